@@ -1,0 +1,137 @@
+/**
+ * The shapes of the protocol, once: types, validators and the text of refusals
+ * come from here, for both transports. Unknown fields are ignored; what
+ * `PROTOCOL.md` leaves free (SQL values) is `Unknown` here and checked by `values.ts`.
+ */
+
+import { type Static, type TSchema, Type } from 'typebox';
+import { HLC_PATTERN } from '../clock/hlc.ts';
+import { SITE_ID_PATTERN } from '../clock/site-id.ts';
+
+/** Longest name of a schema, table or column, and longest transaction id, in UTF-16 units. */
+const NAME_LENGTH_MAX = 1024;
+
+export const HlcSchema = Type.String({ pattern: HLC_PATTERN });
+export const SiteIdSchema = Type.String({ pattern: SITE_ID_PATTERN });
+const NameSchema = Type.String({ maxLength: NAME_LENGTH_MAX });
+const ValuesSchema = Type.Array(Type.Unknown());
+const CountSchema = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
+
+export const ColumnChangeSchema = Type.Object({
+  type: Type.Literal('column'),
+  schema: NameSchema,
+  table: NameSchema,
+  pk: ValuesSchema,
+  column: NameSchema,
+  value: Type.Unknown(),
+  hlc: HlcSchema,
+  priorValue: Type.Optional(Type.Unknown()),
+  priorHlc: Type.Optional(HlcSchema),
+});
+
+export const DeleteChangeSchema = Type.Object({
+  type: Type.Literal('delete'),
+  schema: NameSchema,
+  table: NameSchema,
+  pk: ValuesSchema,
+  hlc: HlcSchema,
+  priorRow: Type.Optional(ValuesSchema),
+});
+
+export const ChangeSchema = Type.Union([ColumnChangeSchema, DeleteChangeSchema]);
+
+export const MIGRATION_TYPES = [
+  'create_table',
+  'drop_table',
+  'rename_table',
+  'add_column',
+  'drop_column',
+  'alter_column',
+  'add_index',
+  'drop_index',
+] as const;
+
+export const MigrationSchema = Type.Object({
+  type: Type.Union(MIGRATION_TYPES.map((type) => Type.Literal(type))),
+  schema: NameSchema,
+  table: NameSchema,
+  fromTable: Type.Optional(NameSchema),
+  ddl: Type.String(),
+  hlc: HlcSchema,
+  schemaVersion: CountSchema,
+});
+
+export const ChangeSetSchema = Type.Object({
+  siteId: SiteIdSchema,
+  transactionId: NameSchema,
+  hlc: HlcSchema,
+  changes: Type.Array(ChangeSchema),
+  schemaMigrations: Type.Optional(Type.Array(MigrationSchema)),
+});
+
+export const CheckpointSchema = Type.Object({
+  snapshotId: Type.String({ minLength: 1, maxLength: NAME_LENGTH_MAX }),
+  siteId: SiteIdSchema,
+  hlc: HlcSchema,
+  lastTableIndex: Type.Number(),
+  lastEntryIndex: Type.Number(),
+  completedTables: Type.Array(Type.String({ maxLength: 2 * NAME_LENGTH_MAX + 1 }), {
+    maxItems: 100_000,
+  }),
+  entriesProcessed: Type.Number(),
+  createdAt: Type.Number(),
+});
+
+const RequestIdSchema = Type.Optional(Type.String({ maxLength: NAME_LENGTH_MAX }));
+
+/** What a client sends, by `type`. The change sets of `apply_changes` are checked one by one. */
+export const CLIENT_MESSAGE_SCHEMAS = {
+  handshake: Type.Object({
+    type: Type.Literal('handshake'),
+    siteId: SiteIdSchema,
+    token: Type.Optional(Type.String()),
+    databaseId: Type.Optional(Type.String()),
+    protocolVersion: Type.Optional(Type.Number()),
+  }),
+  get_changes: Type.Object({
+    type: Type.Literal('get_changes'),
+    sinceHLC: Type.Optional(Type.Union([HlcSchema, Type.Null()])),
+    requestId: RequestIdSchema,
+  }),
+  apply_changes: Type.Object({
+    type: Type.Literal('apply_changes'),
+    changes: Type.Array(Type.Unknown()),
+    requestId: RequestIdSchema,
+  }),
+  get_snapshot: Type.Object({ type: Type.Literal('get_snapshot'), requestId: RequestIdSchema }),
+  resume_snapshot: Type.Object({
+    type: Type.Literal('resume_snapshot'),
+    checkpoint: CheckpointSchema,
+    requestId: RequestIdSchema,
+  }),
+  ping: Type.Object({ type: Type.Literal('ping') }),
+} satisfies Record<string, TSchema>;
+
+export type ClientMessageType = keyof typeof CLIENT_MESSAGE_SCHEMAS;
+
+/** A change as it travels: HLCs and site ids as text, values as JSON. */
+export type WireColumnChange = Static<typeof ColumnChangeSchema>;
+export type WireDeleteChange = Static<typeof DeleteChangeSchema>;
+export type WireChange = WireColumnChange | WireDeleteChange;
+export type MigrationType = (typeof MIGRATION_TYPES)[number];
+export type WireMigration = Omit<Static<typeof MigrationSchema>, 'type'> & { type: MigrationType };
+export type WireCheckpoint = Static<typeof CheckpointSchema>;
+export interface WireChangeSet {
+  siteId: string;
+  transactionId: string;
+  hlc: string;
+  changes: WireChange[];
+  schemaMigrations: WireMigration[];
+}
+
+type ClientMessages = { [T in ClientMessageType]: Static<(typeof CLIENT_MESSAGE_SCHEMAS)[T]> };
+export type ClientMessage =
+  | Exclude<ClientMessages[ClientMessageType], { type: 'apply_changes' }>
+  | { type: 'apply_changes'; changes: WireChangeSet[]; requestId?: string };
+
+export const PROTOCOL_VERSION = 1;

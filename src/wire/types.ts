@@ -1,0 +1,131 @@
+/** The data of the protocol as hooks and embedders see it: bytes as bytes, bigints as bigints. */
+
+import { decodeHlc, encodeHlc, type Hlc } from '../clock/hlc.ts';
+import { type SiteId, siteIdToText, textToSiteId } from '../clock/site-id.ts';
+import type { MigrationType, WireChange, WireChangeSet, WireMigration } from './schemas.ts';
+import { decodeValue, encodeValue, type SqlValue } from './values.ts';
+
+export interface ColumnChange {
+  type: 'column';
+  schema: string;
+  table: string;
+  pk: SqlValue[];
+  column: string;
+  value: SqlValue;
+  hlc: Hlc;
+  /** With `priorHlc`, or not at all. */
+  priorValue?: SqlValue;
+  priorHlc?: Hlc;
+}
+
+export interface RowDeletion {
+  type: 'delete';
+  schema: string;
+  table: string;
+  pk: SqlValue[];
+  hlc: Hlc;
+  priorRow?: SqlValue[];
+}
+
+export type Change = ColumnChange | RowDeletion;
+
+export interface SchemaMigration {
+  type: MigrationType;
+  schema: string;
+  /** The table or, for `add_index` and `drop_index`, the index. */
+  table: string;
+  /** The old name, for `rename_table`. */
+  fromTable?: string;
+  ddl: string;
+  hlc: Hlc;
+  schemaVersion: number;
+}
+
+/** One transaction of one site: applied, stored and delivered as a whole. */
+export interface ChangeSet {
+  siteId: SiteId;
+  transactionId: string;
+  /** From a client, its newest HLC; from the coordinator, the transaction's position. */
+  hlc: Hlc;
+  changes: Change[];
+  schemaMigrations: SchemaMigration[];
+}
+
+export interface RejectedChange {
+  reason: string;
+  code?: string;
+  table?: string;
+  column?: string;
+}
+
+/** What became of a batch. */
+export interface ApplyResult {
+  /** Changes and migrations that took effect. */
+  applied: number;
+  /** Already known, or for a row whose tombstone is newer. */
+  skipped: number;
+  /** Lost against a newer value of the same cell. */
+  conflicts: number;
+  /** Change sets in the batch. */
+  transactions: number;
+  rejected?: RejectedChange[];
+}
+
+function decodeChange(change: WireChange): Change {
+  const { schema, table } = change;
+  const pk = change.pk.map(decodeValue);
+  const hlc = decodeHlc(change.hlc);
+  if (change.type === 'delete') {
+    const { priorRow } = change;
+    const prior = priorRow === undefined ? {} : { priorRow: priorRow.map(decodeValue) };
+    return { type: 'delete', schema, table, pk, hlc, ...prior };
+  }
+  const { column, priorHlc } = change;
+  const prior =
+    priorHlc === undefined
+      ? {}
+      : { priorValue: decodeValue(change.priorValue), priorHlc: decodeHlc(priorHlc) };
+  return { type: 'column', schema, table, pk, column, value: decodeValue(change.value), hlc, ...prior };
+}
+
+function encodeChange(change: Change): WireChange {
+  const { schema, table } = change;
+  const pk = change.pk.map(encodeValue);
+  const hlc = encodeHlc(change.hlc);
+  if (change.type === 'delete') {
+    const { priorRow } = change;
+    const prior = priorRow === undefined ? {} : { priorRow: priorRow.map(encodeValue) };
+    return { type: 'delete', schema, table, pk, hlc, ...prior };
+  }
+  const { column, priorHlc, priorValue = null } = change;
+  const prior =
+    priorHlc === undefined
+      ? {}
+      : { priorValue: encodeValue(priorValue), priorHlc: encodeHlc(priorHlc) };
+  return { type: 'column', schema, table, pk, column, value: encodeValue(change.value), hlc, ...prior };
+}
+
+export function decodeChangeSet(changeSet: WireChangeSet): ChangeSet {
+  return {
+    siteId: textToSiteId(changeSet.siteId),
+    transactionId: changeSet.transactionId,
+    hlc: decodeHlc(changeSet.hlc),
+    changes: changeSet.changes.map(decodeChange),
+    schemaMigrations: changeSet.schemaMigrations.map((migration) => ({
+      ...migration,
+      hlc: decodeHlc(migration.hlc),
+    })),
+  };
+}
+
+export function encodeChangeSet(changeSet: ChangeSet): WireChangeSet {
+  return {
+    siteId: siteIdToText(changeSet.siteId),
+    transactionId: changeSet.transactionId,
+    hlc: encodeHlc(changeSet.hlc),
+    changes: changeSet.changes.map(encodeChange),
+    schemaMigrations: changeSet.schemaMigrations.map(
+      (migration): WireMigration => ({ ...migration, hlc: encodeHlc(migration.hlc) }),
+    ),
+  };
+}

@@ -1,0 +1,138 @@
+/**
+ * SQL values in their JSON form, which the coordinator carries without
+ * interpreting it. Only two things are looked at: that a value survives being
+ * written as JSON again, and, for primary keys, which keys are the same row.
+ */
+
+/** Deepest nesting of a JSON value; beyond it serialising could exhaust the stack. */
+const VALUE_DEPTH_MAX = 128;
+/** Most digits of a bigint: far beyond any SQL integer, and still cheap to normalise. */
+const BIGINT_DIGITS_MAX = 1000;
+
+const BIGINT_REGEXP = /^-?[0-9]+$/;
+const BASE64_REGEXP = /^[A-Za-z0-9+/]*={0,2}$/;
+
+type Tagged = { tag: 'bigint'; digits: unknown } | { tag: 'bytes'; base64: unknown };
+
+/** A bigint or bytes in JSON clothing; an object with any other key is a JSON value. */
+function tagged(value: object): Tagged | undefined {
+  if (Array.isArray(value)) return undefined;
+  const keys = Object.keys(value);
+  if (keys.length !== 1) return undefined;
+  if (keys[0] === '__bigint') return { tag: 'bigint', digits: Reflect.get(value, '__bigint') };
+  if (keys[0] === '__bin') return { tag: 'bytes', base64: Reflect.get(value, '__bin') };
+  return undefined;
+}
+
+/** What is wrong with a value, or `undefined` if it can be carried. */
+export function valueFault(value: unknown, depth = 0): string | undefined {
+  switch (typeof value) {
+    case 'string':
+    case 'boolean':
+      return undefined;
+    case 'number':
+      return Number.isFinite(value) ? undefined : 'is a number beyond the range of a double';
+    case 'object':
+      return value === null ? undefined : objectFault(value, depth);
+    default:
+      return 'is missing';
+  }
+}
+
+function objectFault(value: object, depth: number): string | undefined {
+  const special = depth === 0 ? tagged(value) : undefined;
+  if (special?.tag === 'bigint') {
+    const { digits } = special;
+    if (typeof digits !== 'string' || !BIGINT_REGEXP.test(digits)) {
+      return '{"__bigint"} must hold a decimal integer as a string';
+    }
+    return digits.length <= BIGINT_DIGITS_MAX
+      ? undefined
+      : `{"__bigint"} has more than ${BIGINT_DIGITS_MAX} digits`;
+  }
+  if (special?.tag === 'bytes') {
+    const { base64 } = special;
+    return typeof base64 === 'string' && BASE64_REGEXP.test(base64)
+      ? undefined
+      : '{"__bin"} must hold base64';
+  }
+  if (depth >= VALUE_DEPTH_MAX) return `is nested deeper than ${VALUE_DEPTH_MAX} levels`;
+  for (const member of Array.isArray(value) ? value : Object.values(value)) {
+    const fault = valueFault(member, depth + 1);
+    if (fault !== undefined) return fault;
+  }
+  return undefined;
+}
+
+/**
+ * A text that two primary keys share exactly when they are the same row: members
+ * equal in order, numbers and bigints by value, every other kind on its own.
+ *
+ * Each member begins with a character that tells its kind, and JSON quoting keeps
+ * any text (separators, nul, unpaired surrogates) inside its own quotes, so no two
+ * different keys can meet.
+ */
+export function pkIdentity(pk: readonly unknown[]): string {
+  const first = pk[0];
+  if (pk.length === 1 && typeof first === 'string') return JSON.stringify(first);
+  return pk.map(memberIdentity).join(',');
+}
+
+function memberIdentity(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value);
+  if (typeof value === 'number') return numberIdentity(value);
+  if (typeof value !== 'object' || value === null) return String(value);
+  const special = tagged(value);
+  if (special?.tag === 'bigint') return BigInt(String(special.digits)).toString();
+  if (special?.tag === 'bytes') {
+    return `b${Buffer.from(String(special.base64), 'base64').toString('base64')}`;
+  }
+  return `j${canonicalJson(value)}`;
+}
+
+function numberIdentity(value: number): string {
+  if (Number.isSafeInteger(value)) return value === 0 ? '0' : String(value);
+  return Number.isInteger(value) ? BigInt(value).toString() : String(value);
+}
+
+/** JSON with the members of objects in one order, so that equal values have equal texts. */
+function canonicalJson(value: unknown): string {
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value);
+  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`;
+  const members = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
+  return `{${members.map(([key, member]) => `${JSON.stringify(key)}:${canonicalJson(member)}`).join(',')}}`;
+}
+
+/** A SQL value as hooks see it. */
+export type SqlValue =
+  | null
+  | boolean
+  | number
+  | string
+  | bigint
+  | Uint8Array
+  | JsonObject
+  | readonly unknown[];
+export interface JsonObject {
+  readonly [key: string]: unknown;
+}
+
+export function decodeValue(value: unknown): SqlValue {
+  if (typeof value === 'object' && value !== null) {
+    const special = tagged(value);
+    if (special?.tag === 'bigint') return BigInt(String(special.digits));
+    if (special?.tag === 'bytes') {
+      return new Uint8Array(Buffer.from(String(special.base64), 'base64'));
+    }
+  }
+  return value as SqlValue;
+}
+
+export function encodeValue(value: SqlValue): unknown {
+  if (typeof value === 'bigint') return { __bigint: value.toString() };
+  if (value instanceof Uint8Array) {
+    const { buffer, byteOffset, byteLength } = value;
+    return { __bin: Buffer.from(buffer, byteOffset, byteLength).toString('base64') };
+  }
+  return value;
+}
