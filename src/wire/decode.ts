@@ -15,6 +15,7 @@ import {
   ColumnChangeSchema,
   DeleteChangeSchema,
   MigrationSchema,
+  PROTOCOL_VERSION,
   type WireChange,
   type WireChangeSet,
   type WireCheckpoint,
@@ -27,10 +28,7 @@ const deleteValidator = Compile(DeleteChangeSchema);
 const migrationValidator = Compile(MigrationSchema);
 const checkpointValidator = Compile(CheckpointSchema);
 const messageValidators = Object.fromEntries(
-  Object.entries(CLIENT_MESSAGE_SCHEMAS).map(([type, schema]) => [
-    type,
-    Compile<TSchema>(schema),
-  ]),
+  Object.entries(CLIENT_MESSAGE_SCHEMAS).map(([type, schema]) => [type, Compile<TSchema>(schema)]),
 );
 
 function refuse(place: string, what: string): never {
@@ -38,7 +36,11 @@ function refuse(place: string, what: string): never {
 }
 
 /** The first fault that a validator finds, as `place: what`. */
-function explain(validator: { Errors(value: unknown): object[] }, value: unknown, place: string): never {
+function explain(
+  validator: { Errors(value: unknown): object[] },
+  value: unknown,
+  place: string,
+): never {
   const [first] = validator.Errors(value);
   const path = String(Reflect.get(first ?? {}, 'instancePath') ?? '')
     .split('/')
@@ -53,7 +55,9 @@ export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new SyncError('MESSAGE_ERROR', 'not valid JSON', { cause: error });
+    // The engine's own words say where; they quote a few characters of the input at most.
+    const where = error instanceof Error ? `: ${error.message.slice(0, 200)}` : '';
+    throw new SyncError('MESSAGE_ERROR', `not valid JSON${where}`, { cause: error });
   }
 }
 
@@ -72,13 +76,37 @@ export function decodeClientMessage(text: string, changesMax: number): ClientMes
   const type: unknown = Reflect.get(value, 'type');
   if (typeof type !== 'string') refuse('type', 'must be a string');
   if (!Object.hasOwn(CLIENT_MESSAGE_SCHEMAS, type)) {
-    throw new SyncError('UNKNOWN_MESSAGE', `unknown message type ${JSON.stringify(type.slice(0, 64))}`);
+    throw new SyncError(
+      'UNKNOWN_MESSAGE',
+      `unknown message type ${JSON.stringify(type.slice(0, 64))}`,
+    );
   }
+  if (type === 'handshake') refuseOtherVersions(value);
   const validator = messageValidators[type as ClientMessageType];
   if (!validator?.Check(value)) explain(validator as never, value, '');
   const message = value as ClientMessage;
   if (message.type !== 'apply_changes') return message;
   return { ...message, changes: decodeChangeSets(message.changes, changesMax, 'changes') };
+}
+
+/** Before anything else is judged: another version's handshake may have another shape. */
+function refuseOtherVersions(handshake: object): void {
+  const version: unknown = Reflect.get(handshake, 'protocolVersion');
+  if (version === undefined || version === PROTOCOL_VERSION) return;
+  throw new SyncError(
+    'PROTOCOL_VERSION_MISMATCH',
+    `this server speaks protocol version ${PROTOCOL_VERSION}`,
+  );
+}
+
+/** The `requestId` of a message that was refused, so that the refusal can carry it. */
+export function findRequestId(text: string): string | undefined {
+  try {
+    const requestId: unknown = Reflect.get(Object(JSON.parse(text)), 'requestId');
+    return typeof requestId === 'string' ? requestId : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** The body of `POST /changes`: an array of change sets, or `{changes}`. */
@@ -173,7 +201,8 @@ function explainChangeSet(value: unknown, place: string): never {
     changes.forEach((change, index) => {
       const here = `${place}.changes[${index}]`;
       const type: unknown = isObject(change) ? Reflect.get(change, 'type') : undefined;
-      if (type !== 'column' && type !== 'delete') refuse(`${here}.type`, 'must be "column" or "delete"');
+      if (type !== 'column' && type !== 'delete')
+        refuse(`${here}.type`, 'must be "column" or "delete"');
       const validator = type === 'column' ? columnValidator : deleteValidator;
       if (!validator.Check(change)) explain(validator, change, here);
     });

@@ -85,7 +85,16 @@ function decodeChange(change: WireChange): Change {
     priorHlc === undefined
       ? {}
       : { priorValue: decodeValue(change.priorValue), priorHlc: decodeHlc(priorHlc) };
-  return { type: 'column', schema, table, pk, column, value: decodeValue(change.value), hlc, ...prior };
+  return {
+    type: 'column',
+    schema,
+    table,
+    pk,
+    column,
+    value: decodeValue(change.value),
+    hlc,
+    ...prior,
+  };
 }
 
 function encodeChange(change: Change): WireChange {
@@ -102,7 +111,16 @@ function encodeChange(change: Change): WireChange {
     priorHlc === undefined
       ? {}
       : { priorValue: encodeValue(priorValue), priorHlc: encodeHlc(priorHlc) };
-  return { type: 'column', schema, table, pk, column, value: encodeValue(change.value), hlc, ...prior };
+  return {
+    type: 'column',
+    schema,
+    table,
+    pk,
+    column,
+    value: encodeValue(change.value),
+    hlc,
+    ...prior,
+  };
 }
 
 export function decodeChangeSet(changeSet: WireChangeSet): ChangeSet {

@@ -1,0 +1,63 @@
+/**
+ * The record that every transaction rewrites: where the log ends. It is read inside
+ * each transaction, so that a writer in another process is never overwritten.
+ */
+
+import { HLC_MIN, type HlcText } from '../clock/hlc.ts';
+import { type SiteId, type SiteIdText, siteIdToText, textToSiteId } from '../clock/site-id.ts';
+import type { KVReader, KVStore, KVTransaction } from '../storage/kv-store.ts';
+import { HEAD_KEY, HORIZON_KEY, SITE_KEY } from './keys.ts';
+import { zeroPosition } from './position-clock.ts';
+import { bytesToText } from './row.ts';
+
+export interface Head {
+  /** Of the newest transaction. */
+  position: HlcText;
+  /** Transactions in the log. */
+  logLength: number;
+  /** Counts what changes the catalog beyond statistics: another value, another catalog. */
+  catalogVersion: number;
+  /** Records up to here may hold names of tables that have been dropped or renamed since. */
+  staleUpTo?: HlcText;
+}
+
+export function decodeHead(bytes: Uint8Array): Head {
+  return JSON.parse(bytesToText(bytes)) as Head;
+}
+
+export function writeHead(head: Head, transaction: KVTransaction): void {
+  transaction.put(HEAD_KEY, Buffer.from(JSON.stringify(head)));
+}
+
+export interface Identity {
+  siteId: SiteId;
+  siteIdText: SiteIdText;
+}
+
+/** The database's coordinator site id; a new database gets one, and an empty log. */
+export async function loadIdentity(store: KVStore, newSiteId: () => SiteId): Promise<Identity> {
+  const toIdentity = (siteId: SiteId) => ({ siteId, siteIdText: siteIdToText(siteId) });
+  const [known] = await store.getMany([SITE_KEY]);
+  if (known !== undefined) return toIdentity(textToSiteId(bytesToText(known)));
+  return store.exclusive(async (transaction) => {
+    // Another process may have been first.
+    const [meanwhile] = await transaction.getMany([SITE_KEY]);
+    if (meanwhile !== undefined) return toIdentity(textToSiteId(bytesToText(meanwhile)));
+    const siteId = newSiteId();
+    transaction.put(SITE_KEY, Buffer.from(siteIdToText(siteId)));
+    writeHead({ position: zeroPosition(siteId), logLength: 0, catalogVersion: 0 }, transaction);
+    return toIdentity(siteId);
+  });
+}
+
+export async function readHead(reader: KVReader): Promise<Head> {
+  const [bytes] = await reader.getMany([HEAD_KEY]);
+  if (bytes === undefined) throw new Error('the store has no head record');
+  return decodeHead(bytes);
+}
+
+/** The position up to which tombstones are gone; before every position while none is. */
+export async function readHorizon(reader: KVReader): Promise<HlcText> {
+  const [bytes] = await reader.getMany([HORIZON_KEY]);
+  return bytes === undefined ? HLC_MIN : bytesToText(bytes);
+}

@@ -1,0 +1,101 @@
+/**
+ * Where things stand in a database's store. The first byte of a key tells the kind:
+ *
+ *   m name                    head, site id, horizon
+ *   g slot                    DDL by (schema, kind, name, schemaVersion)
+ *   t id(4)                   a table: its name, statistics, whether it is dropped
+ *   b schema, name, hlc       a boundary: from here on the name means another table
+ *   s siteId(16)              what a site has sent, and which snapshot it got
+ *   l position(30)            the log: one transaction a record, in order of arrival
+ *   r id(4) identity          a row: its cells and its tombstone
+ *   d id(4) identity          its tombstone once more, so that all of them can be listed
+ *
+ * Numbers are big-endian, so that ranges are in order. Rows hang on a table's id, not
+ * on its name: renaming or dropping a table touches one record, however large it is.
+ */
+
+import { createHash } from 'node:crypto';
+import { type HlcText, hlcToBytes } from '../clock/hlc.ts';
+import { type SiteIdText, textToSiteId } from '../clock/site-id.ts';
+import type { KVRange } from '../storage/kv-store.ts';
+
+/** Longer texts stand in keys as their SHA-256: some stores bound the size of a key. */
+const KEY_TEXT_BYTES_MAX = 256;
+/** Never the first byte of UTF-8, so a hashed text can't meet a plain one. */
+const HASHED = 0xff;
+
+export const HEAD_KEY = Buffer.from('mhead');
+export const SITE_KEY = Buffer.from('msite');
+export const HORIZON_KEY = Buffer.from('mhorizon');
+
+function textBytes(text: string): Buffer {
+  if (text.length <= KEY_TEXT_BYTES_MAX) {
+    const bytes = Buffer.from(text);
+    if (bytes.length <= KEY_TEXT_BYTES_MAX) return bytes;
+  }
+  return Buffer.concat([Buffer.of(HASHED), createHash('sha256').update(text).digest()]);
+}
+
+function textKey(kind: string, text: string): Buffer {
+  return Buffer.concat([Buffer.from(kind), textBytes(text)]);
+}
+
+function tableKeyed(kind: string, tableId: number, identity: string): Buffer {
+  const text = textBytes(identity);
+  const key = Buffer.allocUnsafe(5 + text.length);
+  key[0] = kind.charCodeAt(0);
+  key.writeUInt32BE(tableId, 1);
+  text.copy(key, 5);
+  return key;
+}
+
+export const migrationKey = (slot: string): Buffer => textKey('g', slot);
+export const boundaryKey = (identity: string): Buffer => textKey('b', identity);
+export const rowKey = (tableId: number, identity: string): Buffer =>
+  tableKeyed('r', tableId, identity);
+export const tombstoneKey = (tableId: number, identity: string): Buffer =>
+  tableKeyed('d', tableId, identity);
+export const tableKey = (tableId: number): Buffer => tableKeyed('t', tableId, '');
+export const siteKey = (site: SiteIdText): Buffer =>
+  Buffer.concat([Buffer.from('s'), textToSiteId(site)]);
+export const logKey = (position: HlcText): Buffer =>
+  Buffer.concat([Buffer.from('l'), hlcToBytes(position)]);
+
+/** The tombstone's key of a row's key. */
+export function rowToTombstoneKey(row: Uint8Array): Buffer {
+  const key = Buffer.from(row);
+  key[0] = 'd'.charCodeAt(0);
+  return key;
+}
+
+/** The row's key of a tombstone's key. */
+export function tombstoneToRowKey(tombstone: Uint8Array): Buffer {
+  const key = Buffer.from(tombstone);
+  key[0] = 'r'.charCodeAt(0);
+  return key;
+}
+
+/** The smallest key after every key of a kind. */
+function kindEnd(kind: string): Buffer {
+  return Buffer.of(kind.charCodeAt(0) + 1);
+}
+
+export function kindRange(kind: 'g' | 't' | 'b' | 's' | 'd' | 'r' | 'l'): KVRange {
+  return { gte: Buffer.from(kind), lt: kindEnd(kind) };
+}
+
+export function tableRange(kind: 'r' | 'd', tableId: number): KVRange {
+  const gte = tableKeyed(kind, tableId, '');
+  const lt = tableId === 0xffffffff ? kindEnd(kind) : tableKeyed(kind, tableId + 1, '');
+  return { gte, lt };
+}
+
+/** The log after a position. */
+export function logRange(after: HlcText): KVRange {
+  return { gt: logKey(after), lt: kindEnd('l') };
+}
+
+/** The position in a log key. */
+export function logKeyToPosition(key: Uint8Array): HlcText {
+  return Buffer.from(key.buffer, key.byteOffset + 1, key.byteLength - 1).toString('base64');
+}

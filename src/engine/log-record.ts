@@ -1,0 +1,107 @@
+/**
+ * A log record: one transaction as it will be sent, with a first line for those who
+ * deliver it:
+ *
+ *   author ⇥ changes ⇥ flags ⏎ {"siteId":…,"hlc":position,…}
+ *
+ * `author` is the site whose clock dated every change, or `*` for several; `changes`
+ * counts changes and migrations; the flag `r` says that a change was written for a
+ * table name that meant something else by the time it arrived.
+ *
+ * What was stored is what is sent, byte for byte. Only a reader whose own changes are
+ * among others', or a table that was dropped or renamed since, makes it be parsed.
+ */
+
+import type { HlcText } from '../clock/hlc.ts';
+import { hlcSite, type SiteIdText } from '../clock/site-id.ts';
+import type { WireChangeSet } from '../wire/schemas.ts';
+import { bytesToText } from './row.ts';
+import type { TableTimeline } from './table-timeline.ts';
+
+const SEVERAL = '*';
+const NEWLINE = 10;
+
+export interface LogRecord {
+  position: HlcText;
+  author: SiteIdText | typeof SEVERAL;
+  /** Changes and migrations. */
+  changeCount: number;
+  /** Whether some change's table has to be looked up again. */
+  stale: boolean;
+  /** The change set as JSON. */
+  json: Uint8Array;
+}
+
+export function encodeLogRecord(record: Omit<LogRecord, 'json'> & { json: string }): Buffer {
+  const { author, changeCount, stale, json } = record;
+  return Buffer.from(`${author}\t${changeCount}\t${stale ? 'r' : ''}\n${json}`);
+}
+
+export function decodeLogRecord(position: HlcText, bytes: Uint8Array): LogRecord {
+  const end = bytes.indexOf(NEWLINE);
+  const [author = SEVERAL, count = '0', flags = ''] = bytesToText(bytes.subarray(0, end)).split(
+    '\t',
+  );
+  return {
+    position,
+    author,
+    changeCount: Number(count),
+    stale: flags.includes('r'),
+    json: bytes.subarray(end + 1),
+  };
+}
+
+/** The author of a set whose changes and migrations bear these HLCs. */
+export function authorOf(hlcs: Iterable<HlcText>): SiteIdText | typeof SEVERAL {
+  let author: SiteIdText | undefined;
+  let siteChars = '';
+  for (const hlc of hlcs) {
+    // Characters 13 to 34 hold the site id and six neighbouring bits: equal text, equal site.
+    const chars = hlc.slice(13, 35);
+    if (chars === siteChars) continue;
+    siteChars = chars;
+    const site = hlcSite(hlc);
+    if (author !== undefined && site !== author) return SEVERAL;
+    author = site;
+  }
+  return author ?? SEVERAL;
+}
+
+/**
+ * The change set as `reader` should get it, as JSON; `undefined` if nothing of it is
+ * left: its own changes, and those of tables that have been dropped since, are left out,
+ * and a renamed table goes by its new name.
+ */
+export function deliverable(
+  record: LogRecord,
+  reader: SiteIdText | undefined,
+  timeline: TableTimeline | undefined,
+): Uint8Array | undefined {
+  if (record.author === reader) return undefined;
+  const filtered = reader !== undefined && record.author === SEVERAL;
+  if (!filtered && timeline === undefined) return record.json;
+  const changeSet = JSON.parse(bytesToText(record.json)) as WireChangeSet;
+  const theirs = (item: { hlc: HlcText }) => !filtered || hlcSite(item.hlc) !== reader;
+  const changes = changeSet.changes.filter(theirs).flatMap((change) => {
+    const table =
+      timeline === undefined
+        ? change.table
+        : timeline.resolve(change.schema, change.table, change.hlc);
+    return table === undefined ? [] : [{ ...change, table }];
+  });
+  const schemaMigrations = changeSet.schemaMigrations.filter(theirs);
+  if (changes.length === 0 && schemaMigrations.length === 0) return undefined;
+  return Buffer.from(JSON.stringify({ ...changeSet, changes, schemaMigrations }));
+}
+
+/** A change set without changes, which only carries a position forward. */
+export function carryPosition(siteId: SiteIdText, position: HlcText): Buffer {
+  const empty: WireChangeSet = {
+    siteId,
+    transactionId: `position:${position}`,
+    hlc: position,
+    changes: [],
+    schemaMigrations: [],
+  };
+  return Buffer.from(JSON.stringify(empty));
+}

@@ -1,0 +1,284 @@
+/**
+ * Merges a group of change sets within one store transaction: reads what they touch,
+ * decides what wins, and puts rows, log records and catalog in one write.
+ *
+ * Everything here is tentative until the store has committed it: the catalog is a fork,
+ * the head a copy.
+ */
+
+import { compareHlc, type HlcText } from '../clock/hlc.ts';
+import { hlcSite, type SiteIdText } from '../clock/site-id.ts';
+import type { KVTransaction } from '../storage/kv-store.ts';
+import type { WireChangeSet, WireMigration } from '../wire/schemas.ts';
+import type { ApplyResult } from '../wire/types.ts';
+import { type Catalog, migrationSlot, migrationToJson, type TableRecord } from './catalog.ts';
+import { type Head, type Identity, writeHead } from './head.ts';
+import { logKey, tableKey } from './keys.ts';
+import { authorOf, encodeLogRecord, type LogRecord } from './log-record.ts';
+import { nextPosition } from './position-clock.ts';
+import { JsonNames, type PreparedChange, prepareChanges } from './prepare.ts';
+import { bytesToText, type MergeOutcome, mergeCell, mergeTombstone } from './row.ts';
+import { addressText, type RowAddress, RowSet } from './row-set.ts';
+import { SiteStates } from './site-state.ts';
+import { applyBoundary } from './table-boundary.ts';
+import type { Boundary } from './table-timeline.ts';
+
+export interface MergeContext {
+  identity: Identity;
+  allowResurrection: boolean;
+  /** The server's wall time, in milliseconds. */
+  now(): number;
+}
+
+interface PreparedSet {
+  changeSet: WireChangeSet;
+  changes: PreparedChange[];
+}
+
+/** A change with the table that it belongs to now. */
+interface Placed {
+  prepared: PreparedChange;
+  table: TableRecord;
+  address: RowAddress;
+  text: string;
+}
+
+export class MergeTransaction {
+  readonly records: LogRecord[] = [];
+  readonly #transaction: KVTransaction;
+  readonly #context: MergeContext;
+  readonly #rows: RowSet;
+  readonly #sites: SiteStates;
+  readonly #names = new JsonNames();
+  readonly #touchedTables = new Map<number, TableRecord>();
+  #catalog: Catalog;
+  #catalogForked = false;
+  #head: Head;
+
+  constructor(transaction: KVTransaction, catalog: Catalog, head: Head, context: MergeContext) {
+    this.#transaction = transaction;
+    this.#context = context;
+    this.#rows = new RowSet(transaction);
+    this.#sites = new SiteStates(transaction);
+    this.#catalog = catalog;
+    this.#head = head;
+  }
+
+  /** @returns one result for each of `batches`, each a batch of one client's */
+  async merge(batches: readonly (readonly WireChangeSet[])[]): Promise<ApplyResult[]> {
+    const prepared = batches.map((batch) =>
+      batch.map((changeSet) => ({
+        changeSet,
+        changes: prepareChanges(changeSet, this.#names),
+      })),
+    );
+    await this.#preload(prepared.flat());
+    const results: ApplyResult[] = [];
+    for (const batch of prepared) {
+      const result = { applied: 0, skipped: 0, conflicts: 0, transactions: batch.length };
+      for (const set of batch) await this.#mergeSet(set, result);
+      results.push(result);
+    }
+    await this.#finish();
+    return results;
+  }
+
+  get catalog(): Catalog {
+    return this.#catalog;
+  }
+
+  get head(): Head {
+    return this.#head;
+  }
+
+  /** Reads at once what the group will need, as far as no DDL in it moves tables about. */
+  async #preload(sets: readonly PreparedSet[]): Promise<void> {
+    const addresses = new Map<string, RowAddress>();
+    const tableIds = new Set<number>();
+    const sites = new Set<SiteIdText>();
+    for (const { changeSet, changes } of sets) {
+      sites.add(changeSet.siteId);
+      for (const { schema, table, fromTable = table } of changeSet.schemaMigrations) {
+        for (const name of [table, fromTable]) {
+          const known = this.#catalog.liveTable(schema, name);
+          if (known !== undefined) tableIds.add(known.id);
+        }
+      }
+      for (const { change, identity } of changes) {
+        const name = this.#catalog.timeline.resolve(change.schema, change.table, change.hlc);
+        const table = name === undefined ? undefined : this.#catalog.liveTable(change.schema, name);
+        if (table === undefined) continue;
+        tableIds.add(table.id);
+        const address = { tableId: table.id, identity };
+        addresses.set(addressText(address), address);
+      }
+    }
+    await this.#rows.load(addresses);
+    await this.#sites.load(sites);
+    await this.#loadTables([...tableIds]);
+  }
+
+  /** Statistics are written by whoever writes a table, so they are read afresh. */
+  async #loadTables(ids: number[]): Promise<void> {
+    const values = await this.#transaction.getMany(ids.map(tableKey));
+    ids.forEach((id, i) => {
+      const bytes = values[i];
+      if (bytes !== undefined) this.#touchedTables.set(id, JSON.parse(bytesToText(bytes)));
+    });
+  }
+
+  async #mergeSet({ changeSet, changes }: PreparedSet, result: ApplyResult): Promise<void> {
+    const { identity, now } = this.#context;
+    const position = nextPosition(this.#head.position, now(), identity.siteId);
+    const migrations: string[] = [];
+    const hlcs: HlcText[] = [];
+    for (const migration of changeSet.schemaMigrations) {
+      const outcome = await this.#mergeMigration(migration, position);
+      result[outcome]++;
+      if (outcome !== 'applied') continue;
+      migrations.push(migrationToJson(migration));
+      hlcs.push(migration.hlc);
+    }
+    const applied: string[] = [];
+    let stale = false;
+    for (const placed of await this.#place(changes)) {
+      const outcome = placed === undefined ? 'skipped' : this.#mergeChange(placed, position);
+      result[outcome]++;
+      if (placed === undefined || outcome !== 'applied') continue;
+      const { change, json } = placed.prepared;
+      if (placed.table.table !== change.table) stale = true;
+      applied.push(json);
+      hlcs.push(change.hlc);
+    }
+    if (hlcs.length === 0) return;
+    const { siteId, transactionId } = changeSet;
+    const json = `{"siteId":"${siteId}","transactionId":${JSON.stringify(transactionId)},"hlc":"${position}","changes":[${applied.join(',')}],"schemaMigrations":[${migrations.join(',')}]}`;
+    const author = authorOf(hlcs);
+    this.#append({ position, author, changeCount: hlcs.length, stale, json });
+    this.#noteAuthored(author, hlcs);
+  }
+
+  /** The row of each change; `undefined` for a change to a table that was dropped later. */
+  async #place(changes: readonly PreparedChange[]): Promise<(Placed | undefined)[]> {
+    const placed = changes.map((prepared) => {
+      const { change, identity } = prepared;
+      const table = this.#tableAt(change.schema, change.table, change.hlc);
+      if (table === undefined) return undefined;
+      const address = { tableId: table.id, identity };
+      return { prepared, table, address, text: addressText(address) };
+    });
+    const addresses = new Map<string, RowAddress>();
+    for (const place of placed) if (place !== undefined) addresses.set(place.text, place.address);
+    await this.#rows.load(addresses);
+    return placed;
+  }
+
+  #tableAt(schema: string, table: string, hlc: HlcText): TableRecord | undefined {
+    const name = this.#catalog.timeline.resolve(schema, table, hlc);
+    if (name === undefined) return undefined;
+    const known = this.#catalog.liveTable(schema, name);
+    if (known !== undefined) return known;
+    return this.#fork().createTable(schema, name);
+  }
+
+  #mergeChange({ prepared, table, text }: Placed, position: HlcText): MergeOutcome {
+    const { change, column, value, pk } = prepared;
+    const { hlc } = change;
+    const loaded = this.#rows.get(text);
+    if (loaded === undefined) throw new Error('a row was not loaded before it was merged');
+    const { allowResurrection } = this.#context;
+    const outcome =
+      change.type === 'delete'
+        ? mergeTombstone(loaded.row, { hlc, position, priorRow: value, pk }, allowResurrection)
+        : mergeCell(loaded.row, column, { hlc, value: value ?? 'null', pk }, allowResurrection);
+    if (outcome === 'applied') {
+      loaded.changed = true;
+      this.#touch(table, hlc);
+    }
+    return outcome;
+  }
+
+  #touch(table: TableRecord, hlc: HlcText): void {
+    const record = this.#statistics(table.id);
+    if (record !== undefined && compareHlc(hlc, record.newest) > 0) record.newest = hlc;
+  }
+
+  /** A table's record as this transaction will write it. */
+  #statistics(tableId: number): TableRecord | undefined {
+    let record = this.#touchedTables.get(tableId);
+    if (record === undefined) {
+      const known = this.#catalog.tables.get(tableId);
+      if (known === undefined) return undefined;
+      record = { ...known };
+      this.#touchedTables.set(tableId, record);
+    }
+    return record;
+  }
+
+  async #mergeMigration(migration: WireMigration, position: HlcText): Promise<MergeOutcome> {
+    const known = this.#catalog.migrations.get(migrationSlot(migration));
+    if (known !== undefined && compareHlc(migration.hlc, known.hlc) <= 0) return 'skipped';
+    const catalog = this.#fork();
+    catalog.saveMigration(migration, this.#transaction);
+    const boundary = toBoundary(migration);
+    if (boundary !== undefined) {
+      this.#saveStatistics();
+      await applyBoundary(boundary, catalog, this.#rows, this.#transaction);
+      this.#head = { ...this.#head, staleUpTo: position };
+    }
+    return 'applied';
+  }
+
+  #fork(): Catalog {
+    if (!this.#catalogForked) {
+      this.#catalog = this.#catalog.fork();
+      this.#catalogForked = true;
+    }
+    return this.#catalog;
+  }
+
+  /** Brings the catalog's own records up to date, then starts over from them. */
+  #saveStatistics(): void {
+    for (const record of this.#touchedTables.values()) {
+      const { dropped } = this.#catalog.tables.get(record.id) ?? {};
+      if (!dropped) this.#catalog.saveTable(record, this.#transaction);
+    }
+    this.#touchedTables.clear();
+  }
+
+  #append(record: Omit<LogRecord, 'json'> & { json: string }): void {
+    const { position } = record;
+    const bytes = encodeLogRecord(record);
+    this.#transaction.put(logKey(position), bytes);
+    const json = bytes.subarray(bytes.indexOf(10) + 1);
+    this.records.push({ ...record, json });
+    this.#head = { ...this.#head, position, logLength: this.#head.logLength + 1 };
+  }
+
+  #noteAuthored(author: SiteIdText | '*', hlcs: readonly HlcText[]): void {
+    for (const hlc of hlcs) this.#sites.authored(author === '*' ? hlcSite(hlc) : author, hlc);
+  }
+
+  async #finish(): Promise<void> {
+    if (this.records.length === 0) return;
+    this.#rows.write(this.#transaction, (tableId, cells) => {
+      const record = this.#statistics(tableId);
+      if (record !== undefined) record.cells += cells;
+    });
+    this.#saveStatistics();
+    await this.#sites.write(this.#transaction);
+    if (this.#catalogForked) {
+      this.#head = { ...this.#head, catalogVersion: this.#head.catalogVersion + 1 };
+    }
+    writeHead(this.#head, this.#transaction);
+  }
+}
+
+function toBoundary(migration: WireMigration): Boundary | undefined {
+  const { type, schema, table, fromTable, hlc } = migration;
+  if (type === 'drop_table') return { schema, table, hlc };
+  if (type === 'rename_table' && fromTable !== undefined && fromTable !== table) {
+    return { schema, table: fromTable, hlc, renamedTo: table };
+  }
+  return undefined;
+}

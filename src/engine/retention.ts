@@ -1,0 +1,86 @@
+/**
+ * Clearing away, in small steps: tombstones past their time, and the rows of tables that
+ * were dropped. A step is one transaction, so a writer never waits for more than one.
+ */
+
+import { type HlcText, hlcWallTimeMs, maxHlc } from '../clock/hlc.ts';
+import type { KVTransaction } from '../storage/kv-store.ts';
+import type { Catalog, TableRecord } from './catalog.ts';
+import { readHorizon } from './head.ts';
+import { HORIZON_KEY, kindRange, tableRange, tombstoneToRowKey } from './keys.ts';
+import { bytesToText, decodeRow, decodeTombstone, encodeRow } from './row.ts';
+
+const STEP_ENTRIES_MAX = 1000;
+
+export interface ExpiryStep {
+  removed: number;
+  /** Where the next step goes on; `undefined` when the end has been reached. */
+  next: Uint8Array | undefined;
+}
+
+/**
+ * Removes tombstones that arrived before `beforeMs`, and moves the horizon past them in
+ * the same transaction: a device that might still need one is sent to a snapshot.
+ * @param from where the last step ended
+ */
+export async function expireTombstones(
+  transaction: KVTransaction,
+  beforeMs: number,
+  from: Uint8Array | undefined,
+): Promise<ExpiryStep> {
+  const all = kindRange('d');
+  const range = from === undefined ? all : { gt: from, lt: all.lt };
+  const expired: { key: Uint8Array; position: HlcText }[] = [];
+  let seen = 0;
+  let last: Uint8Array | undefined;
+  for await (const entries of transaction.iterate({ ...range, limit: STEP_ENTRIES_MAX })) {
+    for (const [key, value] of entries) {
+      const { position } = decodeTombstone(bytesToText(value).slice(1));
+      if (hlcWallTimeMs(position) < beforeMs) expired.push({ key: Buffer.from(key), position });
+      last = Buffer.from(key);
+      seen++;
+    }
+  }
+  if (expired.length > 0) await remove(transaction, expired);
+  return { removed: expired.length, next: seen < STEP_ENTRIES_MAX ? undefined : last };
+}
+
+async function remove(
+  transaction: KVTransaction,
+  expired: readonly { key: Uint8Array; position: HlcText }[],
+): Promise<void> {
+  const rowKeys = expired.map(({ key }) => tombstoneToRowKey(key));
+  const rows = await transaction.getMany(rowKeys);
+  let horizon = await readHorizon(transaction);
+  expired.forEach(({ key, position }, i) => {
+    transaction.delete(key);
+    horizon = maxHlc(horizon, position);
+    const bytes = rows[i];
+    const rowKey = rowKeys[i];
+    if (bytes === undefined || rowKey === undefined) return;
+    const text = encodeRow({ ...decodeRow(bytes), tombstone: undefined });
+    if (text === undefined) transaction.delete(rowKey);
+    else transaction.put(rowKey, Buffer.from(text));
+  });
+  transaction.put(HORIZON_KEY, Buffer.from(horizon));
+}
+
+/** Clears away some of a dropped table. @returns whether the table is gone */
+export async function clearDroppedTable(
+  transaction: KVTransaction,
+  catalog: Catalog,
+  table: TableRecord,
+): Promise<boolean> {
+  let seen = 0;
+  for (const kind of ['r', 'd'] as const) {
+    const limit = STEP_ENTRIES_MAX - seen;
+    if (limit === 0) return false;
+    for await (const entries of transaction.iterate({ ...tableRange(kind, table.id), limit })) {
+      for (const [key] of entries) transaction.delete(key);
+      seen += entries.length;
+    }
+  }
+  if (seen === STEP_ENTRIES_MAX) return false;
+  catalog.forget(table, transaction);
+  return true;
+}

@@ -1,0 +1,92 @@
+/**
+ * The rows that one transaction works on: read together, changed in memory, written
+ * together. A row that two change sets of a group touch is read once and written once.
+ */
+
+import type { KVReader, KVTransaction } from '../storage/kv-store.ts';
+import { rowKey, rowToTombstoneKey } from './keys.ts';
+import {
+  createRow,
+  decodeRow,
+  encodeRow,
+  encodeTombstone,
+  type Row,
+  type Tombstone,
+} from './row.ts';
+
+export interface RowAddress {
+  tableId: number;
+  /** Of its primary key, see `pkIdentity`. */
+  identity: string;
+}
+
+export interface LoadedRow extends RowAddress {
+  key: Buffer;
+  row: Row;
+  /** Cells it held when it was read. */
+  cellsBefore: number;
+  changed: boolean;
+}
+
+/** In the list of tombstones: whether the row is gone, or lives again. */
+export const TOMBSTONE_DEAD = 'D';
+export const TOMBSTONE_LIVE = 'L';
+
+export function addressText(address: RowAddress): string {
+  return `${address.tableId}:${address.identity}`;
+}
+
+export function encodeListedTombstone(row: Row, tombstone: Tombstone): Buffer {
+  const state = row.cells.size === 0 ? TOMBSTONE_DEAD : TOMBSTONE_LIVE;
+  return Buffer.from(`${state}${encodeTombstone(tombstone)}`);
+}
+
+export class RowSet {
+  readonly #rows = new Map<string, LoadedRow>();
+  readonly #reader: KVReader;
+
+  constructor(reader: KVReader) {
+    this.#reader = reader;
+  }
+
+  get(address: string): LoadedRow | undefined {
+    return this.#rows.get(address);
+  }
+
+  add(address: RowAddress, key: Buffer, bytes: Uint8Array | undefined): LoadedRow {
+    const row = bytes === undefined ? createRow() : decodeRow(bytes);
+    const { tableId, identity } = address;
+    const loaded = { tableId, identity, key, row, cellsBefore: row.cells.size, changed: false };
+    this.#rows.set(addressText(address), loaded);
+    return loaded;
+  }
+
+  /** Reads, in one go, those of the rows that aren't here yet. */
+  async load(addresses: Map<string, RowAddress>): Promise<void> {
+    const missing = [...addresses].filter(([text]) => !this.#rows.has(text)).map(([, a]) => a);
+    if (missing.length === 0) return;
+    const keys = missing.map(({ tableId, identity }) => rowKey(tableId, identity));
+    const values = await this.#reader.getMany(keys);
+    missing.forEach((address, i) => {
+      this.add(address, keys[i] ?? Buffer.alloc(0), values[i]);
+    });
+  }
+
+  ofTable(tableId: number): LoadedRow[] {
+    return [...this.#rows.values()].filter((loaded) => loaded.tableId === tableId);
+  }
+
+  /** @param onWrite gets each changed row's table and how many cells it gained or lost */
+  write(transaction: KVTransaction, onWrite: (tableId: number, cells: number) => void): void {
+    for (const { key, row, tableId, cellsBefore, changed } of this.#rows.values()) {
+      if (!changed) continue;
+      const text = encodeRow(row);
+      if (text === undefined) transaction.delete(key);
+      else transaction.put(key, Buffer.from(text));
+      const tombstoneKey = rowToTombstoneKey(key);
+      if (row.tombstone === undefined) transaction.delete(tombstoneKey);
+      else transaction.put(tombstoneKey, encodeListedTombstone(row, row.tombstone));
+      onWrite(tableId, row.cells.size - cellsBefore);
+    }
+  }
+}

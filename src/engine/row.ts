@@ -1,0 +1,136 @@
+/**
+ * A row's merged state, and the merge itself: last writer wins, per column.
+ *
+ * The record is text, one line a part; JSON text never holds a raw tab or newline, so
+ * no part is escaped or parsed on the way from a client to the store and back:
+ *
+ *   pk
+ *   [tombstone hlc ⇥ position ⇥ priorRow or nothing ⇥ pk or nothing]
+ *   hlc ⇥ column ⇥ value [⇥ pk]          one line a cell
+ *
+ * Values, columns and keys are kept as their JSON. A cell says its own spelling of the
+ * key where it is not the row's first line, since the spelling that is sent on is the
+ * winning change's own.
+ *
+ * Invariant: no cell is older than the row's tombstone.
+ */
+
+import { compareHlc, type HlcText } from '../clock/hlc.ts';
+
+export interface Cell {
+  hlc: HlcText;
+  /** JSON. */
+  value: string;
+  /** The change's own spelling of the key, JSON. */
+  pk: string;
+}
+
+export interface Tombstone {
+  hlc: HlcText;
+  /** Where in the log the delete arrived; its wall time is when. */
+  position: HlcText;
+  /** JSON, or `undefined` where the delete had none. */
+  priorRow: string | undefined;
+  /** JSON. */
+  pk: string;
+}
+
+export interface Row {
+  /** By the JSON of the column's name. */
+  cells: Map<string, Cell>;
+  tombstone: Tombstone | undefined;
+}
+
+export type MergeOutcome = 'applied' | 'skipped' | 'conflicts';
+
+export function createRow(): Row {
+  return { cells: new Map(), tombstone: undefined };
+}
+
+/**
+ * @param allowResurrection whether a write newer than the tombstone brings the row back
+ */
+export function mergeCell(
+  row: Row,
+  column: string,
+  cell: Cell,
+  allowResurrection: boolean,
+): MergeOutcome {
+  const stored = row.cells.get(column);
+  if (stored !== undefined) {
+    const order = compareHlc(cell.hlc, stored.hlc);
+    if (order === 0) return 'skipped';
+    if (order < 0) return 'conflicts';
+  }
+  const { tombstone } = row;
+  if (tombstone !== undefined) {
+    if (!allowResurrection || compareHlc(cell.hlc, tombstone.hlc) <= 0) return 'skipped';
+  }
+  row.cells.set(column, cell);
+  return 'applied';
+}
+
+export function mergeTombstone(
+  row: Row,
+  tombstone: Tombstone,
+  allowResurrection: boolean,
+): MergeOutcome {
+  if (row.tombstone !== undefined && compareHlc(tombstone.hlc, row.tombstone.hlc) <= 0) {
+    return 'skipped';
+  }
+  row.tombstone = tombstone;
+  for (const [column, cell] of row.cells) {
+    // Without resurrection a tombstone blocks newer writes too, so those that came
+    // before it must go as well: the result can't depend on which came first.
+    if (!allowResurrection || compareHlc(cell.hlc, tombstone.hlc) <= 0) row.cells.delete(column);
+  }
+  return 'applied';
+}
+
+export function encodeTombstone(tombstone: Tombstone): string {
+  const { hlc, position, priorRow = '', pk } = tombstone;
+  return `${hlc}\t${position}\t${priorRow}\t${pk}`;
+}
+
+/** @param rowPk stands in for an own spelling where the text has none */
+export function decodeTombstone(text: string, rowPk = ''): Tombstone {
+  const [hlc = '', position = '', priorRow = '', pk = ''] = text.split('\t');
+  return { hlc, position, priorRow: priorRow === '' ? undefined : priorRow, pk: pk || rowPk };
+}
+
+/** `undefined` for a row with neither cells nor a tombstone: it need not be kept. */
+export function encodeRow(row: Row): string | undefined {
+  const { cells, tombstone } = row;
+  let text = '';
+  let rowPk: string | undefined;
+  for (const [column, { hlc, value, pk }] of cells) {
+    rowPk ??= pk;
+    text += pk === rowPk ? `\n${hlc}\t${column}\t${value}` : `\n${hlc}\t${column}\t${value}\t${pk}`;
+  }
+  if (tombstone === undefined) return rowPk === undefined ? undefined : `${rowPk}\n${text}`;
+  rowPk ??= tombstone.pk;
+  const own = tombstone.pk === rowPk ? { ...tombstone, pk: '' } : tombstone;
+  return `${rowPk}\n${encodeTombstone(own)}${text}`;
+}
+
+export function decodeRow(bytes: Uint8Array): Row {
+  const lines = bytesToText(bytes).split('\n');
+  const rowPk = lines[0] ?? '';
+  const tombstone = lines[1] ? decodeTombstone(lines[1], rowPk) : undefined;
+  const cells = new Map<string, Cell>();
+  for (let i = 2; i < lines.length; i++) {
+    const line = lines[i] ?? '';
+    const columnEnd = line.indexOf('\t', 41);
+    const valueEnd = line.indexOf('\t', columnEnd + 1);
+    cells.set(line.slice(41, columnEnd), {
+      hlc: line.slice(0, 40),
+      value: valueEnd < 0 ? line.slice(columnEnd + 1) : line.slice(columnEnd + 1, valueEnd),
+      pk: valueEnd < 0 ? rowPk : line.slice(valueEnd + 1),
+    });
+  }
+  return { cells, tombstone };
+}
+
+export function bytesToText(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString();
+}

@@ -1,0 +1,62 @@
+/**
+ * What the coordinator remembers of each site that it has heard of, so that it can ask
+ * a device for the changes that it still lacks: the newest HLC that the site authored
+ * and that is stored, and the position of the last snapshot that it was sent.
+ */
+
+import { type HlcText, maxHlc } from '../clock/hlc.ts';
+import type { SiteIdText } from '../clock/site-id.ts';
+import type { KVReader, KVTransaction } from '../storage/kv-store.ts';
+import { siteKey } from './keys.ts';
+import { bytesToText } from './row.ts';
+
+export interface SiteState {
+  authored?: HlcText;
+  snapshot?: HlcText;
+}
+
+function decode(bytes: Uint8Array | undefined): SiteState {
+  return bytes === undefined ? {} : (JSON.parse(bytesToText(bytes)) as SiteState);
+}
+
+export async function readSiteState(reader: KVReader, site: SiteIdText): Promise<SiteState> {
+  const [bytes] = await reader.getMany([siteKey(site)]);
+  return decode(bytes);
+}
+
+export class SiteStates {
+  readonly #reader: KVReader;
+  readonly #stored = new Map<SiteIdText, SiteState>();
+  readonly #newest = new Map<SiteIdText, HlcText>();
+
+  constructor(reader: KVReader) {
+    this.#reader = reader;
+  }
+
+  async load(sites: Iterable<SiteIdText>): Promise<void> {
+    const missing = [...sites].filter((site) => !this.#stored.has(site));
+    if (missing.length === 0) return;
+    const values = await this.#reader.getMany(missing.map(siteKey));
+    missing.forEach((site, i) => {
+      this.#stored.set(site, decode(values[i]));
+    });
+  }
+
+  /** A change of this site's took effect. */
+  authored(site: SiteIdText, hlc: HlcText): void {
+    const known = this.#newest.get(site);
+    this.#newest.set(site, known === undefined ? hlc : maxHlc(known, hlc));
+  }
+
+  async write(transaction: KVTransaction): Promise<void> {
+    await this.load(this.#newest.keys());
+    for (const [site, newest] of this.#newest) {
+      const stored = this.#stored.get(site) ?? {};
+      if (stored.authored !== undefined && maxHlc(stored.authored, newest) === stored.authored) {
+        continue;
+      }
+      const state: SiteState = { ...stored, authored: newest };
+      transaction.put(siteKey(site), Buffer.from(JSON.stringify(state)));
+    }
+  }
+}

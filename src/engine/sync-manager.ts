@@ -1,0 +1,325 @@
+/**
+ * One database: merges what arrives, in groups, and reads its log.
+ *
+ * All writing goes through one lane. While a group is being made durable the next one
+ * gathers; everything that waits then goes into one store transaction, with one fsync.
+ * An acknowledgement is the resolution of a promise that nothing resolves earlier.
+ */
+
+import { compareHlc, encodeHlc, type HlcText, hlcWallTimeMs, maxHlc } from '../clock/hlc.ts';
+import { hlcSite, type SiteIdText } from '../clock/site-id.ts';
+import { SyncError } from '../errors.ts';
+import type { Logger } from '../logger.ts';
+import type { KVStore, KVTransaction } from '../storage/kv-store.ts';
+import type { WireChangeSet, WireCheckpoint } from '../wire/schemas.ts';
+import type { ApplyResult } from '../wire/types.ts';
+import { Catalog } from './catalog.ts';
+import { GroupCommit } from './group-commit.ts';
+import {
+  type Head,
+  type Identity,
+  loadIdentity,
+  readHead,
+  readHorizon,
+  writeHead,
+} from './head.ts';
+import { siteKey } from './keys.ts';
+import { type LogPage, type LogReadOptions, type LogState, readLog, timelineFor } from './log.ts';
+import { carryPosition, deliverable, type LogRecord } from './log-record.ts';
+import { MergeTransaction } from './merge-transaction.ts';
+import { wallTimeToHlc } from './position-clock.ts';
+import { changeSetHlcs } from './prepare.ts';
+import { clearDroppedTable, expireTombstones } from './retention.ts';
+import { readSiteState, type SiteState } from './site-state.ts';
+import { openSnapshot, type Snapshot } from './snapshot.ts';
+
+/** What the engine takes from outside, so that a simulation can be the world. */
+export interface World {
+  /** Wall time in milliseconds. */
+  now(): number;
+  randomBytes(size: number): Uint8Array;
+  randomUuid(): string;
+}
+
+export interface SyncManagerOptions {
+  store: KVStore;
+  world: World;
+  logger: Logger;
+  allowResurrection: boolean;
+  maxClockDriftMs: number;
+  tombstoneTTL: number;
+}
+
+/** The log has grown. */
+export interface Appended {
+  /** The newest position before. */
+  after: HlcText;
+  /** The newest position now. */
+  end: HlcText;
+  /** What was written, if it was written here: a reader at `after` needs nothing else. */
+  records: readonly LogRecord[] | undefined;
+}
+
+interface CatalogState {
+  catalog: Catalog;
+  version: number;
+}
+
+const SITE_ID_BYTES = 16;
+
+export class SyncManager {
+  readonly identity: Identity;
+  readonly #store: KVStore;
+  readonly #options: SyncManagerOptions;
+  readonly #listeners = new Set<(appended: Appended) => void>();
+  readonly #commits: GroupCommit<readonly WireChangeSet[], ApplyResult>;
+  readonly #stopWatching: () => void;
+  #head: Head;
+  #state: CatalogState;
+
+  /** Opens the database, which becomes one if the store is empty. */
+  static async open(options: SyncManagerOptions): Promise<SyncManager> {
+    const { store, world } = options;
+    const identity = await loadIdentity(store, () => world.randomBytes(SITE_ID_BYTES));
+    const head = await readHead(store);
+    const catalog = await Catalog.load(store);
+    return new SyncManager(options, identity, head, catalog);
+  }
+
+  private constructor(
+    options: SyncManagerOptions,
+    identity: Identity,
+    head: Head,
+    catalog: Catalog,
+  ) {
+    this.identity = identity;
+    this.#store = options.store;
+    this.#options = options;
+    this.#head = head;
+    this.#state = { catalog, version: head.catalogVersion };
+    this.#commits = new GroupCommit(
+      (batches) => this.#mergeGroup(batches),
+      (batch) => batch.reduce((sum, set) => sum + set.changes.length + 1, 0),
+    );
+    this.#stopWatching = options.store.onCommit(() => {
+      this.#refresh().catch((error: unknown) => options.logger.error('refresh failed: %O', error));
+    });
+  }
+
+  /** The newest position; of wall time 0 while nothing has arrived. */
+  get position(): HlcText {
+    return this.#head.position;
+  }
+
+  /** Transactions in the log. */
+  get logLength(): number {
+    return this.#head.logLength;
+  }
+
+  /** @returns stops it */
+  onAppended(listener: (appended: Appended) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /**
+   * Merges a batch. Resolves when it is durable; when it rejects, nothing of it is stored.
+   * @throws SyncError CLOCK_DRIFT, or what the store throws
+   */
+  async apply(changeSets: readonly WireChangeSet[]): Promise<ApplyResult> {
+    this.#refuseDrift(changeSets);
+    return this.#commits.add(changeSets);
+  }
+
+  #refuseDrift(changeSets: readonly WireChangeSet[]): void {
+    const { world, maxClockDriftMs } = this.#options;
+    const now = world.now();
+    const latest = encodeHlc({
+      wallTime: BigInt(Math.max(0, Math.floor(now + maxClockDriftMs))),
+      counter: 0xffff,
+      siteId: new Uint8Array(SITE_ID_BYTES).fill(0xff),
+      opSeq: 0xffffffff,
+    });
+    for (const [index, changeSet] of changeSets.entries()) {
+      for (const hlc of changeSetHlcs(changeSet)) {
+        if (compareHlc(hlc, latest) <= 0) continue;
+        const aheadMs = hlcWallTimeMs(hlc) - now;
+        throw new SyncError(
+          'CLOCK_DRIFT',
+          `changes[${index}]: dated ${aheadMs} ms ahead of the server's clock, more than sync.maxClockDriftMs (${maxClockDriftMs}) allows`,
+        );
+      }
+    }
+  }
+
+  async #mergeGroup(batches: readonly (readonly WireChangeSet[])[]): Promise<ApplyResult[]> {
+    const { world, allowResurrection, logger } = this.#options;
+    const context = { identity: this.identity, allowResurrection, now: () => world.now() };
+    const merged = await this.#write(async (transaction, head, catalog) => {
+      const merge = new MergeTransaction(transaction, catalog, head, context);
+      const results = await merge.merge(batches);
+      return { head: merge.head, catalog: merge.catalog, results, records: merge.records };
+    });
+    const { records, head } = merged;
+    logger(
+      'merged %d batches as %d transactions to %s',
+      batches.length,
+      records.length,
+      head.position,
+    );
+    return merged.results;
+  }
+
+  /**
+   * One store transaction, from the head that is stored to the head that `work` leaves.
+   * What it leaves takes its place here only when it is durable.
+   */
+  async #write<T extends { head: Head; catalog: Catalog; records: readonly LogRecord[] }>(
+    work: (transaction: KVTransaction, head: Head, catalog: Catalog) => Promise<T>,
+  ): Promise<T> {
+    try {
+      let before = this.#head;
+      const done = await this.#store.exclusive(async (transaction) => {
+        before = await readHead(transaction);
+        const { catalog } = await this.#catalogAt(before, transaction);
+        return work(transaction, before, catalog);
+      });
+      this.#head = done.head;
+      this.#state = { catalog: done.catalog, version: done.head.catalogVersion };
+      if (done.records.length > 0) this.#announce(before.position, done.records);
+      return done;
+    } catch (error) {
+      // What the transaction changed in memory is worth nothing now: read it again next time.
+      this.#state = { ...this.#state, version: -1 };
+      throw error;
+    }
+  }
+
+  async #catalogAt(head: Head, transaction: KVTransaction): Promise<CatalogState> {
+    if (this.#state.version === head.catalogVersion) return this.#state;
+    return { catalog: await Catalog.load(transaction), version: head.catalogVersion };
+  }
+
+  #announce(after: HlcText, records: readonly LogRecord[] | undefined): void {
+    const appended = { after, end: this.#head.position, records };
+    for (const listener of this.#listeners) listener(appended);
+  }
+
+  /** Somebody else may have written. */
+  async #refresh(): Promise<void> {
+    const before = this.#head.position;
+    const head = await readHead(this.#store);
+    if (compareHlc(head.position, before) <= 0) return;
+    const catalog = await Catalog.load(this.#store);
+    this.#head = head;
+    this.#state = { catalog, version: head.catalogVersion };
+    this.#announce(before, undefined);
+  }
+
+  /**
+   * The cursor for a client that says it has everything up to `sinceHLC`.
+   * @throws SyncError SNAPSHOT_REQUIRED
+   */
+  async cursorFor(sinceHLC: HlcText | undefined): Promise<HlcText> {
+    const { siteId, siteIdText } = this.identity;
+    if (sinceHLC === undefined) return wallTimeToHlc(0, new Uint8Array(SITE_ID_BYTES));
+    const cursor =
+      hlcSite(sinceHLC) === siteIdText
+        ? sinceHLC
+        : // Another clock's HLC only tells a time, and that only roughly: rather too early.
+          wallTimeToHlc(hlcWallTimeMs(sinceHLC) - this.#options.maxClockDriftMs, siteId);
+    if (compareHlc(cursor, await readHorizon(this.#store)) < 0) {
+      throw new SyncError(
+        'SNAPSHOT_REQUIRED',
+        'deletions after this position have been forgotten (sync.tombstoneTTL): a snapshot is needed',
+      );
+    }
+    // A reader ahead of the log (it knew a server that is gone) must not miss what comes now.
+    return compareHlc(cursor, this.position) > 0 ? this.position : cursor;
+  }
+
+  readLog(options: LogReadOptions): Promise<LogPage> {
+    return readLog(this.#store, this.#logState(), options);
+  }
+
+  /** A freshly written record as one reader should get it; `undefined` for nothing. */
+  deliverable(record: LogRecord, reader: SiteIdText): Uint8Array | undefined {
+    return deliverable(record, reader, timelineFor(record, this.#logState()));
+  }
+
+  #logState(): LogState {
+    const { position, staleUpTo } = this.#head;
+    return { end: position, timeline: this.#state.catalog.timeline, staleUpTo };
+  }
+
+  /** A change set without changes, as JSON, that carries `position` to a reader. */
+  carryPosition(position: HlcText): Uint8Array {
+    return carryPosition(this.identity.siteIdText, position);
+  }
+
+  async openSnapshot(checkpoint?: WireCheckpoint): Promise<Snapshot> {
+    const { world } = this.#options;
+    const context = {
+      identity: this.identity,
+      newSnapshotId: () => world.randomUuid(),
+      now: () => world.now(),
+    };
+    return openSnapshot(await this.#store.view(), context, checkpoint);
+  }
+
+  siteState(site: SiteIdText): Promise<SiteState> {
+    return readSiteState(this.#store, site);
+  }
+
+  /** Remembers that `site` has been sent a whole snapshot of `position`. */
+  async noteSnapshotSent(site: SiteIdText, position: HlcText): Promise<void> {
+    await this.#commits.alone(() =>
+      this.#store.exclusive(async (transaction) => {
+        const state = await readSiteState(transaction, site);
+        const snapshot = state.snapshot === undefined ? position : maxHlc(state.snapshot, position);
+        transaction.put(siteKey(site), Buffer.from(JSON.stringify({ ...state, snapshot })));
+      }),
+    );
+  }
+
+  /**
+   * Forgets tombstones past their time and clears away dropped tables, in steps between
+   * which writers have their turn.
+   * @param signal ends it after the step under way
+   */
+  async maintain(signal?: AbortSignal): Promise<void> {
+    const { world, tombstoneTTL } = this.#options;
+    const beforeMs = world.now() - tombstoneTTL;
+    let from: Uint8Array | undefined;
+    do {
+      const step = await this.#commits.alone(() =>
+        this.#store.exclusive((transaction) => expireTombstones(transaction, beforeMs, from)),
+      );
+      from = step.next;
+    } while (from !== undefined && !signal?.aborted);
+    for (const table of this.#state.catalog.tables.values()) {
+      if (!table.dropped) continue;
+      while (!signal?.aborted && !(await this.#clearSome(table.id)));
+    }
+  }
+
+  async #clearSome(tableId: number): Promise<boolean> {
+    const step = await this.#commits.alone(() =>
+      this.#write(async (transaction, head, catalog) => {
+        const fork = catalog.fork();
+        const table = fork.tables.get(tableId);
+        const gone = table === undefined || (await clearDroppedTable(transaction, fork, table));
+        const next = { ...head, catalogVersion: head.catalogVersion + (gone ? 1 : 0) };
+        if (gone) writeHead(next, transaction);
+        return { head: next, catalog: fork, records: [], gone };
+      }),
+    );
+    return step.gone;
+  }
+
+  /** Waits for what has been accepted; what comes later is refused. The store stays open. */
+  async close(): Promise<void> {
+    this.#stopWatching();
+    await this.#commits.close();
+  }
+}

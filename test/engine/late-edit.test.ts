@@ -1,0 +1,56 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Device } from '../support/device.ts';
+import { openEngine, readAll } from '../support/engine.ts';
+import { Replica } from '../support/replica.ts';
+
+test('an edit made offline before a newer one, delivered after everybody moved on, reaches everybody', async () => {
+  const { manager, world } = await openEngine();
+  const [anna, ben, carla] = [new Device(1), new Device(2), new Device(3)];
+
+  // Anna edits in a tunnel, at nine o'clock.
+  const late = anna.write({ pk: [1], set: { title: 'from the tunnel' } });
+
+  // Ben edits at ten, and everybody hears of it.
+  ben.wallTime = anna.wallTime + 3_600_000;
+  world.nowMs = ben.wallTime + 1000;
+  await manager.apply([ben.write({ pk: [1], set: { note: 'from the office' } })]);
+  const heardByCarla = await readAll(manager, undefined, { reader: carla.siteId });
+  const watermark = heardByCarla.at(-1)?.hlc;
+  assert.equal(heardByCarla.length, 1);
+
+  // Anna is back at eleven. Her clock's nine lies before everything that Carla has seen.
+  world.nowMs += 3_600_000;
+  await manager.apply([late]);
+
+  const since = await readAll(manager, watermark, { reader: carla.siteId });
+  assert.equal(since.length, 1, 'Carla, who had moved on, gets the late edit');
+  assert.equal(since[0]?.changes[0]?.hlc, late.changes[0]?.hlc, 'with its own HLC');
+
+  const replica = new Replica();
+  replica.apply(heardByCarla);
+  replica.apply(since);
+  const [row] = Object.values(replica.contents());
+  assert.deepEqual(row, { note: 'from the office', title: 'from the tunnel' });
+  assert.deepEqual(await readAll(manager, since.at(-1)?.hlc, { reader: carla.siteId }), []);
+});
+
+test('a client that knew another server gets everything from its time on, and some before', async () => {
+  const { manager, world } = await openEngine();
+  const device = new Device(1);
+  await manager.apply([device.write({ pk: [1], set: { a: 1 } })]);
+  const otherServer = new Device(99).hlc(world.nowMs + 30_000);
+  assert.equal((await readAll(manager, otherServer)).length, 1);
+  const muchLater = new Device(99).hlc(world.nowMs + 61_000);
+  assert.equal((await readAll(manager, muchLater)).length, 0);
+});
+
+test('a position of the future does not hide what arrives before it', async () => {
+  const { manager, world } = await openEngine();
+  const device = new Device(1);
+  const future = new Device(99).hlc(world.nowMs + 10_000_000);
+  const cursor = await manager.cursorFor(future);
+  await manager.apply([device.write({ pk: [1], set: { a: 1 } })]);
+  const page = await manager.readLog({ after: cursor, bytesMax: 1000 });
+  assert.equal(page.changeSets.length, 1);
+});

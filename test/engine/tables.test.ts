@@ -1,0 +1,156 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { WireChangeSet } from '../../src/wire/schemas.ts';
+import { Device } from '../support/device.ts';
+import { openEngine, readAll, takeSnapshot } from '../support/engine.ts';
+import { Replica } from '../support/replica.ts';
+
+function tablesIn(chunks: Record<string, unknown>[]): unknown[] {
+  return chunks.filter(({ type }) => type === 'table-start').map(({ table }) => table);
+}
+
+function cellsIn(chunks: Record<string, unknown>[]): string[] {
+  return chunks
+    .filter(({ type }) => type === 'column-versions')
+    .flatMap(({ table, entries }) =>
+      (entries as { pk: unknown[]; column: string; value: unknown }[]).map(
+        ({ pk, column, value }) => `${table} ${JSON.stringify(pk)} ${column}=${value}`,
+      ),
+    )
+    .sort();
+}
+
+async function shuffles(
+  changeSets: WireChangeSet[],
+  check: (cells: string[], delivered: WireChangeSet[]) => void,
+): Promise<void> {
+  for (const order of permutations(changeSets)) {
+    const { manager } = await openEngine();
+    for (const changeSet of order) await manager.apply([changeSet]);
+    check(cellsIn(await takeSnapshot(manager)), await readAll(manager));
+    const together = await openEngine();
+    await together.manager.apply(order);
+    check(cellsIn(await takeSnapshot(together.manager)), await readAll(together.manager));
+  }
+}
+
+function* permutations<T>(items: T[]): Generator<T[]> {
+  if (items.length <= 1) yield items;
+  for (const [index, first] of items.entries()) {
+    const rest = items.filter((_, i) => i !== index);
+    for (const tail of permutations(rest)) yield [first, ...tail];
+  }
+}
+
+test('a dropped table leaves no cells and no tombstones, whenever its data arrives', async () => {
+  const device = new Device(1);
+  const changeSets = [
+    device.migrate('create_table', 'gone'),
+    device.write(
+      { table: 'gone', pk: [1], set: { a: 1 } },
+      { table: 'gone', pk: [2], delete: true },
+    ),
+    device.migrate('drop_table', 'gone', { schemaVersion: 2 }),
+    device.write({ table: 'kept', pk: [1], set: { a: 1 } }),
+  ];
+  await shuffles(changeSets, (cells, delivered) => {
+    assert.deepEqual(cells, ['kept [1] a=1']);
+    const tables = delivered.flatMap(({ changes }) => changes.map(({ table }) => table));
+    assert.deepEqual(tables, ['kept'], 'a delta never holds cells of a dropped table');
+  });
+  const { manager } = await openEngine();
+  await manager.apply(changeSets);
+  const chunks = await takeSnapshot(manager);
+  assert.deepEqual(tablesIn(chunks), ['kept']);
+  assert.ok(!chunks.some(({ type }) => type === 'tombstone'));
+});
+
+test('a renamed table is held and delivered under its new name, late edits included', async () => {
+  const device = new Device(1);
+  const changeSets = [
+    device.write({ table: 'old', pk: [1], set: { a: 1 } }),
+    device.migrate('rename_table', 'new', { fromTable: 'old' }),
+    device.write({ table: 'new', pk: [1], set: { b: 2 } }),
+    device.write({ table: 'old', pk: [1], set: { c: 3 } }),
+  ];
+  await shuffles(changeSets, (cells, delivered) => {
+    assert.deepEqual(cells, ['new [1] a=1', 'new [1] b=2', 'old [1] c=3']);
+    const replica = new Replica();
+    replica.apply(delivered);
+    assert.deepEqual(replica.contents(), {
+      '["main","new","1"]': { a: 1, b: 2 },
+      '["main","old","1"]': { c: 3 },
+    });
+  });
+});
+
+test('a table that is dropped and made again holds only what was written since', async () => {
+  const device = new Device(1);
+  const changeSets = [
+    device.write({ table: 't', pk: [1], set: { a: 1, b: 1 } }),
+    device.migrate('drop_table', 't', { schemaVersion: 2 }),
+    device.migrate('create_table', 't', { schemaVersion: 3 }),
+    device.write({ table: 't', pk: [1], set: { b: 2 } }),
+  ];
+  await shuffles(changeSets, (cells) => assert.deepEqual(cells, ['t [1] b=2']));
+});
+
+test('a table rebuilt under its own name keeps its rows', async () => {
+  const device = new Device(1);
+  const { manager } = await openEngine();
+  await manager.apply([
+    device.migrate('create_table', 't'),
+    device.write({ table: 't', pk: [1], set: { a: 1 } }),
+    device.migrate('create_table', 't_new'),
+    device.write({ table: 't_new', pk: [1], set: { a: 1, b: 1 } }),
+    device.migrate('drop_table', 't', { schemaVersion: 2 }),
+    device.migrate('rename_table', 't', { fromTable: 't_new', schemaVersion: 3 }),
+    device.write({ table: 't', pk: [2], set: { a: 2 } }),
+  ]);
+  assert.deepEqual(cellsIn(await takeSnapshot(manager)), ['t [1] a=1', 't [1] b=1', 't [2] a=2']);
+});
+
+test('the rows of a dropped table are cleared away in the background, and nothing else is', async () => {
+  const device = new Device(1);
+  const { manager, store } = await openEngine();
+  const rows = Array.from({ length: 2500 }, (_, i) => ({ table: 'big', pk: [i], set: { a: i } }));
+  await manager.apply([device.write(...rows), device.write({ pk: [1], set: { a: 1 } })]);
+  await manager.apply([device.migrate('drop_table', 'big')]);
+  await manager.maintain();
+  let keys = 0;
+  const range = { gte: Buffer.from('r'), lt: Buffer.from('s') };
+  for await (const entries of store.iterate(range)) keys += entries.length;
+  assert.equal(keys, 1);
+  assert.deepEqual(cellsIn(await takeSnapshot(manager)), ['t [1] a=1']);
+  await manager.apply([device.write({ table: 'big', pk: [7], set: { a: 'again' } })]);
+  assert.deepEqual(cellsIn(await takeSnapshot(manager)), ['big [7] a=again', 't [1] a=1']);
+});
+
+test('of two migrations in one slot the later HLC wins; the other is skipped', async () => {
+  const [early, late] = [new Device(1), new Device(2)];
+  late.wallTime = early.wallTime + 10;
+  const changeSets = [
+    early.migrate('add_column', 't', { schemaVersion: 2, ddl: 'early' }),
+    late.migrate('add_column', 't', { schemaVersion: 2, ddl: 'late' }),
+  ];
+  for (const order of permutations(changeSets)) {
+    const { manager } = await openEngine();
+    for (const changeSet of order) await manager.apply([changeSet]);
+    const again = await manager.apply(order);
+    assert.deepEqual([again.applied, again.skipped], [0, 2]);
+    const ddl = (await takeSnapshot(manager))
+      .filter(({ type }) => type === 'schema-migration')
+      .map(({ migration }) => (migration as { ddl: string }).ddl);
+    assert.deepEqual(ddl, ['late']);
+  }
+});
+
+test('an index and a table of one name and version are different things', async () => {
+  const device = new Device(1);
+  const { manager } = await openEngine();
+  const result = await manager.apply([
+    device.migrate('create_table', 'x'),
+    device.migrate('add_index', 'x'),
+  ]);
+  assert.equal(result.applied, 2);
+});

@@ -1,0 +1,74 @@
+/** A naive replica: merges whatever change sets it is given, by the protocol's rules, in memory. */
+
+import { compareHlc } from '../../src/clock/hlc.ts';
+import type { WireChange, WireChangeSet } from '../../src/wire/schemas.ts';
+import { pkIdentity } from '../../src/wire/values.ts';
+
+interface ReplicaRow {
+  tombstone?: string;
+  cells: Map<string, { hlc: string; value: unknown }>;
+}
+
+export class Replica {
+  readonly #rows = new Map<string, ReplicaRow>();
+
+  apply(changeSets: Iterable<WireChangeSet>): void {
+    for (const { changes } of changeSets) for (const change of changes) this.#merge(change);
+  }
+
+  #merge(change: WireChange): void {
+    const key = JSON.stringify([change.schema, change.table, pkIdentity(change.pk)]);
+    const row = this.#rows.get(key) ?? { cells: new Map() };
+    this.#rows.set(key, row);
+    if (change.type === 'delete') {
+      if (row.tombstone !== undefined && compareHlc(change.hlc, row.tombstone) <= 0) return;
+      row.tombstone = change.hlc;
+      for (const [column, cell] of row.cells) {
+        if (compareHlc(cell.hlc, change.hlc) <= 0) row.cells.delete(column);
+      }
+      return;
+    }
+    const { column, value, hlc } = change;
+    const known = row.cells.get(column);
+    if (known !== undefined && compareHlc(hlc, known.hlc) <= 0) return;
+    if (row.tombstone !== undefined && compareHlc(hlc, row.tombstone) <= 0) return;
+    row.cells.set(column, { hlc, value });
+  }
+
+  /** What an application would read: rows with cells, their values, in one order. */
+  contents(): Record<string, Record<string, unknown>> {
+    const rows = [...this.#rows].filter(([, row]) => row.cells.size > 0);
+    return Object.fromEntries(
+      rows
+        .sort(([a], [b]) => (a < b ? -1 : 1))
+        .map(([key, { cells }]) => [
+          key,
+          Object.fromEntries(
+            [...cells].sort(([a], [b]) => (a < b ? -1 : 1)).map(([c, { value }]) => [c, value]),
+          ),
+        ]),
+    );
+  }
+
+  /** Keys of rows that are gone and remembered as gone. */
+  tombstones(): string[] {
+    return [...this.#rows]
+      .filter(([, { tombstone, cells }]) => tombstone !== undefined && cells.size === 0)
+      .map(([key]) => key)
+      .sort();
+  }
+
+  /** Takes in a snapshot, given as its chunks. */
+  load(chunks: Iterable<Record<string, unknown>>): void {
+    for (const chunk of chunks) {
+      const { type, schema, table } = chunk as { type: string; schema: string; table: string };
+      if (type !== 'column-versions' && type !== 'tombstone') continue;
+      const entries = chunk.entries as Record<string, unknown>[];
+      const changes = entries.map((entry) => {
+        const change = type === 'tombstone' ? { type: 'delete' } : { type: 'column' };
+        return { ...change, schema, table, ...entry } as unknown as WireChange;
+      });
+      for (const change of changes) this.#merge(change);
+    }
+  }
+}
