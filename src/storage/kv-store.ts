@@ -6,39 +6,46 @@
  * at once, ordered ranges, an atomic durable write, one writer at a time, and a
  * signal when something was written. `src/testing/kv-store-contract.ts` says
  * exactly what that means, as tests that every implementation runs.
+ *
+ * Keys that begin with a lowercase letter are the engine's; those that begin
+ * with the byte 0 are the storage layer's own (see `format.ts`).
  */
 
 export type KVEntry = readonly [key: Uint8Array, value: Uint8Array];
 
-/** Keys from `gte` or after `gt`, up to and without `lt`, in order. */
+/** Keys from `gte` or after `gt` (not both), up to and without `lt`, in order. */
 export interface KVRange {
   gt?: Uint8Array;
   gte?: Uint8Array;
   lt: Uint8Array;
   /** Last key first. */
   reverse?: boolean;
-  /** At most so many entries. */
+  /** At most so many entries; 0 is none. */
   limit?: number;
 }
 
+/** What comes out is not to be changed: a store may hand out its own bytes. */
 export interface KVReader {
   /** The values of `keys`, in their order; `undefined` where there is none. */
   getMany(keys: readonly Uint8Array[]): Promise<(Uint8Array | undefined)[]>;
   /**
    * The entries of a range, in arrays of the store's own choosing, none of them
-   * empty. One array is in memory at a time, and holds at most about 1 MiB
-   * beyond its last entry. Breaking out of the loop releases what it holds.
+   * empty, as they were when the first array was asked for. One array is in memory
+   * at a time, and holds at most about 1 MiB beyond its last entry. Breaking out of
+   * the loop releases what it holds; an iterable is for one loop.
    */
   iterate(range: KVRange): AsyncIterable<readonly KVEntry[]>;
 }
 
 /** A reader that goes on seeing what was committed when it was made. */
 export interface KVView extends KVReader {
+  /** To be called once its loops have ended, and always; again, or after the store's, is harmless. */
   close(): Promise<void>;
 }
 
-/** Reads see what is committed, not this transaction's own writes. */
+/** Reads see what is committed, not this transaction's own writes. It ends with `work`. */
 export interface KVTransaction extends KVReader {
+  /** Copies both at once. The last put or delete of a key is the one that counts. */
   put(key: Uint8Array, value: Uint8Array): void;
   delete(key: Uint8Array): void;
 }
@@ -50,17 +57,22 @@ export interface KVStore extends KVReader {
    * a crash, and durable when the promise resolves. When `work` throws, nothing
    * is written and the error passes through. Calls queue in their order.
    * Not to be called from inside `work`.
+   *
+   * A commit that fails rejects with `STORE_UNAVAILABLE`, and so do those after it
+   * until the store was closed and opened again. Nothing of it is to be seen until
+   * then. Whether it is there afterwards is unknown, but it is so as a whole: what
+   * the caller keeps in memory about this database must be read anew.
    */
   exclusive<T>(work: (transaction: KVTransaction) => Promise<T>): Promise<T>;
   /** A consistent view as of now. Costs little until closed, but must be closed. */
   view(): Promise<KVView>;
   /**
-   * Calls `listener` after each commit that may have come from elsewhere (another
-   * process on the same store). May call too often, never too rarely.
+   * Calls `listener` after somebody else (another process on the same data) may have
+   * committed. May call too often, never too rarely; this store's own commits need no call.
    * @returns stops it
    */
   onCommit(listener: () => void): () => void;
-  /** Waits for the running transaction; later calls reject. */
+  /** Waits for the transactions that were asked for before; later calls reject. */
   close(): Promise<void>;
 }
 
@@ -70,9 +82,10 @@ export interface Storage {
   readonly description: string;
   /**
    * Opens a database, making it if need be. The caller opens each one once at a time.
-   * @param databaseId valid as `PROTOCOL.md` has it; two ids never share a store
+   * @param databaseId valid as `isDatabaseId` has it; two ids never share a store
+   * @throws SyncError INVALID_DATABASE_ID, STORE_FORMAT (see `format.ts`), STORE_UNAVAILABLE
    */
   open(databaseId: string): Promise<KVStore>;
-  /** Releases the data directory or connections; every store is closed by then. */
+  /** Releases the data directory or connections; closes what was left open. */
   close(): Promise<void>;
 }

@@ -26,7 +26,7 @@ export class Device {
   /** Wall time of the next transaction, in milliseconds; each one moves it on by one. */
   wallTime: number;
 
-  constructor(number: number, wallTime = 1_799_999_000_000) {
+  constructor(number: number, wallTime = 1_700_000_000_000) {
     this.#bytes = siteBytes(number);
     this.siteId = siteIdToText(this.#bytes);
     this.wallTime = wallTime;

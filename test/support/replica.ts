@@ -18,7 +18,7 @@ export class Replica {
 
   #merge(change: WireChange): void {
     const key = JSON.stringify([change.schema, change.table, pkIdentity(change.pk)]);
-    const row = this.#rows.get(key) ?? { cells: new Map() };
+    const row: ReplicaRow = this.#rows.get(key) ?? { cells: new Map() };
     this.#rows.set(key, row);
     if (change.type === 'delete') {
       if (row.tombstone !== undefined && compareHlc(change.hlc, row.tombstone) <= 0) return;

@@ -1,0 +1,80 @@
+/**
+ * Every store says in which format it was written and which database it is, in
+ * one record of the storage layer, so that a program never misreads a store of
+ * another version, and a directory that was copied or renamed is found out.
+ *
+ *     key    00 "format"
+ *     value  {"format": 1, "databaseId": "…"}   (JSON, UTF-8)
+ */
+
+import { SyncError } from '../errors.ts';
+import type { KVStore } from './kv-store.ts';
+
+/** Raised when the engine's keys or values change so that older programs would misread them. */
+export const STORE_FORMAT = 1;
+
+export const FORMAT_KEY: Uint8Array = Buffer.from('\0format');
+
+/** Anything of the storage layer's or the engine's. */
+const ANY_ENTRY = { lt: Uint8Array.of(0xff), limit: 1 };
+
+/**
+ * What every `Storage.open` ends with: writes the record into a new store, and
+ * checks it in one that was there. A store that is refused is closed.
+ * @throws SyncError STORE_FORMAT
+ */
+export async function ensureFormat(store: KVStore, databaseId: string): Promise<KVStore> {
+  try {
+    const [record] = await store.getMany([FORMAT_KEY]);
+    if (record === undefined) await writeRecord(store, databaseId);
+    else checkRecord(record, databaseId);
+    return store;
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+}
+
+async function writeRecord(store: KVStore, databaseId: string): Promise<void> {
+  for await (const _entries of store.iterate(ANY_ENTRY)) {
+    throw new SyncError(
+      'STORE_FORMAT',
+      `the store of database ${databaseId} holds data but does not say in which format: another ` +
+        'program wrote it, or it is damaged. Restore a backup, or move it away',
+    );
+  }
+  await store.exclusive(async (transaction) => {
+    const value = JSON.stringify({ format: STORE_FORMAT, databaseId });
+    transaction.put(FORMAT_KEY, Buffer.from(value));
+  });
+}
+
+function checkRecord(bytes: Uint8Array, databaseId: string): void {
+  const record = parseRecord(bytes);
+  if (record.format !== STORE_FORMAT) {
+    const found = record.format === undefined ? 'unreadable' : JSON.stringify(record.format);
+    throw new SyncError(
+      'STORE_FORMAT',
+      `the store of database ${databaseId} has format ${found}, and this program reads format ` +
+        `${STORE_FORMAT}: run the version that wrote it, or restore a backup of format ${STORE_FORMAT}`,
+    );
+  }
+  if (record.databaseId !== databaseId) {
+    throw new SyncError(
+      'STORE_FORMAT',
+      `the store of database ${databaseId} is that of another database: it was copied or ` +
+        'renamed. Put it back in its place, or restore a backup',
+      // The other's name is for the log only: who may use one database needs no names of others.
+      { cause: new Error(`its record names database ${JSON.stringify(record.databaseId)}`) },
+    );
+  }
+}
+
+function parseRecord(bytes: Uint8Array): { format?: unknown; databaseId?: unknown } {
+  try {
+    const record: unknown = JSON.parse(Buffer.from(bytes).toString('utf8'));
+    return typeof record === 'object' && record !== null ? record : {};
+  } catch {
+    return {};
+  }
+}

@@ -1,0 +1,245 @@
+/**
+ * Storage in a directory: one LevelDB a database, one process a directory.
+ * The only file that knows classic-level.
+ *
+ *     <directory>/_coordinator…   the lock (see `data-directory.ts`)
+ *     <directory>/db-<id>/        one LevelDB (see `database-directory.ts`)
+ *
+ * 'view' encodings let bytes through untouched in both directions; what comes out
+ * happens to be Buffers.
+ */
+
+import { mkdir, open as openFile } from 'node:fs/promises';
+import path from 'node:path';
+import { ClassicLevel, type Snapshot } from 'classic-level';
+import { SyncError } from '../errors.ts';
+import { acquireDataDirectory } from './data-directory.ts';
+import { databaseIdToDirectoryName } from './database-directory.ts';
+import { assertDatabaseId } from './database-id.ts';
+import { ensureFormat } from './format.ts';
+import type { KVReader, KVStore, Storage } from './kv-store.ts';
+import { createWriteQueue, storeClosed } from './write-queue.ts';
+
+type Level = ClassicLevel<Uint8Array, Uint8Array>;
+
+export interface LevelStorageOptions {
+  directory: string;
+  /**
+   * 'fsync': a commit is on the disk when its promise resolves. 'os': it is with the
+   * operating system, so it outlives this process but perhaps not a power failure.
+   */
+  durability: 'fsync' | 'os';
+}
+
+const MIB = 1024 * 1024;
+
+/**
+ * Memory that one database may grow to: a write buffer (LevelDB fills a second one while
+ * it writes the first out) and a cache of blocks. The first databases get what makes them
+ * fast; with hundreds open, each is likely small, and the sum is what counts: 1,000 open
+ * ones stay at about 2 GiB even when all of them are written to and read from.
+ */
+const MEMORY_OF_FEW = { writeBufferSize: 4 * MIB, cacheSize: 8 * MIB };
+const MEMORY_OF_MANY = { writeBufferSize: MIB / 2, cacheSize: MIB / 2 };
+const FEW_DATABASES = 32;
+
+const LEVEL_OPTIONS = {
+  keyEncoding: 'view',
+  valueEncoding: 'view',
+  /**
+   * Tables held open, of 2 MiB each. LevelDB maps the first 1,000 of the process into memory;
+   * later ones cost a descriptor each, beside the four that every open database takes.
+   */
+  maxOpenFiles: 200,
+} as const;
+
+/** One native call gives so many entries, or fewer when they are large. */
+const ENTRIES_PER_READ = 1000;
+const BYTES_PER_READ = MIB;
+
+/** @throws SyncError STORE_LOCKED, STORE_UNAVAILABLE: their messages are for the operator */
+export async function createLevelStorage(options: LevelStorageOptions): Promise<Storage> {
+  const directory = await acquireDataDirectory(options.directory, takeLock);
+  /** Also those that are being opened, so that closing waits for them. */
+  const storesById = new Map<string, Promise<KVStore>>();
+  const sync = options.durability === 'fsync';
+  let closed = false;
+
+  async function openStore(databaseId: string): Promise<KVStore> {
+    const location = path.join(directory.path, databaseIdToDirectoryName(databaseId));
+    try {
+      await mkdir(location, { recursive: true });
+      // LevelDB syncs what is in its directory; that the directory exists must be durable too.
+      if (sync) await syncDirectory(directory.path);
+      const memory = storesById.size <= FEW_DATABASES ? MEMORY_OF_FEW : MEMORY_OF_MANY;
+      const level: Level = new ClassicLevel(location, { ...LEVEL_OPTIONS, ...memory });
+      await level.open();
+      return createLevelStore(level, { sync, onClose: () => storesById.delete(databaseId) });
+    } catch (error) {
+      throw openError(`database ${databaseId}`, error);
+    }
+  }
+
+  return {
+    description: `LevelDB in ${directory.path}, durability ${options.durability}`,
+    async open(databaseId) {
+      assertDatabaseId(databaseId);
+      if (closed) throw new SyncError('STORE_UNAVAILABLE', 'the storage is closed');
+      // LevelDB would refuse it too, and let go of the first one's lock while doing so.
+      if (storesById.has(databaseId)) throw new TypeError(`${databaseId} is already open`);
+      const opening = openStore(databaseId).then((store) => ensureFormat(store, databaseId));
+      storesById.set(databaseId, opening);
+      return opening.catch((error) => {
+        // Unless the refused store has closed already and it is being opened once more.
+        if (storesById.get(databaseId) === opening) storesById.delete(databaseId);
+        throw error;
+      });
+    },
+    async close() {
+      closed = true;
+      const closings = [...storesById.values()].map((store) => store.then((it) => it.close()));
+      await Promise.allSettled(closings);
+      await directory.release();
+    },
+  };
+}
+
+function createLevelStore(
+  level: Level,
+  { sync, onClose }: { sync: boolean; onClose: () => void },
+): KVStore {
+  const queue = createWriteQueue();
+  /**
+   * Set by a write that failed. LevelDB itself goes on once there is room again, behind a torn
+   * record in its log, and then loses what it acknowledged when it reads that log. Opening it
+   * anew begins another log.
+   */
+  let failure: SyncError | undefined;
+
+  async function commit(batch: ReturnType<Level['batch']>): Promise<void> {
+    try {
+      await batch.write({ sync });
+    } catch (cause) {
+      failure = new SyncError(
+        'STORE_UNAVAILABLE',
+        'a write to the store of this database failed: it takes no more until it is opened again',
+        { cause },
+      );
+      throw failure;
+    }
+  }
+
+  const committed = createReader(level);
+  return {
+    ...createReader(level, undefined, () => {
+      if (queue.closed) throw storeClosed();
+    }),
+    exclusive: (work) =>
+      queue.run(async () => {
+        if (failure !== undefined) throw failure;
+        // Refuses puts by itself once it was written or closed.
+        const batch = level.batch();
+        try {
+          const result = await work({
+            ...committed,
+            put: (key, value) => void batch.put(key, value),
+            delete: (key) => void batch.del(key),
+          });
+          if (batch.length > 0) await commit(batch);
+          return result;
+        } finally {
+          await batch.close();
+        }
+      }),
+    async view() {
+      if (queue.closed) throw storeClosed();
+      const snapshot = level.snapshot();
+      return { ...createReader(level, snapshot), close: () => snapshot.close() };
+    },
+    // Nobody else can have it open.
+    onCommit: () => () => undefined,
+    close: () =>
+      queue.close(async () => {
+        // Ends open iterations and views too.
+        await level.close();
+        onClose();
+      }),
+  };
+}
+
+function createReader(level: Level, snapshot?: Snapshot, assertOpen?: () => void): KVReader {
+  return {
+    async getMany(keys) {
+      assertOpen?.();
+      try {
+        return await level.getMany([...keys], { snapshot });
+      } catch (error) {
+        throw readError(error);
+      }
+    },
+    async *iterate(range) {
+      assertOpen?.();
+      // Without the ones that are undefined: abstract-level takes those as bounds.
+      const { gt, gte, lt, reverse = false, limit = -1 } = range;
+      const low = gt !== undefined ? { gt } : gte !== undefined ? { gte } : {};
+      try {
+        const iterator = level.iterator({
+          ...low,
+          lt,
+          reverse,
+          limit,
+          snapshot,
+          highWaterMarkBytes: BYTES_PER_READ,
+        });
+        try {
+          for (;;) {
+            const entries = await iterator.nextv(ENTRIES_PER_READ);
+            if (entries.length === 0) return;
+            yield entries;
+          }
+        } finally {
+          await iterator.close();
+        }
+      } catch (error) {
+        throw readError(error);
+      }
+    },
+  };
+}
+
+const takeLock = async (location: string) => {
+  const lock = new ClassicLevel(location, { writeBufferSize: MIB / 16, cacheSize: 0 });
+  try {
+    await lock.open();
+    return lock;
+  } catch (error) {
+    throw openError('this data directory', error);
+  }
+};
+
+/** abstract-level wraps what went wrong in "Database failed to open". */
+function openError(name: string, error: unknown): SyncError {
+  const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
+  const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
+  return code === 'LEVEL_LOCKED'
+    ? new SyncError('STORE_LOCKED', `the store of ${name} is in use by another process`, { cause })
+    : new SyncError('STORE_UNAVAILABLE', `the store of ${name} cannot be opened`, { cause });
+}
+
+function readError(cause: unknown): SyncError {
+  const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
+  return typeof code === 'string' && code.endsWith('_NOT_OPEN')
+    ? storeClosed(cause)
+    : new SyncError('STORE_UNAVAILABLE', 'the store of this database cannot be read', { cause });
+}
+
+async function syncDirectory(directory: string): Promise<void> {
+  // Windows opens no directories, and needs no such thing.
+  if (process.platform === 'win32') return;
+  const handle = await openFile(directory, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}

@@ -1,0 +1,37 @@
+/**
+ * One writer at a time: runs tasks in the order they came, each after the one
+ * before has ended, however it ended.
+ */
+
+import { SyncError } from '../errors.ts';
+
+export interface WriteQueue {
+  readonly closed: boolean;
+  run<T>(task: () => Promise<T>): Promise<T>;
+  /** Refuses later tasks, waits for those before, then runs `finish`, once. */
+  close(finish: () => Promise<void>): Promise<void>;
+}
+
+export function createWriteQueue(): WriteQueue {
+  let last: Promise<unknown> = Promise.resolve();
+  let closing: Promise<void> | undefined;
+  return {
+    get closed() {
+      return closing !== undefined;
+    },
+    run(task) {
+      if (closing !== undefined) return Promise.reject(storeClosed());
+      const result = last.then(task);
+      last = result.catch(() => {});
+      return result;
+    },
+    close(finish) {
+      closing ??= last.then(finish);
+      return closing;
+    },
+  };
+}
+
+export function storeClosed(cause?: unknown): SyncError {
+  return new SyncError('STORE_UNAVAILABLE', 'the store of this database is closed', { cause });
+}

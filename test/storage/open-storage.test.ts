@@ -1,0 +1,81 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { describe, type TestContext, test } from 'node:test';
+import { pathToFileURL } from 'node:url';
+import { openStorage } from '../../src/storage/open-storage.ts';
+
+async function directoryWith(
+  t: TestContext,
+  files: Readonly<Record<string, string>> = {},
+): Promise<string> {
+  const directory = await mkdtemp(path.join(tmpdir(), 'sync-storage-'));
+  t.after(() => rm(directory, { recursive: true }));
+  for (const [name, content] of Object.entries(files)) {
+    await writeFile(path.join(directory, name), content);
+  }
+  return directory;
+}
+
+const MODULE = `
+  export default async (options: { durability: string }) => ({
+    description: 'a storage of its own, ' + options.durability,
+    open: async () => { throw new Error('not in this test'); },
+    close: async () => {},
+  });
+`;
+
+describe('a storage is opened by its url', () => {
+  test('memory:', async () => {
+    const storage = await openStorage({ url: 'memory:', durability: 'fsync' });
+    assert.match(storage.description, /memory/);
+  });
+
+  test('leveldb: with a directory, from where the server runs', async (t) => {
+    const directory = await directoryWith(t);
+    const storage = await openStorage({ url: 'leveldb:./data', durability: 'os' }, directory);
+    assert.ok(storage.description.includes(path.join(directory, 'data')), storage.description);
+    assert.match(storage.description, /durability os/);
+    await storage.close();
+  });
+
+  test('a module, by path or URL', async (t) => {
+    const directory = await directoryWith(t, { 'storage.ts': MODULE });
+    const file = path.join(directory, 'storage.ts');
+    for (const url of ['./storage.ts', file, pathToFileURL(file).href]) {
+      const storage = await openStorage({ url, durability: 'fsync' }, directory);
+      assert.equal(storage.description, 'a storage of its own, fsync');
+    }
+  });
+});
+
+describe('a storage url that means nothing is refused', () => {
+  const REFUSALS: readonly [url: string, message: RegExp][] = [
+    [
+      'redis://user:secret@host',
+      /storage\.url names an unknown storage, redis: \(known are memory:/,
+    ],
+    ['postgres://user:secret@host/db', /postgres:, which is not available in this version/],
+    ['postgresql://user:secret@host/db', /not available in this version/],
+    ['leveldb:', /names no directory/],
+    ['', /is empty/],
+    ['./missing.ts', /\.\/missing\.ts.* was not found .*known are memory:/],
+    ['no-such-package', /no-such-package.* was not found/],
+    ['./empty.js', /empty\.js, whose default export is not a function/],
+    ['./nothing.js', /nothing\.js, which made no storage/],
+  ];
+  for (const [url, message] of REFUSALS) {
+    test(url.replace(/:\/\/.*/, '://…') || '(empty)', async (t) => {
+      const directory = await directoryWith(t, {
+        'package.json': '{"type":"module"}',
+        'empty.js': 'export const a = 1;',
+        'nothing.js': 'export default () => ({ open() {} });',
+      });
+      const error = await openStorage({ url, durability: 'fsync' }, directory).catch((e) => e);
+      assert.equal(error.code, 'CONFIG_INVALID');
+      assert.match(error.message, message);
+      assert.doesNotMatch(error.message, /secret/);
+    });
+  }
+});
