@@ -58,7 +58,8 @@ type MaybePromise<T> = T | Promise<T>;
 export interface CoordinatorHooks {
   /**
    * Says who a client is. Return an identity to accept, `undefined` to pass to the
-   * next module ("not my kind of credential"), or throw to reject.
+   * next module ("not my kind of credential"), or throw to reject. The client is told
+   * AUTH_FAILED, which is final; throw a SyncError to tell it anything else.
    */
   onAuthenticate?(context: AuthContext): MaybePromise<ClientIdentity | undefined>;
   /** Whether the client may do this. Every module must say `true`. */
@@ -67,13 +68,19 @@ export interface CoordinatorHooks {
     operation: SyncOperation,
     call: HookCall,
   ): MaybePromise<boolean>;
-  /** Which changes may be stored. Each module sees what the one before approved. */
+  /**
+   * Which changes may be stored: what is in `approved`. Each module sees what the one
+   * before approved.
+   */
   onBeforeApplyChanges?(
     client: ClientIdentity,
     changes: ChangeSet[],
     call: HookCall,
   ): MaybePromise<ValidationResult>;
-  /** Told after the changes are durable. Its failure never reaches the client. */
+  /**
+   * Told after the changes are durable. Its failure never reaches the client. The change
+   * sets are shared with the other modules: only read them.
+   */
   onAfterApplyChanges?(
     client: ClientIdentity,
     changes: ChangeSet[],

@@ -1,0 +1,66 @@
+/**
+ * Asks one module's hook: bounded, judged, counted and logged. The chain decides in
+ * which order, and what several answers mean together.
+ */
+
+import { createLogger, type Logger } from '../logger.ts';
+import { callBounded } from './call.ts';
+import { HOOK_KINDS, type HookName } from './kinds.ts';
+import type { CoordinatorHooks, HookCall, LoadedHooks } from './types.ts';
+import { describeCause, type HookOutcome, judge, type Refusal, type Verdict } from './verdict.ts';
+
+export interface HookChainOptions {
+  /** The longest that one call of one hook may take. */
+  timeoutMs: number;
+  /**
+   * Gives up the calls that clients wait for. Abort it when running operations must end, not
+   * when the server merely begins to stop. Notify hooks don't heed it: `drain` ends those.
+   */
+  signal?: AbortSignal;
+  /** Instead of `sync-coordinator:auth` (onAuthenticate) and `sync-coordinator:hooks` (the others). */
+  logger?: Logger;
+  /** Told of every call that was made, for metrics. */
+  observe?(hook: HookName, module: string, outcome: HookOutcome, seconds: number): void;
+}
+
+/** Calls one hook as a method, so that a class instance keeps its `this`. */
+export type Invoke = (hooks: CoordinatorHooks, call: HookCall) => unknown;
+
+export interface Question<T> {
+  hook: HookName;
+  invoke: Invoke;
+  /** Makes the value of the answer, or throws if it is none. */
+  read(answer: unknown): T;
+  signals: readonly (AbortSignal | undefined)[];
+  /** Must not be seen in a log. */
+  secret?: string | undefined;
+}
+
+export type Asker = <T>(question: Question<T>, module: LoadedHooks) => Promise<Verdict<T>>;
+
+const authLog = createLogger('sync-coordinator:auth');
+const hooksLog = createLogger('sync-coordinator:hooks');
+
+export function createAsker({ timeoutMs, logger, observe }: HookChainOptions): Asker {
+  function log(module: string, { hook, secret }: Question<unknown>, refusal: Refusal): void {
+    const target = logger ?? (hook === 'onAuthenticate' ? authLog : hooksLog);
+    const { outcome, error, cause } = refusal;
+    const isWaitedFor = HOOK_KINDS[hook] !== 'notify';
+    // What a hook says to the client, and a client that has gone, are no failures.
+    if (isWaitedFor && (error === cause || outcome === 'aborted')) {
+      target('%s: %s %s with %s', module, hook, outcome, error.code);
+    } else {
+      target.error('%s: %s %s: %s', module, hook, outcome, describeCause(cause, secret));
+    }
+  }
+
+  return async (question, module) => {
+    const { hook, invoke, read, signals } = question;
+    const startedAtMs = performance.now();
+    const settled = await callBounded((call) => invoke(module.hooks, call), { timeoutMs, signals });
+    const verdict = judge(hook, settled, read);
+    observe?.(hook, module.name, verdict.outcome, (performance.now() - startedAtMs) / 1000);
+    if (verdict.outcome !== 'ok') log(module.name, question, verdict);
+    return verdict;
+  };
+}

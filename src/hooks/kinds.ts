@@ -1,0 +1,42 @@
+/**
+ * Every hook and how several modules act as one in it. The loader, the chain, metric
+ * labels and the docs take the hooks' names from this table, so that none is forgotten.
+ */
+
+import type { CoordinatorHooks } from './types.ts';
+
+/**
+ * - `first`: the first answer counts; `undefined` passes to the next module
+ * - `all`: every module must say `true`
+ * - `pipeline`: each module sees what the one before let through
+ * - `notify`: all are told; nobody waits for them, and their failures reach nobody
+ */
+export type HookKind = 'first' | 'all' | 'pipeline' | 'notify';
+
+export type HookName = keyof CoordinatorHooks;
+
+export const HOOK_KINDS = {
+  onAuthenticate: 'first',
+  onAuthorize: 'all',
+  onBeforeApplyChanges: 'pipeline',
+  onAfterApplyChanges: 'notify',
+  onClientConnect: 'all',
+  onClientDisconnect: 'notify',
+} as const satisfies Record<HookName, HookKind>;
+
+export type HookOfKind<Kind extends HookKind> = {
+  [Name in HookName]: (typeof HOOK_KINDS)[Name] extends Kind ? Name : never;
+}[HookName];
+
+export function isHookName(name: string): name is HookName {
+  return Object.hasOwn(HOOK_KINDS, name);
+}
+
+export const HOOK_NAMES: readonly HookName[] = Object.keys(HOOK_KINDS).filter(isHookName);
+
+/** The same thing for each hook. */
+export function recordByHook<Value>(valueFor: (hook: HookName) => Value): Record<HookName, Value> {
+  const entries = HOOK_NAMES.map((hook) => [hook, valueFor(hook)] as const);
+  // fromEntries forgets which keys there are: all of them, since HOOK_NAMES is the whole table.
+  return Object.fromEntries(entries) as Record<HookName, Value>;
+}

@@ -1,0 +1,98 @@
+/**
+ * What a settled call means: the answer, or the refusal that the client gets. The
+ * client learns which hook failed and nothing else; the cause goes to the log, with
+ * the client's token blotted out.
+ */
+
+import { inspect } from 'node:util';
+import { ERROR_CODES, type ErrorCode, SyncError } from '../errors.ts';
+import { InvalidAnswer } from './answers.ts';
+import type { Settled } from './call.ts';
+import { HOOK_KINDS, type HookName } from './kinds.ts';
+
+/**
+ * For metrics. `refused`: the hook did its work and said no (`false`, a SyncError, or any
+ * throw of onAuthenticate); `error`, `timeout`, `invalid`: it did not do its work;
+ * `aborted`: nobody wants the answer any more.
+ */
+export type HookOutcome = 'ok' | 'refused' | 'error' | 'timeout' | 'invalid' | 'aborted';
+
+export interface Refusal {
+  outcome: Exclude<HookOutcome, 'ok'>;
+  /** For the client. */
+  error: SyncError;
+  /** For the log: `error` itself, if it is what the hook wanted to say. */
+  cause: unknown;
+}
+
+export type Verdict<T> = { outcome: 'ok'; value: T } | Refusal;
+
+const CAUSE_LENGTH_MAX = 4000;
+
+function isErrorCode(code: unknown): code is ErrorCode {
+  return typeof code === 'string' && Object.hasOwn(ERROR_CODES, code);
+}
+
+/** A hook package may bring its own copy of this package, whose SyncError is another class. */
+function asSyncError(thrown: unknown): SyncError | undefined {
+  if (thrown instanceof SyncError) return thrown;
+  if (!(thrown instanceof Error) || thrown.name !== 'SyncError') return undefined;
+  const code = 'code' in thrown ? thrown.code : undefined;
+  if (!isErrorCode(code)) return undefined;
+  const retryAfterMs = 'retryAfterMs' in thrown ? thrown.retryAfterMs : undefined;
+  return new SyncError(code, thrown.message, {
+    cause: thrown.cause,
+    retryAfterMs: typeof retryAfterMs === 'number' ? retryAfterMs : undefined,
+  });
+}
+
+type Failure = Exclude<HookOutcome, 'ok' | 'refused'>;
+
+const TOLD_BY_FAILURE: Record<Failure, string> = {
+  error: 'failed',
+  invalid: 'failed',
+  timeout: 'took too long',
+  aborted: 'was given up',
+};
+
+function refuse(hook: HookName, failure: Failure, cause: unknown): Refusal {
+  const meant = HOOK_KINDS[hook] === 'notify' ? undefined : asSyncError(cause);
+  if (meant !== undefined) {
+    const outcome = failure === 'aborted' ? 'aborted' : 'refused';
+    return { outcome, error: meant, cause: meant };
+  }
+  if (hook === 'onAuthenticate' && failure === 'error') {
+    // The cause may hold the credentials: it is logged without them, and does not travel on.
+    const error = new SyncError('AUTH_FAILED', 'authentication failed');
+    return { outcome: 'refused', error, cause };
+  }
+  const error = new SyncError('HOOK_FAILED', `${hook} ${TOLD_BY_FAILURE[failure]}`, { cause });
+  return { outcome: failure, error, cause };
+}
+
+/** @param read makes the value of the answer, or throws: a SyncError to refuse, an InvalidAnswer */
+export function judge<T>(
+  hook: HookName,
+  settled: Settled,
+  read: (answer: unknown) => T,
+): Verdict<T> {
+  if (settled.outcome !== 'ok') return refuse(hook, settled.outcome, settled.error);
+  try {
+    return { outcome: 'ok', value: read(settled.answer) };
+  } catch (fault) {
+    return refuse(hook, 'invalid', fault);
+  }
+}
+
+/** Anything thrown, for the log. */
+export function describeCause(cause: unknown, secret?: string): string {
+  if (cause instanceof InvalidAnswer) return cause.message;
+  let text: string;
+  try {
+    text = inspect(cause, { maxStringLength: Number.POSITIVE_INFINITY });
+  } catch {
+    text = 'something that cannot be printed';
+  }
+  if (secret) text = text.replaceAll(secret, '[token]');
+  return text.slice(0, CAUSE_LENGTH_MAX);
+}

@@ -1,0 +1,188 @@
+/** Every hook × everything that a hook can do: what the client gets, what is counted and logged. */
+
+import assert from 'node:assert/strict';
+import { after, describe, it } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
+import { type ErrorCode, SyncError } from '../../src/errors.ts';
+import { HOOK_KINDS, HOOK_NAMES, type HookKind, type HookName } from '../../src/hooks/kinds.ts';
+import { CALLS, changeSet, SITE, signalOf, testChain, untyped } from './support.ts';
+
+type Act = (...args: unknown[]) => unknown;
+
+const never = () => new Promise<never>(() => {});
+
+/** Not before its time is up, so that nobody waits for it any more. */
+const rejectsLate: Act = (...args) =>
+  new Promise((_resolve, reject) => {
+    signalOf(args).addEventListener('abort', () => reject(new Error('late')));
+  });
+
+const ACTS = {
+  'answers undefined': () => undefined,
+  'answers null': () => null,
+  'answers true': () => true,
+  'answers false': () => false,
+  'answers 1': async () => 1,
+  'answers "yes"': async () => 'yes',
+  'answers an identity': () => ({ siteId: SITE }),
+  'answers an identity with a short site id': () => ({ siteId: new Uint8Array(15) }),
+  'answers an identity with a site id in text': () => ({ siteId: 'AAAAAAAAAAAAAAAAAAAAAA' }),
+  'answers an identity with a number for a user': () => ({ siteId: SITE, userId: 1 }),
+  'answers an identity with text for metadata': () => ({ siteId: SITE, metadata: 'admin' }),
+  'answers a verdict': async () => ({ approved: [changeSet('t1')], rejected: [] }),
+  'answers a verdict without rejected': () => ({ approved: [] }),
+  'answers a verdict that approves null': () => ({ approved: [null], rejected: [] }),
+  'answers a verdict with text for changes': () => ({
+    approved: [{ ...changeSet('t1'), changes: 'x' }],
+    rejected: [],
+  }),
+  'answers a verdict with a change of no type': () => ({
+    approved: [{ ...changeSet('t1'), changes: [{}] }],
+    rejected: [],
+  }),
+  'answers a verdict that rejects without a reason': () => ({ approved: [], rejected: [{}] }),
+  'answers with a trap': () => ({
+    get siteId() {
+      throw new Error('trap');
+    },
+    get approved() {
+      throw new Error('trap');
+    },
+  }),
+  'throws at once': () => {
+    throw new Error('boom');
+  },
+  'throws a string': () => {
+    throw 'boom';
+  },
+  'throws nothing': () => {
+    throw undefined;
+  },
+  rejects: () => Promise.reject(new Error('boom')),
+  'throws a SyncError': () => {
+    throw new SyncError('RATE_LIMITED', 'slower, please', { retryAfterMs: 1500 });
+  },
+  'throws a SyncError of another copy of the package': () => {
+    const error = new Error('slower, please');
+    throw Object.assign(error, { name: 'SyncError', code: 'RATE_LIMITED', retryAfterMs: 1500 });
+  },
+  'throws what only looks like a SyncError': () => {
+    throw Object.assign(new Error('x'), { name: 'SyncError', code: 'toString' });
+  },
+  hangs: never,
+  'rejects when its time is up': rejectsLate,
+} satisfies Record<string, Act>;
+
+type ActName = keyof typeof ACTS;
+
+/** What the caller sees, and what is counted. */
+type Expected = readonly [seen: 'passes' | ErrorCode, outcome: string];
+
+const OK: Expected = ['passes', 'ok'];
+const INVALID: Expected = ['HOOK_FAILED', 'invalid'];
+const ERROR: Expected = ['HOOK_FAILED', 'error'];
+const TIMEOUT: Expected = ['HOOK_FAILED', 'timeout'];
+const LIMITED: Expected = ['RATE_LIMITED', 'refused'];
+const UNKNOWN: Expected = ['AUTH_FAILED', 'refused'];
+
+/** What is not in the table of a kind is no answer of that kind. */
+const EXPECTED: Record<HookKind, Partial<Record<ActName, Expected>>> = {
+  first: {
+    'answers undefined': OK,
+    'answers null': OK,
+    'answers an identity': OK,
+    'throws at once': UNKNOWN,
+    'throws a string': UNKNOWN,
+    'throws nothing': UNKNOWN,
+    'throws what only looks like a SyncError': UNKNOWN,
+    rejects: UNKNOWN,
+    'throws a SyncError': LIMITED,
+    'throws a SyncError of another copy of the package': LIMITED,
+    hangs: TIMEOUT,
+    'rejects when its time is up': TIMEOUT,
+  },
+  all: {
+    'answers true': OK,
+    'answers false': ['NOT_AUTHORIZED', 'refused'],
+    'throws at once': ERROR,
+    'throws a string': ERROR,
+    'throws nothing': ERROR,
+    'throws what only looks like a SyncError': ERROR,
+    rejects: ERROR,
+    'throws a SyncError': LIMITED,
+    'throws a SyncError of another copy of the package': LIMITED,
+    hangs: TIMEOUT,
+    'rejects when its time is up': TIMEOUT,
+  },
+  pipeline: {
+    'answers a verdict': OK,
+    'throws at once': ERROR,
+    'throws a string': ERROR,
+    'throws nothing': ERROR,
+    'throws what only looks like a SyncError': ERROR,
+    rejects: ERROR,
+    'throws a SyncError': LIMITED,
+    'throws a SyncError of another copy of the package': LIMITED,
+    hangs: TIMEOUT,
+    'rejects when its time is up': TIMEOUT,
+  },
+  notify: {
+    'throws at once': ['passes', 'error'],
+    'throws a string': ['passes', 'error'],
+    'throws nothing': ['passes', 'error'],
+    'throws what only looks like a SyncError': ['passes', 'error'],
+    rejects: ['passes', 'error'],
+    'throws a SyncError': ['passes', 'error'],
+    'throws a SyncError of another copy of the package': ['passes', 'error'],
+    hangs: ['passes', 'timeout'],
+    'rejects when its time is up': ['passes', 'timeout'],
+  },
+};
+
+function expectedOf(hook: HookName, act: string): Expected {
+  const kind = HOOK_KINDS[hook];
+  const byAct: Record<string, Expected | undefined> = EXPECTED[kind];
+  return byAct[act] ?? (kind === 'notify' ? OK : INVALID);
+}
+
+async function seenBy(call: Promise<unknown>): Promise<string> {
+  try {
+    await call;
+    return 'passes';
+  } catch (error) {
+    assert.ok(error instanceof SyncError);
+    assert.doesNotMatch(error.message, /boom|late|trap/, 'the client learns nothing of the cause');
+    if (error.code === 'RATE_LIMITED') assert.equal(error.retryAfterMs, 1500);
+    return error.code;
+  }
+}
+
+const unhandled: unknown[] = [];
+const onUnhandled = (reason: unknown) => unhandled.push(reason);
+process.on('unhandledRejection', onUnhandled);
+
+after(async () => {
+  await setImmediate();
+  process.off('unhandledRejection', onUnhandled);
+  assert.deepEqual(unhandled, []);
+});
+
+for (const hook of HOOK_NAMES) {
+  describe(hook, () => {
+    for (const [name, act] of Object.entries<Act>(ACTS)) {
+      const [seen, outcome] = expectedOf(hook, name);
+
+      it(`that ${name}: ${seen}, counted as ${outcome}`, async () => {
+        const chain = testChain({ mine: untyped({ [hook]: act }) });
+        assert.equal(await seenBy(CALLS[hook](chain)), seen);
+        assert.deepEqual(chain.outcomes, [`${hook} mine ${outcome}`]);
+
+        const isMeant = seen === 'RATE_LIMITED' || seen === 'NOT_AUTHORIZED';
+        assert.equal(chain.errors.length, outcome === 'ok' || isMeant ? 0 : 1);
+        assert.equal(chain.logs.length, isMeant ? 1 : 0);
+        for (const line of chain.errors)
+          assert.match(line, new RegExp(`^mine: ${hook} ${outcome}`));
+      });
+    }
+  });
+}

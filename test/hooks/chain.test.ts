@@ -1,0 +1,239 @@
+/** Several modules as one: order, what stops the chain, what each of them sees. */
+
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { SyncError } from '../../src/errors.ts';
+import { HOOK_NAMES } from '../../src/hooks/kinds.ts';
+import type { AuthContext, CoordinatorHooks } from '../../src/hooks/types.ts';
+import type { ApplyResult, ChangeSet } from '../../src/wire/types.ts';
+import { CALLS, CLIENT, changeSet, REQUEST, RESULT, SITE, testChain } from './support.ts';
+
+describe('onAuthenticate', () => {
+  it('takes the first identity and asks no further', async () => {
+    const chain = testChain({
+      whitelist: { onAuthenticate: () => undefined },
+      jwt: { onAuthenticate: async () => ({ siteId: SITE, userId: 'ann' }) },
+      other: { onAuthenticate: () => assert.fail('not asked') },
+    });
+    assert.deepEqual(await chain.authenticate(REQUEST), { siteId: SITE, userId: 'ann' });
+    assert.deepEqual(chain.outcomes, ['onAuthenticate whitelist ok', 'onAuthenticate jwt ok']);
+  });
+
+  it('answers undefined if every module passes, or none is there', async () => {
+    const passing = testChain([{ onAuthenticate: () => undefined }, {}]);
+    assert.equal(await passing.authenticate(REQUEST), undefined);
+    assert.equal(await testChain([]).authenticate(REQUEST), undefined);
+  });
+
+  it('stops at a throw, also where a later module would accept', async () => {
+    const chain = testChain([
+      { onAuthenticate: () => Promise.reject(new Error('revoked')) },
+      { onAuthenticate: () => ({ siteId: SITE }) },
+    ]);
+    await assert.rejects(chain.authenticate(REQUEST), { code: 'AUTH_FAILED' });
+  });
+
+  it('sees the request and a signal, and can spoil neither for the next', async () => {
+    let seen: AuthContext | undefined;
+    const chain = testChain([
+      {
+        onAuthenticate(context) {
+          context.token = 'another';
+          return undefined;
+        },
+      },
+      {
+        onAuthenticate(context) {
+          seen = context;
+          return undefined;
+        },
+      },
+    ]);
+    await chain.authenticate(REQUEST);
+    assert.equal(seen?.token, 'open-sesame');
+    assert.equal(seen?.signal.aborted, false);
+  });
+
+  it('never lets the token into the log, nor into what it throws', async () => {
+    const chain = testChain({
+      jwt: {
+        onAuthenticate({ token }) {
+          const cause = new Error(`request with Bearer ${token}`);
+          throw Object.assign(new Error(`malformed: ${token}`, { cause }), { token });
+        },
+      },
+    });
+    const error = await chain.authenticate(REQUEST).catch((thrown: unknown) => thrown);
+    assert.ok(error instanceof SyncError);
+    assert.equal(error.message, 'authentication failed');
+    assert.equal(error.cause, undefined);
+    const log = chain.errors.join('\n');
+    assert.match(log, /jwt: onAuthenticate refused: Error: malformed: \[token\]/);
+    assert.doesNotMatch(log, /open-sesame/);
+  });
+});
+
+for (const hook of ['onAuthorize', 'onClientConnect'] as const) {
+  describe(hook, () => {
+    it('needs the yes of every module, and stops at the first no', async () => {
+      const chain = testChain({
+        rbac: { [hook]: async () => true },
+        limiter: { [hook]: () => false },
+        other: { [hook]: () => assert.fail('not asked') },
+      });
+      await assert.rejects(CALLS[hook](chain), { code: 'NOT_AUTHORIZED', message: 'not allowed' });
+      assert.deepEqual(chain.outcomes, [`${hook} rbac ok`, `${hook} limiter refused`]);
+    });
+
+    it('is a yes without a module', async () => {
+      await CALLS[hook](testChain([]));
+    });
+  });
+}
+
+describe('onBeforeApplyChanges', () => {
+  function rejecting(table: string): CoordinatorHooks {
+    return {
+      onBeforeApplyChanges(_client, changes) {
+        const isOurs = ({ changes: [change] }: ChangeSet) => change?.table === table;
+        const rejected = changes.filter(isOurs).map(() => ({ reason: 'no', table }));
+        return { approved: changes.filter((set) => !isOurs(set)), rejected };
+      },
+    };
+  }
+
+  it('gives each module what the one before approved, and adds up what they reject', async () => {
+    const seen: string[] = [];
+    const watching: CoordinatorHooks = {
+      async onBeforeApplyChanges(_client, changes) {
+        seen.push(...changes.map(({ transactionId }) => transactionId));
+        return { approved: changes, rejected: [] };
+      },
+    };
+    const chain = testChain([rejecting('a'), watching, rejecting('b')]);
+    const changes = [changeSet('1', 'a'), changeSet('2', 'b'), changeSet('3', 'c')];
+    const { approved, rejected } = await chain.beforeApply(CLIENT, changes);
+    assert.deepEqual(seen, ['2', '3']);
+    assert.deepEqual(approved, [changes[2]]);
+    assert.deepEqual(rejected, [
+      { reason: 'no', table: 'a' },
+      { reason: 'no', table: 'b' },
+    ]);
+  });
+
+  it('lets a module rewrite a change set', async () => {
+    const chain = testChain([
+      {
+        onBeforeApplyChanges: (_client, changes) => ({
+          approved: changes.map((set) => ({ ...set, transactionId: `${set.transactionId}!` })),
+          rejected: [],
+        }),
+      },
+    ]);
+    const { approved } = await chain.beforeApply(CLIENT, [changeSet('1')]);
+    assert.deepEqual(approved, [changeSet('1!')]);
+  });
+
+  it('does not ask when nothing is left, and approves all without a module', async () => {
+    const chain = testChain([
+      rejecting('todo'),
+      { onBeforeApplyChanges: () => assert.fail('not asked') },
+    ]);
+    const { approved, rejected } = await chain.beforeApply(CLIENT, [changeSet('1')]);
+    assert.deepEqual([approved.length, rejected.length], [0, 1]);
+
+    const all = await testChain([]).beforeApply(CLIENT, [changeSet('1')]);
+    assert.deepEqual(all, { approved: [changeSet('1')], rejected: [] });
+  });
+
+  it('keeps its arrays from a module that keeps them too', async () => {
+    const kept: ChangeSet[][] = [];
+    const chain = testChain([
+      {
+        onBeforeApplyChanges(_client, changes) {
+          kept.push(changes);
+          return { approved: changes, rejected: [] };
+        },
+      },
+    ]);
+    const changes = [changeSet('1')];
+    const { approved } = await chain.beforeApply(CLIENT, changes);
+    for (const array of kept) array.length = 0;
+    assert.deepEqual([changes.length, approved.length], [1, 1]);
+  });
+
+  it('says where in a verdict the fault is, in the log', async () => {
+    const fault = { ...changeSet('2'), siteId: new Uint8Array(3) };
+    const chain = testChain({
+      rules: {
+        onBeforeApplyChanges: (_client, changes) => ({
+          approved: [...changes, fault],
+          rejected: [],
+        }),
+      },
+    });
+    const call = chain.beforeApply(CLIENT, [changeSet('1')]);
+    await assert.rejects(call, { message: 'onBeforeApplyChanges failed' });
+    assert.deepEqual(chain.errors, [
+      'rules: onBeforeApplyChanges invalid: approved[1].siteId is a Uint8Array of 16 bytes',
+    ]);
+  });
+});
+
+describe('onAfterApplyChanges', () => {
+  it('tells every module, also after one that fails, each with its own result', async () => {
+    const told: ApplyResult[] = [];
+    const chain = testChain([
+      {
+        onAfterApplyChanges(_client, changes, result) {
+          result.applied = 99;
+          changes.length = 0;
+          throw new Error('boom');
+        },
+      },
+      {
+        onAfterApplyChanges(client, changes, result) {
+          assert.deepEqual([client, changes], [CLIENT, [changeSet('1')]]);
+          told.push(result);
+        },
+      },
+    ]);
+    const changes = [changeSet('1')];
+    assert.equal(chain.afterApply(CLIENT, changes, RESULT), undefined);
+    await chain.drain(1000);
+    assert.deepEqual(told, [RESULT]);
+    assert.equal(RESULT.applied, 1);
+    assert.equal(changes.length, 1);
+    assert.deepEqual(
+      chain.outcomes,
+      ['onAfterApplyChanges 1 ok', 'onAfterApplyChanges 0 error'].sort(),
+    );
+  });
+});
+
+describe('the chain', () => {
+  for (const hook of HOOK_NAMES) {
+    it(`knows whether there is any ${hook}, and calls no other for it`, async () => {
+      const chain = testChain({ mine: { [hook]: () => undefined } });
+      for (const name of HOOK_NAMES) assert.equal(chain.has[name], name === hook);
+      for (const other of HOOK_NAMES) if (other !== hook) await CALLS[other](chain);
+      assert.deepEqual(chain.outcomes, []);
+    });
+  }
+
+  it('calls the hooks of a class instance as its methods', async () => {
+    class Allow {
+      #answer = true;
+      onAuthorize() {
+        return this.#answer;
+      }
+    }
+    await CALLS.onAuthorize(testChain([new Allow()]));
+  });
+
+  it('measures what it calls', async () => {
+    const chain = testChain([{ onAuthorize: () => true }]);
+    await CALLS.onAuthorize(chain);
+    assert.ok(chain.seconds.every((seconds) => seconds >= 0 && seconds < 1));
+  });
+});

@@ -1,0 +1,56 @@
+/** `docs/hooks.md` holds: its modules load and do what they say, its tables name every hook. */
+
+import assert from 'node:assert/strict';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { after, before, it } from 'node:test';
+import { siteIdToText } from '../../src/clock/site-id.ts';
+import { createHookChain, type HookChain } from '../../src/hooks/chain.ts';
+import { HOOK_KINDS, HOOK_NAMES } from '../../src/hooks/kinds.ts';
+import { loadHooks } from '../../src/hooks/loader.ts';
+import { REQUEST, SITE } from './support.ts';
+
+const MODULES = /```ts\n\/\/ (hooks\/[a-z-]+\.ts)\n(.*?)```/gs;
+
+let page = '';
+let dir = '';
+
+before(async () => {
+  page = await readFile(new URL('../../docs/hooks.md', import.meta.url), 'utf8');
+  dir = await mkdtemp(join(tmpdir(), 'hooks-docs-'));
+  for (const [, name = '', text = ''] of page.matchAll(MODULES)) {
+    await writeFile(join(dir, basename(name)), text);
+  }
+});
+after(() => rm(dir, { recursive: true, force: true }));
+
+async function chainOf(name: string, options: unknown): Promise<HookChain> {
+  const auth = { mode: 'none' as const, tokens: [] };
+  const config = { auth, hooks: { modules: [[join(dir, name), options] as const] } };
+  return createHookChain(await loadHooks(config), { timeoutMs: 1000 });
+}
+
+it('has every hook in both tables, with its kind', () => {
+  for (const hook of HOOK_NAMES) {
+    assert.ok(page.includes(`\n| \`${hook}(`), hook);
+    assert.ok(page.includes(`\n| \`${hook}\` | ${HOOK_KINDS[hook]} |`), hook);
+  }
+});
+
+it('read-only lets all read and some write', async () => {
+  const chain = await chainOf('read-only.ts', { writers: ['ann'] });
+  const write = { type: 'apply_changes', databaseId: 'db', changeCount: 1 } as const;
+  await chain.authorize({ siteId: SITE, userId: 'ann' }, write);
+  await chain.authorize({ siteId: SITE }, { type: 'get_changes', databaseId: 'db' });
+  await assert.rejects(chain.authorize({ siteId: SITE }, write), { code: 'NOT_AUTHORIZED' });
+});
+
+it('registered-devices refuses a device that is not the user’s', async () => {
+  const ann = { userId: 'ann', devices: [siteIdToText(SITE)] };
+  const chain = await chainOf('registered-devices.ts', { users: { 'open-sesame': ann } });
+  assert.deepEqual(await chain.authenticate(REQUEST), { userId: 'ann', siteId: SITE });
+  assert.equal(await chain.authenticate({ ...REQUEST, token: 'constructor' }), undefined);
+  const stranger = { ...REQUEST, siteId: new Uint8Array(16) };
+  await assert.rejects(chain.authenticate(stranger), { code: 'AUTH_FAILED' });
+});

@@ -1,0 +1,111 @@
+/** What the tests of the hooks share: a chain that remembers what it logged and counted. */
+
+import type { WebSocket } from 'ws';
+import { type AuthRequest, createHookChain, type HookChain } from '../../src/hooks/chain.ts';
+import type { HookName } from '../../src/hooks/kinds.ts';
+import type {
+  ClientIdentity,
+  CoordinatorHooks,
+  HookCall,
+  LoadedHooks,
+} from '../../src/hooks/types.ts';
+import type { Logger } from '../../src/logger.ts';
+import type { ApplyResult, ChangeSet } from '../../src/wire/types.ts';
+
+export const SITE = new Uint8Array(16).fill(7);
+export const CLIENT: ClientIdentity = { userId: 'ann', siteId: SITE, databaseId: 'db' };
+export const RESULT: ApplyResult = { applied: 1, skipped: 0, conflicts: 0, transactions: 1 };
+export const REQUEST: AuthRequest = {
+  token: 'open-sesame',
+  siteId: SITE,
+  databaseId: 'db',
+  transport: 'http',
+  headers: {},
+};
+export const SOCKET = {} as WebSocket;
+
+export function changeSet(transactionId: string, table = 'todo'): ChangeSet {
+  const hlc = { wallTime: 1n, counter: 0, siteId: SITE, opSeq: 0 };
+  const change = { schema: 'main', table, pk: [1], column: 'text', value: 'milk', hlc };
+  const changes = [{ type: 'column' as const, ...change }];
+  return { siteId: SITE, transactionId, hlc, changes, schemaMigrations: [] };
+}
+
+export function loaded(name: string, hooks: CoordinatorHooks): LoadedHooks {
+  return { name, source: name, hooks };
+}
+
+/** Hooks as JavaScript may give them: of any shape. */
+export function untyped(hooks: Record<string, unknown>): CoordinatorHooks {
+  return hooks as CoordinatorHooks;
+}
+
+/** The call's signal, wherever the hook finds it among its arguments. */
+export function signalOf(args: unknown[]): AbortSignal {
+  return (args.at(-1) as HookCall).signal;
+}
+
+export function deferred(): { promise: Promise<void>; resolve: () => void } {
+  let resolve = () => {};
+  const promise = new Promise<void>((settle) => {
+    resolve = settle;
+  });
+  return { promise, resolve };
+}
+
+export interface TestChain extends HookChain {
+  logs: string[];
+  errors: string[];
+  /** `hook module outcome` of every call. */
+  outcomes: string[];
+  seconds: number[];
+}
+
+function createMemoryLogger(logs: string[], errors: string[]): Logger {
+  const into =
+    (lines: string[]) =>
+    (format: string, ...args: unknown[]) => {
+      let i = 0;
+      lines.push(format.replaceAll('%s', () => String(args[i++])));
+    };
+  return Object.assign(into(logs), { warn: into(errors), error: into(errors) });
+}
+
+export function testChain(
+  modules: CoordinatorHooks[] | Record<string, CoordinatorHooks>,
+  options: { timeoutMs?: number; signal?: AbortSignal } = {},
+): TestChain {
+  const logs: string[] = [];
+  const errors: string[] = [];
+  const outcomes: string[] = [];
+  const seconds: number[] = [];
+  const named = Object.entries(modules).map(([name, hooks]) => loaded(name, hooks));
+  const chain = createHookChain(named, {
+    timeoutMs: 20,
+    logger: createMemoryLogger(logs, errors),
+    observe(hook, module, outcome, duration) {
+      outcomes.push(`${hook} ${module} ${outcome}`);
+      seconds.push(duration);
+    },
+    ...options,
+  });
+  return { ...chain, logs, errors, outcomes, seconds };
+}
+
+/** Every hook of the table, called as the coordinator calls it; notify hooks until they are done. */
+export const CALLS: Record<HookName, (chain: HookChain, signal?: AbortSignal) => Promise<unknown>> =
+  {
+    onAuthenticate: (chain, signal) => chain.authenticate(REQUEST, signal),
+    onAuthorize: (chain, signal) =>
+      chain.authorize(CLIENT, { type: 'get_changes', databaseId: 'db' }, signal),
+    onBeforeApplyChanges: (chain, signal) => chain.beforeApply(CLIENT, [changeSet('t1')], signal),
+    onAfterApplyChanges: (chain) => {
+      chain.afterApply(CLIENT, [changeSet('t1')], RESULT);
+      return chain.drain(1000);
+    },
+    onClientConnect: (chain, signal) => chain.clientConnect(CLIENT, SOCKET, signal),
+    onClientDisconnect: (chain) => {
+      chain.clientDisconnect(CLIENT);
+      return chain.drain(1000);
+    },
+  };

@@ -1,0 +1,52 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import tokenWhitelist from '../../src/hooks/builtin/token-whitelist.ts';
+import { REQUEST, SITE, testChain } from './support.ts';
+
+const chain = testChain([tokenWhitelist({ tokens: ['first', 'second', 'größer'] })]);
+
+function withToken(token: string | undefined) {
+  return chain.authenticate({ ...REQUEST, token });
+}
+
+describe('token-whitelist', () => {
+  for (const token of ['first', 'second', 'größer']) {
+    it(`accepts "${token}", wherever it is in the list`, async () => {
+      const identity = await withToken(token);
+      assert.deepEqual(identity?.siteId, SITE);
+      assert.match(identity?.userId ?? '', /^token:[0-9a-f]{8}$/);
+    });
+  }
+
+  for (const token of ['third', 'firs', 'first ', 'FIRST', '', undefined]) {
+    it(`passes on ${token === undefined ? 'no token' : `"${token}"`}`, async () => {
+      assert.equal(await withToken(token), undefined);
+    });
+  }
+
+  it('tells tokens apart in userId, the same at every start, and never shows one', async () => {
+    const [first, second] = [await withToken('first'), await withToken('second')];
+    assert.notEqual(first?.userId, second?.userId);
+    // The first digits of `printf first | sha256sum`.
+    assert.equal(first?.userId, 'token:a7937b64');
+  });
+
+  it('asks for the site id of a client that has a token but names none', async () => {
+    const call = chain.authenticate({ ...REQUEST, token: 'first', siteId: undefined });
+    await assert.rejects(call, { code: 'NOT_AUTHENTICATED' });
+  });
+
+  const unusable: [string, unknown][] = [
+    ['no list', {}],
+    ['an empty list', { tokens: [] }],
+    ['text for a list', { tokens: 'first,second' }],
+    ['an empty token', { tokens: ['first', ''] }],
+    ['a token of blanks', { tokens: ['  '] }],
+    ['a number', { tokens: [12345] }],
+  ];
+  for (const [name, options] of unusable) {
+    it(`refuses to be set up with ${name}`, () => {
+      assert.throws(() => Reflect.apply(tokenWhitelist, undefined, [options]), /tokens/);
+    });
+  }
+});
