@@ -1,0 +1,72 @@
+/** `sync-coordinator`: starts the server and ends it cleanly on a signal. */
+
+import closeWithGrace from 'close-with-grace';
+import { maskUrl } from '../config/option-display.ts';
+import { PACKAGE_NAME, PACKAGE_VERSION } from '../config/own-package.ts';
+import { DEBUG_SOURCE, type ResolvedConfig } from '../config/resolve-config.ts';
+import type { CoordinatorConfig } from '../config/schema.ts';
+import { enableLogging } from '../logger.ts';
+import { type CoordinatorServer, createCoordinatorServer } from '../server.ts';
+import { failureToText } from './failure.ts';
+import { configToWarnings } from './warnings.ts';
+
+/** What the stop may take beyond `limits.shutdownMs`, which is for its clients, to close the stores. */
+const STOP_MARGIN_MS = 5000;
+
+export async function start({ config, sources }: ResolvedConfig): Promise<void> {
+  // Otherwise `debug` has taken its namespaces from DEBUG already.
+  if (sources.get('logging.namespaces') !== DEBUG_SOURCE) {
+    enableLogging(config.logging.level, config.logging.namespaces);
+  }
+  const server = await createCoordinatorServer({ config });
+  stopOnSignal(server, config.limits.shutdownMs);
+  const { port } = await server.start();
+  process.stdout.write(`${startToText(config, port, server.describe())}\n`);
+  for (const warning of configToWarnings(config)) {
+    process.stderr.write(`${PACKAGE_NAME}: warning: ${warning}\n`);
+  }
+}
+
+function stopOnSignal(server: CoordinatorServer, shutdownMs: number): void {
+  const say = (text: string) => process.stderr.write(`${PACKAGE_NAME}: ${text}\n`);
+  const options: closeWithGrace.Options = {
+    delay: shutdownMs + STOP_MARGIN_MS,
+    logger: { error: (error: unknown) => process.stderr.write(`${failureToText(error)}\n`) },
+    onTimeout: (delayMs) => say(`did not stop within ${delayMs} ms`),
+    onSecondSignal: (signal) => say(`a second ${signal}: stopping at once`),
+  };
+  closeWithGrace(options, async ({ err, signal }) => {
+    if (err) {
+      say(`stopping after an unexpected error: ${err.stack}`);
+    } else if (signal) {
+      process.stdout.write(`${signal}: stopping\n`);
+    }
+    await server.stop();
+  });
+}
+
+function startToText(
+  { host, basePath }: CoordinatorConfig,
+  port: number,
+  { storage, auth, hooks }: ReturnType<CoordinatorServer['describe']>,
+): string {
+  const place = `${hostToShown(host)}:${port}${basePath}`;
+  const hookLines = hooks.map(({ name, kinds }) => `          ${name} (${kinds.join(', ')})`);
+  return [
+    `${PACKAGE_NAME} ${PACKAGE_VERSION}`,
+    `  http    http://${place}`,
+    `  ws      ws://${place}/ws`,
+    `  store   ${maskUrl(storage)}`,
+    `  auth    ${auth}`,
+    `  hooks   ${hooks.length === 0 ? 'none' : hooks.length}`,
+    ...hookLines,
+  ].join('\n');
+}
+
+/** An address that can be opened, where the host stands for all of this machine's. */
+function hostToShown(host: string): string {
+  if (host === '0.0.0.0' || host === '::') {
+    return 'localhost';
+  }
+  return host.includes(':') ? `[${host}]` : host;
+}

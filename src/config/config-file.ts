@@ -1,0 +1,116 @@
+/**
+ * Finds and reads the configuration file through cosmiconfig: in the working
+ * directory only, never above it, so that nothing outside of a deployment changes it.
+ */
+
+import { accessSync, constants, existsSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { cosmiconfigSync } from 'cosmiconfig';
+import { Type } from 'typebox';
+import { Check } from 'typebox/value';
+import { ConfigError } from './config-error.ts';
+import { failureToReason } from './failure-reason.ts';
+import { requireModule } from './import-module.ts';
+import { PACKAGE_NAME } from './own-package.ts';
+
+/** Where a configuration is looked for, in this order; the first that has one wins. */
+export const CONFIG_FILE_NAMES = [
+  ...['ts', 'mts', 'js', 'mjs', 'cjs', 'json'].map((type) => `${PACKAGE_NAME}.config.${type}`),
+  `${PACKAGE_NAME}.json`,
+  'package.json',
+] as const;
+
+export interface ConfigFile {
+  /** Absolute. */
+  path: string;
+  /** What it holds; not checked. */
+  input: unknown;
+}
+
+/** Replaces cosmiconfig's own loaders, which need `typescript` and write beside the file. */
+const moduleLoaders = Object.fromEntries(
+  ['.ts', '.mts', '.cts', '.js', '.mjs', '.cjs'].map((type) => [type, loadModule]),
+);
+
+/**
+ * Reads the file at `configPath`, or else the first of `CONFIG_FILE_NAMES` in `cwd`.
+ * @returns `undefined` where none is named and none is there
+ * @throws ConfigError where the file is missing, unreadable, empty or fails
+ */
+export function readConfigFile(cwd: string, configPath?: string): ConfigFile | undefined {
+  const explorer = cosmiconfigSync(PACKAGE_NAME, {
+    searchPlaces: [...CONFIG_FILE_NAMES],
+    searchStrategy: 'none',
+    // An empty file is a mistake to tell, not one to look past.
+    ignoreEmptySearchPlaces: false,
+    loaders: moduleLoaders,
+    cache: false,
+  });
+  const named = configPath === undefined ? undefined : resolve(cwd, configPath);
+  let place = named ?? cwd;
+  try {
+    if (named !== undefined && !existsSync(named)) {
+      throw new Error('there is no such file');
+    }
+    const result = named === undefined ? explorer.search(cwd) : explorer.load(named);
+    if (named === undefined) {
+      refuseUnreadable(cwd, result?.filepath);
+    } else if (result === null) {
+      throw new Error(`has no "${PACKAGE_NAME}"`);
+    }
+    place = result?.filepath ?? place;
+    if (result?.isEmpty) {
+      throw new Error('is empty');
+    }
+    return result === null ? undefined : { path: result.filepath, input: result.config };
+  } catch (error) {
+    throw toConfigError(error, place);
+  }
+}
+
+/** cosmiconfig looks past what it may not read; a server without its tokens must not start. */
+function refuseUnreadable(cwd: string, found: string | undefined): void {
+  for (const path of CONFIG_FILE_NAMES.map((name) => join(cwd, name))) {
+    if (path === found) {
+      return;
+    }
+    if (existsSync(path)) {
+      accessSync(path, constants.R_OK);
+    }
+  }
+}
+
+function loadModule(path: string): unknown {
+  let exported: unknown;
+  try {
+    exported = requireModule(path);
+  } catch (error) {
+    // Without its code: cosmiconfig takes an ENOENT from inside a file for a missing file.
+    throw new Error(error instanceof Error ? error.message : String(error), { cause: error });
+  }
+  // A translated module shows its default export below the one of the translation.
+  for (let depth = 0; depth < 2 && hasDefault(exported); depth += 1) {
+    exported = exported.default;
+  }
+  if (exported === undefined || exported === null) {
+    throw new Error('has no default export');
+  }
+  return exported;
+}
+
+function hasDefault(value: unknown): value is { default: unknown } {
+  return typeof value === 'object' && value !== null && 'default' in value;
+}
+
+/** cosmiconfig and `node:fs` both say which file it was, each by its own name. */
+const PlacedErrorSchema = Type.Object({
+  filepath: Type.Optional(Type.String()),
+  path: Type.Optional(Type.String()),
+});
+
+function toConfigError(error: unknown, place: string): ConfigError {
+  const placed = Check(PlacedErrorSchema, error) ? error : {};
+  const source = `file ${placed.filepath ?? placed.path ?? place}`;
+  const expected = failureToReason(error);
+  return new ConfigError([{ source, name: '', value: undefined, expected }], { cause: error });
+}

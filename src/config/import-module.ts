@@ -1,0 +1,135 @@
+/**
+ * Imports the modules that a configuration names (hooks, stores), and the
+ * configuration itself: packages, subpaths and files, TypeScript without a build step.
+ *
+ * TypeScript is translated by tsx in a namespace of our own, in memory: nothing is
+ * written beside the file, `typescript` is not needed, and the rest of the process
+ * loads its modules as before.
+ */
+
+import { existsSync } from 'node:fs';
+import Module, { createRequire, register as registerHook } from 'node:module';
+import { isAbsolute, join, resolve } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { register as registerCommonJs } from 'tsx/cjs/api';
+import { type NamespacedUnregister, register as registerEsm } from 'tsx/esm/api';
+import { failureToReason } from './failure-reason.ts';
+import { OWN_URLS, SOURCE_EXTENSION } from './own-package.ts';
+import type { OwnPackageHookData } from './own-package-hook.ts';
+
+export interface ImportedModule {
+  module: Record<string, unknown>;
+  /** Where it was found, for people: a file, or the directory of a package. */
+  url: string;
+}
+
+const NAMESPACE = 'sync-coordinator';
+/** A file name that need not exist: what `fromDir` is to a loader that wants an importing file. */
+const IMPORTER = 'sync-coordinator-importer';
+const NOT_FOUND_CODES = new Set([
+  'MODULE_NOT_FOUND',
+  'ERR_MODULE_NOT_FOUND',
+  'ERR_PACKAGE_PATH_NOT_EXPORTED',
+  'ERR_UNSUPPORTED_DIR_IMPORT',
+]);
+
+let importer: NamespacedUnregister | undefined;
+
+/** Whether a specifier names a file, rather than a package. */
+export function isFileSpecifier(specifier: string): boolean {
+  return /^\.{1,2}([\\/]|$)/.test(specifier) || isAbsolute(specifier);
+}
+
+/**
+ * Imports a module as a file in `fromDir` would.
+ * @param specifier a package, a subpath of one (also of this package), or a path, with its extension
+ * @throws Error that says which module, from where, and whether it is missing or failed by itself
+ */
+export async function importModule(specifier: string, fromDir: string): Promise<ImportedModule> {
+  const ownUrl = OWN_URLS[specifier];
+  try {
+    if (ownUrl !== undefined) {
+      return { module: await import(ownUrl), url: ownUrl };
+    }
+    importer ??= startImporter();
+    const target = isAbsolute(specifier) ? pathToFileURL(specifier).href : specifier;
+    const module = await importer.import(target, pathToFileURL(join(fromDir, IMPORTER)).href);
+    return { module: withoutDoubleDefault(module), url: locate(specifier, fromDir) };
+  } catch (error) {
+    throw new Error(failureToText(specifier, fromDir, error), { cause: error });
+  }
+}
+
+/**
+ * Loads a module at once, for configuration files. TypeScript and ES modules too,
+ * as long as none awaits at its top level. A changed file is read anew.
+ * @param path absolute
+ * @throws whatever the module throws; SyntaxError
+ */
+export function requireModule(path: string): unknown {
+  const api = registerCommonJs({ namespace: `${NAMESPACE}-${crypto.randomUUID()}` });
+  const restore = aliasOwnPackage();
+  try {
+    return api.require(path, path);
+  } finally {
+    restore();
+    api.unregister();
+  }
+}
+
+function locate(specifier: string, fromDir: string): string {
+  if (isFileSpecifier(specifier)) {
+    return pathToFileURL(resolve(fromDir, specifier)).href;
+  }
+  const packageName = specifier.split('/', specifier.startsWith('@') ? 2 : 1).join('/');
+  const modulesDirs = createRequire(join(fromDir, IMPORTER)).resolve.paths(packageName) ?? [];
+  const found = modulesDirs.map((dir) => join(dir, packageName)).find((dir) => existsSync(dir));
+  return found === undefined ? specifier : pathToFileURL(found).href;
+}
+
+/** Registered for the life of the process: a hook module may import more when it is called. */
+function startImporter(): NamespacedUnregister {
+  const api = registerEsm({ namespace: NAMESPACE, tsconfig: false });
+  registerHook<OwnPackageHookData>(`./own-package-hook${SOURCE_EXTENSION}`, import.meta.url, {
+    data: { namespace: NAMESPACE, ownUrls: OWN_URLS },
+  });
+  aliasOwnPackage();
+  return api;
+}
+
+/** Node's own resolver of `require`; its types leave it out, tsx and many others stand on it. */
+interface CommonJsResolver {
+  _resolveFilename(request: string, ...rest: unknown[]): string;
+}
+
+/** Makes `require` of this package mean this installation, as `own-package-hook.ts` does for `import`. */
+function aliasOwnPackage(): () => void {
+  const resolver = Module as unknown as CommonJsResolver;
+  const original = resolver._resolveFilename;
+  resolver._resolveFilename = function (request, ...rest) {
+    const url = OWN_URLS[request];
+    return url === undefined ? original.call(this, request, ...rest) : fileURLToPath(url);
+  };
+  return () => {
+    resolver._resolveFilename = original;
+  };
+}
+
+/** A module that was translated to CommonJS shows its exports below `default` once more. */
+function withoutDoubleDefault(module: Record<string, unknown>): Record<string, unknown> {
+  const exported = module.default;
+  return isRecord(exported) && exported.__esModule === true ? exported : module;
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null;
+}
+
+function failureToText(specifier: string, fromDir: string, error: unknown): string {
+  const reason = failureToReason(error);
+  const code = isRecord(error) ? String(error.code) : '';
+  const isItself = reason.includes(`imported from ${join(fromDir, IMPORTER)}`);
+  return NOT_FOUND_CODES.has(code) && isItself
+    ? `module "${specifier}" was not found from ${fromDir}`
+    : `module "${specifier}" (from ${fromDir}) failed while loading: ${reason}`;
+}

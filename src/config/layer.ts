@@ -1,0 +1,120 @@
+/**
+ * One source of configuration (a file, the environment, the flags, the overrides) as
+ * the options it sets. Shorthands are written out, names are checked here; values
+ * are checked by `resolve-config.ts`, for all sources alike.
+ */
+
+import { resolve } from 'node:path';
+import type { ConfigFault } from './config-error.ts';
+import { editDistance } from './edit-distance.ts';
+import { isFileSpecifier } from './import-module.ts';
+import { shorten, valueToText } from './option-display.ts';
+import { CONFIG_OPTIONS, OPTION_GROUPS, OPTIONS_BY_PATH } from './options.ts';
+
+export interface LayerEntry {
+  path: string;
+  value: unknown;
+  /** As it was written, where it is a text that stands for a value. */
+  text?: string;
+  source: string;
+}
+
+export interface Layer {
+  entries: LayerEntry[];
+  faults: ConfigFault[];
+}
+
+/** What a group's own name may be set to, in short for one of its options. */
+const SHORTHANDS: Readonly<
+  Record<string, { path: string; matches: (value: unknown) => boolean; expected: string }>
+> = {
+  storage: {
+    path: 'storage.url',
+    matches: (value) => typeof value === 'string',
+    expected: 'a store URL or an object of options',
+  },
+  hooks: {
+    path: 'hooks.modules',
+    matches: Array.isArray,
+    expected: 'a list of modules or an object of options',
+  },
+};
+
+/** The layer of a file's content or of the overrides; paths of modules are relative to `baseDir`. */
+export function inputToLayer(input: unknown, source: string, baseDir: string): Layer {
+  const layer: Layer = { entries: [], faults: [] };
+  if (!isPlainObject(input)) {
+    const expected = 'an object of options';
+    layer.faults.push({ source, name: 'the configuration', value: typeof input, expected });
+    return layer;
+  }
+  addObject(layer, input, '', source);
+  for (const entry of layer.entries) {
+    entry.value = withModulePaths(entry, baseDir);
+  }
+  return layer;
+}
+
+/** The layer of texts by option (environment, flags). */
+export function textsToLayer(
+  texts: Iterable<{ path: string; text: string; source: string }>,
+  baseDir: string,
+): Layer {
+  const entries = [...texts].map(({ path, text, source }) => {
+    const value = OPTIONS_BY_PATH.get(path)?.parse(text);
+    return { path, text, source, value: withModulePaths({ path, value }, baseDir) };
+  });
+  return { entries, faults: [] };
+}
+
+function addObject(layer: Layer, input: object, prefix: string, source: string): void {
+  for (const [key, value] of Object.entries(input)) {
+    const name = prefix === '' ? key : `${prefix}.${key}`;
+    const shorthand = SHORTHANDS[name];
+    if (value === undefined) {
+      continue;
+    }
+    if (OPTIONS_BY_PATH.has(name)) {
+      layer.entries.push({ path: name, value, source });
+    } else if (shorthand?.matches(value)) {
+      layer.entries.push({ path: shorthand.path, value, source });
+    } else if (!OPTION_GROUPS.includes(name)) {
+      layer.faults.push({ source, name, value: undefined, expected: unknownToText(name) });
+    } else if (isPlainObject(value)) {
+      addObject(layer, value, name, source);
+    } else {
+      const expected = shorthand?.expected ?? 'an object of options';
+      // What should be the group of the tokens may be a token.
+      const shown = name === 'auth' ? `a ${typeof value}` : shorten(valueToText(value));
+      layer.faults.push({ source, name, value: shown, expected });
+    }
+  }
+}
+
+function isPlainObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** Files are named relative to the file that names them, and used from anywhere. */
+function withModulePaths({ path, value }: Omit<LayerEntry, 'source'>, baseDir: string): unknown {
+  const toPath = (name: unknown) =>
+    typeof name === 'string' && isFileSpecifier(name) ? resolve(baseDir, name) : name;
+  if (path === 'storage.url') {
+    return toPath(value);
+  }
+  if (path === 'hooks.modules' && Array.isArray(value)) {
+    return value.map((entry: unknown) =>
+      Array.isArray(entry) ? [toPath(entry[0]), ...entry.slice(1)] : toPath(entry),
+    );
+  }
+  return value;
+}
+
+function unknownToText(name: string): string {
+  const known = [...CONFIG_OPTIONS.map((option) => option.path), ...OPTION_GROUPS];
+  const nearest = known
+    .map((candidate) => ({ candidate, distance: editDistance(name, candidate) }))
+    .reduce((best, next) => (next.distance < best.distance ? next : best));
+  const isNear = nearest.distance <= Math.max(2, name.length / 4);
+  return `is not an option${isNear ? `; did you mean ${nearest.candidate}?` : ''}`;
+}

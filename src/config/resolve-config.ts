@@ -1,0 +1,201 @@
+/**
+ * Puts the sources of configuration over one another and checks the whole: defaults,
+ * the file, the environment, the flags, the overrides, each winning over those before.
+ * The only place, with `own-package.ts`, that knows of the process around it.
+ */
+
+import { dirname, isAbsolute, relative, resolve } from 'node:path';
+import { Parse } from 'typebox/value';
+import { ConfigError, type ConfigFault } from './config-error.ts';
+import { readConfigFile } from './config-file.ts';
+import { inputToLayer, type Layer, type LayerEntry, textsToLayer } from './layer.ts';
+import { optionToText, shorten } from './option-display.ts';
+import { CONFIG_OPTIONS, OPTIONS_BY_PATH } from './options.ts';
+import { ConfigSchema, type CoordinatorConfig, type CoordinatorConfigInput } from './schema.ts';
+
+/** Texts by name, as `process.env` has them. */
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+export interface LoadConfigOptions {
+  /** What the program itself demands; wins over everything. */
+  overrides?: CoordinatorConfigInput;
+  /** A configuration file, instead of the first that is found in `cwd`. */
+  configPath?: string;
+  /** Where a file is looked for and relative paths start. Default: the working directory. */
+  cwd?: string;
+  /** Default: `process.env`. */
+  env?: Environment;
+  /** Texts from the command line by flag, with its dashes: `{ '--port': '8080' }`. */
+  flags?: Environment;
+}
+
+export interface ResolvedConfig {
+  config: CoordinatorConfig;
+  /** Who decided each option, by its path: `default`, `file <path>`, `env SYNC_PORT`, `flag --port`, `override`. */
+  sources: Map<string, string>;
+  /** The configuration file that was read, absolute. */
+  filePath?: string;
+}
+
+/** `debug` itself writes this variable when logging is switched on, so it is read before that. */
+const STARTED_WITH_DEBUG = process.env.DEBUG;
+
+/** What `DEBUG` decides; it wins over everything, as with all that logs through `debug`. */
+export const DEBUG_SOURCE = 'env DEBUG';
+
+/**
+ * The whole, checked configuration.
+ * @throws ConfigError with every fault of every source
+ */
+export function loadConfig(options: LoadConfigOptions = {}): CoordinatorConfig {
+  return resolveConfig(options).config;
+}
+
+/**
+ * As `loadConfig`, with the source of each value.
+ * @throws ConfigError with every fault of every source
+ */
+export function resolveConfig(options: LoadConfigOptions = {}): ResolvedConfig {
+  const cwd = resolve(options.cwd ?? '.');
+  const env = options.env ?? process.env;
+  const file = readFile(cwd, options.configPath);
+  const layers = [
+    defaultsLayer(),
+    file.layer,
+    environmentLayer(env, cwd),
+    flagsLayer(options.flags ?? {}, cwd),
+    inputToLayer(options.overrides ?? {}, 'override', cwd),
+    debugLayer(options.env),
+  ];
+  const entries = new Map(
+    layers.flatMap((layer) => layer.entries).map((entry) => [entry.path, entry]),
+  );
+  const faults = layers.flatMap((layer) => [...layer.faults, ...layer.entries.flatMap(checkEntry)]);
+  faults.push(...checkTogether(entries));
+  if (faults.length > 0) {
+    throw new ConfigError(faults);
+  }
+  fillIn(entries, cwd);
+  return {
+    config: Parse(ConfigSchema, toTree(entries)),
+    sources: new Map(CONFIG_OPTIONS.map(({ path }) => [path, entries.get(path)?.source ?? ''])),
+    filePath: file.path,
+  };
+}
+
+/**
+ * The value of `DEBUG`, where it is set: then an operator wants to see everything.
+ * @param env default: the environment that the process was started with
+ */
+export function debugOf(env?: Environment): string | undefined {
+  return (env === undefined ? STARTED_WITH_DEBUG : env.DEBUG) || undefined;
+}
+
+function defaultsLayer(): Layer {
+  const withDefault = CONFIG_OPTIONS.filter(({ initial }) => initial !== undefined);
+  const entries = withDefault.map(({ path, initial }) => ({
+    path,
+    value: structuredClone(initial),
+    source: 'default',
+  }));
+  return { entries, faults: [] };
+}
+
+/** A file that can't be read is one fault among those of the other sources. */
+function readFile(cwd: string, configPath?: string): { layer: Layer; path?: string } {
+  try {
+    const file = readConfigFile(cwd, configPath);
+    return file === undefined
+      ? { layer: { entries: [], faults: [] } }
+      : {
+          layer: inputToLayer(file.input, `file ${file.path}`, dirname(file.path)),
+          path: file.path,
+        };
+  } catch (error) {
+    if (error instanceof ConfigError) {
+      return { layer: { entries: [], faults: [...error.faults] } };
+    }
+    throw error;
+  }
+}
+
+/** A variable that is set to nothing is not set: compose files and shells leave them so. */
+function environmentLayer(env: Environment, cwd: string): Layer {
+  const texts = CONFIG_OPTIONS.flatMap(({ path, env: name }) => {
+    const text = env[name];
+    return text ? [{ path, text, source: `env ${name}` }] : [];
+  });
+  return textsToLayer(texts, cwd);
+}
+
+function flagsLayer(flags: Environment, cwd: string): Layer {
+  const texts = CONFIG_OPTIONS.flatMap(({ path, flag }) => {
+    const text = flags[flag];
+    return text === undefined ? [] : [{ path, text, source: `flag ${flag}` }];
+  });
+  return textsToLayer(texts, cwd);
+}
+
+function debugLayer(env?: Environment): Layer {
+  const value = debugOf(env);
+  const entry = { path: 'logging.namespaces', value, source: DEBUG_SOURCE };
+  return { entries: value === undefined ? [] : [entry], faults: [] };
+}
+
+function checkEntry({ path, value, text, source }: LayerEntry): ConfigFault[] {
+  const option = OPTIONS_BY_PATH.get(path);
+  if (option === undefined || option.accepts(value)) {
+    return [];
+  }
+  const shown = shorten(optionToText(option, text ?? value));
+  return [{ source, name: path, value: shown, expected: option.expected }];
+}
+
+/** What is wrong only together. */
+function checkTogether(entries: Map<string, LayerEntry>): ConfigFault[] {
+  const mode = entries.get('auth.mode');
+  const tokens = entries.get('auth.tokens')?.value;
+  if (mode?.value !== 'token-whitelist' || !Array.isArray(tokens) || tokens.length > 0) {
+    return [];
+  }
+  const expected = 'has no tokens, but auth.mode "token-whitelist" needs at least one';
+  return [{ source: mode.source, name: 'auth.tokens', value: undefined, expected }];
+}
+
+/** What depends on other options, and on where this runs. */
+function fillIn(entries: Map<string, LayerEntry>, cwd: string): void {
+  const basePath = entries.get('basePath');
+  if (basePath?.value === '/') {
+    basePath.value = '';
+  }
+  const dataDir = entries.get('dataDir');
+  if (dataDir === undefined) {
+    return;
+  }
+  dataDir.value = fromWorkingDirectory(String(dataDir.value), cwd);
+  const url = entries.get('storage.url');
+  if (url === undefined) {
+    const value = `leveldb:${dataDir.value}`;
+    entries.set('storage.url', { path: 'storage.url', value, source: dataDir.source });
+  } else {
+    url.value = String(url.value).replace(
+      /^leveldb:(.+)$/s,
+      (_, path: string) => `leveldb:${fromWorkingDirectory(path, cwd)}`,
+    );
+  }
+}
+
+/** As it was written, unless `cwd` is not the directory that the process works in. */
+function fromWorkingDirectory(path: string, cwd: string): string {
+  return isAbsolute(path) || relative('.', cwd) === '' ? path : resolve(cwd, path);
+}
+
+function toTree(entries: Map<string, LayerEntry>): object {
+  const tree: Record<string, unknown> = {};
+  for (const { path } of CONFIG_OPTIONS) {
+    const value = entries.get(path)?.value;
+    const [group = path, key] = path.split('.');
+    tree[group] = key === undefined ? value : Object.assign(tree[group] ?? {}, { [key]: value });
+  }
+  return tree;
+}

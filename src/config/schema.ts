@@ -1,0 +1,213 @@
+/**
+ * The options, once: their types, defaults, limits, environment variables, flags,
+ * `--help` and `docs/configuration.md` all come from this schema.
+ *
+ * A leaf carries what TypeBox knows (`default`, `minimum`, …) and what `OptionNotes`
+ * adds. Names in the environment and on the command line are derived from the path
+ * (`limits.messageBytes` → `SYNC_LIMITS_MESSAGE_BYTES`, `--limits-message-bytes`)
+ * unless the leaf names its own.
+ */
+
+import { type Static, Type } from 'typebox';
+import type { HookEntry } from '../hooks/types.ts';
+import { LOG_LEVELS } from '../logger.ts';
+
+/** What a leaf says beyond its type. */
+export interface OptionNotes {
+  description: string;
+  /** Environment variable, where it is not the derived one. */
+  env?: string;
+  /** Flag, where it is not the derived one. */
+  flag?: string;
+  /** What a value may be, where the type can't tell it to a person. */
+  expected?: string;
+  /** The default in words, where it depends on another option. */
+  defaultText?: string;
+  /** Never shown: not in errors, not by `check`. */
+  secret?: boolean;
+}
+
+const MIB = 1024 * 1024;
+const DAY_MS = 24 * 60 * 60 * 1000;
+const YEAR_MS = 365 * DAY_MS;
+
+function text(initial: string | undefined, notes: OptionNotes & { pattern?: string }) {
+  return Type.String({ ...(initial === undefined ? {} : { default: initial }), ...notes });
+}
+
+function flagged(initial: boolean, description: string) {
+  return Type.Boolean({ default: initial, description });
+}
+
+function integer(
+  initial: number,
+  [minimum, maximum]: readonly [number, number],
+  description: string,
+) {
+  return Type.Integer({ default: initial, minimum, maximum, description });
+}
+
+function group<Properties extends Parameters<typeof Type.Object>[0]>(properties: Properties) {
+  return Type.Object(properties, { additionalProperties: false });
+}
+
+const bytes = (initial: number, description: string) =>
+  integer(initial, [1, 512 * MIB - 1], `${description}, in bytes.`);
+const milliseconds = (initial: number, description: string) =>
+  integer(initial, [1, DAY_MS], `${description}, in milliseconds.`);
+
+export const HookEntrySchema = Type.Union([
+  Type.String({ minLength: 1 }),
+  Type.Tuple([Type.String({ minLength: 1 }), Type.Unknown()]),
+]);
+
+/** The configuration as the coordinator uses it: whole, checked, without shorthands. */
+export const ConfigSchema = group({
+  host: text('0.0.0.0', {
+    description: 'The address to listen on.',
+    pattern: '^\\S+$',
+    expected: 'a host name or an IP address',
+  }),
+  port: integer(3000, [0, 65535], 'The TCP port to listen on; 0 takes a free one.'),
+  basePath: text('/sync', {
+    description: 'What all routes begin with; `/` (or an empty text) puts them at the root.',
+    pattern: '^(?:(?:/[A-Za-z0-9._~-]+)*|/)$',
+    expected: 'a path that begins with "/" and does not end with one, or "/" for the root',
+  }),
+  dataDir: text('./.data', {
+    description: 'The directory of the embedded store, relative to the working directory.',
+    pattern: '\\S',
+    expected: 'a path',
+  }),
+  storage: group({
+    url: text(undefined, {
+      description:
+        'The store: `leveldb:<directory>`, `memory:`, or a module (a package name or a path) that makes one.',
+      env: 'SYNC_STORAGE',
+      flag: '--storage',
+      pattern: '^\\S',
+      expected: 'a store URL such as "leveldb:./.data" or "memory:", or a module',
+      defaultText: '`leveldb:` and `dataDir`',
+    }),
+    durability: Type.Enum(['fsync', 'os'] as const, {
+      default: 'fsync',
+      description:
+        'When a change is acknowledged: `fsync` after it is on the disk, `os` after the operating system has it (faster; a power cut may lose what was acknowledged).',
+    }),
+    maxOpenDatabases: integer(
+      1000,
+      [1, 1_000_000],
+      'The number of databases that are open at once.',
+    ),
+    idleCloseMs: milliseconds(60_000, 'The time after which an unused database is closed'),
+  }),
+  cors: group({
+    origin: Type.Union(
+      [
+        Type.Boolean(),
+        Type.String({ minLength: 1 }),
+        Type.Array(Type.String({ minLength: 1 }), { minItems: 1 }),
+      ],
+      {
+        default: true,
+        description:
+          'Which origins a browser may call from: `true` for all, `false` for none, or one or several origins.',
+        expected: 'true, false, an origin or a list of origins',
+      },
+    ),
+    credentials: flagged(true, 'Whether browsers may send credentials.'),
+  }),
+  auth: group({
+    mode: Type.Enum(['none', 'token-whitelist', 'custom'] as const, {
+      default: 'none',
+      description:
+        'Who may connect: `none` everybody (for development), `token-whitelist` who has one of `auth.tokens`, `custom` whom the hooks accept.',
+    }),
+    tokens: Type.Array(Type.String({ minLength: 1 }), {
+      default: [],
+      description: 'The tokens that `token-whitelist` accepts.',
+      expected: 'a list of tokens',
+      secret: true,
+    }),
+  }),
+  sync: group({
+    tombstoneTTL: integer(
+      30 * DAY_MS,
+      [1, 100 * YEAR_MS],
+      'How long a deletion is remembered, in milliseconds. A client that was away longer takes a snapshot.',
+    ),
+    batchSize: integer(1000, [1, 1_000_000], 'The most changes that one answer holds.'),
+    allowResurrection: flagged(true, 'Whether a later write may bring a deleted row back.'),
+    maxClockDriftMs: integer(
+      60_000,
+      [0, YEAR_MS],
+      'How far ahead of the server a change may be dated, in milliseconds.',
+    ),
+  }),
+  hooks: group({
+    modules: Type.Array(HookEntrySchema, {
+      default: [],
+      description:
+        'The hook modules in their order: package names or paths, or `[module, options]`. Paths are relative to the file that names them, else to the working directory.',
+      env: 'SYNC_HOOKS',
+      flag: '--hooks',
+      expected: 'a list of modules or [module, options] pairs',
+    }),
+    timeoutMs: milliseconds(5000, 'The longest that one call of a hook may take'),
+  }),
+  limits: group({
+    messageBytes: bytes(32 * MIB, 'The largest message or request body'),
+    changesPerBatch: integer(
+      100_000,
+      [1, 10_000_000],
+      'The most changes that a client may send at once.',
+    ),
+    queuedBytesPerSocket: bytes(
+      8 * MIB,
+      'What may wait unsent on one socket before it is read no further',
+    ),
+    pageBytes: bytes(4 * MIB, 'The size at which an answer is cut into pages'),
+    stalledMs: milliseconds(30_000, 'How long a socket may take nothing before it is closed'),
+    sessions: integer(20_000, [1, 1_000_000], 'The number of WebSocket sessions.'),
+    snapshotStreams: integer(64, [1, 100_000], 'The number of snapshots that are sent at once.'),
+    handshakeTimeoutMs: milliseconds(10_000, 'How long a new socket may take to say who it is'),
+    shutdownMs: milliseconds(10_000, 'How long a stop waits for what is running'),
+  }),
+  logging: group({
+    level: Type.Enum(LOG_LEVELS, {
+      default: 'info',
+      description: 'What is logged to stderr; each level holds those after it.',
+      env: 'SYNC_LOG_LEVEL',
+      flag: '--log-level',
+    }),
+    namespaces: text('', {
+      description:
+        'More namespaces, as a `debug` filter (`sync-coordinator:ws,quereus:sync:*`). `DEBUG` wins over both logging options.',
+      env: 'SYNC_LOG_NAMESPACES',
+      flag: '--log-namespaces',
+      expected: 'a filter of debug namespaces',
+    }),
+  }),
+});
+
+export type CoordinatorConfig = Static<typeof ConfigSchema>;
+
+type DeepPartial<T> = T extends readonly (infer Item)[]
+  ? readonly Item[]
+  : T extends object
+    ? { [Key in keyof T]?: DeepPartial<T[Key]> }
+    : T;
+
+/** The configuration as people write it: any part of it, with the shorthands. */
+export interface CoordinatorConfigInput
+  extends DeepPartial<Omit<CoordinatorConfig, 'storage' | 'hooks'>> {
+  /** A store URL or a module; or all options of the storage. */
+  storage?: string | DeepPartial<CoordinatorConfig['storage']>;
+  /** The hook modules in their order; or all options of the hooks. */
+  hooks?: readonly HookEntry[] | { modules?: readonly HookEntry[]; timeoutMs?: number };
+}
+
+/** Types a configuration file: gives back what it gets. */
+export function defineConfig(input: CoordinatorConfigInput): CoordinatorConfigInput {
+  return input;
+}

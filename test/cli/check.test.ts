@@ -1,0 +1,83 @@
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { createDir } from '../config/temp-dir.ts';
+import { runProcess } from './run-process.ts';
+
+test('check shows each value with its source, and who runs in which hook', async (t) => {
+  const cwd = createDir(t, {
+    'sync-coordinator.json': JSON.stringify({ hooks: ['./hooks/allow.ts'], host: '127.0.0.1' }),
+    'hooks/allow.ts': 'export default { onAuthorize: (): boolean => true };\n',
+  });
+  const { code, stdout, stderr } = await runProcess(t, ['check', '--port', '8080'], {
+    cwd,
+    env: { SYNC_AUTH_MODE: 'token-whitelist', SYNC_AUTH_TOKENS: 'sekrit,other' },
+  });
+  assert.equal(stderr, '');
+  assert.equal(code, 0);
+  assert.match(stdout, /^configuration file: .*sync-coordinator\.json$/m);
+  assert.match(stdout, /^host +"127\.0\.0\.1" +file .*sync-coordinator\.json$/m);
+  assert.match(stdout, /^port +8080 +flag --port$/m);
+  assert.match(stdout, /^basePath +"\/sync" +default$/m);
+  assert.match(stdout, /^auth\.tokens +\*\*\* \(2\) +env SYNC_AUTH_TOKENS$/m);
+  assert.match(stdout, /^onAuthenticate +first +sync-coordinator\/hooks\/token-whitelist$/m);
+  assert.match(stdout, /^onAuthorize +all +\.\/hooks\/allow\.ts$/m);
+  assert.match(stdout, /^onClientConnect +all +-$/m);
+});
+
+test('check masks passwords in URLs', async (t) => {
+  const { stdout } = await runProcess(t, ['check', '--storage', 'postgres://me:sekrit@db/x'], {
+    cwd: createDir(t),
+  });
+  assert.match(stdout, /^storage\.url +"postgres:\/\/me:\*\*\*@db\/x"/m);
+  assert.doesNotMatch(stdout, /sekrit/);
+});
+
+test('check fails with all that is wrong, a line each', async (t) => {
+  const { code, stdout, stderr } = await runProcess(t, ['check', '--log-level', 'loud'], {
+    cwd: createDir(t),
+    env: { SYNC_PORT: 'x' },
+  });
+  assert.equal(code, 1);
+  assert.equal(stdout, '');
+  assert.equal(
+    stderr,
+    `sync-coordinator: env SYNC_PORT: port was "x", may be an integer from 0 to 65535
+sync-coordinator: flag --log-level: logging.level was "loud", may be one of debug, info, warn, error
+`,
+  );
+});
+
+test('check fails with the hook module that is not there', async (t) => {
+  const cwd = createDir(t);
+  const { code, stderr } = await runProcess(t, ['check', '--hooks', './no.ts'], { cwd });
+  assert.equal(code, 1);
+  assert.match(stderr, /^sync-coordinator: hook module \.\/no\.ts: .*was not found.*\n$/);
+  assert(stderr.includes(join(cwd)));
+});
+
+test('with DEBUG set the stack follows', async (t) => {
+  const { stderr } = await runProcess(t, ['check', '--port', 'x'], {
+    cwd: createDir(t),
+    env: { DEBUG: 'nothing' },
+  });
+  assert.match(stderr, /may be an integer.*\n.*ConfigError.*[\s\S]*\n +at /);
+});
+
+test('help and version need no configuration', async (t) => {
+  const cwd = createDir(t, { 'sync-coordinator.json': 'broken' });
+  const help = await runProcess(t, ['--help'], { cwd });
+  assert.equal(help.code, 0);
+  const seedFlags = ['host', 'port', 'data-dir', 'cors-origin', 'auth-mode', 'auth-tokens'];
+  for (const flag of [...seedFlags, 'log-level', 'config']) {
+    assert.match(help.stdout, new RegExp(`^ +--${flag} <`, 'm'));
+  }
+  const version = await runProcess(t, ['--version'], { cwd });
+  assert.match(version.stdout, /^\d+\.\d+\.\d+\n$/);
+});
+
+test('a flag that does not exist is refused', async (t) => {
+  const { code, stderr } = await runProcess(t, ['--prot', '1'], { cwd: createDir(t) });
+  assert.equal(code, 1);
+  assert.match(stderr, /unknown option '--prot'\n\(Did you mean --port\?\)/);
+});

@@ -1,0 +1,112 @@
+import assert from 'node:assert/strict';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { loadConfig, resolveConfig } from '../../src/config/resolve-config.ts';
+import { createDir } from './temp-dir.ts';
+
+const esModule = `export default { port: 4321 };\n`;
+const typescript = `const port: number = 4321;\nexport default { port } satisfies { port: number };\n`;
+const usesPackage = `import { defineConfig } from 'sync-coordinator';\nexport default defineConfig({ port: 4321 });\n`;
+
+const CONTENT_BY_NAME: Readonly<Record<string, string>> = {
+  'sync-coordinator.config.ts': typescript,
+  'sync-coordinator.config.mts': typescript,
+  'sync-coordinator.config.js': esModule,
+  'sync-coordinator.config.mjs': esModule,
+  'sync-coordinator.config.cjs': 'module.exports = { port: 4321 };\n',
+  'sync-coordinator.config.json': '{ "port": 4321 }',
+  'sync-coordinator.json': '{ "port": 4321 }',
+};
+
+for (const type of ['module', 'commonjs']) {
+  for (const [name, content] of Object.entries(CONTENT_BY_NAME)) {
+    test(`${name} is read beside a package.json of type ${type}, and nothing is written`, (t) => {
+      const files = { 'package.json': JSON.stringify({ type }), [name]: content };
+      const cwd = createDir(t, files);
+      const { config, filePath } = resolveConfig({ cwd, env: {} });
+      assert.equal(config.port, 4321);
+      assert.equal(filePath, join(cwd, name));
+      assert.deepEqual(readdirSync(cwd).sort(), Object.keys(files).sort());
+    });
+  }
+
+  for (const name of ['a.ts', 'a.mts', 'a.js', 'a.mjs']) {
+    test(`${name} of type ${type} imports defineConfig, though nothing is installed there`, (t) => {
+      const cwd = createDir(t, { 'package.json': JSON.stringify({ type }), [name]: usesPackage });
+      assert.equal(loadConfig({ cwd, env: {}, configPath: name }).port, 4321);
+    });
+  }
+}
+
+test('package.json may hold the configuration', (t) => {
+  const cwd = createDir(t, { 'package.json': '{ "sync-coordinator": { "port": 4321 } }' });
+  assert.equal(loadConfig({ cwd, env: {} }).port, 4321);
+});
+
+test('a module file wins over JSON, and that over package.json', (t) => {
+  const cwd = createDir(t, {
+    'package.json': '{ "sync-coordinator": { "port": 1 } }',
+    'sync-coordinator.json': '{ "port": 2 }',
+    'sync-coordinator.config.mjs': esModule,
+  });
+  assert.equal(loadConfig({ cwd, env: {} }).port, 4321);
+});
+
+test('a configuration above the working directory is not looked at', (t) => {
+  const cwd = createDir(t, { 'sync-coordinator.json': '{ "port": 1 }', 'below/.keep': '' });
+  assert.equal(loadConfig({ cwd: join(cwd, 'below'), env: {} }).port, 3000);
+});
+
+test('a configuration may import a file of its own', (t) => {
+  const cwd = createDir(t, {
+    'sync-coordinator.config.ts': `import { port } from './port.ts';\nexport default { port };\n`,
+    'port.ts': 'export const port: number = 4321;\n',
+  });
+  assert.equal(loadConfig({ cwd, env: {} }).port, 4321);
+});
+
+const REFUSALS: Readonly<Record<string, { name: string; content?: string; reason: RegExp }>> = {
+  'a missing one': { name: 'a.ts', reason: /a\.ts: there is no such file$/ },
+  'an empty one': { name: 'a.json', content: '\n', reason: /a\.json: is empty$/ },
+  'broken JSON': { name: 'a.json', content: '{ "port": ', reason: /a\.json: .*JSON/ },
+  'broken TypeScript': {
+    name: 'a.ts',
+    content: 'const x: = 3;',
+    reason: /a\.ts:1:9: ERROR: Unexpected "="/,
+  },
+  'one that throws': { name: 'a.ts', content: 'throw new Error("no");', reason: /a\.ts: no$/ },
+  'one that misses a file': {
+    name: 'a.mts',
+    content: `import { readFileSync } from 'node:fs';\nreadFileSync('./nowhere');`,
+    reason: /a\.mts: ENOENT.*nowhere/,
+  },
+  'one without a default export': {
+    name: 'a.ts',
+    content: 'export default undefined;',
+    reason: /a\.ts: has no default export$/,
+  },
+  'one that exports something else': {
+    name: 'a.ts',
+    content: 'export default () => ({});',
+    reason: /a\.ts: the configuration was function, may be an object of options$/,
+  },
+};
+
+for (const [what, { name, content, reason }] of Object.entries(REFUSALS)) {
+  test(`${what} is refused with its path and the reason`, (t) => {
+    const cwd = createDir(t, content === undefined ? {} : { [name]: content });
+    assert.throws(
+      () => loadConfig({ cwd, env: {}, configPath: name }),
+      (error: Error) => error.name === 'ConfigError' && reason.test(error.message),
+    );
+  });
+}
+
+test('a file that was found and fails is not passed over for the next', (t) => {
+  const cwd = createDir(t, {
+    'sync-coordinator.config.mjs': `import { readFileSync } from 'node:fs';\nreadFileSync('./nowhere');`,
+    'sync-coordinator.json': '{ "port": 1 }',
+  });
+  assert.throws(() => loadConfig({ cwd, env: {} }), /sync-coordinator\.config\.mjs: ENOENT/);
+});

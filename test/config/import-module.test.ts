@@ -1,0 +1,82 @@
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { pathToFileURL } from 'node:url';
+import { importModule } from '../../src/config/import-module.ts';
+import { createDir } from './temp-dir.ts';
+
+const hooks = `const answer: boolean = true;\nexport default { onAuthorize: () => answer };\n`;
+
+for (const type of ['module', 'commonjs']) {
+  test(`TypeScript beside a package.json of type ${type} needs no build step`, async (t) => {
+    const dir = createDir(t, { 'package.json': JSON.stringify({ type }), 'hooks/a.ts': hooks });
+    const { module, url } = await importModule('./hooks/a.ts', dir);
+    assert.deepEqual(Object.keys(module.default ?? {}), ['onAuthorize']);
+    assert.equal(url, pathToFileURL(join(dir, 'hooks/a.ts')).href);
+  });
+}
+
+test('an absolute path does not depend on where it is named', async (t) => {
+  const dir = createDir(t, { 'a.mjs': 'export default 5;' });
+  assert.equal((await importModule(join(dir, 'a.mjs'), '/')).module.default, 5);
+});
+
+test('CommonJS gives its exports', async (t) => {
+  const dir = createDir(t, { 'a.cjs': 'exports.hooks = 5;' });
+  assert.equal((await importModule('./a.cjs', dir)).module.hooks, 5);
+});
+
+test('a package is found from the directory, with its import conditions', async (t) => {
+  const dir = createDir(t, {
+    'node_modules/@acme/hooks/package.json':
+      '{ "type": "module", "exports": { ".": { "import": "./index.js" }, "./sub": "./sub.js" } }',
+    'node_modules/@acme/hooks/index.js': 'export default 1;',
+    'node_modules/@acme/hooks/sub.js': 'export default 2;',
+  });
+  const { module, url } = await importModule('@acme/hooks', dir);
+  assert.equal(module.default, 1);
+  assert.match(url, /node_modules\/@acme\/hooks$/);
+  assert.equal((await importModule('@acme/hooks/sub', dir)).module.default, 2);
+});
+
+test('a subpath of this package is this installation, from anywhere', async (t) => {
+  const { module } = await importModule('sync-coordinator/hooks/token-whitelist', createDir(t));
+  const own = await import('../../src/hooks/builtin/token-whitelist.ts');
+  assert.equal(module.default, own.default);
+});
+
+test('a hook module throws the very errors that the coordinator knows', async (t) => {
+  const dir = createDir(t, {
+    'a.mts': `export { SyncError as default } from 'sync-coordinator';`,
+  });
+  const { SyncError } = await import('../../src/errors.ts');
+  assert.equal((await importModule('./a.mts', dir)).module.default, SyncError);
+});
+
+test('a module that is not there is told with its name and from where', async (t) => {
+  const dir = createDir(t);
+  for (const name of ['./a.ts', 'no-such-package', 'sync-coordinator/no-such-subpath']) {
+    await assert.rejects(importModule(name, dir), {
+      message: `module "${name}" was not found from ${dir}`,
+    });
+  }
+});
+
+test('a module that fails is told with its own reason', async (t) => {
+  const dir = createDir(t, {
+    'throws.ts': 'throw new Error("boom");',
+    'lacks.ts': `import 'no-such-package';`,
+    'broken.ts': 'const x: = 3;',
+  });
+  const cases = {
+    'throws.ts': /boom/,
+    'lacks.ts': /no-such-package/,
+    'broken.ts': /Unexpected "="/,
+  };
+  for (const [name, reason] of Object.entries(cases)) {
+    await assert.rejects(
+      importModule(`./${name}`, dir),
+      ({ message }: Error) => /failed while loading: /.test(message) && reason.test(message),
+    );
+  }
+});
