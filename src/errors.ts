@@ -71,3 +71,21 @@ export function toSyncError(
 ): SyncError {
   return error instanceof SyncError ? error : new SyncError(fallback, message, { cause: error });
 }
+
+const INTERNAL_CODES: ReadonlySet<ErrorCode> = new Set([
+  'APPLY_CHANGES_ERROR',
+  'GET_CHANGES_ERROR',
+  'SNAPSHOT_ERROR',
+  'STORE_UNAVAILABLE',
+  'STORE_LOCKED',
+  'STORE_FORMAT',
+  'INTERNAL_ERROR',
+]);
+
+/**
+ * What an operator should see of an error that a client was told of. Input faults are the
+ * client's, and the hook chain logs its own (a cause of theirs might hold a credential).
+ */
+export function internalCause({ code, cause }: SyncError): unknown {
+  return INTERNAL_CODES.has(code) ? cause : undefined;
+}

@@ -48,6 +48,8 @@ export interface SyncManagerOptions {
   allowResurrection: boolean;
   maxClockDriftMs: number;
   tombstoneTTL: number;
+  /** The store has refused to write, and may go on refusing until it is opened again. */
+  onStoreFailed?(error: SyncError): void;
 }
 
 /** The log has grown. */
@@ -191,6 +193,7 @@ export class SyncManager {
     } catch (error) {
       // What the transaction changed in memory is worth nothing now: read it again next time.
       this.#state = { ...this.#state, version: -1 };
+      if (error instanceof SyncError) this.#options.onStoreFailed?.(error);
       throw error;
     }
   }

@@ -1,0 +1,17 @@
+/** Which origins a browser may call the HTTP routes from. */
+
+import cors from '@fastify/cors';
+import fp from 'fastify-plugin';
+
+export default fp(
+  async (app) => {
+    const { origin, credentials } = app.coordinatorConfig.cors;
+    await app.register(cors, {
+      origin,
+      credentials,
+      methods: ['GET', 'POST'],
+      exposedHeaders: ['Retry-After'],
+    });
+  },
+  { name: 'sync-coordinator-cors', fastify: '5.x', dependencies: ['sync-coordinator-config'] },
+);

@@ -1,0 +1,56 @@
+/** Every failed HTTP request is answered alike: `{ok: false, error: {code, message}}`. */
+
+import type { FastifyError, FastifyReply } from 'fastify';
+import fp from 'fastify-plugin';
+import { type ErrorCode, internalCause, SyncError, toSyncError } from '../src/errors.ts';
+import { createLogger } from '../src/logger.ts';
+import { HTTP_STATUSES } from '../src/service/http-statuses.ts';
+
+const logger = createLogger('sync-coordinator:http');
+
+/** What Fastify itself refuses, in the coordinator's codes. */
+const CODES_BY_STATUS: Record<number, ErrorCode> = {
+  400: 'MESSAGE_ERROR',
+  404: 'NOT_FOUND',
+  413: 'TOO_LARGE',
+  415: 'MESSAGE_ERROR',
+  429: 'RATE_LIMITED',
+  503: 'OVERLOADED',
+};
+
+function fromFastify(error: FastifyError): SyncError {
+  const code = CODES_BY_STATUS[error.statusCode ?? 500];
+  return code === undefined ? toSyncError(error) : new SyncError(code, error.message);
+}
+
+function sendError(reply: FastifyReply, { code, message, retryAfterMs }: SyncError) {
+  const status = HTTP_STATUSES[code];
+  if (status === 429 || status === 503) {
+    reply.header('Retry-After', Math.max(1, Math.ceil((retryAfterMs ?? 1000) / 1000)));
+  }
+  return reply.code(status).send({ ok: false, error: { code, message } });
+}
+
+export default fp(
+  async (app) => {
+    const { errors } = app.coordinatorMetrics;
+    app.setErrorHandler<FastifyError | SyncError>((error, request, reply) => {
+      const known = error instanceof SyncError ? error : fromFastify(error);
+      errors.inc({ code: known.code });
+      const cause = internalCause(known);
+      if (cause !== undefined) logger.error('%s %s: %O', request.method, request.url, cause);
+      return sendError(reply, known);
+    });
+    app.setNotFoundHandler((_request, reply) =>
+      sendError(reply, new SyncError('NOT_FOUND', 'there is no such route')),
+    );
+    app.addHook('onResponse', async (request, reply) => {
+      logger('%s %s %d', request.method, request.url, reply.statusCode);
+    });
+  },
+  {
+    name: 'sync-coordinator-errors',
+    fastify: '5.x',
+    dependencies: ['sync-coordinator-metrics'],
+  },
+);

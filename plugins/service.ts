@@ -1,0 +1,41 @@
+/** The coordinator's service over its storage, for as long as the server runs. */
+
+import { randomBytes, randomUUID } from 'node:crypto';
+import fp from 'fastify-plugin';
+import { PACKAGE_VERSION } from '../src/config/own-package.ts';
+import { CoordinatorService } from '../src/service/coordinator-service.ts';
+import { openStorage } from '../src/storage/open-storage.ts';
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    coordinator: CoordinatorService;
+    /** What the data is kept in, for people. */
+    storageDescription: string;
+  }
+}
+
+const world = { now: () => Date.now(), randomBytes, randomUuid: randomUUID };
+
+export default fp(
+  async (app) => {
+    const { coordinatorConfig: config, coordinatorMetrics: metrics } = app;
+    const storage = await openStorage(config.storage);
+    const hooks = app.coordinatorHooks.chain;
+    const service = new CoordinatorService({
+      config,
+      storage,
+      hooks,
+      world,
+      version: PACKAGE_VERSION,
+      metrics,
+    });
+    app.decorate('coordinator', service);
+    app.decorate('storageDescription', storage.description);
+    app.addHook('onClose', () => service.stop(config.limits.shutdownMs));
+  },
+  {
+    name: 'sync-coordinator-service',
+    fastify: '5.x',
+    dependencies: ['sync-coordinator-config', 'sync-coordinator-metrics', 'sync-coordinator-auth'],
+  },
+);

@@ -1,0 +1,82 @@
+/** The WebSocket route: gives each socket a connection of the protocol, and keeps watch over it. */
+
+import websocket from '@fastify/websocket';
+import fp from 'fastify-plugin';
+import type { RawData, WebSocket } from 'ws';
+import { createLogger } from '../src/logger.ts';
+import { ClientConnection } from '../src/service/client-connection.ts';
+import { SocketOutlet } from '../src/service/socket-outlet.ts';
+import { WS_CLOSE } from '../src/service/ws-outcomes.ts';
+
+const logger = createLogger('sync-coordinator:ws');
+
+function toText(data: RawData): string {
+  if (Array.isArray(data)) return Buffer.concat(data).toString();
+  return Buffer.isBuffer(data) ? data.toString() : Buffer.from(data).toString();
+}
+
+export default fp(
+  async (app) => {
+    const { coordinator: service, coordinatorConfig: config } = app;
+    const { messageBytes, stalledMs, shutdownMs } = config.limits;
+    const outlets = new Map<WebSocket, SocketOutlet>();
+    let queuedBytes = 0;
+    service.queuedBytes = () => queuedBytes;
+
+    // An app that the coordinator is registered into may have it already: one is enough.
+    if (!app.hasDecorator('websocketServer')) {
+      const options = { maxPayload: messageBytes, perMessageDeflate: false };
+      await app.register(websocket, { options, preClose: (done) => done() });
+    }
+
+    app.get('/ws', { websocket: true }, (socket, request) => {
+      const outlet = new SocketOutlet(socket, (delta) => {
+        queuedBytes += delta;
+      });
+      const { headers, ip: remoteAddress } = request;
+      const connection = new ClientConnection({ service, outlet, socket, headers, remoteAddress });
+      outlets.set(socket, outlet);
+      service.connections++;
+      logger('connected: %s', remoteAddress);
+      socket.on('message', (data, isBinary) =>
+        connection.receive(isBinary ? undefined : toText(data)),
+      );
+      socket.on('error', (error) => logger('socket error: %s', error.message));
+      socket.once('close', (code) => {
+        outlets.delete(socket);
+        service.connections--;
+        logger('closed: %s, %d', remoteAddress, code);
+        connection.closed();
+      });
+      if (service.isStopping) outlet.close(WS_CLOSE.shuttingDown, 'shutting down');
+    });
+
+    const watch = setInterval(
+      () => {
+        for (const outlet of outlets.values()) {
+          if (outlet.stalledMs < stalledMs) continue;
+          service.metrics.socketsStalled.inc();
+          outlet.close(WS_CLOSE.tryAgain, 'too slow');
+        }
+      },
+      Math.max(10, stalledMs / 4),
+    );
+
+    // @fastify/websocket would wait for silent peers; here they get a second, then they are cut.
+    app.addHook('preClose', async () => {
+      clearInterval(watch);
+      await service.settle(shutdownMs);
+      const closed = [...outlets].map(([socket, outlet]) => {
+        const gone = new Promise((resolve) => socket.once('close', resolve));
+        outlet.close(WS_CLOSE.shuttingDown, 'shutting down');
+        return gone;
+      });
+      await Promise.all(closed);
+    });
+  },
+  {
+    name: 'sync-coordinator-ws',
+    fastify: '5.x',
+    dependencies: ['sync-coordinator-config', 'sync-coordinator-service'],
+  },
+);

@@ -1,0 +1,55 @@
+/** The package's public API. */
+
+export type { CoordinatorPluginOptions } from '../plugins/coordinator.ts';
+export { default as coordinatorPlugin } from '../plugins/coordinator.ts';
+export type { Hlc } from './clock/hlc.ts';
+export { decodeHlc, encodeHlc } from './clock/hlc.ts';
+export type { SiteId } from './clock/site-id.ts';
+export { siteIdToText, textToSiteId } from './clock/site-id.ts';
+export { ConfigError, type ConfigFault } from './config/config-error.ts';
+export { type LoadConfigOptions, loadConfig } from './config/resolve-config.ts';
+export {
+  type CoordinatorConfig,
+  type CoordinatorConfigInput,
+  defineConfig,
+} from './config/schema.ts';
+export { ERROR_CODES, type ErrorCode, SyncError } from './errors.ts';
+export { HookLoadError } from './hooks/load-error.ts';
+export type {
+  AuthContext,
+  ClientIdentity,
+  CoordinatorHooks,
+  HookCall,
+  HookEntry,
+  HookModule,
+  SyncOperation,
+  ValidationResult,
+} from './hooks/types.ts';
+export {
+  type CoordinatorDescription,
+  type CoordinatorServer,
+  type CoordinatorServerOptions,
+  createCoordinatorServer,
+} from './server.ts';
+export type { CoordinatorService, Status } from './service/coordinator-service.ts';
+export { isDatabaseId } from './storage/database-id.ts';
+export { ensureFormat } from './storage/format.ts';
+export type {
+  KVEntry,
+  KVRange,
+  KVReader,
+  KVStore,
+  KVTransaction,
+  KVView,
+  Storage,
+} from './storage/kv-store.ts';
+export type {
+  ApplyResult,
+  Change,
+  ChangeSet,
+  ColumnChange,
+  RejectedChange,
+  RowDeletion,
+  SchemaMigration,
+} from './wire/types.ts';
+export type { SqlValue } from './wire/values.ts';

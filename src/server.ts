@@ -1,0 +1,102 @@
+/** A coordinator that listens: Fastify, the plugins, and an orderly end. */
+
+import Fastify, { type FastifyInstance } from 'fastify';
+import coordinator, { type CoordinatorParts } from '../plugins/coordinator.ts';
+import { loadConfig } from './config/resolve-config.ts';
+import type { CoordinatorConfig } from './config/schema.ts';
+import { HOOK_NAMES, type HookName } from './hooks/kinds.ts';
+import type { CoordinatorHooks } from './hooks/types.ts';
+import { createLogger } from './logger.ts';
+import type { CoordinatorService } from './service/coordinator-service.ts';
+
+export interface CoordinatorServerOptions {
+  /** From `loadConfig()`, which is also what stands in for it. */
+  config?: CoordinatorConfig;
+  /** Hooks from code; they come after those that the config names. */
+  hooks?: CoordinatorHooks;
+}
+
+export interface CoordinatorDescription {
+  storage: string;
+  auth: CoordinatorConfig['auth']['mode'];
+  hooks: { name: string; source: string; kinds: HookName[] }[];
+}
+
+export interface CoordinatorServer {
+  /** The Fastify instance, for routes and plugins of your own. Add them before `start`. */
+  app: FastifyInstance;
+  service: CoordinatorService;
+  config: CoordinatorConfig;
+  /** Begins to listen. */
+  start(): Promise<{ url: string; host: string; port: number }>;
+  /** Lets running work finish, closes the sockets, and closes the stores. */
+  stop(): Promise<void>;
+  describe(): CoordinatorDescription;
+}
+
+const logger = createLogger('sync-coordinator:server');
+/** Longer than a database id may be, percent-encoded. */
+const PARAM_LENGTH_MAX = 512;
+
+export async function createCoordinatorServer(
+  options: CoordinatorServerOptions = {},
+): Promise<CoordinatorServer> {
+  const { config = loadConfig(), hooks } = options;
+  const app = Fastify({
+    bodyLimit: config.limits.messageBytes,
+    routerOptions: { maxParamLength: PARAM_LENGTH_MAX },
+    forceCloseConnections: 'idle',
+    // A store may take its time to recover, and a hook module to set itself up.
+    pluginTimeout: 0,
+  });
+  let parts: CoordinatorParts | undefined;
+  try {
+    await app.register(coordinator, {
+      prefix: config.basePath,
+      config,
+      hooks,
+      onReady: (ready) => {
+        parts = ready;
+      },
+    });
+  } catch (error) {
+    await app.close();
+    throw error;
+  }
+  if (parts === undefined) throw new Error('the coordinator was not set up');
+  const { service, storage, hooks: modules } = parts;
+  cutAfterDeadline(app, config.limits.shutdownMs);
+
+  return {
+    app,
+    service,
+    config,
+    async start() {
+      const url = await app.listen({ host: config.host, port: config.port });
+      const address = app.server.address();
+      const port = typeof address === 'object' && address !== null ? address.port : config.port;
+      logger('listening on %s', url);
+      return { url, host: config.host, port };
+    },
+    async stop() {
+      await app.close();
+      logger('stopped');
+    },
+    describe: () => ({
+      storage,
+      auth: config.auth.mode,
+      hooks: modules.map((module) => ({
+        name: module.name,
+        source: module.source,
+        kinds: HOOK_NAMES.filter((hook) => module.hooks[hook] !== undefined),
+      })),
+    }),
+  };
+}
+
+/** A peer that neither finishes its request nor goes away must not hold up the end. */
+function cutAfterDeadline(app: FastifyInstance, deadlineMs: number): void {
+  app.addHook('preClose', async () => {
+    setTimeout(() => app.server.closeAllConnections(), deadlineMs).unref();
+  });
+}

@@ -1,0 +1,290 @@
+/**
+ * The protocol on one WebSocket, without the WebSocket: what a client may say when, and
+ * what it is answered.
+ *
+ * Messages take effect in the order in which they were sent. They are taken one by one from
+ * a bounded queue; an apply holds up the next message only until it has its place in the
+ * database's queue, not until it is on the disk.
+ */
+
+import { randomUUID } from 'node:crypto';
+import type { IncomingHttpHeaders } from 'node:http';
+import type { WebSocket } from 'ws';
+import { decodeHlc } from '../clock/hlc.ts';
+import { type SiteIdText, textToSiteId } from '../clock/site-id.ts';
+import { type ErrorCode, internalCause, SyncError, toSyncError } from '../errors.ts';
+import type { ClientIdentity } from '../hooks/types.ts';
+import { decodeClientMessage, findRequestId } from '../wire/decode.ts';
+import { type ClientMessage, PROTOCOL_VERSION } from '../wire/schemas.ts';
+import type { CoordinatorService } from './coordinator-service.ts';
+import type { DatabaseLease } from './database-pool.ts';
+import type { Outlet } from './outlet.ts';
+import { Session } from './session.ts';
+import { WS_OUTCOMES } from './ws-outcomes.ts';
+
+const DEFAULT_DATABASE_ID = 'default';
+/** Messages that may wait; beyond it the socket is read no further. */
+const INBOX_MESSAGES_MAX = 64;
+/** Applies and answers of one client under way at once; beyond it its next message waits. */
+const IN_FLIGHT_MAX = 64;
+
+type Handshake = Extract<ClientMessage, { type: 'handshake' }>;
+type Request = Exclude<ClientMessage, Handshake | { type: 'ping' }>;
+
+/** What an error of a request is called where its cause has no code of its own. */
+const FALLBACK_CODES: Record<Request['type'], [ErrorCode, string]> = {
+  get_changes: ['GET_CHANGES_ERROR', 'the changes could not be read'],
+  apply_changes: ['APPLY_CHANGES_ERROR', 'the changes could not be stored'],
+  get_snapshot: ['SNAPSHOT_ERROR', 'the snapshot could not be read'],
+  resume_snapshot: ['SNAPSHOT_ERROR', 'the snapshot could not be read'],
+};
+
+export interface ClientConnectionOptions {
+  service: CoordinatorService;
+  outlet: Outlet;
+  /** For `onClientConnect` only. */
+  socket: WebSocket;
+  headers: IncomingHttpHeaders;
+  remoteAddress: string | undefined;
+}
+
+export class ClientConnection {
+  readonly #options: ClientConnectionOptions;
+  readonly #gone = new AbortController();
+  readonly #handshakeTimer: NodeJS.Timeout;
+  /** `undefined` stands for a binary message. */
+  #inbox: (string | undefined)[] = [];
+  #inboxChars = 0;
+  #isReading = false;
+  #session: Session | undefined;
+  #lease: DatabaseLease | undefined;
+  readonly #inFlight = new Set<Promise<unknown>>();
+
+  constructor(options: ClientConnectionOptions) {
+    this.#options = options;
+    const { handshakeTimeoutMs } = options.service.config.limits;
+    this.#handshakeTimer = setTimeout(() => {
+      const message = `no handshake within limits.handshakeTimeoutMs (${handshakeTimeoutMs})`;
+      this.#fail(new SyncError('HANDSHAKE_TIMEOUT', message));
+    }, handshakeTimeoutMs);
+  }
+
+  /** @param text one message; `undefined` for a binary one, which the protocol doesn't have */
+  receive(text: string | undefined): void {
+    this.#inbox.push(text);
+    this.#inboxChars += text?.length ?? 0;
+    if (this.#isInboxFull) this.#options.outlet.pause();
+    if (this.#isReading) return;
+    this.#isReading = true;
+    this.#readInbox().finally(() => {
+      this.#isReading = false;
+    });
+  }
+
+  get #isInboxFull(): boolean {
+    const { messageBytes } = this.#options.service.config.limits;
+    return this.#inbox.length >= INBOX_MESSAGES_MAX || this.#inboxChars >= messageBytes;
+  }
+
+  /** The socket has closed. */
+  closed(): void {
+    clearTimeout(this.#handshakeTimer);
+    this.#gone.abort();
+    this.#inbox = [];
+    if (this.#session !== undefined) this.#options.service.removeSession(this.#session);
+    this.#lease?.release();
+  }
+
+  async #readInbox(): Promise<void> {
+    const { outlet, service } = this.#options;
+    const { queuedBytesPerSocket } = service.config.limits;
+    while (this.#inbox.length > 0) {
+      if (!outlet.isOpen) return;
+      const text = this.#inbox.shift();
+      this.#inboxChars -= text?.length ?? 0;
+      try {
+        await this.#take(text);
+      } catch (error) {
+        this.#fail(toSyncError(error), text === undefined ? undefined : findRequestId(text));
+      }
+      // Answers that the peer doesn't take must not pile up: hear no more until it has.
+      if (outlet.queuedBytes > queuedBytesPerSocket) await outlet.drained(queuedBytesPerSocket / 2);
+      while (this.#inFlight.size >= IN_FLIGHT_MAX) await Promise.race(this.#inFlight);
+      if (!this.#isInboxFull) outlet.resume();
+    }
+  }
+
+  async #take(text: string | undefined): Promise<void> {
+    if (text === undefined) {
+      throw new SyncError('MESSAGE_ERROR', 'binary messages are not part of the protocol');
+    }
+    const { service, outlet } = this.#options;
+    const message = decodeClientMessage(text, service.config.limits.changesPerBatch);
+    service.metrics.requests.inc({ transport: 'websocket', operation: message.type });
+    if (message.type === 'ping') {
+      outlet.send('{"type":"pong"}');
+      return;
+    }
+    if (message.type === 'handshake') return this.#handshake(message);
+    if (this.#session === undefined) {
+      throw new SyncError('NOT_AUTHENTICATED', `${message.type} before the handshake`);
+    }
+    await this.#dispatch(message, this.#session);
+  }
+
+  async #handshake(message: Handshake): Promise<void> {
+    if (this.#session !== undefined) {
+      throw new SyncError('ALREADY_AUTHENTICATED', 'a second handshake on one socket');
+    }
+    clearTimeout(this.#handshakeTimer);
+    const { service, outlet, headers, remoteAddress } = this.#options;
+    const { siteId, token, databaseId = DEFAULT_DATABASE_ID } = message;
+    try {
+      service.checkDatabaseId(databaseId);
+      const identity = await service.authenticate(
+        {
+          token,
+          siteId: textToSiteId(siteId),
+          databaseId,
+          transport: 'websocket',
+          headers,
+          remoteAddress,
+        },
+        this.#gone.signal,
+      );
+      await this.#join(siteId, identity);
+    } catch (error) {
+      const refusal = toSyncError(error);
+      this.#fail(refusal);
+      outlet.close(WS_OUTCOMES[refusal.code].handshakeClose, refusal.code);
+    }
+  }
+
+  /** Makes an authenticated client a session, if the hooks let it stay. */
+  async #join(siteId: SiteIdText, identity: ClientIdentity): Promise<void> {
+    const { service, outlet, socket } = this.#options;
+    const { databaseId = DEFAULT_DATABASE_ID } = identity;
+    await service.hooks.clientConnect(identity, socket, this.#gone.signal);
+    try {
+      const lease = await service.acquire(databaseId);
+      this.#lease = lease;
+      if (!outlet.isOpen) throw new SyncError('SHUTTING_DOWN', 'the socket has closed');
+      const session = this.#createSession(siteId, identity, lease);
+      service.addSession(session);
+      this.#session = session;
+    } catch (error) {
+      // Whoever was told that it connected is told that it has gone.
+      this.#lease?.release();
+      service.hooks.clientDisconnect(identity);
+      throw error;
+    }
+    const { connectionId, database } = this.#session;
+    service.logger('%s: site %s joins database %s', connectionId, siteId, databaseId);
+    this.#send({
+      type: 'handshake_ack',
+      serverSiteId: database.manager.identity.siteIdText,
+      connectionId,
+      databaseId,
+      protocolVersion: PROTOCOL_VERSION,
+    });
+  }
+
+  #createSession(siteId: SiteIdText, identity: ClientIdentity, database: DatabaseLease): Session {
+    const { service, outlet } = this.#options;
+    const { queuedBytesPerSocket, pageBytes } = service.config.limits;
+    return new Session({
+      connectionId: randomUUID(),
+      siteId,
+      identity,
+      database,
+      outlet,
+      limits: { queuedBytesMax: queuedBytesPerSocket, pageBytes },
+      onPushed: (changeSets) => service.metrics.changesPushed.inc(changeSets),
+      onError: (error) => {
+        service.logger.error('a push could not be read from the log: %O', error);
+        outlet.close(1013, 'try again');
+      },
+    });
+  }
+
+  async #dispatch(message: Request, session: Session): Promise<void> {
+    if (message.type === 'apply_changes') return this.#apply(message, session);
+    // Takes effect after the applies that were sent before it.
+    const earlier = [...this.#inFlight];
+    this.#run(message, async () => {
+      await session.answer(async () => {
+        await Promise.allSettled(earlier);
+        await this.#answer(message, session);
+      });
+    });
+  }
+
+  async #answer(
+    message: Exclude<Request, { type: 'apply_changes' }>,
+    session: Session,
+  ): Promise<void> {
+    const { service } = this.#options;
+    const { database, identity } = session;
+    if (message.type === 'get_changes') {
+      const sinceHLC = message.sinceHLC ?? undefined;
+      await service.authorize(identity, {
+        type: 'get_changes',
+        databaseId: database.id,
+        sinceHLC: sinceHLC === undefined ? undefined : decodeHlc(sinceHLC),
+      });
+      const stopTimer = service.metrics.querySeconds.startTimer();
+      await session.sendChanges(sinceHLC);
+      stopTimer();
+      return;
+    }
+    const checkpoint = message.type === 'resume_snapshot' ? message.checkpoint : undefined;
+    const snapshot = await service.handleSnapshot(identity, database, checkpoint);
+    await session.sendSnapshot(snapshot, () =>
+      service.noteSnapshotSent(database, session.siteId, snapshot.position),
+    );
+  }
+
+  async #apply(
+    message: Extract<Request, { type: 'apply_changes' }>,
+    session: Session,
+  ): Promise<void> {
+    const { service } = this.#options;
+    const { changes, requestId } = message;
+    const { accepted, applied } = service.applyChanges(session.identity, session.database, changes);
+    this.#run(message, async () => {
+      const { result, drainAfter } = await applied;
+      this.#send({ type: 'apply_result', requestId, ...result });
+      if (drainAfter === undefined) return;
+      const siteId = session.database.manager.identity.siteIdText;
+      this.#send({ type: 'request_changes', siteId, sinceHLC: drainAfter });
+    });
+    await accepted;
+  }
+
+  /** Work that goes on while further messages are read; its failure is told to the client. */
+  #run(message: Request, work: () => Promise<void>): void {
+    const running = work()
+      .catch((error: unknown) => {
+        const [code, text] = FALLBACK_CODES[message.type];
+        this.#fail(toSyncError(error, code, text), message.requestId);
+      })
+      .finally(() => this.#inFlight.delete(running));
+    this.#inFlight.add(running);
+  }
+
+  #send(message: object): void {
+    this.#options.outlet.send(JSON.stringify(message));
+  }
+
+  /** Tells the client what went wrong, and the log what caused it. */
+  #fail(error: SyncError, requestId?: string): void {
+    const { service } = this.#options;
+    const { code, message } = error;
+    const { fatal, close } = WS_OUTCOMES[code];
+    service.metrics.errors.inc({ code });
+    const cause = internalCause(error);
+    if (cause !== undefined) service.logger.error('%s: %O', code, cause);
+    this.#send({ type: 'error', code, message, fatal, requestId });
+    if (close !== undefined) this.#options.outlet.close(close, code);
+  }
+}

@@ -1,0 +1,229 @@
+/**
+ * The databases of a server: opened when somebody needs one, shared while they do, and
+ * closed when nobody has for a while. Never more than a configured number at once.
+ */
+
+import type { CoordinatorConfig } from '../config/schema.ts';
+import { SyncManager, type World } from '../engine/sync-manager.ts';
+import { SyncError, toSyncError } from '../errors.ts';
+import { createLogger, type Logger } from '../logger.ts';
+import { isDatabaseId } from '../storage/database-id.ts';
+import type { KVStore, Storage } from '../storage/kv-store.ts';
+import { SessionHub } from './session-hub.ts';
+
+const MAINTENANCE_INTERVAL_MS = 60 * 60 * 1000;
+const OVERLOADED_RETRY_MS = 1000;
+
+export interface Database {
+  readonly id: string;
+  readonly manager: SyncManager;
+  readonly sessions: SessionHub;
+}
+
+/** Keeps a database open until released. */
+export interface DatabaseLease extends Database {
+  release(): void;
+}
+
+export interface DatabasePoolOptions {
+  storage: Storage;
+  config: CoordinatorConfig;
+  world: World;
+  logger: Logger;
+}
+
+class PoolEntry {
+  readonly opening: Promise<Database & { store: KVStore }>;
+  leases = 0;
+  lastUsed = 0;
+  idleTimer: NodeJS.Timeout | undefined;
+  maintenanceTimer: NodeJS.Timeout | undefined;
+  database: Database | undefined;
+  readonly maintenanceStop = new AbortController();
+
+  constructor(opening: Promise<Database & { store: KVStore }>) {
+    this.opening = opening;
+  }
+}
+
+export class DatabasePool {
+  readonly #options: DatabasePoolOptions;
+  readonly #entries = new Map<string, PoolEntry>();
+  readonly #closings = new Map<string, Promise<void>>();
+  #uses = 0;
+  #closed = false;
+
+  constructor(options: DatabasePoolOptions) {
+    this.#options = options;
+  }
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  /** Those that are open, not those that are being opened. */
+  *open(): Generator<Database> {
+    for (const { database } of this.#entries.values()) if (database !== undefined) yield database;
+  }
+
+  /** @throws SyncError INVALID_DATABASE_ID, OVERLOADED, SHUTTING_DOWN, or what the store throws */
+  async acquire(id: string): Promise<DatabaseLease> {
+    if (!isDatabaseId(id)) {
+      throw new SyncError(
+        'INVALID_DATABASE_ID',
+        'a database id is 1 to 128 characters of A-Z a-z 0-9 _ : . -',
+      );
+    }
+    if (this.#closed) throw new SyncError('SHUTTING_DOWN', 'the server is stopping');
+    return this.#lease(id, this.#entries.get(id) ?? this.#add(id));
+  }
+
+  /** Runs `work` with a database that is open for as long. */
+  async use<T>(id: string, work: (database: Database) => Promise<T>): Promise<T> {
+    const lease = await this.acquire(id);
+    try {
+      return await work(lease);
+    } finally {
+      lease.release();
+    }
+  }
+
+  async #lease(id: string, entry: PoolEntry): Promise<DatabaseLease> {
+    entry.leases++;
+    entry.lastUsed = ++this.#uses;
+    clearTimeout(entry.idleTimer);
+    try {
+      const { manager, sessions } = await entry.opening;
+      let held = true;
+      const release = () => {
+        if (held) this.#release(id, entry);
+        held = false;
+      };
+      return { id, manager, sessions, release };
+    } catch (error) {
+      entry.leases--;
+      if (this.#entries.get(id) === entry) this.#entries.delete(id);
+      const { logger } = this.#options;
+      logger.error('database %s cannot be opened: %O', id, error);
+      throw toSyncError(error, 'STORE_UNAVAILABLE', 'the database cannot be opened');
+    }
+  }
+
+  #release(id: string, entry: PoolEntry): void {
+    entry.leases--;
+    if (entry.leases > 0 || this.#entries.get(id) !== entry) return;
+    const { idleCloseMs } = this.#options.config.storage;
+    entry.idleTimer = setTimeout(() => this.#retire(id, entry), idleCloseMs);
+    entry.idleTimer.unref();
+  }
+
+  #add(id: string): PoolEntry {
+    const { maxOpenDatabases } = this.#options.config.storage;
+    if (this.#entries.size >= maxOpenDatabases) this.#evict(maxOpenDatabases);
+    const entry = new PoolEntry(this.#open(id));
+    this.#entries.set(id, entry);
+    entry.opening.then(
+      (database) => {
+        entry.database = database;
+        this.#scheduleMaintenance(entry, database);
+      },
+      () => undefined,
+    );
+    return entry;
+  }
+
+  /** Makes room by closing the database that has been idle longest. */
+  #evict(maxOpenDatabases: number): void {
+    let idlest: [string, PoolEntry] | undefined;
+    for (const candidate of this.#entries) {
+      const [, entry] = candidate;
+      if (entry.leases > 0) continue;
+      if (idlest === undefined || entry.lastUsed < idlest[1].lastUsed) idlest = candidate;
+    }
+    if (idlest === undefined) {
+      throw new SyncError(
+        'OVERLOADED',
+        `storage.maxOpenDatabases (${maxOpenDatabases}) databases are in use`,
+        { retryAfterMs: OVERLOADED_RETRY_MS },
+      );
+    }
+    // It no longer counts while it closes; whoever asks for it again waits for that.
+    this.#settle(idlest[0], this.#close(...idlest));
+  }
+
+  async #open(id: string): Promise<Database & { store: KVStore }> {
+    const { storage, config, world, logger } = this.#options;
+    await this.#closings.get(id);
+    const store = await storage.open(id);
+    try {
+      const { allowResurrection, maxClockDriftMs, tombstoneTTL } = config.sync;
+      const manager = await SyncManager.open({
+        store,
+        world,
+        logger: createLogger('quereus:sync:manager'),
+        allowResurrection,
+        maxClockDriftMs,
+        tombstoneTTL,
+        onStoreFailed: () => this.#replace(id),
+      });
+      logger('database %s is open', id);
+      return { id, manager, store, sessions: new SessionHub(manager) };
+    } catch (error) {
+      await store.close();
+      throw error;
+    }
+  }
+
+  #scheduleMaintenance(entry: PoolEntry, { id, manager }: Database): void {
+    entry.maintenanceTimer = setInterval(() => {
+      this.#settle(id, manager.maintain(entry.maintenanceStop.signal));
+    }, MAINTENANCE_INTERVAL_MS);
+    entry.maintenanceTimer.unref();
+  }
+
+  /** An idle database is tidied up before it goes, or one that is never open for long never is. */
+  #retire(id: string, entry: PoolEntry): void {
+    const retire = async () => {
+      await entry.database?.manager.maintain(entry.maintenanceStop.signal);
+      if (entry.leases === 0 && this.#entries.get(id) === entry) await this.#close(id, entry);
+    };
+    this.#settle(id, retire());
+  }
+
+  /** A store that failed to write takes no more: close it, so that the next who asks opens it anew. */
+  #replace(id: string): void {
+    const entry = this.#entries.get(id);
+    if (entry !== undefined) this.#settle(id, this.#close(id, entry));
+  }
+
+  /** Work that nobody waits for: its failure is the operator's to see. */
+  #settle(id: string, work: Promise<void>): void {
+    work.catch((error: unknown) => this.#options.logger.error('database %s: %O', id, error));
+  }
+
+  #close(id: string, entry: PoolEntry): Promise<void> {
+    clearTimeout(entry.idleTimer);
+    clearInterval(entry.maintenanceTimer);
+    entry.maintenanceStop.abort();
+    this.#entries.delete(id);
+    const closing = this.#closeStore(entry).finally(() => this.#closings.delete(id));
+    this.#closings.set(id, closing);
+    return closing;
+  }
+
+  async #closeStore(entry: PoolEntry): Promise<void> {
+    const database = await entry.opening.catch(() => undefined);
+    if (database === undefined) return;
+    await database.manager.close();
+    database.sessions.close();
+    await database.store.close();
+    this.#options.logger('database %s is closed', database.id);
+  }
+
+  /** Closes all of them, whoever still holds one. Later `acquire` calls reject. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    const closings = [...this.#entries].map(([id, entry]) => this.#close(id, entry));
+    await Promise.allSettled([...closings, ...this.#closings.values()]);
+  }
+}

@@ -1,0 +1,40 @@
+/**
+ * Where to ask a device to go on sending. Today's clients push one batch of about 1,000
+ * changes and then wait for the next local edit; and after a bootstrap they first push back
+ * everything that they have just received.
+ */
+
+import { type HlcText, maxHlc } from '../clock/hlc.ts';
+import type { SiteIdText } from '../clock/site-id.ts';
+import { newestHlc } from '../engine/prepare.ts';
+import type { SyncManager } from '../engine/sync-manager.ts';
+import type { WireChangeSet } from '../wire/schemas.ts';
+
+/** A batch of this size may be one of several. */
+const LARGE_BATCH_CHANGES = 500;
+
+/**
+ * @param hadNews whether anything in the batch took effect
+ * @returns the HLC after which to ask, or `undefined` if there is no reason to ask
+ */
+export async function drainPoint(
+  manager: SyncManager,
+  site: SiteIdText,
+  changeSets: readonly WireChangeSet[],
+  hadNews: boolean,
+): Promise<HlcText | undefined> {
+  const newest = newestHlc(changeSets);
+  if (newest === undefined) return undefined;
+  if (hadNews) return countChanges(changeSets) >= LARGE_BATCH_CHANGES ? newest : undefined;
+  // Nothing new: skip all that it could be pushing back. At least the batch itself, so that
+  // each question moves on.
+  const { authored = newest, snapshot = newest } = await manager.siteState(site);
+  return maxHlc(newest, maxHlc(authored, snapshot));
+}
+
+export function countChanges(changeSets: readonly WireChangeSet[]): number {
+  return changeSets.reduce(
+    (sum, { changes, schemaMigrations }) => sum + changes.length + schemaMigrations.length,
+    0,
+  );
+}

@@ -1,0 +1,112 @@
+/**
+ * What is counted and timed, on a registry of the coordinator's own. Labels come from
+ * fixed lists only (transports, operations, codes, hooks): never from what a client sends.
+ */
+
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+
+const SECONDS_BUCKETS = [
+  0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5,
+];
+const CHANGES_BUCKETS = [1, 5, 10, 50, 100, 500, 1000, 5000, 10_000, 50_000];
+
+/** Figures that are read when somebody asks, rather than counted. */
+export interface Gauges {
+  connections(): number;
+  sessions(): number;
+  openStores(): number;
+  logLength(): number;
+  queuedBytes(): number;
+  snapshotStreams(): number;
+}
+
+export type Metrics = ReturnType<typeof createMetrics>;
+
+export function createMetrics() {
+  const registry = new Registry();
+  const registers = [registry];
+  const counter = <Label extends string = never>(
+    name: string,
+    help: string,
+    labelNames: Label[] = [],
+  ) => new Counter({ name: `sync_${name}`, help, labelNames, registers });
+  const histogram = <Label extends string = never>(
+    name: string,
+    help: string,
+    buckets: number[],
+    labelNames: Label[] = [],
+  ) => new Histogram({ name: `sync_${name}`, help, buckets, labelNames, registers });
+
+  return {
+    registry,
+    /** Gauges are read from whoever knows, at the time of asking. */
+    expose(gauges: Gauges): void {
+      for (const [key, [name, help]] of Object.entries(GAUGES)) {
+        const read = gauges[key as keyof Gauges];
+        const collect = function (this: Gauge) {
+          this.set(read());
+        };
+        new Gauge({ name: `sync_${name}`, help, registers, collect });
+      }
+    },
+    requests: counter('requests_total', 'Operations asked for, by transport and kind.', [
+      'transport',
+      'operation',
+    ]),
+    errors: counter('errors_total', 'Errors that were sent to clients, by code.', ['code']),
+    changesReceived: counter('changes_received_total', 'Changes and migrations received.'),
+    changesApplied: counter('changes_applied_total', 'Changes and migrations that took effect.'),
+    changesSkipped: counter('changes_skipped_total', 'Changes that were known already.'),
+    changesConflicting: counter(
+      'changes_conflicting_total',
+      'Changes that lost against a newer one.',
+    ),
+    changesRejected: counter('changes_rejected_total', 'Changes that a hook rejected.'),
+    changesPushed: counter(
+      'changes_pushed_total',
+      'Change sets pushed, counted for each receiver.',
+    ),
+    applySeconds: histogram(
+      'apply_duration_seconds',
+      'From an apply being taken up to its being durable.',
+      SECONDS_BUCKETS,
+    ),
+    querySeconds: histogram(
+      'query_duration_seconds',
+      'The reading of one page of changes.',
+      SECONDS_BUCKETS,
+    ),
+    batchSize: histogram('batch_size_changes', 'Changes in one batch.', CHANGES_BUCKETS),
+    hookCalls: counter('hook_calls_total', 'Calls of hooks, by hook and outcome.', [
+      'hook',
+      'outcome',
+    ]),
+    hookSeconds: histogram('hook_duration_seconds', 'The time that hooks take.', SECONDS_BUCKETS, [
+      'hook',
+    ]),
+    snapshots: counter('snapshots_total', 'Snapshots that were begun.'),
+    snapshotsCompleted: counter(
+      'snapshots_completed_total',
+      'Snapshots that were sent to the end.',
+    ),
+    authAttempts: counter('auth_attempts_total', 'Attempts to authenticate, by transport.', [
+      'transport',
+    ]),
+    authFailures: counter('auth_failures_total', 'Attempts that were refused, by transport.', [
+      'transport',
+    ]),
+    socketsStalled: counter(
+      'sockets_stalled_total',
+      'Sockets that were closed for taking nothing for limits.stalledMs.',
+    ),
+  };
+}
+
+const GAUGES: Record<keyof Gauges, [name: string, help: string]> = {
+  connections: ['connections', 'WebSockets that are open.'],
+  sessions: ['sessions', 'WebSockets whose handshake is done.'],
+  openStores: ['open_stores', 'Databases that are open.'],
+  logLength: ['log_length_transactions', 'Transactions in the logs of the open databases.'],
+  queuedBytes: ['queued_bytes', 'Bytes that wait to be sent, over all sockets.'],
+  snapshotStreams: ['snapshot_streams', 'Snapshots that are being sent.'],
+};

@@ -1,0 +1,17 @@
+/**
+ * What a session needs of the socket that it talks through. `plugins/ws.ts` makes one
+ * from a WebSocket; tests make one from an array.
+ */
+export interface Outlet {
+  /** Queues one text message. After the socket has closed it does nothing. */
+  send(frame: string | Uint8Array): void;
+  /** What is queued and not yet taken by the operating system. */
+  readonly queuedBytes: number;
+  /** Resolves once at most `bytes` are queued, or the socket has closed. */
+  drained(bytes: number): Promise<void>;
+  readonly isOpen: boolean;
+  /** Stops and resumes taking messages from the peer. */
+  pause(): void;
+  resume(): void;
+  close(code: number, reason: string): void;
+}

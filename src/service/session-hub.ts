@@ -1,0 +1,62 @@
+/** The sessions of one database: tells each of them when the log has grown. */
+
+import type { LogRecord } from '../engine/log-record.ts';
+import type { Appended, SyncManager } from '../engine/sync-manager.ts';
+import { changeSetsFrame } from './frames.ts';
+import type { Session } from './session.ts';
+
+interface Push {
+  bytes: Buffer;
+  changeSets: number;
+}
+
+export class SessionHub {
+  readonly #manager: SyncManager;
+  readonly #sessions = new Set<Session>();
+  readonly #stop: () => void;
+
+  constructor(manager: SyncManager) {
+    this.#manager = manager;
+    this.#stop = manager.onAppended((appended) => this.#announce(appended));
+  }
+
+  get size(): number {
+    return this.#sessions.size;
+  }
+
+  add(session: Session): void {
+    this.#sessions.add(session);
+  }
+
+  delete(session: Session): void {
+    this.#sessions.delete(session);
+  }
+
+  /** Ends every session that is left; its client may come back at once. */
+  close(): void {
+    this.#stop();
+    for (const session of this.#sessions) session.disconnect();
+    this.#sessions.clear();
+  }
+
+  /** One frame serves all who have no part in what was written. */
+  #announce(appended: Appended): void {
+    const { records = [] } = appended;
+    const authors = new Set<string>(records.map(({ author }) => author));
+    let shared: Push | undefined;
+    for (const session of this.#sessions) {
+      const hasPart = authors.has(session.siteId) || authors.has('*');
+      session.push(appended, () => {
+        if (hasPart) return this.#frame(records, session.siteId);
+        shared ??= this.#frame(records, '');
+        return shared;
+      });
+    }
+  }
+
+  #frame(records: readonly LogRecord[], reader: string): Push | undefined {
+    const changeSets = records.flatMap((record) => this.#manager.deliverable(record, reader) ?? []);
+    if (changeSets.length === 0) return undefined;
+    return { bytes: changeSetsFrame('push', changeSets), changeSets: changeSets.length };
+  }
+}

@@ -1,0 +1,205 @@
+/**
+ * One client on one socket: a cursor in its database's log, and the lane in which
+ * everything ordered is sent to it.
+ *
+ * A push is the cursor moving on. While the client keeps up it moves with each commit,
+ * at the cost of one send; when the socket is behind, or an answer is being sent, it stays,
+ * and is fed from the log later, at the socket's own pace. So no push is ever missed and
+ * no push is ever queued beyond `queuedBytesMax`.
+ */
+
+import { compareHlc, type HlcText, hlcWallTimeMs, maxHlc } from '../clock/hlc.ts';
+import type { SiteIdText } from '../clock/site-id.ts';
+import type { Snapshot } from '../engine/snapshot.ts';
+import type { Appended } from '../engine/sync-manager.ts';
+import type { ClientIdentity } from '../hooks/types.ts';
+import type { Database } from './database-pool.ts';
+import { changeSetsFrame, snapshotChunkFrame } from './frames.ts';
+import type { Outlet } from './outlet.ts';
+import { WS_CLOSE } from './ws-outcomes.ts';
+
+export interface SessionLimits {
+  /** Bytes that may be queued on the socket before it counts as behind. */
+  queuedBytesMax: number;
+  /** Size at which an answer is cut. */
+  pageBytes: number;
+}
+
+export interface SessionOptions {
+  connectionId: string;
+  siteId: SiteIdText;
+  identity: ClientIdentity;
+  database: Database;
+  outlet: Outlet;
+  limits: SessionLimits;
+  onPushed(changeSets: number): void;
+  onError(error: unknown): void;
+}
+
+/** Pages of a push that reads the log: small, so that a slow socket holds little. */
+const PUSH_PAGE_BYTES = 256 * 1024;
+
+export class Session {
+  readonly connectionId: string;
+  readonly siteId: SiteIdText;
+  readonly connectedAt = Date.now();
+  identity: ClientIdentity;
+  /** What the client last said it has. */
+  lastSyncHLC: HlcText | undefined;
+  readonly #options: SessionOptions;
+  #cursor: HlcText;
+  #lane: Promise<unknown> = Promise.resolve();
+  /** Answers under way or waiting; pushes wait for them. */
+  #answers = 0;
+  #feeding = false;
+  #ended = false;
+
+  constructor(options: SessionOptions) {
+    this.connectionId = options.connectionId;
+    this.siteId = options.siteId;
+    this.identity = options.identity;
+    this.#options = options;
+    this.#cursor = options.database.manager.position;
+  }
+
+  get database(): Database {
+    return this.#options.database;
+  }
+
+  end(): void {
+    this.#ended = true;
+  }
+
+  /** Ends it from this side. The client may come back. */
+  disconnect(): void {
+    this.#options.outlet.close(WS_CLOSE.tryAgain, 'try again');
+  }
+
+  get #isOpen(): boolean {
+    return !this.#ended && this.#options.outlet.isOpen;
+  }
+
+  /**
+   * The log has grown.
+   * @param frame the push for this session, if there is something for it; made on demand
+   */
+  push(appended: Appended, frame: () => { bytes: Buffer; changeSets: number } | undefined): void {
+    const { outlet, limits, onPushed } = this.#options;
+    const inStep =
+      !this.#feeding && this.#answers === 0 && this.#cursor === appended.after && this.#isOpen;
+    const hasRoom = outlet.queuedBytes <= limits.queuedBytesMax / 2;
+    if (!inStep || !hasRoom || appended.records === undefined) {
+      this.#feed();
+      return;
+    }
+    const pushed = frame();
+    this.#cursor = appended.end;
+    if (pushed === undefined) return;
+    outlet.send(pushed.bytes);
+    onPushed(pushed.changeSets);
+  }
+
+  /** Brings the socket up to the end of the log, as fast as it takes it. */
+  #feed(): void {
+    if (this.#feeding || this.#answers > 0 || !this.#isOpen) return;
+    this.#feeding = true;
+    this.#feedLoop()
+      .catch(this.#options.onError)
+      .finally(() => {
+        this.#feeding = false;
+        if (this.#isBehind) this.#feed();
+      });
+  }
+
+  get #isBehind(): boolean {
+    const { position } = this.#options.database.manager;
+    return this.#isOpen && this.#answers === 0 && compareHlc(this.#cursor, position) < 0;
+  }
+
+  async #feedLoop(): Promise<void> {
+    const { database, outlet, limits, onPushed } = this.#options;
+    while (this.#isBehind) {
+      await outlet.drained(limits.queuedBytesMax / 2);
+      const after = this.#cursor;
+      const page = await database.manager.readLog({
+        after,
+        reader: this.siteId,
+        bytesMax: PUSH_PAGE_BYTES,
+      });
+      // An answer has begun meanwhile: it takes the cursor on, and this page is its business.
+      if (!this.#isOpen || this.#answers > 0 || this.#cursor !== after) return;
+      this.#cursor = page.end;
+      if (page.changeSets.length === 0) continue;
+      outlet.send(changeSetsFrame('push', page.changeSets));
+      onPushed(page.changeSets.length);
+    }
+  }
+
+  /**
+   * Runs an answer in its turn, while pushes wait.
+   * @param work gets its own errors to the client
+   */
+  answer(work: () => Promise<void>): Promise<void> {
+    this.#answers++;
+    const turn = this.#lane.then(async () => {
+      try {
+        if (this.#isOpen) await work();
+      } finally {
+        this.#answers--;
+        if (this.#isBehind) this.#feed();
+      }
+    });
+    this.#lane = turn.catch(() => undefined);
+    return turn;
+  }
+
+  /** Sends everything since a position, up to the end of the log. To be run by `answer`. */
+  async sendChanges(sinceHLC: HlcText | undefined): Promise<void> {
+    const { database, outlet, limits } = this.#options;
+    const { manager } = database;
+    this.lastSyncHLC = sinceHLC;
+    const since = await manager.cursorFor(sinceHLC);
+    let after = since;
+    for (;;) {
+      const { pageBytes } = limits;
+      const page = await manager.readLog({ after, reader: this.siteId, bytesMax: pageBytes });
+      const { changeSets, lastSent, end, hasMore } = page;
+      if (!hasMore && isCarryNeeded(since, lastSent, end)) {
+        changeSets.push(manager.carryPosition(end));
+      }
+      outlet.send(changeSetsFrame('changes', changeSets));
+      after = end;
+      if (!hasMore) break;
+      await outlet.drained(0);
+      if (!this.#isOpen) return;
+    }
+    this.#cursor = maxHlc(this.#cursor, after);
+  }
+
+  /**
+   * Sends a snapshot, chunk by chunk, as the socket takes it. To be run by `answer`.
+   * @param onSent told when every chunk is on its way, before the client hears that it is whole
+   */
+  async sendSnapshot({ position, chunks }: Snapshot, onSent: () => Promise<void>): Promise<void> {
+    const { outlet, limits } = this.#options;
+    for await (const chunk of chunks) {
+      outlet.send(snapshotChunkFrame(chunk));
+      if (outlet.queuedBytes > limits.queuedBytesMax / 2) {
+        await outlet.drained(limits.queuedBytesMax / 4);
+      }
+      if (!this.#isOpen) return;
+    }
+    await onSent();
+    outlet.send('{"type":"snapshot_complete"}');
+    this.#cursor = maxHlc(this.#cursor, position);
+  }
+}
+
+/** Whether the reader would otherwise ask for the same stretch of its own changes again. */
+export function isCarryNeeded(
+  after: HlcText,
+  lastSent: HlcText | undefined,
+  end: HlcText,
+): boolean {
+  return compareHlc(end, lastSent ?? after) > 0 && hlcWallTimeMs(end) > 0;
+}

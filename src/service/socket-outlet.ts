@@ -1,0 +1,156 @@
+/**
+ * An outlet over a `ws` socket, with a queue of its own.
+ *
+ * Only a small window is handed to the socket at a time, and big messages go as fragments
+ * of it: so the progress of a slow peer can be seen, and what it never takes is cheap to
+ * throw away.
+ */
+
+import type { WebSocket } from 'ws';
+import type { Outlet } from './outlet.ts';
+
+/** Handed to the socket and not yet written. */
+const WINDOW_BYTES = 256 * 1024;
+const FRAGMENT_BYTES = 64 * 1024;
+/** How long a peer that doesn't read gets to answer a close. */
+const CLOSE_GRACE_MS = 1000;
+
+interface Waiter {
+  bytes: number;
+  resolve(): void;
+}
+
+export class SocketOutlet implements Outlet {
+  readonly #socket: WebSocket;
+  readonly #onBytes: (delta: number) => void;
+  /** Messages of which nothing has been handed over yet. */
+  #queue: Buffer[] = [];
+  /** The rest of a message that goes in fragments. */
+  #rest: Buffer | undefined;
+  #queuedBytes = 0;
+  #inWindow = 0;
+  #waiters: Waiter[] = [];
+  #lastProgressMs = performance.now();
+  #isClosing = false;
+
+  /** @param onBytes told how many bytes more (or fewer) wait, to keep a sum over all sockets */
+  constructor(socket: WebSocket, onBytes: (delta: number) => void) {
+    this.#socket = socket;
+    this.#onBytes = onBytes;
+    socket.once('close', () => this.#drop());
+  }
+
+  get isOpen(): boolean {
+    return !this.#isClosing && this.#socket.readyState === this.#socket.OPEN;
+  }
+
+  get queuedBytes(): number {
+    return this.#queuedBytes;
+  }
+
+  send(frame: string | Uint8Array): void {
+    if (!this.isOpen) return;
+    const bytes = typeof frame === 'string' ? Buffer.from(frame) : toBuffer(frame);
+    if (this.#queuedBytes === 0) this.#lastProgressMs = performance.now();
+    this.#add(bytes.length);
+    this.#queue.push(bytes);
+    this.#handOver();
+  }
+
+  #add(delta: number): void {
+    this.#queuedBytes += delta;
+    this.#onBytes(delta);
+  }
+
+  #handOver(): void {
+    while (this.#inWindow < WINDOW_BYTES) {
+      if (this.#rest !== undefined) {
+        this.#handOverFragment(this.#rest);
+        continue;
+      }
+      const next = this.#queue.shift();
+      if (next === undefined) return;
+      if (next.length > FRAGMENT_BYTES) this.#rest = next;
+      else this.#write(next, true);
+    }
+  }
+
+  #handOverFragment(rest: Buffer): void {
+    const isLast = rest.length <= FRAGMENT_BYTES;
+    this.#rest = isLast ? undefined : rest.subarray(FRAGMENT_BYTES);
+    this.#write(isLast ? rest : rest.subarray(0, FRAGMENT_BYTES), isLast);
+  }
+
+  #write(bytes: Buffer, fin: boolean): void {
+    this.#inWindow += bytes.length;
+    this.#socket.send(bytes, { binary: false, compress: false, fin }, (error) => {
+      this.#inWindow -= bytes.length;
+      if (error) return;
+      this.#add(-Math.min(bytes.length, this.#queuedBytes));
+      this.#lastProgressMs = performance.now();
+      this.#handOver();
+      this.#wake();
+    });
+  }
+
+  drained(bytes: number): Promise<void> {
+    if (this.#queuedBytes <= bytes || !this.isOpen) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#waiters.push({ bytes, resolve });
+    });
+  }
+
+  #wake(): void {
+    if (this.#waiters.length === 0) return;
+    const ready = this.#waiters.filter(({ bytes }) => this.#queuedBytes <= bytes);
+    this.#waiters = this.#waiters.filter(({ bytes }) => this.#queuedBytes > bytes);
+    for (const { resolve } of ready) resolve();
+  }
+
+  /** The socket has gone: nothing waits any more, and nobody should wait for it. */
+  #drop(): void {
+    this.#queue = [];
+    this.#rest = undefined;
+    this.#add(-this.#queuedBytes);
+    this.#wake();
+  }
+
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    if (this.#socket.isPaused) this.#socket.resume();
+  }
+
+  /** For how long the peer has taken nothing of what waits for it; 0 when nothing does. */
+  get stalledMs(): number {
+    return this.#queuedBytes === 0 ? 0 : performance.now() - this.#lastProgressMs;
+  }
+
+  /** What is queued goes first, if the peer takes it soon: it may be the reason. */
+  close(code: number, reason: string): void {
+    if (this.#isClosing) return;
+    this.#isClosing = true;
+    const end = () => {
+      this.#socket.close(code, reason);
+      setTimeout(() => this.#socket.terminate(), CLOSE_GRACE_MS).unref();
+    };
+    if (this.#queuedBytes === 0) {
+      end();
+      return;
+    }
+    const timer = setTimeout(end, CLOSE_GRACE_MS);
+    this.#waiters.push({
+      bytes: 0,
+      resolve: () => {
+        clearTimeout(timer);
+        end();
+      },
+    });
+  }
+}
+
+function toBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}

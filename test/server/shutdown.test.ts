@@ -1,0 +1,86 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { test } from 'node:test';
+import { startChildServer } from '../support/child-server.ts';
+import { TestClient } from '../support/client.ts';
+import { Device } from '../support/device.ts';
+import { startServer, temporaryDirectory } from '../support/server.ts';
+
+test('a stop tells clients to come back, with 1001', async (t) => {
+  const server = await startServer(t);
+  const client = await TestClient.join(server.wsUrl, new Device(1), t);
+  await server.stop();
+  assert.equal((await client.closed).code, 1001);
+});
+
+test('what was under way when the stop came is finished and acknowledged', async (t) => {
+  let release = () => {};
+  const gate = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  let entered = () => {};
+  const isEntered = new Promise<void>((resolve) => {
+    entered = resolve;
+  });
+  const server = await startServer(t, {
+    hooks: {
+      async onBeforeApplyChanges(_client, changes) {
+        entered();
+        await gate;
+        return { approved: changes, rejected: [] };
+      },
+    },
+  });
+  const device = new Device(1);
+  const client = await TestClient.join(server.wsUrl, device, t);
+  const answer = client.apply(device.write({ pk: [1], set: { a: 1 } }));
+  await isEntered;
+  const stopped = server.stop();
+  release();
+  assert.equal((await answer).applied, 1);
+  assert.equal((await client.closed).code, 1001);
+  await stopped;
+});
+
+test('a stop ends within its deadline although peers are silent, and loses nothing', async (t) => {
+  const dataDir = temporaryDirectory(t);
+  const args = ['--limits-shutdown-ms', '500'];
+  const server = await startChildServer(t, { dataDir, args });
+  const device = new Device(1);
+  const client = await TestClient.join(server.wsUrl, device, t);
+  assert.equal((await client.apply(device.write({ pk: [1], set: { a: 1 } }))).applied, 1);
+
+  // One reads nothing any more, one never finishes its request, one says nothing at all.
+  client.socket.pause();
+  const halfRequest = connect(server.port, '127.0.0.1');
+  halfRequest.on('error', () => undefined);
+  halfRequest.write('POST /sync/changes HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{');
+  const silent = connect(server.port, '127.0.0.1');
+  silent.on('error', () => undefined);
+  await Promise.all([once(silent, 'connect'), once(halfRequest, 'connect')]);
+
+  const { code, signal } = await server.kill('SIGTERM');
+  assert.deepEqual([code, signal], [0, null], server.output());
+
+  const again = await startChildServer(t, { dataDir });
+  const reader = await TestClient.join(again.wsUrl, new Device(2), t);
+  assert.equal((await reader.changesSince()).length, 1);
+});
+
+test('after-apply hooks that are under way are awaited', async (t) => {
+  let told = false;
+  const server = await startServer(t, {
+    hooks: {
+      async onAfterApplyChanges() {
+        await new Promise(setImmediate);
+        told = true;
+      },
+    },
+  });
+  const device = new Device(1);
+  const client = await TestClient.join(server.wsUrl, device, t);
+  await client.apply(device.write({ pk: [1], set: { a: 1 } }));
+  await server.stop();
+  assert.equal(told, true);
+});

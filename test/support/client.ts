@@ -1,0 +1,146 @@
+/** A client of the protocol over a real WebSocket, for tests: says and hears plain messages. */
+
+import { once } from 'node:events';
+import WebSocket from 'ws';
+import type { WireChangeSet } from '../../src/wire/schemas.ts';
+
+/** A message of the server's, as it came. */
+export type ServerMessage = { type: string } & Record<string, unknown>;
+
+export interface ChangeSetsMessage extends ServerMessage {
+  changeSets: WireChangeSet[];
+}
+
+interface Waiter {
+  matches(message: ServerMessage): boolean;
+  resolve(message: ServerMessage): void;
+  reject(error: Error): void;
+}
+
+export class TestClient {
+  readonly socket: WebSocket;
+  /** Everything that came and was not waited for. */
+  readonly received: ServerMessage[] = [];
+  readonly closed: Promise<{ code: number; reason: string }>;
+  #waiters: Waiter[] = [];
+  #requests = 0;
+
+  private constructor(socket: WebSocket) {
+    this.socket = socket;
+    this.closed = new Promise((resolve) => {
+      socket.once('close', (code, reason) => {
+        resolve({ code, reason: reason.toString() });
+        const error = new Error(`the socket closed with ${code} ${reason}`);
+        for (const waiter of this.#waiters) waiter.reject(error);
+        this.#waiters = [];
+      });
+    });
+    socket.on('message', (data) => this.#receive(JSON.parse(data.toString())));
+    socket.on('error', () => undefined);
+  }
+
+  static async open(url: string, options: WebSocket.ClientOptions = {}): Promise<TestClient> {
+    const socket = new WebSocket(url, { perMessageDeflate: false, ...options });
+    const client = new TestClient(socket);
+    await once(socket, 'open');
+    return client;
+  }
+
+  /** Opens a socket and shakes hands. */
+  static async join(
+    url: string,
+    handshake: { siteId: string; databaseId?: string; token?: string },
+    t?: { after(fn: () => void): void },
+  ): Promise<TestClient> {
+    const client = await TestClient.open(url);
+    t?.after(() => client.socket.terminate());
+    client.send({ type: 'handshake', ...handshake, protocolVersion: 1 });
+    await client.next('handshake_ack');
+    return client;
+  }
+
+  #receive(message: ServerMessage): void {
+    const index = this.#waiters.findIndex((waiter) => waiter.matches(message));
+    if (index < 0) {
+      this.received.push(message);
+      return;
+    }
+    const [waiter] = this.#waiters.splice(index, 1);
+    waiter?.resolve(message);
+  }
+
+  send(message: object): void {
+    this.socket.send(JSON.stringify(message));
+  }
+
+  /** The next message of a type, whether it has come already or is yet to come. */
+  next(type: string): Promise<ServerMessage> {
+    return this.nextWhere((message) => message.type === type, type);
+  }
+
+  nextWhere(
+    matches: (message: ServerMessage) => boolean,
+    what = 'a message',
+  ): Promise<ServerMessage> {
+    const index = this.received.findIndex(matches);
+    if (index >= 0) {
+      const [message] = this.received.splice(index, 1);
+      if (message !== undefined) return Promise.resolve(message);
+    }
+    if (this.socket.readyState !== WebSocket.OPEN) {
+      return Promise.reject(new Error(`waiting for ${what} on a socket that has closed`));
+    }
+    return new Promise((resolve, reject) => {
+      this.#waiters.push({ matches, resolve, reject });
+    });
+  }
+
+  /** Sends a batch and gives the server's answer to it: an `apply_result` or an `error`. */
+  apply(...changes: WireChangeSet[]): Promise<ServerMessage> {
+    const requestId = `apply-${++this.#requests}`;
+    this.send({ type: 'apply_changes', changes, requestId });
+    return this.nextWhere((message) => message.requestId === requestId, requestId);
+  }
+
+  /** Asks for what is new; gives the change sets of all the messages of the answer. */
+  async changesSince(sinceHLC?: string): Promise<WireChangeSet[]> {
+    this.send({ type: 'get_changes', sinceHLC });
+    const message = await this.nextWhere(
+      ({ type }) => type === 'changes' || type === 'error',
+      'changes',
+    );
+    if (message.type === 'error') throw new Error(`${message.code}: ${message.message}`);
+    return (message as ChangeSetsMessage).changeSets;
+  }
+
+  async nextPush(): Promise<WireChangeSet[]> {
+    return ((await this.next('push_changes')) as ChangeSetsMessage).changeSets;
+  }
+
+  /** A whole snapshot, chunk by chunk. */
+  async snapshot(checkpoint?: object): Promise<Record<string, unknown>[]> {
+    this.send(
+      checkpoint === undefined ? { type: 'get_snapshot' } : { type: 'resume_snapshot', checkpoint },
+    );
+    const chunks: Record<string, unknown>[] = [];
+    for (;;) {
+      const message = await this.nextWhere(
+        ({ type }) => type.startsWith('snapshot') || type === 'error',
+      );
+      if (message.type === 'snapshot_complete') return chunks;
+      if (message.type === 'error') throw new Error(`${message.code}: ${message.message}`);
+      chunks.push(message.chunk as Record<string, unknown>);
+    }
+  }
+
+  /** Everything the server has to say before it answers a ping has been said. */
+  async settled(): Promise<void> {
+    this.send({ type: 'ping' });
+    await this.next('pong');
+  }
+
+  async close(): Promise<void> {
+    this.socket.close();
+    await this.closed;
+  }
+}
