@@ -9,8 +9,9 @@ import { compareHlc, HLC_MIN, type HlcText } from '../clock/hlc.ts';
 import type { KVReader, KVTransaction } from '../storage/kv-store.ts';
 import type { MigrationType, WireMigration } from '../wire/schemas.ts';
 import { boundaryKey, kindRange, migrationKey, tableKey } from './keys.ts';
+import { NameMap } from './name-map.ts';
 import { bytesToText } from './row.ts';
-import { type Boundary, boundaryIdentity, nameKey, TableTimeline } from './table-timeline.ts';
+import { type Boundary, boundaryIdentity, TableTimeline } from './table-timeline.ts';
 
 export interface TableRecord {
   id: number;
@@ -56,7 +57,7 @@ export class Catalog {
   readonly tables = new Map<number, TableRecord>();
   readonly boundaries: Boundary[] = [];
   readonly timeline = new TableTimeline();
-  readonly #liveIdsByName = new Map<string, number>();
+  readonly #liveIdsByName = new NameMap<number>();
   #nextTableId = 1;
 
   static async load(reader: KVReader): Promise<Catalog> {
@@ -73,7 +74,7 @@ export class Catalog {
 
   #addTable(table: TableRecord): void {
     this.tables.set(table.id, table);
-    if (!table.dropped) this.#liveIdsByName.set(nameKey(table.schema, table.table), table.id);
+    if (!table.dropped) this.#liveIdsByName.set(table.schema, table.table, table.id);
     this.#nextTableId = Math.max(this.#nextTableId, table.id + 1);
   }
 
@@ -92,7 +93,7 @@ export class Catalog {
   }
 
   liveTable(schema: string, table: string): TableRecord | undefined {
-    const id = this.#liveIdsByName.get(nameKey(schema, table));
+    const id = this.#liveIdsByName.get(schema, table);
     return id === undefined ? undefined : this.tables.get(id);
   }
 
@@ -128,12 +129,12 @@ export class Catalog {
   }
 
   drop(table: TableRecord, transaction: KVTransaction): void {
-    this.#liveIdsByName.delete(nameKey(table.schema, table.table));
+    this.#liveIdsByName.delete(table.schema, table.table);
     this.saveTable({ ...table, dropped: true }, transaction);
   }
 
   rename(table: TableRecord, to: string, at: HlcText, transaction: KVTransaction): void {
-    this.#liveIdsByName.delete(nameKey(table.schema, table.table));
+    this.#liveIdsByName.delete(table.schema, table.table);
     this.saveTable({ ...table, table: to, enteredAt: at }, transaction);
   }
 

@@ -21,7 +21,11 @@ export interface Head {
   staleUpTo?: HlcText;
 }
 
-export function decodeHead(bytes: Uint8Array): Head {
+export const EMPTY_HEAD: Head = { position: HLC_MIN, logLength: 0, catalogVersion: 0 };
+
+/** @param bytes of a database that `loadIdentity` has seen, which has one */
+export function decodeHead(bytes: Uint8Array | undefined): Head {
+  if (bytes === undefined) throw new Error('the store has no head record');
   return JSON.parse(bytesToText(bytes)) as Head;
 }
 
@@ -45,14 +49,13 @@ export async function loadIdentity(store: KVStore, newSiteId: () => SiteId): Pro
     if (meanwhile !== undefined) return toIdentity(textToSiteId(bytesToText(meanwhile)));
     const siteId = newSiteId();
     transaction.put(SITE_KEY, Buffer.from(siteIdToText(siteId)));
-    writeHead({ position: zeroPosition(siteId), logLength: 0, catalogVersion: 0 }, transaction);
+    writeHead({ ...EMPTY_HEAD, position: zeroPosition(siteId) }, transaction);
     return toIdentity(siteId);
   });
 }
 
 export async function readHead(reader: KVReader): Promise<Head> {
   const [bytes] = await reader.getMany([HEAD_KEY]);
-  if (bytes === undefined) throw new Error('the store has no head record');
   return decodeHead(bytes);
 }
 

@@ -6,33 +6,44 @@
  * the head a copy.
  */
 
-import { compareHlc, type HlcText } from '../clock/hlc.ts';
+import { compareHlc, type HlcText, maxHlc } from '../clock/hlc.ts';
 import { hlcSite, type SiteIdText } from '../clock/site-id.ts';
 import type { KVTransaction } from '../storage/kv-store.ts';
 import type { WireChangeSet, WireMigration } from '../wire/schemas.ts';
 import type { ApplyResult } from '../wire/types.ts';
-import { type Catalog, migrationSlot, migrationToJson, type TableRecord } from './catalog.ts';
-import { type Head, type Identity, writeHead } from './head.ts';
-import { logKey, tableKey } from './keys.ts';
+import { Catalog, migrationSlot, migrationToJson, type TableRecord } from './catalog.ts';
+import { decodeHead, EMPTY_HEAD, type Head, type Identity, writeHead } from './head.ts';
+import { HEAD_KEY, logKey, siteKey, tableKey } from './keys.ts';
 import { authorOf, encodeLogRecord, type LogRecord } from './log-record.ts';
+import { type PreparedSet, planReads } from './merge-plan.ts';
 import { nextPosition } from './position-clock.ts';
 import { JsonNames, type PreparedChange, prepareChanges } from './prepare.ts';
 import { bytesToText, type MergeOutcome, mergeCell, mergeTombstone } from './row.ts';
-import { addressText, type RowAddress, RowSet } from './row-set.ts';
+import { addressText, type RowAddress, RowSet, toRowKey } from './row-set.ts';
 import { SiteStates } from './site-state.ts';
 import { applyBoundary } from './table-boundary.ts';
 import type { Boundary } from './table-timeline.ts';
+
+/** The catalog, and the `catalogVersion` of the head that it was read with. */
+export interface CatalogState {
+  catalog: Catalog;
+  version: number;
+}
+
+/** What takes the place of what was known, once it is durable. */
+export interface Written {
+  /** The newest position before. */
+  before: HlcText;
+  head: Head;
+  catalog: Catalog;
+  records: readonly LogRecord[];
+}
 
 export interface MergeContext {
   identity: Identity;
   allowResurrection: boolean;
   /** The server's wall time, in milliseconds. */
   now(): number;
-}
-
-interface PreparedSet {
-  changeSet: WireChangeSet;
-  changes: PreparedChange[];
 }
 
 /** A change with the table that it belongs to now. */
@@ -44,7 +55,7 @@ interface Placed {
 }
 
 export class MergeTransaction {
-  readonly records: LogRecord[] = [];
+  readonly #records: LogRecord[] = [];
   readonly #transaction: KVTransaction;
   readonly #context: MergeContext;
   readonly #rows: RowSet;
@@ -52,27 +63,32 @@ export class MergeTransaction {
   readonly #names = new JsonNames();
   readonly #touchedTables = new Map<number, TableRecord>();
   #catalog: Catalog;
+  #catalogVersion: number;
   #catalogForked = false;
-  #head: Head;
+  #head: Head = EMPTY_HEAD;
+  #before: HlcText = EMPTY_HEAD.position;
 
-  constructor(transaction: KVTransaction, catalog: Catalog, head: Head, context: MergeContext) {
+  /** @param state the catalog as it was known last; if it turns out to be stale it is read again */
+  constructor(transaction: KVTransaction, state: CatalogState, context: MergeContext) {
     this.#transaction = transaction;
     this.#context = context;
     this.#rows = new RowSet(transaction);
     this.#sites = new SiteStates(transaction);
-    this.#catalog = catalog;
-    this.#head = head;
+    this.#catalog = state.catalog;
+    this.#catalogVersion = state.version;
   }
 
-  /** @returns one result for each of `batches`, each a batch of one client's */
-  async merge(batches: readonly (readonly WireChangeSet[])[]): Promise<ApplyResult[]> {
+  /** One result for each of `batches`, each a batch of one client's; and what to keep of it all. */
+  async merge(
+    batches: readonly (readonly WireChangeSet[])[],
+  ): Promise<Written & { results: ApplyResult[] }> {
     const prepared = batches.map((batch) =>
       batch.map((changeSet) => ({
         changeSet,
         changes: prepareChanges(changeSet, this.#names),
       })),
     );
-    await this.#preload(prepared.flat());
+    await this.#load(prepared.flat());
     const results: ApplyResult[] = [];
     for (const batch of prepared) {
       const result = { applied: 0, skipped: 0, conflicts: 0, transactions: batch.length };
@@ -80,51 +96,47 @@ export class MergeTransaction {
       results.push(result);
     }
     await this.#finish();
-    return results;
+    const [before, head, catalog, records] = [
+      this.#before,
+      this.#head,
+      this.#catalog,
+      this.#records,
+    ];
+    return { results, before, head, catalog, records };
   }
 
-  get catalog(): Catalog {
-    return this.#catalog;
-  }
-
-  get head(): Head {
-    return this.#head;
-  }
-
-  /** Reads at once what the group will need, as far as no DDL in it moves tables about. */
-  async #preload(sets: readonly PreparedSet[]): Promise<void> {
-    const addresses = new Map<string, RowAddress>();
-    const tableIds = new Set<number>();
-    const sites = new Set<SiteIdText>();
-    for (const { changeSet, changes } of sets) {
-      sites.add(changeSet.siteId);
-      for (const { schema, table, fromTable = table } of changeSet.schemaMigrations) {
-        for (const name of [table, fromTable]) {
-          const known = this.#catalog.liveTable(schema, name);
-          if (known !== undefined) tableIds.add(known.id);
-        }
+  /**
+   * Reads in one go all that the group will need, as far as no DDL in it moves tables about.
+   * What was known of the catalog tells where to look; the head tells whether that still holds.
+   */
+  async #load(sets: readonly PreparedSet[]): Promise<void> {
+    for (;;) {
+      const { rows, sites, tableIds } = planReads(sets, this.#catalog);
+      const keys = [
+        HEAD_KEY,
+        ...rows.map(toRowKey),
+        ...sites.map(siteKey),
+        ...tableIds.map(tableKey),
+      ];
+      const [head, ...values] = await this.#transaction.getMany(keys);
+      this.#head = decodeHead(head);
+      this.#before = this.#head.position;
+      if (this.#head.catalogVersion === this.#catalogVersion) {
+        for (const [i, row] of rows.entries()) this.#rows.add(row, keys[i + 1], values[i]);
+        values.splice(0, rows.length);
+        for (const [i, site] of sites.entries()) this.#sites.add(site, values[i]);
+        values.splice(0, sites.length);
+        for (const [i, id] of tableIds.entries()) this.#addStatistics(id, values[i]);
+        return;
       }
-      for (const { change, identity } of changes) {
-        const name = this.#catalog.timeline.resolve(change.schema, change.table, change.hlc);
-        const table = name === undefined ? undefined : this.#catalog.liveTable(change.schema, name);
-        if (table === undefined) continue;
-        tableIds.add(table.id);
-        const address = { tableId: table.id, identity };
-        addresses.set(addressText(address), address);
-      }
+      this.#catalog = await Catalog.load(this.#transaction);
+      this.#catalogVersion = this.#head.catalogVersion;
     }
-    await this.#rows.load(addresses);
-    await this.#sites.load(sites);
-    await this.#loadTables([...tableIds]);
   }
 
   /** Statistics are written by whoever writes a table, so they are read afresh. */
-  async #loadTables(ids: number[]): Promise<void> {
-    const values = await this.#transaction.getMany(ids.map(tableKey));
-    ids.forEach((id, i) => {
-      const bytes = values[i];
-      if (bytes !== undefined) this.#touchedTables.set(id, JSON.parse(bytesToText(bytes)));
-    });
+  #addStatistics(tableId: number, bytes: Uint8Array | undefined): void {
+    if (bytes !== undefined) this.#touchedTables.set(tableId, JSON.parse(bytesToText(bytes)));
   }
 
   async #mergeSet({ changeSet, changes }: PreparedSet, result: ApplyResult): Promise<void> {
@@ -251,16 +263,17 @@ export class MergeTransaction {
     const bytes = encodeLogRecord(record);
     this.#transaction.put(logKey(position), bytes);
     const json = bytes.subarray(bytes.indexOf(10) + 1);
-    this.records.push({ ...record, json });
+    this.#records.push({ ...record, json });
     this.#head = { ...this.#head, position, logLength: this.#head.logLength + 1 };
   }
 
   #noteAuthored(author: SiteIdText | '*', hlcs: readonly HlcText[]): void {
-    for (const hlc of hlcs) this.#sites.authored(author === '*' ? hlcSite(hlc) : author, hlc);
+    if (author === '*') for (const hlc of hlcs) this.#sites.authored(hlcSite(hlc), hlc);
+    else this.#sites.authored(author, hlcs.reduce(maxHlc));
   }
 
   async #finish(): Promise<void> {
-    if (this.records.length === 0) return;
+    if (this.#records.length === 0) return;
     this.#rows.write(this.#transaction, (tableId, cells) => {
       const record = this.#statistics(tableId);
       if (record !== undefined) record.cells += cells;

@@ -36,6 +36,10 @@ export function addressText(address: RowAddress): string {
   return `${address.tableId}:${address.identity}`;
 }
 
+export function toRowKey({ tableId, identity }: RowAddress): Buffer {
+  return rowKey(tableId, identity);
+}
+
 export function encodeListedTombstone(row: Row, tombstone: Tombstone): Buffer {
   const state = row.cells.size === 0 ? TOMBSTONE_DEAD : TOMBSTONE_LIVE;
   return Buffer.from(`${state}${encodeTombstone(tombstone)}`);
@@ -53,7 +57,12 @@ export class RowSet {
     return this.#rows.get(address);
   }
 
-  add(address: RowAddress, key: Buffer, bytes: Uint8Array | undefined): LoadedRow {
+  /** @param key the row's, if it is at hand */
+  add(
+    address: RowAddress,
+    key: Buffer = toRowKey(address),
+    bytes: Uint8Array | undefined = undefined,
+  ): LoadedRow {
     const row = bytes === undefined ? createRow() : decodeRow(bytes);
     const { tableId, identity } = address;
     const loaded = { tableId, identity, key, row, cellsBefore: row.cells.size, changed: false };
@@ -65,10 +74,10 @@ export class RowSet {
   async load(addresses: Map<string, RowAddress>): Promise<void> {
     const missing = [...addresses].filter(([text]) => !this.#rows.has(text)).map(([, a]) => a);
     if (missing.length === 0) return;
-    const keys = missing.map(({ tableId, identity }) => rowKey(tableId, identity));
+    const keys = missing.map(toRowKey);
     const values = await this.#reader.getMany(keys);
     missing.forEach((address, i) => {
-      this.add(address, keys[i] ?? Buffer.alloc(0), values[i]);
+      this.add(address, keys[i], values[i]);
     });
   }
 

@@ -33,12 +33,16 @@ export class SiteStates {
     this.#reader = reader;
   }
 
-  async load(sites: Iterable<SiteIdText>): Promise<void> {
+  add(site: SiteIdText, bytes: Uint8Array | undefined): void {
+    this.#stored.set(site, decode(bytes));
+  }
+
+  async #load(sites: Iterable<SiteIdText>): Promise<void> {
     const missing = [...sites].filter((site) => !this.#stored.has(site));
     if (missing.length === 0) return;
     const values = await this.#reader.getMany(missing.map(siteKey));
     missing.forEach((site, i) => {
-      this.#stored.set(site, decode(values[i]));
+      this.add(site, values[i]);
     });
   }
 
@@ -49,7 +53,7 @@ export class SiteStates {
   }
 
   async write(transaction: KVTransaction): Promise<void> {
-    await this.load(this.#newest.keys());
+    await this.#load(this.#newest.keys());
     for (const [site, newest] of this.#newest) {
       const stored = this.#stored.get(site) ?? {};
       if (stored.authored !== undefined && maxHlc(stored.authored, newest) === stored.authored) {

@@ -26,7 +26,7 @@ import {
 import { siteKey } from './keys.ts';
 import { type LogPage, type LogReadOptions, type LogState, readLog, timelineFor } from './log.ts';
 import { carryPosition, deliverable, type LogRecord } from './log-record.ts';
-import { MergeTransaction } from './merge-transaction.ts';
+import { type CatalogState, MergeTransaction, type Written } from './merge-transaction.ts';
 import { wallTimeToHlc } from './position-clock.ts';
 import { changeSetHlcs } from './prepare.ts';
 import { clearDroppedTable, expireTombstones } from './retention.ts';
@@ -60,11 +60,6 @@ export interface Appended {
   end: HlcText;
   /** What was written, if it was written here: a reader at `after` needs nothing else. */
   records: readonly LogRecord[] | undefined;
-}
-
-interface CatalogState {
-  catalog: Catalog;
-  version: number;
 }
 
 const SITE_ID_BYTES = 16;
@@ -157,11 +152,9 @@ export class SyncManager {
   async #mergeGroup(batches: readonly (readonly WireChangeSet[])[]): Promise<ApplyResult[]> {
     const { world, allowResurrection, logger } = this.#options;
     const context = { identity: this.identity, allowResurrection, now: () => world.now() };
-    const merged = await this.#write(async (transaction, head, catalog) => {
-      const merge = new MergeTransaction(transaction, catalog, head, context);
-      const results = await merge.merge(batches);
-      return { head: merge.head, catalog: merge.catalog, results, records: merge.records };
-    });
+    const merged = await this.#write((transaction) =>
+      new MergeTransaction(transaction, this.#state, context).merge(batches),
+    );
     const { records, head } = merged;
     logger(
       'merged %d batches as %d transactions to %s',
@@ -172,35 +165,20 @@ export class SyncManager {
     return merged.results;
   }
 
-  /**
-   * One store transaction, from the head that is stored to the head that `work` leaves.
-   * What it leaves takes its place here only when it is durable.
-   */
-  async #write<T extends { head: Head; catalog: Catalog; records: readonly LogRecord[] }>(
-    work: (transaction: KVTransaction, head: Head, catalog: Catalog) => Promise<T>,
-  ): Promise<T> {
+  /** One store transaction. What it leaves takes its place here only when it is durable. */
+  async #write<T extends Written>(work: (transaction: KVTransaction) => Promise<T>): Promise<T> {
     try {
-      let before = this.#head;
-      const done = await this.#store.exclusive(async (transaction) => {
-        before = await readHead(transaction);
-        const { catalog } = await this.#catalogAt(before, transaction);
-        return work(transaction, before, catalog);
-      });
-      this.#head = done.head;
-      this.#state = { catalog: done.catalog, version: done.head.catalogVersion };
-      if (done.records.length > 0) this.#announce(before.position, done.records);
-      return done;
+      const written = await this.#store.exclusive(work);
+      this.#head = written.head;
+      this.#state = { catalog: written.catalog, version: written.head.catalogVersion };
+      if (written.records.length > 0) this.#announce(written.before, written.records);
+      return written;
     } catch (error) {
       // What the transaction changed in memory is worth nothing now: read it again next time.
       this.#state = { ...this.#state, version: -1 };
       if (error instanceof SyncError) this.#options.onStoreFailed?.(error);
       throw error;
     }
-  }
-
-  async #catalogAt(head: Head, transaction: KVTransaction): Promise<CatalogState> {
-    if (this.#state.version === head.catalogVersion) return this.#state;
-    return { catalog: await Catalog.load(transaction), version: head.catalogVersion };
   }
 
   #announce(after: HlcText, records: readonly LogRecord[] | undefined): void {
@@ -308,13 +286,14 @@ export class SyncManager {
 
   async #clearSome(tableId: number): Promise<boolean> {
     const step = await this.#commits.alone(() =>
-      this.#write(async (transaction, head, catalog) => {
-        const fork = catalog.fork();
-        const table = fork.tables.get(tableId);
-        const gone = table === undefined || (await clearDroppedTable(transaction, fork, table));
+      this.#write(async (transaction) => {
+        const head = await readHead(transaction);
+        const catalog = await Catalog.load(transaction);
+        const table = catalog.tables.get(tableId);
+        const gone = table === undefined || (await clearDroppedTable(transaction, catalog, table));
         const next = { ...head, catalogVersion: head.catalogVersion + (gone ? 1 : 0) };
         if (gone) writeHead(next, transaction);
-        return { head: next, catalog: fork, records: [], gone };
+        return { before: head.position, head: next, catalog, records: [], gone };
       }),
     );
     return step.gone;

@@ -7,6 +7,7 @@
  */
 
 import { compareHlc, type HlcText } from '../clock/hlc.ts';
+import { NameMap } from './name-map.ts';
 
 export interface Boundary {
   schema: string;
@@ -16,17 +17,12 @@ export interface Boundary {
   renamedTo?: string;
 }
 
-/** A text for a pair of names that no other pair shares. */
-export function nameKey(schema: string, table: string): string {
-  return JSON.stringify([schema, table]);
-}
-
 export function boundaryIdentity(boundary: Boundary): string {
   return JSON.stringify([boundary.schema, boundary.table, boundary.hlc]);
 }
 
 export class TableTimeline {
-  readonly #boundariesByName = new Map<string, Boundary[]>();
+  readonly #boundariesByName = new NameMap<Boundary[]>();
   #namesJson: string[] = [];
 
   constructor(boundaries: Iterable<Boundary> = []) {
@@ -34,16 +30,16 @@ export class TableTimeline {
   }
 
   add(boundary: Boundary): void {
-    const key = nameKey(boundary.schema, boundary.table);
-    const known = this.#boundariesByName.get(key) ?? [];
+    const { schema, table } = boundary;
+    const known = this.#boundariesByName.get(schema, table) ?? [];
     known.push(boundary);
     known.sort((a, b) => compareHlc(a.hlc, b.hlc));
-    this.#boundariesByName.set(key, known);
-    if (known.length === 1) this.#namesJson.push(JSON.stringify(boundary.table));
+    this.#boundariesByName.set(schema, table, known);
+    if (known.length === 1) this.#namesJson.push(JSON.stringify(table));
   }
 
   get isEmpty(): boolean {
-    return this.#boundariesByName.size === 0;
+    return this.#namesJson.length === 0;
   }
 
   /** JSON of the names that have meant another table at some time, as it stands in records. */
@@ -58,7 +54,7 @@ export class TableTimeline {
     let at = hlc;
     for (;;) {
       const next = this.#boundariesByName
-        .get(nameKey(schema, name))
+        .get(schema, name)
         ?.find((boundary) => compareHlc(boundary.hlc, at) > 0);
       if (next === undefined) return name;
       if (next.renamedTo === undefined) return undefined;

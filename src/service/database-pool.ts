@@ -215,6 +215,8 @@ export class DatabasePool {
     const database = await entry.opening.catch(() => undefined);
     if (database === undefined) return;
     await database.manager.close();
+    // Whoever waited for an answer gets it before the socket closes.
+    await new Promise(setImmediate);
     database.sessions.close();
     await database.store.close();
     this.#options.logger('database %s is closed', database.id);

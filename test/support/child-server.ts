@@ -24,20 +24,20 @@ export interface ChildServerOptions {
   dataDir: string;
   args?: string[];
   nodeArgs?: string[];
+  /** Shell commands that the process starts with, such as `ulimit -f 4096;`. */
+  before?: string;
   env?: NodeJS.ProcessEnv;
 }
 
 export async function startChildServer(
   t: { after(fn: () => unknown): void },
-  { dataDir, args = [], nodeArgs = [], env = {} }: ChildServerOptions,
+  { dataDir, args = [], nodeArgs = [], before = '', env = {} }: ChildServerOptions,
 ): Promise<ChildServer> {
   const child = spawn(
-    process.execPath,
+    '/bin/sh',
     [
-      ...nodeArgs,
-      '--import',
-      TSX,
-      COMMAND,
+      ...['-c', `${before} exec "$0" "$@"`, process.execPath],
+      ...[...nodeArgs, '--import', TSX, COMMAND],
       ...['--host', '127.0.0.1', '--port', '0', '--data-dir', dataDir, ...args],
     ],
     { cwd: dataDir, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] },

@@ -21,6 +21,8 @@ export class TestClient {
   readonly socket: WebSocket;
   /** Everything that came and was not waited for. */
   readonly received: ServerMessage[] = [];
+  /** Everything that came, in its order. */
+  readonly log: ServerMessage[] = [];
   readonly closed: Promise<{ code: number; reason: string }>;
   #waiters: Waiter[] = [];
   #requests = 0;
@@ -60,6 +62,7 @@ export class TestClient {
   }
 
   #receive(message: ServerMessage): void {
+    this.log.push(message);
     const index = this.#waiters.findIndex((waiter) => waiter.matches(message));
     if (index < 0) {
       this.received.push(message);

@@ -1,0 +1,19 @@
+/** Something for each (schema, table). Two levels, so that no pair of names needs a joint key. */
+
+export class NameMap<Value> {
+  readonly #bySchema = new Map<string, Map<string, Value>>();
+
+  get(schema: string, table: string): Value | undefined {
+    return this.#bySchema.get(schema)?.get(table);
+  }
+
+  set(schema: string, table: string, value: Value): void {
+    const tables = this.#bySchema.get(schema);
+    if (tables === undefined) this.#bySchema.set(schema, new Map([[table, value]]));
+    else tables.set(table, value);
+  }
+
+  delete(schema: string, table: string): void {
+    this.#bySchema.get(schema)?.delete(table);
+  }
+}
