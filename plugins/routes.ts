@@ -86,7 +86,7 @@ export default fp(
       const limit = readLimit(request);
       const page = await withClient(request, 'get_changes', (identity, database) =>
         service
-          .handleSync(identity, database, sinceHLC, limit)
+          .handleSync(identity, database, { sinceHLC, limit, signal: request.signal })
           .catch((error: unknown) => rethrow(error, 'GET_CHANGES_ERROR', 'could not be read')),
       );
       return reply.type('application/json').send(changesPageJson(page));
@@ -110,13 +110,18 @@ export default fp(
       const operation = checkpoint === undefined ? 'get_snapshot' : 'resume_snapshot';
       const { identity, lease } = await admit(request, operation);
       try {
-        const snapshot = await service.handleSnapshot(identity, lease, checkpoint);
+        const { signal } = request;
+        const snapshot = await service.handleSnapshot(identity, lease, checkpoint, signal);
         const site = siteIdToText(identity.siteId);
         const lines = snapshotLines(snapshot.chunks, async () => {
           await service.noteSnapshotSent(lease, site, snapshot.position);
         });
         const stream = Readable.from(lines, { objectMode: false });
-        stream.once('close', lease.release);
+        // However it ends, and also if it never began.
+        stream.once('close', () => {
+          lease.release();
+          snapshot.close().catch((error: unknown) => logger.error('snapshot: %O', error));
+        });
         // A reader that takes nothing must not hold its view of the store for ever.
         reply.raw.setTimeout(config.limits.stalledMs, () => reply.raw.destroy());
         return reply.type('application/x-ndjson').send(stream);

@@ -18,18 +18,33 @@ import type { WireChangeSet } from '../wire/schemas.ts';
 import { bytesToText } from './row.ts';
 import type { TableTimeline } from './table-timeline.ts';
 
-const SEVERAL = '*';
+/** In place of a record's author. */
+export const SEVERAL_AUTHORS = '*';
 const NEWLINE = 10;
 
 export interface LogRecord {
   position: HlcText;
-  author: SiteIdText | typeof SEVERAL;
+  author: SiteIdText | typeof SEVERAL_AUTHORS;
   /** Changes and migrations. */
   changeCount: number;
   /** Whether some change's table has to be looked up again. */
   stale: boolean;
   /** The change set as JSON. */
   json: Uint8Array;
+}
+
+export interface ChangeSetPieces {
+  siteId: SiteIdText;
+  transactionId: string;
+  position: HlcText;
+  /** JSON of each. */
+  changes: readonly string[];
+  migrations: readonly string[];
+}
+
+export function changeSetJson(pieces: ChangeSetPieces): string {
+  const { siteId, transactionId, position, changes, migrations } = pieces;
+  return `{"siteId":"${siteId}","transactionId":${JSON.stringify(transactionId)},"hlc":"${position}","changes":[${changes.join(',')}],"schemaMigrations":[${migrations.join(',')}]}`;
 }
 
 export function encodeLogRecord(record: Omit<LogRecord, 'json'> & { json: string }): Buffer {
@@ -39,9 +54,9 @@ export function encodeLogRecord(record: Omit<LogRecord, 'json'> & { json: string
 
 export function decodeLogRecord(position: HlcText, bytes: Uint8Array): LogRecord {
   const end = bytes.indexOf(NEWLINE);
-  const [author = SEVERAL, count = '0', flags = ''] = bytesToText(bytes.subarray(0, end)).split(
-    '\t',
-  );
+  const [author = SEVERAL_AUTHORS, count = '0', flags = ''] = bytesToText(
+    bytes.subarray(0, end),
+  ).split('\t');
   return {
     position,
     author,
@@ -52,7 +67,7 @@ export function decodeLogRecord(position: HlcText, bytes: Uint8Array): LogRecord
 }
 
 /** The author of a set whose changes and migrations bear these HLCs. */
-export function authorOf(hlcs: Iterable<HlcText>): SiteIdText | typeof SEVERAL {
+export function authorOf(hlcs: Iterable<HlcText>): SiteIdText | typeof SEVERAL_AUTHORS {
   let author: SiteIdText | undefined;
   let siteChars = '';
   for (const hlc of hlcs) {
@@ -61,10 +76,10 @@ export function authorOf(hlcs: Iterable<HlcText>): SiteIdText | typeof SEVERAL {
     if (chars === siteChars) continue;
     siteChars = chars;
     const site = hlcSite(hlc);
-    if (author !== undefined && site !== author) return SEVERAL;
+    if (author !== undefined && site !== author) return SEVERAL_AUTHORS;
     author = site;
   }
-  return author ?? SEVERAL;
+  return author ?? SEVERAL_AUTHORS;
 }
 
 /**
@@ -78,16 +93,14 @@ export function deliverable(
   timeline: TableTimeline | undefined,
 ): Uint8Array | undefined {
   if (record.author === reader) return undefined;
-  const filtered = reader !== undefined && record.author === SEVERAL;
+  const filtered = reader !== undefined && record.author === SEVERAL_AUTHORS;
   if (!filtered && timeline === undefined) return record.json;
   const changeSet = JSON.parse(bytesToText(record.json)) as WireChangeSet;
   const theirs = (item: { hlc: HlcText }) => !filtered || hlcSite(item.hlc) !== reader;
   const changes = changeSet.changes.filter(theirs).flatMap((change) => {
-    const table =
-      timeline === undefined
-        ? change.table
-        : timeline.resolve(change.schema, change.table, change.hlc);
-    return table === undefined ? [] : [{ ...change, table }];
+    if (timeline === undefined) return [change];
+    const place = timeline.resolve(change.schema, change.table, change.hlc);
+    return place === undefined || place.hidden ? [] : [{ ...change, table: place.table }];
   });
   const schemaMigrations = changeSet.schemaMigrations.filter(theirs);
   if (changes.length === 0 && schemaMigrations.length === 0) return undefined;

@@ -45,7 +45,7 @@ export function timelineFor(record: LogRecord, state: LogState): TableTimeline |
   if (staleUpTo === undefined || compareHlc(record.position, staleUpTo) > 0) return undefined;
   const { buffer, byteOffset, byteLength } = record.json;
   const json = Buffer.from(buffer, byteOffset, byteLength);
-  return timeline.namesJson().some((name) => json.includes(name)) ? timeline : undefined;
+  return timeline.endedNamesJson.some((name) => json.includes(name)) ? timeline : undefined;
 }
 
 export async function readLog(

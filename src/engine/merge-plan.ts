@@ -32,8 +32,8 @@ export function planReads(sets: readonly PreparedSet[], catalog: Catalog): ReadP
     }
     for (const { change, identity } of changes) {
       const { schema, table, hlc } = change;
-      const name = catalog.timeline.resolve(schema, table, hlc);
-      const live = name === undefined ? undefined : catalog.liveTable(schema, name);
+      const place = catalog.timeline.resolve(schema, table, hlc);
+      const live = place === undefined ? undefined : catalog.liveTable(schema, place.table);
       if (live === undefined) continue;
       tableIds.add(live.id);
       const address = { tableId: live.id, identity };

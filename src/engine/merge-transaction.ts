@@ -7,22 +7,28 @@
  */
 
 import { compareHlc, type HlcText, maxHlc } from '../clock/hlc.ts';
-import { hlcSite, type SiteIdText } from '../clock/site-id.ts';
+import { hlcSite } from '../clock/site-id.ts';
 import type { KVTransaction } from '../storage/kv-store.ts';
 import type { WireChangeSet, WireMigration } from '../wire/schemas.ts';
 import type { ApplyResult } from '../wire/types.ts';
 import { Catalog, migrationSlot, migrationToJson, type TableRecord } from './catalog.ts';
 import { decodeHead, EMPTY_HEAD, type Head, type Identity, writeHead } from './head.ts';
 import { HEAD_KEY, logKey, siteKey, tableKey } from './keys.ts';
-import { authorOf, encodeLogRecord, type LogRecord } from './log-record.ts';
+import {
+  authorOf,
+  changeSetJson,
+  encodeLogRecord,
+  type LogRecord,
+  SEVERAL_AUTHORS,
+} from './log-record.ts';
 import { type PreparedSet, planReads } from './merge-plan.ts';
 import { nextPosition } from './position-clock.ts';
 import { JsonNames, type PreparedChange, prepareChanges } from './prepare.ts';
 import { bytesToText, type MergeOutcome, mergeCell, mergeTombstone } from './row.ts';
 import { addressText, type RowAddress, RowSet, toRowKey } from './row-set.ts';
 import { SiteStates } from './site-state.ts';
-import { applyBoundary } from './table-boundary.ts';
-import type { Boundary } from './table-timeline.ts';
+import { applyBoundary, toBoundaries } from './table-boundary.ts';
+import type { Place } from './table-timeline.ts';
 
 /** The catalog, and the `catalogVersion` of the head that it was read with. */
 export interface CatalogState {
@@ -52,6 +58,7 @@ interface Placed {
   table: TableRecord;
   address: RowAddress;
   text: string;
+  place: Place;
 }
 
 export class MergeTransaction {
@@ -62,6 +69,9 @@ export class MergeTransaction {
   readonly #sites: SiteStates;
   readonly #names = new JsonNames();
   readonly #touchedTables = new Map<number, TableRecord>();
+  /** JSON of changes that were held and can be sent from now on. */
+  readonly #shown: string[] = [];
+  #hasChanged = false;
   #catalog: Catalog;
   #catalogVersion: number;
   #catalogForked = false;
@@ -143,13 +153,14 @@ export class MergeTransaction {
     const { identity, now } = this.#context;
     const position = nextPosition(this.#head.position, now(), identity.siteId);
     const migrations: string[] = [];
-    const hlcs: HlcText[] = [];
+    const logged: HlcText[] = [];
+    const held: HlcText[] = [];
     for (const migration of changeSet.schemaMigrations) {
       const outcome = await this.#mergeMigration(migration, position);
       result[outcome]++;
       if (outcome !== 'applied') continue;
       migrations.push(migrationToJson(migration));
-      hlcs.push(migration.hlc);
+      logged.push(migration.hlc);
     }
     const applied: string[] = [];
     let stale = false;
@@ -158,26 +169,46 @@ export class MergeTransaction {
       result[outcome]++;
       if (placed === undefined || outcome !== 'applied') continue;
       const { change, json } = placed.prepared;
-      if (placed.table.table !== change.table) stale = true;
+      // Held for a dropped name: logged when the name is used again, after the DDL that does.
+      if (placed.place.hidden) {
+        held.push(change.hlc);
+        continue;
+      }
+      if (placed.place.table !== change.table) stale = true;
       applied.push(json);
-      hlcs.push(change.hlc);
+      logged.push(change.hlc);
     }
-    if (hlcs.length === 0) return;
+    this.#noteAuthored([...held, ...logged]);
+    if (logged.length === 0) return;
     const { siteId, transactionId } = changeSet;
-    const json = `{"siteId":"${siteId}","transactionId":${JSON.stringify(transactionId)},"hlc":"${position}","changes":[${applied.join(',')}],"schemaMigrations":[${migrations.join(',')}]}`;
-    const author = authorOf(hlcs);
-    this.#append({ position, author, changeCount: hlcs.length, stale, json });
-    this.#noteAuthored(author, hlcs);
+    const json = changeSetJson({ siteId, transactionId, position, changes: applied, migrations });
+    const author = authorOf(logged);
+    this.#append({ position, author, changeCount: logged.length, stale, json });
+    this.#appendShown();
+  }
+
+  /** What was held for a dropped name is sent after the DDL that uses the name again. */
+  #appendShown(): void {
+    const changes = this.#shown.splice(0);
+    if (changes.length === 0) return;
+    const { identity, now } = this.#context;
+    const position = nextPosition(this.#head.position, now(), identity.siteId);
+    const transactionId = `shown:${position}`;
+    const siteId = identity.siteIdText;
+    const json = changeSetJson({ siteId, transactionId, position, changes, migrations: [] });
+    const changeCount = changes.length;
+    this.#append({ position, author: SEVERAL_AUTHORS, changeCount, stale: false, json });
   }
 
   /** The row of each change; `undefined` for a change to a table that was dropped later. */
   async #place(changes: readonly PreparedChange[]): Promise<(Placed | undefined)[]> {
     const placed = changes.map((prepared) => {
       const { change, identity } = prepared;
-      const table = this.#tableAt(change.schema, change.table, change.hlc);
-      if (table === undefined) return undefined;
+      const place = this.#catalog.timeline.resolve(change.schema, change.table, change.hlc);
+      if (place === undefined) return undefined;
+      const table = this.#tableNamed(change.schema, place.table);
       const address = { tableId: table.id, identity };
-      return { prepared, table, address, text: addressText(address) };
+      return { prepared, place, table, address, text: addressText(address) };
     });
     const addresses = new Map<string, RowAddress>();
     for (const place of placed) if (place !== undefined) addresses.set(place.text, place.address);
@@ -185,12 +216,8 @@ export class MergeTransaction {
     return placed;
   }
 
-  #tableAt(schema: string, table: string, hlc: HlcText): TableRecord | undefined {
-    const name = this.#catalog.timeline.resolve(schema, table, hlc);
-    if (name === undefined) return undefined;
-    const known = this.#catalog.liveTable(schema, name);
-    if (known !== undefined) return known;
-    return this.#fork().createTable(schema, name);
+  #tableNamed(schema: string, table: string): TableRecord {
+    return this.#catalog.liveTable(schema, table) ?? this.#fork().createTable(schema, table);
   }
 
   #mergeChange({ prepared, table, text }: Placed, position: HlcText): MergeOutcome {
@@ -232,11 +259,11 @@ export class MergeTransaction {
     if (known !== undefined && compareHlc(migration.hlc, known.hlc) <= 0) return 'skipped';
     const catalog = this.#fork();
     catalog.saveMigration(migration, this.#transaction);
-    const boundary = toBoundary(migration);
-    if (boundary !== undefined) {
+    for (const boundary of toBoundaries(migration)) {
       this.#saveStatistics();
-      await applyBoundary(boundary, catalog, this.#rows, this.#transaction);
-      this.#head = { ...this.#head, staleUpTo: position };
+      const context = { catalog, rows: this.#rows, transaction: this.#transaction };
+      this.#shown.push(...(await applyBoundary(boundary, context)));
+      if (boundary.kind !== 'made') this.#head = { ...this.#head, staleUpTo: position };
     }
     return 'applied';
   }
@@ -267,13 +294,16 @@ export class MergeTransaction {
     this.#head = { ...this.#head, position, logLength: this.#head.logLength + 1 };
   }
 
-  #noteAuthored(author: SiteIdText | '*', hlcs: readonly HlcText[]): void {
-    if (author === '*') for (const hlc of hlcs) this.#sites.authored(hlcSite(hlc), hlc);
+  #noteAuthored(hlcs: readonly HlcText[]): void {
+    if (hlcs.length === 0) return;
+    this.#hasChanged = true;
+    const author = authorOf(hlcs);
+    if (author === SEVERAL_AUTHORS) for (const hlc of hlcs) this.#sites.authored(hlcSite(hlc), hlc);
     else this.#sites.authored(author, hlcs.reduce(maxHlc));
   }
 
   async #finish(): Promise<void> {
-    if (this.#records.length === 0) return;
+    if (!this.#hasChanged) return;
     this.#rows.write(this.#transaction, (tableId, cells) => {
       const record = this.#statistics(tableId);
       if (record !== undefined) record.cells += cells;
@@ -285,13 +315,4 @@ export class MergeTransaction {
     }
     writeHead(this.#head, this.#transaction);
   }
-}
-
-function toBoundary(migration: WireMigration): Boundary | undefined {
-  const { type, schema, table, fromTable, hlc } = migration;
-  if (type === 'drop_table') return { schema, table, hlc };
-  if (type === 'rename_table' && fromTable !== undefined && fromTable !== table) {
-    return { schema, table: fromTable, hlc, renamedTo: table };
-  }
-  return undefined;
 }

@@ -53,23 +53,42 @@ class PkTexts {
   }
 }
 
+/** Pieces of a change, each as JSON; those that it doesn't have are `undefined`. */
+interface ChangePieces {
+  schema: string;
+  table: string;
+  pk: string;
+  hlc: HlcText;
+}
+
+export function columnChangeJson(
+  { schema, table, pk, hlc }: ChangePieces,
+  column: string,
+  value: string,
+  prior = '',
+): string {
+  return `{"type":"column","schema":${schema},"table":${table},"pk":${pk},"hlc":"${hlc}","column":${column},"value":${value}${prior}}`;
+}
+
+export function deleteChangeJson(
+  { schema, table, pk, hlc }: ChangePieces,
+  priorRow: string | undefined,
+): string {
+  const prior = priorRow === undefined ? '' : `,"priorRow":${priorRow}`;
+  return `{"type":"delete","schema":${schema},"table":${table},"pk":${pk},"hlc":"${hlc}"${prior}}`;
+}
+
 export function prepareChanges(changeSet: WireChangeSet, names: JsonNames): PreparedChange[] {
   const pkTexts = new PkTexts();
   return changeSet.changes.map((change) => {
     pkTexts.use(change.pk);
     const { pk, identity } = pkTexts;
-    const where = `"schema":${names.json(change.schema)},"table":${names.json(change.table)},"pk":${pk},"hlc":"${change.hlc}"`;
+    const schema = names.json(change.schema);
+    const table = names.json(change.table);
+    const pieces = { schema, table, pk, hlc: change.hlc };
     if (change.type === 'delete') {
       const value = change.priorRow === undefined ? undefined : JSON.stringify(change.priorRow);
-      const prior = value === undefined ? '' : `,"priorRow":${value}`;
-      return {
-        change,
-        json: `{"type":"delete",${where}${prior}}`,
-        column: '',
-        value,
-        pk,
-        identity,
-      };
+      return { change, json: deleteChangeJson(pieces, value), column: '', value, pk, identity };
     }
     const column = names.json(change.column);
     const value = JSON.stringify(change.value);
@@ -77,7 +96,7 @@ export function prepareChanges(changeSet: WireChangeSet, names: JsonNames): Prep
       change.priorHlc === undefined
         ? ''
         : `,"priorValue":${JSON.stringify(change.priorValue)},"priorHlc":"${change.priorHlc}"`;
-    const json = `{"type":"column",${where},"column":${column},"value":${value}${prior}}`;
+    const json = columnChangeJson(pieces, column, value, prior);
     return { change, json, column, value, pk, identity };
   });
 }

@@ -22,8 +22,10 @@ const CHUNK_CHARS_MAX = 256 * 1024;
 export interface Snapshot {
   /** The position that it covers: the receiver goes on with what is after it. */
   position: HlcText;
-  /** Chunks as JSON. Ending the iteration early releases the view. */
-  chunks: AsyncGenerator<string, void, undefined>;
+  /** Chunks as JSON, to be iterated once. */
+  chunks: AsyncIterable<string>;
+  /** Releases the view that it is read from; to be called in any case, once or more. */
+  close(): Promise<void>;
 }
 
 export interface SnapshotContext {
@@ -49,7 +51,8 @@ export async function openSnapshot(
   try {
     const start = await chooseStart(view, context, checkpoint);
     const catalog = await Catalog.load(view);
-    return { position: start.hlc, chunks: streamChunks(view, catalog, start) };
+    const chunks = streamChunks(view, catalog, start);
+    return { position: start.hlc, chunks, close: () => view.close() };
   } catch (error) {
     await view.close();
     throw error;
@@ -77,6 +80,13 @@ async function chooseStart(
   return { snapshotId: context.newSnapshotId(), siteId: siteIdText, hlc, completed: new Set() };
 }
 
+/** Never one that the DDL before it has dropped: receivers fail on its cells for good. */
+function sendableTables(catalog: Catalog): TableRecord[] {
+  return catalog
+    .liveTables()
+    .filter(({ schema, table }) => !catalog.timeline.isHidden(schema, table));
+}
+
 function tableLabel({ schema, table }: TableRecord): string {
   return `${schema}.${table}`;
 }
@@ -97,31 +107,27 @@ async function* streamChunks(
   catalog: Catalog,
   { snapshotId, siteId, hlc, completed }: Start,
 ): AsyncGenerator<string, void, undefined> {
-  try {
-    const live = catalog.liveTables();
-    const withCells = live.filter((table) => table.cells > 0);
-    const migrations = catalog.migrationsByHlc();
-    const counts = { tableCount: withCells.length, migrationCount: migrations.length };
-    const header = { type: 'header', siteId, hlc, snapshotFormat: 1, ...counts, snapshotId };
-    yield JSON.stringify(header);
-    for (const migration of migrations) {
-      yield `{"type":"schema-migration","migration":${migrationToJson(migration)}}`;
-    }
-    let totalEntries = 0;
-    for (const table of tablesToSend(withCells, completed)) {
-      totalEntries += yield* streamTable(view, table);
-    }
-    for (const table of live) yield* streamTombstones(view, table);
-    yield JSON.stringify({
-      type: 'footer',
-      snapshotId,
-      totalTables: withCells.length,
-      totalEntries,
-      totalMigrations: migrations.length,
-    });
-  } finally {
-    await view.close();
+  const live = sendableTables(catalog);
+  const withCells = live.filter((table) => table.cells > 0);
+  const migrations = catalog.migrationsByHlc();
+  const counts = { tableCount: withCells.length, migrationCount: migrations.length };
+  const header = { type: 'header', siteId, hlc, snapshotFormat: 1, ...counts, snapshotId };
+  yield JSON.stringify(header);
+  for (const migration of migrations) {
+    yield `{"type":"schema-migration","migration":${migrationToJson(migration)}}`;
   }
+  let totalEntries = 0;
+  for (const table of tablesToSend(withCells, completed)) {
+    totalEntries += yield* streamTable(view, table);
+  }
+  for (const table of live) yield* streamTombstones(view, table);
+  yield JSON.stringify({
+    type: 'footer',
+    snapshotId,
+    totalTables: withCells.length,
+    totalEntries,
+    totalMigrations: migrations.length,
+  });
 }
 
 function tableFields({ schema, table }: TableRecord): string {

@@ -1,44 +1,117 @@
 /**
- * What dropping or renaming a table does to the cells that are held for it.
+ * What making, dropping or renaming a table does to the cells that are held for it.
  *
  * As a rule the DDL is newer than everything in its table, and one record of the
  * catalog changes hands. Only when a device used the name again before this older DDL
  * arrived, or when two tables have to become one, are rows taken apart, one by one.
  */
 
-import { compareHlc, type HlcText } from '../clock/hlc.ts';
+import { compareHlc, HLC_MAX, type HlcText, maxHlc } from '../clock/hlc.ts';
 import type { KVTransaction } from '../storage/kv-store.ts';
+import type { WireMigration } from '../wire/schemas.ts';
 import { pkIdentity } from '../wire/values.ts';
 import type { Catalog, TableRecord } from './catalog.ts';
 import { tableRange } from './keys.ts';
+import { columnChangeJson, deleteChangeJson } from './prepare.ts';
 import { createRow, decodeRow, mergeCell, mergeTombstone, type Row } from './row.ts';
 import { addressText, type LoadedRow, type RowAddress, type RowSet } from './row-set.ts';
 import type { Boundary } from './table-timeline.ts';
 
+/** The boundaries that a migration sets. */
+export function toBoundaries(migration: WireMigration): Boundary[] {
+  const { type, schema, table, fromTable, hlc } = migration;
+  if (type === 'create_table') return [{ schema, table, hlc, kind: 'made' }];
+  if (type === 'drop_table') return [{ schema, table, hlc, kind: 'dropped' }];
+  if (type !== 'rename_table' || fromTable === undefined || fromTable === table) return [];
+  return [
+    { schema, table: fromTable, hlc, kind: 'renamed', renamedTo: table },
+    { schema, table, hlc, kind: 'made' },
+  ];
+}
+
+export interface BoundaryContext {
+  catalog: Catalog;
+  rows: RowSet;
+  transaction: KVTransaction;
+}
+
+/**
+ * @returns JSON of the changes that were held for a dropped name and can be sent now,
+ *   since the name has been used again
+ */
 export async function applyBoundary(
   boundary: Boundary,
-  catalog: Catalog,
+  context: BoundaryContext,
+): Promise<string[]> {
+  const { catalog, transaction } = context;
+  const { schema, table } = boundary;
+  const wasHidden = catalog.timeline.isHidden(schema, table);
+  catalog.saveBoundary(boundary, transaction);
+  const known = catalog.liveTable(schema, table);
+  if (known === undefined) return [];
+  if (boundary.kind !== 'made') {
+    await endTable(known, boundary, context);
+    return [];
+  }
+  const isShown = wasHidden && !catalog.timeline.isHidden(schema, table);
+  return isShown ? heldChanges(known, context) : [];
+}
+
+async function endTable(
+  ended: TableRecord,
+  { schema, table, hlc, renamedTo }: Boundary,
+  context: BoundaryContext,
+): Promise<void> {
+  const { catalog, transaction } = context;
+  // The table came to this name later than it is said to have ended: it is another one.
+  if (ended.enteredAt !== undefined && compareHlc(hlc, ended.enteredAt) < 0) return;
+  if (renamedTo === undefined) {
+    if (compareHlc(ended.newest, hlc) < 0) catalog.drop(ended, transaction);
+    else await moveOlder(ended, undefined, hlc, context);
+    return;
+  }
+  // Whoever wrote to the old name since, though no table was made there, meant this one.
+  const before = catalog.timeline.isMadeAfter(schema, table, hlc) ? hlc : HLC_MAX;
+  const target = catalog.liveTable(schema, renamedTo);
+  if (target === undefined && compareHlc(ended.newest, before) < 0) {
+    catalog.rename(ended, renamedTo, hlc, transaction);
+    return;
+  }
+  const into = target ?? catalog.createTable(schema, renamedTo);
+  await moveOlder(ended, into, before, context);
+  catalog.saveTable({ ...into, newest: maxHlc(into.newest, ended.newest) }, transaction);
+}
+
+/** A table's content as the changes that made it. */
+async function heldChanges(
+  record: TableRecord,
+  { rows, transaction }: BoundaryContext,
+): Promise<string[]> {
+  await loadTable(record, rows, transaction);
+  const schema = JSON.stringify(record.schema);
+  const table = JSON.stringify(record.table);
+  return rows.ofTable(record.id).flatMap(({ row: { tombstone, cells } }) => {
+    const changes: string[] = [];
+    if (tombstone !== undefined) {
+      const { pk, hlc, priorRow } = tombstone;
+      changes.push(deleteChangeJson({ schema, table, pk, hlc }, priorRow));
+    }
+    for (const [column, { pk, hlc, value }] of cells) {
+      changes.push(columnChangeJson({ schema, table, pk, hlc }, column, value));
+    }
+    return changes;
+  });
+}
+
+async function loadTable(
+  table: TableRecord,
   rows: RowSet,
   transaction: KVTransaction,
 ): Promise<void> {
-  const { schema, table, hlc, renamedTo } = boundary;
-  catalog.saveBoundary(boundary, transaction);
-  const ended = catalog.liveTable(schema, table);
-  if (ended === undefined) return;
-  // The table came to this name later than it is said to have ended: it is another one.
-  if (ended.enteredAt !== undefined && compareHlc(hlc, ended.enteredAt) < 0) return;
-  const target = renamedTo === undefined ? undefined : catalog.liveTable(schema, renamedTo);
-  const whole = compareHlc(ended.newest, hlc) < 0;
-  if (whole && renamedTo === undefined) {
-    catalog.drop(ended, transaction);
-  } else if (whole && renamedTo !== undefined && target === undefined) {
-    catalog.rename(ended, renamedTo, hlc, transaction);
-  } else {
-    const into =
-      renamedTo === undefined ? undefined : (target ?? catalog.createTable(schema, renamedTo));
-    await moveOlder(ended, into, hlc, rows, transaction);
-    if (into !== undefined && compareHlc(hlc, into.newest) > 0) {
-      catalog.saveTable({ ...into, newest: hlc }, transaction);
+  for await (const entries of transaction.iterate(tableRange('r', table.id))) {
+    for (const [key, value] of entries) {
+      const address = { tableId: table.id, identity: rowIdentity(decodeRow(value)) };
+      if (rows.get(addressText(address)) === undefined) rows.add(address, Buffer.from(key), value);
     }
   }
 }
@@ -48,15 +121,9 @@ async function moveOlder(
   from: TableRecord,
   into: TableRecord | undefined,
   before: HlcText,
-  rows: RowSet,
-  transaction: KVTransaction,
+  { rows, transaction }: BoundaryContext,
 ): Promise<void> {
-  for await (const entries of transaction.iterate(tableRange('r', from.id))) {
-    for (const [key, value] of entries) {
-      const address = { tableId: from.id, identity: rowIdentity(decodeRow(value)) };
-      if (rows.get(addressText(address)) === undefined) rows.add(address, Buffer.from(key), value);
-    }
-  }
+  await loadTable(from, rows, transaction);
   const leaving = rows.ofTable(from.id).filter((loaded) => splitsAt(loaded.row, before));
   const targets = new Map<string, RowAddress>();
   if (into !== undefined) {

@@ -10,7 +10,6 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import type { WebSocket } from 'ws';
-import { decodeHlc } from '../clock/hlc.ts';
 import { type SiteIdText, textToSiteId } from '../clock/site-id.ts';
 import { type ErrorCode, internalCause, SyncError, toSyncError } from '../errors.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
@@ -227,18 +226,19 @@ export class ClientConnection {
     const { database, identity } = session;
     if (message.type === 'get_changes') {
       const sinceHLC = message.sinceHLC ?? undefined;
-      await service.authorize(identity, {
-        type: 'get_changes',
-        databaseId: database.id,
-        sinceHLC: sinceHLC === undefined ? undefined : decodeHlc(sinceHLC),
-      });
+      await service.authorizeRead(identity, database, sinceHLC, this.#gone.signal);
       const stopTimer = service.metrics.querySeconds.startTimer();
       await session.sendChanges(sinceHLC);
       stopTimer();
       return;
     }
     const checkpoint = message.type === 'resume_snapshot' ? message.checkpoint : undefined;
-    const snapshot = await service.handleSnapshot(identity, database, checkpoint);
+    const snapshot = await service.handleSnapshot(
+      identity,
+      database,
+      checkpoint,
+      this.#gone.signal,
+    );
     await session.sendSnapshot(snapshot, () =>
       service.noteSnapshotSent(database, session.siteId, snapshot.position),
     );

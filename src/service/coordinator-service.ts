@@ -9,19 +9,22 @@ import { type SiteIdText, siteIdToText } from '../clock/site-id.ts';
 import type { CoordinatorConfig } from '../config/schema.ts';
 import type { Snapshot } from '../engine/snapshot.ts';
 import type { World } from '../engine/sync-manager.ts';
-import { SyncError } from '../errors.ts';
+import { SyncError, toSyncError } from '../errors.ts';
 import type { AuthRequest, HookChain } from '../hooks/chain.ts';
 import type { ClientIdentity, SyncOperation } from '../hooks/types.ts';
 import { createLogger } from '../logger.ts';
 import { isDatabaseId } from '../storage/database-id.ts';
 import type { Storage } from '../storage/kv-store.ts';
 import { PROTOCOL_VERSION, type WireChangeSet, type WireCheckpoint } from '../wire/schemas.ts';
-import { type ApplyResult, decodeChangeSet, encodeChangeSet } from '../wire/types.ts';
+import type { ApplyResult } from '../wire/types.ts';
+import { type Applying, ApplyPipeline } from './apply-pipeline.ts';
 import { type Database, type DatabaseLease, DatabasePool } from './database-pool.ts';
-import { countChanges, drainPoint } from './drain.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import type { Session } from './session.ts';
 import { isCarryNeeded } from './session.ts';
+import { SnapshotStreams } from './snapshot-streams.ts';
+
+const authLogger = createLogger('sync-coordinator:auth');
 
 const OVERLOADED_RETRY_MS = 1000;
 
@@ -38,19 +41,20 @@ export interface ServiceOptions {
   metrics?: Metrics;
 }
 
+export interface ChangesQuery {
+  /** What the client has; everything, if it has nothing. */
+  sinceHLC?: HlcText | undefined;
+  /** At most about so many changes. */
+  limit?: number | undefined;
+  signal?: AbortSignal;
+}
+
 /** One page of changes, as JSON pieces. */
 export interface ChangesPage {
   changeSets: Uint8Array[];
   hasMore: boolean;
   /** The position to ask from next. */
   watermark: HlcText;
-}
-
-/** What became of a batch, and where to ask the device to go on. */
-export interface Applied {
-  result: ApplyResult;
-  /** Ask the device for its changes after this; `undefined` if there is no reason to. */
-  drainAfter: HlcText | undefined;
 }
 
 export interface Status {
@@ -69,10 +73,9 @@ export class CoordinatorService {
   readonly #options: ServiceOptions;
   readonly #pool: DatabasePool;
   readonly #sessions = new Set<Session>();
-  readonly #running = new Set<Promise<unknown>>();
+  readonly #pipeline: ApplyPipeline;
+  readonly #snapshots: SnapshotStreams;
   readonly #startedAt = performance.now();
-  #snapshotStreams = 0;
-  #isStopping = false;
   /** Sockets, with or without a session; kept by the transport. */
   connections = 0;
   /** Bytes that wait on sockets; kept by the transport. */
@@ -80,16 +83,18 @@ export class CoordinatorService {
 
   constructor(options: ServiceOptions) {
     this.#options = options;
-    const { config, storage, world } = options;
+    const { config, storage, world, hooks } = options;
     this.#pool = new DatabasePool({ storage, config, world, logger: this.logger });
     this.metrics = options.metrics ?? createMetrics();
+    this.#pipeline = new ApplyPipeline(hooks, this.metrics);
+    this.#snapshots = new SnapshotStreams(config.limits.snapshotStreams, this.metrics);
     this.metrics.expose({
       connections: () => this.connections,
       sessions: () => this.#sessions.size,
       openStores: () => this.#pool.size,
       logLength: () => [...this.#pool.open()].reduce((sum, db) => sum + db.manager.logLength, 0),
       queuedBytes: () => this.queuedBytes(),
-      snapshotStreams: () => this.#snapshotStreams,
+      snapshotStreams: () => this.#snapshots.size,
     });
   }
 
@@ -98,7 +103,7 @@ export class CoordinatorService {
   }
 
   get isStopping(): boolean {
-    return this.#isStopping;
+    return this.#pipeline.isStopping;
   }
 
   /** Live sessions, of all databases. */
@@ -133,30 +138,51 @@ export class CoordinatorService {
   async authenticate(request: AuthRequest, signal?: AbortSignal): Promise<ClientIdentity> {
     const { metrics } = this;
     const { transport, databaseId, siteId } = request;
-    const { hooks } = this.#options;
+    const site = siteId === undefined ? 'unknown' : siteIdToText(siteId);
     metrics.authAttempts.inc({ transport });
     try {
-      if (!hooks.has.onAuthenticate) {
-        if (siteId === undefined) throw new SyncError('NOT_AUTHENTICATED', 'a site id is required');
-        return Object.freeze({ siteId, databaseId });
-      }
-      const identity = await hooks.authenticate(request, signal);
-      if (identity === undefined) throw new SyncError('AUTH_FAILED', 'authentication failed');
-      // Delivery leaves out a site's own changes, so an identity must not be of another site.
-      if (siteId !== undefined && siteIdToText(identity.siteId) !== siteIdToText(siteId)) {
-        throw new SyncError('AUTH_FAILED', 'the credentials are for another site id');
-      }
-      // One object for the whole session, and nobody's to change: hooks may key a map by it.
-      return Object.freeze({ ...identity, databaseId });
+      const identity = await this.#identify(request, signal);
+      const who = identity.userId ?? 'nobody in particular';
+      authLogger('%s: site %s may enter database %s, as %s', transport, site, databaseId, who);
+      return identity;
     } catch (error) {
       metrics.authFailures.inc({ transport });
+      const { code } = toSyncError(error);
+      authLogger('%s: site %s may not enter database %s: %s', transport, site, databaseId, code);
       throw error;
     }
+  }
+
+  async #identify(request: AuthRequest, signal?: AbortSignal): Promise<ClientIdentity> {
+    const { databaseId, siteId } = request;
+    const { hooks } = this.#options;
+    if (!hooks.has.onAuthenticate) {
+      if (siteId === undefined) throw new SyncError('NOT_AUTHENTICATED', 'a site id is required');
+      return Object.freeze({ siteId, databaseId });
+    }
+    const identity = await hooks.authenticate(request, signal);
+    if (identity === undefined) throw new SyncError('AUTH_FAILED', 'authentication failed');
+    // Delivery leaves out a site's own changes, so an identity must not be of another site.
+    if (siteId !== undefined && siteIdToText(identity.siteId) !== siteIdToText(siteId)) {
+      throw new SyncError('AUTH_FAILED', 'the credentials are for another site id');
+    }
+    // One object for the whole session, and nobody's to change: hooks may key a map by it.
+    return Object.freeze({ ...identity, databaseId });
   }
 
   /** @throws SyncError NOT_AUTHORIZED, or what a hook refused with */
   authorize(client: ClientIdentity, operation: SyncOperation, signal?: AbortSignal): Promise<void> {
     return this.#options.hooks.authorize(client, operation, signal);
+  }
+
+  authorizeRead(
+    client: ClientIdentity,
+    { id: databaseId }: Database,
+    sinceHLC: HlcText | undefined,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    const since = sinceHLC === undefined ? undefined : decodeHlc(sinceHLC);
+    return this.authorize(client, { type: 'get_changes', databaseId, sinceHLC: since }, signal);
   }
 
   /** Opens the client's database for as long as it is held. */
@@ -168,14 +194,9 @@ export class CoordinatorService {
   async handleSync(
     client: ClientIdentity,
     database: Database,
-    sinceHLC: HlcText | undefined,
-    limit?: number,
+    { sinceHLC, limit, signal }: ChangesQuery,
   ): Promise<ChangesPage> {
-    await this.authorize(client, {
-      type: 'get_changes',
-      databaseId: database.id,
-      sinceHLC: sinceHLC === undefined ? undefined : decodeHlc(sinceHLC),
-    });
+    await this.authorizeRead(client, database, sinceHLC, signal);
     const stopTimer = this.metrics.querySeconds.startTimer();
     const { manager } = database;
     const after = await manager.cursorFor(sinceHLC);
@@ -191,37 +212,13 @@ export class CoordinatorService {
     return { changeSets, hasMore, watermark: end };
   }
 
-  /**
-   * Stores a batch. Resolves once it is durable, and every other session has been told.
-   *
-   * The two halves let a transport keep messages in order without waiting for the disk:
-   * `accepted` settles when the hooks have spoken and the batch has its place in the queue.
-   */
+  /** Stores a batch, and tells every other session. */
   applyChanges(
     client: ClientIdentity,
     database: Database,
     changeSets: readonly WireChangeSet[],
-  ): { accepted: Promise<void>; applied: Promise<Applied> } {
-    const { manager } = database;
-    const validated = this.#validate(client, database, changeSets);
-    const queued = validated.then((valid) => ({ ...valid, stored: manager.apply(valid.approved) }));
-    const applied = queued.then(async ({ approved, rejected, stored }) => {
-      const result: ApplyResult = { ...(await stored), transactions: changeSets.length };
-      if (rejected.length > 0) result.rejected = rejected;
-      this.#countApplied(result);
-      this.#track(this.#tellAfterApply(client, approved, result));
-      const site = siteIdToText(client.siteId);
-      const drainAfter = await drainPoint(manager, site, changeSets, result.applied > 0);
-      return { result, drainAfter };
-    });
-    this.#track(applied);
-    const accepted = queued.then(
-      ({ stored }) => {
-        stored.catch(() => undefined);
-      },
-      () => undefined,
-    );
-    return { accepted, applied: this.#timed(applied) };
+  ): Applying {
+    return this.#pipeline.apply(client, database, changeSets);
   }
 
   /** Stores a batch and waits for it. */
@@ -234,82 +231,16 @@ export class CoordinatorService {
     return result;
   }
 
-  async #validate(client: ClientIdentity, { id }: Database, changeSets: readonly WireChangeSet[]) {
-    if (this.#isStopping) throw new SyncError('SHUTTING_DOWN', 'the server is stopping');
-    const { hooks } = this.#options;
-    const changeCount = countChanges(changeSets);
-    this.metrics.changesReceived.inc(changeCount);
-    this.metrics.batchSize.observe(changeCount);
-    await this.authorize(client, { type: 'apply_changes', databaseId: id, changeCount });
-    if (!hooks.has.onBeforeApplyChanges) return { approved: changeSets, rejected: [] };
-    // Only a hook that looks at changes pays for their being decoded.
-    const { approved, rejected } = await hooks.beforeApply(client, changeSets.map(decodeChangeSet));
-    return { approved: approved.map(encodeChangeSet), rejected };
-  }
-
-  /** Later than the answer to the client: what a hook does must not hold that up. */
-  async #tellAfterApply(
-    client: ClientIdentity,
-    approved: readonly WireChangeSet[],
-    result: ApplyResult,
-  ): Promise<void> {
-    const { hooks } = this.#options;
-    if (!hooks.has.onAfterApplyChanges) return;
-    await new Promise(setImmediate);
-    hooks.afterApply(client, approved.map(decodeChangeSet), result);
-  }
-
-  #countApplied({ applied, skipped, conflicts, rejected = [] }: ApplyResult): void {
-    this.metrics.changesApplied.inc(applied);
-    this.metrics.changesSkipped.inc(skipped);
-    this.metrics.changesConflicting.inc(conflicts);
-    this.metrics.changesRejected.inc(rejected.length);
-  }
-
-  /** A snapshot, once there is a place for one more. Its chunks must be iterated or returned. */
+  /** A snapshot, once there is a place for one more. Whoever gets it must close it. */
   async handleSnapshot(
     client: ClientIdentity,
     database: Database,
-    checkpoint: WireCheckpoint | undefined,
+    checkpoint?: WireCheckpoint,
+    signal?: AbortSignal,
   ): Promise<Snapshot> {
     const type = checkpoint === undefined ? 'get_snapshot' : 'resume_snapshot';
-    await this.authorize(client, { type, databaseId: database.id });
-    const release = this.takeSnapshotStream();
-    try {
-      const { position, chunks } = await database.manager.openSnapshot(checkpoint);
-      return { position, chunks: this.#countedChunks(chunks, release) };
-    } catch (error) {
-      release();
-      throw error;
-    }
-  }
-
-  async *#countedChunks(chunks: Snapshot['chunks'], release: () => void): Snapshot['chunks'] {
-    try {
-      yield* chunks;
-      this.metrics.snapshotsCompleted.inc();
-    } finally {
-      release();
-    }
-  }
-
-  /** @throws SyncError OVERLOADED when `limits.snapshotStreams` are being sent */
-  takeSnapshotStream(): () => void {
-    const { snapshotStreams } = this.config.limits;
-    if (this.#snapshotStreams >= snapshotStreams) {
-      throw new SyncError(
-        'OVERLOADED',
-        `limits.snapshotStreams (${snapshotStreams}) snapshots are being sent`,
-        { retryAfterMs: OVERLOADED_RETRY_MS },
-      );
-    }
-    this.#snapshotStreams++;
-    this.metrics.snapshots.inc();
-    let taken = true;
-    return () => {
-      if (taken) this.#snapshotStreams--;
-      taken = false;
-    };
+    await this.authorize(client, { type, databaseId: database.id }, signal);
+    return this.#snapshots.open(database, checkpoint);
   }
 
   /** Remembers that a whole snapshot has gone out, for draining. */
@@ -339,28 +270,9 @@ export class CoordinatorService {
     return this.#options.hooks;
   }
 
-  #timed<T>(work: Promise<T>): Promise<T> {
-    const stopTimer = this.metrics.applySeconds.startTimer();
-    return work.finally(stopTimer);
-  }
-
-  #track(work: Promise<unknown>): void {
-    const tracked: Promise<unknown> = work.then(
-      () => this.#running.delete(tracked),
-      () => this.#running.delete(tracked),
-    );
-    this.#running.add(tracked);
-  }
-
-  /** Refuses new work from now on, and waits for what is running, up to a deadline. */
-  async settle(deadlineMs: number): Promise<void> {
-    this.#isStopping = true;
-    let timer: NodeJS.Timeout | undefined;
-    const deadline = new Promise((resolve) => {
-      timer = setTimeout(resolve, deadlineMs);
-    });
-    await Promise.race([Promise.allSettled(this.#running), deadline]);
-    clearTimeout(timer);
+  /** Refuses new batches from now on, and waits for those under way, up to a deadline. */
+  settle(deadlineMs: number): Promise<void> {
+    return this.#pipeline.settle(deadlineMs);
   }
 
   /** Settles, drains the notify hooks, and closes the stores. What is stored by then is safe. */

@@ -1,6 +1,6 @@
 /** The sessions of one database: tells each of them when the log has grown. */
 
-import type { LogRecord } from '../engine/log-record.ts';
+import { type LogRecord, SEVERAL_AUTHORS } from '../engine/log-record.ts';
 import type { Appended, SyncManager } from '../engine/sync-manager.ts';
 import { changeSetsFrame } from './frames.ts';
 import type { Session } from './session.ts';
@@ -45,7 +45,7 @@ export class SessionHub {
     const authors = new Set<string>(records.map(({ author }) => author));
     let shared: Push | undefined;
     for (const session of this.#sessions) {
-      const hasPart = authors.has(session.siteId) || authors.has('*');
+      const hasPart = authors.has(session.siteId) || authors.has(SEVERAL_AUTHORS);
       session.push(appended, () => {
         if (hasPart) return this.#frame(records, session.siteId);
         shared ??= this.#frame(records, '');

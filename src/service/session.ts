@@ -180,14 +180,19 @@ export class Session {
    * Sends a snapshot, chunk by chunk, as the socket takes it. To be run by `answer`.
    * @param onSent told when every chunk is on its way, before the client hears that it is whole
    */
-  async sendSnapshot({ position, chunks }: Snapshot, onSent: () => Promise<void>): Promise<void> {
+  async sendSnapshot(snapshot: Snapshot, onSent: () => Promise<void>): Promise<void> {
+    const { position, chunks } = snapshot;
     const { outlet, limits } = this.#options;
-    for await (const chunk of chunks) {
-      outlet.send(snapshotChunkFrame(chunk));
-      if (outlet.queuedBytes > limits.queuedBytesMax / 2) {
-        await outlet.drained(limits.queuedBytesMax / 4);
+    try {
+      for await (const chunk of chunks) {
+        outlet.send(snapshotChunkFrame(chunk));
+        if (outlet.queuedBytes > limits.queuedBytesMax / 2) {
+          await outlet.drained(limits.queuedBytesMax / 4);
+        }
+        if (!this.#isOpen) return;
       }
-      if (!this.#isOpen) return;
+    } finally {
+      await snapshot.close();
     }
     await onSent();
     outlet.send('{"type":"snapshot_complete"}');

@@ -65,5 +65,6 @@ export async function takeSnapshot(
   const chunks: Record<string, unknown>[] = [];
   const snapshot = await manager.openSnapshot(checkpoint);
   for await (const chunk of snapshot.chunks) chunks.push(JSON.parse(chunk));
+  await snapshot.close();
   return chunks;
 }

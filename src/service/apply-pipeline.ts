@@ -1,0 +1,136 @@
+/** The way of a batch: authorise → validate → apply → tell. */
+
+import type { HlcText } from '../clock/hlc.ts';
+import { siteIdToText } from '../clock/site-id.ts';
+import { SyncError } from '../errors.ts';
+import type { HookChain } from '../hooks/chain.ts';
+import type { ClientIdentity } from '../hooks/types.ts';
+import type { WireChangeSet } from '../wire/schemas.ts';
+import {
+  type ApplyResult,
+  decodeChangeSet,
+  encodeChangeSet,
+  type RejectedChange,
+} from '../wire/types.ts';
+import type { Database } from './database-pool.ts';
+import { countChanges, drainPoint } from './drain.ts';
+import type { Metrics } from './metrics.ts';
+
+/** What became of a batch, and where to ask the device to go on. */
+export interface Applied {
+  result: ApplyResult;
+  /** Ask the device for its changes after this; `undefined` if there is no reason to. */
+  drainAfter: HlcText | undefined;
+}
+
+export interface Applying {
+  /** Settles, never rejecting, when the batch has its place in the queue or was refused. */
+  accepted: Promise<void>;
+  /** Resolves when it is durable. When it rejects, nothing of the batch is stored. */
+  applied: Promise<Applied>;
+}
+
+interface Validated {
+  approved: readonly WireChangeSet[];
+  rejected: readonly RejectedChange[];
+}
+
+export class ApplyPipeline {
+  readonly #hooks: HookChain;
+  readonly #metrics: Metrics;
+  readonly #running = new Set<Promise<unknown>>();
+  #isStopping = false;
+
+  constructor(hooks: HookChain, metrics: Metrics) {
+    this.#hooks = hooks;
+    this.#metrics = metrics;
+  }
+
+  get isStopping(): boolean {
+    return this.#isStopping;
+  }
+
+  /** The two halves let a transport keep messages in order without waiting for the disk. */
+  apply(
+    client: ClientIdentity,
+    database: Database,
+    changeSets: readonly WireChangeSet[],
+  ): Applying {
+    const stopTimer = this.#metrics.applySeconds.startTimer();
+    const queued = this.#validate(client, database, changeSets).then((validated) => {
+      const stored = database.manager.apply(validated.approved);
+      // It is awaited below, but not in the turn in which it may already have failed.
+      stored.catch(() => undefined);
+      return { ...validated, stored };
+    });
+    const applied = queued
+      .then(async ({ approved, rejected, stored }): Promise<Applied> => {
+        const result: ApplyResult = { ...(await stored), transactions: changeSets.length };
+        if (rejected.length > 0) result.rejected = [...rejected];
+        this.#count(result);
+        this.#track(this.#tell(client, approved, result));
+        const site = siteIdToText(client.siteId);
+        const hadNews = result.applied > 0;
+        return {
+          result,
+          drainAfter: await drainPoint(database.manager, site, changeSets, hadNews),
+        };
+      })
+      .finally(stopTimer);
+    this.#track(applied);
+    const settled = () => undefined;
+    return { accepted: queued.then(settled, settled), applied };
+  }
+
+  async #validate(
+    client: ClientIdentity,
+    { id }: Database,
+    changeSets: readonly WireChangeSet[],
+  ): Promise<Validated> {
+    if (this.#isStopping) throw new SyncError('SHUTTING_DOWN', 'the server is stopping');
+    const changeCount = countChanges(changeSets);
+    this.#metrics.changesReceived.inc(changeCount);
+    this.#metrics.batchSize.observe(changeCount);
+    await this.#hooks.authorize(client, { type: 'apply_changes', databaseId: id, changeCount });
+    if (!this.#hooks.has.onBeforeApplyChanges) return { approved: changeSets, rejected: [] };
+    // Only a hook that looks at changes pays for their being decoded.
+    const decoded = changeSets.map(decodeChangeSet);
+    const { approved, rejected } = await this.#hooks.beforeApply(client, decoded);
+    return { approved: approved.map(encodeChangeSet), rejected };
+  }
+
+  /** Later than the answer to the client: what a hook does must not hold that up. */
+  async #tell(
+    client: ClientIdentity,
+    approved: readonly WireChangeSet[],
+    result: ApplyResult,
+  ): Promise<void> {
+    if (!this.#hooks.has.onAfterApplyChanges) return;
+    await new Promise(setImmediate);
+    this.#hooks.afterApply(client, approved.map(decodeChangeSet), result);
+  }
+
+  #count({ applied, skipped, conflicts, rejected = [] }: ApplyResult): void {
+    this.#metrics.changesApplied.inc(applied);
+    this.#metrics.changesSkipped.inc(skipped);
+    this.#metrics.changesConflicting.inc(conflicts);
+    this.#metrics.changesRejected.inc(rejected.length);
+  }
+
+  #track(work: Promise<unknown>): void {
+    const forget = () => this.#running.delete(tracked);
+    const tracked: Promise<unknown> = work.then(forget, forget);
+    this.#running.add(tracked);
+  }
+
+  /** Refuses new batches from now on, and waits for those under way, up to a deadline. */
+  async settle(deadlineMs: number): Promise<void> {
+    this.#isStopping = true;
+    let timer: NodeJS.Timeout | undefined;
+    const deadline = new Promise((resolve) => {
+      timer = setTimeout(resolve, deadlineMs);
+    });
+    await Promise.race([Promise.allSettled(this.#running), deadline]);
+    clearTimeout(timer);
+  }
+}

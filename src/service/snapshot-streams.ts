@@ -1,0 +1,62 @@
+/** Snapshots under way: each holds a view of its store, so there is a limit to them. */
+
+import type { Snapshot } from '../engine/snapshot.ts';
+import { SyncError } from '../errors.ts';
+import type { WireCheckpoint } from '../wire/schemas.ts';
+import type { Database } from './database-pool.ts';
+import type { Metrics } from './metrics.ts';
+
+const OVERLOADED_RETRY_MS = 1000;
+
+export class SnapshotStreams {
+  readonly #max: number;
+  readonly #metrics: Metrics;
+  #count = 0;
+
+  /** @param max `limits.snapshotStreams` */
+  constructor(max: number, metrics: Metrics) {
+    this.#max = max;
+    this.#metrics = metrics;
+  }
+
+  get size(): number {
+    return this.#count;
+  }
+
+  /** @throws SyncError OVERLOADED when there is no place for one more */
+  async open({ manager }: Database, checkpoint: WireCheckpoint | undefined): Promise<Snapshot> {
+    if (this.#count >= this.#max) {
+      throw new SyncError(
+        'OVERLOADED',
+        `limits.snapshotStreams (${this.#max}) snapshots are being sent`,
+        { retryAfterMs: OVERLOADED_RETRY_MS },
+      );
+    }
+    this.#count++;
+    try {
+      const snapshot = await manager.openSnapshot(checkpoint);
+      this.#metrics.snapshots.inc();
+      return this.#counted(snapshot);
+    } catch (error) {
+      this.#count--;
+      throw error;
+    }
+  }
+
+  #counted({ position, chunks, close }: Snapshot): Snapshot {
+    let isOpen = true;
+    const completed = this.#metrics.snapshotsCompleted;
+    return {
+      position,
+      chunks: (async function* () {
+        yield* chunks;
+        completed.inc();
+      })(),
+      close: async () => {
+        if (isOpen) this.#count--;
+        isOpen = false;
+        await close();
+      },
+    };
+  }
+}

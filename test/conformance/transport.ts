@@ -1,0 +1,142 @@
+/** What both transports can do, as one interface, so that one suite says what both must do. */
+
+import type { ErrorCode } from '../../src/errors.ts';
+import type { WireChangeSet, WireCheckpoint } from '../../src/wire/schemas.ts';
+import type { ApplyResult } from '../../src/wire/types.ts';
+import { type ServerMessage, TestClient } from '../support/client.ts';
+import type { TestServer } from '../support/server.ts';
+
+export type Chunk = { type: string } & Record<string, unknown>;
+
+/** A refusal, as either transport told it. */
+export class Refusal extends Error {
+  readonly code: ErrorCode;
+
+  constructor(code: ErrorCode, message: string) {
+    super(`${code}: ${message}`);
+    this.code = code;
+  }
+}
+
+/** One site's way to the server. Every method rejects with a `Refusal` when the server refuses. */
+export interface SyncTransport {
+  apply(...changeSets: WireChangeSet[]): Promise<ApplyResult>;
+  /** Everything after a position, to the end. */
+  changesSince(hlc?: string): Promise<WireChangeSet[]>;
+  snapshot(checkpoint?: WireCheckpoint): Promise<Chunk[]>;
+}
+
+export interface Site {
+  siteId: string;
+  databaseId?: string | undefined;
+}
+
+export type Connect = (
+  server: TestServer,
+  site: Site,
+  t: { after(fn: () => void): void },
+) => Promise<SyncTransport>;
+
+interface Envelope {
+  ok: boolean;
+  data: unknown;
+  error: { code: ErrorCode; message: string };
+}
+
+class HttpTransport implements SyncTransport {
+  readonly #url: string;
+  readonly #headers: Record<string, string>;
+
+  constructor(server: TestServer, { siteId, databaseId }: Site) {
+    const database = databaseId === undefined ? '' : `/${encodeURIComponent(databaseId)}`;
+    this.#url = `${server.httpUrl}${database}`;
+    this.#headers = { 'x-site-id': siteId, 'content-type': 'application/json' };
+  }
+
+  async #ask<T>(path: string, init: RequestInit = {}): Promise<T> {
+    const response = await fetch(`${this.#url}${path}`, { headers: this.#headers, ...init });
+    const { ok, data, error } = (await response.json()) as Envelope;
+    if (!ok) throw new Refusal(error.code, error.message);
+    return data as T;
+  }
+
+  apply(...changeSets: WireChangeSet[]): Promise<ApplyResult> {
+    return this.#ask('/changes', { method: 'POST', body: JSON.stringify(changeSets) });
+  }
+
+  async changesSince(hlc?: string): Promise<WireChangeSet[]> {
+    const changeSets: WireChangeSet[] = [];
+    let since = hlc;
+    for (;;) {
+      const query = since === undefined ? '' : `?sinceHLC=${encodeURIComponent(since)}`;
+      const page = await this.#ask<{ changes: WireChangeSet[]; hasMore: boolean; watermark: string }>(
+        `/changes${query}`,
+      );
+      changeSets.push(...page.changes);
+      if (!page.hasMore) return changeSets;
+      since = page.watermark;
+    }
+  }
+
+  async snapshot(checkpoint?: WireCheckpoint): Promise<Chunk[]> {
+    const init: RequestInit = { headers: this.#headers };
+    if (checkpoint !== undefined) {
+      init.method = 'POST';
+      init.body = JSON.stringify(checkpoint);
+    }
+    const response = await fetch(`${this.#url}/snapshot`, init);
+    const text = await response.text();
+    if (!response.ok) {
+      const { error } = JSON.parse(text) as Envelope;
+      throw new Refusal(error.code, error.message);
+    }
+    const lines = text.split('\n').filter((line) => line !== '');
+    return lines.map((line) => JSON.parse(line));
+  }
+}
+
+class WsTransport implements SyncTransport {
+  readonly #client: TestClient;
+
+  constructor(client: TestClient) {
+    this.#client = client;
+  }
+
+  async #answer(matches: (message: ServerMessage) => boolean): Promise<ServerMessage> {
+    const answer = await this.#client.nextWhere((m) => m.type === 'error' || matches(m));
+    if (answer.type !== 'error') return answer;
+    throw new Refusal(answer.code as ErrorCode, String(answer.message));
+  }
+
+  async apply(...changes: WireChangeSet[]): Promise<ApplyResult> {
+    this.#client.send({ type: 'apply_changes', changes, requestId: 'apply' });
+    const { type: _, requestId: __, ...result } = await this.#answer(
+      ({ type }) => type === 'apply_result',
+    );
+    return result as unknown as ApplyResult;
+  }
+
+  async changesSince(sinceHLC?: string): Promise<WireChangeSet[]> {
+    this.#client.send({ type: 'get_changes', sinceHLC });
+    const { changeSets } = await this.#answer(({ type }) => type === 'changes');
+    return changeSets as WireChangeSet[];
+  }
+
+  async snapshot(checkpoint?: WireCheckpoint): Promise<Chunk[]> {
+    const type = checkpoint === undefined ? 'get_snapshot' : 'resume_snapshot';
+    this.#client.send({ type, checkpoint });
+    const chunks: Chunk[] = [];
+    for (;;) {
+      const message = await this.#answer(({ type }) => type.startsWith('snapshot_'));
+      if (message.type === 'snapshot_complete') return chunks;
+      chunks.push(message.chunk as Chunk);
+    }
+  }
+}
+
+export const overHttp: Connect = async (server, site) => new HttpTransport(server, site);
+
+export const overWebSocket: Connect = async (server, { siteId, databaseId }, t) => {
+  const handshake = databaseId === undefined ? { siteId } : { siteId, databaseId };
+  return new WsTransport(await TestClient.join(server.wsUrl, handshake, t));
+};
