@@ -18,12 +18,18 @@ const CODES_BY_STATUS: Record<number, ErrorCode> = {
   503: 'OVERLOADED',
 };
 
-function fromFastify(error: FastifyError): SyncError {
+/** Fastify's refusals, with or without a route, as the coordinator's own. */
+export function fromFastify(error: FastifyError): SyncError {
+  // The path as a whole is not to be repeated to whoever sent it.
+  if (error.code === 'FST_ERR_BAD_URL') return new SyncError('MESSAGE_ERROR', 'malformed URL');
+  if (error.code === 'FST_ERR_MAX_PARAM_LENGTH') {
+    return new SyncError('INVALID_DATABASE_ID', 'the database id is too long');
+  }
   const code = CODES_BY_STATUS[error.statusCode ?? 500];
   return code === undefined ? toSyncError(error) : new SyncError(code, error.message);
 }
 
-function sendError(reply: FastifyReply, { code, message, retryAfterMs }: SyncError) {
+export function sendError(reply: FastifyReply, { code, message, retryAfterMs }: SyncError) {
   const status = HTTP_STATUSES[code];
   if (status === 429 || status === 503) {
     reply.header('Retry-After', Math.max(1, Math.ceil((retryAfterMs ?? 1000) / 1000)));

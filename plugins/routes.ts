@@ -133,10 +133,12 @@ export default fp(
 
     app.get('/status', async () => ({ ok: true, data: service.status() }));
     for (const prefix of ['', '/:databaseId']) {
-      app.get(`${prefix}/changes`, getChanges);
+      // Without HEAD, which would do all the work of GET and note down that it was sent.
+      const exposeHeadRoute = false;
+      app.get(`${prefix}/changes`, { exposeHeadRoute }, getChanges);
       app.post(`${prefix}/changes`, postChanges);
       app.post(`${prefix}/apply`, postChanges);
-      app.get<ForDatabase>(`${prefix}/snapshot`, (request, reply) =>
+      app.get<ForDatabase>(`${prefix}/snapshot`, { exposeHeadRoute }, (request, reply) =>
         sendSnapshot(request, reply, undefined),
       );
       app.post<ForDatabase>(`${prefix}/snapshot`, (request, reply) =>

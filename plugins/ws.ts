@@ -1,8 +1,10 @@
 /** The WebSocket route: gives each socket a connection of the protocol, and keeps watch over it. */
 
 import websocket from '@fastify/websocket';
+import type { FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import type { RawData, WebSocket } from 'ws';
+import { SyncError } from '../src/errors.ts';
 import { createLogger } from '../src/logger.ts';
 import { ClientConnection } from '../src/service/client-connection.ts';
 import { SocketOutlet } from '../src/service/socket-outlet.ts';
@@ -29,7 +31,7 @@ export default fp(
       await app.register(websocket, { options, preClose: (done) => done() });
     }
 
-    app.get('/ws', { websocket: true }, (socket, request) => {
+    const serve = (socket: WebSocket, request: FastifyRequest) => {
       const outlet = new SocketOutlet(socket, (delta) => {
         queuedBytes += delta;
       });
@@ -49,6 +51,16 @@ export default fp(
         connection.closed();
       });
       if (service.isStopping) outlet.close(WS_CLOSE.shuttingDown, 'shutting down');
+    };
+
+    app.route({
+      method: 'GET',
+      url: '/ws',
+      exposeHeadRoute: false,
+      handler: () => {
+        throw new SyncError('NOT_FOUND', 'this route speaks WebSocket only');
+      },
+      wsHandler: serve,
     });
 
     const watch = setInterval(

@@ -6,6 +6,9 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { CONFIG_OPTIONS, type ConfigOption } from '../src/config/options.ts';
 import { ERROR_CODES, type ErrorCode } from '../src/errors.ts';
+import { HTTP_STATUSES } from '../src/service/http-statuses.ts';
+import { createMetrics } from '../src/service/metrics.ts';
+import { WS_OUTCOMES } from '../src/service/ws-outcomes.ts';
 
 interface Column<Row> {
   title: string;
@@ -21,16 +24,103 @@ const OPTION_COLUMNS: readonly Column<ConfigOption>[] = [
   { title: 'Meaning', textOf: optionToMeaning },
 ];
 
-/** A column more (a status, a close code) is an entry more. */
+/** A column more is an entry more. */
 const ERROR_COLUMNS: readonly Column<ErrorCode>[] = [
   { title: 'Code', textOf: (code) => `\`${code}\`` },
+  { title: 'HTTP', textOf: (code) => `${HTTP_STATUSES[code]}` },
+  { title: 'Fatal', textOf: (code) => (WS_OUTCOMES[code].fatal ? 'yes' : 'no') },
+  { title: 'Closes', textOf: (code) => `${WS_OUTCOMES[code].close ?? 'no'}` },
+  { title: 'In the handshake', textOf: (code) => `${WS_OUTCOMES[code].handshakeClose}` },
   { title: 'Meaning', textOf: (code) => ERROR_CODES[code] },
+];
+
+interface MetricRow {
+  name: string;
+  type: string;
+  labels: readonly string[];
+  help: string;
+}
+
+const METRIC_COLUMNS: readonly Column<MetricRow>[] = [
+  { title: 'Metric', textOf: ({ name }) => `\`${name}\`` },
+  { title: 'Type', textOf: ({ type }) => type },
+  { title: 'Labels', textOf: ({ labels }) => labels.map((label) => `\`${label}\``).join(', ') },
+  { title: 'Meaning', textOf: ({ help }) => help },
+];
+
+interface Watched {
+  what: string;
+  queries: readonly string[];
+  meaning: string;
+}
+
+const WATCH_COLUMNS: readonly Column<Watched>[] = [
+  { title: 'What', textOf: ({ what }) => what },
+  { title: 'Query', textOf: ({ queries }) => queries.map((query) => `\`${query}\``).join(', ') },
+  { title: 'It means', textOf: ({ meaning }) => meaning },
+];
+
+const WATCHED: readonly Watched[] = [
+  {
+    what: 'Stores that fail',
+    queries: ['increase(sync_errors_total{code=~"STORE_.*"}[5m]) > 0'],
+    meaning: 'A full or failing disk, or damaged files. The log has the cause.',
+  },
+  {
+    what: 'Faults',
+    queries: [
+      'increase(sync_errors_total{code=~"INTERNAL_ERROR|.*_CHANGES_ERROR|SNAPSHOT_ERROR"}[5m]) > 0',
+    ],
+    meaning: 'Should not happen. The log has the cause.',
+  },
+  {
+    what: 'Hooks that fail',
+    queries: ['rate(sync_hook_calls_total{outcome=~"error|timeout|invalid"}[5m]) > 0'],
+    meaning: 'Clients are refused because a hook, or what it asks, is down.',
+  },
+  {
+    what: 'Slow acknowledgements',
+    queries: ['histogram_quantile(0.99, rate(sync_apply_duration_seconds_bucket[5m]))'],
+    meaning:
+      'Hooks count in it: compare with `sync_hook_duration_seconds`. If they are quick, it is the disk.',
+  },
+  {
+    what: 'Limits that are reached',
+    queries: ['increase(sync_errors_total{code="OVERLOADED"}[5m]) > 0'],
+    meaning: '`limits.sessions`, `limits.snapshotStreams` or `storage.maxOpenDatabases`.',
+  },
+  {
+    what: 'Near the limits',
+    queries: ['sync_sessions', 'sync_snapshot_streams', 'sync_open_stores'],
+    meaning: 'Against those three options.',
+  },
+  {
+    what: 'Slow readers',
+    queries: ['sync_queued_bytes', 'rate(sync_sockets_stalled_total[5m])'],
+    meaning: 'Memory that waits for clients, and clients that took nothing at all.',
+  },
+  {
+    what: 'Refused credentials',
+    queries: ['rate(sync_auth_failures_total[5m])'],
+    meaning: 'Clients with old tokens, or somebody who tries many.',
+  },
+  {
+    what: 'Clocks',
+    queries: ['increase(sync_errors_total{code="CLOCK_DRIFT"}[1h]) > 0'],
+    meaning: 'A device whose clock is ahead, or this server’s is behind.',
+  },
+  {
+    what: 'Devices that were away',
+    queries: ['increase(sync_errors_total{code="SNAPSHOT_REQUIRED"}[1d])'],
+    meaning: 'Longer than `sync.tombstoneTTL`: each takes a snapshot.',
+  },
 ];
 
 /** A page more is an entry more. */
 const PAGES: Readonly<Record<string, () => string>> = {
   'docs/configuration.md': configurationPage,
   'docs/errors.md': errorsPage,
+  'docs/metrics.md': metricsPage,
 };
 
 const NOTICE =
@@ -134,10 +224,65 @@ function errorsPage(): string {
 
 ${NOTICE}
 
-An error that a client receives has one of these codes. They are added, never renamed.
+An error that a client receives has one of these codes. They are added, never renamed. How an error looks on either
+transport is in [protocol.md](protocol.md#errors).
+
+- **HTTP**: the status of the answer. Those with 429 and 503 carry \`Retry-After\`, in seconds.
+- **Fatal**: the \`fatal\` of the WebSocket message. A client that is told so should give up until somebody has changed
+  something; after all others it may try again.
+- **Closes**: the close code, where the error ends the connection whenever it happens.
+- **In the handshake**: the close code where a handshake is refused with it, which always ends the connection. (One that
+  is not of the right shape is not taken for a handshake: it gets the error only.)
 
 ${toTable(ERROR_COLUMNS, Object.keys(ERROR_CODES).filter(isErrorCode))}
 `;
+}
+
+function metricsPage(): string {
+  return `# Metrics
+
+${NOTICE}
+
+\`GET /sync/metrics\` (under \`basePath\`) gives these in the text format of Prometheus. They are of this process since its
+start; a scrape configuration is in [operating.md](operating.md#metrics). Whoever reaches the port may read them.
+
+${toTable(METRIC_COLUMNS, metricRows())}
+
+Labels come from fixed lists, so their number is bounded; no database, site or user is ever a label.
+
+- \`transport\`: \`http\` or \`websocket\`.
+- \`operation\`: what was asked for, named as the WebSocket messages are: \`get_changes\`, \`apply_changes\`, \`get_snapshot\`,
+  \`resume_snapshot\`; on a WebSocket also \`handshake\` and \`ping\`.
+- \`code\`: of [errors.md](errors.md).
+- \`hook\`: of [hooks.md](hooks.md).
+- \`outcome\`: \`ok\`; \`refused\`, the hook did its work and said no (any throw of \`onAuthenticate\` is a no); \`error\`,
+  \`timeout\`, \`invalid\`, it threw, took too long or answered what it may not; \`aborted\`, nobody wanted the answer any more.
+
+A histogram has its name with \`_bucket\`, \`_sum\` and \`_count\`.
+
+## What to watch
+
+${toTable(WATCH_COLUMNS, WATCHED)}
+`;
+}
+
+function metricRows(): MetricRow[] {
+  const { registry, expose } = createMetrics();
+  const zero = () => 0;
+  expose({
+    connections: zero,
+    sessions: zero,
+    openStores: zero,
+    logLength: zero,
+    queuedBytes: zero,
+    snapshotStreams: zero,
+  });
+  return registry.getMetricsAsArray().map((metric) => {
+    const labels: unknown = Reflect.get(metric, 'labelNames');
+    const type = metric.constructor.name.toLowerCase();
+    const names = Array.isArray(labels) ? labels.map(String) : [];
+    return { name: metric.name, type, labels: names, help: metric.help };
+  });
 }
 
 function isErrorCode(name: string): name is ErrorCode {

@@ -2,6 +2,7 @@
 
 import Fastify, { type FastifyInstance } from 'fastify';
 import coordinator, { type CoordinatorParts } from '../plugins/coordinator.ts';
+import { fromFastify, sendError } from '../plugins/errors.ts';
 import { loadConfig } from './config/resolve-config.ts';
 import type { CoordinatorConfig } from './config/schema.ts';
 import { HOOK_NAMES, type HookName } from './hooks/kinds.ts';
@@ -46,6 +47,10 @@ export async function createCoordinatorServer(
     bodyLimit: config.limits.messageBytes,
     routerOptions: { maxParamLength: PARAM_LENGTH_MAX },
     forceCloseConnections: 'idle',
+    // What is refused before there is a route is answered like everything else.
+    frameworkErrors: (error, _request, reply) => {
+      sendError(reply, fromFastify(error));
+    },
     // A store may take its time to recover, and a hook module to set itself up.
     pluginTimeout: 0,
   });

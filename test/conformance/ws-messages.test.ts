@@ -4,6 +4,7 @@ import type { WireChangeSet } from '../../src/wire/schemas.ts';
 import { type ChangeSetsMessage, TestClient } from '../support/client.ts';
 import { Device } from '../support/device.ts';
 import { startServer } from '../support/server.ts';
+import { VECTORS } from '../wire/vectors.ts';
 import { changesIn, transactionIds } from './look.ts';
 
 async function join(t: TestContext, limits: { pageBytes?: number } = {}) {
@@ -39,7 +40,11 @@ const BAD: [code: string, place: string, message: object][] = [
     { type: 'apply_changes', changes: [{ ...SET, changes: [{ ...CHANGE, value: { __bin: 1 } }] }] },
   ],
   ['MESSAGE_ERROR', 'checkpoint', { type: 'resume_snapshot', checkpoint: 'whole' }],
-  ['MESSAGE_ERROR', 'checkpoint.siteId', { type: 'resume_snapshot', checkpoint: { siteId: 1 } }],
+  [
+    'MESSAGE_ERROR',
+    'checkpoint.siteId',
+    { type: 'resume_snapshot', checkpoint: { ...VECTORS.checkpoint, siteId: 1 } },
+  ],
 ];
 
 test('a bad message is answered with its place and its requestId, and disturbs nobody', async (t) => {
