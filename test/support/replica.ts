@@ -35,6 +35,17 @@ export class Replica {
     row.cells.set(column, { hlc, value });
   }
 
+  /** What is older than the drop goes, tombstones too. */
+  dropTable(table: string, hlc: string): void {
+    for (const [key, row] of this.#rows) {
+      if (JSON.parse(key)[1] !== table) continue;
+      if (row.tombstone !== undefined && compareHlc(row.tombstone, hlc) < 0) delete row.tombstone;
+      for (const [column, cell] of row.cells) {
+        if (compareHlc(cell.hlc, hlc) < 0) row.cells.delete(column);
+      }
+    }
+  }
+
   /** What an application would read: rows with cells, their values, in one order. */
   contents(): Record<string, Record<string, unknown>> {
     const rows = [...this.#rows].filter(([, row]) => row.cells.size > 0);

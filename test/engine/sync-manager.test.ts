@@ -1,0 +1,167 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { decodeHlc } from '../../src/clock/hlc.ts';
+import type { KVStore } from '../../src/storage/kv-store.ts';
+import { createMemoryStorage } from '../../src/storage/memory.ts';
+import { Device } from '../support/device.ts';
+import { openEngine, readAll, takeSnapshot } from '../support/engine.ts';
+
+test('a new database has a site id of its own, keeps it, and stands at wall time 0', async () => {
+  const storage = createMemoryStorage();
+  const first = await openEngine({ store: await storage.open('a') });
+  const { siteIdText } = first.manager.identity;
+  const { wallTime, siteId } = decodeHlc(first.manager.position);
+  assert.equal(wallTime, 0n);
+  assert.deepEqual(Buffer.from(siteId), Buffer.from(first.manager.identity.siteId));
+  await first.manager.close();
+  await first.store.close();
+  const { manager, world } = first;
+  assert.equal(manager.logLength, 0);
+  const again = await openEngine({ store: await storage.open('a'), world });
+  assert.equal(again.manager.identity.siteIdText, siteIdText);
+  const other = await openEngine({ store: await storage.open('b'), world });
+  assert.notEqual(other.manager.identity.siteIdText, siteIdText);
+});
+
+test('a batch that is dated too far ahead is refused whole, and says where and by how much', async () => {
+  const { manager, world } = await openEngine();
+  const device = new Device(1);
+  const good = device.write({ pk: [1], set: { a: 1 } });
+  device.wallTime = world.nowMs + 60_001;
+  const ahead = device.write({ pk: [2], set: { a: 2 } });
+  await assert.rejects(manager.apply([good, ahead]), {
+    code: 'CLOCK_DRIFT',
+    message: /changes\[1\].*60001 ms/,
+  });
+  assert.deepEqual(await readAll(manager), []);
+  device.wallTime = world.nowMs + 60_000;
+  assert.equal((await manager.apply([device.write({ pk: [2], set: { a: 2 } })])).applied, 1);
+});
+
+test('positions rise strictly while the wall stands still, jumps back, and jumps ahead', async () => {
+  const { manager, world } = await openEngine();
+  const device = new Device(1);
+  const jumps = [0, 0, -3_600_000, 0, 7_200_000, -1, 0];
+  for (const jump of jumps) {
+    world.nowMs += jump;
+    await manager.apply([device.write({ pk: [1], set: { a: jump } })]);
+  }
+  const positions = (await readAll(manager)).map(({ hlc }) => hlc);
+  const bytes = positions.map((hlc) => Buffer.from(hlc, 'base64').toString('latin1'));
+  assert.equal(bytes.length, jumps.length);
+  assert.deepEqual(bytes, [...new Set(bytes)].sort());
+});
+
+test('what waits together shares a store transaction, and each gets its own result', async () => {
+  const store = await createMemoryStorage().open('a');
+  let transactions = 0;
+  const counting: KVStore = {
+    ...store,
+    exclusive: (work) => {
+      transactions++;
+      return store.exclusive(work);
+    },
+  };
+  const { manager } = await openEngine({ store: counting });
+  transactions = 0;
+  const devices = Array.from({ length: 50 }, (_, i) => new Device(i + 1));
+  const results = await Promise.all(
+    devices.map((device, i) =>
+      manager.apply([
+        device.write({ pk: [i], set: { a: 1, b: 2 } }, { pk: ['all'], set: { c: i } }),
+      ]),
+    ),
+  );
+  assert.ok(transactions <= 2, `${transactions} transactions`);
+  // One clock reading, so that the site ids decide over the row that all of them wrote.
+  assert.deepEqual(
+    results.map(({ applied }) => applied),
+    devices.map(() => 3),
+  );
+});
+
+test('a group that fails is tried one by one, so that one batch hurts no other', async () => {
+  const store = await createMemoryStorage().open('a');
+  let failures = 1;
+  const failing: KVStore = {
+    ...store,
+    exclusive: (work) =>
+      store.exclusive(async (transaction) => {
+        const result = await work(transaction);
+        if (failures-- === 1) throw new Error('out of luck');
+        return result;
+      }),
+  };
+  failures = 0;
+  const { manager } = await openEngine({ store: failing });
+  const [a, b] = [new Device(1), new Device(2)];
+  failures = 1;
+  const results = await Promise.all([
+    manager.apply([a.migrate('create_table', 't'), a.write({ pk: [1], set: { a: 1 } })]),
+    manager.apply([b.write({ pk: [2], set: { a: 2 } })]),
+  ]);
+  assert.deepEqual(
+    results.map(({ applied }) => applied),
+    [2, 1],
+  );
+  assert.equal((await readAll(manager)).length, 3);
+});
+
+test('a transaction whose commit fails leaves no trace, in memory either', async () => {
+  const store = await createMemoryStorage().open('a');
+  let isFailing = false;
+  const failing: KVStore = {
+    ...store,
+    exclusive: (work) =>
+      store.exclusive(async (transaction) => {
+        const result = await work(transaction);
+        if (isFailing) throw new Error('disk full');
+        return result;
+      }),
+  };
+  const { manager } = await openEngine({ store: failing });
+  const device = new Device(1);
+  await manager.apply([device.write({ pk: [1], set: { a: 1 } })]);
+  const before = { position: manager.position, chunks: (await takeSnapshot(manager)).slice(1, -1) };
+  isFailing = true;
+  const drop = device.migrate('drop_table', 't');
+  await assert.rejects(manager.apply([drop]), /disk full/);
+  isFailing = false;
+  assert.equal(manager.position, before.position);
+  assert.deepEqual((await takeSnapshot(manager)).slice(1, -1), before.chunks);
+  assert.equal((await readAll(manager)).length, 1, 'the drop that failed hides nothing');
+  assert.equal((await manager.apply([drop])).applied, 1);
+  assert.deepEqual(
+    (await readAll(manager)).flatMap(({ changes }) => changes),
+    [],
+  );
+});
+
+test('what is known already is skipped, what lost is a conflict, and neither gets a position', async () => {
+  const { manager } = await openEngine();
+  const device = new Device(1);
+  const old = device.write({ pk: [1], set: { a: 1 } });
+  const recent = device.write({ pk: [1], set: { a: 2 } });
+  await manager.apply([recent]);
+  const { position } = manager;
+  const again = await manager.apply([recent, old]);
+  assert.deepEqual(again, { applied: 0, skipped: 1, conflicts: 1, transactions: 2 });
+  assert.equal(manager.position, position);
+});
+
+test('the site that authored changes and the snapshot it was sent are remembered', async () => {
+  const storage = createMemoryStorage();
+  const store = await storage.open('a');
+  const { manager, world } = await openEngine({ store });
+  const device = new Device(1);
+  const changeSet = device.write({ pk: [1], set: { a: 1, b: 2 } });
+  await manager.apply([changeSet]);
+  await manager.noteSnapshotSent(device.siteId, manager.position);
+  await manager.close();
+  await store.close();
+  const again = await openEngine({ store: await storage.open('a'), world });
+  assert.deepEqual(await again.manager.siteState(device.siteId), {
+    authored: changeSet.changes[1]?.hlc,
+    snapshot: manager.position,
+  });
+});
