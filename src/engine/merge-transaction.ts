@@ -24,10 +24,11 @@ import {
 import { type PreparedSet, planReads } from './merge-plan.ts';
 import { nextPosition } from './position-clock.ts';
 import { JsonNames, type PreparedChange, prepareChanges } from './prepare.ts';
-import { bytesToText, type MergeOutcome, mergeCell, mergeTombstone } from './row.ts';
+import { type MergeOutcome, mergeCell, mergeTombstone } from './row.ts';
 import { addressText, type RowAddress, RowSet, toRowKey } from './row-set.ts';
 import { SiteStates } from './site-state.ts';
 import { applyBoundary, toBoundaries } from './table-boundary.ts';
+import { TableStatistics } from './table-statistics.ts';
 import type { Place } from './table-timeline.ts';
 
 /** The catalog, and the `catalogVersion` of the head that it was read with. */
@@ -68,7 +69,7 @@ export class MergeTransaction {
   readonly #rows: RowSet;
   readonly #sites: SiteStates;
   readonly #names = new JsonNames();
-  readonly #touchedTables = new Map<number, TableRecord>();
+  readonly #statistics = new TableStatistics();
   /** JSON of changes that were held and can be sent from now on. */
   readonly #shown: string[] = [];
   #hasChanged = false;
@@ -136,17 +137,12 @@ export class MergeTransaction {
         values.splice(0, rows.length);
         for (const [i, site] of sites.entries()) this.#sites.add(site, values[i]);
         values.splice(0, sites.length);
-        for (const [i, id] of tableIds.entries()) this.#addStatistics(id, values[i]);
+        for (const [i, id] of tableIds.entries()) this.#statistics.add(id, values[i]);
         return;
       }
       this.#catalog = await Catalog.load(this.#transaction);
       this.#catalogVersion = this.#head.catalogVersion;
     }
-  }
-
-  /** Statistics are written by whoever writes a table, so they are read afresh. */
-  #addStatistics(tableId: number, bytes: Uint8Array | undefined): void {
-    if (bytes !== undefined) this.#touchedTables.set(tableId, JSON.parse(bytesToText(bytes)));
   }
 
   async #mergeSet({ changeSet, changes }: PreparedSet, result: ApplyResult): Promise<void> {
@@ -232,26 +228,9 @@ export class MergeTransaction {
         : mergeCell(loaded.row, column, { hlc, value: value ?? 'null', pk }, allowResurrection);
     if (outcome === 'applied') {
       loaded.changed = true;
-      this.#touch(table, hlc);
+      this.#statistics.wrote(table.id, hlc, this.#catalog);
     }
     return outcome;
-  }
-
-  #touch(table: TableRecord, hlc: HlcText): void {
-    const record = this.#statistics(table.id);
-    if (record !== undefined && compareHlc(hlc, record.newest) > 0) record.newest = hlc;
-  }
-
-  /** A table's record as this transaction will write it. */
-  #statistics(tableId: number): TableRecord | undefined {
-    let record = this.#touchedTables.get(tableId);
-    if (record === undefined) {
-      const known = this.#catalog.tables.get(tableId);
-      if (known === undefined) return undefined;
-      record = { ...known };
-      this.#touchedTables.set(tableId, record);
-    }
-    return record;
   }
 
   async #mergeMigration(migration: WireMigration, position: HlcText): Promise<MergeOutcome> {
@@ -260,7 +239,7 @@ export class MergeTransaction {
     const catalog = this.#fork();
     catalog.saveMigration(migration, this.#transaction);
     for (const boundary of toBoundaries(migration)) {
-      this.#saveStatistics();
+      this.#statistics.save(catalog, this.#transaction);
       const context = { catalog, rows: this.#rows, transaction: this.#transaction };
       this.#shown.push(...(await applyBoundary(boundary, context)));
       if (boundary.kind !== 'made') this.#head = { ...this.#head, staleUpTo: position };
@@ -274,15 +253,6 @@ export class MergeTransaction {
       this.#catalogForked = true;
     }
     return this.#catalog;
-  }
-
-  /** Brings the catalog's own records up to date, then starts over from them. */
-  #saveStatistics(): void {
-    for (const record of this.#touchedTables.values()) {
-      const { dropped } = this.#catalog.tables.get(record.id) ?? {};
-      if (!dropped) this.#catalog.saveTable(record, this.#transaction);
-    }
-    this.#touchedTables.clear();
   }
 
   #append(record: Omit<LogRecord, 'json'> & { json: string }): void {
@@ -304,11 +274,10 @@ export class MergeTransaction {
 
   async #finish(): Promise<void> {
     if (!this.#hasChanged) return;
-    this.#rows.write(this.#transaction, (tableId, cells) => {
-      const record = this.#statistics(tableId);
-      if (record !== undefined) record.cells += cells;
-    });
-    this.#saveStatistics();
+    this.#rows.write(this.#transaction, (tableId, cells) =>
+      this.#statistics.gained(tableId, cells, this.#catalog),
+    );
+    this.#statistics.save(this.#catalog, this.#transaction);
     await this.#sites.write(this.#transaction);
     if (this.#catalogForked) {
       this.#head = { ...this.#head, catalogVersion: this.#head.catalogVersion + 1 };

@@ -12,9 +12,9 @@ import {
   encodeChangeSet,
   type RejectedChange,
 } from '../wire/types.ts';
-import type { Database } from './database-pool.ts';
 import { countChanges, drainPoint } from './drain.ts';
 import type { Metrics } from './metrics.ts';
+import type { OpenDatabase } from './open-database.ts';
 
 /** What became of a batch, and where to ask the device to go on. */
 export interface Applied {
@@ -53,7 +53,7 @@ export class ApplyPipeline {
   /** The two halves let a transport keep messages in order without waiting for the disk. */
   apply(
     client: ClientIdentity,
-    database: Database,
+    database: OpenDatabase,
     changeSets: readonly WireChangeSet[],
   ): Applying {
     const stopTimer = this.#metrics.applySeconds.startTimer();
@@ -84,7 +84,7 @@ export class ApplyPipeline {
 
   async #validate(
     client: ClientIdentity,
-    { id }: Database,
+    { id }: OpenDatabase,
     changeSets: readonly WireChangeSet[],
   ): Promise<Validated> {
     if (this.#isStopping) throw new SyncError('SHUTTING_DOWN', 'the server is stopping');

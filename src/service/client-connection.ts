@@ -90,7 +90,10 @@ export class ClientConnection {
     clearTimeout(this.#handshakeTimer);
     this.#gone.abort();
     this.#inbox = [];
-    if (this.#session !== undefined) this.#options.service.removeSession(this.#session);
+    const { service } = this.#options;
+    if (this.#session !== undefined && this.#lease !== undefined) {
+      service.removeSession(this.#session, this.#lease);
+    }
     this.#lease?.release();
   }
 
@@ -169,7 +172,7 @@ export class ClientConnection {
       this.#lease = lease;
       if (!outlet.isOpen) throw new SyncError('SHUTTING_DOWN', 'the socket has closed');
       const session = this.#createSession(siteId, identity, lease);
-      service.addSession(session);
+      service.addSession(session, lease);
       this.#session = session;
     } catch (error) {
       // Whoever was told that it connected is told that it has gone.

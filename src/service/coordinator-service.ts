@@ -20,6 +20,7 @@ import type { ApplyResult } from '../wire/types.ts';
 import { type Applying, ApplyPipeline } from './apply-pipeline.ts';
 import { type Database, type DatabaseLease, DatabasePool } from './database-pool.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
+import type { OpenDatabase } from './open-database.ts';
 import type { Session } from './session.ts';
 import { isCarryNeeded } from './session.ts';
 import { SnapshotStreams } from './snapshot-streams.ts';
@@ -177,7 +178,7 @@ export class CoordinatorService {
 
   authorizeRead(
     client: ClientIdentity,
-    { id: databaseId }: Database,
+    { id: databaseId }: OpenDatabase,
     sinceHLC: HlcText | undefined,
     signal?: AbortSignal,
   ): Promise<void> {
@@ -193,7 +194,7 @@ export class CoordinatorService {
   /** Changes since a position, in one page. */
   async handleSync(
     client: ClientIdentity,
-    database: Database,
+    database: OpenDatabase,
     { sinceHLC, limit, signal }: ChangesQuery,
   ): Promise<ChangesPage> {
     await this.authorizeRead(client, database, sinceHLC, signal);
@@ -215,7 +216,7 @@ export class CoordinatorService {
   /** Stores a batch, and tells every other session. */
   applyChanges(
     client: ClientIdentity,
-    database: Database,
+    database: OpenDatabase,
     changeSets: readonly WireChangeSet[],
   ): Applying {
     return this.#pipeline.apply(client, database, changeSets);
@@ -224,7 +225,7 @@ export class CoordinatorService {
   /** Stores a batch and waits for it. */
   async handleApplyChanges(
     client: ClientIdentity,
-    database: Database,
+    database: OpenDatabase,
     changeSets: readonly WireChangeSet[],
   ): Promise<ApplyResult> {
     const { result } = await this.applyChanges(client, database, changeSets).applied;
@@ -234,7 +235,7 @@ export class CoordinatorService {
   /** A snapshot, once there is a place for one more. Whoever gets it must close it. */
   async handleSnapshot(
     client: ClientIdentity,
-    database: Database,
+    database: OpenDatabase,
     checkpoint?: WireCheckpoint,
     signal?: AbortSignal,
   ): Promise<Snapshot> {
@@ -244,12 +245,16 @@ export class CoordinatorService {
   }
 
   /** Remembers that a whole snapshot has gone out, for draining. */
-  async noteSnapshotSent(database: Database, site: SiteIdText, position: HlcText): Promise<void> {
+  async noteSnapshotSent(
+    database: OpenDatabase,
+    site: SiteIdText,
+    position: HlcText,
+  ): Promise<void> {
     await database.manager.noteSnapshotSent(site, position);
   }
 
   /** @throws SyncError OVERLOADED when `limits.sessions` are there */
-  addSession(session: Session): void {
+  addSession(session: Session, database: Database): void {
     const { sessions } = this.config.limits;
     if (this.#sessions.size >= sessions) {
       throw new SyncError('OVERLOADED', `limits.sessions (${sessions}) clients are connected`, {
@@ -257,12 +262,12 @@ export class CoordinatorService {
       });
     }
     this.#sessions.add(session);
-    session.database.sessions.add(session);
+    database.sessions.add(session);
   }
 
-  removeSession(session: Session): void {
+  removeSession(session: Session, database: Database): void {
     session.end();
-    session.database.sessions.delete(session);
+    database.sessions.delete(session);
     if (this.#sessions.delete(session)) this.#options.hooks.clientDisconnect(session.identity);
   }
 

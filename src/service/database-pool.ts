@@ -9,14 +9,13 @@ import { SyncError, toSyncError } from '../errors.ts';
 import { createLogger, type Logger } from '../logger.ts';
 import { isDatabaseId } from '../storage/database-id.ts';
 import type { KVStore, Storage } from '../storage/kv-store.ts';
+import type { OpenDatabase } from './open-database.ts';
 import { SessionHub } from './session-hub.ts';
 
 const MAINTENANCE_INTERVAL_MS = 60 * 60 * 1000;
 const OVERLOADED_RETRY_MS = 1000;
 
-export interface Database {
-  readonly id: string;
-  readonly manager: SyncManager;
+export interface Database extends OpenDatabase {
   readonly sessions: SessionHub;
 }
 

@@ -13,8 +13,8 @@ import type { SiteIdText } from '../clock/site-id.ts';
 import type { Snapshot } from '../engine/snapshot.ts';
 import type { Appended } from '../engine/sync-manager.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
-import type { Database } from './database-pool.ts';
 import { changeSetsFrame, snapshotChunkFrame } from './frames.ts';
+import type { OpenDatabase } from './open-database.ts';
 import type { Outlet } from './outlet.ts';
 import { WS_CLOSE } from './ws-outcomes.ts';
 
@@ -29,7 +29,7 @@ export interface SessionOptions {
   connectionId: string;
   siteId: SiteIdText;
   identity: ClientIdentity;
-  database: Database;
+  database: OpenDatabase;
   outlet: Outlet;
   limits: SessionLimits;
   onPushed(changeSets: number): void;
@@ -62,7 +62,7 @@ export class Session {
     this.#cursor = options.database.manager.position;
   }
 
-  get database(): Database {
+  get database(): OpenDatabase {
     return this.#options.database;
   }
 

@@ -3,8 +3,8 @@
 import type { Snapshot } from '../engine/snapshot.ts';
 import { SyncError } from '../errors.ts';
 import type { WireCheckpoint } from '../wire/schemas.ts';
-import type { Database } from './database-pool.ts';
 import type { Metrics } from './metrics.ts';
+import type { OpenDatabase } from './open-database.ts';
 
 const OVERLOADED_RETRY_MS = 1000;
 
@@ -24,7 +24,7 @@ export class SnapshotStreams {
   }
 
   /** @throws SyncError OVERLOADED when there is no place for one more */
-  async open({ manager }: Database, checkpoint: WireCheckpoint | undefined): Promise<Snapshot> {
+  async open({ manager }: OpenDatabase, checkpoint: WireCheckpoint | undefined): Promise<Snapshot> {
     if (this.#count >= this.#max) {
       throw new SyncError(
         'OVERLOADED',
