@@ -13,11 +13,16 @@ export interface AuthPluginOptions {
   hooks?: CoordinatorHooks;
 }
 
+/**
+ * Not written out below: the compiler then drops the import from the published types.
+ * @throws SyncError NOT_AUTHENTICATED, MESSAGE_ERROR
+ */
+type ReadCredentials = (request: FastifyRequest, databaseId: string) => AuthRequest;
+
 declare module 'fastify' {
   interface FastifyInstance {
     coordinatorHooks: { chain: HookChain; modules: readonly LoadedHooks[] };
-    /** @throws SyncError NOT_AUTHENTICATED, MESSAGE_ERROR */
-    readCredentials(request: FastifyRequest, databaseId: string): AuthRequest;
+    readCredentials: ReadCredentials;
   }
 }
 

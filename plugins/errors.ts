@@ -47,9 +47,9 @@ export default fp(
       if (cause !== undefined) logger.error('%s %s: %O', request.method, request.url, cause);
       return sendError(reply, known);
     });
-    app.setNotFoundHandler((_request, reply) =>
-      sendError(reply, new SyncError('NOT_FOUND', 'there is no such route')),
-    );
+    app.setNotFoundHandler(() => {
+      throw new SyncError('NOT_FOUND', 'there is no such route');
+    });
     app.addHook('onResponse', async (request, reply) => {
       logger('%s %s %d', request.method, request.url, reply.statusCode);
     });

@@ -8,7 +8,6 @@ import { siteIdToText } from '../src/clock/site-id.ts';
 import { SyncError, toSyncError } from '../src/errors.ts';
 import type { ClientIdentity } from '../src/hooks/types.ts';
 import { createLogger } from '../src/logger.ts';
-import type { Database, DatabaseLease } from '../src/service/database-pool.ts';
 import { changesPageJson } from '../src/service/frames.ts';
 import { decodeApplyBody, decodeCheckpointBody } from '../src/wire/decode.ts';
 import type { WireCheckpoint } from '../src/wire/schemas.ts';
@@ -21,11 +20,6 @@ interface ForDatabase {
 }
 interface ForChanges extends ForDatabase {
   Querystring: { sinceHLC?: string; limit?: string };
-}
-
-interface Client {
-  identity: ClientIdentity;
-  lease: DatabaseLease;
 }
 
 function readSince({ query, headers }: FastifyRequest<ForChanges>): HlcText | undefined {
@@ -58,76 +52,84 @@ export default fp(
       done(null, body),
     );
 
-    /** @param operation for the metrics */
-    async function admit(request: FastifyRequest<ForDatabase>, operation: string): Promise<Client> {
+    /**
+     * Who asks, and for which database. Only then is the rest of the request looked at.
+     * @param operation for the metrics
+     */
+    async function admit(
+      request: FastifyRequest<ForDatabase>,
+      operation: string,
+    ): Promise<ClientIdentity & { databaseId: string }> {
       const { databaseId = DEFAULT_DATABASE_ID } = request.params;
       service.metrics.requests.inc({ transport: 'http', operation });
       service.checkDatabaseId(databaseId);
       const credentials = app.readCredentials(request, databaseId);
-      const identity = await service.authenticate(credentials, request.signal);
-      return { identity, lease: await service.acquire(databaseId) };
-    }
-
-    async function withClient<T>(
-      request: FastifyRequest<ForDatabase>,
-      operation: string,
-      work: (identity: ClientIdentity, database: Database) => Promise<T>,
-    ): Promise<T> {
-      const { identity, lease } = await admit(request, operation);
-      try {
-        return await work(identity, lease);
-      } finally {
-        lease.release();
-      }
+      return { ...(await service.authenticate(credentials, request.signal)), databaseId };
     }
 
     async function getChanges(request: FastifyRequest<ForChanges>, reply: FastifyReply) {
-      const sinceHLC = readSince(request);
-      const limit = readLimit(request);
-      const page = await withClient(request, 'get_changes', (identity, database) =>
-        service
-          .handleSync(identity, database, { sinceHLC, limit, signal: request.signal })
-          .catch((error: unknown) => rethrow(error, 'GET_CHANGES_ERROR', 'could not be read')),
-      );
+      const client = await admit(request, 'get_changes');
+      const query = {
+        sinceHLC: readSince(request),
+        limit: readLimit(request),
+        signal: request.signal,
+      };
+      const page = await service
+        .withAccess(client.databaseId, (access) => service.handleSync(client, access, query))
+        .catch((error: unknown) => {
+          throw toSyncError(error, 'GET_CHANGES_ERROR', 'the changes could not be read');
+        });
       return reply.type('application/json').send(changesPageJson(page));
     }
 
     async function postChanges(request: FastifyRequest<ForDatabase>) {
-      const result = await withClient(request, 'apply_changes', (identity, database) => {
-        const changeSets = decodeApplyBody(readBody(request), config.limits.changesPerBatch);
-        return service
-          .handleApplyChanges(identity, database, changeSets)
-          .catch((error: unknown) => rethrow(error, 'APPLY_CHANGES_ERROR', 'could not be stored'));
-      });
-      return { ok: true, data: result };
+      const client = await admit(request, 'apply_changes');
+      const changeSets = decodeApplyBody(readBody(request), config.limits.changesPerBatch);
+      const data = await service
+        .withAccess(client.databaseId, (access) =>
+          service.handleApplyChanges(client, access, changeSets),
+        )
+        .catch((error: unknown) => {
+          throw toSyncError(error, 'APPLY_CHANGES_ERROR', 'the changes could not be stored');
+        });
+      return { ok: true, data };
+    }
+
+    async function getSnapshot(request: FastifyRequest<ForDatabase>, reply: FastifyReply) {
+      const client = await admit(request, 'get_snapshot');
+      return sendSnapshot(client, request, reply);
+    }
+
+    async function postSnapshot(request: FastifyRequest<ForDatabase>, reply: FastifyReply) {
+      const client = await admit(request, 'resume_snapshot');
+      return sendSnapshot(client, request, reply, decodeCheckpointBody(readBody(request)));
     }
 
     async function sendSnapshot(
-      request: FastifyRequest<ForDatabase>,
+      client: ClientIdentity & { databaseId: string },
+      { signal }: FastifyRequest,
       reply: FastifyReply,
-      checkpoint: WireCheckpoint | undefined,
+      checkpoint?: WireCheckpoint,
     ) {
-      const operation = checkpoint === undefined ? 'get_snapshot' : 'resume_snapshot';
-      const { identity, lease } = await admit(request, operation);
+      const access = service.access(client.databaseId);
       try {
-        const { signal } = request;
-        const snapshot = await service.handleSnapshot(identity, lease, checkpoint, signal);
-        const site = siteIdToText(identity.siteId);
-        const lines = snapshotLines(snapshot.chunks, async () => {
-          await service.noteSnapshotSent(lease, site, snapshot.position);
-        });
+        const snapshot = await service.handleSnapshot(client, access, checkpoint, signal);
+        const site = siteIdToText(client.siteId);
+        const lines = snapshotLines(snapshot.chunks, () =>
+          service.noteSnapshotSent(access, site, snapshot.position),
+        );
         const stream = Readable.from(lines, { objectMode: false });
         // However it ends, and also if it never began.
         stream.once('close', () => {
-          lease.release();
+          access.release();
           snapshot.close().catch((error: unknown) => logger.error('snapshot: %O', error));
         });
         // A reader that takes nothing must not hold its view of the store for ever.
         reply.raw.setTimeout(config.limits.stalledMs, () => reply.raw.destroy());
         return reply.type('application/x-ndjson').send(stream);
       } catch (error) {
-        lease.release();
-        return rethrow(error, 'SNAPSHOT_ERROR', 'the snapshot could not be read');
+        access.release();
+        throw toSyncError(error, 'SNAPSHOT_ERROR', 'the snapshot could not be read');
       }
     }
 
@@ -138,12 +140,8 @@ export default fp(
       app.get(`${prefix}/changes`, { exposeHeadRoute }, getChanges);
       app.post(`${prefix}/changes`, postChanges);
       app.post(`${prefix}/apply`, postChanges);
-      app.get<ForDatabase>(`${prefix}/snapshot`, { exposeHeadRoute }, (request, reply) =>
-        sendSnapshot(request, reply, undefined),
-      );
-      app.post<ForDatabase>(`${prefix}/snapshot`, (request, reply) =>
-        sendSnapshot(request, reply, decodeCheckpointBody(readBody(request))),
-      );
+      app.get(`${prefix}/snapshot`, { exposeHeadRoute }, getSnapshot);
+      app.post(`${prefix}/snapshot`, postSnapshot);
     }
   },
   {
@@ -161,16 +159,6 @@ export default fp(
 function readBody({ body }: FastifyRequest): string {
   if (typeof body !== 'string') throw new SyncError('MESSAGE_ERROR', 'a JSON body is required');
   return body;
-}
-
-function rethrow(
-  error: unknown,
-  ...fallback: [
-    code: 'GET_CHANGES_ERROR' | 'APPLY_CHANGES_ERROR' | 'SNAPSHOT_ERROR',
-    message: string,
-  ]
-): never {
-  throw toSyncError(error, ...fallback);
 }
 
 /** One chunk a line. After the first byte a failure can only be told as the last line. */

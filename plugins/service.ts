@@ -3,6 +3,7 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import fp from 'fastify-plugin';
 import { PACKAGE_VERSION } from '../src/config/own-package.ts';
+import { SyncError } from '../src/errors.ts';
 import { CoordinatorService } from '../src/service/coordinator-service.ts';
 import { openStorage } from '../src/storage/open-storage.ts';
 
@@ -31,6 +32,9 @@ export default fp(
     });
     app.decorate('coordinator', service);
     app.decorate('storageDescription', storage.description);
+    app.addHook('onRequest', async () => {
+      if (service.isStopping) throw new SyncError('SHUTTING_DOWN', 'the server is stopping');
+    });
     app.addHook('onClose', () => service.stop(config.limits.shutdownMs));
   },
   {

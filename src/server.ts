@@ -5,6 +5,7 @@ import coordinator, { type CoordinatorParts } from '../plugins/coordinator.ts';
 import { fromFastify, sendError } from '../plugins/errors.ts';
 import { loadConfig } from './config/resolve-config.ts';
 import type { CoordinatorConfig } from './config/schema.ts';
+import { SyncError } from './errors.ts';
 import { HOOK_NAMES, type HookName } from './hooks/kinds.ts';
 import type { CoordinatorHooks } from './hooks/types.ts';
 import { createLogger } from './logger.ts';
@@ -51,9 +52,17 @@ export async function createCoordinatorServer(
     frameworkErrors: (error, _request, reply) => {
       sendError(reply, fromFastify(error));
     },
+    // A request that comes while it stops is answered by the coordinator, in its own words.
+    return503OnClosing: false,
     // A store may take its time to recover, and a hook module to set itself up.
     pluginTimeout: 0,
   });
+  // At the root the coordinator answers for all paths itself.
+  if (config.basePath !== '') {
+    app.setNotFoundHandler((_request, reply) =>
+      sendError(reply, new SyncError('NOT_FOUND', 'there is no such route')),
+    );
+  }
   let parts: CoordinatorParts | undefined;
   try {
     await app.register(coordinator, {

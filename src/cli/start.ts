@@ -13,6 +13,10 @@ import { configToWarnings } from './warnings.ts';
 /** What the stop may take beyond `limits.shutdownMs`, which is for its clients, to close the stores. */
 const STOP_MARGIN_MS = 5000;
 
+const STOP_SIGNALS = ['SIGINT', 'SIGTERM'] as const;
+/** One Ctrl-C may arrive twice: from the terminal, and passed on by `npm start`. */
+const SAME_SIGNAL_MS = 1000;
+
 export async function start({ config, sources }: ResolvedConfig): Promise<void> {
   // Otherwise `debug` has taken its namespaces from DEBUG already.
   if (sources.get('logging.namespaces') !== DEBUG_SOURCE) {
@@ -33,16 +37,24 @@ function stopOnSignal(server: CoordinatorServer, shutdownMs: number): void {
     delay: shutdownMs + STOP_MARGIN_MS,
     logger: { error: (error: unknown) => process.stderr.write(`${failureToText(error)}\n`) },
     onTimeout: (delayMs) => say(`did not stop within ${delayMs} ms`),
-    onSecondSignal: (signal) => say(`a second ${signal}: stopping at once`),
+    skip: [...STOP_SIGNALS],
   };
-  closeWithGrace(options, async ({ err, signal }) => {
-    if (err) {
-      say(`stopping after an unexpected error: ${err.stack}`);
-    } else if (signal) {
-      process.stdout.write(`${signal}: stopping\n`);
-    }
+  const grace = closeWithGrace(options, async ({ err }) => {
+    if (err) say(`stopping after an unexpected error: ${err.stack}`);
     await server.stop();
   });
+  let firstAtMs: number | undefined;
+  const stop = (signal: NodeJS.Signals) => {
+    if (firstAtMs === undefined) {
+      firstAtMs = performance.now();
+      process.stdout.write(`${signal}: stopping\n`);
+      grace.close();
+    } else if (performance.now() - firstAtMs > SAME_SIGNAL_MS) {
+      say(`a second ${signal}: stopping at once`);
+      process.exit(1);
+    }
+  };
+  for (const signal of STOP_SIGNALS) process.on(signal, stop);
 }
 
 function startToText(

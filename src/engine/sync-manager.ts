@@ -13,6 +13,7 @@ import type { Logger } from '../logger.ts';
 import type { KVStore, KVTransaction } from '../storage/kv-store.ts';
 import type { WireChangeSet, WireCheckpoint } from '../wire/schemas.ts';
 import type { ApplyResult } from '../wire/types.ts';
+import { toAuthored } from './authored.ts';
 import { Catalog } from './catalog.ts';
 import { GroupCommit } from './group-commit.ts';
 import {
@@ -121,11 +122,18 @@ export class SyncManager {
 
   /**
    * Merges a batch. Resolves when it is durable; when it rejects, nothing of it is stored.
+   * @param authored changes of the coordinator's own, each with the HLC of the change that it
+   *   answers: it gets one just greater, of the coordinator's site
    * @throws SyncError CLOCK_DRIFT, or what the store throws
    */
-  async apply(changeSets: readonly WireChangeSet[]): Promise<ApplyResult> {
+  async apply(
+    changeSets: readonly WireChangeSet[],
+    authored: readonly WireChangeSet[] = [],
+  ): Promise<ApplyResult> {
     this.#refuseDrift(changeSets);
-    return this.#commits.add(changeSets);
+    this.#refuseDrift(authored);
+    const answers = authored.map((changeSet) => toAuthored(changeSet, this.identity));
+    return this.#commits.add([...changeSets, ...answers]);
   }
 
   #refuseDrift(changeSets: readonly WireChangeSet[]): void {
@@ -174,8 +182,6 @@ export class SyncManager {
       if (written.records.length > 0) this.#announce(written.before, written.records);
       return written;
     } catch (error) {
-      // What the transaction changed in memory is worth nothing now: read it again next time.
-      this.#state = { ...this.#state, version: -1 };
       if (error instanceof SyncError) this.#options.onStoreFailed?.(error);
       throw error;
     }
@@ -204,11 +210,12 @@ export class SyncManager {
   async cursorFor(sinceHLC: HlcText | undefined): Promise<HlcText> {
     const { siteId, siteIdText } = this.identity;
     if (sinceHLC === undefined) return wallTimeToHlc(0, new Uint8Array(SITE_ID_BYTES));
+    const { world, maxClockDriftMs } = this.#options;
+    // Another clock's HLC only tells a time, and that only roughly: rather too early.
     const cursor =
       hlcSite(sinceHLC) === siteIdText
         ? sinceHLC
-        : // Another clock's HLC only tells a time, and that only roughly: rather too early.
-          wallTimeToHlc(hlcWallTimeMs(sinceHLC) - this.#options.maxClockDriftMs, siteId);
+        : wallTimeToHlc(Math.min(hlcWallTimeMs(sinceHLC), world.now()) - maxClockDriftMs, siteId);
     if (compareHlc(cursor, await readHorizon(this.#store)) < 0) {
       throw new SyncError(
         'SNAPSHOT_REQUIRED',

@@ -6,15 +6,11 @@ import { SyncError } from '../errors.ts';
 import type { HookChain } from '../hooks/chain.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
 import type { WireChangeSet } from '../wire/schemas.ts';
-import {
-  type ApplyResult,
-  decodeChangeSet,
-  encodeChangeSet,
-  type RejectedChange,
-} from '../wire/types.ts';
+import { type ApplyResult, decodeChangeSet, type RejectedChange } from '../wire/types.ts';
+import { type Corrected, separateCorrections } from './corrections.ts';
 import { countChanges, drainPoint } from './drain.ts';
 import type { Metrics } from './metrics.ts';
-import type { OpenDatabase } from './open-database.ts';
+import type { DatabaseAccess } from './open-database.ts';
 
 /** What became of a batch, and where to ask the device to go on. */
 export interface Applied {
@@ -31,7 +27,7 @@ export interface Applying {
 }
 
 interface Validated {
-  approved: readonly WireChangeSet[];
+  approved: Corrected;
   rejected: readonly RejectedChange[];
 }
 
@@ -53,27 +49,30 @@ export class ApplyPipeline {
   /** The two halves let a transport keep messages in order without waiting for the disk. */
   apply(
     client: ClientIdentity,
-    database: OpenDatabase,
+    database: DatabaseAccess,
     changeSets: readonly WireChangeSet[],
   ): Applying {
     const stopTimer = this.#metrics.applySeconds.startTimer();
-    const queued = this.#validate(client, database, changeSets).then((validated) => {
-      const stored = database.manager.apply(validated.approved);
+    const queued = this.#validate(client, database.id, changeSets).then(async (validated) => {
+      const { manager } = await database.open();
+      const { approved } = validated;
+      const stored = manager.apply(approved.changeSets, approved.authored);
       // It is awaited below, but not in the turn in which it may already have failed.
       stored.catch(() => undefined);
-      return { ...validated, stored };
+      return { ...validated, manager, stored };
     });
     const applied = queued
-      .then(async ({ approved, rejected, stored }): Promise<Applied> => {
+      .then(async ({ approved, rejected, manager, stored }): Promise<Applied> => {
         const result: ApplyResult = { ...(await stored), transactions: changeSets.length };
         if (rejected.length > 0) result.rejected = [...rejected];
         this.#count(result);
         this.#track(this.#tell(client, approved, result));
         const site = siteIdToText(client.siteId);
-        const hadNews = result.applied > 0;
+        // What was refused was new, too: nothing that follows it may be skipped.
+        const hadNews = result.applied > 0 || rejected.length > 0;
         return {
           result,
-          drainAfter: await drainPoint(database.manager, site, changeSets, hadNews),
+          drainAfter: await drainPoint(manager, site, changeSets, hadNews),
         };
       })
       .finally(stopTimer);
@@ -84,30 +83,32 @@ export class ApplyPipeline {
 
   async #validate(
     client: ClientIdentity,
-    { id }: OpenDatabase,
+    databaseId: string,
     changeSets: readonly WireChangeSet[],
   ): Promise<Validated> {
     if (this.#isStopping) throw new SyncError('SHUTTING_DOWN', 'the server is stopping');
     const changeCount = countChanges(changeSets);
     this.#metrics.changesReceived.inc(changeCount);
     this.#metrics.batchSize.observe(changeCount);
-    await this.#hooks.authorize(client, { type: 'apply_changes', databaseId: id, changeCount });
-    if (!this.#hooks.has.onBeforeApplyChanges) return { approved: changeSets, rejected: [] };
+    await this.#hooks.authorize(client, { type: 'apply_changes', databaseId, changeCount });
+    if (!this.#hooks.has.onBeforeApplyChanges) {
+      return { approved: { changeSets, authored: [] }, rejected: [] };
+    }
     // Only a hook that looks at changes pays for their being decoded.
     const decoded = changeSets.map(decodeChangeSet);
     const { approved, rejected } = await this.#hooks.beforeApply(client, decoded);
-    return { approved: approved.map(encodeChangeSet), rejected };
+    return { approved: separateCorrections(changeSets, approved), rejected };
   }
 
   /** Later than the answer to the client: what a hook does must not hold that up. */
   async #tell(
     client: ClientIdentity,
-    approved: readonly WireChangeSet[],
+    { changeSets, authored }: Corrected,
     result: ApplyResult,
   ): Promise<void> {
     if (!this.#hooks.has.onAfterApplyChanges) return;
     await new Promise(setImmediate);
-    this.#hooks.afterApply(client, approved.map(decodeChangeSet), result);
+    this.#hooks.afterApply(client, [...changeSets, ...authored].map(decodeChangeSet), result);
   }
 
   #count({ applied, skipped, conflicts, rejected = [] }: ApplyResult): void {

@@ -229,7 +229,7 @@ export class ClientConnection {
     const { database, identity } = session;
     if (message.type === 'get_changes') {
       const sinceHLC = message.sinceHLC ?? undefined;
-      await service.authorizeRead(identity, database, sinceHLC, this.#gone.signal);
+      await service.authorizeRead(identity, database.id, sinceHLC, this.#gone.signal);
       const stopTimer = service.metrics.querySeconds.startTimer();
       await session.sendChanges(sinceHLC);
       stopTimer();

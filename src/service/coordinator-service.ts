@@ -20,7 +20,7 @@ import type { ApplyResult } from '../wire/types.ts';
 import { type Applying, ApplyPipeline } from './apply-pipeline.ts';
 import { type Database, type DatabaseLease, DatabasePool } from './database-pool.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
-import type { OpenDatabase } from './open-database.ts';
+import type { DatabaseAccess } from './open-database.ts';
 import type { Session } from './session.ts';
 import { isCarryNeeded } from './session.ts';
 import { SnapshotStreams } from './snapshot-streams.ts';
@@ -178,7 +178,7 @@ export class CoordinatorService {
 
   authorizeRead(
     client: ClientIdentity,
-    { id: databaseId }: OpenDatabase,
+    databaseId: string,
     sinceHLC: HlcText | undefined,
     signal?: AbortSignal,
   ): Promise<void> {
@@ -186,20 +186,51 @@ export class CoordinatorService {
     return this.authorize(client, { type: 'get_changes', databaseId, sinceHLC: since }, signal);
   }
 
-  /** Opens the client's database for as long as it is held. */
+  /** Opens a client's database, for as long as it is held. */
   acquire(databaseId: string): Promise<DatabaseLease> {
     return this.#pool.acquire(databaseId);
+  }
+
+  /** Runs `work` with a database that is opened when `work` first needs it. */
+  async withAccess<T>(
+    databaseId: string,
+    work: (access: DatabaseAccess) => Promise<T>,
+  ): Promise<T> {
+    const access = this.access(databaseId);
+    try {
+      return await work(access);
+    } finally {
+      access.release();
+    }
+  }
+
+  /** A database that is opened when it is first needed; to be released in any case. */
+  access(databaseId: string): DatabaseAccess & { release(): void } {
+    let lease: Promise<DatabaseLease> | undefined;
+    return {
+      id: databaseId,
+      open: () => {
+        lease ??= this.acquire(databaseId);
+        return lease;
+      },
+      release: () => {
+        lease?.then(
+          (it) => it.release(),
+          () => undefined,
+        );
+      },
+    };
   }
 
   /** Changes since a position, in one page. */
   async handleSync(
     client: ClientIdentity,
-    database: OpenDatabase,
-    { sinceHLC, limit, signal }: ChangesQuery,
+    database: DatabaseAccess,
+    { sinceHLC, limit, signal }: ChangesQuery = {},
   ): Promise<ChangesPage> {
-    await this.authorizeRead(client, database, sinceHLC, signal);
+    await this.authorizeRead(client, database.id, sinceHLC, signal);
+    const { manager } = await database.open();
     const stopTimer = this.metrics.querySeconds.startTimer();
-    const { manager } = database;
     const after = await manager.cursorFor(sinceHLC);
     const page = await manager.readLog({
       after,
@@ -216,7 +247,7 @@ export class CoordinatorService {
   /** Stores a batch, and tells every other session. */
   applyChanges(
     client: ClientIdentity,
-    database: OpenDatabase,
+    database: DatabaseAccess,
     changeSets: readonly WireChangeSet[],
   ): Applying {
     return this.#pipeline.apply(client, database, changeSets);
@@ -225,7 +256,7 @@ export class CoordinatorService {
   /** Stores a batch and waits for it. */
   async handleApplyChanges(
     client: ClientIdentity,
-    database: OpenDatabase,
+    database: DatabaseAccess,
     changeSets: readonly WireChangeSet[],
   ): Promise<ApplyResult> {
     const { result } = await this.applyChanges(client, database, changeSets).applied;
@@ -235,22 +266,23 @@ export class CoordinatorService {
   /** A snapshot, once there is a place for one more. Whoever gets it must close it. */
   async handleSnapshot(
     client: ClientIdentity,
-    database: OpenDatabase,
+    database: DatabaseAccess,
     checkpoint?: WireCheckpoint,
     signal?: AbortSignal,
   ): Promise<Snapshot> {
     const type = checkpoint === undefined ? 'get_snapshot' : 'resume_snapshot';
     await this.authorize(client, { type, databaseId: database.id }, signal);
-    return this.#snapshots.open(database, checkpoint);
+    return this.#snapshots.open(await database.open(), checkpoint);
   }
 
   /** Remembers that a whole snapshot has gone out, for draining. */
   async noteSnapshotSent(
-    database: OpenDatabase,
+    database: DatabaseAccess,
     site: SiteIdText,
     position: HlcText,
   ): Promise<void> {
-    await database.manager.noteSnapshotSent(site, position);
+    const { manager } = await database.open();
+    await manager.noteSnapshotSent(site, position);
   }
 
   /** @throws SyncError OVERLOADED when `limits.sessions` are there */

@@ -9,7 +9,7 @@ import { SyncError, toSyncError } from '../errors.ts';
 import { createLogger, type Logger } from '../logger.ts';
 import { isDatabaseId } from '../storage/database-id.ts';
 import type { KVStore, Storage } from '../storage/kv-store.ts';
-import type { OpenDatabase } from './open-database.ts';
+import type { DatabaseAccess, OpenDatabase } from './open-database.ts';
 import { SessionHub } from './session-hub.ts';
 
 const MAINTENANCE_INTERVAL_MS = 60 * 60 * 1000;
@@ -20,7 +20,7 @@ export interface Database extends OpenDatabase {
 }
 
 /** Keeps a database open until released. */
-export interface DatabaseLease extends Database {
+export interface DatabaseLease extends Database, DatabaseAccess {
   release(): void;
 }
 
@@ -77,16 +77,6 @@ export class DatabasePool {
     return this.#lease(id, this.#entries.get(id) ?? this.#add(id));
   }
 
-  /** Runs `work` with a database that is open for as long. */
-  async use<T>(id: string, work: (database: Database) => Promise<T>): Promise<T> {
-    const lease = await this.acquire(id);
-    try {
-      return await work(lease);
-    } finally {
-      lease.release();
-    }
-  }
-
   async #lease(id: string, entry: PoolEntry): Promise<DatabaseLease> {
     entry.leases++;
     entry.lastUsed = ++this.#uses;
@@ -98,7 +88,8 @@ export class DatabasePool {
         if (held) this.#release(id, entry);
         held = false;
       };
-      return { id, manager, sessions, release };
+      const lease: DatabaseLease = { id, manager, sessions, release, open: async () => lease };
+      return lease;
     } catch (error) {
       entry.leases--;
       if (this.#entries.get(id) === entry) this.#entries.delete(id);

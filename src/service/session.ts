@@ -14,7 +14,7 @@ import type { Snapshot } from '../engine/snapshot.ts';
 import type { Appended } from '../engine/sync-manager.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
 import { changeSetsFrame, snapshotChunkFrame } from './frames.ts';
-import type { OpenDatabase } from './open-database.ts';
+import type { DatabaseAccess, OpenDatabase } from './open-database.ts';
 import type { Outlet } from './outlet.ts';
 import { WS_CLOSE } from './ws-outcomes.ts';
 
@@ -29,7 +29,7 @@ export interface SessionOptions {
   connectionId: string;
   siteId: SiteIdText;
   identity: ClientIdentity;
-  database: OpenDatabase;
+  database: OpenDatabase & DatabaseAccess;
   outlet: Outlet;
   limits: SessionLimits;
   onPushed(changeSets: number): void;
@@ -62,7 +62,7 @@ export class Session {
     this.#cursor = options.database.manager.position;
   }
 
-  get database(): OpenDatabase {
+  get database(): OpenDatabase & DatabaseAccess {
     return this.#options.database;
   }
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { decodeHlc, encodeHlc } from '../../src/clock/hlc.ts';
 import { Device } from '../support/device.ts';
 import { openEngine, readAll } from '../support/engine.ts';
 import { Replica } from '../support/replica.ts';
@@ -39,18 +40,24 @@ test('a client that knew another server gets everything from its time on, and so
   const { manager, world } = await openEngine();
   const device = new Device(1);
   await manager.apply([device.write({ pk: [1], set: { a: 1 } })]);
-  const otherServer = new Device(99).hlc(world.nowMs + 30_000);
-  assert.equal((await readAll(manager, otherServer)).length, 1);
-  const muchLater = new Device(99).hlc(world.nowMs + 61_000);
+  for (const aheadMs of [30_000, 10_000_000]) {
+    const otherServer = new Device(99).hlc(world.nowMs + aheadMs);
+    assert.equal((await readAll(manager, otherServer)).length, 1);
+  }
+  world.nowMs += 60_001;
+  const muchLater = new Device(99).hlc(world.nowMs);
   assert.equal((await readAll(manager, muchLater)).length, 0);
 });
 
-test('a position of the future does not hide what arrives before it', async () => {
+test('a position of this coordinator that it has lost does not hide what arrives now', async () => {
   const { manager, world } = await openEngine();
   const device = new Device(1);
-  const future = new Device(99).hlc(world.nowMs + 10_000_000);
-  const cursor = await manager.cursorFor(future);
   await manager.apply([device.write({ pk: [1], set: { a: 1 } })]);
+  const { wallTime, ...rest } = decodeHlc(manager.position);
+  const lost = encodeHlc({ ...rest, wallTime: wallTime + 10_000_000n });
+  const cursor = await manager.cursorFor(lost);
+  world.nowMs += 1;
+  await manager.apply([device.write({ pk: [1], set: { a: 2 } })]);
   const page = await manager.readLog({ after: cursor, bytesMax: 1000 });
   assert.equal(page.changeSets.length, 1);
 });

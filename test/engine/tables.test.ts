@@ -133,19 +133,28 @@ test('who has not heard of a drop can write on, but nobody is sent it until the 
   }
 });
 
-test('a table rebuilt under its own name keeps its rows', async () => {
+test('a table rebuilt under its own name keeps its rows, also when the drop comes last', async () => {
   const device = new Device(1);
-  const { manager } = await openEngine();
-  await manager.apply([
+  const old = [
     device.migrate('create_table', 't'),
     device.write({ table: 't', pk: [1], set: { a: 1 } }),
+  ];
+  const copy = [
     device.migrate('create_table', 't_new'),
     device.write({ table: 't_new', pk: [1], set: { a: 1, b: 1 } }),
-    device.migrate('drop_table', 't', { schemaVersion: 2 }),
-    device.migrate('rename_table', 't', { fromTable: 't_new', schemaVersion: 3 }),
-    device.write({ table: 't', pk: [2], set: { a: 2 } }),
-  ]);
-  assert.deepEqual(cellsIn(await takeSnapshot(manager)), ['t [1] a=1', 't [1] b=1', 't [2] a=2']);
+  ];
+  const drop = device.migrate('drop_table', 't', { schemaVersion: 2 });
+  const rename = device.migrate('rename_table', 't', { fromTable: 't_new', schemaVersion: 3 });
+  const after = device.write({ table: 't', pk: [2], set: { a: 2 } });
+  for (const order of [
+    [...old, ...copy, drop, rename, after],
+    [...copy, rename, after, drop],
+  ]) {
+    const { manager } = await openEngine();
+    for (const changeSet of order) await manager.apply([changeSet]);
+    const cells = cellsIn(await takeSnapshot(manager));
+    assert.deepEqual(cells, ['t [1] a=1', 't [1] b=1', 't [2] a=2']);
+  }
 });
 
 test('the rows of a dropped table are cleared away in the background, and nothing else is', async () => {

@@ -66,6 +66,7 @@ test('numbers and bigints of one value are one key; the winning change says how 
   ]);
   const [chunk] = (await takeSnapshot(manager)).filter(({ type }) => type === 'column-versions');
   const entries = chunk?.entries as { column: string; pk: unknown[]; value: string }[];
+  assert.equal(entries.length, 2, 'one row');
   const byColumn = Object.fromEntries(
     entries.map(({ column, pk, value }) => [column, [pk, value]]),
   );
