@@ -109,7 +109,19 @@ test('both transports speak of the same data', async (t) => {
   assert.deepEqual(await overTheOther.changesSince(), [received], 'at the same position');
 });
 
-const WRONG_IDS = ['', ' ', 'a b', 'a/b', '../a', 'a\\b', 'ä', 'a\u0000', 'a%2fb', `${LONGEST}x`, '*'];
+const WRONG_IDS = [
+  '',
+  ' ',
+  'a b',
+  'a/b',
+  '../a',
+  'a\\b',
+  'ä',
+  'a\u0000',
+  'a%2fb',
+  `${LONGEST}x`,
+  '*',
+];
 
 test('an id that is none is refused by the handshake for good', async (t) => {
   const server = await startServer(t);
@@ -129,10 +141,15 @@ test('an id that is none, or no id at all, opens nothing over HTTP', async (t) =
   const headers = { 'x-site-id': new Device(1).siteId };
   const encoded = WRONG_IDS.filter((id) => id !== '').map((id) => encodeURIComponent(id));
   for (const id of [...encoded, 'a%2Fb', '..%2f..%2fetc', '%2e%2e%2fa', 'a%00b', '%zz', '%']) {
-    const { status, json } = await rawRequest(server.httpUrl, { path: `/sync/${id}/changes`, headers });
+    const { status, json } = await rawRequest(server.httpUrl, {
+      path: `/sync/${id}/changes`,
+      headers,
+    });
     assert.ok(status === 400 || status === 404, `${id}: ${status}`);
     assert.equal(json?.ok, false, `${id} is answered in the envelope`);
-    assert.ok(['INVALID_DATABASE_ID', 'MESSAGE_ERROR', 'NOT_FOUND'].includes(json?.error?.code ?? ''));
+    assert.ok(
+      ['INVALID_DATABASE_ID', 'MESSAGE_ERROR', 'NOT_FOUND'].includes(json?.error?.code ?? ''),
+    );
   }
   for (const path of ['/sync//changes', '/sync/a/b/changes', '/sync/../sync/a/b/changes']) {
     const { status } = await rawRequest(server.httpUrl, { path, headers });
@@ -151,9 +168,10 @@ test('dots are ids like any other, and lead nowhere else', async (t) => {
     const { status } = await rawRequest(server.httpUrl, { method: 'POST', path, headers, body });
     assert.equal(status, 200, id);
   }
-  const [dot, dots] = ['.', '..'].map((databaseId) =>
-    overWebSocket(server, { siteId: new Device(2).siteId, databaseId }, t),
-  );
-  assert.deepEqual(contentsOf(await (await dot)!.snapshot()), { 't [1] id': '%2e' });
-  assert.deepEqual(contentsOf(await (await dots)!.snapshot()), { 't [1] id': '%2E%2e' });
+  const contents = async (databaseId: string) => {
+    const ben = await overWebSocket(server, { siteId: new Device(2).siteId, databaseId }, t);
+    return contentsOf(await ben.snapshot());
+  };
+  assert.deepEqual(await contents('.'), { 't [1] id': '%2e' });
+  assert.deepEqual(await contents('..'), { 't [1] id': '%2E%2e' });
 });

@@ -17,7 +17,12 @@ const OWN_DATABASE = 'tenant_1:Main.db-2';
 
 const VARIANTS: readonly Variant[] = [
   { name: 'HTTP, memory', connect: overHttp, storage: 'memory:', databaseId: undefined },
-  { name: 'HTTP, LevelDB, own database', connect: overHttp, storage: undefined, databaseId: OWN_DATABASE },
+  {
+    name: 'HTTP, LevelDB, own database',
+    connect: overHttp,
+    storage: undefined,
+    databaseId: OWN_DATABASE,
+  },
   { name: 'WebSocket, LevelDB', connect: overWebSocket, storage: undefined, databaseId: undefined },
   {
     name: 'WebSocket, memory, own database',

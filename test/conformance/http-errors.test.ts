@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { isErrorCode } from './error-codes.ts';
+import type { CoordinatorConfigInput } from '../../src/config/schema.ts';
 import { SyncError } from '../../src/errors.ts';
 import type { CoordinatorHooks } from '../../src/hooks/types.ts';
-import type { CoordinatorConfigInput } from '../../src/config/schema.ts';
 import { Device } from '../support/device.ts';
 import { startServer } from '../support/server.ts';
-import { type RawResponse, rawRequest } from './raw-http.ts';
+import { isErrorCode } from './error-codes.ts';
+import { pageOf, type RawResponse, rawRequest } from './raw-http.ts';
 
 const SITE = new Device(1).siteId;
 const HOUR_MS = 3_600_000;
@@ -112,7 +112,7 @@ test('refused credentials are answered 401, a refused operation 403', async (t) 
 
 test('what is not there is answered 404', async (t) => {
   const { ask } = await start(t);
-  for (const path of ['', '/', '/nothing', '/a/b/changes', '/changes/more', '/db/status']) {
+  for (const path of ['', '/', '/nothing', '/a/b/changes', '/changes/more', '/db/status', '/ws']) {
     assertRefused(await ask(path), 404, 'NOT_FOUND');
   }
   assertRefused(await ask('/status', { method: 'POST', body: '{}' }), 404, 'NOT_FOUND');
@@ -141,7 +141,7 @@ test('a position behind the horizon is answered 410', async (t) => {
   }
   const reader = { headers: { 'x-site-id': new Device(2).siteId } };
   const page = await ask('/changes?limit=1', reader);
-  const { watermark } = page.json?.data as { watermark: string };
+  const { watermark } = pageOf(page);
   t.mock.timers.enable({ apis: ['Date'], now: Date.now() + 2 * HOUR_MS });
   const lease = await server.service.acquire('default');
   await lease.manager.maintain();
@@ -159,8 +159,8 @@ test('what is larger than a limit is answered 413, and nothing of it is stored',
   assertRefused(await ask('/changes', { method: 'POST', body: many }), 413, 'TOO_LARGE');
   const large = JSON.stringify([a.write({ pk: [1], set: { x: 'x'.repeat(10_000) } })]);
   assertRefused(await ask('/changes', { method: 'POST', body: large }), 413, 'TOO_LARGE');
-  const { json } = await ask('/changes', { headers: { 'x-site-id': new Device(2).siteId } });
-  assert.deepEqual(Object(json?.data).changes, []);
+  const page = await ask('/changes', { headers: { 'x-site-id': new Device(2).siteId } });
+  assert.deepEqual(pageOf(page).changes, []);
 });
 
 for (const [code, status] of [

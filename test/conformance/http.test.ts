@@ -5,7 +5,7 @@ import type { WireChangeSet } from '../../src/wire/schemas.ts';
 import { Device } from '../support/device.ts';
 import { startServer } from '../support/server.ts';
 import { changesIn, transactionIds } from './look.ts';
-import { type RawRequest, rawRequest } from './raw-http.ts';
+import { pageOf, type RawRequest, rawRequest } from './raw-http.ts';
 
 const SITE = new Device(1).siteId;
 
@@ -92,7 +92,11 @@ test('answers say what they are: JSON in the envelope, snapshots as NDJSON', asy
   });
   const page = await ask('/changes');
   assert.match(page.headers['content-type'] ?? '', /^application\/json/);
-  assert.deepEqual(Object.keys(Object(page.json?.data)).sort(), ['changes', 'hasMore', 'watermark']);
+  assert.deepEqual(Object.keys(Object(page.json?.data)).sort(), [
+    'changes',
+    'hasMore',
+    'watermark',
+  ]);
   const snapshot = await ask('/snapshot');
   assert.match(snapshot.headers['content-type'] ?? '', /^application\/x-ndjson/);
   assert.ok(snapshot.text.endsWith('\n'));
@@ -109,18 +113,11 @@ test('a body is taken whatever its content type says', async (t) => {
   }
 });
 
-interface Page {
-  changes: WireChangeSet[];
-  hasMore: boolean;
-  watermark: string;
-}
-
 test('the position to go on from is taken from the query or from a header, in any spelling', async (t) => {
   const { ask, post } = await start(t);
   const b = new Device(2);
   await post('/changes', [b.write({ pk: [1], set: { x: 1 } })]);
-  const first = (await ask('/changes')).json?.data as Page;
-  const { watermark } = first;
+  const { watermark } = pageOf(await ask('/changes'));
   const elsewhere = new Device(50).hlc(1, 0xfbefff);
   assert.match(elsewhere, /[+/]/, 'an HLC that URLs do something to');
   for (const [hlc, count] of [
@@ -134,12 +131,11 @@ test('the position to go on from is taken from the query or from a header, in an
       hlc,
     ];
     for (const spelling of spellings) {
-      const { json, status } = await ask(`/changes?sinceHLC=${spelling}`);
-      assert.equal(status, 200, spelling);
-      assert.equal((json?.data as Page).changes.length, count, spelling);
+      const page = pageOf(await ask(`/changes?sinceHLC=${spelling}`));
+      assert.equal(page.changes.length, count, spelling);
     }
-    const { json } = await ask('/changes', { headers: { 'X-Since-HLC': hlc } });
-    assert.equal((json?.data as Page).changes.length, count);
+    const page = pageOf(await ask('/changes', { headers: { 'X-Since-HLC': hlc } }));
+    assert.equal(page.changes.length, count);
   }
 });
 
@@ -158,8 +154,7 @@ test('pages hold whole transactions, and a walk along the watermarks misses none
     let since = '';
     for (let hasMore = true; hasMore; ) {
       const query = limit === undefined ? '' : `&limit=${limit}`;
-      const { json } = await ask(`/changes?sinceHLC=${encodeURIComponent(since)}${query}`);
-      const page = json?.data as Page;
+      const page = pageOf(await ask(`/changes?sinceHLC=${encodeURIComponent(since)}${query}`));
       assert.ok(page.changes.length > 0, 'a page with more to come moves on');
       assert.equal(page.watermark, page.changes.at(-1)?.hlc);
       received.push(...page.changes);
@@ -176,11 +171,14 @@ test('pages hold whole transactions, and a walk along the watermarks misses none
 test('a page with nothing but own changes carries the watermark past them', async (t) => {
   const { ask, post } = await start(t);
   const a = new Device(1);
-  await post('/changes', [a.write({ pk: [1], set: { x: 1 } }), a.write({ pk: [2], set: { x: 1 } })]);
-  const page = (await ask('/changes')).json?.data as Page;
+  await post('/changes', [
+    a.write({ pk: [1], set: { x: 1 } }),
+    a.write({ pk: [2], set: { x: 1 } }),
+  ]);
+  const page = pageOf(await ask('/changes'));
   assert.deepEqual(changesIn(page.changes), []);
   assert.equal(page.changes.at(-1)?.hlc, page.watermark);
-  const next = (await ask(`/changes?sinceHLC=${encodeURIComponent(page.watermark)}`)).json?.data;
+  const next = pageOf(await ask(`/changes?sinceHLC=${encodeURIComponent(page.watermark)}`));
   assert.deepEqual(next, { changes: [], hasMore: false, watermark: page.watermark });
 });
 
@@ -188,7 +186,11 @@ test('a token is taken from Authorization, with Bearer or bare', async (t) => {
   const tokens = ['good', 'Bearer-like'];
   const { ask } = await start(t, { auth: { mode: 'token-whitelist', tokens } });
   for (const authorization of ['Bearer good', 'bearer good', 'good', 'Bearer Bearer-like']) {
-    assert.equal((await ask('/changes', { headers: { authorization } })).status, 200, authorization);
+    assert.equal(
+      (await ask('/changes', { headers: { authorization } })).status,
+      200,
+      authorization,
+    );
   }
   for (const authorization of ['Bearer bad', 'bad', 'Basic good', 'Bearer good ', 'Bearer', '']) {
     const { status, json } = await ask('/changes', { headers: { authorization } });

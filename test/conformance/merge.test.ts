@@ -94,58 +94,71 @@ eachTransport(
   async ({ join }) => {
     const a = new Device(1);
     await inEveryOrder(
-      [a.write({ pk: [1], set: { x: 1 } }), a.write({ pk: [1], delete: true }), a.write({ pk: [1], set: { y: 2 } })],
+      [
+        a.write({ pk: [1], set: { x: 1 } }),
+        a.write({ pk: [1], delete: true }),
+        a.write({ pk: [1], set: { y: 2 } }),
+      ],
       join,
     );
   },
   { sync: { allowResurrection: false } },
 );
 
-eachTransport('changes of one row in one batch: their array order means nothing', async ({ join }) => {
-  const a = new Device(1);
-  const anna = await join(a);
-  const changeSet = a.write({ pk: [1], delete: true }, { pk: [1], set: { x: 1 } });
-  changeSet.changes.reverse();
-  await anna.apply(changeSet);
-  assert.deepEqual(contentsOf(await anna.snapshot()), { 't [1] x': 1 }, 'deleted, then inserted');
-  const other = a.write({ pk: [2], set: { x: 1 } }, { pk: [2], delete: true });
-  other.changes.reverse();
-  await anna.apply(other);
-  const chunks = await anna.snapshot();
-  assert.deepEqual(contentsOf(chunks), { 't [1] x': 1 }, 'inserted, then deleted');
-  assert.deepEqual(
-    tombstonesIn(chunks).map(({ pk }) => pk),
-    [[2]],
-  );
-});
+eachTransport(
+  'changes of one row in one batch: their array order means nothing',
+  async ({ join }) => {
+    const a = new Device(1);
+    const anna = await join(a);
+    const changeSet = a.write({ pk: [1], delete: true }, { pk: [1], set: { x: 1 } });
+    changeSet.changes.reverse();
+    await anna.apply(changeSet);
+    assert.deepEqual(contentsOf(await anna.snapshot()), { 't [1] x': 1 }, 'deleted, then inserted');
+    const other = a.write({ pk: [2], set: { x: 1 } }, { pk: [2], delete: true });
+    other.changes.reverse();
+    await anna.apply(other);
+    const chunks = await anna.snapshot();
+    assert.deepEqual(contentsOf(chunks), { 't [1] x': 1 }, 'inserted, then deleted');
+    assert.deepEqual(
+      tombstonesIn(chunks).map(({ pk }) => pk),
+      [[2]],
+    );
+  },
+);
 
-eachTransport('a delete takes the older cells, and what comes late for them is skipped', async ({ join }) => {
-  const a = new Device(1);
-  const anna = await join(a);
-  const before = a.write({ pk: [1], set: { x: 1 } });
-  const late = a.write({ pk: [1], set: { y: 1 } });
-  const deleted = a.write({ pk: [1], delete: true });
-  await anna.apply(before, deleted);
-  assert.deepEqual(await anna.apply(late), { ...NOTHING, skipped: 1, transactions: 1 });
-  const chunks = await anna.snapshot();
-  assert.deepEqual(contentsOf(chunks), {});
-  const [tombstone] = tombstonesIn(chunks);
-  assert.equal(tombstone?.hlc, deleted.changes[0]?.hlc);
-  assert.equal(typeof tombstone?.createdAt, 'number');
-});
+eachTransport(
+  'a delete takes the older cells, and what comes late for them is skipped',
+  async ({ join }) => {
+    const a = new Device(1);
+    const anna = await join(a);
+    const before = a.write({ pk: [1], set: { x: 1 } });
+    const late = a.write({ pk: [1], set: { y: 1 } });
+    const deleted = a.write({ pk: [1], delete: true });
+    await anna.apply(before, deleted);
+    assert.deepEqual(await anna.apply(late), { ...NOTHING, skipped: 1, transactions: 1 });
+    const chunks = await anna.snapshot();
+    assert.deepEqual(contentsOf(chunks), {});
+    const [tombstone] = tombstonesIn(chunks);
+    assert.equal(tombstone?.hlc, deleted.changes[0]?.hlc);
+    assert.equal(typeof tombstone?.createdAt, 'number');
+  },
+);
 
-eachTransport('a key that is inserted again lives, with only what was written since', async ({ join }) => {
-  const a = new Device(1);
-  const anna = await join(a);
-  const reader = await join(new Device(2));
-  await anna.apply(a.write({ pk: [1], set: { x: 1, y: 1 } }), a.write({ pk: [1], delete: true }));
-  const reborn = a.write({ pk: [1], set: { x: 2 } });
-  assert.deepEqual(await anna.apply(reborn), { ...NOTHING, applied: 1, transactions: 1 });
-  const chunks = await reader.snapshot();
-  assert.deepEqual(contentsOf(chunks), { 't [1] x': 2 });
-  assert.deepEqual(tombstonesIn(chunks), [], 'a living row sends no tombstone');
-  assert.deepEqual(changesIn(await reader.changesSince()).at(-1), reborn.changes[0]);
-});
+eachTransport(
+  'a key that is inserted again lives, with only what was written since',
+  async ({ join }) => {
+    const a = new Device(1);
+    const anna = await join(a);
+    const reader = await join(new Device(2));
+    await anna.apply(a.write({ pk: [1], set: { x: 1, y: 1 } }), a.write({ pk: [1], delete: true }));
+    const reborn = a.write({ pk: [1], set: { x: 2 } });
+    assert.deepEqual(await anna.apply(reborn), { ...NOTHING, applied: 1, transactions: 1 });
+    const chunks = await reader.snapshot();
+    assert.deepEqual(contentsOf(chunks), { 't [1] x': 2 });
+    assert.deepEqual(tombstonesIn(chunks), [], 'a living row sends no tombstone');
+    assert.deepEqual(changesIn(await reader.changesSince()).at(-1), reborn.changes[0]);
+  },
+);
 
 eachTransport(
   'without resurrection a tombstone blocks every write to its row',

@@ -3,6 +3,7 @@
 import { once } from 'node:events';
 import { type IncomingHttpHeaders, type IncomingMessage, request } from 'node:http';
 import { text } from 'node:stream/consumers';
+import type { WireChangeSet } from '../../src/wire/schemas.ts';
 
 export interface RawRequest {
   method?: string;
@@ -25,7 +26,16 @@ export async function rawRequest(
   { method = 'GET', path, headers = {}, body }: RawRequest,
 ): Promise<RawResponse> {
   const { hostname, port } = new URL(url);
-  const outgoing = request({ hostname, port, method, path, headers, agent: false });
+  // A GET with a body would otherwise go out without saying where the body ends.
+  const framing = body === undefined ? {} : { 'content-length': String(Buffer.byteLength(body)) };
+  const outgoing = request({
+    hostname,
+    port,
+    method,
+    path,
+    headers: { ...headers, ...framing },
+    agent: false,
+  });
   outgoing.end(body);
   const [incoming] = (await once(outgoing, 'response')) as [IncomingMessage];
   const received = await text(incoming);
@@ -35,6 +45,18 @@ export async function rawRequest(
     text: received,
     json: parseOrUndefined(received),
   };
+}
+
+export interface ChangesPage {
+  changes: WireChangeSet[];
+  hasMore: boolean;
+  watermark: string;
+}
+
+/** The page of changes that an answer holds. */
+export function pageOf({ json, text: received }: RawResponse): ChangesPage {
+  if (json?.ok !== true) throw new Error(`not a page of changes: ${received.slice(0, 200)}`);
+  return json.data as ChangesPage;
 }
 
 function parseOrUndefined(received: string): RawResponse['json'] {

@@ -69,9 +69,11 @@ class HttpTransport implements SyncTransport {
     let since = hlc;
     for (;;) {
       const query = since === undefined ? '' : `?sinceHLC=${encodeURIComponent(since)}`;
-      const page = await this.#ask<{ changes: WireChangeSet[]; hasMore: boolean; watermark: string }>(
-        `/changes${query}`,
-      );
+      const page = await this.#ask<{
+        changes: WireChangeSet[];
+        hasMore: boolean;
+        watermark: string;
+      }>(`/changes${query}`);
       changeSets.push(...page.changes);
       if (!page.hasMore) return changeSets;
       since = page.watermark;
@@ -110,9 +112,11 @@ class WsTransport implements SyncTransport {
 
   async apply(...changes: WireChangeSet[]): Promise<ApplyResult> {
     this.#client.send({ type: 'apply_changes', changes, requestId: 'apply' });
-    const { type: _, requestId: __, ...result } = await this.#answer(
-      ({ type }) => type === 'apply_result',
-    );
+    const {
+      type: _,
+      requestId: __,
+      ...result
+    } = await this.#answer(({ type }) => type === 'apply_result');
     return result as unknown as ApplyResult;
   }
 

@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
+import { test } from 'node:test';
 import type { WireChangeSet } from '../../src/wire/schemas.ts';
 import { Device } from '../support/device.ts';
+import { startServer } from '../support/server.ts';
 import { VECTORS } from '../wire/vectors.ts';
 import { eachTransport } from './each-transport.ts';
 import { cellsIn, changesIn, contentsOf, tombstonesIn } from './look.ts';
+import { overHttp } from './transport.ts';
 
 const LONE = '\ud800';
 const TEXTS = [
@@ -85,42 +88,83 @@ eachTransport('every value, name and key comes out as it went in', async ({ join
   assert.deepEqual(cells.sort(), expected.sort());
 });
 
-eachTransport('a bigint and a number of one value are one row; the winner says how it is spelled', async ({ join }) => {
-  const a = new Device(1);
-  const [anna, ben] = [await join(a), await join(new Device(2))];
-  await anna.apply(a.write({ pk: [5], set: { x: 'first' } }));
-  await anna.apply(a.write({ pk: [{ __bigint: '5' }], set: { x: 'second' } }));
-  const chunks = await ben.snapshot();
-  assert.deepEqual(contentsOf(chunks), { 't [{"__bigint":"5"}] x': 'second' });
-  await anna.apply(a.write({ pk: [5.0], delete: true }));
-  assert.deepEqual(contentsOf(await ben.snapshot()), {});
-});
+eachTransport(
+  'a bigint and a number of one value are one row; the winner says how it is spelled',
+  async ({ join }) => {
+    const a = new Device(1);
+    const [anna, ben] = [await join(a), await join(new Device(2))];
+    await anna.apply(a.write({ pk: [5], set: { x: 'first' } }));
+    await anna.apply(a.write({ pk: [{ __bigint: '5' }], set: { x: 'second' } }));
+    const chunks = await ben.snapshot();
+    assert.deepEqual(contentsOf(chunks), { 't [{"__bigint":"5"}] x': 'second' });
+    await anna.apply(a.write({ pk: [5.0], delete: true }));
+    assert.deepEqual(contentsOf(await ben.snapshot()), {});
+  },
+);
 
 eachTransport('keys of other kinds are other rows, whatever their text', async ({ join }) => {
   const a = new Device(1);
   const anna = await join(a);
-  const keys = [[1], ['1'], [true], ['true'], [null], ['null'], [{ __bin: 'MQ==' }], [[1]], [], ['']];
+  const keys = [
+    [1],
+    ['1'],
+    [true],
+    ['true'],
+    [null],
+    ['null'],
+    [{ __bin: 'MQ==' }],
+    [[1]],
+    [],
+    [''],
+  ];
   const pairs = [['a', 'b'], ['a,b'], ['a","b'], ['a\u0000b'], [LONE], ['\ufffd'], [{ a: 1 }]];
   const all: unknown[][] = [...keys, ...pairs];
   await anna.apply(a.write(...all.map((pk, x) => ({ pk, set: { x } }))));
   const values = cellsIn(await anna.snapshot()).map(({ value }) => value);
-  assert.deepEqual(values.sort((x, y) => Number(x) - Number(y)), [...all.keys()]);
+  assert.deepEqual(
+    values.sort((x, y) => Number(x) - Number(y)),
+    [...all.keys()],
+  );
 });
 
-eachTransport('what a delete says of the row that it took is kept: absent, empty or full', async ({ join }) => {
+eachTransport(
+  'what a delete says of the row that it took is kept: absent, empty or full',
+  async ({ join }) => {
+    const a = new Device(1);
+    const [anna, ben] = [await join(a), await join(new Device(2))];
+    const priors: (unknown[] | undefined)[] = [undefined, [], [1, null, { __bin: 'CQ==' }, LONE]];
+    const sent = a.write(...priors.map((_, i) => ({ pk: [i], delete: true as const })));
+    for (const [i, change] of sent.changes.entries()) {
+      const priorRow = priors[i];
+      if (change.type === 'delete' && priorRow !== undefined) change.priorRow = priorRow;
+    }
+    await anna.apply(sent);
+    assert.deepEqual(changesIn(await ben.changesSince()), sent.changes);
+    const tombstones = tombstonesIn(await ben.snapshot());
+    assert.deepEqual(
+      tombstones.map(({ pk, priorRow }) => [pk, priorRow]).sort(),
+      priors.map((priorRow, i) => [[i], priorRow]).sort(),
+    );
+  },
+);
+
+test('a hook that approves everything changes nothing', async (t) => {
+  const server = await startServer(t, {
+    config: { storage: 'memory:' },
+    hooks: {
+      onBeforeApplyChanges: async (_client, approved) => ({ approved, rejected: [] }),
+    },
+  });
   const a = new Device(1);
-  const [anna, ben] = [await join(a), await join(new Device(2))];
-  const priors: (unknown[] | undefined)[] = [undefined, [], [1, null, { __bin: 'CQ==' }, LONE]];
-  const sent = a.write(...priors.map((_, i) => ({ pk: [i], delete: true as const })));
-  for (const [i, change] of sent.changes.entries()) {
-    const priorRow = priors[i];
-    if (change.type === 'delete' && priorRow !== undefined) change.priorRow = priorRow;
-  }
+  const anna = await overHttp(server, a, t);
+  const ben = await overHttp(server, new Device(2), t);
+  const writes = VALUES.map((value, i) => ({
+    pk: [i, value],
+    set: Object.fromEntries([[TEXTS[i % TEXTS.length] ?? '', value]]),
+  }));
+  const sent: WireChangeSet = JSON.parse(
+    JSON.stringify(a.write(...writes, { pk: [], delete: true })),
+  );
   await anna.apply(sent);
   assert.deepEqual(changesIn(await ben.changesSince()), sent.changes);
-  const tombstones = tombstonesIn(await ben.snapshot());
-  assert.deepEqual(
-    tombstones.map(({ pk, priorRow }) => [pk, priorRow]).sort(),
-    priors.map((priorRow, i) => [[i], priorRow]).sort(),
-  );
 });

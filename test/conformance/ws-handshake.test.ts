@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { isSiteIdText } from '../../src/clock/site-id.ts';
 import type { CoordinatorConfigInput } from '../../src/config/schema.ts';
 import type { CoordinatorHooks } from '../../src/hooks/types.ts';
@@ -202,8 +203,45 @@ test('messages right behind the handshake take effect after it, in their order',
   assert.deepEqual(contentsOf(chunks), { 't [1] x': 4 });
 });
 
+test('a socket that goes while it is being authenticated leaves nothing behind', async (t) => {
+  let letIn = () => {};
+  const gate = new Promise<void>((resolve) => {
+    letIn = resolve;
+  });
+  const calls: string[] = [];
+  const { server, open } = await start(
+    t,
+    { auth: { mode: 'custom' } },
+    {
+      onAuthenticate: async ({ siteId: site, token }) => {
+        if (token === 'slow') await gate;
+        return site && { siteId: site };
+      },
+      onClientConnect: async () => calls.push('connect') > 0,
+      onClientDisconnect: () => {
+        calls.push('disconnect');
+      },
+    },
+  );
+  const client = await open();
+  client.send({ type: 'handshake', siteId, token: 'slow' });
+  client.send({ type: 'apply_changes', changes: [ANNA.write({ pk: [1], set: { x: 1 } })] });
+  client.send({ type: 'ping' });
+  await client.close();
+  while (server.service.connections > 0) await nextTurn();
+  letIn();
+  const next = await TestClient.join(server.wsUrl, { siteId: new Device(2).siteId }, t);
+  assert.deepEqual(await next.changesSince(), [], 'what it said has no effect');
+  assert.equal(server.service.status().connectedClients, 1);
+  await next.close();
+  while (server.service.status().connectedClients > 0) await nextTurn();
+  const connects = calls.filter((call) => call === 'connect').length;
+  const disconnects = calls.filter((call) => call === 'disconnect').length;
+  assert.equal(connects, disconnects, 'who was told to have come is told to have gone');
+});
+
 test('a socket that says nothing is closed after its time, and may come again', async (t) => {
-  const { server, open } = await start(t, { limits: { handshakeTimeoutMs: 60 } });
+  const { server, open } = await start(t, { limits: { handshakeTimeoutMs: 400 } });
   const joined = await TestClient.join(server.wsUrl, { siteId }, t);
   const [silent, pinging] = [await open(), await open()];
   pinging.send({ type: 'ping' });

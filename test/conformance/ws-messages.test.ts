@@ -16,7 +16,15 @@ async function join(t: TestContext, limits: { pageBytes?: number } = {}) {
 }
 
 const HLC = new Device(1).hlc(1);
-const CHANGE = { type: 'column', schema: 's', table: 't', pk: [1], column: 'c', value: 1, hlc: HLC };
+const CHANGE = {
+  type: 'column',
+  schema: 's',
+  table: 't',
+  pk: [1],
+  column: 'c',
+  value: 1,
+  hlc: HLC,
+};
 const SET = { siteId: new Device(1).siteId, transactionId: '', hlc: HLC, changes: [CHANGE] };
 
 /** What a client might send by mistake: the code of the answer, and the place it must name. */
@@ -60,12 +68,25 @@ test('a bad message is answered with its place and its requestId, and disturbs n
   const good = a.write({ pk: [1], set: { x: 1 } });
   assert.equal((await anna.apply(good)).applied, 1);
   assert.deepEqual(transactionIds(await ben.nextPush()), [good.transactionId]);
-  assert.deepEqual(ben.log.filter(({ type }) => type === 'error'), []);
+  assert.deepEqual(
+    ben.log.filter(({ type }) => type === 'error'),
+    [],
+  );
 });
 
 test('what is no message at all is answered, and the session goes on', async (t) => {
   const { a, anna, ben } = await join(t);
-  const texts = ['', '{', 'ping', 'null', '7', '"ping"', '[]', '[{"type":"ping"}]', '{"type":"ping"'];
+  const texts = [
+    '',
+    '{',
+    'ping',
+    'null',
+    '7',
+    '"ping"',
+    '[]',
+    '[{"type":"ping"}]',
+    '{"type":"ping"',
+  ];
   for (const text of texts) {
     anna.socket.send(text);
     const { code, fatal } = await anna.next('error');
@@ -114,7 +135,11 @@ test('a requestId comes back as it was, whether the answer is good or bad', asyn
 
 test('an apply_result has the fields of the result beside its type and its requestId', async (t) => {
   const { anna, a } = await join(t);
-  anna.send({ type: 'apply_changes', changes: [a.write({ pk: [1], set: { x: 1 } })], requestId: 'r' });
+  anna.send({
+    type: 'apply_changes',
+    changes: [a.write({ pk: [1], set: { x: 1 } })],
+    requestId: 'r',
+  });
   assert.deepEqual(await anna.next('apply_result'), {
     type: 'apply_result',
     requestId: 'r',
@@ -177,4 +202,22 @@ test('a larger answer comes as several messages of whole transactions, in order'
   }
   ben.send({ type: 'get_changes', sinceHLC: messages.flat().at(-1)?.hlc });
   assert.deepEqual((await ben.next('changes')).changeSets, []);
+});
+
+test('hundreds of messages in one tick are all answered, in the order in which they came', async (t) => {
+  const { server, a } = await join(t);
+  const client = await TestClient.open(server.wsUrl);
+  t.after(() => client.socket.terminate());
+  const count = 400;
+  client.send({ type: 'handshake', siteId: new Device(3).siteId });
+  for (let i = 0; i < count; i++) {
+    const changes = [a.write({ pk: [i % 7], set: { x: i } })];
+    client.send({ type: 'apply_changes', changes, requestId: `${i}` });
+  }
+  await client.nextWhere(({ requestId }) => requestId === `${count - 1}`);
+  const results = client.log.filter(({ type }) => type === 'apply_result');
+  assert.deepEqual(
+    results.map(({ requestId, applied }) => `${requestId} ${applied}`),
+    Array.from({ length: count }, (_, i) => `${i} 1`),
+  );
 });

@@ -7,7 +7,7 @@ import {
   decodeClientMessage,
   findRequestId,
 } from '../../src/wire/decode.ts';
-import { CLIENT_MESSAGE_SCHEMAS } from '../../src/wire/schemas.ts';
+import type { CLIENT_MESSAGE_SCHEMAS } from '../../src/wire/schemas.ts';
 import { Device } from '../support/device.ts';
 import { VECTORS } from './vectors.ts';
 
@@ -104,7 +104,10 @@ const APPLY_FAULTS: [place: string, body: { changes: unknown[] }][] = [
   ['changes[1].changes[1]', withChange({ ...change, priorHlc: hlc })],
   ['changes[1].changes[1]', withChange({ ...change, priorValue: null })],
   ['changes[1].changes[1].priorHlc', withChange({ ...change, priorValue: 1, priorHlc: 'x' })],
-  ['changes[1].changes[1].priorRow[2]', withChange({ ...deletion, priorRow: [1, 2, { __bin: 0 }] })],
+  [
+    'changes[1].changes[1].priorRow[2]',
+    withChange({ ...deletion, priorRow: [1, 2, { __bin: 0 }] }),
+  ],
   ['changes[0].schemaMigrations[0]', withMigration({ ...rename, type: 'truncate' })],
   ['changes[0].schemaMigrations[0].fromTable', withMigration({ ...rename, type: 'rename_table' })],
   [
@@ -168,7 +171,9 @@ test('types that are not messages are unknown, also those that every object has'
 
 test('a batch of more changes than allowed is refused; migrations count', () => {
   const device = new Device(1);
-  const sets = Array.from({ length: CHANGES_MAX }, (_, i) => device.write({ pk: [i], set: { a: 1 } }));
+  const sets = Array.from({ length: CHANGES_MAX }, (_, i) =>
+    device.write({ pk: [i], set: { a: 1 } }),
+  );
   assert.equal(decodeApplyBody(JSON.stringify(sets), CHANGES_MAX).length, CHANGES_MAX);
   const more = [...sets, device.migrate('create_table', 't')];
   const refusal = refusalOf(() => decodeApplyBody(JSON.stringify(more), CHANGES_MAX));

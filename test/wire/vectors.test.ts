@@ -107,7 +107,7 @@ test('the chunks of a snapshot have the fields of the vectors, no more and no fe
       .map(({ column, value, pk }) => ({ column, value, pk }));
   assert.deepEqual(values(chunks), values(expected));
   const footers = [chunks, expected].map((all) => {
-    const { snapshotId: _, ...counts } = all.at(-1) ?? { type: '' };
+    const { snapshotId: _, ...counts }: Partial<SnapshotChunk> = all.at(-1) ?? {};
     return counts;
   });
   assert.deepEqual(footers[0], footers[1]);

@@ -1,0 +1,118 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { ERROR_CODES, SyncError } from '../../src/errors.ts';
+import {
+  decodeApplyBody,
+  decodeCheckpointBody,
+  decodeClientMessage,
+  findRequestId,
+} from '../../src/wire/decode.ts';
+import { decodeChangeSet, encodeChangeSet } from '../../src/wire/types.ts';
+import { pkIdentity, valueFault } from '../../src/wire/values.ts';
+import { budget } from './budget.ts';
+import {
+  anyJson,
+  anyText,
+  mutatedChangeSets,
+  mutatedCheckpoint,
+  mutatedMessage,
+  toText,
+} from './garbage.ts';
+
+const CHANGES_MAX = 1000;
+
+/** Decodes, or is refused as a client may be told; anything else is a fault of the decoder. */
+function decodedOrRefused<T>(decode: () => T): T | undefined {
+  try {
+    return decode();
+  } catch (error) {
+    assert.ok(error instanceof SyncError, `threw ${String(error)}`);
+    assert.ok(Object.hasOwn(ERROR_CODES, error.code));
+    assert.ok(error.message.length > 0 && error.message.length < 5000, 'a message of some size');
+    if (error.code === 'MESSAGE_ERROR') {
+      const says = /^(not valid JSON|a message must be|the body must be|[\w[\].~-]+: )/;
+      // A place is a path; what stands at the top has none, and says what it must be.
+      assert.ok(says.test(error.message) || /^must /.test(error.message), error.message);
+    }
+    return undefined;
+  }
+}
+
+const input = fc.oneof(
+  anyText,
+  anyJson.map(toText),
+  mutatedMessage.map(toText),
+  mutatedChangeSets.map(toText),
+  mutatedCheckpoint.map(toText),
+);
+
+test('a message is decoded, or refused with a code and a place', () => {
+  fc.assert(
+    fc.property(input, (text) => {
+      const message = decodedOrRefused(() => decodeClientMessage(text, CHANGES_MAX));
+      if (message !== undefined) {
+        const again = decodeClientMessage(JSON.stringify(message), CHANGES_MAX);
+        assert.equal(JSON.stringify(again), JSON.stringify(message));
+      }
+      const requestId = findRequestId(text);
+      assert.ok(requestId === undefined || typeof requestId === 'string');
+    }),
+    budget(1500),
+  );
+});
+
+test('a body of change sets is decoded to what can be carried, or refused', () => {
+  const body = fc.oneof(
+    mutatedChangeSets.map(toText),
+    mutatedChangeSets.map((changes) => toText({ changes })),
+    input,
+  );
+  fc.assert(
+    fc.property(body, (text) => {
+      const changeSets = decodedOrRefused(() => decodeApplyBody(text, CHANGES_MAX)) ?? [];
+      for (const changeSet of changeSets) {
+        assert.equal(encodeChangeSet(decodeChangeSet(changeSet)).hlc, changeSet.hlc);
+        for (const { pk } of changeSet.changes) {
+          assert.equal(typeof pkIdentity(pk), 'string');
+          assert.deepEqual(JSON.parse(JSON.stringify(pk)), pk);
+        }
+      }
+    }),
+    budget(1500),
+  );
+});
+
+test('a checkpoint is decoded or refused', () => {
+  fc.assert(
+    fc.property(fc.oneof(mutatedCheckpoint.map(toText), input), (text) => {
+      const checkpoint = decodedOrRefused(() => decodeCheckpointBody(text));
+      if (checkpoint !== undefined) assert.equal(checkpoint.hlc.length, 40);
+    }),
+    budget(1000),
+  );
+});
+
+test('a value that is accepted can be written again, key or not', () => {
+  fc.assert(
+    fc.property(anyJson.map(toText), (text) => {
+      const value: unknown = JSON.parse(text);
+      if (valueFault(value) !== undefined) return;
+      assert.equal(typeof pkIdentity([value]), 'string');
+      JSON.stringify(value);
+    }),
+    budget(1000),
+  );
+});
+
+test('no input pollutes what other objects inherit', () => {
+  const before = Reflect.ownKeys(Object.prototype).length;
+  fc.assert(
+    fc.property(mutatedMessage.map(toText), (text) => {
+      decodedOrRefused(() => decodeClientMessage(text, CHANGES_MAX));
+      assert.equal(Reflect.ownKeys(Object.prototype).length, before);
+      assert.equal(Reflect.get({}, 'polluted'), undefined);
+    }),
+    budget(200),
+  );
+});
