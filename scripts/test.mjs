@@ -1,0 +1,45 @@
+/**
+ * Runs the tests: all of them, or those of the named files and directories.
+ *
+ *     npm test                                  everything
+ *     npm test -- test/engine test/cli/check.test.ts
+ *     npm test -- --test-name-pattern=snapshot   other flags are Node's own
+ */
+
+import { spawn } from 'node:child_process';
+import { readdirSync, statSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const FILE_TIMEOUT_MS = 180_000;
+const SUFFIX = '.test.ts';
+
+/** Node's own globs need a later Node than the oldest that is supported. */
+function findTests(path) {
+  if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) return [path];
+  return readdirSync(path, { recursive: true })
+    .filter((name) => name.endsWith(SUFFIX))
+    .map((name) => join(path, name))
+    .sort();
+}
+
+process.chdir(fileURLToPath(new URL('..', import.meta.url)));
+const args = process.argv.slice(2);
+const flags = args.filter((arg) => arg.startsWith('-'));
+const paths = args.filter((arg) => !arg.startsWith('-'));
+const files = (paths.length > 0 ? paths : ['test']).flatMap(findTests);
+if (files.length === 0) {
+  process.stderr.write(`no *${SUFFIX} in ${paths.join(', ')}\n`);
+  process.exitCode = 1;
+} else {
+  const concurrency = `--test-concurrency=${availableParallelism()}`;
+  // A file that hangs is a failure with a name, not a run that never ends.
+  const timeout = `--test-timeout=${FILE_TIMEOUT_MS}`;
+  const run = ['--import', 'tsx', '--test', '--test-reporter=spec', concurrency, timeout];
+  const child = spawn(process.execPath, [...run, ...flags, ...files], { stdio: 'inherit' });
+  for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => child.kill(signal));
+  child.on('exit', (code) => {
+    process.exitCode = code ?? 1;
+  });
+}
