@@ -136,7 +136,11 @@ export const ConfigSchema = group({
       [1, 100 * YEAR_MS],
       'How long a deletion is remembered, in milliseconds. A client that was away longer takes a snapshot.',
     ),
-    batchSize: integer(1000, [1, 1_000_000], 'The most changes that one answer holds.'),
+    batchSize: integer(
+      1000,
+      [1, 1_000_000],
+      'About how many changes one page of `GET /changes` holds; transactions stay whole.',
+    ),
     allowResurrection: flagged(true, 'Whether a later write may bring a deleted row back.'),
     maxClockDriftMs: integer(
       60_000,

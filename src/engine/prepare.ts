@@ -101,20 +101,13 @@ export function prepareChanges(changeSet: WireChangeSet, names: JsonNames): Prep
   });
 }
 
-/** Every HLC of a change set: its own, its migrations', its changes'. */
-export function* changeSetHlcs(changeSet: WireChangeSet): Generator<HlcText> {
-  yield changeSet.hlc;
-  for (const migration of changeSet.schemaMigrations) yield migration.hlc;
-  for (const change of changeSet.changes) yield change.hlc;
-}
-
 /** The greatest HLC anywhere in a batch; `undefined` for an empty one. */
 export function newestHlc(changeSets: readonly WireChangeSet[]): HlcText | undefined {
   let newest: HlcText | undefined;
-  for (const changeSet of changeSets) {
-    for (const hlc of changeSetHlcs(changeSet)) {
-      newest = newest === undefined ? hlc : maxHlc(newest, hlc);
-    }
+  for (const { hlc, changes, schemaMigrations } of changeSets) {
+    newest = newest === undefined ? hlc : maxHlc(newest, hlc);
+    for (const migration of schemaMigrations) newest = maxHlc(newest, migration.hlc);
+    for (const change of changes) newest = maxHlc(newest, change.hlc);
   }
   return newest;
 }

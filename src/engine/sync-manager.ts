@@ -29,7 +29,7 @@ import { type LogPage, type LogReadOptions, type LogState, readLog, timelineFor 
 import { carryPosition, deliverable, type LogRecord } from './log-record.ts';
 import { type CatalogState, MergeTransaction, type Written } from './merge-transaction.ts';
 import { wallTimeToHlc } from './position-clock.ts';
-import { changeSetHlcs } from './prepare.ts';
+import { newestHlc } from './prepare.ts';
 import { clearDroppedTable, expireTombstones } from './retention.ts';
 import { readSiteState, type SiteState } from './site-state.ts';
 import { openSnapshot, type Snapshot } from './snapshot.ts';
@@ -145,16 +145,14 @@ export class SyncManager {
       siteId: new Uint8Array(SITE_ID_BYTES).fill(0xff),
       opSeq: 0xffffffff,
     });
-    for (const [index, changeSet] of changeSets.entries()) {
-      for (const hlc of changeSetHlcs(changeSet)) {
-        if (compareHlc(hlc, latest) <= 0) continue;
-        const aheadMs = hlcWallTimeMs(hlc) - now;
-        throw new SyncError(
-          'CLOCK_DRIFT',
-          `changes[${index}]: dated ${aheadMs} ms ahead of the server's clock, more than sync.maxClockDriftMs (${maxClockDriftMs}) allows`,
-        );
-      }
-    }
+    const isAhead = (hlc: HlcText | undefined) => hlc !== undefined && compareHlc(hlc, latest) > 0;
+    const newest = newestHlc(changeSets);
+    if (newest === undefined || !isAhead(newest)) return;
+    const index = changeSets.findIndex((changeSet) => isAhead(newestHlc([changeSet])));
+    throw new SyncError(
+      'CLOCK_DRIFT',
+      `changes[${index}]: dated ${hlcWallTimeMs(newest) - now} ms ahead of the server's clock, more than sync.maxClockDriftMs (${maxClockDriftMs}) allows`,
+    );
   }
 
   async #mergeGroup(batches: readonly (readonly WireChangeSet[])[]): Promise<ApplyResult[]> {
@@ -189,7 +187,14 @@ export class SyncManager {
 
   #announce(after: HlcText, records: readonly LogRecord[] | undefined): void {
     const appended = { after, end: this.#head.position, records };
-    for (const listener of this.#listeners) listener(appended);
+    for (const listener of this.#listeners) {
+      try {
+        listener(appended);
+      } catch (error) {
+        // What is durable must not look as if it had failed, because somebody failed to hear of it.
+        this.#options.logger.error('a listener failed: %O', error);
+      }
+    }
   }
 
   /** Somebody else may have written. */

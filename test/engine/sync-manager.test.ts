@@ -137,6 +137,18 @@ test('a transaction whose commit fails leaves no trace, in memory either', async
   );
 });
 
+test('a listener that fails makes no durable batch look as if it had failed', async () => {
+  const { manager } = await openEngine();
+  const heard: unknown[] = [];
+  manager.onAppended(() => {
+    throw new Error('deaf');
+  });
+  manager.onAppended((appended) => heard.push(appended.records?.length));
+  const device = new Device(1);
+  assert.equal((await manager.apply([device.write({ pk: [1], set: { a: 1 } })])).applied, 1);
+  assert.deepEqual(heard, [1]);
+});
+
 test('what is known already is skipped, what lost is a conflict, and neither gets a position', async () => {
   const { manager } = await openEngine();
   const device = new Device(1);
