@@ -158,6 +158,11 @@ export const ConfigSchema = group({
       expected: 'a list of modules or [module, options] pairs',
     }),
     timeoutMs: milliseconds(5000, 'The longest that one call of a hook may take'),
+    onReject: Type.Enum(['keep', 'revert'] as const, {
+      default: 'keep',
+      description:
+        'What becomes of a change that a hook rejects, on the device that made it: `keep` leaves it there, `revert` sends what is stored instead, so that the device takes it back.',
+    }),
   }),
   limits: group({
     messageBytes: bytes(32 * MIB, 'The largest message or request body'),
@@ -208,7 +213,7 @@ export interface CoordinatorConfigInput
   /** A store URL or a module; or all options of the storage. */
   storage?: string | DeepPartial<CoordinatorConfig['storage']>;
   /** The hook modules in their order; or all options of the hooks. */
-  hooks?: readonly HookEntry[] | { modules?: readonly HookEntry[]; timeoutMs?: number };
+  hooks?: readonly HookEntry[] | DeepPartial<CoordinatorConfig['hooks']>;
 }
 
 /** Types a configuration file: gives back what it gets. */

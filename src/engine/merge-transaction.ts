@@ -9,25 +9,20 @@
 import { compareHlc, type HlcText, maxHlc } from '../clock/hlc.ts';
 import { hlcSite } from '../clock/site-id.ts';
 import type { KVTransaction } from '../storage/kv-store.ts';
-import type { WireChangeSet, WireMigration } from '../wire/schemas.ts';
+import type { WireChange, WireChangeSet, WireMigration } from '../wire/schemas.ts';
 import type { ApplyResult } from '../wire/types.ts';
+import { answerHlc, takeBack } from './authored.ts';
 import { Catalog, migrationSlot, migrationToJson, type TableRecord } from './catalog.ts';
-import { decodeHead, EMPTY_HEAD, type Head, type Identity, writeHead } from './head.ts';
-import { HEAD_KEY, logKey, siteKey, tableKey } from './keys.ts';
-import {
-  authorOf,
-  changeSetJson,
-  encodeLogRecord,
-  type LogRecord,
-  SEVERAL_AUTHORS,
-} from './log-record.ts';
+import { decodeHead, type Head, type Identity } from './head.ts';
+import { HEAD_KEY, siteKey, tableKey } from './keys.ts';
+import { authorOf, type LogRecord, SEVERAL_AUTHORS } from './log-record.ts';
+import { LogWriter } from './log-writer.ts';
 import { type PreparedSet, planReads } from './merge-plan.ts';
-import { nextPosition } from './position-clock.ts';
 import { JsonNames, type PreparedChange, prepareChanges } from './prepare.ts';
-import { type MergeOutcome, mergeCell, mergeTombstone } from './row.ts';
+import { createRow, type MergeOutcome, mergeCell, mergeTombstone } from './row.ts';
 import { addressText, type RowAddress, RowSet, toRowKey } from './row-set.ts';
 import { SiteStates } from './site-state.ts';
-import { applyBoundary, toBoundaries } from './table-boundary.ts';
+import { applyBoundary, type HeldChange, toBoundaries } from './table-boundary.ts';
 import { TableStatistics } from './table-statistics.ts';
 import type { Place } from './table-timeline.ts';
 
@@ -44,6 +39,13 @@ export interface Written {
   head: Head;
   catalog: Catalog;
   records: readonly LogRecord[];
+}
+
+/** What one client sent, after the hooks have spoken. */
+export interface Batch {
+  changeSets: readonly WireChangeSet[];
+  /** Refused, and to be taken back where they were made. */
+  refused: readonly WireChangeSet[];
 }
 
 export interface MergeContext {
@@ -63,21 +65,19 @@ interface Placed {
 }
 
 export class MergeTransaction {
-  readonly #records: LogRecord[] = [];
   readonly #transaction: KVTransaction;
   readonly #context: MergeContext;
   readonly #rows: RowSet;
   readonly #sites: SiteStates;
   readonly #names = new JsonNames();
   readonly #statistics = new TableStatistics();
-  /** JSON of changes that were held and can be sent from now on. */
-  readonly #shown: string[] = [];
+  /** Changes that were held and can be sent from now on. */
+  readonly #shown: HeldChange[] = [];
   #hasChanged = false;
   #catalog: Catalog;
   #catalogVersion: number;
   #catalogForked = false;
-  #head: Head = EMPTY_HEAD;
-  #before: HlcText = EMPTY_HEAD.position;
+  readonly #log: LogWriter;
 
   /** @param state the catalog as it was known last; if it turns out to be stale it is read again */
   constructor(transaction: KVTransaction, state: CatalogState, context: MergeContext) {
@@ -85,42 +85,62 @@ export class MergeTransaction {
     this.#context = context;
     this.#rows = new RowSet(transaction);
     this.#sites = new SiteStates(transaction);
+    this.#log = new LogWriter(transaction, context.identity, () => context.now());
     this.#catalog = state.catalog;
     this.#catalogVersion = state.version;
   }
 
   /** One result for each of `batches`, each a batch of one client's; and what to keep of it all. */
-  async merge(
-    batches: readonly (readonly WireChangeSet[])[],
-  ): Promise<Written & { results: ApplyResult[] }> {
-    const prepared = batches.map((batch) =>
-      batch.map((changeSet) => ({
-        changeSet,
-        changes: prepareChanges(changeSet, this.#names),
-      })),
-    );
-    await this.#load(prepared.flat());
+  async merge(batches: readonly Batch[]): Promise<Written & { results: ApplyResult[] }> {
+    const prepared = batches.map(({ changeSets, refused }) => ({
+      sets: changeSets.map((changeSet) => this.#prepare(changeSet)),
+      refused: refused.map((changeSet) => this.#prepare(changeSet)),
+    }));
+    const before = await this.#load(prepared.flatMap(({ sets, refused }) => [...sets, ...refused]));
     const results: ApplyResult[] = [];
-    for (const batch of prepared) {
-      const result = { applied: 0, skipped: 0, conflicts: 0, transactions: batch.length };
-      for (const set of batch) await this.#mergeSet(set, result);
+    for (const { sets, refused } of prepared) {
+      const result = emptyResult(sets.length);
+      for (const set of sets) await this.#mergeSet(set, result);
+      for (const set of refused) await this.#takeBack(set);
       results.push(result);
     }
     await this.#finish();
-    const [before, head, catalog, records] = [
-      this.#before,
-      this.#head,
-      this.#catalog,
-      this.#records,
-    ];
-    return { results, before, head, catalog, records };
+    const { head, records } = this.#log;
+    return { results, before, head, catalog: this.#catalog, records };
+  }
+
+  #prepare(changeSet: WireChangeSet): PreparedSet {
+    return { changeSet, changes: prepareChanges(changeSet, this.#names) };
+  }
+
+  /** Answers refused changes with what is stored, as the coordinator's own. */
+  async #takeBack({ changeSet, changes }: PreparedSet): Promise<void> {
+    const { siteId, siteIdText } = this.#context.identity;
+    const restored: WireChange[] = [];
+    /** One for each row that isn't there, however many of its cells were refused. */
+    const deletes = new Map<string, WireChange>();
+    for (const placed of await this.#place(changes)) {
+      if (placed === undefined || placed.place.hidden) continue;
+      const { change, column } = placed.prepared;
+      const row = this.#rows.get(placed.text)?.row ?? createRow();
+      const named = { ...change, table: placed.place.table };
+      for (const answer of takeBack(named, row, column, siteId)) {
+        if (answer.type === 'delete') deletes.set(placed.text, answer);
+        else restored.push(answer);
+      }
+    }
+    const answers = [...restored, ...deletes.values()];
+    const transactionId = `reverted:${changeSet.transactionId}`;
+    const hlc = answerHlc(changeSet.hlc, siteId);
+    const own = { siteId: siteIdText, transactionId, hlc, changes: answers, schemaMigrations: [] };
+    await this.#mergeSet(this.#prepare(own), emptyResult(1));
   }
 
   /**
    * Reads in one go all that the group will need, as far as no DDL in it moves tables about.
    * What was known of the catalog tells where to look; the head tells whether that still holds.
    */
-  async #load(sets: readonly PreparedSet[]): Promise<void> {
+  async #load(sets: readonly PreparedSet[]): Promise<HlcText> {
     for (;;) {
       const { rows, sites, tableIds } = planReads(sets, this.#catalog);
       const keys = [
@@ -130,24 +150,28 @@ export class MergeTransaction {
         ...tableIds.map(tableKey),
       ];
       const [head, ...values] = await this.#transaction.getMany(keys);
-      this.#head = decodeHead(head);
-      this.#before = this.#head.position;
-      if (this.#head.catalogVersion === this.#catalogVersion) {
+      const { position, catalogVersion } = this.#begin(head);
+      if (catalogVersion === this.#catalogVersion) {
         for (const [i, row] of rows.entries()) this.#rows.add(row, keys[i + 1], values[i]);
         values.splice(0, rows.length);
         for (const [i, site] of sites.entries()) this.#sites.add(site, values[i]);
         values.splice(0, sites.length);
         for (const [i, id] of tableIds.entries()) this.#statistics.add(id, values[i]);
-        return;
+        return position;
       }
       this.#catalog = await Catalog.load(this.#transaction);
-      this.#catalogVersion = this.#head.catalogVersion;
+      this.#catalogVersion = catalogVersion;
     }
   }
 
+  #begin(bytes: Uint8Array | undefined): Head {
+    const head = decodeHead(bytes);
+    this.#log.begin(head);
+    return head;
+  }
+
   async #mergeSet({ changeSet, changes }: PreparedSet, result: ApplyResult): Promise<void> {
-    const { identity, now } = this.#context;
-    const position = nextPosition(this.#head.position, now(), identity.siteId);
+    const position = this.#log.nextPosition();
     const migrations: string[] = [];
     const logged: HlcText[] = [];
     const held: HlcText[] = [];
@@ -177,9 +201,9 @@ export class MergeTransaction {
     this.#noteAuthored([...held, ...logged]);
     if (logged.length === 0) return;
     const { siteId, transactionId } = changeSet;
-    const json = changeSetJson({ siteId, transactionId, position, changes: applied, migrations });
-    const author = authorOf(logged);
-    this.#append({ position, author, changeCount: logged.length, stale, json });
+    const hlcs = logged;
+    const entry = { position, siteId, transactionId, hlcs, changes: applied, migrations, stale };
+    this.#log.append(entry);
     this.#appendShown();
   }
 
@@ -187,13 +211,16 @@ export class MergeTransaction {
   #appendShown(): void {
     const changes = this.#shown.splice(0);
     if (changes.length === 0) return;
-    const { identity, now } = this.#context;
-    const position = nextPosition(this.#head.position, now(), identity.siteId);
-    const transactionId = `shown:${position}`;
-    const siteId = identity.siteIdText;
-    const json = changeSetJson({ siteId, transactionId, position, changes, migrations: [] });
-    const changeCount = changes.length;
-    this.#append({ position, author: SEVERAL_AUTHORS, changeCount, stale: false, json });
+    const position = this.#log.nextPosition();
+    this.#log.append({
+      position,
+      siteId: this.#context.identity.siteIdText,
+      transactionId: `shown:${position}`,
+      hlcs: changes.map(({ hlc }) => hlc),
+      changes: changes.map(({ json }) => json),
+      migrations: [],
+      stale: false,
+    });
   }
 
   /** The row of each change; `undefined` for a change to a table that was dropped later. */
@@ -242,7 +269,7 @@ export class MergeTransaction {
       this.#statistics.save(catalog, this.#transaction);
       const context = { catalog, rows: this.#rows, transaction: this.#transaction };
       this.#shown.push(...(await applyBoundary(boundary, context)));
-      if (boundary.kind !== 'made') this.#head = { ...this.#head, staleUpTo: position };
+      if (boundary.kind !== 'made') this.#log.noteStale(position);
     }
     return 'applied';
   }
@@ -253,15 +280,6 @@ export class MergeTransaction {
       this.#catalogForked = true;
     }
     return this.#catalog;
-  }
-
-  #append(record: Omit<LogRecord, 'json'> & { json: string }): void {
-    const { position } = record;
-    const bytes = encodeLogRecord(record);
-    this.#transaction.put(logKey(position), bytes);
-    const json = bytes.subarray(bytes.indexOf(10) + 1);
-    this.#records.push({ ...record, json });
-    this.#head = { ...this.#head, position, logLength: this.#head.logLength + 1 };
   }
 
   #noteAuthored(hlcs: readonly HlcText[]): void {
@@ -279,9 +297,10 @@ export class MergeTransaction {
     );
     this.#statistics.save(this.#catalog, this.#transaction);
     await this.#sites.write(this.#transaction);
-    if (this.#catalogForked) {
-      this.#head = { ...this.#head, catalogVersion: this.#head.catalogVersion + 1 };
-    }
-    writeHead(this.#head, this.#transaction);
+    this.#log.finish(this.#catalogForked);
   }
+}
+
+function emptyResult(transactions: number): ApplyResult {
+  return { applied: 0, skipped: 0, conflicts: 0, transactions };
 }

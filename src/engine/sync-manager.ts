@@ -27,7 +27,12 @@ import {
 import { siteKey } from './keys.ts';
 import { type LogPage, type LogReadOptions, type LogState, readLog, timelineFor } from './log.ts';
 import { carryPosition, deliverable, type LogRecord } from './log-record.ts';
-import { type CatalogState, MergeTransaction, type Written } from './merge-transaction.ts';
+import {
+  type Batch,
+  type CatalogState,
+  MergeTransaction,
+  type Written,
+} from './merge-transaction.ts';
 import { wallTimeToHlc } from './position-clock.ts';
 import { newestHlc } from './prepare.ts';
 import { clearDroppedTable, expireTombstones } from './retention.ts';
@@ -53,6 +58,17 @@ export interface SyncManagerOptions {
   onStoreFailed?(error: SyncError): void;
 }
 
+/** What hooks made of a batch, beside letting it through. */
+export interface Verdict {
+  /**
+   * Changes of the coordinator's own, each with the HLC of the change that it answers: it gets
+   * one just greater, of the coordinator's site.
+   */
+  authored?: readonly WireChangeSet[];
+  /** Changes that were refused, and are to be taken back at the device that made them. */
+  refused?: readonly WireChangeSet[];
+}
+
 /** The log has grown. */
 export interface Appended {
   /** The newest position before. */
@@ -70,7 +86,7 @@ export class SyncManager {
   readonly #store: KVStore;
   readonly #options: SyncManagerOptions;
   readonly #listeners = new Set<(appended: Appended) => void>();
-  readonly #commits: GroupCommit<readonly WireChangeSet[], ApplyResult>;
+  readonly #commits: GroupCommit<Batch, ApplyResult>;
   readonly #stopWatching: () => void;
   #head: Head;
   #state: CatalogState;
@@ -97,7 +113,7 @@ export class SyncManager {
     this.#state = { catalog, version: head.catalogVersion };
     this.#commits = new GroupCommit(
       (batches) => this.#mergeGroup(batches),
-      (batch) => batch.reduce((sum, set) => sum + set.changes.length + 1, 0),
+      ({ changeSets }) => changeSets.reduce((sum, set) => sum + set.changes.length + 1, 1),
     );
     this.#stopWatching = options.store.onCommit(() => {
       this.#refresh().catch((error: unknown) => options.logger.error('refresh failed: %O', error));
@@ -122,18 +138,15 @@ export class SyncManager {
 
   /**
    * Merges a batch. Resolves when it is durable; when it rejects, nothing of it is stored.
-   * @param authored changes of the coordinator's own, each with the HLC of the change that it
-   *   answers: it gets one just greater, of the coordinator's site
    * @throws SyncError CLOCK_DRIFT, or what the store throws
    */
   async apply(
     changeSets: readonly WireChangeSet[],
-    authored: readonly WireChangeSet[] = [],
+    { authored = [], refused = [] }: Verdict = {},
   ): Promise<ApplyResult> {
-    this.#refuseDrift(changeSets);
-    this.#refuseDrift(authored);
+    this.#refuseDrift([...changeSets, ...authored, ...refused]);
     const answers = authored.map((changeSet) => toAuthored(changeSet, this.identity));
-    return this.#commits.add([...changeSets, ...answers]);
+    return this.#commits.add({ changeSets: [...changeSets, ...answers], refused });
   }
 
   #refuseDrift(changeSets: readonly WireChangeSet[]): void {
@@ -155,7 +168,7 @@ export class SyncManager {
     );
   }
 
-  async #mergeGroup(batches: readonly (readonly WireChangeSet[])[]): Promise<ApplyResult[]> {
+  async #mergeGroup(batches: readonly Batch[]): Promise<ApplyResult[]> {
     const { world, allowResurrection, logger } = this.#options;
     const context = { identity: this.identity, allowResurrection, now: () => world.now() };
     const merged = await this.#write((transaction) =>

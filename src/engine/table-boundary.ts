@@ -29,6 +29,12 @@ export function toBoundaries(migration: WireMigration): Boundary[] {
   ];
 }
 
+/** A change as it is stored, to be logged. */
+export interface HeldChange {
+  hlc: HlcText;
+  json: string;
+}
+
 export interface BoundaryContext {
   catalog: Catalog;
   rows: RowSet;
@@ -36,13 +42,13 @@ export interface BoundaryContext {
 }
 
 /**
- * @returns JSON of the changes that were held for a dropped name and can be sent now,
- *   since the name has been used again
+ * @returns the changes that were held for a dropped name and can be sent now, since the name
+ *   has been used again
  */
 export async function applyBoundary(
   boundary: Boundary,
   context: BoundaryContext,
-): Promise<string[]> {
+): Promise<HeldChange[]> {
   const { catalog, transaction } = context;
   const { schema, table } = boundary;
   const wasHidden = catalog.timeline.isHidden(schema, table);
@@ -86,18 +92,18 @@ async function endTable(
 async function heldChanges(
   record: TableRecord,
   { rows, transaction }: BoundaryContext,
-): Promise<string[]> {
+): Promise<HeldChange[]> {
   await loadTable(record, rows, transaction);
   const schema = JSON.stringify(record.schema);
   const table = JSON.stringify(record.table);
   return rows.ofTable(record.id).flatMap(({ row: { tombstone, cells } }) => {
-    const changes: string[] = [];
+    const changes: HeldChange[] = [];
     if (tombstone !== undefined) {
       const { pk, hlc, priorRow } = tombstone;
-      changes.push(deleteChangeJson({ schema, table, pk, hlc }, priorRow));
+      changes.push({ hlc, json: deleteChangeJson({ schema, table, pk, hlc }, priorRow) });
     }
     for (const [column, { pk, hlc, value }] of cells) {
-      changes.push(columnChangeJson({ schema, table, pk, hlc }, column, value));
+      changes.push({ hlc, json: columnChangeJson({ schema, table, pk, hlc }, column, value) });
     }
     return changes;
   });

@@ -34,12 +34,15 @@ interface Validated {
 export class ApplyPipeline {
   readonly #hooks: HookChain;
   readonly #metrics: Metrics;
+  readonly #onReject: 'keep' | 'revert';
   readonly #running = new Set<Promise<unknown>>();
   #isStopping = false;
 
-  constructor(hooks: HookChain, metrics: Metrics) {
+  /** @param onReject `hooks.onReject` */
+  constructor(hooks: HookChain, metrics: Metrics, onReject: 'keep' | 'revert') {
     this.#hooks = hooks;
     this.#metrics = metrics;
+    this.#onReject = onReject;
   }
 
   get isStopping(): boolean {
@@ -56,7 +59,7 @@ export class ApplyPipeline {
     const queued = this.#validate(client, database.id, changeSets).then(async (validated) => {
       const { manager } = await database.open();
       const { approved } = validated;
-      const stored = manager.apply(approved.changeSets, approved.authored);
+      const stored = manager.apply(approved.changeSets, approved);
       // It is awaited below, but not in the turn in which it may already have failed.
       stored.catch(() => undefined);
       return { ...validated, manager, stored };
@@ -92,12 +95,14 @@ export class ApplyPipeline {
     this.#metrics.batchSize.observe(changeCount);
     await this.#hooks.authorize(client, { type: 'apply_changes', databaseId, changeCount });
     if (!this.#hooks.has.onBeforeApplyChanges) {
-      return { approved: { changeSets, authored: [] }, rejected: [] };
+      return { approved: { changeSets, authored: [], refused: [] }, rejected: [] };
     }
     // Only a hook that looks at changes pays for their being decoded.
     const decoded = changeSets.map(decodeChangeSet);
     const { approved, rejected } = await this.#hooks.beforeApply(client, decoded);
-    return { approved: separateCorrections(changeSets, approved), rejected };
+    const corrected = separateCorrections(changeSets, approved);
+    const refused = this.#onReject === 'revert' ? corrected.refused : [];
+    return { approved: { ...corrected, refused }, rejected };
   }
 
   /** Later than the answer to the client: what a hook does must not hold that up. */

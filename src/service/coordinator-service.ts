@@ -87,7 +87,7 @@ export class CoordinatorService {
     const { config, storage, world, hooks } = options;
     this.#pool = new DatabasePool({ storage, config, world, logger: this.logger });
     this.metrics = options.metrics ?? createMetrics();
-    this.#pipeline = new ApplyPipeline(hooks, this.metrics);
+    this.#pipeline = new ApplyPipeline(hooks, this.metrics, config.hooks.onReject);
     this.#snapshots = new SnapshotStreams(config.limits.snapshotStreams, this.metrics);
     this.metrics.expose({
       connections: () => this.connections,

@@ -1,9 +1,11 @@
 /**
- * What a validate hook let through, told apart: what it left as it was goes on verbatim, as
+ * What a validate hook made of a batch, told apart: what it left as it was goes on verbatim, as
  * its author's; what it rewrote is the coordinator's own from now on. Under the author's HLC
- * a rewritten value would never reach the author, who has another value under that HLC.
+ * a rewritten value would never reach the author, who has another value under that HLC. What is
+ * not there any more was refused.
  */
 
+import { encodeHlc } from '../clock/hlc.ts';
 import type { WireChange, WireChangeSet, WireMigration } from '../wire/schemas.ts';
 import { type ChangeSet, decodeChangeSet, encodeChangeSet } from '../wire/types.ts';
 
@@ -11,6 +13,8 @@ export interface Corrected {
   changeSets: readonly WireChangeSet[];
   /** Each with the HLC of the change that it answers. */
   authored: readonly WireChangeSet[];
+  /** What the hook did not give back, in any form. */
+  refused: readonly WireChangeSet[];
 }
 
 type Item = WireChange | WireMigration;
@@ -54,7 +58,22 @@ export function separateCorrections(
     if (!isEmpty(kept) || isEmpty(rewritten)) separated.changeSets.push(kept);
     if (!isEmpty(rewritten)) separated.authored.push(rewritten);
   }
-  return separated;
+  return { ...separated, refused: findRefused(originals, approved) };
+}
+
+function findRefused(
+  originals: readonly WireChangeSet[],
+  approved: readonly ChangeSet[],
+): WireChangeSet[] {
+  const answered = new Set<string>();
+  for (const { changes } of approved) for (const { hlc } of changes) answered.add(encodeHlc(hlc));
+  return originals
+    .map((original) => ({
+      ...original,
+      changes: original.changes.filter(({ hlc }) => !answered.has(hlc)),
+      schemaMigrations: [],
+    }))
+    .filter(({ changes }) => changes.length > 0);
 }
 
 function isEmpty({ changes, schemaMigrations }: WireChangeSet): boolean {
