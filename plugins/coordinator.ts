@@ -15,6 +15,7 @@ import errors from './errors.ts';
 import metrics from './metrics.ts';
 import routes from './routes.ts';
 import service from './service.ts';
+import websocket from './websocket.ts';
 import ws from './ws.ts';
 
 export interface CoordinatorPluginOptions extends ConfigPluginOptions, AuthPluginOptions {
@@ -32,6 +33,7 @@ export interface CoordinatorParts {
 const coordinator: FastifyPluginAsync<CoordinatorPluginOptions> = async (app, options) => {
   const { config: given, hooks, onReady } = options;
   await app.register(config, { config: given });
+  await app.register(websocket, { limits: app.coordinatorConfig.limits });
   await app.register(cors);
   await app.register(metrics);
   await app.register(errors);

@@ -5,6 +5,8 @@ import fp from 'fastify-plugin';
 
 export default fp(
   async (app) => {
+    // An app that the coordinator is registered into may have CORS of its own: that one holds.
+    if (app.hasRequestDecorator('corsPreflightEnabled')) return;
     const { origin, credentials } = app.coordinatorConfig.cors;
     await app.register(cors, {
       origin,

@@ -15,6 +15,15 @@ import type { WireCheckpoint } from '../src/wire/schemas.ts';
 const DEFAULT_DATABASE_ID = 'default';
 const logger = createLogger('sync-coordinator:http');
 
+/** An authenticated client, with the database that it asks for. */
+type HttpClient = ClientIdentity & { databaseId: string };
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    syncClient: HttpClient | null;
+  }
+}
+
 interface ForDatabase {
   Params: { databaseId?: string };
 }
@@ -52,23 +61,25 @@ export default fp(
       done(null, body),
     );
 
-    /**
-     * Who asks, and for which database. Only then is the rest of the request looked at.
-     * @param operation for the metrics
-     */
-    async function admit(
-      request: FastifyRequest<ForDatabase>,
-      operation: string,
-    ): Promise<ClientIdentity & { databaseId: string }> {
+    app.decorateRequest('syncClient', null);
+
+    /** Who asks, and for which database; settled before a byte of the body is read. */
+    const admit = (operation: string) => async (request: FastifyRequest<ForDatabase>) => {
       const { databaseId = DEFAULT_DATABASE_ID } = request.params;
       service.metrics.requests.inc({ transport: 'http', operation });
       service.checkDatabaseId(databaseId);
       const credentials = app.readCredentials(request, databaseId);
-      return { ...(await service.authenticate(credentials, request.signal)), databaseId };
-    }
+      const identity = await service.authenticate(credentials, request.signal);
+      request.syncClient = { ...identity, databaseId };
+    };
+
+    // A reader that takes nothing must not hold its answer for ever.
+    app.addHook('onSend', async (_request, reply) => {
+      reply.raw.setTimeout(config.limits.stalledMs, () => reply.raw.destroy());
+    });
 
     async function getChanges(request: FastifyRequest<ForChanges>, reply: FastifyReply) {
-      const client = await admit(request, 'get_changes');
+      const client = clientOf(request);
       const query = {
         sinceHLC: readSince(request),
         limit: readLimit(request),
@@ -82,8 +93,8 @@ export default fp(
       return reply.type('application/json').send(changesPageJson(page));
     }
 
-    async function postChanges(request: FastifyRequest<ForDatabase>) {
-      const client = await admit(request, 'apply_changes');
+    async function postChanges(request: FastifyRequest) {
+      const client = clientOf(request);
       const changeSets = decodeApplyBody(readBody(request), config.limits.changesPerBatch);
       const data = await service
         .withAccess(client.databaseId, (access) =>
@@ -95,22 +106,18 @@ export default fp(
       return { ok: true, data };
     }
 
-    async function getSnapshot(request: FastifyRequest<ForDatabase>, reply: FastifyReply) {
-      const client = await admit(request, 'get_snapshot');
-      return sendSnapshot(client, request, reply);
-    }
-
-    async function postSnapshot(request: FastifyRequest<ForDatabase>, reply: FastifyReply) {
-      const client = await admit(request, 'resume_snapshot');
-      return sendSnapshot(client, request, reply, decodeCheckpointBody(readBody(request)));
-    }
+    const getSnapshot = (request: FastifyRequest, reply: FastifyReply) =>
+      sendSnapshot(request, reply);
+    const postSnapshot = (request: FastifyRequest, reply: FastifyReply) =>
+      sendSnapshot(request, reply, decodeCheckpointBody(readBody(request)));
 
     async function sendSnapshot(
-      client: ClientIdentity & { databaseId: string },
-      { signal }: FastifyRequest,
+      request: FastifyRequest,
       reply: FastifyReply,
       checkpoint?: WireCheckpoint,
     ) {
+      const client = clientOf(request);
+      const { signal } = request;
       const access = service.access(client.databaseId);
       try {
         const snapshot = await service.handleSnapshot(client, access, checkpoint, signal);
@@ -124,8 +131,6 @@ export default fp(
           access.release();
           snapshot.close().catch((error: unknown) => logger.error('snapshot: %O', error));
         });
-        // A reader that takes nothing must not hold its view of the store for ever.
-        reply.raw.setTimeout(config.limits.stalledMs, () => reply.raw.destroy());
         return reply.type('application/x-ndjson').send(stream);
       } catch (error) {
         access.release();
@@ -137,11 +142,13 @@ export default fp(
     for (const prefix of ['', '/:databaseId']) {
       // Without HEAD, which would do all the work of GET and note down that it was sent.
       const exposeHeadRoute = false;
-      app.get(`${prefix}/changes`, { exposeHeadRoute }, getChanges);
-      app.post(`${prefix}/changes`, postChanges);
-      app.post(`${prefix}/apply`, postChanges);
-      app.get(`${prefix}/snapshot`, { exposeHeadRoute }, getSnapshot);
-      app.post(`${prefix}/snapshot`, postSnapshot);
+      const [reads, writes] = [admit('get_changes'), admit('apply_changes')];
+      const [snapshots, resumes] = [admit('get_snapshot'), admit('resume_snapshot')];
+      app.get(`${prefix}/changes`, { exposeHeadRoute, onRequest: reads }, getChanges);
+      app.post(`${prefix}/changes`, { onRequest: writes }, postChanges);
+      app.post(`${prefix}/apply`, { onRequest: writes }, postChanges);
+      app.get(`${prefix}/snapshot`, { exposeHeadRoute, onRequest: snapshots }, getSnapshot);
+      app.post(`${prefix}/snapshot`, { onRequest: resumes }, postSnapshot);
     }
   },
   {
@@ -155,6 +162,11 @@ export default fp(
     ],
   },
 );
+
+function clientOf({ syncClient }: FastifyRequest): HttpClient {
+  if (syncClient === null) throw new Error('the route admits nobody');
+  return syncClient;
+}
 
 function readBody({ body }: FastifyRequest): string {
   if (typeof body !== 'string') throw new SyncError('MESSAGE_ERROR', 'a JSON body is required');

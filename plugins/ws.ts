@@ -1,6 +1,5 @@
 /** The WebSocket route: gives each socket a connection of the protocol, and keeps watch over it. */
 
-import websocket from '@fastify/websocket';
 import type { FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import type { RawData, WebSocket } from 'ws';
@@ -20,16 +19,10 @@ function toText(data: RawData): string {
 export default fp(
   async (app) => {
     const { coordinator: service, coordinatorConfig: config } = app;
-    const { messageBytes, stalledMs, shutdownMs } = config.limits;
+    const { stalledMs, shutdownMs } = config.limits;
     const outlets = new Map<WebSocket, SocketOutlet>();
     let queuedBytes = 0;
     service.queuedBytes = () => queuedBytes;
-
-    // An app that the coordinator is registered into may have it already: one is enough.
-    if (!app.hasDecorator('websocketServer')) {
-      const options = { maxPayload: messageBytes, perMessageDeflate: false };
-      await app.register(websocket, { options, preClose: (done) => done() });
-    }
 
     const serve = (socket: WebSocket, request: FastifyRequest) => {
       const outlet = new SocketOutlet(socket, (delta) => {
@@ -89,6 +82,10 @@ export default fp(
   {
     name: 'sync-coordinator-ws',
     fastify: '5.x',
-    dependencies: ['sync-coordinator-config', 'sync-coordinator-service'],
+    dependencies: [
+      'sync-coordinator-config',
+      'sync-coordinator-service',
+      'sync-coordinator-websocket',
+    ],
   },
 );

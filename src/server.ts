@@ -3,6 +3,7 @@
 import Fastify, { type FastifyInstance } from 'fastify';
 import coordinator, { type CoordinatorParts } from '../plugins/coordinator.ts';
 import { fromFastify, sendError } from '../plugins/errors.ts';
+import websocket from '../plugins/websocket.ts';
 import { loadConfig } from './config/resolve-config.ts';
 import type { CoordinatorConfig } from './config/schema.ts';
 import { SyncError } from './errors.ts';
@@ -46,6 +47,7 @@ export async function createCoordinatorServer(
   const { config = loadConfig(), hooks } = options;
   const app = Fastify({
     bodyLimit: config.limits.messageBytes,
+    requestTimeout: config.limits.requestTimeoutMs,
     routerOptions: { maxParamLength: PARAM_LENGTH_MAX },
     forceCloseConnections: 'idle',
     // What is refused before there is a route is answered like everything else.
@@ -65,6 +67,8 @@ export async function createCoordinatorServer(
   }
   let parts: CoordinatorParts | undefined;
   try {
+    // For the whole app, so that upgrades outside the base path are closed as well.
+    await app.register(websocket, { limits: config.limits });
     await app.register(coordinator, {
       prefix: config.basePath,
       config,

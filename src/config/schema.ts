@@ -180,6 +180,7 @@ export const ConfigSchema = group({
     sessions: integer(20_000, [1, 1_000_000], 'The number of WebSocket sessions.'),
     snapshotStreams: integer(64, [1, 100_000], 'The number of snapshots that are sent at once.'),
     handshakeTimeoutMs: milliseconds(10_000, 'How long a new socket may take to say who it is'),
+    requestTimeoutMs: milliseconds(120_000, 'How long an HTTP request may take to arrive whole'),
     shutdownMs: milliseconds(10_000, 'How long a stop waits for what is running'),
   }),
   logging: group({

@@ -40,8 +40,8 @@ class PoolEntry {
   database: Database | undefined;
   readonly maintenanceStop = new AbortController();
 
-  constructor(opening: Promise<Database & { store: KVStore }>) {
-    this.opening = opening;
+  constructor(open: (entry: PoolEntry) => Promise<Database & { store: KVStore }>) {
+    this.opening = open(this);
   }
 }
 
@@ -110,7 +110,7 @@ export class DatabasePool {
   #add(id: string): PoolEntry {
     const { maxOpenDatabases } = this.#options.config.storage;
     if (this.#entries.size >= maxOpenDatabases) this.#evict(maxOpenDatabases);
-    const entry = new PoolEntry(this.#open(id));
+    const entry = new PoolEntry((opened) => this.#open(id, opened));
     this.#entries.set(id, entry);
     entry.opening.then(
       (database) => {
@@ -141,7 +141,7 @@ export class DatabasePool {
     this.#settle(idlest[0], this.#close(...idlest));
   }
 
-  async #open(id: string): Promise<Database & { store: KVStore }> {
+  async #open(id: string, entry: PoolEntry): Promise<Database & { store: KVStore }> {
     const { storage, config, world, logger } = this.#options;
     await this.#closings.get(id);
     const store = await storage.open(id);
@@ -154,7 +154,7 @@ export class DatabasePool {
         allowResurrection,
         maxClockDriftMs,
         tombstoneTTL,
-        onStoreFailed: () => this.#replace(id),
+        onStoreFailed: () => this.#replace(id, entry),
       });
       logger('database %s is open', id);
       return { id, manager, store, sessions: new SessionHub(manager) };
@@ -174,16 +174,19 @@ export class DatabasePool {
   /** An idle database is tidied up before it goes, or one that is never open for long never is. */
   #retire(id: string, entry: PoolEntry): void {
     const retire = async () => {
-      await entry.database?.manager.maintain(entry.maintenanceStop.signal);
-      if (entry.leases === 0 && this.#entries.get(id) === entry) await this.#close(id, entry);
+      try {
+        await entry.database?.manager.maintain(entry.maintenanceStop.signal);
+      } finally {
+        if (entry.leases === 0 && this.#entries.get(id) === entry) await this.#close(id, entry);
+      }
     };
     this.#settle(id, retire());
   }
 
   /** A store that failed to write takes no more: close it, so that the next who asks opens it anew. */
-  #replace(id: string): void {
-    const entry = this.#entries.get(id);
-    if (entry !== undefined) this.#settle(id, this.#close(id, entry));
+  #replace(id: string, entry: PoolEntry): void {
+    // Whatever else still waited for it fails as well; by then another may stand in its place.
+    if (this.#entries.get(id) === entry) this.#settle(id, this.#close(id, entry));
   }
 
   /** Work that nobody waits for: its failure is the operator's to see. */
@@ -196,7 +199,9 @@ export class DatabasePool {
     clearInterval(entry.maintenanceTimer);
     entry.maintenanceStop.abort();
     this.#entries.delete(id);
-    const closing = this.#closeStore(entry).finally(() => this.#closings.delete(id));
+    const closing = this.#closeStore(entry).finally(() => {
+      if (this.#closings.get(id) === closing) this.#closings.delete(id);
+    });
     this.#closings.set(id, closing);
     return closing;
   }

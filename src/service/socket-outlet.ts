@@ -7,11 +7,14 @@
  */
 
 import type { WebSocket } from 'ws';
+import { Fifo } from './fifo.ts';
 import type { Outlet } from './outlet.ts';
 
 /** Handed to the socket and not yet written. */
 const WINDOW_BYTES = 256 * 1024;
 const FRAGMENT_BYTES = 64 * 1024;
+/** What a message costs beside its bytes, so that many small ones are bounded as well. */
+const FRAME_OVERHEAD_BYTES = 256;
 /** How long a peer that doesn't read gets to answer a close. */
 const CLOSE_GRACE_MS = 1000;
 
@@ -24,7 +27,7 @@ export class SocketOutlet implements Outlet {
   readonly #socket: WebSocket;
   readonly #onBytes: (delta: number) => void;
   /** Messages of which nothing has been handed over yet. */
-  #queue: Buffer[] = [];
+  readonly #queue = new Fifo<Buffer>();
   /** The rest of a message that goes in fragments. */
   #rest: Buffer | undefined;
   #queuedBytes = 0;
@@ -52,7 +55,7 @@ export class SocketOutlet implements Outlet {
     if (!this.isOpen) return;
     const bytes = typeof frame === 'string' ? Buffer.from(frame) : toBuffer(frame);
     if (this.#queuedBytes === 0) this.#lastProgressMs = performance.now();
-    this.#add(bytes.length);
+    this.#add(bytes.length + FRAME_OVERHEAD_BYTES);
     this.#queue.push(bytes);
     this.#handOver();
   }
@@ -86,7 +89,8 @@ export class SocketOutlet implements Outlet {
     this.#socket.send(bytes, { binary: false, compress: false, fin }, (error) => {
       this.#inWindow -= bytes.length;
       if (error) return;
-      this.#add(-Math.min(bytes.length, this.#queuedBytes));
+      const taken = bytes.length + (fin ? FRAME_OVERHEAD_BYTES : 0);
+      this.#add(-Math.min(taken, this.#queuedBytes));
       this.#lastProgressMs = performance.now();
       this.#handOver();
       this.#wake();
@@ -109,7 +113,7 @@ export class SocketOutlet implements Outlet {
 
   /** The socket has gone: nothing waits any more, and nobody should wait for it. */
   #drop(): void {
-    this.#queue = [];
+    this.#queue.clear();
     this.#rest = undefined;
     this.#add(-this.#queuedBytes);
     this.#wake();

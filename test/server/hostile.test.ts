@@ -1,0 +1,74 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import { type TestContext, test } from 'node:test';
+import WebSocket from 'ws';
+import { TestClient } from '../support/client.ts';
+import { Device } from '../support/device.ts';
+import { startServer } from '../support/server.ts';
+
+async function rawSocket(t: TestContext, httpUrl: string): Promise<Socket> {
+  const { hostname, port } = new URL(httpUrl);
+  const socket = connect(Number(port), hostname);
+  t.after(() => socket.destroy());
+  socket.on('error', () => undefined);
+  await once(socket, 'connect');
+  return socket;
+}
+
+test('a flood of pings from a peer that does not read costs nobody else their answers', async (t) => {
+  const PINGS = 300_000;
+  const server = await startServer(t, { config: { storage: 'memory:' } });
+  const other = await TestClient.join(server.wsUrl, new Device(1), t);
+  const flood = new WebSocket(server.wsUrl, { perMessageDeflate: false });
+  t.after(() => flood.terminate());
+  await once(flood, 'open');
+  flood.pause();
+  for (let i = 0; i < PINGS; i++) flood.send('{"type":"ping"}');
+  await other.settled();
+  let pongs = 0;
+  const all = new Promise<void>((resolve) => {
+    flood.on('message', () => {
+      if (++pongs === PINGS) resolve();
+    });
+  });
+  flood.resume();
+  await other.settled();
+  await all;
+});
+
+test('a reader of a page over HTTP that takes nothing is cut after limits.stalledMs', async (t) => {
+  const config = { storage: 'memory:', limits: { stalledMs: 300 } };
+  const server = await startServer(t, { config });
+  const device = new Device(1);
+  const writer = await TestClient.join(server.wsUrl, device, t);
+  const text = 'x'.repeat(25_000_000);
+  assert.equal((await writer.apply(device.write({ pk: [1], set: { text } }))).applied, 1);
+  const reader = await rawSocket(t, server.httpUrl);
+  const site = new Device(2).siteId;
+  reader.write(`GET /sync/changes HTTP/1.1\r\nHost: x\r\nX-Site-Id: ${site}\r\n\r\n`);
+  await once(reader, 'readable');
+  // Reads no more. What it is cut by shows at the server's end.
+  const openSockets = () =>
+    new Promise<number>((resolve) => {
+      server.app.server.getConnections((_error, count) => resolve(count));
+    });
+  while ((await openSockets()) > 1) await new Promise(setImmediate);
+  await writer.settled();
+});
+
+test('who may not come is told so before the body is read', async (t) => {
+  const config = {
+    storage: 'memory:',
+    auth: { mode: 'token-whitelist' as const, tokens: ['good'] },
+  };
+  const server = await startServer(t, { config });
+  const socket = await rawSocket(t, server.httpUrl);
+  const site = new Device(2).siteId;
+  socket.write(
+    `POST /sync/changes HTTP/1.1\r\nHost: x\r\nX-Site-Id: ${site}\r\nContent-Length: 30000000\r\n\r\n[`,
+  );
+  const [answer] = await once(socket, 'data');
+  assert.match(String(answer), /^HTTP\/1.1 401 /);
+  socket.destroy();
+});
