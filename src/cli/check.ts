@@ -7,6 +7,7 @@ import type { ResolvedConfig } from '../config/resolve-config.ts';
 import { HOOK_KINDS, HOOK_NAMES } from '../hooks/kinds.ts';
 import { loadHooks } from '../hooks/loader.ts';
 import type { LoadedHooks } from '../hooks/types.ts';
+import { findStorage } from '../storage/open-storage.ts';
 import { configToWarnings } from './warnings.ts';
 
 /** A longer value moves what follows it, instead of the whole column. */
@@ -14,9 +15,11 @@ const COLUMN_WIDTH_MAX = 40;
 
 /** Prints it and ends the process, which hook modules may keep busy. */
 export async function check(resolved: ResolvedConfig): Promise<void> {
-  const hooks = await loadHooks(resolved.config);
+  const { config, sources } = resolved;
+  await findStorage(config.storage.url, process.cwd(), sources.get('storage.url'));
+  const hooks = await loadHooks(config);
   process.stdout.write(`${configToText(resolved)}\n\n${hooksToText(hooks)}\n`);
-  for (const warning of configToWarnings(resolved.config)) {
+  for (const warning of configToWarnings(config)) {
     process.stderr.write(`${PACKAGE_NAME}: warning: ${warning}\n`);
   }
   process.exit(0);

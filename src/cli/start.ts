@@ -7,6 +7,7 @@ import { DEBUG_SOURCE, type ResolvedConfig } from '../config/resolve-config.ts';
 import type { CoordinatorConfig } from '../config/schema.ts';
 import { enableLogging } from '../logger.ts';
 import { type CoordinatorServer, createCoordinatorServer } from '../server.ts';
+import { findStorage } from '../storage/open-storage.ts';
 import { failureToText } from './failure.ts';
 import { configToWarnings } from './warnings.ts';
 
@@ -22,6 +23,8 @@ export async function start({ config, sources }: ResolvedConfig): Promise<void> 
   if (sources.get('logging.namespaces') !== DEBUG_SOURCE) {
     enableLogging(config.logging.level, config.logging.namespaces);
   }
+  // A refusal of it here names who set it, which the server no longer knows.
+  await findStorage(config.storage.url, process.cwd(), sources.get('storage.url'));
   const server = await createCoordinatorServer({ config });
   stopOnSignal(server, config.limits.shutdownMs);
   const { port } = await server.start();

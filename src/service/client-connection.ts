@@ -166,8 +166,8 @@ export class ClientConnection {
   async #join(siteId: SiteIdText, identity: ClientIdentity): Promise<void> {
     const { service, outlet, socket } = this.#options;
     const { databaseId = DEFAULT_DATABASE_ID } = identity;
-    await service.hooks.clientConnect(identity, socket, this.#gone.signal);
     try {
+      await service.hooks.clientConnect(identity, socket, this.#gone.signal);
       const lease = await service.acquire(databaseId);
       this.#lease = lease;
       if (!outlet.isOpen) throw new SyncError('SHUTTING_DOWN', 'the socket has closed');
@@ -175,7 +175,7 @@ export class ClientConnection {
       service.addSession(session, lease);
       this.#session = session;
     } catch (error) {
-      // Whoever was told that it connected is told that it has gone.
+      // Whoever was asked whether it may stay is told that it has gone, whatever the answer was.
       this.#lease?.release();
       service.hooks.clientDisconnect(identity);
       throw error;

@@ -25,12 +25,13 @@ export interface StorageModuleOptions {
   cwd: string;
 }
 
-type OpenStorage = (rest: string, options: StorageModuleOptions) => Storage | Promise<Storage>;
+type OpenStorage = (options: StorageModuleOptions) => Storage | Promise<Storage>;
+type FindStorage = (rest: string, cwd: string) => OpenStorage | Promise<OpenStorage>;
 
-const OPEN_BY_SCHEME = new Map<string, OpenStorage>([
-  ['memory', () => createMemoryStorage()],
-  ['leveldb', openLevel],
-  ['file', (rest, options) => openModule(fileURLToPath(`file:${rest}`), options)],
+const FIND_BY_SCHEME = new Map<string, FindStorage>([
+  ['memory', () => () => createMemoryStorage()],
+  ['leveldb', findLevel],
+  ['file', (rest, cwd) => findModule(fileURLToPath(`file:${rest}`), cwd)],
   ['postgres', notInThisVersion],
   ['postgresql', notInThisVersion],
 ]);
@@ -42,28 +43,49 @@ const KNOWN = 'memory:, leveldb:<directory>, or the path or package name of a mo
  * @throws ConfigError; SyncError STORE_UNAVAILABLE, STORE_LOCKED. Their messages are for the operator
  */
 export async function openStorage(
-  config: StorageConfig,
+  { url, durability }: StorageConfig,
   cwd: string = process.cwd(),
 ): Promise<Storage> {
-  const options = { durability: config.durability, cwd };
-  // Two letters at least: `C:\storage.js` is a path.
-  const [, scheme, rest = ''] = /^([a-z][a-z0-9+.-]+):(.*)$/is.exec(config.url) ?? [];
-  if (scheme === undefined) return openModule(config.url, options);
-  const open = OPEN_BY_SCHEME.get(scheme.toLowerCase());
-  // Only the scheme: the rest may hold a password.
-  if (open === undefined)
-    throw refused(`names an unknown storage, ${scheme}: (known are ${KNOWN})`);
-  return open(rest, options);
+  const open = await findStorage(url, cwd);
+  return open({ durability, cwd });
 }
 
-function openLevel(directory: string, { cwd, durability }: StorageModuleOptions): Promise<Storage> {
+/**
+ * What a URL stands for, without opening it.
+ * @param cwd where relative paths start
+ * @param source who named it, for the refusal
+ * @throws ConfigError
+ */
+export async function findStorage(
+  url: string,
+  cwd: string = process.cwd(),
+  source = 'config',
+): Promise<OpenStorage> {
+  try {
+    // Two letters at least: `C:\storage.js` is a path.
+    const [, scheme, rest = ''] = /^([a-z][a-z0-9+.-]+):(.*)$/is.exec(url) ?? [];
+    if (scheme === undefined) return await findModule(url, cwd);
+    const find = FIND_BY_SCHEME.get(scheme.toLowerCase());
+    // Only the scheme: the rest may hold a password.
+    if (find === undefined)
+      throw refused(`names an unknown storage, ${scheme}: (known are ${KNOWN})`);
+    return await find(rest, cwd);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    const faults = error.faults.map((fault) => ({ ...fault, source }));
+    throw new ConfigError(faults, { cause: error.cause });
+  }
+}
+
+function findLevel(directory: string): OpenStorage {
   if (directory === '') throw refused('names no directory: leveldb:./data');
-  return createLevelStorage({ directory: path.resolve(cwd, directory), durability });
+  return ({ cwd, durability }) =>
+    createLevelStorage({ directory: path.resolve(cwd, directory), durability });
 }
 
-async function openModule(specifier: string, options: StorageModuleOptions): Promise<Storage> {
+async function findModule(specifier: string, cwd: string): Promise<OpenStorage> {
   if (specifier === '') throw refused(`is empty (known are ${KNOWN})`);
-  const { module, url } = await importModule(specifier, options.cwd).catch((error: unknown) => {
+  const { module, url } = await importModule(specifier, cwd).catch((error: unknown) => {
     const reason = error instanceof Error ? error.message : String(error);
     throw refused(`cannot be loaded: ${reason} (known are ${KNOWN})`, error);
   });
@@ -71,11 +93,11 @@ async function openModule(specifier: string, options: StorageModuleOptions): Pro
   if (typeof createStorage !== 'function') {
     throw refused(`names ${url}, whose default export is not a function that makes a storage`);
   }
-  const storage: unknown = await createStorage(options);
-  if (!isStorage(storage)) {
+  return async (options) => {
+    const storage: unknown = await createStorage(options);
+    if (isStorage(storage)) return storage;
     throw refused(`names ${url}, which made no storage (description, open and close)`);
-  }
-  return storage;
+  };
 }
 
 function isStorage(value: unknown): value is Storage {

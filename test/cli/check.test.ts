@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { configToText } from '../../src/cli/check.ts';
+import { resolveConfig } from '../../src/config/resolve-config.ts';
 import { createDir } from '../config/temp-dir.ts';
 import { runProcess } from './run-process.ts';
 
@@ -25,12 +27,32 @@ test('check shows each value with its source, and who runs in which hook', async
   assert.match(stdout, /^onClientConnect +all +-$/m);
 });
 
-test('check masks passwords in URLs', async (t) => {
-  const { stdout } = await runProcess(t, ['check', '--storage', 'postgres://me:sekrit@db/x'], {
+test('check masks passwords in URLs', () => {
+  const resolved = resolveConfig({ env: {}, overrides: { storage: 'postgres://me:sekrit@db/x' } });
+  const text = configToText(resolved);
+  assert.match(text, /^storage\.url +"postgres:\/\/me:\*\*\*@db\/x"/m);
+  assert.doesNotMatch(text, /sekrit/);
+});
+
+test('check refuses a storage that the start would refuse, names who set it, and tells no password', async (t) => {
+  const { code, stdout, stderr } = await runProcess(t, ['check'], {
     cwd: createDir(t),
+    env: { SYNC_STORAGE: 'nope://me:sekrit@db/x' },
   });
-  assert.match(stdout, /^storage\.url +"postgres:\/\/me:\*\*\*@db\/x"/m);
-  assert.doesNotMatch(stdout, /sekrit/);
+  assert.equal(code, 1);
+  assert.match(
+    stderr,
+    /^sync-coordinator: env SYNC_STORAGE: storage\.url names an unknown storage, nope:/,
+  );
+  assert.doesNotMatch(stdout + stderr, /sekrit/);
+});
+
+test('a configuration that is not JSON is refused with the place and the reason', async (t) => {
+  const cwd = createDir(t, { 'sync-coordinator.json': '{"port": 1,}' });
+  const { code, stderr } = await runProcess(t, ['check'], { cwd });
+  assert.equal(code, 1);
+  assert.match(stderr, /sync-coordinator\.json: .*JSON.*position/);
+  assert.equal(stderr.trimEnd().split('\n').length, 1);
 });
 
 test('check fails with all that is wrong, a line each', async (t) => {
