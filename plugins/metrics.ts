@@ -13,10 +13,13 @@ export default fp(
   async (app) => {
     const metrics = createMetrics();
     app.decorate('coordinatorMetrics', metrics);
-    app.get('/metrics', async (_request, reply) => {
-      reply.type(metrics.registry.contentType);
-      return metrics.registry.metrics();
-    });
+    // Of the whole server, whichever database is named.
+    for (const path of ['/metrics', '/:databaseId/metrics']) {
+      app.get(path, async (_request, reply) => {
+        reply.type(metrics.registry.contentType);
+        return metrics.registry.metrics();
+      });
+    }
   },
   { name: 'sync-coordinator-metrics', fastify: '5.x' },
 );

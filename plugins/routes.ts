@@ -15,8 +15,13 @@ import type { WireCheckpoint } from '../src/wire/schemas.ts';
 const DEFAULT_DATABASE_ID = 'default';
 const logger = createLogger('sync-coordinator:http');
 
-/** An authenticated client, with the database that it asks for. */
-type HttpClient = ClientIdentity & { databaseId: string };
+interface HttpClient {
+  identity: ClientIdentity;
+  /** That it asks for. */
+  databaseId: string;
+  /** Aborted when it goes away unanswered. */
+  signal: AbortSignal;
+}
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -57,21 +62,23 @@ export default fp(
     // Changes are decoded with their place in the input, for both transports alike.
     app.removeAllContentTypeParsers();
     const bodyLimit = config.limits.messageBytes;
-    app.addContentTypeParser('*', { parseAs: 'string', bodyLimit }, (_request, body, done) =>
+    app.addContentTypeParser('*', { parseAs: 'buffer', bodyLimit }, (_request, body, done) =>
       done(null, body),
     );
 
     app.decorateRequest('syncClient', null);
 
     /** Who asks, and for which database; settled before a byte of the body is read. */
-    const admit = (operation: string) => async (request: FastifyRequest<ForDatabase>) => {
-      const { databaseId = DEFAULT_DATABASE_ID } = request.params;
-      service.metrics.requests.inc({ transport: 'http', operation });
-      service.checkDatabaseId(databaseId);
-      const credentials = app.readCredentials(request, databaseId);
-      const identity = await service.authenticate(credentials, request.signal);
-      request.syncClient = { ...identity, databaseId };
-    };
+    const admit =
+      (operation: string) => async (request: FastifyRequest<ForDatabase>, reply: FastifyReply) => {
+        const { databaseId = DEFAULT_DATABASE_ID } = request.params;
+        service.metrics.requests.inc({ transport: 'http', operation });
+        service.checkDatabaseId(databaseId);
+        const credentials = app.readCredentials(request, databaseId);
+        const signal = goneSignal(reply);
+        const identity = await service.authenticate(credentials, signal);
+        request.syncClient = { identity, databaseId, signal };
+      };
 
     // A reader that takes nothing must not hold its answer for ever.
     app.addHook('onSend', async (_request, reply) => {
@@ -79,14 +86,14 @@ export default fp(
     });
 
     async function getChanges(request: FastifyRequest<ForChanges>, reply: FastifyReply) {
-      const client = clientOf(request);
+      const { identity, databaseId, signal } = clientOf(request);
       const query = {
         sinceHLC: readSince(request),
         limit: readLimit(request),
-        signal: request.signal,
+        signal,
       };
       const page = await service
-        .withAccess(client.databaseId, (access) => service.handleSync(client, access, query))
+        .withAccess(databaseId, (access) => service.handleSync(identity, access, query))
         .catch((error: unknown) => {
           throw toSyncError(error, 'GET_CHANGES_ERROR', 'the changes could not be read');
         });
@@ -94,11 +101,11 @@ export default fp(
     }
 
     async function postChanges(request: FastifyRequest) {
-      const client = clientOf(request);
+      const { identity, databaseId } = clientOf(request);
       const changeSets = decodeApplyBody(readBody(request), config.limits.changesPerBatch);
       const data = await service
-        .withAccess(client.databaseId, (access) =>
-          service.handleApplyChanges(client, access, changeSets),
+        .withAccess(databaseId, (access) =>
+          service.handleApplyChanges(identity, access, changeSets),
         )
         .catch((error: unknown) => {
           throw toSyncError(error, 'APPLY_CHANGES_ERROR', 'the changes could not be stored');
@@ -116,12 +123,11 @@ export default fp(
       reply: FastifyReply,
       checkpoint?: WireCheckpoint,
     ) {
-      const client = clientOf(request);
-      const { signal } = request;
-      const access = service.access(client.databaseId);
+      const { identity, databaseId, signal } = clientOf(request);
+      const access = service.access(databaseId);
       try {
-        const snapshot = await service.handleSnapshot(client, access, checkpoint, signal);
-        const site = siteIdToText(client.siteId);
+        const snapshot = await service.handleSnapshot(identity, access, checkpoint, signal);
+        const site = siteIdToText(identity.siteId);
         const lines = snapshotLines(snapshot.chunks, () =>
           service.noteSnapshotSent(access, site, snapshot.position),
         );
@@ -138,8 +144,11 @@ export default fp(
       }
     }
 
-    app.get('/status', async () => ({ ok: true, data: service.status() }));
     for (const prefix of ['', '/:databaseId']) {
+      app.get<ForDatabase>(`${prefix}/status`, async ({ params }) => {
+        service.checkDatabaseId(params.databaseId ?? DEFAULT_DATABASE_ID);
+        return { ok: true, data: service.status() };
+      });
       // Without HEAD, which would do all the work of GET and note down that it was sent.
       const exposeHeadRoute = false;
       const [reads, writes] = [admit('get_changes'), admit('apply_changes')];
@@ -168,9 +177,25 @@ function clientOf({ syncClient }: FastifyRequest): HttpClient {
   return syncClient;
 }
 
+const utf8 = new TextDecoder('utf-8', { fatal: true });
+
 function readBody({ body }: FastifyRequest): string {
-  if (typeof body !== 'string') throw new SyncError('MESSAGE_ERROR', 'a JSON body is required');
-  return body;
+  if (!Buffer.isBuffer(body)) throw new SyncError('MESSAGE_ERROR', 'a JSON body is required');
+  try {
+    return utf8.decode(body);
+  } catch (cause) {
+    // Bytes that are no text would come out as other ones than they went in.
+    throw new SyncError('MESSAGE_ERROR', 'the body is not valid UTF-8', { cause });
+  }
+}
+
+/** Aborted when the client goes away unanswered. (A request itself closes once its body is read.) */
+function goneSignal(reply: FastifyReply): AbortSignal {
+  const controller = new AbortController();
+  reply.raw.once('close', () => {
+    if (!reply.raw.writableFinished) controller.abort();
+  });
+  return controller.signal;
 }
 
 /** One chunk a line. After the first byte a failure can only be told as the last line. */
