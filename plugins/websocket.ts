@@ -10,6 +10,8 @@ import fp from 'fastify-plugin';
 import type { CoordinatorConfig } from '../src/config/schema.ts';
 
 export interface WebsocketPluginOptions {
+  /** It is registered for the whole app, and so closes whatever upgrade is refused. */
+  isWholeApp?: boolean;
   limits: Pick<CoordinatorConfig['limits'], 'messageBytes' | 'handshakeTimeoutMs'>;
 }
 
@@ -17,37 +19,54 @@ export interface WebsocketPluginOptions {
 const LOOK_MS = 500;
 
 export default fp<WebsocketPluginOptions>(
-  async (app, { limits: { messageBytes, handshakeTimeoutMs } }) => {
+  async (app, { limits: { messageBytes, handshakeTimeoutMs }, isWholeApp }) => {
     // An app that the coordinator is registered into may have it already: one is enough.
     if (app.hasDecorator('websocketServer')) return;
     const options = { maxPayload: messageBytes, perMessageDeflate: false };
     // Sockets are closed by `ws.ts`; the default would wait for silent peers.
     await app.register(websocket, { options, preClose: (done) => done() });
-    if (app.prefix !== '') cutRefusedUpgrades(app, handshakeTimeoutMs);
+    if (!isWholeApp) cutRefusedUpgrades(app, handshakeTimeoutMs);
   },
   { name: 'sync-coordinator-websocket', fastify: '5.x' },
 );
 
+interface Watch {
+  looking: Map<Duplex, NodeJS.Timeout>;
+  /** Listeners for upgrades that are ours: of this watch, and of each @fastify/websocket. */
+  ownListeners: number;
+}
+
+/** One for a server, however many coordinators are registered in its app. */
+const watches = new WeakMap<FastifyInstance['server'], Watch>();
+
 /**
- * Within a prefix @fastify/websocket hears of every upgrade on the server, but closes only the
+ * Within a scope @fastify/websocket hears of every upgrade on the server, but closes only the
  * refused ones of its own scope. Nobody would read or close the others: one that has been
  * written to, and is no WebSocket, was refused.
  */
-function cutRefusedUpgrades(app: FastifyInstance, waitMs: number): void {
-  const looking = new Map<Duplex, NodeJS.Timeout>();
-  const settle = (socket: Duplex) => {
-    clearInterval(looking.get(socket));
-    looking.delete(socket);
-  };
-  app.server.on('upgrade', ({ socket }, stream) => {
+function cutRefusedUpgrades({ server, websocketServer }: FastifyInstance, waitMs: number): void {
+  const watch = watches.get(server) ?? startWatch(server, waitMs);
+  watch.ownListeners++;
+  websocketServer.on('connection', (_socket, { socket }) => settle(watch, socket));
+}
+
+function startWatch(server: FastifyInstance['server'], waitMs: number): Watch {
+  const watch: Watch = { looking: new Map(), ownListeners: 1 };
+  watches.set(server, watch);
+  server.on('upgrade', ({ socket }, stream) => {
     // Somebody else on this server takes upgrades, too: which are refused is not ours to say.
-    if (app.server.listenerCount('upgrade') > 2) return;
+    if (server.listenerCount('upgrade') > watch.ownListeners) return;
     const startedAt = performance.now();
     const look = () => {
       if (socket.bytesWritten > 0 || performance.now() - startedAt > waitMs) socket.destroy();
     };
-    looking.set(stream, setInterval(look, LOOK_MS));
-    stream.once('close', () => settle(stream));
+    watch.looking.set(stream, setInterval(look, LOOK_MS));
+    stream.once('close', () => settle(watch, stream));
   });
-  app.websocketServer.on('connection', (_socket, { socket }) => settle(socket));
+  return watch;
+}
+
+function settle({ looking }: Watch, socket: Duplex): void {
+  clearInterval(looking.get(socket));
+  looking.delete(socket);
 }

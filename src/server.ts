@@ -68,7 +68,7 @@ export async function createCoordinatorServer(
   let parts: CoordinatorParts | undefined;
   try {
     // For the whole app, so that upgrades outside the base path are closed as well.
-    await app.register(websocket, { limits: config.limits });
+    await app.register(websocket, { limits: config.limits, isWholeApp: true });
     await app.register(coordinator, {
       prefix: config.basePath,
       config,

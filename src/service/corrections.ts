@@ -17,22 +17,21 @@ export interface Corrected {
   refused: readonly WireChangeSet[];
 }
 
-type Item = WireChange | WireMigration;
-
 /** The originals by what a hook would have given back, had it left them alone. */
-function originalsByText(originals: readonly WireChangeSet[]): Map<string, Item> {
-  const byText = new Map<string, Item>();
+function originalsByText(originals: readonly WireChangeSet[]) {
+  const changesByText = new Map<string, WireChange>();
+  const migrationsByText = new Map<string, WireMigration>();
   for (const original of originals) {
     // Encoded once more, since a value may have more than one spelling.
     const { changes, schemaMigrations } = encodeChangeSet(decodeChangeSet(original));
     changes.forEach((change, i) => {
-      byText.set(JSON.stringify(change), original.changes[i] ?? change);
+      changesByText.set(JSON.stringify(change), original.changes[i] ?? change);
     });
     schemaMigrations.forEach((migration, i) => {
-      byText.set(JSON.stringify(migration), original.schemaMigrations[i] ?? migration);
+      migrationsByText.set(JSON.stringify(migration), original.schemaMigrations[i] ?? migration);
     });
   }
-  return byText;
+  return { changesByText, migrationsByText };
 }
 
 /** @param originals as the client sent them; `approved` may share nothing with them */
@@ -40,25 +39,32 @@ export function separateCorrections(
   originals: readonly WireChangeSet[],
   approved: readonly ChangeSet[],
 ): Corrected {
-  const byText = originalsByText(originals);
+  const { changesByText, migrationsByText } = originalsByText(originals);
   const separated = { changeSets: [] as WireChangeSet[], authored: [] as WireChangeSet[] };
   for (const changeSet of approved.map(encodeChangeSet)) {
-    const kept: WireChangeSet = { ...changeSet, changes: [], schemaMigrations: [] };
-    const rewritten: WireChangeSet = { ...changeSet, changes: [], schemaMigrations: [] };
-    for (const change of changeSet.changes) {
-      const original = byText.get(JSON.stringify(change));
-      if (original !== undefined && !('ddl' in original)) kept.changes.push(original);
-      else rewritten.changes.push(change);
-    }
-    for (const migration of changeSet.schemaMigrations) {
-      const original = byText.get(JSON.stringify(migration));
-      if (original !== undefined && 'ddl' in original) kept.schemaMigrations.push(original);
-      else rewritten.schemaMigrations.push(migration);
-    }
+    const changes = separate(changeSet.changes, changesByText);
+    const migrations = separate(changeSet.schemaMigrations, migrationsByText);
+    const kept = { ...changeSet, changes: changes.kept, schemaMigrations: migrations.kept };
+    const rewritten = {
+      ...changeSet,
+      changes: changes.rewritten,
+      schemaMigrations: migrations.rewritten,
+    };
     if (!isEmpty(kept) || isEmpty(rewritten)) separated.changeSets.push(kept);
     if (!isEmpty(rewritten)) separated.authored.push(rewritten);
   }
   return { ...separated, refused: findRefused(originals, approved) };
+}
+
+function separate<Item>(items: readonly Item[], originalsByText: ReadonlyMap<string, Item>) {
+  const kept: Item[] = [];
+  const rewritten: Item[] = [];
+  for (const item of items) {
+    const original = originalsByText.get(JSON.stringify(item));
+    if (original === undefined) rewritten.push(item);
+    else kept.push(original);
+  }
+  return { kept, rewritten };
 }
 
 function findRefused(

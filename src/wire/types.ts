@@ -123,16 +123,22 @@ function encodeChange(change: Change): WireChange {
   };
 }
 
+/** With the protocol's fields only, in one order. */
+function copyMigration<H>(migration: Omit<WireMigration, 'hlc'>, hlc: H) {
+  const { type, schema, table, fromTable, ddl, schemaVersion } = migration;
+  const from = fromTable === undefined ? {} : { fromTable };
+  return { type, schema, table, ...from, ddl, hlc, schemaVersion };
+}
+
 export function decodeChangeSet(changeSet: WireChangeSet): ChangeSet {
   return {
     siteId: textToSiteId(changeSet.siteId),
     transactionId: changeSet.transactionId,
     hlc: decodeHlc(changeSet.hlc),
     changes: changeSet.changes.map(decodeChange),
-    schemaMigrations: changeSet.schemaMigrations.map((migration) => ({
-      ...migration,
-      hlc: decodeHlc(migration.hlc),
-    })),
+    schemaMigrations: changeSet.schemaMigrations.map((migration) =>
+      copyMigration(migration, decodeHlc(migration.hlc)),
+    ),
   };
 }
 
@@ -142,8 +148,8 @@ export function encodeChangeSet(changeSet: ChangeSet): WireChangeSet {
     transactionId: changeSet.transactionId,
     hlc: encodeHlc(changeSet.hlc),
     changes: changeSet.changes.map(encodeChange),
-    schemaMigrations: changeSet.schemaMigrations.map(
-      (migration): WireMigration => ({ ...migration, hlc: encodeHlc(migration.hlc) }),
+    schemaMigrations: changeSet.schemaMigrations.map((migration) =>
+      copyMigration(migration, encodeHlc(migration.hlc)),
     ),
   };
 }

@@ -33,7 +33,9 @@ test('every route exists without a database and with one', async (t) => {
     for (const path of ['/changes', '/apply']) {
       assert.equal((await post(`${prefix}${path}`, [])).status, 200);
     }
-    assert.equal((await ask(`${prefix}/changes`)).status, 200);
+    for (const path of ['/changes', '/status', '/metrics']) {
+      assert.equal((await ask(`${prefix}${path}`)).status, 200, `${prefix}${path}`);
+    }
     const snapshot = await ask(`${prefix}/snapshot`);
     assert.equal(snapshot.status, 200);
     const header = JSON.parse(snapshot.text.split('\n')[0] ?? '');

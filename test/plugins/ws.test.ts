@@ -1,0 +1,58 @@
+import assert from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import type { FastifyInstance } from 'fastify';
+import websocket from '../../plugins/websocket.ts';
+import ws from '../../plugins/ws.ts';
+import { TestClient } from '../support/client.ts';
+import { Device } from '../support/device.ts';
+import { assertNeeds, listen } from './bare-app.ts';
+import { appWithService } from './service-app.ts';
+
+async function wsApp(t: TestContext): Promise<{ app: FastifyInstance; url: string }> {
+  const app = await appWithService(t);
+  await app.register(websocket, { limits: app.coordinatorConfig.limits });
+  await app.register(ws);
+  return { app, url: `ws://${await listen(app)}/ws` };
+}
+
+test('it needs the configuration, the service and WebSockets', async (t) => {
+  await assertNeeds(t, ws, 'sync-coordinator-ws', [
+    'sync-coordinator-config',
+    'sync-coordinator-service',
+    'sync-coordinator-websocket',
+  ]);
+});
+
+test('a socket speaks the protocol, and counts as long as it is open', async (t) => {
+  const { app, url } = await wsApp(t);
+  assert.ok(app.hasPlugin('sync-coordinator-ws'));
+  const silent = await TestClient.open(url);
+  t.after(() => silent.socket.terminate());
+  await silent.settled();
+  const client = await TestClient.join(url, new Device(1), t);
+  const { connections, connectedClients } = app.coordinator.status();
+  assert.deepEqual([connections, connectedClients], [2, 1], 'one has not shaken hands');
+  const [session] = app.coordinator.sessions;
+  assert.equal(session?.siteId, new Device(1).siteId);
+  await client.close();
+  await silent.close();
+  while (app.coordinator.connections > 0) await new Promise(setImmediate);
+  assert.equal(app.coordinator.status().connectedClients, 0);
+  assert.equal(app.coordinator.queuedBytes(), 0);
+});
+
+test('the route answers nothing but WebSocket', async (t) => {
+  const { app } = await wsApp(t);
+  const response = await app.inject('/ws');
+  assert.equal(response.statusCode, 404);
+  assert.equal(response.json().error.code, 'NOT_FOUND');
+});
+
+test('closing the app closes the sockets with 1001, and listens no more', async (t) => {
+  const { app, url } = await wsApp(t);
+  const client = await TestClient.join(url, new Device(1), t);
+  await app.close();
+  assert.equal((await client.closed).code, 1001);
+  assert.equal(app.server.listening, false);
+  assert.equal(app.coordinator.connections, 0);
+});

@@ -1,0 +1,74 @@
+/** An outlet over an array, for sessions without sockets. */
+
+import { EventEmitter, once } from 'node:events';
+import type { Outlet } from '../../src/service/outlet.ts';
+import type { WireChangeSet } from '../../src/wire/schemas.ts';
+
+export interface SentMessage {
+  type: string;
+  changeSets?: WireChangeSet[];
+}
+
+/** Holds what it is sent back while `isHeld`, as a peer does that doesn't read. */
+export class ArrayOutlet implements Outlet {
+  readonly messages: SentMessage[] = [];
+  isOpen = true;
+  isHeld = false;
+  queuedBytes = 0;
+  /** The most that was ever queued. */
+  queuedBytesPeak = 0;
+  #waiters: { bytes: number; resolve(): void }[] = [];
+  readonly #emitter = new EventEmitter();
+
+  send(frame: string | Uint8Array): void {
+    if (!this.isOpen) return;
+    const text = Buffer.from(frame).toString();
+    this.messages.push(JSON.parse(text));
+    if (this.isHeld) this.queuedBytes += text.length;
+    this.queuedBytesPeak = Math.max(this.queuedBytesPeak, this.queuedBytes);
+    this.#emitter.emit('sent');
+  }
+
+  async drained(bytes: number): Promise<void> {
+    if (this.queuedBytes <= bytes || !this.isOpen) return;
+    this.#emitter.emit('waiting');
+    await new Promise<void>((resolve) => this.#waiters.push({ bytes, resolve }));
+  }
+
+  /** The peer takes all that is queued. */
+  take(): void {
+    this.queuedBytes = 0;
+    for (const { resolve } of this.#waiters.splice(0)) resolve();
+  }
+
+  /** Resolves once somebody waits for it to drain. */
+  async waitedFor(): Promise<void> {
+    if (this.#waiters.length === 0) await once(this.#emitter, 'waiting');
+  }
+
+  /** Resolves once so many change sets have been sent. */
+  async sent(count: number): Promise<void> {
+    while (this.transactionIds.length < count) await once(this.#emitter, 'sent');
+  }
+
+  /** Of all change sets in the order in which they were sent. */
+  get transactionIds(): string[] {
+    return this.changeSets.map(({ transactionId }) => transactionId);
+  }
+
+  get changeSets(): WireChangeSet[] {
+    return this.messages.flatMap(({ changeSets = [] }) => changeSets);
+  }
+
+  get types(): string[] {
+    return this.messages.map(({ type }) => type);
+  }
+
+  pause(): void {}
+  resume(): void {}
+
+  close(): void {
+    this.isOpen = false;
+    this.take();
+  }
+}

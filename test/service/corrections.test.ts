@@ -1,0 +1,193 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { separateCorrections } from '../../src/service/corrections.ts';
+import type { WireChangeSet } from '../../src/wire/schemas.ts';
+import { type Change, type ChangeSet, decodeChangeSet } from '../../src/wire/types.ts';
+import { Device } from '../support/device.ts';
+
+/** As a hook has them: nothing shared with what came in. */
+function approve(
+  originals: readonly WireChangeSet[],
+  rewrite: (change: Change) => Change = (change) => change,
+): ChangeSet[] {
+  return originals.map((original) => {
+    const changeSet = decodeChangeSet(structuredClone(original));
+    return { ...changeSet, changes: changeSet.changes.map(rewrite) };
+  });
+}
+
+const valuesIn = (changeSets: readonly WireChangeSet[]) =>
+  changeSets.flatMap(({ changes }) =>
+    changes.map((change) => (change.type === 'column' ? change.value : 'deleted')),
+  );
+
+/** The rude are silenced. */
+const soften = (change: Change): Change =>
+  change.type === 'column' && change.value === 'rude' ? { ...change, value: '****' } : change;
+
+const ODD_VALUES: [what: string, value: unknown][] = [
+  ['a bigint with zeros in front', { __bigint: '007' }],
+  ['minus zero as a bigint', { __bigint: '-0' }],
+  ['base64 without padding', { __bin: 'AA' }],
+  ['base64 with bits to spare', { __bin: 'AB==' }],
+  ['no bytes', { __bin: '' }],
+  ['an object that only looks like a bigint', { __bigint: '1', and: 'more' }],
+  ['members in an order of their own', { b: [1, { z: null, a: '€' }], a: -0 }],
+  ['null', null],
+  ['a big number', 1e300],
+];
+
+for (const [what, value] of ODD_VALUES) {
+  test(`what a hook lets pass goes on verbatim: ${what}`, () => {
+    const device = new Device(1);
+    const originals = [device.write({ pk: [value], set: { x: value } })];
+    const { changeSets, authored } = separateCorrections(originals, approve(originals));
+    assert.equal(JSON.stringify(changeSets), JSON.stringify(originals));
+    assert.deepEqual(authored, []);
+  });
+}
+
+test('prior values and prior rows go on verbatim as well', () => {
+  const device = new Device(1);
+  const original = device.write({ pk: [1], set: { x: 1 } }, { pk: [2], delete: true });
+  const [column, deletion] = original.changes;
+  assert.ok(column?.type === 'column' && deletion?.type === 'delete');
+  column.priorValue = { __bigint: '007' };
+  column.priorHlc = device.hlc(1);
+  deletion.priorRow = [{ __bin: 'AA' }];
+  const { changeSets } = separateCorrections([original], approve([original]));
+  assert.deepEqual(changeSets, [original]);
+});
+
+test('a field that the protocol does not know makes no difference', () => {
+  for (const field of ['ddl', 'note', 'type2']) {
+    const original = new Device(1).write({ pk: [1], set: { x: 1 } });
+    const [change] = original.changes;
+    assert.ok(change !== undefined);
+    Object.assign(change, { [field]: 'unknown' });
+    const { authored } = separateCorrections([original], approve([original]));
+    assert.deepEqual(authored, [], field);
+  }
+});
+
+test('what was rewritten is told apart from what was not, in one transaction', () => {
+  const original = new Device(1).write({ pk: [1], set: { a: 'fine', b: 'rude', c: 'too' } });
+  const { changeSets, authored } = separateCorrections([original], approve([original], soften));
+  assert.deepEqual(valuesIn(changeSets), ['fine', 'too']);
+  assert.deepEqual(valuesIn(authored), ['****']);
+  const [kept, rewritten] = [changeSets[0], authored[0]];
+  assert.equal(kept?.transactionId, original.transactionId);
+  assert.equal(rewritten?.transactionId, original.transactionId);
+  assert.equal(rewritten?.changes[0]?.hlc, original.changes[1]?.hlc, 'it says what it answers');
+});
+
+test('a transaction of which all was rewritten leaves no empty one behind', () => {
+  const original = new Device(1).write({ pk: [1], set: { a: 'rude' } });
+  const { changeSets, authored } = separateCorrections([original], approve([original], soften));
+  assert.deepEqual(changeSets, []);
+  assert.deepEqual(valuesIn(authored), ['****']);
+});
+
+test('what a hook did not give back in any form was refused', () => {
+  const device = new Device(1);
+  const originals = [
+    device.write({ pk: [1], set: { a: 'rude', b: 'fine' } }),
+    device.write({ pk: [2], set: { c: { __bigint: '007' } } }),
+  ];
+  const rewritten = separateCorrections(originals, approve(originals, soften));
+  assert.deepEqual(rewritten.refused, []);
+  const [first] = approve(originals, soften);
+  assert.ok(first !== undefined);
+  const cut = { ...first, changes: first.changes.slice(0, 1) };
+  const { refused } = separateCorrections(originals, [cut]);
+  assert.deepEqual(valuesIn(refused), ['fine', { __bigint: '007' }], 'verbatim');
+});
+
+test('what was not approved goes nowhere; an empty transaction stays one', () => {
+  const device = new Device(1);
+  const originals = [device.write({ pk: [1], set: { a: 1 } }), device.write()];
+  const [, empty] = originals;
+  const none = separateCorrections(originals, []);
+  assert.deepEqual([none.changeSets, none.authored], [[], []]);
+  const { changeSets } = separateCorrections(originals, approve(originals.slice(1)));
+  assert.deepEqual(changeSets, [empty]);
+});
+
+test('the same transaction twice stays twice', () => {
+  const original = new Device(1).write({ pk: [1], set: { a: { __bigint: '007' } } });
+  const twice = [original, structuredClone(original)];
+  const { changeSets, authored } = separateCorrections(twice, approve(twice));
+  assert.deepEqual(changeSets, twice);
+  assert.deepEqual(authored, []);
+});
+
+test('one value in two spellings under one HLC is the author’s in either', () => {
+  const original = new Device(1).write({ pk: [1], set: { a: { __bigint: '7' } } });
+  const other = structuredClone(original);
+  const [change] = other.changes;
+  assert.ok(change?.type === 'column');
+  change.value = { __bigint: '007' };
+  const { changeSets, authored } = separateCorrections(
+    [original, other],
+    approve([original, other]),
+  );
+  assert.deepEqual(authored, []);
+  assert.equal(valuesIn(changeSets).length, 2);
+});
+
+test('what a hook adds is the coordinator’s', () => {
+  const device = new Device(1);
+  const original = device.write({ pk: [1], set: { a: 1 } });
+  const added = decodeChangeSet(device.write({ pk: [2], set: { a: 2 } }));
+  const { changeSets, authored } = separateCorrections([original], [...approve([original]), added]);
+  assert.deepEqual(changeSets, [original]);
+  assert.deepEqual(valuesIn(authored), [2]);
+});
+
+test('a change that was moved to another transaction is still its author’s', () => {
+  const device = new Device(1);
+  const originals = [
+    device.write({ pk: [1], set: { a: 1 } }),
+    device.write({ pk: [2], set: { a: 2 } }),
+  ];
+  const [first, second] = approve(originals);
+  assert.ok(first !== undefined && second !== undefined);
+  const merged = [{ ...first, changes: [...first.changes, ...second.changes] }];
+  const { changeSets, authored } = separateCorrections(originals, merged);
+  assert.deepEqual(valuesIn(changeSets), [1, 2]);
+  assert.deepEqual(authored, []);
+});
+
+test('migrations that a hook left alone are their author’s, in whatever order it names their fields', () => {
+  const original = new Device(1).migrate('rename_table', 'new', { fromTable: 'old' });
+  const [approved] = approve([original]);
+  assert.ok(approved !== undefined);
+  for (const order of [
+    (entries: [string, unknown][]) => entries,
+    (entries: [string, unknown][]) => entries.toReversed(),
+  ]) {
+    const schemaMigrations = approved.schemaMigrations.map(
+      (migration) =>
+        Object.fromEntries(order(Object.entries(migration))) as unknown as typeof migration,
+    );
+    const separated = separateCorrections([original], [{ ...approved, schemaMigrations }]);
+    assert.deepEqual(separated.changeSets, [original]);
+    assert.deepEqual(separated.authored, []);
+  }
+});
+
+test('a migration that was rewritten is the coordinator’s', () => {
+  const original = new Device(1).migrate('add_column', 't', { ddl: 'alter table t add x' });
+  const [approved] = approve([original]);
+  assert.ok(approved !== undefined);
+  const schemaMigrations = approved.schemaMigrations.map((migration) => ({
+    ...migration,
+    ddl: 'alter table t add x text',
+  }));
+  const { changeSets, authored } = separateCorrections(
+    [original],
+    [{ ...approved, schemaMigrations }],
+  );
+  assert.deepEqual(changeSets, []);
+  assert.equal(authored[0]?.schemaMigrations[0]?.ddl, 'alter table t add x text');
+});

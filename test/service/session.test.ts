@@ -1,0 +1,197 @@
+/** Sessions without sockets: what reaches a client, in which order, and how much may wait. */
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Session } from '../../src/service/session.ts';
+import { SessionHub } from '../../src/service/session-hub.ts';
+import { deferred } from '../hooks/support.ts';
+import { Device } from '../support/device.ts';
+import { openEngine } from '../support/engine.ts';
+import { ArrayOutlet } from './array-outlet.ts';
+
+const QUEUED_BYTES_MAX = 4000;
+
+async function openHub() {
+  const { manager } = await openEngine();
+  const hub = new SessionHub(manager);
+  const database = { id: 'test', manager, open: async () => ({ id: 'test', manager }) };
+  const join = (device: Device) => {
+    const outlet = new ArrayOutlet();
+    const session = new Session({
+      connectionId: device.siteId,
+      siteId: device.siteId,
+      identity: { siteId: new Uint8Array(16) },
+      database,
+      outlet,
+      limits: { queuedBytesMax: QUEUED_BYTES_MAX, pageBytes: 1500 },
+      onPushed: () => undefined,
+      onError: assert.fail,
+    });
+    hub.add(session);
+    return { session, outlet };
+  };
+  /** Writes so many transactions, one commit each; gives their ids. */
+  const write = async (device: Device, count = 1) => {
+    const ids: string[] = [];
+    for (let i = 0; i < count; i++) {
+      const changeSet = device.write({ pk: [device.wallTime], set: { text: 'x'.repeat(200) } });
+      ids.push(changeSet.transactionId);
+      await manager.apply([changeSet]);
+    }
+    return ids;
+  };
+  return { manager, hub, join, write };
+}
+
+test('a session that keeps up gets each commit as one push, in position order', async () => {
+  const { join, write } = await openHub();
+  const { outlet } = join(new Device(9));
+  const [a, b] = [new Device(1), new Device(2)];
+  const ids = [...(await write(a, 3)), ...(await write(b, 3)), ...(await write(a, 2))];
+  assert.deepEqual(outlet.transactionIds, ids);
+  assert.deepEqual(new Set(outlet.types), new Set(['push_changes']));
+  const positions = outlet.changeSets.map(({ hlc }) => Buffer.from(hlc, 'base64').toString('hex'));
+  assert.deepEqual(positions, positions.toSorted());
+});
+
+test('what a site wrote itself is left out of its pushes, and out of no other’s', async () => {
+  const { manager, join } = await openHub();
+  const [a, b] = [new Device(1), new Device(2)];
+  const [anna, ben, carl] = [join(a), join(b), join(new Device(3))];
+  const [byA, byB] = [a, b].map((device) => device.write({ pk: [device.siteId], set: { x: 1 } }));
+  assert.ok(byA !== undefined && byB !== undefined);
+  await Promise.all([manager.apply([byA]), manager.apply([byB])]);
+  assert.deepEqual(anna.outlet.transactionIds, [byB.transactionId]);
+  assert.deepEqual(ben.outlet.transactionIds, [byA.transactionId]);
+  assert.equal(carl.outlet.transactionIds.length, 2);
+  await manager.apply([a.write({ pk: ['own'], set: { x: 1 } })]);
+  assert.equal(anna.outlet.messages.length, 1, 'no message with nothing in it');
+});
+
+test('while the peer takes nothing, what waits is bounded; afterwards it misses nothing', async () => {
+  const { join, write } = await openHub();
+  const { outlet } = join(new Device(9));
+  outlet.isHeld = true;
+  const ids = await write(new Device(1), 100);
+  assert.ok(outlet.transactionIds.length < 20);
+  assert.ok(outlet.queuedBytesPeak <= QUEUED_BYTES_MAX, `${outlet.queuedBytesPeak} bytes waited`);
+  await outlet.waitedFor();
+  outlet.isHeld = false;
+  outlet.take();
+  await outlet.sent(ids.length);
+  assert.deepEqual(outlet.transactionIds, ids);
+});
+
+test('a session that is fed from the log gets what is written meanwhile too, once', async () => {
+  const { join, write } = await openHub();
+  const { outlet } = join(new Device(9));
+  outlet.isHeld = true;
+  const ids = await write(new Device(1), 30);
+  await outlet.waitedFor();
+  outlet.take();
+  ids.push(...(await write(new Device(2), 30)));
+  outlet.isHeld = false;
+  outlet.take();
+  await outlet.sent(ids.length);
+  ids.push(...(await write(new Device(3), 2)));
+  await outlet.sent(ids.length);
+  assert.deepEqual(outlet.transactionIds, ids);
+});
+
+test('an answer under way holds pushes back; nothing is missed, and nothing comes twice', async () => {
+  const { join, write } = await openHub();
+  const ids = await write(new Device(1), 20);
+  const { session, outlet } = join(new Device(9));
+  const [begun, gate] = [deferred(), deferred()];
+  const answered = session.answer(async () => {
+    begun.resolve();
+    await gate.promise;
+    await session.sendChanges(undefined);
+  });
+  await begun.promise;
+  ids.push(...(await write(new Device(2), 5)));
+  assert.deepEqual(outlet.messages, [], 'no push before the answer');
+  gate.resolve();
+  await answered;
+  ids.push(...(await write(new Device(3), 5)));
+  await outlet.sent(ids.length);
+  assert.deepEqual(outlet.transactionIds, ids);
+  const firstPush = outlet.types.indexOf('push_changes');
+  assert.ok(!outlet.types.slice(firstPush).includes('changes'), 'the answer comes in one piece');
+});
+
+test('what is written between two pages of an answer is in the answer or pushed after it', async () => {
+  const { join, write } = await openHub();
+  const ids = await write(new Device(1), 20);
+  const { session, outlet } = join(new Device(9));
+  outlet.isHeld = true;
+  const answered = session.answer(() => session.sendChanges(undefined));
+  await outlet.waitedFor();
+  assert.ok(outlet.transactionIds.length < ids.length, 'a page has been sent, and more is to come');
+  ids.push(...(await write(new Device(2), 3)));
+  outlet.isHeld = false;
+  outlet.take();
+  await answered;
+  await outlet.sent(ids.length);
+  assert.deepEqual(outlet.transactionIds, ids);
+});
+
+test('an answer after a push repeats what was asked for, and pushes go on from its end', async () => {
+  const { join, write, manager } = await openHub();
+  const start = manager.position;
+  const { session, outlet } = join(new Device(9));
+  const ids = await write(new Device(1), 2);
+  await session.answer(() => session.sendChanges(start));
+  const more = await write(new Device(2), 2);
+  assert.deepEqual(outlet.transactionIds, [...ids, ...ids, ...more]);
+});
+
+test('answers come one after the other, also after one that failed', async () => {
+  const { session } = (await openHub()).join(new Device(9));
+  const order: string[] = [];
+  const gate = deferred();
+  const failed = session.answer(async () => {
+    await gate.promise;
+    order.push('first');
+    throw new Error('not to be read');
+  });
+  const second = session.answer(async () => {
+    order.push('second');
+  });
+  gate.resolve();
+  await assert.rejects(failed, /not to be read/);
+  await second;
+  assert.deepEqual(order, ['first', 'second']);
+});
+
+test('a snapshot holds pushes back as well, and they go on from its position', async () => {
+  const { join, write, manager } = await openHub();
+  await write(new Device(1), 50);
+  const { session, outlet } = join(new Device(9));
+  const ids: string[] = [];
+  await session.answer(async () => {
+    const snapshot = await manager.openSnapshot();
+    ids.push(...(await write(new Device(2), 2)));
+    await session.sendSnapshot(snapshot, async () => {
+      assert.ok(!outlet.types.includes('snapshot_complete'), 'noted before it is said');
+    });
+  });
+  await outlet.sent(ids.length);
+  const last = outlet.types.indexOf('snapshot_complete');
+  assert.deepEqual(new Set(outlet.types.slice(0, last)), new Set(['snapshot_chunk']));
+  assert.deepEqual(outlet.transactionIds, ids, 'what came after its position is pushed');
+});
+
+test('a session that has ended, or whose socket has closed, is sent nothing more', async () => {
+  const { join, write, hub } = await openHub();
+  const [ended, closed, other] = [join(new Device(7)), join(new Device(8)), join(new Device(9))];
+  ended.session.end();
+  closed.outlet.close();
+  await write(new Device(1));
+  await closed.session.answer(() => assert.fail('nobody would hear it'));
+  assert.deepEqual([ended.outlet.messages, closed.outlet.messages], [[], []]);
+  assert.equal(other.outlet.messages.length, 1);
+  hub.close();
+  assert.equal(other.outlet.isOpen, false, 'its client is to come back');
+  assert.equal(hub.size, 0);
+});
