@@ -112,7 +112,15 @@ test('refused credentials are answered 401, a refused operation 403', async (t) 
 
 test('what is not there is answered 404', async (t) => {
   const { ask } = await start(t);
-  for (const path of ['', '/', '/nothing', '/a/b/changes', '/changes/more', '/db/status', '/ws']) {
+  for (const path of [
+    '',
+    '/',
+    '/nothing',
+    '/a/b/changes',
+    '/changes/more',
+    '/db/statuses',
+    '/ws',
+  ]) {
     assertRefused(await ask(path), 404, 'NOT_FOUND');
   }
   assertRefused(await ask('/status', { method: 'POST', body: '{}' }), 404, 'NOT_FOUND');
