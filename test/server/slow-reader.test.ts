@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { connect } from 'node:net';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { openStorage } from '../../src/storage/open-storage.ts';
@@ -93,6 +94,26 @@ test('a snapshot of a million cells to a reader that stalls costs its queue and 
     grownInAll <= QUEUED_BYTES_PER_SOCKET + 2 * CONSTANT_BYTES,
     `after all of it the process had grown by ${(grownInAll / MIB).toFixed(1)} MiB`,
   );
+
+  // The same over HTTP, where there is no queue of ours: what is not taken is not read.
+  const overHttp = connect(server.port, '127.0.0.1');
+  t.after(() => overHttp.destroy());
+  overHttp.on('error', () => undefined);
+  const site = new Device(4).siteId;
+  overHttp.write(`GET /sync/snapshot HTTP/1.1\r\nHost: x\r\nX-Site-Id: ${site}\r\n\r\n`);
+  await once(overHttp, 'readable');
+  const readings: number[] = [];
+  while (readings.length < 20) {
+    const metrics = await (await fetch(`${server.httpUrl}/metrics`)).text();
+    assert.match(metrics, /^sync_snapshot_streams 1$/m);
+    readings.push(server.residentBytes() - before);
+  }
+  const grownOverHttp = Math.max(...readings);
+  assert.ok(
+    grownOverHttp <= QUEUED_BYTES_PER_SOCKET + 2 * CONSTANT_BYTES,
+    `with a reader over HTTP it had grown by ${(grownOverHttp / MIB).toFixed(1)} MiB`,
+  );
+  t.diagnostic(`over HTTP by ${(grownOverHttp / MIB).toFixed(1)} MiB`);
   t.diagnostic(
     `grew by ${(grown / MIB).toFixed(1)} MiB stalled, ${(grownInAll / MIB).toFixed(1)} in all`,
   );
