@@ -4,13 +4,15 @@ import type { FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { isSiteIdText, textToSiteId } from '../src/clock/site-id.ts';
 import { SyncError } from '../src/errors.ts';
-import { type AuthRequest, createHookChain, type HookChain } from '../src/hooks/chain.ts';
-import { loadHooks } from '../src/hooks/loader.ts';
-import type { CoordinatorHooks, LoadedHooks } from '../src/hooks/types.ts';
+import type { AuthRequest } from '../src/hooks/chain.ts';
+import { HookHost } from '../src/hooks/hook-host.ts';
+import { createHookMetrics } from '../src/hooks/hook-metrics.ts';
+import type { CodeHooks } from '../src/hooks/loader.ts';
+import { LateReader } from '../src/service/database-reader.ts';
 
 export interface AuthPluginOptions {
   /** From code; they come after those that the config names. */
-  hooks?: CoordinatorHooks;
+  hooks?: CodeHooks;
 }
 
 /**
@@ -21,7 +23,9 @@ type ReadCredentials = (request: FastifyRequest, databaseId: string) => AuthRequ
 
 declare module 'fastify' {
   interface FastifyInstance {
-    coordinatorHooks: { chain: HookChain; modules: readonly LoadedHooks[] };
+    coordinatorHooks: HookHost;
+    /** What hook modules read of the databases, once there are any. */
+    hookReader: LateReader;
     readCredentials: ReadCredentials;
   }
 }
@@ -52,18 +56,21 @@ export default fp<AuthPluginOptions>(
   async (app, { hooks }) => {
     const { coordinatorConfig: config, coordinatorMetrics: metrics } = app;
     const stopping = new AbortController();
-    const modules = await loadHooks(config, hooks);
-    const chain = createHookChain(modules, {
-      timeoutMs: config.hooks.timeoutMs,
+    const read = new LateReader();
+    const host = await HookHost.load(config, {
+      codeHooks: hooks,
+      surroundings: { metricsOf: (module) => createHookMetrics(module, metrics.registry), read },
       signal: stopping.signal,
-      observe: (hook, _module, outcome, seconds) => {
-        metrics.hookCalls.inc({ hook, outcome });
-        metrics.hookSeconds.observe({ hook }, seconds);
-      },
+      observe: metrics.hookObserver(),
     });
-    app.decorate('coordinatorHooks', { chain, modules });
+    app.decorate('coordinatorHooks', host);
+    app.decorate('hookReader', read);
     app.decorate('readCredentials', readCredentials);
-    app.addHook('onClose', () => stopping.abort());
+    // The service has closed them by then, if it got so far.
+    app.addHook('onClose', async () => {
+      stopping.abort();
+      await host.close(config.limits.shutdownMs);
+    });
   },
   {
     name: 'sync-coordinator-auth',

@@ -11,6 +11,7 @@ import { createLogger } from '../src/logger.ts';
 import { changesPageJson } from '../src/service/frames.ts';
 import { decodeApplyBody, decodeCheckpointBody } from '../src/wire/decode.ts';
 import type { WireCheckpoint } from '../src/wire/schemas.ts';
+import { encodeApplyResult } from '../src/wire/types.ts';
 
 const DEFAULT_DATABASE_ID = 'default';
 const logger = createLogger('sync-coordinator:http');
@@ -110,7 +111,7 @@ export default fp(
         .catch((error: unknown) => {
           throw toSyncError(error, 'APPLY_CHANGES_ERROR', 'the changes could not be stored');
         });
-      return { ok: true, data };
+      return { ok: true, data: encodeApplyResult(data) };
     }
 
     const getSnapshot = (request: FastifyRequest, reply: FastifyReply) =>

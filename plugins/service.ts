@@ -3,8 +3,10 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import fp from 'fastify-plugin';
 import { PACKAGE_VERSION } from '../src/config/own-package.ts';
+import type { World } from '../src/engine/sync-manager.ts';
 import { SyncError } from '../src/errors.ts';
 import { CoordinatorService } from '../src/service/coordinator-service.ts';
+import { createDatabaseReader } from '../src/service/database-reader.ts';
 import { openStorage } from '../src/storage/open-storage.ts';
 
 declare module 'fastify' {
@@ -15,10 +17,15 @@ declare module 'fastify' {
   }
 }
 
-const world = { now: () => Date.now(), randomBytes, randomUuid: randomUUID };
+export interface ServicePluginOptions {
+  /** Where the time and what is random come from. Default: the machine. */
+  world?: World;
+}
 
-export default fp(
-  async (app) => {
+const machine: World = { now: () => Date.now(), randomBytes, randomUuid: randomUUID };
+
+export default fp<ServicePluginOptions>(
+  async (app, { world = machine }) => {
     const { coordinatorConfig: config, coordinatorMetrics: metrics } = app;
     const storage = await openStorage(config.storage);
     const hooks = app.coordinatorHooks.chain;
@@ -30,6 +37,7 @@ export default fp(
       version: PACKAGE_VERSION,
       metrics,
     });
+    app.hookReader.bind(createDatabaseReader((id) => service.acquire(id)));
     app.decorate('coordinator', service);
     app.decorate('storageDescription', storage.description);
     app.addHook('onRequest', async () => {

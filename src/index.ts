@@ -13,15 +13,27 @@ export {
   type CoordinatorConfigInput,
   defineConfig,
 } from './config/schema.ts';
+export type { World } from './engine/sync-manager.ts';
 export { ERROR_CODES, type ErrorCode, SyncError } from './errors.ts';
+export type { HookContext } from './hooks/context.ts';
+export {
+  defineHooks,
+  type HookDefinition,
+  type HookFactory,
+  type HookModule,
+} from './hooks/define-hooks.ts';
+export type { HookEntry, HookModuleOptions } from './hooks/hook-entry.ts';
+export type { HookMetrics } from './hooks/hook-metrics.ts';
+export { type ChangeVerdict, judgeChanges, type Refusal } from './hooks/judge-changes.ts';
 export { HookLoadError } from './hooks/load-error.ts';
+export type { CodeHooks } from './hooks/loader.ts';
+export type { CoordinatorReader, StoredRow } from './hooks/reader.ts';
 export type {
+  AppliedCall,
   AuthContext,
   ClientIdentity,
   CoordinatorHooks,
   HookCall,
-  HookEntry,
-  HookModule,
   SyncOperation,
   ValidationResult,
 } from './hooks/types.ts';

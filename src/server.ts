@@ -6,9 +6,10 @@ import { fromFastify, sendError } from '../plugins/errors.ts';
 import websocket from '../plugins/websocket.ts';
 import { loadConfig } from './config/resolve-config.ts';
 import type { CoordinatorConfig } from './config/schema.ts';
+import type { World } from './engine/sync-manager.ts';
 import { SyncError } from './errors.ts';
 import { HOOK_NAMES, type HookName } from './hooks/kinds.ts';
-import type { CoordinatorHooks } from './hooks/types.ts';
+import type { CodeHooks } from './hooks/loader.ts';
 import { createLogger } from './logger.ts';
 import type { CoordinatorService } from './service/coordinator-service.ts';
 
@@ -16,7 +17,9 @@ export interface CoordinatorServerOptions {
   /** From `loadConfig()`, which is also what stands in for it. */
   config?: CoordinatorConfig;
   /** Hooks from code; they come after those that the config names. */
-  hooks?: CoordinatorHooks;
+  hooks?: CodeHooks;
+  /** Where the time and what is random come from. Default: the machine. */
+  world?: World;
 }
 
 export interface CoordinatorDescription {
@@ -34,6 +37,13 @@ export interface CoordinatorServer {
   start(): Promise<{ url: string; host: string; port: number }>;
   /** Lets running work finish, closes the sockets, and closes the stores. */
   stop(): Promise<void>;
+  /**
+   * Takes the hook modules, their options and the tokens of another configuration, without
+   * closing a socket. Sessions stay; what has begun ends with the modules it began with. The
+   * rest of the configuration is heeded at the next start. If it fails nothing changes.
+   * @throws HookLoadError
+   */
+  reload(config: CoordinatorConfig): Promise<void>;
   describe(): CoordinatorDescription;
 }
 
@@ -44,7 +54,7 @@ const PARAM_LENGTH_MAX = 512;
 export async function createCoordinatorServer(
   options: CoordinatorServerOptions = {},
 ): Promise<CoordinatorServer> {
-  const { config = loadConfig(), hooks } = options;
+  const { config = loadConfig(), hooks, world } = options;
   const app = Fastify({
     bodyLimit: config.limits.messageBytes,
     requestTimeout: config.limits.requestTimeoutMs,
@@ -73,6 +83,7 @@ export async function createCoordinatorServer(
       prefix: config.basePath,
       config,
       hooks,
+      world,
       onReady: (ready) => {
         parts = ready;
       },
@@ -82,7 +93,7 @@ export async function createCoordinatorServer(
     throw error;
   }
   if (parts === undefined) throw new Error('the coordinator was not set up');
-  const { service, storage, hooks: modules } = parts;
+  const { service, storage, hooks: host } = parts;
   cutAfterDeadline(app, config.limits.shutdownMs);
 
   return {
@@ -100,10 +111,14 @@ export async function createCoordinatorServer(
       await app.close();
       logger('stopped');
     },
+    async reload(next) {
+      await host.reload(next);
+      logger('the hooks are loaded anew: %d modules', host.modules.length);
+    },
     describe: () => ({
       storage,
       auth: config.auth.mode,
-      hooks: modules.map((module) => ({
+      hooks: host.modules.map((module) => ({
         name: module.name,
         source: module.source,
         kinds: HOOK_NAMES.filter((hook) => module.hooks[hook] !== undefined),

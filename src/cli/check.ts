@@ -1,12 +1,16 @@
 /** `sync-coordinator check`: what the server would start with, and who decided it. */
 
+import { Registry } from 'prom-client';
 import { optionToText } from '../config/option-display.ts';
 import { CONFIG_OPTIONS } from '../config/options.ts';
 import { PACKAGE_NAME } from '../config/own-package.ts';
 import type { ResolvedConfig } from '../config/resolve-config.ts';
+import type { HookSurroundings } from '../hooks/context.ts';
+import { createHookMetrics } from '../hooks/hook-metrics.ts';
 import { HOOK_KINDS, HOOK_NAMES } from '../hooks/kinds.ts';
+import type { LoadedHooks } from '../hooks/loaded-hooks.ts';
 import { loadHooks } from '../hooks/loader.ts';
-import type { LoadedHooks } from '../hooks/types.ts';
+import { LateReader } from '../service/database-reader.ts';
 import { findStorage } from '../storage/open-storage.ts';
 import { configToWarnings } from './warnings.ts';
 
@@ -17,13 +21,19 @@ const COLUMN_WIDTH_MAX = 40;
 export async function check(resolved: ResolvedConfig): Promise<void> {
   const { config, sources } = resolved;
   await findStorage(config.storage.url, process.cwd(), sources.get('storage.url'));
-  const hooks = await loadHooks(config);
+  const hooks = await loadHooks(config, undefined, { surroundings: NOTHING_TO_READ });
   process.stdout.write(`${configToText(resolved)}\n\n${hooksToText(hooks)}\n`);
   for (const warning of configToWarnings(config)) {
     process.stderr.write(`${PACKAGE_NAME}: warning: ${warning}\n`);
   }
   process.exit(0);
 }
+
+/** A check has no databases, and nobody reads its metrics. */
+const NOTHING_TO_READ: HookSurroundings = {
+  metricsOf: (module) => createHookMetrics(module, new Registry()),
+  read: new LateReader(),
+};
 
 export function configToText({ config, sources, filePath }: ResolvedConfig): string {
   const rows = CONFIG_OPTIONS.map((option) => {

@@ -34,6 +34,15 @@ const NOT_FOUND_CODES = new Set([
 ]);
 
 let importer: NamespacedUnregister | undefined;
+/** How often what was imported has been forgotten. */
+let generation = 0;
+
+/** From now on modules are imported as they are then, not as they were when imported before. */
+export function forgetImportedModules(): void {
+  if (importer === undefined) return;
+  importer = undefined;
+  generation++;
+}
 
 /** Whether a specifier names a file, rather than a package. */
 export function isFileSpecifier(specifier: string): boolean {
@@ -89,7 +98,10 @@ function locate(specifier: string, fromDir: string): string {
 
 /** Registered for the life of the process: a hook module may import more when it is called. */
 function startImporter(): NamespacedUnregister {
-  const api = registerEsm({ namespace: NAMESPACE, tsconfig: false });
+  const namespace = generation === 0 ? NAMESPACE : `${NAMESPACE}-${generation}`;
+  const api = registerEsm({ namespace, tsconfig: false });
+  if (generation > 0) return api;
+  // Both hold for all later namespaces as well, whose names begin alike.
   registerHook<OwnPackageHookData>(`./own-package-hook${SOURCE_EXTENSION}`, import.meta.url, {
     data: { namespace: NAMESPACE, ownUrls: OWN_URLS },
   });

@@ -38,7 +38,8 @@ export function maskUrl(text: string): string {
 
 /** Only the module's name: its options may hold keys. */
 function entryToName(entry: unknown): unknown {
-  return Array.isArray(entry) ? entry[0] : entry;
+  const module: unknown = Array.isArray(entry) ? entry[0] : entry;
+  return typeof module === 'object' && module !== null ? Reflect.get(module, 'name') : module;
 }
 
 function toJson(value: unknown): string | undefined {

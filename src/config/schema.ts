@@ -9,7 +9,8 @@
  */
 
 import { type Static, Type } from 'typebox';
-import type { HookEntry } from '../hooks/types.ts';
+import type { HookDefinition } from '../hooks/define-hooks.ts';
+import type { CheckedEntries, HookEntry } from '../hooks/hook-entry.ts';
 import { LOG_LEVELS } from '../logger.ts';
 
 /** What a leaf says beyond its type. */
@@ -56,9 +57,17 @@ const bytes = (initial: number, description: string) =>
 const milliseconds = (initial: number, description: string) =>
   integer(initial, [1, DAY_MS], `${description}, in milliseconds.`);
 
-export const HookEntrySchema = Type.Union([
+const HookModuleSchema = Type.Union([
   Type.String({ minLength: 1 }),
-  Type.Tuple([Type.String({ minLength: 1 }), Type.Unknown()]),
+  // In a configuration that is code, what `defineHooks` gave.
+  Type.Unsafe<HookDefinition>(
+    Type.Object({ name: Type.String({ minLength: 1 }), setup: Type.Unknown() }),
+  ),
+]);
+
+export const HookEntrySchema = Type.Union([
+  HookModuleSchema,
+  Type.Tuple([HookModuleSchema, Type.Unknown()]),
 ]);
 
 /** The configuration as the coordinator uses it: whole, checked, without shorthands. */
@@ -158,6 +167,11 @@ export const ConfigSchema = group({
       expected: 'a list of modules or [module, options] pairs',
     }),
     timeoutMs: milliseconds(5000, 'The longest that one call of a hook may take'),
+    notifyCallsMax: integer(
+      10_000,
+      [1, 10_000_000],
+      'How many calls of hooks that are only told of something may run at once; beyond it new batches wait.',
+    ),
     onReject: Type.Enum(['keep', 'revert'] as const, {
       default: 'keep',
       description:
@@ -217,7 +231,16 @@ export interface CoordinatorConfigInput
   hooks?: readonly HookEntry[] | DeepPartial<CoordinatorConfig['hooks']>;
 }
 
+/** The hooks as they are written, each entry's options checked against those of its module. */
+type CheckedHooks<Hooks> = Hooks extends readonly unknown[]
+  ? CheckedEntries<Hooks>
+  : Hooks extends { modules: infer Modules extends readonly unknown[] }
+    ? { modules: CheckedEntries<Modules> }
+    : unknown;
+
 /** Types a configuration file: gives back what it gets. */
-export function defineConfig(input: CoordinatorConfigInput): CoordinatorConfigInput {
+export function defineConfig<const Hooks extends CoordinatorConfigInput['hooks']>(
+  input: Omit<CoordinatorConfigInput, 'hooks'> & { hooks?: Hooks & CheckedHooks<Hooks> },
+): CoordinatorConfigInput {
   return input;
 }

@@ -48,6 +48,12 @@ export interface Batch {
   refused: readonly WireChangeSet[];
 }
 
+/** What became of a batch. */
+export interface BatchOutcome extends ApplyResult {
+  /** The newest position in the log when it had been merged. */
+  position: HlcText;
+}
+
 export interface MergeContext {
   identity: Identity;
   allowResurrection: boolean;
@@ -90,23 +96,23 @@ export class MergeTransaction {
     this.#catalogVersion = state.version;
   }
 
-  /** One result for each of `batches`, each a batch of one client's; and what to keep of it all. */
-  async merge(batches: readonly Batch[]): Promise<Written & { results: ApplyResult[] }> {
+  /** One outcome for each of `batches`, each a batch of one client's; and what to keep of it all. */
+  async merge(batches: readonly Batch[]): Promise<Written & { outcomes: BatchOutcome[] }> {
     const prepared = batches.map(({ changeSets, refused }) => ({
       sets: changeSets.map((changeSet) => this.#prepare(changeSet)),
       refused: refused.map((changeSet) => this.#prepare(changeSet)),
     }));
     const before = await this.#load(prepared.flatMap(({ sets, refused }) => [...sets, ...refused]));
-    const results: ApplyResult[] = [];
+    const outcomes: BatchOutcome[] = [];
     for (const { sets, refused } of prepared) {
       const result = emptyResult(sets.length);
       for (const set of sets) await this.#mergeSet(set, result);
       for (const set of refused) await this.#takeBack(set);
-      results.push(result);
+      outcomes.push({ ...result, position: this.#log.head.position });
     }
     await this.#finish();
     const { head, records } = this.#log;
-    return { results, before, head, catalog: this.#catalog, records };
+    return { outcomes, before, head, catalog: this.#catalog, records };
   }
 
   #prepare(changeSet: WireChangeSet): PreparedSet {

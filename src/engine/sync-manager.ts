@@ -6,15 +6,15 @@
  * An acknowledgement is the resolution of a promise that nothing resolves earlier.
  */
 
-import { compareHlc, encodeHlc, type HlcText, hlcWallTimeMs, maxHlc } from '../clock/hlc.ts';
-import { hlcSite, type SiteIdText } from '../clock/site-id.ts';
+import { compareHlc, type HlcText, hlcWallTimeMs, maxHlc } from '../clock/hlc.ts';
+import { hlcSite, SITE_ID_BYTES, type SiteIdText } from '../clock/site-id.ts';
 import { SyncError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import type { KVStore, KVTransaction } from '../storage/kv-store.ts';
 import type { WireChangeSet, WireCheckpoint } from '../wire/schemas.ts';
-import type { ApplyResult } from '../wire/types.ts';
 import { toAuthored } from './authored.ts';
 import { Catalog } from './catalog.ts';
+import { refuseDrift } from './drift.ts';
 import { GroupCommit } from './group-commit.ts';
 import {
   type Head,
@@ -29,15 +29,16 @@ import { type LogPage, type LogReadOptions, type LogState, readLog, timelineFor 
 import { carryPosition, deliverable, type LogRecord } from './log-record.ts';
 import {
   type Batch,
+  type BatchOutcome,
   type CatalogState,
   MergeTransaction,
   type Written,
 } from './merge-transaction.ts';
 import { wallTimeToHlc } from './position-clock.ts';
-import { newestHlc } from './prepare.ts';
 import { clearDroppedTable, expireTombstones } from './retention.ts';
 import { readSiteState, type SiteState } from './site-state.ts';
 import { openSnapshot, type Snapshot } from './snapshot.ts';
+import { readRow, readRows, type WireRow } from './stored-rows.ts';
 
 /** What the engine takes from outside, so that a simulation can be the world. */
 export interface World {
@@ -79,14 +80,12 @@ export interface Appended {
   records: readonly LogRecord[] | undefined;
 }
 
-const SITE_ID_BYTES = 16;
-
 export class SyncManager {
   readonly identity: Identity;
   readonly #store: KVStore;
   readonly #options: SyncManagerOptions;
   readonly #listeners = new Set<(appended: Appended) => void>();
-  readonly #commits: GroupCommit<Batch, ApplyResult>;
+  readonly #commits: GroupCommit<Batch, BatchOutcome>;
   readonly #stopWatching: () => void;
   #head: Head;
   #state: CatalogState;
@@ -143,32 +142,14 @@ export class SyncManager {
   async apply(
     changeSets: readonly WireChangeSet[],
     { authored = [], refused = [] }: Verdict = {},
-  ): Promise<ApplyResult> {
-    this.#refuseDrift([...changeSets, ...authored, ...refused]);
+  ): Promise<BatchOutcome> {
+    const { world, maxClockDriftMs } = this.#options;
+    refuseDrift([...changeSets, ...authored, ...refused], world.now(), maxClockDriftMs);
     const answers = authored.map((changeSet) => toAuthored(changeSet, this.identity));
     return this.#commits.add({ changeSets: [...changeSets, ...answers], refused });
   }
 
-  #refuseDrift(changeSets: readonly WireChangeSet[]): void {
-    const { world, maxClockDriftMs } = this.#options;
-    const now = world.now();
-    const latest = encodeHlc({
-      wallTime: BigInt(Math.max(0, Math.floor(now + maxClockDriftMs))),
-      counter: 0xffff,
-      siteId: new Uint8Array(SITE_ID_BYTES).fill(0xff),
-      opSeq: 0xffffffff,
-    });
-    const isAhead = (hlc: HlcText | undefined) => hlc !== undefined && compareHlc(hlc, latest) > 0;
-    const newest = newestHlc(changeSets);
-    if (newest === undefined || !isAhead(newest)) return;
-    const index = changeSets.findIndex((changeSet) => isAhead(newestHlc([changeSet])));
-    throw new SyncError(
-      'CLOCK_DRIFT',
-      `changes[${index}]: dated ${hlcWallTimeMs(newest) - now} ms ahead of the server's clock, more than sync.maxClockDriftMs (${maxClockDriftMs}) allows`,
-    );
-  }
-
-  async #mergeGroup(batches: readonly Batch[]): Promise<ApplyResult[]> {
+  async #mergeGroup(batches: readonly Batch[]): Promise<BatchOutcome[]> {
     const { world, allowResurrection, logger } = this.#options;
     const context = { identity: this.identity, allowResurrection, now: () => world.now() };
     const merged = await this.#write((transaction) =>
@@ -181,7 +162,7 @@ export class SyncManager {
       records.length,
       head.position,
     );
-    return merged.results;
+    return merged.outcomes;
   }
 
   /** One store transaction. What it leaves takes its place here only when it is durable. */
@@ -271,6 +252,16 @@ export class SyncManager {
       now: () => world.now(),
     };
     return openSnapshot(await this.#store.view(), context, checkpoint);
+  }
+
+  /** A row as it is merged, its primary key in its JSON form. */
+  readRow(row: { schema: string; table: string; pk: readonly unknown[] }) {
+    return readRow(this.#store, this.#state.catalog, row);
+  }
+
+  /** All rows of a table, in no order, as they were when the first one was asked for. */
+  async *readRows(table: { schema: string; table: string }): AsyncGenerator<WireRow> {
+    yield* readRows(await this.#store.view(), this.#state.catalog, table);
   }
 
   siteState(site: SiteIdText): Promise<SiteState> {

@@ -5,6 +5,9 @@
 
 import { SITE_ID_BYTES } from '../clock/site-id.ts';
 import { SyncError } from '../errors.ts';
+import { untouchedOrigin } from '../wire/lazy-change-set.ts';
+import type { ChangeSet } from '../wire/types.ts';
+import { valueFault } from '../wire/values.ts';
 import type { ClientIdentity, ValidationResult } from './types.ts';
 
 /** A hook answered what it may not; the message says what and where. */
@@ -46,6 +49,10 @@ function demandIdentity(answer: unknown): asserts answer is ClientIdentity {
   );
   demand(isOptionalString(answer.userId), 'userId is a string');
   demand(
+    answer.expiresAt === undefined || Number.isFinite(answer.expiresAt),
+    'expiresAt is a number of milliseconds since 1970',
+  );
+  demand(
     answer.metadata === undefined || isObject(answer.metadata),
     'metadata is an object, or not there',
   );
@@ -65,6 +72,20 @@ export function readPermission(answer: unknown): void {
   throw new InvalidAnswer('the answer is true or false');
 }
 
+/** A value that can be stored and sent, as the client of a hook's rewrite will get it. */
+function demandValue(value: unknown, path: string): void {
+  if (typeof value === 'bigint' || value instanceof Uint8Array) return;
+  const fault = valueFault(value);
+  demand(fault === undefined, `${path} ${fault}`);
+}
+
+function demandValues(values: unknown, path: string): void {
+  demand(Array.isArray(values), `${path} is an array`);
+  values.forEach((value, i) => {
+    demandValue(value, `${path}[${i}]`);
+  });
+}
+
 function demandChange(change: unknown, path: string): void {
   demand(isObject(change), `${path} is a change`);
   demand(
@@ -73,12 +94,23 @@ function demandChange(change: unknown, path: string): void {
   );
   demand(typeof change.schema === 'string', `${path}.schema is a string`);
   demand(typeof change.table === 'string', `${path}.table is a string`);
-  demand(Array.isArray(change.pk), `${path}.pk is an array`);
+  demandValues(change.pk, `${path}.pk`);
+  if (change.type === 'column') demandValue(change.value, `${path}.value`);
   demand(isHlc(change.hlc), `${path}.hlc is an HLC`);
 }
 
-function demandChangeSet(changeSet: unknown, path: string): void {
+function demandMigration(migration: unknown, path: string): void {
+  demand(isObject(migration), `${path} is a migration`);
+  for (const field of ['type', 'schema', 'table', 'ddl']) {
+    demand(typeof migration[field] === 'string', `${path}.${field} is a string`);
+  }
+  demand(isHlc(migration.hlc), `${path}.hlc is an HLC`);
+  demand(typeof migration.schemaVersion === 'number', `${path}.schemaVersion is a number`);
+}
+
+function demandChangeSet(changeSet: unknown, path: string): asserts changeSet is ChangeSet {
   demand(isObject(changeSet), `${path} is a change set`);
+  if (untouchedOrigin(changeSet) !== undefined) return;
   demand(isSiteId(changeSet.siteId), `${path}.siteId is a Uint8Array of ${SITE_ID_BYTES} bytes`);
   demand(typeof changeSet.transactionId === 'string', `${path}.transactionId is a string`);
   demand(isHlc(changeSet.hlc), `${path}.hlc is an HLC`);
@@ -87,20 +119,28 @@ function demandChangeSet(changeSet: unknown, path: string): void {
   changeSet.changes.forEach((change, i) => {
     demandChange(change, `${path}.changes[${i}]`);
   });
+  changeSet.schemaMigrations.forEach((migration, i) => {
+    demandMigration(migration, `${path}.schemaMigrations[${i}]`);
+  });
 }
 
 function demandRejection(rejection: unknown, path: string): void {
-  demand(isObject(rejection), `${path} is { reason, code?, table?, column? }`);
+  demand(isObject(rejection), `${path} is { reason, code?, table?, column?, pk? }`);
   demand(typeof rejection.reason === 'string', `${path}.reason is a string`);
   for (const field of ['code', 'table', 'column']) {
     demand(isOptionalString(rejection[field]), `${path}.${field} is a string`);
   }
+  if (rejection.pk !== undefined) demandValues(rejection.pk, `${path}.pk`);
 }
 
 function demandValidation(answer: unknown): asserts answer is ValidationResult {
   demand(isObject(answer), 'the answer is { approved, rejected }');
   demand(Array.isArray(answer.approved), 'approved is an array of change sets');
   demand(Array.isArray(answer.rejected), 'rejected is an array');
+  demand(
+    answer.atomic === undefined || typeof answer.atomic === 'boolean',
+    'atomic is true or false, or not there',
+  );
   answer.approved.forEach((changeSet, i) => {
     demandChangeSet(changeSet, `approved[${i}]`);
   });
@@ -112,5 +152,15 @@ function demandValidation(answer: unknown): asserts answer is ValidationResult {
 /** A verdict in arrays of its own, so that a hook which keeps its arrays can't change it later. */
 export function readValidation(answer: unknown): ValidationResult {
   demandValidation(answer);
-  return { approved: [...answer.approved], rejected: [...answer.rejected] };
+  const { approved, rejected, atomic } = answer;
+  return { approved: [...approved], rejected: [...rejected], atomic };
+}
+
+/** What a client may see, in an array of its own. */
+export function readChangeSets(answer: unknown): ChangeSet[] {
+  demand(Array.isArray(answer), 'the answer is an array of change sets');
+  return answer.map((changeSet: unknown, i) => {
+    demandChangeSet(changeSet, `[${i}]`);
+    return changeSet;
+  });
 }

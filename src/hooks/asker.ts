@@ -4,19 +4,15 @@
  */
 
 import { createLogger, type Logger } from '../logger.ts';
-import { callBounded } from './call.ts';
+import { callBounded, type Settled } from './call.ts';
 import { HOOK_KINDS, type HookName } from './kinds.ts';
-import type { CoordinatorHooks, HookCall, LoadedHooks } from './types.ts';
+import type { LoadedHooks } from './loaded-hooks.ts';
+import type { CoordinatorHooks, HookCall } from './types.ts';
 import { describeCause, type HookOutcome, judge, type Refusal, type Verdict } from './verdict.ts';
 
-export interface HookChainOptions {
+export interface AskerOptions {
   /** The longest that one call of one hook may take. */
   timeoutMs: number;
-  /**
-   * Gives up the calls that clients wait for. Abort it when running operations must end, not
-   * when the server merely begins to stop. Notify hooks don't heed it: `drain` ends those.
-   */
-  signal?: AbortSignal;
   /** Instead of `sync-coordinator:auth` (onAuthenticate) and `sync-coordinator:hooks` (the others). */
   logger?: Logger;
   /** Told of every call that was made, for metrics. */
@@ -36,12 +32,19 @@ export interface Question<T> {
   secret?: string | undefined;
 }
 
-export type Asker = <T>(question: Question<T>, module: LoadedHooks) => Promise<Verdict<T>>;
+/** What the chain needs of a module. */
+export type AskedModule = Pick<LoadedHooks, 'name' | 'hooks'>;
+
+/** At once where the hook answers at once: a chain of such hooks costs no turn of the event loop. */
+export type Asker = <T>(
+  question: Question<T>,
+  module: AskedModule,
+) => Verdict<T> | Promise<Verdict<T>>;
 
 const authLog = createLogger('sync-coordinator:auth');
 const hooksLog = createLogger('sync-coordinator:hooks');
 
-export function createAsker({ timeoutMs, logger, observe }: HookChainOptions): Asker {
+export function createAsker({ timeoutMs, logger, observe }: AskerOptions): Asker {
   function log(module: string, { hook, secret }: Question<unknown>, refusal: Refusal): void {
     const target = logger ?? (hook === 'onAuthenticate' ? authLog : hooksLog);
     const { outcome, error, cause } = refusal;
@@ -54,13 +57,16 @@ export function createAsker({ timeoutMs, logger, observe }: HookChainOptions): A
     }
   }
 
-  return async (question, module) => {
+  return <T>(question: Question<T>, module: AskedModule) => {
     const { hook, invoke, read, signals } = question;
     const startedAtMs = performance.now();
-    const settled = await callBounded((call) => invoke(module.hooks, call), { timeoutMs, signals });
-    const verdict = judge(hook, settled, read);
-    observe?.(hook, module.name, verdict.outcome, (performance.now() - startedAtMs) / 1000);
-    if (verdict.outcome !== 'ok') log(module.name, question, verdict);
-    return verdict;
+    const finish = (settled: Settled): Verdict<T> => {
+      const verdict = judge(hook, settled, read);
+      observe?.(hook, module.name, verdict.outcome, (performance.now() - startedAtMs) / 1000);
+      if (verdict.outcome !== 'ok') log(module.name, question, verdict);
+      return verdict;
+    };
+    const settled = callBounded((call) => invoke(module.hooks, call), { timeoutMs, signals });
+    return settled instanceof Promise ? settled.then(finish) : finish(settled);
   };
 }

@@ -19,6 +19,23 @@ export interface CallLimits {
   signals: readonly (AbortSignal | undefined)[];
 }
 
+/** Most hooks never look at their signal, so it is made when they do. */
+class Call implements HookCall {
+  #controller: AbortController | undefined;
+  #end: { reason: unknown } | undefined;
+
+  get signal(): AbortSignal {
+    this.#controller ??= new AbortController();
+    if (this.#end !== undefined) this.#controller.abort(this.#end.reason);
+    return this.#controller.signal;
+  }
+
+  abort(reason: unknown): void {
+    this.#end = { reason };
+    this.#controller?.abort(reason);
+  }
+}
+
 function isThenable(value: unknown): value is PromiseLike<unknown> {
   return (
     typeof value === 'object' &&
@@ -28,46 +45,52 @@ function isThenable(value: unknown): value is PromiseLike<unknown> {
   );
 }
 
+/** A hook that answers at once is settled at once: no promise, no timer. */
 export function callBounded(
   invoke: (call: HookCall) => unknown,
   { timeoutMs, signals }: CallLimits,
-): Promise<Settled> {
-  const parents = signals.filter((signal) => signal !== undefined);
-  const gone = parents.find((signal) => signal.aborted);
-  if (gone !== undefined) return Promise.resolve({ outcome: 'aborted', error: gone.reason });
+): Settled | Promise<Settled> {
+  for (const signal of signals) {
+    if (signal?.aborted) return { outcome: 'aborted', error: signal.reason };
+  }
+  const call = new Call();
+  try {
+    const answer = invoke(call);
+    if (!isThenable(answer)) return { outcome: 'ok', answer };
+    return waitBounded(answer, call, { timeoutMs, signals });
+  } catch (error) {
+    return { outcome: 'error', error };
+  }
+}
 
-  const controller = new AbortController();
+function waitBounded(
+  answer: PromiseLike<unknown>,
+  call: Call,
+  { timeoutMs, signals }: CallLimits,
+): Promise<Settled> {
   return new Promise((resolve) => {
-    let timer: NodeJS.Timeout | undefined;
-    let unlisten: readonly (() => void)[] = [];
+    const timer = setTimeout(timeOut, timeoutMs);
+    const unlisten = signals.map((signal) => signal && onAbort(signal, giveUp));
 
     function settle(settled: Settled): void {
       clearTimeout(timer);
-      for (const off of unlisten) off();
+      for (const off of unlisten) off?.();
       resolve(settled);
     }
     function giveUp(reason: unknown): void {
       settle({ outcome: 'aborted', error: reason });
-      controller.abort(reason);
+      call.abort(reason);
     }
     function timeOut(): void {
       const error = new Error(`no answer within ${timeoutMs} ms`);
       settle({ outcome: 'timeout', error });
-      controller.abort(error);
+      call.abort(error);
     }
 
-    try {
-      const answer = invoke({ signal: controller.signal });
-      if (!isThenable(answer)) return settle({ outcome: 'ok', answer });
-      timer = setTimeout(timeOut, timeoutMs);
-      unlisten = parents.map((parent) => onAbort(parent, giveUp));
-      // Promise.resolve also tames thenables that call back twice or throw.
-      Promise.resolve(answer).then(
-        (value: unknown) => settle({ outcome: 'ok', answer: value }),
-        (error: unknown) => settle({ outcome: 'error', error }),
-      );
-    } catch (error) {
-      settle({ outcome: 'error', error });
-    }
+    // Promise.resolve also tames thenables that call back twice or throw.
+    Promise.resolve(answer).then(
+      (value: unknown) => settle({ outcome: 'ok', answer: value }),
+      (error: unknown) => settle({ outcome: 'error', error }),
+    );
   });
 }

@@ -5,26 +5,49 @@
  */
 
 import type { WebSocket } from 'ws';
+import type { Hlc } from '../clock/hlc.ts';
 import type { ApplyResult, ChangeSet } from '../wire/types.ts';
-import { readIdentity, readPermission, readValidation } from './answers.ts';
-import { createAsker, type HookChainOptions, type Invoke, type Question } from './asker.ts';
+import { readChangeSets, readIdentity, readPermission, readValidation } from './answers.ts';
+import {
+  type AskedModule,
+  type AskerOptions,
+  createAsker,
+  type Invoke,
+  type Question,
+} from './asker.ts';
+import { belongingOf, withoutTorn } from './atomic.ts';
 import { type HookName, type HookOfKind, recordByHook } from './kinds.ts';
-import { createNotifier } from './notifier.ts';
+import { createRunningCalls } from './running-calls.ts';
 import type {
+  AppliedCall,
   AuthContext,
   ClientIdentity,
-  CoordinatorHooks,
   HookCall,
-  LoadedHooks,
   SyncOperation,
   ValidationResult,
 } from './types.ts';
 
-export type { HookChainOptions } from './asker.ts';
 export type { HookOutcome } from './verdict.ts';
+
+export interface HookChainOptions extends AskerOptions {
+  /**
+   * Gives up the calls that clients wait for. Abort it when running operations must end, not
+   * when the server merely begins to stop. Notify hooks don't heed it: `drain` ends those.
+   */
+  signal?: AbortSignal;
+  /** So many notify calls may run before `pressure` says that it is enough. Default: no limit. */
+  notifyCallsMax?: number;
+}
 
 /** What a transport knows of who asks; the chain adds the signal. */
 export type AuthRequest = Omit<AuthContext, 'signal'>;
+
+/** What became of a batch. */
+export interface ApplyOutcome {
+  result: ApplyResult;
+  /** See `AppliedCall`. */
+  position?: Hlc | undefined;
+}
 
 /**
  * The last `signal` of a method is the caller's: aborted, it gives the call up. All
@@ -36,6 +59,8 @@ export interface HookChain {
   authenticate(request: AuthRequest, signal?: AbortSignal): Promise<ClientIdentity | undefined>;
   /** Rejects with NOT_AUTHORIZED unless every module says `true`. */
   authorize(client: ClientIdentity, operation: SyncOperation, signal?: AbortSignal): Promise<void>;
+  /** Wait for it before giving the notify hooks more to do; `undefined` if there is no need. */
+  readonly pressure: Promise<void> | undefined;
   /** What the modules let through, in an array of its own, and all that they rejected. */
   beforeApply(
     client: ClientIdentity,
@@ -43,27 +68,38 @@ export interface HookChain {
     signal?: AbortSignal,
   ): Promise<ValidationResult>;
   /** Starts telling and returns; never throws. */
-  afterApply(client: ClientIdentity, changes: readonly ChangeSet[], result: ApplyResult): void;
+  afterApply(client: ClientIdentity, changes: readonly ChangeSet[], outcome: ApplyOutcome): void;
+  /** What the modules let a client see, as they gave it. */
+  beforeSend(
+    client: ClientIdentity,
+    changes: readonly ChangeSet[],
+    signal?: AbortSignal,
+  ): Promise<ChangeSet[]>;
   /** Rejects with NOT_AUTHORIZED unless every module says `true`. */
   clientConnect(client: ClientIdentity, socket: WebSocket, signal?: AbortSignal): Promise<void>;
   /** Starts telling and returns; never throws. */
   clientDisconnect(client: ClientIdentity): void;
-  /** Waits for the notify hooks that run; after the deadline gives up those that are left, for good. */
+  /** Waits for the calls that run; after the deadline gives up those that are left, for good. */
   drain(deadlineMs: number): Promise<void>;
 }
 
 export function createHookChain(
-  modules: readonly LoadedHooks[],
+  modules: readonly AskedModule[],
   options: HookChainOptions,
 ): HookChain {
   const modulesByHook = recordByHook((hook) =>
     modules.filter(({ hooks }) => hooks[hook] !== undefined),
   );
-  const ask = createAsker(options);
-  const notifier = createNotifier(ask);
+  const running = createRunningCalls(
+    createAsker(options),
+    options.notifyCallsMax ?? Number.POSITIVE_INFINITY,
+  );
 
-  async function answerOf<T>(question: Question<T>, module: LoadedHooks): Promise<T> {
-    const verdict = await ask(question, module);
+  /** Of the calls that somebody waits for. */
+  const signalsWith = (signal: AbortSignal | undefined) => [options.signal, running.stop, signal];
+
+  async function answerOf<T>(question: Question<T>, module: AskedModule): Promise<T> {
+    const verdict = await running.ask(question, module);
     if (verdict.outcome !== 'ok') throw verdict.error;
     return verdict.value;
   }
@@ -77,47 +113,45 @@ export function createHookChain(
   }
 
   async function all(hook: HookOfKind<'all'>, invoke: Invoke, signal?: AbortSignal): Promise<void> {
-    const question = { hook, invoke, read: readPermission, signals: [options.signal, signal] };
+    const question = { hook, invoke, read: readPermission, signals: signalsWith(signal) };
     for (const module of modulesByHook[hook]) await answerOf(question, module);
   }
 
-  async function pipeline(
+  /** Each module makes the next state of the one before, until nothing is left to pass on. */
+  async function pipeline<State>(
     hook: HookOfKind<'pipeline'>,
-    changes: readonly ChangeSet[],
-    invoke: (hooks: CoordinatorHooks, changes: ChangeSet[], call: HookCall) => unknown,
+    initial: State,
+    step: (state: State) => { invoke: Invoke; read: (answer: unknown) => State } | undefined,
     signal?: AbortSignal,
-  ): Promise<ValidationResult> {
-    // Each array in turn is the next hook's to sort and cut, so the caller's is copied.
-    const passed: ValidationResult = { approved: [...changes], rejected: [] };
+  ): Promise<State> {
+    const signals = signalsWith(signal);
+    let state = initial;
     for (const module of modulesByHook[hook]) {
-      if (passed.approved.length === 0) break;
-      const question: Question<ValidationResult> = {
-        hook,
-        invoke: (hooks, call) => invoke(hooks, passed.approved, call),
-        read: readValidation,
-        signals: [options.signal, signal],
-      };
-      const { approved, rejected } = await answerOf(question, module);
-      passed.approved = approved;
-      passed.rejected = passed.rejected.concat(rejected);
+      const next = step(state);
+      if (next === undefined) break;
+      state = await answerOf({ hook, signals, ...next }, module);
     }
-    return passed;
+    return state;
   }
 
   function notify(hook: HookOfKind<'notify'>, invoke: Invoke): void {
-    for (const module of modulesByHook[hook]) notifier.tell(hook, invoke, module);
+    const question = { hook, invoke, read: () => undefined, signals: [running.stop] };
+    for (const module of modulesByHook[hook]) running.ask(question, module);
   }
 
   return {
     has: recordByHook((hook) => modulesByHook[hook].length > 0),
-    drain: notifier.drain,
+    drain: running.drain,
+    get pressure() {
+      return running.pressure;
+    },
 
     authenticate(request, signal) {
       return first({
         hook: 'onAuthenticate',
         invoke: (hooks, call) => hooks.onAuthenticate?.({ ...request, signal: call.signal }),
         read: readIdentity,
-        signals: [options.signal, signal],
+        signals: signalsWith(signal),
         secret: request.token,
       });
     },
@@ -133,18 +167,41 @@ export function createHookChain(
     },
 
     beforeApply(client, changes, signal) {
-      return pipeline(
-        'onBeforeApplyChanges',
-        changes,
-        (hooks, input, call) => hooks.onBeforeApplyChanges?.(client, input, call),
-        signal,
-      );
+      const step = ({ approved, rejected }: ValidationResult) => {
+        if (approved.length === 0) return undefined;
+        const belonging = belongingOf(approved);
+        const invoke: Invoke = (hooks, call) =>
+          hooks.onBeforeApplyChanges?.(client, approved, call);
+        const read = (answer: unknown): ValidationResult => {
+          const given = readValidation(answer);
+          const verdict = given.atomic ? withoutTorn(given, belonging) : given;
+          return { approved: verdict.approved, rejected: rejected.concat(verdict.rejected) };
+        };
+        return { invoke, read };
+      };
+      // Each array in turn is the next hook's to sort and cut, so the caller's is copied.
+      const initial = { approved: [...changes], rejected: [] };
+      return pipeline('onBeforeApplyChanges', initial, step, signal);
     },
 
-    afterApply(client, changes, result) {
+    beforeSend(client, changes, signal) {
+      const step = (state: ChangeSet[]) => {
+        if (state.length === 0) return undefined;
+        const invoke: Invoke = (hooks, call) => hooks.onBeforeSendChanges?.(client, state, call);
+        return { invoke, read: readChangeSets };
+      };
+      return pipeline('onBeforeSendChanges', [...changes], step, signal);
+    },
+
+    afterApply(client, changes, { result, position }) {
       // The caller may send the result while a hook still has it: each gets its own.
       notify('onAfterApplyChanges', (hooks, call) =>
-        hooks.onAfterApplyChanges?.(client, [...changes], structuredClone(result), call),
+        hooks.onAfterApplyChanges?.(
+          client,
+          [...changes],
+          copyResult(result),
+          toAppliedCall(call, position),
+        ),
       );
     },
 
@@ -152,4 +209,16 @@ export function createHookChain(
       notify('onClientDisconnect', (hooks, call) => hooks.onClientDisconnect?.(client, call));
     },
   };
+}
+
+/** Without asking for the signal, which is made for whoever asks. */
+function toAppliedCall(call: HookCall, position: Hlc | undefined): AppliedCall {
+  return position === undefined ? call : Object.assign(call, { position });
+}
+
+function copyResult(result: ApplyResult): ApplyResult {
+  const { rejected } = result;
+  return rejected === undefined
+    ? { ...result }
+    : { ...result, rejected: rejected.map((rejection) => ({ ...rejection })) };
 }

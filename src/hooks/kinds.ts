@@ -20,6 +20,7 @@ export const HOOK_KINDS = {
   onAuthorize: 'all',
   onBeforeApplyChanges: 'pipeline',
   onAfterApplyChanges: 'notify',
+  onBeforeSendChanges: 'pipeline',
   onClientConnect: 'all',
   onClientDisconnect: 'notify',
 } as const satisfies Record<HookName, HookKind>;

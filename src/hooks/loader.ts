@@ -1,16 +1,23 @@
 /**
- * Finds and imports the hook modules that the config names, in its order. Whatever is
- * wrong with one of them fails the start with a HookLoadError: a server that runs
+ * Finds, imports and sets up the hook modules that the config names, in its order. Whatever
+ * is wrong with one of them fails the start with a HookLoadError: a server that runs
  * without a check it was told to make is worse than none.
  */
 
 import { isAbsolute, relative, sep } from 'node:path';
 import { type ImportedModule, importModule } from '../config/import-module.ts';
+import { PACKAGE_NAME, PACKAGE_VERSION } from '../config/own-package.ts';
+import { findPackageVersion } from '../config/package-version.ts';
 import tokenWhitelist from './builtin/token-whitelist.ts';
 import { hasHooks, toHooks } from './check-hooks.ts';
+import { checkOptions } from './check-options.ts';
+import { createModuleLife, type HookContext, type HookSurroundings } from './context.ts';
+import { type HookDefinition, isHookDefinition } from './define-hooks.ts';
+import type { HookEntry } from './hook-entry.ts';
 import { HookLoadError, messageOf } from './load-error.ts';
+import type { LoadedHooks } from './loaded-hooks.ts';
 import { moduleToExport } from './module-export.ts';
-import type { CoordinatorHooks, HookEntry, LoadedHooks } from './types.ts';
+import type { CoordinatorHooks } from './types.ts';
 
 /** What the loader needs of the config; relative paths in `modules` are absolute already. */
 export interface HooksConfig {
@@ -18,52 +25,170 @@ export interface HooksConfig {
   hooks: { modules: readonly HookEntry[] };
 }
 
+/** Hooks that embedding code gives: an object of them, or what `defineHooks` gave. */
+export type CodeHooks = CoordinatorHooks | HookDefinition<undefined>;
+
 export interface LoadHooksOptions {
+  surroundings: HookSurroundings;
   /** Where packages are looked up from. Default: the working directory. */
   fromDir?: string;
 }
 
 /** What is here does not have to be found, nor imported a second time. */
-const TOKEN_WHITELIST = 'sync-coordinator/hooks/token-whitelist';
+const TOKEN_WHITELIST = `${PACKAGE_NAME}/hooks/token-whitelist`;
 
-async function importExport(name: string, specifier: string, fromDir: string) {
-  if (specifier === TOKEN_WHITELIST) return { given: tokenWhitelist, source: 'built in' };
+/** Importing a module and setting it up, each: beyond it the start fails, instead of hanging. */
+const LOAD_TIMEOUT_MS = 30_000;
+
+/** A module that was found. */
+interface Found {
+  /** As the config names it. */
+  module: string;
+  given: unknown;
+  source: string;
+  version: string | undefined;
+}
+
+/**
+ * The modules in the order of the chain: the token whitelist if `auth.mode` asks for
+ * it, those of the config, the hooks of the embedding code (`code`).
+ * @throws HookLoadError; what was set up before is closed again
+ */
+export async function loadHooks(
+  config: HooksConfig,
+  codeHooks: CodeHooks | undefined,
+  { fromDir = process.cwd(), surroundings }: LoadHooksOptions,
+): Promise<LoadedHooks[]> {
+  const { auth, hooks } = config;
+  const loaded: LoadedHooks[] = [];
+  const nameOnce = createNumberer();
+  const isListed = auth.mode === 'token-whitelist';
+  const entries: HookEntry[] = isListed ? [TOKEN_WHITELIST, ...hooks.modules] : [...hooks.modules];
+  try {
+    // One after the other, so that the first that is wrong is the one that is told.
+    for (const entry of entries) {
+      const [named, given] = Array.isArray(entry) ? entry : [entry];
+      const options =
+        given ?? (named === TOKEN_WHITELIST ? { tokens: [...auth.tokens] } : undefined);
+      const found = await find(named, fromDir);
+      loaded.push(await setUp(found, options, nameOnce, surroundings));
+    }
+    if (isHookDefinition(codeHooks)) {
+      const found = { module: 'code', given: codeHooks, source: 'code', version: undefined };
+      loaded.push(await setUp(found, undefined, nameOnce, surroundings));
+    } else if (codeHooks !== undefined && hasHooks('code', codeHooks)) {
+      loaded.push(fromCode(codeHooks));
+    }
+    demandAuthenticate(config, loaded);
+  } catch (error) {
+    for (const { close } of loaded.reverse()) await close();
+    throw error;
+  }
+  return loaded;
+}
+
+async function find(named: string | HookDefinition, fromDir: string): Promise<Found> {
+  if (typeof named !== 'string') {
+    const module = isHookDefinition(named) ? named.name : 'hooks';
+    return { module, given: named, source: 'the configuration', version: undefined };
+  }
+  const module = toShown(named, fromDir);
+  if (named === TOKEN_WHITELIST) {
+    return { module, given: tokenWhitelist, source: 'built in', version: PACKAGE_VERSION };
+  }
   let imported: ImportedModule;
   try {
-    imported = await importModule(specifier, fromDir);
+    imported = await inTime(importModule(named, fromDir), 'loading');
   } catch (error) {
-    throw new HookLoadError(name, messageOf(error), error);
+    throw new HookLoadError(module, messageOf(error), error);
   }
-  return { given: moduleToExport(name, imported.module), source: imported.url };
+  const given = moduleToExport(module, imported.module);
+  return { module, given, source: imported.url, version: findPackageVersion(named, imported.url) };
 }
 
-async function setUp(name: string, given: unknown, options: unknown): Promise<CoordinatorHooks> {
-  if (typeof given !== 'function') {
-    if (options === undefined) return toHooks(name, given);
-    throw new HookLoadError(
-      name,
-      'it is an object and takes no options; export a function of them',
-    );
-  }
-  let made: unknown;
+async function setUp(
+  { module, given, source, version }: Found,
+  givenOptions: unknown,
+  nameOnce: (name: string) => string,
+  surroundings: HookSurroundings,
+): Promise<LoadedHooks> {
+  const name = nameOnce(isHookDefinition(given) ? given.name : module);
+  const options = optionsOf(module, given, givenOptions);
+  const life = createModuleLife(name, surroundings);
   try {
-    // An empty object, so that a module may take its options apart without asking.
-    made = await given(options ?? {});
+    const hooks = toHooks(module, await makeHooks(module, given, options, life.context));
+    const ownVersion = isHookDefinition(given) ? given.version : undefined;
+    const { close } = life;
+    return { name, module, source, version: ownVersion ?? version, options, hooks, close };
   } catch (error) {
-    throw new HookLoadError(name, `its setup failed: ${messageOf(error)}`, error);
+    await life.close();
+    throw error;
   }
-  return toHooks(name, made);
 }
 
-/** As the config's author wrote it, more or less; a module listed twice gets a number. */
-function createNamer(fromDir: string): (specifier: string) => string {
-  const countBySpecifier = new Map<string, number>();
-  return (specifier) => {
-    const count = (countBySpecifier.get(specifier) ?? 0) + 1;
-    countBySpecifier.set(specifier, count);
-    const path = relative(fromDir, specifier).replaceAll(sep, '/');
-    const relativePath = path.startsWith('.') ? path : `./${path}`;
-    const name = isAbsolute(specifier) ? relativePath : specifier;
+function optionsOf(module: string, given: unknown, options: unknown): unknown {
+  if (isHookDefinition(given)) {
+    if (given.options !== undefined) return checkOptions(module, options, given.options);
+    if (options === undefined) return undefined;
+    throw new HookLoadError(module, 'it takes no options; give its definition a schema of them');
+  }
+  // An empty object, so that a function may take its options apart without asking.
+  if (typeof given === 'function') return options ?? {};
+  if (options === undefined) return undefined;
+  throw new HookLoadError(
+    module,
+    'it is an object and takes no options; export what defineHooks gives, or a function of them',
+  );
+}
+
+async function makeHooks(
+  module: string,
+  given: unknown,
+  options: unknown,
+  context: HookContext,
+): Promise<unknown> {
+  if (!isHookDefinition(given) && typeof given !== 'function') return given;
+  const setup = async (): Promise<unknown> =>
+    isHookDefinition(given) ? given.setup(options, context) : given(options, context);
+  try {
+    return await inTime(setup(), 'its setup');
+  } catch (error) {
+    throw new HookLoadError(module, `its setup failed: ${messageOf(error)}`, error);
+  }
+}
+
+async function inTime<T>(work: Promise<T>, what: string): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    const refuse = () => reject(new Error(`${what} did not end within ${LOAD_TIMEOUT_MS} ms`));
+    timer = setTimeout(refuse, LOAD_TIMEOUT_MS);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function fromCode(hooks: CoordinatorHooks): LoadedHooks {
+  const close = async () => undefined;
+  const nothing = { version: undefined, options: undefined };
+  return { name: 'code', module: 'code', source: 'code', ...nothing, hooks, close };
+}
+
+/** As the config's author wrote it, more or less. */
+function toShown(specifier: string, fromDir: string): string {
+  if (!isAbsolute(specifier)) return specifier;
+  const path = relative(fromDir, specifier).replaceAll(sep, '/');
+  return path.startsWith('.') ? path : `./${path}`;
+}
+
+/** A name that comes a second time gets a number. */
+function createNumberer(): (name: string) => string {
+  const countByName = new Map<string, number>();
+  return (name) => {
+    const count = (countByName.get(name) ?? 0) + 1;
+    countByName.set(name, count);
     return count === 1 ? name : `${name}#${count}`;
   };
 }
@@ -75,37 +200,4 @@ function demandAuthenticate(config: HooksConfig, loaded: readonly LoadedHooks[])
     undefined,
     "auth.mode is 'custom', but no module has onAuthenticate: add one that does to hooks, such as './hooks/auth.ts', or set auth.mode to 'token-whitelist'",
   );
-}
-
-/**
- * The modules in the order of the chain: the token whitelist if `auth.mode` asks for
- * it, those of the config, the hooks of the embedding code (`code`).
- * @throws HookLoadError
- */
-export async function loadHooks(
-  config: HooksConfig,
-  codeHooks?: CoordinatorHooks,
-  { fromDir = process.cwd() }: LoadHooksOptions = {},
-): Promise<LoadedHooks[]> {
-  const { auth, hooks } = config;
-  const loaded: LoadedHooks[] = [];
-  const nameOf = createNamer(fromDir);
-  const whitelistOptions = { tokens: auth.tokens };
-
-  const isListed = auth.mode === 'token-whitelist';
-  const entries: HookEntry[] = isListed ? [TOKEN_WHITELIST, ...hooks.modules] : [...hooks.modules];
-  // One after the other, so that the first that is wrong is the one that is told.
-  for (const entry of entries) {
-    const [specifier, given] = typeof entry === 'string' ? [entry] : entry;
-    const options = given ?? (specifier === TOKEN_WHITELIST ? whitelistOptions : undefined);
-    const name = nameOf(specifier);
-    const found = await importExport(name, specifier, fromDir);
-    const made = await setUp(name, found.given, options);
-    loaded.push({ name, source: found.source, hooks: made });
-  }
-  if (codeHooks !== undefined && hasHooks('code', codeHooks)) {
-    loaded.push({ name: 'code', source: 'code', hooks: codeHooks });
-  }
-  demandAuthenticate(config, loaded);
-  return loaded;
 }

@@ -31,6 +31,11 @@ export interface ClientIdentity {
   siteId: SiteId;
   /** Filled in by the coordinator. */
   databaseId?: string;
+  /**
+   * When the credentials run out, in milliseconds since 1970. From then on the client is
+   * answered AUTH_EXPIRED, and its session ends; until then it may send newer ones.
+   */
+  expiresAt?: number;
   /** Anything a hook wants the later ones to know (claims, roles, …). */
   metadata?: Record<string, unknown>;
 }
@@ -42,9 +47,17 @@ export type SyncOperation =
   | { type: 'get_snapshot'; databaseId: string }
   | { type: 'resume_snapshot'; databaseId: string };
 
+/** What a validate hook makes of a batch. `judgeChanges` makes one change by change. */
 export interface ValidationResult {
+  /** What may be stored. A change that differs from the client's becomes the coordinator's own. */
   approved: ChangeSet[];
+  /**
+   * Why the others may not. An entry speaks for every change that is not approved and that has
+   * its table, column and pk, as far as it names them.
+   */
   rejected: RejectedChange[];
+  /** Whether a change set of which a change is not approved is rejected as a whole. */
+  atomic?: boolean;
 }
 
 /** What every hook gets beside its own arguments, as its last argument. */
@@ -53,7 +66,13 @@ export interface HookCall {
   signal: AbortSignal;
 }
 
-type MaybePromise<T> = T | Promise<T>;
+/** What `onAfterApplyChanges` gets beside its own arguments. */
+export interface AppliedCall extends HookCall {
+  /** The newest position that the batch was given; absent where nothing of it took effect. */
+  position?: Hlc;
+}
+
+export type MaybePromise<T> = T | Promise<T>;
 
 export interface CoordinatorHooks {
   /**
@@ -85,8 +104,18 @@ export interface CoordinatorHooks {
     client: ClientIdentity,
     changes: ChangeSet[],
     result: ApplyResult,
-    call: HookCall,
+    call: AppliedCall,
   ): MaybePromise<void>;
+  /**
+   * What one client may see of change sets that are about to be sent to it: the same for
+   * answers, pushes and snapshots. Leave out changes, or give back others with a value of
+   * your own in their place; nothing can be added. Each module sees what the one before left.
+   */
+  onBeforeSendChanges?(
+    client: ClientIdentity,
+    changes: ChangeSet[],
+    call: HookCall,
+  ): MaybePromise<ChangeSet[]>;
   /** Whether a WebSocket client may stay. Every module must say `true`. */
   onClientConnect?(
     client: ClientIdentity,
@@ -95,21 +124,4 @@ export interface CoordinatorHooks {
   ): MaybePromise<boolean>;
   /** Told when a WebSocket client has gone. */
   onClientDisconnect?(client: ClientIdentity, call: HookCall): MaybePromise<void>;
-}
-
-/** A hook module's default export, or a named `hooks` export: the hooks, or a function that makes them. */
-export type HookModule<Options = unknown> =
-  | CoordinatorHooks
-  | ((options: Options) => MaybePromise<CoordinatorHooks>);
-
-/** An entry of `hooks` in the config: a module, or a module with its options. */
-export type HookEntry = string | readonly [module: string, options: unknown];
-
-/** One module's hooks, ready for the chain. */
-export interface LoadedHooks {
-  /** For logs and metrics: the module as the config names it, or `code`. */
-  name: string;
-  /** Where it was found, for people. */
-  source: string;
-  hooks: CoordinatorHooks;
 }

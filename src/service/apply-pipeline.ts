@@ -1,16 +1,18 @@
 /** The way of a batch: authorise → validate → apply → tell. */
 
-import type { HlcText } from '../clock/hlc.ts';
+import { decodeHlc, type HlcText } from '../clock/hlc.ts';
 import { siteIdToText } from '../clock/site-id.ts';
 import { SyncError } from '../errors.ts';
 import type { HookChain } from '../hooks/chain.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
+import { decodeLazily } from '../wire/lazy-change-set.ts';
 import type { WireChangeSet } from '../wire/schemas.ts';
-import { type ApplyResult, decodeChangeSet, type RejectedChange } from '../wire/types.ts';
+import type { ApplyResult, RejectedChange } from '../wire/types.ts';
 import { type Corrected, separateCorrections } from './corrections.ts';
 import { countChanges, drainPoint } from './drain.ts';
 import type { Metrics } from './metrics.ts';
 import type { DatabaseAccess } from './open-database.ts';
+import { explainRefused } from './rejections.ts';
 
 /** What became of a batch, and where to ask the device to go on. */
 export interface Applied {
@@ -66,10 +68,11 @@ export class ApplyPipeline {
     });
     const applied = queued
       .then(async ({ approved, rejected, manager, stored }): Promise<Applied> => {
-        const result: ApplyResult = { ...(await stored), transactions: changeSets.length };
+        const { position, ...outcome } = await stored;
+        const result: ApplyResult = { ...outcome, transactions: changeSets.length };
         if (rejected.length > 0) result.rejected = [...rejected];
         this.#count(result);
-        this.#track(this.#tell(client, approved, result));
+        this.#track(this.#tell(client, approved, result, position));
         const site = siteIdToText(client.siteId);
         // What was refused was new, too: nothing that follows it may be skipped.
         const hadNews = result.applied > 0 || rejected.length > 0;
@@ -94,15 +97,20 @@ export class ApplyPipeline {
     this.#metrics.changesReceived.inc(changeCount);
     this.#metrics.batchSize.observe(changeCount);
     await this.#hooks.authorize(client, { type: 'apply_changes', databaseId, changeCount });
+    // Hooks for whose calls nobody waits must not fall behind without end.
+    await this.#hooks.pressure;
     if (!this.#hooks.has.onBeforeApplyChanges) {
       return { approved: { changeSets, authored: [], refused: [] }, rejected: [] };
     }
-    // Only a hook that looks at changes pays for their being decoded.
-    const decoded = changeSets.map(decodeChangeSet);
-    const { approved, rejected } = await this.#hooks.beforeApply(client, decoded);
+    const { approved, rejected } = await this.#hooks.beforeApply(
+      client,
+      changeSets.map(decodeLazily),
+    );
     const corrected = separateCorrections(changeSets, approved);
-    const refused = this.#onReject === 'revert' ? corrected.refused : [];
-    return { approved: { ...corrected, refused }, rejected };
+    return {
+      approved: { ...corrected, refused: this.#onReject === 'revert' ? corrected.refused : [] },
+      rejected: explainRefused(corrected.refused, rejected),
+    };
   }
 
   /** Later than the answer to the client: what a hook does must not hold that up. */
@@ -110,10 +118,14 @@ export class ApplyPipeline {
     client: ClientIdentity,
     { changeSets, authored }: Corrected,
     result: ApplyResult,
+    position: HlcText,
   ): Promise<void> {
     if (!this.#hooks.has.onAfterApplyChanges) return;
     await new Promise(setImmediate);
-    this.#hooks.afterApply(client, [...changeSets, ...authored].map(decodeChangeSet), result);
+    this.#hooks.afterApply(client, [...changeSets, ...authored].map(decodeLazily), {
+      result,
+      position: result.applied > 0 ? decodeHlc(position) : undefined,
+    });
   }
 
   #count({ applied, skipped, conflicts, rejected = [] }: ApplyResult): void {

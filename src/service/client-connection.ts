@@ -15,6 +15,7 @@ import { type ErrorCode, internalCause, SyncError, toSyncError } from '../errors
 import type { ClientIdentity } from '../hooks/types.ts';
 import { decodeClientMessage, findRequestId } from '../wire/decode.ts';
 import { type ClientMessage, PROTOCOL_VERSION } from '../wire/schemas.ts';
+import { encodeApplyResult } from '../wire/types.ts';
 import type { CoordinatorService } from './coordinator-service.ts';
 import type { DatabaseLease } from './database-pool.ts';
 import type { Outlet } from './outlet.ts';
@@ -256,7 +257,7 @@ export class ClientConnection {
     const { accepted, applied } = service.applyChanges(session.identity, session.database, changes);
     this.#run(message, async () => {
       const { result, drainAfter } = await applied;
-      this.#send({ type: 'apply_result', requestId, ...result });
+      this.#send({ type: 'apply_result', requestId, ...encodeApplyResult(result) });
       if (drainAfter === undefined) return;
       const siteId = session.database.manager.identity.siteIdText;
       this.#send({ type: 'request_changes', siteId, sinceHLC: drainAfter });

@@ -1,37 +1,71 @@
 /**
- * What a validate hook made of a batch, told apart: what it left as it was goes on verbatim, as
- * its author's; what it rewrote is the coordinator's own from now on. Under the author's HLC
+ * What validate hooks made of a batch, told apart: what they left as it was goes on verbatim, as
+ * its author's; what they rewrote is the coordinator's own from now on. Under the author's HLC
  * a rewritten value would never reach the author, who has another value under that HLC. What is
  * not there any more was refused.
  */
 
 import { encodeHlc } from '../clock/hlc.ts';
+import { siteIdToText } from '../clock/site-id.ts';
+import { untouchedOrigin } from '../wire/lazy-change-set.ts';
 import type { WireChange, WireChangeSet, WireMigration } from '../wire/schemas.ts';
-import { type ChangeSet, decodeChangeSet, encodeChangeSet } from '../wire/types.ts';
+import {
+  type ChangeSet,
+  decodeChange,
+  decodeMigration,
+  encodeChange,
+  encodeMigration,
+} from '../wire/types.ts';
 
 export interface Corrected {
   changeSets: readonly WireChangeSet[];
   /** Each with the HLC of the change that it answers. */
   authored: readonly WireChangeSet[];
-  /** What the hook did not give back, in any form. */
+  /** What no hook gave back, in any form. */
   refused: readonly WireChangeSet[];
 }
 
-/** The originals by what a hook would have given back, had it left them alone. */
-function originalsByText(originals: readonly WireChangeSet[]) {
-  const changesByText = new Map<string, WireChange>();
-  const migrationsByText = new Map<string, WireMigration>();
-  for (const original of originals) {
-    // Encoded once more, since a value may have more than one spelling.
-    const { changes, schemaMigrations } = encodeChangeSet(decodeChangeSet(original));
-    changes.forEach((change, i) => {
-      changesByText.set(JSON.stringify(change), original.changes[i] ?? change);
-    });
-    schemaMigrations.forEach((migration, i) => {
-      migrationsByText.set(JSON.stringify(migration), original.schemaMigrations[i] ?? migration);
-    });
+interface Kept<Item> {
+  kept: Item[];
+  rewritten: Item[];
+}
+
+/** The originals of one kind, by their HLCs, and which of them were given back. */
+class Originals<Item extends { hlc: string }> {
+  readonly #byHlc = new Map<string, Item[]>();
+  readonly #answered = new Set<string>();
+  readonly #normalise: (item: Item) => Item;
+
+  /** @param normalise as it would come back from a hook that left it alone */
+  constructor(items: Iterable<Item>, normalise: (item: Item) => Item) {
+    this.#normalise = normalise;
+    for (const item of items) {
+      const known = this.#byHlc.get(item.hlc);
+      if (known === undefined) this.#byHlc.set(item.hlc, [item]);
+      else known.push(item);
+    }
   }
-  return { changesByText, migrationsByText };
+
+  answer(hlc: string): void {
+    this.#answered.add(hlc);
+  }
+
+  separate(items: readonly Item[]): Kept<Item> {
+    const separated: Kept<Item> = { kept: [], rewritten: [] };
+    for (const item of items) {
+      this.answer(item.hlc);
+      const text = JSON.stringify(item);
+      // A value may have more than one spelling, so the original is put as the hook saw it.
+      const original = this.#byHlc
+        .get(item.hlc)
+        ?.find((one) => JSON.stringify(this.#normalise(one)) === text);
+      if (original === undefined) separated.rewritten.push(item);
+      else separated.kept.push(original);
+    }
+    return separated;
+  }
+
+  unanswered = ({ hlc }: Item): boolean => !this.#answered.has(hlc);
 }
 
 /** @param originals as the client sent them; `approved` may share nothing with them */
@@ -39,47 +73,52 @@ export function separateCorrections(
   originals: readonly WireChangeSet[],
   approved: readonly ChangeSet[],
 ): Corrected {
-  const { changesByText, migrationsByText } = originalsByText(originals);
-  const separated = { changeSets: [] as WireChangeSet[], authored: [] as WireChangeSet[] };
-  for (const changeSet of approved.map(encodeChangeSet)) {
-    const changes = separate(changeSet.changes, changesByText);
-    const migrations = separate(changeSet.schemaMigrations, migrationsByText);
-    const kept = { ...changeSet, changes: changes.kept, schemaMigrations: migrations.kept };
-    const rewritten = {
-      ...changeSet,
-      changes: changes.rewritten,
-      schemaMigrations: migrations.rewritten,
+  const verbatim = approved.map(untouchedOrigin);
+  if (verbatim.length === originals.length && verbatim.every((set, i) => set === originals[i])) {
+    return { changeSets: originals, authored: [], refused: [] };
+  }
+  const changes = new Originals<WireChange>(
+    originals.flatMap((set) => set.changes),
+    (change) => encodeChange(decodeChange(change)),
+  );
+  const migrations = new Originals<WireMigration>(
+    originals.flatMap((set) => set.schemaMigrations),
+    (migration) => encodeMigration(decodeMigration(migration)),
+  );
+  const changeSets: WireChangeSet[] = [];
+  const authored: WireChangeSet[] = [];
+  for (const changeSet of approved) {
+    const origin = untouchedOrigin(changeSet);
+    if (origin !== undefined) {
+      for (const { hlc } of origin.changes) changes.answer(hlc);
+      for (const { hlc } of origin.schemaMigrations) migrations.answer(hlc);
+      changeSets.push(origin);
+      continue;
+    }
+    const envelope = {
+      siteId: siteIdToText(changeSet.siteId),
+      transactionId: changeSet.transactionId,
+      hlc: encodeHlc(changeSet.hlc),
     };
-    if (!isEmpty(kept) || isEmpty(rewritten)) separated.changeSets.push(kept);
-    if (!isEmpty(rewritten)) separated.authored.push(rewritten);
+    const ofChanges = changes.separate(changeSet.changes.map(encodeChange));
+    const ofMigrations = migrations.separate(changeSet.schemaMigrations.map(encodeMigration));
+    const kept = { ...envelope, changes: ofChanges.kept, schemaMigrations: ofMigrations.kept };
+    const rewritten = {
+      ...envelope,
+      changes: ofChanges.rewritten,
+      schemaMigrations: ofMigrations.rewritten,
+    };
+    if (!isEmpty(kept) || isEmpty(rewritten)) changeSets.push(kept);
+    if (!isEmpty(rewritten)) authored.push(rewritten);
   }
-  return { ...separated, refused: findRefused(originals, approved) };
-}
-
-function separate<Item>(items: readonly Item[], originalsByText: ReadonlyMap<string, Item>) {
-  const kept: Item[] = [];
-  const rewritten: Item[] = [];
-  for (const item of items) {
-    const original = originalsByText.get(JSON.stringify(item));
-    if (original === undefined) rewritten.push(item);
-    else kept.push(original);
-  }
-  return { kept, rewritten };
-}
-
-function findRefused(
-  originals: readonly WireChangeSet[],
-  approved: readonly ChangeSet[],
-): WireChangeSet[] {
-  const answered = new Set<string>();
-  for (const { changes } of approved) for (const { hlc } of changes) answered.add(encodeHlc(hlc));
-  return originals
+  const refused = originals
     .map((original) => ({
       ...original,
-      changes: original.changes.filter(({ hlc }) => !answered.has(hlc)),
-      schemaMigrations: [],
+      changes: original.changes.filter(changes.unanswered),
+      schemaMigrations: original.schemaMigrations.filter(migrations.unanswered),
     }))
-    .filter(({ changes }) => changes.length > 0);
+    .filter((changeSet) => !isEmpty(changeSet));
+  return { changeSets, authored, refused };
 }
 
 function isEmpty({ changes, schemaMigrations }: WireChangeSet): boolean {

@@ -4,6 +4,7 @@ import type { ErrorCode } from '../errors.ts';
 
 export const HTTP_STATUSES: Record<ErrorCode, number> = {
   AUTH_FAILED: 401,
+  AUTH_EXPIRED: 401,
   NOT_AUTHENTICATED: 401,
   NOT_AUTHORIZED: 403,
   ALREADY_AUTHENTICATED: 400,

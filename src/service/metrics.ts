@@ -1,9 +1,10 @@
 /**
  * What is counted and timed, on a registry of the coordinator's own. Labels come from
- * fixed lists only (transports, operations, codes, hooks): never from what a client sends.
+ * fixed lists only (transports, operations, codes, hooks and their modules): never from what a client sends.
  */
 
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { HookChainOptions } from '../hooks/chain.ts';
 
 const SECONDS_BUCKETS = [
   0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5,
@@ -36,6 +37,18 @@ export function createMetrics() {
     buckets: number[],
     labelNames: Label[] = [],
   ) => new Histogram({ name: `sync_${name}`, help, buckets, labelNames, registers });
+
+  const hookCalls = counter('hook_calls_total', 'Calls of hooks, by hook, module and outcome.', [
+    'hook',
+    'module',
+    'outcome',
+  ]);
+  const hookSeconds = histogram(
+    'hook_duration_seconds',
+    'The time that hooks take.',
+    SECONDS_BUCKETS,
+    ['hook'],
+  );
 
   return {
     registry,
@@ -77,13 +90,22 @@ export function createMetrics() {
       SECONDS_BUCKETS,
     ),
     batchSize: histogram('batch_size_changes', 'Changes in one batch.', CHANGES_BUCKETS),
-    hookCalls: counter('hook_calls_total', 'Calls of hooks, by hook and outcome.', [
-      'hook',
-      'outcome',
-    ]),
-    hookSeconds: histogram('hook_duration_seconds', 'The time that hooks take.', SECONDS_BUCKETS, [
-      'hook',
-    ]),
+    hookCalls,
+    hookSeconds,
+    /** Counts and times calls of hooks, looking each metric up once for each module. */
+    hookObserver(): NonNullable<HookChainOptions['observe']> {
+      const counters = new Map<string, Counter.Internal>();
+      const timers = new Map<string, Histogram.Internal<'hook'>>();
+      return (hook, module, outcome, seconds) => {
+        const key = `${hook} ${outcome} ${module}`;
+        const counted = counters.get(key) ?? hookCalls.labels({ hook, module, outcome });
+        counters.set(key, counted);
+        counted.inc();
+        const timed = timers.get(hook) ?? hookSeconds.labels({ hook });
+        timers.set(hook, timed);
+        timed.observe(seconds);
+      };
+    },
     snapshots: counter('snapshots_total', 'Snapshots that were begun.'),
     snapshotsCompleted: counter(
       'snapshots_completed_total',

@@ -25,6 +25,7 @@ const refused = { fatal: false, handshakeClose: WS_CLOSE.policy };
 
 export const WS_OUTCOMES: Record<ErrorCode, WsOutcome> = {
   AUTH_FAILED: { fatal: true, close: WS_CLOSE.authFailed, handshakeClose: WS_CLOSE.authFailed },
+  AUTH_EXPIRED: { fatal: false, close: WS_CLOSE.authFailed, handshakeClose: WS_CLOSE.authFailed },
   NOT_AUTHENTICATED: refused,
   NOT_AUTHORIZED: refused,
   ALREADY_AUTHENTICATED: { fatal: true, handshakeClose: WS_CLOSE.policy },

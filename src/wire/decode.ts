@@ -6,6 +6,7 @@
 import type { TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { SyncError } from '../errors.ts';
+import { toPlacedFault } from './place.ts';
 import {
   ChangeSetSchema,
   CheckpointSchema,
@@ -41,14 +42,9 @@ function explain(
   value: unknown,
   place: string,
 ): never {
-  const [first] = validator.Errors(value);
-  const path = String(Reflect.get(first ?? {}, 'instancePath') ?? '')
-    .split('/')
-    .slice(1)
-    .map((step) => (/^[0-9]+$/.test(step) ? `[${step}]` : `.${step}`))
-    .join('');
-  const message = String(Reflect.get(first ?? {}, 'message') ?? 'is not of the right shape');
-  refuse(`${place}${path}`.replace(/^\./, ''), message);
+  const [first = {}] = validator.Errors(value);
+  const fault = toPlacedFault(first);
+  refuse(`${place}${fault.place}`.replace(/^\./, ''), fault.message);
 }
 
 export function parseJson(text: string): unknown {

@@ -51,11 +51,15 @@ export interface ChangeSet {
   schemaMigrations: SchemaMigration[];
 }
 
+/** A change that a hook did not let through, as its sender is told. */
 export interface RejectedChange {
+  /** For people. */
   reason: string;
+  /** For programs. */
   code?: string;
   table?: string;
   column?: string;
+  pk?: SqlValue[];
 }
 
 /** What became of a batch. */
@@ -71,7 +75,7 @@ export interface ApplyResult {
   rejected?: RejectedChange[];
 }
 
-function decodeChange(change: WireChange): Change {
+export function decodeChange(change: WireChange): Change {
   const { schema, table } = change;
   const pk = change.pk.map(decodeValue);
   const hlc = decodeHlc(change.hlc);
@@ -97,7 +101,7 @@ function decodeChange(change: WireChange): Change {
   };
 }
 
-function encodeChange(change: Change): WireChange {
+export function encodeChange(change: Change): WireChange {
   const { schema, table } = change;
   const pk = change.pk.map(encodeValue);
   const hlc = encodeHlc(change.hlc);
@@ -124,10 +128,18 @@ function encodeChange(change: Change): WireChange {
 }
 
 /** With the protocol's fields only, in one order. */
-function copyMigration<H>(migration: Omit<WireMigration, 'hlc'>, hlc: H) {
+function copyMigration<H>(migration: Omit<SchemaMigration, 'hlc'>, hlc: H) {
   const { type, schema, table, fromTable, ddl, schemaVersion } = migration;
   const from = fromTable === undefined ? {} : { fromTable };
   return { type, schema, table, ...from, ddl, hlc, schemaVersion };
+}
+
+export function decodeMigration(migration: WireMigration): SchemaMigration {
+  return copyMigration(migration, decodeHlc(migration.hlc));
+}
+
+export function encodeMigration(migration: SchemaMigration): WireMigration {
+  return copyMigration(migration, encodeHlc(migration.hlc));
 }
 
 export function decodeChangeSet(changeSet: WireChangeSet): ChangeSet {
@@ -136,9 +148,7 @@ export function decodeChangeSet(changeSet: WireChangeSet): ChangeSet {
     transactionId: changeSet.transactionId,
     hlc: decodeHlc(changeSet.hlc),
     changes: changeSet.changes.map(decodeChange),
-    schemaMigrations: changeSet.schemaMigrations.map((migration) =>
-      copyMigration(migration, decodeHlc(migration.hlc)),
-    ),
+    schemaMigrations: changeSet.schemaMigrations.map(decodeMigration),
   };
 }
 
@@ -148,8 +158,17 @@ export function encodeChangeSet(changeSet: ChangeSet): WireChangeSet {
     transactionId: changeSet.transactionId,
     hlc: encodeHlc(changeSet.hlc),
     changes: changeSet.changes.map(encodeChange),
-    schemaMigrations: changeSet.schemaMigrations.map((migration) =>
-      copyMigration(migration, encodeHlc(migration.hlc)),
-    ),
+    schemaMigrations: changeSet.schemaMigrations.map(encodeMigration),
   };
+}
+
+/** An apply result as it is sent: primary keys in their JSON form. */
+export function encodeApplyResult(result: ApplyResult): object {
+  const { rejected } = result;
+  if (rejected === undefined) return result;
+  const encoded = rejected.map((rejection) => {
+    const { pk } = rejection;
+    return pk === undefined ? rejection : { ...rejection, pk: pk.map(encodeValue) };
+  });
+  return { ...result, rejected: encoded };
 }

@@ -199,7 +199,7 @@ describe('onAfterApplyChanges', () => {
       },
     ]);
     const changes = [changeSet('1')];
-    assert.equal(chain.afterApply(CLIENT, changes, RESULT), undefined);
+    assert.equal(chain.afterApply(CLIENT, changes, { result: RESULT }), undefined);
     await chain.drain(1000);
     assert.deepEqual(told, [RESULT]);
     assert.equal(RESULT.applied, 1);

@@ -9,7 +9,7 @@ import { siteIdToText } from '../../src/clock/site-id.ts';
 import { createHookChain, type HookChain } from '../../src/hooks/chain.ts';
 import { HOOK_KINDS, HOOK_NAMES } from '../../src/hooks/kinds.ts';
 import { loadHooks } from '../../src/hooks/loader.ts';
-import { REQUEST, SITE } from './support.ts';
+import { REQUEST, SITE, surroundings } from './support.ts';
 
 const MODULES = /```ts\n\/\/ (hooks\/[a-z-]+\.ts)\n(.*?)```/gs;
 
@@ -28,7 +28,9 @@ after(() => rm(dir, { recursive: true, force: true }));
 async function chainOf(name: string, options: unknown): Promise<HookChain> {
   const auth = { mode: 'none' as const, tokens: [] };
   const config = { auth, hooks: { modules: [[join(dir, name), options] as const] } };
-  return createHookChain(await loadHooks(config), { timeoutMs: 1000 });
+  return createHookChain(await loadHooks(config, undefined, { surroundings: surroundings() }), {
+    timeoutMs: 1000,
+  });
 }
 
 it('has every hook in both tables, with its kind', () => {

@@ -11,7 +11,7 @@ it('log-changes prints who changed what', async (t) => {
   chain.afterApply(
     CLIENT,
     [changeSet('1', 'todo'), changeSet('2', 'list'), changeSet('3', 'todo')],
-    RESULT,
+    { result: RESULT },
   );
   await chain.drain(1000);
   assert.deepEqual(print.mock.calls[0]?.arguments, [

@@ -6,10 +6,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { createHookChain } from '../../src/hooks/chain.ts';
+import type { HookEntry } from '../../src/hooks/hook-entry.ts';
 import { HookLoadError } from '../../src/hooks/load-error.ts';
 import { type HooksConfig, loadHooks } from '../../src/hooks/loader.ts';
-import type { CoordinatorHooks, HookEntry } from '../../src/hooks/types.ts';
-import { untyped } from './support.ts';
+import type { CoordinatorHooks } from '../../src/hooks/types.ts';
+import { surroundings, untyped } from './support.ts';
 
 let dir = '';
 
@@ -31,7 +32,7 @@ function load(
   code?: CoordinatorHooks,
 ) {
   const config = { auth: { mode: 'none' as const, tokens: [], ...auth }, hooks: { modules } };
-  return loadHooks(config, code, { fromDir: dir });
+  return loadHooks(config, code, { fromDir: dir, surroundings: surroundings() });
 }
 
 const ALLOW = '{ onAuthorize: () => true }';

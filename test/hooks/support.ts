@@ -1,15 +1,19 @@
 /** What the tests of the hooks share: a chain that remembers what it logged and counted. */
 
+import { Registry } from 'prom-client';
 import type { WebSocket } from 'ws';
+import type { AskedModule } from '../../src/hooks/asker.ts';
 import { type AuthRequest, createHookChain, type HookChain } from '../../src/hooks/chain.ts';
+import type { HookSurroundings } from '../../src/hooks/context.ts';
+import type { HookDefinition } from '../../src/hooks/define-hooks.ts';
+import { createHookMetrics } from '../../src/hooks/hook-metrics.ts';
 import type { HookName } from '../../src/hooks/kinds.ts';
-import type {
-  ClientIdentity,
-  CoordinatorHooks,
-  HookCall,
-  LoadedHooks,
-} from '../../src/hooks/types.ts';
+import type { LoadedHooks } from '../../src/hooks/loaded-hooks.ts';
+import { loadHooks } from '../../src/hooks/loader.ts';
+import type { CoordinatorReader } from '../../src/hooks/reader.ts';
+import type { ClientIdentity, CoordinatorHooks, HookCall } from '../../src/hooks/types.ts';
 import type { Logger } from '../../src/logger.ts';
+import { LateReader } from '../../src/service/database-reader.ts';
 import type { ApplyResult, ChangeSet } from '../../src/wire/types.ts';
 
 export const SITE = new Uint8Array(16).fill(7);
@@ -31,8 +35,29 @@ export function changeSet(transactionId: string, table = 'todo'): ChangeSet {
   return { siteId: SITE, transactionId, hlc, changes, schemaMigrations: [] };
 }
 
-export function loaded(name: string, hooks: CoordinatorHooks): LoadedHooks {
-  return { name, source: name, hooks };
+/** What modules have around them where there is no server; metrics on a registry of their own. */
+export function surroundings(
+  read: CoordinatorReader = new LateReader(),
+  registry: Registry = new Registry(),
+): HookSurroundings {
+  return { metricsOf: (module) => createHookMetrics(module, registry), read };
+}
+
+/** A module as a config with these options has it set up; closed when the test ends. */
+export async function setUpModule<Options>(
+  t: { after(fn: () => unknown): void },
+  definition: HookDefinition<Options>,
+  options?: unknown,
+  around: HookSurroundings = surroundings(),
+): Promise<LoadedHooks> {
+  const config = {
+    auth: { mode: 'none' as const, tokens: [] },
+    hooks: { modules: [[definition, options] as const] },
+  };
+  const [loaded] = await loadHooks(config, undefined, { surroundings: around });
+  if (loaded === undefined) throw new Error('nothing was loaded');
+  t.after(() => loaded.close());
+  return loaded;
 }
 
 /** Hooks as JavaScript may give them: of any shape. */
@@ -73,13 +98,13 @@ function createMemoryLogger(logs: string[], errors: string[]): Logger {
 
 export function testChain(
   modules: CoordinatorHooks[] | Record<string, CoordinatorHooks>,
-  options: { timeoutMs?: number; signal?: AbortSignal } = {},
+  options: { timeoutMs?: number; signal?: AbortSignal; notifyCallsMax?: number } = {},
 ): TestChain {
   const logs: string[] = [];
   const errors: string[] = [];
   const outcomes: string[] = [];
   const seconds: number[] = [];
-  const named = Object.entries(modules).map(([name, hooks]) => loaded(name, hooks));
+  const named: AskedModule[] = Object.entries(modules).map(([name, hooks]) => ({ name, hooks }));
   const chain = createHookChain(named, {
     timeoutMs: 20,
     logger: createMemoryLogger(logs, errors),
@@ -89,7 +114,7 @@ export function testChain(
     },
     ...options,
   });
-  return { ...chain, logs, errors, outcomes, seconds };
+  return Object.assign(chain, { logs, errors, outcomes, seconds });
 }
 
 /** Every hook of the table, called as the coordinator calls it; notify hooks until they are done. */
@@ -100,9 +125,10 @@ export const CALLS: Record<HookName, (chain: HookChain, signal?: AbortSignal) =>
       chain.authorize(CLIENT, { type: 'get_changes', databaseId: 'db' }, signal),
     onBeforeApplyChanges: (chain, signal) => chain.beforeApply(CLIENT, [changeSet('t1')], signal),
     onAfterApplyChanges: (chain) => {
-      chain.afterApply(CLIENT, [changeSet('t1')], RESULT);
+      chain.afterApply(CLIENT, [changeSet('t1')], { result: RESULT });
       return chain.drain(1000);
     },
+    onBeforeSendChanges: (chain, signal) => chain.beforeSend(CLIENT, [changeSet('t1')], signal),
     onClientConnect: (chain, signal) => chain.clientConnect(CLIENT, SOCKET, signal),
     onClientDisconnect: (chain) => {
       chain.clientDisconnect(CLIENT);

@@ -122,7 +122,7 @@ test('closing the app ends the sockets, the sessions and the stores', async (t) 
   assert.equal(service.sessions.size, 1);
   assert.match(storage, /memory/);
   assert.deepEqual(
-    hooks.map(({ name }) => name),
+    hooks.modules.map(({ name }) => name),
     ['code'],
   );
   await app.close();

@@ -86,7 +86,7 @@ export function createTestService(
   hooks: CoordinatorHooks = {},
 ): TestService {
   const storage = new WatchedStorage();
-  const chain = createHookChain([{ name: 'test', source: 'test', hooks }], { timeoutMs: 5000 });
+  const chain = createHookChain([{ name: 'test', hooks }], { timeoutMs: 5000 });
   const config = testConfig();
   const world = createTestWorld(Date.now());
   const service = new CoordinatorService({ config, storage, hooks: chain, world, version: '0' });

@@ -5,12 +5,19 @@
  */
 
 import { createHash, timingSafeEqual } from 'node:crypto';
+import { type Static, Type } from 'typebox';
 import { SyncError } from '../../errors.ts';
-import type { CoordinatorHooks } from '../types.ts';
+import { defineHooks } from '../define-hooks.ts';
 
-export interface TokenWhitelistOptions {
-  tokens: readonly string[];
-}
+const Options = Type.Object({
+  tokens: Type.Array(Type.String({ pattern: '\\S' }), {
+    default: [],
+    secret: true,
+    description: 'The tokens that are let in.',
+  }),
+});
+
+export type TokenWhitelistOptions = Static<typeof Options>;
 
 /** Hex digits of a token's hash in its `userId`: enough to tell tokens apart in a log. */
 const FINGERPRINT_LENGTH = 8;
@@ -19,30 +26,25 @@ function hashToken(token: string): Buffer {
   return createHash('sha256').update(token).digest();
 }
 
-/** A module that JavaScript or JSON sets up may get anything. */
-function checkTokens(tokens: unknown): readonly string[] {
-  if (!Array.isArray(tokens) || tokens.length === 0) {
-    throw new Error('it needs tokens: set auth.tokens, or give it the option { tokens: [...] }');
-  }
-  return tokens.map((token: unknown, i) => {
-    if (typeof token === 'string' && token.trim() !== '') return token;
-    throw new Error(`tokens[${i}] is empty or not a string`);
-  });
-}
-
-export default function tokenWhitelist(options: TokenWhitelistOptions): CoordinatorHooks {
-  const hashes = checkTokens(options.tokens).map(hashToken);
-
-  return {
-    onAuthenticate({ token, siteId }) {
-      if (!token) return undefined;
-      const hash = hashToken(token);
-      // No early exit, by which an attacker could tell how far down the list it was.
-      let known = false;
-      for (const listed of hashes) known = timingSafeEqual(listed, hash) || known;
-      if (!known) return undefined;
-      if (siteId === undefined) throw new SyncError('NOT_AUTHENTICATED', 'a site id is needed');
-      return { siteId, userId: `token:${hash.toString('hex').slice(0, FINGERPRINT_LENGTH)}` };
-    },
-  };
-}
+export default defineHooks({
+  name: 'token-whitelist',
+  options: Options,
+  setup({ tokens }) {
+    if (tokens.length === 0) {
+      throw new Error('it needs tokens: set auth.tokens, or give it the option { tokens: [...] }');
+    }
+    const hashes = tokens.map(hashToken);
+    return {
+      onAuthenticate({ token, siteId }) {
+        if (!token) return undefined;
+        const hash = hashToken(token);
+        // No early exit, by which an attacker could tell how far down the list it was.
+        let known = false;
+        for (const listed of hashes) known = timingSafeEqual(listed, hash) || known;
+        if (!known) return undefined;
+        if (siteId === undefined) throw new SyncError('NOT_AUTHENTICATED', 'a site id is needed');
+        return { siteId, userId: `token:${hash.toString('hex').slice(0, FINGERPRINT_LENGTH)}` };
+      },
+    };
+  },
+});

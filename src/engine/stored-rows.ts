@@ -1,0 +1,60 @@
+/** Single rows and whole tables as they are merged: for those who look, not for delivery. */
+
+import type { KVReader, KVView } from '../storage/kv-store.ts';
+import { pkIdentity } from '../wire/values.ts';
+import type { Catalog, TableRecord } from './catalog.ts';
+import { rowKey, tableRange } from './keys.ts';
+import { decodeRow } from './row.ts';
+
+/** A row with its values in their JSON form. */
+export interface WireRow {
+  pk: unknown[];
+  valuesByColumn: Map<string, unknown>;
+}
+
+function findTable(catalog: Catalog, schema: string, table: string): TableRecord | undefined {
+  return catalog.timeline.isHidden(schema, table) ? undefined : catalog.liveTable(schema, table);
+}
+
+function toWireRow(bytes: Uint8Array): WireRow | undefined {
+  const { cells } = decodeRow(bytes);
+  let pk: unknown[] | undefined;
+  const valuesByColumn = new Map<string, unknown>();
+  for (const [column, cell] of cells) {
+    pk ??= JSON.parse(cell.pk);
+    valuesByColumn.set(JSON.parse(column), JSON.parse(cell.value));
+  }
+  return pk === undefined ? undefined : { pk, valuesByColumn };
+}
+
+/** @param pk in its JSON form */
+export async function readRow(
+  reader: KVReader,
+  catalog: Catalog,
+  { schema, table, pk }: { schema: string; table: string; pk: readonly unknown[] },
+): Promise<WireRow | undefined> {
+  const found = findTable(catalog, schema, table);
+  if (found === undefined) return undefined;
+  const [bytes] = await reader.getMany([rowKey(found.id, pkIdentity(pk))]);
+  return bytes === undefined ? undefined : toWireRow(bytes);
+}
+
+/** Closes the view when it ends, however it ends. */
+export async function* readRows(
+  view: KVView,
+  catalog: Catalog,
+  { schema, table }: { schema: string; table: string },
+): AsyncGenerator<WireRow, void, undefined> {
+  try {
+    const found = findTable(catalog, schema, table);
+    if (found === undefined) return;
+    for await (const entries of view.iterate(tableRange('r', found.id))) {
+      for (const [, bytes] of entries) {
+        const row = toWireRow(bytes);
+        if (row !== undefined) yield row;
+      }
+    }
+  } finally {
+    await view.close();
+  }
+}

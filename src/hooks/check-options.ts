@@ -1,0 +1,48 @@
+/** A hook module's options against its schema: what is wrong is told with its place. */
+
+import type { TSchema } from 'typebox';
+import { Clone, Default, Errors } from 'typebox/value';
+import { toPlacedFault } from '../wire/place.ts';
+import { HookLoadError } from './load-error.ts';
+
+/** More faults than these say nothing new. */
+const FAULTS_MAX = 5;
+
+/**
+ * The options with their defaults filled in; the given ones stay as they are.
+ * @throws HookLoadError
+ */
+export function checkOptions(module: string, given: unknown, schema: TSchema): unknown {
+  const strict = refusingUnknown(schema);
+  const options = Default(strict, Clone(given ?? {}));
+  const faults = [...Errors(strict, options)].filter((fault) => !isEcho(fault)).map(faultToText);
+  if (faults.length === 0) return options;
+  const more = faults.length > FAULTS_MAX ? `; and ${faults.length - FAULTS_MAX} more` : '';
+  throw new HookLoadError(module, `its ${faults.slice(0, FAULTS_MAX).join('; its ')}${more}`);
+}
+
+/** A misspelt option would never be heeded, so an object takes only what it names. */
+function refusingUnknown(schema: TSchema): TSchema {
+  const isOpen = 'additionalProperties' in schema || 'patternProperties' in schema;
+  if (!('properties' in schema) || isOpen) return schema;
+  return { ...schema, additionalProperties: false };
+}
+
+/** The validator says of an unknown property first that it is false, then that it is one. */
+function isEcho(fault: object): boolean {
+  return Reflect.get(fault, 'message') === 'schema is false';
+}
+
+function faultToText(fault: object): string {
+  const { place, message } = toPlacedFault(fault);
+  const params: unknown = Reflect.get(fault, 'params');
+  const named = (key: string) => {
+    const names: unknown = Reflect.get(Object(params), key);
+    return Array.isArray(names) ? names.map((name) => `"${name}"`).join(', ') : '';
+  };
+  const unknown = named('additionalProperties');
+  if (unknown !== '') return `options${place} must not have ${unknown}`;
+  const missing = named('requiredProperties');
+  if (missing !== '') return `options${place} must have ${missing}`;
+  return `options${place} ${message}`;
+}

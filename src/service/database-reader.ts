@@ -1,0 +1,92 @@
+/** What hooks read of the databases: opened for as long as they are read. */
+
+import { decodeHlc, encodeHlc, type HlcText } from '../clock/hlc.ts';
+import type { WireRow } from '../engine/stored-rows.ts';
+import type { SyncManager } from '../engine/sync-manager.ts';
+import type { CoordinatorReader, StoredRow } from '../hooks/reader.ts';
+import type { WireChangeSet } from '../wire/schemas.ts';
+import { decodeChangeSet } from '../wire/types.ts';
+import { decodeValue, encodeValue, type SqlValue } from '../wire/values.ts';
+import type { DatabaseLease } from './database-pool.ts';
+
+type Acquire = (databaseId: string) => Promise<DatabaseLease>;
+
+const SCHEMA = 'main';
+const PAGE_BYTES = 256 * 1024;
+
+export function createDatabaseReader(acquire: Acquire): CoordinatorReader {
+  async function withManager<T>(
+    databaseId: string,
+    read: (manager: SyncManager) => T | Promise<T>,
+  ): Promise<T> {
+    const lease = await acquire(databaseId);
+    try {
+      return await read(lease.manager);
+    } finally {
+      lease.release();
+    }
+  }
+
+  return {
+    row: (databaseId, { schema = SCHEMA, table, pk }) =>
+      withManager(databaseId, async (manager) => {
+        const row = await manager.readRow({ schema, table, pk: pk.map(encodeValue) });
+        return row && toStoredRow(row);
+      }),
+
+    async *rows(databaseId, { schema = SCHEMA, table }) {
+      const lease = await acquire(databaseId);
+      try {
+        for await (const row of lease.manager.readRows({ schema, table })) yield toStoredRow(row);
+      } finally {
+        lease.release();
+      }
+    },
+
+    position: (databaseId) => withManager(databaseId, ({ position }) => decodeHlc(position)),
+
+    async *changes(databaseId, since) {
+      const lease = await acquire(databaseId);
+      try {
+        const { manager } = lease;
+        let after: HlcText = await manager.cursorFor(since && encodeHlc(since));
+        for (;;) {
+          const page = await manager.readLog({ after, bytesMax: PAGE_BYTES });
+          for (const json of page.changeSets) {
+            const changeSet: WireChangeSet = JSON.parse(Buffer.from(json).toString());
+            yield decodeChangeSet(changeSet);
+          }
+          if (!page.hasMore) return;
+          after = page.end;
+        }
+      } finally {
+        lease.release();
+      }
+    },
+  };
+}
+
+function toStoredRow({ pk, valuesByColumn }: WireRow): StoredRow {
+  const values: Record<string, SqlValue> = Object.create(null);
+  for (const [column, value] of valuesByColumn) values[column] = decodeValue(value);
+  return { pk: pk.map(decodeValue), values };
+}
+
+/** Stands in until the server is set up, since the hooks are set up first. */
+export class LateReader implements CoordinatorReader {
+  #reader: CoordinatorReader | undefined;
+
+  bind(reader: CoordinatorReader): void {
+    this.#reader = reader;
+  }
+
+  get #bound(): CoordinatorReader {
+    if (this.#reader !== undefined) return this.#reader;
+    throw new Error('the databases cannot be read before the server is set up');
+  }
+
+  row: CoordinatorReader['row'] = async (...args) => this.#bound.row(...args);
+  position: CoordinatorReader['position'] = async (...args) => this.#bound.position(...args);
+  rows: CoordinatorReader['rows'] = (...args) => this.#bound.rows(...args);
+  changes: CoordinatorReader['changes'] = (...args) => this.#bound.changes(...args);
+}
