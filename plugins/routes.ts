@@ -4,24 +4,28 @@ import { Readable } from 'node:stream';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { type HlcText, parseHlcParameter } from '../src/clock/hlc.ts';
-import { siteIdToText } from '../src/clock/site-id.ts';
 import { SyncError, toSyncError } from '../src/errors.ts';
 import type { ClientIdentity } from '../src/hooks/types.ts';
 import { createLogger } from '../src/logger.ts';
+import type { ServedSnapshot } from '../src/service/coordinator-service.ts';
 import { changesPageJson } from '../src/service/frames.ts';
 import { decodeApplyBody, decodeCheckpointBody } from '../src/wire/decode.ts';
 import type { WireCheckpoint } from '../src/wire/schemas.ts';
 import { encodeApplyResult } from '../src/wire/types.ts';
 
 const DEFAULT_DATABASE_ID = 'default';
+/** How long a client whose credentials are no good any more gets to hear of it. */
+const END_GRACE_MS = 900;
 const logger = createLogger('sync-coordinator:http');
 
 interface HttpClient {
   identity: ClientIdentity;
   /** That it asks for. */
   databaseId: string;
-  /** Aborted when it goes away unanswered. */
+  /** Aborted when it goes away unanswered, or when its credentials are no good any more. */
   signal: AbortSignal;
+  /** Throws, with AUTH_EXPIRED for one, when it is not to be served any more. */
+  demandValid(): void;
 }
 
 declare module 'fastify' {
@@ -76,9 +80,21 @@ export default fp(
         service.metrics.requests.inc({ transport: 'http', operation });
         service.checkDatabaseId(databaseId);
         const credentials = app.readCredentials(request, databaseId);
-        const signal = goneSignal(reply);
+        const gone = goneController(reply);
+        const { signal } = gone;
         const identity = await service.authenticate(credentials, signal);
-        request.syncClient = { identity, databaseId, signal };
+        const end = (reason: SyncError) => {
+          gone.abort(reason);
+          // A reader that takes nothing would not be told before it does.
+          const cut = () => reply.raw.writableFinished || reply.raw.destroy();
+          setTimeout(cut, END_GRACE_MS).unref();
+        };
+        reply.raw.once('close', service.clients.add({ identity, end }));
+        const demandValid = () => {
+          signal.throwIfAborted();
+          service.clients.refuseExpired(identity);
+        };
+        request.syncClient = { identity, databaseId, signal, demandValid };
       };
 
     // A reader that takes nothing must not hold its answer for ever.
@@ -87,7 +103,7 @@ export default fp(
     });
 
     async function getChanges(request: FastifyRequest<ForChanges>, reply: FastifyReply) {
-      const { identity, databaseId, signal } = clientOf(request);
+      const { identity, databaseId, signal, demandValid } = clientOf(request);
       const query = {
         sinceHLC: readSince(request),
         limit: readLimit(request),
@@ -98,6 +114,7 @@ export default fp(
         .catch((error: unknown) => {
           throw toSyncError(error, 'GET_CHANGES_ERROR', 'the changes could not be read');
         });
+      demandValid();
       return reply.type('application/json').send(changesPageJson(page));
     }
 
@@ -124,14 +141,11 @@ export default fp(
       reply: FastifyReply,
       checkpoint?: WireCheckpoint,
     ) {
-      const { identity, databaseId, signal } = clientOf(request);
+      const { identity, databaseId, signal, demandValid } = clientOf(request);
       const access = service.access(databaseId);
       try {
         const snapshot = await service.handleSnapshot(identity, access, checkpoint, signal);
-        const site = siteIdToText(identity.siteId);
-        const lines = snapshotLines(snapshot.chunks, () =>
-          service.noteSnapshotSent(access, site, snapshot.position),
-        );
+        const lines = snapshotLines(snapshot, demandValid);
         const stream = Readable.from(lines, { objectMode: false });
         // However it ends, and also if it never began.
         stream.once('close', () => {
@@ -173,8 +187,10 @@ export default fp(
   },
 );
 
+/** Throws when its credentials have run out since it was admitted: while its body arrived, say. */
 function clientOf({ syncClient }: FastifyRequest): HttpClient {
   if (syncClient === null) throw new Error('the route admits nobody');
+  syncClient.demandValid();
   return syncClient;
 }
 
@@ -191,22 +207,25 @@ function readBody({ body }: FastifyRequest): string {
 }
 
 /** Aborted when the client goes away unanswered. (A request itself closes once its body is read.) */
-function goneSignal(reply: FastifyReply): AbortSignal {
+function goneController(reply: FastifyReply): AbortController {
   const controller = new AbortController();
   reply.raw.once('close', () => {
     if (!reply.raw.writableFinished) controller.abort();
   });
-  return controller.signal;
+  return controller;
 }
 
 /** One chunk a line. After the first byte a failure can only be told as the last line. */
 async function* snapshotLines(
-  chunks: AsyncIterable<string>,
-  onSent: () => Promise<void>,
+  { chunks, noteSent }: ServedSnapshot,
+  demandValid: () => void,
 ): AsyncGenerator<string> {
   try {
-    for await (const chunk of chunks) yield `${chunk}\n`;
-    await onSent();
+    for await (const chunk of chunks) {
+      demandValid();
+      yield `${chunk}\n`;
+    }
+    await noteSent();
   } catch (error) {
     const { code, message, cause } = toSyncError(
       error,

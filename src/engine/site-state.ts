@@ -1,7 +1,8 @@
 /**
  * What the coordinator remembers of each site that it has heard of, so that it can ask
  * a device for the changes that it still lacks: the newest HLC that the site authored
- * and that is stored, and the position of the last snapshot that it was sent.
+ * and that is stored, and the position of the last snapshot that it was sent. And whether it
+ * has to start over.
  */
 
 import { type HlcText, maxHlc } from '../clock/hlc.ts';
@@ -13,6 +14,8 @@ import { bytesToText } from './row.ts';
 export interface SiteState {
   authored?: HlcText;
   snapshot?: HlcText;
+  /** The site must start over from a snapshot: which demand of it this is. */
+  resync?: string;
 }
 
 function decode(bytes: Uint8Array | undefined): SiteState {

@@ -268,13 +268,38 @@ export class SyncManager {
     return readSiteState(this.#store, site);
   }
 
-  /** Remembers that `site` has been sent a whole snapshot of `position`. */
-  async noteSnapshotSent(site: SiteIdText, position: HlcText): Promise<void> {
+  /**
+   * Remembers that `site` has been sent a whole snapshot of `position`.
+   * @param resync the demand to start over that stood when the snapshot began: it is met
+   */
+  noteSnapshotSent(site: SiteIdText, position: HlcText, resync?: string): Promise<void> {
+    return this.#updateSiteState(site, ({ resync: demanded, ...state }) => ({
+      ...state,
+      snapshot: state.snapshot === undefined ? position : maxHlc(state.snapshot, position),
+      ...(demanded === undefined || demanded === resync ? {} : { resync: demanded }),
+    }));
+  }
+
+  /** From now on `site` is refused a delta, until it has been sent a whole snapshot. */
+  requireResync(site: SiteIdText): Promise<void> {
+    const resync = this.#options.world.randomUuid();
+    return this.#updateSiteState(site, (state) => ({ ...state, resync }));
+  }
+
+  /** `site` starts from nothing, which is starting over as well. */
+  async noteStartedOver(site: SiteIdText): Promise<void> {
+    const { resync } = await this.siteState(site);
+    if (resync === undefined) return;
+    await this.#updateSiteState(site, ({ resync: demanded, ...state }) =>
+      demanded === resync ? state : { ...state, resync: demanded },
+    );
+  }
+
+  async #updateSiteState(site: SiteIdText, update: (state: SiteState) => SiteState): Promise<void> {
     await this.#commits.alone(() =>
       this.#store.exclusive(async (transaction) => {
-        const state = await readSiteState(transaction, site);
-        const snapshot = state.snapshot === undefined ? position : maxHlc(state.snapshot, position);
-        transaction.put(siteKey(site), Buffer.from(JSON.stringify({ ...state, snapshot })));
+        const state = update(await readSiteState(transaction, site));
+        transaction.put(siteKey(site), Buffer.from(JSON.stringify(state)));
       }),
     );
   }

@@ -6,8 +6,9 @@
 
 import type { WebSocket } from 'ws';
 import type { Hlc } from '../clock/hlc.ts';
+import type { WireChangeSet } from '../wire/schemas.ts';
 import type { ApplyResult, ChangeSet } from '../wire/types.ts';
-import { readChangeSets, readIdentity, readPermission, readValidation } from './answers.ts';
+import { readIdentity, readPermission, readValidation } from './answers.ts';
 import {
   type AskedModule,
   type AskerOptions,
@@ -17,6 +18,7 @@ import {
 } from './asker.ts';
 import { belongingOf, withoutTorn } from './atomic.ts';
 import { type HookName, type HookOfKind, recordByHook } from './kinds.ts';
+import { narrow } from './narrow.ts';
 import { createRunningCalls } from './running-calls.ts';
 import type {
   AppliedCall,
@@ -69,12 +71,12 @@ export interface HookChain {
   ): Promise<ValidationResult>;
   /** Starts telling and returns; never throws. */
   afterApply(client: ClientIdentity, changes: readonly ChangeSet[], outcome: ApplyOutcome): void;
-  /** What the modules let a client see, as they gave it. */
+  /** What the modules let a client see: a change set itself where they left it as it was. */
   beforeSend(
     client: ClientIdentity,
-    changes: readonly ChangeSet[],
+    changes: readonly WireChangeSet[],
     signal?: AbortSignal,
-  ): Promise<ChangeSet[]>;
+  ): Promise<readonly WireChangeSet[]>;
   /** Rejects with NOT_AUTHORIZED unless every module says `true`. */
   clientConnect(client: ClientIdentity, socket: WebSocket, signal?: AbortSignal): Promise<void>;
   /** Starts telling and returns; never throws. */
@@ -185,12 +187,13 @@ export function createHookChain(
     },
 
     beforeSend(client, changes, signal) {
-      const step = (state: ChangeSet[]) => {
-        if (state.length === 0) return undefined;
-        const invoke: Invoke = (hooks, call) => hooks.onBeforeSendChanges?.(client, state, call);
-        return { invoke, read: readChangeSets };
+      const step = (left: readonly WireChangeSet[]) => {
+        if (left.length === 0) return undefined;
+        const { shown, read } = narrow(left);
+        const invoke: Invoke = (hooks, call) => hooks.onBeforeSendChanges?.(client, shown, call);
+        return { invoke, read };
       };
-      return pipeline('onBeforeSendChanges', [...changes], step, signal);
+      return pipeline('onBeforeSendChanges', changes, step, signal);
     },
 
     afterApply(client, changes, { result, position }) {

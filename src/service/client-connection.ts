@@ -12,6 +12,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { WebSocket } from 'ws';
 import { type SiteIdText, textToSiteId } from '../clock/site-id.ts';
 import { type ErrorCode, internalCause, SyncError, toSyncError } from '../errors.ts';
+import type { AuthRequest } from '../hooks/chain.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
 import { decodeClientMessage, findRequestId } from '../wire/decode.ts';
 import { type ClientMessage, PROTOCOL_VERSION } from '../wire/schemas.ts';
@@ -20,7 +21,7 @@ import type { CoordinatorService } from './coordinator-service.ts';
 import type { DatabaseLease } from './database-pool.ts';
 import type { Outlet } from './outlet.ts';
 import { Session } from './session.ts';
-import { WS_OUTCOMES } from './ws-outcomes.ts';
+import { WS_CLOSE, WS_OUTCOMES } from './ws-outcomes.ts';
 
 const DEFAULT_DATABASE_ID = 'default';
 /** Messages that may wait; beyond it the socket is read no further. */
@@ -29,7 +30,8 @@ const INBOX_MESSAGES_MAX = 64;
 const IN_FLIGHT_MAX = 64;
 
 type Handshake = Extract<ClientMessage, { type: 'handshake' }>;
-type Request = Exclude<ClientMessage, Handshake | { type: 'ping' }>;
+type Authenticate = Extract<ClientMessage, { type: 'authenticate' }>;
+type Request = Exclude<ClientMessage, Handshake | Authenticate | { type: 'ping' }>;
 
 /** What an error of a request is called where its cause has no code of its own. */
 const FALLBACK_CODES: Record<Request['type'], [ErrorCode, string]> = {
@@ -56,6 +58,7 @@ export class ClientConnection {
   #inbox: (string | undefined)[] = [];
   #inboxChars = 0;
   #isReading = false;
+  #unserve = () => {};
   #session: Session | undefined;
   #lease: DatabaseLease | undefined;
   readonly #inFlight = new Set<Promise<unknown>>();
@@ -90,6 +93,7 @@ export class ClientConnection {
   closed(): void {
     clearTimeout(this.#handshakeTimer);
     this.#gone.abort();
+    this.#unserve();
     this.#inbox = [];
     const { service } = this.#options;
     if (this.#session !== undefined && this.#lease !== undefined) {
@@ -132,7 +136,9 @@ export class ClientConnection {
     if (this.#session === undefined) {
       throw new SyncError('NOT_AUTHENTICATED', `${message.type} before the handshake`);
     }
-    await this.#dispatch(message, this.#session);
+    service.clients.refuseExpired(this.#session.identity);
+    if (message.type === 'authenticate') await this.#authenticate(message, this.#session);
+    else await this.#dispatch(message, this.#session);
   }
 
   async #handshake(message: Handshake): Promise<void> {
@@ -140,27 +146,47 @@ export class ClientConnection {
       throw new SyncError('ALREADY_AUTHENTICATED', 'a second handshake on one socket');
     }
     clearTimeout(this.#handshakeTimer);
-    const { service, outlet, headers, remoteAddress } = this.#options;
+    const { service, outlet } = this.#options;
     const { siteId, token, databaseId = DEFAULT_DATABASE_ID } = message;
     try {
       service.checkDatabaseId(databaseId);
-      const identity = await service.authenticate(
-        {
-          token,
-          siteId: textToSiteId(siteId),
-          databaseId,
-          transport: 'websocket',
-          headers,
-          remoteAddress,
-        },
-        this.#gone.signal,
-      );
+      const request = this.#authRequest(siteId, databaseId, token);
+      const identity = await service.authenticate(request, this.#gone.signal);
+      this.#serve(identity);
       await this.#join(siteId, identity);
     } catch (error) {
       const refusal = toSyncError(error);
       this.#fail(refusal);
       outlet.close(WS_OUTCOMES[refusal.code].handshakeClose, refusal.code);
     }
+  }
+
+  #authRequest(siteId: SiteIdText, databaseId: string, token: string | undefined): AuthRequest {
+    const { headers, remoteAddress } = this.#options;
+    const transport = 'websocket';
+    return { token, siteId: textToSiteId(siteId), databaseId, transport, headers, remoteAddress };
+  }
+
+  /** From now on it can be ended by whoever doubts its credentials. */
+  #serve(joined: ClientIdentity): void {
+    const identity = () => this.#session?.identity ?? joined;
+    this.#unserve = this.#options.service.clients.add({
+      get identity() {
+        return identity();
+      },
+      end: (reason) => {
+        this.#session?.end();
+        this.#fail(reason);
+      },
+    });
+  }
+
+  /** Newer credentials for the session. If they are refused it ends; if nobody can tell it goes on. */
+  async #authenticate({ token, requestId }: Authenticate, session: Session): Promise<void> {
+    const request = this.#authRequest(session.siteId, session.database.id, token);
+    const { service } = this.#options;
+    session.identity = await service.renew(session.identity, request, this.#gone.signal);
+    this.#send({ type: 'authenticated', requestId, expiresAt: session.identity.expiresAt });
   }
 
   /** Makes an authenticated client a session, if the hooks let it stay. */
@@ -189,6 +215,7 @@ export class ClientConnection {
       connectionId,
       databaseId,
       protocolVersion: PROTOCOL_VERSION,
+      expiresAt: identity.expiresAt,
     });
   }
 
@@ -202,10 +229,11 @@ export class ClientConnection {
       database,
       outlet,
       limits: { queuedBytesMax: queuedBytesPerSocket, pageBytes },
+      viewOf: (client) => service.viewOf(client, this.#gone.signal),
       onPushed: (changeSets) => service.metrics.changesPushed.inc(changeSets),
       onError: (error) => {
-        service.logger.error('a push could not be read from the log: %O', error);
-        outlet.close(1013, 'try again');
+        this.#fail(toSyncError(error, 'GET_CHANGES_ERROR', 'a push could not be read'));
+        outlet.close(WS_CLOSE.tryAgain, 'try again');
       },
     });
   }
@@ -232,7 +260,8 @@ export class ClientConnection {
       const sinceHLC = message.sinceHLC ?? undefined;
       await service.authorizeRead(identity, database.id, sinceHLC, this.#gone.signal);
       const stopTimer = service.metrics.querySeconds.startTimer();
-      await session.sendChanges(sinceHLC);
+      session.lastSyncHLC = sinceHLC;
+      await session.sendChanges(await service.cursorFor(identity, database, sinceHLC));
       stopTimer();
       return;
     }
@@ -243,9 +272,7 @@ export class ClientConnection {
       checkpoint,
       this.#gone.signal,
     );
-    await session.sendSnapshot(snapshot, () =>
-      service.noteSnapshotSent(database, session.siteId, snapshot.position),
-    );
+    await session.sendSnapshot(snapshot);
   }
 
   async #apply(
@@ -283,12 +310,12 @@ export class ClientConnection {
   /** Tells the client what went wrong, and the log what caused it. */
   #fail(error: SyncError, requestId?: string): void {
     const { service } = this.#options;
-    const { code, message } = error;
+    const { code, message, retryAfterMs } = error;
     const { fatal, close } = WS_OUTCOMES[code];
     service.metrics.errors.inc({ code });
     const cause = internalCause(error);
     if (cause !== undefined) service.logger.error('%s: %O', code, cause);
-    this.#send({ type: 'error', code, message, fatal, requestId });
+    this.#send({ type: 'error', code, message, fatal, requestId, retryAfterMs });
     if (close !== undefined) this.#options.outlet.close(close, code);
   }
 }

@@ -5,11 +5,12 @@
 
 import type { HlcText } from '../clock/hlc.ts';
 import { decodeHlc } from '../clock/hlc.ts';
-import { type SiteIdText, siteIdToText } from '../clock/site-id.ts';
+import { siteIdToText } from '../clock/site-id.ts';
 import type { CoordinatorConfig } from '../config/schema.ts';
+import type { LogReadOptions } from '../engine/log.ts';
 import type { Snapshot } from '../engine/snapshot.ts';
 import type { World } from '../engine/sync-manager.ts';
-import { SyncError, toSyncError } from '../errors.ts';
+import { SyncError } from '../errors.ts';
 import type { AuthRequest, HookChain } from '../hooks/chain.ts';
 import type { ClientIdentity, SyncOperation } from '../hooks/types.ts';
 import { createLogger } from '../logger.ts';
@@ -18,16 +19,22 @@ import type { Storage } from '../storage/kv-store.ts';
 import { PROTOCOL_VERSION, type WireChangeSet, type WireCheckpoint } from '../wire/schemas.ts';
 import type { ApplyResult } from '../wire/types.ts';
 import { type Applying, ApplyPipeline } from './apply-pipeline.ts';
+import { Authenticator } from './authenticator.ts';
+import { type Narrow, readPage, viewOf } from './client-view.ts';
+import { Clients } from './clients.ts';
 import { type Database, type DatabaseLease, DatabasePool } from './database-pool.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
-import type { DatabaseAccess } from './open-database.ts';
+import { narrowSnapshot } from './narrowed-snapshot.ts';
+import type { DatabaseAccess, OpenDatabase } from './open-database.ts';
+import { type IdentityPredicate, Resyncs } from './resyncs.ts';
 import type { Session } from './session.ts';
 import { isCarryNeeded } from './session.ts';
 import { SnapshotStreams } from './snapshot-streams.ts';
 
-const authLogger = createLogger('sync-coordinator:auth');
-
 const OVERLOADED_RETRY_MS = 1000;
+
+const SNAPSHOT_REQUIRED =
+  'what this client may see has changed: it must start over from a snapshot';
 
 /** Bytes of JSON in one page of changes, whatever the number of its changes. */
 const HTTP_PAGE_BYTES_MAX = 4 * 1024 * 1024;
@@ -48,6 +55,12 @@ export interface ChangesQuery {
   /** At most about so many changes. */
   limit?: number | undefined;
   signal?: AbortSignal;
+}
+
+/** A snapshot on its way to a client. */
+export interface ServedSnapshot extends Snapshot {
+  /** To be called when all of it has been sent, for draining. */
+  noteSent(): Promise<void>;
 }
 
 /** One page of changes, as JSON pieces. */
@@ -76,6 +89,10 @@ export class CoordinatorService {
   readonly #sessions = new Set<Session>();
   readonly #pipeline: ApplyPipeline;
   readonly #snapshots: SnapshotStreams;
+  readonly #authenticator: Authenticator;
+  readonly #resyncs: Resyncs;
+  /** Sessions and requests that are being served. */
+  readonly clients: Clients;
   readonly #startedAt = performance.now();
   /** Sockets, with or without a session; kept by the transport. */
   connections = 0;
@@ -89,6 +106,9 @@ export class CoordinatorService {
     this.metrics = options.metrics ?? createMetrics();
     this.#pipeline = new ApplyPipeline(hooks, this.metrics, config.hooks.onReject);
     this.#snapshots = new SnapshotStreams(config.limits.snapshotStreams, this.metrics);
+    this.clients = new Clients(() => world.now());
+    this.#authenticator = new Authenticator(hooks, this.metrics, this.clients);
+    this.#resyncs = new Resyncs(this.logger);
     this.metrics.expose({
       connections: () => this.connections,
       sessions: () => this.#sessions.size,
@@ -132,43 +152,41 @@ export class CoordinatorService {
     );
   }
 
-  /**
-   * Says who it is. Without an `onAuthenticate` everybody may come: `auth.mode: none`.
-   * @throws SyncError AUTH_FAILED, or what a hook refused with
-   */
-  async authenticate(request: AuthRequest, signal?: AbortSignal): Promise<ClientIdentity> {
-    const { metrics } = this;
-    const { transport, databaseId, siteId } = request;
-    const site = siteId === undefined ? 'unknown' : siteIdToText(siteId);
-    metrics.authAttempts.inc({ transport });
-    try {
-      const identity = await this.#identify(request, signal);
-      const who = identity.userId ?? 'nobody in particular';
-      authLogger('%s: site %s may enter database %s, as %s', transport, site, databaseId, who);
-      return identity;
-    } catch (error) {
-      metrics.authFailures.inc({ transport });
-      const { code } = toSyncError(error);
-      authLogger('%s: site %s may not enter database %s: %s', transport, site, databaseId, code);
-      throw error;
-    }
+  /** @throws SyncError AUTH_FAILED, AUTH_EXPIRED, or what a hook refused with */
+  authenticate(request: AuthRequest, signal?: AbortSignal): Promise<ClientIdentity> {
+    return this.#authenticator.authenticate(request, signal);
   }
 
-  async #identify(request: AuthRequest, signal?: AbortSignal): Promise<ClientIdentity> {
-    const { databaseId, siteId } = request;
-    const { hooks } = this.#options;
-    if (!hooks.has.onAuthenticate) {
-      if (siteId === undefined) throw new SyncError('NOT_AUTHENTICATED', 'a site id is required');
-      return Object.freeze({ siteId, databaseId });
-    }
-    const identity = await hooks.authenticate(request, signal);
-    if (identity === undefined) throw new SyncError('AUTH_FAILED', 'authentication failed');
-    // Delivery leaves out a site's own changes, so an identity must not be of another site.
-    if (siteId !== undefined && siteIdToText(identity.siteId) !== siteIdToText(siteId)) {
-      throw new SyncError('AUTH_FAILED', 'the credentials are for another site id');
-    }
-    // One object for the whole session, and nobody's to change: hooks may key a map by it.
-    return Object.freeze({ ...identity, databaseId });
+  /** Newer credentials of a client that is known. Throws as `authenticate`. */
+  renew(known: ClientIdentity, request: AuthRequest, signal?: AbortSignal) {
+    return this.#authenticator.renew(known, request, signal);
+  }
+
+  /**
+   * Ends the sessions and requests of all clients that `predicate` names, whose credentials are no
+   * good any more. They are answered AUTH_EXPIRED, closed with 4001, and may come back with others.
+   * @returns how many there were; throws what `predicate` throws, and then has ended nobody
+   */
+  revoke(predicate: IdentityPredicate): number {
+    return this.clients.revoke(predicate);
+  }
+
+  /**
+   * Makes the clients that `predicate` names start over from a snapshot, since what they may
+   * see (`onBeforeSendChanges`) has changed: those that are connected at once, the others when
+   * they come back to this server before it stops.
+   * @returns how many were connected; throws what `predicate` throws, and then does nothing
+   */
+  async resync(predicate: IdentityPredicate): Promise<number> {
+    const sessions = [...this.#sessions].filter(({ identity }) => predicate(identity));
+    this.#resyncs.demand(predicate);
+    await Promise.all(
+      sessions.map(async (session) => {
+        await this.#resyncs.meet(session.identity, session.database);
+        session.startOver(SNAPSHOT_REQUIRED);
+      }),
+    );
+    return sessions.length;
   }
 
   /** @throws SyncError NOT_AUTHORIZED, or what a hook refused with */
@@ -222,22 +240,50 @@ export class CoordinatorService {
     };
   }
 
+  /** What `client` may see, if a hook has a say in it. */
+  viewOf(client: ClientIdentity, signal?: AbortSignal): Narrow | undefined {
+    return viewOf(this.#options.hooks, client, signal);
+  }
+
+  /**
+   * The cursor of a client that says it has everything up to `sinceHLC`.
+   * @throws SyncError SNAPSHOT_REQUIRED
+   */
+  async cursorFor(
+    client: ClientIdentity,
+    database: OpenDatabase,
+    sinceHLC: HlcText | undefined,
+  ): Promise<HlcText> {
+    const { manager } = database;
+    const site = siteIdToText(client.siteId);
+    await this.#resyncs.meet(client, database);
+    if (sinceHLC === undefined) {
+      await manager.noteStartedOver(site);
+    } else if ((await manager.siteState(site)).resync !== undefined) {
+      throw new SyncError('SNAPSHOT_REQUIRED', SNAPSHOT_REQUIRED);
+    }
+    return manager.cursorFor(sinceHLC);
+  }
+
   /** Changes since a position, in one page. */
   async handleSync(
     client: ClientIdentity,
-    database: DatabaseAccess,
+    access: DatabaseAccess,
     { sinceHLC, limit, signal }: ChangesQuery = {},
   ): Promise<ChangesPage> {
-    await this.authorizeRead(client, database.id, sinceHLC, signal);
-    const { manager } = await database.open();
+    await this.authorizeRead(client, access.id, sinceHLC, signal);
+    const database = await access.open();
+    const { manager } = database;
     const stopTimer = this.metrics.querySeconds.startTimer();
-    const after = await manager.cursorFor(sinceHLC);
-    const page = await manager.readLog({
+    const after = await this.cursorFor(client, database, sinceHLC);
+    const { limits, sync } = this.config;
+    const options: LogReadOptions = {
       after,
       reader: siteIdToText(client.siteId),
-      bytesMax: Math.min(HTTP_PAGE_BYTES_MAX, this.config.limits.pageBytes),
-      changesMax: Math.min(limit ?? Number.POSITIVE_INFINITY, this.config.sync.batchSize),
-    });
+      bytesMax: Math.min(HTTP_PAGE_BYTES_MAX, limits.pageBytes),
+      changesMax: Math.min(limit ?? Number.POSITIVE_INFINITY, sync.batchSize),
+    };
+    const page = await readPage(manager, options, this.viewOf(client, signal));
     stopTimer();
     const { changeSets, lastSent, end, hasMore } = page;
     if (isCarryNeeded(after, lastSent, end)) changeSets.push(manager.carryPosition(end));
@@ -266,23 +312,24 @@ export class CoordinatorService {
   /** A snapshot, once there is a place for one more. Whoever gets it must close it. */
   async handleSnapshot(
     client: ClientIdentity,
-    database: DatabaseAccess,
+    access: DatabaseAccess,
     checkpoint?: WireCheckpoint,
     signal?: AbortSignal,
-  ): Promise<Snapshot> {
+  ): Promise<ServedSnapshot> {
     const type = checkpoint === undefined ? 'get_snapshot' : 'resume_snapshot';
-    await this.authorize(client, { type, databaseId: database.id }, signal);
-    return this.#snapshots.open(await database.open(), checkpoint);
-  }
-
-  /** Remembers that a whole snapshot has gone out, for draining. */
-  async noteSnapshotSent(
-    database: DatabaseAccess,
-    site: SiteIdText,
-    position: HlcText,
-  ): Promise<void> {
-    const { manager } = await database.open();
-    await manager.noteSnapshotSent(site, position);
+    await this.authorize(client, { type, databaseId: access.id }, signal);
+    const database = await access.open();
+    const { manager } = database;
+    const site = siteIdToText(client.siteId);
+    await this.#resyncs.meet(client, database);
+    const { resync } = await manager.siteState(site);
+    // What the checkpoint holds is what the client saw before.
+    const usable = resync === undefined ? checkpoint : undefined;
+    const snapshot = await this.#snapshots.open(database, usable);
+    return {
+      ...narrowSnapshot(snapshot, this.viewOf(client, signal)),
+      noteSent: () => manager.noteSnapshotSent(site, snapshot.position, resync),
+    };
   }
 
   /** @throws SyncError OVERLOADED when `limits.sessions` are there */
@@ -300,7 +347,7 @@ export class CoordinatorService {
   removeSession(session: Session, database: Database): void {
     session.end();
     database.sessions.delete(session);
-    if (this.#sessions.delete(session)) this.#options.hooks.clientDisconnect(session.identity);
+    if (this.#sessions.delete(session)) this.#options.hooks.clientDisconnect(session.joinedAs);
   }
 
   get hooks(): HookChain {

@@ -10,9 +10,10 @@
 
 import { compareHlc, type HlcText, hlcWallTimeMs, maxHlc } from '../clock/hlc.ts';
 import type { SiteIdText } from '../clock/site-id.ts';
-import type { Snapshot } from '../engine/snapshot.ts';
 import type { Appended } from '../engine/sync-manager.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
+import { type Narrow, readPage } from './client-view.ts';
+import type { ServedSnapshot } from './coordinator-service.ts';
 import { changeSetsFrame, snapshotChunkFrame } from './frames.ts';
 import type { DatabaseAccess, OpenDatabase } from './open-database.ts';
 import type { Outlet } from './outlet.ts';
@@ -32,6 +33,8 @@ export interface SessionOptions {
   database: OpenDatabase & DatabaseAccess;
   outlet: Outlet;
   limits: SessionLimits;
+  /** What `identity` may see, if a hook has a say in it. */
+  viewOf(identity: ClientIdentity): Narrow | undefined;
   onPushed(changeSets: number): void;
   onError(error: unknown): void;
 }
@@ -43,6 +46,8 @@ export class Session {
   readonly connectionId: string;
   readonly siteId: SiteIdText;
   readonly connectedAt = Date.now();
+  /** Who it was when it joined; newer credentials make a newer identity. */
+  readonly joinedAs: ClientIdentity;
   identity: ClientIdentity;
   /** What the client last said it has. */
   lastSyncHLC: HlcText | undefined;
@@ -57,6 +62,7 @@ export class Session {
   constructor(options: SessionOptions) {
     this.connectionId = options.connectionId;
     this.siteId = options.siteId;
+    this.joinedAs = options.identity;
     this.identity = options.identity;
     this.#options = options;
     this.#cursor = options.database.manager.position;
@@ -71,8 +77,16 @@ export class Session {
   }
 
   /** Ends it from this side. The client may come back. */
-  disconnect(): void {
-    this.#options.outlet.close(WS_CLOSE.tryAgain, 'try again');
+  disconnect(reason = 'try again'): void {
+    this.#options.outlet.close(WS_CLOSE.tryAgain, reason);
+  }
+
+  /** Ends it from this side, and tells the client what it will be told when it comes back. */
+  startOver(message: string): void {
+    const code = 'SNAPSHOT_REQUIRED';
+    this.#options.outlet.send(JSON.stringify({ type: 'error', code, message, fatal: false }));
+    this.end();
+    this.disconnect(code);
   }
 
   get #isOpen(): boolean {
@@ -84,11 +98,12 @@ export class Session {
    * @param frame the push for this session, if there is something for it; made on demand
    */
   push(appended: Appended, frame: () => { bytes: Buffer; changeSets: number } | undefined): void {
-    const { outlet, limits, onPushed } = this.#options;
+    const { outlet, limits, viewOf, onPushed } = this.#options;
     const inStep =
       !this.#feeding && this.#answers === 0 && this.#cursor === appended.after && this.#isOpen;
     const hasRoom = outlet.queuedBytes <= limits.queuedBytesMax / 2;
-    if (!inStep || !hasRoom || appended.records === undefined) {
+    const seesAll = viewOf(this.identity) === undefined;
+    if (!inStep || !hasRoom || !seesAll || appended.records === undefined) {
       this.#feed();
       return;
     }
@@ -117,15 +132,15 @@ export class Session {
   }
 
   async #feedLoop(): Promise<void> {
-    const { database, outlet, limits, onPushed } = this.#options;
+    const { database, outlet, limits, viewOf, onPushed } = this.#options;
     while (this.#isBehind) {
       await outlet.drained(limits.queuedBytesMax / 2);
+      const { identity } = this;
       const after = this.#cursor;
-      const page = await database.manager.readLog({
-        after,
-        reader: this.siteId,
-        bytesMax: PUSH_PAGE_BYTES,
-      });
+      const options = { after, reader: this.siteId, bytesMax: PUSH_PAGE_BYTES };
+      const page = await readPage(database.manager, options, viewOf(identity));
+      // Newer credentials may see less.
+      if (this.identity !== identity) continue;
       // An answer has begun meanwhile: it takes the cursor on, and this page is its business.
       if (!this.#isOpen || this.#answers > 0 || this.#cursor !== after) return;
       this.#cursor = page.end;
@@ -153,16 +168,14 @@ export class Session {
     return turn;
   }
 
-  /** Sends everything since a position, up to the end of the log. To be run by `answer`. */
-  async sendChanges(sinceHLC: HlcText | undefined): Promise<void> {
-    const { database, outlet, limits } = this.#options;
+  /** Sends everything after a cursor, up to the end of the log. To be run by `answer`. */
+  async sendChanges(since: HlcText): Promise<void> {
+    const { database, outlet, limits, viewOf } = this.#options;
     const { manager } = database;
-    this.lastSyncHLC = sinceHLC;
-    const since = await manager.cursorFor(sinceHLC);
     let after = since;
     for (;;) {
-      const { pageBytes } = limits;
-      const page = await manager.readLog({ after, reader: this.siteId, bytesMax: pageBytes });
+      const options = { after, reader: this.siteId, bytesMax: limits.pageBytes };
+      const page = await readPage(manager, options, viewOf(this.identity));
       const { changeSets, lastSent, end, hasMore } = page;
       if (!hasMore && isCarryNeeded(since, lastSent, end)) {
         changeSets.push(manager.carryPosition(end));
@@ -176,11 +189,8 @@ export class Session {
     this.#cursor = maxHlc(this.#cursor, after);
   }
 
-  /**
-   * Sends a snapshot, chunk by chunk, as the socket takes it. To be run by `answer`.
-   * @param onSent told when every chunk is on its way, before the client hears that it is whole
-   */
-  async sendSnapshot(snapshot: Snapshot, onSent: () => Promise<void>): Promise<void> {
+  /** Sends a snapshot, chunk by chunk, as the socket takes it. To be run by `answer`. */
+  async sendSnapshot(snapshot: ServedSnapshot): Promise<void> {
     const { position, chunks } = snapshot;
     const { outlet, limits } = this.#options;
     try {
@@ -194,7 +204,7 @@ export class Session {
     } finally {
       await snapshot.close();
     }
-    await onSent();
+    await snapshot.noteSent();
     outlet.send('{"type":"snapshot_complete"}');
     this.#cursor = maxHlc(this.#cursor, position);
   }

@@ -15,8 +15,10 @@ const WINDOW_BYTES = 256 * 1024;
 const FRAGMENT_BYTES = 64 * 1024;
 /** What a message costs beside its bytes, so that many small ones are bounded as well. */
 const FRAME_OVERHEAD_BYTES = 256;
-/** How long a peer that doesn't read gets to answer a close. */
-const CLOSE_GRACE_MS = 1000;
+/** How long a peer gets to take what is queued before it is closed. */
+const FLUSH_GRACE_MS = 450;
+/** How long it gets then to answer the close: it is gone within a second, whatever it does. */
+const CLOSE_GRACE_MS = 450;
 
 interface Waiter {
   bytes: number;
@@ -144,7 +146,7 @@ export class SocketOutlet implements Outlet {
       end();
       return;
     }
-    const timer = setTimeout(end, CLOSE_GRACE_MS);
+    const timer = setTimeout(end, FLUSH_GRACE_MS);
     this.#waiters.push({
       bytes: 0,
       resolve: () => {

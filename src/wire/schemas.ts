@@ -109,6 +109,11 @@ export const CLIENT_MESSAGE_SCHEMAS = {
     checkpoint: CheckpointSchema,
     requestId: RequestIdSchema,
   }),
+  authenticate: Type.Object({
+    type: Type.Literal('authenticate'),
+    token: Type.String(),
+    requestId: RequestIdSchema,
+  }),
   ping: Type.Object({ type: Type.Literal('ping') }),
 } satisfies Record<string, TSchema>;
 

@@ -92,6 +92,7 @@ const VALID_MESSAGES: Record<keyof typeof CLIENT_MESSAGE_SCHEMAS, object> = {
   apply_changes: { type: 'apply_changes', changes: validChangeSets, requestId: '1' },
   get_snapshot: { type: 'get_snapshot', requestId: '1' },
   resume_snapshot: { type: 'resume_snapshot', checkpoint: VECTORS.checkpoint },
+  authenticate: { type: 'authenticate', token: 'x', requestId: '1' },
   ping: { type: 'ping' },
 };
 

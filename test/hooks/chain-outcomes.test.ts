@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import { type ErrorCode, SyncError } from '../../src/errors.ts';
-import { HOOK_KINDS, HOOK_NAMES, type HookKind, type HookName } from '../../src/hooks/kinds.ts';
+import { HOOK_KINDS, HOOK_NAMES, type HookName } from '../../src/hooks/kinds.ts';
 import { CALLS, changeSet, SITE, signalOf, testChain, untyped } from './support.ts';
 
 type Act = (...args: unknown[]) => unknown;
@@ -41,6 +41,21 @@ const ACTS = {
     rejected: [],
   }),
   'answers a verdict that rejects without a reason': () => ({ approved: [], rejected: [{}] }),
+  'answers a verdict that approves NaN': () => {
+    const [change] = changeSet('t1').changes;
+    const changes = [{ ...change, value: Number.NaN }];
+    return { approved: [{ ...changeSet('t1'), changes }], rejected: [] };
+  },
+  'answers a verdict with text for atomic': () => ({ approved: [], rejected: [], atomic: 'yes' }),
+  'answers change sets': () => [changeSet('t1')],
+  'answers no change sets': async () => [],
+  'answers change sets twice': () => [changeSet('t1'), changeSet('t1')],
+  'answers a change set of another time': () => [
+    { ...changeSet('t1'), hlc: { ...changeSet('t1').hlc, wallTime: 2n } },
+  ],
+  'answers change sets with a change more': () => [
+    { ...changeSet('t1'), changes: [...changeSet('t1').changes, ...changeSet('t1', 'u').changes] },
+  ],
   'answers with a trap': () => ({
     get siteId() {
       throw new Error('trap');
@@ -85,9 +100,42 @@ const TIMEOUT: Expected = ['HOOK_FAILED', 'timeout'];
 const LIMITED: Expected = ['RATE_LIMITED', 'refused'];
 const UNKNOWN: Expected = ['AUTH_FAILED', 'refused'];
 
-/** What is not in the table of a kind is no answer of that kind. */
-const EXPECTED: Record<HookKind, Partial<Record<ActName, Expected>>> = {
-  first: {
+/** Of every hook that is asked. */
+const ASKED: Partial<Record<ActName, Expected>> = {
+  'throws at once': ERROR,
+  'throws a string': ERROR,
+  'throws nothing': ERROR,
+  'throws what only looks like a SyncError': ERROR,
+  rejects: ERROR,
+  'throws a SyncError': LIMITED,
+  'throws a SyncError of another copy of the package': LIMITED,
+  hangs: TIMEOUT,
+  'rejects when its time is up': TIMEOUT,
+};
+
+/** Of every hook that is told. */
+const TOLD: Partial<Record<ActName, Expected>> = {
+  'throws at once': ['passes', 'error'],
+  'throws a string': ['passes', 'error'],
+  'throws nothing': ['passes', 'error'],
+  'throws what only looks like a SyncError': ['passes', 'error'],
+  rejects: ['passes', 'error'],
+  'throws a SyncError': ['passes', 'error'],
+  'throws a SyncError of another copy of the package': ['passes', 'error'],
+  hangs: ['passes', 'timeout'],
+  'rejects when its time is up': ['passes', 'timeout'],
+};
+
+const PERMISSION: Partial<Record<ActName, Expected>> = {
+  ...ASKED,
+  'answers true': OK,
+  'answers false': ['NOT_AUTHORIZED', 'refused'],
+};
+
+/** What is not in the table of a hook is no answer of that hook. */
+const EXPECTED: Record<HookName, Partial<Record<ActName, Expected>>> = {
+  onAuthenticate: {
+    ...ASKED,
     'answers undefined': OK,
     'answers null': OK,
     'answers an identity': OK,
@@ -96,53 +144,18 @@ const EXPECTED: Record<HookKind, Partial<Record<ActName, Expected>>> = {
     'throws nothing': UNKNOWN,
     'throws what only looks like a SyncError': UNKNOWN,
     rejects: UNKNOWN,
-    'throws a SyncError': LIMITED,
-    'throws a SyncError of another copy of the package': LIMITED,
-    hangs: TIMEOUT,
-    'rejects when its time is up': TIMEOUT,
   },
-  all: {
-    'answers true': OK,
-    'answers false': ['NOT_AUTHORIZED', 'refused'],
-    'throws at once': ERROR,
-    'throws a string': ERROR,
-    'throws nothing': ERROR,
-    'throws what only looks like a SyncError': ERROR,
-    rejects: ERROR,
-    'throws a SyncError': LIMITED,
-    'throws a SyncError of another copy of the package': LIMITED,
-    hangs: TIMEOUT,
-    'rejects when its time is up': TIMEOUT,
-  },
-  pipeline: {
-    'answers a verdict': OK,
-    'throws at once': ERROR,
-    'throws a string': ERROR,
-    'throws nothing': ERROR,
-    'throws what only looks like a SyncError': ERROR,
-    rejects: ERROR,
-    'throws a SyncError': LIMITED,
-    'throws a SyncError of another copy of the package': LIMITED,
-    hangs: TIMEOUT,
-    'rejects when its time is up': TIMEOUT,
-  },
-  notify: {
-    'throws at once': ['passes', 'error'],
-    'throws a string': ['passes', 'error'],
-    'throws nothing': ['passes', 'error'],
-    'throws what only looks like a SyncError': ['passes', 'error'],
-    rejects: ['passes', 'error'],
-    'throws a SyncError': ['passes', 'error'],
-    'throws a SyncError of another copy of the package': ['passes', 'error'],
-    hangs: ['passes', 'timeout'],
-    'rejects when its time is up': ['passes', 'timeout'],
-  },
+  onAuthorize: PERMISSION,
+  onBeforeApplyChanges: { ...ASKED, 'answers a verdict': OK },
+  onAfterApplyChanges: TOLD,
+  onBeforeSendChanges: { ...ASKED, 'answers change sets': OK, 'answers no change sets': OK },
+  onClientConnect: PERMISSION,
+  onClientDisconnect: TOLD,
 };
 
 function expectedOf(hook: HookName, act: string): Expected {
-  const kind = HOOK_KINDS[hook];
-  const byAct: Record<string, Expected | undefined> = EXPECTED[kind];
-  return byAct[act] ?? (kind === 'notify' ? OK : INVALID);
+  const byAct: Record<string, Expected | undefined> = EXPECTED[hook];
+  return byAct[act] ?? (HOOK_KINDS[hook] === 'notify' ? OK : INVALID);
 }
 
 async function seenBy(call: Promise<unknown>): Promise<string> {

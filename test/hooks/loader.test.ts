@@ -123,7 +123,7 @@ describe('the order', () => {
     const loaded = await load([two, one], auth, { onAuthorize: () => true });
     assert.deepEqual(
       loaded.map(({ name }) => name),
-      ['sync-coordinator/hooks/token-whitelist', './two.mjs', './one.mjs', 'code'],
+      ['token-whitelist', './two.mjs', './one.mjs', 'code'],
     );
     assert.deepEqual(Object.keys(loaded[0]?.hooks ?? {}), ['onAuthenticate']);
   });

@@ -14,7 +14,7 @@ import type { CoordinatorReader } from '../../src/hooks/reader.ts';
 import type { ClientIdentity, CoordinatorHooks, HookCall } from '../../src/hooks/types.ts';
 import type { Logger } from '../../src/logger.ts';
 import { LateReader } from '../../src/service/database-reader.ts';
-import type { ApplyResult, ChangeSet } from '../../src/wire/types.ts';
+import { type ApplyResult, type ChangeSet, encodeChangeSet } from '../../src/wire/types.ts';
 
 export const SITE = new Uint8Array(16).fill(7);
 export const CLIENT: ClientIdentity = { userId: 'ann', siteId: SITE, databaseId: 'db' };
@@ -128,7 +128,8 @@ export const CALLS: Record<HookName, (chain: HookChain, signal?: AbortSignal) =>
       chain.afterApply(CLIENT, [changeSet('t1')], { result: RESULT });
       return chain.drain(1000);
     },
-    onBeforeSendChanges: (chain, signal) => chain.beforeSend(CLIENT, [changeSet('t1')], signal),
+    onBeforeSendChanges: (chain, signal) =>
+      chain.beforeSend(CLIENT, [encodeChangeSet(changeSet('t1'))], signal),
     onClientConnect: (chain, signal) => chain.clientConnect(CLIENT, SOCKET, signal),
     onClientDisconnect: (chain) => {
       chain.clientDisconnect(CLIENT);

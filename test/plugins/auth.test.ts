@@ -53,7 +53,7 @@ test('calls of hooks are counted by hook and outcome', async (t) => {
   const counted = [...text.matchAll(/^sync_hook_calls_total\{(.*)\} (\d+)$/gm)];
   assert.equal(counted.length, 2, 'one outcome each');
   for (const [, labels, count] of counted) {
-    assert.match(labels ?? '', /^hook="onAuthorize",outcome="\w+"$/);
+    assert.match(labels ?? '', /^hook="onAuthorize",module="code",outcome="\w+"$/);
     assert.equal(count, '1');
   }
   assert.match(text, /^sync_hook_duration_seconds_count\{hook="onAuthorize"\} 2$/m);

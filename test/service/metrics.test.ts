@@ -49,5 +49,7 @@ test('labels come from fixed lists, whatever clients send', async (t) => {
       if (allowed !== undefined) assert.ok(allowed.has(value), `${name}="${value}"`);
     }
   }
-  assert.deepEqual([...labels].sort(), ['code', 'hook', 'le', 'operation', 'outcome', 'transport']);
+  assert.deepEqual([...labels].sort(), [
+    ...['code', 'hook', 'le', 'module', 'operation', 'outcome', 'transport'],
+  ]);
 });

@@ -24,6 +24,7 @@ async function openHub() {
       database,
       outlet,
       limits: { queuedBytesMax: QUEUED_BYTES_MAX, pageBytes: 1500 },
+      viewOf: () => undefined,
       onPushed: () => undefined,
       onError: assert.fail,
     });
@@ -99,14 +100,14 @@ test('a session that is fed from the log gets what is written meanwhile too, onc
 });
 
 test('an answer under way holds pushes back; nothing is missed, and nothing comes twice', async () => {
-  const { join, write } = await openHub();
+  const { join, write, manager } = await openHub();
   const ids = await write(new Device(1), 20);
   const { session, outlet } = join(new Device(9));
   const [begun, gate] = [deferred(), deferred()];
   const answered = session.answer(async () => {
     begun.resolve();
     await gate.promise;
-    await session.sendChanges(undefined);
+    await session.sendChanges(await manager.cursorFor(undefined));
   });
   await begun.promise;
   ids.push(...(await write(new Device(2), 5)));
@@ -121,11 +122,12 @@ test('an answer under way holds pushes back; nothing is missed, and nothing come
 });
 
 test('what is written between two pages of an answer is in the answer or pushed after it', async () => {
-  const { join, write } = await openHub();
+  const { join, write, manager } = await openHub();
   const ids = await write(new Device(1), 20);
   const { session, outlet } = join(new Device(9));
   outlet.isHeld = true;
-  const answered = session.answer(() => session.sendChanges(undefined));
+  const start = await manager.cursorFor(undefined);
+  const answered = session.answer(() => session.sendChanges(start));
   await outlet.waitedFor();
   assert.ok(outlet.transactionIds.length < ids.length, 'a page has been sent, and more is to come');
   ids.push(...(await write(new Device(2), 3)));
@@ -172,9 +174,9 @@ test('a snapshot holds pushes back as well, and they go on from its position', a
   await session.answer(async () => {
     const snapshot = await manager.openSnapshot();
     ids.push(...(await write(new Device(2), 2)));
-    await session.sendSnapshot(snapshot, async () => {
+    const noteSent = async () =>
       assert.ok(!outlet.types.includes('snapshot_complete'), 'noted before it is said');
-    });
+    await session.sendSnapshot({ ...snapshot, noteSent });
   });
   await outlet.sent(ids.length);
   const last = outlet.types.indexOf('snapshot_complete');

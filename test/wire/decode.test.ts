@@ -20,6 +20,7 @@ const VALID: Record<keyof typeof CLIENT_MESSAGE_SCHEMAS, object> = {
   apply_changes: { type: 'apply_changes', changes: VECTORS.changeSets.slice(1), requestId: '1' },
   get_snapshot: { type: 'get_snapshot' },
   resume_snapshot: { type: 'resume_snapshot', checkpoint: VECTORS.checkpoint },
+  authenticate: { type: 'authenticate', token: 't', requestId: '1' },
   ping: { type: 'ping' },
 };
 

@@ -1,0 +1,78 @@
+/**
+ * What a hook may make of change sets that are about to be sent: less, or the same with other
+ * values. Everything else stays as it is stored, so that no hook can make a replica differ in
+ * more than what it does not see.
+ */
+
+import { encodeHlc } from '../clock/hlc.ts';
+import { decodeLazily, untouchedOrigin } from '../wire/lazy-change-set.ts';
+import type { WireChange, WireChangeSet } from '../wire/schemas.ts';
+import { type ChangeSet, encodeChange } from '../wire/types.ts';
+import { decodeValue, encodeValue, pkIdentity } from '../wire/values.ts';
+import { InvalidAnswer, readChangeSets } from './answers.ts';
+
+export interface Narrowing {
+  /** For the hook to look at, cut and change. */
+  shown: ChangeSet[];
+  /** What is left: the change set itself where nothing was changed. Throws an InvalidAnswer. */
+  read(answer: unknown): WireChangeSet[];
+}
+
+/** @param changeSets each of a position of its own */
+export function narrow(changeSets: readonly WireChangeSet[]): Narrowing {
+  const read = (answer: unknown): WireChangeSet[] => {
+    const answers = readChangeSets(answer);
+    const leftByPosition = new Map<string, ChangeSet>();
+    for (const [i, changeSet] of answers.entries()) {
+      const position = untouchedOrigin(changeSet)?.hlc ?? encodeHlc(changeSet.hlc);
+      if (leftByPosition.has(position)) throw new InvalidAnswer(`[${i}] comes a second time`);
+      leftByPosition.set(position, changeSet);
+    }
+    const left = changeSets.flatMap((given) => {
+      const changeSet = leftByPosition.get(given.hlc);
+      leftByPosition.delete(given.hlc);
+      return changeSet === undefined ? [] : [narrowSet(given, changeSet)];
+    });
+    const [added] = leftByPosition.values();
+    if (added !== undefined) {
+      throw new InvalidAnswer(`[${answers.indexOf(added)}].hlc is of none that was to be sent`);
+    }
+    return left.filter((set) => set.changes.length > 0 || set.schemaMigrations.length > 0);
+  };
+  return { shown: changeSets.map(decodeLazily), read };
+}
+
+function narrowSet(given: WireChangeSet, left: ChangeSet): WireChangeSet {
+  if (untouchedOrigin(left) === given) return given;
+  const leftByKey = new Map(
+    left.changes.map(encodeChange).map((change) => [changeKey(change), change] as const),
+  );
+  const changes = given.changes.flatMap((change) => {
+    const key = changeKey(change);
+    const kept = leftByKey.get(key);
+    leftByKey.delete(key);
+    return kept === undefined ? [] : [withValueOf(change, kept)];
+  });
+  const [added] = leftByKey.values();
+  if (added !== undefined) {
+    throw new InvalidAnswer(
+      `a change of table ${JSON.stringify(added.table)} is none that was to be sent; it may be left out or given another value`,
+    );
+  }
+  const keptMigrations = new Set(left.schemaMigrations.map(({ hlc }) => encodeHlc(hlc)));
+  const schemaMigrations = given.schemaMigrations.filter(({ hlc }) => keptMigrations.has(hlc));
+  return { ...given, changes, schemaMigrations };
+}
+
+function changeKey(change: WireChange): string {
+  const { type, hlc, schema, table, pk } = change;
+  const column = change.type === 'column' ? change.column : 0;
+  return JSON.stringify([type, hlc, schema, table, column, pkIdentity(pk)]);
+}
+
+/** A value that the hook left alone keeps its spelling. */
+function withValueOf(given: WireChange, left: WireChange): WireChange {
+  if (given.type !== 'column' || left.type !== 'column') return given;
+  const seen = JSON.stringify(encodeValue(decodeValue(given.value)));
+  return JSON.stringify(left.value) === seen ? given : { ...given, value: left.value };
+}

@@ -1,0 +1,64 @@
+/**
+ * What one client may see, where a hook has a say in it: the same for answers, pushes and
+ * snapshots. Without such a hook there is no view, nothing is decoded and one frame serves all.
+ */
+
+import type { HlcText } from '../clock/hlc.ts';
+import type { LogPage, LogReadOptions } from '../engine/log.ts';
+import type { SyncManager } from '../engine/sync-manager.ts';
+import type { HookChain } from '../hooks/chain.ts';
+import type { ClientIdentity } from '../hooks/types.ts';
+import type { WireChange, WireChangeSet } from '../wire/schemas.ts';
+
+/** Leaves out, or masks, what the client may not see. */
+export type Narrow = (changeSets: readonly WireChangeSet[]) => Promise<readonly WireChangeSet[]>;
+
+/** @returns `undefined` where every client may see everything */
+export function viewOf(
+  hooks: HookChain,
+  client: ClientIdentity,
+  signal?: AbortSignal,
+): Narrow | undefined {
+  if (!hooks.has.onBeforeSendChanges) return undefined;
+  return (changeSets) => hooks.beforeSend(client, changeSets, signal);
+}
+
+/** A page of the log as the client may see it. */
+export async function readPage(
+  manager: SyncManager,
+  options: LogReadOptions,
+  view: Narrow | undefined,
+): Promise<LogPage> {
+  const page = await manager.readLog(options);
+  if (view === undefined || page.changeSets.length === 0) return page;
+  const jsonBySet = new Map<WireChangeSet, Uint8Array | undefined>();
+  for (const json of page.changeSets) {
+    const changeSet: WireChangeSet = JSON.parse(Buffer.from(json).toString());
+    const bare = withoutPriors(changeSet);
+    jsonBySet.set(bare, bare === changeSet ? json : undefined);
+  }
+  const left = await view([...jsonBySet.keys()]);
+  const changeSets = left.map((set) => jsonBySet.get(set) ?? Buffer.from(JSON.stringify(set)));
+  const lastSent: HlcText | undefined = left.at(-1)?.hlc;
+  return { ...page, changeSets, lastSent };
+}
+
+/**
+ * What a value was before is not sent where there is a view: a hook that masks a value would
+ * give it away by what it forgot.
+ */
+function withoutPriors(changeSet: WireChangeSet): WireChangeSet {
+  const hasPrior = (change: WireChange) =>
+    change.type === 'column' ? 'priorHlc' in change : 'priorRow' in change;
+  if (!changeSet.changes.some(hasPrior)) return changeSet;
+  return { ...changeSet, changes: changeSet.changes.map(withoutPrior) };
+}
+
+function withoutPrior(change: WireChange): WireChange {
+  if (change.type === 'delete') {
+    const { priorRow: _row, ...bare } = change;
+    return bare;
+  }
+  const { priorValue: _value, priorHlc: _hlc, ...bare } = change;
+  return bare;
+}

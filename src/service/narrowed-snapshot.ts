@@ -1,0 +1,160 @@
+/**
+ * A snapshot as one client may see it. The hook sees each chunk as a change set of the
+ * coordinator's at the snapshot's position, so that one filter does for everything. What is
+ * left keeps its order and its form; the counts are those of what is sent, but for `tableCount`,
+ * which is told before anybody has looked.
+ */
+
+import type { Snapshot } from '../engine/snapshot.ts';
+import type { WireChange, WireChangeSet, WireMigration } from '../wire/schemas.ts';
+import type { Narrow } from './client-view.ts';
+
+interface TableName {
+  schema: string;
+  table: string;
+}
+
+interface CellEntry {
+  column: string;
+  hlc: string;
+  value: unknown;
+  pk: unknown[];
+}
+
+interface TombstoneEntry {
+  pk: unknown[];
+  hlc: string;
+  createdAt: number;
+}
+
+interface Header {
+  type: 'header';
+  siteId: string;
+  hlc: string;
+  snapshotId: string;
+}
+
+type CellsChunk = { type: 'column-versions'; entries: CellEntry[] } & TableName;
+type TombstonesChunk = { type: 'tombstone'; entries: TombstoneEntry[] } & TableName;
+type TableChunk =
+  | ({ type: 'table-start' | 'table-end' } & TableName)
+  | CellsChunk
+  | TombstonesChunk
+  | { type: 'footer' };
+
+/** The engine's own chunks, as far as they have to be understood here. */
+type Chunk = Header | { type: 'schema-migration'; migration: WireMigration } | TableChunk;
+
+export function narrowSnapshot(snapshot: Snapshot, view: Narrow | undefined): Snapshot {
+  if (view === undefined) return snapshot;
+  return { ...snapshot, chunks: new SnapshotNarrowing(view).run(snapshot.chunks) };
+}
+
+class SnapshotNarrowing {
+  readonly #view: Narrow;
+  #header: Header | undefined;
+  /** All that come before the first table: the header tells how many are left of them. */
+  #migrations: WireMigration[] | undefined = [];
+  /** The text of a `table-start` that waits for something to follow. */
+  #start: string | undefined;
+  #entriesWritten = 0;
+  readonly #totals = { totalTables: 0, totalEntries: 0, totalMigrations: 0 };
+
+  constructor(view: Narrow) {
+    this.#view = view;
+  }
+
+  async *run(chunks: AsyncIterable<string>): AsyncGenerator<string, void, undefined> {
+    for await (const text of chunks) {
+      const chunk: Chunk = JSON.parse(text);
+      if (chunk.type === 'header') {
+        this.#header = chunk;
+      } else if (chunk.type === 'schema-migration') {
+        this.#migrations?.push(chunk.migration);
+      } else {
+        yield* await this.#begin();
+        yield* await this.#narrow(chunk, text);
+      }
+    }
+  }
+
+  async #see(part: Partial<WireChangeSet>): Promise<WireChangeSet | undefined> {
+    if (this.#header === undefined) throw new Error('a snapshot begins with its header');
+    const { siteId, hlc, snapshotId } = this.#header;
+    const envelope = { siteId, hlc, transactionId: `snapshot:${snapshotId}` };
+    const [left] = await this.#view([{ ...envelope, changes: [], schemaMigrations: [], ...part }]);
+    return left;
+  }
+
+  /** The header and the DDL, the first time that something else comes. */
+  async #begin(): Promise<string[]> {
+    if (this.#migrations === undefined) return [];
+    const schemaMigrations = this.#migrations;
+    this.#migrations = undefined;
+    const seen = schemaMigrations.length > 0 ? await this.#see({ schemaMigrations }) : undefined;
+    const left = seen?.schemaMigrations ?? [];
+    this.#totals.totalMigrations = left.length;
+    return [
+      JSON.stringify({ ...this.#header, migrationCount: left.length }),
+      ...left.map((migration) => JSON.stringify({ type: 'schema-migration', migration })),
+    ];
+  }
+
+  async #narrow(chunk: TableChunk, text: string): Promise<string[]> {
+    switch (chunk.type) {
+      case 'table-start':
+        this.#start = text;
+        this.#entriesWritten = 0;
+        return [];
+      case 'column-versions':
+        return this.#narrowCells(chunk);
+      case 'table-end': {
+        // A table of which nothing may be seen is not mentioned.
+        const entriesWritten = this.#entriesWritten;
+        if (entriesWritten === 0) return [];
+        this.#totals.totalTables++;
+        this.#totals.totalEntries += entriesWritten;
+        return [JSON.stringify({ ...chunk, entriesWritten })];
+      }
+      case 'tombstone':
+        return this.#narrowTombstones(chunk);
+      case 'footer':
+        return [JSON.stringify({ ...chunk, ...this.#totals })];
+    }
+  }
+
+  async #narrowCells({ type, schema, table, entries }: CellsChunk): Promise<string[]> {
+    const changes = entries.map((entry): WireChange => {
+      const { column, hlc, value, pk } = entry;
+      return { type: 'column', schema, table, pk, column, value, hlc };
+    });
+    const left = await this.#see({ changes });
+    if (left === undefined) return [];
+    const seen = left.changes.flatMap(toCellEntry);
+    this.#entriesWritten += seen.length;
+    const start = this.#start === undefined ? [] : [this.#start];
+    this.#start = undefined;
+    return [...start, JSON.stringify({ type, schema, table, entries: seen })];
+  }
+
+  async #narrowTombstones({ type, schema, table, entries }: TombstonesChunk): Promise<string[]> {
+    const entryByChange = new Map<WireChange, TombstoneEntry>(
+      entries.map(({ pk, hlc, createdAt }) => {
+        return [
+          { type: 'delete', schema, table, pk, hlc },
+          { pk, hlc, createdAt },
+        ];
+      }),
+    );
+    const left = await this.#see({ changes: [...entryByChange.keys()] });
+    if (left === undefined) return [];
+    const seen = left.changes.map((change) => entryByChange.get(change));
+    return [JSON.stringify({ type, schema, table, entries: seen })];
+  }
+}
+
+function toCellEntry(change: WireChange): CellEntry[] {
+  if (change.type !== 'column') return [];
+  const { column, hlc, value, pk } = change;
+  return [{ column, hlc, value, pk }];
+}

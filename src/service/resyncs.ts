@@ -1,0 +1,59 @@
+/**
+ * Who has to start over from a snapshot, since what they may see has changed. Who is known to
+ * have to is noted down in the database until a whole snapshot has been sent; those who are away
+ * are recognised when they come.
+ */
+
+import { siteIdToText } from '../clock/site-id.ts';
+import type { ClientIdentity } from '../hooks/types.ts';
+import type { Logger } from '../logger.ts';
+import type { OpenDatabase } from './open-database.ts';
+
+export type IdentityPredicate = (identity: ClientIdentity) => boolean;
+
+/** Demands that are remembered for clients who are away; beyond it the oldest is forgotten. */
+const DEMANDS_MAX = 1000;
+
+interface Demand {
+  predicate: IdentityPredicate;
+  /** Database and site of each client that it has been asked about. */
+  asked: Set<string>;
+}
+
+export class Resyncs {
+  readonly #demands = new Set<Demand>();
+  readonly #logger: Logger;
+
+  constructor(logger: Logger) {
+    this.#logger = logger;
+  }
+
+  demand(predicate: IdentityPredicate): void {
+    const [oldest] = this.#demands;
+    if (oldest !== undefined && this.#demands.size >= DEMANDS_MAX) {
+      this.#demands.delete(oldest);
+      this.#logger.warn('more than %d calls of resync: the oldest is forgotten', DEMANDS_MAX);
+    }
+    this.#demands.add({ predicate, asked: new Set() });
+  }
+
+  /** Notes down that the client has to start over, if a demand that it hasn't met yet says so. */
+  async meet(identity: ClientIdentity, { id, manager }: OpenDatabase): Promise<void> {
+    const site = siteIdToText(identity.siteId);
+    const client = `${id} ${site}`;
+    const unasked = [...this.#demands].filter(({ asked }) => !asked.has(client));
+    const isNamed = unasked.some(({ predicate }) => this.#speaksOf(predicate, identity));
+    if (isNamed) await manager.requireResync(site);
+    for (const { asked } of unasked) asked.add(client);
+  }
+
+  #speaksOf(predicate: IdentityPredicate, identity: ClientIdentity): boolean {
+    try {
+      return predicate(identity);
+    } catch (error) {
+      // Starting over without need costs a snapshot; not doing so could show what is forbidden.
+      this.#logger.error('the predicate of a resync failed: %O', error);
+      return true;
+    }
+  }
+}
