@@ -61,7 +61,7 @@ export default fp<AuthPluginOptions>(
       codeHooks: hooks,
       surroundings: { metricsOf: (module) => createHookMetrics(module, metrics.registry), read },
       signal: stopping.signal,
-      observe: metrics.hookObserver(),
+      observe: metrics.observeHook,
     });
     app.decorate('coordinatorHooks', host);
     app.decorate('hookReader', read);

@@ -1,5 +1,7 @@
 /** The package's public API. */
 
+/** For the options of hook modules, which need no dependency of their own for it. */
+export { type Static, Type } from 'typebox';
 export type { CoordinatorPluginOptions } from '../plugins/coordinator.ts';
 export { default as coordinatorPlugin } from '../plugins/coordinator.ts';
 export type { Hlc } from './clock/hlc.ts';

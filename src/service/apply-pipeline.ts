@@ -121,7 +121,8 @@ export class ApplyPipeline {
     position: HlcText,
   ): Promise<void> {
     if (!this.#hooks.has.onAfterApplyChanges) return;
-    await new Promise(setImmediate);
+    // Still in this turn: what a batch was parsed to must not live on until the next one.
+    await new Promise<void>(process.nextTick);
     this.#hooks.afterApply(client, [...changeSets, ...authored].map(decodeLazily), {
       result,
       position: result.applied > 0 ? decodeHlc(position) : undefined,

@@ -4,7 +4,7 @@
  */
 
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
-import type { HookChainOptions } from '../hooks/chain.ts';
+import { HookTimings } from './hook-timings.ts';
 
 const SECONDS_BUCKETS = [
   0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5,
@@ -38,17 +38,7 @@ export function createMetrics() {
     labelNames: Label[] = [],
   ) => new Histogram({ name: `sync_${name}`, help, buckets, labelNames, registers });
 
-  const hookCalls = counter('hook_calls_total', 'Calls of hooks, by hook, module and outcome.', [
-    'hook',
-    'module',
-    'outcome',
-  ]);
-  const hookSeconds = histogram(
-    'hook_duration_seconds',
-    'The time that hooks take.',
-    SECONDS_BUCKETS,
-    ['hook'],
-  );
+  const hookTimings = new HookTimings(registry, SECONDS_BUCKETS);
 
   return {
     registry,
@@ -90,22 +80,8 @@ export function createMetrics() {
       SECONDS_BUCKETS,
     ),
     batchSize: histogram('batch_size_changes', 'Changes in one batch.', CHANGES_BUCKETS),
-    hookCalls,
-    hookSeconds,
-    /** Counts and times calls of hooks, looking each metric up once for each module. */
-    hookObserver(): NonNullable<HookChainOptions['observe']> {
-      const counters = new Map<string, Counter.Internal>();
-      const timers = new Map<string, Histogram.Internal<'hook'>>();
-      return (hook, module, outcome, seconds) => {
-        const key = `${hook} ${outcome} ${module}`;
-        const counted = counters.get(key) ?? hookCalls.labels({ hook, module, outcome });
-        counters.set(key, counted);
-        counted.inc();
-        const timed = timers.get(hook) ?? hookSeconds.labels({ hook });
-        timers.set(hook, timed);
-        timed.observe(seconds);
-      };
-    },
+    /** Told of every call of a hook. */
+    observeHook: hookTimings.observe,
     snapshots: counter('snapshots_total', 'Snapshots that were begun.'),
     snapshotsCompleted: counter(
       'snapshots_completed_total',

@@ -102,12 +102,16 @@ export class Session {
     const inStep =
       !this.#feeding && this.#answers === 0 && this.#cursor === appended.after && this.#isOpen;
     const hasRoom = outlet.queuedBytes <= limits.queuedBytesMax / 2;
-    const seesAll = viewOf(this.identity) === undefined;
-    if (!inStep || !hasRoom || !seesAll || appended.records === undefined) {
+    if (!inStep || !hasRoom || appended.records === undefined) {
       this.#feed();
       return;
     }
     const pushed = frame();
+    // What it may see of it is asked when the log is read for it.
+    if (pushed !== undefined && viewOf(this.identity) !== undefined) {
+      this.#feed();
+      return;
+    }
     this.#cursor = appended.end;
     if (pushed === undefined) return;
     outlet.send(pushed.bytes);

@@ -110,7 +110,15 @@ test('the hook refuses a task without a title, and lets the others pass', async 
     skipped: 0,
     conflicts: 0,
     transactions: 2,
-    rejected: [{ reason: 'a task needs a title', table: 'tasks' }],
+    rejected: [
+      {
+        reason: 'a task needs a title',
+        code: 'UNTITLED',
+        table: 'tasks',
+        column: 'title',
+        pk: [1],
+      },
+    ],
   });
 });
 

@@ -1,0 +1,11 @@
+/** Every hook, doing nothing, asynchronously: what it costs to be waited for. */
+
+export default {
+  onAuthenticate: async ({ siteId }) => ({ siteId }),
+  onAuthorize: async () => true,
+  onBeforeApplyChanges: async (_client, changes) => ({ approved: changes, rejected: [] }),
+  onAfterApplyChanges: async () => undefined,
+  onBeforeSendChanges: async (_client, changes) => changes,
+  onClientConnect: async () => true,
+  onClientDisconnect: async () => undefined,
+};
