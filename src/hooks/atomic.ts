@@ -48,6 +48,7 @@ export function withoutTorn(
     const isLeft = changes.length + schemaMigrations.length > 0;
     return wasEmpty || isLeft ? [{ ...changeSet, changes, schemaMigrations }] : [];
   });
+  if (![...torn].some((hlc) => given.has(hlc))) return { approved: whole, rejected };
   // Last, so that it only speaks for those of which the module itself says nothing.
   const others: RejectedChange = { reason: REASON, code: 'REJECTED' };
   return { approved: whole, rejected: [...rejected, others] };

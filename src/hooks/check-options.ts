@@ -1,7 +1,7 @@
 /** A hook module's options against its schema: what is wrong is told with its place. */
 
 import type { TSchema } from 'typebox';
-import { Clone, Default, Errors } from 'typebox/value';
+import { Clone, Errors } from 'typebox/value';
 import { toPlacedFault } from '../wire/place.ts';
 import { HookLoadError } from './load-error.ts';
 
@@ -14,11 +14,29 @@ const FAULTS_MAX = 5;
  */
 export function checkOptions(module: string, given: unknown, schema: TSchema): unknown {
   const strict = refusingUnknown(schema);
-  const options = Default(strict, Clone(given ?? {}));
+  const options = withDefaults(schema, Clone(given ?? {}));
   const faults = [...Errors(strict, options)].filter((fault) => !isEcho(fault)).map(faultToText);
   if (faults.length === 0) return options;
   const more = faults.length > FAULTS_MAX ? `; and ${faults.length - FAULTS_MAX} more` : '';
   throw new HookLoadError(module, `its ${faults.slice(0, FAULTS_MAX).join('; its ')}${more}`);
+}
+
+/**
+ * Fills in what is missing, in nested objects too. TypeBox's own `Default` knows schemas that
+ * TypeBox has made, and passes by plain JSON Schemas.
+ */
+function withDefaults(schema: unknown, value: unknown): unknown {
+  const known = Object(schema);
+  if (value === undefined) return 'default' in known ? Clone(known.default) : undefined;
+  const properties: unknown = Reflect.get(known, 'properties');
+  if (typeof properties !== 'object' || properties === null) return value;
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
+  const filled: Record<string, unknown> = { ...value };
+  for (const [name, property] of Object.entries(properties)) {
+    const option = withDefaults(property, filled[name]);
+    if (option !== undefined) filled[name] = option;
+  }
+  return filled;
 }
 
 /** A misspelt option would never be heeded, so an object takes only what it names. */

@@ -1,5 +1,10 @@
 /** How a configuration names hook modules, and what it may say about their options. */
 
+import type { JwtOptions } from './builtin/jwt.ts';
+import type { RateLimitOptions } from './builtin/rate-limit.ts';
+import type { ReadOnlyOptions } from './builtin/read-only.ts';
+import type { TokenWhitelistOptions } from './builtin/token-whitelist.ts';
+import type { ValidateSchemaOptions } from './builtin/validate-schema.ts';
 import type { HookDefinition, OptionsInput } from './define-hooks.ts';
 
 /**
@@ -10,8 +15,13 @@ import type { HookDefinition, OptionsInput } from './define-hooks.ts';
  *       interface HookModuleOptions { '@acme/sync-hooks-rbac': RbacOptions }
  *     }
  */
-// biome-ignore lint/suspicious/noEmptyInterface: filled by declaration merging
-export interface HookModuleOptions {}
+export interface HookModuleOptions {
+  'sync-coordinator/hooks/token-whitelist': TokenWhitelistOptions;
+  'sync-coordinator/hooks/jwt': JwtOptions;
+  'sync-coordinator/hooks/rate-limit': RateLimitOptions;
+  'sync-coordinator/hooks/read-only': ReadOnlyOptions;
+  'sync-coordinator/hooks/validate-schema': ValidateSchemaOptions;
+}
 
 /** A module by name or path, or its definition; alone or with its options. */
 export type HookEntry =

@@ -1,0 +1,107 @@
+/** The keys that JWTs are verified with, and what they may be used for. */
+
+import {
+  createRemoteJWKSet,
+  errors,
+  importJWK,
+  importSPKI,
+  importX509,
+  type JWK,
+  type JWTVerifyGetKey,
+} from 'jose';
+
+export interface KeyOptions {
+  secret?: string | undefined;
+  publicKey?: string | Record<string, unknown> | undefined;
+  jwksUrl?: string | undefined;
+  jwksMaxAgeSeconds: number;
+  jwksCooldownSeconds: number;
+  algorithms?: string[] | undefined;
+}
+
+/** Whether a token is good can't be told at the moment. */
+export class KeysUnavailable extends Error {
+  override readonly name = 'KeysUnavailable';
+
+  constructor(cause: unknown) {
+    super('the keys of tokens cannot be had at the moment', { cause });
+  }
+}
+
+export interface KeySource {
+  keyFor: JWTVerifyGetKey;
+  algorithms: string[];
+}
+
+const SECRET_BYTES_MIN = 32;
+const JWKS_TIMEOUT_MS = 3000;
+const SYMMETRIC = ['HS256', 'HS384', 'HS512'];
+const ASYMMETRIC = [
+  ...['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512'],
+  ...['ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519'],
+];
+
+/** @throws Error that says which option is wrong */
+export async function createKeySource(options: KeyOptions): Promise<KeySource> {
+  const { secret, publicKey, jwksUrl } = options;
+  const given = [secret, publicKey, jwksUrl].filter((key) => key !== undefined);
+  if (given.length !== 1) {
+    throw new Error('it needs one of the options secret, publicKey and jwksUrl');
+  }
+  const known = secret === undefined ? ASYMMETRIC : SYMMETRIC;
+  const algorithms = options.algorithms ?? known;
+  // A public key is public: a signature that it made as a secret would prove nothing.
+  const misfit = algorithms.find((algorithm) => !known.includes(algorithm));
+  if (misfit !== undefined)
+    throw new Error(`its option algorithms has ${misfit}, not of such a key`);
+  if (secret !== undefined) return { keyFor: secretToKey(secret), algorithms };
+  if (publicKey !== undefined) return { keyFor: await publicToKey(publicKey), algorithms };
+  return { keyFor: remoteKeys(jwksUrl ?? '', options), algorithms };
+}
+
+function secretToKey(secret: string): JWTVerifyGetKey {
+  const key = new TextEncoder().encode(secret);
+  if (key.byteLength >= SECRET_BYTES_MIN) return () => key;
+  throw new Error(`its option secret has ${key.byteLength} bytes, of ${SECRET_BYTES_MIN} at least`);
+}
+
+/** The algorithm is the token's own choice, among those that are allowed and that fit the key. */
+async function publicToKey(publicKey: string | Record<string, unknown>): Promise<JWTVerifyGetKey> {
+  const importFor = (algorithm: string) => {
+    if (typeof publicKey !== 'string') return importJWK(publicKey as JWK, algorithm);
+    const pem = publicKey.trim();
+    return pem.includes('BEGIN CERTIFICATE')
+      ? importX509(pem, algorithm)
+      : importSPKI(pem, algorithm);
+  };
+  const keyByAlgorithm = new Map<string, Awaited<ReturnType<typeof importFor>>>();
+  for (const algorithm of ASYMMETRIC) {
+    const key = await importFor(algorithm).catch(() => undefined);
+    if (key !== undefined) keyByAlgorithm.set(algorithm, key);
+  }
+  if (keyByAlgorithm.size === 0) throw new Error('its option publicKey is no public key');
+  return ({ alg }) => {
+    const key = keyByAlgorithm.get(alg);
+    if (key === undefined) throw new TypeError(`the key is none of ${alg}`);
+    return key;
+  };
+}
+
+function remoteKeys(url: string, options: KeyOptions): JWTVerifyGetKey {
+  const keys = createRemoteJWKSet(new URL(url), {
+    timeoutDuration: JWKS_TIMEOUT_MS,
+    cacheMaxAge: options.jwksMaxAgeSeconds * 1000,
+    cooldownDuration: options.jwksCooldownSeconds * 1000,
+  });
+  return async (header, token) => {
+    const wasCoolingDown = keys.coolingDown;
+    try {
+      return await keys(header, token);
+    } catch (error) {
+      // A key that has just been published may be missing only since it was not looked for.
+      const isMissing = error instanceof errors.JWKSNoMatchingKey && !wasCoolingDown;
+      if (isMissing || error instanceof errors.JWKSMultipleMatchingKeys) throw error;
+      throw new KeysUnavailable(error);
+    }
+  };
+}

@@ -1,0 +1,93 @@
+/**
+ * Slows down who does too much: so many operations and so many changes a second, for each identity
+ * and database. Who is over the limit is told when to come back.
+ */
+
+import { RateLimiterMemory, RateLimiterRes } from 'rate-limiter-flexible';
+import { type Static, Type } from 'typebox';
+import { siteIdToText } from '../../clock/site-id.ts';
+import { SyncError } from '../../errors.ts';
+import { defineHooks } from '../define-hooks.ts';
+import type { ClientIdentity } from '../types.ts';
+
+const Rate = (description: string) =>
+  Type.Optional(Type.Number({ exclusiveMinimum: 0, maximum: 1_000_000_000, description }));
+
+const Options = Type.Object({
+  operationsPerSecond: Rate('How many operations (reads, batches, snapshots) each may begin.'),
+  changesPerSecond: Rate('How many changes each may send.'),
+  burstSeconds: Type.Number({
+    default: 10,
+    minimum: 1,
+    maximum: 86_400,
+    description: 'For how long the limits may be saved up and then be used at once.',
+  }),
+});
+
+export type RateLimitOptions = Partial<Static<typeof Options>>;
+
+/** However large a batch was. */
+const DEBT_SECONDS_MAX = 86_400;
+
+interface Limit {
+  name: 'operations' | 'changes';
+  perSecond: number;
+  /** The most that may be used within `burstSeconds`. */
+  points: number;
+  limiter: RateLimiterMemory;
+}
+
+export default defineHooks({
+  name: 'rate-limit',
+  options: Options,
+  setup({ operationsPerSecond, changesPerSecond, burstSeconds }, { metrics }) {
+    const toLimit = (name: Limit['name'], perSecond: number | undefined): Limit | undefined => {
+      if (perSecond === undefined) return undefined;
+      const points = Math.max(1, Math.floor(perSecond * burstSeconds));
+      const limiter = new RateLimiterMemory({ points, duration: burstSeconds });
+      return { name, perSecond, points, limiter };
+    };
+    const operations = toLimit('operations', operationsPerSecond);
+    const changes = toLimit('changes', changesPerSecond);
+    if (operations === undefined && changes === undefined) {
+      throw new Error('it needs the option operationsPerSecond or changesPerSecond');
+    }
+    const refusals = metrics.counter('refusals_total', 'Operations that were refused.', ['limit']);
+
+    async function take(limit: Limit, client: ClientIdentity, count: number): Promise<void> {
+      try {
+        await consume(limit, toKey(client), count);
+      } catch (refusal) {
+        if (!(refusal instanceof RateLimiterRes)) throw refusal;
+        refusals.inc({ limit: limit.name });
+        const { name, perSecond } = limit;
+        const retryAfterMs = Math.max(1, refusal.msBeforeNext);
+        const message = `more than ${perSecond} ${name} a second; try again in ${retryAfterMs} ms`;
+        throw new SyncError('RATE_LIMITED', message, { retryAfterMs });
+      }
+    }
+
+    return {
+      async onAuthorize(client, operation) {
+        if (operations !== undefined) await take(operations, client, 1);
+        if (changes !== undefined && operation.type === 'apply_changes') {
+          await take(changes, client, operation.changeCount);
+        }
+        return true;
+      },
+    };
+  },
+});
+
+/** A batch that is larger than all that can be saved up passes when nothing is used, on credit. */
+async function consume({ limiter, points }: Limit, key: string, count: number): Promise<void> {
+  await limiter.consume(key, Math.min(count, points));
+  if (count <= points) return;
+  const debtSeconds = (limiter.duration * count) / points;
+  await limiter.block(key, Math.min(debtSeconds, DEBT_SECONDS_MAX));
+}
+
+/** The parts of a key are told apart by their lengths: a user's name may hold anything. */
+function toKey({ userId, siteId, databaseId = '' }: ClientIdentity): string {
+  return JSON.stringify([databaseId, userId ?? 0, userId === undefined ? siteIdToText(siteId) : 0]);
+}

@@ -1,0 +1,99 @@
+import assert from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import { Registry } from 'prom-client';
+import { SyncError } from '../../src/errors.ts';
+import rateLimit, { type RateLimitOptions } from '../../src/hooks/builtin/rate-limit.ts';
+import type { ClientIdentity, SyncOperation } from '../../src/hooks/types.ts';
+import { LateReader } from '../../src/service/database-reader.ts';
+import { Device } from '../support/device.ts';
+import { startServer } from '../support/server.ts';
+import { CLIENT, setUpModule, surroundings, testChain } from './support.ts';
+
+const READ: SyncOperation = { type: 'get_changes', databaseId: 'db' };
+const write = (changeCount: number): SyncOperation => ({
+  type: 'apply_changes',
+  databaseId: 'db',
+  changeCount,
+});
+
+async function start(t: TestContext, options: RateLimitOptions) {
+  // The window of the limits moves with a clock that stands still unless told.
+  t.mock.timers.enable({ apis: ['Date', 'setTimeout'] });
+  const registry = new Registry();
+  const around = surroundings(new LateReader(), registry);
+  const { hooks } = await setUpModule(t, rateLimit, options, around);
+  const chain = testChain([hooks], { timeoutMs: 60_000 });
+  const ask = async (operation: SyncOperation, client: ClientIdentity = CLIENT) => {
+    try {
+      await chain.authorize(client, operation);
+      return 0;
+    } catch (error) {
+      assert.ok(error instanceof SyncError && error.code === 'RATE_LIMITED', String(error));
+      return error.retryAfterMs ?? assert.fail('it must say when');
+    }
+  };
+  return { ask, registry };
+}
+
+test('so many operations pass, the next is told when to come back, and then passes', async (t) => {
+  const { ask, registry } = await start(t, { operationsPerSecond: 2, burstSeconds: 3 });
+  for (let i = 0; i < 6; i++) assert.equal(await ask(READ), 0);
+  t.mock.timers.tick(1000);
+  const retryAfterMs = await ask(READ);
+  assert.equal(retryAfterMs, 2000);
+  t.mock.timers.tick(retryAfterMs);
+  assert.equal(await ask(READ), 0);
+  const text = await registry.metrics();
+  assert.match(text, /^sync_hook_rate_limit_refusals_total\{limit="operations"\} 1$/m);
+});
+
+test('every identity has its own, in every database', async (t) => {
+  const { ask } = await start(t, { operationsPerSecond: 1, burstSeconds: 1 });
+  const nobody = { siteId: new Uint8Array(16), databaseId: 'db' };
+  const others = [
+    { ...CLIENT, userId: 'ben' },
+    { ...CLIENT, databaseId: 'other' },
+    nobody,
+    { ...nobody, siteId: new Uint8Array(16).fill(1) },
+    // Not one, whatever their names are made of.
+    { ...CLIENT, userId: 'a","b', databaseId: 'db' },
+    { ...CLIENT, userId: 'b', databaseId: 'db","a' },
+  ];
+  assert.equal(await ask(READ), 0);
+  assert.notEqual(await ask(READ), 0);
+  for (const other of others) assert.equal(await ask(READ, other), 0);
+  assert.notEqual(await ask(READ, nobody), 0);
+});
+
+test('changes are counted by what a batch holds, and reads are not', async (t) => {
+  const { ask } = await start(t, { changesPerSecond: 100, burstSeconds: 10 });
+  assert.equal(await ask(write(600)), 0);
+  assert.notEqual(await ask(write(600)), 0);
+  assert.equal(await ask(READ), 0);
+});
+
+test('a batch larger than everything passes now and then, on credit', async (t) => {
+  const { ask } = await start(t, { changesPerSecond: 10, burstSeconds: 1 });
+  assert.equal(await ask(write(50)), 0);
+  assert.equal(await ask(write(1)), 5000, 'fifty changes are five seconds');
+  t.mock.timers.tick(5000);
+  assert.equal(await ask(write(1)), 0);
+});
+
+test('without a limit it limits nothing, so the start fails', async (t) => {
+  await assert.rejects(setUpModule(t, rateLimit, {}), /operationsPerSecond or changesPerSecond/);
+  await assert.rejects(setUpModule(t, rateLimit, { changesPerSecond: 0 }), /changesPerSecond/);
+});
+
+test('over the wire: 429 with Retry-After, and an error that says when', async (t) => {
+  const hooks = [[rateLimit, { operationsPerSecond: 0.01, burstSeconds: 100 }]] as const;
+  const server = await startServer(t, { config: { storage: 'memory:', hooks } });
+  const { siteId } = new Device(1);
+  const get = () => fetch(`${server.httpUrl}/changes`, { headers: { 'x-site-id': siteId } });
+  assert.equal((await get()).status, 200);
+  const refused = await get();
+  assert.equal(refused.status, 429);
+  assert.ok(Number(refused.headers.get('retry-after')) > 1);
+  const { error } = (await refused.json()) as { error: { code: string; message: string } };
+  assert.match(`${error.code}: ${error.message}`, /^RATE_LIMITED: more than 0\.01 operations/);
+});

@@ -1,0 +1,114 @@
+import assert from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import readOnly, { type ReadOnlyOptions } from '../../src/hooks/builtin/read-only.ts';
+import type { ClientIdentity } from '../../src/hooks/types.ts';
+import type { ChangeSet } from '../../src/wire/types.ts';
+import { CLIENT, changeSet, setUpModule, testChain } from './support.ts';
+
+async function start(t: TestContext, options: ReadOnlyOptions) {
+  const { hooks } = await setUpModule(t, readOnly, options);
+  const chain = testChain([hooks]);
+  const mayWrite = async (client: ClientIdentity, databaseId = 'db') => {
+    const operation = { type: 'apply_changes', databaseId, changeCount: 1 } as const;
+    try {
+      await chain.authorize({ ...client, databaseId }, operation);
+      return true;
+    } catch (error) {
+      assert.equal(Reflect.get(Object(error), 'code'), 'NOT_AUTHORIZED');
+      return false;
+    }
+  };
+  const apply = (client: ClientIdentity, ...sets: ChangeSet[]) => chain.beforeApply(client, sets);
+  return { chain, mayWrite, apply };
+}
+
+const withClaims = (claims: unknown): ClientIdentity => ({ ...CLIENT, metadata: { claims } });
+
+test('a database that is named can be read, and not written', async (t) => {
+  const { chain, mayWrite } = await start(t, { databases: ['archive'] });
+  assert.deepEqual(
+    [await mayWrite(CLIENT, 'archive'), await mayWrite(CLIENT, 'db')],
+    [false, true],
+  );
+  await chain.authorize(CLIENT, { type: 'get_snapshot', databaseId: 'archive' });
+});
+
+test('a claim says for whom: one value or a list, of a JWT or of another hook', async (t) => {
+  const claim = { name: 'role', values: ['guest', 0] };
+  const { mayWrite } = await start(t, { claim });
+  for (const role of ['guest', ['x', 'guest'], 0]) {
+    assert.equal(await mayWrite(withClaims({ role })), false);
+    assert.equal(await mayWrite({ ...CLIENT, metadata: { role } }), false);
+  }
+  for (const claims of [{ role: 'editor' }, {}, null, { role: '0' }, { role: [['guest']] }]) {
+    assert.equal(await mayWrite(withClaims(claims)), true, JSON.stringify(claims));
+  }
+});
+
+test('unless says who may all the same, and nobody else is taken for one', async (t) => {
+  const { mayWrite } = await start(t, { unless: { name: 'role', values: ['editor'] } });
+  assert.equal(await mayWrite(withClaims({ role: ['editor'] })), true);
+  const others = [CLIENT, withClaims({}), withClaims({ role: 'EDITOR' }), withClaims('role')];
+  for (const client of others) assert.equal(await mayWrite(client), false);
+  assert.equal(await mayWrite(withClaims(Object.create({ role: 'editor' }))), false);
+});
+
+test('a table that is named is left as it is, and the rest of the batch is stored', async (t) => {
+  const { mayWrite, apply } = await start(t, { tables: ['log', 'aux.todo'] });
+  assert.equal(await mayWrite(CLIENT), true, 'other tables can be written');
+  const mixed = changeSet('1');
+  mixed.changes.push(...changeSet('1', 'log').changes);
+  const { approved, rejected } = await apply(CLIENT, mixed, changeSet('2', 'log'));
+  assert.deepEqual(
+    approved.flatMap(({ changes }) => changes.map(({ table }) => table)),
+    ['todo'],
+  );
+  const log = {
+    table: 'log',
+    column: 'text',
+    pk: [1],
+    reason: 'log is read-only',
+    code: 'READ_ONLY',
+  };
+  assert.deepEqual(rejected, [log, log]);
+  const ofSchema = changeSet('3');
+  for (const change of ofSchema.changes) change.schema = 'aux';
+  assert.deepEqual((await apply(CLIENT, ofSchema)).approved, []);
+});
+
+test('DDL of a table that is named is refused as well, also a rename away from it', async (t) => {
+  const { apply } = await start(t, { tables: ['log'] });
+  const { hlc, siteId } = changeSet('1');
+  const ddl = (type: 'drop_table' | 'rename_table', table: string, fromTable?: string) => ({
+    ...{ type, schema: 'main', table, fromTable, ddl: type, hlc, schemaVersion: 1 },
+  });
+  const schemaMigrations = [
+    ddl('drop_table', 'log'),
+    ddl('rename_table', 'old', 'log'),
+    ddl('rename_table', 'log', 'new'),
+    ddl('drop_table', 'todo'),
+  ];
+  const set = { siteId, hlc, transactionId: '1', changes: [], schemaMigrations };
+  const { approved, rejected } = await apply(CLIENT, set);
+  const left = approved.flatMap((each) => each.schemaMigrations.map(({ table }) => table));
+  assert.deepEqual(left, ['todo']);
+  assert.deepEqual(
+    rejected.map(({ table, code }) => [table, code]),
+    [
+      ['log', 'READ_ONLY'],
+      ['old', 'READ_ONLY'],
+      ['log', 'READ_ONLY'],
+    ],
+  );
+});
+
+test('tables, databases and claims narrow one another', async (t) => {
+  const claim = { name: 'role', values: ['guest'] };
+  const { apply } = await start(t, { tables: ['todo'], databases: ['db'], claim });
+  const guest = withClaims({ role: 'guest' });
+  const isStored = async (client: ClientIdentity) =>
+    (await apply(client, changeSet('1'))).approved.length === 1;
+  assert.equal(await isStored(guest), false);
+  assert.equal(await isStored(CLIENT), true);
+  assert.equal(await isStored({ ...guest, databaseId: 'other' }), true);
+});

@@ -1,0 +1,119 @@
+import assert from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import { Type } from 'typebox';
+import validateSchema, {
+  type ValidateSchemaOptions,
+} from '../../src/hooks/builtin/validate-schema.ts';
+import type { Change } from '../../src/wire/types.ts';
+import type { SqlValue } from '../../src/wire/values.ts';
+import { CLIENT, changeSet, setUpModule, testChain } from './support.ts';
+
+const TASKS = Type.Object({
+  title: Type.String({ minLength: 1, maxLength: 20 }),
+  done: Type.Union([Type.Boolean(), Type.Null()]),
+  rank: Type.Integer({ minimum: 0 }),
+  photo: Type.String({ contentEncoding: 'base64' }),
+  tags: Type.Array(Type.String()),
+});
+
+async function start(t: TestContext, options: ValidateSchemaOptions) {
+  const { hooks } = await setUpModule(t, validateSchema, options);
+  const chain = testChain([hooks]);
+  /** The reason for which a value of a column is rejected, if it is. */
+  const reasonFor = async (column: string, value: SqlValue, table = 'tasks') => {
+    const set = changeSet('1', table);
+    const [change] = set.changes;
+    set.changes = [{ ...change, column, value } as Change];
+    const { rejected } = await chain.beforeApply(CLIENT, [set]);
+    assert.ok(rejected.every(({ code }) => code === 'SCHEMA'));
+    return rejected[0]?.reason;
+  };
+  return { chain, reasonFor };
+}
+
+test('each value is judged by the schema of its column, as SQL has values', async (t) => {
+  const { reasonFor } = await start(t, { tables: { tasks: TASKS } });
+  const fine: [string, SqlValue][] = [
+    ['title', 'Buy milk'],
+    ['done', true],
+    ['done', null],
+    ['rank', 3],
+    ['rank', 3n],
+    ['rank', 2n ** 80n],
+    ['photo', Uint8Array.of(1, 2)],
+    ['tags', ['a', 'b']],
+    ['unnamed', 'anything'],
+  ];
+  for (const [column, value] of fine)
+    assert.equal(await reasonFor(column, value), undefined, column);
+  const wrong: [string, SqlValue, RegExp][] = [
+    ['title', '', /fewer/],
+    ['title', 'x'.repeat(1000), /^.{1,200}$/],
+    ['title', null, /string/],
+    ['title', Uint8Array.of(1), /must not be bytes/],
+    ['done', 1, /./],
+    ['rank', 1.5, /integer/],
+    ['rank', -1n, />= 0/],
+    ['rank', -(2n ** 80n), />= 0/],
+    ['photo', 'AAAA', /must be bytes/],
+    ['tags', ['a', 1], /\[1\] must be string/],
+  ];
+  for (const [column, value, reason] of wrong) {
+    assert.match((await reasonFor(column, value)) ?? '', reason, `${column} = ${String(value)}`);
+  }
+});
+
+test('a plain JSON Schema does as well, and may know all its columns', async (t) => {
+  const tasks = {
+    type: 'object',
+    properties: { title: { type: ['string', 'null'] } },
+    additionalProperties: false,
+  };
+  const { reasonFor } = await start(t, { tables: { 'main.tasks': tasks } });
+  assert.equal(await reasonFor('title', null), undefined);
+  assert.match((await reasonFor('title', 1)) ?? '', /string/);
+  assert.equal(await reasonFor('titel', 'x'), 'there is no column titel');
+  assert.equal(await reasonFor('titel', 'x', 'other'), undefined);
+});
+
+test('tables without a schema can be refused', async (t) => {
+  const { reasonFor } = await start(t, { tables: { tasks: TASKS }, unknownTables: 'reject' });
+  assert.equal(await reasonFor('x', 1, 'other'), 'there is no table other');
+  assert.equal(await reasonFor('x', 1, 'constructor'), 'there is no table constructor');
+});
+
+for (const atomic of [true, false]) {
+  test(`atomic: ${atomic}: one wrong value and the rest of its transaction`, async (t) => {
+    const { chain } = await start(t, { tables: { tasks: TASKS }, atomic });
+    const [good, bad] = [changeSet('1', 'tasks'), changeSet('2', 'tasks')];
+    const [change] = bad.changes;
+    const hlcs = [1n, 2n, 3n].map((wallTime) => ({ ...bad.hlc, wallTime }));
+    const titled = (value: string, i: number) =>
+      ({ ...change, column: 'title', value, hlc: hlcs[i] }) as Change;
+    bad.changes = [titled('fine', 0), titled('', 1)];
+    good.changes = [titled('also fine', 2)];
+    const { approved, rejected } = await chain.beforeApply(CLIENT, [bad, good]);
+    const values = approved.flatMap(({ changes }) => changes.map((c) => Reflect.get(c, 'value')));
+    assert.deepEqual(values, atomic ? ['also fine'] : ['fine', 'also fine']);
+    assert.equal(rejected[0]?.column, 'title');
+  });
+}
+
+test('deletes pass, for they write no value', async (t) => {
+  const { chain } = await start(t, { tables: { tasks: TASKS } });
+  const set = changeSet('1', 'tasks');
+  const { hlc } = set;
+  set.changes = [{ type: 'delete', schema: 'main', table: 'tasks', pk: [1], hlc }];
+  assert.equal((await chain.beforeApply(CLIENT, [set])).approved.length, 1);
+});
+
+test('a schema that is none fails the start, with its table and column', async (t) => {
+  const wrong: [unknown, RegExp][] = [
+    [{ tasks: { type: 'object' } }, /table tasks has no properties/],
+    [{ tasks: { properties: { title: 'text' } } }, /column tasks\.title is wrong: it is no schema/],
+    [{ tasks: { properties: { title: { pattern: '(' } } } }, /column tasks\.title is wrong/],
+  ];
+  for (const [tables, message] of wrong) {
+    await assert.rejects(setUpModule(t, validateSchema, { tables }), message);
+  }
+});
