@@ -1,0 +1,101 @@
+/**
+ * Writes down who changed what, when and from which site: a line of JSON for every transaction that
+ * was stored, and one for what was refused of a batch.
+ */
+
+import { type Static, Type } from 'typebox';
+import { encodeHlc } from '../../clock/hlc.ts';
+import { siteIdToText } from '../../clock/site-id.ts';
+import type { ApplyResult, Change, ChangeSet, RejectedChange } from '../../wire/types.ts';
+import { encodeValue } from '../../wire/values.ts';
+import { defineHooks } from '../define-hooks.ts';
+import type { ClientIdentity } from '../types.ts';
+import { AuditFile } from './audit-file.ts';
+
+const MIB = 1024 * 1024;
+
+const Options = Type.Object({
+  file: Type.String({
+    pattern: '\\S',
+    description: 'The file, relative to the working directory.',
+  }),
+  values: Type.Boolean({
+    default: false,
+    description: 'Whether what was written is noted down as well. It may be personal.',
+  }),
+  maxBytes: Type.Integer({
+    default: 100 * MIB,
+    minimum: 1024,
+    description: 'The size at which the file is put aside and another is begun.',
+  }),
+  interval: Type.Optional(
+    Type.String({
+      pattern: '^(?:[1-9][0-9]*[dM]|(?:1|2|3|4|6|8|12|24)h)$',
+      description: 'The time after which it is, such as `1d` or `12h`. Default: only by size.',
+    }),
+  ),
+  maxFiles: Type.Integer({
+    default: 30,
+    minimum: 1,
+    description: 'How many files that were put aside are kept.',
+  }),
+  compress: Type.Boolean({ default: false, description: 'Whether they are compressed (gzip).' }),
+});
+
+export type AuditLogOptions = Partial<Static<typeof Options>> & { file: string };
+
+export default defineHooks({
+  name: 'audit-log',
+  options: Options,
+  async setup(options, { onClose }) {
+    const file = await AuditFile.open(options.file, options);
+    onClose(() => file.close());
+    return {
+      onAfterApplyChanges(client, changeSets, result) {
+        const who = describeClient(client);
+        const lines = [
+          ...changeSets.map((set) => ({ ...who, ...describeSet(set, options.values) })),
+          ...(result.rejected ?? []).map((each) => ({ ...who, ...describeRejection(each) })),
+        ];
+        if (lines.length === 0) return undefined;
+        const batch = describeResult(result);
+        return file.append(lines.map((line) => `${JSON.stringify({ ...line, batch })}\n`).join(''));
+      },
+    };
+  },
+});
+
+function describeClient({ userId, siteId, databaseId }: ClientIdentity) {
+  return { time: new Date().toISOString(), databaseId, userId, siteId: siteIdToText(siteId) };
+}
+
+/** Of the whole batch: a transaction of it may have lost against newer ones. */
+function describeResult({ applied, skipped, conflicts }: ApplyResult) {
+  return { applied, skipped, conflicts };
+}
+
+function describeSet(
+  { transactionId, siteId, changes, schemaMigrations }: ChangeSet,
+  all: boolean,
+) {
+  return {
+    transactionId,
+    author: siteIdToText(siteId),
+    changes: changes.map((change) => describeChange(change, all)),
+    schemaMigrations: schemaMigrations.map(({ type, schema, table, fromTable, ddl }) => ({
+      ...{ type, schema, table, fromTable, ddl },
+    })),
+  };
+}
+
+function describeChange(change: Change, withValue: boolean) {
+  const { type, schema, table } = change;
+  const row = { type, schema, table, pk: change.pk.map(encodeValue), hlc: encodeHlc(change.hlc) };
+  if (change.type === 'delete') return row;
+  const { column, value } = change;
+  return withValue ? { ...row, column, value: encodeValue(value) } : { ...row, column };
+}
+
+function describeRejection({ pk, ...rejection }: RejectedChange) {
+  return { rejected: pk === undefined ? rejection : { ...rejection, pk: pk.map(encodeValue) } };
+}

@@ -1,0 +1,181 @@
+import assert from 'node:assert/strict';
+import {
+  chmodSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { gunzipSync } from 'node:zlib';
+import auditLog, { type AuditLogOptions } from '../../src/hooks/builtin/audit-log.ts';
+import { HookHost, type HookHostConfig } from '../../src/hooks/hook-host.ts';
+import { judgeChanges } from '../../src/hooks/judge-changes.ts';
+import { TestClient } from '../support/client.ts';
+import { Device } from '../support/device.ts';
+import { startServer, temporaryDirectory } from '../support/server.ts';
+import { CLIENT, changeSet, RESULT, setUpModule, surroundings, testChain } from './support.ts';
+
+function readLines(path: string): Record<string, unknown>[] {
+  const text = readFileSync(path, 'utf8');
+  assert.ok(text === '' || text.endsWith('\n'));
+  return text
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => JSON.parse(line));
+}
+
+async function start(t: TestContext, options: Partial<AuditLogOptions> = {}) {
+  const file = join(temporaryDirectory(t), 'logs/audit.log');
+  const module = await setUpModule(t, auditLog, { file, ...options });
+  const chain = testChain([module.hooks], { timeoutMs: 5000 });
+  const tell = async (transactionId: string) => {
+    chain.afterApply(CLIENT, [changeSet(transactionId)], { result: RESULT });
+    await chain.drain(5000);
+  };
+  return { file, module, chain, tell };
+}
+
+test('through a server: who changed what, from which site, and what was refused', async (t) => {
+  const file = join(temporaryDirectory(t), 'audit.log');
+  const onBeforeApplyChanges = (_client: unknown, sets: Parameters<typeof judgeChanges>[0]) =>
+    judgeChanges(sets, (change) => (change.pk[0] === 2n ? { reason: 'no', code: 'TWO' } : true));
+  const server = await startServer(t, {
+    config: {
+      storage: 'memory:',
+      hooks: [[auditLog, { file, values: true }]],
+    },
+    hooks: {
+      onAuthenticate: ({ siteId }) => siteId && { siteId, userId: 'ann' },
+      onBeforeApplyChanges,
+    },
+  });
+  const device = new Device(1);
+  const client = await TestClient.join(server.wsUrl, device, t);
+  const photo = { __bin: 'AAEC' };
+  const two = { __bigint: '2' };
+  await client.apply(
+    device.write({ pk: ['a\nb'], set: { title: 'Buy\nmilk', photo } }, { pk: [1], delete: true }),
+    device.write({ pk: [two], set: { title: 'x' } }),
+    device.migrate('create_table', 't'),
+  );
+  await server.stop();
+  const lines = readLines(file);
+  assert.equal(lines.length, 3);
+  const [first, second, refused] = lines as {
+    changes: Record<string, unknown>[];
+    schemaMigrations: { ddl: string }[];
+    rejected: unknown;
+  }[];
+  for (const line of lines) {
+    assert.equal(line.userId, 'ann');
+    assert.equal(line.siteId, device.siteId);
+    assert.equal(line.databaseId, 'default');
+    assert.ok(Math.abs(Date.parse(String(line.time)) - Date.now()) < 60_000);
+  }
+  assert.deepEqual(
+    first?.changes.map(({ hlc: _, ...change }) => change),
+    [
+      {
+        type: 'column',
+        schema: 'main',
+        table: 't',
+        pk: ['a\nb'],
+        column: 'title',
+        value: 'Buy\nmilk',
+      },
+      { type: 'column', schema: 'main', table: 't', pk: ['a\nb'], column: 'photo', value: photo },
+      { type: 'delete', schema: 'main', table: 't', pk: [1] },
+    ],
+  );
+  assert.deepEqual(second?.schemaMigrations[0]?.ddl, 'create_table t');
+  assert.deepEqual(refused?.rejected, {
+    table: 't',
+    column: 'title',
+    pk: [two],
+    code: 'TWO',
+    reason: 'no',
+  });
+  assert.equal(statSync(file).mode & 0o077, 0, 'nobody else may read it');
+});
+
+test('values are left out unless they are asked for', async (t) => {
+  const { file, tell, module } = await start(t);
+  await tell('1');
+  await module.close();
+  assert.doesNotMatch(readFileSync(file, 'utf8'), /milk/);
+});
+
+test('a full file is put aside, compressed, and no more are kept than should be', async (t) => {
+  const { file, tell, module } = await start(t, { maxBytes: 1024, maxFiles: 2, compress: true });
+  for (let i = 0; i < 30; i++) await tell(`transaction ${i}`);
+  await module.close();
+  const directory = join(file, '..');
+  const aside = readdirSync(directory).filter((name) => name.endsWith('.gz'));
+  assert.ok(aside.length >= 1 && aside.length <= 2, aside.join());
+  for (const name of aside) {
+    const text = gunzipSync(readFileSync(join(directory, name))).toString();
+    for (const line of text.split('\n').filter(Boolean)) JSON.parse(line);
+  }
+});
+
+test('a file that cannot be written fails the start, and says which', async (t) => {
+  const directory = temporaryDirectory(t);
+  writeFileSync(join(directory, 'file'), '');
+  const file = join(directory, 'file/audit.log');
+  await assert.rejects(
+    setUpModule(t, auditLog, { file }),
+    /audit-log.*setup failed.*(ENOTDIR|EEXIST)/,
+  );
+  await assert.rejects(setUpModule(t, auditLog, { file: directory }), /setup failed/);
+  await assert.rejects(setUpModule(t, auditLog, {}), /must have "file"/);
+});
+
+test('what cannot be written is counted as a failure, and later lines are written again', async (t) => {
+  const { file, tell, chain } = await start(t, { maxBytes: 1024 });
+  await tell('before');
+  const directory = join(file, '..');
+  // The next rotation can't make its file: a directory of its name is in the way.
+  rmSync(directory, { recursive: true });
+  writeFileSync(directory, '');
+  const lines = Array.from({ length: 10 }, (_, i) => `lost ${i}`);
+  for (const line of lines) await tell(line);
+  assert.ok(chain.outcomes.includes('onAfterApplyChanges 0 error'), chain.outcomes.join());
+  rmSync(directory);
+  mkdirSync(directory);
+  chmodSync(directory, 0o700);
+  await tell('after');
+  assert.match(readFileSync(file, 'utf8'), /"transactionId":"after"/);
+});
+
+test('a reload while lines are written loses none and tears none', async (t) => {
+  const file = join(temporaryDirectory(t), 'audit.log');
+  const config: HookHostConfig = {
+    auth: { mode: 'none', tokens: [] },
+    hooks: { modules: [[auditLog, { file }]], timeoutMs: 5000, notifyCallsMax: 1000 },
+    limits: { shutdownMs: 5000 },
+  };
+  const host = await HookHost.load(config, { codeHooks: undefined, surroundings: surroundings() });
+  t.after(() => host.close(1000));
+  let told = 0;
+  const tell = () => {
+    for (let i = 0; i < 20; i++) {
+      host.chain.afterApply(CLIENT, [changeSet(`${told++}`)], { result: RESULT });
+    }
+  };
+  for (let i = 0; i < 5; i++) {
+    tell();
+    const reloaded = host.reload(config);
+    tell();
+    await reloaded;
+  }
+  await host.close(5000);
+  const ids = readLines(file).map(({ transactionId }) => Number(transactionId));
+  assert.deepEqual(
+    ids.toSorted((a, b) => a - b),
+    Array.from({ length: told }, (_, i) => i),
+  );
+});
