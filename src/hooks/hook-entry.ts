@@ -1,10 +1,12 @@
 /** How a configuration names hook modules, and what it may say about their options. */
 
+import type { AuditLogOptions } from './builtin/audit-log.ts';
 import type { JwtOptions } from './builtin/jwt.ts';
 import type { RateLimitOptions } from './builtin/rate-limit.ts';
 import type { ReadOnlyOptions } from './builtin/read-only.ts';
 import type { TokenWhitelistOptions } from './builtin/token-whitelist.ts';
 import type { ValidateSchemaOptions } from './builtin/validate-schema.ts';
+import type { WebhookOptions } from './builtin/webhook.ts';
 import type { HookDefinition, OptionsInput } from './define-hooks.ts';
 
 /**
@@ -21,6 +23,8 @@ export interface HookModuleOptions {
   'sync-coordinator/hooks/rate-limit': RateLimitOptions;
   'sync-coordinator/hooks/read-only': ReadOnlyOptions;
   'sync-coordinator/hooks/validate-schema': ValidateSchemaOptions;
+  'sync-coordinator/hooks/audit-log': AuditLogOptions;
+  'sync-coordinator/hooks/webhook': WebhookOptions;
 }
 
 /** A module by name or path, or its definition; alone or with its options. */

@@ -24,6 +24,8 @@ export interface StoredRow {
  * client has merely named. Before the server is set up they all reject.
  */
 export interface CoordinatorReader {
+  /** Resolves when the databases can be read. Don't wait for it in `setup`: it comes after that. */
+  readonly ready: Promise<void>;
   /** A row; `undefined` where none is: never written, deleted, or in no table of that name. */
   row(
     databaseId: string,

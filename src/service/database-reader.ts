@@ -28,6 +28,8 @@ export function createDatabaseReader(acquire: Acquire): CoordinatorReader {
   }
 
   return {
+    ready: Promise.resolve(),
+
     row: (databaseId, { schema = SCHEMA, table, pk }) =>
       withManager(databaseId, async (manager) => {
         const row = await manager.readRow({ schema, table, pk: pk.map(encodeValue) });
@@ -74,10 +76,19 @@ function toStoredRow({ pk, valuesByColumn }: WireRow): StoredRow {
 
 /** Stands in until the server is set up, since the hooks are set up first. */
 export class LateReader implements CoordinatorReader {
+  readonly ready: Promise<void>;
   #reader: CoordinatorReader | undefined;
+  #setReady = () => {};
+
+  constructor() {
+    this.ready = new Promise((resolve) => {
+      this.#setReady = resolve;
+    });
+  }
 
   bind(reader: CoordinatorReader): void {
     this.#reader = reader;
+    this.#setReady();
   }
 
   get #bound(): CoordinatorReader {

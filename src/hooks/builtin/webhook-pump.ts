@@ -1,0 +1,204 @@
+/**
+ * Takes up what has come into the logs as events, and delivers them one after the other.
+ *
+ * The log is the only source of what is sent: `kick` merely says that there is more of it. So what
+ * was committed when the process was killed is found again by the cursor, and when the queue is
+ * full the rest waits in the log, where it is anyway.
+ */
+
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { decodeHlc, encodeHlc, type HlcText } from '../../clock/hlc.ts';
+import { SyncError } from '../../errors.ts';
+import { type ChangeSet, encodeChangeSet } from '../../wire/types.ts';
+import type { HookContext } from '../context.ts';
+import { DeliveryError, deliver, type Endpoint } from './webhook-delivery.ts';
+import type { WebhookQueue } from './webhook-queue.ts';
+
+export interface PumpOptions extends Endpoint {
+  queueMax: number;
+  backoffMinMs: number;
+  backoffMaxMs: number;
+  /** What of a change set is sent: `undefined` for nothing. */
+  select(changeSet: ChangeSet): ChangeSet | undefined;
+  /** Who sent a transaction, if it is known. */
+  userOf(databaseId: string, changeSet: ChangeSet): string | undefined;
+}
+
+/** An event is sent when it holds so much. */
+const EVENT_CHANGE_SETS_MAX = 100;
+const EVENT_CHANGES_MAX = 1000;
+
+export class WebhookPump {
+  readonly #queue: WebhookQueue;
+  readonly #context: HookContext;
+  readonly #options: PumpOptions;
+  readonly #metrics: ReturnType<typeof createPumpMetrics>;
+  /** Databases of which more is to be taken up. */
+  readonly #waiting = new Set<string>();
+  #takingUp: Promise<void> | undefined;
+  #delivering: Promise<void> | undefined;
+
+  constructor(queue: WebhookQueue, context: HookContext, options: PumpOptions) {
+    this.#queue = queue;
+    this.#context = context;
+    this.#options = options;
+    this.#metrics = createPumpMetrics(context);
+    this.#metrics.queued.set(queue.length);
+  }
+
+  /** There is more in the log of a database, or may be. */
+  kick(databaseId: string): void {
+    this.#waiting.add(databaseId);
+    this.#run();
+  }
+
+  #run(): void {
+    const { signal } = this.#context;
+    if (signal.aborted) return;
+    const hasRoom = this.#queue.length < this.#options.queueMax;
+    if (this.#waiting.size > 0 && hasRoom) {
+      this.#takingUp ??= this.#takeUp().finally(() => {
+        this.#takingUp = undefined;
+        this.#run();
+      });
+    }
+    if (this.#queue.length > 0) {
+      this.#delivering ??= this.#deliverAll().finally(() => {
+        this.#delivering = undefined;
+        this.#run();
+      });
+    }
+  }
+
+  /** One database after the other, each until its log has been taken up or the queue is full. */
+  async #takeUp(): Promise<void> {
+    const { signal, logger } = this.#context;
+    for (const databaseId of this.#waiting) {
+      this.#waiting.delete(databaseId);
+      try {
+        if (await this.#takeUpOne(databaseId)) continue;
+        this.#waiting.add(databaseId);
+        return;
+      } catch (error) {
+        this.#metrics.failed.inc();
+        logger.error('the log of database %s cannot be taken up: %O', databaseId, error);
+        await sleep(this.#options.backoffMinMs, undefined, { signal }).catch(() => undefined);
+        this.#waiting.add(databaseId);
+        if (signal.aborted) return;
+      }
+    }
+  }
+
+  /** @returns whether all of it has been */
+  async #takeUpOne(databaseId: string): Promise<boolean> {
+    const { read, logger, signal } = this.#context;
+    const cursor = await this.#queue.cursor(databaseId);
+    const since = cursor === undefined ? undefined : decodeHlc(cursor);
+    try {
+      const gathered = new Gathered();
+      for await (const changeSet of read.changes(databaseId, since)) {
+        gathered.add(changeSet, this.#options.select(changeSet));
+        if (!gathered.isFull) continue;
+        await this.#enqueue(databaseId, gathered);
+        if (signal.aborted || this.#queue.length >= this.#options.queueMax) return false;
+      }
+      await this.#enqueue(databaseId, gathered);
+    } catch (error) {
+      if (!(error instanceof SyncError) || error.code !== 'SNAPSHOT_REQUIRED') throw error;
+      const position = encodeHlc(await read.position(databaseId));
+      logger.error('database %s: the log was cut before it was taken up; some is lost', databaseId);
+      this.#metrics.gaps.inc();
+      await this.#queue.advance(databaseId, position);
+    }
+    return true;
+  }
+
+  async #enqueue(databaseId: string, gathered: Gathered): Promise<void> {
+    const { changeSets, end } = gathered.take();
+    if (end === undefined) return;
+    if (changeSets.length === 0) return this.#queue.advance(databaseId, end);
+    const id = `msg_${randomUUID()}`;
+    const transactions = changeSets.map((changeSet) => {
+      const { hlc, ...transaction } = encodeChangeSet(changeSet);
+      return { userId: this.#options.userOf(databaseId, changeSet), position: hlc, ...transaction };
+    });
+    const time = new Date().toISOString();
+    const body = JSON.stringify({ type: 'changes.applied', id, time, databaseId, transactions });
+    await this.#queue.advance(databaseId, end, { id, body });
+    this.#metrics.queued.set(this.#queue.length);
+    this.#run();
+  }
+
+  async #deliverAll(): Promise<void> {
+    const { signal, logger } = this.#context;
+    let failures = 0;
+    while (!signal.aborted) {
+      const event = await this.#queue.first();
+      if (event === undefined) return;
+      try {
+        await deliver(this.#options, event, signal);
+      } catch (error) {
+        if (signal.aborted) return;
+        this.#metrics.failed.inc();
+        const waitMs = this.#backoffMs(failures++, error);
+        const what = error instanceof Error ? `${error.message} ${error.cause ?? ''}` : error;
+        logger.warn('event %s was not taken (%s); again in %d ms', event.id, what, waitMs);
+        await sleep(waitMs, undefined, { signal }).catch(() => undefined);
+        continue;
+      }
+      failures = 0;
+      await this.#queue.remove(event);
+      this.#metrics.delivered.inc();
+      this.#metrics.queued.set(this.#queue.length);
+      this.#run();
+    }
+  }
+
+  /** Doubles with every failure; a half of it is left to chance, so that many don't come at once. */
+  #backoffMs(failures: number, error: unknown): number {
+    const { backoffMinMs, backoffMaxMs } = this.#options;
+    const asked = error instanceof DeliveryError ? (error.retryAfterMs ?? 0) : 0;
+    const most = Math.min(backoffMaxMs, backoffMinMs * 2 ** Math.min(failures, 30));
+    const wait = most / 2 + (Math.random() * most) / 2;
+    return Math.round(Math.min(backoffMaxMs, Math.max(asked, wait)));
+  }
+
+  /** Waits for what is under way; what is not delivered stays in the queue. */
+  async close(): Promise<void> {
+    await Promise.allSettled([this.#takingUp, this.#delivering]);
+  }
+}
+
+/** Change sets that will be one event, and how far they go. */
+class Gathered {
+  #changeSets: ChangeSet[] = [];
+  #changes = 0;
+  #end: HlcText | undefined;
+
+  add({ hlc }: ChangeSet, selected: ChangeSet | undefined): void {
+    this.#end = encodeHlc(hlc);
+    if (selected === undefined) return;
+    this.#changeSets.push(selected);
+    this.#changes += selected.changes.length;
+  }
+
+  get isFull(): boolean {
+    return this.#changeSets.length >= EVENT_CHANGE_SETS_MAX || this.#changes >= EVENT_CHANGES_MAX;
+  }
+
+  take(): { changeSets: ChangeSet[]; end: HlcText | undefined } {
+    const taken = { changeSets: this.#changeSets, end: this.#end };
+    [this.#changeSets, this.#changes, this.#end] = [[], 0, undefined];
+    return taken;
+  }
+}
+
+function createPumpMetrics({ metrics }: HookContext) {
+  return {
+    delivered: metrics.counter('delivered_total', 'Events that the endpoint has taken.'),
+    failed: metrics.counter('failures_total', 'Attempts that failed.'),
+    gaps: metrics.counter('gaps_total', 'Times that a log was cut before it was taken up.'),
+    queued: metrics.gauge('queue_length_events', 'Events that wait to be delivered.'),
+  };
+}

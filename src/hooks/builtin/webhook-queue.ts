@@ -1,0 +1,144 @@
+/**
+ * The events of a webhook that are yet to be delivered, on disk, and how far each database's log
+ * has become events:
+ *
+ *   e number(8)     an event, in the order of delivery
+ *   c databaseId    the position up to which the log of a database has been taken up
+ *
+ * An event and the cursor behind it are written at once, with fsync: so nothing of the log is left
+ * out or taken up twice, whenever the process ends.
+ */
+
+import { resolve } from 'node:path';
+import type { HlcText } from '../../clock/hlc.ts';
+import type { KVRange, KVStore, Storage } from '../../storage/kv-store.ts';
+import { openStorage } from '../../storage/open-storage.ts';
+
+export interface QueuedEvent {
+  /** The same each time that it is sent. */
+  id: string;
+  /** JSON, as it is sent. */
+  body: string;
+}
+
+interface Entry extends QueuedEvent {
+  key: Uint8Array;
+}
+
+const STORE_ID = 'webhook';
+const EVENTS: KVRange = { gte: Buffer.from('e'), lt: Buffer.from('f') };
+const CURSORS: KVRange = { gte: Buffer.from('c'), lt: Buffer.from('d') };
+
+const cursorKey = (databaseId: string): Buffer => Buffer.from(`c${databaseId}`);
+
+function eventKey(number: bigint): Buffer {
+  const key = Buffer.alloc(9, 'e');
+  key.writeBigUInt64BE(number, 1);
+  return key;
+}
+
+/** Who of this process has a directory open: a module that a reload has replaced closes it late. */
+const closedByDirectory = new Map<string, Promise<void>>();
+
+export class WebhookQueue {
+  readonly #storage: Storage;
+  readonly #store: KVStore;
+  readonly #release: () => void;
+  #next: bigint;
+  #length: number;
+
+  /** Waits until nobody else in this process has the directory open; another process is an error. */
+  static async open(directory: string): Promise<WebhookQueue> {
+    const path = resolve(directory);
+    const before = closedByDirectory.get(path) ?? Promise.resolve();
+    let release = () => {};
+    const closed = new Promise<void>((done) => {
+      release = done;
+    });
+    closedByDirectory.set(
+      path,
+      before.then(() => closed),
+    );
+    await before;
+    let storage: Storage | undefined;
+    try {
+      storage = await openStorage({ url: `leveldb:${path}`, durability: 'fsync' });
+      const store = await storage.open(STORE_ID);
+      const keys: Uint8Array[] = [];
+      for await (const entries of store.iterate(EVENTS)) {
+        keys.push(...entries.map(([key]) => key));
+      }
+      const last = keys.at(-1);
+      const next = last === undefined ? 0n : Buffer.from(last).readBigUInt64BE(1) + 1n;
+      return new WebhookQueue(storage, store, { next, length: keys.length, release });
+    } catch (error) {
+      await storage?.close();
+      release();
+      throw error;
+    }
+  }
+
+  private constructor(
+    storage: Storage,
+    store: KVStore,
+    { next, length, release }: { next: bigint; length: number; release: () => void },
+  ) {
+    this.#storage = storage;
+    this.#store = store;
+    this.#next = next;
+    this.#length = length;
+    this.#release = release;
+  }
+
+  get length(): number {
+    return this.#length;
+  }
+
+  /** The databases that have a cursor. */
+  async databaseIds(): Promise<string[]> {
+    const ids: string[] = [];
+    for await (const entries of this.#store.iterate(CURSORS)) {
+      ids.push(...entries.map(([key]) => Buffer.from(key).toString('utf8', 1)));
+    }
+    return ids;
+  }
+
+  async cursor(databaseId: string): Promise<HlcText | undefined> {
+    const [bytes] = await this.#store.getMany([cursorKey(databaseId)]);
+    return bytes && Buffer.from(bytes).toString();
+  }
+
+  /** Moves a cursor on, and queues what lies between, if anything. */
+  async advance(databaseId: string, cursor: HlcText, event?: QueuedEvent): Promise<void> {
+    await this.#store.exclusive(async (transaction) => {
+      transaction.put(cursorKey(databaseId), Buffer.from(cursor));
+      if (event === undefined) return;
+      transaction.put(eventKey(this.#next), Buffer.from(JSON.stringify(event)));
+    });
+    if (event === undefined) return;
+    this.#next++;
+    this.#length++;
+  }
+
+  async first(): Promise<Entry | undefined> {
+    for await (const [entry] of this.#store.iterate({ ...EVENTS, limit: 1 })) {
+      if (entry === undefined) continue;
+      const [key, value] = entry;
+      const event: QueuedEvent = JSON.parse(Buffer.from(value).toString());
+      return { key, ...event };
+    }
+    return undefined;
+  }
+
+  async remove({ key }: Entry): Promise<void> {
+    await this.#store.exclusive(async (transaction) => {
+      transaction.delete(key);
+    });
+    this.#length--;
+  }
+
+  async close(): Promise<void> {
+    await this.#storage.close();
+    this.#release();
+  }
+}

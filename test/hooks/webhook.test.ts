@@ -1,0 +1,275 @@
+import assert from 'node:assert/strict';
+import { createHmac } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import webhook, { type WebhookOptions } from '../../src/hooks/builtin/webhook.ts';
+import { startChildServer } from '../support/child-server.ts';
+import { TestClient } from '../support/client.ts';
+import { Device } from '../support/device.ts';
+import { startServer, temporaryDirectory } from '../support/server.ts';
+
+const SECRET = 'a secret of the endpoint';
+
+interface Event {
+  type: string;
+  id: string;
+  databaseId: string;
+  transactions: {
+    userId?: string;
+    siteId: string;
+    transactionId: string;
+    position: string;
+    changes: { table: string }[];
+  }[];
+}
+
+/** An endpoint that checks signatures, and remembers what it has taken. */
+async function startEndpoint(t: TestContext) {
+  const endpoint = {
+    url: '',
+    taken: [] as Event[],
+    attempts: [] as IncomingHttpHeaders[],
+    /** Says how to answer an attempt; nothing is an answer of 200. */
+    answer: (_response: ServerResponse): boolean => false,
+    /** Resolves when so many transactions have been taken. */
+    async took(matches: (ids: string[]) => boolean): Promise<string[]> {
+      for (;;) {
+        const ids = this.taken.flatMap((event) =>
+          event.transactions.map((each) => each.transactionId),
+        );
+        if (matches(ids)) return ids;
+        await new Promise<void>((resolve) => changed.push(resolve));
+      }
+    },
+    attempted: (count: number) => waitFor(() => endpoint.attempts.length >= count),
+  };
+  let changed: (() => void)[] = [];
+  async function waitFor(isSo: () => boolean): Promise<void> {
+    while (!isSo()) await new Promise<void>((resolve) => changed.push(resolve));
+  }
+  const server = createServer(async (request, response) => {
+    let body = '';
+    for await (const data of request) body += data;
+    endpoint.attempts.push(request.headers);
+    const {
+      'webhook-id': id,
+      'webhook-timestamp': time,
+      'webhook-signature': signature,
+    } = request.headers;
+    const expected = createHmac('sha256', SECRET).update(`${id}.${time}.${body}`).digest('base64');
+    assert.equal(signature, `v1,${expected}`);
+    if (!endpoint.answer(response)) {
+      endpoint.taken.push(JSON.parse(body));
+      response.end('taken');
+    }
+    const waiting = changed;
+    changed = [];
+    for (const resolve of waiting) resolve();
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.after(() => server.close().closeAllConnections());
+  endpoint.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/hook`;
+  return endpoint;
+}
+
+function optionsFor(t: TestContext, url: string): WebhookOptions {
+  const directory = join(temporaryDirectory(t), 'queue');
+  return { url, secret: SECRET, directory, backoffMinMs: 5, backoffMaxMs: 20 };
+}
+
+async function start(t: TestContext, options: WebhookOptions, dataDir = temporaryDirectory(t)) {
+  const server = await startServer(t, {
+    config: { storage: `leveldb:${dataDir}`, hooks: [[webhook, options]] },
+    hooks: { onAuthenticate: ({ siteId }) => siteId && { siteId, userId: 'ann' } },
+  });
+  const join = (device: Device, databaseId = 'default') =>
+    TestClient.join(server.wsUrl, { siteId: device.siteId, databaseId }, t);
+  return { server, join };
+}
+
+test('what was applied is told, signed, with who wrote it, in the order of arrival', async (t) => {
+  const endpoint = await startEndpoint(t);
+  const { join } = await start(t, optionsFor(t, endpoint.url));
+  const device = new Device(1);
+  const client = await join(device);
+  const written = [1, 2, 3].map((pk) => device.write({ pk: [pk], set: { x: pk } }));
+  for (const changeSet of written) await client.apply(changeSet);
+  const ids = await endpoint.took((all) => all.length >= 3);
+  assert.deepEqual(
+    ids,
+    written.map(({ transactionId }) => transactionId),
+  );
+  const [event] = endpoint.taken;
+  assert.deepEqual([event?.type, event?.databaseId], ['changes.applied', 'default']);
+  const [transaction] = event?.transactions ?? [];
+  assert.deepEqual([transaction?.userId, transaction?.siteId], ['ann', device.siteId]);
+  assert.deepEqual(transaction?.changes, written[0]?.changes);
+  assert.equal(endpoint.attempts[0]?.['webhook-id'], event?.id);
+});
+
+test('an event that is not taken comes again, the same, until it is', async (t) => {
+  const endpoint = await startEndpoint(t);
+  let failures = 0;
+  endpoint.answer = (response) => {
+    failures++;
+    if (failures > 3) return false;
+    // An answer of an error, one that points elsewhere, and none at all.
+    if (failures === 1) response.writeHead(500).end();
+    if (failures === 2) response.writeHead(302, { location: '/elsewhere' }).end();
+    if (failures === 3) response.destroy();
+    return true;
+  };
+  const { join } = await start(t, optionsFor(t, endpoint.url));
+  const device = new Device(1);
+  const client = await join(device);
+  await client.apply(device.write({ pk: [1], set: { x: 1 } }));
+  await endpoint.took((all) => all.length === 1);
+  const ids = new Set(endpoint.attempts.map((headers) => headers['webhook-id']));
+  assert.deepEqual([endpoint.attempts.length, ids.size], [4, 1]);
+});
+
+test('what an endpoint that is down has missed it gets after a restart', async (t) => {
+  const endpoint = await startEndpoint(t);
+  endpoint.answer = (response) => {
+    response.writeHead(503).end();
+    return true;
+  };
+  const [options, dataDir] = [optionsFor(t, endpoint.url), temporaryDirectory(t)];
+  const device = new Device(1);
+  const written = [1, 2, 3].map((pk) => device.write({ pk: [pk], set: { x: pk } }));
+  const first = await start(t, options, dataDir);
+  const client = await first.join(device, 'one');
+  for (const changeSet of written) await client.apply(changeSet);
+  await endpoint.attempted(1);
+  await first.server.stop();
+  endpoint.answer = () => false;
+  // Nobody connects: the module knows by itself what it has to tell.
+  await start(t, options, dataDir);
+  const ids = await endpoint.took((all) => all.length >= 3);
+  assert.deepEqual(
+    ids,
+    written.map(({ transactionId }) => transactionId),
+  );
+});
+
+test('a queue that is full waits in the log, and nothing is lost', async (t) => {
+  const endpoint = await startEndpoint(t);
+  let isDown = true;
+  endpoint.answer = (response) => {
+    if (isDown) response.writeHead(500).end();
+    return isDown;
+  };
+  const options = { ...optionsFor(t, endpoint.url), queueMax: 2 };
+  const { server, join } = await start(t, options);
+  const device = new Device(1);
+  const client = await join(device);
+  const written = Array.from({ length: 20 }, (_, pk) => device.write({ pk: [pk], set: { x: pk } }));
+  for (const changeSet of written) await client.apply(changeSet);
+  await endpoint.attempted(3);
+  const text = await server.service.metrics.registry.metrics();
+  const [, queued] = /^sync_hook_webhook_queue_length_events (\d+)$/m.exec(text) ?? [];
+  assert.ok(Number(queued) <= 2, `${queued} wait`);
+  isDown = false;
+  const ids = await endpoint.took((all) => all.length >= 20);
+  assert.deepEqual(
+    ids,
+    written.map(({ transactionId }) => transactionId),
+  );
+});
+
+test('only the databases and tables that are named are told of', async (t) => {
+  const endpoint = await startEndpoint(t);
+  const options = { ...optionsFor(t, endpoint.url), databases: ['one'], tables: ['told'] };
+  const { join } = await start(t, options);
+  const device = new Device(1);
+  const [one, two] = [await join(device, 'one'), await join(new Device(2), 'two')];
+  await two.apply(device.write({ pk: [1], table: 'told', set: { x: 1 } }));
+  await one.apply(device.write({ pk: [1], table: 'other', set: { x: 1 } }));
+  await one.apply(
+    device.write(
+      { pk: [1], table: 'told', set: { x: 1 } },
+      { pk: [1], table: 'other', set: { y: 1 } },
+    ),
+  );
+  await endpoint.took((all) => all.length >= 1);
+  const tables = endpoint.taken.flatMap((event) =>
+    event.transactions.flatMap(({ changes }) => changes.map(({ table }) => table)),
+  );
+  assert.deepEqual(tables, ['told']);
+});
+
+test('an endpoint that never answers holds up neither clients nor the stop', async (t) => {
+  const endpoint = await startEndpoint(t);
+  endpoint.answer = () => true;
+  const { server, join } = await start(t, { ...optionsFor(t, endpoint.url), timeoutMs: 60_000 });
+  const device = new Device(1);
+  const client = await join(device);
+  await client.apply(device.write({ pk: [1], set: { x: 1 } }));
+  await endpoint.attempted(1);
+  assert.equal((await client.apply(device.write({ pk: [2], set: { x: 1 } }))).applied, 1);
+  await server.stop();
+});
+
+test('a reload hands the queue on, and nothing is lost or told out of order', async (t) => {
+  const endpoint = await startEndpoint(t);
+  const { server, join } = await start(t, optionsFor(t, endpoint.url));
+  const device = new Device(1);
+  const client = await join(device);
+  const written = Array.from({ length: 30 }, (_, pk) => device.write({ pk: [pk], set: { x: pk } }));
+  const reloads: Promise<void>[] = [];
+  for (const [i, changeSet] of written.entries()) {
+    if (i % 10 === 5) reloads.push(server.reload(server.config));
+    assert.equal((await client.apply(changeSet)).applied, 1);
+  }
+  await Promise.all(reloads);
+  const ids = await endpoint.took((all) => new Set(all).size >= 30);
+  const inOrder = [...new Set(ids)];
+  assert.deepEqual(
+    inOrder,
+    written.map(({ transactionId }) => transactionId),
+  );
+});
+
+test('killed at any moment: everything that was acknowledged is told', async (t) => {
+  const endpoint = await startEndpoint(t);
+  const dataDir = temporaryDirectory(t);
+  const options = { ...optionsFor(t, endpoint.url), directory: join(dataDir, 'queue') };
+  const hooks = [['sync-coordinator/hooks/webhook', options]];
+  writeFileSync(join(dataDir, 'sync-coordinator.json'), JSON.stringify({ hooks }));
+  const device = new Device(1);
+  const acknowledged: string[] = [];
+  for (let round = 0; round < 3; round++) {
+    const server = await startChildServer(t, { dataDir });
+    const client = await TestClient.join(server.wsUrl, { siteId: device.siteId }, t);
+    for (let i = 0; i < 20; i++) {
+      const changeSet = device.write({ pk: [device.wallTime], set: { x: i } });
+      const answer = await client.apply(changeSet);
+      assert.equal(answer.type, 'apply_result');
+      acknowledged.push(changeSet.transactionId);
+    }
+    await server.kill('SIGKILL');
+  }
+  const last = await startChildServer(t, { dataDir });
+  await endpoint.took((all) => new Set(all).size >= acknowledged.length);
+  const told = new Set(
+    endpoint.taken.flatMap(({ transactions }) => transactions.map((each) => each.transactionId)),
+  );
+  for (const id of acknowledged) assert.ok(told.has(id), id);
+  await last.kill('SIGTERM');
+});
+
+test('options that cannot work fail the start', async (t) => {
+  const good = optionsFor(t, 'http://localhost/');
+  for (const [wrong, message] of [
+    [{ url: 'ftp://x' }, /options\.url/],
+    [{ secret: 'short' }, /options\.secret/],
+    [{ directory: undefined }, /options\.directory must be string/],
+  ] as const) {
+    const options = { ...good, ...wrong };
+    const config = { storage: 'memory:', hooks: [[webhook, options]] } as never;
+    await assert.rejects(startServer(t, { config }), message);
+  }
+});
