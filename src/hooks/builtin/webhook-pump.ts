@@ -53,11 +53,14 @@ export class WebhookPump {
     this.#run();
   }
 
+  get #isFull(): boolean {
+    return this.#queue.length >= this.#options.queueMax;
+  }
+
   #run(): void {
     const { signal } = this.#context;
     if (signal.aborted) return;
-    const hasRoom = this.#queue.length < this.#options.queueMax;
-    if (this.#waiting.size > 0 && hasRoom) {
+    if (this.#waiting.size > 0 && !this.#isFull) {
       this.#takingUp ??= this.#takeUp().finally(() => {
         this.#takingUp = undefined;
         this.#run();
@@ -75,6 +78,7 @@ export class WebhookPump {
   async #takeUp(): Promise<void> {
     const { signal, logger } = this.#context;
     for (const databaseId of this.#waiting) {
+      if (this.#isFull) return;
       this.#waiting.delete(databaseId);
       try {
         if (await this.#takeUpOne(databaseId)) continue;
@@ -101,7 +105,7 @@ export class WebhookPump {
         gathered.add(changeSet, this.#options.select(changeSet));
         if (!gathered.isFull) continue;
         await this.#enqueue(databaseId, gathered);
-        if (signal.aborted || this.#queue.length >= this.#options.queueMax) return false;
+        if (signal.aborted || this.#isFull) return false;
       }
       await this.#enqueue(databaseId, gathered);
     } catch (error) {
