@@ -10,6 +10,7 @@ import type { World } from './engine/sync-manager.ts';
 import { SyncError } from './errors.ts';
 import { HOOK_NAMES, type HookName } from './hooks/kinds.ts';
 import type { CodeHooks } from './hooks/loader.ts';
+import { findCulprit } from './hooks/stray-rejection.ts';
 import { createLogger } from './logger.ts';
 import type { CoordinatorService } from './service/coordinator-service.ts';
 
@@ -41,13 +42,20 @@ export interface CoordinatorServer {
    * Takes the hook modules, their options and the tokens of another configuration, without
    * closing a socket. Sessions stay; what has begun ends with the modules it began with. The
    * rest of the configuration is heeded at the next start. If it fails nothing changes.
-   * @throws HookLoadError
+   * @param config the other configuration, or what reads it
+   * @throws HookLoadError, or what reading it throws
    */
-  reload(config: CoordinatorConfig): Promise<void>;
+  reload(config: CoordinatorConfig | (() => CoordinatorConfig)): Promise<void>;
+  /**
+   * Logs and counts a promise that rejected without anybody waiting for it, with the hook module
+   * that made it, where its stack tells. For the process's `unhandledRejection`.
+   */
+  noteStrayRejection(reason: unknown): void;
   describe(): CoordinatorDescription;
 }
 
 const logger = createLogger('sync-coordinator:server');
+const hooksLogger = createLogger('sync-coordinator:hooks');
 /** Longer than a database id may be, percent-encoded. */
 const PARAM_LENGTH_MAX = 512;
 
@@ -111,9 +119,21 @@ export async function createCoordinatorServer(
       await app.close();
       logger('stopped');
     },
-    async reload(next) {
-      await host.reload(next);
+    async reload(read) {
+      const { hookReloads } = service.metrics;
+      try {
+        await host.reload(typeof read === 'function' ? read() : read);
+      } catch (error) {
+        hookReloads.inc({ outcome: 'failed' });
+        throw error;
+      }
+      hookReloads.inc({ outcome: 'ok' });
       logger('the hooks are loaded anew: %d modules', host.modules.length);
+    },
+    noteStrayRejection(reason) {
+      const module = findCulprit(reason, host.modules) ?? 'unknown';
+      service.metrics.strayRejections.inc({ module });
+      hooksLogger.error('%s: a promise rejected, and nobody waited for it: %O', module, reason);
     },
     describe: () => ({
       storage,

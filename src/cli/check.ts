@@ -1,7 +1,9 @@
 /** `sync-coordinator check`: what the server would start with, and who decided it. */
 
+import { relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { Registry } from 'prom-client';
-import { optionToText } from '../config/option-display.ts';
+import { hookOptionsToText, optionToText, shorten, valueAt } from '../config/option-display.ts';
 import { CONFIG_OPTIONS } from '../config/options.ts';
 import { PACKAGE_NAME } from '../config/own-package.ts';
 import type { ResolvedConfig } from '../config/resolve-config.ts';
@@ -23,6 +25,7 @@ export async function check(resolved: ResolvedConfig): Promise<void> {
   await findStorage(config.storage.url, process.cwd(), sources.get('storage.url'));
   const hooks = await loadHooks(config, undefined, { surroundings: NOTHING_TO_READ });
   process.stdout.write(`${configToText(resolved)}\n\n${hooksToText(hooks)}\n`);
+  for (const { close } of hooks) await close();
   for (const warning of configToWarnings(config)) {
     process.stderr.write(`${PACKAGE_NAME}: warning: ${warning}\n`);
   }
@@ -44,22 +47,34 @@ export function configToText({ config, sources, filePath }: ResolvedConfig): str
 }
 
 /** Each hook, how its modules act as one, and the modules in their order. */
-export function hooksToText(loaded: readonly LoadedHooks[]): string {
-  const rows = HOOK_NAMES.map((hook) => {
-    const names = loaded.filter(({ hooks }) => hooks[hook] !== undefined).map(({ name }) => name);
-    return [hook, HOOK_KINDS[hook], names.join(' → ') || '-'];
+export function hooksToText(loaded: readonly LoadedHooks[], cwd = process.cwd()): string {
+  const lines = HOOK_NAMES.flatMap((hook) => {
+    const chain = loaded.filter(({ hooks }) => hooks[hook] !== undefined);
+    const none = chain.length === 0 ? ': none' : '';
+    const modules = chain.flatMap((module, i) => moduleToLines(module, i + 1, cwd));
+    return [`${hook} (${HOOK_KINDS[hook]})${none}`, ...modules];
   });
-  return ['hooks:', '', ...toColumns(rows)].join('\n');
+  return ['hooks:', '', ...lines].join('\n');
 }
 
-function valueAt(tree: object, path: string): unknown {
-  return path
-    .split('.')
-    .reduce<unknown>(
-      (node, key) =>
-        typeof node === 'object' && node !== null ? Reflect.get(node, key) : undefined,
-      tree,
-    );
+function moduleToLines(loaded: LoadedHooks, number: number, cwd: string): string[] {
+  const { name, module, version, options, optionsSchema } = loaded;
+  const notes = [
+    ...(name === module ? [] : [module]),
+    sourceToText(loaded, cwd),
+    ...(version === undefined ? [] : [`version ${version}`]),
+  ];
+  const line = `  ${number}. ${name}: ${notes.join(', ')}`;
+  if (options === undefined) return [line];
+  return [line, `     ${shorten(hookOptionsToText(options, optionsSchema))}`];
+}
+
+/** The file of a module, as one would name it from here. */
+function sourceToText({ source }: LoadedHooks, cwd: string): string {
+  if (!source.startsWith('file:')) return source;
+  const path = fileURLToPath(source);
+  const fromHere = relative(cwd, path);
+  return fromHere.startsWith('..') ? path : fromHere;
 }
 
 function toColumns(rows: readonly (readonly string[])[]): string[] {

@@ -1,6 +1,7 @@
 /**
  * The command line: `sync-coordinator` starts the server, `sync-coordinator check`
- * shows what it would start with. Its flags are those of the schema.
+ * shows what it would start with, `sync-coordinator init` writes a first configuration. Its
+ * flags are those of the schema.
  */
 
 import { Command } from 'commander';
@@ -8,8 +9,10 @@ import { PACKAGE_NAME, PACKAGE_VERSION } from '../config/own-package.ts';
 import { type ResolvedConfig, resolveConfig } from '../config/resolve-config.ts';
 import { CONFIG_FLAG, configOptions, optionsToFlags } from './config-flags.ts';
 import { failureToText } from './failure.ts';
+import { HOOK_FLAG, type InitOptions } from './init-flags.ts';
 
-type Action = (resolved: ResolvedConfig) => Promise<void>;
+/** @param resolve reads the configuration, whenever it is called */
+type Action = (resolve: () => ResolvedConfig) => Promise<void>;
 
 /**
  * Runs a command line. The process ends with 0, or with 1 and what is wrong on stderr.
@@ -30,17 +33,29 @@ export function runCli(argv: readonly string[]): void {
     .command('check')
     .description('prints the effective configuration and the hook chains, without starting')
     .action(() => run(program, checkConfig));
+  program
+    .command('init')
+    .argument('[directory]', 'where to write', '.')
+    .description('writes a configuration and a first hook, and starts nothing')
+    .addOption(HOOK_FLAG)
+    .option('--yes', 'asks nothing: what no flag says is as by default')
+    .action((directory: string, options: InitOptions) =>
+      run(program, async () => {
+        const { init } = await import('./init.ts');
+        await init(directory, { ...program.opts(), ...options });
+      }),
+    );
   program.parse(argv);
 }
 
 // Imported when they run: help and faults in the configuration need no server.
-const startServer: Action = async (resolved) => (await import('./start.ts')).start(resolved);
-const checkConfig: Action = async (resolved) => (await import('./check.ts')).check(resolved);
+const startServer: Action = async (resolve) => (await import('./start.ts')).start(resolve);
+const checkConfig: Action = async (resolve) => (await import('./check.ts')).check(resolve());
 
 async function run(program: Command, action: Action): Promise<void> {
   try {
     const { configPath, flags } = optionsToFlags(program.opts());
-    await action(resolveConfig({ configPath, flags }));
+    await action(() => resolveConfig({ configPath, flags }));
   } catch (error) {
     process.stderr.write(`${failureToText(error)}\n`);
     process.exit(1);

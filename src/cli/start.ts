@@ -1,4 +1,4 @@
-/** `sync-coordinator`: starts the server and ends it cleanly on a signal. */
+/** `sync-coordinator`: starts the server, and ends it cleanly or loads its hooks anew on a signal. */
 
 import closeWithGrace from 'close-with-grace';
 import { maskUrl } from '../config/option-display.ts';
@@ -9,6 +9,7 @@ import { enableLogging } from '../logger.ts';
 import { type CoordinatorServer, createCoordinatorServer } from '../server.ts';
 import { findStorage } from '../storage/open-storage.ts';
 import { failureToText } from './failure.ts';
+import { Hangups, reload } from './reload.ts';
 import { configToWarnings } from './warnings.ts';
 
 /** What the stop may take beyond `limits.shutdownMs`, which is for its clients, to close the stores. */
@@ -18,16 +19,22 @@ const STOP_SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 /** One Ctrl-C may arrive twice: from the terminal, and passed on by `npm start`. */
 const SAME_SIGNAL_MS = 1000;
 
-export async function start({ config, sources }: ResolvedConfig): Promise<void> {
+/** @param resolve reads the configuration: now, and again when it is to be loaded anew */
+export async function start(resolve: () => ResolvedConfig): Promise<void> {
+  const { config, sources } = resolve();
   // Otherwise `debug` has taken its namespaces from DEBUG already.
   if (sources.get('logging.namespaces') !== DEBUG_SOURCE) {
     enableLogging(config.logging.level, config.logging.namespaces);
   }
   // A refusal of it here names who set it, which the server no longer knows.
   await findStorage(config.storage.url, process.cwd(), sources.get('storage.url'));
+  // From the first moment on: otherwise it would end the process.
+  const hangups = new Hangups();
   const server = await createCoordinatorServer({ config });
   stopOnSignal(server, config.limits.shutdownMs);
+  process.on('unhandledRejection', (reason) => server.noteStrayRejection(reason));
   const { port } = await server.start();
+  hangups.answer(() => reload(server, config, resolve));
   process.stdout.write(`${startToText(config, port, server.describe())}\n`);
   for (const warning of configToWarnings(config)) {
     process.stderr.write(`${PACKAGE_NAME}: warning: ${warning}\n`);
@@ -40,7 +47,8 @@ function stopOnSignal(server: CoordinatorServer, shutdownMs: number): void {
     delay: shutdownMs + STOP_MARGIN_MS,
     logger: { error: (error: unknown) => process.stderr.write(`${failureToText(error)}\n`) },
     onTimeout: (delayMs) => say(`did not stop within ${delayMs} ms`),
-    skip: [...STOP_SIGNALS],
+    // A hook's forgotten promise is no reason to leave everybody without a server.
+    skip: [...STOP_SIGNALS, 'SIGHUP', 'unhandledRejection'],
   };
   const grace = closeWithGrace(options, async ({ err }) => {
     if (err) say(`stopping after an unexpected error: ${err.stack}`);

@@ -33,15 +33,22 @@ const NOT_FOUND_CODES = new Set([
   'ERR_UNSUPPORTED_DIR_IMPORT',
 ]);
 
+const requireFromHere = createRequire(import.meta.url);
+
 let importer: NamespacedUnregister | undefined;
 /** How often what was imported has been forgotten. */
 let generation = 0;
+
+/** CommonJS modules that came with what was imported: their cache knows no namespaces. */
+const requiredPaths = new Set<string>();
 
 /** From now on modules are imported as they are then, not as they were when imported before. */
 export function forgetImportedModules(): void {
   if (importer === undefined) return;
   importer = undefined;
   generation++;
+  for (const path of requiredPaths) delete requireFromHere.cache[path];
+  requiredPaths.clear();
 }
 
 /** Whether a specifier names a file, rather than a package. */
@@ -62,7 +69,11 @@ export async function importModule(specifier: string, fromDir: string): Promise<
     }
     importer ??= startImporter();
     const target = isAbsolute(specifier) ? pathToFileURL(specifier).href : specifier;
+    const known = new Set(Object.keys(requireFromHere.cache));
     const module = await importer.import(target, pathToFileURL(join(fromDir, IMPORTER)).href);
+    for (const path of Object.keys(requireFromHere.cache)) {
+      if (!known.has(path)) requiredPaths.add(path);
+    }
     return { module: withoutDoubleDefault(module), url: locate(specifier, fromDir) };
   } catch (error) {
     throw new Error(failureToText(specifier, fromDir, error), { cause: error });

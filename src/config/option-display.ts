@@ -18,6 +18,17 @@ export function optionToText(option: ConfigOption, value: unknown): string {
   return valueToText(value);
 }
 
+/** The value of an option in a configuration, by its path. */
+export function valueAt(tree: object, path: string): unknown {
+  return path
+    .split('.')
+    .reduce<unknown>(
+      (node, key) =>
+        typeof node === 'object' && node !== null ? Reflect.get(node, key) : undefined,
+      tree,
+    );
+}
+
 /** As one short line, for an error. */
 export function shorten(text: string): string {
   return text.length > SHOWN_LENGTH_MAX ? `${text.slice(0, SHOWN_LENGTH_MAX)}…` : text;
@@ -40,6 +51,41 @@ export function maskUrl(text: string): string {
 function entryToName(entry: unknown): unknown {
   const module: unknown = Array.isArray(entry) ? entry[0] : entry;
   return typeof module === 'object' && module !== null ? Reflect.get(module, 'name') : module;
+}
+
+const SECRET_NAME =
+  /secret|token|passw|pwd|credential|authorization|cookie|private|api.?key|^key$/i;
+
+/**
+ * The options of a hook module on one line: without what its schema marks as secret, what is called
+ * as secrets are, and passwords in URLs.
+ */
+export function hookOptionsToText(options: unknown, schema?: unknown): string {
+  return maskUrl(toJson(withoutSecrets(options, schema)) ?? '');
+}
+
+function withoutSecrets(value: unknown, schema?: unknown): unknown {
+  if (Reflect.get(Object(schema), 'secret') === true) {
+    return Array.isArray(value) ? `${MASK} (${value.length})` : MASK;
+  }
+  if (value instanceof RegExp) return String(value);
+  if (typeof value === 'bigint') return `${value}n`;
+  if (typeof value === 'function') return '[function]';
+  if (typeof value !== 'object' || value === null) return value;
+  if (Array.isArray(value)) {
+    const items: unknown = Reflect.get(Object(schema), 'items');
+    return value.map((item) => withoutSecrets(item, items));
+  }
+  const properties = Object(Reflect.get(Object(schema), 'properties'));
+  return Object.fromEntries(
+    Object.entries(value).map(([name, member]) => [
+      name,
+      // A name is enough where no schema says otherwise; a number or a switch is no secret.
+      SECRET_NAME.test(name) && (typeof member === 'string' || typeof member === 'object')
+        ? withoutSecrets(member, { secret: true })
+        : withoutSecrets(member, properties[name]),
+    ]),
+  );
 }
 
 function toJson(value: unknown): string | undefined {

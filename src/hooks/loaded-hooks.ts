@@ -1,3 +1,4 @@
+import type { TSchema } from 'typebox';
 import type { CoordinatorHooks } from './types.ts';
 
 /** One module's hooks, ready for the chain. */
@@ -11,6 +12,8 @@ export interface LoadedHooks {
   version: string | undefined;
   /** What it was given, as it was checked; may hold secrets. */
   options: unknown;
+  /** The schema that they were checked against; it marks those that are secret. */
+  optionsSchema: TSchema | undefined;
   hooks: CoordinatorHooks;
   /** Ends the module's life. Never rejects. */
   close(): Promise<void>;

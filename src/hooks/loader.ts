@@ -37,6 +37,9 @@ export interface LoadHooksOptions {
 /** What is here does not have to be found, nor imported a second time. */
 const TOKEN_WHITELIST = `${PACKAGE_NAME}/hooks/token-whitelist`;
 
+/** Where they are, for people. */
+const BUILT_IN = 'built in';
+
 /** Importing a module and setting it up, each: beyond it the start fails, instead of hanging. */
 const LOAD_TIMEOUT_MS = 30_000;
 
@@ -94,7 +97,7 @@ async function find(named: string | HookDefinition, fromDir: string): Promise<Fo
   }
   const module = toShown(named, fromDir);
   if (named === TOKEN_WHITELIST) {
-    return { module, given: tokenWhitelist, source: 'built in', version: PACKAGE_VERSION };
+    return { module, given: tokenWhitelist, source: BUILT_IN, version: PACKAGE_VERSION };
   }
   let imported: ImportedModule;
   try {
@@ -103,7 +106,8 @@ async function find(named: string | HookDefinition, fromDir: string): Promise<Fo
     throw new HookLoadError(module, messageOf(error), error);
   }
   const given = moduleToExport(module, imported.module);
-  return { module, given, source: imported.url, version: findPackageVersion(named, imported.url) };
+  const source = named.startsWith(`${PACKAGE_NAME}/`) ? BUILT_IN : imported.url;
+  return { module, given, source, version: findPackageVersion(named, imported.url) };
 }
 
 async function setUp(
@@ -117,9 +121,10 @@ async function setUp(
   const life = createModuleLife(name, surroundings);
   try {
     const hooks = toHooks(module, await makeHooks(module, given, options, life.context));
-    const ownVersion = isHookDefinition(given) ? given.version : undefined;
-    const { close } = life;
-    return { name, module, source, version: ownVersion ?? version, options, hooks, close };
+    const own = isHookDefinition(given) ? given : undefined;
+    const optionsSchema = own?.options;
+    const found = { name, module, source, version: own?.version ?? version };
+    return { ...found, options, optionsSchema, hooks, close: life.close };
   } catch (error) {
     await life.close();
     throw error;
@@ -172,7 +177,7 @@ async function inTime<T>(work: Promise<T>, what: string): Promise<T> {
 
 function fromCode(hooks: CoordinatorHooks): LoadedHooks {
   const close = async () => undefined;
-  const nothing = { version: undefined, options: undefined };
+  const nothing = { version: undefined, options: undefined, optionsSchema: undefined };
   return { name: 'code', module: 'code', source: 'code', ...nothing, hooks, close };
 }
 

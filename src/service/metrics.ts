@@ -82,6 +82,14 @@ export function createMetrics() {
     batchSize: histogram('batch_size_changes', 'Changes in one batch.', CHANGES_BUCKETS),
     /** Told of every call of a hook. */
     observeHook: hookTimings.observe,
+    hookReloads: counter('hook_reloads_total', 'Reloads of the hook modules, by outcome.', [
+      'outcome',
+    ]),
+    strayRejections: counter(
+      'hook_stray_rejections_total',
+      'Promises that rejected without anybody waiting for them, by the hook module that made them.',
+      ['module'],
+    ),
     snapshots: counter('snapshots_total', 'Snapshots that were begun.'),
     snapshotsCompleted: counter(
       'snapshots_completed_total',

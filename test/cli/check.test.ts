@@ -1,14 +1,20 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { configToText } from '../../src/cli/check.ts';
 import { resolveConfig } from '../../src/config/resolve-config.ts';
 import { createDir } from '../config/temp-dir.ts';
+import { ROOT } from '../docs/pages.ts';
 import { runProcess } from './run-process.ts';
 
 test('check shows each value with its source, and who runs in which hook', async (t) => {
+  const secret = 'a sekrit that is as long as they must be';
   const cwd = createDir(t, {
-    'sync-coordinator.json': JSON.stringify({ hooks: ['./hooks/allow.ts'], host: '127.0.0.1' }),
+    'sync-coordinator.json': JSON.stringify({
+      hooks: ['./hooks/allow.ts', ['sync-coordinator/hooks/jwt', { secret, audience: 'app' }]],
+      host: '127.0.0.1',
+    }),
     'hooks/allow.ts': 'export default { onAuthorize: (): boolean => true };\n',
   });
   const { code, stdout, stderr } = await runProcess(t, ['check', '--port', '8080'], {
@@ -22,9 +28,23 @@ test('check shows each value with its source, and who runs in which hook', async
   assert.match(stdout, /^port +8080 +flag --port$/m);
   assert.match(stdout, /^basePath +"\/sync" +default$/m);
   assert.match(stdout, /^auth\.tokens +\*\*\* \(2\) +env SYNC_AUTH_TOKENS$/m);
-  assert.match(stdout, /^onAuthenticate +first +sync-coordinator\/hooks\/token-whitelist$/m);
-  assert.match(stdout, /^onAuthorize +all +\.\/hooks\/allow\.ts$/m);
-  assert.match(stdout, /^onClientConnect +all +-$/m);
+  const [, , hooks = ''] = stdout.split(/^(hooks:)$/m);
+  const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
+  const lines = hooks.trim().split('\n');
+  assert.deepEqual(lines.slice(0, 4), [
+    'onAuthenticate (first)',
+    `  1. token-whitelist: sync-coordinator/hooks/token-whitelist, built in, version ${version}`,
+    '     {"tokens":"*** (2)"}',
+    `  2. jwt: sync-coordinator/hooks/jwt, built in, version ${version}`,
+  ]);
+  assert.match(lines[4] ?? '', /^ {5}\{"secret":"\*\*\*","audience":"app",/);
+  assert.deepEqual(lines.slice(5, 8), [
+    'onAuthorize (all)',
+    '  1. ./hooks/allow.ts: hooks/allow.ts',
+    'onBeforeApplyChanges (pipeline): none',
+  ]);
+  assert.equal(lines.at(-1), 'onClientDisconnect (notify): none');
+  assert.doesNotMatch(stdout, /sekrit/);
 });
 
 test('check masks passwords in URLs', () => {

@@ -1,0 +1,74 @@
+/** SIGHUP: the tokens and the hook modules anew, while everything goes on. */
+
+import { isDeepStrictEqual } from 'node:util';
+import { valueAt } from '../config/option-display.ts';
+import { CONFIG_OPTIONS } from '../config/options.ts';
+import { PACKAGE_NAME } from '../config/own-package.ts';
+import type { ResolvedConfig } from '../config/resolve-config.ts';
+import type { CoordinatorConfig } from '../config/schema.ts';
+import type { CoordinatorServer } from '../server.ts';
+import { failureToText } from './failure.ts';
+
+/** What a reload heeds; everything else is as it was at the start. */
+const RELOADED = new Set([
+  'auth.mode',
+  'auth.tokens',
+  'hooks.modules',
+  'hooks.timeoutMs',
+  'hooks.notifyCallsMax',
+]);
+
+/** Hang-ups, from the beginning of the process on; those that come too early are answered later. */
+export class Hangups {
+  #answer: (() => void) | undefined;
+  #isWaiting = false;
+
+  constructor() {
+    process.on('SIGHUP', () => {
+      if (this.#answer === undefined) this.#isWaiting = true;
+      else this.#answer();
+    });
+  }
+
+  answer(answer: () => void): void {
+    this.#answer = answer;
+    if (this.#isWaiting) answer();
+  }
+}
+
+/** Says what came of it; never rejects. */
+export async function reload(
+  server: CoordinatorServer,
+  atStart: CoordinatorConfig,
+  resolve: () => ResolvedConfig,
+): Promise<void> {
+  let config = atStart;
+  try {
+    await server.reload(() => {
+      config = resolve().config;
+      return config;
+    });
+  } catch (error) {
+    process.stderr.write(
+      `${failureToText(error)}\n${PACKAGE_NAME}: SIGHUP: nothing was loaded; what was in force stays so\n`,
+    );
+    return;
+  }
+  const { length } = server.describe().hooks;
+  const modules = `${length} hook module${length === 1 ? '' : 's'}`;
+  process.stdout.write(`SIGHUP: tokens and ${modules} loaded anew\n`);
+  const later = changedPaths(atStart, config);
+  if (later.length > 0) {
+    const paths = later.join(', ');
+    process.stderr.write(
+      `${PACKAGE_NAME}: warning: ${paths} changed, which takes effect at the next start\n`,
+    );
+  }
+}
+
+function changedPaths(before: CoordinatorConfig, after: CoordinatorConfig): string[] {
+  return CONFIG_OPTIONS.map(({ path }) => path).filter(
+    (path) =>
+      !RELOADED.has(path) && !isDeepStrictEqual(valueAt(before, path), valueAt(after, path)),
+  );
+}
