@@ -15,10 +15,10 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Device } from '../src/testing/device.ts';
+import { TestClient } from '../src/testing/test-client.ts';
 import { plainEnvironment, runCommand, startCommand } from '../test/package/command.ts';
 import { ROOT } from '../test/package/packed-package.ts';
-import { TestClient } from '../test/support/client.ts';
-import { Device } from '../test/support/device.ts';
 
 const CONFIG = `
 import { defineConfig } from 'sync-coordinator';

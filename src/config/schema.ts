@@ -222,13 +222,17 @@ type DeepPartial<T> = T extends readonly (infer Item)[]
     ? { [Key in keyof T]?: DeepPartial<T[Key]> }
     : T;
 
+interface HooksInput extends Partial<Omit<CoordinatorConfig['hooks'], 'modules'>> {
+  modules?: readonly HookEntry[];
+}
+
 /** The configuration as people write it: any part of it, with the shorthands. */
 export interface CoordinatorConfigInput
   extends DeepPartial<Omit<CoordinatorConfig, 'storage' | 'hooks'>> {
   /** A store URL or a module; or all options of the storage. */
   storage?: string | DeepPartial<CoordinatorConfig['storage']>;
   /** The hook modules in their order; or all options of the hooks. */
-  hooks?: readonly HookEntry[] | DeepPartial<CoordinatorConfig['hooks']>;
+  hooks?: readonly HookEntry[] | HooksInput;
 }
 
 /** The hooks as they are written, each entry's options checked against those of its module. */

@@ -81,6 +81,8 @@ export interface HookChain {
   clientConnect(client: ClientIdentity, socket: WebSocket, signal?: AbortSignal): Promise<void>;
   /** Starts telling and returns; never throws. */
   clientDisconnect(client: ClientIdentity): void;
+  /** Waits for the calls that run, also those that nobody else waits for. */
+  settled(): Promise<void>;
   /** Waits for the calls that run; after the deadline gives up those that are left, for good. */
   drain(deadlineMs: number): Promise<void>;
 }
@@ -144,6 +146,7 @@ export function createHookChain(
   return {
     has: recordByHook((hook) => modulesByHook[hook].length > 0),
     drain: running.drain,
+    settled: running.settled,
     get pressure() {
       return running.pressure;
     },

@@ -86,6 +86,7 @@ export class HookHost {
       beforeSend: (...args) => current().beforeSend(...args),
       clientConnect: (...args) => current().clientConnect(...args),
       clientDisconnect: (...args) => current().clientDisconnect(...args),
+      settled: () => current().settled(),
       // Whoever drains the host's chain is done with it.
       drain: (deadlineMs) => this.close(deadlineMs),
     };

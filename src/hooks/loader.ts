@@ -90,6 +90,20 @@ export async function loadHooks(
   return loaded;
 }
 
+/**
+ * One module, without a config around it.
+ * @throws HookLoadError
+ */
+export function setUpModule(
+  given: unknown,
+  options: unknown,
+  surroundings: HookSurroundings,
+): Promise<LoadedHooks> {
+  const module = isHookDefinition(given) ? given.name : 'hooks';
+  const found = { module, given, source: 'code', version: undefined };
+  return setUp(found, options, (name) => name, surroundings);
+}
+
 async function find(named: string | HookDefinition, fromDir: string): Promise<Found> {
   if (typeof named !== 'string') {
     const module = isHookDefinition(named) ? named.name : 'hooks';

@@ -10,6 +10,8 @@ export interface RunningCalls {
   readonly stop: AbortSignal;
   /** Waits for what runs; after the deadline gives up what is left, for good. */
   drain(deadlineMs: number): Promise<void>;
+  /** Waits for what runs. */
+  settled(): Promise<void>;
   /** Resolves once fewer notify calls run than may; `undefined` while that is so. */
   readonly pressure: Promise<void> | undefined;
 }
@@ -45,6 +47,10 @@ export function createRunningCalls(ask: Asker, notifyCallsMax: number): RunningC
     },
 
     stop: stop.signal,
+
+    async settled() {
+      while (running.size > 0) await Promise.all(running);
+    },
 
     async drain(deadlineMs) {
       const reason = new Error(`not done ${deadlineMs} ms after the server began to stop`);

@@ -1,7 +1,30 @@
-/** What `sync-coordinator/testing` gives to those who write a storage of their own. */
+/** For tests of hook modules, of storages, and of apps that sync through a coordinator. */
 
+export {
+  assertApproved,
+  assertConverged,
+  assertRejected,
+  converge,
+  type RejectedEntry,
+} from './assertions.ts';
+export type { TestClock } from './clock.ts';
+export {
+  type StartOptions,
+  startCoordinator,
+  type TestCoordinator,
+  type TestOwner,
+} from './coordinator.ts';
+export { Device, type RowWrite } from './device.ts';
+export { type HookContractOptions, hookModuleContract } from './hook-contract.ts';
+export { askHooks, type HarnessOptions, type HookHarness } from './hook-harness.ts';
 export {
   type KVStoreContractOptions,
   kvStoreContract,
   type OpenedStorage,
 } from './kv-store-contract.ts';
+export {
+  RefusedByCoordinator,
+  SimulatedDevice,
+  type SimulatedDeviceOptions,
+  type Verdict,
+} from './simulated-device.ts';

@@ -5,9 +5,9 @@ import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { Device } from '../../src/testing/device.ts';
+import { TestClient } from '../../src/testing/test-client.ts';
 import { createDir } from '../config/temp-dir.ts';
-import { TestClient } from '../support/client.ts';
-import { Device } from '../support/device.ts';
 import { startProcess } from './run-process.ts';
 
 const REASON = "export const reason = 'first';\n";

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { type ServerMessage, TestClient } from '../support/client.ts';
-import { Device } from '../support/device.ts';
-import { Replica } from '../support/replica.ts';
+import { Device } from '../../src/testing/device.ts';
+import { Replica } from '../../src/testing/replica.ts';
+import { type ServerMessage, TestClient } from '../../src/testing/test-client.ts';
 import { startServer } from '../support/server.ts';
 import {
   CAPTURE_NAMES,

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { compareHlc } from '../../src/clock/hlc.ts';
+import { Device } from '../../src/testing/device.ts';
+import { TestClient } from '../../src/testing/test-client.ts';
 import type { WireChangeSet } from '../../src/wire/schemas.ts';
-import { TestClient } from '../support/client.ts';
-import { Device } from '../support/device.ts';
 import { startServer, temporaryDirectory } from '../support/server.ts';
 import { last, transactionIds } from './look.ts';
 import { TodaysClient } from './todays-client.ts';

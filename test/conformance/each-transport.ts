@@ -2,7 +2,7 @@
 
 import { type TestContext, test } from 'node:test';
 import type { CoordinatorConfigInput } from '../../src/config/schema.ts';
-import type { Device } from '../support/device.ts';
+import type { Device } from '../../src/testing/device.ts';
 import { startServer, type TestServer } from '../support/server.ts';
 import { type Connect, overHttp, overWebSocket, type SyncTransport } from './transport.ts';
 

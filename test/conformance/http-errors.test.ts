@@ -3,7 +3,7 @@ import { type TestContext, test } from 'node:test';
 import type { CoordinatorConfigInput } from '../../src/config/schema.ts';
 import { SyncError } from '../../src/errors.ts';
 import type { CoordinatorHooks } from '../../src/hooks/types.ts';
-import { Device } from '../support/device.ts';
+import { Device } from '../../src/testing/device.ts';
 import { startServer } from '../support/server.ts';
 import { isErrorCode } from './error-codes.ts';
 import { pageOf, type RawResponse, rawRequest } from './raw-http.ts';

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import type { CoordinatorConfigInput } from '../../src/config/schema.ts';
+import { Device } from '../../src/testing/device.ts';
 import type { WireChangeSet } from '../../src/wire/schemas.ts';
-import { Device } from '../support/device.ts';
 import { startServer } from '../support/server.ts';
 import { changesIn, transactionIds } from './look.ts';
 import { pageOf, type RawRequest, rawRequest } from './raw-http.ts';

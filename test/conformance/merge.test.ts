@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
+import { Device } from '../../src/testing/device.ts';
 import type { WireChangeSet } from '../../src/wire/schemas.ts';
-import { Device } from '../support/device.ts';
 import { eachTransport } from './each-transport.ts';
 import { changesIn, contentsOf, tombstonesIn, transactionIds } from './look.ts';
 import type { SyncTransport } from './transport.ts';

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { compareHlc } from '../../src/clock/hlc.ts';
 import { hlcSite } from '../../src/clock/site-id.ts';
+import { Device } from '../../src/testing/device.ts';
 import type { WireChangeSet } from '../../src/wire/schemas.ts';
-import { Device } from '../support/device.ts';
 import { type Conversation, eachTransport } from './each-transport.ts';
 import { changesIn, last, transactionIds, wallTimeMs } from './look.ts';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Device } from '../../src/testing/device.ts';
 import type { WireChangeSet } from '../../src/wire/schemas.ts';
-import { Device } from '../support/device.ts';
 import { startServer } from '../support/server.ts';
 import { VECTORS } from '../wire/vectors.ts';
 import { eachTransport } from './each-transport.ts';

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { CoordinatorConfigInput } from '../../src/config/schema.ts';
-import { type ChangeSetsMessage, TestClient } from '../support/client.ts';
-import { Device } from '../support/device.ts';
+import { Device } from '../../src/testing/device.ts';
+import { type ChangeSetsMessage, TestClient } from '../../src/testing/test-client.ts';
 import { startServer } from '../support/server.ts';
 import { transactionIds } from './look.ts';
 

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { compareHlc } from '../../src/clock/hlc.ts';
+import { Device } from '../../src/testing/device.ts';
+import { type ChangeSetsMessage, TestClient } from '../../src/testing/test-client.ts';
 import type { WireChangeSet } from '../../src/wire/schemas.ts';
-import { type ChangeSetsMessage, TestClient } from '../support/client.ts';
-import { Device } from '../support/device.ts';
 import { startServer } from '../support/server.ts';
 import { changesIn, transactionIds } from './look.ts';
 import { overHttp } from './transport.ts';

@@ -6,9 +6,9 @@ import { once } from 'node:events';
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { Device } from '../../src/testing/device.ts';
 import { runProcess } from '../cli/run-process.ts';
 import { type ChildServer, startChildServer } from '../support/child-server.ts';
-import { Device } from '../support/device.ts';
 import { temporaryDirectory } from '../support/server.ts';
 import {
   type CodeBlock,

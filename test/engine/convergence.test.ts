@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { Device, type RowWrite } from '../../src/testing/device.ts';
+import { Replica } from '../../src/testing/replica.ts';
 import type { WireChangeSet } from '../../src/wire/schemas.ts';
-import { Device, type RowWrite } from '../support/device.ts';
 import { openEngine, readAll, takeSnapshot } from '../support/engine.ts';
-import { Replica } from '../support/replica.ts';
 
 const pk = fc.constantFrom<unknown[]>([1], [2], [{ __bigint: '1' }], ['1'], [1, 'a'], [null]);
 const write: fc.Arbitrary<RowWrite> = fc.oneof(

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { Device } from '../../src/testing/device.ts';
+import { Replica } from '../../src/testing/replica.ts';
 import type { WireChangeSet } from '../../src/wire/schemas.ts';
-import { Device } from '../support/device.ts';
 import { openEngine, readAll, takeSnapshot } from '../support/engine.ts';
-import { Replica } from '../support/replica.ts';
 
 type Step = 'create' | 'drop' | 'write' | 'delete';
 

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { decodeHlc, encodeHlc } from '../../src/clock/hlc.ts';
-import { Device } from '../support/device.ts';
+import { Device } from '../../src/testing/device.ts';
+import { Replica } from '../../src/testing/replica.ts';
 import { openEngine, readAll } from '../support/engine.ts';
-import { Replica } from '../support/replica.ts';
 
 test('an edit made offline before a newer one, delivered after everybody moved on, reaches everybody', async () => {
   const { manager, world } = await openEngine();

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { hlcWallTimeMs } from '../../src/clock/hlc.ts';
+import { Device } from '../../src/testing/device.ts';
 import type { WireCheckpoint } from '../../src/wire/schemas.ts';
-import { Device } from '../support/device.ts';
 import { openEngine, readAll, takeSnapshot } from '../support/engine.ts';
 
 function checkpointOf(

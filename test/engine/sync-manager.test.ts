@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { decodeHlc } from '../../src/clock/hlc.ts';
 import type { KVStore } from '../../src/storage/kv-store.ts';
 import { createMemoryStorage } from '../../src/storage/memory.ts';
-import { Device } from '../support/device.ts';
+import { Device } from '../../src/testing/device.ts';
 import { openEngine, readAll, takeSnapshot } from '../support/engine.ts';
 
 test('a new database has a site id of its own, keeps it, and stands at wall time 0', async () => {

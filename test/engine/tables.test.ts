@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Device } from '../../src/testing/device.ts';
+import { Replica } from '../../src/testing/replica.ts';
 import type { WireChangeSet } from '../../src/wire/schemas.ts';
-import { Device } from '../support/device.ts';
 import { openEngine, readAll, takeSnapshot } from '../support/engine.ts';
-import { Replica } from '../support/replica.ts';
 
 function tablesIn(chunks: Record<string, unknown>[]): unknown[] {
   return chunks.filter(({ type }) => type === 'table-start').map(({ table }) => table);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Device } from '../support/device.ts';
+import { Device } from '../../src/testing/device.ts';
 import { openEngine, readAll, takeSnapshot } from '../support/engine.ts';
 
 const LONE_HIGH = '\ud800';

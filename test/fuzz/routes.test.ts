@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { Device } from '../../src/testing/device.ts';
 import { isErrorCode } from '../conformance/error-codes.ts';
 import { pageOf, type RawRequest, type RawResponse, rawRequest } from '../conformance/raw-http.ts';
-import { Device } from '../support/device.ts';
 import { startServer } from '../support/server.ts';
 import { budget } from './budget.ts';
 import {

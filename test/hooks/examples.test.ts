@@ -1,21 +1,153 @@
-/** The examples do what their first line says, through the chain. */
+/** The examples do what their first lines say, in a real coordinator. */
 
 import assert from 'node:assert/strict';
-import { it } from 'node:test';
-import logChanges from '../../examples/hooks/log-changes.ts';
-import { CLIENT, changeSet, RESULT, testChain } from './support.ts';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { SignJWT } from 'jose';
+import audit from '../../examples/hooks/audit.ts';
+import businessRule from '../../examples/hooks/business-rule.ts';
+import jwtAndWhitelist from '../../examples/hooks/jwt-and-whitelist.config.ts';
+import perUserFilter from '../../examples/hooks/per-user-filter.ts';
+import presence, { online } from '../../examples/hooks/presence.ts';
+import rowOwnership from '../../examples/hooks/row-ownership.ts';
+import type { CoordinatorConfigInput } from '../../src/config/schema.ts';
+import type { HookEntry } from '../../src/hooks/hook-entry.ts';
+import {
+  assertApproved,
+  assertConverged,
+  assertRejected,
+  converge,
+} from '../../src/testing/assertions.ts';
+import { startCoordinator } from '../../src/testing/coordinator.ts';
+import { ROOT, readPage } from '../docs/pages.ts';
 
-it('log-changes prints who changed what', async (t) => {
-  const print = t.mock.method(console, 'log', () => {});
-  const chain = testChain([logChanges]);
-  chain.afterApply(
-    CLIENT,
-    [changeSet('1', 'todo'), changeSet('2', 'list'), changeSet('3', 'todo')],
-    { result: RESULT },
+/** Tokens are names here. */
+const anybody: HookEntry = {
+  ...rowOwnership,
+  name: 'anybody',
+  setup: () => ({
+    onAuthenticate: ({ token, siteId }) => siteId && { siteId, userId: token },
+  }),
+};
+
+async function start(t: TestContext, module: HookEntry, more: object = {}) {
+  const config: CoordinatorConfigInput = { hooks: { modules: [anybody, module], ...more } };
+  const coordinator = await startCoordinator(t, { config });
+  const [ann, ben] = [
+    await coordinator.device({ token: 'ann' }),
+    await coordinator.device({ token: 'ben' }),
+  ];
+  return { coordinator, ann, ben };
+}
+
+test('each is one idea in about forty lines', () => {
+  const names = readdirSync(join(ROOT, 'examples/hooks'));
+  assert.equal(names.length, 6);
+  for (const name of names) {
+    const lines = readPage(`examples/hooks/${name}`).text.trimEnd().split('\n');
+    assert.ok(lines.length <= 40, `${name} has ${lines.length}`);
+  }
+});
+
+test('row-ownership: who made a note may change it, and nobody else', async (t) => {
+  const { coordinator, ann, ben } = await start(t, rowOwnership, { onReject: 'revert' });
+  assertApproved(await ann.write('notes', [1], { owner: 'ann', text: 'mine' }));
+  assertApproved(await ann.write('notes', [1], { text: 'still mine' }));
+  assertRejected(await ben.write('notes', [1], { text: 'yours' }), {
+    code: 'NOT_OWNER',
+    column: 'text',
+  });
+  assertRejected(await ben.write('notes', [1], { owner: 'ben' }), { code: 'NOT_OWNER' });
+  assertRejected(await ben.delete('notes', [1]), { code: 'NOT_OWNER' });
+  assertRejected(await ben.write('notes', [2], { text: 'of nobody' }), { code: 'NOT_OWNER' });
+  assertRejected(await ben.write('notes', [3], { owner: 'ann' }), { code: 'NOT_OWNER' });
+  assertApproved(await ben.write('lists', [1], { title: 'everybody’s' }));
+  await assertConverged(coordinator, [ann], { token: 'ann' });
+});
+
+test('business-rule: a paid order stays as it is, also on the device that changed it', async (t) => {
+  const { coordinator, ann, ben } = await start(t, businessRule, { onReject: 'revert' });
+  assertApproved(await ann.write('orders', [1], { status: 'open', sum: 5 }));
+  await converge([ann, ben]);
+  await ben.goOffline();
+  const late = ben.write('orders', [1], { sum: 6, note: 'offline' });
+  assertApproved(await ann.write('orders', [1], { status: 'paid' }));
+  await ben.comeBack();
+  assertRejected(
+    await late,
+    { column: 'sum', code: 'ORDER_PAID', pk: [1] },
+    { column: 'note', code: 'ORDER_PAID' },
   );
-  await chain.drain(1000);
-  assert.deepEqual(print.mock.calls[0]?.arguments, [
-    'ann changed todo (2), list (1) in db: 1 applied',
-  ]);
-  assert.deepEqual(chain.outcomes, ['onAfterApplyChanges 0 ok']);
+  await assertConverged(coordinator, [ann, ben], { token: 'cat' });
+  assert.deepEqual(ben.rows('orders'), [[[1], { status: 'paid', sum: 5, note: null }]]);
+});
+
+test('per-user-filter: everybody sees their own notes, by push, delta and snapshot', async (t) => {
+  const { coordinator, ann, ben } = await start(t, perUserFilter);
+  await ann.write('notes', [1], { owner: 'ann', text: 'a' });
+  await ben.write('notes', [2], { owner: 'ben', text: 'b' });
+  await ann.write('lists', [1], { title: 'all' });
+  await converge([ann, ben]);
+  const late = await coordinator.device({ token: 'ben' });
+  for (const device of [ben, late]) {
+    assert.deepEqual(device.rows('notes'), [[[2], { owner: 'ben', text: 'b' }]]);
+    assert.equal(device.rows('lists').length, 1);
+  }
+  const response = await fetch(`${coordinator.httpUrl}/snapshot`, {
+    headers: { 'x-site-id': late.siteId, authorization: 'ann' },
+  });
+  const snapshot = await response.text();
+  assert.match(snapshot, /"a"/);
+  assert.doesNotMatch(snapshot, /"b"/);
+});
+
+test('audit: a line for every batch', async (t) => {
+  const print = t.mock.method(console, 'log', () => {});
+  const { coordinator, ann } = await start(t, audit);
+  await ann.transact(
+    { table: 'notes', pk: [1], set: { a: 1, b: 2 } },
+    { table: 'lists', pk: [1], delete: true },
+  );
+  await coordinator.stop();
+  assert.deepEqual(JSON.parse(String(print.mock.calls[0]?.arguments[0])), {
+    userId: 'ann',
+    site: ann.siteId,
+    databaseId: 'default',
+    tables: { notes: 2, lists: 1 },
+    applied: 3,
+  });
+});
+
+test('presence: who comes is online until they go', async (t) => {
+  const { coordinator, ann, ben } = await start(t, presence);
+  const other = await coordinator.device({ token: 'ann', databaseId: 'other' });
+  assert.deepEqual(online(), { default: ['ann', 'ben'], other: ['ann'] });
+  await ann.goOffline();
+  other.destroy();
+  await ben.synced();
+  await coordinator.stop();
+  assert.deepEqual(online(), {});
+});
+
+test('jwt-and-whitelist: people with their tokens, robots with theirs', async (t) => {
+  const coordinator = await startCoordinator(t, { config: jwtAndWhitelist });
+  const secret = new TextEncoder().encode('only for trying it out, never in production');
+  const site = 77;
+  const robot = await coordinator.device({ token: 'a token for the nightly import', site });
+  assert.equal((await robot.write('t', [1], { a: 1 })).applied, 1);
+  await robot.goOffline();
+  const sign = (claims: object) =>
+    new SignJWT({ sub: 'ann', aud: 'my-app', sites: [robot.siteId], ...claims })
+      .setProtectedHeader({ alg: 'HS256' })
+      .setExpirationTime('1h')
+      .sign(secret);
+  const ann = await coordinator.device({ token: await sign({}), site });
+  assert.equal((await ann.write('t', [1], { a: 2 })).applied, 1);
+  const guest = await coordinator.device({ token: await sign({ role: 'guest' }), site });
+  await assert.rejects(guest.write('t', [1], { a: 3 }), { code: 'NOT_AUTHORIZED' });
+  assert.deepEqual(guest.rows('t').length, 1);
+  for (const token of ['another', await sign({ aud: 'other' }), await sign({ sites: [] })]) {
+    await assert.rejects(coordinator.device({ token, site }), { code: 'AUTH_FAILED' });
+  }
 });

@@ -16,8 +16,8 @@ import {
 import { siteIdToText } from '../../src/clock/site-id.ts';
 import jwt, { type JwtOptions } from '../../src/hooks/builtin/jwt.ts';
 import tokenWhitelist from '../../src/hooks/builtin/token-whitelist.ts';
-import { TestClient } from '../support/client.ts';
-import { Device } from '../support/device.ts';
+import { Device } from '../../src/testing/device.ts';
+import { TestClient } from '../../src/testing/test-client.ts';
 import { startServer } from '../support/server.ts';
 import { REQUEST, SITE, setUpModule, testChain } from './support.ts';
 

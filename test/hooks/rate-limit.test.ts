@@ -5,7 +5,7 @@ import { SyncError } from '../../src/errors.ts';
 import rateLimit, { type RateLimitOptions } from '../../src/hooks/builtin/rate-limit.ts';
 import type { ClientIdentity, SyncOperation } from '../../src/hooks/types.ts';
 import { LateReader } from '../../src/service/database-reader.ts';
-import { Device } from '../support/device.ts';
+import { Device } from '../../src/testing/device.ts';
 import { startServer } from '../support/server.ts';
 import { CLIENT, setUpModule, surroundings, testChain } from './support.ts';
 

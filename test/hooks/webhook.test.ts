@@ -6,9 +6,9 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import webhook, { type WebhookOptions } from '../../src/hooks/builtin/webhook.ts';
+import { Device } from '../../src/testing/device.ts';
+import { TestClient } from '../../src/testing/test-client.ts';
 import { startChildServer } from '../support/child-server.ts';
-import { TestClient } from '../support/client.ts';
-import { Device } from '../support/device.ts';
 import { startServer, temporaryDirectory } from '../support/server.ts';
 
 const SECRET = 'a secret of the endpoint';

@@ -5,7 +5,7 @@ import auth from '../../plugins/auth.ts';
 import { siteIdToText } from '../../src/clock/site-id.ts';
 import { SyncError } from '../../src/errors.ts';
 import { HookLoadError } from '../../src/hooks/load-error.ts';
-import { siteBytes } from '../support/device.ts';
+import { siteBytes } from '../../src/testing/device.ts';
 import { assertNeeds } from './bare-app.ts';
 import { appWithMetrics } from './service-app.ts';
 

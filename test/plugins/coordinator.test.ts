@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import type { FastifyInstance } from 'fastify';
 import coordinator, { type CoordinatorParts } from '../../plugins/coordinator.ts';
-import { TestClient } from '../support/client.ts';
-import { Device } from '../support/device.ts';
+import { Device } from '../../src/testing/device.ts';
+import { TestClient } from '../../src/testing/test-client.ts';
 import { bareApp, listen } from './bare-app.ts';
 import { testConfig } from './service-app.ts';
 

@@ -3,7 +3,7 @@ import { type TestContext, test } from 'node:test';
 import type { FastifyInstance } from 'fastify';
 import routes from '../../plugins/routes.ts';
 import type { CoordinatorConfigInput } from '../../src/config/schema.ts';
-import { Device } from '../support/device.ts';
+import { Device } from '../../src/testing/device.ts';
 import { assertNeeds } from './bare-app.ts';
 import { appWithService } from './service-app.ts';
 

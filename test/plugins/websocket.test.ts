@@ -7,9 +7,9 @@ import Fastify, { type FastifyInstance } from 'fastify';
 import coordinator from '../../plugins/coordinator.ts';
 import websocket from '../../plugins/websocket.ts';
 import type { CoordinatorHooks } from '../../src/hooks/types.ts';
+import { Device } from '../../src/testing/device.ts';
+import { TestClient } from '../../src/testing/test-client.ts';
 import { deferred } from '../hooks/support.ts';
-import { TestClient } from '../support/client.ts';
-import { Device } from '../support/device.ts';
 import { bareApp, listen } from './bare-app.ts';
 import { testConfig } from './service-app.ts';
 

@@ -3,8 +3,8 @@ import { type TestContext, test } from 'node:test';
 import type { FastifyInstance } from 'fastify';
 import websocket from '../../plugins/websocket.ts';
 import ws from '../../plugins/ws.ts';
-import { TestClient } from '../support/client.ts';
-import { Device } from '../support/device.ts';
+import { Device } from '../../src/testing/device.ts';
+import { TestClient } from '../../src/testing/test-client.ts';
 import { assertNeeds, listen } from './bare-app.ts';
 import { appWithService } from './service-app.ts';
 

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Device } from '../../src/testing/device.ts';
+import { TestClient } from '../../src/testing/test-client.ts';
 import { startChildServer } from '../support/child-server.ts';
-import { TestClient } from '../support/client.ts';
-import { Device } from '../support/device.ts';
 import { temporaryDirectory } from '../support/server.ts';
 
 const BIG = 'x'.repeat(100_000);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { TestClient } from '../support/client.ts';
-import { Device } from '../support/device.ts';
+import { Device } from '../../src/testing/device.ts';
+import { TestClient } from '../../src/testing/test-client.ts';
 import { startServer } from '../support/server.ts';
 
 test('two clients exchange edits live, and a third bootstraps from a snapshot', async (t) => {

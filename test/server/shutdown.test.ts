@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { test } from 'node:test';
+import { Device } from '../../src/testing/device.ts';
+import { TestClient } from '../../src/testing/test-client.ts';
 import { startChildServer } from '../support/child-server.ts';
-import { TestClient } from '../support/client.ts';
-import { Device } from '../support/device.ts';
 import { startServer, temporaryDirectory } from '../support/server.ts';
 
 test('a stop tells clients to come back, with 1001', async (t) => {

@@ -4,9 +4,9 @@ import { connect } from 'node:net';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { openStorage } from '../../src/storage/open-storage.ts';
+import { Device } from '../../src/testing/device.ts';
+import { TestClient } from '../../src/testing/test-client.ts';
 import { startChildServer } from '../support/child-server.ts';
-import { TestClient } from '../support/client.ts';
-import { Device } from '../support/device.ts';
 import { openEngine } from '../support/engine.ts';
 import { temporaryDirectory } from '../support/server.ts';
 

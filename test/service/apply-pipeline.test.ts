@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import type { CoordinatorHooks } from '../../src/hooks/types.ts';
+import { Device, siteBytes } from '../../src/testing/device.ts';
 import { deferred } from '../hooks/support.ts';
-import { Device, siteBytes } from '../support/device.ts';
 import { createTestService } from './support.ts';
 
 const CLIENT = { userId: 'ann', siteId: siteBytes(1), databaseId: 'db' };

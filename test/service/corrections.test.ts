@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { separateCorrections } from '../../src/service/corrections.ts';
+import { Device } from '../../src/testing/device.ts';
 import type { WireChangeSet } from '../../src/wire/schemas.ts';
 import { type Change, type ChangeSet, decodeChangeSet } from '../../src/wire/types.ts';
-import { Device } from '../support/device.ts';
 
 /** As a hook has them: nothing shared with what came in. */
 function approve(

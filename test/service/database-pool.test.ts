@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { SyncError } from '../../src/errors.ts';
 import type { DatabasePool } from '../../src/service/database-pool.ts';
+import { Device } from '../../src/testing/device.ts';
 import { deferred } from '../hooks/support.ts';
-import { Device } from '../support/device.ts';
 import { readAll } from '../support/engine.ts';
 import { createTestPool } from './support.ts';
 

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ERROR_CODES } from '../../src/errors.ts';
 import { HOOK_NAMES } from '../../src/hooks/kinds.ts';
+import { Device } from '../../src/testing/device.ts';
+import { TestClient } from '../../src/testing/test-client.ts';
 import { CLIENT_MESSAGE_SCHEMAS } from '../../src/wire/schemas.ts';
-import { TestClient } from '../support/client.ts';
-import { Device } from '../support/device.ts';
 import { startServer } from '../support/server.ts';
 
 /** What a label may say. Each list is short, and none is a client's to add to. */

@@ -4,8 +4,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Session } from '../../src/service/session.ts';
 import { SessionHub } from '../../src/service/session-hub.ts';
+import { Device } from '../../src/testing/device.ts';
 import { deferred } from '../hooks/support.ts';
-import { Device } from '../support/device.ts';
 import { openEngine } from '../support/engine.ts';
 import { ArrayOutlet } from './array-outlet.ts';
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SyncError } from '../../src/errors.ts';
+import { Device } from '../../src/testing/device.ts';
 import {
   decodeApplyBody,
   decodeCheckpointBody,
@@ -8,7 +9,6 @@ import {
   findRequestId,
 } from '../../src/wire/decode.ts';
 import type { CLIENT_MESSAGE_SCHEMAS } from '../../src/wire/schemas.ts';
-import { Device } from '../support/device.ts';
 import { VECTORS } from './vectors.ts';
 
 const CHANGES_MAX = 20;

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Device } from '../../src/testing/device.ts';
 import { decodeApplyBody, decodeChangeSets, decodeCheckpointBody } from '../../src/wire/decode.ts';
 import { PROTOCOL_VERSION } from '../../src/wire/schemas.ts';
 import { decodeChangeSet, encodeChangeSet } from '../../src/wire/types.ts';
 import { decodeValue, encodeValue, valueFault } from '../../src/wire/values.ts';
-import { Device } from '../support/device.ts';
 import { openEngine, takeSnapshot } from '../support/engine.ts';
 import { type SnapshotChunk, VECTORS, vectorToValue } from './vectors.ts';
 

@@ -1,13 +1,8 @@
 /** A device of the tests: an HLC clock of its own, and the change sets it makes with it. */
 
-import { encodeHlc, type HlcText } from '../../src/clock/hlc.ts';
-import { siteIdToText } from '../../src/clock/site-id.ts';
-import type {
-  MigrationType,
-  WireChange,
-  WireChangeSet,
-  WireMigration,
-} from '../../src/wire/schemas.ts';
+import { encodeHlc, type HlcText } from '../clock/hlc.ts';
+import { siteIdToText } from '../clock/site-id.ts';
+import type { MigrationType, WireChange, WireChangeSet, WireMigration } from '../wire/schemas.ts';
 
 export function siteBytes(number: number): Uint8Array {
   const bytes = new Uint8Array(16);

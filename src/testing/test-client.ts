@@ -2,7 +2,7 @@
 
 import { once } from 'node:events';
 import WebSocket from 'ws';
-import type { WireChangeSet } from '../../src/wire/schemas.ts';
+import type { WireChangeSet } from '../wire/schemas.ts';
 
 /** A message of the server's, as it came. */
 export type ServerMessage = { type: string } & Record<string, unknown>;

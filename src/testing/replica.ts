@@ -1,10 +1,13 @@
 /** A naive replica: merges whatever change sets it is given, by the protocol's rules, in memory. */
 
-import { compareHlc } from '../../src/clock/hlc.ts';
-import type { WireChange, WireChangeSet } from '../../src/wire/schemas.ts';
-import { pkIdentity } from '../../src/wire/values.ts';
+import { compareHlc } from '../clock/hlc.ts';
+import type { WireChange, WireChangeSet } from '../wire/schemas.ts';
+import { pkIdentity } from '../wire/values.ts';
 
 interface ReplicaRow {
+  schema: string;
+  table: string;
+  pk: unknown[];
   tombstone?: string;
   cells: Map<string, { hlc: string; value: unknown }>;
 }
@@ -18,7 +21,8 @@ export class Replica {
 
   #merge(change: WireChange): void {
     const key = JSON.stringify([change.schema, change.table, pkIdentity(change.pk)]);
-    const row: ReplicaRow = this.#rows.get(key) ?? { cells: new Map() };
+    const { schema, table, pk } = change;
+    const row: ReplicaRow = this.#rows.get(key) ?? { schema, table, pk, cells: new Map() };
     this.#rows.set(key, row);
     if (change.type === 'delete') {
       if (row.tombstone !== undefined && compareHlc(change.hlc, row.tombstone) <= 0) return;
@@ -59,6 +63,17 @@ export class Replica {
           ),
         ]),
     );
+  }
+
+  /** The rows of one table, by their primary keys. */
+  rows(schema: string, table: string): [pk: unknown[], values: Record<string, unknown>][] {
+    return [...this.#rows.values()]
+      .filter((row) => row.schema === schema && row.table === table && row.cells.size > 0)
+      .map(({ pk, cells }): [unknown[], Record<string, unknown>] => [
+        pk,
+        Object.fromEntries([...cells].map(([column, { value }]) => [column, value])),
+      ])
+      .sort(([a], [b]) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1));
   }
 
   /** Keys of rows that are gone and remembered as gone. */

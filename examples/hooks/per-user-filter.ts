@@ -1,0 +1,27 @@
+/**
+ * Everybody sees their own notes only, as the column `owner` says; everything else is for all. A row
+ * is looked up, since a change holds one column. When a note gets another owner, let the new one
+ * start over: `service.resync(({ userId }) => userId === newOwner)`.
+ */
+
+import { type Change, defineHooks } from 'sync-coordinator';
+
+export default defineHooks({
+  name: 'per-user-filter',
+  setup: (_options, { read }) => ({
+    async onBeforeSendChanges({ userId, databaseId = '' }, changeSets) {
+      const isTheirs = async ({ type, table, pk }: Change) => {
+        // A deletion tells nothing but its key, and whoever has the row must hear of it.
+        if (table !== 'notes' || type === 'delete') return true;
+        const row = await read.row(databaseId, { table, pk });
+        return userId !== undefined && row?.values.owner === userId;
+      };
+      return Promise.all(
+        changeSets.map(async (changeSet) => {
+          const theirs = await Promise.all(changeSet.changes.map(isTheirs));
+          return { ...changeSet, changes: changeSet.changes.filter((_, i) => theirs[i]) };
+        }),
+      );
+    },
+  }),
+});

@@ -1,0 +1,103 @@
+/** A coordinator for a test: on a free port, in memory unless its config says otherwise. */
+
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { isFileSpecifier } from '../config/import-module.ts';
+import { loadConfig } from '../config/resolve-config.ts';
+import type { CoordinatorConfigInput } from '../config/schema.ts';
+import type { HookEntry } from '../hooks/hook-entry.ts';
+import type { CodeHooks } from '../hooks/loader.ts';
+import { type CoordinatorServer, createCoordinatorServer } from '../server.ts';
+import { clockToWorld, createClock, type TestClock } from './clock.ts';
+import { SimulatedDevice, type SimulatedDeviceOptions } from './simulated-device.ts';
+
+/** Who cleans up: the context of a `node:test` test, or anything else with such a method. */
+export interface TestOwner {
+  after(work: () => unknown): void;
+}
+
+export interface StartOptions {
+  /**
+   * As in a configuration file. Paths of hook modules are relative to the working directory;
+   * files and environment variables of the machine have no say.
+   */
+  config?: CoordinatorConfigInput;
+  /** Hooks from code, after those of the config. */
+  hooks?: CodeHooks;
+}
+
+export interface TestCoordinator extends CoordinatorServer {
+  /** `http://127.0.0.1:<port>/sync` */
+  httpUrl: string;
+  /** `ws://127.0.0.1:<port>/sync/ws` */
+  wsUrl: string;
+  /** The coordinator's and its devices'. */
+  clock: TestClock;
+  /** A device that is connected. Rejects if it is not let in. */
+  device(options?: SimulatedDeviceOptions): Promise<SimulatedDevice>;
+}
+
+/** It stops when the test ends. */
+export async function startCoordinator(
+  owner: TestOwner,
+  { config = {}, hooks }: StartOptions = {},
+): Promise<TestCoordinator> {
+  const directory = mkdtempSync(join(tmpdir(), 'sync-coordinator-'));
+  const clock = createClock();
+  const defaults = { host: '127.0.0.1', port: 0, storage: 'memory:', dataDir: directory };
+  const overrides = { ...defaults, ...config, ...withAbsoluteHooks(config) };
+  const loaded = loadConfig({ cwd: directory, env: {}, overrides });
+  const server = await createCoordinatorServer({
+    config: loaded,
+    hooks,
+    world: clockToWorld(clock),
+  }).catch((error: unknown) => {
+    rmSync(directory, { recursive: true, force: true });
+    throw error;
+  });
+  const devices = new Set<SimulatedDevice>();
+  owner.after(async () => {
+    for (const device of devices) device.destroy();
+    await server.stop();
+    rmSync(directory, { recursive: true, force: true, maxRetries: 5 });
+  });
+  const { port } = await server.start();
+  const { basePath } = loaded;
+  const wsUrl = `ws://127.0.0.1:${port}${basePath}/ws`;
+  return {
+    ...server,
+    httpUrl: `http://127.0.0.1:${port}${basePath}`,
+    wsUrl,
+    clock,
+    async device(options = {}) {
+      const device = new SimulatedDevice(wsUrl, clock, options);
+      devices.add(device);
+      await device.comeBack();
+      return device;
+    },
+  };
+}
+
+function withAbsoluteHooks({
+  hooks = [],
+}: CoordinatorConfigInput): Pick<CoordinatorConfigInput, 'hooks'> {
+  if (!isList(hooks)) return { hooks: { ...hooks, modules: hooks.modules?.map(withAbsolutePath) } };
+  return { hooks: hooks.map(withAbsolutePath) };
+}
+
+function isList(
+  hooks: NonNullable<CoordinatorConfigInput['hooks']>,
+): hooks is readonly HookEntry[] {
+  return Array.isArray(hooks);
+}
+
+function withAbsolutePath(entry: HookEntry): HookEntry {
+  if (typeof entry === 'string') return isFileSpecifier(entry) ? resolve(entry) : entry;
+  if (!('length' in entry)) return entry;
+  const [module, options] = entry;
+  return [
+    typeof module === 'string' && isFileSpecifier(module) ? resolve(module) : module,
+    options,
+  ];
+}

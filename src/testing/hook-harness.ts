@@ -1,0 +1,127 @@
+/** A hook module without a server around it: set up and asked as the coordinator does it. */
+
+import { Registry } from 'prom-client';
+import type { WebSocket } from 'ws';
+import { createHookChain, type HookChain } from '../hooks/chain.ts';
+import type { HookSurroundings } from '../hooks/context.ts';
+import type { HookModule } from '../hooks/define-hooks.ts';
+import { createHookMetrics } from '../hooks/hook-metrics.ts';
+import { setUpModule } from '../hooks/loader.ts';
+import type { CoordinatorReader } from '../hooks/reader.ts';
+import type {
+  AuthContext,
+  ClientIdentity,
+  SyncOperation,
+  ValidationResult,
+} from '../hooks/types.ts';
+import { decodeLazily } from '../wire/lazy-change-set.ts';
+import type { WireChangeSet } from '../wire/schemas.ts';
+import type { TestOwner } from './coordinator.ts';
+import { siteBytes } from './device.ts';
+
+export interface HarnessOptions {
+  /** As a config gives them. */
+  options?: unknown;
+  /** Whom the hooks are asked about. Default: a client of site 1 in the database `default`. */
+  client?: Partial<ClientIdentity>;
+  /** What the module reads. Default: databases in which there is nothing. */
+  read?: Partial<CoordinatorReader>;
+  /** The longest that a call may take. Default: 5 seconds. */
+  timeoutMs?: number;
+}
+
+/**
+ * Each method rejects with the SyncError that a client would be told. Change sets are in their JSON
+ * form, as `Device` writes them.
+ */
+export interface HookHarness {
+  readonly client: ClientIdentity;
+  readonly has: HookChain['has'];
+  authenticate(request?: Partial<AuthContext>): Promise<ClientIdentity | undefined>;
+  authorize(operation?: Partial<SyncOperation>): Promise<void>;
+  beforeApply(...changeSets: WireChangeSet[]): Promise<ValidationResult>;
+  /** Waits until the hooks have been told. */
+  afterApply(...changeSets: WireChangeSet[]): Promise<void>;
+  beforeSend(...changeSets: WireChangeSet[]): Promise<readonly WireChangeSet[]>;
+  clientConnect(socket: WebSocket): Promise<void>;
+  clientDisconnect(): Promise<void>;
+  /** Calls that failed: `<hook> <outcome>`. */
+  readonly failures: readonly string[];
+  /** The module's metrics, as text. */
+  metrics(): Promise<string>;
+  close(): Promise<void>;
+}
+
+const CLOSE_MS = 5000;
+
+const NOTHING: CoordinatorReader = {
+  ready: Promise.resolve(),
+  row: async () => undefined,
+  async *rows() {},
+  position: async () => ({ wallTime: 0n, counter: 0, siteId: siteBytes(0), opSeq: 0 }),
+  async *changes() {},
+};
+
+/** @throws HookLoadError if the module can't be set up so */
+export async function askHooks(
+  owner: TestOwner,
+  module: HookModule<never>,
+  { options, client = {}, read = {}, timeoutMs = 5000 }: HarnessOptions = {},
+): Promise<HookHarness> {
+  const registry = new Registry();
+  const surroundings: HookSurroundings = {
+    metricsOf: (name) => createHookMetrics(name, registry),
+    read: { ...NOTHING, ...read },
+  };
+  const loaded = await setUpModule(module, options, surroundings);
+  const failures: string[] = [];
+  const chain = createHookChain([loaded], {
+    timeoutMs,
+    observe(hook, _module, outcome) {
+      if (outcome !== 'ok' && outcome !== 'refused') failures.push(`${hook} ${outcome}`);
+    },
+  });
+  const identity: ClientIdentity = Object.freeze({
+    siteId: siteBytes(1),
+    databaseId: 'default',
+    ...client,
+  });
+  const { siteId, databaseId = 'default' } = identity;
+  const close = async () => {
+    await chain.drain(CLOSE_MS);
+    await loaded.close();
+  };
+  owner.after(close);
+  return {
+    client: identity,
+    has: chain.has,
+    failures,
+    close,
+    metrics: () => registry.metrics(),
+    authenticate: ({ signal, ...request } = {}) =>
+      chain.authenticate(
+        { siteId, databaseId, transport: 'websocket', headers: {}, ...request },
+        signal,
+      ),
+    authorize: (operation = {}) =>
+      chain.authorize(identity, {
+        type: 'get_changes',
+        databaseId,
+        ...(operation.type === 'apply_changes' ? { changeCount: 1 } : {}),
+        ...operation,
+      } as SyncOperation),
+    beforeApply: (...changeSets) => chain.beforeApply(identity, changeSets.map(decodeLazily)),
+    async afterApply(...changeSets) {
+      const applied = changeSets.reduce((sum, { changes }) => sum + changes.length, 0);
+      const result = { applied, skipped: 0, conflicts: 0, transactions: changeSets.length };
+      chain.afterApply(identity, changeSets.map(decodeLazily), { result });
+      await chain.settled();
+    },
+    beforeSend: (...changeSets) => chain.beforeSend(identity, changeSets),
+    clientConnect: (socket) => chain.clientConnect(identity, socket),
+    async clientDisconnect() {
+      chain.clientDisconnect(identity);
+      await chain.settled();
+    },
+  };
+}

@@ -1,0 +1,298 @@
+/**
+ * A device as an app would be one: a replica of its own that it writes to at any time, a log of what
+ * it has not been answered yet, and a real WebSocket to the coordinator while it is online.
+ */
+
+import { once } from 'node:events';
+import WebSocket from 'ws';
+import { compareHlc, hlcWallTimeMs, maxHlc } from '../clock/hlc.ts';
+import type { ErrorCode } from '../errors.ts';
+import type { WireChangeSet } from '../wire/schemas.ts';
+import type { TestClock } from './clock.ts';
+import { Device, type RowWrite } from './device.ts';
+import { Replica } from './replica.ts';
+
+export interface SimulatedDeviceOptions {
+  /** Default: `default`. */
+  databaseId?: string;
+  token?: string;
+  /** Which site it is; a number that no other device has by default. */
+  site?: number;
+  /** How far ahead of the coordinator's its clock goes, in milliseconds. */
+  skewMs?: number;
+}
+
+/** What the coordinator has said about a transaction, in its JSON form. */
+export interface Verdict {
+  applied: number;
+  skipped: number;
+  conflicts: number;
+  transactions: number;
+  rejected?: {
+    reason: string;
+    code?: string;
+    table?: string;
+    column?: string;
+    pk?: unknown[];
+  }[];
+}
+
+/** The coordinator's refusal of a message. */
+export class RefusedByCoordinator extends Error {
+  override readonly name = 'RefusedByCoordinator';
+  readonly code: ErrorCode;
+  readonly isFatal: boolean;
+
+  constructor({ code, message, fatal }: ServerError) {
+    super(`${code}: ${message}`);
+    this.code = code;
+    this.isFatal = fatal;
+  }
+}
+
+interface ServerError {
+  code: ErrorCode;
+  message: string;
+  fatal: boolean;
+  requestId?: string;
+}
+
+type ServerMessage =
+  | { type: 'handshake_ack' | 'snapshot_complete' | 'pong' }
+  | { type: 'changes' | 'push_changes'; changeSets: WireChangeSet[] }
+  | ({ type: 'apply_result'; requestId?: string } & Verdict)
+  | { type: 'snapshot_chunk'; chunk: { type: string; hlc?: string } }
+  | { type: 'request_changes'; sinceHLC: string }
+  | ({ type: 'error' } & ServerError);
+
+interface Unanswered {
+  changeSet: WireChangeSet;
+  verdict: Promise<Verdict>;
+  resolve(verdict: Verdict): void;
+  reject(error: Error): void;
+}
+
+let sites = 0;
+
+export class SimulatedDevice {
+  readonly #url: string;
+  readonly #clock: TestClock;
+  readonly #options: SimulatedDeviceOptions;
+  readonly #author: Device;
+  readonly #replica = new Replica();
+  /** Its own transactions, oldest first: what `request_changes` asks for. */
+  readonly #written: WireChangeSet[] = [];
+  readonly #unanswered = new Map<string, Unanswered>();
+  #watermark: string | undefined;
+  #newestWallTime = 0;
+  #socket: WebSocket | undefined;
+  #token: string | undefined;
+  #fetched = defer<void>();
+  /** What the coordinator has refused that was no answer to a transaction. */
+  readonly errors: RefusedByCoordinator[] = [];
+
+  /** @param url of the coordinator's WebSocket */
+  constructor(url: string, clock: TestClock, options: SimulatedDeviceOptions = {}) {
+    this.#url = url;
+    this.#clock = clock;
+    this.#options = options;
+    this.#token = options.token;
+    this.#author = new Device(options.site ?? 1_000_000 + ++sites);
+  }
+
+  /** 22 characters of base64url. */
+  get siteId(): string {
+    return this.#author.siteId;
+  }
+
+  get isOnline(): boolean {
+    return this.#socket?.readyState === WebSocket.OPEN;
+  }
+
+  /** The close code of the last connection, once it is closed. */
+  closeCode: number | undefined;
+
+  /**
+   * Writes columns of a row, now and here. The verdict comes when the coordinator has spoken: when
+   * the device is offline, after it has come back.
+   */
+  write(table: string, pk: unknown[], values: Record<string, unknown>): Promise<Verdict> {
+    return this.transact({ table, pk, set: values });
+  }
+
+  delete(table: string, pk: unknown[]): Promise<Verdict> {
+    return this.transact({ table, pk, delete: true });
+  }
+
+  /** Several writes as one transaction. */
+  transact(...writes: RowWrite[]): Promise<Verdict> {
+    const { skewMs = 0 } = this.#options;
+    const wallTime = Math.max(this.#clock.now() + skewMs, this.#newestWallTime + 1);
+    this.#author.wallTime = Math.max(this.#author.wallTime, wallTime);
+    const changeSet = this.#author.write(...writes);
+    this.#take([changeSet]);
+    this.#written.push(changeSet);
+    const { promise, resolve, reject } = defer<Verdict>();
+    // Whoever doesn't wait for it has no interest in its failure either.
+    promise.catch(() => undefined);
+    const waiting = { changeSet, verdict: promise, resolve, reject };
+    this.#unanswered.set(changeSet.transactionId, waiting);
+    if (this.isOnline) this.#push([changeSet], changeSet.transactionId);
+    return promise;
+  }
+
+  /** Its rows of a table, as `[pk, values]`, in one order. */
+  rows(table: string, schema = 'main'): [pk: unknown[], values: Record<string, unknown>][] {
+    return this.#replica.rows(schema, table);
+  }
+
+  /** Everything that it holds, to be compared with another's. */
+  contents(): Record<string, Record<string, unknown>> {
+    return this.#replica.contents();
+  }
+
+  /** Hangs up. What is written from now on waits. */
+  async goOffline(): Promise<void> {
+    const socket = this.#socket;
+    this.#socket = undefined;
+    if (socket === undefined || socket.readyState === WebSocket.CLOSED) return;
+    const closed = once(socket, 'close');
+    socket.close();
+    await closed;
+  }
+
+  /**
+   * Connects, sends what waits, and takes in what it has missed.
+   * @throws RefusedByCoordinator if it is not let in
+   */
+  async comeBack(): Promise<void> {
+    await this.goOffline();
+    const socket = new WebSocket(this.#url, { perMessageDeflate: false });
+    this.closeCode = undefined;
+    const joined = defer<void>();
+    socket.on('error', joined.reject);
+    socket.on('close', (code) => {
+      this.closeCode = code;
+      const refusal = this.errors.at(-1) ?? new Error(`the socket closed with ${code}`);
+      joined.reject(refusal);
+      if (this.#socket === socket) this.#fetched.reject(refusal);
+    });
+    socket.on('message', (data) => {
+      const message: ServerMessage = JSON.parse(data.toString());
+      if (message.type === 'handshake_ack') joined.resolve();
+      else this.#receive(message);
+    });
+    await once(socket, 'open');
+    const { databaseId } = this.#options;
+    const handshake = { siteId: this.siteId, token: this.#token, databaseId, protocolVersion: 1 };
+    socket.send(JSON.stringify({ type: 'handshake', ...handshake }));
+    await joined.promise;
+    this.#socket = socket;
+    for (const [id, { changeSet }] of this.#unanswered) this.#push([changeSet], id);
+    await this.synced();
+  }
+
+  /** Resolves when its writes have been answered and it holds all that the coordinator has for it. */
+  async synced(): Promise<void> {
+    await Promise.allSettled([...this.#unanswered.values()].map(({ verdict }) => verdict));
+    this.#fetched = defer();
+    this.#fetched.promise.catch(() => undefined);
+    this.#send({ type: 'get_changes', sinceHLC: this.#watermark });
+    await this.#fetched.promise;
+  }
+
+  /** Newer credentials for the open connection, and for those to come. */
+  authenticate(token: string): void {
+    this.#token = token;
+    if (this.isOnline) this.#send({ type: 'authenticate', token });
+  }
+
+  /** Ends without a word, as when its battery is empty. */
+  destroy(): void {
+    this.#socket?.terminate();
+    this.#socket = undefined;
+  }
+
+  #send(message: object): void {
+    if (this.#socket === undefined) throw new Error('the device is offline');
+    this.#socket.send(JSON.stringify(message));
+  }
+
+  #push(changes: WireChangeSet[], requestId?: string): void {
+    this.#send({ type: 'apply_changes', changes, requestId });
+  }
+
+  #take(changeSets: readonly WireChangeSet[]): void {
+    this.#replica.apply(changeSets);
+    for (const { changes } of changeSets) {
+      for (const { hlc } of changes) {
+        this.#newestWallTime = Math.max(this.#newestWallTime, hlcWallTimeMs(hlc));
+      }
+    }
+  }
+
+  #receive(message: ServerMessage): void {
+    switch (message.type) {
+      case 'push_changes':
+        this.#take(message.changeSets);
+        return;
+      case 'changes':
+        this.#take(message.changeSets);
+        // Only answers are in one order without a gap.
+        for (const { hlc } of message.changeSets) this.#moveTo(hlc);
+        this.#fetched.resolve();
+        return;
+      case 'apply_result': {
+        const { type: _type, requestId = '', ...verdict } = message;
+        this.#unanswered.get(requestId)?.resolve(verdict);
+        this.#unanswered.delete(requestId);
+        return;
+      }
+      case 'request_changes': {
+        const wanted = this.#written.filter(({ hlc }) => compareHlc(hlc, message.sinceHLC) > 0);
+        if (wanted.length > 0) this.#push(wanted);
+        return;
+      }
+      case 'snapshot_chunk': {
+        const { chunk } = message;
+        this.#replica.load([chunk]);
+        if (chunk.type === 'header' && chunk.hlc !== undefined) this.#watermark = chunk.hlc;
+        return;
+      }
+      case 'snapshot_complete':
+        this.#send({ type: 'get_changes', sinceHLC: this.#watermark });
+        return;
+      case 'error':
+        this.#refused(message);
+    }
+  }
+
+  #moveTo(position: string): void {
+    this.#watermark = this.#watermark === undefined ? position : maxHlc(this.#watermark, position);
+  }
+
+  #refused(message: ServerError): void {
+    const error = new RefusedByCoordinator(message);
+    const { code, requestId = '' } = message;
+    const waiting = this.#unanswered.get(requestId);
+    if (waiting !== undefined) {
+      this.#unanswered.delete(requestId);
+      waiting.reject(error);
+      return;
+    }
+    this.errors.push(error);
+    if (code === 'SNAPSHOT_REQUIRED' && this.isOnline) this.#send({ type: 'get_snapshot' });
+    else this.#fetched.reject(error);
+  }
+}
+
+function defer<T>() {
+  let resolve: (value: T) => void = () => {};
+  let reject: (error: unknown) => void = () => {};
+  const promise = new Promise<T>((settle, fail) => {
+    [resolve, reject] = [settle, fail];
+  });
+  // It may fail before somebody waits for it.
+  promise.catch(() => undefined);
+  return { promise, resolve, reject };
+}
