@@ -14,7 +14,12 @@ test('nothing has to be configured', (t) => {
   assert.deepEqual(config.auth, { mode: 'none', tokens: [] });
   assert.equal(config.sync.tombstoneTTL, 30 * 24 * 60 * 60 * 1000);
   assert.equal(config.sync.batchSize, 1000);
-  assert.deepEqual(config.hooks, { modules: [], timeoutMs: 5000, notifyCallsMax: 10_000, onReject: 'keep' });
+  assert.deepEqual(config.hooks, {
+    modules: [],
+    timeoutMs: 5000,
+    notifyCallsMax: 10_000,
+    onReject: 'keep',
+  });
   assert.equal(config.storage.url, `leveldb:${join(cwd, '.data')}`);
 });
 
