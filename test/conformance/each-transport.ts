@@ -2,6 +2,7 @@
 
 import { type TestContext, test } from 'node:test';
 import type { CoordinatorConfigInput } from '../../src/config/schema.ts';
+import type { CoordinatorHooks } from '../../src/hooks/types.ts';
 import type { Device } from '../../src/testing/device.ts';
 import { startServer, type TestServer } from '../support/server.ts';
 import { type Connect, overHttp, overWebSocket, type SyncTransport } from './transport.ts';
@@ -44,10 +45,12 @@ export function eachTransport(
   behaviour: string,
   run: (conversation: Conversation) => Promise<void>,
   config: CoordinatorConfigInput = {},
+  hooks?: () => CoordinatorHooks,
 ): void {
   for (const { name, connect, storage, databaseId } of VARIANTS) {
     test(`${behaviour} (${name})`, async (t) => {
       const server = await startServer(t, {
+        hooks: hooks?.(),
         config: storage === undefined ? config : { ...config, storage },
       });
       const join = ({ siteId }: Device) => connect(server, { siteId, databaseId }, t);

@@ -157,7 +157,7 @@ test('what is known already is skipped, what lost is a conflict, and neither get
   await manager.apply([recent]);
   const { position } = manager;
   const again = await manager.apply([recent, old]);
-  assert.deepEqual(again, { applied: 0, skipped: 1, conflicts: 1, transactions: 2 });
+  assert.deepEqual(again, { applied: 0, skipped: 1, conflicts: 1, transactions: 2, position });
   assert.equal(manager.position, position);
 });
 

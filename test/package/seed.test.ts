@@ -60,7 +60,7 @@ it('what is published is the build, the documentation and the examples', () => {
     expected.filter((name) => existsSync(join(ROOT, name))),
   );
   assert.deepEqual(
-    packed.files.filter((path) => /\.test\.|\.map$|^dist.*(?<!\.d)\.ts$/.test(path)),
+    packed.files.filter((path) => /^(?!examples).*\.test\.|\.map$|^dist.*(?<!\.d)\.ts$/.test(path)),
     [],
   );
   assert(!existsSync(join(project, 'node_modules/typescript')));
@@ -223,7 +223,11 @@ process.once('SIGTERM', () => server.stop());
     const two = device.write({ pk: [2], set: { note: 'b', more: 'c' } });
     const result = await client.apply(one, two);
     assert.equal(result.applied, 1);
-    assert.deepEqual(result.rejected, [{ reason: 'too many' }]);
+    const rejection = { reason: 'too many', code: 'REJECTED', table: 't', pk: [2] };
+    assert.deepEqual(result.rejected, [
+      { ...rejection, column: 'note' },
+      { ...rejection, column: 'more' },
+    ]);
     await assert.rejects(client.snapshot(), /NOT_AUTHORIZED/);
     await client.close();
     assert(existsSync(join(cwd, 'data')));

@@ -1,0 +1,244 @@
+/** Credentials over time: they run out, are renewed, and are revoked. */
+
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { request } from 'node:http';
+import { type TestContext, test } from 'node:test';
+import { SyncError } from '../../src/errors.ts';
+import type { ClientIdentity, CoordinatorHooks } from '../../src/hooks/types.ts';
+import { Device } from '../../src/testing/device.ts';
+import { TestClient } from '../../src/testing/test-client.ts';
+import { startServer } from '../support/server.ts';
+
+const device = new Device(1);
+const HOUR_MS = 3_600_000;
+
+/** Tokens are `user`, or `user until <milliseconds from the start>`. */
+async function start(t: TestContext, hooks: CoordinatorHooks = {}) {
+  const startedAt = Date.now();
+  const server = await startServer(t, {
+    config: { storage: 'memory:' },
+    hooks: {
+      onAuthenticate({ token = '', siteId }) {
+        if (token === 'down') throw new SyncError('OVERLOADED', 'nobody can tell');
+        const [, userId, until] = /^(\w+)(?: until (\d+))?$/.exec(token) ?? [];
+        if (userId === undefined || siteId === undefined) throw new Error('no');
+        return { siteId, userId, expiresAt: until && startedAt + Number(until) } as ClientIdentity;
+      },
+      ...hooks,
+    },
+  });
+  const join = (token: string, { siteId } = device) =>
+    TestClient.join(server.wsUrl, { siteId, token }, t);
+  return { server, join, startedAt };
+}
+
+test('the ack says until when; an idle session ends then, not for good', async (t) => {
+  const { server, join, startedAt } = await start(t);
+  const client = await join(`ann until ${HOUR_MS}`);
+  assert.equal(client.log[0]?.expiresAt, startedAt + HOUR_MS);
+  assert.equal((await join('ben')).log[0]?.expiresAt, undefined);
+  server.clock.advance(HOUR_MS + 1);
+  const { code, fatal } = await client.next('error');
+  assert.deepEqual([code, fatal, (await client.closed).code], ['AUTH_EXPIRED', false, 4001]);
+});
+
+test('what is asked after the time is refused at once, and not done', async (t) => {
+  const { server, join } = await start(t);
+  const client = await join(`ann until ${HOUR_MS}`);
+  const other = await join('ben', new Device(2));
+  server.clock.advance(HOUR_MS + 1);
+  const answer = await client.apply(device.write({ pk: [1], set: { x: 1 } }));
+  assert.equal(answer.code, 'AUTH_EXPIRED');
+  assert.deepEqual(await other.changesSince(), []);
+});
+
+test('newer credentials prolong the session, under the new identity', async (t) => {
+  const seen: ClientIdentity[] = [];
+  const { server, join, startedAt } = await start(t, {
+    onAuthorize: (client) => Boolean(seen.push(client)),
+  });
+  const client = await join(`ann until ${HOUR_MS}`);
+  client.send({ type: 'authenticate', token: `ann until ${3 * HOUR_MS}`, requestId: 'renew' });
+  // What comes with it in one packet takes effect after it.
+  client.send({ type: 'get_changes' });
+  const { requestId, expiresAt } = await client.next('authenticated');
+  assert.deepEqual([requestId, expiresAt], ['renew', startedAt + 3 * HOUR_MS]);
+  await client.next('changes');
+  assert.equal(seen.at(-1)?.expiresAt, startedAt + 3 * HOUR_MS);
+  server.clock.advance(2 * HOUR_MS);
+  await client.settled();
+  await client.changesSince();
+  server.clock.advance(2 * HOUR_MS);
+  assert.equal((await client.next('error')).code, 'AUTH_EXPIRED');
+});
+
+test('credentials that are refused, or of another user, end the session', async (t) => {
+  const { join } = await start(t);
+  for (const token of ['not known!', 'ben']) {
+    const client = await join('ann');
+    client.send({ type: 'authenticate', token });
+    const { code, fatal } = await client.next('error');
+    assert.deepEqual([code, fatal, (await client.closed).code], ['AUTH_FAILED', true, 4001]);
+  }
+});
+
+test('when nobody can tell, the session goes on as it was', async (t) => {
+  const { join } = await start(t);
+  const client = await join('ann');
+  client.send({ type: 'authenticate', token: 'down', requestId: 'r' });
+  const { code, fatal, requestId } = await client.next('error');
+  assert.deepEqual([code, fatal, requestId], ['OVERLOADED', false, 'r']);
+  await client.changesSince();
+});
+
+test('it is no handshake, and needs one', async (t) => {
+  const { server } = await start(t);
+  const client = await TestClient.open(server.wsUrl);
+  t.after(() => client.socket.terminate());
+  client.send({ type: 'authenticate', token: 'ann' });
+  assert.equal((await client.next('error')).code, 'NOT_AUTHENTICATED');
+});
+
+test('credentials that have run out already are told so, over both transports', async (t) => {
+  const { server } = await start(t);
+  const client = await TestClient.open(server.wsUrl);
+  client.send({ type: 'handshake', siteId: device.siteId, token: 'ann until 0' });
+  const { code, fatal } = await client.next('error');
+  assert.deepEqual([code, fatal, (await client.closed).code], ['AUTH_EXPIRED', false, 4001]);
+  const headers = { 'x-site-id': device.siteId, authorization: 'Bearer ann until 0' };
+  const response = await fetch(`${server.httpUrl}/changes`, { headers });
+  assert.equal(response.status, 401);
+  assert.match(await response.text(), /AUTH_EXPIRED/);
+});
+
+test('a time beyond what timers can count is no reason to end at once', async (t) => {
+  const { join, server } = await start(t);
+  const client = await join(`ann until ${1000 * 365 * 24 * HOUR_MS}`);
+  server.clock.advance(60 * 24 * HOUR_MS);
+  await client.changesSince();
+});
+
+test('a body that arrives after the time stores nothing', async (t) => {
+  const { server, join } = await start(t);
+  const body = JSON.stringify([device.write({ pk: [1], set: { x: 1 } })]);
+  const posted = request(`${server.httpUrl}/changes`, {
+    method: 'POST',
+    headers: {
+      'x-site-id': device.siteId,
+      authorization: `ann until ${HOUR_MS}`,
+      'content-length': body.length,
+    },
+  });
+  posted.flushHeaders();
+  posted.write(body.slice(0, 10));
+  const isAdmitted = async () => {
+    const text = await (await fetch(`${server.httpUrl}/metrics`)).text();
+    return /^sync_auth_attempts_total\{transport="http"\} 1$/m.test(text);
+  };
+  while (!(await isAdmitted())) await new Promise(setImmediate);
+  server.clock.advance(HOUR_MS + 1);
+  posted.end(body.slice(10));
+  const [response] = await once(posted, 'response');
+  assert.equal(response.statusCode, 401);
+  response.resume();
+  assert.deepEqual(await (await join('ben', new Device(2))).changesSince(), []);
+});
+
+test('a snapshot does not outlive its token', async (t) => {
+  const { server, join } = await start(t);
+  const author = await join('ben', new Device(2));
+  const text = 'x'.repeat(1_000_000);
+  for (let i = 0; i < 40; i++) await author.apply(device.write({ pk: [i], set: { text } }));
+  const response = await fetch(`${server.httpUrl}/snapshot`, {
+    headers: { 'x-site-id': device.siteId, authorization: `ann until ${HOUR_MS}` },
+  });
+  const reader = response.body?.getReader();
+  assert.ok(reader !== undefined);
+  await reader.read();
+  server.clock.advance(HOUR_MS + 1);
+  let end = '';
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) break;
+    end = (end + Buffer.from(value).toString()).slice(-200);
+  }
+  assert.match(end, /\n\{"error":\{"code":"AUTH_EXPIRED".*\}\}\n$/);
+});
+
+test('revoke ends the sessions and requests it names within a second, and nobody else’s', async (t) => {
+  const { server, join } = await start(t);
+  const author = await join('cat', new Device(9));
+  const text = 'x'.repeat(1_000_000);
+  for (let i = 0; i < 20; i++) await author.apply(device.write({ pk: [i], set: { text } }));
+  const ann = await join('ann');
+  // Reads nothing, with much to read.
+  const stalled = await join('ann', new Device(3));
+  stalled.socket.pause();
+  stalled.send({ type: 'get_snapshot' });
+  const ben = await join('ben', new Device(4));
+  await ben.settled();
+
+  const startedAt = performance.now();
+  assert.equal(
+    server.service.revoke(({ userId }) => userId === 'ann'),
+    2,
+  );
+  assert.equal((await ann.next('error')).code, 'AUTH_EXPIRED');
+  assert.equal((await ann.closed).code, 4001);
+  while (server.service.sessions.size > 2) await new Promise(setImmediate);
+  t.diagnostic(`gone after ${Math.round(performance.now() - startedAt)} ms`);
+  await ben.changesSince();
+  assert.throws(
+    () =>
+      server.service.revoke(() => {
+        throw new Error('broken');
+      }),
+    /broken/,
+  );
+  await ben.settled();
+});
+
+test('revoke reaches who is on the way in', async (t) => {
+  let asked = () => {};
+  const isAsked = new Promise<void>((resolve) => {
+    asked = resolve;
+  });
+  let let_ = () => {};
+  const { server } = await start(t, {
+    onClientConnect: () => {
+      asked();
+      return new Promise((resolve) => {
+        let_ = () => resolve(true);
+      });
+    },
+  });
+  const client = await TestClient.open(server.wsUrl);
+  client.send({ type: 'handshake', siteId: device.siteId, token: 'ann' });
+  await isAsked;
+  assert.equal(
+    server.service.revoke(() => true),
+    1,
+  );
+  let_();
+  assert.equal((await client.closed).code, 4001);
+  assert.equal(server.service.sessions.size, 0);
+});
+
+test('who goes is who came, whatever credentials came after', async (t) => {
+  const came: ClientIdentity[] = [];
+  const gone: ClientIdentity[] = [];
+  const { server, join } = await start(t, {
+    onClientConnect: (client) => Boolean(came.push(client)),
+    onClientDisconnect: (client) => {
+      gone.push(client);
+    },
+  });
+  const client = await join('ann');
+  client.send({ type: 'authenticate', token: `ann until ${HOUR_MS}` });
+  await client.next('authenticated');
+  await client.close();
+  await server.stop();
+  assert.equal(gone.length, 1);
+  assert.equal(gone[0], came[0]);
+});

@@ -1,0 +1,58 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Device } from '../../src/testing/device.ts';
+import { decodeLazily, originOf, untouchedOrigin } from '../../src/wire/lazy-change-set.ts';
+import { decodeChangeSet, encodeChangeSet } from '../../src/wire/types.ts';
+
+const wire = new Device(1).write({ pk: [{ __bigint: '1' }], set: { a: { __bin: 'AAE=' }, b: 1 } });
+
+test('it is what decoding gives, whichever way one looks', () => {
+  assert.deepEqual({ ...decodeLazily(wire) }, decodeChangeSet(wire));
+  assert.deepEqual(Object.keys(decodeLazily(wire)), Object.keys(decodeChangeSet(wire)));
+  const { changes, siteId } = decodeLazily(wire);
+  assert.deepEqual(
+    [changes, siteId],
+    [decodeChangeSet(wire).changes, decodeChangeSet(wire).siteId],
+  );
+  assert.deepEqual(encodeChangeSet(decodeLazily(wire)), wire);
+});
+
+test('until somebody looks it is what it was made of', () => {
+  const changeSet = decodeLazily(wire);
+  assert.equal(changeSet.transactionId, wire.transactionId);
+  assert.equal(untouchedOrigin(changeSet), wire);
+  const looks: ((set: typeof changeSet) => unknown)[] = [
+    (set) => set.changes,
+    (set) => set.schemaMigrations,
+    (set) => set.hlc,
+    (set) => set.siteId,
+    (set) => ({ ...set }),
+    (set) => {
+      set.transactionId = 'mine';
+    },
+    (set) => {
+      set.changes = [];
+    },
+  ];
+  for (const look of looks) {
+    const seen = decodeLazily(wire);
+    look(seen);
+    assert.equal(untouchedOrigin(seen), undefined, String(look));
+    assert.equal(originOf(seen), wire);
+  }
+  assert.equal(originOf({ ...decodeLazily(wire) }), undefined, 'a copy is on its own');
+});
+
+test('what is changed stays so, and the original is as it was', () => {
+  const before = structuredClone(wire);
+  const changeSet = decodeLazily(wire);
+  changeSet.changes.pop();
+  const [change] = changeSet.changes;
+  assert.ok(change?.type === 'column');
+  change.value = 'other';
+  change.pk.push(2);
+  changeSet.transactionId = 'mine';
+  assert.equal(changeSet.changes.length, 1);
+  assert.equal(encodeChangeSet(changeSet).transactionId, 'mine');
+  assert.deepEqual(wire, before);
+});
