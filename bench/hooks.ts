@@ -16,13 +16,13 @@ const LOADS: Record<string, ApplyLoad> = {
     connections: 8,
     inFlight: 8,
     changesPerTransaction: 100,
-    transactionsPerConnection: 60,
+    transactionsPerConnection: 150,
   },
   'transactions of 1 change': {
     connections: 8,
     inFlight: 8,
     changesPerTransaction: 1,
-    transactionsPerConnection: 1000,
+    transactionsPerConnection: 2000,
   },
 };
 

@@ -29,6 +29,8 @@ import type {
   ValidationResult,
 } from './types.ts';
 
+import type { Verdict } from './verdict.ts';
+
 export type { HookOutcome } from './verdict.ts';
 
 export interface HookChainOptions extends AskerOptions {
@@ -102,23 +104,32 @@ export function createHookChain(
   /** Of the calls that somebody waits for. */
   const signalsWith = (signal: AbortSignal | undefined) => [options.signal, running.stop, signal];
 
-  async function answerOf<T>(question: Question<T>, module: AskedModule): Promise<T> {
-    const verdict = await running.ask(question, module);
+  function toValue<T>(verdict: Verdict<T>): T {
     if (verdict.outcome !== 'ok') throw verdict.error;
     return verdict.value;
   }
 
+  /** To be awaited only where there is something to wait for: most hooks answer at once. */
+  function answerOf<T>(question: Question<T>, module: AskedModule): T | Promise<T> {
+    const verdict = running.ask(question, module);
+    return verdict instanceof Promise ? verdict.then(toValue) : toValue(verdict);
+  }
+
   async function first<T>(question: Question<T> & { hook: HookOfKind<'first'> }) {
     for (const module of modulesByHook[question.hook]) {
-      const answer = await answerOf(question, module);
-      if (answer !== undefined) return answer;
+      const answer = answerOf(question, module);
+      const value = answer instanceof Promise ? await answer : answer;
+      if (value !== undefined) return value;
     }
     return undefined;
   }
 
   async function all(hook: HookOfKind<'all'>, invoke: Invoke, signal?: AbortSignal): Promise<void> {
     const question = { hook, invoke, read: readPermission, signals: signalsWith(signal) };
-    for (const module of modulesByHook[hook]) await answerOf(question, module);
+    for (const module of modulesByHook[hook]) {
+      const answer = answerOf(question, module);
+      if (answer instanceof Promise) await answer;
+    }
   }
 
   /** Each module makes the next state of the one before, until nothing is left to pass on. */
@@ -133,7 +144,8 @@ export function createHookChain(
     for (const module of modulesByHook[hook]) {
       const next = step(state);
       if (next === undefined) break;
-      state = await answerOf({ hook, signals, ...next }, module);
+      const answer = answerOf({ hook, signals, ...next }, module);
+      state = answer instanceof Promise ? await answer : answer;
     }
     return state;
   }
