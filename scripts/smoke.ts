@@ -80,6 +80,11 @@ async function createProject(): Promise<string> {
 async function visitProject(project: string): Promise<void> {
   await visit('npx sync-coordinator --host 127.0.0.1 --port 0', project);
   say('the packed package, nothing configured');
+  await runCommand('npx sync-coordinator init app --yes', project);
+  const chain = await runCommand('npx sync-coordinator check', join(project, 'app'));
+  assert.match(chain, /1\. log-changes: /);
+  rmSync(join(project, 'app'), { recursive: true });
+  say('what init writes, checked');
   writeFileSync(join(project, 'sync-coordinator.config.ts'), CONFIG);
   writeFileSync(join(project, 'hooks/greet.ts'), HOOKS);
   for (const manifest of ['{ "type": "module" }', '{}']) {

@@ -222,3 +222,35 @@ test('a hook that adds or moves something is refused, and nothing of it is sent'
     assert.equal(await statusOf(), name === 'a change twice' ? 200 : 500, name);
   }
 });
+
+test('what was decided under older credentials is not sent under newer ones', async (t) => {
+  const asked: (() => void)[] = [];
+  let isHeld = true;
+  const server = await startServer(t, {
+    config: { storage: 'memory:' },
+    hooks: {
+      // A token is a role; both are the same user's.
+      onAuthenticate: ({ token, siteId }) => siteId && { siteId, metadata: { role: token } },
+      async onBeforeSendChanges({ metadata }, changeSets) {
+        if (isHeld) await new Promise<void>((resolve) => asked.push(resolve));
+        return metadata?.role === 'staff' ? changeSets : changeSets.map(narrowed);
+      },
+    },
+  });
+  const reader = await TestClient.join(server.wsUrl, { siteId: seesAll.siteId, token: 'staff' }, t);
+  const author = await TestClient.join(server.wsUrl, { siteId: writer.siteId, token: 'staff' }, t);
+  await author.apply(
+    writer.write(
+      { pk: ['a'], set: { name: 'x' } },
+      { table: 'secret', pk: [1], set: { name: 'x' } },
+    ),
+  );
+  while (asked.length === 0) await new Promise(setImmediate);
+  reader.send({ type: 'authenticate', token: 'guest' });
+  await reader.next('authenticated');
+  isHeld = false;
+  for (const release of asked) release();
+  const pushed = await reader.nextPush();
+  assertNothingLeaks(pushed);
+  assert.deepEqual(pushed[0]?.changes.length, 1);
+});
