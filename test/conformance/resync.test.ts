@@ -106,6 +106,28 @@ test('a snapshot that was begun before, or not taken whole, does not count', asy
   await third.changesSince(watermark);
 });
 
+test('nor does one over HTTP that was begun before and is read to its end', async (t) => {
+  const server = await startServer(t, { config: { storage: 'memory:' } });
+  const author = await TestClient.join(server.wsUrl, writer, t);
+  const text = 'x'.repeat(1_000_000);
+  for (let i = 0; i < 20; i++) await author.apply(writer.write({ pk: [i], set: { text } }));
+  const headers = { 'x-site-id': ann.siteId };
+  const { data } = (await (
+    await fetch(`${server.httpUrl}/changes?limit=1`, { headers })
+  ).json()) as { data: { watermark: string } };
+  const isRefused = async () => {
+    const since = `sinceHLC=${encodeURIComponent(data.watermark)}`;
+    return (await fetch(`${server.httpUrl}/changes?${since}`, { headers })).status === 410;
+  };
+  await TestClient.join(server.wsUrl, ann, t);
+  const response = await fetch(`${server.httpUrl}/snapshot`, { headers });
+  assert.equal(await server.service.resync(isAnn), 1);
+  assert.match(await response.text(), /"footer"/);
+  assert.equal(await isRefused(), true);
+  await (await fetch(`${server.httpUrl}/snapshot`, { headers })).text();
+  assert.equal(await isRefused(), false);
+});
+
 test('a predicate that throws does nothing now, and fails closed later', async (t) => {
   const server = await startServer(t, { config: { storage: 'memory:' } });
   const author = await TestClient.join(server.wsUrl, writer, t);

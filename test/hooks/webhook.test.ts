@@ -201,6 +201,22 @@ test('only the databases and tables that are named are told of', async (t) => {
   assert.deepEqual(tables, ['told']);
 });
 
+test('what was there before the module is not told', async (t) => {
+  const endpoint = await startEndpoint(t);
+  const dataDir = temporaryDirectory(t);
+  const device = new Device(1);
+  const before = await startServer(t, { config: { storage: `leveldb:${dataDir}` } });
+  const early = await TestClient.join(before.wsUrl, device, t);
+  await early.apply(device.write({ pk: [1], set: { x: 1 } }));
+  await before.stop();
+  const { join } = await start(t, optionsFor(t, endpoint.url), dataDir);
+  const client = await join(device);
+  const written = device.write({ pk: [2], set: { x: 2 } });
+  await client.apply(written);
+  const ids = await endpoint.took((all) => all.length > 0);
+  assert.deepEqual(ids, [written.transactionId]);
+});
+
 test('an endpoint that never answers holds up neither clients nor the stop', async (t) => {
   const endpoint = await startEndpoint(t);
   endpoint.answer = () => true;

@@ -129,3 +129,33 @@ test('a hook that gives up when the server stops holds nothing up, and loses not
   const outcomes = (await calls?.get())?.values.map(({ labels }) => Reflect.get(labels, 'outcome'));
   assert.deepEqual(outcomes, ['aborted']);
 });
+
+test('when too many are told at once, batches wait until it is fewer again', async (t) => {
+  const releases: (() => void)[] = [];
+  const server = await startServer(t, {
+    config: { storage: 'memory:', hooks: { notifyCallsMax: 2 } },
+    hooks: {
+      onAfterApplyChanges: () => new Promise<void>((resolve) => releases.push(resolve)),
+    },
+  });
+  const client = await TestClient.join(server.wsUrl, victim, t);
+  const apply = () => client.apply(victim.write({ pk: [victim.wallTime], set: { x: 1 } }));
+  await apply();
+  await apply();
+  while (releases.length < 2) await new Promise(setImmediate);
+  let isAnswered = false;
+  const third = apply().finally(() => {
+    isAnswered = true;
+  });
+  // Others are served meanwhile, so the server has had its turns.
+  for (let i = 0; i < 5; i++) {
+    const headers = { 'x-site-id': bystander.siteId };
+    assert.equal((await fetch(`${server.httpUrl}/changes`, { headers })).status, 200);
+  }
+  assert.equal(isAnswered, false);
+  releases.shift()?.();
+  assert.equal((await third).applied, 1);
+  for (const release of releases) release();
+  while (releases.length < 2) await new Promise(setImmediate);
+  for (const release of releases) release();
+});
