@@ -7,7 +7,7 @@ import { type HlcText, parseHlcParameter } from '../src/clock/hlc.ts';
 import { SyncError, toSyncError } from '../src/errors.ts';
 import type { ClientIdentity } from '../src/hooks/types.ts';
 import { createLogger } from '../src/logger.ts';
-import type { ServedSnapshot } from '../src/service/coordinator-service.ts';
+import type { ServedSnapshot } from '../src/service/delivery.ts';
 import { changesPageJson } from '../src/service/frames.ts';
 import { decodeApplyBody, decodeCheckpointBody } from '../src/wire/decode.ts';
 import type { WireCheckpoint } from '../src/wire/schemas.ts';

@@ -5,10 +5,7 @@
 
 import type { HlcText } from '../clock/hlc.ts';
 import { decodeHlc } from '../clock/hlc.ts';
-import { siteIdToText } from '../clock/site-id.ts';
 import type { CoordinatorConfig } from '../config/schema.ts';
-import type { LogReadOptions } from '../engine/log.ts';
-import type { Snapshot } from '../engine/snapshot.ts';
 import type { World } from '../engine/sync-manager.ts';
 import { SyncError } from '../errors.ts';
 import type { AuthRequest, HookChain } from '../hooks/chain.ts';
@@ -20,24 +17,16 @@ import { PROTOCOL_VERSION, type WireChangeSet, type WireCheckpoint } from '../wi
 import type { ApplyResult } from '../wire/types.ts';
 import { type Applying, ApplyPipeline } from './apply-pipeline.ts';
 import { Authenticator } from './authenticator.ts';
-import { type Narrow, readPage, viewOf } from './client-view.ts';
+import type { Narrow } from './client-view.ts';
 import { Clients } from './clients.ts';
 import { type Database, type DatabaseLease, DatabasePool } from './database-pool.ts';
+import { type ChangesPage, type ChangesQuery, Delivery, type ServedSnapshot } from './delivery.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
-import { narrowSnapshot } from './narrowed-snapshot.ts';
 import type { DatabaseAccess, OpenDatabase } from './open-database.ts';
-import { type IdentityPredicate, Resyncs } from './resyncs.ts';
+import type { IdentityPredicate } from './resyncs.ts';
 import type { Session } from './session.ts';
-import { isCarryNeeded } from './session.ts';
-import { SnapshotStreams } from './snapshot-streams.ts';
 
 const OVERLOADED_RETRY_MS = 1000;
-
-const SNAPSHOT_REQUIRED =
-  'what this client may see has changed: it must start over from a snapshot';
-
-/** Bytes of JSON in one page of changes, whatever the number of its changes. */
-const HTTP_PAGE_BYTES_MAX = 4 * 1024 * 1024;
 
 export interface ServiceOptions {
   config: CoordinatorConfig;
@@ -47,28 +36,6 @@ export interface ServiceOptions {
   /** For `/status`. */
   version: string;
   metrics?: Metrics;
-}
-
-export interface ChangesQuery {
-  /** What the client has; everything, if it has nothing. */
-  sinceHLC?: HlcText | undefined;
-  /** At most about so many changes. */
-  limit?: number | undefined;
-  signal?: AbortSignal;
-}
-
-/** A snapshot on its way to a client. */
-export interface ServedSnapshot extends Snapshot {
-  /** To be called when all of it has been sent, for draining. */
-  noteSent(): Promise<void>;
-}
-
-/** One page of changes, as JSON pieces. */
-export interface ChangesPage {
-  changeSets: Uint8Array[];
-  hasMore: boolean;
-  /** The position to ask from next. */
-  watermark: HlcText;
 }
 
 export interface Status {
@@ -88,9 +55,8 @@ export class CoordinatorService {
   readonly #pool: DatabasePool;
   readonly #sessions = new Set<Session>();
   readonly #pipeline: ApplyPipeline;
-  readonly #snapshots: SnapshotStreams;
+  readonly #delivery: Delivery;
   readonly #authenticator: Authenticator;
-  readonly #resyncs: Resyncs;
   /** Sessions and requests that are being served. */
   readonly clients: Clients;
   readonly #startedAt = performance.now();
@@ -105,17 +71,16 @@ export class CoordinatorService {
     this.#pool = new DatabasePool({ storage, config, world, logger: this.logger });
     this.metrics = options.metrics ?? createMetrics();
     this.#pipeline = new ApplyPipeline(hooks, this.metrics, config.hooks.onReject);
-    this.#snapshots = new SnapshotStreams(config.limits.snapshotStreams, this.metrics);
+    this.#delivery = new Delivery(hooks, config, this.metrics);
     this.clients = new Clients(() => world.now());
     this.#authenticator = new Authenticator(hooks, this.metrics, this.clients);
-    this.#resyncs = new Resyncs(this.logger);
     this.metrics.expose({
       connections: () => this.connections,
       sessions: () => this.#sessions.size,
       openStores: () => this.#pool.size,
       logLength: () => [...this.#pool.open()].reduce((sum, db) => sum + db.manager.logLength, 0),
       queuedBytes: () => this.queuedBytes(),
-      snapshotStreams: () => this.#snapshots.size,
+      snapshotStreams: () => this.#delivery.snapshotStreams,
     });
   }
 
@@ -177,16 +142,8 @@ export class CoordinatorService {
    * they come back to this server before it stops.
    * @returns how many were connected; throws what `predicate` throws, and then does nothing
    */
-  async resync(predicate: IdentityPredicate): Promise<number> {
-    const sessions = [...this.#sessions].filter(({ identity }) => predicate(identity));
-    this.#resyncs.demand(predicate);
-    await Promise.all(
-      sessions.map(async (session) => {
-        await this.#resyncs.meet(session.identity, session.database);
-        session.startOver(SNAPSHOT_REQUIRED);
-      }),
-    );
-    return sessions.length;
+  resync(predicate: IdentityPredicate): Promise<number> {
+    return this.#delivery.startOver(this.#sessions, predicate);
   }
 
   /** @throws SyncError NOT_AUTHORIZED, or what a hook refused with */
@@ -242,52 +199,25 @@ export class CoordinatorService {
 
   /** What `client` may see, if a hook has a say in it. */
   viewOf(client: ClientIdentity, signal?: AbortSignal): Narrow | undefined {
-    return viewOf(this.#options.hooks, client, signal);
+    return this.#delivery.viewOf(client, signal);
   }
 
   /**
    * The cursor of a client that says it has everything up to `sinceHLC`.
    * @throws SyncError SNAPSHOT_REQUIRED
    */
-  async cursorFor(
-    client: ClientIdentity,
-    database: OpenDatabase,
-    sinceHLC: HlcText | undefined,
-  ): Promise<HlcText> {
-    const { manager } = database;
-    const site = siteIdToText(client.siteId);
-    await this.#resyncs.meet(client, database);
-    if (sinceHLC === undefined) {
-      await manager.noteStartedOver(site);
-    } else if ((await manager.siteState(site)).resync !== undefined) {
-      throw new SyncError('SNAPSHOT_REQUIRED', SNAPSHOT_REQUIRED);
-    }
-    return manager.cursorFor(sinceHLC);
+  cursorFor(client: ClientIdentity, database: OpenDatabase, sinceHLC: HlcText | undefined) {
+    return this.#delivery.cursorFor(client, database, sinceHLC);
   }
 
   /** Changes since a position, in one page. */
   async handleSync(
     client: ClientIdentity,
     access: DatabaseAccess,
-    { sinceHLC, limit, signal }: ChangesQuery = {},
+    query: ChangesQuery = {},
   ): Promise<ChangesPage> {
-    await this.authorizeRead(client, access.id, sinceHLC, signal);
-    const database = await access.open();
-    const { manager } = database;
-    const stopTimer = this.metrics.querySeconds.startTimer();
-    const after = await this.cursorFor(client, database, sinceHLC);
-    const { limits, sync } = this.config;
-    const options: LogReadOptions = {
-      after,
-      reader: siteIdToText(client.siteId),
-      bytesMax: Math.min(HTTP_PAGE_BYTES_MAX, limits.pageBytes),
-      changesMax: Math.min(limit ?? Number.POSITIVE_INFINITY, sync.batchSize),
-    };
-    const page = await readPage(manager, options, this.viewOf(client, signal));
-    stopTimer();
-    const { changeSets, lastSent, end, hasMore } = page;
-    if (isCarryNeeded(after, lastSent, end)) changeSets.push(manager.carryPosition(end));
-    return { changeSets, hasMore, watermark: end };
+    await this.authorizeRead(client, access.id, query.sinceHLC, query.signal);
+    return this.#delivery.page(client, await access.open(), query);
   }
 
   /** Stores a batch, and tells every other session. */
@@ -318,18 +248,7 @@ export class CoordinatorService {
   ): Promise<ServedSnapshot> {
     const type = checkpoint === undefined ? 'get_snapshot' : 'resume_snapshot';
     await this.authorize(client, { type, databaseId: access.id }, signal);
-    const database = await access.open();
-    const { manager } = database;
-    const site = siteIdToText(client.siteId);
-    await this.#resyncs.meet(client, database);
-    const { resync } = await manager.siteState(site);
-    // What the checkpoint holds is what the client saw before.
-    const usable = resync === undefined ? checkpoint : undefined;
-    const snapshot = await this.#snapshots.open(database, usable);
-    return {
-      ...narrowSnapshot(snapshot, this.viewOf(client, signal)),
-      noteSent: () => manager.noteSnapshotSent(site, snapshot.position, resync),
-    };
+    return this.#delivery.snapshot(client, await access.open(), checkpoint, signal);
   }
 
   /** @throws SyncError OVERLOADED when `limits.sessions` are there */

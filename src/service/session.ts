@@ -13,7 +13,7 @@ import type { SiteIdText } from '../clock/site-id.ts';
 import type { Appended } from '../engine/sync-manager.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
 import { type Narrow, readPage } from './client-view.ts';
-import type { ServedSnapshot } from './coordinator-service.ts';
+import type { ServedSnapshot } from './delivery.ts';
 import { changeSetsFrame, snapshotChunkFrame } from './frames.ts';
 import type { DatabaseAccess, OpenDatabase } from './open-database.ts';
 import type { Outlet } from './outlet.ts';
@@ -178,8 +178,11 @@ export class Session {
     const { manager } = database;
     let after = since;
     for (;;) {
+      const { identity } = this;
       const options = { after, reader: this.siteId, bytesMax: limits.pageBytes };
-      const page = await readPage(manager, options, viewOf(this.identity));
+      const page = await readPage(manager, options, viewOf(identity));
+      // Newer credentials may see less.
+      if (this.identity !== identity) continue;
       const { changeSets, lastSent, end, hasMore } = page;
       if (!hasMore && isCarryNeeded(since, lastSent, end)) {
         changeSets.push(manager.carryPosition(end));

@@ -1,0 +1,150 @@
+/**
+ * What clients are sent when they ask: pages of changes and snapshots, as far as they may see them;
+ * or that they have to start over.
+ */
+
+import type { HlcText } from '../clock/hlc.ts';
+import { siteIdToText } from '../clock/site-id.ts';
+import type { CoordinatorConfig } from '../config/schema.ts';
+import type { LogReadOptions } from '../engine/log.ts';
+import type { Snapshot } from '../engine/snapshot.ts';
+import { SyncError } from '../errors.ts';
+import type { HookChain } from '../hooks/chain.ts';
+import type { ClientIdentity } from '../hooks/types.ts';
+import { createLogger } from '../logger.ts';
+import type { WireCheckpoint } from '../wire/schemas.ts';
+import { type Narrow, readPage, viewOf } from './client-view.ts';
+import type { Metrics } from './metrics.ts';
+import { narrowSnapshot } from './narrowed-snapshot.ts';
+import type { OpenDatabase } from './open-database.ts';
+import { type IdentityPredicate, Resyncs } from './resyncs.ts';
+import { isCarryNeeded, type Session } from './session.ts';
+import { SnapshotStreams } from './snapshot-streams.ts';
+
+/** Bytes of JSON in one page of changes, whatever the number of its changes. */
+const HTTP_PAGE_BYTES_MAX = 4 * 1024 * 1024;
+
+const START_OVER = 'what this client may see has changed: it must start over from a snapshot';
+
+export interface ChangesQuery {
+  /** What the client has; everything, if it has nothing. */
+  sinceHLC?: HlcText | undefined;
+  /** At most about so many changes. */
+  limit?: number | undefined;
+  signal?: AbortSignal;
+}
+
+/** One page of changes, as JSON pieces. */
+export interface ChangesPage {
+  changeSets: Uint8Array[];
+  hasMore: boolean;
+  /** The position to ask from next. */
+  watermark: HlcText;
+}
+
+/** A snapshot on its way to a client. */
+export interface ServedSnapshot extends Snapshot {
+  /** To be called when all of it has been sent, for draining. */
+  noteSent(): Promise<void>;
+}
+
+export class Delivery {
+  readonly #hooks: HookChain;
+  readonly #config: CoordinatorConfig;
+  readonly #metrics: Metrics;
+  readonly #snapshots: SnapshotStreams;
+  readonly #resyncs = new Resyncs(createLogger('sync-coordinator:service'));
+
+  constructor(hooks: HookChain, config: CoordinatorConfig, metrics: Metrics) {
+    this.#hooks = hooks;
+    this.#config = config;
+    this.#metrics = metrics;
+    this.#snapshots = new SnapshotStreams(config.limits.snapshotStreams, metrics);
+  }
+
+  /** Snapshots that are being sent. */
+  get snapshotStreams(): number {
+    return this.#snapshots.size;
+  }
+
+  /** What `client` may see, if a hook has a say in it. */
+  viewOf(client: ClientIdentity, signal?: AbortSignal): Narrow | undefined {
+    return viewOf(this.#hooks, client, signal);
+  }
+
+  /** Ends those of `sessions` that are named; all others who are named are caught when they ask. */
+  async startOver(sessions: Iterable<Session>, predicate: IdentityPredicate): Promise<number> {
+    const named = [...sessions].filter(({ identity }) => predicate(identity));
+    this.#resyncs.demand(predicate);
+    await Promise.all(
+      named.map(async (session) => {
+        await this.#resyncs.meet(session.identity, session.database);
+        session.startOver(START_OVER);
+      }),
+    );
+    return named.length;
+  }
+
+  /**
+   * The cursor of a client that says it has everything up to `sinceHLC`.
+   * @throws SyncError SNAPSHOT_REQUIRED
+   */
+  async cursorFor(
+    client: ClientIdentity,
+    database: OpenDatabase,
+    sinceHLC: HlcText | undefined,
+  ): Promise<HlcText> {
+    const { manager } = database;
+    const site = siteIdToText(client.siteId);
+    await this.#resyncs.meet(client, database);
+    if (sinceHLC === undefined) {
+      await manager.noteStartedOver(site);
+    } else if ((await manager.siteState(site)).resync !== undefined) {
+      throw new SyncError('SNAPSHOT_REQUIRED', START_OVER);
+    }
+    return manager.cursorFor(sinceHLC);
+  }
+
+  /** Changes since a position, in one page. */
+  async page(
+    client: ClientIdentity,
+    database: OpenDatabase,
+    { sinceHLC, limit, signal }: ChangesQuery,
+  ): Promise<ChangesPage> {
+    const { manager } = database;
+    const { limits, sync } = this.#config;
+    const stopTimer = this.#metrics.querySeconds.startTimer();
+    const after = await this.cursorFor(client, database, sinceHLC);
+    const options: LogReadOptions = {
+      after,
+      reader: siteIdToText(client.siteId),
+      bytesMax: Math.min(HTTP_PAGE_BYTES_MAX, limits.pageBytes),
+      changesMax: Math.min(limit ?? Number.POSITIVE_INFINITY, sync.batchSize),
+    };
+    const page = await readPage(manager, options, this.viewOf(client, signal));
+    stopTimer();
+    const { changeSets, lastSent, end, hasMore } = page;
+    if (isCarryNeeded(after, lastSent, end)) changeSets.push(manager.carryPosition(end));
+    return { changeSets, hasMore, watermark: end };
+  }
+
+  /** A snapshot, once there is a place for one more. Whoever gets it must close it. */
+  async snapshot(
+    client: ClientIdentity,
+    database: OpenDatabase,
+    checkpoint: WireCheckpoint | undefined,
+    signal?: AbortSignal,
+  ): Promise<ServedSnapshot> {
+    const { manager } = database;
+    const site = siteIdToText(client.siteId);
+    await this.#resyncs.meet(client, database);
+    const { resync } = await manager.siteState(site);
+    // What the checkpoint holds is what the client saw before.
+    const usable = resync === undefined ? checkpoint : undefined;
+    const snapshot = await this.#snapshots.open(database, usable);
+    return {
+      ...narrowSnapshot(snapshot, this.viewOf(client, signal)),
+      noteSent: () => manager.noteSnapshotSent(site, snapshot.position, resync),
+    };
+  }
+}
