@@ -30,7 +30,7 @@ function configText(
   return `import { defineConfig } from 'sync-coordinator';
 
 export default defineConfig({
-  dataDir: ${JSON.stringify(dataDir)},
+  dataDir: ${toLiteral(dataDir)},
 ${AUTH_LINES[authMode](token)}
   hooks: [${entries}],
 });
@@ -112,3 +112,7 @@ const HOOK_FILES: Record<FirstHook, readonly [name: string, text: string]> = {
   rule: ['rules', RULE_HOOK],
   filter: ['filter', FILTER_HOOK],
 };
+
+function toLiteral(text: string): string {
+  return /['\\\n]/.test(text) ? JSON.stringify(text) : `'${text}'`;
+}
