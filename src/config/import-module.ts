@@ -34,6 +34,10 @@ const NOT_FOUND_CODES = new Set([
 ]);
 
 const requireFromHere = createRequire(import.meta.url);
+/** Of `src` and `plugins`, wherever this runs from. */
+const OWN_DIRECTORIES = ['../', '../../plugins/'].map((path) =>
+  fileURLToPath(new URL(path, import.meta.url)),
+);
 
 let importer: NamespacedUnregister | undefined;
 /** How often what was imported has been forgotten. */
@@ -72,7 +76,7 @@ export async function importModule(specifier: string, fromDir: string): Promise<
     const known = new Set(Object.keys(requireFromHere.cache));
     const module = await importer.import(target, pathToFileURL(join(fromDir, IMPORTER)).href);
     for (const path of Object.keys(requireFromHere.cache)) {
-      if (!known.has(path)) requiredPaths.add(path);
+      if (!known.has(path) && !isOwnFile(path)) requiredPaths.add(path);
     }
     return { module: withoutDoubleDefault(module), url: locate(specifier, fromDir) };
   } catch (error) {
@@ -105,6 +109,11 @@ function locate(specifier: string, fromDir: string): string {
   const modulesDirs = createRequire(join(fromDir, IMPORTER)).resolve.paths(packageName) ?? [];
   const found = modulesDirs.map((dir) => join(dir, packageName)).find((dir) => existsSync(dir));
   return found === undefined ? specifier : pathToFileURL(found).href;
+}
+
+/** A second copy of our own would bring second classes. */
+function isOwnFile(path: string): boolean {
+  return OWN_DIRECTORIES.some((directory) => path.startsWith(directory));
 }
 
 /** Registered for the life of the process: a hook module may import more when it is called. */

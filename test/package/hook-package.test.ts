@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { cpSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import { Device } from '../../src/testing/device.ts';
 import { TestClient } from '../../src/testing/test-client.ts';
 import { temporaryDirectory } from '../support/server.ts';
@@ -20,6 +20,51 @@ export default defineConfig({
   hooks: [['sync-hooks-quota', { table: 'tasks', rowsMax: 1 }]],
 });
 `;
+
+const HOOK = `
+import { defineHooks, SyncError } from 'sync-coordinator';
+
+export default defineHooks({
+  name: 'mine',
+  hooks: {
+    onAuthorize() {
+      throw new SyncError('RATE_LIMITED', 'first');
+    },
+  },
+});
+`;
+
+/** Where a project doesn't say that it is of modules, its hooks are translated to CommonJS. */
+async function reloadsWithoutType(t: TestContext, project: string): Promise<void> {
+  const cwd = join(project, 'plain');
+  mkdirSync(cwd);
+  writeFileSync(join(cwd, 'package.json'), '{}');
+  writeFileSync(join(cwd, 'hook.ts'), HOOK);
+  writeFileSync(join(cwd, 'sync-coordinator.json'), '{ "hooks": ["./hook.ts"], "port": 0 }');
+  const server = await startCommand(t, 'npx sync-coordinator', { cwd });
+  const ask = async () => {
+    const headers = { 'x-site-id': new Device(1).siteId };
+    const response = await fetch(`http://127.0.0.1:${server.port}/sync/changes`, { headers });
+    return [response.status, await response.text()] as const;
+  };
+  assert.deepEqual((await ask())[0], 429);
+  for (const text of ['second', 'third']) {
+    writeFileSync(join(cwd, 'hook.ts'), HOOK.replace('first', text));
+    const { length } = server.output.stdout;
+    process.kill(server.pid, 'SIGHUP');
+    while (!server.output.stdout.slice(length).includes('loaded anew')) {
+      assert.equal(
+        server.output.stderr.includes('nothing was loaded'),
+        false,
+        server.output.stderr,
+      );
+      await new Promise(setImmediate);
+    }
+    const [status, body] = await ask();
+    assert.deepEqual([status, body.includes(text)], [429, true], body);
+  }
+  assert.equal(await server.stop('SIGTERM'), 0);
+}
 
 test('packed and installed beside the coordinator it is found, shown, checked and asked', async (t) => {
   const directory = temporaryDirectory(t);
@@ -58,6 +103,8 @@ test('packed and installed beside the coordinator it is found, shown, checked an
   ]);
   await client.close();
   assert.equal(await server.stop('SIGTERM'), 0);
+
+  await reloadsWithoutType(t, project);
 
   // Its own tests, with what is installed.
   symlinkSync(join(project, 'node_modules'), join(source, 'node_modules'));
