@@ -120,12 +120,11 @@ function isOwnFile(path: string): boolean {
 function startImporter(): NamespacedUnregister {
   const namespace = generation === 0 ? NAMESPACE : `${NAMESPACE}-${generation}`;
   const api = registerEsm({ namespace, tsconfig: false });
-  if (generation > 0) return api;
-  // Both hold for all later namespaces as well, whose names begin alike.
+  // Once more for each: of several hooks the one that was registered last is asked first.
   registerHook<OwnPackageHookData>(`./own-package-hook${SOURCE_EXTENSION}`, import.meta.url, {
     data: { namespace: NAMESPACE, ownUrls: OWN_URLS },
   });
-  aliasOwnPackage();
+  if (generation === 0) aliasOwnPackage();
   return api;
 }
 

@@ -35,10 +35,10 @@ export default defineHooks({
 `;
 
 /** Where a project doesn't say that it is of modules, its hooks are translated to CommonJS. */
-async function reloadsWithoutType(t: TestContext, project: string): Promise<void> {
-  const cwd = join(project, 'plain');
+async function reloads(t: TestContext, project: string, manifest: object): Promise<void> {
+  const cwd = join(project, `plain ${Object.keys(manifest)}`);
   mkdirSync(cwd);
-  writeFileSync(join(cwd, 'package.json'), '{}');
+  writeFileSync(join(cwd, 'package.json'), JSON.stringify(manifest));
   writeFileSync(join(cwd, 'hook.ts'), HOOK);
   writeFileSync(join(cwd, 'sync-coordinator.json'), '{ "hooks": ["./hook.ts"], "port": 0 }');
   const server = await startCommand(t, 'npx sync-coordinator', { cwd });
@@ -104,7 +104,8 @@ test('packed and installed beside the coordinator it is found, shown, checked an
   await client.close();
   assert.equal(await server.stop('SIGTERM'), 0);
 
-  await reloadsWithoutType(t, project);
+  await reloads(t, project, {});
+  await reloads(t, project, { type: 'module' });
 
   // Its own tests, with what is installed.
   symlinkSync(join(project, 'node_modules'), join(source, 'node_modules'));
