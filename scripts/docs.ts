@@ -4,6 +4,7 @@
  */
 
 import { readFileSync, writeFileSync } from 'node:fs';
+import { Histogram } from 'prom-client';
 import { CONFIG_OPTIONS, type ConfigOption } from '../src/config/options.ts';
 import { ERROR_CODES, type ErrorCode } from '../src/errors.ts';
 import { HTTP_STATUSES } from '../src/service/http-statuses.ts';
@@ -276,10 +277,12 @@ function metricRows(): MetricRow[] {
     logLength: zero,
     queuedBytes: zero,
     snapshotStreams: zero,
+    positionAhead: zero,
   });
   return registry.getMetricsAsArray().map((metric) => {
     const labels: unknown = Reflect.get(metric, 'labelNames');
-    const type = metric.constructor.name.toLowerCase();
+    // A class of ours goes by what it is a kind of.
+    const type = metric instanceof Histogram ? 'histogram' : metric.constructor.name.toLowerCase();
     const names = Array.isArray(labels) ? labels.map(String) : [];
     return { name: metric.name, type, labels: names, help: metric.help };
   });

@@ -7,7 +7,7 @@ import type { WireChangeSet } from '../wire/schemas.ts';
 import { newestHlc } from './prepare.ts';
 
 /**
- * @param nowMs the server's wall time
+ * @param nowMs the latest that the server's clock is known to have been
  * @throws SyncError CLOCK_DRIFT
  */
 export function refuseDrift(

@@ -124,6 +124,11 @@ export class SyncManager {
     return this.#head.position;
   }
 
+  /** How far the newest position is ahead of the wall, in milliseconds: 0 unless the wall jumped back. */
+  get positionAheadMs(): number {
+    return Math.max(0, hlcWallTimeMs(this.#head.position) - this.#options.world.now());
+  }
+
   /** Transactions in the log. */
   get logLength(): number {
     return this.#head.logLength;
@@ -144,7 +149,10 @@ export class SyncManager {
     { authored = [], refused = [] }: Verdict = {},
   ): Promise<BatchOutcome> {
     const { world, maxClockDriftMs } = this.#options;
-    refuseDrift([...changeSets, ...authored, ...refused], world.now(), maxClockDriftMs);
+    // After the wall has jumped back the positions still tell that it was there: devices, which have
+    // not jumped, are not to be refused until it has caught up.
+    const nowMs = Math.max(world.now(), hlcWallTimeMs(this.#head.position));
+    refuseDrift([...changeSets, ...authored, ...refused], nowMs, maxClockDriftMs);
     const answers = authored.map((changeSet) => toAuthored(changeSet, this.identity));
     return this.#commits.add({ changeSets: [...changeSets, ...answers], refused });
   }

@@ -46,6 +46,11 @@ export interface Status {
   openStores: number;
   connectedClients: number;
   connections: number;
+  /**
+   * How far the newest positions are ahead of the clock, in milliseconds, in the open database where
+   * it is furthest: 0 unless the clock was set back. Positions count on all the same.
+   */
+  positionAheadMs: number;
 }
 
 export class CoordinatorService {
@@ -81,7 +86,12 @@ export class CoordinatorService {
       logLength: () => [...this.#pool.open()].reduce((sum, db) => sum + db.manager.logLength, 0),
       queuedBytes: () => this.queuedBytes(),
       snapshotStreams: () => this.#delivery.snapshotStreams,
+      positionAhead: () => this.#positionAheadMs() / 1000,
     });
+  }
+
+  #positionAheadMs(): number {
+    return Math.max(0, ...[...this.#pool.open()].map(({ manager }) => manager.positionAheadMs));
   }
 
   get config(): CoordinatorConfig {
@@ -105,6 +115,7 @@ export class CoordinatorService {
       openStores: this.#pool.size,
       connectedClients: this.#sessions.size,
       connections: this.connections,
+      positionAheadMs: this.#positionAheadMs(),
     };
   }
 

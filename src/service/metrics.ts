@@ -19,6 +19,7 @@ export interface Gauges {
   logLength(): number;
   queuedBytes(): number;
   snapshotStreams(): number;
+  positionAhead(): number;
 }
 
 export type Metrics = ReturnType<typeof createMetrics>;
@@ -115,4 +116,8 @@ const GAUGES: Record<keyof Gauges, [name: string, help: string]> = {
   logLength: ['log_length_transactions', 'Transactions in the logs of the open databases.'],
   queuedBytes: ['queued_bytes', 'Bytes that wait to be sent, over all sockets.'],
   snapshotStreams: ['snapshot_streams', 'Snapshots that are being sent.'],
+  positionAhead: [
+    'position_ahead_seconds',
+    'How far the newest position is ahead of the clock: 0 unless it was set back.',
+  ],
 };

@@ -16,8 +16,8 @@ const DEMANDS_MAX = 1000;
 
 interface Demand {
   predicate: IdentityPredicate;
-  /** Database and site of each client that it has been asked about. */
-  asked: Set<string>;
+  /** Database and site of each client that it has named; of others nothing is kept. */
+  met: Set<string>;
 }
 
 export class Resyncs {
@@ -34,17 +34,18 @@ export class Resyncs {
       this.#demands.delete(oldest);
       this.#logger.warn('more than %d calls of resync: the oldest is forgotten', DEMANDS_MAX);
     }
-    this.#demands.add({ predicate, asked: new Set() });
+    this.#demands.add({ predicate, met: new Set() });
   }
 
   /** Notes down that the client has to start over, if a demand that it hasn't met yet says so. */
   async meet(identity: ClientIdentity, { id, manager }: OpenDatabase): Promise<void> {
     const site = siteIdToText(identity.siteId);
     const client = `${id} ${site}`;
-    const unasked = [...this.#demands].filter(({ asked }) => !asked.has(client));
-    const isNamed = unasked.some(({ predicate }) => this.#speaksOf(predicate, identity));
-    if (isNamed) await manager.requireResync(site);
-    for (const { asked } of unasked) asked.add(client);
+    const naming = [...this.#demands].filter(
+      ({ met, predicate }) => !met.has(client) && this.#speaksOf(predicate, identity),
+    );
+    if (naming.length > 0) await manager.requireResync(site);
+    for (const { met } of naming) met.add(client);
   }
 
   #speaksOf(predicate: IdentityPredicate, identity: ClientIdentity): boolean {
