@@ -146,8 +146,14 @@ export class WebhookPump {
         if (signal.aborted) return;
         this.#metrics.failed.inc();
         const waitMs = this.#backoffMs(failures++, error);
-        const what = error instanceof Error ? `${error.message} ${error.cause ?? ''}` : error;
-        logger.warn('event %s was not taken (%s); again in %d ms', event.id, what, waitMs);
+        const what =
+          error instanceof Error ? [error.message, error.cause].filter(Boolean) : [error];
+        logger.warn(
+          'event %s was not taken (%s); again in %d ms',
+          event.id,
+          what.join(': '),
+          waitMs,
+        );
         await sleep(waitMs, undefined, { signal }).catch(() => undefined);
         continue;
       }
