@@ -138,31 +138,30 @@ export class WebhookPump {
     const { signal, logger } = this.#context;
     let failures = 0;
     while (!signal.aborted) {
-      const event = await this.#queue.first();
-      if (event === undefined) return;
       try {
-        await deliver(this.#options, event, signal);
+        if (!(await this.#deliverFirst())) return;
+        failures = 0;
       } catch (error) {
         if (signal.aborted) return;
         this.#metrics.failed.inc();
         const waitMs = this.#backoffMs(failures++, error);
-        const what =
-          error instanceof Error ? [error.message, error.cause].filter(Boolean) : [error];
-        logger.warn(
-          'event %s was not taken (%s); again in %d ms',
-          event.id,
-          what.join(': '),
-          waitMs,
-        );
+        logger.warn('no delivery (%s); again in %d ms', reasonOf(error), waitMs);
         await sleep(waitMs, undefined, { signal }).catch(() => undefined);
-        continue;
       }
-      failures = 0;
-      await this.#queue.remove(event);
-      this.#metrics.delivered.inc();
-      this.#metrics.queued.set(this.#queue.length);
-      this.#run();
     }
+  }
+
+  /** @returns whether there was anything to deliver */
+  async #deliverFirst(): Promise<boolean> {
+    const event = await this.#queue.first();
+    if (event === undefined) return false;
+    await deliver(this.#options, event, this.#context.signal);
+    // Should this fail, the event is sent once more: it has the same id.
+    await this.#queue.remove(event);
+    this.#metrics.delivered.inc();
+    this.#metrics.queued.set(this.#queue.length);
+    this.#run();
+    return true;
   }
 
   /** Doubles with every failure; a half of it is left to chance, so that many don't come at once. */
@@ -202,6 +201,11 @@ class Gathered {
     [this.#changeSets, this.#changes, this.#end] = [[], 0, undefined];
     return taken;
   }
+}
+
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return [error.message, error.cause].filter(Boolean).join(': ');
 }
 
 function createPumpMetrics({ metrics }: HookContext) {
