@@ -11,7 +11,7 @@
 
 import { resolve } from 'node:path';
 import type { HlcText } from '../../clock/hlc.ts';
-import type { KVRange, KVStore, Storage } from '../../storage/kv-store.ts';
+import type { KVRange, KVStore, KVTransaction, Storage } from '../../storage/kv-store.ts';
 import { openStorage } from '../../storage/open-storage.ts';
 
 export interface QueuedEvent {
@@ -42,10 +42,10 @@ const closedByDirectory = new Map<string, Promise<void>>();
 
 export class WebhookQueue {
   readonly #storage: Storage;
-  readonly #store: KVStore;
   readonly #release: () => void;
-  #next: bigint;
-  #length: number;
+  #store: KVStore;
+  #next = 0n;
+  #length = 0;
 
   /** Waits until nobody else in this process has the directory open; another process is an error. */
   static async open(directory: string): Promise<WebhookQueue> {
@@ -63,14 +63,9 @@ export class WebhookQueue {
     let storage: Storage | undefined;
     try {
       storage = await openStorage({ url: `leveldb:${path}`, durability: 'fsync' });
-      const store = await storage.open(STORE_ID);
-      const keys: Uint8Array[] = [];
-      for await (const entries of store.iterate(EVENTS)) {
-        keys.push(...entries.map(([key]) => key));
-      }
-      const last = keys.at(-1);
-      const next = last === undefined ? 0n : Buffer.from(last).readBigUInt64BE(1) + 1n;
-      return new WebhookQueue(storage, store, { next, length: keys.length, release });
+      const queue = new WebhookQueue(storage, await storage.open(STORE_ID), release);
+      await queue.#count();
+      return queue;
     } catch (error) {
       await storage?.close();
       release();
@@ -78,16 +73,40 @@ export class WebhookQueue {
     }
   }
 
-  private constructor(
-    storage: Storage,
-    store: KVStore,
-    { next, length, release }: { next: bigint; length: number; release: () => void },
-  ) {
+  private constructor(storage: Storage, store: KVStore, release: () => void) {
     this.#storage = storage;
     this.#store = store;
-    this.#next = next;
-    this.#length = length;
     this.#release = release;
+  }
+
+  /** What is there, and what number comes next. */
+  async #count(): Promise<void> {
+    let last: Uint8Array | undefined;
+    this.#length = 0;
+    for await (const entries of this.#store.iterate(EVENTS)) {
+      this.#length += entries.length;
+      last = entries.at(-1)?.[0];
+    }
+    this.#next = last === undefined ? 0n : Buffer.from(last).readBigUInt64BE(1) + 1n;
+  }
+
+  /**
+   * A store that failed takes no more until it is opened anew; whether it has written what it
+   * failed at is only known then.
+   */
+  async #use<T>(work: (store: KVStore) => Promise<T>): Promise<T> {
+    try {
+      return await work(this.#store);
+    } catch (error) {
+      await this.#store.close();
+      this.#store = await this.#storage.open(STORE_ID);
+      await this.#count();
+      throw error;
+    }
+  }
+
+  #write(work: (transaction: KVTransaction) => void): Promise<void> {
+    return this.#use((store) => store.exclusive(async (transaction) => work(transaction)));
   }
 
   get length(): number {
@@ -104,13 +123,13 @@ export class WebhookQueue {
   }
 
   async cursor(databaseId: string): Promise<HlcText | undefined> {
-    const [bytes] = await this.#store.getMany([cursorKey(databaseId)]);
+    const [bytes] = await this.#use((store) => store.getMany([cursorKey(databaseId)]));
     return bytes && Buffer.from(bytes).toString();
   }
 
   /** Moves a cursor on, and queues what lies between, if anything. */
   async advance(databaseId: string, cursor: HlcText, event?: QueuedEvent): Promise<void> {
-    await this.#store.exclusive(async (transaction) => {
+    await this.#write((transaction) => {
       transaction.put(cursorKey(databaseId), Buffer.from(cursor));
       if (event === undefined) return;
       transaction.put(eventKey(this.#next), Buffer.from(JSON.stringify(event)));
@@ -120,20 +139,20 @@ export class WebhookQueue {
     this.#length++;
   }
 
-  async first(): Promise<Entry | undefined> {
-    for await (const [entry] of this.#store.iterate({ ...EVENTS, limit: 1 })) {
-      if (entry === undefined) continue;
-      const [key, value] = entry;
-      const event: QueuedEvent = JSON.parse(Buffer.from(value).toString());
-      return { key, ...event };
-    }
-    return undefined;
+  first(): Promise<Entry | undefined> {
+    return this.#use(async (store) => {
+      for await (const [entry] of store.iterate({ ...EVENTS, limit: 1 })) {
+        if (entry === undefined) continue;
+        const [key, value] = entry;
+        const event: QueuedEvent = JSON.parse(Buffer.from(value).toString());
+        return { key, ...event };
+      }
+      return undefined;
+    });
   }
 
   async remove({ key }: Entry): Promise<void> {
-    await this.#store.exclusive(async (transaction) => {
-      transaction.delete(key);
-    });
+    await this.#write((transaction) => transaction.delete(key));
     this.#length--;
   }
 
