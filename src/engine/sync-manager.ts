@@ -6,7 +6,7 @@
  * An acknowledgement is the resolution of a promise that nothing resolves earlier.
  */
 
-import { compareHlc, type HlcText, hlcWallTimeMs, maxHlc } from '../clock/hlc.ts';
+import { compareHlc, type HlcText, hlcWallTimeMs } from '../clock/hlc.ts';
 import { hlcSite, SITE_ID_BYTES, type SiteIdText } from '../clock/site-id.ts';
 import { SyncError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
@@ -24,7 +24,6 @@ import {
   readHorizon,
   writeHead,
 } from './head.ts';
-import { siteKey } from './keys.ts';
 import { type LogPage, type LogReadOptions, type LogState, readLog, timelineFor } from './log.ts';
 import { carryPosition, deliverable, type LogRecord } from './log-record.ts';
 import {
@@ -36,7 +35,7 @@ import {
 } from './merge-transaction.ts';
 import { wallTimeToHlc } from './position-clock.ts';
 import { clearDroppedTable, expireTombstones } from './retention.ts';
-import { readSiteState, type SiteState } from './site-state.ts';
+import { SiteRecords } from './site-records.ts';
 import { openSnapshot, type Snapshot } from './snapshot.ts';
 import { readRow, readRows, type WireRow } from './stored-rows.ts';
 
@@ -82,6 +81,8 @@ export interface Appended {
 
 export class SyncManager {
   readonly identity: Identity;
+  /** What is remembered of each site. */
+  readonly sites: SiteRecords;
   readonly #store: KVStore;
   readonly #options: SyncManagerOptions;
   readonly #listeners = new Set<(appended: Appended) => void>();
@@ -114,6 +115,7 @@ export class SyncManager {
       (batches) => this.#mergeGroup(batches),
       ({ changeSets }) => changeSets.reduce((sum, set) => sum + set.changes.length + 1, 1),
     );
+    this.sites = new SiteRecords(options.store, options.world, (work) => this.#commits.alone(work));
     this.#stopWatching = options.store.onCommit(() => {
       this.#refresh().catch((error: unknown) => options.logger.error('refresh failed: %O', error));
     });
@@ -270,46 +272,6 @@ export class SyncManager {
   /** All rows of a table, in no order, as they were when the first one was asked for. */
   async *readRows(table: { schema: string; table: string }): AsyncGenerator<WireRow> {
     yield* readRows(await this.#store.view(), this.#state.catalog, table);
-  }
-
-  siteState(site: SiteIdText): Promise<SiteState> {
-    return readSiteState(this.#store, site);
-  }
-
-  /**
-   * Remembers that `site` has been sent a whole snapshot of `position`.
-   * @param resync the demand to start over that stood when the snapshot began: it is met
-   */
-  noteSnapshotSent(site: SiteIdText, position: HlcText, resync?: string): Promise<void> {
-    return this.#updateSiteState(site, ({ resync: demanded, ...state }) => ({
-      ...state,
-      snapshot: state.snapshot === undefined ? position : maxHlc(state.snapshot, position),
-      ...(demanded === undefined || demanded === resync ? {} : { resync: demanded }),
-    }));
-  }
-
-  /** From now on `site` is refused a delta, until it has been sent a whole snapshot. */
-  requireResync(site: SiteIdText): Promise<void> {
-    const resync = this.#options.world.randomUuid();
-    return this.#updateSiteState(site, (state) => ({ ...state, resync }));
-  }
-
-  /** `site` starts from nothing, which is starting over as well. */
-  async noteStartedOver(site: SiteIdText): Promise<void> {
-    const { resync } = await this.siteState(site);
-    if (resync === undefined) return;
-    await this.#updateSiteState(site, ({ resync: demanded, ...state }) =>
-      demanded === resync ? state : { ...state, resync: demanded },
-    );
-  }
-
-  async #updateSiteState(site: SiteIdText, update: (state: SiteState) => SiteState): Promise<void> {
-    await this.#commits.alone(() =>
-      this.#store.exclusive(async (transaction) => {
-        const state = update(await readSiteState(transaction, site));
-        transaction.put(siteKey(site), Buffer.from(JSON.stringify(state)));
-      }),
-    );
   }
 
   /**

@@ -98,8 +98,8 @@ export class Delivery {
     const site = siteIdToText(client.siteId);
     await this.#resyncs.meet(client, database);
     if (sinceHLC === undefined) {
-      await manager.noteStartedOver(site);
-    } else if ((await manager.siteState(site)).resync !== undefined) {
+      await manager.sites.noteStartedOver(site);
+    } else if ((await manager.sites.state(site)).resync !== undefined) {
       throw new SyncError('SNAPSHOT_REQUIRED', START_OVER);
     }
     return manager.cursorFor(sinceHLC);
@@ -138,13 +138,13 @@ export class Delivery {
     const { manager } = database;
     const site = siteIdToText(client.siteId);
     await this.#resyncs.meet(client, database);
-    const { resync } = await manager.siteState(site);
+    const { resync } = await manager.sites.state(site);
     // What the checkpoint holds is what the client saw before.
     const usable = resync === undefined ? checkpoint : undefined;
     const snapshot = await this.#snapshots.open(database, usable);
     return {
       ...narrowSnapshot(snapshot, this.viewOf(client, signal)),
-      noteSent: () => manager.noteSnapshotSent(site, snapshot.position, resync),
+      noteSent: () => manager.sites.noteSnapshotSent(site, snapshot.position, resync),
     };
   }
 }

@@ -28,7 +28,7 @@ export async function drainPoint(
   if (hadNews) return countChanges(changeSets) >= LARGE_BATCH_CHANGES ? newest : undefined;
   // Nothing new: skip all that it could be pushing back. At least the batch itself, so that
   // each question moves on.
-  const { authored = newest, snapshot = newest } = await manager.siteState(site);
+  const { authored = newest, snapshot = newest } = await manager.sites.state(site);
   return maxHlc(newest, maxHlc(authored, snapshot));
 }
 

@@ -44,7 +44,7 @@ export class Resyncs {
     const naming = [...this.#demands].filter(
       ({ met, predicate }) => !met.has(client) && this.#speaksOf(predicate, identity),
     );
-    if (naming.length > 0) await manager.requireResync(site);
+    if (naming.length > 0) await manager.sites.requireResync(site);
     for (const { met } of naming) met.add(client);
   }
 

@@ -168,14 +168,14 @@ test('the site that authored changes and the snapshot it was sent are remembered
   const device = new Device(1);
   const changeSet = device.write({ pk: [1], set: { a: 1, b: 2 } });
   await manager.apply([changeSet]);
-  await manager.noteSnapshotSent(device.siteId, manager.position);
+  await manager.sites.noteSnapshotSent(device.siteId, manager.position);
   const snapshot = manager.position;
   const later = device.write({ pk: [2], set: { a: 1 } });
   await manager.apply([later]);
   await manager.close();
   await store.close();
   const again = await openEngine({ store: await storage.open('a'), world });
-  assert.deepEqual(await again.manager.siteState(device.siteId), {
+  assert.deepEqual(await again.manager.sites.state(device.siteId), {
     authored: later.hlc,
     snapshot,
   });

@@ -1,0 +1,64 @@
+/** What is remembered of each site beside what it has written: see `site-state.ts`. */
+
+import { type HlcText, maxHlc } from '../clock/hlc.ts';
+import type { SiteIdText } from '../clock/site-id.ts';
+import type { KVStore } from '../storage/kv-store.ts';
+import { siteKey } from './keys.ts';
+import { readSiteState, type SiteState } from './site-state.ts';
+
+export class SiteRecords {
+  readonly #store: KVStore;
+  readonly #world: { randomUuid(): string };
+  readonly #alone: (work: () => Promise<void>) => Promise<void>;
+
+  /** @param alone runs work while nothing else writes here */
+  constructor(
+    store: KVStore,
+    world: { randomUuid(): string },
+    alone: (work: () => Promise<void>) => Promise<void>,
+  ) {
+    this.#store = store;
+    this.#world = world;
+    this.#alone = alone;
+  }
+
+  state(site: SiteIdText): Promise<SiteState> {
+    return readSiteState(this.#store, site);
+  }
+
+  /**
+   * Remembers that `site` has been sent a whole snapshot of `position`.
+   * @param resync the demand to start over that stood when the snapshot began: it is met
+   */
+  noteSnapshotSent(site: SiteIdText, position: HlcText, resync?: string): Promise<void> {
+    return this.#update(site, ({ resync: demanded, ...state }) => ({
+      ...state,
+      snapshot: state.snapshot === undefined ? position : maxHlc(state.snapshot, position),
+      ...(demanded === undefined || demanded === resync ? {} : { resync: demanded }),
+    }));
+  }
+
+  /** From now on `site` is refused a delta, until it has been sent a whole snapshot. */
+  requireResync(site: SiteIdText): Promise<void> {
+    const resync = this.#world.randomUuid();
+    return this.#update(site, (state) => ({ ...state, resync }));
+  }
+
+  /** `site` starts from nothing, which is starting over as well. */
+  async noteStartedOver(site: SiteIdText): Promise<void> {
+    const { resync } = await this.state(site);
+    if (resync === undefined) return;
+    await this.#update(site, ({ resync: demanded, ...state }) =>
+      demanded === resync ? state : { ...state, resync: demanded },
+    );
+  }
+
+  #update(site: SiteIdText, update: (state: SiteState) => SiteState): Promise<void> {
+    return this.#alone(() =>
+      this.#store.exclusive(async (transaction) => {
+        const state = update(await readSiteState(transaction, site));
+        transaction.put(siteKey(site), Buffer.from(JSON.stringify(state)));
+      }),
+    );
+  }
+}
