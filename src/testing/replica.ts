@@ -12,6 +12,14 @@ interface ReplicaRow {
   cells: Map<string, { hlc: string; value: unknown }>;
 }
 
+/** Of the chunks of a snapshot those that hold cells or tombstones. */
+interface SnapshotTableChunk {
+  type: string;
+  schema: string;
+  table: string;
+  entries: { pk: unknown[]; hlc: string; column?: string; value?: unknown }[];
+}
+
 export class Replica {
   readonly #rows = new Map<string, ReplicaRow>();
 
@@ -85,16 +93,14 @@ export class Replica {
   }
 
   /** Takes in a snapshot, given as its chunks. */
-  load(chunks: Iterable<Record<string, unknown>>): void {
-    for (const chunk of chunks) {
-      const { type, schema, table } = chunk as { type: string; schema: string; table: string };
-      if (type !== 'column-versions' && type !== 'tombstone') continue;
-      const entries = chunk.entries as Record<string, unknown>[];
-      const changes = entries.map((entry) => {
-        const change = type === 'tombstone' ? { type: 'delete' } : { type: 'column' };
-        return { ...change, schema, table, ...entry } as unknown as WireChange;
-      });
-      for (const change of changes) this.#merge(change);
+  load(chunks: Iterable<object>): void {
+    for (const chunk of chunks as Iterable<Partial<SnapshotTableChunk>>) {
+      const { type, schema = '', table = '', entries = [] } = chunk;
+      for (const { pk, hlc, column = '', value } of entries) {
+        const row = { schema, table, pk, hlc };
+        if (type === 'tombstone') this.#merge({ type: 'delete', ...row });
+        if (type === 'column-versions') this.#merge({ type: 'column', ...row, column, value });
+      }
     }
   }
 }

@@ -54,7 +54,8 @@ test('a token with the shared secret says who its client is, and until when', as
     expiresAt: exp * 1000,
     metadata: { claims: { sub: 'ann', exp, role: 'editor' } },
   });
-  assert.equal((await authenticate(await sign({ sub: 7 as unknown as string })))?.userId, '7');
+  const numbered = await start(t, { secret: SECRET, userClaim: 'id' });
+  assert.equal((await numbered.authenticate(await sign({ id: 7 })))?.userId, '7');
 });
 
 test('what is no JWT, or of another issuer, is for the next module', async (t) => {
