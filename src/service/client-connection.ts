@@ -229,7 +229,7 @@ export class ClientConnection {
       database,
       outlet,
       limits: { queuedBytesMax: queuedBytesPerSocket, pageBytes },
-      viewOf: (client) => service.viewOf(client, this.#gone.signal),
+      viewOf: (who) => service.viewOf(who, this.#gone.signal),
       onPushed: (changeSets) => service.metrics.changesPushed.inc(changeSets),
       onError: (error) => {
         this.#fail(toSyncError(error, 'GET_CHANGES_ERROR', 'a push could not be read'));
@@ -271,6 +271,7 @@ export class ClientConnection {
       database,
       checkpoint,
       this.#gone.signal,
+      () => session.identity,
     );
     await session.sendSnapshot(snapshot);
   }

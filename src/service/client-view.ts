@@ -13,14 +13,24 @@ import type { WireChange, WireChangeSet } from '../wire/schemas.ts';
 /** Leaves out, or masks, what the client may not see. */
 export type Narrow = (changeSets: readonly WireChangeSet[]) => Promise<readonly WireChangeSet[]>;
 
-/** @returns `undefined` where every client may see everything */
+/**
+ * @param who the client is, at the moment: newer credentials may see less
+ * @returns `undefined` where every client may see everything
+ */
 export function viewOf(
   hooks: HookChain,
-  client: ClientIdentity,
+  who: () => ClientIdentity,
   signal?: AbortSignal,
 ): Narrow | undefined {
   if (!hooks.has.onBeforeSendChanges) return undefined;
-  return (changeSets) => hooks.beforeSend(client, changeSets, signal);
+  return async (changeSets) => {
+    for (;;) {
+      const client = who();
+      const left = await hooks.beforeSend(client, changeSets, signal);
+      // What was decided under older credentials is not to be sent under these.
+      if (who() === client) return left;
+    }
+  };
 }
 
 /** A page of the log as the client may see it. */

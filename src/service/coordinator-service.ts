@@ -208,9 +208,9 @@ export class CoordinatorService {
     };
   }
 
-  /** What `client` may see, if a hook has a say in it. */
-  viewOf(client: ClientIdentity, signal?: AbortSignal): Narrow | undefined {
-    return this.#delivery.viewOf(client, signal);
+  /** What a client may see, if a hook has a say in it. */
+  viewOf(who: () => ClientIdentity, signal?: AbortSignal): Narrow | undefined {
+    return this.#delivery.viewOf(who, signal);
   }
 
   /**
@@ -256,10 +256,11 @@ export class CoordinatorService {
     access: DatabaseAccess,
     checkpoint?: WireCheckpoint,
     signal?: AbortSignal,
+    who?: () => ClientIdentity,
   ): Promise<ServedSnapshot> {
     const type = checkpoint === undefined ? 'get_snapshot' : 'resume_snapshot';
     await this.authorize(client, { type, databaseId: access.id }, signal);
-    return this.#delivery.snapshot(client, await access.open(), checkpoint, signal);
+    return this.#delivery.snapshot(client, await access.open(), checkpoint, signal, who);
   }
 
   /** @throws SyncError OVERLOADED when `limits.sessions` are there */

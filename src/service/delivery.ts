@@ -67,9 +67,9 @@ export class Delivery {
     return this.#snapshots.size;
   }
 
-  /** What `client` may see, if a hook has a say in it. */
-  viewOf(client: ClientIdentity, signal?: AbortSignal): Narrow | undefined {
-    return viewOf(this.#hooks, client, signal);
+  /** What a client may see, if a hook has a say in it. */
+  viewOf(who: () => ClientIdentity, signal?: AbortSignal): Narrow | undefined {
+    return viewOf(this.#hooks, who, signal);
   }
 
   /** Ends those of `sessions` that are named; all others who are named are caught when they ask. */
@@ -121,7 +121,11 @@ export class Delivery {
       bytesMax: Math.min(HTTP_PAGE_BYTES_MAX, limits.pageBytes),
       changesMax: Math.min(limit ?? Number.POSITIVE_INFINITY, sync.batchSize),
     };
-    const page = await readPage(manager, options, this.viewOf(client, signal));
+    const page = await readPage(
+      manager,
+      options,
+      this.viewOf(() => client, signal),
+    );
     stopTimer();
     const { changeSets, lastSent, end, hasMore } = page;
     if (isCarryNeeded(after, lastSent, end)) changeSets.push(manager.carryPosition(end));
@@ -134,6 +138,7 @@ export class Delivery {
     database: OpenDatabase,
     checkpoint: WireCheckpoint | undefined,
     signal?: AbortSignal,
+    who = () => client,
   ): Promise<ServedSnapshot> {
     const { manager } = database;
     const site = siteIdToText(client.siteId);
@@ -143,7 +148,7 @@ export class Delivery {
     const usable = resync === undefined ? checkpoint : undefined;
     const snapshot = await this.#snapshots.open(database, usable);
     return {
-      ...narrowSnapshot(snapshot, this.viewOf(client, signal)),
+      ...narrowSnapshot(snapshot, this.viewOf(who, signal)),
       noteSent: () => manager.sites.noteSnapshotSent(site, snapshot.position, resync),
     };
   }

@@ -34,7 +34,7 @@ export interface SessionOptions {
   outlet: Outlet;
   limits: SessionLimits;
   /** What `identity` may see, if a hook has a say in it. */
-  viewOf(identity: ClientIdentity): Narrow | undefined;
+  viewOf(who: () => ClientIdentity): Narrow | undefined;
   onPushed(changeSets: number): void;
   onError(error: unknown): void;
 }
@@ -89,6 +89,10 @@ export class Session {
     this.disconnect(code);
   }
 
+  get #view(): Narrow | undefined {
+    return this.#options.viewOf(() => this.identity);
+  }
+
   get #isOpen(): boolean {
     return !this.#ended && this.#options.outlet.isOpen;
   }
@@ -98,7 +102,7 @@ export class Session {
    * @param frame the push for this session, if there is something for it; made on demand
    */
   push(appended: Appended, frame: () => { bytes: Buffer; changeSets: number } | undefined): void {
-    const { outlet, limits, viewOf, onPushed } = this.#options;
+    const { outlet, limits, onPushed } = this.#options;
     const inStep =
       !this.#feeding && this.#answers === 0 && this.#cursor === appended.after && this.#isOpen;
     const hasRoom = outlet.queuedBytes <= limits.queuedBytesMax / 2;
@@ -108,7 +112,7 @@ export class Session {
     }
     const pushed = frame();
     // What it may see of it is asked when the log is read for it.
-    if (pushed !== undefined && viewOf(this.identity) !== undefined) {
+    if (pushed !== undefined && this.#view !== undefined) {
       this.#feed();
       return;
     }
@@ -136,15 +140,12 @@ export class Session {
   }
 
   async #feedLoop(): Promise<void> {
-    const { database, outlet, limits, viewOf, onPushed } = this.#options;
+    const { database, outlet, limits, onPushed } = this.#options;
     while (this.#isBehind) {
       await outlet.drained(limits.queuedBytesMax / 2);
-      const { identity } = this;
       const after = this.#cursor;
       const options = { after, reader: this.siteId, bytesMax: PUSH_PAGE_BYTES };
-      const page = await readPage(database.manager, options, viewOf(identity));
-      // Newer credentials may see less.
-      if (this.identity !== identity) continue;
+      const page = await readPage(database.manager, options, this.#view);
       // An answer has begun meanwhile: it takes the cursor on, and this page is its business.
       if (!this.#isOpen || this.#answers > 0 || this.#cursor !== after) return;
       this.#cursor = page.end;
@@ -174,15 +175,12 @@ export class Session {
 
   /** Sends everything after a cursor, up to the end of the log. To be run by `answer`. */
   async sendChanges(since: HlcText): Promise<void> {
-    const { database, outlet, limits, viewOf } = this.#options;
+    const { database, outlet, limits } = this.#options;
     const { manager } = database;
     let after = since;
     for (;;) {
-      const { identity } = this;
       const options = { after, reader: this.siteId, bytesMax: limits.pageBytes };
-      const page = await readPage(manager, options, viewOf(identity));
-      // Newer credentials may see less.
-      if (this.identity !== identity) continue;
+      const page = await readPage(manager, options, this.#view);
       const { changeSets, lastSent, end, hasMore } = page;
       if (!hasMore && isCarryNeeded(since, lastSent, end)) {
         changeSets.push(manager.carryPosition(end));

@@ -253,4 +253,19 @@ test('what was decided under older credentials is not sent under newer ones', as
   const pushed = await reader.nextPush();
   assertNothingLeaks(pushed);
   assert.deepEqual(pushed[0]?.changes.length, 1);
+
+  const late = await TestClient.join(
+    server.wsUrl,
+    { siteId: new Device(5).siteId, token: 'staff' },
+    t,
+  );
+  isHeld = true;
+  asked.length = 0;
+  const chunks = late.snapshot();
+  while (asked.length === 0) await new Promise(setImmediate);
+  late.send({ type: 'authenticate', token: 'guest' });
+  await late.next('authenticated');
+  isHeld = false;
+  for (const release of asked) release();
+  assertNothingLeaks(await chunks);
 });
