@@ -22,7 +22,12 @@ export interface ServicePluginOptions {
   world?: World;
 }
 
-const machine: World = { now: () => Date.now(), randomBytes, randomUuid: randomUUID };
+const machine: World = {
+  now: () => Date.now(),
+  randomBytes,
+  randomUuid: randomUUID,
+  yield: () => new Promise(setImmediate),
+};
 
 export default fp<ServicePluginOptions>(
   async (app, { world = machine }) => {
@@ -36,6 +41,7 @@ export default fp<ServicePluginOptions>(
       world,
       version: PACKAGE_VERSION,
       metrics,
+      logHolds: app.hookReader.holds,
     });
     app.hookReader.bind(createDatabaseReader((id) => service.acquire(id)));
     app.decorate('coordinator', service);

@@ -275,6 +275,8 @@ function metricRows(): MetricRow[] {
     sessions: zero,
     openStores: zero,
     logLength: zero,
+    logChanges: zero,
+    logChangesReplaced: zero,
     queuedBytes: zero,
     snapshotStreams: zero,
     positionAhead: zero,

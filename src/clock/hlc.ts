@@ -56,6 +56,10 @@ export function maxHlc(a: HlcText, b: HlcText): HlcText {
   return compareHlc(a, b) >= 0 ? a : b;
 }
 
+export function minHlc(a: HlcText, b: HlcText): HlcText {
+  return compareHlc(a, b) <= 0 ? a : b;
+}
+
 export function hlcToBytes(text: HlcText): Buffer {
   return Buffer.from(text, 'base64');
 }

@@ -109,6 +109,10 @@ export const ConfigSchema = group({
       'The number of databases that are open at once.',
     ),
     idleCloseMs: milliseconds(60_000, 'The time after which an unused database is closed'),
+    maintenanceMs: milliseconds(
+      60_000,
+      'How often an open database is tidied up: old deletions forgotten, its log shortened',
+    ),
   }),
   cors: group({
     origin: Type.Union(

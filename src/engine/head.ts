@@ -15,13 +15,23 @@ export interface Head {
   position: HlcText;
   /** Transactions in the log. */
   logLength: number;
+  /** Changes and migrations in the log. */
+  changesLogged?: number;
+  /** About how many of these later ones have replaced: when it is worth shortening the log. */
+  changesReplaced?: number;
   /** Counts what changes the catalog beyond statistics: another value, another catalog. */
   catalogVersion: number;
   /** Records up to here may hold names of tables that have been dropped or renamed since. */
   staleUpTo?: HlcText;
 }
 
-export const EMPTY_HEAD: Head = { position: HLC_MIN, logLength: 0, catalogVersion: 0 };
+export const EMPTY_HEAD: Head = {
+  position: HLC_MIN,
+  logLength: 0,
+  changesLogged: 0,
+  changesReplaced: 0,
+  catalogVersion: 0,
+};
 
 /** @param bytes of a database that `loadIdentity` has seen, which has one */
 export function decodeHead(bytes: Uint8Array | undefined): Head {

@@ -58,7 +58,16 @@ export class LogWriter {
     this.#transaction.put(logKey(position), bytes);
     const json = bytes.subarray(bytes.indexOf(10) + 1);
     this.records.push({ position, author, stale, changeCount: hlcs.length, json });
-    this.#head = { ...this.#head, position, logLength: this.#head.logLength + 1 };
+    const { logLength, changesLogged } = this.#head;
+    this.#head = { ...this.#head, position, logLength: logLength + 1 };
+    if (changesLogged !== undefined) this.#head.changesLogged = changesLogged + hlcs.length;
+  }
+
+  /** So many changes in the log are of no use any more. */
+  noteReplaced(changes: number): void {
+    const { changesReplaced } = this.#head;
+    if (changes === 0 || changesReplaced === undefined) return;
+    this.#head = { ...this.#head, changesReplaced: changesReplaced + changes };
   }
 
   /** A table ended or was renamed: what the log holds up to here may name it still. */

@@ -19,7 +19,14 @@ import { authorOf, type LogRecord, SEVERAL_AUTHORS } from './log-record.ts';
 import { LogWriter } from './log-writer.ts';
 import { type PreparedSet, planReads } from './merge-plan.ts';
 import { JsonNames, type PreparedChange, prepareChanges } from './prepare.ts';
-import { createRow, type MergeOutcome, mergeCell, mergeTombstone } from './row.ts';
+import {
+  createRow,
+  isExpired,
+  type MergeOutcome,
+  mergeCell,
+  mergeTombstone,
+  type Row,
+} from './row.ts';
 import { addressText, type RowAddress, RowSet, toRowKey } from './row-set.ts';
 import { SiteStates } from './site-state.ts';
 import { applyBoundary, type HeldChange, toBoundaries } from './table-boundary.ts';
@@ -80,6 +87,8 @@ export class MergeTransaction {
   /** Changes that were held and can be sent from now on. */
   readonly #shown: HeldChange[] = [];
   #hasChanged = false;
+  /** Changes in the log that have been beaten by now. */
+  #replaced = 0;
   #catalog: Catalog;
   #catalogVersion: number;
   #catalogForked = false;
@@ -255,12 +264,14 @@ export class MergeTransaction {
     const loaded = this.#rows.get(text);
     if (loaded === undefined) throw new Error('a row was not loaded before it was merged');
     const { allowResurrection } = this.#context;
+    const heldBefore = countHeld(loaded.row);
     const outcome =
       change.type === 'delete'
         ? mergeTombstone(loaded.row, { hlc, position, priorRow: value, pk }, allowResurrection)
         : mergeCell(loaded.row, column, { hlc, value: value ?? 'null', pk }, allowResurrection);
     if (outcome === 'applied') {
       loaded.changed = true;
+      this.#replaced += 1 + heldBefore - countHeld(loaded.row);
       this.#statistics.wrote(table.id, hlc, this.#catalog);
     }
     return outcome;
@@ -274,6 +285,9 @@ export class MergeTransaction {
     for (const boundary of toBoundaries(migration)) {
       this.#statistics.save(catalog, this.#transaction);
       const context = { catalog, rows: this.#rows, transaction: this.#transaction };
+      if (boundary.kind === 'dropped') {
+        this.#replaced += catalog.liveTable(boundary.schema, boundary.table)?.cells ?? 0;
+      }
       this.#shown.push(...(await applyBoundary(boundary, context)));
       if (boundary.kind !== 'made') this.#log.noteStale(position);
     }
@@ -303,8 +317,14 @@ export class MergeTransaction {
     );
     this.#statistics.save(this.#catalog, this.#transaction);
     await this.#sites.write(this.#transaction);
+    this.#log.noteReplaced(this.#replaced);
     this.#log.finish(this.#catalogForked);
   }
+}
+
+/** Changes that the row is made of. */
+function countHeld({ cells, tombstone }: Row): number {
+  return cells.size + (tombstone === undefined || isExpired(tombstone) ? 0 : 1);
 }
 
 function emptyResult(transactions: number): ApplyResult {

@@ -8,7 +8,8 @@ import type { KVTransaction } from '../storage/kv-store.ts';
 import type { Catalog, TableRecord } from './catalog.ts';
 import { readHorizon } from './head.ts';
 import { HORIZON_KEY, kindRange, tableRange, tombstoneToRowKey } from './keys.ts';
-import { bytesToText, decodeRow, decodeTombstone, encodeRow } from './row.ts';
+import { decodeRow, encodeRow } from './row.ts';
+import { decodeListedTombstone } from './row-set.ts';
 
 const STEP_ENTRIES_MAX = 1000;
 
@@ -19,8 +20,10 @@ export interface ExpiryStep {
 }
 
 /**
- * Removes tombstones that arrived before `beforeMs`, and moves the horizon past them in
- * the same transaction: a device that might still need one is sent to a snapshot.
+ * Tombstones that arrived before `beforeMs` are sent to nobody from now on, and the horizon moves
+ * past them in the same transaction: a device that might still need one is sent to a snapshot.
+ * Of a row that is gone its key and the deletion's HLC stay. They are what keeps an edit from before
+ * the deletion from bringing the row back, however late it arrives.
  * @param from where the last step ended
  */
 export async function expireTombstones(
@@ -35,17 +38,17 @@ export async function expireTombstones(
   let last: Uint8Array | undefined;
   for await (const entries of transaction.iterate({ ...range, limit: STEP_ENTRIES_MAX })) {
     for (const [key, value] of entries) {
-      const { position } = decodeTombstone(bytesToText(value).slice(1));
+      const { position } = decodeListedTombstone(value);
       if (hlcWallTimeMs(position) < beforeMs) expired.push({ key: Buffer.from(key), position });
       last = Buffer.from(key);
       seen++;
     }
   }
-  if (expired.length > 0) await remove(transaction, expired);
+  if (expired.length > 0) await expire(transaction, expired);
   return { removed: expired.length, next: seen < STEP_ENTRIES_MAX ? undefined : last };
 }
 
-async function remove(
+async function expire(
   transaction: KVTransaction,
   expired: readonly { key: Uint8Array; position: HlcText }[],
 ): Promise<void> {
@@ -58,9 +61,10 @@ async function remove(
     const bytes = rows[i];
     const rowKey = rowKeys[i];
     if (bytes === undefined || rowKey === undefined) return;
-    const text = encodeRow({ ...decodeRow(bytes), tombstone: undefined });
-    if (text === undefined) transaction.delete(rowKey);
-    else transaction.put(rowKey, Buffer.from(text));
+    const row = decodeRow(bytes);
+    if (row.tombstone !== undefined) row.tombstone.position = undefined;
+    const text = encodeRow(row);
+    if (text !== undefined) transaction.put(rowKey, Buffer.from(text));
   });
   transaction.put(HORIZON_KEY, Buffer.from(horizon));
 }

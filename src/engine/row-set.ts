@@ -3,13 +3,17 @@
  * together. A row that two change sets of a group touch is read once and written once.
  */
 
+import { HLC_MIN, type HlcText } from '../clock/hlc.ts';
 import type { KVReader, KVTransaction } from '../storage/kv-store.ts';
 import { rowKey, rowToTombstoneKey } from './keys.ts';
 import {
+  bytesToText,
   createRow,
   decodeRow,
+  decodeTombstone,
   encodeRow,
   encodeTombstone,
+  isExpired,
   type Row,
   type Tombstone,
 } from './row.ts';
@@ -29,8 +33,15 @@ export interface LoadedRow extends RowAddress {
 }
 
 /** In the list of tombstones: whether the row is gone, or lives again. */
-export const TOMBSTONE_DEAD = 'D';
-export const TOMBSTONE_LIVE = 'L';
+const DEAD = 'D';
+const LIVE = 'L';
+
+/** As it stands in the list, which holds none that has expired. */
+export interface ListedTombstone extends Tombstone {
+  position: HlcText;
+  /** Whether the row is gone; else it lives again. */
+  isDead: boolean;
+}
 
 export function addressText(address: RowAddress): string {
   return `${address.tableId}:${address.identity}`;
@@ -41,8 +52,14 @@ export function toRowKey({ tableId, identity }: RowAddress): Buffer {
 }
 
 export function encodeListedTombstone(row: Row, tombstone: Tombstone): Buffer {
-  const state = row.cells.size === 0 ? TOMBSTONE_DEAD : TOMBSTONE_LIVE;
+  const state = row.cells.size === 0 ? DEAD : LIVE;
   return Buffer.from(`${state}${encodeTombstone(tombstone)}`);
+}
+
+export function decodeListedTombstone(bytes: Uint8Array): ListedTombstone {
+  const text = bytesToText(bytes);
+  const { position = HLC_MIN, ...tombstone } = decodeTombstone(text.slice(1));
+  return { ...tombstone, position, isDead: text.startsWith(DEAD) };
 }
 
 export class RowSet {
@@ -93,8 +110,9 @@ export class RowSet {
       if (text === undefined) transaction.delete(key);
       else transaction.put(key, Buffer.from(text));
       const tombstoneKey = rowToTombstoneKey(key);
-      if (row.tombstone === undefined) transaction.delete(tombstoneKey);
-      else transaction.put(tombstoneKey, encodeListedTombstone(row, row.tombstone));
+      const { tombstone } = row;
+      if (tombstone === undefined || isExpired(tombstone)) transaction.delete(tombstoneKey);
+      else transaction.put(tombstoneKey, encodeListedTombstone(row, tombstone));
       onWrite(tableId, row.cells.size - cellsBefore);
     }
   }

@@ -5,7 +5,7 @@
  * no part is escaped or parsed on the way from a client to the store and back:
  *
  *   pk
- *   [tombstone hlc ⇥ position ⇥ priorRow or nothing ⇥ pk or nothing]
+ *   [tombstone hlc ⇥ position ⇥ priorRow or nothing ⇥ pk or nothing]; of an expired one the hlc only
  *   hlc ⇥ column ⇥ value [⇥ pk]          one line a cell
  *
  * Values, columns and keys are kept as their JSON. A cell says its own spelling of the
@@ -27,8 +27,11 @@ export interface Cell {
 
 export interface Tombstone {
   hlc: HlcText;
-  /** Where in the log the delete arrived; its wall time is when. */
-  position: HlcText;
+  /**
+   * Where in the log the delete arrived; its wall time is when. `undefined` once it has expired:
+   * nobody is told of it any more, and it only keeps what is older from bringing the row back.
+   */
+  position: HlcText | undefined;
   /** JSON, or `undefined` where the delete had none. */
   priorRow: string | undefined;
   /** JSON. */
@@ -42,6 +45,10 @@ export interface Row {
 }
 
 export type MergeOutcome = 'applied' | 'skipped' | 'conflicts';
+
+export function isExpired(tombstone: Tombstone): boolean {
+  return tombstone.position === undefined;
+}
 
 export function createRow(): Row {
   return { cells: new Map(), tombstone: undefined };
@@ -64,7 +71,8 @@ export function mergeCell(
   }
   const { tombstone } = row;
   if (tombstone !== undefined) {
-    if (!allowResurrection || compareHlc(cell.hlc, tombstone.hlc) <= 0) return 'skipped';
+    const blocksAll = !allowResurrection && !isExpired(tombstone);
+    if (blocksAll || compareHlc(cell.hlc, tombstone.hlc) <= 0) return 'skipped';
   }
   row.cells.set(column, cell);
   return 'applied';
@@ -89,12 +97,13 @@ export function mergeTombstone(
 
 export function encodeTombstone(tombstone: Tombstone): string {
   const { hlc, position, priorRow = '', pk } = tombstone;
+  if (position === undefined) return hlc;
   return `${hlc}\t${position}\t${priorRow}\t${pk}`;
 }
 
 /** @param rowPk stands in for an own spelling where the text has none */
 export function decodeTombstone(text: string, rowPk = ''): Tombstone {
-  const [hlc = '', position = '', priorRow = '', pk = ''] = text.split('\t');
+  const [hlc = '', position, priorRow = '', pk = ''] = text.split('\t');
   return { hlc, position, priorRow: priorRow === '' ? undefined : priorRow, pk: pk || rowPk };
 }
 

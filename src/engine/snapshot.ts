@@ -12,8 +12,8 @@ import { Catalog, migrationToJson, type TableRecord } from './catalog.ts';
 import { type Identity, readHead, readHorizon } from './head.ts';
 import { tableRange } from './keys.ts';
 import { wallTimeToHlc } from './position-clock.ts';
-import { bytesToText, decodeRow, decodeTombstone } from './row.ts';
-import { TOMBSTONE_DEAD } from './row-set.ts';
+import { decodeRow } from './row.ts';
+import { decodeListedTombstone } from './row-set.ts';
 
 const CHUNK_ENTRIES_MAX = 1000;
 /** Big values make smaller chunks; about so many characters each. */
@@ -155,9 +155,8 @@ async function* streamTombstones(view: KVView, table: TableRecord): AsyncGenerat
   const chunk = new Chunk(`{"type":"tombstone",${tableFields(table)},"entries":[`);
   for await (const entries of view.iterate(tableRange('d', table.id))) {
     for (const [, value] of entries) {
-      const text = bytesToText(value);
-      if (!text.startsWith(TOMBSTONE_DEAD)) continue;
-      const { hlc, position, priorRow, pk } = decodeTombstone(text.slice(1));
+      const { isDead, hlc, position, priorRow, pk } = decodeListedTombstone(value);
+      if (!isDead) continue;
       const prior = priorRow === undefined ? '' : `,"priorRow":${priorRow}`;
       chunk.add(`{"pk":${pk},"hlc":"${hlc}","createdAt":${hlcWallTimeMs(position)}${prior}}`);
       if (chunk.isFull) yield chunk.take();

@@ -16,16 +16,15 @@ import { toAuthored } from './authored.ts';
 import { Catalog } from './catalog.ts';
 import { refuseDrift } from './drift.ts';
 import { GroupCommit } from './group-commit.ts';
-import {
-  type Head,
-  type Identity,
-  loadIdentity,
-  readHead,
-  readHorizon,
-  writeHead,
-} from './head.ts';
+import { type Head, type Identity, loadIdentity, readHead, readHorizon } from './head.ts';
 import { type LogPage, type LogReadOptions, type LogState, readLog, timelineFor } from './log.ts';
 import { carryPosition, deliverable, type LogRecord } from './log-record.ts';
+import {
+  type Maintained,
+  type MaintainOptions,
+  Maintenance,
+  type TidyStep,
+} from './maintenance.ts';
 import {
   type Batch,
   type BatchOutcome,
@@ -34,7 +33,6 @@ import {
   type Written,
 } from './merge-transaction.ts';
 import { wallTimeToHlc } from './position-clock.ts';
-import { clearDroppedTable, expireTombstones } from './retention.ts';
 import { SiteRecords } from './site-records.ts';
 import { openSnapshot, type Snapshot } from './snapshot.ts';
 import { readRow, readRows, type WireRow } from './stored-rows.ts';
@@ -45,6 +43,8 @@ export interface World {
   now(): number;
   randomBytes(size: number): Uint8Array;
   randomUuid(): string;
+  /** Lets others have their turn during long work. */
+  yield(): Promise<void>;
 }
 
 export interface SyncManagerOptions {
@@ -87,6 +87,7 @@ export class SyncManager {
   readonly #options: SyncManagerOptions;
   readonly #listeners = new Set<(appended: Appended) => void>();
   readonly #commits: GroupCommit<Batch, BatchOutcome>;
+  readonly #maintenance: Maintenance;
   readonly #stopWatching: () => void;
   #head: Head;
   #state: CatalogState;
@@ -116,6 +117,20 @@ export class SyncManager {
       ({ changeSets }) => changeSets.reduce((sum, set) => sum + set.changes.length + 1, 1),
     );
     this.sites = new SiteRecords(options.store, options.world, (work) => this.#commits.alone(work));
+    this.#maintenance = new Maintenance(
+      {
+        store: options.store,
+        head: () => this.#head,
+        catalog: () => this.#state,
+        tidy: (step) => this.#tidy(step),
+      },
+      {
+        logger: options.logger,
+        tombstoneTTL: options.tombstoneTTL,
+        now: () => options.world.now(),
+        yield: () => options.world.yield(),
+      },
+    );
     this.#stopWatching = options.store.onCommit(() => {
       this.#refresh().catch((error: unknown) => options.logger.error('refresh failed: %O', error));
     });
@@ -129,6 +144,12 @@ export class SyncManager {
   /** How far the newest position is ahead of the wall, in milliseconds: 0 unless the wall jumped back. */
   get positionAheadMs(): number {
     return Math.max(0, hlcWallTimeMs(this.#head.position) - this.#options.world.now());
+  }
+
+  /** Changes in the log, and about how many of these later ones have replaced. */
+  get logChanges(): { logged: number; replaced: number } {
+    const { changesLogged = 0, changesReplaced = 0 } = this.#head;
+    return { logged: changesLogged, replaced: changesReplaced };
   }
 
   /** Transactions in the log. */
@@ -179,9 +200,13 @@ export class SyncManager {
   async #write<T extends Written>(work: (transaction: KVTransaction) => Promise<T>): Promise<T> {
     try {
       const written = await this.#store.exclusive(work);
-      this.#head = written.head;
-      this.#state = { catalog: written.catalog, version: written.head.catalogVersion };
-      if (written.records.length > 0) this.#announce(written.before, written.records);
+      const { before, head, catalog, records } = written;
+      const known = this.#head.position;
+      this.#head = head;
+      this.#state = { catalog, version: head.catalogVersion };
+      // Somebody else has written meanwhile, and nobody here has heard of it yet.
+      if (known !== before) this.#announce(known, undefined);
+      else if (records.length > 0) this.#announce(before, records);
       return written;
     } catch (error) {
       if (error instanceof SyncError) this.#options.onStoreFailed?.(error);
@@ -274,40 +299,23 @@ export class SyncManager {
     yield* readRows(await this.#store.view(), this.#state.catalog, table);
   }
 
-  /**
-   * Forgets tombstones past their time and clears away dropped tables, in steps between
-   * which writers have their turn.
-   * @param signal ends it after the step under way
-   */
-  async maintain(signal?: AbortSignal): Promise<void> {
-    const { world, tombstoneTTL } = this.#options;
-    const beforeMs = world.now() - tombstoneTTL;
-    let from: Uint8Array | undefined;
-    do {
-      const step = await this.#commits.alone(() =>
-        this.#store.exclusive((transaction) => expireTombstones(transaction, beforeMs, from)),
-      );
-      from = step.next;
-    } while (from !== undefined && !signal?.aborted);
-    for (const table of this.#state.catalog.tables.values()) {
-      if (!table.dropped) continue;
-      while (!signal?.aborted && !(await this.#clearSome(table.id)));
-    }
+  /** Forgets old deletions, clears away dropped tables, shortens the log, beside the writers. */
+  maintain(options?: MaintainOptions): Promise<Maintained> {
+    return this.#maintenance.run(options);
   }
 
-  async #clearSome(tableId: number): Promise<boolean> {
-    const step = await this.#commits.alone(() =>
-      this.#write(async (transaction) => {
-        const head = await readHead(transaction);
-        const catalog = await Catalog.load(transaction);
-        const table = catalog.tables.get(tableId);
-        const gone = table === undefined || (await clearDroppedTable(transaction, catalog, table));
-        const next = { ...head, catalogVersion: head.catalogVersion + (gone ? 1 : 0) };
-        if (gone) writeHead(next, transaction);
-        return { before: head.position, head: next, catalog, records: [], gone };
-      }),
-    );
-    return step.gone;
+  #tidy<T>(step: TidyStep<T>): Promise<T> {
+    return this.#commits.alone(async () => {
+      const { result } = await this.#write(async (transaction) => {
+        const before = await readHead(transaction);
+        const { catalog, version } = this.#state;
+        const current =
+          before.catalogVersion === version ? catalog : await Catalog.load(transaction);
+        const tidied = await step(transaction, before, current);
+        return { ...tidied, before: before.position, records: [] };
+      });
+      return result;
+    });
   }
 
   /** Waits for what has been accepted; what comes later is refused. The store stays open. */

@@ -13,7 +13,7 @@ import { pkIdentity } from '../wire/values.ts';
 import type { Catalog, TableRecord } from './catalog.ts';
 import { tableRange } from './keys.ts';
 import { columnChangeJson, deleteChangeJson } from './prepare.ts';
-import { createRow, decodeRow, mergeCell, mergeTombstone, type Row } from './row.ts';
+import { createRow, decodeRow, isExpired, mergeCell, mergeTombstone, type Row } from './row.ts';
 import { addressText, type LoadedRow, type RowAddress, type RowSet } from './row-set.ts';
 import type { Boundary } from './table-timeline.ts';
 
@@ -98,7 +98,7 @@ async function heldChanges(
   const table = JSON.stringify(record.table);
   return rows.ofTable(record.id).flatMap(({ row: { tombstone, cells } }) => {
     const changes: HeldChange[] = [];
-    if (tombstone !== undefined) {
+    if (tombstone !== undefined && !isExpired(tombstone)) {
       const { pk, hlc, priorRow } = tombstone;
       changes.push({ hlc, json: deleteChangeJson({ schema, table, pk, hlc }, priorRow) });
     }

@@ -20,7 +20,13 @@ export interface StoredRow {
 }
 
 /**
- * Every method opens the database, which becomes one if it was none: don't ask for one that a
+ * How far somebody has read a database's log; `undefined` for a database that they don't read.
+ * What can't be told (a throw) counts as nothing.
+ */
+export type LogHold = (databaseId: string) => Promise<Hlc | undefined> | Hlc | undefined;
+
+/**
+ * Every method but the last opens the database, which becomes one if it was none: don't ask for one that a
  * client has merely named. Before the server is set up they all reject.
  */
 export interface CoordinatorReader {
@@ -37,4 +43,10 @@ export interface CoordinatorReader {
   position(databaseId: string): Promise<Hlc>;
   /** The transactions after a position, in the order of their arrival, up to the newest one. */
   changes(databaseId: string, after?: Hlc): AsyncIterable<ChangeSet>;
+  /**
+   * Without it, `changes` leaves out what later changes had replaced by the time it is read. Keeps
+   * the log whole after what `hold` says has been read; asked each time before a log is shortened.
+   * @returns ends it
+   */
+  holdLog(hold: LogHold): () => void;
 }

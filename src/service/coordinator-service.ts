@@ -6,7 +6,8 @@
 import type { HlcText } from '../clock/hlc.ts';
 import { decodeHlc } from '../clock/hlc.ts';
 import type { CoordinatorConfig } from '../config/schema.ts';
-import type { World } from '../engine/sync-manager.ts';
+import type { Maintained } from '../engine/maintenance.ts';
+import type { SyncManager, World } from '../engine/sync-manager.ts';
 import { SyncError } from '../errors.ts';
 import type { AuthRequest, HookChain } from '../hooks/chain.ts';
 import type { ClientIdentity, SyncOperation } from '../hooks/types.ts';
@@ -21,6 +22,7 @@ import type { Narrow } from './client-view.ts';
 import { Clients } from './clients.ts';
 import { type Database, type DatabaseLease, DatabasePool } from './database-pool.ts';
 import { type ChangesPage, type ChangesQuery, Delivery, type ServedSnapshot } from './delivery.ts';
+import { LogHolds } from './log-holds.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import type { DatabaseAccess, OpenDatabase } from './open-database.ts';
 import type { IdentityPredicate } from './resyncs.ts';
@@ -36,6 +38,7 @@ export interface ServiceOptions {
   /** For `/status`. */
   version: string;
   metrics?: Metrics;
+  logHolds?: LogHolds;
 }
 
 export interface Status {
@@ -72,9 +75,11 @@ export class CoordinatorService {
 
   constructor(options: ServiceOptions) {
     this.#options = options;
-    const { config, storage, world, hooks } = options;
-    this.#pool = new DatabasePool({ storage, config, world, logger: this.logger });
+    const { config, storage, world, hooks, logHolds = new LogHolds() } = options;
+    const { logger } = this;
     this.metrics = options.metrics ?? createMetrics();
+    const { metrics } = this;
+    this.#pool = new DatabasePool({ storage, config, world, logger, metrics, logHolds });
     this.#pipeline = new ApplyPipeline(hooks, this.metrics, config.hooks.onReject);
     this.#delivery = new Delivery(hooks, config, this.metrics);
     this.clients = new Clients(() => world.now());
@@ -83,11 +88,17 @@ export class CoordinatorService {
       connections: () => this.connections,
       sessions: () => this.#sessions.size,
       openStores: () => this.#pool.size,
-      logLength: () => [...this.#pool.open()].reduce((sum, db) => sum + db.manager.logLength, 0),
+      logLength: () => this.#sum(({ logLength }) => logLength),
+      logChanges: () => this.#sum(({ logChanges }) => logChanges.logged),
+      logChangesReplaced: () => this.#sum(({ logChanges }) => logChanges.replaced),
       queuedBytes: () => this.queuedBytes(),
       snapshotStreams: () => this.#delivery.snapshotStreams,
       positionAhead: () => this.#positionAheadMs() / 1000,
     });
+  }
+
+  #sum(figure: (manager: SyncManager) => number): number {
+    return [...this.#pool.open()].reduce((sum, { manager }) => sum + figure(manager), 0);
   }
 
   #positionAheadMs(): number {
@@ -175,6 +186,14 @@ export class CoordinatorService {
   /** Opens a client's database, for as long as it is held. */
   acquire(databaseId: string): Promise<DatabaseLease> {
     return this.#pool.acquire(databaseId);
+  }
+
+  /**
+   * Tidies up a database now, whether it is worth the while or not: expires deletions, shortens the
+   * log. It happens by itself every `storage.maintenanceMs`.
+   */
+  maintain(databaseId: string): Promise<Maintained> {
+    return this.#pool.maintain(databaseId);
   }
 
   /** Runs `work` with a database that is opened when `work` first needs it. */

@@ -4,15 +4,17 @@
  */
 
 import type { CoordinatorConfig } from '../config/schema.ts';
+import type { Maintained, MaintainOptions } from '../engine/maintenance.ts';
 import { SyncManager, type World } from '../engine/sync-manager.ts';
 import { SyncError, toSyncError } from '../errors.ts';
 import { createLogger, type Logger } from '../logger.ts';
 import { isDatabaseId } from '../storage/database-id.ts';
 import type { KVStore, Storage } from '../storage/kv-store.ts';
+import type { LogHolds } from './log-holds.ts';
+import type { Metrics } from './metrics.ts';
 import type { DatabaseAccess, OpenDatabase } from './open-database.ts';
 import { SessionHub } from './session-hub.ts';
 
-const MAINTENANCE_INTERVAL_MS = 60 * 60 * 1000;
 const OVERLOADED_RETRY_MS = 1000;
 
 export interface Database extends OpenDatabase {
@@ -29,6 +31,8 @@ export interface DatabasePoolOptions {
   config: CoordinatorConfig;
   world: World;
   logger: Logger;
+  metrics: Pick<Metrics, 'changesCompacted' | 'tombstonesExpired'>;
+  logHolds: LogHolds;
 }
 
 class PoolEntry {
@@ -164,18 +168,51 @@ export class DatabasePool {
     }
   }
 
-  #scheduleMaintenance(entry: PoolEntry, { id, manager }: Database): void {
-    entry.maintenanceTimer = setInterval(() => {
-      this.#settle(id, manager.maintain(entry.maintenanceStop.signal));
-    }, MAINTENANCE_INTERVAL_MS);
+  /** Tidies up a database now, whether it is worth the while or not. */
+  async maintain(id: string): Promise<Maintained> {
+    const lease = await this.acquire(id);
+    try {
+      return await this.#maintain(lease, { thorough: true });
+    } finally {
+      lease.release();
+    }
+  }
+
+  #scheduleMaintenance(entry: PoolEntry, database: Database): void {
+    const { maintenanceMs } = this.#options.config.storage;
+    entry.maintenanceTimer = setTimeout(() => {
+      const maintained = this.#maintainUnlessClosed(entry, database).finally(() => {
+        if (this.#entries.get(database.id) === entry) this.#scheduleMaintenance(entry, database);
+      });
+      this.#settle(database.id, maintained);
+    }, maintenanceMs);
     entry.maintenanceTimer.unref();
+  }
+
+  async #maintainUnlessClosed(entry: PoolEntry, database: Database): Promise<void> {
+    const { signal } = entry.maintenanceStop;
+    try {
+      await this.#maintain(database, { signal });
+    } catch (error) {
+      // What is left is for the next time that it is open.
+      if (!signal.aborted) throw error;
+    }
+  }
+
+  async #maintain(database: Database, options: MaintainOptions): Promise<Maintained> {
+    const { logHolds, logger, metrics } = this.#options;
+    const keepAfter = await logHolds.keepAfter(database.id, logger);
+    const done = await database.manager.maintain({ ...options, keepAfter });
+    metrics.changesCompacted.inc(done.changesCompacted);
+    metrics.tombstonesExpired.inc(done.tombstonesExpired);
+    return done;
   }
 
   /** An idle database is tidied up before it goes, or one that is never open for long never is. */
   #retire(id: string, entry: PoolEntry): void {
     const retire = async () => {
       try {
-        await entry.database?.manager.maintain(entry.maintenanceStop.signal);
+        if (entry.database !== undefined) await this.#maintainUnlessClosed(entry, entry.database);
       } finally {
         if (entry.leases === 0 && this.#entries.get(id) === entry) await this.#close(id, entry);
       }
@@ -196,7 +233,7 @@ export class DatabasePool {
 
   #close(id: string, entry: PoolEntry): Promise<void> {
     clearTimeout(entry.idleTimer);
-    clearInterval(entry.maintenanceTimer);
+    clearTimeout(entry.maintenanceTimer);
     entry.maintenanceStop.abort();
     this.#entries.delete(id);
     const closing = this.#closeStore(entry).finally(() => {

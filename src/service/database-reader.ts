@@ -8,13 +8,17 @@ import type { WireChangeSet } from '../wire/schemas.ts';
 import { decodeChangeSet } from '../wire/types.ts';
 import { decodeValue, encodeValue, type SqlValue } from '../wire/values.ts';
 import type { DatabaseLease } from './database-pool.ts';
+import { LogHolds } from './log-holds.ts';
 
 type Acquire = (databaseId: string) => Promise<DatabaseLease>;
 
 const SCHEMA = 'main';
 const PAGE_BYTES = 256 * 1024;
 
-export function createDatabaseReader(acquire: Acquire): CoordinatorReader {
+/** What can be read once the databases can be opened. */
+type DatabaseReader = Omit<CoordinatorReader, 'ready' | 'holdLog'>;
+
+export function createDatabaseReader(acquire: Acquire): DatabaseReader {
   async function withManager<T>(
     databaseId: string,
     read: (manager: SyncManager) => T | Promise<T>,
@@ -28,8 +32,6 @@ export function createDatabaseReader(acquire: Acquire): CoordinatorReader {
   }
 
   return {
-    ready: Promise.resolve(),
-
     row: (databaseId, { schema = SCHEMA, table, pk }) =>
       withManager(databaseId, async (manager) => {
         const row = await manager.readRow({ schema, table, pk: pk.map(encodeValue) });
@@ -77,7 +79,8 @@ function toStoredRow({ pk, valuesByColumn }: WireRow): StoredRow {
 /** Stands in until the server is set up, since the hooks are set up first. */
 export class LateReader implements CoordinatorReader {
   readonly ready: Promise<void>;
-  #reader: CoordinatorReader | undefined;
+  readonly holds = new LogHolds();
+  #reader: DatabaseReader | undefined;
   #setReady = () => {};
 
   constructor() {
@@ -86,12 +89,12 @@ export class LateReader implements CoordinatorReader {
     });
   }
 
-  bind(reader: CoordinatorReader): void {
+  bind(reader: DatabaseReader): void {
     this.#reader = reader;
     this.#setReady();
   }
 
-  get #bound(): CoordinatorReader {
+  get #bound(): DatabaseReader {
     if (this.#reader !== undefined) return this.#reader;
     throw new Error('the databases cannot be read before the server is set up');
   }
@@ -100,4 +103,5 @@ export class LateReader implements CoordinatorReader {
   position: CoordinatorReader['position'] = async (...args) => this.#bound.position(...args);
   rows: CoordinatorReader['rows'] = (...args) => this.#bound.rows(...args);
   changes: CoordinatorReader['changes'] = (...args) => this.#bound.changes(...args);
+  holdLog: CoordinatorReader['holdLog'] = (hold) => this.holds.add(hold);
 }

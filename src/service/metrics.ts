@@ -17,6 +17,8 @@ export interface Gauges {
   sessions(): number;
   openStores(): number;
   logLength(): number;
+  logChanges(): number;
+  logChangesReplaced(): number;
   queuedBytes(): number;
   snapshotStreams(): number;
   positionAhead(): number;
@@ -81,6 +83,14 @@ export function createMetrics() {
       SECONDS_BUCKETS,
     ),
     batchSize: histogram('batch_size_changes', 'Changes in one batch.', CHANGES_BUCKETS),
+    changesCompacted: counter(
+      'changes_compacted_total',
+      'Changes that have left the logs, since later ones had replaced them.',
+    ),
+    tombstonesExpired: counter(
+      'tombstones_expired_total',
+      'Deletions that were forgotten, since sync.tombstoneTTL had passed.',
+    ),
     /** Told of every call of a hook. */
     observeHook: hookTimings.observe,
     hookReloads: counter('hook_reloads_total', 'Reloads of the hook modules, by outcome.', [
@@ -114,6 +124,11 @@ const GAUGES: Record<keyof Gauges, [name: string, help: string]> = {
   sessions: ['sessions', 'WebSockets whose handshake is done.'],
   openStores: ['open_stores', 'Databases that are open.'],
   logLength: ['log_length_transactions', 'Transactions in the logs of the open databases.'],
+  logChanges: ['log_changes', 'Changes and migrations in the logs of the open databases.'],
+  logChangesReplaced: [
+    'log_changes_replaced',
+    'About how many of them later ones have replaced: they leave when the log is shortened.',
+  ],
   queuedBytes: ['queued_bytes', 'Bytes that wait to be sent, over all sockets.'],
   snapshotStreams: ['snapshot_streams', 'Snapshots that are being sent.'],
   positionAhead: [

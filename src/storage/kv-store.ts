@@ -72,6 +72,8 @@ export interface KVStore extends KVReader {
    * @returns stops it
    */
   onCommit(listener: () => void): () => void;
+  /** Gives back the space of what was deleted, beside readers and writers. Optional: it may see to that itself. */
+  reclaimSpace?(): Promise<void>;
   /** Waits for the transactions that were asked for before; later calls reject. */
   close(): Promise<void>;
 }

@@ -63,6 +63,8 @@ export async function createLevelStorage(options: LevelStorageOptions): Promise<
   /** Also those that are being opened, so that closing waits for them. */
   const storesById = new Map<string, Promise<KVStore>>();
   const sync = options.durability === 'fsync';
+  /** One at a time: each one takes a thread of those that all reads and writes share. */
+  const reclaiming = createWriteQueue();
   let closed = false;
 
   async function openStore(databaseId: string): Promise<KVStore> {
@@ -74,7 +76,10 @@ export async function createLevelStorage(options: LevelStorageOptions): Promise<
       const memory = storesById.size <= FEW_DATABASES ? MEMORY_OF_FEW : MEMORY_OF_MANY;
       const level: Level = new ClassicLevel(location, { ...LEVEL_OPTIONS, ...memory });
       await level.open();
-      return createLevelStore(level, { sync, onClose: () => storesById.delete(databaseId) });
+      return createLevelStore(level, {
+        ...{ sync, reclaiming },
+        onClose: () => storesById.delete(databaseId),
+      });
     } catch (error) {
       throw openError(`database ${databaseId}`, error);
     }
@@ -104,10 +109,14 @@ export async function createLevelStorage(options: LevelStorageOptions): Promise<
   };
 }
 
-function createLevelStore(
-  level: Level,
-  { sync, onClose }: { sync: boolean; onClose: () => void },
-): KVStore {
+interface LevelStoreOptions {
+  sync: boolean;
+  /** Where all stores of a storage queue to have space given back. */
+  reclaiming: ReturnType<typeof createWriteQueue>;
+  onClose(): void;
+}
+
+function createLevelStore(level: Level, { sync, reclaiming, onClose }: LevelStoreOptions): KVStore {
   const queue = createWriteQueue();
   /**
    * Set by a write that failed. LevelDB itself goes on once there is room again, behind a torn
@@ -158,6 +167,13 @@ function createLevelStore(
     },
     // Nobody else can have it open.
     onCommit: () => () => undefined,
+    reclaimSpace: () =>
+      reclaiming.run(async () => {
+        // In pieces: closing waits for the one under way.
+        for (let kind = 0; kind < 0xff && !queue.closed; kind += KINDS_PER_COMPACTION) {
+          await level.compactRange(Buffer.of(kind), Buffer.of(kind + KINDS_PER_COMPACTION));
+        }
+      }),
     close: () =>
       queue.close(async () => {
         // Ends open iterations and views too.
@@ -206,6 +222,12 @@ function createReader(level: Level, snapshot?: Snapshot, assertOpen?: () => void
     },
   };
 }
+
+/**
+ * First bytes of keys that are compacted at once. LevelDB rewrites the files of a range in a thread
+ * of its own while another thread waits; 256 takes turns of one kind of records or few.
+ */
+const KINDS_PER_COMPACTION = 3;
 
 const takeLock = async (location: string) => {
   const lock = new ClassicLevel(location, { writeBufferSize: MIB / 16, cacheSize: 0 });

@@ -21,5 +21,10 @@ export function createClock(): TestClock {
 }
 
 export function clockToWorld(clock: TestClock): World {
-  return { now: () => clock.now(), randomBytes, randomUuid: randomUUID };
+  return {
+    now: () => clock.now(),
+    randomBytes,
+    randomUuid: randomUUID,
+    yield: () => new Promise(setImmediate),
+  };
 }

@@ -60,6 +60,7 @@ const NOTHING: CoordinatorReader = {
   async *rows() {},
   position: async () => ({ wallTime: 0n, counter: 0, siteId: siteBytes(0), opSeq: 0 }),
   async *changes() {},
+  holdLog: () => () => undefined,
 };
 
 /** @throws HookLoadError if the module can't be set up so */

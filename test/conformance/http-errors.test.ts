@@ -151,9 +151,7 @@ test('a position behind the horizon is answered 410', async (t) => {
   const page = await ask('/changes?limit=1', reader);
   const { watermark } = pageOf(page);
   t.mock.timers.enable({ apis: ['Date'], now: Date.now() + 2 * HOUR_MS });
-  const lease = await server.service.acquire('default');
-  await lease.manager.maintain();
-  lease.release();
+  await server.service.maintain('default');
   const since = await ask(`/changes?sinceHLC=${encodeURIComponent(watermark)}`, reader);
   assertRefused(since, 410, 'SNAPSHOT_REQUIRED');
   assert.equal((await ask('/changes', reader)).status, 200);

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { compareHlc } from '../../src/clock/hlc.ts';
 import { hlcSite } from '../../src/clock/site-id.ts';
 import { Device } from '../../src/testing/device.ts';
+import { Replica } from '../../src/testing/replica.ts';
 import type { WireChangeSet } from '../../src/wire/schemas.ts';
 import { type Conversation, eachTransport } from './each-transport.ts';
 import { changesIn, last, transactionIds, wallTimeMs } from './look.ts';
@@ -167,9 +168,7 @@ eachTransport(
     await anna.apply(a.write({ pk: [2], set: { x: 1 } }));
     const [checkpointed] = await carla.snapshot();
     t.mock.timers.enable({ apis: ['Date'], now: Date.now() + 2 * HOUR_MS });
-    const lease = await server.service.acquire(databaseId);
-    await lease.manager.maintain();
-    lease.release();
+    await server.service.maintain(databaseId);
 
     await assert.rejects(carla.changesSince(early?.hlc), { code: 'SNAPSHOT_REQUIRED' });
     const foreign = new Device(50).hlc(wallTimeMs(String(early?.hlc)));
@@ -182,6 +181,40 @@ eachTransport(
       chunks.some(({ type }) => type === 'tombstone'),
       false,
     );
+  },
+  { sync: { tombstoneTTL: HOUR_MS } },
+);
+
+eachTransport(
+  'a device that was away for too long is made right by a snapshot, and brings nothing back',
+  async ({ t, server, databaseId, join }) => {
+    const [a, b] = [new Device(1), new Device(2)];
+    const [anna, bert] = [await join(a), await join(b)];
+    const made = a.write({ pk: [1], set: { x: 1 } }, { pk: [2], set: { x: 1 } });
+    await anna.apply(made);
+    const held = await bert.changesSince();
+    const edited = b.write({ pk: [1], set: { x: 'offline', y: 1 } });
+    a.wallTime = b.wallTime;
+    await anna.apply(a.write({ pk: [1], delete: true }));
+    t.mock.timers.enable({ apis: ['Date'], now: Date.now() + 2 * HOUR_MS });
+    await server.service.maintain(databaseId);
+
+    await assert.rejects(bert.changesSince(held.at(-1)?.hlc), { code: 'SNAPSHOT_REQUIRED' });
+    // What it wrote meanwhile, and as today's clients do, what it holds of others.
+    assert.equal((await bert.apply(edited)).applied, 0);
+    assert.equal((await bert.apply(...held)).applied, 0);
+    const replica = new Replica();
+    replica.load(await bert.snapshot());
+    assert.deepEqual(replica.rows('main', 't'), [[[2], { x: 1 }]]);
+    const fresh = new Replica();
+    fresh.apply(await (await join(new Device(3))).changesSince());
+    assert.deepEqual(fresh.contents(), replica.contents(), 'from nothing');
+    b.wallTime = Date.now();
+    await bert.apply(b.write({ pk: [1], set: { x: 'again' } }));
+    assert.deepEqual(changesIn(await anna.changesSince(held.at(-1)?.hlc).catch(() => [])), []);
+    const again = new Replica();
+    again.load(await anna.snapshot());
+    assert.deepEqual(again.rows('main', 't')[0], [[1], { x: 'again' }]);
   },
   { sync: { tombstoneTTL: HOUR_MS } },
 );

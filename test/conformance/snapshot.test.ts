@@ -212,9 +212,7 @@ eachTransport(
 
 async function expireDeletions({ t, server, databaseId }: Conversation): Promise<void> {
   t.mock.timers.enable({ apis: ['Date'], now: Date.now() + 2 * HOUR_MS });
-  const lease = await server.service.acquire(databaseId);
-  await lease.manager.maintain();
-  lease.release();
+  await server.service.maintain(databaseId);
 }
 
 eachTransport(

@@ -15,11 +15,11 @@ test('an expired tombstone moves the horizon: who lies behind it is sent to a sn
   const afterDelete = manager.position;
 
   world.nowMs += TTL_MS;
-  await manager.maintain();
+  await manager.maintain({ thorough: true });
   assert.equal((await readAll(manager, beforeDelete)).length, 1, 'not before its time');
 
   world.nowMs += 1;
-  await manager.maintain();
+  await manager.maintain({ thorough: true });
   await assert.rejects(manager.cursorFor(beforeDelete), { code: 'SNAPSHOT_REQUIRED' });
   assert.equal(await manager.cursorFor(afterDelete), afterDelete);
   assert.ok(await manager.cursorFor(undefined), 'who has nothing needs no tombstones');
@@ -41,7 +41,7 @@ test('a row that lives again keeps its cells when its tombstone expires', async 
   ]);
   assert.ok(!(await takeSnapshot(manager)).some(({ type }) => type === 'tombstone'));
   world.nowMs += TTL_MS + 1;
-  await manager.maintain();
+  await manager.maintain({ thorough: true });
   const replica = new Replica();
   replica.load(await takeSnapshot(manager));
   assert.deepEqual(Object.values(replica.contents()), [{ b: 2 }]);
@@ -53,7 +53,7 @@ test('thousands of tombstones expire in steps, with writers in between', async (
   const keys = Array.from({ length: 3500 }, (_, i) => i);
   await manager.apply([device.write(...keys.map((i) => ({ pk: [i], delete: true as const })))]);
   world.nowMs += TTL_MS + 1;
-  const maintained = manager.maintain();
+  const maintained = manager.maintain({ thorough: true });
   const written = manager.apply([device.write({ pk: ['between'], set: { a: 1 } })]);
   const first = await Promise.race([
     maintained.then(() => 'maintained'),
@@ -79,7 +79,7 @@ test('without resurrection a tombstone blocks every write until it expires, in a
     assert.deepEqual(replica.contents(), {});
     assert.equal(replica.tombstones().length, 1);
     world.nowMs += TTL_MS + 1;
-    await manager.maintain();
+    await manager.maintain({ thorough: true });
     assert.equal((await manager.apply([rewritten])).applied, 1, 'the key is free again');
   }
 });

@@ -77,7 +77,7 @@ test('a checkpoint behind the horizon starts a fresh snapshot', async () => {
   const checkpoint = checkpointOf(await takeSnapshot(manager), ['main.a']);
   await manager.apply([device.write({ table: 'a', pk: [1], delete: true })]);
   world.nowMs += 2000;
-  await manager.maintain();
+  await manager.maintain({ thorough: true });
   const fresh = await takeSnapshot(manager, checkpoint);
   assert.notEqual(fresh[0]?.snapshotId, checkpoint.snapshotId);
 });
@@ -104,7 +104,7 @@ test('a snapshot shows one moment, whatever is written and dropped while it is r
       device.migrate('rename_table', 'z', { fromTable: 'a' }),
       device.write({ table: 'z', pk: [5], set: { x: 5 } }),
     ]);
-    await manager.maintain();
+    await manager.maintain({ thorough: true });
   }
   await snapshot.close();
   assert.deepEqual(tables(chunks), ['a', 'b']);

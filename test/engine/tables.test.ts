@@ -163,7 +163,7 @@ test('the rows of a dropped table are cleared away in the background, and nothin
   const rows = Array.from({ length: 2500 }, (_, i) => ({ table: 'big', pk: [i], set: { a: i } }));
   await manager.apply([device.write(...rows), device.write({ pk: [1], set: { a: 1 } })]);
   await manager.apply([device.migrate('drop_table', 'big')]);
-  await manager.maintain();
+  await manager.maintain({ thorough: true });
   let keys = 0;
   const range = { gte: Buffer.from('r'), lt: Buffer.from('s') };
   for await (const entries of store.iterate(range)) keys += entries.length;

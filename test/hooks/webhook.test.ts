@@ -180,6 +180,32 @@ test('a queue that is full waits in the log, and nothing is lost', async (t) => 
   );
 });
 
+test('a log that is shortened meanwhile hides nothing from it', async (t) => {
+  const endpoint = await startEndpoint(t);
+  let isDown = true;
+  endpoint.answer = (response) => {
+    if (isDown) response.writeHead(500).end();
+    return isDown;
+  };
+  const { server, join } = await start(t, { ...optionsFor(t, endpoint.url), queueMax: 1 });
+  const device = new Device(1);
+  const client = await join(device);
+  const written = Array.from({ length: 20 }, (_, x) => device.write({ pk: [1], set: { x } }));
+  for (const changeSet of written) await client.apply(changeSet);
+  let { changesCompacted } = await server.service.maintain('default');
+  assert.ok(changesCompacted < 19, 'what it has yet to read stays');
+  isDown = false;
+  const ids = await endpoint.took((all) => all.length >= 20);
+  assert.deepEqual(
+    ids,
+    written.map(({ transactionId }) => transactionId),
+  );
+  // As the queue takes up the rest of the log, more of that may leave it.
+  while (changesCompacted < 19) {
+    changesCompacted += (await server.service.maintain('default')).changesCompacted;
+  }
+});
+
 test('only the databases and tables that are named are told of', async (t) => {
   const endpoint = await startEndpoint(t);
   const options = { ...optionsFor(t, endpoint.url), databases: ['one'], tables: ['told'] };

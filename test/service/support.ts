@@ -7,6 +7,8 @@ import { createHookChain } from '../../src/hooks/chain.ts';
 import type { CoordinatorHooks } from '../../src/hooks/types.ts';
 import { CoordinatorService } from '../../src/service/coordinator-service.ts';
 import { DatabasePool } from '../../src/service/database-pool.ts';
+import { LogHolds } from '../../src/service/log-holds.ts';
+import { createMetrics } from '../../src/service/metrics.ts';
 import type { KVStore, Storage } from '../../src/storage/kv-store.ts';
 import { createMemoryStorage } from '../../src/storage/memory.ts';
 import { createTestWorld } from '../support/world.ts';
@@ -73,7 +75,17 @@ export function createTestPool(limits: CoordinatorConfigInput['storage'] = {}): 
   const storage = new WatchedStorage();
   const config = testConfig({ storage: limits });
   const world = createTestWorld(Date.now());
-  return { pool: new DatabasePool({ storage, config, world, logger: quiet }), storage };
+  return {
+    pool: new DatabasePool({
+      storage,
+      config,
+      world,
+      logger: quiet,
+      metrics: createMetrics(),
+      logHolds: new LogHolds(),
+    }),
+    storage,
+  };
 }
 
 export interface TestService {

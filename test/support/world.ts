@@ -17,6 +17,7 @@ export function createTestWorld(nowMs = 1_800_000_000_000): TestWorld {
       count++;
       return new Uint8Array(size).fill(count);
     },
+    yield: () => new Promise(setImmediate),
     randomUuid() {
       count++;
       return `00000000-0000-4000-8000-${String(count).padStart(12, '0')}`;

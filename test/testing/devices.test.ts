@@ -47,7 +47,7 @@ test('a device that was away beyond the retention takes a snapshot, and is right
   coordinator.clock.advance(10 * tombstoneTTL);
   await ann.write('tasks', [3], { title: 'new' });
   const { manager } = await coordinator.service.acquire('default');
-  await manager.maintain();
+  await manager.maintain({ thorough: true });
   await ben.comeBack();
   assert.deepEqual(
     ben.errors.map(({ code }) => code),

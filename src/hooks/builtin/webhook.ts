@@ -4,7 +4,7 @@
  */
 
 import { type Static, Type } from 'typebox';
-import { encodeHlc } from '../../clock/hlc.ts';
+import { decodeHlc, encodeHlc } from '../../clock/hlc.ts';
 import { type SiteId, siteIdToText } from '../../clock/site-id.ts';
 import type { ChangeSet } from '../../wire/types.ts';
 import { defineHooks } from '../define-hooks.ts';
@@ -88,7 +88,13 @@ export default defineHooks({
     started.catch((error: unknown) => {
       if (!signal.aborted) logger.error('the queue cannot be opened: %O', error);
     });
+    const endHold = read.holdLog(async (databaseId) => {
+      const { queue } = await started;
+      const cursor = await queue.cursor(databaseId);
+      return cursor === undefined ? undefined : decodeHlc(cursor);
+    });
     onClose(async () => {
+      endHold();
       const parts = await opened?.catch(() => undefined);
       await parts?.pump.close();
       await parts?.queue.close();
