@@ -157,7 +157,12 @@ function judge(
   const order = stored === undefined ? -1 : compareHlc(stored.hlc, hlc);
   if (order > 0) return 'goes';
   const deletedAt = tombstone?.position;
-  if (order === 0 && (change.type === 'column' || deletedAt !== undefined)) return 'stays';
+  if (change.type === 'delete' && order === 0) {
+    // It has expired, or it was told once more later on.
+    if (deletedAt === undefined) return compareHlc(position, horizon) <= 0 ? 'goes' : 'stays';
+    return compareHlc(deletedAt, position) > 0 ? 'goes' : 'stays';
+  }
+  if (order === 0) return 'stays';
   // A cell that a deletion took away, and the deletion is told after it.
   if (change.type === 'column' && deletedAt && compareHlc(deletedAt, position) >= 0) return 'goes';
   // Of a deletion that has expired: who lies before it gets no delta, and who begins from nothing

@@ -7,7 +7,7 @@
  */
 
 import { compareHlc, type HlcText, maxHlc } from '../clock/hlc.ts';
-import { hlcSite } from '../clock/site-id.ts';
+import { hlcSite, type SiteIdText } from '../clock/site-id.ts';
 import type { KVTransaction } from '../storage/kv-store.ts';
 import type { WireChange, WireChangeSet, WireMigration } from '../wire/schemas.ts';
 import type { ApplyResult } from '../wire/types.ts';
@@ -18,7 +18,7 @@ import { HEAD_KEY, siteKey, tableKey } from './keys.ts';
 import { authorOf, type LogRecord, SEVERAL_AUTHORS } from './log-record.ts';
 import { LogWriter } from './log-writer.ts';
 import { type PreparedSet, planReads } from './merge-plan.ts';
-import { JsonNames, type PreparedChange, prepareChanges } from './prepare.ts';
+import { deleteChangeJson, JsonNames, type PreparedChange, prepareChanges } from './prepare.ts';
 import {
   createRow,
   isExpired,
@@ -148,7 +148,7 @@ export class MergeTransaction {
     const transactionId = `reverted:${changeSet.transactionId}`;
     const hlc = answerHlc(changeSet.hlc, siteId);
     const own = { siteId: siteIdText, transactionId, hlc, changes: answers, schemaMigrations: [] };
-    await this.#mergeSet(this.#prepare(own), emptyResult(1));
+    await this.#mergeSet(this.#prepare(own), emptyResult(1), changeSet.siteId);
   }
 
   /**
@@ -185,7 +185,12 @@ export class MergeTransaction {
     return head;
   }
 
-  async #mergeSet({ changeSet, changes }: PreparedSet, result: ApplyResult): Promise<void> {
+  /** @param answers the site whose changes it takes back, if it does */
+  async #mergeSet(
+    { changeSet, changes }: PreparedSet,
+    result: ApplyResult,
+    answers?: SiteIdText,
+  ): Promise<void> {
     const position = this.#log.nextPosition();
     const migrations: string[] = [];
     const logged: HlcText[] = [];
@@ -198,11 +203,18 @@ export class MergeTransaction {
       logged.push(migration.hlc);
     }
     const applied: string[] = [];
+    /** By row. */
+    const untold = new Map<string, Placed>();
     let stale = false;
     for (const placed of await this.#place(changes)) {
       const outcome = placed === undefined ? 'skipped' : this.#mergeChange(placed, position);
       result[outcome]++;
-      if (placed === undefined || outcome !== 'applied') continue;
+      if (placed === undefined) continue;
+      if (outcome !== 'applied') {
+        if (this.#isDeletionUntold(placed, changeSet.siteId, answers))
+          untold.set(placed.text, placed);
+        continue;
+      }
       const { change, json } = placed.prepared;
       // Held for a dropped name: logged when the name is used again, after the DDL that does.
       if (placed.place.hidden) {
@@ -214,23 +226,26 @@ export class MergeTransaction {
       logged.push(change.hlc);
     }
     this.#noteAuthored([...held, ...logged]);
-    if (logged.length === 0) return;
-    const { siteId, transactionId } = changeSet;
-    const hlcs = logged;
-    const entry = { position, siteId, transactionId, hlcs, changes: applied, migrations, stale };
-    this.#log.append(entry);
-    this.#appendShown();
+    if (logged.length > 0) {
+      const { siteId, transactionId } = changeSet;
+      const hlcs = logged;
+      const entry = { position, siteId, transactionId, hlcs, changes: applied, migrations, stale };
+      this.#log.append(entry);
+    }
+    // What was held for a dropped name is sent after the DDL that uses the name again.
+    this.#append('shown', this.#shown.splice(0));
+    this.#append('deleted', this.#deleteAgain([...untold.values()]));
   }
 
-  /** What was held for a dropped name is sent after the DDL that uses the name again. */
-  #appendShown(): void {
-    const changes = this.#shown.splice(0);
+  /** What is sent by the coordinator itself, though others have written it. */
+  #append(kind: 'shown' | 'deleted', changes: readonly HeldChange[]): void {
     if (changes.length === 0) return;
+    this.#hasChanged = true;
     const position = this.#log.nextPosition();
     this.#log.append({
       position,
       siteId: this.#context.identity.siteIdText,
-      transactionId: `shown:${position}`,
+      transactionId: `${kind}:${position}`,
       hlcs: changes.map(({ hlc }) => hlc),
       changes: changes.map(({ json }) => json),
       migrations: [],
@@ -275,6 +290,43 @@ export class MergeTransaction {
       this.#statistics.wrote(table.id, hlc, this.#catalog);
     }
     return outcome;
+  }
+
+  /**
+   * Whether a change was skipped for a deletion that its site may not have heard of: one that has
+   * expired, or one that its last snapshot left out because the row lives again.
+   */
+  #isDeletionUntold(
+    { prepared, text, place }: Placed,
+    author: SiteIdText,
+    answers: SiteIdText | undefined,
+  ): boolean {
+    const { type, hlc } = prepared.change;
+    const { tombstone, cells } = this.#rows.get(text)?.row ?? createRow();
+    if (place.hidden || tombstone === undefined) return false;
+    // Who deletes a row has it deleted, whether that counts or not.
+    if (type === 'delete' && answers === undefined) return false;
+    if (compareHlc(hlc, tombstone.hlc) >= 0) return false;
+    const { position } = tombstone;
+    if (position === undefined) return true;
+    const snapshot = this.#sites.snapshotOf(answers ?? author);
+    return cells.size > 0 && snapshot !== undefined && compareHlc(snapshot, position) >= 0;
+  }
+
+  /** What was deleted is told once more, or who has not heard of it would go on holding it. */
+  #deleteAgain(untold: readonly Placed[]): HeldChange[] {
+    const position = this.#log.nextPosition();
+    return untold.flatMap(({ prepared, text, place }) => {
+      const loaded = this.#rows.get(text);
+      const tombstone = loaded?.row.tombstone;
+      if (loaded === undefined || tombstone === undefined) return [];
+      loaded.row.tombstone = { ...tombstone, position };
+      loaded.changed = true;
+      const { hlc, pk } = tombstone;
+      const schema = this.#names.json(prepared.change.schema);
+      const table = this.#names.json(place.table);
+      return { hlc, json: deleteChangeJson({ schema, table, pk, hlc }, undefined) };
+    });
   }
 
   async #mergeMigration(migration: WireMigration, position: HlcText): Promise<MergeOutcome> {

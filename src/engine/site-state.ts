@@ -40,6 +40,11 @@ export class SiteStates {
     this.#stored.set(site, decode(bytes));
   }
 
+  /** The position of the last snapshot that a site was sent; of those that were read. */
+  snapshotOf(site: SiteIdText): HlcText | undefined {
+    return this.#stored.get(site)?.snapshot;
+  }
+
   async #load(sites: Iterable<SiteIdText>): Promise<void> {
     const missing = [...sites].filter((site) => !this.#stored.has(site));
     if (missing.length === 0) return;

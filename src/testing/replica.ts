@@ -20,6 +20,10 @@ interface SnapshotTableChunk {
   entries: { pk: unknown[]; hlc: string; column?: string; value?: unknown }[];
 }
 
+function rowKeyOf({ schema, table, pk }: WireChange): string {
+  return JSON.stringify([schema, table, pkIdentity(pk)]);
+}
+
 export class Replica {
   readonly #rows = new Map<string, ReplicaRow>();
 
@@ -28,7 +32,7 @@ export class Replica {
   }
 
   #merge(change: WireChange): void {
-    const key = JSON.stringify([change.schema, change.table, pkIdentity(change.pk)]);
+    const key = rowKeyOf(change);
     const { schema, table, pk } = change;
     const row: ReplicaRow = this.#rows.get(key) ?? { schema, table, pk, cells: new Map() };
     this.#rows.set(key, row);
@@ -45,6 +49,28 @@ export class Replica {
     if (known !== undefined && compareHlc(hlc, known.hlc) <= 0) return;
     if (row.tombstone !== undefined && compareHlc(hlc, row.tombstone) <= 0) return;
     row.cells.set(column, { hlc, value });
+  }
+
+  /** Whether a change has been merged, or lost against what has. */
+  knows(change: WireChange): boolean {
+    const row = this.#rows.get(rowKeyOf(change));
+    if (row === undefined) return false;
+    const { tombstone } = row;
+    if (tombstone !== undefined && compareHlc(tombstone, change.hlc) >= 0) return true;
+    const cell = change.type === 'column' ? row.cells.get(change.column) : undefined;
+    return cell !== undefined && compareHlc(cell.hlc, change.hlc) >= 0;
+  }
+
+  /** Whether the row was deleted no earlier than `change`. */
+  isDeletedAfter(change: WireChange): boolean {
+    const tombstone = this.#rows.get(rowKeyOf(change))?.tombstone;
+    return tombstone !== undefined && compareHlc(tombstone, change.hlc) >= 0;
+  }
+
+  /** Whether the row holds a cell that is no newer than `change`. */
+  holdsOlder(change: WireChange): boolean {
+    const cells = this.#rows.get(rowKeyOf(change))?.cells.values() ?? [];
+    return [...cells].some(({ hlc }) => compareHlc(hlc, change.hlc) <= 0);
   }
 
   /** What is older than the drop goes, tombstones too. */

@@ -1,0 +1,577 @@
+/**
+ * A model of a client: it edits its own replica at any time, keeps what it has not been answered
+ * yet, and syncs over a socket or by polling. Its watermark comes from ordered replies only.
+ */
+
+import assert from 'node:assert/strict';
+import {
+  compareHlc,
+  decodeHlc,
+  encodeHlc,
+  HLC_MIN,
+  type HlcText,
+  hlcWallTimeMs,
+  maxHlc,
+} from '../../src/clock/hlc.ts';
+import { siteIdToText } from '../../src/clock/site-id.ts';
+import { siteBytes } from '../../src/testing/device.ts';
+import { Replica } from '../../src/testing/replica.ts';
+import type { WireChange, WireChangeSet, WireMigration } from '../../src/wire/schemas.ts';
+import type { Loop } from './loop.ts';
+import type { SimSocket } from './network.ts';
+import type { Random } from './random.ts';
+import { mayBeStored, type Rules } from './rules.ts';
+import type { SimServer } from './server.ts';
+import { trace } from './trace.ts';
+
+export interface SimDeviceOptions {
+  loop: Loop;
+  random: Random;
+  server: SimServer;
+  number: number;
+  databaseId: string;
+  transport: 'websocket' | 'http';
+  /** Whether it may not see the table `secret`. */
+  isRestricted: boolean;
+  /** Whether it pushes back what it received, as clients of today do. */
+  relays: boolean;
+  rules: Rules;
+}
+
+interface Own {
+  /** As it is sent. */
+  set: WireChangeSet;
+  /** What the device still holds of it. */
+  held: WireChangeSet;
+  isAcknowledged: boolean;
+}
+
+interface Checkpoint {
+  snapshotId: string;
+  siteId: string;
+  hlc: string;
+  lastTableIndex: number;
+  lastEntryIndex: number;
+  completedTables: string[];
+  entriesProcessed: number;
+  createdAt: number;
+}
+
+interface Chunk {
+  type: string;
+  snapshotId?: string;
+  hlc?: string;
+  schema?: string;
+  table?: string;
+  migration?: WireMigration;
+}
+
+/** A snapshot that is coming in, or has been cut. */
+interface Staged {
+  chunks: Chunk[];
+  /** What had been acknowledged when it was asked for: that is in it. */
+  acknowledged: Set<Own>;
+  /** What was heard since then. */
+  news: WireChangeSet[];
+  /** As above, of the last time that it was resumed, in case that begins it anew. */
+  resumed?: Staged;
+}
+
+type Message = Record<string, unknown> & { type?: string };
+type Waiting = { kind: 'apply'; own: Own[] } | { kind: 'changes' } | { kind: 'snapshot' };
+
+const PUSH_TRANSACTIONS_MAX = 4;
+
+export class SimDevice {
+  readonly siteId: string;
+  readonly databaseId: string;
+  readonly isRestricted: boolean;
+  readonly own: Own[] = [];
+  replica = new Replica();
+  watermark: HlcText | undefined;
+  /** While set, it does what brings everybody together, and nothing else. */
+  isHealing = false;
+  /** While set, it only listens. */
+  isListening = false;
+  skewMs = 0;
+  readonly migrations = new Set<string>();
+  readonly #options: SimDeviceOptions;
+  readonly #bytes: Uint8Array;
+  #lastHlc: HlcText = HLC_MIN;
+  #received: WireChangeSet[] = [];
+  #base: object[] = [];
+  #socket: SimSocket | undefined;
+  #isJoined = false;
+  #requests = 0;
+  #waiting = new Map<string, Waiting>();
+  #isBusy = false;
+  /** The newest position of a push on this socket, or of an answer. */
+  #newestOnSocket: HlcText = HLC_MIN;
+  #answerEnd: HlcText = HLC_MIN;
+  /** A snapshot that is coming in, or has been cut. */
+  #staged: Staged | undefined;
+  #mustStartOver = false;
+  #value = 0;
+
+  constructor(options: SimDeviceOptions) {
+    this.#options = options;
+    this.#bytes = siteBytes(options.number);
+    this.siteId = siteIdToText(this.#bytes);
+    this.databaseId = options.databaseId;
+    this.isRestricted = options.isRestricted;
+  }
+
+  get #name(): string {
+    return `device ${this.#options.number}`;
+  }
+
+  /** Whether it is about to take a snapshot. */
+  get isTakingSnapshot(): boolean {
+    return this.#staged !== undefined;
+  }
+
+  get isSettled(): boolean {
+    return this.own.every(({ isAcknowledged }) => isAcknowledged) && this.#staged === undefined;
+  }
+
+  get isConnectedForGood(): boolean {
+    return this.#options.transport === 'websocket' && this.#isJoined;
+  }
+
+  // — what its user does
+
+  write(): void {
+    const { random } = this.#options;
+    const changes: WireChange[] = [];
+    const clock = this.#tick();
+    // Who deletes something and has that refused may go on lacking what others had written to it
+    // before, where that arrives only afterwards: docs/invariants.md, "Not promised".
+    const { rules } = this.#options;
+    const mayDelete = !(rules.isAtomic && rules.onReject === 'revert');
+    for (let i = random.integer(1, 3); i > 0; i--) {
+      const table = random.pick(['t', 't', 'u', 'secret']);
+      const pk = [random.integer(1, 5)];
+      const hlc = this.#stamp(clock, changes.length);
+      if (mayDelete && random.chance(0.2)) {
+        changes.push({ type: 'delete', schema: 'main', table, pk, hlc });
+        continue;
+      }
+      const column = random.pick(['a', 'b', 'c']);
+      const value = random.chance(0.06) ? 'forbidden' : `${this.#options.number}:${++this.#value}`;
+      changes.push({ type: 'column', schema: 'main', table, pk, column, value, hlc });
+    }
+    this.#commit(clock, changes, []);
+  }
+
+  migrate(): void {
+    const { random } = this.#options;
+    const clock = this.#tick();
+    const migration: WireMigration = {
+      type: random.pick(['create_table', 'add_column'] as const),
+      schema: 'main',
+      table: random.pick(['t', 'u']),
+      ddl: `ddl of ${this.#options.number}`,
+      hlc: this.#stamp(clock, 0),
+      schemaVersion: random.integer(1, 4),
+    };
+    this.#commit(clock, [], [migration]);
+  }
+
+  #commit(clock: HlcText, changes: WireChange[], schemaMigrations: WireMigration[]): void {
+    const hlc = this.#stamp(clock, Math.max(0, changes.length - 1));
+    const transactionId = `${this.#options.number}-${this.own.length}`;
+    const set = { siteId: this.siteId, transactionId, hlc, changes, schemaMigrations };
+    this.#lastHlc = hlc;
+    this.own.push({ set, held: set, isAcknowledged: false });
+    this.#take([set]);
+  }
+
+  #tick(): HlcText {
+    const { loop } = this.#options;
+    const now = BigInt(Math.floor(loop.nowMs + this.skewMs));
+    const { wallTime, counter } = decodeHlc(this.#lastHlc);
+    const next =
+      now > wallTime
+        ? { wallTime: now, counter: 0 }
+        : {
+            wallTime: counter < 0xffff ? wallTime : wallTime + 1n,
+            counter: (counter + 1) & 0xffff,
+          };
+    return encodeHlc({ ...next, siteId: this.#bytes, opSeq: 0 });
+  }
+
+  #stamp(clock: HlcText, opSeq: number): HlcText {
+    return encodeHlc({ ...decodeHlc(clock), opSeq });
+  }
+
+  // — what it does by itself
+
+  step(): void {
+    const { random, transport } = this.#options;
+    if (this.isListening) return;
+    if (this.isHealing) {
+      this.#socket?.unstall();
+      if (transport === 'http') this.#poll();
+      else if (this.#socket === undefined) this.#connect();
+      else if (this.#isJoined) this.#sync();
+      return;
+    }
+    const dice = random.next();
+    if (dice < 0.5) this.write();
+    else if (dice < 0.52) this.migrate();
+    else if (dice < 0.54)
+      this.skewMs = random.integer(-20_000, random.chance(0.2) ? 90_000 : 20_000);
+    else if (transport === 'http') this.#poll();
+    else if (this.#socket === undefined) {
+      if (dice < 0.8) this.#connect();
+    } else if (dice < 0.6) this.disconnect();
+    else if (dice < 0.63) this.#socket.isStalled = true;
+    else if (dice < 0.68) this.#socket.unstall();
+    else if (!this.#isJoined) return;
+    else if (dice < 0.72) this.#askSnapshot();
+    else if (dice < 0.75 && this.#options.relays) this.#relay();
+    else if (dice < 0.77) this.#socket.tell({ type: 'ping' });
+    else this.#sync();
+  }
+
+  disconnect(): void {
+    this.#socket?.cut();
+  }
+
+  #connect(): void {
+    this.#socket = this.#options.server.connect({
+      onMessage: (message) => this.#onMessage(message),
+      onClose: () => this.#onClose(),
+      name: this.#name,
+    });
+    this.#newestOnSocket = HLC_MIN;
+    this.#answerEnd = HLC_MIN;
+    const { siteId, databaseId } = this;
+    this.#socket?.tell({ type: 'handshake', siteId, databaseId, protocolVersion: 1 });
+  }
+
+  #onClose(): void {
+    this.#socket = undefined;
+    this.#isJoined = false;
+    this.#waiting.clear();
+  }
+
+  #sync(): void {
+    const busy = [...this.#waiting.values()];
+    if (!busy.some(({ kind }) => kind === 'apply')) {
+      const own = this.#nextOwn();
+      if (own.length > 0) {
+        const requestId = this.#ask({ kind: 'apply', own });
+        const changes = own.map(({ set }) => set);
+        this.#socket?.tell({ type: 'apply_changes', changes, requestId });
+      }
+    }
+    if (busy.some(({ kind }) => kind !== 'apply')) return;
+    if (this.#mustStartOver || this.#staged !== undefined) this.#askSnapshot();
+    else {
+      const requestId = this.#ask({ kind: 'changes' });
+      this.#socket?.tell({ type: 'get_changes', sinceHLC: this.watermark, requestId });
+    }
+  }
+
+  #nextOwn(): Own[] {
+    const waiting = this.own.filter(({ isAcknowledged }) => !isAcknowledged);
+    return waiting.slice(0, this.#options.random.integer(1, PUSH_TRANSACTIONS_MAX));
+  }
+
+  #ask(waiting: Waiting): string {
+    const requestId = String(++this.#requests);
+    this.#waiting.set(requestId, waiting);
+    return requestId;
+  }
+
+  #askSnapshot(): void {
+    if ([...this.#waiting.values()].some(({ kind }) => kind !== 'apply')) return;
+    const requestId = this.#ask({ kind: 'snapshot' });
+    const checkpoint = this.#checkpoint();
+    if (checkpoint !== undefined && this.#staged !== undefined) {
+      this.#staged.resumed = this.#stage();
+      this.#socket?.tell({ type: 'resume_snapshot', checkpoint, requestId });
+      return;
+    }
+    this.#staged = this.#stage();
+    this.#socket?.tell({ type: 'get_snapshot', requestId });
+  }
+
+  #stage(): Staged {
+    const acknowledged = this.own.filter(({ isAcknowledged }) => isAcknowledged);
+    return { chunks: [], acknowledged: new Set(acknowledged), news: [] };
+  }
+
+  /** Where a snapshot that was cut can go on. */
+  #checkpoint(): Checkpoint | undefined {
+    const header = this.#staged?.chunks.find(({ type }) => type === 'header');
+    if (this.#staged === undefined || header === undefined) return undefined;
+    const ended = this.#staged.chunks.filter(({ type }) => type === 'table-end');
+    return {
+      snapshotId: String(header.snapshotId),
+      siteId: this.siteId,
+      hlc: String(header.hlc),
+      lastTableIndex: ended.length,
+      lastEntryIndex: 0,
+      completedTables: ended.map(({ schema, table }) => `${schema}.${table}`),
+      entriesProcessed: 0,
+      createdAt: 0,
+    };
+  }
+
+  /** Pushes back what others have written, as if it were its own to tell. */
+  #relay(): void {
+    const { random } = this.#options;
+    const others = this.#received.filter(({ siteId }) => siteId !== this.siteId);
+    if (others.length === 0) return;
+    const start = random.integer(0, others.length - 1);
+    const changes = others.slice(start, start + 5);
+    this.#socket?.tell({ type: 'apply_changes', changes });
+  }
+
+  // — what it hears
+
+  #onMessage(message: Message): void {
+    const requestId = String(message.requestId);
+    const { random } = this.#options;
+    switch (message.type) {
+      case 'handshake_ack':
+        this.#isJoined = true;
+        if (random.chance(0.8) || this.isHealing) this.#sync();
+        return;
+      case 'changes': {
+        const changeSets = message.changeSets as WireChangeSet[];
+        this.#checkRising(changeSets, this.#answerEnd, 'an answer');
+        for (const { hlc } of changeSets) this.#answerEnd = maxHlc(this.#answerEnd, hlc);
+        this.#newestOnSocket = maxHlc(this.#newestOnSocket, this.#answerEnd);
+        this.#take(changeSets);
+        this.#moveTo(changeSets);
+        this.#forget('changes');
+        return;
+      }
+      case 'push_changes': {
+        const changeSets = message.changeSets as WireChangeSet[];
+        this.#checkRising(changeSets, this.#newestOnSocket, 'a push');
+        this.#newestOnSocket = changeSets.at(-1)?.hlc ?? this.#newestOnSocket;
+        assert.ok(
+          changeSets.every(({ changes }) => changes.every(({ hlc }) => !isOf(hlc, this.#bytes))),
+          'a push holds what its receiver wrote itself',
+        );
+        const isLost = !this.isHealing && !this.isListening && random.chance(0.1);
+        if (!isLost) this.#take(changeSets);
+        return;
+      }
+      case 'apply_result': {
+        const waiting = this.#waiting.get(requestId);
+        this.#waiting.delete(requestId);
+        if (waiting?.kind === 'apply') this.#acknowledged(waiting.own);
+        return;
+      }
+      case 'request_changes': {
+        const since = String(message.sinceHLC);
+        const wanted = this.own.filter(({ set }) => compareHlc(set.hlc, since) > 0).slice(0, 4);
+        if (wanted.length === 0) return;
+        this.#socket?.tell({ type: 'apply_changes', changes: wanted.map(({ set }) => set) });
+        return;
+      }
+      case 'snapshot_chunk':
+        this.#onChunk(message.chunk as Chunk);
+        return;
+      case 'snapshot_complete':
+        this.#forget('snapshot');
+        this.#onSnapshot();
+        return;
+      case 'error':
+        this.#onError(message, requestId);
+    }
+  }
+
+  #forget(kind: Waiting['kind']): void {
+    for (const [id, waiting] of this.#waiting) {
+      if (waiting.kind !== kind) continue;
+      this.#waiting.delete(id);
+      return;
+    }
+  }
+
+  #onError({ code, fatal, message }: Message, requestId: string): void {
+    const waiting = this.#waiting.get(requestId);
+    this.#waiting.delete(requestId);
+    assert.equal(fatal, false, `${code}: ${message}`);
+    assert.ok(!/^(MESSAGE_ERROR|INTERNAL|NOT_)/.test(String(code)), `${code}: ${message}`);
+    if (code === 'SNAPSHOT_REQUIRED') this.#mustStartOver = true;
+    if (waiting?.kind === 'snapshot') this.#staged = undefined;
+  }
+
+  #checkRising(changeSets: readonly WireChangeSet[], after: HlcText, what: string): void {
+    let before = what === 'a push' ? after : HLC_MIN;
+    for (const { hlc } of changeSets) {
+      assert.ok(compareHlc(hlc, before) > 0, `${what} goes back to ${hlc} after ${before}`);
+      before = hlc;
+    }
+  }
+
+  #moveTo(changeSets: readonly WireChangeSet[]): void {
+    for (const { hlc } of changeSets) this.watermark = maxHlc(this.watermark ?? hlc, hlc);
+  }
+
+  #take(changeSets: readonly WireChangeSet[]): void {
+    this.#received.push(...changeSets.filter(({ changes }) => changes.length > 0));
+    // While a snapshot comes in it hears of other things, too.
+    const news = changeSets.filter(({ siteId }) => siteId !== this.siteId);
+    this.#staged?.news.push(...news);
+    this.#staged?.resumed?.news.push(...news);
+    this.replica.apply(changeSets);
+    for (const { changes, schemaMigrations } of changeSets) {
+      for (const { schema, table, schemaVersion } of schemaMigrations) {
+        this.migrations.add(`${schema}.${table} ${schemaVersion}`);
+      }
+      for (const { hlc, table } of changes) {
+        const own = isOf(hlc, this.#bytes);
+        assert.ok(own || !this.isRestricted || table !== 'secret', 'it is shown what is hidden');
+        this.#lastHlc = maxHlc(this.#lastHlc, hlc);
+      }
+    }
+  }
+
+  #acknowledged(own: readonly Own[]): void {
+    const { nowMs } = this.#options.loop;
+    for (const { set } of own) trace(nowMs, `${this.#name} is acknowledged`, JSON.stringify(set));
+    const { rules } = this.#options;
+    let hasLost = false;
+    for (const each of own) {
+      each.isAcknowledged = true;
+      if (rules.onReject === 'revert') continue;
+      const changes = mayBeStored(each.set, rules);
+      hasLost ||= changes.length < each.set.changes.length;
+      each.held = { ...each.set, changes };
+    }
+    // It takes back by itself what was refused.
+    if (hasLost) this.#rebuild();
+  }
+
+  #rebuild(): void {
+    this.replica = new Replica();
+    this.replica.load(this.#base);
+    this.replica.apply(this.#received.filter(({ siteId }) => siteId !== this.siteId));
+    this.replica.apply(this.own.map(({ held }) => held));
+  }
+
+  #onChunk(chunk: Chunk): void {
+    if (this.#staged === undefined) return;
+    if (chunk.type === 'header') {
+      const known = this.#staged.chunks.find(({ type }) => type === 'header');
+      // It could not go on where it had been cut: it begins anew.
+      const { resumed } = this.#staged;
+      if (known?.snapshotId !== chunk.snapshotId && resumed !== undefined) this.#staged = resumed;
+    }
+    this.#staged.chunks.push(chunk);
+  }
+
+  #onSnapshot(): void {
+    const staged = this.#staged;
+    this.#staged = undefined;
+    trace(this.#options.loop.nowMs, `${this.#name} has taken`, JSON.stringify(staged?.chunks));
+    if (staged === undefined) return;
+    const header = staged.chunks.find(({ type }) => type === 'header');
+    for (const { migration } of staged.chunks) {
+      if (migration === undefined) continue;
+      const { schema, table, schemaVersion } = migration;
+      this.migrations.add(`${schema}.${table} ${schemaVersion}`);
+    }
+    // What had been acknowledged when it was first asked for is in it; all else that was held is not to be trusted.
+    this.#mustStartOver = false;
+    this.#base = staged.chunks;
+    this.#received = staged.news;
+    this.watermark = header?.hlc;
+    this.replica = new Replica();
+    this.replica.load(this.#base);
+    this.replica.apply(staged.news);
+    for (const each of this.own) {
+      // The rest is sent again: it may have been beaten by what the snapshot says nothing of.
+      each.isAcknowledged = staged.acknowledged.has(each);
+      // Of its own deletions it will not be told again.
+      const isIn = (type: string) => staged.acknowledged.has(each) && type !== 'delete';
+      const changes = each.held.changes.filter(({ type }) => !isIn(type));
+      each.held = { ...each.held, changes };
+      this.replica.apply([each.held]);
+    }
+  }
+
+  // — over HTTP
+
+  #poll(): void {
+    if (this.#isBusy) return;
+    this.#isBusy = true;
+    this.#pollOnce()
+      .catch(() => undefined)
+      .finally(() => {
+        this.#isBusy = false;
+      });
+  }
+
+  async #pollOnce(): Promise<void> {
+    const { server } = this.#options;
+    const { siteId: site, databaseId } = this;
+    const own = this.#nextOwn();
+    if (own.length > 0) {
+      const body = JSON.stringify(own.map(({ set }) => set));
+      await server.request(site, databaseId, (service, client) =>
+        service.withAccess(databaseId, (access) =>
+          service.handleApplyChanges(client, access, JSON.parse(body)),
+        ),
+      );
+      this.#acknowledged(own);
+    }
+    if (this.#mustStartOver) return this.#fetchSnapshot();
+    try {
+      const { watermark: sinceHLC } = this;
+      const page = await server.request(site, databaseId, (service, client) =>
+        service.withAccess(databaseId, (access) =>
+          service.handleSync(client, access, { sinceHLC }),
+        ),
+      );
+      const changeSets: WireChangeSet[] = page.changeSets.map((json) =>
+        JSON.parse(Buffer.from(json).toString()),
+      );
+      this.#checkRising(changeSets, HLC_MIN, 'a page');
+      this.#take(changeSets);
+      if (hlcWallTimeMs(page.watermark) > 0) this.watermark = page.watermark;
+    } catch (error) {
+      if (error instanceof Error && 'code' in error && error.code === 'SNAPSHOT_REQUIRED') {
+        this.#mustStartOver = true;
+      }
+    }
+  }
+
+  async #fetchSnapshot(): Promise<void> {
+    const { server } = this.#options;
+    const { siteId: site, databaseId } = this;
+    this.#staged = this.#stage();
+    try {
+      const texts = await server.request(site, databaseId, (service, client) =>
+        service.withAccess(databaseId, async (access) => {
+          const snapshot = await service.handleSnapshot(client, access);
+          const chunks: string[] = [];
+          try {
+            for await (const chunk of snapshot.chunks) chunks.push(chunk);
+          } finally {
+            await snapshot.close();
+          }
+          await snapshot.noteSent();
+          return chunks;
+        }),
+      );
+      for (const text of texts) this.#onChunk(JSON.parse(text));
+      this.#onSnapshot();
+    } catch (error) {
+      this.#staged = undefined;
+      throw error;
+    }
+  }
+}
+
+function isOf(hlc: HlcText, site: Uint8Array): boolean {
+  return Buffer.compare(Buffer.from(hlc, 'base64').subarray(10, 26), site) === 0;
+}

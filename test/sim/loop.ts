@@ -1,0 +1,146 @@
+/**
+ * Time in a simulation, and whatever happens in it: one task after the other, each followed
+ * by all the promises that it settled. It stands in for the timers and the clock of the process,
+ * so that an hour takes no longer than what is done in it.
+ *
+ * A task belongs to who started it: when a process is killed, nothing of it happens any more.
+ */
+
+interface Task {
+  atMs: number;
+  order: number;
+  owner: string;
+  run: () => void;
+  cancelled: boolean;
+}
+
+const realSetImmediate = globalThis.setImmediate;
+
+export const OUTSIDE = 'outside';
+
+export class Loop {
+  nowMs: number;
+  /** Whose task is running. */
+  owner = OUTSIDE;
+  /** Tasks that were run. */
+  steps = 0;
+  #tasks: Task[] = [];
+  #orders = 0;
+
+  constructor(nowMs: number) {
+    this.nowMs = nowMs;
+  }
+
+  at(delayMs: number, run: () => void, owner = this.owner): { cancel(): void } {
+    const atMs = this.nowMs + Math.max(0, delayMs);
+    const task: Task = { atMs, order: this.#orders++, owner, run, cancelled: false };
+    this.#push(task);
+    return {
+      cancel() {
+        task.cancelled = true;
+      },
+    };
+  }
+
+  sleep(delayMs: number): Promise<void> {
+    return new Promise((resolve) => this.at(delayMs, resolve));
+  }
+
+  /** Nothing that `owner` has started, or will yet start, happens. */
+  kill(owner: string): void {
+    for (const task of this.#tasks) if (task.owner === owner) task.cancelled = true;
+  }
+
+  /** Runs until `untilMs`, or until nothing is left to do. */
+  async run(untilMs: number): Promise<void> {
+    for (;;) {
+      const task = this.#tasks[0];
+      if (task === undefined || task.atMs > untilMs) break;
+      this.#pop();
+      if (task.cancelled) continue;
+      this.nowMs = task.atMs;
+      this.owner = task.owner;
+      this.steps++;
+      task.run();
+      // Everything that this has settled, and what that settles in turn.
+      await new Promise<void>((resolve) => realSetImmediate(resolve));
+      this.owner = OUTSIDE;
+    }
+    this.nowMs = Math.max(this.nowMs, untilMs);
+  }
+
+  /** Puts itself in the place of the process's timers and clock. @returns takes them back */
+  install(): () => void {
+    const before = {
+      setTimeout: globalThis.setTimeout,
+      clearTimeout: globalThis.clearTimeout,
+      setInterval: globalThis.setInterval,
+      clearInterval: globalThis.clearInterval,
+      setImmediate: globalThis.setImmediate,
+    };
+    const dateNow = Date.now;
+    const cancel = (timer: { cancel?(): void } | undefined) => timer?.cancel?.();
+    const timer = (task: { cancel(): void }) => ({ ...task, unref() {}, ref() {} });
+    Object.assign(globalThis, {
+      setTimeout: (run: (...args: unknown[]) => void, ms = 0, ...args: unknown[]) =>
+        timer(this.at(ms, () => run(...args))),
+      setInterval: (run: () => void, ms = 0) => this.#interval(run, ms),
+      setImmediate: (run: (...args: unknown[]) => void, ...args: unknown[]) =>
+        timer(this.at(0, () => run(...args))),
+      clearTimeout: cancel,
+      clearInterval: cancel,
+    });
+    Date.now = () => Math.floor(this.nowMs);
+    return () => {
+      Object.assign(globalThis, before);
+      Date.now = dateNow;
+    };
+  }
+
+  #interval(run: () => void, ms: number): object {
+    let next = { cancel() {} };
+    const again = () => {
+      next = this.at(ms, () => {
+        again();
+        run();
+      });
+    };
+    again();
+    return { cancel: () => next.cancel(), unref() {}, ref() {} };
+  }
+
+  /** A binary heap: the earliest task first, then the one that was asked for first. */
+  #push(task: Task): void {
+    const tasks = this.#tasks;
+    let index = tasks.push(task) - 1;
+    while (index > 0) {
+      const above = (index - 1) >> 1;
+      if (!isBefore(task, tasks[above] as Task)) break;
+      tasks[index] = tasks[above] as Task;
+      index = above;
+    }
+    tasks[index] = task;
+  }
+
+  #pop(): void {
+    const tasks = this.#tasks;
+    const last = tasks.pop();
+    if (last === undefined || tasks.length === 0) return;
+    let index = 0;
+    for (;;) {
+      let below = 2 * index + 1;
+      if (below >= tasks.length) break;
+      if (below + 1 < tasks.length && isBefore(tasks[below + 1] as Task, tasks[below] as Task)) {
+        below++;
+      }
+      if (!isBefore(tasks[below] as Task, last)) break;
+      tasks[index] = tasks[below] as Task;
+      index = below;
+    }
+    tasks[index] = last;
+  }
+}
+
+function isBefore(a: Task, b: Task): boolean {
+  return a.atMs < b.atMs || (a.atMs === b.atMs && a.order < b.order);
+}

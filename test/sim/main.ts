@@ -1,0 +1,41 @@
+/**
+ * Runs simulations, each from a seed of its own:
+ *
+ *     npm run sim -- --seed 1 --runs 100
+ *
+ * `--trace TEXT` prints what was said and stored that holds the text, `--verbose` what each run did.
+ * A seed that fails is printed with what it found; `--seed N` alone runs it again, the same way.
+ */
+
+import { parseArgs } from 'node:util';
+import { simulate } from './simulation.ts';
+import { traceOnly } from './trace.ts';
+
+const { values } = parseArgs({
+  options: {
+    seed: { type: 'string', default: '1' },
+    runs: { type: 'string', default: '1' },
+    trace: { type: 'string' },
+    verbose: { type: 'boolean', default: false },
+  },
+});
+traceOnly(values.trace);
+const first = Number(values.seed);
+const runs = Number(values.runs);
+if (!Number.isSafeInteger(first) || !Number.isSafeInteger(runs) || runs < 1) {
+  process.stderr.write('--seed and --runs are whole numbers\n');
+  process.exit(2);
+}
+let failed = 0;
+for (let seed = first; seed < first + runs; seed++) {
+  try {
+    const statistics = await simulate(seed);
+    if (values.verbose) process.stdout.write(`seed ${seed}: ${JSON.stringify(statistics)}\n`);
+  } catch (error) {
+    failed++;
+    const reason = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    process.stdout.write(`seed ${seed} failed: ${reason}\n`);
+  }
+}
+process.stdout.write(`${runs - failed} passed, ${failed} failed\n`);
+process.exitCode = failed > 0 ? 1 : 0;
