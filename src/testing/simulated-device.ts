@@ -141,6 +141,13 @@ export class SimulatedDevice {
     return promise;
   }
 
+  /** Its last transaction, as it is sent. */
+  get lastWritten(): WireChangeSet {
+    const last = this.#written.at(-1);
+    if (last === undefined) throw new Error('it has written nothing');
+    return last;
+  }
+
   /** Its rows of a table, as `[pk, values]`, in one order. */
   rows(table: string, schema = 'main'): [pk: unknown[], values: Record<string, unknown>][] {
     return this.#replica.rows(schema, table);

@@ -22,6 +22,7 @@ const START_MS = 1_800_000_000_000;
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
 const HEALING_ROUNDS_MAX = 200;
+const HEALING_STEP_MS = 300;
 
 /** Somebody who has seen a state of the store, and asks again at the end. */
 interface Witness {
@@ -63,7 +64,7 @@ class Run {
   #kills = 0;
   #isHealing = false;
   /** How often a device does something while everybody is brought together. */
-  #healingStepMs = 100;
+  #healingStepMs = HEALING_STEP_MS;
   /** What went wrong in a task, where nobody was waiting for it. */
   readonly #faults: unknown[] = [];
 
@@ -293,8 +294,9 @@ class Run {
 
   /** Without anybody asking, by pushes alone, what is written now reaches who is connected. */
   async #listen(): Promise<void> {
-    this.#healingStepMs = 100;
-    await this.#run(MINUTE_MS);
+    const pauseMs = this.#healingStepMs;
+    this.#healingStepMs = HEALING_STEP_MS;
+    await this.#run(pauseMs);
     const listeners = this.#devices.filter(({ isConnectedForGood }) => isConnectedForGood);
     // Somebody has to write.
     if (listeners.length === this.#devices.length) listeners.pop();
