@@ -26,17 +26,19 @@ export interface ChildServerOptions {
   nodeArgs?: string[];
   /** Shell commands that the process starts with, such as `ulimit -f 4096;`. */
   before?: string;
+  /** A command that runs it, with its arguments. */
+  wrapper?: string;
   env?: NodeJS.ProcessEnv;
 }
 
 export async function startChildServer(
   t: { after(fn: () => unknown): void },
-  { dataDir, args = [], nodeArgs = [], before = '', env = {} }: ChildServerOptions,
+  { dataDir, args = [], nodeArgs = [], before = '', wrapper = '', env = {} }: ChildServerOptions,
 ): Promise<ChildServer> {
   const child = spawn(
     '/bin/sh',
     [
-      ...['-c', `${before} exec "$0" "$@"`, process.execPath],
+      ...['-c', `${before} exec ${wrapper} "$0" "$@"`, process.execPath],
       ...[...nodeArgs, '--import', TSX, COMMAND],
       ...['--host', '127.0.0.1', '--port', '0', '--data-dir', dataDir, ...args],
     ],
