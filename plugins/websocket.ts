@@ -22,7 +22,8 @@ export default fp<WebsocketPluginOptions>(
   async (app, { limits: { messageBytes, handshakeTimeoutMs }, isWholeApp }) => {
     // An app that the coordinator is registered into may have it already: one is enough.
     if (app.hasDecorator('websocketServer')) return;
-    const options = { maxPayload: messageBytes, perMessageDeflate: false };
+    // Pings are answered by `ws.ts`, at the pace of the socket: by itself it would queue any number.
+    const options = { maxPayload: messageBytes, perMessageDeflate: false, autoPong: false };
     // Sockets are closed by `ws.ts`; the default would wait for silent peers.
     await app.register(websocket, { options, preClose: (done) => done() });
     if (!isWholeApp) cutRefusedUpgrades(app, handshakeTimeoutMs);

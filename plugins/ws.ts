@@ -36,6 +36,7 @@ export default fp(
       socket.on('message', (data, isBinary) =>
         connection.receive(isBinary ? undefined : toText(data)),
       );
+      socket.on('ping', (payload) => connection.receive({ ping: payload }));
       socket.on('error', (error) => logger('socket error: %s', error.message));
       socket.once('close', (code) => {
         outlets.delete(socket);
@@ -59,7 +60,7 @@ export default fp(
     const watch = setInterval(
       () => {
         for (const outlet of outlets.values()) {
-          if (outlet.stalledMs < stalledMs) continue;
+          if (!outlet.isOpen || outlet.stalledMs < stalledMs) continue;
           service.metrics.socketsStalled.inc();
           outlet.close(WS_CLOSE.tryAgain, 'too slow');
         }

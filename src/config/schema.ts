@@ -189,6 +189,16 @@ export const ConfigSchema = group({
       [1, 10_000_000],
       'The most changes that a client may send at once.',
     ),
+    messagesInFlight: integer(
+      64,
+      [1, 100_000],
+      'How many messages of one client may wait or be under way before its socket is read no further.',
+    ),
+    messagesPerSecond: integer(
+      10_000,
+      [100, 100_000_000],
+      'How many messages of one socket are taken in a second; the rest waits unread.',
+    ),
     queuedBytesPerSocket: bytes(
       8 * MIB,
       'What may wait unsent on one socket before it is read no further',

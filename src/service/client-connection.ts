@@ -3,7 +3,7 @@
  * what it is answered.
  *
  * Messages take effect in the order in which they were sent. They are taken one by one from
- * a bounded queue; an apply holds up the next message only until it has its place in the
+ * the inbox; an apply holds up the next message only until it has its place in the
  * database's queue, not until it is on the disk.
  */
 
@@ -19,15 +19,12 @@ import { type ClientMessage, PROTOCOL_VERSION } from '../wire/schemas.ts';
 import { encodeApplyResult } from '../wire/types.ts';
 import type { CoordinatorService } from './coordinator-service.ts';
 import type { DatabaseLease } from './database-pool.ts';
+import { Inbox, type Incoming } from './inbox.ts';
 import type { Outlet } from './outlet.ts';
 import { Session } from './session.ts';
 import { WS_CLOSE, WS_OUTCOMES } from './ws-outcomes.ts';
 
 const DEFAULT_DATABASE_ID = 'default';
-/** Messages that may wait; beyond it the socket is read no further. */
-const INBOX_MESSAGES_MAX = 64;
-/** Applies and answers of one client under way at once; beyond it its next message waits. */
-const IN_FLIGHT_MAX = 64;
 
 type Handshake = Extract<ClientMessage, { type: 'handshake' }>;
 type Authenticate = Extract<ClientMessage, { type: 'authenticate' }>;
@@ -54,10 +51,7 @@ export class ClientConnection {
   readonly #options: ClientConnectionOptions;
   readonly #gone = new AbortController();
   readonly #handshakeTimer: NodeJS.Timeout;
-  /** `undefined` stands for a binary message. */
-  #inbox: (string | undefined)[] = [];
-  #inboxChars = 0;
-  #isReading = false;
+  readonly #inbox: Inbox;
   #unserve = () => {};
   #session: Session | undefined;
   #lease: DatabaseLease | undefined;
@@ -65,28 +59,22 @@ export class ClientConnection {
 
   constructor(options: ClientConnectionOptions) {
     this.#options = options;
-    const { handshakeTimeoutMs } = options.service.config.limits;
+    const { limits } = options.service.config;
+    const { handshakeTimeoutMs } = limits;
+    this.#inbox = new Inbox({
+      limits,
+      source: options.outlet,
+      take: (message) => this.#takeNext(message),
+      hasRoom: () => this.#hasRoom(),
+    });
     this.#handshakeTimer = setTimeout(() => {
       const message = `no handshake within limits.handshakeTimeoutMs (${handshakeTimeoutMs})`;
       this.#fail(new SyncError('HANDSHAKE_TIMEOUT', message));
     }, handshakeTimeoutMs);
   }
 
-  /** @param text one message; `undefined` for a binary one, which the protocol doesn't have */
-  receive(text: string | undefined): void {
-    this.#inbox.push(text);
-    this.#inboxChars += text?.length ?? 0;
-    if (this.#isInboxFull) this.#options.outlet.pause();
-    if (this.#isReading) return;
-    this.#isReading = true;
-    this.#readInbox().finally(() => {
-      this.#isReading = false;
-    });
-  }
-
-  get #isInboxFull(): boolean {
-    const { messageBytes } = this.#options.service.config.limits;
-    return this.#inbox.length >= INBOX_MESSAGES_MAX || this.#inboxChars >= messageBytes;
+  receive(message: Incoming): void {
+    this.#inbox.put(message);
   }
 
   /** The socket has closed. */
@@ -94,7 +82,7 @@ export class ClientConnection {
     clearTimeout(this.#handshakeTimer);
     this.#gone.abort();
     this.#unserve();
-    this.#inbox = [];
+    this.#inbox.clear();
     const { service } = this.#options;
     if (this.#session !== undefined && this.#lease !== undefined) {
       service.removeSession(this.#session, this.#lease);
@@ -102,23 +90,24 @@ export class ClientConnection {
     this.#lease?.release();
   }
 
-  async #readInbox(): Promise<void> {
-    const { outlet, service } = this.#options;
-    const { queuedBytesPerSocket } = service.config.limits;
-    while (this.#inbox.length > 0) {
-      if (!outlet.isOpen) return;
-      const text = this.#inbox.shift();
-      this.#inboxChars -= text?.length ?? 0;
-      try {
-        await this.#take(text);
-      } catch (error) {
-        this.#fail(toSyncError(error), text === undefined ? undefined : findRequestId(text));
-      }
-      // Answers that the peer doesn't take must not pile up: hear no more until it has.
-      if (outlet.queuedBytes > queuedBytesPerSocket) await outlet.drained(queuedBytesPerSocket / 2);
-      while (this.#inFlight.size >= IN_FLIGHT_MAX) await Promise.race(this.#inFlight);
-      if (!this.#isInboxFull) outlet.resume();
+  async #takeNext(message: Incoming): Promise<void> {
+    if (typeof message === 'object') {
+      this.#options.outlet.pong(message.ping);
+      return;
     }
+    try {
+      await this.#take(message);
+    } catch (error) {
+      this.#fail(toSyncError(error), message === undefined ? undefined : findRequestId(message));
+    }
+  }
+
+  /** Answers that the peer doesn't take must not pile up, nor what it has asked for. */
+  async #hasRoom(): Promise<void> {
+    const { outlet, service } = this.#options;
+    const { queuedBytesPerSocket, messagesInFlight } = service.config.limits;
+    if (outlet.queuedBytes > queuedBytesPerSocket) await outlet.drained(queuedBytesPerSocket / 2);
+    while (this.#inFlight.size >= messagesInFlight) await Promise.race(this.#inFlight);
   }
 
   async #take(text: string | undefined): Promise<void> {

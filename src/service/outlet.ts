@@ -5,6 +5,8 @@
 export interface Outlet {
   /** Queues one text message. After the socket has closed it does nothing. */
   send(frame: string | Uint8Array): void;
+  /** Answers a ping of the WebSocket protocol. Of several that wait the newest is. */
+  pong(payload: Uint8Array): void;
   /** What is queued and not yet taken by the operating system. */
   readonly queuedBytes: number;
   /** Resolves once at most `bytes` are queued, or the socket has closed. */

@@ -37,6 +37,9 @@ export class SocketOutlet implements Outlet {
   #waiters: Waiter[] = [];
   #lastProgressMs = performance.now();
   #isClosing = false;
+  /** A pong that the socket has not taken yet, and the payload of the one that comes after it. */
+  #isPonging = false;
+  #nextPong: Uint8Array | undefined;
 
   /** @param onBytes told how many bytes more (or fewer) wait, to keep a sum over all sockets */
   constructor(socket: WebSocket, onBytes: (delta: number) => void) {
@@ -60,6 +63,22 @@ export class SocketOutlet implements Outlet {
     this.#add(bytes.length + FRAME_OVERHEAD_BYTES);
     this.#queue.push(bytes);
     this.#handOver();
+  }
+
+  pong(payload: Uint8Array): void {
+    if (!this.isOpen) return;
+    // However many pings a peer sends without reading, no more than one answer waits for it.
+    if (this.#isPonging) {
+      this.#nextPong = payload;
+      return;
+    }
+    this.#isPonging = true;
+    this.#socket.pong(payload, false, () => {
+      this.#isPonging = false;
+      const next = this.#nextPong;
+      this.#nextPong = undefined;
+      if (next !== undefined) this.pong(next);
+    });
   }
 
   #add(delta: number): void {

@@ -29,6 +29,8 @@ export class ArrayOutlet implements Outlet {
     this.#emitter.emit('sent');
   }
 
+  pong(): void {}
+
   async drained(bytes: number): Promise<void> {
     if (this.queuedBytes <= bytes || !this.isOpen) return;
     this.#emitter.emit('waiting');

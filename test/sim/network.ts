@@ -88,6 +88,8 @@ export class SimSocket implements Outlet {
     this.#schedule();
   }
 
+  pong(): void {}
+
   #schedule(): void {
     this.#deviceDueMs = Math.max(this.#deviceDueMs, this.#loop.nowMs + this.#latencyMs());
     this.#loop.at(this.#deviceDueMs - this.#loop.nowMs, () => this.#deliver(), OUTSIDE);

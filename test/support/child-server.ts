@@ -75,3 +75,11 @@ export async function startChildServer(
     },
   };
 }
+
+/** A metric without labels, as the server tells it. */
+export async function metricOf({ httpUrl }: ChildServer, name: string): Promise<number> {
+  const text = await (await fetch(`${httpUrl}/metrics`)).text();
+  const [, value] = new RegExp(`^${name} (\\S+)$`, 'm').exec(text) ?? [];
+  if (value === undefined) throw new Error(`there is no metric ${name}`);
+  return Number(value);
+}

@@ -1,0 +1,76 @@
+/**
+ * What one socket has sent and nobody has taken yet. Messages are taken one by one, in their
+ * order, and no faster than a peer may ask for them; while enough of them wait the socket is read
+ * no further. So a peer that floods costs a bounded amount of memory and of everybody's time.
+ */
+
+import { Fifo } from './fifo.ts';
+import { Pacer } from './pacer.ts';
+
+/** A message as text; a ping of the WebSocket protocol; `undefined` for a binary message. */
+export type Incoming = string | { ping: Uint8Array } | undefined;
+
+export interface InboxOptions {
+  limits: { messageBytes: number; messagesInFlight: number; messagesPerSecond: number };
+  /** Takes the next message. Never rejects. */
+  take(message: Incoming): Promise<void>;
+  /** Resolves when there is room for what another message may lead to. */
+  hasRoom(): Promise<void>;
+  /** The socket. */
+  source: { readonly isOpen: boolean; pause(): void; resume(): void };
+}
+
+export class Inbox {
+  readonly #options: InboxOptions;
+  readonly #pacer: Pacer;
+  readonly #messages = new Fifo<{ message: Incoming }>();
+  #chars = 0;
+  #isReading = false;
+
+  constructor(options: InboxOptions) {
+    this.#options = options;
+    this.#pacer = new Pacer(options.limits.messagesPerSecond);
+  }
+
+  put(message: Incoming): void {
+    this.#messages.push({ message });
+    this.#chars += lengthOf(message);
+    if (this.#isFull) this.#options.source.pause();
+    if (this.#isReading) return;
+    this.#isReading = true;
+    this.#read().finally(() => {
+      this.#isReading = false;
+    });
+  }
+
+  clear(): void {
+    this.#messages.clear();
+    this.#chars = 0;
+  }
+
+  get #isFull(): boolean {
+    const { messageBytes, messagesInFlight } = this.#options.limits;
+    return this.#messages.length >= messagesInFlight || this.#chars >= messageBytes;
+  }
+
+  async #read(): Promise<void> {
+    const { source, take, hasRoom } = this.#options;
+    // Nothing that is sent to a socket that is being closed matters any more.
+    while (source.isOpen) {
+      const next = this.#messages.shift();
+      if (next === undefined) return;
+      const { message } = next;
+      this.#chars -= lengthOf(message);
+      await take(message);
+      await hasRoom();
+      const waitMs = this.#pacer.take(Date.now());
+      if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs));
+      if (source.isOpen && !this.#isFull) source.resume();
+    }
+  }
+}
+
+function lengthOf(message: Incoming): number {
+  if (typeof message === 'string') return message.length;
+  return message === undefined ? 0 : message.ping.length;
+}

@@ -1,0 +1,25 @@
+/** Keeps a peer from asking for more than so much in a second, evenly enough not to be noticed. */
+
+const SLICE_MS = 5;
+
+export class Pacer {
+  readonly #perSlice: number;
+  #taken = 0;
+  #sliceStartMs = 0;
+
+  constructor(perSecond: number) {
+    this.#perSlice = Math.ceil((perSecond * SLICE_MS) / 1000);
+  }
+
+  /** Takes one. @returns how many milliseconds to wait before the next; 0 for none */
+  take(nowMs: number): number {
+    const sinceMs = nowMs - this.#sliceStartMs;
+    // Also after the clock was set back.
+    if (sinceMs >= SLICE_MS || sinceMs < 0) {
+      this.#sliceStartMs = nowMs;
+      this.#taken = 0;
+    }
+    this.#taken++;
+    return this.#taken < this.#perSlice ? 0 : this.#sliceStartMs + SLICE_MS - nowMs;
+  }
+}

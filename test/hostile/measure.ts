@@ -1,0 +1,92 @@
+/** Sets one kind of hostile peer on a server of its own, and measures what that costs the others. */
+
+import { openStorage } from '../../src/storage/open-storage.ts';
+import { Device } from '../../src/testing/device.ts';
+import { type ChildServer, startChildServer } from '../support/child-server.ts';
+import { openEngine } from '../support/engine.ts';
+import { startProber } from './prober.ts';
+import type { Scenario } from './scenarios.ts';
+
+/** What the runtime may add by itself, beside what the options allow. */
+export const CONSTANT_BYTES = 32 * 1024 * 1024;
+const BIG_ROWS = 50_000;
+const SAMPLE_MS = 20;
+
+export interface Measured {
+  /** By how much the process grew at most, in bytes. */
+  grownBytes: number;
+  /** The well-behaved client's, in milliseconds, without the hostile peers and with them. */
+  p99AloneMs: number;
+  p99BesideMs: number;
+  /** How they ended. */
+  outcome: string;
+}
+
+export interface MeasureOptions {
+  owner: { after(fn: () => unknown): void };
+  dataDir: string;
+  /** How much there is of it, from 0 to 1. */
+  scale?: number;
+}
+
+export async function measure(
+  scenario: Scenario,
+  { owner, dataDir, scale = 1 }: MeasureOptions,
+): Promise<Measured> {
+  if (scenario.isBig) await fill(dataDir, BIG_ROWS * scale);
+  const server = await startChildServer(owner, { dataDir, args: scenario.args });
+  const prober = await startProber(owner, server.wsUrl);
+  const transactions = Math.ceil(scenario.load.transactions * scale);
+  const load = { ...scenario.load, transactions };
+  // Once for the compiler, and for the memory that such a load takes by itself.
+  await prober.write(load);
+  const aloneMs = await prober.write(load);
+  const memory = watchMemory(server);
+  try {
+    const attack = await scenario.attack({ server, owner, scale });
+    const besideMs = await prober.write(load);
+    attack.stop?.();
+    const outcome = await attack.ended();
+    return {
+      grownBytes: memory.grownBytes(),
+      p99AloneMs: percentile(aloneMs, 0.99),
+      p99BesideMs: percentile(besideMs, 0.99),
+      outcome,
+    };
+  } finally {
+    memory.stop();
+    await server.kill('SIGTERM');
+  }
+}
+
+function watchMemory(server: ChildServer): { grownBytes(): number; stop(): void } {
+  const before = server.residentBytes();
+  let most = before;
+  const timer = setInterval(() => {
+    most = Math.max(most, server.residentBytes());
+  }, SAMPLE_MS);
+  return { grownBytes: () => most - before, stop: () => clearInterval(timer) };
+}
+
+function percentile(values: readonly number[], share: number): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;
+}
+
+/** Straight through the engine: what is tested is the reading. */
+export async function fill(dataDir: string, rows: number): Promise<void> {
+  const storage = await openStorage({ url: `leveldb:${dataDir}`, durability: 'os' });
+  const store = await storage.open('default');
+  const { manager } = await openEngine({ store });
+  const device = new Device(1);
+  const set = Object.fromEntries(
+    Array.from({ length: 10 }, (_, i) => [`column_${i}`, `value ${i}`]),
+  );
+  for (let row = 0; row < rows; row += 1000) {
+    const batch = Array.from({ length: 1000 }, (_, i) => ({ pk: [row + i], set }));
+    await manager.apply([device.write(...batch)]);
+  }
+  await manager.close();
+  await store.close();
+  await storage.close();
+}

@@ -1,0 +1,60 @@
+/** TCP, without anybody who minds what is said over it. */
+
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+
+export interface RawSocket {
+  socket: Socket;
+  /** What has been heard so far. */
+  heard(): Buffer;
+  /** Resolves with all that was heard, when the other end is gone. */
+  ended: Promise<Buffer>;
+}
+
+export async function openRaw(port: number): Promise<RawSocket> {
+  const socket = connect(port, '127.0.0.1');
+  const chunks: Buffer[] = [];
+  socket.on('data', (chunk) => chunks.push(chunk));
+  socket.on('error', () => undefined);
+  const ended = once(socket, 'close').then(() => Buffer.concat(chunks));
+  await once(socket, 'connect');
+  return { socket, ended, heard: () => Buffer.concat(chunks) };
+}
+
+/** A socket that has been upgraded, and speaks WebSocket from here on. */
+export async function openRawWebSocket(port: number, headers = ''): Promise<RawSocket> {
+  const raw = await openRaw(port);
+  raw.socket.write(
+    `GET /sync/ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n${headers}` +
+      'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n',
+  );
+  while (!raw.heard().includes('\r\n\r\n')) await once(raw.socket, 'data');
+  return raw;
+}
+
+/** The beginning of a frame from a client, masked with zeros: what follows stays as it is. */
+export function frameHeader(length: number, { opcode = 1, fin = true, rsv1 = false } = {}): Buffer {
+  const first = (fin ? 0x80 : 0) | (rsv1 ? 0x40 : 0) | opcode;
+  const mask = Buffer.alloc(4);
+  if (length < 126) return Buffer.concat([Buffer.of(first, 0x80 | length), mask]);
+  const size = Buffer.alloc(8);
+  size.writeBigUInt64BE(BigInt(length));
+  return Buffer.concat([Buffer.of(first, 0x80 | 127), size, mask]);
+}
+
+/** The code of the close frame that is the last that was heard; `undefined` if there is none. */
+export function closeCode(heard: Buffer): number | undefined {
+  for (let at = heard.indexOf('\r\n\r\n') + 4; at + 2 <= heard.length; ) {
+    const opcode = (heard[at] ?? 0) & 0x0f;
+    const short = (heard[at + 1] ?? 0) & 0x7f;
+    const [length, start] =
+      short < 126
+        ? [short, at + 2]
+        : short === 126
+          ? [heard.readUInt16BE(at + 2), at + 4]
+          : [Number(heard.readBigUInt64BE(at + 2)), at + 10];
+    if (opcode === 8) return heard.readUInt16BE(start);
+    at = start + length;
+  }
+  return undefined;
+}

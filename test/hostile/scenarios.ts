@@ -1,0 +1,301 @@
+/**
+ * Peers that are slow, broken or hostile. Each is set on a server whose caps are small, beside a
+ * well-behaved client, and says how it was got rid of.
+ */
+
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { gzipSync } from 'node:zlib';
+import { Device } from '../../src/testing/device.ts';
+import { TestClient } from '../../src/testing/test-client.ts';
+import { type ChildServer, metricOf } from '../support/child-server.ts';
+import type { Load } from './prober.ts';
+import { closeCode, frameHeader, openRaw, openRawWebSocket, type RawSocket } from './raw-socket.ts';
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+
+export interface Scenario {
+  name: string;
+  /** Options of the server, beside those of all scenarios. */
+  args: string[];
+  /** What the options allow it to cost, in bytes. */
+  capBytes: number;
+  /** What the well-behaved client writes meanwhile, and before, to have something to compare with. */
+  load: Load;
+  /** Whether the database is to be big. */
+  isBig?: boolean;
+  attack(context: AttackContext): Promise<Attack>;
+}
+
+export interface AttackContext {
+  server: ChildServer;
+  owner: { after(fn: () => unknown): void };
+  /** How much of it there is, from 0 to 1. */
+  scale: number;
+}
+
+export interface Attack {
+  /** Goes on for as long as the well-behaved client is measured. */
+  stop?(): void;
+  /** Waits for its end. Throws if that is not as it should be. @returns what it was, in words */
+  ended(): Promise<string>;
+}
+
+const SMALL_LOAD: Load = { transactions: 400, bytes: 1000 };
+
+/** Resolves when the server has got rid of all of them but the well-behaved client. */
+async function othersGone(server: ChildServer): Promise<void> {
+  while ((await metricOf(server, 'sync_connections')) > 1) await new Promise(setImmediate);
+}
+
+async function joinStalled({ server, owner }: AttackContext, number: number): Promise<TestClient> {
+  const client = await TestClient.join(server.wsUrl, new Device(number), owner);
+  client.socket.removeAllListeners('message');
+  client.socket.pause();
+  return client;
+}
+
+/** A frame of so many bytes, never ended: until the other end has had enough, or gone. */
+async function pour(socket: import('node:net').Socket, bytes: number): Promise<void> {
+  const block = Buffer.alloc(64 * KIB, 'x');
+  for (let sent = 0; sent < bytes && !socket.destroyed; sent += block.length) {
+    if (socket.write(block)) continue;
+    await Promise.race([once(socket, 'drain'), once(socket, 'close')]);
+  }
+}
+
+export const SCENARIOS: readonly Scenario[] = [
+  {
+    name: 'clients that stop reading while 20 MB is written',
+    args: ['--limits-queued-bytes-per-socket', String(MIB), '--limits-stalled-ms', '1500'],
+    capBytes: 20 * MIB,
+    load: { transactions: 200, bytes: 100_000 },
+    async attack(context) {
+      const { server } = context;
+      const count = 20;
+      for (let i = 0; i < count; i++) await joinStalled(context, 100 + i);
+      return {
+        async ended() {
+          await othersGone(server);
+          assert.equal(await metricOf(server, 'sync_sockets_stalled_total'), count);
+          return `${count} closed for taking nothing (1013)`;
+        },
+      };
+    },
+  },
+  {
+    name: 'ten snapshots of a big database, and none is read',
+    args: ['--limits-queued-bytes-per-socket', String(MIB), '--limits-stalled-ms', '1500'],
+    capBytes: MIB,
+    load: SMALL_LOAD,
+    isBig: true,
+    async attack(context) {
+      const client = await joinStalled(context, 100);
+      for (let i = 0; i < 10; i++) client.send({ type: 'get_snapshot' });
+      return {
+        async ended() {
+          await othersGone(context.server);
+          assert.equal(await metricOf(context.server, 'sync_sockets_stalled_total'), 1);
+          assert.equal(await metricOf(context.server, 'sync_snapshot_streams'), 0);
+          return 'closed for taking nothing (1013)';
+        },
+      };
+    },
+  },
+  {
+    name: 'a byte a second',
+    args: ['--limits-request-timeout-ms', '2000', '--limits-handshake-timeout-ms', '2000'],
+    capBytes: 0,
+    load: SMALL_LOAD,
+    async attack({ server, owner }) {
+      const socket = await openRawWebSocket(server.port);
+      const request = await openRaw(server.port);
+      const header = await openRaw(server.port);
+      const site = new Device(100).siteId;
+      socket.socket.write(frameHeader(1000));
+      request.socket.write(
+        `POST /sync/changes HTTP/1.1\r\nHost: x\r\nX-Site-Id: ${site}\r\nContent-Length: 1000\r\n\r\n`,
+      );
+      header.socket.write('GET /sync/status HTTP/1.1\r\nHost: x\r\nX-Long: ');
+      const peers = [socket, request, header];
+      const timer = setInterval(() => {
+        for (const { socket } of peers) socket.write('x');
+      }, 1000);
+      owner.after(() => clearInterval(timer));
+      return {
+        async ended() {
+          const [ws, ...http] = await Promise.all(peers.map(({ ended }) => ended));
+          clearInterval(timer);
+          assert.equal(closeCode(ws ?? Buffer.alloc(0)), 1008);
+          for (const heard of http) assert.match(heard.toString(), /^HTTP\/1\.1 408 /);
+          return 'handshake closed with 1008, requests answered 408';
+        },
+      };
+    },
+  },
+  {
+    name: '5,000 handshakes that never come',
+    args: ['--limits-handshake-timeout-ms', '5000'],
+    capBytes: 0,
+    load: SMALL_LOAD,
+    async attack({ server, owner, scale }) {
+      const sockets: RawSocket[] = [];
+      for (let i = 0; i < 5000 * scale; i++) {
+        const raw = await openRawWebSocket(server.port);
+        owner.after(() => raw.socket.destroy());
+        sockets.push(raw);
+      }
+      return {
+        async ended() {
+          const heard = await Promise.all(sockets.map(({ ended }) => ended));
+          const timedOut = heard.filter((it) => closeCode(it) === 1008).length;
+          const refused = heard.filter((it) => it.toString().startsWith('HTTP/1.1 503 ')).length;
+          assert.equal(timedOut + refused, sockets.length);
+          return `${timedOut} closed with 1008, ${refused} refused with 503`;
+        },
+      };
+    },
+  },
+  ...pingFloods(),
+  {
+    name: 'a message of 100 MB, at once and in fragments',
+    args: ['--limits-message-bytes', String(4 * MIB)],
+    capBytes: 2 * 4 * MIB,
+    load: SMALL_LOAD,
+    async attack({ server, owner }) {
+      const join = async (number: number) => {
+        const raw = await openRawWebSocket(server.port);
+        owner.after(() => raw.socket.destroy());
+        const { siteId } = new Device(number);
+        const handshake = Buffer.from(JSON.stringify({ type: 'handshake', siteId }));
+        raw.socket.write(Buffer.concat([frameHeader(handshake.length), handshake]));
+        while (!raw.heard().includes('handshake_ack')) await once(raw.socket, 'data');
+        return raw;
+      };
+      const whole = await join(100);
+      whole.socket.write(frameHeader(100 * MIB));
+      const pouring = pour(whole.socket, 100 * MIB);
+      const parts = await join(101);
+      const fragment = Buffer.alloc(MIB, 'x');
+      for (let i = 0; i < 100 && !parts.socket.destroyed; i++) {
+        const header = frameHeader(fragment.length, { opcode: i === 0 ? 1 : 0, fin: false });
+        const sent = parts.socket.write(Buffer.concat([header, fragment]));
+        if (!sent) await Promise.race([once(parts.socket, 'drain'), parts.ended]);
+      }
+      return {
+        async ended() {
+          await pouring;
+          for (const { ended } of [whole, parts]) assert.equal(closeCode(await ended), 1009);
+          return 'both closed with 1009';
+        },
+      };
+    },
+  },
+  {
+    name: 'compression bombs',
+    args: ['--limits-message-bytes', String(4 * MIB)],
+    capBytes: 4 * MIB,
+    load: SMALL_LOAD,
+    async attack({ server }) {
+      const bomb = gzipSync(Buffer.alloc(500 * MIB), { level: 9 });
+      const headers = { 'x-site-id': new Device(100).siteId, 'content-encoding': 'gzip' };
+      const extension = 'Sec-WebSocket-Extensions: permessage-deflate\r\n';
+      const raw = await openRawWebSocket(server.port, extension);
+      raw.socket.write(Buffer.concat([frameHeader(bomb.length, { rsv1: true }), bomb]));
+      return {
+        async ended() {
+          const url = `${server.httpUrl}/changes`;
+          const { status } = await fetch(url, { method: 'POST', headers, body: bomb });
+          assert.equal(status, 400);
+          assert.doesNotMatch(raw.heard().toString(), /permessage-deflate/);
+          const code = closeCode(await raw.ended);
+          assert.ok(code === 1002 || code === 1009, `closed with ${code}`);
+          return `never inflated: over HTTP 400, WebSocket closed with ${code}`;
+        },
+      };
+    },
+  },
+  {
+    name: '1,000 databases opened in turn',
+    args: ['--storage-max-open-databases', '50'],
+    capBytes: 50 * MIB,
+    load: SMALL_LOAD,
+    async attack({ server, scale }) {
+      const device = new Device(100);
+      const count = 1000 * scale;
+      const open = async () => {
+        for (let i = 0; i < count; i++) {
+          const url = `${server.httpUrl}/db-${i}/changes`;
+          const body = JSON.stringify([device.write({ pk: [1], set: { text: 'x'.repeat(1000) } })]);
+          const headers = { 'x-site-id': device.siteId };
+          const response = await fetch(url, { method: 'POST', headers, body });
+          assert.equal(response.status, 200, await response.text());
+        }
+      };
+      const opened = open();
+      return {
+        async ended() {
+          await opened;
+          const stores = await metricOf(server, 'sync_open_stores');
+          assert.ok(stores <= 50, `${stores} are open`);
+          return `${count} opened, ${stores} still open`;
+        },
+      };
+    },
+  },
+];
+
+function pingFloods(): Scenario[] {
+  const opcodes = { text: 1, control: 9 };
+  const readers = { 'that reads': true, 'that reads nothing': false };
+  return Object.entries(opcodes).flatMap(([kind, opcode]) =>
+    Object.entries(readers).map(([how, reads]): Scenario => {
+      const payload = opcode === 1 ? '{"type":"ping"}' : 'p'.repeat(125);
+      return {
+        name: `a flood of pings (${kind}) from a client ${how}`,
+        args: ['--limits-queued-bytes-per-socket', String(MIB), '--limits-stalled-ms', '1500'],
+        capBytes: MIB,
+        load: SMALL_LOAD,
+        attack: (context) => floodPings(context, { opcode, payload, reads }),
+      };
+    }),
+  );
+}
+
+async function floodPings(
+  { server, owner }: AttackContext,
+  { opcode, payload, reads }: { opcode: number; payload: string; reads: boolean },
+): Promise<Attack> {
+  const raw = await openRawWebSocket(server.port);
+  owner.after(() => raw.socket.destroy());
+  const { siteId } = new Device(100);
+  const handshake = Buffer.from(JSON.stringify({ type: 'handshake', siteId }));
+  raw.socket.write(Buffer.concat([frameHeader(handshake.length), handshake]));
+  while (!raw.heard().includes('handshake_ack')) await once(raw.socket, 'data');
+  raw.socket.removeAllListeners('data');
+  if (reads) raw.socket.resume();
+  else raw.socket.pause();
+  const ping = Buffer.concat([frameHeader(payload.length, { opcode }), Buffer.from(payload)]);
+  const block = Buffer.concat(Array.from({ length: 1000 }, () => ping));
+  let isFlooding = true;
+  const gone = once(raw.socket, 'close');
+  const flood = async () => {
+    while (isFlooding && !raw.socket.destroyed) {
+      if (raw.socket.write(block)) await new Promise(setImmediate);
+      else await Promise.race([new Promise((resolve) => raw.socket.once('drain', resolve)), gone]);
+    }
+  };
+  const flooding = flood();
+  return {
+    stop: () => {
+      isFlooding = false;
+      raw.socket.destroy();
+    },
+    async ended() {
+      await flooding;
+      await othersGone(server);
+      return 'kept back, and the others were served';
+    },
+  };
+}
