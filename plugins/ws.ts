@@ -29,8 +29,15 @@ export default fp(
         queuedBytes += delta;
       });
       const { headers, ip: remoteAddress } = request;
-      const connection = new ClientConnection({ service, outlet, socket, headers, remoteAddress });
       outlets.set(socket, outlet);
+      const connection = new ClientConnection({
+        service,
+        outlet,
+        socket,
+        rawSocket: request.raw.socket,
+        headers,
+        remoteAddress,
+      });
       service.connections++;
       logger('connected: %s', remoteAddress);
       socket.on('message', (data, isBinary) =>
@@ -51,6 +58,7 @@ export default fp(
       method: 'GET',
       url: '/ws',
       exposeHeadRoute: false,
+      onRequest: async () => service.newcomers.demandRoom(),
       handler: () => {
         throw new SyncError('NOT_FOUND', 'this route speaks WebSocket only');
       },

@@ -272,6 +272,7 @@ function metricRows(): MetricRow[] {
   const zero = () => 0;
   expose({
     connections: zero,
+    socketsUnauthenticated: zero,
     sessions: zero,
     openStores: zero,
     logLength: zero,

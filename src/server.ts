@@ -63,9 +63,17 @@ export async function createCoordinatorServer(
   options: CoordinatorServerOptions = {},
 ): Promise<CoordinatorServer> {
   const { config = loadConfig(), hooks, world } = options;
+  const { messageBytes, requestTimeoutMs, handshakeTimeoutMs } = config.limits;
+  const headersTimeout = Math.min(handshakeTimeoutMs, requestTimeoutMs);
   const app = Fastify({
-    bodyLimit: config.limits.messageBytes,
-    requestTimeout: config.limits.requestTimeoutMs,
+    bodyLimit: messageBytes,
+    requestTimeout: requestTimeoutMs,
+    http: {
+      requestTimeout: requestTimeoutMs,
+      headersTimeout,
+      // Node.js looks every 30 s otherwise, and so would let slow ones stay for that much longer.
+      connectionsCheckingInterval: Math.min(1000, Math.ceil(headersTimeout / 2)),
+    },
     routerOptions: { maxParamLength: PARAM_LENGTH_MAX },
     forceCloseConnections: 'idle',
     // What is refused before there is a route is answered like everything else.

@@ -28,7 +28,8 @@ export interface OptionNotes {
   secret?: boolean;
 }
 
-const MIB = 1024 * 1024;
+const KIB = 1024;
+const MIB = 1024 * KIB;
 const DAY_MS = 24 * 60 * 60 * 1000;
 const YEAR_MS = 365 * DAY_MS;
 
@@ -207,7 +208,19 @@ export const ConfigSchema = group({
     stalledMs: milliseconds(30_000, 'How long a socket may take nothing before it is closed'),
     sessions: integer(20_000, [1, 1_000_000], 'The number of WebSocket sessions.'),
     snapshotStreams: integer(64, [1, 100_000], 'The number of snapshots that are sent at once.'),
-    handshakeTimeoutMs: milliseconds(10_000, 'How long a new socket may take to say who it is'),
+    unauthenticatedSockets: integer(
+      1000,
+      [1, 1_000_000],
+      'The number of WebSockets that have not shaken hands yet; beyond it the one that has been silent longest is closed.',
+    ),
+    handshakeBytes: bytes(
+      64 * KIB,
+      'The most that a WebSocket may send before it has shaken hands',
+    ),
+    handshakeTimeoutMs: milliseconds(
+      10_000,
+      'How long a new socket may take to say who it is, and a request to send its headers',
+    ),
     requestTimeoutMs: milliseconds(120_000, 'How long an HTTP request may take to arrive whole'),
     shutdownMs: milliseconds(10_000, 'How long a stop waits for what is running'),
   }),

@@ -9,6 +9,7 @@
 
 import { randomUUID } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
+import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
 import { type SiteIdText, textToSiteId } from '../clock/site-id.ts';
 import { type ErrorCode, internalCause, SyncError, toSyncError } from '../errors.ts';
@@ -20,6 +21,7 @@ import { encodeApplyResult } from '../wire/types.ts';
 import type { CoordinatorService } from './coordinator-service.ts';
 import type { DatabaseLease } from './database-pool.ts';
 import { Inbox, type Incoming } from './inbox.ts';
+import type { Stay } from './newcomers.ts';
 import type { Outlet } from './outlet.ts';
 import { Session } from './session.ts';
 import { WS_CLOSE, WS_OUTCOMES } from './ws-outcomes.ts';
@@ -43,6 +45,8 @@ export interface ClientConnectionOptions {
   outlet: Outlet;
   /** For `onClientConnect` only. */
   socket: WebSocket;
+  /** What the bytes of `socket` arrive on, to count them. */
+  rawSocket?: Socket;
   headers: IncomingHttpHeaders;
   remoteAddress: string | undefined;
 }
@@ -51,6 +55,8 @@ export class ClientConnection {
   readonly #options: ClientConnectionOptions;
   readonly #gone = new AbortController();
   readonly #handshakeTimer: NodeJS.Timeout;
+  /** Among those that nobody knows. */
+  readonly #stay: Stay;
   readonly #inbox: Inbox;
   #unserve = () => {};
   #session: Session | undefined;
@@ -71,6 +77,21 @@ export class ClientConnection {
       const message = `no handshake within limits.handshakeTimeoutMs (${handshakeTimeoutMs})`;
       this.#fail(new SyncError('HANDSHAKE_TIMEOUT', message));
     }, handshakeTimeoutMs);
+    const { service, outlet, rawSocket } = options;
+    const newcomer = {
+      pause: () => outlet.pause(),
+      refuse: (reason: SyncError) => this.#refuseUnread(reason),
+    };
+    this.#stay = service.newcomers.add(newcomer, rawSocket);
+  }
+
+  /** What else it sends is not even read. */
+  #refuseUnread(reason: SyncError): void {
+    const { outlet } = this.#options;
+    outlet.pause();
+    this.#fail(reason);
+    const { tooBig, tryAgain } = WS_CLOSE;
+    outlet.close(reason.code === 'TOO_LARGE' ? tooBig : tryAgain, reason.code);
   }
 
   receive(message: Incoming): void {
@@ -80,6 +101,7 @@ export class ClientConnection {
   /** The socket has closed. */
   closed(): void {
     clearTimeout(this.#handshakeTimer);
+    this.#stay.end();
     this.#gone.abort();
     this.#unserve();
     this.#inbox.clear();
@@ -135,6 +157,7 @@ export class ClientConnection {
       throw new SyncError('ALREADY_AUTHENTICATED', 'a second handshake on one socket');
     }
     clearTimeout(this.#handshakeTimer);
+    this.#stay.shakesHands();
     const { service, outlet } = this.#options;
     const { siteId, token, databaseId = DEFAULT_DATABASE_ID } = message;
     try {
@@ -147,6 +170,8 @@ export class ClientConnection {
       const refusal = toSyncError(error);
       this.#fail(refusal);
       outlet.close(WS_OUTCOMES[refusal.code].handshakeClose, refusal.code);
+    } finally {
+      this.#stay.end();
     }
   }
 

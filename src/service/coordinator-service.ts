@@ -24,6 +24,7 @@ import { type Database, type DatabaseLease, DatabasePool } from './database-pool
 import { type ChangesPage, type ChangesQuery, Delivery, type ServedSnapshot } from './delivery.ts';
 import { LogHolds } from './log-holds.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
+import { Newcomers } from './newcomers.ts';
 import type { DatabaseAccess, OpenDatabase } from './open-database.ts';
 import type { IdentityPredicate } from './resyncs.ts';
 import type { Session } from './session.ts';
@@ -65,6 +66,8 @@ export class CoordinatorService {
   readonly #pipeline: ApplyPipeline;
   readonly #delivery: Delivery;
   readonly #authenticator: Authenticator;
+  /** Sockets that have not shaken hands. */
+  readonly newcomers: Newcomers;
   /** Sessions and requests that are being served. */
   readonly clients: Clients;
   readonly #startedAt = performance.now();
@@ -83,9 +86,11 @@ export class CoordinatorService {
     this.#pipeline = new ApplyPipeline(hooks, this.metrics, config.hooks.onReject);
     this.#delivery = new Delivery(hooks, config, this.metrics);
     this.clients = new Clients(() => world.now());
+    this.newcomers = new Newcomers(config.limits);
     this.#authenticator = new Authenticator(hooks, this.metrics, this.clients);
     this.metrics.expose({
       connections: () => this.connections,
+      socketsUnauthenticated: () => this.newcomers.size,
       sessions: () => this.#sessions.size,
       openStores: () => this.#pool.size,
       logLength: () => this.#sum(({ logLength }) => logLength),

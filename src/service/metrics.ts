@@ -14,6 +14,7 @@ const CHANGES_BUCKETS = [1, 5, 10, 50, 100, 500, 1000, 5000, 10_000, 50_000];
 /** Figures that are read when somebody asks, rather than counted. */
 export interface Gauges {
   connections(): number;
+  socketsUnauthenticated(): number;
   sessions(): number;
   openStores(): number;
   logLength(): number;
@@ -121,6 +122,7 @@ export function createMetrics() {
 
 const GAUGES: Record<keyof Gauges, [name: string, help: string]> = {
   connections: ['connections', 'WebSockets that are open.'],
+  socketsUnauthenticated: ['sockets_unauthenticated', 'WebSockets that have not shaken hands yet.'],
   sessions: ['sessions', 'WebSockets whose handshake is done.'],
   openStores: ['open_stores', 'Databases that are open.'],
   logLength: ['log_length_transactions', 'Transactions in the logs of the open databases.'],

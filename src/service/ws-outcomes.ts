@@ -14,6 +14,7 @@ export interface WsOutcome {
 export const WS_CLOSE = {
   shuttingDown: 1001,
   policy: 1008,
+  tooBig: 1009,
   tryAgain: 1013,
   authFailed: 4001,
   versionMismatch: 4003,
