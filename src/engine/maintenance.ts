@@ -98,7 +98,7 @@ export class Maintenance {
     let from: Uint8Array | undefined;
     do {
       const step = await this.#database.tidy(async (transaction, head, catalog) => {
-        const result = await expireTombstones(transaction, beforeMs, from);
+        const result = await expireTombstones(transaction, beforeMs, head.position, from);
         // The deletions stand in the log, and delete nothing any more.
         const changesReplaced = (head.changesReplaced ?? 0) + result.removed;
         const next = result.removed === 0 ? head : { ...head, changesReplaced };

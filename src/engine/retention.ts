@@ -3,7 +3,7 @@
  * were dropped. A step is one transaction, so a writer never waits for more than one.
  */
 
-import { type HlcText, hlcWallTimeMs, maxHlc } from '../clock/hlc.ts';
+import { type HlcText, hlcWallTimeMs, maxHlc, minHlc } from '../clock/hlc.ts';
 import type { KVTransaction } from '../storage/kv-store.ts';
 import type { Catalog, TableRecord } from './catalog.ts';
 import { readHorizon } from './head.ts';
@@ -24,11 +24,14 @@ export interface ExpiryStep {
  * past them in the same transaction: a device that might still need one is sent to a snapshot.
  * Of a row that is gone its key and the deletion's HLC stay. They are what keeps an edit from before
  * the deletion from bringing the row back, however late it arrives.
+ * @param end the newest position. The horizon stays within the log: a deletion that is held for a
+ *   dropped name has a position that nobody was ever given, and no snapshot would reach up to it
  * @param from where the last step ended
  */
 export async function expireTombstones(
   transaction: KVTransaction,
   beforeMs: number,
+  end: HlcText,
   from: Uint8Array | undefined,
 ): Promise<ExpiryStep> {
   const all = kindRange('d');
@@ -44,20 +47,21 @@ export async function expireTombstones(
       seen++;
     }
   }
-  if (expired.length > 0) await expire(transaction, expired);
+  if (expired.length > 0) await expire(transaction, expired, end);
   return { removed: expired.length, next: seen < STEP_ENTRIES_MAX ? undefined : last };
 }
 
 async function expire(
   transaction: KVTransaction,
   expired: readonly { key: Uint8Array; position: HlcText }[],
+  end: HlcText,
 ): Promise<void> {
   const rowKeys = expired.map(({ key }) => tombstoneToRowKey(key));
   const rows = await transaction.getMany(rowKeys);
   let horizon = await readHorizon(transaction);
   expired.forEach(({ key, position }, i) => {
     transaction.delete(key);
-    horizon = maxHlc(horizon, position);
+    horizon = maxHlc(horizon, minHlc(position, end));
     const bytes = rows[i];
     const rowKey = rowKeys[i];
     if (bytes === undefined || rowKey === undefined) return;

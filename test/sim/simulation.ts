@@ -7,6 +7,7 @@ import assert from 'node:assert/strict';
 import { compareHlc, HLC_MIN, type HlcText } from '../../src/clock/hlc.ts';
 import { siteIdToText, textToSiteId } from '../../src/clock/site-id.ts';
 import type { SyncManager } from '../../src/engine/sync-manager.ts';
+import { verifyDatabase } from '../../src/engine/verify/verify.ts';
 import { Replica } from '../../src/testing/replica.ts';
 import type { WireChange, WireChangeSet } from '../../src/wire/schemas.ts';
 import { openEngine, readAll, takeSnapshot } from '../support/engine.ts';
@@ -323,6 +324,14 @@ class Run {
       assertSame(snapshot.contents(), expected.contents(), 'the snapshot');
       await this.#checkDeltas(databaseId, manager, fromNothing, expected);
       this.#checkDevices(databaseId, expected);
+      await this.#checkStore(databaseId);
+    }
+  }
+
+  /** Whatever has happened to it, a store is one that the engine could have made. */
+  async #checkStore(databaseId: string): Promise<void> {
+    for await (const { code, where, what } of verifyDatabase(this.#disk.copy(databaseId))) {
+      assert.fail(`the store of ${databaseId}: ${code} ${where}: ${what}`);
     }
   }
 
