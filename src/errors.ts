@@ -35,6 +35,8 @@ export const ERROR_CODES = {
   STORE_UNAVAILABLE: 'The store of this database cannot be used at the moment.',
   STORE_LOCKED: 'Another process holds the data directory.',
   STORE_FORMAT: 'The store was written by another version of the format than this one reads.',
+  STORE_DAMAGED:
+    'The store of this database is damaged; it is refused until its operator has restored it.',
   NOT_FOUND: 'There is no such route.',
   INTERNAL_ERROR: 'A fault of the server; its log has the cause.',
 } as const;
@@ -80,6 +82,7 @@ const INTERNAL_CODES: ReadonlySet<ErrorCode> = new Set([
   'STORE_UNAVAILABLE',
   'STORE_LOCKED',
   'STORE_FORMAT',
+  'STORE_DAMAGED',
   'INTERNAL_ERROR',
 ]);
 

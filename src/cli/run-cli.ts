@@ -34,6 +34,19 @@ export function runCli(argv: readonly string[]): void {
     .description('prints the effective configuration and the hook chains, without starting')
     .action(() => run(program, checkConfig));
   program
+    .command('verify')
+    .argument('[database]', 'the id of one; all that are there, unless given')
+    .description(
+      'checks stores while no server has them, and changes nothing: ends with 0 if all are sound, ' +
+        '1 if something was found, 2 if a check was not possible',
+    )
+    .action((database: string | undefined) =>
+      run(program, async (resolve) => {
+        const { verify } = await import('./verify.ts');
+        await verify(resolve(), database);
+      }),
+    );
+  program
     .command('init')
     .argument('[directory]', 'where to write', '.')
     .description('writes a configuration and a first hook, and starts nothing')

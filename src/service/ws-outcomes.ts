@@ -52,6 +52,7 @@ export const WS_OUTCOMES: Record<ErrorCode, WsOutcome> = {
   STORE_UNAVAILABLE: passing,
   STORE_LOCKED: passing,
   STORE_FORMAT: passing,
+  STORE_DAMAGED: passing,
   NOT_FOUND: passing,
   INTERNAL_ERROR: passing,
 };

@@ -27,12 +27,16 @@ export type TakeLock = (location: string) => Promise<{ close(): Promise<void> }>
  */
 const heldDirectories = new Set<string>();
 
-/** @throws SyncError STORE_LOCKED, STORE_UNAVAILABLE */
+/**
+ * @param options.existing one that isn't there is not made, but refused
+ * @throws SyncError STORE_LOCKED, STORE_UNAVAILABLE
+ */
 export async function acquireDataDirectory(
   directory: string,
   takeLock: TakeLock,
+  { existing = false } = {},
 ): Promise<DataDirectory> {
-  const location = await createDirectory(path.resolve(directory));
+  const location = await createDirectory(path.resolve(directory), existing);
   if (heldDirectories.has(location)) {
     throw new SyncError(
       'STORE_LOCKED',
@@ -69,9 +73,9 @@ export async function acquireDataDirectory(
   }
 }
 
-async function createDirectory(directory: string): Promise<string> {
+async function createDirectory(directory: string, existing: boolean): Promise<string> {
   try {
-    await mkdir(directory, { recursive: true });
+    if (!existing) await mkdir(directory, { recursive: true });
     await access(directory, constants.R_OK | constants.W_OK | constants.X_OK);
     return await realpath(directory);
   } catch (error) {

@@ -28,3 +28,15 @@ export function databaseIdToDirectoryName(databaseId: string): string {
   const hash = createHash('sha256').update(databaseId).digest('hex');
   return `${name.slice(0, KEPT_CHARACTERS)}==${hash}`;
 }
+
+/**
+ * The id that a directory stands for; the name itself, which is no id, where it holds but a hash of it.
+ */
+export function directoryNameToDatabaseId(name: string): string {
+  if (name.includes('==')) return name;
+  return name
+    .slice('db-'.length)
+    .replace(/=([a-z_-])/g, (_, mark: string) =>
+      mark === '_' ? ':' : mark === '-' ? '.' : mark.toUpperCase(),
+    );
+}

@@ -21,11 +21,17 @@ const ANY_ENTRY = { lt: Uint8Array.of(0xff), limit: 1 };
 /**
  * What every `Storage.open` ends with: writes the record into a new store, and
  * checks it in one that was there. A store that is refused is closed.
+ * @param options.existing writes nothing: a store without the record is refused
  * @throws SyncError STORE_FORMAT
  */
-export async function ensureFormat(store: KVStore, databaseId: string): Promise<KVStore> {
+export async function ensureFormat(
+  store: KVStore,
+  databaseId: string,
+  { existing = false } = {},
+): Promise<KVStore> {
   try {
     const [record] = await store.getMany([FORMAT_KEY]);
+    if (record === undefined && existing) throw emptyStore(databaseId);
     if (record === undefined) await writeRecord(store, databaseId);
     else checkRecord(record, databaseId);
     return store;
@@ -33,6 +39,11 @@ export async function ensureFormat(store: KVStore, databaseId: string): Promise<
     await store.close();
     throw error;
   }
+}
+
+function emptyStore(databaseId: string): SyncError {
+  const what = `the store of database ${databaseId} does not say in which format it is`;
+  return new SyncError('STORE_FORMAT', `${what}: it is empty or damaged`);
 }
 
 async function writeRecord(store: KVStore, databaseId: string): Promise<void> {

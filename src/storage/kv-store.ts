@@ -88,6 +88,8 @@ export interface Storage {
    * @throws SyncError INVALID_DATABASE_ID, STORE_FORMAT (see `format.ts`), STORE_UNAVAILABLE
    */
   open(databaseId: string): Promise<KVStore>;
+  /** The ids of all databases that are there. Optional: without it `verify` has to be given names. */
+  list?(): Promise<string[]>;
   /** Releases the data directory or connections; closes what was left open. */
   close(): Promise<void>;
 }

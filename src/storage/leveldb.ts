@@ -9,15 +9,16 @@
  * happens to be Buffers.
  */
 
-import { mkdir, open as openFile } from 'node:fs/promises';
+import { mkdir, open as openFile, readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { ClassicLevel, type Snapshot } from 'classic-level';
 import { SyncError } from '../errors.ts';
 import { acquireDataDirectory } from './data-directory.ts';
-import { databaseIdToDirectoryName } from './database-directory.ts';
+import { databaseIdToDirectoryName, directoryNameToDatabaseId } from './database-directory.ts';
 import { assertDatabaseId } from './database-id.ts';
 import { ensureFormat } from './format.ts';
 import type { KVReader, KVStore, Storage } from './kv-store.ts';
+import { findFileFault } from './leveldb-files.ts';
 import { createWriteQueue, storeClosed } from './write-queue.ts';
 
 type Level = ClassicLevel<Uint8Array, Uint8Array>;
@@ -29,6 +30,8 @@ export interface LevelStorageOptions {
    * operating system, so it outlives this process but perhaps not a power failure.
    */
   durability: 'fsync' | 'os';
+  /** Makes nothing: neither a directory nor a database. And checks all files of what is there. */
+  existing?: boolean;
 }
 
 const MIB = 1024 * 1024;
@@ -42,6 +45,9 @@ const MIB = 1024 * 1024;
 const MEMORY_OF_FEW = { writeBufferSize: 4 * MIB, cacheSize: 8 * MIB };
 const MEMORY_OF_MANY = { writeBufferSize: MIB / 2, cacheSize: MIB / 2 };
 const FEW_DATABASES = 32;
+
+/** Tables are checked up to here when a database opens; the rest is for `sync-coordinator verify`. */
+const CHECKED_BYTES_MAX = 256 * MIB;
 
 const LEVEL_OPTIONS = {
   keyEncoding: 'view',
@@ -59,7 +65,8 @@ const BYTES_PER_READ = MIB;
 
 /** @throws SyncError STORE_LOCKED, STORE_UNAVAILABLE: their messages are for the operator */
 export async function createLevelStorage(options: LevelStorageOptions): Promise<Storage> {
-  const directory = await acquireDataDirectory(options.directory, takeLock);
+  const { existing = false } = options;
+  const directory = await acquireDataDirectory(options.directory, takeLock, { existing });
   /** Also those that are being opened, so that closing waits for them. */
   const storesById = new Map<string, Promise<KVStore>>();
   const sync = options.durability === 'fsync';
@@ -70,11 +77,19 @@ export async function createLevelStorage(options: LevelStorageOptions): Promise<
   async function openStore(databaseId: string): Promise<KVStore> {
     const location = path.join(directory.path, databaseIdToDirectoryName(databaseId));
     try {
-      await mkdir(location, { recursive: true });
+      if (!existing) await mkdir(location, { recursive: true });
+      await refuseDamage(
+        databaseId,
+        location,
+        existing ? Number.POSITIVE_INFINITY : CHECKED_BYTES_MAX,
+      );
       // LevelDB syncs what is in its directory; that the directory exists must be durable too.
       if (sync) await syncDirectory(directory.path);
       const memory = storesById.size <= FEW_DATABASES ? MEMORY_OF_FEW : MEMORY_OF_MANY;
-      const level: Level = new ClassicLevel(location, { ...LEVEL_OPTIONS, ...memory });
+      const level: Level = new ClassicLevel(location, {
+        ...{ ...LEVEL_OPTIONS, ...memory },
+        createIfMissing: !existing,
+      });
       await level.open();
       return createLevelStore(level, {
         ...{ sync, reclaiming },
@@ -92,13 +107,20 @@ export async function createLevelStorage(options: LevelStorageOptions): Promise<
       if (closed) throw new SyncError('STORE_UNAVAILABLE', 'the storage is closed');
       // LevelDB would refuse it too, and let go of the first one's lock while doing so.
       if (storesById.has(databaseId)) throw new TypeError(`${databaseId} is already open`);
-      const opening = openStore(databaseId).then((store) => ensureFormat(store, databaseId));
+      const opening = openStore(databaseId).then((store) =>
+        ensureFormat(store, databaseId, { existing }),
+      );
       storesById.set(databaseId, opening);
       return opening.catch((error) => {
         // Unless the refused store has closed already and it is being opened once more.
         if (storesById.get(databaseId) === opening) storesById.delete(databaseId);
         throw error;
       });
+    },
+    async list() {
+      const entries = await readdir(directory.path, { withFileTypes: true });
+      const names = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+      return names.filter((name) => name.startsWith('db-')).map(directoryNameToDatabaseId);
     },
     async close() {
       closed = true;
@@ -239,10 +261,32 @@ const takeLock = async (location: string) => {
   }
 };
 
+/** @throws SyncError STORE_DAMAGED */
+async function refuseDamage(
+  databaseId: string,
+  location: string,
+  tableBytesMax: number,
+): Promise<void> {
+  const fault = await findFileFault(location, tableBytesMax);
+  if (fault !== undefined) throw damaged(databaseId, `${location}: ${fault}`);
+}
+
+/** @param fault for the log: clients are told nothing of files */
+function damaged(name: string, fault: unknown): SyncError {
+  const cause = new Error(
+    `${fault instanceof Error ? fault.message : fault}. Restore a backup of this database, or move ` +
+      'its directory away; `sync-coordinator verify` checks the others',
+    { cause: fault },
+  );
+  return new SyncError('STORE_DAMAGED', `the store of database ${name} is damaged`, { cause });
+}
+
 /** abstract-level wraps what went wrong in "Database failed to open". */
 function openError(name: string, error: unknown): SyncError {
+  if (error instanceof SyncError) return error;
   const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
   const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
+  if (code === 'LEVEL_CORRUPTION') return damaged(name.replace('database ', ''), cause);
   return code === 'LEVEL_LOCKED'
     ? new SyncError('STORE_LOCKED', `the store of ${name} is in use by another process`, { cause })
     : new SyncError('STORE_UNAVAILABLE', `the store of ${name} cannot be opened`, { cause });
@@ -250,6 +294,9 @@ function openError(name: string, error: unknown): SyncError {
 
 function readError(cause: unknown): SyncError {
   const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
+  if (code === 'LEVEL_CORRUPTION') {
+    return new SyncError('STORE_DAMAGED', 'the store of this database is damaged', { cause });
+  }
   return typeof code === 'string' && code.endsWith('_NOT_OPEN')
     ? storeClosed(cause)
     : new SyncError('STORE_UNAVAILABLE', 'the store of this database cannot be read', { cause });

@@ -41,6 +41,7 @@ export function createMemoryStorage(): Storage {
       storesById.set(databaseId, store);
       return ensureFormat(store, databaseId);
     },
+    list: async () => [...dataById.keys()],
     async close() {
       closed = true;
       await Promise.all([...storesById.values()].map((store) => store.close()));

@@ -23,6 +23,8 @@ export interface StorageModuleOptions {
   durability: 'fsync' | 'os';
   /** Where relative paths start. */
   cwd: string;
+  /** Nothing is to be made: neither a place for data nor a database. */
+  existing?: boolean;
 }
 
 type OpenStorage = (options: StorageModuleOptions) => Storage | Promise<Storage>;
@@ -79,8 +81,8 @@ export async function findStorage(
 
 function findLevel(directory: string): OpenStorage {
   if (directory === '') throw refused('names no directory: leveldb:./data');
-  return ({ cwd, durability }) =>
-    createLevelStorage({ directory: path.resolve(cwd, directory), durability });
+  return ({ cwd, durability, existing }) =>
+    createLevelStorage({ directory: path.resolve(cwd, directory), durability, existing });
 }
 
 async function findModule(specifier: string, cwd: string): Promise<OpenStorage> {

@@ -218,7 +218,7 @@ describe('LevelDB: what happens to it', () => {
     await writeFile(path.join(directory, 'db-broken', 'CURRENT'), 'nonsense');
     const error = await storage.open('broken').catch((e) => e);
     assert.ok(error instanceof SyncError);
-    assert.equal(error.code, 'STORE_UNAVAILABLE');
+    assert.equal(error.code, 'STORE_DAMAGED');
     assert.match(error.message, /database broken/);
     assert.ok(!error.message.includes(directory));
     assert.match(String(error.cause), /CURRENT/);

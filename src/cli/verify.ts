@@ -1,0 +1,139 @@
+/** `sync-coordinator verify`: whether stores are what they should be. Reads them, and changes nothing. */
+
+import { SingleBar } from 'cli-progress';
+import { PACKAGE_NAME } from '../config/own-package.ts';
+import type { ResolvedConfig } from '../config/resolve-config.ts';
+import { createTally, type VerifyTally } from '../engine/verify/findings.ts';
+import { verifyDatabase } from '../engine/verify/verify.ts';
+import { SyncError } from '../errors.ts';
+import { isDatabaseId } from '../storage/database-id.ts';
+import type { Storage } from '../storage/kv-store.ts';
+import { findStorage } from '../storage/open-storage.ts';
+import { failureToText } from './failure.ts';
+
+/** Of one database; the others are counted. */
+const FINDINGS_SHOWN_MAX = 100;
+const BAR_INTERVAL_MS = 100;
+
+/** What the process ends with. */
+export const VERIFY_EXIT = { sound: 0, found: 1, unchecked: 2 } as const;
+type Outcome = (typeof VERIFY_EXIT)[keyof typeof VERIFY_EXIT];
+
+/** @param name one database, or all that are there */
+export async function verify(
+  { config, sources }: ResolvedConfig,
+  name: string | undefined,
+): Promise<void> {
+  process.exitCode = await verifyAll(config.storage, sources.get('storage.url'), name).catch(
+    (error: unknown) => {
+      process.stderr.write(`${failureToText(error)}\n`);
+      return VERIFY_EXIT.unchecked;
+    },
+  );
+}
+
+async function verifyAll(
+  { url, durability }: { url: string; durability: 'fsync' | 'os' },
+  source: string | undefined,
+  name: string | undefined,
+): Promise<Outcome> {
+  const cwd = process.cwd();
+  const open = await findStorage(url, cwd, source);
+  const storage = await open({ durability, cwd, existing: true });
+  try {
+    let worst: Outcome = VERIFY_EXIT.sound;
+    for (const id of await databasesOf(storage, name)) {
+      const outcome = await verifyOne(storage, id);
+      if (outcome > worst) worst = outcome;
+    }
+    return worst;
+  } finally {
+    await storage.close();
+  }
+}
+
+async function databasesOf(storage: Storage, name: string | undefined): Promise<string[]> {
+  const ids = await storage.list?.();
+  if (name === undefined) {
+    if (ids === undefined) throw new Error('this storage does not list its databases: name one');
+    if (ids.length === 0) process.stdout.write('there are no databases\n');
+    return ids.sort();
+  }
+  if (ids !== undefined && !ids.includes(name) && isShown(name)) {
+    throw new Error(`there is no database ${name}: ${storage.description}`);
+  }
+  return [name];
+}
+
+/** Of a very long id the directory holds a hash, so that it isn't listed under its name. */
+function isShown(name: string): boolean {
+  return name.length < 60 || !isDatabaseId(name);
+}
+
+async function verifyOne(storage: Storage, id: string): Promise<Outcome> {
+  try {
+    const store = await storage.open(id);
+    try {
+      const view = await store.view();
+      try {
+        const tally = createTally();
+        const found = await withProgress(id, tally, () =>
+          report(id, verifyDatabase(view, { tally })),
+        );
+        const { rows, cells, logRecords, changes } = tally;
+        const counts = [
+          [rows, 'rows'],
+          [cells, 'cells'],
+          [logRecords, 'log records'],
+          [changes, 'changes'],
+        ].map(([count, unit]) => `${count?.toLocaleString('en')} ${unit}`);
+        const verdict = found === 0 ? 'ok' : `${found.toLocaleString('en')} findings`;
+        process.stdout.write(`database ${id}: ${counts.join(', ')}, ${verdict}\n`);
+        return found === 0 ? VERIFY_EXIT.sound : VERIFY_EXIT.found;
+      } finally {
+        await view.close();
+      }
+    } finally {
+      await store.close();
+    }
+  } catch (error) {
+    if (!(error instanceof SyncError)) throw error;
+    const cause = error.cause instanceof Error ? `: ${error.cause.message}` : '';
+    process.stdout.write(`database ${id}: ${error.code}: ${error.message}${cause}\n`);
+    return error.code === 'STORE_DAMAGED' ? VERIFY_EXIT.found : VERIFY_EXIT.unchecked;
+  }
+}
+
+/** Prints what is found. @returns how much that is */
+async function report(id: string, findings: ReturnType<typeof verifyDatabase>): Promise<number> {
+  let count = 0;
+  for await (const { code, where, what } of findings) {
+    count++;
+    if (count > FINDINGS_SHOWN_MAX) continue;
+    process.stdout.write(`database ${id}: ${code}: ${where}: ${what}\n`);
+  }
+  const more = count - FINDINGS_SHOWN_MAX;
+  if (more > 0) process.stdout.write(`database ${id}: and ${more.toLocaleString('en')} more\n`);
+  return count;
+}
+
+async function withProgress<T>(id: string, tally: VerifyTally, work: () => Promise<T>): Promise<T> {
+  const bar = new SingleBar({
+    format: `${PACKAGE_NAME}: ${id} [{bar}] {percentage}%`,
+    stream: process.stderr,
+    noTTYOutput: false,
+    clearOnComplete: true,
+    hideCursor: true,
+  });
+  bar.start(1, 0);
+  const timer = setInterval(() => {
+    bar.setTotal(Math.max(1, tally.total, tally.done));
+    bar.update(tally.done);
+  }, BAR_INTERVAL_MS);
+  try {
+    return await work();
+  } finally {
+    clearInterval(timer);
+    bar.stop();
+  }
+}
