@@ -14,6 +14,7 @@ import cors from './cors.ts';
 import errors from './errors.ts';
 import metrics from './metrics.ts';
 import routes from './routes.ts';
+import securityHeaders from './security-headers.ts';
 import service, { type ServicePluginOptions } from './service.ts';
 import websocket from './websocket.ts';
 import ws from './ws.ts';
@@ -37,6 +38,7 @@ const coordinator: FastifyPluginAsync<CoordinatorPluginOptions> = async (app, op
   const { config: given, hooks, world, onReady } = options;
   await app.register(config, { config: given });
   await app.register(websocket, { limits: app.coordinatorConfig.limits });
+  await app.register(securityHeaders);
   await app.register(cors);
   await app.register(metrics);
   await app.register(errors);

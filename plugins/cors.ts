@@ -2,6 +2,7 @@
 
 import cors from '@fastify/cors';
 import fp from 'fastify-plugin';
+import { isOriginAllowed } from '../src/service/origins.ts';
 
 export default fp(
   async (app) => {
@@ -9,7 +10,7 @@ export default fp(
     if (app.hasRequestDecorator('corsPreflightEnabled')) return;
     const { origin, credentials } = app.coordinatorConfig.cors;
     await app.register(cors, {
-      origin,
+      origin: async (asking?: string) => isOriginAllowed(origin, asking),
       credentials,
       methods: ['GET', 'POST'],
       exposedHeaders: ['Retry-After'],

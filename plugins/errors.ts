@@ -1,6 +1,6 @@
 /** Every failed HTTP request is answered alike: `{ok: false, error: {code, message}}`. */
 
-import type { FastifyError, FastifyReply } from 'fastify';
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { type ErrorCode, internalCause, SyncError, toSyncError } from '../src/errors.ts';
 import { createLogger } from '../src/logger.ts';
@@ -37,6 +37,11 @@ export function sendError(reply: FastifyReply, { code, message, retryAfterMs }: 
   return reply.code(status).send({ ok: false, error: { code, message } });
 }
 
+/** Without the query: some put their token there, although nobody reads it. */
+function pathOf({ url }: FastifyRequest): string {
+  return url.split('?', 1)[0] ?? '';
+}
+
 export default fp(
   async (app) => {
     const { errors } = app.coordinatorMetrics;
@@ -44,14 +49,14 @@ export default fp(
       const known = error instanceof SyncError ? error : fromFastify(error);
       errors.inc({ code: known.code });
       const cause = internalCause(known);
-      if (cause !== undefined) logger.error('%s %s: %O', request.method, request.url, cause);
+      if (cause !== undefined) logger.error('%s %s: %O', request.method, pathOf(request), cause);
       return sendError(reply, known);
     });
     app.setNotFoundHandler(() => {
       throw new SyncError('NOT_FOUND', 'there is no such route');
     });
     app.addHook('onResponse', async (request, reply) => {
-      logger('%s %s %d', request.method, request.url, reply.statusCode);
+      logger('%s %s %d', request.method, pathOf(request), reply.statusCode);
     });
   },
   {

@@ -3,9 +3,11 @@
 import type { FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import type { RawData, WebSocket } from 'ws';
+import type { CoordinatorConfig } from '../src/config/schema.ts';
 import { SyncError } from '../src/errors.ts';
 import { createLogger } from '../src/logger.ts';
 import { ClientConnection } from '../src/service/client-connection.ts';
+import { isOriginAllowed } from '../src/service/origins.ts';
 import { SocketOutlet } from '../src/service/socket-outlet.ts';
 import { WS_CLOSE } from '../src/service/ws-outcomes.ts';
 
@@ -14,6 +16,12 @@ const logger = createLogger('sync-coordinator:ws');
 function toText(data: RawData): string {
   if (Array.isArray(data)) return Buffer.concat(data).toString();
   return Buffer.isBuffer(data) ? data.toString() : Buffer.from(data).toString();
+}
+
+/** Before the upgrade: a browser lets any page open a WebSocket, and CORS has no say in it. */
+function demandOrigin(allowed: CoordinatorConfig['cors']['origin'], origin: string | undefined) {
+  if (isOriginAllowed(allowed, origin)) return;
+  throw new SyncError('NOT_AUTHORIZED', 'cors.origin does not name the origin of this page');
 }
 
 export default fp(
@@ -58,7 +66,10 @@ export default fp(
       method: 'GET',
       url: '/ws',
       exposeHeadRoute: false,
-      onRequest: async () => service.newcomers.demandRoom(),
+      onRequest: async ({ ws, headers }) => {
+        if (ws) demandOrigin(config.cors.origin, headers.origin);
+        service.newcomers.demandRoom();
+      },
       handler: () => {
         throw new SyncError('NOT_FOUND', 'this route speaks WebSocket only');
       },

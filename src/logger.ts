@@ -23,10 +23,29 @@ const NAMESPACES_BY_LEVEL: Record<LogLevel, string> = {
 };
 
 export function createLogger(namespace: string): Logger {
-  return Object.assign(debug(namespace), {
-    warn: debug(`${namespace}:warn`),
-    error: debug(`${namespace}:error`),
+  return Object.assign(lineLogger(namespace), {
+    warn: lineLogger(`${namespace}:warn`),
+    error: lineLogger(`${namespace}:error`),
   });
+}
+
+function lineLogger(namespace: string) {
+  const log = debug(namespace);
+  return (format: string, ...args: unknown[]): void => {
+    if (log.enabled) log(format, ...args.map(toPrintable));
+  };
+}
+
+/** Control characters, line separators, and what turns the direction of writing around. */
+const UNPRINTABLE = /[\p{Cc}\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
+
+/** Text from outside stays on its line: nobody can make up a line of the log, or move its cursor. */
+function toPrintable(arg: unknown): unknown {
+  if (typeof arg !== 'string') return arg;
+  return arg.replaceAll(
+    UNPRINTABLE,
+    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
 }
 
 /**

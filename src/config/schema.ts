@@ -125,7 +125,7 @@ export const ConfigSchema = group({
       {
         default: true,
         description:
-          'Which origins a browser may call from: `true` for all, `false` for none, or one or several origins.',
+          'Which origins a browser may call from, over HTTP and WebSocket: `true` for all, `false` for none, or one or several origins. Clients that are no browsers send no origin, and are let in.',
         expected: 'true, false, an origin or a list of origins',
       },
     ),

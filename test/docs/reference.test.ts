@@ -121,8 +121,9 @@ test('every message of a client and every kind of migration is in protocol.md', 
   for (const type of MIGRATION_TYPES) assert.ok(page.text.includes(`\`${type}\``), type);
 });
 
-test('what invariants.md names is there: functions and tests', () => {
-  const { text } = readPage('docs/invariants.md');
+/** Each entry of the page says what keeps it and what catches its failing; both must be there. */
+function checkEntries(name: string, letter: string): void {
+  const { text } = readPage(name);
   const sources = new Map<string, string>();
   const sourceOf = (file: string) => {
     if (!sources.has(file)) sources.set(file, readPage(file).text);
@@ -131,19 +132,31 @@ test('what invariants.md names is there: functions and tests', () => {
   const kept = [...text.matchAll(/^- Kept by `([^`]+)`: (.+)$/gm)];
   const caught = [...text.matchAll(/^- Caught by `([^`]+)`: "(.+)"$/gm)];
   for (const [, file = '', names = ''] of kept) {
-    for (const [, name = ''] of names.matchAll(/`([^`]+)`/g)) {
-      assert.match(sourceOf(file), new RegExp(`(?<![\\w#])${name}\\b`), `${file}: ${name}`);
+    for (const [, symbol = ''] of names.matchAll(/`([^`]+)`/g)) {
+      assert.match(sourceOf(file), new RegExp(`(?<![\\w#])${symbol}\\b`), `${file}: ${symbol}`);
     }
   }
-  for (const [, file = '', name = ''] of caught) {
-    assert.ok(sourceOf(file).includes(name), `${file}: ${name}`);
+  for (const [, file = '', test = ''] of caught) {
+    assert.ok(sourceOf(file).includes(test), `${file}: ${test}`);
   }
   const lines = text.split('\n').filter((line) => /^- (Kept|Caught) by/.test(line));
   assert.equal(lines.length, kept.length + caught.length, 'each line is of the right form');
-  const numbers = [...text.matchAll(/^### I(\d+)\./gm)].map(([, number]) => Number(number));
-  // A number is a name, so it stays when a promise that belongs further up comes later.
-  assert.deepEqual(
-    numbers.toSorted((a, b) => a - b),
-    numbers.map((_, i) => i + 1),
-  );
+  const entries = text.split(/^(?=##+ )/m).filter((part) => part.startsWith(`### ${letter}`));
+  assert.ok(entries.length > 0);
+  for (const entry of entries) {
+    const [title = ''] = entry.split('\n', 1);
+    assert.match(entry, /^- Kept by/m, title);
+    assert.match(entry, /^- Caught by/m, title);
+  }
+  const numbers = entries.map((entry) => Number(/^### .(\d+)\. /.exec(entry)?.[1]));
+  // A number is a name, so it stays when an entry that belongs further up comes later.
+  assert.equal(new Set(numbers).size, numbers.length, 'no number is given twice');
+}
+
+test('what invariants.md names is there: functions and tests', () => {
+  checkEntries('docs/invariants.md', 'I');
+});
+
+test('what security.md names is there: functions and tests', () => {
+  checkEntries('docs/security.md', 'T');
 });
