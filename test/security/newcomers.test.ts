@@ -10,6 +10,9 @@ import { Device } from '../../src/testing/device.ts';
 import { TestClient } from '../../src/testing/test-client.ts';
 import { startServer, type TestServer } from '../support/server.ts';
 
+/** A bound that does not hold shows in nothing happening: so that such a test fails, and ends. */
+const FAIL = { timeout: 20_000 };
+
 async function start(
   t: TestContext,
   limits: CoordinatorConfigInput['limits'],
@@ -42,20 +45,24 @@ async function rawSocket(t: TestContext, { httpUrl }: TestServer): Promise<Socke
   return socket;
 }
 
-test('a first message larger than limits.handshakeBytes is refused, and not read to its end', async (t) => {
-  const server = await start(t, {});
-  const client = await stranger(t, server);
-  const [accepted] = [...server.app.websocketServer.clients];
-  assert.ok(accepted !== undefined);
-  let messages = 0;
-  accepted.on('message', () => messages++);
-  client.send({ type: 'handshake', siteId: new Device(1).siteId, token: 'x'.repeat(30_000_000) });
-  assert.equal((await client.next('error')).code, 'TOO_LARGE');
-  assert.equal((await client.closed).code, 1009);
-  assert.equal(messages, 0);
-});
+test(
+  'a first message larger than limits.handshakeBytes is refused, and not read to its end',
+  FAIL,
+  async (t) => {
+    const server = await start(t, {});
+    const client = await stranger(t, server);
+    const [accepted] = [...server.app.websocketServer.clients];
+    assert.ok(accepted !== undefined);
+    let messages = 0;
+    accepted.on('message', () => messages++);
+    client.send({ type: 'handshake', siteId: new Device(1).siteId, token: 'x'.repeat(30_000_000) });
+    assert.equal((await client.nextWhere(() => true)).code, 'TOO_LARGE');
+    assert.equal((await client.closed).code, 1009);
+    assert.equal(messages, 0);
+  },
+);
 
-test('many small messages before the handshake are counted together', async (t) => {
+test('many small messages before the handshake are counted together', FAIL, async (t) => {
   const server = await start(t, { handshakeBytes: 2000 });
   const client = await stranger(t, server);
   for (let i = 0; i < 200; i++) client.send({ type: 'ping' });
@@ -63,53 +70,64 @@ test('many small messages before the handshake are counted together', async (t) 
   assert.ok(client.log.some(({ code }) => code === 'TOO_LARGE'));
 });
 
-test('what follows the handshake at once waits, however much it is, and takes effect', async (t) => {
-  let letIn = () => {};
-  const asked = new Promise<void>((resolve) => {
-    letIn = resolve;
-  });
-  let isAsked = () => {};
-  const asking = new Promise<void>((resolve) => {
-    isAsked = resolve;
-  });
-  const onAuthenticate: CodeHooks = {
-    async onAuthenticate({ siteId }) {
-      isAsked();
-      await asked;
-      return { siteId: siteId ?? new Uint8Array(16) };
-    },
-  };
-  const server = await start(t, { handshakeBytes: 2000 }, onAuthenticate);
-  const device = new Device(1);
-  const client = await stranger(t, server);
-  client.send({ type: 'handshake', siteId: device.siteId });
-  await asking;
-  const [accepted] = [...server.app.websocketServer.clients];
-  const big = device.write({ pk: [1], set: { text: 'x'.repeat(1_000_000) } });
-  const applied = client.apply(big);
-  while (accepted?.isPaused !== true) await new Promise(setImmediate);
-  letIn();
-  await client.next('handshake_ack');
-  assert.equal((await applied).applied, 1);
-});
+test(
+  'what follows the handshake at once waits, however much it is, and takes effect',
+  FAIL,
+  async (t) => {
+    let letIn = () => {};
+    const asked = new Promise<void>((resolve) => {
+      letIn = resolve;
+    });
+    let isAsked = () => {};
+    const asking = new Promise<void>((resolve) => {
+      isAsked = resolve;
+    });
+    const onAuthenticate: CodeHooks = {
+      async onAuthenticate({ siteId }) {
+        isAsked();
+        await asked;
+        return { siteId: siteId ?? new Uint8Array(16) };
+      },
+    };
+    const server = await start(t, { handshakeBytes: 2000 }, onAuthenticate);
+    const device = new Device(1);
+    const client = await stranger(t, server);
+    client.send({ type: 'handshake', siteId: device.siteId });
+    await asking;
+    const [accepted] = [...server.app.websocketServer.clients];
+    const big = device.write({ pk: [1], set: { text: 'x'.repeat(1_000_000) } });
+    const applied = client.apply(big);
+    while (accepted?.isPaused !== true) {
+      t.signal.throwIfAborted();
+      await new Promise(setImmediate);
+    }
+    letIn();
+    await client.next('handshake_ack');
+    assert.equal((await applied).applied, 1);
+  },
+);
 
-test('too many silent sockets: the one that has been silent longest makes room', async (t) => {
-  const server = await start(t, { unauthenticatedSockets: 2 });
-  const known = await TestClient.join(server.wsUrl, new Device(1), t);
-  const oldest = await stranger(t, server);
-  const younger = await stranger(t, server);
-  assert.equal(await unauthenticated(server), 2);
-  const next = await TestClient.join(server.wsUrl, new Device(2), t);
-  const told = await oldest.next('error');
-  assert.deepEqual([told.code, told.fatal], ['OVERLOADED', false]);
-  assert.equal((await oldest.closed).code, 1013);
-  for (const client of [known, younger, next]) await client.settled();
-  await untilUnauthenticated(server, 1);
-  younger.socket.terminate();
-  await untilUnauthenticated(server, 0);
-});
+test(
+  'too many silent sockets: the one that has been silent longest makes room',
+  FAIL,
+  async (t) => {
+    const server = await start(t, { unauthenticatedSockets: 2 });
+    const known = await TestClient.join(server.wsUrl, new Device(1), t);
+    const oldest = await stranger(t, server);
+    const younger = await stranger(t, server);
+    assert.equal(await unauthenticated(server), 2);
+    const next = await TestClient.join(server.wsUrl, new Device(2), t);
+    const told = await oldest.next('error');
+    assert.deepEqual([told.code, told.fatal], ['OVERLOADED', false]);
+    assert.equal((await oldest.closed).code, 1013);
+    for (const client of [known, younger, next]) await client.settled();
+    await untilUnauthenticated(server, 1);
+    younger.socket.terminate();
+    await untilUnauthenticated(server, 0);
+  },
+);
 
-test('while all are being authenticated, a new socket is told to come back', async (t) => {
+test('while all are being authenticated, a new socket is told to come back', FAIL, async (t) => {
   let letIn = () => {};
   const asked = new Promise<void>((resolve) => {
     letIn = resolve;
@@ -149,7 +167,7 @@ for (const [what, bytes] of [
   ['does not finish its headers', 'GET /sync/changes HTTP/1.1\r\nHost: x\r\nX-Slow: '],
   ['does not finish asking for a WebSocket', 'GET /sync/ws HTTP/1.1\r\nUpgrade: websocket\r\nX:'],
 ] as const) {
-  test(`a connection that ${what} is cut`, async (t) => {
+  test(`a connection that ${what} is cut`, FAIL, async (t) => {
     const server = await start(t, { handshakeTimeoutMs: 200 });
     const socket = await rawSocket(t, server);
     socket.write(bytes);
@@ -161,15 +179,19 @@ for (const [what, bytes] of [
   });
 }
 
-test('a body that does not arrive within limits.requestTimeoutMs has its connection cut', async (t) => {
-  const server = await start(t, { requestTimeoutMs: 300 });
-  const socket = await rawSocket(t, server);
-  const site = new Device(1).siteId;
-  socket.write(
-    `POST /sync/changes HTTP/1.1\r\nHost: x\r\nX-Site-Id: ${site}\r\nContent-Length: 100000\r\n\r\n[`,
-  );
-  socket.resume();
-  const drip = setInterval(() => socket.write(' '), 50);
-  t.after(() => clearInterval(drip));
-  await once(socket, 'close');
-});
+test(
+  'a body that does not arrive within limits.requestTimeoutMs has its connection cut',
+  FAIL,
+  async (t) => {
+    const server = await start(t, { requestTimeoutMs: 300 });
+    const socket = await rawSocket(t, server);
+    const site = new Device(1).siteId;
+    socket.write(
+      `POST /sync/changes HTTP/1.1\r\nHost: x\r\nX-Site-Id: ${site}\r\nContent-Length: 100000\r\n\r\n[`,
+    );
+    socket.resume();
+    const drip = setInterval(() => socket.write(' '), 50);
+    t.after(() => clearInterval(drip));
+    await once(socket, 'close');
+  },
+);
