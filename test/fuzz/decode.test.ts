@@ -10,7 +10,7 @@ import {
 } from '../../src/wire/decode.ts';
 import { decodeChangeSet, encodeChangeSet } from '../../src/wire/types.ts';
 import { pkIdentity, valueFault } from '../../src/wire/values.ts';
-import { budget } from './budget.ts';
+import { holds } from './budget.ts';
 import {
   anyJson,
   anyText,
@@ -48,7 +48,7 @@ const input = fc.oneof(
 );
 
 test('a message is decoded, or refused with a code and a place', () => {
-  fc.assert(
+  holds(
     fc.property(input, (text) => {
       const message = decodedOrRefused(() => decodeClientMessage(text, CHANGES_MAX));
       if (message !== undefined) {
@@ -58,7 +58,7 @@ test('a message is decoded, or refused with a code and a place', () => {
       const requestId = findRequestId(text);
       assert.ok(requestId === undefined || typeof requestId === 'string');
     }),
-    budget(1500),
+    1500,
   );
 });
 
@@ -68,7 +68,7 @@ test('a body of change sets is decoded to what can be carried, or refused', () =
     mutatedChangeSets.map((changes) => toText({ changes })),
     input,
   );
-  fc.assert(
+  holds(
     fc.property(body, (text) => {
       const changeSets = decodedOrRefused(() => decodeApplyBody(text, CHANGES_MAX)) ?? [];
       for (const changeSet of changeSets) {
@@ -79,40 +79,40 @@ test('a body of change sets is decoded to what can be carried, or refused', () =
         }
       }
     }),
-    budget(1500),
+    1500,
   );
 });
 
 test('a checkpoint is decoded or refused', () => {
-  fc.assert(
+  holds(
     fc.property(fc.oneof(mutatedCheckpoint.map(toText), input), (text) => {
       const checkpoint = decodedOrRefused(() => decodeCheckpointBody(text));
       if (checkpoint !== undefined) assert.equal(checkpoint.hlc.length, 40);
     }),
-    budget(1000),
+    1000,
   );
 });
 
 test('a value that is accepted can be written again, key or not', () => {
-  fc.assert(
+  holds(
     fc.property(anyJson.map(toText), (text) => {
       const value: unknown = JSON.parse(text);
       if (valueFault(value) !== undefined) return;
       assert.equal(typeof pkIdentity([value]), 'string');
       JSON.stringify(value);
     }),
-    budget(1000),
+    1000,
   );
 });
 
 test('no input pollutes what other objects inherit', () => {
   const before = Reflect.ownKeys(Object.prototype).length;
-  fc.assert(
+  holds(
     fc.property(mutatedMessage.map(toText), (text) => {
       decodedOrRefused(() => decodeClientMessage(text, CHANGES_MAX));
       assert.equal(Reflect.ownKeys(Object.prototype).length, before);
       assert.equal(Reflect.get({}, 'polluted'), undefined);
     }),
-    budget(200),
+    200,
   );
 });

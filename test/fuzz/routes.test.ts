@@ -5,7 +5,7 @@ import { Device } from '../../src/testing/device.ts';
 import { isErrorCode } from '../conformance/error-codes.ts';
 import { pageOf, type RawRequest, type RawResponse, rawRequest } from '../conformance/raw-http.ts';
 import { startServer } from '../support/server.ts';
-import { budget } from './budget.ts';
+import { holdsAsync } from './budget.ts';
 import {
   anyJson,
   anyText,
@@ -130,11 +130,12 @@ function assertAnswered({ status, json, text, headers: received }: RawResponse):
 
 test('every request is answered with success or with a refusal in the envelope', async (t) => {
   const { httpUrl } = await startServer(t, { config: { storage: 'memory:' } });
-  await fc.assert(
+  await holdsAsync(
     fc.asyncProperty(request, async (sent) => {
       assertAnswered(await rawRequest(httpUrl, sent));
     }),
-    budget(600),
+    600,
+    { endOnFailure: true },
   );
   assert.equal((await rawRequest(httpUrl, { path: '/sync/status' })).status, 200);
 });
@@ -146,11 +147,12 @@ test('whatever is sent to the known routes, the data stays readable', async (t) 
     path: fc.constantFrom('/sync/changes', '/sync/apply', '/sync/snapshot'),
     body: fc.oneof(mutatedChangeSets.map(toText), mutatedCheckpoint.map(toText)),
   });
-  await fc.assert(
+  await holdsAsync(
     fc.asyncProperty(post, async (sent) => {
       assertAnswered(await rawRequest(httpUrl, { method: 'POST', ...known, ...sent }));
     }),
-    budget(400),
+    400,
+    { endOnFailure: true },
   );
   const snapshot = await rawRequest(httpUrl, { path: '/sync/snapshot', ...known });
   const chunks = snapshot.text

@@ -5,7 +5,7 @@ import { Device } from '../../src/testing/device.ts';
 import { type ChangeSetsMessage, TestClient } from '../../src/testing/test-client.ts';
 import { isErrorCode } from '../conformance/error-codes.ts';
 import { startServer } from '../support/server.ts';
-import { budget } from './budget.ts';
+import { holdsAsync } from './budget.ts';
 import { anyJson, anyText, mutatedMessage, toText, wellFormed } from './garbage.ts';
 
 /** A handshake of another version ends a connection, as it should: none of those here. */
@@ -26,7 +26,7 @@ test('after any words the session answers, stores what is good, and others do no
   const talker = await TestClient.join(server.wsUrl, a, t);
   const listener = await TestClient.join(server.wsUrl, b, t);
   let round = 0;
-  await fc.assert(
+  await holdsAsync(
     fc.asyncProperty(fc.array(word, { minLength: 1, maxLength: 12 }), async (words) => {
       for (const each of words) talker.socket.send(each);
       await talker.settled();
@@ -47,7 +47,8 @@ test('after any words the session answers, stores what is good, and others do no
       talker.received.length = 0;
       listener.received.length = 0;
     }),
-    budget(120),
+    120,
+    { endOnFailure: true },
   );
   assert.deepEqual(
     listener.log.filter(({ type }) => type === 'error'),
@@ -60,7 +61,7 @@ test('whatever is said before a handshake, the server lives and the next one is 
   const server = await startServer(t, { config: { storage: 'memory:' } });
   const { siteId } = new Device(1);
   const first = await TestClient.join(server.wsUrl, { siteId }, t);
-  await fc.assert(
+  await holdsAsync(
     fc.asyncProperty(fc.array(word, { minLength: 1, maxLength: 8 }), async (words) => {
       const client = await TestClient.open(server.wsUrl);
       for (const each of words) client.socket.send(each);
@@ -69,7 +70,8 @@ test('whatever is said before a handshake, the server lives and the next one is 
       client.socket.terminate();
       await first.settled();
     }),
-    budget(80),
+    80,
+    { endOnFailure: true },
   );
   const last = await TestClient.join(server.wsUrl, { siteId }, t);
   await last.settled();
