@@ -4,13 +4,15 @@
  */
 
 import { accessSync, constants, existsSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { cosmiconfigSync } from 'cosmiconfig';
 import { Type } from 'typebox';
 import { Check } from 'typebox/value';
 import { ConfigError } from './config-error.ts';
 import { failureToReason } from './failure-reason.ts';
 import { requireModule } from './import-module.ts';
+import { parseJsonFile } from './json-file.ts';
+import { kindToText } from './option-display.ts';
 import { PACKAGE_NAME } from './own-package.ts';
 
 /** Where a configuration is looked for, in this order; the first that has one wins. */
@@ -43,7 +45,7 @@ export function readConfigFile(cwd: string, configPath?: string): ConfigFile | u
     searchStrategy: 'none',
     // An empty file is a mistake to tell, not one to look past.
     ignoreEmptySearchPlaces: false,
-    loaders: moduleLoaders,
+    loaders: { ...moduleLoaders, '.json': loadJson },
     cache: false,
   });
   const named = configPath === undefined ? undefined : resolve(cwd, configPath);
@@ -96,6 +98,19 @@ function loadModule(path: string): unknown {
     throw new Error('has no default export');
   }
   return exported;
+}
+
+/** What cosmiconfig would take for no configuration, and look past, is refused here. */
+function loadJson(path: string, text: string): unknown {
+  const value = parseJsonFile(text);
+  const isPackage = basename(path) === 'package.json';
+  if (value === null || (isPackage && (typeof value !== 'object' || Array.isArray(value)))) {
+    throw new Error(`holds ${kindToText(value)}, must hold an object`);
+  }
+  if (isPackage && Reflect.get(Object(value), PACKAGE_NAME) === null) {
+    throw new Error(`"${PACKAGE_NAME}" is null, must be an object of options`);
+  }
+  return value;
 }
 
 function hasDefault(value: unknown): value is { default: unknown } {

@@ -8,7 +8,7 @@ import { resolve } from 'node:path';
 import type { ConfigFault } from './config-error.ts';
 import { editDistance } from './edit-distance.ts';
 import { isFileSpecifier } from './import-module.ts';
-import { shorten, valueToText } from './option-display.ts';
+import { kindToText, shorten, valueToText } from './option-display.ts';
 import { CONFIG_OPTIONS, OPTION_GROUPS, OPTIONS_BY_PATH } from './options.ts';
 
 export interface LayerEntry {
@@ -45,7 +45,7 @@ export function inputToLayer(input: unknown, source: string, baseDir: string): L
   const layer: Layer = { entries: [], faults: [] };
   if (!isPlainObject(input)) {
     const expected = 'an object of options';
-    layer.faults.push({ source, name: 'the configuration', value: typeof input, expected });
+    layer.faults.push({ source, name: 'the configuration', value: kindToText(input), expected });
     return layer;
   }
   addObject(layer, input, '', source);
@@ -70,7 +70,7 @@ export function textsToLayer(
 function addObject(layer: Layer, input: object, prefix: string, source: string): void {
   for (const [key, value] of Object.entries(input)) {
     const name = prefix === '' ? key : `${prefix}.${key}`;
-    const shorthand = SHORTHANDS[name];
+    const shorthand = Object.hasOwn(SHORTHANDS, name) ? SHORTHANDS[name] : undefined;
     if (value === undefined) {
       continue;
     }
@@ -85,7 +85,7 @@ function addObject(layer: Layer, input: object, prefix: string, source: string):
     } else {
       const expected = shorthand?.expected ?? 'an object of options';
       // What should be the group of the tokens may be a token.
-      const shown = name === 'auth' ? `a ${typeof value}` : shorten(valueToText(value));
+      const shown = name === 'auth' ? kindToText(value) : shorten(valueToText(value));
       layer.faults.push({ source, name, value: shown, expected });
     }
   }

@@ -12,8 +12,9 @@ export function optionToText(option: ConfigOption, value: unknown): string {
   if (option.isSecret) {
     return Array.isArray(value) ? `${MASK} (${value.length})` : MASK;
   }
-  if (option.path === 'hooks.modules' && Array.isArray(value)) {
-    return valueToText(value.map(entryToName));
+  if (option.path === 'hooks.modules' && typeof value === 'object') {
+    // An entry's options may hold keys, and so may what should be a list of them.
+    return Array.isArray(value) ? valueToText(value.map(entryToName)) : kindToText(value);
   }
   return valueToText(value);
 }
@@ -27,6 +28,13 @@ export function valueAt(tree: object, path: string): unknown {
         typeof node === 'object' && node !== null ? Reflect.get(node, key) : undefined,
       tree,
     );
+}
+
+/** What a value is, without saying it. */
+export function kindToText(value: unknown): string {
+  if (value === null) return 'null';
+  if (Array.isArray(value)) return 'a list';
+  return typeof value === 'object' ? 'an object' : `a ${typeof value}`;
 }
 
 /** As one short line, for an error. */

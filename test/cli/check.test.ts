@@ -71,7 +71,7 @@ test('a configuration that is not JSON is refused with the place and the reason'
   const cwd = createDir(t, { 'sync-coordinator.json': '{"port": 1,}' });
   const { code, stderr } = await runProcess(t, ['check'], { cwd });
   assert.equal(code, 1);
-  assert.match(stderr, /sync-coordinator\.json: .*JSON.*position/);
+  assert.match(stderr, /sync-coordinator\.json: .*JSON: line 1, column/);
   assert.equal(stderr.trimEnd().split('\n').length, 1);
 });
 

@@ -89,7 +89,7 @@ const REFUSALS: Readonly<Record<string, { name: string; content?: string; reason
   'one that exports something else': {
     name: 'a.ts',
     content: 'export default () => ({});',
-    reason: /a\.ts: the configuration was function, may be an object of options$/,
+    reason: /a\.ts: the configuration was a function, may be an object of options$/,
   },
 };
 
