@@ -5,64 +5,45 @@
 
 import { SITE_ID_BYTES } from '../clock/site-id.ts';
 import { SyncError } from '../errors.ts';
-import { untouchedOrigin } from '../wire/lazy-change-set.ts';
-import type { ChangeSet } from '../wire/types.ts';
-import { valueFault } from '../wire/values.ts';
+import type { ChangeSet, RejectedChange } from '../wire/types.ts';
+import {
+  copySiteId,
+  demand,
+  InvalidAnswer,
+  isObject,
+  readChangeSet,
+  readList,
+  readValues,
+} from './answered-changes.ts';
 import type { ClientIdentity, ValidationResult } from './types.ts';
 
-/** A hook answered what it may not; the message says what and where. */
-export class InvalidAnswer extends Error {
-  override readonly name = 'InvalidAnswer';
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-function isSiteId(value: unknown): value is Uint8Array {
-  return value instanceof Uint8Array && value.byteLength === SITE_ID_BYTES;
-}
-
-function isHlc(value: unknown): boolean {
-  return (
-    isObject(value) &&
-    typeof value.wallTime === 'bigint' &&
-    typeof value.counter === 'number' &&
-    typeof value.opSeq === 'number' &&
-    isSiteId(value.siteId)
-  );
-}
-
-function isOptionalString(value: unknown): boolean {
+function isOptionalString(value: unknown): value is string | undefined {
   return value === undefined || typeof value === 'string';
 }
 
-function demand(condition: boolean, message: string): asserts condition {
-  if (!condition) throw new InvalidAnswer(message);
+function isOptionalTime(value: unknown): value is number | undefined {
+  return value === undefined || (typeof value === 'number' && Number.isFinite(value));
 }
 
-function demandIdentity(answer: unknown): asserts answer is ClientIdentity {
-  demand(isObject(answer), 'an identity is an object; return undefined to pass');
-  demand(
-    isSiteId(answer.siteId),
-    `an identity needs siteId, a Uint8Array of ${SITE_ID_BYTES} bytes, such as context.siteId`,
-  );
-  demand(isOptionalString(answer.userId), 'userId is a string');
-  demand(
-    answer.expiresAt === undefined || Number.isFinite(answer.expiresAt),
-    'expiresAt is a number of milliseconds since 1970',
-  );
-  demand(
-    answer.metadata === undefined || isObject(answer.metadata),
-    'metadata is an object, or not there',
-  );
-}
-
-/** An identity, or `undefined` for "not my kind of credential". */
+/**
+ * An identity, or `undefined` for "not my kind of credential". In an object of its own, which has
+ * what the hook's has from its class, too.
+ */
 export function readIdentity(answer: unknown): ClientIdentity | undefined {
   if (answer === undefined || answer === null) return undefined;
-  demandIdentity(answer);
-  return answer;
+  demand(isObject(answer), 'an identity is an object; return undefined to pass');
+  const { siteId, userId, expiresAt, metadata } = answer;
+  const site = copySiteId(siteId);
+  demand(
+    site !== undefined,
+    `an identity needs siteId, a Uint8Array of ${SITE_ID_BYTES} bytes, such as context.siteId`,
+  );
+  demand(isOptionalString(userId), 'userId is a string');
+  demand(isOptionalTime(expiresAt), 'expiresAt is a number of milliseconds since 1970');
+  demand(metadata === undefined || isObject(metadata), 'metadata is an object, or not there');
+  const known = Object.entries({ userId, expiresAt, metadata });
+  const said = Object.fromEntries(known.filter(([, value]) => value !== undefined));
+  return { ...answer, ...said, siteId: site };
 }
 
 /** Nothing, if the answer is yes. Only `true` is a yes and only `false` is a no. */
@@ -72,95 +53,41 @@ export function readPermission(answer: unknown): void {
   throw new InvalidAnswer('the answer is true or false');
 }
 
-/** A value that can be stored and sent, as the client of a hook's rewrite will get it. */
-function demandValue(value: unknown, path: string): void {
-  if (typeof value === 'bigint' || value instanceof Uint8Array) return;
-  const fault = valueFault(value);
-  demand(fault === undefined, `${path} ${fault}`);
+function readRejection(answer: unknown, path: string): RejectedChange {
+  demand(isObject(answer), `${path} is { reason, code?, table?, column?, pk? }`);
+  const { reason, code, table, column, pk } = answer;
+  demand(typeof reason === 'string', `${path}.reason is a string`);
+  demand(isOptionalString(code), `${path}.code is a string`);
+  demand(isOptionalString(table), `${path}.table is a string`);
+  demand(isOptionalString(column), `${path}.column is a string`);
+  return {
+    reason,
+    ...(code === undefined ? {} : { code }),
+    ...(table === undefined ? {} : { table }),
+    ...(column === undefined ? {} : { column }),
+    ...(pk === undefined ? {} : { pk: readValues(pk, `${path}.pk`) }),
+  };
 }
 
-function demandValues(values: unknown, path: string): void {
-  demand(Array.isArray(values), `${path} is an array`);
-  values.forEach((value, i) => {
-    demandValue(value, `${path}[${i}]`);
-  });
-}
-
-function demandChange(change: unknown, path: string): void {
-  demand(isObject(change), `${path} is a change`);
-  demand(
-    change.type === 'delete' || (change.type === 'column' && typeof change.column === 'string'),
-    `${path}.type is "column", with a column, or "delete"`,
-  );
-  demand(typeof change.schema === 'string', `${path}.schema is a string`);
-  demand(typeof change.table === 'string', `${path}.table is a string`);
-  demandValues(change.pk, `${path}.pk`);
-  if (change.type === 'column') demandValue(change.value, `${path}.value`);
-  demand(isHlc(change.hlc), `${path}.hlc is an HLC`);
-}
-
-function demandMigration(migration: unknown, path: string): void {
-  demand(isObject(migration), `${path} is a migration`);
-  for (const field of ['type', 'schema', 'table', 'ddl']) {
-    demand(typeof migration[field] === 'string', `${path}.${field} is a string`);
-  }
-  demand(isHlc(migration.hlc), `${path}.hlc is an HLC`);
-  demand(typeof migration.schemaVersion === 'number', `${path}.schemaVersion is a number`);
-}
-
-function demandChangeSet(changeSet: unknown, path: string): asserts changeSet is ChangeSet {
-  demand(isObject(changeSet), `${path} is a change set`);
-  if (untouchedOrigin(changeSet) !== undefined) return;
-  demand(isSiteId(changeSet.siteId), `${path}.siteId is a Uint8Array of ${SITE_ID_BYTES} bytes`);
-  demand(typeof changeSet.transactionId === 'string', `${path}.transactionId is a string`);
-  demand(isHlc(changeSet.hlc), `${path}.hlc is an HLC`);
-  demand(Array.isArray(changeSet.changes), `${path}.changes is an array`);
-  demand(Array.isArray(changeSet.schemaMigrations), `${path}.schemaMigrations is an array`);
-  changeSet.changes.forEach((change, i) => {
-    demandChange(change, `${path}.changes[${i}]`);
-  });
-  changeSet.schemaMigrations.forEach((migration, i) => {
-    demandMigration(migration, `${path}.schemaMigrations[${i}]`);
-  });
-}
-
-function demandRejection(rejection: unknown, path: string): void {
-  demand(isObject(rejection), `${path} is { reason, code?, table?, column?, pk? }`);
-  demand(typeof rejection.reason === 'string', `${path}.reason is a string`);
-  for (const field of ['code', 'table', 'column']) {
-    demand(isOptionalString(rejection[field]), `${path}.${field} is a string`);
-  }
-  if (rejection.pk !== undefined) demandValues(rejection.pk, `${path}.pk`);
-}
-
-function demandValidation(answer: unknown): asserts answer is ValidationResult {
+/** A verdict of its own, so that a hook which keeps what it answered can't change it later. */
+export function readValidation(answer: unknown): ValidationResult {
   demand(isObject(answer), 'the answer is { approved, rejected }');
-  demand(Array.isArray(answer.approved), 'approved is an array of change sets');
-  demand(Array.isArray(answer.rejected), 'rejected is an array');
+  const { approved, rejected, atomic } = answer;
+  demand(Array.isArray(approved), 'approved is an array of change sets');
+  demand(Array.isArray(rejected), 'rejected is an array');
   demand(
-    answer.atomic === undefined || typeof answer.atomic === 'boolean',
+    atomic === undefined || typeof atomic === 'boolean',
     'atomic is true or false, or not there',
   );
-  answer.approved.forEach((changeSet, i) => {
-    demandChangeSet(changeSet, `approved[${i}]`);
-  });
-  answer.rejected.forEach((rejection, i) => {
-    demandRejection(rejection, `rejected[${i}]`);
-  });
+  return {
+    approved: readList(approved, 'approved', readChangeSet),
+    rejected: readList(rejected, 'rejected', readRejection),
+    atomic,
+  };
 }
 
-/** A verdict in arrays of its own, so that a hook which keeps its arrays can't change it later. */
-export function readValidation(answer: unknown): ValidationResult {
-  demandValidation(answer);
-  const { approved, rejected, atomic } = answer;
-  return { approved: [...approved], rejected: [...rejected], atomic };
-}
-
-/** What a client may see, in an array of its own. */
+/** What a client may see, in change sets of their own. */
 export function readChangeSets(answer: unknown): ChangeSet[] {
   demand(Array.isArray(answer), 'the answer is an array of change sets');
-  return answer.map((changeSet: unknown, i) => {
-    demandChangeSet(changeSet, `[${i}]`);
-    return changeSet;
-  });
+  return readList(answer, '', readChangeSet);
 }

@@ -87,10 +87,15 @@ function waitBounded(
       call.abort(error);
     }
 
-    // Promise.resolve also tames thenables that call back twice or throw.
-    Promise.resolve(answer).then(
-      (value: unknown) => settle({ outcome: 'ok', answer: value }),
-      (error: unknown) => settle({ outcome: 'error', error }),
-    );
+    try {
+      // Promise.resolve also tames thenables that call back twice or throw.
+      Promise.resolve(answer).then(
+        (value: unknown) => settle({ outcome: 'ok', answer: value }),
+        (error: unknown) => settle({ outcome: 'error', error }),
+      );
+    } catch (error) {
+      // A promise whose own members throw.
+      settle({ outcome: 'error', error });
+    }
   });
 }

@@ -9,7 +9,8 @@ import { decodeLazily, untouchedOrigin } from '../wire/lazy-change-set.ts';
 import type { WireChange, WireChangeSet } from '../wire/schemas.ts';
 import { type ChangeSet, encodeChange } from '../wire/types.ts';
 import { decodeValue, encodeValue, pkIdentity } from '../wire/values.ts';
-import { InvalidAnswer, readChangeSets } from './answers.ts';
+import { InvalidAnswer } from './answered-changes.ts';
+import { readChangeSets } from './answers.ts';
 
 export interface Narrowing {
   /** For the hook to look at, cut and change. */

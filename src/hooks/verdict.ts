@@ -6,7 +6,7 @@
 
 import { inspect } from 'node:util';
 import { ERROR_CODES, type ErrorCode, SyncError } from '../errors.ts';
-import { InvalidAnswer } from './answers.ts';
+import { InvalidAnswer } from './answered-changes.ts';
 import type { Settled } from './call.ts';
 import { HOOK_KINDS, type HookName } from './kinds.ts';
 
@@ -33,17 +33,28 @@ function isErrorCode(code: unknown): code is ErrorCode {
   return typeof code === 'string' && Object.hasOwn(ERROR_CODES, code);
 }
 
-/** A hook package may bring its own copy of this package, whose SyncError is another class. */
-function asSyncError(thrown: unknown): SyncError | undefined {
-  if (thrown instanceof SyncError) return thrown;
+/**
+ * What a hook meant to say, in an error of our own: a hook package may bring its own copy of this
+ * package, whose SyncError is another class, and nothing keeps a hook from throwing one with a
+ * code that there isn't.
+ */
+function readSyncError(thrown: unknown): SyncError | undefined {
   if (!(thrown instanceof Error) || thrown.name !== 'SyncError') return undefined;
+  const { message, cause } = thrown;
   const code = 'code' in thrown ? thrown.code : undefined;
-  if (!isErrorCode(code)) return undefined;
-  const retryAfterMs = 'retryAfterMs' in thrown ? thrown.retryAfterMs : undefined;
-  return new SyncError(code, thrown.message, {
-    cause: thrown.cause,
-    retryAfterMs: typeof retryAfterMs === 'number' ? retryAfterMs : undefined,
-  });
+  if (!isErrorCode(code) || typeof message !== 'string') return undefined;
+  const after = 'retryAfterMs' in thrown ? thrown.retryAfterMs : undefined;
+  const isTime = typeof after === 'number' && Number.isFinite(after) && after >= 0;
+  return new SyncError(code, message, { cause, retryAfterMs: isTime ? after : undefined });
+}
+
+function asSyncError(thrown: unknown): SyncError | undefined {
+  try {
+    return readSyncError(thrown);
+  } catch {
+    // It can't even be looked at.
+    return undefined;
+  }
 }
 
 type Failure = Exclude<HookOutcome, 'ok' | 'refused'>;
@@ -86,9 +97,9 @@ export function judge<T>(
 
 /** Anything thrown, for the log. */
 export function describeCause(cause: unknown, secret?: string): string {
-  if (cause instanceof InvalidAnswer) return cause.message;
   let text: string;
   try {
+    if (cause instanceof InvalidAnswer) return cause.message;
     text = inspect(cause, { maxStringLength: Number.POSITIVE_INFINITY });
   } catch {
     text = 'something that cannot be printed';

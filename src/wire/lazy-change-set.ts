@@ -11,6 +11,8 @@ import { type ChangeSet, decodeChange, decodeMigration } from './types.ts';
 interface Origin {
   wire: WireChangeSet;
   isTouched: boolean;
+  /** The object itself: what inherits from it or stands before it may show something else. */
+  self?: object;
 }
 
 /**
@@ -20,7 +22,8 @@ interface Origin {
 const ORIGIN = Symbol('origin');
 
 function findOrigin(changeSet: object): Origin | undefined {
-  return Reflect.get(changeSet, ORIGIN);
+  const origin: Origin | undefined = Reflect.get(changeSet, ORIGIN);
+  return origin?.self === changeSet ? origin : undefined;
 }
 
 /** What a lazily decoded change set was made of, whatever has become of it since. */
@@ -81,5 +84,6 @@ export function decodeLazily(wire: WireChangeSet): ChangeSet {
       set('schemaMigrations', value);
     },
   };
+  origin.self = changeSet;
   return Object.defineProperty(changeSet, ORIGIN, { value: origin });
 }

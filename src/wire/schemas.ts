@@ -9,7 +9,7 @@ import { HLC_PATTERN } from '../clock/hlc.ts';
 import { SITE_ID_PATTERN } from '../clock/site-id.ts';
 
 /** Longest name of a schema, table or column, and longest transaction id, in UTF-16 units. */
-const NAME_LENGTH_MAX = 1024;
+export const NAME_LENGTH_MAX = 1024;
 
 export const HlcSchema = Type.String({ pattern: HLC_PATTERN });
 export const SiteIdSchema = Type.String({ pattern: SITE_ID_PATTERN });

@@ -1,0 +1,177 @@
+/**
+ * Change sets in a hook's answer: checked, and taken over as copies. Every member is read once,
+ * so that what was checked is what is used, whatever getters answer later and whatever the hook
+ * goes on to do with what it keeps.
+ */
+
+import type { Hlc } from '../clock/hlc.ts';
+import { SITE_ID_BYTES } from '../clock/site-id.ts';
+import { decodeLazily, untouchedOrigin } from '../wire/lazy-change-set.ts';
+import { MIGRATION_TYPES, type MigrationType, NAME_LENGTH_MAX } from '../wire/schemas.ts';
+import type { Change, ChangeSet, SchemaMigration } from '../wire/types.ts';
+import { decodeValue, encodeValue, type SqlValue, valueFault } from '../wire/values.ts';
+
+/** A hook answered what it may not; the message says what and where. */
+export class InvalidAnswer extends Error {
+  override readonly name = 'InvalidAnswer';
+}
+
+export function demand(condition: boolean, message: string): asserts condition {
+  if (!condition) throw new InvalidAnswer(message);
+}
+
+export function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** A list in an array of its own; a gap is an item that is missing, and refused by `read`. */
+export function readList<Item>(
+  list: readonly unknown[],
+  path: string,
+  read: (item: unknown, path: string) => Item,
+): Item[] {
+  const items: Item[] = [];
+  for (let i = 0; i < list.length; i++) items.push(read(list[i], `${path}[${i}]`));
+  return items;
+}
+
+/** `undefined` where it is none. */
+export function copySiteId(value: unknown): Uint8Array | undefined {
+  if (!(value instanceof Uint8Array)) return undefined;
+  const copy = new Uint8Array(value);
+  return copy.byteLength === SITE_ID_BYTES ? copy : undefined;
+}
+
+const WALL_TIME_MAX = 2n ** 64n - 1n;
+
+function isUint(value: unknown, max: number): value is number {
+  return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= max;
+}
+
+function readHlc(value: unknown, path: string): Hlc {
+  const { wallTime, counter, siteId, opSeq } = isObject(value) ? value : {};
+  const site = copySiteId(siteId);
+  const isHlc =
+    typeof wallTime === 'bigint' &&
+    wallTime >= 0n &&
+    wallTime <= WALL_TIME_MAX &&
+    isUint(counter, 0xffff) &&
+    isUint(opSeq, 0xffffffff) &&
+    site !== undefined;
+  demand(isHlc, `${path} is an HLC`);
+  return { wallTime, counter, siteId: site, opSeq };
+}
+
+/** As a client may send it: what is stored is sent back by clients, and must be accepted then. */
+function readName(value: unknown, path: string): string {
+  demand(typeof value === 'string', `${path} is a string`);
+  const isShort = value.length <= NAME_LENGTH_MAX;
+  demand(isShort, `${path} is a string of at most ${NAME_LENGTH_MAX} characters`);
+  return value;
+}
+
+/** A value that can be stored and sent, as the client of a hook's rewrite will get it. */
+function readValue(value: unknown, path: string): SqlValue {
+  if (value instanceof Uint8Array) return new Uint8Array(value);
+  const encoded = typeof value === 'bigint' ? encodeValue(value) : value;
+  demandCarried(encoded, path);
+  if (typeof value === 'bigint' || typeof encoded !== 'object' || encoded === null) {
+    return decodeValue(value);
+  }
+  const copy: unknown = JSON.parse(JSON.stringify(encoded));
+  demandCarried(copy, path);
+  return decodeValue(copy);
+}
+
+function demandCarried(value: unknown, path: string): void {
+  const fault = valueFault(value);
+  demand(fault === undefined, `${path} ${fault}`);
+}
+
+export function readValues(values: unknown, path: string): SqlValue[] {
+  demand(Array.isArray(values), `${path} is an array`);
+  return readList(values, path, readValue);
+}
+
+function readChange(answer: unknown, path: string): Change {
+  demand(isObject(answer), `${path} is a change`);
+  const { type, column, schema, table, pk, value, hlc } = answer;
+  const { priorValue = null, priorHlc, priorRow } = answer;
+  demand(
+    type === 'delete' || (type === 'column' && typeof column === 'string'),
+    `${path}.type is "column", with a column, or "delete"`,
+  );
+  const row = {
+    schema: readName(schema, `${path}.schema`),
+    table: readName(table, `${path}.table`),
+    pk: readValues(pk, `${path}.pk`),
+  };
+  if (type === 'delete') {
+    return {
+      type,
+      ...row,
+      hlc: readHlc(hlc, `${path}.hlc`),
+      ...(priorRow === undefined ? {} : { priorRow: readValues(priorRow, `${path}.priorRow`) }),
+    };
+  }
+  return {
+    type,
+    ...row,
+    column: readName(column, `${path}.column`),
+    value: readValue(value, `${path}.value`),
+    hlc: readHlc(hlc, `${path}.hlc`),
+    ...readPriorValue(priorValue, priorHlc, path),
+  };
+}
+
+function readPriorValue(priorValue: unknown, priorHlc: unknown, path: string) {
+  if (priorHlc === undefined) return {};
+  return {
+    priorValue: readValue(priorValue, `${path}.priorValue`),
+    priorHlc: readHlc(priorHlc, `${path}.priorHlc`),
+  };
+}
+
+function isMigrationType(value: unknown): value is MigrationType {
+  return MIGRATION_TYPES.some((type) => type === value);
+}
+
+function readMigration(answer: unknown, path: string): SchemaMigration {
+  demand(isObject(answer), `${path} is a migration`);
+  const { type, schema, table, fromTable, ddl, hlc, schemaVersion } = answer;
+  demand(isMigrationType(type), `${path}.type is one of ${MIGRATION_TYPES.join(', ')}`);
+  const isFromSaid = type !== 'rename_table' || fromTable !== undefined;
+  demand(isFromSaid, `${path}.fromTable must say the old name`);
+  demand(typeof ddl === 'string', `${path}.ddl is a string`);
+  demand(isUint(schemaVersion, Number.MAX_SAFE_INTEGER), `${path}.schemaVersion is a whole number`);
+  return {
+    type,
+    schema: readName(schema, `${path}.schema`),
+    table: readName(table, `${path}.table`),
+    ...(fromTable === undefined ? {} : { fromTable: readName(fromTable, `${path}.fromTable`) }),
+    ddl,
+    hlc: readHlc(hlc, `${path}.hlc`),
+    schemaVersion,
+  };
+}
+
+/** What nobody has looked at stays undecoded, in an object that the hook does not have. */
+export function readChangeSet(answer: unknown, path: string): ChangeSet {
+  demand(isObject(answer), `${path} is a change set`);
+  const origin = untouchedOrigin(answer);
+  if (origin !== undefined) return decodeLazily(origin);
+  const { siteId, transactionId, hlc, changes, schemaMigrations } = answer;
+  const site = copySiteId(siteId);
+  demand(site !== undefined, `${path}.siteId is a Uint8Array of ${SITE_ID_BYTES} bytes`);
+  const name = readName(transactionId, `${path}.transactionId`);
+  const newest = readHlc(hlc, `${path}.hlc`);
+  demand(Array.isArray(changes), `${path}.changes is an array`);
+  demand(Array.isArray(schemaMigrations), `${path}.schemaMigrations is an array`);
+  return {
+    siteId: site,
+    transactionId: name,
+    hlc: newest,
+    changes: readList(changes, `${path}.changes`, readChange),
+    schemaMigrations: readList(schemaMigrations, `${path}.schemaMigrations`, readMigration),
+  };
+}
