@@ -52,7 +52,11 @@ export default fp(
         connection.receive(isBinary ? undefined : toText(data)),
       );
       socket.on('ping', (payload) => connection.receive({ ping: payload }));
-      socket.on('error', (error) => logger('socket error: %s', error.message));
+      socket.on('error', (error) => {
+        logger('socket error: %s', error.message);
+        // `ws` has told the peer why; by itself it would go on reading from it for half a minute.
+        outlet.close(WS_CLOSE.protocolError, 'protocol error');
+      });
       socket.once('close', (code) => {
         outlets.delete(socket);
         service.connections--;

@@ -13,6 +13,7 @@ export interface WsOutcome {
 
 export const WS_CLOSE = {
   shuttingDown: 1001,
+  protocolError: 1002,
   policy: 1008,
   tooBig: 1009,
   tryAgain: 1013,

@@ -6,7 +6,7 @@ import { SCENARIOS } from './scenarios.ts';
 
 const MIB = 1024 * 1024;
 /** Other tests run beside these: how long things take is for `npm run test:hostile` to say. */
-const SCALE = 0.2;
+const SCALE = 0.1;
 
 for (const scenario of SCENARIOS) {
   test(`${scenario.name}: it is bounded, and ends as it should`, async (t) => {

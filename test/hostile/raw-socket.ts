@@ -16,9 +16,18 @@ export async function openRaw(port: number): Promise<RawSocket> {
   const chunks: Buffer[] = [];
   socket.on('data', (chunk) => chunks.push(chunk));
   socket.on('error', () => undefined);
-  const ended = once(socket, 'close').then(() => Buffer.concat(chunks));
+  // Not by `once`, which rejects where the other end resets the connection.
+  const ended = new Promise<Buffer>((resolve) => {
+    socket.once('close', () => resolve(Buffer.concat(chunks)));
+  });
   await once(socket, 'connect');
   return { socket, ended, heard: () => Buffer.concat(chunks) };
+}
+
+/** Writes, and resolves when there is room for more, or nobody listens any more. */
+export async function writeAll({ socket, ended }: RawSocket, bytes: Buffer): Promise<void> {
+  if (socket.destroyed || socket.write(bytes)) return;
+  await Promise.race([new Promise((resolve) => socket.once('drain', resolve)), ended]);
 }
 
 /** A socket that has been upgraded, and speaks WebSocket from here on. */
@@ -28,8 +37,15 @@ export async function openRawWebSocket(port: number, headers = ''): Promise<RawS
     `GET /sync/ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n${headers}` +
       'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n',
   );
-  while (!raw.heard().includes('\r\n\r\n')) await once(raw.socket, 'data');
+  await heardOf(raw, '\r\n\r\n');
   return raw;
+}
+
+/** Resolves once it has been said, or the other end is gone. */
+export async function heardOf({ socket, ended, heard }: RawSocket, text: string): Promise<void> {
+  while (!socket.destroyed && !heard().includes(text)) {
+    await Promise.race([new Promise((resolve) => socket.once('data', resolve)), ended]);
+  }
 }
 
 /** The beginning of a frame from a client, masked with zeros: what follows stays as it is. */

@@ -4,13 +4,20 @@
  */
 
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
 import { gzipSync } from 'node:zlib';
 import { Device } from '../../src/testing/device.ts';
 import { TestClient } from '../../src/testing/test-client.ts';
 import { type ChildServer, metricOf } from '../support/child-server.ts';
 import type { Load } from './prober.ts';
-import { closeCode, frameHeader, openRaw, openRawWebSocket, type RawSocket } from './raw-socket.ts';
+import {
+  closeCode,
+  frameHeader,
+  heardOf,
+  openRaw,
+  openRawWebSocket,
+  type RawSocket,
+  writeAll,
+} from './raw-socket.ts';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -57,12 +64,22 @@ async function joinStalled({ server, owner }: AttackContext, number: number): Pr
 }
 
 /** A frame of so many bytes, never ended: until the other end has had enough, or gone. */
-async function pour(socket: import('node:net').Socket, bytes: number): Promise<void> {
+async function pour(raw: RawSocket, bytes: number): Promise<void> {
   const block = Buffer.alloc(64 * KIB, 'x');
-  for (let sent = 0; sent < bytes && !socket.destroyed; sent += block.length) {
-    if (socket.write(block)) continue;
-    await Promise.race([once(socket, 'drain'), once(socket, 'close')]);
+  for (let sent = 0; sent < bytes && !raw.socket.destroyed; sent += block.length) {
+    await writeAll(raw, block);
   }
+}
+
+/** A client over a socket whose every byte is its own. */
+async function joinRaw({ server, owner }: AttackContext, number: number): Promise<RawSocket> {
+  const raw = await openRawWebSocket(server.port);
+  owner.after(() => raw.socket.destroy());
+  const { siteId } = new Device(number);
+  const handshake = Buffer.from(JSON.stringify({ type: 'handshake', siteId }));
+  raw.socket.write(Buffer.concat([frameHeader(handshake.length), handshake]));
+  await heardOf(raw, 'handshake_ack');
+  return raw;
 }
 
 export const SCENARIOS: readonly Scenario[] = [
@@ -136,8 +153,9 @@ export const SCENARIOS: readonly Scenario[] = [
   },
   {
     name: '5,000 handshakes that never come',
-    args: ['--limits-handshake-timeout-ms', '5000'],
-    capBytes: 0,
+    args: ['--limits-handshake-timeout-ms', '3000', '--limits-unauthenticated-sockets', '200'],
+    // What the runtime and its libraries take for a socket that has said nothing.
+    capBytes: 200 * 32 * KIB,
     load: SMALL_LOAD,
     async attack({ server, owner, scale }) {
       const sockets: RawSocket[] = [];
@@ -150,9 +168,9 @@ export const SCENARIOS: readonly Scenario[] = [
         async ended() {
           const heard = await Promise.all(sockets.map(({ ended }) => ended));
           const timedOut = heard.filter((it) => closeCode(it) === 1008).length;
-          const refused = heard.filter((it) => it.toString().startsWith('HTTP/1.1 503 ')).length;
-          assert.equal(timedOut + refused, sockets.length);
-          return `${timedOut} closed with 1008, ${refused} refused with 503`;
+          const madeRoom = heard.filter((it) => closeCode(it) === 1013).length;
+          assert.equal(timedOut + madeRoom, sockets.length);
+          return `${timedOut} closed with 1008, ${madeRoom} made room for others (1013)`;
         },
       };
     },
@@ -163,25 +181,15 @@ export const SCENARIOS: readonly Scenario[] = [
     args: ['--limits-message-bytes', String(4 * MIB)],
     capBytes: 2 * 4 * MIB,
     load: SMALL_LOAD,
-    async attack({ server, owner }) {
-      const join = async (number: number) => {
-        const raw = await openRawWebSocket(server.port);
-        owner.after(() => raw.socket.destroy());
-        const { siteId } = new Device(number);
-        const handshake = Buffer.from(JSON.stringify({ type: 'handshake', siteId }));
-        raw.socket.write(Buffer.concat([frameHeader(handshake.length), handshake]));
-        while (!raw.heard().includes('handshake_ack')) await once(raw.socket, 'data');
-        return raw;
-      };
-      const whole = await join(100);
+    async attack(context) {
+      const whole = await joinRaw(context, 100);
       whole.socket.write(frameHeader(100 * MIB));
-      const pouring = pour(whole.socket, 100 * MIB);
-      const parts = await join(101);
+      const pouring = pour(whole, 100 * MIB);
+      const parts = await joinRaw(context, 101);
       const fragment = Buffer.alloc(MIB, 'x');
       for (let i = 0; i < 100 && !parts.socket.destroyed; i++) {
         const header = frameHeader(fragment.length, { opcode: i === 0 ? 1 : 0, fin: false });
-        const sent = parts.socket.write(Buffer.concat([header, fragment]));
-        if (!sent) await Promise.race([once(parts.socket, 'drain'), parts.ended]);
+        await writeAll(parts, Buffer.concat([header, fragment]));
       }
       return {
         async ended() {
@@ -197,8 +205,8 @@ export const SCENARIOS: readonly Scenario[] = [
     args: ['--limits-message-bytes', String(4 * MIB)],
     capBytes: 4 * MIB,
     load: SMALL_LOAD,
-    async attack({ server }) {
-      const bomb = gzipSync(Buffer.alloc(500 * MIB), { level: 9 });
+    async attack({ server, scale }) {
+      const bomb = gzipSync(Buffer.alloc(200 * MIB * scale));
       const headers = { 'x-site-id': new Device(100).siteId, 'content-encoding': 'gzip' };
       const extension = 'Sec-WebSocket-Extensions: permessage-deflate\r\n';
       const raw = await openRawWebSocket(server.port, extension);
@@ -264,26 +272,20 @@ function pingFloods(): Scenario[] {
 }
 
 async function floodPings(
-  { server, owner }: AttackContext,
+  context: AttackContext,
   { opcode, payload, reads }: { opcode: number; payload: string; reads: boolean },
 ): Promise<Attack> {
-  const raw = await openRawWebSocket(server.port);
-  owner.after(() => raw.socket.destroy());
-  const { siteId } = new Device(100);
-  const handshake = Buffer.from(JSON.stringify({ type: 'handshake', siteId }));
-  raw.socket.write(Buffer.concat([frameHeader(handshake.length), handshake]));
-  while (!raw.heard().includes('handshake_ack')) await once(raw.socket, 'data');
+  const raw = await joinRaw(context, 100);
   raw.socket.removeAllListeners('data');
   if (reads) raw.socket.resume();
   else raw.socket.pause();
   const ping = Buffer.concat([frameHeader(payload.length, { opcode }), Buffer.from(payload)]);
   const block = Buffer.concat(Array.from({ length: 1000 }, () => ping));
   let isFlooding = true;
-  const gone = once(raw.socket, 'close');
   const flood = async () => {
     while (isFlooding && !raw.socket.destroyed) {
-      if (raw.socket.write(block)) await new Promise(setImmediate);
-      else await Promise.race([new Promise((resolve) => raw.socket.once('drain', resolve)), gone]);
+      await writeAll(raw, block);
+      await new Promise(setImmediate);
     }
   };
   const flooding = flood();
@@ -294,7 +296,7 @@ async function floodPings(
     },
     async ended() {
       await flooding;
-      await othersGone(server);
+      await othersGone(context.server);
       return 'kept back, and the others were served';
     },
   };
