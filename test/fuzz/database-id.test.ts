@@ -28,6 +28,7 @@ const goodId = fc.oneof(
 
 const anyId = fc.oneof(
   goodId,
+  fc.string({ unit: fc.constantFrom(...ALLOWED), minLength: 126, maxLength: 131 }),
   fc.string({ unit: 'binary', maxLength: 140 }),
   fc.string({ maxLength: 140 }),
   fc.tuple(goodId, fc.string({ unit: 'grapheme', maxLength: 2 })).map(([id, end]) => id + end),
