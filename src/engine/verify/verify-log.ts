@@ -247,6 +247,8 @@ async function isElsewhere(
   });
   for (const row of (await readRows(reader, keys)).values()) {
     if (row === 'unreadable' || isExplained(change, position, row, horizon)) return true;
+    // Without resurrection: of two tables that became one, the other's deletion was the newer one.
+    if (names.size > 1 && row?.tombstone !== undefined) return true;
   }
   return false;
 }

@@ -174,9 +174,9 @@ class RowCheck {
   }
 
   /**
-   * Where one device dropped a table that another had renamed, or used its old name again, it may
-   * depend on the order in which that arrived what a change means: the log may lack what the table
-   * under its new name holds.
+   * Where one device dropped or renamed a table that another had renamed, or used its old name
+   * again, it may depend on the order in which that arrived what a change means: the log may lack
+   * what the table under its new name holds.
    */
   #isOvertaken({ schema, table }: TableRecord): boolean {
     const boundaries = this.#meta.catalog?.boundaries.filter((it) => it.schema === schema) ?? [];
@@ -186,6 +186,7 @@ class RowCheck {
       boundaries.some(
         ({ kind, table: name, hlc }) =>
           kind === 'dropped' ||
+          (kind === 'renamed' && name === table) ||
           (kind === 'made' &&
             renames.some((it) => it.table === name && compareHlc(hlc, it.hlc) > 0)),
       )
