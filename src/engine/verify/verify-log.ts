@@ -241,6 +241,10 @@ async function isElsewhere(
       if (renamedTo !== undefined) names.add(renamedTo);
     }
   }
+  const isMerged = catalog.boundaries.some(
+    ({ schema, renamedTo }) =>
+      schema === change.schema && renamedTo !== undefined && names.has(renamedTo),
+  );
   const keys = [...names].flatMap((name) => {
     const live = catalog.liveTable(change.schema, name);
     return live === undefined ? [] : [rowKey(live.id, pkIdentity(change.pk))];
@@ -248,7 +252,7 @@ async function isElsewhere(
   for (const row of (await readRows(reader, keys)).values()) {
     if (row === 'unreadable' || isExplained(change, position, row, horizon)) return true;
     // Without resurrection: of two tables that became one, the other's deletion was the newer one.
-    if (names.size > 1 && row?.tombstone !== undefined) return true;
+    if (isMerged && row?.tombstone !== undefined) return true;
   }
   return false;
 }
