@@ -197,7 +197,7 @@ export const ConfigSchema = group({
     ),
     messagesPerSecond: integer(
       10_000,
-      [100, 100_000_000],
+      [1, 100_000_000],
       'How many messages of one socket are taken in a second; the rest waits unread.',
     ),
     queuedBytesPerSocket: bytes(

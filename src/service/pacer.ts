@@ -3,23 +3,25 @@
 const SLICE_MS = 5;
 
 export class Pacer {
+  readonly #sliceMs: number;
   readonly #perSlice: number;
   #taken = 0;
   #sliceStartMs = 0;
 
   constructor(perSecond: number) {
-    this.#perSlice = Math.ceil((perSecond * SLICE_MS) / 1000);
+    this.#sliceMs = Math.max(SLICE_MS, 1000 / perSecond);
+    this.#perSlice = Math.round((perSecond * this.#sliceMs) / 1000);
   }
 
   /** Takes one. @returns how many milliseconds to wait before the next; 0 for none */
   take(nowMs: number): number {
     const sinceMs = nowMs - this.#sliceStartMs;
     // Also after the clock was set back.
-    if (sinceMs >= SLICE_MS || sinceMs < 0) {
+    if (sinceMs >= this.#sliceMs || sinceMs < 0) {
       this.#sliceStartMs = nowMs;
       this.#taken = 0;
     }
     this.#taken++;
-    return this.#taken < this.#perSlice ? 0 : this.#sliceStartMs + SLICE_MS - nowMs;
+    return this.#taken < this.#perSlice ? 0 : this.#sliceStartMs + this.#sliceMs - nowMs;
   }
 }

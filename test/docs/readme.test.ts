@@ -160,7 +160,7 @@ for (const [number, { text }] of embedding.entries()) {
 
 test('every npm command of the pages exists', () => {
   const { scripts } = JSON.parse(readPage('package.json').text) as { scripts: object };
-  const builtIn = new Set(['ci', 'prune', 'install']);
+  const builtIn = new Set(['ci', 'prune', 'install', 'audit']);
   const commands = PAGES.flatMap(({ text }) => [
     ...text.matchAll(/\bnpm (run )?([a-z][a-z:-]*)/g),
   ]).map(([, , name = '']) => name);

@@ -9,7 +9,7 @@ import type { Scenario } from './scenarios.ts';
 
 /** What the runtime may add by itself, beside what the options allow. */
 export const CONSTANT_BYTES = 32 * 1024 * 1024;
-const BIG_ROWS = 50_000;
+const BIG_ROWS = 30_000;
 const SAMPLE_MS = 20;
 
 export interface Measured {
@@ -33,11 +33,10 @@ export async function measure(
   scenario: Scenario,
   { owner, dataDir, scale = 1 }: MeasureOptions,
 ): Promise<Measured> {
-  if (scenario.isBig) await fill(dataDir, BIG_ROWS * scale);
+  if (scenario.isBig) await fill(dataDir, BIG_ROWS);
   const server = await startChildServer(owner, { dataDir, args: scenario.args });
   const prober = await startProber(owner, server.wsUrl);
-  const transactions = Math.ceil(scenario.load.transactions * scale);
-  const load = { ...scenario.load, transactions };
+  const load = scenario.load(scale);
   // Once for the compiler, and for the memory that such a load takes by itself.
   await prober.write(load);
   const aloneMs = await prober.write(load);

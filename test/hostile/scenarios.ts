@@ -29,7 +29,7 @@ export interface Scenario {
   /** What the options allow it to cost, in bytes. */
   capBytes: number;
   /** What the well-behaved client writes meanwhile, and before, to have something to compare with. */
-  load: Load;
+  load(scale: number): Load;
   /** Whether the database is to be big. */
   isBig?: boolean;
   attack(context: AttackContext): Promise<Attack>;
@@ -49,7 +49,7 @@ export interface Attack {
   ended(): Promise<string>;
 }
 
-const SMALL_LOAD: Load = { transactions: 400, bytes: 1000 };
+const smallLoad = (scale: number): Load => ({ transactions: Math.ceil(400 * scale), bytes: 1000 });
 
 /** Resolves when the server has got rid of all of them but the well-behaved client. */
 async function othersGone(server: ChildServer): Promise<void> {
@@ -63,10 +63,14 @@ async function joinStalled({ server, owner }: AttackContext, number: number): Pr
   return client;
 }
 
+function isClosing({ socket, heard }: RawSocket): boolean {
+  return socket.destroyed || closeCode(heard()) !== undefined;
+}
+
 /** A frame of so many bytes, never ended: until the other end has had enough, or gone. */
 async function pour(raw: RawSocket, bytes: number): Promise<void> {
   const block = Buffer.alloc(64 * KIB, 'x');
-  for (let sent = 0; sent < bytes && !raw.socket.destroyed; sent += block.length) {
+  for (let sent = 0; sent < bytes && !isClosing(raw); sent += block.length) {
     await writeAll(raw, block);
   }
 }
@@ -87,7 +91,8 @@ export const SCENARIOS: readonly Scenario[] = [
     name: 'clients that stop reading while 20 MB is written',
     args: ['--limits-queued-bytes-per-socket', String(MIB), '--limits-stalled-ms', '1500'],
     capBytes: 20 * MIB,
-    load: { transactions: 200, bytes: 100_000 },
+    // Less would not fill what the operating system itself takes for each socket.
+    load: () => ({ transactions: 200, bytes: 100_000 }),
     async attack(context) {
       const { server } = context;
       const count = 20;
@@ -105,7 +110,7 @@ export const SCENARIOS: readonly Scenario[] = [
     name: 'ten snapshots of a big database, and none is read',
     args: ['--limits-queued-bytes-per-socket', String(MIB), '--limits-stalled-ms', '1500'],
     capBytes: MIB,
-    load: SMALL_LOAD,
+    load: smallLoad,
     isBig: true,
     async attack(context) {
       const client = await joinStalled(context, 100);
@@ -124,7 +129,7 @@ export const SCENARIOS: readonly Scenario[] = [
     name: 'a byte a second',
     args: ['--limits-request-timeout-ms', '2000', '--limits-handshake-timeout-ms', '2000'],
     capBytes: 0,
-    load: SMALL_LOAD,
+    load: smallLoad,
     async attack({ server, owner }) {
       const socket = await openRawWebSocket(server.port);
       const request = await openRaw(server.port);
@@ -156,7 +161,7 @@ export const SCENARIOS: readonly Scenario[] = [
     args: ['--limits-handshake-timeout-ms', '3000', '--limits-unauthenticated-sockets', '200'],
     // What the runtime and its libraries take for a socket that has said nothing.
     capBytes: 200 * 32 * KIB,
-    load: SMALL_LOAD,
+    load: smallLoad,
     async attack({ server, owner, scale }) {
       const sockets: RawSocket[] = [];
       for (let i = 0; i < 5000 * scale; i++) {
@@ -180,22 +185,29 @@ export const SCENARIOS: readonly Scenario[] = [
     name: 'a message of 100 MB, at once and in fragments',
     args: ['--limits-message-bytes', String(4 * MIB)],
     capBytes: 2 * 4 * MIB,
-    load: SMALL_LOAD,
+    load: smallLoad,
     async attack(context) {
       const whole = await joinRaw(context, 100);
       whole.socket.write(frameHeader(100 * MIB));
       const pouring = pour(whole, 100 * MIB);
       const parts = await joinRaw(context, 101);
       const fragment = Buffer.alloc(MIB, 'x');
-      for (let i = 0; i < 100 && !parts.socket.destroyed; i++) {
+      for (let i = 0; i < 100 && !isClosing(parts); i++) {
         const header = frameHeader(fragment.length, { opcode: i === 0 ? 1 : 0, fin: false });
         await writeAll(parts, Buffer.concat([header, fragment]));
       }
       return {
         async ended() {
           await pouring;
-          for (const { ended } of [whole, parts]) assert.equal(closeCode(await ended), 1009);
-          return 'both closed with 1009';
+          const codes = await Promise.all(
+            [whole.ended, parts.ended].map(async (it) => closeCode(await it)),
+          );
+          // Who goes on sending to a socket that is gone may lose what it has not read yet.
+          assert.ok(
+            codes.every((code) => code === 1009 || code === undefined),
+            codes.join(),
+          );
+          return `both closed (${codes.join(', ')})`;
         },
       };
     },
@@ -204,7 +216,7 @@ export const SCENARIOS: readonly Scenario[] = [
     name: 'compression bombs',
     args: ['--limits-message-bytes', String(4 * MIB)],
     capBytes: 4 * MIB,
-    load: SMALL_LOAD,
+    load: smallLoad,
     async attack({ server, scale }) {
       const bomb = gzipSync(Buffer.alloc(200 * MIB * scale));
       const headers = { 'x-site-id': new Device(100).siteId, 'content-encoding': 'gzip' };
@@ -228,7 +240,7 @@ export const SCENARIOS: readonly Scenario[] = [
     name: '1,000 databases opened in turn',
     args: ['--storage-max-open-databases', '50'],
     capBytes: 50 * MIB,
-    load: SMALL_LOAD,
+    load: smallLoad,
     async attack({ server, scale }) {
       const device = new Device(100);
       const count = 1000 * scale;
@@ -264,7 +276,7 @@ function pingFloods(): Scenario[] {
         name: `a flood of pings (${kind}) from a client ${how}`,
         args: ['--limits-queued-bytes-per-socket', String(MIB), '--limits-stalled-ms', '1500'],
         capBytes: MIB,
-        load: SMALL_LOAD,
+        load: smallLoad,
         attack: (context) => floodPings(context, { opcode, payload, reads }),
       };
     }),

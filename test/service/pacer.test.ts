@@ -18,6 +18,11 @@ test('whoever floods is held to so many a second', () => {
   assert.equal((times.at(-1) ?? 0) - (times[0] ?? 0), 5000);
 });
 
+test('also where that is few', () => {
+  const [first = 0, second = 0, third = 0] = timesOf(new Pacer(1), 3, 1_700_000_000_000);
+  assert.deepEqual([second - first, third - second], [1000, 1000]);
+});
+
 test('whoever asks now and then never waits', () => {
   const pacer = new Pacer(1000);
   for (let i = 0; i < 1000; i++) assert.equal(pacer.take(1_700_000_000_000 + 2 * i), 0);
