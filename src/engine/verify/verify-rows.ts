@@ -176,21 +176,18 @@ class RowCheck {
   /**
    * Where one device dropped or renamed a table that another had renamed, or used its old name
    * again, it may depend on the order in which that arrived what a change means: the log may lack
-   * what the table under its new name holds.
+   * what the table under its new name holds. So a renamed table is judged only where its rename is
+   * the schema's one, and no table there was dropped or its old name used again.
    */
   #isOvertaken({ schema, table }: TableRecord): boolean {
     const boundaries = this.#meta.catalog?.boundaries.filter((it) => it.schema === schema) ?? [];
     const renames = boundaries.filter(({ kind }) => kind === 'renamed');
-    return (
-      renames.some(({ renamedTo }) => renamedTo === table) &&
-      boundaries.some(
-        ({ kind, table: name, hlc }) =>
-          kind === 'dropped' ||
-          (kind === 'renamed' && name === table) ||
-          (kind === 'made' &&
-            renames.some((it) => it.table === name && compareHlc(hlc, it.hlc) > 0)),
-      )
+    const [rename] = renames;
+    if (rename === undefined || !renames.some(({ renamedTo }) => renamedTo === table)) return false;
+    const isUsedAgain = boundaries.some(
+      (it) => it.kind === 'made' && it.table === rename.table && compareHlc(it.hlc, rename.hlc) > 0,
     );
+    return renames.length > 1 || isUsedAgain || boundaries.some(({ kind }) => kind === 'dropped');
   }
 }
 
