@@ -150,7 +150,11 @@ function checkEntries(name: string, letter: string): void {
   }
   const numbers = entries.map((entry) => Number(/^### .(\d+)\. /.exec(entry)?.[1]));
   // A number is a name, so it stays when an entry that belongs further up comes later.
-  assert.equal(new Set(numbers).size, numbers.length, 'no number is given twice');
+  assert.deepEqual(
+    numbers.toSorted((a, b) => a - b),
+    numbers.map((_, i) => i + 1),
+    'each number is given once, and none is left out',
+  );
 }
 
 test('what invariants.md names is there: functions and tests', () => {
