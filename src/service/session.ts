@@ -39,8 +39,8 @@ export interface SessionOptions {
   onError(error: unknown): void;
 }
 
-/** Pages of a push that reads the log: small, so that a slow socket holds little. */
-const PUSH_PAGE_BYTES = 256 * 1024;
+/** Pages of a push that reads the log are at most this: a slow socket shall hold little. */
+const PUSH_PAGE_BYTES_MAX = 256 * 1024;
 
 export class Session {
   readonly connectionId: string;
@@ -141,10 +141,11 @@ export class Session {
 
   async #feedLoop(): Promise<void> {
     const { database, outlet, limits, onPushed } = this.#options;
+    const bytesMax = Math.min(PUSH_PAGE_BYTES_MAX, limits.pageBytes);
     while (this.#isBehind) {
       await outlet.drained(limits.queuedBytesMax / 2);
       const after = this.#cursor;
-      const options = { after, reader: this.siteId, bytesMax: PUSH_PAGE_BYTES };
+      const options = { after, reader: this.siteId, bytesMax };
       const page = await readPage(database.manager, options, this.#view);
       // An answer has begun meanwhile: it takes the cursor on, and this page is its business.
       if (!this.#isOpen || this.#answers > 0 || this.#cursor !== after) return;
