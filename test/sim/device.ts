@@ -93,6 +93,9 @@ export class SimDevice {
   isHealing = false;
   /** While set, it only listens. */
   isListening = false;
+  /** While set, it is switched off, whatever the others do. */
+  isAway = false;
+  isHearingSlowly = false;
   skewMs = 0;
   readonly migrations = new Set<string>();
   readonly #options: SimDeviceOptions;
@@ -208,7 +211,13 @@ export class SimDevice {
 
   step(): void {
     const { random, transport } = this.#options;
-    if (this.isListening) return;
+    if (this.isAway) return;
+    if (this.isListening) {
+      // It hears slowly at times, and so falls behind what is pushed to it.
+      if (this.#socket !== undefined && this.isHearingSlowly) this.#hearSlowly(this.#socket);
+      else this.#socket?.unstall();
+      return;
+    }
     if (this.isHealing) {
       this.#socket?.unstall();
       if (transport === 'http') this.#poll();
@@ -234,8 +243,19 @@ export class SimDevice {
     else this.#sync();
   }
 
+  #hearSlowly(socket: SimSocket): void {
+    if (this.#options.random.chance(0.3)) socket.unstall();
+    else socket.isStalled = true;
+  }
+
   disconnect(): void {
     this.#socket?.cut();
+  }
+
+  /** It goes offline, and stays so until `isAway` is taken back. */
+  leave(): void {
+    this.isAway = true;
+    this.disconnect();
   }
 
   #connect(): void {

@@ -119,6 +119,14 @@ export class SimServer {
     });
   }
 
+  /** Forgets and shortens at once whatever it may. */
+  tidyUp(databaseId: string): void {
+    const service = this.#service;
+    // It may be stopped meanwhile, or its disk fail.
+    const work = () => service?.maintain(databaseId).catch(() => undefined);
+    this.#options.loop.at(0, work, this.#owner);
+  }
+
   /** @returns `undefined` while nobody listens */
   connect(device: DeviceEnd): SimSocket | undefined {
     const service = this.#service;

@@ -187,7 +187,8 @@ class Run {
     else if (dice < 0.6) this.#disk.failures = random.pick([0, 0, 0.05, 0.3]);
     else if (dice < 0.7) {
       this.#setClock(random.pick([0, -HOUR_MS, 5 * MINUTE_MS, random.integer(-3000, 3000)]));
-    } else random.pick(this.#devices).disconnect();
+    } else if (dice < 0.75) this.#tidyUp();
+    else random.pick(this.#devices).disconnect();
   }
 
   /** Deletions are remembered for longer than a snapshot takes: time doesn't jump ahead during one. */
@@ -202,6 +203,10 @@ class Run {
     this.#kills++;
     this.#server.kill();
     this.#loop.at(this.#random.integer(1, 300), () => this.#server.start());
+  }
+
+  #tidyUp(): void {
+    for (const databaseId of this.#disk.databaseIds()) this.#server.tidyUp(databaseId);
   }
 
   #stop(): void {
@@ -264,11 +269,19 @@ class Run {
       device.skewMs = 0;
       device.isHealing = true;
     }
+    // Somebody may come back only after all that was deleted meanwhile has been forgotten.
+    const away = this.#devices.filter(() => this.#random.chance(0.25));
+    for (const device of away) device.leave();
     await this.#run(3000);
     if (!this.#server.isUp) this.#server.start();
     // As a rule the coordinator's clock is ahead of all others now. Else some devices have to wait
     // until it has caught up with what they have written.
     if (this.#random.chance(0.9)) this.#setClock(2 * HOUR_MS);
+    if (away.length > 0) {
+      if (this.#random.chance(0.7)) this.#tidyUp();
+      await this.#run(this.#random.pick([500, 2 * MINUTE_MS]));
+    }
+    for (const device of away) device.isAway = false;
     for (let round = 0; round < HEALING_ROUNDS_MAX; round++) {
       // Whose clock was ahead is refused until the coordinator's has caught up.
       if (round === 20) this.#healingStepMs = MINUTE_MS / 2;
@@ -303,10 +316,12 @@ class Run {
     if (listeners.length === this.#devices.length) listeners.pop();
     const writers = this.#devices.filter((device) => !listeners.includes(device));
     for (const device of listeners) device.isListening = true;
+    for (const device of listeners) device.isHearingSlowly = this.#random.chance(0.5);
     for (let i = 0; i < 5; i++) {
       for (const device of writers) device.write();
       await this.#run(this.#random.integer(1, 400));
     }
+    for (const device of listeners) device.isHearingSlowly = false;
     for (let round = 0; round < HEALING_ROUNDS_MAX; round++) {
       await this.#run(round < 20 ? 2000 : MINUTE_MS);
       if (await this.#isSettled(writers)) return;
