@@ -1,5 +1,6 @@
 /** Every failed HTTP request is answered alike: `{ok: false, error: {code, message}}`. */
 
+import type { Socket } from 'node:net';
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { type ErrorCode, internalCause, SyncError, toSyncError } from '../src/errors.ts';
@@ -26,7 +27,9 @@ export function fromFastify(error: FastifyError): SyncError {
     return new SyncError('INVALID_DATABASE_ID', 'the database id is too long');
   }
   const code = CODES_BY_STATUS[error.statusCode ?? 500];
-  return code === undefined ? toSyncError(error) : new SyncError(code, error.message);
+  if (code === undefined) return toSyncError(error);
+  const isTooLarge = error.code === 'FST_ERR_CTP_BODY_TOO_LARGE';
+  return new SyncError(code, error.message, isTooLarge ? { limit: 'limits.messageBytes' } : {});
 }
 
 export function sendError(reply: FastifyReply, { code, message, retryAfterMs }: SyncError) {
@@ -37,6 +40,51 @@ export function sendError(reply: FastifyReply, { code, message, retryAfterMs }: 
   return reply.code(status).send({ ok: false, error: { code, message } });
 }
 
+/** What Node.js itself makes of a request that is none, in the coordinator's codes. */
+const STATUS_LINES: Partial<Record<ErrorCode, string>> = {
+  REQUEST_TIMEOUT: '408 Request Timeout',
+  TOO_LARGE: '431 Request Header Fields Too Large',
+};
+
+function fromNode({ code }: NodeJS.ErrnoException): SyncError {
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') {
+    const limit = 'limits.requestTimeoutMs';
+    return new SyncError('REQUEST_TIMEOUT', `not whole within ${limit}`, { limit });
+  }
+  if (code === 'HPE_HEADER_OVERFLOW') return new SyncError('TOO_LARGE', 'too large headers');
+  return new SyncError('MESSAGE_ERROR', 'not a request of HTTP/1.1');
+}
+
+/**
+ * Answers what came over a connection and could not become a request, and ends that.
+ * @returns what it was told; `undefined` if nobody is there to hear it
+ */
+export function answerNoRequest(
+  error: NodeJS.ErrnoException,
+  socket: Socket,
+): SyncError | undefined {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy();
+    return undefined;
+  }
+  const known = fromNode(error);
+  const { code, message } = known;
+  const body = JSON.stringify({ ok: false, error: { code, message } });
+  socket.write(
+    [
+      `HTTP/1.1 ${STATUS_LINES[code] ?? '400 Bad Request'}`,
+      'Content-Type: application/json; charset=utf-8',
+      `Content-Length: ${Buffer.byteLength(body)}`,
+      'X-Content-Type-Options: nosniff',
+      'Connection: close',
+      '',
+      body,
+    ].join('\r\n'),
+  );
+  socket.destroySoon();
+  return known;
+}
+
 /** Without the query: some put their token there, although nobody reads it. */
 function pathOf({ url }: FastifyRequest): string {
   return url.split('?', 1)[0] ?? '';
@@ -44,10 +92,10 @@ function pathOf({ url }: FastifyRequest): string {
 
 export default fp(
   async (app) => {
-    const { errors } = app.coordinatorMetrics;
+    const { errorSent } = app.coordinatorMetrics;
     app.setErrorHandler<FastifyError | SyncError>((error, request, reply) => {
       const known = error instanceof SyncError ? error : fromFastify(error);
-      errors.inc({ code: known.code });
+      errorSent(known);
       const cause = internalCause(known);
       if (cause !== undefined) logger.error('%s %s: %O', request.method, pathOf(request), cause);
       return sendError(reply, known);

@@ -99,7 +99,10 @@ export default fp(
 
     // A reader that takes nothing must not hold its answer for ever.
     app.addHook('onSend', async (_request, reply) => {
-      reply.raw.setTimeout(config.limits.stalledMs, () => reply.raw.destroy());
+      reply.raw.setTimeout(config.limits.stalledMs, () => {
+        service.metrics.limitMet('limits.stalledMs');
+        reply.raw.destroy();
+      });
     });
 
     async function getChanges(request: FastifyRequest<ForChanges>, reply: FastifyReply) {

@@ -33,16 +33,18 @@ export default fp(
     service.queuedBytes = () => queuedBytes;
 
     const serve = (socket: WebSocket, request: FastifyRequest) => {
-      const outlet = new SocketOutlet(socket, (delta) => {
+      const rawSocket = request.raw.socket;
+      const onBytes = (delta: number) => {
         queuedBytes += delta;
-      });
+      };
+      const outlet = new SocketOutlet(socket, onBytes, rawSocket);
       const { headers, ip: remoteAddress } = request;
       outlets.set(socket, outlet);
       const connection = new ClientConnection({
         service,
         outlet,
         socket,
-        rawSocket: request.raw.socket,
+        rawSocket,
         headers,
         remoteAddress,
       });
@@ -54,6 +56,9 @@ export default fp(
       socket.on('ping', (payload) => connection.receive({ ping: payload }));
       socket.on('error', (error) => {
         logger('socket error: %s', error.message);
+        if ('code' in error && error.code === 'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH') {
+          service.metrics.limitMet('limits.messageBytes');
+        }
         // `ws` has told the peer why; by itself it would go on reading from it for half a minute.
         outlet.close(WS_CLOSE.protocolError, 'protocol error');
       });
@@ -85,6 +90,7 @@ export default fp(
         for (const outlet of outlets.values()) {
           if (!outlet.isOpen || outlet.stalledMs < stalledMs) continue;
           service.metrics.socketsStalled.inc();
+          service.metrics.limitMet('limits.stalledMs');
           outlet.close(WS_CLOSE.tryAgain, 'too slow');
         }
       },

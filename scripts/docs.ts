@@ -256,6 +256,7 @@ Labels come from fixed lists, so their number is bounded; no database, site or u
   \`resume_snapshot\`; on a WebSocket also \`handshake\` and \`ping\`.
 - \`code\`: of [errors.md](errors.md).
 - \`hook\`: of [hooks.md](hooks.md).
+- \`limit\`: the option that was met; what a client then sees is in [operating.md](operating.md#limits).
 - \`outcome\`: \`ok\`; \`refused\`, the hook did its work and said no (any throw of \`onAuthenticate\` is a no); \`error\`,
   \`timeout\`, \`invalid\`, it threw, took too long or answered what it may not; \`aborted\`, nobody wanted the answer any more.
 

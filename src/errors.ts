@@ -7,6 +7,8 @@
  * are added, never renamed.
  */
 
+import type { LimitName } from './limits.ts';
+
 /** What each code means to the one who receives it; `docs/errors.md` is made from this table. */
 export const ERROR_CODES = {
   AUTH_FAILED: 'The credentials were refused. Another try with the same ones is useless.',
@@ -32,6 +34,7 @@ export const ERROR_CODES = {
   OVERLOADED: 'A limit of the server is reached (sessions, databases, snapshots); try again later.',
   SHUTTING_DOWN: 'The server is stopping; connect again.',
   HANDSHAKE_TIMEOUT: 'No handshake came within limits.handshakeTimeoutMs.',
+  REQUEST_TIMEOUT: 'The request did not arrive whole within limits.requestTimeoutMs.',
   STORE_UNAVAILABLE: 'The store of this database cannot be used at the moment.',
   STORE_LOCKED: 'Another process holds the data directory.',
   STORE_FORMAT: 'The store was written by another version of the format than this one reads.',
@@ -48,6 +51,8 @@ export interface SyncErrorOptions {
   cause?: unknown;
   /** For errors that pass: when to try again, in milliseconds from now. */
   retryAfterMs?: number;
+  /** The option that was met, to be counted. */
+  limit?: LimitName;
 }
 
 /** An expected failure with a code. Its message is written for the client that receives it. */
@@ -55,11 +60,13 @@ export class SyncError extends Error {
   override readonly name = 'SyncError';
   readonly code: ErrorCode;
   readonly retryAfterMs: number | undefined;
+  readonly limit: LimitName | undefined;
 
   constructor(code: ErrorCode, message: string, options: SyncErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.retryAfterMs = options.retryAfterMs;
+    this.limit = options.limit;
   }
 }
 

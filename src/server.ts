@@ -2,7 +2,7 @@
 
 import Fastify, { type FastifyInstance } from 'fastify';
 import coordinator, { type CoordinatorParts } from '../plugins/coordinator.ts';
-import { fromFastify, sendError } from '../plugins/errors.ts';
+import { answerNoRequest, fromFastify, sendError } from '../plugins/errors.ts';
 import websocket from '../plugins/websocket.ts';
 import { loadConfig } from './config/resolve-config.ts';
 import type { CoordinatorConfig } from './config/schema.ts';
@@ -65,6 +65,7 @@ export async function createCoordinatorServer(
   const { config = loadConfig(), hooks, world } = options;
   const { messageBytes, requestTimeoutMs, handshakeTimeoutMs } = config.limits;
   const headersTimeout = Math.min(handshakeTimeoutMs, requestTimeoutMs);
+  let parts: CoordinatorParts | undefined;
   const app = Fastify({
     bodyLimit: messageBytes,
     requestTimeout: requestTimeoutMs,
@@ -80,6 +81,10 @@ export async function createCoordinatorServer(
     frameworkErrors: (error, _request, reply) => {
       sendError(reply, fromFastify(error));
     },
+    clientErrorHandler(error, socket) {
+      const told = answerNoRequest(error, socket);
+      if (told !== undefined) parts?.service.metrics.errorSent(told);
+    },
     // A request that comes while it stops is answered by the coordinator, in its own words.
     return503OnClosing: false,
     // A store may take its time to recover, and a hook module to set itself up.
@@ -91,7 +96,6 @@ export async function createCoordinatorServer(
       sendError(reply, new SyncError('NOT_FOUND', 'there is no such route')),
     );
   }
-  let parts: CoordinatorParts | undefined;
   try {
     // For the whole app, so that upgrades outside the base path are closed as well.
     await app.register(websocket, { limits: config.limits, isWholeApp: true });
@@ -111,6 +115,8 @@ export async function createCoordinatorServer(
   if (parts === undefined) throw new Error('the coordinator was not set up');
   const { service, storage, hooks: host } = parts;
   cutAfterDeadline(app, config.limits.shutdownMs);
+  app.server.maxConnections = config.limits.connections;
+  app.server.on('drop', () => service.metrics.limitMet('limits.connections'));
 
   return {
     app,

@@ -206,6 +206,11 @@ export const ConfigSchema = group({
     ),
     pageBytes: bytes(4 * MIB, 'The size at which an answer is cut into pages'),
     stalledMs: milliseconds(30_000, 'How long a socket may take nothing before it is closed'),
+    connections: integer(
+      30_000,
+      [1, 1_000_000],
+      'The number of TCP connections; beyond it a new one is closed at once.',
+    ),
     sessions: integer(20_000, [1, 1_000_000], 'The number of WebSocket sessions.'),
     snapshotStreams: integer(64, [1, 100_000], 'The number of snapshots that are sent at once.'),
     unauthenticatedSockets: integer(

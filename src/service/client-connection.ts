@@ -72,10 +72,12 @@ export class ClientConnection {
       source: options.outlet,
       take: (message) => this.#takeNext(message),
       hasRoom: () => this.#hasRoom(),
+      onLimit: options.service.metrics.limitMet,
     });
     this.#handshakeTimer = setTimeout(() => {
       const message = `no handshake within limits.handshakeTimeoutMs (${handshakeTimeoutMs})`;
-      this.#fail(new SyncError('HANDSHAKE_TIMEOUT', message));
+      const limit = 'limits.handshakeTimeoutMs';
+      this.#fail(new SyncError('HANDSHAKE_TIMEOUT', message, { limit }));
     }, handshakeTimeoutMs);
     const { service, outlet, rawSocket } = options;
     const newcomer = {
@@ -90,8 +92,9 @@ export class ClientConnection {
     const { outlet } = this.#options;
     outlet.pause();
     this.#fail(reason);
-    const { tooBig, tryAgain } = WS_CLOSE;
-    outlet.close(reason.code === 'TOO_LARGE' ? tooBig : tryAgain, reason.code);
+    // Who has sent too much still has it on its way: cut at once, it would not read why.
+    if (reason.code === 'TOO_LARGE') outlet.close(WS_CLOSE.tooBig, reason.code);
+    else outlet.dismiss(WS_CLOSE.tryAgain, reason.code);
   }
 
   receive(message: Incoming): void {
@@ -128,7 +131,12 @@ export class ClientConnection {
   async #hasRoom(): Promise<void> {
     const { outlet, service } = this.#options;
     const { queuedBytesPerSocket, messagesInFlight } = service.config.limits;
-    if (outlet.queuedBytes > queuedBytesPerSocket) await outlet.drained(queuedBytesPerSocket / 2);
+    if (outlet.queuedBytes > queuedBytesPerSocket) {
+      service.metrics.limitMet('limits.queuedBytesPerSocket');
+      await outlet.drained(queuedBytesPerSocket / 2);
+    }
+    if (this.#inFlight.size < messagesInFlight) return;
+    service.metrics.limitMet('limits.messagesInFlight');
     while (this.#inFlight.size >= messagesInFlight) await Promise.race(this.#inFlight);
   }
 
@@ -245,6 +253,7 @@ export class ClientConnection {
       limits: { queuedBytesMax: queuedBytesPerSocket, pageBytes },
       viewOf: (who) => service.viewOf(who, this.#gone.signal),
       onPushed: (changeSets) => service.metrics.changesPushed.inc(changeSets),
+      onBehind: () => service.metrics.limitMet('limits.queuedBytesPerSocket'),
       onError: (error) => {
         this.#fail(toSyncError(error, 'GET_CHANGES_ERROR', 'a push could not be read'));
         outlet.close(WS_CLOSE.tryAgain, 'try again');
@@ -327,7 +336,7 @@ export class ClientConnection {
     const { service } = this.#options;
     const { code, message, retryAfterMs } = error;
     const { fatal, close } = WS_OUTCOMES[code];
-    service.metrics.errors.inc({ code });
+    service.metrics.errorSent(error);
     const cause = internalCause(error);
     if (cause !== undefined) service.logger.error('%s: %O', code, cause);
     this.#send({ type: 'error', code, message, fatal, requestId, retryAfterMs });

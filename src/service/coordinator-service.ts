@@ -293,6 +293,7 @@ export class CoordinatorService {
     if (this.#sessions.size >= sessions) {
       throw new SyncError('OVERLOADED', `limits.sessions (${sessions}) clients are connected`, {
         retryAfterMs: OVERLOADED_RETRY_MS,
+        limit: 'limits.sessions',
       });
     }
     this.#sessions.add(session);

@@ -138,7 +138,7 @@ export class DatabasePool {
       throw new SyncError(
         'OVERLOADED',
         `storage.maxOpenDatabases (${maxOpenDatabases}) databases are in use`,
-        { retryAfterMs: OVERLOADED_RETRY_MS },
+        { retryAfterMs: OVERLOADED_RETRY_MS, limit: 'storage.maxOpenDatabases' },
       );
     }
     // It no longer counts while it closes; whoever asks for it again waits for that.

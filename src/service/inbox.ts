@@ -4,6 +4,7 @@
  * no further. So a peer that floods costs a bounded amount of memory and of everybody's time.
  */
 
+import type { LimitName } from '../limits.ts';
 import { Fifo } from './fifo.ts';
 import { Pacer } from './pacer.ts';
 
@@ -16,6 +17,8 @@ export interface InboxOptions {
   take(message: Incoming): Promise<void>;
   /** Resolves when there is room for what another message may lead to. */
   hasRoom(): Promise<void>;
+  /** The socket is read no further, or later, for this one. */
+  onLimit(limit: LimitName): void;
   /** The socket. */
   source: { readonly isOpen: boolean; pause(): void; resume(): void };
 }
@@ -26,6 +29,7 @@ export class Inbox {
   readonly #messages = new Fifo<{ message: Incoming }>();
   #chars = 0;
   #isReading = false;
+  #isPaused = false;
 
   constructor(options: InboxOptions) {
     this.#options = options;
@@ -35,7 +39,7 @@ export class Inbox {
   put(message: Incoming): void {
     this.#messages.push({ message });
     this.#chars += lengthOf(message);
-    if (this.#isFull) this.#options.source.pause();
+    if (this.#fullOf !== undefined) this.#pause(this.#fullOf);
     if (this.#isReading) return;
     this.#isReading = true;
     this.#read().finally(() => {
@@ -48,13 +52,22 @@ export class Inbox {
     this.#chars = 0;
   }
 
-  get #isFull(): boolean {
+  /** The limit that what waits has reached. */
+  get #fullOf(): LimitName | undefined {
     const { messageBytes, messagesInFlight } = this.#options.limits;
-    return this.#messages.length >= messagesInFlight || this.#chars >= messageBytes;
+    if (this.#messages.length >= messagesInFlight) return 'limits.messagesInFlight';
+    return this.#chars >= messageBytes ? 'limits.messageBytes' : undefined;
+  }
+
+  #pause(limit: LimitName): void {
+    const { source, onLimit } = this.#options;
+    if (!this.#isPaused) onLimit(limit);
+    this.#isPaused = true;
+    source.pause();
   }
 
   async #read(): Promise<void> {
-    const { source, take, hasRoom } = this.#options;
+    const { source, take, hasRoom, onLimit } = this.#options;
     // Nothing that is sent to a socket that is being closed matters any more.
     while (source.isOpen) {
       const next = this.#messages.shift();
@@ -64,8 +77,13 @@ export class Inbox {
       await take(message);
       await hasRoom();
       const waitMs = this.#pacer.take(Date.now());
-      if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs));
-      if (source.isOpen && !this.#isFull) source.resume();
+      if (waitMs > 0) {
+        onLimit('limits.messagesPerSecond');
+        await new Promise((resolve) => setTimeout(resolve, waitMs));
+      }
+      if (!source.isOpen || this.#fullOf !== undefined) continue;
+      this.#isPaused = false;
+      source.resume();
     }
   }
 }

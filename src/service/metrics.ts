@@ -4,6 +4,8 @@
  */
 
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { SyncError } from '../errors.ts';
+import { COUNTED_LIMITS, type LimitName } from '../limits.ts';
 import { HookTimings } from './hook-timings.ts';
 
 const SECONDS_BUCKETS = [
@@ -42,6 +44,16 @@ export function createMetrics() {
     labelNames: Label[] = [],
   ) => new Histogram({ name: `sync_${name}`, help, buckets, labelNames, registers });
 
+  const errors = counter('errors_total', 'Errors that were sent to clients, by code.', ['code']);
+  const limits = counter(
+    'limits_met_total',
+    'How often clients met a limit: they were refused, closed, or made to wait; by option.',
+    ['limit'],
+  );
+  // All of them from the start, so that a first time is seen as a rise.
+  for (const limit of COUNTED_LIMITS) limits.inc({ limit }, 0);
+  const limitMet = (limit: LimitName) => limits.inc({ limit });
+
   const hookTimings = new HookTimings(registry, SECONDS_BUCKETS);
 
   return {
@@ -60,7 +72,13 @@ export function createMetrics() {
       'transport',
       'operation',
     ]),
-    errors: counter('errors_total', 'Errors that were sent to clients, by code.', ['code']),
+    /** A client is told of an error. */
+    errorSent({ code, limit }: Pick<SyncError, 'code' | 'limit'>): void {
+      errors.inc({ code });
+      if (limit !== undefined) limitMet(limit);
+    },
+    /** A client met a limit that no error tells it of. */
+    limitMet,
     changesReceived: counter('changes_received_total', 'Changes and migrations received.'),
     changesApplied: counter('changes_applied_total', 'Changes and migrations that took effect.'),
     changesSkipped: counter('changes_skipped_total', 'Changes that were known already.'),

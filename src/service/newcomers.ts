@@ -83,7 +83,8 @@ export class Newcomers {
       }
       stay.end();
       const message = `more than limits.handshakeBytes (${handshakeBytes}) before the handshake`;
-      newcomer.refuse(new SyncError('TOO_LARGE', message));
+      const limit = 'limits.handshakeBytes';
+      newcomer.refuse(new SyncError('TOO_LARGE', message, { limit }));
     };
     const stay: Stay = {
       shakesHands: () => {
@@ -105,6 +106,7 @@ export class Newcomers {
   #tooMany(): SyncError {
     const { unauthenticatedSockets } = this.#limits;
     const message = `limits.unauthenticatedSockets (${unauthenticatedSockets}) have not shaken hands`;
-    return new SyncError('OVERLOADED', message, { retryAfterMs: RETRY_MS });
+    const limit = 'limits.unauthenticatedSockets';
+    return new SyncError('OVERLOADED', message, { retryAfterMs: RETRY_MS, limit });
   }
 }

@@ -15,5 +15,8 @@ export interface Outlet {
   /** Stops and resumes taking messages from the peer. */
   pause(): void;
   resume(): void;
+  /** The peer gets what is queued, and answers, if it does that soon. */
   close(code: number, reason: string): void;
+  /** Tells the peer, and waits for nothing: for who has said nothing either. */
+  dismiss(code: number, reason: string): void;
 }

@@ -36,6 +36,8 @@ export interface SessionOptions {
   /** What `identity` may see, if a hook has a say in it. */
   viewOf(who: () => ClientIdentity): Narrow | undefined;
   onPushed(changeSets: number): void;
+  /** Its socket has no room for a push: from now on it is fed from the log. */
+  onBehind(): void;
   onError(error: unknown): void;
 }
 
@@ -102,10 +104,11 @@ export class Session {
    * @param frame the push for this session, if there is something for it; made on demand
    */
   push(appended: Appended, frame: () => { bytes: Buffer; changeSets: number } | undefined): void {
-    const { outlet, limits, onPushed } = this.#options;
+    const { outlet, limits, onPushed, onBehind } = this.#options;
     const inStep =
       !this.#feeding && this.#answers === 0 && this.#cursor === appended.after && this.#isOpen;
     const hasRoom = outlet.queuedBytes <= limits.queuedBytesMax / 2;
+    if (inStep && !hasRoom) onBehind();
     if (!inStep || !hasRoom || appended.records === undefined) {
       this.#feed();
       return;

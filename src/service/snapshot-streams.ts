@@ -29,7 +29,7 @@ export class SnapshotStreams {
       throw new SyncError(
         'OVERLOADED',
         `limits.snapshotStreams (${this.#max}) snapshots are being sent`,
-        { retryAfterMs: OVERLOADED_RETRY_MS },
+        { retryAfterMs: OVERLOADED_RETRY_MS, limit: 'limits.snapshotStreams' },
       );
     }
     this.#count++;

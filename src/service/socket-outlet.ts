@@ -6,6 +6,7 @@
  * throw away.
  */
 
+import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
 import { Fifo } from './fifo.ts';
 import type { Outlet } from './outlet.ts';
@@ -28,6 +29,7 @@ interface Waiter {
 export class SocketOutlet implements Outlet {
   readonly #socket: WebSocket;
   readonly #onBytes: (delta: number) => void;
+  readonly #rawSocket: Socket | undefined;
   /** Messages of which nothing has been handed over yet. */
   readonly #queue = new Fifo<Buffer>();
   /** The rest of a message that goes in fragments. */
@@ -41,9 +43,13 @@ export class SocketOutlet implements Outlet {
   #isPonging = false;
   #nextPong: Uint8Array | undefined;
 
-  /** @param onBytes told how many bytes more (or fewer) wait, to keep a sum over all sockets */
-  constructor(socket: WebSocket, onBytes: (delta: number) => void) {
+  /**
+   * @param onBytes told how many bytes more (or fewer) wait, to keep a sum over all sockets
+   * @param rawSocket what `socket` is on
+   */
+  constructor(socket: WebSocket, onBytes: (delta: number) => void, rawSocket?: Socket) {
     this.#socket = socket;
+    this.#rawSocket = rawSocket;
     this.#onBytes = onBytes;
     socket.once('close', () => this.#drop());
   }
@@ -173,6 +179,14 @@ export class SocketOutlet implements Outlet {
         end();
       },
     });
+  }
+
+  dismiss(code: number, reason: string): void {
+    if (this.#isClosing) return;
+    this.#isClosing = true;
+    this.#socket.close(code, reason);
+    // Once the operating system has taken it; while it waited for an answer a flood would pile up.
+    this.#rawSocket?.destroySoon();
   }
 }
 

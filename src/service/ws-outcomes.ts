@@ -50,6 +50,7 @@ export const WS_OUTCOMES: Record<ErrorCode, WsOutcome> = {
   OVERLOADED: passing,
   SHUTTING_DOWN: passing,
   HANDSHAKE_TIMEOUT: { fatal: false, close: WS_CLOSE.policy, handshakeClose: WS_CLOSE.policy },
+  REQUEST_TIMEOUT: passing,
   STORE_UNAVAILABLE: passing,
   STORE_LOCKED: passing,
   STORE_FORMAT: passing,

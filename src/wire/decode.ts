@@ -143,6 +143,7 @@ export function decodeChangeSets(
       throw new SyncError(
         'TOO_LARGE',
         `${here}: more than limits.changesPerBatch (${changesMax}) changes in one batch`,
+        { limit: 'limits.changesPerBatch' },
       );
     }
     return changeSet;

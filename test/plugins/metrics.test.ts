@@ -6,11 +6,14 @@ import { bareApp } from './bare-app.ts';
 test('what is counted is to be read at /metrics, in the format of Prometheus', async (t) => {
   const app = bareApp(t);
   await app.register(metrics);
-  app.coordinatorMetrics.errors.inc({ code: 'OVERLOADED' }, 3);
+  const { errorSent } = app.coordinatorMetrics;
+  for (let i = 0; i < 3; i++) errorSent({ code: 'OVERLOADED', limit: 'limits.sessions' });
   const { statusCode, headers, body } = await app.inject('/metrics');
   assert.equal(statusCode, 200);
   assert.match(String(headers['content-type']), /^text\/plain; version=0\.0\.4/);
   assert.match(body, /^sync_errors_total\{code="OVERLOADED"\} 3$/m);
+  assert.match(body, /^sync_limits_met_total\{limit="limits\.sessions"\} 3$/m);
+  assert.match(body, /^sync_limits_met_total\{limit="limits\.messageBytes"\} 0$/m);
   assert.ok(app.hasPlugin('sync-coordinator-metrics'));
 });
 

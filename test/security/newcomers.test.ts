@@ -2,12 +2,12 @@
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { connect, type Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import type { CoordinatorConfigInput } from '../../src/config/schema.ts';
 import type { CodeHooks } from '../../src/hooks/loader.ts';
 import { Device } from '../../src/testing/device.ts';
 import { TestClient } from '../../src/testing/test-client.ts';
+import { connectRaw } from '../support/raw-connection.ts';
 import { startServer, type TestServer } from '../support/server.ts';
 
 /** A bound that does not hold shows in nothing happening: so that such a test fails, and ends. */
@@ -34,15 +34,6 @@ async function unauthenticated({ service }: TestServer): Promise<number | undefi
 
 async function untilUnauthenticated(server: TestServer, count: number): Promise<void> {
   while ((await unauthenticated(server)) !== count) await new Promise(setImmediate);
-}
-
-async function rawSocket(t: TestContext, { httpUrl }: TestServer): Promise<Socket> {
-  const { hostname, port } = new URL(httpUrl);
-  const socket = connect(Number(port), hostname);
-  t.after(() => socket.destroy());
-  socket.on('error', () => undefined);
-  await once(socket, 'connect');
-  return socket;
 }
 
 test(
@@ -150,7 +141,7 @@ test('while all are being authenticated, a new socket is told to come back', FAI
   const client = await stranger(t, server);
   client.send({ type: 'handshake', siteId: new Device(1).siteId });
   await asking;
-  const socket = await rawSocket(t, server);
+  const socket = await connectRaw(t, server);
   socket.write(
     'GET /sync/ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n' +
       'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n',
@@ -169,7 +160,7 @@ for (const [what, bytes] of [
 ] as const) {
   test(`a connection that ${what} is cut`, FAIL, async (t) => {
     const server = await start(t, { handshakeTimeoutMs: 200 });
-    const socket = await rawSocket(t, server);
+    const socket = await connectRaw(t, server);
     socket.write(bytes);
     socket.resume();
     // A byte now and then does not help it.
@@ -184,7 +175,7 @@ test(
   FAIL,
   async (t) => {
     const server = await start(t, { requestTimeoutMs: 300 });
-    const socket = await rawSocket(t, server);
+    const socket = await connectRaw(t, server);
     const site = new Device(1).siteId;
     socket.write(
       `POST /sync/changes HTTP/1.1\r\nHost: x\r\nX-Site-Id: ${site}\r\nContent-Length: 100000\r\n\r\n[`,

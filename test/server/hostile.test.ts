@@ -1,19 +1,10 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { connect, type Socket } from 'node:net';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import { Device } from '../../src/testing/device.ts';
 import { TestClient } from '../../src/testing/test-client.ts';
+import { connectRaw } from '../support/raw-connection.ts';
 import { startServer } from '../support/server.ts';
-
-async function rawSocket(t: TestContext, httpUrl: string): Promise<Socket> {
-  const { hostname, port } = new URL(httpUrl);
-  const socket = connect(Number(port), hostname);
-  t.after(() => socket.destroy());
-  socket.on('error', () => undefined);
-  await once(socket, 'connect');
-  return socket;
-}
 
 test('a flood of pings from a peer that does not read costs nobody else their answers', async (t) => {
   const PINGS = 100_000;
@@ -44,7 +35,7 @@ test('a reader of a page over HTTP that takes nothing is cut after limits.stalle
   const writer = await TestClient.join(server.wsUrl, device, t);
   const text = 'x'.repeat(25_000_000);
   assert.equal((await writer.apply(device.write({ pk: [1], set: { text } }))).applied, 1);
-  const reader = await rawSocket(t, server.httpUrl);
+  const reader = await connectRaw(t, server);
   const site = new Device(2).siteId;
   reader.write(`GET /sync/changes HTTP/1.1\r\nHost: x\r\nX-Site-Id: ${site}\r\n\r\n`);
   await once(reader, 'readable');
@@ -63,7 +54,7 @@ test('who may not come is told so before the body is read', async (t) => {
     auth: { mode: 'token-whitelist' as const, tokens: ['good'] },
   };
   const server = await startServer(t, { config });
-  const socket = await rawSocket(t, server.httpUrl);
+  const socket = await connectRaw(t, server);
   const site = new Device(2).siteId;
   socket.write(
     `POST /sync/changes HTTP/1.1\r\nHost: x\r\nX-Site-Id: ${site}\r\nContent-Length: 30000000\r\n\r\n[`,

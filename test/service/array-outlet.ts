@@ -73,4 +73,8 @@ export class ArrayOutlet implements Outlet {
     this.isOpen = false;
     this.take();
   }
+
+  dismiss(): void {
+    this.close();
+  }
 }

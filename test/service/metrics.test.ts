@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ERROR_CODES } from '../../src/errors.ts';
 import { HOOK_NAMES } from '../../src/hooks/kinds.ts';
+import { COUNTED_LIMITS } from '../../src/limits.ts';
 import { Device } from '../../src/testing/device.ts';
 import { TestClient } from '../../src/testing/test-client.ts';
 import { CLIENT_MESSAGE_SCHEMAS } from '../../src/wire/schemas.ts';
@@ -13,6 +14,7 @@ const LABEL_VALUES = new Map<string, ReadonlySet<string>>([
   ['operation', new Set(Object.keys(CLIENT_MESSAGE_SCHEMAS))],
   ['code', new Set(Object.keys(ERROR_CODES))],
   ['hook', new Set<string>(HOOK_NAMES)],
+  ['limit', new Set<string>(COUNTED_LIMITS)],
 ]);
 
 test('labels come from fixed lists, whatever clients send', async (t) => {
@@ -50,6 +52,6 @@ test('labels come from fixed lists, whatever clients send', async (t) => {
     }
   }
   assert.deepEqual([...labels].sort(), [
-    ...['code', 'hook', 'le', 'module', 'operation', 'outcome', 'transport'],
+    ...['code', 'hook', 'le', 'limit', 'module', 'operation', 'outcome', 'transport'],
   ]);
 });

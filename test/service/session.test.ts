@@ -26,6 +26,7 @@ async function openHub() {
       limits: { queuedBytesMax: QUEUED_BYTES_MAX, pageBytes: 1500 },
       viewOf: () => undefined,
       onPushed: () => undefined,
+      onBehind: () => undefined,
       onError: assert.fail,
     });
     hub.add(session);

@@ -141,6 +141,10 @@ export class SimSocket implements Outlet {
     this.#loop.at(this.#deviceDueMs - this.#loop.nowMs, () => this.#end(code), OUTSIDE);
   }
 
+  dismiss(code: number): void {
+    this.close(code);
+  }
+
   /** The connection breaks, for both at once; what was on its way is lost. */
   cut(): void {
     this.#end(1006);

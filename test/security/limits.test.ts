@@ -1,0 +1,207 @@
+/** Whoever meets a limit is counted under its name, so that an operator sees which to look at. */
+
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { type TestContext, test } from 'node:test';
+import { CONFIG_OPTIONS } from '../../src/config/options.ts';
+import type { CoordinatorConfigInput } from '../../src/config/schema.ts';
+import { COUNTED_LIMITS, type LimitName } from '../../src/limits.ts';
+import { Device } from '../../src/testing/device.ts';
+import { TestClient } from '../../src/testing/test-client.ts';
+import { connectRaw } from '../support/raw-connection.ts';
+import { startServer, type TestServer } from '../support/server.ts';
+
+const FAIL = { timeout: 20_000 };
+const MIB = 1024 * 1024;
+
+/** Not for clients to meet: how an answer is cut, and how long a stop takes. */
+const UNCOUNTED = ['limits.pageBytes', 'limits.shutdownMs'];
+
+interface Meeting {
+  value: number;
+  meet(context: { t: TestContext; server: TestServer }): Promise<unknown>;
+}
+
+async function stranger(t: TestContext, { wsUrl }: TestServer): Promise<TestClient> {
+  const client = await TestClient.open(wsUrl);
+  t.after(() => client.socket.terminate());
+  return client;
+}
+
+/** A client that has asked for more than sockets hold, and takes none of it. */
+async function joinStalled(t: TestContext, { wsUrl }: TestServer): Promise<TestClient> {
+  const device = new Device(1);
+  const writer = await TestClient.join(wsUrl, device, t);
+  const text = 'x'.repeat(16 * MIB);
+  await writer.apply(device.write({ pk: [1], set: { text } }));
+  const client = await TestClient.join(wsUrl, new Device(2), t);
+  client.socket.pause();
+  return client;
+}
+
+async function metric({ service }: TestServer, name: string) {
+  return (await service.metrics.registry.getSingleMetric(name)?.get())?.values ?? [];
+}
+
+const MEETINGS: Record<LimitName, Meeting> = {
+  'limits.messageBytes': {
+    value: 1000,
+    async meet({ t, server }) {
+      const client = await TestClient.join(server.wsUrl, new Device(1), t);
+      client.send({ type: 'ping', padding: 'x'.repeat(2000) });
+      assert.equal((await client.closed).code, 1009);
+    },
+  },
+  'limits.changesPerBatch': {
+    value: 1,
+    async meet({ t, server }) {
+      const device = new Device(1);
+      const client = await TestClient.join(server.wsUrl, device, t);
+      client.send({
+        type: 'apply_changes',
+        changes: [device.write({ pk: [1], set: { a: 1, b: 2 } })],
+      });
+      assert.equal((await client.next('error')).code, 'TOO_LARGE');
+    },
+  },
+  'limits.messagesInFlight': {
+    value: 1,
+    async meet({ t, server }) {
+      const client = await TestClient.join(server.wsUrl, new Device(1), t);
+      for (let i = 0; i < 20; i++) client.send({ type: 'get_changes' });
+      await client.settled();
+    },
+  },
+  'limits.messagesPerSecond': {
+    value: 50,
+    async meet({ t, server }) {
+      const client = await TestClient.join(server.wsUrl, new Device(1), t);
+      for (let i = 0; i < 3; i++) client.send({ type: 'ping' });
+      await client.settled();
+    },
+  },
+  'limits.queuedBytesPerSocket': {
+    value: MIB,
+    async meet({ t, server }) {
+      const client = await joinStalled(t, server);
+      client.send({ type: 'get_changes' });
+      while (((await metric(server, 'sync_queued_bytes'))[0]?.value ?? 0) < MIB) {
+        await new Promise(setImmediate);
+      }
+      client.send({ type: 'ping' });
+    },
+  },
+  'limits.stalledMs': {
+    value: 200,
+    async meet({ t, server }) {
+      const client = await joinStalled(t, server);
+      client.send({ type: 'get_changes' });
+    },
+  },
+  'limits.connections': {
+    value: 1,
+    async meet({ t, server }) {
+      const first = await connectRaw(t, server);
+      await once((await connectRaw(t, server)).resume(), 'close');
+      first.destroy();
+    },
+  },
+  'limits.sessions': {
+    value: 1,
+    async meet({ t, server }) {
+      await TestClient.join(server.wsUrl, new Device(1), t);
+      const other = await stranger(t, server);
+      other.send({ type: 'handshake', siteId: new Device(2).siteId });
+      assert.equal((await other.next('error')).code, 'OVERLOADED');
+    },
+  },
+  'limits.snapshotStreams': {
+    value: 1,
+    async meet({ t, server }) {
+      const client = await joinStalled(t, server);
+      client.send({ type: 'get_snapshot' });
+      const other = await TestClient.join(server.wsUrl, new Device(3), t);
+      while ((await metric(server, 'sync_snapshot_streams'))[0]?.value !== 1) {
+        await new Promise(setImmediate);
+      }
+      other.send({ type: 'get_snapshot' });
+      assert.equal((await other.next('error')).code, 'OVERLOADED');
+    },
+  },
+  'limits.unauthenticatedSockets': {
+    value: 1,
+    async meet({ t, server }) {
+      const oldest = await stranger(t, server);
+      await stranger(t, server);
+      assert.equal((await oldest.closed).code, 1013);
+    },
+  },
+  'limits.handshakeBytes': {
+    value: 100,
+    async meet({ t, server }) {
+      const client = await stranger(t, server);
+      client.send({ type: 'ping', padding: 'x'.repeat(200) });
+      assert.equal((await client.closed).code, 1009);
+    },
+  },
+  'limits.handshakeTimeoutMs': {
+    value: 100,
+    meet: async ({ t, server }) => (await stranger(t, server)).closed,
+  },
+  'limits.requestTimeoutMs': {
+    value: 200,
+    async meet({ t, server }) {
+      const socket = await connectRaw(t, server);
+      const site = new Device(1).siteId;
+      const headers = `Host: x\r\nX-Site-Id: ${site}\r\nContent-Length: 10`;
+      socket.write(`POST /sync/changes HTTP/1.1\r\n${headers}\r\n\r\n[`);
+      const [answer] = await once(socket, 'data');
+      assert.match(String(answer), /^HTTP\/1\.1 408 .*"code":"REQUEST_TIMEOUT"/s);
+    },
+  },
+  'storage.maxOpenDatabases': {
+    value: 1,
+    async meet({ t, server }) {
+      await TestClient.join(server.wsUrl, new Device(1), t);
+      const other = await stranger(t, server);
+      const { siteId } = new Device(2);
+      other.send({ type: 'handshake', siteId, databaseId: 'other' });
+      assert.equal((await other.next('error')).code, 'OVERLOADED');
+    },
+  },
+};
+
+async function metBy(server: TestServer, limit: LimitName): Promise<number> {
+  const values = await metric(server, 'sync_limits_met_total');
+  return values.find(({ labels }) => labels.limit === limit)?.value ?? 0;
+}
+
+for (const [name, { value, meet }] of Object.entries(MEETINGS)) {
+  const limit = COUNTED_LIMITS.find((known) => known === name);
+  test(`${name}: who meets it is counted`, FAIL, async (t) => {
+    assert.ok(limit !== undefined);
+    const [group = '', key = ''] = name.split('.');
+    const config: CoordinatorConfigInput = {
+      storage: group === 'storage' ? { url: 'memory:', [key]: value } : 'memory:',
+      limits: group === 'limits' ? { [key]: value } : {},
+    };
+    const server = await startServer(t, { config });
+    assert.equal(await metBy(server, limit), 0);
+    await meet({ t, server });
+    while ((await metBy(server, limit)) === 0) {
+      t.signal.throwIfAborted();
+      await new Promise(setImmediate);
+    }
+  });
+}
+
+test('every option that bounds what clients cost is counted', () => {
+  const limits = CONFIG_OPTIONS.map(({ path }) => path).filter((path) =>
+    path.startsWith('limits.'),
+  );
+  const expected = limits.filter((path) => !UNCOUNTED.includes(path));
+  assert.deepEqual(
+    COUNTED_LIMITS.filter((path) => path.startsWith('limits.')).sort(),
+    expected.sort(),
+  );
+});
