@@ -306,7 +306,9 @@ export class MergeTransaction {
     if (place.hidden || tombstone === undefined) return false;
     // Who deletes a row has it deleted, whether that counts or not.
     if (type === 'delete' && answers === undefined) return false;
-    if (compareHlc(hlc, tombstone.hlc) >= 0) return false;
+    // A change that is refused once more is answered with the very deletion that it was before.
+    const order = compareHlc(hlc, tombstone.hlc);
+    if (order > 0 || (order === 0 && answers === undefined)) return false;
     const { position } = tombstone;
     if (position === undefined) return true;
     const snapshot = this.#sites.snapshotOf(answers ?? author);
