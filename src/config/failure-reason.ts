@@ -2,7 +2,7 @@
 const REASON_LENGTH_MAX = 300;
 
 /** A line of a picture of the code, or an empty one. */
-const CODE_FRAME = /^(?:>? *\d* *\|.*)?$/;
+const CODE_FRAME = /^(?:>? *(?:\d+ *)?\|.*)?$/;
 
 /** Why a module or file could not be loaded, on one line. */
 export function failureToReason(error: unknown): string {

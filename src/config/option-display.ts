@@ -52,7 +52,7 @@ export function valueToText(value: unknown): string {
 export function maskUrl(text: string): string {
   return text
     .replace(/(:\/\/[^/?#\s:@]*):[^/?#\s]*@/g, `$1:${MASK}@`)
-    .replace(/([?&][^=&#\s"]*(?:password|passwd|secret|token|key)=)[^&#\s"]+/gi, `$1${MASK}`);
+    .replace(/([?&][^=&?#\s"]*(?:password|passwd|secret|token|key)=)[^&#\s"]+/gi, `$1${MASK}`);
 }
 
 /** Only the module's name: its options may hold keys. */

@@ -18,7 +18,11 @@ export async function findFileFault(
   const names = await readdir(location);
   if (!names.includes('CURRENT')) {
     // A crash while the database was being made leaves the first manifest at most.
-    const isOld = names.some((name) => /\.(ldb|sst|log)$|^MANIFEST-(?!0*1$)/.test(name));
+    const isOld = names.some(
+      (name) =>
+        /\.(?:ldb|sst|log)$/.test(name) ||
+        (name.startsWith('MANIFEST-') && !/^MANIFEST-0*1$/.test(name)),
+    );
     return isOld ? 'CURRENT is missing' : undefined;
   }
   const manifest = (await readFile(path.join(location, 'CURRENT'), 'utf8')).trimEnd();
