@@ -2,9 +2,14 @@
  * Logging through `debug`. A logger's namespace is its events; `:warn` and
  * `:error` below it are for what an operator should see, so that
  * `DEBUG=sync-coordinator:ws,sync-coordinator:*:error` means what it says.
+ *
+ * An entry is a line, however it was logged; only what belongs to an object (an error's stack)
+ * goes on below it, indented.
  */
 
+import { inspect } from 'node:util';
 import debug from 'debug';
+import { toPrintable, toPrintableLines } from './printable.ts';
 
 export interface Logger {
   (format: string, ...args: unknown[]): void;
@@ -31,21 +36,33 @@ export function createLogger(namespace: string): Logger {
 
 function lineLogger(namespace: string) {
   const log = debug(namespace);
-  return (format: string, ...args: unknown[]): void => {
-    if (log.enabled) log(format, ...args.map(toPrintable));
+  return (format: unknown, ...args: unknown[]): void => {
+    if (!log.enabled) return;
+    // Hooks are JavaScript, and put names into the format, or log an error and nothing else.
+    if (typeof format === 'string') log(toPlainFormat(format), ...args.map(toPrintableArg));
+    else log('%s', ...[format, ...args].map(toPrintableArg));
   };
 }
 
-/** Control characters, line separators, and what turns the direction of writing around. */
-const UNPRINTABLE = /[\p{Cc}\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
+/** `debug` would write objects itself, with what their messages hold as it is. */
+function toPlainFormat(format: string): string {
+  return toPrintable(format).replaceAll(/%[%Oo]/g, (mark) => (mark === '%%' ? mark : '%s'));
+}
 
-/** Text from outside stays on its line: nobody can make up a line of the log, or move its cursor. */
-function toPrintable(arg: unknown): unknown {
-  if (typeof arg !== 'string') return arg;
-  return arg.replaceAll(
-    UNPRINTABLE,
-    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  );
+function toPrintableArg(arg: unknown): unknown {
+  if (typeof arg === 'string') return toPrintable(arg);
+  if (typeof arg === 'function' || (typeof arg === 'object' && arg !== null)) {
+    return toPrintableLines(inspectSafely(arg));
+  }
+  return typeof arg === 'symbol' ? toPrintable(String(arg)) : arg;
+}
+
+function inspectSafely(arg: object): string {
+  try {
+    return inspect(arg);
+  } catch {
+    return 'something that cannot be printed';
+  }
 }
 
 /**

@@ -6,6 +6,7 @@ import { PACKAGE_NAME, PACKAGE_VERSION } from '../config/own-package.ts';
 import { DEBUG_SOURCE, type ResolvedConfig } from '../config/resolve-config.ts';
 import type { CoordinatorConfig } from '../config/schema.ts';
 import { enableLogging } from '../logger.ts';
+import { toPrintableLines } from '../printable.ts';
 import { type CoordinatorServer, createCoordinatorServer } from '../server.ts';
 import { findStorage } from '../storage/open-storage.ts';
 import { failureToText } from './failure.ts';
@@ -51,7 +52,7 @@ function stopOnSignal(server: CoordinatorServer, shutdownMs: number): void {
     skip: [...STOP_SIGNALS, 'SIGHUP', 'unhandledRejection'],
   };
   const grace = closeWithGrace(options, async ({ err }) => {
-    if (err) say(`stopping after an unexpected error: ${err.stack}`);
+    if (err) say(toPrintableLines(`stopping after an unexpected error: ${err.stack}`));
     await server.stop();
   });
   let firstAtMs: number | undefined;

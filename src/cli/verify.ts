@@ -6,6 +6,7 @@ import type { ResolvedConfig } from '../config/resolve-config.ts';
 import { createTally, type VerifyTally } from '../engine/verify/findings.ts';
 import { verifyDatabase } from '../engine/verify/verify.ts';
 import { SyncError } from '../errors.ts';
+import { toPrintable } from '../printable.ts';
 import { isDatabaseId } from '../storage/database-id.ts';
 import type { Storage } from '../storage/kv-store.ts';
 import { findStorage } from '../storage/open-storage.ts';
@@ -110,7 +111,8 @@ async function report(id: string, findings: ReturnType<typeof verifyDatabase>): 
   for await (const { code, where, what } of findings) {
     count++;
     if (count > FINDINGS_SHOWN_MAX) continue;
-    process.stdout.write(`database ${id}: ${code}: ${where}: ${what}\n`);
+    // Names and keys of devices stand in it.
+    process.stdout.write(`${toPrintable(`database ${id}: ${code}: ${where}: ${what}`)}\n`);
   }
   const more = count - FINDINGS_SHOWN_MAX;
   if (more > 0) process.stdout.write(`database ${id}: and ${more.toLocaleString('en')} more\n`);

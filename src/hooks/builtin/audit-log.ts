@@ -6,6 +6,7 @@
 import { type Static, Type } from 'typebox';
 import { encodeHlc } from '../../clock/hlc.ts';
 import { siteIdToText } from '../../clock/site-id.ts';
+import { toPrintable } from '../../printable.ts';
 import type { ApplyResult, Change, ChangeSet, RejectedChange } from '../../wire/types.ts';
 import { encodeValue } from '../../wire/values.ts';
 import { defineHooks } from '../define-hooks.ts';
@@ -59,11 +60,16 @@ export default defineHooks({
         ];
         if (lines.length === 0) return undefined;
         const batch = describeResult(result);
-        return file.append(lines.map((line) => `${JSON.stringify({ ...line, batch })}\n`).join(''));
+        return file.append(lines.map((line) => toLine({ ...line, batch })).join(''));
       },
     };
   },
 });
+
+/** Whatever shows the file, a line of it is one, and stays JSON. */
+function toLine(entry: object): string {
+  return `${toPrintable(JSON.stringify(entry))}\n`;
+}
 
 function describeClient({ userId, siteId, databaseId }: ClientIdentity) {
   return { time: new Date().toISOString(), databaseId, userId, siteId: siteIdToText(siteId) };
