@@ -1,18 +1,30 @@
-/** The server as it is built, in a process of its own, with an embedded store that goes with it. */
+/** The server as it is built, in a process of its own. */
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { CoordinatorConfigInput } from '../../src/config/schema.ts';
+import { cpuMsOf } from './process-usage.ts';
 
-const COMMAND = fileURLToPath(new URL('../../dist/src/bin/sync-coordinator.js', import.meta.url));
-/** Of /proc: clock ticks are hundredths of a second on Linux. */
-const TICK_MS = 10;
+export const COMMAND = fileURLToPath(
+  new URL('../../dist/src/bin/sync-coordinator.js', import.meta.url),
+);
+const DAY_MS = 24 * 60 * 60 * 1000;
+
+export interface ServerOptions {
+  dataDir?: string;
+  hooks?: CoordinatorConfigInput['hooks'];
+  /** Makes it leave a CPU profile there when it stops. */
+  profileDirectory?: string | undefined;
+  /** What the profile is called. */
+  profileName?: string;
+}
 
 export interface ServerProcess {
+  pid: number;
+  dataDir: string;
   wsUrl: string;
   /** Processor time that it has taken so far, in milliseconds, user and system. */
   cpuMs(): number;
@@ -20,27 +32,40 @@ export interface ServerProcess {
 }
 
 export async function startServerProcess(
-  config: CoordinatorConfigInput = {},
+  options: ServerOptions & { dataDir: string },
 ): Promise<ServerProcess> {
-  const directory = mkdtempSync(join(tmpdir(), 'sync-coordinator-bench-'));
-  const configPath = join(directory, 'sync-coordinator.json');
+  const { dataDir, hooks, profileDirectory, profileName } = options;
+  mkdirSync(dataDir, { recursive: true });
+  const configPath = join(dataDir, '..', `config-${process.pid}.json`);
+  // All defaults, but for what the clock would start amid a measurement.
+  const config: CoordinatorConfigInput = {
+    hooks,
+    storage: { maintenanceMs: DAY_MS },
+    logging: { level: 'warn' },
+  };
   writeFileSync(configPath, JSON.stringify(config));
-  const args = ['--config', configPath, '--host', '127.0.0.1', '--port', '0'];
-  const nodeArgs = (process.env.BENCH_NODE_ARGS ?? '').split(' ').filter(Boolean);
-  const command = [...nodeArgs, COMMAND, ...args, '--data-dir', join(directory, 'data')];
-  const child = spawn(process.execPath, command, {
-    cwd: directory,
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+  const nodeArgs =
+    profileDirectory === undefined || profileName === undefined
+      ? []
+      : ['--cpu-prof', `--cpu-prof-dir=${profileDirectory}`, `--cpu-prof-name=${profileName}`];
+  const address = ['--host', '127.0.0.1', '--port', '0', '--data-dir', dataDir];
+  const child = spawn(
+    process.execPath,
+    [...nodeArgs, COMMAND, '--config', configPath, ...address],
+    { stdio: ['ignore', 'pipe', 'inherit'] },
+  );
   const port = await readPort(child);
+  const pid = child.pid ?? 0;
   return {
+    pid,
+    dataDir,
     wsUrl: `ws://127.0.0.1:${port}/sync/ws`,
-    cpuMs: () => cpuMsOf(child.pid ?? 0),
+    cpuMs: () => cpuMsOf(pid),
     async stop() {
+      if (child.exitCode !== null || child.signalCode !== null) return;
       const gone = once(child, 'exit');
       child.kill('SIGTERM');
       await gone;
-      rmSync(directory, { recursive: true, force: true });
     },
   };
 }
@@ -55,15 +80,4 @@ function readPort(child: ChildProcess): Promise<string> {
     });
     child.once('exit', () => reject(new Error(`the server ended: ${output}`)));
   });
-}
-
-/** The 14th and 15th field; the second, a name in parentheses, may hold blanks. */
-function cpuMsOf(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-  const [user = 0, system = 0] = stat
-    .slice(stat.lastIndexOf(')') + 2)
-    .split(' ')
-    .slice(11, 13)
-    .map(Number);
-  return (user + system) * TICK_MS;
 }

@@ -1,0 +1,22 @@
+import type { Figure } from '../lib/figure.ts';
+import { sharedTransactions, transactions } from './a-transactions.ts';
+import { roundTrips } from './b-round-trips.ts';
+import { latency } from './c-latency.ts';
+
+export const FIGURES: readonly Figure[] = [transactions, sharedTransactions, roundTrips, latency];
+
+/** @throws Error that names the figures there are */
+export function chooseFigures(names: readonly string[]): readonly Figure[] {
+  if (names.length === 0) return FIGURES;
+  const chosen = names.map((name) => {
+    const wanted = name.toLowerCase();
+    const figure = FIGURES.find(
+      ({ letters, name: own }) =>
+        own === wanted || letters.some((letter) => letter.toLowerCase() === wanted),
+    );
+    if (figure !== undefined) return figure;
+    const known = FIGURES.map(({ letters, name: own }) => `${letters.join('/')} (${own})`);
+    throw new Error(`no figure ${name}; there are ${known.join(', ')}`);
+  });
+  return FIGURES.filter((figure) => chosen.includes(figure));
+}
