@@ -2,8 +2,19 @@ import type { Figure } from '../lib/figure.ts';
 import { sharedTransactions, transactions } from './a-transactions.ts';
 import { roundTrips } from './b-round-trips.ts';
 import { latency } from './c-latency.ts';
+import { largeStore } from './d-large-store.ts';
+import { catchUp } from './e-catch-up.ts';
+import { snapshot } from './f-snapshot.ts';
 
-export const FIGURES: readonly Figure[] = [transactions, sharedTransactions, roundTrips, latency];
+export const FIGURES: readonly Figure[] = [
+  transactions,
+  sharedTransactions,
+  roundTrips,
+  latency,
+  largeStore,
+  catchUp,
+  snapshot,
+];
 
 /** @throws Error that names the figures there are */
 export function chooseFigures(names: readonly string[]): readonly Figure[] {
