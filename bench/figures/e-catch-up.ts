@@ -7,7 +7,7 @@ import { median, medianRatio } from '../lib/statistics.ts';
 import type { IterateLimit } from '../limits/iterate-and-send.ts';
 import type { ReadLoad } from '../load/read.ts';
 
-const ROUNDS = 7;
+const ROUNDS = 15;
 const CHANGES = 200_000;
 const CHANGES_PER_TRANSACTION = 10;
 const MIB = 1024 * 1024;

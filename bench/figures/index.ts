@@ -5,6 +5,7 @@ import { latency } from './c-latency.ts';
 import { largeStore } from './d-large-store.ts';
 import { catchUp } from './e-catch-up.ts';
 import { snapshot } from './f-snapshot.ts';
+import { fanOut, flood } from './g-fan-out.ts';
 
 export const FIGURES: readonly Figure[] = [
   transactions,
@@ -14,6 +15,8 @@ export const FIGURES: readonly Figure[] = [
   largeStore,
   catchUp,
   snapshot,
+  fanOut,
+  flood,
 ];
 
 /** @throws Error that names the figures there are */
