@@ -4,7 +4,7 @@
  */
 
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
-import { cpus } from 'node:os';
+import { cpus, loadavg } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { chooseFigures } from './figures/index.ts';
@@ -44,13 +44,21 @@ async function measure(context: RunContext): Promise<Row[]> {
 
 const profileDirectory = options.profile ?? process.env.BENCH_CPU_PROF;
 if (profileDirectory !== undefined) mkdirSync(profileDirectory, { recursive: true });
-const context = new RunContext(Number(options.scale), profileDirectory);
+const scale = Number(options.scale);
+if (!(scale > 0)) throw new Error(`--scale ${options.scale}: a number above 0, such as 0.1`);
+const context = new RunContext(scale, profileDirectory);
+process.once('SIGINT', () => void context.end().finally(() => process.exit(130)));
 try {
   const rows = await measure(context);
   say(`\n${rowsToTable(rows)}\n`);
   for (const row of rows) say(detailsToText(row));
   if (options.json !== undefined) {
-    const machine = { node: process.version, cpus: cpus().length, cpu: cpus()[0]?.model };
+    const machine = {
+      node: process.version,
+      cpus: cpus().length,
+      cpu: cpus()[0]?.model,
+      loadAverage: loadavg(),
+    };
     const figures = rows.map((row) => ({ ...row, met: isMet(row) }));
     writeFileSync(
       options.json,

@@ -6,6 +6,10 @@ import { largeStore } from './d-large-store.ts';
 import { catchUp } from './e-catch-up.ts';
 import { snapshot } from './f-snapshot.ts';
 import { fanOut, flood } from './g-fan-out.ts';
+import { idleSessions } from './i-idle-sessions.ts';
+import { growth } from './j-growth.ts';
+import { start } from './k-start.ts';
+import { hooks } from './l-hooks.ts';
 
 export const FIGURES: readonly Figure[] = [
   transactions,
@@ -17,6 +21,10 @@ export const FIGURES: readonly Figure[] = [
   snapshot,
   fanOut,
   flood,
+  idleSessions,
+  growth,
+  start,
+  hooks,
 ];
 
 /** @throws Error that names the figures there are */

@@ -1,0 +1,73 @@
+/** L: applying with five no-op hooks of each kind against applying without any. */
+
+import { fileURLToPath } from 'node:url';
+import type { Figure, Row } from '../lib/figure.ts';
+import type { RunContext } from '../lib/run-context.ts';
+import { median, medianRatio } from '../lib/statistics.ts';
+import type { ApplyLoad, ApplyRound } from '../load/apply.ts';
+
+const MODULES = 5;
+const ROUNDS = 7;
+const CONNECTIONS = 8;
+const IN_FLIGHT = 8;
+
+/** What is compared: those without any hooks first. */
+const CONTENDERS = [
+  { name: '', module: undefined },
+  { name: 'five no-op hooks of each kind', module: 'no-op.mjs' },
+  { name: 'five async no-op hooks of each kind', module: 'no-op-async.mjs' },
+] as const;
+
+async function start(context: RunContext, module: string | undefined) {
+  const path = module && fileURLToPath(new URL(`../hooks/${module}`, import.meta.url));
+  const hooks = path === undefined ? [] : Array.from({ length: MODULES }, () => path);
+  const server = await context.server({ hooks });
+  const load = await context.program<ApplyLoad>('load/apply.ts');
+  const databaseIds = Array.from({ length: CONNECTIONS }, (_, i) => `own-${i}`);
+  await load.call('connect', { url: server.wsUrl, databaseIds, connections: CONNECTIONS });
+  return { server, load, cpuUs: [] as number[], perSecond: [] as number[] };
+}
+
+async function compare(context: RunContext, id: string, round: ApplyRound): Promise<Row[]> {
+  const changes = round.messages * CONNECTIONS * round.shape.changes;
+  const sides: Awaited<ReturnType<typeof start>>[] = [];
+  for (const { module } of CONTENDERS) sides.push(await start(context, module));
+  // The first round warms up.
+  for (let i = 0; i <= ROUNDS; i++) {
+    // Each is the first as often as the others.
+    const turn = i % sides.length;
+    for (const side of [...sides.slice(turn), ...sides.slice(0, turn)]) {
+      await side.load.call('prepare', round);
+      const before = side.server.cpuMs();
+      const { elapsedMs } = await side.load.call('run', { inFlight: IN_FLIGHT });
+      if (i === 0) continue;
+      side.cpuUs.push(((side.server.cpuMs() - before) * 1000) / changes);
+      side.perSecond.push(changes / (elapsedMs / 1000));
+    }
+  }
+  await context.stopAll();
+  const [none, ...hooked] = sides;
+  const what = round.shape.changes === 1 ? '1 change' : `${round.shape.changes} changes`;
+  return hooked.map(({ cpuUs, perSecond }, i) => ({
+    figure: `L ${id}${i === 0 ? '' : ' async'}`,
+    what: `transactions of ${what} with ${CONTENDERS[i + 1]?.name}, CPU a change`,
+    unit: 'µs',
+    measured: median(cpuUs),
+    limit: median(none?.cpuUs ?? []),
+    limitOf: 'no hooks',
+    // How much of the speed is left.
+    ratio: medianRatio(none?.cpuUs ?? [], cpuUs),
+    target: { atLeast: 0.95 },
+    details: { 'of the throughput without': medianRatio(perSecond, none?.perSecond ?? []) },
+  }));
+}
+
+export const hooks: Figure = {
+  letters: ['L'],
+  name: 'hooks',
+  async run(context) {
+    const large = { shape: { changes: 100 }, messages: context.count(75, 2) };
+    const single = { shape: { changes: 1 }, messages: context.count(1000, 10) };
+    return [...(await compare(context, '100', large)), ...(await compare(context, '1', single))];
+  },
+};
