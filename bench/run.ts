@@ -46,6 +46,7 @@ const profileDirectory = options.profile ?? process.env.BENCH_CPU_PROF;
 if (profileDirectory !== undefined) mkdirSync(profileDirectory, { recursive: true });
 const scale = Number(options.scale);
 if (!(scale > 0)) throw new Error(`--scale ${options.scale}: a number above 0, such as 0.1`);
+if (options.update && scale !== 1) throw new Error('baselines are of the whole size: no --scale');
 const context = new RunContext(scale, profileDirectory);
 process.once('SIGINT', () => void context.end().finally(() => process.exit(130)));
 try {
