@@ -1,6 +1,7 @@
 /** A, A2: what transactions of 100 changes cost, against parsing the same bytes. */
 
 import type { Figure, Row } from '../lib/figure.ts';
+import { mainThreadMsOf } from '../lib/process-usage.ts';
 import type { RunContext } from '../lib/run-context.ts';
 import { median, medianRatio } from '../lib/statistics.ts';
 import type { ParseLimit } from '../limits/parse.ts';
@@ -36,6 +37,7 @@ const SHARED: Variant = {
 
 interface Rounds {
   cpuUs: number[];
+  mainUs: number[];
   limitUs: number[];
   perSecond: number[];
 }
@@ -50,15 +52,18 @@ async function measureStart(context: RunContext, variant: Variant): Promise<Roun
   await load.call('connect', { url: server.wsUrl, databaseIds, connections: CONNECTIONS });
   await limit.call('prepare', { shape, messages: messages * CONNECTIONS });
   const changes = messages * CONNECTIONS * CHANGES;
-  const rounds: Rounds = { cpuUs: [], limitUs: [], perSecond: [] };
+  const rounds: Rounds = { cpuUs: [], mainUs: [], limitUs: [], perSecond: [] };
   for (let i = 0; i < WARM_UPS + ROUNDS; i++) {
     await load.call('prepare', { shape, messages });
     const before = server.cpuMs();
+    const mainBefore = mainThreadMsOf(server.pid);
     const { elapsedMs } = await load.call('run', { inFlight: IN_FLIGHT });
     const spentMs = server.cpuMs() - before;
+    const mainMs = mainThreadMsOf(server.pid) - mainBefore;
     const parseUs = await limit.call('run');
     if (i < WARM_UPS) continue;
     rounds.cpuUs.push((spentMs * 1000) / changes);
+    rounds.mainUs.push((mainMs * 1000) / changes);
     rounds.perSecond.push(changes / (elapsedMs / 1000));
     rounds.limitUs.push(parseUs / CHANGES);
   }
@@ -83,6 +88,7 @@ async function measure(context: RunContext, variant: Variant): Promise<Row> {
     target: { atMost: variant.atMost },
     details: {
       'changes/s': median(starts.flatMap((rounds) => rounds.perSecond)),
+      'µs in the main thread': median(starts.flatMap((rounds) => rounds.mainUs)),
       'µs of the best process': Math.min(...byStart),
       'of the worst': Math.max(...byStart),
     },

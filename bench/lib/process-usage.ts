@@ -12,10 +12,19 @@ const KIB = 1024;
 export function cpuMsOf(pid: number): number {
   const threads = readdirSync(`/proc/${pid}/task`);
   const nanoseconds = threads.reduce((sum, thread) => {
-    const [onCpu = ''] = readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ');
-    return sum + Number(onCpu);
+    return sum + nanosecondsOf(pid, thread);
   }, 0);
   return nanoseconds / 1e6;
+}
+
+/** That of the main thread alone, which runs the JavaScript, in milliseconds. */
+export function mainThreadMsOf(pid: number): number {
+  return nanosecondsOf(pid, String(pid)) / 1e6;
+}
+
+function nanosecondsOf(pid: number, thread: string): number {
+  const [onCpu = ''] = readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ');
+  return Number(onCpu);
 }
 
 export interface Memory {
