@@ -29,6 +29,8 @@ export interface LoadedRow extends RowAddress {
   row: Row;
   /** Cells it held when it was read. */
   cellsBefore: number;
+  /** Whether it stood in the list of tombstones then. */
+  wasListed: boolean;
   changed: boolean;
 }
 
@@ -62,6 +64,10 @@ export function decodeListedTombstone(bytes: Uint8Array): ListedTombstone {
   return { ...tombstone, position, isDead: text.startsWith(DEAD) };
 }
 
+function isListed(tombstone: Tombstone | undefined): tombstone is Tombstone {
+  return tombstone !== undefined && !isExpired(tombstone);
+}
+
 export class RowSet {
   readonly #rows = new Map<string, LoadedRow>();
   readonly #reader: KVReader;
@@ -82,7 +88,11 @@ export class RowSet {
   ): LoadedRow {
     const row = bytes === undefined ? createRow() : decodeRow(bytes);
     const { tableId, identity } = address;
-    const loaded = { tableId, identity, key, row, cellsBefore: row.cells.size, changed: false };
+    const loaded = {
+      ...{ tableId, identity, key, row, changed: false },
+      cellsBefore: row.cells.size,
+      wasListed: isListed(row.tombstone),
+    };
     this.#rows.set(addressText(address), loaded);
     return loaded;
   }
@@ -104,15 +114,15 @@ export class RowSet {
 
   /** @param onWrite gets each changed row's table and how many cells it gained or lost */
   write(transaction: KVTransaction, onWrite: (tableId: number, cells: number) => void): void {
-    for (const { key, row, tableId, cellsBefore, changed } of this.#rows.values()) {
+    for (const { key, row, tableId, cellsBefore, wasListed, changed } of this.#rows.values()) {
       if (!changed) continue;
       const text = encodeRow(row);
       if (text === undefined) transaction.delete(key);
       else transaction.put(key, Buffer.from(text));
-      const tombstoneKey = rowToTombstoneKey(key);
       const { tombstone } = row;
-      if (tombstone === undefined || isExpired(tombstone)) transaction.delete(tombstoneKey);
-      else transaction.put(tombstoneKey, encodeListedTombstone(row, tombstone));
+      if (isListed(tombstone)) {
+        transaction.put(rowToTombstoneKey(key), encodeListedTombstone(row, tombstone));
+      } else if (wasListed) transaction.delete(rowToTombstoneKey(key));
       onWrite(tableId, row.cells.size - cellsBefore);
     }
   }
