@@ -52,14 +52,8 @@ export function toAuthored(changeSet: WireChangeSet, identity: Identity): WireCh
  * What makes a device that kept a refused change agree with what is stored: the stored value,
  * or a delete where there is no row. Nothing, where something newer is stored and sent anyway.
  * @param row the row as it is stored
- * @param column JSON of the column's name; for a delete unused
  */
-export function takeBack(
-  change: WireChange,
-  row: Row,
-  column: string,
-  siteId: SiteId,
-): WireChange[] {
+export function takeBack(change: WireChange, row: Row, siteId: SiteId): WireChange[] {
   const { schema, table, pk } = change;
   const hlc = answerHlc(change.hlc, siteId);
   if (row.cells.size === 0) {
@@ -69,7 +63,7 @@ export function takeBack(
     ...{ type: 'column', schema, table, pk, column: name, value, hlc },
   });
   if (change.type === 'column') {
-    const stored = row.cells.get(column);
+    const stored = row.cells.get(JSON.stringify(change.column));
     if (stored !== undefined && compareHlc(stored.hlc, change.hlc) > 0) return [];
     return [restore(change.column, stored === undefined ? null : JSON.parse(stored.value))];
   }

@@ -1,10 +1,9 @@
 /** Refuses changes that are dated further ahead of the server's clock than is allowed. */
 
-import { compareHlc, encodeHlc, type HlcText, hlcWallTimeMs } from '../clock/hlc.ts';
+import { compareHlc, encodeHlc, type HlcText, hlcWallTimeMs, maxHlc } from '../clock/hlc.ts';
 import { SITE_ID_BYTES } from '../clock/site-id.ts';
 import { SyncError } from '../errors.ts';
 import type { WireChangeSet } from '../wire/schemas.ts';
-import { newestHlc } from './prepare.ts';
 
 /**
  * @param nowMs the latest that the server's clock is known to have been
@@ -21,12 +20,28 @@ export function refuseDrift(
     siteId: new Uint8Array(SITE_ID_BYTES).fill(0xff),
     opSeq: 0xffffffff,
   });
-  const isAhead = (hlc: HlcText | undefined) => hlc !== undefined && compareHlc(hlc, latest) > 0;
-  const newest = newestHlc(changeSets);
-  if (newest === undefined || !isAhead(newest)) return;
-  const index = changeSets.findIndex((changeSet) => isAhead(newestHlc([changeSet])));
+  const index = changeSets.findIndex((changeSet) => isAnyAfter(changeSet, latest));
+  if (index < 0) return;
+  const newest = newestHlc(changeSets) ?? latest;
   throw new SyncError(
     'CLOCK_DRIFT',
     `changes[${index}]: dated ${hlcWallTimeMs(newest) - nowMs} ms ahead of the server's clock, more than sync.maxClockDriftMs (${maxClockDriftMs}) allows`,
   );
+}
+
+/** Differs from `newestHlc` by its cost: HLCs of one time differ at their end, from a limit at once. */
+function isAnyAfter({ hlc, changes, schemaMigrations }: WireChangeSet, limit: HlcText): boolean {
+  const isAfter = (item: { hlc: HlcText }) => compareHlc(item.hlc, limit) > 0;
+  return isAfter({ hlc }) || changes.some(isAfter) || schemaMigrations.some(isAfter);
+}
+
+/** The greatest HLC anywhere in a batch; `undefined` for an empty one. */
+export function newestHlc(changeSets: readonly WireChangeSet[]): HlcText | undefined {
+  let newest: HlcText | undefined;
+  for (const { hlc, changes, schemaMigrations } of changeSets) {
+    newest = newest === undefined ? hlc : maxHlc(newest, hlc);
+    for (const migration of schemaMigrations) newest = maxHlc(newest, migration.hlc);
+    for (const change of changes) newest = maxHlc(newest, change.hlc);
+  }
+  return newest;
 }

@@ -37,14 +37,15 @@ export interface ChangeSetPieces {
   siteId: SiteIdText;
   transactionId: string;
   position: HlcText;
+  /** JSON, an array. */
+  changes: string;
   /** JSON of each. */
-  changes: readonly string[];
   migrations: readonly string[];
 }
 
 export function changeSetJson(pieces: ChangeSetPieces): string {
   const { siteId, transactionId, position, changes, migrations } = pieces;
-  return `{"siteId":"${siteId}","transactionId":${JSON.stringify(transactionId)},"hlc":"${position}","changes":[${changes.join(',')}],"schemaMigrations":[${migrations.join(',')}]}`;
+  return `{"siteId":"${siteId}","transactionId":${JSON.stringify(transactionId)},"hlc":"${position}","changes":${changes},"schemaMigrations":[${migrations.join(',')}]}`;
 }
 
 export function encodeLogRecord(record: Omit<LogRecord, 'json'> & { json: string }): Buffer {

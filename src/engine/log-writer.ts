@@ -14,8 +14,9 @@ export interface LogEntry {
   transactionId: string;
   /** Of every change and migration. */
   hlcs: readonly HlcText[];
+  /** JSON, an array. */
+  changes: string;
   /** JSON of each. */
-  changes: readonly string[];
   migrations: readonly string[];
   /** Whether some change was written for a table that has another name by now. */
   stale: boolean;

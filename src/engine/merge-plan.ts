@@ -1,15 +1,10 @@
 /** What a group of change sets will need from the store, so that it can be read in one go. */
 
 import type { SiteIdText } from '../clock/site-id.ts';
-import type { WireChangeSet } from '../wire/schemas.ts';
+import type { WireChange, WireChangeSet } from '../wire/schemas.ts';
+import { pkIdentity } from '../wire/values.ts';
 import type { Catalog } from './catalog.ts';
-import type { PreparedChange } from './prepare.ts';
 import { addressText, type RowAddress } from './row-set.ts';
-
-export interface PreparedSet {
-  changeSet: WireChangeSet;
-  changes: PreparedChange[];
-}
 
 export interface ReadPlan {
   rows: RowAddress[];
@@ -18,27 +13,44 @@ export interface ReadPlan {
 }
 
 /** Where things stand by the catalog as it is; DDL in the group may still move them about. */
-export function planReads(sets: readonly PreparedSet[], catalog: Catalog): ReadPlan {
+export function planReads(sets: readonly WireChangeSet[], catalog: Catalog): ReadPlan {
+  const { timeline } = catalog;
   const rows = new Map<string, RowAddress>();
   const tableIds = new Set<number>();
   const sites = new Set<SiteIdText>();
-  for (const { changeSet, changes } of sets) {
-    sites.add(changeSet.siteId);
-    for (const { schema, table, fromTable = table } of changeSet.schemaMigrations) {
+  for (const { siteId, changes, schemaMigrations } of sets) {
+    sites.add(siteId);
+    for (const { schema, table, fromTable = table } of schemaMigrations) {
       for (const name of [table, fromTable]) {
         const known = catalog.liveTable(schema, name);
         if (known !== undefined) tableIds.add(known.id);
       }
     }
-    for (const { change, identity } of changes) {
-      const { schema, table, hlc } = change;
-      const place = catalog.timeline.resolve(schema, table, hlc);
+    let last: WireChange | undefined;
+    for (const change of changes) {
+      if (last !== undefined && timeline.isEmpty && isOfSameRow(change, last)) continue;
+      last = change;
+      const { schema, table, hlc, pk } = change;
+      const place = timeline.resolve(schema, table, hlc);
       const live = place === undefined ? undefined : catalog.liveTable(schema, place.table);
       if (live === undefined) continue;
       tableIds.add(live.id);
-      const address = { tableId: live.id, identity };
+      const address = { tableId: live.id, identity: pkIdentity(pk) };
       rows.set(addressText(address), address);
     }
   }
   return { rows: [...rows.values()], sites: [...sites], tableIds: [...tableIds] };
+}
+
+/**
+ * Whether two changes name one row in the same words. The cells of a row follow each other: what
+ * was worked out for one serves the next. (-0 and 0 are one key, and leave as JSON's 0 both.)
+ */
+export function isOfSameRow(a: WireChange, b: WireChange): boolean {
+  if (a.table !== b.table || a.schema !== b.schema || a.pk.length !== b.pk.length) return false;
+  for (let i = 0; i < a.pk.length; i++) {
+    const value = a.pk[i];
+    if (value !== b.pk[i] || (typeof value === 'object' && value !== null)) return false;
+  }
+  return true;
 }

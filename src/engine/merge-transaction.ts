@@ -11,14 +11,15 @@ import { hlcSite, type SiteIdText } from '../clock/site-id.ts';
 import type { KVTransaction } from '../storage/kv-store.ts';
 import type { WireChange, WireChangeSet, WireMigration } from '../wire/schemas.ts';
 import type { ApplyResult } from '../wire/types.ts';
+import { pkIdentity } from '../wire/values.ts';
 import { answerHlc, takeBack } from './authored.ts';
 import { Catalog, migrationSlot, migrationToJson, type TableRecord } from './catalog.ts';
+import { deleteChangeJson, JsonNames } from './change-json.ts';
 import { decodeHead, type Head, type Identity } from './head.ts';
 import { HEAD_KEY, siteKey, tableKey } from './keys.ts';
 import { authorOf, type LogRecord, SEVERAL_AUTHORS } from './log-record.ts';
 import { LogWriter } from './log-writer.ts';
-import { type PreparedSet, planReads } from './merge-plan.ts';
-import { deleteChangeJson, JsonNames, type PreparedChange, prepareChanges } from './prepare.ts';
+import { isOfSameRow, planReads } from './merge-plan.ts';
 import {
   createRow,
   isExpired,
@@ -68,13 +69,14 @@ export interface MergeContext {
   now(): number;
 }
 
-/** A change with the table that it belongs to now. */
-interface Placed {
-  prepared: PreparedChange;
+/** Where changes belong now. Those of one row that follow each other share it. */
+interface Target {
   table: TableRecord;
+  place: Place;
   address: RowAddress;
   text: string;
-  place: Place;
+  /** The key as these changes spell it, JSON. */
+  pk: string;
 }
 
 export class MergeTransaction {
@@ -107,15 +109,12 @@ export class MergeTransaction {
 
   /** One outcome for each of `batches`, each a batch of one client's; and what to keep of it all. */
   async merge(batches: readonly Batch[]): Promise<Written & { outcomes: BatchOutcome[] }> {
-    const prepared = batches.map(({ changeSets, refused }) => ({
-      sets: changeSets.map((changeSet) => this.#prepare(changeSet)),
-      refused: refused.map((changeSet) => this.#prepare(changeSet)),
-    }));
-    const before = await this.#load(prepared.flatMap(({ sets, refused }) => [...sets, ...refused]));
+    const all = batches.flatMap(({ changeSets, refused }) => [...changeSets, ...refused]);
+    const before = await this.#load(all);
     const outcomes: BatchOutcome[] = [];
-    for (const { sets, refused } of prepared) {
-      const result = emptyResult(sets.length);
-      for (const set of sets) await this.#mergeSet(set, result);
+    for (const { changeSets, refused } of batches) {
+      const result = emptyResult(changeSets.length);
+      for (const set of changeSets) await this.#mergeSet(set, result);
       for (const set of refused) await this.#takeBack(set);
       outcomes.push({ ...result, position: this.#log.head.position });
     }
@@ -124,23 +123,20 @@ export class MergeTransaction {
     return { outcomes, before, head, catalog: this.#catalog, records };
   }
 
-  #prepare(changeSet: WireChangeSet): PreparedSet {
-    return { changeSet, changes: prepareChanges(changeSet, this.#names) };
-  }
-
   /** Answers refused changes with what is stored, as the coordinator's own. */
-  async #takeBack({ changeSet, changes }: PreparedSet): Promise<void> {
+  async #takeBack(changeSet: WireChangeSet): Promise<void> {
     const { siteId, siteIdText } = this.#context.identity;
     const restored: WireChange[] = [];
     /** One for each row that isn't there, however many of its cells were refused. */
     const deletes = new Map<string, WireChange>();
-    for (const placed of await this.#place(changes)) {
-      if (placed === undefined || placed.place.hidden) continue;
-      const { change, column } = placed.prepared;
-      const row = this.#rows.get(placed.text)?.row ?? createRow();
-      const named = { ...change, table: placed.place.table };
-      for (const answer of takeBack(named, row, column, siteId)) {
-        if (answer.type === 'delete') deletes.set(placed.text, answer);
+    const targets = await this.#targetsOf(changeSet.changes);
+    for (const [i, change] of changeSet.changes.entries()) {
+      const target = targets[i];
+      if (target === undefined || target.place.hidden) continue;
+      const row = this.#rows.get(target.text)?.row ?? createRow();
+      const named = { ...change, table: target.place.table };
+      for (const answer of takeBack(named, row, siteId)) {
+        if (answer.type === 'delete') deletes.set(target.text, answer);
         else restored.push(answer);
       }
     }
@@ -148,14 +144,14 @@ export class MergeTransaction {
     const transactionId = `reverted:${changeSet.transactionId}`;
     const hlc = answerHlc(changeSet.hlc, siteId);
     const own = { siteId: siteIdText, transactionId, hlc, changes: answers, schemaMigrations: [] };
-    await this.#mergeSet(this.#prepare(own), emptyResult(1), changeSet.siteId);
+    await this.#mergeSet(own, emptyResult(1), changeSet.siteId);
   }
 
   /**
    * Reads in one go all that the group will need, as far as no DDL in it moves tables about.
    * What was known of the catalog tells where to look; the head tells whether that still holds.
    */
-  async #load(sets: readonly PreparedSet[]): Promise<HlcText> {
+  async #load(sets: readonly WireChangeSet[]): Promise<HlcText> {
     for (;;) {
       const { rows, sites, tableIds } = planReads(sets, this.#catalog);
       const keys = [
@@ -187,7 +183,7 @@ export class MergeTransaction {
 
   /** @param answers the site whose changes it takes back, if it does */
   async #mergeSet(
-    { changeSet, changes }: PreparedSet,
+    changeSet: WireChangeSet,
     result: ApplyResult,
     answers?: SiteIdText,
   ): Promise<void> {
@@ -202,39 +198,43 @@ export class MergeTransaction {
       migrations.push(migrationToJson(migration));
       logged.push(migration.hlc);
     }
-    const applied: string[] = [];
-    /** By row. */
-    const untold = new Map<string, Placed>();
+    const applied: WireChange[] = [];
+    /** Rows whose deletion the author has not heard of, with the schema's name. */
+    const untold = new Map<Target, string>();
     let stale = false;
-    for (const placed of await this.#place(changes)) {
-      const outcome = placed === undefined ? 'skipped' : this.#mergeChange(placed, position);
+    const targets = await this.#targetsOf(changeSet.changes);
+    for (const [i, change] of changeSet.changes.entries()) {
+      const target = targets[i];
+      const outcome =
+        target === undefined ? 'skipped' : this.#mergeChange(change, target, position);
       result[outcome]++;
-      if (placed === undefined) continue;
+      if (target === undefined) continue;
       if (outcome !== 'applied') {
-        if (this.#isDeletionUntold(placed, changeSet.siteId, answers))
-          untold.set(placed.text, placed);
+        const isUntold = this.#isDeletionUntold(change, target, changeSet.siteId, answers);
+        if (isUntold) untold.set(target, change.schema);
         continue;
       }
-      const { change, json } = placed.prepared;
       // Held for a dropped name: logged when the name is used again, after the DDL that does.
-      if (placed.place.hidden) {
+      if (target.place.hidden) {
         held.push(change.hlc);
         continue;
       }
-      if (placed.place.table !== change.table) stale = true;
-      applied.push(json);
+      if (target.place.table !== change.table) stale = true;
+      applied.push(change);
       logged.push(change.hlc);
     }
     this.#noteAuthored([...held, ...logged]);
     if (logged.length > 0) {
       const { siteId, transactionId } = changeSet;
       const hlcs = logged;
-      const entry = { position, siteId, transactionId, hlcs, changes: applied, migrations, stale };
+      // What was parsed is known to have the protocol's fields only.
+      const json = JSON.stringify(applied);
+      const entry = { position, siteId, transactionId, hlcs, changes: json, migrations, stale };
       this.#log.append(entry);
     }
     // What was held for a dropped name is sent after the DDL that uses the name again.
     this.#append('shown', this.#shown.splice(0));
-    this.#append('deleted', this.#deleteAgain([...untold.values()]));
+    this.#append('deleted', this.#deleteAgain(untold));
   }
 
   /** What is sent by the coordinator itself, though others have written it. */
@@ -247,34 +247,47 @@ export class MergeTransaction {
       siteId: this.#context.identity.siteIdText,
       transactionId: `${kind}:${position}`,
       hlcs: changes.map(({ hlc }) => hlc),
-      changes: changes.map(({ json }) => json),
+      changes: `[${changes.map(({ json }) => json).join(',')}]`,
       migrations: [],
       stale: false,
     });
   }
 
-  /** The row of each change; `undefined` for a change to a table that was dropped later. */
-  async #place(changes: readonly PreparedChange[]): Promise<(Placed | undefined)[]> {
-    const placed = changes.map((prepared) => {
-      const { change, identity } = prepared;
-      const place = this.#catalog.timeline.resolve(change.schema, change.table, change.hlc);
-      if (place === undefined) return undefined;
-      const table = this.#tableNamed(change.schema, place.table);
-      const address = { tableId: table.id, identity };
-      return { prepared, place, table, address, text: addressText(address) };
-    });
-    const addresses = new Map<string, RowAddress>();
-    for (const place of placed) if (place !== undefined) addresses.set(place.text, place.address);
-    await this.#rows.load(addresses);
-    return placed;
+  /** The row of each change, loaded; `undefined` for a change to a table that was dropped later. */
+  async #targetsOf(changes: readonly WireChange[]): Promise<(Target | undefined)[]> {
+    const missing = new Map<string, RowAddress>();
+    const targets: (Target | undefined)[] = [];
+    let last: WireChange | undefined;
+    let target: Target | undefined;
+    for (const change of changes) {
+      // Where names have changed their meaning it takes the HLC to tell the table.
+      const isSame = this.#catalog.timeline.isEmpty && last && isOfSameRow(change, last);
+      if (!isSame) {
+        target = this.#targetOf(change);
+        if (target !== undefined && this.#rows.get(target.text) === undefined) {
+          missing.set(target.text, target.address);
+        }
+      }
+      last = change;
+      targets.push(target);
+    }
+    if (missing.size > 0) await this.#rows.load(missing);
+    return targets;
+  }
+
+  #targetOf({ schema, table: name, hlc, pk }: WireChange): Target | undefined {
+    const place = this.#catalog.timeline.resolve(schema, name, hlc);
+    if (place === undefined) return undefined;
+    const table = this.#tableNamed(schema, place.table);
+    const address = { tableId: table.id, identity: pkIdentity(pk) };
+    return { place, table, address, text: addressText(address), pk: JSON.stringify(pk) };
   }
 
   #tableNamed(schema: string, table: string): TableRecord {
     return this.#catalog.liveTable(schema, table) ?? this.#fork().createTable(schema, table);
   }
 
-  #mergeChange({ prepared, table, text }: Placed, position: HlcText): MergeOutcome {
-    const { change, column, value, pk } = prepared;
+  #mergeChange(change: WireChange, { table, text, pk }: Target, position: HlcText): MergeOutcome {
     const { hlc } = change;
     const loaded = this.#rows.get(text);
     if (loaded === undefined) throw new Error('a row was not loaded before it was merged');
@@ -282,8 +295,17 @@ export class MergeTransaction {
     const heldBefore = countHeld(loaded.row);
     const outcome =
       change.type === 'delete'
-        ? mergeTombstone(loaded.row, { hlc, position, priorRow: value, pk }, allowResurrection)
-        : mergeCell(loaded.row, column, { hlc, value: value ?? 'null', pk }, allowResurrection);
+        ? mergeTombstone(
+            loaded.row,
+            { hlc, position, priorRow: toJson(change.priorRow), pk },
+            allowResurrection,
+          )
+        : mergeCell(
+            loaded.row,
+            this.#names.json(change.column),
+            { hlc, value: toJson(change.value) ?? 'null', pk },
+            allowResurrection,
+          );
     if (outcome === 'applied') {
       loaded.changed = true;
       this.#replaced += 1 + heldBefore - countHeld(loaded.row);
@@ -297,11 +319,11 @@ export class MergeTransaction {
    * expired, or one that its last snapshot left out because the row lives again.
    */
   #isDeletionUntold(
-    { prepared, text, place }: Placed,
+    { type, hlc }: WireChange,
+    { text, place }: Target,
     author: SiteIdText,
     answers: SiteIdText | undefined,
   ): boolean {
-    const { type, hlc } = prepared.change;
     const { tombstone, cells } = this.#rows.get(text)?.row ?? createRow();
     if (place.hidden || tombstone === undefined) return false;
     // Who deletes a row has it deleted, whether that counts or not.
@@ -316,16 +338,20 @@ export class MergeTransaction {
   }
 
   /** What was deleted is told once more, or who has not heard of it would go on holding it. */
-  #deleteAgain(untold: readonly Placed[]): HeldChange[] {
+  #deleteAgain(untold: ReadonlyMap<Target, string>): HeldChange[] {
+    if (untold.size === 0) return [];
     const position = this.#log.nextPosition();
-    return untold.flatMap(({ prepared, text, place }) => {
+    const told = new Set<string>();
+    return [...untold].flatMap(([{ text, place }, schemaName]) => {
+      if (told.has(text)) return [];
+      told.add(text);
       const loaded = this.#rows.get(text);
       const tombstone = loaded?.row.tombstone;
       if (loaded === undefined || tombstone === undefined) return [];
       loaded.row.tombstone = { ...tombstone, position };
       loaded.changed = true;
       const { hlc, pk } = tombstone;
-      const schema = this.#names.json(prepared.change.schema);
+      const schema = this.#names.json(schemaName);
       const table = this.#names.json(place.table);
       return { hlc, json: deleteChangeJson({ schema, table, pk, hlc }, undefined) };
     });
@@ -379,6 +405,11 @@ export class MergeTransaction {
 /** Changes that the row is made of. */
 function countHeld({ cells, tombstone }: Row): number {
   return cells.size + (tombstone === undefined || isExpired(tombstone) ? 0 : 1);
+}
+
+/** @returns `undefined` for nothing */
+function toJson(value: unknown): string | undefined {
+  return value === undefined ? undefined : JSON.stringify(value);
 }
 
 function emptyResult(transactions: number): ApplyResult {

@@ -6,7 +6,7 @@
 
 import { type HlcText, maxHlc } from '../clock/hlc.ts';
 import type { SiteIdText } from '../clock/site-id.ts';
-import { newestHlc } from '../engine/prepare.ts';
+import { newestHlc } from '../engine/drift.ts';
 import type { SyncManager } from '../engine/sync-manager.ts';
 import type { WireChangeSet } from '../wire/schemas.ts';
 
@@ -23,9 +23,9 @@ export async function drainPoint(
   changeSets: readonly WireChangeSet[],
   hadNews: boolean,
 ): Promise<HlcText | undefined> {
+  if (hadNews && countChanges(changeSets) < LARGE_BATCH_CHANGES) return undefined;
   const newest = newestHlc(changeSets);
-  if (newest === undefined) return undefined;
-  if (hadNews) return countChanges(changeSets) >= LARGE_BATCH_CHANGES ? newest : undefined;
+  if (hadNews || newest === undefined) return newest;
   // Nothing new: skip all that it could be pushing back. At least the batch itself, so that
   // each question moves on.
   const { authored = newest, snapshot = newest } = await manager.sites.state(site);

@@ -155,7 +155,10 @@ function decodeChangeSet(value: unknown, place: string): WireChangeSet {
   const { siteId, transactionId, hlc, changes, schemaMigrations = [] } = value;
   for (let i = 0; i < changes.length; i++) {
     const change = changes[i];
-    if (change !== undefined) checkValues(change, place, i);
+    if (change === undefined) continue;
+    checkValues(change, place, i);
+    // From here on a change is stored as it is: what the protocol does not know is left out.
+    if (hasUnknownFields(change)) changes[i] = onlyKnownFields(change);
   }
   for (let i = 0; i < schemaMigrations.length; i++) {
     const migration = schemaMigrations[i];
@@ -164,6 +167,33 @@ function decodeChangeSet(value: unknown, place: string): WireChangeSet {
     }
   }
   return { siteId, transactionId, hlc, changes, schemaMigrations } as WireChangeSet;
+}
+
+const CHANGE_FIELDS = {
+  column: Object.keys(ColumnChangeSchema.properties).length,
+  delete: Object.keys(DeleteChangeSchema.properties).length,
+};
+
+/** Counting is enough: those that must be there have been found to be. */
+function hasUnknownFields(change: WireChange): boolean {
+  let fields = 0;
+  for (const _field in change) fields++;
+  if (change.type === 'delete') {
+    return fields > CHANGE_FIELDS.delete - ('priorRow' in change ? 0 : 1);
+  }
+  return fields > CHANGE_FIELDS.column - ('priorHlc' in change ? 0 : 2);
+}
+
+function onlyKnownFields(change: WireChange): WireChange {
+  const { schema, table, pk, hlc } = change;
+  const common = { schema, table, pk, hlc };
+  if (change.type === 'delete') {
+    const { type, priorRow } = change;
+    return { type, ...common, ...('priorRow' in change ? { priorRow } : {}) };
+  }
+  const { type, column, value, priorValue, priorHlc } = change;
+  const prior = 'priorHlc' in change ? { priorValue, priorHlc } : {};
+  return { type, ...common, column, value, ...prior };
 }
 
 function checkValues(change: WireChange, place: string, index: number): void {
