@@ -18,18 +18,25 @@ interface Waiting<Item, Result> {
 export class GroupCommit<Item, Result> {
   readonly #commit: (items: readonly Item[]) => Promise<Result[]>;
   readonly #weigh: (item: Item) => number;
+  readonly #gather: () => Promise<void>;
   #waiting: Waiting<Item, Result>[] = [];
   #lane: Promise<unknown> = Promise.resolve();
   #scheduled = false;
   #closed = false;
 
-  /** @param commit makes a group durable and gives one result for each item */
+  /**
+   * @param commit makes a group durable and gives one result for each item
+   * @param gather resolves once all that has arrived together has been added: without it the first
+   *   of several would go alone, and the others wait for its fsync
+   */
   constructor(
     commit: (items: readonly Item[]) => Promise<Result[]>,
     weigh: (item: Item) => number,
+    gather: () => Promise<void>,
   ) {
     this.#commit = commit;
     this.#weigh = weigh;
+    this.#gather = gather;
   }
 
   add(item: Item): Promise<Result> {
@@ -60,6 +67,7 @@ export class GroupCommit<Item, Result> {
 
   /** One group; another turn in the lane if more waits, so that others come in between. */
   async #drain(): Promise<void> {
+    await this.#gather();
     const group = this.#take();
     if (this.#waiting.length > 0) this.#enter(() => this.#drain());
     else this.#scheduled = false;

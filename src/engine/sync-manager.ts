@@ -115,6 +115,7 @@ export class SyncManager {
     this.#commits = new GroupCommit(
       (batches) => this.#mergeGroup(batches),
       ({ changeSets }) => changeSets.reduce((sum, set) => sum + set.changes.length + 1, 1),
+      () => options.world.yield(),
     );
     this.sites = new SiteRecords(options.store, options.world, (work) => this.#commits.alone(work));
     this.#maintenance = new Maintenance(

@@ -39,6 +39,7 @@ export class SocketOutlet implements Outlet {
   #waiters: Waiter[] = [];
   #lastProgressMs = performance.now();
   #isClosing = false;
+  #isCorked = false;
   /** A pong that the socket has not taken yet, and the payload of the one that comes after it. */
   #isPonging = false;
   #nextPong: Uint8Array | undefined;
@@ -113,6 +114,7 @@ export class SocketOutlet implements Outlet {
 
   #write(bytes: Buffer, fin: boolean): void {
     this.#inWindow += bytes.length;
+    this.#cork();
     this.#socket.send(bytes, { binary: false, compress: false, fin }, (error) => {
       this.#inWindow -= bytes.length;
       if (error) return;
@@ -121,6 +123,17 @@ export class SocketOutlet implements Outlet {
       this.#lastProgressMs = performance.now();
       this.#handOver();
       this.#wake();
+    });
+  }
+
+  /** All that is sent in this turn, such as the answers to a group, goes to the system in one call. */
+  #cork(): void {
+    if (this.#isCorked || this.#rawSocket === undefined) return;
+    this.#isCorked = true;
+    this.#rawSocket.cork();
+    process.nextTick(() => {
+      this.#isCorked = false;
+      this.#rawSocket?.uncork();
     });
   }
 
