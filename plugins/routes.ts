@@ -219,14 +219,16 @@ function goneController(reply: FastifyReply): AbortController {
 }
 
 /** One chunk a line. After the first byte a failure can only be told as the last line. */
+const NEWLINE = Buffer.from('\n');
+
 async function* snapshotLines(
   { chunks, noteSent }: ServedSnapshot,
   demandValid: () => void,
-): AsyncGenerator<string> {
+): AsyncGenerator<string | Uint8Array> {
   try {
     for await (const chunk of chunks) {
       demandValid();
-      yield `${chunk}\n`;
+      yield Buffer.concat([chunk, NEWLINE]);
     }
     await noteSent();
   } catch (error) {

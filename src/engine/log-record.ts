@@ -22,8 +22,8 @@ import type { TableTimeline } from './table-timeline.ts';
 export const SEVERAL_AUTHORS = '*';
 const NEWLINE = 10;
 
-export interface LogRecord {
-  position: HlcText;
+/** As it stands in the store, where the key tells the position. */
+export interface StoredRecord {
   author: SiteIdText | typeof SEVERAL_AUTHORS;
   /** Changes and migrations. */
   changeCount: number;
@@ -31,6 +31,10 @@ export interface LogRecord {
   stale: boolean;
   /** The change set as JSON. */
   json: Uint8Array;
+}
+
+export interface LogRecord extends StoredRecord {
+  position: HlcText;
 }
 
 export interface ChangeSetPieces {
@@ -54,15 +58,19 @@ export function encodeLogRecord(record: Omit<LogRecord, 'json'> & { json: string
 }
 
 export function decodeLogRecord(position: HlcText, bytes: Uint8Array): LogRecord {
+  return { position, ...decodeStoredRecord(bytes) };
+}
+
+export function decodeStoredRecord(bytes: Uint8Array): StoredRecord {
   const end = bytes.indexOf(NEWLINE);
-  const [author = SEVERAL_AUTHORS, count = '0', flags = ''] = bytesToText(
-    bytes.subarray(0, end),
-  ).split('\t');
+  // No `split`, no array: catching up reads as many of these as it can.
+  const line = bytesToText(bytes.subarray(0, end));
+  const authorEnd = line.indexOf('\t');
+  const countEnd = line.indexOf('\t', authorEnd + 1);
   return {
-    position,
-    author,
-    changeCount: Number(count),
-    stale: flags.includes('r'),
+    author: line.slice(0, authorEnd),
+    changeCount: Number(line.slice(authorEnd + 1, countEnd)),
+    stale: line.includes('r', countEnd + 1),
     json: bytes.subarray(end + 1),
   };
 }
@@ -89,7 +97,7 @@ export function authorOf(hlcs: Iterable<HlcText>): SiteIdText | typeof SEVERAL_A
  * and a renamed table goes by its new name.
  */
 export function deliverable(
-  record: LogRecord,
+  record: StoredRecord,
   reader: SiteIdText | undefined,
   timeline: TableTimeline | undefined,
 ): Uint8Array | undefined {

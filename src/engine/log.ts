@@ -4,7 +4,7 @@ import { compareHlc, type HlcText, maxHlc } from '../clock/hlc.ts';
 import type { SiteIdText } from '../clock/site-id.ts';
 import type { KVReader } from '../storage/kv-store.ts';
 import { logKeyToPosition, logRange } from './keys.ts';
-import { decodeLogRecord, deliverable, type LogRecord } from './log-record.ts';
+import { decodeStoredRecord, deliverable, type StoredRecord } from './log-record.ts';
 import type { TableTimeline } from './table-timeline.ts';
 
 export interface LogReadOptions {
@@ -37,12 +37,19 @@ export interface LogState {
   staleUpTo: HlcText | undefined;
 }
 
-/** The timeline, if this record has to be seen through it. */
-export function timelineFor(record: LogRecord, state: LogState): TableTimeline | undefined {
+/**
+ * The timeline, if this record has to be seen through it.
+ * @param position worked out only where it matters
+ */
+export function timelineFor(
+  record: StoredRecord,
+  position: () => HlcText,
+  state: LogState,
+): TableTimeline | undefined {
   const { timeline, staleUpTo } = state;
   if (timeline.isEmpty) return undefined;
   if (record.stale) return timeline;
-  if (staleUpTo === undefined || compareHlc(record.position, staleUpTo) > 0) return undefined;
+  if (staleUpTo === undefined || compareHlc(position(), staleUpTo) > 0) return undefined;
   const { buffer, byteOffset, byteLength } = record.json;
   const json = Buffer.from(buffer, byteOffset, byteLength);
   return timeline.endedNamesJson.some((name) => json.includes(name)) ? timeline : undefined;
@@ -55,24 +62,30 @@ export async function readLog(
 ): Promise<LogPage> {
   const { after, reader, bytesMax, changesMax = Number.POSITIVE_INFINITY } = options;
   const changeSets: Uint8Array[] = [];
-  let lastSent: HlcText | undefined;
-  let end = after;
+  let lastSentKey: Uint8Array | undefined;
+  let endKey: Uint8Array | undefined;
   let bytes = 0;
   let changes = 0;
+  const page = (hasMore: boolean): LogPage => {
+    const lastSent = lastSentKey === undefined ? undefined : logKeyToPosition(lastSentKey);
+    const readTo = endKey === undefined ? after : logKeyToPosition(endKey);
+    return { changeSets, lastSent, end: hasMore ? readTo : maxHlc(readTo, state.end), hasMore };
+  };
   for await (const entries of store.iterate(logRange(after))) {
     for (const [key, value] of entries) {
-      const record = decodeLogRecord(logKeyToPosition(key), value);
-      const json = deliverable(record, reader, timelineFor(record, state));
+      const record = decodeStoredRecord(value);
+      const timeline = timelineFor(record, () => logKeyToPosition(key), state);
+      const json = deliverable(record, reader, timeline);
       if (json !== undefined) {
         const full = bytes + json.length > bytesMax || changes + record.changeCount > changesMax;
-        if (full && changeSets.length > 0) return { changeSets, lastSent, end, hasMore: true };
+        if (full && changeSets.length > 0) return page(true);
         bytes += json.length;
         changes += record.changeCount;
         changeSets.push(json);
-        lastSent = record.position;
+        lastSentKey = key;
       }
-      end = record.position;
+      endKey = key;
     }
   }
-  return { changeSets, lastSent, end: maxHlc(end, state.end), hasMore: false };
+  return page(false);
 }

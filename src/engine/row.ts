@@ -140,6 +140,54 @@ export function decodeRow(bytes: Uint8Array): Row {
   return { cells, tombstone };
 }
 
+const TAB = 9;
+const NEWLINE = 10;
+const HLC_CHARS = 40;
+
+/** Finds where the cells of a row's record stand, without taking it apart. */
+export class CellScanner {
+  #bytes: Uint8Array = new Uint8Array();
+  #rowPkEnd = 0;
+  #lineEnd = 0;
+  hlcStart = 0;
+  hlcEnd = 0;
+  columnStart = 0;
+  columnEnd = 0;
+  valueStart = 0;
+  valueEnd = 0;
+  pkStart = 0;
+  pkEnd = 0;
+
+  /** Begins before the first cell. */
+  open(bytes: Uint8Array): void {
+    this.#bytes = bytes;
+    this.#rowPkEnd = this.#find(NEWLINE, 0);
+    this.#lineEnd = this.#find(NEWLINE, this.#rowPkEnd + 1);
+  }
+
+  /** Goes on to the next cell. @returns whether there is one */
+  next(): boolean {
+    if (this.#lineEnd >= this.#bytes.length) return false;
+    this.hlcStart = this.#lineEnd + 1;
+    this.hlcEnd = this.hlcStart + HLC_CHARS;
+    this.columnStart = this.hlcEnd + 1;
+    this.columnEnd = this.#find(TAB, this.columnStart);
+    this.valueStart = this.columnEnd + 1;
+    this.#lineEnd = this.#find(NEWLINE, this.valueStart);
+    const tab = this.#find(TAB, this.valueStart);
+    const hasPk = tab < this.#lineEnd;
+    this.valueEnd = hasPk ? tab : this.#lineEnd;
+    this.pkStart = hasPk ? tab + 1 : 0;
+    this.pkEnd = hasPk ? this.#lineEnd : this.#rowPkEnd;
+    return true;
+  }
+
+  #find(byte: number, from: number): number {
+    const at = this.#bytes.indexOf(byte, from);
+    return at < 0 ? this.#bytes.length : at;
+  }
+}
+
 export function bytesToText(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString();
 }

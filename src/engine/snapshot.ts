@@ -8,22 +8,25 @@ import { compareHlc, type HlcText, hlcWallTimeMs } from '../clock/hlc.ts';
 import { hlcSite, type SiteIdText } from '../clock/site-id.ts';
 import type { KVView } from '../storage/kv-store.ts';
 import type { WireCheckpoint } from '../wire/schemas.ts';
+import { ByteBuilder } from './byte-builder.ts';
 import { Catalog, migrationToJson, type TableRecord } from './catalog.ts';
 import { type Identity, readHead, readHorizon } from './head.ts';
 import { tableRange } from './keys.ts';
 import { wallTimeToHlc } from './position-clock.ts';
-import { decodeRow } from './row.ts';
+import { CellScanner } from './row.ts';
 import { decodeListedTombstone } from './row-set.ts';
 
 const CHUNK_ENTRIES_MAX = 1000;
-/** Big values make smaller chunks; about so many characters each. */
-const CHUNK_CHARS_MAX = 256 * 1024;
+/** Big values make smaller chunks; about so many bytes each. */
+const CHUNK_BYTES_MAX = 256 * 1024;
+/** What most chunks of cells take. */
+const CHUNK_BYTES = 160 * 1024;
 
 export interface Snapshot {
   /** The position that it covers: the receiver goes on with what is after it. */
   position: HlcText;
-  /** Chunks as JSON, to be iterated once. */
-  chunks: AsyncIterable<string>;
+  /** Chunks as JSON, to be iterated once. Each is lent until the next is asked for. */
+  chunks: AsyncIterable<Uint8Array>;
   /** Releases the view that it is read from; to be called in any case, once or more. */
   close(): Promise<void>;
 }
@@ -106,95 +109,130 @@ async function* streamChunks(
   view: KVView,
   catalog: Catalog,
   { snapshotId, siteId, hlc, completed }: Start,
-): AsyncGenerator<string, void, undefined> {
+): AsyncGenerator<Uint8Array, void, undefined> {
   const live = sendableTables(catalog);
   const withCells = live.filter((table) => table.cells > 0);
   const migrations = catalog.migrationsByHlc();
   const counts = { tableCount: withCells.length, migrationCount: migrations.length };
   const header = { type: 'header', siteId, hlc, snapshotFormat: 1, ...counts, snapshotId };
-  yield JSON.stringify(header);
+  yield Buffer.from(JSON.stringify(header));
   for (const migration of migrations) {
-    yield `{"type":"schema-migration","migration":${migrationToJson(migration)}}`;
+    yield Buffer.from(`{"type":"schema-migration","migration":${migrationToJson(migration)}}`);
   }
   let totalEntries = 0;
+  const builder = new ByteBuilder(CHUNK_BYTES);
   for (const table of tablesToSend(withCells, completed)) {
-    totalEntries += yield* streamTable(view, table);
+    totalEntries += yield* streamTable(view, table, builder);
   }
-  for (const table of live) yield* streamTombstones(view, table);
-  yield JSON.stringify({
-    type: 'footer',
-    snapshotId,
+  for (const table of live) yield* streamTombstones(view, table, builder);
+  const totals = {
     totalTables: withCells.length,
     totalEntries,
     totalMigrations: migrations.length,
-  });
+  };
+  yield Buffer.from(JSON.stringify({ type: 'footer', snapshotId, ...totals }));
 }
 
 function tableFields({ schema, table }: TableRecord): string {
   return `"schema":${JSON.stringify(schema)},"table":${JSON.stringify(table)}`;
 }
 
-async function* streamTable(view: KVView, table: TableRecord): AsyncGenerator<string, number> {
+/** The parts of an entry that are the same for all. */
+const OF_CELL = {
+  hlc: Buffer.from('{"hlc":"'),
+  column: Buffer.from('","column":'),
+  value: Buffer.from(',"value":'),
+  pk: Buffer.from(',"pk":'),
+  end: Buffer.from('}'),
+};
+
+async function* streamTable(
+  view: KVView,
+  table: TableRecord,
+  builder: ByteBuilder,
+): AsyncGenerator<Uint8Array, number> {
   const fields = tableFields(table);
-  const chunk = new Chunk(`{"type":"column-versions",${fields},"entries":[`);
-  yield `{"type":"table-start",${fields},"estimatedEntries":${table.cells}}`;
+  const chunk = new Chunk(`{"type":"column-versions",${fields},"entries":[`, builder);
+  const cell = new CellScanner();
+  yield Buffer.from(`{"type":"table-start",${fields},"estimatedEntries":${table.cells}}`);
   for await (const entries of view.iterate(tableRange('r', table.id))) {
-    for (const [, value] of entries) {
-      for (const [column, { hlc, value: json, pk }] of decodeRow(value).cells) {
-        chunk.add(`{"column":${column},"hlc":"${hlc}","value":${json},"pk":${pk}}`);
+    for (const [, bytes] of entries) {
+      cell.open(bytes);
+      while (cell.next()) {
+        chunk.begin();
+        builder.add(OF_CELL.hlc);
+        builder.add(bytes, cell.hlcStart, cell.hlcEnd);
+        builder.add(OF_CELL.column);
+        builder.add(bytes, cell.columnStart, cell.columnEnd);
+        builder.add(OF_CELL.value);
+        builder.add(bytes, cell.valueStart, cell.valueEnd);
+        builder.add(OF_CELL.pk);
+        builder.add(bytes, cell.pkStart, cell.pkEnd);
+        builder.add(OF_CELL.end);
         if (chunk.isFull) yield chunk.take();
       }
     }
   }
   if (!chunk.isEmpty) yield chunk.take();
-  yield `{"type":"table-end",${fields},"entriesWritten":${chunk.total}}`;
+  yield Buffer.from(`{"type":"table-end",${fields},"entriesWritten":${chunk.total}}`);
   return chunk.total;
 }
 
-async function* streamTombstones(view: KVView, table: TableRecord): AsyncGenerator<string> {
-  const chunk = new Chunk(`{"type":"tombstone",${tableFields(table)},"entries":[`);
+async function* streamTombstones(
+  view: KVView,
+  table: TableRecord,
+  builder: ByteBuilder,
+): AsyncGenerator<Uint8Array> {
+  const chunk = new Chunk(`{"type":"tombstone",${tableFields(table)},"entries":[`, builder);
   for await (const entries of view.iterate(tableRange('d', table.id))) {
     for (const [, value] of entries) {
       const { isDead, hlc, position, priorRow, pk } = decodeListedTombstone(value);
       if (!isDead) continue;
+      chunk.begin();
       const prior = priorRow === undefined ? '' : `,"priorRow":${priorRow}`;
-      chunk.add(`{"pk":${pk},"hlc":"${hlc}","createdAt":${hlcWallTimeMs(position)}${prior}}`);
+      const createdAt = hlcWallTimeMs(position);
+      builder.add(Buffer.from(`{"pk":${pk},"hlc":"${hlc}","createdAt":${createdAt}${prior}}`));
       if (chunk.isFull) yield chunk.take();
     }
   }
   if (!chunk.isEmpty) yield chunk.take();
 }
 
+const COMMA = Buffer.from(',');
+const CHUNK_END = Buffer.from(']}');
+
 /** Entries gathered until there are enough for a chunk. */
 class Chunk {
-  readonly #opening: string;
-  #entries: string[] = [];
-  #chars = 0;
+  readonly #opening: Buffer;
+  readonly #builder: ByteBuilder;
+  #entries = 0;
   /** Entries in all chunks. */
   total = 0;
 
-  constructor(opening: string) {
-    this.#opening = opening;
+  /** @param builder lent to one chunk after the other */
+  constructor(opening: string, builder: ByteBuilder) {
+    this.#opening = Buffer.from(opening);
+    this.#builder = builder;
   }
 
-  add(entry: string): void {
-    this.#entries.push(entry);
-    this.#chars += entry.length;
+  /** Before each entry. */
+  begin(): void {
+    this.#builder.add(this.#entries === 0 ? this.#opening : COMMA);
+    this.#entries++;
     this.total++;
   }
 
   get isEmpty(): boolean {
-    return this.#entries.length === 0;
+    return this.#entries === 0;
   }
 
   get isFull(): boolean {
-    return this.#entries.length >= CHUNK_ENTRIES_MAX || this.#chars >= CHUNK_CHARS_MAX;
+    return this.#entries >= CHUNK_ENTRIES_MAX || this.#builder.length >= CHUNK_BYTES_MAX;
   }
 
-  take(): string {
-    const text = `${this.#opening}${this.#entries.join(',')}]}`;
-    this.#entries = [];
-    this.#chars = 0;
-    return text;
+  take(): Buffer {
+    this.#builder.add(CHUNK_END);
+    this.#entries = 0;
+    return this.#builder.take();
   }
 }

@@ -267,7 +267,11 @@ export class SyncManager {
 
   /** A freshly written record as one reader should get it; `undefined` for nothing. */
   deliverable(record: LogRecord, reader: SiteIdText): Uint8Array | undefined {
-    return deliverable(record, reader, timelineFor(record, this.#logState()));
+    return deliverable(
+      record,
+      reader,
+      timelineFor(record, () => record.position, this.#logState()),
+    );
   }
 
   #logState(): LogState {

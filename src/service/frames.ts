@@ -1,6 +1,11 @@
 /** Messages to clients, built from pieces that are JSON already. */
 
-const OPENING = { changes: 'changes', push: 'push_changes' } as const;
+import type { ByteBuilder } from '../engine/byte-builder.ts';
+
+const OPENING = {
+  changes: Buffer.from('{"type":"changes","changeSets":['),
+  push: Buffer.from('{"type":"push_changes","changeSets":['),
+};
 const COMMA = Buffer.from(',');
 const CLOSING = Buffer.from(']}');
 
@@ -18,12 +23,25 @@ export function changeSetsFrame(
   kind: keyof typeof OPENING,
   changeSets: readonly Uint8Array[],
 ): Buffer {
-  const opening = Buffer.from(`{"type":"${OPENING[kind]}","changeSets":[`);
-  return Buffer.concat([opening, ...joined(changeSets), CLOSING]);
+  return Buffer.concat([OPENING[kind], ...joined(changeSets), CLOSING]);
 }
 
-export function snapshotChunkFrame(chunk: string): string {
-  return `{"type":"snapshot_chunk","chunk":${chunk}}`;
+/**
+ * The same for one page after the other, in memory that is used again.
+ * @param builder lends the frame until it is used for the next
+ */
+export function pageFrame(builder: ByteBuilder, changeSets: readonly Uint8Array[]): Buffer {
+  builder.add(OPENING.changes);
+  for (const piece of joined(changeSets)) builder.add(piece);
+  builder.add(CLOSING);
+  return builder.take();
+}
+
+const CHUNK_OPENING = Buffer.from('{"type":"snapshot_chunk","chunk":');
+const CHUNK_CLOSING = Buffer.from('}');
+
+export function snapshotChunkFrame(chunk: Uint8Array): Buffer {
+  return Buffer.concat([CHUNK_OPENING, chunk, CHUNK_CLOSING]);
 }
 
 /** The answer to `GET /changes`. */

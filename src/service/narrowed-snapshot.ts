@@ -5,6 +5,7 @@
  * which is told before anybody has looked.
  */
 
+import { bytesToText } from '../engine/row.ts';
 import type { Snapshot } from '../engine/snapshot.ts';
 import type { WireChange, WireChangeSet, WireMigration } from '../wire/schemas.ts';
 import type { Narrow } from './client-view.ts';
@@ -47,7 +48,11 @@ type Chunk = Header | { type: 'schema-migration'; migration: WireMigration } | T
 
 export function narrowSnapshot(snapshot: Snapshot, view: Narrow | undefined): Snapshot {
   if (view === undefined) return snapshot;
-  return { ...snapshot, chunks: new SnapshotNarrowing(view).run(snapshot.chunks) };
+  return { ...snapshot, chunks: encode(new SnapshotNarrowing(view).run(snapshot.chunks)) };
+}
+
+async function* encode(texts: AsyncIterable<string>): AsyncGenerator<Uint8Array, void, undefined> {
+  for await (const text of texts) yield Buffer.from(text);
 }
 
 class SnapshotNarrowing {
@@ -64,8 +69,9 @@ class SnapshotNarrowing {
     this.#view = view;
   }
 
-  async *run(chunks: AsyncIterable<string>): AsyncGenerator<string, void, undefined> {
-    for await (const text of chunks) {
+  async *run(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<string, void, undefined> {
+    for await (const bytes of chunks) {
+      const text = bytesToText(bytes);
       const chunk: Chunk = JSON.parse(text);
       if (chunk.type === 'header') {
         this.#header = chunk;

@@ -10,11 +10,13 @@
 
 import { compareHlc, type HlcText, hlcWallTimeMs, maxHlc } from '../clock/hlc.ts';
 import type { SiteIdText } from '../clock/site-id.ts';
+import { ByteBuilder } from '../engine/byte-builder.ts';
+import type { LogPage } from '../engine/log.ts';
 import type { Appended } from '../engine/sync-manager.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
 import { type Narrow, readPage } from './client-view.ts';
 import type { ServedSnapshot } from './delivery.ts';
-import { changeSetsFrame, snapshotChunkFrame } from './frames.ts';
+import { changeSetsFrame, pageFrame, snapshotChunkFrame } from './frames.ts';
 import type { DatabaseAccess, OpenDatabase } from './open-database.ts';
 import type { Outlet } from './outlet.ts';
 import { WS_CLOSE } from './ws-outcomes.ts';
@@ -43,6 +45,8 @@ export interface SessionOptions {
 
 /** Pages of a push that reads the log are at most this: a slow socket shall hold little. */
 const PUSH_PAGE_BYTES_MAX = 256 * 1024;
+/** What is made ready for a page of changes; most answers are small. */
+const FIRST_PAGE_BYTES = 4 * 1024;
 
 export class Session {
   readonly connectionId: string;
@@ -179,23 +183,37 @@ export class Session {
 
   /** Sends everything after a cursor, up to the end of the log. To be run by `answer`. */
   async sendChanges(since: HlcText): Promise<void> {
-    const { database, outlet, limits } = this.#options;
+    const { database, outlet } = this.#options;
     const { manager } = database;
-    let after = since;
+    const builder = new ByteBuilder(FIRST_PAGE_BYTES);
+    let reading = this.#readForAnswer(since);
     for (;;) {
-      const options = { after, reader: this.siteId, bytesMax: limits.pageBytes };
-      const page = await readPage(manager, options, this.#view);
-      const { changeSets, lastSent, end, hasMore } = page;
+      const { changeSets, lastSent, end, hasMore } = await reading;
       if (!hasMore && isCarryNeeded(since, lastSent, end)) {
         changeSets.push(manager.carryPosition(end));
       }
-      outlet.send(changeSetsFrame('changes', changeSets));
-      after = end;
-      if (!hasMore) break;
+      // The page before has been taken: its memory serves again.
+      outlet.send(pageFrame(builder, changeSets));
+      if (!hasMore) {
+        this.#cursor = maxHlc(this.#cursor, end);
+        return;
+      }
+      // What a client may see is asked as late as can be; all else is read while a page is on its way.
+      const isNarrowed = this.#view !== undefined;
+      if (!isNarrowed) reading = this.#readForAnswer(end);
       await outlet.drained(0);
       if (!this.#isOpen) return;
+      if (isNarrowed) reading = this.#readForAnswer(end);
     }
-    this.#cursor = maxHlc(this.#cursor, after);
+  }
+
+  #readForAnswer(after: HlcText): Promise<LogPage> {
+    const { database, limits } = this.#options;
+    const options = { after, reader: this.siteId, bytesMax: limits.pageBytes };
+    const reading = readPage(database.manager, options, this.#view);
+    // It may be that nobody waits for it any more.
+    reading.catch(() => undefined);
+    return reading;
   }
 
   /** Sends a snapshot, chunk by chunk, as the socket takes it. To be run by `answer`. */

@@ -97,7 +97,7 @@ test('a snapshot shows one moment, whatever is written and dropped while it is r
   const snapshot = await manager.openSnapshot();
   const chunks: Record<string, unknown>[] = [];
   for await (const chunk of snapshot.chunks) {
-    chunks.push(JSON.parse(chunk));
+    chunks.push(JSON.parse(Buffer.from(chunk).toString()));
     if (chunks.length > 1) continue;
     await manager.apply([
       device.migrate('drop_table', 'b', { schemaVersion: 2 }),

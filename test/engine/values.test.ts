@@ -46,7 +46,9 @@ test('every value, name and key comes out as it went in, by delta and by snapsho
   const entries = (await takeSnapshot(manager))
     .filter(({ type }) => type === 'column-versions')
     .flatMap(({ table, entries }) =>
-      (entries as object[]).map((entry) => JSON.stringify({ table, ...entry })),
+      (entries as Record<string, unknown>[]).map(({ column, hlc, value, pk }) =>
+        JSON.stringify({ table, column, hlc, value, pk }),
+      ),
     )
     .sort();
   const expected = sent.changes

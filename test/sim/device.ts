@@ -575,7 +575,7 @@ export class SimDevice {
           const snapshot = await service.handleSnapshot(client, access);
           const chunks: string[] = [];
           try {
-            for await (const chunk of snapshot.chunks) chunks.push(chunk);
+            for await (const chunk of snapshot.chunks) chunks.push(Buffer.from(chunk).toString());
           } finally {
             await snapshot.close();
           }

@@ -64,7 +64,7 @@ export async function takeSnapshot(
 ): Promise<Record<string, unknown>[]> {
   const chunks: Record<string, unknown>[] = [];
   const snapshot = await manager.openSnapshot(checkpoint);
-  for await (const chunk of snapshot.chunks) chunks.push(JSON.parse(chunk));
+  for await (const chunk of snapshot.chunks) chunks.push(JSON.parse(Buffer.from(chunk).toString()));
   await snapshot.close();
   return chunks;
 }

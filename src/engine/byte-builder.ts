@@ -1,0 +1,47 @@
+/**
+ * Puts a text together from ranges of other bytes. What is stored is UTF-8 JSON already, and most of
+ * it short: copied like this it costs a third of what strings would, which are decoded, joined and
+ * encoded again.
+ */
+
+/** Below it a loop is quicker than the call that copies. */
+const LOOP_BYTES_MAX = 64;
+
+export class ByteBuilder {
+  #bytes: Buffer;
+  #length = 0;
+
+  constructor(capacity: number) {
+    this.#bytes = Buffer.allocUnsafe(capacity);
+  }
+
+  get length(): number {
+    return this.#length;
+  }
+
+  add(bytes: Uint8Array, start = 0, end = bytes.length): void {
+    const length = end - start;
+    if (this.#length + length > this.#bytes.length) this.#grow(length);
+    const into = this.#bytes;
+    let at = this.#length;
+    this.#length = at + length;
+    if (length <= LOOP_BYTES_MAX) {
+      for (let i = start; i < end; i++) into[at++] = bytes[i] ?? 0;
+    } else {
+      into.set(bytes.subarray(start, end), at);
+    }
+  }
+
+  #grow(length: number): void {
+    const grown = Buffer.allocUnsafe(2 * (this.#length + length));
+    this.#bytes.copy(grown, 0, 0, this.#length);
+    this.#bytes = grown;
+  }
+
+  /** What has been added, and begins anew. It is lent: the next that is added overwrites it. */
+  take(): Buffer {
+    const taken = this.#bytes.subarray(0, this.#length);
+    this.#length = 0;
+    return taken;
+  }
+}
