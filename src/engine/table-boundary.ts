@@ -56,11 +56,19 @@ export async function applyBoundary(
   const known = catalog.liveTable(schema, table);
   if (known === undefined) return [];
   if (boundary.kind !== 'made') {
+    const held = wasHidden ? await heldChanges(known, context, boundary.renamedTo) : [];
     await endTable(known, boundary, context);
-    return [];
+    return held.filter(({ hlc }) => isShownAs(boundary, hlc, catalog));
   }
   const isShown = wasHidden && !catalog.timeline.isHidden(schema, table);
   return isShown ? heldChanges(known, context) : [];
+}
+
+/** Whether what was written to a name that ended at `boundary` is to be seen under the new name. */
+function isShownAs(boundary: Boundary, hlc: HlcText, { timeline }: Catalog): boolean {
+  const { schema, table, renamedTo } = boundary;
+  const place = timeline.resolve(schema, table, hlc);
+  return place !== undefined && !place.hidden && place.table === renamedTo;
 }
 
 async function endTable(
@@ -88,14 +96,15 @@ async function endTable(
   catalog.saveTable({ ...into, newest: maxHlc(into.newest, ended.newest) }, transaction);
 }
 
-/** A table's content as the changes that made it. */
+/** A table's content as the changes that made it, named `name`. */
 async function heldChanges(
   record: TableRecord,
   { rows, transaction }: BoundaryContext,
+  name = record.table,
 ): Promise<HeldChange[]> {
   await loadTable(record, rows, transaction);
   const schema = JSON.stringify(record.schema);
-  const table = JSON.stringify(record.table);
+  const table = JSON.stringify(name);
   return rows.ofTable(record.id).flatMap(({ row: { tombstone, cells } }) => {
     const changes: HeldChange[] = [];
     if (tombstone !== undefined && !isExpired(tombstone)) {

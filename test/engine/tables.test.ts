@@ -204,3 +204,29 @@ test('an index and a table of one name and version are different things', async 
   ]);
   assert.equal(result.applied, 2);
 });
+
+test('what was held for a dropped name is delivered when that name turns out to have been renamed', async () => {
+  const device = new Device(1);
+  const dropped = [
+    device.migrate('create_table', 'old'),
+    device.write({ table: 'old', pk: [1], set: { a: 'dropped' } }),
+    device.migrate('drop_table', 'old', { schemaVersion: 2 }),
+  ];
+  const late = new Device(2);
+  late.wallTime = device.wallTime;
+  const made = late.migrate('create_table', 'old', { schemaVersion: 3 });
+  const written = late.write({ table: 'old', pk: [2], set: { a: 'held' } });
+  const renamed = late.migrate('rename_table', 'new', { fromTable: 'old', schemaVersion: 4 });
+  for (const order of permutations([made, written, renamed])) {
+    const { manager } = await openEngine();
+    await manager.apply(dropped);
+    const { position } = manager;
+    for (const changeSet of order) await manager.apply([changeSet]);
+    assert.deepEqual(cellsIn(await takeSnapshot(manager)), [
+      'new [2] a="held"'.replaceAll('"', ''),
+    ]);
+    const delivered = (await readAll(manager, position)).flatMap(({ changes }) => changes);
+    const cells = new Set(delivered.map(({ table, pk }) => `${table} ${JSON.stringify(pk)}`));
+    assert.deepEqual([...cells], ['new [2]'], 'a delta holds what a snapshot does');
+  }
+});
