@@ -62,6 +62,8 @@ export class ClientConnection {
   #session: Session | undefined;
   #lease: DatabaseLease | undefined;
   readonly #inFlight = new Set<Promise<unknown>>();
+  /** Settles when the last batch has been answered. */
+  #lastApply: Promise<void> = Promise.resolve();
 
   constructor(options: ClientConnectionOptions) {
     this.#options = options;
@@ -306,8 +308,10 @@ export class ClientConnection {
     const { service } = this.#options;
     const { changes, requestId } = message;
     const { accepted, applied } = service.applyChanges(session.identity, session.database, changes);
-    this.#run(message, async () => {
-      const { result, drainAfter } = await applied;
+    const before = this.#lastApply;
+    this.#lastApply = this.#run(message, async () => {
+      // One may take longer to be answered than another of its group: they stay in their order.
+      const { result, drainAfter } = await applied.finally(() => before);
       this.#send({ type: 'apply_result', requestId, ...encodeApplyResult(result) });
       if (drainAfter === undefined) return;
       const siteId = session.database.manager.identity.siteIdText;
@@ -317,7 +321,7 @@ export class ClientConnection {
   }
 
   /** Work that goes on while further messages are read; its failure is told to the client. */
-  #run(message: Request, work: () => Promise<void>): void {
+  #run(message: Request, work: () => Promise<void>): Promise<void> {
     const running = work()
       .catch((error: unknown) => {
         const [code, text] = FALLBACK_CODES[message.type];
@@ -325,6 +329,7 @@ export class ClientConnection {
       })
       .finally(() => this.#inFlight.delete(running));
     this.#inFlight.add(running);
+    return running;
   }
 
   #send(message: object): void {

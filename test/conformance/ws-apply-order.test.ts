@@ -1,0 +1,21 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Device } from '../../src/testing/device.ts';
+import { TestClient } from '../../src/testing/test-client.ts';
+import { startServer } from '../support/server.ts';
+
+test('batches are answered in their order, also where one is known and the next is new', async (t) => {
+  const server = await startServer(t);
+  const device = new Device(1);
+  const client = await TestClient.join(server.wsUrl, device, t);
+  const known = device.write({ pk: [1], set: { a: 1 } });
+  await client.apply(known);
+  for (let i = 0; i < 20; i++) {
+    const fresh = device.write({ pk: [i + 2], set: { a: 1 } });
+    client.send({ type: 'apply_changes', changes: [known], requestId: `known ${i}` });
+    client.send({ type: 'apply_changes', changes: [fresh], requestId: `fresh ${i}` });
+    const first = await client.next('apply_result');
+    const second = await client.next('apply_result');
+    assert.deepEqual([first.requestId, second.requestId], [`known ${i}`, `fresh ${i}`]);
+  }
+});
