@@ -54,15 +54,17 @@ export default fp(
         connection.receive(isBinary ? undefined : toText(data)),
       );
       socket.on('ping', (payload) => connection.receive({ ping: payload }));
+      // The listener that @fastify/websocket has left would keep the request and the reply alive.
+      socket.removeAllListeners('error');
       socket.on('error', (error) => {
         logger('socket error: %s', error.message);
         if ('code' in error && error.code === 'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH') {
           service.metrics.limitMet('limits.messageBytes');
         }
         // `ws` has told the peer why; by itself it would go on reading from it for half a minute.
-        outlet.close(WS_CLOSE.protocolError, 'protocol error');
+        outlet.dismiss(WS_CLOSE.protocolError, 'protocol error');
       });
-      socket.once('close', (code) => {
+      socket.on('close', (code) => {
         outlets.delete(socket);
         service.connections--;
         logger('closed: %s, %d', remoteAddress, code);
@@ -78,6 +80,10 @@ export default fp(
       onRequest: async ({ ws, headers }) => {
         if (ws) demandOrigin(config.cors.origin, headers.origin);
         service.newcomers.demandRoom();
+      },
+      // Nothing will be answered through it any more, and the socket would keep it alive.
+      preHandler: async ({ ws, raw }, reply) => {
+        if (ws) reply.raw.detachSocket(raw.socket);
       },
       handler: () => {
         throw new SyncError('NOT_FOUND', 'this route speaks WebSocket only');

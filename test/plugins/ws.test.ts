@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import type { FastifyInstance } from 'fastify';
 import websocket from '../../plugins/websocket.ts';
 import ws from '../../plugins/ws.ts';
@@ -55,4 +57,32 @@ test('closing the app closes the sockets with 1001, and listens no more', async 
   assert.equal((await client.closed).code, 1001);
   assert.equal(app.server.listening, false);
   assert.equal(app.coordinator.connections, 0);
+});
+
+/** Until it has been collected, or every chance was given. */
+async function isForgotten(ref: WeakRef<object>): Promise<boolean> {
+  setFlagsFromString('--expose-gc');
+  const collect: () => void = runInNewContext('gc');
+  for (let tries = 0; tries < 20 && ref.deref() !== undefined; tries++) {
+    await new Promise(setImmediate);
+    collect();
+  }
+  return ref.deref() === undefined;
+}
+
+test('a session keeps nothing of the request that it came by', async (t) => {
+  const refs: Record<string, WeakRef<object>> = {};
+  const app = await appWithService(t);
+  app.addHook('onRequest', async (request, reply) => {
+    refs.request = new WeakRef(request);
+    refs.reply = new WeakRef(reply);
+    refs['raw request'] = new WeakRef(request.raw);
+    refs['raw reply'] = new WeakRef(reply.raw);
+  });
+  await app.register(websocket, { limits: app.coordinatorConfig.limits });
+  await app.register(ws);
+  await TestClient.join(`ws://${await listen(app)}/ws`, new Device(1), t);
+  assert.equal(Object.keys(refs).length, 4);
+  for (const [what, ref] of Object.entries(refs)) assert.ok(await isForgotten(ref), what);
+  assert.equal(app.coordinator.status().connectedClients, 1);
 });
