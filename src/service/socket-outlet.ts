@@ -52,7 +52,7 @@ export class SocketOutlet implements Outlet {
     this.#socket = socket;
     this.#rawSocket = rawSocket;
     this.#onBytes = onBytes;
-    socket.once('close', () => this.#drop());
+    socket.on('close', () => this.#drop());
   }
 
   get isOpen(): boolean {
