@@ -89,7 +89,9 @@ export default fp(
           const cut = () => reply.raw.writableFinished || reply.raw.destroy();
           setTimeout(cut, END_GRACE_MS).unref();
         };
-        reply.raw.once('close', service.clients.add({ identity, end }));
+        const client = { identity, end };
+        service.clients.add(client);
+        reply.raw.once('close', () => service.clients.delete(client));
         const demandValid = () => {
           signal.throwIfAborted();
           service.clients.refuseExpired(identity);

@@ -18,12 +18,14 @@ import type { ClientIdentity } from '../hooks/types.ts';
 import { decodeClientMessage, findRequestId } from '../wire/decode.ts';
 import { type ClientMessage, PROTOCOL_VERSION } from '../wire/schemas.ts';
 import { encodeApplyResult } from '../wire/types.ts';
+import type { Narrow } from './client-view.ts';
+import type { Client } from './clients.ts';
 import type { CoordinatorService } from './coordinator-service.ts';
 import type { DatabaseLease } from './database-pool.ts';
-import { Inbox, type Incoming } from './inbox.ts';
+import { Inbox, type InboxOwner, type Incoming } from './inbox.ts';
 import type { Stay } from './newcomers.ts';
 import type { Outlet } from './outlet.ts';
-import { Session } from './session.ts';
+import { Session, type SessionHost } from './session.ts';
 import { WS_CLOSE, WS_OUTCOMES } from './ws-outcomes.ts';
 
 const DEFAULT_DATABASE_ID = 'default';
@@ -51,19 +53,24 @@ export interface ClientConnectionOptions {
   remoteAddress: string | undefined;
 }
 
-export class ClientConnection {
+export class ClientConnection implements Client, InboxOwner, SessionHost {
   readonly #options: ClientConnectionOptions;
-  readonly #gone = new AbortController();
-  readonly #handshakeTimer: NodeJS.Timeout;
-  /** Among those that nobody knows. */
-  readonly #stay: Stay;
+  /** For whoever must hear that it has gone; made for the first of them. */
+  #gone: AbortController | undefined;
+  /** Until the handshake. */
+  #handshakeTimer: NodeJS.Timeout | undefined;
+  /** Among those that nobody knows; until it is known. */
+  #stay: Stay | undefined;
   readonly #inbox: Inbox;
-  #unserve = () => {};
+  /** Who it was when it was authenticated. */
+  #joined: ClientIdentity | undefined;
   #session: Session | undefined;
+  #isGone = false;
   #lease: DatabaseLease | undefined;
-  readonly #inFlight = new Set<Promise<unknown>>();
+  /** Made for the first request: many a session has none for long. */
+  #inFlight: Set<Promise<unknown>> | undefined;
   /** Settles when the last batch has been answered. */
-  #lastApply: Promise<void> = Promise.resolve();
+  #lastApply: Promise<void> | undefined;
 
   constructor(options: ClientConnectionOptions) {
     this.#options = options;
@@ -72,8 +79,7 @@ export class ClientConnection {
     this.#inbox = new Inbox({
       limits,
       source: options.outlet,
-      take: (message) => this.#takeNext(message),
-      hasRoom: () => this.#hasRoom(),
+      owner: this,
       onLimit: options.service.metrics.limitMet,
     });
     this.#handshakeTimer = setTimeout(() => {
@@ -105,19 +111,36 @@ export class ClientConnection {
 
   /** The socket has closed. */
   closed(): void {
-    clearTimeout(this.#handshakeTimer);
-    this.#stay.end();
-    this.#gone.abort();
-    this.#unserve();
-    this.#inbox.clear();
+    this.#endTimer();
+    this.#endStay();
+    this.#gone?.abort();
+    this.#isGone = true;
     const { service } = this.#options;
+    service.clients.delete(this);
+    this.#inbox.clear();
     if (this.#session !== undefined && this.#lease !== undefined) {
       service.removeSession(this.#session, this.#lease);
     }
     this.#lease?.release();
   }
 
-  async #takeNext(message: Incoming): Promise<void> {
+  get #signal(): AbortSignal {
+    if (this.#isGone) return AbortSignal.abort();
+    this.#gone ??= new AbortController();
+    return this.#gone.signal;
+  }
+
+  #endTimer(): void {
+    clearTimeout(this.#handshakeTimer);
+    this.#handshakeTimer = undefined;
+  }
+
+  #endStay(): void {
+    this.#stay?.end();
+    this.#stay = undefined;
+  }
+
+  async take(message: Incoming): Promise<void> {
     if (typeof message === 'object') {
       this.#options.outlet.pong(message.ping);
       return;
@@ -130,16 +153,17 @@ export class ClientConnection {
   }
 
   /** Answers that the peer doesn't take must not pile up, nor what it has asked for. */
-  async #hasRoom(): Promise<void> {
+  async hasRoom(): Promise<void> {
     const { outlet, service } = this.#options;
     const { queuedBytesPerSocket, messagesInFlight } = service.config.limits;
     if (outlet.queuedBytes > queuedBytesPerSocket) {
       service.metrics.limitMet('limits.queuedBytesPerSocket');
       await outlet.drained(queuedBytesPerSocket / 2);
     }
-    if (this.#inFlight.size < messagesInFlight) return;
+    const inFlight = this.#inFlight;
+    if (inFlight === undefined || inFlight.size < messagesInFlight) return;
     service.metrics.limitMet('limits.messagesInFlight');
-    while (this.#inFlight.size >= messagesInFlight) await Promise.race(this.#inFlight);
+    while (inFlight.size >= messagesInFlight) await Promise.race(inFlight);
   }
 
   async #take(text: string | undefined): Promise<void> {
@@ -166,22 +190,24 @@ export class ClientConnection {
     if (this.#session !== undefined) {
       throw new SyncError('ALREADY_AUTHENTICATED', 'a second handshake on one socket');
     }
-    clearTimeout(this.#handshakeTimer);
-    this.#stay.shakesHands();
+    this.#endTimer();
+    this.#stay?.shakesHands();
     const { service, outlet } = this.#options;
     const { siteId, token, databaseId = DEFAULT_DATABASE_ID } = message;
     try {
       service.checkDatabaseId(databaseId);
       const request = this.#authRequest(siteId, databaseId, token);
-      const identity = await service.authenticate(request, this.#gone.signal);
-      this.#serve(identity);
+      const identity = await service.authenticate(request, this.#signal);
+      this.#joined = identity;
+      // From now on it can be ended by whoever doubts its credentials.
+      service.clients.add(this);
       await this.#join(siteId, identity);
     } catch (error) {
       const refusal = toSyncError(error);
       this.#fail(refusal);
       outlet.close(WS_OUTCOMES[refusal.code].handshakeClose, refusal.code);
     } finally {
-      this.#stay.end();
+      this.#endStay();
     }
   }
 
@@ -191,25 +217,22 @@ export class ClientConnection {
     return { token, siteId: textToSiteId(siteId), databaseId, transport, headers, remoteAddress };
   }
 
-  /** From now on it can be ended by whoever doubts its credentials. */
-  #serve(joined: ClientIdentity): void {
-    const identity = () => this.#session?.identity ?? joined;
-    this.#unserve = this.#options.service.clients.add({
-      get identity() {
-        return identity();
-      },
-      end: (reason) => {
-        this.#session?.end();
-        this.#fail(reason);
-      },
-    });
+  get identity(): ClientIdentity {
+    const identity = this.#session?.identity ?? this.#joined;
+    if (identity === undefined) throw new TypeError('it is not known yet who this is');
+    return identity;
+  }
+
+  end(reason: SyncError): void {
+    this.#session?.end();
+    this.#fail(reason);
   }
 
   /** Newer credentials for the session. If they are refused it ends; if nobody can tell it goes on. */
   async #authenticate({ token, requestId }: Authenticate, session: Session): Promise<void> {
     const request = this.#authRequest(session.siteId, session.database.id, token);
     const { service } = this.#options;
-    session.identity = await service.renew(session.identity, request, this.#gone.signal);
+    session.identity = await service.renew(session.identity, request, this.#signal);
     this.#send({ type: 'authenticated', requestId, expiresAt: session.identity.expiresAt });
   }
 
@@ -218,7 +241,9 @@ export class ClientConnection {
     const { service, outlet, socket } = this.#options;
     const { databaseId = DEFAULT_DATABASE_ID } = identity;
     try {
-      await service.hooks.clientConnect(identity, socket, this.#gone.signal);
+      await service.hooks.clientConnect(identity, socket, this.#signal);
+      // Nobody listens any more; what the session does makes another when it needs one.
+      if (!this.#isGone) this.#gone = undefined;
       const lease = await service.acquire(databaseId);
       this.#lease = lease;
       if (!outlet.isOpen) throw new SyncError('SHUTTING_DOWN', 'the socket has closed');
@@ -245,28 +270,41 @@ export class ClientConnection {
 
   #createSession(siteId: SiteIdText, identity: ClientIdentity, database: DatabaseLease): Session {
     const { service, outlet } = this.#options;
-    const { queuedBytesPerSocket, pageBytes } = service.config.limits;
     return new Session({
       connectionId: randomUUID(),
       siteId,
       identity,
       database,
       outlet,
-      limits: { queuedBytesMax: queuedBytesPerSocket, pageBytes },
-      viewOf: (who) => service.viewOf(who, this.#gone.signal),
-      onPushed: (changeSets) => service.metrics.changesPushed.inc(changeSets),
-      onBehind: () => service.metrics.limitMet('limits.queuedBytesPerSocket'),
-      onError: (error) => {
-        this.#fail(toSyncError(error, 'GET_CHANGES_ERROR', 'a push could not be read'));
-        outlet.close(WS_CLOSE.tryAgain, 'try again');
-      },
+      limits: service.config.limits,
+      host: this,
     });
+  }
+
+  viewOf(who: () => ClientIdentity): Narrow | undefined {
+    const { service } = this.#options;
+    // Without a hook that has a say there is nothing to give up.
+    if (!service.hooks.has.onBeforeSendChanges) return undefined;
+    return service.viewOf(who, this.#signal);
+  }
+
+  pushed(changeSets: number): void {
+    this.#options.service.metrics.changesPushed.inc(changeSets);
+  }
+
+  fellBehind(): void {
+    this.#options.service.metrics.limitMet('limits.queuedBytesPerSocket');
+  }
+
+  failed(error: unknown): void {
+    this.#fail(toSyncError(error, 'GET_CHANGES_ERROR', 'a push could not be read'));
+    this.#options.outlet.close(WS_CLOSE.tryAgain, 'try again');
   }
 
   async #dispatch(message: Request, session: Session): Promise<void> {
     if (message.type === 'apply_changes') return this.#apply(message, session);
     // Takes effect after the applies that were sent before it.
-    const earlier = [...this.#inFlight];
+    const earlier = [...(this.#inFlight ?? [])];
     this.#run(message, async () => {
       await session.answer(async () => {
         await Promise.allSettled(earlier);
@@ -283,7 +321,7 @@ export class ClientConnection {
     const { database, identity } = session;
     if (message.type === 'get_changes') {
       const sinceHLC = message.sinceHLC ?? undefined;
-      await service.authorizeRead(identity, database.id, sinceHLC, this.#gone.signal);
+      await service.authorizeRead(identity, database.id, sinceHLC, this.#signal);
       const stopTimer = service.metrics.querySeconds.startTimer();
       session.lastSyncHLC = sinceHLC;
       await session.sendChanges(await service.cursorFor(identity, database, sinceHLC));
@@ -295,7 +333,7 @@ export class ClientConnection {
       identity,
       database,
       checkpoint,
-      this.#gone.signal,
+      this.#signal,
       () => session.identity,
     );
     await session.sendSnapshot(snapshot);
@@ -322,13 +360,15 @@ export class ClientConnection {
 
   /** Work that goes on while further messages are read; its failure is told to the client. */
   #run(message: Request, work: () => Promise<void>): Promise<void> {
+    this.#inFlight ??= new Set();
+    const inFlight = this.#inFlight;
     const running = work()
       .catch((error: unknown) => {
         const [code, text] = FALLBACK_CODES[message.type];
         this.#fail(toSyncError(error, code, text), message.requestId);
       })
-      .finally(() => this.#inFlight.delete(running));
-    this.#inFlight.add(running);
+      .finally(() => inFlight.delete(running));
+    inFlight.add(running);
     return running;
   }
 

@@ -26,19 +26,19 @@ export class Clients {
     this.#now = now;
   }
 
-  /** @returns what takes it out again */
-  add(client: Client): () => void {
+  add(client: Client): void {
     this.#clients.add(client);
     if (this.#sweep === undefined) {
       this.#sweep = setInterval(() => this.#endExpired(), SWEEP_MS);
       this.#sweep.unref();
     }
-    return () => {
-      this.#clients.delete(client);
-      if (this.#clients.size > 0) return;
-      clearInterval(this.#sweep);
-      this.#sweep = undefined;
-    };
+  }
+
+  delete(client: Client): void {
+    this.#clients.delete(client);
+    if (this.#clients.size > 0) return;
+    clearInterval(this.#sweep);
+    this.#sweep = undefined;
   }
 
   /** @throws SyncError AUTH_EXPIRED */

@@ -11,12 +11,16 @@ import { Pacer } from './pacer.ts';
 /** A message as text; a ping of the WebSocket protocol; `undefined` for a binary message. */
 export type Incoming = string | { ping: Uint8Array } | undefined;
 
-export interface InboxOptions {
-  limits: { messageBytes: number; messagesInFlight: number; messagesPerSecond: number };
+export interface InboxOwner {
   /** Takes the next message. Never rejects. */
   take(message: Incoming): Promise<void>;
   /** Resolves when there is room for what another message may lead to. */
   hasRoom(): Promise<void>;
+}
+
+export interface InboxOptions {
+  limits: { messageBytes: number; messagesInFlight: number; messagesPerSecond: number };
+  owner: InboxOwner;
   /** The socket is read no further, or later, for this one. */
   onLimit(limit: LimitName): void;
   /** The socket. */
@@ -67,15 +71,15 @@ export class Inbox {
   }
 
   async #read(): Promise<void> {
-    const { source, take, hasRoom, onLimit } = this.#options;
+    const { source, owner, onLimit } = this.#options;
     // Nothing that is sent to a socket that is being closed matters any more.
     while (source.isOpen) {
       const next = this.#messages.shift();
       if (next === undefined) return;
       const { message } = next;
       this.#chars -= lengthOf(message);
-      await take(message);
-      await hasRoom();
+      await owner.take(message);
+      await owner.hasRoom();
       const waitMs = this.#pacer.take(Date.now());
       if (waitMs > 0) {
         onLimit('limits.messagesPerSecond');

@@ -5,7 +5,7 @@
  * A push is the cursor moving on. While the client keeps up it moves with each commit,
  * at the cost of one send; when the socket is behind, or an answer is being sent, it stays,
  * and is fed from the log later, at the socket's own pace. So no push is ever missed and
- * no push is ever queued beyond `queuedBytesMax`.
+ * no push is ever queued beyond `queuedBytesPerSocket`.
  */
 
 import { compareHlc, type HlcText, hlcWallTimeMs, maxHlc } from '../clock/hlc.ts';
@@ -23,9 +23,19 @@ import { WS_CLOSE } from './ws-outcomes.ts';
 
 export interface SessionLimits {
   /** Bytes that may be queued on the socket before it counts as behind. */
-  queuedBytesMax: number;
+  queuedBytesPerSocket: number;
   /** Size at which an answer is cut. */
   pageBytes: number;
+}
+
+/** The connection that it is on. */
+export interface SessionHost {
+  /** What `identity` may see, if a hook has a say in it. */
+  viewOf(who: () => ClientIdentity): Narrow | undefined;
+  pushed(changeSets: number): void;
+  /** Its socket has no room for a push: from now on it is fed from the log. */
+  fellBehind(): void;
+  failed(error: unknown): void;
 }
 
 export interface SessionOptions {
@@ -35,12 +45,7 @@ export interface SessionOptions {
   database: OpenDatabase & DatabaseAccess;
   outlet: Outlet;
   limits: SessionLimits;
-  /** What `identity` may see, if a hook has a say in it. */
-  viewOf(who: () => ClientIdentity): Narrow | undefined;
-  onPushed(changeSets: number): void;
-  /** Its socket has no room for a push: from now on it is fed from the log. */
-  onBehind(): void;
-  onError(error: unknown): void;
+  host: SessionHost;
 }
 
 /** Pages of a push that reads the log are at most this: a slow socket shall hold little. */
@@ -96,7 +101,7 @@ export class Session {
   }
 
   get #view(): Narrow | undefined {
-    return this.#options.viewOf(() => this.identity);
+    return this.#options.host.viewOf(() => this.identity);
   }
 
   get #isOpen(): boolean {
@@ -108,11 +113,11 @@ export class Session {
    * @param frame the push for this session, if there is something for it; made on demand
    */
   push(appended: Appended, frame: () => { bytes: Buffer; changeSets: number } | undefined): void {
-    const { outlet, limits, onPushed, onBehind } = this.#options;
+    const { outlet, limits, host } = this.#options;
     const inStep =
       !this.#feeding && this.#answers === 0 && this.#cursor === appended.after && this.#isOpen;
-    const hasRoom = outlet.queuedBytes <= limits.queuedBytesMax / 2;
-    if (inStep && !hasRoom) onBehind();
+    const hasRoom = outlet.queuedBytes <= limits.queuedBytesPerSocket / 2;
+    if (inStep && !hasRoom) host.fellBehind();
     if (!inStep || !hasRoom || appended.records === undefined) {
       this.#feed();
       return;
@@ -126,7 +131,7 @@ export class Session {
     this.#cursor = appended.end;
     if (pushed === undefined) return;
     outlet.send(pushed.bytes);
-    onPushed(pushed.changeSets);
+    host.pushed(pushed.changeSets);
   }
 
   /** Brings the socket up to the end of the log, as fast as it takes it. */
@@ -134,7 +139,7 @@ export class Session {
     if (this.#feeding || this.#answers > 0 || !this.#isOpen) return;
     this.#feeding = true;
     this.#feedLoop()
-      .catch(this.#options.onError)
+      .catch((error: unknown) => this.#options.host.failed(error))
       .finally(() => {
         this.#feeding = false;
         if (this.#isBehind) this.#feed();
@@ -147,10 +152,10 @@ export class Session {
   }
 
   async #feedLoop(): Promise<void> {
-    const { database, outlet, limits, onPushed } = this.#options;
+    const { database, outlet, limits, host } = this.#options;
     const bytesMax = Math.min(PUSH_PAGE_BYTES_MAX, limits.pageBytes);
     while (this.#isBehind) {
-      await outlet.drained(limits.queuedBytesMax / 2);
+      await outlet.drained(limits.queuedBytesPerSocket / 2);
       const after = this.#cursor;
       const options = { after, reader: this.siteId, bytesMax };
       const page = await readPage(database.manager, options, this.#view);
@@ -159,7 +164,7 @@ export class Session {
       this.#cursor = page.end;
       if (page.changeSets.length === 0) continue;
       outlet.send(changeSetsFrame('push', page.changeSets));
-      onPushed(page.changeSets.length);
+      host.pushed(page.changeSets.length);
     }
   }
 
@@ -223,8 +228,8 @@ export class Session {
     try {
       for await (const chunk of chunks) {
         outlet.send(snapshotChunkFrame(chunk));
-        if (outlet.queuedBytes > limits.queuedBytesMax / 2) {
-          await outlet.drained(limits.queuedBytesMax / 4);
+        if (outlet.queuedBytes > limits.queuedBytesPerSocket / 2) {
+          await outlet.drained(limits.queuedBytesPerSocket / 4);
         }
         if (!this.#isOpen) return;
       }

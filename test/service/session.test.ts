@@ -23,11 +23,13 @@ async function openHub() {
       identity: { siteId: new Uint8Array(16) },
       database,
       outlet,
-      limits: { queuedBytesMax: QUEUED_BYTES_MAX, pageBytes: 1500 },
-      viewOf: () => undefined,
-      onPushed: () => undefined,
-      onBehind: () => undefined,
-      onError: assert.fail,
+      limits: { queuedBytesPerSocket: QUEUED_BYTES_MAX, pageBytes: 1500 },
+      host: {
+        viewOf: () => undefined,
+        pushed: () => undefined,
+        fellBehind: () => undefined,
+        failed: assert.fail,
+      },
     });
     hub.add(session);
     return { session, outlet };
