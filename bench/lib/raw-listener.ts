@@ -7,12 +7,12 @@ import { randomBytes } from 'node:crypto';
 import { connect, type Socket } from 'node:net';
 
 const HEADERS_END = Buffer.from('\r\n\r\n');
-const OPCODE = { text: 1, close: 8, ping: 9, pong: 10 } as const;
+const OPCODE = { text: 1, binary: 2, close: 8, ping: 9, pong: 10 } as const;
 const EMPTY = Buffer.alloc(0);
 
 export class RawListener {
   readonly socket: Socket;
-  /** Given each text message, which is only valid during the call. */
+  /** Given each message, text or binary, which is only valid during the call. */
   onMessage: (message: Buffer) => void = () => {};
   onClose: () => void = () => {};
   #rest = EMPTY;
@@ -66,6 +66,10 @@ export class RawListener {
     this.onMessage = () => {};
   }
 
+  sendBinary(message: Uint8Array): void {
+    this.#send(OPCODE.binary, Buffer.from(message));
+  }
+
   /** With a mask of zeros, which changes nothing. Handshakes and pongs are short. */
   #send(opcode: number, payload: Buffer): void {
     const length =
@@ -84,8 +88,10 @@ export class RawListener {
       const end = start + payloadLength(bytes, at);
       if (end > bytes.length) break;
       const opcode = (bytes[at] ?? 0) & 15;
-      if (opcode === OPCODE.text) this.onMessage(bytes.subarray(start, end));
-      else if (opcode === OPCODE.ping) this.#send(OPCODE.pong, bytes.subarray(start, end));
+      if (opcode === OPCODE.text || opcode === OPCODE.binary) {
+        this.onMessage(bytes.subarray(start, end));
+      }
+      if (opcode === OPCODE.ping) this.#send(OPCODE.pong, bytes.subarray(start, end));
       else if (opcode === OPCODE.close) this.socket.destroy();
       at = end;
     }

@@ -37,6 +37,11 @@ export class RunContext {
     return made;
   }
 
+  /** What else has to be stopped then. */
+  onStop(stop: () => Promise<void>): void {
+    this.#stops.push(stop);
+  }
+
   /** A server on an empty store, unless `dataDir` names one. */
   async server(options: ServerOptions = {}): Promise<ServerProcess> {
     const { profileDirectory } = this;
