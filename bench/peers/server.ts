@@ -1,0 +1,71 @@
+/** Starts a contender in a process of its own. */
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { connect, createServer } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import type { RunContext } from '../lib/run-context.ts';
+import type { Contender } from './contenders.ts';
+
+const HERE = fileURLToPath(new URL('.', import.meta.url));
+const START_MS = 10_000;
+const RETRY_MS = 50;
+
+export interface ContenderServer {
+  pid: number;
+  url: string;
+  stop(): Promise<void>;
+}
+
+export async function startContender(
+  context: RunContext,
+  { program, path }: Contender,
+): Promise<ContenderServer> {
+  if (program === undefined) {
+    const server = await context.server();
+    return { pid: server.pid, url: server.wsUrl, stop: () => server.stop() };
+  }
+  const port = await freePort();
+  // They take the port, and where they take it the host, from there.
+  const env = { ...process.env, HOST: '127.0.0.1', PORT: String(port), NODE_ENV: 'production' };
+  const child = spawn(process.execPath, [program], {
+    ...{ cwd: HERE, env, stdio: ['ignore', 'ignore', 'inherit'] },
+  });
+  const stop = async () => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const gone = once(child, 'exit');
+    child.kill('SIGKILL');
+    await gone;
+  };
+  context.onStop(stop);
+  await accepts(port);
+  return { pid: child.pid ?? 0, url: `ws://127.0.0.1:${port}${path}`, stop };
+}
+
+/** They print the port that they were told, so it has to be one that is free. */
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  await once(server, 'close');
+  if (address === null || typeof address === 'string') throw new Error('no TCP port');
+  return address.port;
+}
+
+async function accepts(port: number): Promise<void> {
+  const deadline = Date.now() + START_MS;
+  for (;;) {
+    const socket = connect(port, '127.0.0.1');
+    try {
+      await once(socket, 'connect');
+      return;
+    } catch (error) {
+      if (Date.now() > deadline) throw error;
+      await sleep(RETRY_MS);
+    } finally {
+      socket.destroy();
+    }
+  }
+}
