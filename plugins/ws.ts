@@ -61,8 +61,9 @@ export default fp(
         if ('code' in error && error.code === 'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH') {
           service.metrics.limitMet('limits.messageBytes');
         }
-        // `ws` has told the peer why; by itself it would go on reading from it for half a minute.
-        outlet.dismiss(WS_CLOSE.protocolError, 'protocol error');
+        // `ws` has told the peer why. Until it has read that, what it still sends is read and dropped: cut
+        // at once, it would not learn; by itself `ws` would go on for half a minute.
+        outlet.close(WS_CLOSE.protocolError, 'protocol error');
       });
       socket.on('close', (code) => {
         outlets.delete(socket);
