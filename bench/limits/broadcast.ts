@@ -3,9 +3,7 @@
  * of the size that the server's has, and acknowledges it. It stores nothing and reads nothing.
  */
 
-import { once } from 'node:events';
-import { WebSocketServer } from 'ws';
-import { portOf } from '../lib/port-of.ts';
+import { listenBare } from '../lib/bare-server.ts';
 import { serveProgram } from '../lib/program.ts';
 
 const OPENING = Buffer.from('{"type":"push_changes","changeSets":');
@@ -16,14 +14,8 @@ const RESULT = Buffer.from(
 );
 
 const methods = serveProgram({
-  async listen() {
-    const server = new WebSocketServer({
-      host: '127.0.0.1',
-      port: 0,
-      perMessageDeflate: false,
-      skipUTF8Validation: true,
-    });
-    server.on('connection', (socket) => {
+  listen: () =>
+    listenBare((socket, server) => {
       socket.on('message', (data: Buffer) => {
         const changes = data.subarray(RECEIVED_OPENING_BYTES, data.lastIndexOf(',"requestId"'));
         const frame = Buffer.concat([OPENING, changes, CLOSING]);
@@ -32,10 +24,7 @@ const methods = serveProgram({
         }
         socket.send(RESULT, { binary: false });
       });
-    });
-    await once(server, 'listening');
-    return `ws://127.0.0.1:${portOf(server)}`;
-  },
+    }),
 });
 
 export type BroadcastLimit = typeof methods;
