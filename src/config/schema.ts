@@ -92,11 +92,11 @@ export const ConfigSchema = group({
   storage: group({
     url: text(undefined, {
       description:
-        'The store: `leveldb:<directory>`, `memory:`, or a module (a package name or a path) that makes one.',
+        'The store: `leveldb:<directory>`, `memory:`, `postgres://user@host/database`, or a module (a package name or a path) that makes one.',
       env: 'SYNC_STORAGE',
       flag: '--storage',
       pattern: '^\\S',
-      expected: 'a store URL such as "leveldb:./.data" or "memory:", or a module',
+      expected: 'a store URL such as "leveldb:./.data" or "postgres://user@host/db", or a module',
       defaultText: '`leveldb:` and `dataDir`',
     }),
     durability: Type.Enum(['fsync', 'os'] as const, {

@@ -132,9 +132,15 @@ export class SyncManager {
         yield: () => options.world.yield(),
       },
     );
-    this.#stopWatching = options.store.onCommit(() => {
-      this.#refresh().catch((error: unknown) => options.logger.error('refresh failed: %O', error));
-    });
+    this.#stopWatching = options.store.onCommit(() =>
+      this.#refresh().then(
+        () => true,
+        (error: unknown) => {
+          options.logger.error('what others wrote could not be read: %O', error);
+          return false;
+        },
+      ),
+    );
   }
 
   /** The newest position; of wall time 0 while nothing has arrived. */
@@ -229,13 +235,20 @@ export class SyncManager {
 
   /** Somebody else may have written. */
   async #refresh(): Promise<void> {
-    const before = this.#head.position;
-    const head = await readHead(this.#store);
-    if (compareHlc(head.position, before) <= 0) return;
-    const catalog = await Catalog.load(this.#store);
-    this.#head = head;
-    this.#state = { catalog, version: head.catalogVersion };
-    this.#announce(before, undefined);
+    const view = await this.#store.view();
+    try {
+      const head = await readHead(view);
+      if (compareHlc(head.position, this.position) <= 0) return;
+      const catalog = await Catalog.load(view);
+      // A write of our own, or another look, may have been faster.
+      const before = this.position;
+      if (compareHlc(head.position, before) <= 0) return;
+      this.#head = head;
+      this.#state = { catalog, version: head.catalogVersion };
+      this.#announce(before, undefined);
+    } finally {
+      await view.close();
+    }
   }
 
   /**

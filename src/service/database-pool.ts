@@ -158,7 +158,9 @@ export class DatabasePool {
         allowResurrection,
         maxClockDriftMs,
         tombstoneTTL,
-        onStoreFailed: () => this.#replace(id, entry),
+        onStoreFailed: () => {
+          if (!store.recovers) this.#replace(id, entry);
+        },
       });
       logger('database %s is open', id);
       return { id, manager, store, sessions: new SessionHub(manager) };

@@ -8,11 +8,13 @@
  * no push is ever queued beyond `queuedBytesPerSocket`.
  */
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import { compareHlc, type HlcText, hlcWallTimeMs, maxHlc } from '../clock/hlc.ts';
 import type { SiteIdText } from '../clock/site-id.ts';
 import { ByteBuilder } from '../engine/byte-builder.ts';
 import type { LogPage } from '../engine/log.ts';
 import type { Appended } from '../engine/sync-manager.ts';
+import { toSyncError } from '../errors.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
 import { type Narrow, readPage } from './client-view.ts';
 import type { ServedSnapshot } from './delivery.ts';
@@ -139,11 +141,19 @@ export class Session {
     if (this.#feeding || this.#answers > 0 || !this.#isOpen) return;
     this.#feeding = true;
     this.#feedLoop()
-      .catch((error: unknown) => this.#options.host.failed(error))
+      .catch((error: unknown) => this.#feedFailed(error))
       .finally(() => {
         this.#feeding = false;
         if (this.#isBehind) this.#feed();
       });
+  }
+
+  /** What the store says will pass is waited for: the socket stays, and its cursor. */
+  async #feedFailed(error: unknown): Promise<void> {
+    const { code, retryAfterMs } = toSyncError(error);
+    if (code === 'STORE_UNAVAILABLE' && retryAfterMs !== undefined) {
+      await sleep(retryAfterMs, undefined, { ref: false });
+    } else this.#options.host.failed(error);
   }
 
   get #isBehind(): boolean {

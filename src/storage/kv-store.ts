@@ -50,6 +50,9 @@ export interface KVTransaction extends KVReader {
   delete(key: Uint8Array): void;
 }
 
+/** Never rejects. */
+export type CommitListener = () => unknown;
+
 export interface KVStore extends KVReader {
   /**
    * Runs `work` while nobody else writes to this database, in this process or
@@ -62,16 +65,25 @@ export interface KVStore extends KVReader {
    * until the store was closed and opened again. Nothing of it is to be seen until
    * then. Whether it is there afterwards is unknown, but it is so as a whole: what
    * the caller keeps in memory about this database must be read anew.
+   *
+   * A store that `recovers` may run `work` again when it is certain that the try before
+   * left nothing.
    */
   exclusive<T>(work: (transaction: KVTransaction) => Promise<T>): Promise<T>;
+  /**
+   * After a failed commit it goes on by itself as soon as it can, so it need not be opened again.
+   * Such a failure carries `retryAfterMs`.
+   */
+  readonly recovers?: boolean;
   /** A consistent view as of now. Costs little until closed, but must be closed. */
   view(): Promise<KVView>;
   /**
    * Calls `listener` after somebody else (another process on the same data) may have
    * committed. May call too often, never too rarely; this store's own commits need no call.
+   * A listener whose promise gives `false` could not look: call it again later.
    * @returns stops it
    */
-  onCommit(listener: () => void): () => void;
+  onCommit(listener: CommitListener): () => void;
   /** Gives back the space of what was deleted, beside readers and writers. Optional: it may see to that itself. */
   reclaimSpace?(): Promise<void>;
   /** Waits for the transactions that were asked for before; later calls reject. */

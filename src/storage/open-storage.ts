@@ -1,6 +1,6 @@
 /**
- * The storage that a configuration names: `memory:`, `leveldb:<directory>`, or a
- * module that makes one.
+ * The storage that a configuration names: `memory:`, `leveldb:<directory>`,
+ * `postgres://…`, or a module that makes one.
  */
 
 import path from 'node:path';
@@ -10,9 +10,11 @@ import { importModule } from '../config/import-module.ts';
 import type { Storage } from './kv-store.ts';
 import { createLevelStorage } from './leveldb.ts';
 import { createMemoryStorage } from './memory.ts';
+import { parsePostgresUrl } from './postgres/address.ts';
+import { createPostgresStorage } from './postgres/postgres.ts';
 
 export interface StorageConfig {
-  /** `memory:`, `leveldb:<directory>`, or a module's path, `file:` URL or package name. */
+  /** `memory:`, `leveldb:<directory>`, `postgres://…`, or a module's path, `file:` URL or package name. */
   url: string;
   durability: 'fsync' | 'os';
 }
@@ -34,11 +36,11 @@ const FIND_BY_SCHEME = new Map<string, FindStorage>([
   ['memory', () => () => createMemoryStorage()],
   ['leveldb', findLevel],
   ['file', (rest, cwd) => findModule(fileURLToPath(`file:${rest}`), cwd)],
-  ['postgres', notInThisVersion],
-  ['postgresql', notInThisVersion],
+  ['postgres', (rest) => findPostgres(`postgres:${rest}`)],
+  ['postgresql', (rest) => findPostgres(`postgresql:${rest}`)],
 ]);
 
-const KNOWN = 'memory:, leveldb:<directory>, or the path or package name of a module';
+const KNOWN = 'memory:, leveldb:<directory>, postgres://…, or the path or package name of a module';
 
 /**
  * @param cwd where relative paths start
@@ -85,6 +87,11 @@ function findLevel(directory: string): OpenStorage {
     createLevelStorage({ directory: path.resolve(cwd, directory), durability, existing });
 }
 
+function findPostgres(url: string): OpenStorage {
+  const address = parsePostgresUrl(url);
+  return ({ existing }) => createPostgresStorage({ address, existing });
+}
+
 async function findModule(specifier: string, cwd: string): Promise<OpenStorage> {
   if (specifier === '') throw refused(`is empty (known are ${KNOWN})`);
   const { module, url } = await importModule(specifier, cwd).catch((error: unknown) => {
@@ -113,10 +120,6 @@ function isStorage(value: unknown): value is Storage {
     'close' in value &&
     typeof value.close === 'function'
   );
-}
-
-function notInThisVersion(): never {
-  throw refused(`names postgres:, which is not available in this version (known are ${KNOWN})`);
 }
 
 function refused(expected: string, cause?: unknown): ConfigError {

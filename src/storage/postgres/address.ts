@@ -1,0 +1,106 @@
+/**
+ * Where PostgreSQL is: what `storage.url` says, read once.
+ *
+ *     postgres://user:password@host:port,host2:port2/database?schema=sync_coordinator&sslmode=require
+ *
+ * Several hosts are a primary and the replicas that may take its place: whichever takes
+ * writes is the one (`target_session_attrs=read-write`, which is always meant here). Other
+ * parameters are those of the `pg` package: sslmode, sslrootcert, application_name, …
+ */
+
+import { parse } from 'pg-connection-string';
+import { ConfigError } from '../../config/config-error.ts';
+
+const DEFAULT_SCHEMA = 'sync_coordinator';
+const DEFAULT_PORT = 5432;
+/** Also a channel for notifications, and it stands in statements unescaped. */
+const SCHEMA_NAME = /^[a-z_][a-z0-9_]{0,62}$/;
+const AUTHORITY = /^(postgres(?:ql)?:\/\/(?:[^@/?#]*@)?)([^/?#]*)(.*)$/is;
+
+export interface PostgresHost {
+  host: string;
+  port: number;
+}
+
+export interface PostgresAddress {
+  /** In the order of the URL. */
+  hosts: readonly [PostgresHost, ...PostgresHost[]];
+  database: string | undefined;
+  user: string | undefined;
+  password: string | undefined;
+  /** As `pg` takes it. */
+  ssl: boolean | object | undefined;
+  /** Where our tables are. */
+  schema: string;
+  applicationName: string;
+}
+
+/**
+ * @param url with its scheme
+ * @throws ConfigError which shows nothing of the URL: it may hold a password
+ */
+export function parsePostgresUrl(url: string): PostgresAddress {
+  const [, head, authority, rest] = AUTHORITY.exec(url) ?? [];
+  if (head === undefined || authority === undefined || authority === '') {
+    throw refused('names no host: postgres://user:password@host/database');
+  }
+  const hosts = authority.split(',').map(parseHost);
+  const [first, ...others] = hosts;
+  const parameters = parseParameters(`${head}placeholder${rest ?? ''}`);
+  const text = (name: string) => {
+    const value = parameters[name];
+    return typeof value === 'string' && value !== '' ? value : undefined;
+  };
+  const schema = text('schema') ?? DEFAULT_SCHEMA;
+  if (!SCHEMA_NAME.test(schema)) {
+    throw refused('names a schema that is not 1 to 63 characters of a-z 0-9 _');
+  }
+  const session = text('target_session_attrs');
+  if (session !== undefined && session !== 'read-write' && session !== 'primary') {
+    throw refused(
+      'sets target_session_attrs to something else than read-write: it is to be written',
+    );
+  }
+  const { ssl } = parameters;
+  return {
+    hosts: [first ?? parseHost(''), ...others],
+    database: text('database'),
+    user: text('user'),
+    password: text('password'),
+    ssl: typeof ssl === 'boolean' || typeof ssl === 'object' ? (ssl ?? undefined) : undefined,
+    schema,
+    applicationName: text('application_name') ?? 'sync-coordinator',
+  };
+}
+
+/** For people: no user, no password. */
+export function describeAddress({ hosts, database, schema }: PostgresAddress): string {
+  const names = hosts.map(({ host, port }) => `${host}:${port}`).join(', ');
+  return `PostgreSQL at ${names}, database ${database ?? '(of the user)'}, schema ${schema}`;
+}
+
+function parseHost(text: string): PostgresHost {
+  const [, bracketed, plain = '', digits = String(DEFAULT_PORT)] =
+    /^(?:\[([0-9a-f:.]+)\]|([^:]*))(?::(\d{1,5}))?$/i.exec(text) ?? [];
+  const host = bracketed ?? plain;
+  const port = Number(digits);
+  if (host === '' || port === 0 || port > 65_535) {
+    throw refused('names a host that is not host or host:port, several separated by commas');
+  }
+  return { host: decodeURIComponent(host), port };
+}
+
+function parseParameters(url: string): Readonly<Record<string, unknown>> {
+  try {
+    return { ...parse(url) };
+  } catch (cause) {
+    // What is wrong may be a file that it names, such as sslrootcert.
+    const path = cause instanceof Error && 'path' in cause ? `: ${String(cause.path)}` : '';
+    throw refused(`is no URL of PostgreSQL${path}`, cause);
+  }
+}
+
+function refused(expected: string, cause?: unknown): ConfigError {
+  const fault = { source: 'config', name: 'storage.url', value: undefined, expected };
+  return new ConfigError([fault], { cause });
+}

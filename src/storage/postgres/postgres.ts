@@ -1,0 +1,134 @@
+/**
+ * Storage in PostgreSQL, which several coordinators may share: see `schema.ts` for the tables,
+ * `transaction.ts` for who may write, `commit-feed.ts` for how the others hear of it.
+ */
+
+import { SyncError } from '../../errors.ts';
+import { createLogger } from '../../logger.ts';
+import { assertDatabaseId } from '../database-id.ts';
+import { ensureFormat } from '../format.ts';
+import type { KVStore, Storage } from '../kv-store.ts';
+import { describeAddress, type PostgresAddress } from './address.ts';
+import { CommitFeed } from './commit-feed.ts';
+import { type Connections, createConnections } from './connections.ts';
+import { startupError, unavailable } from './faults.ts';
+import { ensureSchema } from './schema.ts';
+import { createPostgresStore } from './store.ts';
+
+export interface PostgresStorageOptions {
+  address: PostgresAddress;
+  /** Makes nothing: neither tables nor a database. */
+  existing?: boolean;
+}
+
+/** Of each of the two pools; PostgreSQL allows 100 in all by default. */
+const CONNECTIONS_MAX = 10;
+const CONNECT_TIMEOUT_MS = 5000;
+const STALL_TIMEOUT_MS = 10_000;
+/** The most that a lost word of a commit delays a push. */
+const POLL_MS = 5000;
+
+/** @throws SyncError STORE_UNAVAILABLE, STORE_FORMAT: their messages are for the operator */
+export async function createPostgresStorage(options: PostgresStorageOptions): Promise<Storage> {
+  const { address, existing = false } = options;
+  const { schema } = address;
+  const logger = createLogger('sync-coordinator:postgres');
+  const connections = createConnections({
+    address,
+    connectionsMax: CONNECTIONS_MAX,
+    connectTimeoutMs: CONNECT_TIMEOUT_MS,
+    stallTimeoutMs: STALL_TIMEOUT_MS,
+    onIdleError: (error) => logger('a connection was lost: %s', error.message),
+  });
+  try {
+    await prepare(connections, address, existing);
+  } catch (error) {
+    await connections.close();
+    throw startupError(describeAddress(address), error);
+  }
+  const feed = new CommitFeed({ connections, schema, pollMs: POLL_MS, logger });
+  feed.start();
+  /** Also those that are being opened, so that closing waits for them. */
+  const storesById = new Map<string, Promise<KVStore>>();
+  let closed = false;
+
+  async function openStore(databaseId: string): Promise<KVStore> {
+    try {
+      if (!existing) {
+        await connections.writes.query(
+          `INSERT INTO ${schema}.databases (database_id) VALUES ($1) ON CONFLICT DO NOTHING`,
+          [databaseId],
+        );
+      }
+      const { rows } = await connections.reads.query<{ version: string }>(
+        `SELECT version FROM ${schema}.databases WHERE database_id = $1`,
+        [databaseId],
+      );
+      feed.watch(databaseId, Number(rows[0]?.version ?? 0));
+    } catch (error) {
+      connections.tryNextHost();
+      throw unavailable(error);
+    }
+    const store = createPostgresStore({
+      connections,
+      place: { schema, databaseId },
+      onCommitted: (version) => feed.committed(databaseId, version),
+      watch: (listener) => feed.listen(databaseId, listener),
+      onClose: () => {
+        feed.unwatch(databaseId);
+        storesById.delete(databaseId);
+      },
+    });
+    return ensureFormat(store, databaseId, { existing });
+  }
+
+  return {
+    description: describeAddress(address),
+    async open(databaseId) {
+      assertDatabaseId(databaseId);
+      if (closed) throw new SyncError('STORE_UNAVAILABLE', 'the storage is closed');
+      if (storesById.has(databaseId)) throw new TypeError(`${databaseId} is already open`);
+      const opening = openStore(databaseId);
+      storesById.set(databaseId, opening);
+      return opening.catch((error) => {
+        if (storesById.get(databaseId) === opening) storesById.delete(databaseId);
+        throw error;
+      });
+    },
+    async list() {
+      const { rows } = await connections.reads.query<{ database_id: string }>(
+        `SELECT database_id FROM ${schema}.databases ORDER BY database_id`,
+      );
+      return rows.map(({ database_id }) => database_id);
+    },
+    async close() {
+      closed = true;
+      const closings = [...storesById.values()].map((store) => store.then((it) => it.close()));
+      await Promise.allSettled(closings);
+      await feed.close();
+      await connections.close();
+    },
+  };
+}
+
+/** Tries each host once: the first that takes writes is used. */
+async function prepare(
+  connections: Connections,
+  { hosts, schema }: PostgresAddress,
+  existing: boolean,
+): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    try {
+      const client = await connections.writes.connect();
+      try {
+        await ensureSchema(client, schema, { existing });
+        return;
+      } finally {
+        client.release();
+      }
+    } catch (error) {
+      if (tries >= hosts.length) throw error;
+      connections.tryNextHost();
+    }
+  }
+}

@@ -1,0 +1,89 @@
+/** Reading entries, on a connection or on any of a pool. */
+
+import type pg from 'pg';
+import type { KVEntry, KVRange } from '../kv-store.ts';
+import { toByteaArray } from './byte-arrays.ts';
+
+/** Of one array that `iterate` gives. */
+const ENTRIES_PER_READ = 1000;
+const BYTES_PER_READ = 1024 * 1024;
+
+export type Queryable = Pick<pg.Pool | pg.ClientBase, 'query'>;
+
+/** The entries of one database. */
+export interface Place {
+  schema: string;
+  databaseId: string;
+}
+
+export async function readMany(
+  queryable: Queryable,
+  { schema, databaseId }: Place,
+  keys: readonly Uint8Array[],
+): Promise<(Uint8Array | undefined)[]> {
+  if (keys.length === 0) return [];
+  const { rows } = await queryable.query<[number, Buffer]>({
+    name: 'read-many',
+    text:
+      'SELECT k.i::integer, e.value FROM unnest($2::bytea[]) WITH ORDINALITY AS k (key, i) ' +
+      `JOIN ${schema}.entries e ON e.database_id = $1 AND e.key = k.key`,
+    values: [databaseId, toByteaArray(keys)],
+    rowMode: 'array',
+  });
+  const values = new Array<Uint8Array | undefined>(keys.length).fill(undefined);
+  for (const [ordinal, value] of rows) values[ordinal - 1] = value;
+  return values;
+}
+
+/**
+ * The entries of a range in pieces, each asked for behind the last key of the one before. All of
+ * them are of one moment only if the connection is in a transaction that reads so.
+ */
+export async function* readRange(
+  queryable: Queryable,
+  place: Place,
+  range: KVRange,
+): AsyncGenerator<readonly KVEntry[]> {
+  let left = range.limit ?? Number.POSITIVE_INFINITY;
+  let rest: KVRange = range;
+  while (left > 0) {
+    const asked = Math.min(left, ENTRIES_PER_READ);
+    const { entries, isWhole } = await readPiece(queryable, place, rest, asked);
+    const last = entries.at(-1);
+    if (last === undefined) return;
+    yield entries;
+    if (isWhole) return;
+    left -= entries.length;
+    const [key] = last;
+    rest = range.reverse ? { ...rest, lt: key } : { ...rest, gt: key, gte: undefined };
+  }
+}
+
+async function readPiece(
+  queryable: Queryable,
+  { schema, databaseId }: Place,
+  { gt, gte, lt, reverse = false }: KVRange,
+  limit: number,
+): Promise<{ entries: KVEntry[]; isWhole: boolean }> {
+  const [low, comparison] = gt === undefined ? [gte, '>='] : [gt, '>'];
+  const direction = reverse ? 'DESC' : 'ASC';
+  // Sizes are known without reading what is stored out of line; only what is given out is read.
+  const { rows } = await queryable.query<[Buffer, Buffer, string]>({
+    name: `read-range ${comparison} ${direction}`,
+    text:
+      'SELECT key, value, found FROM (' +
+      '  SELECT key, value, count(*) OVER () AS found,' +
+      `    sum(octet_length(value)) OVER (ORDER BY key ${direction}) - octet_length(value) AS before` +
+      '  FROM (' +
+      `    SELECT key, value FROM ${schema}.entries` +
+      `    WHERE database_id = $1 AND key ${comparison} $2 AND key < $3` +
+      `    ORDER BY key ${direction} LIMIT $4` +
+      '  ) AS piece' +
+      `) AS sized WHERE before <= $5 ORDER BY key ${direction}`,
+    values: [databaseId, Buffer.from(low ?? []), Buffer.from(lt), limit, BYTES_PER_READ],
+    rowMode: 'array',
+  });
+  const entries = rows.map(([key, value]): KVEntry => [key, value]);
+  const found = Number(rows[0]?.[2] ?? 0);
+  return { entries, isWhole: found < limit && found === entries.length };
+}

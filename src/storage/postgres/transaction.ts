@@ -1,0 +1,187 @@
+/**
+ * One write to one database: locked, read, written and committed in one transaction of PostgreSQL.
+ *
+ * The lock is the database's row in `databases`, taken before anything is read. So what commits
+ * later has seen what committed before, on whatever node. A node that stalls while it holds
+ * the lock is ended by PostgreSQL (idle_in_transaction_session_timeout), and its commit fails.
+ *
+ * Round trips of a commit: BEGIN with the lock; what `work` reads; the write with COMMIT.
+ *
+ * When the connection dies while COMMIT is under way, nobody knows what became of it. Each
+ * commit therefore notes, in the storage layer's own key space, how many this writer has made:
+ *
+ *     key    00 "writer" writer id(16)
+ *     value  number(8) of the commit, big-endian
+ *
+ * Whoever then takes the lock, which waits for the old connection's end, reads whether it is there.
+ */
+
+import type pg from 'pg';
+import type { KVTransaction } from '../kv-store.ts';
+import { toByteaArray } from './byte-arrays.ts';
+import { isRefusal, unavailable } from './faults.ts';
+import { type Place, readMany, readRange } from './reader.ts';
+
+export interface Writer {
+  place: Place;
+  /** The key of this writer's note. */
+  noteKey: Buffer;
+}
+
+/** What became of one try. */
+export type Attempt<T> =
+  | { outcome: 'committed'; result: T; version: number }
+  /** Nothing was to be written, and nothing was. */
+  | { outcome: 'nothing'; result: T }
+  /** What `work` threw. */
+  | { outcome: 'thrown'; error: unknown }
+  /** Certainly not committed, for what PostgreSQL or the way to it did. */
+  | { outcome: 'failed'; error: unknown }
+  | { outcome: 'unknown'; error: unknown; result: T };
+
+/** Puts, and deletes as `undefined`; the last one of a key counts. */
+type Changes = Map<string, { key: Buffer; value: Buffer | undefined }>;
+
+const lockText = (schema: string) =>
+  `SELECT version FROM ${schema}.databases WHERE database_id = $1 FOR UPDATE`;
+
+/** @param number of this commit, noted with it */
+export async function attempt<T>(
+  client: pg.ClientBase,
+  { place, noteKey }: Writer,
+  number: bigint,
+  work: (transaction: KVTransaction) => Promise<T>,
+): Promise<Attempt<T>> {
+  const begun = await settle([
+    client.query('BEGIN ISOLATION LEVEL READ COMMITTED'),
+    client.query({ name: 'lock', text: lockText(place.schema), values: [place.databaseId] }),
+  ]);
+  if (begun !== undefined) return { outcome: 'failed', error: begun };
+  const changes: Changes = new Map();
+  const reading = trackFailure();
+  let result: T;
+  const open = openTransaction(client, place, changes, reading.note);
+  try {
+    result = await open.run(work);
+  } catch (error) {
+    await client.query('ROLLBACK').catch(() => undefined);
+    // What went wrong below is not the work's own fault, whatever it made of it.
+    return reading.failure === undefined
+      ? { outcome: 'thrown', error }
+      : { outcome: 'failed', error: reading.failure };
+  }
+  if (changes.size === 0) {
+    await client.query('ROLLBACK').catch(() => undefined);
+    return { outcome: 'nothing', result };
+  }
+  const note = Buffer.alloc(8);
+  note.writeBigUInt64BE(number);
+  changes.set(noteKey.toString('latin1'), { key: noteKey, value: note });
+  const [written, committed] = await Promise.allSettled([
+    client.query<{ version: string }>(toWrite(place, changes)),
+    client.query('COMMIT'),
+  ]);
+  if (written.status === 'rejected') {
+    const error = written.reason;
+    // The write was refused, and what follows in a transaction that failed is a rollback.
+    if (isRefusal(error)) return { outcome: 'failed', error };
+    return { outcome: 'unknown', error, result };
+  }
+  if (committed.status === 'rejected') {
+    return { outcome: 'unknown', error: committed.reason, result };
+  }
+  const version = Number(written.value.rows[0]?.version);
+  return { outcome: 'committed', result, version };
+}
+
+/** Whether the commit with this number is there. Waits until nobody else can still make it. */
+export async function isCommitted(
+  client: pg.ClientBase,
+  { place, noteKey }: Writer,
+  number: bigint,
+): Promise<boolean> {
+  await client.query('BEGIN');
+  try {
+    await client.query(lockText(place.schema), [place.databaseId]);
+    const [note] = await readMany(client, place, [noteKey]);
+    return note !== undefined && Buffer.from(note).readBigUInt64BE() >= number;
+  } finally {
+    await client.query('ROLLBACK').catch(() => undefined);
+  }
+}
+
+function openTransaction(
+  client: pg.ClientBase,
+  place: Place,
+  changes: Changes,
+  noteFailure: (error: unknown) => never,
+) {
+  let ended = false;
+  const add = (key: Uint8Array, value: Uint8Array | undefined) => {
+    if (ended) throw new TypeError('the transaction has ended');
+    const copy = Buffer.from(key);
+    changes.set(copy.toString('latin1'), { key: copy, value: value && Buffer.from(value) });
+  };
+  const transaction: KVTransaction = {
+    put: add,
+    delete: (key) => add(key, undefined),
+    getMany: (keys) => readMany(client, place, keys).catch(noteFailure),
+    async *iterate(range) {
+      try {
+        yield* readRange(client, place, range);
+      } catch (error) {
+        noteFailure(error);
+      }
+    },
+  };
+  return {
+    async run<T>(work: (transaction: KVTransaction) => Promise<T>): Promise<T> {
+      try {
+        return await work(transaction);
+      } finally {
+        ended = true;
+      }
+    },
+  };
+}
+
+/** All of it in one statement, which also counts the commit. */
+function toWrite({ schema, databaseId }: Place, changes: Changes): pg.QueryConfig {
+  const keys: Buffer[] = [];
+  const values: Buffer[] = [];
+  const deleted: Buffer[] = [];
+  for (const { key, value } of changes.values()) {
+    if (value === undefined) deleted.push(key);
+    else {
+      keys.push(key);
+      values.push(value);
+    }
+  }
+  return {
+    name: 'write',
+    text:
+      `WITH put AS (INSERT INTO ${schema}.entries (database_id, key, value) ` +
+      'SELECT $1, p.key, p.value FROM unnest($2::bytea[], $3::bytea[]) AS p (key, value) ' +
+      'ON CONFLICT (database_id, key) DO UPDATE SET value = excluded.value), ' +
+      `gone AS (DELETE FROM ${schema}.entries WHERE database_id = $1 AND key = ANY($4::bytea[])) ` +
+      `UPDATE ${schema}.databases SET version = version + 1 WHERE database_id = $1 RETURNING version`,
+    values: [databaseId, toByteaArray(keys), toByteaArray(values), toByteaArray(deleted)],
+  };
+}
+
+function trackFailure() {
+  const tracked: { failure: unknown; note(error: unknown): never } = {
+    failure: undefined,
+    note(error) {
+      tracked.failure ??= error;
+      throw unavailable(error);
+    },
+  };
+  return tracked;
+}
+
+/** The first failure of statements that were sent together; all of them have been answered then. */
+async function settle(sent: readonly Promise<unknown>[]): Promise<unknown> {
+  const outcomes = await Promise.allSettled(sent);
+  return outcomes.find((outcome) => outcome.status === 'rejected')?.reason;
+}

