@@ -11,8 +11,10 @@ import { type ChangeSet, decodeChange, decodeMigration } from './types.ts';
 interface Origin {
   wire: WireChangeSet;
   isTouched: boolean;
+  /** What has been decoded of it, or set. */
+  seen: Partial<ChangeSet>;
   /** The object itself: what inherits from it or stands before it may show something else. */
-  self?: object;
+  self: object;
 }
 
 /**
@@ -37,53 +39,49 @@ export function untouchedOrigin(changeSet: object): WireChangeSet | undefined {
   return origin === undefined || origin.isTouched ? undefined : origin.wire;
 }
 
+type Key = keyof ChangeSet;
+
+/** @param isFixed a look at it can change nothing */
+function property<K extends Key>(
+  key: K,
+  decode: (wire: WireChangeSet) => ChangeSet[K],
+  isFixed = false,
+): [Key, PropertyDescriptor] {
+  const descriptor = {
+    enumerable: true,
+    configurable: true,
+    get(this: object): ChangeSet[K] {
+      const origin: Origin = Reflect.get(this, ORIGIN);
+      if (!isFixed) origin.isTouched = true;
+      const known: ChangeSet[K] | undefined = origin.seen[key];
+      const value = known ?? decode(origin.wire);
+      origin.seen[key] = value;
+      return value;
+    },
+    set(this: object, value: ChangeSet[K]): void {
+      const origin: Origin = Reflect.get(this, ORIGIN);
+      origin.isTouched = true;
+      origin.seen[key] = value;
+    },
+  };
+  return [key, descriptor];
+}
+
+/** All change sets share these: with functions of its own each took three times as long to make. */
+const PROPERTIES = [
+  property('siteId', (wire) => textToSiteId(wire.siteId)),
+  property('transactionId', (wire) => wire.transactionId, true),
+  property('hlc', (wire) => decodeHlc(wire.hlc)),
+  property('changes', (wire) => wire.changes.map(decodeChange)),
+  property('schemaMigrations', (wire) => wire.schemaMigrations.map(decodeMigration)),
+];
+
 /** An ordinary object to whoever gets it: its properties can be set, spread and listed. */
 export function decodeLazily(wire: WireChangeSet): ChangeSet {
-  const origin: Origin = { wire, isTouched: false };
-  const seen: Partial<ChangeSet> = {};
-  const see = <Key extends keyof ChangeSet>(key: Key, decode: () => ChangeSet[Key]) => {
-    origin.isTouched = true;
-    const known: ChangeSet[Key] | undefined = seen[key];
-    const value = known ?? decode();
-    seen[key] = value;
-    return value;
-  };
-  const set = <Key extends keyof ChangeSet>(key: Key, value: ChangeSet[Key]) => {
-    origin.isTouched = true;
-    seen[key] = value;
-  };
-  const changeSet: ChangeSet = {
-    get siteId() {
-      return see('siteId', () => textToSiteId(wire.siteId));
-    },
-    set siteId(value) {
-      set('siteId', value);
-    },
-    get transactionId() {
-      return seen.transactionId ?? wire.transactionId;
-    },
-    set transactionId(value) {
-      set('transactionId', value);
-    },
-    get hlc() {
-      return see('hlc', () => decodeHlc(wire.hlc));
-    },
-    set hlc(value) {
-      set('hlc', value);
-    },
-    get changes() {
-      return see('changes', () => wire.changes.map(decodeChange));
-    },
-    set changes(value) {
-      set('changes', value);
-    },
-    get schemaMigrations() {
-      return see('schemaMigrations', () => wire.schemaMigrations.map(decodeMigration));
-    },
-    set schemaMigrations(value) {
-      set('schemaMigrations', value);
-    },
-  };
-  origin.self = changeSet;
-  return Object.defineProperty(changeSet, ORIGIN, { value: origin });
+  const changeSet = {};
+  const origin: Origin = { wire, isTouched: false, seen: {}, self: changeSet };
+  Object.defineProperty(changeSet, ORIGIN, { value: origin });
+  for (const [key, descriptor] of PROPERTIES) Object.defineProperty(changeSet, key, descriptor);
+  // The properties that have just been defined are all of them.
+  return changeSet as ChangeSet;
 }
