@@ -209,6 +209,22 @@ test('after a failed write the next who asks gets the database anew, with all th
   await again.manager.apply([device.write({ pk: [3], set: { x: 3 } })]);
 });
 
+test('after a failed write of a store that recovers, the database goes on as it is', async () => {
+  const { pool, storage } = createTestPool();
+  storage.recovers = true;
+  const device = new Device(1);
+  const { manager } = await pool.acquire('a');
+  storage.beforeCommit = refuseToCommit;
+  await assert.rejects(manager.apply([device.write({ pk: [1], set: { x: 1 } })]), {
+    code: 'STORE_UNAVAILABLE',
+  });
+  storage.beforeCommit = () => undefined;
+  await turns();
+  assert.equal((await manager.apply([device.write({ pk: [2], set: { x: 2 } })])).applied, 1);
+  assert.equal((await pool.acquire('a')).manager, manager);
+  assert.deepEqual(storage.events, ['open a']);
+});
+
 test('writes that were still waiting when it failed do not harm the one opened after it', async () => {
   const { pool, storage } = createTestPool();
   const device = new Device(1);

@@ -2,8 +2,11 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { SyncError } from '../../src/errors.ts';
 import { Session } from '../../src/service/session.ts';
 import { SessionHub } from '../../src/service/session-hub.ts';
+import type { KVStore } from '../../src/storage/kv-store.ts';
+import { createMemoryStorage } from '../../src/storage/memory.ts';
 import { Device } from '../../src/testing/device.ts';
 import { deferred } from '../hooks/support.ts';
 import { openEngine } from '../support/engine.ts';
@@ -11,8 +14,8 @@ import { ArrayOutlet } from './array-outlet.ts';
 
 const QUEUED_BYTES_MAX = 4000;
 
-async function openHub() {
-  const { manager } = await openEngine();
+async function openHub(store?: KVStore) {
+  const { manager } = await openEngine({ store });
   const hub = new SessionHub(manager);
   const database = { id: 'test', manager, open: async () => ({ id: 'test', manager }) };
   const join = (device: Device) => {
@@ -100,6 +103,31 @@ test('a session that is fed from the log gets what is written meanwhile too, onc
   ids.push(...(await write(new Device(3), 2)));
   await outlet.sent(ids.length);
   assert.deepEqual(outlet.transactionIds, ids);
+});
+
+test('a session whose log cannot be read at the moment stays, and goes on when it can', async (t) => {
+  // Waiting for a store keeps no process alive; here there is no socket that does.
+  const alive = setInterval(() => undefined, 1000);
+  t.after(() => clearInterval(alive));
+  const store = await createMemoryStorage().open('test');
+  let refusals = 100;
+  const { join, write } = await openHub({
+    ...store,
+    iterate(range) {
+      if (refusals++ > 1) return store.iterate(range);
+      throw new SyncError('STORE_UNAVAILABLE', 'not now', { retryAfterMs: 1 });
+    },
+  });
+  const { outlet } = join(new Device(9));
+  outlet.isHeld = true;
+  const ids = await write(new Device(1), 30);
+  await outlet.waitedFor();
+  refusals = 0;
+  outlet.isHeld = false;
+  outlet.take();
+  await outlet.sent(ids.length);
+  assert.deepEqual(outlet.transactionIds, ids);
+  assert.ok(refusals > 2);
 });
 
 test('an answer under way holds pushes back; nothing is missed, and nothing comes twice', async () => {

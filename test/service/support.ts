@@ -34,6 +34,8 @@ export class WatchedStorage implements Storage {
   beforeOpen: Step = () => undefined;
   beforeClose: Step = () => undefined;
   beforeCommit: Step = () => undefined;
+  /** See `KVStore`; of those that are opened from then on. */
+  recovers = false;
   readonly #inner = createMemoryStorage();
   readonly #emitter = new EventEmitter();
 
@@ -43,6 +45,7 @@ export class WatchedStorage implements Storage {
     const store = await this.#inner.open(databaseId);
     return {
       ...store,
+      recovers: this.recovers,
       exclusive: async (work) => {
         await this.beforeCommit(databaseId);
         return store.exclusive(work);
