@@ -23,7 +23,13 @@ export default fp<WebsocketPluginOptions>(
     // An app that the coordinator is registered into may have it already: one is enough.
     if (app.hasDecorator('websocketServer')) return;
     // Pings are answered by `ws.ts`, at the pace of the socket: by itself it would queue any number.
-    const options = { maxPayload: messageBytes, perMessageDeflate: false, autoPong: false };
+    const options = {
+      maxPayload: messageBytes,
+      perMessageDeflate: false,
+      autoPong: false,
+      // `ws.ts` knows them. A Set would keep those that have gone (see `linked-list.ts`).
+      clientTracking: false,
+    };
     // Sockets are closed by `ws.ts`; the default would wait for silent peers.
     await app.register(websocket, { options, preClose: (done) => done() });
     if (!isWholeApp) cutRefusedUpgrades(app, handshakeTimeoutMs);

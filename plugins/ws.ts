@@ -7,6 +7,7 @@ import type { CoordinatorConfig } from '../src/config/schema.ts';
 import { SyncError } from '../src/errors.ts';
 import { createLogger } from '../src/logger.ts';
 import { ClientConnection } from '../src/service/client-connection.ts';
+import { LinkedList } from '../src/service/linked-list.ts';
 import { isOriginAllowed } from '../src/service/origins.ts';
 import { SocketOutlet } from '../src/service/socket-outlet.ts';
 import { WS_CLOSE } from '../src/service/ws-outcomes.ts';
@@ -28,7 +29,7 @@ export default fp(
   async (app) => {
     const { coordinator: service, coordinatorConfig: config } = app;
     const { stalledMs, shutdownMs } = config.limits;
-    const outlets = new Map<WebSocket, SocketOutlet>();
+    const outlets = new LinkedList<[WebSocket, SocketOutlet]>();
     let queuedBytes = 0;
     service.queuedBytes = () => queuedBytes;
 
@@ -39,7 +40,7 @@ export default fp(
       };
       const outlet = new SocketOutlet(socket, onBytes, rawSocket);
       const { headers, ip: remoteAddress } = request;
-      outlets.set(socket, outlet);
+      const leave = outlets.push([socket, outlet]);
       const connection = new ClientConnection({
         service,
         outlet,
@@ -66,7 +67,7 @@ export default fp(
         outlet.close(WS_CLOSE.protocolError, 'protocol error');
       });
       socket.on('close', (code) => {
-        outlets.delete(socket);
+        leave();
         service.connections--;
         logger('closed: %s, %d', remoteAddress, code);
         connection.closed();
@@ -94,7 +95,7 @@ export default fp(
 
     const watch = setInterval(
       () => {
-        for (const outlet of outlets.values()) {
+        for (const [, outlet] of outlets.toArray()) {
           if (!outlet.isOpen || outlet.stalledMs < stalledMs) continue;
           service.metrics.socketsStalled.inc();
           service.metrics.limitMet('limits.stalledMs');
@@ -108,7 +109,7 @@ export default fp(
     app.addHook('preClose', async () => {
       clearInterval(watch);
       await service.settle(shutdownMs);
-      const closed = [...outlets].map(([socket, outlet]) => {
+      const closed = outlets.toArray().map(([socket, outlet]) => {
         const gone = new Promise((resolve) => socket.once('close', resolve));
         outlet.close(WS_CLOSE.shuttingDown, 'shutting down');
         return gone;

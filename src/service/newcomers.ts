@@ -8,6 +8,7 @@
 
 import type { Socket } from 'node:net';
 import { SyncError } from '../errors.ts';
+import { LinkedList } from './linked-list.ts';
 
 const RETRY_MS = 1000;
 
@@ -35,7 +36,7 @@ export interface Stay {
 export class Newcomers {
   readonly #limits: NewcomerLimits;
   /** Those without a handshake, oldest first. */
-  readonly #silent = new Map<Newcomer, Stay>();
+  readonly #silent = new LinkedList<[Newcomer, Stay]>();
   #shakingHands = 0;
 
   constructor(limits: NewcomerLimits) {
@@ -57,13 +58,12 @@ export class Newcomers {
   /** @param socket what its bytes arrive on, to be counted once they have been read */
   add(newcomer: Newcomer, socket: Socket | undefined): Stay {
     const stay = this.#watch(newcomer, socket);
-    this.#silent.set(newcomer, stay);
     if (this.size > this.#limits.unauthenticatedSockets) this.#refuseOldest();
     return stay;
   }
 
   #refuseOldest(): void {
-    const [oldest] = this.#silent;
+    const oldest = this.#silent.first;
     if (oldest === undefined) return;
     const [newcomer, stay] = oldest;
     stay.end();
@@ -88,18 +88,19 @@ export class Newcomers {
     };
     const stay: Stay = {
       shakesHands: () => {
-        if (!this.#silent.delete(newcomer)) return;
+        if (!leave()) return;
         isShakingHands = true;
         this.#shakingHands++;
       },
       end: () => {
         socket?.off('data', count);
-        this.#silent.delete(newcomer);
+        leave();
         if (isShakingHands) this.#shakingHands--;
         isShakingHands = false;
       },
     };
     socket?.on('data', count);
+    const leave = this.#silent.push([newcomer, stay]);
     return stay;
   }
 
