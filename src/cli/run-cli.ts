@@ -1,6 +1,6 @@
 /**
  * The command line: `sync-coordinator` starts the server, `sync-coordinator check`
- * shows what it would start with, `sync-coordinator init` writes a first configuration. Its
+ * shows what it would start with, `sync-coordinator copy` moves databases, `sync-coordinator init` writes a first configuration. Its
  * flags are those of the schema.
  */
 
@@ -8,6 +8,7 @@ import { Command } from 'commander';
 import { PACKAGE_NAME, PACKAGE_VERSION } from '../config/own-package.ts';
 import { type ResolvedConfig, resolveConfig } from '../config/resolve-config.ts';
 import { CONFIG_FLAG, configOptions, optionsToFlags } from './config-flags.ts';
+import type { CopyOptions } from './copy.ts';
 import { failureToText } from './failure.ts';
 import { HOOK_FLAG, type InitOptions } from './init-flags.ts';
 
@@ -44,6 +45,22 @@ export function runCli(argv: readonly string[]): void {
       run(program, async (resolve) => {
         const { verify } = await import('./verify.ts');
         await verify(resolve(), database);
+      }),
+    );
+  program
+    .command('copy')
+    .argument('[database]', 'the id of one; all that are there, unless given')
+    .option('--from <url>', 'the storage to read, as storage.url (default: the configured one)')
+    .requiredOption('--to <url>', 'the storage to write, as storage.url')
+    .description(
+      'copies databases to another storage while no server has them, and compares: ends with 0 if ' +
+        'all are there, 1 if one is damaged, 2 if it was not possible. Interrupted, it goes on when ' +
+        'run again',
+    )
+    .action((database: string | undefined, options: CopyOptions) =>
+      run(program, async (resolve) => {
+        const { copy } = await import('./copy.ts');
+        await copy(resolve(), database, options);
       }),
     );
   program

@@ -1,20 +1,19 @@
 /** `sync-coordinator verify`: whether stores are what they should be. Reads them, and changes nothing. */
 
-import { SingleBar } from 'cli-progress';
-import { PACKAGE_NAME } from '../config/own-package.ts';
 import type { ResolvedConfig } from '../config/resolve-config.ts';
-import { createTally, type VerifyTally } from '../engine/verify/findings.ts';
+import { createTally } from '../engine/verify/findings.ts';
 import { verifyDatabase } from '../engine/verify/verify.ts';
 import { SyncError } from '../errors.ts';
 import { toPrintable } from '../printable.ts';
-import { isDatabaseId } from '../storage/database-id.ts';
 import type { Storage } from '../storage/kv-store.ts';
 import { findStorage } from '../storage/open-storage.ts';
+import { refuseUnfinished, UNFINISHED_KEY } from '../storage/unfinished.ts';
+import { databasesOf } from './databases.ts';
 import { failureToText } from './failure.ts';
+import { withProgress } from './progress.ts';
 
 /** Of one database; the others are counted. */
 const FINDINGS_SHOWN_MAX = 100;
-const BAR_INTERVAL_MS = 100;
 
 /** What the process ends with. */
 export const VERIFY_EXIT = { sound: 0, found: 1, unchecked: 2 } as const;
@@ -53,30 +52,13 @@ async function verifyAll(
   }
 }
 
-async function databasesOf(storage: Storage, name: string | undefined): Promise<string[]> {
-  const ids = await storage.list?.();
-  if (name === undefined) {
-    if (ids === undefined) throw new Error('this storage does not list its databases: name one');
-    if (ids.length === 0) process.stdout.write('there are no databases\n');
-    return ids.sort();
-  }
-  if (ids !== undefined && !ids.includes(name) && isShown(name)) {
-    throw new Error(`there is no database ${name}: ${storage.description}`);
-  }
-  return [name];
-}
-
-/** Of a very long id the directory holds a hash, so that it isn't listed under its name. */
-function isShown(name: string): boolean {
-  return name.length < 60 || !isDatabaseId(name);
-}
-
 async function verifyOne(storage: Storage, id: string): Promise<Outcome> {
   try {
     const store = await storage.open(id);
     try {
       const view = await store.view();
       try {
+        refuseUnfinished((await view.getMany([UNFINISHED_KEY]))[0]);
         const tally = createTally();
         const found = await withProgress(id, tally, () =>
           report(id, verifyDatabase(view, { tally })),
@@ -117,25 +99,4 @@ async function report(id: string, findings: ReturnType<typeof verifyDatabase>): 
   const more = count - FINDINGS_SHOWN_MAX;
   if (more > 0) process.stdout.write(`database ${id}: and ${more.toLocaleString('en')} more\n`);
   return count;
-}
-
-async function withProgress<T>(id: string, tally: VerifyTally, work: () => Promise<T>): Promise<T> {
-  const bar = new SingleBar({
-    format: `${PACKAGE_NAME}: ${id} [{bar}] {percentage}%`,
-    stream: process.stderr,
-    noTTYOutput: false,
-    clearOnComplete: true,
-    hideCursor: true,
-  });
-  bar.start(1, 0);
-  const timer = setInterval(() => {
-    bar.setTotal(Math.max(1, tally.total, tally.done));
-    bar.update(tally.done);
-  }, BAR_INTERVAL_MS);
-  try {
-    return await work();
-  } finally {
-    clearInterval(timer);
-    bar.stop();
-  }
 }

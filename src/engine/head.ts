@@ -6,6 +6,7 @@
 import { HLC_MIN, type HlcText } from '../clock/hlc.ts';
 import { type SiteId, type SiteIdText, siteIdToText, textToSiteId } from '../clock/site-id.ts';
 import type { KVReader, KVStore, KVTransaction } from '../storage/kv-store.ts';
+import { refuseUnfinished, UNFINISHED_KEY } from '../storage/unfinished.ts';
 import { HEAD_KEY, HORIZON_KEY, SITE_KEY } from './keys.ts';
 import { zeroPosition } from './position-clock.ts';
 import { bytesToText } from './row.ts';
@@ -48,14 +49,19 @@ export interface Identity {
   siteIdText: SiteIdText;
 }
 
-/** The database's coordinator site id; a new database gets one, and an empty log. */
+/**
+ * The database's coordinator site id; a new database gets one, and an empty log.
+ * @throws SyncError STORE_UNAVAILABLE, of one that is still being brought in
+ */
 export async function loadIdentity(store: KVStore, newSiteId: () => SiteId): Promise<Identity> {
   const toIdentity = (siteId: SiteId) => ({ siteId, siteIdText: siteIdToText(siteId) });
-  const [known] = await store.getMany([SITE_KEY]);
+  const [known, mark] = await store.getMany([SITE_KEY, UNFINISHED_KEY]);
+  refuseUnfinished(mark);
   if (known !== undefined) return toIdentity(textToSiteId(bytesToText(known)));
   return store.exclusive(async (transaction) => {
     // Another process may have been first.
-    const [meanwhile] = await transaction.getMany([SITE_KEY]);
+    const [meanwhile, markMeanwhile] = await transaction.getMany([SITE_KEY, UNFINISHED_KEY]);
+    refuseUnfinished(markMeanwhile);
     if (meanwhile !== undefined) return toIdentity(textToSiteId(bytesToText(meanwhile)));
     const siteId = newSiteId();
     transaction.put(SITE_KEY, Buffer.from(siteIdToText(siteId)));

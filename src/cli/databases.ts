@@ -1,0 +1,26 @@
+/** Which databases of a storage a command is about. */
+
+import { isDatabaseId } from '../storage/database-id.ts';
+import type { Storage } from '../storage/kv-store.ts';
+
+/**
+ * @param name one database, or all that are there
+ * @throws Error if it isn't there, as far as the storage can tell
+ */
+export async function databasesOf(storage: Storage, name: string | undefined): Promise<string[]> {
+  const ids = await storage.list?.();
+  if (name === undefined) {
+    if (ids === undefined) throw new Error('this storage does not list its databases: name one');
+    if (ids.length === 0) process.stdout.write('there are no databases\n');
+    return ids.sort();
+  }
+  if (ids !== undefined && !ids.includes(name) && isShown(name)) {
+    throw new Error(`there is no database ${name}: ${storage.description}`);
+  }
+  return [name];
+}
+
+/** Of a very long id the directory holds a hash, so that it isn't listed under its name. */
+function isShown(name: string): boolean {
+  return name.length < 60 || !isDatabaseId(name);
+}
