@@ -13,6 +13,8 @@ export interface TestPostgres {
   /** With another schema for each call, so that stores are apart. */
   url(parameters?: Record<string, string>): string;
   server: EmbeddedPostgres;
+  /** As its superuser. */
+  query(text: string): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -48,6 +50,15 @@ export async function startPostgres(flags: readonly string[] = []): Promise<Test
     url(parameters = {}) {
       const query = new URLSearchParams({ schema: `test_${++schemas}`, ...parameters });
       return `postgres://postgres:${POSTGRES_PASSWORD}@127.0.0.1:${port}/postgres?${query}`;
+    },
+    async query(text) {
+      const client = server.getPgClient('postgres', '127.0.0.1');
+      await client.connect();
+      try {
+        await client.query(text);
+      } finally {
+        await client.end();
+      }
     },
     async stop() {
       await server.stop();

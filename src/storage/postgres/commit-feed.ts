@@ -66,15 +66,18 @@ export class CommitFeed {
   /** This process has committed: others are told. */
   committed(databaseId: string, version: number): void {
     const watched = this.#watched.get(databaseId);
-    // A gap is what others wrote; whoever wrote now has read it.
-    if (watched !== undefined && Number.isFinite(version)) watched.version = version;
+    // What lies between was written by others: nobody here need have heard of it.
+    if (watched?.version === version - 1) watched.version = version;
+    else this.#heard(databaseId, version);
     this.#untold.set(databaseId, version);
     this.#tell();
   }
 
   #heard(databaseId: string, version: number): void {
     const watched = this.#watched.get(databaseId);
-    if (watched === undefined || version <= watched.version) return;
+    // While nobody listens yet it is left for the next poll.
+    if (watched === undefined || watched.listeners.size === 0) return;
+    if (version <= watched.version) return;
     if (Number.isFinite(version)) watched.version = version;
     for (const listener of watched.listeners) void this.#look(watched, listener);
   }

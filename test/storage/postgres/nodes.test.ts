@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, connect as dial, type Socket } from 'node:net';
 import { after, describe, type TestContext, test } from 'node:test';
-import type { KVStore } from '../../../src/storage/kv-store.ts';
+import type { KVStore, Storage } from '../../../src/storage/kv-store.ts';
 import { openStorage } from '../../../src/storage/open-storage.ts';
 import { startPostgres } from '../../support/postgres.ts';
 
@@ -14,10 +14,23 @@ after(() => postgres.stop());
 const COUNTER = Buffer.from('counter');
 
 async function openNode(t: TestContext, url: string): Promise<KVStore> {
+  return (await openNodeStorage(t, url)).open('shared');
+}
+
+async function openNodeStorage(t: TestContext, url: string): Promise<Storage> {
   const storage = await openStorage({ url, durability: 'fsync' });
   t.after(() => storage.close());
-  return storage.open('shared');
+  return storage;
 }
+
+/** Another node commits, and dies before it has told anybody. */
+const commitUntold = (schema: string): Promise<void> =>
+  postgres.query(`UPDATE ${schema}.databases SET version = version + 1`);
+
+const heardBy = (store: KVStore): Promise<void> =>
+  new Promise((resolve) => {
+    store.onCommit(() => resolve());
+  });
 
 async function count(store: KVStore): Promise<number> {
   const [value] = await store.getMany([COUNTER]);
@@ -31,16 +44,6 @@ function increment(store: KVStore): Promise<number> {
     transaction.put(COUNTER, Buffer.from(String(next)));
     return next;
   });
-}
-
-async function query(text: string): Promise<void> {
-  const client = postgres.server.getPgClient('postgres', '127.0.0.1');
-  await client.connect();
-  try {
-    await client.query(text);
-  } finally {
-    await client.end();
-  }
 }
 
 /** A way to PostgreSQL that can be cut, also in the middle of an answer. */
@@ -92,12 +95,43 @@ describe('several nodes on one database', () => {
   test('hear of what another has committed', async (t) => {
     const url = postgres.url();
     const [one, other] = [await openNode(t, url), await openNode(t, url)];
-    const heard = new Promise<void>((resolve) => {
-      other.onCommit(() => resolve());
-    });
+    const heard = heardBy(other);
     await increment(one);
     await heard;
     assert.equal(await count(other), 1);
+  });
+
+  test('find what nobody was told of when they ask', async (t) => {
+    const schema = 'untold';
+    const store = await openNode(t, postgres.url({ schema }));
+    const heard = heardBy(store);
+    await commitUntold(schema);
+    await heard;
+  });
+
+  test('look again after a commit of their own, when others have written before it', async (t) => {
+    const schema = 'overtaken';
+    const store = await openNode(t, postgres.url({ schema }));
+    let calls = 0;
+    store.onCommit(() => calls++);
+    await increment(store);
+    assert.equal(calls, 0, 'its own commits need no look');
+    await commitUntold(schema);
+    await increment(store);
+    assert.equal(calls, 1);
+  });
+
+  test('hear later of what was written before they listened', async (t) => {
+    const url = postgres.url();
+    const [writing, reading] = [await openNodeStorage(t, url), await openNodeStorage(t, url)];
+    const [one, other] = [await writing.open('shared'), await reading.open('shared')];
+    const [oneAfter, otherAfter] = [await writing.open('after'), await reading.open('after')];
+    const wordHasCome = heardBy(otherAfter);
+    await increment(one);
+    // Word comes in order: of the first database before that of the second.
+    await increment(oneAfter);
+    await wordHasCome;
+    await heardBy(other);
   });
 
   test('who could not look is called again', async (t) => {
@@ -134,7 +168,7 @@ describe('when connections die', () => {
       );
     for (let round = 0; round < 40; round++) {
       const tries = nodes.flatMap((node) => [tryOnce(node), tryOnce(node), tryOnce(node)]);
-      await query(
+      await postgres.query(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'victim'",
       );
       await Promise.all(tries);
@@ -170,7 +204,7 @@ describe('when connections die', () => {
       const [value] = await transaction.getMany([COUNTER]);
       if (tries === 1) {
         // As PostgreSQL does by itself after idle_in_transaction_session_timeout.
-        await query(
+        await postgres.query(
           "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'stalling' " +
             "AND state = 'idle in transaction'",
         );

@@ -20,16 +20,6 @@ async function refusalOf(url: string): Promise<SyncError> {
   return error;
 }
 
-async function query(text: string): Promise<void> {
-  const client = postgres.server.getPgClient('postgres', '127.0.0.1');
-  await client.connect();
-  try {
-    await client.query(text);
-  } finally {
-    await client.end();
-  }
-}
-
 describe('a start on PostgreSQL is refused in one line', () => {
   test('when nothing listens there', async () => {
     const { message } = await refusalOf('postgres://u:wrong-secret@127.0.0.1:1/db');
@@ -54,7 +44,7 @@ describe('a start on PostgreSQL is refused in one line', () => {
   });
 
   test('when the user may not make the tables', async () => {
-    await query("CREATE ROLE guest LOGIN PASSWORD 'wrong-secret'");
+    await postgres.query("CREATE ROLE guest LOGIN PASSWORD 'wrong-secret'");
     const url = postgres.url().replace(`postgres:${POSTGRES_PASSWORD}@`, 'guest:wrong-secret@');
     assert.match((await refusalOf(url)).message, /lacks rights: grant CREATE/);
   });
@@ -62,15 +52,15 @@ describe('a start on PostgreSQL is refused in one line', () => {
   test('when the tables are of a newer version', async () => {
     const url = postgres.url({ schema: 'newer' });
     await (await openStorage({ url, durability: 'fsync' })).close();
-    await query('UPDATE newer.layout SET version = 99');
+    await postgres.query('UPDATE newer.layout SET version = 99');
     const error = await refusalOf(url);
     assert.equal(error.code, 'STORE_FORMAT');
     assert.match(error.message, /layout 99; this program knows 1/);
   });
 
   test('when it takes no writes, as a replica', async () => {
-    await query(`CREATE ROLE reader LOGIN SUPERUSER PASSWORD 'wrong-secret'`);
-    await query('ALTER ROLE reader SET default_transaction_read_only = on');
+    await postgres.query(`CREATE ROLE reader LOGIN SUPERUSER PASSWORD 'wrong-secret'`);
+    await postgres.query('ALTER ROLE reader SET default_transaction_read_only = on');
     const url = postgres.url().replace(`postgres:${POSTGRES_PASSWORD}@`, 'reader:wrong-secret@');
     assert.match((await refusalOf(url)).message, /read-only replica: name the primary/);
   });
