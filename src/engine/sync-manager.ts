@@ -14,10 +14,11 @@ import type { KVStore, KVTransaction } from '../storage/kv-store.ts';
 import type { WireChangeSet, WireCheckpoint } from '../wire/schemas.ts';
 import { toAuthored } from './authored.ts';
 import { Catalog } from './catalog.ts';
+import { type Appended, DatabaseState } from './database-state.ts';
 import { refuseDrift } from './drift.ts';
 import { GroupCommit } from './group-commit.ts';
-import { type Head, type Identity, loadIdentity, readHead, readHorizon } from './head.ts';
-import { type LogPage, type LogReadOptions, type LogState, readLog, timelineFor } from './log.ts';
+import { type Identity, loadIdentity, readHead, readHorizon } from './head.ts';
+import { type LogPage, type LogReadOptions, readLog, timelineFor } from './log.ts';
 import { carryPosition, deliverable, type LogRecord } from './log-record.ts';
 import {
   type Maintained,
@@ -28,7 +29,6 @@ import {
 import {
   type Batch,
   type BatchOutcome,
-  type CatalogState,
   MergeTransaction,
   type Written,
 } from './merge-transaction.ts';
@@ -69,49 +69,30 @@ export interface Verdict {
   refused?: readonly WireChangeSet[];
 }
 
-/** The log has grown. */
-export interface Appended {
-  /** The newest position before. */
-  after: HlcText;
-  /** The newest position now. */
-  end: HlcText;
-  /** What was written, if it was written here: a reader at `after` needs nothing else. */
-  records: readonly LogRecord[] | undefined;
-}
-
 export class SyncManager {
   readonly identity: Identity;
   /** What is remembered of each site. */
   readonly sites: SiteRecords;
   readonly #store: KVStore;
   readonly #options: SyncManagerOptions;
-  readonly #listeners = new Set<(appended: Appended) => void>();
   readonly #commits: GroupCommit<Batch, BatchOutcome>;
   readonly #maintenance: Maintenance;
   readonly #stopWatching: () => void;
-  #head: Head;
-  #state: CatalogState;
+  readonly #state: DatabaseState;
 
   /** Opens the database, which becomes one if the store is empty. */
   static async open(options: SyncManagerOptions): Promise<SyncManager> {
     const { store, world } = options;
     const identity = await loadIdentity(store, () => world.randomBytes(SITE_ID_BYTES));
-    const head = await readHead(store);
-    const catalog = await Catalog.load(store);
-    return new SyncManager(options, identity, head, catalog);
+    const state = await DatabaseState.load(store, options.logger);
+    return new SyncManager(options, identity, state);
   }
 
-  private constructor(
-    options: SyncManagerOptions,
-    identity: Identity,
-    head: Head,
-    catalog: Catalog,
-  ) {
+  private constructor(options: SyncManagerOptions, identity: Identity, state: DatabaseState) {
     this.identity = identity;
     this.#store = options.store;
     this.#options = options;
-    this.#head = head;
-    this.#state = { catalog, version: head.catalogVersion };
+    this.#state = state;
     this.#commits = new GroupCommit(
       (batches) => this.#mergeGroup(batches),
       ({ changeSets }) => changeSets.reduce((sum, set) => sum + set.changes.length + 1, 1),
@@ -121,8 +102,8 @@ export class SyncManager {
     this.#maintenance = new Maintenance(
       {
         store: options.store,
-        head: () => this.#head,
-        catalog: () => this.#state,
+        head: () => state.head,
+        catalog: () => state.catalog,
         tidy: (step) => this.#tidy(step),
       },
       {
@@ -133,7 +114,7 @@ export class SyncManager {
       },
     );
     this.#stopWatching = options.store.onCommit(() =>
-      this.#refresh().then(
+      state.refresh(options.store).then(
         () => true,
         (error: unknown) => {
           options.logger.error('what others wrote could not be read: %O', error);
@@ -145,29 +126,28 @@ export class SyncManager {
 
   /** The newest position; of wall time 0 while nothing has arrived. */
   get position(): HlcText {
-    return this.#head.position;
+    return this.#state.head.position;
   }
 
   /** How far the newest position is ahead of the wall, in milliseconds: 0 unless the wall jumped back. */
   get positionAheadMs(): number {
-    return Math.max(0, hlcWallTimeMs(this.#head.position) - this.#options.world.now());
+    return Math.max(0, hlcWallTimeMs(this.#state.head.position) - this.#options.world.now());
   }
 
   /** Changes in the log, and about how many of these later ones have replaced. */
   get logChanges(): { logged: number; replaced: number } {
-    const { changesLogged = 0, changesReplaced = 0 } = this.#head;
+    const { changesLogged = 0, changesReplaced = 0 } = this.#state.head;
     return { logged: changesLogged, replaced: changesReplaced };
   }
 
   /** Transactions in the log. */
   get logLength(): number {
-    return this.#head.logLength;
+    return this.#state.head.logLength;
   }
 
   /** @returns stops it */
   onAppended(listener: (appended: Appended) => void): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
+    return this.#state.onAppended(listener);
   }
 
   /**
@@ -181,7 +161,7 @@ export class SyncManager {
     const { world, maxClockDriftMs } = this.#options;
     // After the wall has jumped back the positions still tell that it was there: devices, which have
     // not jumped, are not to be refused until it has caught up.
-    const nowMs = Math.max(world.now(), hlcWallTimeMs(this.#head.position));
+    const nowMs = Math.max(world.now(), hlcWallTimeMs(this.#state.head.position));
     refuseDrift([...changeSets, ...authored, ...refused], nowMs, maxClockDriftMs);
     const answers = authored.map((changeSet) => toAuthored(changeSet, this.identity));
     return this.#commits.add({ changeSets: [...changeSets, ...answers], refused });
@@ -191,7 +171,7 @@ export class SyncManager {
     const { world, allowResurrection, logger } = this.#options;
     const context = { identity: this.identity, allowResurrection, now: () => world.now() };
     const merged = await this.#write((transaction) =>
-      new MergeTransaction(transaction, this.#state, context).merge(batches),
+      new MergeTransaction(transaction, this.#state.catalog, context).merge(batches),
     );
     const { records, head } = merged;
     logger(
@@ -207,47 +187,11 @@ export class SyncManager {
   async #write<T extends Written>(work: (transaction: KVTransaction) => Promise<T>): Promise<T> {
     try {
       const written = await this.#store.exclusive(work);
-      const { before, head, catalog, records } = written;
-      const known = this.#head.position;
-      this.#head = head;
-      this.#state = { catalog, version: head.catalogVersion };
-      // Somebody else has written meanwhile, and nobody here has heard of it yet.
-      if (known !== before) this.#announce(known, undefined);
-      else if (records.length > 0) this.#announce(before, records);
+      this.#state.committed(written);
       return written;
     } catch (error) {
       if (error instanceof SyncError) this.#options.onStoreFailed?.(error);
       throw error;
-    }
-  }
-
-  #announce(after: HlcText, records: readonly LogRecord[] | undefined): void {
-    const appended = { after, end: this.#head.position, records };
-    for (const listener of this.#listeners) {
-      try {
-        listener(appended);
-      } catch (error) {
-        // What is durable must not look as if it had failed, because somebody failed to hear of it.
-        this.#options.logger.error('a listener failed: %O', error);
-      }
-    }
-  }
-
-  /** Somebody else may have written. */
-  async #refresh(): Promise<void> {
-    const view = await this.#store.view();
-    try {
-      const head = await readHead(view);
-      if (compareHlc(head.position, this.position) <= 0) return;
-      const catalog = await Catalog.load(view);
-      // A write of our own, or another look, may have been faster.
-      const before = this.position;
-      if (compareHlc(head.position, before) <= 0) return;
-      this.#head = head;
-      this.#state = { catalog, version: head.catalogVersion };
-      this.#announce(before, undefined);
-    } finally {
-      await view.close();
     }
   }
 
@@ -275,7 +219,7 @@ export class SyncManager {
   }
 
   readLog(options: LogReadOptions): Promise<LogPage> {
-    return readLog(this.#store, this.#logState(), options);
+    return readLog(this.#store, this.#state.log, options);
   }
 
   /** A freshly written record as one reader should get it; `undefined` for nothing. */
@@ -283,13 +227,8 @@ export class SyncManager {
     return deliverable(
       record,
       reader,
-      timelineFor(record, () => record.position, this.#logState()),
+      timelineFor(record, () => record.position, this.#state.log),
     );
-  }
-
-  #logState(): LogState {
-    const { position, staleUpTo } = this.#head;
-    return { end: position, timeline: this.#state.catalog.timeline, staleUpTo };
   }
 
   /** A change set without changes, as JSON, that carries `position` to a reader. */
@@ -309,12 +248,12 @@ export class SyncManager {
 
   /** A row as it is merged, its primary key in its JSON form. */
   readRow(row: { schema: string; table: string; pk: readonly unknown[] }) {
-    return readRow(this.#store, this.#state.catalog, row);
+    return readRow(this.#store, this.#state.catalog.catalog, row);
   }
 
   /** All rows of a table, in no order, as they were when the first one was asked for. */
   async *readRows(table: { schema: string; table: string }): AsyncGenerator<WireRow> {
-    yield* readRows(await this.#store.view(), this.#state.catalog, table);
+    yield* readRows(await this.#store.view(), this.#state.catalog.catalog, table);
   }
 
   /** Forgets old deletions, clears away dropped tables, shortens the log, beside the writers. */
@@ -326,7 +265,7 @@ export class SyncManager {
     return this.#commits.alone(async () => {
       const { result } = await this.#write(async (transaction) => {
         const before = await readHead(transaction);
-        const { catalog, version } = this.#state;
+        const { catalog, version } = this.#state.catalog;
         const current =
           before.catalogVersion === version ? catalog : await Catalog.load(transaction);
         const tidied = await step(transaction, before, current);

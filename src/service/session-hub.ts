@@ -1,7 +1,8 @@
 /** The sessions of one database: tells each of them when the log has grown. */
 
+import type { Appended } from '../engine/database-state.ts';
 import { type LogRecord, SEVERAL_AUTHORS } from '../engine/log-record.ts';
-import type { Appended, SyncManager } from '../engine/sync-manager.ts';
+import type { SyncManager } from '../engine/sync-manager.ts';
 import { changeSetsFrame } from './frames.ts';
 import type { Session } from './session.ts';
 
