@@ -108,20 +108,17 @@ export class CommitFeed {
 
   async #connect(): Promise<void> {
     const { connections, schema } = this.#options;
-    const client = connections.createClient();
-    client.on('error', () => undefined);
+    const client = await connections.toListen();
     client.on('end', () => this.#lost(client));
     client.on('notification', ({ payload = '' }) => {
       const [node, version, id = ''] = payload.split(' ');
       if (node !== this.#node) this.#heard(id, Number(version));
     });
     try {
-      await client.connect();
       // Word need not be on the disk.
       await client.query('SET synchronous_commit = off');
       await client.query(`LISTEN ${schema}`);
     } catch (error) {
-      connections.tryNextHost();
       await client.end().catch(() => undefined);
       throw error;
     }

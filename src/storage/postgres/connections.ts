@@ -1,6 +1,6 @@
 /**
- * Connections to whichever of the hosts takes writes. Two pools: what writes must never wait
- * for those who read slowly.
+ * Connections to whichever of the hosts takes writes. Three pools, so that what writes never waits
+ * for those who read, nor those who read in a moment for the snapshots of slow clients.
  *
  * All of them pipeline: a statement is sent without waiting for the answer to the one before.
  */
@@ -16,23 +16,23 @@ export interface ConnectionOptions {
   connectTimeoutMs: number;
   /** A transaction whose owner is silent for so long is ended by PostgreSQL: it has stalled. */
   stallTimeoutMs: number;
-  onIdleError(error: Error): void;
+  onLost(error: Error): void;
 }
 
+/** Each gives one, which is to be released. They reject with what connecting failed of. */
 export interface Connections {
-  /** For transactions that write. */
-  writes: pg.Pool;
-  /** For reads and views. */
-  reads: pg.Pool;
-  /** One of its own, not yet connected. */
-  createClient(): pg.Client;
-  /** The host in use did not answer, or takes no writes: the next is tried from now on. */
-  tryNextHost(): void;
+  toWrite(): Promise<pg.PoolClient>;
+  toRead(): Promise<pg.PoolClient>;
+  /** For as long as a client takes. */
+  toView(): Promise<pg.PoolClient>;
+  /** One of its own, which is to be ended. */
+  toListen(): Promise<pg.Client>;
+  /** Later calls reject; waits for what was not released yet. */
   close(): Promise<void>;
 }
 
 export function createConnections(options: ConnectionOptions): Connections {
-  const { address, connectionsMax, connectTimeoutMs, stallTimeoutMs, onIdleError } = options;
+  const { address, connectionsMax, connectTimeoutMs, stallTimeoutMs, onLost } = options;
   let turn = 0;
   const hostNow = (): PostgresHost =>
     address.hosts[turn % address.hosts.length] ?? address.hosts[0];
@@ -54,36 +54,79 @@ export function createConnections(options: ConnectionOptions): Connections {
       super({ ...settings, ...hostNow() });
       // Whoever uses it learns of it from the statement that fails. Without a listener at any
       // moment between two owners, a connection that dies would end the process.
-      this.on('error', onIdleError);
+      this.on('error', onLost);
     }
   }
 
-  const createPool = () => {
+  /** The next host is in turn where this one did not answer or takes no writes. */
+  async function connecting<T>(connect: () => Promise<T>): Promise<T> {
+    const before = turn;
+    try {
+      return await connect();
+    } catch (error) {
+      // Once for all who found that out together.
+      if (turn === before) turn++;
+      throw error;
+    }
+  }
+
+  const pools: pg.Pool[] = [];
+  /** @param waitMs for one to be released, if not without end */
+  const createPool = (waitMs?: number) => {
     const pool = new pg.Pool({
       Client: HostClient,
       max: connectionsMax,
       idleTimeoutMillis: 30_000,
+      connectionTimeoutMillis: waitMs,
       verify: (client, done) => {
         refuseReadOnly(client).then(() => done(), done);
       },
     });
+    // Each has told already.
     pool.on('error', () => undefined);
-    return pool;
+    pools.push(pool);
+    return () => connecting(() => pool.connect());
   };
 
-  const writes = createPool();
-  const reads = createPool();
   return {
-    writes,
-    reads,
-    createClient: () => new HostClient(),
-    tryNextHost() {
-      turn++;
-    },
+    toWrite: createPool(),
+    toRead: createPool(),
+    // Those of clients that read nothing are only let go when their sockets are.
+    toView: createPool(connectTimeoutMs),
+    toListen: () =>
+      connecting(async () => {
+        const client = new HostClient();
+        try {
+          await client.connect();
+          return client;
+        } catch (error) {
+          await client.end().catch(() => undefined);
+          throw error;
+        }
+      }),
     close: async () => {
-      await Promise.allSettled([writes.end(), reads.end()]);
+      await Promise.allSettled(pools.map((pool) => pool.end()));
     },
   };
+}
+
+/**
+ * Runs `work` on a connection. One on which something failed is not used again: in which state it
+ * is, is not worth finding out.
+ */
+export async function withConnection<T>(
+  connect: () => Promise<pg.PoolClient>,
+  work: (client: pg.PoolClient) => Promise<T>,
+): Promise<T> {
+  const client = await connect();
+  let isSound = false;
+  try {
+    const result = await work(client);
+    isSound = true;
+    return result;
+  } finally {
+    client.release(!isSound);
+  }
 }
 
 async function refuseReadOnly(client: pg.ClientBase): Promise<void> {

@@ -3,6 +3,7 @@
  * `transaction.ts` for who may write, `commit-feed.ts` for how the others hear of it.
  */
 
+import type pg from 'pg';
 import { SyncError } from '../../errors.ts';
 import { createLogger } from '../../logger.ts';
 import { assertDatabaseId } from '../database-id.ts';
@@ -10,8 +11,9 @@ import { ensureFormat } from '../format.ts';
 import type { KVStore, Storage } from '../kv-store.ts';
 import { describeAddress, type PostgresAddress } from './address.ts';
 import { CommitFeed } from './commit-feed.ts';
-import { type Connections, createConnections } from './connections.ts';
+import { type Connections, createConnections, withConnection } from './connections.ts';
 import { startupError, unavailable } from './faults.ts';
+import type { Place } from './reader.ts';
 import { ensureSchema } from './schema.ts';
 import { createPostgresStore } from './store.ts';
 
@@ -21,7 +23,7 @@ export interface PostgresStorageOptions {
   existing?: boolean;
 }
 
-/** Of each of the two pools; PostgreSQL allows 100 in all by default. */
+/** Of each of the three pools; PostgreSQL allows 100 in all by default. */
 const CONNECTIONS_MAX = 10;
 const CONNECT_TIMEOUT_MS = 5000;
 const STALL_TIMEOUT_MS = 10_000;
@@ -38,7 +40,7 @@ export async function createPostgresStorage(options: PostgresStorageOptions): Pr
     connectionsMax: CONNECTIONS_MAX,
     connectTimeoutMs: CONNECT_TIMEOUT_MS,
     stallTimeoutMs: STALL_TIMEOUT_MS,
-    onIdleError: (error) => logger('a connection was lost: %s', error.message),
+    onLost: (error) => logger('a connection was lost: %s', error.message),
   });
   try {
     await prepare(connections, address, existing);
@@ -54,19 +56,11 @@ export async function createPostgresStorage(options: PostgresStorageOptions): Pr
 
   async function openStore(databaseId: string): Promise<KVStore> {
     try {
-      if (!existing) {
-        await connections.writes.query(
-          `INSERT INTO ${schema}.databases (database_id) VALUES ($1) ON CONFLICT DO NOTHING`,
-          [databaseId],
-        );
-      }
-      const { rows } = await connections.reads.query<{ version: string }>(
-        `SELECT version FROM ${schema}.databases WHERE database_id = $1`,
-        [databaseId],
+      const version = await withConnection(connections.toWrite, (client) =>
+        enter(client, { schema, databaseId }, { existing }),
       );
-      feed.watch(databaseId, Number(rows[0]?.version ?? 0));
+      feed.watch(databaseId, version);
     } catch (error) {
-      connections.tryNextHost();
       throw unavailable(error);
     }
     const store = createPostgresStore({
@@ -96,10 +90,12 @@ export async function createPostgresStorage(options: PostgresStorageOptions): Pr
       });
     },
     async list() {
-      const { rows } = await connections.reads.query<{ database_id: string }>(
-        `SELECT database_id FROM ${schema}.databases ORDER BY database_id`,
-      );
-      return rows.map(({ database_id }) => database_id);
+      return withConnection(connections.toRead, async (client) => {
+        const { rows } = await client.query<{ database_id: string }>(
+          `SELECT database_id FROM ${schema}.databases ORDER BY database_id`,
+        );
+        return rows.map(({ database_id }) => database_id);
+      });
     },
     async close() {
       closed = true;
@@ -119,16 +115,30 @@ async function prepare(
 ): Promise<void> {
   for (let tries = 1; ; tries++) {
     try {
-      const client = await connections.writes.connect();
-      try {
-        await ensureSchema(client, schema, { existing });
-        return;
-      } finally {
-        client.release();
-      }
+      return await withConnection(connections.toWrite, (client) =>
+        ensureSchema(client, schema, { existing }),
+      );
     } catch (error) {
       if (tries >= hosts.length) throw error;
-      connections.tryNextHost();
     }
   }
+}
+
+/** @returns the version of a database; 0 where it is not there, nor is to be made */
+async function enter(
+  client: pg.ClientBase,
+  { schema, databaseId }: Place,
+  { existing }: { existing: boolean },
+): Promise<number> {
+  if (!existing) {
+    await client.query(
+      `INSERT INTO ${schema}.databases (database_id) VALUES ($1) ON CONFLICT DO NOTHING`,
+      [databaseId],
+    );
+  }
+  const { rows } = await client.query<{ version: string }>(
+    `SELECT version FROM ${schema}.databases WHERE database_id = $1`,
+    [databaseId],
+  );
+  return Number(rows[0]?.version ?? 0);
 }

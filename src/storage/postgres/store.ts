@@ -2,13 +2,12 @@
 
 import { randomBytes } from 'node:crypto';
 import type pg from 'pg';
-import { SyncError } from '../../errors.ts';
 import type { CommitListener, KVReader, KVStore, KVTransaction } from '../kv-store.ts';
 import { createWriteQueue, storeClosed } from '../write-queue.ts';
-import type { Connections } from './connections.ts';
-import { isConnectionLost, isWorthRetrying, unavailable } from './faults.ts';
+import { type Connections, withConnection } from './connections.ts';
+import { isWorthRetrying, unavailable } from './faults.ts';
 import { type Place, readMany, readRange } from './reader.ts';
-import { attempt, isCommitted, type Writer } from './transaction.ts';
+import { type Attempt, attempt, isCommitted, removeNote, type Writer } from './transaction.ts';
 
 /** Tries of one transaction, when PostgreSQL or the way to it failed. */
 const ATTEMPTS_MAX = 4;
@@ -37,13 +36,12 @@ export function createPostgresStore(options: PostgresStoreOptions): KVStore {
   };
   const views = new Set<View>();
   let commits = 0n;
+  let released = false;
 
   async function write<T>(work: (transaction: KVTransaction) => Promise<T>): Promise<T> {
     const number = ++commits;
     for (let tries = 1; ; tries++) {
-      const tried = await withClient(connections, connections.writes, (client) =>
-        attempt(client, writer, number, work),
-      ).catch((error: unknown) => ({ outcome: 'failed', error }) as const);
+      const tried = await tryOnce(number, work);
       switch (tried.outcome) {
         case 'committed':
           onCommitted(tried.version);
@@ -66,12 +64,32 @@ export function createPostgresStore(options: PostgresStoreOptions): KVStore {
     }
   }
 
+  async function tryOnce<T>(
+    number: bigint,
+    work: (transaction: KVTransaction) => Promise<T>,
+  ): Promise<Attempt<T>> {
+    let client: pg.PoolClient;
+    try {
+      client = await connections.toWrite();
+    } catch (error) {
+      return { outcome: 'failed', error };
+    }
+    let isSound = false;
+    try {
+      const tried = await attempt(client, writer, number, work);
+      isSound = tried.outcome !== 'failed' && tried.outcome !== 'unknown';
+      return tried;
+    } finally {
+      client.release(!isSound);
+    }
+  }
+
   /** @throws SyncError STORE_UNAVAILABLE when it cannot be known */
   async function resolve(number: bigint, error: unknown): Promise<boolean> {
     const deadline = Date.now() + RESOLVE_MS;
     for (;;) {
       try {
-        return await withClient(connections, connections.writes, (client) =>
+        return await withConnection(connections.toWrite, (client) =>
           isCommitted(client, writer, number),
         );
       } catch {
@@ -81,25 +99,28 @@ export function createPostgresStore(options: PostgresStoreOptions): KVStore {
     }
   }
 
-  async function openView(): Promise<View> {
+  async function openView(connect: () => Promise<pg.PoolClient>): Promise<View> {
     if (queue.closed) throw storeClosed();
-    const view = await View.open(connections, place, (closed) => views.delete(closed));
+    const view = await View.open(connect, place, (closed) => views.delete(closed));
     views.add(view);
-    return view;
+    if (!released) return view;
+    // Closed while it was being made.
+    await view.close();
+    throw storeClosed();
   }
 
   return {
     recovers: true,
     async getMany(keys) {
       if (queue.closed) throw storeClosed();
-      return withClient(connections, connections.reads, (client) =>
-        readMany(client, place, keys),
-      ).catch((error: unknown) => {
-        throw unavailable(error);
-      });
+      return withConnection(connections.toRead, (client) => readMany(client, place, keys)).catch(
+        (error: unknown) => {
+          throw unavailable(error);
+        },
+      );
     },
     async *iterate(range) {
-      const view = await openView();
+      const view = await openView(connections.toRead);
       try {
         yield* view.iterate(range);
       } finally {
@@ -107,18 +128,16 @@ export function createPostgresStore(options: PostgresStoreOptions): KVStore {
       }
     },
     exclusive: (work) => queue.run(() => write(work)),
-    view: openView,
+    view: () => openView(connections.toView),
     onCommit: watch,
     close: () =>
       queue.close(async () => {
+        released = true;
         await Promise.all([...views].map((view) => view.close()));
-        await connections.writes
-          .query(`DELETE FROM ${place.schema}.entries WHERE database_id = $1 AND key = $2`, [
-            place.databaseId,
-            writer.noteKey,
-          ])
-          // It only costs its few bytes.
-          .catch(() => undefined);
+        // If it stays, it only costs its few bytes.
+        await withConnection(connections.toWrite, (client) => removeNote(client, writer)).catch(
+          () => undefined,
+        );
         onClose();
       }),
   };
@@ -130,25 +149,25 @@ class View implements KVReader {
   readonly #place: Place;
   readonly #onClose: (view: View) => void;
   #closed = false;
-  #failure: Error | undefined;
+  #isSound = true;
 
   static async open(
-    connections: Connections,
+    connect: () => Promise<pg.PoolClient>,
     place: Place,
     onClose: (view: View) => void,
   ): Promise<View> {
-    const client = await connect(connections, connections.reads);
+    let client: pg.PoolClient | undefined;
     try {
-      const begun = await Promise.allSettled([
+      client = await connect();
+      await Promise.all([
         client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY'),
         client.query(`SET LOCAL idle_in_transaction_session_timeout = ${VIEW_IDLE_MS}`),
         // The moment is that of the first statement that reads.
         client.query(`SELECT 1 FROM ${place.schema}.databases LIMIT 1`),
       ]);
-      for (const outcome of begun) if (outcome.status === 'rejected') throw outcome.reason;
       return new View(client, place, onClose);
     } catch (error) {
-      client.release(toError(error));
+      client?.release(true);
       throw unavailable(error);
     }
   }
@@ -157,12 +176,7 @@ class View implements KVReader {
     this.#client = client;
     this.#place = place;
     this.#onClose = onClose;
-    client.on('error', this.#noteFailure);
   }
-
-  readonly #noteFailure = (error: Error): void => {
-    this.#failure ??= error;
-  };
 
   getMany(keys: readonly Uint8Array[]): Promise<(Uint8Array | undefined)[]> {
     return this.#read(() => readMany(this.#client, this.#place, keys));
@@ -182,7 +196,7 @@ class View implements KVReader {
     try {
       return await read();
     } catch (error) {
-      this.#failure ??= toError(error);
+      this.#isSound = false;
       throw unavailable(error);
     }
   }
@@ -191,58 +205,9 @@ class View implements KVReader {
     if (this.#closed) return;
     this.#closed = true;
     this.#onClose(this);
-    await this.#client.query('ROLLBACK').catch(this.#noteFailure);
-    this.#client.off('error', this.#noteFailure);
-    this.#client.release(this.#failure);
+    await this.#client.query('ROLLBACK').catch(() => {
+      this.#isSound = false;
+    });
+    this.#client.release(!this.#isSound);
   }
-}
-
-/** @throws what `work` throws; what connecting throws, after the next host is in turn */
-async function withClient<T>(
-  connections: Connections,
-  pool: pg.Pool,
-  work: (client: pg.PoolClient) => Promise<T>,
-): Promise<T> {
-  const client = await connect(connections, pool);
-  let failure: Error | undefined;
-  const noteFailure = (error: Error) => {
-    failure ??= error;
-  };
-  client.on('error', noteFailure);
-  try {
-    const result = await work(client);
-    if (isLost(result)) failure ??= toError(result.error);
-    return result;
-  } catch (error) {
-    if (isConnectionLost(error)) failure ??= toError(error);
-    throw error;
-  } finally {
-    client.off('error', noteFailure);
-    client.release(failure);
-  }
-}
-
-async function connect(connections: Connections, pool: pg.Pool): Promise<pg.PoolClient> {
-  try {
-    return await pool.connect();
-  } catch (error) {
-    connections.tryNextHost();
-    throw error;
-  }
-}
-
-/** An outcome that says that its connection is of no more use. */
-function isLost(result: unknown): result is { error: unknown } {
-  return (
-    typeof result === 'object' &&
-    result !== null &&
-    'outcome' in result &&
-    (result.outcome === 'failed' || result.outcome === 'unknown') &&
-    'error' in result &&
-    isConnectionLost(result.error)
-  );
-}
-
-function toError(error: unknown): Error {
-  return error instanceof Error ? error : new SyncError('STORE_UNAVAILABLE', String(error));
 }

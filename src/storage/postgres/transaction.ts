@@ -43,8 +43,21 @@ export type Attempt<T> =
 /** Puts, and deletes as `undefined`; the last one of a key counts. */
 type Changes = Map<string, { key: Buffer; value: Buffer | undefined }>;
 
-const lockText = (schema: string) =>
-  `SELECT version FROM ${schema}.databases WHERE database_id = $1 FOR UPDATE`;
+/** Begins a transaction, and waits until nobody else writes. */
+async function lock(client: pg.ClientBase, { schema, databaseId }: Place): Promise<void> {
+  const [begun, locked] = await Promise.allSettled([
+    client.query('BEGIN ISOLATION LEVEL READ COMMITTED'),
+    client.query({
+      name: 'lock',
+      text: `SELECT version FROM ${schema}.databases WHERE database_id = $1 FOR UPDATE`,
+      values: [databaseId],
+    }),
+  ]);
+  if (begun.status === 'rejected') throw begun.reason;
+  if (locked.status === 'rejected') throw locked.reason;
+  // Without the row there is no lock: somebody has removed the database below us.
+  if (locked.value.rowCount !== 1) throw new Error(`${schema}.databases has no such database`);
+}
 
 /** @param number of this commit, noted with it */
 export async function attempt<T>(
@@ -53,11 +66,11 @@ export async function attempt<T>(
   number: bigint,
   work: (transaction: KVTransaction) => Promise<T>,
 ): Promise<Attempt<T>> {
-  const begun = await settle([
-    client.query('BEGIN ISOLATION LEVEL READ COMMITTED'),
-    client.query({ name: 'lock', text: lockText(place.schema), values: [place.databaseId] }),
-  ]);
-  if (begun !== undefined) return { outcome: 'failed', error: begun };
+  try {
+    await lock(client, place);
+  } catch (error) {
+    return { outcome: 'failed', error };
+  }
   const changes: Changes = new Map();
   const reading = trackFailure();
   let result: T;
@@ -101,14 +114,19 @@ export async function isCommitted(
   { place, noteKey }: Writer,
   number: bigint,
 ): Promise<boolean> {
-  await client.query('BEGIN');
-  try {
-    await client.query(lockText(place.schema), [place.databaseId]);
-    const [note] = await readMany(client, place, [noteKey]);
-    return note !== undefined && Buffer.from(note).readBigUInt64BE() >= number;
-  } finally {
-    await client.query('ROLLBACK').catch(() => undefined);
-  }
+  await lock(client, place);
+  const [note] = await readMany(client, place, [noteKey]);
+  await client.query('ROLLBACK');
+  return note !== undefined && Buffer.from(note).readBigUInt64BE() >= number;
+}
+
+/** When the writer ends. */
+export async function removeNote(client: pg.ClientBase, { place, noteKey }: Writer): Promise<void> {
+  const { schema, databaseId } = place;
+  await client.query(`DELETE FROM ${schema}.entries WHERE database_id = $1 AND key = $2`, [
+    databaseId,
+    noteKey,
+  ]);
 }
 
 function openTransaction(
@@ -179,10 +197,4 @@ function trackFailure() {
     },
   };
   return tracked;
-}
-
-/** The first failure of statements that were sent together; all of them have been answered then. */
-async function settle(sent: readonly Promise<unknown>[]): Promise<unknown> {
-  const outcomes = await Promise.allSettled(sent);
-  return outcomes.find((outcome) => outcome.status === 'rejected')?.reason;
 }

@@ -151,6 +151,36 @@ describe('several nodes on one database', () => {
   });
 });
 
+describe('one node', () => {
+  test('reads and writes while slow clients hold as many views as there can be', async (t) => {
+    const store = await openNode(t, postgres.url());
+    await increment(store);
+    const views = await Promise.all(Array.from({ length: 10 }, () => store.view()));
+    assert.equal(await increment(store), 2);
+    assert.equal(await count(store), 2);
+    for await (const entries of store.iterate({ gte: COUNTER, lt: Buffer.from('d') })) {
+      assert.equal(entries.length, 1);
+    }
+    await Promise.all(views.map((view) => view.close()));
+  });
+
+  test('writes nothing without its lock, and goes on when that is there again', async (t) => {
+    const schema = 'removed';
+    const store = await openNode(t, postgres.url({ schema }));
+    await increment(store);
+    await postgres.query(`ALTER TABLE ${schema}.databases RENAME TO hidden`);
+    // More often than there are connections: none is left behind in a transaction that failed.
+    for (let tries = 0; tries < 12; tries++) {
+      await assert.rejects(increment(store), { code: 'STORE_UNAVAILABLE' });
+    }
+    await postgres.query(`ALTER TABLE ${schema}.hidden RENAME TO databases`);
+    assert.equal(await increment(store), 2);
+    await postgres.query(`DELETE FROM ${schema}.databases`);
+    await assert.rejects(increment(store), { code: 'STORE_UNAVAILABLE' });
+    assert.equal(await count(store), 2);
+  });
+});
+
 describe('when connections die', () => {
   test('backends that are terminated at random lose and repeat nothing', async (t) => {
     const url = postgres.url({ application_name: 'victim' });
