@@ -1,6 +1,6 @@
 /**
- * Our tables. `database_id` comes first in every key, so that they can be distributed by it
- * (Citus: create_distributed_table for each), and no statement touches two databases' entries.
+ * Our tables. `database_id` comes first in every key, and no statement that reads or writes entries
+ * touches two databases, so that `databases` and `entries` can be distributed by it.
  *
  *     layout     version          one row: which layout this is
  *     databases  database_id      version counts commits; its row is the lock of the writer
@@ -55,7 +55,9 @@ export async function ensureSchema(
   await client.query('BEGIN');
   try {
     await client.query('SELECT pg_advisory_xact_lock($1)', [MIGRATION_LOCK]);
-    await client.query(`CREATE SCHEMA IF NOT EXISTS ${schema}`);
+    // IF NOT EXISTS would ask for the right to make one, even where it is there.
+    const found = await client.query('SELECT 1 FROM pg_namespace WHERE nspname = $1', [schema]);
+    if (found.rowCount === 0) await client.query(`CREATE SCHEMA ${schema}`);
     // Another process may have been first.
     const layout = await readLayout(client, schema);
     for (const migrate of MIGRATIONS.slice(layout)) await client.query(migrate(schema));

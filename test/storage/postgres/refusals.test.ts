@@ -47,6 +47,10 @@ describe('a start on PostgreSQL is refused in one line', () => {
     await postgres.query("CREATE ROLE guest LOGIN PASSWORD 'wrong-secret'");
     const url = postgres.url().replace(`postgres:${POSTGRES_PASSWORD}@`, 'guest:wrong-secret@');
     assert.match((await refusalOf(url)).message, /lacks rights: grant CREATE/);
+    // The other thing that it says helps as well.
+    await postgres.query('CREATE SCHEMA given; GRANT ALL ON SCHEMA given TO guest');
+    const given = url.replace(/schema=\w+/, 'schema=given');
+    await (await openStorage({ url: given, durability: 'fsync' })).close();
   });
 
   test('when the tables are of a newer version', async () => {
