@@ -82,6 +82,13 @@ export function toSyncError(
   return error instanceof SyncError ? error : new SyncError(fallback, message, { cause: error });
 }
 
+/** The code of an error of Node.js or of a library, if it has one. */
+export function codeOf(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string'
+    ? error.code
+    : undefined;
+}
+
 const INTERNAL_CODES: ReadonlySet<ErrorCode> = new Set([
   'APPLY_CHANGES_ERROR',
   'GET_CHANGES_ERROR',

@@ -8,10 +8,11 @@
 
 import { readdir, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
+import { damaged } from './leveldb-errors.ts';
 import { readLogFile, tableFault, Varints } from './leveldb-records.ts';
 
 /** @param tableBytesMax of tables, which may be many, so many bytes are read, the newest first */
-export async function findFileFault(
+async function findFileFault(
   location: string,
   tableBytesMax: number,
 ): Promise<string | undefined> {
@@ -105,4 +106,14 @@ function readEdits(records: readonly Buffer[]) {
     }
   }
   return { logNumber, sizeByTable };
+}
+
+/** @throws SyncError STORE_DAMAGED */
+export async function refuseDamage(
+  databaseId: string,
+  location: string,
+  tableBytesMax: number,
+): Promise<void> {
+  const fault = await findFileFault(location, tableBytesMax);
+  if (fault !== undefined) throw damaged(databaseId, `${location}: ${fault}`);
 }

@@ -18,7 +18,8 @@ import { databaseIdToDirectoryName, directoryNameToDatabaseId } from './database
 import { assertDatabaseId } from './database-id.ts';
 import { ensureFormat } from './format.ts';
 import type { KVReader, KVStore, Storage } from './kv-store.ts';
-import { findFileFault } from './leveldb-files.ts';
+import { openError, readError } from './leveldb-errors.ts';
+import { refuseDamage } from './leveldb-files.ts';
 import { createWriteQueue, storeClosed } from './write-queue.ts';
 
 type Level = ClassicLevel<Uint8Array, Uint8Array>;
@@ -282,47 +283,6 @@ const takeLock = async (location: string) => {
     throw openError('this data directory', error);
   }
 };
-
-/** @throws SyncError STORE_DAMAGED */
-async function refuseDamage(
-  databaseId: string,
-  location: string,
-  tableBytesMax: number,
-): Promise<void> {
-  const fault = await findFileFault(location, tableBytesMax);
-  if (fault !== undefined) throw damaged(databaseId, `${location}: ${fault}`);
-}
-
-/** @param fault for the log: clients are told nothing of files */
-function damaged(name: string, fault: unknown): SyncError {
-  const cause = new Error(
-    `${fault instanceof Error ? fault.message : fault}. Restore a backup of this database, or move ` +
-      'its directory away; `sync-coordinator verify` checks the others',
-    { cause: fault },
-  );
-  return new SyncError('STORE_DAMAGED', `the store of database ${name} is damaged`, { cause });
-}
-
-/** abstract-level wraps what went wrong in "Database failed to open". */
-function openError(name: string, error: unknown): SyncError {
-  if (error instanceof SyncError) return error;
-  const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
-  const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
-  if (code === 'LEVEL_CORRUPTION') return damaged(name.replace('database ', ''), cause);
-  return code === 'LEVEL_LOCKED'
-    ? new SyncError('STORE_LOCKED', `the store of ${name} is in use by another process`, { cause })
-    : new SyncError('STORE_UNAVAILABLE', `the store of ${name} cannot be opened`, { cause });
-}
-
-function readError(cause: unknown): SyncError {
-  const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
-  if (code === 'LEVEL_CORRUPTION') {
-    return new SyncError('STORE_DAMAGED', 'the store of this database is damaged', { cause });
-  }
-  return typeof code === 'string' && code.endsWith('_NOT_OPEN')
-    ? storeClosed(cause)
-    : new SyncError('STORE_UNAVAILABLE', 'the store of this database cannot be read', { cause });
-}
 
 async function syncDirectory(directory: string): Promise<void> {
   // Windows opens no directories, and needs no such thing.

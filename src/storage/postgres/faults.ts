@@ -1,18 +1,11 @@
 /** What PostgreSQL and the way to it refuse, in words for the operator or for clients. */
 
-import { SyncError } from '../../errors.ts';
+import { codeOf, SyncError } from '../../errors.ts';
 
 const RETRY_MS = 1000;
 
 /** Another try of the whole transaction may go through: serialization failure, deadlock, lock timeout. */
 const RETRYABLE = new Set(['40001', '40P01', '55P03']);
-
-/** Taken apart by hand, since what comes out of a socket is no DatabaseError. */
-export function codeOf(error: unknown): string | undefined {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string'
-    ? error.code
-    : undefined;
-}
 
 /** Whether the statement was refused, and the connection is as good as before. */
 export function isRefusal(error: unknown): boolean {
