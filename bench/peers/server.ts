@@ -2,9 +2,10 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { connect, createServer } from 'node:net';
+import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { freePort } from '../../test/support/free-port.ts';
 import type { RunContext } from '../lib/run-context.ts';
 import type { Contender } from './contenders.ts';
 
@@ -26,6 +27,7 @@ export async function startContender(
     const server = await context.server();
     return { pid: server.pid, url: server.wsUrl, stop: () => server.stop() };
   }
+  // They print the port that they were told, so it has to be one that is free.
   const port = await freePort();
   // They take the port, and where they take it the host, from there.
   const env = { ...process.env, HOST: '127.0.0.1', PORT: String(port), NODE_ENV: 'production' };
@@ -41,17 +43,6 @@ export async function startContender(
   context.onStop(stop);
   await accepts(port);
   return { pid: child.pid ?? 0, url: `ws://127.0.0.1:${port}${path}`, stop };
-}
-
-/** They print the port that they were told, so it has to be one that is free. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  if (address === null || typeof address === 'string') throw new Error('no TCP port');
-  return address.port;
 }
 
 async function accepts(port: number): Promise<void> {

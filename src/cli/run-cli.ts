@@ -1,7 +1,7 @@
 /**
  * The command line: `sync-coordinator` starts the server, `sync-coordinator check`
- * shows what it would start with, `sync-coordinator copy` moves databases, `sync-coordinator init` writes a first configuration. Its
- * flags are those of the schema.
+ * shows what it would start with, `sync-coordinator copy` moves databases,
+ * `sync-coordinator init` writes a first configuration. Its flags are those of the schema.
  */
 
 import { Command } from 'commander';

@@ -4,8 +4,6 @@
  */
 
 import assert from 'node:assert/strict';
-import type { AddressInfo } from 'node:net';
-import { createServer } from 'node:net';
 import { compareHlc } from '../../src/clock/hlc.ts';
 import { createClock, type TestClock } from '../../src/testing/clock.ts';
 import { Device } from '../../src/testing/device.ts';
@@ -13,6 +11,7 @@ import { Replica } from '../../src/testing/replica.ts';
 import { SimulatedDevice } from '../../src/testing/simulated-device.ts';
 import type { WireChange, WireChangeSet } from '../../src/wire/schemas.ts';
 import { type ChildServer, startChildServer } from '../support/child-server.ts';
+import { freePort } from '../support/free-port.ts';
 
 export interface CrashOptions {
   kills: number;
@@ -40,14 +39,6 @@ const COLUMNS = ['x', 'y', 'z'];
 export async function crashAgainAndAgain(options: CrashOptions): Promise<CrashReport> {
   const run = new CrashRun(options, await freePort());
   return run.go();
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await new Promise((resolve) => server.once('listening', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 class CrashRun {
