@@ -6,7 +6,7 @@
  * the lock is ended by PostgreSQL (idle_in_transaction_session_timeout), and its commit fails.
  *
  * Round trips of a commit: one for BEGIN with the lock, one for the write with COMMIT, and what
- * `work` reads in between.
+ * `work` reads in between: of a merge, one more.
  *
  * When the connection dies while COMMIT is under way, nobody knows what became of it. Each
  * commit therefore notes, in the storage layer's own key space, how many this writer has made:
