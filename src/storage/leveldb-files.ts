@@ -12,10 +12,7 @@ import { damaged } from './leveldb-errors.ts';
 import { readLogFile, tableFault, Varints } from './leveldb-records.ts';
 
 /** @param tableBytesMax of tables, which may be many, so many bytes are read, the newest first */
-async function findFileFault(
-  location: string,
-  tableBytesMax: number,
-): Promise<string | undefined> {
+async function findFileFault(location: string, tableBytesMax: number): Promise<string | undefined> {
   const names = await readdir(location);
   if (!names.includes('CURRENT')) {
     // A crash while the database was being made leaves the first manifest at most.
