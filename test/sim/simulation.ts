@@ -24,6 +24,8 @@ const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
 const HEALING_ROUNDS_MAX = 200;
 const HEALING_STEP_MS = 300;
+/** Longer than anything takes on a network that is whole, and than a slow listener's pauses. */
+const PUSHES_ARRIVE_MS = 2000;
 
 /** Somebody who has seen a state of the store, and asks again at the end. */
 interface Witness {
@@ -324,7 +326,10 @@ class Run {
     for (const device of listeners) device.isHearingSlowly = false;
     for (let round = 0; round < HEALING_ROUNDS_MAX; round++) {
       await this.#run(round < 20 ? 2000 : MINUTE_MS);
-      if (await this.#isSettled(writers)) return;
+      if (!(await this.#isSettled(writers))) continue;
+      // The last of it may have been stored just now: the pushes of it are on their way.
+      await this.#run(PUSHES_ARRIVE_MS);
+      return;
     }
     assert.fail('those who write never came to rest');
   }
