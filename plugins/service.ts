@@ -32,7 +32,7 @@ const machine: World = {
 export default fp<ServicePluginOptions>(
   async (app, { world = machine }) => {
     const { coordinatorConfig: config, coordinatorMetrics: metrics } = app;
-    const storage = await openStorage(config.storage);
+    const storage = await openStorage({ ...config.storage, dataDir: config.dataDir });
     const hooks = app.coordinatorHooks.chain;
     const service = new CoordinatorService({
       config,

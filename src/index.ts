@@ -46,6 +46,12 @@ export {
   createCoordinatorServer,
 } from './server.ts';
 export type { CoordinatorService, Status } from './service/coordinator-service.ts';
+export { createStorage, type StorageParts } from './storage/create-storage.ts';
+export { createStore, type StoreParts } from './storage/create-store.ts';
+export {
+  databaseIdToDirectoryName,
+  directoryNameToDatabaseId,
+} from './storage/database-directory.ts';
 export { isDatabaseId } from './storage/database-id.ts';
 export { ensureFormat } from './storage/format.ts';
 export type {
@@ -57,6 +63,8 @@ export type {
   KVView,
   Storage,
 } from './storage/kv-store.ts';
+export type { StorageModuleOptions } from './storage/open-storage.ts';
+export type { KVChange } from './storage/ordered-map.ts';
 export type {
   ApplyResult,
   Change,

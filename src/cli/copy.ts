@@ -1,5 +1,6 @@
 /** `sync-coordinator copy`: databases from one storage to another, while no server has them. */
 
+import path from 'node:path';
 import type { ResolvedConfig } from '../config/resolve-config.ts';
 import { contentOf } from '../engine/transfer/content.ts';
 import { fillStore } from '../engine/transfer/fill-store.ts';
@@ -21,16 +22,17 @@ export async function copy(
   name: string | undefined,
   { from = config.storage.url, to }: CopyOptions,
 ): Promise<void> {
-  const { durability } = config.storage;
   const cwd = process.cwd();
+  const { durability } = config.storage;
+  const options = { durability, cwd, dataDir: path.resolve(cwd, config.dataDir) };
   const fromSource = from === config.storage.url ? sources.get('storage.url') : '--from';
   await endWith(async () => {
     const openSource = await findStorage(from, cwd, fromSource);
     const openTarget = await findStorage(to, cwd, '--to');
-    const source = await openSource({ durability, cwd, existing: true });
+    const source = await openSource({ ...options, existing: true });
     try {
       const ids = await databasesOf(source, name);
-      const target = await openTarget({ durability, cwd });
+      const target = await openTarget(options);
       try {
         let worst: TransferOutcome = TRANSFER_EXIT.done;
         for (const id of ids) {

@@ -1,5 +1,6 @@
 /** `sync-coordinator verify`: whether stores are what they should be. Reads them, and changes nothing. */
 
+import path from 'node:path';
 import type { ResolvedConfig } from '../config/resolve-config.ts';
 import { createTally } from '../engine/verify/findings.ts';
 import { verifyDatabase } from '../engine/verify/verify.ts';
@@ -24,7 +25,7 @@ export async function verify(
   { config, sources }: ResolvedConfig,
   name: string | undefined,
 ): Promise<void> {
-  process.exitCode = await verifyAll(config.storage, sources.get('storage.url'), name).catch(
+  process.exitCode = await verifyAll(config, sources.get('storage.url'), name).catch(
     (error: unknown) => {
       process.stderr.write(`${failureToText(error)}\n`);
       return VERIFY_EXIT.unchecked;
@@ -33,13 +34,14 @@ export async function verify(
 }
 
 async function verifyAll(
-  { url, durability }: { url: string; durability: 'fsync' | 'os' },
+  { storage: { url, durability }, dataDir }: ResolvedConfig['config'],
   source: string | undefined,
   name: string | undefined,
 ): Promise<Outcome> {
   const cwd = process.cwd();
   const open = await findStorage(url, cwd, source);
-  const storage = await open({ durability, cwd, existing: true });
+  const location = { cwd, dataDir: path.resolve(cwd, dataDir) };
+  const storage = await open({ ...location, durability, existing: true });
   try {
     let worst: Outcome = VERIFY_EXIT.sound;
     for (const id of await databasesOf(storage, name)) {

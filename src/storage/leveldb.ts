@@ -13,10 +13,9 @@ import { mkdir, open as openFile, readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { ClassicLevel, type Snapshot } from 'classic-level';
 import { SyncError } from '../errors.ts';
+import { createStorage } from './create-storage.ts';
 import { acquireDataDirectory } from './data-directory.ts';
 import { databaseIdToDirectoryName, directoryNameToDatabaseId } from './database-directory.ts';
-import { assertDatabaseId } from './database-id.ts';
-import { ensureFormat } from './format.ts';
 import type { KVReader, KVStore, Storage } from './kv-store.ts';
 import { openError, readError } from './leveldb-errors.ts';
 import { refuseDamage } from './leveldb-files.ts';
@@ -76,15 +75,15 @@ const BYTES_PER_READ = MIB;
 export async function createLevelStorage(options: LevelStorageOptions): Promise<Storage> {
   const { existing = false } = options;
   const directory = await acquireDataDirectory(options.directory, takeLock, { existing });
-  /** Also those that are being opened, so that closing waits for them. */
-  const storesById = new Map<string, Promise<KVStore>>();
+  /** Also those that are being opened. */
+  let openStores = 0;
   const sync = options.durability === 'fsync';
   /** One at a time: each one takes a thread of those that all reads and writes share. */
   const reclaiming = createWriteQueue();
-  let closed = false;
 
   async function openStore(databaseId: string): Promise<KVStore> {
     const location = path.join(directory.path, databaseIdToDirectoryName(databaseId));
+    openStores++;
     try {
       if (!existing) await mkdir(location, { recursive: true });
       await refuseDamage(
@@ -94,7 +93,7 @@ export async function createLevelStorage(options: LevelStorageOptions): Promise<
       );
       // LevelDB syncs what is in its directory; that the directory exists must be durable too.
       if (sync) await syncDirectory(directory.path);
-      const memory = storesById.size <= FEW_DATABASES ? MEMORY_OF_FEW : MEMORY_OF_MANY;
+      const memory = openStores <= FEW_DATABASES ? MEMORY_OF_FEW : MEMORY_OF_MANY;
       const level: Level = new ClassicLevel(location, {
         ...{ ...LEVEL_OPTIONS, ...memory },
         createIfMissing: !existing,
@@ -102,42 +101,26 @@ export async function createLevelStorage(options: LevelStorageOptions): Promise<
       await level.open();
       return createLevelStore(level, {
         ...{ sync, reclaiming },
-        onClose: () => storesById.delete(databaseId),
+        onClose: () => openStores--,
       });
     } catch (error) {
+      openStores--;
       throw openError(`database ${databaseId}`, error);
     }
   }
 
-  return {
+  return createStorage({
     description: `LevelDB in ${directory.path}, durability ${options.durability}`,
-    async open(databaseId) {
-      assertDatabaseId(databaseId);
-      if (closed) throw new SyncError('STORE_UNAVAILABLE', 'the storage is closed');
-      // LevelDB would refuse it too, and let go of the first one's lock while doing so.
-      if (storesById.has(databaseId)) throw new TypeError(`${databaseId} is already open`);
-      const opening = openStore(databaseId).then((store) =>
-        ensureFormat(store, databaseId, { existing }),
-      );
-      storesById.set(databaseId, opening);
-      return opening.catch((error) => {
-        // Unless the refused store has closed already and it is being opened once more.
-        if (storesById.get(databaseId) === opening) storesById.delete(databaseId);
-        throw error;
-      });
-    },
+    existing,
+    // LevelDB, too, would refuse to open one twice, and let go of the first one's lock while doing so.
+    open: openStore,
     async list() {
       const entries = await readdir(directory.path, { withFileTypes: true });
       const names = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
       return names.filter((name) => name.startsWith('db-')).map(directoryNameToDatabaseId);
     },
-    async close() {
-      closed = true;
-      const closings = [...storesById.values()].map((store) => store.then((it) => it.close()));
-      await Promise.allSettled(closings);
-      await directory.release();
-    },
-  };
+    close: () => directory.release(),
+  });
 }
 
 interface LevelStoreOptions {

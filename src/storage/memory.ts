@@ -3,19 +3,16 @@
  * A database outlives its store, as long as the storage itself is open.
  */
 
-import { SyncError } from '../errors.ts';
-import { assertDatabaseId } from './database-id.ts';
-import { ensureFormat } from './format.ts';
+import { createStorage } from './create-storage.ts';
+import { createStore } from './create-store.ts';
 import type { KVEntry, KVReader, KVStore, Storage } from './kv-store.ts';
 import {
   EMPTY_MAP,
   entriesOfRange,
-  type KVChange,
   type OrderedMap,
   valueByKey,
   withChanges,
 } from './ordered-map.ts';
-import { createWriteQueue, storeClosed } from './write-queue.ts';
 
 /** Here it saves no memory, but whoever sends what it reads shall meet the same sizes as elsewhere. */
 const BYTES_PER_READ = 1024 * 1024;
@@ -27,104 +24,34 @@ interface Data {
 
 export function createMemoryStorage(): Storage {
   const dataById = new Map<string, Data>();
-  const storesById = new Map<string, KVStore>();
-  let closed = false;
-  return {
+  return createStorage({
     description: 'in memory: lost when the process ends',
-    async open(databaseId) {
-      assertDatabaseId(databaseId);
-      if (closed) throw new SyncError('STORE_UNAVAILABLE', 'the storage is closed');
-      if (storesById.has(databaseId)) throw new TypeError(`${databaseId} is already open`);
+    open(databaseId) {
       const data = dataById.get(databaseId) ?? { map: EMPTY_MAP };
       dataById.set(databaseId, data);
-      const store = createMemoryStore(data, () => storesById.delete(databaseId));
-      storesById.set(databaseId, store);
-      return ensureFormat(store, databaseId);
+      return createMemoryStore(data);
     },
     list: async () => [...dataById.keys()],
-    async close() {
-      closed = true;
-      await Promise.all([...storesById.values()].map((store) => store.close()));
-      dataById.clear();
-    },
-  };
+    close: () => dataById.clear(),
+  });
 }
 
-function createMemoryStore(data: Data, onClose: () => void): KVStore {
-  const queue = createWriteQueue();
-  /** A transaction that close waits for may still read. */
-  let released = false;
-
-  function createReader(mapNow: () => OrderedMap): KVReader {
-    return {
-      async getMany(keys) {
-        const map = mapNow();
-        return keys.map((key) => valueByKey(map, key));
-      },
-      async *iterate(range) {
-        for (const chunk of entriesOfRange(mapNow(), range)) {
-          for (const entries of inReads(chunk)) {
-            yield entries;
-            if (released) throw storeClosed();
-          }
-        }
-      },
-    };
-  }
-
-  const committed = createReader(() => {
-    if (released) throw storeClosed();
-    return data.map;
-  });
-  return {
-    ...createReader(() => {
-      if (queue.closed) throw storeClosed();
-      return data.map;
-    }),
-    exclusive: (work) =>
-      queue.run(async () => {
-        const changes: KVChange[] = [];
-        let ended = false;
-        const add = (key: Uint8Array, value: Uint8Array | undefined) => {
-          if (ended) throw new TypeError('the transaction has ended');
-          changes.push([Uint8Array.from(key), value && Uint8Array.from(value)]);
-        };
-        try {
-          const result = await work({
-            ...committed,
-            put: add,
-            delete: (key) => add(key, undefined),
-          });
-          if (changes.length > 0) {
-            data.map = withChanges(data.map, changes);
-          }
-          return result;
-        } finally {
-          ended = true;
-        }
-      }),
-    async view() {
-      if (queue.closed) throw storeClosed();
-      const map = data.map;
-      let viewClosed = false;
-      const reader = createReader(() => {
-        if (viewClosed || released) throw storeClosed();
-        return map;
-      });
-      return {
-        ...reader,
-        async close() {
-          viewClosed = true;
-        },
-      };
+function createMemoryStore(data: Data): KVStore {
+  return createStore({
+    view: () => ({ ...createReader(data.map), close: async () => {} }),
+    commit(writes) {
+      data.map = withChanges(data.map, writes);
     },
-    // Nobody else can have it open.
-    onCommit: () => () => undefined,
-    close: () =>
-      queue.close(async () => {
-        released = true;
-        onClose();
-      }),
+    close: () => {},
+  });
+}
+
+function createReader(map: OrderedMap): KVReader {
+  return {
+    getMany: async (keys) => keys.map((key) => valueByKey(map, key)),
+    async *iterate(range) {
+      for (const chunk of entriesOfRange(map, range)) yield* inReads(chunk);
+    },
   };
 }
 

