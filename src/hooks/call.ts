@@ -69,12 +69,14 @@ function waitBounded(
   { timeoutMs, signals }: CallLimits,
 ): Promise<Settled> {
   return new Promise((resolve) => {
-    const timer = setTimeout(timeOut, timeoutMs);
-    const unlisten = signals.map((signal) => signal && onAbort(signal, giveUp));
+    let isSettled = false;
+    let timer: NodeJS.Timeout | undefined;
+    let unlisten: ((() => void) | undefined)[] | undefined;
 
     function settle(settled: Settled): void {
+      isSettled = true;
       clearTimeout(timer);
-      for (const off of unlisten) off?.();
+      if (unlisten !== undefined) for (const off of unlisten) off?.();
       resolve(settled);
     }
     function giveUp(reason: unknown): void {
@@ -87,12 +89,25 @@ function waitBounded(
       call.abort(error);
     }
 
+    /** Not for an answer that is there already: most async hooks wait for nothing. */
+    function watch(): void {
+      if (isSettled) return;
+      const aborted = signals.find((signal) => signal?.aborted);
+      if (aborted !== undefined) {
+        giveUp(aborted.reason);
+        return;
+      }
+      timer = setTimeout(timeOut, timeoutMs);
+      unlisten = signals.map((signal) => signal && onAbort(signal, giveUp));
+    }
+
     try {
       // Promise.resolve also tames thenables that call back twice or throw.
       Promise.resolve(answer).then(
         (value: unknown) => settle({ outcome: 'ok', answer: value }),
         (error: unknown) => settle({ outcome: 'error', error }),
       );
+      queueMicrotask(watch);
     } catch (error) {
       // A promise whose own members throw.
       settle({ outcome: 'error', error });
