@@ -46,15 +46,18 @@ function emptyStore(databaseId: string): SyncError {
   return new SyncError('STORE_FORMAT', `${what}: it is empty or damaged`);
 }
 
+/** Under the writer's lock: of several processes that find a new store, one writes the record. */
 async function writeRecord(store: KVStore, databaseId: string): Promise<void> {
-  for await (const _entries of store.iterate(ANY_ENTRY)) {
-    throw new SyncError(
-      'STORE_FORMAT',
-      `the store of database ${databaseId} holds data but does not say in which format: another ` +
-        'program wrote it, or it is damaged. Restore a backup, or move it away',
-    );
-  }
   await store.exclusive(async (transaction) => {
+    const [meanwhile] = await transaction.getMany([FORMAT_KEY]);
+    if (meanwhile !== undefined) return checkRecord(meanwhile, databaseId);
+    for await (const _entries of transaction.iterate(ANY_ENTRY)) {
+      throw new SyncError(
+        'STORE_FORMAT',
+        `the store of database ${databaseId} holds data but does not say in which format: another ` +
+          'program wrote it, or it is damaged. Restore a backup, or move it away',
+      );
+    }
     const value = JSON.stringify({ format: STORE_FORMAT, databaseId });
     transaction.put(FORMAT_KEY, Buffer.from(value));
   });

@@ -91,6 +91,15 @@ describe('several nodes on one database', () => {
     for (const node of nodes) assert.equal(await count(node), 120);
   });
 
+  test('open a new database at once: all of them find it whole', async (t) => {
+    const url = postgres.url();
+    const nodes = await Promise.all([url, url, url].map((same) => openNodeStorage(t, same)));
+    for (let database = 0; database < 20; database++) {
+      const stores = await Promise.all(nodes.map((node) => node.open(`new-${database}`)));
+      for (const store of stores) assert.equal(await count(store), 0);
+    }
+  });
+
   test('hear of what another has committed', async (t) => {
     const url = postgres.url();
     const [one, other] = [await openNode(t, url), await openNode(t, url)];
