@@ -1,44 +1,38 @@
 /**
- * Where a database stands, as far as this process knows, and who is told when its log has grown.
+ * Where a database stands, as far as this process knows.
  *
  * It only moves forward: a commit of our own and a look at what others wrote may overtake each
  * other, and whoever comes second with the older state changes nothing.
  */
 
-import { compareHlc, type HlcText } from '../clock/hlc.ts';
+import { compareHlc } from '../clock/hlc.ts';
 import type { Logger } from '../logger.ts';
 import type { KVStore } from '../storage/kv-store.ts';
 import { Catalog } from './catalog.ts';
 import { type Head, readHead } from './head.ts';
 import type { LogState } from './log.ts';
-import type { LogRecord } from './log-record.ts';
+import { type Appended, LogAnnouncer } from './log-announcer.ts';
 import type { CatalogState, Written } from './merge-transaction.ts';
 
-/** The log has grown. */
-export interface Appended {
-  /** The newest position before. */
-  after: HlcText;
-  /** The newest position now. */
-  end: HlcText;
-  /** What was written, if it was written here: a reader at `after` needs nothing else. */
-  records: readonly LogRecord[] | undefined;
-}
-
 export class DatabaseState {
-  readonly #logger: Logger;
-  readonly #listeners = new Set<(appended: Appended) => void>();
+  readonly #store: KVStore;
+  readonly #announcer: LogAnnouncer;
   #head: Head;
   #catalog: CatalogState;
+  /** The look that is under way, and the one that begins after it. */
+  #looking: Promise<void> = Promise.resolve();
+  #nextLook: Promise<void> | undefined;
 
   static async load(store: KVStore, logger: Logger): Promise<DatabaseState> {
     const { head, catalog } = await readState(store, undefined);
-    return new DatabaseState(head, catalog, logger);
+    return new DatabaseState(store, head, catalog, logger);
   }
 
-  private constructor(head: Head, catalog: CatalogState, logger: Logger) {
+  private constructor(store: KVStore, head: Head, catalog: CatalogState, logger: Logger) {
+    this.#store = store;
     this.#head = head;
     this.#catalog = catalog;
-    this.#logger = logger;
+    this.#announcer = new LogAnnouncer(store, head.position, logger);
   }
 
   get head(): Head {
@@ -57,42 +51,35 @@ export class DatabaseState {
 
   /** @returns stops it */
   onAppended(listener: (appended: Appended) => void): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
+    return this.#announcer.onAppended(listener);
   }
 
   /** What a transaction of ours has left, once it is durable. */
   committed({ before, head, catalog, records }: Written): void {
-    const known = this.#head.position;
     // What others wrote after it has been read already, and with it this.
-    if (compareHlc(head.position, known) < 0) return;
+    if (compareHlc(head.position, this.#head.position) < 0) return;
     this.#head = head;
     this.#catalog = { catalog, version: head.catalogVersion };
-    // Somebody else has written meanwhile, and nobody here has heard of it yet.
-    if (known !== before) this.#announce(known, undefined);
-    else if (records.length > 0) this.#announce(before, records);
+    this.#announcer.grown(head.position, { after: before, records });
   }
 
-  /** Reads what somebody else may have written. */
-  async refresh(store: KVStore): Promise<void> {
-    const { head, catalog } = await readState(store, this.#catalog);
-    const known = this.#head.position;
-    if (compareHlc(head.position, known) <= 0) return;
+  /** Reads what somebody else may have written. Whoever asks while that is read shares the next look. */
+  refresh(): Promise<void> {
+    this.#nextLook ??= this.#looking.then(() => {
+      const look = this.#look();
+      this.#nextLook = undefined;
+      this.#looking = look.catch(() => undefined);
+      return look;
+    });
+    return this.#nextLook;
+  }
+
+  async #look(): Promise<void> {
+    const { head, catalog } = await readState(this.#store, this.#catalog);
+    if (compareHlc(head.position, this.#head.position) <= 0) return;
     this.#head = head;
     this.#catalog = catalog;
-    this.#announce(known, undefined);
-  }
-
-  #announce(after: HlcText, records: readonly LogRecord[] | undefined): void {
-    const appended = { after, end: this.#head.position, records };
-    for (const listener of this.#listeners) {
-      try {
-        listener(appended);
-      } catch (error) {
-        // What is durable must not look as if it had failed, because somebody failed to hear of it.
-        this.#logger.error('a listener failed: %O', error);
-      }
-    }
+    this.#announcer.grown(head.position);
   }
 }
 

@@ -14,11 +14,12 @@ import type { KVStore, KVTransaction } from '../storage/kv-store.ts';
 import type { WireChangeSet, WireCheckpoint } from '../wire/schemas.ts';
 import { toAuthored } from './authored.ts';
 import { Catalog } from './catalog.ts';
-import { type Appended, DatabaseState } from './database-state.ts';
+import { DatabaseState } from './database-state.ts';
 import { refuseDrift } from './drift.ts';
 import { GroupCommit } from './group-commit.ts';
 import { type Identity, loadIdentity, readHead, readHorizon } from './head.ts';
 import { type LogPage, type LogReadOptions, readLog, timelineFor } from './log.ts';
+import type { Appended } from './log-announcer.ts';
 import { carryPosition, deliverable, type LogRecord } from './log-record.ts';
 import {
   type Maintained,
@@ -114,7 +115,7 @@ export class SyncManager {
       },
     );
     this.#stopWatching = options.store.onCommit(() =>
-      state.refresh(options.store).then(
+      state.refresh().then(
         () => true,
         (error: unknown) => {
           options.logger.error('what others wrote could not be read: %O', error);

@@ -1,6 +1,6 @@
 /** The sessions of one database: tells each of them when the log has grown. */
 
-import type { Appended } from '../engine/database-state.ts';
+import type { Appended } from '../engine/log-announcer.ts';
 import { type LogRecord, SEVERAL_AUTHORS } from '../engine/log-record.ts';
 import type { SyncManager } from '../engine/sync-manager.ts';
 import { changeSetsFrame } from './frames.ts';
@@ -14,11 +14,11 @@ interface Push {
 export class SessionHub {
   readonly #manager: SyncManager;
   readonly #sessions = new Set<Session>();
-  readonly #stop: () => void;
+  /** Listens only while there are sessions: for nobody, nothing of what others wrote is read. */
+  #stop: (() => void) | undefined;
 
   constructor(manager: SyncManager) {
     this.#manager = manager;
-    this.#stop = manager.onAppended((appended) => this.#announce(appended));
   }
 
   get size(): number {
@@ -27,17 +27,24 @@ export class SessionHub {
 
   add(session: Session): void {
     this.#sessions.add(session);
+    this.#stop ??= this.#manager.onAppended((appended) => this.#announce(appended));
   }
 
   delete(session: Session): void {
     this.#sessions.delete(session);
+    if (this.#sessions.size === 0) this.#stopListening();
   }
 
   /** Ends every session that is left; its client may come back at once. */
   close(): void {
-    this.#stop();
+    this.#stopListening();
     for (const session of this.#sessions) session.disconnect();
     this.#sessions.clear();
+  }
+
+  #stopListening(): void {
+    this.#stop?.();
+    this.#stop = undefined;
   }
 
   /** One frame serves all who have no part in what was written. */

@@ -2,7 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type Appended, DatabaseState } from '../../src/engine/database-state.ts';
+import { DatabaseState } from '../../src/engine/database-state.ts';
+import type { Appended } from '../../src/engine/log-announcer.ts';
 import { createLogger } from '../../src/logger.ts';
 import type { KVStore } from '../../src/storage/kv-store.ts';
 import { createMemoryStorage } from '../../src/storage/memory.ts';
@@ -12,68 +13,186 @@ import { openEngine } from '../support/engine.ts';
 const LOGGER = createLogger('test:state');
 
 /** A database that another node writes to, and this node's picture of it. */
-async function openTwice() {
+async function openTwice({ wrap = (store: KVStore) => store } = {}) {
   const store = await createMemoryStorage().open('test');
   const other = (await openEngine({ store })).manager;
   const device = new Device(1);
-  const write = () => other.apply([device.write({ pk: [device.wallTime], set: { x: 1 } })]);
+  const write = (changes = 1) =>
+    other.apply([
+      device.write(
+        ...Array.from({ length: changes }, (_, i) => ({
+          ...{ table: 't', pk: [device.wallTime, i] },
+          set: { x: 'x'.repeat(1000) },
+        })),
+      ),
+    ]);
   await write();
-  const state = await DatabaseState.load(store, LOGGER);
+  const state = await DatabaseState.load(wrap(store), LOGGER);
   const heard: Appended[] = [];
-  state.onAppended((appended) => heard.push(appended));
-  return { store, other, write, state, heard };
+  const listen = () => state.onAppended((appended) => heard.push(appended));
+  return { store, other, write, state, heard, listen };
 }
 
-test('what others wrote is there after a look, and told once', async () => {
-  const { store, other, write, state, heard } = await openTwice();
+/** Resolves when what is heard reaches the end of the log. */
+async function toldUpTo(heard: readonly Appended[], end: string): Promise<void> {
+  while (heard.at(-1)?.end !== end) await new Promise(setImmediate);
+}
+
+const positionsOf = ({ records }: Appended) => records?.map(({ position }) => position);
+
+test('what others wrote is there after a look, and told once, with what was written', async () => {
+  const { other, write, state, heard, listen } = await openTwice();
+  listen();
   const after = state.head.position;
   await write();
-  await state.refresh(store);
-  await state.refresh(store);
+  const between = other.position;
+  await write();
+  await state.refresh();
+  await state.refresh();
   assert.equal(state.head.position, other.position);
-  assert.deepEqual(heard, [{ after, end: other.position, records: undefined }]);
+  await toldUpTo(heard, other.position);
+  const [appended] = heard;
+  assert.ok(appended !== undefined && heard.length === 1);
+  assert.equal(appended.after, after);
+  assert.deepEqual(positionsOf(appended), [between, other.position]);
+});
+
+test('what others wrote is read once for all who listen, and not at all for nobody', async () => {
+  let reads = 0;
+  const counting = (store: KVStore): KVStore => ({
+    ...store,
+    iterate(range) {
+      reads++;
+      return store.iterate(range);
+    },
+  });
+  const { other, write, state, heard, listen } = await openTwice({ wrap: counting });
+  reads = 0;
+  await write();
+  await state.refresh();
+  assert.equal(reads, 0);
+  for (let i = 0; i < 5; i++) listen();
+  const after = other.position;
+  await write();
+  await state.refresh();
+  await toldUpTo(heard, other.position);
+  assert.equal(reads, 1);
+  assert.deepEqual(new Set(heard.map((appended) => appended.after)), new Set([after]));
+});
+
+test('a lot that others wrote is left to everybody to read', async () => {
+  const { other, write, state, heard, listen } = await openTwice();
+  listen();
+  await write(300);
+  await state.refresh();
+  await toldUpTo(heard, other.position);
+  assert.deepEqual(heard.map(positionsOf), [undefined]);
+});
+
+test('a commit of our own behind what others wrote is told after it, without a gap', async () => {
+  const { store, other, write, state, heard, listen } = await openTwice();
+  listen();
+  const after = state.head.position;
+  await write();
+  const before = other.position;
+  await write();
+  const { head, catalog } = await DatabaseState.load(store, LOGGER);
+  state.committed({ before, head, catalog: catalog.catalog, records: [] });
+  assert.equal(heard.length, 0, 'what lies before it is not known yet');
+  await toldUpTo(heard, other.position);
+  assert.equal(heard[0]?.after, after);
+  assert.deepEqual(heard.flatMap(positionsOf), [before, other.position]);
 });
 
 test('a commit of our own that is heard of late takes nothing back', async () => {
-  const { store, other, write, state, heard } = await openTwice();
+  const { other, write, state, heard, listen } = await openTwice();
+  listen();
   const { head, catalog } = state;
   await write();
-  await state.refresh(store);
+  await state.refresh();
   state.committed({ before: '', head, catalog: catalog.catalog, records: [] });
   assert.equal(state.head.position, other.position);
+  await toldUpTo(heard, other.position);
   assert.equal(heard.length, 1);
 });
 
-test('a look that is overtaken by a newer one takes nothing back', async () => {
-  const { store, other, write, state, heard } = await openTwice();
+test('a look that is overtaken by a commit of our own takes nothing back', async () => {
+  let slow: KVStore | undefined;
+  const { store, other, write, state } = await openTwice({
+    wrap: (fast) => ({ ...fast, getMany: (keys) => (slow ?? fast).getMany(keys) }),
+  });
+  const before = other.position;
   await write();
-  const old = await store.view();
+  slow = { ...store, getMany: (await store.view()).getMany };
   await write();
-  const slow: KVStore = { ...store, getMany: (keys) => old.getMany(keys) };
-  const looking = state.refresh(slow);
-  await state.refresh(store);
+  const { head, catalog } = await DatabaseState.load(store, LOGGER);
+  const looking = state.refresh();
+  state.committed({ before, head, catalog: catalog.catalog, records: [] });
   await looking;
   assert.equal(state.head.position, other.position);
-  assert.equal(heard.at(-1)?.end, other.position);
+});
+
+test('whoever asks while others read what is new gets what came after that began', async () => {
+  let reads = 0;
+  const { other, write, state } = await openTwice({
+    wrap: (store) => ({
+      ...store,
+      getMany(keys) {
+        reads++;
+        return store.getMany(keys);
+      },
+    }),
+  });
+  reads = 0;
+  const first = state.refresh();
+  // It has begun.
+  await Promise.resolve();
+  await write();
+  const later = [state.refresh(), state.refresh(), state.refresh()];
+  await Promise.all([first, ...later]);
+  assert.equal(state.head.position, other.position);
+  assert.equal(reads, 2);
+});
+
+test('when it cannot be read for all, everybody is left to read for themselves', async () => {
+  let broken = false;
+  const { other, write, state, heard, listen } = await openTwice({
+    wrap: (store) => ({
+      ...store,
+      iterate(range) {
+        if (broken) throw new Error('no way to it');
+        return store.iterate(range);
+      },
+    }),
+  });
+  listen();
+  broken = true;
+  await write();
+  await state.refresh();
+  await toldUpTo(heard, other.position);
+  assert.deepEqual(heard.map(positionsOf), [undefined]);
 });
 
 test('a catalog that others change while it is read is read again', async () => {
-  const { store, write, state } = await openTwice();
+  let reads = 0;
+  let isBusy = false;
+  const { store, write, state } = await openTwice({
+    wrap: (quiet) => ({
+      ...quiet,
+      async *iterate(range) {
+        yield* quiet.iterate(range);
+        if (isBusy && reads++ === 0) await makeTable('third');
+      },
+    }),
+  });
   const another = new Device(2);
   const other = (await openEngine({ store })).manager;
   const makeTable = (table: string) =>
     other.apply([another.write({ table, pk: [1], set: { x: 1 } })]);
   await makeTable('second');
   await write();
-  let reads = 0;
-  const busy: KVStore = {
-    ...store,
-    async *iterate(range) {
-      yield* store.iterate(range);
-      if (reads++ === 0) await makeTable('third');
-    },
-  };
-  await state.refresh(busy);
+  isBusy = true;
+  await state.refresh();
   assert.equal(state.head.position, other.position);
   assert.equal(state.catalog.version, state.head.catalogVersion);
   assert.ok(state.catalog.catalog.liveTable('main', 'third') !== undefined);
