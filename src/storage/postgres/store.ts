@@ -101,7 +101,10 @@ export function createPostgresStore(options: PostgresStoreOptions): KVStore {
 
   async function openView(connect: () => Promise<pg.PoolClient>): Promise<View> {
     if (queue.closed) throw storeClosed();
-    const view = await View.open(connect, place, (closed) => views.delete(closed));
+    const client = await connect().catch((error: unknown) => {
+      throw unavailable(error);
+    });
+    const view = new View(client, place, (closed) => views.delete(closed));
     views.add(view);
     if (!released) return view;
     // Closed while it was being made.
@@ -124,11 +127,16 @@ export function createPostgresStore(options: PostgresStoreOptions): KVStore {
       try {
         yield* view.iterate(range);
       } finally {
-        await view.close();
+        // What was read is there: nobody waits for the end of the transaction, but `close`.
+        void view.close();
       }
     },
     exclusive: (work) => queue.run(() => write(work)),
-    view: () => openView(connections.toView),
+    async view() {
+      const view = await openView(connections.toView);
+      await view.begun();
+      return view;
+    },
     onCommit: watch,
     close: () =>
       queue.close(async () => {
@@ -143,39 +151,38 @@ export function createPostgresStore(options: PostgresStoreOptions): KVStore {
   };
 }
 
-/** A transaction that reads one moment, on a connection of its own. */
+/**
+ * A transaction that reads one moment, that of its first statement, on a connection of its own. Its
+ * beginning is not waited for: a short read costs one round trip.
+ */
 class View implements KVReader {
   readonly #client: pg.PoolClient;
   readonly #place: Place;
   readonly #onClose: (view: View) => void;
-  #closed = false;
+  readonly #begun: Promise<unknown>;
+  #closing: Promise<void> | undefined;
   #isSound = true;
 
-  static async open(
-    connect: () => Promise<pg.PoolClient>,
-    place: Place,
-    onClose: (view: View) => void,
-  ): Promise<View> {
-    let client: pg.PoolClient | undefined;
-    try {
-      client = await connect();
-      await Promise.all([
-        client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY'),
-        client.query(`SET LOCAL idle_in_transaction_session_timeout = ${VIEW_IDLE_MS}`),
-        // The moment is that of the first statement that reads.
-        client.query(`SELECT 1 FROM ${place.schema}.databases LIMIT 1`),
-      ]);
-      return new View(client, place, onClose);
-    } catch (error) {
-      client?.release(true);
-      throw unavailable(error);
-    }
-  }
-
-  private constructor(client: pg.PoolClient, place: Place, onClose: (view: View) => void) {
+  constructor(client: pg.PoolClient, place: Place, onClose: (view: View) => void) {
     this.#client = client;
     this.#place = place;
     this.#onClose = onClose;
+    this.#begun = client.query(
+      'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; ' +
+        `SET LOCAL idle_in_transaction_session_timeout = ${VIEW_IDLE_MS}`,
+    );
+    // Whoever reads finds out.
+    this.#begun.catch(() => undefined);
+  }
+
+  /** Fixes the moment. */
+  async begun(): Promise<void> {
+    try {
+      await this.#read(() => this.#client.query(`SELECT 1 FROM ${this.#place.schema}.layout`));
+    } catch (error) {
+      await this.close();
+      throw error;
+    }
   }
 
   getMany(keys: readonly Uint8Array[]): Promise<(Uint8Array | undefined)[]> {
@@ -192,22 +199,26 @@ class View implements KVReader {
   }
 
   async #read<T>(read: () => Promise<T>): Promise<T> {
-    if (this.#closed) throw storeClosed();
+    if (this.#closing !== undefined) throw storeClosed();
     try {
-      return await read();
+      const [result] = await Promise.all([read(), this.#begun]);
+      return result;
     } catch (error) {
       this.#isSound = false;
       throw unavailable(error);
     }
   }
 
-  async close(): Promise<void> {
-    if (this.#closed) return;
-    this.#closed = true;
-    this.#onClose(this);
+  close(): Promise<void> {
+    this.#closing ??= this.#end();
+    return this.#closing;
+  }
+
+  async #end(): Promise<void> {
     await this.#client.query('ROLLBACK').catch(() => {
       this.#isSound = false;
     });
     this.#client.release(!this.#isSound);
+    this.#onClose(this);
   }
 }
