@@ -80,6 +80,29 @@ test('what others wrote is read once for all who listen, and not at all for nobo
   assert.deepEqual(new Set(heard.map((appended) => appended.after)), new Set([after]));
 });
 
+test('what is written while that is read is told the next time, and not twice', async () => {
+  let isBusy = false;
+  const { other, write, state, heard, listen } = await openTwice({
+    wrap: (store) => ({
+      ...store,
+      async *iterate(range) {
+        if (isBusy) await write();
+        isBusy = false;
+        yield* store.iterate(range);
+      },
+    }),
+  });
+  listen();
+  isBusy = true;
+  await write();
+  const first = other.position;
+  await state.refresh();
+  await toldUpTo(heard, first);
+  await state.refresh();
+  await toldUpTo(heard, other.position);
+  assert.deepEqual(heard.flatMap(positionsOf), [first, other.position]);
+});
+
 test('a lot that others wrote is left to everybody to read', async () => {
   const { other, write, state, heard, listen } = await openTwice();
   listen();
