@@ -10,6 +10,7 @@ import { idleSessions } from './i-idle-sessions.ts';
 import { growth } from './j-growth.ts';
 import { start } from './k-start.ts';
 import { hooks } from './l-hooks.ts';
+import { cluster } from './m-cluster.ts';
 
 export const FIGURES: readonly Figure[] = [
   transactions,
@@ -25,6 +26,7 @@ export const FIGURES: readonly Figure[] = [
   growth,
   start,
   hooks,
+  cluster,
 ];
 
 /** @throws Error that names the figures there are */

@@ -17,6 +17,12 @@ export function cpuMsOf(pid: number): number {
   return nanoseconds / 1e6;
 }
 
+/** That of the processes that one has started, as PostgreSQL does one for each connection. */
+export function childrenCpuMsOf(pid: number): number {
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ');
+  return children.reduce((sum, child) => sum + cpuMsOf(Number(child)), 0);
+}
+
 /** That of the main thread alone, which runs the JavaScript, in milliseconds. */
 export function mainThreadMsOf(pid: number): number {
   return nanosecondsOf(pid, String(pid)) / 1e6;

@@ -16,6 +16,8 @@ const DAY_MS = 24 * 60 * 60 * 1000;
 export interface ServerOptions {
   dataDir?: string;
   hooks?: CoordinatorConfigInput['hooks'];
+  /** Where it keeps its data, if not in `dataDir`. */
+  storageUrl?: string;
   /** Makes it leave a CPU profile there when it stops. */
   profileDirectory?: string | undefined;
   /** What the profile is called. */
@@ -34,13 +36,13 @@ export interface ServerProcess {
 export async function startServerProcess(
   options: ServerOptions & { dataDir: string },
 ): Promise<ServerProcess> {
-  const { dataDir, hooks, profileDirectory, profileName } = options;
+  const { dataDir, hooks, storageUrl, profileDirectory, profileName } = options;
   mkdirSync(dataDir, { recursive: true });
   const configPath = join(dataDir, '..', `config-${process.pid}.json`);
   // All defaults, but for what the clock would start amid a measurement.
   const config: CoordinatorConfigInput = {
     hooks,
-    storage: { maintenanceMs: DAY_MS },
+    storage: { url: storageUrl, maintenanceMs: DAY_MS },
     logging: { level: 'warn' },
   };
   writeFileSync(configPath, JSON.stringify(config));

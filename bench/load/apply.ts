@@ -11,6 +11,8 @@ import { percentile } from '../lib/statistics.ts';
 
 export interface ApplyTarget {
   url: string;
+  /** Other nodes: connections go to one after the other. */
+  otherUrls?: string[];
   /** Of each connection; none for the echo server. */
   databaseIds?: string[];
   connections: number;
@@ -94,17 +96,20 @@ class Device {
 let devices: Device[] = [];
 
 const methods = serveProgram({
-  async connect({ url, databaseIds, connections, firstRow = 0, agoMs }: ApplyTarget) {
+  async connect({ url, otherUrls = [], databaseIds, connections, ...first }: ApplyTarget) {
+    const { firstRow = 0, agoMs } = first;
+    const urls = [url, ...otherUrls];
     for (const { socket } of devices) socket.terminate();
     devices = await Promise.all(
       Array.from({ length: connections }, async (_, i) => {
         // Connections that share a database must not insert the same rows.
         const maker = new TransactionMaker({ agoMs, firstRow: firstRow + i * 100_000_000 });
         const databaseId = databaseIds?.[i % databaseIds.length];
+        const nodeUrl = urls[i % urls.length] ?? url;
         const socket =
           databaseId === undefined
-            ? await openSocket(url)
-            : await openSession(url, maker.siteText, databaseId);
+            ? await openSocket(nodeUrl)
+            : await openSession(nodeUrl, maker.siteText, databaseId);
         return new Device(socket, maker, databaseId === undefined);
       }),
     );

@@ -10,6 +10,8 @@ import { percentile } from '../lib/statistics.ts';
 
 export interface FanOutTarget {
   url: string;
+  /** Of the writer, if it is at another node. */
+  writerUrl?: string;
   /** None for the bare broadcast. */
   databaseId?: string;
   listeners: number;
@@ -68,7 +70,7 @@ function allDelivered(
 }
 
 const methods = serveProgram({
-  async connect({ url, databaseId, listeners: count }: FanOutTarget) {
+  async connect({ url, writerUrl = url, databaseId, listeners: count }: FanOutTarget) {
     for (let from = 0; from < count; from += CONNECTING_AT_ONCE) {
       const group = Array.from({ length: Math.min(CONNECTING_AT_ONCE, count - from) });
       const opened = await Promise.all(
@@ -86,8 +88,8 @@ const methods = serveProgram({
     });
     writer =
       databaseId === undefined
-        ? await openSocket(url)
-        : await openSession(url, maker.siteText, databaseId);
+        ? await openSocket(writerUrl)
+        : await openSession(writerUrl, maker.siteText, databaseId);
     writer.on('message', (data: Buffer) => {
       if (typeOf(data) === TYPE.error) throw new Error(data.toString());
       if (typeOf(data) === TYPE.applyResult) onAcknowledged();
