@@ -12,6 +12,7 @@ import auth, { type AuthPluginOptions } from './auth.ts';
 import config, { type ConfigPluginOptions } from './config.ts';
 import cors from './cors.ts';
 import errors from './errors.ts';
+import health from './health.ts';
 import metrics from './metrics.ts';
 import routes from './routes.ts';
 import securityHeaders from './security-headers.ts';
@@ -44,6 +45,7 @@ const coordinator: FastifyPluginAsync<CoordinatorPluginOptions> = async (app, op
   await app.register(errors);
   await app.register(auth, { hooks });
   await app.register(service, { world });
+  await app.register(health);
   await app.register(routes);
   await app.register(ws);
   const { coordinator, storageDescription, coordinatorHooks } = app;

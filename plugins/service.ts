@@ -46,8 +46,9 @@ export default fp<ServicePluginOptions>(
     app.hookReader.bind(createDatabaseReader((id) => service.acquire(id)));
     app.decorate('coordinator', service);
     app.decorate('storageDescription', storage.description);
-    app.addHook('onRequest', async () => {
-      if (service.isStopping) throw new SyncError('SHUTTING_DOWN', 'the server is stopping');
+    app.addHook('onRequest', async ({ routeOptions }) => {
+      if (service.isStopping && !routeOptions.config.isHealthCheck)
+        throw new SyncError('SHUTTING_DOWN', 'the server is stopping');
     });
     app.addHook('onClose', () => service.stop(config.limits.shutdownMs));
   },

@@ -9,6 +9,7 @@ import { CONFIG_OPTIONS, type ConfigOption } from '../src/config/options.ts';
 import { ERROR_CODES, type ErrorCode } from '../src/errors.ts';
 import { HTTP_STATUSES } from '../src/service/http-statuses.ts';
 import { createMetrics } from '../src/service/metrics.ts';
+import { exposeStore } from '../src/service/store-metrics.ts';
 import { WS_OUTCOMES } from '../src/service/ws-outcomes.ts';
 
 interface Column<Row> {
@@ -66,6 +67,20 @@ const WATCHED: readonly Watched[] = [
     what: 'Stores that fail',
     queries: ['increase(sync_errors_total{code=~"STORE_.*"}[5m]) > 0'],
     meaning: 'A full or failing disk, or damaged files. The log has the cause.',
+  },
+  {
+    what: 'PostgreSQL',
+    queries: ['sync_store_up == 0', 'sync_store_connections_waiting > 0'],
+    meaning: 'It cannot be used, or all connections of a pool are.',
+  },
+  {
+    what: 'Word between coordinators',
+    queries: [
+      'sync_store_notifications_connected == 0',
+      'sync_store_notification_lag_seconds > 1',
+      'increase(sync_store_notifications_missed_total[5m]) > 0',
+    ],
+    meaning: 'What another coordinator stored is pushed up to 5 s later.',
   },
   {
     what: 'Faults',
@@ -249,11 +264,14 @@ start; a scrape configuration is in [operating.md](operating.md#metrics). Whoeve
 
 ${toTable(METRIC_COLUMNS, metricRows())}
 
+Those of the store are there where the storage tells how it is: PostgreSQL does, LevelDB does not.
+
 Labels come from fixed lists, so their number is bounded; no database, site or user is ever a label.
 
 - \`transport\`: \`http\` or \`websocket\`.
 - \`operation\`: what was asked for, named as the WebSocket messages are: \`get_changes\`, \`apply_changes\`, \`get_snapshot\`,
   \`resume_snapshot\`; on a WebSocket also \`handshake\` and \`ping\`.
+- \`pool\`: \`write\`, \`read\` or \`snapshot\`; \`state\`: \`idle\` or \`used\`.
 - \`code\`: of [errors.md](errors.md).
 - \`hook\`: of [hooks.md](hooks.md).
 - \`limit\`: the option that was met; what a client then sees is in [operating.md](operating.md#limits).
@@ -282,6 +300,14 @@ function metricRows(): MetricRow[] {
     queuedBytes: zero,
     snapshotStreams: zero,
     positionAhead: zero,
+  });
+  exposeStore(registry, {
+    isUp: async () => true,
+    figures: () => ({
+      pools: [],
+      notifications: { connected: true, reconnects: 0, missed: 0 },
+      transactions: { retries: 0, resolved: 0 },
+    }),
   });
   return registry.getMetricsAsArray().map((metric) => {
     const labels: unknown = Reflect.get(metric, 'labelNames');

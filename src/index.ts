@@ -46,6 +46,7 @@ export {
   createCoordinatorServer,
 } from './server.ts';
 export type { CoordinatorService, Status } from './service/coordinator-service.ts';
+export type { StoreStatus } from './service/store-watch.ts';
 export { createStorage, type StorageParts } from './storage/create-storage.ts';
 export { createStore, type StoreParts } from './storage/create-store.ts';
 export {
@@ -62,6 +63,10 @@ export type {
   KVTransaction,
   KVView,
   Storage,
+  StorageFigures,
+  StorageHealth,
+  StorageNotifications,
+  StoragePool,
 } from './storage/kv-store.ts';
 export type { StorageModuleOptions } from './storage/open-storage.ts';
 export type { KVChange } from './storage/ordered-map.ts';

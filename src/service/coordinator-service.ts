@@ -28,6 +28,8 @@ import { Newcomers } from './newcomers.ts';
 import type { DatabaseAccess, OpenDatabase } from './open-database.ts';
 import type { IdentityPredicate } from './resyncs.ts';
 import type { Session } from './session.ts';
+import { exposeStore } from './store-metrics.ts';
+import { type StoreStatus, StoreWatch } from './store-watch.ts';
 
 const OVERLOADED_RETRY_MS = 1000;
 
@@ -55,6 +57,8 @@ export interface Status {
    * it is furthest: 0 unless the clock was set back. Positions count on all the same.
    */
   positionAheadMs: number;
+  /** Where the storage tells how it is. */
+  store?: StoreStatus;
 }
 
 export class CoordinatorService {
@@ -70,6 +74,7 @@ export class CoordinatorService {
   readonly newcomers: Newcomers;
   /** Sessions and requests that are being served. */
   readonly clients: Clients;
+  readonly #store: StoreWatch;
   readonly #startedAt = performance.now();
   /** Sockets, with or without a session; kept by the transport. */
   connections = 0;
@@ -100,6 +105,13 @@ export class CoordinatorService {
       snapshotStreams: () => this.#delivery.snapshotStreams,
       positionAhead: () => this.#positionAheadMs() / 1000,
     });
+    const { health } = storage;
+    this.#store = new StoreWatch({ health, now: () => world.now(), logger });
+    if (health === undefined) return;
+    exposeStore(this.metrics.registry, {
+      isUp: async () => (await this.#store.ask()) === undefined,
+      figures: () => health.figures(),
+    });
   }
 
   #sum(figure: (manager: SyncManager) => number): number {
@@ -123,7 +135,18 @@ export class CoordinatorService {
     return this.#sessions;
   }
 
+  /**
+   * Why this server is not to be sent any clients at the moment, if it is not: it stops, or its
+   * storage cannot be used. Asks the storage; answers within a second.
+   */
+  async unreadiness(): Promise<SyncError | undefined> {
+    if (this.isStopping) return new SyncError('SHUTTING_DOWN', 'the server is stopping');
+    return this.#store.ask();
+  }
+
+  /** Its `store` is as of the last `unreadiness()`. */
   status(): Status {
+    const store = this.#store.status;
     return {
       version: this.#options.version,
       protocolVersion: PROTOCOL_VERSION,
@@ -132,6 +155,7 @@ export class CoordinatorService {
       connectedClients: this.#sessions.size,
       connections: this.connections,
       positionAheadMs: this.#positionAheadMs(),
+      ...(store !== undefined && { store }),
     };
   }
 

@@ -3,20 +3,27 @@
 import { SyncError } from '../errors.ts';
 import { assertDatabaseId } from './database-id.ts';
 import { ensureFormat } from './format.ts';
-import type { KVStore, Storage } from './kv-store.ts';
+import type { KVStore, Storage, StorageHealth } from './kv-store.ts';
 
 export interface StorageParts {
   description: string;
   /** @param databaseId valid, and not open now */
   open(databaseId: string): KVStore | Promise<KVStore>;
   list?(): Promise<string[]>;
+  health?: StorageHealth;
   /** Called once, after the last store was closed. */
   close(): void | Promise<void>;
   /** See `StorageModuleOptions`. */
   existing?: boolean;
 }
 
-export function createStorage({ description, list, existing, ...parts }: StorageParts): Storage {
+export function createStorage({
+  description,
+  list,
+  health,
+  existing,
+  ...parts
+}: StorageParts): Storage {
   /** Also those that are being opened, so that closing waits for them. */
   const storesById = new Map<string, Promise<KVStore>>();
   let closing: Promise<void> | undefined;
@@ -40,6 +47,7 @@ export function createStorage({ description, list, existing, ...parts }: Storage
   return {
     description,
     list,
+    health,
     async open(databaseId) {
       assertDatabaseId(databaseId);
       if (closing !== undefined) throw new SyncError('STORE_UNAVAILABLE', 'the storage is closed');

@@ -90,6 +90,55 @@ export interface KVStore extends KVReader {
   close(): Promise<void>;
 }
 
+/** Connections of one kind, as of now. */
+export interface StoragePool {
+  name: string;
+  /** The most that there may be. */
+  max: number;
+  open: number;
+  /** Open, and nobody uses it. */
+  idle: number;
+  /** How many wait for one. */
+  waiting: number;
+}
+
+/** Word of commits from other processes on the same data. */
+export interface StorageNotifications {
+  connected: boolean;
+  /**
+   * From a commit of this process until its own word of it came back, the last time; or since when
+   * word is awaited, if that is longer. By the clock of this process alone.
+   */
+  lagMs?: number;
+  /** How often the connection was made anew. */
+  reconnects: number;
+  /** Commits of others that no word had come of: they were found by asking. */
+  missed: number;
+}
+
+/** What a storage counts, in words that name nothing secret: whoever reaches the port may read them. */
+export interface StorageFigures {
+  pools?: readonly StoragePool[];
+  notifications?: StorageNotifications;
+  transactions?: {
+    /** Tries of a transaction after the first. */
+    retries: number;
+    /** Commits whose answer was lost, and of which it was found out whether they are there. */
+    resolved: number;
+  };
+}
+
+/** For a storage that can fail by itself, such as a database server. */
+export interface StorageHealth {
+  /**
+   * Resolves when the storage has just shown that it can be used; rejects otherwise, in a second or
+   * so. One call at a time. The message of a `SyncError` is shown to everybody, its cause is logged.
+   */
+  check(): Promise<void>;
+  /** At once, whatever state it is in. */
+  figures(): StorageFigures;
+}
+
 /** All the databases of one server. */
 export interface Storage {
   /** For people: what it is and where, without secrets. */
@@ -102,6 +151,8 @@ export interface Storage {
   open(databaseId: string): Promise<KVStore>;
   /** The ids of all databases that are there. Optional: without it `verify` has to be given names. */
   list?(): Promise<string[]>;
+  /** Optional: one that does not tell is taken to be well for as long as it is open. */
+  readonly health?: StorageHealth;
   /** Releases the data directory or connections; closes what was left open. */
   close(): Promise<void>;
 }

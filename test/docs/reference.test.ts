@@ -12,6 +12,7 @@ import { createMetrics } from '../../src/service/metrics.ts';
 import { WS_OUTCOMES } from '../../src/service/ws-outcomes.ts';
 import { CLIENT_MESSAGE_SCHEMAS, MIGRATION_TYPES } from '../../src/wire/schemas.ts';
 import { startServer } from '../support/server.ts';
+import { TELLING_STORAGE } from '../support/telling-storage.ts';
 import { PAGES, type Page, proseOf, ROOT, readPage } from './pages.ts';
 
 const prose = PAGES.map(proseOf).join('\n');
@@ -54,7 +55,7 @@ test('every page is linked from the README', () => {
 });
 
 async function metricNames(t: Parameters<typeof startServer>[0]): Promise<string[]> {
-  const { service } = await startServer(t);
+  const { service } = await startServer(t, { config: { storage: TELLING_STORAGE } });
   return service.metrics.registry.getMetricsAsArray().map(({ name }) => name);
 }
 

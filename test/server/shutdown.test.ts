@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect } from 'node:net';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import { Device } from '../../src/testing/device.ts';
 import { TestClient } from '../../src/testing/test-client.ts';
 import { startChildServer } from '../support/child-server.ts';
@@ -14,32 +14,54 @@ test('a stop tells clients to come back, with 1001', async (t) => {
   assert.equal((await client.closed).code, 1001);
 });
 
-test('what was under way when the stop came is finished and acknowledged', async (t) => {
-  let release = () => {};
+/** A server on which applies wait until they are let go on. */
+async function startGated(t: TestContext) {
+  let open = () => {};
   const gate = new Promise<void>((resolve) => {
-    release = resolve;
+    open = resolve;
   });
-  let entered = () => {};
-  const isEntered = new Promise<void>((resolve) => {
-    entered = resolve;
+  let enter = () => {};
+  const entered = new Promise<void>((resolve) => {
+    enter = resolve;
   });
   const server = await startServer(t, {
     hooks: {
       async onBeforeApplyChanges(_client, changes) {
-        entered();
+        enter();
         await gate;
         return { approved: changes, rejected: [] };
       },
     },
   });
+  return { server, open, entered };
+}
+
+test('what was under way when the stop came is finished and acknowledged', async (t) => {
+  const { server, open, entered } = await startGated(t);
   const device = new Device(1);
   const client = await TestClient.join(server.wsUrl, device, t);
   const answer = client.apply(device.write({ pk: [1], set: { a: 1 } }));
-  await isEntered;
+  await entered;
   const stopped = server.stop();
-  release();
+  open();
   assert.equal((await answer).applied, 1);
   assert.equal((await client.closed).code, 1001);
+  await stopped;
+});
+
+test('while a stop waits for what is under way, the server lives and is not ready', async (t) => {
+  const { server, open, entered } = await startGated(t);
+  const statusOf = async (route: string) => (await fetch(`${server.httpUrl}${route}`)).status;
+  assert.deepEqual([await statusOf('/livez'), await statusOf('/readyz')], [200, 200]);
+  const device = new Device(1);
+  const client = await TestClient.join(server.wsUrl, device, t);
+  const answer = client.apply(device.write({ pk: [1], set: { a: 1 } }));
+  await entered;
+  const stopped = server.stop();
+  while ((await statusOf('/readyz')) !== 503);
+  assert.deepEqual([await statusOf('/livez'), await statusOf('/changes')], [200, 503]);
+  open();
+  assert.equal((await answer).applied, 1);
   await stopped;
 });
 
