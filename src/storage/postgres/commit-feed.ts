@@ -3,6 +3,9 @@
  * connection a process. It carries no data, and may be lost: every so often, and whenever the
  * connection is made anew, the versions of all open databases are asked for.
  *
+ * Each process hears its own word, too, which tells how long that takes. Where there was nothing to
+ * tell for a while, it says so, with a database id that is none.
+ *
  * What is said is not part of the transaction that it is about: NOTIFY takes a lock of the whole
  * cluster until its commit is on the disk, and all commits of all databases would queue for it.
  */
@@ -10,23 +13,30 @@
 import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import type { Logger } from '../../logger.ts';
-import type { CommitListener } from '../kv-store.ts';
+import type { CommitListener, StorageNotifications } from '../kv-store.ts';
+import { answerInTime } from './answer-in-time.ts';
 import type { Connections } from './connections.ts';
+import { NotificationLag } from './notification-lag.ts';
 
 export interface CommitFeedOptions {
-  connections: Connections;
+  connections: Pick<Connections, 'toOwn'>;
   schema: string;
+  /** Between two polls; also the most that an answer is waited for. */
   pollMs: number;
   logger: Logger;
 }
 
 interface Watched {
-  /** The newest that is known of here. */
+  /** The newest that is known of here; -1 when somebody has to look again, whatever it is. */
   version: number;
+  /** Found by a poll. Word of it may still be on its way, until the next one. */
+  untoldVersion?: number;
   listeners: Set<CommitListener>;
 }
 
 const RECONNECT_MS = 500;
+/** Of word that is about no database. */
+const NO_DATABASE = '';
 
 export class CommitFeed {
   readonly #options: CommitFeedOptions;
@@ -35,7 +45,12 @@ export class CommitFeed {
   /** Versions of our own commits that nobody was told of yet. */
   readonly #untold = new Map<string, number>();
   #client: pg.Client | undefined;
+  #untoldSince: number | undefined;
   #telling = false;
+  readonly #lag = new NotificationLag();
+  #connects = 0;
+  #missed = 0;
+  #toldSincePoll = false;
   #closed = false;
   #timer: NodeJS.Timeout | undefined;
 
@@ -69,7 +84,23 @@ export class CommitFeed {
     // What lies between was written by others: nobody here need have heard of it.
     if (watched?.version === version - 1) watched.version = version;
     else this.#heard(databaseId, version);
+    this.#told(databaseId, version);
+    this.#sayLater(databaseId, version);
+  }
+
+  figures(): StorageNotifications {
+    const connected = this.#client !== undefined;
+    return {
+      connected,
+      lagMs: connected ? this.#lag.ms : undefined,
+      reconnects: Math.max(0, this.#connects - 1),
+      missed: this.#missed,
+    };
+  }
+
+  #sayLater(databaseId: string, version: number): void {
     this.#untold.set(databaseId, version);
+    this.#untoldSince ??= performance.now();
     this.#tell();
   }
 
@@ -78,7 +109,8 @@ export class CommitFeed {
     // While nobody listens yet it is left for the next poll.
     if (watched === undefined || watched.listeners.size === 0) return;
     if (version <= watched.version) return;
-    if (Number.isFinite(version)) watched.version = version;
+    // That of a commit which had to be found out is not known.
+    watched.version = Number.isFinite(version) ? version : -1;
     for (const listener of watched.listeners) void this.#look(watched, listener);
   }
 
@@ -93,13 +125,16 @@ export class CommitFeed {
     this.#telling = true;
     const payloads = [...this.#untold].map(([id, version]) => `${this.#node} ${version} ${id}`);
     this.#untold.clear();
+    this.#lag.told(this.#untoldSince ?? performance.now());
+    this.#untoldSince = undefined;
+    this.#toldSincePoll = true;
     client
       .query('SELECT pg_notify($1, payload) FROM unnest($2::text[]) AS payload', [
         this.#options.schema,
         payloads,
       ])
       // Lost: the others find out when they ask.
-      .catch(() => undefined)
+      .catch(() => this.#lag.lost())
       .finally(() => {
         this.#telling = false;
         this.#tell();
@@ -107,23 +142,30 @@ export class CommitFeed {
   }
 
   async #connect(): Promise<void> {
-    const { connections, schema } = this.#options;
-    const client = await connections.toListen();
+    const { connections, schema, pollMs } = this.#options;
+    const client = await connections.toOwn();
     client.on('end', () => this.#lost(client));
     client.on('notification', ({ payload = '' }) => {
       const [node, version, id = ''] = payload.split(' ');
-      if (node !== this.#node) this.#heard(id, Number(version));
+      if (node === this.#node) this.#lag.heard();
+      else {
+        this.#told(id, Number(version));
+        this.#heard(id, Number(version));
+      }
     });
     try {
-      // Word need not be on the disk.
-      await client.query('SET synchronous_commit = off');
-      await client.query(`LISTEN ${schema}`);
+      await answerInTime(client, pollMs, async () => {
+        // Word need not be on the disk.
+        await client.query('SET synchronous_commit = off');
+        await client.query(`LISTEN ${schema}`);
+      });
     } catch (error) {
       await client.end().catch(() => undefined);
       throw error;
     }
     if (this.#closed) return void (await client.end());
     this.#client = client;
+    this.#connects++;
     await this.#poll(client);
     this.#tell();
     this.#later(this.#options.pollMs);
@@ -132,6 +174,7 @@ export class CommitFeed {
   #lost(client: pg.Client): void {
     if (this.#client !== client) return;
     this.#client = undefined;
+    this.#lag.lost();
     this.#options.logger('the connection that listens was lost');
     this.#later(RECONNECT_MS);
   }
@@ -151,14 +194,43 @@ export class CommitFeed {
     this.#timer.unref();
   }
 
-  async #poll(client: pg.Client): Promise<void> {
-    if (this.#watched.size === 0) return;
+  /** Word has come, or is not needed, of all up to a version. */
+  #told(databaseId: string, version: number): void {
+    const watched = this.#watched.get(databaseId);
+    if (watched?.untoldVersion !== undefined && watched.untoldVersion <= version) {
+      watched.untoldVersion = undefined;
+    }
+  }
+
+  /** What has come by no word since the poll that found it will not any more. */
+  #countMissed(): void {
+    for (const watched of this.#watched.values()) {
+      if (watched.untoldVersion !== undefined) this.#missed++;
+      watched.untoldVersion = undefined;
+    }
+  }
+
+  /** A connection that does not answer is given up: nothing else would tell that it is dead. */
+  #poll(client: pg.Client): Promise<void> {
+    if (!this.#toldSincePoll) this.#sayLater(NO_DATABASE, 0);
+    this.#toldSincePoll = false;
+    return answerInTime(client, this.#options.pollMs, () => this.#ask(client));
+  }
+
+  async #ask(client: pg.Client): Promise<void> {
+    this.#countMissed();
+    // Also where nothing is open: whether it answers is worth knowing.
     const { rows } = await client.query<{ database_id: string; version: string }>(
       `SELECT database_id, version FROM ${this.#options.schema}.databases ` +
         'WHERE database_id = ANY($1::text[])',
       [[...this.#watched.keys()]],
     );
-    for (const { database_id, version } of rows) this.#heard(database_id, Number(version));
+    for (const { database_id, version } of rows) {
+      const watched = this.#watched.get(database_id);
+      const isNews = watched !== undefined && watched.version >= 0 && watched.listeners.size > 0;
+      if (isNews && watched.version < Number(version)) watched.untoldVersion = Number(version);
+      this.#heard(database_id, Number(version));
+    }
   }
 
   async close(): Promise<void> {

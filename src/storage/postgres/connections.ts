@@ -7,6 +7,7 @@
 
 import pg from 'pg';
 import { SyncError } from '../../errors.ts';
+import type { StoragePool } from '../kv-store.ts';
 import type { PostgresAddress, PostgresHost } from './address.ts';
 
 export interface ConnectionOptions {
@@ -25,8 +26,12 @@ export interface Connections {
   toRead(): Promise<pg.PoolClient>;
   /** For as long as a client takes. */
   toView(): Promise<pg.PoolClient>;
-  /** One of its own, which is to be ended. */
-  toListen(): Promise<pg.Client>;
+  /**
+   * One of its own, which is to be ended; that cuts it if it still waits for an answer.
+   * @param timeoutMs for making it
+   */
+  toOwn(timeoutMs?: number): Promise<pg.Client>;
+  pools(): StoragePool[];
   /** Later calls reject; waits for what was not released yet. */
   close(): Promise<void>;
 }
@@ -70,9 +75,9 @@ export function createConnections(options: ConnectionOptions): Connections {
     }
   }
 
-  const pools: pg.Pool[] = [];
+  const pools = new Map<string, pg.Pool>();
   /** @param waitMs for one to be released, if not without end */
-  const createPool = (waitMs?: number) => {
+  const createPool = (name: string, waitMs?: number) => {
     const pool = new pg.Pool({
       Client: HostClient,
       max: connectionsMax,
@@ -84,18 +89,25 @@ export function createConnections(options: ConnectionOptions): Connections {
     });
     // Each has told already.
     pool.on('error', () => undefined);
-    pools.push(pool);
+    pools.set(name, pool);
     return () => connecting(() => pool.connect());
   };
 
   return {
-    toWrite: createPool(),
-    toRead: createPool(),
+    toWrite: createPool('write'),
+    toRead: createPool('read'),
     // Those of clients that read nothing are only let go when their sockets are.
-    toView: createPool(connectTimeoutMs),
-    toListen: () =>
+    toView: createPool('snapshot', connectTimeoutMs),
+    toOwn: (timeoutMs = connectTimeoutMs) =>
       connecting(async () => {
-        const client = new HostClient();
+        const client = new pg.Client({
+          ...settings,
+          ...hostNow(),
+          connectionTimeoutMillis: timeoutMs,
+          // One that pipelines would wait for its answers before it ends.
+          pipeline: false,
+        });
+        client.on('error', onLost);
         try {
           await client.connect();
           return client;
@@ -104,8 +116,16 @@ export function createConnections(options: ConnectionOptions): Connections {
           throw error;
         }
       }),
+    pools: () =>
+      [...pools].map(([name, { totalCount, idleCount, waitingCount }]) => ({
+        name,
+        max: connectionsMax,
+        open: totalCount,
+        idle: idleCount,
+        waiting: waitingCount,
+      })),
     close: async () => {
-      await Promise.allSettled(pools.map((pool) => pool.end()));
+      await Promise.allSettled([...pools.values()].map((pool) => pool.end()));
     },
   };
 }
@@ -129,7 +149,8 @@ export async function withConnection<T>(
   }
 }
 
-async function refuseReadOnly(client: pg.ClientBase): Promise<void> {
+/** @throws SyncError STORE_UNAVAILABLE */
+export async function refuseReadOnly(client: pg.ClientBase): Promise<void> {
   const { rows } = await client.query<{ transaction_read_only: string }>(
     'SHOW transaction_read_only',
   );

@@ -51,6 +51,21 @@ const STARTUP: Readonly<Record<string, string>> = {
   '57P03': 'it is starting up or shutting down: try again',
 };
 
+/**
+ * For everybody who asks how the store is: no more than the tables above say, since messages of
+ * PostgreSQL name users and hosts. The cause is for the log.
+ */
+export function healthError(error: unknown): SyncError {
+  if (error instanceof SyncError) return error;
+  const code = codeOf(error) ?? '';
+  const isTimeout = error instanceof Error && /timeout/i.test(error.message);
+  const what = STARTUP[code] ?? (isTimeout ? NO_ANSWER : 'the log says why');
+  return new SyncError('STORE_UNAVAILABLE', `PostgreSQL cannot be used: ${what}`, {
+    cause: error,
+    retryAfterMs: RETRY_MS,
+  });
+}
+
 /** The one line that a failed start says. */
 export function startupError(where: string, error: unknown): SyncError {
   if (error instanceof SyncError) return error;

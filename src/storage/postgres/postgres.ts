@@ -11,9 +11,10 @@ import { describeAddress, type PostgresAddress } from './address.ts';
 import { CommitFeed } from './commit-feed.ts';
 import { type Connections, createConnections, withConnection } from './connections.ts';
 import { startupError, unavailable } from './faults.ts';
+import { Probe } from './probe.ts';
 import type { Place } from './reader.ts';
 import { ensureSchema } from './schema.ts';
-import { createPostgresStore } from './store.ts';
+import { createPostgresStore, type TransactionCounts } from './store.ts';
 
 export interface PostgresStorageOptions {
   address: PostgresAddress;
@@ -25,6 +26,8 @@ export interface PostgresStorageOptions {
 const CONNECTIONS_MAX = 10;
 const CONNECT_TIMEOUT_MS = 5000;
 const STALL_TIMEOUT_MS = 10_000;
+/** Whoever asks for the health waits for a second at most, as Kubernetes does. */
+const PROBE_MS = 700;
 /** The most that a lost word of a commit delays a push. */
 const POLL_MS = 5000;
 
@@ -48,6 +51,8 @@ export async function createPostgresStorage(options: PostgresStorageOptions): Pr
   }
   const feed = new CommitFeed({ connections, schema, pollMs: POLL_MS, logger });
   feed.start();
+  const probe = new Probe(connections, PROBE_MS);
+  const transactions: TransactionCounts = { retries: 0, resolved: 0 };
   async function openStore(databaseId: string): Promise<KVStore> {
     try {
       const version = await withConnection(connections.toWrite, (client) =>
@@ -60,6 +65,7 @@ export async function createPostgresStorage(options: PostgresStorageOptions): Pr
     return createPostgresStore({
       connections,
       place: { schema, databaseId },
+      counts: transactions,
       onCommitted: (version) => feed.committed(databaseId, version),
       watch: (listener) => feed.listen(databaseId, listener),
       onClose: () => feed.unwatch(databaseId),
@@ -77,7 +83,16 @@ export async function createPostgresStorage(options: PostgresStorageOptions): Pr
         );
         return rows.map(({ database_id }) => database_id);
       }),
+    health: {
+      check: () => probe.check(),
+      figures: () => ({
+        pools: connections.pools(),
+        notifications: feed.figures(),
+        transactions: { ...transactions },
+      }),
+    },
     async close() {
+      probe.close();
       await feed.close();
       await connections.close();
     },

@@ -17,9 +17,17 @@ const RESOLVE_PAUSE_MS = 200;
 /** A view that nobody reads from holds back vacuum. */
 const VIEW_IDLE_MS = 10 * 60_000;
 
+/** Of all the stores of a storage together. */
+export interface TransactionCounts {
+  retries: number;
+  /** Commits of which it had to be found out whether they are there. */
+  resolved: number;
+}
+
 export interface PostgresStoreOptions {
   connections: Connections;
   place: Place;
+  counts: TransactionCounts;
   /** This store has committed. */
   onCommitted(version: number): void;
   /** @returns stops it */
@@ -28,7 +36,7 @@ export interface PostgresStoreOptions {
 }
 
 export function createPostgresStore(options: PostgresStoreOptions): KVStore {
-  const { connections, place, onCommitted, watch, onClose } = options;
+  const { connections, place, counts, onCommitted, watch, onClose } = options;
   const queue = createWriteQueue();
   const writer: Writer = {
     place,
@@ -61,6 +69,7 @@ export function createPostgresStore(options: PostgresStoreOptions): KVStore {
           break;
       }
       if (tries === ATTEMPTS_MAX || !isWorthRetrying(tried.error)) throw unavailable(tried.error);
+      counts.retries++;
     }
   }
 
@@ -89,9 +98,11 @@ export function createPostgresStore(options: PostgresStoreOptions): KVStore {
     const deadline = Date.now() + RESOLVE_MS;
     for (;;) {
       try {
-        return await withConnection(connections.toWrite, (client) =>
+        const isThere = await withConnection(connections.toWrite, (client) =>
           isCommitted(client, writer, number),
         );
+        counts.resolved++;
+        return isThere;
       } catch {
         if (Date.now() > deadline) throw unavailable(error);
         await new Promise((done) => setTimeout(done, RESOLVE_PAUSE_MS));

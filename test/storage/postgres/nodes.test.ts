@@ -1,11 +1,10 @@
 /** Several stores of one database, as several coordinators have them. */
 
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
-import { createServer, connect as dial, type Socket } from 'node:net';
 import { after, describe, type TestContext, test } from 'node:test';
 import type { KVStore, Storage } from '../../../src/storage/kv-store.ts';
 import { openPostgres, startPostgres } from '../../support/postgres.ts';
+import { startPostgresProxy } from '../../support/postgres-proxy.ts';
 
 const postgres = await startPostgres();
 after(() => postgres.stop());
@@ -43,41 +42,6 @@ function increment(store: KVStore): Promise<number> {
     transaction.put(COUNTER, Buffer.from(String(next)));
     return next;
   });
-}
-
-/** A way to PostgreSQL that can be cut, also in the middle of an answer. */
-async function startProxy(t: TestContext) {
-  const sockets = new Set<Socket>();
-  /** Decides what of the server's bytes are passed on. */
-  const proxy = { cutBefore: undefined as RegExp | undefined, cuts: 0, port: 0 };
-  const server = createServer((inner) => {
-    const outer = dial(postgres.port, '127.0.0.1');
-    for (const socket of [inner, outer]) {
-      sockets.add(socket);
-      socket.on('error', () => undefined);
-      socket.on('close', () => {
-        inner.destroy();
-        outer.destroy();
-      });
-    }
-    inner.pipe(outer);
-    outer.on('data', (data: Buffer) => {
-      if (proxy.cutBefore?.test(data.toString('latin1'))) {
-        proxy.cutBefore = undefined;
-        proxy.cuts++;
-        inner.destroy();
-      } else inner.write(data);
-    });
-  }).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  t.after(() => {
-    server.close();
-    for (const socket of sockets) socket.destroy();
-  });
-  const address = server.address();
-  assert.ok(address !== null && typeof address === 'object');
-  proxy.port = address.port;
-  return proxy;
 }
 
 describe('several nodes on one database', () => {
@@ -219,22 +183,24 @@ describe('when connections die', () => {
   });
 
   test('an answer to COMMIT that was lost is found out: the commit is there, once', async (t) => {
-    const proxy = await startProxy(t);
+    const proxy = await startPostgresProxy(t, postgres.port);
     const direct = postgres.url();
-    const url = direct.replace(`:${postgres.port}/`, `:${proxy.port}/`);
-    const store = await openNode(t, url);
+    const storage = await openNodeStorage(t, proxy.through(direct));
+    const store = await storage.open('shared');
     await increment(store);
     for (let round = 2; round <= 6; round++) {
       proxy.cutBefore = /COMMIT/;
       assert.equal(await increment(store), round);
     }
     assert.equal(proxy.cuts, 5);
+    assert.deepEqual(storage.health?.figures().transactions, { retries: 0, resolved: 5 });
     assert.equal(await count(await openNode(t, direct)), 6);
   });
 
   test('a writer that stalls holds the others up only so long, and then cannot commit', async (t) => {
     const url = postgres.url({ application_name: 'stalling' });
-    const [stalled, other] = [await openNode(t, url), await openNode(t, url)];
+    const storage = await openNodeStorage(t, url);
+    const [stalled, other] = [await storage.open('shared'), await openNode(t, url)];
     await increment(other);
     let tries = 0;
     const late = stalled.exclusive(async (transaction) => {
@@ -255,5 +221,6 @@ describe('when connections die', () => {
     const [value] = await other.getMany([COUNTER]);
     assert.equal(Buffer.from(value ?? []).toString(), '2 late');
     assert.equal(tries, 2);
+    assert.deepEqual(storage.health?.figures().transactions, { retries: 1, resolved: 1 });
   });
 });
