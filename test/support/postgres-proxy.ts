@@ -1,69 +1,95 @@
-/** A way to PostgreSQL that can be cut, also in the middle of an answer, or pass nothing on. */
+/** A way to PostgreSQL that can be cut, also in the middle of an answer, or swallow everything. */
 
-import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, connect as dial, type Socket } from 'node:net';
-import type { TestContext } from 'node:test';
+import type { TestPostgres } from './postgres.ts';
 
 export interface PostgresProxy {
-  port: number;
-  /** What of the server's bytes is not passed on, but cuts the connection; once. */
+  /** The URL of a store that is reached through it. */
+  through(url: string): string;
+  /** Cuts the connection whose next answer matches, once, before that is passed on. */
   cutBefore: RegExp | undefined;
   cuts: number;
   /** Connections that were made to it so far. */
   accepted: number;
-  /** The same URL, through the proxy. */
-  through(url: string): string;
-  /** Takes connections and bytes, and passes nothing on. */
+  /** From now on not a byte is passed on, and no socket closed: as when a cable is pulled. */
   pause(): void;
+  /**
+   * Pauses when a statement that matches is on its way to PostgreSQL.
+   * @param when before it is passed on, or after: then only its answer is held back
+   * @returns when it has
+   */
+  pauseAt(statement: RegExp, when: 'before' | 'after'): Promise<void>;
+  /** Passes on what was held back. */
   resume(): void;
+  /**
+   * Lets new connections through. Those of before stay open, and dead: as when a firewall has
+   * forgotten them.
+   */
+  resumeAnew(): void;
 }
 
-/** @param postgresPort on this machine */
+interface Trap {
+  statement: RegExp;
+  when: 'before' | 'after';
+  sprung(): void;
+}
+
+/** What the connections of one time share. */
+class Way {
+  #isPaused = false;
+  readonly #held: (() => void)[] = [];
+
+  pass(act: () => void): void {
+    if (this.#isPaused) this.#held.push(act);
+    else act();
+  }
+
+  pause(): void {
+    this.#isPaused = true;
+  }
+
+  resume(): void {
+    this.#isPaused = false;
+    for (const act of this.#held.splice(0)) act();
+  }
+}
+
 export async function startPostgresProxy(
-  t: Pick<TestContext, 'after'>,
-  postgresPort: number,
+  t: { after(fn: () => unknown): void },
+  postgres: TestPostgres,
 ): Promise<PostgresProxy> {
   const sockets = new Set<Socket>();
-  let isPaused = false;
-  const proxy: PostgresProxy = {
-    port: 0,
-    cutBefore: undefined,
-    cuts: 0,
-    accepted: 0,
-    through: (url) => url.replace(`:${postgresPort}/`, `:${proxy.port}/`),
-    pause() {
-      isPaused = true;
-      for (const socket of sockets) socket.pause();
-    },
-    resume() {
-      isPaused = false;
-      for (const socket of sockets) socket.resume();
-    },
-  };
+  let way = new Way();
+  let trap: Trap | undefined;
   const server = createServer((inner) => {
     proxy.accepted++;
-    const outer = dial(postgresPort, '127.0.0.1');
-    for (const socket of [inner, outer]) {
+    const ours = way;
+    const outer = dial(postgres.port, '127.0.0.1');
+    for (const [socket, other] of [
+      [inner, outer],
+      [outer, inner],
+    ] as const) {
       sockets.add(socket);
       socket.on('error', () => undefined);
-      socket.on('close', () => {
-        sockets.delete(socket);
-        inner.destroy();
-        outer.destroy();
-      });
+      socket.on('close', () => ours.pass(() => other.destroy()));
     }
-    inner.on('data', (data: Buffer) => outer.write(data));
+    inner.on('data', (data: Buffer) => {
+      const sprung = trap?.statement.test(data.toString('latin1')) ? trap : undefined;
+      if (sprung?.when === 'before') ours.pause();
+      ours.pass(() => outer.write(data));
+      if (sprung === undefined) return;
+      ours.pause();
+      trap = undefined;
+      sprung.sprung();
+    });
     outer.on('data', (data: Buffer) => {
       if (proxy.cutBefore?.test(data.toString('latin1'))) {
         proxy.cutBefore = undefined;
         proxy.cuts++;
         inner.destroy();
-      } else inner.write(data);
+      } else ours.pass(() => inner.write(data));
     });
-    if (!isPaused) return;
-    inner.pause();
-    outer.pause();
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
   t.after(() => {
@@ -71,7 +97,22 @@ export async function startPostgresProxy(
     for (const socket of sockets) socket.destroy();
   });
   const address = server.address();
-  assert.ok(address !== null && typeof address === 'object');
-  proxy.port = address.port;
+  if (address === null || typeof address === 'string') throw new Error('no TCP port');
+  const { port } = address;
+  const proxy: PostgresProxy = {
+    cutBefore: undefined,
+    cuts: 0,
+    accepted: 0,
+    through: (url) => url.replace(`:${postgres.port}/`, `:${port}/`),
+    pause: () => way.pause(),
+    pauseAt: (statement, when) =>
+      new Promise((resolve) => {
+        trap = { statement, when, sprung: resolve };
+      }),
+    resume: () => way.resume(),
+    resumeAnew() {
+      way = new Way();
+    },
+  };
   return proxy;
 }

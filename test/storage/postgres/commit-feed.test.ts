@@ -96,7 +96,7 @@ test('where there is nothing to tell, word still shows how long it takes', async
 });
 
 test('a connection that hangs is given up, and made anew', async (t) => {
-  const proxy = await startPostgresProxy(t, postgres.port);
+  const proxy = await startPostgresProxy(t, postgres);
   const { feed, schema } = await startFeed(t, proxy.through(await createDatabases()), 200);
   await until(() => feed.figures().lagMs !== undefined);
   proxy.pause();

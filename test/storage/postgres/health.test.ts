@@ -90,7 +90,7 @@ test('PostgreSQL is stopped and started: the node lives, is not ready, and is ag
 });
 
 test('nothing comes back from PostgreSQL: the same, and its questions do not pile up', async (t) => {
-  const proxy = await startPostgresProxy(t, postgres.port);
+  const proxy = await startPostgresProxy(t, postgres);
   const node = await startNode(t, proxy.through(postgres.url()));
   await askUntil(node, '/readyz', 200);
   await assertOutage(

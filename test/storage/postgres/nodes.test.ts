@@ -183,7 +183,7 @@ describe('when connections die', () => {
   });
 
   test('an answer to COMMIT that was lost is found out: the commit is there, once', async (t) => {
-    const proxy = await startPostgresProxy(t, postgres.port);
+    const proxy = await startPostgresProxy(t, postgres);
     const direct = postgres.url();
     const storage = await openNodeStorage(t, proxy.through(direct));
     const store = await storage.open('shared');
