@@ -5,7 +5,7 @@
  *
  * Several hosts are a primary and the replicas that may take its place: whichever takes
  * writes is the one (`target_session_attrs=read-write`, which is always meant here). Other
- * parameters are those of the `pg` package: sslmode, sslrootcert, application_name, …
+ * parameters have the names of libpq and `pg`: sslmode, sslrootcert, application_name, …
  */
 
 import { parse } from 'pg-connection-string';
@@ -13,6 +13,9 @@ import { ConfigError } from '../../config/config-error.ts';
 
 const DEFAULT_SCHEMA = 'sync_coordinator';
 const DEFAULT_PORT = 5432;
+const CONNECT_TIMEOUT_S = 5;
+const QUERY_TIMEOUT_MS = 15_000;
+const STALL_TIMEOUT_MS = 10_000;
 /** Also a channel for notifications, and it stands in statements unescaped. */
 const SCHEMA_NAME = /^[a-z_][a-z0-9_]{0,62}$/;
 const AUTHORITY = /^(postgres(?:ql)?:\/\/(?:[^@/?#]*@)?)([^/?#]*)(.*)$/is;
@@ -20,6 +23,19 @@ const AUTHORITY = /^(postgres(?:ql)?:\/\/(?:[^@/?#]*@)?)([^/?#]*)(.*)$/is;
 export interface PostgresHost {
   host: string;
   port: number;
+}
+
+/** How long PostgreSQL, or the way to it, may be silent. */
+export interface PostgresTimeouts {
+  /** `connect_timeout`, which is in seconds: until a connection can be used. */
+  connectMs: number;
+  /** `query_timeout`: until a statement is answered. The connection is given up then. */
+  queryMs: number;
+  /**
+   * `idle_in_transaction_session_timeout`: until PostgreSQL ends a transaction whose owner sends
+   * nothing. Others wait so long for its lock.
+   */
+  stallMs: number;
 }
 
 export interface PostgresAddress {
@@ -33,6 +49,7 @@ export interface PostgresAddress {
   /** Where our tables are. */
   schema: string;
   applicationName: string;
+  timeouts: PostgresTimeouts;
 }
 
 /**
@@ -70,7 +87,29 @@ export function parsePostgresUrl(url: string): PostgresAddress {
     ssl: typeof ssl === 'boolean' || typeof ssl === 'object' ? (ssl ?? undefined) : undefined,
     schema,
     applicationName: text('application_name') ?? 'sync-coordinator',
+    timeouts: parseTimeouts(text),
   };
+}
+
+function parseTimeouts(text: (name: string) => string | undefined): PostgresTimeouts {
+  const positive = (name: string, fallback: number) => {
+    const value = text(name) ?? String(fallback);
+    if (!/^[1-9]\d{0,6}$/.test(value)) throw refused(`sets ${name} to no whole number from 1`);
+    return Number(value);
+  };
+  const timeouts = {
+    connectMs: positive('connect_timeout', CONNECT_TIMEOUT_S) * 1000,
+    queryMs: positive('query_timeout', QUERY_TIMEOUT_MS),
+    stallMs: positive('idle_in_transaction_session_timeout', STALL_TIMEOUT_MS),
+  };
+  if (timeouts.queryMs <= timeouts.stallMs) {
+    throw refused(
+      `sets query_timeout (${timeouts.queryMs} ms) to no more than ` +
+        `idle_in_transaction_session_timeout (${timeouts.stallMs} ms): nobody could wait for the ` +
+        'lock of a coordinator that has stalled',
+    );
+  }
+  return timeouts;
 }
 
 /** For people: no user, no password. */

@@ -3,6 +3,10 @@
  * for those who read, nor those who read in a moment for the snapshots of slow clients.
  *
  * All of them pipeline: a statement is sent without waiting for the answer to the one before.
+ *
+ * None is waited for without end. A way that swallows everything and closes nothing is noticed by
+ * the statement that is not answered in time: its connection is given up, and with it whatever else
+ * was sent on it.
  */
 
 import pg from 'pg';
@@ -10,13 +14,16 @@ import { SyncError } from '../../errors.ts';
 import type { StoragePool } from '../kv-store.ts';
 import type { PostgresAddress, PostgresHost } from './address.ts';
 
+/** A connection without traffic is asked whether it is still there, by either side's kernel. */
+const KEEP_ALIVE_MS = 10_000;
+/** Backends of a coordinator that is gone without a word would else take up places for two hours. */
+const SERVER_KEEP_ALIVE =
+  '-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3';
+
 export interface ConnectionOptions {
   address: PostgresAddress;
   /** Of each pool. */
   connectionsMax: number;
-  connectTimeoutMs: number;
-  /** A transaction whose owner is silent for so long is ended by PostgreSQL: it has stalled. */
-  stallTimeoutMs: number;
   onLost(error: Error): void;
 }
 
@@ -37,7 +44,8 @@ export interface Connections {
 }
 
 export function createConnections(options: ConnectionOptions): Connections {
-  const { address, connectionsMax, connectTimeoutMs, stallTimeoutMs, onLost } = options;
+  const { address, connectionsMax, onLost } = options;
+  const { connectMs, queryMs, stallMs } = address.timeouts;
   let turn = 0;
   const hostNow = (): PostgresHost =>
     address.hosts[turn % address.hosts.length] ?? address.hosts[0];
@@ -47,19 +55,41 @@ export function createConnections(options: ConnectionOptions): Connections {
     database: address.database,
     ssl: address.ssl,
     application_name: address.applicationName,
-    connectionTimeoutMillis: connectTimeoutMs,
-    idle_in_transaction_session_timeout: stallTimeoutMs,
+    connectionTimeoutMillis: connectMs,
+    query_timeout: queryMs,
+    // What is not waited for any more is not to go on there, and to queue for locks.
+    statement_timeout: queryMs,
+    idle_in_transaction_session_timeout: stallMs,
+    options: SERVER_KEEP_ALIVE,
     keepAlive: true,
+    keepAliveInitialDelayMillis: KEEP_ALIVE_MS,
     pipeline: true,
   };
 
+  /** Connections that were lost. Those made before the last of them may be dead as well. */
+  let losses = 0;
+
   /** Made anew for each connection, so that each goes to the host that is in use by then. */
   class HostClient extends pg.Client {
+    readonly lossesBefore = losses;
+
     constructor() {
       super({ ...settings, ...hostNow() });
       // Whoever uses it learns of it from the statement that fails. Without a listener at any
       // moment between two owners, a connection that dies would end the process.
-      this.on('error', onLost);
+      this.on('error', (error) => {
+        losses++;
+        onLost(error);
+      });
+    }
+
+    /** Also where nobody answers the goodbye, which `pg` would wait for without end. */
+    override end(): Promise<void>;
+    override end(callback: (error: Error) => void): void;
+    override end(callback?: (error: Error) => void): Promise<void> | void {
+      const silence = setTimeout(() => this.connection.stream.destroy(), connectMs);
+      this.once('end', () => clearTimeout(silence));
+      return callback === undefined ? super.end() : super.end(callback);
     }
   }
 
@@ -76,8 +106,8 @@ export function createConnections(options: ConnectionOptions): Connections {
   }
 
   const pools = new Map<string, pg.Pool>();
-  /** @param waitMs for one to be released, if not without end */
-  const createPool = (name: string, waitMs?: number) => {
+  /** @param waitMs for one to be released */
+  const createPool = (name: string, waitMs: number) => {
     const pool = new pg.Pool({
       Client: HostClient,
       max: connectionsMax,
@@ -90,15 +120,23 @@ export function createConnections(options: ConnectionOptions): Connections {
     // Each has told already.
     pool.on('error', () => undefined);
     pools.set(name, pool);
-    return () => connecting(() => pool.connect());
+    return () =>
+      connecting(async () => {
+        for (;;) {
+          const client = await pool.connect();
+          if (!(client instanceof HostClient) || client.lossesBefore === losses) return client;
+          // To find out by asking would take the time of a statement for each.
+          client.release(true);
+        }
+      });
   };
 
   return {
-    toWrite: createPool('write'),
-    toRead: createPool('read'),
+    toWrite: createPool('write', queryMs),
+    toRead: createPool('read', queryMs),
     // Those of clients that read nothing are only let go when their sockets are.
-    toView: createPool('snapshot', connectTimeoutMs),
-    toOwn: (timeoutMs = connectTimeoutMs) =>
+    toView: createPool('snapshot', connectMs),
+    toOwn: (timeoutMs = connectMs) =>
       connecting(async () => {
         const client = new pg.Client({
           ...settings,

@@ -24,8 +24,6 @@ export interface PostgresStorageOptions {
 
 /** Of each of the three pools; PostgreSQL allows 100 in all by default. */
 const CONNECTIONS_MAX = 10;
-const CONNECT_TIMEOUT_MS = 5000;
-const STALL_TIMEOUT_MS = 10_000;
 /** Whoever asks for the health waits for a second at most, as Kubernetes does. */
 const PROBE_MS = 700;
 /** The most that a lost word of a commit delays a push. */
@@ -39,8 +37,6 @@ export async function createPostgresStorage(options: PostgresStorageOptions): Pr
   const connections = createConnections({
     address,
     connectionsMax: CONNECTIONS_MAX,
-    connectTimeoutMs: CONNECT_TIMEOUT_MS,
-    stallTimeoutMs: STALL_TIMEOUT_MS,
     onLost: (error) => logger('a connection was lost: %s', error.message),
   });
   try {
@@ -66,6 +62,7 @@ export async function createPostgresStorage(options: PostgresStorageOptions): Pr
       connections,
       place: { schema, databaseId },
       counts: transactions,
+      timeouts: address.timeouts,
       onCommitted: (version) => feed.committed(databaseId, version),
       watch: (listener) => feed.listen(databaseId, listener),
       onClose: () => feed.unwatch(databaseId),

@@ -4,6 +4,7 @@ import { randomBytes } from 'node:crypto';
 import type pg from 'pg';
 import type { CommitListener, KVReader, KVStore, KVTransaction } from '../kv-store.ts';
 import { createWriteQueue, storeClosed } from '../write-queue.ts';
+import type { PostgresTimeouts } from './address.ts';
 import { type Connections, withConnection } from './connections.ts';
 import { isWorthRetrying, unavailable } from './faults.ts';
 import { type Place, readMany, readRange } from './reader.ts';
@@ -11,8 +12,6 @@ import { type Attempt, attempt, isCommitted, removeNote, type Writer } from './t
 
 /** Tries of one transaction, when PostgreSQL or the way to it failed. */
 const ATTEMPTS_MAX = 4;
-/** How long an open question is asked whether a commit is there. */
-const RESOLVE_MS = 10_000;
 const RESOLVE_PAUSE_MS = 200;
 /** A view that nobody reads from holds back vacuum. */
 const VIEW_IDLE_MS = 10 * 60_000;
@@ -28,6 +27,7 @@ export interface PostgresStoreOptions {
   connections: Connections;
   place: Place;
   counts: TransactionCounts;
+  timeouts: PostgresTimeouts;
   /** This store has committed. */
   onCommitted(version: number): void;
   /** @returns stops it */
@@ -36,7 +36,7 @@ export interface PostgresStoreOptions {
 }
 
 export function createPostgresStore(options: PostgresStoreOptions): KVStore {
-  const { connections, place, counts, onCommitted, watch, onClose } = options;
+  const { connections, place, counts, timeouts, onCommitted, watch, onClose } = options;
   const queue = createWriteQueue();
   const writer: Writer = {
     place,
@@ -48,6 +48,8 @@ export function createPostgresStore(options: PostgresStoreOptions): KVStore {
 
   async function write<T>(work: (transaction: KVTransaction) => Promise<T>): Promise<T> {
     const number = ++commits;
+    // Others wait for their turn: what has taken this long is answered, not tried again.
+    const deadline = Date.now() + timeouts.connectMs;
     for (let tries = 1; ; tries++) {
       const tried = await tryOnce(number, work);
       switch (tried.outcome) {
@@ -68,7 +70,8 @@ export function createPostgresStore(options: PostgresStoreOptions): KVStore {
         case 'failed':
           break;
       }
-      if (tries === ATTEMPTS_MAX || !isWorthRetrying(tried.error)) throw unavailable(tried.error);
+      const isLast = tries === ATTEMPTS_MAX || Date.now() >= deadline;
+      if (isLast || !isWorthRetrying(tried.error)) throw unavailable(tried.error);
       counts.retries++;
     }
   }
@@ -93,9 +96,12 @@ export function createPostgresStore(options: PostgresStoreOptions): KVStore {
     }
   }
 
-  /** @throws SyncError STORE_UNAVAILABLE when it cannot be known */
+  /**
+   * Asks whether a commit is there, for as long as its connection may hold the lock.
+   * @throws SyncError STORE_UNAVAILABLE when it cannot be known
+   */
   async function resolve(number: bigint, error: unknown): Promise<boolean> {
-    const deadline = Date.now() + RESOLVE_MS;
+    const deadline = Date.now() + timeouts.stallMs;
     for (;;) {
       try {
         const isThere = await withConnection(connections.toWrite, (client) =>

@@ -21,8 +21,6 @@ async function startFeed(t: TestContext, url: string, pollMs: number) {
   const connections = createConnections({
     address,
     connectionsMax: 1,
-    connectTimeoutMs: 5000,
-    stallTimeoutMs: 5000,
     onLost: () => undefined,
   });
   const { schema } = address;

@@ -84,6 +84,9 @@ describe('a URL that means nothing is refused without showing it', () => {
     ['postgres://u:wrong-secret@a,,b/db', /host or host:port/],
     ['postgres://u:wrong-secret@a/db?schema=Public%22', /names a schema/],
     ['postgres://u:wrong-secret@a/db?target_session_attrs=any', /target_session_attrs/],
+    ['postgres://u:wrong-secret@a/db?connect_timeout=soon', /connect_timeout to no whole number/],
+    ['postgres://u:wrong-secret@a/db?query_timeout=0', /query_timeout to no whole number/],
+    ['postgres://u:wrong-secret@a/db?query_timeout=9000', /query_timeout .*no more than idle_in/],
   ] as const) {
     test(url.replace('wrong-secret', '…'), async () => {
       const error = await openPostgres(url).catch((e) => e);
