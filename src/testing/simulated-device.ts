@@ -75,7 +75,7 @@ interface Unanswered {
 let sites = 0;
 
 export class SimulatedDevice {
-  readonly #url: string;
+  #url: string;
   readonly #clock: TestClock;
   readonly #options: SimulatedDeviceOptions;
   readonly #author: Device;
@@ -170,9 +170,11 @@ export class SimulatedDevice {
 
   /**
    * Connects, sends what waits, and takes in what it has missed.
+   * @param url of another coordinator of the same databases, from now on
    * @throws RefusedByCoordinator if it is not let in
    */
-  async comeBack(): Promise<void> {
+  async comeBack(url = this.#url): Promise<void> {
+    this.#url = url;
     await this.goOffline();
     const socket = new WebSocket(this.#url, { perMessageDeflate: false });
     this.closeCode = undefined;
