@@ -43,6 +43,7 @@ interface Node {
 const WRITERS = 4;
 /** All that has been written so far is read and held against each other every so many kills. */
 const CHECK_EVERY = 5;
+const DAY_MS = 86_400_000;
 
 export async function crashCluster(options: ClusterOptions): Promise<ClusterReport> {
   const run = await ClusterRun.start(options);
@@ -169,7 +170,9 @@ class ClusterRun {
 function startNode({ owner, dataDir, storage }: ClusterOptions, number: number) {
   const own = join(dataDir, `node-${number}`);
   mkdirSync(own, { recursive: true });
-  return startChildServer(owner, { dataDir: own, args: ['--storage', storage] });
+  // What listeners were pushed can be held against the log only while that is whole.
+  const args = ['--storage', storage, '--storage-maintenance-ms', String(DAY_MS)];
+  return startChildServer(owner, { dataDir: own, args });
 }
 
 function pick<T>(things: readonly T[]): T {

@@ -20,6 +20,9 @@ const KEEP_ALIVE_MS = 10_000;
 const SERVER_KEEP_ALIVE =
   '-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3';
 
+/** Why a connection is given up on which nothing has failed. */
+const SUSPECT = new Error('it was made before another one was lost');
+
 export interface ConnectionOptions {
   address: PostgresAddress;
   /** Of each pool. */
@@ -119,6 +122,10 @@ export function createConnections(options: ConnectionOptions): Connections {
     });
     // Each has told already.
     pool.on('error', () => undefined);
+    // Its owner knows of it a moment before the socket does, and may be back at once.
+    pool.on('release', (error) => {
+      if (error && error !== SUSPECT) losses++;
+    });
     pools.set(name, pool);
     return () =>
       connecting(async () => {
@@ -126,7 +133,7 @@ export function createConnections(options: ConnectionOptions): Connections {
           const client = await pool.connect();
           if (!(client instanceof HostClient) || client.lossesBefore === losses) return client;
           // To find out by asking would take the time of a statement for each.
-          client.release(true);
+          client.release(SUSPECT);
         }
       });
   };

@@ -197,6 +197,17 @@ describe('when connections die', () => {
     assert.equal(await count(await openNode(t, direct)), 6);
   });
 
+  test('one that is found dead is enough: those made before it are not tried one by one', async (t) => {
+    const proxy = await startPostgresProxy(t, postgres);
+    const timeouts = { query_timeout: '2000', idle_in_transaction_session_timeout: '1000' };
+    const store = await openNode(t, proxy.through(postgres.url(timeouts)));
+    await Promise.all(Array.from({ length: 5 }, () => count(store)));
+    proxy.pause();
+    await assert.rejects(count(store), { code: 'STORE_UNAVAILABLE' });
+    proxy.resumeAnew();
+    assert.equal(await count(store), 0);
+  });
+
   test('a writer that stalls holds the others up only so long, and then cannot commit', async (t) => {
     const url = postgres.url({ application_name: 'stalling' });
     const storage = await openNodeStorage(t, url);
