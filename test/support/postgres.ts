@@ -11,6 +11,7 @@ import { freePort } from './free-port.ts';
 
 export interface TestPostgres {
   port: number;
+  databaseDir: string;
   /** With another schema for each call, so that stores are apart. */
   url(parameters?: Record<string, string>): string;
   server: EmbeddedPostgres;
@@ -18,9 +19,13 @@ export interface TestPostgres {
   query(text: string): Promise<void>;
   /** Kills it, as the kernel does for want of memory, and starts it on what is left. */
   crash(): Promise<void>;
+  rows(text: string): Promise<Record<string, unknown>[]>;
+  /** As when its machine dies: all of its processes, without a word. */
+  kill(): Promise<void>;
   stop(): Promise<void>;
 }
 
+export const POSTGRES_USER = 'postgres';
 export const POSTGRES_PASSWORD = 'sesame-of-the-test';
 
 const STARTS_MAX = 100;
@@ -35,7 +40,7 @@ export async function startPostgres(flags: readonly string[] = []): Promise<Test
   const log: string[] = [];
   const server = new EmbeddedPostgres({
     databaseDir,
-    user: 'postgres',
+    user: POSTGRES_USER,
     password: POSTGRES_PASSWORD,
     port,
     // It may be started again; `stop` removes it.
@@ -51,22 +56,48 @@ export async function startPostgres(flags: readonly string[] = []): Promise<Test
   } catch (error) {
     throw new Error(`PostgreSQL did not start: ${log.join('')}`, { cause: error });
   }
+  return toPostgres({ server, port, databaseDir });
+}
+
+/** One that runs. */
+export function toPostgres({
+  server,
+  port,
+  databaseDir,
+}: Pick<TestPostgres, 'server' | 'port' | 'databaseDir'>): TestPostgres {
   let schemas = 0;
+  async function rows(text: string): Promise<Record<string, unknown>[]> {
+    const client = server.getPgClient('postgres', '127.0.0.1');
+    await client.connect();
+    try {
+      return (await client.query<Record<string, unknown>>(text)).rows;
+    } finally {
+      await client.end();
+    }
+  }
   return {
     port,
+    databaseDir,
     server,
     url(parameters = {}) {
       const query = new URLSearchParams({ schema: `test_${++schemas}`, ...parameters });
-      return `postgres://postgres:${POSTGRES_PASSWORD}@127.0.0.1:${port}/postgres?${query}`;
+      return `postgres://${POSTGRES_USER}:${POSTGRES_PASSWORD}@127.0.0.1:${port}/postgres?${query}`;
     },
+    rows,
     async query(text) {
-      const client = server.getPgClient('postgres', '127.0.0.1');
-      await client.connect();
-      try {
-        await client.query(text);
-      } finally {
-        await client.end();
+      await rows(text);
+    },
+    async kill() {
+      const backends = await rows('SELECT pid FROM pg_stat_activity');
+      const lines = (await readFile(path.join(databaseDir, 'postmaster.pid'), 'utf8')).split('\n');
+      const postmaster = Number(lines[0]);
+      // Frozen, it does not hear of `server.stop`, which is there to wait for its end.
+      process.kill(postmaster, 'SIGSTOP');
+      const ended = server.stop();
+      for (const pid of [postmaster, ...backends.map((backend) => Number(backend.pid))]) {
+        killIfThere(pid);
       }
+      await ended;
     },
     async crash() {
       const [pid] = (await readFile(path.join(databaseDir, 'postmaster.pid'), 'utf8')).split('\n');
@@ -85,4 +116,12 @@ export async function startPostgres(flags: readonly string[] = []): Promise<Test
       await rm(databaseDir, { recursive: true, force: true });
     },
   };
+}
+
+function killIfThere(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It was gone.
+  }
 }

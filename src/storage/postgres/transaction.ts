@@ -15,6 +15,11 @@
  *     value  number(8) of the commit, big-endian
  *
  * Whoever then takes the lock, which waits for the old connection's end, reads whether it is there.
+ *
+ * Where a replica is waited for, a commit can be there without the replica having it: PostgreSQL
+ * shows what a backend has left that was terminated, or told to wait no longer, or whose server
+ * crashed, while it waited. So nothing that was read under the lock is believed before a COMMIT of
+ * the reader's own: the lock is in the log as well, behind what was read, and is waited for.
  */
 
 import type pg from 'pg';
@@ -59,6 +64,22 @@ async function lock(client: pg.ClientBase, { schema, databaseId }: Place): Promi
   if (locked.value.rowCount !== 1) throw new Error(`${schema}.databases has no such database`);
 }
 
+/**
+ * What was read and written is there for good, also for whoever takes over.
+ * @throws also what PostgreSQL only remarks: that it has committed, and was told not to wait
+ */
+async function commit(client: pg.ClientBase): Promise<void> {
+  const remarks: string[] = [];
+  const note = ({ message }: { message?: string | undefined }) => remarks.push(message ?? '');
+  client.on('notice', note);
+  try {
+    await client.query('COMMIT');
+  } finally {
+    client.off('notice', note);
+  }
+  if (remarks.length > 0) throw new Error(`COMMIT was answered with: ${remarks.join('; ')}`);
+}
+
 /** @param number of this commit, noted with it */
 export async function attempt<T>(
   client: pg.ClientBase,
@@ -85,15 +106,20 @@ export async function attempt<T>(
       : { outcome: 'failed', error: reading.failure };
   }
   if (changes.size === 0) {
-    await client.query('ROLLBACK').catch(() => undefined);
-    return { outcome: 'nothing', result };
+    try {
+      // What it read may be its answer: that a change is there already.
+      await commit(client);
+      return { outcome: 'nothing', result };
+    } catch (error) {
+      return { outcome: 'failed', error };
+    }
   }
   const note = Buffer.alloc(8);
   note.writeBigUInt64BE(number);
   changes.set(noteKey.toString('latin1'), { key: noteKey, value: note });
   const [written, committed] = await Promise.allSettled([
     client.query<{ version: string }>(toWrite(place, changes)),
-    client.query('COMMIT'),
+    commit(client),
   ]);
   if (written.status === 'rejected') {
     const error = written.reason;
@@ -116,7 +142,7 @@ export async function isCommitted(
 ): Promise<boolean> {
   await lock(client, place);
   const [note] = await readMany(client, place, [noteKey]);
-  await client.query('ROLLBACK');
+  await commit(client);
   return note !== undefined && Buffer.from(note).readBigUInt64BE() >= number;
 }
 
