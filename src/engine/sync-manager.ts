@@ -202,14 +202,21 @@ export class SyncManager {
    */
   async cursorFor(sinceHLC: HlcText | undefined): Promise<HlcText> {
     const { siteId, siteIdText } = this.identity;
-    if (sinceHLC === undefined) return wallTimeToHlc(0, new Uint8Array(SITE_ID_BYTES));
+    // Another process may have acknowledged more than was heard of here: what is read from the cursor
+    // holds that as well, and no answer is behind one that the client has had elsewhere.
+    const looked = this.#state.refresh();
+    if (sinceHLC === undefined) {
+      await looked;
+      return wallTimeToHlc(0, new Uint8Array(SITE_ID_BYTES));
+    }
     const { world, maxClockDriftMs } = this.#options;
     // Another clock's HLC only tells a time, and that only roughly: rather too early.
     const cursor =
       hlcSite(sinceHLC) === siteIdText
         ? sinceHLC
         : wallTimeToHlc(Math.min(hlcWallTimeMs(sinceHLC), world.now()) - maxClockDriftMs, siteId);
-    if (compareHlc(cursor, await readHorizon(this.#store)) < 0) {
+    const [horizon] = await Promise.all([readHorizon(this.#store), looked]);
+    if (compareHlc(cursor, horizon) < 0) {
       throw new SyncError(
         'SNAPSHOT_REQUIRED',
         'deletions after this position have been forgotten (sync.tombstoneTTL): a snapshot is needed',

@@ -3,7 +3,6 @@ import { type TestContext, test } from 'node:test';
 import { Device } from '../../src/testing/device.ts';
 import { Replica } from '../../src/testing/replica.ts';
 import { type ServerMessage, TestClient } from '../../src/testing/test-client.ts';
-import { startServer } from '../support/server.ts';
 import {
   CAPTURE_NAMES,
   CAPTURED_BY_MS,
@@ -13,10 +12,11 @@ import {
   sentChangeSets,
   shapesOf,
 } from './capture.ts';
+import { startDeployment } from './deployment.ts';
 
 async function replayCapture(t: TestContext, name: CaptureName) {
   t.mock.timers.enable({ apis: ['Date'], now: CAPTURED_BY_MS });
-  const server = await startServer(t);
+  const server = await startDeployment(t);
   const lines = readCapture(name);
   const played = await replay(t, server.wsUrl, lines);
   const newcomer = new Device(77);

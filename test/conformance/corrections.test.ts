@@ -7,7 +7,7 @@ import { Device } from '../../src/testing/device.ts';
 import { Replica } from '../../src/testing/replica.ts';
 import { TestClient } from '../../src/testing/test-client.ts';
 import type { ChangeSet } from '../../src/wire/types.ts';
-import { startServer } from '../support/server.ts';
+import { startDeployment } from './deployment.ts';
 import { changesIn } from './look.ts';
 import type { Chunk } from './transport.ts';
 
@@ -19,7 +19,7 @@ async function start(
   onReject: 'keep' | 'revert' = 'keep',
 ) {
   const config = { storage: 'memory:', hooks: { onReject } };
-  const server = await startServer(t, { config, hooks: { onBeforeApplyChanges } });
+  const server = await startDeployment(t, { config, hooks: { onBeforeApplyChanges } });
   return (device: Device) => TestClient.join(server.wsUrl, device, t);
 }
 

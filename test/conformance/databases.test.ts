@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { Device } from '../../src/testing/device.ts';
 import { TestClient } from '../../src/testing/test-client.ts';
 import { startServer } from '../support/server.ts';
+import { startDeployment } from './deployment.ts';
 import { contentsOf } from './look.ts';
 import { rawRequest } from './raw-http.ts';
 import { type Connect, overHttp, overWebSocket } from './transport.ts';
@@ -86,7 +87,7 @@ for (const [storage, storeName] of STORES) {
 }
 
 test('a named database and the one without a name are one: default', async (t) => {
-  const server = await startServer(t);
+  const server = await startDeployment(t);
   const a = new Device(1);
   const anna = await overHttp(server, a, t);
   await anna.apply(a.write({ pk: [1], set: { x: 1 } }));
@@ -97,7 +98,7 @@ test('a named database and the one without a name are one: default', async (t) =
 });
 
 test('both transports speak of the same data', async (t) => {
-  const server = await startServer(t);
+  const server = await startDeployment(t);
   const a = new Device(1);
   const site = { siteId: a.siteId, databaseId: 'both' };
   const first = await overHttp(server, site, t);
@@ -159,7 +160,7 @@ test('an id that is none, or no id at all, opens nothing over HTTP', async (t) =
 });
 
 test('dots are ids like any other, and lead nowhere else', async (t) => {
-  const server = await startServer(t);
+  const server = await startDeployment(t);
   const a = new Device(1);
   const headers = { 'x-site-id': a.siteId, 'content-type': 'application/json' };
   for (const id of ['.', '..', '%2e', '%2E%2e', '...']) {

@@ -5,6 +5,7 @@ import { Device } from '../../src/testing/device.ts';
 import { TestClient } from '../../src/testing/test-client.ts';
 import type { WireChangeSet } from '../../src/wire/schemas.ts';
 import { startServer, temporaryDirectory } from '../support/server.ts';
+import { startDeployment } from './deployment.ts';
 import { last, transactionIds } from './look.ts';
 import { TodaysClient } from './todays-client.ts';
 
@@ -15,7 +16,7 @@ function edits(device: Device, count: number, from = 0): WireChangeSet[] {
 }
 
 test('a device that comes back with 1,500 transactions gets all of them in, without an edit', async (t) => {
-  const server = await startServer(t, MEMORY);
+  const server = await startDeployment(t, MEMORY);
   const [a, b] = [new Device(1), new Device(2)];
   const ben = await TestClient.join(server.wsUrl, b, t);
   const anna = await TodaysClient.join(server.wsUrl, a, t);
@@ -36,7 +37,7 @@ test('a device that comes back with 1,500 transactions gets all of them in, with
 });
 
 test('a batch without a requestId has its result without one', async (t) => {
-  const server = await startServer(t, MEMORY);
+  const server = await startDeployment(t, MEMORY);
   const a = new Device(1);
   const anna = await TodaysClient.join(server.wsUrl, a, t);
   anna.hold(...edits(a, 1200));
@@ -52,7 +53,7 @@ test('a batch without a requestId has its result without one', async (t) => {
 });
 
 test('a small batch that brought news is no reason to ask', async (t) => {
-  const server = await startServer(t, MEMORY);
+  const server = await startDeployment(t, MEMORY);
   const a = new Device(1);
   for (const [size, asks] of [
     [1, 0],
@@ -68,7 +69,7 @@ test('a small batch that brought news is no reason to ask', async (t) => {
 });
 
 test('a batch that held nothing new is answered with the question for what follows', async (t) => {
-  const server = await startServer(t, MEMORY);
+  const server = await startDeployment(t, MEMORY);
   const [a, b] = [new Device(1), new Device(2, 1_600_000_000_000)];
   const ben = await TestClient.join(server.wsUrl, b, t);
   const authored = edits(a, 3);
@@ -86,7 +87,7 @@ test('a batch that held nothing new is answered with the question for what follo
 });
 
 test('a bootstrapped device’s one edit arrives at once, though it first pushes back what it got', async (t) => {
-  const server = await startServer(t, MEMORY);
+  const server = await startDeployment(t, MEMORY);
   const [a, b, c] = [new Device(1), new Device(2), new Device(3)];
   const anna = await TestClient.join(server.wsUrl, a, t);
   await anna.apply(...edits(a, 6000));
@@ -122,7 +123,7 @@ test('what site got which snapshot is remembered across a restart', async (t) =>
 });
 
 test('the questions come to an end, whatever is pushed back', async (t) => {
-  const server = await startServer(t, MEMORY);
+  const server = await startDeployment(t, MEMORY);
   const [a, b] = [new Device(1), new Device(2)];
   const anna = await TestClient.join(server.wsUrl, a, t);
   const known = edits(a, 3500);
@@ -144,7 +145,7 @@ test('the questions come to an end, whatever is pushed back', async (t) => {
 });
 
 test('an empty batch, or one of DDL alone, does not start a loop', async (t) => {
-  const server = await startServer(t, MEMORY);
+  const server = await startDeployment(t, MEMORY);
   const a = new Device(1);
   const anna = await TestClient.join(server.wsUrl, a, t);
   await anna.apply();

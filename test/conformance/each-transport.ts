@@ -1,10 +1,13 @@
-/** Runs one test over both transports, on both embedded stores, with and without a database id. */
+/**
+ * Runs one test over both transports, with and without a database id: on both embedded stores, or on
+ * the nodes of a cluster.
+ */
 
 import { type TestContext, test } from 'node:test';
 import type { CoordinatorConfigInput } from '../../src/config/schema.ts';
 import type { CoordinatorHooks } from '../../src/hooks/types.ts';
 import type { Device } from '../../src/testing/device.ts';
-import { startServer, type TestServer } from '../support/server.ts';
+import { type Deployment, isOnCluster, startDeployment } from './deployment.ts';
 import { type Connect, overHttp, overWebSocket, type SyncTransport } from './transport.ts';
 
 interface Variant {
@@ -16,7 +19,7 @@ interface Variant {
 
 const OWN_DATABASE = 'tenant_1:Main.db-2';
 
-const VARIANTS: readonly Variant[] = [
+const ALONE: readonly Variant[] = [
   { name: 'HTTP, memory', connect: overHttp, storage: 'memory:', databaseId: undefined },
   {
     name: 'HTTP, LevelDB, own database',
@@ -33,9 +36,19 @@ const VARIANTS: readonly Variant[] = [
   },
 ];
 
+const ON_CLUSTER: readonly Variant[] = [
+  { name: 'HTTP, nodes', connect: overHttp, storage: undefined, databaseId: undefined },
+  {
+    name: 'WebSocket, nodes, own database',
+    connect: overWebSocket,
+    storage: undefined,
+    databaseId: OWN_DATABASE,
+  },
+];
+
 export interface Conversation {
   t: TestContext;
-  server: TestServer;
+  server: Deployment;
   /** The database's id; `default` where none is named. */
   databaseId: string;
   join(device: Device): Promise<SyncTransport>;
@@ -47,9 +60,9 @@ export function eachTransport(
   config: CoordinatorConfigInput = {},
   hooks?: () => CoordinatorHooks,
 ): void {
-  for (const { name, connect, storage, databaseId } of VARIANTS) {
+  for (const { name, connect, storage, databaseId } of isOnCluster() ? ON_CLUSTER : ALONE) {
     test(`${behaviour} (${name})`, async (t) => {
-      const server = await startServer(t, {
+      const server = await startDeployment(t, {
         hooks: hooks?.(),
         config: storage === undefined ? config : { ...config, storage },
       });

@@ -8,7 +8,7 @@ import { Device } from '../../src/testing/device.ts';
 import { Replica } from '../../src/testing/replica.ts';
 import { TestClient } from '../../src/testing/test-client.ts';
 import type { ChangeSet } from '../../src/wire/types.ts';
-import { startServer } from '../support/server.ts';
+import { startDeployment } from './deployment.ts';
 import { eachTransport } from './each-transport.ts';
 
 const [writer, seesAll, seesLittle] = [new Device(1), new Device(2), new Device(3)];
@@ -136,7 +136,7 @@ eachTransport(
 );
 
 test('pushes are filtered for one and whole for another, in the order of positions', async (t) => {
-  const server = await startServer(t, { config: { storage: 'memory:' }, hooks: filter() });
+  const server = await startDeployment(t, { config: { storage: 'memory:' }, hooks: filter() });
   const [author, all, little] = await Promise.all(
     [writer, seesAll, seesLittle].map((device) => TestClient.join(server.wsUrl, device, t)),
   );
@@ -163,7 +163,7 @@ test('pushes are filtered for one and whole for another, in the order of positio
 
 test('a hook that fails sends nothing; the session is to come back, others are undisturbed', async (t) => {
   let isBroken = true;
-  const server = await startServer(t, {
+  const server = await startDeployment(t, {
     config: { storage: 'memory:' },
     hooks: {
       onBeforeSendChanges(client, changeSets) {
@@ -208,7 +208,7 @@ test('a hook that adds or moves something is refused, and nothing of it is sent'
     }),
   };
   let trick = (changeSet: ChangeSet) => changeSet;
-  const server = await startServer(t, {
+  const server = await startDeployment(t, {
     config: { storage: 'memory:' },
     hooks: { onBeforeSendChanges: (_client, changeSets) => changeSets.map(trick) },
   });
@@ -226,7 +226,7 @@ test('a hook that adds or moves something is refused, and nothing of it is sent'
 test('what was decided under older credentials is not sent under newer ones', async (t) => {
   const asked: (() => void)[] = [];
   let isHeld = true;
-  const server = await startServer(t, {
+  const server = await startDeployment(t, {
     config: { storage: 'memory:' },
     hooks: {
       // A token is a role; both are the same user's.

@@ -168,7 +168,7 @@ eachTransport(
     await anna.apply(a.write({ pk: [2], set: { x: 1 } }));
     const [checkpointed] = await carla.snapshot();
     t.mock.timers.enable({ apis: ['Date'], now: Date.now() + 2 * HOUR_MS });
-    await server.service.maintain(databaseId);
+    await server.maintain(databaseId);
 
     await assert.rejects(carla.changesSince(early?.hlc), { code: 'SNAPSHOT_REQUIRED' });
     const foreign = new Device(50).hlc(wallTimeMs(String(early?.hlc)));
@@ -197,7 +197,7 @@ eachTransport(
     a.wallTime = b.wallTime;
     await anna.apply(a.write({ pk: [1], delete: true }));
     t.mock.timers.enable({ apis: ['Date'], now: Date.now() + 2 * HOUR_MS });
-    await server.service.maintain(databaseId);
+    await server.maintain(databaseId);
 
     await assert.rejects(bert.changesSince(held.at(-1)?.hlc), { code: 'SNAPSHOT_REQUIRED' });
     // What it wrote meanwhile, and as today's clients do, what it holds of others.

@@ -7,6 +7,7 @@ import type { ClientIdentity } from '../../src/hooks/types.ts';
 import { Device } from '../../src/testing/device.ts';
 import { TestClient } from '../../src/testing/test-client.ts';
 import { startServer, temporaryDirectory } from '../support/server.ts';
+import { startDeployment } from './deployment.ts';
 import { eachTransport } from './each-transport.ts';
 
 const [writer, ann, ben] = [new Device(1), new Device(2), new Device(3)];
@@ -17,7 +18,7 @@ eachTransport(
   async ({ server, join }) => {
     await (await join(writer)).apply(writer.write({ pk: [1], set: { x: 1 } }));
     const watermark = (await (await join(ann)).changesSince()).at(-1)?.hlc;
-    await server.service.resync(isAnn);
+    await server.resync(isAnn);
     const client = await join(ann);
     await assert.rejects(client.changesSince(watermark), { code: 'SNAPSHOT_REQUIRED' });
     await assert.rejects(client.changesSince(watermark), { code: 'SNAPSHOT_REQUIRED' });
@@ -32,7 +33,7 @@ eachTransport(
 eachTransport('asking without a position starts over as well', async ({ server, join }) => {
   await (await join(writer)).apply(writer.write({ pk: [1], set: { x: 1 } }));
   const watermark = (await (await join(ann)).changesSince()).at(-1)?.hlc;
-  await server.service.resync(isAnn);
+  await server.resync(isAnn);
   const client = await join(ann);
   const all = await client.changesSince();
   assert.equal(all.length, 1);
@@ -40,12 +41,12 @@ eachTransport('asking without a position starts over as well', async ({ server, 
 });
 
 test('who is connected is told, and is to come back', async (t) => {
-  const server = await startServer(t, { config: { storage: 'memory:' } });
+  const server = await startDeployment(t, { config: { storage: 'memory:' } });
   const [first, other] = [
     await TestClient.join(server.wsUrl, ann, t),
     await TestClient.join(server.wsUrl, ben, t),
   ];
-  assert.equal(await server.service.resync(isAnn), 1);
+  assert.equal(await server.resync(isAnn), 1);
   const { code, fatal } = await first.next('error');
   assert.deepEqual([code, fatal], ['SNAPSHOT_REQUIRED', false]);
   assert.equal((await first.closed).code, 1013);
@@ -70,7 +71,7 @@ test('it is remembered across a restart', async (t) => {
 
 test('a snapshot that was begun before, or not taken whole, does not count', async (t) => {
   const config = { storage: 'memory:', limits: { queuedBytesPerSocket: 64 * 1024 } };
-  const server = await startServer(t, { config });
+  const server = await startDeployment(t, { config });
   const author = await TestClient.join(server.wsUrl, writer, t);
   const text = 'x'.repeat(100_000);
   for (let i = 0; i < 60; i++) await author.apply(writer.write({ pk: [i], set: { text } }));
@@ -79,7 +80,7 @@ test('a snapshot that was begun before, or not taken whole, does not count', asy
   client.send({ type: 'get_snapshot' });
   await client.next('snapshot_chunk');
   client.socket.pause();
-  await server.service.resync(isAnn);
+  await server.resync(isAnn);
   client.socket.terminate();
   const again = await TestClient.join(server.wsUrl, ann, t);
   await assert.rejects(again.changesSince(watermark), /SNAPSHOT_REQUIRED/);
@@ -107,7 +108,7 @@ test('a snapshot that was begun before, or not taken whole, does not count', asy
 });
 
 test('nor does one over HTTP that was begun before and is read to its end', async (t) => {
-  const server = await startServer(t, { config: { storage: 'memory:' } });
+  const server = await startDeployment(t, { config: { storage: 'memory:' } });
   const author = await TestClient.join(server.wsUrl, writer, t);
   const text = 'x'.repeat(1_000_000);
   for (let i = 0; i < 20; i++) await author.apply(writer.write({ pk: [i], set: { text } }));
@@ -121,7 +122,7 @@ test('nor does one over HTTP that was begun before and is read to its end', asyn
   };
   await TestClient.join(server.wsUrl, ann, t);
   const response = await fetch(`${server.httpUrl}/snapshot`, { headers });
-  assert.equal(await server.service.resync(isAnn), 1);
+  assert.equal(await server.resync(isAnn), 1);
   assert.match(await response.text(), /"footer"/);
   assert.equal(await isRefused(), true);
   await (await fetch(`${server.httpUrl}/snapshot`, { headers })).text();
@@ -129,17 +130,17 @@ test('nor does one over HTTP that was begun before and is read to its end', asyn
 });
 
 test('a predicate that throws does nothing now, and fails closed later', async (t) => {
-  const server = await startServer(t, { config: { storage: 'memory:' } });
+  const server = await startDeployment(t, { config: { storage: 'memory:' } });
   const author = await TestClient.join(server.wsUrl, writer, t);
   await author.apply(writer.write({ pk: [1], set: { x: 1 } }));
   const broken = () => {
     throw new Error('broken');
   };
-  await assert.rejects(server.service.resync(broken), /broken/);
+  await assert.rejects(server.resync(broken), /broken/);
   const watermark = (await author.changesSince()).at(-1)?.hlc;
   await author.changesSince(watermark);
   let isBroken = false;
-  await server.service.resync(() => {
+  await server.resync(() => {
     if (isBroken) throw new Error('broken');
     return false;
   });

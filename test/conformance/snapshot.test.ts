@@ -212,7 +212,7 @@ eachTransport(
 
 async function expireDeletions({ t, server, databaseId }: Conversation): Promise<void> {
   t.mock.timers.enable({ apis: ['Date'], now: Date.now() + 2 * HOUR_MS });
-  await server.service.maintain(databaseId);
+  await server.maintain(databaseId);
 }
 
 eachTransport(

@@ -4,7 +4,7 @@ import type { ErrorCode } from '../../src/errors.ts';
 import { type ServerMessage, TestClient } from '../../src/testing/test-client.ts';
 import type { WireChangeSet, WireCheckpoint } from '../../src/wire/schemas.ts';
 import type { ApplyResult } from '../../src/wire/types.ts';
-import type { TestServer } from '../support/server.ts';
+import type { Deployment } from './deployment.ts';
 
 export type Chunk = { type: string } & Record<string, unknown>;
 
@@ -31,8 +31,11 @@ export interface Site {
   databaseId?: string | undefined;
 }
 
+/** Who is spoken to: which node of several answers is decided anew for each request or socket. */
+export type Endpoint = Pick<Deployment, 'httpUrl' | 'wsUrl'>;
+
 export type Connect = (
-  server: TestServer,
+  server: Endpoint,
   site: Site,
   t: { after(fn: () => void): void },
 ) => Promise<SyncTransport>;
@@ -44,13 +47,18 @@ interface Envelope {
 }
 
 class HttpTransport implements SyncTransport {
-  readonly #url: string;
+  readonly #server: Endpoint;
+  readonly #database: string;
   readonly #headers: Record<string, string>;
 
-  constructor(server: TestServer, { siteId, databaseId }: Site) {
-    const database = databaseId === undefined ? '' : `/${encodeURIComponent(databaseId)}`;
-    this.#url = `${server.httpUrl}${database}`;
+  constructor(server: Endpoint, { siteId, databaseId }: Site) {
+    this.#server = server;
+    this.#database = databaseId === undefined ? '' : `/${encodeURIComponent(databaseId)}`;
     this.#headers = { 'x-site-id': siteId, 'content-type': 'application/json' };
+  }
+
+  get #url(): string {
+    return `${this.#server.httpUrl}${this.#database}`;
   }
 
   async #ask<T>(path: string, init: RequestInit = {}): Promise<T> {

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Device } from '../../src/testing/device.ts';
 import type { WireChangeSet } from '../../src/wire/schemas.ts';
-import { startServer } from '../support/server.ts';
 import { VECTORS } from '../wire/vectors.ts';
+import { startDeployment } from './deployment.ts';
 import { eachTransport } from './each-transport.ts';
 import { cellsIn, changesIn, contentsOf, tombstonesIn } from './look.ts';
 import { overHttp } from './transport.ts';
@@ -149,7 +149,7 @@ eachTransport(
 );
 
 test('a hook that approves everything changes nothing', async (t) => {
-  const server = await startServer(t, {
+  const server = await startDeployment(t, {
     config: { storage: 'memory:' },
     hooks: {
       onBeforeApplyChanges: async (_client, approved) => ({ approved, rejected: [] }),

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Device } from '../../src/testing/device.ts';
 import { TestClient } from '../../src/testing/test-client.ts';
-import { startServer } from '../support/server.ts';
+import { startDeployment } from './deployment.ts';
 
 test('batches are answered in their order, also where one is known and the next is new', async (t) => {
-  const server = await startServer(t);
+  const server = await startDeployment(t);
   const device = new Device(1);
   const client = await TestClient.join(server.wsUrl, device, t);
   const known = device.write({ pk: [1], set: { a: 1 } });

@@ -3,12 +3,12 @@ import { type TestContext, test } from 'node:test';
 import { Device } from '../../src/testing/device.ts';
 import { type ChangeSetsMessage, TestClient } from '../../src/testing/test-client.ts';
 import type { WireChangeSet } from '../../src/wire/schemas.ts';
-import { startServer } from '../support/server.ts';
 import { VECTORS } from '../wire/vectors.ts';
+import { startDeployment } from './deployment.ts';
 import { changesIn, transactionIds } from './look.ts';
 
 async function join(t: TestContext, limits: { pageBytes?: number } = {}) {
-  const server = await startServer(t, { config: { storage: 'memory:', limits } });
+  const server = await startDeployment(t, { config: { storage: 'memory:', limits } });
   const [a, b] = [new Device(1), new Device(2)];
   const anna = await TestClient.join(server.wsUrl, a, t);
   const ben = await TestClient.join(server.wsUrl, b, t);

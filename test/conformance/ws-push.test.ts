@@ -4,12 +4,12 @@ import { compareHlc } from '../../src/clock/hlc.ts';
 import { Device } from '../../src/testing/device.ts';
 import { type ChangeSetsMessage, TestClient } from '../../src/testing/test-client.ts';
 import type { WireChangeSet } from '../../src/wire/schemas.ts';
-import { startServer } from '../support/server.ts';
+import { startDeployment } from './deployment.ts';
 import { changesIn, transactionIds } from './look.ts';
 import { overHttp } from './transport.ts';
 
 async function start(t: TestContext) {
-  const server = await startServer(t);
+  const server = await startDeployment(t);
   const join = (device: Device, databaseId = 'default') =>
     TestClient.join(server.wsUrl, { siteId: device.siteId, databaseId }, t);
   return { server, join };

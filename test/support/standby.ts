@@ -41,7 +41,11 @@ export async function startStandby(primary: TestPostgres): Promise<TestPostgres>
     password: POSTGRES_PASSWORD,
     port,
     persistent: true,
-    postgresFlags: ['-c', 'unix_socket_directories=', '-c', `primary_conninfo=${streamsFrom}`],
+    postgresFlags: [
+      'unix_socket_directories=',
+      'fsync=off',
+      `primary_conninfo=${streamsFrom}`,
+    ].flatMap((setting) => ['-c', setting]),
     onLog: (message) => {
       log.push(message);
       if (message.includes('ready to accept read-only connections')) onFollowing();
