@@ -107,7 +107,7 @@ export function toPostgres({
         try {
           return await server.start();
         } catch (error) {
-          if (tries === STARTS_MAX) throw new Error(log.slice(-20).join(''), { cause: error });
+          if (tries === STARTS_MAX) throw error;
         }
       }
     },

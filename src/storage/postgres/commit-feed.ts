@@ -227,6 +227,8 @@ export class CommitFeed {
     );
     for (const { database_id, version } of rows) {
       const watched = this.#watched.get(database_id);
+      // A replica has taken over that did not have all commits: it counts on from there.
+      if (watched !== undefined && Number(version) < watched.version) watched.version = -1;
       const isNews = watched !== undefined && watched.version >= 0 && watched.listeners.size > 0;
       if (isNews && watched.version < Number(version)) watched.untoldVersion = Number(version);
       this.#heard(database_id, Number(version));

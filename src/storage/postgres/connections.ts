@@ -13,6 +13,7 @@ import pg from 'pg';
 import { SyncError } from '../../errors.ts';
 import type { StoragePool } from '../kv-store.ts';
 import type { PostgresAddress, PostgresHost } from './address.ts';
+import { TimelineGuard } from './timeline.ts';
 
 /** A connection without traffic is asked whether it is still there, by either side's kernel. */
 const KEEP_ALIVE_MS = 10_000;
@@ -49,7 +50,10 @@ export interface Connections {
 export function createConnections(options: ConnectionOptions): Connections {
   const { address, connectionsMax, onLost } = options;
   const { connectMs, queryMs, stallMs } = address.timeouts;
+  const timelines = new TimelineGuard();
   let turn = 0;
+  /** Connections that were tried. */
+  let tried = 0;
   const hostNow = (): PostgresHost =>
     address.hosts[turn % address.hosts.length] ?? address.hosts[0];
   const settings: pg.ClientConfig = {
@@ -78,6 +82,7 @@ export function createConnections(options: ConnectionOptions): Connections {
 
     constructor() {
       super({ ...settings, ...hostNow() });
+      tried++;
       // Whoever uses it learns of it from the statement that fails. Without a listener at any
       // moment between two owners, a connection that dies would end the process.
       this.on('error', (error) => {
@@ -96,14 +101,19 @@ export function createConnections(options: ConnectionOptions): Connections {
     }
   }
 
-  /** The next host is in turn where this one did not answer or takes no writes. */
+  const verify = async (client: pg.ClientBase): Promise<void> => {
+    await Promise.all([refuseReadOnly(client), timelines.refuseOlder(client)]);
+  };
+
+  /** The next host is in turn where this one did not answer or is not to be used. */
   async function connecting<T>(connect: () => Promise<T>): Promise<T> {
-    const before = turn;
+    const before = { turn, tried };
     try {
       return await connect();
     } catch (error) {
-      // Once for all who found that out together.
-      if (turn === before) turn++;
+      // Once for all who found that out together; and no host is to blame when none was asked, since
+      // all connections are in use.
+      if (turn === before.turn && tried > before.tried) turn++;
       throw error;
     }
   }
@@ -117,7 +127,7 @@ export function createConnections(options: ConnectionOptions): Connections {
       idleTimeoutMillis: 30_000,
       connectionTimeoutMillis: waitMs,
       verify: (client, done) => {
-        refuseReadOnly(client).then(() => done(), done);
+        verify(client).then(() => done(), done);
       },
     });
     // Each has told already.
@@ -145,6 +155,7 @@ export function createConnections(options: ConnectionOptions): Connections {
     toView: createPool('snapshot', connectMs),
     toOwn: (timeoutMs = connectMs) =>
       connecting(async () => {
+        tried++;
         const client = new pg.Client({
           ...settings,
           ...hostNow(),
@@ -155,6 +166,7 @@ export function createConnections(options: ConnectionOptions): Connections {
         client.on('error', onLost);
         try {
           await client.connect();
+          await verify(client);
           return client;
         } catch (error) {
           await client.end().catch(() => undefined);

@@ -26,14 +26,21 @@ export function isWorthRetrying(error: unknown): boolean {
   return isConnectionLost(error) || RETRYABLE.has(codeOf(error) ?? '');
 }
 
-/** For clients, who are told nothing of PostgreSQL; the cause is for the log. */
+/**
+ * For clients, who are told nothing of PostgreSQL; the cause is for the log. A host that is not to be
+ * used is such a cause: another may be in a moment, and nobody shall take the store for lost.
+ */
 export function unavailable(cause: unknown): SyncError {
-  if (cause instanceof SyncError) return cause;
+  if (cause instanceof SyncError && !isOfHost(cause)) return cause;
   return new SyncError(
     'STORE_UNAVAILABLE',
     'the store of this database cannot be reached at the moment; try again',
     { cause, retryAfterMs: RETRY_MS },
   );
+}
+
+function isOfHost({ code, retryAfterMs }: SyncError): boolean {
+  return code === 'STORE_UNAVAILABLE' && retryAfterMs === undefined;
 }
 
 const NO_ANSWER = 'it does not answer: correct host and port, or open the firewall';

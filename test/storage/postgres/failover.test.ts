@@ -40,6 +40,8 @@ async function startPair(t: TestContext): Promise<Pair> {
 /** Writes one transaction after the other, and each again until it is acknowledged. */
 class Writer {
   readonly acknowledged: WireChangeSet[] = [];
+  /** How often it was told to come again. */
+  refused = 0;
   readonly client: TestClient;
   readonly #device: Device;
   readonly #events = new EventEmitter();
@@ -67,11 +69,14 @@ class Writer {
       const answer = await this.client.apply(changeSet);
       if (answer.type === 'apply_result') {
         this.acknowledged.push(changeSet);
-        this.#events.emit('acknowledged');
+        this.#events.emit('answered');
         return;
       }
       assert.equal(answer.code, 'STORE_UNAVAILABLE');
       assert.equal(answer.fatal, false);
+      assert.doesNotMatch(String(answer.message), /storage\.url/, 'that is for the operator');
+      this.refused++;
+      this.#events.emit('answered');
       // As a client does that is told to come back later, only sooner.
       await sleep(20);
     }
@@ -81,10 +86,40 @@ class Writer {
     this.#stopped = true;
   }
 
+  get isRunning(): boolean {
+    return !this.#stopped;
+  }
+
   /** Resolves when it has been acknowledged so many more. */
   async more(count: number): Promise<void> {
     const wanted = this.acknowledged.length + count;
-    while (this.acknowledged.length < wanted) await once(this.#events, 'acknowledged');
+    while (this.acknowledged.length < wanted) await once(this.#events, 'answered');
+  }
+
+  /** Resolves when it has been told so often to come again. */
+  async isRefused(count: number): Promise<void> {
+    const wanted = this.refused + count;
+    while (this.refused < wanted) await once(this.#events, 'answered');
+  }
+}
+
+/** Asks one node after the other over HTTP for what is new; notes each watermark that has changed. */
+async function poll(
+  nodes: readonly TestCoordinator[],
+  watermarks: HlcText[],
+  isOver: () => boolean,
+): Promise<void> {
+  const headers = { 'x-site-id': new Device(70).siteId };
+  for (let turn = 0; !isOver(); turn++) {
+    const since = watermarks.at(-1);
+    const query = since === undefined ? '' : `?sinceHLC=${encodeURIComponent(since)}`;
+    const response = await fetch(`${nodes[turn % nodes.length]?.httpUrl}/changes${query}`, {
+      headers,
+    });
+    const { data } = (await response.json()) as { data?: { watermark: HlcText } };
+    if (response.ok && data !== undefined && data.watermark !== since) {
+      watermarks.push(data.watermark);
+    } else assert.ok(response.ok || response.status === 503, String(response.status));
   }
 }
 
@@ -117,12 +152,16 @@ test('a standby takes over under load: sockets stay, nothing acknowledged is los
     nodes.flatMap((node, i) => [Writer.join(t, node, 2 * i + 1), Writer.join(t, node, 2 * i + 2)]),
   );
   const writing = Promise.all(writers.map((writer) => writer.run()));
+  const watermarks: HlcText[] = [];
+  const polling = poll(nodes, watermarks, () => !writers.some((writer) => writer.isRunning));
   await Promise.all(writers.map((writer) => writer.more(20)));
   await primary.kill();
+  // Nobody takes writes, and the standby says so, until somebody decides that it shall.
+  await Promise.race(writers.map((writer) => writer.isRefused(5)));
   await promote(standby);
   await Promise.all(writers.map((writer) => writer.more(20)));
   for (const writer of writers) writer.stop();
-  await writing;
+  await Promise.all([writing, polling]);
 
   const [one] = nodes;
   assert.ok(one);
@@ -132,6 +171,8 @@ test('a standby takes over under load: sockets stay, nothing acknowledged is los
   const acknowledged = writers.flatMap((writer) => idsOf(writer.acknowledged));
   assert.deepEqual(new Set(ids), new Set(acknowledged), 'all that was acknowledged');
   assertRising(log.map(({ hlc }) => hlc));
+  assert.ok(watermarks.length > 10);
+  assertRising(watermarks);
   for (const listener of listeners) {
     while (idsOf(pushedTo(listener)).length < ids.length) await listener.nextPush();
     assert.deepEqual(pushedTo(listener), log, 'exactly the log, in its order');
@@ -164,6 +205,11 @@ async function commitWaits(primary: TestPostgres): Promise<void> {
     );
     if (waiting.length > 0) return;
   }
+}
+
+async function waitNoMore(primary: TestPostgres): Promise<void> {
+  await primary.query('ALTER SYSTEM RESET synchronous_standby_names');
+  await primary.query('SELECT pg_reload_conf()');
 }
 
 /** As an operator would, or a shutdown. */
@@ -228,8 +274,7 @@ test('what replication that nobody waits for has not brought over is lost', asyn
   await put(store, 'early');
   await waitForStandby(primary);
   await put(store, 'waited for');
-  await primary.query('ALTER SYSTEM RESET synchronous_standby_names');
-  await primary.query('SELECT pg_reload_conf()');
+  await waitNoMore(primary);
   await stopReplicating(primary);
   await put(store, 'late');
   await primary.kill();
@@ -237,4 +282,29 @@ test('what replication that nobody waits for has not brought over is lost', asyn
   const afterwards = await openStore(t, url);
   const keys = ['early', 'waited for', 'late'];
   assert.deepEqual(await Promise.all(keys.map((key) => has(afterwards, key))), [true, true, false]);
+});
+
+test('who has seen the new primary never goes back to the old one, should that come back', async (t) => {
+  const { primary, standby, url } = await startPair(t);
+  const store = await openStore(t, url);
+  await waitForStandby(primary);
+  await put(store, 'before');
+  await waitNoMore(primary);
+  await primary.kill();
+  await promote(standby);
+  await put(store, 'new');
+  // It takes writes as if nothing had been, and is the only one that answers.
+  await primary.server.start();
+  await standby.server.stop();
+  await assert.rejects(put(store, 'astray'), { code: 'STORE_UNAVAILABLE' });
+  await standby.server.start();
+  await put(store, 'after');
+  const old = await openStore(t, url.replace(/,[^/]*/, ''));
+  const keys = ['before', 'new', 'astray', 'after'];
+  assert.deepEqual(await Promise.all(keys.map((key) => has(old, key))), [
+    true,
+    false,
+    false,
+    false,
+  ]);
 });

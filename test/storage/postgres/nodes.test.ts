@@ -3,6 +3,9 @@
 import assert from 'node:assert/strict';
 import { after, describe, type TestContext, test } from 'node:test';
 import type { KVStore, Storage } from '../../../src/storage/kv-store.ts';
+import { parsePostgresUrl } from '../../../src/storage/postgres/address.ts';
+import { createConnections } from '../../../src/storage/postgres/connections.ts';
+import { freePort } from '../../support/free-port.ts';
 import { openPostgres, startPostgres } from '../../support/postgres.ts';
 import { startPostgresProxy } from '../../support/postgres-proxy.ts';
 
@@ -93,6 +96,26 @@ describe('several nodes on one database', () => {
     assert.equal(calls, 1);
   });
 
+  test('hear of what comes after commits that were lost, as when a replica has taken over', async (t) => {
+    const schema = 'lost';
+    const url = postgres.url({ schema, application_name: 'lost' });
+    const [one, other] = [await openNode(t, url), await openNode(t, url)];
+    for (let i = 0; i < 3; i++) {
+      const heard = heardBy(other);
+      await increment(one);
+      await heard;
+    }
+    const heard = heardBy(other);
+    await postgres.query(`UPDATE ${schema}.databases SET version = version - 3`);
+    await postgres.query(
+      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'lost'",
+    );
+    await heard;
+    const heardAgain = heardBy(other);
+    await increment(one);
+    await heardAgain;
+  });
+
   test('hear later of what was written before they listened', async (t) => {
     const url = postgres.url();
     const [writing, reading] = [await openNodeStorage(t, url), await openNodeStorage(t, url)];
@@ -134,6 +157,20 @@ describe('one node', () => {
       assert.equal(entries.length, 1);
     }
     await Promise.all(views.map((view) => view.close()));
+  });
+
+  test('stays with its host when all connections to it are in use', async (t) => {
+    const elsewhere = `:${postgres.port},127.0.0.1:${await freePort()}/`;
+    const connections = createConnections({
+      address: parsePostgresUrl(postgres.url().replace(`:${postgres.port}/`, elsewhere)),
+      connectionsMax: 1,
+      onLost: () => undefined,
+    });
+    t.after(() => connections.close());
+    const view = await connections.toView();
+    await assert.rejects(connections.toView());
+    view.release();
+    (await connections.toWrite()).release();
   });
 
   test('writes nothing without its lock, and goes on when that is there again', async (t) => {
