@@ -159,7 +159,6 @@ export function createPostgresStore(options: PostgresStoreOptions): KVStore {
       queue.close(async () => {
         released = true;
         await Promise.all([...views].map((view) => view.close()));
-        // If it stays, it only costs its few bytes.
         await withConnection(connections.toWrite, (client) => removeNote(client, writer)).catch(
           () => undefined,
         );

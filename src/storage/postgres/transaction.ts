@@ -146,12 +146,17 @@ export async function isCommitted(
   return note !== undefined && Buffer.from(note).readBigUInt64BE() >= number;
 }
 
-/** When the writer ends. */
+/** When the writer ends. If the note stays it only costs its bytes: no disk or replica is waited for. */
 export async function removeNote(client: pg.ClientBase, { place, noteKey }: Writer): Promise<void> {
   const { schema, databaseId } = place;
-  await client.query(`DELETE FROM ${schema}.entries WHERE database_id = $1 AND key = $2`, [
-    databaseId,
-    noteKey,
+  await Promise.all([
+    client.query('BEGIN'),
+    client.query('SET LOCAL synchronous_commit = off'),
+    client.query(`DELETE FROM ${schema}.entries WHERE database_id = $1 AND key = $2`, [
+      databaseId,
+      noteKey,
+    ]),
+    client.query('COMMIT'),
   ]);
 }
 

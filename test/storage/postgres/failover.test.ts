@@ -218,10 +218,13 @@ const endWaiting = (primary: TestPostgres, by: string): Promise<void> =>
 
 // PostgreSQL then has the commit, and says so to whom it cancelled: the standby does not have it.
 for (const end of ['pg_terminate_backend', 'pg_cancel_backend']) {
-  test(`a commit that the standby lacks is not taken for done: ${end}`, async (t) => {
+  test(`a commit that the standby lacks is not taken for done: ${end}`, {
+    timeout: 60_000,
+  }, async (t) => {
     const { primary, standby, url } = await startPair(t);
     const [store, other] = [await openStore(t, url), await openStore(t, url)];
     await put(store, 'before');
+    await put(other, 'before');
     await waitForStandby(primary);
     await stopReplicating(primary);
     const late = put(store, 'late');
@@ -233,6 +236,8 @@ for (const end of ['pg_terminate_backend', 'pg_cancel_backend']) {
     while (!(await has(other, 'late')));
     // Found, and waited for once more.
     await Promise.race([commitWaits(primary), tooEarly]);
+    // Who has nothing under way may leave.
+    await other.close();
     await primary.kill();
     await promote(standby);
     await late;
