@@ -162,7 +162,9 @@ describe('one node', () => {
   test('stays with its host when all connections to it are in use', async (t) => {
     const elsewhere = `:${postgres.port},127.0.0.1:${await freePort()}/`;
     const connections = createConnections({
-      address: parsePostgresUrl(postgres.url().replace(`:${postgres.port}/`, elsewhere)),
+      address: parsePostgresUrl(
+        postgres.url({ connect_timeout: '1' }).replace(`:${postgres.port}/`, elsewhere),
+      ),
       connectionsMax: 1,
       onLost: () => undefined,
     });
