@@ -86,6 +86,8 @@ export class SimulatedDevice {
   #watermark: string | undefined;
   #newestWallTime = 0;
   #socket: WebSocket | undefined;
+  /** The last that was opened, which may not be let in yet. */
+  #newest: WebSocket | undefined;
   #token: string | undefined;
   #fetched = defer<void>();
   /** What the coordinator has refused that was no answer to a transaction. */
@@ -176,12 +178,14 @@ export class SimulatedDevice {
   async comeBack(url = this.#url): Promise<void> {
     this.#url = url;
     await this.goOffline();
+    this.#newest?.terminate();
     const socket = new WebSocket(this.#url, { perMessageDeflate: false });
+    this.#newest = socket;
     this.closeCode = undefined;
     const joined = defer<void>();
     socket.on('error', joined.reject);
     socket.on('close', (code) => {
-      this.closeCode = code;
+      if (this.#newest === socket) this.closeCode = code;
       const refusal = this.errors.at(-1) ?? new Error(`the socket closed with ${code}`);
       joined.reject(refusal);
       if (this.#socket === socket) this.#fetched.reject(refusal);
@@ -204,10 +208,13 @@ export class SimulatedDevice {
   /** Resolves when its writes have been answered and it holds all that the coordinator has for it. */
   async synced(): Promise<void> {
     await Promise.allSettled([...this.#unanswered.values()].map(({ verdict }) => verdict));
-    this.#fetched = defer();
-    this.#fetched.promise.catch(() => undefined);
+    const before = this.#fetched;
+    const fetched = defer<void>();
+    // Whoever asked before and has no answer yet is served by this one.
+    fetched.promise.then(before.resolve, before.reject);
+    this.#fetched = fetched;
     this.#send({ type: 'get_changes', sinceHLC: this.#watermark });
-    await this.#fetched.promise;
+    await fetched.promise;
   }
 
   /** Newer credentials for the open connection, and for those to come. */
@@ -218,7 +225,7 @@ export class SimulatedDevice {
 
   /** Ends without a word, as when its battery is empty. */
   destroy(): void {
-    this.#socket?.terminate();
+    this.#newest?.terminate();
     this.#socket = undefined;
   }
 

@@ -10,6 +10,7 @@ import {
   converge,
 } from '../../src/testing/assertions.ts';
 import { startCoordinator } from '../../src/testing/coordinator.ts';
+import { SimulatedDevice } from '../../src/testing/simulated-device.ts';
 
 test('what one device writes offline reaches the other, and the newest write of a cell wins', async (t) => {
   const coordinator = await startCoordinator(t);
@@ -102,4 +103,23 @@ test('who is not let in is told why', async (t) => {
     code: 'AUTH_FAILED',
     isFatal: true,
   });
+});
+
+test('who asks twice at once is answered twice', { timeout: 10_000 }, async (t) => {
+  const coordinator = await startCoordinator(t);
+  const device = await coordinator.device();
+  await Promise.all([device.synced(), device.synced()]);
+});
+
+test('a device that goes to another coordinator while it connects to one leaves that', {
+  timeout: 10_000,
+}, async (t) => {
+  const [one, other] = [await startCoordinator(t), await startCoordinator(t)];
+  const device = new SimulatedDevice(one.wsUrl, one.clock);
+  t.after(() => device.destroy());
+  const connecting = assert.rejects(device.comeBack());
+  await device.comeBack(other.wsUrl);
+  await connecting;
+  await device.write('t', [1], { x: 1 });
+  assert.equal(device.isOnline, true);
 });
