@@ -1,8 +1,12 @@
 /** Waiting for PostgreSQL on a connection of one's own, which may hang without anybody noticing. */
 
 import type pg from 'pg';
+import { cut } from './connections.ts';
 
-/** Ends the connection where `work` on it takes longer, so that `work` rejects. */
+/**
+ * Cuts the connection where `work` on it takes longer, so that `work` rejects, and where it fails: in
+ * which state it is then, is not worth finding out.
+ */
 export async function answerInTime<T>(
   client: pg.Client,
   timeoutMs: number,
@@ -11,11 +15,12 @@ export async function answerInTime<T>(
   let isOverdue = false;
   const timer = setTimeout(() => {
     isOverdue = true;
-    client.end().catch(() => undefined);
+    cut(client);
   }, timeoutMs);
   try {
     return await work();
   } catch (error) {
+    cut(client);
     throw isOverdue
       ? new Error(`no answer: timeout after ${timeoutMs} ms`, { cause: error })
       : error;

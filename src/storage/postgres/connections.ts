@@ -38,7 +38,7 @@ export interface Connections {
   /** For as long as a client takes. */
   toView(): Promise<pg.PoolClient>;
   /**
-   * One of its own, which is to be ended; that cuts it if it still waits for an answer.
+   * One of its own, which is to be ended or cut.
    * @param timeoutMs for making it
    */
   toOwn(timeoutMs?: number): Promise<pg.Client>;
@@ -80,8 +80,8 @@ export function createConnections(options: ConnectionOptions): Connections {
   class HostClient extends pg.Client {
     readonly lossesBefore = losses;
 
-    constructor() {
-      super({ ...settings, ...hostNow() });
+    constructor(own?: pg.ClientConfig) {
+      super({ ...settings, ...hostNow(), ...own });
       tried++;
       // Whoever uses it learns of it from the statement that fails. Without a listener at any
       // moment between two owners, a connection that dies would end the process.
@@ -95,7 +95,7 @@ export function createConnections(options: ConnectionOptions): Connections {
     override end(): Promise<void>;
     override end(callback: (error: Error) => void): void;
     override end(callback?: (error: Error) => void): Promise<void> | void {
-      const silence = setTimeout(() => this.connection.stream.destroy(), connectMs);
+      const silence = setTimeout(() => cut(this), connectMs);
       this.once('end', () => clearTimeout(silence));
       return callback === undefined ? super.end() : super.end(callback);
     }
@@ -155,21 +155,13 @@ export function createConnections(options: ConnectionOptions): Connections {
     toView: createPool('snapshot', connectMs),
     toOwn: (timeoutMs = connectMs) =>
       connecting(async () => {
-        tried++;
-        const client = new pg.Client({
-          ...settings,
-          ...hostNow(),
-          connectionTimeoutMillis: timeoutMs,
-          // One that pipelines would wait for its answers before it ends.
-          pipeline: false,
-        });
-        client.on('error', onLost);
+        const client = new HostClient({ connectionTimeoutMillis: timeoutMs });
         try {
           await client.connect();
           await verify(client);
           return client;
         } catch (error) {
-          await client.end().catch(() => undefined);
+          cut(client);
           throw error;
         }
       }),
@@ -185,6 +177,11 @@ export function createConnections(options: ConnectionOptions): Connections {
       await Promise.allSettled([...pools.values()].map((pool) => pool.end()));
     },
   };
+}
+
+/** Closes a connection of one's own at once, without the goodbye that a dead one never answers. */
+export function cut(client: pg.Client): void {
+  client.connection.stream.destroy();
 }
 
 /**

@@ -5,7 +5,7 @@
 
 import type pg from 'pg';
 import { answerInTime } from './answer-in-time.ts';
-import { type Connections, refuseReadOnly } from './connections.ts';
+import { type Connections, cut, refuseReadOnly } from './connections.ts';
 import { healthError } from './faults.ts';
 
 export class Probe {
@@ -48,7 +48,7 @@ export class Probe {
 
   /** In which state it is, is not worth finding out. */
   #drop(): void {
-    this.#client?.end().catch(() => undefined);
+    if (this.#client !== undefined) cut(this.#client);
     this.#client = undefined;
   }
 
