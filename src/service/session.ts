@@ -209,10 +209,9 @@ export class Session {
       }
       // The page before has been taken: its memory serves again.
       outlet.send(pageFrame(builder, changeSets));
-      if (!hasMore) {
-        this.#cursor = maxHlc(this.#cursor, end);
-        return;
-      }
+      // With each page: if the next one cannot be read, pushes go on from here, not from before.
+      this.#cursor = maxHlc(this.#cursor, end);
+      if (!hasMore) return;
       // What a client may see is asked as late as can be; all else is read while a page is on its way.
       const isNarrowed = this.#view !== undefined;
       if (!isNarrowed) reading = this.#readForAnswer(end);

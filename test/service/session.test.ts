@@ -179,6 +179,30 @@ test('an answer after a push repeats what was asked for, and pushes go on from i
   assert.deepEqual(outlet.transactionIds, [...ids, ...ids, ...more]);
 });
 
+test('an answer that breaks off between two pages: pushes go on from the first, not from before', async () => {
+  const store = await createMemoryStorage().open('test');
+  let readsLeft = Number.POSITIVE_INFINITY;
+  const { join, write, manager } = await openHub({
+    ...store,
+    iterate(range) {
+      if (readsLeft-- === 0) throw new SyncError('STORE_UNAVAILABLE', 'not now');
+      return store.iterate(range);
+    },
+  });
+  const { session, outlet } = join(new Device(9));
+  const start = manager.position;
+  const ids: string[] = [];
+  const answered = session.answer(async () => {
+    ids.push(...(await write(new Device(1), 20)));
+    readsLeft = 1;
+    await session.sendChanges(start);
+  });
+  await assert.rejects(answered, /not now/);
+  await outlet.sent(ids.length);
+  assert.deepEqual(outlet.transactionIds, ids);
+  assert.deepEqual([outlet.types[0], outlet.types.at(-1)], ['changes', 'push_changes']);
+});
+
 test('answers come one after the other, also after one that failed', async () => {
   const { session } = (await openHub()).join(new Device(9));
   const order: string[] = [];
