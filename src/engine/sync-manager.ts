@@ -6,7 +6,7 @@
  * An acknowledgement is the resolution of a promise that nothing resolves earlier.
  */
 
-import { compareHlc, type HlcText, hlcWallTimeMs } from '../clock/hlc.ts';
+import { compareHlc, type HlcText, hlcWallTimeMs, minHlc } from '../clock/hlc.ts';
 import { hlcSite, SITE_ID_BYTES, type SiteIdText } from '../clock/site-id.ts';
 import { SyncError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
@@ -222,8 +222,10 @@ export class SyncManager {
         'deletions after this position have been forgotten (sync.tombstoneTTL): a snapshot is needed',
       );
     }
+    // It may have it from another node, of whose commits nobody here has heard yet.
+    if (compareHlc(cursor, this.position) > 0) await this.#state.refresh(this.#store);
     // A reader ahead of the log (it knew a server that is gone) must not miss what comes now.
-    return compareHlc(cursor, this.position) > 0 ? this.position : cursor;
+    return minHlc(cursor, this.position);
   }
 
   readLog(options: LogReadOptions): Promise<LogPage> {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { decodeHlc, encodeHlc } from '../../src/clock/hlc.ts';
+import { createMemoryStorage } from '../../src/storage/memory.ts';
 import { Device } from '../../src/testing/device.ts';
 import { Replica } from '../../src/testing/replica.ts';
 import { openEngine, readAll } from '../support/engine.ts';
@@ -60,4 +61,14 @@ test('a position of this coordinator that it has lost does not hide what arrives
   await manager.apply([device.write({ pk: [1], set: { a: 2 } })]);
   const page = await manager.readLog({ after: cursor, bytesMax: 1000 });
   assert.equal(page.changeSets.length, 1);
+});
+
+test('a position of another node is not taken back by one that has not heard of it yet', async () => {
+  const store = await createMemoryStorage().open('test');
+  const [here, there] = [await openEngine({ store }), await openEngine({ store })];
+  const device = new Device(1);
+  for (let i = 0; i < 3; i++) await there.manager.apply([device.write({ pk: [i], set: { a: 1 } })]);
+  const { position } = there.manager;
+  assert.equal(await here.manager.cursorFor(position), position);
+  assert.deepEqual(await readAll(here.manager, position), []);
 });
