@@ -12,6 +12,7 @@ import {
   type HlcText,
   hlcWallTimeMs,
   maxHlc,
+  minHlc,
 } from '../../src/clock/hlc.ts';
 import { siteIdToText } from '../../src/clock/site-id.ts';
 import { siteBytes } from '../../src/testing/device.ts';
@@ -19,15 +20,15 @@ import { Replica } from '../../src/testing/replica.ts';
 import type { WireChange, WireChangeSet, WireMigration } from '../../src/wire/schemas.ts';
 import type { Loop } from './loop.ts';
 import type { SimSocket } from './network.ts';
+import type { Nodes } from './nodes.ts';
 import type { Random } from './random.ts';
 import { mayBeStored, type Rules } from './rules.ts';
-import type { SimServer } from './server.ts';
 import { trace } from './trace.ts';
 
 export interface SimDeviceOptions {
   loop: Loop;
   random: Random;
-  server: SimServer;
+  nodes: Nodes;
   number: number;
   databaseId: string;
   transport: 'websocket' | 'http';
@@ -36,6 +37,8 @@ export interface SimDeviceOptions {
   /** Whether it pushes back what it received, as clients of today do. */
   relays: boolean;
   rules: Rules;
+  /** Told what is not as it must be, where nobody waits for it. */
+  onFault(error: unknown): void;
 }
 
 interface Own {
@@ -111,6 +114,8 @@ export class SimDevice {
   /** The newest position of a push on this socket, or of an answer. */
   #newestOnSocket: HlcText = HLC_MIN;
   #answerEnd: HlcText = HLC_MIN;
+  /** The earliest position that was asked from on this socket, whichever node it was told by. */
+  #askedSince: HlcText | undefined;
   /** A snapshot that is coming in, or has been cut. */
   #staged: Staged | undefined;
   #mustStartOver = false;
@@ -259,13 +264,14 @@ export class SimDevice {
   }
 
   #connect(): void {
-    this.#socket = this.#options.server.connect({
+    this.#socket = this.#options.nodes.connect({
       onMessage: (message) => this.#onMessage(message),
       onClose: () => this.#onClose(),
       name: this.#name,
     });
     this.#newestOnSocket = HLC_MIN;
     this.#answerEnd = HLC_MIN;
+    this.#askedSince = undefined;
     const { siteId, databaseId } = this;
     this.#socket?.tell({ type: 'handshake', siteId, databaseId, protocolVersion: 1 });
   }
@@ -289,6 +295,8 @@ export class SimDevice {
     if (busy.some(({ kind }) => kind !== 'apply')) return;
     if (this.#mustStartOver || this.#staged !== undefined) this.#askSnapshot();
     else {
+      const since = this.watermark ?? HLC_MIN;
+      this.#askedSince = minHlc(this.#askedSince ?? since, since);
       const requestId = this.#ask({ kind: 'changes' });
       this.#socket?.tell({ type: 'get_changes', sinceHLC: this.watermark, requestId });
     }
@@ -362,7 +370,7 @@ export class SimDevice {
         return;
       case 'changes': {
         const changeSets = message.changeSets as WireChangeSet[];
-        this.#checkRising(changeSets, this.#answerEnd, 'an answer');
+        this.#checkRising(changeSets, this.#askedSince ?? HLC_MIN, 'an answer');
         for (const { hlc } of changeSets) this.#answerEnd = maxHlc(this.#answerEnd, hlc);
         this.#newestOnSocket = maxHlc(this.#newestOnSocket, this.#answerEnd);
         this.#take(changeSets);
@@ -425,7 +433,7 @@ export class SimDevice {
   }
 
   #checkRising(changeSets: readonly WireChangeSet[], after: HlcText, what: string): void {
-    let before = what === 'a push' ? after : HLC_MIN;
+    let before = after;
     for (const { hlc } of changeSets) {
       assert.ok(compareHlc(hlc, before) > 0, `${what} goes back to ${hlc} after ${before}`);
       before = hlc;
@@ -525,19 +533,22 @@ export class SimDevice {
     if (this.#isBusy) return;
     this.#isBusy = true;
     this.#pollOnce()
-      .catch(() => undefined)
+      .catch((error: unknown) => {
+        // No answer, or a refusal: it asks again.
+        if (error instanceof assert.AssertionError) this.#options.onFault(error);
+      })
       .finally(() => {
         this.#isBusy = false;
       });
   }
 
   async #pollOnce(): Promise<void> {
-    const { server } = this.#options;
+    const { nodes } = this.#options;
     const { siteId: site, databaseId } = this;
     const own = this.#nextOwn();
     if (own.length > 0) {
       const body = JSON.stringify(own.map(({ set }) => set));
-      await server.request(site, databaseId, (service, client) =>
+      await nodes.request(site, databaseId, (service, client) =>
         service.withAccess(databaseId, (access) =>
           service.handleApplyChanges(client, access, JSON.parse(body)),
         ),
@@ -547,7 +558,7 @@ export class SimDevice {
     if (this.#mustStartOver) return this.#fetchSnapshot();
     try {
       const { watermark: sinceHLC } = this;
-      const page = await server.request(site, databaseId, (service, client) =>
+      const page = await nodes.request(site, databaseId, (service, client) =>
         service.withAccess(databaseId, (access) =>
           service.handleSync(client, access, { sinceHLC }),
         ),
@@ -555,10 +566,13 @@ export class SimDevice {
       const changeSets: WireChangeSet[] = page.changeSets.map((json) =>
         JSON.parse(Buffer.from(json).toString()),
       );
-      this.#checkRising(changeSets, HLC_MIN, 'a page');
+      const since = sinceHLC ?? HLC_MIN;
+      this.#checkRising(changeSets, since, 'a page');
+      assert.ok(compareHlc(page.watermark, since) >= 0, 'a watermark goes back');
       this.#take(changeSets);
       if (hlcWallTimeMs(page.watermark) > 0) this.watermark = page.watermark;
     } catch (error) {
+      if (error instanceof assert.AssertionError) throw error;
       if (error instanceof Error && 'code' in error && error.code === 'SNAPSHOT_REQUIRED') {
         this.#mustStartOver = true;
       }
@@ -566,11 +580,11 @@ export class SimDevice {
   }
 
   async #fetchSnapshot(): Promise<void> {
-    const { server } = this.#options;
+    const { nodes } = this.#options;
     const { siteId: site, databaseId } = this;
     this.#staged = this.#stage();
     try {
-      const texts = await server.request(site, databaseId, (service, client) =>
+      const texts = await nodes.request(site, databaseId, (service, client) =>
         service.withAccess(databaseId, async (access) => {
           const snapshot = await service.handleSnapshot(client, access);
           const chunks: string[] = [];

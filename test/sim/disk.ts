@@ -7,56 +7,44 @@
 import { SyncError } from '../../src/errors.ts';
 import { ensureFormat } from '../../src/storage/format.ts';
 import type { KVReader, KVStore, Storage } from '../../src/storage/kv-store.ts';
-import {
-  EMPTY_MAP,
-  entriesOfRange,
-  type KVChange,
-  type OrderedMap,
-  valueByKey,
-  withChanges,
-} from '../../src/storage/ordered-map.ts';
+import { entriesOfRange, type OrderedMap, valueByKey } from '../../src/storage/ordered-map.ts';
 import { createWriteQueue, storeClosed } from '../../src/storage/write-queue.ts';
-import type { WireChangeSet } from '../../src/wire/schemas.ts';
+import { Committed, gatherChanges } from './committed.ts';
 import type { Loop } from './loop.ts';
 import type { Random } from './random.ts';
-import { trace } from './trace.ts';
+import type { SimStorage } from './sim-storage.ts';
 
-const LOG_KIND = 'l'.charCodeAt(0);
 const READ_ENTRIES_MAX = 7;
 
-interface Kept {
-  map: OrderedMap;
-  /** The key of the newest record that the log ever held. */
-  newestLogKey: Uint8Array | undefined;
-  /** Everything that was ever logged, also what has left the log since. */
-  logged: WireChangeSet[];
-}
-
-export class Disk {
-  isFull = false;
+export class Disk implements SimStorage {
+  readonly committed: Committed;
+  #isFull = false;
   /** How likely a write is to fail. */
-  failures = 0;
-  /** What should never have happened. */
-  readonly violations: string[] = [];
-  /** Writes that were synced. */
-  commits = 0;
-  readonly #keptById = new Map<string, Kept>();
+  #failures = 0;
   readonly #loop: Loop;
   readonly #random: Random;
 
   constructor(loop: Loop, random: Random) {
+    this.committed = new Committed(loop);
     this.#loop = loop;
     this.#random = random;
   }
 
-  databaseIds(): string[] {
-    return [...this.#keptById.keys()];
+  toggleOutage(): void {
+    this.#isFull = !this.#isFull;
   }
 
-  /** Everything that was ever logged, also what has left the log since. */
-  logged(databaseId: string): readonly WireChangeSet[] {
-    return this.#kept(databaseId).logged;
+  changeFaults(): void {
+    this.#failures = this.#random.pick([0, 0, 0.05, 0.3]);
   }
+
+  mend(): void {
+    this.#isFull = false;
+    this.#failures = 0;
+  }
+
+  /** Whatever was not synced has gone with it. */
+  killed(): void {}
 
   /** What a process sees of it. */
   mount(): Storage {
@@ -76,46 +64,6 @@ export class Disk {
     };
   }
 
-  /** A copy that can be looked into, and even written to, without anything happening here. */
-  copy(databaseId: string): KVStore {
-    let map = this.#kept(databaseId).map;
-    const reader = (mapNow: () => OrderedMap): KVReader => ({
-      getMany: async (keys) => keys.map((key) => valueByKey(mapNow(), key)),
-      async *iterate(range) {
-        yield* entriesOfRange(mapNow(), range);
-      },
-    });
-    return {
-      ...reader(() => map),
-      async exclusive(work) {
-        const changes: KVChange[] = [];
-        const result = await work({
-          ...reader(() => map),
-          put: (key, value) => changes.push([Uint8Array.from(key), Uint8Array.from(value)]),
-          delete: (key) => changes.push([Uint8Array.from(key), undefined]),
-        });
-        map = withChanges(map, changes);
-        return result;
-      },
-      async view() {
-        const seen = map;
-        return { ...reader(() => seen), close: async () => undefined };
-      },
-      onCommit: () => () => undefined,
-      close: async () => undefined,
-    };
-  }
-
-  #kept(databaseId: string): Kept {
-    const kept = this.#keptById.get(databaseId) ?? {
-      map: EMPTY_MAP,
-      newestLogKey: undefined,
-      logged: [],
-    };
-    this.#keptById.set(databaseId, kept);
-    return kept;
-  }
-
   async #pause(probability: number, longestMs: number): Promise<void> {
     if (this.#random.chance(probability)) {
       await this.#loop.sleep(this.#random.next() * longestMs);
@@ -123,7 +71,7 @@ export class Disk {
   }
 
   #openStore(databaseId: string, onClose: () => void): KVStore {
-    const kept = this.#kept(databaseId);
+    const kept = this.committed.kept(databaseId);
     /** What this process sees: what it has heard to be synced. */
     let map = kept.map;
     const queue = createWriteQueue();
@@ -162,16 +110,12 @@ export class Disk {
       exclusive: (work) =>
         queue.run(async () => {
           if (failure !== undefined) throw failure;
-          const changes: KVChange[] = [];
-          const result = await work({
-            ...reader(committed),
-            put: (key, value) => changes.push([Uint8Array.from(key), Uint8Array.from(value)]),
-            delete: (key) => changes.push([Uint8Array.from(key), undefined]),
-          });
+          const { changes, put } = gatherChanges();
+          const result = await work({ ...reader(committed), ...put });
           if (changes.length === 0) return result;
           await this.#loop.sleep(this.#random.next() * 4);
-          const fails = this.isFull || this.#random.chance(this.failures);
-          if (!fails || this.#random.chance(0.3)) this.#sync(databaseId, kept, changes);
+          const fails = this.#isFull || this.#random.chance(this.#failures);
+          if (!fails || this.#random.chance(0.3)) this.committed.commit(kept, changes);
           if (fails) {
             failure = new SyncError('STORE_UNAVAILABLE', 'a simulated write has failed');
             throw failure;
@@ -201,21 +145,5 @@ export class Disk {
           onClose();
         }),
     };
-  }
-
-  #sync(databaseId: string, kept: Kept, changes: readonly KVChange[]): void {
-    for (const [key, value] of changes) {
-      if (value !== undefined) trace(this.#loop.nowMs, 'stored', Buffer.from(value).toString());
-      if (key[0] !== LOG_KIND || value === undefined) continue;
-      if (valueByKey(kept.map, key) !== undefined) continue;
-      const { newestLogKey } = kept;
-      if (newestLogKey !== undefined && Buffer.compare(newestLogKey, key) >= 0) {
-        this.violations.push(`${databaseId}: a position that does not rise`);
-      }
-      kept.newestLogKey = Uint8Array.from(key);
-      kept.logged.push(JSON.parse(Buffer.from(value).toString().split('\n')[1] ?? ''));
-    }
-    kept.map = withChanges(kept.map, changes);
-    this.commits++;
   }
 }

@@ -6,6 +6,9 @@
  * A task belongs to who started it: when a process is killed, nothing of it happens any more.
  */
 
+import { syncBuiltinESMExports } from 'node:module';
+import timers from 'node:timers/promises';
+
 interface Task {
   atMs: number;
   order: number;
@@ -79,6 +82,7 @@ export class Loop {
       setImmediate: globalThis.setImmediate,
     };
     const dateNow = Date.now;
+    const { setTimeout: sleep } = timers;
     const cancel = (timer: { cancel?(): void } | undefined) => timer?.cancel?.();
     const timer = (task: { cancel(): void }) => ({ ...task, unref() {}, ref() {} });
     Object.assign(globalThis, {
@@ -91,9 +95,13 @@ export class Loop {
       clearInterval: cancel,
     });
     Date.now = () => Math.floor(this.nowMs);
+    Object.assign(timers, { setTimeout: (ms = 0) => this.sleep(ms) });
+    syncBuiltinESMExports();
     return () => {
       Object.assign(globalThis, before);
       Date.now = dateNow;
+      Object.assign(timers, { setTimeout: sleep });
+      syncBuiltinESMExports();
     };
   }
 

@@ -3,6 +3,7 @@
  *
  *     npm run sim -- --seed 1 --runs 100
  *
+ * `--nodes 3` shares one store among three coordinators, as in PostgreSQL.
  * `--trace TEXT` prints what was said and stored that holds the text, `--verbose` what each run did.
  * A seed that fails is printed with what it found; `--seed N` alone runs it again, the same way.
  */
@@ -15,6 +16,7 @@ const { values } = parseArgs({
   options: {
     seed: { type: 'string', default: '1' },
     runs: { type: 'string', default: '1' },
+    nodes: { type: 'string', default: '1' },
     trace: { type: 'string' },
     verbose: { type: 'boolean', default: false },
   },
@@ -22,14 +24,15 @@ const { values } = parseArgs({
 traceOnly(values.trace);
 const first = Number(values.seed);
 const runs = Number(values.runs);
-if (!Number.isSafeInteger(first) || !Number.isSafeInteger(runs) || runs < 1) {
-  process.stderr.write('--seed and --runs are whole numbers\n');
+const nodes = Number(values.nodes);
+if (![first, runs, nodes].every(Number.isSafeInteger) || runs < 1 || nodes < 1) {
+  process.stderr.write('--seed, --runs and --nodes are whole numbers\n');
   process.exit(2);
 }
 let failed = 0;
 for (let seed = first; seed < first + runs; seed++) {
   try {
-    const statistics = await simulate(seed);
+    const statistics = await simulate(seed, nodes);
     if (values.verbose) process.stdout.write(`seed ${seed}: ${JSON.stringify(statistics)}\n`);
   } catch (error) {
     failed++;

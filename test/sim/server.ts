@@ -1,6 +1,6 @@
 /**
  * The coordinator's process in a simulation: the real service, hooks and protocol, on a
- * simulated disk and simulated sockets. It can be stopped, killed at any moment, and started again.
+ * simulated storage and simulated sockets. It can be stopped, killed at any moment, and started again.
  */
 
 import { EventEmitter } from 'node:events';
@@ -13,10 +13,10 @@ import { createHookChain } from '../../src/hooks/chain.ts';
 import type { ClientIdentity, CoordinatorHooks } from '../../src/hooks/types.ts';
 import { ClientConnection } from '../../src/service/client-connection.ts';
 import { CoordinatorService } from '../../src/service/coordinator-service.ts';
-import type { Disk } from './disk.ts';
 import { type Loop, OUTSIDE } from './loop.ts';
 import { type DeviceEnd, SimSocket } from './network.ts';
 import type { Random } from './random.ts';
+import type { SimStorage } from './sim-storage.ts';
 
 const STOP_MS = 2000;
 const REQUEST_TIMEOUT_MS = 3000;
@@ -25,7 +25,9 @@ const REQUEST_LOST = 0.08;
 export interface SimServerOptions {
   loop: Loop;
   random: Random;
-  disk: Disk;
+  /** Among the nodes that share the storage. */
+  number: number;
+  storage: SimStorage;
   hooks: CoordinatorHooks;
   config: CoordinatorConfigInput;
 }
@@ -52,12 +54,12 @@ export class SimServer {
   }
 
   get #owner(): string {
-    return `process ${this.#starts}`;
+    return `process ${this.#options.number}.${this.#starts}`;
   }
 
   start(): void {
     this.#starts++;
-    const { disk, hooks, config: overrides, loop } = this.#options;
+    const { storage, hooks, config: overrides, loop } = this.#options;
     const config = loadConfig({ cwd: import.meta.dirname, env: {}, overrides });
     const log = (format: string, ...args: unknown[]) => {
       const text = [format, ...args.map(describe)].join(' ');
@@ -66,7 +68,7 @@ export class SimServer {
     const logger = Object.assign(() => undefined, { warn: () => undefined, error: log });
     this.#service = new CoordinatorService({
       config,
-      storage: disk.mount(),
+      storage: storage.mount(this.#owner),
       hooks: createHookChain([{ name: 'simulated', hooks }], { timeoutMs: 5000, logger }),
       world: this.#world(),
       version: 'simulated',
@@ -76,13 +78,13 @@ export class SimServer {
   }
 
   #world(): World {
-    const { loop, random } = this.#options;
+    const { loop, random, number } = this.#options;
     return {
       now: () => Math.floor(loop.nowMs + this.skewMs),
       randomBytes: (size) => Uint8Array.from({ length: size }, () => random.integer(0, 255)),
       randomUuid: () => {
         this.#ids++;
-        return `00000000-0000-4000-8000-${String(this.#ids).padStart(12, '0')}`;
+        return `00000000-0000-4000-800${number}-${String(this.#ids).padStart(12, '0')}`;
       },
       yield: () => loop.sleep(0),
     };
@@ -96,6 +98,7 @@ export class SimServer {
     this.#sockets.clear();
     // What its sockets have begun on being cut belongs to nobody any more.
     this.#options.loop.kill(this.#owner);
+    this.#options.storage.killed(this.#owner);
   }
 
   /** SIGTERM. Resolves when the process is gone. */

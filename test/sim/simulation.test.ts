@@ -7,22 +7,33 @@ import { promisify } from 'node:util';
 const MAIN = fileURLToPath(new URL('main.ts', import.meta.url));
 const RUNS = 1000;
 const PROCESSES = 2;
+const RUNS_OF_NODES = 40;
+const NODES = 3;
 
 /** Simulations in a process of their own, since they take the place of its timers and clock. */
-async function simulate(seed: number, runs: number): Promise<string> {
-  const args = ['--import', 'tsx', MAIN, '--seed', String(seed), '--runs', String(runs)];
+async function simulate(seed: number, runs: number, nodes = 1): Promise<string> {
+  const numbers = { seed, runs, nodes };
+  const options = Object.entries(numbers).flatMap(([name, value]) => [`--${name}`, `${value}`]);
+  const args = ['--import', 'tsx', MAIN, ...options];
   const run = promisify(execFile)(process.execPath, args, { maxBuffer: 64 * 1024 * 1024 });
   const { stdout } = await run.catch((error: { stdout: string }) => error);
   return stdout;
 }
 
-test(`${RUNS} simulations: nothing acknowledged is lost, and everybody ends up with the same`, async () => {
-  const runs = RUNS / PROCESSES;
+/** The first so many seeds, shared out among processes. */
+async function assertAllPass(count: number, nodes?: number): Promise<void> {
+  const runs = count / PROCESSES;
   const outputs = await Promise.all(
-    Array.from({ length: PROCESSES }, (_, i) => simulate(1 + i * runs, runs)),
+    Array.from({ length: PROCESSES }, (_, i) => simulate(1 + i * runs, runs, nodes)),
   );
   for (const output of outputs) assert.equal(output.trimEnd(), `${runs} passed, 0 failed`);
-});
+}
+
+test(`${RUNS} simulations: nothing acknowledged is lost, and everybody ends up with the same`, () =>
+  assertAllPass(RUNS));
+
+test(`${RUNS_OF_NODES} simulations of several coordinators on one store: the same`, () =>
+  assertAllPass(RUNS_OF_NODES, NODES));
 
 /** Seeds that found something, and still do when it is put back. */
 const SEEDS_BY_FINDING: Record<string, number[]> = {

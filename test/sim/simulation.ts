@@ -1,23 +1,20 @@
 /**
- * One run: devices, a network, a coordinator and its disk, with everything that can go wrong for
- * some time; then all of it is mended, and everybody has to agree.
+ * One run: devices, a network, one or several coordinators and what they keep their databases in,
+ * with everything that can go wrong for some time; then all of it is mended, and everybody has to
+ * agree.
  */
 
 import assert from 'node:assert/strict';
-import { compareHlc, HLC_MIN, type HlcText } from '../../src/clock/hlc.ts';
-import { siteIdToText, textToSiteId } from '../../src/clock/site-id.ts';
-import type { SyncManager } from '../../src/engine/sync-manager.ts';
-import { verifyDatabase } from '../../src/engine/verify/verify.ts';
-import { Replica } from '../../src/testing/replica.ts';
-import type { WireChange, WireChangeSet } from '../../src/wire/schemas.ts';
-import { openEngine, readAll, takeSnapshot } from '../support/engine.ts';
-import { createTestWorld } from '../support/world.ts';
+import { siteIdToText } from '../../src/clock/site-id.ts';
 import { SimDevice } from './device.ts';
 import { Disk } from './disk.ts';
 import { Loop } from './loop.ts';
+import { Nodes } from './nodes.ts';
+import { Oracle } from './oracle.ts';
 import { Random } from './random.ts';
-import { createRuleHooks, mayBeStored, type Rules } from './rules.ts';
-import { SimServer } from './server.ts';
+import { createRuleHooks, type Rules } from './rules.ts';
+import { SharedStore } from './shared-store.ts';
+import type { SimStorage } from './sim-storage.ts';
 
 const START_MS = 1_800_000_000_000;
 const MINUTE_MS = 60_000;
@@ -27,13 +24,6 @@ const HEALING_STEP_MS = 300;
 /** Longer than anything takes on a network that is whole, and than a slow listener's pauses. */
 const PUSHES_ARRIVE_MS = 2000;
 
-/** Somebody who has seen a state of the store, and asks again at the end. */
-interface Witness {
-  databaseId: string;
-  position: HlcText;
-  replica: Replica;
-}
-
 export interface RunStatistics {
   transactions: number;
   commits: number;
@@ -42,13 +32,16 @@ export interface RunStatistics {
   steps: number;
 }
 
-/** @throws if anything is not as it must be */
-export async function simulate(seed: number): Promise<RunStatistics> {
+/**
+ * @param nodes several of them share one store; a single one has a disk
+ * @throws if anything is not as it must be
+ */
+export async function simulate(seed: number, nodes = 1): Promise<RunStatistics> {
   const random = new Random(seed);
   const loop = new Loop(START_MS);
   const uninstall = loop.install();
   try {
-    const run = new Run(loop, random);
+    const run = new Run(loop, random, nodes);
     await run.go();
     return run.statistics();
   } finally {
@@ -59,22 +52,21 @@ export async function simulate(seed: number): Promise<RunStatistics> {
 class Run {
   readonly #loop: Loop;
   readonly #random: Random;
-  readonly #disk: Disk;
-  readonly #server: SimServer;
+  readonly #storage: SimStorage;
+  readonly #nodes: Nodes;
   readonly #devices: SimDevice[] = [];
   readonly #rules: Rules;
-  readonly #witnesses: Witness[] = [];
-  #kills = 0;
+  readonly #oracle: Oracle;
   #isHealing = false;
   /** How often a device does something while everybody is brought together. */
   #healingStepMs = HEALING_STEP_MS;
   /** What went wrong in a task, where nobody was waiting for it. */
   readonly #faults: unknown[] = [];
 
-  constructor(loop: Loop, random: Random) {
+  constructor(loop: Loop, random: Random, nodes: number) {
     this.#loop = loop;
     this.#random = random;
-    this.#disk = new Disk(loop, random);
+    this.#storage = nodes === 1 ? new Disk(loop, random) : new SharedStore(loop, random);
     this.#rules = {
       onReject: random.pick(['keep', 'revert']),
       isAtomic: random.chance(0.3),
@@ -89,12 +81,13 @@ class Run {
     );
     // Without a filter the way of what is sent is another one.
     if (!hasFilter) delete hooks.onBeforeSendChanges;
-    this.#server = new SimServer({
-      ...{ loop, random, disk: this.#disk, hooks },
+    this.#nodes = new Nodes(nodes, {
+      ...{ loop, random, storage: this.#storage, hooks },
       config: {
         storage: {
           idleCloseMs: random.pick([50, 500, 60_000]),
-          maintenanceMs: random.pick([50, 300, 60_000]),
+          // Each node tidies up.
+          maintenanceMs: nodes * random.pick([50, 300, 60_000]),
           maxOpenDatabases: random.pick([databaseIds.length, 100]),
         },
         sync: {
@@ -111,46 +104,50 @@ class Run {
     const count = random.integer(2, 8);
     for (let number = 1; number <= count; number++) {
       const device = new SimDevice({
-        ...{ loop, random, number, server: this.#server, rules: this.#rules },
+        ...{ loop, random, number, nodes: this.#nodes, rules: this.#rules },
         databaseId: random.pick(databaseIds),
         transport: random.chance(0.3) ? 'http' : 'websocket',
         isRestricted: hasFilter && random.chance(0.4),
         relays: random.chance(0.4),
+        onFault: (error) => this.#faults.push(error),
       });
       if (device.isRestricted) restricted.add(device.siteId);
       this.#devices.push(device);
     }
+    const { committed } = this.#storage;
+    this.#oracle = new Oracle({ loop, committed, devices: this.#devices, rules: this.#rules });
   }
 
   statistics(): RunStatistics {
     return {
       transactions: this.#devices.reduce((sum, { own }) => sum + own.length, 0),
-      commits: this.#disk.commits,
-      kills: this.#kills,
+      commits: this.#storage.committed.commits,
+      kills: this.#nodes.kills,
       virtualMs: this.#loop.nowMs - START_MS,
       steps: this.#loop.steps,
     };
   }
 
   async go(): Promise<void> {
-    this.#server.start();
+    this.#nodes.start();
     const endMs = START_MS + this.#random.integer(1500, 6000);
     for (const device of this.#devices) this.#keepStepping(device);
     this.#keepTroubling(endMs);
     while (this.#loop.nowMs < endMs) {
       await this.#run(this.#random.integer(50, 400));
-      await this.#witness();
+      const databaseId = this.#random.pick(this.#storage.committed.databaseIds());
+      if (databaseId !== undefined) await this.#oracle.witness(databaseId);
     }
     await this.#heal();
     await this.#listen();
-    await this.#check();
+    await this.#oracle.check();
   }
 
   async #run(ms: number): Promise<void> {
     await this.#loop.run(this.#loop.nowMs + ms);
     if (this.#faults.length > 0) throw this.#faults[0];
-    assert.deepEqual(this.#disk.violations, []);
-    assert.deepEqual(this.#server.loggedErrors, []);
+    assert.deepEqual(this.#storage.committed.violations, []);
+    assert.deepEqual(this.#nodes.loggedErrors, []);
   }
 
   #guarded(work: () => void): () => void {
@@ -183,10 +180,10 @@ class Run {
   #trouble(): void {
     const random = this.#random;
     const dice = random.next();
-    if (dice < 0.3) this.#kill();
-    else if (dice < 0.4) this.#stop();
-    else if (dice < 0.5) this.#disk.isFull = !this.#disk.isFull;
-    else if (dice < 0.6) this.#disk.failures = random.pick([0, 0, 0.05, 0.3]);
+    if (dice < 0.3) this.#nodes.kill();
+    else if (dice < 0.4) this.#nodes.stop();
+    else if (dice < 0.5) this.#storage.toggleOutage();
+    else if (dice < 0.6) this.#storage.changeFaults();
     else if (dice < 0.7) {
       this.#setClock(random.pick([0, -HOUR_MS, 5 * MINUTE_MS, random.integer(-3000, 3000)]));
     } else if (dice < 0.75) this.#tidyUp();
@@ -195,78 +192,18 @@ class Run {
 
   /** Deletions are remembered for longer than a snapshot takes: time doesn't jump ahead during one. */
   #setClock(skewMs: number): void {
-    const isAhead = skewMs > this.#server.skewMs;
+    const isAhead = skewMs > this.#nodes.skewMs;
     if (isAhead && this.#devices.some(({ isTakingSnapshot }) => isTakingSnapshot)) return;
-    this.#server.skewMs = skewMs;
-  }
-
-  #kill(): void {
-    if (!this.#server.isUp) return;
-    this.#kills++;
-    this.#server.kill();
-    this.#loop.at(this.#random.integer(1, 300), () => this.#server.start());
+    this.#nodes.skewMs = skewMs;
   }
 
   #tidyUp(): void {
-    for (const databaseId of this.#disk.databaseIds()) this.#server.tidyUp(databaseId);
-  }
-
-  #stop(): void {
-    if (!this.#server.isUp) return;
-    this.#server.stop().then(() => this.#loop.at(10, () => this.#server.start()));
-  }
-
-  /** Looks at the disk as it is now: what was acknowledged is there. And remembers it. */
-  async #witness(): Promise<void> {
-    const databaseId = this.#random.pick(this.#disk.databaseIds());
-    if (databaseId === undefined) return;
-    const manager = await this.#open(databaseId);
-    const replica = new Replica();
-    replica.load(await takeSnapshot(manager));
-    const own = this.#ownOf(databaseId);
-    const everything = this.#expected(databaseId, manager);
-    for (const { set, isAcknowledged } of own) {
-      if (!isAcknowledged) continue;
-      for (const change of this.#stored(set).changes) {
-        if (change.type === 'delete') {
-          assert.ok(
-            !replica.holdsOlder(change),
-            `an acknowledged deletion is lost: ${show(change)}`,
-          );
-        } else if (!replica.knows(change)) {
-          // It was deleted since, and the deletion has expired.
-          const gone = everything.isDeletedAfter(change);
-          assert.ok(gone, `an acknowledged change is lost: ${show(change)}`);
-        }
-      }
-    }
-    if (this.#witnesses.length < 8) {
-      this.#witnesses.push({ databaseId, position: manager.position, replica });
-    }
-  }
-
-  #ownOf(databaseId: string) {
-    return this.#devices
-      .filter((device) => device.databaseId === databaseId)
-      .flatMap(({ own }) => own);
-  }
-
-  #stored(set: WireChangeSet): WireChangeSet {
-    return { ...set, changes: mayBeStored(set, this.#rules) };
-  }
-
-  async #open(databaseId: string): Promise<SyncManager> {
-    const { manager } = await openEngine({
-      store: this.#disk.copy(databaseId),
-      world: createTestWorld(this.#loop.nowMs + 2 * HOUR_MS),
-    });
-    return manager;
+    this.#nodes.tidyUp(this.#storage.committed.databaseIds());
   }
 
   async #heal(): Promise<void> {
     this.#isHealing = true;
-    this.#disk.isFull = false;
-    this.#disk.failures = 0;
+    this.#storage.mend();
     for (const device of this.#devices) {
       device.skewMs = 0;
       device.isHealing = true;
@@ -275,7 +212,7 @@ class Run {
     const away = this.#devices.filter(() => this.#random.chance(0.25));
     for (const device of away) device.leave();
     await this.#run(3000);
-    if (!this.#server.isUp) this.#server.start();
+    this.#nodes.start();
     // As a rule the coordinator's clock is ahead of all others now. Else some devices have to wait
     // until it has caught up with what they have written.
     if (this.#random.chance(0.9)) this.#setClock(2 * HOUR_MS);
@@ -288,24 +225,10 @@ class Run {
       // Whose clock was ahead is refused until the coordinator's has caught up.
       if (round === 20) this.#healingStepMs = MINUTE_MS / 2;
       await this.#run(round < 20 ? 1000 : MINUTE_MS);
-      if (await this.#isSettled()) return;
+      if (await this.#oracle.isSettled()) return;
     }
     const open = this.#devices.filter(({ isSettled }) => !isSettled);
     assert.fail(`${open.length} of ${this.#devices.length} devices never came to rest`);
-  }
-
-  async #isSettled(devices = this.#devices): Promise<boolean> {
-    if (!devices.every(({ isSettled }) => isSettled)) return false;
-    for (const databaseId of this.#disk.databaseIds()) {
-      const { position } = await this.#open(databaseId);
-      if (position === undefined) return false;
-      for (const device of devices) {
-        if (device.databaseId !== databaseId) continue;
-        if (compareHlc(device.watermark ?? HLC_MIN, position) < 0 && !isZero(position))
-          return false;
-      }
-    }
-    return true;
   }
 
   /** Without anybody asking, by pushes alone, what is written now reaches who is connected. */
@@ -326,111 +249,11 @@ class Run {
     for (const device of listeners) device.isHearingSlowly = false;
     for (let round = 0; round < HEALING_ROUNDS_MAX; round++) {
       await this.#run(round < 20 ? 2000 : MINUTE_MS);
-      if (!(await this.#isSettled(writers))) continue;
+      if (!(await this.#oracle.isSettled(writers))) continue;
       // The last of it may have been stored just now: the pushes of it are on their way.
       await this.#run(PUSHES_ARRIVE_MS);
       return;
     }
     assert.fail('those who write never came to rest');
   }
-
-  async #check(): Promise<void> {
-    for (const databaseId of this.#disk.databaseIds()) {
-      const manager = await this.#open(databaseId);
-      const fromNothing = await readAll(manager);
-      const expected = this.#expected(databaseId, manager);
-      const snapshot = new Replica();
-      snapshot.load(await takeSnapshot(manager));
-      assertSame(snapshot.contents(), expected.contents(), 'the snapshot');
-      await this.#checkDeltas(databaseId, manager, fromNothing, expected);
-      this.#checkDevices(databaseId, expected);
-      await this.#checkStore(databaseId);
-    }
-  }
-
-  /** Whatever has happened to it, a store is one that the engine could have made. */
-  async #checkStore(databaseId: string): Promise<void> {
-    for await (const { code, where, what } of verifyDatabase(this.#disk.copy(databaseId))) {
-      assert.fail(`the store of ${databaseId}: ${code} ${where}: ${what}`);
-    }
-  }
-
-  /** By the naive model: whatever was written and allowed, and what the coordinator answered. */
-  #expected(databaseId: string, manager: SyncManager): Replica {
-    const expected = new Replica();
-    expected.apply(this.#ownOf(databaseId).map(({ set }) => this.#stored(set)));
-    const coordinator = Buffer.from(textToSiteId(manager.identity.siteIdText));
-    const isAnswer = ({ hlc }: WireChange) =>
-      Buffer.from(hlc, 'base64').subarray(10, 26).equals(coordinator);
-    const logged = this.#disk.logged(databaseId);
-    expected.apply(logged.map((set) => ({ ...set, changes: set.changes.filter(isAnswer) })));
-    return expected;
-  }
-
-  async #checkDeltas(
-    databaseId: string,
-    manager: SyncManager,
-    fromNothing: readonly WireChangeSet[],
-    expected: Replica,
-  ): Promise<void> {
-    const delta = new Replica();
-    delta.apply(fromNothing);
-    assertSame(delta.contents(), expected.contents(), 'the log from its beginning');
-    for (const witness of this.#witnesses) {
-      if (witness.databaseId !== databaseId) continue;
-      const changeSets = await readAll(manager, witness.position).catch((error) => {
-        assert.equal(error.code, 'SNAPSHOT_REQUIRED');
-      });
-      if (changeSets === undefined) continue;
-      witness.replica.apply(changeSets);
-      const since = `the log from ${witness.position}`;
-      assertSame(witness.replica.contents(), expected.contents(), since);
-    }
-  }
-
-  #checkDevices(databaseId: string, expected: Replica): void {
-    const devices = this.#devices.filter((device) => device.databaseId === databaseId);
-    const migrations = new Set(
-      devices.flatMap(({ own }) =>
-        own.flatMap(({ set }) =>
-          set.schemaMigrations.map((it) => `${it.schema}.${it.table} ${it.schemaVersion}`),
-        ),
-      ),
-    );
-    for (const device of devices) {
-      const name = `device ${device.siteId}`;
-      const visible = (replica: Replica) =>
-        Object.fromEntries(
-          Object.entries(replica.contents()).filter(
-            ([key]) => !device.isRestricted || JSON.parse(key)[1] !== 'secret',
-          ),
-        );
-      assertSame(visible(device.replica), visible(expected), name);
-      assert.deepEqual([...device.migrations].sort(), [...migrations].sort(), `${name}: DDL`);
-    }
-  }
-}
-
-function isZero(position: HlcText): boolean {
-  return position.startsWith('AAAAAAAAAA');
-}
-
-function show(change: WireChange): string {
-  return JSON.stringify(change);
-}
-
-type Contents = ReturnType<Replica['contents']>;
-
-/** Equal, or the cells that differ. */
-function assertSame(actual: Contents, expected: Contents, what: string): void {
-  const differences: string[] = [];
-  for (const key of new Set([...Object.keys(actual), ...Object.keys(expected)])) {
-    const [is, should] = [actual[key] ?? {}, expected[key] ?? {}];
-    for (const column of new Set([...Object.keys(is), ...Object.keys(should)])) {
-      if (is[column] === should[column]) continue;
-      differences.push(`${key} ${column}: ${is[column]}, not ${should[column]}`);
-    }
-  }
-  const some = differences.slice(0, 6).join('; ');
-  assert.ok(differences.length === 0, `${what}: ${differences.length} cells differ: ${some}`);
 }
