@@ -222,8 +222,6 @@ export class SyncManager {
         'deletions after this position have been forgotten (sync.tombstoneTTL): a snapshot is needed',
       );
     }
-    // It may have it from another node, of whose commits nobody here has heard yet.
-    if (compareHlc(cursor, this.position) > 0) await this.#state.refresh(this.#store);
     // A reader ahead of the log (it knew a server that is gone) must not miss what comes now.
     return minHlc(cursor, this.position);
   }

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { SyncError } from '../../src/errors.ts';
-import { FORMAT_KEY, STORE_FORMAT } from '../../src/storage/format.ts';
+import { ensureFormat, FORMAT_KEY, STORE_FORMAT } from '../../src/storage/format.ts';
+import type { KVStore } from '../../src/storage/kv-store.ts';
 import { createMemoryStorage } from '../../src/storage/memory.ts';
 import { tamperFormat } from './tamper-format.ts';
 
@@ -40,6 +41,25 @@ describe('the format of a store', () => {
     assert.match(error.message, /that of another database/);
     assert.doesNotMatch(error.message, /secret-project/);
     assert.match(String(error.cause), /secret-project/);
+  });
+
+  test('may be noted by two processes at once: one of them is first, and both go on', async () => {
+    // As it is before `Storage.open` has noted the format.
+    const storage = createMemoryStorage();
+    const store = await storage.open('db');
+    await store.exclusive(async (transaction) => transaction.delete(FORMAT_KEY));
+    const second: KVStore = {
+      ...store,
+      async getMany(keys) {
+        const values = await store.getMany(keys);
+        // Between the second's look and what it makes of it.
+        await ensureFormat(store, 'db');
+        return values;
+      },
+    };
+    await ensureFormat(second, 'db');
+    const [record] = await store.getMany([FORMAT_KEY]);
+    assert.match(Buffer.from(record ?? []).toString(), /"databaseId":"db"/);
   });
 
   test('that is missing beside other data is refused', async () => {
