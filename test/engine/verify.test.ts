@@ -122,6 +122,14 @@ async function openSample() {
   return engine;
 }
 
+test('what the storage layer notes for itself is no finding', async () => {
+  const { store } = await openSample();
+  await store.exclusive(async (transaction) =>
+    transaction.put(Buffer.from('\0writer'), Buffer.from('1')),
+  );
+  assert.deepEqual(await findingsOf(store), []);
+});
+
 type Entry = { key: Buffer; text: string };
 type Damage = (transaction: KVTransaction, all: (prefix: string) => Promise<Entry[]>) => unknown;
 

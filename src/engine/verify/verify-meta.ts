@@ -158,11 +158,14 @@ async function* verifySites(reader: KVReader): AsyncGenerator<Finding> {
 /** Those of which there may be many. */
 const KINDS = 'bdglrst';
 
-/** Keys that nobody here writes: what stands between the kinds, which is next to nothing. */
+/**
+ * Keys that nobody here writes: what stands between the kinds, which is next to nothing. Those that
+ * begin with the byte 0 are the storage layer's own, and for it to judge.
+ */
 async function* verifyKeys(reader: KVReader): AsyncGenerator<Finding> {
-  const known = [FORMAT_KEY, HEAD_KEY, SITE_KEY, HORIZON_KEY].map((key) => Buffer.from(key));
+  const known = [HEAD_KEY, SITE_KEY, HORIZON_KEY];
   const kinds = [...KINDS].map((kind) => kind.charCodeAt(0));
-  for (const [i, kind] of [-1, ...kinds].entries()) {
+  for (const [i, kind] of [0, ...kinds].entries()) {
     const range = { gte: Buffer.of(kind + 1), lt: Buffer.of(kinds[i] ?? 0xff) };
     for await (const [key] of entriesOf(reader, range)) {
       if (known.some((it) => it.equals(key))) continue;
