@@ -28,7 +28,8 @@ export const ERROR_CODES = {
   CLOCK_DRIFT:
     'A change is dated further ahead than sync.maxClockDriftMs; nothing of the batch was stored.',
   SNAPSHOT_REQUIRED:
-    'The position lies behind the retention horizon: only a snapshot can tell what was deleted.',
+    'The position lies behind the retention horizon, or the database was replaced after it: only a ' +
+    'snapshot can tell what is gone.',
   RATE_LIMITED: 'Too many requests; try again later.',
   HOOK_FAILED: 'A hook of this server failed or took too long; the cause is in its log.',
   OVERLOADED: 'A limit of the server is reached (sessions, databases, snapshots); try again later.',

@@ -6,6 +6,7 @@
  */
 
 import { compareHlc } from '../clock/hlc.ts';
+import type { SiteIdText } from '../clock/site-id.ts';
 import type { Logger } from '../logger.ts';
 import type { KVStore } from '../storage/kv-store.ts';
 import { Catalog } from './catalog.ts';
@@ -16,6 +17,7 @@ import type { CatalogState, Written } from './merge-transaction.ts';
 
 export class DatabaseState {
   readonly #store: KVStore;
+  readonly #site: SiteIdText;
   readonly #announcer: LogAnnouncer;
   #head: Head;
   #catalog: CatalogState;
@@ -23,13 +25,22 @@ export class DatabaseState {
   #looking: Promise<void> = Promise.resolve();
   #nextLook: Promise<void> | undefined;
 
-  static async load(store: KVStore, logger: Logger): Promise<DatabaseState> {
-    const { head, catalog } = await readState(store, undefined);
-    return new DatabaseState(store, head, catalog, logger);
+  /** @param site the coordinator's */
+  static async load(store: KVStore, site: SiteIdText, logger: Logger): Promise<DatabaseState> {
+    const { head, catalog } = await readState(store, site, undefined);
+    return new DatabaseState({ store, site, head, catalog, logger });
   }
 
-  private constructor(store: KVStore, head: Head, catalog: CatalogState, logger: Logger) {
+  private constructor(loaded: {
+    store: KVStore;
+    site: SiteIdText;
+    head: Head;
+    catalog: CatalogState;
+    logger: Logger;
+  }) {
+    const { store, site, head, catalog, logger } = loaded;
     this.#store = store;
+    this.#site = site;
     this.#head = head;
     this.#catalog = catalog;
     this.#announcer = new LogAnnouncer(store, head.position, logger);
@@ -63,7 +74,10 @@ export class DatabaseState {
     this.#announcer.grown(head.position, { after: before, records });
   }
 
-  /** Reads what somebody else may have written. Whoever asks while that is read shares the next look. */
+  /**
+   * Reads what somebody else may have written. Whoever asks while that is read shares the next look.
+   * @throws ReplacedError
+   */
   refresh(): Promise<void> {
     this.#nextLook ??= this.#looking.then(() => {
       const look = this.#look();
@@ -75,7 +89,7 @@ export class DatabaseState {
   }
 
   async #look(): Promise<void> {
-    const { head, catalog } = await readState(this.#store, this.#catalog);
+    const { head, catalog } = await readState(this.#store, this.#site, this.#catalog);
     if (compareHlc(head.position, this.#head.position) <= 0) return;
     this.#head = head;
     this.#catalog = catalog;
@@ -89,15 +103,16 @@ export class DatabaseState {
  */
 async function readState(
   store: KVStore,
+  site: SiteIdText,
   known: CatalogState | undefined,
 ): Promise<{ head: Head; catalog: CatalogState }> {
-  let head = await readHead(store);
+  let head = await readHead(store, site);
   let catalog = known;
   while (catalog?.version !== head.catalogVersion) {
     const version = head.catalogVersion;
     catalog = { catalog: await Catalog.load(store), version };
     // It was read bit by bit: as a whole it is of this version only if that still holds.
-    head = await readHead(store);
+    head = await readHead(store, site);
   }
   return { head, catalog };
 }

@@ -4,12 +4,21 @@
  */
 
 import { HLC_MIN, type HlcText } from '../clock/hlc.ts';
-import { type SiteId, type SiteIdText, siteIdToText, textToSiteId } from '../clock/site-id.ts';
+import {
+  hlcSite,
+  type SiteId,
+  type SiteIdText,
+  siteIdToText,
+  textToSiteId,
+} from '../clock/site-id.ts';
+import { SyncError } from '../errors.ts';
 import type { KVReader, KVStore, KVTransaction } from '../storage/kv-store.ts';
 import { refuseUnfinished, UNFINISHED_KEY } from '../storage/unfinished.ts';
-import { HEAD_KEY, HORIZON_KEY, SITE_KEY } from './keys.ts';
+import { HEAD_KEY, HORIZON_KEY, REPLACED_KEY, SITE_KEY } from './keys.ts';
 import { zeroPosition } from './position-clock.ts';
 import { bytesToText } from './row.ts';
+
+const REPLACED_RETRY_MS = 1000;
 
 export interface Head {
   /** Of the newest transaction. */
@@ -34,10 +43,30 @@ export const EMPTY_HEAD: Head = {
   catalogVersion: 0,
 };
 
-/** @param bytes of a database that `loadIdentity` has seen, which has one */
-export function decodeHead(bytes: Uint8Array | undefined): Head {
-  if (bytes === undefined) throw new Error('the store has no head record');
-  return JSON.parse(bytesToText(bytes)) as Head;
+/**
+ * The database that was opened is not the one in the store any more: an import has put another in
+ * its place, or is doing so. What is known of it must be read anew.
+ */
+export class ReplacedError extends SyncError {
+  constructor() {
+    super('STORE_UNAVAILABLE', 'this database has been replaced by an import: come back', {
+      retryAfterMs: REPLACED_RETRY_MS,
+    });
+  }
+}
+
+/**
+ * Every reading of the head is a fence: an import takes it away before anything else, and puts
+ * one there whose position is of another coordinator site id.
+ * @param bytes of a database that `loadIdentity` has seen, which has one
+ * @param site the coordinator's, as it was when the database was opened
+ * @throws ReplacedError
+ */
+export function decodeHead(bytes: Uint8Array | undefined, site: SiteIdText): Head {
+  if (bytes === undefined) throw new ReplacedError();
+  const head = JSON.parse(bytesToText(bytes)) as Head;
+  if (hlcSite(head.position) !== site) throw new ReplacedError();
+  return head;
 }
 
 export function writeHead(head: Head, transaction: KVTransaction): void {
@@ -47,6 +76,8 @@ export function writeHead(head: Head, transaction: KVTransaction): void {
 export interface Identity {
   siteId: SiteId;
   siteIdText: SiteIdText;
+  /** The position at which an import gave it other content and this site id, if one ever did. */
+  replacedAt: HlcText | undefined;
 }
 
 /**
@@ -54,25 +85,34 @@ export interface Identity {
  * @throws SyncError STORE_UNAVAILABLE, of one that is still being brought in
  */
 export async function loadIdentity(store: KVStore, newSiteId: () => SiteId): Promise<Identity> {
-  const toIdentity = (siteId: SiteId) => ({ siteId, siteIdText: siteIdToText(siteId) });
-  const [known, mark] = await store.getMany([SITE_KEY, UNFINISHED_KEY]);
-  refuseUnfinished(mark);
-  if (known !== undefined) return toIdentity(textToSiteId(bytesToText(known)));
+  const known = await readIdentity(store);
+  if (known !== undefined) return known;
   return store.exclusive(async (transaction) => {
     // Another process may have been first.
-    const [meanwhile, markMeanwhile] = await transaction.getMany([SITE_KEY, UNFINISHED_KEY]);
-    refuseUnfinished(markMeanwhile);
-    if (meanwhile !== undefined) return toIdentity(textToSiteId(bytesToText(meanwhile)));
+    const meanwhile = await readIdentity(transaction);
+    if (meanwhile !== undefined) return meanwhile;
     const siteId = newSiteId();
-    transaction.put(SITE_KEY, Buffer.from(siteIdToText(siteId)));
+    const siteIdText = siteIdToText(siteId);
+    transaction.put(SITE_KEY, Buffer.from(siteIdText));
     writeHead({ ...EMPTY_HEAD, position: zeroPosition(siteId) }, transaction);
-    return toIdentity(siteId);
+    return { siteId, siteIdText, replacedAt: undefined };
   });
 }
 
-export async function readHead(reader: KVReader): Promise<Head> {
+async function readIdentity(reader: KVReader): Promise<Identity | undefined> {
+  const keys = [SITE_KEY, REPLACED_KEY, UNFINISHED_KEY];
+  const [site, replaced, mark] = await reader.getMany(keys);
+  refuseUnfinished(mark);
+  if (site === undefined) return undefined;
+  const siteIdText = bytesToText(site);
+  const replacedAt = replaced && bytesToText(replaced);
+  return { siteId: textToSiteId(siteIdText), siteIdText, replacedAt };
+}
+
+/** @throws ReplacedError */
+export async function readHead(reader: KVReader, site: SiteIdText): Promise<Head> {
   const [bytes] = await reader.getMany([HEAD_KEY]);
-  return decodeHead(bytes);
+  return decodeHead(bytes, site);
 }
 
 /** The position up to which tombstones are gone; before every position while none is. */

@@ -1,7 +1,7 @@
 /**
  * Where things stand in a database's store. The first byte of a key tells the kind:
  *
- *   m name                    head, site id, horizon
+ *   m name                    head, site id, horizon, when it was replaced
  *   g slot                    DDL by (schema, kind, name, schemaVersion)
  *   t id(4)                   a table: its name, statistics, whether it is dropped
  *   b schema, name, hlc       a boundary: from here on the name means another table
@@ -24,9 +24,12 @@ const KEY_TEXT_BYTES_MAX = 256;
 /** Never the first byte of UTF-8, so a hashed text can't meet a plain one. */
 const HASHED = 0xff;
 
-export const HEAD_KEY = Buffer.from('mhead');
-export const SITE_KEY = Buffer.from('msite');
-export const HORIZON_KEY = Buffer.from('mhorizon');
+export const metaKey = (name: 'head' | 'site' | 'horizon' | 'replaced'): Buffer =>
+  Buffer.from(`m${name}`);
+export const HEAD_KEY = metaKey('head');
+export const SITE_KEY = metaKey('site');
+export const HORIZON_KEY = metaKey('horizon');
+export const REPLACED_KEY = metaKey('replaced');
 
 function textBytes(text: string): Buffer {
   if (text.length <= KEY_TEXT_BYTES_MAX) {

@@ -176,7 +176,7 @@ export class MergeTransaction {
   }
 
   #begin(bytes: Uint8Array | undefined): Head {
-    const head = decodeHead(bytes);
+    const head = decodeHead(bytes, this.#context.identity.siteIdText);
     this.#log.begin(head);
     return head;
   }

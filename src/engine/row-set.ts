@@ -53,9 +53,8 @@ export function toRowKey({ tableId, identity }: RowAddress): Buffer {
   return rowKey(tableId, identity);
 }
 
-export function encodeListedTombstone(row: Row, tombstone: Tombstone): Buffer {
-  const state = row.cells.size === 0 ? DEAD : LIVE;
-  return Buffer.from(`${state}${encodeTombstone(tombstone)}`);
+export function encodeListedTombstone(tombstone: Tombstone, isDead: boolean): Buffer {
+  return Buffer.from(`${isDead ? DEAD : LIVE}${encodeTombstone(tombstone)}`);
 }
 
 export function decodeListedTombstone(bytes: Uint8Array): ListedTombstone {
@@ -121,7 +120,10 @@ export class RowSet {
       else transaction.put(key, Buffer.from(text));
       const { tombstone } = row;
       if (isListed(tombstone)) {
-        transaction.put(rowToTombstoneKey(key), encodeListedTombstone(row, tombstone));
+        transaction.put(
+          rowToTombstoneKey(key),
+          encodeListedTombstone(tombstone, row.cells.size === 0),
+        );
       } else if (wasListed) transaction.delete(rowToTombstoneKey(key));
       onWrite(tableId, row.cells.size - cellsBefore);
     }

@@ -3,6 +3,7 @@
 import { type HlcText, maxHlc } from '../clock/hlc.ts';
 import type { SiteIdText } from '../clock/site-id.ts';
 import type { KVStore } from '../storage/kv-store.ts';
+import { readHead } from './head.ts';
 import { siteKey } from './keys.ts';
 import { readSiteState, type SiteState } from './site-state.ts';
 
@@ -10,16 +11,22 @@ export class SiteRecords {
   readonly #store: KVStore;
   readonly #world: { randomUuid(): string };
   readonly #alone: (work: () => Promise<void>) => Promise<void>;
+  readonly #coordinator: SiteIdText;
 
-  /** @param alone runs work while nothing else writes here */
+  /**
+   * @param alone runs work while nothing else writes here
+   * @param coordinator its site id
+   */
   constructor(
     store: KVStore,
     world: { randomUuid(): string },
     alone: (work: () => Promise<void>) => Promise<void>,
+    coordinator: SiteIdText,
   ) {
     this.#store = store;
     this.#world = world;
     this.#alone = alone;
+    this.#coordinator = coordinator;
   }
 
   state(site: SiteIdText): Promise<SiteState> {
@@ -56,6 +63,7 @@ export class SiteRecords {
   #update(site: SiteIdText, update: (state: SiteState) => SiteState): Promise<void> {
     return this.#alone(() =>
       this.#store.exclusive(async (transaction) => {
+        await readHead(transaction, this.#coordinator);
         const state = update(await readSiteState(transaction, site));
         transaction.put(siteKey(site), Buffer.from(JSON.stringify(state)));
       }),

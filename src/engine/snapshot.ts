@@ -68,7 +68,7 @@ async function chooseStart(
   checkpoint: WireCheckpoint | undefined,
 ): Promise<Start> {
   const { siteId, siteIdText } = context.identity;
-  const { position } = await readHead(view);
+  const { position } = await readHead(view, siteIdText);
   if (checkpoint !== undefined) {
     const issuedHere =
       hlcSite(checkpoint.hlc) === siteIdText && compareHlc(checkpoint.hlc, position) <= 0;

@@ -17,7 +17,7 @@ import { Catalog } from './catalog.ts';
 import { DatabaseState } from './database-state.ts';
 import { refuseDrift } from './drift.ts';
 import { GroupCommit } from './group-commit.ts';
-import { type Identity, loadIdentity, readHead, readHorizon } from './head.ts';
+import { type Identity, loadIdentity, ReplacedError, readHead, readHorizon } from './head.ts';
 import { type LogPage, type LogReadOptions, readLog, timelineFor } from './log.ts';
 import type { Appended } from './log-announcer.ts';
 import { carryPosition, deliverable, type LogRecord } from './log-record.ts';
@@ -55,7 +55,10 @@ export interface SyncManagerOptions {
   allowResurrection: boolean;
   maxClockDriftMs: number;
   tombstoneTTL: number;
-  /** The store has refused to write, and may go on refusing until it is opened again. */
+  /**
+   * The store has refused to write, and may go on refusing until it is opened again; or it holds
+   * another database by now (a `ReplacedError`), and will refuse for good.
+   */
   onStoreFailed?(error: SyncError): void;
 }
 
@@ -85,7 +88,7 @@ export class SyncManager {
   static async open(options: SyncManagerOptions): Promise<SyncManager> {
     const { store, world } = options;
     const identity = await loadIdentity(store, () => world.randomBytes(SITE_ID_BYTES));
-    const state = await DatabaseState.load(store, options.logger);
+    const state = await DatabaseState.load(store, identity.siteIdText, options.logger);
     return new SyncManager(options, identity, state);
   }
 
@@ -99,7 +102,12 @@ export class SyncManager {
       ({ changeSets }) => changeSets.reduce((sum, set) => sum + set.changes.length + 1, 1),
       () => options.world.yield(),
     );
-    this.sites = new SiteRecords(options.store, options.world, (work) => this.#commits.alone(work));
+    this.sites = new SiteRecords(
+      options.store,
+      options.world,
+      (work) => this.#commits.alone(work),
+      identity.siteIdText,
+    );
     this.#maintenance = new Maintenance(
       {
         store: options.store,
@@ -115,9 +123,10 @@ export class SyncManager {
       },
     );
     this.#stopWatching = options.store.onCommit(() =>
-      state.refresh().then(
+      this.#look().then(
         () => true,
         (error: unknown) => {
+          if (error instanceof ReplacedError) return true;
           options.logger.error('what others wrote could not be read: %O', error);
           return false;
         },
@@ -184,6 +193,16 @@ export class SyncManager {
     return merged.outcomes;
   }
 
+  /** Reads what others wrote. */
+  async #look(): Promise<void> {
+    try {
+      await this.#state.refresh();
+    } catch (error) {
+      if (error instanceof ReplacedError) this.#options.onStoreFailed?.(error);
+      throw error;
+    }
+  }
+
   /** One store transaction. What it leaves takes its place here only when it is durable. */
   async #write<T extends Written>(work: (transaction: KVTransaction) => Promise<T>): Promise<T> {
     try {
@@ -201,21 +220,23 @@ export class SyncManager {
    * @throws SyncError SNAPSHOT_REQUIRED
    */
   async cursorFor(sinceHLC: HlcText | undefined): Promise<HlcText> {
-    const { siteId, siteIdText } = this.identity;
+    const { siteId, siteIdText, replacedAt } = this.identity;
     // Another process may have acknowledged more than was heard of here: what is read from the cursor
     // holds that as well, and no answer is behind one that the client has had elsewhere.
-    const looked = this.#state.refresh();
-    if (sinceHLC === undefined) {
-      await looked;
-      return wallTimeToHlc(0, new Uint8Array(SITE_ID_BYTES));
-    }
+    const [horizon] = await Promise.all([readHorizon(this.#store), this.#look()]);
+    if (sinceHLC === undefined) return wallTimeToHlc(0, new Uint8Array(SITE_ID_BYTES));
     const { world, maxClockDriftMs } = this.#options;
+    const isOwn = hlcSite(sinceHLC) === siteIdText;
     // Another clock's HLC only tells a time, and that only roughly: rather too early.
-    const cursor =
-      hlcSite(sinceHLC) === siteIdText
-        ? sinceHLC
-        : wallTimeToHlc(Math.min(hlcWallTimeMs(sinceHLC), world.now()) - maxClockDriftMs, siteId);
-    const [horizon] = await Promise.all([readHorizon(this.#store), looked]);
+    const cursor = isOwn
+      ? sinceHLC
+      : wallTimeToHlc(Math.min(hlcWallTimeMs(sinceHLC), world.now()) - maxClockDriftMs, siteId);
+    if (!isOwn && replacedAt !== undefined && compareHlc(cursor, replacedAt) < 0) {
+      throw new SyncError(
+        'SNAPSHOT_REQUIRED',
+        'this database has been replaced since by another state of it: a snapshot is needed',
+      );
+    }
     if (compareHlc(cursor, horizon) < 0) {
       throw new SyncError(
         'SNAPSHOT_REQUIRED',
@@ -272,7 +293,7 @@ export class SyncManager {
   #tidy<T>(step: TidyStep<T>): Promise<T> {
     return this.#commits.alone(async () => {
       const { result } = await this.#write(async (transaction) => {
-        const before = await readHead(transaction);
+        const before = await readHead(transaction, this.identity.siteIdText);
         const { catalog, version } = this.#state.catalog;
         const current =
           before.catalogVersion === version ? catalog : await Catalog.load(transaction);

@@ -4,6 +4,7 @@
  */
 
 import type { CoordinatorConfig } from '../config/schema.ts';
+import { ReplacedError } from '../engine/head.ts';
 import type { Maintained, MaintainOptions } from '../engine/maintenance.ts';
 import { SyncManager, type World } from '../engine/sync-manager.ts';
 import { SyncError, toSyncError } from '../errors.ts';
@@ -158,8 +159,8 @@ export class DatabasePool {
         allowResurrection,
         maxClockDriftMs,
         tombstoneTTL,
-        onStoreFailed: () => {
-          if (!store.recovers) this.#replace(id, entry);
+        onStoreFailed: (error) => {
+          if (!store.recovers || error instanceof ReplacedError) this.#replace(id, entry);
         },
       });
       logger('database %s is open', id);
@@ -222,7 +223,7 @@ export class DatabasePool {
     this.#settle(id, retire());
   }
 
-  /** A store that failed to write takes no more: close it, so that the next who asks opens it anew. */
+  /** A store that failed to write takes no more, and one that was replaced is another: close it, so that the next who asks opens it anew. */
   #replace(id: string, entry: PoolEntry): void {
     // Whatever else still waited for it fails as well; by then another may stand in its place.
     if (this.#entries.get(id) === entry) this.#settle(id, this.#close(id, entry));

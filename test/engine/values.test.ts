@@ -2,38 +2,16 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Device } from '../../src/testing/device.ts';
 import { openEngine, readAll, takeSnapshot } from '../support/engine.ts';
-
-const LONE_HIGH = '\ud800';
-const VALUES = [
-  null,
-  0,
-  -1.5,
-  1e21,
-  9007199254740991,
-  { __bigint: '9007199254740993' },
-  { __bigint: '-9223372036854775808' },
-  '',
-  'a\tb\nc\u0000d"\\',
-  `${LONE_HIGH} lone`,
-  '🚀 ,:|',
-  true,
-  false,
-  { __bin: '' },
-  { __bin: 'AAEC/v8=' },
-  { a: [1, { b: null }], __bigint: 'not alone' },
-  [],
-  JSON.parse('{"__proto__": {"x": 1}}'),
-];
+import { LONE_HIGH, NAMES, VALUES } from '../support/values.ts';
 
 test('every value, name and key comes out as it went in, by delta and by snapshot', async () => {
   const { manager } = await openEngine();
   const device = new Device(1);
-  const names = ['plain', 'x:y', 'tab\there', 'new\nline', `${LONE_HIGH}`, '__proto__', '', '"'];
-  const writes = names.flatMap((name, i) =>
+  const writes = NAMES.flatMap((name, i) =>
     VALUES.map((value, j) => ({
       table: name,
       pk: [name, i, j, value],
-      set: Object.fromEntries([[names[j % names.length] ?? '', value]]),
+      set: Object.fromEntries([[NAMES[j % NAMES.length] ?? '', value]]),
     })),
   );
   const changeSet = device.write(...writes);

@@ -1,16 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import type { SyncManager } from '../../src/engine/sync-manager.ts';
 import type { Finding, FindingCode } from '../../src/engine/verify/findings.ts';
 import { type VerifyOptions, verifyDatabase } from '../../src/engine/verify/verify.ts';
 import type { KVReader, KVTransaction } from '../../src/storage/kv-store.ts';
 import { Device } from '../../src/testing/device.ts';
-import type { WireChangeSet } from '../../src/wire/schemas.ts';
 import { openEngine } from '../support/engine.ts';
-import type { TestWorld } from '../support/world.ts';
-
-const DAY_MS = 24 * 60 * 60 * 1000;
+import { DAY_MS, delays, history, runHistory } from '../support/history.ts';
 
 async function findingsOf(reader: KVReader, options?: VerifyOptions): Promise<Finding[]> {
   const findings: Finding[] = [];
@@ -18,89 +14,11 @@ async function findingsOf(reader: KVReader, options?: VerifyOptions): Promise<Fi
   return findings;
 }
 
-interface WriteStep {
-  do: 'write' | 'delete';
-  device: number;
-  table: string;
-  key: number;
-  columns: string[];
-}
-type Step =
-  | WriteStep
-  | { do: 'create'; device: number; table: string }
-  | { do: 'drop'; device: number; table: string }
-  | { do: 'rename'; device: number; table: string; to: string }
-  | { do: 'compact' | 'expire' | 'deliver' };
-
-const device = fc.integer({ min: 0, max: 2 });
-const table = fc.constantFrom('t', 'u', 'v');
-const key = fc.integer({ min: 1, max: 3 });
-const columns = fc.subarray(['a', 'b'], { minLength: 1 });
-const constant = <T extends string>(...of: T[]) => fc.constantFrom<T>(...of);
-const history: fc.Arbitrary<Step[]> = fc.array(
-  fc.oneof(
-    {
-      weight: 7,
-      arbitrary: fc.record({
-        do: constant('write', 'write', 'delete'),
-        device,
-        table,
-        key,
-        columns,
-      }),
-    },
-    { weight: 2, arbitrary: fc.record({ do: constant('create', 'drop'), device, table }) },
-    { weight: 1, arbitrary: fc.record({ do: constant('rename'), device, table, to: table }) },
-    { weight: 2, arbitrary: fc.record({ do: constant('compact', 'expire', 'deliver') }) },
-  ),
-  { minLength: 1, maxLength: 25 },
-);
-
-/** What the devices make of a step; a device is heard of at once, or when all that was held back is. */
-async function run(
-  steps: readonly Step[],
-  late: readonly boolean[],
-  { manager, world }: { manager: SyncManager; world: TestWorld },
-): Promise<void> {
-  const devices = [1, 2, 3].map((number) => new Device(number));
-  const delayed: WireChangeSet[] = [];
-  for (const [i, step] of steps.entries()) {
-    if (step.do === 'expire') world.nowMs += 2 * DAY_MS;
-    if (step.do === 'compact' || step.do === 'expire') await manager.maintain({ thorough: true });
-    if (step.do === 'deliver') await manager.apply(delayed.splice(0));
-    if (!('device' in step)) continue;
-    const author = devices[step.device];
-    if (author === undefined) throw new Error('no such device');
-    const changeSet = toChangeSet(step, author, i);
-    if (late[i % late.length]) delayed.push(changeSet);
-    else await manager.apply([changeSet]);
-  }
-  await manager.apply(delayed);
-}
-
-function toChangeSet(
-  step: Extract<Step, { device: number }>,
-  author: Device,
-  i: number,
-): WireChangeSet {
-  const { table } = step;
-  const schemaVersion = i + 1;
-  if ('columns' in step) {
-    if (step.do === 'delete') return author.write({ table, pk: [step.key], delete: true });
-    const set = Object.fromEntries(step.columns.map((column) => [column, i]));
-    return author.write({ table, pk: [step.key], set });
-  }
-  if (step.do === 'create') return author.migrate('create_table', table, { schemaVersion });
-  if (step.do === 'drop') return author.migrate('drop_table', table, { schemaVersion });
-  return author.migrate('rename_table', step.to, { schemaVersion, fromTable: table });
-}
-
 test('whatever devices did, and however the log was shortened, nothing is found', async () => {
-  const late = fc.array(fc.boolean(), { minLength: 1, maxLength: 7 });
   await fc.assert(
-    fc.asyncProperty(history, late, fc.boolean(), async (steps, delays, allowResurrection) => {
+    fc.asyncProperty(history, delays, fc.boolean(), async (steps, late, allowResurrection) => {
       const engine = await openEngine({ tombstoneTTL: DAY_MS, allowResurrection });
-      await run(steps, delays, engine);
+      await runHistory(steps, late, engine);
       assert.deepEqual(await findingsOf(engine.store), []);
       assert.deepEqual(await findingsOf(engine.store, { roundEntriesMax: 3 }), []);
     }),

@@ -2,7 +2,7 @@
 
 import { createHash } from 'node:crypto';
 import type { KVEntry, KVRange, KVReader } from '../../storage/kv-store.ts';
-import { refuseUnfinished, UNFINISHED_KEY } from '../../storage/unfinished.ts';
+import { refuseUnfinished, UNFINISHED_KEY, type Unfinished } from '../../storage/unfinished.ts';
 import { SITE_KEY } from '../keys.ts';
 import { bytesToText } from '../row.ts';
 
@@ -20,6 +20,8 @@ export interface Content {
   /** The coordinator's; empty where it has none yet. */
   siteId: string;
   digest: Digest;
+  /** Of what comes out of a file. */
+  origin?: Pick<Unfinished, 'file' | 'replacedAt'>;
   /** In the order of their keys. */
   entriesAfter(key: Uint8Array | undefined): AsyncIterable<readonly KVEntry[]>;
 }
@@ -32,7 +34,7 @@ export interface TransferTally {
 }
 
 /** An entry counts thrice: read, written, compared. */
-const PASSES = 3;
+export const PASSES = 3;
 
 export class Digester {
   readonly #hash = createHash('sha256');

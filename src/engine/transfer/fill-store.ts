@@ -1,17 +1,20 @@
 /**
- * Brings the content of a database into an empty store, in pieces, each of them durable. It may be
- * interrupted at any moment: until all is there and compared, the store has the mark of
- * `unfinished.ts` and nobody serves it, and another run goes on behind the last entry.
+ * Brings the content of a database into a store, in pieces, each of them durable: into an empty one,
+ * or in place of what is there. It may be interrupted at any moment: until all is there and
+ * compared, the store has the mark of `unfinished.ts` and nobody serves it, and another run goes on
+ * behind the last entry.
  */
 
 import { SyncError } from '../../errors.ts';
-import type { KVEntry, KVStore } from '../../storage/kv-store.ts';
+import type { KVEntry, KVReader, KVStore } from '../../storage/kv-store.ts';
 import {
   decodeUnfinished,
   encodeUnfinished,
   refuseUnfinished,
   UNFINISHED_KEY,
+  type Unfinished,
 } from '../../storage/unfinished.ts';
+import { HEAD_KEY } from '../keys.ts';
 import { CONTENT_RANGE, type Content, digestOf, type TransferTally } from './content.ts';
 
 /** One transaction takes about so many bytes, or so many entries. */
@@ -25,20 +28,29 @@ export interface Filled {
   wasComplete: boolean;
 }
 
+export interface FillOptions {
+  /** Whatever is in the store goes, also what is unfinished. */
+  replace?: boolean;
+}
+
+/** The store has something else, and that was not to be replaced. */
+export class OccupiedError extends Error {}
+
 /**
- * @throws Error if the store has other data
+ * @throws OccupiedError
  * @throws SyncError STORE_DAMAGED, if the store gave back something else than it was given
  */
 export async function fillStore(
   content: Content,
   store: KVStore,
   tally: TransferTally,
+  { replace = false }: FillOptions = {},
 ): Promise<Filled> {
-  const found = await begin(content, store);
+  const found = await begin(content, store, replace);
   if (found === 'complete') {
     if (isSame(content, await digestOf(store, tally)))
       return { entriesBefore: 0, wasComplete: true };
-    throw new Error('it has other data already');
+    throw new OccupiedError('it has other data already');
   }
   if (found === 'continued') {
     const entriesBefore = await write(content, store, tally);
@@ -51,32 +63,45 @@ export async function fillStore(
   throw new SyncError('STORE_DAMAGED', 'the store does not hold what was written to it');
 }
 
-/** Marks the store, unless something is in it. */
+/** Marks the store, unless something is in it that stays. */
 function begin(
   content: Content,
   store: KVStore,
+  replace: boolean,
 ): Promise<'empty' | 'complete' | 'continued' | 'outdated'> {
   return store.exclusive(async (transaction) => {
     const [bytes] = await transaction.getMany([UNFINISHED_KEY]);
-    if (bytes === undefined) {
-      for await (const _entries of transaction.iterate({ ...CONTENT_RANGE, limit: 1 })) {
-        return 'complete';
-      }
+    if (bytes === undefined && (await isEmpty(transaction))) {
       transaction.put(UNFINISHED_KEY, markOf(content, true));
       return 'empty';
     }
-    const known = decodeUnfinished(bytes);
-    if (known?.siteId !== content.siteId) {
-      throw new Error(
-        'it is an unfinished copy of another database: finish that one, or remove it',
-      );
+    const known = bytes && decodeUnfinished(bytes);
+    if (known !== undefined && isOfSame(known, content)) {
+      return known.sha256 === content.digest.sha256 ? 'continued' : 'outdated';
     }
-    return known?.sha256 === content.digest.sha256 ? 'continued' : 'outdated';
+    if (replace) {
+      transaction.put(UNFINISHED_KEY, markOf(content, false));
+      // Coordinators that have it open find out by this that it isn't theirs any more.
+      transaction.delete(HEAD_KEY);
+      return 'outdated';
+    }
+    if (bytes === undefined) return 'complete';
+    const what = known?.file === undefined ? 'copy of another database' : 'import of another file';
+    throw new OccupiedError(`it is an unfinished ${what}: finish that one, or remove it`);
   });
 }
 
-function markOf({ siteId, digest }: Content, isUsable: boolean): Uint8Array {
-  return encodeUnfinished({ siteId, sha256: isUsable ? digest.sha256 : '' });
+async function isEmpty(reader: KVReader): Promise<boolean> {
+  for await (const _entries of reader.iterate({ ...CONTENT_RANGE, limit: 1 })) return false;
+  return true;
+}
+
+function isOfSame(known: Unfinished, { siteId, origin = {} }: Content): boolean {
+  return known.siteId === siteId && known.file === origin.file;
+}
+
+function markOf({ siteId, digest, origin }: Content, isUsable: boolean): Uint8Array {
+  return encodeUnfinished({ siteId, sha256: isUsable ? digest.sha256 : '', ...origin });
 }
 
 async function mark(store: KVStore, content: Content, isUsable: boolean): Promise<void> {

@@ -5,7 +5,7 @@ import type { KVReader } from '../../storage/kv-store.ts';
 /** Each kind of finding; `docs/operating.md` lists them. Codes are added, never renamed. */
 export const FINDING_CODES = {
   FORMAT: 'The record that says in which format the store is written is missing or unreadable.',
-  META: 'The head, the coordinator site id or the horizon is missing or unreadable.',
+  META: 'The head, the coordinator site id or the horizon is missing, unreadable, or does not fit.',
   CATALOG: 'A table, boundary or migration is unreadable, or stands in the wrong place.',
   MIGRATION: 'The DDL that is remembered and the DDL in the log do not agree.',
   SITE: 'What is remembered of a site is unreadable.',

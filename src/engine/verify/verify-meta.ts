@@ -3,10 +3,10 @@
 import { type Static, type TSchema, Type } from 'typebox';
 import { Check } from 'typebox/value';
 import { compareHlc, HLC_MIN, type HlcText, isHlcText } from '../../clock/hlc.ts';
-import { isSiteIdText, type SiteIdText } from '../../clock/site-id.ts';
+import { hlcSite, isSiteIdText, type SiteIdText } from '../../clock/site-id.ts';
 import { FORMAT_KEY } from '../../storage/format.ts';
 import type { KVRange, KVReader } from '../../storage/kv-store.ts';
-import { HlcSchema, MigrationSchema } from '../../wire/schemas.ts';
+import { MigrationSchema } from '../../wire/schemas.ts';
 import { Catalog, migrationSlot } from '../catalog.ts';
 import type { Head } from '../head.ts';
 import {
@@ -15,43 +15,15 @@ import {
   HORIZON_KEY,
   kindRange,
   migrationKey,
+  REPLACED_KEY,
   SITE_KEY,
   tableKey,
 } from '../keys.ts';
+import { BoundarySchema, HeadSchema, SiteStateSchema, TableSchema } from '../record-schemas.ts';
 import { bytesToText } from '../row.ts';
 import { boundaryIdentity } from '../table-timeline.ts';
 import { type Finding, finding, parseBytes, showKey } from './findings.ts';
 
-const CountSchema = Type.Integer({ minimum: 0 });
-const HeadSchema = Type.Object({
-  position: HlcSchema,
-  logLength: CountSchema,
-  changesLogged: Type.Optional(CountSchema),
-  changesReplaced: Type.Optional(CountSchema),
-  catalogVersion: CountSchema,
-  staleUpTo: Type.Optional(HlcSchema),
-});
-const TableSchema = Type.Object({
-  id: Type.Integer({ minimum: 1, maximum: 0xffffffff }),
-  schema: Type.String(),
-  table: Type.String(),
-  newest: HlcSchema,
-  cells: CountSchema,
-  enteredAt: Type.Optional(HlcSchema),
-  dropped: Type.Optional(Type.Literal(true)),
-});
-const BoundarySchema = Type.Object({
-  schema: Type.String(),
-  table: Type.String(),
-  hlc: HlcSchema,
-  kind: Type.Union([Type.Literal('made'), Type.Literal('dropped'), Type.Literal('renamed')]),
-  renamedTo: Type.Optional(Type.String()),
-});
-const SiteStateSchema = Type.Object({
-  authored: Type.Optional(HlcSchema),
-  snapshot: Type.Optional(HlcSchema),
-  resync: Type.Optional(Type.String()),
-});
 const FormatSchema = Type.Object({ format: Type.Integer(), databaseId: Type.String() });
 
 export interface Meta {
@@ -63,11 +35,12 @@ export interface Meta {
 }
 
 export async function* verifyMeta(reader: KVReader): AsyncGenerator<Finding, Meta> {
-  const [format, headBytes, siteBytes, horizonBytes] = await reader.getMany([
+  const [format, headBytes, siteBytes, horizonBytes, replacedBytes] = await reader.getMany([
     FORMAT_KEY,
     HEAD_KEY,
     SITE_KEY,
     HORIZON_KEY,
+    REPLACED_KEY,
   ]);
   if (parseAs(FormatSchema, format) === undefined) {
     yield finding('FORMAT', 'format', stateOf(format));
@@ -77,6 +50,12 @@ export async function* verifyMeta(reader: KVReader): AsyncGenerator<Finding, Met
   const siteText = siteBytes && bytesToText(siteBytes);
   const site = isSiteIdText(siteText) ? siteText : undefined;
   if (site === undefined) yield finding('META', 'm site', stateOf(siteBytes));
+  if (head !== undefined && site !== undefined && hlcSite(head.position) !== site) {
+    yield finding('META', 'm head', `${head.position} is of another coordinator`);
+  }
+  if (replacedBytes !== undefined && !isHlcText(bytesToText(replacedBytes))) {
+    yield finding('META', 'm replaced', 'is no position');
+  }
   const horizonText = horizonBytes && bytesToText(horizonBytes);
   const horizon = isHlcText(horizonText) ? horizonText : HLC_MIN;
   if (horizonBytes !== undefined && !isHlcText(horizonText)) {
@@ -163,7 +142,7 @@ const KINDS = 'bdglrst';
  * begin with the byte 0 are the storage layer's own, and for it to judge.
  */
 async function* verifyKeys(reader: KVReader): AsyncGenerator<Finding> {
-  const known = [HEAD_KEY, SITE_KEY, HORIZON_KEY];
+  const known = [HEAD_KEY, SITE_KEY, HORIZON_KEY, REPLACED_KEY];
   const kinds = [...KINDS].map((kind) => kind.charCodeAt(0));
   for (const [i, kind] of [0, ...kinds].entries()) {
     const range = { gte: Buffer.of(kind + 1), lt: Buffer.of(kinds[i] ?? 0xff) };

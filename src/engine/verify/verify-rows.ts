@@ -197,7 +197,7 @@ function* verifyListed(key: Buffer, row: Row, listed: Uint8Array | undefined): G
   const expected =
     tombstone === undefined || isExpired(tombstone)
       ? undefined
-      : encodeListedTombstone(row, tombstone);
+      : encodeListedTombstone(tombstone, row.cells.size === 0);
   // What is listed of a row without a deletion is met when the list is read.
   if (expected === undefined) return;
   if (listed === undefined) {

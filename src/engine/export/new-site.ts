@@ -1,0 +1,84 @@
+/**
+ * The lines of an export under another coordinator site id, for a database that takes the place of
+ * another one. All positions keep their time and order and get the new site id: so devices that
+ * take the log from its beginning are within it at every step, and nobody can have one of them
+ * from before. The head moves to a position after all that was ever given out, here or in the
+ * file; what is older and of another site id is known by that to be of another history.
+ */
+
+import { decodeHlc, encodeHlc, type HlcText } from '../../clock/hlc.ts';
+import { hlcSite, type SiteIdText, textToSiteId } from '../../clock/site-id.ts';
+import type { ExportLine, LineOf } from './line-schemas.ts';
+
+/** @param replacedAt its site is the new one */
+export function* underNewSite(line: ExportLine, replacedAt: HlcText): Generator<ExportLine> {
+  const site = hlcSite(replacedAt);
+  const move = (position: HlcText) => withSite(position, site);
+  switch (line.type) {
+    case 'deletion':
+      yield { ...line, position: move(line.position) };
+      return;
+    case 'transaction':
+      yield { ...line, changeSet: { ...line.changeSet, hlc: move(line.changeSet.hlc) } };
+      return;
+    case 'row':
+      yield withDeletion(line, move);
+      return;
+    case 'site':
+      yield {
+        ...line,
+        state: { ...line.state, ...movedIfAny('snapshot', line.state.snapshot, move) },
+      };
+      return;
+    case 'meta':
+      yield* metaUnderNewSite(line, replacedAt, move);
+      return;
+    default:
+      yield line;
+  }
+}
+
+type Move = (position: HlcText) => HlcText;
+
+function* metaUnderNewSite(
+  line: LineOf<'meta'>,
+  replacedAt: HlcText,
+  move: Move,
+): Generator<ExportLine> {
+  switch (line.name) {
+    case 'head': {
+      const { staleUpTo } = line.value;
+      const moved = {
+        ...line.value,
+        position: replacedAt,
+        ...movedIfAny('staleUpTo', staleUpTo, move),
+      };
+      yield { ...line, value: moved };
+      return;
+    }
+    case 'horizon':
+      yield { ...line, value: move(line.value) };
+      return;
+    // Given anew, in its place before the site.
+    case 'replaced':
+      return;
+    case 'site':
+      yield { type: 'meta', name: 'replaced', value: replacedAt };
+      yield { ...line, value: hlcSite(replacedAt) };
+  }
+}
+
+function withDeletion(line: LineOf<'row'>, move: Move): ExportLine {
+  const { deletion } = line;
+  if (deletion === undefined) return line;
+  return { ...line, deletion: { ...deletion, ...movedIfAny('position', deletion.position, move) } };
+}
+
+/** Nothing where there is nothing: a field that is `undefined` would not be the same. */
+function movedIfAny<N extends string>(name: N, position: HlcText | undefined, move: Move) {
+  return position === undefined ? {} : { [name]: move(position) };
+}
+
+function withSite(position: HlcText, site: SiteIdText): HlcText {
+  return encodeHlc({ ...decodeHlc(position), siteId: textToSiteId(site) });
+}

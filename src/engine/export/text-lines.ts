@@ -1,0 +1,45 @@
+/** Splits bytes at newlines, wherever the chunks they come in end. */
+
+/** More than any row that devices can write; a file without newlines must not fill the memory. */
+export const LINE_BYTES_MAX = 256 * 1024 * 1024;
+
+const NEWLINE = 10;
+
+export interface TextLine {
+  /** The first is 1. */
+  number: number;
+  /** With its newline. */
+  bytes: Uint8Array;
+  /** Whether it has one. What has none is the last, and may be only the beginning of a line. */
+  isEnded: boolean;
+}
+
+export async function* splitLines(
+  chunks: AsyncIterable<Uint8Array>,
+  lineBytesMax = LINE_BYTES_MAX,
+): AsyncGenerator<TextLine> {
+  let parts: Uint8Array[] = [];
+  let length = 0;
+  let number = 1;
+  for await (const chunk of chunks) {
+    let start = 0;
+    for (let end = chunk.indexOf(NEWLINE); end >= 0; end = chunk.indexOf(NEWLINE, start)) {
+      parts.push(chunk.subarray(start, end + 1));
+      yield { number, bytes: joined(parts), isEnded: true };
+      number++;
+      parts = [];
+      length = 0;
+      start = end + 1;
+    }
+    if (start === chunk.length) continue;
+    parts.push(chunk.subarray(start));
+    length += chunk.length - start;
+    if (length > lineBytesMax) break;
+  }
+  if (length > 0) yield { number, bytes: joined(parts), isEnded: false };
+}
+
+function joined(parts: readonly Uint8Array[]): Uint8Array {
+  const [first] = parts;
+  return first !== undefined && parts.length === 1 ? first : Buffer.concat(parts);
+}

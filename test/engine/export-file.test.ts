@@ -1,0 +1,147 @@
+/** Files that are not what an export wrote. */
+
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { test } from 'node:test';
+import { ExportFileError } from '../../src/engine/export/format.ts';
+import { checkExport } from '../../src/engine/export/import-content.ts';
+import { splitLines } from '../../src/engine/export/text-lines.ts';
+import { exportLines } from '../../src/engine/export/write-export.ts';
+import { Device } from '../../src/testing/device.ts';
+import { openEngine } from '../support/engine.ts';
+
+async function exportedLines(): Promise<string[]> {
+  const { manager, store } = await openEngine();
+  const device = new Device(1);
+  await manager.apply([device.migrate('create_table', 't')]);
+  await manager.apply([device.write({ pk: [1], set: { a: 'ä' } }, { pk: [2], set: { a: 2 } })]);
+  await manager.apply([device.write({ pk: [2], delete: true })]);
+  const context = {
+    databaseId: 'test',
+    exportedAt: new Date(0),
+    tally: { done: 0, total: 0 },
+  };
+  const chunks: Buffer[] = [];
+  for await (const chunk of exportLines(store, context)) chunks.push(chunk);
+  return Buffer.concat(chunks).toString().trimEnd().split('\n');
+}
+
+function check(bytes: Buffer) {
+  return checkExport(async function* () {
+    yield bytes;
+  });
+}
+
+async function refusalOf(bytes: Buffer): Promise<ExportFileError> {
+  const outcome = await check(bytes).catch((error: unknown) => error);
+  assert.ok(outcome instanceof ExportFileError, `it was ${JSON.stringify(outcome)}`);
+  return outcome;
+}
+
+const toFile = (lines: readonly string[]): Buffer => Buffer.from(`${lines.join('\n')}\n`);
+
+/** With a last line that is right, as one who makes files up would write it. */
+function seal(lines: readonly string[]): Buffer {
+  const body = toFile(lines);
+  const sha256 = createHash('sha256').update(body).digest('hex');
+  const countOf = (type: string) =>
+    lines.filter((line) => line.includes(`"type":"${type}",`)).length;
+  const counts = { transactions: countOf('transaction'), rows: countOf('row') };
+  const end = { type: 'end', lines: lines.length, ...counts, sha256 };
+  return Buffer.concat([body, toFile([JSON.stringify(end)])]);
+}
+
+test('wherever a file was cut or changed, it is refused', async () => {
+  const lines = await exportedLines();
+  const whole = toFile(lines);
+  assert.equal((await check(whole)).end.lines, lines.length - 1);
+  for (let size = 0; size < whole.length; size++) {
+    const { isDamaged } = await refusalOf(whole.subarray(0, size));
+    assert.ok(isDamaged, `cut to ${size} bytes`);
+  }
+  for (const i of lines.keys()) {
+    await refusalOf(toFile(lines.toSpliced(i, 1)));
+    await refusalOf(toFile(lines.toSpliced(i, 0, lines[i] ?? '')));
+    const { message } = await refusalOf(
+      toFile(lines.toSpliced(i, 1, (lines[i] ?? '').slice(0, -1))),
+    );
+    assert.match(message, new RegExp(`line ${i + 1} is not JSON`));
+  }
+  // One bit of each character, so that most of them still are JSON.
+  for (let i = 0; i < whole.length; i++) {
+    const changed = Buffer.from(whole);
+    changed.writeUInt8(changed.readUInt8(i) ^ 1, i);
+    await refusalOf(changed);
+  }
+});
+
+test('what is made up to look whole is refused where it contradicts itself', async () => {
+  const lines = (await exportedLines()).slice(0, -1);
+  await check(seal(lines));
+  const replaced = (pattern: RegExp, by: string) => {
+    assert.ok(
+      lines.some((line) => pattern.test(line)),
+      `${pattern}`,
+    );
+    return seal(lines.map((line) => line.replace(pattern, by)));
+  };
+  const without = (pattern: RegExp) => seal(lines.filter((line) => !pattern.test(line)));
+  const late = `"hlc":"${'f'.repeat(40)}","changes"`;
+  for (const [what, bytes, message] of [
+    ['no head', without(/"name":"head"/), /head is missing/],
+    ['no site', without(/"name":"site"/), /site is missing/],
+    [
+      'another site',
+      replaced(/"value":"AQEB[^"]*"/, '"value":"AAAAAAAAAAAAAAAAAAAAAA"'),
+      /line 1$/,
+    ],
+    ['a late position', replaced(/"hlc":"[^"]*","changes"/, late), /does not fit line 1/],
+    ['an unknown kind', replaced(/"type":"row"/, '"type":"cell"'), /of no kind/],
+    [
+      'a key that is none',
+      replaced(/"pk":\[1\],"cells"/, '"pk":[{"__bigint":"x"}],"cells"'),
+      /cannot be read/,
+    ],
+    [
+      'two rows of one key',
+      replaced(/"pk":\[2\],"deletion"/, '"pk":[1],"deletion"'),
+      /stands before/,
+    ],
+  ] as const) {
+    assert.match((await refusalOf(bytes)).message, message, what);
+  }
+});
+
+test('what is no export, or a newer one, is not called damaged', async () => {
+  const [header = '', ...rest] = await exportedLines();
+  const newer = await refusalOf(
+    toFile([header.replace(/"formatVersion":1/, '"formatVersion":2'), ...rest]),
+  );
+  assert.match(newer.message, /format version 2, and this program reads up to 1.*newer/);
+  assert.equal(newer.isDamaged, false);
+  for (const foreign of [
+    '{"a":1}\n',
+    'CREATE TABLE t (a);\n',
+    '\n',
+    '[]\n',
+    'null\n',
+    'PK\x03\x04 and so on',
+  ]) {
+    const { message, isDamaged } = await refusalOf(Buffer.from(foreign));
+    assert.match(message, /no export/);
+    assert.equal(isDamaged, false);
+  }
+});
+
+test('a file without newlines is given up before it fills the memory', async () => {
+  let given = 0;
+  const endless = async function* () {
+    for (;;) {
+      given++;
+      yield Buffer.alloc(100, 'x');
+    }
+  };
+  const { value } = await splitLines(endless(), 1000).next();
+  assert.equal(value?.isEnded, false);
+  assert.ok(given < 20);
+});
