@@ -1,12 +1,11 @@
 /** `sync-coordinator copy`: databases from one storage to another, while no server has them. */
 
-import path from 'node:path';
 import type { ResolvedConfig } from '../config/resolve-config.ts';
 import { contentOf } from '../engine/transfer/content.ts';
 import { fillStore } from '../engine/transfer/fill-store.ts';
 import type { Storage } from '../storage/kv-store.ts';
 import { findStorage } from '../storage/open-storage.ts';
-import { databasesOf } from './databases.ts';
+import { databasesOf, storageOptions } from './databases.ts';
 import { withProgress } from './progress.ts';
 import { endWith, TRANSFER_EXIT, type TransferOutcome, tryOne } from './transfer-outcome.ts';
 
@@ -23,8 +22,7 @@ export async function copy(
   { from = config.storage.url, to }: CopyOptions,
 ): Promise<void> {
   const cwd = process.cwd();
-  const { durability } = config.storage;
-  const options = { durability, cwd, dataDir: path.resolve(cwd, config.dataDir) };
+  const options = storageOptions(config, cwd);
   const fromSource = from === config.storage.url ? sources.get('storage.url') : '--from';
   await endWith(async () => {
     const openSource = await findStorage(from, cwd, fromSource);

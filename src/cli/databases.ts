@@ -1,7 +1,18 @@
-/** Which databases of a storage a command is about. */
+/** Which databases of which storage a command is about. */
 
+import path from 'node:path';
+import type { CoordinatorConfig } from '../config/schema.ts';
 import { isDatabaseId } from '../storage/database-id.ts';
 import type { Storage } from '../storage/kv-store.ts';
+import type { StorageModuleOptions } from '../storage/open-storage.ts';
+
+/** As the server would open it. */
+export function storageOptions(
+  { storage: { durability }, dataDir }: CoordinatorConfig,
+  cwd: string,
+): StorageModuleOptions {
+  return { durability, cwd, dataDir: path.resolve(cwd, dataDir) };
+}
 
 /**
  * @param name one database, or all that are there

@@ -1,6 +1,6 @@
 /**
  * The command line: `sync-coordinator` starts the server, `sync-coordinator check`
- * shows what it would start with, `sync-coordinator copy` moves databases,
+ * shows what it would start with, `sync-coordinator copy`, `export` and `import` move databases,
  * `sync-coordinator init` writes a first configuration. Its flags are those of the schema.
  */
 
@@ -9,7 +9,9 @@ import { PACKAGE_NAME, PACKAGE_VERSION } from '../config/own-package.ts';
 import { type ResolvedConfig, resolveConfig } from '../config/resolve-config.ts';
 import { CONFIG_FLAG, configOptions, optionsToFlags } from './config-flags.ts';
 import type { CopyOptions } from './copy.ts';
+import type { ExportOptions } from './export.ts';
 import { failureToText } from './failure.ts';
+import type { ImportOptions } from './import.ts';
 import { HOOK_FLAG, type InitOptions } from './init-flags.ts';
 
 /** @param resolve reads the configuration, whenever it is called */
@@ -61,6 +63,39 @@ export function runCli(argv: readonly string[]): void {
       run(program, async (resolve) => {
         const { copy } = await import('./copy.ts');
         await copy(resolve(), database, options);
+      }),
+    );
+  program
+    .command('export')
+    .argument('<database>', 'its id')
+    .option('--from <url>', 'the storage to read, as storage.url (default: the configured one)')
+    .option('--output <file>', 'where to write, - for stdout (default: <database>.ndjson.gz)')
+    .option('--force', 'overwrites the file')
+    .description(
+      'writes a database to a file, as gzipped NDJSON: ends with 0 if it is whole and on the disk, ' +
+        '1 if the store is damaged, 2 if it was not possible',
+    )
+    .action((database: string, options: ExportOptions) =>
+      run(program, async (resolve) => {
+        const { exportDatabase } = await import('./export.ts');
+        await exportDatabase(resolve(), database, options);
+      }),
+    );
+  program
+    .command('import')
+    .argument('<file>', 'what export has written, - for stdin')
+    .option('--to <url>', 'the storage to write, as storage.url (default: the configured one)')
+    .option('--as <database>', 'the id that it gets (default: the one in the file)')
+    .option('--replace', 'takes the place of a database that is there, with a new site id')
+    .description(
+      'makes a database of an exported file, all of which is checked before: ends with 0 if it is ' +
+        'there, 1 if file or store is damaged, 2 if it was not possible. Interrupted, it goes on ' +
+        'when run again',
+    )
+    .action((file: string, options: ImportOptions) =>
+      run(program, async (resolve) => {
+        const { importDatabase } = await import('./import.ts');
+        await importDatabase(resolve(), file, options);
       }),
     );
   program

@@ -1,5 +1,7 @@
-/** How `copy` says what became of a database, and what it ends with. */
+/** How `copy`, `export` and `import` say what became of a database, and what it ends with. */
 
+import { PACKAGE_NAME } from '../config/own-package.ts';
+import { ExportFileError } from '../engine/export/format.ts';
 import { SyncError } from '../errors.ts';
 import { toPrintable } from '../printable.ts';
 import { failureToText } from './failure.ts';
@@ -15,17 +17,38 @@ export async function endWith(work: () => Promise<TransferOutcome>): Promise<voi
   });
 }
 
-/** @param work resolves to what was done */
-export async function tryOne(id: string, work: () => Promise<string>): Promise<TransferOutcome> {
-  const say = (text: string) => process.stdout.write(`${toPrintable(`database ${id}: ${text}`)}\n`);
+/**
+ * @param work resolves to what was done
+ * @param output where to say it
+ */
+export async function tryOne(
+  id: string,
+  work: () => Promise<string>,
+  output: NodeJS.WritableStream = process.stdout,
+): Promise<TransferOutcome> {
+  const say = (text: string) => output.write(`${toPrintable(`database ${id}: ${text}`)}\n`);
   try {
     say(await work());
     return TRANSFER_EXIT.done;
   } catch (error) {
-    if (!(error instanceof Error)) throw error;
+    if (!(error instanceof Error) || error instanceof ExportFileError) throw error;
     const cause = error.cause instanceof Error ? `: ${error.cause.message}` : '';
     const code = error instanceof SyncError ? `${error.code}: ` : '';
     say(`${code}${error.message}${cause}`);
     return code === 'STORE_DAMAGED: ' ? TRANSFER_EXIT.damaged : TRANSFER_EXIT.refused;
+  }
+}
+
+/** Says what is wrong with a file, if that is what stops the work. */
+export async function tryFile(
+  name: string,
+  work: () => Promise<TransferOutcome>,
+): Promise<TransferOutcome> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof ExportFileError)) throw error;
+    process.stderr.write(`${PACKAGE_NAME}: ${toPrintable(`${name}: ${error.message}`)}\n`);
+    return error.isDamaged ? TRANSFER_EXIT.damaged : TRANSFER_EXIT.refused;
   }
 }

@@ -1,6 +1,5 @@
 /** `sync-coordinator verify`: whether stores are what they should be. Reads them, and changes nothing. */
 
-import path from 'node:path';
 import type { ResolvedConfig } from '../config/resolve-config.ts';
 import { createTally } from '../engine/verify/findings.ts';
 import { verifyDatabase } from '../engine/verify/verify.ts';
@@ -9,7 +8,7 @@ import { toPrintable } from '../printable.ts';
 import type { Storage } from '../storage/kv-store.ts';
 import { findStorage } from '../storage/open-storage.ts';
 import { refuseUnfinished, UNFINISHED_KEY } from '../storage/unfinished.ts';
-import { databasesOf } from './databases.ts';
+import { databasesOf, storageOptions } from './databases.ts';
 import { failureToText } from './failure.ts';
 import { withProgress } from './progress.ts';
 
@@ -34,14 +33,13 @@ export async function verify(
 }
 
 async function verifyAll(
-  { storage: { url, durability }, dataDir }: ResolvedConfig['config'],
+  config: ResolvedConfig['config'],
   source: string | undefined,
   name: string | undefined,
 ): Promise<Outcome> {
   const cwd = process.cwd();
-  const open = await findStorage(url, cwd, source);
-  const location = { cwd, dataDir: path.resolve(cwd, dataDir) };
-  const storage = await open({ ...location, durability, existing: true });
+  const open = await findStorage(config.storage.url, cwd, source);
+  const storage = await open({ ...storageOptions(config, cwd), existing: true });
   try {
     let worst: Outcome = VERIFY_EXIT.sound;
     for (const id of await databasesOf(storage, name)) {

@@ -6,7 +6,8 @@ import { fileURLToPath } from 'node:url';
 const BIN = fileURLToPath(new URL('../../src/bin/sync-coordinator.ts', import.meta.url));
 /** So that a command that does not end fails its test. */
 const END_WITHIN_MS = 60_000;
-const LOADER = import.meta.resolve('tsx');
+/** What Node.js is started with, before the command's own arguments. */
+export const COMMAND: readonly string[] = ['--import', import.meta.resolve('tsx'), BIN];
 
 export interface RunOptions {
   cwd: string;
@@ -29,7 +30,7 @@ export function startProcess(
   args: readonly string[],
   { cwd, env }: RunOptions,
 ): RunningProcess {
-  const child = spawn(process.execPath, ['--import', LOADER, BIN, ...args], {
+  const child = spawn(process.execPath, [...COMMAND, ...args], {
     cwd,
     env: { PATH: process.env.PATH, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -40,17 +40,17 @@ export async function withDatabase<T>(
 let opened = 0;
 
 /**
- * A storage module over the LevelDB directory `target`, which kills its process with SIGKILL after
+ * A storage module over a LevelDB directory, which kills its process with SIGKILL after
  * so many commits. The first ones are the record of the format and the mark.
  */
-export function makeDeadlyStorage(cwd: string, commits: number): string {
+export function makeDeadlyStorage(cwd: string, commits: number, directory = 'target'): string {
   const file = join(cwd, 'deadly-storage.mjs');
   const level = new URL('../../src/storage/leveldb.ts', import.meta.url).href;
   writeFileSync(
     file,
     `import { createLevelStorage } from ${JSON.stringify(level)};
 export default async ({ durability, cwd, existing }) => {
-  const storage = await createLevelStorage({ directory: cwd + '/target', durability, existing });
+  const storage = await createLevelStorage({ directory: cwd + ${JSON.stringify(`/${directory}`)}, durability, existing });
   let left = ${commits};
   return {
     ...storage,
