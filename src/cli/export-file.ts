@@ -34,7 +34,7 @@ export async function writeGzip(file: string, chunks: AsyncIterable<Uint8Array>)
   const partial = `${file}.${process.pid}.partial`;
   try {
     const output = createWriteStream(partial, { flags: 'wx', flush: true });
-    await pipeline(Readable.from(chunks), createGzip(), output);
+    await pipeline(Readable.from(chunks, { highWaterMark: 1 }), createGzip(), output);
     await rename(partial, file);
   } catch (error) {
     await rm(partial, { force: true });
@@ -56,7 +56,7 @@ async function syncDirectory(directory: string): Promise<void> {
 }
 
 export async function gzipToStdout(chunks: AsyncIterable<Uint8Array>): Promise<void> {
-  await pipeline(Readable.from(chunks), createGzip(), process.stdout);
+  await pipeline(Readable.from(chunks, { highWaterMark: 1 }), createGzip(), process.stdout);
 }
 
 /**

@@ -152,7 +152,7 @@ test('whatever devices did, it comes back the same, and sound under a new site i
       await imported.manager.maintain({ thorough: true });
       await assertSound(store);
     }),
-    { numRuns: 100 },
+    { numRuns: 60 },
   );
 });
 
