@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { compareHlc, hlcWallTimeMs } from '../../src/clock/hlc.ts';
+import { compareHlc, HLC_MIN, hlcWallTimeMs } from '../../src/clock/hlc.ts';
 import { hlcSite } from '../../src/clock/site-id.ts';
 import { checkExport, contentOfExport } from '../../src/engine/export/import-content.ts';
 import { planImport } from '../../src/engine/export/plan-import.ts';
@@ -302,6 +302,8 @@ test('a record that an export could not give back is refused, not left out', asy
     ['s?', 'no site'],
     ['gslot', '{}'],
     ['mreplaced', 'no position'],
+    // In the place of another table than it says.
+    ['t\0\0\0\u0009', `{"id":1,"schema":"","table":"t","newest":"${HLC_MIN}","cells":0}`],
   ] as const) {
     const { store } = await openEngine();
     await store.exclusive(async (transaction) =>

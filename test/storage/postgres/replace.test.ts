@@ -58,32 +58,41 @@ test('from there and back a database is the same', async () => {
   await storage.close();
 });
 
-test('a coordinator that runs meanwhile closes its sessions, and serves what was imported', async (t) => {
-  const url = postgres.url();
-  const server = await startCoordinator(t, { config: { storage: url } });
-  const connect = ({ wsUrl }: TestCoordinator) =>
-    TestClient.join(wsUrl, { siteId: siteIdToText(siteBytes(2)), databaseId: 'team' }, t);
-  const client = await connect(server);
-  const [handshake] = client.log;
-  await client.apply(new Device(2).write({ pk: ['old'], set: { a: 'old' } }));
-  await client.changesSince();
+// So that a session which is never closed fails, and does not wait for ever.
+const WITHIN = { timeout: 60_000 };
 
-  const storage = await openPostgres(url);
-  const store = await storage.open('team');
-  const { file } = await makeFile('imported', 3);
-  await importTo(store, file, true);
-  assert.equal((await client.closed).code, 1013);
+test(
+  'a coordinator that runs meanwhile closes its sessions, and serves what was imported',
+  WITHIN,
+  async (t) => {
+    const url = postgres.url();
+    const server = await startCoordinator(t, { config: { storage: url } });
+    const connect = ({ wsUrl }: TestCoordinator) =>
+      TestClient.join(wsUrl, { siteId: siteIdToText(siteBytes(2)), databaseId: 'team' }, t);
+    const client = await connect(server);
+    const [handshake] = client.log;
+    await client.apply(new Device(2).write({ pk: ['old'], set: { a: 'old' } }));
+    await client.changesSince();
 
-  const again = await connect(server);
-  const [ack] = again.log;
-  assert.notEqual(ack?.serverSiteId, handshake?.serverSiteId);
-  const changes = (await again.changesSince()).flatMap((changeSet) => changeSet.changes);
-  assert.deepEqual(
-    changes.map((change) => 'value' in change && change.value),
-    ['imported', 'imported', 'imported'],
-  );
-  const result = await again.apply(new Device(2, Date.now()).write({ pk: ['new'], set: { a: 1 } }));
-  assert.equal(result.applied, 1);
-  for await (const finding of verifyDatabase(store)) assert.fail(JSON.stringify(finding));
-  await storage.close();
-});
+    const storage = await openPostgres(url);
+    const store = await storage.open('team');
+    const { file } = await makeFile('imported', 3);
+    await importTo(store, file, true);
+    assert.equal((await client.closed).code, 1013);
+
+    const again = await connect(server);
+    const [ack] = again.log;
+    assert.notEqual(ack?.serverSiteId, handshake?.serverSiteId);
+    const changes = (await again.changesSince()).flatMap((changeSet) => changeSet.changes);
+    assert.deepEqual(
+      changes.map((change) => 'value' in change && change.value),
+      ['imported', 'imported', 'imported'],
+    );
+    const result = await again.apply(
+      new Device(2, Date.now()).write({ pk: ['new'], set: { a: 1 } }),
+    );
+    assert.equal(result.applied, 1);
+    for await (const finding of verifyDatabase(store)) assert.fail(JSON.stringify(finding));
+    await storage.close();
+  },
+);
