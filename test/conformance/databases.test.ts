@@ -58,7 +58,7 @@ const SEPARATE_IDS = [
 for (const [storage, storeName] of STORES) {
   for (const [name, connect] of TRANSPORTS) {
     test(`two ids never share a store (${name}, ${storeName})`, async (t) => {
-      const dataParent = temporaryDirectory(t);
+      const dataParent = temporaryDirectory();
       const dataDir = join(dataParent, 'data');
       mkdirSync(dataDir);
       const server = await startServer(t, {

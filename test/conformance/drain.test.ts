@@ -106,7 +106,7 @@ test('a bootstrapped device’s one edit arrives at once, though it first pushes
 });
 
 test('what site got which snapshot is remembered across a restart', async (t) => {
-  const dataDir = temporaryDirectory(t);
+  const dataDir = temporaryDirectory();
   const [a, c] = [new Device(1), new Device(3)];
   const first = await startServer(t, { config: { dataDir } });
   const anna = await TestClient.join(first.wsUrl, a, t);

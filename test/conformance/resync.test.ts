@@ -54,7 +54,7 @@ test('who is connected is told, and is to come back', async (t) => {
 });
 
 test('it is remembered across a restart', async (t) => {
-  const config = { storage: `leveldb:${temporaryDirectory(t)}` };
+  const config = { storage: `leveldb:${temporaryDirectory()}` };
   const first = await startServer(t, { config });
   const author = await TestClient.join(first.wsUrl, writer, t);
   await author.apply(writer.write({ pk: [1], set: { x: 1 } }));

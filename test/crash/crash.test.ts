@@ -6,14 +6,14 @@ import { crashCluster } from './cluster.ts';
 import { crashAgainAndAgain } from './crash.ts';
 
 test('20 kills under load: what was acknowledged is there, and clients go on', async (t) => {
-  const dataDir = temporaryDirectory(t);
+  const dataDir = temporaryDirectory();
   const report = await crashAgainAndAgain({ kills: 20, dataDir, owner: t });
   assert.ok(report.acknowledged > 100, `${report.acknowledged} were acknowledged`);
   assert.ok(report.fullDisks > 0);
 });
 
 test('5 kills of a coordinator on PostgreSQL: the same', async (t) => {
-  const dataDir = temporaryDirectory(t);
+  const dataDir = temporaryDirectory();
   const postgres = await startPostgres();
   t.after(() => postgres.stop());
   const storage = postgres.url();
@@ -22,7 +22,7 @@ test('5 kills of a coordinator on PostgreSQL: the same', async (t) => {
 });
 
 test('5 kills among three nodes on one PostgreSQL: the others go on, and all get everything', async (t) => {
-  const dataDir = temporaryDirectory(t);
+  const dataDir = temporaryDirectory();
   const postgres = await startPostgres();
   t.after(() => postgres.stop());
   const storage = postgres.url();
@@ -31,7 +31,7 @@ test('5 kills among three nodes on one PostgreSQL: the others go on, and all get
 });
 
 test('PostgreSQL is stopped, and killed, under the load of two nodes: nothing is lost', async (t) => {
-  const dataDir = temporaryDirectory(t);
+  const dataDir = temporaryDirectory();
   const postgres = await startPostgres();
   t.after(() => postgres.stop());
   const report = await crashCluster({

@@ -66,7 +66,7 @@ function writeFiles(directory: string, blocks: readonly CodeBlock[]): void {
 }
 
 test('the first minute: a status, an edit from one device to another, and a restart', async (t) => {
-  const dataDir = temporaryDirectory(t);
+  const dataDir = temporaryDirectory();
   const first = await startChildServer(t, { dataDir });
   const [statusCommand = ''] = curlsOf(first);
   const status = JSON.parse(await run('sh', ['-c', statusCommand]));
@@ -88,7 +88,7 @@ test('the first minute: a status, an edit from one device to another, and a rest
 });
 
 test('the hook refuses a task without a title, and lets the others pass', async (t) => {
-  const dataDir = temporaryDirectory(t);
+  const dataDir = temporaryDirectory();
   const files = ['hooks/titles.ts', 'sync-coordinator.config.ts'];
   writeFiles(
     dataDir,
@@ -126,7 +126,7 @@ test('the hook refuses a task without a title, and lets the others pass', async 
 async function startEmbedding(t: TestContext, text: string): Promise<string> {
   const child = spawn(process.execPath, ['--import', TSX, '--input-type=module'], {
     cwd: ROOT,
-    env: { PATH: process.env.PATH, SYNC_DATA_DIR: temporaryDirectory(t), SYNC_HOST: '127.0.0.1' },
+    env: { PATH: process.env.PATH, SYNC_DATA_DIR: temporaryDirectory(), SYNC_HOST: '127.0.0.1' },
     stdio: ['pipe', 'pipe', 'inherit'],
     timeout: RUN_TIMEOUT_MS,
   });
@@ -185,13 +185,13 @@ test('every command line of the pages is one that the command takes', async (t) 
     const words = flags.trim().split(/\s+/);
     // Flags are those of a start; a command of its own is only asked whether it exists.
     const args = words[0]?.startsWith('-') ? ['check', ...words] : [...words, '--help'];
-    const { code, stderr } = await runProcess(t, args, { cwd: temporaryDirectory(t), env });
+    const { code, stderr } = await runProcess(t, args, { cwd: temporaryDirectory(), env });
     assert.equal(code, 0, `${line}\n${stderr}`);
   }
 });
 
-test('the TypeScript of the pages compiles', async (t) => {
-  const directory = temporaryDirectory(t);
+test('the TypeScript of the pages compiles', async () => {
+  const directory = temporaryDirectory();
   for (const page of PAGES) {
     const blocks = codeBlocks(page, 'ts').map((block, i) => ({
       ...block,

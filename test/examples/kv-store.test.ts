@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import { DatabaseSync } from '@photostructure/sqlite';
 import createSqliteStorage from '../../examples/kv-store/sqlite.ts';
 import type { KVStore } from '../../src/storage/kv-store.ts';
@@ -39,15 +39,15 @@ kvStoreContract({
   },
 });
 
-const options = (t: TestContext): StorageModuleOptions => {
-  const dataDir = temporaryDirectory(t);
+const options = (): StorageModuleOptions => {
+  const dataDir = temporaryDirectory();
   return { dataDir, cwd: dataDir, durability: 'fsync' };
 };
 
 test('a coordinator whose config names it has what it was sent after a restart', async (t) => {
   const config = {
     storage: join(ROOT, 'examples/kv-store/sqlite.ts'),
-    dataDir: temporaryDirectory(t),
+    dataDir: temporaryDirectory(),
   };
   const first = await startServer(t, { config });
   const headers = { 'content-type': 'application/json', 'x-site-id': new Device(2).siteId };
@@ -62,7 +62,7 @@ test('a coordinator whose config names it has what it was sent after a restart',
 });
 
 test('a write that fails is refused, and so are those after it until the store is opened again', async (t) => {
-  const given = options(t);
+  const given = options();
   const storage = createSqliteStorage(given);
   t.after(() => storage.close());
   const store = await storage.open('a');
@@ -86,7 +86,7 @@ test('a write that fails is refused, and so are those after it until the store i
 });
 
 test('its directory is for one storage at a time, and it lists its databases', async (t) => {
-  const given = options(t);
+  const given = options();
   const storage = createSqliteStorage(given);
   t.after(() => storage.close());
   for (const id of ['a', 'A:b', '.']) await storage.open(id);
@@ -97,7 +97,7 @@ test('its directory is for one storage at a time, and it lists its databases', a
 });
 
 test('where nothing is to be made it makes nothing', async (t) => {
-  const given = options(t);
+  const given = options();
   const openExisting = () => createSqliteStorage({ ...given, existing: true });
   assert.throws(openExisting, { code: 'STORE_UNAVAILABLE' });
   assert.deepEqual(readdirSync(given.dataDir), []);
@@ -112,7 +112,7 @@ test('where nothing is to be made it makes nothing', async (t) => {
 });
 
 test('where nothing is to be made it looks for damage', async (t) => {
-  const given = options(t);
+  const given = options();
   const storage = createSqliteStorage(given);
   const store = await storage.open('a');
   await store.exclusive(async (transaction) => {

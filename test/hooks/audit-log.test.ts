@@ -29,7 +29,7 @@ function readLines(path: string): Record<string, unknown>[] {
 }
 
 async function start(t: TestContext, options: Partial<AuditLogOptions> = {}) {
-  const file = join(temporaryDirectory(t), 'logs/audit.log');
+  const file = join(temporaryDirectory(), 'logs/audit.log');
   const module = await setUpModule(t, auditLog, { file, ...options });
   const chain = testChain([module.hooks], { timeoutMs: 5000 });
   const tell = async (transactionId: string) => {
@@ -40,7 +40,7 @@ async function start(t: TestContext, options: Partial<AuditLogOptions> = {}) {
 }
 
 test('through a server: who changed what, from which site, and what was refused', async (t) => {
-  const file = join(temporaryDirectory(t), 'audit.log');
+  const file = join(temporaryDirectory(), 'audit.log');
   const onBeforeApplyChanges = (_client: unknown, sets: Parameters<typeof judgeChanges>[0]) =>
     judgeChanges(sets, (change) => (change.pk[0] === 2n ? { reason: 'no', code: 'TWO' } : true));
   const server = await startServer(t, {
@@ -123,7 +123,7 @@ test('a full file is put aside, compressed, and no more are kept than should be'
 });
 
 test('a file that cannot be written fails the start, and says which', async (t) => {
-  const directory = temporaryDirectory(t);
+  const directory = temporaryDirectory();
   writeFileSync(join(directory, 'file'), '');
   const file = join(directory, 'file/audit.log');
   await assert.rejects(
@@ -152,7 +152,7 @@ test('what cannot be written is counted as a failure, and later lines are writte
 });
 
 test('a reload while lines are written loses none and tears none', async (t) => {
-  const file = join(temporaryDirectory(t), 'audit.log');
+  const file = join(temporaryDirectory(), 'audit.log');
   const config: HookHostConfig = {
     auth: { mode: 'none', tokens: [] },
     hooks: { modules: [[auditLog, { file }]], timeoutMs: 5000, notifyCallsMax: 1000 },

@@ -75,12 +75,12 @@ async function startEndpoint(t: TestContext) {
   return endpoint;
 }
 
-function optionsFor(t: TestContext, url: string): WebhookOptions {
-  const directory = join(temporaryDirectory(t), 'queue');
+function optionsFor(url: string): WebhookOptions {
+  const directory = join(temporaryDirectory(), 'queue');
   return { url, secret: SECRET, directory, backoffMinMs: 5, backoffMaxMs: 20 };
 }
 
-async function start(t: TestContext, options: WebhookOptions, dataDir = temporaryDirectory(t)) {
+async function start(t: TestContext, options: WebhookOptions, dataDir = temporaryDirectory()) {
   const server = await startServer(t, {
     config: { storage: `leveldb:${dataDir}`, hooks: [[webhook, options]] },
     hooks: { onAuthenticate: ({ siteId }) => siteId && { siteId, userId: 'ann' } },
@@ -92,7 +92,7 @@ async function start(t: TestContext, options: WebhookOptions, dataDir = temporar
 
 test('what was applied is told, signed, with who wrote it, in the order of arrival', async (t) => {
   const endpoint = await startEndpoint(t);
-  const { join } = await start(t, optionsFor(t, endpoint.url));
+  const { join } = await start(t, optionsFor(endpoint.url));
   const device = new Device(1);
   const client = await join(device);
   const written = [1, 2, 3].map((pk) => device.write({ pk: [pk], set: { x: pk } }));
@@ -122,7 +122,7 @@ test('an event that is not taken comes again, the same, until it is', async (t) 
     if (failures === 3) response.destroy();
     return true;
   };
-  const { join } = await start(t, optionsFor(t, endpoint.url));
+  const { join } = await start(t, optionsFor(endpoint.url));
   const device = new Device(1);
   const client = await join(device);
   await client.apply(device.write({ pk: [1], set: { x: 1 } }));
@@ -137,7 +137,7 @@ test('what an endpoint that is down has missed it gets after a restart', async (
     response.writeHead(503).end();
     return true;
   };
-  const [options, dataDir] = [optionsFor(t, endpoint.url), temporaryDirectory(t)];
+  const [options, dataDir] = [optionsFor(endpoint.url), temporaryDirectory()];
   const device = new Device(1);
   const written = [1, 2, 3].map((pk) => device.write({ pk: [pk], set: { x: pk } }));
   const first = await start(t, options, dataDir);
@@ -162,7 +162,7 @@ test('a queue that is full waits in the log, and nothing is lost', async (t) => 
     if (isDown) response.writeHead(500).end();
     return isDown;
   };
-  const options = { ...optionsFor(t, endpoint.url), queueMax: 2 };
+  const options = { ...optionsFor(endpoint.url), queueMax: 2 };
   const { server, join } = await start(t, options);
   const device = new Device(1);
   const client = await join(device);
@@ -187,7 +187,7 @@ test('a log that is shortened meanwhile hides nothing from it', async (t) => {
     if (isDown) response.writeHead(500).end();
     return isDown;
   };
-  const { server, join } = await start(t, { ...optionsFor(t, endpoint.url), queueMax: 1 });
+  const { server, join } = await start(t, { ...optionsFor(endpoint.url), queueMax: 1 });
   const device = new Device(1);
   const client = await join(device);
   const written = Array.from({ length: 20 }, (_, x) => device.write({ pk: [1], set: { x } }));
@@ -208,7 +208,7 @@ test('a log that is shortened meanwhile hides nothing from it', async (t) => {
 
 test('only the databases and tables that are named are told of', async (t) => {
   const endpoint = await startEndpoint(t);
-  const options = { ...optionsFor(t, endpoint.url), databases: ['one'], tables: ['told'] };
+  const options = { ...optionsFor(endpoint.url), databases: ['one'], tables: ['told'] };
   const { join } = await start(t, options);
   const device = new Device(1);
   const [one, two] = [await join(device, 'one'), await join(new Device(2), 'two')];
@@ -229,13 +229,13 @@ test('only the databases and tables that are named are told of', async (t) => {
 
 test('what was there before the module is not told', async (t) => {
   const endpoint = await startEndpoint(t);
-  const dataDir = temporaryDirectory(t);
+  const dataDir = temporaryDirectory();
   const device = new Device(1);
   const before = await startServer(t, { config: { storage: `leveldb:${dataDir}` } });
   const early = await TestClient.join(before.wsUrl, device, t);
   await early.apply(device.write({ pk: [1], set: { x: 1 } }));
   await before.stop();
-  const { join } = await start(t, optionsFor(t, endpoint.url), dataDir);
+  const { join } = await start(t, optionsFor(endpoint.url), dataDir);
   const client = await join(device);
   const written = device.write({ pk: [2], set: { x: 2 } });
   await client.apply(written);
@@ -246,7 +246,7 @@ test('what was there before the module is not told', async (t) => {
 test('an endpoint that never answers holds up neither clients nor the stop', async (t) => {
   const endpoint = await startEndpoint(t);
   endpoint.answer = () => true;
-  const { server, join } = await start(t, { ...optionsFor(t, endpoint.url), timeoutMs: 60_000 });
+  const { server, join } = await start(t, { ...optionsFor(endpoint.url), timeoutMs: 60_000 });
   const device = new Device(1);
   const client = await join(device);
   await client.apply(device.write({ pk: [1], set: { x: 1 } }));
@@ -257,7 +257,7 @@ test('an endpoint that never answers holds up neither clients nor the stop', asy
 
 test('a reload hands the queue on, and nothing is lost or told out of order', async (t) => {
   const endpoint = await startEndpoint(t);
-  const { server, join } = await start(t, optionsFor(t, endpoint.url));
+  const { server, join } = await start(t, optionsFor(endpoint.url));
   const device = new Device(1);
   const client = await join(device);
   const written = Array.from({ length: 30 }, (_, pk) => device.write({ pk: [pk], set: { x: pk } }));
@@ -277,8 +277,8 @@ test('a reload hands the queue on, and nothing is lost or told out of order', as
 
 test('killed at any moment: everything that was acknowledged is told', async (t) => {
   const endpoint = await startEndpoint(t);
-  const dataDir = temporaryDirectory(t);
-  const options = { ...optionsFor(t, endpoint.url), directory: join(dataDir, 'queue') };
+  const dataDir = temporaryDirectory();
+  const options = { ...optionsFor(endpoint.url), directory: join(dataDir, 'queue') };
   const hooks = [['sync-coordinator/hooks/webhook', options]];
   writeFileSync(join(dataDir, 'sync-coordinator.json'), JSON.stringify({ hooks }));
   const device = new Device(1);
@@ -305,8 +305,8 @@ test('killed at any moment: everything that was acknowledged is told', async (t)
 
 test('a disk that was full for a while costs no event', async (t) => {
   const endpoint = await startEndpoint(t);
-  const dataDir = temporaryDirectory(t);
-  const options = { ...optionsFor(t, endpoint.url), directory: join(dataDir, 'queue') };
+  const dataDir = temporaryDirectory();
+  const options = { ...optionsFor(endpoint.url), directory: join(dataDir, 'queue') };
   const hooks = [['sync-coordinator/hooks/webhook', options]];
   writeFileSync(join(dataDir, 'sync-coordinator.json'), JSON.stringify({ hooks }));
   // No file may grow beyond 1 or 2 MiB: neither of the database nor of the queue.
@@ -338,7 +338,7 @@ test('a disk that was full for a while costs no event', async (t) => {
 });
 
 test('options that cannot work fail the start', async (t) => {
-  const good = optionsFor(t, 'http://localhost/');
+  const good = optionsFor('http://localhost/');
   for (const [wrong, message] of [
     [{ url: 'ftp://x' }, /options\.url/],
     [{ secret: 'short' }, /options\.secret/],

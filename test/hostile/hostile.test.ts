@@ -10,7 +10,7 @@ const SCALE = 0.1;
 
 for (const scenario of SCENARIOS) {
   test(`${scenario.name}: it is bounded, and ends as it should`, async (t) => {
-    const dataDir = temporaryDirectory(t);
+    const dataDir = temporaryDirectory();
     const { grownBytes, outcome } = await measure(scenario, { owner: t, dataDir, scale: SCALE });
     const grown = `grew by ${(grownBytes / MIB).toFixed(1)} MiB`;
     assert.ok(grownBytes <= scenario.capBytes + CONSTANT_BYTES, grown);

@@ -67,7 +67,7 @@ async function reloads(t: TestContext, project: string, manifest: object): Promi
 }
 
 test('packed and installed beside the coordinator it is found, shown, checked and asked', async (t) => {
-  const directory = temporaryDirectory(t);
+  const directory = temporaryDirectory();
   const project = join(directory, 'project');
   mkdirSync(project);
   await installPackage((await packPackage(directory)).tarball, project);

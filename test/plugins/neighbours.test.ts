@@ -1,7 +1,7 @@
 /** The coordinator beside plugins of the app, and beside another coordinator. */
 
 import assert from 'node:assert/strict';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import cors from '@fastify/cors';
 import websocket from '@fastify/websocket';
 import type { FastifyInstance } from 'fastify';
@@ -12,9 +12,9 @@ import { temporaryDirectory } from '../support/server.ts';
 import { bareApp, listen } from './bare-app.ts';
 import { testConfig } from './service-app.ts';
 
-async function registerTwo(t: TestContext, app: FastifyInstance): Promise<void> {
+async function registerTwo(app: FastifyInstance): Promise<void> {
   for (const prefix of ['/one', '/two']) {
-    const storage = `leveldb:${temporaryDirectory(t)}`;
+    const storage = `leveldb:${temporaryDirectory()}`;
     await app.register(coordinator, { prefix, config: testConfig({ storage }) });
   }
 }
@@ -51,7 +51,7 @@ test('in an app with CORS of its own, the coordinator can still be registered', 
 
 test('two coordinators in one app share nothing', async (t) => {
   const app = bareApp(t);
-  await registerTwo(t, app);
+  await registerTwo(app);
   const [a, b] = [new Device(1), new Device(2)];
   const posted = await app.inject({
     method: 'POST',
@@ -78,7 +78,7 @@ for (const [who, isAppsOwn] of [
   test(`two coordinators in one app have WebSockets, ${who}`, async (t) => {
     const app = bareApp(t);
     if (isAppsOwn) await app.register(websocket, { preClose: (done) => done() });
-    await registerTwo(t, app);
+    await registerTwo(app);
     const host = await listen(app);
     const [a, b, c] = [new Device(1), new Device(2), new Device(3)];
     const anna = await TestClient.join(`ws://${host}/one/ws`, a, t);

@@ -30,7 +30,7 @@ test('a storage that nobody knows fails the registration', async (t) => {
 });
 
 test('a data directory is one coordinator’s, until that is closed', async (t) => {
-  const storage = `leveldb:${temporaryDirectory(t)}`;
+  const storage = `leveldb:${temporaryDirectory()}`;
   const first = await appWithService(t, { storage });
   await first.coordinator.acquire('db');
   await assert.rejects(appWithService(t, { storage }), { code: 'STORE_LOCKED' });

@@ -130,7 +130,7 @@ const LEAKS = [
 ];
 
 test('each way to compare a token in another time is found', (t) => {
-  const directory = temporaryDirectory(t);
+  const directory = temporaryDirectory();
   mkdirSync(join(directory, 'src'));
   writeFileSync(join(directory, 'tsconfig.json'), '{"include":["src"]}');
   const used = ['token', 'tokens', 'request', 'expected', 'byToken', 'hash'];

@@ -51,7 +51,7 @@ export default (_options, { logger }) => ({
 `;
 
 test('nothing that a client sends makes a line of a log, or reaches the terminal as a command', async (t) => {
-  const dataDir = temporaryDirectory(t);
+  const dataDir = temporaryDirectory();
   writeFileSync(join(dataDir, 'talkative.mjs'), HOOK);
   const file = join(dataDir, 'audit.log');
   const hooks = ['./talkative.mjs', ['sync-coordinator/hooks/audit-log', { file, values: true }]];
@@ -111,7 +111,7 @@ test('nothing that a client sends makes a line of a log, or reaches the terminal
 });
 
 test('verify shows names of devices on the line of its finding', async (t) => {
-  const cwd = temporaryDirectory(t);
+  const cwd = temporaryDirectory();
   const storage = await createLevelStorage({ directory: join(cwd, '.data'), durability: 'os' });
   const { manager, store } = await openEngine({ store: await storage.open('default') });
   await manager.apply([new Device(1).write({ table: TEXT, pk: [TEXT], set: { [TEXT]: TEXT } })]);

@@ -257,7 +257,7 @@ test('verdicts and errors of hooks may hold such names, and mean nothing by them
 
 test('a configuration file sets nothing by such names, and rules for such tables hold', async (t) => {
   guardPrototypes(t);
-  const cwd = temporaryDirectory(t);
+  const cwd = temporaryDirectory();
   const load = (text: string) => {
     writeFileSync(join(cwd, 'sync-coordinator.config.json'), text);
     return loadConfig({ cwd, env: {} });

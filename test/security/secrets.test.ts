@@ -14,7 +14,7 @@ const TOKEN = /zebra/;
 
 test('tokens are in no log, error, metric or status; a name from outside stays on its line', async (t) => {
   const env = { DEBUG: '*', SYNC_AUTH_MODE: 'token-whitelist', SYNC_AUTH_TOKENS: GOOD };
-  const server = await startChildServer(t, { dataDir: temporaryDirectory(t), env });
+  const server = await startChildServer(t, { dataDir: temporaryDirectory(), env });
   const { httpUrl, wsUrl } = server;
   const device = new Device(1);
   const site = { 'x-site-id': device.siteId };

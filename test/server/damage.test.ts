@@ -23,7 +23,7 @@ async function makeDatabases(dataDir: string, ids: readonly string[]): Promise<v
 }
 
 test('each damaged database is refused with its code, and the others are served', async (t) => {
-  const dataDir = temporaryDirectory(t);
+  const dataDir = temporaryDirectory();
   await makeDatabases(dataDir, ['newer', 'gone', 'blocked', 'whole']);
   rmSync(path.join(dataDir, 'db-gone', 'CURRENT'));
   // Also for root, who may write everywhere.

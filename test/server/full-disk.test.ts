@@ -8,7 +8,7 @@ import { temporaryDirectory } from '../support/server.ts';
 const BIG = 'x'.repeat(100_000);
 
 test('a full disk refuses with a code, loses nothing acknowledged, and the database recovers', async (t) => {
-  const dataDir = temporaryDirectory(t);
+  const dataDir = temporaryDirectory();
   // No file may grow beyond 1 or 2 MiB (shells differ in the unit): to the store, a full disk.
   const server = await startChildServer(t, { dataDir, before: 'ulimit -f 2048;' });
   const device = new Device(1);

@@ -9,7 +9,7 @@ import { temporaryDirectory } from '../support/server.ts';
 const KILL_AFTER = [1, 40, 150];
 
 test('kill -9 loses nothing that was acknowledged, and tears no transaction', async (t) => {
-  const dataDir = temporaryDirectory(t);
+  const dataDir = temporaryDirectory();
   const device = new Device(1);
   const acknowledged = new Set<string>();
   const sizes = new Map<string, number>();

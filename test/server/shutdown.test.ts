@@ -66,7 +66,7 @@ test('while a stop waits for what is under way, the server lives and is not read
 });
 
 test('a stop ends within its deadline although peers are silent, and loses nothing', async (t) => {
-  const dataDir = temporaryDirectory(t);
+  const dataDir = temporaryDirectory();
   const args = ['--limits-shutdown-ms', '500'];
   const server = await startChildServer(t, { dataDir, args });
   const device = new Device(1);

@@ -51,7 +51,7 @@ async function queueSettled(httpUrl: string): Promise<number> {
 }
 
 test('a snapshot of a million cells to a reader that stalls costs its queue and no more', async (t) => {
-  const dataDir = temporaryDirectory(t);
+  const dataDir = temporaryDirectory();
   await fill(dataDir);
   const args = ['--limits-queued-bytes-per-socket', String(QUEUED_BYTES_PER_SOCKET)];
   const server = await startChildServer(t, { dataDir, args });

@@ -86,7 +86,7 @@ const DAMAGES: Record<string, (location: string) => void> = {
 
 for (const [what, damage] of Object.entries(DAMAGES)) {
   test(`refused, and left as it is, while others are served: ${what}`, async (t) => {
-    const dataDir = temporaryDirectory(t);
+    const dataDir = temporaryDirectory();
     const location = await makeStore(dataDir);
     damage(location);
     const before = readdirSync(location).sort();
@@ -96,14 +96,14 @@ for (const [what, damage] of Object.entries(DAMAGES)) {
 }
 
 test('a log whose last write is torn opens with all that was before it, as after a crash', async (t) => {
-  const dataDir = temporaryDirectory(t);
+  const dataDir = temporaryDirectory();
   const log = newest(await makeStore(dataDir), LOG);
   truncateSync(log, readFileSync(log).length - 10);
   assert.equal(await openDamaged(t, dataDir), ENTRIES - 100);
 });
 
 test('a bit that is flipped anywhere in a table is refused, or changes nothing', async (t) => {
-  const dataDir = temporaryDirectory(t);
+  const dataDir = temporaryDirectory();
   const table = newest(await makeStore(dataDir), TABLE);
   const whole = readFileSync(table);
   for (let i = 0; i < 60; i++) {

@@ -12,10 +12,15 @@ import {
 
 export type TestServer = TestCoordinator;
 
-/** A directory that goes with the test. */
-export function temporaryDirectory(t: Pick<TestContext, 'after'>): string {
+const directories: string[] = [];
+process.once('exit', () => {
+  for (const directory of directories) rmSync(directory, { recursive: true, force: true });
+});
+
+/** A directory that goes with the process: hooks of a test run before the servers that use it end. */
+export function temporaryDirectory(): string {
   const directory = mkdtempSync(join(tmpdir(), 'sync-coordinator-'));
-  t.after(() => rmSync(directory, { recursive: true, force: true, maxRetries: 5 }));
+  directories.push(directory);
   return directory;
 }
 
