@@ -18,7 +18,8 @@ const SMALL = Buffer.alloc(40, 1);
 const LOCK = 'SELECT version FROM bench_databases WHERE database_id = $1 FOR UPDATE';
 const READ =
   'SELECT k.i::integer, e.value FROM unnest($2::bytea[]) WITH ORDINALITY AS k (key, i) ' +
-  'JOIN bench_entries e ON e.database_id = $1 AND e.key = k.key';
+  'CROSS JOIN LATERAL (SELECT value FROM bench_entries ' +
+  'WHERE database_id = $1 AND key = k.key LIMIT 1) AS e';
 const WRITE =
   'WITH put AS (INSERT INTO bench_entries (database_id, key, value) ' +
   'SELECT $1, p.key, p.value FROM unnest($2::bytea[], $3::bytea[]) AS p (key, value) ' +

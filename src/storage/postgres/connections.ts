@@ -17,9 +17,15 @@ import { TimelineGuard } from './timeline.ts';
 
 /** A connection without traffic is asked whether it is still there, by either side's kernel. */
 const KEEP_ALIVE_MS = 10_000;
-/** Backends of a coordinator that is gone without a word would else take up places for two hours. */
-const SERVER_KEEP_ALIVE =
-  '-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3';
+const SERVER_OPTIONS = [
+  // Backends of a coordinator that is gone without a word would else take up places for two hours.
+  'tcp_keepalives_idle=30',
+  'tcp_keepalives_interval=10',
+  'tcp_keepalives_count=3',
+  // One plan serves all values. Planned for the ones at hand, a read of a range sorts all that lies
+  // in it while there are no statistics yet, instead of stopping where it has enough.
+  'plan_cache_mode=force_generic_plan',
+];
 
 /** Why a connection is given up on which nothing has failed. */
 const SUSPECT = new Error('it was made before another one was lost');
@@ -67,7 +73,7 @@ export function createConnections(options: ConnectionOptions): Connections {
     // What is not waited for any more is not to go on there, and to queue for locks.
     statement_timeout: queryMs,
     idle_in_transaction_session_timeout: stallMs,
-    options: SERVER_KEEP_ALIVE,
+    options: SERVER_OPTIONS.map((option) => `-c ${option}`).join(' '),
     keepAlive: true,
     keepAliveInitialDelayMillis: KEEP_ALIVE_MS,
     pipeline: true,

@@ -22,11 +22,14 @@ export async function readMany(
   keys: readonly Uint8Array[],
 ): Promise<(Uint8Array | undefined)[]> {
   if (keys.length === 0) return [];
+  // A look into the index for each key, whatever is known of the table. A join that was planned while
+  // there was nothing in it reads all of the database, until PostgreSQL has gathered statistics.
   const { rows } = await queryable.query<[number, Buffer]>({
     name: 'read-many',
     text:
       'SELECT k.i::integer, e.value FROM unnest($2::bytea[]) WITH ORDINALITY AS k (key, i) ' +
-      `JOIN ${schema}.entries e ON e.database_id = $1 AND e.key = k.key`,
+      `CROSS JOIN LATERAL (SELECT value FROM ${schema}.entries ` +
+      'WHERE database_id = $1 AND key = k.key LIMIT 1) AS e',
     values: [databaseId, toByteaArray(keys)],
     rowMode: 'array',
   });

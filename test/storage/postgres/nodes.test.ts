@@ -175,6 +175,38 @@ describe('one node', () => {
     (await connections.toWrite()).release();
   });
 
+  test('reads what it asks for and no more, from a table that has just begun to grow', async (t) => {
+    const schema = 'growing';
+    const storage = await openNodeStorage(t, postgres.url({ schema }));
+    const store = await storage.open('shared');
+    const keys = Array.from({ length: 4000 }, (_, i) => Buffer.from(`k${1000 + i}`));
+    // What is planned for a table without statistics is planned now.
+    for (let i = 0; i < 6; i++) await store.getMany(keys.slice(0, 100));
+    await store.exclusive(async (transaction) => {
+      for (const key of keys) transaction.put(key, Buffer.alloc(100));
+    });
+    let read = 0;
+    for (let from = 0; from < 3000; from += 100) {
+      const found = await store.getMany(keys.slice(from, from + 100));
+      const range = { gte: keys[from], lt: Buffer.from('l'), limit: 100 };
+      for await (const entries of store.iterate(range)) read += entries.length;
+      read += found.length;
+    }
+    assert.equal(read, 6000);
+    // Its backends tell what they have counted when they end.
+    await storage.close();
+    const [counts] = await postgres.rows(
+      `SELECT (SELECT idx_tup_read FROM pg_stat_user_indexes
+        WHERE schemaname = '${schema}' AND relname = 'entries')
+        + (SELECT seq_tup_read FROM pg_stat_user_tables
+        WHERE schemaname = '${schema}' AND relname = 'entries') AS touched`,
+    );
+    assert.ok(
+      Number(counts?.touched) <= 2 * read,
+      `${counts?.touched} rows were touched for ${read}`,
+    );
+  });
+
   test('writes nothing without its lock, and goes on when that is there again', async (t) => {
     const schema = 'removed';
     const store = await openNode(t, postgres.url({ schema }));
