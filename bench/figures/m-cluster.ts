@@ -125,7 +125,7 @@ function rateRow({ nodes, rates }: Load, databases: number): Row {
     limit: median(rates.limitPerSecond),
     limitOf: 'bare statements',
     ratio: medianRatio(rates.perSecond, rates.limitPerSecond),
-    target: { atLeast: 1 / 3 },
+    target: { better: 'more' },
     details: {
       'CPU µs a change': median(rates.cpuUs),
       'CPU µs of PostgreSQL': median(rates.postgresUs),

@@ -33,7 +33,8 @@ export function findWorse(rows: readonly Row[], baselines: Ratios = readBaseline
   return rows.flatMap(({ figure, ratio, target }) => {
     const baseline = baselines[figure];
     if (baseline === undefined) return [];
-    const factor = 'atMost' in target ? ratio / baseline : baseline / ratio;
+    const isLessBetter = 'better' in target ? target.better === 'less' : 'atMost' in target;
+    const factor = isLessBetter ? ratio / baseline : baseline / ratio;
     return factor > TOLERANCE
       ? [`${figure}: ${formatNumber(ratio)}, and was ${formatNumber(baseline)}`]
       : [];

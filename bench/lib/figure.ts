@@ -2,8 +2,8 @@
 
 import type { RunContext } from './run-context.ts';
 
-/** What a ratio must reach. */
-export type Target = { atMost: number } | { atLeast: number };
+/** What a ratio must reach; or, where nothing is asked, which way is better. */
+export type Target = { atMost: number } | { atLeast: number } | { better: 'more' | 'less' };
 
 export interface Row {
   /** The figure's letter, with a word where it has several rows: `E`, `E growth`. */
@@ -28,7 +28,9 @@ export interface Figure {
   run(context: RunContext): Promise<Row[]>;
 }
 
-export function isMet({ ratio, target }: Row): boolean {
+/** `undefined` where nothing is asked. */
+export function isMet({ ratio, target }: Row): boolean | undefined {
+  if ('better' in target) return undefined;
   return 'atMost' in target ? ratio <= target.atMost : ratio >= target.atLeast;
 }
 

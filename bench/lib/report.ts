@@ -9,6 +9,7 @@ export function formatNumber(value: number): string {
 }
 
 function formatTarget(target: Target): string {
+  if ('better' in target) return `the ${target.better} the better`;
   return 'atMost' in target
     ? `≤ ${formatNumber(target.atMost)}`
     : `≥ ${formatNumber(target.atLeast)}`;
@@ -18,6 +19,7 @@ function formatQuantity(value: number, unit: string): string {
   return unit === '/s' ? `${formatNumber(value)}/s` : `${formatNumber(value)} ${unit}`;
 }
 
+const MET = { true: 'yes', false: 'no', undefined: '' };
 const HEADING = ['', 'what', 'measured', 'limit', 'ratio', 'target', 'met'];
 
 export function rowsToTable(rows: readonly Row[]): string {
@@ -28,7 +30,7 @@ export function rowsToTable(rows: readonly Row[]): string {
     `${formatQuantity(row.limit, row.unit)} (${row.limitOf})`,
     formatNumber(row.ratio),
     formatTarget(row.target),
-    isMet(row) ? 'yes' : 'no',
+    MET[`${isMet(row)}`],
   ]);
   const all = [HEADING, ...lines];
   const widths = HEADING.map((_, i) => Math.max(...all.map((line) => line[i]?.length ?? 0)));
