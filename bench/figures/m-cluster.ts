@@ -16,7 +16,8 @@ const CONNECTIONS = 8;
 const IN_FLIGHT = 8;
 /** A row each. */
 const CHANGES = 10;
-const WARM_UPS = 2;
+/** Rounds in which the nodes that do least get warm, too. */
+const WARM_UPS = 5;
 const ROUNDS = 4;
 const SCHEMA = 'bench';
 const LISTENERS = 20;
@@ -55,6 +56,8 @@ interface Rates {
   /** Of PostgreSQL. */
   postgresUs: number[];
   perCommit: number[];
+  walBytes: number[];
+  storedBytes: number[];
 }
 
 /** Devices of so many databases, whose connections are spread over so many of the nodes. */
@@ -74,7 +77,10 @@ async function startLoad(
   const [url = '', ...otherUrls] = servers.map(({ wsUrl }) => wsUrl);
   const databaseIds = Array.from({ length: databases }, (_, i) => `${databases}-${nodes}-${i}`);
   await program.call('connect', { url, otherUrls, databaseIds, connections: CONNECTIONS });
-  const rates = { perSecond: [], limitPerSecond: [], cpuUs: [], postgresUs: [], perCommit: [] };
+  const rates: Rates = {
+    ...{ perSecond: [], limitPerSecond: [], cpuUs: [], postgresUs: [] },
+    ...{ perCommit: [], walBytes: [], storedBytes: [] },
+  };
   return { nodes, program, rates };
 }
 
@@ -93,11 +99,12 @@ async function apply(cluster: Cluster, databases: number): Promise<Load[]> {
     for (const { program, rates } of loads) {
       await program.call('prepare', { shape: { changes: CHANGES }, messages });
       const before = { cpu: spent(), postgres: childrenCpuMsOf(postmaster) };
-      const commits = await limit.call('commits', SCHEMA);
+      const usedBefore = await limit.call('usage', SCHEMA);
       const { elapsedMs } = await program.call('run', { inFlight: IN_FLIGHT });
       const cpuMs = spent() - before.cpu;
       const postgresMs = childrenCpuMsOf(postmaster) - before.postgres;
-      const perCommit = transactions / ((await limit.call('commits', SCHEMA)) - commits);
+      const used = await limit.call('usage', SCHEMA);
+      const perCommit = transactions / (used.commits - usedBefore.commits);
       const bare = await limit.call('run', {
         databases,
         transactions: transactions / databases,
@@ -109,6 +116,8 @@ async function apply(cluster: Cluster, databases: number): Promise<Load[]> {
       rates.cpuUs.push((cpuMs * 1000) / changes);
       rates.postgresUs.push((postgresMs * 1000) / changes);
       rates.perCommit.push(perCommit);
+      rates.walBytes.push((used.wal - usedBefore.wal) / changes);
+      rates.storedBytes.push((used.stored - usedBefore.stored) / changes);
     }
   }
   for (const { program } of loads) await program.stop();
@@ -130,6 +139,8 @@ function rateRow({ nodes, rates }: Load, databases: number): Row {
       'CPU µs a change': median(rates.cpuUs),
       'CPU µs of PostgreSQL': median(rates.postgresUs),
       'transactions a commit': median(rates.perCommit),
+      'bytes of WAL a change': median(rates.walBytes),
+      'bytes stored a change': median(rates.storedBytes),
     },
   };
 }

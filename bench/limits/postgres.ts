@@ -26,6 +26,15 @@ const WRITE =
   'ON CONFLICT (database_id, key) DO UPDATE SET value = excluded.value) ' +
   'UPDATE bench_databases SET version = version + 1 WHERE database_id = $1';
 
+interface PostgresUsage {
+  /** Groups, of all databases. */
+  commits: number;
+  /** Bytes of the entries, their index included. */
+  stored: number;
+  /** Bytes of write-ahead log of the whole server. */
+  wal: number;
+}
+
 let clients: pg.Client[] = [];
 let rows = 0;
 
@@ -81,12 +90,14 @@ const methods = serveProgram({
     const stat = readFileSync(`/proc/${found.rows[0].pid}/stat`, 'utf8');
     return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
   },
-  /** How many groups the coordinators have committed so far, in the schema. */
-  async commits(schema: string): Promise<number> {
+  /** What the coordinators have left so far, in the schema. */
+  async usage(schema: string): Promise<PostgresUsage> {
     const found = await clients[0]?.query(
-      `SELECT sum(version)::integer AS n FROM ${schema}.databases`,
+      `SELECT (SELECT sum(version)::float FROM ${schema}.databases) AS commits, ` +
+        `pg_total_relation_size('${schema}.entries')::float AS stored, ` +
+        "pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::float AS wal",
     );
-    return found?.rows[0].n ?? 0;
+    return found?.rows[0];
   },
   /** Commits transactions in groups, one after the other in each of so many databases. */
   async run(load: { databases: number; transactions: number; perGroup: number }) {
