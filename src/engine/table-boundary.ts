@@ -17,15 +17,17 @@ import { createRow, decodeRow, isExpired, mergeCell, mergeTombstone, type Row } 
 import { addressText, type LoadedRow, type RowAddress, type RowSet } from './row-set.ts';
 import type { Boundary } from './table-timeline.ts';
 
-/** The boundaries that a migration sets. */
+/** The boundaries that a migration sets, in the order in which they are to be applied. */
 export function toBoundaries(migration: WireMigration): Boundary[] {
   const { type, schema, table, fromTable, hlc } = migration;
   if (type === 'create_table') return [{ schema, table, hlc, kind: 'made' }];
   if (type === 'drop_table') return [{ schema, table, hlc, kind: 'dropped' }];
   if (type !== 'rename_table' || fromTable === undefined || fromTable === table) return [];
+  // In this order: a timeline that leads to a name before it knows that a table was made there
+  // could lead in a circle.
   return [
-    { schema, table: fromTable, hlc, kind: 'renamed', renamedTo: table },
     { schema, table, hlc, kind: 'made' },
+    { schema, table: fromTable, hlc, kind: 'renamed', renamedTo: table },
   ];
 }
 

@@ -10,6 +10,7 @@
  */
 
 import { compareHlc, type HlcText } from '../clock/hlc.ts';
+import { SyncError } from '../errors.ts';
 import { NameMap } from './name-map.ts';
 
 export interface Boundary {
@@ -42,7 +43,9 @@ export function boundaryIdentity({ schema, table, hlc, kind }: Boundary): string
 export class TableTimeline {
   readonly #lives = new NameMap<Life>();
   readonly #endedNamesJson: string[] = [];
+  #endCount = 0;
 
+  /** A table that was renamed has to be added as made before it is added as renamed. */
   add(boundary: Boundary): void {
     const { schema, table, hlc, kind } = boundary;
     const life = this.#lives.get(schema, table) ?? { ends: [], madeAt: undefined };
@@ -53,6 +56,7 @@ export class TableTimeline {
     }
     if (life.ends.length === 0) this.#endedNamesJson.push(JSON.stringify(table));
     life.ends.push(boundary);
+    this.#endCount++;
     life.ends.sort((a, b) => compareHlc(a.hlc, b.hlc));
   }
 
@@ -66,22 +70,27 @@ export class TableTimeline {
     return this.#endedNamesJson;
   }
 
-  /** Where a change's table is today; `undefined` if it was dropped after the change. */
+  /**
+   * Where a change's table is today; `undefined` if it was dropped after the change.
+   * @throws SyncError STORE_DAMAGED, if it is not known that a table was made where another one
+   *   was renamed to, and names lead in a circle for it
+   */
   resolve(schema: string, table: string, hlc: HlcText): Place | undefined {
     if (this.isEmpty) return { table, hidden: false };
     let name = table;
     let at = hlc;
-    for (;;) {
+    // Ends: a table that was renamed was made under its new name no earlier than that, so each
+    // step's boundary is newer than the one before.
+    for (let steps = 0; steps <= this.#endCount; steps++) {
       const life = this.#lives.get(schema, name);
       const next = life?.ends.find((end) => compareHlc(end.hlc, at) > 0) ?? unansweredEnd(life);
       if (next === undefined) return { table: name, hidden: false };
       const isAfter = compareHlc(next.hlc, at) > 0;
       if (next.renamedTo === undefined) return isAfter ? undefined : { table: name, hidden: true };
-      // Ends: a table that was renamed was made under its new name no earlier than that, so
-      // each step's boundary is newer than the one before.
       name = next.renamedTo;
       if (isAfter) at = next.hlc;
     }
+    throw new SyncError('STORE_DAMAGED', `table ${table} was renamed in a circle`);
   }
 
   /** Whether the name's newest table was dropped, so that nothing may be sent for it. */
