@@ -1,6 +1,7 @@
 /**
  * `npm run test:cluster`: all of the conformance suite but what looks into one process, as
- * `service.resync` does.
+ * `service.resync` does. With `SYNC_TEST_NODES=processes` each node is a process of its own, but
+ * where a test gives hooks as code, or moves the clock.
  */
 
 import { startCluster } from './nodes.ts';

@@ -10,5 +10,6 @@ export async function startCluster(): Promise<void> {
   // What a power failure leaves is another test's business.
   const postgres = await startPostgres(['-c', 'fsync=off']);
   after(() => postgres.stop());
-  runOnCluster({ nodes: NODES, newStorage: () => postgres.url() });
+  const inProcesses = process.env.SYNC_TEST_NODES === 'processes';
+  runOnCluster({ nodes: NODES, newStorage: () => postgres.url(), inProcesses });
 }

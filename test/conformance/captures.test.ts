@@ -16,7 +16,7 @@ import { startDeployment } from './deployment.ts';
 
 async function replayCapture(t: TestContext, name: CaptureName) {
   t.mock.timers.enable({ apis: ['Date'], now: CAPTURED_BY_MS });
-  const server = await startDeployment(t);
+  const server = await startDeployment(t, { movesClock: true });
   const lines = readCapture(name);
   const played = await replay(t, server.wsUrl, lines);
   const newcomer = new Device(77);

@@ -4,10 +4,14 @@
  */
 
 import { type TestContext, test } from 'node:test';
-import type { CoordinatorConfigInput } from '../../src/config/schema.ts';
 import type { CoordinatorHooks } from '../../src/hooks/types.ts';
 import type { Device } from '../../src/testing/device.ts';
-import { type Deployment, isOnCluster, startDeployment } from './deployment.ts';
+import {
+  type Deployment,
+  type DeploymentOptions,
+  isOnCluster,
+  startDeployment,
+} from './deployment.ts';
 import { type Connect, overHttp, overWebSocket, type SyncTransport } from './transport.ts';
 
 interface Variant {
@@ -54,15 +58,19 @@ export interface Conversation {
   join(device: Device): Promise<SyncTransport>;
 }
 
+interface EachTransportOptions extends Omit<DeploymentOptions, 'hooks'> {
+  hooks?: () => CoordinatorHooks;
+}
+
 export function eachTransport(
   behaviour: string,
   run: (conversation: Conversation) => Promise<void>,
-  config: CoordinatorConfigInput = {},
-  hooks?: () => CoordinatorHooks,
+  { config = {}, hooks, ...options }: EachTransportOptions = {},
 ): void {
   for (const { name, connect, storage, databaseId } of isOnCluster() ? ON_CLUSTER : ALONE) {
     test(`${behaviour} (${name})`, async (t) => {
       const server = await startDeployment(t, {
+        ...options,
         hooks: hooks?.(),
         config: storage === undefined ? config : { ...config, storage },
       });

@@ -82,8 +82,7 @@ eachTransport(
     all.apply(await (await join(seesAll)).changesSince());
     assert.equal(Object.keys(all.contents()).length, 4);
   },
-  {},
-  filter,
+  { hooks: filter },
 );
 
 eachTransport(
@@ -105,8 +104,7 @@ eachTransport(
       [1, 3, 1],
     );
   },
-  {},
-  filter,
+  { hooks: filter },
 );
 
 eachTransport(
@@ -131,8 +129,7 @@ eachTransport(
       ['t'],
     );
   },
-  { sync: { batchSize: 5 } },
-  filter,
+  { config: { sync: { batchSize: 5 } }, hooks: filter },
 );
 
 test('pushes are filtered for one and whole for another, in the order of positions', async (t) => {

@@ -102,7 +102,7 @@ eachTransport(
       join,
     );
   },
-  { sync: { allowResurrection: false } },
+  { config: { sync: { allowResurrection: false } } },
 );
 
 eachTransport(
@@ -173,7 +173,7 @@ eachTransport(
     assert.deepEqual(contentsOf(chunks), { 't [2] x': 1 });
     assert.equal(tombstonesIn(chunks).length, 1);
   },
-  { sync: { allowResurrection: false } },
+  { config: { sync: { allowResurrection: false } } },
 );
 
 eachTransport('a change dated too far ahead has the whole batch refused', async ({ join }) => {

@@ -182,7 +182,7 @@ eachTransport(
       false,
     );
   },
-  { sync: { tombstoneTTL: HOUR_MS } },
+  { config: { sync: { tombstoneTTL: HOUR_MS } }, movesClock: true },
 );
 
 eachTransport(
@@ -216,5 +216,5 @@ eachTransport(
     again.load(await anna.snapshot());
     assert.deepEqual(again.rows('main', 't')[0], [[1], { x: 'again' }]);
   },
-  { sync: { tombstoneTTL: HOUR_MS } },
+  { config: { sync: { tombstoneTTL: HOUR_MS } }, movesClock: true },
 );

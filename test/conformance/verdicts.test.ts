@@ -102,8 +102,7 @@ eachTransport(
       { table: 't', pk: ['keep'], code: 'BAD', reason: 'bad' },
     ]);
   },
-  {},
-  () => ({ onBeforeApplyChanges: VERDICTS['rejects single changes'] }),
+  { hooks: () => ({ onBeforeApplyChanges: VERDICTS['rejects single changes'] }) },
 );
 
 eachTransport(
@@ -124,8 +123,7 @@ eachTransport(
       { table: 't', column: 'b', pk: [1], code: 'BAD', reason: 'bad' },
     ]);
   },
-  {},
-  () => ({ onBeforeApplyChanges: VERDICTS['rejects transactions whole'] }),
+  { hooks: () => ({ onBeforeApplyChanges: VERDICTS['rejects transactions whole'] }) },
 );
 
 test('a change that a hook makes up, of the future or of another site, gets around nothing', async (t) => {

@@ -120,8 +120,7 @@ eachTransport(
       writes.length - NAMES.length,
     );
   },
-  {},
-  () => LOOKING,
+  { hooks: () => LOOKING },
 );
 
 test('databases of such names are databases of their own, over both transports', async (t) => {
