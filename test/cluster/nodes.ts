@@ -6,10 +6,9 @@ import { startPostgres } from '../support/postgres.ts';
 
 const NODES = 3;
 
-export async function startCluster(): Promise<void> {
+export async function startCluster({ inProcesses = false } = {}): Promise<void> {
   // What a power failure leaves is another test's business.
   const postgres = await startPostgres(['-c', 'fsync=off']);
   after(() => postgres.stop());
-  const inProcesses = process.env.SYNC_TEST_NODES === 'processes';
   runOnCluster({ nodes: NODES, newStorage: () => postgres.url(), inProcesses });
 }
