@@ -5,7 +5,8 @@
  *
  * Several hosts are a primary and the replicas that may take its place: whichever takes
  * writes is the one (`target_session_attrs=read-write`, which is always meant here). Other
- * parameters have the names of libpq and `pg`: sslmode, sslrootcert, application_name, …
+ * parameters have the names of libpq and `pg`: sslmode, sslrootcert, application_name, … As long as
+ * `pg` takes it so, every sslmode but disable and no-verify means verify-full.
  */
 
 import { parse } from 'pg-connection-string';
@@ -18,6 +19,8 @@ const QUERY_TIMEOUT_MS = 15_000;
 const STALL_TIMEOUT_MS = 10_000;
 /** Also a channel for notifications, and it stands in statements unescaped. */
 const SCHEMA_NAME = /^[a-z_][a-z0-9_]{0,62}$/;
+/** What `pg` takes for verify-full as well, but with a warning of many lines. */
+const VERIFYING_MODE = /([?&]sslmode=)(?:prefer|require|verify-ca)(?=&|$)/;
 const AUTHORITY = /^(postgres(?:ql)?:\/\/(?:[^@/?#]*@)?)([^/?#]*)(.*)$/is;
 
 export interface PostgresHost {
@@ -130,8 +133,9 @@ function parseHost(text: string): PostgresHost {
 }
 
 function parseParameters(url: string): Readonly<Record<string, unknown>> {
+  const isCompatible = /[?&]uselibpqcompat=true(?=&|$)/.test(url);
   try {
-    return { ...parse(url) };
+    return { ...parse(isCompatible ? url : url.replace(VERIFYING_MODE, '$1verify-full')) };
   } catch (cause) {
     // What is wrong may be a file that it names, such as sslrootcert.
     const path = cause instanceof Error && 'path' in cause ? `: ${String(cause.path)}` : '';

@@ -38,8 +38,13 @@ describe('a start on PostgreSQL is refused in one line', () => {
   });
 
   test('when TLS is asked for and not spoken', async () => {
+    const warnings: Error[] = [];
+    const note = (warning: Error) => warnings.push(warning);
+    process.on('warning', note);
     const { message } = await refusalOf(postgres.url({ sslmode: 'require' }));
+    process.off('warning', note);
     assert.match(message, /speaks no TLS.*sslmode=disable/);
+    assert.deepEqual(warnings, []);
   });
 
   test('when the user may not make the tables', async () => {
