@@ -4,7 +4,7 @@
  * `sync-coordinator init` writes a first configuration. Its flags are those of the schema.
  */
 
-import { Command } from 'commander';
+import { Command, type CommanderError } from 'commander';
 import { PACKAGE_NAME, PACKAGE_VERSION } from '../config/own-package.ts';
 import { type ResolvedConfig, resolveConfig } from '../config/resolve-config.ts';
 import { CONFIG_FLAG, configOptions, optionsToFlags } from './config-flags.ts';
@@ -17,8 +17,12 @@ import { HOOK_FLAG, type InitOptions } from './init-flags.ts';
 /** @param resolve reads the configuration, whenever it is called */
 type Action = (resolve: () => ResolvedConfig) => Promise<void>;
 
+/** What a command whose 1 means damage ends with, if it could not even begin. */
+const IMPOSSIBLE = 2;
+
 /**
- * Runs a command line. The process ends with 0, or with 1 and what is wrong on stderr.
+ * Runs a command line. The process ends with 0, or with 1 and what is wrong on stderr; commands
+ * that look for damage end with 1 for that, and with 2 for all else.
  * @param argv as `process.argv`: the command line proper begins at the third
  */
 export function runCli(argv: readonly string[]): void {
@@ -38,19 +42,25 @@ export function runCli(argv: readonly string[]): void {
     .action(() => run(program, checkConfig));
   program
     .command('verify')
+    .exitOverride(endImpossible)
     .argument('[database]', 'the id of one; all that are there, unless given')
     .description(
       'checks stores while no server has them, and changes nothing: ends with 0 if all are sound, ' +
         '1 if something was found, 2 if a check was not possible',
     )
     .action((database: string | undefined) =>
-      run(program, async (resolve) => {
-        const { verify } = await import('./verify.ts');
-        await verify(resolve(), database);
-      }),
+      run(
+        program,
+        async (resolve) => {
+          const { verify } = await import('./verify.ts');
+          await verify(resolve(), database);
+        },
+        IMPOSSIBLE,
+      ),
     );
   program
     .command('copy')
+    .exitOverride(endImpossible)
     .argument('[database]', 'the id of one; all that are there, unless given')
     .option('--from <url>', 'the storage to read, as storage.url (default: the configured one)')
     .requiredOption('--to <url>', 'the storage to write, as storage.url')
@@ -60,13 +70,18 @@ export function runCli(argv: readonly string[]): void {
         'run again',
     )
     .action((database: string | undefined, options: CopyOptions) =>
-      run(program, async (resolve) => {
-        const { copy } = await import('./copy.ts');
-        await copy(resolve(), database, options);
-      }),
+      run(
+        program,
+        async (resolve) => {
+          const { copy } = await import('./copy.ts');
+          await copy(resolve(), database, options);
+        },
+        IMPOSSIBLE,
+      ),
     );
   program
     .command('export')
+    .exitOverride(endImpossible)
     .argument('<database>', 'its id')
     .option('--from <url>', 'the storage to read, as storage.url (default: the configured one)')
     .option('--output <file>', 'where to write, - for stdout (default: <database>.ndjson.gz)')
@@ -76,13 +91,18 @@ export function runCli(argv: readonly string[]): void {
         '1 if the store is damaged, 2 if it was not possible',
     )
     .action((database: string, options: ExportOptions) =>
-      run(program, async (resolve) => {
-        const { exportDatabase } = await import('./export.ts');
-        await exportDatabase(resolve(), database, options);
-      }),
+      run(
+        program,
+        async (resolve) => {
+          const { exportDatabase } = await import('./export.ts');
+          await exportDatabase(resolve(), database, options);
+        },
+        IMPOSSIBLE,
+      ),
     );
   program
     .command('import')
+    .exitOverride(endImpossible)
     .argument('<file>', 'what export has written, - for stdin')
     .option('--to <url>', 'the storage to write, as storage.url (default: the configured one)')
     .option('--as <database>', 'the id that it gets (default: the one in the file)')
@@ -93,10 +113,14 @@ export function runCli(argv: readonly string[]): void {
         'when run again',
     )
     .action((file: string, options: ImportOptions) =>
-      run(program, async (resolve) => {
-        const { importDatabase } = await import('./import.ts');
-        await importDatabase(resolve(), file, options);
-      }),
+      run(
+        program,
+        async (resolve) => {
+          const { importDatabase } = await import('./import.ts');
+          await importDatabase(resolve(), file, options);
+        },
+        IMPOSSIBLE,
+      ),
     );
   program
     .command('init')
@@ -117,12 +141,18 @@ export function runCli(argv: readonly string[]): void {
 const startServer: Action = async (resolve) => (await import('./start.ts')).start(resolve);
 const checkConfig: Action = async (resolve) => (await import('./check.ts')).check(resolve());
 
-async function run(program: Command, action: Action): Promise<void> {
+/** For what commander itself refuses; help is no fault. */
+function endImpossible({ exitCode }: CommanderError): never {
+  process.exit(exitCode === 0 ? 0 : IMPOSSIBLE);
+}
+
+/** @param failed what the process ends with if it was not possible */
+async function run(program: Command, action: Action, failed = 1): Promise<void> {
   try {
     const { configPath, flags } = optionsToFlags(program.opts());
     await action(() => resolveConfig({ configPath, flags }));
   } catch (error) {
     process.stderr.write(`${failureToText(error)}\n`);
-    process.exit(1);
+    process.exit(failed);
   }
 }

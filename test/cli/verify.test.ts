@@ -76,3 +76,20 @@ test('verify does not run beside a server', async (t) => {
   assert.equal(code, 2);
   assert.ok(readFileSync(join(cwd, '.data', '_coordinator', 'CURRENT')));
 });
+
+test('what could not even begin is no damage: it ends with 2', async (t) => {
+  const cwd = createDir(t);
+  const lines = [
+    ['verify', 'one', 'two'],
+    ['export'],
+    ['import', 'a.gz', '--unknown'],
+    ['copy', '--from', 'memory:'],
+    ['verify', '--storage', 'mysql://host'],
+  ];
+  for (const line of lines) {
+    const { code, stderr } = await runProcess(t, line, { cwd });
+    assert.equal(code, 2, `${line.join(' ')}: ${stderr}`);
+  }
+  const help = await runProcess(t, ['verify', '--help'], { cwd });
+  assert.equal(help.code, 0);
+});
