@@ -120,6 +120,9 @@ function isOwnFile(path: string): boolean {
 function startImporter(): NamespacedUnregister {
   const namespace = generation === 0 ? NAMESPACE : `${NAMESPACE}-${generation}`;
   const api = registerEsm({ namespace, tsconfig: false });
+  // In a package that is not of type module a TypeScript file becomes CommonJS, which requires
+  // what it imports.
+  registerCommonJs({ namespace });
   // Once more for each: of several hooks the one that was registered last is asked first.
   registerHook<OwnPackageHookData>(`./own-package-hook${SOURCE_EXTENSION}`, import.meta.url, {
     data: { namespace: NAMESPACE, ownUrls: OWN_URLS },

@@ -10,7 +10,7 @@ import { TestClient } from '../../src/testing/test-client.ts';
 import { createDir } from '../config/temp-dir.ts';
 import { startProcess } from './run-process.ts';
 
-const REASON = "export const reason = 'first';\n";
+const REASON = "export const reason: string = 'first';\n";
 const RULES = `
 import { defineHooks, judgeChanges } from 'sync-coordinator';
 import { reason } from './reason.ts';
