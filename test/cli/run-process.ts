@@ -1,13 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import type { TestContext } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { BUILT_COMMAND } from '../support/built-command.ts';
 
-const BIN = fileURLToPath(new URL('../../src/bin/sync-coordinator.ts', import.meta.url));
 /** So that a command that does not end fails its test. */
 const END_WITHIN_MS = 60_000;
 /** What Node.js is started with, before the command's own arguments. */
-export const COMMAND: readonly string[] = ['--import', import.meta.resolve('tsx'), BIN];
+export const COMMAND: readonly string[] = [BUILT_COMMAND];
 
 export interface RunOptions {
   cwd: string;

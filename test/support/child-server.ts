@@ -3,10 +3,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
-
-const COMMAND = fileURLToPath(new URL('../../src/bin/sync-coordinator.ts', import.meta.url));
-const TSX = import.meta.resolve('tsx');
+import { BUILT_COMMAND } from './built-command.ts';
 
 export interface ChildServer {
   process: ChildProcess;
@@ -39,10 +36,14 @@ export async function startChildServer(
     '/bin/sh',
     [
       ...['-c', `${before} exec ${wrapper} "$0" "$@"`, process.execPath],
-      ...[...nodeArgs, '--import', TSX, COMMAND],
+      ...[...nodeArgs, BUILT_COMMAND],
       ...['--host', '127.0.0.1', '--port', '0', '--data-dir', dataDir, ...args],
     ],
-    { cwd: dataDir, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] },
+    {
+      cwd: dataDir,
+      env: { ...process.env, NODE_OPTIONS: '', ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
   );
   t.after(() => child.kill('SIGKILL'));
   let output = '';
