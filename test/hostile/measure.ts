@@ -7,7 +7,7 @@ import { openEngine } from '../support/engine.ts';
 import { startProber } from './prober.ts';
 import type { Scenario } from './scenarios.ts';
 
-/** What the runtime may add by itself, beside what the options allow: it starts with some 70 MiB. */
+/** What the runtime may add by itself, beside what the options allow. */
 export const CONSTANT_BYTES = 48 * 1024 * 1024;
 const BIG_ROWS = 30_000;
 const SAMPLE_MS = 20;
