@@ -123,3 +123,29 @@ test('a flag that does not exist is refused', async (t) => {
   assert.equal(code, 1);
   assert.match(stderr, /unknown option '--prot'\n\(Did you mean --port\?\)/);
 });
+
+const hookText = (name: string) => `
+import { type CoordinatorHooks, defineHooks } from 'sync-coordinator';
+import { inner } from './inner.ts';
+const hooks: CoordinatorHooks = { onAuthorize: () => inner };
+export default defineHooks({ name: '${name}', hooks });
+`;
+for (const type of ['module', 'commonjs']) {
+  test(`in a package of type ${type} TypeScript imports TypeScript`, async (t) => {
+    const cwd = createDir(t, {
+      'package.json': JSON.stringify({ type }),
+      'sync-coordinator.config.ts': `
+        import { port } from './shared.ts';
+        export default { port, hooks: ['./hooks/a.ts', './hooks/b.mts'] };`,
+      'shared.ts': 'export const port: number = 4321;',
+      'hooks/a.ts': hookText('plain'),
+      'hooks/b.mts': hookText('explicit'),
+      'hooks/inner.ts': "import { deep } from './deep.ts'; export const inner: boolean = deep;",
+      'hooks/deep.ts': 'export const deep: boolean = true;',
+    });
+    const { code, stdout, stderr } = await runProcess(t, ['check'], { cwd });
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /port +4321/);
+    assert.match(stdout, /1\. plain: .*\n +2\. explicit: /);
+  });
+}
