@@ -27,10 +27,16 @@ export const HLC_BYTES = 30;
 export const HLC_PATTERN = '^[A-Za-z0-9+/]{40}$';
 const HLC_REGEXP = new RegExp(HLC_PATTERN);
 
+/** The greatest counter. */
+export const COUNTER_MAX = 0xffff;
+
 /** Before every HLC that a clock gives. */
 export const HLC_MIN: HlcText = 'A'.repeat(40);
 /** After every HLC that a clock gives. */
 export const HLC_MAX: HlcText = '/'.repeat(40);
+
+/** That hold wall time, counter and nearly all of the site. */
+const TIME_AND_SITE_CHARS = 34;
 
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
 const RANKS = new Uint8Array(128);
@@ -44,12 +50,22 @@ export function isHlcText(value: unknown): value is HlcText {
 export function compareHlc(a: HlcText, b: HlcText): number {
   if (a === b) return 0;
   // Each base64 character is the next six bits, so the first difference decides.
-  for (let i = 0; i < 40; i++) {
+  for (let i = isOfOneTime(a, b) ? TIME_AND_SITE_CHARS : 0; i < 40; i++) {
     const left = a.charCodeAt(i);
     const right = b.charCodeAt(i);
-    if (left !== right) return (RANKS[left] ?? 0) - (RANKS[right] ?? 0);
+    if (left !== right) return rankAt(a, i) - rankAt(b, i);
   }
   return 0;
+}
+
+/**
+ * Whether only the last characters of two HLCs differ, as those of one transaction do: comparing
+ * the others at once takes half as long as going through them.
+ */
+function isOfOneTime(a: HlcText, b: HlcText): boolean {
+  // The last bits of the wall time differ in most of those that are not.
+  if (a.charCodeAt(10) !== b.charCodeAt(10)) return false;
+  return a.slice(0, TIME_AND_SITE_CHARS) === b.slice(0, TIME_AND_SITE_CHARS);
 }
 
 export function maxHlc(a: HlcText, b: HlcText): HlcText {
@@ -89,7 +105,53 @@ export function decodeHlc(text: HlcText): Hlc {
 
 /** The wall time of an HLC in milliseconds; exact up to 2^53. */
 export function hlcWallTimeMs(text: HlcText): number {
-  return Number(hlcToBytes(text).readBigUInt64BE(0));
+  let high = 0;
+  for (let i = 0; i < 10; i++) high = high * 64 + rankAt(text, i);
+  return high * 16 + (rankAt(text, 10) >> 2);
+}
+
+/** The counter of an HLC. */
+export function hlcCounter(text: HlcText): number {
+  const low = (rankAt(text, 11) << 8) | (rankAt(text, 12) << 2) | (rankAt(text, 13) >> 4);
+  return ((rankAt(text, 10) & 3) << 14) | low;
+}
+
+/**
+ * The HLC of the same site and opSeq at another time.
+ * @param wallTimeMs a whole number from 0 to 2^53 - 1
+ * @param counter uint16
+ */
+export function hlcAtTime(hlc: HlcText, wallTimeMs: number, counter: number): HlcText {
+  // Bits 28 to 63 of the wall time are six characters, and the rest of them fits 32-bit arithmetic.
+  const high = Math.floor(wallTimeMs / 2 ** 28);
+  const low = wallTimeMs % 2 ** 28;
+  const time = String.fromCharCode(
+    charOf(high / 2 ** 30),
+    charOf(high >> 24),
+    charOf(high >> 18),
+    charOf(high >> 12),
+    charOf(high >> 6),
+    charOf(high),
+    charOf(low >> 22),
+    charOf(low >> 16),
+    charOf(low >> 10),
+    charOf(low >> 4),
+    charOf((low << 2) | (counter >> 14)),
+    charOf(counter >> 8),
+    charOf(counter >> 2),
+    charOf((counter << 4) | (rankAt(hlc, 13) & 15)),
+  );
+  return time + hlc.slice(14);
+}
+
+/** The six bits that a character of an HLC stands for. */
+export function rankAt(text: HlcText, index: number): number {
+  return RANKS[text.charCodeAt(index)] ?? 0;
+}
+
+/** @param rank of which the lowest six bits count */
+function charOf(rank: number): number {
+  return ALPHABET.charCodeAt(rank & 63);
 }
 
 /**

@@ -1,7 +1,7 @@
 /** Site ids: 16 bytes that name a replica; on the wire base64url without padding, 22 characters. */
 
 import type { HlcText } from './hlc.ts';
-import { hlcToBytes } from './hlc.ts';
+import { hlcToBytes, rankAt } from './hlc.ts';
 
 export type SiteId = Uint8Array;
 /** A site id as 22 characters of base64url. */
@@ -27,4 +27,13 @@ export function textToSiteId(text: SiteIdText): SiteId {
 /** The site that issued an HLC. */
 export function hlcSite(hlc: HlcText): SiteIdText {
   return hlcToBytes(hlc).toString('base64url', 10, 26);
+}
+
+/** Whether one site issued both. Its id is twenty whole characters and four bits on either side. */
+export function isOfSameSite(a: HlcText, b: HlcText): boolean {
+  return (
+    a.slice(14, 34) === b.slice(14, 34) &&
+    (rankAt(a, 13) & 15) === (rankAt(b, 13) & 15) &&
+    rankAt(a, 34) >> 2 === rankAt(b, 34) >> 2
+  );
 }

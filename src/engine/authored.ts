@@ -9,13 +9,12 @@
  */
 
 import { createHash } from 'node:crypto';
-import { compareHlc, decodeHlc, encodeHlc, type HlcText } from '../clock/hlc.ts';
+import { COUNTER_MAX, compareHlc, decodeHlc, encodeHlc, type HlcText } from '../clock/hlc.ts';
 import type { SiteId } from '../clock/site-id.ts';
 import type { WireChange, WireChangeSet } from '../wire/schemas.ts';
 import type { Identity } from './head.ts';
 import type { Row } from './row.ts';
 
-const COUNTER_MAX = 0xffff;
 /** opSeq is 32 bits: the place within the transaction answered, then some of its site. */
 const SITE_BITS = 12;
 const PLACE_MAX = 2 ** (32 - SITE_BITS) - 1;

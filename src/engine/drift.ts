@@ -1,7 +1,14 @@
 /** Refuses changes that are dated further ahead of the server's clock than is allowed. */
 
-import { compareHlc, encodeHlc, type HlcText, hlcWallTimeMs, maxHlc } from '../clock/hlc.ts';
-import { SITE_ID_BYTES } from '../clock/site-id.ts';
+import {
+  COUNTER_MAX,
+  compareHlc,
+  HLC_MAX,
+  type HlcText,
+  hlcAtTime,
+  hlcWallTimeMs,
+  maxHlc,
+} from '../clock/hlc.ts';
 import { SyncError } from '../errors.ts';
 import type { WireChangeSet } from '../wire/schemas.ts';
 
@@ -14,12 +21,8 @@ export function refuseDrift(
   nowMs: number,
   maxClockDriftMs: number,
 ): void {
-  const latest = encodeHlc({
-    wallTime: BigInt(Math.max(0, Math.floor(nowMs + maxClockDriftMs))),
-    counter: 0xffff,
-    siteId: new Uint8Array(SITE_ID_BYTES).fill(0xff),
-    opSeq: 0xffffffff,
-  });
+  const latestMs = Math.max(0, Math.floor(nowMs + maxClockDriftMs));
+  const latest = hlcAtTime(HLC_MAX, latestMs, COUNTER_MAX);
   const index = changeSets.findIndex((changeSet) => isAnyAfter(changeSet, latest));
   if (index < 0) return;
   const newest = newestHlc(changeSets) ?? latest;

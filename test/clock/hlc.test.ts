@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import {
   bytesToHlc,
+  COUNTER_MAX,
   compareHlc,
   decodeHlc,
   encodeHlc,
@@ -10,6 +11,8 @@ import {
   HLC_MAX,
   HLC_MIN,
   type Hlc,
+  hlcAtTime,
+  hlcCounter,
   hlcToBytes,
   hlcWallTimeMs,
   isHlcText,
@@ -107,6 +110,18 @@ test('a wall time is told in milliseconds', () => {
         wallTimeMs,
       );
     }),
+  );
+});
+
+test('an HLC is put to another time, its site and opSeq kept', () => {
+  const counter = fc.integer({ min: 0, max: COUNTER_MAX });
+  fc.assert(
+    fc.property(hlc, fc.maxSafeNat(), counter, (fields, wallTimeMs, counter) => {
+      const moved = hlcAtTime(encodeHlc(fields), wallTimeMs, counter);
+      assert.equal(moved, encodeHlc({ ...fields, wallTime: BigInt(wallTimeMs), counter }));
+      assert.equal(hlcCounter(moved), counter);
+    }),
+    { numRuns: 1000 },
   );
 });
 
