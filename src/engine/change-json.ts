@@ -1,6 +1,7 @@
 /** The JSON that changes travel and are logged as, put together from pieces that are JSON already. */
 
 import type { HlcText } from '../clock/hlc.ts';
+import type { WireColumnChange } from '../wire/schemas.ts';
 
 /** Names repeat from change to change: their JSON is made once. */
 export class JsonNames {
@@ -16,26 +17,64 @@ export class JsonNames {
   }
 }
 
-/** Pieces of a change, each as JSON. */
-interface ChangePieces {
+type WrittenCell = Pick<WireColumnChange, 'hlc' | 'priorValue' | 'priorHlc'>;
+
+/** Which row a change is of, each as JSON. */
+interface RowPieces {
   schema: string;
   table: string;
   pk: string;
-  hlc: HlcText;
 }
 
-export function columnChangeJson(
-  { schema, table, pk, hlc }: ChangePieces,
-  column: string,
-  value: string,
-): string {
-  return `{"type":"column","schema":${schema},"table":${table},"pk":${pk},"hlc":"${hlc}","column":${column},"value":${value}}`;
+/** What the JSON of all changes of one row has in common. */
+export function changedRowJson({ schema, table, pk }: RowPieces): string {
+  return `"schema":${schema},"table":${table},"pk":${pk}`;
 }
 
-export function deleteChangeJson(
-  { schema, table, pk, hlc }: ChangePieces,
-  priorRow: string | undefined,
-): string {
-  const prior = priorRow === undefined ? '' : `,"priorRow":${priorRow}`;
-  return `{"type":"delete","schema":${schema},"table":${table},"pk":${pk},"hlc":"${hlc}"${prior}}`;
+/**
+ * Several changes, one after the other. Joined at once: with a string for each change the garbage
+ * collector took a fifth of the time, and JSON.stringify takes four times as long, since the values
+ * are JSON already.
+ */
+export class ChangeListJson {
+  readonly #pieces: string[] = [];
+  #length = 0;
+
+  /** How many there are. */
+  get length(): number {
+    return this.#length;
+  }
+
+  /**
+   * @param row see `changedRowJson`
+   * @param change with what the value was before, if it says so
+   * @param column JSON, like `value`
+   */
+  addColumn(row: string, change: WrittenCell, column: string, value: string): void {
+    this.#begin();
+    const { hlc, priorHlc } = change;
+    this.#pieces.push('{"type":"column",', row, ',"hlc":"', hlc, '","column":', column);
+    this.#pieces.push(',"value":', value);
+    if (priorHlc !== undefined) {
+      const prior = JSON.stringify(change.priorValue);
+      this.#pieces.push(',"priorValue":', prior, ',"priorHlc":"', priorHlc, '"');
+    }
+    this.#pieces.push('}');
+  }
+
+  /** @param priorRow JSON, or `undefined` for none */
+  addDelete(row: string, hlc: HlcText, priorRow: string | undefined): void {
+    this.#begin();
+    this.#pieces.push('{"type":"delete",', row, ',"hlc":"', hlc, '"');
+    if (priorRow !== undefined) this.#pieces.push(',"priorRow":', priorRow);
+    this.#pieces.push('}');
+  }
+
+  #begin(): void {
+    if (this.#length++ > 0) this.#pieces.push(',');
+  }
+
+  toString(): string {
+    return this.#pieces.join('');
+  }
 }

@@ -13,8 +13,9 @@
  */
 
 import type { HlcText } from '../clock/hlc.ts';
-import { hlcSite, type SiteIdText } from '../clock/site-id.ts';
+import { hlcSite, isOfSameSite, type SiteIdText } from '../clock/site-id.ts';
 import type { WireChangeSet } from '../wire/schemas.ts';
+import type { ChangeListJson } from './change-json.ts';
 import { bytesToText } from './row.ts';
 import type { TableTimeline } from './table-timeline.ts';
 
@@ -41,20 +42,24 @@ export interface ChangeSetPieces {
   siteId: SiteIdText;
   transactionId: string;
   position: HlcText;
-  /** JSON, an array. */
-  changes: string;
+  changes: ChangeListJson;
   /** JSON of each. */
   migrations: readonly string[];
 }
 
 export function changeSetJson(pieces: ChangeSetPieces): string {
   const { siteId, transactionId, position, changes, migrations } = pieces;
-  return `{"siteId":"${siteId}","transactionId":${JSON.stringify(transactionId)},"hlc":"${position}","changes":${changes},"schemaMigrations":[${migrations.join(',')}]}`;
+  return `{"siteId":"${siteId}","transactionId":${JSON.stringify(transactionId)},"hlc":"${position}","changes":[${changes}],"schemaMigrations":[${migrations.join(',')}]}`;
 }
 
 export function encodeLogRecord(record: Omit<LogRecord, 'json'> & { json: string }): Buffer {
   const { author, changeCount, stale, json } = record;
   return Buffer.from(`${author}\t${changeCount}\t${stale ? 'r' : ''}\n${json}`);
+}
+
+/** The change set in a record's bytes. */
+export function jsonOf(record: Uint8Array): Uint8Array {
+  return record.subarray(record.indexOf(NEWLINE) + 1);
 }
 
 export function decodeLogRecord(position: HlcText, bytes: Uint8Array): LogRecord {
@@ -77,18 +82,12 @@ export function decodeStoredRecord(bytes: Uint8Array): StoredRecord {
 
 /** The author of a set whose changes and migrations bear these HLCs. */
 export function authorOf(hlcs: Iterable<HlcText>): SiteIdText | typeof SEVERAL_AUTHORS {
-  let author: SiteIdText | undefined;
-  let siteChars = '';
+  let first: HlcText | undefined;
   for (const hlc of hlcs) {
-    // Characters 13 to 34 hold the site id and six neighbouring bits: equal text, equal site.
-    const chars = hlc.slice(13, 35);
-    if (chars === siteChars) continue;
-    siteChars = chars;
-    const site = hlcSite(hlc);
-    if (author !== undefined && site !== author) return SEVERAL_AUTHORS;
-    author = site;
+    first ??= hlc;
+    if (!isOfSameSite(hlc, first)) return SEVERAL_AUTHORS;
   }
-  return author ?? SEVERAL_AUTHORS;
+  return first === undefined ? SEVERAL_AUTHORS : hlcSite(first);
 }
 
 /**

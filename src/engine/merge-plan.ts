@@ -4,7 +4,7 @@ import type { SiteIdText } from '../clock/site-id.ts';
 import type { WireChange, WireChangeSet } from '../wire/schemas.ts';
 import { pkIdentity } from '../wire/values.ts';
 import type { Catalog } from './catalog.ts';
-import { addressText, type RowAddress } from './row-set.ts';
+import { type RowAddress, rowAddress } from './row-set.ts';
 
 export interface ReadPlan {
   rows: RowAddress[];
@@ -35,8 +35,8 @@ export function planReads(sets: readonly WireChangeSet[], catalog: Catalog): Rea
       const live = place === undefined ? undefined : catalog.liveTable(schema, place.table);
       if (live === undefined) continue;
       tableIds.add(live.id);
-      const address = { tableId: live.id, identity: pkIdentity(pk) };
-      rows.set(addressText(address), address);
+      const address = rowAddress(live.id, pkIdentity(pk));
+      rows.set(address.text, address);
     }
   }
   return { rows: [...rows.values()], sites: [...sites], tableIds: [...tableIds] };

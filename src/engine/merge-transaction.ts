@@ -6,29 +6,30 @@
  * the head a copy.
  */
 
-import { compareHlc, type HlcText, maxHlc } from '../clock/hlc.ts';
-import { hlcSite, type SiteIdText } from '../clock/site-id.ts';
+import { compareHlc, type HlcText } from '../clock/hlc.ts';
+import type { SiteIdText } from '../clock/site-id.ts';
 import type { KVTransaction } from '../storage/kv-store.ts';
-import type { WireChange, WireChangeSet, WireMigration } from '../wire/schemas.ts';
+import type {
+  WireChange,
+  WireChangeSet,
+  WireColumnChange,
+  WireDeleteChange,
+  WireMigration,
+} from '../wire/schemas.ts';
 import type { ApplyResult } from '../wire/types.ts';
 import { pkIdentity } from '../wire/values.ts';
 import { answerHlc, takeBack } from './authored.ts';
 import { Catalog, migrationSlot, migrationToJson, type TableRecord } from './catalog.ts';
-import { deleteChangeJson, JsonNames } from './change-json.ts';
+import { ChangeListJson, changedRowJson, JsonNames } from './change-json.ts';
 import { decodeHead, type Head, type Identity } from './head.ts';
 import { HEAD_KEY, siteKey, tableKey } from './keys.ts';
-import { authorOf, type LogRecord, SEVERAL_AUTHORS } from './log-record.ts';
+import { LogDraft } from './log-draft.ts';
+import { authorOf, type LogRecord } from './log-record.ts';
 import { LogWriter } from './log-writer.ts';
 import { isOfSameRow, planReads } from './merge-plan.ts';
-import {
-  createRow,
-  isExpired,
-  type MergeOutcome,
-  mergeCell,
-  mergeTombstone,
-  type Row,
-} from './row.ts';
-import { addressText, type RowAddress, RowSet, toRowKey } from './row-set.ts';
+import type { NewestBySite } from './newest-by-site.ts';
+import { isExpired, type MergeOutcome, mergeCell, mergeTombstone, type Row } from './row.ts';
+import { type LoadedRow, type RowAddress, RowSet, rowAddress, toRowKey } from './row-set.ts';
 import { SiteStates } from './site-state.ts';
 import { applyBoundary, type HeldChange, toBoundaries } from './table-boundary.ts';
 import { TableStatistics } from './table-statistics.ts';
@@ -74,9 +75,10 @@ interface Target {
   table: TableRecord;
   place: Place;
   address: RowAddress;
-  text: string;
   /** The key as these changes spell it, JSON. */
   pk: string;
+  /** See `changedRowJson`. */
+  json: string;
 }
 
 export class MergeTransaction {
@@ -102,7 +104,7 @@ export class MergeTransaction {
     this.#context = context;
     this.#rows = new RowSet(transaction);
     this.#sites = new SiteStates(transaction);
-    this.#log = new LogWriter(transaction, context.identity, () => context.now());
+    this.#log = new LogWriter(transaction, () => context.now());
     this.#catalog = state.catalog;
     this.#catalogVersion = state.version;
   }
@@ -129,14 +131,15 @@ export class MergeTransaction {
     const restored: WireChange[] = [];
     /** One for each row that isn't there, however many of its cells were refused. */
     const deletes = new Map<string, WireChange>();
-    const targets = await this.#targetsOf(changeSet.changes);
+    const targets = this.#targetsOf(changeSet.changes);
+    await this.#loadRows(targets);
     for (const [i, change] of changeSet.changes.entries()) {
       const target = targets[i];
       if (target === undefined || target.place.hidden) continue;
-      const row = this.#rows.get(target.text)?.row ?? createRow();
+      const { row } = this.#rowOf(target);
       const named = { ...change, table: target.place.table };
       for (const answer of takeBack(named, row, siteId)) {
-        if (answer.type === 'delete') deletes.set(target.text, answer);
+        if (answer.type === 'delete') deletes.set(target.address.text, answer);
         else restored.push(answer);
       }
     }
@@ -187,131 +190,156 @@ export class MergeTransaction {
     result: ApplyResult,
     answers?: SiteIdText,
   ): Promise<void> {
-    const position = this.#log.nextPosition();
-    const migrations: string[] = [];
-    const logged: HlcText[] = [];
-    const held: HlcText[] = [];
+    const draft = new LogDraft(this.#log.nextPosition());
     for (const migration of changeSet.schemaMigrations) {
-      const outcome = await this.#mergeMigration(migration, position);
+      const outcome = await this.#mergeMigration(migration, draft.position);
       result[outcome]++;
-      if (outcome !== 'applied') continue;
-      migrations.push(migrationToJson(migration));
-      logged.push(migration.hlc);
+      if (outcome === 'applied') draft.addMigration(migration.hlc, migrationToJson(migration));
     }
-    const applied: WireChange[] = [];
-    /** Rows whose deletion the author has not heard of, with the schema's name. */
-    const untold = new Map<Target, string>();
-    let stale = false;
-    const targets = await this.#targetsOf(changeSet.changes);
-    for (const [i, change] of changeSet.changes.entries()) {
-      const target = targets[i];
-      const outcome =
-        target === undefined ? 'skipped' : this.#mergeChange(change, target, position);
-      result[outcome]++;
-      if (target === undefined) continue;
-      if (outcome !== 'applied') {
-        const isUntold = this.#isDeletionUntold(change, target, changeSet.siteId, answers);
-        if (isUntold) untold.set(target, change.schema);
-        continue;
-      }
-      // Held for a dropped name: logged when the name is used again, after the DDL that does.
-      if (target.place.hidden) {
-        held.push(change.hlc);
-        continue;
-      }
-      if (target.place.table !== change.table) stale = true;
-      applied.push(change);
-      logged.push(change.hlc);
-    }
-    this.#noteAuthored([...held, ...logged]);
-    if (logged.length > 0) {
+    const targets = this.#targetsOf(changeSet.changes);
+    await this.#loadRows(targets);
+    const untold = this.#mergeChanges(changeSet, targets, draft, result, answers);
+    this.#noteAuthored(draft);
+    if (!draft.isEmpty) {
       const { siteId, transactionId } = changeSet;
-      const hlcs = logged;
-      // What was parsed is known to have the protocol's fields only.
-      const json = JSON.stringify(applied);
-      const entry = { position, siteId, transactionId, hlcs, changes: json, migrations, stale };
-      this.#log.append(entry);
+      const { position, author, changes, migrations, stale } = draft;
+      this.#log.append({ position, siteId, transactionId, author, changes, migrations, stale });
     }
     // What was held for a dropped name is sent after the DDL that uses the name again.
     this.#append('shown', this.#shown.splice(0));
     this.#append('deleted', this.#deleteAgain(untold));
   }
 
+  /** @returns rows whose deletion the author has not heard of, with the schema's name */
+  #mergeChanges(
+    changeSet: WireChangeSet,
+    targets: readonly (Target | undefined)[],
+    draft: LogDraft,
+    result: ApplyResult,
+    answers: SiteIdText | undefined,
+  ): ReadonlyMap<Target, string> {
+    const untold = new Map<Target, string>();
+    const { changes, siteId } = changeSet;
+    let current: { target: Target; loaded: LoadedRow; newest: NewestBySite } | undefined;
+    for (const [i, change] of changes.entries()) {
+      const target = targets[i];
+      if (target === undefined) {
+        result.skipped++;
+        continue;
+      }
+      const { table, place } = target;
+      if (current?.target !== target) {
+        const newest = draft.newestOf(table.id, place.hidden);
+        current = { target, loaded: this.#rowOf(target), newest };
+      }
+      const { loaded, newest } = current;
+      const outcome =
+        change.type === 'delete'
+          ? this.#mergeDelete(change, target, loaded, draft)
+          : this.#mergeColumn(change, target, loaded, draft);
+      result[outcome]++;
+      if (outcome === 'applied') {
+        loaded.changed = true;
+        newest.add(change.hlc);
+        if (place.table !== change.table && !place.hidden) draft.stale = true;
+      } else if (this.#isDeletionUntold(change, place, loaded.row, siteId, answers)) {
+        untold.set(target, change.schema);
+      }
+    }
+    return untold;
+  }
+
+  /** Logged, unless it is held for a dropped name: then when the name is used again, after the DDL that does. */
+  #mergeColumn(
+    change: WireColumnChange,
+    { place, pk, json }: Target,
+    { row }: LoadedRow,
+    { changes }: LogDraft,
+  ): MergeOutcome {
+    const { hlc } = change;
+    const column = this.#names.json(change.column);
+    const value = JSON.stringify(change.value);
+    const cellsBefore = row.cells.size;
+    const cell = { hlc, value, pk };
+    const outcome = mergeCell(row, column, cell, this.#context.allowResurrection);
+    if (outcome !== 'applied') return outcome;
+    this.#replaced += 1 + cellsBefore - row.cells.size;
+    if (!place.hidden) changes.addColumn(json, change, column, value);
+    return outcome;
+  }
+
+  #mergeDelete(
+    change: WireDeleteChange,
+    { place, pk, json }: Target,
+    { row }: LoadedRow,
+    { changes, position }: LogDraft,
+  ): MergeOutcome {
+    const { hlc } = change;
+    const priorRow = change.priorRow && JSON.stringify(change.priorRow);
+    const heldBefore = countHeld(row);
+    const tombstone = { hlc, position, priorRow, pk };
+    const outcome = mergeTombstone(row, tombstone, this.#context.allowResurrection);
+    if (outcome !== 'applied') return outcome;
+    this.#replaced += 1 + heldBefore - countHeld(row);
+    if (!place.hidden) changes.addDelete(json, hlc, priorRow);
+    return outcome;
+  }
+
   /** What is sent by the coordinator itself, though others have written it. */
-  #append(kind: 'shown' | 'deleted', changes: readonly HeldChange[]): void {
-    if (changes.length === 0) return;
+  #append(kind: 'shown' | 'deleted', held: readonly HeldChange[]): void {
+    if (held.length === 0) return;
     this.#hasChanged = true;
     const position = this.#log.nextPosition();
+    const changes = new ChangeListJson();
+    for (const change of held) change.addTo(changes);
     this.#log.append({
-      position,
+      ...{ position, changes, migrations: [], stale: false },
       siteId: this.#context.identity.siteIdText,
       transactionId: `${kind}:${position}`,
-      hlcs: changes.map(({ hlc }) => hlc),
-      changes: `[${changes.map(({ json }) => json).join(',')}]`,
-      migrations: [],
-      stale: false,
+      author: authorOf(held.map(({ hlc }) => hlc)),
     });
   }
 
-  /** The row of each change, loaded; `undefined` for a change to a table that was dropped later. */
-  async #targetsOf(changes: readonly WireChange[]): Promise<(Target | undefined)[]> {
-    const missing = new Map<string, RowAddress>();
-    const targets: (Target | undefined)[] = [];
+  /** Where each change belongs; `undefined` for a change to a table that was dropped later. */
+  #targetsOf(changes: readonly WireChange[]): (Target | undefined)[] {
+    const { timeline } = this.#catalog;
     let last: WireChange | undefined;
     let target: Target | undefined;
-    for (const change of changes) {
+    return changes.map((change) => {
       // Where names have changed their meaning it takes the HLC to tell the table.
-      const isSame = this.#catalog.timeline.isEmpty && last && isOfSameRow(change, last);
-      if (!isSame) {
-        target = this.#targetOf(change);
-        if (target !== undefined && this.#rows.get(target.text) === undefined) {
-          missing.set(target.text, target.address);
-        }
-      }
+      const isSame = last !== undefined && timeline.isEmpty && isOfSameRow(change, last);
+      if (!isSame) target = this.#targetOf(change);
       last = change;
-      targets.push(target);
-    }
-    if (missing.size > 0) await this.#rows.load(missing);
-    return targets;
+      return target;
+    });
   }
 
-  #targetOf({ schema, table: name, hlc, pk }: WireChange): Target | undefined {
+  #targetOf({ schema, table: name, hlc, pk: key }: WireChange): Target | undefined {
     const place = this.#catalog.timeline.resolve(schema, name, hlc);
     if (place === undefined) return undefined;
     const table = this.#tableNamed(schema, place.table);
-    const address = { tableId: table.id, identity: pkIdentity(pk) };
-    return { place, table, address, text: addressText(address), pk: JSON.stringify(pk) };
+    const address = rowAddress(table.id, pkIdentity(key));
+    const pk = JSON.stringify(key);
+    const names = { schema: this.#names.json(schema), table: this.#names.json(name) };
+    return { place, table, address, pk, json: changedRowJson({ ...names, pk }) };
   }
 
   #tableNamed(schema: string, table: string): TableRecord {
     return this.#catalog.liveTable(schema, table) ?? this.#fork().createTable(schema, table);
   }
 
-  #mergeChange(change: WireChange, { table, text, pk }: Target, position: HlcText): MergeOutcome {
-    const { hlc } = change;
-    const loaded = this.#rows.get(text);
+  /** Most of the time the group has read them already. */
+  #loadRows(targets: readonly (Target | undefined)[]): Promise<void> | undefined {
+    const isMissing = (target: Target | undefined) =>
+      target !== undefined && this.#rows.get(target.address) === undefined;
+    if (!targets.some(isMissing)) return undefined;
+    return this.#rows.load(targets.flatMap((target) => target?.address ?? []));
+  }
+
+  #rowOf({ address }: Target): LoadedRow {
+    const loaded = this.#rows.get(address);
     if (loaded === undefined) throw new Error('a row was not loaded before it was merged');
-    const { allowResurrection } = this.#context;
-    const heldBefore = countHeld(loaded.row);
-    const outcome =
-      change.type === 'delete'
-        ? mergeTombstone(
-            loaded.row,
-            { hlc, position, priorRow: toJson(change.priorRow), pk },
-            allowResurrection,
-          )
-        : mergeCell(
-            loaded.row,
-            this.#names.json(change.column),
-            { hlc, value: toJson(change.value) ?? 'null', pk },
-            allowResurrection,
-          );
-    if (outcome === 'applied') {
-      loaded.changed = true;
-      this.#replaced += 1 + heldBefore - countHeld(loaded.row);
-      this.#statistics.wrote(table.id, hlc, this.#catalog);
-    }
-    return outcome;
+    return loaded;
   }
 
   /**
@@ -320,11 +348,11 @@ export class MergeTransaction {
    */
   #isDeletionUntold(
     { type, hlc }: WireChange,
-    { text, place }: Target,
+    place: Place,
+    { tombstone, cells }: Row,
     author: SiteIdText,
     answers: SiteIdText | undefined,
   ): boolean {
-    const { tombstone, cells } = this.#rows.get(text)?.row ?? createRow();
     if (place.hidden || tombstone === undefined) return false;
     // Who deletes a row has it deleted, whether that counts or not.
     if (type === 'delete' && answers === undefined) return false;
@@ -341,19 +369,18 @@ export class MergeTransaction {
   #deleteAgain(untold: ReadonlyMap<Target, string>): HeldChange[] {
     if (untold.size === 0) return [];
     const position = this.#log.nextPosition();
-    const told = new Set<string>();
-    return [...untold].flatMap(([{ text, place }, schemaName]) => {
-      if (told.has(text)) return [];
-      told.add(text);
-      const loaded = this.#rows.get(text);
-      const tombstone = loaded?.row.tombstone;
-      if (loaded === undefined || tombstone === undefined) return [];
+    const told = new Set<LoadedRow>();
+    return [...untold].flatMap(([target, schemaName]) => {
+      const loaded = this.#rowOf(target);
+      const { tombstone } = loaded.row;
+      if (tombstone === undefined || told.has(loaded)) return [];
+      told.add(loaded);
       loaded.row.tombstone = { ...tombstone, position };
       loaded.changed = true;
       const { hlc, pk } = tombstone;
       const schema = this.#names.json(schemaName);
-      const table = this.#names.json(place.table);
-      return { hlc, json: deleteChangeJson({ schema, table, pk, hlc }, undefined) };
+      const row = changedRowJson({ schema, table: this.#names.json(target.place.table), pk });
+      return { hlc, addTo: (list: ChangeListJson) => list.addDelete(row, hlc, undefined) };
     });
   }
 
@@ -382,12 +409,12 @@ export class MergeTransaction {
     return this.#catalog;
   }
 
-  #noteAuthored(hlcs: readonly HlcText[]): void {
-    if (hlcs.length === 0) return;
-    this.#hasChanged = true;
-    const author = authorOf(hlcs);
-    if (author === SEVERAL_AUTHORS) for (const hlc of hlcs) this.#sites.authored(hlcSite(hlc), hlc);
-    else this.#sites.authored(author, hlcs.reduce(maxHlc));
+  #noteAuthored(draft: LogDraft): void {
+    for (const { tableId, site, hlc } of draft.newest()) {
+      this.#hasChanged = true;
+      this.#sites.authored(site, hlc);
+      if (tableId !== undefined) this.#statistics.wrote(tableId, hlc, this.#catalog);
+    }
   }
 
   async #finish(): Promise<void> {
@@ -405,11 +432,6 @@ export class MergeTransaction {
 /** Changes that the row is made of. */
 function countHeld({ cells, tombstone }: Row): number {
   return cells.size + (tombstone === undefined || isExpired(tombstone) ? 0 : 1);
-}
-
-/** @returns `undefined` for nothing */
-function toJson(value: unknown): string | undefined {
-  return value === undefined ? undefined : JSON.stringify(value);
 }
 
 function emptyResult(transactions: number): ApplyResult {

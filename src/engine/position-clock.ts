@@ -5,22 +5,31 @@
  * push positions ahead; a wall that jumps back makes them count on from the last one.
  */
 
-import { encodeHlc, type HlcText, hlcToBytes } from '../clock/hlc.ts';
+import {
+  COUNTER_MAX,
+  encodeHlc,
+  type HlcText,
+  hlcAtTime,
+  hlcCounter,
+  hlcWallTimeMs,
+} from '../clock/hlc.ts';
 import type { SiteId } from '../clock/site-id.ts';
 
-const COUNTER_MAX = 0xffff;
-
-/** @returns the position after `last`, as near to `nowMs` as order allows */
-export function nextPosition(last: HlcText, nowMs: number, siteId: SiteId): HlcText {
-  const bytes = hlcToBytes(last);
-  const lastWallTime = bytes.readBigUInt64BE(0);
-  const counter = bytes.readUInt16BE(8);
-  const now = BigInt(Math.max(0, Math.floor(nowMs)));
-  if (now > lastWallTime) return encodeHlc({ wallTime: now, counter: 0, siteId, opSeq: 0 });
+/** @returns the position after `last`, of the same site, as near to `nowMs` as order allows */
+export function nextPosition(last: HlcText, nowMs: number): HlcText {
+  const lastMs = hlcWallTimeMs(last);
+  const now = Math.max(0, Math.floor(nowMs));
+  if (now > lastMs) return hlcAtTime(last, now, 0);
+  const counter = hlcCounter(last);
   // The counter carries into the wall time rather than repeat or stop.
   return counter < COUNTER_MAX
-    ? encodeHlc({ wallTime: lastWallTime, counter: counter + 1, siteId, opSeq: 0 })
-    : encodeHlc({ wallTime: lastWallTime + 1n, counter: 0, siteId, opSeq: 0 });
+    ? hlcAtTime(last, lastMs, counter + 1)
+    : hlcAtTime(last, lastMs + 1, 0);
+}
+
+/** A position as it would be if it were of this site. */
+export function asOfSite(position: HlcText, siteId: SiteId): HlcText {
+  return hlcAtTime(zeroPosition(siteId), hlcWallTimeMs(position), hlcCounter(position));
 }
 
 /** The position of a database that holds nothing yet. */

@@ -22,9 +22,12 @@ export interface RowAddress {
   tableId: number;
   /** Of its primary key, see `pkIdentity`. */
   identity: string;
+  /** Both as one text. */
+  text: string;
 }
 
-export interface LoadedRow extends RowAddress {
+export interface LoadedRow {
+  address: RowAddress;
   key: Buffer;
   row: Row;
   /** Cells it held when it was read. */
@@ -45,8 +48,8 @@ export interface ListedTombstone extends Tombstone {
   isDead: boolean;
 }
 
-export function addressText(address: RowAddress): string {
-  return `${address.tableId}:${address.identity}`;
+export function rowAddress(tableId: number, identity: string): RowAddress {
+  return { tableId, identity, text: `${tableId}:${identity}` };
 }
 
 export function toRowKey({ tableId, identity }: RowAddress): Buffer {
@@ -75,45 +78,48 @@ export class RowSet {
     this.#reader = reader;
   }
 
-  get(address: string): LoadedRow | undefined {
-    return this.#rows.get(address);
+  get(address: RowAddress): LoadedRow | undefined {
+    return this.#rows.get(address.text);
   }
 
-  /** @param key the row's, if it is at hand */
   add(
     address: RowAddress,
     key: Buffer = toRowKey(address),
     bytes: Uint8Array | undefined = undefined,
   ): LoadedRow {
     const row = bytes === undefined ? createRow() : decodeRow(bytes);
-    const { tableId, identity } = address;
     const loaded = {
-      ...{ tableId, identity, key, row, changed: false },
+      ...{ address, key, row, changed: false },
       cellsBefore: row.cells.size,
       wasListed: isListed(row.tombstone),
     };
-    this.#rows.set(addressText(address), loaded);
+    this.#rows.set(address.text, loaded);
     return loaded;
   }
 
   /** Reads, in one go, those of the rows that aren't here yet. */
-  async load(addresses: Map<string, RowAddress>): Promise<void> {
-    const missing = [...addresses].filter(([text]) => !this.#rows.has(text)).map(([, a]) => a);
-    if (missing.length === 0) return;
-    const keys = missing.map(toRowKey);
+  async load(addresses: Iterable<RowAddress>): Promise<void> {
+    const missing = new Map<string, RowAddress>();
+    for (const address of addresses) {
+      if (this.get(address) === undefined) missing.set(address.text, address);
+    }
+    if (missing.size === 0) return;
+    const keys = [...missing.values()].map(toRowKey);
     const values = await this.#reader.getMany(keys);
-    missing.forEach((address, i) => {
+    let i = 0;
+    for (const address of missing.values()) {
       this.add(address, keys[i], values[i]);
-    });
+      i++;
+    }
   }
 
   ofTable(tableId: number): LoadedRow[] {
-    return [...this.#rows.values()].filter((loaded) => loaded.tableId === tableId);
+    return [...this.#rows.values()].filter(({ address }) => address.tableId === tableId);
   }
 
   /** @param onWrite gets each changed row's table and how many cells it gained or lost */
   write(transaction: KVTransaction, onWrite: (tableId: number, cells: number) => void): void {
-    for (const { key, row, tableId, cellsBefore, wasListed, changed } of this.#rows.values()) {
+    for (const { address, key, row, cellsBefore, wasListed, changed } of this.#rows.values()) {
       if (!changed) continue;
       const text = encodeRow(row);
       if (text === undefined) transaction.delete(key);
@@ -125,7 +131,7 @@ export class RowSet {
           encodeListedTombstone(tombstone, row.cells.size === 0),
         );
       } else if (wasListed) transaction.delete(rowToTombstoneKey(key));
-      onWrite(tableId, row.cells.size - cellsBefore);
+      onWrite(address.tableId, row.cells.size - cellsBefore);
     }
   }
 }

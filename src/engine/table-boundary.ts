@@ -11,10 +11,10 @@ import type { KVTransaction } from '../storage/kv-store.ts';
 import type { WireMigration } from '../wire/schemas.ts';
 import { pkIdentity } from '../wire/values.ts';
 import type { Catalog, TableRecord } from './catalog.ts';
-import { columnChangeJson, deleteChangeJson } from './change-json.ts';
+import { type ChangeListJson, changedRowJson } from './change-json.ts';
 import { tableRange } from './keys.ts';
 import { createRow, decodeRow, isExpired, mergeCell, mergeTombstone, type Row } from './row.ts';
-import { addressText, type LoadedRow, type RowAddress, type RowSet } from './row-set.ts';
+import { type LoadedRow, type RowSet, rowAddress } from './row-set.ts';
 import type { Boundary } from './table-timeline.ts';
 
 /** The boundaries that a migration sets, in the order in which they are to be applied. */
@@ -34,7 +34,7 @@ export function toBoundaries(migration: WireMigration): Boundary[] {
 /** A change as it is stored, to be logged. */
 export interface HeldChange {
   hlc: HlcText;
-  json: string;
+  addTo(list: ChangeListJson): void;
 }
 
 export interface BoundaryContext {
@@ -111,10 +111,12 @@ async function heldChanges(
     const changes: HeldChange[] = [];
     if (tombstone !== undefined && !isExpired(tombstone)) {
       const { pk, hlc, priorRow } = tombstone;
-      changes.push({ hlc, json: deleteChangeJson({ schema, table, pk, hlc }, priorRow) });
+      const row = changedRowJson({ schema, table, pk });
+      changes.push({ hlc, addTo: (list) => list.addDelete(row, hlc, priorRow) });
     }
     for (const [column, { pk, hlc, value }] of cells) {
-      changes.push({ hlc, json: columnChangeJson({ schema, table, pk, hlc }, column, value) });
+      const row = changedRowJson({ schema, table, pk });
+      changes.push({ hlc, addTo: (list) => list.addColumn(row, { hlc }, column, value) });
     }
     return changes;
   });
@@ -127,8 +129,8 @@ async function loadTable(
 ): Promise<void> {
   for await (const entries of transaction.iterate(tableRange('r', table.id))) {
     for (const [key, value] of entries) {
-      const address = { tableId: table.id, identity: rowIdentity(decodeRow(value)) };
-      if (rows.get(addressText(address)) === undefined) rows.add(address, Buffer.from(key), value);
+      const address = rowAddress(table.id, rowIdentity(decodeRow(value)));
+      if (rows.get(address) === undefined) rows.add(address, Buffer.from(key), value);
     }
   }
 }
@@ -142,18 +144,13 @@ async function moveOlder(
 ): Promise<void> {
   await loadTable(from, rows, transaction);
   const leaving = rows.ofTable(from.id).filter((loaded) => splitsAt(loaded.row, before));
-  const targets = new Map<string, RowAddress>();
   if (into !== undefined) {
-    for (const { identity } of leaving) {
-      const address = { tableId: into.id, identity };
-      targets.set(addressText(address), address);
-    }
+    await rows.load(leaving.map(({ address }) => rowAddress(into.id, address.identity)));
   }
-  await rows.load(targets);
   for (const loaded of leaving) {
     const older = takeOlder(loaded, before);
     if (into === undefined) continue;
-    const target = rows.get(addressText({ tableId: into.id, identity: loaded.identity }));
+    const target = rows.get(rowAddress(into.id, loaded.address.identity));
     if (target !== undefined) mergeRow(target, older);
   }
 }

@@ -6,7 +6,7 @@ import { SITE_ID_BYTES } from '../../clock/site-id.ts';
 import type { KVReader } from '../../storage/kv-store.ts';
 import { decodeUnfinished, UNFINISHED_KEY } from '../../storage/unfinished.ts';
 import { HEAD_KEY, kindRange, logKeyToPosition } from '../keys.ts';
-import { nextPosition } from '../position-clock.ts';
+import { asOfSite, nextPosition } from '../position-clock.ts';
 import { HeadSchema } from '../record-schemas.ts';
 import type { World } from '../sync-manager.ts';
 import { CONTENT_RANGE } from '../transfer/content.ts';
@@ -40,7 +40,7 @@ export async function planImport(
   }
   const before = maxHlc(await newestPosition(reader), mark?.replacedAt ?? HLC_MIN);
   const site = world.randomBytes(SITE_ID_BYTES);
-  const replacedAt = nextPosition(maxHlc(before, header.position), world.now(), site);
+  const replacedAt = nextPosition(asOfSite(maxHlc(before, header.position), site), world.now());
   return { replacedAt, replace: true };
 }
 
