@@ -19,15 +19,8 @@ export class JsonNames {
 
 type WrittenCell = Pick<WireColumnChange, 'hlc' | 'priorValue' | 'priorHlc'>;
 
-/** Which row a change is of, each as JSON. */
-interface RowPieces {
-  schema: string;
-  table: string;
-  pk: string;
-}
-
-/** What the JSON of all changes of one row has in common. */
-export function changedRowJson({ schema, table, pk }: RowPieces): string {
+/** What the JSON of all changes of one row has in common; made of JSON. */
+export function changedRowJson(schema: string, table: string, pk: string): string {
   return `"schema":${schema},"table":${table},"pk":${pk}`;
 }
 

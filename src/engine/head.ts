@@ -35,13 +35,13 @@ export interface Head {
   staleUpTo?: HlcText;
 }
 
-export const EMPTY_HEAD: Head = {
+export const EMPTY_HEAD: Head = Object.freeze({
   position: HLC_MIN,
   logLength: 0,
   changesLogged: 0,
   changesReplaced: 0,
   catalogVersion: 0,
-};
+});
 
 /**
  * The database that was opened is not the one in the store any more: an import has put another in

@@ -25,7 +25,7 @@ export class LogWriter {
   readonly records: LogRecord[] = [];
   readonly #transaction: KVTransaction;
   readonly #now: () => number;
-  #head: Head = { ...EMPTY_HEAD };
+  #head: Head = EMPTY_HEAD;
 
   constructor(transaction: KVTransaction, now: () => number) {
     this.#transaction = transaction;
@@ -36,9 +36,9 @@ export class LogWriter {
     return this.#head;
   }
 
-  /** Goes on from a head that was read in this transaction. */
+  /** Goes on from a head that was read in this transaction, which is the writer's from now on. */
   begin(head: Head): void {
-    this.#head = { ...head };
+    this.#head = head;
   }
 
   /** The position that the next entry may take; not taken yet. */

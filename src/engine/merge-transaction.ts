@@ -6,7 +6,7 @@
  * the head a copy.
  */
 
-import { compareHlc, type HlcText } from '../clock/hlc.ts';
+import { compareHlc, HLC_MIN, type HlcText } from '../clock/hlc.ts';
 import type { SiteIdText } from '../clock/site-id.ts';
 import type { KVTransaction } from '../storage/kv-store.ts';
 import type {
@@ -115,10 +115,11 @@ export class MergeTransaction {
     const before = await this.#load(all);
     const outcomes: BatchOutcome[] = [];
     for (const { changeSets, refused } of batches) {
-      const result = emptyResult(changeSets.length);
-      for (const set of changeSets) await this.#mergeSet(set, result);
+      const outcome = emptyOutcome(changeSets.length);
+      for (const set of changeSets) await this.#mergeSet(set, outcome);
       for (const set of refused) await this.#takeBack(set);
-      outcomes.push({ ...result, position: this.#log.head.position });
+      outcome.position = this.#log.head.position;
+      outcomes.push(outcome);
     }
     await this.#finish();
     const { head, records } = this.#log;
@@ -147,7 +148,7 @@ export class MergeTransaction {
     const transactionId = `reverted:${changeSet.transactionId}`;
     const hlc = answerHlc(changeSet.hlc, siteId);
     const own = { siteId: siteIdText, transactionId, hlc, changes: answers, schemaMigrations: [] };
-    await this.#mergeSet(own, emptyResult(1), changeSet.siteId);
+    await this.#mergeSet(own, emptyOutcome(1), changeSet.siteId);
   }
 
   /**
@@ -320,8 +321,8 @@ export class MergeTransaction {
     const table = this.#tableNamed(schema, place.table);
     const address = rowAddress(table.id, pkIdentity(key));
     const pk = JSON.stringify(key);
-    const names = { schema: this.#names.json(schema), table: this.#names.json(name) };
-    return { place, table, address, pk, json: changedRowJson({ ...names, pk }) };
+    const json = changedRowJson(this.#names.json(schema), this.#names.json(name), pk);
+    return { place, table, address, pk, json };
   }
 
   #tableNamed(schema: string, table: string): TableRecord {
@@ -378,8 +379,8 @@ export class MergeTransaction {
       loaded.row.tombstone = { ...tombstone, position };
       loaded.changed = true;
       const { hlc, pk } = tombstone;
-      const schema = this.#names.json(schemaName);
-      const row = changedRowJson({ schema, table: this.#names.json(target.place.table), pk });
+      const { table } = target.place;
+      const row = changedRowJson(this.#names.json(schemaName), this.#names.json(table), pk);
       return { hlc, addTo: (list: ChangeListJson) => list.addDelete(row, hlc, undefined) };
     });
   }
@@ -434,6 +435,6 @@ function countHeld({ cells, tombstone }: Row): number {
   return cells.size + (tombstone === undefined || isExpired(tombstone) ? 0 : 1);
 }
 
-function emptyResult(transactions: number): ApplyResult {
-  return { applied: 0, skipped: 0, conflicts: 0, transactions };
+function emptyOutcome(transactions: number): BatchOutcome {
+  return { applied: 0, skipped: 0, conflicts: 0, transactions, position: HLC_MIN };
 }

@@ -88,11 +88,9 @@ export class RowSet {
     bytes: Uint8Array | undefined = undefined,
   ): LoadedRow {
     const row = bytes === undefined ? createRow() : decodeRow(bytes);
-    const loaded = {
-      ...{ address, key, row, changed: false },
-      cellsBefore: row.cells.size,
-      wasListed: isListed(row.tombstone),
-    };
+    const cellsBefore = row.cells.size;
+    const wasListed = isListed(row.tombstone);
+    const loaded = { address, key, row, cellsBefore, wasListed, changed: false };
     this.#rows.set(address.text, loaded);
     return loaded;
   }

@@ -67,8 +67,8 @@ export class SiteStates {
       if (stored.authored !== undefined && maxHlc(stored.authored, newest) === stored.authored) {
         continue;
       }
-      const state: SiteState = { ...stored, authored: newest };
-      transaction.put(siteKey(site), Buffer.from(JSON.stringify(state)));
+      stored.authored = newest;
+      transaction.put(siteKey(site), Buffer.from(JSON.stringify(stored)));
     }
   }
 }

@@ -172,9 +172,9 @@ export class SyncManager {
     // After the wall has jumped back the positions still tell that it was there: devices, which have
     // not jumped, are not to be refused until it has caught up.
     const nowMs = Math.max(world.now(), hlcWallTimeMs(this.#state.head.position));
-    refuseDrift([...changeSets, ...authored, ...refused], nowMs, maxClockDriftMs);
+    refuseDrift(changeSets.concat(authored, refused), nowMs, maxClockDriftMs);
     const answers = authored.map((changeSet) => toAuthored(changeSet, this.identity));
-    return this.#commits.add({ changeSets: [...changeSets, ...answers], refused });
+    return this.#commits.add({ changeSets: changeSets.concat(answers), refused });
   }
 
   async #mergeGroup(batches: readonly Batch[]): Promise<BatchOutcome[]> {

@@ -111,11 +111,11 @@ async function heldChanges(
     const changes: HeldChange[] = [];
     if (tombstone !== undefined && !isExpired(tombstone)) {
       const { pk, hlc, priorRow } = tombstone;
-      const row = changedRowJson({ schema, table, pk });
+      const row = changedRowJson(schema, table, pk);
       changes.push({ hlc, addTo: (list) => list.addDelete(row, hlc, priorRow) });
     }
     for (const [column, { pk, hlc, value }] of cells) {
-      const row = changedRowJson({ schema, table, pk });
+      const row = changedRowJson(schema, table, pk);
       changes.push({ hlc, addTo: (list) => list.addColumn(row, { hlc }, column, value) });
     }
     return changes;

@@ -181,7 +181,8 @@ function createLevelStore(level: Level, { sync, reclaiming, onClose }: LevelStor
         const batch = level.batch();
         try {
           const result = await work({
-            ...committed,
+            getMany: committed.getMany,
+            iterate: committed.iterate,
             put: (key, value) => void batch.put(key, value),
             delete: (key) => void batch.del(key),
           });

@@ -82,7 +82,8 @@ export function decodeClientMessage(text: string, changesMax: number): ClientMes
   if (!validator?.Check(value)) explain(validator as never, value, '');
   const message = value as ClientMessage;
   if (message.type !== 'apply_changes') return message;
-  return { ...message, changes: decodeChangeSets(message.changes, changesMax, 'changes') };
+  const changes = decodeChangeSets(message.changes, changesMax, 'changes');
+  return { type: message.type, requestId: message.requestId, changes };
 }
 
 /** Before anything else is judged: another version's handshake may have another shape. */

@@ -163,7 +163,9 @@ export function encodeChangeSet(changeSet: ChangeSet): WireChangeSet {
 }
 
 /** An apply result as it is sent: primary keys in their JSON form. */
-export function encodeApplyResult(result: ApplyResult): object {
+export function encodeApplyResult(
+  result: ApplyResult,
+): Omit<ApplyResult, 'rejected'> & { rejected?: object[] } {
   const { rejected } = result;
   if (rejected === undefined) return result;
   const encoded = rejected.map((rejection) => {
