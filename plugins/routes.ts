@@ -77,7 +77,7 @@ export default fp(
     const admit =
       (operation: string) => async (request: FastifyRequest<ForDatabase>, reply: FastifyReply) => {
         const { databaseId = DEFAULT_DATABASE_ID } = request.params;
-        service.metrics.requests.inc({ transport: 'http', operation });
+        service.metrics.requests.http.inc(operation);
         service.checkDatabaseId(databaseId);
         const credentials = app.readCredentials(request, databaseId);
         const gone = goneController(reply);

@@ -18,6 +18,7 @@ import type { ClientIdentity } from '../hooks/types.ts';
 import { decodeClientMessage, findRequestId } from '../wire/decode.ts';
 import { type ClientMessage, PROTOCOL_VERSION } from '../wire/schemas.ts';
 import { encodeApplyResult } from '../wire/types.ts';
+import type { Applied } from './apply-pipeline.ts';
 import type { Narrow } from './client-view.ts';
 import type { Client } from './clients.ts';
 import type { CoordinatorService } from './coordinator-service.ts';
@@ -32,6 +33,7 @@ const DEFAULT_DATABASE_ID = 'default';
 
 type Handshake = Extract<ClientMessage, { type: 'handshake' }>;
 type Authenticate = Extract<ClientMessage, { type: 'authenticate' }>;
+type Apply = Extract<ClientMessage, { type: 'apply_changes' }>;
 type Request = Exclude<ClientMessage, Handshake | Authenticate | { type: 'ping' }>;
 
 /** What an error of a request is called where its cause has no code of its own. */
@@ -67,8 +69,10 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
   #session: Session | undefined;
   #isGone = false;
   #lease: DatabaseLease | undefined;
-  /** Made for the first request: many a session has none for long. */
-  #inFlight: Set<Promise<unknown>> | undefined;
+  /** Requests that are not answered yet. */
+  #inFlight = 0;
+  /** For whoever waits for there being fewer. */
+  #onAnswered = () => {};
   /** Settles when the last batch has been answered. */
   #lastApply: Promise<void> | undefined;
 
@@ -153,37 +157,51 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
   }
 
   /** Answers that the peer doesn't take must not pile up, nor what it has asked for. */
-  async hasRoom(): Promise<void> {
+  hasRoom(): Promise<void> | undefined {
+    const { outlet, service } = this.#options;
+    const { queuedBytesPerSocket, messagesInFlight } = service.config.limits;
+    const isFull = this.#inFlight >= messagesInFlight;
+    if (!isFull && outlet.queuedBytes <= queuedBytesPerSocket) return undefined;
+    return this.#makeRoom();
+  }
+
+  async #makeRoom(): Promise<void> {
     const { outlet, service } = this.#options;
     const { queuedBytesPerSocket, messagesInFlight } = service.config.limits;
     if (outlet.queuedBytes > queuedBytesPerSocket) {
       service.metrics.limitMet('limits.queuedBytesPerSocket');
       await outlet.drained(queuedBytesPerSocket / 2);
     }
-    const inFlight = this.#inFlight;
-    if (inFlight === undefined || inFlight.size < messagesInFlight) return;
+    if (this.#inFlight < messagesInFlight) return;
     service.metrics.limitMet('limits.messagesInFlight');
-    while (inFlight.size >= messagesInFlight) await Promise.race(inFlight);
+    while (this.#inFlight >= messagesInFlight) {
+      await new Promise<void>((resolve) => {
+        this.#onAnswered = resolve;
+      });
+    }
   }
 
-  async #take(text: string | undefined): Promise<void> {
+  /** What it returns settles when the next message may be taken. */
+  #take(text: string | undefined): Promise<void> | undefined {
     if (text === undefined) {
       throw new SyncError('MESSAGE_ERROR', 'binary messages are not part of the protocol');
     }
     const { service, outlet } = this.#options;
     const message = decodeClientMessage(text, service.config.limits.changesPerBatch);
-    service.metrics.requests.inc({ transport: 'websocket', operation: message.type });
+    service.metrics.requests.websocket.inc(message.type);
     if (message.type === 'ping') {
       outlet.send('{"type":"pong"}');
-      return;
+      return undefined;
     }
     if (message.type === 'handshake') return this.#handshake(message);
     if (this.#session === undefined) {
       throw new SyncError('NOT_AUTHENTICATED', `${message.type} before the handshake`);
     }
     service.clients.refuseExpired(this.#session.identity);
-    if (message.type === 'authenticate') await this.#authenticate(message, this.#session);
-    else await this.#dispatch(message, this.#session);
+    if (message.type === 'authenticate') return this.#authenticate(message, this.#session);
+    if (message.type === 'apply_changes') return this.#apply(message, this.#session);
+    void this.#read(message, this.#session);
+    return undefined;
   }
 
   async #handshake(message: Handshake): Promise<void> {
@@ -301,22 +319,18 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
     this.#options.outlet.close(WS_CLOSE.tryAgain, 'try again');
   }
 
-  async #dispatch(message: Request, session: Session): Promise<void> {
-    if (message.type === 'apply_changes') return this.#apply(message, session);
-    // Takes effect after the applies that were sent before it.
-    const earlier = [...(this.#inFlight ?? [])];
-    this.#run(message, async () => {
-      await session.answer(async () => {
-        await Promise.allSettled(earlier);
+  /** Answers a question while further messages are taken; after the applies that were sent before it. */
+  async #read(message: Exclude<Request, Apply>, session: Session): Promise<void> {
+    const before = this.#lastApply;
+    await this.#serve(message, () =>
+      session.answer(async () => {
+        await before;
         await this.#answer(message, session);
-      });
-    });
+      }),
+    );
   }
 
-  async #answer(
-    message: Exclude<Request, { type: 'apply_changes' }>,
-    session: Session,
-  ): Promise<void> {
+  async #answer(message: Exclude<Request, Apply>, session: Session): Promise<void> {
     const { service } = this.#options;
     const { database, identity } = session;
     if (message.type === 'get_changes') {
@@ -339,37 +353,46 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
     await session.sendSnapshot(snapshot);
   }
 
-  async #apply(
-    message: Extract<Request, { type: 'apply_changes' }>,
-    session: Session,
-  ): Promise<void> {
+  /** @returns settles once the batch has its place in the queue */
+  #apply(message: Apply, session: Session): Promise<void> {
     const { service } = this.#options;
-    const { changes, requestId } = message;
+    const { changes } = message;
     const { accepted, applied } = service.applyChanges(session.identity, session.database, changes);
     const before = this.#lastApply;
-    this.#lastApply = this.#run(message, async () => {
-      // One may take longer to be answered than another of its group: they stay in their order.
-      const { result, drainAfter } = await applied.finally(() => before);
-      this.#send({ type: 'apply_result', requestId, ...encodeApplyResult(result) });
-      if (drainAfter === undefined) return;
-      const siteId = session.database.manager.identity.siteIdText;
-      this.#send({ type: 'request_changes', siteId, sinceHLC: drainAfter });
+    this.#lastApply = this.#serve(message, async () => {
+      let outcome: Applied;
+      try {
+        outcome = await applied;
+      } finally {
+        // One may take longer to be answered than another of its group: they stay in their order.
+        await before;
+      }
+      this.#tellApplied(outcome, message, session);
     });
-    await accepted;
+    return accepted;
   }
 
-  /** Work that goes on while further messages are read; its failure is told to the client. */
-  #run(message: Request, work: () => Promise<void>): Promise<void> {
-    this.#inFlight ??= new Set();
-    const inFlight = this.#inFlight;
-    const running = work()
-      .catch((error: unknown) => {
-        const [code, text] = FALLBACK_CODES[message.type];
-        this.#fail(toSyncError(error, code, text), message.requestId);
-      })
-      .finally(() => inFlight.delete(running));
-    inFlight.add(running);
-    return running;
+  #tellApplied({ result, drainAfter }: Applied, { requestId }: Apply, session: Session): void {
+    const { applied, skipped, conflicts, transactions, rejected } = encodeApplyResult(result);
+    const type = 'apply_result';
+    this.#send({ type, requestId, applied, skipped, conflicts, transactions, rejected });
+    if (drainAfter === undefined) return;
+    const siteId = session.database.manager.identity.siteIdText;
+    this.#send({ type: 'request_changes', siteId, sinceHLC: drainAfter });
+  }
+
+  /** Work that goes on while further messages are taken; its failure is told to the client. */
+  async #serve(message: Request, work: () => Promise<void>): Promise<void> {
+    this.#inFlight++;
+    try {
+      await work();
+    } catch (error) {
+      const [code, text] = FALLBACK_CODES[message.type];
+      this.#fail(toSyncError(error, code, text), message.requestId);
+    } finally {
+      this.#inFlight--;
+      this.#onAnswered();
+    }
   }
 
   #send(message: object): void {

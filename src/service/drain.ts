@@ -5,7 +5,7 @@
  */
 
 import { type HlcText, maxHlc } from '../clock/hlc.ts';
-import type { SiteIdText } from '../clock/site-id.ts';
+import { type SiteId, siteIdToText } from '../clock/site-id.ts';
 import { newestHlc } from '../engine/drift.ts';
 import type { SyncManager } from '../engine/sync-manager.ts';
 import type { WireChangeSet } from '../wire/schemas.ts';
@@ -19,7 +19,7 @@ const LARGE_BATCH_CHANGES = 500;
  */
 export async function drainPoint(
   manager: SyncManager,
-  site: SiteIdText,
+  site: SiteId,
   changeSets: readonly WireChangeSet[],
   hadNews: boolean,
 ): Promise<HlcText | undefined> {
@@ -28,7 +28,7 @@ export async function drainPoint(
   if (hadNews || newest === undefined) return newest;
   // Nothing new: skip all that it could be pushing back. At least the batch itself, so that
   // each question moves on.
-  const { authored = newest, snapshot = newest } = await manager.sites.state(site);
+  const { authored = newest, snapshot = newest } = await manager.sites.state(siteIdToText(site));
   return maxHlc(newest, maxHlc(authored, snapshot));
 }
 

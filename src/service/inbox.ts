@@ -14,8 +14,8 @@ export type Incoming = string | { ping: Uint8Array } | undefined;
 export interface InboxOwner {
   /** Takes the next message. Never rejects. */
   take(message: Incoming): Promise<void>;
-  /** Resolves when there is room for what another message may lead to. */
-  hasRoom(): Promise<void>;
+  /** Resolves when there is room for what another message may lead to; `undefined` if there is. */
+  hasRoom(): Promise<void> | undefined;
 }
 
 export interface InboxOptions {
@@ -79,7 +79,8 @@ export class Inbox {
       const { message } = next;
       this.#chars -= lengthOf(message);
       await owner.take(message);
-      await owner.hasRoom();
+      const room = owner.hasRoom();
+      if (room !== undefined) await room;
       const waitMs = this.#pacer.take(Date.now());
       if (waitMs > 0) {
         onLimit('limits.messagesPerSecond');

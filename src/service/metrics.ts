@@ -3,9 +3,10 @@
  * fixed lists only (transports, operations, codes, hooks and their modules): never from what a client sends.
  */
 
-import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { Counter, Gauge, Registry } from 'prom-client';
 import type { SyncError } from '../errors.ts';
 import { COUNTED_LIMITS, type LimitName } from '../limits.ts';
+import { GatheredCounter, GatheredHistogram, gatheredCounter, Tally } from './gathered-metrics.ts';
 import { HookTimings } from './hook-timings.ts';
 
 const SECONDS_BUCKETS = [
@@ -37,12 +38,24 @@ export function createMetrics() {
     help: string,
     labelNames: Label[] = [],
   ) => new Counter({ name: `sync_${name}`, help, labelNames, registers });
-  const histogram = <Label extends string = never>(
-    name: string,
-    help: string,
-    buckets: number[],
-    labelNames: Label[] = [],
-  ) => new Histogram({ name: `sync_${name}`, help, buckets, labelNames, registers });
+  /** What every transaction adds to is gathered here. */
+  const gathered = (name: string, help: string) =>
+    new GatheredCounter({ registry, name: `sync_${name}`, help });
+  const histogram = (name: string, help: string, buckets: number[]) =>
+    new GatheredHistogram({ registry, name: `sync_${name}`, help, buckets });
+
+  const requests = { websocket: new Tally<string>(), http: new Tally<string>() };
+  const requestsTotal = {
+    registry,
+    name: 'sync_requests_total',
+    help: 'Operations asked for, by transport and kind.',
+    labelNames: ['transport', 'operation'],
+  } as const;
+  gatheredCounter(requestsTotal, () =>
+    Object.entries(requests).flatMap(([transport, { counts }]) =>
+      [...counts].map(([operation, count]) => [{ transport, operation }, count] as const),
+    ),
+  );
 
   const errors = counter('errors_total', 'Errors that were sent to clients, by code.', ['code']);
   const limits = counter(
@@ -68,10 +81,8 @@ export function createMetrics() {
         new Gauge({ name: `sync_${name}`, help, registers, collect });
       }
     },
-    requests: counter('requests_total', 'Operations asked for, by transport and kind.', [
-      'transport',
-      'operation',
-    ]),
+    /** By their kind. */
+    requests,
     /** A client is told of an error. */
     errorSent({ code, limit }: Pick<SyncError, 'code' | 'limit'>): void {
       errors.inc({ code });
@@ -79,15 +90,15 @@ export function createMetrics() {
     },
     /** A client met a limit that no error tells it of. */
     limitMet,
-    changesReceived: counter('changes_received_total', 'Changes and migrations received.'),
-    changesApplied: counter('changes_applied_total', 'Changes and migrations that took effect.'),
-    changesSkipped: counter('changes_skipped_total', 'Changes that were known already.'),
-    changesConflicting: counter(
+    changesReceived: gathered('changes_received_total', 'Changes and migrations received.'),
+    changesApplied: gathered('changes_applied_total', 'Changes and migrations that took effect.'),
+    changesSkipped: gathered('changes_skipped_total', 'Changes that were known already.'),
+    changesConflicting: gathered(
       'changes_conflicting_total',
       'Changes that lost against a newer one.',
     ),
-    changesRejected: counter('changes_rejected_total', 'Changes that a hook rejected.'),
-    changesPushed: counter(
+    changesRejected: gathered('changes_rejected_total', 'Changes that a hook rejected.'),
+    changesPushed: gathered(
       'changes_pushed_total',
       'Change sets pushed, counted for each receiver.',
     ),

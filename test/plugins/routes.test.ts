@@ -71,15 +71,13 @@ test('what is asked for is counted by its kind, also where it is refused', async
   await app.inject({ method: 'POST', url: '/apply', headers });
   await app.inject({ url: '/a%20b/snapshot', headers });
   await app.inject({ url: '/status' });
-  const { values } = await app.coordinatorMetrics.requests.get();
-  assert.deepEqual(
-    values.map(({ labels, value }) => [labels.transport, labels.operation, value]),
-    [
-      ['http', 'get_changes', 2],
-      ['http', 'apply_changes', 1],
-      ['http', 'get_snapshot', 1],
-    ],
-  );
+  const { registry } = app.coordinatorMetrics;
+  const text = await registry.getSingleMetricAsString('sync_requests_total');
+  assert.deepEqual(text.split('\n').slice(2), [
+    'sync_requests_total{transport="http",operation="get_changes"} 2',
+    'sync_requests_total{transport="http",operation="apply_changes"} 1',
+    'sync_requests_total{transport="http",operation="get_snapshot"} 1',
+  ]);
 });
 
 test('a body larger than limits.messageBytes is refused, whatever the app’s own limit', async (t) => {
