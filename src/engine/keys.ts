@@ -15,8 +15,8 @@
  */
 
 import { createHash } from 'node:crypto';
-import { type HlcText, hlcToBytes } from '../clock/hlc.ts';
-import { type SiteIdText, textToSiteId } from '../clock/site-id.ts';
+import { HLC_BYTES, type HlcText } from '../clock/hlc.ts';
+import { SITE_ID_BYTES, type SiteIdText } from '../clock/site-id.ts';
 import type { KVRange } from '../storage/kv-store.ts';
 
 /** Longer texts stand in keys as their SHA-256: some stores bound the size of a key. */
@@ -31,24 +31,28 @@ export const SITE_KEY = metaKey('site');
 export const HORIZON_KEY = metaKey('horizon');
 export const REPLACED_KEY = metaKey('replaced');
 
-function textBytes(text: string): Buffer {
-  if (text.length <= KEY_TEXT_BYTES_MAX) {
-    const bytes = Buffer.from(text);
-    if (bytes.length <= KEY_TEXT_BYTES_MAX) return bytes;
+/** A key of one kind that ends in a text; the bytes from 1 to `start` are for the caller to fill in. */
+function textKey(kind: string, text: string, start = 1): Buffer {
+  const length = text.length <= KEY_TEXT_BYTES_MAX ? Buffer.byteLength(text) : text.length;
+  if (length > KEY_TEXT_BYTES_MAX) {
+    const hash = createHash('sha256').update(text).digest();
+    return Buffer.concat([bytesOfKind(kind, start), Buffer.of(HASHED), hash]);
   }
-  return Buffer.concat([Buffer.of(HASHED), createHash('sha256').update(text).digest()]);
+  const key = bytesOfKind(kind, start + length);
+  key.write(text, start);
+  return key;
 }
 
-function textKey(kind: string, text: string): Buffer {
-  return Buffer.concat([Buffer.from(kind), textBytes(text)]);
+/** So many bytes, of which only the first one is set. */
+function bytesOfKind(kind: string, length: number): Buffer {
+  const bytes = Buffer.allocUnsafe(length);
+  bytes[0] = kind.charCodeAt(0);
+  return bytes;
 }
 
 function tableKeyed(kind: string, tableId: number, identity: string): Buffer {
-  const text = textBytes(identity);
-  const key = Buffer.allocUnsafe(5 + text.length);
-  key[0] = kind.charCodeAt(0);
+  const key = textKey(kind, identity, 5);
   key.writeUInt32BE(tableId, 1);
-  text.copy(key, 5);
   return key;
 }
 
@@ -59,10 +63,18 @@ export const rowKey = (tableId: number, identity: string): Buffer =>
 export const tombstoneKey = (tableId: number, identity: string): Buffer =>
   tableKeyed('d', tableId, identity);
 export const tableKey = (tableId: number): Buffer => tableKeyed('t', tableId, '');
-export const siteKey = (site: SiteIdText): Buffer =>
-  Buffer.concat([Buffer.from('s'), textToSiteId(site)]);
-export const logKey = (position: HlcText): Buffer =>
-  Buffer.concat([Buffer.from('l'), hlcToBytes(position)]);
+
+export function siteKey(site: SiteIdText): Buffer {
+  const key = bytesOfKind('s', 1 + SITE_ID_BYTES);
+  key.write(site, 1, 'base64url');
+  return key;
+}
+
+export function logKey(position: HlcText): Buffer {
+  const key = bytesOfKind('l', 1 + HLC_BYTES);
+  key.write(position, 1, 'base64');
+  return key;
+}
 
 /** The tombstone's key of a row's key. */
 export function rowToTombstoneKey(row: Uint8Array): Buffer {

@@ -1,13 +1,14 @@
 /** What takes effect of one change set: what will be logged of it, and who wrote what last. */
 
 import type { HlcText } from '../clock/hlc.ts';
-import type { SiteIdText } from '../clock/site-id.ts';
 import { ChangeListJson } from './change-json.ts';
 import { SEVERAL_AUTHORS } from './log-record.ts';
 import type { LogEntry } from './log-writer.ts';
 import { NewestBySite } from './newest-by-site.ts';
 
 type Author = LogEntry['author'];
+/** By the id of a table; what migrations did, under `undefined`. */
+type NewestByTable = Map<number | undefined, NewestBySite>;
 
 export class LogDraft {
   readonly position: HlcText;
@@ -16,10 +17,10 @@ export class LogDraft {
   readonly migrations: string[] = [];
   /** See `LogEntry`. */
   stale = false;
-  /** Of changes that are logged, by the id of their table; of migrations under `undefined`. */
-  readonly #logged = new Map<number | undefined, NewestBySite>();
-  /** Of changes that are stored, and logged later. */
-  readonly #held = new Map<number | undefined, NewestBySite>();
+  /** Of changes that are logged. */
+  readonly #logged: NewestByTable = new Map();
+  /** Of changes that are stored, and logged later; hardly ever there are any. */
+  #held: NewestByTable | undefined;
 
   constructor(position: HlcText) {
     this.position = position;
@@ -31,7 +32,8 @@ export class LogDraft {
 
   /** Takes the HLCs of a table's changes that took effect. @param held whether they are logged later */
   newestOf(tableId: number | undefined, held = false): NewestBySite {
-    const byTable = held ? this.#held : this.#logged;
+    if (held) this.#held ??= new Map();
+    const byTable = (held ? this.#held : undefined) ?? this.#logged;
     let newest = byTable.get(tableId);
     if (newest === undefined) {
       newest = new NewestBySite();
@@ -45,20 +47,16 @@ export class LogDraft {
     this.newestOf(undefined).add(hlc);
   }
 
-  /** The newest HLC of each site in each table. */
-  *newest(): Iterable<{ tableId: number | undefined; site: SiteIdText; hlc: HlcText }> {
-    for (const byTable of [this.#held, this.#logged]) {
-      for (const [tableId, { entries }] of byTable) {
-        for (const [site, hlc] of entries) yield { tableId, site, hlc };
-      }
-    }
+  /** By tables. A table may be there twice. */
+  get newest(): Iterable<[number | undefined, NewestBySite]> {
+    return this.#held === undefined ? this.#logged : [...this.#held, ...this.#logged];
   }
 
   /** Of what is logged. */
   get author(): Author {
     let author: Author | undefined;
     for (const { entries } of this.#logged.values()) {
-      for (const site of entries.keys()) {
+      for (const [site] of entries) {
         if (author !== undefined && site !== author) return SEVERAL_AUTHORS;
         author = site;
       }

@@ -111,7 +111,11 @@ export class MergeTransaction {
 
   /** One outcome for each of `batches`, each a batch of one client's; and what to keep of it all. */
   async merge(batches: readonly Batch[]): Promise<Written & { outcomes: BatchOutcome[] }> {
-    const all = batches.flatMap(({ changeSets, refused }) => [...changeSets, ...refused]);
+    const all: WireChangeSet[] = [];
+    for (const { changeSets, refused } of batches) {
+      for (const set of changeSets) all.push(set);
+      for (const set of refused) all.push(set);
+    }
     const before = await this.#load(all);
     const outcomes: BatchOutcome[] = [];
     for (const { changeSets, refused } of batches) {
@@ -411,10 +415,12 @@ export class MergeTransaction {
   }
 
   #noteAuthored(draft: LogDraft): void {
-    for (const { tableId, site, hlc } of draft.newest()) {
-      this.#hasChanged = true;
-      this.#sites.authored(site, hlc);
-      if (tableId !== undefined) this.#statistics.wrote(tableId, hlc, this.#catalog);
+    for (const [tableId, { entries }] of draft.newest) {
+      for (const [site, hlc] of entries) {
+        this.#hasChanged = true;
+        this.#sites.authored(site, hlc);
+        if (tableId !== undefined) this.#statistics.wrote(tableId, hlc, this.#catalog);
+      }
     }
   }
 

@@ -4,28 +4,29 @@ import { type HlcText, maxHlc } from '../clock/hlc.ts';
 import { hlcSite, isOfSameSite, type SiteIdText } from '../clock/site-id.ts';
 
 export class NewestBySite {
-  readonly #newestBySite = new Map<SiteIdText, HlcText>();
   /** The site of the HLC that was added last, and its newest so far. */
   #site: SiteIdText | undefined;
   #newest: HlcText = '';
+  /** Of the others; of that one it may be out of date. */
+  #others: Map<SiteIdText, HlcText> | undefined;
 
   add(hlc: HlcText): void {
     if (this.#site !== undefined && isOfSameSite(hlc, this.#newest)) {
       this.#newest = maxHlc(hlc, this.#newest);
       return;
     }
-    this.#keep();
+    if (this.#site !== undefined) {
+      this.#others ??= new Map();
+      this.#others.set(this.#site, this.#newest);
+    }
     this.#site = hlcSite(hlc);
-    this.#newest = maxHlc(hlc, this.#newestBySite.get(this.#site) ?? hlc);
-  }
-
-  #keep(): void {
-    if (this.#site !== undefined) this.#newestBySite.set(this.#site, this.#newest);
+    this.#newest = maxHlc(hlc, this.#others?.get(this.#site) ?? hlc);
   }
 
   /** Of what has been added so far. */
-  get entries(): ReadonlyMap<SiteIdText, HlcText> {
-    this.#keep();
-    return this.#newestBySite;
+  get entries(): Iterable<[SiteIdText, HlcText]> {
+    if (this.#site === undefined) return [];
+    if (this.#others === undefined) return [[this.#site, this.#newest]];
+    return this.#others.set(this.#site, this.#newest);
   }
 }

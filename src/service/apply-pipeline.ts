@@ -75,10 +75,12 @@ export class ApplyPipeline {
   ): Promise<Applied> {
     const stopTimer = this.#metrics.applySeconds.startTimer();
     this.#running++;
+    let isAccepted = false;
     try {
       const { approved, rejected } = await this.#validate(client, database.id, changeSets);
       const { manager } = await database.open();
       const stored = manager.apply(approved.changeSets, approved);
+      isAccepted = true;
       accept();
       const { applied, skipped, conflicts, position } = await stored;
       const transactions = changeSets.length;
@@ -92,7 +94,7 @@ export class ApplyPipeline {
       return { result, drainAfter };
     } finally {
       // A batch that was refused holds up nobody.
-      accept();
+      if (!isAccepted) accept();
       stopTimer();
       this.#ended();
     }
