@@ -19,9 +19,14 @@ export class ByteBuilder {
     return this.#length;
   }
 
+  /** Makes room for so many bytes more at once, where they are known: growing bit by bit takes thrice as many. */
+  reserve(length: number): void {
+    if (this.#length + length > this.#bytes.length) this.#resize(this.#length + length);
+  }
+
   add(bytes: Uint8Array, start = 0, end = bytes.length): void {
     const length = end - start;
-    if (this.#length + length > this.#bytes.length) this.#grow(length);
+    if (this.#length + length > this.#bytes.length) this.#resize(2 * (this.#length + length));
     const into = this.#bytes;
     let at = this.#length;
     this.#length = at + length;
@@ -32,8 +37,8 @@ export class ByteBuilder {
     }
   }
 
-  #grow(length: number): void {
-    const grown = Buffer.allocUnsafe(2 * (this.#length + length));
+  #resize(capacity: number): void {
+    const grown = Buffer.allocUnsafe(capacity);
     this.#bytes.copy(grown, 0, 0, this.#length);
     this.#bytes = grown;
   }

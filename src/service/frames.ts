@@ -31,6 +31,8 @@ export function changeSetsFrame(
  * @param builder lends the frame until it is used for the next
  */
 export function pageFrame(builder: ByteBuilder, changeSets: readonly Uint8Array[]): Buffer {
+  const bytes = changeSets.reduce((sum, { length }) => sum + length + COMMA.length, 0);
+  builder.reserve(OPENING.changes.length + bytes + CLOSING.length);
   builder.add(OPENING.changes);
   for (const piece of joined(changeSets)) builder.add(piece);
   builder.add(CLOSING);
