@@ -58,18 +58,34 @@ async function tablesFault(
   bytesMax: number,
 ): Promise<string | undefined> {
   let bytes = 0;
+  const toRead: string[] = [];
   for (const [number, size] of [...sizeByTable].sort(([a], [b]) => b - a)) {
     const name = fileName(number, 'ldb');
-    const file = path.join(location, name);
-    const { size: found } = await stat(file).catch(() => ({ size: undefined }));
+    const { size: found } = await stat(path.join(location, name)).catch(() => ({
+      size: undefined,
+    }));
     if (found === undefined) return `${name} is missing`;
     if (found !== size) return `${name} has ${found} bytes, and had ${size}`;
     bytes += size;
-    if (bytes > bytesMax) continue;
-    const fault = tableFault(await readFile(file));
+    if (bytes <= bytesMax) toRead.push(name);
+  }
+  // One is read while the one before it is looked at.
+  let reading = readTable(location, toRead[0]);
+  for (const [i, name] of toRead.entries()) {
+    const table = await reading;
+    reading = readTable(location, toRead[i + 1]);
+    const fault = table && tableFault(table);
     if (fault !== undefined) return `${name} is damaged ${fault}`;
   }
   return undefined;
+}
+
+function readTable(location: string, name: string | undefined): Promise<Buffer | undefined> {
+  const reading =
+    name === undefined ? Promise.resolve(undefined) : readFile(path.join(location, name));
+  // It may be that nobody waits for it any more.
+  reading.catch(() => undefined);
+  return reading;
 }
 
 function fileName(number: number, extension: string): string {

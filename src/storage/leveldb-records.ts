@@ -183,8 +183,13 @@ export class Varints {
     }
   }
 
+  /** A number of so many bytes; NaN beyond the end. */
   number(bytes: number): number {
-    return this.take(bytes).readUIntLE(0, bytes);
+    let value = 0;
+    for (let scale = 1; bytes > 0; bytes--, scale *= 256) {
+      value += (this.#bytes[this.#at++] ?? Number.NaN) * scale;
+    }
+    return value;
   }
 
   take(bytes: number): Buffer {
