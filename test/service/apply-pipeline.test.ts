@@ -146,6 +146,31 @@ test('once it stops, new batches are refused and those under way are waited for'
   assert.deepEqual(order, ['applied', 'settled']);
 });
 
+test('those who answer one batch after the other have answered when the stop goes on', async (t) => {
+  const { service, storage, access } = start(t);
+  await access.open();
+  const gate = deferred();
+  storage.beforeCommit = () => gate.promise;
+  const device = new Device(1);
+  const order: string[] = [];
+  let answered: Promise<void> = Promise.resolve();
+  for (let i = 0; i < 20; i++) {
+    const batch = [device.write({ pk: [i], set: { x: i } })];
+    const { accepted, applied } = service.applyChanges(CLIENT, access, batch);
+    const before = answered;
+    answered = (async () => {
+      await applied;
+      await before;
+      order.push('answered');
+    })();
+    await accepted;
+  }
+  const settled = service.settle(5000).then(() => order.push('settled'));
+  gate.resolve();
+  await settled;
+  assert.deepEqual(order, [...Array(20).fill('answered'), 'settled']);
+});
+
 test('what never ends holds up the stop no longer than its deadline', async (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] });
   const { service, access } = start(t);
