@@ -10,10 +10,11 @@ import type { SiteIdText } from '../clock/site-id.ts';
 import type { Logger } from '../logger.ts';
 import type { KVStore } from '../storage/kv-store.ts';
 import { Catalog } from './catalog.ts';
+import type { CatalogState } from './catalog-draft.ts';
 import { type Head, readHead } from './head.ts';
 import type { LogState } from './log.ts';
 import { type Appended, LogAnnouncer } from './log-announcer.ts';
-import type { CatalogState, Written } from './merge-transaction.ts';
+import type { Written } from './merge-transaction.ts';
 
 export class DatabaseState {
   readonly #store: KVStore;

@@ -17,29 +17,24 @@ import type {
   WireMigration,
 } from '../wire/schemas.ts';
 import type { ApplyResult } from '../wire/types.ts';
-import { pkIdentity } from '../wire/values.ts';
 import { answerHlc, takeBack } from './authored.ts';
-import { Catalog, migrationSlot, migrationToJson, type TableRecord } from './catalog.ts';
+import { type Catalog, migrationSlot, migrationToJson } from './catalog.ts';
+import { CatalogDraft, type CatalogState } from './catalog-draft.ts';
 import { ChangeListJson, changedRowJson, JsonNames } from './change-json.ts';
+import { type ChangeTarget, targetsOf } from './change-target.ts';
 import { decodeHead, type Head, type Identity } from './head.ts';
 import { HEAD_KEY, siteKey, tableKey } from './keys.ts';
 import { LogDraft } from './log-draft.ts';
 import { authorOf, type LogRecord } from './log-record.ts';
 import { LogWriter } from './log-writer.ts';
-import { isOfSameRow, planReads } from './merge-plan.ts';
+import { planReads } from './merge-plan.ts';
 import type { NewestBySite } from './newest-by-site.ts';
 import { isExpired, type MergeOutcome, mergeCell, mergeTombstone, type Row } from './row.ts';
-import { type LoadedRow, type RowAddress, RowSet, rowAddress, toRowKey } from './row-set.ts';
+import { type LoadedRow, RowSet, toRowKey } from './row-set.ts';
 import { SiteStates } from './site-state.ts';
 import { applyBoundary, type HeldChange, toBoundaries } from './table-boundary.ts';
 import { TableStatistics } from './table-statistics.ts';
 import type { Place } from './table-timeline.ts';
-
-/** The catalog, and the `catalogVersion` of the head that it was read with. */
-export interface CatalogState {
-  catalog: Catalog;
-  version: number;
-}
 
 /** What takes the place of what was known, once it is durable. */
 export interface Written {
@@ -70,17 +65,6 @@ export interface MergeContext {
   now(): number;
 }
 
-/** Where changes belong now. Those of one row that follow each other share it. */
-interface Target {
-  table: TableRecord;
-  place: Place;
-  address: RowAddress;
-  /** The key as these changes spell it, JSON. */
-  pk: string;
-  /** See `changedRowJson`. */
-  json: string;
-}
-
 export class MergeTransaction {
   readonly #transaction: KVTransaction;
   readonly #context: MergeContext;
@@ -93,9 +77,7 @@ export class MergeTransaction {
   #hasChanged = false;
   /** Changes in the log that have been beaten by now. */
   #replaced = 0;
-  #catalog: Catalog;
-  #catalogVersion: number;
-  #catalogForked = false;
+  readonly #catalog: CatalogDraft;
   readonly #log: LogWriter;
 
   /** @param state the catalog as it was known last; if it turns out to be stale it is read again */
@@ -105,8 +87,7 @@ export class MergeTransaction {
     this.#rows = new RowSet(transaction);
     this.#sites = new SiteStates(transaction);
     this.#log = new LogWriter(transaction, () => context.now());
-    this.#catalog = state.catalog;
-    this.#catalogVersion = state.version;
+    this.#catalog = new CatalogDraft(state);
   }
 
   /** One outcome for each of `batches`, each a batch of one client's; and what to keep of it all. */
@@ -127,7 +108,7 @@ export class MergeTransaction {
     }
     await this.#finish();
     const { head, records } = this.#log;
-    return { outcomes, before, head, catalog: this.#catalog, records };
+    return { outcomes, before, head, catalog: this.#catalog.current, records };
   }
 
   /** Answers refused changes with what is stored, as the coordinator's own. */
@@ -136,7 +117,7 @@ export class MergeTransaction {
     const restored: WireChange[] = [];
     /** One for each row that isn't there, however many of its cells were refused. */
     const deletes = new Map<string, WireChange>();
-    const targets = this.#targetsOf(changeSet.changes);
+    const targets = targetsOf(changeSet.changes, this.#catalog, this.#names);
     await this.#loadRows(targets);
     for (const [i, change] of changeSet.changes.entries()) {
       const target = targets[i];
@@ -161,7 +142,7 @@ export class MergeTransaction {
    */
   async #load(sets: readonly WireChangeSet[]): Promise<HlcText> {
     for (;;) {
-      const { rows, sites, tableIds } = planReads(sets, this.#catalog);
+      const { rows, sites, tableIds } = planReads(sets, this.#catalog.current);
       const keys = [
         HEAD_KEY,
         ...rows.map(toRowKey),
@@ -170,16 +151,13 @@ export class MergeTransaction {
       ];
       const [head, ...values] = await this.#transaction.getMany(keys);
       const { position, catalogVersion } = this.#begin(head);
-      if (catalogVersion === this.#catalogVersion) {
-        for (const [i, row] of rows.entries()) this.#rows.add(row, keys[i + 1], values[i]);
-        values.splice(0, rows.length);
-        for (const [i, site] of sites.entries()) this.#sites.add(site, values[i]);
-        values.splice(0, sites.length);
-        for (const [i, id] of tableIds.entries()) this.#statistics.add(id, values[i]);
-        return position;
-      }
-      this.#catalog = await Catalog.load(this.#transaction);
-      this.#catalogVersion = catalogVersion;
+      if (!(await this.#catalog.bringTo(catalogVersion, this.#transaction))) continue;
+      for (const [i, row] of rows.entries()) this.#rows.add(row, keys[i + 1], values[i]);
+      values.splice(0, rows.length);
+      for (const [i, site] of sites.entries()) this.#sites.add(site, values[i]);
+      values.splice(0, sites.length);
+      for (const [i, id] of tableIds.entries()) this.#statistics.add(id, values[i]);
+      return position;
     }
   }
 
@@ -201,7 +179,7 @@ export class MergeTransaction {
       result[outcome]++;
       if (outcome === 'applied') draft.addMigration(migration.hlc, migrationToJson(migration));
     }
-    const targets = this.#targetsOf(changeSet.changes);
+    const targets = targetsOf(changeSet.changes, this.#catalog, this.#names);
     await this.#loadRows(targets);
     const untold = this.#mergeChanges(changeSet, targets, draft, result, answers);
     this.#noteAuthored(draft);
@@ -218,14 +196,14 @@ export class MergeTransaction {
   /** @returns rows whose deletion the author has not heard of, with the schema's name */
   #mergeChanges(
     changeSet: WireChangeSet,
-    targets: readonly (Target | undefined)[],
+    targets: readonly (ChangeTarget | undefined)[],
     draft: LogDraft,
     result: ApplyResult,
     answers: SiteIdText | undefined,
-  ): ReadonlyMap<Target, string> {
-    const untold = new Map<Target, string>();
+  ): ReadonlyMap<ChangeTarget, string> {
+    const untold = new Map<ChangeTarget, string>();
     const { changes, siteId } = changeSet;
-    let current: { target: Target; loaded: LoadedRow; newest: NewestBySite } | undefined;
+    let current: { target: ChangeTarget; loaded: LoadedRow; newest: NewestBySite } | undefined;
     for (const [i, change] of changes.entries()) {
       const target = targets[i];
       if (target === undefined) {
@@ -257,7 +235,7 @@ export class MergeTransaction {
   /** Logged, unless it is held for a dropped name: then when the name is used again, after the DDL that does. */
   #mergeColumn(
     change: WireColumnChange,
-    { place, pk, json }: Target,
+    { place, pk, json }: ChangeTarget,
     { row }: LoadedRow,
     { changes }: LogDraft,
   ): MergeOutcome {
@@ -275,7 +253,7 @@ export class MergeTransaction {
 
   #mergeDelete(
     change: WireDeleteChange,
-    { place, pk, json }: Target,
+    { place, pk, json }: ChangeTarget,
     { row }: LoadedRow,
     { changes, position }: LogDraft,
   ): MergeOutcome {
@@ -305,43 +283,15 @@ export class MergeTransaction {
     });
   }
 
-  /** Where each change belongs; `undefined` for a change to a table that was dropped later. */
-  #targetsOf(changes: readonly WireChange[]): (Target | undefined)[] {
-    const { timeline } = this.#catalog;
-    let last: WireChange | undefined;
-    let target: Target | undefined;
-    return changes.map((change) => {
-      // Where names have changed their meaning it takes the HLC to tell the table.
-      const isSame = last !== undefined && timeline.isEmpty && isOfSameRow(change, last);
-      if (!isSame) target = this.#targetOf(change);
-      last = change;
-      return target;
-    });
-  }
-
-  #targetOf({ schema, table: name, hlc, pk: key }: WireChange): Target | undefined {
-    const place = this.#catalog.timeline.resolve(schema, name, hlc);
-    if (place === undefined) return undefined;
-    const table = this.#tableNamed(schema, place.table);
-    const address = rowAddress(table.id, pkIdentity(key));
-    const pk = JSON.stringify(key);
-    const json = changedRowJson(this.#names.json(schema), this.#names.json(name), pk);
-    return { place, table, address, pk, json };
-  }
-
-  #tableNamed(schema: string, table: string): TableRecord {
-    return this.#catalog.liveTable(schema, table) ?? this.#fork().createTable(schema, table);
-  }
-
   /** Most of the time the group has read them already. */
-  #loadRows(targets: readonly (Target | undefined)[]): Promise<void> | undefined {
-    const isMissing = (target: Target | undefined) =>
+  #loadRows(targets: readonly (ChangeTarget | undefined)[]): Promise<void> | undefined {
+    const isMissing = (target: ChangeTarget | undefined) =>
       target !== undefined && this.#rows.get(target.address) === undefined;
     if (!targets.some(isMissing)) return undefined;
     return this.#rows.load(targets.flatMap((target) => target?.address ?? []));
   }
 
-  #rowOf({ address }: Target): LoadedRow {
+  #rowOf({ address }: ChangeTarget): LoadedRow {
     const loaded = this.#rows.get(address);
     if (loaded === undefined) throw new Error('a row was not loaded before it was merged');
     return loaded;
@@ -371,7 +321,7 @@ export class MergeTransaction {
   }
 
   /** What was deleted is told once more, or who has not heard of it would go on holding it. */
-  #deleteAgain(untold: ReadonlyMap<Target, string>): HeldChange[] {
+  #deleteAgain(untold: ReadonlyMap<ChangeTarget, string>): HeldChange[] {
     if (untold.size === 0) return [];
     const position = this.#log.nextPosition();
     const told = new Set<LoadedRow>();
@@ -390,9 +340,9 @@ export class MergeTransaction {
   }
 
   async #mergeMigration(migration: WireMigration, position: HlcText): Promise<MergeOutcome> {
-    const known = this.#catalog.migrations.get(migrationSlot(migration));
+    const known = this.#catalog.current.migrations.get(migrationSlot(migration));
     if (known !== undefined && compareHlc(migration.hlc, known.hlc) <= 0) return 'skipped';
-    const catalog = this.#fork();
+    const catalog = this.#catalog.fork();
     catalog.saveMigration(migration, this.#transaction);
     for (const boundary of toBoundaries(migration)) {
       this.#statistics.save(catalog, this.#transaction);
@@ -406,20 +356,12 @@ export class MergeTransaction {
     return 'applied';
   }
 
-  #fork(): Catalog {
-    if (!this.#catalogForked) {
-      this.#catalog = this.#catalog.fork();
-      this.#catalogForked = true;
-    }
-    return this.#catalog;
-  }
-
   #noteAuthored(draft: LogDraft): void {
     for (const [tableId, { entries }] of draft.newest) {
       for (const [site, hlc] of entries) {
         this.#hasChanged = true;
         this.#sites.authored(site, hlc);
-        if (tableId !== undefined) this.#statistics.wrote(tableId, hlc, this.#catalog);
+        if (tableId !== undefined) this.#statistics.wrote(tableId, hlc, this.#catalog.current);
       }
     }
   }
@@ -427,12 +369,12 @@ export class MergeTransaction {
   async #finish(): Promise<void> {
     if (!this.#hasChanged) return;
     this.#rows.write(this.#transaction, (tableId, cells) =>
-      this.#statistics.gained(tableId, cells, this.#catalog),
+      this.#statistics.gained(tableId, cells, this.#catalog.current),
     );
-    this.#statistics.save(this.#catalog, this.#transaction);
+    this.#statistics.save(this.#catalog.current, this.#transaction);
     await this.#sites.write(this.#transaction);
     this.#log.noteReplaced(this.#replaced);
-    this.#log.finish(this.#catalogForked);
+    this.#log.finish(this.#catalog.isForked);
   }
 }
 
