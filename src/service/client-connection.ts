@@ -23,6 +23,7 @@ import type { Narrow } from './client-view.ts';
 import type { Client } from './clients.ts';
 import type { CoordinatorService } from './coordinator-service.ts';
 import type { DatabaseLease } from './database-pool.ts';
+import { InFlight } from './in-flight.ts';
 import { Inbox, type InboxOwner, type Incoming } from './inbox.ts';
 import type { Stay } from './newcomers.ts';
 import type { Outlet } from './outlet.ts';
@@ -69,10 +70,7 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
   #session: Session | undefined;
   #isGone = false;
   #lease: DatabaseLease | undefined;
-  /** Requests that are not answered yet. */
-  #inFlight = 0;
-  /** For whoever waits for there being fewer. */
-  #onAnswered = () => {};
+  readonly #inFlight = new InFlight();
   /** Settles when the last batch has been answered. */
   #lastApply: Promise<void> | undefined;
 
@@ -160,7 +158,7 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
   hasRoom(): Promise<void> | undefined {
     const { outlet, service } = this.#options;
     const { queuedBytesPerSocket, messagesInFlight } = service.config.limits;
-    const isFull = this.#inFlight >= messagesInFlight;
+    const isFull = this.#inFlight.size >= messagesInFlight;
     if (!isFull && outlet.queuedBytes <= queuedBytesPerSocket) return undefined;
     return this.#makeRoom();
   }
@@ -172,13 +170,9 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
       service.metrics.limitMet('limits.queuedBytesPerSocket');
       await outlet.drained(queuedBytesPerSocket / 2);
     }
-    if (this.#inFlight < messagesInFlight) return;
+    if (this.#inFlight.size < messagesInFlight) return;
     service.metrics.limitMet('limits.messagesInFlight');
-    while (this.#inFlight >= messagesInFlight) {
-      await new Promise<void>((resolve) => {
-        this.#onAnswered = resolve;
-      });
-    }
+    await this.#inFlight.below(messagesInFlight);
   }
 
   /** What it returns settles when the next message may be taken. */
@@ -382,17 +376,11 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
   }
 
   /** Work that goes on while further messages are taken; its failure is told to the client. */
-  async #serve(message: Request, work: () => Promise<void>): Promise<void> {
-    this.#inFlight++;
-    try {
-      await work();
-    } catch (error) {
+  #serve(message: Request, work: () => Promise<void>): Promise<void> {
+    return this.#inFlight.run(work).catch((error: unknown) => {
       const [code, text] = FALLBACK_CODES[message.type];
       this.#fail(toSyncError(error, code, text), message.requestId);
-    } finally {
-      this.#inFlight--;
-      this.#onAnswered();
-    }
+    });
   }
 
   #send(message: object): void {
