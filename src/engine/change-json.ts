@@ -19,18 +19,18 @@ export class JsonNames {
 
 type WrittenCell = Pick<WireColumnChange, 'hlc' | 'priorValue' | 'priorHlc'>;
 
-/** What the JSON of all changes of one row has in common; made of JSON. */
+/** What the JSON of all changes of one row has in common, up to their HLC; made of JSON. */
 export function changedRowJson(schema: string, table: string, pk: string): string {
-  return `"schema":${schema},"table":${table},"pk":${pk}`;
+  // Joined it is flat, as it wouldn't be if it were added up, and is put into each change as a whole.
+  return ['"schema":', schema, ',"table":', table, ',"pk":', pk, ',"hlc":"'].join('');
 }
 
 /**
- * Several changes, one after the other. Joined at once: with a string for each change the garbage
- * collector took a fifth of the time, and JSON.stringify takes four times as long, since the values
+ * Several changes, one after the other. JSON.stringify takes four times as long, since the values
  * are JSON already.
  */
 export class ChangeListJson {
-  readonly #pieces: string[] = [];
+  #text = '';
   #length = 0;
 
   /** How many there are. */
@@ -44,30 +44,27 @@ export class ChangeListJson {
    * @param column JSON, like `value`
    */
   addColumn(row: string, change: WrittenCell, column: string, value: string): void {
-    this.#begin();
     const { hlc, priorHlc } = change;
-    this.#pieces.push('{"type":"column",', row, ',"hlc":"', hlc, '","column":', column);
-    this.#pieces.push(',"value":', value);
+    this.#text += `${this.#begin()}{"type":"column",${row}${hlc}","column":${column},"value":${value}`;
     if (priorHlc !== undefined) {
       const prior = JSON.stringify(change.priorValue);
-      this.#pieces.push(',"priorValue":', prior, ',"priorHlc":"', priorHlc, '"');
+      this.#text += `,"priorValue":${prior},"priorHlc":"${priorHlc}"`;
     }
-    this.#pieces.push('}');
+    this.#text += '}';
   }
 
   /** @param priorRow JSON, or `undefined` for none */
   addDelete(row: string, hlc: HlcText, priorRow: string | undefined): void {
-    this.#begin();
-    this.#pieces.push('{"type":"delete",', row, ',"hlc":"', hlc, '"');
-    if (priorRow !== undefined) this.#pieces.push(',"priorRow":', priorRow);
-    this.#pieces.push('}');
+    this.#text += `${this.#begin()}{"type":"delete",${row}${hlc}"`;
+    if (priorRow !== undefined) this.#text += `,"priorRow":${priorRow}`;
+    this.#text += '}';
   }
 
-  #begin(): void {
-    if (this.#length++ > 0) this.#pieces.push(',');
+  #begin(): string {
+    return this.#length++ === 0 ? '' : ',';
   }
 
   toString(): string {
-    return this.#pieces.join('');
+    return this.#text;
   }
 }

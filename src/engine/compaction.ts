@@ -174,13 +174,9 @@ function encodeRest(record: LogRecord, changeSet: WireChangeSet): Buffer | undef
   const { changes, schemaMigrations } = changeSet;
   const hlcs = [...changes, ...schemaMigrations].map(({ hlc }) => hlc);
   if (hlcs.length === 0) return undefined;
-  const { position, stale } = record;
   const json = JSON.stringify(changeSet);
-  return encodeLogRecord({
-    ...{ position, stale, json },
-    author: authorOf(hlcs),
-    changeCount: hlcs.length,
-  });
+  const author = authorOf(hlcs);
+  return encodeLogRecord({ author, changeCount: hlcs.length, stale: record.stale, json });
 }
 
 /** Carries out a step. @returns the head after it, and how many changes have gone */

@@ -2,11 +2,10 @@
 
 import type { HlcText } from '../clock/hlc.ts';
 import { ChangeListJson } from './change-json.ts';
-import { SEVERAL_AUTHORS } from './log-record.ts';
-import type { LogEntry } from './log-writer.ts';
+import { type LogRecord, SEVERAL_AUTHORS } from './log-record.ts';
 import { NewestBySite } from './newest-by-site.ts';
 
-type Author = LogEntry['author'];
+type Author = LogRecord['author'];
 /** By the id of a table; what migrations did, under `undefined`. */
 type NewestByTable = Map<number | undefined, NewestBySite>;
 
@@ -15,7 +14,7 @@ export class LogDraft {
   readonly changes = new ChangeListJson();
   /** JSON of each. */
   readonly migrations: string[] = [];
-  /** See `LogEntry`. */
+  /** See `LogRecord`. */
   stale = false;
   /** Of changes that are logged. */
   readonly #logged: NewestByTable = new Map();

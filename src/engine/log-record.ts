@@ -38,23 +38,30 @@ export interface LogRecord extends StoredRecord {
   position: HlcText;
 }
 
-export interface ChangeSetPieces {
+/** A change set that is yet to be put together. */
+export interface DraftedRecord extends Omit<LogRecord, 'json' | 'changeCount'> {
   siteId: SiteIdText;
   transactionId: string;
-  position: HlcText;
   changes: ChangeListJson;
   /** JSON of each. */
   migrations: readonly string[];
 }
 
-export function changeSetJson(pieces: ChangeSetPieces): string {
-  const { siteId, transactionId, position, changes, migrations } = pieces;
-  return `{"siteId":"${siteId}","transactionId":${JSON.stringify(transactionId)},"hlc":"${position}","changes":[${changes}],"schemaMigrations":[${migrations.join(',')}]}`;
+export function encodeDraftedRecord(draft: DraftedRecord): Buffer {
+  const { siteId, transactionId, position, changes, migrations } = draft;
+  const line = firstLine(draft.author, changes.length + migrations.length, draft.stale);
+  const before = `${line}{"siteId":"${siteId}","transactionId":${JSON.stringify(transactionId)},"hlc":"${position}","changes":[`;
+  const after = `],"schemaMigrations":[${migrations.join(',')}]}`;
+  return Buffer.from(before + changes.toString() + after);
 }
 
-export function encodeLogRecord(record: Omit<LogRecord, 'json'> & { json: string }): Buffer {
+export function encodeLogRecord(record: Omit<StoredRecord, 'json'> & { json: string }): Buffer {
   const { author, changeCount, stale, json } = record;
-  return Buffer.from(`${author}\t${changeCount}\t${stale ? 'r' : ''}\n${json}`);
+  return Buffer.from(`${firstLine(author, changeCount, stale)}${json}`);
+}
+
+function firstLine(author: LogRecord['author'], changeCount: number, stale: boolean): string {
+  return `${author}\t${changeCount}\t${stale ? 'r' : ''}\n`;
 }
 
 /** The change set in a record's bytes. */

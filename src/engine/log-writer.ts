@@ -1,25 +1,11 @@
 /** The end of the log within one transaction: gives positions, and takes what stands at them. */
 
 import type { HlcText } from '../clock/hlc.ts';
-import type { SiteIdText } from '../clock/site-id.ts';
 import type { KVTransaction } from '../storage/kv-store.ts';
-import type { ChangeListJson } from './change-json.ts';
 import { EMPTY_HEAD, type Head, writeHead } from './head.ts';
 import { logKey } from './keys.ts';
-import { changeSetJson, encodeLogRecord, jsonOf, type LogRecord } from './log-record.ts';
+import { type DraftedRecord, encodeDraftedRecord, jsonOf, type LogRecord } from './log-record.ts';
 import { nextPosition } from './position-clock.ts';
-
-export interface LogEntry {
-  position: HlcText;
-  siteId: SiteIdText;
-  transactionId: string;
-  author: LogRecord['author'];
-  changes: ChangeListJson;
-  /** JSON of each. */
-  migrations: readonly string[];
-  /** Whether some change was written for a table that has another name by now. */
-  stale: boolean;
-}
 
 export class LogWriter {
   readonly records: LogRecord[] = [];
@@ -46,11 +32,10 @@ export class LogWriter {
     return nextPosition(this.#head.position, this.#now());
   }
 
-  append(entry: LogEntry): void {
-    const { position, author, stale, changes, migrations } = entry;
+  append(draft: DraftedRecord): void {
+    const { position, author, stale, changes, migrations } = draft;
     const changeCount = changes.length + migrations.length;
-    const json = changeSetJson(entry);
-    const bytes = encodeLogRecord({ position, author, stale, changeCount, json });
+    const bytes = encodeDraftedRecord(draft);
     this.#transaction.put(logKey(position), bytes);
     this.records.push({ position, author, stale, changeCount, json: jsonOf(bytes) });
     const head = this.#head;

@@ -87,13 +87,7 @@ function transactionToEntry({ changeSet, stale }: LineOf<'transaction'>): KVEntr
   const hlcs = [...changes, ...schemaMigrations].map(({ hlc }) => hlc);
   const json = JSON.stringify(changeSet);
   const author = authorOf(hlcs);
-  const record = encodeLogRecord({
-    position,
-    author,
-    changeCount: hlcs.length,
-    stale: stale ?? false,
-    json,
-  });
+  const record = encodeLogRecord({ author, changeCount: hlcs.length, stale: stale ?? false, json });
   return [logKey(position), record];
 }
 
