@@ -4,7 +4,7 @@
  */
 
 import { createLogger, type Logger } from '../logger.ts';
-import { callBounded, type Settled } from './call.ts';
+import { callBounded, type Settled, UnsettledCall } from './call.ts';
 import { HOOK_KINDS, type HookName } from './kinds.ts';
 import type { LoadedHooks } from './loaded-hooks.ts';
 import type { CoordinatorHooks, HookCall } from './types.ts';
@@ -35,11 +35,11 @@ export interface Question<T> {
 /** What the chain needs of a module. */
 export type AskedModule = Pick<LoadedHooks, 'name' | 'hooks'>;
 
+/** A verdict that is yet to come; to be called at once, and once. */
+export type Later<T> = (tell: (verdict: Verdict<T>) => void) => void;
+
 /** At once where the hook answers at once: a chain of such hooks costs no turn of the event loop. */
-export type Asker = <T>(
-  question: Question<T>,
-  module: AskedModule,
-) => Verdict<T> | Promise<Verdict<T>>;
+export type Asker = <T>(question: Question<T>, module: AskedModule) => Verdict<T> | Later<T>;
 
 const authLog = createLogger('sync-coordinator:auth');
 const hooksLog = createLogger('sync-coordinator:hooks');
@@ -57,16 +57,25 @@ export function createAsker({ timeoutMs, logger, observe }: AskerOptions): Asker
     }
   }
 
+  function finish<T>(
+    question: Question<T>,
+    module: AskedModule,
+    settled: Settled,
+    startedAtMs: number,
+  ): Verdict<T> {
+    const { hook, read } = question;
+    const verdict = judge(hook, settled, read);
+    observe?.(hook, module.name, verdict.outcome, (performance.now() - startedAtMs) / 1000);
+    if (verdict.outcome !== 'ok') log(module.name, question, verdict);
+    return verdict;
+  }
+
   return <T>(question: Question<T>, module: AskedModule) => {
-    const { hook, invoke, read, signals } = question;
+    const { invoke, signals } = question;
     const startedAtMs = performance.now();
-    const finish = (settled: Settled): Verdict<T> => {
-      const verdict = judge(hook, settled, read);
-      observe?.(hook, module.name, verdict.outcome, (performance.now() - startedAtMs) / 1000);
-      if (verdict.outcome !== 'ok') log(module.name, question, verdict);
-      return verdict;
-    };
     const settled = callBounded((call) => invoke(module.hooks, call), { timeoutMs, signals });
-    return settled instanceof Promise ? settled.then(finish) : finish(settled);
+    if (!(settled instanceof UnsettledCall)) return finish(question, module, settled, startedAtMs);
+    return (tell: (verdict: Verdict<T>) => void) =>
+      settled.onSettled((outcome) => tell(finish(question, module, outcome, startedAtMs)));
   };
 }

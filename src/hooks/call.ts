@@ -19,7 +19,7 @@ export interface CallLimits {
   signals: readonly (AbortSignal | undefined)[];
 }
 
-/** Most hooks never look at their signal, so it is made when they do. */
+/** What a hook gets. Most never look at their signal, so it is made when they do. */
 class Call implements HookCall {
   #controller: AbortController | undefined;
   #end: { reason: unknown } | undefined;
@@ -48,69 +48,98 @@ function isThenable(value: unknown): value is PromiseLike<unknown> {
 /** A hook that answers at once is settled at once: no promise, no timer. */
 export function callBounded(
   invoke: (call: HookCall) => unknown,
-  { timeoutMs, signals }: CallLimits,
-): Settled | Promise<Settled> {
-  for (const signal of signals) {
+  limits: CallLimits,
+): Settled | UnsettledCall {
+  for (const signal of limits.signals) {
     if (signal?.aborted) return { outcome: 'aborted', error: signal.reason };
   }
   const call = new Call();
   try {
     const answer = invoke(call);
     if (!isThenable(answer)) return { outcome: 'ok', answer };
-    return waitBounded(answer, call, { timeoutMs, signals });
+    return new UnsettledCall(answer, call, limits);
   } catch (error) {
     return { outcome: 'error', error };
   }
 }
 
-function waitBounded(
-  answer: PromiseLike<unknown>,
-  call: Call,
-  { timeoutMs, signals }: CallLimits,
-): Promise<Settled> {
-  return new Promise((resolve) => {
-    let isSettled = false;
-    let timer: NodeJS.Timeout | undefined;
-    let unlisten: ((() => void) | undefined)[] | undefined;
+/** A call whose hook has promised an answer. */
+export class UnsettledCall {
+  readonly #call: Call;
+  readonly #limits: CallLimits;
+  #settled: Settled | undefined;
+  #onSettled: ((settled: Settled) => void) | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #unlisten: (() => void)[] = [];
 
-    function settle(settled: Settled): void {
-      isSettled = true;
-      clearTimeout(timer);
-      if (unlisten !== undefined) for (const off of unlisten) off?.();
-      resolve(settled);
-    }
-    function giveUp(reason: unknown): void {
-      settle({ outcome: 'aborted', error: reason });
-      call.abort(reason);
-    }
-    function timeOut(): void {
-      const error = new Error(`no answer within ${timeoutMs} ms`);
-      settle({ outcome: 'timeout', error });
-      call.abort(error);
-    }
+  /** May throw what the answer throws: the members of a promise may be anything. */
+  constructor(answer: PromiseLike<unknown>, call: Call, limits: CallLimits) {
+    this.#call = call;
+    this.#limits = limits;
+    // Promise.resolve also tames thenables that call back twice or throw.
+    Promise.resolve(answer).then(
+      (value: unknown) => this.#settle({ outcome: 'ok', answer: value }),
+      (error: unknown) => this.#settle({ outcome: 'error', error }),
+    );
+    watchLater(this);
+  }
 
-    /** Not for an answer that is there already: most async hooks wait for nothing. */
-    function watch(): void {
-      if (isSettled) return;
-      const aborted = signals.find((signal) => signal?.aborted);
-      if (aborted !== undefined) {
-        giveUp(aborted.reason);
+  /** For one listener. Told at once if it has settled: the `then` of a promise may be anybody's. */
+  onSettled(listener: (settled: Settled) => void): void {
+    if (this.#settled !== undefined) listener(this.#settled);
+    else this.#onSettled = listener;
+  }
+
+  /** From now on its time runs, and it can be given up. */
+  watch(): void {
+    if (this.#settled !== undefined) return;
+    const { timeoutMs, signals } = this.#limits;
+    for (const signal of signals) {
+      if (signal?.aborted) {
+        this.#giveUp(signal.reason);
         return;
       }
-      timer = setTimeout(timeOut, timeoutMs);
-      unlisten = signals.map((signal) => signal && onAbort(signal, giveUp));
     }
+    this.#timer = setTimeout(() => this.#timeOut(), timeoutMs);
+    for (const signal of signals) {
+      if (signal === undefined) continue;
+      this.#unlisten.push(onAbort(signal, (reason) => this.#giveUp(reason)));
+    }
+  }
 
-    try {
-      // Promise.resolve also tames thenables that call back twice or throw.
-      Promise.resolve(answer).then(
-        (value: unknown) => settle({ outcome: 'ok', answer: value }),
-        (error: unknown) => settle({ outcome: 'error', error }),
-      );
-      queueMicrotask(watch);
-    } catch (error) {
-      // A promise whose own members throw.
-      settle({ outcome: 'error', error });
-    }
-  });
+  #giveUp(reason: unknown): void {
+    this.#settle({ outcome: 'aborted', error: reason });
+    this.#call.abort(reason);
+  }
+
+  #timeOut(): void {
+    const error = new Error(`no answer within ${this.#limits.timeoutMs} ms`);
+    this.#settle({ outcome: 'timeout', error });
+    this.#call.abort(error);
+  }
+
+  #settle(settled: Settled): void {
+    if (this.#settled !== undefined) return;
+    this.#settled = settled;
+    clearTimeout(this.#timer);
+    for (const off of this.#unlisten) off();
+    this.#onSettled?.(settled);
+  }
+}
+
+/**
+ * Calls are watched from the end of the turn on: most async hooks wait for nothing, and have
+ * answered by then. A microtask for each, to look whether it had, took longer than the call.
+ */
+let unwatched: UnsettledCall[] = [];
+
+function watchLater(call: UnsettledCall): void {
+  if (unwatched.length === 0) setImmediate(watchAll);
+  unwatched.push(call);
+}
+
+function watchAll(): void {
+  const calls = unwatched;
+  unwatched = [];
+  for (const call of calls) call.watch();
 }

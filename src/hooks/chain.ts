@@ -29,8 +29,6 @@ import type {
   ValidationResult,
 } from './types.ts';
 
-import type { Verdict } from './verdict.ts';
-
 export type { HookOutcome } from './verdict.ts';
 
 export interface HookChainOptions extends AskerOptions {
@@ -104,20 +102,9 @@ export function createHookChain(
   /** Of the calls that somebody waits for. */
   const signalsWith = (signal: AbortSignal | undefined) => [options.signal, running.stop, signal];
 
-  function toValue<T>(verdict: Verdict<T>): T {
-    if (verdict.outcome !== 'ok') throw verdict.error;
-    return verdict.value;
-  }
-
-  /** To be awaited only where there is something to wait for: most hooks answer at once. */
-  function answerOf<T>(question: Question<T>, module: AskedModule): T | Promise<T> {
-    const verdict = running.ask(question, module);
-    return verdict instanceof Promise ? verdict.then(toValue) : toValue(verdict);
-  }
-
   async function first<T>(question: Question<T> & { hook: HookOfKind<'first'> }) {
     for (const module of modulesByHook[question.hook]) {
-      const answer = answerOf(question, module);
+      const answer = running.ask(question, module);
       const value = answer instanceof Promise ? await answer : answer;
       if (value !== undefined) return value;
     }
@@ -127,7 +114,7 @@ export function createHookChain(
   async function all(hook: HookOfKind<'all'>, invoke: Invoke, signal?: AbortSignal): Promise<void> {
     const question = { hook, invoke, read: readPermission, signals: signalsWith(signal) };
     for (const module of modulesByHook[hook]) {
-      const answer = answerOf(question, module);
+      const answer = running.ask(question, module);
       if (answer instanceof Promise) await answer;
     }
   }
@@ -144,7 +131,8 @@ export function createHookChain(
     for (const module of modulesByHook[hook]) {
       const next = step(state);
       if (next === undefined) break;
-      const answer = answerOf({ hook, signals, ...next }, module);
+      const { invoke, read } = next;
+      const answer = running.ask({ hook, invoke, read, signals }, module);
       state = answer instanceof Promise ? await answer : answer;
     }
     return state;
@@ -152,7 +140,7 @@ export function createHookChain(
 
   function notify(hook: HookOfKind<'notify'>, invoke: Invoke): void {
     const question = { hook, invoke, read: () => undefined, signals: [running.stop] };
-    for (const module of modulesByHook[hook]) running.ask(question, module);
+    for (const module of modulesByHook[hook]) running.tell(question, module);
   }
 
   return {

@@ -17,6 +17,10 @@ const rejectsLate: Act = (...args) =>
     signalOf(args).addEventListener('abort', () => reject(new Error('late')));
   });
 
+/** A promise whose `then` is somebody's own. */
+const promised = (then: (tell: (answer: unknown) => void) => void) =>
+  Object.defineProperty(never(), 'then', { value: then });
+
 const ACTS = {
   'answers undefined': () => undefined,
   'answers null': () => null,
@@ -64,6 +68,11 @@ const ACTS = {
       throw new Error('trap');
     },
   }),
+  'promises true, and tells it at once': () => promised((tell) => tell(true)),
+  'promises with a trap': () =>
+    promised(() => {
+      throw new Error('trap');
+    }),
   'throws at once': () => {
     throw new Error('boom');
   },
@@ -102,6 +111,7 @@ const UNKNOWN: Expected = ['AUTH_FAILED', 'refused'];
 
 /** Of every hook that is asked. */
 const ASKED: Partial<Record<ActName, Expected>> = {
+  'promises with a trap': ERROR,
   'throws at once': ERROR,
   'throws a string': ERROR,
   'throws nothing': ERROR,
@@ -115,6 +125,7 @@ const ASKED: Partial<Record<ActName, Expected>> = {
 
 /** Of every hook that is told. */
 const TOLD: Partial<Record<ActName, Expected>> = {
+  'promises with a trap': ['passes', 'error'],
   'throws at once': ['passes', 'error'],
   'throws a string': ['passes', 'error'],
   'throws nothing': ['passes', 'error'],
@@ -129,6 +140,7 @@ const TOLD: Partial<Record<ActName, Expected>> = {
 const PERMISSION: Partial<Record<ActName, Expected>> = {
   ...ASKED,
   'answers true': OK,
+  'promises true, and tells it at once': OK,
   'answers false': ['NOT_AUTHORIZED', 'refused'],
 };
 
@@ -139,6 +151,7 @@ const EXPECTED: Record<HookName, Partial<Record<ActName, Expected>>> = {
     'answers undefined': OK,
     'answers null': OK,
     'answers an identity': OK,
+    'promises with a trap': UNKNOWN,
     'throws at once': UNKNOWN,
     'throws a string': UNKNOWN,
     'throws nothing': UNKNOWN,
