@@ -29,6 +29,9 @@ export interface LogPage {
   hasMore: boolean;
 }
 
+/** Of JSON, keys and first lines included; and what ends a page has to be read as well. */
+const STORED_BYTES_A_BYTE = 1.05;
+
 /** What is needed to tell whether a record's table names have been overtaken. */
 export interface LogState {
   /** The newest position. */
@@ -71,7 +74,8 @@ export async function readLog(
     const readTo = endKey === undefined ? after : logKeyToPosition(endKey);
     return { changeSets, lastSent, end: hasMore ? readTo : maxHlc(readTo, state.end), hasMore };
   };
-  for await (const entries of store.iterate(logRange(after))) {
+  const range = { ...logRange(after), bytes: bytesMax * STORED_BYTES_A_BYTE };
+  for await (const entries of store.iterate(range)) {
     for (const [key, value] of entries) {
       const record = decodeStoredRecord(value);
       const timeline = timelineFor(record, () => logKeyToPosition(key), state);

@@ -22,6 +22,8 @@ export interface KVRange {
   reverse?: boolean;
   /** At most so many entries; 0 is none. */
   limit?: number;
+  /** About so many bytes of keys and values are wanted: a hint, for what is worth reading at once. */
+  bytes?: number;
 }
 
 /** What comes out is not to be changed: a store may hand out its own bytes. */

@@ -6,10 +6,10 @@
  * It cannot tell a last write that a crash tore from one that was damaged: a log may end anywhere.
  */
 
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { type FileHandle, open, readdir, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { damaged } from './leveldb-errors.ts';
-import { readLogFile, tableFault, Varints } from './leveldb-records.ts';
+import { LogScan, type ReadRange, tableFault, Varints } from './leveldb-records.ts';
 
 /** @param tableBytesMax of tables, which may be many, so many bytes are read, the newest first */
 async function findFileFault(location: string, tableBytesMax: number): Promise<string | undefined> {
@@ -26,16 +26,21 @@ async function findFileFault(location: string, tableBytesMax: number): Promise<s
   const manifest = (await readFile(path.join(location, 'CURRENT'), 'utf8')).trimEnd();
   if (!/^MANIFEST-\d+$/.test(manifest)) return 'CURRENT cannot be read';
   if (!names.includes(manifest)) return `${manifest} is missing`;
-  const edits = readLogFile(await readFile(path.join(location, manifest)));
-  if (edits.goesOn || edits.records.length === 0) return `${manifest} is damaged`;
-  const { logNumber, sizeByTable } = readEdits(edits.records);
+  const edits: Buffer[] = [];
+  const scan = new LogScan((edit) => edits.push(edit));
+  scan.add(await readFile(path.join(location, manifest)));
+  scan.end();
+  if (scan.goesOn || edits.length === 0) return `${manifest} is damaged`;
+  const { logNumber, sizeByTable } = readEdits(edits);
+  const windows = new FileWindows();
   return (
-    (await logFault(location, names, logNumber)) ??
-    (await tablesFault(location, sizeByTable, tableBytesMax))
+    (await logFault(windows, location, names, logNumber)) ??
+    (await tablesFault(windows, location, sizeByTable, tableBytesMax))
   );
 }
 
 async function logFault(
+  windows: FileWindows,
   location: string,
   names: readonly string[],
   logNumber: number,
@@ -46,19 +51,20 @@ async function logFault(
     return `${fileName(logNumber, 'log')} is missing`;
   }
   for (const name of current) {
-    const { faultAt, goesOn } = readLogFile(await readFile(path.join(location, name)));
+    const { faultAt, goesOn } = await scanLog(windows, path.join(location, name));
     if (goesOn) return `${name} is damaged at ${faultAt}`;
   }
   return undefined;
 }
 
 async function tablesFault(
+  windows: FileWindows,
   location: string,
   sizeByTable: ReadonlyMap<number, number>,
   bytesMax: number,
 ): Promise<string | undefined> {
   let bytes = 0;
-  const toRead: string[] = [];
+  const toRead: [name: string, size: number][] = [];
   for (const [number, size] of [...sizeByTable].sort(([a], [b]) => b - a)) {
     const name = fileName(number, 'ldb');
     const { size: found } = await stat(path.join(location, name)).catch(() => ({
@@ -67,25 +73,67 @@ async function tablesFault(
     if (found === undefined) return `${name} is missing`;
     if (found !== size) return `${name} has ${found} bytes, and had ${size}`;
     bytes += size;
-    if (bytes <= bytesMax) toRead.push(name);
+    if (bytes <= bytesMax) toRead.push([name, size]);
   }
-  // One is read while the one before it is looked at.
-  let reading = readTable(location, toRead[0]);
-  for (const [i, name] of toRead.entries()) {
-    const table = await reading;
-    reading = readTable(location, toRead[i + 1]);
-    const fault = table && tableFault(table);
+  for (const [name, size] of toRead) {
+    const fault = await windows.within(path.join(location, name), (read) => tableFault(read, size));
     if (fault !== undefined) return `${name} is damaged ${fault}`;
   }
   return undefined;
 }
 
-function readTable(location: string, name: string | undefined): Promise<Buffer | undefined> {
-  const reading =
-    name === undefined ? Promise.resolve(undefined) : readFile(path.join(location, name));
-  // It may be that nobody waits for it any more.
-  reading.catch(() => undefined);
-  return reading;
+/** A whole number of the blocks that a log is made of. */
+const LOG_WINDOW_BYTES = 1024 * 1024;
+
+async function scanLog(windows: FileWindows, file: string): Promise<LogScan> {
+  const scan = new LogScan();
+  await windows.within(file, async (read) => {
+    for (let at = 0; ; at += LOG_WINDOW_BYTES) {
+      const bytes = await read(at, LOG_WINDOW_BYTES);
+      scan.add(bytes);
+      if (bytes.length < LOG_WINDOW_BYTES) break;
+    }
+  });
+  scan.end();
+  return scan;
+}
+
+/**
+ * Reads parts of files into memory that is used again: files of megabytes read as a whole, one
+ * after the other, would stay in memory until a garbage collector came by.
+ */
+class FileWindows {
+  /** Taken in turns, so that one can be read while the other is looked at. */
+  #lent = Buffer.alloc(0);
+  #next = Buffer.alloc(0);
+
+  async within<T>(file: string, work: (read: ReadRange) => Promise<T>): Promise<T> {
+    const handle = await open(file, 'r');
+    try {
+      return await work(async (offset, length) => {
+        const buffer = this.#next.length < length ? Buffer.allocUnsafeSlow(length) : this.#next;
+        [this.#next, this.#lent] = [this.#lent, buffer];
+        return buffer.subarray(0, await fill(handle, buffer.subarray(0, length), offset));
+      });
+    } finally {
+      await handle.close();
+    }
+  }
+}
+
+/** @returns how many bytes there were */
+async function fill(handle: FileHandle, buffer: Buffer, offset: number): Promise<number> {
+  let filled = 0;
+  for (;;) {
+    const { bytesRead } = await handle.read(
+      buffer,
+      filled,
+      buffer.length - filled,
+      offset + filled,
+    );
+    filled += bytesRead;
+    if (bytesRead === 0 || filled === buffer.length) return filled;
+  }
 }
 
 function fileName(number: number, extension: string): string {

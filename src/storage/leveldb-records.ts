@@ -20,54 +20,92 @@ function isSum(bytes: Uint8Array, stored: number): boolean {
   return (((sum >>> 15) | (sum << 17)) + 0xa282ead8) >>> 0 === stored;
 }
 
-export interface LogContent {
-  /** What was written, in order, up to the first fault. */
-  records: Buffer[];
-  /** Where something stands that was never written so. */
-  faultAt: number | undefined;
-  /** Whether anything that is whole follows the fault: no crash leaves that. */
-  goesOn: boolean;
-}
+/** Looks through a log, part by part. */
+export class LogScan {
+  readonly #onRecord: ((record: Buffer) => void) | undefined;
+  /** Whether a record has begun and not ended, where, and what there is of it for `onRecord`. */
+  #isWithin = false;
+  #startedAt = 0;
+  #parts: Buffer[] = [];
+  /** Bytes of the log that have been looked through. */
+  #seen = 0;
+  #faultAt: number | undefined;
+  #goesOn = false;
 
-/** Reads a log; what is missing at its end is a fault at the end. */
-export function readLogFile(bytes: Buffer): LogContent {
-  const records: Buffer[] = [];
-  let parts: Buffer[] = [];
-  let startedAt = 0;
-  let faultAt: number | undefined;
-  for (let at = 0; at < bytes.length; ) {
-    const left = BLOCK_BYTES - (at % BLOCK_BYTES);
-    if (left < HEADER_BYTES) {
-      at += left;
-      continue;
-    }
-    const piece = pieceAt(bytes, at, left);
-    if (piece === undefined) {
-      faultAt ??= at;
-      // Where the next record begins is only known at the next block.
-      at += left;
-      continue;
-    }
-    const { data, type } = piece;
-    // A later part of the same write may have reached the disk before a crash; another write can't.
-    if (faultAt !== undefined && type <= 2) return { records, faultAt, goesOn: true };
-    if (type === 1 || type === 2) {
-      if (parts.length > 0) faultAt ??= startedAt;
-      parts = [];
-      startedAt = at;
-    } else if (parts.length === 0) faultAt ??= at;
-    parts.push(data);
-    at += HEADER_BYTES + data.length;
-    if (type !== 1 && type !== 4) continue;
-    if (faultAt === undefined) records.push(Buffer.concat(parts));
-    parts = [];
+  /**
+   * @param onRecord told what was written, in order, up to the first fault; what is added must then
+   *   stay as it is
+   */
+  constructor(onRecord?: (record: Buffer) => void) {
+    this.#onRecord = onRecord;
   }
-  if (parts.length > 0) faultAt ??= startedAt;
-  if (faultAt === undefined) return { records, faultAt, goesOn: false };
-  return { records, faultAt, goesOn: followsInBlock(bytes, faultAt) };
+
+  /** Where something stands that was never written so. */
+  get faultAt(): number | undefined {
+    return this.#faultAt;
+  }
+
+  /** Whether anything that is whole follows the fault: no crash leaves that. */
+  get goesOn(): boolean {
+    return this.#goesOn;
+  }
+
+  /** @param bytes those that follow: whole blocks, until the last of the log */
+  add(bytes: Buffer): void {
+    for (let at = 0; at < bytes.length; ) {
+      const left = BLOCK_BYTES - (at % BLOCK_BYTES);
+      if (left < HEADER_BYTES) {
+        at += left;
+        continue;
+      }
+      const piece = pieceAt(bytes, at, left);
+      if (piece === undefined) {
+        this.#fault(this.#seen + at, bytes);
+        // Where the next record begins is only known at the next block.
+        at += left;
+        continue;
+      }
+      this.#addPiece(piece, this.#seen + at, bytes);
+      at += HEADER_BYTES + piece.data.length;
+    }
+    this.#seen += bytes.length;
+  }
+
+  /** What is missing at the end is a fault at the end. */
+  end(): void {
+    if (this.#isWithin) this.#fault(this.#startedAt);
+  }
+
+  #addPiece({ data, type }: Piece, at: number, bytes: Buffer): void {
+    // A later part of the same write may have reached the disk before a crash; another write can't.
+    if (this.#faultAt !== undefined && type <= 2) this.#goesOn = true;
+    if (type === 1 || type === 2) {
+      if (this.#isWithin) this.#fault(this.#startedAt, bytes);
+      this.#parts = [];
+      this.#startedAt = at;
+    } else if (!this.#isWithin) this.#fault(at, bytes);
+    this.#isWithin = type === 2 || type === 3;
+    if (this.#onRecord === undefined) return;
+    this.#parts.push(data);
+    if (!this.#isWithin && this.#faultAt === undefined) this.#onRecord(Buffer.concat(this.#parts));
+  }
+
+  /** @param bytes that are looked through, `at` perhaps among them */
+  #fault(at: number, bytes?: Buffer): void {
+    if (this.#faultAt !== undefined) return;
+    this.#faultAt = at;
+    // A record that has filled its block leaves nothing to follow it there.
+    if (bytes !== undefined && at >= this.#seen)
+      this.#goesOn = followsInBlock(bytes, at - this.#seen);
+  }
 }
 
-function pieceAt(bytes: Buffer, at: number, left: number) {
+interface Piece {
+  type: number;
+  data: Buffer;
+}
+
+function pieceAt(bytes: Buffer, at: number, left: number): Piece | undefined {
   if (at + HEADER_BYTES > bytes.length) return undefined;
   const length = bytes.readUInt16LE(at + 4);
   const type = bytes[at + 6] ?? 0;
@@ -89,6 +127,8 @@ function followsInBlock(bytes: Buffer, faultAt: number): boolean {
 }
 
 const FOOTER_BYTES = 48;
+/** The compression of a block, and its checksum. */
+const TRAILER_BYTES = 5;
 const MAGIC = 0xdb4775248b80fb57n;
 
 interface Handle {
@@ -96,28 +136,91 @@ interface Handle {
   size: number;
 }
 
+/** A range of a file; it is lent until the next but one is asked for. */
+export type ReadRange = (offset: number, length: number) => Promise<Buffer>;
+
+/** So much of a table is read at once. */
+const WINDOW_BYTES = 1024 * 1024;
+
 /** Where in a table something stands that was never written so; `undefined` for a whole one. */
-export function tableFault(bytes: Buffer): string | undefined {
-  const footerAt = bytes.length - FOOTER_BYTES;
-  if (footerAt < 0 || bytes.readBigUInt64LE(bytes.length - 8) !== MAGIC) return 'at its end';
-  const footer = new Varints(bytes.subarray(footerAt, bytes.length - 8));
-  const [meta, index] = [footer.handle(), footer.handle()];
-  const filters = isBlock(bytes, meta) ? handlesIn(contentOf(bytes, meta)) : undefined;
-  const blocks = isBlock(bytes, index) ? handlesIn(contentOf(bytes, index)) : undefined;
-  if (filters === undefined || blocks === undefined) return 'in its index';
-  const broken = [...filters, ...blocks].find((handle) => !isBlock(bytes, handle));
-  return broken && `in the block at ${broken.offset}`;
+export async function tableFault(read: ReadRange, size: number): Promise<string | undefined> {
+  const footerAt = size - FOOTER_BYTES;
+  if (footerAt < 0) return 'at its end';
+  const end = await read(footerAt, FOOTER_BYTES);
+  if (end.readBigUInt64LE(FOOTER_BYTES - 8) !== MAGIC) return 'at its end';
+  const footer = new Varints(end.subarray(0, FOOTER_BYTES - 8));
+  const handles: Handle[] = [];
+  for (const list of [footer.handle(), footer.handle()]) {
+    if (!isWithin(list, size)) return 'in its index';
+    const block = await read(list.offset, blockBytes(list));
+    if (!isBlock(block)) return 'in its index';
+    handles.push(...handlesIn(contentOf(block)));
+  }
+  handles.sort((a, b) => a.offset - b.offset);
+  const outside = handles.find((handle) => !isWithin(handle, size));
+  if (outside !== undefined) return `in the block at ${outside.offset}`;
+  // One window is read while the one before it is looked at.
+  const windows = windowsOf(handles);
+  const readWindow = (window: Window | undefined) => {
+    const reading = window && read(window.offset, window.length);
+    // It may be that nobody waits for it any more.
+    reading?.catch(() => undefined);
+    return reading;
+  };
+  let reading = readWindow(windows[0]);
+  for (const [i, window] of windows.entries()) {
+    const bytes = await reading;
+    reading = readWindow(windows[i + 1]);
+    const broken = window.handles.find((handle) => {
+      const at = handle.offset - window.offset;
+      return bytes === undefined || !isBlock(bytes.subarray(at, at + blockBytes(handle)));
+    });
+    if (broken !== undefined) return `in the block at ${broken.offset}`;
+  }
+  return undefined;
 }
 
-function isBlock(bytes: Buffer, { offset, size }: Handle): boolean {
-  const end = offset + size + 1;
-  if (!(end + 4 <= bytes.length)) return false;
-  return isSum(bytes.subarray(offset, end), bytes.readUInt32LE(end));
+/** Blocks that are read together. */
+interface Window {
+  offset: number;
+  length: number;
+  handles: Handle[];
 }
 
-function contentOf(bytes: Buffer, { offset, size }: Handle): Buffer {
-  const block = bytes.subarray(offset, offset + size);
-  return bytes[offset + size] === 1 ? decompress(block) : block;
+/** @param handles by where they stand */
+function windowsOf(handles: readonly Handle[]): Window[] {
+  const windows: Window[] = [];
+  let window: Window | undefined;
+  for (const handle of handles) {
+    const end = handle.offset + blockBytes(handle);
+    if (window === undefined || end - window.offset > WINDOW_BYTES) {
+      window = { offset: handle.offset, length: 0, handles: [] };
+      windows.push(window);
+    }
+    window.length = end - window.offset;
+    window.handles.push(handle);
+  }
+  return windows;
+}
+
+/** With what follows a block. */
+function blockBytes({ size }: Handle): number {
+  return size + TRAILER_BYTES;
+}
+
+function isWithin(handle: Handle, size: number): boolean {
+  return handle.offset + blockBytes(handle) <= size;
+}
+
+/** @param bytes of a block, with what follows it */
+function isBlock(bytes: Buffer): boolean {
+  const sumAt = bytes.length - 4;
+  return isSum(bytes.subarray(0, sumAt), bytes.readUInt32LE(sumAt));
+}
+
+function contentOf(bytes: Buffer): Buffer {
+  const block = bytes.subarray(0, -TRAILER_BYTES);
+  return bytes[block.length] === 1 ? decompress(block) : block;
 }
 
 /** The values of an index block, which are where other blocks stand. */

@@ -19,6 +19,7 @@ import { databaseIdToDirectoryName, directoryNameToDatabaseId } from './database
 import type { KVReader, KVStore, Storage } from './kv-store.ts';
 import { openError, readError } from './leveldb-errors.ts';
 import { refuseDamage } from './leveldb-files.ts';
+import { bytesPerRead, ENTRIES_PER_READ } from './read-size.ts';
 import { createWriteQueue, storeClosed } from './write-queue.ts';
 
 type Level = ClassicLevel<Uint8Array, Uint8Array>;
@@ -78,10 +79,6 @@ const LEVEL_OPTIONS = {
  * takes to read it, so more keys than some small changes touch are left to the threads.
  */
 const KEYS_READ_AT_ONCE = 16;
-
-/** One native call gives so many entries, or fewer when they are large. */
-const ENTRIES_PER_READ = 1000;
-const BYTES_PER_READ = MIB;
 
 /** @throws SyncError STORE_LOCKED, STORE_UNAVAILABLE: their messages are for the operator */
 export async function createLevelStorage(options: LevelStorageOptions): Promise<Storage> {
@@ -245,7 +242,7 @@ function createReader(level: Level, snapshot?: Snapshot, assertOpen?: () => void
           reverse,
           limit,
           snapshot,
-          highWaterMarkBytes: BYTES_PER_READ,
+          highWaterMarkBytes: bytesPerRead(range),
         });
         try {
           for (;;) {

@@ -2,11 +2,8 @@
 
 import type pg from 'pg';
 import type { KVEntry, KVRange } from '../kv-store.ts';
+import { bytesPerRead, ENTRIES_PER_READ } from '../read-size.ts';
 import { toByteaArray } from './byte-arrays.ts';
-
-/** Of one array that `iterate` gives. */
-const ENTRIES_PER_READ = 1000;
-const BYTES_PER_READ = 1024 * 1024;
 
 export type Queryable = Pick<pg.Pool | pg.ClientBase, 'query'>;
 
@@ -65,9 +62,10 @@ export async function* readRange(
 async function readPiece(
   queryable: Queryable,
   { schema, databaseId }: Place,
-  { gt, gte, lt, reverse = false }: KVRange,
+  range: KVRange,
   limit: number,
 ): Promise<{ entries: KVEntry[]; isWhole: boolean }> {
+  const { gt, gte, lt, reverse = false } = range;
   const [low, comparison] = gt === undefined ? [gte, '>='] : [gt, '>'];
   const direction = reverse ? 'DESC' : 'ASC';
   // Sizes are known without reading what is stored out of line; only what is given out is read.
@@ -83,7 +81,7 @@ async function readPiece(
       `    ORDER BY key ${direction} LIMIT $4` +
       '  ) AS piece' +
       `) AS sized WHERE before <= $5 ORDER BY key ${direction}`,
-    values: [databaseId, Buffer.from(low ?? []), Buffer.from(lt), limit, BYTES_PER_READ],
+    values: [databaseId, Buffer.from(low ?? []), Buffer.from(lt), limit, bytesPerRead(range)],
     rowMode: 'array',
   });
   const entries = rows.map(([key, value]): KVEntry => [key, value]);
