@@ -9,24 +9,22 @@ const LOOP_BYTES_MAX = 64;
 
 export class ByteBuilder {
   #bytes: Buffer;
+  readonly #grownCapacity: number;
   #length = 0;
 
-  constructor(capacity: number) {
+  /** @param grownCapacity what it grows to at least: bit by bit it would take twice as many bytes */
+  constructor(capacity: number, grownCapacity = 0) {
     this.#bytes = Buffer.allocUnsafe(capacity);
+    this.#grownCapacity = grownCapacity;
   }
 
   get length(): number {
     return this.#length;
   }
 
-  /** Makes room for so many bytes more at once, where they are known: growing bit by bit takes thrice as many. */
-  reserve(length: number): void {
-    if (this.#length + length > this.#bytes.length) this.#resize(this.#length + length);
-  }
-
   add(bytes: Uint8Array, start = 0, end = bytes.length): void {
     const length = end - start;
-    if (this.#length + length > this.#bytes.length) this.#resize(2 * (this.#length + length));
+    if (this.#length + length > this.#bytes.length) this.#grow(this.#length + length);
     const into = this.#bytes;
     let at = this.#length;
     this.#length = at + length;
@@ -37,8 +35,9 @@ export class ByteBuilder {
     }
   }
 
-  #resize(capacity: number): void {
-    const grown = Buffer.allocUnsafe(capacity);
+  #grow(length: number): void {
+    const isEnough = length <= this.#grownCapacity;
+    const grown = Buffer.allocUnsafe(isEnough ? this.#grownCapacity : 2 * length);
     this.#bytes.copy(grown, 0, 0, this.#length);
     this.#bytes = grown;
   }

@@ -18,10 +18,9 @@ export interface LogReadOptions {
   changesMax?: number;
 }
 
+/** How far a page of the log goes. */
 export interface LogPage {
-  /** Change sets as JSON, in order. */
-  changeSets: Uint8Array[];
-  /** The position of the last of them. */
+  /** The position of the last change set in it. */
   lastSent: HlcText | undefined;
   /** The cursor for what follows: everything up to here has been looked at. */
   end: HlcText;
@@ -58,13 +57,17 @@ export function timelineFor(
   return timeline.endedNamesJson.some((name) => json.includes(name)) ? timeline : undefined;
 }
 
+/** Takes a change set, as JSON. What is copied at once is soon out of memory. */
+export type TakeChangeSet = (json: Uint8Array) => void;
+
+/** @param take gets the change sets of the page, in order */
 export async function readLog(
   store: KVReader,
   state: LogState,
   options: LogReadOptions,
+  take: TakeChangeSet,
 ): Promise<LogPage> {
   const { after, reader, bytesMax, changesMax = Number.POSITIVE_INFINITY } = options;
-  const changeSets: Uint8Array[] = [];
   let lastSentKey: Uint8Array | undefined;
   let endKey: Uint8Array | undefined;
   let bytes = 0;
@@ -72,7 +75,7 @@ export async function readLog(
   const page = (hasMore: boolean): LogPage => {
     const lastSent = lastSentKey === undefined ? undefined : logKeyToPosition(lastSentKey);
     const readTo = endKey === undefined ? after : logKeyToPosition(endKey);
-    return { changeSets, lastSent, end: hasMore ? readTo : maxHlc(readTo, state.end), hasMore };
+    return { lastSent, end: hasMore ? readTo : maxHlc(readTo, state.end), hasMore };
   };
   const range = { ...logRange(after), bytes: bytesMax * STORED_BYTES_A_BYTE };
   for await (const entries of store.iterate(range)) {
@@ -82,10 +85,10 @@ export async function readLog(
       const json = deliverable(record, reader, timeline);
       if (json !== undefined) {
         const full = bytes + json.length > bytesMax || changes + record.changeCount > changesMax;
-        if (full && changeSets.length > 0) return page(true);
+        if (full && lastSentKey !== undefined) return page(true);
         bytes += json.length;
         changes += record.changeCount;
-        changeSets.push(json);
+        take(json);
         lastSentKey = key;
       }
       endKey = key;

@@ -18,7 +18,13 @@ import { DatabaseState } from './database-state.ts';
 import { refuseDrift } from './drift.ts';
 import { GroupCommit } from './group-commit.ts';
 import { type Identity, loadIdentity, ReplacedError, readHead, readHorizon } from './head.ts';
-import { type LogPage, type LogReadOptions, readLog, timelineFor } from './log.ts';
+import {
+  type LogPage,
+  type LogReadOptions,
+  readLog,
+  type TakeChangeSet,
+  timelineFor,
+} from './log.ts';
 import type { Appended } from './log-announcer.ts';
 import { carryPosition, deliverable, type LogRecord } from './log-record.ts';
 import {
@@ -247,8 +253,8 @@ export class SyncManager {
     return minHlc(cursor, this.position);
   }
 
-  readLog(options: LogReadOptions): Promise<LogPage> {
-    return readLog(this.#store, this.#state.log, options);
+  readLog(options: LogReadOptions, take: TakeChangeSet): Promise<LogPage> {
+    return readLog(this.#store, this.#state.log, options, take);
   }
 
   /** A freshly written record as one reader should get it; `undefined` for nothing. */

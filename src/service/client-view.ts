@@ -4,7 +4,7 @@
  */
 
 import type { HlcText } from '../clock/hlc.ts';
-import type { LogPage, LogReadOptions } from '../engine/log.ts';
+import type { LogPage, LogReadOptions, TakeChangeSet } from '../engine/log.ts';
 import type { SyncManager } from '../engine/sync-manager.ts';
 import type { HookChain } from '../hooks/chain.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
@@ -33,24 +33,28 @@ export function viewOf(
   };
 }
 
-/** A page of the log as the client may see it. */
+/**
+ * A page of the log as the client may see it.
+ * @param take gets its change sets, in order
+ */
 export async function readPage(
   manager: SyncManager,
   options: LogReadOptions,
   view: Narrow | undefined,
+  take: TakeChangeSet,
 ): Promise<LogPage> {
-  const page = await manager.readLog(options);
-  if (view === undefined || page.changeSets.length === 0) return page;
+  if (view === undefined) return manager.readLog(options, take);
   const jsonBySet = new Map<WireChangeSet, Uint8Array | undefined>();
-  for (const json of page.changeSets) {
+  const page = await manager.readLog(options, (json) => {
     const changeSet: WireChangeSet = JSON.parse(Buffer.from(json).toString());
     const bare = withoutPriors(changeSet);
     jsonBySet.set(bare, bare === changeSet ? json : undefined);
-  }
+  });
+  if (jsonBySet.size === 0) return page;
   const left = await view([...jsonBySet.keys()]);
-  const changeSets = left.map((set) => jsonBySet.get(set) ?? Buffer.from(JSON.stringify(set)));
+  for (const set of left) take(jsonBySet.get(set) ?? Buffer.from(JSON.stringify(set)));
   const lastSent: HlcText | undefined = left.at(-1)?.hlc;
-  return { ...page, changeSets, lastSent };
+  return { ...page, lastSent };
 }
 
 /**

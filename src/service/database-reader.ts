@@ -55,8 +55,10 @@ export function createDatabaseReader(acquire: Acquire): DatabaseReader {
         const { manager } = lease;
         let after: HlcText = await manager.cursorFor(since && encodeHlc(since));
         for (;;) {
-          const page = await manager.readLog({ after, bytesMax: PAGE_BYTES });
-          for (const json of page.changeSets) {
+          const changeSets: Uint8Array[] = [];
+          const options = { after, bytesMax: PAGE_BYTES };
+          const page = await manager.readLog(options, (json) => changeSets.push(json));
+          for (const json of changeSets) {
             const changeSet: WireChangeSet = JSON.parse(Buffer.from(json).toString());
             yield decodeChangeSet(changeSet);
           }

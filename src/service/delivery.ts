@@ -121,13 +121,11 @@ export class Delivery {
       bytesMax: Math.min(HTTP_PAGE_BYTES_MAX, limits.pageBytes),
       changesMax: Math.min(limit ?? Number.POSITIVE_INFINITY, sync.batchSize),
     };
-    const page = await readPage(
-      manager,
-      options,
-      this.viewOf(() => client, signal),
-    );
+    const view = this.viewOf(() => client, signal);
+    const changeSets: Uint8Array[] = [];
+    const page = await readPage(manager, options, view, (json) => changeSets.push(json));
     stopTimer();
-    const { changeSets, lastSent, end, hasMore } = page;
+    const { lastSent, end, hasMore } = page;
     if (isCarryNeeded(after, lastSent, end)) changeSets.push(manager.carryPosition(end));
     return { changeSets, hasMore, watermark: end };
   }

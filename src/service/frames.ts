@@ -1,6 +1,6 @@
 /** Messages to clients, built from pieces that are JSON already. */
 
-import type { ByteBuilder } from '../engine/byte-builder.ts';
+import { ByteBuilder } from '../engine/byte-builder.ts';
 
 const OPENING = {
   changes: Buffer.from('{"type":"changes","changeSets":['),
@@ -26,17 +26,36 @@ export function changeSetsFrame(
   return Buffer.concat([OPENING[kind], ...joined(changeSets), CLOSING]);
 }
 
-/**
- * The same for one page after the other, in memory that is used again.
- * @param builder lends the frame until it is used for the next
- */
-export function pageFrame(builder: ByteBuilder, changeSets: readonly Uint8Array[]): Buffer {
-  const bytes = changeSets.reduce((sum, { length }) => sum + length + COMMA.length, 0);
-  builder.reserve(OPENING.changes.length + bytes + CLOSING.length);
-  builder.add(OPENING.changes);
-  for (const piece of joined(changeSets)) builder.add(piece);
-  builder.add(CLOSING);
-  return builder.take();
+/** What is made ready for a page of changes; most answers are small. */
+const FIRST_PAGE_BYTES = 4 * 1024;
+/** Of a page, what is around and between its change sets included. */
+const FRAME_BYTES_A_BYTE = 1.02;
+
+/** `changes` messages, one after the other, each written change set by change set. */
+export class PageWriter {
+  readonly #builder: ByteBuilder;
+  #isEmpty = true;
+
+  /** @param pageBytes about what a message grows to, unless it stays small */
+  constructor(pageBytes: number) {
+    const grownCapacity = Math.ceil(pageBytes * FRAME_BYTES_A_BYTE);
+    this.#builder = new ByteBuilder(FIRST_PAGE_BYTES, grownCapacity);
+  }
+
+  /** @param json of a change set */
+  add(json: Uint8Array): void {
+    this.#builder.add(this.#isEmpty ? OPENING.changes : COMMA);
+    this.#isEmpty = false;
+    this.#builder.add(json);
+  }
+
+  /** The message, lent until the next one is written. */
+  take(): Buffer {
+    if (this.#isEmpty) this.#builder.add(OPENING.changes);
+    this.#isEmpty = true;
+    this.#builder.add(CLOSING);
+    return this.#builder.take();
+  }
 }
 
 const CHUNK_OPENING = Buffer.from('{"type":"snapshot_chunk","chunk":');

@@ -11,14 +11,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { compareHlc, type HlcText, hlcWallTimeMs, maxHlc } from '../clock/hlc.ts';
 import type { SiteIdText } from '../clock/site-id.ts';
-import { ByteBuilder } from '../engine/byte-builder.ts';
 import type { LogPage } from '../engine/log.ts';
 import type { Appended } from '../engine/log-announcer.ts';
 import { toSyncError } from '../errors.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
 import { type Narrow, readPage } from './client-view.ts';
 import type { ServedSnapshot } from './delivery.ts';
-import { changeSetsFrame, pageFrame, snapshotChunkFrame } from './frames.ts';
+import { changeSetsFrame, PageWriter, snapshotChunkFrame } from './frames.ts';
 import type { DatabaseAccess, OpenDatabase } from './open-database.ts';
 import type { Outlet } from './outlet.ts';
 import { WS_CLOSE } from './ws-outcomes.ts';
@@ -52,8 +51,6 @@ export interface SessionOptions {
 
 /** Pages of a push that reads the log are at most this: a slow socket shall hold little. */
 const PUSH_PAGE_BYTES_MAX = 256 * 1024;
-/** What is made ready for a page of changes; most answers are small. */
-const FIRST_PAGE_BYTES = 4 * 1024;
 
 export class Session {
   readonly connectionId: string;
@@ -168,13 +165,16 @@ export class Session {
       await outlet.drained(limits.queuedBytesPerSocket / 2);
       const after = this.#cursor;
       const options = { after, reader: this.siteId, bytesMax };
-      const page = await readPage(database.manager, options, this.#view);
+      const changeSets: Uint8Array[] = [];
+      const page = await readPage(database.manager, options, this.#view, (json) => {
+        changeSets.push(json);
+      });
       // An answer has begun meanwhile: it takes the cursor on, and this page is its business.
       if (!this.#isOpen || this.#answers > 0 || this.#cursor !== after) return;
       this.#cursor = page.end;
-      if (page.changeSets.length === 0) continue;
-      outlet.send(changeSetsFrame('push', page.changeSets));
-      host.pushed(page.changeSets.length);
+      if (changeSets.length === 0) continue;
+      outlet.send(changeSetsFrame('push', changeSets));
+      host.pushed(changeSets.length);
     }
   }
 
@@ -198,33 +198,33 @@ export class Session {
 
   /** Sends everything after a cursor, up to the end of the log. To be run by `answer`. */
   async sendChanges(since: HlcText): Promise<void> {
-    const { database, outlet } = this.#options;
+    const { database, outlet, limits } = this.#options;
     const { manager } = database;
-    const builder = new ByteBuilder(FIRST_PAGE_BYTES);
-    let reading = this.#readForAnswer(since);
+    let writer = new PageWriter(limits.pageBytes);
+    let other: PageWriter | undefined;
+    let reading = this.#readForAnswer(since, writer);
     for (;;) {
-      const { changeSets, lastSent, end, hasMore } = await reading;
-      if (!hasMore && isCarryNeeded(since, lastSent, end)) {
-        changeSets.push(manager.carryPosition(end));
-      }
-      // The page before has been taken: its memory serves again.
-      outlet.send(pageFrame(builder, changeSets));
+      const { lastSent, end, hasMore } = await reading;
+      if (!hasMore && isCarryNeeded(since, lastSent, end)) writer.add(manager.carryPosition(end));
+      outlet.send(writer.take());
       // With each page: if the next one cannot be read, pushes go on from here, not from before.
       this.#cursor = maxHlc(this.#cursor, end);
       if (!hasMore) return;
+      // The page before has been taken: its memory serves again.
+      [writer, other] = [other ?? new PageWriter(limits.pageBytes), writer];
       // What a client may see is asked as late as can be; all else is read while a page is on its way.
       const isNarrowed = this.#view !== undefined;
-      if (!isNarrowed) reading = this.#readForAnswer(end);
+      if (!isNarrowed) reading = this.#readForAnswer(end, writer);
       await outlet.drained(0);
       if (!this.#isOpen) return;
-      if (isNarrowed) reading = this.#readForAnswer(end);
+      if (isNarrowed) reading = this.#readForAnswer(end, writer);
     }
   }
 
-  #readForAnswer(after: HlcText): Promise<LogPage> {
+  #readForAnswer(after: HlcText, writer: PageWriter): Promise<LogPage> {
     const { database, limits } = this.#options;
     const options = { after, reader: this.siteId, bytesMax: limits.pageBytes };
-    const reading = readPage(database.manager, options, this.#view);
+    const reading = readPage(database.manager, options, this.#view, (json) => writer.add(json));
     // It may be that nobody waits for it any more.
     reading.catch(() => undefined);
     return reading;

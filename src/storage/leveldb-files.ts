@@ -146,7 +146,7 @@ function readEdits(records: readonly Buffer[]) {
   const sizeByTable = new Map<number, number>();
   for (const record of records) {
     const fields = new Varints(record);
-    const skipText = () => fields.take(fields.next());
+    const skipText = () => fields.skip(fields.next());
     while (!fields.isAtEnd) {
       const tag = fields.next();
       if (tag === 1) skipText();

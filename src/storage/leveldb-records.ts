@@ -232,8 +232,10 @@ function handlesIn(block: Buffer): Handle[] {
     entries.next();
     const keyBytes = entries.next();
     const valueBytes = entries.next();
-    entries.take(keyBytes);
-    handles.push(new Varints(entries.take(valueBytes)).handle());
+    entries.skip(keyBytes);
+    const valueEnd = entries.at + valueBytes;
+    handles.push(entries.handle());
+    entries.skip(valueEnd - entries.at);
   }
   return handles;
 }
@@ -271,8 +273,12 @@ export class Varints {
     this.#bytes = bytes;
   }
 
+  get at(): number {
+    return this.#at;
+  }
+
   get isAtEnd(): boolean {
-    return this.#at >= this.#bytes.length;
+    return !(this.#at < this.#bytes.length);
   }
 
   /** A number in groups of seven bits; NaN beyond the end. */
@@ -295,8 +301,12 @@ export class Varints {
     return value;
   }
 
-  take(bytes: number): Buffer {
+  skip(bytes: number): void {
     this.#at += bytes;
+  }
+
+  take(bytes: number): Buffer {
+    this.skip(bytes);
     return this.#bytes.subarray(this.#at - bytes, this.#at);
   }
 

@@ -16,11 +16,12 @@ import { SyncError } from '../errors.ts';
 import { createStorage } from './create-storage.ts';
 import { acquireDataDirectory } from './data-directory.ts';
 import { databaseIdToDirectoryName, directoryNameToDatabaseId } from './database-directory.ts';
-import type { KVReader, KVStore, Storage } from './kv-store.ts';
+import type { KVEntry, KVReader, KVStore, Storage } from './kv-store.ts';
 import { openError, readError } from './leveldb-errors.ts';
 import { refuseDamage } from './leveldb-files.ts';
 import { bytesPerRead, ENTRIES_PER_READ } from './read-size.ts';
 import { createWriteQueue, storeClosed } from './write-queue.ts';
+import { noteRead } from './young-garbage.ts';
 
 type Level = ClassicLevel<Uint8Array, Uint8Array>;
 
@@ -212,6 +213,10 @@ function createLevelStore(level: Level, { sync, reclaiming, onClose }: LevelStor
   };
 }
 
+function bytesOf(entries: readonly KVEntry[]): number {
+  return entries.reduce((sum, [key, value]) => sum + key.length + value.length, 0);
+}
+
 function readAtOnce(level: Level, keys: readonly Uint8Array[]): (Uint8Array | undefined)[] {
   try {
     return keys.map((key) => level.getSync(key));
@@ -249,6 +254,7 @@ function createReader(level: Level, snapshot?: Snapshot, assertOpen?: () => void
             const entries = await iterator.nextv(ENTRIES_PER_READ);
             if (entries.length === 0) return;
             yield entries;
+            noteRead(bytesOf(entries));
           }
         } finally {
           await iterator.close();

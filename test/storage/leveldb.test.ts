@@ -255,3 +255,24 @@ describe('LevelDB: what happens to it', () => {
 function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null;
 }
+
+test('what has been read is out of memory soon, however much there is', async (t) => {
+  const storage = await openIn(t, await temporaryDirectory(t));
+  const store = await storage.open('test');
+  const mib = 1024 * 1024;
+  for (let i = 0; i < 40; i++) {
+    await store.exclusive(async (transaction) => {
+      for (let j = 0; j < 16; j++) transaction.put(Buffer.of(1, i, j), Buffer.alloc(mib / 16, i));
+    });
+  }
+  let read = 0;
+  let most = 0;
+  const before = process.memoryUsage().arrayBuffers;
+  for await (const entries of store.iterate({ gte: Buffer.of(1), lt: Buffer.of(2) })) {
+    read += entries.reduce((sum, [, value]) => sum + value.length, 0);
+    most = Math.max(most, process.memoryUsage().arrayBuffers - before);
+  }
+  assert.equal(read, 40 * mib);
+  // Once 40 MiB; 4 to 7 with what is being read when they are collected.
+  assert.ok(most < 16 * mib, `${most / mib} MiB`);
+});

@@ -49,10 +49,9 @@ export async function readAll(
   const changeSets: WireChangeSet[] = [];
   let after = await manager.cursorFor(sinceHLC);
   for (;;) {
-    const page = await manager.readLog({ after, reader, bytesMax });
-    for (const json of page.changeSets) {
+    const page = await manager.readLog({ after, reader, bytesMax }, (json) => {
       changeSets.push(JSON.parse(Buffer.from(json).toString()));
-    }
+    });
     after = page.end;
     if (!page.hasMore) return changeSets;
   }
