@@ -81,6 +81,18 @@ const LEVEL_OPTIONS = {
  */
 const KEYS_READ_AT_ONCE = 16;
 
+/** More hardly reads quicker, and what is read is in memory twice until it is copied out of LevelDB. */
+const BYTES_PER_READ_MAX = MIB / 2;
+
+/**
+ * A store that took more than this is written out to tables when it closes. Else the next opening
+ * does it, while a device waits: it takes 90 ms and 20 MiB of memory to read a whole write buffer
+ * back from LevelDB's log.
+ */
+const LEFT_IN_LOG_BYTES_MAX = MIB;
+/** No record is there; LevelDB writes its buffer out before it looks what else to compact. */
+const BEYOND_ALL_KEYS = Buffer.of(0xff, 0xff);
+
 /** @throws SyncError STORE_LOCKED, STORE_UNAVAILABLE: their messages are for the operator */
 export async function createLevelStorage(options: LevelStorageOptions): Promise<Storage> {
   const { existing = false } = options;
@@ -147,6 +159,7 @@ function createLevelStore(level: Level, { sync, reclaiming, onClose }: LevelStor
    * anew begins another log.
    */
   let failure: SyncError | undefined;
+  let writtenBytes = 0;
 
   async function commit(batch: ReturnType<Level['batch']>): Promise<void> {
     try {
@@ -181,7 +194,10 @@ function createLevelStore(level: Level, { sync, reclaiming, onClose }: LevelStor
           const result = await work({
             getMany: committed.getMany,
             iterate: committed.iterate,
-            put: (key, value) => void batch.put(key, value),
+            put(key, value) {
+              batch.put(key, value);
+              writtenBytes += key.length + value.length;
+            },
             delete: (key) => void batch.del(key),
           });
           if (batch.length > 0) await commit(batch);
@@ -206,6 +222,9 @@ function createLevelStore(level: Level, { sync, reclaiming, onClose }: LevelStor
       }),
     close: () =>
       queue.close(async () => {
+        if (writtenBytes > LEFT_IN_LOG_BYTES_MAX && failure === undefined) {
+          await level.compactRange(BEYOND_ALL_KEYS, BEYOND_ALL_KEYS);
+        }
         // Ends open iterations and views too.
         await level.close();
         onClose();
@@ -247,7 +266,7 @@ function createReader(level: Level, snapshot?: Snapshot, assertOpen?: () => void
           reverse,
           limit,
           snapshot,
-          highWaterMarkBytes: bytesPerRead(range),
+          highWaterMarkBytes: bytesPerRead(range, BYTES_PER_READ_MAX),
         });
         try {
           for (;;) {

@@ -9,7 +9,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
 /** A collection takes about 0.5 ms where little is alive. */
-const BYTES_PER_COLLECTION = 4 * 1024 * 1024;
+const BYTES_PER_COLLECTION = 2 * 1024 * 1024;
 
 let uncollected = 0;
 let collect: (() => void) | undefined;

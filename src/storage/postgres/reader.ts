@@ -5,6 +5,8 @@ import type { KVEntry, KVRange } from '../kv-store.ts';
 import { bytesPerRead, ENTRIES_PER_READ } from '../read-size.ts';
 import { toByteaArray } from './byte-arrays.ts';
 
+const BYTES_PER_READ_MAX = 1024 * 1024;
+
 export type Queryable = Pick<pg.Pool | pg.ClientBase, 'query'>;
 
 /** The entries of one database. */
@@ -81,7 +83,13 @@ async function readPiece(
       `    ORDER BY key ${direction} LIMIT $4` +
       '  ) AS piece' +
       `) AS sized WHERE before <= $5 ORDER BY key ${direction}`,
-    values: [databaseId, Buffer.from(low ?? []), Buffer.from(lt), limit, bytesPerRead(range)],
+    values: [
+      databaseId,
+      Buffer.from(low ?? []),
+      Buffer.from(lt),
+      limit,
+      bytesPerRead(range, BYTES_PER_READ_MAX),
+    ],
     rowMode: 'array',
   });
   const entries = rows.map(([key, value]): KVEntry => [key, value]);
