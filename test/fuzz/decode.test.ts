@@ -39,6 +39,16 @@ function decodedOrRefused<T>(decode: () => T): T | undefined {
   }
 }
 
+/** What no schema names is let through and used by nobody; it may be nested deeper than V8 can write. */
+function textUnlessTooDeep(message: object): string | undefined {
+  try {
+    return JSON.stringify(message);
+  } catch (error) {
+    assert.ok(error instanceof RangeError);
+    return undefined;
+  }
+}
+
 const input = fc.oneof(
   anyText,
   anyJson.map(toText),
@@ -51,9 +61,9 @@ test('a message is decoded, or refused with a code and a place', () => {
   holds(
     fc.property(input, (text) => {
       const message = decodedOrRefused(() => decodeClientMessage(text, CHANGES_MAX));
-      if (message !== undefined) {
-        const again = decodeClientMessage(JSON.stringify(message), CHANGES_MAX);
-        assert.equal(JSON.stringify(again), JSON.stringify(message));
+      const written = message && textUnlessTooDeep(message);
+      if (written !== undefined) {
+        assert.equal(JSON.stringify(decodeClientMessage(written, CHANGES_MAX)), written);
       }
       const requestId = findRequestId(text);
       assert.ok(requestId === undefined || typeof requestId === 'string');
