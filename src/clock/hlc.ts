@@ -37,6 +37,8 @@ export const HLC_MAX: HlcText = '/'.repeat(40);
 
 /** That hold wall time, counter and nearly all of the site. */
 const TIME_AND_SITE_CHARS = 34;
+/** The first character of an HLC that holds nothing but its opSeq, as all after it do. */
+export const OP_SEQ_CHAR = 35;
 
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
 const RANKS = new Uint8Array(128);
@@ -50,12 +52,15 @@ export function isHlcText(value: unknown): value is HlcText {
 export function compareHlc(a: HlcText, b: HlcText): number {
   if (a === b) return 0;
   // Each base64 character is the next six bits, so the first difference decides.
-  for (let i = isOfOneTime(a, b) ? TIME_AND_SITE_CHARS : 0; i < 40; i++) {
-    const left = a.charCodeAt(i);
-    const right = b.charCodeAt(i);
-    if (left !== right) return rankAt(a, i) - rankAt(b, i);
-  }
-  return 0;
+  const at = hlcDifference(a, b);
+  return rankAt(a, at) - rankAt(b, at);
+}
+
+/** The first character in which two HLCs differ, by its index; 40 if there is none. */
+export function hlcDifference(a: HlcText, b: HlcText): number {
+  let at = isOfOneTime(a, b) ? TIME_AND_SITE_CHARS : 0;
+  while (at < 40 && a.charCodeAt(at) === b.charCodeAt(at)) at++;
+  return at;
 }
 
 /**

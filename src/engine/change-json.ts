@@ -3,9 +3,18 @@
 import type { HlcText } from '../clock/hlc.ts';
 import type { WireColumnChange } from '../wire/schemas.ts';
 
+/** The name of a column. */
+export interface ColumnJson {
+  /** The name itself. */
+  name: string;
+  /** What stands between a change's HLC and its value. */
+  member: string;
+}
+
 /** Names repeat from change to change: their JSON is made once. */
 export class JsonNames {
   readonly #jsonByName = new Map<string, string>();
+  readonly #columnByName = new Map<string, ColumnJson>();
 
   json(name: string): string {
     let json = this.#jsonByName.get(name);
@@ -15,19 +24,38 @@ export class JsonNames {
     }
     return json;
   }
+
+  column(name: string): ColumnJson {
+    let column = this.#columnByName.get(name);
+    if (column === undefined) {
+      const json = JSON.stringify(name);
+      column = { name: json, member: columnMember(json) };
+      this.#columnByName.set(name, column);
+    }
+    return column;
+  }
+}
+
+/** @param name JSON */
+export function columnMember(name: string): string {
+  return ['","column":', name, ',"value":'].join('');
 }
 
 type WrittenCell = Pick<WireColumnChange, 'hlc' | 'priorValue' | 'priorHlc'>;
 
 /** What the JSON of all changes of one row has in common, up to their HLC; made of JSON. */
 export function changedRowJson(schema: string, table: string, pk: string): string {
-  // Joined it is flat, as it wouldn't be if it were added up, and is put into each change as a whole.
+  // Joined it is flat, as it wouldn't be if it were added up, and is one piece of each change.
   return ['"schema":', schema, ',"table":', table, ',"pk":', pk, ',"hlc":"'].join('');
 }
 
+/** How a change begins, the first one of a list and the others, which close the one before. */
+const COLUMN = { first: '{"type":"column",', next: '},{"type":"column",' };
+const DELETE = { first: '{"type":"delete",', next: '},{"type":"delete",' };
+
 /**
  * Several changes, one after the other. JSON.stringify takes four times as long, since the values
- * are JSON already.
+ * are JSON already. Each piece that is added to a string is 32 bytes of garbage, so they are few.
  */
 export class ChangeListJson {
   #text = '';
@@ -41,30 +69,30 @@ export class ChangeListJson {
   /**
    * @param row see `changedRowJson`
    * @param change with what the value was before, if it says so
-   * @param column JSON, like `value`
+   * @param member see `ColumnJson`
+   * @param value JSON
    */
-  addColumn(row: string, change: WrittenCell, column: string, value: string): void {
+  addColumn(row: string, change: WrittenCell, member: string, value: string): void {
     const { hlc, priorHlc } = change;
-    this.#text += `${this.#begin()}{"type":"column",${row}${hlc}","column":${column},"value":${value}`;
+    this.#text += this.#begin(COLUMN) + row + hlc + member + value;
     if (priorHlc !== undefined) {
       const prior = JSON.stringify(change.priorValue);
       this.#text += `,"priorValue":${prior},"priorHlc":"${priorHlc}"`;
     }
-    this.#text += '}';
   }
 
   /** @param priorRow JSON, or `undefined` for none */
   addDelete(row: string, hlc: HlcText, priorRow: string | undefined): void {
-    this.#text += `${this.#begin()}{"type":"delete",${row}${hlc}"`;
+    this.#text += `${this.#begin(DELETE)}${row}${hlc}"`;
     if (priorRow !== undefined) this.#text += `,"priorRow":${priorRow}`;
-    this.#text += '}';
   }
 
-  #begin(): string {
-    return this.#length++ === 0 ? '' : ',';
+  #begin({ first, next }: typeof COLUMN): string {
+    return this.#length++ === 0 ? first : next;
   }
 
+  /** JSON of the changes, with commas between them. */
   toString(): string {
-    return this.#text;
+    return this.#length === 0 ? '' : `${this.#text}}`;
   }
 }

@@ -240,14 +240,14 @@ export class MergeTransaction {
     { changes }: LogDraft,
   ): MergeOutcome {
     const { hlc } = change;
-    const column = this.#names.json(change.column);
+    const { name, member } = this.#names.column(change.column);
     const value = JSON.stringify(change.value);
     const cellsBefore = row.cells.size;
     const cell = { hlc, value, pk };
-    const outcome = mergeCell(row, column, cell, this.#context.allowResurrection);
+    const outcome = mergeCell(row, name, cell, this.#context.allowResurrection);
     if (outcome !== 'applied') return outcome;
     this.#replaced += 1 + cellsBefore - row.cells.size;
-    if (!place.hidden) changes.addColumn(json, change, column, value);
+    if (!place.hidden) changes.addColumn(json, change, member, value);
     return outcome;
   }
 

@@ -1,6 +1,6 @@
 /** The newest HLC of each site among several, which are most often all one site's. */
 
-import { type HlcText, maxHlc } from '../clock/hlc.ts';
+import { type HlcText, hlcDifference, maxHlc, OP_SEQ_CHAR, rankAt } from '../clock/hlc.ts';
 import { hlcSite, isOfSameSite, type SiteIdText } from '../clock/site-id.ts';
 
 export class NewestBySite {
@@ -11,6 +11,12 @@ export class NewestBySite {
   #others: Map<SiteIdText, HlcText> | undefined;
 
   add(hlc: HlcText): void {
+    // Those of one transaction differ in their opSeq only, which one look at them tells.
+    const at = hlcDifference(hlc, this.#newest);
+    if (at >= OP_SEQ_CHAR) {
+      if (rankAt(hlc, at) > rankAt(this.#newest, at)) this.#newest = hlc;
+      return;
+    }
     if (this.#site !== undefined && isOfSameSite(hlc, this.#newest)) {
       this.#newest = maxHlc(hlc, this.#newest);
       return;

@@ -11,7 +11,7 @@ import type { KVTransaction } from '../storage/kv-store.ts';
 import type { WireMigration } from '../wire/schemas.ts';
 import { pkIdentity } from '../wire/values.ts';
 import type { Catalog, TableRecord } from './catalog.ts';
-import { type ChangeListJson, changedRowJson } from './change-json.ts';
+import { type ChangeListJson, changedRowJson, columnMember } from './change-json.ts';
 import { tableRange } from './keys.ts';
 import { createRow, decodeRow, isExpired, mergeCell, mergeTombstone, type Row } from './row.ts';
 import { type LoadedRow, type RowSet, rowAddress } from './row-set.ts';
@@ -116,7 +116,8 @@ async function heldChanges(
     }
     for (const [column, { pk, hlc, value }] of cells) {
       const row = changedRowJson(schema, table, pk);
-      changes.push({ hlc, addTo: (list) => list.addColumn(row, { hlc }, column, value) });
+      const member = columnMember(column);
+      changes.push({ hlc, addTo: (list) => list.addColumn(row, { hlc }, member, value) });
     }
     return changes;
   });
