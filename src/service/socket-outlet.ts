@@ -10,12 +10,17 @@ import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
 import { Fifo } from './fifo.ts';
 import type { Outlet } from './outlet.ts';
+import { type Fragment, frameHeader, joinFrames } from './text-frames.ts';
 
 /** Handed to the socket and not yet written. */
 const WINDOW_BYTES = 256 * 1024;
 const FRAGMENT_BYTES = 64 * 1024;
+/** What is less goes to the system as one piece of memory: more would cost more to copy than it saves. */
+const COPIED_BYTES_MAX = 16 * 1024;
 /** What a message costs beside its bytes, so that many small ones are bounded as well. */
 const FRAME_OVERHEAD_BYTES = 256;
+/** Of what `ws` frames by itself. */
+const FRAME = { binary: false, compress: false };
 /** How long a peer gets to take what is queued before it is closed. */
 const FLUSH_GRACE_MS = 450;
 /** How long it gets then to answer the close: it is gone within a second, whatever it does. */
@@ -34,19 +39,22 @@ export class SocketOutlet implements Outlet {
   readonly #queue = new Fifo<Buffer>();
   /** The rest of a message that goes in fragments. */
   #rest: Buffer | undefined;
+  /** Whether fragments of it have been handed over. */
+  #isWithin = false;
+  /** Handed over in this turn; none in most turns of most sockets. */
+  #fragments: Fragment[] | undefined;
   #queuedBytes = 0;
   #inWindow = 0;
   #waiters: Waiter[] = [];
   #lastProgressMs = performance.now();
   #isClosing = false;
-  #isCorked = false;
   /** A pong that the socket has not taken yet, and the payload of the one that comes after it. */
   #isPonging = false;
   #nextPong: Uint8Array | undefined;
 
   /**
    * @param onBytes told how many bytes more (or fewer) wait, to keep a sum over all sockets
-   * @param rawSocket what `socket` is on
+   * @param rawSocket what `socket` is on; without it `ws` makes the frames
    */
   constructor(socket: WebSocket, onBytes: (delta: number) => void, rawSocket?: Socket) {
     this.#socket = socket;
@@ -102,23 +110,43 @@ export class SocketOutlet implements Outlet {
       const next = this.#queue.shift();
       if (next === undefined) return;
       if (next.length > FRAGMENT_BYTES) this.#rest = next;
-      else this.#write(next, true);
+      else this.#write(next, true, true);
     }
   }
 
   #handOverFragment(rest: Buffer): void {
     const isLast = rest.length <= FRAGMENT_BYTES;
     this.#rest = isLast ? undefined : rest.subarray(FRAGMENT_BYTES);
-    this.#write(isLast ? rest : rest.subarray(0, FRAGMENT_BYTES), isLast);
+    this.#write(isLast ? rest : rest.subarray(0, FRAGMENT_BYTES), !this.#isWithin, isLast);
+    this.#isWithin = !isLast;
   }
 
-  #write(bytes: Buffer, fin: boolean): void {
+  /** All that is sent in this turn, such as the answers to a group, goes to the system in one call. */
+  #write(bytes: Buffer, isFirst: boolean, isLast: boolean): void {
     this.#inWindow += bytes.length;
-    this.#cork();
-    this.#socket.send(bytes, { binary: false, compress: false, fin }, (error) => {
-      this.#inWindow -= bytes.length;
+    const fragment = { bytes, isFirst, isLast };
+    if (this.#fragments !== undefined) {
+      this.#fragments.push(fragment);
+      return;
+    }
+    this.#fragments = [fragment];
+    process.nextTick(() => this.#flush());
+  }
+
+  #flush(): void {
+    const fragments = this.#fragments;
+    this.#fragments = undefined;
+    // Nothing may follow a close frame.
+    if (fragments === undefined || this.#socket.readyState !== this.#socket.OPEN) return;
+    let bytes = 0;
+    let taken = 0;
+    for (const fragment of fragments) {
+      bytes += fragment.bytes.length;
+      taken += fragment.bytes.length + (fragment.isLast ? FRAME_OVERHEAD_BYTES : 0);
+    }
+    this.#writeOut(fragments, bytes, (error) => {
+      this.#inWindow -= bytes;
       if (error) return;
-      const taken = bytes.length + (fin ? FRAME_OVERHEAD_BYTES : 0);
       this.#add(-Math.min(taken, this.#queuedBytes));
       this.#lastProgressMs = performance.now();
       this.#handOver();
@@ -126,15 +154,27 @@ export class SocketOutlet implements Outlet {
     });
   }
 
-  /** All that is sent in this turn, such as the answers to a group, goes to the system in one call. */
-  #cork(): void {
-    if (this.#isCorked || this.#rawSocket === undefined) return;
-    this.#isCorked = true;
-    this.#rawSocket.cork();
-    process.nextTick(() => {
-      this.#isCorked = false;
-      this.#rawSocket?.uncork();
-    });
+  #writeOut(
+    fragments: readonly Fragment[],
+    bytes: number,
+    done: (error?: Error | null) => void,
+  ): void {
+    const raw = this.#rawSocket;
+    const last = fragments.length - 1;
+    if (raw === undefined) {
+      for (const [i, { bytes, isLast: fin }] of fragments.entries()) {
+        this.#socket.send(bytes, { ...FRAME, fin }, i === last ? done : undefined);
+      }
+    } else if (bytes <= COPIED_BYTES_MAX) {
+      raw.write(joinFrames(fragments), done);
+    } else {
+      raw.cork();
+      for (const [i, fragment] of fragments.entries()) {
+        raw.write(frameHeader(fragment));
+        raw.write(fragment.bytes, i === last ? done : undefined);
+      }
+      raw.uncork();
+    }
   }
 
   drained(bytes: number): Promise<void> {
@@ -155,6 +195,7 @@ export class SocketOutlet implements Outlet {
   #drop(): void {
     this.#queue.clear();
     this.#rest = undefined;
+    this.#fragments = undefined;
     this.#add(-this.#queuedBytes);
     this.#wake();
   }
@@ -197,6 +238,7 @@ export class SocketOutlet implements Outlet {
   dismiss(code: number, reason: string): void {
     if (this.#isClosing) return;
     this.#isClosing = true;
+    this.#flush();
     this.#socket.close(code, reason);
     // Once the operating system has taken it; while it waited for an answer a flood would pile up.
     this.#rawSocket?.destroySoon();

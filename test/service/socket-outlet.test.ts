@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import WebSocket, { WebSocketServer } from 'ws';
 import { SocketOutlet } from '../../src/service/socket-outlet.ts';
@@ -8,21 +8,23 @@ import { SocketOutlet } from '../../src/service/socket-outlet.ts';
 const KIB = 1024;
 
 /** An outlet, the peer at the other end, and all that the peer hears. */
-async function connectPair(t: TestContext) {
+async function connectPair(t: TestContext, { isRaw = true } = {}) {
   const server = new WebSocketServer({ host: '127.0.0.1', port: 0, perMessageDeflate: false });
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
-  const connected = once(server, 'connection');
+  const connected = new Promise<{ socket: WebSocket; rawSocket: Socket }>((resolve) => {
+    server.once('connection', (socket, request) => resolve({ socket, rawSocket: request.socket }));
+  });
   const peer = new WebSocket(`ws://127.0.0.1:${port}`, { perMessageDeflate: false });
   const heard: string[] = [];
   peer.on('message', (data, isBinary) => heard.push(isBinary ? 'binary' : String(data)));
-  const [socket]: WebSocket[] = await connected;
+  const { socket, rawSocket } = await connected;
   await once(peer, 'open');
-  assert.ok(socket !== undefined);
   const count = { bytes: 0 };
-  const outlet = new SocketOutlet(socket, (delta) => {
+  const onBytes = (delta: number) => {
     count.bytes += delta;
-  });
+  };
+  const outlet = new SocketOutlet(socket, onBytes, isRaw ? rawSocket : undefined);
   t.after(() => {
     peer.terminate();
     socket.terminate();
@@ -32,32 +34,82 @@ async function connectPair(t: TestContext) {
     while (heard.length < messages) await once(peer, 'message');
     return heard;
   };
-  return { outlet, socket, peer, hear, count };
+  return { outlet, socket, rawSocket, peer, hear, count };
 }
 
 /** More than the kernel takes for a peer that doesn't read. */
 const UNREAD = 'x'.repeat(16 * KIB * KIB);
 
-test('a message of any size arrives whole, as text', async (t) => {
-  const { outlet, hear } = await connectPair(t);
-  const messages = [0, 1, 64 * KIB - 1, 64 * KIB, 64 * KIB + 1, 128 * KIB, 3_000_000].map((size) =>
-    'x'.repeat(size),
-  );
-  // Three bytes a character: no fragment ends where a character does.
-  messages.push('€'.repeat(100_000));
-  for (const message of messages) outlet.send(message);
-  const heard = await hear(messages.length);
-  assert.ok(heard.every((message, i) => message === messages[i]));
-});
+/** Where the length of a frame takes more bytes, and where a message goes in fragments. */
+const EDGES = [0, 1, 125, 126, 127, 64 * KIB - 1, 64 * KIB, 64 * KIB + 1, 128 * KIB, 3_000_000];
+
+for (const [how, isRaw] of [
+  ['in frames of its own', true],
+  ['in those of ws', false],
+] as const) {
+  test(`a message of any size arrives whole, as text, ${how}`, async (t) => {
+    const { outlet, hear } = await connectPair(t, { isRaw });
+    const messages = EDGES.map((size) => 'x'.repeat(size));
+    // Three bytes a character: no fragment ends where a character does.
+    messages.push('€'.repeat(100_000));
+    for (const message of messages) {
+      outlet.send(message);
+      await outlet.drained(0);
+    }
+    for (const message of messages) outlet.send(message);
+    const heard = await hear(2 * messages.length);
+    assert.ok(heard.every((message, i) => message === messages[i % messages.length]));
+  });
+}
 
 test('a big message goes as fragments, and only part of it is handed over at once', async (t) => {
-  const { outlet, socket, hear } = await connectPair(t);
-  const sent = t.mock.method(socket, 'send');
+  const { outlet, rawSocket, peer, hear } = await connectPair(t);
+  const written = t.mock.method(rawSocket, 'write');
+  // A header and its content each.
+  const handedOver = () => written.mock.callCount() / 2;
+  peer.pause();
   outlet.send(Buffer.from(UNREAD));
-  const handedOver = sent.mock.calls.length;
-  assert.ok(handedOver > 1 && handedOver < 10, `${handedOver} fragments at first`);
+  while (rawSocket.writableLength === 0) await new Promise(setImmediate);
+  const atFirst = handedOver();
+  assert.ok(atFirst > 1 && atFirst < 200, `${atFirst} fragments at first`);
+  peer.resume();
   await hear(1);
-  assert.ok(sent.mock.calls.length > 200);
+  assert.equal(handedOver(), 256);
+});
+
+test('what is sent in one turn goes to the system at once', async (t) => {
+  const { outlet, rawSocket, hear } = await connectPair(t);
+  const written = t.mock.method(rawSocket, 'write');
+  for (let i = 0; i < 20; i++) outlet.send(`message ${i}`);
+  assert.equal(written.mock.callCount(), 0);
+  assert.deepEqual(
+    await hear(20),
+    Array.from({ length: 20 }, (_, i) => `message ${i}`),
+  );
+  assert.equal(written.mock.callCount(), 1);
+});
+
+test('nothing is sent after a close, and what was sent before a dismissal comes before it', async (t) => {
+  const closed = await connectPair(t);
+  const closing = once(closed.peer, 'close');
+  closed.socket.close(1000, 'bye');
+  closed.outlet.send('too late');
+  const dismissed = await connectPair(t);
+  const dismissing = once(dismissed.peer, 'close');
+  dismissed.outlet.send('why');
+  dismissed.outlet.dismiss(1008, 'gone');
+  assert.deepEqual([(await closing)[0], (await dismissing)[0]], [1000, 1008]);
+  assert.deepEqual([await closed.hear(0), await dismissed.hear(1)], [[], ['why']]);
+});
+
+test('what was sent in the turn of a close of ws itself is left out: nothing may follow it', async (t) => {
+  const { outlet, socket, rawSocket, peer } = await connectPair(t);
+  const written = t.mock.method(rawSocket, 'write');
+  const closing = once(peer, 'close');
+  outlet.send('in the same turn');
+  socket.close(1000, 'bye');
+  assert.equal((await closing)[0], 1000);
+  assert.ok(written.mock.calls.every(({ arguments: [chunk] }) => !String(chunk).includes('turn')));
 });
 
 test('big and small messages arrive in the order in which they were sent', async (t) => {

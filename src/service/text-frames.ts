@@ -1,0 +1,56 @@
+/**
+ * Frames of the WebSocket protocol as a server sends text in them: neither masked nor compressed
+ * (RFC 6455, 5.2). `ws` gives each frame a header and a write of its own; here those that go
+ * together are one.
+ */
+
+const TEXT = 0x1;
+const CONTINUATION = 0x0;
+const FIN = 0x80;
+/** In place of a length that takes more than seven bits: it follows in two bytes, or in eight. */
+const TWO_BYTES = 126;
+const EIGHT_BYTES = 127;
+const UINT16_MAX = 0xffff;
+
+/** A message, or a part of one. */
+export interface Fragment {
+  bytes: Buffer;
+  isFirst: boolean;
+  isLast: boolean;
+}
+
+export function headerBytes(length: number): number {
+  if (length < TWO_BYTES) return 2;
+  return length <= UINT16_MAX ? 4 : 10;
+}
+
+/** @returns where the content follows */
+function writeHeader(into: Buffer, at: number, { bytes, isFirst, isLast }: Fragment): number {
+  const { length } = bytes;
+  into[at] = (isLast ? FIN : 0) | (isFirst ? TEXT : CONTINUATION);
+  const size = headerBytes(length);
+  into[at + 1] = size === 2 ? length : size === 4 ? TWO_BYTES : EIGHT_BYTES;
+  if (size === 4) into.writeUInt16BE(length, at + 2);
+  if (size === 10) into.writeBigUInt64BE(BigInt(length), at + 2);
+  return at + size;
+}
+
+export function frameHeader(fragment: Fragment): Buffer {
+  const header = Buffer.allocUnsafe(headerBytes(fragment.bytes.length));
+  writeHeader(header, 0, fragment);
+  return header;
+}
+
+/** One frame after the other, copied together. */
+export function joinFrames(fragments: readonly Fragment[]): Buffer {
+  let size = 0;
+  for (const { bytes } of fragments) size += headerBytes(bytes.length) + bytes.length;
+  const joined = Buffer.allocUnsafe(size);
+  let at = 0;
+  for (const fragment of fragments) {
+    at = writeHeader(joined, at, fragment);
+    joined.set(fragment.bytes, at);
+    at += fragment.bytes.length;
+  }
+  return joined;
+}
