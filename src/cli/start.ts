@@ -11,6 +11,7 @@ import { type CoordinatorServer, createCoordinatorServer } from '../server.ts';
 import { findStorage } from '../storage/open-storage.ts';
 import { failureToText } from './failure.ts';
 import { Hangups, reload } from './reload.ts';
+import { tuneRuntime } from './tune-runtime.ts';
 import { configToWarnings } from './warnings.ts';
 
 /** What the stop may take beyond `limits.shutdownMs`, which is for its clients, to close the stores. */
@@ -22,6 +23,7 @@ const SAME_SIGNAL_MS = 1000;
 
 /** @param resolve reads the configuration: now, and again when it is to be loaded anew */
 export async function start(resolve: () => ResolvedConfig): Promise<void> {
+  tuneRuntime();
   const { config, sources } = resolve();
   // Otherwise `debug` has taken its namespaces from DEBUG already.
   if (sources.get('logging.namespaces') !== DEBUG_SOURCE) {
