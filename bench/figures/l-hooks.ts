@@ -9,7 +9,8 @@ import type { ApplyLoad, ApplyRound } from '../load/apply.ts';
 const MODULES = 5;
 /** Each with servers of their own: processes differ in what they cost, by more than hooks do. */
 const STARTS = 3;
-const WARM_UPS = 2;
+/** V8 takes longer to compile the more there is. */
+const WARM_UPS = 5;
 /** LevelDB merges in some of them, in others it doesn't: so many, and the mean. */
 const ROUNDS = 6;
 const CONNECTIONS = 8;
