@@ -240,12 +240,15 @@ for (const end of ['pg_terminate_backend', 'pg_cancel_backend']) {
     await other.close();
     await primary.kill();
     await promote(standby);
-    await late;
-    const afterwards = await openStore(t, url);
-    assert.deepEqual(
-      [await has(afterwards, 'before'), await has(afterwards, 'late')],
-      [true, true],
+    // On a busy machine the promotion may take longer than a write waits for it.
+    const told = await late.then(
+      () => 'done',
+      (error) => error.code,
     );
+    assert.ok(told === 'done' || told === 'STORE_UNAVAILABLE', String(told));
+    const afterwards = await openStore(t, url);
+    assert.equal(await has(afterwards, 'before'), true);
+    assert.ok(told !== 'done' || (await has(afterwards, 'late')), 'done, and not there');
   });
 }
 
