@@ -20,6 +20,7 @@ import type { KVEntry, KVReader, KVStore, Storage } from './kv-store.ts';
 import { openError, readError } from './leveldb-errors.ts';
 import { refuseDamage } from './leveldb-files.ts';
 import { bytesPerRead, ENTRIES_PER_READ } from './read-size.ts';
+import { createWriteOut, type WriteOut } from './write-out.ts';
 import { createWriteQueue, storeClosed } from './write-queue.ts';
 import { noteRead } from './young-garbage.ts';
 
@@ -90,6 +91,8 @@ const BYTES_PER_READ_MAX = MIB / 2;
  * LevelDB's log.
  */
 const LEFT_IN_LOG_BYTES_MAX = MIB;
+/** Well within what a stop leaves for closing the stores: eight full write buffers took 0.25 s. */
+const WRITE_OUT_MS = 2000;
 /** No record is there; LevelDB writes its buffer out before it looks what else to compact. */
 const BEYOND_ALL_KEYS = Buffer.of(0xff, 0xff);
 
@@ -102,6 +105,7 @@ export async function createLevelStorage(options: LevelStorageOptions): Promise<
   const sync = options.durability === 'fsync';
   /** One at a time: each one takes a thread of those that all reads and writes share. */
   const reclaiming = createWriteQueue();
+  const writeOut = createWriteOut(WRITE_OUT_MS);
 
   async function openStore(databaseId: string): Promise<KVStore> {
     const location = path.join(directory.path, databaseIdToDirectoryName(databaseId));
@@ -121,7 +125,7 @@ export async function createLevelStorage(options: LevelStorageOptions): Promise<
       });
       await level.open();
       return createLevelStore(level, {
-        ...{ sync, reclaiming },
+        ...{ sync, reclaiming, writeOut },
         onClose: () => openStores--,
       });
     } catch (error) {
@@ -148,10 +152,13 @@ interface LevelStoreOptions {
   sync: boolean;
   /** Where all stores of a storage queue to have space given back. */
   reclaiming: ReturnType<typeof createWriteQueue>;
+  /** How all stores of a storage are written out. */
+  writeOut: WriteOut;
   onClose(): void;
 }
 
-function createLevelStore(level: Level, { sync, reclaiming, onClose }: LevelStoreOptions): KVStore {
+function createLevelStore(level: Level, options: LevelStoreOptions): KVStore {
+  const { sync, reclaiming, writeOut, onClose } = options;
   const queue = createWriteQueue();
   /**
    * Set by a write that failed. LevelDB itself goes on once there is room again, behind a torn
@@ -223,7 +230,9 @@ function createLevelStore(level: Level, { sync, reclaiming, onClose }: LevelStor
     close: () =>
       queue.close(async () => {
         if (writtenBytes > LEFT_IN_LOG_BYTES_MAX && failure === undefined) {
-          await level.compactRange(BEYOND_ALL_KEYS, BEYOND_ALL_KEYS);
+          const written = writeOut(() => level.compactRange(BEYOND_ALL_KEYS, BEYOND_ALL_KEYS));
+          // What cannot be written out stays in the log, and is no reason to keep the store open.
+          await written.catch(() => undefined);
         }
         // Ends open iterations and views too.
         await level.close();
