@@ -46,8 +46,6 @@ interface Rounds {
   perSecond: number[];
 }
 
-const noRounds = (): Rounds => ({ cpuUs: [], mainUs: [], limitUs: [], perSecond: [] });
-
 interface Subject {
   pid: number;
   url: string;
@@ -65,7 +63,7 @@ async function measureStart(
   await load.call('connect', { url, databaseIds, connections: CONNECTIONS });
   await limit.call('prepare', { shape, messages: messages * CONNECTIONS });
   const changes = messages * CONNECTIONS * CHANGES;
-  const rounds = noRounds();
+  const rounds: Rounds = { cpuUs: [], mainUs: [], limitUs: [], perSecond: [] };
   for (let i = 0; i < WARM_UPS + ROUNDS; i++) {
     await load.call('prepare', { shape, messages });
     const before = cpuMsOf(pid);

@@ -39,8 +39,6 @@ export class SocketOutlet implements Outlet {
   readonly #queue = new Fifo<Buffer>();
   /** The rest of a message that goes in fragments. */
   #rest: Buffer | undefined;
-  /** Whether fragments of it have been handed over. */
-  #isWithin = false;
   /** Handed over in this turn; none in most turns of most sockets. */
   #fragments: Fragment[] | undefined;
   #queuedBytes = 0;
@@ -104,21 +102,20 @@ export class SocketOutlet implements Outlet {
   #handOver(): void {
     while (this.#inWindow < WINDOW_BYTES) {
       if (this.#rest !== undefined) {
-        this.#handOverFragment(this.#rest);
+        this.#handOverFragment(this.#rest, false);
         continue;
       }
       const next = this.#queue.shift();
       if (next === undefined) return;
-      if (next.length > FRAGMENT_BYTES) this.#rest = next;
-      else this.#write(next, true, true);
+      this.#handOverFragment(next, true);
     }
   }
 
-  #handOverFragment(rest: Buffer): void {
-    const isLast = rest.length <= FRAGMENT_BYTES;
-    this.#rest = isLast ? undefined : rest.subarray(FRAGMENT_BYTES);
-    this.#write(isLast ? rest : rest.subarray(0, FRAGMENT_BYTES), !this.#isWithin, isLast);
-    this.#isWithin = !isLast;
+  /** @param bytes a message, or the rest of one */
+  #handOverFragment(bytes: Buffer, isFirst: boolean): void {
+    const isLast = bytes.length <= FRAGMENT_BYTES;
+    this.#rest = isLast ? undefined : bytes.subarray(FRAGMENT_BYTES);
+    this.#write(isLast ? bytes : bytes.subarray(0, FRAGMENT_BYTES), isFirst, isLast);
   }
 
   /** All that is sent in this turn, such as the answers to a group, goes to the system in one call. */
