@@ -8,8 +8,10 @@
 
 import { type FileHandle, open, readdir, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
+import { Varints } from './leveldb-encoding.ts';
 import { damaged } from './leveldb-errors.ts';
-import { LogScan, type ReadRange, tableFault, Varints } from './leveldb-records.ts';
+import { LogScan } from './leveldb-log.ts';
+import { type ReadRange, tableFault } from './leveldb-table.ts';
 
 /** @param tableBytesMax of tables, which may be many, so many bytes are read, the newest first */
 async function findFileFault(location: string, tableBytesMax: number): Promise<string | undefined> {
