@@ -6,14 +6,15 @@
  * An acknowledgement is the resolution of a promise that nothing resolves earlier.
  */
 
-import { compareHlc, type HlcText, hlcWallTimeMs, minHlc } from '../clock/hlc.ts';
-import { hlcSite, SITE_ID_BYTES, type SiteIdText } from '../clock/site-id.ts';
+import { type HlcText, hlcWallTimeMs, minHlc } from '../clock/hlc.ts';
+import { SITE_ID_BYTES, type SiteIdText } from '../clock/site-id.ts';
 import { SyncError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import type { KVStore, KVTransaction } from '../storage/kv-store.ts';
 import type { WireChangeSet, WireCheckpoint } from '../wire/schemas.ts';
 import { toAuthored } from './authored.ts';
 import { Catalog } from './catalog.ts';
+import { toCursor } from './cursor.ts';
 import { DatabaseState } from './database-state.ts';
 import { refuseDrift } from './drift.ts';
 import { GroupCommit } from './group-commit.ts';
@@ -226,29 +227,13 @@ export class SyncManager {
    * @throws SyncError SNAPSHOT_REQUIRED
    */
   async cursorFor(sinceHLC: HlcText | undefined): Promise<HlcText> {
-    const { siteId, siteIdText, replacedAt } = this.identity;
     // Another process may have acknowledged more than was heard of here: what is read from the cursor
     // holds that as well, and no answer is behind one that the client has had elsewhere.
     const [horizon] = await Promise.all([readHorizon(this.#store), this.#look()]);
     if (sinceHLC === undefined) return wallTimeToHlc(0, new Uint8Array(SITE_ID_BYTES));
     const { world, maxClockDriftMs } = this.#options;
-    const isOwn = hlcSite(sinceHLC) === siteIdText;
-    // Another clock's HLC only tells a time, and that only roughly: rather too early.
-    const cursor = isOwn
-      ? sinceHLC
-      : wallTimeToHlc(Math.min(hlcWallTimeMs(sinceHLC), world.now()) - maxClockDriftMs, siteId);
-    if (!isOwn && replacedAt !== undefined && compareHlc(cursor, replacedAt) < 0) {
-      throw new SyncError(
-        'SNAPSHOT_REQUIRED',
-        'this database has been replaced since by another state of it: a snapshot is needed',
-      );
-    }
-    if (compareHlc(cursor, horizon) < 0) {
-      throw new SyncError(
-        'SNAPSHOT_REQUIRED',
-        'deletions after this position have been forgotten (sync.tombstoneTTL): a snapshot is needed',
-      );
-    }
+    const { identity } = this;
+    const cursor = toCursor(sinceHLC, { identity, horizon, nowMs: world.now(), maxClockDriftMs });
     // A reader ahead of the log (it knew a server that is gone) must not miss what comes now.
     return minHlc(cursor, this.position);
   }
