@@ -20,7 +20,7 @@ import type { ApplyResult } from '../wire/types.ts';
 import { answerHlc, takeBack } from './authored.ts';
 import { type Catalog, migrationSlot, migrationToJson } from './catalog.ts';
 import { CatalogDraft, type CatalogState } from './catalog-draft.ts';
-import { ChangeListJson, changedRowJson, JsonNames } from './change-json.ts';
+import { ChangeListJson, JsonNames } from './change-json.ts';
 import { type ChangeTarget, targetsOf } from './change-target.ts';
 import { decodeHead, type Head, type Identity } from './head.ts';
 import { HEAD_KEY, siteKey, tableKey } from './keys.ts';
@@ -34,7 +34,7 @@ import { type LoadedRow, RowSet, toRowKey } from './row-set.ts';
 import { SiteStates } from './site-state.ts';
 import { applyBoundary, type HeldChange, toBoundaries } from './table-boundary.ts';
 import { TableStatistics } from './table-statistics.ts';
-import type { Place } from './table-timeline.ts';
+import { deleteAgain, isDeletionUntold, type UntoldDeletion } from './untold-deletions.ts';
 
 /** What takes the place of what was known, once it is durable. */
 export interface Written {
@@ -190,19 +190,25 @@ export class MergeTransaction {
     }
     // What was held for a dropped name is sent after the DDL that uses the name again.
     this.#append('shown', this.#shown.splice(0));
-    this.#append('deleted', this.#deleteAgain(untold));
+    if (untold.length > 0) {
+      this.#append('deleted', deleteAgain(untold, this.#log.nextPosition(), this.#names));
+    }
   }
 
-  /** @returns rows whose deletion the author has not heard of, with the schema's name */
+  /** @returns the deletions that the author has not heard of */
   #mergeChanges(
     changeSet: WireChangeSet,
     targets: readonly (ChangeTarget | undefined)[],
     draft: LogDraft,
     result: ApplyResult,
     answers: SiteIdText | undefined,
-  ): ReadonlyMap<ChangeTarget, string> {
-    const untold = new Map<ChangeTarget, string>();
+  ): readonly UntoldDeletion[] {
+    const untold: UntoldDeletion[] = [];
     const { changes, siteId } = changeSet;
+    const writer = {
+      isAnswer: answers !== undefined,
+      snapshot: () => this.#sites.snapshotOf(answers ?? siteId),
+    };
     let current: { target: ChangeTarget; loaded: LoadedRow; newest: NewestBySite } | undefined;
     for (const [i, change] of changes.entries()) {
       const target = targets[i];
@@ -225,8 +231,8 @@ export class MergeTransaction {
         loaded.changed = true;
         newest.add(change.hlc);
         if (place.table !== change.table && !place.hidden) draft.stale = true;
-      } else if (this.#isDeletionUntold(change, place, loaded.row, siteId, answers)) {
-        untold.set(target, change.schema);
+      } else if (isDeletionUntold(change, place, loaded.row, writer)) {
+        untold.push({ target, loaded, schemaName: change.schema });
       }
     }
     return untold;
@@ -295,48 +301,6 @@ export class MergeTransaction {
     const loaded = this.#rows.get(address);
     if (loaded === undefined) throw new Error('a row was not loaded before it was merged');
     return loaded;
-  }
-
-  /**
-   * Whether a change was skipped for a deletion that its site may not have heard of: one that has
-   * expired, or one that its last snapshot left out because the row lives again.
-   */
-  #isDeletionUntold(
-    { type, hlc }: WireChange,
-    place: Place,
-    { tombstone, cells }: Row,
-    author: SiteIdText,
-    answers: SiteIdText | undefined,
-  ): boolean {
-    if (place.hidden || tombstone === undefined) return false;
-    // Who deletes a row has it deleted, whether that counts or not.
-    if (type === 'delete' && answers === undefined) return false;
-    // A change that is refused once more is answered with the very deletion that it was before.
-    const order = compareHlc(hlc, tombstone.hlc);
-    if (order > 0 || (order === 0 && answers === undefined)) return false;
-    const { position } = tombstone;
-    if (position === undefined) return true;
-    const snapshot = this.#sites.snapshotOf(answers ?? author);
-    return cells.size > 0 && snapshot !== undefined && compareHlc(snapshot, position) >= 0;
-  }
-
-  /** What was deleted is told once more, or who has not heard of it would go on holding it. */
-  #deleteAgain(untold: ReadonlyMap<ChangeTarget, string>): HeldChange[] {
-    if (untold.size === 0) return [];
-    const position = this.#log.nextPosition();
-    const told = new Set<LoadedRow>();
-    return [...untold].flatMap(([target, schemaName]) => {
-      const loaded = this.#rowOf(target);
-      const { tombstone } = loaded.row;
-      if (tombstone === undefined || told.has(loaded)) return [];
-      told.add(loaded);
-      loaded.row.tombstone = { ...tombstone, position };
-      loaded.changed = true;
-      const { hlc, pk } = tombstone;
-      const { table } = target.place;
-      const row = changedRowJson(this.#names.json(schemaName), this.#names.json(table), pk);
-      return { hlc, addTo: (list: ChangeListJson) => list.addDelete(row, hlc, undefined) };
-    });
   }
 
   async #mergeMigration(migration: WireMigration, position: HlcText): Promise<MergeOutcome> {

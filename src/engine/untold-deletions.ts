@@ -1,0 +1,70 @@
+/**
+ * Deletions that a client may not have heard of, found when it writes to a row as if there were none:
+ * they are told once more, or it would go on holding what was deleted.
+ */
+
+import { compareHlc, type HlcText } from '../clock/hlc.ts';
+import type { WireChange } from '../wire/schemas.ts';
+import { type ChangeListJson, changedRowJson, type JsonNames } from './change-json.ts';
+import type { ChangeTarget } from './change-target.ts';
+import type { Row } from './row.ts';
+import type { LoadedRow } from './row-set.ts';
+import type { HeldChange } from './table-boundary.ts';
+import type { Place } from './table-timeline.ts';
+
+export interface Writer {
+  /** Whether it is the coordinator that answers a refused change. */
+  isAnswer: boolean;
+  /** Where the last snapshot stood that the change's site has had. */
+  snapshot(): HlcText | undefined;
+}
+
+/**
+ * Whether a change was skipped for a deletion that its site may not have heard of: one that has
+ * expired, or one that its last snapshot left out because the row lives again.
+ */
+export function isDeletionUntold(
+  { type, hlc }: WireChange,
+  place: Place,
+  { tombstone, cells }: Row,
+  { isAnswer, snapshot }: Writer,
+): boolean {
+  if (place.hidden || tombstone === undefined) return false;
+  // Who deletes a row has it deleted, whether that counts or not.
+  if (type === 'delete' && !isAnswer) return false;
+  // A change that is refused once more is answered with the very deletion that it was before.
+  const order = compareHlc(hlc, tombstone.hlc);
+  if (order > 0 || (order === 0 && !isAnswer)) return false;
+  const { position } = tombstone;
+  if (position === undefined) return true;
+  const seen = cells.size > 0 ? snapshot() : undefined;
+  return seen !== undefined && compareHlc(seen, position) >= 0;
+}
+
+export interface UntoldDeletion {
+  target: ChangeTarget;
+  loaded: LoadedRow;
+  schemaName: string;
+}
+
+/**
+ * The deletions as changes of the coordinator's.
+ * @param position where in the log they will stand
+ */
+export function deleteAgain(
+  untold: readonly UntoldDeletion[],
+  position: HlcText,
+  names: JsonNames,
+): HeldChange[] {
+  const told = new Set<LoadedRow>();
+  return untold.flatMap(({ target, loaded, schemaName }) => {
+    const { tombstone } = loaded.row;
+    if (tombstone === undefined || told.has(loaded)) return [];
+    told.add(loaded);
+    loaded.row.tombstone = { ...tombstone, position };
+    loaded.changed = true;
+    const { hlc, pk } = tombstone;
+    const row = changedRowJson(names.json(schemaName), names.json(target.place.table), pk);
+    return { hlc, addTo: (list: ChangeListJson) => list.addDelete(row, hlc, undefined) };
+  });
+}
