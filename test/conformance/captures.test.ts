@@ -127,11 +127,9 @@ test('h4-snapshot-after-drop: a new client gets no cells of the dropped table', 
   const captured = messages
     .get('C')
     ?.flatMap(({ chunk }) => (chunk === undefined ? [] : [chunk as Record<string, unknown>]));
-  const ddlOf = (chunks: typeof snapshot) =>
-    chunks.filter(({ type }) => type === 'schema-migration').length;
-  assert.equal(ddlOf(captured ?? []), 3, 'it got all DDL');
-  assert.equal(ddlOf(snapshot), 2, 'what made the table is not sent any more');
   for (const chunks of [snapshot, captured ?? []]) {
+    const ddl = chunks.filter(({ type }) => type === 'schema-migration');
+    assert.equal(ddl.length, 2, 'what made the table is of no use to anybody');
     assert.equal(
       chunks.some(({ table }) => table === 'gone'),
       false,
