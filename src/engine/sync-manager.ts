@@ -8,7 +8,7 @@
 
 import { type HlcText, hlcWallTimeMs, minHlc } from '../clock/hlc.ts';
 import { SITE_ID_BYTES, type SiteIdText } from '../clock/site-id.ts';
-import { SyncError } from '../errors.ts';
+import type { SyncError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import type { KVStore, KVTransaction } from '../storage/kv-store.ts';
 import type { WireChangeSet, WireCheckpoint } from '../wire/schemas.ts';
@@ -43,6 +43,7 @@ import {
 import { wallTimeToHlc } from './position-clock.ts';
 import { SiteRecords } from './site-records.ts';
 import { openSnapshot, type Snapshot } from './snapshot.ts';
+import { isStoreFailure, writeExclusively } from './store-failure.ts';
 import { readRow, readRows, type WireRow } from './stored-rows.ts';
 
 /** What the engine takes from outside, so that a simulation can be the world. */
@@ -213,11 +214,11 @@ export class SyncManager {
   /** One store transaction. What it leaves takes its place here only when it is durable. */
   async #write<T extends Written>(work: (transaction: KVTransaction) => Promise<T>): Promise<T> {
     try {
-      const written = await this.#store.exclusive(work);
+      const written = await writeExclusively(this.#store, work);
       this.#state.committed(written);
       return written;
     } catch (error) {
-      if (error instanceof SyncError) this.#options.onStoreFailed?.(error);
+      if (isStoreFailure(error)) this.#options.onStoreFailed?.(error);
       throw error;
     }
   }
