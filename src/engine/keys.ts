@@ -5,6 +5,7 @@
  *   g slot                    DDL by (schema, kind, name, schemaVersion)
  *   t id(4)                   a table: its name, statistics, whether it is dropped
  *   b schema, name, hlc       a boundary: from here on the name means another table
+ *   p name                    a log pin: who still reads the log, and from where
  *   s siteId(16)              what a site has sent, and which snapshot it got
  *   l position(30)            the log: one transaction a record, in order of arrival
  *   r id(4) identity          a row: its cells and its tombstone
@@ -64,6 +65,17 @@ export const tombstoneKey = (tableId: number, identity: string): Buffer =>
   tableKeyed('d', tableId, identity);
 export const tableKey = (tableId: number): Buffer => tableKeyed('t', tableId, '');
 
+export const logPinKey = (name: string): Buffer => textKey('p', name);
+
+export function isLogPinKey(key: Uint8Array): boolean {
+  return key[0] === 'p'.charCodeAt(0);
+}
+
+/** The name in a log pin's key: names are too short to be hashed. */
+export function logPinKeyToName(key: Uint8Array): string {
+  return Buffer.from(key.buffer, key.byteOffset + 1, key.byteLength - 1).toString();
+}
+
 export function siteKey(site: SiteIdText): Buffer {
   const key = bytesOfKind('s', 1 + SITE_ID_BYTES);
   key.write(site, 1, 'base64url');
@@ -95,7 +107,7 @@ function kindEnd(kind: string): Buffer {
   return Buffer.of(kind.charCodeAt(0) + 1);
 }
 
-export function kindRange(kind: 'g' | 't' | 'b' | 's' | 'd' | 'r' | 'l'): KVRange {
+export function kindRange(kind: 'g' | 't' | 'b' | 's' | 'd' | 'r' | 'l' | 'p'): KVRange {
   return { gte: Buffer.from(kind), lt: kindEnd(kind) };
 }
 

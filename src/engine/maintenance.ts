@@ -4,12 +4,14 @@
  * between which writers have their turn.
  */
 
-import { HLC_MIN, type HlcText, minHlc } from '../clock/hlc.ts';
+import { compareHlc, HLC_MIN, type HlcText, minHlc } from '../clock/hlc.ts';
 import type { Logger } from '../logger.ts';
 import type { KVStore, KVTransaction } from '../storage/kv-store.ts';
 import type { Catalog } from './catalog.ts';
 import { planCompaction, replaceRecords } from './compaction.ts';
 import { type Head, readHorizon, writeHead } from './head.ts';
+import { logKeyToPosition } from './keys.ts';
+import { type LogPins, readPinnedAfter } from './log-pins.ts';
 import { clearDroppedTable, expireTombstones } from './retention.ts';
 
 /** A log is read through when about so much of it has been replaced: the work is shared out evenly. */
@@ -36,6 +38,7 @@ export interface TidiedDatabase {
   store: KVStore;
   head(): Head;
   catalog(): { catalog: Catalog; version: number };
+  logPins: Pick<LogPins, 'removeLapsed'>;
   /** Runs a step between two groups of writers, and makes what it leaves the state. */
   tidy<T>(step: TidyStep<T>): Promise<T>;
 }
@@ -53,7 +56,10 @@ export interface MaintainOptions {
   signal?: AbortSignal | undefined;
   /** Does everything now, whether it is worth the while or not. */
   thorough?: boolean;
-  /** Somebody still reads the log from here: what stands after it is left as it is. */
+  /**
+   * This process still reads the log from here: what stands after it is left as it is. What has to
+   * hold for every process, or beyond a restart, is a log pin.
+   */
   keepAfter?: HlcText | undefined;
 }
 
@@ -62,6 +68,8 @@ export interface Maintained {
   tombstonesExpired: number;
   /** Changes that have left the log. */
   changesCompacted: number;
+  /** The names of log pins that hold nothing any more, since nobody had renewed them. */
+  logPinsLapsed: string[];
 }
 
 export class Maintenance {
@@ -85,9 +93,10 @@ export class Maintenance {
   async #run(options: MaintainOptions): Promise<Maintained> {
     const tombstonesExpired = await this.#expire(options);
     await this.#clearDropped(options);
+    const logPinsLapsed = await this.#database.logPins.removeLapsed();
     const changesCompacted = await this.#compact(options);
     if (changesCompacted > 0) await this.#database.store.reclaimSpace?.();
-    return { tombstonesExpired, changesCompacted };
+    return { tombstonesExpired, changesCompacted, logPinsLapsed };
   }
 
   async #expire({ signal, thorough }: MaintainOptions): Promise<number> {
@@ -145,7 +154,8 @@ export class Maintenance {
     const { store, head } = this.#database;
     const { position, changesReplaced: replacedBefore = 0 } = head();
     const horizon = await readHorizon(store);
-    const upTo = keepAfter === undefined ? position : minHlc(keepAfter, position);
+    const pinnedAfter = await readPinnedAfter(store);
+    const upTo = minHlc(minHlc(keepAfter ?? position, pinnedAfter ?? position), position);
     let after: HlcText | undefined = HLC_MIN;
     let gone = 0;
     let unexplained = 0;
@@ -162,7 +172,7 @@ export class Maintenance {
       unexplained += plan.unexplained;
       after = plan.next;
     }
-    if (after === undefined && keepAfter === undefined) await this.#notePass(replacedBefore);
+    if (after === undefined && upTo === position) await this.#notePass(replacedBefore);
     const { logger } = this.#options;
     logger('compacted the log to %s: %d changes have left it', upTo, gone);
     if (unexplained > 0) {
@@ -180,7 +190,13 @@ export class Maintenance {
   ): Promise<number | undefined> {
     return this.#database.tidy(async (transaction, head, catalog) => {
       if (head.catalogVersion !== version) return { head, catalog, result: undefined };
-      const replaced = await replaceRecords(transaction, head, replacements);
+      // Another process may have pinned the log since the pass began: what counts is what the store
+      // says while nobody else writes to it.
+      const pinnedAfter = (await readPinnedAfter(transaction)) ?? head.position;
+      const free = replacements.filter(
+        ({ key }) => compareHlc(logKeyToPosition(key), pinnedAfter) <= 0,
+      );
+      const replaced = await replaceRecords(transaction, head, free);
       writeHead(replaced.head, transaction);
       return { head: replaced.head, catalog, result: replaced.changesGone };
     });

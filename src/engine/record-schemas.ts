@@ -28,6 +28,12 @@ export const BoundarySchema = Type.Object({
   kind: Type.Union([Type.Literal('made'), Type.Literal('dropped'), Type.Literal('renamed')]),
   renamedTo: Type.Optional(Type.String()),
 });
+/** The name of a log pin stands in its key. */
+export const LOG_PIN_NAME = /^[A-Za-z0-9_:.-]{1,128}$/;
+export const LogPinSchema = Type.Object({
+  position: HlcSchema,
+  renewedAtMs: Type.Number({ minimum: 0 }),
+});
 export const SiteStateSchema = Type.Object({
   authored: Type.Optional(HlcSchema),
   snapshot: Type.Optional(HlcSchema),

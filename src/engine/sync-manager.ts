@@ -27,6 +27,7 @@ import {
   timelineFor,
 } from './log.ts';
 import type { Appended } from './log-announcer.ts';
+import { LogPins } from './log-pins.ts';
 import { carryPosition, deliverable, type LogRecord } from './log-record.ts';
 import {
   type Maintained,
@@ -63,6 +64,7 @@ export interface SyncManagerOptions {
   allowResurrection: boolean;
   maxClockDriftMs: number;
   tombstoneTTL: number;
+  logPinMaxAgeMs: number;
   /**
    * The store has refused to write, and may go on refusing until it is opened again; or it holds
    * another database by now (a `ReplacedError`), and will refuse for good.
@@ -85,6 +87,8 @@ export class SyncManager {
   readonly identity: Identity;
   /** What is remembered of each site. */
   readonly sites: SiteRecords;
+  /** Who else reads the log, in whatever process. */
+  readonly logPins: LogPins;
   readonly #store: KVStore;
   readonly #options: SyncManagerOptions;
   readonly #commits: GroupCommit<Batch, BatchOutcome>;
@@ -116,8 +120,16 @@ export class SyncManager {
       (work) => this.#commits.alone(work),
       identity.siteIdText,
     );
+    this.logPins = new LogPins({
+      store: options.store,
+      alone: (work) => this.#commits.alone(work),
+      coordinator: identity.siteIdText,
+      now: () => options.world.now(),
+      maxAgeMs: options.logPinMaxAgeMs,
+    });
     this.#maintenance = new Maintenance(
       {
+        logPins: this.logPins,
         store: options.store,
         head: () => state.head,
         catalog: () => state.catalog,

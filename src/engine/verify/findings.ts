@@ -9,6 +9,7 @@ export const FINDING_CODES = {
   CATALOG: 'A table, boundary or migration is unreadable, or stands in the wrong place.',
   MIGRATION: 'The DDL that is remembered and the DDL in the log do not agree.',
   SITE: 'What is remembered of a site is unreadable.',
+  LOG_PIN: 'A log pin is unreadable, of another site, or after the end of the log.',
   KEY: 'A key is of no known kind.',
   POSITION: 'A position in the log is malformed, of another site, or after the end of the log.',
   LOG_RECORD: 'A transaction in the log is unreadable, or its first line does not fit it.',

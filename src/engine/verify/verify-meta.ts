@@ -14,12 +14,20 @@ import {
   HEAD_KEY,
   HORIZON_KEY,
   kindRange,
+  logPinKeyToName,
   migrationKey,
   REPLACED_KEY,
   SITE_KEY,
   tableKey,
 } from '../keys.ts';
-import { BoundarySchema, HeadSchema, SiteStateSchema, TableSchema } from '../record-schemas.ts';
+import {
+  BoundarySchema,
+  HeadSchema,
+  LOG_PIN_NAME,
+  LogPinSchema,
+  SiteStateSchema,
+  TableSchema,
+} from '../record-schemas.ts';
 import { bytesToText } from '../row.ts';
 import { boundaryIdentity } from '../table-timeline.ts';
 import { type Finding, finding, parseBytes, showKey } from './findings.ts';
@@ -66,6 +74,7 @@ export async function* verifyMeta(reader: KVReader): AsyncGenerator<Finding, Met
   }
   const isWhole = yield* verifyCatalog(reader);
   yield* verifySites(reader);
+  yield* verifyLogPins(reader, head, site);
   yield* verifyKeys(reader);
   return { head, site, horizon, catalog: isWhole ? await Catalog.load(reader) : undefined };
 }
@@ -134,8 +143,26 @@ async function* verifySites(reader: KVReader): AsyncGenerator<Finding> {
   }
 }
 
+async function* verifyLogPins(
+  reader: KVReader,
+  head: Head | undefined,
+  site: SiteIdText | undefined,
+): AsyncGenerator<Finding> {
+  for await (const [key, value] of entriesOf(reader, kindRange('p'))) {
+    const pin = parseAs(LogPinSchema, value);
+    if (!LOG_PIN_NAME.test(logPinKeyToName(key))) {
+      yield finding('LOG_PIN', showKey(key), 'has no name that a log pin can have');
+    } else if (pin === undefined) yield finding('LOG_PIN', showKey(key), 'cannot be read');
+    else if (site !== undefined && hlcSite(pin.position) !== site) {
+      yield finding('LOG_PIN', showKey(key), `${pin.position} is of another coordinator`);
+    } else if (head !== undefined && compareHlc(pin.position, head.position) > 0) {
+      yield finding('LOG_PIN', showKey(key), `${pin.position} is after the end of the log`);
+    }
+  }
+}
+
 /** Those of which there may be many. */
-const KINDS = 'bdglrst';
+const KINDS = 'bdglprst';
 
 /**
  * Keys that nobody here writes: what stands between the kinds, which is next to nothing. Those that

@@ -72,6 +72,7 @@ export async function createPostgresStorage(options: PostgresStorageOptions): Pr
   return createStorage({
     description: describeAddress(address),
     existing,
+    isShared: true,
     open: openStore,
     list: () =>
       withConnection(connections.toRead, async (client) => {
