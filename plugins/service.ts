@@ -41,9 +41,13 @@ export default fp<ServicePluginOptions>(
       world,
       version: PACKAGE_VERSION,
       metrics,
-      logHolds: app.hookReader.holds,
     });
-    app.hookReader.bind(createDatabaseReader((id) => service.acquire(id)));
+    app.hookReader.bind(
+      createDatabaseReader(
+        (id) => service.acquire(id),
+        (id, options) => service.logPins.pin(id, options),
+      ),
+    );
     app.decorate('coordinator', service);
     app.decorate('storageDescription', storage.description);
     app.addHook('onRequest', async ({ routeOptions }) => {

@@ -126,6 +126,12 @@ const WATCHED: readonly Watched[] = [
     meaning: 'A device whose clock is ahead, or this server’s is behind.',
   },
   {
+    what: 'Logs that are kept for a reader',
+    queries: ['sync_log_pin_lag_seconds > 3600', 'increase(sync_log_pins_lapsed_total[1d]) > 0'],
+    meaning:
+      'The webhook or another reader does not come along, so logs grow; or it did not come back within `sync.logPinMaxAgeMs`, and will miss something.',
+  },
+  {
     what: 'Devices that were away',
     queries: ['increase(sync_errors_total{code="SNAPSHOT_REQUIRED"}[1d])'],
     meaning: 'Longer than `sync.tombstoneTTL`: each takes a snapshot.',
@@ -300,6 +306,9 @@ function metricRows(): MetricRow[] {
     queuedBytes: zero,
     snapshotStreams: zero,
     positionAhead: zero,
+    logPins: zero,
+    logPinAge: zero,
+    logPinLag: zero,
   });
   exposeStore(registry, {
     isUp: async () => true,

@@ -37,7 +37,7 @@ export const ERROR_CODES = {
   HANDSHAKE_TIMEOUT: 'No handshake came within limits.handshakeTimeoutMs.',
   REQUEST_TIMEOUT: 'The request did not arrive whole within limits.requestTimeoutMs.',
   STORE_UNAVAILABLE: 'The store of this database cannot be used at the moment.',
-  STORE_LOCKED: 'Another process holds the data directory.',
+  STORE_LOCKED: 'Another process holds the data directory, or copies the storage.',
   STORE_FORMAT: 'The store was written by another version of the format than this one reads.',
   STORE_DAMAGED:
     'The store of this database is damaged; it is refused until its operator has restored it.',

@@ -29,7 +29,7 @@ export type { HookMetrics } from './hooks/hook-metrics.ts';
 export { type ChangeVerdict, judgeChanges, type Refusal } from './hooks/judge-changes.ts';
 export { HookLoadError } from './hooks/load-error.ts';
 export type { CodeHooks } from './hooks/loader.ts';
-export type { CoordinatorReader, StoredRow } from './hooks/reader.ts';
+export type { CoordinatorReader, LogPin, LogPinOptions, StoredRow } from './hooks/reader.ts';
 export type {
   AppliedCall,
   AuthContext,

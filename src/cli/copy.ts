@@ -27,7 +27,7 @@ export async function copy(
   await endWith(async () => {
     const openSource = await findStorage(from, cwd, fromSource);
     const openTarget = await findStorage(to, cwd, '--to');
-    const source = await openSource({ ...options, existing: true });
+    const source = await openSource({ ...options, existing: true, alone: true });
     try {
       const ids = await databasesOf(source, name);
       const target = await openTarget(options);

@@ -45,8 +45,8 @@ export function runCli(argv: readonly string[]): void {
     .exitOverride(endImpossible)
     .argument('[database]', 'the id of one; all that are there, unless given')
     .description(
-      'checks stores while no server has them, and changes nothing: ends with 0 if all are sound, ' +
-        '1 if something was found, 2 if a check was not possible',
+      'checks stores, which with LevelDB no server may have open, and changes nothing: ends with 0 ' +
+        'if all are sound, 1 if something was found, 2 if a check was not possible',
     )
     .action((database: string | undefined) =>
       run(
@@ -65,7 +65,7 @@ export function runCli(argv: readonly string[]): void {
     .option('--from <url>', 'the storage to read, as storage.url (default: the configured one)')
     .requiredOption('--to <url>', 'the storage to write, as storage.url')
     .description(
-      'copies databases to another storage while no server has them, and compares: ends with 0 if ' +
+      'copies databases to another storage, and compares; refused while a server has the source: ends with 0 if ' +
         'all are there, 1 if one is damaged, 2 if it was not possible. Interrupted, it goes on when ' +
         'run again',
     )
@@ -87,8 +87,8 @@ export function runCli(argv: readonly string[]): void {
     .option('--output <file>', 'where to write, - for stdout (default: <database>.ndjson.gz)')
     .option('--force', 'overwrites the file')
     .description(
-      'writes a database to a file, as gzipped NDJSON: ends with 0 if it is whole and on the disk, ' +
-        '1 if the store is damaged, 2 if it was not possible',
+      'writes a database to a file, as gzipped NDJSON, as it is when it begins: ends with 0 if it is ' +
+        'whole and on the disk, 1 if the store is damaged, 2 if it was not possible',
     )
     .action((database: string, options: ExportOptions) =>
       run(

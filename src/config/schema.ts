@@ -150,6 +150,11 @@ export const ConfigSchema = group({
       [1, 100 * YEAR_MS],
       'How long a deletion is remembered, in milliseconds. A client that was away longer takes a snapshot.',
     ),
+    logPinMaxAgeMs: integer(
+      DAY_MS,
+      [60_000, 100 * YEAR_MS],
+      'How long a log stays pinned for a reader, such as the webhook, that does not come back, in milliseconds.',
+    ),
     batchSize: integer(
       1000,
       [1, 1_000_000],

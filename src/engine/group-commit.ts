@@ -2,9 +2,15 @@
  * Work that waits its turn, taken in groups: while one group is being made durable, the
  * next gathers. Its size is whatever waits, up to a bound, so that one fsync serves many
  * under load and a lone writer doesn't wait for company.
+ *
+ * Two kinds of failure are told apart. What a member's own content caused must fail no other
+ * member: each is tried for itself. What the store failed at is answered at once, to the whole
+ * group and to all that waits behind it: each try of a store that is gone may take its whole time
+ * limit, and whoever waits shall not wait for the tries of others one after the other.
  */
 
 import { SyncError } from '../errors.ts';
+import { isStoreFailure } from './store-failure.ts';
 
 /** About so many changes in one store transaction: bounds its memory and a latecomer's wait. */
 const GROUP_WEIGHT_MAX = 20_000;
@@ -23,6 +29,9 @@ export class GroupCommit<Item, Result> {
   #lane: Promise<unknown> = Promise.resolve();
   #scheduled = false;
   #closed = false;
+  /** How often the store has failed, and how it did the last time. */
+  #storeFailures = 0;
+  #storeFailure: SyncError | undefined;
 
   /**
    * @param commit makes a group durable and gives one result for each item
@@ -49,9 +58,19 @@ export class GroupCommit<Item, Result> {
     });
   }
 
-  /** Runs `work` between two groups. */
+  /** Runs `work` between two groups. Rejects without running it if the store failed meanwhile. */
   alone<T>(work: () => Promise<T>): Promise<T> {
-    return this.#closed ? Promise.reject(closedError()) : this.#enter(work);
+    if (this.#closed) return Promise.reject(closedError());
+    const failuresBefore = this.#storeFailures;
+    return this.#enter(async () => {
+      if (this.#storeFailures > failuresBefore) throw this.#storeFailure;
+      try {
+        return await work();
+      } catch (error) {
+        if (isStoreFailure(error)) this.#failWaiting(error);
+        throw error;
+      }
+    });
   }
 
   async close(): Promise<void> {
@@ -69,6 +88,11 @@ export class GroupCommit<Item, Result> {
   async #drain(): Promise<void> {
     await this.#gather();
     const group = this.#take();
+    // A failure of the store before its turn came has answered them already.
+    if (group.length === 0) {
+      this.#scheduled = false;
+      return;
+    }
     if (this.#waiting.length > 0) this.#enter(() => this.#drain());
     else this.#scheduled = false;
     await this.#commitGroup(group);
@@ -95,10 +119,31 @@ export class GroupCommit<Item, Result> {
         if (result !== undefined) resolve(result);
       });
     } catch (error) {
-      if (group.length === 1) group[0]?.reject(error);
-      // Nothing of it was written. One of them may be to blame: let each stand for itself.
-      else for (const member of group) await this.#commitGroup([member]);
+      // Nothing of it was written.
+      if (isStoreFailure(error)) {
+        for (const { reject } of group) reject(error);
+        this.#failWaiting(error);
+      } else if (group.length === 1) group[0]?.reject(error);
+      // One of them is to blame: let each stand for itself.
+      else await this.#commitEach(group);
     }
+  }
+
+  async #commitEach(group: readonly Waiting<Item, Result>[]): Promise<void> {
+    const failuresBefore = this.#storeFailures;
+    for (const member of group) {
+      if (this.#storeFailures > failuresBefore) member.reject(this.#storeFailure);
+      else await this.#commitGroup([member]);
+    }
+  }
+
+  /** What comes from now on is tried again. */
+  #failWaiting(error: SyncError): void {
+    this.#storeFailures++;
+    this.#storeFailure = error;
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const { reject } of waiting) reject(error);
   }
 }
 

@@ -6,6 +6,7 @@
  *   n schema, name            a name: to which tables it leads, and led
  *   g slot                    DDL by (schema, kind, name, schemaVersion)
  *   c id(4)                   how many cells a table holds: a figure for people
+ *   p name                    a log pin: who still reads the log, and from where
  *   s siteId(16)              what a site has sent, and which snapshot it got
  *   l position(30)            the log: one transaction a record, in order of arrival
  *   e position(30)            nothing: the record at this position of the log holds DDL
@@ -68,6 +69,17 @@ export const tombstoneKey = (tableId: number, identity: string): Buffer =>
 export const tableKey = (tableId: number): Buffer => tableKeyed('t', tableId, '');
 export const countKey = (tableId: number): Buffer => tableKeyed('c', tableId, '');
 
+export const logPinKey = (name: string): Buffer => textKey('p', name);
+
+export function isLogPinKey(key: Uint8Array): boolean {
+  return key[0] === 'p'.charCodeAt(0);
+}
+
+/** The name in a log pin's key: names are too short to be hashed. */
+export function logPinKeyToName(key: Uint8Array): string {
+  return Buffer.from(key.buffer, key.byteOffset + 1, key.byteLength - 1).toString();
+}
+
 export function siteKey(site: SiteIdText): Buffer {
   const key = bytesOfKind('s', 1 + SITE_ID_BYTES);
   key.write(site, 1, 'base64url');
@@ -102,7 +114,9 @@ function kindEnd(kind: string): Buffer {
   return Buffer.of(kind.charCodeAt(0) + 1);
 }
 
-export function kindRange(kind: 'c' | 'd' | 'e' | 'g' | 'l' | 'n' | 'r' | 's' | 't'): KVRange {
+export function kindRange(
+  kind: 'c' | 'd' | 'e' | 'g' | 'l' | 'n' | 'p' | 'r' | 's' | 't',
+): KVRange {
   return { gte: Buffer.from(kind), lt: kindEnd(kind) };
 }
 

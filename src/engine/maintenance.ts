@@ -4,11 +4,13 @@
  * between which writers have their turn.
  */
 
-import { HLC_MIN, type HlcText, minHlc } from '../clock/hlc.ts';
+import { compareHlc, HLC_MIN, type HlcText, minHlc } from '../clock/hlc.ts';
 import type { Logger } from '../logger.ts';
 import type { KVStore } from '../storage/kv-store.ts';
 import { type CompactionPlan, planCompaction, replaceRecords } from './compaction.ts';
 import { readHorizon } from './head.ts';
+import { logKeyToPosition } from './keys.ts';
+import { type LogPins, readPinnedAfter } from './log-pins.ts';
 import { expireDrops, expireTombstones, pruneDropped } from './retention.ts';
 import {
   canBeEmptied,
@@ -28,6 +30,7 @@ const EXPIRY_INTERVAL_MS = 60 * 60 * 1000;
 /** The database, as far as tidying up needs it. */
 export interface TidiedDatabase {
   store: KVStore;
+  logPins: Pick<LogPins, 'removeLapsed'>;
   state(): CommittedState;
   /**
    * Runs a step between two groups of writers, in a transaction that has begun, and makes what it
@@ -49,7 +52,10 @@ export interface MaintainOptions {
   signal?: AbortSignal | undefined;
   /** Does everything now, whether it is worth the while or not. */
   thorough?: boolean;
-  /** Somebody still reads the log from here: what stands after it is left as it is. */
+  /**
+   * This process still reads the log from here: what stands after it is left as it is. What has to
+   * hold for every process, or beyond a restart, is a log pin.
+   */
   keepAfter?: HlcText | undefined;
 }
 
@@ -58,6 +64,8 @@ export interface Maintained {
   tombstonesExpired: number;
   /** Changes that have left the log. */
   changesCompacted: number;
+  /** The names of log pins that hold nothing any more, since nobody had renewed them. */
+  logPinsLapsed: string[];
 }
 
 export class Maintenance {
@@ -82,9 +90,10 @@ export class Maintenance {
   async #run(options: MaintainOptions): Promise<Maintained> {
     await this.emptyTables(options.signal);
     const tombstonesExpired = await this.#expire(options);
+    const logPinsLapsed = await this.#database.logPins.removeLapsed();
     const changesCompacted = await this.#compact(options);
     if (changesCompacted > 0) await this.#database.store.reclaimSpace?.();
-    return { tombstonesExpired, changesCompacted };
+    return { tombstonesExpired, changesCompacted, logPinsLapsed };
   }
 
   /** Whether a table that has ended could be emptied further. */
@@ -176,7 +185,8 @@ export class Maintenance {
     const { position, changesReplaced: replacedBefore } = state().head;
     const horizon = await readHorizon(store);
     await tidy(async ({ catalog, base }) => pruneDropped(catalog, base, horizon));
-    const upTo = keepAfter === undefined ? position : minHlc(keepAfter, position);
+    const pinnedAfter = await readPinnedAfter(store);
+    const upTo = minHlc(minHlc(keepAfter ?? position, pinnedAfter ?? position), position);
     let after: HlcText | undefined = HLC_MIN;
     let gone = 0;
     let unexplained = 0;
@@ -193,7 +203,7 @@ export class Maintenance {
       unexplained += plan.unexplained;
       after = plan.next;
     }
-    if (after === undefined && keepAfter === undefined) {
+    if (after === undefined && upTo === position) {
       await tidy(async ({ head }) => {
         // What counted as replaced before the pass is gone, or turned out not to have been.
         head.changesReplaced = Math.max(0, head.changesReplaced - replacedBefore);
@@ -212,10 +222,16 @@ export class Maintenance {
 
   /** @returns `undefined` if the catalog is another one by now */
   #replace({ replacements }: CompactionPlan, version: number): Promise<number | undefined> {
-    return this.#database.tidy(async (transaction) =>
-      transaction.head.catalogVersion === version
-        ? replaceRecords(transaction, replacements)
-        : undefined,
-    );
+    return this.#database.tidy(async (transaction) => {
+      const { store, head } = transaction;
+      if (head.catalogVersion !== version) return undefined;
+      // Another process may have pinned the log since the pass began: what counts is what the store
+      // says while nobody else writes to it.
+      const pinnedAfter = (await readPinnedAfter(store)) ?? head.position;
+      const free = replacements.filter(
+        ({ key }) => compareHlc(logKeyToPosition(key), pinnedAfter) <= 0,
+      );
+      return replaceRecords(transaction, free);
+    });
   }
 }

@@ -40,6 +40,12 @@ export const SlotSchema = Type.Object({
   newest: Type.Optional(HlcSchema),
   aside: Type.Optional(Type.Literal(true)),
 });
+/** The name of a log pin stands in its key. */
+export const LOG_PIN_NAME = /^[A-Za-z0-9_:.-]{1,128}$/;
+export const LogPinSchema = Type.Object({
+  position: HlcSchema,
+  renewedAtMs: Type.Number({ minimum: 0 }),
+});
 export const SiteStateSchema = Type.Object({
   authored: Type.Optional(HlcSchema),
   snapshot: Type.Optional(HlcSchema),

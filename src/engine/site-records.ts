@@ -7,6 +7,7 @@ import { readHead } from './head.ts';
 import { siteKey } from './keys.ts';
 import { unmark } from './position-marks.ts';
 import { readSiteState, type SiteState } from './site-state.ts';
+import { writeExclusively } from './store-failure.ts';
 
 export class SiteRecords {
   readonly #store: KVStore;
@@ -64,7 +65,7 @@ export class SiteRecords {
 
   #update(site: SiteIdText, update: (state: SiteState) => SiteState): Promise<void> {
     return this.#alone(() =>
-      this.#store.exclusive(async (transaction) => {
+      writeExclusively(this.#store, async (transaction) => {
         await readHead(transaction, this.#coordinator);
         const state = update(await readSiteState(transaction, site));
         transaction.put(siteKey(site), Buffer.from(JSON.stringify(state)));

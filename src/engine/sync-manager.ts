@@ -8,7 +8,7 @@
 
 import { compareHlc, type HlcText, hlcWallTimeMs } from '../clock/hlc.ts';
 import { SITE_ID_BYTES, type SiteIdText } from '../clock/site-id.ts';
-import { SyncError } from '../errors.ts';
+import type { SyncError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import type { KVStore, KVTransaction } from '../storage/kv-store.ts';
 import type { WireChangeSet, WireCheckpoint } from '../wire/schemas.ts';
@@ -21,12 +21,14 @@ import { GroupCommit } from './group-commit.ts';
 import { type Identity, loadIdentity, ReplacedError, readForgotten, readHorizon } from './head.ts';
 import { type LogPage, type LogReadOptions, readLog, type TakeChangeSet } from './log.ts';
 import type { Appended } from './log-announcer.ts';
+import { LogPins } from './log-pins.ts';
 import { carryPosition, deliverable, type LogRecord } from './log-record.ts';
 import { type Maintained, type MaintainOptions, Maintenance } from './maintenance.ts';
 import { type Batch, type BatchOutcome, MergeTransaction } from './merge-transaction.ts';
 import { markPageEnd } from './position-marks.ts';
 import { SiteRecords } from './site-records.ts';
 import { openSnapshot, type Snapshot } from './snapshot.ts';
+import { isStoreFailure, writeExclusively } from './store-failure.ts';
 import { readRow, readRows, type WireRow } from './stored-rows.ts';
 import { type EmptyingContext, STEP_ROWS_MAX } from './table-emptying.ts';
 import { WriteTransaction, type Written } from './write-transaction.ts';
@@ -50,6 +52,7 @@ export interface SyncManagerOptions {
   tombstoneTTL: number;
   /** Rows of a table that has ended that one transaction looks at; default `STEP_ROWS_MAX`. */
   stepRows?: number;
+  logPinMaxAgeMs: number;
   /**
    * The store has refused to write, and may go on refusing until it is opened again; or it holds
    * another database by now (a `ReplacedError`), and will refuse for good.
@@ -72,6 +75,8 @@ export class SyncManager {
   readonly identity: Identity;
   /** What is remembered of each site. */
   readonly sites: SiteRecords;
+  /** Who else reads the log, in whatever process. */
+  readonly logPins: LogPins;
   readonly #store: KVStore;
   readonly #options: SyncManagerOptions;
   readonly #commits: GroupCommit<Batch, BatchOutcome>;
@@ -106,8 +111,16 @@ export class SyncManager {
       (work) => this.#commits.alone(work),
       identity.siteIdText,
     );
+    this.logPins = new LogPins({
+      store: options.store,
+      alone: (work) => this.#commits.alone(work),
+      coordinator: identity.siteIdText,
+      now: () => options.world.now(),
+      maxAgeMs: options.logPinMaxAgeMs,
+    });
     this.#maintenance = new Maintenance(
       {
+        logPins: this.logPins,
         store: options.store,
         state: () => state.current,
         tidy: (step) => this.#tidy(step),
@@ -223,11 +236,11 @@ export class SyncManager {
   /** One store transaction. What it leaves takes its place here only when it is durable. */
   async #write<T extends Written>(work: (transaction: KVTransaction) => Promise<T>): Promise<T> {
     try {
-      const written = await this.#store.exclusive(work);
+      const written = await writeExclusively(this.#store, work);
       this.#state.committed(written);
       return written;
     } catch (error) {
-      if (error instanceof SyncError) this.#options.onStoreFailed?.(error);
+      if (isStoreFailure(error)) this.#options.onStoreFailed?.(error);
       throw error;
     }
   }

@@ -19,14 +19,46 @@ export interface StoredRow {
   values: Readonly<Record<string, SqlValue>>;
 }
 
-/**
- * How far somebody has read a database's log; `undefined` for a database that they don't read.
- * What can't be told (a throw) counts as nothing.
- */
-export type LogHold = (databaseId: string) => Promise<Hlc | undefined> | Hlc | undefined;
+export interface LogPinOptions {
+  /**
+   * Whose pin it is: 1 to 128 characters of A-Z a-z 0-9 _ : . - It has to be the same after a
+   * restart, and no other reader may have it, in this process or any other on the same data.
+   */
+  name: string;
+  /** Up to where the log has been read. Default: its end, so that all which comes then is kept. */
+  position?: Hlc;
+  /**
+   * The pin was not there any more, so that the log may have been shortened after its position:
+   * nobody had renewed it for `sync.logPinMaxAgeMs`, or the database was replaced. It is there again.
+   */
+  onLapsed?(): void;
+  /**
+   * The pin was renewed, and stands before the end of the log: there is more to read, perhaps of other
+   * coordinators, whose changes pass no hook of this one. Some hours may lie between two renewals.
+   */
+  onBehind?(): void;
+}
+
+/** Keeps the log of a database whole after a position, whichever coordinator shortens it. */
+export interface LogPin {
+  /** What comes after it stays in the log. */
+  readonly position: Hlc;
+  /**
+   * What lies before is not needed any more: the reader has it on its disk, or is done with it. Reaches
+   * the store some time later.
+   */
+  advance(position: Hlc): void;
+  /**
+   * It is not renewed any more, and stays in the store until it lapses: for a reader that goes on after
+   * a restart.
+   */
+  close(): void;
+  /** Ends it. */
+  release(): Promise<void>;
+}
 
 /**
- * Every method but the last opens the database, which becomes one if it was none: don't ask for one that a
+ * Every method opens the database, which becomes one if it was none: don't ask for one that a
  * client has merely named. Before the server is set up they all reject.
  */
 export interface CoordinatorReader {
@@ -44,9 +76,8 @@ export interface CoordinatorReader {
   /** The transactions after a position, in the order of their arrival, up to the newest one. */
   changes(databaseId: string, after?: Hlc): AsyncIterable<ChangeSet>;
   /**
-   * Without it, `changes` leaves out what later changes had replaced by the time it is read. Keeps
-   * the log whole after what `hold` says has been read; asked each time before a log is shortened.
-   * @returns ends it
+   * Without it, `changes` leaves out what later changes had replaced by the time it is read. The pin
+   * is in the store when this resolves, and is renewed until it is closed.
    */
-  holdLog(hold: LogHold): () => void;
+  pinLog(databaseId: string, options: LogPinOptions): Promise<LogPin>;
 }

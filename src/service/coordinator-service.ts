@@ -22,7 +22,7 @@ import type { Narrow } from './client-view.ts';
 import { Clients } from './clients.ts';
 import { type Database, type DatabaseLease, DatabasePool } from './database-pool.ts';
 import { type ChangesPage, type ChangesQuery, Delivery, type ServedSnapshot } from './delivery.ts';
-import { LogHolds } from './log-holds.ts';
+import { LogPinKeeper } from './log-pins.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import { Newcomers } from './newcomers.ts';
 import type { DatabaseAccess, OpenDatabase } from './open-database.ts';
@@ -41,7 +41,6 @@ export interface ServiceOptions {
   /** For `/status`. */
   version: string;
   metrics?: Metrics;
-  logHolds?: LogHolds;
 }
 
 export interface Status {
@@ -66,6 +65,8 @@ export class CoordinatorService {
   readonly logger = createLogger('sync-coordinator:service');
   readonly #options: ServiceOptions;
   readonly #pool: DatabasePool;
+  /** Of hook modules that read the logs. */
+  readonly logPins: LogPinKeeper;
   readonly #sessions = new Set<Session>();
   readonly #pipeline: ApplyPipeline;
   readonly #delivery: Delivery;
@@ -83,11 +84,18 @@ export class CoordinatorService {
 
   constructor(options: ServiceOptions) {
     this.#options = options;
-    const { config, storage, world, hooks, logHolds = new LogHolds() } = options;
+    const { config, storage, world, hooks } = options;
     const { logger } = this;
     this.metrics = options.metrics ?? createMetrics();
     const { metrics } = this;
-    this.#pool = new DatabasePool({ storage, config, world, logger, metrics, logHolds });
+    this.logPins = new LogPinKeeper({
+      acquire: (id) => this.#pool.acquire(id),
+      isShared: storage.isShared ?? false,
+      maxAgeMs: config.sync.logPinMaxAgeMs,
+      logger,
+    });
+    const { logPins } = this;
+    this.#pool = new DatabasePool({ storage, config, world, logger, metrics, logPins });
     this.#pipeline = new ApplyPipeline(hooks, this.metrics, config.hooks.onReject);
     this.#delivery = new Delivery(hooks, config, this.metrics);
     this.clients = new Clients(() => world.now());
@@ -104,6 +112,9 @@ export class CoordinatorService {
       queuedBytes: () => this.queuedBytes(),
       snapshotStreams: () => this.#delivery.snapshotStreams,
       positionAhead: () => this.#positionAheadMs() / 1000,
+      logPins: () => this.#sum(({ logPins }) => logPins.summary.count),
+      logPinAge: () => this.#secondsSince(({ logPins }) => logPins.summary.renewedAtMs),
+      logPinLag: () => this.#secondsSince(({ logPins }) => logPins.summary.unreadSinceMs),
     });
     const { health } = storage;
     this.#store = new StoreWatch({ health, now: () => world.now(), logger });
@@ -116,6 +127,13 @@ export class CoordinatorService {
 
   #sum(figure: (manager: SyncManager) => number): number {
     return [...this.#pool.open()].reduce((sum, { manager }) => sum + figure(manager), 0);
+  }
+
+  /** The longest, over all databases that are open; 0 where there is no such moment. */
+  #secondsSince(moment: (manager: SyncManager) => number | undefined): number {
+    const nowMs = this.#options.world.now();
+    const moments = [...this.#pool.open()].map(({ manager }) => moment(manager) ?? nowMs);
+    return (nowMs - Math.min(nowMs, ...moments)) / 1000;
   }
 
   #positionAheadMs(): number {
@@ -343,6 +361,7 @@ export class CoordinatorService {
   async stop(deadlineMs: number): Promise<void> {
     await this.settle(deadlineMs);
     await this.#options.hooks.drain(deadlineMs);
+    this.logPins.stop();
     await this.#pool.close();
     await this.#options.storage.close();
   }

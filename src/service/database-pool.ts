@@ -11,7 +11,7 @@ import { SyncError, toSyncError } from '../errors.ts';
 import { createLogger, type Logger } from '../logger.ts';
 import { isDatabaseId } from '../storage/database-id.ts';
 import type { KVStore, Storage } from '../storage/kv-store.ts';
-import type { LogHolds } from './log-holds.ts';
+import type { LogPinKeeper } from './log-pins.ts';
 import type { Metrics } from './metrics.ts';
 import type { DatabaseAccess, OpenDatabase } from './open-database.ts';
 import { SessionHub } from './session-hub.ts';
@@ -32,8 +32,8 @@ export interface DatabasePoolOptions {
   config: CoordinatorConfig;
   world: World;
   logger: Logger;
-  metrics: Pick<Metrics, 'changesCompacted' | 'tombstonesExpired'>;
-  logHolds: LogHolds;
+  metrics: Pick<Metrics, 'changesCompacted' | 'tombstonesExpired' | 'logPinsLapsed'>;
+  logPins: Pick<LogPinKeeper, 'renew'>;
 }
 
 class PoolEntry {
@@ -151,7 +151,7 @@ export class DatabasePool {
     await this.#closings.get(id);
     const store = await storage.open(id);
     try {
-      const { allowResurrection, maxClockDriftMs, tombstoneTTL } = config.sync;
+      const { allowResurrection, maxClockDriftMs, tombstoneTTL, logPinMaxAgeMs } = config.sync;
       const manager = await SyncManager.open({
         store,
         world,
@@ -159,6 +159,7 @@ export class DatabasePool {
         allowResurrection,
         maxClockDriftMs,
         tombstoneTTL,
+        logPinMaxAgeMs,
         onStoreFailed: (error) => {
           if (!store.recovers || error instanceof ReplacedError) this.#replace(id, entry);
         },
@@ -203,9 +204,18 @@ export class DatabasePool {
   }
 
   async #maintain(database: Database, options: MaintainOptions): Promise<Maintained> {
-    const { logHolds, logger, metrics } = this.#options;
-    const keepAfter = await logHolds.keepAfter(database.id, logger);
-    const done = await database.manager.maintain({ ...options, keepAfter });
+    const { logPins, logger, metrics } = this.#options;
+    await logPins.renew(database);
+    const done = await database.manager.maintain(options);
+    for (const name of done.logPinsLapsed) {
+      logger.warn(
+        'database %s: its log pin %s has lapsed, since nobody renewed it for sync.logPinMaxAgeMs: ' +
+          'what it kept may leave the log now',
+        database.id,
+        name,
+      );
+    }
+    metrics.logPinsLapsed.inc(done.logPinsLapsed.length);
     metrics.changesCompacted.inc(done.changesCompacted);
     metrics.tombstonesExpired.inc(done.tombstonesExpired);
     return done;

@@ -8,7 +8,6 @@ import type { WireChangeSet } from '../wire/schemas.ts';
 import { decodeChangeSet } from '../wire/types.ts';
 import { decodeValue, encodeValue, type SqlValue } from '../wire/values.ts';
 import type { DatabaseLease } from './database-pool.ts';
-import { LogHolds } from './log-holds.ts';
 
 type Acquire = (databaseId: string) => Promise<DatabaseLease>;
 
@@ -16,9 +15,12 @@ const SCHEMA = 'main';
 const PAGE_BYTES = 256 * 1024;
 
 /** What can be read once the databases can be opened. */
-type DatabaseReader = Omit<CoordinatorReader, 'ready' | 'holdLog'>;
+type DatabaseReader = Omit<CoordinatorReader, 'ready'>;
 
-export function createDatabaseReader(acquire: Acquire): DatabaseReader {
+export function createDatabaseReader(
+  acquire: Acquire,
+  pinLog: CoordinatorReader['pinLog'],
+): DatabaseReader {
   async function withManager<T>(
     databaseId: string,
     read: (manager: SyncManager) => T | Promise<T>,
@@ -46,6 +48,8 @@ export function createDatabaseReader(acquire: Acquire): DatabaseReader {
         lease.release();
       }
     },
+
+    pinLog,
 
     position: (databaseId) => withManager(databaseId, ({ position }) => decodeHlc(position)),
 
@@ -81,7 +85,6 @@ function toStoredRow({ pk, valuesByColumn }: WireRow): StoredRow {
 /** Stands in until the server is set up, since the hooks are set up first. */
 export class LateReader implements CoordinatorReader {
   readonly ready: Promise<void>;
-  readonly holds = new LogHolds();
   #reader: DatabaseReader | undefined;
   #setReady = () => {};
 
@@ -105,5 +108,5 @@ export class LateReader implements CoordinatorReader {
   position: CoordinatorReader['position'] = async (...args) => this.#bound.position(...args);
   rows: CoordinatorReader['rows'] = (...args) => this.#bound.rows(...args);
   changes: CoordinatorReader['changes'] = (...args) => this.#bound.changes(...args);
-  holdLog: CoordinatorReader['holdLog'] = (hold) => this.holds.add(hold);
+  pinLog: CoordinatorReader['pinLog'] = async (...args) => this.#bound.pinLog(...args);
 }

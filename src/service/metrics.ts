@@ -26,6 +26,9 @@ export interface Gauges {
   queuedBytes(): number;
   snapshotStreams(): number;
   positionAhead(): number;
+  logPins(): number;
+  logPinAge(): number;
+  logPinLag(): number;
 }
 
 export type Metrics = ReturnType<typeof createMetrics>;
@@ -121,6 +124,10 @@ export function createMetrics() {
       'tombstones_expired_total',
       'Deletions that were forgotten, since sync.tombstoneTTL had passed.',
     ),
+    logPinsLapsed: counter(
+      'log_pins_lapsed_total',
+      'Log pins that were removed, since nobody had renewed them for sync.logPinMaxAgeMs.',
+    ),
     /** Told of every call of a hook. */
     observeHook: hookTimings.observe,
     hookReloads: counter('hook_reloads_total', 'Reloads of the hook modules, by outcome.', [
@@ -165,5 +172,14 @@ const GAUGES: Record<keyof Gauges, [name: string, help: string]> = {
   positionAhead: [
     'position_ahead_seconds',
     'How far the newest position is ahead of the clock: 0 unless it was set back.',
+  ],
+  logPins: ['log_pins', 'Log pins of the open databases, when these were tidied up the last time.'],
+  logPinAge: [
+    'log_pin_age_seconds',
+    'How long ago the one of them was renewed that has not been for longest.',
+  ],
+  logPinLag: [
+    'log_pin_lag_seconds',
+    'How long ago the oldest change came that they keep in a log, since a reader has yet to take it up.',
   ],
 };

@@ -11,6 +11,7 @@ export interface StorageParts {
   open(databaseId: string): KVStore | Promise<KVStore>;
   list?(): Promise<string[]>;
   health?: StorageHealth;
+  isShared?: boolean;
   /** Called once, after the last store was closed. */
   close(): void | Promise<void>;
   /** See `StorageModuleOptions`. */
@@ -21,6 +22,7 @@ export function createStorage({
   description,
   list,
   health,
+  isShared,
   existing,
   ...parts
 }: StorageParts): Storage {
@@ -48,6 +50,7 @@ export function createStorage({
     description,
     list,
     health,
+    isShared,
     async open(databaseId) {
       assertDatabaseId(databaseId);
       if (closing !== undefined) throw new SyncError('STORE_UNAVAILABLE', 'the storage is closed');

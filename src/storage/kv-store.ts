@@ -153,6 +153,8 @@ export interface Storage {
   open(databaseId: string): Promise<KVStore>;
   /** The ids of all databases that are there. Optional: without it `verify` has to be given names. */
   list?(): Promise<string[]>;
+  /** Whether other processes may have its databases open at the same time. Optional: not, if it is silent. */
+  readonly isShared?: boolean;
   /** Optional: one that does not tell is taken to be well for as long as it is open. */
   readonly health?: StorageHealth;
   /** Releases the data directory or connections; closes what was left open. */

@@ -31,6 +31,11 @@ export interface StorageModuleOptions {
   dataDir: string;
   /** Nothing is to be made: neither a place for data nor a database. */
   existing?: boolean;
+  /**
+   * With `existing`: nobody else may write to it until it is closed, nor have it open to serve it. A storage
+   * that one process has at a time, sees to that anyway. Refused with STORE_LOCKED.
+   */
+  alone?: boolean;
 }
 
 type OpenStorage = (options: StorageModuleOptions) => Storage | Promise<Storage>;
@@ -93,7 +98,7 @@ function findLevel(directory: string): OpenStorage {
 
 function findPostgres(url: string): OpenStorage {
   const address = parsePostgresUrl(url);
-  return ({ existing }) => createPostgresStorage({ address, existing });
+  return ({ existing, alone }) => createPostgresStorage({ address, existing, alone });
 }
 
 async function findModule(specifier: string, cwd: string): Promise<OpenStorage> {

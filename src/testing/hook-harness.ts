@@ -54,13 +54,20 @@ export interface HookHarness {
 
 const CLOSE_MS = 5000;
 
+const NOWHERE = { wallTime: 0n, counter: 0, siteId: siteBytes(0), opSeq: 0 };
+
 const NOTHING: CoordinatorReader = {
   ready: Promise.resolve(),
   row: async () => undefined,
   async *rows() {},
-  position: async () => ({ wallTime: 0n, counter: 0, siteId: siteBytes(0), opSeq: 0 }),
+  position: async () => NOWHERE,
   async *changes() {},
-  holdLog: () => () => undefined,
+  pinLog: async (_databaseId, { position = NOWHERE }) => ({
+    position,
+    advance: () => undefined,
+    close: () => undefined,
+    release: async () => undefined,
+  }),
 };
 
 /** @throws HookLoadError if the module can't be set up so */

@@ -8,6 +8,7 @@ import { hlcSite } from '../../src/clock/site-id.ts';
 import { checkExport, contentOfExport } from '../../src/engine/export/import-content.ts';
 import { planImport } from '../../src/engine/export/plan-import.ts';
 import { exportLines } from '../../src/engine/export/write-export.ts';
+import { readLogPins } from '../../src/engine/log-pins.ts';
 import { digestOf } from '../../src/engine/transfer/content.ts';
 import { type Filled, fillStore } from '../../src/engine/transfer/fill-store.ts';
 import { verifyDatabase } from '../../src/engine/verify/verify.ts';
@@ -196,6 +197,23 @@ test('in place of another it gets a new site id, and whoever knew either starts 
   assert.equal(Object.keys(replica.contents()).length, Object.keys(expected).length + 1);
   assert.equal(hlcSite(manager.position), manager.identity.siteIdText);
   await assertSound(imported.store);
+});
+
+test('log pins are not exported, and hold nothing in what an import has put in their place', async () => {
+  const source = await openEngine({ tombstoneTTL: DAY_MS });
+  const device = new Device(1);
+  await source.manager.apply([device.write({ pk: [1], set: { a: 1 } })]);
+  await source.manager.logPins.pin('reader');
+  const file = await exported(source.store);
+  const target = await openStore();
+  await importTo(target, file);
+  assert.deepEqual(await readLogPins(target), []);
+  await assertSound(target);
+  const other = await openAnother();
+  await other.manager.logPins.pin('reader');
+  await importTo(other.store, file, { replace: true });
+  assert.deepEqual(await readLogPins(other.store), []);
+  await assertSound(other.store);
 });
 
 test('a new device takes the imported log in pages, and is refused at none of them', async () => {

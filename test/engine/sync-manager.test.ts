@@ -80,30 +80,25 @@ test('what waits together shares a store transaction, and each gets its own resu
   );
 });
 
-test('a group that fails is tried one by one, so that one batch hurts no other', async () => {
-  const store = await createMemoryStorage().open('a');
-  let failures = 1;
-  const failing: KVStore = {
-    ...store,
-    exclusive: (work) =>
-      store.exclusive(async (transaction) => {
-        const result = await work(transaction);
-        if (failures-- === 1) throw new Error('out of luck');
-        return result;
-      }),
-  };
-  failures = 0;
-  const { manager } = await openEngine({ store: failing });
-  const [a, b] = [new Device(1), new Device(2)];
-  failures = 1;
-  const results = await Promise.all([
+test('a batch that cannot be merged fails alone, and hurts no other of its group', async () => {
+  const { manager } = await openEngine();
+  const [a, b, c] = [new Device(1), new Device(2), new Device(3)];
+  const poisoned = c.write({ pk: [3], set: { a: 3 } });
+  for (const change of poisoned.changes) {
+    Object.defineProperty(change, 'pk', {
+      get() {
+        throw new Error('poisoned');
+      },
+    });
+  }
+  const [first, failed, last] = await Promise.allSettled([
     manager.apply([a.migrate('create_table', 't'), a.write({ pk: [1], set: { a: 1 } })]),
+    manager.apply([poisoned]),
     manager.apply([b.write({ pk: [2], set: { a: 2 } })]),
   ]);
-  assert.deepEqual(
-    results.map(({ applied }) => applied),
-    [2, 1],
-  );
+  assert.equal(first.status === 'fulfilled' && first.value.applied, 2);
+  assert.match(String(failed.status === 'rejected' && failed.reason), /poisoned/);
+  assert.equal(last.status === 'fulfilled' && last.value.applied, 1);
   assert.equal((await readAll(manager)).length, 3);
 });
 
@@ -125,7 +120,10 @@ test('a transaction whose commit fails leaves no trace, in memory either', async
   const before = { position: manager.position, chunks: (await takeSnapshot(manager)).slice(1, -1) };
   isFailing = true;
   const drop = device.migrate('drop_table', 't');
-  await assert.rejects(manager.apply([drop]), /disk full/);
+  await assert.rejects(manager.apply([drop]), ({ code, cause }) => {
+    assert.equal(code, 'STORE_UNAVAILABLE');
+    return /disk full/.test(String(cause));
+  });
   isFailing = false;
   assert.equal(manager.position, before.position);
   assert.deepEqual((await takeSnapshot(manager)).slice(1, -1), before.chunks);

@@ -205,7 +205,7 @@ test('an index and a table of one name and version are different things', async 
   assert.equal(result.applied, 2);
 });
 
-test('what was held for a dropped name is delivered when that name turns out to have been renamed', async () => {
+test('what was held for a dropped name is delivered when that name turns out to have been made again and renamed', async () => {
   const device = new Device(1);
   const dropped = [
     device.migrate('create_table', 'old'),
@@ -218,6 +218,8 @@ test('what was held for a dropped name is delivered when that name turns out to 
   const written = late.write({ table: 'old', pk: [2], set: { a: 'held' } });
   const renamed = late.migrate('rename_table', 'new', { fromTable: 'old', schemaVersion: 4 });
   for (const order of permutations([made, written, renamed])) {
+    // DDL of one device comes in its order, or what comes first counts.
+    if (order.indexOf(renamed) < order.indexOf(made)) continue;
     const { manager } = await openEngine();
     await manager.apply(dropped);
     const { position } = manager;

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { readLogPins } from '../../src/engine/log-pins.ts';
 import { contentOf } from '../../src/engine/transfer/content.ts';
 import { fillStore } from '../../src/engine/transfer/fill-store.ts';
 import { verifyDatabase } from '../../src/engine/verify/verify.ts';
@@ -30,6 +31,8 @@ async function makeSource() {
   const device = new Device(1);
   const writes = Array.from({ length: 9000 }, (_, pk) => ({ pk: [pk], set: { a: 1 } }));
   await engine.manager.apply([device.write(...writes)]);
+  // Whoever owns it goes on with the copy.
+  await engine.manager.logPins.pin('reader');
   return { ...engine, device };
 }
 
@@ -54,6 +57,7 @@ test('interrupted at any commit, a copy goes on, also of a source that has chang
     assert.equal(wasComplete, false);
     for await (const finding of verifyDatabase(target)) assert.fail(JSON.stringify(finding));
     assert.equal((await openEngine({ store: target })).manager.position, manager.position);
+    assert.deepEqual(await readLogPins(target), await readLogPins(store));
   }
 });
 

@@ -36,6 +36,7 @@ async function openSample() {
   await manager.apply([one.write({ pk: [1], set: { a: 'first', b: 2 } })]);
   await manager.apply([one.write({ pk: [2], set: { a: 'second' } }, { pk: [3], set: { a: 3 } })]);
   await manager.apply([one.write({ pk: [3], delete: true })]);
+  await manager.logPins.pin('reader');
   assert.deepEqual(await findingsOf(engine.store), []);
   return engine;
 }
@@ -98,6 +99,16 @@ const DAMAGES: readonly [what: string, code: FindingCode, damage: Damage][] = [
   ['a head that is cut off', 'META', change('mhead', cut)],
   ['no site id', 'META', remove('msite')],
   ['a site id that is none', 'META', change('msite', cut)],
+  ['a log pin that cannot be read', 'LOG_PIN', change('preader', cut)],
+  ['a log pin without a name', 'LOG_PIN', put('p', '{}')],
+  [
+    'a log pin after the end of the log',
+    'LOG_PIN',
+    change(
+      'preader',
+      json((pin) => ({ ...pin, position: '/'.repeat(40) })),
+    ),
+  ],
   ['a horizon that is no position', 'META', put('mhorizon', 'yesterday')],
   ['a horizon after the end of the log', 'META', put('mhorizon', '/'.repeat(40))],
   [

@@ -1,8 +1,5 @@
 import assert from 'node:assert/strict';
-import { createHmac } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
-import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import webhook, { type WebhookOptions } from '../../src/hooks/builtin/webhook.ts';
@@ -10,70 +7,7 @@ import { Device } from '../../src/testing/device.ts';
 import { TestClient } from '../../src/testing/test-client.ts';
 import { startChildServer } from '../support/child-server.ts';
 import { startServer, temporaryDirectory } from '../support/server.ts';
-
-const SECRET = 'a secret of the endpoint';
-
-interface Event {
-  type: string;
-  id: string;
-  databaseId: string;
-  transactions: {
-    userId?: string;
-    siteId: string;
-    transactionId: string;
-    position: string;
-    changes: { table: string }[];
-  }[];
-}
-
-/** An endpoint that checks signatures, and remembers what it has taken. */
-async function startEndpoint(t: TestContext) {
-  const endpoint = {
-    url: '',
-    taken: [] as Event[],
-    attempts: [] as IncomingHttpHeaders[],
-    /** Says how to answer an attempt; nothing is an answer of 200. */
-    answer: (_response: ServerResponse): boolean => false,
-    /** Resolves when so many transactions have been taken. */
-    async took(matches: (ids: string[]) => boolean): Promise<string[]> {
-      for (;;) {
-        const ids = this.taken.flatMap((event) =>
-          event.transactions.map((each) => each.transactionId),
-        );
-        if (matches(ids)) return ids;
-        await new Promise<void>((resolve) => changed.push(resolve));
-      }
-    },
-    attempted: (count: number) => waitFor(() => endpoint.attempts.length >= count),
-  };
-  let changed: (() => void)[] = [];
-  async function waitFor(isSo: () => boolean): Promise<void> {
-    while (!isSo()) await new Promise<void>((resolve) => changed.push(resolve));
-  }
-  const server = createServer(async (request, response) => {
-    let body = '';
-    for await (const data of request) body += data;
-    endpoint.attempts.push(request.headers);
-    const {
-      'webhook-id': id,
-      'webhook-timestamp': time,
-      'webhook-signature': signature,
-    } = request.headers;
-    const expected = createHmac('sha256', SECRET).update(`${id}.${time}.${body}`).digest('base64');
-    assert.equal(signature, `v1,${expected}`);
-    if (!endpoint.answer(response)) {
-      endpoint.taken.push(JSON.parse(body));
-      response.end('taken');
-    }
-    const waiting = changed;
-    changed = [];
-    for (const resolve of waiting) resolve();
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  t.after(() => server.close().closeAllConnections());
-  endpoint.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/hook`;
-  return endpoint;
-}
+import { SECRET, startEndpoint } from '../support/webhook-endpoint.ts';
 
 function optionsFor(url: string): WebhookOptions {
   const directory = join(temporaryDirectory(), 'queue');
@@ -225,6 +159,30 @@ test('only the databases and tables that are named are told of', async (t) => {
     event.transactions.flatMap(({ changes }) => changes.map(({ table }) => table)),
   );
   assert.deepEqual(tables, ['told']);
+});
+
+test('a database that is not named any more pins its log no longer', async (t) => {
+  const endpoint = await startEndpoint(t);
+  endpoint.answer = (response) => {
+    response.writeHead(500).end();
+    return true;
+  };
+  const options = optionsFor(endpoint.url);
+  const dataDir = temporaryDirectory();
+  const device = new Device(1);
+  const before = await start(t, { ...options, queueMax: 1 }, dataDir);
+  const client = await before.join(device, 'one');
+  for (let x = 0; x < 20; x++) await client.apply(device.write({ pk: [1], set: { x } }));
+  const kept = await before.server.service.maintain('one');
+  assert.ok(kept.changesCompacted < 19);
+  await before.server.stop();
+  const { server, join } = await start(t, { ...options, databases: ['two'] }, dataDir);
+  // The queue is open, and with it what is not told any more is let go.
+  await (await join(new Device(2), 'two')).apply(new Device(2).write({ pk: [1], set: { x: 1 } }));
+  let changesCompacted = kept.changesCompacted;
+  while (changesCompacted < 19) {
+    changesCompacted += (await server.service.maintain('one')).changesCompacted;
+  }
 });
 
 test('what was there before the module is not told', async (t) => {

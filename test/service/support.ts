@@ -7,7 +7,6 @@ import { createHookChain } from '../../src/hooks/chain.ts';
 import type { CoordinatorHooks } from '../../src/hooks/types.ts';
 import { CoordinatorService } from '../../src/service/coordinator-service.ts';
 import { DatabasePool } from '../../src/service/database-pool.ts';
-import { LogHolds } from '../../src/service/log-holds.ts';
 import { createMetrics } from '../../src/service/metrics.ts';
 import type { KVStore, Storage } from '../../src/storage/kv-store.ts';
 import { createMemoryStorage } from '../../src/storage/memory.ts';
@@ -85,7 +84,7 @@ export function createTestPool(limits: CoordinatorConfigInput['storage'] = {}): 
       world,
       logger: quiet,
       metrics: createMetrics(),
-      logHolds: new LogHolds(),
+      logPins: { renew: async () => undefined },
     }),
     storage,
   };

@@ -17,12 +17,14 @@ export interface TestEngineOptions {
   allowResurrection?: boolean;
   tombstoneTTL?: number;
   stepRows?: number;
+  logPinMaxAgeMs?: number;
   store?: KVStore;
   world?: TestWorld;
 }
 
 export async function openEngine(options: TestEngineOptions = {}): Promise<TestEngine> {
   const { allowResurrection = true, tombstoneTTL = 1000, stepRows } = options;
+  const { logPinMaxAgeMs = 1000 } = options;
   const world = options.world ?? createTestWorld();
   const store = options.store ?? (await createMemoryStorage().open('test'));
   const manager = await SyncManager.open({
@@ -33,6 +35,7 @@ export async function openEngine(options: TestEngineOptions = {}): Promise<TestE
     maxClockDriftMs: 60_000,
     tombstoneTTL,
     ...(stepRows === undefined ? {} : { stepRows }),
+    logPinMaxAgeMs,
   });
   return { manager, world, store };
 }

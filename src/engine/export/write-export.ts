@@ -7,7 +7,7 @@ import { refuseUnfinished, UNFINISHED_KEY } from '../../storage/unfinished.ts';
 import { Catalog } from '../catalog.ts';
 import { readCounts } from '../cell-counts.ts';
 import { readHead } from '../head.ts';
-import { SITE_KEY } from '../keys.ts';
+import { isLogPinKey, SITE_KEY } from '../keys.ts';
 import { bytesToText } from '../row.ts';
 import { CONTENT_RANGE, type TransferTally } from '../transfer/content.ts';
 import { showKey } from '../verify/findings.ts';
@@ -41,7 +41,7 @@ export async function* exportLines(
   const hash = createHash('sha256');
   yield toLine(header, hash);
   for await (const entries of view.iterate(CONTENT_RANGE)) {
-    const lines = entries.map((entry) => {
+    const lines = entries.filter(isExported).map((entry) => {
       const line = readableLine(entry);
       if (line.type === 'transaction') counts.transactions++;
       if (line.type === 'row') counts.rows++;
@@ -54,6 +54,14 @@ export async function* exportLines(
   const end: ExportEnd = { type: 'end', ...counts, sha256: hash.digest('hex') };
   yield Buffer.from(`${JSON.stringify(end)}\n`);
   return end;
+}
+
+/**
+ * Log pins are of readers that have their own place in this log, such as the queue of a webhook. An
+ * export may be brought in anywhere, at any time: nobody there would ever renew them.
+ */
+function isExported([key]: KVEntry): boolean {
+  return !isLogPinKey(key);
 }
 
 async function readHeader(

@@ -10,6 +10,7 @@ export const FINDING_CODES = {
     'A table, name or migration is unreadable, stands in the wrong place, or contradicts another.',
   MIGRATION: 'The DDL that is remembered, the DDL in the log and the tables do not agree.',
   SITE: 'What is remembered of a site is unreadable.',
+  LOG_PIN: 'A log pin is unreadable, of another site, or after the end of the log.',
   KEY: 'A key is of no known kind.',
   POSITION: 'A position in the log is malformed, of another site, or after the end of the log.',
   LOG_RECORD: 'A transaction in the log is unreadable, or its first line does not fit it.',

@@ -117,7 +117,9 @@ function* verifyDdl(catalog: Catalog): Generator<Finding> {
       (slot) => slot.type === 'rename_table' && slot.schema === schema,
     );
     for (const name of new Set(renames.flatMap(namesOfSlot))) {
-      const isPresent = present.get(name) ?? false;
+      const isPresent = present.get(name);
+      // Of others no DDL speaks that is sent.
+      if (isPresent === undefined) continue;
       if (isPresent === (liveTable(catalog, schema, name) !== undefined)) continue;
       const where = `table ${JSON.stringify([schema, name])}`;
       const what = isPresent ? 'is made by the DDL, and is not there' : 'is there against the DDL';

@@ -7,8 +7,15 @@ import { FORMAT_KEY } from '../../storage/format.ts';
 import type { KVReader } from '../../storage/kv-store.ts';
 import type { Catalog } from '../catalog.ts';
 import type { Head } from '../head.ts';
-import { HEAD_KEY, HORIZON_KEY, kindRange, REPLACED_KEY, SITE_KEY } from '../keys.ts';
-import { HeadSchema, SiteStateSchema } from '../record-schemas.ts';
+import {
+  HEAD_KEY,
+  HORIZON_KEY,
+  kindRange,
+  logPinKeyToName,
+  REPLACED_KEY,
+  SITE_KEY,
+} from '../keys.ts';
+import { HeadSchema, LOG_PIN_NAME, LogPinSchema, SiteStateSchema } from '../record-schemas.ts';
 import { bytesToText } from '../row.ts';
 import { type Finding, finding, showKey } from './findings.ts';
 import { entriesOf, parseAs } from './records.ts';
@@ -56,6 +63,7 @@ export async function* verifyMeta(reader: KVReader): AsyncGenerator<Finding, Met
   }
   const catalog = yield* verifyCatalog(reader, head?.nextTable);
   yield* verifySites(reader);
+  yield* verifyLogPins(reader, head, site);
   yield* verifyKeys(reader);
   return { head, site, horizon, catalog };
 }
@@ -73,8 +81,26 @@ async function* verifySites(reader: KVReader): AsyncGenerator<Finding> {
   }
 }
 
+async function* verifyLogPins(
+  reader: KVReader,
+  head: Head | undefined,
+  site: SiteIdText | undefined,
+): AsyncGenerator<Finding> {
+  for await (const [key, value] of entriesOf(reader, kindRange('p'))) {
+    const pin = parseAs(LogPinSchema, value);
+    if (!LOG_PIN_NAME.test(logPinKeyToName(key))) {
+      yield finding('LOG_PIN', showKey(key), 'has no name that a log pin can have');
+    } else if (pin === undefined) yield finding('LOG_PIN', showKey(key), 'cannot be read');
+    else if (site !== undefined && hlcSite(pin.position) !== site) {
+      yield finding('LOG_PIN', showKey(key), `${pin.position} is of another coordinator`);
+    } else if (head !== undefined && compareHlc(pin.position, head.position) > 0) {
+      yield finding('LOG_PIN', showKey(key), `${pin.position} is after the end of the log`);
+    }
+  }
+}
+
 /** Those of which there may be many. */
-const KINDS = 'cdeglnrst';
+const KINDS = 'cdeglnprst';
 
 /**
  * Keys that nobody here writes: what stands between the kinds, which is next to nothing. Those that

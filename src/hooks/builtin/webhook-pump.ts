@@ -13,7 +13,8 @@ import { SyncError } from '../../errors.ts';
 import { type ChangeSet, encodeChangeSet } from '../../wire/types.ts';
 import type { HookContext } from '../context.ts';
 import { DeliveryError, deliver, type Endpoint } from './webhook-delivery.ts';
-import type { WebhookQueue } from './webhook-queue.ts';
+import { WebhookPins } from './webhook-pins.ts';
+import type { QueuedEvent, WebhookQueue } from './webhook-queue.ts';
 
 export interface PumpOptions extends Endpoint {
   queueMax: number;
@@ -31,6 +32,7 @@ const EVENT_CHANGES_MAX = 1000;
 
 export class WebhookPump {
   readonly #queue: WebhookQueue;
+  readonly #pins: WebhookPins;
   readonly #context: HookContext;
   readonly #options: PumpOptions;
   readonly #metrics: ReturnType<typeof createPumpMetrics>;
@@ -45,6 +47,34 @@ export class WebhookPump {
     this.#options = options;
     this.#metrics = createPumpMetrics(context);
     this.#metrics.queued.set(queue.length);
+    this.#pins = new WebhookPins(context.read, queue.id, {
+      onLapsed: (databaseId) => {
+        context.logger.error(
+          'database %s: its log may have been shortened before it was taken up; some may be lost',
+          databaseId,
+        );
+        this.#metrics.gaps.inc();
+      },
+      onBehind: (databaseId) => this.kick(databaseId),
+    });
+  }
+
+  /** From when this resolves nothing that comes into the log of a database is left out. */
+  async register(databaseId: string): Promise<void> {
+    const cursor = await this.#queue.cursor(databaseId);
+    if (cursor !== undefined) await this.#pins.keep(databaseId, cursor);
+    else await this.#begin(databaseId);
+  }
+
+  async #begin(databaseId: string): Promise<void> {
+    await this.#queue.advance(databaseId, await this.#pins.begin(databaseId));
+  }
+
+  /** The log of a database is not taken up any more. */
+  async forget(databaseId: string): Promise<void> {
+    const cursor = await this.#queue.cursor(databaseId);
+    if (cursor !== undefined) await this.#pins.release(databaseId, cursor);
+    await this.#queue.forget(databaseId);
   }
 
   /** There is more in the log of a database, or may be. */
@@ -97,6 +127,7 @@ export class WebhookPump {
   /** @returns whether all of it has been */
   async #takeUpOne(databaseId: string): Promise<boolean> {
     const { read, logger, signal } = this.#context;
+    await this.register(databaseId);
     const cursor = await this.#queue.cursor(databaseId);
     const since = cursor === undefined ? undefined : decodeHlc(cursor);
     try {
@@ -110,10 +141,9 @@ export class WebhookPump {
       await this.#enqueue(databaseId, gathered);
     } catch (error) {
       if (!(error instanceof SyncError) || error.code !== 'SNAPSHOT_REQUIRED') throw error;
-      const position = encodeHlc(await read.position(databaseId));
       logger.error('database %s: the log was cut before it was taken up; some is lost', databaseId);
       this.#metrics.gaps.inc();
-      await this.#queue.advance(databaseId, position);
+      await this.#begin(databaseId);
     }
     return true;
   }
@@ -121,7 +151,7 @@ export class WebhookPump {
   async #enqueue(databaseId: string, gathered: Gathered): Promise<void> {
     const { changeSets, end } = gathered.take();
     if (end === undefined) return;
-    if (changeSets.length === 0) return this.#queue.advance(databaseId, end);
+    if (changeSets.length === 0) return this.#advance(databaseId, end);
     const id = `msg_${randomUUID()}`;
     const transactions = changeSets.map((changeSet) => {
       const { hlc, ...transaction } = encodeChangeSet(changeSet);
@@ -129,9 +159,15 @@ export class WebhookPump {
     });
     const time = new Date().toISOString();
     const body = JSON.stringify({ type: 'changes.applied', id, time, databaseId, transactions });
-    await this.#queue.advance(databaseId, end, { id, body });
+    await this.#advance(databaseId, end, { id, body });
     this.#metrics.queued.set(this.#queue.length);
     this.#run();
+  }
+
+  /** The log may be shortened up to what the queue has on its disk, and no further. */
+  async #advance(databaseId: string, end: HlcText, event?: QueuedEvent): Promise<void> {
+    await this.#queue.advance(databaseId, end, event);
+    await this.#pins.advance(databaseId, end);
   }
 
   async #deliverAll(): Promise<void> {
@@ -176,6 +212,7 @@ export class WebhookPump {
   /** Waits for what is under way; what is not delivered stays in the queue. */
   async close(): Promise<void> {
     await Promise.allSettled([this.#takingUp, this.#delivering]);
+    await this.#pins.close();
   }
 }
 
@@ -212,7 +249,10 @@ function createPumpMetrics({ metrics }: HookContext) {
   return {
     delivered: metrics.counter('delivered_total', 'Events that the endpoint has taken.'),
     failed: metrics.counter('failures_total', 'Attempts that failed.'),
-    gaps: metrics.counter('gaps_total', 'Times that a log was cut before it was taken up.'),
+    gaps: metrics.counter(
+      'gaps_total',
+      'Times that a log was cut, or may have been, before it was taken up.',
+    ),
     queued: metrics.gauge('queue_length_events', 'Events that wait to be delivered.'),
   };
 }

@@ -4,11 +4,13 @@
  *
  *   e number(8)     an event, in the order of delivery
  *   c databaseId    the position up to which the log of a database has been taken up
+ *   i               a UUID: which queue it is, for as long as its directory is there
  *
  * An event and the cursor behind it are written at once, with fsync: so nothing of the log is left
  * out or taken up twice, whenever the process ends.
  */
 
+import { randomUUID } from 'node:crypto';
 import { resolve } from 'node:path';
 import type { HlcText } from '../../clock/hlc.ts';
 import type { KVRange, KVStore, KVTransaction, Storage } from '../../storage/kv-store.ts';
@@ -29,6 +31,8 @@ const STORE_ID = 'webhook';
 const EVENTS: KVRange = { gte: Buffer.from('e'), lt: Buffer.from('f') };
 const CURSORS: KVRange = { gte: Buffer.from('c'), lt: Buffer.from('d') };
 
+const ID_KEY = Buffer.from('i');
+
 const cursorKey = (databaseId: string): Buffer => Buffer.from(`c${databaseId}`);
 
 function eventKey(number: bigint): Buffer {
@@ -44,6 +48,7 @@ export class WebhookQueue {
   readonly #storage: Storage;
   readonly #release: () => void;
   #store: KVStore;
+  #id = '';
   #next = 0n;
   #length = 0;
 
@@ -64,6 +69,7 @@ export class WebhookQueue {
     try {
       storage = await openStorage({ url: `leveldb:${path}`, durability: 'fsync', dataDir: path });
       const queue = new WebhookQueue(storage, await storage.open(STORE_ID), release);
+      await queue.#identify();
       await queue.#count();
       return queue;
     } catch (error) {
@@ -77,6 +83,13 @@ export class WebhookQueue {
     this.#storage = storage;
     this.#store = store;
     this.#release = release;
+  }
+
+  async #identify(): Promise<void> {
+    const [known] = await this.#store.getMany([ID_KEY]);
+    this.#id = known === undefined ? randomUUID() : Buffer.from(known).toString();
+    if (known !== undefined) return;
+    await this.#write((transaction) => transaction.put(ID_KEY, Buffer.from(this.#id)));
   }
 
   /** What is there, and what number comes next. */
@@ -109,6 +122,11 @@ export class WebhookQueue {
     return this.#use((store) => store.exclusive(async (transaction) => work(transaction)));
   }
 
+  /** Of its own, and the same after a restart. */
+  get id(): string {
+    return this.#id;
+  }
+
   get length(): number {
     return this.#length;
   }
@@ -137,6 +155,11 @@ export class WebhookQueue {
     if (event === undefined) return;
     this.#next++;
     this.#length++;
+  }
+
+  /** The log of a database is not taken up any more. */
+  async forget(databaseId: string): Promise<void> {
+    await this.#write((transaction) => transaction.delete(cursorKey(databaseId)));
   }
 
   first(): Promise<Entry | undefined> {

@@ -4,7 +4,6 @@
  */
 
 import { type Static, Type } from 'typebox';
-import { decodeHlc, encodeHlc } from '../../clock/hlc.ts';
 import { type SiteId, siteIdToText } from '../../clock/site-id.ts';
 import type { ChangeSet } from '../../wire/types.ts';
 import { defineHooks } from '../define-hooks.ts';
@@ -72,12 +71,24 @@ export default defineHooks({
       },
     };
 
+    /** Databases that are not told any more. */
+    async function forgetAll(pump: WebhookPump, databaseIds: readonly string[]): Promise<void> {
+      for (const databaseId of databaseIds) {
+        await pump.forget(databaseId).catch((error: unknown) => {
+          // It is tried again at the next start; until then its pin lapses.
+          if (!signal.aborted) logger.warn('database %s is still pinned: %O', databaseId, error);
+        });
+      }
+    }
+
     let opened: ReturnType<typeof open> | undefined;
     async function open() {
       const queue = await WebhookQueue.open(options.directory);
       const pump = new WebhookPump(queue, context, pumpOptions);
-      for (const databaseId of await queue.databaseIds()) pump.kick(databaseId);
-      return { queue, pump };
+      const databaseIds = await queue.databaseIds();
+      for (const databaseId of databaseIds) if (isListed(databaseId)) pump.kick(databaseId);
+      const unlisted = databaseIds.filter((databaseId) => !isListed(databaseId));
+      return { queue, pump, forgetting: forgetAll(pump, unlisted) };
     }
     // Not before the server is up: `check` sets up modules too, while another server may run.
     const started = read.ready.then(() => {
@@ -88,14 +99,9 @@ export default defineHooks({
     started.catch((error: unknown) => {
       if (!signal.aborted) logger.error('the queue cannot be opened: %O', error);
     });
-    const endHold = read.holdLog(async (databaseId) => {
-      const { queue } = await started;
-      const cursor = await queue.cursor(databaseId);
-      return cursor === undefined ? undefined : decodeHlc(cursor);
-    });
     onClose(async () => {
-      endHold();
       const parts = await opened?.catch(() => undefined);
+      await parts?.forgetting;
       await parts?.pump.close();
       await parts?.queue.close();
     });
@@ -103,9 +109,8 @@ export default defineHooks({
     /** By database: whether the log has a cursor, from which on nothing is left out. */
     const registered = new Map<string, Promise<void>>();
     async function register(databaseId: string): Promise<void> {
-      const { queue } = await started;
-      if ((await queue.cursor(databaseId)) !== undefined) return;
-      await queue.advance(databaseId, encodeHlc(await read.position(databaseId)));
+      const { pump } = await started;
+      await pump.register(databaseId);
     }
 
     return {

@@ -12,6 +12,7 @@
 
 import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
+import { SyncError } from '../../errors.ts';
 import type { Logger } from '../../logger.ts';
 import type { CommitListener, StorageNotifications } from '../kv-store.ts';
 import { answerInTime } from './answer-in-time.ts';
@@ -24,6 +25,8 @@ export interface CommitFeedOptions {
   /** Between two polls; also the most that an answer is waited for. */
   pollMs: number;
   logger: Logger;
+  /** Run on each connection that is made, before it listens; one on which it fails is not used. */
+  onConnect?(client: pg.Client): Promise<void>;
 }
 
 interface Watched {
@@ -58,9 +61,17 @@ export class CommitFeed {
     this.#options = options;
   }
 
-  /** Listens, and goes on trying when it cannot. */
-  start(): void {
-    this.#connect().catch(() => this.#later(RECONNECT_MS));
+  /**
+   * Listens, and goes on trying when it cannot.
+   * @throws SyncError STORE_LOCKED, of `onConnect`: it is not to go on
+   */
+  async start(): Promise<void> {
+    try {
+      await this.#connect();
+    } catch (error) {
+      if (error instanceof SyncError && error.code === 'STORE_LOCKED') throw error;
+      this.#later(RECONNECT_MS);
+    }
   }
 
   watch(databaseId: string, version: number): void {
@@ -142,7 +153,7 @@ export class CommitFeed {
   }
 
   async #connect(): Promise<void> {
-    const { connections, schema, pollMs } = this.#options;
+    const { connections, schema, pollMs, onConnect } = this.#options;
     const client = await connections.toOwn();
     client.on('end', () => this.#lost(client));
     client.on('notification', ({ payload = '' }) => {
@@ -155,6 +166,7 @@ export class CommitFeed {
     });
     try {
       await answerInTime(client, pollMs, async () => {
+        await onConnect?.(client);
         // Word need not be on the disk.
         await client.query('SET synchronous_commit = off');
         await client.query(`LISTEN ${schema}`);

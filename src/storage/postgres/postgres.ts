@@ -14,12 +14,15 @@ import { startupError, unavailable } from './faults.ts';
 import { Probe } from './probe.ts';
 import type { Place } from './reader.ts';
 import { ensureSchema } from './schema.ts';
+import { type LockAlone, lockAlone, lockToServe } from './serving-lock.ts';
 import { createPostgresStore, type TransactionCounts } from './store.ts';
 
 export interface PostgresStorageOptions {
   address: PostgresAddress;
-  /** Makes nothing: neither tables nor a database. */
+  /** Only reads: makes nothing, neither tables nor a database. */
   existing?: boolean;
+  /** Keeps all who would write out for as long as it is open; only with `existing`. */
+  alone?: boolean;
 }
 
 /** Of each of the three pools; PostgreSQL allows 100 in all by default. */
@@ -31,7 +34,7 @@ const POLL_MS = 5000;
 
 /** @throws SyncError STORE_UNAVAILABLE, STORE_FORMAT: their messages are for the operator */
 export async function createPostgresStorage(options: PostgresStorageOptions): Promise<Storage> {
-  const { address, existing = false } = options;
+  const { address, existing = false, alone = false } = options;
   const { schema } = address;
   const logger = createLogger('sync-coordinator:postgres');
   const connections = createConnections({
@@ -39,14 +42,21 @@ export async function createPostgresStorage(options: PostgresStorageOptions): Pr
     connectionsMax: CONNECTIONS_MAX,
     onLost: (error) => logger('a connection was lost: %s', error.message),
   });
+  const feed = new CommitFeed({
+    ...{ connections, schema, pollMs: POLL_MS, logger },
+    // Who only reads one moment is in nobody's way.
+    ...(!existing && { onConnect: (client) => lockToServe(client, schema) }),
+  });
+  let lock: LockAlone | undefined;
   try {
     await prepare(connections, address, existing);
+    if (alone) lock = await lockAlone(connections, schema);
+    await feed.start();
   } catch (error) {
+    await Promise.all([lock?.close(), feed.close()]);
     await connections.close();
     throw startupError(describeAddress(address), error);
   }
-  const feed = new CommitFeed({ connections, schema, pollMs: POLL_MS, logger });
-  feed.start();
   const probe = new Probe(connections, PROBE_MS);
   const transactions: TransactionCounts = { retries: 0, resolved: 0 };
   async function openStore(databaseId: string): Promise<KVStore> {
@@ -66,12 +76,14 @@ export async function createPostgresStorage(options: PostgresStorageOptions): Pr
       onCommitted: (version) => feed.committed(databaseId, version),
       watch: (listener) => feed.listen(databaseId, listener),
       onClose: () => feed.unwatch(databaseId),
+      assertReadable: () => lock?.assertHeld(),
     });
   }
 
   return createStorage({
     description: describeAddress(address),
     existing,
+    isShared: true,
     open: openStore,
     list: () =>
       withConnection(connections.toRead, async (client) => {
@@ -90,7 +102,7 @@ export async function createPostgresStorage(options: PostgresStorageOptions): Pr
     },
     async close() {
       probe.close();
-      await feed.close();
+      await Promise.all([lock?.close(), feed.close()]);
       await connections.close();
     },
   });

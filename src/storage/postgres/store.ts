@@ -33,10 +33,13 @@ export interface PostgresStoreOptions {
   /** @returns stops it */
   watch(listener: CommitListener): () => void;
   onClose(): void;
+  /** Throws when what is read is not to be trusted any more. */
+  assertReadable(): void;
 }
 
 export function createPostgresStore(options: PostgresStoreOptions): KVStore {
-  const { connections, place, counts, timeouts, onCommitted, watch, onClose } = options;
+  const { connections, place, counts, timeouts, onCommitted, watch, onClose, assertReadable } =
+    options;
   const queue = createWriteQueue();
   const writer: Writer = {
     place,
@@ -121,7 +124,10 @@ export function createPostgresStore(options: PostgresStoreOptions): KVStore {
     const client = await connect().catch((error: unknown) => {
       throw unavailable(error);
     });
-    const view = new View(client, place, (closed) => views.delete(closed));
+    const view = new View(client, place, {
+      onClose: (closed) => views.delete(closed),
+      assertReadable,
+    });
     views.add(view);
     if (!released) return view;
     // Closed while it was being made.
@@ -167,6 +173,11 @@ export function createPostgresStore(options: PostgresStoreOptions): KVStore {
   };
 }
 
+interface ViewOwner {
+  onClose(view: View): void;
+  assertReadable(): void;
+}
+
 /**
  * A transaction that reads one moment, that of its first statement, on a connection of its own. Its
  * beginning is not waited for: a short read costs one round trip.
@@ -174,15 +185,15 @@ export function createPostgresStore(options: PostgresStoreOptions): KVStore {
 class View implements KVReader {
   readonly #client: pg.PoolClient;
   readonly #place: Place;
-  readonly #onClose: (view: View) => void;
+  readonly #owner: ViewOwner;
   readonly #begun: Promise<unknown>;
   #closing: Promise<void> | undefined;
   #isSound = true;
 
-  constructor(client: pg.PoolClient, place: Place, onClose: (view: View) => void) {
+  constructor(client: pg.PoolClient, place: Place, owner: ViewOwner) {
     this.#client = client;
     this.#place = place;
-    this.#onClose = onClose;
+    this.#owner = owner;
     this.#begun = client.query(
       'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; ' +
         `SET LOCAL idle_in_transaction_session_timeout = ${VIEW_IDLE_MS}`,
@@ -218,6 +229,7 @@ class View implements KVReader {
     if (this.#closing !== undefined) throw storeClosed();
     try {
       const [result] = await Promise.all([read(), this.#begun]);
+      this.#owner.assertReadable();
       return result;
     } catch (error) {
       this.#isSound = false;
@@ -235,6 +247,6 @@ class View implements KVReader {
       this.#isSound = false;
     });
     this.#client.release(!this.#isSound);
-    this.#onClose(this);
+    this.#owner.onClose(this);
   }
 }

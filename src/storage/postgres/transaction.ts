@@ -27,6 +27,7 @@ import type { KVTransaction } from '../kv-store.ts';
 import { toByteaArray } from './byte-arrays.ts';
 import { isRefusal, unavailable } from './faults.ts';
 import { type Place, readMany, readRange } from './reader.ts';
+import { assertMayWrite, toMayWrite } from './serving-lock.ts';
 
 export interface Writer {
   place: Place;
@@ -51,7 +52,7 @@ type Changes = Map<string, { key: Buffer; value: Buffer | undefined }>;
 /** Begins a transaction, and waits until nobody else writes. */
 async function lock(client: pg.ClientBase, { schema, databaseId }: Place): Promise<void> {
   const [begun, locked] = await Promise.allSettled([
-    client.query('BEGIN ISOLATION LEVEL READ COMMITTED'),
+    client.query(`BEGIN ISOLATION LEVEL READ COMMITTED; ${toMayWrite(schema)}`),
     client.query({
       name: 'lock',
       text: `SELECT version FROM ${schema}.databases WHERE database_id = $1 FOR UPDATE`,
@@ -59,6 +60,7 @@ async function lock(client: pg.ClientBase, { schema, databaseId }: Place): Promi
     }),
   ]);
   if (begun.status === 'rejected') throw begun.reason;
+  assertMayWrite(begun.value);
   if (locked.status === 'rejected') throw locked.reason;
   // Without the row there is no lock: somebody has removed the database below us.
   if (locked.value.rowCount !== 1) throw new Error(`${schema}.databases has no such database`);

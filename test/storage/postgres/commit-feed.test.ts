@@ -34,7 +34,7 @@ async function startFeed(t: TestContext, url: string, pollMs: number) {
       missedWhenHeard.push(feed.figures().missed);
     });
   }
-  feed.start();
+  await feed.start();
   t.after(async () => {
     await feed.close();
     await connections.close();

@@ -118,6 +118,39 @@ describe('a coordinator that PostgreSQL cannot be reached from', { concurrency: 
     });
   }
 
+  test(
+    'answers 50 clients that write within about one time limit of a statement',
+    limit,
+    async (t) => {
+      const { proxy, far } = await startPair(t);
+      const clients = await Promise.all(
+        Array.from({ length: 50 }, async (_, i) => {
+          const device = new Device(100 + i);
+          return { device, client: await TestClient.join(far.wsUrl, device, t) };
+        }),
+      );
+      // The first waits for its statement while the others gather behind it.
+      const cut = proxy.pauseAt(/BEGIN/, 'before');
+      const begunMs = performance.now();
+      const answers = clients.map(async ({ device, client }, i) => {
+        if (i > 0) await cut;
+        const answer = await client.apply(device.write({ pk: [i], set: { x: i } }));
+        return { answer, tookMs: performance.now() - begunMs };
+      });
+      for (const { answer, tookMs } of await Promise.all(answers)) {
+        assertUnavailable(answer);
+        assert.ok(Number(answer.retryAfterMs) > 0);
+        // The store tries again for as long as `connect_timeout`: one statement, and a half.
+        assert.ok(tookMs < 2 * Number(TIMEOUTS.query_timeout), `${tookMs} ms`);
+      }
+      proxy.resume();
+      const again = clients.map(({ device, client }, i) =>
+        applyAgain(client, device.write({ pk: [i], set: { x: i } })),
+      );
+      for (const { type } of await Promise.all(again)) assert.equal(type, 'apply_result');
+    },
+  );
+
   test('and that has the lock holds the others up only so long', limit, async (t) => {
     const { proxy, near, nearWriter, farWriter, listener, fromNear, fromFar } = await startPair(t);
     const cut = proxy.pauseAt(/BEGIN/, 'after');

@@ -1,0 +1,69 @@
+/**
+ * Keeps the log of each database whole after what the queue has taken up. A pin bears the name of the
+ * queue, so it is found again after a restart, and two servers with a webhook each have their own.
+ */
+
+import { decodeHlc, encodeHlc, type HlcText } from '../../clock/hlc.ts';
+import type { CoordinatorReader, LogPin } from '../reader.ts';
+
+export interface WebhookPinEvents {
+  /** The log of a database may have been shortened before it was taken up. */
+  onLapsed(databaseId: string): void;
+  /** There is more in it, perhaps of another server. */
+  onBehind(databaseId: string): void;
+}
+
+export class WebhookPins {
+  readonly #read: Pick<CoordinatorReader, 'pinLog'>;
+  readonly #name: string;
+  readonly #events: WebhookPinEvents;
+  readonly #pins = new Map<string, Promise<LogPin>>();
+
+  constructor(read: Pick<CoordinatorReader, 'pinLog'>, queueId: string, events: WebhookPinEvents) {
+    this.#read = read;
+    this.#name = `webhook:${queueId}`;
+    this.#events = events;
+  }
+
+  /** Pins the log after what has been taken up of it, unless it is pinned. */
+  async keep(databaseId: string, cursor: HlcText): Promise<void> {
+    await (this.#pins.get(databaseId) ?? this.#pin(databaseId, cursor));
+  }
+
+  /** Pins the log at its end. @returns where that is: from here on nothing of it is left out */
+  async begin(databaseId: string): Promise<HlcText> {
+    const { position } = await this.#pin(databaseId, undefined);
+    return encodeHlc(position);
+  }
+
+  #pin(databaseId: string, cursor: HlcText | undefined): Promise<LogPin> {
+    const pinning = this.#read.pinLog(databaseId, {
+      name: this.#name,
+      ...(cursor !== undefined && { position: decodeHlc(cursor) }),
+      onLapsed: () => this.#events.onLapsed(databaseId),
+      onBehind: () => this.#events.onBehind(databaseId),
+    });
+    this.#pins.set(databaseId, pinning);
+    pinning.catch(() => this.#pins.delete(databaseId));
+    return pinning;
+  }
+
+  /** What has been taken up is on the disk with the queue. */
+  async advance(databaseId: string, cursor: HlcText): Promise<void> {
+    (await this.#pins.get(databaseId))?.advance(decodeHlc(cursor));
+  }
+
+  /** The log of a database is not taken up any more. */
+  async release(databaseId: string, cursor: HlcText): Promise<void> {
+    await this.keep(databaseId, cursor);
+    await (await this.#pins.get(databaseId))?.release();
+    this.#pins.delete(databaseId);
+  }
+
+  /** The pins stay, until they lapse: whoever opens the queue next goes on with them. */
+  async close(): Promise<void> {
+    for (const pinning of await Promise.allSettled(this.#pins.values())) {
+      if (pinning.status === 'fulfilled') pinning.value.close();
+    }
+  }
+}
