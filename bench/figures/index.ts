@@ -4,6 +4,7 @@ import { roundTrips } from './b-round-trips.ts';
 import { latency } from './c-latency.ts';
 import { largeStore } from './d-large-store.ts';
 import { catchUp } from './e-catch-up.ts';
+import { names } from './e-names.ts';
 import { snapshot } from './f-snapshot.ts';
 import { fanOut, flood } from './g-fan-out.ts';
 import { idleSessions } from './i-idle-sessions.ts';
@@ -11,6 +12,7 @@ import { growth } from './j-growth.ts';
 import { start } from './k-start.ts';
 import { hooks } from './l-hooks.ts';
 import { cluster } from './m-cluster.ts';
+import { drop } from './n-drop.ts';
 
 export const FIGURES: readonly Figure[] = [
   transactions,
@@ -19,6 +21,7 @@ export const FIGURES: readonly Figure[] = [
   latency,
   largeStore,
   catchUp,
+  names,
   snapshot,
   fanOut,
   flood,
@@ -27,20 +30,24 @@ export const FIGURES: readonly Figure[] = [
   start,
   hooks,
   cluster,
+  drop,
 ];
 
 /** @throws Error that names the figures there are */
-export function chooseFigures(names: readonly string[]): readonly Figure[] {
-  if (names.length === 0) return FIGURES;
-  const chosen = names.map((name) => {
-    const wanted = name.toLowerCase();
-    const figure = FIGURES.find(
-      ({ letters, name: own }) =>
-        own === wanted || letters.some((letter) => letter.toLowerCase() === wanted),
-    );
-    if (figure !== undefined) return figure;
-    const known = FIGURES.map(({ letters, name: own }) => `${letters.join('/')} (${own})`);
-    throw new Error(`no figure ${name}; there are ${known.join(', ')}`);
-  });
-  return FIGURES.filter((figure) => chosen.includes(figure));
+export function chooseFigures(wanted: readonly string[]): readonly Figure[] {
+  if (wanted.length === 0) return FIGURES;
+  const chosen = new Set(wanted.flatMap((word) => figuresCalled(word)));
+  return FIGURES.filter((figure) => chosen.has(figure));
+}
+
+/** Several may share a letter. */
+function figuresCalled(word: string): readonly Figure[] {
+  const wanted = word.toLowerCase();
+  const found = FIGURES.filter(
+    ({ letters, name }) =>
+      name === wanted || letters.some((letter) => letter.toLowerCase() === wanted),
+  );
+  if (found.length > 0) return found;
+  const known = FIGURES.map(({ letters, name }) => `${letters.join('/')} (${name})`);
+  throw new Error(`no figure ${word}; there are ${known.join(', ')}`);
 }

@@ -4,6 +4,7 @@ import { cpSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ApplyLoad } from '../load/apply.ts';
 import { COLUMNS_PER_ROW } from './messages.ts';
+import type { Program } from './program.ts';
 import type { RunContext } from './run-context.ts';
 
 export interface DatabasePlan {
@@ -15,7 +16,7 @@ export interface DatabasePlan {
 const CHANGES_PER_MESSAGE = 10_000;
 const CHANGES_PER_ROUND = 200_000;
 /** Before all that is written later. */
-const AGO_MS = 3 * 3_600_000;
+export const BUILT_AGO_MS = 3 * 3_600_000;
 
 /** @returns the data directory; nothing has it open */
 export async function buildStore(
@@ -24,28 +25,36 @@ export async function buildStore(
 ): Promise<string> {
   const server = await context.server();
   const load = await context.program<ApplyLoad>('load/apply.ts');
-  for (const { databaseId, changes, changesPerTransaction } of plans) {
-    const target = { url: server.wsUrl, databaseIds: [databaseId], connections: 1, agoMs: AGO_MS };
-    await load.call('connect', target);
-    const shape = { changes: changesPerTransaction };
-    let transactions = Math.floor(changes / changesPerTransaction);
-    while (transactions > 0) {
-      const perMessage = Math.min(
-        transactions,
-        Math.floor(CHANGES_PER_MESSAGE / changesPerTransaction),
-      );
-      const messages = Math.min(
-        Math.floor(transactions / perMessage),
-        CHANGES_PER_ROUND / CHANGES_PER_MESSAGE,
-      );
-      await load.call('prepare', { shape, messages, transactionsPerMessage: perMessage });
-      await load.call('run', { inFlight: 4 });
-      transactions -= messages * perMessage;
-    }
+  for (const { databaseId, ...content } of plans) {
+    const target = { url: server.wsUrl, databaseIds: [databaseId], connections: 1 };
+    await load.call('connect', { ...target, agoMs: BUILT_AGO_MS });
+    await insert(load, content);
   }
   await load.stop();
   await server.stop();
   return server.dataDir;
+}
+
+/** Inserts so many changes through the load's one connection. */
+export async function insert(
+  load: Program<ApplyLoad>,
+  { changes, changesPerTransaction }: Omit<DatabasePlan, 'databaseId'>,
+): Promise<void> {
+  const shape = { changes: changesPerTransaction };
+  let transactions = Math.floor(changes / changesPerTransaction);
+  while (transactions > 0) {
+    const perMessage = Math.min(
+      transactions,
+      Math.floor(CHANGES_PER_MESSAGE / changesPerTransaction),
+    );
+    const messages = Math.min(
+      Math.floor(transactions / perMessage),
+      CHANGES_PER_ROUND / CHANGES_PER_MESSAGE,
+    );
+    await load.call('prepare', { shape, messages, transactionsPerMessage: perMessage });
+    await load.call('run', { inFlight: 4 });
+    transactions -= messages * perMessage;
+  }
 }
 
 /** For a program that reads the same records beside the server. */

@@ -18,6 +18,8 @@ export interface ServerOptions {
   hooks?: CoordinatorConfigInput['hooks'];
   /** Where it keeps its data, if not in `dataDir`. */
   storageUrl?: string;
+  /** How often it tidies its databases up; never amid a measurement, unless given. */
+  maintenanceMs?: number;
   /** Makes it leave a CPU profile there when it stops. */
   profileDirectory?: string | undefined;
   /** What the profile is called. */
@@ -36,13 +38,14 @@ export interface ServerProcess {
 export async function startServerProcess(
   options: ServerOptions & { dataDir: string },
 ): Promise<ServerProcess> {
-  const { dataDir, hooks, storageUrl, profileDirectory, profileName } = options;
+  const { dataDir, hooks, storageUrl, maintenanceMs = DAY_MS } = options;
+  const { profileDirectory, profileName } = options;
   mkdirSync(dataDir, { recursive: true });
   const configPath = join(dataDir, '..', `config-${process.pid}.json`);
   // All defaults, but for what the clock would start amid a measurement.
   const config: CoordinatorConfigInput = {
     hooks,
-    storage: { url: storageUrl, maintenanceMs: DAY_MS },
+    storage: { url: storageUrl, maintenanceMs },
     logging: { level: 'warn' },
   };
   writeFileSync(configPath, JSON.stringify(config));

@@ -15,6 +15,19 @@ export function percentile(values: readonly number[], fraction: number): number 
   return sorted[index] ?? Number.NaN;
 }
 
+/**
+ * The latencies that writers would have seen who come at a steady pace, the usual latency apart,
+ * of a writer who waits for each answer: a standstill is one latency of such a writer, but would
+ * have befallen everyone who came meanwhile, each for what was left of it.
+ */
+export function atSteadyPace(latencies: readonly number[]): number[] {
+  const usual = median(latencies);
+  return latencies.flatMap((latency) => {
+    const writers = Math.max(1, Math.floor(latency / usual));
+    return Array.from({ length: writers }, (_, i) => latency - i * usual);
+  });
+}
+
 /** The median of what two series, measured in turns, are to each other. */
 export function medianRatio(values: readonly number[], limits: readonly number[]): number {
   return median(values.map((value, i) => value / (limits[i] ?? Number.NaN)));

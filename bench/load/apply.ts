@@ -7,7 +7,7 @@ import type WebSocket from 'ws';
 import { TransactionMaker, type TransactionShape } from '../lib/messages.ts';
 import { serveProgram } from '../lib/program.ts';
 import { openSession, openSocket, TYPE, typeOf } from '../lib/sockets.ts';
-import { percentile } from '../lib/statistics.ts';
+import { atSteadyPace, percentile } from '../lib/statistics.ts';
 
 export interface ApplyTarget {
   url: string;
@@ -18,6 +18,8 @@ export interface ApplyTarget {
   connections: number;
   /** Where the primary keys of inserts begin. */
   firstRow?: number;
+  /** That is written to. */
+  table?: string;
   agoMs?: number;
 }
 
@@ -33,6 +35,9 @@ export interface ApplyFigures {
   /** From sending to the answer. */
   p50Ms: number;
   p99Ms: number;
+  maxMs: number;
+  /** Where a standstill counts for all who would have written meanwhile. */
+  p99SteadyMs: number;
 }
 
 class Device {
@@ -97,13 +102,14 @@ let devices: Device[] = [];
 
 const methods = serveProgram({
   async connect({ url, otherUrls = [], databaseIds, connections, ...first }: ApplyTarget) {
-    const { firstRow = 0, agoMs } = first;
+    const { firstRow = 0, agoMs, table } = first;
     const urls = [url, ...otherUrls];
     for (const { socket } of devices) socket.terminate();
     devices = await Promise.all(
       Array.from({ length: connections }, async (_, i) => {
         // Connections that share a database must not insert the same rows.
-        const maker = new TransactionMaker({ agoMs, firstRow: firstRow + i * 100_000_000 });
+        const firstRowOfOwn = firstRow + i * 100_000_000;
+        const maker = new TransactionMaker({ agoMs, table, firstRow: firstRowOfOwn });
         const databaseId = databaseIds?.[i % databaseIds.length];
         const nodeUrl = urls[i % urls.length] ?? url;
         const socket =
@@ -122,7 +128,13 @@ const methods = serveProgram({
     const latencies = await Promise.all(devices.map((device) => device.run(inFlight)));
     const elapsedMs = performance.now() - startedAt;
     const all = latencies.flatMap((values) => [...values]);
-    return { elapsedMs, p50Ms: percentile(all, 0.5), p99Ms: percentile(all, 0.99) };
+    return {
+      elapsedMs,
+      p50Ms: percentile(all, 0.5),
+      p99Ms: percentile(all, 0.99),
+      maxMs: percentile(all, 1),
+      p99SteadyMs: percentile(atSteadyPace(all), 0.99),
+    };
   },
 });
 

@@ -12,6 +12,8 @@ export interface Reading {
   ask: 'get_changes' | 'get_snapshot';
   /** With `get_changes`: the number of the last transaction, which ends the reading. */
   lastTransaction?: number;
+  /** With `get_changes`: the position up to which the device has everything. */
+  sinceHLC?: string | undefined;
 }
 
 export interface ReadFigures {
@@ -36,7 +38,7 @@ function startsWith(message: Buffer, prefix: Buffer): boolean {
 
 function read(
   socket: WebSocket,
-  { ask, lastTransaction, databaseId }: Reading,
+  { ask, lastTransaction, sinceHLC, databaseId }: Reading,
 ): Promise<ReadFigures> {
   return new Promise((resolve, reject) => {
     const frameBytes: number[] = [];
@@ -62,7 +64,7 @@ function read(
           : startsWith(data, COMPLETE);
       if (isLast) resolve({ elapsedMs, firstMs, firstDataMs, bytes, frameBytes, position });
     });
-    socket.send(JSON.stringify({ type: ask }));
+    socket.send(JSON.stringify({ type: ask, sinceHLC }));
   });
 }
 
