@@ -125,3 +125,23 @@ test('after the wall has jumped back the header is not ahead of it, and nothing 
   await manager.apply([device.write({ table: 'a', pk: [4], set: { x: 4 } })]);
   assert.equal((await readAll(manager, String(header?.hlc))).length, 1);
 });
+
+test('a horizon that is ahead of the clock, since that was set back, refuses nobody who has taken a snapshot', async () => {
+  const { manager, world, device } = await filled();
+  const now = world.nowMs;
+  world.nowMs += 7_200_000;
+  await manager.apply([device.write({ table: 'a', pk: [1], delete: true })]);
+  world.nowMs += 10_000;
+  await manager.maintain({ thorough: true });
+  world.nowMs = now;
+  const [header] = await takeSnapshot(manager);
+  const hlc = String(header?.hlc);
+  assert.ok(hlcWallTimeMs(hlc) <= now);
+  assert.deepEqual(await readAll(manager, hlc), []);
+  device.wallTime += 10;
+  await manager.apply([device.write({ table: 'a', pk: [9], set: { x: 9 } })]);
+  assert.equal((await readAll(manager, hlc)).length, 1);
+  const checkpoint = checkpointOf([header ?? {}], ['main.a']);
+  const [resumed] = await takeSnapshot(manager, checkpoint);
+  assert.equal(resumed?.snapshotId, header?.snapshotId, 'and it can be gone on with');
+});

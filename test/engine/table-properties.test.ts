@@ -474,3 +474,82 @@ test('a number is given to one table, though a node that lags has refused change
     ]);
   }
 });
+
+test('a read between a commit and its taking over is of the state before', async () => {
+  const memory = await createMemoryStorage().open('test');
+  let isHeld = false;
+  let release = () => {};
+  let reached = () => {};
+  const store: KVStore = {
+    ...memory,
+    exclusive: async (work) => {
+      const result = await memory.exclusive(work);
+      if (isHeld) {
+        reached();
+        await new Promise<void>((resolve) => {
+          release = resolve;
+        });
+      }
+      return result;
+    },
+  };
+  const { manager } = await openEngine({ store });
+  const at = START_MS;
+  await manager.apply([setOf(1, at, [column(1, at, 'old', 1, 'x')])]);
+  isHeld = true;
+  const committed = new Promise<void>((resolve) => {
+    reached = resolve;
+  });
+  const applying = manager.apply([
+    ddl('rename_table', 1, at + 2, 'new', { fromTable: 'old' }),
+    setOf(1, at + 4, [column(1, at + 4, 'old', 2, 'x')]),
+  ]);
+  await committed;
+  const heard: WireChangeSet[] = [];
+  const after = manager.endCursor;
+  const read = () =>
+    manager.readLog({ after, bytesMax: 1_000_000 }, (json) => {
+      heard.push(JSON.parse(Buffer.from(json).toString()));
+    });
+  await read();
+  assert.equal(heard.length, 0, 'what is committed, and is not known yet, is not there');
+  release();
+  await applying;
+  await read();
+  const tables = heard.flatMap(({ changes }) => changes.map(({ table }) => table));
+  assert.deepEqual(tables, ['new']);
+  assert.equal(heard[0]?.schemaMigrations.length, 1);
+});
+
+test('a page that ends before DDL which its names rely on has that DDL with it', async () => {
+  const { manager } = await openEngine();
+  const at = START_MS;
+  await manager.apply([setOf(1, at, [column(1, at, 'a', 1, 'x')])]);
+  await manager.apply([setOf(1, at + 2, [column(1, at + 2, 'b', 1, 'x')])]);
+  await manager.apply([ddl('rename_table', 1, at + 4, 'c', { fromTable: 'a' })]);
+  await manager.apply([ddl('rename_table', 1, at + 6, 'a', { fromTable: 'b' })]);
+  const pages: WireChangeSet[][] = [];
+  let after = await manager.cursorFor(undefined);
+  for (let hasMore = true; hasMore; ) {
+    const page: WireChangeSet[] = [];
+    const read = await manager.readLog({ after, bytesMax: 1 }, (json) => {
+      page.push(JSON.parse(Buffer.from(json).toString()));
+    });
+    pages.push(page);
+    after = read.end;
+    ({ hasMore } = read);
+  }
+  const seen = pages.map((page) => ({
+    tables: page.flatMap(({ changes }) => changes.map(({ table }) => table)),
+    renames: page.flatMap(({ schemaMigrations }) => schemaMigrations.map(({ table }) => table)),
+  }));
+  assert.deepEqual(seen, [
+    // Under these names, since that is what they go by; so what makes them so has to be known.
+    { tables: ['c'], renames: ['c', 'a'] },
+    { tables: ['a'], renames: ['c', 'a'] },
+    { tables: [], renames: ['c'] },
+    { tables: [], renames: ['a'] },
+  ]);
+  const positions = pages.flat().map(({ hlc }) => hlc);
+  assert.deepEqual(positions, [...new Set(positions)].sort(compareHlc), 'positions rise');
+});

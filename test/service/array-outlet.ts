@@ -7,6 +7,7 @@ import type { WireChangeSet } from '../../src/wire/schemas.ts';
 export interface SentMessage {
   type: string;
   changeSets?: WireChangeSet[];
+  code?: string;
 }
 
 /** Holds what it is sent back while `isHeld`, as a peer does that doesn't read. */
@@ -19,6 +20,8 @@ export class ArrayOutlet implements Outlet {
   queuedBytesPeak = 0;
   #waiters: { bytes: number; resolve(): void }[] = [];
   readonly #emitter = new EventEmitter();
+  /** Emits `closed`. */
+  readonly closing = new EventEmitter();
 
   send(frame: string | Uint8Array): void {
     if (!this.isOpen) return;
@@ -72,6 +75,7 @@ export class ArrayOutlet implements Outlet {
   close(): void {
     this.isOpen = false;
     this.take();
+    this.closing.emit('closed');
   }
 
   dismiss(): void {

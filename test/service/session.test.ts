@@ -1,6 +1,7 @@
 /** Sessions without sockets: what reaches a client, in which order, and how much may wait. */
 
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { test } from 'node:test';
 import { SyncError } from '../../src/errors.ts';
 import { Session } from '../../src/service/session.ts';
@@ -8,6 +9,7 @@ import { SessionHub } from '../../src/service/session-hub.ts';
 import type { KVStore } from '../../src/storage/kv-store.ts';
 import { createMemoryStorage } from '../../src/storage/memory.ts';
 import { Device } from '../../src/testing/device.ts';
+import type { WireChangeSet } from '../../src/wire/schemas.ts';
 import { deferred } from '../hooks/support.ts';
 import { openEngine } from '../support/engine.ts';
 import { ArrayOutlet } from './array-outlet.ts';
@@ -15,7 +17,7 @@ import { ArrayOutlet } from './array-outlet.ts';
 const QUEUED_BYTES_MAX = 4000;
 
 async function openHub(store?: KVStore) {
-  const { manager } = await openEngine({ store });
+  const { manager, world } = await openEngine({ store });
   const hub = new SessionHub(manager);
   const database = { id: 'test', manager, open: async () => ({ id: 'test', manager }) };
   const join = (device: Device) => {
@@ -47,7 +49,12 @@ async function openHub(store?: KVStore) {
     }
     return ids;
   };
-  return { manager, hub, join, write };
+  /** All that is deleted by now is forgotten, and leaves the log. */
+  const forget = async () => {
+    world.nowMs += 10_000;
+    await manager.maintain({ thorough: true });
+  };
+  return { manager, hub, join, write, forget };
 }
 
 test('a session that keeps up gets each commit as one push, in position order', async () => {
@@ -251,4 +258,93 @@ test('a session that has ended, or whose socket has closed, is sent nothing more
   hub.close();
   assert.equal(other.outlet.isOpen, false, 'its client is to come back');
   assert.equal(hub.size, 0);
+});
+
+test('an answer under way is told to start over when a deletion is forgotten that it has not told', async () => {
+  const { join, write, manager, forget } = await openHub();
+  const device = new Device(1);
+  const first = device.wallTime;
+  await write(device, 40);
+  const { session, outlet } = join(new Device(9));
+  outlet.isHeld = true;
+  const answered = session.answer(async () =>
+    session.sendChanges(await manager.cursorFor(undefined)),
+  );
+  await outlet.waitedFor();
+  await manager.apply([device.write({ pk: [first], delete: true })]);
+  await forget();
+  outlet.isHeld = false;
+  outlet.take();
+  await assert.rejects(answered, { code: 'SNAPSHOT_REQUIRED' });
+});
+
+test('a session that is fed from the log is told to start over when a deletion is forgotten that it has not heard of', async () => {
+  const { join, write, manager, forget } = await openHub();
+  const { outlet } = join(new Device(9));
+  const device = new Device(1);
+  outlet.isHeld = true;
+  const first = device.wallTime;
+  await write(device, 40);
+  await manager.apply([device.write({ pk: [first], delete: true })]);
+  await outlet.waitedFor();
+  await forget();
+  const closed = once(outlet.closing, 'closed');
+  outlet.isHeld = false;
+  outlet.take();
+  await closed;
+  const last = outlet.messages.at(-1);
+  assert.deepEqual([last?.type, last?.code], ['error', 'SNAPSHOT_REQUIRED']);
+});
+
+test('a reader from nothing goes on, whatever had been forgotten before it began, by pages or by messages', async () => {
+  const { join, write, manager, forget } = await openHub();
+  const device = new Device(1);
+  const first = device.wallTime;
+  await write(device, 20);
+  await manager.apply([device.write({ pk: [first], delete: true })]);
+  await write(device, 20);
+  await forget();
+  const { session, outlet } = join(new Device(9));
+  await session.answer(async () => session.sendChanges(await manager.cursorFor(undefined)));
+  const rows = (changeSets: readonly WireChangeSet[]) =>
+    new Set(changeSets.flatMap(({ changes }) => changes.map(({ pk }) => pk[0])));
+  assert.equal(rows(outlet.changeSets).size, 39);
+  const paged: WireChangeSet[] = [];
+  for (const goesByChangeSets of [false, true]) {
+    paged.length = 0;
+    let since: string | undefined;
+    for (let hasMore = true; hasMore; ) {
+      const after = await manager.cursorFor(since);
+      const page = await manager.readLog({ after, bytesMax: 1500 }, (json) => {
+        paged.push(JSON.parse(Buffer.from(json).toString()));
+      });
+      since = goesByChangeSets ? paged.at(-1)?.hlc : page.watermark;
+      ({ hasMore } = page);
+    }
+    assert.equal(rows(paged).size, 39);
+  }
+});
+
+test('a change set of several authors is put together once for all who are none of them', async () => {
+  const { join, manager } = await openHub();
+  const [a, b] = [new Device(1), new Device(2)];
+  const others = Array.from({ length: 50 }, (_, i) => join(new Device(10 + i)));
+  const anna = join(a);
+  let made = 0;
+  const { deliverable } = manager;
+  Object.assign(manager, {
+    deliverable: (...args: Parameters<typeof deliverable>) => {
+      made++;
+      return deliverable.apply(manager, args);
+    },
+  });
+  const both = a.write({ pk: [1], set: { x: 1 } });
+  both.changes.push(...b.write({ pk: [2], set: { x: 2 } }).changes);
+  await manager.apply([both]);
+  assert.equal(made, 2, 'for an author, and for all the others');
+  for (const { outlet } of others) assert.equal(outlet.changeSets[0]?.changes.length, 2);
+  assert.deepEqual(
+    anna.outlet.changeSets[0]?.changes.map(({ pk }) => pk),
+    [[2]],
+  );
 });
