@@ -14,6 +14,8 @@ import {
 } from '../../src/storage/ordered-map.ts';
 import type { WireChangeSet } from '../../src/wire/schemas.ts';
 import type { Loop } from './loop.ts';
+import { storedChangeSet } from './store-look.ts';
+import { TableLedger } from './table-ledger.ts';
 import { trace } from './trace.ts';
 
 const LOG_KIND = 'l'.charCodeAt(0);
@@ -25,6 +27,7 @@ export interface Kept {
   /** The key of the newest record that the log ever held. */
   newestLogKey: Uint8Array | undefined;
   logged: WireChangeSet[];
+  readonly tables: TableLedger;
 }
 
 export class Committed {
@@ -53,6 +56,7 @@ export class Committed {
       map: EMPTY_MAP,
       newestLogKey: undefined,
       logged: [],
+      tables: new TableLedger((what) => this.violations.push(`${databaseId}: ${what}`)),
     };
     this.#keptById.set(databaseId, kept);
     return kept;
@@ -68,8 +72,9 @@ export class Committed {
         this.violations.push(`${kept.databaseId}: a position that does not rise`);
       }
       kept.newestLogKey = Uint8Array.from(key);
-      kept.logged.push(JSON.parse(Buffer.from(value).toString().split('\n')[1] ?? ''));
+      kept.logged.push(storedChangeSet(value));
     }
+    kept.tables.committed(changes);
     kept.map = withChanges(kept.map, changes);
     this.commits++;
   }

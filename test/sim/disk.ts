@@ -21,6 +21,7 @@ export class Disk implements SimStorage {
   #isFull = false;
   /** How likely a write is to fail. */
   #failures = 0;
+  lingerMs = 0;
   readonly #loop: Loop;
   readonly #random: Random;
 
@@ -41,7 +42,10 @@ export class Disk implements SimStorage {
   mend(): void {
     this.#isFull = false;
     this.#failures = 0;
+    this.lingerMs = 0;
   }
+
+  hearLate(): void {}
 
   /** Whatever was not synced has gone with it. */
   killed(): void {}
@@ -121,7 +125,8 @@ export class Disk implements SimStorage {
             throw failure;
           }
           map = kept.map;
-          await this.#loop.sleep(this.#random.next());
+          // Others read it already, while this writer doesn't know that it is there.
+          await this.#loop.sleep(this.#random.next() * Math.max(1, this.lingerMs));
           return result;
         }),
       async view() {

@@ -62,6 +62,8 @@ export function openSharedDatabase(options: SharedDatabaseOptions): KVStore {
       if (tried.outcome === 'nothing') return tried.result;
       if (tried.outcome === 'committed') {
         words.committed(shared.databaseId, tried.version);
+        // Others read it already, while this writer doesn't know that it is there.
+        if (store.lingerMs > 0) await loop.sleep(random.next() * store.lingerMs);
         return tried.result;
       }
       if (tried.outcome === 'unknown' && (await resolve(number, tried.error))) {

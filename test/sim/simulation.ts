@@ -7,6 +7,7 @@
 import assert from 'node:assert/strict';
 import { siteIdToText } from '../../src/clock/site-id.ts';
 import { SimDevice } from './device.ts';
+import { DeviceTables } from './device-tables.ts';
 import { Disk } from './disk.ts';
 import { Loop } from './loop.ts';
 import { Nodes } from './nodes.ts';
@@ -15,6 +16,8 @@ import { Random } from './random.ts';
 import { createRuleHooks, type Rules } from './rules.ts';
 import { SharedStore } from './shared-store.ts';
 import type { SimStorage } from './sim-storage.ts';
+import type { DdlMode } from './table-names.ts';
+import { TableOracle } from './table-oracle.ts';
 
 const START_MS = 1_800_000_000_000;
 const MINUTE_MS = 60_000;
@@ -23,6 +26,8 @@ const HEALING_ROUNDS_MAX = 200;
 const HEALING_STEP_MS = 300;
 /** Longer than anything takes on a network that is whole, and than a slow listener's pauses. */
 const PUSHES_ARRIVE_MS = 2000;
+/** How often one table holds more rows than are moved in one step. */
+const BULKY = 0.03;
 
 export interface RunStatistics {
   transactions: number;
@@ -32,16 +37,23 @@ export interface RunStatistics {
   steps: number;
 }
 
+export interface RunOptions {
+  seed: number;
+  /** Several of them share one store; a single one has a disk. */
+  nodes: number;
+  /** Who makes, drops and renames tables. */
+  ddl: DdlMode;
+}
+
 /**
- * @param nodes several of them share one store; a single one has a disk
  * @throws if anything is not as it must be
  */
-export async function simulate(seed: number, nodes = 1): Promise<RunStatistics> {
+export async function simulate({ seed, nodes, ddl }: RunOptions): Promise<RunStatistics> {
   const random = new Random(seed);
   const loop = new Loop(START_MS);
   const uninstall = loop.install();
   try {
-    const run = new Run(loop, random, nodes);
+    const run = new Run(loop, random, { nodes, ddl });
     await run.go();
     return run.statistics();
   } finally {
@@ -56,6 +68,7 @@ class Run {
   readonly #nodes: Nodes;
   readonly #devices: SimDevice[] = [];
   readonly #rules: Rules;
+  readonly #ddl: DdlMode;
   readonly #oracle: Oracle;
   #isHealing = false;
   /** How often a device does something while everybody is brought together. */
@@ -63,7 +76,8 @@ class Run {
   /** What went wrong in a task, where nobody was waiting for it. */
   readonly #faults: unknown[] = [];
 
-  constructor(loop: Loop, random: Random, nodes: number) {
+  constructor(loop: Loop, random: Random, { nodes, ddl }: Omit<RunOptions, 'seed'>) {
+    this.#ddl = ddl;
     this.#loop = loop;
     this.#random = random;
     this.#storage = nodes === 1 ? new Disk(loop, random) : new SharedStore(loop, random);
@@ -101,11 +115,22 @@ class Run {
         },
       },
     });
+    const hasTables = ddl !== 'none';
+    const isOnlyMaker = ddl === 'one';
+    const isBulky = isOnlyMaker && random.chance(BULKY);
     const count = random.integer(2, 8);
     for (let number = 1; number <= count; number++) {
+      const databaseId = random.pick(databaseIds);
+      const others = this.#devices.filter((device) => device.databaseId === databaseId).length;
+      const tables = new DeviceTables({
+        ...{ random, number, rules: this.#rules, isOnlyMaker },
+        isMaker: !isOnlyMaker || others === 0,
+        isBulky: isBulky && others === 1,
+        catalog: { name: `device ${number}`, mayCollide: !isOnlyMaker, mayLackDdl: !isOnlyMaker },
+      });
       const device = new SimDevice({
-        ...{ loop, random, number, nodes: this.#nodes, rules: this.#rules },
-        databaseId: random.pick(databaseIds),
+        ...{ loop, random, number, nodes: this.#nodes, rules: this.#rules, databaseId },
+        ...(hasTables && { tables }),
         transport: random.chance(0.3) ? 'http' : 'websocket',
         isRestricted: hasFilter && random.chance(0.4),
         relays: random.chance(0.4),
@@ -115,7 +140,9 @@ class Run {
       this.#devices.push(device);
     }
     const { committed } = this.#storage;
-    this.#oracle = new Oracle({ loop, committed, devices: this.#devices, rules: this.#rules });
+    const seen = { devices: this.#devices, rules: this.#rules };
+    const tables = hasTables ? new TableOracle({ ...seen, random, isOnlyMaker }) : undefined;
+    this.#oracle = new Oracle({ ...seen, loop, committed, tables });
   }
 
   statistics(): RunStatistics {
@@ -179,6 +206,10 @@ class Run {
 
   #trouble(): void {
     const random = this.#random;
+    if (this.#ddl !== 'none' && random.chance(0.4)) {
+      this.#troubleTables();
+      return;
+    }
     const dice = random.next();
     if (dice < 0.3) this.#nodes.kill();
     else if (dice < 0.4) this.#nodes.stop();
@@ -188,6 +219,15 @@ class Run {
       this.#setClock(random.pick([0, -HOUR_MS, 5 * MINUTE_MS, random.integer(-3000, 3000)]));
     } else if (dice < 0.75) this.#tidyUp();
     else random.pick(this.#devices).disconnect();
+  }
+
+  /** What comes between a commit and those who hear of it, and between the pages of an answer. */
+  #troubleTables(): void {
+    const random = this.#random;
+    const dice = random.next();
+    if (dice < 0.5) this.#tidyUp();
+    else if (dice < 0.8) this.#storage.lingerMs = random.pick([0, 10, 60, 200]);
+    else this.#storage.hearLate();
   }
 
   /** Deletions are remembered for longer than a snapshot takes: time doesn't jump ahead during one. */
@@ -243,7 +283,10 @@ class Run {
     for (const device of listeners) device.isListening = true;
     for (const device of listeners) device.isHearingSlowly = this.#random.chance(0.5);
     for (let i = 0; i < 5; i++) {
-      for (const device of writers) device.write();
+      for (const device of writers) {
+        device.write();
+        device.changeTables();
+      }
       await this.#run(this.#random.integer(1, 400));
     }
     for (const device of listeners) device.isHearingSlowly = false;

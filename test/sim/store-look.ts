@@ -1,0 +1,104 @@
+/**
+ * What a simulation has to know of the records of the engine, and of its pages: all of it is here,
+ * so that the rest of the simulation knows nothing but the protocol.
+ */
+
+import { compareHlc, HLC_MIN } from '../../src/clock/hlc.ts';
+import { decodeRow, type Row } from '../../src/engine/row.ts';
+import type { SyncManager } from '../../src/engine/sync-manager.ts';
+import type { KVReader } from '../../src/storage/kv-store.ts';
+import type { KVChange } from '../../src/storage/ordered-map.ts';
+import type { WireChangeSet } from '../../src/wire/schemas.ts';
+import { pkIdentity } from '../../src/wire/values.ts';
+
+/** The record of a table, as far as it is looked at. */
+export interface StoredTable {
+  schema: string;
+  /** The name that it goes by, while it does. */
+  table?: string;
+  dropped?: boolean;
+  floor?: string;
+  made?: string;
+  into?: number;
+}
+
+function isOfKind(key: Uint8Array, kind: string): boolean {
+  return key[0] === kind.charCodeAt(0);
+}
+
+function fromJson<T>(value: Uint8Array): T {
+  return JSON.parse(Buffer.from(value).toString());
+}
+
+/** If a table's record is put or deleted: which. */
+export function storedTable([key, value]: KVChange) {
+  if (!isOfKind(key, 't')) return undefined;
+  const id = Buffer.from(key).readUInt32BE(1);
+  return { id, record: value === undefined ? undefined : fromJson<StoredTable>(value) };
+}
+
+/** If the record of a rename is put: the new name. */
+export function storedRename([key, value]: KVChange): string | undefined {
+  if (!isOfKind(key, 'g') || value === undefined) return undefined;
+  const { type, table } = fromJson<{ type: string; table: string }>(value);
+  return type === 'rename_table' ? table : undefined;
+}
+
+/** How many changes a record of the log holds; 0 for all other records. */
+export function loggedChanges(key: Uint8Array, value: Uint8Array): number {
+  if (!isOfKind(key, 'l')) return 0;
+  return storedChangeSet(value).changes.length;
+}
+
+/** The change set in a record of the log. */
+export function storedChangeSet(value: Uint8Array): WireChangeSet {
+  return JSON.parse(Buffer.from(value).toString().split('\n')[1] ?? '');
+}
+
+async function* recordsOf(reader: KVReader, kind: string) {
+  const range = { gte: Buffer.from(kind), lt: Buffer.of(kind.charCodeAt(0) + 1) };
+  for await (const entries of reader.iterate(range)) yield* entries;
+}
+
+/** Names of the tables that there are. */
+export async function liveTables(reader: KVReader): Promise<string[] | undefined> {
+  // A store of format 1 has no record of a table that no row has come to.
+  for await (const _ of recordsOf(reader, 'b')) return undefined;
+  const names: string[] = [];
+  for await (const [, value] of recordsOf(reader, 't')) {
+    const { table, dropped, into, made, floor } = fromJson<StoredTable>(value);
+    const isMade = made !== undefined && compareHlc(made, floor ?? HLC_MIN) >= 0;
+    const isLive = floor === undefined || isMade;
+    if (table !== undefined && !dropped && into === undefined && isLive) names.push(table);
+  }
+  return names.sort();
+}
+
+/** All rows of all tables, also of those that are gone and may come back, by their key. */
+export async function storedRows(reader: KVReader): Promise<Map<string, Row[]>> {
+  const rows = new Map<string, Row[]>();
+  for await (const [, value] of recordsOf(reader, 'r')) {
+    const pk = pkIdentity(JSON.parse(Buffer.from(value).toString().split('\n')[0] ?? ''));
+    rows.set(pk, [...(rows.get(pk) ?? []), decodeRow(value)]);
+  }
+  return rows;
+}
+
+/** Everything after a position in the pages in which a reader gets it. */
+export async function readPages(
+  manager: SyncManager,
+  sinceHLC: string | undefined,
+  bytesMax: number,
+): Promise<WireChangeSet[][]> {
+  const pages: WireChangeSet[][] = [];
+  let after = await manager.cursorFor(sinceHLC);
+  for (;;) {
+    const changeSets: WireChangeSet[] = [];
+    const page = await manager.readLog({ after, bytesMax }, (json) => {
+      changeSets.push(JSON.parse(Buffer.from(json).toString()));
+    });
+    pages.push(changeSets);
+    after = page.end;
+    if (!page.hasMore) return pages;
+  }
+}
