@@ -105,6 +105,8 @@ export class SimDevice {
   isAway = false;
   isHearingSlowly = false;
   skewMs = 0;
+  /** How often it was told to begin anew with a snapshot. */
+  refusals = 0;
   readonly migrations = new Set<string>();
   readonly tables: DeviceTables | undefined;
   readonly relays: boolean;
@@ -259,7 +261,7 @@ export class SimDevice {
       else if (this.#isJoined) this.#sync();
       return;
     }
-    if (this.tables !== undefined && random.chance(0.45)) {
+    if (this.tables !== undefined && random.chance(0.4)) {
       this.changeTables();
       return;
     }
@@ -284,6 +286,11 @@ export class SimDevice {
   #hearSlowly(socket: SimSocket): void {
     if (this.#options.random.chance(0.3)) socket.unstall();
     else socket.isStalled = true;
+  }
+
+  /** It takes nothing from its socket, for some time. */
+  stall(): void {
+    if (this.#socket !== undefined) this.#socket.isStalled = true;
   }
 
   disconnect(): void {
@@ -338,7 +345,10 @@ export class SimDevice {
 
   #nextOwn(): Own[] {
     const waiting = this.own.filter(({ isAcknowledged }) => !isAcknowledged);
-    return waiting.slice(0, this.#options.random.integer(1, PUSH_TRANSACTIONS_MAX));
+    // Who changes tables has more to say: all of it should be said before long.
+    const isLong = this.isHealing && this.tables?.isBulky === false;
+    const max = isLong ? 10 * PUSH_TRANSACTIONS_MAX : PUSH_TRANSACTIONS_MAX;
+    return waiting.slice(0, this.#options.random.integer(1, max));
   }
 
   #ask(waiting: Waiting): string {
@@ -479,11 +489,14 @@ export class SimDevice {
     this.#waiting.delete(requestId);
     assert.equal(fatal, false, `${code}: ${message}`);
     assert.ok(!/^(MESSAGE_ERROR|INTERNAL|NOT_)/.test(String(code)), `${code}: ${message}`);
-    if (code === 'SNAPSHOT_REQUIRED') {
-      this.#mustStartOver = true;
-      this.#isInStep = false;
-    }
+    if (code === 'SNAPSHOT_REQUIRED') this.#startOver();
     if (waiting?.kind === 'snapshot') this.#staged = undefined;
+  }
+
+  #startOver(): void {
+    this.#mustStartOver = true;
+    this.#isInStep = false;
+    this.refusals++;
   }
 
   #checkRising(changeSets: readonly WireChangeSet[], after: HlcText, what: string): void {
@@ -650,7 +663,7 @@ export class SimDevice {
     } catch (error) {
       if (error instanceof assert.AssertionError) throw error;
       if (error instanceof Error && 'code' in error && error.code === 'SNAPSHOT_REQUIRED') {
-        this.#mustStartOver = true;
+        this.#startOver();
       }
     }
   }

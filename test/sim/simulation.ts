@@ -6,7 +6,7 @@
 
 import assert from 'node:assert/strict';
 import { siteIdToText } from '../../src/clock/site-id.ts';
-import { SimDevice } from './device.ts';
+import { SimDevice, type SimDeviceOptions } from './device.ts';
 import { DeviceTables } from './device-tables.ts';
 import { Disk } from './disk.ts';
 import { Loop } from './loop.ts';
@@ -16,6 +16,7 @@ import { Random } from './random.ts';
 import { createRuleHooks, type Rules } from './rules.ts';
 import { SharedStore } from './shared-store.ts';
 import type { SimStorage } from './sim-storage.ts';
+import { storedHorizon } from './store-look.ts';
 import type { DdlMode } from './table-names.ts';
 import { TableOracle } from './table-oracle.ts';
 
@@ -26,6 +27,7 @@ const HEALING_ROUNDS_MAX = 200;
 const HEALING_STEP_MS = 300;
 /** Longer than anything takes on a network that is whole, and than a slow listener's pauses. */
 const PUSHES_ARRIVE_MS = 2000;
+const PAGE_BYTES: readonly number[] = [300, 2000, 4_000_000];
 /** How often one table holds more rows than are moved in one step. */
 const BULKY = 0.03;
 
@@ -61,6 +63,8 @@ export async function simulate({ seed, nodes, ddl }: RunOptions): Promise<RunSta
   }
 }
 
+type DeviceChoice = Pick<SimDeviceOptions, 'databaseId' | 'transport' | 'isRestricted' | 'relays'>;
+
 class Run {
   readonly #loop: Loop;
   readonly #random: Random;
@@ -69,6 +73,9 @@ class Run {
   readonly #devices: SimDevice[] = [];
   readonly #rules: Rules;
   readonly #ddl: DdlMode;
+  readonly #isBulky: boolean;
+  /** For how long deletions are remembered. */
+  readonly #ttlMs: number;
   readonly #oracle: Oracle;
   #isHealing = false;
   /** How often a device does something while everybody is brought together. */
@@ -95,54 +102,65 @@ class Run {
     );
     // Without a filter the way of what is sent is another one.
     if (!hasFilter) delete hooks.onBeforeSendChanges;
-    this.#nodes = new Nodes(nodes, {
-      ...{ loop, random, storage: this.#storage, hooks },
-      config: {
-        storage: {
-          idleCloseMs: random.pick([50, 500, 60_000]),
-          // Each node tidies up.
-          maintenanceMs: nodes * random.pick([50, 300, 60_000]),
-          maxOpenDatabases: random.pick([databaseIds.length, 100]),
-        },
-        sync: {
-          tombstoneTTL: random.pick([5000, HOUR_MS]),
-          batchSize: random.integer(1, 12),
-        },
-        hooks: { onReject: this.#rules.onReject },
-        limits: {
-          pageBytes: random.pick([300, 2000, 4_000_000]),
-          queuedBytesPerSocket: random.pick([400, 4000, 8_000_000]),
-        },
+    const config = {
+      storage: {
+        idleCloseMs: random.pick([50, 500, 60_000]),
+        // Each node tidies up.
+        maintenanceMs: nodes * random.pick([50, 300, 60_000]),
+        maxOpenDatabases: random.pick([databaseIds.length, 100]),
       },
+      sync: {
+        tombstoneTTL: random.pick([5000, HOUR_MS]),
+        batchSize: random.integer(1, 12),
+      },
+      hooks: { onReject: this.#rules.onReject },
+      limits: {
+        pageBytes: random.pick(ddl === 'none' ? PAGE_BYTES : [150, ...PAGE_BYTES]),
+        queuedBytesPerSocket: random.pick([400, 4000, 8_000_000]),
+      },
+    };
+    this.#ttlMs = config.sync.tombstoneTTL;
+    this.#nodes = new Nodes(nodes, {
+      ...{ loop, random, storage: this.#storage, hooks, config },
     });
-    const hasTables = ddl !== 'none';
-    const isOnlyMaker = ddl === 'one';
-    const isBulky = isOnlyMaker && random.chance(BULKY);
+    this.#isBulky = ddl === 'one' && random.chance(BULKY);
     const count = random.integer(2, 8);
     for (let number = 1; number <= count; number++) {
-      const databaseId = random.pick(databaseIds);
-      const others = this.#devices.filter((device) => device.databaseId === databaseId).length;
-      const tables = new DeviceTables({
-        ...{ random, number, rules: this.#rules, isOnlyMaker },
-        isMaker: !isOnlyMaker || others === 0,
-        isBulky: isBulky && others === 1,
-        catalog: { name: `device ${number}`, mayCollide: !isOnlyMaker, mayLackDdl: !isOnlyMaker },
-      });
-      const device = new SimDevice({
-        ...{ loop, random, number, nodes: this.#nodes, rules: this.#rules, databaseId },
-        ...(hasTables && { tables }),
+      const device = this.#createDevice(number, {
+        databaseId: random.pick(databaseIds),
         transport: random.chance(0.3) ? 'http' : 'websocket',
         isRestricted: hasFilter && random.chance(0.4),
         relays: random.chance(0.4),
-        onFault: (error) => this.#faults.push(error),
       });
       if (device.isRestricted) restricted.add(device.siteId);
       this.#devices.push(device);
     }
     const { committed } = this.#storage;
     const seen = { devices: this.#devices, rules: this.#rules };
-    const tables = hasTables ? new TableOracle({ ...seen, random, isOnlyMaker }) : undefined;
+    const isOnlyMaker = ddl === 'one';
+    const tables = ddl === 'none' ? undefined : new TableOracle({ ...seen, random, isOnlyMaker });
     this.#oracle = new Oracle({ ...seen, loop, committed, tables });
+  }
+
+  #createDevice(number: number, options: DeviceChoice): SimDevice {
+    const device = new SimDevice({
+      ...{ loop: this.#loop, random: this.#random, nodes: this.#nodes, rules: this.#rules },
+      ...{ number, ...options },
+      ...(this.#ddl !== 'none' && { tables: this.#createTables(number, options.databaseId) }),
+      onFault: (error) => this.#faults.push(error),
+    });
+    return device;
+  }
+
+  #createTables(number: number, databaseId: string): DeviceTables {
+    const isOnlyMaker = this.#ddl === 'one';
+    const before = this.#devices.filter((device) => device.databaseId === databaseId).length;
+    return new DeviceTables({
+      ...{ random: this.#random, number, rules: this.#rules, isOnlyMaker },
+      isMaker: !isOnlyMaker || before === 0,
+      isBulky: this.#isBulky && before === 1,
+      catalog: { name: `device ${number}`, mayCollide: !isOnlyMaker, mayLackDdl: !isOnlyMaker },
+    });
   }
 
   statistics(): RunStatistics {
@@ -167,7 +185,9 @@ class Run {
     }
     await this.#heal();
     await this.#listen();
+    const refused = this.#ddl === 'none' ? [] : await this.#begin();
     await this.#oracle.check();
+    assert.deepEqual(refused, [], 'who begins with nothing is refused, and nothing was forgotten');
   }
 
   async #run(ms: number): Promise<void> {
@@ -225,9 +245,20 @@ class Run {
   #troubleTables(): void {
     const random = this.#random;
     const dice = random.next();
-    if (dice < 0.5) this.#tidyUp();
+    if (dice < 0.25) this.#tidyUp();
+    else if (dice < 0.5) this.#forgetUnderReaders();
     else if (dice < 0.8) this.#storage.lingerMs = random.pick([0, 10, 60, 200]);
     else this.#storage.hearLate();
+  }
+
+  /** Answers under way are held up, and what was deleted before is forgotten meanwhile. */
+  #forgetUnderReaders(): void {
+    for (const device of this.#devices) if (this.#random.chance(0.6)) device.stall();
+    this.#loop.at(this.#random.integer(1, 150), () => {
+      if (this.#isHealing) return;
+      this.#setClock(this.#nodes.skewMs + this.#ttlMs);
+      this.#tidyUp();
+    });
   }
 
   /** Deletions are remembered for longer than a snapshot takes: time doesn't jump ahead during one. */
@@ -298,5 +329,27 @@ class Run {
       return;
     }
     assert.fail('those who write never came to rest');
+  }
+
+  /** Somebody new reads all of it, in the pages of the transport. @returns who was refused, for nothing */
+  async #begin(): Promise<string[]> {
+    const refused: string[] = [];
+    for (const databaseId of this.#storage.committed.databaseIds()) {
+      const horizon = () => storedHorizon(this.#storage.committed.copy(databaseId));
+      const before = await horizon();
+      const transport = this.#random.pick(['http', 'websocket'] as const);
+      const number = this.#devices.length + 1;
+      const options = { databaseId, transport, isRestricted: false, relays: false };
+      const device = this.#createDevice(number, options);
+      this.#devices.push(device);
+      device.isHealing = true;
+      this.#keepStepping(device);
+      for (let round = 0; !(await this.#oracle.isSettled([device])); round++) {
+        assert.ok(round < HEALING_ROUNDS_MAX, 'a device that begins never came to rest');
+        await this.#run(1000);
+      }
+      if (device.refusals > 0 && (await horizon()) === before) refused.push(transport);
+    }
+    return refused;
   }
 }

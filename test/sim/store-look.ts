@@ -74,6 +74,12 @@ export async function liveTables(reader: KVReader): Promise<string[] | undefined
   return names.sort();
 }
 
+/** Up to where it is forgotten what was deleted; `''` if nothing is. */
+export async function storedHorizon(reader: KVReader): Promise<string> {
+  const [value] = await reader.getMany([Buffer.from('mhorizon')]);
+  return Buffer.from(value ?? []).toString();
+}
+
 /** All rows of all tables, also of those that are gone and may come back, by their key. */
 export async function storedRows(reader: KVReader): Promise<Map<string, Row[]>> {
   const rows = new Map<string, Row[]>();
