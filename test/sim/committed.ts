@@ -19,6 +19,7 @@ import { TableLedger } from './table-ledger.ts';
 import { trace } from './trace.ts';
 
 const LOG_KIND = 'l'.charCodeAt(0);
+const ROW_KIND = 'r'.charCodeAt(0);
 
 /** One database. */
 export interface Kept {
@@ -62,7 +63,8 @@ export class Committed {
     return kept;
   }
 
-  commit(kept: Kept, changes: readonly KVChange[]): void {
+  /** @param rowsRead how many the transaction went through, one after the other */
+  commit(kept: Kept, changes: readonly KVChange[], rowsRead: number): void {
     for (const [key, value] of changes) {
       if (value !== undefined) trace(this.#loop.nowMs, 'stored', Buffer.from(value).toString());
       if (key[0] !== LOG_KIND || value === undefined) continue;
@@ -74,7 +76,7 @@ export class Committed {
       kept.newestLogKey = Uint8Array.from(key);
       kept.logged.push(storedChangeSet(value));
     }
-    kept.tables.committed(changes);
+    kept.tables.committed(changes, rowsRead);
     kept.map = withChanges(kept.map, changes);
     this.commits++;
   }
@@ -104,6 +106,19 @@ export class Committed {
       close: async () => undefined,
     };
   }
+}
+
+/** @param passed told of how many rows were gone through */
+export function countingRows(reader: KVReader, passed: (rows: number) => void): KVReader {
+  return {
+    getMany: (keys) => reader.getMany(keys),
+    async *iterate(range) {
+      for await (const entries of reader.iterate(range)) {
+        if (entries[0]?.[0][0] === ROW_KIND) passed(entries.length);
+        yield entries;
+      }
+    },
+  };
 }
 
 /** What a transaction puts and deletes, in its order. */

@@ -20,15 +20,31 @@ export class DeviceTables {
   #hasStarted = false;
 
   constructor(options: DeviceTablesOptions) {
-    const { rules, isMaker, isOnlyMaker, isBulky } = options;
+    const { rules, isMaker, isOnlyMaker, bulk } = options;
     this.#options = options;
     this.isOnlyMaker = isMaker && isOnlyMaker;
-    this.isBulky = isBulky;
+    this.isBulky = bulk === 'filled by it';
     this.catalog = new ClientCatalog(options.catalog);
     // Who deletes something and has that refused, as part of a whole, may go on lacking what others
     // had written to it before, where that arrives only afterwards: docs/invariants.md, "Not promised".
     const mayDelete = !(rules.isAtomic && rules.onReject === 'revert');
     this.#user = new TableUser({ ...options, mayDelete });
+  }
+
+  /** Whether it has much to write before anything else. */
+  get isFilling(): boolean {
+    return this.#user.isFilling(this.catalog);
+  }
+
+  /** Whether it has just made the table that another fills: it drops it unaware of what comes to it. */
+  dropsUnseen(acknowledged: WireChangeSet): boolean {
+    if (this.#options.bulk !== 'filled by another' || !this.catalog.has('big')) return false;
+    const isMade = acknowledged.schemaMigrations.some(({ table }) => table === 'big');
+    return isMade && this.#options.random.chance(0.5);
+  }
+
+  dropBig(): Deed {
+    return this.#user.big(this.catalog);
   }
 
   act(): Deed | undefined {

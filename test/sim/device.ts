@@ -24,6 +24,7 @@ import type { SimSocket } from './network.ts';
 import type { Nodes } from './nodes.ts';
 import type { Random } from './random.ts';
 import { mayBeStored, type Rules } from './rules.ts';
+import type { Deed } from './table-user.ts';
 import { trace } from './trace.ts';
 
 export interface SimDeviceOptions {
@@ -89,6 +90,7 @@ type Waiting = { kind: 'apply'; own: Own[] } | { kind: 'changes' } | { kind: 'sn
 const PUSH_TRANSACTIONS_MAX = 4;
 /** So that the many rows which it writes are newer than what becomes of their table. */
 const BULK_SKEW_MS = 40_000;
+const OFFLINE_MS = 2500;
 
 export class SimDevice {
   readonly siteId: string;
@@ -140,7 +142,7 @@ export class SimDevice {
     this.isRestricted = options.isRestricted;
     this.tables = options.tables;
     this.relays = options.relays;
-    if (this.tables?.isBulky) this.skewMs = BULK_SKEW_MS;
+    if (this.tables?.isBulky && options.random.chance(0.5)) this.skewMs = BULK_SKEW_MS;
   }
 
   get #name(): string {
@@ -203,9 +205,21 @@ export class SimDevice {
   /** What its user does to tables. */
   changeTables(): void {
     const deed = this.tables?.act();
-    if (deed === undefined) return;
+    if (deed !== undefined) this.#do(deed);
+  }
+
+  /** It is offline when it drops the table, and for as long as another fills it. */
+  #dropUnseen(tables: DeviceTables): void {
+    if (this.isHealing || this.isListening) return;
+    this.#do(tables.dropBig());
+    this.leave();
+    this.#options.loop.at(OFFLINE_MS, () => {
+      this.isAway = false;
+    });
+  }
+
+  #do({ migrations, changes }: Deed): void {
     const clock = this.#tick();
-    const { migrations, changes } = deed;
     const dated = migrations.map((each, i) => ({ ...each, hlc: this.#stamp(clock, i) }));
     const count = migrations.length;
     this.#commit(
@@ -261,7 +275,7 @@ export class SimDevice {
       else if (this.#isJoined) this.#sync();
       return;
     }
-    if (this.tables !== undefined && random.chance(0.4)) {
+    if (this.tables !== undefined && (this.tables.isFilling || random.chance(0.4))) {
       this.changeTables();
       return;
     }
@@ -550,6 +564,7 @@ export class SimDevice {
     for (const each of own) {
       each.isAcknowledged = true;
       this.tables?.acknowledged(each.set);
+      if (this.tables?.dropsUnseen(each.set) === true) this.#dropUnseen(this.tables);
       if (rules.onReject === 'revert') continue;
       const changes = mayBeStored(each.set, rules);
       hasLost ||= changes.length < each.set.changes.length;

@@ -158,7 +158,7 @@ class Run {
     return new DeviceTables({
       ...{ random: this.#random, number, rules: this.#rules, isOnlyMaker },
       isMaker: !isOnlyMaker || before === 0,
-      isBulky: this.#isBulky && before === 1,
+      bulk: this.#isBulky ? (before === 1 ? 'filled by it' : 'filled by another') : 'none',
       catalog: { name: `device ${number}`, mayCollide: !isOnlyMaker, mayLackDdl: !isOnlyMaker },
     });
   }

@@ -27,7 +27,7 @@ export class TableLedger {
     this.#report = report;
   }
 
-  committed(changes: readonly KVChange[]): void {
+  committed(changes: readonly KVChange[], rowsRead: number): void {
     const renamed = new Set(changes.flatMap((change) => storedRename(change) ?? []));
     let touchedTables = 0;
     for (const change of changes) {
@@ -37,6 +37,8 @@ export class TableLedger {
       this.#table(table.id, table.record, renamed);
     }
     this.#rows(changes, touchedTables);
+    const share = STEP_ROWS * (1 + touchedTables);
+    if (rowsRead > share) this.#report(`a transaction goes through more rows than ${share}`);
   }
 
   #table(id: number, record: StoredTable | undefined, renamed: ReadonlySet<string>): void {

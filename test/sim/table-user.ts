@@ -24,8 +24,8 @@ export interface TableUserOptions {
   /** Whether nobody else changes tables: what it renames is its own. */
   isOnlyMaker: boolean;
   mayDelete: boolean;
-  /** Whether it fills one table with more rows than a step of the coordinator's takes. */
-  isBulky: boolean;
+  /** Whether one table is filled with more rows than a step of the coordinator's takes, and by it. */
+  bulk: 'none' | 'filled by another' | 'filled by it';
 }
 
 const BULK_ROWS = 1800;
@@ -51,10 +51,15 @@ export class TableUser {
     return { migrations: [this.#create('base')], changes: [] };
   }
 
+  isFilling(catalog: ClientCatalog): boolean {
+    const { bulk } = this.#options;
+    return bulk === 'filled by it' && catalog.has('big') && this.#bulkRows < BULK_ROWS;
+  }
+
   /** @returns `undefined` if there is nothing to be done */
   act(catalog: ClientCatalog): Deed | undefined {
-    const { random, isMaker, mayDelete, isBulky } = this.#options;
-    if (isBulky && catalog.has('big') && this.#bulkRows < BULK_ROWS) return this.#fill();
+    const { random, isMaker, mayDelete } = this.#options;
+    if (this.isFilling(catalog)) return this.#fill();
     const dice = random.next();
     if (mayDelete && dice < 0.05) return this.#forbiddenDelete(catalog);
     if (dice < 0.08) return this.start();
@@ -65,13 +70,13 @@ export class TableUser {
   // — tables
 
   #change(catalog: ClientCatalog): Deed | undefined {
-    const { random, isOnlyMaker } = this.#options;
+    const { random, isOnlyMaker, bulk } = this.#options;
+    if (bulk !== 'none' && random.chance(0.3)) return this.big(catalog);
     const dice = random.next();
     if (dice < 0.12) return this.#makeAndDropForGood(catalog);
     if (dice < 0.24) return this.#again(catalog);
     if (dice < 0.36 && isOnlyMaker) return this.#renameChain(catalog);
     if (dice < 0.42) return this.#alter(catalog);
-    if (dice < 0.47) return this.#big(catalog);
     return this.#mix(catalog);
   }
 
@@ -131,8 +136,8 @@ export class TableUser {
     return { migrations: [this.#migration('add_index', `idx ${table}`, text)], changes: [] };
   }
 
-  #big(catalog: ClientCatalog): Deed | undefined {
-    if (!this.#options.isOnlyMaker) return undefined;
+  /** Makes the table that another fills, or drops it. */
+  big(catalog: ClientCatalog): Deed {
     if (!catalog.has('big')) return this.#made('big');
     return { migrations: [this.#drop('big')], changes: [] };
   }
