@@ -1,50 +1,183 @@
-/** The catalog within one transaction: as it was known, and a fork from the first change of it on. */
+/**
+ * What a transaction changes in the catalog, beside the catalog as it was. A draft of a draft is a
+ * trial: what it holds is taken over, or forgotten.
+ */
 
-import type { KVReader } from '../storage/kv-store.ts';
-import { Catalog, type TableRecord } from './catalog.ts';
+import { HLC_MIN, type HlcText } from '../clock/hlc.ts';
+import type { KVTransaction } from '../storage/kv-store.ts';
+import type { Catalog, CatalogView } from './catalog.ts';
+import { idsOfName, namesOfSlot } from './catalog.ts';
+import { countKey, migrationKey, nameKey, tableKey } from './keys.ts';
+import { NameMap } from './name-map.ts';
+import {
+  isOfIndex,
+  migrationSlot,
+  type NameRecord,
+  nameToJson,
+  type SlotRecord,
+  slotToJson,
+  type TableRecord,
+  tableToJson,
+} from './table-record.ts';
 
-/** The catalog, and the `catalogVersion` of the head that it was read with. */
-export interface CatalogState {
-  catalog: Catalog;
-  version: number;
-}
+export class CatalogDraft implements CatalogView {
+  readonly #base: CatalogView;
+  readonly #tables = new Map<number, TableRecord | undefined>();
+  readonly #names = new NameMap<NameRecord>();
+  /** The same, by the tables that they lead to: a name may have ceased to. */
+  readonly #namesByTable = new Map<number, Set<NameRecord>>();
+  readonly #slots = new Map<string, SlotRecord | undefined>();
+  /** The keys of slots that name a table: some may have gone. */
+  readonly #slotKeysByName = new NameMap<Set<string>>();
+  #nextTable: number;
+  #isChanged = false;
 
-export class CatalogDraft {
-  #known: CatalogState;
-  #fork: Catalog | undefined;
-
-  constructor(known: CatalogState) {
-    this.#known = known;
+  /** @param nextTable the number that the next table will have */
+  constructor(base: CatalogView, nextTable: number) {
+    this.#base = base;
+    this.#nextTable = nextTable;
   }
 
-  get current(): Catalog {
-    return this.#fork ?? this.#known.catalog;
+  get nextTable(): number {
+    return this.#nextTable;
   }
 
-  /** Whether the transaction has changed it beyond statistics. */
-  get isForked(): boolean {
-    return this.#fork !== undefined;
+  get isChanged(): boolean {
+    return this.#isChanged;
   }
 
-  /**
-   * To be called before anything is changed.
-   * @param version the one that the store holds
-   * @returns whether what was known is of that version; else it has been read anew
-   */
-  async bringTo(version: number, reader: KVReader): Promise<boolean> {
-    if (version === this.#known.version) return true;
-    this.#known = { catalog: await Catalog.load(reader), version };
-    return false;
+  table(id: number): TableRecord | undefined {
+    return this.#tables.has(id) ? this.#tables.get(id) : this.#base.table(id);
   }
 
-  /** To make changes to. */
-  fork(): Catalog {
-    this.#fork ??= this.#known.catalog.fork();
-    return this.#fork;
+  name(schema: string, table: string): NameRecord | undefined {
+    return this.#names.get(schema, table) ?? this.#base.name(schema, table);
   }
 
-  /** The table of that name, which becomes one if there is none. */
-  tableNamed(schema: string, table: string): TableRecord {
-    return this.current.liveTable(schema, table) ?? this.fork().createTable(schema, table);
+  slot(key: string): SlotRecord | undefined {
+    return this.#slots.has(key) ? this.#slots.get(key) : this.#base.slot(key);
+  }
+
+  *slotsOf(schema: string, table: string): Generator<SlotRecord> {
+    for (const slot of this.#base.slotsOf(schema, table)) {
+      if (!this.#slots.has(migrationSlot(slot))) yield slot;
+    }
+    for (const key of this.#slotKeysByName.get(schema, table) ?? []) {
+      const slot = this.#slots.get(key);
+      if (slot !== undefined && namesOfSlot(slot).includes(table)) yield slot;
+    }
+  }
+
+  *indexSlots(schema: string): Generator<SlotRecord> {
+    for (const slot of this.#base.indexSlots(schema)) {
+      if (!this.#slots.has(migrationSlot(slot))) yield slot;
+    }
+    for (const slot of this.#slots.values()) {
+      if (slot !== undefined && isOfIndex(slot) && slot.schema === schema) yield slot;
+    }
+  }
+
+  *namesOf(id: number): Generator<NameRecord> {
+    for (const name of this.#base.namesOf(id)) {
+      if (this.#names.get(name.schema, name.table) === undefined) yield name;
+    }
+    for (const name of this.#namesByTable.get(id) ?? []) {
+      if (this.#names.get(name.schema, name.table) === name) yield name;
+    }
+  }
+
+  *unsettled(): Generator<TableRecord> {
+    for (const table of this.#base.unsettled()) if (!this.#tables.has(table.id)) yield table;
+    for (const table of this.#tables.values()) if (table?.unsettled) yield table;
+  }
+
+  /** Gives a number to a table, and the name to it if the name leads nowhere yet. */
+  create(
+    fields: Pick<TableRecord, 'schema' | 'changed'> & { table: string; made?: HlcText | undefined },
+    since: HlcText = HLC_MIN,
+  ): TableRecord {
+    const { schema, table } = fields;
+    const created: TableRecord = { id: this.#nextTable++, floor: HLC_MIN, since, ...fields };
+    this.setTable(created);
+    if (this.name(schema, table) === undefined) this.setName({ schema, table, id: created.id });
+    return created;
+  }
+
+  setTable(table: TableRecord): void {
+    this.#isChanged = true;
+    this.#tables.set(table.id, table);
+  }
+
+  deleteTable(id: number): void {
+    this.#isChanged = true;
+    this.#tables.set(id, undefined);
+  }
+
+  setName(name: NameRecord): void {
+    this.#isChanged = true;
+    this.#names.set(name.schema, name.table, name);
+    for (const id of idsOfName(name)) {
+      const names = this.#namesByTable.get(id);
+      if (names === undefined) this.#namesByTable.set(id, new Set([name]));
+      else names.add(name);
+    }
+  }
+
+  setSlot(slot: SlotRecord): void {
+    this.#isChanged = true;
+    const key = migrationSlot(slot);
+    this.#slots.set(key, slot);
+    if (isOfIndex(slot)) return;
+    for (const name of namesOfSlot(slot)) {
+      const keys = this.#slotKeysByName.get(slot.schema, name);
+      if (keys === undefined) this.#slotKeysByName.set(slot.schema, name, new Set([key]));
+      else keys.add(key);
+    }
+  }
+
+  deleteSlot(key: string): void {
+    this.#isChanged = true;
+    this.#slots.set(key, undefined);
+  }
+
+  /** A draft on top of this one. */
+  trial(): CatalogDraft {
+    return new CatalogDraft(this, this.#nextTable);
+  }
+
+  /** Takes over what a trial of this draft holds. */
+  adopt(trial: CatalogDraft): void {
+    for (const [id, table] of trial.#tables) {
+      if (table === undefined) this.deleteTable(id);
+      else this.setTable(table);
+    }
+    for (const name of trial.#names.values()) this.setName(name);
+    for (const [key, slot] of trial.#slots) {
+      if (slot === undefined) this.deleteSlot(key);
+      else this.setSlot(slot);
+    }
+    this.#nextTable = trial.#nextTable;
+  }
+
+  /** Puts what has changed. @param base what this is a draft on top of @returns the next catalog */
+  write(base: Catalog, transaction: KVTransaction): Catalog {
+    for (const [id, table] of this.#tables) {
+      if (table === undefined) {
+        transaction.delete(tableKey(id));
+        transaction.delete(countKey(id));
+      } else transaction.put(tableKey(id), Buffer.from(tableToJson(table)));
+    }
+    for (const name of this.#names.values()) {
+      transaction.put(nameKey(name.schema, name.table), Buffer.from(nameToJson(name)));
+    }
+    for (const [key, slot] of this.#slots) {
+      if (slot === undefined) transaction.delete(migrationKey(key));
+      else transaction.put(migrationKey(key), Buffer.from(slotToJson(slot)));
+    }
+    return base.with({
+      tables: this.#tables,
+      names: this.#names.values(),
+      slots: this.#slots,
+    });
   }
 }

@@ -1,146 +1,216 @@
 /**
- * What a database's tables are: their ids, names and statistics, the DDL that made
- * them, and where a name changed its meaning. Small, and in memory while the database
- * is open. A transaction works on a fork, which takes its place once it is durable, so
- * that readers never see DDL that may yet fail to be stored.
+ * Which tables a database has, which names lead to them, and the DDL that made them so. It is in
+ * memory while the database is open, and never changed: a transaction collects what it changes in
+ * a draft (`catalog-draft.ts`), writes exactly that, and makes the next catalog of it. So what
+ * readers see is what is stored, as a whole, and nothing that may yet fail to be.
  */
 
-import { compareHlc, HLC_MIN, type HlcText } from '../clock/hlc.ts';
-import type { KVReader, KVTransaction } from '../storage/kv-store.ts';
-import type { MigrationType, WireMigration } from '../wire/schemas.ts';
-import { boundaryKey, kindRange, migrationKey, tableKey } from './keys.ts';
+import { compareHlc } from '../clock/hlc.ts';
+import type { KVReader } from '../storage/kv-store.ts';
+import { kindRange } from './keys.ts';
 import { NameMap } from './name-map.ts';
 import { bytesToText } from './row.ts';
-import { type Boundary, boundaryIdentity, TableTimeline } from './table-timeline.ts';
+import {
+  isLive,
+  isOfIndex,
+  type LiveTable,
+  migrationSlot,
+  type NameRecord,
+  type SlotRecord,
+  type TableRecord,
+} from './table-record.ts';
 
-export interface TableRecord {
-  id: number;
-  schema: string;
-  table: string;
-  /** The newest HLC that was ever written to it. */
-  newest: HlcText;
-  /** Cells that it holds now. */
-  cells: number;
-  /** For a table that came to its name by being renamed: since when. */
-  enteredAt?: HlcText;
-  /** Dropped: no name leads to it any more, its rows wait to be cleared away. */
-  dropped?: true;
+/** What can be asked of a catalog, and of a draft of the next one. */
+export interface CatalogView {
+  table(id: number): TableRecord | undefined;
+  name(schema: string, table: string): NameRecord | undefined;
+  /** @param key see `migrationSlot` */
+  slot(key: string): SlotRecord | undefined;
+  /** DDL of tables that names this one, as what it is about or as what it was called before. */
+  slotsOf(schema: string, table: string): Iterable<SlotRecord>;
+  indexSlots(schema: string): Iterable<SlotRecord>;
+  /** All names that lead, or led, to a table. */
+  namesOf(id: number): Iterable<NameRecord>;
+  /** Tables that hold what is to be cleared away or moved. */
+  unsettled(): Iterable<TableRecord>;
 }
 
-const INDEX_MIGRATIONS: ReadonlySet<MigrationType> = new Set(['add_index', 'drop_index']);
-
-/** What two migrations must share for the later HLC to replace the other. */
-export function migrationSlot(migration: WireMigration): string {
-  const kind = INDEX_MIGRATIONS.has(migration.type) ? 'index' : 'table';
-  return JSON.stringify([migration.schema, kind, migration.table, migration.schemaVersion]);
+/** What is different in the next catalog: a record, or `undefined` for one that goes. */
+export interface CatalogChanges {
+  tables: ReadonlyMap<number, TableRecord | undefined>;
+  names: Iterable<NameRecord>;
+  slots: ReadonlyMap<string, SlotRecord | undefined>;
 }
 
-/** A migration with the protocol's fields only, in one order. */
-export function migrationToJson(migration: WireMigration): string {
-  const { type, schema, table, fromTable, ddl, hlc, schemaVersion } = migration;
-  return JSON.stringify({ type, schema, table, fromTable, ddl, hlc, schemaVersion });
+/** Both names of a migration of a table, each once. */
+export function namesOfSlot({ table, fromTable = table }: SlotRecord): string[] {
+  return fromTable === table ? [table] : [table, fromTable];
 }
 
-function encodeJson(value: unknown): Buffer {
-  return Buffer.from(JSON.stringify(value));
+/** The numbers of all tables that a name leads, or led, to. */
+export function idsOfName({ id, past = [] }: NameRecord): Set<number> {
+  return new Set([id, ...past.map(([, lead]) => lead)]);
 }
 
-async function* readJson(reader: KVReader, kind: 'g' | 't' | 'b'): AsyncGenerator<unknown> {
+export function liveTable(
+  catalog: CatalogView,
+  schema: string,
+  table: string,
+): LiveTable | undefined {
+  const name = catalog.name(schema, table);
+  const found = name && catalog.table(name.id);
+  return found !== undefined && isLive(found) && found.table === table ? found : undefined;
+}
+
+async function* readJson(reader: KVReader, kind: 'g' | 't' | 'n'): AsyncGenerator<unknown> {
   for await (const entries of reader.iterate(kindRange(kind))) {
     for (const [, value] of entries) yield JSON.parse(bytesToText(value));
   }
 }
 
-export class Catalog {
-  /** By slot, then in no order. */
-  readonly migrations = new Map<string, WireMigration>();
-  readonly tables = new Map<number, TableRecord>();
-  readonly boundaries: Boundary[] = [];
-  readonly timeline = new TableTimeline();
-  readonly #liveIdsByName = new NameMap<number>();
-  #nextTableId = 1;
+export class Catalog implements CatalogView {
+  readonly #tables: ReadonlyMap<number, TableRecord>;
+  readonly #names: NameMap<NameRecord>;
+  readonly #slots: ReadonlyMap<string, SlotRecord>;
+  #indexes: Indexes | undefined;
 
+  private constructor(
+    tables: ReadonlyMap<number, TableRecord>,
+    names: NameMap<NameRecord>,
+    slots: ReadonlyMap<string, SlotRecord>,
+  ) {
+    this.#tables = tables;
+    this.#names = names;
+    this.#slots = slots;
+  }
+
+  /** @param reader in which nobody changes the catalog meanwhile */
   static async load(reader: KVReader): Promise<Catalog> {
-    const catalog = new Catalog();
-    for await (const value of readJson(reader, 'g')) catalog.#addMigration(value as WireMigration);
-    for await (const value of readJson(reader, 't')) catalog.#addTable(value as TableRecord);
-    for await (const value of readJson(reader, 'b')) catalog.#addBoundary(value as Boundary);
-    return catalog;
+    const tables = new Map<number, TableRecord>();
+    const names = new NameMap<NameRecord>();
+    const slots = new Map<string, SlotRecord>();
+    for await (const value of readJson(reader, 't')) {
+      const table = value as TableRecord;
+      tables.set(table.id, table);
+    }
+    for await (const value of readJson(reader, 'n')) {
+      const name = value as NameRecord;
+      names.set(name.schema, name.table, name);
+    }
+    for await (const value of readJson(reader, 'g')) {
+      const slot = value as SlotRecord;
+      slots.set(migrationSlot(slot), slot);
+    }
+    return new Catalog(tables, names, slots);
   }
 
-  #addMigration(migration: WireMigration): void {
-    this.migrations.set(migrationSlot(migration), migration);
+  /** The next catalog. */
+  with(changes: CatalogChanges): Catalog {
+    const names = this.#names.copy();
+    for (const name of changes.names) names.set(name.schema, name.table, name);
+    return new Catalog(
+      withChanges(this.#tables, changes.tables),
+      names,
+      withChanges(this.#slots, changes.slots),
+    );
   }
 
-  #addTable(table: TableRecord): void {
-    this.tables.set(table.id, table);
-    if (!table.dropped) this.#liveIdsByName.set(table.schema, table.table, table.id);
-    this.#nextTableId = Math.max(this.#nextTableId, table.id + 1);
+  table(id: number): TableRecord | undefined {
+    return this.#tables.get(id);
   }
 
-  #addBoundary(boundary: Boundary): void {
-    this.boundaries.push(boundary);
-    this.timeline.add(boundary);
+  name(schema: string, table: string): NameRecord | undefined {
+    return this.#names.get(schema, table);
   }
 
-  fork(): Catalog {
-    const fork = new Catalog();
-    for (const migration of this.migrations.values()) fork.#addMigration(migration);
-    for (const table of this.tables.values()) fork.#addTable(table);
-    for (const boundary of this.boundaries) fork.#addBoundary(boundary);
-    fork.#nextTableId = this.#nextTableId;
-    return fork;
+  slot(key: string): SlotRecord | undefined {
+    return this.#slots.get(key);
   }
 
-  liveTable(schema: string, table: string): TableRecord | undefined {
-    const id = this.#liveIdsByName.get(schema, table);
-    return id === undefined ? undefined : this.tables.get(id);
+  slotsOf(schema: string, table: string): Iterable<SlotRecord> {
+    return this.#indexed.slotsByName.get(schema, table) ?? [];
   }
 
-  /** Tables with a name, in the order in which they were made. */
-  liveTables(): TableRecord[] {
-    return [...this.tables.values()].filter((table) => !table.dropped).sort((a, b) => a.id - b.id);
+  indexSlots(schema: string): Iterable<SlotRecord> {
+    return this.#indexed.indexSlotsBySchema.get(schema) ?? [];
   }
 
-  migrationsByHlc(): WireMigration[] {
-    return [...this.migrations.values()].sort((a, b) => compareHlc(a.hlc, b.hlc));
+  namesOf(id: number): Iterable<NameRecord> {
+    return this.#indexed.namesByTable.get(id) ?? [];
   }
 
-  createTable(schema: string, table: string): TableRecord {
-    const created = { id: this.#nextTableId, schema, table, newest: HLC_MIN, cells: 0 };
-    this.#addTable(created);
-    return created;
+  unsettled(): Iterable<TableRecord> {
+    return this.#indexed.unsettled;
   }
 
-  saveMigration(migration: WireMigration, transaction: KVTransaction): void {
-    this.#addMigration(migration);
-    const json = Buffer.from(migrationToJson(migration));
-    transaction.put(migrationKey(migrationSlot(migration)), json);
+  get tables(): Iterable<TableRecord> {
+    return this.#tables.values();
   }
 
-  saveBoundary(boundary: Boundary, transaction: KVTransaction): void {
-    this.#addBoundary(boundary);
-    transaction.put(boundaryKey(boundaryIdentity(boundary)), encodeJson(boundary));
+  get names(): Iterable<NameRecord> {
+    return this.#names.values();
   }
 
-  saveTable(table: TableRecord, transaction: KVTransaction): void {
-    this.#addTable(table);
-    transaction.put(tableKey(table.id), encodeJson(table));
+  get slots(): ReadonlyMap<string, SlotRecord> {
+    return this.#slots;
   }
 
-  drop(table: TableRecord, transaction: KVTransaction): void {
-    this.#liveIdsByName.delete(table.schema, table.table);
-    this.saveTable({ ...table, dropped: true }, transaction);
+  /** In the order in which they were made. */
+  liveTables(): LiveTable[] {
+    return [...this.#tables.values()].filter(isLive).sort((a, b) => a.id - b.id);
   }
 
-  rename(table: TableRecord, to: string, at: HlcText, transaction: KVTransaction): void {
-    this.#liveIdsByName.delete(table.schema, table.table);
-    this.saveTable({ ...table, table: to, enteredAt: at }, transaction);
+  /** The DDL that is sent, by HLC. */
+  migrationsByHlc(): SlotRecord[] {
+    const sent = [...this.#slots.values()].filter(({ aside }) => !aside);
+    return sent.sort((a, b) => compareHlc(a.hlc, b.hlc));
   }
 
-  /** A dropped table whose last row has been cleared away. */
-  forget(table: TableRecord, transaction: KVTransaction): void {
-    this.tables.delete(table.id);
-    transaction.delete(tableKey(table.id));
+  /** Made when DDL asks for them: what only reads and writes rows needs none of them. */
+  get #indexed(): Indexes {
+    this.#indexes ??= new Indexes(this);
+    return this.#indexes;
   }
+}
+
+function withChanges<Key, Value>(
+  before: ReadonlyMap<Key, Value>,
+  changes: ReadonlyMap<Key, Value | undefined>,
+): ReadonlyMap<Key, Value> {
+  if (changes.size === 0) return before;
+  const after = new Map(before);
+  for (const [key, value] of changes) {
+    if (value === undefined) after.delete(key);
+    else after.set(key, value);
+  }
+  return after;
+}
+
+/** Other ways into the maps of a catalog. */
+class Indexes {
+  readonly slotsByName = new NameMap<SlotRecord[]>();
+  readonly indexSlotsBySchema = new Map<string, SlotRecord[]>();
+  readonly namesByTable = new Map<number, NameRecord[]>();
+  readonly unsettled: TableRecord[];
+
+  constructor({ tables, names, slots }: Catalog) {
+    this.unsettled = [...tables].filter(({ unsettled }) => unsettled);
+    for (const name of names) for (const id of idsOfName(name)) push(this.namesByTable, id, name);
+    for (const slot of slots.values()) {
+      if (isOfIndex(slot)) push(this.indexSlotsBySchema, slot.schema, slot);
+      else for (const name of namesOfSlot(slot)) this.#addSlot(name, slot);
+    }
+  }
+
+  #addSlot(name: string, slot: SlotRecord): void {
+    const known = this.slotsByName.get(slot.schema, name);
+    if (known === undefined) this.slotsByName.set(slot.schema, name, [slot]);
+    else known.push(slot);
+  }
+}
+
+function push<Key, Value>(lists: Map<Key, Value[]>, key: Key, value: Value): void {
+  const list = lists.get(key);
+  if (list === undefined) lists.set(key, [value]);
+  else list.push(value);
 }

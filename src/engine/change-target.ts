@@ -1,18 +1,16 @@
-/** Where changes belong by the catalog as it is, whatever names they were written for. */
+/** Where the changes of a set belong, by the catalog as it is, whatever names they were written for. */
 
 import type { WireChange } from '../wire/schemas.ts';
 import { pkIdentity } from '../wire/values.ts';
-import type { TableRecord } from './catalog.ts';
-import type { CatalogDraft } from './catalog-draft.ts';
 import { changedRowJson, type JsonNames } from './change-json.ts';
-import { isOfSameRow } from './merge-plan.ts';
-import { type RowAddress, rowAddress } from './row-set.ts';
-import type { Place } from './table-timeline.ts';
+import type { RowAddress } from './row-set.ts';
+import { isLive, type TableRecord } from './table-record.ts';
 
 /** Changes of one row that follow each other share it. */
 export interface ChangeTarget {
   table: TableRecord;
-  place: Place;
+  /** Whether what takes effect there is sent; else it is held. */
+  isLive: boolean;
   address: RowAddress;
   /** The key as these changes spell it, JSON. */
   pk: string;
@@ -20,34 +18,47 @@ export interface ChangeTarget {
   json: string;
 }
 
-/** One for each change; `undefined` for a change to a table that was dropped later. */
+/**
+ * One for each change; `undefined` for one that goes nowhere.
+ * @param tableOf the table that a change goes to, or none
+ */
 export function targetsOf(
   changes: readonly WireChange[],
-  catalog: CatalogDraft,
   names: JsonNames,
+  tableOf: (change: WireChange) => TableRecord | undefined,
 ): (ChangeTarget | undefined)[] {
-  const { timeline } = catalog.current;
   let last: WireChange | undefined;
   let target: ChangeTarget | undefined;
   return changes.map((change) => {
-    // Where names have changed their meaning it takes the HLC to tell the table.
-    const isSame = last !== undefined && timeline.isEmpty && isOfSameRow(change, last);
-    if (!isSame) target = targetOf(change, catalog, names);
+    const table = tableOf(change);
+    const isSame = last !== undefined && target?.table === table && isOfSameRow(change, last);
     last = change;
+    if (!isSame) target = table && createTarget(change, table, names);
     return target;
   });
 }
 
-function targetOf(
-  { schema, table: name, hlc, pk: key }: WireChange,
-  catalog: CatalogDraft,
+function createTarget(
+  { schema, table: name, pk: key }: WireChange,
+  table: TableRecord,
   names: JsonNames,
-): ChangeTarget | undefined {
-  const place = catalog.current.timeline.resolve(schema, name, hlc);
-  if (place === undefined) return undefined;
-  const table = catalog.tableNamed(schema, place.table);
-  const address = rowAddress(table.id, pkIdentity(key));
+): ChangeTarget {
   const pk = JSON.stringify(key);
-  const json = changedRowJson(names.json(schema), names.json(name), pk);
-  return { place, table, address, pk, json };
+  const address = { tableId: table.id, identity: pkIdentity(key) };
+  // What is logged goes by the name that holds now.
+  const json = changedRowJson(names.json(schema), names.json(table.table ?? name), pk);
+  return { table, isLive: isLive(table), address, pk, json };
+}
+
+/**
+ * Whether two changes name one row in the same words. The cells of a row follow each other: what
+ * was worked out for one serves the next. (-0 and 0 are one key, and leave as JSON's 0 both.)
+ */
+export function isOfSameRow(a: WireChange, b: WireChange): boolean {
+  if (a.table !== b.table || a.schema !== b.schema || a.pk.length !== b.pk.length) return false;
+  for (let i = 0; i < a.pk.length; i++) {
+    const value = a.pk[i];
+    if (value !== b.pk[i] || (typeof value === 'object' && value !== null)) return false;
+  }
+  return true;
 }

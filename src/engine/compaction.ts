@@ -8,14 +8,22 @@
  */
 
 import { compareHlc, type HlcText } from '../clock/hlc.ts';
-import type { KVEntry, KVReader, KVTransaction } from '../storage/kv-store.ts';
-import type { WireChange, WireChangeSet } from '../wire/schemas.ts';
+import type { KVEntry, KVReader } from '../storage/kv-store.ts';
+import type { WireChange, WireChangeSet, WireMigration } from '../wire/schemas.ts';
 import { pkIdentity } from '../wire/values.ts';
-import type { Catalog } from './catalog.ts';
-import type { Head } from './head.ts';
-import { logKeyToPosition, logRange, rowKey } from './keys.ts';
-import { authorOf, decodeLogRecord, encodeLogRecord, type LogRecord } from './log-record.ts';
-import { bytesToText, decodeRow, type Row } from './row.ts';
+import type { CatalogView } from './catalog.ts';
+import { ddlKey, logKeyToPosition, logRange, rowKey } from './keys.ts';
+import {
+  authorsOf,
+  decodeLogRecord,
+  encodeLogRecord,
+  type LogRecord,
+  parseRecord,
+} from './log-record.ts';
+import { RunWriter, tableIdsOf } from './record-tables.ts';
+import { decodeRow, type Row } from './row.ts';
+import { isLive, migrationSlot } from './table-record.ts';
+import type { WriteTransaction } from './write-transaction.ts';
 
 /** A step reads about so much: what a writer waits for, and what is in memory, stays small. */
 const STEP_RECORDS_MAX = 250;
@@ -43,47 +51,84 @@ export interface CompactionPlan {
 }
 
 interface Replacement {
+  position: HlcText;
   key: Uint8Array;
   /** The record as it was read. */
   bytes: Uint8Array;
   /** What stays of it, if anything does. */
   rest: Buffer | undefined;
   changesGone: number;
+  /** Whether all DDL that it held has gone. */
+  losesDdl: boolean;
+  /** Whether something goes that nothing later stands for. */
+  forgets: boolean;
 }
 
-type Fate = 'stays' | 'goes' | 'unexplained';
+/** `forgotten`: it goes, and nothing later stands for it. */
+type Fate = 'stays' | 'goes' | 'forgotten' | 'unexplained';
+
+interface ReadRecord {
+  key: Uint8Array;
+  bytes: Uint8Array;
+  record: LogRecord;
+  changeSet: WireChangeSet;
+  /** The number of each change's table. */
+  tableIds: readonly number[];
+}
 
 /** @param after where the last step ended */
 export async function planCompaction(
   reader: KVReader,
-  catalog: Catalog,
+  catalog: CatalogView,
   after: HlcText,
   scope: CompactionScope,
 ): Promise<CompactionPlan> {
   const { entries, next } = await readStep(reader, after, scope.upTo);
-  const sets = entries.map(([key, bytes]) => {
+  const records = entries.map(([key, bytes]): ReadRecord => {
     const record = decodeLogRecord(logKeyToPosition(key), bytes);
-    return { key, bytes, record, changeSet: JSON.parse(bytesToText(record.json)) as WireChangeSet };
+    const tableIds = tableIdsOf(record.tables);
+    return { key, bytes, record, changeSet: parseRecord(record), tableIds };
   });
-  const rows = await readRowsOf(
-    reader,
-    catalog,
-    sets.flatMap(({ changeSet }) => changeSet.changes),
-  );
+  const rows = await readRowsOf(reader, catalog, records);
   const replacements: Replacement[] = [];
   let unexplained = 0;
-  for (const { key, bytes, record, changeSet } of sets) {
-    const changes = changeSet.changes.filter((change) => {
-      const fate = judge(change, record.position, rows.get(change), scope.horizon);
-      if (fate === 'unexplained') unexplained++;
-      return fate !== 'goes';
-    });
-    const changesGone = changeSet.changes.length - changes.length;
-    if (changesGone === 0) continue;
-    const rest = encodeRest(record, { ...changeSet, changes });
-    replacements.push({ key, bytes, rest, changesGone });
+  for (const read of records) {
+    const { replacement, open } = compactRecord(read, catalog, rows, scope.horizon);
+    unexplained += open;
+    if (replacement !== undefined) replacements.push(replacement);
   }
   return { next, replacements, unexplained };
+}
+
+function compactRecord(
+  { key, bytes, record, changeSet, tableIds }: ReadRecord,
+  catalog: CatalogView,
+  rows: RowsOfChanges,
+  horizon: HlcText,
+): { replacement: Replacement | undefined; open: number } {
+  const { position } = record;
+  const fates: Fate[] = [];
+  const stays = (fate: Fate): boolean => {
+    fates.push(fate);
+    return fate === 'stays' || fate === 'unexplained';
+  };
+  const tables = new RunWriter();
+  const changes = changeSet.changes.filter((change, i) => {
+    const isKept = stays(judge(change, position, rows.get(change), horizon));
+    if (isKept) tables.add(tableIds[i] ?? 0);
+    return isKept;
+  });
+  const schemaMigrations = changeSet.schemaMigrations.filter((migration) =>
+    stays(judgeMigration(migration, position, catalog, horizon)),
+  );
+  const open = fates.filter((fate) => fate === 'unexplained').length;
+  const changesGone = fates.length - changes.length - schemaMigrations.length;
+  if (changesGone === 0) return { replacement: undefined, open };
+  const rest = encodeRest({ ...changeSet, changes, schemaMigrations }, tables.toString());
+  const losesDdl = schemaMigrations.length < Math.min(1, changeSet.schemaMigrations.length);
+  const forgets = fates.includes('forgotten');
+  const replacement = { position, key, bytes, rest, changesGone, losesDdl, forgets };
+  return { replacement, open };
 }
 
 async function readStep(
@@ -94,10 +139,10 @@ async function readStep(
   const entries: KVEntry[] = [];
   let changes = 0;
   let bytes = 0;
-  for await (const read of reader.iterate({ ...logRange(after), limit: STEP_RECORDS_MAX })) {
+  const range = { ...logRange(after, upTo), limit: STEP_RECORDS_MAX };
+  for await (const read of reader.iterate(range)) {
     for (const entry of read) {
       const position = logKeyToPosition(entry[0]);
-      if (compareHlc(position, upTo) > 0) return { entries, next: undefined };
       entries.push(entry);
       changes += decodeLogRecord(position, entry[1]).changeCount;
       bytes += entry[1].length;
@@ -110,32 +155,31 @@ async function readStep(
   return { entries, next: isFull && last !== undefined ? logKeyToPosition(last[0]) : undefined };
 }
 
-/** The row of each change as it is merged; `'dropped'` where its table was dropped after it. */
-type RowsOfChanges = Map<WireChange, Row | 'dropped' | undefined>;
+/** The row of each change as it is merged; `'gone'` where its table is not live. */
+type RowsOfChanges = Map<WireChange, Row | 'gone' | undefined>;
 
 async function readRowsOf(
   reader: KVReader,
-  catalog: Catalog,
-  changes: readonly WireChange[],
+  catalog: CatalogView,
+  records: readonly ReadRecord[],
 ): Promise<RowsOfChanges> {
   const rows: RowsOfChanges = new Map();
   const indexes = new Map<string, number>();
   const keys: Buffer[] = [];
   const indexByChange = new Map<WireChange, number>();
-  for (const change of changes) {
-    const { schema, table, hlc, pk } = change;
-    const place = catalog.timeline.resolve(schema, table, hlc);
-    if (place === undefined) {
-      rows.set(change, 'dropped');
-      continue;
+  for (const { changeSet, tableIds } of records) {
+    for (const [i, change] of changeSet.changes.entries()) {
+      const table = catalog.table(tableIds[i] ?? 0);
+      if (table === undefined || !isLive(table)) {
+        rows.set(change, 'gone');
+        continue;
+      }
+      const key = rowKey(table.id, pkIdentity(change.pk));
+      const text = key.toString('latin1');
+      const index = indexes.get(text) ?? keys.push(key) - 1;
+      indexes.set(text, index);
+      indexByChange.set(change, index);
     }
-    const live = catalog.liveTable(schema, place.table);
-    if (live === undefined) continue;
-    const key = rowKey(live.id, pkIdentity(pk));
-    const text = key.toString('latin1');
-    const index = indexes.get(text) ?? keys.push(key) - 1;
-    indexes.set(text, index);
-    indexByChange.set(change, index);
   }
   const values = keys.length === 0 ? [] : await reader.getMany(keys);
   const decoded = values.map((bytes) => (bytes === undefined ? undefined : decodeRow(bytes)));
@@ -146,10 +190,10 @@ async function readRowsOf(
 function judge(
   change: WireChange,
   position: HlcText,
-  row: Row | 'dropped' | undefined,
+  row: Row | 'gone' | undefined,
   horizon: HlcText,
 ): Fate {
-  if (row === 'dropped') return 'goes';
+  if (row === 'gone') return 'goes';
   const { hlc } = change;
   const tombstone = row?.tombstone;
   const stored =
@@ -159,7 +203,7 @@ function judge(
   const deletedAt = tombstone?.position;
   if (change.type === 'delete' && order === 0) {
     // It has expired, or it was told once more later on.
-    if (deletedAt === undefined) return compareHlc(position, horizon) <= 0 ? 'goes' : 'stays';
+    if (deletedAt === undefined) return compareHlc(position, horizon) <= 0 ? 'forgotten' : 'stays';
     return compareHlc(deletedAt, position) > 0 ? 'goes' : 'stays';
   }
   if (order === 0) return 'stays';
@@ -170,36 +214,52 @@ function judge(
   return compareHlc(position, horizon) <= 0 ? 'goes' : 'unexplained';
 }
 
-function encodeRest(record: LogRecord, changeSet: WireChangeSet): Buffer | undefined {
+/** Whoever lies before a drop or rename has the table still, whatever its slot holds by now. */
+function judgeMigration(
+  migration: WireMigration,
+  position: HlcText,
+  catalog: CatalogView,
+  horizon: HlcText,
+): Fate {
+  const slot = catalog.slot(migrationSlot(migration));
+  if (slot !== undefined && slot.hlc === migration.hlc && !slot.aside) return 'stays';
+  const { type } = migration;
+  if (type !== 'drop_table' && type !== 'rename_table') return 'goes';
+  return compareHlc(position, horizon) <= 0 ? 'forgotten' : 'stays';
+}
+
+function encodeRest(changeSet: WireChangeSet, tables: string): Buffer | undefined {
   const { changes, schemaMigrations } = changeSet;
   const hlcs = [...changes, ...schemaMigrations].map(({ hlc }) => hlc);
   if (hlcs.length === 0) return undefined;
   const json = JSON.stringify(changeSet);
-  const author = authorOf(hlcs);
-  return encodeLogRecord({ author, changeCount: hlcs.length, stale: record.stale, json });
+  return encodeLogRecord({ authors: authorsOf(hlcs), changeCount: hlcs.length, tables, json });
 }
 
-/** Carries out a step. @returns the head after it, and how many changes have gone */
+/** Carries out a step. @returns how many changes have gone */
 export async function replaceRecords(
-  transaction: KVTransaction,
-  head: Head,
+  { store, head }: WriteTransaction,
   replacements: readonly Replacement[],
-): Promise<{ head: Head; changesGone: number }> {
-  const present = await transaction.getMany(replacements.map(({ key }) => key));
-  let { logLength } = head;
-  let changesGone = 0;
+): Promise<number> {
+  const present = await store.getMany(replacements.map(({ key }) => key));
+  let gone = 0;
+  let forgets = false;
   for (const [i, replacement] of replacements.entries()) {
     const bytes = present[i];
     // Another process shortens the same log.
     if (bytes === undefined || Buffer.compare(bytes, replacement.bytes) !== 0) continue;
-    const { key, rest } = replacement;
-    changesGone += replacement.changesGone;
-    if (rest !== undefined) transaction.put(key, rest);
+    const { position, key, rest, changesGone, losesDdl } = replacement;
+    gone += changesGone;
+    forgets ||= replacement.forgets;
+    if (losesDdl) store.delete(ddlKey(position));
+    if (rest !== undefined) store.put(key, rest);
     else {
-      transaction.delete(key);
-      logLength--;
+      store.delete(key);
+      head.logLength--;
     }
   }
-  const changesLogged = Math.max(0, (head.changesLogged ?? 0) - changesGone);
-  return { head: { ...head, logLength, changesLogged }, changesGone };
+  head.changesLogged = Math.max(0, head.changesLogged - gone);
+  // Readers under way look at it after each page.
+  if (forgets) head.forgets++;
+  return gone;
 }

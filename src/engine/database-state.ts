@@ -1,5 +1,7 @@
 /**
- * Where a database stands, as far as this process knows.
+ * Where a database stands, as far as this process knows: the end of its log and the catalog of that
+ * moment, which change as one. What is committed, and has not been taken over yet, is not there for
+ * readers: it comes with the next state, and so does the push of it.
  *
  * It only moves forward: a commit of our own and a look at what others wrote may overtake each
  * other, and whoever comes second with the older state changes nothing.
@@ -10,55 +12,33 @@ import type { SiteIdText } from '../clock/site-id.ts';
 import type { Logger } from '../logger.ts';
 import type { KVStore } from '../storage/kv-store.ts';
 import { Catalog } from './catalog.ts';
-import type { CatalogState } from './catalog-draft.ts';
-import { type Head, readHead } from './head.ts';
-import type { LogState } from './log.ts';
+import { readHead } from './head.ts';
 import { type Appended, LogAnnouncer } from './log-announcer.ts';
-import type { Written } from './merge-transaction.ts';
+import type { CommittedState, Written } from './write-transaction.ts';
 
 export class DatabaseState {
   readonly #store: KVStore;
   readonly #site: SiteIdText;
   readonly #announcer: LogAnnouncer;
-  #head: Head;
-  #catalog: CatalogState;
+  #current: CommittedState;
   /** The look that is under way, and the one that begins after it. */
   #looking: Promise<void> = Promise.resolve();
   #nextLook: Promise<void> | undefined;
 
   /** @param site the coordinator's */
   static async load(store: KVStore, site: SiteIdText, logger: Logger): Promise<DatabaseState> {
-    const { head, catalog } = await readState(store, site, undefined);
-    return new DatabaseState({ store, site, head, catalog, logger });
+    return new DatabaseState(store, site, await readState(store, site, undefined), logger);
   }
 
-  private constructor(loaded: {
-    store: KVStore;
-    site: SiteIdText;
-    head: Head;
-    catalog: CatalogState;
-    logger: Logger;
-  }) {
-    const { store, site, head, catalog, logger } = loaded;
+  private constructor(store: KVStore, site: SiteIdText, current: CommittedState, logger: Logger) {
     this.#store = store;
     this.#site = site;
-    this.#head = head;
-    this.#catalog = catalog;
-    this.#announcer = new LogAnnouncer(store, head.position, logger);
+    this.#current = current;
+    this.#announcer = new LogAnnouncer(store, current, logger);
   }
 
-  get head(): Head {
-    return this.#head;
-  }
-
-  get catalog(): CatalogState {
-    return this.#catalog;
-  }
-
-  /** What readers of the log need. */
-  get log(): LogState {
-    const { position, staleUpTo } = this.#head;
-    return { end: position, timeline: this.#catalog.catalog.timeline, staleUpTo };
+  get current(): CommittedState {
+    return this.#current;
   }
 
   /** @returns stops it */
@@ -69,10 +49,14 @@ export class DatabaseState {
   /** What a transaction of ours has left, once it is durable. */
   committed({ before, head, catalog, records }: Written): void {
     // What others wrote after it has been read already, and with it this.
-    if (compareHlc(head.position, this.#head.position) < 0) return;
-    this.#head = head;
-    this.#catalog = { catalog, version: head.catalogVersion };
-    this.#announcer.grown(head.position, { after: before, records });
+    if (!this.#moveTo({ head, catalog })) return;
+    this.#announcer.grown(this.#current, { after: before, records });
+  }
+
+  #moveTo(next: CommittedState): boolean {
+    if (isOlder(next, this.#current)) return false;
+    this.#current = next;
+    return true;
   }
 
   /**
@@ -90,12 +74,16 @@ export class DatabaseState {
   }
 
   async #look(): Promise<void> {
-    const { head, catalog } = await readState(this.#store, this.#site, this.#catalog);
-    if (compareHlc(head.position, this.#head.position) <= 0) return;
-    this.#head = head;
-    this.#catalog = catalog;
-    this.#announcer.grown(head.position);
+    const next = await readState(this.#store, this.#site, this.#current);
+    if (this.#moveTo(next)) this.#announcer.grown(this.#current);
   }
+}
+
+/** Of what leaves the position where it is, the counts tell which came first. */
+function isOlder({ head: a }: CommittedState, { head: b }: CommittedState): boolean {
+  const order = compareHlc(a.position, b.position);
+  if (order !== 0) return order < 0;
+  return a.catalogVersion < b.catalogVersion || a.forgets < b.forgets;
 }
 
 /**
@@ -105,13 +93,14 @@ export class DatabaseState {
 async function readState(
   store: KVStore,
   site: SiteIdText,
-  known: CatalogState | undefined,
-): Promise<{ head: Head; catalog: CatalogState }> {
+  known: CommittedState | undefined,
+): Promise<CommittedState> {
   let head = await readHead(store, site);
-  let catalog = known;
-  while (catalog?.version !== head.catalogVersion) {
-    const version = head.catalogVersion;
-    catalog = { catalog: await Catalog.load(store), version };
+  let version = known?.head.catalogVersion;
+  let catalog = known?.catalog;
+  while (catalog === undefined || version !== head.catalogVersion) {
+    version = head.catalogVersion;
+    catalog = await Catalog.load(store);
     // It was read bit by bit: as a whole it is of this version only if that still holds.
     head = await readHead(store, site);
   }

@@ -26,13 +26,20 @@ export interface Head {
   /** Transactions in the log. */
   logLength: number;
   /** Changes and migrations in the log. */
-  changesLogged?: number;
+  changesLogged: number;
   /** About how many of these later ones have replaced: when it is worth shortening the log. */
-  changesReplaced?: number;
-  /** Counts what changes the catalog beyond statistics: another value, another catalog. */
+  changesReplaced: number;
+  /** Counts what changes the catalog: another value, another catalog. */
   catalogVersion: number;
-  /** Records up to here may hold names of tables that have been dropped or renamed since. */
-  staleUpTo?: HlcText;
+  /**
+   * The number that the next table gets. It is read and written by every transaction that makes one,
+   * under the writer's lock: nodes can't give one number twice, whatever they have in memory.
+   */
+  nextTable: number;
+  /** Of the newest drop or rename that took effect. */
+  endedAt: HlcText;
+  /** How often a deletion, drop or rename has left the log without anything later in its place. */
+  forgets: number;
 }
 
 export const EMPTY_HEAD: Head = Object.freeze({
@@ -41,6 +48,9 @@ export const EMPTY_HEAD: Head = Object.freeze({
   changesLogged: 0,
   changesReplaced: 0,
   catalogVersion: 0,
+  nextTable: 1,
+  endedAt: HLC_MIN,
+  forgets: 0,
 });
 
 /**
@@ -119,4 +129,14 @@ export async function readHead(reader: KVReader, site: SiteIdText): Promise<Head
 export async function readHorizon(reader: KVReader): Promise<HlcText> {
   const [bytes] = await reader.getMany([HORIZON_KEY]);
   return bytes === undefined ? HLC_MIN : bytesToText(bytes);
+}
+
+/** The position up to which deletions are gone, and how often the log has forgotten any, as of now. */
+export async function readForgotten(
+  reader: KVReader,
+  site: SiteIdText,
+): Promise<{ forgets: number; horizon: HlcText }> {
+  const [head, horizon] = await reader.getMany([HEAD_KEY, HORIZON_KEY]);
+  const { forgets } = decodeHead(head, site);
+  return { forgets, horizon: horizon === undefined ? HLC_MIN : bytesToText(horizon) };
 }

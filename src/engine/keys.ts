@@ -2,16 +2,18 @@
  * Where things stand in a database's store. The first byte of a key tells the kind:
  *
  *   m name                    head, site id, horizon, when it was replaced
+ *   t id(4)                   a table: its name, the floor of its drop, its successor
+ *   n schema, name            a name: to which tables it leads, and led
  *   g slot                    DDL by (schema, kind, name, schemaVersion)
- *   t id(4)                   a table: its name, statistics, whether it is dropped
- *   b schema, name, hlc       a boundary: from here on the name means another table
+ *   c id(4)                   how many cells a table holds: a figure for people
  *   s siteId(16)              what a site has sent, and which snapshot it got
  *   l position(30)            the log: one transaction a record, in order of arrival
+ *   e position(30)            nothing: the record at this position of the log holds DDL
  *   r id(4) identity          a row: its cells and its tombstone
  *   d id(4) identity          its tombstone once more, so that all of them can be listed
  *
  * Numbers are big-endian, so that ranges are in order. Rows hang on a table's id, not
- * on its name: renaming or dropping a table touches one record, however large it is.
+ * on its name: renaming or dropping a table touches a few records, however large it is.
  */
 
 import { createHash } from 'node:crypto';
@@ -57,12 +59,14 @@ function tableKeyed(kind: string, tableId: number, identity: string): Buffer {
 }
 
 export const migrationKey = (slot: string): Buffer => textKey('g', slot);
-export const boundaryKey = (identity: string): Buffer => textKey('b', identity);
+export const nameKey = (schema: string, table: string): Buffer =>
+  textKey('n', JSON.stringify([schema, table]));
 export const rowKey = (tableId: number, identity: string): Buffer =>
   tableKeyed('r', tableId, identity);
 export const tombstoneKey = (tableId: number, identity: string): Buffer =>
   tableKeyed('d', tableId, identity);
 export const tableKey = (tableId: number): Buffer => tableKeyed('t', tableId, '');
+export const countKey = (tableId: number): Buffer => tableKeyed('c', tableId, '');
 
 export function siteKey(site: SiteIdText): Buffer {
   const key = bytesOfKind('s', 1 + SITE_ID_BYTES);
@@ -70,11 +74,14 @@ export function siteKey(site: SiteIdText): Buffer {
   return key;
 }
 
-export function logKey(position: HlcText): Buffer {
-  const key = bytesOfKind('l', 1 + HLC_BYTES);
+function positionKey(kind: 'l' | 'e', position: HlcText, length = 1 + HLC_BYTES): Buffer {
+  const key = bytesOfKind(kind, length);
   key.write(position, 1, 'base64');
   return key;
 }
+
+export const logKey = (position: HlcText): Buffer => positionKey('l', position);
+export const ddlKey = (position: HlcText): Buffer => positionKey('e', position);
 
 /** The tombstone's key of a row's key. */
 export function rowToTombstoneKey(row: Uint8Array): Buffer {
@@ -95,7 +102,7 @@ function kindEnd(kind: string): Buffer {
   return Buffer.of(kind.charCodeAt(0) + 1);
 }
 
-export function kindRange(kind: 'g' | 't' | 'b' | 's' | 'd' | 'r' | 'l'): KVRange {
+export function kindRange(kind: 'c' | 'd' | 'e' | 'g' | 'l' | 'n' | 'r' | 's' | 't'): KVRange {
   return { gte: Buffer.from(kind), lt: kindEnd(kind) };
 }
 
@@ -105,12 +112,24 @@ export function tableRange(kind: 'r' | 'd', tableId: number): KVRange {
   return { gte, lt };
 }
 
-/** The log after a position. */
-export function logRange(after: HlcText): KVRange {
-  return { gt: logKey(after), lt: kindEnd('l') };
+/** The log after a position, up to another and with that one. */
+export function logRange(after: HlcText, upTo?: HlcText): KVRange {
+  return { gt: logKey(after), lt: upTo === undefined ? kindEnd('l') : afterKey('l', upTo) };
 }
 
-/** The position in a log key. */
+/** Which records hold DDL: after a position, up to another and with that one. */
+export function ddlRange(after: HlcText, upTo: HlcText): KVRange {
+  return { gt: ddlKey(after), lt: afterKey('e', upTo) };
+}
+
+/** The smallest key after that of a position. */
+function afterKey(kind: 'l' | 'e', position: HlcText): Buffer {
+  const key = positionKey(kind, position, 2 + HLC_BYTES);
+  key[1 + HLC_BYTES] = 0;
+  return key;
+}
+
+/** The position in a key of the log, or of its DDL. */
 export function logKeyToPosition(key: Uint8Array): HlcText {
   return Buffer.from(key.buffer, key.byteOffset + 1, key.byteLength - 1).toString('base64');
 }

@@ -3,11 +3,16 @@
  * time. What was written here is at hand. What others wrote is read once, for all who listen.
  */
 
-import { compareHlc, type HlcText, maxHlc } from '../clock/hlc.ts';
+import { compareHlc, type HlcText } from '../clock/hlc.ts';
+import { hlcSite } from '../clock/site-id.ts';
 import type { Logger } from '../logger.ts';
 import type { KVStore } from '../storage/kv-store.ts';
+import type { Catalog } from './catalog.ts';
+import { refuseIfForgotten } from './cursor.ts';
+import { readForgotten } from './head.ts';
 import { logKeyToPosition, logRange } from './keys.ts';
 import { decodeLogRecord, type LogRecord } from './log-record.ts';
+import type { CommittedState } from './write-transaction.ts';
 
 /** The log has grown. */
 export interface Appended {
@@ -15,6 +20,10 @@ export interface Appended {
   after: HlcText;
   /** Where it ends now. */
   end: HlcText;
+  /** `Head.forgets` as of then. */
+  forgets: number;
+  /** Of that moment: the names in what is pushed are its. */
+  catalog: Catalog;
   /** All that lies between, if it is at hand: a reader at `after` needs nothing else. */
   records: readonly LogRecord[] | undefined;
 }
@@ -26,15 +35,17 @@ export class LogAnnouncer {
   readonly #store: KVStore;
   readonly #logger: Logger;
   readonly #listeners = new Set<(appended: Appended) => void>();
-  #told: HlcText;
-  #end: HlcText;
+  /** What was told the last time. */
+  #told: CommittedState;
+  /** What is to be told. */
+  #current: CommittedState;
   #reading = false;
 
-  constructor(store: KVStore, end: HlcText, logger: Logger) {
+  constructor(store: KVStore, state: CommittedState, logger: Logger) {
     this.#store = store;
     this.#logger = logger;
-    this.#told = end;
-    this.#end = end;
+    this.#told = state;
+    this.#current = state;
   }
 
   /** @returns stops it */
@@ -44,32 +55,59 @@ export class LogAnnouncer {
   }
 
   /**
-   * @param written what lies between `after` and `end`, where it is at hand
+   * @param state no older than the one before
+   * @param written what lies between `after` and its end, where it is at hand
    */
-  grown(end: HlcText, written?: { after: HlcText; records: readonly LogRecord[] }): void {
-    this.#end = maxHlc(this.#end, end);
-    if (this.#reading || compareHlc(this.#end, this.#told) <= 0) return;
-    if (written?.after === this.#told) this.#tell(end, written.records);
-    else if (this.#listeners.size === 0) this.#told = this.#end;
+  grown(state: CommittedState, written?: { after: HlcText; records: readonly LogRecord[] }): void {
+    this.#current = state;
+    if (this.#reading) return;
+    if (this.#isTold) this.#told = state;
+    else if (written?.after === this.#told.head.position) this.#tell(state, written.records);
+    else if (this.#listeners.size === 0) this.#told = state;
     else void this.#readOn();
+  }
+
+  get #isTold(): boolean {
+    return compareHlc(this.#current.head.position, this.#told.head.position) <= 0;
   }
 
   async #readOn(): Promise<void> {
     this.#reading = true;
-    while (compareHlc(this.#told, this.#end) < 0) {
-      const end = this.#end;
-      const records = await readBetween(this.#store, this.#told, end).catch((error: unknown) => {
+    while (!this.#isTold) {
+      const state = this.#current;
+      const records = await this.#readBetween(this.#told, state).catch((error: unknown) => {
         this.#logger('what others wrote could not be read for all: %O', error);
         return undefined;
       });
-      this.#tell(end, records);
+      this.#tell(state, records);
     }
     this.#reading = false;
   }
 
-  #tell(end: HlcText, records: readonly LogRecord[] | undefined): void {
-    const appended = { after: this.#told, end, records };
-    this.#told = end;
+  /** @returns nothing when that is a lot, or not all of it any more: then sessions read for themselves */
+  async #readBetween(
+    { head: { position: after, forgets } }: CommittedState,
+    { head: { position: end } }: CommittedState,
+  ): Promise<LogRecord[] | undefined> {
+    const records: LogRecord[] = [];
+    let bytes = 0;
+    for await (const entries of this.#store.iterate(logRange(after, end))) {
+      for (const [key, value] of entries) {
+        bytes += value.length;
+        if (bytes > READ_BYTES_MAX) return undefined;
+        records.push(decodeLogRecord(logKeyToPosition(key), value));
+      }
+    }
+    const now = await readForgotten(this.#store, hlcSite(end));
+    refuseIfForgotten({ position: after, forgets, isFresh: false }, now);
+    return records;
+  }
+
+  #tell(state: CommittedState, records: readonly LogRecord[] | undefined): void {
+    const { head, catalog } = state;
+    const after = this.#told.head.position;
+    this.#told = state;
+    const appended = { after, end: head.position, forgets: head.forgets, catalog, records };
     for (const listener of this.#listeners) {
       try {
         listener(appended);
@@ -79,24 +117,4 @@ export class LogAnnouncer {
       }
     }
   }
-}
-
-/** @returns nothing when that is a lot */
-async function readBetween(
-  store: KVStore,
-  after: HlcText,
-  end: HlcText,
-): Promise<LogRecord[] | undefined> {
-  const records: LogRecord[] = [];
-  let bytes = 0;
-  for await (const entries of store.iterate(logRange(after))) {
-    for (const [key, value] of entries) {
-      const position = logKeyToPosition(key);
-      if (compareHlc(position, end) > 0) return records;
-      bytes += value.length;
-      if (bytes > READ_BYTES_MAX) return undefined;
-      records.push(decodeLogRecord(position, value));
-    }
-  }
-  return records;
 }

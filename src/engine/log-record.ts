@@ -2,34 +2,35 @@
  * A log record: one transaction as it will be sent, with a first line for those who
  * deliver it:
  *
- *   author ⇥ changes ⇥ flags ⏎ {"siteId":…,"hlc":position,…}
+ *   authors ⇥ changes ⇥ tables ⏎ {"siteId":…,"hlc":position,…}
  *
- * `author` is the site whose clock dated every change, or `*` for several; `changes`
- * counts changes and migrations; the flag `r` says that a change was written for a
- * table name that meant something else by the time it arrived.
+ * `authors` are the sites whose clocks dated its changes, in order, joined with commas; `changes`
+ * counts changes and migrations; for `tables` see `record-tables.ts`.
  *
- * What was stored is what is sent, byte for byte. Only a reader whose own changes are
- * among others', or a table that was dropped or renamed since, makes it be parsed.
+ * What was stored is what is sent, byte for byte. Only for one of several authors, or where a
+ * table was dropped or renamed since, it is parsed. Then each change goes by the name that its
+ * table has now, if that is live, and is left out if it isn't. Nothing else is looked at.
  */
 
-import type { HlcText } from '../clock/hlc.ts';
-import { hlcSite, isOfSameSite, type SiteIdText } from '../clock/site-id.ts';
-import type { WireChangeSet } from '../wire/schemas.ts';
+import { HLC_MIN, type HlcText } from '../clock/hlc.ts';
+import { hlcSite, type SiteIdText } from '../clock/site-id.ts';
+import type { WireChange, WireChangeSet, WireMigration } from '../wire/schemas.ts';
+import type { CatalogView } from './catalog.ts';
 import type { ChangeListJson } from './change-json.ts';
+import { areNamesCurrent, tableIdsOf } from './record-tables.ts';
 import { bytesToText } from './row.ts';
-import type { TableTimeline } from './table-timeline.ts';
+import { isLive } from './table-record.ts';
 
-/** In place of a record's author. */
-export const SEVERAL_AUTHORS = '*';
 const NEWLINE = 10;
 
 /** As it stands in the store, where the key tells the position. */
 export interface StoredRecord {
-  author: SiteIdText | typeof SEVERAL_AUTHORS;
+  /** Joined with commas. */
+  authors: string;
   /** Changes and migrations. */
   changeCount: number;
-  /** Whether some change's table has to be looked up again. */
-  stale: boolean;
+  /** The tables of the changes. */
+  tables: string;
   /** The change set as JSON. */
   json: Uint8Array;
 }
@@ -49,19 +50,19 @@ export interface DraftedRecord extends Omit<LogRecord, 'json' | 'changeCount'> {
 
 export function encodeDraftedRecord(draft: DraftedRecord): Buffer {
   const { siteId, transactionId, position, changes, migrations } = draft;
-  const line = firstLine(draft.author, changes.length + migrations.length, draft.stale);
+  const line = firstLine(draft.authors, changes.length + migrations.length, draft.tables);
   const before = `${line}{"siteId":"${siteId}","transactionId":${JSON.stringify(transactionId)},"hlc":"${position}","changes":[`;
   const after = `],"schemaMigrations":[${migrations.join(',')}]}`;
   return Buffer.from(before + changes.toString() + after);
 }
 
 export function encodeLogRecord(record: Omit<StoredRecord, 'json'> & { json: string }): Buffer {
-  const { author, changeCount, stale, json } = record;
-  return Buffer.from(`${firstLine(author, changeCount, stale)}${json}`);
+  const { authors, changeCount, tables, json } = record;
+  return Buffer.from(`${firstLine(authors, changeCount, tables)}${json}`);
 }
 
-function firstLine(author: LogRecord['author'], changeCount: number, stale: boolean): string {
-  return `${author}\t${changeCount}\t${stale ? 'r' : ''}\n`;
+function firstLine(authors: string, changeCount: number, tables: string): string {
+  return `${authors}\t${changeCount}\t${tables}\n`;
 }
 
 /** The change set in a record's bytes. */
@@ -77,59 +78,88 @@ export function decodeStoredRecord(bytes: Uint8Array): StoredRecord {
   const end = bytes.indexOf(NEWLINE);
   // No `split`, no array: catching up reads as many of these as it can.
   const line = bytesToText(bytes.subarray(0, end));
-  const authorEnd = line.indexOf('\t');
-  const countEnd = line.indexOf('\t', authorEnd + 1);
+  const authorsEnd = line.indexOf('\t');
+  const countEnd = line.indexOf('\t', authorsEnd + 1);
   return {
-    author: line.slice(0, authorEnd),
-    changeCount: Number(line.slice(authorEnd + 1, countEnd)),
-    stale: line.includes('r', countEnd + 1),
+    authors: line.slice(0, authorsEnd),
+    changeCount: Number(line.slice(authorsEnd + 1, countEnd)),
+    tables: line.slice(countEnd + 1),
     json: bytes.subarray(end + 1),
   };
 }
 
-/** The author of a set whose changes and migrations bear these HLCs. */
-export function authorOf(hlcs: Iterable<HlcText>): SiteIdText | typeof SEVERAL_AUTHORS {
-  let first: HlcText | undefined;
-  for (const hlc of hlcs) {
-    first ??= hlc;
-    if (!isOfSameSite(hlc, first)) return SEVERAL_AUTHORS;
-  }
-  return first === undefined ? SEVERAL_AUTHORS : hlcSite(first);
+/** The change set of a record. */
+export function parseRecord({ json }: StoredRecord): WireChangeSet {
+  return JSON.parse(bytesToText(json)) as WireChangeSet;
+}
+
+/** The authors of a set whose changes and migrations bear these HLCs. */
+export function authorsOf(hlcs: Iterable<HlcText>): string {
+  const sites = new Set<SiteIdText>();
+  for (const hlc of hlcs) sites.add(hlcSite(hlc));
+  return joinAuthors(sites);
+}
+
+export function joinAuthors(sites: Iterable<SiteIdText>): string {
+  return [...sites].sort().join(',');
+}
+
+export function isAmongAuthors(site: SiteIdText, authors: string): boolean {
+  return authors.length === site.length ? authors === site : authors.split(',').includes(site);
+}
+
+/** Who gets a record, and by which catalog. */
+export interface Delivery {
+  reader: SiteIdText | undefined;
+  /** As new as the record, or newer. */
+  catalog: CatalogView;
+  /** Of the record; worked out only where it matters. */
+  position(): HlcText;
+  /** Some position that is no later. */
+  before?: HlcText;
 }
 
 /**
- * The change set as `reader` should get it, as JSON; `undefined` if nothing of it is
- * left: its own changes, and those of tables that have been dropped since, are left out,
- * and a renamed table goes by its new name.
+ * The change set as its reader should get it, as JSON; `undefined` if nothing of it is left: its own
+ * changes, and those of tables that are not live, are left out.
  */
-export function deliverable(
-  record: StoredRecord,
-  reader: SiteIdText | undefined,
-  timeline: TableTimeline | undefined,
-): Uint8Array | undefined {
-  if (record.author === reader) return undefined;
-  const filtered = reader !== undefined && record.author === SEVERAL_AUTHORS;
-  if (!filtered && timeline === undefined) return record.json;
-  const changeSet = JSON.parse(bytesToText(record.json)) as WireChangeSet;
-  const theirs = (item: { hlc: HlcText }) => !filtered || hlcSite(item.hlc) !== reader;
-  const changes = changeSet.changes.filter(theirs).flatMap((change) => {
-    if (timeline === undefined) return [change];
-    const place = timeline.resolve(change.schema, change.table, change.hlc);
-    return place === undefined || place.hidden ? [] : [{ ...change, table: place.table }];
-  });
+export function deliverable(record: StoredRecord, delivery: Delivery): Uint8Array | undefined {
+  const { reader, catalog, position, before = HLC_MIN } = delivery;
+  const { authors, tables, json } = record;
+  if (authors === reader) return undefined;
+  const isAuthor = reader !== undefined && isAmongAuthors(reader, authors);
+  if (!isAuthor && areNamesCurrent(tables, catalog, position, before)) return json;
+  const changeSet = parseRecord(record);
+  const theirs = ({ hlc }: WireChange | WireMigration) => !isAuthor || hlcSite(hlc) !== reader;
+  const changes = namedChanges(changeSet, tables, catalog).filter(theirs);
   const schemaMigrations = changeSet.schemaMigrations.filter(theirs);
   if (changes.length === 0 && schemaMigrations.length === 0) return undefined;
   return Buffer.from(JSON.stringify({ ...changeSet, changes, schemaMigrations }));
 }
 
-/** A change set without changes, which only carries a position forward. */
-export function carryPosition(siteId: SiteIdText, position: HlcText): Buffer {
-  const empty: WireChangeSet = {
-    siteId,
-    transactionId: `position:${position}`,
-    hlc: position,
-    changes: [],
-    schemaMigrations: [],
-  };
+/** Each change by the name that its table has now. */
+function namedChanges(
+  { changes }: WireChangeSet,
+  tables: string,
+  catalog: CatalogView,
+): WireChange[] {
+  const ids = tableIdsOf(tables);
+  return changes.flatMap((change, i) => {
+    const table = catalog.table(ids[i] ?? 0);
+    return table !== undefined && isLive(table) ? [{ ...change, table: table.table }] : [];
+  });
+}
+
+/**
+ * A change set without changes, which only carries a position forward.
+ * @param schemaMigrations DDL that has to be known with what is sent
+ */
+export function carryPosition(
+  siteId: SiteIdText,
+  position: HlcText,
+  schemaMigrations: readonly WireMigration[] = [],
+): Buffer {
+  const transactionId = `position:${position}`;
+  const empty = { siteId, transactionId, hlc: position, changes: [], schemaMigrations };
   return Buffer.from(JSON.stringify(empty));
 }

@@ -2,8 +2,8 @@
 
 import type { HlcText } from '../clock/hlc.ts';
 import type { KVTransaction } from '../storage/kv-store.ts';
-import { EMPTY_HEAD, type Head, writeHead } from './head.ts';
-import { logKey } from './keys.ts';
+import { EMPTY_HEAD, type Head } from './head.ts';
+import { ddlKey, logKey } from './keys.ts';
 import { type DraftedRecord, encodeDraftedRecord, jsonOf, type LogRecord } from './log-record.ts';
 import { nextPosition } from './position-clock.ts';
 
@@ -18,7 +18,8 @@ export class LogWriter {
     this.#now = now;
   }
 
-  get head(): Readonly<Head> {
+  /** To be changed by the transaction only. */
+  get head(): Head {
     return this.#head;
   }
 
@@ -33,30 +34,25 @@ export class LogWriter {
   }
 
   append(draft: DraftedRecord): void {
-    const { position, author, stale, changes, migrations } = draft;
+    const { position, authors, tables, changes, migrations } = draft;
     const changeCount = changes.length + migrations.length;
     const bytes = encodeDraftedRecord(draft);
     this.#transaction.put(logKey(position), bytes);
-    this.records.push({ position, author, stale, changeCount, json: jsonOf(bytes) });
+    if (migrations.length > 0) this.#transaction.put(ddlKey(position), new Uint8Array());
+    this.records.push({ position, authors, tables, changeCount, json: jsonOf(bytes) });
     const head = this.#head;
     head.position = position;
     head.logLength++;
-    if (head.changesLogged !== undefined) head.changesLogged += changeCount;
+    head.changesLogged += changeCount;
   }
 
   /** So many changes in the log are of no use any more. */
   noteReplaced(changes: number): void {
-    if (this.#head.changesReplaced !== undefined) this.#head.changesReplaced += changes;
+    this.#head.changesReplaced += changes;
   }
 
-  /** A table ended or was renamed: what the log holds up to here may name it still. */
-  noteStale(position: HlcText): void {
-    this.#head.staleUpTo = position;
-  }
-
-  /** @param catalogChanged whether the catalog has changed beyond statistics */
-  finish(catalogChanged: boolean): void {
-    if (catalogChanged) this.#head.catalogVersion++;
-    writeHead(this.#head, this.#transaction);
+  /** A drop or rename took effect: a snapshot from before it is not to be gone on with. */
+  noteEnded(position: HlcText): void {
+    this.#head.endedAt = position;
   }
 }

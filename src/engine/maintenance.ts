@@ -1,16 +1,23 @@
 /**
- * Tidying up a database behind its writers: tombstones past their time are forgotten, dropped
- * tables cleared away, and what later changes have replaced leaves the log. All of it in steps,
+ * Tidying up a database behind its writers: tables that have ended are emptied, tombstones past
+ * their time forgotten, and what later changes have replaced leaves the log. All of it in steps,
  * between which writers have their turn.
  */
 
 import { HLC_MIN, type HlcText, minHlc } from '../clock/hlc.ts';
 import type { Logger } from '../logger.ts';
-import type { KVStore, KVTransaction } from '../storage/kv-store.ts';
-import type { Catalog } from './catalog.ts';
-import { planCompaction, replaceRecords } from './compaction.ts';
-import { type Head, readHorizon, writeHead } from './head.ts';
-import { clearDroppedTable, expireTombstones } from './retention.ts';
+import type { KVStore } from '../storage/kv-store.ts';
+import { type CompactionPlan, planCompaction, replaceRecords } from './compaction.ts';
+import { readHorizon } from './head.ts';
+import { expireDrops, expireTombstones, pruneDropped } from './retention.ts';
+import {
+  canBeEmptied,
+  type EmptyingContext,
+  emptyingMark,
+  emptySome,
+  StepBudget,
+} from './table-emptying.ts';
+import type { CommittedState, WriteTransaction } from './write-transaction.ts';
 
 /** A log is read through when about so much of it has been replaced: the work is shared out evenly. */
 const REPLACED_SHARE_MIN = 1 / 4;
@@ -18,29 +25,18 @@ const REPLACED_MIN = 100;
 /** Tombstones are looked through no more often than this. */
 const EXPIRY_INTERVAL_MS = 60 * 60 * 1000;
 
-/** What a step leaves of the database's records. */
-export interface Tidied<T> {
-  head: Head;
-  catalog: Catalog;
-  result: T;
-}
-
-export type TidyStep<T> = (
-  transaction: KVTransaction,
-  head: Head,
-  catalog: Catalog,
-) => Promise<Tidied<T>>;
-
 /** The database, as far as tidying up needs it. */
 export interface TidiedDatabase {
   store: KVStore;
-  head(): Head;
-  catalog(): { catalog: Catalog; version: number };
-  /** Runs a step between two groups of writers, and makes what it leaves the state. */
-  tidy<T>(step: TidyStep<T>): Promise<T>;
+  state(): CommittedState;
+  /**
+   * Runs a step between two groups of writers, in a transaction that has begun, and makes what it
+   * leaves the state.
+   */
+  tidy<T>(step: (transaction: WriteTransaction) => Promise<T>): Promise<T>;
 }
 
-export interface MaintenanceOptions {
+export interface MaintenanceOptions extends EmptyingContext {
   now(): number;
   /** Lets others have their turn. */
   yield(): Promise<void>;
@@ -69,6 +65,7 @@ export class Maintenance {
   readonly #options: MaintenanceOptions;
   #nextExpiryMs = 0;
   #running: Promise<unknown> = Promise.resolve();
+  #emptying: Promise<void> | undefined;
 
   constructor(database: TidiedDatabase, options: MaintenanceOptions) {
     this.#database = database;
@@ -83,11 +80,57 @@ export class Maintenance {
   }
 
   async #run(options: MaintainOptions): Promise<Maintained> {
+    await this.emptyTables(options.signal);
     const tombstonesExpired = await this.#expire(options);
-    await this.#clearDropped(options);
     const changesCompacted = await this.#compact(options);
     if (changesCompacted > 0) await this.#database.store.reclaimSpace?.();
     return { tombstonesExpired, changesCompacted };
+  }
+
+  /** Whether a table that has ended could be emptied further. */
+  get hasTablesToEmpty(): boolean {
+    return this.#nextToEmpty() !== undefined;
+  }
+
+  #nextToEmpty(): number | undefined {
+    const { catalog } = this.#database.state();
+    for (const table of catalog.unsettled()) if (canBeEmptied(catalog, table)) return table.id;
+    return undefined;
+  }
+
+  /** Empties tables that have ended until none is left; whoever asks meanwhile waits for the same. */
+  emptyTables(signal?: AbortSignal): Promise<void> {
+    this.#emptying ??= this.#emptyTables(signal).finally(() => {
+      this.#emptying = undefined;
+    });
+    return this.#emptying;
+  }
+
+  async #emptyTables(signal: AbortSignal | undefined): Promise<void> {
+    for (let id = this.#nextToEmpty(); id !== undefined; id = this.#nextToEmpty()) {
+      await this.#emptyTable(id, signal);
+      if (signal?.aborted) return;
+    }
+  }
+
+  async #emptyTable(id: number, signal: AbortSignal | undefined): Promise<void> {
+    let after: Uint8Array | undefined;
+    let mark: string | undefined;
+    do {
+      const done = await this.#database.tidy(async (transaction) => {
+        const { catalog } = transaction;
+        const table = catalog.table(id);
+        if (table === undefined) return undefined;
+        // It was dropped once more, or leads elsewhere by now: what was looked at is to be looked at again.
+        const markNow = emptyingMark(catalog, table);
+        const from = markNow === mark ? after : undefined;
+        const next = await emptySome(transaction, id, from, new StepBudget(), this.#options);
+        return { next, mark: markNow };
+      });
+      after = done?.next;
+      mark = done?.mark;
+      await this.#options.yield();
+    } while (after !== undefined && !signal?.aborted);
   }
 
   async #expire({ signal, thorough }: MaintainOptions): Promise<number> {
@@ -97,14 +140,16 @@ export class Maintenance {
     let expired = 0;
     let from: Uint8Array | undefined;
     do {
-      const step = await this.#database.tidy(async (transaction, head, catalog) => {
-        const result = await expireTombstones(transaction, beforeMs, head.position, from);
+      const isFirst = from === undefined;
+      const step = await this.#database.tidy(async ({ store, head }) => {
+        const result = await expireTombstones(store, beforeMs, head.position, from);
         // The deletions stand in the log, and delete nothing any more.
-        const changesReplaced = (head.changesReplaced ?? 0) + result.removed;
-        const next = result.removed === 0 ? head : { ...head, changesReplaced };
-        if (next !== head) writeHead(next, transaction);
-        return { head: next, catalog, result };
+        head.changesReplaced += result.removed;
+        return result;
       });
+      if (isFirst) {
+        await this.#database.tidy(({ store, base }) => expireDrops(store, base, beforeMs));
+      }
       expired += step.removed;
       from = step.next;
       await this.#options.yield();
@@ -113,48 +158,28 @@ export class Maintenance {
     return expired;
   }
 
-  async #clearDropped({ signal }: MaintainOptions): Promise<void> {
-    for (const table of this.#database.catalog().catalog.tables.values()) {
-      if (!table.dropped) continue;
-      while (!signal?.aborted && !(await this.#clearSome(table.id))) await this.#options.yield();
-    }
-  }
-
-  #clearSome(tableId: number): Promise<boolean> {
-    return this.#database.tidy(async (transaction, head, known) => {
-      const catalog = known.fork();
-      const table = catalog.tables.get(tableId);
-      const gone = table === undefined || (await clearDroppedTable(transaction, catalog, table));
-      if (!gone) return { head, catalog: known, result: false };
-      const next = { ...head, catalogVersion: head.catalogVersion + 1 };
-      writeHead(next, transaction);
-      return { head: next, catalog, result: true };
-    });
-  }
-
   #isWorthwhile(): boolean {
-    const { changesLogged, changesReplaced } = this.#database.head();
-    // A store of before these were counted: nobody knows.
-    if (changesLogged === undefined || changesReplaced === undefined) return true;
+    const { changesLogged, changesReplaced } = this.#database.state().head;
     return changesReplaced >= REPLACED_MIN && changesReplaced >= changesLogged * REPLACED_SHARE_MIN;
   }
 
   /** One pass over the log. */
   async #compact({ signal, thorough, keepAfter }: MaintainOptions): Promise<number> {
     if (!thorough && !this.#isWorthwhile()) return 0;
-    const { store, head } = this.#database;
-    const { position, changesReplaced: replacedBefore = 0 } = head();
+    const { store, state, tidy } = this.#database;
+    const { position, changesReplaced: replacedBefore } = state().head;
     const horizon = await readHorizon(store);
+    await tidy(async ({ catalog, base }) => pruneDropped(catalog, base, horizon));
     const upTo = keepAfter === undefined ? position : minHlc(keepAfter, position);
     let after: HlcText | undefined = HLC_MIN;
     let gone = 0;
     let unexplained = 0;
     while (after !== undefined && !signal?.aborted) {
-      const { catalog, version } = this.#database.catalog();
+      const { catalog, head } = state();
       const plan = await planCompaction(store, catalog, after, { upTo, horizon });
       await this.#options.yield();
       if (plan.replacements.length > 0) {
-        const changesGone = await this.#replace(plan.replacements, version);
+        const changesGone = await this.#replace(plan, head.catalogVersion);
         // Tables were made or dropped meanwhile: judge once more.
         if (changesGone === undefined) continue;
         gone += changesGone;
@@ -162,7 +187,12 @@ export class Maintenance {
       unexplained += plan.unexplained;
       after = plan.next;
     }
-    if (after === undefined && keepAfter === undefined) await this.#notePass(replacedBefore);
+    if (after === undefined && keepAfter === undefined) {
+      await tidy(async ({ head }) => {
+        // What counted as replaced before the pass is gone, or turned out not to have been.
+        head.changesReplaced = Math.max(0, head.changesReplaced - replacedBefore);
+      });
+    }
     const { logger } = this.#options;
     logger('compacted the log to %s: %d changes have left it', upTo, gone);
     if (unexplained > 0) {
@@ -174,26 +204,12 @@ export class Maintenance {
     return gone;
   }
 
-  #replace(
-    replacements: Parameters<typeof replaceRecords>[2],
-    version: number,
-  ): Promise<number | undefined> {
-    return this.#database.tidy(async (transaction, head, catalog) => {
-      if (head.catalogVersion !== version) return { head, catalog, result: undefined };
-      const replaced = await replaceRecords(transaction, head, replacements);
-      writeHead(replaced.head, transaction);
-      return { head: replaced.head, catalog, result: replaced.changesGone };
-    });
-  }
-
-  /** What counted as replaced before the pass is gone, or turned out not to have been. */
-  #notePass(replacedBefore: number): Promise<void> {
-    return this.#database.tidy(async (transaction, head, catalog) => {
-      const { changesLogged = 0, changesReplaced = 0 } = head;
-      const left = Math.max(0, changesReplaced - replacedBefore);
-      const next = { ...head, changesLogged, changesReplaced: left };
-      writeHead(next, transaction);
-      return { head: next, catalog, result: undefined };
-    });
+  /** @returns `undefined` if the catalog is another one by now */
+  #replace({ replacements }: CompactionPlan, version: number): Promise<number | undefined> {
+    return this.#database.tidy(async (transaction) =>
+      transaction.head.catalogVersion === version
+        ? replaceRecords(transaction, replacements)
+        : undefined,
+    );
   }
 }

@@ -13,7 +13,13 @@ export class NameMap<Value> {
     else tables.set(table, value);
   }
 
-  delete(schema: string, table: string): void {
-    this.#bySchema.get(schema)?.delete(table);
+  *values(): Generator<Value> {
+    for (const tables of this.#bySchema.values()) yield* tables.values();
+  }
+
+  copy(): NameMap<Value> {
+    const copy = new NameMap<Value>();
+    for (const [schema, tables] of this.#bySchema) copy.#bySchema.set(schema, new Map(tables));
+    return copy;
   }
 }

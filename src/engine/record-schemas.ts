@@ -1,32 +1,44 @@
 /** The shapes of the records that are JSON in a store, for those who can't trust what they read. */
 
 import { Type } from 'typebox';
-import { HlcSchema } from '../wire/schemas.ts';
+import { HlcSchema, MigrationSchema } from '../wire/schemas.ts';
 
 const CountSchema = Type.Integer({ minimum: 0 });
+export const TableIdSchema = Type.Integer({ minimum: 1, maximum: 0xffffffff });
 export const HeadSchema = Type.Object({
   position: HlcSchema,
   logLength: CountSchema,
-  changesLogged: Type.Optional(CountSchema),
-  changesReplaced: Type.Optional(CountSchema),
+  changesLogged: CountSchema,
+  changesReplaced: CountSchema,
   catalogVersion: CountSchema,
-  staleUpTo: Type.Optional(HlcSchema),
+  nextTable: TableIdSchema,
+  endedAt: HlcSchema,
+  forgets: CountSchema,
 });
 export const TableSchema = Type.Object({
-  id: Type.Integer({ minimum: 1, maximum: 0xffffffff }),
+  id: TableIdSchema,
   schema: Type.String(),
-  table: Type.String(),
-  newest: HlcSchema,
-  cells: CountSchema,
-  enteredAt: Type.Optional(HlcSchema),
-  dropped: Type.Optional(Type.Literal(true)),
+  table: Type.Optional(Type.String()),
+  floor: HlcSchema,
+  made: Type.Optional(HlcSchema),
+  since: HlcSchema,
+  into: Type.Optional(TableIdSchema),
+  changed: HlcSchema,
+  unsettled: Type.Optional(Type.Literal(true)),
 });
-export const BoundarySchema = Type.Object({
+/** 0 is none. */
+const LeadSchema = Type.Integer({ minimum: 0, maximum: 0xffffffff });
+export const NameSchema = Type.Object({
   schema: Type.String(),
   table: Type.String(),
-  hlc: HlcSchema,
-  kind: Type.Union([Type.Literal('made'), Type.Literal('dropped'), Type.Literal('renamed')]),
-  renamedTo: Type.Optional(Type.String()),
+  id: LeadSchema,
+  past: Type.Optional(Type.Array(Type.Tuple([HlcSchema, LeadSchema]), { minItems: 1 })),
+});
+export const SlotSchema = Type.Object({
+  ...MigrationSchema.properties,
+  at: HlcSchema,
+  newest: Type.Optional(HlcSchema),
+  aside: Type.Optional(Type.Literal(true)),
 });
 export const SiteStateSchema = Type.Object({
   authored: Type.Optional(HlcSchema),

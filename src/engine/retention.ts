@@ -1,13 +1,15 @@
 /**
- * Clearing away, in small steps: tombstones past their time, and the rows of tables that
- * were dropped. A step is one transaction, so a writer never waits for more than one.
+ * Forgetting deletions past their time, in small steps. A step is one transaction, so a writer never
+ * waits for more than one.
  */
 
-import { type HlcText, hlcWallTimeMs, maxHlc, minHlc } from '../clock/hlc.ts';
+import { compareHlc, type HlcText, hlcWallTimeMs, maxHlc, minHlc } from '../clock/hlc.ts';
 import type { KVTransaction } from '../storage/kv-store.ts';
-import type { Catalog, TableRecord } from './catalog.ts';
+import { type Catalog, liveTable } from './catalog.ts';
+import type { CatalogDraft } from './catalog-draft.ts';
+import { pruneWhole } from './ddl-replay.ts';
 import { readHorizon } from './head.ts';
-import { HORIZON_KEY, kindRange, tableRange, tombstoneToRowKey } from './keys.ts';
+import { HORIZON_KEY, kindRange, tombstoneToRowKey } from './keys.ts';
 import { decodeRow, encodeRow } from './row.ts';
 import { decodeListedTombstone } from './row-set.ts';
 
@@ -73,22 +75,36 @@ async function expire(
   transaction.put(HORIZON_KEY, Buffer.from(horizon));
 }
 
-/** Clears away some of a dropped table. @returns whether the table is gone */
-export async function clearDroppedTable(
+/**
+ * A drop is a deletion of many rows, and is forgotten like one: the horizon moves past those that
+ * arrived before `beforeMs`.
+ */
+export async function expireDrops(
   transaction: KVTransaction,
   catalog: Catalog,
-  table: TableRecord,
-): Promise<boolean> {
-  let seen = 0;
-  for (const kind of ['r', 'd'] as const) {
-    const limit = STEP_ENTRIES_MAX - seen;
-    if (limit === 0) return false;
-    for await (const entries of transaction.iterate({ ...tableRange(kind, table.id), limit })) {
-      for (const [key] of entries) transaction.delete(key);
-      seen += entries.length;
-    }
+  beforeMs: number,
+): Promise<void> {
+  const before = await readHorizon(transaction);
+  let horizon = before;
+  for (const { type, aside, at } of catalog.slots.values()) {
+    if (type !== 'drop_table' || aside || hlcWallTimeMs(at) >= beforeMs) continue;
+    horizon = maxHlc(horizon, at);
   }
-  if (seen === STEP_ENTRIES_MAX) return false;
-  catalog.forget(table, transaction);
-  return true;
+  if (horizon !== before) transaction.put(HORIZON_KEY, Buffer.from(horizon));
+}
+
+/**
+ * Nobody can ask for a delta from before the horizon: of a name that was dropped by then, and is not
+ * in use, all DDL goes, and with it what led there under older names. What is older than a floor
+ * is skipped without it, so nothing of it comes back.
+ */
+export function pruneDropped(draft: CatalogDraft, catalog: Catalog, horizon: HlcText): void {
+  for (const slot of catalog.slots.values()) {
+    const { type, aside, at, schema, table, hlc } = slot;
+    if (type !== 'drop_table' || aside || compareHlc(at, horizon) > 0) continue;
+    const name = draft.name(schema, table);
+    const isLater = name?.past?.some(([until]) => compareHlc(until, hlc) > 0);
+    if (liveTable(draft, schema, table) !== undefined || isLater) continue;
+    pruneWhole(draft, slot);
+  }
 }

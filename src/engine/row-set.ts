@@ -3,7 +3,8 @@
  * together. A row that two change sets of a group touch is read once and written once.
  */
 
-import { HLC_MIN, type HlcText } from '../clock/hlc.ts';
+import type { HlcText } from '../clock/hlc.ts';
+import { HLC_MIN } from '../clock/hlc.ts';
 import type { KVReader, KVTransaction } from '../storage/kv-store.ts';
 import { rowKey, rowToTombstoneKey } from './keys.ts';
 import {
@@ -22,12 +23,10 @@ export interface RowAddress {
   tableId: number;
   /** Of its primary key, see `pkIdentity`. */
   identity: string;
-  /** Both as one text. */
-  text: string;
 }
 
 export interface LoadedRow {
-  address: RowAddress;
+  tableId: number;
   key: Buffer;
   row: Row;
   /** Cells it held when it was read. */
@@ -48,10 +47,6 @@ export interface ListedTombstone extends Tombstone {
   isDead: boolean;
 }
 
-export function rowAddress(tableId: number, identity: string): RowAddress {
-  return { tableId, identity, text: `${tableId}:${identity}` };
-}
-
 export function toRowKey({ tableId, identity }: RowAddress): Buffer {
   return rowKey(tableId, identity);
 }
@@ -70,66 +65,88 @@ function isListed(tombstone: Tombstone | undefined): tombstone is Tombstone {
   return tombstone !== undefined && !isExpired(tombstone);
 }
 
+/** Addresses, each once. */
+export class RowAddresses {
+  readonly #identitiesByTable = new Map<number, Set<string>>();
+  readonly list: RowAddress[] = [];
+
+  add(address: RowAddress): void {
+    const { tableId, identity } = address;
+    const identities = this.#identitiesByTable.get(tableId);
+    if (identities?.has(identity)) return;
+    if (identities === undefined) this.#identitiesByTable.set(tableId, new Set([identity]));
+    else identities.add(identity);
+    this.list.push(address);
+  }
+
+  get tableIds(): Iterable<number> {
+    return this.#identitiesByTable.keys();
+  }
+}
+
 export class RowSet {
-  readonly #rows = new Map<string, LoadedRow>();
+  readonly #rowsByTable = new Map<number, Map<string, LoadedRow>>();
   readonly #reader: KVReader;
 
   constructor(reader: KVReader) {
     this.#reader = reader;
   }
 
-  get(address: RowAddress): LoadedRow | undefined {
-    return this.#rows.get(address.text);
+  get({ tableId, identity }: RowAddress): LoadedRow | undefined {
+    return this.#rowsByTable.get(tableId)?.get(identity);
   }
 
+  /** @param bytes as it is stored; `undefined` for a row that isn't */
   add(
     address: RowAddress,
     key: Buffer = toRowKey(address),
     bytes: Uint8Array | undefined = undefined,
   ): LoadedRow {
+    const { tableId, identity } = address;
     const row = bytes === undefined ? createRow() : decodeRow(bytes);
     const cellsBefore = row.cells.size;
     const wasListed = isListed(row.tombstone);
-    const loaded = { address, key, row, cellsBefore, wasListed, changed: false };
-    this.#rows.set(address.text, loaded);
+    const loaded = { tableId, key, row, cellsBefore, wasListed, changed: false };
+    const rows = this.#rowsByTable.get(tableId);
+    if (rows === undefined) this.#rowsByTable.set(tableId, new Map([[identity, loaded]]));
+    else rows.set(identity, loaded);
     return loaded;
   }
 
   /** Reads, in one go, those of the rows that aren't here yet. */
   async load(addresses: Iterable<RowAddress>): Promise<void> {
-    const missing = new Map<string, RowAddress>();
-    for (const address of addresses) {
-      if (this.get(address) === undefined) missing.set(address.text, address);
-    }
-    if (missing.size === 0) return;
-    const keys = [...missing.values()].map(toRowKey);
+    const missing = new RowAddresses();
+    for (const address of addresses) if (this.get(address) === undefined) missing.add(address);
+    const { list } = missing;
+    if (list.length === 0) return;
+    const keys = list.map(toRowKey);
     const values = await this.#reader.getMany(keys);
-    let i = 0;
-    for (const address of missing.values()) {
-      this.add(address, keys[i], values[i]);
-      i++;
-    }
+    for (const [i, address] of list.entries()) this.add(address, keys[i], values[i]);
   }
 
-  ofTable(tableId: number): LoadedRow[] {
-    return [...this.#rows.values()].filter(({ address }) => address.tableId === tableId);
+  /** Those of a table that are here, by their identities. */
+  ofTable(tableId: number): Iterable<[identity: string, loaded: LoadedRow]> {
+    return this.#rowsByTable.get(tableId) ?? [];
   }
 
   /** @param onWrite gets each changed row's table and how many cells it gained or lost */
   write(transaction: KVTransaction, onWrite: (tableId: number, cells: number) => void): void {
-    for (const { address, key, row, cellsBefore, wasListed, changed } of this.#rows.values()) {
-      if (!changed) continue;
-      const text = encodeRow(row);
-      if (text === undefined) transaction.delete(key);
-      else transaction.put(key, Buffer.from(text));
-      const { tombstone } = row;
-      if (isListed(tombstone)) {
-        transaction.put(
-          rowToTombstoneKey(key),
-          encodeListedTombstone(tombstone, row.cells.size === 0),
-        );
-      } else if (wasListed) transaction.delete(rowToTombstoneKey(key));
-      onWrite(address.tableId, row.cells.size - cellsBefore);
+    for (const [tableId, rows] of this.#rowsByTable) {
+      for (const loaded of rows.values()) {
+        if (!loaded.changed) continue;
+        writeRow(loaded, transaction);
+        onWrite(tableId, loaded.row.cells.size - loaded.cellsBefore);
+      }
     }
   }
+}
+
+function writeRow({ key, row, wasListed }: LoadedRow, transaction: KVTransaction): void {
+  const text = encodeRow(row);
+  if (text === undefined) transaction.delete(key);
+  else transaction.put(key, Buffer.from(text));
+  const { tombstone } = row;
+  if (isListed(tombstone)) {
+    transaction.put(rowToTombstoneKey(key), encodeListedTombstone(tombstone, row.cells.size === 0));
+  } else if (wasListed) transaction.delete(rowToTombstoneKey(key));
 }

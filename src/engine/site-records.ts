@@ -1,10 +1,11 @@
 /** What is remembered of each site beside what it has written: see `site-state.ts`. */
 
-import { type HlcText, maxHlc } from '../clock/hlc.ts';
+import { compareHlc, type HlcText } from '../clock/hlc.ts';
 import type { SiteIdText } from '../clock/site-id.ts';
 import type { KVStore } from '../storage/kv-store.ts';
 import { readHead } from './head.ts';
 import { siteKey } from './keys.ts';
+import { unmark } from './position-marks.ts';
 import { readSiteState, type SiteState } from './site-state.ts';
 
 export class SiteRecords {
@@ -34,13 +35,14 @@ export class SiteRecords {
   }
 
   /**
-   * Remembers that `site` has been sent a whole snapshot of `position`.
+   * Remembers that `site` has been sent a whole snapshot.
+   * @param headerHlc of its header
    * @param resync the demand to start over that stood when the snapshot began: it is met
    */
-  noteSnapshotSent(site: SiteIdText, position: HlcText, resync?: string): Promise<void> {
+  noteSnapshotSent(site: SiteIdText, headerHlc: HlcText, resync?: string): Promise<void> {
     return this.#update(site, ({ resync: demanded, ...state }) => ({
       ...state,
-      snapshot: state.snapshot === undefined ? position : maxHlc(state.snapshot, position),
+      snapshot: laterSnapshot(state.snapshot, headerHlc),
       ...(demanded === undefined || demanded === resync ? {} : { resync: demanded }),
     }));
   }
@@ -69,4 +71,11 @@ export class SiteRecords {
       }),
     );
   }
+}
+
+/** Of two headers that of the snapshot which covers more. */
+function laterSnapshot(known: HlcText | undefined, headerHlc: HlcText): HlcText {
+  if (known === undefined) return headerHlc;
+  const order = compareHlc(unmark(known).position, unmark(headerHlc).position);
+  return order > 0 ? known : headerHlc;
 }

@@ -9,10 +9,12 @@ import { type HlcText, maxHlc } from '../clock/hlc.ts';
 import type { SiteIdText } from '../clock/site-id.ts';
 import type { KVReader, KVTransaction } from '../storage/kv-store.ts';
 import { siteKey } from './keys.ts';
+import { unmark } from './position-marks.ts';
 import { bytesToText } from './row.ts';
 
 export interface SiteState {
   authored?: HlcText;
+  /** The HLC of the header of the last snapshot that it was sent. */
   snapshot?: HlcText;
   /** The site must start over from a snapshot: which demand of it this is. */
   resync?: string;
@@ -42,7 +44,8 @@ export class SiteStates {
 
   /** The position of the last snapshot that a site was sent; of those that were read. */
   snapshotOf(site: SiteIdText): HlcText | undefined {
-    return this.#stored.get(site)?.snapshot;
+    const headerHlc = this.#stored.get(site)?.snapshot;
+    return headerHlc && unmark(headerHlc).position;
   }
 
   async #load(sites: Iterable<SiteIdText>): Promise<void> {

@@ -9,12 +9,15 @@ import { hlcSite, type SiteIdText } from '../clock/site-id.ts';
 import type { KVView } from '../storage/kv-store.ts';
 import type { WireCheckpoint } from '../wire/schemas.ts';
 import { ByteBuilder } from './byte-builder.ts';
-import { Catalog, migrationToJson, type TableRecord } from './catalog.ts';
-import { type Identity, readHead, readHorizon } from './head.ts';
+import { Catalog } from './catalog.ts';
+import { readCounts } from './cell-counts.ts';
+import type { LogCursor } from './cursor.ts';
+import { type Head, type Identity, readHead, readHorizon } from './head.ts';
 import { tableRange } from './keys.ts';
-import { wallTimeToHlc } from './position-clock.ts';
+import { markAhead, unmark } from './position-marks.ts';
 import { CellScanner } from './row.ts';
 import { decodeListedTombstone } from './row-set.ts';
+import { type LiveTable, migrationToJson } from './table-record.ts';
 
 const CHUNK_ENTRIES_MAX = 1000;
 /** Big values make smaller chunks; about so many bytes each. */
@@ -23,8 +26,10 @@ const CHUNK_BYTES_MAX = 256 * 1024;
 const CHUNK_BYTES = 160 * 1024;
 
 export interface Snapshot {
-  /** The position that it covers: the receiver goes on with what is after it. */
-  position: HlcText;
+  /** What it covers: the receiver goes on with what is after it. */
+  cursor: LogCursor;
+  /** The same as its header has it: never ahead of the clock. */
+  headerHlc: HlcText;
   /** Chunks as JSON, to be iterated once. Each is lent until the next is asked for. */
   chunks: AsyncIterable<Uint8Array>;
   /** Releases the view that it is read from; to be called in any case, once or more. */
@@ -41,8 +46,17 @@ export interface SnapshotContext {
 interface Start {
   snapshotId: string;
   siteId: SiteIdText;
+  /** As it stands in the header. */
   hlc: HlcText;
+  cursor: LogCursor;
   completed: ReadonlySet<string>;
+}
+
+/** What is read of the view before the first chunk. */
+interface Content {
+  catalog: Catalog;
+  /** By the numbers of the tables; figures for people, on which nothing hangs. */
+  counts: ReadonlyMap<number, number>;
 }
 
 /** @param checkpoint from outside: used where this database's coordinator could have issued it */
@@ -53,9 +67,10 @@ export async function openSnapshot(
 ): Promise<Snapshot> {
   try {
     const start = await chooseStart(view, context, checkpoint);
-    const catalog = await Catalog.load(view);
-    const chunks = streamChunks(view, catalog, start);
-    return { position: start.hlc, chunks, close: () => view.close() };
+    const content = { catalog: await Catalog.load(view), counts: await readCounts(view) };
+    const { cursor, hlc: headerHlc } = start;
+    const chunks = streamChunks(view, content, start);
+    return { cursor, headerHlc, chunks, close: () => view.close() };
   } catch (error) {
     await view.close();
     throw error;
@@ -67,35 +82,39 @@ async function chooseStart(
   context: SnapshotContext,
   checkpoint: WireCheckpoint | undefined,
 ): Promise<Start> {
-  const { siteId, siteIdText } = context.identity;
-  const { position } = await readHead(view, siteIdText);
-  if (checkpoint !== undefined) {
-    const issuedHere =
-      hlcSite(checkpoint.hlc) === siteIdText && compareHlc(checkpoint.hlc, position) <= 0;
-    if (issuedHere && compareHlc(checkpoint.hlc, await readHorizon(view)) >= 0) {
-      return { ...checkpoint, completed: new Set(checkpoint.completedTables) };
+  const { siteIdText } = context.identity;
+  const head = await readHead(view, siteIdText);
+  const at = (position: HlcText) => ({ position, forgets: head.forgets, isFresh: false });
+  if (checkpoint !== undefined && hlcSite(checkpoint.hlc) === siteIdText) {
+    const { position } = unmark(checkpoint.hlc);
+    if (canBeResumed(position, head, await readHorizon(view))) {
+      const completed = new Set(checkpoint.completedTables);
+      return { ...checkpoint, cursor: at(position), completed };
     }
   }
   // Receivers take the header for a clock reading, so after the wall has jumped back it must
-  // not be ahead of it. An earlier position only makes them get some changes twice.
-  const now = context.now();
-  const hlc = hlcWallTimeMs(position) > now ? wallTimeToHlc(now, siteId) : position;
-  return { snapshotId: context.newSnapshotId(), siteId: siteIdText, hlc, completed: new Set() };
+  // not be ahead of it.
+  const { position } = head;
+  const hlc = markAhead(position, context.now());
+  const snapshotId = context.newSnapshotId();
+  return { snapshotId, siteId: siteIdText, hlc, cursor: at(position), completed: new Set() };
 }
 
-/** Never one that the DDL before it has dropped: receivers fail on its cells for good. */
-function sendableTables(catalog: Catalog): TableRecord[] {
-  return catalog
-    .liveTables()
-    .filter(({ schema, table }) => !catalog.timeline.isHidden(schema, table));
+/**
+ * After any drop or rename a snapshot is begun anew: what the receiver has completed goes by names,
+ * and a delta from the old position would repeat DDL that the new snapshot leaves out.
+ */
+function canBeResumed(position: HlcText, head: Head, horizon: HlcText): boolean {
+  const isIssued = compareHlc(position, head.position) <= 0;
+  return isIssued && compareHlc(head.endedAt, position) <= 0 && compareHlc(position, horizon) >= 0;
 }
 
-function tableLabel({ schema, table }: TableRecord): string {
+function tableLabel({ schema, table }: LiveTable): string {
   return `${schema}.${table}`;
 }
 
 /** Tables with cells that the receiver doesn't have. Labels that two tables share prove nothing. */
-function tablesToSend(tables: TableRecord[], completed: ReadonlySet<string>): TableRecord[] {
+function tablesToSend(tables: LiveTable[], completed: ReadonlySet<string>): LiveTable[] {
   const counts = new Map<string, number>();
   for (const table of tables) {
     counts.set(tableLabel(table), (counts.get(tableLabel(table)) ?? 0) + 1);
@@ -107,33 +126,30 @@ function tablesToSend(tables: TableRecord[], completed: ReadonlySet<string>): Ta
 
 async function* streamChunks(
   view: KVView,
-  catalog: Catalog,
+  { catalog, counts }: Content,
   { snapshotId, siteId, hlc, completed }: Start,
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  const live = sendableTables(catalog);
-  const withCells = live.filter((table) => table.cells > 0);
+  const live = catalog.liveTables();
   const migrations = catalog.migrationsByHlc();
-  const counts = { tableCount: withCells.length, migrationCount: migrations.length };
-  const header = { type: 'header', siteId, hlc, snapshotFormat: 1, ...counts, snapshotId };
-  yield Buffer.from(JSON.stringify(header));
+  const migrationCount = migrations.length;
+  // By the counts: whether a table has cells is known when it has been read.
+  const tableCount = live.filter(({ id }) => (counts.get(id) ?? 0) > 0).length;
+  const header = { type: 'header', siteId, hlc, snapshotFormat: 1, tableCount, migrationCount };
+  yield Buffer.from(JSON.stringify({ ...header, snapshotId }));
   for (const migration of migrations) {
     yield Buffer.from(`{"type":"schema-migration","migration":${migrationToJson(migration)}}`);
   }
   let totalEntries = 0;
   const builder = new ByteBuilder(CHUNK_BYTES);
-  for (const table of tablesToSend(withCells, completed)) {
-    totalEntries += yield* streamTable(view, table, builder);
+  for (const table of tablesToSend(live, completed)) {
+    totalEntries += yield* streamTable(view, table, counts.get(table.id) ?? 0, builder);
   }
   for (const table of live) yield* streamTombstones(view, table, builder);
-  const totals = {
-    totalTables: withCells.length,
-    totalEntries,
-    totalMigrations: migrations.length,
-  };
+  const totals = { totalTables: tableCount, totalEntries, totalMigrations: migrationCount };
   yield Buffer.from(JSON.stringify({ type: 'footer', snapshotId, ...totals }));
 }
 
-function tableFields({ schema, table }: TableRecord): string {
+function tableFields({ schema, table }: LiveTable): string {
   return `"schema":${JSON.stringify(schema)},"table":${JSON.stringify(table)}`;
 }
 
@@ -146,19 +162,25 @@ const OF_CELL = {
   end: Buffer.from('}'),
 };
 
+/** Of a table without cells nothing. @returns how many entries it had */
 async function* streamTable(
   view: KVView,
-  table: TableRecord,
+  table: LiveTable,
+  estimatedEntries: number,
   builder: ByteBuilder,
 ): AsyncGenerator<Uint8Array, number> {
   const fields = tableFields(table);
   const chunk = new Chunk(`{"type":"column-versions",${fields},"entries":[`, builder);
   const cell = new CellScanner();
-  yield Buffer.from(`{"type":"table-start",${fields},"estimatedEntries":${table.cells}}`);
   for await (const entries of view.iterate(tableRange('r', table.id))) {
     for (const [, bytes] of entries) {
       cell.open(bytes);
       while (cell.next()) {
+        if (chunk.total === 0) {
+          yield Buffer.from(
+            `{"type":"table-start",${fields},"estimatedEntries":${estimatedEntries}}`,
+          );
+        }
         chunk.begin();
         builder.add(OF_CELL.hlc);
         builder.add(bytes, cell.hlcStart, cell.hlcEnd);
@@ -173,6 +195,7 @@ async function* streamTable(
       }
     }
   }
+  if (chunk.total === 0) return 0;
   if (!chunk.isEmpty) yield chunk.take();
   yield Buffer.from(`{"type":"table-end",${fields},"entriesWritten":${chunk.total}}`);
   return chunk.total;
@@ -180,7 +203,7 @@ async function* streamTable(
 
 async function* streamTombstones(
   view: KVView,
-  table: TableRecord,
+  table: LiveTable,
   builder: ByteBuilder,
 ): AsyncGenerator<Uint8Array> {
   const chunk = new Chunk(`{"type":"tombstone",${tableFields(table)},"entries":[`, builder);

@@ -2,7 +2,7 @@
 
 import type { KVReader, KVView } from '../storage/kv-store.ts';
 import { pkIdentity } from '../wire/values.ts';
-import type { Catalog, TableRecord } from './catalog.ts';
+import { type CatalogView, liveTable } from './catalog.ts';
 import { rowKey, tableRange } from './keys.ts';
 import { decodeRow } from './row.ts';
 
@@ -10,10 +10,6 @@ import { decodeRow } from './row.ts';
 export interface WireRow {
   pk: unknown[];
   valuesByColumn: Map<string, unknown>;
-}
-
-function findTable(catalog: Catalog, schema: string, table: string): TableRecord | undefined {
-  return catalog.timeline.isHidden(schema, table) ? undefined : catalog.liveTable(schema, table);
 }
 
 function toWireRow(bytes: Uint8Array): WireRow | undefined {
@@ -30,10 +26,10 @@ function toWireRow(bytes: Uint8Array): WireRow | undefined {
 /** @param pk in its JSON form */
 export async function readRow(
   reader: KVReader,
-  catalog: Catalog,
+  catalog: CatalogView,
   { schema, table, pk }: { schema: string; table: string; pk: readonly unknown[] },
 ): Promise<WireRow | undefined> {
-  const found = findTable(catalog, schema, table);
+  const found = liveTable(catalog, schema, table);
   if (found === undefined) return undefined;
   const [bytes] = await reader.getMany([rowKey(found.id, pkIdentity(pk))]);
   return bytes === undefined ? undefined : toWireRow(bytes);
@@ -42,11 +38,11 @@ export async function readRow(
 /** Closes the view when it ends, however it ends. */
 export async function* readRows(
   view: KVView,
-  catalog: Catalog,
+  catalog: CatalogView,
   { schema, table }: { schema: string; table: string },
 ): AsyncGenerator<WireRow, void, undefined> {
   try {
-    const found = findTable(catalog, schema, table);
+    const found = liveTable(catalog, schema, table);
     if (found === undefined) return;
     for await (const entries of view.iterate(tableRange('r', found.id))) {
       for (const [, bytes] of entries) {

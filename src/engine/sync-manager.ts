@@ -6,44 +6,29 @@
  * An acknowledgement is the resolution of a promise that nothing resolves earlier.
  */
 
-import { type HlcText, hlcWallTimeMs, minHlc } from '../clock/hlc.ts';
+import { compareHlc, type HlcText, hlcWallTimeMs } from '../clock/hlc.ts';
 import { SITE_ID_BYTES, type SiteIdText } from '../clock/site-id.ts';
 import { SyncError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import type { KVStore, KVTransaction } from '../storage/kv-store.ts';
 import type { WireChangeSet, WireCheckpoint } from '../wire/schemas.ts';
 import { toAuthored } from './authored.ts';
-import { Catalog } from './catalog.ts';
-import { toCursor } from './cursor.ts';
+import type { Catalog } from './catalog.ts';
+import { freshCursor, type LogCursor, refuseIfForgotten, toCursor } from './cursor.ts';
 import { DatabaseState } from './database-state.ts';
 import { refuseDrift } from './drift.ts';
 import { GroupCommit } from './group-commit.ts';
-import { type Identity, loadIdentity, ReplacedError, readHead, readHorizon } from './head.ts';
-import {
-  type LogPage,
-  type LogReadOptions,
-  readLog,
-  type TakeChangeSet,
-  timelineFor,
-} from './log.ts';
+import { type Identity, loadIdentity, ReplacedError, readForgotten, readHorizon } from './head.ts';
+import { type LogPage, type LogReadOptions, readLog, type TakeChangeSet } from './log.ts';
 import type { Appended } from './log-announcer.ts';
 import { carryPosition, deliverable, type LogRecord } from './log-record.ts';
-import {
-  type Maintained,
-  type MaintainOptions,
-  Maintenance,
-  type TidyStep,
-} from './maintenance.ts';
-import {
-  type Batch,
-  type BatchOutcome,
-  MergeTransaction,
-  type Written,
-} from './merge-transaction.ts';
-import { wallTimeToHlc } from './position-clock.ts';
+import { type Maintained, type MaintainOptions, Maintenance } from './maintenance.ts';
+import { type Batch, type BatchOutcome, MergeTransaction } from './merge-transaction.ts';
+import { markPageEnd } from './position-marks.ts';
 import { SiteRecords } from './site-records.ts';
 import { openSnapshot, type Snapshot } from './snapshot.ts';
 import { readRow, readRows, type WireRow } from './stored-rows.ts';
+import { WriteTransaction, type Written } from './write-transaction.ts';
 
 /** What the engine takes from outside, so that a simulation can be the world. */
 export interface World {
@@ -96,7 +81,10 @@ export class SyncManager {
     const { store, world } = options;
     const identity = await loadIdentity(store, () => world.randomBytes(SITE_ID_BYTES));
     const state = await DatabaseState.load(store, identity.siteIdText, options.logger);
-    return new SyncManager(options, identity, state);
+    const manager = new SyncManager(options, identity, state);
+    // What an earlier process had begun.
+    manager.#emptyTables();
+    return manager;
   }
 
   private constructor(options: SyncManagerOptions, identity: Identity, state: DatabaseState) {
@@ -118,13 +106,14 @@ export class SyncManager {
     this.#maintenance = new Maintenance(
       {
         store: options.store,
-        head: () => state.head,
-        catalog: () => state.catalog,
+        state: () => state.current,
         tidy: (step) => this.#tidy(step),
       },
       {
         logger: options.logger,
         tombstoneTTL: options.tombstoneTTL,
+        allowResurrection: options.allowResurrection,
+        siteIdText: identity.siteIdText,
         now: () => options.world.now(),
         yield: () => options.world.yield(),
       },
@@ -143,23 +132,26 @@ export class SyncManager {
 
   /** The newest position; of wall time 0 while nothing has arrived. */
   get position(): HlcText {
-    return this.#state.head.position;
+    return this.#state.current.head.position;
   }
 
   /** How far the newest position is ahead of the wall, in milliseconds: 0 unless the wall jumped back. */
   get positionAheadMs(): number {
-    return Math.max(0, hlcWallTimeMs(this.#state.head.position) - this.#options.world.now());
+    return Math.max(
+      0,
+      hlcWallTimeMs(this.#state.current.head.position) - this.#options.world.now(),
+    );
   }
 
   /** Changes in the log, and about how many of these later ones have replaced. */
   get logChanges(): { logged: number; replaced: number } {
-    const { changesLogged = 0, changesReplaced = 0 } = this.#state.head;
+    const { changesLogged, changesReplaced } = this.#state.current.head;
     return { logged: changesLogged, replaced: changesReplaced };
   }
 
   /** Transactions in the log. */
   get logLength(): number {
-    return this.#state.head.logLength;
+    return this.#state.current.head.logLength;
   }
 
   /** @returns stops it */
@@ -178,7 +170,7 @@ export class SyncManager {
     const { world, maxClockDriftMs } = this.#options;
     // After the wall has jumped back the positions still tell that it was there: devices, which have
     // not jumped, are not to be refused until it has caught up.
-    const nowMs = Math.max(world.now(), hlcWallTimeMs(this.#state.head.position));
+    const nowMs = Math.max(world.now(), hlcWallTimeMs(this.#state.current.head.position));
     refuseDrift(changeSets.concat(authored, refused), nowMs, maxClockDriftMs);
     const answers = authored.map((changeSet) => toAuthored(changeSet, this.identity));
     return this.#commits.add({ changeSets: changeSets.concat(answers), refused });
@@ -187,8 +179,9 @@ export class SyncManager {
   async #mergeGroup(batches: readonly Batch[]): Promise<BatchOutcome[]> {
     const { world, allowResurrection, logger } = this.#options;
     const context = { identity: this.identity, allowResurrection, now: () => world.now() };
+    const before = this.#state.current.catalog;
     const merged = await this.#write((transaction) =>
-      new MergeTransaction(transaction, this.#state.catalog, context).merge(batches),
+      new MergeTransaction(transaction, this.#state.current, context).merge(batches),
     );
     const { records, head } = merged;
     logger(
@@ -197,7 +190,17 @@ export class SyncManager {
       records.length,
       head.position,
     );
+    if (merged.catalog !== before) this.#emptyTables();
     return merged.outcomes;
+  }
+
+  /** Beside the writers, one step at a time. */
+  #emptyTables(): void {
+    if (!this.#maintenance.hasTablesToEmpty) return;
+    this.#maintenance.emptyTables().catch((error: unknown) => {
+      // What is left is for the next time that it is open, or tidied up.
+      this.#options.logger('tables that have ended could not be emptied: %O', error);
+    });
   }
 
   /** Reads what others wrote. */
@@ -222,33 +225,61 @@ export class SyncManager {
     }
   }
 
+  /** Of a reader that has everything up to now. */
+  get endCursor(): LogCursor {
+    const { position, forgets } = this.#state.current.head;
+    return { position, forgets, isFresh: false };
+  }
+
   /**
    * The cursor for a client that says it has everything up to `sinceHLC`.
    * @throws SyncError SNAPSHOT_REQUIRED
    */
-  async cursorFor(sinceHLC: HlcText | undefined): Promise<HlcText> {
+  async cursorFor(sinceHLC: HlcText | undefined): Promise<LogCursor> {
     // Another process may have acknowledged more than was heard of here: what is read from the cursor
     // holds that as well, and no answer is behind one that the client has had elsewhere.
-    const [horizon] = await Promise.all([readHorizon(this.#store), this.#look()]);
-    if (sinceHLC === undefined) return wallTimeToHlc(0, new Uint8Array(SITE_ID_BYTES));
-    const { world, maxClockDriftMs } = this.#options;
+    await this.#look();
+    const { forgets, position: end } = this.#state.current.head;
     const { identity } = this;
-    const cursor = toCursor(sinceHLC, { identity, horizon, nowMs: world.now(), maxClockDriftMs });
-    // A reader ahead of the log (it knew a server that is gone) must not miss what comes now.
-    return minHlc(cursor, this.position);
+    if (sinceHLC === undefined) return freshCursor(identity, forgets);
+    const { world, maxClockDriftMs } = this.#options;
+    // After `forgets`: what is forgotten after that is found after each page.
+    const horizon = await readHorizon(this.#store);
+    const nowMs = world.now();
+    return toCursor(sinceHLC, { identity, horizon, forgets, end, nowMs, maxClockDriftMs });
   }
 
-  readLog(options: LogReadOptions, take: TakeChangeSet): Promise<LogPage> {
-    return readLog(this.#store, this.#state.log, options, take);
+  /**
+   * A page of the log.
+   * @param take gets its change sets as they are read: nothing of them may be used before the page is
+   *   there
+   * @throws SyncError SNAPSHOT_REQUIRED, if something has been forgotten that the reader may miss
+   */
+  async readLog(options: LogReadOptions, take: TakeChangeSet): Promise<LogPage> {
+    const { head, catalog } = this.#state.current;
+    const { after } = options;
+    const { siteIdText } = this.identity;
+    const page = await readLog(this.#store, { end: head.position, catalog }, options, take);
+    const now = await readForgotten(this.#store, siteIdText);
+    refuseIfForgotten(after, now);
+    const { hasMore, ddlAhead, lastSent } = page;
+    const end = { position: page.end, forgets: after.forgets, isFresh: false };
+    if (!hasMore) return { lastSent, end, hasMore, watermark: page.end };
+    const watermark = markPageEnd(page.end, after.forgets);
+    // A reader that goes by the change sets must be able to come back for more, too.
+    const isBehindHorizon = compareHlc(page.end, now.horizon) < 0;
+    if (ddlAhead.length === 0 && !isBehindHorizon) return { lastSent, end, hasMore, watermark };
+    take(carryPosition(siteIdText, watermark, ddlAhead));
+    return { lastSent: watermark, end, hasMore, watermark };
   }
 
   /** A freshly written record as one reader should get it; `undefined` for nothing. */
-  deliverable(record: LogRecord, reader: SiteIdText): Uint8Array | undefined {
-    return deliverable(
-      record,
-      reader,
-      timelineFor(record, () => record.position, this.#state.log),
-    );
+  deliverable(
+    record: LogRecord,
+    reader: SiteIdText | undefined,
+    catalog: Catalog,
+  ): Uint8Array | undefined {
+    return deliverable(record, { reader, catalog, position: () => record.position });
   }
 
   /** A change set without changes, as JSON, that carries `position` to a reader. */
@@ -268,12 +299,12 @@ export class SyncManager {
 
   /** A row as it is merged, its primary key in its JSON form. */
   readRow(row: { schema: string; table: string; pk: readonly unknown[] }) {
-    return readRow(this.#store, this.#state.catalog.catalog, row);
+    return readRow(this.#store, this.#state.current.catalog, row);
   }
 
   /** All rows of a table, in no order, as they were when the first one was asked for. */
   async *readRows(table: { schema: string; table: string }): AsyncGenerator<WireRow> {
-    yield* readRows(await this.#store.view(), this.#state.catalog.catalog, table);
+    yield* readRows(await this.#store.view(), this.#state.current.catalog, table);
   }
 
   /** Forgets old deletions, clears away dropped tables, shortens the log, beside the writers. */
@@ -281,15 +312,14 @@ export class SyncManager {
     return this.#maintenance.run(options);
   }
 
-  #tidy<T>(step: TidyStep<T>): Promise<T> {
+  #tidy<T>(step: (transaction: WriteTransaction) => Promise<T>): Promise<T> {
+    const context = { site: this.identity.siteIdText, now: () => this.#options.world.now() };
     return this.#commits.alone(async () => {
-      const { result } = await this.#write(async (transaction) => {
-        const before = await readHead(transaction, this.identity.siteIdText);
-        const { catalog, version } = this.#state.catalog;
-        const current =
-          before.catalogVersion === version ? catalog : await Catalog.load(transaction);
-        const tidied = await step(transaction, before, current);
-        return { ...tidied, before: before.position, records: [] };
+      const { result } = await this.#write(async (store) => {
+        const transaction = new WriteTransaction(store, this.#state.current, context);
+        await transaction.begin();
+        const result = await step(transaction);
+        return { ...(await transaction.finish()), result };
       });
       return result;
     });

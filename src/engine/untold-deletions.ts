@@ -9,8 +9,6 @@ import { type ChangeListJson, changedRowJson, type JsonNames } from './change-js
 import type { ChangeTarget } from './change-target.ts';
 import type { Row } from './row.ts';
 import type { LoadedRow } from './row-set.ts';
-import type { HeldChange } from './table-boundary.ts';
-import type { Place } from './table-timeline.ts';
 
 export interface Writer {
   /** Whether it is the coordinator that answers a refused change. */
@@ -25,11 +23,11 @@ export interface Writer {
  */
 export function isDeletionUntold(
   { type, hlc }: WireChange,
-  place: Place,
+  { isLive }: ChangeTarget,
   { tombstone, cells }: Row,
   { isAnswer, snapshot }: Writer,
 ): boolean {
-  if (place.hidden || tombstone === undefined) return false;
+  if (!isLive || tombstone === undefined) return false;
   // Who deletes a row has it deleted, whether that counts or not.
   if (type === 'delete' && !isAnswer) return false;
   // A change that is refused once more is answered with the very deletion that it was before.
@@ -44,7 +42,13 @@ export function isDeletionUntold(
 export interface UntoldDeletion {
   target: ChangeTarget;
   loaded: LoadedRow;
-  schemaName: string;
+}
+
+/** A deletion that is told once more. */
+export interface ToldDeletion {
+  tableId: number;
+  hlc: HlcText;
+  addTo(list: ChangeListJson): void;
 }
 
 /**
@@ -55,16 +59,18 @@ export function deleteAgain(
   untold: readonly UntoldDeletion[],
   position: HlcText,
   names: JsonNames,
-): HeldChange[] {
+): ToldDeletion[] {
   const told = new Set<LoadedRow>();
-  return untold.flatMap(({ target, loaded, schemaName }) => {
+  return untold.flatMap(({ target, loaded }) => {
     const { tombstone } = loaded.row;
     if (tombstone === undefined || told.has(loaded)) return [];
     told.add(loaded);
     loaded.row.tombstone = { ...tombstone, position };
     loaded.changed = true;
     const { hlc, pk } = tombstone;
-    const row = changedRowJson(names.json(schemaName), names.json(target.place.table), pk);
-    return { hlc, addTo: (list: ChangeListJson) => list.addDelete(row, hlc, undefined) };
+    const { id: tableId, schema, table = '' } = target.table;
+    const row = changedRowJson(names.json(schema), names.json(table), pk);
+    const addTo = (list: ChangeListJson) => list.addDelete(row, hlc, undefined);
+    return { tableId, hlc, addTo };
   });
 }

@@ -1,6 +1,6 @@
 /** What hooks read of the databases: opened for as long as they are read. */
 
-import { decodeHlc, encodeHlc, type HlcText } from '../clock/hlc.ts';
+import { decodeHlc, encodeHlc } from '../clock/hlc.ts';
 import type { WireRow } from '../engine/stored-rows.ts';
 import type { SyncManager } from '../engine/sync-manager.ts';
 import type { CoordinatorReader, StoredRow } from '../hooks/reader.ts';
@@ -53,7 +53,7 @@ export function createDatabaseReader(acquire: Acquire): DatabaseReader {
       const lease = await acquire(databaseId);
       try {
         const { manager } = lease;
-        let after: HlcText = await manager.cursorFor(since && encodeHlc(since));
+        let after = await manager.cursorFor(since && encodeHlc(since));
         for (;;) {
           const changeSets: Uint8Array[] = [];
           const options = { after, bytesMax: PAGE_BYTES };

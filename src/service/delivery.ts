@@ -6,6 +6,7 @@
 import type { HlcText } from '../clock/hlc.ts';
 import { siteIdToText } from '../clock/site-id.ts';
 import type { CoordinatorConfig } from '../config/schema.ts';
+import type { LogCursor } from '../engine/cursor.ts';
 import type { LogReadOptions } from '../engine/log.ts';
 import type { Snapshot } from '../engine/snapshot.ts';
 import { SyncError } from '../errors.ts';
@@ -93,7 +94,7 @@ export class Delivery {
     client: ClientIdentity,
     database: OpenDatabase,
     sinceHLC: HlcText | undefined,
-  ): Promise<HlcText> {
+  ): Promise<LogCursor> {
     const { manager } = database;
     const site = siteIdToText(client.siteId);
     await this.#resyncs.meet(client, database);
@@ -125,9 +126,11 @@ export class Delivery {
     const changeSets: Uint8Array[] = [];
     const page = await readPage(manager, options, view, (json) => changeSets.push(json));
     stopTimer();
-    const { lastSent, end, hasMore } = page;
-    if (isCarryNeeded(after, lastSent, end)) changeSets.push(manager.carryPosition(end));
-    return { changeSets, hasMore, watermark: end };
+    const { lastSent, end, hasMore, watermark } = page;
+    if (isCarryNeeded(after.position, lastSent, end.position)) {
+      changeSets.push(manager.carryPosition(end.position));
+    }
+    return { changeSets, hasMore, watermark };
   }
 
   /** A snapshot, once there is a place for one more. Whoever gets it must close it. */
@@ -147,7 +150,7 @@ export class Delivery {
     const snapshot = await this.#snapshots.open(database, usable);
     return {
       ...narrowSnapshot(snapshot, this.viewOf(who, signal)),
-      noteSent: () => manager.sites.noteSnapshotSent(site, snapshot.position, resync),
+      noteSent: () => manager.sites.noteSnapshotSent(site, snapshot.headerHlc, resync),
     };
   }
 }

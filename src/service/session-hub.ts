@@ -1,7 +1,7 @@
 /** The sessions of one database: tells each of them when the log has grown. */
 
 import type { Appended } from '../engine/log-announcer.ts';
-import { type LogRecord, SEVERAL_AUTHORS } from '../engine/log-record.ts';
+import { isAmongAuthors } from '../engine/log-record.ts';
 import type { SyncManager } from '../engine/sync-manager.ts';
 import { changeSetsFrame } from './frames.ts';
 import type { Session } from './session.ts';
@@ -47,23 +47,26 @@ export class SessionHub {
     this.#stop = undefined;
   }
 
-  /** One frame serves all who have no part in what was written. */
+  /** One frame serves all who have no part in what was written; each author gets one of its own. */
   #announce(appended: Appended): void {
     const { records = [] } = appended;
-    const authors = new Set<string>(records.map(({ author }) => author));
-    let shared: Push | undefined;
+    const authors = new Set(records.map((record) => record.authors));
+    let shared: { push: Push | undefined } | undefined;
     for (const session of this.#sessions) {
-      const hasPart = authors.has(session.siteId) || authors.has(SEVERAL_AUTHORS);
       session.push(appended, () => {
-        if (hasPart) return this.#frame(records, session.siteId);
-        shared ??= this.#frame(records, '');
-        return shared;
+        for (const joined of authors) {
+          if (isAmongAuthors(session.siteId, joined)) return this.#frame(appended, session.siteId);
+        }
+        shared ??= { push: this.#frame(appended, undefined) };
+        return shared.push;
       });
     }
   }
 
-  #frame(records: readonly LogRecord[], reader: string): Push | undefined {
-    const changeSets = records.flatMap((record) => this.#manager.deliverable(record, reader) ?? []);
+  #frame({ records = [], catalog }: Appended, reader: string | undefined): Push | undefined {
+    const changeSets = records.flatMap(
+      (record) => this.#manager.deliverable(record, reader, catalog) ?? [],
+    );
     if (changeSets.length === 0) return undefined;
     return { bytes: changeSetsFrame('push', changeSets), changeSets: changeSets.length };
   }

@@ -9,8 +9,9 @@
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import { compareHlc, type HlcText, hlcWallTimeMs, maxHlc } from '../clock/hlc.ts';
+import { compareHlc, type HlcText, hlcWallTimeMs } from '../clock/hlc.ts';
 import type { SiteIdText } from '../clock/site-id.ts';
+import type { LogCursor } from '../engine/cursor.ts';
 import type { LogPage } from '../engine/log.ts';
 import type { Appended } from '../engine/log-announcer.ts';
 import { toSyncError } from '../errors.ts';
@@ -62,7 +63,7 @@ export class Session {
   /** What the client last said it has. */
   lastSyncHLC: HlcText | undefined;
   readonly #options: SessionOptions;
-  #cursor: HlcText;
+  #cursor: LogCursor;
   #lane: Promise<unknown> = Promise.resolve();
   /** Answers under way or waiting; pushes wait for them. */
   #answers = 0;
@@ -75,7 +76,7 @@ export class Session {
     this.joinedAs = options.identity;
     this.identity = options.identity;
     this.#options = options;
-    this.#cursor = options.database.manager.position;
+    this.#cursor = options.database.manager.endCursor;
   }
 
   get database(): OpenDatabase & DatabaseAccess {
@@ -114,7 +115,7 @@ export class Session {
   push(appended: Appended, frame: () => { bytes: Buffer; changeSets: number } | undefined): void {
     const { outlet, limits, host } = this.#options;
     const inStep =
-      !this.#feeding && this.#answers === 0 && this.#cursor === appended.after && this.#isOpen;
+      !this.#feeding && this.#answers === 0 && this.#isAt(appended.after) && this.#isOpen;
     const hasRoom = outlet.queuedBytes <= limits.queuedBytesPerSocket / 2;
     if (inStep && !hasRoom) host.fellBehind();
     if (!inStep || !hasRoom || appended.records === undefined) {
@@ -127,7 +128,7 @@ export class Session {
       this.#feed();
       return;
     }
-    this.#cursor = appended.end;
+    this.#cursor = { position: appended.end, forgets: appended.forgets, isFresh: false };
     if (pushed === undefined) return;
     outlet.send(pushed.bytes);
     host.pushed(pushed.changeSets);
@@ -145,17 +146,27 @@ export class Session {
       });
   }
 
+  #isAt(position: HlcText): boolean {
+    return this.#cursor.position === position;
+  }
+
+  /** An answer, or a snapshot, goes to here: pushes go on from there, unless they are further already. */
+  #moveTo(cursor: LogCursor): void {
+    if (compareHlc(cursor.position, this.#cursor.position) > 0) this.#cursor = cursor;
+  }
+
   /** What the store says will pass is waited for: the socket stays, and its cursor. */
   async #feedFailed(error: unknown): Promise<void> {
-    const { code, retryAfterMs } = toSyncError(error);
-    if (code === 'STORE_UNAVAILABLE' && retryAfterMs !== undefined) {
+    const { code, message, retryAfterMs } = toSyncError(error);
+    if (code === 'SNAPSHOT_REQUIRED') this.startOver(message);
+    else if (code === 'STORE_UNAVAILABLE' && retryAfterMs !== undefined) {
       await sleep(retryAfterMs, undefined, { ref: false });
     } else this.#options.host.failed(error);
   }
 
   get #isBehind(): boolean {
     const { position } = this.#options.database.manager;
-    return this.#isOpen && this.#answers === 0 && compareHlc(this.#cursor, position) < 0;
+    return this.#isOpen && this.#answers === 0 && compareHlc(this.#cursor.position, position) < 0;
   }
 
   async #feedLoop(): Promise<void> {
@@ -197,7 +208,7 @@ export class Session {
   }
 
   /** Sends everything after a cursor, up to the end of the log. To be run by `answer`. */
-  async sendChanges(since: HlcText): Promise<void> {
+  async sendChanges(since: LogCursor): Promise<void> {
     const { database, outlet, limits } = this.#options;
     const { manager } = database;
     let writer = new PageWriter(limits.pageBytes);
@@ -205,10 +216,12 @@ export class Session {
     let reading = this.#readForAnswer(since, writer);
     for (;;) {
       const { lastSent, end, hasMore } = await reading;
-      if (!hasMore && isCarryNeeded(since, lastSent, end)) writer.add(manager.carryPosition(end));
+      if (!hasMore && isCarryNeeded(since.position, lastSent, end.position)) {
+        writer.add(manager.carryPosition(end.position));
+      }
       outlet.send(writer.take());
       // With each page: if the next one cannot be read, pushes go on from here, not from before.
-      this.#cursor = maxHlc(this.#cursor, end);
+      this.#moveTo(end);
       if (!hasMore) return;
       // The page before has been taken: its memory serves again.
       [writer, other] = [other ?? new PageWriter(limits.pageBytes), writer];
@@ -221,7 +234,7 @@ export class Session {
     }
   }
 
-  #readForAnswer(after: HlcText, writer: PageWriter): Promise<LogPage> {
+  #readForAnswer(after: LogCursor, writer: PageWriter): Promise<LogPage> {
     const { database, limits } = this.#options;
     const options = { after, reader: this.siteId, bytesMax: limits.pageBytes };
     const reading = readPage(database.manager, options, this.#view, (json) => writer.add(json));
@@ -232,7 +245,7 @@ export class Session {
 
   /** Sends a snapshot, chunk by chunk, as the socket takes it. To be run by `answer`. */
   async sendSnapshot(snapshot: ServedSnapshot): Promise<void> {
-    const { position, chunks } = snapshot;
+    const { cursor, chunks } = snapshot;
     const { outlet, limits } = this.#options;
     try {
       for await (const chunk of chunks) {
@@ -247,7 +260,7 @@ export class Session {
     }
     await snapshot.noteSent();
     outlet.send('{"type":"snapshot_complete"}');
-    this.#cursor = maxHlc(this.#cursor, position);
+    this.#moveTo(cursor);
   }
 }
 

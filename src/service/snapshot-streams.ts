@@ -43,11 +43,12 @@ export class SnapshotStreams {
     }
   }
 
-  #counted({ position, chunks, close }: Snapshot): Snapshot {
+  #counted({ cursor, headerHlc, chunks, close }: Snapshot): Snapshot {
     let isOpen = true;
     const completed = this.#metrics.snapshotsCompleted;
     return {
-      position,
+      cursor,
+      headerHlc,
       chunks: (async function* () {
         yield* chunks;
         completed.inc();

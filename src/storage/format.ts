@@ -4,14 +4,14 @@
  * another version, and a directory that was copied or renamed is found out.
  *
  *     key    00 "format"
- *     value  {"format": 1, "databaseId": "…"}   (JSON, UTF-8)
+ *     value  {"format": 2, "databaseId": "…"}   (JSON, UTF-8)
  */
 
 import { SyncError } from '../errors.ts';
 import type { KVStore } from './kv-store.ts';
 
 /** Raised when the engine's keys or values change so that older programs would misread them. */
-export const STORE_FORMAT = 1;
+export const STORE_FORMAT = 2;
 
 export const FORMAT_KEY: Uint8Array = Buffer.from('\0format');
 

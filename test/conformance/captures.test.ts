@@ -128,11 +128,8 @@ test('h4-snapshot-after-drop: a new client gets no cells of the dropped table', 
     .get('C')
     ?.flatMap(({ chunk }) => (chunk === undefined ? [] : [chunk as Record<string, unknown>]));
   for (const chunks of [snapshot, captured ?? []]) {
-    assert.deepEqual(
-      chunks.filter(({ type }) => type === 'schema-migration').length,
-      3,
-      'it does get the DDL',
-    );
+    const ddl = chunks.filter(({ type }) => type === 'schema-migration');
+    assert.equal(ddl.length, 2, 'what made the table is of no use to anybody');
     assert.equal(
       chunks.some(({ table }) => table === 'gone'),
       false,

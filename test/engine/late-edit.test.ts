@@ -72,6 +72,6 @@ test('a position of another node is not taken back by one that has not heard of 
   const device = new Device(1);
   for (let i = 0; i < 3; i++) await there.manager.apply([device.write({ pk: [i], set: { a: 1 } })]);
   const { position } = there.manager;
-  assert.equal(await here.manager.cursorFor(position), position);
+  assert.equal((await here.manager.cursorFor(position)).position, position);
   assert.deepEqual(await readAll(here.manager, position), []);
 });

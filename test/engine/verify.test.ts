@@ -136,27 +136,57 @@ const DAMAGES: readonly [what: string, code: FindingCode, damage: Damage][] = [
       transaction.put(key, Buffer.from(JSON.stringify({ ...JSON.parse(table.text), id: 9 })));
     },
   ],
-  ['a boundary that is cut off', 'CATALOG', change('b', cut)],
-  ['a migration that is cut off', 'CATALOG', change('g', cut)],
-  ['DDL that is gone', 'MIGRATION', remove('g')],
-  ['a boundary that is gone', 'MIGRATION', remove('b')],
-  ['DDL that never was in the log', 'MIGRATION', remove('l')],
-  ['a table that is gone', 'ROW', remove('t')],
+  ['a name that is cut off', 'CATALOG', change('n', cut)],
+  ['a name that is gone', 'CATALOG', remove('n')],
   [
-    'a count of cells that is off',
-    'STATISTICS',
+    'a name that leads to no table',
+    'CATALOG',
     change(
-      't',
-      json((table) => ({ ...table, cells: 7 })),
+      'n',
+      json((name) => ({ ...name, id: 7 })),
     ),
   ],
   [
-    'a newest HLC that is too old',
-    'STATISTICS',
+    'a table whose number was not given yet',
+    'CATALOG',
+    change(
+      'mhead',
+      json((head) => ({ ...head, nextTable: 1 })),
+    ),
+  ],
+  [
+    'a table that has ended in itself',
+    'CATALOG',
     change(
       't',
-      json((table) => ({ ...table, newest: 'A'.repeat(40) })),
+      json(({ table: _table, ...rest }) => ({ ...rest, into: rest.id })),
     ),
+  ],
+  ['a migration that is cut off', 'CATALOG', change('g', cut)],
+  ['DDL that is gone', 'MIGRATION', remove('g')],
+  ['DDL that never was in the log', 'MIGRATION', remove('l')],
+  ['a table that is gone', 'ROW', remove('t')],
+  ['a count of cells that is off', 'STATISTICS', change('c', () => '7')],
+  ['a count that is none', 'STATISTICS', change('c', () => 'x')],
+  [
+    'a row from before the drop of its table',
+    'BELOW_FLOOR',
+    change(
+      't',
+      json((table) => ({ ...table, floor: 'z'.repeat(40), made: 'z'.repeat(40) })),
+    ),
+  ],
+  ['DDL that is not noted', 'LOG_RECORD', remove('e')],
+  ['DDL that is noted, and none', 'LOG_RECORD', put(`e${'\0'.repeat(30)}`, '')],
+  [
+    'a transaction of a table whose number was not given yet',
+    'LOG_RECORD',
+    change('l', (text) => text.replace(/\t[\d*]+\n/, '\t77*2\n'), 2),
+  ],
+  [
+    'a transaction that names too few tables',
+    'LOG_RECORD',
+    change('l', (text) => text.replace(/\t[\d*]+\n/, '\t1\n'), 2),
   ],
   ['a site that is cut off', 'SITE', change('s', cut)],
   ['a key of a site that is too long', 'SITE', put('s far too long to be one', '{}')],
@@ -250,5 +280,5 @@ test('a deletion that was held expires without sending everybody to snapshots fo
   await manager.apply([one.write({ pk: [1], delete: true })]);
   world.nowMs += 2 * DAY_MS;
   await manager.maintain({ thorough: true });
-  assert.equal(await manager.cursorFor(manager.position), manager.position);
+  assert.equal((await manager.cursorFor(manager.position)).position, manager.position);
 });

@@ -171,7 +171,7 @@ test('what is written between two pages of an answer is in the answer or pushed 
 
 test('an answer after a push repeats what was asked for, and pushes go on from its end', async () => {
   const { join, write, manager } = await openHub();
-  const start = manager.position;
+  const start = manager.endCursor;
   const { session, outlet } = join(new Device(9));
   const ids = await write(new Device(1), 2);
   await session.answer(() => session.sendChanges(start));
@@ -190,7 +190,7 @@ test('an answer that breaks off between two pages: pushes go on from the first, 
     },
   });
   const { session, outlet } = join(new Device(9));
-  const start = manager.position;
+  const start = manager.endCursor;
   const ids: string[] = [];
   const answered = session.answer(async () => {
     ids.push(...(await write(new Device(1), 20)));

@@ -2,7 +2,7 @@
  * The first and the last line of an export, and what may be wrong with one. The whole of it is
  * described in `docs/export-format.md`:
  *
- *     {"type":"header","format":"sync-coordinator-export","formatVersion":1,…}
+ *     {"type":"header","format":"sync-coordinator-export","formatVersion":2,…}
  *     {"type":"…",…}      one record of the database a line, in the order of the store's keys
  *     {"type":"end","lines":…,"sha256":"…"}    of all lines before it
  */
@@ -12,7 +12,7 @@ import { HlcSchema, SiteIdSchema } from '../../wire/schemas.ts';
 
 export const EXPORT_FORMAT = 'sync-coordinator-export';
 /** Raised when older programs would misread what is written. */
-export const EXPORT_FORMAT_VERSION = 1;
+export const EXPORT_FORMAT_VERSION = 2;
 
 /** What every export begins with. */
 export const HEADER_START = `{"type":"header","format":"${EXPORT_FORMAT}",`;
@@ -33,7 +33,7 @@ export const HeaderSchema = Type.Object({
   position: HlcSchema,
   exportedAt: Type.String(),
   tables: Type.Array(
-    Type.Object({ id: Type.Integer(), schema: Type.String(), table: Type.String() }),
+    Type.Object({ id: Type.Integer(), schema: Type.String(), table: Type.Optional(Type.String()) }),
   ),
 });
 export type ExportHeader = Static<typeof HeaderSchema>;

@@ -2,19 +2,33 @@
 
 import { type Static, type TSchema, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
-import { ChangeSetSchema, HlcSchema, MigrationSchema, SiteIdSchema } from '../../wire/schemas.ts';
-import { BoundarySchema, HeadSchema, SiteStateSchema, TableSchema } from '../record-schemas.ts';
+import { ChangeSetSchema, HlcSchema, SiteIdSchema } from '../../wire/schemas.ts';
+import {
+  HeadSchema,
+  NameSchema,
+  SiteStateSchema,
+  SlotSchema,
+  TableIdSchema,
+  TableSchema,
+} from '../record-schemas.ts';
 
 const PkSchema = Type.Array(Type.Unknown());
 const OptionalPkSchema = Type.Optional(PkSchema);
 const OptionalPriorRowSchema = Type.Optional(Type.Array(Type.Unknown()));
-const TableIdSchema = Type.Integer({ minimum: 1, maximum: 0xffffffff });
+
+/** See `record-tables.ts`. */
+const TABLES_PATTERN = '^([1-9][0-9]*([*][1-9][0-9]*)?(,[1-9][0-9]*([*][1-9][0-9]*)?)*)?$';
 
 const meta = <N extends string, S extends TSchema>(name: N, value: S) =>
   Type.Object({ type: Type.Literal('meta'), name: Type.Literal(name), value });
 
 const LINE_SCHEMAS = {
-  boundary: Type.Object({ type: Type.Literal('boundary'), boundary: BoundarySchema }),
+  count: Type.Object({
+    type: Type.Literal('count'),
+    table: TableIdSchema,
+    cells: Type.Integer({ minimum: 0 }),
+  }),
+  ddl: Type.Object({ type: Type.Literal('ddl'), position: HlcSchema }),
   deletion: Type.Object({
     type: Type.Literal('deletion'),
     table: TableIdSchema,
@@ -24,10 +38,11 @@ const LINE_SCHEMAS = {
     priorRow: OptionalPriorRowSchema,
     livesAgain: Type.Optional(Type.Literal(true)),
   }),
-  migration: Type.Object({ type: Type.Literal('migration'), migration: MigrationSchema }),
+  migration: Type.Object({ type: Type.Literal('migration'), migration: SlotSchema }),
+  name: Type.Object({ type: Type.Literal('name'), name: NameSchema }),
   transaction: Type.Object({
     type: Type.Literal('transaction'),
-    stale: Type.Optional(Type.Literal(true)),
+    tables: Type.String({ pattern: TABLES_PATTERN }),
     changeSet: ChangeSetSchema,
   }),
   meta: Type.Union([

@@ -7,41 +7,46 @@ import type { HlcText } from '../../clock/hlc.ts';
 import { siteIdToText } from '../../clock/site-id.ts';
 import type { KVEntry } from '../../storage/kv-store.ts';
 import { pkIdentity } from '../../wire/values.ts';
-import { migrationSlot } from '../catalog.ts';
+import { decodeCount } from '../cell-counts.ts';
 import {
-  boundaryKey,
+  countKey,
+  ddlKey,
   logKey,
+  logKeyToPosition,
   metaKey,
   migrationKey,
+  nameKey,
   rowKey,
   siteKey,
   tableKey,
   tombstoneKey,
 } from '../keys.ts';
-import { authorOf, decodeStoredRecord, encodeLogRecord } from '../log-record.ts';
+import { authorsOf, decodeStoredRecord, encodeLogRecord } from '../log-record.ts';
 import { bytesToText, decodeRow, encodeRow, type Row, type Tombstone } from '../row.ts';
 import { decodeListedTombstone, encodeListedTombstone } from '../row-set.ts';
-import { boundaryIdentity } from '../table-timeline.ts';
+import { migrationSlot, nameToJson, slotToJson, tableToJson } from '../table-record.ts';
 import type { ExportLine, LineOf } from './line-schemas.ts';
 
 /** What a record would be as a line, by the first byte of its key; not checked yet. */
 const LINES_BY_KIND: Readonly<Record<string, (key: Buffer, value: Uint8Array) => unknown>> = {
-  b: (_key, value) => ({ type: 'boundary', boundary: parse(value) }),
+  c: (key, value) => ({ type: 'count', table: key.readUInt32BE(1), cells: decodeCount(value) }),
   d: (key, value) => {
     const { hlc, position, priorRow, pk, isDead } = decodeListedTombstone(value);
     const livesAgain = isDead ? undefined : true;
     const told = { pk: parseText(pk), hlc, position, priorRow: parseText(priorRow), livesAgain };
     return { type: 'deletion', table: key.readUInt32BE(1), ...told };
   },
+  e: (key) => ({ type: 'ddl', position: logKeyToPosition(key) }),
   g: (_key, value) => ({ type: 'migration', migration: parse(value) }),
   l: (_key, value) => {
-    const { stale, json } = decodeStoredRecord(value);
-    return { type: 'transaction', stale: stale || undefined, changeSet: parse(json) };
+    const { tables, json } = decodeStoredRecord(value);
+    return { type: 'transaction', tables, changeSet: parse(json) };
   },
   m: (key, value) => {
     const name = key.toString('utf8', 1);
     return { type: 'meta', name, value: name === 'head' ? parse(value) : bytesToText(value) };
   },
+  n: (_key, value) => ({ type: 'name', name: parse(value) }),
   r: (key, value) => ({ type: 'row', table: key.readUInt32BE(1), ...rowFields(decodeRow(value)) }),
   s: (key, value) => ({ type: 'site', site: siteIdToText(key.subarray(1)), state: parse(value) }),
   t: (_key, value) => ({ type: 'table', table: parse(value) }),
@@ -54,12 +59,16 @@ export function entryToLine([bytes, value]: KVEntry): unknown {
 
 export function lineToEntry(line: ExportLine): KVEntry {
   switch (line.type) {
-    case 'boundary':
-      return [boundaryKey(boundaryIdentity(line.boundary)), toJson(line.boundary)];
+    case 'count':
+      return [countKey(line.table), Buffer.from(String(line.cells))];
+    case 'ddl':
+      return [ddlKey(line.position), Buffer.alloc(0)];
     case 'deletion':
       return deletionToEntry(line);
     case 'migration':
-      return [migrationKey(migrationSlot(line.migration)), toJson(line.migration)];
+      return [migrationKey(migrationSlot(line.migration)), Buffer.from(slotToJson(line.migration))];
+    case 'name':
+      return [nameKey(line.name.schema, line.name.table), Buffer.from(nameToJson(line.name))];
     case 'transaction':
       return transactionToEntry(line);
     case 'meta':
@@ -72,7 +81,7 @@ export function lineToEntry(line: ExportLine): KVEntry {
     case 'site':
       return [siteKey(line.site), toJson(line.state)];
     case 'table':
-      return [tableKey(line.table.id), toJson(line.table)];
+      return [tableKey(line.table.id), Buffer.from(tableToJson(line.table))];
   }
 }
 
@@ -82,12 +91,12 @@ function deletionToEntry(line: LineOf<'deletion'>): KVEntry {
   return [tombstoneKey(table, pkIdentity(pk)), encodeListedTombstone(tombstone, !livesAgain)];
 }
 
-function transactionToEntry({ changeSet, stale }: LineOf<'transaction'>): KVEntry {
+function transactionToEntry({ changeSet, tables }: LineOf<'transaction'>): KVEntry {
   const { hlc: position, changes, schemaMigrations = [] } = changeSet;
   const hlcs = [...changes, ...schemaMigrations].map(({ hlc }) => hlc);
   const json = JSON.stringify(changeSet);
-  const author = authorOf(hlcs);
-  const record = encodeLogRecord({ author, changeCount: hlcs.length, stale: stale ?? false, json });
+  const authors = authorsOf(hlcs);
+  const record = encodeLogRecord({ authors, changeCount: hlcs.length, tables, json });
   return [logKey(position), record];
 }
 

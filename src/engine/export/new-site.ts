@@ -21,6 +21,15 @@ export function* underNewSite(line: ExportLine, replacedAt: HlcText): Generator<
     case 'transaction':
       yield { ...line, changeSet: { ...line.changeSet, hlc: move(line.changeSet.hlc) } };
       return;
+    case 'ddl':
+      yield { ...line, position: move(line.position) };
+      return;
+    case 'migration':
+      yield { ...line, migration: { ...line.migration, at: move(line.migration.at) } };
+      return;
+    case 'table':
+      yield { ...line, table: { ...line.table, changed: move(line.table.changed) } };
+      return;
     case 'row':
       yield withDeletion(line, move);
       return;
@@ -47,13 +56,8 @@ function* metaUnderNewSite(
 ): Generator<ExportLine> {
   switch (line.name) {
     case 'head': {
-      const { staleUpTo } = line.value;
-      const moved = {
-        ...line.value,
-        position: replacedAt,
-        ...movedIfAny('staleUpTo', staleUpTo, move),
-      };
-      yield { ...line, value: moved };
+      const endedAt = move(line.value.endedAt);
+      yield { ...line, value: { ...line.value, position: replacedAt, endedAt } };
       return;
     }
     case 'horizon':

@@ -99,8 +99,15 @@ function toHeader(value: unknown): ExportHeader {
   if (!Check(AnyHeaderSchema, value)) throw notOurs();
   if (value.formatVersion > EXPORT_FORMAT_VERSION) {
     throw new ExportFileError(
-      `it is of format version ${value.formatVersion}, and this program reads up to ` +
+      `it is of format version ${value.formatVersion}, and this program reads ` +
         `${EXPORT_FORMAT_VERSION}: import it with a newer sync-coordinator`,
+      { isDamaged: false },
+    );
+  }
+  if (value.formatVersion < EXPORT_FORMAT_VERSION) {
+    throw new ExportFileError(
+      `it is of format version ${value.formatVersion}, and this program reads ` +
+        `${EXPORT_FORMAT_VERSION}: it is of a version before the first release`,
       { isDamaged: false },
     );
   }

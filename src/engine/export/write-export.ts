@@ -5,6 +5,7 @@ import { SyncError } from '../../errors.ts';
 import type { KVEntry, KVReader } from '../../storage/kv-store.ts';
 import { refuseUnfinished, UNFINISHED_KEY } from '../../storage/unfinished.ts';
 import { Catalog } from '../catalog.ts';
+import { readCounts } from '../cell-counts.ts';
 import { readHead } from '../head.ts';
 import { SITE_KEY } from '../keys.ts';
 import { bytesToText } from '../row.ts';
@@ -66,9 +67,10 @@ async function readHeader(
   if (site === undefined) throw new Error('there is nothing in it yet');
   const siteId = bytesToText(site);
   const { position, logLength } = await readHead(view, siteId);
-  const tables = [...(await Catalog.load(view)).tables.values()].sort((a, b) => a.id - b.id);
+  const tables = [...(await Catalog.load(view)).tables].sort((a, b) => a.id - b.id);
   // A row has a cell at least, mostly.
-  tally.total = tables.reduce((sum, { cells }) => sum + cells, logLength + tables.length);
+  tally.total = logLength + tables.length;
+  for (const cells of (await readCounts(view)).values()) tally.total += cells;
   return {
     type: 'header',
     format: EXPORT_FORMAT,

@@ -6,8 +6,9 @@ import type { KVReader } from '../../storage/kv-store.ts';
 export const FINDING_CODES = {
   FORMAT: 'The record that says in which format the store is written is missing or unreadable.',
   META: 'The head, the coordinator site id or the horizon is missing, unreadable, or does not fit.',
-  CATALOG: 'A table, boundary or migration is unreadable, or stands in the wrong place.',
-  MIGRATION: 'The DDL that is remembered and the DDL in the log do not agree.',
+  CATALOG:
+    'A table, name or migration is unreadable, stands in the wrong place, or contradicts another.',
+  MIGRATION: 'The DDL that is remembered, the DDL in the log and the tables do not agree.',
   SITE: 'What is remembered of a site is unreadable.',
   KEY: 'A key is of no known kind.',
   POSITION: 'A position in the log is malformed, of another site, or after the end of the log.',
@@ -18,8 +19,9 @@ export const FINDING_CODES = {
   NOT_LOGGED: 'A cell or deletion that is stored does not stand in the log.',
   ROW: 'A row is unreadable, stands in the wrong place, or belongs to no table.',
   ROW_ORDER: 'A cell is older than the deletion of its row, which should have removed it.',
+  BELOW_FLOOR: 'A row holds what a drop of its table should have cleared away.',
   TOMBSTONE_LIST: 'The list of deletions and the rows do not agree.',
-  STATISTICS: 'A table counts other cells than it holds, or holds newer ones than it says.',
+  STATISTICS: 'A table counts other cells than it holds.',
 } as const;
 
 export type FindingCode = keyof typeof FINDING_CODES;

@@ -9,12 +9,12 @@ import { hlcSite } from '../../clock/site-id.ts';
 import type { KVEntry, KVReader } from '../../storage/kv-store.ts';
 import { ChangeSetSchema, type WireChange, type WireMigration } from '../../wire/schemas.ts';
 import { pkIdentity } from '../../wire/values.ts';
-import { type Catalog, migrationSlot } from '../catalog.ts';
-import { kindRange, logKeyToPosition, rowKey } from '../keys.ts';
-import { authorOf, decodeLogRecord } from '../log-record.ts';
+import type { Catalog } from '../catalog.ts';
+import { ddlKey, kindRange, logKey, logKeyToPosition, rowKey } from '../keys.ts';
+import { authorsOf, decodeLogRecord } from '../log-record.ts';
+import { tableIdsOf } from '../record-tables.ts';
 import { decodeRow, type Row } from '../row.ts';
-import { toBoundaries } from '../table-boundary.ts';
-import { boundaryIdentity } from '../table-timeline.ts';
+import { isLive, migrationSlot } from '../table-record.ts';
 import {
   type Finding,
   finding,
@@ -23,6 +23,7 @@ import {
   showKey,
   type VerifyTally,
 } from './findings.ts';
+import { entriesOf } from './records.ts';
 import type { Meta } from './verify-meta.ts';
 import { hashWritten, type Witnesses } from './witnesses.ts';
 
@@ -31,6 +32,8 @@ const changeSetValidator = Compile(ChangeSetSchema);
 
 interface LoggedChange {
   change: WireChange;
+  /** The number of its table. */
+  tableId: number;
   position: HlcText;
 }
 
@@ -73,12 +76,13 @@ export async function* verifyLog(
       tally.changes += record.changeCount;
       tally.done += record.changeCount;
       isWhole &&= record.isReadable;
-      for (const change of record.changes) {
-        logged.push({ change, position });
+      for (const [i, change] of record.changes.entries()) {
+        logged.push({ change, tableId: record.tableIds[i] ?? 0, position });
         const column = change.type === 'delete' ? '' : JSON.stringify(change.column);
         witnesses.add(hashWritten(change.pk, column, change.hlc));
       }
       for (const migration of record.migrations) yield* ddl.take(migration, position);
+      if (record.isReadable) yield* verifyDdlKey(reader, position, record.migrations.length > 0);
     }
     if (meta.catalog !== undefined) yield* verifyMerged(reader, meta, meta.catalog, logged);
   }
@@ -98,6 +102,7 @@ export async function* verifyLog(
     );
   }
   if (isWhole) yield* ddl.missing();
+  yield* verifyDdlKeys(reader);
   return { isWhole };
 }
 
@@ -109,6 +114,7 @@ interface ReadRecord {
   isReadable: boolean;
   changeCount: number;
   changes: WireChange[];
+  tableIds: readonly number[];
   migrations: WireMigration[];
 }
 
@@ -116,8 +122,9 @@ async function* verifyRecord(
   position: HlcText,
   bytes: Uint8Array,
 ): AsyncGenerator<Finding, ReadRecord> {
-  const { author, changeCount, json } = decodeLogRecord(position, bytes);
-  const unreadable = { isReadable: false, changeCount: 0, changes: [], migrations: [] };
+  const { authors, changeCount, tables, json } = decodeLogRecord(position, bytes);
+  const nothing = { changeCount: 0, changes: [], tableIds: [], migrations: [] };
+  const unreadable = { isReadable: false, ...nothing };
   const value = parseBytes(json);
   if (!changeSetValidator.Check(value)) {
     yield finding('LOG_RECORD', position, 'cannot be read as a change set');
@@ -133,8 +140,13 @@ async function* verifyRecord(
     const what = `counts ${changeCount} changes, and holds ${hlcs.length}`;
     yield finding('LOG_RECORD', position, what);
   }
-  if (author !== authorOf(hlcs)) {
-    yield finding('LOG_RECORD', position, `names ${author} as author, which it isn't`);
+  if (authors !== authorsOf(hlcs)) {
+    yield finding('LOG_RECORD', position, `names ${authors} as authors, which they aren't`);
+  }
+  const tableIds = tableIdsOf(tables);
+  if (tableIds.length !== changes.length) {
+    const what = `names tables of ${tableIds.length} changes, and holds ${changes.length}`;
+    yield finding('LOG_RECORD', position, what);
   }
   try {
     for (const { pk } of changes) pkIdentity(pk);
@@ -142,7 +154,7 @@ async function* verifyRecord(
     yield finding('LOG_RECORD', position, 'holds a primary key that cannot be read');
     return unreadable;
   }
-  return { isReadable: true, changeCount: hlcs.length, changes, migrations };
+  return { isReadable: true, changeCount: hlcs.length, changes, tableIds, migrations };
 }
 
 /** Rows by their keys as text; `'unreadable'` is for the check of the rows to tell. */
@@ -165,34 +177,36 @@ function readRow(bytes: Uint8Array): Row | 'unreadable' {
 
 async function* verifyMerged(
   reader: KVReader,
-  { horizon }: Meta,
+  meta: Meta,
   catalog: Catalog,
   logged: readonly LoggedChange[],
 ): AsyncGenerator<Finding> {
-  const placed = logged.flatMap((it) => {
-    const { schema, table, hlc, pk } = it.change;
-    const place = catalog.timeline.resolve(schema, table, hlc);
-    // Of a table that was dropped after it nothing is kept.
-    if (place === undefined) return [];
-    const live = catalog.liveTable(schema, place.table);
-    return [{ ...it, key: live && rowKey(live.id, pkIdentity(pk)) }];
-  });
+  const placed: (LoggedChange & { key: Buffer })[] = [];
+  for (const it of logged) {
+    const { change, tableId, position } = it;
+    if (meta.head !== undefined && tableId >= meta.head.nextTable) {
+      yield finding('LOG_RECORD', position, `names table ${tableId}, which was not given yet`);
+    }
+    const table = catalog.table(tableId);
+    // Of a table that isn't live nothing is sent, and need nothing be kept.
+    if (table === undefined || !isLive(table)) continue;
+    placed.push({ ...it, key: rowKey(tableId, pkIdentity(change.pk)) });
+    const isSameName = table.table === change.table && table.schema === change.schema;
+    if (isSameName || compareHlc(table.changed, position) > 0) continue;
+    yield finding('LOG_RECORD', position, `names table ${tableId} by another name than it has`);
+  }
   const rows = await readRows(
     reader,
-    placed.flatMap(({ key }) => key ?? []),
+    placed.map(({ key }) => key),
   );
-  const doubtful: LoggedChange[] = [];
   for (const { change, position, key } of placed) {
-    const row = key && rows.get(key.toString('latin1'));
+    const row = rows.get(key.toString('latin1'));
     if (row === 'unreadable') continue;
-    if (!isExplained(change, position, row, horizon)) doubtful.push({ change, position });
-    else if (row !== undefined && isOtherValue(change, row)) {
+    if (!isExplained(change, position, row, meta.horizon)) {
+      yield finding('NOT_MERGED', show(change), `was written at ${position}, and its row has less`);
+    } else if (row !== undefined && isOtherValue(change, row)) {
       yield finding('CELL_DIFFERS', show(change), `is not what was written at ${position}`);
     }
-  }
-  for (const { change, position } of doubtful) {
-    if (await isElsewhere(reader, catalog, change, position, horizon)) continue;
-    yield finding('NOT_MERGED', show(change), `was written at ${position}, and its row has less`);
   }
 }
 
@@ -220,43 +234,6 @@ function isOtherValue(change: WireChange, row: Row): boolean {
   return cell?.hlc === change.hlc && cell.value !== JSON.stringify(change.value);
 }
 
-/**
- * Where devices changed tables without having heard of each other, what was written for a name may
- * have gone on under another one than a reader would find: any that it was ever renamed to. And
- * of a name that was ever dropped it depends on what was heard of first what a change became: it
- * is for the tables' counts to tell whether rows are missing there.
- */
-async function isElsewhere(
-  reader: KVReader,
-  catalog: Catalog,
-  change: WireChange,
-  position: HlcText,
-  horizon: HlcText,
-): Promise<boolean> {
-  const names = new Set([change.table]);
-  for (const name of names) {
-    for (const { schema, table, kind, renamedTo } of catalog.boundaries) {
-      if (schema !== change.schema || table !== name) continue;
-      if (kind === 'dropped') return true;
-      if (renamedTo !== undefined) names.add(renamedTo);
-    }
-  }
-  const isMerged = catalog.boundaries.some(
-    ({ schema, renamedTo }) =>
-      schema === change.schema && renamedTo !== undefined && names.has(renamedTo),
-  );
-  const keys = [...names].flatMap((name) => {
-    const live = catalog.liveTable(change.schema, name);
-    return live === undefined ? [] : [rowKey(live.id, pkIdentity(change.pk))];
-  });
-  for (const row of (await readRows(reader, keys)).values()) {
-    if (row === 'unreadable' || isExplained(change, position, row, horizon)) return true;
-    // Without resurrection: of two tables that became one, the other's deletion was the newer one.
-    if (isMerged && row?.tombstone !== undefined) return true;
-  }
-  return false;
-}
-
 function show(change: WireChange): string {
   const { schema, table, pk } = change;
   const column = change.type === 'delete' ? 'deletion' : JSON.stringify(change.column);
@@ -266,38 +243,53 @@ function show(change: WireChange): string {
 /** Compares the DDL in the log with what is remembered of it. */
 class LoggedDdl {
   readonly #catalog: Catalog | undefined;
-  /** Slots whose newest migration stands in the log. */
+  /** Slots whose migration stands in the log. */
   readonly #seen = new Set<string>();
-  readonly #boundaries: ReadonlySet<string>;
-  readonly #derived = new Set<string>();
 
   constructor(catalog: Catalog | undefined) {
     this.#catalog = catalog;
-    this.#boundaries = new Set(catalog?.boundaries.map(boundaryIdentity));
   }
 
+  /** What a later drop has made useless is not remembered, and may stand in the log still. */
   *take(migration: WireMigration, position: HlcText): Generator<Finding> {
     if (this.#catalog === undefined) return;
     const slot = migrationSlot(migration);
-    const known = this.#catalog.migrations.get(slot);
-    if (known === undefined || compareHlc(known.hlc, migration.hlc) < 0) {
+    const known = this.#catalog.slot(slot);
+    if (known === undefined) return;
+    if (compareHlc(known.hlc, migration.hlc) < 0) {
       yield finding('MIGRATION', slot, `the one written at ${position} is not remembered`);
     } else if (known.hlc === migration.hlc) this.#seen.add(slot);
-    for (const boundary of toBoundaries(migration)) {
-      const identity = boundaryIdentity(boundary);
-      this.#derived.add(identity);
-      if (this.#boundaries.has(identity)) continue;
-      yield finding('MIGRATION', identity, `what was written at ${position} set no boundary`);
-    }
   }
 
   *missing(): Generator<Finding> {
-    for (const slot of this.#catalog?.migrations.keys() ?? []) {
-      if (!this.#seen.has(slot)) yield finding('MIGRATION', slot, 'does not stand in the log');
+    for (const [key, { aside }] of this.#catalog?.slots ?? []) {
+      if (!aside && !this.#seen.has(key)) {
+        yield finding('MIGRATION', key, 'does not stand in the log');
+      }
     }
-    for (const identity of this.#boundaries) {
-      if (this.#derived.has(identity)) continue;
-      yield finding('MIGRATION', identity, 'a boundary that no DDL in the log has set');
-    }
+  }
+}
+
+/** Whether it is noted down that a record holds DDL. */
+async function* verifyDdlKey(
+  reader: KVReader,
+  position: HlcText,
+  hasDdl: boolean,
+): AsyncGenerator<Finding> {
+  const [noted] = await reader.getMany([ddlKey(position)]);
+  if ((noted !== undefined) === hasDdl) return;
+  const what = hasDdl
+    ? 'holds DDL, which is not noted'
+    : 'holds no DDL, and it is noted that it does';
+  yield finding('LOG_RECORD', position, what);
+}
+
+/** Notes of DDL in records that there aren't. */
+async function* verifyDdlKeys(reader: KVReader): AsyncGenerator<Finding> {
+  for await (const [key] of entriesOf(reader, kindRange('e'))) {
+    const position = logKeyToPosition(key);
+    const [record] = await reader.getMany([logKey(position)]);
+    if (record === undefined)
+      yield finding('LOG_RECORD', showKey(key), 'notes DDL of no transaction');
   }
 }

@@ -1,28 +1,18 @@
 /** Checks what a database says of itself: head, site id, horizon, tables, DDL, and what it knows of sites. */
 
-import { type Static, type TSchema, Type } from 'typebox';
-import { Check } from 'typebox/value';
+import { Type } from 'typebox';
 import { compareHlc, HLC_MIN, type HlcText, isHlcText } from '../../clock/hlc.ts';
 import { hlcSite, isSiteIdText, type SiteIdText } from '../../clock/site-id.ts';
 import { FORMAT_KEY } from '../../storage/format.ts';
-import type { KVRange, KVReader } from '../../storage/kv-store.ts';
-import { MigrationSchema } from '../../wire/schemas.ts';
-import { Catalog, migrationSlot } from '../catalog.ts';
+import type { KVReader } from '../../storage/kv-store.ts';
+import type { Catalog } from '../catalog.ts';
 import type { Head } from '../head.ts';
-import {
-  boundaryKey,
-  HEAD_KEY,
-  HORIZON_KEY,
-  kindRange,
-  migrationKey,
-  REPLACED_KEY,
-  SITE_KEY,
-  tableKey,
-} from '../keys.ts';
-import { BoundarySchema, HeadSchema, SiteStateSchema, TableSchema } from '../record-schemas.ts';
+import { HEAD_KEY, HORIZON_KEY, kindRange, REPLACED_KEY, SITE_KEY } from '../keys.ts';
+import { HeadSchema, SiteStateSchema } from '../record-schemas.ts';
 import { bytesToText } from '../row.ts';
-import { boundaryIdentity } from '../table-timeline.ts';
-import { type Finding, finding, parseBytes, showKey } from './findings.ts';
+import { type Finding, finding, showKey } from './findings.ts';
+import { entriesOf, parseAs } from './records.ts';
+import { verifyCatalog } from './verify-catalog.ts';
 
 const FormatSchema = Type.Object({ format: Type.Integer(), databaseId: Type.String() });
 
@@ -64,65 +54,14 @@ export async function* verifyMeta(reader: KVReader): AsyncGenerator<Finding, Met
   if (head !== undefined && compareHlc(horizon, head.position) > 0) {
     yield finding('META', 'm horizon', `${horizon} is after the end of the log, ${head.position}`);
   }
-  const isWhole = yield* verifyCatalog(reader);
+  const catalog = yield* verifyCatalog(reader, head?.nextTable);
   yield* verifySites(reader);
   yield* verifyKeys(reader);
-  return { head, site, horizon, catalog: isWhole ? await Catalog.load(reader) : undefined };
-}
-
-/** The value, if it is of this shape. */
-function parseAs<S extends TSchema>(
-  schema: S,
-  bytes: Uint8Array | undefined,
-): Static<S> | undefined {
-  const value = bytes && parseBytes(bytes);
-  return Check(schema, value) ? value : undefined;
+  return { head, site, horizon, catalog };
 }
 
 function stateOf(bytes: Uint8Array | undefined): string {
   return bytes === undefined ? 'is missing' : 'cannot be read';
-}
-
-/** @returns whether all of it can be read */
-async function* verifyCatalog(reader: KVReader): AsyncGenerator<Finding, boolean> {
-  let isWhole = true;
-  const names = new Map<string, number>();
-  for await (const [key, value] of entriesOf(reader, kindRange('t'))) {
-    const table = parseAs(TableSchema, value);
-    if (table === undefined) {
-      isWhole = false;
-      yield finding('CATALOG', showKey(key), 'a table that cannot be read');
-      continue;
-    }
-    if (!tableKey(table.id).equals(key)) {
-      isWhole = false;
-      yield finding(
-        'CATALOG',
-        showKey(key),
-        `stands in the place of another table than ${table.id}`,
-      );
-    }
-    if (table.dropped) continue;
-    const name = JSON.stringify([table.schema, table.table]);
-    const other = names.get(name);
-    if (other !== undefined) {
-      yield finding('CATALOG', `table ${name}`, `is two tables, ${other} and ${table.id}`);
-    }
-    names.set(name, table.id);
-  }
-  for await (const [key, value] of entriesOf(reader, kindRange('b'))) {
-    const boundary = parseAs(BoundarySchema, value);
-    if (boundary !== undefined && boundaryKey(boundaryIdentity(boundary)).equals(key)) continue;
-    isWhole = false;
-    yield finding('CATALOG', showKey(key), 'a boundary that cannot be read, or not of this key');
-  }
-  for await (const [key, value] of entriesOf(reader, kindRange('g'))) {
-    const migration = parseAs(MigrationSchema, value);
-    if (migration !== undefined && migrationKey(migrationSlot(migration)).equals(key)) continue;
-    isWhole = false;
-    yield finding('CATALOG', showKey(key), 'a migration that cannot be read, or not of this key');
-  }
-  return isWhole;
 }
 
 async function* verifySites(reader: KVReader): AsyncGenerator<Finding> {
@@ -135,7 +74,7 @@ async function* verifySites(reader: KVReader): AsyncGenerator<Finding> {
 }
 
 /** Those of which there may be many. */
-const KINDS = 'bdglrst';
+const KINDS = 'cdeglnrst';
 
 /**
  * Keys that nobody here writes: what stands between the kinds, which is next to nothing. Those that
@@ -151,8 +90,4 @@ async function* verifyKeys(reader: KVReader): AsyncGenerator<Finding> {
       yield finding('KEY', showKey(key), 'a record of no known kind');
     }
   }
-}
-
-export async function* entriesOf(reader: KVReader, range: KVRange) {
-  for await (const entries of reader.iterate(range)) yield* entries;
 }

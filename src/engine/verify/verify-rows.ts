@@ -3,13 +3,16 @@
  * and against what the log was found to hold.
  */
 
-import { compareHlc, HLC_MIN, type HlcText, isHlcText, maxHlc } from '../../clock/hlc.ts';
+import { compareHlc, type HlcText, isHlcText } from '../../clock/hlc.ts';
 import type { KVReader } from '../../storage/kv-store.ts';
 import { pkIdentity } from '../../wire/values.ts';
-import type { Catalog, TableRecord } from '../catalog.ts';
+import type { Catalog } from '../catalog.ts';
+import { readCounts } from '../cell-counts.ts';
 import { kindRange, rowKey, rowToTombstoneKey, tombstoneToRowKey } from '../keys.ts';
 import { bytesToText, decodeRow, encodeRow, isExpired, type Row } from '../row.ts';
 import { encodeListedTombstone } from '../row-set.ts';
+import { isBelowFloor } from '../table-names.ts';
+import { isLive } from '../table-record.ts';
 import {
   type Finding,
   finding,
@@ -21,12 +24,6 @@ import {
 import type { Meta } from './verify-meta.ts';
 import { hashWritten, type Witnesses } from './witnesses.ts';
 
-/** What a table was found to hold. */
-interface Held {
-  cells: number;
-  newest: HlcText;
-}
-
 /** @param witnesses of a log that could be read whole; else nothing can be missed in it */
 export async function* verifyRows(
   reader: KVReader,
@@ -34,8 +31,8 @@ export async function* verifyRows(
   witnesses: Witnesses | undefined,
   tally: VerifyTally,
 ): AsyncGenerator<Finding> {
-  const heldById = new Map<number, Held>();
-  const check = new RowCheck(meta, witnesses, heldById);
+  const cellsById = new Map<number, number>();
+  const check = new RowCheck(meta, witnesses, cellsById);
   for await (const entries of reader.iterate(kindRange('r'))) {
     const rows = entries.map(([key, bytes]) => ({ key: Buffer.from(key), bytes }));
     const listed = await readByKey(
@@ -53,7 +50,7 @@ export async function* verifyRows(
       yield* verifyListed(key, row, listed.get(key.toString('latin1')));
     }
   }
-  yield* verifyStatistics(meta.catalog, heldById);
+  yield* verifyStatistics(reader, meta.catalog, cellsById);
   yield* verifyList(reader);
 }
 
@@ -114,23 +111,27 @@ function isPk(json: string): boolean {
 class RowCheck {
   readonly #meta: Meta;
   readonly #witnesses: Witnesses | undefined;
-  readonly #heldById: Map<number, Held>;
+  readonly #cellsById: Map<number, number>;
 
-  constructor(meta: Meta, witnesses: Witnesses | undefined, heldById: Map<number, Held>) {
+  /** @param cellsById filled in on the way */
+  constructor(meta: Meta, witnesses: Witnesses | undefined, cellsById: Map<number, number>) {
     this.#meta = meta;
     this.#witnesses = witnesses;
-    this.#heldById = heldById;
+    this.#cellsById = cellsById;
   }
 
   *place(key: Buffer, { cells, tombstone }: Row): Generator<Finding> {
     const { catalog } = this.#meta;
     const id = key.readUInt32BE(1);
-    if (catalog !== undefined && !catalog.tables.has(id)) {
+    const table = catalog?.table(id);
+    if (catalog !== undefined && table === undefined) {
       yield finding('ROW', showKey(key), `is of table ${id}, which there isn't`);
     }
-    const held = this.#heldById.get(id) ?? { cells: 0, newest: HLC_MIN };
-    this.#heldById.set(id, held);
-    held.cells += cells.size;
+    this.#cellsById.set(id, (this.#cellsById.get(id) ?? 0) + cells.size);
+    const hlcs = [...cells.values(), ...(tombstone ? [tombstone] : [])].map(({ hlc }) => hlc);
+    if (table && !table.unsettled && hlcs.some((hlc) => isBelowFloor(table, hlc))) {
+      yield finding('BELOW_FLOOR', showKey(key), `is of a time before the drop of table ${id}`);
+    }
     for (const pk of new Set(
       [...cells.values(), ...(tombstone ? [tombstone] : [])].map((it) => it.pk),
     )) {
@@ -142,52 +143,29 @@ class RowCheck {
       );
     }
     for (const [column, { hlc }] of cells) {
-      held.newest = maxHlc(held.newest, hlc);
       if (tombstone === undefined || compareHlc(hlc, tombstone.hlc) > 0) continue;
       yield finding('ROW_ORDER', showKey(key), `${column} is older than the deletion of its row`);
     }
-    if (tombstone !== undefined) held.newest = maxHlc(held.newest, tombstone.hlc);
   }
 
+  /** What is held for a dropped name is logged when the name is used again, and so is what moves. */
   *content(key: Buffer, { cells, tombstone }: Row): Generator<Finding> {
-    const table = this.#meta.catalog?.tables.get(key.readUInt32BE(1));
-    if (table === undefined || !this.#isSent(table)) return;
+    const table = this.#meta.catalog?.table(key.readUInt32BE(1));
+    if (table === undefined || !isLive(table)) return;
     for (const [column, { pk, hlc }] of cells) {
-      if (this.#isLogged(pk, column, hlc) || this.#isOvertaken(table)) continue;
+      if (this.#isLogged(pk, column, hlc)) continue;
       yield finding('NOT_LOGGED', showKey(key), `${column} of ${pk} does not stand in the log`);
     }
     if (tombstone === undefined || isExpired(tombstone)) return;
     const { pk, hlc } = tombstone;
-    if (this.#isLogged(pk, '', hlc) || this.#isOvertaken(table)) return;
+    if (this.#isLogged(pk, '', hlc)) return;
     yield finding('NOT_LOGGED', showKey(key), `the deletion of ${pk} does not stand in the log`);
-  }
-
-  /** What is held for a dropped name is logged when the name is used again. */
-  #isSent({ schema, table, dropped }: TableRecord): boolean {
-    return !dropped && this.#meta.catalog?.timeline.isHidden(schema, table) === false;
   }
 
   #isLogged(pk: string, column: string, hlc: HlcText): boolean {
     if (this.#witnesses === undefined) return true;
     const hash = hashWritten(JSON.parse(pk), column, hlc);
     return !this.#witnesses.isOfRound(hash) || this.#witnesses.has(hash);
-  }
-
-  /**
-   * Where one device dropped or renamed a table that another had renamed, or used its old name
-   * again, it may depend on the order in which that arrived what a change means: the log may lack
-   * what the table under its new name holds. So a renamed table is judged only where its rename is
-   * the schema's one, and no table there was dropped or its old name used again.
-   */
-  #isOvertaken({ schema, table }: TableRecord): boolean {
-    const boundaries = this.#meta.catalog?.boundaries.filter((it) => it.schema === schema) ?? [];
-    const renames = boundaries.filter(({ kind }) => kind === 'renamed');
-    const [rename] = renames;
-    if (rename === undefined || !renames.some(({ renamedTo }) => renamedTo === table)) return false;
-    const isUsedAgain = boundaries.some(
-      (it) => it.kind === 'made' && it.table === rename.table && compareHlc(it.hlc, rename.hlc) > 0,
-    );
-    return renames.length > 1 || isUsedAgain || boundaries.some(({ kind }) => kind === 'dropped');
   }
 }
 
@@ -221,18 +199,15 @@ async function* verifyList(reader: KVReader): AsyncGenerator<Finding> {
   }
 }
 
-function* verifyStatistics(
+async function* verifyStatistics(
+  reader: KVReader,
   catalog: Catalog | undefined,
-  heldById: ReadonlyMap<number, Held>,
-): Generator<Finding> {
-  for (const table of catalog?.liveTables() ?? []) {
-    const { cells, newest } = heldById.get(table.id) ?? { cells: 0, newest: HLC_MIN };
-    const where = `table ${JSON.stringify([table.schema, table.table])}`;
-    if (table.cells !== cells) {
-      yield finding('STATISTICS', where, `counts ${table.cells} cells, and holds ${cells}`);
-    }
-    if (compareHlc(table.newest, newest) < 0) {
-      yield finding('STATISTICS', where, `holds ${newest}, which is newer than it says`);
-    }
+  cellsById: ReadonlyMap<number, number>,
+): AsyncGenerator<Finding> {
+  const counts = await readCounts(reader);
+  for (const { id } of catalog?.tables ?? []) {
+    const [count, held] = [counts.get(id) ?? 0, cellsById.get(id) ?? 0];
+    if (count === held) continue;
+    yield finding('STATISTICS', `table ${id}`, `counts ${count} cells, and holds ${held}`);
   }
 }

@@ -15,6 +15,7 @@
  */
 
 import type { KVReader } from '../../storage/kv-store.ts';
+import { readCounts } from '../cell-counts.ts';
 import { createTally, type Finding, type VerifyTally } from './findings.ts';
 import { verifyLog } from './verify-log.ts';
 import { verifyMeta } from './verify-meta.ts';
@@ -37,8 +38,8 @@ export async function* verifyDatabase(
   { tally = createTally(), roundEntriesMax = ROUND_ENTRIES_MAX }: VerifyOptions = {},
 ): AsyncGenerator<Finding> {
   const meta = yield* verifyMeta(reader);
-  const tables = [...(meta.catalog?.tables.values() ?? [])];
-  const cells = tables.reduce((sum, table) => sum + table.cells, 0);
+  let cells = 0;
+  for (const count of (await readCounts(reader)).values()) cells += count;
   const logged = meta.head?.changesLogged ?? meta.head?.logLength ?? 0;
   const rounds = Math.min(ROUNDS_MAX, Math.max(1, Math.ceil(logged / roundEntriesMax)));
   tally.total = rounds * (logged + cells);

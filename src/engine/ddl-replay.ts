@@ -1,0 +1,181 @@
+/**
+ * What becomes of a device that carries out the DDL that is sent, by HLC and from nothing: whether it
+ * ends up with the live tables; and which DDL it can do without.
+ */
+
+import { compareHlc, HLC_MIN, type HlcText, maxHlc } from '../clock/hlc.ts';
+import type { WireMigration } from '../wire/schemas.ts';
+import { type CatalogView, liveTable, namesOfSlot } from './catalog.ts';
+import type { CatalogDraft } from './catalog-draft.ts';
+import { migrationSlot, newestOf, type SlotRecord } from './table-record.ts';
+
+function isSentRename({ type, aside }: SlotRecord): boolean {
+  return type === 'rename_table' && !aside;
+}
+
+/** Whether it makes a table be there, or not. */
+function isOfTable({ type, aside }: SlotRecord): boolean {
+  if (aside) return false;
+  return type === 'create_table' || type === 'drop_table' || type === 'rename_table';
+}
+
+/**
+ * Whether DDL fits in with what is sent already: every rename can be carried out, and exactly the
+ * live tables are there afterwards. Only renames can make it otherwise, so only names that renames
+ * connect are looked at.
+ * @param catalog as it is with the effect of `slot`, but without it
+ * @param replaced what its place holds as yet: that is not sent any more
+ */
+export function fits(
+  catalog: CatalogView,
+  slot: SlotRecord,
+  replaced: SlotRecord | undefined,
+): boolean {
+  if (!isOfTable(slot) && !(replaced !== undefined && isOfTable(replaced))) return true;
+  const sent = connectedSlots(catalog, slot, replaced);
+  if (sent === undefined) return true;
+  const present = replay(sent);
+  if (present === undefined) return false;
+  for (const [name, isPresent] of present) {
+    if (isPresent !== (liveTable(catalog, slot.schema, name) !== undefined)) return false;
+  }
+  return true;
+}
+
+/** By HLC, `slot` among them; `undefined` where no rename has to do with its name. */
+function connectedSlots(
+  catalog: CatalogView,
+  slot: SlotRecord,
+  replaced: SlotRecord | undefined,
+): SlotRecord[] | undefined {
+  const key = migrationSlot(slot);
+  const slots = new Map<string, SlotRecord>();
+  const names = new Set(namesOfSlot(slot));
+  if (replaced !== undefined) for (const name of namesOfSlot(replaced)) names.add(name);
+  let isRenamed = isSentRename(slot) || (replaced !== undefined && isSentRename(replaced));
+  for (const name of names) {
+    for (const known of catalog.slotsOf(slot.schema, name)) {
+      if (known.aside || migrationSlot(known) === key) continue;
+      slots.set(migrationSlot(known), known);
+      if (!isSentRename(known)) continue;
+      isRenamed = true;
+      for (const connected of namesOfSlot(known)) names.add(connected);
+    }
+  }
+  if (!isRenamed) return undefined;
+  slots.set(key, slot);
+  return [...slots.values()].sort((a, b) => compareHlc(a.hlc, b.hlc));
+}
+
+/**
+ * Which names are there in the end; `undefined` where a rename meets a table of its new name.
+ * @param sent DDL of tables of one schema, by HLC
+ */
+export function replay(sent: readonly SlotRecord[]): Map<string, boolean> | undefined {
+  const present = new Map<string, boolean>();
+  for (const { type, table, fromTable } of sent) {
+    if (type === 'create_table') present.set(table, true);
+    if (type === 'drop_table') present.set(table, false);
+    if (type !== 'rename_table' || fromTable === undefined || fromTable === table) continue;
+    // A table that no DDL has made is there all the same: rows came before their DDL.
+    if (!present.has(fromTable)) present.set(fromTable, true);
+    if (!present.has(table)) present.set(table, false);
+    if (!present.get(fromTable)) continue;
+    if (present.get(table)) return undefined;
+    present.set(fromTable, false);
+    present.set(table, true);
+  }
+  return present;
+}
+
+/** The newest rename, of those that are sent, before `before`. */
+function lastRename(
+  slots: Iterable<SlotRecord>,
+  before: HlcText,
+  concerns: (slot: SlotRecord) => boolean,
+): HlcText {
+  let last = HLC_MIN;
+  for (const slot of slots) {
+    const isBefore = compareHlc(slot.hlc, before) < 0;
+    if (isSentRename(slot) && isBefore && concerns(slot)) last = maxHlc(last, slot.hlc);
+  }
+  return last;
+}
+
+/**
+ * An index names no table but in its text: while one that may be of this table is sent, the table
+ * has to be made before it.
+ */
+function isIndexed(
+  catalog: CatalogView,
+  { schema, table }: WireMigration,
+  after: HlcText,
+  before: HlcText,
+): boolean {
+  for (const { hlc, ddl } of catalog.indexSlots(schema)) {
+    const isBetween = compareHlc(hlc, after) > 0 && compareHlc(hlc, before) < 0;
+    if (isBetween && ddl.includes(table)) return true;
+  }
+  return false;
+}
+
+/**
+ * DDL of a table before its drop is of no use to anybody, back to the last rename that had to do
+ * with the name.
+ * @returns what was said again since the drop: whoever carries out the drop has to hear of it again;
+ *   and the slots that are gone
+ */
+export function pruneBefore(
+  draft: CatalogDraft,
+  drop: WireMigration,
+  position: HlcText,
+): { again: WireMigration[]; pruned: string[] } {
+  const { schema, table, hlc: upTo } = drop;
+  const slots = [...draft.slotsOf(schema, table)];
+  const edge = lastRename(slots, upTo, () => true);
+  const keeps = isIndexed(draft, drop, edge, upTo);
+  const again: WireMigration[] = [];
+  const pruned: string[] = [];
+  for (const slot of slots) {
+    if (slot.table !== table) continue;
+    if (compareHlc(slot.hlc, upTo) >= 0 || compareHlc(slot.hlc, edge) <= 0) continue;
+    const newest = newestOf(slot);
+    if (compareHlc(newest, upTo) <= 0) {
+      if (keeps) continue;
+      const key = migrationSlot(slot);
+      draft.deleteSlot(key);
+      pruned.push(key);
+    } else if (!slot.aside) {
+      const { at: _at, newest: _newest, aside: _aside, ...migration } = slot;
+      const saidAgain = { ...migration, hlc: newest };
+      draft.setSlot({ ...saidAgain, at: position });
+      again.push(saidAgain);
+    }
+  }
+  return { again, pruned };
+}
+
+/**
+ * All that led to a drop, renames and the drop itself too: nobody can ask for a delta from before it
+ * any more.
+ */
+export function pruneWhole(draft: CatalogDraft, drop: SlotRecord): void {
+  const waiting: { table: string; upTo: HlcText; isIncluded: boolean }[] = [
+    { table: drop.table, upTo: drop.hlc, isIncluded: true },
+  ];
+  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+    const { table, upTo, isIncluded } = next;
+    const slots = [...draft.slotsOf(drop.schema, table)];
+    const away = lastRename(slots, upTo, ({ fromTable }) => fromTable === table);
+    if (isIndexed(draft, { ...drop, table }, away, upTo)) continue;
+    for (const slot of slots) {
+      const order = compareHlc(slot.hlc, upTo);
+      if (slot.table !== table || order > 0 || (order === 0 && !isIncluded)) continue;
+      if (compareHlc(slot.hlc, away) <= 0 || compareHlc(newestOf(slot), upTo) > 0) continue;
+      draft.deleteSlot(migrationSlot(slot));
+      if (isSentRename(slot) && slot.fromTable !== undefined) {
+        waiting.push({ table: slot.fromTable, upTo: slot.hlc, isIncluded: false });
+      }
+    }
+  }
+}

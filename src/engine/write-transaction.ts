@@ -1,0 +1,119 @@
+/**
+ * One store transaction of the engine's, whatever it is for: what it has read, what it changes, and
+ * what takes the place of what was known once it is durable. Everything in it is tentative until
+ * the store has committed it.
+ */
+
+import type { HlcText } from '../clock/hlc.ts';
+import type { SiteIdText } from '../clock/site-id.ts';
+import type { KVTransaction } from '../storage/kv-store.ts';
+import { Catalog } from './catalog.ts';
+import { CatalogDraft } from './catalog-draft.ts';
+import { CellCounts } from './cell-counts.ts';
+import { decodeHead, EMPTY_HEAD, type Head, writeHead } from './head.ts';
+import { HEAD_KEY } from './keys.ts';
+import type { LogRecord } from './log-record.ts';
+import { LogWriter } from './log-writer.ts';
+import { RowSet } from './row-set.ts';
+import { SiteStates } from './site-state.ts';
+
+/** A state of a database: the end of its log, and the catalog of that moment. Never changed. */
+export interface CommittedState {
+  readonly head: Readonly<Head>;
+  readonly catalog: Catalog;
+}
+
+/** What takes the place of what was known, once it is durable. */
+export interface Written extends CommittedState {
+  /** The newest position before. */
+  before: HlcText;
+  records: readonly LogRecord[];
+}
+
+export interface WriteContext {
+  /** The coordinator's. */
+  site: SiteIdText;
+  /** The server's wall time, in milliseconds. */
+  now(): number;
+}
+
+export class WriteTransaction {
+  readonly store: KVTransaction;
+  readonly rows: RowSet;
+  readonly sites: SiteStates;
+  readonly counts = new CellCounts();
+  readonly log: LogWriter;
+  readonly #context: WriteContext;
+  #base: Catalog;
+  #version: number;
+  #draft: CatalogDraft;
+  #before: HlcText = EMPTY_HEAD.position;
+  #headJson = '';
+
+  /** @param known as it was last; if it turns out to be stale it is read again */
+  constructor(store: KVTransaction, { head, catalog }: CommittedState, context: WriteContext) {
+    this.store = store;
+    this.#context = context;
+    this.rows = new RowSet(store);
+    this.sites = new SiteStates(store);
+    this.log = new LogWriter(store, () => context.now());
+    this.#base = catalog;
+    this.#version = head.catalogVersion;
+    this.#draft = new CatalogDraft(catalog, head.nextTable);
+  }
+
+  /**
+   * Reads the head, and what `plan` asks for, in one go. Nothing may be decided before that.
+   * @param plan gets the catalog; once more, if the one that was known turns out to be stale
+   * @returns the values of the keys of `plan`
+   */
+  async begin(
+    plan: (catalog: Catalog) => readonly Uint8Array[] = () => [],
+  ): Promise<(Uint8Array | undefined)[]> {
+    for (;;) {
+      const [bytes, ...values] = await this.store.getMany([HEAD_KEY, ...plan(this.#base)]);
+      const head = decodeHead(bytes, this.#context.site);
+      if (head.catalogVersion !== this.#version) {
+        this.#base = await Catalog.load(this.store);
+        this.#version = head.catalogVersion;
+        continue;
+      }
+      this.#before = head.position;
+      this.#headJson = JSON.stringify(head);
+      this.#draft = new CatalogDraft(this.#base, head.nextTable);
+      this.log.begin(head);
+      return values;
+    }
+  }
+
+  /** The catalog as it was before. */
+  get base(): Catalog {
+    return this.#base;
+  }
+
+  /** The catalog as it will be. */
+  get catalog(): CatalogDraft {
+    return this.#draft;
+  }
+
+  get head(): Head {
+    return this.log.head;
+  }
+
+  /** Puts all that has changed. Nothing may be changed afterwards. */
+  async finish(): Promise<Written> {
+    const { store, log, head } = this;
+    this.rows.write(store, (tableId, cells) => this.counts.gained(tableId, cells));
+    await this.counts.write(store);
+    await this.sites.write(store);
+    let catalog = this.#base;
+    if (this.#draft.isChanged) {
+      // After the counts: those of tables that go, go too.
+      catalog = this.#draft.write(this.#base, store);
+      head.catalogVersion++;
+      head.nextTable = this.#draft.nextTable;
+    }
+    if (JSON.stringify(head) !== this.#headJson) writeHead(head, store);
+    return { before: this.#before, head, catalog, records: log.records };
+  }
+}
