@@ -8,7 +8,8 @@
  */
 
 import assert from 'node:assert/strict';
-import { compareHlc } from '../../src/clock/hlc.ts';
+import { compareHlc, HLC_MIN, maxHlc } from '../../src/clock/hlc.ts';
+import { hlcSite } from '../../src/clock/site-id.ts';
 import { Replica } from '../../src/testing/replica.ts';
 import type { WireChange, WireChangeSet, WireMigration } from '../../src/wire/schemas.ts';
 import { pkIdentity } from '../../src/wire/values.ts';
@@ -144,13 +145,21 @@ export class ClientCatalog {
     this.#takeDdl(ddl);
   }
 
+  newestDdlOf(siteId: string): string {
+    const own = [...this.#slots.values()].filter((hlc) => hlcSite(hlc) === siteId);
+    return own.reduce(maxHlc, HLC_MIN);
+  }
+
   /**
    * Puts what it has written, and has not been answered, on top of a snapshot. What the DDL of the
    * snapshot has taken from under it can't be placed.
+   * @param known the newest HLC of its own DDL that the snapshot holds
    */
-  writeAgain(set: WireChangeSet, changes: readonly WireChange[]): void {
-    const pending = { ...set, schemaMigrations: [...set.schemaMigrations] };
-    this.write(pending, []);
+  writeAgain(set: WireChangeSet, changes: readonly WireChange[], known: string): void {
+    // It sends its own in order: what is older than some that came back is in the snapshot, or made
+    // meaningless there by what came after it.
+    const isNew = ({ hlc }: WireMigration) => compareHlc(hlc, known) > 0;
+    this.write({ ...set, schemaMigrations: set.schemaMigrations.filter(isNew) }, []);
     for (const change of changes) {
       if (!isManaged(change.table)) continue;
       if (this.#isOvertaken(change)) this.strayed.add(pkIdentity(change.pk));

@@ -70,7 +70,8 @@ export class DeviceTables {
     const { strayed } = this.catalog;
     this.catalog = new ClientCatalog(this.#options.catalog);
     this.catalog.bootstrap(chunks);
-    for (const set of pending) this.catalog.writeAgain(set, this.#held(set));
+    const known = this.catalog.newestDdlOf(pending[0]?.siteId ?? '');
+    for (const set of pending) this.catalog.writeAgain(set, this.#held(set), known);
     // An answer to what it wrote before may come only now, and names its row alone.
     for (const key of strayed) this.catalog.strayed.add(key);
   }

@@ -3,7 +3,7 @@
  * so that the rest of the simulation knows nothing but the protocol.
  */
 
-import { compareHlc, HLC_MIN } from '../../src/clock/hlc.ts';
+import { compareHlc } from '../../src/clock/hlc.ts';
 import { decodeRow, type Row } from '../../src/engine/row.ts';
 import type { SyncManager } from '../../src/engine/sync-manager.ts';
 import type { KVReader } from '../../src/storage/kv-store.ts';
@@ -16,8 +16,7 @@ export interface StoredTable {
   schema: string;
   /** The name that it goes by, while it does. */
   table?: string;
-  dropped?: boolean;
-  floor?: string;
+  floor: string;
   made?: string;
   into?: number;
 }
@@ -37,11 +36,10 @@ export function storedTable([key, value]: KVChange) {
   return { id, record: value === undefined ? undefined : fromJson<StoredTable>(value) };
 }
 
-/** If the record of a rename is put: the new name. */
-export function storedRename([key, value]: KVChange): string | undefined {
-  if (!isOfKind(key, 'g') || value === undefined) return undefined;
-  const { type, table } = fromJson<{ type: string; table: string }>(value);
-  return type === 'rename_table' ? table : undefined;
+/** If a name's record is put, as it is when its table goes on under another one: the name. */
+export function storedName([key, value]: KVChange): string | undefined {
+  if (!isOfKind(key, 'n') || value === undefined) return undefined;
+  return fromJson<{ table: string }>(value).table;
 }
 
 /** How many changes a record of the log holds; 0 for all other records. */
@@ -61,15 +59,12 @@ async function* recordsOf(reader: KVReader, kind: string) {
 }
 
 /** Names of the tables that there are. */
-export async function liveTables(reader: KVReader): Promise<string[] | undefined> {
-  // A store of format 1 has no record of a table that no row has come to.
-  for await (const _ of recordsOf(reader, 'b')) return undefined;
+export async function liveTables(reader: KVReader): Promise<string[]> {
   const names: string[] = [];
   for await (const [, value] of recordsOf(reader, 't')) {
-    const { table, dropped, into, made, floor } = fromJson<StoredTable>(value);
-    const isMade = made !== undefined && compareHlc(made, floor ?? HLC_MIN) >= 0;
-    const isLive = floor === undefined || isMade;
-    if (table !== undefined && !dropped && into === undefined && isLive) names.push(table);
+    const { table, into, made, floor } = fromJson<StoredTable>(value);
+    const isMade = made !== undefined && compareHlc(made, floor) >= 0;
+    if (table !== undefined && into === undefined && isMade) names.push(table);
   }
   return names.sort();
 }

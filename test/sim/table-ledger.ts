@@ -5,7 +5,7 @@
  */
 
 import type { KVChange } from '../../src/storage/ordered-map.ts';
-import { loggedChanges, type StoredTable, storedRename, storedTable } from './store-look.ts';
+import { loggedChanges, type StoredTable, storedName, storedTable } from './store-look.ts';
 
 /** Rows of one step of what goes on in steps. */
 const STEP_ROWS = 500;
@@ -28,20 +28,20 @@ export class TableLedger {
   }
 
   committed(changes: readonly KVChange[], rowsRead: number): void {
-    const renamed = new Set(changes.flatMap((change) => storedRename(change) ?? []));
+    const names = new Set(changes.flatMap((change) => storedName(change) ?? []));
     let touchedTables = 0;
     for (const change of changes) {
       const table = storedTable(change);
       if (table === undefined) continue;
       touchedTables++;
-      this.#table(table.id, table.record, renamed);
+      this.#table(table.id, table.record, names);
     }
     this.#rows(changes, touchedTables);
     const share = STEP_ROWS * (1 + touchedTables);
     if (rowsRead > share) this.#report(`a transaction goes through more rows than ${share}`);
   }
 
-  #table(id: number, record: StoredTable | undefined, renamed: ReadonlySet<string>): void {
+  #table(id: number, record: StoredTable | undefined, names: ReadonlySet<string>): void {
     const known = this.#tables.get(id);
     if (record === undefined) {
       if (known !== undefined) known.isForgotten = true;
@@ -54,7 +54,8 @@ export class TableLedger {
       const { schema, table, isForgotten } = known;
       if (isForgotten) this.#report(`the number ${id} is given again, to ${record.table}`);
       if (schema !== record.schema) this.#report(`table ${id} goes to another schema`);
-      const isRenamed = record.table !== undefined && renamed.has(record.table);
+      // A rename leaves behind where the old name leads to.
+      const isRenamed = table !== undefined && names.has(table);
       if (record.table !== undefined && record.table !== table && !isRenamed) {
         this.#report(`table ${id} is ${table} and ${record.table}, and nobody renamed it`);
       }

@@ -90,10 +90,10 @@ export class TableOracle {
   async #checkFresh({ manager, reader }: Look): Promise<ClientCatalog> {
     const fresh = this.#create('a device that begins with a snapshot');
     fresh.bootstrap(await takeSnapshot(manager));
-    const live = (await liveTables(reader))?.filter(
+    const live = (await liveTables(reader)).filter(
       (table) => isManaged(table) && (this.#options.isOnlyMaker || fresh.hasHeardOf(table)),
     );
-    if (live !== undefined) assert.deepEqual(fresh.tables(), live, 'tables of the snapshot');
+    assert.deepEqual(fresh.tables(), live, 'tables of the snapshot');
     const pages = await readPages(manager, undefined, Number.MAX_SAFE_INTEGER);
     const name = 'the log from its beginning';
     this.#checkRead(pages, { name, catalog: this.#create(name), fresh });
