@@ -88,12 +88,11 @@ export class Oracle {
   async isSettled(devices = this.#devices): Promise<boolean> {
     if (!devices.every(({ isSettled }) => isSettled)) return false;
     for (const databaseId of this.#committed.databaseIds()) {
-      const { position } = await this.#open(databaseId);
-      if (position === undefined) return false;
+      const manager = await this.#open(databaseId);
+      if (manager.position === undefined) return false;
       for (const device of devices) {
-        if (device.databaseId !== databaseId) continue;
-        if (compareHlc(device.watermark ?? HLC_MIN, position) < 0 && !isZero(position))
-          return false;
+        const isOfIt = device.databaseId === databaseId;
+        if (isOfIt && !(await hasEverything(device, manager))) return false;
       }
     }
     return true;
@@ -219,6 +218,22 @@ function plainOf(set: WireChangeSet): WireChangeSet {
     changes: set.changes.filter(({ table }) => isPlain(table)),
     schemaMigrations: set.schemaMigrations.filter(({ table }) => isPlain(table)),
   };
+}
+
+/**
+ * Whether nothing is left to be told to a device. Its watermark may be earlier than the end of the
+ * log: that of a snapshot is no later than the clock, to which the coordinator may have added a mark.
+ */
+async function hasEverything(
+  { watermark = HLC_MIN }: SimDevice,
+  manager: SyncManager,
+): Promise<boolean> {
+  const { position } = manager;
+  if (isZero(position) || compareHlc(watermark, position) >= 0) return true;
+  const { position: told } = await manager
+    .cursorFor(watermark)
+    .catch(() => ({ position: HLC_MIN }));
+  return compareHlc(told, position) >= 0;
 }
 
 function isZero(position: HlcText): boolean {
