@@ -9,8 +9,12 @@ import { type CatalogView, liveTable, namesOfSlot } from './catalog.ts';
 import type { CatalogDraft } from './catalog-draft.ts';
 import { migrationSlot, newestOf, type SlotRecord } from './table-record.ts';
 
-function isSentRename({ type, aside }: SlotRecord): boolean {
-  return type === 'rename_table' && !aside;
+function isRename({ type }: SlotRecord): boolean {
+  return type === 'rename_table';
+}
+
+function isSentRename(slot: SlotRecord): boolean {
+  return isRename(slot) && !slot.aside;
 }
 
 /** Whether it makes a table be there, or not. */
@@ -52,12 +56,13 @@ function connectedSlots(
   const slots = new Map<string, SlotRecord>();
   const names = new Set(namesOfSlot(slot));
   if (replaced !== undefined) for (const name of namesOfSlot(replaced)) names.add(name);
-  let isRenamed = isSentRename(slot) || (replaced !== undefined && isSentRename(replaced));
+  let isRenamed = isRename(slot) || (replaced !== undefined && isRename(replaced));
   for (const name of names) {
     for (const known of catalog.slotsOf(slot.schema, name)) {
-      if (known.aside || migrationSlot(known) === key) continue;
-      slots.set(migrationSlot(known), known);
-      if (!isSentRename(known)) continue;
+      if (migrationSlot(known) === key) continue;
+      if (!known.aside) slots.set(migrationSlot(known), known);
+      // One that is not sent may still have taken along what was held.
+      if (!isRename(known)) continue;
       isRenamed = true;
       for (const connected of namesOfSlot(known)) names.add(connected);
     }

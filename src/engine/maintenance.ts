@@ -124,7 +124,13 @@ export class Maintenance {
         // It was dropped once more, or leads elsewhere by now: what was looked at is to be looked at again.
         const markNow = emptyingMark(catalog, table);
         const from = markNow === mark ? after : undefined;
-        const next = await emptySome(transaction, id, from, new StepBudget(), this.#options);
+        const next = await emptySome(
+          transaction,
+          id,
+          from,
+          new StepBudget(this.#options),
+          this.#options,
+        );
         return { next, mark: markNow };
       });
       after = done?.next;

@@ -25,7 +25,7 @@ import { RunWriter } from './record-tables.ts';
 import { isExpired, type MergeOutcome, mergeCell, mergeTombstone, type Row } from './row.ts';
 import { type LoadedRow, toRowKey } from './row-set.ts';
 import { mergeMigration } from './table-ddl.ts';
-import { emptySome, StepBudget } from './table-emptying.ts';
+import { type EmptyingContext, emptySome, StepBudget } from './table-emptying.ts';
 import { TargetFinder } from './table-names.ts';
 import { migrationToJson, type TableRecord } from './table-record.ts';
 import { deleteAgain, isDeletionUntold, type UntoldDeletion } from './untold-deletions.ts';
@@ -44,9 +44,8 @@ export interface BatchOutcome extends ApplyResult {
   position: HlcText;
 }
 
-export interface MergeContext {
+export interface MergeContext extends EmptyingContext {
   identity: Identity;
-  allowResurrection: boolean;
   /** The server's wall time, in milliseconds. */
   now(): number;
 }
@@ -56,11 +55,12 @@ export class MergeTransaction {
   readonly #context: MergeContext;
   readonly #names = new JsonNames();
   /** Of tables that end here, so much is done at once. */
-  readonly #budget = new StepBudget();
+  readonly #budget: StepBudget;
 
   constructor(store: KVTransaction, known: CommittedState, context: MergeContext) {
-    const site = context.identity.siteIdText;
+    const site = context.siteIdText;
     this.#context = context;
+    this.#budget = new StepBudget(context);
     this.#transaction = new WriteTransaction(store, known, { site, now: () => context.now() });
   }
 
@@ -173,11 +173,9 @@ export class MergeTransaction {
   async #emptyEnded(position: HlcText): Promise<void> {
     const { catalog } = this.#transaction;
     const ended = [...catalog.unsettled()].filter(({ changed }) => changed === position);
-    const { allowResurrection, identity } = this.#context;
-    const context = { allowResurrection, siteIdText: identity.siteIdText };
     for (const { id } of ended) {
       if (this.#budget.isSpent) return;
-      await emptySome(this.#transaction, id, undefined, this.#budget, context);
+      await emptySome(this.#transaction, id, undefined, this.#budget, this.#context);
     }
   }
 

@@ -28,6 +28,7 @@ import { markPageEnd } from './position-marks.ts';
 import { SiteRecords } from './site-records.ts';
 import { openSnapshot, type Snapshot } from './snapshot.ts';
 import { readRow, readRows, type WireRow } from './stored-rows.ts';
+import { type EmptyingContext, STEP_ROWS_MAX } from './table-emptying.ts';
 import { WriteTransaction, type Written } from './write-transaction.ts';
 
 /** What the engine takes from outside, so that a simulation can be the world. */
@@ -47,6 +48,8 @@ export interface SyncManagerOptions {
   allowResurrection: boolean;
   maxClockDriftMs: number;
   tombstoneTTL: number;
+  /** Rows of a table that has ended that one transaction looks at; default `STEP_ROWS_MAX`. */
+  stepRows?: number;
   /**
    * The store has refused to write, and may go on refusing until it is opened again; or it holds
    * another database by now (a `ReplacedError`), and will refuse for good.
@@ -112,8 +115,7 @@ export class SyncManager {
       {
         logger: options.logger,
         tombstoneTTL: options.tombstoneTTL,
-        allowResurrection: options.allowResurrection,
-        siteIdText: identity.siteIdText,
+        ...this.#emptying,
         now: () => options.world.now(),
         yield: () => options.world.yield(),
       },
@@ -177,8 +179,8 @@ export class SyncManager {
   }
 
   async #mergeGroup(batches: readonly Batch[]): Promise<BatchOutcome[]> {
-    const { world, allowResurrection, logger } = this.#options;
-    const context = { identity: this.identity, allowResurrection, now: () => world.now() };
+    const { world, logger } = this.#options;
+    const context = { ...this.#emptying, identity: this.identity, now: () => world.now() };
     const before = this.#state.current.catalog;
     const merged = await this.#write((transaction) =>
       new MergeTransaction(transaction, this.#state.current, context).merge(batches),
@@ -192,6 +194,11 @@ export class SyncManager {
     );
     if (merged.catalog !== before) this.#emptyTables();
     return merged.outcomes;
+  }
+
+  get #emptying(): EmptyingContext {
+    const { allowResurrection, stepRows = STEP_ROWS_MAX } = this.#options;
+    return { siteIdText: this.identity.siteIdText, allowResurrection, stepRows };
   }
 
   /** Beside the writers, one step at a time. */

@@ -23,13 +23,18 @@ import { isBelowFloor } from './table-names.ts';
 import { isLive, type LiveTable, type TableRecord } from './table-record.ts';
 import type { WriteTransaction } from './write-transaction.ts';
 
-const STEP_ROWS_MAX = 500;
+/** A step looks at so many rows. */
+export const STEP_ROWS_MAX = 500;
 const STEP_BYTES_MAX = 1024 * 1024;
 
-/** What may still be done in a transaction. */
+/** What may still be looked at in a transaction. */
 export class StepBudget {
-  rows = STEP_ROWS_MAX;
+  rows: number;
   bytes = STEP_BYTES_MAX;
+
+  constructor({ stepRows }: EmptyingContext) {
+    this.rows = stepRows;
+  }
 
   get isSpent(): boolean {
     return this.rows <= 0 || this.bytes <= 0;
@@ -40,6 +45,8 @@ export interface EmptyingContext {
   /** The coordinator's site: what is told is its own. */
   siteIdText: string;
   allowResurrection: boolean;
+  /** Rows that a step looks at. */
+  stepRows: number;
 }
 
 /** Where a table's rows belong by now. */

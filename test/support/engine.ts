@@ -16,12 +16,13 @@ export interface TestEngine {
 export interface TestEngineOptions {
   allowResurrection?: boolean;
   tombstoneTTL?: number;
+  stepRows?: number;
   store?: KVStore;
   world?: TestWorld;
 }
 
 export async function openEngine(options: TestEngineOptions = {}): Promise<TestEngine> {
-  const { allowResurrection = true, tombstoneTTL = 1000 } = options;
+  const { allowResurrection = true, tombstoneTTL = 1000, stepRows } = options;
   const world = options.world ?? createTestWorld();
   const store = options.store ?? (await createMemoryStorage().open('test'));
   const manager = await SyncManager.open({
@@ -31,6 +32,7 @@ export async function openEngine(options: TestEngineOptions = {}): Promise<TestE
     allowResurrection,
     maxClockDriftMs: 60_000,
     tombstoneTTL,
+    ...(stepRows === undefined ? {} : { stepRows }),
   });
   return { manager, world, store };
 }

@@ -113,7 +113,9 @@ function* verifyDdl(catalog: Catalog): Generator<Finding> {
       yield finding('MIGRATION', JSON.stringify(schema), 'renames a table onto another one');
       continue;
     }
-    const renames = ofSchema.filter(({ type }) => type === 'rename_table');
+    const renames = [...catalog.slots.values()].filter(
+      (slot) => slot.type === 'rename_table' && slot.schema === schema,
+    );
     for (const name of new Set(renames.flatMap(namesOfSlot))) {
       const isPresent = present.get(name) ?? false;
       if (isPresent === (liveTable(catalog, schema, name) !== undefined)) continue;
