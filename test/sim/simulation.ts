@@ -16,7 +16,7 @@ import { Random } from './random.ts';
 import { createRuleHooks, type Rules } from './rules.ts';
 import { SharedStore } from './shared-store.ts';
 import type { SimStorage } from './sim-storage.ts';
-import { storedHorizon } from './store-look.ts';
+import { storedForgetting } from './store-look.ts';
 import type { DdlMode } from './table-names.ts';
 import { TableOracle } from './table-oracle.ts';
 
@@ -335,8 +335,8 @@ class Run {
   async #begin(): Promise<string[]> {
     const refused: string[] = [];
     for (const databaseId of this.#storage.committed.databaseIds()) {
-      const horizon = () => storedHorizon(this.#storage.committed.copy(databaseId));
-      const before = await horizon();
+      const forgotten = () => storedForgetting(this.#storage.committed.copy(databaseId));
+      const before = await forgotten();
       const transport = this.#random.pick(['http', 'websocket'] as const);
       const number = this.#devices.length + 1;
       const options = { databaseId, transport, isRestricted: false, relays: false };
@@ -349,7 +349,7 @@ class Run {
         await this.#run(1000);
       }
       // Over a socket it asks again while an answer is under way, which is no going on.
-      if (transport === 'websocket' || (await horizon()) !== before) continue;
+      if (transport === 'websocket' || (await forgotten()) !== before) continue;
       if (device.refusals > 0) refused.push(device.siteId);
     }
     return refused;

@@ -69,10 +69,11 @@ export async function liveTables(reader: KVReader): Promise<string[]> {
   return names.sort();
 }
 
-/** Up to where it is forgotten what was deleted; `''` if nothing is. */
-export async function storedHorizon(reader: KVReader): Promise<string> {
-  const [value] = await reader.getMany([Buffer.from('mhorizon')]);
-  return Buffer.from(value ?? []).toString();
+/** Another value once deletions, drops or renames have been forgotten that it did not tell of yet. */
+export async function storedForgetting(reader: KVReader): Promise<string> {
+  const [horizon, head] = await reader.getMany([Buffer.from('mhorizon'), Buffer.from('mhead')]);
+  const { forgets = 0 } = head === undefined ? {} : fromJson<{ forgets?: number }>(head);
+  return `${forgets} ${Buffer.from(horizon ?? []).toString()}`;
 }
 
 /** All rows of all tables, also of those that are gone and may come back, by their key. */
