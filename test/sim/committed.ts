@@ -14,9 +14,12 @@ import {
 } from '../../src/storage/ordered-map.ts';
 import type { WireChangeSet } from '../../src/wire/schemas.ts';
 import type { Loop } from './loop.ts';
+import { storedChangeSet } from './store-look.ts';
+import { TableLedger } from './table-ledger.ts';
 import { trace } from './trace.ts';
 
 const LOG_KIND = 'l'.charCodeAt(0);
+const ROW_KIND = 'r'.charCodeAt(0);
 
 /** One database. */
 export interface Kept {
@@ -25,6 +28,7 @@ export interface Kept {
   /** The key of the newest record that the log ever held. */
   newestLogKey: Uint8Array | undefined;
   logged: WireChangeSet[];
+  readonly tables: TableLedger;
 }
 
 export class Committed {
@@ -53,12 +57,14 @@ export class Committed {
       map: EMPTY_MAP,
       newestLogKey: undefined,
       logged: [],
+      tables: new TableLedger((what) => this.violations.push(`${databaseId}: ${what}`)),
     };
     this.#keptById.set(databaseId, kept);
     return kept;
   }
 
-  commit(kept: Kept, changes: readonly KVChange[]): void {
+  /** @param rowsRead how many the transaction went through, one after the other */
+  commit(kept: Kept, changes: readonly KVChange[], rowsRead: number): void {
     for (const [key, value] of changes) {
       if (value !== undefined) trace(this.#loop.nowMs, 'stored', Buffer.from(value).toString());
       if (key[0] !== LOG_KIND || value === undefined) continue;
@@ -68,8 +74,9 @@ export class Committed {
         this.violations.push(`${kept.databaseId}: a position that does not rise`);
       }
       kept.newestLogKey = Uint8Array.from(key);
-      kept.logged.push(JSON.parse(Buffer.from(value).toString().split('\n')[1] ?? ''));
+      kept.logged.push(storedChangeSet(value));
     }
+    kept.tables.committed(changes, rowsRead);
     kept.map = withChanges(kept.map, changes);
     this.commits++;
   }
@@ -99,6 +106,19 @@ export class Committed {
       close: async () => undefined,
     };
   }
+}
+
+/** @param passed told of how many rows were gone through */
+export function countingRows(reader: KVReader, passed: (rows: number) => void): KVReader {
+  return {
+    getMany: (keys) => reader.getMany(keys),
+    async *iterate(range) {
+      for await (const entries of reader.iterate(range)) {
+        if (entries[0]?.[0][0] === ROW_KIND) passed(entries.length);
+        yield entries;
+      }
+    },
+  };
 }
 
 /** What a transaction puts and deletes, in its order. */

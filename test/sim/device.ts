@@ -18,11 +18,13 @@ import { siteIdToText } from '../../src/clock/site-id.ts';
 import { siteBytes } from '../../src/testing/device.ts';
 import { Replica } from '../../src/testing/replica.ts';
 import type { WireChange, WireChangeSet, WireMigration } from '../../src/wire/schemas.ts';
+import type { DeviceTables } from './device-tables.ts';
 import type { Loop } from './loop.ts';
 import type { SimSocket } from './network.ts';
 import type { Nodes } from './nodes.ts';
 import type { Random } from './random.ts';
 import { mayBeStored, type Rules } from './rules.ts';
+import type { Deed } from './table-user.ts';
 import { trace } from './trace.ts';
 
 export interface SimDeviceOptions {
@@ -37,6 +39,8 @@ export interface SimDeviceOptions {
   /** Whether it pushes back what it received, as clients of today do. */
   relays: boolean;
   rules: Rules;
+  /** Its tables, in a run in which they are made, dropped and renamed. */
+  tables?: DeviceTables;
   /** Told what is not as it must be, where nobody waits for it. */
   onFault(error: unknown): void;
 }
@@ -84,6 +88,9 @@ type Message = Record<string, unknown> & { type?: string };
 type Waiting = { kind: 'apply'; own: Own[] } | { kind: 'changes' } | { kind: 'snapshot' };
 
 const PUSH_TRANSACTIONS_MAX = 4;
+/** So that the many rows which it writes are newer than what becomes of their table. */
+const BULK_SKEW_MS = 40_000;
+const OFFLINE_MS = 2500;
 
 export class SimDevice {
   readonly siteId: string;
@@ -100,7 +107,11 @@ export class SimDevice {
   isAway = false;
   isHearingSlowly = false;
   skewMs = 0;
+  /** How often it was told to begin anew with a snapshot. */
+  refusals = 0;
   readonly migrations = new Set<string>();
+  readonly tables: DeviceTables | undefined;
+  readonly relays: boolean;
   readonly #options: SimDeviceOptions;
   readonly #bytes: Uint8Array;
   #lastHlc: HlcText = HLC_MIN;
@@ -108,6 +119,8 @@ export class SimDevice {
   #base: object[] = [];
   #socket: SimSocket | undefined;
   #isJoined = false;
+  /** Whether it has been answered on this socket: what is pushed from then on leaves nothing out. */
+  #isInStep = false;
   #requests = 0;
   #waiting = new Map<string, Waiting>();
   #isBusy = false;
@@ -127,6 +140,9 @@ export class SimDevice {
     this.siteId = siteIdToText(this.#bytes);
     this.databaseId = options.databaseId;
     this.isRestricted = options.isRestricted;
+    this.tables = options.tables;
+    this.relays = options.relays;
+    if (this.tables?.isBulky && options.random.chance(0.5)) this.skewMs = BULK_SKEW_MS;
   }
 
   get #name(): string {
@@ -143,7 +159,8 @@ export class SimDevice {
   }
 
   get isConnectedForGood(): boolean {
-    return this.#options.transport === 'websocket' && this.#isJoined;
+    const isWhole = this.tables === undefined || this.#isInStep;
+    return this.#options.transport === 'websocket' && this.#isJoined && isWhole;
   }
 
   // — what its user does
@@ -185,12 +202,40 @@ export class SimDevice {
     this.#commit(clock, [], [migration]);
   }
 
+  /** What its user does to tables. */
+  changeTables(): void {
+    const deed = this.tables?.act();
+    if (deed !== undefined) this.#do(deed);
+  }
+
+  /** It is offline when it drops the table, and for as long as another fills it. */
+  #dropUnseen(tables: DeviceTables): void {
+    if (this.isHealing || this.isListening) return;
+    this.#do(tables.dropBig());
+    this.leave();
+    this.#options.loop.at(OFFLINE_MS, () => {
+      this.isAway = false;
+    });
+  }
+
+  #do({ migrations, changes }: Deed): void {
+    const clock = this.#tick();
+    const dated = migrations.map((each, i) => ({ ...each, hlc: this.#stamp(clock, i) }));
+    const count = migrations.length;
+    this.#commit(
+      clock,
+      changes.map((each, i) => ({ ...each, hlc: this.#stamp(clock, count + i) })),
+      dated,
+    );
+  }
+
   #commit(clock: HlcText, changes: WireChange[], schemaMigrations: WireMigration[]): void {
-    const hlc = this.#stamp(clock, Math.max(0, changes.length - 1));
+    const hlc = this.#stamp(clock, Math.max(0, changes.length + schemaMigrations.length - 1));
     const transactionId = `${this.#options.number}-${this.own.length}`;
     const set = { siteId: this.siteId, transactionId, hlc, changes, schemaMigrations };
     this.#lastHlc = hlc;
     this.own.push({ set, held: set, isAcknowledged: false });
+    this.tables?.wrote(set);
     this.#take([set]);
   }
 
@@ -230,6 +275,10 @@ export class SimDevice {
       else if (this.#isJoined) this.#sync();
       return;
     }
+    if (this.tables !== undefined && (this.tables.isFilling || random.chance(0.4))) {
+      this.changeTables();
+      return;
+    }
     const dice = random.next();
     if (dice < 0.5) this.write();
     else if (dice < 0.52) this.migrate();
@@ -251,6 +300,11 @@ export class SimDevice {
   #hearSlowly(socket: SimSocket): void {
     if (this.#options.random.chance(0.3)) socket.unstall();
     else socket.isStalled = true;
+  }
+
+  /** It takes nothing from its socket, for some time. */
+  stall(): void {
+    if (this.#socket !== undefined) this.#socket.isStalled = true;
   }
 
   disconnect(): void {
@@ -279,6 +333,7 @@ export class SimDevice {
   #onClose(): void {
     this.#socket = undefined;
     this.#isJoined = false;
+    this.#isInStep = false;
     this.#waiting.clear();
   }
 
@@ -304,7 +359,10 @@ export class SimDevice {
 
   #nextOwn(): Own[] {
     const waiting = this.own.filter(({ isAcknowledged }) => !isAcknowledged);
-    return waiting.slice(0, this.#options.random.integer(1, PUSH_TRANSACTIONS_MAX));
+    // Who changes tables has more to say: all of it should be said before long.
+    const isLong = this.isHealing && this.tables?.isBulky === false;
+    const max = isLong ? 10 * PUSH_TRANSACTIONS_MAX : PUSH_TRANSACTIONS_MAX;
+    return waiting.slice(0, this.#options.random.integer(1, max));
   }
 
   #ask(waiting: Waiting): string {
@@ -355,7 +413,17 @@ export class SimDevice {
     if (others.length === 0) return;
     const start = random.integer(0, others.length - 1);
     const changes = others.slice(start, start + 5);
-    this.#socket?.tell({ type: 'apply_changes', changes });
+    // In runs with tables it may also make one change set of all of it, of several authors.
+    const isJoined = this.tables !== undefined && random.chance(0.5);
+    const sent = isJoined ? [this.#joined(changes)] : changes;
+    this.#socket?.tell({ type: 'apply_changes', changes: sent });
+  }
+
+  #joined(changeSets: readonly WireChangeSet[]): WireChangeSet {
+    const changes = changeSets.flatMap((set) => set.changes);
+    const schemaMigrations = changeSets.flatMap((set) => set.schemaMigrations);
+    const hlc = changeSets.map((set) => set.hlc).reduce(maxHlc);
+    return { siteId: this.siteId, transactionId: 'relayed', hlc, changes, schemaMigrations };
   }
 
   // — what it hears
@@ -366,14 +434,15 @@ export class SimDevice {
     switch (message.type) {
       case 'handshake_ack':
         this.#isJoined = true;
-        if (random.chance(0.8) || this.isHealing) this.#sync();
+        if (this.tables !== undefined || random.chance(0.8) || this.isHealing) this.#sync();
         return;
       case 'changes': {
         const changeSets = message.changeSets as WireChangeSet[];
         this.#checkRising(changeSets, this.#askedSince ?? HLC_MIN, 'an answer');
         for (const { hlc } of changeSets) this.#answerEnd = maxHlc(this.#answerEnd, hlc);
         this.#newestOnSocket = maxHlc(this.#newestOnSocket, this.#answerEnd);
-        this.#take(changeSets);
+        this.#isInStep = true;
+        this.#hear(changeSets);
         this.#moveTo(changeSets);
         this.#forget('changes');
         return;
@@ -387,7 +456,10 @@ export class SimDevice {
           'a push holds what its receiver wrote itself',
         );
         const isLost = !this.isHealing && !this.isListening && random.chance(0.1);
-        if (!isLost) this.#take(changeSets);
+        if (this.tables === undefined) {
+          if (!isLost) this.#take(changeSets);
+        } else if (isLost) this.disconnect();
+        else if (this.#isInStep) this.#hear(changeSets);
         return;
       }
       case 'apply_result': {
@@ -398,9 +470,12 @@ export class SimDevice {
       }
       case 'request_changes': {
         const since = String(message.sinceHLC);
-        const wanted = this.own.filter(({ set }) => compareHlc(set.hlc, since) > 0).slice(0, 4);
+        // DDL that relies on what is not there yet would arrive before it.
+        const isEarlier = (own: Own) => this.tables?.isOnlyMaker && !own.isAcknowledged;
+        const wanted = this.own.filter((own) => isEarlier(own) || isAfter(own.set.hlc, since));
         if (wanted.length === 0) return;
-        this.#socket?.tell({ type: 'apply_changes', changes: wanted.map(({ set }) => set) });
+        const changes = wanted.slice(0, PUSH_TRANSACTIONS_MAX).map(({ set }) => set);
+        this.#socket?.tell({ type: 'apply_changes', changes });
         return;
       }
       case 'snapshot_chunk':
@@ -428,8 +503,14 @@ export class SimDevice {
     this.#waiting.delete(requestId);
     assert.equal(fatal, false, `${code}: ${message}`);
     assert.ok(!/^(MESSAGE_ERROR|INTERNAL|NOT_)/.test(String(code)), `${code}: ${message}`);
-    if (code === 'SNAPSHOT_REQUIRED') this.#mustStartOver = true;
+    if (code === 'SNAPSHOT_REQUIRED') this.#startOver();
     if (waiting?.kind === 'snapshot') this.#staged = undefined;
+  }
+
+  #startOver(): void {
+    this.#mustStartOver = true;
+    this.#isInStep = false;
+    this.refusals++;
   }
 
   #checkRising(changeSets: readonly WireChangeSet[], after: HlcText, what: string): void {
@@ -444,16 +525,24 @@ export class SimDevice {
     for (const { hlc } of changeSets) this.watermark = maxHlc(this.watermark ?? hlc, hlc);
   }
 
+  /** What is said to it, in the order in which it is said, nothing left out. */
+  #hear(changeSets: readonly WireChangeSet[]): void {
+    if (!this.#mustStartOver) this.tables?.heard(changeSets);
+    this.#take(changeSets);
+  }
+
   #take(changeSets: readonly WireChangeSet[]): void {
-    this.#received.push(...changeSets.filter(({ changes }) => changes.length > 0));
+    this.#received.push(...changeSets.filter((set) => this.#isWorthRelaying(set)));
     // While a snapshot comes in it hears of other things, too.
     const news = changeSets.filter(({ siteId }) => siteId !== this.siteId);
     this.#staged?.news.push(...news);
     this.#staged?.resumed?.news.push(...news);
     this.replica.apply(changeSets);
     for (const { changes, schemaMigrations } of changeSets) {
-      for (const { schema, table, schemaVersion } of schemaMigrations) {
+      for (const { schema, table, schemaVersion, hlc } of schemaMigrations) {
         this.migrations.add(`${schema}.${table} ${schemaVersion}`);
+        // What it does after it has heard of DDL is dated after it.
+        if (this.tables !== undefined) this.#lastHlc = maxHlc(this.#lastHlc, hlc);
       }
       for (const { hlc, table } of changes) {
         const own = isOf(hlc, this.#bytes);
@@ -463,6 +552,10 @@ export class SimDevice {
     }
   }
 
+  #isWorthRelaying({ changes, schemaMigrations }: WireChangeSet): boolean {
+    return changes.length > 0 || (this.tables !== undefined && schemaMigrations.length > 0);
+  }
+
   #acknowledged(own: readonly Own[]): void {
     const { nowMs } = this.#options.loop;
     for (const { set } of own) trace(nowMs, `${this.#name} is acknowledged`, JSON.stringify(set));
@@ -470,6 +563,8 @@ export class SimDevice {
     let hasLost = false;
     for (const each of own) {
       each.isAcknowledged = true;
+      this.tables?.acknowledged(each.set);
+      if (this.tables?.dropsUnseen(each.set) === true) this.#dropUnseen(this.tables);
       if (rules.onReject === 'revert') continue;
       const changes = mayBeStored(each.set, rules);
       hasLost ||= changes.length < each.set.changes.length;
@@ -495,6 +590,9 @@ export class SimDevice {
       if (known?.snapshotId !== chunk.snapshotId && resumed !== undefined) this.#staged = resumed;
     }
     this.#staged.chunks.push(chunk);
+    // It goes on from any place of it, once more things may have happened.
+    if (this.tables === undefined || this.isHealing || this.isListening) return;
+    if (this.#options.random.chance(0.04)) this.disconnect();
   }
 
   #onSnapshot(): void {
@@ -510,6 +608,12 @@ export class SimDevice {
     }
     // What had been acknowledged when it was first asked for is in it; all else that was held is not to be trusted.
     this.#mustStartOver = false;
+    this.#isInStep = false;
+    const pending = this.own.filter((each) => !staged.acknowledged.has(each));
+    this.tables?.startOver(
+      staged.chunks,
+      pending.map(({ set }) => set),
+    );
     this.#base = staged.chunks;
     this.#received = staged.news;
     this.watermark = header?.hlc;
@@ -569,12 +673,12 @@ export class SimDevice {
       const since = sinceHLC ?? HLC_MIN;
       this.#checkRising(changeSets, since, 'a page');
       assert.ok(compareHlc(page.watermark, since) >= 0, 'a watermark goes back');
-      this.#take(changeSets);
+      this.#hear(changeSets);
       if (hlcWallTimeMs(page.watermark) > 0) this.watermark = page.watermark;
     } catch (error) {
       if (error instanceof assert.AssertionError) throw error;
       if (error instanceof Error && 'code' in error && error.code === 'SNAPSHOT_REQUIRED') {
-        this.#mustStartOver = true;
+        this.#startOver();
       }
     }
   }
@@ -604,6 +708,10 @@ export class SimDevice {
       throw error;
     }
   }
+}
+
+function isAfter(hlc: HlcText, other: HlcText): boolean {
+  return compareHlc(hlc, other) > 0;
 }
 
 function isOf(hlc: HlcText, site: Uint8Array): boolean {

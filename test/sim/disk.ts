@@ -9,7 +9,7 @@ import { ensureFormat } from '../../src/storage/format.ts';
 import type { KVReader, KVStore, Storage } from '../../src/storage/kv-store.ts';
 import { entriesOfRange, type OrderedMap, valueByKey } from '../../src/storage/ordered-map.ts';
 import { createWriteQueue, storeClosed } from '../../src/storage/write-queue.ts';
-import { Committed, gatherChanges } from './committed.ts';
+import { Committed, countingRows, gatherChanges } from './committed.ts';
 import type { Loop } from './loop.ts';
 import type { Random } from './random.ts';
 import type { SimStorage } from './sim-storage.ts';
@@ -21,6 +21,7 @@ export class Disk implements SimStorage {
   #isFull = false;
   /** How likely a write is to fail. */
   #failures = 0;
+  lingerMs = 0;
   readonly #loop: Loop;
   readonly #random: Random;
 
@@ -41,7 +42,10 @@ export class Disk implements SimStorage {
   mend(): void {
     this.#isFull = false;
     this.#failures = 0;
+    this.lingerMs = 0;
   }
+
+  hearLate(): void {}
 
   /** Whatever was not synced has gone with it. */
   killed(): void {}
@@ -111,17 +115,23 @@ export class Disk implements SimStorage {
         queue.run(async () => {
           if (failure !== undefined) throw failure;
           const { changes, put } = gatherChanges();
-          const result = await work({ ...reader(committed), ...put });
+          let rowsRead = 0;
+          const counting = countingRows(reader(committed), (rows) => {
+            rowsRead += rows;
+          });
+          const result = await work({ ...counting, ...put });
           if (changes.length === 0) return result;
           await this.#loop.sleep(this.#random.next() * 4);
           const fails = this.#isFull || this.#random.chance(this.#failures);
-          if (!fails || this.#random.chance(0.3)) this.committed.commit(kept, changes);
+          const isThere = !fails || this.#random.chance(0.3);
+          if (isThere) this.committed.commit(kept, changes, rowsRead);
           if (fails) {
             failure = new SyncError('STORE_UNAVAILABLE', 'a simulated write has failed');
             throw failure;
           }
           map = kept.map;
-          await this.#loop.sleep(this.#random.next());
+          // Others read it already, while this writer doesn't know that it is there.
+          await this.#loop.sleep(this.#random.next() * Math.max(1, this.lingerMs));
           return result;
         }),
       async view() {

@@ -4,12 +4,15 @@
  *     npm run sim -- --seed 1 --runs 100
  *
  * `--nodes 3` shares one store among three coordinators, as in PostgreSQL.
+ * `--ddl one` has one device make, drop and rename tables, `all` has each of them do so, `none` nobody;
+ * without it that hangs on the seed.
  * `--trace TEXT` prints what was said and stored that holds the text, `--verbose` what each run did.
  * A seed that fails is printed with what it found; `--seed N` alone runs it again, the same way.
  */
 
 import { parseArgs } from 'node:util';
 import { simulate } from './simulation.ts';
+import { DDL_MODES, type DdlMode, seedToDdlMode } from './table-names.ts';
 import { traceOnly } from './trace.ts';
 
 const { values } = parseArgs({
@@ -17,6 +20,7 @@ const { values } = parseArgs({
     seed: { type: 'string', default: '1' },
     runs: { type: 'string', default: '1' },
     nodes: { type: 'string', default: '1' },
+    ddl: { type: 'string' },
     trace: { type: 'string' },
     verbose: { type: 'boolean', default: false },
   },
@@ -29,15 +33,22 @@ if (![first, runs, nodes].every(Number.isSafeInteger) || runs < 1 || nodes < 1) 
   process.stderr.write('--seed, --runs and --nodes are whole numbers\n');
   process.exit(2);
 }
+const isMode = (text: string): text is DdlMode => DDL_MODES.some((mode) => mode === text);
+const modeOf = (seed: number): DdlMode => {
+  if (values.ddl === undefined) return seedToDdlMode(seed);
+  if (isMode(values.ddl)) return values.ddl;
+  process.stderr.write(`--ddl is one of ${DDL_MODES.join(', ')}\n`);
+  process.exit(2);
+};
 let failed = 0;
 for (let seed = first; seed < first + runs; seed++) {
   try {
-    const statistics = await simulate(seed, nodes);
+    const statistics = await simulate({ seed, nodes, ddl: modeOf(seed) });
     if (values.verbose) process.stdout.write(`seed ${seed}: ${JSON.stringify(statistics)}\n`);
   } catch (error) {
     failed++;
     const reason = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    process.stdout.write(`seed ${seed} failed: ${reason}\n`);
+    process.stdout.write(`seed ${seed} (${modeOf(seed)}) failed: ${reason}\n`);
   }
 }
 process.stdout.write(`${runs - failed} passed, ${failed} failed\n`);

@@ -10,8 +10,11 @@ export interface Rules {
   isAtomic: boolean;
 }
 
-function isForbidden(change: { type: string; value?: unknown }): boolean {
-  return change.type === 'column' && change.value === 'forbidden';
+/** Deletions of rows with this key are refused. */
+export const FORBIDDEN_PK: readonly number[] = [0];
+
+function isForbidden({ type, pk, value }: { type: string; pk: unknown[]; value?: unknown }) {
+  return type === 'column' ? value === 'forbidden' : pk[0] === FORBIDDEN_PK[0];
 }
 
 /** What a coordinator with these rules stores of a change set. */

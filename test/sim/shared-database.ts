@@ -10,7 +10,7 @@ import type { KVReader, KVStore, KVTransaction, KVView } from '../../src/storage
 import { entriesOfRange, type OrderedMap, valueByKey } from '../../src/storage/ordered-map.ts';
 import { createWriteQueue, storeClosed } from '../../src/storage/write-queue.ts';
 import type { CommitWords } from './commit-words.ts';
-import { gatherChanges } from './committed.ts';
+import { countingRows, gatherChanges } from './committed.ts';
 import { type Connection, FENCE_MS } from './shared-connection.ts';
 import type { Shared, SharedStore } from './shared-store.ts';
 
@@ -62,6 +62,8 @@ export function openSharedDatabase(options: SharedDatabaseOptions): KVStore {
       if (tried.outcome === 'nothing') return tried.result;
       if (tried.outcome === 'committed') {
         words.committed(shared.databaseId, tried.version);
+        // Others read it already, while this writer doesn't know that it is there.
+        if (store.lingerMs > 0) await loop.sleep(random.next() * store.lingerMs);
         return tried.result;
       }
       if (tried.outcome === 'unknown' && (await resolve(number, tried.error))) {
@@ -83,13 +85,17 @@ export function openSharedDatabase(options: SharedDatabaseOptions): KVStore {
     try {
       const { changes, put } = gatherChanges();
       let result: T;
+      let rowsRead = 0;
       try {
         await connection
           .ask<undefined>((answer) => connection.lock(shared.lock, answer))
           .catch(failed);
         const map = () => kept.map;
         const reader = createReader({ connection, map, demandOpen: () => undefined, failed });
-        result = await work({ ...reader, ...put });
+        const counting = countingRows(reader, (rows) => {
+          rowsRead += rows;
+        });
+        result = await work({ ...counting, ...put });
       } catch (error) {
         if (failure === undefined) throw error;
         return { outcome: 'failed', error: failure };
@@ -98,7 +104,7 @@ export function openSharedDatabase(options: SharedDatabaseOptions): KVStore {
       if (random.chance(store.stalls)) await loop.sleep(random.next() * 2 * FENCE_MS);
       try {
         const version = await connection.ask<number>((answer) => {
-          committed.commit(kept, changes);
+          committed.commit(kept, changes, rowsRead);
           shared.notes.set(writer, number);
           shared.version++;
           connection.unlock();

@@ -20,6 +20,7 @@ import type { SimStorage } from './sim-storage.ts';
 
 /** Words of commits that nobody hears. */
 const WORDS_LOST = 0.2;
+const WORDS_LOST_MOSTLY = 0.95;
 
 /** One database, as it stands in the store. */
 export interface Shared {
@@ -39,6 +40,8 @@ export class SharedStore implements SimStorage {
   breaks = 0;
   /** How likely a process is to stall within a transaction. */
   stalls = 0;
+  lingerMs = 0;
+  #wordsLost = WORDS_LOST;
   readonly #sharedById = new Map<string, Shared>();
   readonly #connections = new Set<Connection>();
   readonly #words = new Map<string, CommitWords>();
@@ -71,7 +74,13 @@ export class SharedStore implements SimStorage {
     this.stalls = this.random.pick([0, 0.05, 0.2]);
   }
 
+  hearLate(): void {
+    this.#wordsLost = WORDS_LOST_MOSTLY;
+  }
+
   mend(): void {
+    this.lingerMs = 0;
+    this.#wordsLost = WORDS_LOST;
     this.#isDown = false;
     this.#cutOff = undefined;
     this.breaks = 0;
@@ -117,7 +126,7 @@ export class SharedStore implements SimStorage {
     const { loop, random } = this;
     if (!this.isReachable(owner)) return;
     for (const [listener, words] of this.#words) {
-      if (listener === owner || random.chance(WORDS_LOST)) continue;
+      if (listener === owner || random.chance(this.#wordsLost)) continue;
       const delayMs = random.next() * (random.chance(0.2) ? 400 : 10);
       loop.at(delayMs, () => words.heard(databaseId, version), listener);
     }

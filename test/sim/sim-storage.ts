@@ -13,6 +13,10 @@ export interface SimStorage {
   toggleOutage(): void;
   /** From now on some of what is asked of it fails, or nothing. */
   changeFaults(): void;
+  /** How long a writer may take to hear that what it wrote is there, for all to read. */
+  lingerMs: number;
+  /** From now on most words of commits do not reach the others. */
+  hearLate(): void;
   /** It is sound from now on. */
   mend(): void;
 }

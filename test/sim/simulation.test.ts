@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import type { DdlMode } from './table-names.ts';
 
 const MAIN = fileURLToPath(new URL('main.ts', import.meta.url));
 const RUNS = 1000;
@@ -10,10 +11,17 @@ const PROCESSES = 2;
 const RUNS_OF_NODES = 40;
 const NODES = 3;
 
+interface Batch {
+  seed: number;
+  runs: number;
+  nodes?: number;
+  /** Who changes tables; without it that hangs on the seed. */
+  ddl?: DdlMode;
+}
+
 /** Simulations in a process of their own, since they take the place of its timers and clock. */
-async function simulate(seed: number, runs: number, nodes = 1): Promise<string> {
-  const numbers = { seed, runs, nodes };
-  const options = Object.entries(numbers).flatMap(([name, value]) => [`--${name}`, `${value}`]);
+async function simulate(batch: Batch): Promise<string> {
+  const options = Object.entries(batch).flatMap(([name, value]) => [`--${name}`, `${value}`]);
   const args = ['--import', 'tsx', MAIN, ...options];
   const run = promisify(execFile)(process.execPath, args, { maxBuffer: 64 * 1024 * 1024 });
   const { stdout } = await run.catch((error: { stdout: string }) => error);
@@ -21,10 +29,10 @@ async function simulate(seed: number, runs: number, nodes = 1): Promise<string> 
 }
 
 /** The first so many seeds, shared out among processes. */
-async function assertAllPass(count: number, nodes?: number): Promise<void> {
+async function assertAllPass(count: number, nodes = 1): Promise<void> {
   const runs = count / PROCESSES;
   const outputs = await Promise.all(
-    Array.from({ length: PROCESSES }, (_, i) => simulate(1 + i * runs, runs, nodes)),
+    Array.from({ length: PROCESSES }, (_, i) => simulate({ seed: 1 + i * runs, runs, nodes })),
   );
   for (const output of outputs) assert.equal(output.trimEnd(), `${runs} passed, 0 failed`);
 }
@@ -52,7 +60,8 @@ const SEEDS_BY_FINDING: Record<string, number[]> = {
 for (const [finding, seeds] of Object.entries(SEEDS_BY_FINDING)) {
   test(finding, async () => {
     for (const seed of seeds) {
-      assert.equal((await simulate(seed, 1)).trimEnd(), '1 passed, 0 failed', `seed ${seed}`);
+      const output = await simulate({ seed, runs: 1, ddl: 'none' });
+      assert.equal(output.trimEnd(), '1 passed, 0 failed', `seed ${seed}`);
     }
   });
 }

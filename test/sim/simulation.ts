@@ -6,7 +6,8 @@
 
 import assert from 'node:assert/strict';
 import { siteIdToText } from '../../src/clock/site-id.ts';
-import { SimDevice } from './device.ts';
+import { SimDevice, type SimDeviceOptions } from './device.ts';
+import { DeviceTables } from './device-tables.ts';
 import { Disk } from './disk.ts';
 import { Loop } from './loop.ts';
 import { Nodes } from './nodes.ts';
@@ -15,6 +16,9 @@ import { Random } from './random.ts';
 import { createRuleHooks, type Rules } from './rules.ts';
 import { SharedStore } from './shared-store.ts';
 import type { SimStorage } from './sim-storage.ts';
+import { storedForgetting } from './store-look.ts';
+import type { DdlMode } from './table-names.ts';
+import { TableOracle } from './table-oracle.ts';
 
 const START_MS = 1_800_000_000_000;
 const MINUTE_MS = 60_000;
@@ -23,6 +27,9 @@ const HEALING_ROUNDS_MAX = 200;
 const HEALING_STEP_MS = 300;
 /** Longer than anything takes on a network that is whole, and than a slow listener's pauses. */
 const PUSHES_ARRIVE_MS = 2000;
+const PAGE_BYTES: readonly number[] = [300, 2000, 4_000_000];
+/** How often one table holds more rows than are moved in one step. */
+const BULKY = 0.03;
 
 export interface RunStatistics {
   transactions: number;
@@ -32,22 +39,31 @@ export interface RunStatistics {
   steps: number;
 }
 
+export interface RunOptions {
+  seed: number;
+  /** Several of them share one store; a single one has a disk. */
+  nodes: number;
+  /** Who makes, drops and renames tables. */
+  ddl: DdlMode;
+}
+
 /**
- * @param nodes several of them share one store; a single one has a disk
  * @throws if anything is not as it must be
  */
-export async function simulate(seed: number, nodes = 1): Promise<RunStatistics> {
+export async function simulate({ seed, nodes, ddl }: RunOptions): Promise<RunStatistics> {
   const random = new Random(seed);
   const loop = new Loop(START_MS);
   const uninstall = loop.install();
   try {
-    const run = new Run(loop, random, nodes);
+    const run = new Run(loop, random, { nodes, ddl });
     await run.go();
     return run.statistics();
   } finally {
     uninstall();
   }
 }
+
+type DeviceChoice = Pick<SimDeviceOptions, 'databaseId' | 'transport' | 'isRestricted' | 'relays'>;
 
 class Run {
   readonly #loop: Loop;
@@ -56,6 +72,10 @@ class Run {
   readonly #nodes: Nodes;
   readonly #devices: SimDevice[] = [];
   readonly #rules: Rules;
+  readonly #ddl: DdlMode;
+  readonly #isBulky: boolean;
+  /** For how long deletions are remembered. */
+  readonly #ttlMs: number;
   readonly #oracle: Oracle;
   #isHealing = false;
   /** How often a device does something while everybody is brought together. */
@@ -63,7 +83,8 @@ class Run {
   /** What went wrong in a task, where nobody was waiting for it. */
   readonly #faults: unknown[] = [];
 
-  constructor(loop: Loop, random: Random, nodes: number) {
+  constructor(loop: Loop, random: Random, { nodes, ddl }: Omit<RunOptions, 'seed'>) {
+    this.#ddl = ddl;
     this.#loop = loop;
     this.#random = random;
     this.#storage = nodes === 1 ? new Disk(loop, random) : new SharedStore(loop, random);
@@ -81,41 +102,65 @@ class Run {
     );
     // Without a filter the way of what is sent is another one.
     if (!hasFilter) delete hooks.onBeforeSendChanges;
-    this.#nodes = new Nodes(nodes, {
-      ...{ loop, random, storage: this.#storage, hooks },
-      config: {
-        storage: {
-          idleCloseMs: random.pick([50, 500, 60_000]),
-          // Each node tidies up.
-          maintenanceMs: nodes * random.pick([50, 300, 60_000]),
-          maxOpenDatabases: random.pick([databaseIds.length, 100]),
-        },
-        sync: {
-          tombstoneTTL: random.pick([5000, HOUR_MS]),
-          batchSize: random.integer(1, 12),
-        },
-        hooks: { onReject: this.#rules.onReject },
-        limits: {
-          pageBytes: random.pick([300, 2000, 4_000_000]),
-          queuedBytesPerSocket: random.pick([400, 4000, 8_000_000]),
-        },
+    const config = {
+      storage: {
+        idleCloseMs: random.pick([50, 500, 60_000]),
+        // Each node tidies up.
+        maintenanceMs: nodes * random.pick([50, 300, 60_000]),
+        maxOpenDatabases: random.pick([databaseIds.length, 100]),
       },
+      sync: {
+        tombstoneTTL: random.pick([5000, HOUR_MS]),
+        batchSize: random.integer(1, 12),
+      },
+      hooks: { onReject: this.#rules.onReject },
+      limits: {
+        pageBytes: random.pick(ddl === 'none' ? PAGE_BYTES : [150, ...PAGE_BYTES]),
+        queuedBytesPerSocket: random.pick([400, 4000, 8_000_000]),
+      },
+    };
+    this.#ttlMs = config.sync.tombstoneTTL;
+    this.#nodes = new Nodes(nodes, {
+      ...{ loop, random, storage: this.#storage, hooks, config },
     });
+    this.#isBulky = ddl === 'one' && random.chance(BULKY);
     const count = random.integer(2, 8);
     for (let number = 1; number <= count; number++) {
-      const device = new SimDevice({
-        ...{ loop, random, number, nodes: this.#nodes, rules: this.#rules },
+      const device = this.#createDevice(number, {
         databaseId: random.pick(databaseIds),
         transport: random.chance(0.3) ? 'http' : 'websocket',
         isRestricted: hasFilter && random.chance(0.4),
         relays: random.chance(0.4),
-        onFault: (error) => this.#faults.push(error),
       });
       if (device.isRestricted) restricted.add(device.siteId);
       this.#devices.push(device);
     }
     const { committed } = this.#storage;
-    this.#oracle = new Oracle({ loop, committed, devices: this.#devices, rules: this.#rules });
+    const seen = { devices: this.#devices, rules: this.#rules };
+    const isOnlyMaker = ddl === 'one';
+    const tables = ddl === 'none' ? undefined : new TableOracle({ ...seen, random, isOnlyMaker });
+    this.#oracle = new Oracle({ ...seen, loop, committed, tables });
+  }
+
+  #createDevice(number: number, options: DeviceChoice): SimDevice {
+    const device = new SimDevice({
+      ...{ loop: this.#loop, random: this.#random, nodes: this.#nodes, rules: this.#rules },
+      ...{ number, ...options },
+      ...(this.#ddl !== 'none' && { tables: this.#createTables(number, options.databaseId) }),
+      onFault: (error) => this.#faults.push(error),
+    });
+    return device;
+  }
+
+  #createTables(number: number, databaseId: string): DeviceTables {
+    const isOnlyMaker = this.#ddl === 'one';
+    const before = this.#devices.filter((device) => device.databaseId === databaseId).length;
+    return new DeviceTables({
+      ...{ random: this.#random, number, rules: this.#rules, isOnlyMaker },
+      isMaker: !isOnlyMaker || before === 0,
+      bulk: this.#isBulky ? (before === 1 ? 'filled by it' : 'filled by another') : 'none',
+      catalog: { name: `device ${number}`, mayCollide: !isOnlyMaker, mayLackDdl: !isOnlyMaker },
+    });
   }
 
   statistics(): RunStatistics {
@@ -140,7 +185,9 @@ class Run {
     }
     await this.#heal();
     await this.#listen();
+    const refused = this.#ddl === 'none' ? [] : await this.#begin();
     await this.#oracle.check();
+    assert.deepEqual(refused, [], 'who begins with nothing is refused, and nothing was forgotten');
   }
 
   async #run(ms: number): Promise<void> {
@@ -179,6 +226,10 @@ class Run {
 
   #trouble(): void {
     const random = this.#random;
+    if (this.#ddl !== 'none' && random.chance(0.4)) {
+      this.#troubleTables();
+      return;
+    }
     const dice = random.next();
     if (dice < 0.3) this.#nodes.kill();
     else if (dice < 0.4) this.#nodes.stop();
@@ -188,6 +239,26 @@ class Run {
       this.#setClock(random.pick([0, -HOUR_MS, 5 * MINUTE_MS, random.integer(-3000, 3000)]));
     } else if (dice < 0.75) this.#tidyUp();
     else random.pick(this.#devices).disconnect();
+  }
+
+  /** What comes between a commit and those who hear of it, and between the pages of an answer. */
+  #troubleTables(): void {
+    const random = this.#random;
+    const dice = random.next();
+    if (dice < 0.25) this.#tidyUp();
+    else if (dice < 0.5) this.#forgetUnderReaders();
+    else if (dice < 0.8) this.#storage.lingerMs = random.pick([0, 10, 60, 200]);
+    else this.#storage.hearLate();
+  }
+
+  /** Answers under way are held up, and what was deleted before is forgotten meanwhile. */
+  #forgetUnderReaders(): void {
+    for (const device of this.#devices) if (this.#random.chance(0.6)) device.stall();
+    this.#loop.at(this.#random.integer(1, 150), () => {
+      if (this.#isHealing) return;
+      this.#setClock(this.#nodes.skewMs + this.#ttlMs);
+      this.#tidyUp();
+    });
   }
 
   /** Deletions are remembered for longer than a snapshot takes: time doesn't jump ahead during one. */
@@ -243,7 +314,10 @@ class Run {
     for (const device of listeners) device.isListening = true;
     for (const device of listeners) device.isHearingSlowly = this.#random.chance(0.5);
     for (let i = 0; i < 5; i++) {
-      for (const device of writers) device.write();
+      for (const device of writers) {
+        device.write();
+        device.changeTables();
+      }
       await this.#run(this.#random.integer(1, 400));
     }
     for (const device of listeners) device.isHearingSlowly = false;
@@ -255,5 +329,29 @@ class Run {
       return;
     }
     assert.fail('those who write never came to rest');
+  }
+
+  /** Somebody new reads all of it, in the pages of the transport. @returns who was refused, for nothing */
+  async #begin(): Promise<string[]> {
+    const refused: string[] = [];
+    for (const databaseId of this.#storage.committed.databaseIds()) {
+      const forgotten = () => storedForgetting(this.#storage.committed.copy(databaseId));
+      const before = await forgotten();
+      const transport = this.#random.pick(['http', 'websocket'] as const);
+      const number = this.#devices.length + 1;
+      const options = { databaseId, transport, isRestricted: false, relays: false };
+      const device = this.#createDevice(number, options);
+      this.#devices.push(device);
+      device.isHealing = true;
+      this.#keepStepping(device);
+      for (let round = 0; !(await this.#oracle.isSettled([device])); round++) {
+        assert.ok(round < HEALING_ROUNDS_MAX, 'a device that begins never came to rest');
+        await this.#run(1000);
+      }
+      // Over a socket it asks again while an answer is under way, which is no going on.
+      if (transport === 'websocket' || (await forgotten()) !== before) continue;
+      if (device.refusals > 0) refused.push(device.siteId);
+    }
+    return refused;
   }
 }
