@@ -11,10 +11,10 @@ import { countKey, migrationKey, nameKey, tableKey } from './keys.ts';
 import { NameMap } from './name-map.ts';
 import {
   isOfIndex,
-  migrationSlot,
   type NameRecord,
   nameToJson,
   type SlotRecord,
+  slotKeyOf,
   slotToJson,
   type TableRecord,
   tableToJson,
@@ -60,7 +60,7 @@ export class CatalogDraft implements CatalogView {
 
   *slotsOf(schema: string, table: string): Generator<SlotRecord> {
     for (const slot of this.#base.slotsOf(schema, table)) {
-      if (!this.#slots.has(migrationSlot(slot))) yield slot;
+      if (!this.#slots.has(slotKeyOf(slot))) yield slot;
     }
     for (const key of this.#slotKeysByName.get(schema, table) ?? []) {
       const slot = this.#slots.get(key);
@@ -70,7 +70,7 @@ export class CatalogDraft implements CatalogView {
 
   *indexSlots(schema: string): Generator<SlotRecord> {
     for (const slot of this.#base.indexSlots(schema)) {
-      if (!this.#slots.has(migrationSlot(slot))) yield slot;
+      if (!this.#slots.has(slotKeyOf(slot))) yield slot;
     }
     for (const slot of this.#slots.values()) {
       if (slot !== undefined && isOfIndex(slot) && slot.schema === schema) yield slot;
@@ -125,7 +125,7 @@ export class CatalogDraft implements CatalogView {
 
   setSlot(slot: SlotRecord): void {
     this.#isChanged = true;
-    const key = migrationSlot(slot);
+    const key = slotKeyOf(slot);
     this.#slots.set(key, slot);
     if (isOfIndex(slot)) return;
     for (const name of namesOfSlot(slot)) {

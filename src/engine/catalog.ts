@@ -14,9 +14,9 @@ import {
   isLive,
   isOfIndex,
   type LiveTable,
-  migrationSlot,
   type NameRecord,
   type SlotRecord,
+  slotKeyOf,
   type TableRecord,
 } from './table-record.ts';
 
@@ -24,7 +24,7 @@ import {
 export interface CatalogView {
   table(id: number): TableRecord | undefined;
   name(schema: string, table: string): NameRecord | undefined;
-  /** @param key see `migrationSlot` */
+  /** @param key see `slotKeyOf` */
   slot(key: string): SlotRecord | undefined;
   /** DDL of tables that names this one, as what it is about or as what it was called before. */
   slotsOf(schema: string, table: string): Iterable<SlotRecord>;
@@ -99,7 +99,7 @@ export class Catalog implements CatalogView {
     }
     for await (const value of readJson(reader, 'g')) {
       const slot = value as SlotRecord;
-      slots.set(migrationSlot(slot), slot);
+      slots.set(slotKeyOf(slot), slot);
     }
     return new Catalog(tables, names, slots);
   }

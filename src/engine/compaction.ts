@@ -22,7 +22,7 @@ import {
 } from './log-record.ts';
 import { RunWriter, tableIdsOf } from './record-tables.ts';
 import { decodeRow, type Row } from './row.ts';
-import { isLive, migrationSlot } from './table-record.ts';
+import { isLive, migrationSlot, supersededSlot } from './table-record.ts';
 import type { WriteTransaction } from './write-transaction.ts';
 
 /** A step reads about so much: what a writer waits for, and what is in memory, stays small. */
@@ -222,7 +222,8 @@ function judgeMigration(
   horizon: HlcText,
 ): Fate {
   const slot = catalog.slot(migrationSlot(migration));
-  if (slot !== undefined && slot.hlc === migration.hlc && !slot.aside) return 'stays';
+  const isKept = slot !== undefined && slot.hlc === migration.hlc && !slot.aside;
+  if (isKept || catalog.slot(supersededSlot(migration)) !== undefined) return 'stays';
   const { type } = migration;
   if (type !== 'drop_table' && type !== 'rename_table') return 'goes';
   return compareHlc(position, horizon) <= 0 ? 'forgotten' : 'stays';

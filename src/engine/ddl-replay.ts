@@ -7,7 +7,7 @@ import { compareHlc, HLC_MIN, type HlcText, maxHlc } from '../clock/hlc.ts';
 import type { WireMigration } from '../wire/schemas.ts';
 import { type CatalogView, liveTable, namesOfSlot } from './catalog.ts';
 import type { CatalogDraft } from './catalog-draft.ts';
-import { migrationSlot, newestOf, type SlotRecord } from './table-record.ts';
+import { newestOf, type SlotRecord, slotKeyOf } from './table-record.ts';
 
 function isRename({ type }: SlotRecord): boolean {
   return type === 'rename_table';
@@ -52,15 +52,15 @@ function connectedSlots(
   slot: SlotRecord,
   replaced: SlotRecord | undefined,
 ): SlotRecord[] | undefined {
-  const key = migrationSlot(slot);
+  const key = slotKeyOf(slot);
   const slots = new Map<string, SlotRecord>();
   const names = new Set(namesOfSlot(slot));
   if (replaced !== undefined) for (const name of namesOfSlot(replaced)) names.add(name);
   let isRenamed = isRename(slot) || (replaced !== undefined && isRename(replaced));
   for (const name of names) {
     for (const known of catalog.slotsOf(slot.schema, name)) {
-      if (migrationSlot(known) === key) continue;
-      if (!known.aside) slots.set(migrationSlot(known), known);
+      if (slotKeyOf(known) === key) continue;
+      if (!known.aside) slots.set(slotKeyOf(known), known);
       // One that is not sent may still have taken along what was held.
       if (!isRename(known)) continue;
       isRenamed = true;
@@ -78,12 +78,12 @@ function connectedSlots(
  */
 export function replay(sent: readonly SlotRecord[]): Map<string, boolean> | undefined {
   const present = new Map<string, boolean>();
-  for (const { type, table, fromTable } of sent) {
+  for (const { type, table, fromTable, undeclared = false } of sent) {
     if (type === 'create_table') present.set(table, true);
     if (type === 'drop_table') present.set(table, false);
     if (type !== 'rename_table' || fromTable === undefined || fromTable === table) continue;
-    // A table that no DDL has made is there all the same: rows came before their DDL.
-    if (!present.has(fromTable)) present.set(fromTable, true);
+    // A table that no DDL has made is there all the same.
+    if (!present.has(fromTable)) present.set(fromTable, undeclared);
     if (!present.has(table)) present.set(table, false);
     if (!present.get(fromTable)) continue;
     if (present.get(table)) return undefined;
@@ -119,7 +119,19 @@ function isIndexed(
 ): boolean {
   for (const { hlc, ddl } of catalog.indexSlots(schema)) {
     const isBetween = compareHlc(hlc, after) > 0 && compareHlc(hlc, before) < 0;
-    if (isBetween && ddl.includes(table)) return true;
+    if (isBetween && isNamedIn(ddl, table)) return true;
+  }
+  return false;
+}
+
+const OF_A_NAME = /[\p{L}\p{N}_$]/u;
+
+/** Whether a text has a name in it, as a whole, in whatever case. */
+function isNamedIn(text: string, name: string): boolean {
+  const [where, what] = [text.toLowerCase(), name.toLowerCase()];
+  for (let at = where.indexOf(what); at >= 0; at = where.indexOf(what, at + 1)) {
+    const [before = '', after = ''] = [where[at - 1], where[at + what.length]];
+    if (!OF_A_NAME.test(before) && !OF_A_NAME.test(after)) return true;
   }
   return false;
 }
@@ -147,7 +159,7 @@ export function pruneBefore(
     const newest = newestOf(slot);
     if (compareHlc(newest, upTo) <= 0) {
       if (keeps) continue;
-      const key = migrationSlot(slot);
+      const key = slotKeyOf(slot);
       draft.deleteSlot(key);
       pruned.push(key);
     } else if (!slot.aside) {
@@ -162,9 +174,10 @@ export function pruneBefore(
 
 /**
  * All that led to a drop, renames and the drop itself too: nobody can ask for a delta from before it
- * any more.
+ * any more. All of it, or nothing: what is left would be a table that is not there.
  */
 export function pruneWhole(draft: CatalogDraft, drop: SlotRecord): void {
+  const pruned = new Set<string>();
   const waiting: { table: string; upTo: HlcText; isIncluded: boolean }[] = [
     { table: drop.table, upTo: drop.hlc, isIncluded: true },
   ];
@@ -172,15 +185,26 @@ export function pruneWhole(draft: CatalogDraft, drop: SlotRecord): void {
     const { table, upTo, isIncluded } = next;
     const slots = [...draft.slotsOf(drop.schema, table)];
     const away = lastRename(slots, upTo, ({ fromTable }) => fromTable === table);
-    if (isIndexed(draft, { ...drop, table }, away, upTo)) continue;
+    if (isIndexed(draft, { ...drop, table }, away, upTo)) return;
     for (const slot of slots) {
       const order = compareHlc(slot.hlc, upTo);
       if (slot.table !== table || order > 0 || (order === 0 && !isIncluded)) continue;
       if (compareHlc(slot.hlc, away) <= 0 || compareHlc(newestOf(slot), upTo) > 0) continue;
-      draft.deleteSlot(migrationSlot(slot));
+      pruned.add(slotKeyOf(slot));
       if (isSentRename(slot) && slot.fromTable !== undefined) {
         waiting.push({ table: slot.fromTable, upTo: slot.hlc, isIncluded: false });
       }
     }
   }
+  for (const key of pruned) draft.deleteSlot(key);
+}
+
+/** Whether a table that a slot's DDL has to do with went on under another name before `hlc`. */
+export function wentOnBetween(catalog: CatalogView, slot: SlotRecord, hlc: HlcText): boolean {
+  const { schema, table } = slot;
+  for (const other of catalog.slotsOf(schema, table)) {
+    if (!isSentRename(other) || other.fromTable !== table) continue;
+    if (compareHlc(slot.hlc, other.hlc) < 0 && compareHlc(other.hlc, hlc) < 0) return true;
+  }
+  return false;
 }

@@ -39,6 +39,8 @@ export const SlotSchema = Type.Object({
   at: HlcSchema,
   newest: Type.Optional(HlcSchema),
   aside: Type.Optional(Type.Literal(true)),
+  undeclared: Type.Optional(Type.Literal(true)),
+  superseded: Type.Optional(Type.Literal(true)),
 });
 /** The name of a log pin stands in its key. */
 export const LOG_PIN_NAME = /^[A-Za-z0-9_:.-]{1,128}$/;

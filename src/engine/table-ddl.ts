@@ -12,7 +12,7 @@
 import { compareHlc, HLC_MIN, type HlcText, maxHlc } from '../clock/hlc.ts';
 import type { WireMigration } from '../wire/schemas.ts';
 import type { CatalogDraft } from './catalog-draft.ts';
-import { fits, pruneBefore } from './ddl-replay.ts';
+import { fits, pruneBefore, wentOnBetween } from './ddl-replay.ts';
 import { bearerOf, isBelowFloor } from './table-names.ts';
 import {
   isLive,
@@ -21,6 +21,7 @@ import {
   type NameRecord,
   newestOf,
   type PastLead,
+  type SlotRecord,
   type TableRecord,
 } from './table-record.ts';
 
@@ -65,9 +66,12 @@ export function mergeMigration(
   if (isDoneAwayWith(draft, migration)) return SKIPPED;
 
   const trial = draft.trial();
+  // Its place is taken, and it has to be sent all the same.
+  const isSuperseded = known !== undefined && !known.aside && wentOnBetween(draft, known, hlc);
+  if (isSuperseded) trial.setSlot({ ...known, newest: undefined, superseded: true });
   const ddl: Ddl = { draft: trial, migration, position, again: [], pruned: [] };
+  const slot: SlotRecord = { ...migration, at: position, undeclared: isOfUndeclared(ddl) };
   const effect = effectOf(ddl);
-  const slot = { ...migration, at: position };
   const isUnfit = effect !== 'aside' && effect !== 'unsent' && !fits(trial, slot, known);
   if (effect === 'aside' || isUnfit) {
     // Known, so that it is not looked at again when it is said again.
@@ -91,7 +95,8 @@ export function mergeMigration(
   draft.setSlot(isUnsent ? { ...slot, aside: true } : slot);
   const sent = isUnsent ? [] : [migration, ...ddl.again];
   const endsTables = type === 'drop_table' || type === 'rename_table';
-  const replaced = (known === undefined || known.aside ? 0 : 1) + ddl.pruned.length;
+  const isReplaced = known !== undefined && !known.aside && !isSuperseded;
+  const replaced = (isReplaced ? 1 : 0) + ddl.pruned.length;
   return { outcome: 'applied', sent, endsTables, replaced };
 }
 
@@ -114,6 +119,16 @@ function effectOf(ddl: Ddl): Effect {
     default:
       return 'none';
   }
+}
+
+/** Whether a rename takes along a table that nothing but rows has made. */
+function isOfUndeclared({ draft, migration }: Ddl): true | undefined {
+  const { type, schema, fromTable, hlc } = migration;
+  if (type !== 'rename_table' || fromTable === undefined) return undefined;
+  const bearer = bearerOf(draft, schema, fromTable, hlc);
+  if (typeof bearer === 'string') return bearer === 'unknown' ? true : undefined;
+  const { made, since, floor } = bearer;
+  return [made, since, floor].every((at) => at === HLC_MIN) ? true : undefined;
 }
 
 function createTable({ draft, migration, position }: Ddl): Effect {

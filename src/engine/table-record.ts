@@ -56,6 +56,13 @@ export interface SlotRecord extends WireMigration {
   readonly newest?: HlcText | undefined;
   /** It has no effect, and is sent to nobody. */
   readonly aside?: true | undefined;
+  /** Of a rename: no DDL had made the table that it takes along, only rows. */
+  readonly undeclared?: true | undefined;
+  /**
+   * Another one has its place by now, and it is sent all the same: its table went on under another
+   * name in between, and without it a new device would have none to be renamed.
+   */
+  readonly superseded?: true | undefined;
 }
 
 const INDEX_MIGRATIONS: ReadonlySet<MigrationType> = new Set(['add_index', 'drop_index']);
@@ -69,6 +76,16 @@ export function isOfIndex({ type }: Pick<WireMigration, 'type'>): boolean {
 export function migrationSlot(migration: WireMigration): string {
   const kind = isOfIndex(migration) ? 'index' : 'table';
   return JSON.stringify([migration.schema, kind, migration.table, migration.schemaVersion]);
+}
+
+/** The key of a slot: that of its place, unless another one has that by now. */
+export function slotKeyOf(slot: SlotRecord): string {
+  return slot.superseded ? supersededSlot(slot) : migrationSlot(slot);
+}
+
+/** The key under which a migration is kept once another one has its place. */
+export function supersededSlot(migration: WireMigration): string {
+  return `${migrationSlot(migration)}${migration.hlc}`;
 }
 
 /** A migration with the protocol's fields only, in one order. */
@@ -100,8 +117,9 @@ export function nameToJson({ schema, table, id, past = [] }: NameRecord): string
 }
 
 export function slotToJson(slot: SlotRecord): string {
-  const { type, schema, table, fromTable, ddl, hlc, schemaVersion, at, aside } = slot;
+  const { type, schema, table, fromTable, ddl, hlc, schemaVersion } = slot;
+  const { at, aside, undeclared, superseded } = slot;
   const newest = slot.newest === hlc ? undefined : slot.newest;
   const fields = { type, schema, table, fromTable, ddl, hlc, schemaVersion };
-  return JSON.stringify({ ...fields, at, newest, aside });
+  return JSON.stringify({ ...fields, at, newest, aside, undeclared, superseded });
 }

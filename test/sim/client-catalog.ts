@@ -191,7 +191,10 @@ export class ClientCatalog {
     const known = this.#slots.get(slot);
     if (known !== undefined && compareHlc(hlc, known) <= 0) return false;
     this.#slots.set(slot, hlc);
-    if (kind === 'table') this.#spokenOf.add(table).add(fromTable ?? table);
+    // A rename of what no DDL has made: the coordinator takes it for a table of which only rows tell. A
+    // device may be asked for it before it has pushed what made the table.
+    const isOfRows = type === 'rename_table' && !this.#spokenOf.has(fromTable ?? table);
+    if (kind === 'table' && !isOfRows) this.#spokenOf.add(table).add(fromTable ?? table);
     if (type === 'create_table' && !this.#tables.has(table)) {
       this.#tables.set(table, { replica: new Replica(), own: [], since: hlc });
     }

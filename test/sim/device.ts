@@ -185,7 +185,24 @@ export class SimDevice {
       const value = random.chance(0.06) ? 'forbidden' : `${this.#options.number}:${++this.#value}`;
       changes.push({ type: 'column', schema: 'main', table, pk, column, value, hlc });
     }
+    // What is refused leaves nothing, not even a table: to one that the coordinator has never heard of it
+    // is not taken back.
+    if (rules.onReject === 'revert' && !changes.every(({ table }) => this.#isKnown(table))) {
+      for (const change of changes) {
+        if (change.type === 'column' && change.value === 'forbidden') change.value = 'allowed';
+      }
+    }
     this.#commit(clock, changes, []);
+  }
+
+  /** Whether the coordinator has heard of a table for sure. */
+  #isKnown(table: string): boolean {
+    const isOfTable = (change: WireChange) => change.table === table;
+    const { rules } = this.#options;
+    return (
+      this.#received.some(({ changes }) => changes.some(isOfTable)) ||
+      this.own.some((own) => own.isAcknowledged && mayBeStored(own.set, rules).some(isOfTable))
+    );
   }
 
   migrate(): void {

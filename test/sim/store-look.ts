@@ -3,7 +3,7 @@
  * so that the rest of the simulation knows nothing but the protocol.
  */
 
-import { compareHlc } from '../../src/clock/hlc.ts';
+import { compareHlc, HLC_MIN } from '../../src/clock/hlc.ts';
 import { decodeRow, type Row } from '../../src/engine/row.ts';
 import type { SyncManager } from '../../src/engine/sync-manager.ts';
 import type { KVReader } from '../../src/storage/kv-store.ts';
@@ -58,12 +58,16 @@ async function* recordsOf(reader: KVReader, kind: string) {
   for await (const entries of reader.iterate(range)) yield* entries;
 }
 
-/** Names of the tables that there are. */
-export async function liveTables(reader: KVReader): Promise<string[]> {
+/**
+ * Names of the tables that there are.
+ * @param withUndeclared also of those that no DDL has made: rows came before it, or a rename did
+ */
+export async function liveTables(reader: KVReader, withUndeclared: boolean): Promise<string[]> {
   const names: string[] = [];
   for await (const [, value] of recordsOf(reader, 't')) {
     const { table, into, made, floor } = fromJson<StoredTable>(value);
     const isMade = made !== undefined && compareHlc(made, floor) >= 0;
+    if (made === HLC_MIN && !withUndeclared) continue;
     if (table !== undefined && into === undefined && isMade) names.push(table);
   }
   return names.sort();

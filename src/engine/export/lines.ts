@@ -24,7 +24,7 @@ import {
 import { authorsOf, decodeStoredRecord, encodeLogRecord } from '../log-record.ts';
 import { bytesToText, decodeRow, encodeRow, type Row, type Tombstone } from '../row.ts';
 import { decodeListedTombstone, encodeListedTombstone } from '../row-set.ts';
-import { migrationSlot, nameToJson, slotToJson, tableToJson } from '../table-record.ts';
+import { nameToJson, slotKeyOf, slotToJson, tableToJson } from '../table-record.ts';
 import type { ExportLine, LineOf } from './line-schemas.ts';
 
 /** What a record would be as a line, by the first byte of its key; not checked yet. */
@@ -66,7 +66,7 @@ export function lineToEntry(line: ExportLine): KVEntry {
     case 'deletion':
       return deletionToEntry(line);
     case 'migration':
-      return [migrationKey(migrationSlot(line.migration)), Buffer.from(slotToJson(line.migration))];
+      return [migrationKey(slotKeyOf(line.migration)), Buffer.from(slotToJson(line.migration))];
     case 'name':
       return [nameKey(line.name.schema, line.name.table), Buffer.from(nameToJson(line.name))];
     case 'transaction':

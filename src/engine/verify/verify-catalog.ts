@@ -8,7 +8,7 @@ import { replay } from '../ddl-replay.ts';
 import { kindRange, migrationKey, nameKey, tableKey } from '../keys.ts';
 import { NameSchema, SlotSchema, TableSchema } from '../record-schemas.ts';
 import { bytesToText } from '../row.ts';
-import { isLive, isOfIndex, migrationSlot, type TableRecord } from '../table-record.ts';
+import { isLive, isOfIndex, slotKeyOf, type TableRecord } from '../table-record.ts';
 import { type Finding, finding, showKey } from './findings.ts';
 import { entriesOf, parseAs } from './records.ts';
 
@@ -49,7 +49,7 @@ async function* verifyRecords(reader: KVReader): AsyncGenerator<Finding, boolean
   }
   for await (const [key, value] of entriesOf(reader, kindRange('g'))) {
     const slot = parseAs(SlotSchema, value);
-    const isRight = slot !== undefined && migrationKey(migrationSlot(slot)).equals(key);
+    const isRight = slot !== undefined && migrationKey(slotKeyOf(slot)).equals(key);
     yield* check(isRight, key, 'a migration');
   }
   return isWhole;

@@ -14,7 +14,8 @@ import { ddlKey, kindRange, logKey, logKeyToPosition, rowKey } from '../keys.ts'
 import { authorsOf, decodeLogRecord } from '../log-record.ts';
 import { tableIdsOf } from '../record-tables.ts';
 import { decodeRow, type Row } from '../row.ts';
-import { isLive, migrationSlot } from '../table-record.ts';
+import { bearerOf, isBelowFloor } from '../table-names.ts';
+import { isLive, migrationSlot, supersededSlot } from '../table-record.ts';
 import {
   type Finding,
   finding,
@@ -253,12 +254,15 @@ class LoggedDdl {
   /** What a later drop has made useless is not remembered, and may stand in the log still. */
   *take(migration: WireMigration, position: HlcText): Generator<Finding> {
     if (this.#catalog === undefined) return;
+    const superseded = supersededSlot(migration);
+    if (this.#catalog.slot(superseded) !== undefined) this.#seen.add(superseded);
     const slot = migrationSlot(migration);
     const known = this.#catalog.slot(slot);
-    if (known === undefined) return;
+    if (known?.hlc === migration.hlc) this.#seen.add(slot);
+    if (known === undefined || isDroppedSince(this.#catalog, migration)) return;
     if (compareHlc(known.hlc, migration.hlc) < 0) {
       yield finding('MIGRATION', slot, `the one written at ${position} is not remembered`);
-    } else if (known.hlc === migration.hlc) this.#seen.add(slot);
+    }
   }
 
   *missing(): Generator<Finding> {
@@ -268,6 +272,12 @@ class LoggedDdl {
       }
     }
   }
+}
+
+/** Whether a drop has made a migration useless: then it is not remembered, and its place may be another's. */
+function isDroppedSince(catalog: Catalog, { schema, table, hlc }: WireMigration): boolean {
+  const bearer = bearerOf(catalog, schema, table, hlc);
+  return bearer === 'void' || (bearer !== 'unknown' && isBelowFloor(bearer, hlc));
 }
 
 /** Whether it is noted down that a record holds DDL. */
