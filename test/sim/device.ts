@@ -132,6 +132,8 @@ export class SimDevice {
   /** A snapshot that is coming in, or has been cut. */
   #staged: Staged | undefined;
   #mustStartOver = false;
+  /** Over HTTP: whether it has had an answer. */
+  #hasAsked = false;
   #value = 0;
 
   constructor(options: SimDeviceOptions) {
@@ -666,7 +668,9 @@ export class SimDevice {
   async #pollOnce(): Promise<void> {
     const { nodes } = this.#options;
     const { siteId: site, databaseId } = this;
-    const own = this.#nextOwn();
+    // A client asks before it sends: who has nothing is never refused, and is taken to hold nothing that
+    // a deletion which is forgotten by now would have beaten.
+    const own = this.#hasAsked ? this.#nextOwn() : [];
     if (own.length > 0) {
       const body = JSON.stringify(own.map(({ set }) => set));
       await nodes.request(site, databaseId, (service, client) =>
@@ -692,6 +696,7 @@ export class SimDevice {
       assert.ok(compareHlc(page.watermark, since) >= 0, 'a watermark goes back');
       this.#hear(changeSets);
       if (hlcWallTimeMs(page.watermark) > 0) this.watermark = page.watermark;
+      this.#hasAsked = true;
     } catch (error) {
       if (error instanceof assert.AssertionError) throw error;
       if (error instanceof Error && 'code' in error && error.code === 'SNAPSHOT_REQUIRED') {
