@@ -13,7 +13,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { bundleTypebox } from './one-typebox.mjs';
 
-/** The longest, the simulations, take two minutes on two cores that do other things as well. */
+/** The longest, the simulations, take three minutes on two cores that do other things as well. */
 const FILE_TIMEOUT_MS = 600_000;
 const SUFFIX = '.test.ts';
 

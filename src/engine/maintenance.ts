@@ -11,6 +11,7 @@ import { type CompactionPlan, planCompaction, replaceRecords } from './compactio
 import { readHorizon } from './head.ts';
 import { logKeyToPosition } from './keys.ts';
 import { type LogPins, readPinnedAfter } from './log-pins.ts';
+import type { LogReaders } from './log-readers.ts';
 import { expireDrops, expireTombstones, pruneDropped } from './retention.ts';
 import {
   canBeEmptied,
@@ -31,6 +32,7 @@ const EXPIRY_INTERVAL_MS = 60 * 60 * 1000;
 export interface TidiedDatabase {
   store: KVStore;
   logPins: Pick<LogPins, 'removeLapsed'>;
+  readers: Pick<LogReaders, 'keepAfter'>;
   state(): CommittedState;
   /**
    * Runs a step between two groups of writers, in a transaction that has begun, and makes what it
@@ -181,12 +183,13 @@ export class Maintenance {
   /** One pass over the log. */
   async #compact({ signal, thorough, keepAfter }: MaintainOptions): Promise<number> {
     if (!thorough && !this.#isWorthwhile()) return 0;
-    const { store, state, tidy } = this.#database;
+    const { store, state, tidy, readers } = this.#database;
     const { position, changesReplaced: replacedBefore } = state().head;
     const horizon = await readHorizon(store);
     await tidy(async ({ catalog, base }) => pruneDropped(catalog, base, horizon));
     const pinnedAfter = await readPinnedAfter(store);
-    const upTo = minHlc(minHlc(keepAfter ?? position, pinnedAfter ?? position), position);
+    const kept = [keepAfter, pinnedAfter, readers.keepAfter];
+    const upTo = kept.reduce<HlcText>((least, after = position) => minHlc(least, after), position);
     let after: HlcText | undefined = HLC_MIN;
     let gone = 0;
     let unexplained = 0;

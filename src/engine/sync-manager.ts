@@ -22,6 +22,7 @@ import { type Identity, loadIdentity, ReplacedError, readForgotten, readHorizon 
 import { type LogPage, type LogReadOptions, readLog, type TakeChangeSet } from './log.ts';
 import type { Appended } from './log-announcer.ts';
 import { LogPins } from './log-pins.ts';
+import { LogReaders } from './log-readers.ts';
 import { carryPosition, deliverable, type LogRecord } from './log-record.ts';
 import { type Maintained, type MaintainOptions, Maintenance } from './maintenance.ts';
 import { type Batch, type BatchOutcome, MergeTransaction } from './merge-transaction.ts';
@@ -77,6 +78,8 @@ export class SyncManager {
   readonly sites: SiteRecords;
   /** Who else reads the log, in whatever process. */
   readonly logPins: LogPins;
+  /** Who reads the log at the moment. */
+  readonly readers: LogReaders;
   readonly #store: KVStore;
   readonly #options: SyncManagerOptions;
   readonly #commits: GroupCommit<Batch, BatchOutcome>;
@@ -100,6 +103,7 @@ export class SyncManager {
     this.#store = options.store;
     this.#options = options;
     this.#state = state;
+    this.readers = new LogReaders(() => options.world.now());
     this.#commits = new GroupCommit(
       (batches) => this.#mergeGroup(batches),
       ({ changeSets }) => changeSets.reduce((sum, set) => sum + set.changes.length + 1, 1),
@@ -123,6 +127,7 @@ export class SyncManager {
         logPins: this.logPins,
         store: options.store,
         state: () => state.current,
+        readers: this.readers,
         tidy: (step) => this.#tidy(step),
       },
       {

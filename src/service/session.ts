@@ -14,6 +14,7 @@ import type { SiteIdText } from '../clock/site-id.ts';
 import type { LogCursor } from '../engine/cursor.ts';
 import type { LogPage } from '../engine/log.ts';
 import type { Appended } from '../engine/log-announcer.ts';
+import type { LogReader } from '../engine/log-readers.ts';
 import { toSyncError } from '../errors.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
 import { type Narrow, readPage } from './client-view.ts';
@@ -170,23 +171,35 @@ export class Session {
   }
 
   async #feedLoop(): Promise<void> {
+    const place = this.#options.database.manager.readers.add(this.#cursor.position);
+    try {
+      while (this.#isBehind) {
+        if (!(await this.#feedPage())) return;
+        place.moveTo(this.#cursor.position);
+      }
+    } finally {
+      place.release();
+    }
+  }
+
+  /** @returns whether to go on */
+  async #feedPage(): Promise<boolean> {
     const { database, outlet, limits, host } = this.#options;
     const bytesMax = Math.min(PUSH_PAGE_BYTES_MAX, limits.pageBytes);
-    while (this.#isBehind) {
-      await outlet.drained(limits.queuedBytesPerSocket / 2);
-      const after = this.#cursor;
-      const options = { after, reader: this.siteId, bytesMax };
-      const changeSets: Uint8Array[] = [];
-      const page = await readPage(database.manager, options, this.#view, (json) => {
-        changeSets.push(json);
-      });
-      // An answer has begun meanwhile: it takes the cursor on, and this page is its business.
-      if (!this.#isOpen || this.#answers > 0 || this.#cursor !== after) return;
-      this.#cursor = page.end;
-      if (changeSets.length === 0) continue;
-      outlet.send(changeSetsFrame('push', changeSets));
-      host.pushed(changeSets.length);
-    }
+    await outlet.drained(limits.queuedBytesPerSocket / 2);
+    const after = this.#cursor;
+    const options = { after, reader: this.siteId, bytesMax };
+    const changeSets: Uint8Array[] = [];
+    const page = await readPage(database.manager, options, this.#view, (json) => {
+      changeSets.push(json);
+    });
+    // An answer has begun meanwhile: it takes the cursor on, and this page is its business.
+    if (!this.#isOpen || this.#answers > 0 || this.#cursor !== after) return false;
+    this.#cursor = page.end;
+    if (changeSets.length === 0) return true;
+    outlet.send(changeSetsFrame('push', changeSets));
+    host.pushed(changeSets.length);
+    return true;
   }
 
   /**
@@ -209,6 +222,15 @@ export class Session {
 
   /** Sends everything after a cursor, up to the end of the log. To be run by `answer`. */
   async sendChanges(since: LogCursor): Promise<void> {
+    const place = this.#options.database.manager.readers.add(since.position);
+    try {
+      await this.#sendPages(since, place);
+    } finally {
+      place.release();
+    }
+  }
+
+  async #sendPages(since: LogCursor, place: LogReader): Promise<void> {
     const { database, outlet, limits } = this.#options;
     const { manager } = database;
     let writer = new PageWriter(limits.pageBytes);
@@ -222,6 +244,7 @@ export class Session {
       outlet.send(writer.take());
       // With each page: if the next one cannot be read, pushes go on from here, not from before.
       this.#moveTo(end);
+      place.moveTo(end.position);
       if (!hasMore) return;
       // The page before has been taken: its memory serves again.
       [writer, other] = [other ?? new PageWriter(limits.pageBytes), writer];

@@ -145,3 +145,32 @@ test('a horizon that is ahead of the clock, since that was set back, refuses nob
   const [resumed] = await takeSnapshot(manager, checkpoint);
   assert.equal(resumed?.snapshotId, header?.snapshotId, 'and it can be gone on with');
 });
+
+test('after a drop or a rename a snapshot that was cut is begun anew', async () => {
+  for (const [type, more] of [
+    ['rename_table', { fromTable: 'b' }],
+    ['drop_table', { schemaVersion: 2 }],
+  ] as const) {
+    const { manager, device } = await filled();
+    const chunks = await takeSnapshot(manager);
+    const table = type === 'drop_table' ? 'b' : 'c';
+    await manager.apply([device.write({ table: 'a', pk: [8], set: { x: 8 } })]);
+    const [resumed] = await takeSnapshot(manager, checkpointOf(chunks, ['main.a']));
+    assert.equal(resumed?.snapshotId, chunks[0]?.snapshotId, 'data is no reason');
+    await manager.apply([device.migrate(type, table, more)]);
+    const again = await takeSnapshot(manager, checkpointOf(chunks, ['main.a']));
+    assert.notEqual(again[0]?.snapshotId, chunks[0]?.snapshotId, type);
+    assert.ok(tables(again).includes('a'), type);
+  }
+});
+
+test('a table is sent whatever its count of cells says', async () => {
+  const { manager, store } = await filled();
+  const whole = tables(await takeSnapshot(manager));
+  await store.exclusive(async (transaction) => {
+    for await (const entries of store.iterate({ gte: Buffer.from('c'), lt: Buffer.from('d') })) {
+      for (const [key] of entries) transaction.delete(key);
+    }
+  });
+  assert.deepEqual(tables(await takeSnapshot(manager)), whole);
+});

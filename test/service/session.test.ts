@@ -15,6 +15,7 @@ import { openEngine } from '../support/engine.ts';
 import { ArrayOutlet } from './array-outlet.ts';
 
 const QUEUED_BYTES_MAX = 4000;
+const HOUR_MS = 3_600_000;
 
 async function openHub(store?: KVStore) {
   const { manager, world } = await openEngine({ store });
@@ -49,9 +50,9 @@ async function openHub(store?: KVStore) {
     }
     return ids;
   };
-  /** All that is deleted by now is forgotten, and leaves the log. */
-  const forget = async () => {
-    world.nowMs += 10_000;
+  /** All that is deleted by now is forgotten, and leaves the log, however long somebody has been reading it. */
+  const forget = async (afterMs = HOUR_MS) => {
+    world.nowMs += afterMs;
     await manager.maintain({ thorough: true });
   };
   return { manager, hub, join, write, forget };
@@ -347,4 +348,26 @@ test('a change set of several authors is put together once for all who are none 
     anna.outlet.changeSets[0]?.changes.map(({ pk }) => pk),
     [[2]],
   );
+});
+
+test('the log is not shortened under an answer, for some minutes', async () => {
+  const { join, write, manager, forget } = await openHub();
+  const device = new Device(1);
+  const first = device.wallTime;
+  await write(device, 40);
+  const { session, outlet } = join(new Device(9));
+  outlet.isHeld = true;
+  const answered = session.answer(async () =>
+    session.sendChanges(await manager.cursorFor(undefined)),
+  );
+  await outlet.waitedFor();
+  await manager.apply([device.write({ pk: [first], delete: true })]);
+  await forget(60_000);
+  outlet.isHeld = false;
+  outlet.take();
+  await answered;
+  assert.equal(outlet.changeSets.filter(({ changes }) => changes.length > 0).length, 41);
+  const { logLength } = manager;
+  await forget();
+  assert.ok(manager.logLength < logLength, 'afterwards it is');
 });
