@@ -10,7 +10,6 @@ import {
   encodeHlc,
   HLC_MIN,
   type HlcText,
-  hlcWallTimeMs,
   maxHlc,
   minHlc,
 } from '../../src/clock/hlc.ts';
@@ -132,8 +131,6 @@ export class SimDevice {
   /** A snapshot that is coming in, or has been cut. */
   #staged: Staged | undefined;
   #mustStartOver = false;
-  /** Over HTTP: whether it has had an answer. */
-  #hasAsked = false;
   #value = 0;
 
   constructor(options: SimDeviceOptions) {
@@ -670,7 +667,7 @@ export class SimDevice {
     const { siteId: site, databaseId } = this;
     // A client asks before it sends: who has nothing is never refused, and is taken to hold nothing that
     // a deletion which is forgotten by now would have beaten.
-    const own = this.#hasAsked ? this.#nextOwn() : [];
+    const own = this.watermark === undefined ? [] : this.#nextOwn();
     if (own.length > 0) {
       const body = JSON.stringify(own.map(({ set }) => set));
       await nodes.request(site, databaseId, (service, client) =>
@@ -695,8 +692,7 @@ export class SimDevice {
       this.#checkRising(changeSets, since, 'a page');
       assert.ok(compareHlc(page.watermark, since) >= 0, 'a watermark goes back');
       this.#hear(changeSets);
-      if (hlcWallTimeMs(page.watermark) > 0) this.watermark = page.watermark;
-      this.#hasAsked = true;
+      this.watermark = page.watermark;
     } catch (error) {
       if (error instanceof assert.AssertionError) throw error;
       if (error instanceof Error && 'code' in error && error.code === 'SNAPSHOT_REQUIRED') {

@@ -140,6 +140,13 @@ export class TableOracle {
       const own = device.own.flatMap(({ set }) => set.changes);
       for (const { table, pk } of own) if (isManaged(table)) strayed.add(pkIdentity(pk));
     }
+    // What is refused is not taken back where its table was dropped, or has not been heard of yet.
+    for (const { set } of device.own) {
+      const stored = new Set(mayBeStored(set, this.#options.rules));
+      for (const change of set.changes) {
+        if (isManaged(change.table) && !stored.has(change)) strayed.add(pkIdentity(change.pk));
+      }
+    }
     const held = catalog.held.filter(({ pk }) => !strayed.has(pkIdentity(pk)));
     assertNothingHeld(catalog, held, name);
     const rest = (contents: ReturnType<ClientCatalog['contents']>) =>
