@@ -199,9 +199,10 @@ export function pruneWhole(draft: CatalogDraft, drop: SlotRecord): void {
   for (const key of pruned) draft.deleteSlot(key);
 }
 
-/** Whether a table that a slot's DDL has to do with went on under another name before `hlc`. */
+/** Whether a table that a slot's DDL made, or renamed to its name, went on under another one before `hlc`. */
 export function wentOnBetween(catalog: CatalogView, slot: SlotRecord, hlc: HlcText): boolean {
-  const { schema, table } = slot;
+  const { type, schema, table, aside } = slot;
+  if (aside || (type !== 'create_table' && type !== 'rename_table')) return false;
   for (const other of catalog.slotsOf(schema, table)) {
     if (!isSentRename(other) || other.fromTable !== table) continue;
     if (compareHlc(slot.hlc, other.hlc) < 0 && compareHlc(other.hlc, hlc) < 0) return true;

@@ -67,7 +67,7 @@ export function mergeMigration(
 
   const trial = draft.trial();
   // Its place is taken, and it has to be sent all the same.
-  const isSuperseded = known !== undefined && !known.aside && wentOnBetween(draft, known, hlc);
+  const isSuperseded = known !== undefined && wentOnBetween(draft, known, hlc);
   if (isSuperseded) trial.setSlot({ ...known, newest: undefined, superseded: true });
   const ddl: Ddl = { draft: trial, migration, position, again: [], pruned: [] };
   const slot: SlotRecord = { ...migration, at: position, undeclared: isOfUndeclared(ddl) };

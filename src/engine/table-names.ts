@@ -28,10 +28,15 @@ export function bearerOf(
   return found ?? 'void';
 }
 
-function leadOf({ id, past }: NameRecord, hlc: HlcText): number {
-  if (past === undefined) return id;
-  const lead = past.find(([until]) => compareHlc(hlc, until) < 0);
-  return lead === undefined ? id : lead[1];
+/** Most changes are new, and a name may have led to many tables: so from the end. */
+function leadOf({ id, past = [] }: NameRecord, hlc: HlcText): number {
+  let lead = id;
+  for (let i = past.length - 1; i >= 0; i--) {
+    const [until, before] = past[i] ?? [HLC_MIN, 0];
+    if (compareHlc(hlc, until) >= 0) break;
+    lead = before;
+  }
+  return lead;
 }
 
 /** Where a change goes; what is no newer than the floor of its table goes nowhere. */
