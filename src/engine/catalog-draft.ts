@@ -13,11 +13,12 @@ import {
   isOfIndex,
   type NameRecord,
   nameToJson,
+  type Slot,
   type SlotRecord,
-  slotKeyOf,
   slotToJson,
   type TableRecord,
   tableToJson,
+  toSlot,
 } from './table-record.ts';
 
 export class CatalogDraft implements CatalogView {
@@ -26,9 +27,10 @@ export class CatalogDraft implements CatalogView {
   readonly #names = new NameMap<NameRecord>();
   /** The same, by the tables that they lead to: a name may have ceased to. */
   readonly #namesByTable = new Map<number, Set<NameRecord>>();
-  readonly #slots = new Map<string, SlotRecord | undefined>();
-  /** The keys of slots that name a table: some may have gone. */
-  readonly #slotKeysByName = new NameMap<Set<string>>();
+  readonly #slots = new Map<string, Slot | undefined>();
+  /** Of those here, by the tables that they name. */
+  readonly #slotsByName = new NameMap<Map<string, Slot>>();
+  readonly #indexSlotsBySchema = new Map<string, Map<string, Slot>>();
   #nextTable: number;
   #isChanged = false;
 
@@ -54,27 +56,22 @@ export class CatalogDraft implements CatalogView {
     return this.#names.get(schema, table) ?? this.#base.name(schema, table);
   }
 
-  slot(key: string): SlotRecord | undefined {
+  slot(key: string): Slot | undefined {
     return this.#slots.has(key) ? this.#slots.get(key) : this.#base.slot(key);
   }
 
-  *slotsOf(schema: string, table: string): Generator<SlotRecord> {
+  *slotsOf(schema: string, table: string): Generator<Slot> {
     for (const slot of this.#base.slotsOf(schema, table)) {
-      if (!this.#slots.has(slotKeyOf(slot))) yield slot;
+      if (!this.#slots.has(slot.key)) yield slot;
     }
-    for (const key of this.#slotKeysByName.get(schema, table) ?? []) {
-      const slot = this.#slots.get(key);
-      if (slot !== undefined && namesOfSlot(slot).includes(table)) yield slot;
-    }
+    yield* this.#slotsByName.get(schema, table)?.values() ?? [];
   }
 
-  *indexSlots(schema: string): Generator<SlotRecord> {
+  *indexSlots(schema: string): Generator<Slot> {
     for (const slot of this.#base.indexSlots(schema)) {
-      if (!this.#slots.has(slotKeyOf(slot))) yield slot;
+      if (!this.#slots.has(slot.key)) yield slot;
     }
-    for (const slot of this.#slots.values()) {
-      if (slot !== undefined && isOfIndex(slot) && slot.schema === schema) yield slot;
-    }
+    yield* this.#indexSlotsBySchema.get(schema)?.values() ?? [];
   }
 
   *namesOf(id: number): Generator<NameRecord> {
@@ -123,21 +120,34 @@ export class CatalogDraft implements CatalogView {
     }
   }
 
-  setSlot(slot: SlotRecord): void {
-    this.#isChanged = true;
-    const key = slotKeyOf(slot);
-    this.#slots.set(key, slot);
-    if (isOfIndex(slot)) return;
-    for (const name of namesOfSlot(slot)) {
-      const keys = this.#slotKeysByName.get(slot.schema, name);
-      if (keys === undefined) this.#slotKeysByName.set(slot.schema, name, new Set([key]));
-      else keys.add(key);
-    }
+  setSlot(record: SlotRecord): void {
+    const slot = toSlot(record);
+    this.deleteSlot(slot.key);
+    this.#slots.set(slot.key, slot);
+    for (const slots of this.#listsOf(slot)) slots.set(slot.key, slot);
   }
 
   deleteSlot(key: string): void {
     this.#isChanged = true;
+    const before = this.#slots.get(key);
+    if (before !== undefined) for (const slots of this.#listsOf(before)) slots.delete(key);
     this.#slots.set(key, undefined);
+  }
+
+  /** Where a slot can be found beside its key. */
+  *#listsOf(slot: Slot): Generator<Map<string, Slot>> {
+    const { schema } = slot;
+    if (isOfIndex(slot)) {
+      const slots = this.#indexSlotsBySchema.get(schema) ?? new Map<string, Slot>();
+      this.#indexSlotsBySchema.set(schema, slots);
+      yield slots;
+      return;
+    }
+    for (const name of namesOfSlot(slot)) {
+      const slots = this.#slotsByName.get(schema, name) ?? new Map<string, Slot>();
+      this.#slotsByName.set(schema, name, slots);
+      yield slots;
+    }
   }
 
   /** A draft on top of this one. */

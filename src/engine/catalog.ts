@@ -15,9 +15,10 @@ import {
   isOfIndex,
   type LiveTable,
   type NameRecord,
+  type Slot,
   type SlotRecord,
-  slotKeyOf,
   type TableRecord,
+  toSlot,
 } from './table-record.ts';
 
 /** What can be asked of a catalog, and of a draft of the next one. */
@@ -25,10 +26,10 @@ export interface CatalogView {
   table(id: number): TableRecord | undefined;
   name(schema: string, table: string): NameRecord | undefined;
   /** @param key see `slotKeyOf` */
-  slot(key: string): SlotRecord | undefined;
+  slot(key: string): Slot | undefined;
   /** DDL of tables that names this one, as what it is about or as what it was called before. */
-  slotsOf(schema: string, table: string): Iterable<SlotRecord>;
-  indexSlots(schema: string): Iterable<SlotRecord>;
+  slotsOf(schema: string, table: string): Iterable<Slot>;
+  indexSlots(schema: string): Iterable<Slot>;
   /** All names that lead, or led, to a table. */
   namesOf(id: number): Iterable<NameRecord>;
   /** Tables that hold what is to be cleared away or moved. */
@@ -39,7 +40,7 @@ export interface CatalogView {
 export interface CatalogChanges {
   tables: ReadonlyMap<number, TableRecord | undefined>;
   names: Iterable<NameRecord>;
-  slots: ReadonlyMap<string, SlotRecord | undefined>;
+  slots: ReadonlyMap<string, Slot | undefined>;
 }
 
 /** Both names of a migration of a table, each once. */
@@ -48,8 +49,8 @@ export function namesOfSlot({ table, fromTable = table }: SlotRecord): string[] 
 }
 
 /** The numbers of all tables that a name leads, or led, to. */
-export function idsOfName({ id, past = [] }: NameRecord): Set<number> {
-  return new Set([id, ...past.map(([, lead]) => lead)]);
+export function idsOfName({ id, past }: NameRecord): Iterable<number> {
+  return past === undefined ? [id] : new Set([id, ...past.map(([, lead]) => lead)]);
 }
 
 export function liveTable(
@@ -71,13 +72,14 @@ async function* readJson(reader: KVReader, kind: 'g' | 't' | 'n'): AsyncGenerato
 export class Catalog implements CatalogView {
   readonly #tables: ReadonlyMap<number, TableRecord>;
   readonly #names: NameMap<NameRecord>;
-  readonly #slots: ReadonlyMap<string, SlotRecord>;
+  readonly #slots: ReadonlyMap<string, Slot>;
   #indexes: Indexes | undefined;
+  #unsettled: readonly TableRecord[] | undefined;
 
   private constructor(
     tables: ReadonlyMap<number, TableRecord>,
     names: NameMap<NameRecord>,
-    slots: ReadonlyMap<string, SlotRecord>,
+    slots: ReadonlyMap<string, Slot>,
   ) {
     this.#tables = tables;
     this.#names = names;
@@ -88,7 +90,7 @@ export class Catalog implements CatalogView {
   static async load(reader: KVReader): Promise<Catalog> {
     const tables = new Map<number, TableRecord>();
     const names = new NameMap<NameRecord>();
-    const slots = new Map<string, SlotRecord>();
+    const slots = new Map<string, Slot>();
     for await (const value of readJson(reader, 't')) {
       const table = value as TableRecord;
       tables.set(table.id, table);
@@ -98,8 +100,8 @@ export class Catalog implements CatalogView {
       names.set(name.schema, name.table, name);
     }
     for await (const value of readJson(reader, 'g')) {
-      const slot = value as SlotRecord;
-      slots.set(slotKeyOf(slot), slot);
+      const slot = toSlot(value as SlotRecord);
+      slots.set(slot.key, slot);
     }
     return new Catalog(tables, names, slots);
   }
@@ -123,15 +125,15 @@ export class Catalog implements CatalogView {
     return this.#names.get(schema, table);
   }
 
-  slot(key: string): SlotRecord | undefined {
+  slot(key: string): Slot | undefined {
     return this.#slots.get(key);
   }
 
-  slotsOf(schema: string, table: string): Iterable<SlotRecord> {
+  slotsOf(schema: string, table: string): Iterable<Slot> {
     return this.#indexed.slotsByName.get(schema, table) ?? [];
   }
 
-  indexSlots(schema: string): Iterable<SlotRecord> {
+  indexSlots(schema: string): Iterable<Slot> {
     return this.#indexed.indexSlotsBySchema.get(schema) ?? [];
   }
 
@@ -140,7 +142,8 @@ export class Catalog implements CatalogView {
   }
 
   unsettled(): Iterable<TableRecord> {
-    return this.#indexed.unsettled;
+    this.#unsettled ??= [...this.#tables.values()].filter(({ unsettled }) => unsettled);
+    return this.#unsettled;
   }
 
   get tables(): Iterable<TableRecord> {
@@ -151,7 +154,7 @@ export class Catalog implements CatalogView {
     return this.#names.values();
   }
 
-  get slots(): ReadonlyMap<string, SlotRecord> {
+  get slots(): ReadonlyMap<string, Slot> {
     return this.#slots;
   }
 
@@ -161,7 +164,7 @@ export class Catalog implements CatalogView {
   }
 
   /** The DDL that is sent, by HLC. */
-  migrationsByHlc(): SlotRecord[] {
+  migrationsByHlc(): Slot[] {
     const sent = [...this.#slots.values()].filter(({ aside }) => !aside);
     return sent.sort((a, b) => compareHlc(a.hlc, b.hlc));
   }
@@ -188,13 +191,11 @@ function withChanges<Key, Value>(
 
 /** Other ways into the maps of a catalog. */
 class Indexes {
-  readonly slotsByName = new NameMap<SlotRecord[]>();
-  readonly indexSlotsBySchema = new Map<string, SlotRecord[]>();
+  readonly slotsByName = new NameMap<Slot[]>();
+  readonly indexSlotsBySchema = new Map<string, Slot[]>();
   readonly namesByTable = new Map<number, NameRecord[]>();
-  readonly unsettled: TableRecord[];
 
-  constructor({ tables, names, slots }: Catalog) {
-    this.unsettled = [...tables].filter(({ unsettled }) => unsettled);
+  constructor({ names, slots }: Catalog) {
     for (const name of names) for (const id of idsOfName(name)) push(this.namesByTable, id, name);
     for (const slot of slots.values()) {
       if (isOfIndex(slot)) push(this.indexSlotsBySchema, slot.schema, slot);
@@ -202,7 +203,7 @@ class Indexes {
     }
   }
 
-  #addSlot(name: string, slot: SlotRecord): void {
+  #addSlot(name: string, slot: Slot): void {
     const known = this.slotsByName.get(slot.schema, name);
     if (known === undefined) this.slotsByName.set(slot.schema, name, [slot]);
     else known.push(slot);

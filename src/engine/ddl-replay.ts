@@ -7,7 +7,7 @@ import { compareHlc, HLC_MIN, type HlcText, maxHlc } from '../clock/hlc.ts';
 import type { WireMigration } from '../wire/schemas.ts';
 import { type CatalogView, liveTable, namesOfSlot } from './catalog.ts';
 import type { CatalogDraft } from './catalog-draft.ts';
-import { newestOf, type SlotRecord, slotKeyOf } from './table-record.ts';
+import { newestOf, type Slot, type SlotRecord } from './table-record.ts';
 
 function isRename({ type }: SlotRecord): boolean {
   return type === 'rename_table';
@@ -30,11 +30,7 @@ function isOfTable({ type, aside }: SlotRecord): boolean {
  * @param catalog as it is with the effect of `slot`, but without it
  * @param replaced what its place holds as yet: that is not sent any more
  */
-export function fits(
-  catalog: CatalogView,
-  slot: SlotRecord,
-  replaced: SlotRecord | undefined,
-): boolean {
+export function fits(catalog: CatalogView, slot: Slot, replaced: SlotRecord | undefined): boolean {
   if (!isOfTable(slot) && !(replaced !== undefined && isOfTable(replaced))) return true;
   const sent = connectedSlots(catalog, slot, replaced);
   if (sent === undefined) return true;
@@ -49,18 +45,18 @@ export function fits(
 /** By HLC, `slot` among them; `undefined` where no rename has to do with its name. */
 function connectedSlots(
   catalog: CatalogView,
-  slot: SlotRecord,
+  slot: Slot,
   replaced: SlotRecord | undefined,
-): SlotRecord[] | undefined {
-  const key = slotKeyOf(slot);
-  const slots = new Map<string, SlotRecord>();
+): Slot[] | undefined {
+  const { key } = slot;
+  const slots = new Map<string, Slot>();
   const names = new Set(namesOfSlot(slot));
   if (replaced !== undefined) for (const name of namesOfSlot(replaced)) names.add(name);
   let isRenamed = isRename(slot) || (replaced !== undefined && isRename(replaced));
   for (const name of names) {
     for (const known of catalog.slotsOf(slot.schema, name)) {
-      if (slotKeyOf(known) === key) continue;
-      if (!known.aside) slots.set(slotKeyOf(known), known);
+      if (known.key === key) continue;
+      if (!known.aside) slots.set(known.key, known);
       // One that is not sent may still have taken along what was held.
       if (!isRename(known)) continue;
       isRenamed = true;
@@ -159,7 +155,7 @@ export function pruneBefore(
     const newest = newestOf(slot);
     if (compareHlc(newest, upTo) <= 0) {
       if (keeps) continue;
-      const key = slotKeyOf(slot);
+      const key = slot.key;
       draft.deleteSlot(key);
       pruned.push(key);
     } else if (!slot.aside) {
@@ -190,7 +186,7 @@ export function pruneWhole(draft: CatalogDraft, drop: SlotRecord): void {
       const order = compareHlc(slot.hlc, upTo);
       if (slot.table !== table || order > 0 || (order === 0 && !isIncluded)) continue;
       if (compareHlc(slot.hlc, away) <= 0 || compareHlc(newestOf(slot), upTo) > 0) continue;
-      pruned.add(slotKeyOf(slot));
+      pruned.add(slot.key);
       if (isSentRename(slot) && slot.fromTable !== undefined) {
         waiting.push({ table: slot.fromTable, upTo: slot.hlc, isIncluded: false });
       }

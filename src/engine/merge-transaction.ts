@@ -48,7 +48,12 @@ export interface MergeContext extends EmptyingContext {
   identity: Identity;
   /** The server's wall time, in milliseconds. */
   now(): number;
+  /** Lets others have their turn. */
+  yield(): Promise<void>;
 }
+
+/** So many migrations are merged before others in this process have their turn. */
+const MIGRATIONS_AT_ONCE = 16;
 
 export class MergeTransaction {
   readonly #transaction: WriteTransaction;
@@ -139,7 +144,9 @@ export class MergeTransaction {
   ): Promise<void> {
     const { log, sites } = this.#transaction;
     const draft = new LogDraft(log.nextPosition());
-    for (const migration of changeSet.schemaMigrations) {
+    for (const [i, migration] of changeSet.schemaMigrations.entries()) {
+      // One looks at all that renames connect to it: what came at once may be long.
+      if (i % MIGRATIONS_AT_ONCE === MIGRATIONS_AT_ONCE - 1) await this.#context.yield();
       result[this.#mergeMigration(migration, draft)]++;
     }
     const targets = this.#targetsOf(changeSet, draft.position);

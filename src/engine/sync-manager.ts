@@ -106,7 +106,7 @@ export class SyncManager {
     this.readers = new LogReaders(() => options.world.now());
     this.#commits = new GroupCommit(
       (batches) => this.#mergeGroup(batches),
-      ({ changeSets }) => changeSets.reduce((sum, set) => sum + set.changes.length + 1, 1),
+      ({ changeSets }) => changeSets.reduce((sum, set) => sum + weightOf(set), 1),
       () => options.world.yield(),
     );
     this.sites = new SiteRecords(
@@ -198,7 +198,12 @@ export class SyncManager {
 
   async #mergeGroup(batches: readonly Batch[]): Promise<BatchOutcome[]> {
     const { world, logger } = this.#options;
-    const context = { ...this.#emptying, identity: this.identity, now: () => world.now() };
+    const context = {
+      ...this.#emptying,
+      identity: this.identity,
+      now: () => world.now(),
+      yield: () => world.yield(),
+    };
     const before = this.#state.current.catalog;
     const merged = await this.#write((transaction) =>
       new MergeTransaction(transaction, this.#state.current, context).merge(batches),
@@ -355,4 +360,9 @@ export class SyncManager {
     this.#stopWatching();
     await this.#commits.close();
   }
+}
+
+/** What one set takes of a group: a migration looks at more than a change. */
+function weightOf({ changes, schemaMigrations }: WireChangeSet): number {
+  return 1 + changes.length + 10 * schemaMigrations.length;
 }

@@ -21,8 +21,8 @@ import {
   type NameRecord,
   newestOf,
   type PastLead,
-  type SlotRecord,
   type TableRecord,
+  toSlot,
 } from './table-record.ts';
 
 /** What became of a migration. */
@@ -70,7 +70,7 @@ export function mergeMigration(
   const isSuperseded = known !== undefined && wentOnBetween(draft, known, hlc);
   if (isSuperseded) trial.setSlot({ ...known, newest: undefined, superseded: true });
   const ddl: Ddl = { draft: trial, migration, position, again: [], pruned: [] };
-  const slot: SlotRecord = { ...migration, at: position, undeclared: isOfUndeclared(ddl) };
+  const slot = toSlot({ ...migration, at: position, undeclared: isOfUndeclared(ddl) });
   const effect = effectOf(ddl);
   const isUnfit = effect !== 'aside' && effect !== 'unsent' && !fits(trial, slot, known);
   if (effect === 'aside' || isUnfit) {

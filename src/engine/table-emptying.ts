@@ -19,7 +19,7 @@ import { RunWriter } from './record-tables.ts';
 import { decodeRow, isExpired, mergeCell, mergeTombstone, type Row } from './row.ts';
 import type { LoadedRow, RowAddress } from './row-set.ts';
 import { joinedPast } from './table-ddl.ts';
-import { isBelowFloor } from './table-names.ts';
+import { isBelowFloor, successorOf } from './table-names.ts';
 import { isLive, type LiveTable, type TableRecord } from './table-record.ts';
 import type { WriteTransaction } from './write-transaction.ts';
 
@@ -60,9 +60,9 @@ interface Destination {
 function destinationOf(catalog: CatalogView, from: TableRecord): Destination {
   let { floor } = from;
   let table = from.into === undefined ? undefined : catalog.table(from.into);
-  while (table?.into !== undefined) {
+  for (let steps = 0; table?.into !== undefined; steps++) {
     floor = maxHlc(floor, table.floor);
-    table = catalog.table(table.into);
+    table = successorOf(catalog, table, steps);
   }
   return { table, floor };
 }

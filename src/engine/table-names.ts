@@ -5,6 +5,7 @@
  */
 
 import { compareHlc, HLC_MIN, type HlcText } from '../clock/hlc.ts';
+import { SyncError } from '../errors.ts';
 import type { CatalogView } from './catalog.ts';
 import type { NameRecord, TableRecord } from './table-record.ts';
 
@@ -21,11 +22,27 @@ export function bearerOf(
   const name = catalog.name(schema, table);
   if (name === undefined) return 'unknown';
   let found = catalog.table(leadOf(name, hlc));
-  // Ends: a table gets a successor once, and that one has none at the time.
-  while (found?.into !== undefined && compareHlc(hlc, found.floor) > 0) {
-    found = catalog.table(found.into);
+  for (let steps = 0; found?.into !== undefined && compareHlc(hlc, found.floor) > 0; steps++) {
+    found = successorOf(catalog, found, steps);
   }
   return found ?? 'void';
+}
+
+/** More than there ever are: a table gets one once, and that one has none at the time. */
+const SUCCESSORS_MAX = 100_000;
+
+/**
+ * The table that has taken the place of one that ended.
+ * @param steps how many were gone through before
+ * @throws SyncError STORE_DAMAGED, if they lead in a circle
+ */
+export function successorOf(
+  catalog: CatalogView,
+  { id, into = 0 }: TableRecord,
+  steps: number,
+): TableRecord | undefined {
+  if (steps < SUCCESSORS_MAX) return catalog.table(into);
+  throw new SyncError('STORE_DAMAGED', `table ${id} has ended in itself`);
 }
 
 /** Most changes are new, and a name may have led to many tables: so from the end. */

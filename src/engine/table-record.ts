@@ -65,6 +65,15 @@ export interface SlotRecord extends WireMigration {
   readonly superseded?: true | undefined;
 }
 
+/** The same in memory, with its key: looking through many would spend its time on making them. */
+export interface Slot extends SlotRecord {
+  readonly key: string;
+}
+
+export function toSlot(record: SlotRecord): Slot {
+  return { ...record, key: slotKeyOf(record) };
+}
+
 const INDEX_MIGRATIONS: ReadonlySet<MigrationType> = new Set(['add_index', 'drop_index']);
 
 /** Whether it is about an index, whose name stands in the place of a table's. */

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { tableKey } from '../../src/engine/keys.ts';
 import { Device } from '../../src/testing/device.ts';
 import { Replica } from '../../src/testing/replica.ts';
 import type { WireChangeSet } from '../../src/wire/schemas.ts';
@@ -252,4 +253,22 @@ test('a rename of a table that was dropped brings nothing back', async () => {
     delivered.flatMap(({ changes }) => changes),
     [],
   );
+});
+
+test('a table that has ended in itself, in a damaged store, is no endless loop', async () => {
+  const device = new Device(1);
+  const { manager, store } = await openEngine();
+  await manager.apply([device.write({ pk: [1], set: { a: 1 } })]);
+  await manager.close();
+  const key = tableKey(1);
+  const [bytes] = await store.getMany([key]);
+  const { table: _table, ...record } = JSON.parse(Buffer.from(bytes ?? []).toString());
+  await store.exclusive(async (transaction) => {
+    transaction.put(key, Buffer.from(JSON.stringify({ ...record, into: 1, unsettled: true })));
+  });
+  const damaged = { code: 'STORE_DAMAGED' };
+  await assert.rejects(async () => {
+    const { manager } = await openEngine({ store });
+    await manager.apply([device.write({ pk: [1], set: { a: 2 } })]);
+  }, damaged);
 });

@@ -14,7 +14,7 @@ import { entriesOf, parseAs } from './records.ts';
 
 /**
  * @param nextTable the number that the next table gets, where that is known
- * @returns the catalog; `undefined` where some of it is unreadable
+ * @returns the catalog; `undefined` where some of it is unreadable, or leads nowhere
  */
 export async function* verifyCatalog(
   reader: KVReader,
@@ -23,11 +23,11 @@ export async function* verifyCatalog(
   const isWhole = yield* verifyRecords(reader);
   if (!isWhole) return undefined;
   const catalog = await Catalog.load(reader);
-  yield* verifyTables(catalog, nextTable);
+  const leadsSomewhere = yield* verifyTables(catalog, nextTable);
   yield* verifyNames(catalog);
   yield* verifyDdl(catalog);
   yield* verifyCounts(reader, catalog);
-  return catalog;
+  return leadsSomewhere ? catalog : undefined;
 }
 
 /** @returns whether all of them can be read */
@@ -59,7 +59,12 @@ function show({ id, schema, table }: TableRecord): string {
   return table === undefined ? `table ${id}` : `table ${JSON.stringify([schema, table])}`;
 }
 
-function* verifyTables(catalog: Catalog, nextTable: number | undefined): Generator<Finding> {
+/** @returns whether every table that has ended did so in one that is there */
+function* verifyTables(
+  catalog: Catalog,
+  nextTable: number | undefined,
+): Generator<Finding, boolean> {
+  let leadsSomewhere = true;
   for (const table of catalog.tables) {
     if (nextTable !== undefined && table.id >= nextTable) {
       yield finding('CATALOG', show(table), `has number ${table.id}, which was not given yet`);
@@ -68,6 +73,7 @@ function* verifyTables(catalog: Catalog, nextTable: number | undefined): Generat
       yield finding('CATALOG', show(table), 'has a name and a successor, or neither');
     }
     if (table.into !== undefined && !endsSomewhere(catalog, table)) {
+      leadsSomewhere = false;
       yield finding('CATALOG', show(table), `has ended in ${table.into}, which leads nowhere`);
     }
     if (!isLive(table)) continue;
@@ -75,6 +81,7 @@ function* verifyTables(catalog: Catalog, nextTable: number | undefined): Generat
     if (led === table.id) continue;
     yield finding('CATALOG', show(table), `is table ${table.id}, and its name leads to ${led}`);
   }
+  return leadsSomewhere;
 }
 
 /** Whether the successors of a table come to an end, at a table that is there. */
