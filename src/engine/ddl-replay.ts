@@ -195,10 +195,16 @@ export function pruneWhole(draft: CatalogDraft, drop: SlotRecord): void {
   for (const key of pruned) draft.deleteSlot(key);
 }
 
-/** Whether a table that a slot's DDL made, or renamed to its name, went on under another one before `hlc`. */
-export function wentOnBetween(catalog: CatalogView, slot: SlotRecord, hlc: HlcText): boolean {
+/**
+ * Whether DDL has to be sent although newer DDL takes its place: a rename, without which a new device
+ * would have the table under its old name; and what made a table that went on under another name
+ * before `hlc`.
+ */
+export function isNeededBeside(catalog: CatalogView, slot: SlotRecord, hlc: HlcText): boolean {
   const { type, schema, table, aside } = slot;
-  if (aside || (type !== 'create_table' && type !== 'rename_table')) return false;
+  if (aside) return false;
+  if (type === 'rename_table') return true;
+  if (type !== 'create_table') return false;
   for (const other of catalog.slotsOf(schema, table)) {
     if (!isSentRename(other) || other.fromTable !== table) continue;
     if (compareHlc(slot.hlc, other.hlc) < 0 && compareHlc(other.hlc, hlc) < 0) return true;

@@ -12,7 +12,7 @@
 import { compareHlc, HLC_MIN, type HlcText, maxHlc } from '../clock/hlc.ts';
 import type { WireMigration } from '../wire/schemas.ts';
 import type { CatalogDraft } from './catalog-draft.ts';
-import { fits, pruneBefore, wentOnBetween } from './ddl-replay.ts';
+import { fits, isNeededBeside, pruneBefore } from './ddl-replay.ts';
 import { bearerOf, isBelowFloor } from './table-names.ts';
 import {
   isLive,
@@ -67,7 +67,7 @@ export function mergeMigration(
 
   const trial = draft.trial();
   // Its place is taken, and it has to be sent all the same.
-  const isSuperseded = known !== undefined && wentOnBetween(draft, known, hlc);
+  const isSuperseded = known !== undefined && isNeededBeside(draft, known, hlc);
   if (isSuperseded) trial.setSlot({ ...known, newest: undefined, superseded: true });
   const ddl: Ddl = { draft: trial, migration, position, again: [], pruned: [] };
   const slot = toSlot({ ...migration, at: position, undeclared: isOfUndeclared(ddl) });

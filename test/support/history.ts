@@ -69,6 +69,8 @@ export async function runHistory(
     else await manager.apply([changeSet]);
   }
   await manager.apply(delayed);
+  // Tables that have ended are emptied beside the writers: who looks at the store waits for that.
+  await manager.maintain();
 }
 
 function toChangeSet(
