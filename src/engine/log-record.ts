@@ -12,12 +12,12 @@
  * table has now, if that is live, and is left out if it isn't. Nothing else is looked at.
  */
 
-import { HLC_MIN, type HlcText } from '../clock/hlc.ts';
+import type { HlcText } from '../clock/hlc.ts';
 import { hlcSite, type SiteIdText } from '../clock/site-id.ts';
 import type { WireChange, WireChangeSet, WireMigration } from '../wire/schemas.ts';
 import type { CatalogView } from './catalog.ts';
 import type { ChangeListJson } from './change-json.ts';
-import { areNamesCurrent, tableIdsOf } from './record-tables.ts';
+import { tableIdsOf } from './record-tables.ts';
 import { bytesToText } from './row.ts';
 import { isLive } from './table-record.ts';
 
@@ -108,27 +108,22 @@ export function isAmongAuthors(site: SiteIdText, authors: string): boolean {
   return authors.length === site.length ? authors === site : authors.split(',').includes(site);
 }
 
-/** Who gets a record, and by which catalog. */
-export interface Delivery {
-  reader: SiteIdText | undefined;
-  /** As new as the record, or newer. */
-  catalog: CatalogView;
-  /** Of the record; worked out only where it matters. */
-  position(): HlcText;
-  /** Some position that is no later. */
-  before?: HlcText;
-}
-
 /**
  * The change set as its reader should get it, as JSON; `undefined` if nothing of it is left: its own
  * changes, and those of tables that are not live, are left out.
+ * @param catalog as new as the record, or newer
+ * @param doNamesHold see `CurrentNames`
  */
-export function deliverable(record: StoredRecord, delivery: Delivery): Uint8Array | undefined {
-  const { reader, catalog, position, before = HLC_MIN } = delivery;
+export function deliverable(
+  record: StoredRecord,
+  reader: SiteIdText | undefined,
+  catalog: CatalogView,
+  doNamesHold: boolean,
+): Uint8Array | undefined {
   const { authors, tables, json } = record;
   if (authors === reader) return undefined;
   const isAuthor = reader !== undefined && isAmongAuthors(reader, authors);
-  if (!isAuthor && areNamesCurrent(tables, catalog, position, before)) return json;
+  if (!isAuthor && doNamesHold) return json;
   const changeSet = parseRecord(record);
   const theirs = ({ hlc }: WireChange | WireMigration) => !isAuthor || hlcSite(hlc) !== reader;
   const changes = namedChanges(changeSet, tables, catalog).filter(theirs);

@@ -8,7 +8,7 @@ import type { Catalog } from './catalog.ts';
 import type { LogCursor } from './cursor.ts';
 import { ddlRange, logKey, logKeyToPosition, logRange } from './keys.ts';
 import { decodeStoredRecord, deliverable, parseRecord } from './log-record.ts';
-import { parseRuns } from './record-tables.ts';
+import { CurrentNames, parseRuns } from './record-tables.ts';
 import { isLive } from './table-record.ts';
 
 export interface LogReadOptions {
@@ -74,7 +74,9 @@ export async function readLog(
   let endKey: Uint8Array | undefined;
   let bytes = 0;
   let changes = 0;
+  const names = new CurrentNames(catalog);
   const tablesSent = new Set<string>();
+  let lastTables: string | undefined;
   const page = async (hasMore: boolean): Promise<ReadPage> => {
     const lastSent = lastSentKey === undefined ? undefined : logKeyToPosition(lastSentKey);
     const readTo = endKey === undefined ? after : logKeyToPosition(endKey);
@@ -87,14 +89,15 @@ export async function readLog(
   for await (const entries of store.iterate(range)) {
     for (const [key, value] of entries) {
       const record = decodeStoredRecord(value);
-      const position = () => logKeyToPosition(key);
-      const json = deliverable(record, { reader, catalog, position, before: after });
+      const doNamesHold = names.hold(record.tables, () => logKeyToPosition(key));
+      const json = deliverable(record, reader, catalog, doNamesHold);
       if (json !== undefined) {
         const full = bytes + json.length > bytesMax || changes + record.changeCount > changesMax;
         if (full && lastSentKey !== undefined) return page(true);
         bytes += json.length;
         changes += record.changeCount;
-        tablesSent.add(record.tables);
+        if (record.tables !== lastTables) tablesSent.add(record.tables);
+        lastTables = record.tables;
         take(json);
         lastSentKey = key;
       }

@@ -3,7 +3,7 @@
  * `id*count`, joined with commas, in the order of the changes. Most often it is one number.
  */
 
-import { compareHlc, type HlcText } from '../clock/hlc.ts';
+import { compareHlc, HLC_MIN, type HlcText, maxHlc } from '../clock/hlc.ts';
 import type { CatalogView } from './catalog.ts';
 import { isLive } from './table-record.ts';
 
@@ -43,29 +43,40 @@ export function tableIdsOf(tables: string): number[] {
   return parseRuns(tables).flatMap(({ id, count }) => new Array<number>(count).fill(id));
 }
 
-/** The number of the table of all changes, if it is one; `undefined` for none or several. */
-function onlyId(tables: string): number | undefined {
-  if (tables === '' || tables.includes(',')) return undefined;
-  const at = tables.indexOf('*');
-  return Number(at < 0 ? tables : tables.slice(0, at));
-}
-
 /**
- * Whether all tables are live, and none has changed since the record was written: its names hold.
- * @param position of the record; worked out only where it matters
- * @param before some position that is no later
+ * Whether the names in records hold: those of records whose tables are all live, and of which none
+ * has changed since the record was written. To be asked in the order of their positions.
  */
-export function areNamesCurrent(
-  tables: string,
-  catalog: CatalogView,
-  position: () => HlcText,
-  before: HlcText,
-): boolean {
-  const isCurrent = (id: number): boolean => {
-    const table = catalog.table(id);
-    if (table === undefined || !isLive(table)) return false;
-    return compareHlc(table.changed, before) <= 0 || compareHlc(table.changed, position()) <= 0;
-  };
-  const id = onlyId(tables);
-  return id === undefined ? parseRuns(tables).every((run) => isCurrent(run.id)) : isCurrent(id);
+export class CurrentNames {
+  readonly #catalog: CatalogView;
+  /** From where on names hold, by tables as they stand in a record; `undefined` where one is not live. */
+  readonly #sinceByTables = new Map<string, HlcText | undefined>();
+  /** Most records are of the same tables as the one before: of these the names hold from here on. */
+  #last: string | undefined;
+
+  constructor(catalog: CatalogView) {
+    this.#catalog = catalog;
+  }
+
+  /** @param position of the record; worked out only where it matters */
+  hold(tables: string, position: () => HlcText): boolean {
+    if (tables === this.#last) return true;
+    const since = this.#since(tables);
+    if (since === undefined || compareHlc(position(), since) < 0) return false;
+    this.#last = tables;
+    return true;
+  }
+
+  /** When the newest change came to any of the tables; `undefined` where one is not live. */
+  #since(tables: string): HlcText | undefined {
+    if (this.#sinceByTables.has(tables)) return this.#sinceByTables.get(tables);
+    let since: HlcText | undefined = HLC_MIN;
+    for (const { id } of parseRuns(tables)) {
+      const table = this.#catalog.table(id);
+      const isCurrent = table !== undefined && isLive(table);
+      since = since !== undefined && isCurrent ? maxHlc(since, table.changed) : undefined;
+    }
+    this.#sinceByTables.set(tables, since);
+    return since;
+  }
 }

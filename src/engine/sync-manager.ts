@@ -27,6 +27,7 @@ import { carryPosition, deliverable, type LogRecord } from './log-record.ts';
 import { type Maintained, type MaintainOptions, Maintenance } from './maintenance.ts';
 import { type Batch, type BatchOutcome, MergeTransaction } from './merge-transaction.ts';
 import { markPageEnd } from './position-marks.ts';
+import { CurrentNames } from './record-tables.ts';
 import { SiteRecords } from './site-records.ts';
 import { openSnapshot, type Snapshot } from './snapshot.ts';
 import { isStoreFailure, writeExclusively } from './store-failure.ts';
@@ -309,7 +310,9 @@ export class SyncManager {
     reader: SiteIdText | undefined,
     catalog: Catalog,
   ): Uint8Array | undefined {
-    return deliverable(record, { reader, catalog, position: () => record.position });
+    const names = new CurrentNames(catalog);
+    const doNamesHold = names.hold(record.tables, () => record.position);
+    return deliverable(record, reader, catalog, doNamesHold);
   }
 
   /** A change set without changes, as JSON, that carries `position` to a reader. */

@@ -24,8 +24,8 @@ import { isLive, type LiveTable, type TableRecord } from './table-record.ts';
 import type { WriteTransaction } from './write-transaction.ts';
 
 /** A step looks at so many rows. */
-export const STEP_ROWS_MAX = 500;
-const STEP_BYTES_MAX = 1024 * 1024;
+export const STEP_ROWS_MAX = 100;
+const STEP_BYTES_MAX = 256 * 1024;
 
 /** What may still be looked at in a transaction. */
 export class StepBudget {
