@@ -47,8 +47,7 @@ export class WriteTransaction {
   #base: Catalog;
   #version: number;
   #draft: CatalogDraft;
-  #before: HlcText = EMPTY_HEAD.position;
-  #headJson = '';
+  #headBefore: Head = EMPTY_HEAD;
 
   /** @param known as it was last; if it turns out to be stale it is read again */
   constructor(store: KVTransaction, { head, catalog }: CommittedState, context: WriteContext) {
@@ -78,8 +77,7 @@ export class WriteTransaction {
         this.#version = head.catalogVersion;
         continue;
       }
-      this.#before = head.position;
-      this.#headJson = JSON.stringify(head);
+      this.#headBefore = { ...head };
       this.#draft = new CatalogDraft(this.#base, head.nextTable);
       this.log.begin(head);
       return values;
@@ -113,7 +111,16 @@ export class WriteTransaction {
       head.catalogVersion++;
       head.nextTable = this.#draft.nextTable;
     }
-    if (JSON.stringify(head) !== this.#headJson) writeHead(head, store);
-    return { before: this.#before, head, catalog, records: log.records };
+    if (this.#isHeadChanged()) writeHead(head, store);
+    return { before: this.#headBefore.position, head, catalog, records: log.records };
+  }
+
+  #isHeadChanged(): boolean {
+    const { head } = this;
+    for (const name in head) {
+      const key = name as keyof Head;
+      if (head[key] !== this.#headBefore[key]) return true;
+    }
+    return false;
   }
 }
