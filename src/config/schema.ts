@@ -152,7 +152,7 @@ export const ConfigSchema = group({
     ),
     logPinMaxAgeMs: integer(
       DAY_MS,
-      [60_000, 100 * YEAR_MS],
+      [1, 100 * YEAR_MS],
       'How long a log stays pinned for a reader, such as the webhook, that does not come back, in milliseconds.',
     ),
     batchSize: integer(
