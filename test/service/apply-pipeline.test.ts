@@ -82,7 +82,8 @@ test('a batch that could not be stored is told to nobody, and the client knows',
     throw new Error('the disk is gone');
   };
   const batch = [new Device(1).write({ pk: [1], set: { x: 1 } })];
-  await assert.rejects(service.handleApplyChanges(CLIENT, access, batch), /the disk is gone/);
+  const refused = { code: 'STORE_UNAVAILABLE' };
+  await assert.rejects(service.handleApplyChanges(CLIENT, access, batch), refused);
   await service.settle(1000);
   const calls = service.metrics.registry.getSingleMetric('sync_hook_calls_total');
   assert.deepEqual((await calls?.get())?.values, []);
