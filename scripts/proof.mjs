@@ -7,10 +7,10 @@ import { spawn } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 
-const SIMULATIONS = 1500;
-const SIMULATIONS_OF_NODES = 100;
+const SIMULATIONS = 800;
+const SIMULATIONS_OF_NODES = 60;
 const NODES = 3;
-const TABLE_SEEDS = 1000;
+const TABLE_SEEDS = 500;
 
 process.chdir(fileURLToPath(new URL('..', import.meta.url)));
 
