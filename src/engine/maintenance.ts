@@ -7,7 +7,12 @@
 import { compareHlc, HLC_MIN, type HlcText, minHlc } from '../clock/hlc.ts';
 import type { Logger } from '../logger.ts';
 import type { KVStore } from '../storage/kv-store.ts';
-import { type CompactionPlan, planCompaction, replaceRecords } from './compaction.ts';
+import {
+  type CompactionPlan,
+  type CompactionScope,
+  planCompaction,
+  replaceRecords,
+} from './compaction.ts';
 import { readHorizon } from './head.ts';
 import { logKeyToPosition } from './keys.ts';
 import { type LogPins, readPinnedAfter } from './log-pins.ts';
@@ -25,6 +30,8 @@ import type { CommittedState, WriteTransaction } from './write-transaction.ts';
 /** A log is read through when about so much of it has been replaced: the work is shared out evenly. */
 const REPLACED_SHARE_MIN = 1 / 4;
 const REPLACED_MIN = 100;
+/** So often a step is judged beside writers who change tables meanwhile. */
+const PLANS_MISSED_MAX = 3;
 /** Tombstones are looked through no more often than this. */
 const EXPIRY_INTERVAL_MS = 60 * 60 * 1000;
 
@@ -193,18 +200,19 @@ export class Maintenance {
     let after: HlcText | undefined = HLC_MIN;
     let gone = 0;
     let unexplained = 0;
+    let missed = 0;
     while (after !== undefined && !signal?.aborted) {
-      const { catalog, head } = state();
-      const plan = await planCompaction(store, catalog, after, { upTo, horizon });
-      await this.#options.yield();
-      if (plan.replacements.length > 0) {
-        const changesGone = await this.#replace(plan, head.catalogVersion);
-        // Tables were made or dropped meanwhile: judge once more.
-        if (changesGone === undefined) continue;
-        gone += changesGone;
-      }
-      unexplained += plan.unexplained;
-      after = plan.next;
+      const scope = { upTo, horizon };
+      const step: CompactedStep | undefined =
+        missed < PLANS_MISSED_MAX
+          ? await this.#compactBeside(after, scope)
+          : await tidy((transaction) => compactWithin(transaction, after ?? HLC_MIN, scope));
+      // Tables were made or dropped meanwhile: judge once more.
+      missed = step === undefined ? missed + 1 : 0;
+      if (step === undefined) continue;
+      gone += step.changesGone;
+      unexplained += step.unexplained;
+      after = step.next;
     }
     if (after === undefined && upTo === position) {
       await tidy(async ({ head }) => {
@@ -223,18 +231,54 @@ export class Maintenance {
     return gone;
   }
 
-  /** @returns `undefined` if the catalog is another one by now */
-  #replace({ replacements }: CompactionPlan, version: number): Promise<number | undefined> {
-    return this.#database.tidy(async (transaction) => {
-      const { store, head } = transaction;
-      if (head.catalogVersion !== version) return undefined;
-      // Another process may have pinned the log since the pass began: what counts is what the store
-      // says while nobody else writes to it.
-      const pinnedAfter = (await readPinnedAfter(store)) ?? head.position;
-      const free = replacements.filter(
-        ({ key }) => compareHlc(logKeyToPosition(key), pinnedAfter) <= 0,
-      );
-      return replaceRecords(transaction, free);
-    });
+  /**
+   * One step, judged beside the writers.
+   * @returns `undefined` if the catalog is another one by now
+   */
+  async #compactBeside(after: HlcText, scope: CompactionScope): Promise<CompactedStep | undefined> {
+    const { store, state, tidy } = this.#database;
+    const { catalog, head } = state();
+    const plan = await planCompaction(store, catalog, after, scope);
+    await this.#options.yield();
+    const { next, unexplained, replacements } = plan;
+    if (replacements.length === 0) return { next, unexplained, changesGone: 0 };
+    const changesGone = await tidy(async (transaction) =>
+      transaction.head.catalogVersion === head.catalogVersion
+        ? replaceUnpinned(transaction, plan)
+        : undefined,
+    );
+    return changesGone === undefined ? undefined : { next, unexplained, changesGone };
   }
+}
+
+/** What a step over the log has come to. */
+interface CompactedStep extends Pick<CompactionPlan, 'next' | 'unexplained'> {
+  changesGone: number;
+}
+
+/** One step while writers wait: so it goes on, too, where tables change all the time. */
+async function compactWithin(
+  transaction: WriteTransaction,
+  after: HlcText,
+  scope: CompactionScope,
+): Promise<CompactedStep> {
+  const plan = await planCompaction(transaction.store, transaction.catalog, after, scope);
+  const changesGone = await replaceUnpinned(transaction, plan);
+  return { next: plan.next, unexplained: plan.unexplained, changesGone };
+}
+
+/**
+ * Another process may have pinned the log since the pass began: what counts is what the store says
+ * while nobody else writes to it.
+ */
+async function replaceUnpinned(
+  transaction: WriteTransaction,
+  { replacements }: CompactionPlan,
+): Promise<number> {
+  const { store, head } = transaction;
+  const pinnedAfter = (await readPinnedAfter(store)) ?? head.position;
+  const free = replacements.filter(
+    ({ key }) => compareHlc(logKeyToPosition(key), pinnedAfter) <= 0,
+  );
+  return replaceRecords(transaction, free);
 }

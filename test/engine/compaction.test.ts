@@ -200,3 +200,22 @@ test('after 100 overwrites of every row the store is hardly larger than after no
   const overwritten = await storeSize(t, 100);
   assert.ok(overwritten <= 1.5 * once, `${overwritten} bytes, and ${once} when written once`);
 });
+
+test('a log is shortened, too, while tables are made all the time', async () => {
+  const { manager, world } = await openEngine();
+  const device = new Device(1);
+  for (let i = 0; i < 20; i++) await manager.apply([device.write({ pk: [1], set: { a: i } })]);
+  let made = 0;
+  let isBusy = false;
+  const quiet = world.yield;
+  world.yield = async () => {
+    await quiet();
+    if (isBusy || made === 50) return;
+    isBusy = true;
+    await manager.apply([device.migrate('create_table', `made ${made++}`)]);
+    isBusy = false;
+  };
+  const { changesCompacted } = await manager.maintain({ thorough: true });
+  assert.equal(changesCompacted, 19);
+  assert.ok(made < 50, 'without waiting for an end of it');
+});

@@ -261,7 +261,8 @@ test('a session that has ended, or whose socket has closed, is sent nothing more
   assert.equal(hub.size, 0);
 });
 
-test('an answer under way is told to start over when a deletion is forgotten that it has not told', async () => {
+/** An answer whose peer takes nothing after the first page, and a deletion of a row that was in it. */
+async function answerWithDeletion() {
   const { join, write, manager, forget } = await openHub();
   const device = new Device(1);
   const first = device.wallTime;
@@ -273,6 +274,11 @@ test('an answer under way is told to start over when a deletion is forgotten tha
   );
   await outlet.waitedFor();
   await manager.apply([device.write({ pk: [first], delete: true })]);
+  return { manager, forget, outlet, answered };
+}
+
+test('an answer under way is told to start over when a deletion is forgotten that it has not told', async () => {
+  const { forget, outlet, answered } = await answerWithDeletion();
   await forget();
   outlet.isHeld = false;
   outlet.take();
@@ -351,17 +357,7 @@ test('a change set of several authors is put together once for all who are none 
 });
 
 test('the log is not shortened under an answer, for some minutes', async () => {
-  const { join, write, manager, forget } = await openHub();
-  const device = new Device(1);
-  const first = device.wallTime;
-  await write(device, 40);
-  const { session, outlet } = join(new Device(9));
-  outlet.isHeld = true;
-  const answered = session.answer(async () =>
-    session.sendChanges(await manager.cursorFor(undefined)),
-  );
-  await outlet.waitedFor();
-  await manager.apply([device.write({ pk: [first], delete: true })]);
+  const { manager, forget, outlet, answered } = await answerWithDeletion();
   await forget(60_000);
   outlet.isHeld = false;
   outlet.take();
