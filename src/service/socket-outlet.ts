@@ -9,6 +9,7 @@
 import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
 import { Fifo } from './fifo.ts';
+import { startGrace } from './grace.ts';
 import type { Outlet } from './outlet.ts';
 import { type Fragment, frameHeader, joinFrames } from './text-frames.ts';
 
@@ -216,17 +217,17 @@ export class SocketOutlet implements Outlet {
     this.#isClosing = true;
     const end = () => {
       this.#socket.close(code, reason);
-      setTimeout(() => this.#socket.terminate(), CLOSE_GRACE_MS).unref();
+      startGrace(CLOSE_GRACE_MS, () => this.#socket.terminate());
     };
     if (this.#queuedBytes === 0) {
       end();
       return;
     }
-    const timer = setTimeout(end, FLUSH_GRACE_MS);
+    const endGrace = startGrace(FLUSH_GRACE_MS, end);
     this.#waiters.push({
       bytes: 0,
       resolve: () => {
-        clearTimeout(timer);
+        endGrace();
         end();
       },
     });

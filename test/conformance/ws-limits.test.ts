@@ -63,19 +63,20 @@ test('a socket that takes nothing is closed with 1013; the others do not notice'
   const [stalled, reading] = [await join(new Device(2)), await join(new Device(3))];
   const { socketsStalled } = server.service.metrics;
   stalled.socket.pause();
-  const sent = await writeMuch(anna, a);
+  const writing = writeMuch(anna, a);
   const count = async () => (await socketsStalled.get()).values[0]?.value ?? 0;
   while ((await count()) === 0) await nextTurn();
-  // It reads again, and finds what was queued, and then the reason.
+  // It reads again, before its grace is over, and finds what was queued, and then the reason.
   stalled.socket.resume();
   assert.equal((await stalled.closed).code, 1013);
+  const sent = await writing;
   while (received(reading).length < sent.length) await reading.nextPush();
   assert.deepEqual(received(reading), sent);
   await anna.settled();
 });
 
 test('a socket that is slow but takes something keeps its session and misses nothing', async (t) => {
-  const { server, join } = await start(t, { stalledMs: 5000, queuedBytesPerSocket: MIB });
+  const { server, join } = await start(t, { stalledMs: 60_000, queuedBytesPerSocket: MIB });
   const a = new Device(1);
   const [anna, slow] = [await join(a), await join(new Device(2))];
   slow.socket.pause();
