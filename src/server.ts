@@ -142,6 +142,9 @@ export async function createCoordinatorServer(
         throw error;
       }
       hookReloads.inc({ outcome: 'ok' });
+      service
+        .hooksChanged()
+        .catch((error: unknown) => logger.error('sessions could not be asked about: %O', error));
       logger('the hooks are loaded anew: %d modules', host.modules.length);
     },
     noteStrayRejection(reason) {

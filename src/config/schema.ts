@@ -182,6 +182,10 @@ export const ConfigSchema = group({
       [1, 10_000_000],
       'How many calls of hooks that are only told of something may run at once; beyond it new batches wait.',
     ),
+    reauthorizeMs: milliseconds(
+      60_000,
+      'How long a session is pushed changes before `onAuthorize` is asked again whether it may read',
+    ),
     onReject: Type.Enum(['keep', 'revert'] as const, {
       default: 'keep',
       description:

@@ -17,6 +17,7 @@ const GROUP_WEIGHT_MAX = 20_000;
 
 interface Waiting<Item, Result> {
   item: Item;
+  admit: (() => void) | undefined;
   resolve(result: Result): void;
   reject(error: unknown): void;
 }
@@ -48,10 +49,14 @@ export class GroupCommit<Item, Result> {
     this.#gather = gather;
   }
 
-  add(item: Item): Promise<Result> {
+  /**
+   * @param admit called when its group is made; if it throws the item is rejected with that, and not a
+   *   member
+   */
+  add(item: Item, admit?: () => void): Promise<Result> {
     if (this.#closed) return Promise.reject(closedError());
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ item, resolve, reject });
+      this.#waiting.push({ item, admit, resolve, reject });
       if (this.#scheduled) return;
       this.#scheduled = true;
       this.#enter(() => this.#drain());
@@ -95,7 +100,8 @@ export class GroupCommit<Item, Result> {
     }
     if (this.#waiting.length > 0) this.#enter(() => this.#drain());
     else this.#scheduled = false;
-    await this.#commitGroup(group);
+    const members = group.filter((member) => isAdmitted(member));
+    if (members.length > 0) await this.#commitGroup(members);
   }
 
   #take(): Waiting<Item, Result>[] {
@@ -144,6 +150,16 @@ export class GroupCommit<Item, Result> {
     const waiting = this.#waiting;
     this.#waiting = [];
     for (const { reject } of waiting) reject(error);
+  }
+}
+
+function isAdmitted<Item, Result>({ admit, reject }: Waiting<Item, Result>): boolean {
+  try {
+    admit?.();
+    return true;
+  } catch (error) {
+    reject(error);
+    return false;
   }
 }
 

@@ -71,6 +71,8 @@ export interface Verdict {
   authored?: readonly WireChangeSet[];
   /** Changes that were refused, and are to be taken back at the device that made them. */
   refused?: readonly WireChangeSet[];
+  /** Asked when its turn to be stored has come; what it throws is why the batch is not. */
+  admit?(): void;
 }
 
 export class SyncManager {
@@ -186,7 +188,7 @@ export class SyncManager {
    */
   async apply(
     changeSets: readonly WireChangeSet[],
-    { authored = [], refused = [] }: Verdict = {},
+    { authored = [], refused = [], admit }: Verdict = {},
   ): Promise<BatchOutcome> {
     const { world, maxClockDriftMs } = this.#options;
     // After the wall has jumped back the positions still tell that it was there: devices, which have
@@ -194,7 +196,7 @@ export class SyncManager {
     const nowMs = Math.max(world.now(), hlcWallTimeMs(this.#state.current.head.position));
     refuseDrift(changeSets.concat(authored, refused), nowMs, maxClockDriftMs);
     const answers = authored.map((changeSet) => toAuthored(changeSet, this.identity));
-    return this.#commits.add({ changeSets: changeSets.concat(answers), refused });
+    return this.#commits.add({ changeSets: changeSets.concat(answers), refused }, admit);
   }
 
   async #mergeGroup(batches: readonly Batch[]): Promise<BatchOutcome[]> {

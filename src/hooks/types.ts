@@ -21,6 +21,11 @@ export interface AuthContext {
   transport: 'http' | 'websocket';
   headers: IncomingHttpHeaders;
   remoteAddress?: string;
+  /**
+   * Who the client of a session is known as, where its credentials are only looked at again, since
+   * hook modules were loaded anew. A module whose tokens are good for once may give it back.
+   */
+  known?: ClientIdentity;
   /** Aborted when the call's time is up or the client has gone. */
   signal: AbortSignal;
 }

@@ -32,20 +32,32 @@ interface Validated {
   rejected: readonly RejectedChange[];
 }
 
+export interface ApplyPipelineOptions {
+  hooks: HookChain;
+  metrics: Metrics;
+  /** `hooks.onReject` */
+  onReject: 'keep' | 'revert';
+  /** Throws AUTH_EXPIRED when nothing is to be done for the client any more. */
+  refuseExpired(client: ClientIdentity): void;
+}
+
 export class ApplyPipeline {
-  readonly #hooks: HookChain;
-  readonly #metrics: Metrics;
-  readonly #onReject: 'keep' | 'revert';
+  readonly #options: ApplyPipelineOptions;
   /** Batches under way, and those that hooks are yet to be told of. */
   #running = 0;
   #whenIdle: (() => void)[] = [];
   #isStopping = false;
 
-  /** @param onReject `hooks.onReject` */
-  constructor(hooks: HookChain, metrics: Metrics, onReject: 'keep' | 'revert') {
-    this.#hooks = hooks;
-    this.#metrics = metrics;
-    this.#onReject = onReject;
+  constructor(options: ApplyPipelineOptions) {
+    this.#options = options;
+  }
+
+  get #hooks(): HookChain {
+    return this.#options.hooks;
+  }
+
+  get #metrics(): Metrics {
+    return this.#options.metrics;
   }
 
   get isStopping(): boolean {
@@ -57,12 +69,13 @@ export class ApplyPipeline {
     client: ClientIdentity,
     database: DatabaseAccess,
     changeSets: readonly WireChangeSet[],
+    who = () => client,
   ): Applying {
     let accept = () => {};
     const accepted = new Promise<void>((resolve) => {
       accept = resolve;
     });
-    const applied = this.#apply(client, database, changeSets, accept);
+    const applied = this.#apply(client, database, changeSets, accept, who);
     return { accepted, applied };
   }
 
@@ -72,6 +85,7 @@ export class ApplyPipeline {
     database: DatabaseAccess,
     changeSets: readonly WireChangeSet[],
     accept: () => void,
+    who: () => ClientIdentity,
   ): Promise<Applied> {
     const stopTimer = this.#metrics.applySeconds.startTimer();
     this.#running++;
@@ -79,7 +93,9 @@ export class ApplyPipeline {
     try {
       const { approved, rejected } = await this.#validate(client, database.id, changeSets);
       const { manager } = await database.open();
-      const stored = manager.apply(approved.changeSets, approved);
+      // Hooks may take their time, and a group of others may have to be stored first.
+      const admit = () => this.#options.refuseExpired(who());
+      const stored = manager.apply(approved.changeSets, { ...approved, admit });
       isAccepted = true;
       accept();
       const { applied, skipped, conflicts, position } = await stored;
@@ -121,7 +137,10 @@ export class ApplyPipeline {
     );
     const corrected = separateCorrections(changeSets, approved);
     return {
-      approved: { ...corrected, refused: this.#onReject === 'revert' ? corrected.refused : [] },
+      approved: {
+        ...corrected,
+        refused: this.#options.onReject === 'revert' ? corrected.refused : [],
+      },
       rejected: explainRefused(corrected.refused, rejected),
     };
   }

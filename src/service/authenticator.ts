@@ -1,12 +1,20 @@
 /** Says who a client is, at first and again when it brings newer credentials. */
 
 import { siteIdToText } from '../clock/site-id.ts';
-import { SyncError, toSyncError } from '../errors.ts';
+import { type ErrorCode, SyncError, toSyncError } from '../errors.ts';
 import type { AuthRequest, HookChain } from '../hooks/chain.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
 import { createLogger } from '../logger.ts';
 import type { Clients } from './clients.ts';
 import type { Metrics } from './metrics.ts';
+
+/** Refusals that are about the credentials, not about whether anybody could look at them. */
+const NO_GOOD: ReadonlySet<ErrorCode> = new Set([
+  'AUTH_FAILED',
+  'AUTH_EXPIRED',
+  'NOT_AUTHENTICATED',
+  'NOT_AUTHORIZED',
+]);
 
 const logger = createLogger('sync-coordinator:auth');
 
@@ -53,11 +61,52 @@ export class Authenticator {
     signal?: AbortSignal,
   ): Promise<ClientIdentity> {
     const identity = await this.authenticate(request, signal);
-    if (identity.userId === known.userId) return identity;
-    throw new SyncError('AUTH_FAILED', 'the credentials are of another user');
+    this.#demandSameUser(known, identity);
+    return identity;
+  }
+
+  /**
+   * Whether credentials that were accepted still are, since the hooks are others by now.
+   * @returns the identity from now on: as it was, if nobody can tell
+   * @throws SyncError AUTH_EXPIRED
+   */
+  async recheck(
+    known: ClientIdentity,
+    request: AuthRequest,
+    signal?: AbortSignal,
+  ): Promise<ClientIdentity> {
+    try {
+      const identity = await this.#identify({ ...request, known }, signal);
+      this.#clients.refuseExpired(identity);
+      if (identity.userId === known.userId) return identity;
+    } catch (error) {
+      const { code } = toSyncError(error);
+      if (!NO_GOOD.has(code)) return known;
+    }
+    throw new SyncError('AUTH_EXPIRED', 'the credentials are no good any more');
+  }
+
+  /** Without a hook that says who somebody is, there is nobody to be taken for. */
+  #demandSameUser(known: ClientIdentity, { userId }: ClientIdentity): void {
+    if (!this.#hooks.has.onAuthenticate) return;
+    if (userId !== known.userId) {
+      throw new SyncError('AUTH_FAILED', 'the credentials are of another user');
+    }
+    if (userId === undefined) {
+      // Not for good: as a newcomer it may be let in.
+      throw new SyncError('AUTH_EXPIRED', 'the credentials name no user: reconnect with them');
+    }
   }
 
   async #identify(request: AuthRequest, signal?: AbortSignal): Promise<ClientIdentity> {
+    const since = this.#clients.moment;
+    const identity = await this.#ask(request, signal);
+    // Whoever is revoked while a hook looks at its credentials must not come in after all.
+    this.#clients.noteIdentified(identity, since);
+    return identity;
+  }
+
+  async #ask(request: AuthRequest, signal?: AbortSignal): Promise<ClientIdentity> {
     const { databaseId, siteId } = request;
     if (!this.#hooks.has.onAuthenticate) {
       if (siteId === undefined) throw new SyncError('NOT_AUTHENTICATED', 'a site id is required');

@@ -27,6 +27,7 @@ import { InFlight } from './in-flight.ts';
 import { Inbox, type InboxOwner, type Incoming } from './inbox.ts';
 import type { Stay } from './newcomers.ts';
 import type { Outlet } from './outlet.ts';
+import { isDenial, type ReadRight, toGetChanges } from './rights.ts';
 import { Session, type SessionHost } from './session.ts';
 import { WS_CLOSE, WS_OUTCOMES } from './ws-outcomes.ts';
 
@@ -67,6 +68,10 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
   readonly #inbox: Inbox;
   /** Who it was when it was authenticated. */
   #joined: ClientIdentity | undefined;
+  /** The newest that was accepted. */
+  #token: string | undefined;
+  /** Settles when its credentials have been looked at again. */
+  #rechecked: Promise<void> | undefined;
   #session: Session | undefined;
   #isGone = false;
   #lease: DatabaseLease | undefined;
@@ -148,6 +153,7 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
       return;
     }
     try {
+      if (this.#rechecked !== undefined) await this.#rechecked;
       await this.#take(message);
     } catch (error) {
       this.#fail(toSyncError(error), message === undefined ? undefined : findRequestId(message));
@@ -211,6 +217,7 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
       const request = this.#authRequest(siteId, databaseId, token);
       const identity = await service.authenticate(request, this.#signal);
       this.#joined = identity;
+      this.#token = token;
       // From now on it can be ended by whoever doubts its credentials.
       service.clients.add(this);
       await this.#join(siteId, identity);
@@ -245,13 +252,42 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
     const request = this.#authRequest(session.siteId, session.database.id, token);
     const { service } = this.#options;
     session.identity = await service.renew(session.identity, request, this.#signal);
+    this.#token = token;
     this.#send({ type: 'authenticated', requestId, expiresAt: session.identity.expiresAt });
+    // Nothing is pushed to it before that is known; what it asks for is asked about anyway.
+    void session.reconsider();
+  }
+
+  /** Whether its credentials are still good; what it sends waits for the answer. */
+  recheck(): Promise<void> {
+    const session = this.#session;
+    if (session === undefined) return Promise.resolve();
+    this.#rechecked = this.#recheck(session);
+    return this.#rechecked;
+  }
+
+  async #recheck(session: Session): Promise<void> {
+    const { service } = this.#options;
+    const request = this.#authRequest(session.siteId, session.database.id, this.#token);
+    try {
+      session.identity = await service.recheck(session.identity, request, this.#signal);
+    } catch (error) {
+      this.end(toSyncError(error));
+    }
+    this.#rechecked = undefined;
+    await session.reconsider();
+  }
+
+  async reconsider(): Promise<void> {
+    await this.#session?.reconsider();
   }
 
   /** Makes an authenticated client a session, if the hooks let it stay. */
   async #join(siteId: SiteIdText, identity: ClientIdentity): Promise<void> {
     const { service, outlet, socket } = this.#options;
     const { databaseId = DEFAULT_DATABASE_ID } = identity;
+    // Before anything is opened, and before hooks are told that it is there.
+    const right = await service.enter(() => this.identity, databaseId, this.#signal);
     try {
       await service.hooks.clientConnect(identity, socket, this.#signal);
       // Nobody listens any more; what the session does makes another when it needs one.
@@ -259,7 +295,7 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
       const lease = await service.acquire(databaseId);
       this.#lease = lease;
       if (!outlet.isOpen) throw new SyncError('SHUTTING_DOWN', 'the socket has closed');
-      const session = this.#createSession(siteId, identity, lease);
+      const session = this.#createSession(siteId, identity, lease, right);
       service.addSession(session, lease);
       this.#session = session;
     } catch (error) {
@@ -280,7 +316,12 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
     });
   }
 
-  #createSession(siteId: SiteIdText, identity: ClientIdentity, database: DatabaseLease): Session {
+  #createSession(
+    siteId: SiteIdText,
+    identity: ClientIdentity,
+    database: DatabaseLease,
+    right: ReadRight,
+  ): Session {
     const { service, outlet } = this.#options;
     return new Session({
       connectionId: randomUUID(),
@@ -290,6 +331,7 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
       outlet,
       limits: service.config.limits,
       host: this,
+      right,
     });
   }
 
@@ -298,6 +340,18 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
     // Without a hook that has a say there is nothing to give up.
     if (!service.hooks.has.onBeforeSendChanges) return undefined;
     return service.viewOf(who, this.#signal);
+  }
+
+  readDenied(error: SyncError): void {
+    const session = this.#session;
+    // It is told once, not as often as it is asked about.
+    if (session === undefined || !session.right.isLost) return;
+    this.#fail(error);
+    const { service, outlet } = this.#options;
+    service
+      .demandAny(session.identity, session.database.id, this.#signal)
+      // Who may do nothing any more has nothing to stay for.
+      .catch((why: unknown) => isDenial(why) && outlet.close(WS_CLOSE.policy, error.code));
   }
 
   pushed(changeSets: number): void {
@@ -329,7 +383,7 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
     const { database, identity } = session;
     if (message.type === 'get_changes') {
       const sinceHLC = message.sinceHLC ?? undefined;
-      await service.authorizeRead(identity, database.id, sinceHLC, this.#signal);
+      await session.right.ask(toGetChanges(database.id, sinceHLC), this.#signal);
       const stopTimer = service.metrics.querySeconds.startTimer();
       session.lastSyncHLC = sinceHLC;
       await session.sendChanges(await service.cursorFor(identity, database, sinceHLC));
@@ -351,7 +405,12 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
   #apply(message: Apply, session: Session): Promise<void> {
     const { service } = this.#options;
     const { changes } = message;
-    const { accepted, applied } = service.applyChanges(session.identity, session.database, changes);
+    const { accepted, applied } = service.applyChanges(
+      session.identity,
+      session.database,
+      changes,
+      () => session.identity,
+    );
     const before = this.#lastApply;
     this.#lastApply = this.#serve(message, async () => {
       let outcome: Applied;

@@ -4,7 +4,6 @@
  */
 
 import type { HlcText } from '../clock/hlc.ts';
-import { decodeHlc } from '../clock/hlc.ts';
 import type { CoordinatorConfig } from '../config/schema.ts';
 import type { Maintained } from '../engine/maintenance.ts';
 import type { SyncManager, World } from '../engine/sync-manager.ts';
@@ -22,11 +21,12 @@ import type { Narrow } from './client-view.ts';
 import { Clients } from './clients.ts';
 import { type Database, type DatabaseLease, DatabasePool } from './database-pool.ts';
 import { type ChangesPage, type ChangesQuery, Delivery, type ServedSnapshot } from './delivery.ts';
+import type { IdentityPredicate } from './identity-predicates.ts';
 import { LogPinKeeper } from './log-pins.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import { Newcomers } from './newcomers.ts';
 import type { DatabaseAccess, OpenDatabase } from './open-database.ts';
-import type { IdentityPredicate } from './resyncs.ts';
+import { isDenial, type ReadRight, Rights, toGetChanges, whileGranted } from './rights.ts';
 import type { Session } from './session.ts';
 import { exposeStore } from './store-metrics.ts';
 import { type StoreStatus, StoreWatch } from './store-watch.ts';
@@ -71,6 +71,7 @@ export class CoordinatorService {
   readonly #pipeline: ApplyPipeline;
   readonly #delivery: Delivery;
   readonly #authenticator: Authenticator;
+  readonly #rights: Rights;
   /** Sockets that have not shaken hands. */
   readonly newcomers: Newcomers;
   /** Sessions and requests that are being served. */
@@ -96,9 +97,19 @@ export class CoordinatorService {
     });
     const { logPins } = this;
     this.#pool = new DatabasePool({ storage, config, world, logger, metrics, logPins });
-    this.#pipeline = new ApplyPipeline(hooks, this.metrics, config.hooks.onReject);
     this.#delivery = new Delivery(hooks, config, this.metrics);
     this.clients = new Clients(() => world.now());
+    const refuseExpired = (client: ClientIdentity) => this.clients.refuseExpired(client);
+    this.#pipeline = new ApplyPipeline({
+      hooks,
+      metrics,
+      onReject: config.hooks.onReject,
+      refuseExpired,
+    });
+    this.#rights = new Rights(hooks, {
+      maxAgeMs: config.hooks.reauthorizeMs,
+      now: () => world.now(),
+    });
     this.newcomers = new Newcomers(config.limits);
     this.#authenticator = new Authenticator(hooks, this.metrics, this.clients);
     this.metrics.expose({
@@ -191,6 +202,11 @@ export class CoordinatorService {
     return this.#authenticator.authenticate(request, signal);
   }
 
+  /** Whether the credentials of a client that is known are still good. See `Authenticator.recheck`. */
+  recheck(known: ClientIdentity, request: AuthRequest, signal?: AbortSignal) {
+    return this.#authenticator.recheck(known, request, signal);
+  }
+
   /** Newer credentials of a client that is known. Throws as `authenticate`. */
   renew(known: ClientIdentity, request: AuthRequest, signal?: AbortSignal) {
     return this.#authenticator.renew(known, request, signal);
@@ -220,14 +236,54 @@ export class CoordinatorService {
     return this.#options.hooks.authorize(client, operation, signal);
   }
 
-  authorizeRead(
-    client: ClientIdentity,
+  /**
+   * Whether a client may have a session: to read, or, without being pushed anything, to do
+   * something else.
+   * @returns its right to changes, about which the hooks have been asked
+   * @throws SyncError NOT_AUTHORIZED when it may do nothing at all, or why nobody could say
+   */
+  async enter(
+    who: () => ClientIdentity,
     databaseId: string,
-    sinceHLC: HlcText | undefined,
     signal?: AbortSignal,
-  ): Promise<void> {
-    const since = sinceHLC === undefined ? undefined : decodeHlc(sinceHLC);
-    return this.authorize(client, { type: 'get_changes', databaseId, sinceHLC: since }, signal);
+  ): Promise<ReadRight> {
+    const right = this.#rights.of(who, toGetChanges(databaseId));
+    try {
+      await right.confirm(signal);
+    } catch (error) {
+      if (!isDenial(error)) throw error;
+      await this.demandAny(who(), databaseId, signal);
+    }
+    return right;
+  }
+
+  /** @throws SyncError NOT_AUTHORIZED when the client may do nothing but, perhaps, read changes */
+  demandAny(client: ClientIdentity, databaseId: string, signal?: AbortSignal): Promise<void> {
+    return this.#rights.demandAny(client, databaseId, signal);
+  }
+
+  /**
+   * Asks anew (`onAuthorize`) whether the clients that `predicate` names may read: from now on nothing is
+   * sent to them before the hooks have said so. Who may not any more is told NOT_AUTHORIZED, and is
+   * pushed nothing; who may do nothing at all is closed with 1008.
+   * @returns settles when all sessions have been asked about: how many there were
+   */
+  async reauthorize(predicate: IdentityPredicate = () => true): Promise<number> {
+    const named = [...this.#sessions].filter(({ identity }) => predicate(identity));
+    this.#rights.doubt(predicate);
+    await forEachOf(named, (session) => session.reconsider());
+    return named.length;
+  }
+
+  /**
+   * The hook modules are others than they were: the credentials and rights of all sessions are asked
+   * about anew. Who has a token that is no good any more is answered AUTH_EXPIRED and closed.
+   */
+  async hooksChanged(): Promise<void> {
+    this.#rights.doubt(() => true);
+    const before = this.#sessions.size;
+    await forEachOf([...this.clients], (client) => client.recheck?.());
+    this.logger('%d sessions were asked about again', before);
   }
 
   /** Opens a client's database, for as long as it is held. */
@@ -293,17 +349,26 @@ export class CoordinatorService {
     access: DatabaseAccess,
     query: ChangesQuery = {},
   ): Promise<ChangesPage> {
-    await this.authorizeRead(client, access.id, query.sinceHLC, query.signal);
-    return this.#delivery.page(client, await access.open(), query);
+    const { sinceHLC, signal } = query;
+    const right = this.#rights.of(() => client, toGetChanges(access.id, sinceHLC));
+    await right.confirm(signal);
+    const page = await this.#delivery.page(client, await access.open(), query);
+    // It may have been withdrawn while the page was read.
+    await right.confirm(signal);
+    return page;
   }
 
-  /** Stores a batch, and tells every other session. */
+  /**
+   * Stores a batch, and tells every other session.
+   * @param who the client is by the time it is stored; it may have newer credentials by then
+   */
   applyChanges(
     client: ClientIdentity,
     database: DatabaseAccess,
     changeSets: readonly WireChangeSet[],
+    who?: () => ClientIdentity,
   ): Applying {
-    return this.#pipeline.apply(client, database, changeSets);
+    return this.#pipeline.apply(client, database, changeSets, who);
   }
 
   /** Stores a batch and waits for it. */
@@ -322,11 +387,14 @@ export class CoordinatorService {
     access: DatabaseAccess,
     checkpoint?: WireCheckpoint,
     signal?: AbortSignal,
-    who?: () => ClientIdentity,
+    who = () => client,
   ): Promise<ServedSnapshot> {
     const type = checkpoint === undefined ? 'get_snapshot' : 'resume_snapshot';
-    await this.authorize(client, { type, databaseId: access.id }, signal);
-    return this.#delivery.snapshot(client, await access.open(), checkpoint, signal, who);
+    const right = this.#rights.of(who, { type, databaseId: access.id });
+    await right.confirm(signal);
+    const database = await access.open();
+    const snapshot = await this.#delivery.snapshot(client, database, checkpoint, signal, who);
+    return { ...snapshot, chunks: whileGranted(snapshot.chunks, right, signal) };
   }
 
   /** @throws SyncError OVERLOADED when `limits.sessions` are there */
@@ -364,5 +432,17 @@ export class CoordinatorService {
     this.logPins.stop();
     await this.#pool.close();
     await this.#options.storage.close();
+  }
+}
+
+/** Sessions that are asked about at once. */
+const ASKED_AT_ONCE = 64;
+
+async function forEachOf<Item>(
+  items: readonly Item[],
+  work: (item: Item) => Promise<void> | undefined,
+): Promise<void> {
+  for (let i = 0; i < items.length; i += ASKED_AT_ONCE) {
+    await Promise.all(items.slice(i, i + ASKED_AT_ONCE).map(work));
   }
 }

@@ -15,10 +15,11 @@ import type { ClientIdentity } from '../hooks/types.ts';
 import { createLogger } from '../logger.ts';
 import type { WireCheckpoint } from '../wire/schemas.ts';
 import { type Narrow, readPage, viewOf } from './client-view.ts';
+import type { IdentityPredicate } from './identity-predicates.ts';
 import type { Metrics } from './metrics.ts';
 import { narrowSnapshot } from './narrowed-snapshot.ts';
 import type { OpenDatabase } from './open-database.ts';
-import { type IdentityPredicate, Resyncs } from './resyncs.ts';
+import { Resyncs } from './resyncs.ts';
 import { isCarryNeeded, type Session } from './session.ts';
 import { SnapshotStreams } from './snapshot-streams.ts';
 

@@ -7,9 +7,8 @@
 import { siteIdToText } from '../clock/site-id.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
 import type { Logger } from '../logger.ts';
+import type { IdentityPredicate } from './identity-predicates.ts';
 import type { OpenDatabase } from './open-database.ts';
-
-export type IdentityPredicate = (identity: ClientIdentity) => boolean;
 
 /** Demands that are remembered for clients who are away; beyond it the oldest is forgotten. */
 const DEMANDS_MAX = 1000;

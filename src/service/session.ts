@@ -15,13 +15,14 @@ import type { LogCursor } from '../engine/cursor.ts';
 import type { LogPage } from '../engine/log.ts';
 import type { Appended } from '../engine/log-announcer.ts';
 import type { LogReader } from '../engine/log-readers.ts';
-import { toSyncError } from '../errors.ts';
+import { type ErrorCode, type SyncError, toSyncError } from '../errors.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
 import { type Narrow, readPage } from './client-view.ts';
 import type { ServedSnapshot } from './delivery.ts';
 import { changeSetsFrame, PageWriter, snapshotChunkFrame } from './frames.ts';
 import type { DatabaseAccess, OpenDatabase } from './open-database.ts';
 import type { Outlet } from './outlet.ts';
+import { isDenial, type ReadRight } from './rights.ts';
 import { WS_CLOSE } from './ws-outcomes.ts';
 
 export interface SessionLimits {
@@ -39,6 +40,8 @@ export interface SessionHost {
   /** Its socket has no room for a push: from now on it is fed from the log. */
   fellBehind(): void;
   failed(error: unknown): void;
+  /** It may not read, as far as one knows by now: it is pushed nothing. */
+  readDenied(error: SyncError): void;
 }
 
 export interface SessionOptions {
@@ -47,10 +50,18 @@ export interface SessionOptions {
   identity: ClientIdentity;
   database: OpenDatabase & DatabaseAccess;
   outlet: Outlet;
+  /** To changes. */
+  right: ReadRight;
   limits: SessionLimits;
   host: SessionHost;
 }
 
+/** What is waited for, if it is said for how long. */
+const PASSING: ReadonlySet<ErrorCode> = new Set([
+  'STORE_UNAVAILABLE',
+  'RATE_LIMITED',
+  'OVERLOADED',
+]);
 /** Pages of a push that reads the log are at most this: a slow socket shall hold little. */
 const PUSH_PAGE_BYTES_MAX = 256 * 1024;
 
@@ -61,6 +72,8 @@ export class Session {
   /** Who it was when it joined; newer credentials make a newer identity. */
   readonly joinedAs: ClientIdentity;
   identity: ClientIdentity;
+  /** To be pushed what others write. */
+  readonly right: ReadRight;
   /** What the client last said it has. */
   lastSyncHLC: HlcText | undefined;
   readonly #options: SessionOptions;
@@ -76,6 +89,7 @@ export class Session {
     this.siteId = options.siteId;
     this.joinedAs = options.identity;
     this.identity = options.identity;
+    this.right = options.right;
     this.#options = options;
     this.#cursor = options.database.manager.endCursor;
   }
@@ -116,7 +130,11 @@ export class Session {
   push(appended: Appended, frame: () => { bytes: Buffer; changeSets: number } | undefined): void {
     const { outlet, limits, host } = this.#options;
     const inStep =
-      !this.#feeding && this.#answers === 0 && this.#isAt(appended.after) && this.#isOpen;
+      !this.#feeding &&
+      this.#answers === 0 &&
+      this.#isAt(appended.after) &&
+      this.#isOpen &&
+      this.right.state === 'granted';
     const hasRoom = outlet.queuedBytes <= limits.queuedBytesPerSocket / 2;
     if (inStep && !hasRoom) host.fellBehind();
     if (!inStep || !hasRoom || appended.records === undefined) {
@@ -156,18 +174,30 @@ export class Session {
     if (compareHlc(cursor.position, this.#cursor.position) > 0) this.#cursor = cursor;
   }
 
-  /** What the store says will pass is waited for: the socket stays, and its cursor. */
+  /** What the store, or a hook, says will pass is waited for: the socket stays, and its cursor. */
   async #feedFailed(error: unknown): Promise<void> {
     const { code, message, retryAfterMs } = toSyncError(error);
-    if (code === 'SNAPSHOT_REQUIRED') this.startOver(message);
-    else if (code === 'STORE_UNAVAILABLE' && retryAfterMs !== undefined) {
+    if (isDenial(error)) this.#options.host.readDenied(error);
+    else if (code === 'SNAPSHOT_REQUIRED') this.startOver(message);
+    else if (PASSING.has(code) && retryAfterMs !== undefined) {
       await sleep(retryAfterMs, undefined, { ref: false });
     } else this.#options.host.failed(error);
   }
 
   get #isBehind(): boolean {
     const { position } = this.#options.database.manager;
-    return this.#isOpen && this.#answers === 0 && compareHlc(this.#cursor.position, position) < 0;
+    if (!this.#isOpen || this.#answers > 0) return false;
+    return compareHlc(this.#cursor.position, position) < 0 && this.right.state !== 'denied';
+  }
+
+  /** Its rights may be others than they were: pushes go on, or end. */
+  async reconsider(): Promise<void> {
+    try {
+      if (this.#isOpen) await this.right.confirm();
+    } catch (error) {
+      await this.#feedFailed(error);
+    }
+    if (this.#isBehind) this.#feed();
   }
 
   async #feedLoop(): Promise<void> {
@@ -187,6 +217,7 @@ export class Session {
     const { database, outlet, limits, host } = this.#options;
     const bytesMax = Math.min(PUSH_PAGE_BYTES_MAX, limits.pageBytes);
     await outlet.drained(limits.queuedBytesPerSocket / 2);
+    await this.right.confirm();
     const after = this.#cursor;
     const options = { after, reader: this.siteId, bytesMax };
     const changeSets: Uint8Array[] = [];
@@ -195,6 +226,8 @@ export class Session {
     });
     // An answer has begun meanwhile: it takes the cursor on, and this page is its business.
     if (!this.#isOpen || this.#answers > 0 || this.#cursor !== after) return false;
+    // It was doubted while the page was read.
+    if (this.right.state !== 'granted') return true;
     this.#cursor = page.end;
     if (changeSets.length === 0) return true;
     outlet.send(changeSetsFrame('push', changeSets));
@@ -241,6 +274,7 @@ export class Session {
       if (!hasMore && isCarryNeeded(since.position, lastSent, end.position)) {
         writer.add(manager.carryPosition(end.position));
       }
+      if (this.right.state !== 'granted') await this.right.confirm();
       outlet.send(writer.take());
       // With each page: if the next one cannot be read, pushes go on from here, not from before.
       this.#moveTo(end);

@@ -51,10 +51,11 @@ function reasonOf(answer: Record<string, unknown>): unknown {
   return (answer.rejected as { reason: string }[])[0]?.reason;
 }
 
-test('hooks, what they import, and tokens are anew; sockets stay', async (t) => {
+test('hooks, what they import, and tokens are anew; sockets stay whose tokens are good', async (t) => {
   const { running, url, write } = await start(t);
   const device = new Device(1);
-  const client = await TestClient.join(url, { siteId: device.siteId, token: 'old' }, t);
+  const join = (token: string) => TestClient.join(url, { siteId: device.siteId, token }, t);
+  const [client, revoked] = [await join('kept'), await join('old')];
   const apply = () => client.apply(device.write({ pk: [1], set: { x: 1 } }));
   assert.equal(reasonOf(await apply()), 'first');
 
@@ -62,6 +63,8 @@ test('hooks, what they import, and tokens are anew; sockets stay', async (t) => 
   write('sync-coordinator.config.ts', configText(['new', 'kept'], "basePath: '/other',"));
   running.child.kill('SIGHUP');
   await running.waitFor(/SIGHUP: tokens and 2 hook modules loaded anew\n/);
+  assert.equal((await revoked.next('error')).code, 'AUTH_EXPIRED');
+  assert.equal((await revoked.closed).code, 4001);
   assert.equal(reasonOf(await apply()), 'second', 'on the same socket');
   await running.waitFor(/closed: first\n/);
   assert.match(
@@ -69,7 +72,6 @@ test('hooks, what they import, and tokens are anew; sockets stay', async (t) => 
     /warning: basePath changed, which takes effect at the next start/,
   );
 
-  const join = (token: string) => TestClient.join(url, { siteId: device.siteId, token }, t);
   await assert.rejects(join('old'));
   await join('new');
   await join('kept');

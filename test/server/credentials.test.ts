@@ -8,6 +8,7 @@ import { SyncError } from '../../src/errors.ts';
 import type { ClientIdentity, CoordinatorHooks } from '../../src/hooks/types.ts';
 import { Device } from '../../src/testing/device.ts';
 import { TestClient } from '../../src/testing/test-client.ts';
+import { deferred } from '../hooks/support.ts';
 import { startServer } from '../support/server.ts';
 
 const device = new Device(1);
@@ -48,8 +49,9 @@ test('what is asked after the time is refused at once, and not done', async (t) 
   const client = await join(`ann until ${HOUR_MS}`);
   const other = await join('ben', new Device(2));
   server.clock.advance(HOUR_MS + 1);
-  const answer = await client.apply(device.write({ pk: [1], set: { x: 1 } }));
-  assert.equal(answer.code, 'AUTH_EXPIRED');
+  client.send({ type: 'apply_changes', changes: [device.write({ pk: [1], set: { x: 1 } })] });
+  assert.equal((await client.next('error')).code, 'AUTH_EXPIRED');
+  await client.closed;
   assert.deepEqual(await other.changesSince(), []);
 });
 
@@ -90,6 +92,17 @@ test('when nobody can tell, the session goes on as it was', async (t) => {
   const { code, fatal, requestId } = await client.next('error');
   assert.deepEqual([code, fatal, requestId], ['OVERLOADED', false, 'r']);
   await client.changesSince();
+});
+
+test('credentials that name no user take over no session; as a newcomer their owner may be let in', async (t) => {
+  const { join } = await start(t, {
+    onAuthenticate: ({ siteId }) => ({ siteId }) as ClientIdentity,
+  });
+  const client = await join('mine');
+  client.send({ type: 'authenticate', token: 'of anybody' });
+  const { code, fatal } = await client.next('error');
+  assert.deepEqual([code, fatal, (await client.closed).code], ['AUTH_EXPIRED', false, 4001]);
+  await (await join('mine')).settled();
 });
 
 test('it is no handshake, and needs one', async (t) => {
@@ -223,6 +236,116 @@ test('revoke reaches who is on the way in', async (t) => {
   let_();
   assert.equal((await client.closed).code, 4001);
   assert.equal(server.service.sessions.size, 0);
+});
+
+test('revoke reaches who is being looked at, over both transports', async (t) => {
+  let looking = deferred();
+  let verdict = deferred();
+  const { server } = await start(t, {
+    async onAuthenticate({ siteId }) {
+      looking.resolve();
+      await verdict.promise;
+      return { siteId, userId: 'ann' } as ClientIdentity;
+    },
+  });
+  const revokeMeanwhile = async () => {
+    await looking.promise;
+    server.service.revoke(({ userId }) => userId === 'ann');
+    verdict.resolve();
+  };
+  const client = await TestClient.open(server.wsUrl);
+  client.send({ type: 'handshake', siteId: device.siteId });
+  await revokeMeanwhile();
+  assert.equal((await client.next('error')).code, 'AUTH_EXPIRED');
+  assert.equal((await client.closed).code, 4001);
+
+  [looking, verdict] = [deferred(), deferred()];
+  const answer = fetch(`${server.httpUrl}/changes`, { headers: { 'x-site-id': device.siteId } });
+  await revokeMeanwhile();
+  assert.match(await (await answer).text(), /AUTH_EXPIRED/);
+
+  // What was said before somebody was looked at does not concern him.
+  const later = await TestClient.join(server.wsUrl, { siteId: device.siteId }, t);
+  await later.changesSince();
+});
+
+test('what runs out, or is revoked, while a hook looks at a batch is not stored', async (t) => {
+  for (const end of ['expiry', 'revoke']) {
+    for (const transport of ['websocket', 'http']) {
+      const looking = deferred();
+      const verdict = deferred();
+      const { server, join } = await start(t, {
+        async onBeforeApplyChanges({ userId }, changes) {
+          if (userId === 'ann') {
+            looking.resolve();
+            await verdict.promise;
+          }
+          return { approved: changes, rejected: [] };
+        },
+      });
+      const changes = [device.write({ pk: [1], set: { x: 1 } })];
+      let refusal: Promise<unknown>;
+      if (transport === 'websocket') {
+        const client = await join(`ann until ${HOUR_MS}`);
+        client.send({ type: 'apply_changes', changes });
+        refusal = client.closed;
+      } else {
+        refusal = fetch(`${server.httpUrl}/changes`, {
+          method: 'POST',
+          headers: { 'x-site-id': device.siteId, authorization: `ann until ${HOUR_MS}` },
+          body: JSON.stringify(changes),
+        }).catch(() => undefined);
+      }
+      await looking.promise;
+      if (end === 'expiry') server.clock.advance(HOUR_MS + 1);
+      else server.service.revoke(({ userId }) => userId === 'ann');
+      verdict.resolve();
+      await refusal;
+      // Of the same database, and after it in the queue.
+      const other = await join('ben', new Device(2));
+      const mine = new Device(2).write({ pk: [2], set: { x: 1 } });
+      assert.equal((await other.apply(mine)).applied, 1, `${end}, ${transport}`);
+      const headers = { 'x-site-id': new Device(3).siteId, authorization: 'carl' };
+      const stored = await (await fetch(`${server.httpUrl}/changes`, { headers })).text();
+      assert.ok(stored.includes(mine.transactionId));
+      assert.ok(!stored.includes(changes[0]?.transactionId ?? ''), `${end}, ${transport}`);
+    }
+  }
+});
+
+test('credentials are looked at again when the hooks are others: who has none ends, the others stay', async (t) => {
+  let known = ['ann', 'ben'];
+  const asked: (string | undefined)[] = [];
+  const { server, join } = await start(t, {
+    onAuthenticate({ siteId, token = '', known: client }) {
+      if (client !== undefined) asked.push(client.userId);
+      if (token === 'ticket') {
+        // Good for once.
+        if (client === undefined && known.includes('ticket')) throw new Error('used');
+        known.push('ticket');
+        return client ?? ({ siteId, userId: 'ticket' } as ClientIdentity);
+      }
+      if (!known.includes(token)) throw new Error('no');
+      return { siteId, userId: token } as ClientIdentity;
+    },
+  });
+  const [ann, ben] = [await join('ann'), await join('ben', new Device(2))];
+  const carl = await join('ticket', new Device(3));
+  known = known.filter((user) => user !== 'ann');
+  await server.service.hooksChanged();
+  assert.equal((await ann.next('error')).code, 'AUTH_EXPIRED');
+  assert.equal((await ann.closed).code, 4001);
+  await ben.changesSince();
+  await carl.changesSince();
+  assert.deepEqual(asked.toSorted(), ['ann', 'ben', 'ticket']);
+  known = [];
+  const batch = device.write({ pk: [1], set: { x: 1 } });
+  // What is sent while it is looked at waits for the answer.
+  const rechecked = server.service.hooksChanged();
+  ben.send({ type: 'apply_changes', changes: [batch] });
+  await rechecked;
+  assert.equal((await ben.closed).code, 4001);
+  assert.deepEqual(await carl.changesSince(), []);
 });
 
 test('who goes is who came, whatever credentials came after', async (t) => {

@@ -4,6 +4,8 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test } from 'node:test';
 import { SyncError } from '../../src/errors.ts';
+import { createHookChain } from '../../src/hooks/chain.ts';
+import { Rights, toGetChanges } from '../../src/service/rights.ts';
 import { Session } from '../../src/service/session.ts';
 import { SessionHub } from '../../src/service/session-hub.ts';
 import type { KVStore } from '../../src/storage/kv-store.ts';
@@ -23,18 +25,24 @@ async function openHub(store?: KVStore) {
   const database = { id: 'test', manager, open: async () => ({ id: 'test', manager }) };
   const join = (device: Device) => {
     const outlet = new ArrayOutlet();
+    const identity = { siteId: new Uint8Array(16) };
     const session = new Session({
       connectionId: device.siteId,
       siteId: device.siteId,
-      identity: { siteId: new Uint8Array(16) },
+      identity,
       database,
       outlet,
+      right: new Rights(createHookChain([], { timeoutMs: 1000 }), {
+        maxAgeMs: 1000,
+        now: Date.now,
+      }).of(() => identity, toGetChanges('test')),
       limits: { queuedBytesPerSocket: QUEUED_BYTES_MAX, pageBytes: 1500 },
       host: {
         viewOf: () => undefined,
         pushed: () => undefined,
         fellBehind: () => undefined,
         failed: assert.fail,
+        readDenied: assert.fail,
       },
     });
     hub.add(session);
