@@ -34,13 +34,15 @@ const [SQLITE_BUSY, SQLITE_CORRUPT, SQLITE_NOTADB] = [5, 11, 26];
 export default function createSqliteStorage(options: StorageModuleOptions): Storage {
   const { dataDir, durability, existing = false } = options;
   const directory = path.join(dataDir, 'sqlite');
+  const fileOf = (id: string) => path.join(directory, databaseIdToDirectoryName(id) + SUFFIX);
   if (!existing) mkdirSync(directory, { recursive: true });
   // Held until it is closed or the process ends, however that ends.
   const lock = connect(path.join(directory, `_lock${SUFFIX}`), 'BEGIN EXCLUSIVE');
   return createStorage({
     description: `SQLite in ${directory}, durability ${durability}`,
     existing,
-    open: (id) => openStore(path.join(directory, databaseIdToDirectoryName(id) + SUFFIX), options),
+    open: (id) => openStore(fileOf(id), options),
+    has: async (id) => existsSync(fileOf(id)),
     async list() {
       const names = readdirSync(directory).filter((name) => /^db-.*\.sqlite$/.test(name));
       return names.map((name) => directoryNameToDatabaseId(name.slice(0, -SUFFIX.length)));

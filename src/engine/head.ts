@@ -91,13 +91,14 @@ export interface Identity {
 }
 
 /**
- * The database's coordinator site id; a new database gets one, and an empty log.
+ * The database's coordinator site id; a new database gets one, and an empty log. For that alone a
+ * database that is not there is not made: it gets them with its first write.
  * @throws SyncError STORE_UNAVAILABLE, of one that is still being brought in
  */
 export async function loadIdentity(store: KVStore, newSiteId: () => SiteId): Promise<Identity> {
   const known = await readIdentity(store);
   if (known !== undefined) return known;
-  return store.exclusive(async (transaction) => {
+  const found = async (transaction: KVTransaction): Promise<Identity> => {
     // Another process may have been first.
     const meanwhile = await readIdentity(transaction);
     if (meanwhile !== undefined) return meanwhile;
@@ -106,7 +107,8 @@ export async function loadIdentity(store: KVStore, newSiteId: () => SiteId): Pro
     transaction.put(SITE_KEY, Buffer.from(siteIdText));
     writeHead({ ...EMPTY_HEAD, position: zeroPosition(siteId) }, transaction);
     return { siteId, siteIdText, replacedAt: undefined };
-  });
+  };
+  return store.exclusive(found, { whereAbsent: 'keep' });
 }
 
 async function readIdentity(reader: KVReader): Promise<Identity | undefined> {

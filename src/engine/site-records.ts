@@ -65,11 +65,16 @@ export class SiteRecords {
 
   #update(site: SiteIdText, update: (state: SiteState) => SiteState): Promise<void> {
     return this.#alone(() =>
-      writeExclusively(this.#store, async (transaction) => {
-        await readHead(transaction, this.#coordinator);
-        const state = update(await readSiteState(transaction, site));
-        transaction.put(siteKey(site), Buffer.from(JSON.stringify(state)));
-      }),
+      writeExclusively(
+        this.#store,
+        async (transaction) => {
+          await readHead(transaction, this.#coordinator);
+          const state = update(await readSiteState(transaction, site));
+          transaction.put(siteKey(site), Buffer.from(JSON.stringify(state)));
+        },
+        // Of a site that was sent nothing there is nothing to remember.
+        { whereAbsent: 'drop' },
+      ),
     );
   }
 }

@@ -4,7 +4,7 @@
  */
 
 import { type ErrorCode, SyncError, toSyncError } from '../errors.ts';
-import type { KVRange, KVStore, KVTransaction } from '../storage/kv-store.ts';
+import type { KVRange, KVStore, KVTransaction, WriteOptions } from '../storage/kv-store.ts';
 
 const STORE_CODES: ReadonlySet<ErrorCode> = new Set([
   'STORE_UNAVAILABLE',
@@ -25,6 +25,7 @@ export function isStoreFailure(error: unknown): error is SyncError {
 export async function writeExclusively<T>(
   store: KVStore,
   work: (transaction: KVTransaction) => Promise<T>,
+  options?: WriteOptions,
 ): Promise<T> {
   let thrownByWork: { error: unknown } | undefined;
   try {
@@ -37,7 +38,7 @@ export async function writeExclusively<T>(
         if (!reads.failed) thrownByWork = { error };
         throw error;
       }
-    });
+    }, options);
   } catch (error) {
     if (thrownByWork?.error === error) throw error;
     throw toSyncError(

@@ -55,6 +55,8 @@ export interface SyncManagerOptions {
   /** Rows of a table that has ended that one transaction looks at; default `STEP_ROWS_MAX`. */
   stepRows?: number;
   logPinMaxAgeMs: number;
+  /** The site id of a database that has none yet, of `SITE_ID_BYTES`. Default: a random one. */
+  newSiteId?: Uint8Array | undefined;
   /**
    * The store has refused to write, and may go on refusing until it is opened again; or it holds
    * another database by now (a `ReplacedError`), and will refuse for good.
@@ -93,7 +95,8 @@ export class SyncManager {
   /** Opens the database, which becomes one if the store is empty. */
   static async open(options: SyncManagerOptions): Promise<SyncManager> {
     const { store, world } = options;
-    const identity = await loadIdentity(store, () => world.randomBytes(SITE_ID_BYTES));
+    const newSiteId = () => options.newSiteId ?? world.randomBytes(SITE_ID_BYTES);
+    const identity = await loadIdentity(store, newSiteId);
     const state = await DatabaseState.load(store, identity.siteIdText, options.logger);
     const manager = new SyncManager(options, identity, state);
     // What an earlier process had begun.

@@ -9,6 +9,7 @@ import type { Maintained, MaintainOptions } from '../engine/maintenance.ts';
 import { SyncManager, type World } from '../engine/sync-manager.ts';
 import { SyncError, toSyncError } from '../errors.ts';
 import { createLogger, type Logger } from '../logger.ts';
+import { openUnlessAbsent } from '../storage/absent-store.ts';
 import { isDatabaseId } from '../storage/database-id.ts';
 import type { KVStore, Storage } from '../storage/kv-store.ts';
 import type { LogPinKeeper } from './log-pins.ts';
@@ -149,7 +150,7 @@ export class DatabasePool {
   async #open(id: string, entry: PoolEntry): Promise<Database & { store: KVStore }> {
     const { storage, config, world, logger } = this.#options;
     await this.#closings.get(id);
-    const store = await storage.open(id);
+    const { store, seed } = await openUnlessAbsent(storage, id, () => storage.open(id));
     try {
       const { allowResurrection, maxClockDriftMs, tombstoneTTL, logPinMaxAgeMs } = config.sync;
       const manager = await SyncManager.open({
@@ -160,6 +161,7 @@ export class DatabasePool {
         maxClockDriftMs,
         tombstoneTTL,
         logPinMaxAgeMs,
+        newSiteId: seed,
         onStoreFailed: (error) => {
           if (!store.recovers || error instanceof ReplacedError) this.#replace(id, entry);
         },

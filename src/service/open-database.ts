@@ -6,10 +6,7 @@ export interface OpenDatabase {
   readonly manager: SyncManager;
 }
 
-/**
- * A database that is opened when it is needed: not before its client is known to be allowed
- * to use it, since opening one that isn't there makes it.
- */
+/** A database that is opened when it is needed: not before its client is known to be allowed to use it. */
 export interface DatabaseAccess {
   readonly id: string;
   open(): Promise<OpenDatabase>;

@@ -3,13 +3,18 @@
 import { SyncError } from '../errors.ts';
 import { assertDatabaseId } from './database-id.ts';
 import { ensureFormat } from './format.ts';
-import type { KVStore, Storage, StorageHealth } from './kv-store.ts';
+import type { AbsentDatabase, KVStore, Storage, StorageHealth } from './kv-store.ts';
 
 export interface StorageParts {
   description: string;
   /** @param databaseId valid, and not open now */
   open(databaseId: string): KVStore | Promise<KVStore>;
   list?(): Promise<string[]>;
+  /** @param databaseId valid */
+  has?(databaseId: string): Promise<boolean>;
+  /** @param databaseId valid */
+  absentDatabase?(databaseId: string): Promise<AbsentDatabase>;
+  filesPerDatabase?: number;
   health?: StorageHealth;
   isShared?: boolean;
   /** Called once, after the last store was closed. */
@@ -21,6 +26,9 @@ export interface StorageParts {
 export function createStorage({
   description,
   list,
+  has,
+  absentDatabase,
+  filesPerDatabase,
   health,
   isShared,
   existing,
@@ -46,14 +54,32 @@ export function createStorage({
     await parts.close();
   }
 
+  function demandUsable(databaseId: string): void {
+    assertDatabaseId(databaseId);
+    if (closing !== undefined) throw new SyncError('STORE_UNAVAILABLE', 'the storage is closed');
+  }
+
+  /** `ask`, which is asked of usable ones only. */
+  function demanding<T>(
+    ask: ((databaseId: string) => Promise<T>) | undefined,
+  ): ((databaseId: string) => Promise<T>) | undefined {
+    if (ask === undefined) return undefined;
+    return async (databaseId) => {
+      demandUsable(databaseId);
+      return ask(databaseId);
+    };
+  }
+
   return {
     description,
     list,
+    has: demanding(has),
+    absentDatabase: demanding(absentDatabase),
+    filesPerDatabase,
     health,
     isShared,
     async open(databaseId) {
-      assertDatabaseId(databaseId);
-      if (closing !== undefined) throw new SyncError('STORE_UNAVAILABLE', 'the storage is closed');
+      demandUsable(databaseId);
       if (storesById.has(databaseId)) throw new TypeError(`${databaseId} is already open`);
       // Not before it is noted, since its entry is what goes when it is closed.
       const opening = Promise.resolve().then(() => open(databaseId));

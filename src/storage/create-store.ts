@@ -5,6 +5,7 @@
  */
 
 import { SyncError } from '../errors.ts';
+import { draftWrites } from './draft.ts';
 import type { KVReader, KVStore, KVView } from './kv-store.ts';
 import type { KVChange } from './ordered-map.ts';
 import { createWriteQueue, storeClosed } from './write-queue.ts';
@@ -98,21 +99,9 @@ export function createStore(parts: StoreParts): KVStore {
     exclusive: (work) =>
       queue.run(async () => {
         if (failure !== undefined) throw failure;
-        const writes: KVChange[] = [];
-        let ended = false;
-        const add = (key: Uint8Array, value?: Uint8Array) => {
-          if (ended) throw new TypeError('the transaction has ended');
-          writes.push([Uint8Array.from(key), value && Uint8Array.from(value)]);
-        };
-        try {
-          const transaction = { ...committed, put: add, delete: (key: Uint8Array) => add(key) };
-          const result = await work(transaction);
-          ended = true;
-          if (writes.length > 0) await commit(writes);
-          return result;
-        } finally {
-          ended = true;
-        }
+        const { result, writes } = await draftWrites(committed, work);
+        if (writes.length > 0) await commit(writes);
+        return result;
       }),
     async view() {
       if (queue.closed) throw storeClosed();

@@ -55,6 +55,14 @@ export interface KVTransaction extends KVReader {
 /** Never rejects. */
 export type CommitListener = () => unknown;
 
+export interface WriteOptions {
+  /**
+   * A database that is not there is not made for what is written: it is kept in memory until the database is
+   * made for something else, or dropped. See `absent-store.ts`; a store that is there pays no heed to it.
+   */
+  whereAbsent?: 'keep' | 'drop';
+}
+
 export interface KVStore extends KVReader {
   /**
    * Runs `work` while nobody else writes to this database, in this process or
@@ -71,7 +79,10 @@ export interface KVStore extends KVReader {
    * A store that `recovers` may run `work` again when it is certain that the try before
    * left nothing.
    */
-  exclusive<T>(work: (transaction: KVTransaction) => Promise<T>): Promise<T>;
+  exclusive<T>(
+    work: (transaction: KVTransaction) => Promise<T>,
+    options?: WriteOptions,
+  ): Promise<T>;
   /**
    * After a failed commit it goes on by itself as soon as it can, so it need not be opened again.
    * Such a failure carries `retryAfterMs`.
@@ -141,6 +152,17 @@ export interface StorageHealth {
   figures(): StorageFigures;
 }
 
+/** A database that is not there yet, on a storage that several processes share. */
+export interface AbsentDatabase {
+  /** 16 bytes, the same for all processes on the same data: its site id is to be the same, too. */
+  seed: Uint8Array;
+  /**
+   * Calls `listener` after another process may have made the database. As `KVStore.onCommit`.
+   * @returns stops it, which is to be done before the database is opened
+   */
+  onMade(listener: CommitListener): () => void;
+}
+
 /** All the databases of one server. */
 export interface Storage {
   /** For people: what it is and where, without secrets. */
@@ -153,6 +175,15 @@ export interface Storage {
   open(databaseId: string): Promise<KVStore>;
   /** The ids of all databases that are there. Optional: without it `verify` has to be given names. */
   list?(): Promise<string[]>;
+  /**
+   * Whether a database is there. Makes nothing. Optional: without it a database is made when it is opened,
+   * also by those who only read; with it, by the first write.
+   */
+  has?(databaseId: string): Promise<boolean>;
+  /** Of a shared storage that has `has`, for one that is not there. Optional: then sessions that wait for it are closed once it is. */
+  absentDatabase?(databaseId: string): Promise<AbsentDatabase>;
+  /** How many files an open database keeps open. Optional: none. */
+  readonly filesPerDatabase?: number;
   /** Whether other processes may have its databases open at the same time. Optional: not, if it is silent. */
   readonly isShared?: boolean;
   /** Optional: one that does not tell is taken to be well for as long as it is open. */

@@ -9,9 +9,10 @@
  * happens to be Buffers.
  */
 
-import { mkdir, open as openFile, readdir } from 'node:fs/promises';
+import { access, mkdir, open as openFile, readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { ClassicLevel } from 'classic-level';
+import { codeOf } from '../errors.ts';
 import { createStorage } from './create-storage.ts';
 import { acquireDataDirectory } from './data-directory.ts';
 import { databaseIdToDirectoryName, directoryNameToDatabaseId } from './database-directory.ts';
@@ -70,6 +71,9 @@ const LEVEL_OPTIONS = {
   maxOpenFiles: 200,
 } as const;
 
+/** Its lock, log, manifest and LevelDB's own log. Tables beyond those that are mapped come on top. */
+const FILES_PER_DATABASE = 4;
+
 /** Well within what a stop leaves for closing the stores: eight full write buffers took 0.25 s. */
 const WRITE_OUT_MS = 2000;
 
@@ -84,8 +88,11 @@ export async function createLevelStorage(options: LevelStorageOptions): Promise<
   const reclaiming = createWriteQueue();
   const writeOut = createWriteOut(WRITE_OUT_MS);
 
+  const locate = (databaseId: string) =>
+    path.join(directory.path, databaseIdToDirectoryName(databaseId));
+
   async function openStore(databaseId: string): Promise<KVStore> {
-    const location = path.join(directory.path, databaseIdToDirectoryName(databaseId));
+    const location = locate(databaseId);
     openStores++;
     try {
       if (!existing) await mkdir(location, { recursive: true });
@@ -116,6 +123,17 @@ export async function createLevelStorage(options: LevelStorageOptions): Promise<
     existing,
     // LevelDB, too, would refuse to open one twice, and let go of the first one's lock while doing so.
     open: openStore,
+    // Whatever is there is looked at when it is opened, and refused if it is damaged.
+    async has(databaseId) {
+      try {
+        await access(locate(databaseId));
+        return true;
+      } catch (error) {
+        if (codeOf(error) === 'ENOENT') return false;
+        throw openError(`database ${databaseId}`, error);
+      }
+    },
+    filesPerDatabase: FILES_PER_DATABASE,
     async list() {
       const entries = await readdir(directory.path, { withFileTypes: true });
       const names = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);

@@ -32,13 +32,14 @@ export function createMemoryStorage(): Storage {
       return createMemoryStore(data);
     },
     list: async () => [...dataById.keys()],
+    has: async (databaseId) => dataById.has(databaseId),
     close: () => dataById.clear(),
   });
 }
 
 function createMemoryStore(data: Data): KVStore {
   return createStore({
-    view: () => ({ ...createReader(data.map), close: async () => {} }),
+    view: () => ({ ...readerOf(data.map), close: async () => {} }),
     commit(writes) {
       data.map = withChanges(data.map, writes);
     },
@@ -46,7 +47,7 @@ function createMemoryStore(data: Data): KVStore {
   });
 }
 
-function createReader(map: OrderedMap): KVReader {
+export function readerOf(map: OrderedMap): KVReader {
   return {
     getMany: async (keys) => keys.map((key) => valueByKey(map, key)),
     async *iterate(range) {

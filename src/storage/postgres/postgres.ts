@@ -7,6 +7,7 @@ import type pg from 'pg';
 import { createLogger } from '../../logger.ts';
 import { createStorage } from '../create-storage.ts';
 import type { KVStore, Storage } from '../kv-store.ts';
+import { foreseeDatabase, isMade } from './absent.ts';
 import { describeAddress, type PostgresAddress } from './address.ts';
 import { CommitFeed } from './commit-feed.ts';
 import { type Connections, createConnections, withConnection } from './connections.ts';
@@ -80,11 +81,19 @@ export async function createPostgresStorage(options: PostgresStorageOptions): Pr
     });
   }
 
+  const asking = <T>(ask: (client: pg.PoolClient) => Promise<T>): Promise<T> =>
+    withConnection(connections.toRead, ask).catch((error: unknown) => {
+      throw unavailable(error);
+    });
+
   return createStorage({
     description: describeAddress(address),
     existing,
     isShared: true,
     open: openStore,
+    has: (databaseId) => asking((client) => isMade(client, { schema, databaseId })),
+    absentDatabase: (databaseId) =>
+      asking((client) => foreseeDatabase(client, { schema, databaseId }, feed)),
     list: () =>
       withConnection(connections.toRead, async (client) => {
         const { rows } = await client.query<{ database_id: string }>(

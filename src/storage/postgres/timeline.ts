@@ -10,7 +10,7 @@ import type pg from 'pg';
 import { SyncError } from '../../errors.ts';
 import { isConnectionLost } from './faults.ts';
 
-interface Timeline {
+export interface Timeline {
   /** Of the cluster: a new one begins to count anew. */
   system: string;
   number: number;
@@ -36,7 +36,7 @@ export class TimelineGuard {
 }
 
 /** `undefined` where that cannot be known: what is compatible with PostgreSQL may have no such thing. */
-async function readTimeline(client: pg.ClientBase): Promise<Timeline | undefined> {
+export async function readTimeline(client: pg.ClientBase): Promise<Timeline | undefined> {
   try {
     const { rows } = await client.query<{ system: string; file: string }>(
       'SELECT system_identifier::text AS system, pg_walfile_name(pg_current_wal_lsn()) AS file ' +
