@@ -7,6 +7,7 @@ import { type HlcText, parseHlcParameter } from '../src/clock/hlc.ts';
 import { SyncError, toSyncError } from '../src/errors.ts';
 import type { ClientIdentity } from '../src/hooks/types.ts';
 import { createLogger } from '../src/logger.ts';
+import { holderOf } from '../src/service/budget.ts';
 import type { ServedSnapshot } from '../src/service/delivery.ts';
 import { changesPageJson } from '../src/service/frames.ts';
 import { decodeApplyBody, decodeCheckpointBody } from '../src/wire/decode.ts';
@@ -22,6 +23,8 @@ interface HttpClient {
   identity: ClientIdentity;
   /** That it asks for. */
   databaseId: string;
+  /** Who is counted for what it takes. */
+  holder: string;
   /** Aborted when it goes away unanswered, or when its credentials are no good any more. */
   signal: AbortSignal;
   /** Throws, with AUTH_EXPIRED for one, when it is not to be served any more. */
@@ -96,7 +99,8 @@ export default fp(
           signal.throwIfAborted();
           service.clients.refuseExpired(identity);
         };
-        request.syncClient = { identity, databaseId, signal, demandValid };
+        const holder = holderOf(identity, request.ip);
+        request.syncClient = { identity, databaseId, holder, signal, demandValid };
       };
 
     // A reader that takes nothing must not hold its answer for ever.
@@ -108,14 +112,14 @@ export default fp(
     });
 
     async function getChanges(request: FastifyRequest<ForChanges>, reply: FastifyReply) {
-      const { identity, databaseId, signal, demandValid } = clientOf(request);
+      const { identity, databaseId, holder, signal, demandValid } = clientOf(request);
       const query = {
         sinceHLC: readSince(request),
         limit: readLimit(request),
         signal,
       };
       const page = await service
-        .withAccess(databaseId, (access) => service.handleSync(identity, access, query))
+        .withAccess(databaseId, (access) => service.handleSync(identity, access, query), holder)
         .catch((error: unknown) => {
           throw toSyncError(error, 'GET_CHANGES_ERROR', 'the changes could not be read');
         });
@@ -124,11 +128,13 @@ export default fp(
     }
 
     async function postChanges(request: FastifyRequest) {
-      const { identity, databaseId } = clientOf(request);
+      const { identity, databaseId, holder } = clientOf(request);
       const changeSets = decodeApplyBody(readBody(request), config.limits.changesPerBatch);
       const data = await service
-        .withAccess(databaseId, (access) =>
-          service.handleApplyChanges(identity, access, changeSets),
+        .withAccess(
+          databaseId,
+          (access) => service.handleApplyChanges(identity, access, changeSets),
+          holder,
         )
         .catch((error: unknown) => {
           throw toSyncError(error, 'APPLY_CHANGES_ERROR', 'the changes could not be stored');
@@ -146,10 +152,13 @@ export default fp(
       reply: FastifyReply,
       checkpoint?: WireCheckpoint,
     ) {
-      const { identity, databaseId, signal, demandValid } = clientOf(request);
-      const access = service.access(databaseId);
+      const { identity, databaseId, holder, signal, demandValid } = clientOf(request);
+      const access = service.access(databaseId, holder);
       try {
-        const snapshot = await service.handleSnapshot(identity, access, checkpoint, signal);
+        const snapshot = await service.handleSnapshot(identity, access, checkpoint, {
+          signal,
+          queuedBytes: () => reply.raw.writableLength,
+        });
         const lines = snapshotLines(snapshot, demandValid);
         const stream = Readable.from(lines, { objectMode: false });
         // However it ends, and also if it never began.

@@ -79,9 +79,9 @@ export default fp(
       method: 'GET',
       url: '/ws',
       exposeHeadRoute: false,
-      onRequest: async ({ ws, headers }) => {
+      onRequest: async ({ ws, headers, ip }) => {
         if (ws) demandOrigin(config.cors.origin, headers.origin);
-        service.newcomers.demandRoom();
+        service.newcomers.demandRoom(ip);
       },
       // Nothing will be answered through it any more, and the socket would keep it alive.
       preHandler: async ({ ws, raw }, reply) => {

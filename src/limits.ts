@@ -16,11 +16,14 @@ export const COUNTED_LIMITS = [
   'limits.connections',
   'limits.sessions',
   'limits.snapshotStreams',
+  'limits.sharePerUser',
+  'limits.snapshotBytesPerSecond',
   'limits.unauthenticatedSockets',
   'limits.handshakeBytes',
   'limits.handshakeTimeoutMs',
   'limits.requestTimeoutMs',
   'storage.maxOpenDatabases',
+  'storage.maxDatabases',
 ] as const;
 
 export type LimitName = (typeof COUNTED_LIMITS)[number];

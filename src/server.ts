@@ -12,6 +12,7 @@ import { HOOK_NAMES, type HookName } from './hooks/kinds.ts';
 import type { CodeHooks } from './hooks/loader.ts';
 import { findCulprit } from './hooks/stray-rejection.ts';
 import { createLogger } from './logger.ts';
+import { limitConnections } from './service/connections.ts';
 import type { CoordinatorService } from './service/coordinator-service.ts';
 
 export interface CoordinatorServerOptions {
@@ -115,8 +116,7 @@ export async function createCoordinatorServer(
   if (parts === undefined) throw new Error('the coordinator was not set up');
   const { service, storage, hooks: host } = parts;
   cutAfterDeadline(app, config.limits.shutdownMs);
-  app.server.maxConnections = config.limits.connections;
-  app.server.on('drop', () => service.metrics.limitMet('limits.connections'));
+  limitConnections(app.server, config.limits, service.metrics.limitMet);
 
   return {
     app,

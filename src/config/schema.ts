@@ -109,6 +109,11 @@ export const ConfigSchema = group({
       [1, 1_000_000],
       'The number of databases that are open at once.',
     ),
+    maxDatabases: integer(
+      1_000_000,
+      [1, 1_000_000_000],
+      'The number of databases that there may be; a write that would make one more is refused.',
+    ),
     idleCloseMs: milliseconds(60_000, 'The time after which an unused database is closed'),
     maintenanceMs: milliseconds(
       60_000,
@@ -218,14 +223,24 @@ export const ConfigSchema = group({
     connections: integer(
       30_000,
       [1, 1_000_000],
-      'The number of TCP connections; beyond it a new one is closed at once.',
+      'The number of TCP connections; beyond it one without a request makes room, or else a new one is closed at once.',
     ),
     sessions: integer(20_000, [1, 1_000_000], 'The number of WebSocket sessions.'),
     snapshotStreams: integer(64, [1, 100_000], 'The number of snapshots that are sent at once.'),
+    snapshotBytesPerSecond: integer(
+      4 * KIB,
+      [1, 512 * MIB],
+      'The pace, in bytes a second, at which a snapshot has to be taken, over half of `limits.stalledMs`, while others wait for its place.',
+    ),
+    sharePerUser: integer(
+      75,
+      [1, 100],
+      'The most that one user may have of `limits.sessions`, `limits.snapshotStreams` and `storage.maxOpenDatabases`, in percent. An address counts as one user for clients of whom no user is known, and for `limits.connections` and `limits.unauthenticatedSockets`.',
+    ),
     unauthenticatedSockets: integer(
       1000,
       [1, 1_000_000],
-      'The number of WebSockets that have not shaken hands yet; beyond it the one that has been silent longest is closed.',
+      'The number of WebSockets that have not shaken hands yet; beyond it a silent one is closed, of the address that has most.',
     ),
     handshakeBytes: bytes(
       64 * KIB,

@@ -19,6 +19,7 @@ import { decodeClientMessage, findRequestId } from '../wire/decode.ts';
 import { type ClientMessage, PROTOCOL_VERSION } from '../wire/schemas.ts';
 import { encodeApplyResult } from '../wire/types.ts';
 import type { Applied } from './apply-pipeline.ts';
+import { holderOf } from './budget.ts';
 import type { Narrow } from './client-view.ts';
 import type { Client } from './clients.ts';
 import type { CoordinatorService } from './coordinator-service.ts';
@@ -94,12 +95,12 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
       const limit = 'limits.handshakeTimeoutMs';
       this.#fail(new SyncError('HANDSHAKE_TIMEOUT', message, { limit }));
     }, handshakeTimeoutMs);
-    const { service, outlet, rawSocket } = options;
+    const { service, outlet, rawSocket, remoteAddress } = options;
     const newcomer = {
       pause: () => outlet.pause(),
       refuse: (reason: SyncError) => this.#refuseUnread(reason),
     };
-    this.#stay = service.newcomers.add(newcomer, rawSocket);
+    this.#stay = service.newcomers.add(newcomer, rawSocket, remoteAddress);
   }
 
   /** What else it sends is not even read. */
@@ -284,7 +285,7 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
 
   /** Makes an authenticated client a session, if the hooks let it stay. */
   async #join(siteId: SiteIdText, identity: ClientIdentity): Promise<void> {
-    const { service, outlet, socket } = this.#options;
+    const { service, outlet, socket, remoteAddress } = this.#options;
     const { databaseId = DEFAULT_DATABASE_ID } = identity;
     // Before anything is opened, and before hooks are told that it is there.
     const right = await service.enter(() => this.identity, databaseId, this.#signal);
@@ -292,7 +293,7 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
       await service.hooks.clientConnect(identity, socket, this.#signal);
       // Nobody listens any more; what the session does makes another when it needs one.
       if (!this.#isGone) this.#gone = undefined;
-      const lease = await service.acquire(databaseId);
+      const lease = await service.acquire(databaseId, holderOf(identity, remoteAddress));
       this.#lease = lease;
       if (!outlet.isOpen) throw new SyncError('SHUTTING_DOWN', 'the socket has closed');
       const session = this.#createSession(siteId, identity, lease, right);
@@ -391,13 +392,12 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
       return;
     }
     const checkpoint = message.type === 'resume_snapshot' ? message.checkpoint : undefined;
-    const snapshot = await service.handleSnapshot(
-      identity,
-      database,
-      checkpoint,
-      this.#signal,
-      () => session.identity,
-    );
+    const { outlet } = this.#options;
+    const snapshot = await service.handleSnapshot(identity, database, checkpoint, {
+      signal: this.#signal,
+      who: () => session.identity,
+      queuedBytes: () => outlet.queuedBytes,
+    });
     await session.sendSnapshot(snapshot);
   }
 

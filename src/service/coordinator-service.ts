@@ -17,10 +17,17 @@ import { PROTOCOL_VERSION, type WireChangeSet, type WireCheckpoint } from '../wi
 import type { ApplyResult } from '../wire/types.ts';
 import { type Applying, ApplyPipeline } from './apply-pipeline.ts';
 import { Authenticator } from './authenticator.ts';
+import { Budget } from './budget.ts';
 import type { Narrow } from './client-view.ts';
 import { Clients } from './clients.ts';
 import { type Database, type DatabaseLease, DatabasePool } from './database-pool.ts';
-import { type ChangesPage, type ChangesQuery, Delivery, type ServedSnapshot } from './delivery.ts';
+import {
+  type ChangesPage,
+  type ChangesQuery,
+  Delivery,
+  type ServedSnapshot,
+  type SnapshotReader,
+} from './delivery.ts';
 import type { IdentityPredicate } from './identity-predicates.ts';
 import { LogPinKeeper } from './log-pins.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
@@ -68,6 +75,9 @@ export class CoordinatorService {
   /** Of hook modules that read the logs. */
   readonly logPins: LogPinKeeper;
   readonly #sessions = new Set<Session>();
+  readonly #sessionBudget: Budget;
+  /** What gives back the place of each among those of its user. */
+  readonly #places = new WeakMap<Session, () => void>();
   readonly #pipeline: ApplyPipeline;
   readonly #delivery: Delivery;
   readonly #authenticator: Authenticator;
@@ -111,6 +121,8 @@ export class CoordinatorService {
       now: () => world.now(),
     });
     this.newcomers = new Newcomers(config.limits);
+    const { sessions: max, sharePerUser } = config.limits;
+    this.#sessionBudget = new Budget({ limit: 'limits.sessions', max, sharePerUser });
     this.#authenticator = new Authenticator(hooks, this.metrics, this.clients);
     this.metrics.expose({
       connections: () => this.connections,
@@ -165,12 +177,12 @@ export class CoordinatorService {
   }
 
   /**
-   * Why this server is not to be sent any clients at the moment, if it is not: it stops, or its
-   * storage cannot be used. Asks the storage; answers within a second.
+   * Why this server is not to be sent any clients at the moment, if it is not: it stops, its storage
+   * cannot be used, or there is no room for one more database. Asks the storage; answers within a second.
    */
   async unreadiness(): Promise<SyncError | undefined> {
     if (this.isStopping) return new SyncError('SHUTTING_DOWN', 'the server is stopping');
-    return this.#store.ask();
+    return (await this.#store.ask()) ?? this.#pool.refusal;
   }
 
   /** Its `store` is as of the last `unreadiness()`. */
@@ -286,9 +298,12 @@ export class CoordinatorService {
     this.logger('%d sessions were asked about again', before);
   }
 
-  /** Opens a client's database, for as long as it is held. */
-  acquire(databaseId: string): Promise<DatabaseLease> {
-    return this.#pool.acquire(databaseId);
+  /**
+   * Opens a client's database, for as long as it is held.
+   * @param holder who is counted for it (see `budget.ts`); nobody, if the server itself needs it
+   */
+  acquire(databaseId: string, holder?: string): Promise<DatabaseLease> {
+    return this.#pool.acquire(databaseId, holder);
   }
 
   /**
@@ -303,8 +318,9 @@ export class CoordinatorService {
   async withAccess<T>(
     databaseId: string,
     work: (access: DatabaseAccess) => Promise<T>,
+    holder?: string,
   ): Promise<T> {
-    const access = this.access(databaseId);
+    const access = this.access(databaseId, holder);
     try {
       return await work(access);
     } finally {
@@ -313,12 +329,12 @@ export class CoordinatorService {
   }
 
   /** A database that is opened when it is first needed; to be released in any case. */
-  access(databaseId: string): DatabaseAccess & { release(): void } {
+  access(databaseId: string, holder?: string): DatabaseAccess & { release(): void } {
     let lease: Promise<DatabaseLease> | undefined;
     return {
       id: databaseId,
       open: () => {
-        lease ??= this.acquire(databaseId);
+        lease ??= this.acquire(databaseId, holder);
         return lease;
       },
       release: () => {
@@ -386,18 +402,17 @@ export class CoordinatorService {
     client: ClientIdentity,
     access: DatabaseAccess,
     checkpoint?: WireCheckpoint,
-    signal?: AbortSignal,
-    who = () => client,
+    reader: SnapshotReader = {},
   ): Promise<ServedSnapshot> {
     const type = checkpoint === undefined ? 'get_snapshot' : 'resume_snapshot';
+    const { signal, who = () => client } = reader;
     const right = this.#rights.of(who, { type, databaseId: access.id });
     await right.confirm(signal);
-    const database = await access.open();
-    const snapshot = await this.#delivery.snapshot(client, database, checkpoint, signal, who);
+    const snapshot = await this.#delivery.snapshot(client, await access.open(), checkpoint, reader);
     return { ...snapshot, chunks: whileGranted(snapshot.chunks, right, signal) };
   }
 
-  /** @throws SyncError OVERLOADED when `limits.sessions` are there */
+  /** @throws SyncError OVERLOADED when `limits.sessions` are there, or its user has a share of them */
   addSession(session: Session, database: Database): void {
     const { sessions } = this.config.limits;
     if (this.#sessions.size >= sessions) {
@@ -406,6 +421,7 @@ export class CoordinatorService {
         limit: 'limits.sessions',
       });
     }
+    this.#places.set(session, this.#sessionBudget.take(database.holder));
     this.#sessions.add(session);
     database.sessions.add(session);
   }
@@ -413,6 +429,7 @@ export class CoordinatorService {
   removeSession(session: Session, database: Database): void {
     session.end();
     database.sessions.delete(session);
+    this.#places.get(session)?.();
     if (this.#sessions.delete(session)) this.#options.hooks.clientDisconnect(session.joinedAs);
   }
 

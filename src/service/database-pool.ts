@@ -12,9 +12,12 @@ import { createLogger, type Logger } from '../logger.ts';
 import { openUnlessAbsent } from '../storage/absent-store.ts';
 import { isDatabaseId } from '../storage/database-id.ts';
 import type { KVStore, Storage } from '../storage/kv-store.ts';
+import { Budget } from './budget.ts';
+import { DatabaseCount } from './database-count.ts';
 import type { LogPinKeeper } from './log-pins.ts';
 import type { Metrics } from './metrics.ts';
 import type { DatabaseAccess, OpenDatabase } from './open-database.ts';
+import { databasesThatFit, isOutOfFiles, openFilesMax } from './open-files.ts';
 import { SessionHub } from './session-hub.ts';
 
 const OVERLOADED_RETRY_MS = 1000;
@@ -40,6 +43,10 @@ export interface DatabasePoolOptions {
 class PoolEntry {
   readonly opening: Promise<Database & { store: KVStore }>;
   leases = 0;
+  /** Those of one holder count once. */
+  readonly places = new Map<string, { leases: number; giveBack(): void }>();
+  /** Who has held it last. */
+  lastHolder: string | undefined;
   lastUsed = 0;
   idleTimer: NodeJS.Timeout | undefined;
   maintenanceTimer: NodeJS.Timeout | undefined;
@@ -55,11 +62,27 @@ export class DatabasePool {
   readonly #options: DatabasePoolOptions;
   readonly #entries = new Map<string, PoolEntry>();
   readonly #closings = new Map<string, Promise<void>>();
+  readonly #maxOpen: number;
+  readonly #budget: Budget;
+  readonly #count: DatabaseCount;
   #uses = 0;
   #closed = false;
+  /** The last opening failed since too many files are open, and nothing was closed since. */
+  #isOutOfFiles = false;
 
   constructor(options: DatabasePoolOptions) {
     this.#options = options;
+    const { storage, logger, config } = options;
+    this.#maxOpen = databasesThatFit({
+      wanted: config.storage.maxOpenDatabases,
+      filesPerDatabase: storage.filesPerDatabase,
+      filesMax: openFilesMax(),
+      logger,
+    });
+    const { sharePerUser } = config.limits;
+    const limit = 'storage.maxOpenDatabases';
+    this.#budget = new Budget({ limit, max: this.#maxOpen, sharePerUser });
+    this.#count = new DatabaseCount(storage, config.storage.maxDatabases);
   }
 
   get size(): number {
@@ -71,8 +94,28 @@ export class DatabasePool {
     for (const { database } of this.#entries.values()) if (database !== undefined) yield database;
   }
 
-  /** @throws SyncError INVALID_DATABASE_ID, OVERLOADED, SHUTTING_DOWN, or what the store throws */
-  async acquire(id: string): Promise<DatabaseLease> {
+  /** Why no database can be opened for anybody at the moment, if that is so. */
+  get refusal(): SyncError | undefined {
+    if (this.#isOutOfFiles) {
+      return new SyncError('STORE_UNAVAILABLE', 'too many files are open (ulimit -n)');
+    }
+    if (this.#entries.size < this.#maxOpen || this.#idlest() !== undefined) return undefined;
+    return this.#tooMany();
+  }
+
+  #tooMany(): SyncError {
+    return new SyncError(
+      'OVERLOADED',
+      `storage.maxOpenDatabases (${this.#maxOpen}) databases are in use`,
+      { retryAfterMs: OVERLOADED_RETRY_MS, limit: 'storage.maxOpenDatabases' },
+    );
+  }
+
+  /**
+   * @param holder see `OpenDatabase`
+   * @throws SyncError INVALID_DATABASE_ID, OVERLOADED, SHUTTING_DOWN, or what the store throws
+   */
+  async acquire(id: string, holder?: string): Promise<DatabaseLease> {
     if (!isDatabaseId(id)) {
       throw new SyncError(
         'INVALID_DATABASE_ID',
@@ -80,29 +123,51 @@ export class DatabasePool {
       );
     }
     if (this.#closed) throw new SyncError('SHUTTING_DOWN', 'the server is stopping');
-    return this.#lease(id, this.#entries.get(id) ?? this.#add(id));
+    const known = this.#entries.get(id);
+    if (holder !== undefined && !known?.places.has(holder)) this.#budget.demandRoom(holder);
+    return this.#lease(id, known ?? this.#add(id), holder);
   }
 
-  async #lease(id: string, entry: PoolEntry): Promise<DatabaseLease> {
+  async #lease(id: string, entry: PoolEntry, holder?: string): Promise<DatabaseLease> {
     entry.leases++;
+    this.#takePlace(entry, holder);
     entry.lastUsed = ++this.#uses;
     clearTimeout(entry.idleTimer);
     try {
       const { manager, sessions } = await entry.opening;
       let held = true;
       const release = () => {
-        if (held) this.#release(id, entry);
+        if (!held) return;
         held = false;
+        this.#givePlaceBack(entry, holder);
+        this.#release(id, entry);
       };
-      const lease: DatabaseLease = { id, manager, sessions, release, open: async () => lease };
+      const open = async () => lease;
+      const lease: DatabaseLease = { id, manager, sessions, holder, release, open };
       return lease;
     } catch (error) {
       entry.leases--;
+      this.#givePlaceBack(entry, holder);
       if (this.#entries.get(id) === entry) this.#entries.delete(id);
       const { logger } = this.#options;
       logger.error('database %s cannot be opened: %O', id, error);
       throw toSyncError(error, 'STORE_UNAVAILABLE', 'the database cannot be opened');
     }
+  }
+
+  #takePlace(entry: PoolEntry, holder: string | undefined): void {
+    if (holder === undefined) return;
+    entry.lastHolder = holder;
+    const place = entry.places.get(holder);
+    if (place !== undefined) place.leases++;
+    else entry.places.set(holder, { leases: 1, giveBack: this.#budget.take(holder) });
+  }
+
+  #givePlaceBack(entry: PoolEntry, holder: string | undefined): void {
+    const place = holder === undefined ? undefined : entry.places.get(holder);
+    if (holder === undefined || place === undefined || --place.leases > 0) return;
+    entry.places.delete(holder);
+    place.giveBack();
   }
 
   #release(id: string, entry: PoolEntry): void {
@@ -114,8 +179,10 @@ export class DatabasePool {
   }
 
   #add(id: string): PoolEntry {
-    const { maxOpenDatabases } = this.#options.config.storage;
-    if (this.#entries.size >= maxOpenDatabases) this.#evict(maxOpenDatabases);
+    // What makes room no longer counts while it closes; whoever asks for it again waits for that.
+    if (this.#entries.size >= this.#maxOpen && this.#closeIdlest() === undefined) {
+      throw this.#tooMany();
+    }
     const entry = new PoolEntry((opened) => this.#open(id, opened));
     this.#entries.set(id, entry);
     entry.opening.then(
@@ -128,29 +195,53 @@ export class DatabasePool {
     return entry;
   }
 
-  /** Makes room by closing the database that has been idle longest. */
-  #evict(maxOpenDatabases: number): void {
-    let idlest: [string, PoolEntry] | undefined;
-    for (const candidate of this.#entries) {
-      const [, entry] = candidate;
-      if (entry.leases > 0) continue;
-      if (idlest === undefined || entry.lastUsed < idlest[1].lastUsed) idlest = candidate;
+  /**
+   * The one that makes room: of whoever has left the most, the one that nobody has used for longest. So
+   * somebody who asks for many closes only what is theirs.
+   */
+  #idlest(): [id: string, entry: PoolEntry] | undefined {
+    const idle = [...this.#entries].filter(([, { leases }]) => leases === 0);
+    const left = new Map<string | undefined, number>();
+    for (const [, { lastHolder }] of idle) left.set(lastHolder, (left.get(lastHolder) ?? 0) + 1);
+    const most = Math.max(...left.values());
+    const candidates = idle.filter(([, { lastHolder }]) => left.get(lastHolder) === most);
+    return candidates.toSorted(([, a], [, b]) => a.lastUsed - b.lastUsed)[0];
+  }
+
+  /** @returns settles once it is closed; `undefined` if all are in use */
+  #closeIdlest(): Promise<void> | undefined {
+    const idlest = this.#idlest();
+    if (idlest === undefined) return undefined;
+    const closing = this.#close(...idlest);
+    this.#settle(idlest[0], closing);
+    return closing;
+  }
+
+  /** Where too many files are open, databases that nobody uses are closed until it can be opened. */
+  async #openStore(id: string): Promise<KVStore> {
+    for (;;) {
+      try {
+        const store = await this.#options.storage.open(id);
+        this.#isOutOfFiles = false;
+        return store;
+      } catch (error) {
+        if (!isOutOfFiles(error) || this.#closed) throw error;
+        // Its own would wait for it.
+        const others = [...this.#closings].filter(([closed]) => closed !== id);
+        const closing = others[0]?.[1] ?? this.#closeIdlest();
+        this.#isOutOfFiles = closing === undefined;
+        if (closing === undefined) throw error;
+        await closing.catch(() => undefined);
+      }
     }
-    if (idlest === undefined) {
-      throw new SyncError(
-        'OVERLOADED',
-        `storage.maxOpenDatabases (${maxOpenDatabases}) databases are in use`,
-        { retryAfterMs: OVERLOADED_RETRY_MS, limit: 'storage.maxOpenDatabases' },
-      );
-    }
-    // It no longer counts while it closes; whoever asks for it again waits for that.
-    this.#settle(idlest[0], this.#close(...idlest));
   }
 
   async #open(id: string, entry: PoolEntry): Promise<Database & { store: KVStore }> {
     const { storage, config, world, logger } = this.#options;
     await this.#closings.get(id);
-    const { store, seed } = await openUnlessAbsent(storage, id, () => storage.open(id));
+    const { store, seed } = await openUnlessAbsent(storage, id, (isNew) =>
+      isNew ? this.#count.oneMore(() => this.#openStore(id)) : this.#openStore(id),
+    );
     try {
       const { allowResurrection, maxClockDriftMs, tombstoneTTL, logPinMaxAgeMs } = config.sync;
       const manager = await SyncManager.open({
@@ -266,6 +357,7 @@ export class DatabasePool {
     await new Promise(setImmediate);
     database.sessions.close();
     await database.store.close();
+    this.#isOutOfFiles = false;
     this.#options.logger('database %s is closed', database.id);
   }
 

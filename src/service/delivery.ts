@@ -50,6 +50,15 @@ export interface ServedSnapshot extends Snapshot {
   noteSent(): Promise<void>;
 }
 
+/** Whom a snapshot is sent to. */
+export interface SnapshotReader {
+  signal?: AbortSignal;
+  /** Who it is by then; default: who asked. */
+  who?(): ClientIdentity;
+  /** What of it is on its way, and has not been taken yet. */
+  queuedBytes?(): number;
+}
+
 export class Delivery {
   readonly #hooks: HookChain;
   readonly #config: CoordinatorConfig;
@@ -61,7 +70,7 @@ export class Delivery {
     this.#hooks = hooks;
     this.#config = config;
     this.#metrics = metrics;
-    this.#snapshots = new SnapshotStreams(config.limits.snapshotStreams, metrics);
+    this.#snapshots = new SnapshotStreams(config.limits, metrics);
   }
 
   /** Snapshots that are being sent. */
@@ -139,8 +148,7 @@ export class Delivery {
     client: ClientIdentity,
     database: OpenDatabase,
     checkpoint: WireCheckpoint | undefined,
-    signal?: AbortSignal,
-    who = () => client,
+    { signal, who = () => client, queuedBytes }: SnapshotReader = {},
   ): Promise<ServedSnapshot> {
     const { manager } = database;
     const site = siteIdToText(client.siteId);
@@ -148,7 +156,7 @@ export class Delivery {
     const { resync } = await manager.sites.state(site);
     // What the checkpoint holds is what the client saw before.
     const usable = resync === undefined ? checkpoint : undefined;
-    const snapshot = await this.#snapshots.open(database, usable);
+    const snapshot = await this.#snapshots.open(database, usable, queuedBytes);
     return {
       ...narrowSnapshot(snapshot, this.viewOf(who, signal)),
       noteSent: () => manager.sites.noteSnapshotSent(site, snapshot.headerHlc, resync),

@@ -2,19 +2,23 @@
  * The sockets that have not shaken hands yet. Nobody knows who they are, so all of them together
  * may cost only so much: a number of sockets, and for each some bytes and some time.
  *
- * Where there are too many, the one that has been silent longest makes room: whoever opens sockets
- * and says nothing loses them before anybody else is turned away.
+ * Where there are too many, one that is silent makes room, of the address that has most: whoever opens
+ * sockets and says nothing loses them before anybody else is turned away. Which one of that address is left
+ * to chance, so that who shares it gets in, too, however fast it opens others: the oldest would be
+ * gone before its handshake can arrive.
  */
 
 import type { Socket } from 'node:net';
 import { SyncError } from '../errors.ts';
-import { LinkedList } from './linked-list.ts';
+import { addressToSource, Budget } from './budget.ts';
 
 const RETRY_MS = 1000;
 
 export interface NewcomerLimits {
   /** At once. */
   unauthenticatedSockets: number;
+  /** Of one address, in percent. */
+  sharePerUser: number;
   /** Of one of them, with all that is sent before its handshake. */
   handshakeBytes: number;
 }
@@ -33,51 +37,97 @@ export interface Stay {
   end(): void;
 }
 
+type Silent = readonly [Newcomer, Stay];
+
 export class Newcomers {
   readonly #limits: NewcomerLimits;
-  /** Those without a handshake, oldest first. */
-  readonly #silent = new LinkedList<[Newcomer, Stay]>();
+  /** Those without a handshake. No address is there for nothing. */
+  readonly #silentBySource = new Map<string, Set<Silent>>();
+  readonly #shaking: Budget;
+  readonly #random: () => number;
+  #silent = 0;
   #shakingHands = 0;
 
-  constructor(limits: NewcomerLimits) {
+  /** @param random from 0 up to 1 */
+  constructor(limits: NewcomerLimits, random = Math.random) {
     this.#limits = limits;
+    const { unauthenticatedSockets: max, sharePerUser } = limits;
+    this.#shaking = new Budget({ limit: 'limits.unauthenticatedSockets', max, sharePerUser });
+    this.#random = random;
   }
 
   get size(): number {
-    return this.#silent.size + this.#shakingHands;
+    return this.#silent + this.#shakingHands;
   }
 
   /**
    * For who has not even been given a socket.
    * @throws SyncError OVERLOADED when none of those that are there could make room
    */
-  demandRoom(): void {
+  demandRoom(address?: string): void {
     if (this.#shakingHands >= this.#limits.unauthenticatedSockets) throw this.#tooMany();
+    this.#shaking.demandRoom(addressToSource(address));
   }
 
   /** @param socket what its bytes arrive on, to be counted once they have been read */
-  add(newcomer: Newcomer, socket: Socket | undefined): Stay {
-    const stay = this.#watch(newcomer, socket);
-    if (this.size > this.#limits.unauthenticatedSockets) this.#refuseOldest();
+  add(newcomer: Newcomer, socket: Socket | undefined, address?: string): Stay {
+    const source = addressToSource(address);
+    const hasRoom = this.#makeRoom(source);
+    const stay = this.#watch(newcomer, socket, source);
+    if (!hasRoom) this.#refuse([newcomer, stay]);
     return stay;
   }
 
-  #refuseOldest(): void {
-    const oldest = this.#silent.first;
-    if (oldest === undefined) return;
-    const [newcomer, stay] = oldest;
+  /** @returns whether there is room for one more from an address */
+  #makeRoom(source: string): boolean {
+    const isFull = this.size >= this.#limits.unauthenticatedSockets;
+    const hasShare = this.#countOf(source) >= this.#shaking.max;
+    if (!isFull && !hasShare) return true;
+    const silent = [...(this.#silentBySource.get(hasShare ? source : this.#mostSilent()) ?? [])];
+    const chosen = silent[Math.floor(this.#random() * silent.length)];
+    if (chosen === undefined) return false;
+    this.#refuse(chosen);
+    return true;
+  }
+
+  #refuse([newcomer, stay]: Silent): void {
     stay.end();
     newcomer.refuse(this.#tooMany());
   }
 
-  #watch(newcomer: Newcomer, socket: Socket | undefined): Stay {
+  #countOf(source: string): number {
+    return (this.#silentBySource.get(source)?.size ?? 0) + this.#shaking.takenBy(source);
+  }
+
+  /** Of those addresses that have a silent one, the one with most newcomers. */
+  #mostSilent(): string {
+    let most = '';
+    for (const source of this.#silentBySource.keys()) {
+      if (this.#countOf(source) > this.#countOf(most)) most = source;
+    }
+    return most;
+  }
+
+  #addSilent(source: string, silent: Silent): () => boolean {
+    const others = this.#silentBySource.get(source) ?? new Set();
+    this.#silentBySource.set(source, others.add(silent));
+    this.#silent++;
+    return () => {
+      if (!others.delete(silent)) return false;
+      this.#silent--;
+      if (others.size === 0) this.#silentBySource.delete(source);
+      return true;
+    };
+  }
+
+  #watch(newcomer: Newcomer, socket: Socket | undefined, source: string): Stay {
     const { handshakeBytes } = this.#limits;
-    let isShakingHands = false;
+    let handsFree: (() => void) | undefined;
     let bytes = 0;
     const count = (data: Buffer) => {
       bytes += data.length;
       if (bytes <= handshakeBytes) return;
-      if (isShakingHands) {
+      if (handsFree !== undefined) {
         newcomer.pause();
         return;
       }
@@ -89,18 +139,20 @@ export class Newcomers {
     const stay: Stay = {
       shakesHands: () => {
         if (!leave()) return;
-        isShakingHands = true;
+        handsFree = this.#shaking.count(source);
         this.#shakingHands++;
       },
       end: () => {
         socket?.off('data', count);
         leave();
-        if (isShakingHands) this.#shakingHands--;
-        isShakingHands = false;
+        if (handsFree === undefined) return;
+        handsFree();
+        handsFree = undefined;
+        this.#shakingHands--;
       },
     };
     socket?.on('data', count);
-    const leave = this.#silent.push([newcomer, stay]);
+    const leave = this.#addSilent(source, [newcomer, stay]);
     return stay;
   }
 

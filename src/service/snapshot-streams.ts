@@ -1,63 +1,176 @@
-/** Snapshots under way: each holds a view of its store, so there is a limit to them. */
+/**
+ * Snapshots under way: each holds a view of its store, so there is a limit to them, and to those of one
+ * user. One that is taken too slowly gives its place up when somebody else waits for one.
+ */
 
 import type { Snapshot } from '../engine/snapshot.ts';
 import { SyncError } from '../errors.ts';
 import type { WireCheckpoint } from '../wire/schemas.ts';
+import { Budget } from './budget.ts';
 import type { Metrics } from './metrics.ts';
 import type { OpenDatabase } from './open-database.ts';
 
 const OVERLOADED_RETRY_MS = 1000;
 
-export class SnapshotStreams {
-  readonly #max: number;
-  readonly #metrics: Metrics;
-  #count = 0;
+export interface SnapshotStreamLimits {
+  snapshotStreams: number;
+  sharePerUser: number;
+  /** What has to be taken of one while others wait, */
+  snapshotBytesPerSecond: number;
+  /** over half of this: so it is told, before its socket is closed for taking nothing at all. */
+  stalledMs: number;
+}
 
-  /** @param max `limits.snapshotStreams` */
-  constructor(max: number, metrics: Metrics) {
-    this.#max = max;
+interface Stream {
+  /** Bytes that its reader has taken. */
+  taken(): number;
+  /** As of when the time that is looked at began. */
+  takenBefore: number;
+  /** In the time that was looked at last; without end before that. */
+  bytesPerSecond: number;
+  /** Ends it. */
+  giveUp(reason: SyncError): void;
+}
+
+export class SnapshotStreams {
+  readonly #limits: SnapshotStreamLimits;
+  readonly #metrics: Pick<Metrics, 'snapshots' | 'snapshotsCompleted' | 'limitMet'>;
+  readonly #budget: Budget;
+  readonly #streams = new Set<Stream>();
+  /** Those that are being opened as well. */
+  #count = 0;
+  #pace: NodeJS.Timeout | undefined;
+
+  constructor(
+    limits: SnapshotStreamLimits,
+    metrics: Pick<Metrics, 'snapshots' | 'snapshotsCompleted' | 'limitMet'>,
+  ) {
+    this.#limits = limits;
     this.#metrics = metrics;
+    const { snapshotStreams: max, sharePerUser } = limits;
+    this.#budget = new Budget({ limit: 'limits.snapshotStreams', max, sharePerUser });
   }
 
   get size(): number {
     return this.#count;
   }
 
-  /** @throws SyncError OVERLOADED when there is no place for one more */
-  async open({ manager }: OpenDatabase, checkpoint: WireCheckpoint | undefined): Promise<Snapshot> {
-    if (this.#count >= this.#max) {
-      throw new SyncError(
-        'OVERLOADED',
-        `limits.snapshotStreams (${this.#max}) snapshots are being sent`,
-        { retryAfterMs: OVERLOADED_RETRY_MS, limit: 'limits.snapshotStreams' },
-      );
+  get #paceMs(): number {
+    return this.#limits.stalledMs / 2;
+  }
+
+  /**
+   * @param queuedBytes what was given out of it, and its reader has not taken yet
+   * @throws SyncError OVERLOADED when there is no place for one more
+   */
+  async open(
+    { manager, holder }: Pick<OpenDatabase, 'holder'> & { manager: SnapshotSource },
+    checkpoint: WireCheckpoint | undefined,
+    queuedBytes: () => number = () => 0,
+  ): Promise<Snapshot> {
+    const giveBack = this.#budget.take(holder);
+    try {
+      if (this.#count >= this.#limits.snapshotStreams) this.#makeRoom();
+      this.#count++;
+    } catch (error) {
+      giveBack();
+      throw error;
     }
-    this.#count++;
+    const leave = () => {
+      this.#count--;
+      giveBack();
+    };
     try {
       const snapshot = await manager.openSnapshot(checkpoint);
       this.#metrics.snapshots.inc();
-      return this.#counted(snapshot);
+      return this.#counted(snapshot, leave, queuedBytes);
     } catch (error) {
-      this.#count--;
+      leave();
       throw error;
     }
   }
 
-  #counted({ cursor, headerHlc, chunks, close }: Snapshot): Snapshot {
-    let isOpen = true;
+  /** @throws SyncError OVERLOADED when all that are sent are taken well enough */
+  #makeRoom(): void {
+    const { snapshotStreams, snapshotBytesPerSecond } = this.#limits;
+    const [slowest] = [...this.#streams].toSorted((a, b) => a.bytesPerSecond - b.bytesPerSecond);
+    const retryAfterMs = OVERLOADED_RETRY_MS;
+    if (slowest === undefined || slowest.bytesPerSecond >= snapshotBytesPerSecond) {
+      const limit = 'limits.snapshotStreams';
+      const message = `${limit} (${snapshotStreams}) snapshots are being sent`;
+      throw new SyncError('OVERLOADED', message, { retryAfterMs, limit });
+    }
+    const limit = 'limits.snapshotBytesPerSecond';
+    const message = `the snapshot was taken at less than ${limit} (${snapshotBytesPerSecond}), and others wait`;
+    // Counted now: its reader may take long to come to where it is told.
+    this.#metrics.limitMet(limit);
+    slowest.giveUp(new SyncError('OVERLOADED', message, { retryAfterMs }));
+  }
+
+  #counted(snapshot: Snapshot, leave: () => void, queuedBytes: () => number): Snapshot {
+    const { cursor, headerHlc, chunks } = snapshot;
     const completed = this.#metrics.snapshotsCompleted;
+    let given = 0;
+    let reason: SyncError | undefined;
+    let closing: Promise<void> | undefined;
+    const close = () => {
+      closing ??= this.#end(stream, leave).then(() => snapshot.close());
+      return closing;
+    };
+    const stream: Stream = {
+      taken: () => given - queuedBytes(),
+      takenBefore: 0,
+      bytesPerSecond: Number.POSITIVE_INFINITY,
+      giveUp(why) {
+        reason = why;
+        // Whoever reads it is told by the next piece; its place is free at once.
+        close().catch(() => undefined);
+      },
+    };
+    this.#streams.add(stream);
+    this.#pace ??= setInterval(() => this.#lookAtPace(), this.#paceMs).unref();
+    const demandPlace = () => {
+      if (reason !== undefined) throw reason;
+    };
     return {
       cursor,
       headerHlc,
+      close,
       chunks: (async function* () {
-        yield* chunks;
+        demandPlace();
+        try {
+          for await (const chunk of chunks) {
+            demandPlace();
+            given += chunk.length;
+            yield chunk;
+            demandPlace();
+          }
+        } catch (error) {
+          // Its view has been closed below it.
+          throw reason ?? error;
+        }
         completed.inc();
       })(),
-      close: async () => {
-        if (isOpen) this.#count--;
-        isOpen = false;
-        await close();
-      },
     };
   }
+
+  async #end(stream: Stream, leave: () => void): Promise<void> {
+    leave();
+    this.#streams.delete(stream);
+    if (this.#streams.size > 0) return;
+    clearInterval(this.#pace);
+    this.#pace = undefined;
+  }
+
+  #lookAtPace(): void {
+    for (const stream of this.#streams) {
+      const taken = stream.taken();
+      stream.bytesPerSecond = ((taken - stream.takenBefore) * 1000) / this.#paceMs;
+      stream.takenBefore = taken;
+    }
+  }
+}
+
+interface SnapshotSource {
+  openSnapshot(checkpoint?: WireCheckpoint): Promise<Snapshot>;
 }

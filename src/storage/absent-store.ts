@@ -26,8 +26,11 @@ import { createWriteQueue, storeClosed } from './write-queue.ts';
 export interface AbsentStoreOptions {
   /** Whether the database is there by now. */
   has(): Promise<boolean>;
-  /** Opens the database, making it. Called again where it has failed. */
-  open(): Promise<KVStore>;
+  /**
+   * Opens the database. Called again where it has failed.
+   * @param isNew it is to be made; otherwise another process has
+   */
+  open(isNew: boolean): Promise<KVStore>;
   /** For a database that other processes may make. */
   absent?: AbsentDatabase | undefined;
 }
@@ -41,21 +44,17 @@ const nothing = () => {};
 /**
  * The store of a database, or what stands in for it while that is not there; with the bytes that its site
  * id is to be made of, where the storage says so.
- * @param open opens the database, making it where need be
+ * @param open see `AbsentStoreOptions`
  */
 export async function openUnlessAbsent(
   storage: Storage,
   databaseId: string,
-  open: (options: { isNew: boolean }) => Promise<KVStore>,
+  open: (isNew: boolean) => Promise<KVStore>,
 ): Promise<{ store: KVStore; seed?: Uint8Array | undefined }> {
   const { has } = storage;
-  if (has === undefined || (await has(databaseId))) return { store: await open({ isNew: false }) };
+  if (has === undefined || (await has(databaseId))) return { store: await open(false) };
   const absent = await storage.absentDatabase?.(databaseId);
-  const store = createAbsentStore({
-    has: () => has(databaseId),
-    open: () => open({ isNew: true }),
-    absent,
-  });
+  const store = createAbsentStore({ has: () => has(databaseId), open, absent });
   return { store, seed: absent?.seed };
 }
 
@@ -86,10 +85,10 @@ export function createAbsentStore(options: AbsentStoreOptions): KVStore {
     }
   }
 
-  async function openOwn(): Promise<KVStore> {
+  async function openOwn(isNew: boolean): Promise<KVStore> {
     stopListening();
     try {
-      opened = await options.open();
+      opened = await options.open(isNew);
       return opened;
     } catch (error) {
       opening = undefined;
@@ -99,8 +98,8 @@ export function createAbsentStore(options: AbsentStoreOptions): KVStore {
     }
   }
 
-  function open(): Promise<KVStore> {
-    opening ??= openOwn();
+  function open(isNew: boolean): Promise<KVStore> {
+    opening ??= openOwn(isNew);
     return opening;
   }
 
@@ -108,7 +107,7 @@ export function createAbsentStore(options: AbsentStoreOptions): KVStore {
   async function look(): Promise<KVStore | undefined> {
     if (made !== undefined || absent === undefined) return made;
     if (opening === undefined && !(await has())) return undefined;
-    const store = await open();
+    const store = await open(false);
     if (made !== undefined || (await isEmpty(store))) return made;
     made = store;
     // What it was opened with, nobody has been told of.
@@ -121,7 +120,7 @@ export function createAbsentStore(options: AbsentStoreOptions): KVStore {
     { result, writes }: Draft<T>,
     work: (transaction: KVTransaction) => Promise<T>,
   ): Promise<T> {
-    const store = await open();
+    const store = await open(true);
     const outcome = await store.exclusive(async (transaction) => {
       // Another process was first: what it holds is what the work is to be done on.
       if (!(await isEmpty(transaction))) return work(transaction);

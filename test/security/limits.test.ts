@@ -19,6 +19,8 @@ const UNCOUNTED = ['limits.pageBytes', 'limits.shutdownMs'];
 
 interface Meeting {
   value: number;
+  /** What else has to be so. */
+  config?: CoordinatorConfigInput['limits'];
   meet(context: { t: TestContext; server: TestServer }): Promise<unknown>;
 }
 
@@ -101,9 +103,10 @@ const MEETINGS: Record<LimitName, Meeting> = {
   'limits.connections': {
     value: 1,
     async meet({ t, server }) {
-      const first = await connectRaw(t, server);
-      await once((await connectRaw(t, server)).resume(), 'close');
-      first.destroy();
+      const silent = await connectRaw(t, server);
+      const second = await connectRaw(t, server);
+      await once(silent.resume(), 'close');
+      second.destroy();
     },
   },
   'limits.sessions': {
@@ -128,12 +131,44 @@ const MEETINGS: Record<LimitName, Meeting> = {
       assert.equal((await other.next('error')).code, 'OVERLOADED');
     },
   },
+  'limits.sharePerUser': {
+    value: 1,
+    async meet({ t, server }) {
+      const client = await joinStalled(t, server);
+      client.send({ type: 'get_snapshot' });
+      const other = await TestClient.join(server.wsUrl, new Device(3), t);
+      while ((await metric(server, 'sync_snapshot_streams'))[0]?.value !== 1) {
+        await new Promise(setImmediate);
+      }
+      other.send({ type: 'get_snapshot' });
+      const { code, message } = await other.next('error');
+      assert.equal(code, 'OVERLOADED');
+      assert.match(String(message), /limits\.snapshotStreams: limits\.sharePerUser \(1 %\) of 64/);
+    },
+  },
+  'limits.snapshotBytesPerSecond': {
+    value: 512 * MIB,
+    config: { snapshotStreams: 1, stalledMs: 2000 },
+    async meet({ t, server }) {
+      const slow = await joinStalled(t, server);
+      slow.send({ type: 'get_snapshot' });
+      while ((await metric(server, 'sync_snapshot_streams'))[0]?.value !== 1) {
+        await new Promise(setImmediate);
+      }
+      const other = await TestClient.join(server.wsUrl, new Device(3), t);
+      for (;;) {
+        other.send({ type: 'get_snapshot' });
+        const { type } = await other.nextWhere(({ type }) => /error|complete/.test(type));
+        if (type === 'snapshot_complete') return;
+      }
+    },
+  },
   'limits.unauthenticatedSockets': {
     value: 1,
     async meet({ t, server }) {
-      const oldest = await stranger(t, server);
-      await stranger(t, server);
-      assert.equal((await oldest.closed).code, 1013);
+      const clients = [await stranger(t, server), await stranger(t, server)];
+      const { code } = await Promise.race(clients.map(({ closed }) => closed));
+      assert.equal(code, 1013);
     },
   },
   'limits.handshakeBytes': {
@@ -169,6 +204,20 @@ const MEETINGS: Record<LimitName, Meeting> = {
       assert.equal((await other.next('error')).code, 'OVERLOADED');
     },
   },
+  'storage.maxDatabases': {
+    value: 1,
+    async meet({ t, server }) {
+      const device = new Device(1);
+      const first = await TestClient.join(server.wsUrl, device, t);
+      await first.apply(device.write({ pk: [1], set: { a: 1 } }));
+      const { siteId } = device;
+      const other = await TestClient.join(server.wsUrl, { siteId, databaseId: 'other' }, t);
+      const { code, fatal } = await other.apply(device.write({ pk: [1], set: { a: 1 } }));
+      assert.deepEqual([code, fatal], ['OVERLOADED', false]);
+      await other.settled();
+      assert.equal((await first.apply(device.write({ pk: [2], set: { a: 1 } }))).applied, 1);
+    },
+  },
 };
 
 async function metBy(server: TestServer, limit: LimitName): Promise<number> {
@@ -176,14 +225,14 @@ async function metBy(server: TestServer, limit: LimitName): Promise<number> {
   return values.find(({ labels }) => labels.limit === limit)?.value ?? 0;
 }
 
-for (const [name, { value, meet }] of Object.entries(MEETINGS)) {
+for (const [name, { value, config: other, meet }] of Object.entries(MEETINGS)) {
   const limit = COUNTED_LIMITS.find((known) => known === name);
   test(`${name}: who meets it is counted`, FAIL, async (t) => {
     assert.ok(limit !== undefined);
     const [group = '', key = ''] = name.split('.');
     const config: CoordinatorConfigInput = {
       storage: group === 'storage' ? { url: 'memory:', [key]: value } : 'memory:',
-      limits: group === 'limits' ? { [key]: value } : {},
+      limits: group === 'limits' ? { ...other, [key]: value } : {},
     };
     const server = await startServer(t, { config });
     assert.equal(await metBy(server, limit), 0);

@@ -254,3 +254,54 @@ test('writes that were still waiting when it failed do not harm the one opened a
   const order = storage.events.filter((event) => event.endsWith(' a'));
   assert.deepEqual(order, ['open a', 'close a', 'open a']);
 });
+
+test('one user does not hold all databases; others, and those it holds, go on', async () => {
+  const { pool } = createTestPool({ maxOpenDatabases: 4 });
+  const ids = ['a', 'b', 'c'];
+  for (const id of ids) await pool.acquire(id, 'user eve');
+  await assert.rejects(pool.acquire('d', 'user eve'), {
+    code: 'OVERLOADED',
+    limit: 'limits.sharePerUser',
+  });
+  const again = await pool.acquire('a', 'user eve');
+  const ben = await pool.acquire('d', 'user ben');
+  assert.equal(pool.refusal?.code, 'OVERLOADED', 'no room is left for anybody else');
+  ben.release();
+  assert.equal(pool.refusal, undefined);
+  again.release();
+  await assert.rejects(pool.acquire('d', 'user eve'), { limit: 'limits.sharePerUser' });
+});
+
+test('who asks for one database after another closes only what is theirs', async () => {
+  const { pool, storage } = createTestPool({ maxOpenDatabases: 4 });
+  for (const id of ['mine', 'ours']) (await pool.acquire(id, 'user ben')).release();
+  for (let i = 0; i < 50; i++) (await pool.acquire(`eve-${i}`, 'user eve')).release();
+  const closed = storage.events.filter((event) => event.startsWith('close'));
+  assert.deepEqual(
+    closed.filter((event) => !event.startsWith('close eve')).length <= 1,
+    true,
+    closed.join(),
+  );
+});
+
+test('when too many files are open, databases that nobody uses are closed to make room', async () => {
+  const { pool, storage } = createTestPool();
+  await touch(pool, 'a', 'b');
+  const held = await pool.acquire('c');
+  const isOpen = (id: string) =>
+    storage.events.filter((event) => event === `open ${id}`).length >
+    storage.events.filter((event) => event === `close ${id}`).length;
+  const open = () => ['a', 'b', 'c', 'd', 'e'].filter(isOpen).length;
+  let filesMax = 2;
+  storage.beforeOpen = () => {
+    if (open() >= filesMax) throw Object.assign(new Error('open'), { code: 'EMFILE' });
+  };
+  await pool.acquire('d');
+  assert.deepEqual(['a', 'b', 'c', 'd'].filter(isOpen), ['c', 'd']);
+  await assert.rejects(pool.acquire('e'), { code: 'STORE_UNAVAILABLE' });
+  assert.equal(pool.refusal?.code, 'STORE_UNAVAILABLE', 'nobody gets a database now');
+  filesMax = 3;
+  await pool.acquire('e');
+  assert.equal(pool.refusal, undefined);
+  held.release();
+});

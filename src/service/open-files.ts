@@ -1,0 +1,57 @@
+/** How many files this process may have open, and how many databases that is enough for. */
+
+import { readFileSync } from 'node:fs';
+import { codeOf } from '../errors.ts';
+import type { Logger } from '../logger.ts';
+
+/** As the kernel has it; `undefined` where that cannot be read, or is without end. */
+export function openFilesMax(): number | undefined {
+  try {
+    const limits = readFileSync('/proc/self/limits', 'utf8');
+    const soft = /^Max open files +(\d+)/m.exec(limits)?.[1];
+    return soft === undefined ? undefined : Number(soft);
+  } catch {
+    return undefined;
+  }
+}
+
+export interface DatabaseFiles {
+  /** `storage.maxOpenDatabases` */
+  wanted: number;
+  /** Of one open database. */
+  filesPerDatabase: number | undefined;
+  filesMax: number | undefined;
+  logger: Pick<Logger, 'warn'>;
+}
+
+/** How many databases may be open: half of all files are left to sockets and the rest. */
+export function databasesThatFit({
+  wanted,
+  filesPerDatabase = 0,
+  filesMax = Number.POSITIVE_INFINITY,
+  logger,
+}: DatabaseFiles): number {
+  if (filesPerDatabase === 0) return wanted;
+  const fit = Math.max(1, Math.floor(filesMax / 2 / filesPerDatabase));
+  if (fit >= wanted) return wanted;
+  logger.warn(
+    'this process may open %d files (ulimit -n): %d databases at once instead of ' +
+      'storage.maxOpenDatabases (%d), which takes %d files and as many for sockets',
+    filesMax,
+    fit,
+    wanted,
+    wanted * filesPerDatabase,
+  );
+  return fit;
+}
+
+/** Whether something failed because too many files are open, here or on the whole machine. */
+export function isOutOfFiles(error: unknown): boolean {
+  for (let cause = error; cause instanceof Error; cause = cause.cause) {
+    const code = codeOf(cause);
+    if (code === 'EMFILE' || code === 'ENFILE') return true;
+    // LevelDB has no code for it.
+    if (/too many open files/i.test(cause.message)) return true;
+  }
+  return false;
+}

@@ -1,0 +1,41 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { addressToSource, Budget, holderOf } from '../../src/service/budget.ts';
+
+test('an IPv6 network counts as one, and so does an IPv4 address however it is written', () => {
+  assert.equal(addressToSource('::ffff:192.0.2.1'), addressToSource('192.0.2.1'));
+  assert.equal(addressToSource('2001:db8:0:1::1'), addressToSource('2001:DB8:0:1:9:8:7:6'));
+  assert.notEqual(addressToSource('2001:db8:0:1::1'), addressToSource('2001:db8:0:2::1'));
+  assert.notEqual(addressToSource('192.0.2.1'), addressToSource('192.0.2.2'));
+  for (const odd of ['::', '::1', '1::', undefined, 'fe80::1%eth0']) addressToSource(odd);
+});
+
+test('a user is counted wherever it comes from, and an address where there is no user', () => {
+  const siteId = new Uint8Array(16);
+  const user = { siteId, userId: 'u' };
+  assert.equal(holderOf(user, '192.0.2.1'), holderOf(user, '192.0.2.2'));
+  assert.notEqual(holderOf({ siteId }, '192.0.2.1'), holderOf({ siteId }, '192.0.2.2'));
+  assert.notEqual(
+    holderOf({ siteId, userId: '192.0.2.1' }, 'x'),
+    holderOf({ siteId }, '192.0.2.1'),
+  );
+});
+
+test('one takes its share at most, at least one, and gives back once', () => {
+  const budget = new Budget({ limit: 'limits.sessions', max: 4, sharePerUser: 50 });
+  const giveBack = budget.take('a');
+  budget.take('a');
+  assert.throws(() => budget.take('a'), {
+    code: 'OVERLOADED',
+    limit: 'limits.sharePerUser',
+    message: /share of limits\.sessions: limits\.sharePerUser \(50 %\) of 4/,
+  });
+  budget.take('b');
+  for (let i = 0; i < 10; i++) budget.take(undefined);
+  giveBack();
+  giveBack();
+  budget.take('a');
+  assert.throws(() => budget.take('a'));
+  const whole = new Budget({ limit: 'limits.sessions', max: 1, sharePerUser: 75 });
+  for (let i = 0; i < 3; i++) whole.take('a');
+});
