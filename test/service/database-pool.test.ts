@@ -273,15 +273,11 @@ test('one user does not hold all databases; others, and those it holds, go on', 
 });
 
 test('who asks for one database after another closes only what is theirs', async () => {
-  const { pool, storage } = createTestPool({ maxOpenDatabases: 4 });
-  for (const id of ['mine', 'ours']) (await pool.acquire(id, 'user ben')).release();
-  for (let i = 0; i < 50; i++) (await pool.acquire(`eve-${i}`, 'user eve')).release();
-  const closed = storage.events.filter((event) => event.startsWith('close'));
-  assert.deepEqual(
-    closed.filter((event) => !event.startsWith('close eve')).length <= 1,
-    true,
-    closed.join(),
-  );
+  const { pool } = createTestPool({ maxOpenDatabases: 4 });
+  for (let i = 0; i < 3; i++) (await pool.acquire(`eve-${i}`, 'user eve')).release();
+  (await pool.acquire('mine', 'user ben')).release();
+  for (let i = 3; i < 50; i++) (await pool.acquire(`eve-${i}`, 'user eve')).release();
+  assert.ok([...pool.open()].some(({ id }) => id === 'mine'));
 });
 
 test('when too many files are open, databases that nobody uses are closed to make room', async () => {
