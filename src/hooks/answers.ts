@@ -21,8 +21,19 @@ function isOptionalString(value: unknown): value is string | undefined {
   return value === undefined || typeof value === 'string';
 }
 
-function isOptionalTime(value: unknown): value is number | undefined {
-  return value === undefined || (typeof value === 'number' && Number.isFinite(value));
+/** The last moment that a `Date` can be, in milliseconds since 1970. */
+const TIME_MAX = 8.64e15;
+
+/**
+ * In whole milliseconds. What is a number and no time comes out of the credentials, such as a JWT
+ * whose `exp` no clock reaches: so it is they that are refused, and the hook has not failed.
+ */
+function readExpiry(value: unknown): number | undefined {
+  if (value === undefined) return undefined;
+  demand(typeof value === 'number', 'expiresAt is a number of milliseconds since 1970');
+  const time = Math.floor(value);
+  if (Math.abs(time) <= TIME_MAX) return time;
+  throw new SyncError('AUTH_FAILED', 'the credentials do not say until when they are good');
 }
 
 /**
@@ -32,14 +43,14 @@ function isOptionalTime(value: unknown): value is number | undefined {
 export function readIdentity(answer: unknown): ClientIdentity | undefined {
   if (answer === undefined || answer === null) return undefined;
   demand(isObject(answer), 'an identity is an object; return undefined to pass');
-  const { siteId, userId, expiresAt, metadata } = answer;
+  const { siteId, userId, metadata } = answer;
   const site = copySiteId(siteId);
   demand(
     site !== undefined,
     `an identity needs siteId, a Uint8Array of ${SITE_ID_BYTES} bytes, such as context.siteId`,
   );
   demand(isOptionalString(userId), 'userId is a string');
-  demand(isOptionalTime(expiresAt), 'expiresAt is a number of milliseconds since 1970');
+  const expiresAt = readExpiry(answer.expiresAt);
   demand(metadata === undefined || isObject(metadata), 'metadata is an object, or not there');
   const known = Object.entries({ userId, expiresAt, metadata });
   const said = Object.fromEntries(known.filter(([, value]) => value !== undefined));

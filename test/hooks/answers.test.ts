@@ -22,6 +22,10 @@ test('an identity of a class keeps what its getters say, and when it runs out', 
   assert.deepEqual({ siteId, expiresAt }, { siteId: SITE, expiresAt: 7 });
 });
 
+test('a time between two milliseconds is the earlier of them', () => {
+  assert.equal(readIdentity({ siteId: SITE, expiresAt: 7.9 })?.expiresAt, 7);
+});
+
 test('a getter that answers otherwise the next time is asked once', () => {
   let asked = 0;
   const answer = {

@@ -108,11 +108,15 @@ test('everything that is wrong with a token is final, but that it has run out', 
     'a time that is yet to come': await sign({ ...good, nbf: past + 3600 }),
     'no signature': new UnsecuredJWT(good).encode(),
     'another secret, and run out': await sign({ ...good, exp: past }, KEY.slice().reverse()),
+    'a time that no clock reaches': await sign({ ...good, exp: 1e308 }),
+    'a time beyond what milliseconds can count': await sign({ ...good, exp: 1e14 }),
   };
   for (const [what, token] of Object.entries(refused)) {
     await assert.rejects(authenticate(token), { code: 'AUTH_FAILED' }, what);
   }
-  await assert.rejects(authenticate(await sign({ ...good, exp: past })), { code: 'AUTH_EXPIRED' });
+  for (const exp of [past, -1, -1e308]) {
+    await assert.rejects(authenticate(await sign({ ...good, exp })), { code: 'AUTH_EXPIRED' });
+  }
   for (const line of chain.errors) assert.doesNotMatch(line, /ey[A-Za-z0-9_-]{10}\./, 'no token');
 });
 

@@ -125,6 +125,27 @@ test('credentials that have run out already are told so, over both transports', 
   assert.match(await response.text(), /AUTH_EXPIRED/);
 });
 
+test('credentials that are good until a time which is none are refused', async (t) => {
+  const times = ['Infinity', '-Infinity', 'NaN', '1e308', '-1e308', '1e16'];
+  const { server } = await start(t, {
+    onAuthenticate: ({ token, siteId = new Uint8Array(16) }) => ({
+      siteId,
+      expiresAt: Number(token),
+    }),
+  });
+  for (const token of times) {
+    const client = await TestClient.open(server.wsUrl);
+    client.send({ type: 'handshake', siteId: device.siteId, token });
+    const { code, fatal } = await client.next('error');
+    assert.deepEqual([code, fatal, (await client.closed).code], ['AUTH_FAILED', true, 4001], token);
+    const headers = { 'x-site-id': device.siteId, authorization: `Bearer ${token}` };
+    const response = await fetch(`${server.httpUrl}/changes`, { headers });
+    assert.equal(response.status, 401, token);
+  }
+  const client = await TestClient.join(server.wsUrl, { ...device, token: '4e12' }, t);
+  assert.equal(client.log[0]?.expiresAt, 4e12);
+});
+
 test('a time beyond what timers can count is no reason to end at once', async (t) => {
   const { join, server } = await start(t);
   const client = await join(`ann until ${1000 * 365 * 24 * HOUR_MS}`);
