@@ -4,11 +4,12 @@
  * `DEBUG=sync-coordinator:ws,sync-coordinator:*:error` means what it says.
  *
  * An entry is a line, however it was logged; only what belongs to an object (an error's stack)
- * goes on below it, indented.
+ * goes on below it, indented. Of an error it tells what that says, not what it carries.
  */
 
 import { inspect } from 'node:util';
 import debug from 'debug';
+import { errorToText, isError } from './error-text.ts';
 import { toPrintable, toPrintableLines } from './printable.ts';
 
 export interface Logger {
@@ -59,7 +60,7 @@ function toPrintableArg(arg: unknown): unknown {
 
 function inspectSafely(arg: object): string {
   try {
-    return inspect(arg);
+    return isError(arg) ? errorToText(arg) : inspect(arg);
   } catch {
     return 'something that cannot be printed';
   }

@@ -4,7 +4,7 @@
  * the client's token blotted out.
  */
 
-import { inspect } from 'node:util';
+import { errorToMessage, errorToText } from '../error-text.ts';
 import { ERROR_CODES, type ErrorCode, SyncError } from '../errors.ts';
 import { InvalidAnswer } from './answered-changes.ts';
 import type { Settled } from './call.ts';
@@ -28,6 +28,7 @@ export interface Refusal {
 export type Verdict<T> = { outcome: 'ok'; value: T } | Refusal;
 
 const CAUSE_LENGTH_MAX = 4000;
+const REASON_LENGTH_MAX = 200;
 
 function isErrorCode(code: unknown): code is ErrorCode {
   return typeof code === 'string' && Object.hasOwn(ERROR_CODES, code);
@@ -97,13 +98,20 @@ export function judge<T>(
 
 /** Anything thrown, for the log. */
 export function describeCause(cause: unknown, secret?: string): string {
-  let text: string;
+  const describe = () => (cause instanceof InvalidAnswer ? cause.message : errorToText(cause));
+  return withoutSecret(describe, secret).slice(0, CAUSE_LENGTH_MAX);
+}
+
+/** Why a hook refused, in a few words for the log. */
+export function describeBriefly({ cause }: Refusal, secret?: string): string {
+  return withoutSecret(() => errorToMessage(cause), secret).slice(0, REASON_LENGTH_MAX);
+}
+
+function withoutSecret(describe: () => string, secret: string | undefined): string {
   try {
-    if (cause instanceof InvalidAnswer) return cause.message;
-    text = inspect(cause, { maxStringLength: Number.POSITIVE_INFINITY });
+    const text = describe();
+    return secret ? text.replaceAll(secret, '[token]') : text;
   } catch {
-    text = 'something that cannot be printed';
+    return 'something that cannot be printed';
   }
-  if (secret) text = text.replaceAll(secret, '[token]');
-  return text.slice(0, CAUSE_LENGTH_MAX);
 }

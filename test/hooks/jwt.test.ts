@@ -120,6 +120,17 @@ test('everything that is wrong with a token is final, but that it has run out', 
   for (const line of chain.errors) assert.doesNotMatch(line, /ey[A-Za-z0-9_-]{10}\./, 'no token');
 });
 
+test('what a refused token says of its owner is not logged', async (t) => {
+  const { authenticate, chain } = await start(t, { secret: SECRET, audience: 'app' });
+  const claims = { sub: 'ann', aud: 'other', email: 'ann@example.com' };
+  const past = Math.floor(Date.now() / 1000) - 10;
+  await assert.rejects(authenticate(await sign(claims)), { code: 'AUTH_FAILED' });
+  await assert.rejects(authenticate(await sign({ ...claims, aud: 'app', exp: past })));
+  const log = [...chain.logs, ...chain.errors].join('\n');
+  assert.match(log, /unexpected "aud" claim value/);
+  assert.doesNotMatch(log, /example/);
+});
+
 test('a token is good for the sites that it names', async (t) => {
   const { authenticate } = await start(t, { secret: SECRET, siteClaim: 'sites' });
   const other = siteIdToText(new Uint8Array(16));
