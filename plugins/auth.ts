@@ -3,12 +3,14 @@
 import type { FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { isSiteIdText, textToSiteId } from '../src/clock/site-id.ts';
-import { SyncError } from '../src/errors.ts';
+import { SyncError, toSyncError } from '../src/errors.ts';
 import type { AuthRequest } from '../src/hooks/chain.ts';
 import { HookHost } from '../src/hooks/hook-host.ts';
 import { createHookMetrics } from '../src/hooks/hook-metrics.ts';
 import type { CodeHooks } from '../src/hooks/loader.ts';
+import { sourceOf } from '../src/service/client-source.ts';
 import { LateReader } from '../src/service/database-reader.ts';
+import { noteForbidden, RefusalLog } from '../src/service/refusal-log.ts';
 
 export interface AuthPluginOptions {
   /** From code; they come after those that the config names. */
@@ -27,6 +29,8 @@ declare module 'fastify' {
     /** What hook modules read of the databases, once there are any. */
     hookReader: LateReader;
     readCredentials: ReadCredentials;
+    /** Who was not let in. */
+    refusalLog: RefusalLog;
   }
 }
 
@@ -57,19 +61,33 @@ export default fp<AuthPluginOptions>(
     const { coordinatorConfig: config, coordinatorMetrics: metrics } = app;
     const stopping = new AbortController();
     const read = new LateReader();
+    const refusals = new RefusalLog();
     const host = await HookHost.load(config, {
       codeHooks: hooks,
       surroundings: { metricsOf: (module) => createHookMetrics(module, metrics.registry), read },
       signal: stopping.signal,
       observe: metrics.observeHook,
+      forbidden: (...no) => noteForbidden(refusals, ...no),
     });
     app.decorate('coordinatorHooks', host);
     app.decorate('hookReader', read);
-    app.decorate('readCredentials', readCredentials);
+    app.decorate('readCredentials', (request, databaseId) => {
+      try {
+        return readCredentials(request, databaseId);
+      } catch (error) {
+        const { code, message: reason } = toSyncError(error);
+        const { headers, ip: address } = request;
+        const refused = { what: 'http login', code, databaseId, address, reason };
+        refusals.add(sourceOf({ remoteAddress: address, headers }), refused);
+        throw error;
+      }
+    });
+    app.decorate('refusalLog', refusals);
     // The service has closed them by then, if it got so far.
     app.addHook('onClose', async () => {
       stopping.abort();
       await host.close(config.limits.shutdownMs);
+      refusals.flush();
     });
   },
   {

@@ -41,6 +41,7 @@ export default fp<ServicePluginOptions>(
       world,
       version: PACKAGE_VERSION,
       metrics,
+      refusals: app.refusalLog,
     });
     app.hookReader.bind(
       createDatabaseReader(

@@ -22,6 +22,7 @@ export const COUNTED_LIMITS = [
   'limits.handshakeBytes',
   'limits.handshakeTimeoutMs',
   'limits.requestTimeoutMs',
+  'limits.failedLoginsPerMinute',
   'storage.maxOpenDatabases',
   'storage.maxDatabases',
 ] as const;

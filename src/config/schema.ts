@@ -251,6 +251,11 @@ export const ConfigSchema = group({
       'How long a new socket may take to say who it is, and a request to send its headers',
     ),
     requestTimeoutMs: milliseconds(120_000, 'How long an HTTP request may take to arrive whole'),
+    failedLoginsPerMinute: integer(
+      300,
+      [1, 1_000_000],
+      'How many logins may fail in a minute from one address (of IPv6: from one /64); beyond it clients that have not been let in from there are told to come back later. One site may fail a tenth of that.',
+    ),
     shutdownMs: milliseconds(10_000, 'How long a stop waits for what is running'),
   }),
   logging: group({

@@ -8,7 +8,14 @@ import { callBounded, type Settled, UnsettledCall } from './call.ts';
 import { HOOK_KINDS, type HookName } from './kinds.ts';
 import type { LoadedHooks } from './loaded-hooks.ts';
 import type { CoordinatorHooks, HookCall } from './types.ts';
-import { describeCause, type HookOutcome, judge, type Refusal, type Verdict } from './verdict.ts';
+import {
+  describeBriefly,
+  describeCause,
+  type HookOutcome,
+  judge,
+  type Refusal,
+  type Verdict,
+} from './verdict.ts';
 
 export interface AskerOptions {
   /** The longest that one call of one hook may take. */
@@ -30,7 +37,18 @@ export interface Question<T> {
   signals: readonly (AbortSignal | undefined)[];
   /** Must not be seen in a log. */
   secret?: string | undefined;
+  /** Told when a module refuses, or fails to answer. */
+  onRefusal?(refusal: Refusal, answer: HookAnswer): void;
 }
+
+/** What a module said to a client that is not let in, for the log. */
+export interface HookAnswer {
+  module: string;
+  /** In a few words, `PASSED` if it did not know such credentials. Without the client's token. */
+  answer: string;
+}
+
+export const PASSED = 'passed';
 
 /** What the chain needs of a module. */
 export type AskedModule = Pick<LoadedHooks, 'name' | 'hooks'>;
@@ -45,10 +63,17 @@ const authLog = createLogger('sync-coordinator:auth');
 const hooksLog = createLogger('sync-coordinator:hooks');
 
 export function createAsker({ timeoutMs, logger, observe }: AskerOptions): Asker {
-  function log(module: string, { hook, secret }: Question<unknown>, refusal: Refusal): void {
+  function log<T>(module: string, question: Question<T>, refusal: Refusal): void {
+    const { hook, secret } = question;
     const target = logger ?? (hook === 'onAuthenticate' ? authLog : hooksLog);
     const { outcome, error, cause } = refusal;
     const isWaitedFor = HOOK_KINDS[hook] !== 'notify';
+    question.onRefusal?.(refusal, { module, answer: describeBriefly(refusal, secret) });
+    // Strangers decide how often this is: whoever is told above has a line for them, which is bounded.
+    if (hook === 'onAuthenticate') {
+      target('%s: %s %s: %s', module, hook, outcome, describeCause(cause, secret));
+      return;
+    }
     // What a hook says to the client, and a client that has gone, are no failures.
     if (isWaitedFor && (error === cause || outcome === 'aborted')) {
       target('%s: %s %s with %s', module, hook, outcome, error.code);

@@ -6,6 +6,7 @@
 
 import type { WebSocket } from 'ws';
 import type { Hlc } from '../clock/hlc.ts';
+import type { SyncError } from '../errors.ts';
 import type { WireChangeSet } from '../wire/schemas.ts';
 import type { ApplyResult, ChangeSet } from '../wire/types.ts';
 import { readIdentity, readPermission, readValidation } from './answers.ts';
@@ -13,7 +14,9 @@ import {
   type AskedModule,
   type AskerOptions,
   createAsker,
+  type HookAnswer,
   type Invoke,
+  PASSED,
   type Question,
 } from './asker.ts';
 import { belongingOf, withoutTorn } from './atomic.ts';
@@ -39,6 +42,8 @@ export interface HookChainOptions extends AskerOptions {
   signal?: AbortSignal;
   /** So many notify calls may run before `pressure` says that it is enough. Default: no limit. */
   notifyCallsMax?: number;
+  /** Told of every client that a module forbids what it wants. */
+  forbidden?(client: ClientIdentity, hook: HookName, error: SyncError, answer: HookAnswer): void;
 }
 
 /** What a transport knows of who asks; the chain adds the signal. */
@@ -57,8 +62,15 @@ export interface ApplyOutcome {
  */
 export interface HookChain {
   readonly has: Readonly<Record<HookName, boolean>>;
-  /** Who it is, or `undefined` if every module passed. */
-  authenticate(request: AuthRequest, signal?: AbortSignal): Promise<ClientIdentity | undefined>;
+  /**
+   * Who it is, or `undefined` if every module passed.
+   * @param answers takes up what the modules say that do not accept the client
+   */
+  authenticate(
+    request: AuthRequest,
+    signal?: AbortSignal,
+    answers?: HookAnswer[],
+  ): Promise<ClientIdentity | undefined>;
   /** Rejects with NOT_AUTHORIZED unless every module says `true`. */
   authorize(client: ClientIdentity, operation: SyncOperation, signal?: AbortSignal): Promise<void>;
   /** Wait for it before giving the notify hooks more to do; `undefined` if there is no need. */
@@ -102,17 +114,31 @@ export function createHookChain(
   /** Of the calls that somebody waits for. */
   const signalsWith = (signal: AbortSignal | undefined) => [options.signal, running.stop, signal];
 
-  async function first<T>(question: Question<T> & { hook: HookOfKind<'first'> }) {
+  async function first<T>(
+    question: Question<T> & { hook: HookOfKind<'first'> },
+    answers: HookAnswer[],
+  ) {
     for (const module of modulesByHook[question.hook]) {
       const answer = running.ask(question, module);
       const value = answer instanceof Promise ? await answer : answer;
       if (value !== undefined) return value;
+      answers.push({ module: module.name, answer: PASSED });
     }
     return undefined;
   }
 
-  async function all(hook: HookOfKind<'all'>, invoke: Invoke, signal?: AbortSignal): Promise<void> {
-    const question = { hook, invoke, read: readPermission, signals: signalsWith(signal) };
+  async function all(
+    hook: HookOfKind<'all'>,
+    client: ClientIdentity,
+    invoke: Invoke,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    const question: Question<void> = {
+      ...{ hook, invoke, read: readPermission, signals: signalsWith(signal) },
+      onRefusal: ({ outcome, error }, answer) => {
+        if (outcome === 'refused') options.forbidden?.(client, hook, error, answer);
+      },
+    };
     for (const module of modulesByHook[hook]) {
       const answer = running.ask(question, module);
       if (answer instanceof Promise) await answer;
@@ -151,24 +177,26 @@ export function createHookChain(
       return running.pressure;
     },
 
-    authenticate(request, signal) {
-      return first({
+    authenticate(request, signal, answers = []) {
+      const question: Question<ClientIdentity | undefined> & { hook: 'onAuthenticate' } = {
         hook: 'onAuthenticate',
         invoke: (hooks, call) => hooks.onAuthenticate?.({ ...request, signal: call.signal }),
         read: readIdentity,
         signals: signalsWith(signal),
         secret: request.token,
-      });
+        onRefusal: (_refusal, answer) => answers.push(answer),
+      };
+      return first(question, answers);
     },
 
     authorize(client, operation, signal) {
       const invoke: Invoke = (hooks, call) => hooks.onAuthorize?.(client, { ...operation }, call);
-      return all('onAuthorize', invoke, signal);
+      return all('onAuthorize', client, invoke, signal);
     },
 
     clientConnect(client, socket, signal) {
       const invoke: Invoke = (hooks, call) => hooks.onClientConnect?.(client, socket, call);
-      return all('onClientConnect', invoke, signal);
+      return all('onClientConnect', client, invoke, signal);
     },
 
     beforeApply(client, changes, signal) {

@@ -37,6 +37,11 @@ export interface ClientIdentity {
   /** Filled in by the coordinator. */
   databaseId?: string;
   /**
+   * Filled in by the coordinator: where it came from when it was authenticated. Absent where only the
+   * address of a proxy is known, which all of its clients have.
+   */
+  remoteAddress?: string;
+  /**
    * When the credentials run out, in milliseconds since 1970. From then on the client is
    * answered AUTH_EXPIRED, and its session ends; until then it may send newer ones.
    */

@@ -2,11 +2,15 @@
 
 import { siteIdToText } from '../clock/site-id.ts';
 import { type ErrorCode, SyncError, toSyncError } from '../errors.ts';
+import { type HookAnswer, PASSED } from '../hooks/asker.ts';
 import type { AuthRequest, HookChain } from '../hooks/chain.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
 import { createLogger } from '../logger.ts';
+import { clientAddressOf, sourceOf } from './client-source.ts';
 import type { Clients } from './clients.ts';
+import type { LoginThrottle } from './login-throttle.ts';
 import type { Metrics } from './metrics.ts';
+import type { RefusalLog } from './refusal-log.ts';
 
 /** Refusals that are about the credentials, not about whether anybody could look at them. */
 const NO_GOOD: ReadonlySet<ErrorCode> = new Set([
@@ -18,51 +22,88 @@ const NO_GOOD: ReadonlySet<ErrorCode> = new Set([
 
 const logger = createLogger('sync-coordinator:auth');
 
-export class Authenticator {
-  readonly #hooks: HookChain;
-  readonly #metrics: Metrics;
-  readonly #clients: Clients;
+/** What says that the credentials were no good, and not that they have run out or nobody could tell. */
+const FAILED: ReadonlySet<ErrorCode> = new Set(['AUTH_FAILED', 'NOT_AUTHORIZED']);
 
-  constructor(hooks: HookChain, metrics: Metrics, clients: Clients) {
-    this.#hooks = hooks;
-    this.#metrics = metrics;
-    this.#clients = clients;
+export interface AuthenticatorParts {
+  hooks: HookChain;
+  metrics: Metrics;
+  clients: Clients;
+  throttle: LoginThrottle;
+  refusals: RefusalLog;
+}
+
+/** What came of asking the hooks, also where they refuse. */
+interface Asked {
+  answers: HookAnswer[];
+  userId?: string | undefined;
+}
+
+export class Authenticator {
+  readonly #parts: AuthenticatorParts;
+
+  constructor(parts: AuthenticatorParts) {
+    this.#parts = parts;
   }
 
   /**
    * Without an `onAuthenticate` everybody may come: `auth.mode: none`.
-   * @throws SyncError AUTH_FAILED, AUTH_EXPIRED, or what a hook refused with
+   * @throws SyncError AUTH_FAILED, AUTH_EXPIRED, RATE_LIMITED after many failures, or what a hook refused with
    */
-  async authenticate(request: AuthRequest, signal?: AbortSignal): Promise<ClientIdentity> {
-    const { transport, databaseId, siteId } = request;
-    const site = siteId === undefined ? 'unknown' : siteIdToText(siteId);
-    this.#metrics.authAttempts.inc({ transport });
-    try {
-      const identity = await this.#identify(request, signal);
-      this.#clients.refuseExpired(identity);
-      const who = identity.userId ?? 'nobody in particular';
-      logger('%s: site %s may enter database %s, as %s', transport, site, databaseId, who);
-      return identity;
-    } catch (error) {
-      this.#metrics.authFailures.inc({ transport });
-      const { code } = toSyncError(error);
-      logger('%s: site %s may not enter database %s: %s', transport, site, databaseId, code);
-      throw error;
-    }
+  authenticate(request: AuthRequest, signal?: AbortSignal): Promise<ClientIdentity> {
+    return this.#logIn(request, signal, () => undefined);
   }
 
   /**
    * Newer credentials of a client that is known.
    * @throws SyncError as `authenticate`; AUTH_FAILED for the credentials of another user
    */
-  async renew(
+  renew(
     known: ClientIdentity,
     request: AuthRequest,
     signal?: AbortSignal,
   ): Promise<ClientIdentity> {
-    const identity = await this.authenticate(request, signal);
-    this.#demandSameUser(known, identity);
-    return identity;
+    return this.#logIn(request, signal, (identity) => this.#demandSameUser(known, identity));
+  }
+
+  /** @param demand throws where it is not who it must be */
+  async #logIn(
+    request: AuthRequest,
+    signal: AbortSignal | undefined,
+    demand: (identity: ClientIdentity) => void,
+  ): Promise<ClientIdentity> {
+    const { metrics, throttle } = this.#parts;
+    const { transport, databaseId } = request;
+    const site = siteOf(request);
+    const attempt = { source: sourceOf(request), site };
+    const asked: Asked = { answers: [] };
+    metrics.authAttempts.inc({ transport });
+    try {
+      throttle.demandRoom(attempt);
+      const identity = await this.#identify(request, signal, asked);
+      demand(identity);
+      throttle.succeeded(attempt);
+      const who = asked.userId ?? 'nobody in particular';
+      logger('%s: site %s may enter database %s, as %s', transport, site, databaseId, who);
+      return identity;
+    } catch (error) {
+      const { code } = toSyncError(error);
+      metrics.authFailures.inc({ transport, code });
+      if (FAILED.has(code)) throttle.failed(attempt);
+      // Who has gone meanwhile was not refused.
+      if (!signal?.aborted) this.#noteRefused(request, asked, error);
+      throw error;
+    }
+  }
+
+  #noteRefused(request: AuthRequest, { answers, userId }: Asked, error: unknown): void {
+    const { transport, databaseId, remoteAddress: address } = request;
+    const { code, message } = toSyncError(error);
+    const isOfHook = answers.some(({ answer }) => answer !== PASSED) && userId === undefined;
+    this.#parts.refusals.add(sourceOf(request), {
+      ...{ what: `${transport} login`, code, userId, site: siteOf(request), databaseId, address },
+      ...{ reason: isOfHook ? undefined : message, answers },
+    });
   }
 
   /**
@@ -75,20 +116,22 @@ export class Authenticator {
     request: AuthRequest,
     signal?: AbortSignal,
   ): Promise<ClientIdentity> {
+    const asked: Asked = { answers: [] };
+    let refusal = new SyncError('AUTH_EXPIRED', 'the credentials are of another user');
     try {
-      const identity = await this.#identify({ ...request, known }, signal);
-      this.#clients.refuseExpired(identity);
+      const identity = await this.#identify({ ...request, known }, signal, asked);
       if (identity.userId === known.userId) return identity;
     } catch (error) {
-      const { code } = toSyncError(error);
-      if (!NO_GOOD.has(code)) return known;
+      refusal = toSyncError(error);
+      if (!NO_GOOD.has(refusal.code)) return known;
     }
+    this.#noteRefused(request, asked, refusal);
     throw new SyncError('AUTH_EXPIRED', 'the credentials are no good any more');
   }
 
   /** Without a hook that says who somebody is, there is nobody to be taken for. */
   #demandSameUser(known: ClientIdentity, { userId }: ClientIdentity): void {
-    if (!this.#hooks.has.onAuthenticate) return;
+    if (!this.#parts.hooks.has.onAuthenticate) return;
     if (userId !== known.userId) {
       throw new SyncError('AUTH_FAILED', 'the credentials are of another user');
     }
@@ -98,27 +141,45 @@ export class Authenticator {
     }
   }
 
-  async #identify(request: AuthRequest, signal?: AbortSignal): Promise<ClientIdentity> {
-    const since = this.#clients.moment;
-    const identity = await this.#ask(request, signal);
+  async #identify(
+    request: AuthRequest,
+    signal: AbortSignal | undefined,
+    asked: Asked,
+  ): Promise<ClientIdentity> {
+    const { clients } = this.#parts;
+    const since = clients.moment;
+    const identity = await this.#ask(request, signal, asked.answers);
+    asked.userId = identity.userId;
     // Whoever is revoked while a hook looks at its credentials must not come in after all.
-    this.#clients.noteIdentified(identity, since);
+    clients.noteIdentified(identity, since);
+    clients.refuseExpired(identity);
     return identity;
   }
 
-  async #ask(request: AuthRequest, signal?: AbortSignal): Promise<ClientIdentity> {
+  async #ask(
+    request: AuthRequest,
+    signal: AbortSignal | undefined,
+    answers: HookAnswer[],
+  ): Promise<ClientIdentity> {
     const { databaseId, siteId } = request;
-    if (!this.#hooks.has.onAuthenticate) {
+    const { hooks } = this.#parts;
+    const remoteAddress = clientAddressOf(request);
+    const known = { databaseId, ...(remoteAddress === undefined ? {} : { remoteAddress }) };
+    if (!hooks.has.onAuthenticate) {
       if (siteId === undefined) throw new SyncError('NOT_AUTHENTICATED', 'a site id is required');
-      return Object.freeze({ siteId, databaseId });
+      return Object.freeze({ siteId, ...known });
     }
-    const identity = await this.#hooks.authenticate(request, signal);
+    const identity = await hooks.authenticate(request, signal, answers);
     if (identity === undefined) throw new SyncError('AUTH_FAILED', 'authentication failed');
     // Delivery leaves out a site's own changes, so an identity must not be of another site.
     if (siteId !== undefined && siteIdToText(identity.siteId) !== siteIdToText(siteId)) {
       throw new SyncError('AUTH_FAILED', 'the credentials are for another site id');
     }
     // One object until it is renewed, and nobody's to change: hooks may key a map by it.
-    return Object.freeze({ ...identity, databaseId });
+    return Object.freeze({ ...identity, ...known });
   }
+}
+
+function siteOf({ siteId }: AuthRequest): string {
+  return siteId === undefined ? 'unknown' : siteIdToText(siteId);
 }

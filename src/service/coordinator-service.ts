@@ -30,9 +30,11 @@ import {
 } from './delivery.ts';
 import type { IdentityPredicate } from './identity-predicates.ts';
 import { LogPinKeeper } from './log-pins.ts';
+import { LoginThrottle } from './login-throttle.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import { Newcomers } from './newcomers.ts';
 import type { DatabaseAccess, OpenDatabase } from './open-database.ts';
+import { RefusalLog } from './refusal-log.ts';
 import { isDenial, type ReadRight, Rights, toGetChanges, whileGranted } from './rights.ts';
 import type { Session } from './session.ts';
 import { exposeStore } from './store-metrics.ts';
@@ -48,6 +50,7 @@ export interface ServiceOptions {
   /** For `/status`. */
   version: string;
   metrics?: Metrics;
+  refusals?: RefusalLog;
 }
 
 export interface Status {
@@ -123,7 +126,16 @@ export class CoordinatorService {
     this.newcomers = new Newcomers(config.limits);
     const { sessions: max, sharePerUser } = config.limits;
     this.#sessionBudget = new Budget({ limit: 'limits.sessions', max, sharePerUser });
-    this.#authenticator = new Authenticator(hooks, this.metrics, this.clients);
+    const { refusals = new RefusalLog() } = options;
+    const { failedLoginsPerMinute } = config.limits;
+    const throttle = new LoginThrottle(failedLoginsPerMinute, () => world.now());
+    this.#authenticator = new Authenticator({
+      hooks,
+      metrics,
+      clients: this.clients,
+      throttle,
+      refusals,
+    });
     this.metrics.expose({
       connections: () => this.connections,
       socketsUnauthenticated: () => this.newcomers.size,

@@ -146,9 +146,11 @@ export function createMetrics() {
     authAttempts: counter('auth_attempts_total', 'Attempts to authenticate, by transport.', [
       'transport',
     ]),
-    authFailures: counter('auth_failures_total', 'Attempts that were refused, by transport.', [
-      'transport',
-    ]),
+    authFailures: counter(
+      'auth_failures_total',
+      'Attempts that were refused, by transport and code.',
+      ['transport', 'code'],
+    ),
     socketsStalled: counter(
       'sockets_stalled_total',
       'Sockets that were closed for taking nothing for limits.stalledMs.',

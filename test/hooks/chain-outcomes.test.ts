@@ -204,8 +204,10 @@ for (const hook of HOOK_NAMES) {
         assert.deepEqual(chain.outcomes, [`${hook} mine ${outcome}`]);
 
         const isMeant = seen === 'RATE_LIMITED' || seen === 'NOT_AUTHORIZED';
-        assert.equal(chain.errors.length, outcome === 'ok' || isMeant ? 0 : 1);
-        assert.equal(chain.logs.length, isMeant ? 1 : 0);
+        // Strangers would flood the log; the coordinator has a line for them, which is bounded.
+        const isQuiet = isMeant || hook === 'onAuthenticate';
+        assert.equal(chain.errors.length, outcome === 'ok' || isQuiet ? 0 : 1);
+        assert.equal(chain.logs.length, outcome !== 'ok' && isQuiet ? 1 : 0);
         for (const line of chain.errors)
           assert.match(line, new RegExp(`^mine: ${hook} ${outcome}`));
       });

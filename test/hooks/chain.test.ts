@@ -67,7 +67,8 @@ describe('onAuthenticate', () => {
     assert.ok(error instanceof SyncError);
     assert.equal(error.message, 'authentication failed');
     assert.equal(error.cause, undefined);
-    const log = chain.errors.join('\n');
+    const log = chain.logs.join('\n');
+    assert.deepEqual(chain.errors, []);
     assert.match(log, /jwt: onAuthenticate refused: Error: malformed: \[token\]/);
     assert.doesNotMatch(log, /open-sesame/);
   });

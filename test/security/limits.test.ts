@@ -21,6 +21,7 @@ interface Meeting {
   value: number;
   /** What else has to be so. */
   config?: CoordinatorConfigInput['limits'];
+  auth?: CoordinatorConfigInput['auth'];
   meet(context: { t: TestContext; server: TestServer }): Promise<unknown>;
 }
 
@@ -194,6 +195,22 @@ const MEETINGS: Record<LimitName, Meeting> = {
       assert.match(String(answer), /^HTTP\/1\.1 408 .*"code":"REQUEST_TIMEOUT"/s);
     },
   },
+  'limits.failedLoginsPerMinute': {
+    value: 1,
+    auth: { mode: 'token-whitelist', tokens: ['good'] },
+    async meet({ server }) {
+      const headers = { 'x-site-id': new Device(1).siteId };
+      const statuses: number[] = [];
+      for (const token of ['bad', 'good']) {
+        const authorization = `Bearer ${token}`;
+        const answer = await fetch(`${server.httpUrl}/changes`, {
+          headers: { ...headers, authorization },
+        });
+        statuses.push(answer.status);
+      }
+      assert.deepEqual(statuses, [401, 429]);
+    },
+  },
   'storage.maxOpenDatabases': {
     value: 1,
     async meet({ t, server }) {
@@ -225,7 +242,7 @@ async function metBy(server: TestServer, limit: LimitName): Promise<number> {
   return values.find(({ labels }) => labels.limit === limit)?.value ?? 0;
 }
 
-for (const [name, { value, config: other, meet }] of Object.entries(MEETINGS)) {
+for (const [name, { value, config: other, auth = {}, meet }] of Object.entries(MEETINGS)) {
   const limit = COUNTED_LIMITS.find((known) => known === name);
   test(`${name}: who meets it is counted`, FAIL, async (t) => {
     assert.ok(limit !== undefined);
@@ -233,6 +250,7 @@ for (const [name, { value, config: other, meet }] of Object.entries(MEETINGS)) {
     const config: CoordinatorConfigInput = {
       storage: group === 'storage' ? { url: 'memory:', [key]: value } : 'memory:',
       limits: group === 'limits' ? { ...other, [key]: value } : {},
+      auth,
     };
     const server = await startServer(t, { config });
     assert.equal(await metBy(server, limit), 0);
