@@ -219,7 +219,8 @@ SYNC_AUTH_MODE=token-whitelist SYNC_AUTH_TOKENS=token1,token2 npx sync-coordinat
 \`\`\`
 
 Lists are comma-separated; booleans are \`true\`, \`false\`, \`1\` or \`0\`. Tokens are better given in the environment than as a
-flag, which other users of the machine can see. \`DEBUG\` (\`DEBUG=sync-coordinator:ws,sync-coordinator:*:error\`) decides
+flag, which other users of the machine can see and a start warns of; better still, in a file of their own
+(\`auth.tokensFile\`), as hashes (\`sync-coordinator hash-token < token\`). \`DEBUG\` (\`DEBUG=sync-coordinator:ws,sync-coordinator:*:error\`) decides
 what is logged whatever the \`logging\` options say, and adds the stack to a failed start.
 
 ## From code

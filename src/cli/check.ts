@@ -26,7 +26,7 @@ export async function check(resolved: ResolvedConfig): Promise<void> {
   const hooks = await loadHooks(config, undefined, { surroundings: NOTHING_TO_READ });
   process.stdout.write(`${configToText(resolved)}\n\n${hooksToText(hooks)}\n`);
   for (const { close } of hooks) await close();
-  for (const warning of configToWarnings(config)) {
+  for (const warning of configToWarnings(resolved)) {
     process.stderr.write(`${PACKAGE_NAME}: warning: ${warning}\n`);
   }
   process.exit(0);

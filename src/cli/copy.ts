@@ -6,6 +6,7 @@ import { fillStore } from '../engine/transfer/fill-store.ts';
 import type { Storage } from '../storage/kv-store.ts';
 import { findStorage } from '../storage/open-storage.ts';
 import { databasesOf, storageOptions } from './databases.ts';
+import { keepFilesPrivate } from './private-files.ts';
 import { withProgress } from './progress.ts';
 import { endWith, TRANSFER_EXIT, type TransferOutcome, tryOne } from './transfer-outcome.ts';
 
@@ -24,6 +25,7 @@ export async function copy(
   const cwd = process.cwd();
   const options = storageOptions(config, cwd);
   const fromSource = from === config.storage.url ? sources.get('storage.url') : '--from';
+  keepFilesPrivate();
   await endWith(async () => {
     const openSource = await findStorage(from, cwd, fromSource);
     const openTarget = await findStorage(to, cwd, '--to');

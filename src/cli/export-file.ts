@@ -12,6 +12,7 @@ import { pipeline } from 'node:stream/promises';
 import { createGunzip, createGzip } from 'node:zlib';
 import { damaged } from '../engine/export/format.ts';
 import { codeOf } from '../errors.ts';
+import { FILE_MODE } from '../storage/modes.ts';
 
 /** Stands for stdin or stdout. */
 export const STREAM = '-';
@@ -33,7 +34,7 @@ export async function refuseTaken(file: string, force: boolean): Promise<void> {
 export async function writeGzip(file: string, chunks: AsyncIterable<Uint8Array>): Promise<void> {
   const partial = `${file}.${process.pid}.partial`;
   try {
-    const output = createWriteStream(partial, { flags: 'wx', flush: true });
+    const output = createWriteStream(partial, { flags: 'wx', flush: true, mode: FILE_MODE });
     await pipeline(Readable.from(chunks, { highWaterMark: 1 }), createGzip(), output);
     await rename(partial, file);
   } catch (error) {
@@ -105,7 +106,7 @@ export async function withStdinAsFile<T>(work: (file: string) => Promise<T>): Pr
   const directory = await mkdtemp(path.join(tmpdir(), 'sync-coordinator-import-'));
   try {
     const file = path.join(directory, 'stdin');
-    await pipeline(process.stdin, createWriteStream(file, { mode: 0o600 }));
+    await pipeline(process.stdin, createWriteStream(file, { mode: FILE_MODE }));
     return await work(file);
   } finally {
     await rm(directory, { recursive: true, force: true });

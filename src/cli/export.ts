@@ -8,6 +8,7 @@ import type { KVReader, Storage } from '../storage/kv-store.ts';
 import { findStorage } from '../storage/open-storage.ts';
 import { databasesOf, storageOptions } from './databases.ts';
 import { gzipToStdout, refuseTaken, STREAM, writeGzip } from './export-file.ts';
+import { keepFilesPrivate } from './private-files.ts';
 import { withProgress } from './progress.ts';
 import { endWith, tryOne } from './transfer-outcome.ts';
 
@@ -27,6 +28,7 @@ export async function exportDatabase(
 ): Promise<void> {
   const cwd = process.cwd();
   const fromSource = from === config.storage.url ? sources.get('storage.url') : '--from';
+  keepFilesPrivate();
   await endWith(async () => {
     const openSource = await findStorage(from, cwd, fromSource);
     await refuseOutput(output, force);

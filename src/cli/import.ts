@@ -16,6 +16,7 @@ import type { KVStore, Storage } from '../storage/kv-store.ts';
 import { findStorage } from '../storage/open-storage.ts';
 import { storageOptions } from './databases.ts';
 import { readUnpacked, STREAM, withStdinAsFile } from './export-file.ts';
+import { keepFilesPrivate } from './private-files.ts';
 import { withProgress } from './progress.ts';
 import { endWith, type TransferOutcome, tryFile, tryOne } from './transfer-outcome.ts';
 
@@ -34,6 +35,7 @@ export async function importDatabase(
   file: string,
   options: ImportOptions,
 ): Promise<void> {
+  keepFilesPrivate();
   await endWith(() =>
     file === STREAM
       ? withStdinAsFile((copy) => importFile(resolved, copy, 'stdin', options))

@@ -10,12 +10,14 @@ export interface InitAnswers {
   hook: FirstHook;
 }
 
+export const CONFIG_NAME = 'sync-coordinator.config.ts';
+
 /** By name, relative to the directory. */
 export function filesFor(answers: InitAnswers & { token: string }): Record<string, string> {
   const { authMode, hook } = answers;
   const [name, text] = HOOK_FILES[hook];
   return {
-    'sync-coordinator.config.ts': configText(answers, name),
+    [CONFIG_NAME]: configText(answers, name),
     [`hooks/${name}.ts`]: text,
     ...(authMode === 'custom' ? { 'hooks/auth.ts': AUTH_HOOK } : {}),
   };

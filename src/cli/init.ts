@@ -8,8 +8,9 @@ import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import { PACKAGE_NAME } from '../config/own-package.ts';
+import { FILE_MODE } from '../storage/modes.ts';
 import { type FirstHook, HOOKS, type InitOptions } from './init-flags.ts';
-import { type AuthMode, filesFor, type InitAnswers } from './init-templates.ts';
+import { type AuthMode, CONFIG_NAME, filesFor, type InitAnswers } from './init-templates.ts';
 
 const AUTH_MODES: readonly AuthMode[] = ['token-whitelist', 'custom', 'none'];
 const DATA_DIR = './.data';
@@ -38,7 +39,8 @@ export async function init(
   }
   for (const [name, text] of Object.entries(files)) {
     mkdirSync(dirname(join(root, name)), { recursive: true });
-    writeFileSync(join(root, name), text, { flag: 'wx' });
+    const isSecret = name === CONFIG_NAME && answers.authMode === 'token-whitelist';
+    writeFileSync(join(root, name), text, { flag: 'wx', ...(isSecret && { mode: FILE_MODE }) });
   }
   const place = relative(process.cwd(), root);
   const enter = place === '' ? '' : `cd ${place} && `;

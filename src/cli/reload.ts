@@ -13,6 +13,7 @@ import { failureToText } from './failure.ts';
 const RELOADED = new Set([
   'auth.mode',
   'auth.tokens',
+  'auth.tokensFile',
   'hooks.modules',
   'hooks.timeoutMs',
   'hooks.notifyCallsMax',

@@ -1,6 +1,7 @@
 /**
  * The command line: `sync-coordinator` starts the server, `sync-coordinator check`
  * shows what it would start with, `sync-coordinator copy`, `export` and `import` move databases,
+ * `hash-token` hides a token in a list,
  * `sync-coordinator init` writes a first configuration. Its flags are those of the schema.
  */
 
@@ -121,6 +122,15 @@ export function runCli(argv: readonly string[]): void {
         },
         IMPOSSIBLE,
       ),
+    );
+  program
+    .command('hash-token')
+    .description('reads a token from stdin, and prints what may stand for it in auth.tokensFile')
+    .action(() =>
+      run(program, async () => {
+        const { hashToken } = await import('./hash-token.ts');
+        await hashToken();
+      }),
     );
   program
     .command('init')

@@ -10,6 +10,7 @@ import { toPrintableLines } from '../printable.ts';
 import { type CoordinatorServer, createCoordinatorServer } from '../server.ts';
 import { findStorage } from '../storage/open-storage.ts';
 import { failureToText } from './failure.ts';
+import { keepFilesPrivate } from './private-files.ts';
 import { Hangups, reload } from './reload.ts';
 import { tuneRuntime } from './tune-runtime.ts';
 import { configToWarnings } from './warnings.ts';
@@ -24,7 +25,9 @@ const SAME_SIGNAL_MS = 1000;
 /** @param resolve reads the configuration: now, and again when it is to be loaded anew */
 export async function start(resolve: () => ResolvedConfig): Promise<void> {
   tuneRuntime();
-  const { config, sources } = resolve();
+  keepFilesPrivate();
+  const resolved = resolve();
+  const { config, sources } = resolved;
   // Otherwise `debug` has taken its namespaces from DEBUG already.
   if (sources.get('logging.namespaces') !== DEBUG_SOURCE) {
     enableLogging(config.logging.level, config.logging.namespaces);
@@ -39,7 +42,7 @@ export async function start(resolve: () => ResolvedConfig): Promise<void> {
   const { port } = await server.start();
   hangups.answer(() => reload(server, config, resolve));
   process.stdout.write(`${startToText(config, port, server.describe())}\n`);
-  for (const warning of configToWarnings(config)) {
+  for (const warning of configToWarnings(resolved)) {
     process.stderr.write(`${PACKAGE_NAME}: warning: ${warning}\n`);
   }
 }

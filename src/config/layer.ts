@@ -50,7 +50,7 @@ export function inputToLayer(input: unknown, source: string, baseDir: string): L
   }
   addObject(layer, input, '', source);
   for (const entry of layer.entries) {
-    entry.value = withModulePaths(entry, baseDir);
+    entry.value = withAbsolutePaths(entry, baseDir);
   }
   return layer;
 }
@@ -62,7 +62,7 @@ export function textsToLayer(
 ): Layer {
   const entries = [...texts].map(({ path, text, source }) => {
     const value = OPTIONS_BY_PATH.get(path)?.parse(text);
-    return { path, text, source, value: withModulePaths({ path, value }, baseDir) };
+    return { path, text, source, value: withAbsolutePaths({ path, value }, baseDir) };
   });
   return { entries, faults: [] };
 }
@@ -96,11 +96,14 @@ function isPlainObject(value: unknown): value is Record<string, unknown> {
 }
 
 /** Files are named relative to the file that names them, and used from anywhere. */
-function withModulePaths({ path, value }: Omit<LayerEntry, 'source'>, baseDir: string): unknown {
+function withAbsolutePaths({ path, value }: Omit<LayerEntry, 'source'>, baseDir: string): unknown {
   const toPath = (name: unknown) =>
     typeof name === 'string' && isFileSpecifier(name) ? resolve(baseDir, name) : name;
   if (path === 'storage.url') {
     return toPath(value);
+  }
+  if (path === 'auth.tokensFile') {
+    return typeof value === 'string' ? resolve(baseDir, value) : value;
   }
   if (path === 'hooks.modules' && Array.isArray(value)) {
     return value.map((entry: unknown) =>

@@ -158,7 +158,9 @@ function checkTogether(entries: Map<string, LayerEntry>): ConfigFault[] {
   if (mode?.value !== 'token-whitelist' || !Array.isArray(tokens) || tokens.length > 0) {
     return [];
   }
-  const expected = 'has no tokens, but auth.mode "token-whitelist" needs at least one';
+  if (entries.has('auth.tokensFile')) return [];
+  const expected =
+    'has no tokens, but auth.mode "token-whitelist" needs at least one, or auth.tokensFile';
   return [{ source: mode.source, name: 'auth.tokens', value: undefined, expected }];
 }
 
@@ -194,6 +196,7 @@ function toTree(entries: Map<string, LayerEntry>): object {
   const tree: Record<string, unknown> = {};
   for (const { path } of CONFIG_OPTIONS) {
     const value = entries.get(path)?.value;
+    if (value === undefined) continue;
     const [group = path, key] = path.split('.');
     tree[group] = key === undefined ? value : Object.assign(tree[group] ?? {}, { [key]: value });
   }

@@ -140,14 +140,23 @@ export const ConfigSchema = group({
     mode: Type.Enum(['none', 'token-whitelist', 'custom'] as const, {
       default: 'none',
       description:
-        'Who may connect: `none` everybody (for development), `token-whitelist` who has one of `auth.tokens`, `custom` whom the hooks accept.',
+        'Who may connect: `none` everybody (for development), `token-whitelist` who has one of `auth.tokens` or `auth.tokensFile`, `custom` whom the hooks accept.',
     }),
     tokens: Type.Array(Type.String({ minLength: 1 }), {
       default: [],
-      description: 'The tokens that `token-whitelist` accepts.',
+      description: 'The tokens that `token-whitelist` accepts, or `sha256:` and the hash of one.',
       expected: 'a list of tokens',
       secret: true,
     }),
+    tokensFile: Type.Optional(
+      text(undefined, {
+        description:
+          'A file of further tokens or hashes, one a line; lines that begin with `#` are comments. It is read anew at SIGHUP. The path is relative to the file that names it, else to the working directory.',
+        pattern: '\\S',
+        expected: 'a path',
+        defaultText: 'none',
+      }),
+    ),
   }),
   sync: group({
     tombstoneTTL: integer(

@@ -21,7 +21,12 @@ import type { CoordinatorHooks } from './types.ts';
 
 /** What the loader needs of the config; relative paths in `modules` are absolute already. */
 export interface HooksConfig {
-  auth: { mode: 'none' | 'token-whitelist' | 'custom'; tokens: readonly string[] };
+  auth: {
+    mode: 'none' | 'token-whitelist' | 'custom';
+    tokens: readonly string[];
+    /** Absolute. */
+    tokensFile?: string | undefined;
+  };
   hooks: { modules: readonly HookEntry[] };
 }
 
@@ -71,8 +76,7 @@ export async function loadHooks(
     // One after the other, so that the first that is wrong is the one that is told.
     for (const entry of entries) {
       const [named, given] = Array.isArray(entry) ? entry : [entry];
-      const options =
-        given ?? (named === TOKEN_WHITELIST ? { tokens: [...auth.tokens] } : undefined);
+      const options = given ?? (named === TOKEN_WHITELIST ? tokenOptions(auth) : undefined);
       const found = await find(named, fromDir);
       loaded.push(await setUp(found, options, nameOnce, surroundings));
     }
@@ -88,6 +92,10 @@ export async function loadHooks(
     throw error;
   }
   return loaded;
+}
+
+function tokenOptions({ tokens, tokensFile }: HooksConfig['auth']) {
+  return { tokens: [...tokens], ...(tokensFile === undefined ? {} : { tokensFile }) };
 }
 
 /**

@@ -11,6 +11,10 @@ import { access, mkdir, readFile, realpath, rm, writeFile } from 'node:fs/promis
 import { hostname } from 'node:os';
 import path from 'node:path';
 import { SyncError } from '../errors.ts';
+import { createLogger } from '../logger.ts';
+import { DIRECTORY_MODE, FILE_MODE, findOpenDirectory } from './modes.ts';
+
+const logger = createLogger('sync-coordinator:storage');
 
 export interface DataDirectory {
   /** Absolute, without symbolic links. */
@@ -47,12 +51,15 @@ export async function acquireDataDirectory(
   heldDirectories.add(location);
   const holderFile = path.join(location, '_coordinator.json');
   try {
+    await warnIfOpen(location);
     const lock = await takeLock(path.join(location, '_coordinator'));
     const holder = { pid: process.pid, hostname: hostname(), startedAt: new Date().toISOString() };
-    await writeFile(holderFile, `${JSON.stringify(holder)}\n`).catch(async (error) => {
-      await lock.close();
-      throw error;
-    });
+    await writeFile(holderFile, `${JSON.stringify(holder)}\n`, { mode: FILE_MODE }).catch(
+      async (error) => {
+        await lock.close();
+        throw error;
+      },
+    );
     return {
       path: location,
       async release() {
@@ -75,12 +82,19 @@ export async function acquireDataDirectory(
 
 async function createDirectory(directory: string, existing: boolean): Promise<string> {
   try {
-    if (!existing) await mkdir(directory, { recursive: true });
+    if (!existing) await mkdir(directory, { recursive: true, mode: DIRECTORY_MODE });
     await access(directory, constants.R_OK | constants.W_OK | constants.X_OK);
     return await realpath(directory);
   } catch (error) {
     throw cannotUse(directory, error);
   }
+}
+
+async function warnIfOpen(location: string): Promise<void> {
+  const open = await findOpenDirectory(location, 'db-');
+  if (open === undefined) return;
+  const remedy = `chmod -R go-rwx ${location}`;
+  logger.warn('every user of this machine may read what is in %s: %s', open, remedy);
 }
 
 function cannotUse(directory: string, error: unknown): SyncError {

@@ -20,6 +20,7 @@ import type { KVStore, Storage } from './kv-store.ts';
 import { openError } from './leveldb-errors.ts';
 import { refuseDamage } from './leveldb-files.ts';
 import { createLevelStore, type Level } from './leveldb-store.ts';
+import { DIRECTORY_MODE } from './modes.ts';
 import { createWriteOut } from './write-out.ts';
 import { createWriteQueue } from './write-queue.ts';
 
@@ -95,7 +96,7 @@ export async function createLevelStorage(options: LevelStorageOptions): Promise<
     const location = locate(databaseId);
     openStores++;
     try {
-      if (!existing) await mkdir(location, { recursive: true });
+      if (!existing) await mkdir(location, { recursive: true, mode: DIRECTORY_MODE });
       await refuseDamage(
         databaseId,
         location,
@@ -144,6 +145,7 @@ export async function createLevelStorage(options: LevelStorageOptions): Promise<
 }
 
 const takeLock = async (location: string) => {
+  await mkdir(location, { recursive: true, mode: DIRECTORY_MODE });
   const lock = new ClassicLevel(location, { writeBufferSize: MIB / 16, cacheSize: 0 });
   try {
     await lock.open();

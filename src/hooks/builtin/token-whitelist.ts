@@ -4,17 +4,25 @@
  * compared are hashes, always all of them. Tokens themselves are not kept.
  */
 
-import { createHash, timingSafeEqual } from 'node:crypto';
+import { timingSafeEqual } from 'node:crypto';
 import { type Static, Type } from 'typebox';
 import { SyncError } from '../../errors.ts';
 import { defineHooks } from '../define-hooks.ts';
+import { hashToken, listedToHash, readTokensFile } from './token-list.ts';
 
 const Options = Type.Object({
   tokens: Type.Array(Type.String({ pattern: '\\S' }), {
     default: [],
     secret: true,
-    description: 'The tokens that are let in.',
+    description: 'The tokens that are let in, or `sha256:` and the hash of one.',
   }),
+  tokensFile: Type.Optional(
+    Type.String({
+      minLength: 1,
+      description:
+        'A file with more of them, one a line; lines that begin with `#` are comments. Relative to the working directory.',
+    }),
+  ),
 });
 
 export type TokenWhitelistOptions = Static<typeof Options>;
@@ -22,18 +30,21 @@ export type TokenWhitelistOptions = Static<typeof Options>;
 /** Hex digits of a token's hash in its `userId`: enough to tell tokens apart in a log. */
 const FINGERPRINT_LENGTH = 8;
 
-function hashToken(token: string): Buffer {
-  return createHash('sha256').update(token).digest();
-}
-
 export default defineHooks({
   name: 'token-whitelist',
   options: Options,
-  setup({ tokens }) {
-    if (tokens.length === 0) {
-      throw new Error('it needs tokens: set auth.tokens, or give it the option { tokens: [...] }');
+  async setup({ tokens, tokensFile }, { logger }) {
+    const hashes = tokens.map((token, i) => listedToHash(token, `token ${i + 1}`));
+    if (tokensFile !== undefined) {
+      hashes.push(...(await readTokensFile(tokensFile, (warning) => logger.warn('%s', warning))));
     }
-    const hashes = tokens.map(hashToken);
+    if (hashes.length === 0) {
+      throw new Error(
+        tokensFile === undefined
+          ? 'it needs tokens: set auth.tokensFile or auth.tokens, or give it the option { tokens: [...] }'
+          : `there is no token in ${tokensFile}`,
+      );
+    }
     return {
       onAuthenticate({ token, siteId }) {
         if (!token) return undefined;
