@@ -5,10 +5,10 @@ import fp from 'fastify-plugin';
 import { isSiteIdText, textToSiteId } from '../src/clock/site-id.ts';
 import { SyncError, toSyncError } from '../src/errors.ts';
 import type { AuthRequest } from '../src/hooks/chain.ts';
+import { sourceOf } from '../src/hooks/client-source.ts';
 import { HookHost } from '../src/hooks/hook-host.ts';
 import { createHookMetrics } from '../src/hooks/hook-metrics.ts';
 import type { CodeHooks } from '../src/hooks/loader.ts';
-import { sourceOf } from '../src/service/client-source.ts';
 import { LateReader } from '../src/service/database-reader.ts';
 import { noteForbidden, RefusalLog } from '../src/service/refusal-log.ts';
 

@@ -7,10 +7,10 @@
 import { siteIdToText } from '../clock/site-id.ts';
 import type { ErrorCode, SyncError } from '../errors.ts';
 import type { HookAnswer } from '../hooks/asker.ts';
+import { sourceOf } from '../hooks/client-source.ts';
 import type { HookName } from '../hooks/kinds.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
 import { createLogger, type Logger } from '../logger.ts';
-import { sourceOf } from './client-source.ts';
 
 export interface Refused {
   /** What was asked for, such as `websocket login`. */

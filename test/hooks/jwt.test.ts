@@ -207,7 +207,8 @@ test('published keys are fetched once, and again for a key that is new', async (
   });
 });
 
-test('when keys cannot be had, nobody is told to give up for good', async (t) => {
+test('when keys cannot be had, nobody is told to give up for good, and one fetch is for all', async (t) => {
+  t.mock.timers.enable({ apis: ['Date'], now: Date.now() });
   const service = await startKeyService(t);
   const key = await newKey('one');
   service.published = [key];
@@ -215,8 +216,13 @@ test('when keys cannot be had, nobody is told to give up for good', async (t) =>
   const { authenticate } = await start(t, { jwksUrl: service.url });
   const isTryLater = (error: { code?: string; retryAfterMs?: number }) =>
     error.code === 'OVERLOADED' && (error.retryAfterMs ?? 0) > 0;
-  await assert.rejects(authenticate(await signWith(key)), isTryLater);
+  const strangers = await Promise.all(['one', 'two', 'three'].map(newKey));
+  const tokens = await Promise.all(strangers.map(signWith));
+  await Promise.all(tokens.map((token) => assert.rejects(authenticate(token), isTryLater)));
+  for (const token of tokens) await assert.rejects(authenticate(token), isTryLater);
+  assert.equal(service.requests, 1);
   service.status = 200;
+  t.mock.timers.tick(5000);
   assert.equal((await authenticate(await signWith(key)))?.userId, 'one');
   // Just fetched: a key that is new may be missing only since nobody has looked again.
   await assert.rejects(authenticate(await signWith(await newKey('two'))), isTryLater);

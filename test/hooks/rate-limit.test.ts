@@ -47,22 +47,29 @@ test('so many operations pass, the next is told when to come back, and then pass
   assert.match(text, /^sync_hook_rate_limit_refusals_total\{limit="operations"\} 1$/m);
 });
 
-test('every identity has its own, in every database', async (t) => {
+test('every user has its own, whatever sites and databases it names', async (t) => {
   const { ask } = await start(t, { operationsPerSecond: 1, burstSeconds: 1 });
   const nobody = { siteId: new Uint8Array(16), databaseId: 'db' };
-  const others = [
-    { ...CLIENT, userId: 'ben' },
-    { ...CLIENT, databaseId: 'other' },
-    nobody,
-    { ...nobody, siteId: new Uint8Array(16).fill(1) },
+  const other = { siteId: new Uint8Array(16).fill(1), databaseId: 'other' };
+  const at = (remoteAddress: string) => ({ ...nobody, remoteAddress });
+  const distinct = [
+    ...[CLIENT, { ...CLIENT, userId: 'ben' }],
+    ...[at('203.0.113.7'), at('203.0.113.8'), at('2a01:4f8:1:2::1')],
+    // Nobody knows where they are: then a site is all there is.
+    ...[nobody, { ...other, databaseId: 'db' }],
     // Not one, whatever their names are made of.
-    { ...CLIENT, userId: 'a","b', databaseId: 'db' },
-    { ...CLIENT, userId: 'b', databaseId: 'db","a' },
+    ...[{ ...CLIENT, userId: 'address 203.0.113.9' }, at('203.0.113.9')],
   ];
-  assert.equal(await ask(READ), 0);
-  assert.notEqual(await ask(READ), 0);
-  for (const other of others) assert.equal(await ask(READ, other), 0);
-  assert.notEqual(await ask(READ, nobody), 0);
+  for (const client of distinct) assert.equal(await ask(READ, client), 0);
+  const again = [
+    ...[CLIENT, { ...CLIENT, ...other }, { ...CLIENT, remoteAddress: '203.0.113.1' }],
+    ...[
+      { ...at('203.0.113.7'), ...other },
+      { ...at('2a01:4f8:1:2:3::4'), ...other },
+    ],
+    { ...nobody, databaseId: 'other' },
+  ];
+  for (const client of again) assert.notEqual(await ask(READ, client), 0);
 });
 
 test('changes are counted by what a batch holds, and reads are not', async (t) => {

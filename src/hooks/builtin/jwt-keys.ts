@@ -35,6 +35,8 @@ export interface KeySource {
 
 const SECRET_BYTES_MIN = 32;
 const JWKS_TIMEOUT_MS = 3000;
+/** How long after a fetch that failed nobody causes another one. */
+export const JWKS_RETRY_MS = 5000;
 const SYMMETRIC = ['HS256', 'HS384', 'HS512'];
 const ASYMMETRIC = [
   ...['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512'],
@@ -87,21 +89,45 @@ async function publicToKey(publicKey: string | Record<string, unknown>): Promise
   };
 }
 
+/**
+ * When keys are fetched is for us to say: jose would ask anew for every token while the service is
+ * down, and a stranger's token that makes it fail must not look like that.
+ */
 function remoteKeys(url: string, options: KeyOptions): JWTVerifyGetKey {
   const keys = createRemoteJWKSet(new URL(url), {
     timeoutDuration: JWKS_TIMEOUT_MS,
     cacheMaxAge: options.jwksMaxAgeSeconds * 1000,
-    cooldownDuration: options.jwksCooldownSeconds * 1000,
+    cooldownDuration: Number.POSITIVE_INFINITY,
   });
+  let fetchedAtMs = Number.NEGATIVE_INFINITY;
+  let failure: { error: unknown; atMs: number } | undefined;
+
+  /** Whoever comes while it runs waits for the same fetch. */
+  async function fetchKeys(): Promise<void> {
+    if (failure !== undefined && Date.now() - failure.atMs < JWKS_RETRY_MS) {
+      throw new KeysUnavailable(failure.error);
+    }
+    try {
+      await keys.reload();
+      fetchedAtMs = Date.now();
+      failure = undefined;
+    } catch (error) {
+      failure = { error, atMs: Date.now() };
+      throw new KeysUnavailable(error);
+    }
+  }
+
   return async (header, token) => {
-    const wasCoolingDown = keys.coolingDown;
+    if (!keys.fresh) await fetchKeys();
     try {
       return await keys(header, token);
     } catch (error) {
+      if (!(error instanceof errors.JWKSNoMatchingKey)) throw error;
       // A key that has just been published may be missing only since it was not looked for.
-      const isMissing = error instanceof errors.JWKSNoMatchingKey && !wasCoolingDown;
-      if (isMissing || error instanceof errors.JWKSMultipleMatchingKeys) throw error;
-      throw new KeysUnavailable(error);
+      const isCoolingDown = Date.now() - fetchedAtMs < options.jwksCooldownSeconds * 1000;
+      if (isCoolingDown) throw new KeysUnavailable(error);
+      await fetchKeys();
+      return keys(header, token);
     }
   };
 }

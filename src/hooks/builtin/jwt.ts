@@ -9,7 +9,7 @@ import { type Static, Type } from 'typebox';
 import { type SiteId, siteIdToText } from '../../clock/site-id.ts';
 import { SyncError } from '../../errors.ts';
 import { defineHooks } from '../define-hooks.ts';
-import { createKeySource, KeysUnavailable } from './jwt-keys.ts';
+import { createKeySource, JWKS_RETRY_MS, KeysUnavailable } from './jwt-keys.ts';
 
 const Texts = Type.Array(Type.String({ minLength: 1 }), { minItems: 1 });
 
@@ -75,8 +75,6 @@ const Options = Type.Object({
 
 export type JwtOptions = Partial<Static<typeof Options>>;
 
-const KEY_SERVICE_RETRY_MS = 5000;
-
 export default defineHooks({
   name: 'jwt',
   options: Options,
@@ -128,7 +126,7 @@ function refuse(error: unknown): never {
   if (error instanceof KeysUnavailable) {
     throw new SyncError('OVERLOADED', error.message, {
       cause: error.cause,
-      retryAfterMs: KEY_SERVICE_RETRY_MS,
+      retryAfterMs: JWKS_RETRY_MS,
     });
   }
   throw error;

@@ -1,12 +1,15 @@
 /**
- * Slows down who does too much: so many operations and so many changes a second, for each identity
- * and database. Who is over the limit is told when to come back.
+ * Slows down who does too much: so many operations and so many changes a second, for each user. Who
+ * is over the limit is told when to come back.
+ *
+ * What a client may choose anew each time, such as a database, gives it nothing more.
  */
 
 import { RateLimiterMemory, RateLimiterRes } from 'rate-limiter-flexible';
 import { type Static, Type } from 'typebox';
 import { siteIdToText } from '../../clock/site-id.ts';
 import { SyncError } from '../../errors.ts';
+import { sourceOf } from '../client-source.ts';
 import { defineHooks } from '../define-hooks.ts';
 import type { ClientIdentity } from '../types.ts';
 
@@ -87,7 +90,12 @@ async function consume({ limiter, points }: Limit, key: string, count: number): 
   await limiter.block(key, Math.min(debtSeconds, DEBT_SECONDS_MAX));
 }
 
-/** The parts of a key are told apart by their lengths: a user's name may hold anything. */
-function toKey({ userId, siteId, databaseId = '' }: ClientIdentity): string {
-  return JSON.stringify([databaseId, userId ?? 0, userId === undefined ? siteIdToText(siteId) : 0]);
+/**
+ * A user, else an address. Only where neither is known, behind a proxy that is not trusted, it is a site,
+ * which a client names itself. Each kind has keys of its own: a user's name may hold anything.
+ */
+function toKey({ userId, siteId, remoteAddress }: ClientIdentity): string {
+  if (userId !== undefined) return `user ${userId}`;
+  const source = sourceOf({ remoteAddress, headers: {} });
+  return source === undefined ? `site ${siteIdToText(siteId)}` : `address ${source}`;
 }

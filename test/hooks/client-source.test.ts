@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { clientAddressOf, sourceOf } from '../../src/service/client-source.ts';
+import { clientAddressOf, sourceOf } from '../../src/hooks/client-source.ts';
 
 const sourceFrom = (remoteAddress: string, headers = {}) => sourceOf({ remoteAddress, headers });
 
