@@ -20,6 +20,7 @@ import { createDir } from '../config/temp-dir.ts';
 import { COMMAND, runProcess } from './run-process.ts';
 import { makeDatabase, makeDeadlyStorage, withDatabase } from './transfer-data.ts';
 
+const MIB = 1024 * 1024;
 const NOTES = 'notes';
 const FILE = `${NOTES}.ndjson.gz`;
 
@@ -265,4 +266,18 @@ test('neither runs beside a server, or leaves anything then', async (t) => {
     assert.equal(code, 2);
   }
   assert.deepEqual(readdirSync(cwd).toSorted(), [FILE, 'source']);
+});
+
+test('a file that unpacks to a line without end is refused with its number, before it has been read', async (t) => {
+  const cwd = createDir(t);
+  const packed = await makeExport(cwd);
+  const [header = ''] = gunzipSync(packed).toString().split('\n');
+  // Members of gzip follow one another, so that nothing here holds all of it.
+  const filler = gzipSync(Buffer.alloc(64 * MIB, 'x'), { level: 1 });
+  const bomb = [gzipSync(`${header}\n{"type":"row`), ...new Array<Buffer>(16).fill(filler)];
+  writeFileSync(join(cwd, 'bomb'), Buffer.concat(bomb));
+  const failed = await runProcess(t, ['import', 'bomb', '--to', 'leveldb:target'], { cwd });
+  assert.equal(failed.stderr, 'sync-coordinator: bomb: line 2 is longer than 128 MiB\n');
+  assert.equal(failed.code, 1);
+  assert.ok(!existsSync(join(cwd, 'target')));
 });

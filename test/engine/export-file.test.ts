@@ -141,7 +141,23 @@ test('a file without newlines is given up before it fills the memory', async () 
       yield Buffer.alloc(100, 'x');
     }
   };
-  const { value } = await splitLines(endless(), 1000).next();
-  assert.equal(value?.isEnded, false);
+  await assert.rejects(splitLines(endless(), 1000).next(), /line 1 is longer than/);
   assert.ok(given < 20);
+});
+
+test('what is no export is refused at its first bytes, in whatever pieces they come', async () => {
+  for (const size of [1, 7, 1000]) {
+    let given = 0;
+    const zeros = async function* () {
+      for (;;) {
+        given++;
+        yield Buffer.alloc(size);
+      }
+    };
+    await assert.rejects(
+      checkExport(zeros),
+      (error) => error instanceof ExportFileError && !error.isDamaged,
+    );
+    assert.equal(given, 1);
+  }
 });

@@ -40,7 +40,7 @@ export async function* readExport(
   let last: Uint8Array = new Uint8Array();
   const missing = new Set(['head', 'site']);
   const counts = { lines: 0, transactions: 0, rows: 0 };
-  for await (const text of splitLines(chunks)) {
+  for await (const text of splitLines(checkStart(chunks))) {
     if (end !== undefined) throw damaged(`line ${text.number}: something stands behind the end`);
     const value = parseLine(text);
     if (header === undefined) {
@@ -76,7 +76,6 @@ function notOurs(): ExportFileError {
 }
 
 function parseLine({ number, bytes, isEnded }: TextLine): unknown {
-  if (number === 1) refuseForeign(bytes);
   if (!isEnded) {
     throw damaged(
       `line ${number} has no end: the file has been cut short, or is none of an export`,
@@ -86,6 +85,18 @@ function parseLine({ number, bytes, isEnded }: TextLine): unknown {
     return JSON.parse(bytesToText(bytes));
   } catch (cause) {
     throw damaged(`line ${number} is not JSON`, cause);
+  }
+}
+
+/** What is no export is not read to the end of a line, which may never come. */
+async function* checkStart(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  let start = Buffer.alloc(0);
+  for await (const chunk of chunks) {
+    if (start.length < HEADER_START.length) {
+      start = Buffer.concat([start, chunk.subarray(0, HEADER_START.length - start.length)]);
+      refuseForeign(start);
+    }
+    yield chunk;
   }
 }
 

@@ -1,7 +1,10 @@
 /** Splits bytes at newlines, wherever the chunks they come in end. */
 
-/** More than any row that devices can write; a file without newlines must not fill the memory. */
-export const LINE_BYTES_MAX = 256 * 1024 * 1024;
+import { damaged } from './format.ts';
+
+const MIB = 1024 * 1024;
+/** Far more than one message of a device may hold; a file without newlines must not fill the memory. */
+export const LINE_BYTES_MAX = 128 * MIB;
 
 const NEWLINE = 10;
 
@@ -14,6 +17,7 @@ export interface TextLine {
   isEnded: boolean;
 }
 
+/** @throws ExportFileError of a line that is too long, before it has been read to its end */
 export async function* splitLines(
   chunks: AsyncIterable<Uint8Array>,
   lineBytesMax = LINE_BYTES_MAX,
@@ -34,7 +38,9 @@ export async function* splitLines(
     if (start === chunk.length) continue;
     parts.push(chunk.subarray(start));
     length += chunk.length - start;
-    if (length > lineBytesMax) break;
+    if (length > lineBytesMax) {
+      throw damaged(`line ${number} is longer than ${lineBytesMax / MIB} MiB`);
+    }
   }
   if (length > 0) yield { number, bytes: joined(parts), isEnded: false };
 }

@@ -19,6 +19,7 @@ import {
 } from './format.ts';
 import { isExportLine } from './line-schemas.ts';
 import { entryToLine, lineToEntry } from './lines.ts';
+import { LINE_BYTES_MAX } from './text-lines.ts';
 
 export interface ExportContext {
   databaseId: string;
@@ -118,6 +119,10 @@ function isSame(a: Uint8Array, b: Uint8Array): boolean {
 
 function toLine(value: unknown, hash: Hash): Buffer {
   const line = Buffer.from(`${JSON.stringify(value)}\n`);
+  if (line.length > LINE_BYTES_MAX) {
+    const what = `a record makes a line of ${line.length} bytes`;
+    throw new SyncError('TOO_LARGE', `${what}, and an import takes ${LINE_BYTES_MAX}: use copy`);
+  }
   hash.update(line);
   return line;
 }
