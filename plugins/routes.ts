@@ -1,5 +1,6 @@
 /** The HTTP routes, each with and without a database. Bodies are decoded by `src/wire` alone. */
 
+import { isUtf8 } from 'node:buffer';
 import { Readable } from 'node:stream';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
@@ -12,6 +13,7 @@ import type { ServedSnapshot } from '../src/service/delivery.ts';
 import { changesPageJson } from '../src/service/frames.ts';
 import { decodeApplyBody, decodeCheckpointBody } from '../src/wire/decode.ts';
 import type { WireCheckpoint } from '../src/wire/schemas.ts';
+import { runInSteps } from '../src/wire/steps.ts';
 import { encodeApplyResult } from '../src/wire/types.ts';
 
 const DEFAULT_DATABASE_ID = 'default';
@@ -128,8 +130,10 @@ export default fp(
     }
 
     async function postChanges(request: FastifyRequest) {
-      const { identity, databaseId, holder } = clientOf(request);
-      const changeSets = decodeApplyBody(readBody(request), config.limits.changesPerBatch);
+      const { identity, databaseId, holder, demandValid } = clientOf(request);
+      const steps = decodeApplyBody(readBody(request), config.limits);
+      const changeSets = await runInSteps(steps, service.turn);
+      demandValid();
       const data = await service
         .withAccess(
           databaseId,
@@ -144,8 +148,10 @@ export default fp(
 
     const getSnapshot = (request: FastifyRequest, reply: FastifyReply) =>
       sendSnapshot(request, reply);
-    const postSnapshot = (request: FastifyRequest, reply: FastifyReply) =>
-      sendSnapshot(request, reply, decodeCheckpointBody(readBody(request)));
+    const postSnapshot = async (request: FastifyRequest, reply: FastifyReply) => {
+      const steps = decodeCheckpointBody(readBody(request), config.limits);
+      return sendSnapshot(request, reply, await runInSteps(steps, service.turn));
+    };
 
     async function sendSnapshot(
       request: FastifyRequest,
@@ -210,16 +216,14 @@ function clientOf({ syncClient }: FastifyRequest): HttpClient {
   return syncClient;
 }
 
-const utf8 = new TextDecoder('utf-8', { fatal: true });
+const BYTE_ORDER_MARK = Buffer.of(0xef, 0xbb, 0xbf);
 
-function readBody({ body }: FastifyRequest): string {
+function readBody({ body }: FastifyRequest): Buffer {
   if (!Buffer.isBuffer(body)) throw new SyncError('MESSAGE_ERROR', 'a JSON body is required');
-  try {
-    return utf8.decode(body);
-  } catch (cause) {
-    // Bytes that are no text would come out as other ones than they went in.
-    throw new SyncError('MESSAGE_ERROR', 'the body is not valid UTF-8', { cause });
-  }
+  // Bytes that are no text would come out as other ones than they went in.
+  if (!isUtf8(body)) throw new SyncError('MESSAGE_ERROR', 'the body is not valid UTF-8');
+  const hasMark = body.subarray(0, BYTE_ORDER_MARK.length).equals(BYTE_ORDER_MARK);
+  return hasMark ? body.subarray(BYTE_ORDER_MARK.length) : body;
 }
 
 /** Aborted when the client goes away unanswered. (A request itself closes once its body is read.) */

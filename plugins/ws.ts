@@ -11,12 +11,19 @@ import { LinkedList } from '../src/service/linked-list.ts';
 import { isOriginAllowed } from '../src/service/origins.ts';
 import { SocketOutlet } from '../src/service/socket-outlet.ts';
 import { WS_CLOSE } from '../src/service/ws-outcomes.ts';
+import { isLongText, type JsonText } from '../src/wire/long-json.ts';
 
 const logger = createLogger('sync-coordinator:ws');
 
-function toText(data: RawData): string {
-  if (Array.isArray(data)) return Buffer.concat(data).toString();
-  return Buffer.isBuffer(data) ? data.toString() : Buffer.from(data).toString();
+/** What is long is left as it came; what is short may be a part of something larger, which is let go. */
+function toJsonText(data: RawData): JsonText {
+  const bytes = toBuffer(data);
+  return isLongText(bytes) ? bytes : bytes.toString();
+}
+
+function toBuffer(data: RawData): Buffer {
+  if (Array.isArray(data)) return Buffer.concat(data);
+  return Buffer.isBuffer(data) ? data : Buffer.from(data);
 }
 
 /** Before the upgrade: a browser lets any page open a WebSocket, and CORS has no say in it. */
@@ -52,7 +59,7 @@ export default fp(
       service.connections++;
       logger('connected: %s', remoteAddress);
       socket.on('message', (data, isBinary) =>
-        connection.receive(isBinary ? undefined : toText(data)),
+        connection.receive(isBinary ? undefined : toJsonText(data)),
       );
       socket.on('ping', (payload) => connection.receive({ ping: payload }));
       // The listener that @fastify/websocket has left would keep the request and the reply alive.

@@ -9,6 +9,7 @@
 export const COUNTED_LIMITS = [
   'limits.messageBytes',
   'limits.changesPerBatch',
+  'limits.valuesPerMessage',
   'limits.messagesInFlight',
   'limits.messagesPerSecond',
   'limits.queuedBytesPerSocket',

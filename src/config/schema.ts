@@ -211,7 +211,12 @@ export const ConfigSchema = group({
     changesPerBatch: integer(
       100_000,
       [1, 10_000_000],
-      'The most changes that a client may send at once.',
+      'The most changes that a client may send at once; a change set counts for one at least.',
+    ),
+    valuesPerMessage: integer(
+      4_000_000,
+      [1, 100_000_000],
+      'The most values in one message or body, such as those of its changes and those in JSON values. A change has about ten.',
     ),
     messagesInFlight: integer(
       64,

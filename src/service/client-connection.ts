@@ -15,8 +15,10 @@ import { type SiteIdText, textToSiteId } from '../clock/site-id.ts';
 import { type ErrorCode, internalCause, SyncError, toSyncError } from '../errors.ts';
 import type { AuthRequest } from '../hooks/chain.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
-import { decodeClientMessage, findRequestId } from '../wire/decode.ts';
+import { decodeClientMessage, RefusedRequest, requestIdOf } from '../wire/decode.ts';
+import { isLongText } from '../wire/long-json.ts';
 import { type ClientMessage, PROTOCOL_VERSION } from '../wire/schemas.ts';
+import { runAtOnce, runInSteps } from '../wire/steps.ts';
 import { encodeApplyResult } from '../wire/types.ts';
 import type { Applied } from './apply-pipeline.ts';
 import { holderOf } from './budget.ts';
@@ -149,16 +151,29 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
   }
 
   async take(message: Incoming): Promise<void> {
-    if (typeof message === 'object') {
+    if (typeof message === 'object' && 'ping' in message) {
       this.#options.outlet.pong(message.ping);
       return;
     }
+    let decoded: ClientMessage | undefined;
     try {
+      decoded = await this.#decode(message);
       if (this.#rechecked !== undefined) await this.#rechecked;
-      await this.#take(message);
+      // While it was decoded the client may have gone.
+      if (!this.#isGone) await this.#take(decoded);
     } catch (error) {
-      this.#fail(toSyncError(error), message === undefined ? undefined : findRequestId(message));
+      const isKnown = error instanceof RefusedRequest;
+      this.#fail(toSyncError(error), isKnown ? error.requestId : requestIdOf(decoded));
     }
+  }
+
+  #decode(text: string | Buffer | undefined): ClientMessage | Promise<ClientMessage> {
+    if (text === undefined) {
+      throw new SyncError('MESSAGE_ERROR', 'binary messages are not part of the protocol');
+    }
+    const { service } = this.#options;
+    const steps = decodeClientMessage(text, service.config.limits);
+    return isLongText(text) ? runInSteps(steps, service.turn) : runAtOnce(steps);
   }
 
   /** Answers that the peer doesn't take must not pile up, nor what it has asked for. */
@@ -183,12 +198,8 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
   }
 
   /** What it returns settles when the next message may be taken. */
-  #take(text: string | undefined): Promise<void> | undefined {
-    if (text === undefined) {
-      throw new SyncError('MESSAGE_ERROR', 'binary messages are not part of the protocol');
-    }
+  #take(message: ClientMessage): Promise<void> | undefined {
     const { service, outlet } = this.#options;
-    const message = decodeClientMessage(text, service.config.limits.changesPerBatch);
     service.metrics.requests.websocket.inc(message.type);
     if (message.type === 'ping') {
       outlet.send('{"type":"pong"}');

@@ -179,6 +179,9 @@ export class CoordinatorService {
     return this.#options.config;
   }
 
+  /** Lets others have their turn during long work. */
+  readonly turn = (): Promise<void> => this.#options.world.yield();
+
   get isStopping(): boolean {
     return this.#pipeline.isStopping;
   }

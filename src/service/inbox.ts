@@ -5,11 +5,12 @@
  */
 
 import type { LimitName } from '../limits.ts';
+import type { JsonText } from '../wire/long-json.ts';
 import { Fifo } from './fifo.ts';
 import { Pacer } from './pacer.ts';
 
-/** A message as text; a ping of the WebSocket protocol; `undefined` for a binary message. */
-export type Incoming = string | { ping: Uint8Array } | undefined;
+/** A message; a ping of the WebSocket protocol; `undefined` for a binary message. */
+export type Incoming = JsonText | { ping: Uint8Array } | undefined;
 
 export interface InboxOwner {
   /** Takes the next message. Never rejects. */
@@ -94,6 +95,6 @@ export class Inbox {
 }
 
 function lengthOf(message: Incoming): number {
-  if (typeof message === 'string') return message.length;
-  return message === undefined ? 0 : message.ping.length;
+  if (message === undefined) return 0;
+  return typeof message === 'object' && 'ping' in message ? message.ping.length : message.length;
 }

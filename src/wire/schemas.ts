@@ -38,8 +38,6 @@ export const DeleteChangeSchema = Type.Object({
   priorRow: Type.Optional(ValuesSchema),
 });
 
-export const ChangeSchema = Type.Union([ColumnChangeSchema, DeleteChangeSchema]);
-
 export const MIGRATION_TYPES = [
   'create_table',
   'drop_table',
@@ -61,13 +59,31 @@ export const MigrationSchema = Type.Object({
   schemaVersion: CountSchema,
 });
 
-export const ChangeSetSchema = Type.Object({
-  siteId: SiteIdSchema,
-  transactionId: NameSchema,
-  hlc: HlcSchema,
-  changes: Type.Array(ChangeSchema),
-  schemaMigrations: Type.Optional(Type.Array(MigrationSchema)),
-});
+function changeSetOf<Change extends TSchema, Migration extends TSchema>(
+  change: Change,
+  migration: Migration,
+) {
+  return Type.Object({
+    siteId: SiteIdSchema,
+    transactionId: NameSchema,
+    hlc: HlcSchema,
+    changes: Type.Array(change),
+    schemaMigrations: Type.Optional(Type.Array(migration)),
+  });
+}
+
+/** As it comes: its changes and migrations are checked one by one. */
+export const ChangeSetEnvelopeSchema = changeSetOf(Type.Unknown(), Type.Unknown());
+export const ChangeSetSchema = changeSetOf(
+  Type.Union([ColumnChangeSchema, DeleteChangeSchema]),
+  MigrationSchema,
+);
+
+/** Most tables that a checkpoint names. */
+export const COMPLETED_TABLES_MAX = 100_000;
+
+/** In a checkpoint: `schema.table`. */
+export const CompletedTableSchema = Type.String({ maxLength: 2 * NAME_LENGTH_MAX + 1 });
 
 export const CheckpointSchema = Type.Object({
   snapshotId: Type.String({ minLength: 1, maxLength: NAME_LENGTH_MAX }),
@@ -75,16 +91,14 @@ export const CheckpointSchema = Type.Object({
   hlc: HlcSchema,
   lastTableIndex: Type.Number(),
   lastEntryIndex: Type.Number(),
-  completedTables: Type.Array(Type.String({ maxLength: 2 * NAME_LENGTH_MAX + 1 }), {
-    maxItems: 100_000,
-  }),
+  completedTables: Type.Array(CompletedTableSchema, { maxItems: COMPLETED_TABLES_MAX }),
   entriesProcessed: Type.Number(),
   createdAt: Type.Number(),
 });
 
 const RequestIdSchema = Type.Optional(Type.String({ maxLength: NAME_LENGTH_MAX }));
 
-/** What a client sends, by `type`. The change sets of `apply_changes` are checked one by one. */
+/** What a client sends, by `type`. Change sets and checkpoints in it are checked by themselves. */
 export const CLIENT_MESSAGE_SCHEMAS = {
   handshake: Type.Object({
     type: Type.Literal('handshake'),
@@ -106,7 +120,7 @@ export const CLIENT_MESSAGE_SCHEMAS = {
   get_snapshot: Type.Object({ type: Type.Literal('get_snapshot'), requestId: RequestIdSchema }),
   resume_snapshot: Type.Object({
     type: Type.Literal('resume_snapshot'),
-    checkpoint: CheckpointSchema,
+    checkpoint: Type.Unsafe<WireCheckpoint>(Type.Unknown()),
     requestId: RequestIdSchema,
   }),
   authenticate: Type.Object({

@@ -2,14 +2,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { ERROR_CODES, SyncError } from '../../src/errors.ts';
+import { decodeChangeSet, encodeChangeSet } from '../../src/wire/types.ts';
+import { pkIdentity, valueFault } from '../../src/wire/values.ts';
 import {
   decodeApplyBody,
   decodeCheckpointBody,
   decodeClientMessage,
-  findRequestId,
-} from '../../src/wire/decode.ts';
-import { decodeChangeSet, encodeChangeSet } from '../../src/wire/types.ts';
-import { pkIdentity, valueFault } from '../../src/wire/values.ts';
+} from '../wire/decode-at-once.ts';
 import { holds } from './budget.ts';
 import {
   anyJson,
@@ -20,7 +19,7 @@ import {
   toText,
 } from './garbage.ts';
 
-const CHANGES_MAX = 1000;
+const LIMITS = { changesPerBatch: 1000, valuesPerMessage: 10_000_000 };
 
 /** Decodes, or is refused as a client may be told; anything else is a fault of the decoder. */
 function decodedOrRefused<T>(decode: () => T): T | undefined {
@@ -60,13 +59,11 @@ const input = fc.oneof(
 test('a message is decoded, or refused with a code and a place', () => {
   holds(
     fc.property(input, (text) => {
-      const message = decodedOrRefused(() => decodeClientMessage(text, CHANGES_MAX));
+      const message = decodedOrRefused(() => decodeClientMessage(text, LIMITS));
       const written = message && textUnlessTooDeep(message);
       if (written !== undefined) {
-        assert.equal(JSON.stringify(decodeClientMessage(written, CHANGES_MAX)), written);
+        assert.equal(JSON.stringify(decodeClientMessage(written, LIMITS)), written);
       }
-      const requestId = findRequestId(text);
-      assert.ok(requestId === undefined || typeof requestId === 'string');
     }),
     1500,
   );
@@ -80,7 +77,7 @@ test('a body of change sets is decoded to what can be carried, or refused', () =
   );
   holds(
     fc.property(body, (text) => {
-      const changeSets = decodedOrRefused(() => decodeApplyBody(text, CHANGES_MAX)) ?? [];
+      const changeSets = decodedOrRefused(() => decodeApplyBody(text, LIMITS)) ?? [];
       for (const changeSet of changeSets) {
         assert.equal(encodeChangeSet(decodeChangeSet(changeSet)).hlc, changeSet.hlc);
         for (const { pk } of changeSet.changes) {
@@ -96,7 +93,7 @@ test('a body of change sets is decoded to what can be carried, or refused', () =
 test('a checkpoint is decoded or refused', () => {
   holds(
     fc.property(fc.oneof(mutatedCheckpoint.map(toText), input), (text) => {
-      const checkpoint = decodedOrRefused(() => decodeCheckpointBody(text));
+      const checkpoint = decodedOrRefused(() => decodeCheckpointBody(text, LIMITS));
       if (checkpoint !== undefined) assert.equal(checkpoint.hlc.length, 40);
     }),
     1000,
@@ -119,7 +116,7 @@ test('no input pollutes what other objects inherit', () => {
   const before = Reflect.ownKeys(Object.prototype).length;
   holds(
     fc.property(mutatedMessage.map(toText), (text) => {
-      decodedOrRefused(() => decodeClientMessage(text, CHANGES_MAX));
+      decodedOrRefused(() => decodeClientMessage(text, LIMITS));
       assert.equal(Reflect.ownKeys(Object.prototype).length, before);
       assert.equal(Reflect.get({}, 'polluted'), undefined);
     }),

@@ -67,6 +67,16 @@ const MEETINGS: Record<LimitName, Meeting> = {
       assert.equal((await client.next('error')).code, 'TOO_LARGE');
     },
   },
+  'limits.valuesPerMessage': {
+    value: 100,
+    async meet({ t, server }) {
+      const device = new Device(1);
+      const client = await TestClient.join(server.wsUrl, device, t);
+      const value = Array.from({ length: 100 }, () => 1);
+      client.send({ type: 'apply_changes', changes: [device.write({ pk: [1], set: { value } })] });
+      assert.equal((await client.next('error')).code, 'TOO_LARGE');
+    },
+  },
   'limits.messagesInFlight': {
     value: 1,
     async meet({ t, server }) {

@@ -2,16 +2,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SyncError } from '../../src/errors.ts';
 import { Device } from '../../src/testing/device.ts';
-import {
-  decodeApplyBody,
-  decodeCheckpointBody,
-  decodeClientMessage,
-  findRequestId,
-} from '../../src/wire/decode.ts';
+import { RefusedRequest } from '../../src/wire/decode.ts';
 import type { CLIENT_MESSAGE_SCHEMAS } from '../../src/wire/schemas.ts';
+import { decodeApplyBody, decodeCheckpointBody, decodeClientMessage } from './decode-at-once.ts';
 import { VECTORS } from './vectors.ts';
 
 const CHANGES_MAX = 20;
+const LIMITS = { changesPerBatch: CHANGES_MAX, valuesPerMessage: 10_000_000 };
 const { siteId, hlc } = VECTORS.changeSets[1] ?? { siteId: '', hlc: '' };
 
 const VALID: Record<keyof typeof CLIENT_MESSAGE_SCHEMAS, object> = {
@@ -26,26 +23,26 @@ const VALID: Record<keyof typeof CLIENT_MESSAGE_SCHEMAS, object> = {
 
 test('every message of a client is decoded to what it says', () => {
   for (const message of Object.values(VALID)) {
-    assert.deepEqual(decodeClientMessage(JSON.stringify(message), CHANGES_MAX), message);
+    assert.deepEqual(decodeClientMessage(JSON.stringify(message), LIMITS), message);
   }
 });
 
 test('fields that the server does not know are no reason to refuse', () => {
   for (const message of Object.values(VALID)) {
     const more = JSON.stringify({ ...message, added: { later: true } });
-    assert.equal(decodeClientMessage(more, CHANGES_MAX).type, JSON.parse(more).type);
+    assert.equal(decodeClientMessage(more, LIMITS).type, JSON.parse(more).type);
   }
 });
 
 test('the seed clients say neither a protocol version nor a database', () => {
   const handshake = { type: 'handshake', siteId };
-  assert.deepEqual(decodeClientMessage(JSON.stringify(handshake), CHANGES_MAX), handshake);
+  assert.deepEqual(decodeClientMessage(JSON.stringify(handshake), LIMITS), handshake);
 });
 
 test('another protocol version is told before the shape is judged', () => {
   for (const protocolVersion of [0, 2, 1.5, '1', null]) {
     const text = JSON.stringify({ type: 'handshake', protocolVersion, identity: 'of the future' });
-    assert.throws(() => decodeClientMessage(text, CHANGES_MAX), {
+    assert.throws(() => decodeClientMessage(text, LIMITS), {
       code: 'PROTOCOL_VERSION_MISMATCH',
     });
   }
@@ -130,7 +127,7 @@ function refusalOf(work: () => unknown): SyncError {
 test('a message of a wrong shape is refused with its place', () => {
   for (const [place, message] of FAULTS) {
     const text = JSON.stringify(message);
-    const refusal = refusalOf(() => decodeClientMessage(text, CHANGES_MAX));
+    const refusal = refusalOf(() => decodeClientMessage(text, LIMITS));
     assert.equal(refusal.code, 'MESSAGE_ERROR', text);
     assert.ok(refusal.message.includes(place), `${text}: ${refusal.message}`);
   }
@@ -139,12 +136,12 @@ test('a message of a wrong shape is refused with its place', () => {
 test('a fault in a batch is refused with the same place over both transports', () => {
   for (const [place, body] of APPLY_FAULTS) {
     const message = JSON.stringify({ type: 'apply_changes', ...body });
-    const overSocket = refusalOf(() => decodeClientMessage(message, CHANGES_MAX));
-    const overHttp = refusalOf(() => decodeApplyBody(JSON.stringify(body), CHANGES_MAX));
+    const overSocket = refusalOf(() => decodeClientMessage(message, LIMITS));
+    const overHttp = refusalOf(() => decodeApplyBody(JSON.stringify(body), LIMITS));
     assert.equal(overSocket.code, 'MESSAGE_ERROR', message);
     assert.ok(overSocket.message.startsWith(place), `${place} in ${overSocket.message}`);
     assert.equal(overHttp.message, overSocket.message);
-    const bare = refusalOf(() => decodeApplyBody(JSON.stringify(body.changes), CHANGES_MAX));
+    const bare = refusalOf(() => decodeApplyBody(JSON.stringify(body.changes), LIMITS));
     assert.ok(bare.message.startsWith(place.replace(/^changes/, '')), bare.message);
   }
 });
@@ -152,9 +149,9 @@ test('a fault in a batch is refused with the same place over both transports', (
 test('what is not JSON is refused as such', () => {
   for (const text of ['', '{', 'nonsense', '{"type":"ping"}x', '\ud800']) {
     const decoders = [
-      () => decodeClientMessage(text, CHANGES_MAX),
-      () => decodeApplyBody(text, CHANGES_MAX),
-      () => decodeCheckpointBody(text),
+      () => decodeClientMessage(text, LIMITS),
+      () => decodeApplyBody(text, LIMITS),
+      () => decodeCheckpointBody(text, LIMITS),
     ];
     for (const decode of decoders) {
       assert.throws(decode, { code: 'MESSAGE_ERROR', message: /^not valid JSON/ });
@@ -164,7 +161,7 @@ test('what is not JSON is refused as such', () => {
 
 test('types that are not messages are unknown, also those that every object has', () => {
   for (const type of ['hello', '', 'constructor', '__proto__', 'toString', 'x'.repeat(10_000)]) {
-    const refusal = refusalOf(() => decodeClientMessage(JSON.stringify({ type }), CHANGES_MAX));
+    const refusal = refusalOf(() => decodeClientMessage(JSON.stringify({ type }), LIMITS));
     assert.equal(refusal.code, 'UNKNOWN_MESSAGE');
     assert.ok(refusal.message.length < 200);
   }
@@ -175,16 +172,21 @@ test('a batch of more changes than allowed is refused; migrations count', () => 
   const sets = Array.from({ length: CHANGES_MAX }, (_, i) =>
     device.write({ pk: [i], set: { a: 1 } }),
   );
-  assert.equal(decodeApplyBody(JSON.stringify(sets), CHANGES_MAX).length, CHANGES_MAX);
+  assert.equal(decodeApplyBody(JSON.stringify(sets), LIMITS).length, CHANGES_MAX);
   const more = [...sets, device.migrate('create_table', 't')];
-  const refusal = refusalOf(() => decodeApplyBody(JSON.stringify(more), CHANGES_MAX));
+  const refusal = refusalOf(() => decodeApplyBody(JSON.stringify(more), LIMITS));
   assert.equal(refusal.code, 'TOO_LARGE');
   assert.match(refusal.message, /limits\.changesPerBatch/);
 });
 
-test('the requestId of a refused message is found where there is one', () => {
-  assert.equal(findRequestId('{"type":"x","requestId":" α "}'), ' α ');
-  for (const text of ['{', 'null', '7', '[]', '{"requestId":7}', '{"type":"ping"}']) {
-    assert.equal(findRequestId(text), undefined, text);
+test('the requestId of a refused message is told with the refusal', () => {
+  const requestIdOf = (text: string) => {
+    const refusal = refusalOf(() => decodeClientMessage(text, LIMITS));
+    return refusal instanceof RefusedRequest ? refusal.requestId : undefined;
+  };
+  assert.equal(requestIdOf('{"type":"x","requestId":" α "}'), ' α ');
+  assert.equal(requestIdOf('{"type":"apply_changes","changes":[7],"requestId":"1"}'), '1');
+  for (const text of ['{', 'null', '7', '[]', '{"requestId":7}', '{"type":"x"}']) {
+    assert.equal(requestIdOf(text), undefined, text);
   }
 });

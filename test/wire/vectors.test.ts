@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Device } from '../../src/testing/device.ts';
-import { decodeApplyBody, decodeChangeSets, decodeCheckpointBody } from '../../src/wire/decode.ts';
 import { PROTOCOL_VERSION } from '../../src/wire/schemas.ts';
 import { decodeChangeSet, encodeChangeSet } from '../../src/wire/types.ts';
 import { decodeValue, encodeValue, valueFault } from '../../src/wire/values.ts';
 import { openEngine, takeSnapshot } from '../support/engine.ts';
+import { decodeApplyBody, decodeCheckpointBody } from './decode-at-once.ts';
 import { type SnapshotChunk, VECTORS, vectorToValue } from './vectors.ts';
 
-const CHANGES_MAX = 1000;
+const LIMITS = { changesPerBatch: 1000, valuesPerMessage: 10_000_000 };
 
 test('the vectors are of the version that the server speaks', () => {
   assert.equal(VECTORS.protocolVersion, PROTOCOL_VERSION);
@@ -26,7 +26,7 @@ test('every SQL value vector is encoded and decoded', () => {
 });
 
 test('every change set vector is accepted, and comes back from the public types as it was', () => {
-  const decoded = decodeChangeSets(VECTORS.changeSets, CHANGES_MAX, '');
+  const decoded = decodeApplyBody(JSON.stringify(VECTORS.changeSets), LIMITS);
   assert.deepEqual(decoded, VECTORS.changeSets);
   for (const changeSet of decoded) {
     assert.deepEqual(encodeChangeSet(decodeChangeSet(changeSet)), changeSet);
@@ -46,18 +46,18 @@ test('the public types hold bytes as bytes and bigints as bigints', () => {
 
 test('a POST body may be the change sets or hold them; migrations may be missing', () => {
   const { changeSets } = VECTORS;
-  assert.deepEqual(decodeApplyBody(JSON.stringify(changeSets), CHANGES_MAX), changeSets);
+  assert.deepEqual(decodeApplyBody(JSON.stringify(changeSets), LIMITS), changeSets);
   const wrapped = JSON.stringify({ changes: changeSets });
-  assert.deepEqual(decodeApplyBody(wrapped, CHANGES_MAX), changeSets);
+  assert.deepEqual(decodeApplyBody(wrapped, LIMITS), changeSets);
   const bare = changeSets.map(({ schemaMigrations: _, ...rest }) => rest);
-  const decoded = decodeApplyBody(JSON.stringify(bare), CHANGES_MAX);
+  const decoded = decodeApplyBody(JSON.stringify(bare), LIMITS);
   assert.ok(decoded.every(({ schemaMigrations }) => schemaMigrations.length === 0));
 });
 
 test('the checkpoint vector is accepted, bare and wrapped', () => {
   const { checkpoint } = VECTORS;
-  assert.deepEqual(decodeCheckpointBody(JSON.stringify(checkpoint)), checkpoint);
-  assert.deepEqual(decodeCheckpointBody(JSON.stringify({ checkpoint })), checkpoint);
+  assert.deepEqual(decodeCheckpointBody(JSON.stringify(checkpoint), LIMITS), checkpoint);
+  assert.deepEqual(decodeCheckpointBody(JSON.stringify({ checkpoint }), LIMITS), checkpoint);
 });
 
 /** Keys in order of name, of the chunk and of what it holds. */

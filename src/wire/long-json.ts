@@ -1,0 +1,163 @@
+/** Parses what is long of a JSON text, part by part. See `json-outline.ts`. */
+
+import { SyncError } from '../errors.ts';
+import {
+  demandNothing,
+  type LongJson,
+  notJson,
+  outline,
+  type Part,
+  PIECE_BYTES,
+} from './json-outline.ts';
+import type { Steps } from './steps.ts';
+
+/** As text or, where it is long, as bytes of UTF-8: to make text of them takes its time, too. */
+export type JsonText = string | Buffer;
+
+/** A value that is parsed; or one that is long, and is not yet. */
+export type Json = { value: unknown } | LongJson;
+
+/** Most values in what is parsed as a whole, such as one SQL value; what has more blocks everybody. */
+export const WHOLE_VALUES_MAX = 250_000;
+
+export interface ReadLimits {
+  /** Most values in a text. */
+  valuesPerMessage: number;
+  /** What is longer is not parsed in one go. */
+  pieceBytes?: number;
+}
+
+export function isLongText(text: JsonText): boolean {
+  return text.length > PIECE_BYTES;
+}
+
+/** Whether it may be parsed without being looked through. */
+export function isShort({ length }: JsonText, limits: ReadLimits): boolean {
+  // A value takes a character at least.
+  return length <= (limits.pieceBytes ?? PIECE_BYTES) && length <= limits.valuesPerMessage;
+}
+
+/** @throws SyncError MESSAGE_ERROR */
+export function parseShort(text: JsonText): { value: unknown } {
+  return { value: parse(text.toString()) };
+}
+
+/** @throws SyncError MESSAGE_ERROR, TOO_LARGE */
+export function* readJson(text: JsonText, limits: ReadLimits): Steps<Json> {
+  if (isShort(text, limits)) return parseShort(text);
+  const bytes = typeof text === 'string' ? Buffer.from(text) : text;
+  const { valuesPerMessage, pieceBytes = PIECE_BYTES } = limits;
+  const long = yield* outline(bytes, valuesPerMessage, pieceBytes);
+  return long ?? parseShort(bytes);
+}
+
+/** @throws SyncError MESSAGE_ERROR */
+function parse(text: string, where = ''): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    // The engine's own words say where; they quote a few characters of the input at most.
+    const why = error instanceof Error ? error.message.slice(0, 200) : 'it cannot be parsed';
+    throw notJson(`${where}${why}`, error);
+  }
+}
+
+function parseRun(long: LongJson, { from, to }: Part): object {
+  const text = inBrackets(long.source.subarray(from, to), long.isArray ? '[]' : '{}');
+  const where = `between the positions ${from} and ${to}: `;
+  // It is an array or object, by its brackets.
+  const members = parse(text, where) as object;
+  // Only a comma too many makes one of several parts empty.
+  if (long.parts.length > 1 && isEmpty(members)) throw notJson(`${where}a comma too many`);
+  return members;
+}
+
+/** Bytes are copied quicker than the text that two brackets are put around. */
+function inBrackets(run: Buffer, brackets: '[]' | '{}'): string {
+  const bytes = Buffer.allocUnsafe(run.length + 2);
+  bytes.write(brackets);
+  run.copy(bytes, 1);
+  bytes.write(brackets.slice(1), run.length + 1);
+  return bytes.toString();
+}
+
+function isEmpty(members: object): boolean {
+  for (const _name in members) return false;
+  return true;
+}
+
+/** The members of a long array, as many at a time as are parsed in one go; a long one by itself. */
+export function* arrayParts(array: LongJson): Generator<unknown[] | LongJson> {
+  const { source, parts } = array;
+  for (const part of parts) {
+    const { from, to, long } = part;
+    if (long === undefined) yield parseRun(array, part) as unknown[];
+    else {
+      demandNothing(source, from, long.from);
+      demandNothing(source, long.to, to);
+      yield long;
+    }
+  }
+}
+
+/**
+ * The members of a long object; of several of one name the last one.
+ * @param names of those that matter; all, if there are none
+ */
+export function* objectMembers(
+  object: LongJson,
+  names?: ReadonlySet<string>,
+): Steps<Map<string, Json>> {
+  const { source, parts } = object;
+  const members = new Map<string, Json>();
+  for (const part of parts) {
+    const { from, to, long } = part;
+    if (long === undefined) {
+      for (const [name, value] of Object.entries(parseRun(object, part))) {
+        if (names?.has(name) !== false) members.set(name, { value });
+      }
+    } else {
+      demandNothing(source, long.to, to);
+      // What stands before it is its name and a colon, or no JSON.
+      const named = parse(`{${source.toString('utf8', from, long.from)}null}`) as object;
+      for (const name of Object.keys(named)) {
+        if (names?.has(name) !== false) members.set(name, long);
+      }
+    }
+    yield;
+  }
+  return members;
+}
+
+/**
+ * The whole of it.
+ * @throws SyncError MESSAGE_ERROR, if there is too much in it
+ */
+export function* wholeOf(json: Json, place: string): Steps<unknown> {
+  if ('value' in json) return json.value;
+  if (json.values > WHOLE_VALUES_MAX) {
+    const what = `has more than ${WHOLE_VALUES_MAX} members`;
+    throw new SyncError('MESSAGE_ERROR', place === '' ? what : `${place}: ${what}`);
+  }
+  if (json.isArray) {
+    const array: unknown[] = [];
+    for (const part of arrayParts(json)) {
+      if (Array.isArray(part)) for (const member of part) array.push(member);
+      else array.push(yield* wholeOf(part, place));
+      yield;
+    }
+    return array;
+  }
+  const object = {};
+  for (const [name, member] of yield* objectMembers(json)) {
+    const value = yield* wholeOf(member, place);
+    // As JSON.parse does it, for a name such as `__proto__` too.
+    Object.defineProperty(object, name, {
+      value,
+      enumerable: true,
+      configurable: true,
+      writable: true,
+    });
+  }
+  return object;
+}
