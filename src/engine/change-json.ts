@@ -49,6 +49,8 @@ export function changedRowJson(schema: string, table: string, pk: string): strin
   return ['"schema":', schema, ',"table":', table, ',"pk":', pk, ',"hlc":"'].join('');
 }
 
+const PIECE_CHARS = 256 * 1024;
+
 /** How a change begins, the first one of a list and the others, which close the one before. */
 const COLUMN = { first: '{"type":"column",', next: '},{"type":"column",' };
 const DELETE = { first: '{"type":"delete",', next: '},{"type":"delete",' };
@@ -59,7 +61,11 @@ const DELETE = { first: '{"type":"delete",', next: '},{"type":"delete",' };
  */
 export class ChangeListJson {
   #text = '';
+  /** What was text before: to put a long one together at the end would take its time. */
+  readonly #pieces: Buffer[] = [];
   #length = 0;
+  /** Of the change that was added last, about. */
+  lastBytes = 0;
 
   /** How many there are. */
   get length(): number {
@@ -74,25 +80,38 @@ export class ChangeListJson {
    */
   addColumn(row: string, change: WrittenCell, member: string, value: string): void {
     const { hlc, priorHlc } = change;
+    const before = this.#text.length;
     this.#text += this.#begin(COLUMN) + row + hlc + member + value;
     if (priorHlc !== undefined) {
       const prior = JSON.stringify(change.priorValue);
       this.#text += `,"priorValue":${prior},"priorHlc":"${priorHlc}"`;
     }
+    this.#added(before);
   }
 
   /** @param priorRow JSON, or `undefined` for none */
   addDelete(row: string, hlc: HlcText, priorRow: string | undefined): void {
+    const before = this.#text.length;
     this.#text += `${this.#begin(DELETE)}${row}${hlc}"`;
     if (priorRow !== undefined) this.#text += `,"priorRow":${priorRow}`;
+    this.#added(before);
+  }
+
+  #added(before: number): void {
+    this.lastBytes = this.#text.length - before;
+    if (this.#text.length < PIECE_CHARS) return;
+    this.#pieces.push(Buffer.from(this.#text));
+    this.#text = '';
   }
 
   #begin({ first, next }: typeof COLUMN): string {
     return this.#length++ === 0 ? first : next;
   }
 
-  /** JSON of the changes, with commas between them. */
-  toString(): string {
-    return this.#length === 0 ? '' : `${this.#text}}`;
+  /** Text around JSON of the changes, with commas between them. */
+  between(before: string, after: string): Buffer {
+    const rest = this.#length === 0 ? after : `${this.#text}}${after}`;
+    if (this.#pieces.length === 0) return Buffer.from(before + rest);
+    return Buffer.concat([Buffer.from(before), ...this.#pieces, Buffer.from(rest)]);
   }
 }

@@ -3,6 +3,7 @@
 import type { WireChange } from '../wire/schemas.ts';
 import { pkIdentity } from '../wire/values.ts';
 import { changedRowJson, type JsonNames } from './change-json.ts';
+import type { Pace } from './pace.ts';
 import type { RowAddress } from './row-set.ts';
 import { isLive, type TableRecord } from './table-record.ts';
 
@@ -22,20 +23,25 @@ export interface ChangeTarget {
  * One for each change; `undefined` for one that goes nowhere.
  * @param tableOf the table that a change goes to, or none
  */
-export function targetsOf(
+export async function targetsOf(
   changes: readonly WireChange[],
   names: JsonNames,
   tableOf: (change: WireChange) => TableRecord | undefined,
-): (ChangeTarget | undefined)[] {
+  pace: Pace,
+): Promise<(ChangeTarget | undefined)[]> {
   let last: WireChange | undefined;
   let target: ChangeTarget | undefined;
-  return changes.map((change) => {
+  const targets: (ChangeTarget | undefined)[] = [];
+  for (const change of changes) {
     const table = tableOf(change);
     const isSame = last !== undefined && target?.table === table && isOfSameRow(change, last);
     last = change;
     if (!isSame) target = table && createTarget(change, table, names);
-    return target;
-  });
+    targets.push(target);
+    const turn = isSame ? undefined : pace.did(1, target?.pk.length);
+    if (turn !== undefined) await turn;
+  }
+  return targets;
 }
 
 function createTarget(

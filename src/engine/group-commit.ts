@@ -13,11 +13,12 @@ import { SyncError } from '../errors.ts';
 import { isStoreFailure } from './store-failure.ts';
 
 /** About so many changes in one store transaction: bounds its memory and a latecomer's wait. */
-const GROUP_WEIGHT_MAX = 20_000;
+export const GROUP_WEIGHT_MAX = 20_000;
 
 interface Waiting<Item, Result> {
   item: Item;
   admit: (() => void) | undefined;
+  weight: number;
   resolve(result: Result): void;
   reject(error: unknown): void;
 }
@@ -56,7 +57,7 @@ export class GroupCommit<Item, Result> {
   add(item: Item, admit?: () => void): Promise<Result> {
     if (this.#closed) return Promise.reject(closedError());
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ item, admit, resolve, reject });
+      this.#waiting.push({ item, admit, weight: this.#weigh(item), resolve, reject });
       if (this.#scheduled) return;
       this.#scheduled = true;
       this.#enter(() => this.#drain());
@@ -105,11 +106,11 @@ export class GroupCommit<Item, Result> {
   }
 
   #take(): Waiting<Item, Result>[] {
-    let weight = 0;
+    let sum = 0;
     let count = 0;
-    for (const { item } of this.#waiting) {
-      weight += this.#weigh(item);
-      if (count > 0 && weight > GROUP_WEIGHT_MAX) break;
+    for (const { weight } of this.#waiting) {
+      sum += weight;
+      if (count > 0 && sum > GROUP_WEIGHT_MAX) break;
       count++;
     }
     const group = this.#waiting.slice(0, count);

@@ -30,6 +30,14 @@ export interface Appended {
 
 /** Beyond it everybody reads at a pace of their own. */
 const READ_BYTES_MAX = 256 * 1024;
+/** The same for what was written here, and is at hand: a page of it would be as long. */
+const WRITTEN_BYTES_MAX = 4 * 1024 * 1024;
+const WRITTEN_RECORDS_MAX = 20_000;
+
+function isLittle(records: readonly LogRecord[]): boolean {
+  if (records.length > WRITTEN_RECORDS_MAX) return false;
+  return records.reduce((bytes, { json }) => bytes + json.length, 0) <= WRITTEN_BYTES_MAX;
+}
 
 export class LogAnnouncer {
   readonly #store: KVStore;
@@ -62,8 +70,9 @@ export class LogAnnouncer {
     this.#current = state;
     if (this.#reading) return;
     if (this.#isTold) this.#told = state;
-    else if (written?.after === this.#told.head.position) this.#tell(state, written.records);
-    else if (this.#listeners.size === 0) this.#told = state;
+    else if (written?.after === this.#told.head.position) {
+      this.#tell(state, isLittle(written.records) ? written.records : undefined);
+    } else if (this.#listeners.size === 0) this.#told = state;
     else void this.#readOn();
   }
 

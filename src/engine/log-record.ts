@@ -53,7 +53,7 @@ export function encodeDraftedRecord(draft: DraftedRecord): Buffer {
   const line = firstLine(draft.authors, changes.length + migrations.length, draft.tables);
   const before = `${line}{"siteId":"${siteId}","transactionId":${JSON.stringify(transactionId)},"hlc":"${position}","changes":[`;
   const after = `],"schemaMigrations":[${migrations.join(',')}]}`;
-  return Buffer.from(before + changes.toString() + after);
+  return changes.between(before, after);
 }
 
 export function encodeLogRecord(record: Omit<StoredRecord, 'json'> & { json: string }): Buffer {

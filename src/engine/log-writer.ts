@@ -33,7 +33,8 @@ export class LogWriter {
     return nextPosition(this.#head.position, this.#now());
   }
 
-  append(draft: DraftedRecord): void {
+  /** @returns how large it is, in bytes */
+  append(draft: DraftedRecord): number {
     const { position, authors, tables, changes, migrations } = draft;
     const changeCount = changes.length + migrations.length;
     const bytes = encodeDraftedRecord(draft);
@@ -44,6 +45,7 @@ export class LogWriter {
     head.position = position;
     head.logLength++;
     head.changesLogged += changeCount;
+    return bytes.length;
   }
 
   /** So many changes in the log are of no use any more. */

@@ -5,6 +5,7 @@ import type { WireChange, WireChangeSet } from '../wire/schemas.ts';
 import { pkIdentity } from '../wire/values.ts';
 import type { CatalogView } from './catalog.ts';
 import { isOfSameRow } from './change-target.ts';
+import type { Pace } from './pace.ts';
 import { type RowAddress, RowAddresses } from './row-set.ts';
 import { type Bearer, TargetFinder } from './table-names.ts';
 
@@ -15,7 +16,11 @@ export interface ReadPlan {
 }
 
 /** Where things stand by the catalog as it is; DDL in the group may still move them about. */
-export function planReads(sets: readonly WireChangeSet[], catalog: CatalogView): ReadPlan {
+export async function planReads(
+  sets: readonly WireChangeSet[],
+  catalog: CatalogView,
+  pace: Pace,
+): Promise<ReadPlan> {
   const rows = new RowAddresses();
   const sites = new Set<SiteIdText>();
   const targets = new TargetFinder(catalog);
@@ -30,6 +35,8 @@ export function planReads(sets: readonly WireChangeSet[], catalog: CatalogView):
       lastTable = table;
       if (isSame || typeof table === 'string') continue;
       rows.add({ tableId: table.id, identity: pkIdentity(change.pk) });
+      const turn = pace.did(1);
+      if (turn !== undefined) await turn;
     }
   }
   return { rows: rows.list, sites: [...sites], tableIds: [...rows.tableIds] };

@@ -21,6 +21,7 @@ import { countKey, siteKey } from './keys.ts';
 import { LogDraft } from './log-draft.ts';
 import { authorsOf } from './log-record.ts';
 import { planReads, type ReadPlan } from './merge-plan.ts';
+import { Pace } from './pace.ts';
 import { RunWriter } from './record-tables.ts';
 import { isExpired, type MergeOutcome, mergeCell, mergeTombstone, type Row } from './row.ts';
 import { type LoadedRow, toRowKey } from './row-set.ts';
@@ -59,6 +60,7 @@ export class MergeTransaction {
   readonly #transaction: WriteTransaction;
   readonly #context: MergeContext;
   readonly #names = new JsonNames();
+  readonly #pace: Pace;
   /** Of tables that end here, so much is done at once. */
   readonly #budget: StepBudget;
 
@@ -66,7 +68,13 @@ export class MergeTransaction {
     const site = context.siteIdText;
     this.#context = context;
     this.#budget = new StepBudget(context);
-    this.#transaction = new WriteTransaction(store, known, { site, now: () => context.now() });
+    this.#pace = new Pace(() => context.yield());
+    const pace = this.#pace;
+    this.#transaction = new WriteTransaction(store, known, {
+      site,
+      now: () => context.now(),
+      pace,
+    });
   }
 
   /** One outcome for each of `batches`, each a batch of one client's; and what to keep of it all. */
@@ -88,8 +96,8 @@ export class MergeTransaction {
     const { rows, sites, counts } = this.#transaction;
     let plan: ReadPlan = { rows: [], sites: [], tableIds: [] };
     let keys: Buffer[] = [];
-    const values = await this.#transaction.begin((catalog) => {
-      plan = planReads(sets, catalog);
+    const values = await this.#transaction.begin(async (catalog) => {
+      plan = await planReads(sets, catalog, this.#pace);
       keys = [
         ...plan.rows.map(toRowKey),
         ...plan.sites.map(siteKey),
@@ -100,6 +108,8 @@ export class MergeTransaction {
     let next = 0;
     for (const address of plan.rows) {
       rows.add(address, keys[next], values[next]);
+      const turn = this.#pace.did(1, values[next]?.length);
+      if (turn !== undefined) await turn;
       next++;
     }
     for (const site of plan.sites) sites.add(site, values[next++]);
@@ -114,9 +124,8 @@ export class MergeTransaction {
     const deletes = new Map<LoadedRow, WireChange>();
     // It only reads: a table that nobody has spoken of is none for it.
     const finder = new TargetFinder(this.#transaction.catalog);
-    const targets = targetsOf(changeSet.changes, this.#names, (change) =>
-      toTable(finder.find(change)),
-    );
+    const tableOf = (change: WireChange) => toTable(finder.find(change));
+    const targets = await targetsOf(changeSet.changes, this.#names, tableOf, this.#pace);
     await this.#loadRows(targets);
     for (const [i, change] of changeSet.changes.entries()) {
       const target = targets[i];
@@ -149,15 +158,18 @@ export class MergeTransaction {
       if (i % MIGRATIONS_AT_ONCE === MIGRATIONS_AT_ONCE - 1) await this.#context.yield();
       result[this.#mergeMigration(migration, draft)]++;
     }
-    const targets = this.#targetsOf(changeSet, draft.position);
+    const targets = await this.#targetsOf(changeSet, draft.position);
     await this.#loadRows(targets);
-    const untold = this.#mergeChanges(changeSet, targets, draft, result, answers);
+    const untold = await this.#mergeChanges(changeSet, targets, draft, result, answers);
     for (const [site, hlc] of draft.newest()) sites.authored(site, hlc);
     if (!draft.isEmpty) {
       const { siteId, transactionId } = changeSet;
       const { position, authors, changes, migrations } = draft;
       const tables = draft.tables.toString();
-      log.append({ position, siteId, transactionId, authors, tables, changes, migrations });
+      const record = { position, siteId, transactionId, authors, tables, changes, migrations };
+      const bytes = log.append(record);
+      const turn = this.#pace.did(1, bytes);
+      if (turn !== undefined) await turn;
     }
     // What was held for a dropped name is told after the DDL that uses the name again.
     if (changeSet.schemaMigrations.length > 0) await this.#emptyEnded(draft.position);
@@ -187,25 +199,26 @@ export class MergeTransaction {
   }
 
   /** A change to a name that nobody has spoken of makes a table: there is no row, so it takes effect. */
-  #targetsOf({ changes }: WireChangeSet, position: HlcText): (ChangeTarget | undefined)[] {
+  #targetsOf({ changes }: WireChangeSet, position: HlcText): Promise<(ChangeTarget | undefined)[]> {
     const { catalog } = this.#transaction;
     const finder = new TargetFinder(catalog);
-    return targetsOf(changes, this.#names, (change) => {
+    const tableOf = (change: WireChange) => {
       const bearer = finder.find(change);
       if (bearer !== 'unknown') return toTable(bearer);
       const { schema, table } = change;
       return catalog.create({ schema, table, made: HLC_MIN, changed: position });
-    });
+    };
+    return targetsOf(changes, this.#names, tableOf, this.#pace);
   }
 
   /** @returns the deletions that the author has not heard of */
-  #mergeChanges(
+  async #mergeChanges(
     changeSet: WireChangeSet,
     targets: readonly (ChangeTarget | undefined)[],
     draft: LogDraft,
     result: ApplyResult,
     answers: SiteIdText | undefined,
-  ): readonly UntoldDeletion[] {
+  ): Promise<readonly UntoldDeletion[]> {
     const untold: UntoldDeletion[] = [];
     const { changes, siteId } = changeSet;
     const writer = {
@@ -235,6 +248,8 @@ export class MergeTransaction {
       } else if (isDeletionUntold(change, target, loaded.row, writer)) {
         untold.push({ target, loaded });
       }
+      const turn = this.#pace.did(1, draft.changes.lastBytes);
+      if (turn !== undefined) await turn;
     }
     return untold;
   }

@@ -7,6 +7,7 @@ import type { HlcText } from '../clock/hlc.ts';
 import { HLC_MIN } from '../clock/hlc.ts';
 import type { KVReader, KVTransaction } from '../storage/kv-store.ts';
 import { rowKey, rowToTombstoneKey } from './keys.ts';
+import type { Pace } from './pace.ts';
 import {
   bytesToText,
   createRow,
@@ -34,6 +35,21 @@ export interface LoadedRow {
   /** Whether it stood in the list of tombstones then. */
   wasListed: boolean;
   changed: boolean;
+}
+
+/** To hand more of them to the store at once takes its time, too. */
+export const KEYS_AT_ONCE = 2000;
+
+/** @param values gets one for each key */
+export async function readInTurns(
+  reader: KVReader,
+  keys: readonly Uint8Array[],
+  values: (Uint8Array | undefined)[],
+): Promise<void> {
+  for (let from = 0; from < keys.length; from += KEYS_AT_ONCE) {
+    const some = await reader.getMany(keys.slice(from, from + KEYS_AT_ONCE));
+    for (const value of some) values.push(value);
+  }
 }
 
 /** In the list of tombstones: whether the row is gone, or lives again. */
@@ -87,9 +103,11 @@ export class RowAddresses {
 export class RowSet {
   readonly #rowsByTable = new Map<number, Map<string, LoadedRow>>();
   readonly #reader: KVReader;
+  readonly #pace: Pace;
 
-  constructor(reader: KVReader) {
+  constructor(reader: KVReader, pace: Pace) {
     this.#reader = reader;
+    this.#pace = pace;
   }
 
   get({ tableId, identity }: RowAddress): LoadedRow | undefined {
@@ -120,8 +138,13 @@ export class RowSet {
     const { list } = missing;
     if (list.length === 0) return;
     const keys = list.map(toRowKey);
-    const values = await this.#reader.getMany(keys);
-    for (const [i, address] of list.entries()) this.add(address, keys[i], values[i]);
+    const values: (Uint8Array | undefined)[] = [];
+    await readInTurns(this.#reader, keys, values);
+    for (const [i, address] of list.entries()) {
+      this.add(address, keys[i], values[i]);
+      const turn = this.#pace.did(1, values[i]?.length);
+      if (turn !== undefined) await turn;
+    }
   }
 
   /** Those of a table that are here, by their identities. */
@@ -130,18 +153,24 @@ export class RowSet {
   }
 
   /** @param onWrite gets each changed row's table and how many cells it gained or lost */
-  write(transaction: KVTransaction, onWrite: (tableId: number, cells: number) => void): void {
+  async write(
+    transaction: KVTransaction,
+    onWrite: (tableId: number, cells: number) => void,
+  ): Promise<void> {
     for (const [tableId, rows] of this.#rowsByTable) {
       for (const loaded of rows.values()) {
         if (!loaded.changed) continue;
-        writeRow(loaded, transaction);
+        const bytes = writeRow(loaded, transaction);
         onWrite(tableId, loaded.row.cells.size - loaded.cellsBefore);
+        const turn = this.#pace.did(1, bytes);
+        if (turn !== undefined) await turn;
       }
     }
   }
 }
 
-function writeRow({ key, row, wasListed }: LoadedRow, transaction: KVTransaction): void {
+/** @returns how large it is */
+function writeRow({ key, row, wasListed }: LoadedRow, transaction: KVTransaction): number {
   const text = encodeRow(row);
   if (text === undefined) transaction.delete(key);
   else transaction.put(key, Buffer.from(text));
@@ -149,4 +178,5 @@ function writeRow({ key, row, wasListed }: LoadedRow, transaction: KVTransaction
   if (isListed(tombstone)) {
     transaction.put(rowToTombstoneKey(key), encodeListedTombstone(tombstone, row.cells.size === 0));
   } else if (wasListed) transaction.delete(rowToTombstoneKey(key));
+  return text?.length ?? 0;
 }

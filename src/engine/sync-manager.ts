@@ -13,6 +13,7 @@ import type { Logger } from '../logger.ts';
 import type { KVStore, KVTransaction } from '../storage/kv-store.ts';
 import type { WireChangeSet, WireCheckpoint } from '../wire/schemas.ts';
 import { toAuthored } from './authored.ts';
+import { weightOf } from './batch-weight.ts';
 import type { Catalog } from './catalog.ts';
 import { freshCursor, type LogCursor, refuseIfForgotten, toCursor } from './cursor.ts';
 import { DatabaseState } from './database-state.ts';
@@ -26,6 +27,7 @@ import { LogReaders } from './log-readers.ts';
 import { carryPosition, deliverable, type LogRecord } from './log-record.ts';
 import { type Maintained, type MaintainOptions, Maintenance } from './maintenance.ts';
 import { type Batch, type BatchOutcome, MergeTransaction } from './merge-transaction.ts';
+import { Pace } from './pace.ts';
 import { markPageEnd } from './position-marks.ts';
 import { CurrentNames } from './record-tables.ts';
 import { SiteRecords } from './site-records.ts';
@@ -112,7 +114,7 @@ export class SyncManager {
     this.readers = new LogReaders(() => options.world.now());
     this.#commits = new GroupCommit(
       (batches) => this.#mergeGroup(batches),
-      ({ changeSets }) => changeSets.reduce((sum, set) => sum + weightOf(set), 1),
+      weightOf,
       () => options.world.yield(),
     );
     this.sites = new SiteRecords(
@@ -351,7 +353,9 @@ export class SyncManager {
   }
 
   #tidy<T>(step: (transaction: WriteTransaction) => Promise<T>): Promise<T> {
-    const context = { site: this.identity.siteIdText, now: () => this.#options.world.now() };
+    const { world } = this.#options;
+    const pace = new Pace(() => world.yield());
+    const context = { site: this.identity.siteIdText, now: () => world.now(), pace };
     return this.#commits.alone(async () => {
       const { result } = await this.#write(async (store) => {
         const transaction = new WriteTransaction(store, this.#state.current, context);
@@ -368,9 +372,4 @@ export class SyncManager {
     this.#stopWatching();
     await this.#commits.close();
   }
-}
-
-/** What one set takes of a group: a migration looks at more than a change. */
-function weightOf({ changes, schemaMigrations }: WireChangeSet): number {
-  return 1 + changes.length + 10 * schemaMigrations.length;
 }

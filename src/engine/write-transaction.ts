@@ -14,7 +14,8 @@ import { decodeHead, EMPTY_HEAD, type Head, writeHead } from './head.ts';
 import { HEAD_KEY } from './keys.ts';
 import type { LogRecord } from './log-record.ts';
 import { LogWriter } from './log-writer.ts';
-import { RowSet } from './row-set.ts';
+import type { Pace } from './pace.ts';
+import { KEYS_AT_ONCE, RowSet, readInTurns } from './row-set.ts';
 import { SiteStates } from './site-state.ts';
 
 /** A state of a database: the end of its log, and the catalog of that moment. Never changed. */
@@ -35,6 +36,7 @@ export interface WriteContext {
   site: SiteIdText;
   /** The server's wall time, in milliseconds. */
   now(): number;
+  pace: Pace;
 }
 
 export class WriteTransaction {
@@ -53,7 +55,7 @@ export class WriteTransaction {
   constructor(store: KVTransaction, { head, catalog }: CommittedState, context: WriteContext) {
     this.store = store;
     this.#context = context;
-    this.rows = new RowSet(store);
+    this.rows = new RowSet(store, context.pace);
     this.sites = new SiteStates(store);
     this.log = new LogWriter(store, () => context.now());
     this.#base = catalog;
@@ -67,10 +69,14 @@ export class WriteTransaction {
    * @returns the values of the keys of `plan`
    */
   async begin(
-    plan: (catalog: Catalog) => readonly Uint8Array[] = () => [],
+    plan: (catalog: Catalog) => Promise<readonly Uint8Array[]> = async () => [],
   ): Promise<(Uint8Array | undefined)[]> {
     for (;;) {
-      const [bytes, ...values] = await this.store.getMany([HEAD_KEY, ...plan(this.#base)]);
+      const keys = await plan(this.#base);
+      const [bytes, ...values] = await this.store.getMany([
+        HEAD_KEY,
+        ...keys.slice(0, KEYS_AT_ONCE),
+      ]);
       const head = decodeHead(bytes, this.#context.site);
       if (head.catalogVersion !== this.#version) {
         this.#base = await Catalog.load(this.store);
@@ -80,6 +86,7 @@ export class WriteTransaction {
       this.#headBefore = { ...head };
       this.#draft = new CatalogDraft(this.#base, head.nextTable);
       this.log.begin(head);
+      await readInTurns(this.store, keys.slice(KEYS_AT_ONCE), values);
       return values;
     }
   }
@@ -101,7 +108,8 @@ export class WriteTransaction {
   /** Puts all that has changed. Nothing may be changed afterwards. */
   async finish(): Promise<Written> {
     const { store, log, head } = this;
-    this.rows.write(store, (tableId, cells) => this.counts.gained(tableId, cells));
+    const onWrite = (tableId: number, cells: number) => this.counts.gained(tableId, cells);
+    await this.rows.write(store, onWrite);
     await this.counts.write(store);
     await this.sites.write(store);
     let catalog = this.#base;

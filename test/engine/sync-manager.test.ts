@@ -5,6 +5,7 @@ import type { KVStore } from '../../src/storage/kv-store.ts';
 import { createMemoryStorage } from '../../src/storage/memory.ts';
 import { Device } from '../../src/testing/device.ts';
 import { openEngine, readAll, takeSnapshot } from '../support/engine.ts';
+import { createTestWorld } from '../support/world.ts';
 
 test('a new database has a site id of its own, keeps it, and stands at wall time 0', async () => {
   const storage = createMemoryStorage();
@@ -177,4 +178,38 @@ test('the site that authored changes and the snapshot it was sent are remembered
     authored: later.hlc,
     snapshot,
   });
+});
+
+test('a large batch is merged in turns, whatever it is made of, and is still one transaction', async () => {
+  const device = new Device(1);
+  const rows = Array.from({ length: 10_000 }, (_, i) => ({ pk: [i], set: { a: i } }));
+  const cells = Object.fromEntries(rows.map((_, i) => [`column_${i}`, i]));
+  const large = Array.from({ length: 20 }, (_, i) => ({
+    pk: [i],
+    set: { a: 'x'.repeat(400_000) },
+  }));
+  for (const [changeSets, turnsMin] of [
+    [[device.write(...rows)], 30],
+    [rows.map((row) => device.write(row)), 30],
+    [[device.write({ pk: [1], set: cells })], 10],
+    [[device.write(...large)], 20],
+  ] as const) {
+    const world = createTestWorld();
+    let turns = 0;
+    const engine = await openEngine({
+      world: Object.assign(world, { yield: async () => void turns++ }),
+    });
+    const positions: number[] = [];
+    engine.manager.onAppended(({ records }) => positions.push(records?.length ?? 0));
+    const changes = changeSets.flatMap((set) => set.changes).length;
+    assert.equal((await engine.manager.apply(changeSets)).applied, changes);
+    assert.ok(turns >= turnsMin, `${turns} turns`);
+    // What it has become is heard of once. What is much is read by everybody at a pace of their own.
+    assert.equal(positions.length, 1);
+    const read = await readAll(engine.manager);
+    assert.deepEqual(
+      read.map(({ changes }) => changes),
+      changeSets.map(({ changes }) => changes),
+    );
+  }
 });
