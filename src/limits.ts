@@ -10,6 +10,8 @@ export const COUNTED_LIMITS = [
   'limits.messageBytes',
   'limits.changesPerBatch',
   'limits.valuesPerMessage',
+  'limits.tablesPerDatabase',
+  'limits.ddlBytesPerDatabase',
   'limits.messagesInFlight',
   'limits.messagesPerSecond',
   'limits.queuedBytesPerSocket',

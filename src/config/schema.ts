@@ -218,6 +218,12 @@ export const ConfigSchema = group({
       [1, 100_000_000],
       'The most values in one message or body, such as those of its changes and those in JSON values. A change has about ten.',
     ),
+    tablesPerDatabase: integer(
+      10_000,
+      [1, 1_000_000],
+      'The most tables of one database. Ten times as many names may have been used for them.',
+    ),
+    ddlBytesPerDatabase: bytes(16 * MIB, 'The most DDL that is kept of one database'),
     messagesInFlight: integer(
       64,
       [1, 100_000],

@@ -7,6 +7,7 @@ import { HLC_MIN, type HlcText } from '../clock/hlc.ts';
 import type { KVTransaction } from '../storage/kv-store.ts';
 import type { Catalog, CatalogView } from './catalog.ts';
 import { idsOfName, namesOfSlot } from './catalog.ts';
+import { type CatalogSize, ddlIn, tablesIn } from './catalog-size.ts';
 import { countKey, migrationKey, nameKey, tableKey } from './keys.ts';
 import { NameMap } from './name-map.ts';
 import {
@@ -23,6 +24,7 @@ import {
 
 export class CatalogDraft implements CatalogView {
   readonly #base: CatalogView;
+  readonly #size: CatalogSize;
   readonly #tables = new Map<number, TableRecord | undefined>();
   readonly #names = new NameMap<NameRecord>();
   /** The same, by the tables that they lead to: a name may have ceased to. */
@@ -37,11 +39,16 @@ export class CatalogDraft implements CatalogView {
   /** @param nextTable the number that the next table will have */
   constructor(base: CatalogView, nextTable: number) {
     this.#base = base;
+    this.#size = { ...base.size };
     this.#nextTable = nextTable;
   }
 
   get nextTable(): number {
     return this.#nextTable;
+  }
+
+  get size(): Readonly<CatalogSize> {
+    return this.#size;
   }
 
   get isChanged(): boolean {
@@ -102,16 +109,19 @@ export class CatalogDraft implements CatalogView {
 
   setTable(table: TableRecord): void {
     this.#isChanged = true;
+    this.#size.tables += tablesIn(table) - tablesIn(this.table(table.id));
     this.#tables.set(table.id, table);
   }
 
   deleteTable(id: number): void {
     this.#isChanged = true;
+    this.#size.tables -= tablesIn(this.table(id));
     this.#tables.set(id, undefined);
   }
 
   setName(name: NameRecord): void {
     this.#isChanged = true;
+    if (this.name(name.schema, name.table) === undefined) this.#size.names++;
     this.#names.set(name.schema, name.table, name);
     for (const id of idsOfName(name)) {
       const names = this.#namesByTable.get(id);
@@ -123,12 +133,14 @@ export class CatalogDraft implements CatalogView {
   setSlot(record: SlotRecord): void {
     const slot = toSlot(record);
     this.deleteSlot(slot.key);
+    this.#size.ddl += ddlIn(slot);
     this.#slots.set(slot.key, slot);
     for (const slots of this.#listsOf(slot)) slots.set(slot.key, slot);
   }
 
   deleteSlot(key: string): void {
     this.#isChanged = true;
+    this.#size.ddl -= ddlIn(this.slot(key));
     const before = this.#slots.get(key);
     if (before !== undefined) for (const slots of this.#listsOf(before)) slots.delete(key);
     this.#slots.set(key, undefined);
@@ -188,6 +200,7 @@ export class CatalogDraft implements CatalogView {
       tables: this.#tables,
       names: this.#names.values(),
       slots: this.#slots,
+      size: this.#size,
     });
   }
 }

@@ -7,6 +7,7 @@
 
 import { compareHlc } from '../clock/hlc.ts';
 import type { KVReader } from '../storage/kv-store.ts';
+import { type CatalogSize, ddlIn, emptySize, tablesIn } from './catalog-size.ts';
 import { kindRange } from './keys.ts';
 import { NameMap } from './name-map.ts';
 import { bytesToText } from './row.ts';
@@ -23,6 +24,7 @@ import {
 
 /** What can be asked of a catalog, and of a draft of the next one. */
 export interface CatalogView {
+  readonly size: Readonly<CatalogSize>;
   table(id: number): TableRecord | undefined;
   name(schema: string, table: string): NameRecord | undefined;
   /** @param key see `slotKeyOf` */
@@ -41,6 +43,8 @@ export interface CatalogChanges {
   tables: ReadonlyMap<number, TableRecord | undefined>;
   names: Iterable<NameRecord>;
   slots: ReadonlyMap<string, Slot | undefined>;
+  /** Of the whole, with the changes. */
+  size: Readonly<CatalogSize>;
 }
 
 /** Both names of a migration of a table, each once. */
@@ -73,6 +77,7 @@ export class Catalog implements CatalogView {
   readonly #tables: ReadonlyMap<number, TableRecord>;
   readonly #names: NameMap<NameRecord>;
   readonly #slots: ReadonlyMap<string, Slot>;
+  readonly size: Readonly<CatalogSize>;
   #indexes: Indexes | undefined;
   #unsettled: readonly TableRecord[] | undefined;
 
@@ -80,7 +85,9 @@ export class Catalog implements CatalogView {
     tables: ReadonlyMap<number, TableRecord>,
     names: NameMap<NameRecord>,
     slots: ReadonlyMap<string, Slot>,
+    size: Readonly<CatalogSize>,
   ) {
+    this.size = size;
     this.#tables = tables;
     this.#names = names;
     this.#slots = slots;
@@ -91,19 +98,23 @@ export class Catalog implements CatalogView {
     const tables = new Map<number, TableRecord>();
     const names = new NameMap<NameRecord>();
     const slots = new Map<string, Slot>();
+    const size = emptySize();
     for await (const value of readJson(reader, 't')) {
       const table = value as TableRecord;
       tables.set(table.id, table);
+      size.tables += tablesIn(table);
     }
     for await (const value of readJson(reader, 'n')) {
       const name = value as NameRecord;
       names.set(name.schema, name.table, name);
+      size.names++;
     }
     for await (const value of readJson(reader, 'g')) {
       const slot = toSlot(value as SlotRecord);
       slots.set(slot.key, slot);
+      size.ddl += ddlIn(slot);
     }
-    return new Catalog(tables, names, slots);
+    return new Catalog(tables, names, slots, size);
   }
 
   /** The next catalog. */
@@ -114,6 +125,7 @@ export class Catalog implements CatalogView {
       withChanges(this.#tables, changes.tables),
       names,
       withChanges(this.#slots, changes.slots),
+      changes.size,
     );
   }
 

@@ -14,6 +14,7 @@ import type {
 } from '../wire/schemas.ts';
 import type { ApplyResult } from '../wire/types.ts';
 import { answerHlc, takeBack } from './authored.ts';
+import { type CatalogLimits, refuseGrowth } from './catalog-size.ts';
 import { ChangeListJson, JsonNames } from './change-json.ts';
 import { type ChangeTarget, targetsOf } from './change-target.ts';
 import type { Identity } from './head.ts';
@@ -46,6 +47,7 @@ export interface BatchOutcome extends ApplyResult {
 }
 
 export interface MergeContext extends EmptyingContext {
+  catalogLimits: CatalogLimits;
   identity: Identity;
   /** The server's wall time, in milliseconds. */
   now(): number;
@@ -85,6 +87,8 @@ export class MergeTransaction {
       const outcome = emptyOutcome(changeSets.length);
       for (const set of changeSets) await this.#mergeSet(set, outcome);
       for (const set of refused) await this.#takeBack(set);
+      const { base, catalog } = this.#transaction;
+      refuseGrowth(base.size, catalog.size, this.#context.catalogLimits);
       outcome.position = this.#transaction.head.position;
       outcomes.push(outcome);
     }

@@ -15,6 +15,7 @@ import type { WireChangeSet, WireCheckpoint } from '../wire/schemas.ts';
 import { toAuthored } from './authored.ts';
 import { weightOf } from './batch-weight.ts';
 import type { Catalog } from './catalog.ts';
+import { type CatalogLimits, UNLIMITED_CATALOG } from './catalog-size.ts';
 import { freshCursor, type LogCursor, refuseIfForgotten, toCursor } from './cursor.ts';
 import { DatabaseState } from './database-state.ts';
 import { refuseDrift } from './drift.ts';
@@ -59,6 +60,8 @@ export interface SyncManagerOptions {
   logPinMaxAgeMs: number;
   /** The site id of a database that has none yet, of `SITE_ID_BYTES`. Default: a random one. */
   newSiteId?: Uint8Array | undefined;
+  /** Default: none. */
+  catalogLimits?: CatalogLimits;
   /**
    * The store has refused to write, and may go on refusing until it is opened again; or it holds
    * another database by now (a `ReplacedError`), and will refuse for good.
@@ -208,6 +211,7 @@ export class SyncManager {
     const { world, logger } = this.#options;
     const context = {
       ...this.#emptying,
+      catalogLimits: this.#options.catalogLimits ?? UNLIMITED_CATALOG,
       identity: this.identity,
       now: () => world.now(),
       yield: () => world.yield(),

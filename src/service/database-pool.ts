@@ -253,6 +253,7 @@ export class DatabasePool {
         tombstoneTTL,
         logPinMaxAgeMs,
         newSiteId: seed,
+        catalogLimits: config.limits,
         onStoreFailed: (error) => {
           if (!store.recovers || error instanceof ReplacedError) this.#replace(id, entry);
         },

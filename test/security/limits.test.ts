@@ -77,6 +77,24 @@ const MEETINGS: Record<LimitName, Meeting> = {
       assert.equal((await client.next('error')).code, 'TOO_LARGE');
     },
   },
+  'limits.tablesPerDatabase': {
+    value: 1,
+    async meet({ t, server }) {
+      const device = new Device(1);
+      const client = await TestClient.join(server.wsUrl, device, t);
+      const tables = ['a', 'b'].map((table) => ({ pk: [1], table, set: { x: 1 } }));
+      assert.equal((await client.apply(device.write(...tables))).code, 'TOO_LARGE');
+    },
+  },
+  'limits.ddlBytesPerDatabase': {
+    value: 100,
+    async meet({ t, server }) {
+      const device = new Device(1);
+      const client = await TestClient.join(server.wsUrl, device, t);
+      const migration = device.migrate('create_table', 'a', { ddl: 'x'.repeat(100) });
+      assert.equal((await client.apply(migration)).code, 'TOO_LARGE');
+    },
+  },
   'limits.messagesInFlight': {
     value: 1,
     async meet({ t, server }) {

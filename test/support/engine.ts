@@ -1,5 +1,6 @@
 /** A database of the engine's over an in-memory store, and ways to look at what it gives. */
 
+import type { CatalogLimits } from '../../src/engine/catalog-size.ts';
 import { SyncManager } from '../../src/engine/sync-manager.ts';
 import { createLogger } from '../../src/logger.ts';
 import type { KVStore } from '../../src/storage/kv-store.ts';
@@ -18,6 +19,7 @@ export interface TestEngineOptions {
   tombstoneTTL?: number;
   stepRows?: number;
   logPinMaxAgeMs?: number;
+  catalogLimits?: CatalogLimits;
   store?: KVStore;
   world?: TestWorld;
 }
@@ -36,6 +38,7 @@ export async function openEngine(options: TestEngineOptions = {}): Promise<TestE
     tombstoneTTL,
     ...(stepRows === undefined ? {} : { stepRows }),
     logPinMaxAgeMs,
+    ...(options.catalogLimits === undefined ? {} : { catalogLimits: options.catalogLimits }),
   });
   return { manager, world, store };
 }
