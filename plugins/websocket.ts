@@ -8,6 +8,15 @@ import websocket from '@fastify/websocket';
 import type { FastifyInstance } from 'fastify';
 import fp from 'fastify-plugin';
 import type { CoordinatorConfig } from '../src/config/schema.ts';
+import { SyncError } from '../src/errors.ts';
+import { sendError } from './errors.ts';
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Set for routes that have a WebSocket handler. */
+    speaksWebSocket?: boolean;
+  }
+}
 
 export interface WebsocketPluginOptions {
   /** It is registered for the whole app, and so closes whatever upgrade is refused. */
@@ -21,7 +30,10 @@ const LOOK_MS = 500;
 export default fp<WebsocketPluginOptions>(
   async (app, { limits: { messageBytes, handshakeTimeoutMs }, isWholeApp }) => {
     // An app that the coordinator is registered into may have it already: one is enough.
-    if (app.hasDecorator('websocketServer')) return;
+    if (app.hasDecorator('websocketServer')) {
+      refuseOtherUpgrades(app);
+      return;
+    }
     // Pings are answered by `ws.ts`, at the pace of the socket: by itself it would queue any number.
     const options = {
       maxPayload: messageBytes,
@@ -32,10 +44,34 @@ export default fp<WebsocketPluginOptions>(
     };
     // Sockets are closed by `ws.ts`; the default would wait for silent peers.
     await app.register(websocket, { options, preClose: (done) => done() });
+    refuseOtherUpgrades(app);
     if (!isWholeApp) cutRefusedUpgrades(app, handshakeTimeoutMs);
   },
   { name: 'sync-coordinator-websocket', fastify: '5.x' },
 );
+
+/**
+ * @fastify/websocket upgrades a request to any GET route of its scope, and closes the WebSocket then
+ * where the route has no handler for it. Such a socket would pass every limit of those that have
+ * not shaken hands. It is decided by the route that was found, not by how its path was spelled.
+ */
+function refuseOtherUpgrades(app: FastifyInstance): void {
+  app.addHook('onRoute', (route) => {
+    if (route.websocket === true || route.wsHandler !== undefined) {
+      route.config = { ...route.config, speaksWebSocket: true };
+    }
+  });
+  // As early as the upgrade is known of; @fastify/websocket closes the connection after the answer.
+  app.addHook('onRequest', (request, reply, done) => {
+    const { ws, method, routeOptions } = request;
+    if (!ws || (method === 'GET' && routeOptions.config.speaksWebSocket === true)) {
+      done();
+      return;
+    }
+    reply.header('Connection', 'close');
+    sendError(reply, new SyncError('NOT_FOUND', 'no WebSocket is to be had here'));
+  });
+}
 
 interface Watch {
   looking: Map<Duplex, NodeJS.Timeout>;
