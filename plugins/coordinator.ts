@@ -14,6 +14,7 @@ import cors from './cors.ts';
 import errors from './errors.ts';
 import health from './health.ts';
 import metrics from './metrics.ts';
+import reports from './reports.ts';
 import routes from './routes.ts';
 import securityHeaders from './security-headers.ts';
 import service, { type ServicePluginOptions } from './service.ts';
@@ -46,6 +47,7 @@ const coordinator: FastifyPluginAsync<CoordinatorPluginOptions> = async (app, op
   await app.register(auth, { hooks });
   await app.register(service, { world });
   await app.register(health);
+  await app.register(reports);
   await app.register(routes);
   await app.register(ws);
   const { coordinator, storageDescription, coordinatorHooks } = app;

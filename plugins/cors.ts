@@ -1,19 +1,26 @@
-/** Which origins a browser may call the HTTP routes from. */
+/** Which origins a browser may call from, over HTTP and WebSocket. */
 
 import cors from '@fastify/cors';
+import type { FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
-import { isOriginAllowed } from '../src/service/origins.ts';
+import { SyncError } from '../src/errors.ts';
+import { isOriginAllowed, originToCors } from '../src/service/origins.ts';
 
 export default fp(
   async (app) => {
-    // An app that the coordinator is registered into may have CORS of its own: that one holds.
+    const { cors: config } = app.coordinatorConfig;
+    app.addHook('onRequest', async ({ headers: { origin } }) => {
+      if (isOriginAllowed(config.origin, origin)) return;
+      throw new SyncError('NOT_AUTHORIZED', 'cors.origin does not name the origin of this page');
+    });
+    // An app that the coordinator is registered into may have CORS of its own: that one tells browsers.
     if (app.hasRequestDecorator('corsPreflightEnabled')) return;
-    const { origin, credentials } = app.coordinatorConfig.cors;
     await app.register(cors, {
-      origin: async (asking?: string) => isOriginAllowed(origin, asking),
-      credentials,
-      methods: ['GET', 'POST'],
-      exposedHeaders: ['Retry-After'],
+      delegator: async ({ headers }: FastifyRequest) => ({
+        ...originToCors(config, headers.origin),
+        methods: ['GET', 'POST'],
+        exposedHeaders: ['Retry-After'],
+      }),
     });
   },
   { name: 'sync-coordinator-cors', fastify: '5.x', dependencies: ['sync-coordinator-config'] },

@@ -1,4 +1,4 @@
-/** The metrics, and where Prometheus gets them: `GET /metrics`. */
+/** The metrics, for the other plugins to count in; `reports.ts` shows them. */
 
 import fp from 'fastify-plugin';
 import { createMetrics, type Metrics } from '../src/service/metrics.ts';
@@ -11,15 +11,7 @@ declare module 'fastify' {
 
 export default fp(
   async (app) => {
-    const metrics = createMetrics();
-    app.decorate('coordinatorMetrics', metrics);
-    // Of the whole server, whichever database is named.
-    for (const path of ['/metrics', '/:databaseId/metrics']) {
-      app.get(path, async (_request, reply) => {
-        reply.type(metrics.registry.contentType);
-        return metrics.registry.metrics();
-      });
-    }
+    app.decorate('coordinatorMetrics', createMetrics());
   },
   { name: 'sync-coordinator-metrics', fastify: '5.x' },
 );

@@ -180,12 +180,6 @@ export default fp(
     }
 
     for (const prefix of ['', '/:databaseId']) {
-      app.get<ForDatabase>(`${prefix}/status`, async ({ params }) => {
-        service.checkDatabaseId(params.databaseId ?? DEFAULT_DATABASE_ID);
-        // What it says of the store shall be of now.
-        await service.unreadiness();
-        return { ok: true, data: service.status() };
-      });
       // Without HEAD, which would do all the work of GET and note down that it was sent.
       const exposeHeadRoute = false;
       const [reads, writes] = [admit('get_changes'), admit('apply_changes')];

@@ -3,12 +3,10 @@
 import type { FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import type { RawData, WebSocket } from 'ws';
-import type { CoordinatorConfig } from '../src/config/schema.ts';
 import { SyncError } from '../src/errors.ts';
 import { createLogger } from '../src/logger.ts';
 import { ClientConnection } from '../src/service/client-connection.ts';
 import { LinkedList } from '../src/service/linked-list.ts';
-import { isOriginAllowed } from '../src/service/origins.ts';
 import { SocketOutlet } from '../src/service/socket-outlet.ts';
 import { WS_CLOSE } from '../src/service/ws-outcomes.ts';
 import { isLongText, type JsonText } from '../src/wire/long-json.ts';
@@ -24,12 +22,6 @@ function toJsonText(data: RawData): JsonText {
 function toBuffer(data: RawData): Buffer {
   if (Array.isArray(data)) return Buffer.concat(data);
   return Buffer.isBuffer(data) ? data : Buffer.from(data);
-}
-
-/** Before the upgrade: a browser lets any page open a WebSocket, and CORS has no say in it. */
-function demandOrigin(allowed: CoordinatorConfig['cors']['origin'], origin: string | undefined) {
-  if (isOriginAllowed(allowed, origin)) return;
-  throw new SyncError('NOT_AUTHORIZED', 'cors.origin does not name the origin of this page');
 }
 
 export default fp(
@@ -86,10 +78,7 @@ export default fp(
       method: 'GET',
       url: '/ws',
       exposeHeadRoute: false,
-      onRequest: async ({ ws, headers, ip }) => {
-        if (ws) demandOrigin(config.cors.origin, headers.origin);
-        service.newcomers.demandRoom(ip);
-      },
+      onRequest: async ({ ip }) => service.newcomers.demandRoom(ip),
       // Nothing will be answered through it any more, and the socket would keep it alive.
       preHandler: async ({ ws, raw }, reply) => {
         if (ws) reply.raw.detachSocket(raw.socket);

@@ -3,6 +3,7 @@
 import Fastify, { type FastifyInstance } from 'fastify';
 import coordinator, { type CoordinatorParts } from '../plugins/coordinator.ts';
 import { answerNoRequest, fromFastify, sendError } from '../plugins/errors.ts';
+import loopbackOnly from '../plugins/loopback-only.ts';
 import websocket from '../plugins/websocket.ts';
 import { loadConfig } from './config/resolve-config.ts';
 import type { CoordinatorConfig } from './config/schema.ts';
@@ -69,6 +70,7 @@ export async function createCoordinatorServer(
   let parts: CoordinatorParts | undefined;
   const app = Fastify({
     bodyLimit: messageBytes,
+    trustProxy: config.trustProxy,
     requestTimeout: requestTimeoutMs,
     http: {
       requestTimeout: requestTimeoutMs,
@@ -100,6 +102,10 @@ export async function createCoordinatorServer(
   try {
     // For the whole app, so that upgrades outside the base path are closed as well.
     await app.register(websocket, { limits: config.limits, isWholeApp: true });
+    await app.register(loopbackOnly, {
+      config,
+      onRefusal: (error) => parts?.service.metrics.errorSent(error),
+    });
     await app.register(coordinator, {
       prefix: config.basePath,
       config,

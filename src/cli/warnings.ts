@@ -1,15 +1,25 @@
 /** What is allowed, but probably not meant. */
 
+import { isLoopback } from '../config/loopback.ts';
 import { maskUrl } from '../config/option-display.ts';
 import type { ResolvedConfig } from '../config/resolve-config.ts';
+import { isOriginAllowed } from '../service/origins.ts';
+
+/** Of a page that nobody has named. */
+const ANY_ORIGIN = 'https://any-page.invalid';
 
 export function configToWarnings({ config, sources }: ResolvedConfig): string[] {
-  const { host, auth, storage } = config;
+  const { host, auth, cors, storage } = config;
   const isFlag = (path: string) => sources.get(path)?.startsWith('flag ') === true;
   const warnings: string[] = [];
   if (auth.mode === 'none' && !isLoopback(host)) {
     warnings.push(
       `auth.mode is "none" and the host is ${host}: everybody who reaches this port may read and write everything`,
+    );
+  }
+  if (auth.mode === 'none' && isOriginAllowed(cors.origin, ANY_ORIGIN)) {
+    warnings.push(
+      'auth.mode is "none" and cors.origin lets in all pages: every web page that a browser on a machine that reaches this port shows may read and write everything',
     );
   }
   if (auth.mode === 'none' && (auth.tokens.length > 0 || auth.tokensFile !== undefined)) {
@@ -29,8 +39,4 @@ export function configToWarnings({ config, sources }: ResolvedConfig): string[] 
     );
   }
   return warnings;
-}
-
-function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
 }

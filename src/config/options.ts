@@ -115,7 +115,7 @@ function typeToTexts(schema: TSchema & Leaf): TypeTexts {
     return { type: 'list', expected: expected('a list'), parse: textToList };
   }
   if (IsUnion(schema)) {
-    return { type: 'boolean, string or list', expected: expected(''), parse: textToOrigin };
+    return { type: 'boolean, string or list', expected: expected(''), parse: textToChoice };
   }
   return { type: 'string', expected: expected('a text'), parse: (text) => text };
 }
@@ -136,7 +136,7 @@ function textToList(text: string): string[] {
     .filter((item) => item !== '');
 }
 
-function textToOrigin(text: string): unknown {
+function textToChoice(text: string): unknown {
   const list = textToList(text);
   const [first = text] = list;
   if (list.length > 1) {

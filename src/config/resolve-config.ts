@@ -6,6 +6,7 @@
 
 import { dirname, isAbsolute, relative, resolve } from 'node:path';
 import { Parse } from 'typebox/value';
+import { isAddressRange } from './address-range.ts';
 import { ConfigError, type ConfigFault } from './config-error.ts';
 import { readConfigFile } from './config-file.ts';
 import { inputToLayer, type Layer, type LayerEntry, textsToLayer } from './layer.ts';
@@ -153,6 +154,21 @@ function checkEntry({ path, value, text, source }: LayerEntry): ConfigFault[] {
 
 /** What is wrong only together. */
 function checkTogether(entries: Map<string, LayerEntry>): ConfigFault[] {
+  return [...checkTokens(entries), ...checkTrustProxy(entries)];
+}
+
+function checkTrustProxy(entries: Map<string, LayerEntry>): ConfigFault[] {
+  const entry = entries.get('trustProxy');
+  const option = OPTIONS_BY_PATH.get('trustProxy');
+  if (entry === undefined || option === undefined || !option.accepts(entry.value)) return [];
+  const ranges = [entry.value].flat().filter((item) => typeof item === 'string');
+  const wrong = ranges.find((range) => !isAddressRange(range));
+  if (wrong === undefined) return [];
+  const { source } = entry;
+  return [{ source, name: 'trustProxy', value: shorten(wrong), expected: option.expected }];
+}
+
+function checkTokens(entries: Map<string, LayerEntry>): ConfigFault[] {
   const mode = entries.get('auth.mode');
   const tokens = entries.get('auth.tokens')?.value;
   if (mode?.value !== 'token-whitelist' || !Array.isArray(tokens) || tokens.length > 0) {

@@ -84,6 +84,19 @@ export const ConfigSchema = group({
     pattern: '^(?:(?:/[A-Za-z0-9._~-]+)*|/)$',
     expected: 'a path that begins with "/" and does not end with one, or "/" for the root',
   }),
+  trustProxy: Type.Union(
+    [
+      Type.Boolean(),
+      Type.String({ minLength: 1 }),
+      Type.Array(Type.String({ minLength: 1 }), { minItems: 1 }),
+    ],
+    {
+      default: false,
+      description:
+        'Whose `X-Forwarded-For` is believed: `false` nobody’s, `true` anybody’s (only where the proxy is the sole way in), or the addresses of the proxies, as addresses, ranges such as `10.0.0.0/8`, or `loopback`, `linklocal` and `uniquelocal`. The address that it gives is the one in hooks, limits and logs.',
+      expected: 'true, false, an address, a range such as "10.0.0.0/8", or a list of them',
+    },
+  ),
   dataDir: text('./.data', {
     description: 'The directory of the embedded store, relative to the working directory.',
     pattern: '\\S',

@@ -18,9 +18,22 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     assert.equal(await running.ended, 0);
     assert.match(running.output.stdout, /ws +ws:\/\/127\.0\.0\.1:\d+\/sync\/ws\n/);
     assert.match(running.output.stdout, /auth +none\n/);
-    assert.doesNotMatch(running.output.stderr, /warning/);
+    const [warning, ...others] = running.output.stderr.match(/^.*warning.*$/gm) ?? [];
+    assert.match(warning ?? '', /: every web page /);
+    assert.deepEqual(others, []);
   });
 }
+
+test('it warns where every web page may read and write', async (t) => {
+  const args = ['--host', '127.0.0.1', '--port', '0', '--storage', 'memory:'];
+  for (const origin of ['true', '*', 'https://app.example']) {
+    const running = startProcess(t, [...args, '--cors-origin', origin], { cwd: createDir(t) });
+    await running.waitFor(/hooks +none\n/);
+    running.child.kill('SIGTERM');
+    assert.equal(await running.ended, 0);
+    assert.equal(running.output.stderr.includes('every web page'), !origin.startsWith('https:'));
+  }
+});
 
 test('it warns where everybody may connect', async (t) => {
   const running = startProcess(t, ['--port', '0', '--storage', 'memory:'], { cwd: createDir(t) });

@@ -34,7 +34,7 @@ export async function writeAll({ socket, ended }: RawSocket, bytes: Buffer): Pro
 export async function openRawWebSocket(port: number, headers = ''): Promise<RawSocket> {
   const raw = await openRaw(port);
   raw.socket.write(
-    `GET /sync/ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n${headers}` +
+    `GET /sync/ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n${headers}` +
       'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n',
   );
   await heardOf(raw, '\r\n\r\n');

@@ -137,9 +137,9 @@ export const SCENARIOS: readonly Scenario[] = [
       const site = new Device(100).siteId;
       socket.socket.write(frameHeader(1000));
       request.socket.write(
-        `POST /sync/changes HTTP/1.1\r\nHost: x\r\nX-Site-Id: ${site}\r\nContent-Length: 1000\r\n\r\n`,
+        `POST /sync/changes HTTP/1.1\r\nHost: localhost\r\nX-Site-Id: ${site}\r\nContent-Length: 1000\r\n\r\n`,
       );
-      header.socket.write('GET /sync/status HTTP/1.1\r\nHost: x\r\nX-Long: ');
+      header.socket.write('GET /sync/status HTTP/1.1\r\nHost: localhost\r\nX-Long: ');
       const peers = [socket, request, header];
       const timer = setInterval(() => {
         for (const { socket } of peers) socket.write('x');

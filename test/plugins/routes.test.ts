@@ -39,7 +39,6 @@ test('each operation has its route, with a database and without; none of them an
       assert.ok(!app.hasRoute({ method: 'HEAD', url: `${prefix}${url}` }));
     }
   }
-  assert.ok(app.hasRoute({ method: 'GET', url: '/status' }));
   assert.ok(app.hasPlugin('sync-coordinator-routes'));
 });
 
@@ -70,7 +69,6 @@ test('what is asked for is counted by its kind, also where it is refused', async
   await app.inject({ url: '/changes' });
   await app.inject({ method: 'POST', url: '/apply', headers });
   await app.inject({ url: '/a%20b/snapshot', headers });
-  await app.inject({ url: '/status' });
   const { registry } = app.coordinatorMetrics;
   const text = await registry.getSingleMetricAsString('sync_requests_total');
   assert.deepEqual(text.split('\n').slice(2), [

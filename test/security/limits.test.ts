@@ -217,7 +217,7 @@ const MEETINGS: Record<LimitName, Meeting> = {
     async meet({ t, server }) {
       const socket = await connectRaw(t, server);
       const site = new Device(1).siteId;
-      const headers = `Host: x\r\nX-Site-Id: ${site}\r\nContent-Length: 10`;
+      const headers = `Host: localhost\r\nX-Site-Id: ${site}\r\nContent-Length: 10`;
       socket.write(`POST /sync/changes HTTP/1.1\r\n${headers}\r\n\r\n[`);
       const [answer] = await once(socket, 'data');
       assert.match(String(answer), /^HTTP\/1\.1 408 .*"code":"REQUEST_TIMEOUT"/s);

@@ -143,7 +143,7 @@ test('while all are being authenticated, a new socket is told to come back', FAI
   await asking;
   const socket = await connectRaw(t, server);
   socket.write(
-    'GET /sync/ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n' +
+    'GET /sync/ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n' +
       'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n',
   );
   const [answer] = await once(socket, 'data');
@@ -155,7 +155,7 @@ test('while all are being authenticated, a new socket is told to come back', FAI
 
 for (const [what, bytes] of [
   ['says nothing', ''],
-  ['does not finish its headers', 'GET /sync/changes HTTP/1.1\r\nHost: x\r\nX-Slow: '],
+  ['does not finish its headers', 'GET /sync/changes HTTP/1.1\r\nHost: localhost\r\nX-Slow: '],
   ['does not finish asking for a WebSocket', 'GET /sync/ws HTTP/1.1\r\nUpgrade: websocket\r\nX:'],
 ] as const) {
   test(`a connection that ${what} is cut`, FAIL, async (t) => {
@@ -178,7 +178,7 @@ test(
     const socket = await connectRaw(t, server);
     const site = new Device(1).siteId;
     socket.write(
-      `POST /sync/changes HTTP/1.1\r\nHost: x\r\nX-Site-Id: ${site}\r\nContent-Length: 100000\r\n\r\n[`,
+      `POST /sync/changes HTTP/1.1\r\nHost: localhost\r\nX-Site-Id: ${site}\r\nContent-Length: 100000\r\n\r\n[`,
     );
     socket.resume();
     const drip = setInterval(() => socket.write(' '), 50);

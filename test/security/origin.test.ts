@@ -7,6 +7,7 @@ import { text } from 'node:stream/consumers';
 import { type TestContext, test } from 'node:test';
 import WebSocket from 'ws';
 import type { CoordinatorConfig } from '../../src/config/schema.ts';
+import { Device } from '../../src/testing/device.ts';
 import { startServer } from '../support/server.ts';
 
 const [OURS, THEIRS] = ['https://app.example', 'https://evil.example'];
@@ -29,9 +30,30 @@ async function asker(t: TestContext, allowed: CoordinatorConfig['cors']['origin'
       assert.equal(JSON.parse(await text(answer)).error.code, 'NOT_AUTHORIZED');
       return false;
     },
-    async mayRead(origin: string): Promise<boolean> {
-      const { headers } = await fetch(`${httpUrl}/status`, { headers: { origin } });
-      return headers.get('access-control-allow-origin') === origin;
+    /** Over HTTP, by any method, whatever it says that it sends. */
+    async mayAsk(origin?: string): Promise<boolean> {
+      const site = { 'x-site-id': new Device(1).siteId, ...(origin !== undefined && { origin }) };
+      const plain = { ...site, 'content-type': 'text/plain' };
+      const asked = await Promise.all([
+        fetch(`${httpUrl}/status`, { headers: site }),
+        fetch(`${httpUrl}/metrics`, { headers: site }),
+        fetch(`${httpUrl}/changes`, { headers: site }),
+        fetch(`${httpUrl}/changes`, { method: 'POST', headers: site, body: '[]' }),
+        fetch(`${httpUrl}/changes`, { method: 'POST', headers: plain, body: '[]' }),
+        fetch(`${httpUrl}/snapshot`, { headers: site }),
+      ]);
+      const isLetIn = asked[0].status === 200;
+      for (const answer of asked) {
+        const body = await answer.text();
+        assert.equal(answer.status, isLetIn ? 200 : 403, body);
+        if (!isLetIn) assert.equal(JSON.parse(body).error.code, 'NOT_AUTHORIZED');
+        const told = answer.headers.get('access-control-allow-origin');
+        const withCookies = answer.headers.get('access-control-allow-credentials');
+        const isTold = isLetIn && origin !== undefined;
+        assert.equal(told, isTold ? (origin === 'null' ? '*' : origin) : null);
+        if (isTold) assert.equal(withCookies, origin === 'null' ? null : 'true');
+      }
+      return isLetIn;
     },
   };
 }
@@ -46,11 +68,11 @@ const CASES: [CoordinatorConfig['cors']['origin'], ours: boolean, theirs: boolea
 
 for (const [allowed, ours, theirs] of CASES) {
   test(`cors.origin ${JSON.stringify(allowed)} holds for HTTP and WebSocket alike`, async (t) => {
-    const { mayOpen, mayRead } = await asker(t, allowed);
-    assert.deepEqual([await mayOpen(OURS), await mayRead(OURS)], [ours, ours]);
+    const { mayOpen, mayAsk } = await asker(t, allowed);
+    assert.deepEqual([await mayOpen(OURS), await mayAsk(OURS)], [ours, ours]);
     for (const origin of [THEIRS, `${OURS}.evil.example`, 'null']) {
-      assert.deepEqual([await mayOpen(origin), await mayRead(origin)], [theirs, theirs], origin);
+      assert.deepEqual([await mayOpen(origin), await mayAsk(origin)], [theirs, theirs], origin);
     }
-    assert.equal(await mayOpen(), true, 'no browser, no origin');
+    assert.deepEqual([await mayOpen(), await mayAsk()], [true, true], 'no browser, no origin');
   });
 }

@@ -37,7 +37,7 @@ test('a reader of a page over HTTP that takes nothing is cut after limits.stalle
   assert.equal((await writer.apply(device.write({ pk: [1], set: { text } }))).applied, 1);
   const reader = await connectRaw(t, server);
   const site = new Device(2).siteId;
-  reader.write(`GET /sync/changes HTTP/1.1\r\nHost: x\r\nX-Site-Id: ${site}\r\n\r\n`);
+  reader.write(`GET /sync/changes HTTP/1.1\r\nHost: localhost\r\nX-Site-Id: ${site}\r\n\r\n`);
   await once(reader, 'readable');
   // Reads no more. What it is cut by shows at the server's end.
   const openSockets = () =>
@@ -57,7 +57,7 @@ test('who may not come is told so before the body is read', async (t) => {
   const socket = await connectRaw(t, server);
   const site = new Device(2).siteId;
   socket.write(
-    `POST /sync/changes HTTP/1.1\r\nHost: x\r\nX-Site-Id: ${site}\r\nContent-Length: 30000000\r\n\r\n[`,
+    `POST /sync/changes HTTP/1.1\r\nHost: localhost\r\nX-Site-Id: ${site}\r\nContent-Length: 30000000\r\n\r\n[`,
   );
   const [answer] = await once(socket, 'data');
   assert.match(String(answer), /^HTTP\/1.1 401 /);

@@ -77,7 +77,9 @@ test('a stop ends within its deadline although peers are silent, and loses nothi
   client.socket.pause();
   const halfRequest = connect(server.port, '127.0.0.1');
   halfRequest.on('error', () => undefined);
-  halfRequest.write('POST /sync/changes HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{');
+  halfRequest.write(
+    'POST /sync/changes HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{',
+  );
   const silent = connect(server.port, '127.0.0.1');
   silent.on('error', () => undefined);
   await Promise.all([once(silent, 'connect'), once(halfRequest, 'connect')]);

@@ -100,7 +100,7 @@ test('a snapshot of a million cells to a reader that stalls costs its queue and 
   t.after(() => overHttp.destroy());
   overHttp.on('error', () => undefined);
   const site = new Device(4).siteId;
-  overHttp.write(`GET /sync/snapshot HTTP/1.1\r\nHost: x\r\nX-Site-Id: ${site}\r\n\r\n`);
+  overHttp.write(`GET /sync/snapshot HTTP/1.1\r\nHost: localhost\r\nX-Site-Id: ${site}\r\n\r\n`);
   await once(overHttp, 'readable');
   const readings: number[] = [];
   while (readings.length < 20) {

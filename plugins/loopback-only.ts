@@ -1,0 +1,38 @@
+/**
+ * Against DNS rebinding: a page makes the name of its own site lead to this machine, and is then, for the
+ * browser, of the same origin as a server that listens on the loopback only and asks for no credentials.
+ * Its requests still name that site in `Host`.
+ */
+
+import fp from 'fastify-plugin';
+import { isLoopback, isLoopbackHost } from '../src/config/loopback.ts';
+import type { CoordinatorConfig } from '../src/config/schema.ts';
+import { SyncError } from '../src/errors.ts';
+import { sendError } from './errors.ts';
+
+export interface LoopbackOnlyOptions {
+  config: Pick<CoordinatorConfig, 'auth' | 'host' | 'trustProxy'>;
+  onRefusal(error: SyncError): void;
+}
+
+/** For the whole app that listens on `host`. */
+export default fp<LoopbackOnlyOptions>(
+  async (app, { config: { auth, host, trustProxy }, onRefusal }) => {
+    // Behind a proxy it is the proxy's names that requests come by.
+    if (auth.mode !== 'none' || trustProxy !== false || !isLoopback(host)) return;
+    app.addHook('onRequest', (request, reply, done) => {
+      const asked = request.headers.host;
+      // No browser leaves it out.
+      if (asked === undefined || isLoopbackHost(asked)) {
+        done();
+        return;
+      }
+      const message =
+        'Host names another machine: without credentials only localhost is served here (auth.mode is "none")';
+      const error = new SyncError('NOT_AUTHORIZED', message);
+      onRefusal(error);
+      sendError(reply, error);
+    });
+  },
+  { name: 'sync-coordinator-loopback-only', fastify: '5.x' },
+);
