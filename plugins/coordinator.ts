@@ -14,6 +14,7 @@ import cors from './cors.ts';
 import errors from './errors.ts';
 import health from './health.ts';
 import metrics from './metrics.ts';
+import pipelining from './pipelining.ts';
 import reports from './reports.ts';
 import routes from './routes.ts';
 import securityHeaders from './security-headers.ts';
@@ -40,6 +41,10 @@ const coordinator: FastifyPluginAsync<CoordinatorPluginOptions> = async (app, op
   const { config: given, hooks, world, onReady } = options;
   await app.register(config, { config: given });
   await app.register(websocket, { limits: app.coordinatorConfig.limits });
+  await app.register(pipelining, {
+    limits: app.coordinatorConfig.limits,
+    onLimit: () => app.coordinatorMetrics.limitMet('limits.pipelinedRequests'),
+  });
   await app.register(securityHeaders);
   await app.register(cors);
   await app.register(metrics);

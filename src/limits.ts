@@ -13,6 +13,7 @@ export const COUNTED_LIMITS = [
   'limits.tablesPerDatabase',
   'limits.ddlBytesPerDatabase',
   'limits.messagesInFlight',
+  'limits.pipelinedRequests',
   'limits.messagesPerSecond',
   'limits.queuedBytesPerSocket',
   'limits.stalledMs',

@@ -4,6 +4,7 @@ import Fastify, { type FastifyInstance } from 'fastify';
 import coordinator, { type CoordinatorParts } from '../plugins/coordinator.ts';
 import { answerNoRequest, fromFastify, sendError } from '../plugins/errors.ts';
 import loopbackOnly from '../plugins/loopback-only.ts';
+import pipelining from '../plugins/pipelining.ts';
 import websocket from '../plugins/websocket.ts';
 import { loadConfig } from './config/resolve-config.ts';
 import type { CoordinatorConfig } from './config/schema.ts';
@@ -100,6 +101,11 @@ export async function createCoordinatorServer(
     );
   }
   try {
+    await app.register(pipelining, {
+      limits: config.limits,
+      onLimit: () => parts?.service.metrics.limitMet('limits.pipelinedRequests'),
+      isWholeApp: true,
+    });
     // For the whole app, so that upgrades outside the base path are closed as well.
     await app.register(websocket, { limits: config.limits, isWholeApp: true });
     await app.register(loopbackOnly, {

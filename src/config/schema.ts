@@ -242,6 +242,11 @@ export const ConfigSchema = group({
       [1, 100_000],
       'How many messages of one client may wait or be under way before its socket is read no further.',
     ),
+    pipelinedRequests: integer(
+      8,
+      [0, 1000],
+      'How many HTTP requests of one connection may wait for the answer to the one before; beyond it the connection is closed.',
+    ),
     messagesPerSecond: integer(
       10_000,
       [1, 100_000_000],

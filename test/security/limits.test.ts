@@ -103,6 +103,14 @@ const MEETINGS: Record<LimitName, Meeting> = {
       await client.settled();
     },
   },
+  'limits.pipelinedRequests': {
+    value: 1,
+    async meet({ t, server }) {
+      const socket = await connectRaw(t, server);
+      socket.write('GET /sync/status HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(3));
+      await once(socket.resume(), 'close');
+    },
+  },
   'limits.messagesPerSecond': {
     value: 50,
     async meet({ t, server }) {
