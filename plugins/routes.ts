@@ -105,6 +105,16 @@ export default fp(
         request.syncClient = { identity, databaseId, holder, signal, demandValid };
       };
 
+    /** Not a byte of a body is read before there is room for all of it. */
+    const makeRoom = async (request: FastifyRequest, reply: FastifyReply) => {
+      const { holder } = clientOf(request);
+      const { arrived } = service.memory;
+      const announced = Number(request.headers['content-length'] ?? bodyLimit);
+      const bytes = Math.min(announced, bodyLimit);
+      await arrived.take(holder, bytes);
+      onceClosed(reply, () => arrived.give(holder, bytes));
+    };
+
     // A reader that takes nothing must not hold its answer for ever.
     app.addHook('onSend', async (_request, reply) => {
       reply.raw.setTimeout(config.limits.stalledMs, () => {
@@ -120,26 +130,37 @@ export default fp(
         limit: readLimit(request),
         signal,
       };
-      const page = await service
-        .withAccess(databaseId, (access) => service.handleSync(identity, access, query), holder)
-        .catch((error: unknown) => {
-          throw toSyncError(error, 'GET_CHANGES_ERROR', 'the changes could not be read');
-        });
+      const read = async () => {
+        signal.throwIfAborted();
+        const page = await service.withAccess(
+          databaseId,
+          (access) => service.handleSync(identity, access, query),
+          holder,
+        );
+        return changesPageJson(page);
+      };
+      const [page, taken] = await service.memory.answer(holder, read).catch((error: unknown) => {
+        throw toSyncError(error, 'GET_CHANGES_ERROR', 'the changes could not be read');
+      });
+      onceClosed(reply, taken);
       demandValid();
-      return reply.type('application/json').send(changesPageJson(page));
+      return reply.type('application/json').send(page);
     }
 
     async function postChanges(request: FastifyRequest) {
       const { identity, databaseId, holder, demandValid } = clientOf(request);
-      const steps = decodeApplyBody(readBody(request), config.limits);
-      const changeSets = await runInSteps(steps, service.turn);
-      demandValid();
-      const data = await service
-        .withAccess(
+      const body = readBody(request);
+      const work = async () => {
+        const changeSets = await runInSteps(decodeApplyBody(body, config.limits), service.turn);
+        demandValid();
+        return service.withAccess(
           databaseId,
           (access) => service.handleApplyChanges(identity, access, changeSets),
           holder,
-        )
+        );
+      };
+      const data = await service.memory
+        .work(holder, Buffer.isBuffer(request.body) ? request.body.length : 0, work)
         .catch((error: unknown) => {
           throw toSyncError(error, 'APPLY_CHANGES_ERROR', 'the changes could not be stored');
         });
@@ -185,10 +206,10 @@ export default fp(
       const [reads, writes] = [admit('get_changes'), admit('apply_changes')];
       const [snapshots, resumes] = [admit('get_snapshot'), admit('resume_snapshot')];
       app.get(`${prefix}/changes`, { exposeHeadRoute, onRequest: reads }, getChanges);
-      app.post(`${prefix}/changes`, { onRequest: writes }, postChanges);
-      app.post(`${prefix}/apply`, { onRequest: writes }, postChanges);
+      app.post(`${prefix}/changes`, { onRequest: writes, preParsing: makeRoom }, postChanges);
+      app.post(`${prefix}/apply`, { onRequest: writes, preParsing: makeRoom }, postChanges);
       app.get(`${prefix}/snapshot`, { exposeHeadRoute, onRequest: snapshots }, getSnapshot);
-      app.post(`${prefix}/snapshot`, { onRequest: resumes }, postSnapshot);
+      app.post(`${prefix}/snapshot`, { onRequest: resumes, preParsing: makeRoom }, postSnapshot);
     }
   },
   {
@@ -218,6 +239,12 @@ function readBody({ body }: FastifyRequest): Buffer {
   if (!isUtf8(body)) throw new SyncError('MESSAGE_ERROR', 'the body is not valid UTF-8');
   const hasMark = body.subarray(0, BYTE_ORDER_MARK.length).equals(BYTE_ORDER_MARK);
   return hasMark ? body.subarray(BYTE_ORDER_MARK.length) : body;
+}
+
+/** Does it when the answer has been taken, or nobody is there to take it: now, where that was before. */
+function onceClosed({ raw }: FastifyReply, work: () => void): void {
+  if (raw.destroyed) work();
+  else raw.once('close', work);
 }
 
 /** Aborted when the client goes away unanswered. (A request itself closes once its body is read.) */

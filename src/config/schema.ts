@@ -55,6 +55,8 @@ function group<Properties extends Parameters<typeof Type.Object>[0]>(properties:
 
 const bytes = (initial: number, description: string) =>
   integer(initial, [1, 512 * MIB - 1], `${description}, in bytes.`);
+const memory = (initial: number, description: string) =>
+  integer(initial, [1, 1024 * 1024 * MIB], `${description}, in bytes.`);
 const milliseconds = (initial: number, description: string) =>
   integer(initial, [1, DAY_MS], `${description}, in milliseconds.`);
 
@@ -237,6 +239,22 @@ export const ConfigSchema = group({
       'The most tables of one database. Ten times as many names may have been used for them.',
     ),
     ddlBytesPerDatabase: bytes(16 * MIB, 'The most DDL that is kept of one database'),
+    bytesInFlight: memory(
+      512 * MIB,
+      'What messages and bodies of all clients may take of the memory from their arrival until they are answered; beyond it the next ones wait unread. Counted as eight times their size while a batch is stored',
+    ),
+    bytesInFlightPerClient: memory(
+      256 * MIB,
+      'The same for the messages and bodies of one user, or of one address where there are no users',
+    ),
+    answerBytes: memory(
+      256 * MIB,
+      'What answers of `GET /changes` that are read or not yet taken may take of the memory, for all clients; beyond it the next ones wait',
+    ),
+    answerBytesPerClient: memory(
+      64 * MIB,
+      'The same for the answers to one user, or to one address where there are no users',
+    ),
     messagesInFlight: integer(
       64,
       [1, 100_000],
@@ -288,7 +306,10 @@ export const ConfigSchema = group({
       10_000,
       'How long a new socket may take to say who it is, and a request to send its headers',
     ),
-    requestTimeoutMs: milliseconds(120_000, 'How long an HTTP request may take to arrive whole'),
+    requestTimeoutMs: milliseconds(
+      120_000,
+      'How long an HTTP request, or a large message, may take to arrive whole',
+    ),
     failedLoginsPerMinute: integer(
       300,
       [1, 1_000_000],

@@ -25,7 +25,10 @@ export function addressToSource(address = ''): string {
 }
 
 /** Who is to be counted for what a client takes. */
-export function holderOf({ userId }: ClientIdentity, remoteAddress: string | undefined): string {
+export function holderOf(
+  { userId }: Partial<ClientIdentity>,
+  remoteAddress: string | undefined,
+): string {
   return userId === undefined ? `address ${addressToSource(remoteAddress)}` : `user ${userId}`;
 }
 

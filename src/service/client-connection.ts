@@ -21,6 +21,7 @@ import { type ClientMessage, PROTOCOL_VERSION } from '../wire/schemas.ts';
 import { runAtOnce, runInSteps } from '../wire/steps.ts';
 import { encodeApplyResult } from '../wire/types.ts';
 import type { Applied } from './apply-pipeline.ts';
+import { ArrivedBytes } from './arrived-bytes.ts';
 import { holderOf } from './budget.ts';
 import type { Narrow } from './client-view.ts';
 import type { Client } from './clients.ts';
@@ -35,6 +36,8 @@ import { Session, type SessionHost } from './session.ts';
 import { WS_CLOSE, WS_OUTCOMES } from './ws-outcomes.ts';
 
 const DEFAULT_DATABASE_ID = 'default';
+/** What is smaller is bounded by how many may be in flight. */
+const SMALL_MESSAGE_BYTES = 1024;
 
 type Handshake = Extract<ClientMessage, { type: 'handshake' }>;
 type Authenticate = Extract<ClientMessage, { type: 'authenticate' }>;
@@ -86,8 +89,20 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
     this.#options = options;
     const { limits } = options.service.config;
     const { handshakeTimeoutMs } = limits;
+    const arrived = new ArrivedBytes({
+      budget: options.service.memory.arrived,
+      client: () => this.#holder,
+      timeoutMs: limits.requestTimeoutMs,
+      pause: () => options.outlet.pause(),
+      resume: () => this.#inbox.resume(),
+      refuse: (reason) => this.#refuseUnread(reason),
+    });
+    // Before `ws`, which is then told what they complete.
+    options.rawSocket?.prependListener('data', ({ length }) => arrived.read(length));
+    options.socket.on('pong', ({ length }) => arrived.passed(length));
     this.#inbox = new Inbox({
       limits,
+      arrived,
       source: options.outlet,
       owner: this,
       onLimit: options.service.metrics.limitMet,
@@ -155,12 +170,17 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
       this.#options.outlet.pong(message.ping);
       return;
     }
+    const bytes = message?.length ?? 0;
     let decoded: ClientMessage | undefined;
-    try {
+    const take = async () => {
       decoded = await this.#decode(message);
       if (this.#rechecked !== undefined) await this.#rechecked;
       // While it was decoded the client may have gone.
       if (!this.#isGone) await this.#take(decoded);
+    };
+    try {
+      if (bytes < SMALL_MESSAGE_BYTES) await take();
+      else await this.#takeLarge(bytes, take);
     } catch (error) {
       const isKnown = error instanceof RefusedRequest;
       this.#fail(toSyncError(error), isKnown ? error.requestId : requestIdOf(decoded));
@@ -174,6 +194,26 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
     const { service } = this.#options;
     const steps = decodeClientMessage(text, service.config.limits);
     return isLongText(text) ? runInSteps(steps, service.turn) : runAtOnce(steps);
+  }
+
+  /** When there is room for what it becomes, which is given back when it has been answered. */
+  async #takeLarge(bytes: number, take: () => Promise<void>): Promise<void> {
+    const { memory } = this.#options.service;
+    await new Promise<void>((resolve, reject) => {
+      const work = async () => {
+        const before = this.#lastApply;
+        await take();
+        resolve();
+        if (this.#lastApply !== before) await this.#lastApply;
+      };
+      memory.work(this.#holder, bytes, work).catch(reject);
+    });
+  }
+
+  /** Whose share of the memory its messages are held in. */
+  get #holder(): string {
+    const identity = this.#session?.identity ?? this.#joined;
+    return holderOf(identity ?? {}, this.#options.remoteAddress);
   }
 
   /** Answers that the peer doesn't take must not pile up, nor what it has asked for. */

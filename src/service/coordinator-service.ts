@@ -31,6 +31,7 @@ import {
 import type { IdentityPredicate } from './identity-predicates.ts';
 import { LogPinKeeper } from './log-pins.ts';
 import { LoginThrottle } from './login-throttle.ts';
+import { MemoryBudgets } from './memory-budgets.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import { Newcomers } from './newcomers.ts';
 import type { DatabaseAccess, OpenDatabase } from './open-database.ts';
@@ -89,6 +90,8 @@ export class CoordinatorService {
   readonly newcomers: Newcomers;
   /** Sessions and requests that are being served. */
   readonly clients: Clients;
+  /** For messages and answers under way. */
+  readonly memory: MemoryBudgets;
   readonly #store: StoreWatch;
   readonly #startedAt = performance.now();
   /** Sockets, with or without a session; kept by the transport. */
@@ -126,6 +129,7 @@ export class CoordinatorService {
     this.newcomers = new Newcomers(config.limits);
     const { sessions: max, sharePerUser } = config.limits;
     this.#sessionBudget = new Budget({ limit: 'limits.sessions', max, sharePerUser });
+    this.memory = new MemoryBudgets(config.limits, metrics.limitMet);
     const { refusals = new RefusalLog() } = options;
     const { failedLoginsPerMinute } = config.limits;
     const throttle = new LoginThrottle(failedLoginsPerMinute, () => world.now());
@@ -144,7 +148,7 @@ export class CoordinatorService {
       logLength: () => this.#sum(({ logLength }) => logLength),
       logChanges: () => this.#sum(({ logChanges }) => logChanges.logged),
       logChangesReplaced: () => this.#sum(({ logChanges }) => logChanges.replaced),
-      queuedBytes: () => this.queuedBytes(),
+      queuedBytes: () => this.queuedBytes() + this.memory.answers.held,
       snapshotStreams: () => this.#delivery.snapshotStreams,
       positionAhead: () => this.#positionAheadMs() / 1000,
       logPins: () => this.#sum(({ logPins }) => logPins.summary.count),

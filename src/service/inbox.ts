@@ -6,6 +6,7 @@
 
 import type { LimitName } from '../limits.ts';
 import type { JsonText } from '../wire/long-json.ts';
+import type { ArrivedBytes } from './arrived-bytes.ts';
 import { Fifo } from './fifo.ts';
 import { Pacer } from './pacer.ts';
 
@@ -24,6 +25,8 @@ export interface InboxOptions {
   owner: InboxOwner;
   /** The socket is read no further, or later, for this one. */
   onLimit(limit: LimitName): void;
+  /** What has arrived, within what all may hold; without it nothing is counted. */
+  arrived?: ArrivedBytes;
   /** The socket. */
   source: { readonly isOpen: boolean; pause(): void; resume(): void };
 }
@@ -44,6 +47,8 @@ export class Inbox {
   put(message: Incoming): void {
     this.#messages.push({ message });
     this.#chars += lengthOf(message);
+    if (isPing(message)) this.#options.arrived?.passed(message.ping.length);
+    else this.#options.arrived?.completed(lengthOf(message));
     if (this.#fullOf !== undefined) this.#pause(this.#fullOf);
     if (this.#isReading) return;
     this.#isReading = true;
@@ -55,6 +60,15 @@ export class Inbox {
   clear(): void {
     this.#messages.clear();
     this.#chars = 0;
+    this.#options.arrived?.close();
+  }
+
+  /** Reads the socket again, unless enough waits already. */
+  resume(): void {
+    const { source, arrived } = this.#options;
+    if (!source.isOpen || this.#fullOf !== undefined || arrived?.isFull) return;
+    this.#isPaused = false;
+    source.resume();
   }
 
   /** The limit that what waits has reached. */
@@ -79,6 +93,7 @@ export class Inbox {
       if (next === undefined) return;
       const { message } = next;
       this.#chars -= lengthOf(message);
+      if (!isPing(message)) this.#options.arrived?.taken(lengthOf(message));
       await owner.take(message);
       const room = owner.hasRoom();
       if (room !== undefined) await room;
@@ -87,14 +102,16 @@ export class Inbox {
         onLimit('limits.messagesPerSecond');
         await new Promise((resolve) => setTimeout(resolve, waitMs));
       }
-      if (!source.isOpen || this.#fullOf !== undefined) continue;
-      this.#isPaused = false;
-      source.resume();
+      this.resume();
     }
   }
 }
 
 function lengthOf(message: Incoming): number {
   if (message === undefined) return 0;
-  return typeof message === 'object' && 'ping' in message ? message.ping.length : message.length;
+  return isPing(message) ? message.ping.length : message.length;
+}
+
+function isPing(message: Incoming): message is { ping: Uint8Array } {
+  return typeof message === 'object' && 'ping' in message;
 }

@@ -169,7 +169,10 @@ const GAUGES: Record<keyof Gauges, [name: string, help: string]> = {
     'log_changes_replaced',
     'About how many of them later ones have replaced: they leave when the log is shortened.',
   ],
-  queuedBytes: ['queued_bytes', 'Bytes that wait to be sent, over all sockets.'],
+  queuedBytes: [
+    'queued_bytes',
+    'Bytes that wait to be sent, over all sockets, and of answers over HTTP that are read or not yet taken.',
+  ],
   snapshotStreams: ['snapshot_streams', 'Snapshots that are being sent.'],
   positionAhead: [
     'position_ahead_seconds',

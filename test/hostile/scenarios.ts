@@ -237,6 +237,73 @@ export const SCENARIOS: readonly Scenario[] = [
     },
   },
   {
+    name: 'forty bodies and forty messages of 15 MB that are never ended',
+    args: ['--limits-bytes-in-flight', String(64 * MIB), '--limits-request-timeout-ms', '12000'],
+    capBytes: 64 * MIB,
+    load: smallLoad,
+    async attack(context) {
+      const { server, owner } = context;
+      const peers: RawSocket[] = [];
+      const pourings: Promise<void>[] = [];
+      for (let i = 0; i < 40; i++) {
+        const request = await openRaw(server.port);
+        owner.after(() => request.socket.destroy());
+        request.socket.write(
+          'POST /sync/changes HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n' +
+            `X-Site-Id: ${new Device(200 + i).siteId}\r\nContent-Length: ${15 * MIB}\r\n\r\n`,
+        );
+        pourings.push(pour(request, 15 * MIB - 64 * KIB));
+        const message = await joinRaw(context, 100 + i);
+        message.socket.write(frameHeader(15 * MIB));
+        pourings.push(pour(message, 15 * MIB - 64 * KIB));
+        peers.push(request, message);
+      }
+      return {
+        async ended() {
+          const heard = await Promise.all(peers.map(({ ended }) => ended));
+          await Promise.all(pourings);
+          const refused = heard.filter((it) => it.includes('"OVERLOADED"')).length;
+          assert.ok(refused > 0, 'nobody was refused');
+          await othersGone(server);
+          return `${refused} of ${peers.length} told to come back later, the others cut for their slowness`;
+        },
+      };
+    },
+  },
+  {
+    name: 'pages that nobody reads, over two hundred connections',
+    args: ['--limits-answer-bytes', String(16 * MIB), '--limits-stalled-ms', '1500'],
+    capBytes: 2 * 16 * MIB,
+    load: smallLoad,
+    async attack({ server, owner }) {
+      const device = new Device(100);
+      const writer = await TestClient.join(server.wsUrl, device, owner);
+      for (let row = 0; row < 3; row++) {
+        await writer.apply(device.write({ pk: [row], set: { text: 'x'.repeat(2 * MIB) } }));
+      }
+      writer.socket.terminate();
+      const readers: RawSocket[] = [];
+      for (let i = 0; i < 200; i++) {
+        const reader = await openRaw(server.port);
+        owner.after(() => reader.socket.destroy());
+        reader.socket.pause();
+        reader.socket.write(
+          `GET /sync/changes HTTP/1.1\r\nHost: localhost\r\nX-Site-Id: ${new Device(200 + i).siteId}\r\n\r\n`,
+        );
+        readers.push(reader);
+      }
+      return {
+        async ended() {
+          const queued = await metricOf(server, 'sync_queued_bytes');
+          for (const { socket } of readers) socket.destroy();
+          await othersGone(server);
+          assert.ok(queued <= 24 * MIB, `${queued} bytes are queued`);
+          return `${readers.length} connections, ${(queued / MIB).toFixed(1)} MiB of answers at once`;
+        },
+      };
+    },
+  },
+  {
     name: '1,000 databases opened in turn',
     args: ['--storage-max-open-databases', '50'],
     capBytes: 50 * MIB,

@@ -46,6 +46,29 @@ async function metric({ service }: TestServer, name: string) {
   return (await service.metrics.registry.getSingleMetric(name)?.get())?.values ?? [];
 }
 
+/** Bodies of which one byte comes: what they are going to hold is held for them. */
+async function postTwoAtOnce({ t, server }: { t: TestContext; server: TestServer }) {
+  const site = new Device(1).siteId;
+  const headers = `Host: localhost\r\nX-Site-Id: ${site}\r\nContent-Length: 100000`;
+  for (let i = 0; i < 2; i++) {
+    const socket = await connectRaw(t, server);
+    socket.write(`POST /sync/changes HTTP/1.1\r\n${headers}\r\n\r\n[`);
+  }
+}
+
+/** Answers that are larger than what sockets hold, and that nobody takes. */
+async function getTwoUnread({ t, server }: { t: TestContext; server: TestServer }) {
+  const device = new Device(1);
+  const writer = await TestClient.join(server.wsUrl, device, t);
+  await writer.apply(device.write({ pk: [1], set: { text: 'x'.repeat(16 * MIB) } }));
+  const headers = `Host: localhost\r\nX-Site-Id: ${new Device(2).siteId}`;
+  for (let i = 0; i < 2; i++) {
+    const socket = await connectRaw(t, server);
+    socket.pause();
+    socket.write(`GET /sync/changes HTTP/1.1\r\n${headers}\r\n\r\n`);
+  }
+}
+
 const MEETINGS: Record<LimitName, Meeting> = {
   'limits.messageBytes': {
     value: 1000,
@@ -95,6 +118,10 @@ const MEETINGS: Record<LimitName, Meeting> = {
       assert.equal((await client.apply(migration)).code, 'TOO_LARGE');
     },
   },
+  'limits.bytesInFlight': { value: 1000, meet: postTwoAtOnce },
+  'limits.bytesInFlightPerClient': { value: 1000, meet: postTwoAtOnce },
+  'limits.answerBytes': { value: 1000, meet: getTwoUnread },
+  'limits.answerBytesPerClient': { value: 1000, meet: getTwoUnread },
   'limits.messagesInFlight': {
     value: 1,
     async meet({ t, server }) {

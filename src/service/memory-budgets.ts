@@ -1,0 +1,81 @@
+/**
+ * What the messages and answers that are under way may take of the memory, in all and for each client.
+ *
+ * A message is held as it arrived, and, while it is being worked on, as what it was decoded to and what is
+ * written of it. Each of the two has a budget of its own, so that what has arrived can always be
+ * worked off: who waits for the second never keeps another from ending with it.
+ */
+
+import type { CoordinatorConfig } from '../config/schema.ts';
+import type { LimitName } from '../limits.ts';
+import { ByteBudget } from './byte-budget.ts';
+
+/** What a batch takes while it is stored, for each byte of its JSON; measured at 4 to 10. */
+const WORK_FACTOR = 8;
+/** Of `limits.bytesInFlight`, for what is only there. */
+const ARRIVED_SHARE = 1 / 4;
+
+export class MemoryBudgets {
+  readonly #limits: CoordinatorConfig['limits'];
+  /** Bodies and messages as they came, until they are answered. */
+  readonly arrived: ByteBudget;
+  /** Batches that are being decoded and stored. */
+  readonly worked: ByteBudget;
+  /** Answers over HTTP, from when they are read until they have been taken. */
+  readonly answers: ByteBudget;
+
+  constructor(limits: CoordinatorConfig['limits'], onLimit: (limit: LimitName) => void) {
+    this.#limits = limits;
+    const inFlight = (share: number) =>
+      new ByteBudget({
+        total: { limit: 'limits.bytesInFlight', bytes: limits.bytesInFlight * share },
+        perClient: {
+          limit: 'limits.bytesInFlightPerClient',
+          bytes: limits.bytesInFlightPerClient * share,
+        },
+        onLimit,
+      });
+    this.arrived = inFlight(ARRIVED_SHARE);
+    this.worked = inFlight(1 - ARRIVED_SHARE);
+    this.answers = new ByteBudget({
+      total: { limit: 'limits.answerBytes', bytes: limits.answerBytes },
+      perClient: { limit: 'limits.answerBytesPerClient', bytes: limits.answerBytesPerClient },
+      onLimit,
+    });
+  }
+
+  /**
+   * Runs `work` on a message of so many bytes once there is room for what it becomes.
+   * @throws SyncError OVERLOADED
+   */
+  async work<T>(client: string, bytes: number, work: () => Promise<T>): Promise<T> {
+    const weight = bytes * WORK_FACTOR;
+    const room = this.worked.take(client, weight);
+    if (room !== undefined) await room;
+    try {
+      return await work();
+    } finally {
+      this.worked.give(client, weight);
+    }
+  }
+
+  /**
+   * Reads an answer once there is room for one.
+   * @returns the answer, and what gives its bytes back once it has been taken, or nobody wants it
+   * @throws SyncError OVERLOADED, or what `read` throws
+   */
+  async answer(client: string, read: () => Promise<Buffer>): Promise<[Buffer, () => void]> {
+    // Once as what was read, and once as what is made of it.
+    const expected = 2 * this.#limits.pageBytes;
+    const room = this.answers.take(client, expected);
+    if (room !== undefined) await room;
+    try {
+      const answer = await read();
+      this.answers.adjust(client, expected, answer.length);
+      return [answer, () => this.answers.give(client, answer.length)];
+    } catch (error) {
+      this.answers.give(client, expected);
+      throw error;
+    }
+  }
+}

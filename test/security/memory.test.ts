@@ -1,0 +1,152 @@
+/** What is under way is held within its budgets: beyond them it waits, and honest clients notice no more. */
+
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { type TestContext, test } from 'node:test';
+import type { CoordinatorConfigInput } from '../../src/config/schema.ts';
+import type { CodeHooks } from '../../src/hooks/loader.ts';
+import { Device } from '../../src/testing/device.ts';
+import { TestClient } from '../../src/testing/test-client.ts';
+import { deferred } from '../hooks/support.ts';
+import { connectRaw } from '../support/raw-connection.ts';
+import { startServer, type TestServer } from '../support/server.ts';
+
+const FAIL = { timeout: 30_000 };
+const KIB = 1024;
+
+/** A batch of about so many bytes. */
+function batch(device: Device, bytes: number): string {
+  return JSON.stringify([device.write({ pk: [1], set: { text: 'x'.repeat(bytes) } })]);
+}
+
+function post({ httpUrl }: TestServer, device: Device, body: string): Promise<Response> {
+  const headers = { 'x-site-id': device.siteId };
+  return fetch(`${httpUrl}/changes`, { method: 'POST', headers, body });
+}
+
+/** A server whose hook holds up every batch until it is told, and counts those that it has seen. */
+async function startHeldUp(t: TestContext, limits: CoordinatorConfigInput['limits']) {
+  const gate = deferred();
+  t.after(() => gate.resolve());
+  const seen = { count: 0 };
+  const hooks: CodeHooks = {
+    async onBeforeApplyChanges(_client, changes) {
+      seen.count++;
+      await gate.promise;
+      return { approved: changes, rejected: [] };
+    },
+  };
+  const server = await startServer(t, { config: { storage: 'memory:', limits }, hooks });
+  const { arrived, worked, answers } = server.service.memory;
+  const held = () => arrived.held + worked.held + answers.held;
+  return { server, gate, seen, held };
+}
+
+async function until(t: TestContext, isSo: () => boolean): Promise<void> {
+  while (!isSo()) {
+    t.signal.throwIfAborted();
+    await new Promise(setImmediate);
+  }
+}
+
+test(
+  'bodies of many clients are read one after the other where there is room for one',
+  FAIL,
+  async (t) => {
+    const { server, gate, seen, held } = await startHeldUp(t, { bytesInFlight: 400 * KIB });
+    const posted = [1, 2, 3, 4].map((number) => {
+      const device = new Device(number);
+      return post(server, device, batch(device, 90 * KIB));
+    });
+    await until(t, () => seen.count === 1);
+    const { arrived } = server.service.memory;
+    assert.ok(arrived.held <= 100 * KIB, `${arrived.held} bytes are held`);
+    gate.resolve();
+    const statuses = (await Promise.all(posted)).map(({ status }) => status);
+    assert.deepEqual(statuses, [200, 200, 200, 200]);
+    assert.equal(seen.count, 4);
+    await until(t, () => held() === 0);
+  },
+);
+
+test('one user takes no more than its share, and another is served', FAIL, async (t) => {
+  const gate = deferred();
+  t.after(() => gate.resolve());
+  const seen: string[] = [];
+  const server = await startServer(t, {
+    config: { storage: 'memory:', limits: { bytesInFlightPerClient: 100 * KIB } },
+    hooks: {
+      onAuthenticate: ({ siteId = new Uint8Array(16), token }) => ({ siteId, userId: token }),
+      async onBeforeApplyChanges({ userId }, changes) {
+        seen.push(userId ?? '');
+        if (userId === 'anna') await gate.promise;
+        return { approved: changes, rejected: [] };
+      },
+    },
+  });
+  const postAs = (token: string, number: number) => {
+    const device = new Device(number);
+    const headers = { 'x-site-id': device.siteId, authorization: `Bearer ${token}` };
+    const body = batch(device, 90 * KIB);
+    return fetch(`${server.httpUrl}/changes`, { method: 'POST', headers, body });
+  };
+  const ofAnna = [postAs('anna', 1), postAs('anna', 2), postAs('anna', 3)];
+  await until(t, () => seen.length === 1);
+  assert.equal((await postAs('ben', 4)).status, 200);
+  assert.deepEqual(seen, ['anna', 'ben']);
+  gate.resolve();
+  for (const { status } of await Promise.all(ofAnna)) assert.equal(status, 200);
+});
+
+test(
+  'a message that there is no room for waits on its socket, and takes effect',
+  FAIL,
+  async (t) => {
+    const { server, gate, seen, held } = await startHeldUp(t, { bytesInFlight: 400 * KIB });
+    const devices = [1, 2, 3].map((number) => new Device(number));
+    const clients = await Promise.all(
+      devices.map((device) => TestClient.join(server.wsUrl, device, t)),
+    );
+    const answers = clients.map((client, i) => {
+      const device = devices[i] ?? new Device(9);
+      return client.apply(device.write({ pk: [i], set: { text: 'x'.repeat(300 * KIB) } }));
+    });
+    await until(t, () => seen.count === 1);
+    gate.resolve();
+    for (const { applied } of await Promise.all(answers)) assert.equal(applied, 1);
+    for (const client of clients) await client.settled();
+    await until(t, () => held() === 0);
+  },
+);
+
+test('what is held is given back, however it ended', FAIL, async (t) => {
+  const { server, held, gate } = await startHeldUp(t, {});
+  gate.resolve();
+  const device = new Device(1);
+  const headers = `Host: localhost\r\nX-Site-Id: ${device.siteId}\r\n`;
+  // Goes away in the middle of a body, of a message, and before an answer.
+  const body = await connectRaw(t, server);
+  body.write(`POST /sync/changes HTTP/1.1\r\n${headers}Content-Length: 1000000\r\n\r\n[`);
+  const client = await TestClient.join(server.wsUrl, device, t);
+  client.socket.send('x'.repeat(300 * KIB), { fin: false });
+  await until(t, () => held() > 1_000_000 + 100 * KIB);
+  body.destroy();
+  client.socket.terminate();
+  await until(t, () => held() === 0);
+  const answer = await connectRaw(t, server);
+  answer.write(`GET /sync/changes HTTP/1.1\r\n${headers}\r\n`);
+  answer.destroy();
+  // Refused, not JSON, too large, and of another page of the log.
+  assert.equal((await post(server, device, '[')).status, 400);
+  assert.equal((await post(server, device, 'x'.repeat(33 * KIB * KIB))).status, 413);
+  const asked = { headers: { 'x-site-id': device.siteId } };
+  assert.equal((await fetch(`${server.httpUrl}/changes?sinceHLC=x`, asked)).status, 400);
+  assert.equal((await fetch(`${server.httpUrl}/changes`, asked)).status, 200);
+  const other = await TestClient.join(server.wsUrl, new Device(2), t);
+  other.socket.send(`{"type":"nothing","padding":"${'x'.repeat(100 * KIB)}"}`);
+  assert.equal((await other.next('error')).code, 'UNKNOWN_MESSAGE');
+  await until(t, () => held() === 0);
+  const closed = once(other.socket, 'close');
+  other.socket.terminate();
+  await closed;
+});
