@@ -271,39 +271,6 @@ export const SCENARIOS: readonly Scenario[] = [
     },
   },
   {
-    name: 'pages that nobody reads, over two hundred connections',
-    args: ['--limits-answer-bytes', String(16 * MIB), '--limits-stalled-ms', '1500'],
-    capBytes: 2 * 16 * MIB,
-    load: smallLoad,
-    async attack({ server, owner }) {
-      const device = new Device(100);
-      const writer = await TestClient.join(server.wsUrl, device, owner);
-      for (let row = 0; row < 3; row++) {
-        await writer.apply(device.write({ pk: [row], set: { text: 'x'.repeat(2 * MIB) } }));
-      }
-      writer.socket.terminate();
-      const readers: RawSocket[] = [];
-      for (let i = 0; i < 200; i++) {
-        const reader = await openRaw(server.port);
-        owner.after(() => reader.socket.destroy());
-        reader.socket.pause();
-        reader.socket.write(
-          `GET /sync/changes HTTP/1.1\r\nHost: localhost\r\nX-Site-Id: ${new Device(200 + i).siteId}\r\n\r\n`,
-        );
-        readers.push(reader);
-      }
-      return {
-        async ended() {
-          const queued = await metricOf(server, 'sync_queued_bytes');
-          for (const { socket } of readers) socket.destroy();
-          await othersGone(server);
-          assert.ok(queued <= 24 * MIB, `${queued} bytes are queued`);
-          return `${readers.length} connections, ${(queued / MIB).toFixed(1)} MiB of answers at once`;
-        },
-      };
-    },
-  },
-  {
     name: '1,000 databases opened in turn',
     args: ['--storage-max-open-databases', '50'],
     capBytes: 50 * MIB,

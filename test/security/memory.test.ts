@@ -119,6 +119,38 @@ test(
   },
 );
 
+test(
+  'pages that nobody takes are counted, and no more are read than may be held',
+  FAIL,
+  async (t) => {
+    const page = 16 * KIB * KIB;
+    const config = { storage: 'memory:', limits: { answerBytes: page } };
+    const server = await startServer(t, { config });
+    const device = new Device(1);
+    const writer = await TestClient.join(server.wsUrl, device, t);
+    await writer.apply(device.write({ pk: [1], set: { text: 'x'.repeat(page) } }));
+    const { answers } = server.service.memory;
+    const sockets = [];
+    for (let i = 2; i < 8; i++) {
+      const socket = await connectRaw(t, server);
+      socket.pause();
+      const site = new Device(i).siteId;
+      socket.write(`GET /sync/changes HTTP/1.1\r\nHost: localhost\r\nX-Site-Id: ${site}\r\n\r\n`);
+      sockets.push(socket);
+    }
+    await until(t, () => answers.held > page);
+    // Another that is asked for at the same time waits until the first has been taken.
+    assert.equal((await fetch(`${server.httpUrl}/status`)).status, 200);
+    assert.ok(answers.held < page + KIB, `${answers.held} bytes are held`);
+    assert.match(
+      await (await fetch(`${server.httpUrl}/metrics`)).text(),
+      /^sync_queued_bytes 1\d{7}$/m,
+    );
+    for (const socket of sockets) socket.destroy();
+    await until(t, () => answers.held === 0);
+  },
+);
+
 test('what is held is given back, however it ended', FAIL, async (t) => {
   const { server, held, gate } = await startHeldUp(t, {});
   gate.resolve();
