@@ -49,7 +49,7 @@ test('calls of hooks are counted by hook and outcome', async (t) => {
   const operation = { type: 'get_snapshot', databaseId: 'db' } as const;
   await chain.authorize({ siteId, userId: 'ann' }, operation);
   await assert.rejects(chain.authorize({ siteId, userId: 'ben' }, operation));
-  const text = (await app.inject('/metrics')).body;
+  const text = await app.coordinatorMetrics.registry.metrics();
   const counted = [...text.matchAll(/^sync_hook_calls_total\{(.*)\} (\d+)$/gm)];
   assert.equal(counted.length, 2, 'one outcome each');
   for (const [, labels, count] of counted) {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import type { FastifyInstance } from 'fastify';
 import health from '../../plugins/health.ts';
-import routes from '../../plugins/routes.ts';
+import reports from '../../plugins/reports.ts';
 import type { CoordinatorConfigInput } from '../../src/config/schema.ts';
 import { SyncError } from '../../src/errors.ts';
 import type { CoordinatorHooks } from '../../src/hooks/types.ts';
@@ -17,7 +17,7 @@ async function healthApp(
 ): Promise<FastifyInstance> {
   const app = await appWithService(t, overrides, hooks);
   await app.register(health);
-  await app.register(routes);
+  await app.register(reports);
   return app;
 }
 
