@@ -18,6 +18,8 @@ export interface Measured {
   /** The well-behaved client's, in milliseconds, without the hostile peers and with them. */
   p99AloneMs: number;
   p99BesideMs: number;
+  /** For how long the server's loop was held up at most, in milliseconds, while they were there. */
+  heldUpMs: number;
   /** How they ended. */
   outcome: string;
 }
@@ -34,19 +36,23 @@ export async function measure(
   { owner, dataDir, scale = 1 }: MeasureOptions,
 ): Promise<Measured> {
   if (scenario.isBig) await fill(dataDir, BIG_ROWS);
-  const server = await startChildServer(owner, { dataDir, args: scenario.args });
+  const nodeArgs = ['--import', new URL('watch-loop.mjs', import.meta.url).href];
+  const server = await startChildServer(owner, { dataDir, args: scenario.args, nodeArgs });
   const prober = await startProber(owner, server.wsUrl);
   const load = scenario.load(scale);
   // Once for the compiler, and for the memory that such a load takes by itself.
   await prober.write(load);
   const aloneMs = await prober.write(load);
   const memory = watchMemory(server);
+  await readHeldUpMs(server);
   try {
     const attack = await scenario.attack({ server, owner, scale });
     const besideMs = await prober.write(load);
     attack.stop?.();
     const outcome = await attack.ended();
+    const heldUpMs = await readHeldUpMs(server);
     return {
+      heldUpMs,
       grownBytes: memory.grownBytes(),
       p99AloneMs: percentile(aloneMs, 0.99),
       p99BesideMs: percentile(besideMs, 0.99),
@@ -55,6 +61,17 @@ export async function measure(
   } finally {
     memory.stop();
     await server.kill('SIGTERM');
+  }
+}
+
+/** Since it was read the last time. See `watch-loop.mjs`. */
+async function readHeldUpMs(server: ChildServer): Promise<number> {
+  const before = server.output().length;
+  server.process.kill('SIGWINCH');
+  for (;;) {
+    const [, heldUpMs] = /held up for (\d+) ms\n/.exec(server.output().slice(before)) ?? [];
+    if (heldUpMs !== undefined) return Number(heldUpMs);
+    await new Promise(setImmediate);
   }
 }
 

@@ -8,6 +8,7 @@ import { gzipSync } from 'node:zlib';
 import { Device } from '../../src/testing/device.ts';
 import { TestClient } from '../../src/testing/test-client.ts';
 import { type ChildServer, metricOf } from '../support/child-server.ts';
+import { sendLongMessages } from './long-messages.ts';
 import type { Load } from './prober.ts';
 import {
   closeCode,
@@ -32,6 +33,8 @@ export interface Scenario {
   load(scale: number): Load;
   /** Whether the database is to be big. */
   isBig?: boolean;
+  /** For how long the server's loop may be held up at once; default: it isn't looked at. */
+  heldUpMsMax?: number;
   attack(context: AttackContext): Promise<Attack>;
 }
 
@@ -179,6 +182,15 @@ export const SCENARIOS: readonly Scenario[] = [
         },
       };
     },
+  },
+  {
+    name: 'long messages that are much work',
+    args: [],
+    // One message, and what it is parsed to.
+    capBytes: 512 * MIB,
+    load: smallLoad,
+    heldUpMsMax: 250,
+    attack: sendLongMessages,
   },
   ...pingFloods(),
   {

@@ -1,0 +1,54 @@
+/** Messages within the default limits that are much work to read, to refuse, or to store. */
+
+import assert from 'node:assert/strict';
+import { Device } from '../../src/testing/device.ts';
+import { TestClient } from '../../src/testing/test-client.ts';
+import type { Attack, AttackContext } from './scenarios.ts';
+
+const MESSAGE_BYTES = 32 * 1024 * 1024 - 1000;
+
+interface LongMessage {
+  text: string;
+  /** What it is answered with: an error's code, or its being applied. */
+  answer: RegExp;
+}
+
+function* longMessages(scale: number): Generator<LongMessage> {
+  const device = new Device(100);
+  const bytes = MESSAGE_BYTES * scale;
+  const count = 100_000 * scale;
+  const many = (one: string) => one.repeat(Math.floor(bytes / one.length));
+  const apply = (changes: string) => `{"type":"apply_changes","changes":[${changes}]}`;
+  const inSet = (changes: string) =>
+    apply(JSON.stringify({ ...device.write(), changes: ['@'] }).replace('"@"', changes));
+  const rows = Array.from({ length: count }, (_, i) => ({ pk: [i], set: { a: i } }));
+  const refused = /^(MESSAGE_ERROR|TOO_LARGE|UNKNOWN_MESSAGE)$/;
+  yield { text: apply(`${many('{},')}{}`), answer: refused };
+  yield { text: inSet(`${many('{},')}{}`), answer: refused };
+  yield { text: many('['), answer: refused };
+  yield { text: `{"type":"x","x":[${many('1,')}1]}`, answer: refused };
+  yield { text: JSON.stringify({ type: 'x', x: many('x') }), answer: refused };
+  const set = device.write(...rows);
+  yield { text: apply(JSON.stringify({ ...set, siteId: 'x' })), answer: refused };
+  yield { text: apply(JSON.stringify(set)), answer: /^applied$/ };
+  const sets = rows.map((row) => JSON.stringify(device.write(row)));
+  yield { text: apply(sets.join(',')), answer: /^applied$/ };
+}
+
+export async function sendLongMessages({ server, owner, scale }: AttackContext): Promise<Attack> {
+  const client = await TestClient.join(server.wsUrl, new Device(100), owner);
+  const send = async () => {
+    let count = 0;
+    for (const { text, answer } of longMessages(scale)) {
+      client.socket.send(text);
+      const { type, code } = await client.nextWhere(
+        (message) => message.type === 'apply_result' || message.type === 'error',
+      );
+      assert.match(type === 'error' ? String(code) : 'applied', answer);
+      count++;
+    }
+    return count;
+  };
+  const sent = send();
+  return { ended: async () => `${await sent} messages answered` };
+}
