@@ -190,6 +190,11 @@ export const ConfigSchema = group({
       'About how many changes one page of `GET /changes` holds; transactions stay whole.',
     ),
     allowResurrection: flagged(true, 'Whether a later write may bring a deleted row back.'),
+    foreignAuthors: Type.Enum(['known', 'accept', 'refuse'] as const, {
+      default: 'known',
+      description:
+        'What becomes of changes that another site than the sender has dated: `known` passes over those that would change nothing, as devices push back what they have received, and rejects the others; `accept` takes them all, for devices that carry what others wrote; `refuse` rejects them all.',
+    }),
     maxClockDriftMs: integer(
       60_000,
       [0, YEAR_MS],

@@ -10,9 +10,10 @@ const BYTES_A_CHANGE = 200;
 /** Of a number, or of what stands around a value. */
 const SCALAR_BYTES = 8;
 
-export function weightOf({ changeSets, refused }: Batch): number {
+export function weightOf({ changeSets, answers, refused }: Batch): number {
   let weight = 1;
   for (const set of changeSets) weight += weightOfSet(set);
+  for (const set of answers) weight += weightOfSet(set);
   for (const set of refused) weight += weightOfSet(set);
   return weight;
 }

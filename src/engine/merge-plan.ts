@@ -18,11 +18,12 @@ export interface ReadPlan {
 /** Where things stand by the catalog as it is; DDL in the group may still move them about. */
 export async function planReads(
   sets: readonly WireChangeSet[],
+  senders: readonly SiteIdText[],
   catalog: CatalogView,
   pace: Pace,
 ): Promise<ReadPlan> {
   const rows = new RowAddresses();
-  const sites = new Set<SiteIdText>();
+  const sites = new Set<SiteIdText>(senders);
   const targets = new TargetFinder(catalog);
   for (const { siteId, changes } of sets) {
     sites.add(siteId);

@@ -11,12 +11,14 @@ import type {
   WireChangeSet,
   WireColumnChange,
   WireDeleteChange,
+  WireMigration,
 } from '../wire/schemas.ts';
 import type { ApplyResult } from '../wire/types.ts';
 import { answerHlc, takeBack } from './authored.ts';
 import { type CatalogLimits, refuseGrowth } from './catalog-size.ts';
 import { ChangeListJson, JsonNames } from './change-json.ts';
 import { type ChangeTarget, targetsOf } from './change-target.ts';
+import type { BatchItem, Sender } from './foreign-authors.ts';
 import type { Identity } from './head.ts';
 import { countKey, siteKey } from './keys.ts';
 import { LogDraft } from './log-draft.ts';
@@ -24,18 +26,30 @@ import { authorsOf } from './log-record.ts';
 import { planReads, type ReadPlan } from './merge-plan.ts';
 import { Pace } from './pace.ts';
 import { RunWriter } from './record-tables.ts';
-import { isExpired, type MergeOutcome, mergeCell, mergeTombstone, type Row } from './row.ts';
+import {
+  isExpired,
+  judgeCell,
+  judgeTombstone,
+  type MergeOutcome,
+  mergeCell,
+  mergeTombstone,
+  type Row,
+} from './row.ts';
 import { type LoadedRow, toRowKey } from './row-set.ts';
 import { mergeMigration } from './table-ddl.ts';
 import { type EmptyingContext, emptySome, StepBudget } from './table-emptying.ts';
-import { TargetFinder } from './table-names.ts';
+import { successorOf, TargetFinder } from './table-names.ts';
 import { migrationToJson, type TableRecord } from './table-record.ts';
 import { deleteAgain, isDeletionUntold, type UntoldDeletion } from './untold-deletions.ts';
 import { type CommittedState, WriteTransaction, type Written } from './write-transaction.ts';
 
 /** What one client sent, after the hooks have spoken. */
 export interface Batch {
+  /** Who sent it; without one nobody is asked what is whose. */
+  sender?: Sender | undefined;
   changeSets: readonly WireChangeSet[];
+  /** The coordinator's own, in answer to some of them. */
+  answers: readonly WireChangeSet[];
   /** Refused, and to be taken back where they were made. */
   refused: readonly WireChangeSet[];
 }
@@ -44,6 +58,18 @@ export interface Batch {
 export interface BatchOutcome extends ApplyResult {
   /** The newest position in the log when it had been merged. */
   position: HlcText;
+  /** What was not the sender's to bring: see `foreign-authors.ts`. Nothing of it is stored. */
+  foreign: BatchItem[];
+}
+
+/** What became of one change or migration. */
+type Outcome = MergeOutcome | 'foreign';
+
+/** Whose a change set is, as it is merged. */
+interface Origin {
+  sender?: Sender | undefined;
+  /** The site whose changes the set takes back, if it does. */
+  answers?: SiteIdText;
 }
 
 export interface MergeContext extends EmptyingContext {
@@ -65,6 +91,8 @@ export class MergeTransaction {
   readonly #pace: Pace;
   /** Of tables that end here, so much is done at once. */
   readonly #budget: StepBudget;
+  /** See `#tablesBeingFilled`; worked out where it matters, for one change set. */
+  #beingFilled: ReadonlySet<number> | undefined;
 
   constructor(store: KVTransaction, known: CommittedState, context: MergeContext) {
     const site = context.siteIdText;
@@ -81,11 +109,12 @@ export class MergeTransaction {
 
   /** One outcome for each of `batches`, each a batch of one client's; and what to keep of it all. */
   async merge(batches: readonly Batch[]): Promise<Written & { outcomes: BatchOutcome[] }> {
-    await this.#load(batches.flatMap(({ changeSets, refused }) => [...changeSets, ...refused]));
+    await this.#load(batches);
     const outcomes: BatchOutcome[] = [];
-    for (const { changeSets, refused } of batches) {
-      const outcome = emptyOutcome(changeSets.length);
-      for (const set of changeSets) await this.#mergeSet(set, outcome);
+    for (const { sender, changeSets, answers, refused } of batches) {
+      const outcome = emptyOutcome(changeSets.length + answers.length);
+      for (const set of changeSets) await this.#mergeSet(set, outcome, { sender });
+      for (const set of answers) await this.#mergeSet(set, outcome);
       for (const set of refused) await this.#takeBack(set);
       const { base, catalog } = this.#transaction;
       refuseGrowth(base.size, catalog.size, this.#context.catalogLimits);
@@ -96,12 +125,16 @@ export class MergeTransaction {
   }
 
   /** Reads in one go all that the group will need, as far as no DDL in it moves tables about. */
-  async #load(sets: readonly WireChangeSet[]): Promise<void> {
+  async #load(batches: readonly Batch[]): Promise<void> {
+    const sets = batches.flatMap(({ changeSets, answers, refused }) =>
+      changeSets.concat(answers, refused),
+    );
+    const senders = batches.flatMap(({ sender }) => sender?.siteId ?? []);
     const { rows, sites, counts } = this.#transaction;
     let plan: ReadPlan = { rows: [], sites: [], tableIds: [] };
     let keys: Buffer[] = [];
     const values = await this.#transaction.begin(async (catalog) => {
-      plan = await planReads(sets, catalog, this.#pace);
+      plan = await planReads(sets, senders, catalog, this.#pace);
       keys = [
         ...plan.rows.map(toRowKey),
         ...plan.sites.map(siteKey),
@@ -146,30 +179,35 @@ export class MergeTransaction {
     const transactionId = `reverted:${changeSet.transactionId}`;
     const hlc = answerHlc(changeSet.hlc, siteId);
     const own = { siteId: siteIdText, transactionId, hlc, changes: answers, schemaMigrations: [] };
-    await this.#mergeSet(own, emptyOutcome(1), changeSet.siteId);
+    await this.#mergeSet(own, emptyOutcome(1), { answers: changeSet.siteId });
   }
 
-  /** @param answers the site whose changes it takes back, if it does */
   async #mergeSet(
     changeSet: WireChangeSet,
-    result: ApplyResult,
-    answers?: SiteIdText,
+    result: BatchOutcome,
+    origin: Origin = {},
   ): Promise<void> {
     const { log, sites } = this.#transaction;
+    const { sender } = origin;
     const draft = new LogDraft(log.nextPosition());
+    this.#beingFilled = undefined;
     for (const [i, migration] of changeSet.schemaMigrations.entries()) {
       // One looks at all that renames connect to it: what came at once may be long.
       if (i % MIGRATIONS_AT_ONCE === MIGRATIONS_AT_ONCE - 1) await this.#context.yield();
-      result[this.#mergeMigration(migration, draft)]++;
+      count(result, migration, this.#mergeMigration(migration, draft, sender));
     }
-    const targets = await this.#targetsOf(changeSet, draft.position);
+    const targets = await this.#targetsOf(changeSet, draft.position, sender);
     await this.#loadRows(targets);
-    const untold = await this.#mergeChanges(changeSet, targets, draft, result, answers);
-    for (const [site, hlc] of draft.newest()) sites.authored(site, hlc);
+    const untold = await this.#mergeChanges(changeSet, targets, draft, result, origin);
+    // Where a site goes on sending is for what it sent itself to say, not for what others bring.
+    for (const [site, hlc] of draft.newest()) {
+      if (site === sender?.siteId) sites.authored(site, hlc);
+    }
     if (!draft.isEmpty) {
-      const { siteId, transactionId } = changeSet;
+      const { transactionId } = changeSet;
       const { position, authors, changes, migrations } = draft;
       const tables = draft.tables.toString();
+      const siteId = siteOf(changeSet, sender);
       const record = { position, siteId, transactionId, authors, tables, changes, migrations };
       const bytes = log.append(record);
       const turn = this.#pace.did(1, bytes);
@@ -180,11 +218,14 @@ export class MergeTransaction {
     this.#deleteAgain(untold);
   }
 
-  #mergeMigration(
-    migration: WireChangeSet['schemaMigrations'][number],
-    draft: LogDraft,
-  ): MergeOutcome {
+  #mergeMigration(migration: WireMigration, draft: LogDraft, sender: Sender | undefined): Outcome {
     const { catalog, log } = this.#transaction;
+    if (sender?.isForeign(migration)) {
+      if (sender.foreignAuthors === 'refuse') return 'foreign';
+      // Nothing of it is kept, not even that it was said.
+      const { outcome } = mergeMigration(catalog.trial(), migration, draft.position);
+      return outcome === 'applied' ? 'foreign' : outcome;
+    }
     const merged = mergeMigration(catalog, migration, draft.position);
     for (const sent of merged.sent) draft.addMigration(sent.hlc, migrationToJson(sent));
     if (merged.endsTables) log.noteEnded(draft.position);
@@ -202,13 +243,20 @@ export class MergeTransaction {
     }
   }
 
-  /** A change to a name that nobody has spoken of makes a table: there is no row, so it takes effect. */
-  #targetsOf({ changes }: WireChangeSet, position: HlcText): Promise<(ChangeTarget | undefined)[]> {
+  /**
+   * A change to a name that nobody has spoken of makes a table: there is no row, so it takes effect.
+   * Not so one that is not the sender's to bring.
+   */
+  #targetsOf(
+    { changes }: WireChangeSet,
+    position: HlcText,
+    sender: Sender | undefined,
+  ): Promise<(ChangeTarget | undefined)[]> {
     const { catalog } = this.#transaction;
     const finder = new TargetFinder(catalog);
     const tableOf = (change: WireChange) => {
       const bearer = finder.find(change);
-      if (bearer !== 'unknown') return toTable(bearer);
+      if (bearer !== 'unknown' || sender?.isForeign(change)) return toTable(bearer);
       const { schema, table } = change;
       return catalog.create({ schema, table, made: HLC_MIN, changed: position });
     };
@@ -220,42 +268,98 @@ export class MergeTransaction {
     changeSet: WireChangeSet,
     targets: readonly (ChangeTarget | undefined)[],
     draft: LogDraft,
-    result: ApplyResult,
-    answers: SiteIdText | undefined,
+    result: BatchOutcome,
+    { sender, answers }: Origin,
   ): Promise<readonly UntoldDeletion[]> {
     const untold: UntoldDeletion[] = [];
-    const { changes, siteId } = changeSet;
+    const { changes } = changeSet;
     const writer = {
       isAnswer: answers !== undefined,
-      snapshot: () => this.#transaction.sites.snapshotOf(answers ?? siteId),
+      snapshot: () => this.#transaction.sites.snapshotOf(answers ?? siteOf(changeSet, sender)),
     };
     let current: { target: ChangeTarget; loaded: LoadedRow } | undefined;
     for (const [i, change] of changes.entries()) {
       const target = targets[i];
+      const isForeign = sender?.isForeign(change) ?? false;
       if (target === undefined) {
-        result.skipped++;
+        const isRefused = isForeign && this.#isForeignRefused(change, sender);
+        count(result, change, isRefused ? 'foreign' : 'skipped');
         continue;
       }
       if (current?.target !== target) current = { target, loaded: this.#rowOf(target) };
       const { loaded } = current;
-      const outcome =
-        change.type === 'delete'
-          ? this.#mergeDelete(change, target, loaded, draft)
-          : this.#mergeColumn(change, target, loaded, draft);
-      result[outcome]++;
+      const outcome = isForeign
+        ? this.#judgeForeign(change, target, loaded, sender)
+        : this.#mergeChange(change, target, loaded, draft);
+      count(result, change, outcome);
       if (outcome === 'applied') {
         loaded.changed = true;
         if (target.isLive) {
           draft.logged.add(change.hlc);
           draft.tables.add(target.table.id);
         } else draft.held.add(change.hlc);
-      } else if (isDeletionUntold(change, target, loaded.row, writer)) {
+      } else if (outcome !== 'foreign' && isDeletionUntold(change, target, loaded.row, writer)) {
         untold.push({ target, loaded });
       }
       const turn = this.#pace.did(1, draft.changes.lastBytes);
       if (turn !== undefined) await turn;
     }
     return untold;
+  }
+
+  /** Of a change that goes to no table. */
+  #isForeignRefused(change: WireChange, sender: Sender | undefined): boolean {
+    if (sender?.foreignAuthors === 'refuse') return true;
+    return new TargetFinder(this.#transaction.catalog).find(change) !== 'void';
+  }
+
+  /** It never takes effect: what would, is refused. */
+  #judgeForeign(
+    change: WireChange,
+    { table }: ChangeTarget,
+    { row }: LoadedRow,
+    sender: Sender | undefined,
+  ): Outcome {
+    if (sender?.foreignAuthors === 'refuse') return 'foreign';
+    const { hlc } = change;
+    const outcome =
+      change.type === 'delete'
+        ? judgeTombstone(row, hlc)
+        : judgeCell(
+            row,
+            this.#names.column(change.column).name,
+            hlc,
+            this.#context.allowResurrection,
+          );
+    if (outcome !== 'applied') return outcome;
+    // It may be stored where it has yet to be moved from.
+    this.#beingFilled ??= this.#tablesBeingFilled();
+    return this.#beingFilled.has(table.id) ? 'skipped' : 'foreign';
+  }
+
+  /** The tables to which rows of others, that have ended, are still on their way. */
+  #tablesBeingFilled(): ReadonlySet<number> {
+    const { catalog } = this.#transaction;
+    const ids = new Set<number>();
+    for (const ended of catalog.unsettled()) {
+      let next: TableRecord | undefined = ended;
+      for (let steps = 0; next?.into !== undefined; steps++) {
+        next = successorOf(catalog, next, steps);
+        if (next !== undefined) ids.add(next.id);
+      }
+    }
+    return ids;
+  }
+
+  #mergeChange(
+    change: WireChange,
+    target: ChangeTarget,
+    loaded: LoadedRow,
+    draft: LogDraft,
+  ): MergeOutcome {
+    return change.type === 'delete'
+      ? this.#mergeDelete(change, target, loaded, draft)
+      : this.#mergeColumn(change, target, loaded, draft);
   }
 
   /** Logged, unless it is held for a dropped name: then when the name is used again, after the DDL that does. */
@@ -340,5 +444,15 @@ function countHeld({ cells, tombstone }: Row): number {
 }
 
 function emptyOutcome(transactions: number): BatchOutcome {
-  return { applied: 0, skipped: 0, conflicts: 0, transactions, position: HLC_MIN };
+  return { applied: 0, skipped: 0, conflicts: 0, transactions, position: HLC_MIN, foreign: [] };
+}
+
+function count(result: BatchOutcome, item: BatchItem, outcome: Outcome): void {
+  if (outcome === 'foreign') result.foreign.push(item);
+  else result[outcome]++;
+}
+
+/** Whose a set is told to be: where only the sender's own takes effect, the sender's. */
+function siteOf({ siteId }: WireChangeSet, sender: Sender | undefined): SiteIdText {
+  return sender === undefined || sender.foreignAuthors === 'accept' ? siteId : sender.siteId;
 }

@@ -55,27 +55,42 @@ export function createRow(): Row {
 }
 
 /**
+ * What would become of a cell.
  * @param allowResurrection whether a write newer than the tombstone brings the row back
  */
+export function judgeCell(
+  { cells, tombstone }: Row,
+  column: string,
+  hlc: HlcText,
+  allowResurrection: boolean,
+): MergeOutcome {
+  const stored = cells.get(column);
+  if (stored !== undefined) {
+    const order = compareHlc(hlc, stored.hlc);
+    if (order === 0) return 'skipped';
+    if (order < 0) return 'conflicts';
+  }
+  if (tombstone !== undefined) {
+    const blocksAll = !allowResurrection && !isExpired(tombstone);
+    if (blocksAll || compareHlc(hlc, tombstone.hlc) <= 0) return 'skipped';
+  }
+  return 'applied';
+}
+
 export function mergeCell(
   row: Row,
   column: string,
   cell: Cell,
   allowResurrection: boolean,
 ): MergeOutcome {
-  const stored = row.cells.get(column);
-  if (stored !== undefined) {
-    const order = compareHlc(cell.hlc, stored.hlc);
-    if (order === 0) return 'skipped';
-    if (order < 0) return 'conflicts';
-  }
-  const { tombstone } = row;
-  if (tombstone !== undefined) {
-    const blocksAll = !allowResurrection && !isExpired(tombstone);
-    if (blocksAll || compareHlc(cell.hlc, tombstone.hlc) <= 0) return 'skipped';
-  }
-  row.cells.set(column, cell);
-  return 'applied';
+  const outcome = judgeCell(row, column, cell.hlc, allowResurrection);
+  if (outcome === 'applied') row.cells.set(column, cell);
+  return outcome;
+}
+
+/** What would become of a tombstone. */
+export function judgeTombstone({ tombstone }: Row, hlc: HlcText): MergeOutcome {
+  return tombstone !== undefined && compareHlc(hlc, tombstone.hlc) <= 0 ? 'skipped' : 'applied';
 }
 
 export function mergeTombstone(
@@ -83,9 +98,7 @@ export function mergeTombstone(
   tombstone: Tombstone,
   allowResurrection: boolean,
 ): MergeOutcome {
-  if (row.tombstone !== undefined && compareHlc(tombstone.hlc, row.tombstone.hlc) <= 0) {
-    return 'skipped';
-  }
+  if (judgeTombstone(row, tombstone.hlc) === 'skipped') return 'skipped';
   row.tombstone = tombstone;
   for (const [column, cell] of row.cells) {
     // Without resurrection a tombstone blocks newer writes too, so those that came

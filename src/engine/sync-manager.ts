@@ -19,6 +19,7 @@ import { type CatalogLimits, UNLIMITED_CATALOG } from './catalog-size.ts';
 import { freshCursor, type LogCursor, refuseIfForgotten, toCursor } from './cursor.ts';
 import { DatabaseState } from './database-state.ts';
 import { refuseDrift } from './drift.ts';
+import type { Sender } from './foreign-authors.ts';
 import { GroupCommit } from './group-commit.ts';
 import { type Identity, loadIdentity, ReplacedError, readForgotten, readHorizon } from './head.ts';
 import { type LogPage, type LogReadOptions, readLog, type TakeChangeSet } from './log.ts';
@@ -69,8 +70,10 @@ export interface SyncManagerOptions {
   onStoreFailed?(error: SyncError): void;
 }
 
-/** What hooks made of a batch, beside letting it through. */
+/** Who sent a batch, and what hooks made of it, beside letting it through. */
 export interface Verdict {
+  /** Without one everything is taken as it is, and nothing noted of where a site goes on sending. */
+  sender?: Sender;
   /**
    * Changes of the coordinator's own, each with the HLC of the change that it answers: it gets
    * one just greater, of the coordinator's site.
@@ -196,7 +199,7 @@ export class SyncManager {
    */
   async apply(
     changeSets: readonly WireChangeSet[],
-    { authored = [], refused = [], admit }: Verdict = {},
+    { sender, authored = [], refused = [], admit }: Verdict = {},
   ): Promise<BatchOutcome> {
     const { world, maxClockDriftMs } = this.#options;
     // After the wall has jumped back the positions still tell that it was there: devices, which have
@@ -204,7 +207,7 @@ export class SyncManager {
     const nowMs = Math.max(world.now(), hlcWallTimeMs(this.#state.current.head.position));
     refuseDrift(changeSets.concat(authored, refused), nowMs, maxClockDriftMs);
     const answers = authored.map((changeSet) => toAuthored(changeSet, this.identity));
-    return this.#commits.add({ changeSets: changeSets.concat(answers), refused }, admit);
+    return this.#commits.add({ sender, changeSets, answers, refused }, admit);
   }
 
   async #mergeGroup(batches: readonly Batch[]): Promise<BatchOutcome[]> {

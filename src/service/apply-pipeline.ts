@@ -1,6 +1,13 @@
 /** The way of a batch: authorise → validate → apply → tell. */
 
 import { decodeHlc, type HlcText } from '../clock/hlc.ts';
+import { siteIdToText } from '../clock/site-id.ts';
+import {
+  type BatchItem,
+  type ForeignAuthors,
+  Sender,
+  withItems,
+} from '../engine/foreign-authors.ts';
 import { SyncError } from '../errors.ts';
 import type { HookChain } from '../hooks/chain.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
@@ -11,7 +18,7 @@ import { type Corrected, separateCorrections } from './corrections.ts';
 import { countChanges, drainPoint } from './drain.ts';
 import type { Metrics } from './metrics.ts';
 import type { DatabaseAccess } from './open-database.ts';
-import { explainRefused } from './rejections.ts';
+import { explainForeign, explainRefused } from './rejections.ts';
 
 /** What became of a batch, and where to ask the device to go on. */
 export interface Applied {
@@ -37,6 +44,8 @@ export interface ApplyPipelineOptions {
   metrics: Metrics;
   /** `hooks.onReject` */
   onReject: 'keep' | 'revert';
+  /** `sync.foreignAuthors` */
+  foreignAuthors: ForeignAuthors;
   /** Throws AUTH_EXPIRED when nothing is to be done for the client any more. */
   refuseExpired(client: ClientIdentity): void;
 }
@@ -91,22 +100,25 @@ export class ApplyPipeline {
     this.#running++;
     let isAccepted = false;
     try {
-      const { approved, rejected } = await this.#validate(client, database.id, changeSets);
+      const sender = new Sender(siteIdToText(client.siteId), this.#options.foreignAuthors);
+      const { approved, rejected } = await this.#validate(client, database.id, changeSets, sender);
       const { manager } = await database.open();
       // Hooks may take their time, and a group of others may have to be stored first.
       const admit = () => this.#options.refuseExpired(who());
-      const stored = manager.apply(approved.changeSets, { ...approved, admit });
+      const stored = manager.apply(approved.changeSets, { ...approved, sender, admit });
       isAccepted = true;
       accept();
-      const { applied, skipped, conflicts, position } = await stored;
+      const { applied, skipped, conflicts, position, foreign } = await stored;
       const transactions = changeSets.length;
       const result: ApplyResult = { applied, skipped, conflicts, transactions };
-      if (rejected.length > 0) result.rejected = [...rejected];
+      const allRejected = [...rejected, ...explainForeign(foreign)];
+      if (allRejected.length > 0) result.rejected = allRejected;
       this.#count(result);
-      this.#tell(client, approved, result, position);
+      this.#tell(client, withoutForeign(approved, foreign), result, position);
       // What was refused was new, too: nothing that follows it may be skipped.
       const hadNews = applied > 0 || rejected.length > 0;
-      const drainAfter = await drainPoint(manager, client.siteId, changeSets, hadNews);
+      const kind = hadNews ? 'news' : foreign.length > 0 ? 'foreign' : 'known';
+      const drainAfter = await drainPoint(manager, client.siteId, changeSets, kind);
       return { result, drainAfter };
     } finally {
       // A batch that was refused holds up nobody.
@@ -120,6 +132,7 @@ export class ApplyPipeline {
     client: ClientIdentity,
     databaseId: string,
     changeSets: readonly WireChangeSet[],
+    sender: Sender,
   ): Promise<Validated> {
     if (this.#isStopping) throw new SyncError('SHUTTING_DOWN', 'the server is stopping');
     const changeCount = countChanges(changeSets);
@@ -136,12 +149,16 @@ export class ApplyPipeline {
       changeSets.map(decodeLazily),
     );
     const corrected = separateCorrections(changeSets, approved);
+    const { authored, refused } = corrected;
+    // Only a device's own is corrected and taken back: an answer to what another one has dated would
+    // win against that when its author sends it.
     return {
       approved: {
-        ...corrected,
-        refused: this.#options.onReject === 'revert' ? corrected.refused : [],
+        changeSets: corrected.changeSets.concat(sender.pick(authored, 'foreign')),
+        authored: sender.pick(authored, 'own'),
+        refused: this.#options.onReject === 'revert' ? sender.pick(refused, 'own') : [],
       },
-      rejected: explainRefused(corrected.refused, rejected),
+      rejected: explainRefused(refused, rejected),
     };
   }
 
@@ -193,4 +210,11 @@ export class ApplyPipeline {
     }
     clearTimeout(timer);
   }
+}
+
+/** What may have been stored. */
+function withoutForeign(approved: Corrected, foreign: readonly BatchItem[]): Corrected {
+  if (foreign.length === 0) return approved;
+  const refused = new Set(foreign);
+  return { ...approved, changeSets: withItems(approved.changeSets, (item) => !refused.has(item)) };
 }

@@ -120,6 +120,7 @@ export class CoordinatorService {
       hooks,
       metrics,
       onReject: config.hooks.onReject,
+      foreignAuthors: config.sync.foreignAuthors,
       refuseExpired,
     });
     this.#rights = new Rights(hooks, {

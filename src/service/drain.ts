@@ -14,18 +14,21 @@ import type { WireChangeSet } from '../wire/schemas.ts';
 const LARGE_BATCH_CHANGES = 500;
 
 /**
- * @param hadNews whether anything in the batch took effect
- * @returns the HLC after which to ask, or `undefined` if there is no reason to ask
+ * What a batch was: the site's own `news`; all `known`; or `foreign`, of which some was new, but not
+ * the site's to bring.
  */
+export type BatchKind = 'news' | 'known' | 'foreign';
+
+/** @returns the HLC after which to ask, or `undefined` if there is no reason to ask */
 export async function drainPoint(
   manager: SyncManager,
   site: SiteId,
   changeSets: readonly WireChangeSet[],
-  hadNews: boolean,
+  kind: BatchKind,
 ): Promise<HlcText | undefined> {
-  if (hadNews && countChanges(changeSets) < LARGE_BATCH_CHANGES) return undefined;
+  if (kind === 'news' && countChanges(changeSets) < LARGE_BATCH_CHANGES) return undefined;
   const newest = newestHlc(changeSets);
-  if (hadNews || newest === undefined) return newest;
+  if (kind !== 'known' || newest === undefined) return newest;
   // Nothing new: skip all that it could be pushing back. At least the batch itself, so that
   // each question moves on.
   const { authored = newest, snapshot = newest } = await manager.sites.state(siteIdToText(site));

@@ -1,13 +1,19 @@
 /**
- * What a client is told of the changes that hooks did not let through: one entry for each,
- * that names it. A hook may say little (a reason for a whole table) or nothing at all.
+ * What a client is told of the changes that were not let through, by hooks or since they were not its
+ * own: one entry for each, that names it. A hook may say little (a reason for a whole table) or
+ * nothing at all.
  */
 
-import type { WireChange, WireChangeSet } from '../wire/schemas.ts';
+import type { BatchItem } from '../engine/foreign-authors.ts';
+import type { WireChangeSet } from '../wire/schemas.ts';
 import type { RejectedChange } from '../wire/types.ts';
 import { decodeValue, encodeValue, pkIdentity } from '../wire/values.ts';
 
 const UNEXPLAINED = { reason: 'rejected', code: 'REJECTED' };
+const FOREIGN = {
+  reason: 'another device has dated this change, and has to send it itself (sync.foreignAuthors)',
+  code: 'FOREIGN_AUTHOR',
+};
 
 interface Place {
   table: string;
@@ -28,18 +34,36 @@ export function explainRefused(
   const entries = new SaidEntries(said);
   const explained: RejectedChange[] = [];
   for (const { changes, schemaMigrations } of refused) {
-    for (const change of changes) explained.push(entries.explain(placeOf(change)));
-    for (const { table } of schemaMigrations) {
-      explained.push(entries.explain({ table, column: undefined, pk: undefined }));
+    for (const item of [...changes, ...schemaMigrations]) {
+      explained.push(entries.explain(placeOf(item)));
     }
   }
   // What speaks for no change that was refused is still something that the client was to hear.
   return explained.concat(entries.unheard());
 }
 
-function placeOf(change: WireChange): Place {
-  const { table, pk } = change;
-  return { table, column: change.type === 'column' ? change.column : undefined, pk };
+/** @param items what another site than the sender has dated */
+export function explainForeign(items: readonly BatchItem[]): RejectedChange[] {
+  return items.map((item) => toRejected(placeOf(item), FOREIGN));
+}
+
+function placeOf(item: BatchItem): Place {
+  const { table, type } = item;
+  if (type === 'column') return { table, column: item.column, pk: item.pk };
+  return { table, column: undefined, pk: type === 'delete' ? item.pk : undefined };
+}
+
+function toRejected(
+  { table, column, pk }: Place,
+  { reason, code }: { reason: string; code: string },
+): RejectedChange {
+  return {
+    reason,
+    code,
+    table,
+    ...(column === undefined ? {} : { column }),
+    ...(pk === undefined ? {} : { pk: pk.map(decodeValue) }),
+  };
 }
 
 /** What is left open is absent, which no name can be. */
@@ -65,15 +89,10 @@ class SaidEntries {
     }
   }
 
-  explain({ table, column, pk }: Place): RejectedChange {
+  explain(place: Place): RejectedChange {
+    const { table, column, pk } = place;
     const { reason, code = UNEXPLAINED.code } = this.#find(table, column, pk) ?? UNEXPLAINED;
-    return {
-      reason,
-      code,
-      table,
-      ...(column === undefined ? {} : { column }),
-      ...(pk === undefined ? {} : { pk: pk.map(decodeValue) }),
-    };
+    return toRejected(place, { reason, code });
   }
 
   #find(

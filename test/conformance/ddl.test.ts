@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { compareHlc } from '../../src/clock/hlc.ts';
 import { Device } from '../../src/testing/device.ts';
 import type { WireMigration } from '../../src/wire/schemas.ts';
-import { eachTransport } from './each-transport.ts';
+import { eachTransport, RELAYING } from './each-transport.ts';
 import { cellsIn, changesIn, contentsOf, tablesIn } from './look.ts';
 import type { Chunk } from './transport.ts';
 
@@ -61,6 +61,7 @@ eachTransport(
       ['later'],
     );
   },
+  RELAYING,
 );
 
 eachTransport('a dropped table leaves nothing, also of what arrives late', async ({ join }) => {

@@ -62,6 +62,9 @@ interface EachTransportOptions extends Omit<DeploymentOptions, 'hooks'> {
   hooks?: () => CoordinatorHooks;
 }
 
+/** For tests in which one client brings what several sites wrote. */
+export const RELAYING = { config: { sync: { foreignAuthors: 'accept' } } } as const;
+
 export function eachTransport(
   behaviour: string,
   run: (conversation: Conversation) => Promise<void>,

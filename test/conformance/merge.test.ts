@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { Device } from '../../src/testing/device.ts';
 import type { WireChangeSet } from '../../src/wire/schemas.ts';
-import { eachTransport } from './each-transport.ts';
+import { eachTransport, RELAYING } from './each-transport.ts';
 import { changesIn, contentsOf, tombstonesIn, transactionIds } from './look.ts';
 import type { SyncTransport } from './transport.ts';
 
@@ -12,43 +12,58 @@ function later(number: number, device: Device, ms = 1000): Device {
   return new Device(number, device.wallTime + ms);
 }
 
-eachTransport('an empty batch is accepted and changes nothing', async ({ join }) => {
-  const anna = await join(new Device(1));
-  assert.deepEqual(await anna.apply(), NOTHING);
-  const empty = new Device(1).write();
-  assert.deepEqual(await anna.apply(empty), { ...NOTHING, transactions: 1 });
-  assert.deepEqual(await anna.changesSince(), []);
-});
+eachTransport(
+  'an empty batch is accepted and changes nothing',
+  async ({ join }) => {
+    const anna = await join(new Device(1));
+    assert.deepEqual(await anna.apply(), NOTHING);
+    const empty = new Device(1).write();
+    assert.deepEqual(await anna.apply(empty), { ...NOTHING, transactions: 1 });
+    assert.deepEqual(await anna.changesSince(), []);
+  },
+  RELAYING,
+);
 
-eachTransport('a batch is answered with what became of it', async ({ join }) => {
-  const [a, b] = [new Device(1), later(2, new Device(1))];
-  const [anna, ben] = [await join(a), await join(b)];
-  const made = a.migrate('create_table', 't');
-  const first = a.write({ pk: [1], set: { x: 1, y: 1 } });
-  const result = { applied: 3, skipped: 0, conflicts: 0, transactions: 2 };
-  assert.deepEqual(await anna.apply(made, first), result);
-  const again = { applied: 0, skipped: 3, conflicts: 0, transactions: 2 };
-  assert.deepEqual(await anna.apply(made, first), again, 'known exactly');
-  const older = a.write({ pk: [1], set: { x: 0 } });
-  const newer = b.write({ pk: [1], set: { x: 2 } });
-  assert.deepEqual(await ben.apply(newer), { ...NOTHING, applied: 1, transactions: 1 });
-  assert.deepEqual(await anna.apply(older), { ...NOTHING, conflicts: 1, transactions: 1 });
-  assert.deepEqual(contentsOf(await anna.snapshot()), { 't [1] x': 2, 't [1] y': 1 });
-});
+eachTransport(
+  'a batch is answered with what became of it',
+  async ({ join }) => {
+    const [a, b] = [new Device(1), later(2, new Device(1))];
+    const [anna, ben] = [await join(a), await join(b)];
+    const made = a.migrate('create_table', 't');
+    const first = a.write({ pk: [1], set: { x: 1, y: 1 } });
+    const result = { applied: 3, skipped: 0, conflicts: 0, transactions: 2 };
+    assert.deepEqual(await anna.apply(made, first), result);
+    const again = { applied: 0, skipped: 3, conflicts: 0, transactions: 2 };
+    assert.deepEqual(await anna.apply(made, first), again, 'known exactly');
+    const older = a.write({ pk: [1], set: { x: 0 } });
+    const newer = b.write({ pk: [1], set: { x: 2 } });
+    assert.deepEqual(await ben.apply(newer), { ...NOTHING, applied: 1, transactions: 1 });
+    assert.deepEqual(await anna.apply(older), { ...NOTHING, conflicts: 1, transactions: 1 });
+    assert.deepEqual(contentsOf(await anna.snapshot()), { 't [1] x': 2, 't [1] y': 1 });
+  },
+  RELAYING,
+);
 
-eachTransport('what lost or was known already is not sent to anybody', async ({ join }) => {
-  const a = new Device(1);
-  const b = later(2, a);
-  const [anna, carla] = [await join(a), await join(new Device(3))];
-  const [older, newer] = [a.write({ pk: [1], set: { x: 1 } }), b.write({ pk: [1], set: { x: 2 } })];
-  const both = a.write({ pk: [1], set: { x: 1, y: 1 } });
-  await anna.apply(newer);
-  await anna.apply(older, newer);
-  await anna.apply(both);
-  const received = await carla.changesSince();
-  assert.deepEqual(transactionIds(received), [newer.transactionId, both.transactionId]);
-  assert.deepEqual(changesIn(received), [newer.changes[0], both.changes[1]]);
-});
+eachTransport(
+  'what lost or was known already is not sent to anybody',
+  async ({ join }) => {
+    const a = new Device(1);
+    const b = later(2, a);
+    const [anna, carla] = [await join(a), await join(new Device(3))];
+    const [older, newer] = [
+      a.write({ pk: [1], set: { x: 1 } }),
+      b.write({ pk: [1], set: { x: 2 } }),
+    ];
+    const both = a.write({ pk: [1], set: { x: 1, y: 1 } });
+    await anna.apply(newer);
+    await anna.apply(older, newer);
+    await anna.apply(both);
+    const received = await carla.changesSince();
+    assert.deepEqual(transactionIds(received), [newer.transactionId, both.transactionId]);
+    assert.deepEqual(changesIn(received), [newer.changes[0], both.changes[1]]);
+  },
+  RELAYING,
+);
 
 /** A row's end, whichever order its changes arrive in, in one batch or several. */
 async function inEveryOrder(
@@ -76,18 +91,22 @@ async function inEveryOrder(
   assert.equal(ends.size, 1, [...ends].join('\n'));
 }
 
-eachTransport('the result never depends on the order of arrival', async ({ join }) => {
-  const a = new Device(1);
-  await inEveryOrder(
-    [
-      a.write({ pk: [1], set: { x: 1, y: 1 } }),
-      a.write({ pk: [1], delete: true }),
-      a.write({ pk: [1], set: { x: 2 } }, { pk: [2], set: { x: 1 } }),
-      a.write({ pk: [2], delete: true }),
-    ],
-    join,
-  );
-});
+eachTransport(
+  'the result never depends on the order of arrival',
+  async ({ join }) => {
+    const a = new Device(1);
+    await inEveryOrder(
+      [
+        a.write({ pk: [1], set: { x: 1, y: 1 } }),
+        a.write({ pk: [1], delete: true }),
+        a.write({ pk: [1], set: { x: 2 } }, { pk: [2], set: { x: 1 } }),
+        a.write({ pk: [2], delete: true }),
+      ],
+      join,
+    );
+  },
+  RELAYING,
+);
 
 eachTransport(
   'without resurrection neither does it',
@@ -102,7 +121,7 @@ eachTransport(
       join,
     );
   },
-  { config: { sync: { allowResurrection: false } } },
+  { config: { sync: { allowResurrection: false, foreignAuthors: 'accept' } } },
 );
 
 eachTransport(
@@ -124,6 +143,7 @@ eachTransport(
       [[2]],
     );
   },
+  RELAYING,
 );
 
 eachTransport(
@@ -142,6 +162,7 @@ eachTransport(
     assert.equal(tombstone?.hlc, deleted.changes[0]?.hlc);
     assert.equal(typeof tombstone?.createdAt, 'number');
   },
+  RELAYING,
 );
 
 eachTransport(
@@ -158,6 +179,7 @@ eachTransport(
     assert.deepEqual(tombstonesIn(chunks), [], 'a living row sends no tombstone');
     assert.deepEqual(changesIn(await reader.changesSince()).at(-1), reborn.changes[0]);
   },
+  RELAYING,
 );
 
 eachTransport(
@@ -173,25 +195,29 @@ eachTransport(
     assert.deepEqual(contentsOf(chunks), { 't [2] x': 1 });
     assert.equal(tombstonesIn(chunks).length, 1);
   },
-  { config: { sync: { allowResurrection: false } } },
+  { config: { sync: { allowResurrection: false, foreignAuthors: 'accept' } } },
 );
 
-eachTransport('a change dated too far ahead has the whole batch refused', async ({ join }) => {
-  const a = new Device(1);
-  const ahead = new Device(1, Date.now() + 3_600_000);
-  const anna = await join(a);
-  const good = a.write({ pk: [1], set: { x: 1 } });
-  const refused = [
-    ahead.write({ pk: [2], set: { x: 1 } }),
-    ahead.write({ pk: [2], delete: true }),
-    ahead.migrate('create_table', 'u'),
-    { ...a.write({ pk: [3], set: { x: 1 } }), hlc: ahead.hlc(ahead.wallTime) },
-  ];
-  for (const changeSet of refused) {
-    await assert.rejects(anna.apply(good, changeSet), { code: 'CLOCK_DRIFT' });
-  }
-  assert.deepEqual(contentsOf(await anna.snapshot()), {});
-  const slightly = new Device(1, Date.now() + 30_000);
-  const result = await anna.apply(good, slightly.write({ pk: [2], set: { x: 1 } }));
-  assert.equal(result.applied, 2);
-});
+eachTransport(
+  'a change dated too far ahead has the whole batch refused',
+  async ({ join }) => {
+    const a = new Device(1);
+    const ahead = new Device(1, Date.now() + 3_600_000);
+    const anna = await join(a);
+    const good = a.write({ pk: [1], set: { x: 1 } });
+    const refused = [
+      ahead.write({ pk: [2], set: { x: 1 } }),
+      ahead.write({ pk: [2], delete: true }),
+      ahead.migrate('create_table', 'u'),
+      { ...a.write({ pk: [3], set: { x: 1 } }), hlc: ahead.hlc(ahead.wallTime) },
+    ];
+    for (const changeSet of refused) {
+      await assert.rejects(anna.apply(good, changeSet), { code: 'CLOCK_DRIFT' });
+    }
+    assert.deepEqual(contentsOf(await anna.snapshot()), {});
+    const slightly = new Device(1, Date.now() + 30_000);
+    const result = await anna.apply(good, slightly.write({ pk: [2], set: { x: 1 } }));
+    assert.equal(result.applied, 2);
+  },
+  RELAYING,
+);

@@ -4,7 +4,7 @@ import { hlcSite } from '../../src/clock/site-id.ts';
 import { Device } from '../../src/testing/device.ts';
 import { Replica } from '../../src/testing/replica.ts';
 import type { WireChangeSet } from '../../src/wire/schemas.ts';
-import { type Conversation, eachTransport } from './each-transport.ts';
+import { type Conversation, eachTransport, RELAYING } from './each-transport.ts';
 import { changesIn, last, transactionIds, wallTimeMs } from './look.ts';
 
 const HOUR_MS = 3_600_000;
@@ -89,14 +89,18 @@ eachTransport(
   },
 );
 
-eachTransport('changes that a site pushes back are left out for their author', async ({ join }) => {
-  const [a, b] = [new Device(1), new Device(2)];
-  const [anna, ben] = [await join(a), await join(b)];
-  const lost = a.write({ pk: [1], set: { x: 1 } });
-  await ben.apply(lost);
-  assert.deepEqual(changesIn(await anna.changesSince()), [], 'Anna wrote it');
-  assert.deepEqual(changesIn(await ben.changesSince()), lost.changes, 'Ben only brought it');
-});
+eachTransport(
+  'changes that a site pushes back are left out for their author',
+  async ({ join }) => {
+    const [a, b] = [new Device(1), new Device(2)];
+    const [anna, ben] = [await join(a), await join(b)];
+    const lost = a.write({ pk: [1], set: { x: 1 } });
+    await ben.apply(lost);
+    assert.deepEqual(changesIn(await anna.changesSince()), [], 'Anna wrote it');
+    assert.deepEqual(changesIn(await ben.changesSince()), lost.changes, 'Ben only brought it');
+  },
+  RELAYING,
+);
 
 eachTransport(
   'in a change set of several authors each gets the others’ changes',
@@ -112,6 +116,7 @@ eachTransport(
     assert.deepEqual(changesIn(await ben.changesSince()), mixed.changes.slice(0, 1));
     assert.deepEqual(changesIn(await carla.changesSince()), mixed.changes);
   },
+  RELAYING,
 );
 
 eachTransport(

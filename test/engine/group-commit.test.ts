@@ -25,6 +25,7 @@ async function groupsOf(batches: readonly Batch[]): Promise<number[]> {
 const device = new Device(1);
 const batchOf = (...writes: Parameters<Device['write']>): Batch => ({
   changeSets: [device.write(...writes)],
+  answers: [],
   refused: [],
 });
 
@@ -39,8 +40,8 @@ test('a group holds some megabytes, wherever in its changes they stand, or one b
     batchOf({ pk: [1], set: { a: large } }),
     batchOf({ pk: [large], set: { a: 1 } }),
     batchOf({ pk: [1], set: { a: [{ [large]: null }] } }),
-    { changeSets: [device.migrate('create_table', 't', { ddl: large })], refused: [] },
-    { changeSets: [], refused: [device.write({ pk: [1], set: { a: large } })] },
+    { changeSets: [device.migrate('create_table', 't', { ddl: large })], answers: [], refused: [] },
+    { changeSets: [], answers: [], refused: [device.write({ pk: [1], set: { a: large } })] },
     batchOf({ pk: [1], set: { a: large.repeat(32) } }),
     batchOf({ pk: [1], set: { a: 1 } }),
   ];

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { decodeHlc } from '../../src/clock/hlc.ts';
+import { Sender } from '../../src/engine/foreign-authors.ts';
 import type { KVStore } from '../../src/storage/kv-store.ts';
 import { createMemoryStorage } from '../../src/storage/memory.ts';
 import { Device } from '../../src/testing/device.ts';
@@ -156,7 +157,14 @@ test('what is known already is skipped, what lost is a conflict, and neither get
   await manager.apply([recent]);
   const { position } = manager;
   const again = await manager.apply([recent, old]);
-  assert.deepEqual(again, { applied: 0, skipped: 1, conflicts: 1, transactions: 2, position });
+  assert.deepEqual(again, {
+    applied: 0,
+    skipped: 1,
+    conflicts: 1,
+    transactions: 2,
+    position,
+    foreign: [],
+  });
   assert.equal(manager.position, position);
 });
 
@@ -166,11 +174,12 @@ test('the site that authored changes and the snapshot it was sent are remembered
   const { manager, world } = await openEngine({ store });
   const device = new Device(1);
   const changeSet = device.write({ pk: [1], set: { a: 1, b: 2 } });
-  await manager.apply([changeSet]);
+  const sender = new Sender(device.siteId, 'known');
+  await manager.apply([changeSet], { sender });
   await manager.sites.noteSnapshotSent(device.siteId, manager.position);
   const snapshot = manager.position;
   const later = device.write({ pk: [2], set: { a: 1 } });
-  await manager.apply([later]);
+  await manager.apply([later], { sender });
   await manager.close();
   await store.close();
   const again = await openEngine({ store: await storage.open('a'), world });

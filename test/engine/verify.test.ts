@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { Sender } from '../../src/engine/foreign-authors.ts';
 import type { Finding, FindingCode } from '../../src/engine/verify/findings.ts';
 import { type VerifyOptions, verifyDatabase } from '../../src/engine/verify/verify.ts';
 import type { KVReader, KVTransaction } from '../../src/storage/kv-store.ts';
@@ -33,7 +34,8 @@ async function openSample() {
   const { manager } = engine;
   await manager.apply([one.migrate('create_table', 't')]);
   await manager.apply([one.migrate('rename_table', 'new', { fromTable: 'old' })]);
-  await manager.apply([one.write({ pk: [1], set: { a: 'first', b: 2 } })]);
+  const sender = new Sender(one.siteId, 'known');
+  await manager.apply([one.write({ pk: [1], set: { a: 'first', b: 2 } })], { sender });
   await manager.apply([one.write({ pk: [2], set: { a: 'second' } }, { pk: [3], set: { a: 3 } })]);
   await manager.apply([one.write({ pk: [3], delete: true })]);
   await manager.logPins.pin('reader');

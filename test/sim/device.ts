@@ -37,6 +37,8 @@ export interface SimDeviceOptions {
   isRestricted: boolean;
   /** Whether it pushes back what it received, as clients of today do. */
   relays: boolean;
+  /** Whether it makes something else of some of that, in the names of those who wrote it. */
+  forges: boolean;
   rules: Rules;
   /** Its tables, in a run in which they are made, dropped and renamed. */
   tables?: DeviceTables;
@@ -428,7 +430,9 @@ export class SimDevice {
     const others = this.#received.filter(({ siteId }) => siteId !== this.siteId);
     if (others.length === 0) return;
     const start = random.integer(0, others.length - 1);
-    const changes = others.slice(start, start + 5);
+    const received = others.slice(start, start + 5);
+    const isForged = this.#options.forges && random.chance(0.5);
+    const changes = isForged ? received.map(forged) : received;
     // In runs with tables it may also make one change set of all of it, of several authors.
     const isJoined = this.tables !== undefined && random.chance(0.5);
     const sent = isJoined ? [this.#joined(changes)] : changes;
@@ -734,4 +738,18 @@ function isAfter(hlc: HlcText, other: HlcText): boolean {
 
 function isOf(hlc: HlcText, site: Uint8Array): boolean {
   return Buffer.compare(Buffer.from(hlc, 'base64').subarray(10, 26), site) === 0;
+}
+
+const FORGED_AHEAD_MS = 500n;
+
+/** The same as if its authors had written something else soon afterwards. */
+function forged(set: WireChangeSet): WireChangeSet {
+  const later = <Item extends { hlc: HlcText }>(item: Item): Item => {
+    const hlc = decodeHlc(item.hlc);
+    return { ...item, hlc: encodeHlc({ ...hlc, wallTime: hlc.wallTime + FORGED_AHEAD_MS }) };
+  };
+  const changes = set.changes.map((change) =>
+    later(change.type === 'column' ? { ...change, value: 'forged' } : change),
+  );
+  return { ...set, changes, schemaMigrations: set.schemaMigrations.map(later) };
 }

@@ -6,6 +6,8 @@
  * `--nodes 3` shares one store among three coordinators, as in PostgreSQL.
  * `--ddl one` has one device make, drop and rename tables, `all` has each of them do so, `none` nobody;
  * without it that hangs on the seed.
+ * `--authors known` has the coordinator reject what others have dated, and some devices forge that;
+ * without it all is accepted.
  * `--trace TEXT` prints what was said and stored that holds the text, `--verbose` what each run did.
  * A seed that fails is printed with what it found; `--seed N` alone runs it again, the same way.
  */
@@ -21,6 +23,7 @@ const { values } = parseArgs({
     runs: { type: 'string', default: '1' },
     nodes: { type: 'string', default: '1' },
     ddl: { type: 'string' },
+    authors: { type: 'string', default: 'accept' },
     trace: { type: 'string' },
     verbose: { type: 'boolean', default: false },
   },
@@ -40,10 +43,15 @@ const modeOf = (seed: number): DdlMode => {
   process.stderr.write(`--ddl is one of ${DDL_MODES.join(', ')}\n`);
   process.exit(2);
 };
+const foreignAuthors = values.authors;
+if (foreignAuthors !== 'accept' && foreignAuthors !== 'known') {
+  process.stderr.write('--authors is accept or known\n');
+  process.exit(2);
+}
 let failed = 0;
 for (let seed = first; seed < first + runs; seed++) {
   try {
-    const statistics = await simulate({ seed, nodes, ddl: modeOf(seed) });
+    const statistics = await simulate({ seed, nodes, ddl: modeOf(seed), foreignAuthors });
     if (values.verbose) process.stdout.write(`seed ${seed}: ${JSON.stringify(statistics)}\n`);
   } catch (error) {
     failed++;

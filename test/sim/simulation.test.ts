@@ -11,6 +11,7 @@ const RUNS = 300;
 const PROCESSES = 2;
 const RUNS_OF_NODES = 20;
 const NODES = 3;
+const RUNS_WITH_FORGERS = 60;
 
 interface Batch {
   seed: number;
@@ -18,6 +19,7 @@ interface Batch {
   nodes?: number;
   /** Who changes tables; without it that hangs on the seed. */
   ddl?: DdlMode;
+  authors?: 'known';
 }
 
 /** Simulations in a process of their own, since they take the place of its timers and clock. */
@@ -30,10 +32,10 @@ async function simulate(batch: Batch): Promise<string> {
 }
 
 /** The first so many seeds, shared out among processes. */
-async function assertAllPass(count: number, nodes = 1): Promise<void> {
+async function assertAllPass(count: number, options: Omit<Batch, 'seed' | 'runs'> = {}) {
   const runs = count / PROCESSES;
   const outputs = await Promise.all(
-    Array.from({ length: PROCESSES }, (_, i) => simulate({ seed: 1 + i * runs, runs, nodes })),
+    Array.from({ length: PROCESSES }, (_, i) => simulate({ seed: 1 + i * runs, runs, ...options })),
   );
   for (const output of outputs) assert.equal(output.trimEnd(), `${runs} passed, 0 failed`);
 }
@@ -42,7 +44,10 @@ test(`${RUNS} simulations: nothing acknowledged is lost, and everybody ends up w
   assertAllPass(RUNS));
 
 test(`${RUNS_OF_NODES} simulations of several coordinators on one store: the same`, () =>
-  assertAllPass(RUNS_OF_NODES, NODES));
+  assertAllPass(RUNS_OF_NODES, { nodes: NODES }));
+
+test(`${RUNS_WITH_FORGERS} simulations in which devices write in the names of others: nobody sees it`, () =>
+  assertAllPass(RUNS_WITH_FORGERS, { authors: 'known' }));
 
 /** Seeds that found something, and still do when it is put back. */
 const SEEDS_BY_FINDING: Record<string, number[]> = {

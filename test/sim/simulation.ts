@@ -45,17 +45,19 @@ export interface RunOptions {
   nodes: number;
   /** Who makes, drops and renames tables. */
   ddl: DdlMode;
+  /** With `known` the devices that push back what they received forge some of it. */
+  foreignAuthors: 'accept' | 'known';
 }
 
 /**
  * @throws if anything is not as it must be
  */
-export async function simulate({ seed, nodes, ddl }: RunOptions): Promise<RunStatistics> {
+export async function simulate({ seed, ...options }: RunOptions): Promise<RunStatistics> {
   const random = new Random(seed);
   const loop = new Loop(START_MS);
   const uninstall = loop.install();
   try {
-    const run = new Run(loop, random, { nodes, ddl });
+    const run = new Run(loop, random, options);
     await run.go();
     return run.statistics();
   } finally {
@@ -63,7 +65,10 @@ export async function simulate({ seed, nodes, ddl }: RunOptions): Promise<RunSta
   }
 }
 
-type DeviceChoice = Pick<SimDeviceOptions, 'databaseId' | 'transport' | 'isRestricted' | 'relays'>;
+type DeviceChoice = Pick<
+  SimDeviceOptions,
+  'databaseId' | 'transport' | 'isRestricted' | 'relays' | 'forges'
+>;
 
 class Run {
   readonly #loop: Loop;
@@ -83,7 +88,11 @@ class Run {
   /** What went wrong in a task, where nobody was waiting for it. */
   readonly #faults: unknown[] = [];
 
-  constructor(loop: Loop, random: Random, { nodes, ddl }: Omit<RunOptions, 'seed'>) {
+  constructor(
+    loop: Loop,
+    random: Random,
+    { nodes, ddl, foreignAuthors }: Omit<RunOptions, 'seed'>,
+  ) {
     this.#ddl = ddl;
     this.#loop = loop;
     this.#random = random;
@@ -112,6 +121,7 @@ class Run {
       sync: {
         tombstoneTTL: random.pick([5000, HOUR_MS]),
         batchSize: random.integer(1, 12),
+        foreignAuthors,
       },
       hooks: { onReject: this.#rules.onReject },
       limits: {
@@ -131,6 +141,7 @@ class Run {
         transport: random.chance(0.3) ? 'http' : 'websocket',
         isRestricted: hasFilter && random.chance(0.4),
         relays: random.chance(0.4),
+        forges: foreignAuthors === 'known',
       });
       if (device.isRestricted) restricted.add(device.siteId);
       this.#devices.push(device);
@@ -339,7 +350,7 @@ class Run {
       const before = await forgotten();
       const transport = this.#random.pick(['http', 'websocket'] as const);
       const number = this.#devices.length + 1;
-      const options = { databaseId, transport, isRestricted: false, relays: false };
+      const options = { databaseId, transport, isRestricted: false, relays: false, forges: false };
       const device = this.#createDevice(number, options);
       this.#devices.push(device);
       device.isHealing = true;
