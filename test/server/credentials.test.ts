@@ -181,9 +181,10 @@ test('a body that arrives after the time stores nothing', async (t) => {
 
 test('a snapshot does not outlive its token', async (t) => {
   const { server, join } = await start(t);
-  const author = await join('ben', new Device(2));
+  const ben = new Device(2);
+  const author = await join('ben', ben);
   const text = 'x'.repeat(1_000_000);
-  for (let i = 0; i < 40; i++) await author.apply(device.write({ pk: [i], set: { text } }));
+  for (let i = 0; i < 40; i++) await author.apply(ben.write({ pk: [i], set: { text } }));
   const response = await fetch(`${server.httpUrl}/snapshot`, {
     headers: { 'x-site-id': device.siteId, authorization: `ann until ${HOUR_MS}` },
   });
