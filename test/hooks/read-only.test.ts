@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import readOnly, { type ReadOnlyOptions } from '../../src/hooks/builtin/read-only.ts';
 import type { ClientIdentity } from '../../src/hooks/types.ts';
-import type { ChangeSet } from '../../src/wire/types.ts';
+import { Device } from '../../src/testing/device.ts';
+import { type ChangeSet, decodeChangeSet } from '../../src/wire/types.ts';
 import { CLIENT, changeSet, setUpModule, testChain } from './support.ts';
 
 async function start(t: TestContext, options: ReadOnlyOptions) {
@@ -111,4 +112,42 @@ test('tables, databases and claims narrow one another', async (t) => {
   assert.equal(await isStored(guest), false);
   assert.equal(await isStored(CLIENT), true);
   assert.equal(await isStored({ ...guest, databaseId: 'other' }), true);
+});
+
+test('what is one table to SQL is one table, by whatever name or text DDL comes to it', async (t) => {
+  const { apply } = await start(t, { tables: ['Prices', 'main.rates'] });
+  const wire = new Device(1);
+  const refused = [
+    ...['prices', 'PRICES'].map((table) => wire.write({ table, pk: [1], set: { a: 1 } })),
+    ...['', 'MAIN', 'main'].map((schema) =>
+      wire.write({ schema, table: 'RATES', pk: [1], set: { a: 1 } }),
+    ),
+    wire.migrate('drop_table', 'PRICES'),
+    wire.migrate('rename_table', 'x', { fromTable: 'pRices' }),
+    wire.migrate('rename_table', 'pRices', { fromTable: 'x' }),
+    wire.migrate('add_column', 'x', { ddl: 'ALTER TABLE "prices" ADD COLUMN a TEXT' }),
+    wire.migrate('alter_column', 'x', { ddl: 'SELECT 1; drop table main.[Rates]' }),
+    wire.migrate('add_index', 'i', { ddl: 'CREATE INDEX i ON prices (a)' }),
+  ];
+  const passed = [
+    wire.write({ schema: 'other', table: 'rates', pk: [1], set: { a: 1 } }),
+    wire.migrate('create_table', 'x', { ddl: 'CREATE TABLE x (prices TEXT REFERENCES prices(a))' }),
+    wire.migrate('add_column', 'x', {
+      ddl: 'ALTER TABLE x ADD COLUMN prices TEXT',
+      schemaVersion: 2,
+    }),
+  ];
+  const { approved, rejected } = await apply(
+    CLIENT,
+    ...[...refused, ...passed].map(decodeChangeSet),
+  );
+  assert.deepEqual(
+    rejected.map(({ code }) => code),
+    refused.map(() => 'READ_ONLY'),
+  );
+  const left = approved.filter((set) => set.changes.length + set.schemaMigrations.length > 0);
+  assert.deepEqual(
+    left.map(({ transactionId }) => transactionId),
+    passed.map(({ transactionId }) => transactionId),
+  );
 });

@@ -4,7 +4,8 @@ import { Type } from 'typebox';
 import validateSchema, {
   type ValidateSchemaOptions,
 } from '../../src/hooks/builtin/validate-schema.ts';
-import type { Change } from '../../src/wire/types.ts';
+import { Device } from '../../src/testing/device.ts';
+import { type Change, decodeChangeSet } from '../../src/wire/types.ts';
 import type { SqlValue } from '../../src/wire/values.ts';
 import { CLIENT, changeSet, setUpModule, testChain } from './support.ts';
 
@@ -116,4 +117,47 @@ test('a schema that is none fails the start, with its table and column', async (
   for (const [tables, message] of wrong) {
     await assert.rejects(setUpModule(t, validateSchema, { tables }), message);
   }
+});
+
+test('no name, spelling or text of DDL brings rows to a table unchecked', async (t) => {
+  const tables = { tasks: TASKS, Jobs: TASKS, other: Type.Object({ a: Type.String() }) };
+  const { chain, reasonFor } = await start(t, { tables });
+  for (const table of ['Tasks', 'TASKS', 'jobs']) {
+    assert.ok(await reasonFor('rank', 'not a number', table), table);
+  }
+  const device = new Device(1);
+  const rename = (fromTable: string, table: string) =>
+    device.migrate('rename_table', table, { fromTable });
+  const refused = [
+    rename('tasks', 'free'),
+    rename('free', 'TASKS'),
+    rename('other', 'tasks'),
+    device.migrate('add_column', 'tasks', { ddl: 'alter table tasks rename to free' }),
+    device.migrate('add_column', 'free', { ddl: 'ALTER TABLE free RENAME TO "Tasks"' }),
+    device.migrate('create_table', 'free', { ddl: 'CREATE TABLE free (a); DROP TABLE tasks' }),
+  ];
+  const passed = [
+    rename('tasks', 'JOBS'),
+    rename('free', 'free2'),
+    device.migrate('add_column', 'tasks', { ddl: 'ALTER TABLE tasks ADD COLUMN due TEXT' }),
+    device.migrate('add_index', 'i', { ddl: 'CREATE INDEX i ON tasks (due)' }),
+  ];
+  const sets = [...refused, ...passed].map(decodeChangeSet);
+  const { approved, rejected } = await chain.beforeApply(CLIENT, sets);
+  assert.deepEqual(
+    rejected.map(({ code, table }) => [code, table]),
+    refused.map(({ schemaMigrations }) => ['SCHEMA', schemaMigrations[0]?.table]),
+  );
+  assert.equal(approved.flatMap(({ schemaMigrations }) => schemaMigrations).length, passed.length);
+});
+
+test('where other tables are refused, so is their DDL', async (t) => {
+  const { chain } = await start(t, { tables: { tasks: TASKS }, unknownTables: 'reject' });
+  const device = new Device(1);
+  const sets = [device.migrate('create_table', 'x'), device.migrate('create_table', 'Tasks')];
+  const { rejected } = await chain.beforeApply(CLIENT, sets.map(decodeChangeSet));
+  assert.deepEqual(
+    rejected.map(({ table, reason }) => [table, reason]),
+    [['x', 'there is no table x']],
+  );
 });

@@ -8,6 +8,7 @@ import { SyncError } from '../../errors.ts';
 import type { ChangeSet, RejectedChange } from '../../wire/types.ts';
 import { defineHooks } from '../define-hooks.ts';
 import { judgeChanges } from '../judge-changes.ts';
+import { type TableMap, tableList } from '../table-list.ts';
 import type { ClientIdentity } from '../types.ts';
 
 const Names = (description: string) =>
@@ -25,7 +26,9 @@ const Claim = Type.Object(
 
 const Options = Type.Object({
   databases: Names('The databases that are read-only. Default: all.'),
-  tables: Names('The tables that are, as `table` or `schema.table`. Default: all.'),
+  tables: Names(
+    'The tables that are, as `table` or `schema.table`, in whatever case. Default: all.',
+  ),
   claim: Type.Optional({
     ...Claim,
     description: 'Whom they are read-only for: clients with one of these values. Default: all.',
@@ -58,35 +61,34 @@ export default defineHooks({
         },
       };
     }
-    const isListed = (item: { schema: string; table: string }): boolean =>
-      tables.includes(item.table) || tables.includes(`${item.schema}.${item.table}`);
+    const listed = tableList(tables);
     return {
       async onBeforeApplyChanges(client, changeSets) {
         if (!isReadOnlyFor(client, client.databaseId ?? '')) {
           return { approved: changeSets, rejected: [] };
         }
         const { approved, rejected } = await judgeChanges(changeSets, (change) =>
-          isListed(change) ? { reason: `${change.table} is read-only`, code: CODE } : true,
+          listed.get(change) ? { reason: `${change.table} is read-only`, code: CODE } : true,
         );
-        return withoutDdl(approved, rejected, isListed);
+        return withoutDdl(approved, rejected, listed);
       },
     };
   },
 });
 
-/** DDL that changes a table, under its name or from it, is a write to it. */
+/** DDL that changes a table, under its name, from it, or by its text alone, is a write to it. */
 function withoutDdl(
   changeSets: readonly ChangeSet[],
   rejected: readonly RejectedChange[],
-  isListed: (item: { schema: string; table: string }) => boolean,
+  listed: TableMap<true>,
 ) {
   const refused: RejectedChange[] = [];
   const approved = changeSets.map((changeSet) => ({
     ...changeSet,
     schemaMigrations: changeSet.schemaMigrations.filter((migration) => {
-      const { schema, table, fromTable = table } = migration;
-      if (!isListed(migration) && !isListed({ schema, table: fromTable })) return true;
-      refused.push({ table, reason: `${fromTable} is read-only`, code: CODE });
+      const table = listed.findInMigration(migration);
+      if (table === undefined) return true;
+      refused.push({ table: migration.table, reason: `${table} is read-only`, code: CODE });
       return false;
     }),
   }));

@@ -6,14 +6,18 @@
 import { type Static, type TSchema, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { toPlacedFault } from '../../wire/place.ts';
+import type { RejectedChange, SchemaMigration } from '../../wire/types.ts';
 import type { SqlValue } from '../../wire/values.ts';
+import { isRenaming } from '../ddl-tables.ts';
 import { defineHooks } from '../define-hooks.ts';
-import { type ChangeVerdict, judgeChanges } from '../judge-changes.ts';
+import { type ChangeVerdict, judgeChanges, type Refusal } from '../judge-changes.ts';
+import { TableMap } from '../table-list.ts';
+import type { ValidationResult } from '../types.ts';
 
 const Options = Type.Object({
   tables: Type.Record(Type.String(), Type.Unknown(), {
     description:
-      'By table (`table` or `schema.table`): a TypeBox or JSON Schema of its rows, an object whose properties are the columns.',
+      'By table (`table` or `schema.table`, in whatever case): a TypeBox or JSON Schema of its rows, an object whose properties are the columns.',
   }),
   unknownTables: Type.Enum(['allow', 'reject'] as const, {
     default: 'allow',
@@ -33,6 +37,8 @@ export interface ValidateSchemaOptions extends Partial<Omit<Static<typeof Option
 type Check = (value: SqlValue) => string | undefined;
 
 interface TableRules {
+  /** The schema that they were made of, to tell whether two tables have the same. */
+  text: string;
   checkByColumn: ReadonlyMap<string, Check>;
   /** Whether columns that the schema does not name may be written. */
   isOpen: boolean;
@@ -44,30 +50,78 @@ export default defineHooks({
   name: 'validate-schema',
   options: Options,
   setup({ tables, unknownTables, atomic }) {
-    const rulesByTable = new Map(
-      Object.entries(tables).map(([table, schema]) => [table, toRules(table, schema)]),
+    const rulesByTable = new TableMap(
+      Object.entries(tables).map(([table, schema]) => [table, toRules(table, schema)] as const),
     );
+    const isClosed = unknownTables === 'reject';
     return {
-      onBeforeApplyChanges: (_client, changeSets) =>
-        judgeChanges(
+      async onBeforeApplyChanges(_client, changeSets) {
+        const judged = await judgeChanges(
           changeSets,
           (change): ChangeVerdict => {
-            const { schema, table } = change;
-            const rules = rulesByTable.get(`${schema}.${table}`) ?? rulesByTable.get(table);
-            if (rules === undefined) {
-              return unknownTables === 'allow'
-                ? true
-                : { reason: `there is no table ${table}`, code: CODE };
-            }
+            const rules = rulesByTable.get(change);
+            if (rules === undefined) return isClosed ? refuse(noTable(change.table)) : true;
             if (change.type === 'delete') return true;
             const fault = faultOf(rules, change.column, change.value);
-            return fault === undefined ? true : { reason: fault, code: CODE };
+            return fault === undefined ? true : refuse(fault);
           },
           { atomic },
-        ),
+        );
+        return withoutDdl(judged, (migration) => faultOfDdl(migration, rulesByTable, isClosed));
+      },
     };
   },
 });
+
+function refuse(reason: string): Refusal {
+  return { reason, code: CODE };
+}
+
+function noTable(table: string): string {
+  return `there is no table ${table}`;
+}
+
+function withoutDdl(
+  { approved, rejected, atomic }: ValidationResult,
+  faultOfMigration: (migration: SchemaMigration) => string | undefined,
+): ValidationResult {
+  const refused: RejectedChange[] = [];
+  const left = approved.map((changeSet) => ({
+    ...changeSet,
+    schemaMigrations: changeSet.schemaMigrations.filter((migration) => {
+      const reason = faultOfMigration(migration);
+      if (reason === undefined) return true;
+      refused.push({ ...refuse(reason), table: migration.table });
+      return false;
+    }),
+  }));
+  return { approved: left, rejected: [...rejected, ...refused], atomic };
+}
+
+/**
+ * Rows come to a table, or leave it, unchecked by DDL as well: by a rename from or to one without the
+ * same schema, or by a text that does more than its type and names say.
+ */
+function faultOfDdl(
+  migration: SchemaMigration,
+  rulesByTable: TableMap<TableRules>,
+  isClosed: boolean,
+): string | undefined {
+  const { type, schema, table, fromTable, ddl } = migration;
+  const isOfIndex = type === 'add_index' || type === 'drop_index';
+  const rules = isOfIndex ? undefined : rulesByTable.get({ schema, table });
+  const before = fromTable === undefined ? rules : rulesByTable.get({ schema, table: fromTable });
+  if (type === 'rename_table' && before?.text !== rules?.text) {
+    return `${fromTable} and ${table} have not the same schema`;
+  }
+  const hasRules = rules !== undefined || before !== undefined;
+  if (isClosed && !hasRules && !isOfIndex) return noTable(table);
+  if (type === 'rename_table') return undefined;
+  if (hasRules) return isRenaming(ddl) ? `it renames ${table}, and is no rename_table` : undefined;
+  if (isOfIndex) return undefined;
+  const named = rulesByTable.findInDdl(ddl);
+  return named === undefined ? undefined : `its text names ${named}, which is not its table`;
+}
 
 function faultOf(rules: TableRules, column: string, value: SqlValue): string | undefined {
   const check = rules.checkByColumn.get(column);
@@ -90,7 +144,12 @@ function toRules(table: string, schema: unknown): TableRules {
       throw new Error(`the schema of column ${table}.${column} is wrong: ${what}`, { cause });
     }
   }
-  return { checkByColumn, isOpen: Reflect.get(Object(schema), 'additionalProperties') !== false };
+  const text = JSON.stringify(schema);
+  return {
+    text,
+    checkByColumn,
+    isOpen: Reflect.get(Object(schema), 'additionalProperties') !== false,
+  };
 }
 
 /** JSON Schema's own way to say that a text stands for bytes. */

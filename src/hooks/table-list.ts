@@ -1,0 +1,52 @@
+/**
+ * Tables that a rule is about, as `table` or `schema.table`. SQL compares names without their case, and
+ * a table without a schema is of `main`: what is one table to the engines of devices is one to a rule,
+ * though the coordinator keeps names as they are.
+ */
+
+import type { SchemaMigration } from '../wire/types.ts';
+import { tablesInDdl } from './ddl-tables.ts';
+
+interface Named {
+  schema: string;
+  table: string;
+}
+
+/** By table, something that holds for it. */
+export class TableMap<Value> {
+  readonly #values = new Map<string, Value>();
+
+  constructor(entries: Iterable<readonly [name: string, value: Value]>) {
+    for (const [name, value] of entries) this.#values.set(name.toLowerCase(), value);
+  }
+
+  /** Of the table alone, or with its schema, which goes first. */
+  get({ schema, table }: Named): Value | undefined {
+    const name = table.toLowerCase();
+    return this.#values.get(`${schema.toLowerCase() || 'main'}.${name}`) ?? this.#values.get(name);
+  }
+
+  /** The first table, of whatever schema, that a DDL text may read or change. */
+  findInDdl(ddl: string): string | undefined {
+    const names = tablesInDdl(ddl);
+    for (const listed of this.#values.keys()) {
+      if (names.has(listed) || names.has(listed.slice(listed.indexOf('.') + 1))) return listed;
+    }
+    return undefined;
+  }
+
+  /** The table by which a migration is one of these: by a name that it bears, or by what it does. */
+  findInMigration(migration: SchemaMigration): string | undefined {
+    const { type, schema, table, fromTable, ddl } = migration;
+    // An index has a name of its own.
+    const names = type === 'add_index' || type === 'drop_index' ? [] : [fromTable, table];
+    for (const name of names) {
+      if (name !== undefined && this.get({ schema, table: name }) !== undefined) return name;
+    }
+    return this.findInDdl(ddl);
+  }
+}
+
+export function tableList(names: readonly string[]): TableMap<true> {
+  return new TableMap(names.map((name) => [name, true] as const));
+}
