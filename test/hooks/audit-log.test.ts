@@ -16,6 +16,7 @@ import { HookHost, type HookHostConfig } from '../../src/hooks/hook-host.ts';
 import { judgeChanges } from '../../src/hooks/judge-changes.ts';
 import { Device } from '../../src/testing/device.ts';
 import { TestClient } from '../../src/testing/test-client.ts';
+import { decodeChangeSet } from '../../src/wire/types.ts';
 import { startServer, temporaryDirectory } from '../support/server.ts';
 import { CLIENT, changeSet, RESULT, setUpModule, surroundings, testChain } from './support.ts';
 
@@ -178,4 +179,29 @@ test('a reload while lines are written loses none and tears none', async (t) => 
     ids.toSorted((a, b) => a - b),
     Array.from({ length: told }, (_, i) => i),
   );
+});
+
+test('without values a line is as long as its changes are many, whatever their names and DDL', async (t) => {
+  const { file, chain } = await start(t);
+  const device = new Device(1);
+  const long = 'x'.repeat(1_000_000);
+  const sets = [
+    device.migrate('create_table', 't', { ddl: `secret ${long}` }),
+    device.write({ pk: [long, 'one'], set: { a: 1 } }, { pk: [`${long}`, 'two'], set: { a: 1 } }),
+    device.write({ pk: new Array(10_000).fill(7), set: { [long]: 1 } }),
+  ];
+  const rejected = [{ reason: long, table: 't', pk: [long] }];
+  chain.afterApply(CLIENT, sets.map(decodeChangeSet), { result: { ...RESULT, rejected } });
+  await chain.drain(5000);
+  const lines = readFileSync(file, 'utf8').split('\n').filter(Boolean);
+  assert.equal(lines.length, 4);
+  for (const line of lines) assert.ok(line.length < 3000, `${line.length} characters`);
+  assert.doesNotMatch(lines.join(), /secret/);
+  const [made, written] = readLines(file) as {
+    schemaMigrations: unknown;
+    changes: { pk: unknown }[];
+  }[];
+  assert.deepEqual(made?.schemaMigrations, [{ type: 'create_table', schema: 'main', table: 't' }]);
+  const [one, two] = written?.changes ?? [];
+  assert.notDeepEqual(one?.pk, two?.pk, 'what is cut is told apart');
 });

@@ -3,6 +3,7 @@
  * was stored, and one for what was refused of a batch.
  */
 
+import { createHash } from 'node:crypto';
 import { type Static, Type } from 'typebox';
 import { encodeHlc } from '../../clock/hlc.ts';
 import { siteIdToText } from '../../clock/site-id.ts';
@@ -14,6 +15,8 @@ import type { ClientIdentity } from '../types.ts';
 import { AuditFile } from './audit-file.ts';
 
 const MIB = 1024 * 1024;
+/** Without values: the longest text of a line. */
+const TEXT_LENGTH_MAX = 256;
 
 const Options = Type.Object({
   file: Type.String({
@@ -22,7 +25,8 @@ const Options = Type.Object({
   }),
   values: Type.Boolean({
     default: false,
-    description: 'Whether what was written is noted down as well. It may be personal.',
+    description:
+      'Whether what was written, and the text of DDL, is noted down as well. It may be personal, and long.',
   }),
   maxBytes: Type.Integer({
     default: 100 * MIB,
@@ -56,7 +60,10 @@ export default defineHooks({
         const who = describeClient(client);
         const lines = [
           ...changeSets.map((set) => ({ ...who, ...describeSet(set, options.values) })),
-          ...(result.rejected ?? []).map((each) => ({ ...who, ...describeRejection(each) })),
+          ...(result.rejected ?? []).map((each) => ({
+            ...who,
+            ...describeRejection(each, options.values),
+          })),
         ];
         if (lines.length === 0) return undefined;
         const batch = describeResult(result);
@@ -84,14 +91,17 @@ function describeSet(
   { transactionId, siteId, changes, schemaMigrations }: ChangeSet,
   all: boolean,
 ) {
-  return {
+  const described = {
     transactionId,
     author: siteIdToText(siteId),
     changes: changes.map((change) => describeChange(change, all)),
     schemaMigrations: schemaMigrations.map(({ type, schema, table, fromTable, ddl }) => ({
-      ...{ type, schema, table, fromTable, ddl },
+      ...{ type, schema, table, fromTable },
+      // Its text may hold values, and is as long as its author likes.
+      ...(all ? { ddl } : {}),
     })),
   };
+  return all ? described : bounded(described);
 }
 
 function describeChange(change: Change, withValue: boolean) {
@@ -102,6 +112,36 @@ function describeChange(change: Change, withValue: boolean) {
   return withValue ? { ...row, column, value: encodeValue(value) } : { ...row, column };
 }
 
-function describeRejection({ pk, ...rejection }: RejectedChange) {
-  return { rejected: pk === undefined ? rejection : { ...rejection, pk: pk.map(encodeValue) } };
+function describeRejection({ pk, ...rejection }: RejectedChange, all: boolean) {
+  const rejected = pk === undefined ? rejection : { ...rejection, pk: pk.map(encodeValue) };
+  return { rejected: all ? rejected : bounded(rejected) };
+}
+
+/**
+ * The same with no text longer than some hundred characters: whoever could write long lines would have
+ * the files put aside, and the oldest deleted, with what they say of him. What is cut can still be
+ * told from others.
+ */
+function bounded<Value>(value: Value): Value;
+function bounded(value: unknown): unknown {
+  if (typeof value === 'string') return shortened(value);
+  if (typeof value !== 'object' || value === null) return value;
+  if (Array.isArray(value)) return value.map(bounded);
+  const entries = Object.entries(value).map(([name, member]) => {
+    return [name, name === 'pk' ? boundedKey(member) : bounded(member)];
+  });
+  return Object.fromEntries(entries);
+}
+
+/** A key that is too long as one text, as JSON. */
+function boundedKey(pk: unknown): unknown {
+  const text = JSON.stringify(pk) ?? '';
+  return text.length <= TEXT_LENGTH_MAX ? pk : [shortened(text)];
+}
+
+function shortened(text: string): string {
+  if (text.length <= TEXT_LENGTH_MAX) return text;
+  const hash = createHash('sha256').update(text).digest('hex').slice(0, 32);
+  const start = text.slice(0, TEXT_LENGTH_MAX / 2);
+  return `${start}… (${text.length} characters, SHA-256 ${hash})`;
 }
