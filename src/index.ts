@@ -24,6 +24,7 @@ export {
   type HookFactory,
   type HookModule,
 } from './hooks/define-hooks.ts';
+export { hideTables } from './hooks/hide-tables.ts';
 export type { HookEntry, HookModuleOptions } from './hooks/hook-entry.ts';
 export type { HookMetrics } from './hooks/hook-metrics.ts';
 export { type ChangeVerdict, judgeChanges, type Refusal } from './hooks/judge-changes.ts';

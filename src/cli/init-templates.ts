@@ -79,18 +79,12 @@ export default defineHooks({
 });
 `;
 
-const FILTER_HOOK = `import { defineHooks } from 'sync-coordinator';
+const FILTER_HOOK = `import { defineHooks, hideTables } from 'sync-coordinator';
 
-/** Nobody is sent the table "secrets". */
+/** Nobody is sent the table "secrets", whatever it is renamed to. */
 export default defineHooks({
   name: 'filter',
-  hooks: {
-    onBeforeSendChanges: (_client, changeSets) =>
-      changeSets.map((changeSet) => ({
-        ...changeSet,
-        changes: changeSet.changes.filter(({ table }) => table !== 'secrets'),
-      })),
-  },
+  hooks: hideTables(['secrets']),
 });
 `;
 

@@ -9,6 +9,7 @@ import type { LogCursor } from './cursor.ts';
 import { ddlRange, logKey, logKeyToPosition, logRange } from './keys.ts';
 import { decodeStoredRecord, deliverable, parseRecord } from './log-record.ts';
 import { CurrentNames, parseRuns } from './record-tables.ts';
+import type { TableAliases } from './table-aliases.ts';
 import { isLive } from './table-record.ts';
 
 export interface LogReadOptions {
@@ -32,6 +33,8 @@ export interface LogPage {
   hasMore: boolean;
   /** The same as `end`, for a reader that comes back for more, to this node or another. */
   watermark: HlcText;
+  /** What the tables in it have been called as well. */
+  aliases: TableAliases;
 }
 
 /** Of JSON, keys and first lines included; and what ends a page has to be read as well. */

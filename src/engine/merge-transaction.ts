@@ -58,8 +58,14 @@ export interface Batch {
 export interface BatchOutcome extends ApplyResult {
   /** The newest position in the log when it had been merged. */
   position: HlcText;
-  /** What was not the sender's to bring: see `foreign-authors.ts`. Nothing of it is stored. */
-  foreign: BatchItem[];
+  /** What took no effect. Nothing of it is stored. */
+  unapplied: Unapplied[];
+}
+
+export interface Unapplied {
+  item: BatchItem;
+  /** `foreign`: it was not the sender's to bring; see `foreign-authors.ts`. */
+  outcome: Exclude<Outcome, 'applied'>;
 }
 
 /** What became of one change or migration. */
@@ -444,12 +450,12 @@ function countHeld({ cells, tombstone }: Row): number {
 }
 
 function emptyOutcome(transactions: number): BatchOutcome {
-  return { applied: 0, skipped: 0, conflicts: 0, transactions, position: HLC_MIN, foreign: [] };
+  return { applied: 0, skipped: 0, conflicts: 0, transactions, position: HLC_MIN, unapplied: [] };
 }
 
 function count(result: BatchOutcome, item: BatchItem, outcome: Outcome): void {
-  if (outcome === 'foreign') result.foreign.push(item);
-  else result[outcome]++;
+  if (outcome !== 'applied') result.unapplied.push({ item, outcome });
+  if (outcome !== 'foreign') result[outcome]++;
 }
 
 /** Whose a set is told to be: where only the sender's own takes effect, the sender's. */

@@ -17,6 +17,7 @@ import { tableRange } from './keys.ts';
 import { markAhead, unmark } from './position-marks.ts';
 import { CellScanner } from './row.ts';
 import { decodeListedTombstone } from './row-set.ts';
+import { TableAliases } from './table-aliases.ts';
 import { type LiveTable, migrationToJson } from './table-record.ts';
 
 const CHUNK_ENTRIES_MAX = 1000;
@@ -32,6 +33,8 @@ export interface Snapshot {
   headerHlc: HlcText;
   /** Chunks as JSON, to be iterated once. Each is lent until the next is asked for. */
   chunks: AsyncIterable<Uint8Array>;
+  /** What the tables in it have been called as well. */
+  aliases: TableAliases;
   /** Releases the view that it is read from; to be called in any case, once or more. */
   close(): Promise<void>;
 }
@@ -70,7 +73,8 @@ export async function openSnapshot(
     const content = { catalog: await Catalog.load(view), counts: await readCounts(view) };
     const { cursor, hlc: headerHlc } = start;
     const chunks = streamChunks(view, content, start);
-    return { cursor, headerHlc, chunks, close: () => view.close() };
+    const aliases = new TableAliases(content.catalog);
+    return { cursor, headerHlc, chunks, aliases, close: () => view.close() };
   } catch (error) {
     await view.close();
     throw error;

@@ -1,10 +1,13 @@
 /** Single rows and whole tables as they are merged: for those who look, not for delivery. */
 
+import { HLC_MAX } from '../clock/hlc.ts';
 import type { KVReader, KVView } from '../storage/kv-store.ts';
 import { pkIdentity } from '../wire/values.ts';
-import { type CatalogView, liveTable } from './catalog.ts';
+import type { CatalogView } from './catalog.ts';
 import { rowKey, tableRange } from './keys.ts';
 import { decodeRow } from './row.ts';
+import { bearerOf } from './table-names.ts';
+import { isLive, type TableRecord } from './table-record.ts';
 
 /** A row with its values in their JSON form. */
 export interface WireRow {
@@ -23,13 +26,19 @@ function toWireRow(bytes: Uint8Array): WireRow | undefined {
   return pk === undefined ? undefined : { pk, valuesByColumn };
 }
 
+/** A name whose table goes by another one now leads to it, until the name is used again. */
+function readTable(catalog: CatalogView, schema: string, table: string): TableRecord | undefined {
+  const bearer = bearerOf(catalog, schema, table, HLC_MAX);
+  return typeof bearer !== 'string' && isLive(bearer) ? bearer : undefined;
+}
+
 /** @param pk in its JSON form */
 export async function readRow(
   reader: KVReader,
   catalog: CatalogView,
   { schema, table, pk }: { schema: string; table: string; pk: readonly unknown[] },
 ): Promise<WireRow | undefined> {
-  const found = liveTable(catalog, schema, table);
+  const found = readTable(catalog, schema, table);
   if (found === undefined) return undefined;
   const [bytes] = await reader.getMany([rowKey(found.id, pkIdentity(pk))]);
   return bytes === undefined ? undefined : toWireRow(bytes);
@@ -42,7 +51,7 @@ export async function* readRows(
   { schema, table }: { schema: string; table: string },
 ): AsyncGenerator<WireRow, void, undefined> {
   try {
-    const found = liveTable(catalog, schema, table);
+    const found = readTable(catalog, schema, table);
     if (found === undefined) return;
     for await (const entries of view.iterate(tableRange('r', found.id))) {
       for (const [, bytes] of entries) {

@@ -36,6 +36,7 @@ import { SiteRecords } from './site-records.ts';
 import { openSnapshot, type Snapshot } from './snapshot.ts';
 import { isStoreFailure, writeExclusively } from './store-failure.ts';
 import { readRow, readRows, type WireRow } from './stored-rows.ts';
+import { TableAliases } from './table-aliases.ts';
 import { type EmptyingContext, STEP_ROWS_MAX } from './table-emptying.ts';
 import { WriteTransaction, type Written } from './write-transaction.ts';
 
@@ -309,13 +310,21 @@ export class SyncManager {
     refuseIfForgotten(after, now);
     const { hasMore, ddlAhead, lastSent } = page;
     const end = { position: page.end, forgets: after.forgets, isFresh: false };
-    if (!hasMore) return { lastSent, end, hasMore, watermark: page.end };
+    const aliases = new TableAliases(catalog);
+    if (!hasMore) return { lastSent, end, hasMore, watermark: page.end, aliases };
     const watermark = markPageEnd(page.end, after.forgets);
     // A reader that goes by the change sets must be able to come back for more, too.
     const isBehindHorizon = compareHlc(page.end, now.horizon) < 0;
-    if (ddlAhead.length === 0 && !isBehindHorizon) return { lastSent, end, hasMore, watermark };
+    if (ddlAhead.length === 0 && !isBehindHorizon) {
+      return { lastSent, end, hasMore, watermark, aliases };
+    }
     take(carryPosition(siteIdText, watermark, ddlAhead));
-    return { lastSent: watermark, end, hasMore, watermark };
+    return { lastSent: watermark, end, hasMore, watermark, aliases };
+  }
+
+  /** Of the tables, by the names that they have now. */
+  get aliases(): TableAliases {
+    return new TableAliases(this.#state.current.catalog);
   }
 
   /** A freshly written record as one reader should get it; `undefined` for nothing. */

@@ -6,8 +6,8 @@
 
 import { encodeHlc } from '../clock/hlc.ts';
 import { decodeLazily, untouchedOrigin } from '../wire/lazy-change-set.ts';
-import type { WireChange, WireChangeSet } from '../wire/schemas.ts';
-import { type ChangeSet, encodeChange } from '../wire/types.ts';
+import type { WireChange, WireChangeSet, WireMigration } from '../wire/schemas.ts';
+import { type ChangeSet, encodeChange, encodeMigration } from '../wire/types.ts';
 import { decodeValue, encodeValue, pkIdentity } from '../wire/values.ts';
 import { InvalidAnswer } from './answered-changes.ts';
 import { readChangeSets } from './answers.ts';
@@ -60,8 +60,10 @@ function narrowSet(given: WireChangeSet, left: ChangeSet): WireChangeSet {
       `a change of table ${JSON.stringify(added.table)} is none that was to be sent; it may be left out or given another value`,
     );
   }
-  const keptMigrations = new Set(left.schemaMigrations.map(({ hlc }) => encodeHlc(hlc)));
-  const schemaMigrations = given.schemaMigrations.filter(({ hlc }) => keptMigrations.has(hlc));
+  const keptMigrations = new Set(left.schemaMigrations.map(encodeMigration).map(migrationKey));
+  const schemaMigrations = given.schemaMigrations.filter((migration) =>
+    keptMigrations.has(migrationKey(migration)),
+  );
   return { ...given, changes, schemaMigrations };
 }
 
@@ -69,6 +71,11 @@ function changeKey(change: WireChange): string {
   const { type, hlc, schema, table, pk } = change;
   const column = change.type === 'column' ? change.column : 0;
   return JSON.stringify([type, hlc, schema, table, column, pkIdentity(pk)]);
+}
+
+/** Not what it does, which the hook can't change. */
+function migrationKey({ type, hlc, schema, table, schemaVersion }: WireMigration): string {
+  return JSON.stringify([type, hlc, schema, table, schemaVersion]);
 }
 
 /** A value that the hook left alone keeps its spelling. */

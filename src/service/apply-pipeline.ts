@@ -8,12 +8,15 @@ import {
   Sender,
   withItems,
 } from '../engine/foreign-authors.ts';
+import type { Unapplied } from '../engine/merge-transaction.ts';
+import type { SyncManager } from '../engine/sync-manager.ts';
 import { SyncError } from '../errors.ts';
 import type { HookChain } from '../hooks/chain.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
 import { decodeLazily } from '../wire/lazy-change-set.ts';
-import type { WireChangeSet } from '../wire/schemas.ts';
+import type { WireChange, WireChangeSet, WireMigration } from '../wire/schemas.ts';
 import type { ApplyResult, RejectedChange } from '../wire/types.ts';
+import { viewOf } from './client-view.ts';
 import { type Corrected, separateCorrections } from './corrections.ts';
 import { countChanges, drainPoint } from './drain.ts';
 import type { Metrics } from './metrics.ts';
@@ -108,18 +111,21 @@ export class ApplyPipeline {
       const stored = manager.apply(approved.changeSets, { ...approved, sender, admit });
       isAccepted = true;
       accept();
-      const { applied, skipped, conflicts, position, foreign } = await stored;
+      const { applied, skipped, conflicts, position, unapplied } = await stored;
       const transactions = changeSets.length;
-      const result: ApplyResult = { applied, skipped, conflicts, transactions };
-      const allRejected = [...rejected, ...explainForeign(foreign)];
-      if (allRejected.length > 0) result.rejected = allRejected;
+      const foreign = unapplied.flatMap(({ item, outcome }) => (outcome === 'foreign' ? item : []));
+      const result = withRejected({ applied, skipped, conflicts, transactions }, [
+        ...rejected,
+        ...explainForeign(foreign),
+      ]);
       this.#count(result);
       this.#tell(client, withoutForeign(approved, foreign), result, position);
       // What was refused was new, too: nothing that follows it may be skipped.
       const hadNews = applied > 0 || rejected.length > 0;
       const kind = hadNews ? 'news' : foreign.length > 0 ? 'foreign' : 'known';
       const drainAfter = await drainPoint(manager, client.siteId, changeSets, kind);
-      return { result, drainAfter };
+      const hidden = await this.#hiddenOf(client, manager, position, unapplied);
+      return { result: withoutHidden(result, rejected, unapplied, hidden), drainAfter };
     } finally {
       // A batch that was refused holds up nobody.
       if (!isAccepted) accept();
@@ -160,6 +166,32 @@ export class ApplyPipeline {
       },
       rejected: explainRefused(refused, rejected),
     };
+  }
+
+  /** What of a batch took no effect in places that its client may not see. */
+  async #hiddenOf(
+    client: ClientIdentity,
+    manager: SyncManager,
+    position: HlcText,
+    unapplied: readonly Unapplied[],
+  ): Promise<ReadonlySet<BatchItem>> {
+    const view = viewOf(this.#hooks, () => client);
+    const hidden = new Set(unapplied.map(({ item }) => item));
+    if (view === undefined || hidden.size === 0) return new Set();
+    const changes: WireChange[] = [];
+    const schemaMigrations: WireMigration[] = [];
+    for (const item of hidden) {
+      if ('ddl' in item) schemaMigrations.push(item);
+      else changes.push(item);
+    }
+    const siteId = siteIdToText(client.siteId);
+    const set = { siteId, transactionId: 'unapplied', hlc: position, changes, schemaMigrations };
+    // Where the hook fails nothing is told: what is stored is stored.
+    const [seen] = await view([set], manager.aliases).catch(() => []);
+    for (const item of [...(seen?.changes ?? []), ...(seen?.schemaMigrations ?? [])]) {
+      hidden.delete(item);
+    }
+    return hidden;
   }
 
   /** Later than the answer to the client: what a hook does must not hold that up. */
@@ -210,6 +242,35 @@ export class ApplyPipeline {
     }
     clearTimeout(timer);
   }
+}
+
+function withRejected(result: ApplyResult, rejected: readonly RejectedChange[]): ApplyResult {
+  return rejected.length === 0 ? result : { ...result, rejected: [...rejected] };
+}
+
+/**
+ * The result as its client may know it: what lost against something hidden counts as applied, as if
+ * that had come later. Else the answer would tell what is there.
+ */
+function withoutHidden(
+  result: ApplyResult,
+  byHooks: readonly RejectedChange[],
+  unapplied: readonly Unapplied[],
+  hidden: ReadonlySet<BatchItem>,
+): ApplyResult {
+  if (hidden.size === 0) return result;
+  const { applied, skipped, conflicts, transactions } = result;
+  const counts = { applied, skipped, conflicts };
+  const foreign: BatchItem[] = [];
+  for (const { item, outcome } of unapplied) {
+    if (!hidden.has(item)) {
+      if (outcome === 'foreign') foreign.push(item);
+      continue;
+    }
+    counts.applied++;
+    if (outcome !== 'foreign') counts[outcome]--;
+  }
+  return withRejected({ ...counts, transactions }, [...byHooks, ...explainForeign(foreign)]);
 }
 
 /** What may have been stored. */

@@ -6,12 +6,20 @@
 import type { HlcText } from '../clock/hlc.ts';
 import type { LogPage, LogReadOptions, TakeChangeSet } from '../engine/log.ts';
 import type { SyncManager } from '../engine/sync-manager.ts';
+import type { TableAliases } from '../engine/table-aliases.ts';
 import type { HookChain } from '../hooks/chain.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
 import type { WireChange, WireChangeSet } from '../wire/schemas.ts';
+import { askUnderAllNames } from './former-names.ts';
 
-/** Leaves out, or masks, what the client may not see. */
-export type Narrow = (changeSets: readonly WireChangeSet[]) => Promise<readonly WireChangeSet[]>;
+/**
+ * Leaves out, or masks, what the client may not see.
+ * @param aliases of the tables, of the moment that the names in the change sets are of
+ */
+export type Narrow = (
+  changeSets: readonly WireChangeSet[],
+  aliases: TableAliases,
+) => Promise<readonly WireChangeSet[]>;
 
 /**
  * @param who the client is, at the moment: newer credentials may see less
@@ -23,10 +31,12 @@ export function viewOf(
   signal?: AbortSignal,
 ): Narrow | undefined {
   if (!hooks.has.onBeforeSendChanges) return undefined;
-  return async (changeSets) => {
+  return async (changeSets, aliases) => {
     for (;;) {
       const client = who();
-      const left = await hooks.beforeSend(client, changeSets, signal);
+      const left = await askUnderAllNames(changeSets, aliases, (sets) =>
+        hooks.beforeSend(client, sets, signal),
+      );
       // What was decided under older credentials is not to be sent under these.
       if (who() === client) return left;
     }
@@ -51,7 +61,7 @@ export async function readPage(
     jsonBySet.set(bare, bare === changeSet ? json : undefined);
   });
   if (jsonBySet.size === 0) return page;
-  const left = await view([...jsonBySet.keys()]);
+  const left = await view([...jsonBySet.keys()], page.aliases);
   for (const set of left) take(jsonBySet.get(set) ?? Buffer.from(JSON.stringify(set)));
   const lastSent: HlcText | undefined = left.at(-1)?.hlc;
   return { ...page, lastSent };

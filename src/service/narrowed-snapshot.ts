@@ -7,6 +7,7 @@
 
 import { bytesToText } from '../engine/row.ts';
 import type { Snapshot } from '../engine/snapshot.ts';
+import type { TableAliases } from '../engine/table-aliases.ts';
 import type { WireChange, WireChangeSet, WireMigration } from '../wire/schemas.ts';
 import type { Narrow } from './client-view.ts';
 
@@ -48,7 +49,10 @@ type Chunk = Header | { type: 'schema-migration'; migration: WireMigration } | T
 
 export function narrowSnapshot(snapshot: Snapshot, view: Narrow | undefined): Snapshot {
   if (view === undefined) return snapshot;
-  return { ...snapshot, chunks: encode(new SnapshotNarrowing(view).run(snapshot.chunks)) };
+  return {
+    ...snapshot,
+    chunks: encode(new SnapshotNarrowing(view, snapshot.aliases).run(snapshot.chunks)),
+  };
 }
 
 async function* encode(texts: AsyncIterable<string>): AsyncGenerator<Uint8Array, void, undefined> {
@@ -57,29 +61,30 @@ async function* encode(texts: AsyncIterable<string>): AsyncGenerator<Uint8Array,
 
 class SnapshotNarrowing {
   readonly #view: Narrow;
+  readonly #aliases: TableAliases;
   #header: Header | undefined;
   /** All that come before the first table: the header tells how many are left of them. */
   #migrations: WireMigration[] | undefined = [];
-  /** The text of a `table-start` that waits for something to follow. */
-  #start: string | undefined;
+  /** A `table-start` that waits for something to follow. */
+  #start: object | undefined;
   #entriesWritten = 0;
   readonly #totals = { totalTables: 0, totalEntries: 0, totalMigrations: 0 };
 
-  constructor(view: Narrow) {
+  constructor(view: Narrow, aliases: TableAliases) {
     this.#view = view;
+    this.#aliases = aliases;
   }
 
   async *run(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<string, void, undefined> {
     for await (const bytes of chunks) {
-      const text = bytesToText(bytes);
-      const chunk: Chunk = JSON.parse(text);
+      const chunk: Chunk = JSON.parse(bytesToText(bytes));
       if (chunk.type === 'header') {
         this.#header = chunk;
       } else if (chunk.type === 'schema-migration') {
         this.#migrations?.push(chunk.migration);
       } else {
         yield* await this.#begin();
-        yield* await this.#narrow(chunk, text);
+        yield* await this.#narrow(chunk);
       }
     }
   }
@@ -88,7 +93,8 @@ class SnapshotNarrowing {
     if (this.#header === undefined) throw new Error('a snapshot begins with its header');
     const { siteId, hlc, snapshotId } = this.#header;
     const envelope = { siteId, hlc, transactionId: `snapshot:${snapshotId}` };
-    const [left] = await this.#view([{ ...envelope, changes: [], schemaMigrations: [], ...part }]);
+    const whole = { ...envelope, changes: [], schemaMigrations: [], ...part };
+    const [left] = await this.#view([whole], this.#aliases);
     return left;
   }
 
@@ -106,10 +112,10 @@ class SnapshotNarrowing {
     ];
   }
 
-  async #narrow(chunk: TableChunk, text: string): Promise<string[]> {
+  async #narrow(chunk: TableChunk): Promise<string[]> {
     switch (chunk.type) {
       case 'table-start':
-        this.#start = text;
+        this.#start = chunk;
         this.#entriesWritten = 0;
         return [];
       case 'column-versions':
@@ -138,7 +144,10 @@ class SnapshotNarrowing {
     if (left === undefined) return [];
     const seen = left.changes.flatMap(toCellEntry);
     this.#entriesWritten += seen.length;
-    const start = this.#start === undefined ? [] : [this.#start];
+    // An estimate by what there is would tell how much is left out: so it goes by the first chunk.
+    const estimatedEntries = seen.length;
+    const start =
+      this.#start === undefined ? [] : [JSON.stringify({ ...this.#start, estimatedEntries })];
     this.#start = undefined;
     return [...start, JSON.stringify({ type, schema, table, entries: seen })];
   }

@@ -108,7 +108,7 @@ export class SnapshotStreams {
   }
 
   #counted(snapshot: Snapshot, leave: () => void, queuedBytes: () => number): Snapshot {
-    const { cursor, headerHlc, chunks } = snapshot;
+    const { cursor, headerHlc, chunks, aliases } = snapshot;
     const completed = this.#metrics.snapshotsCompleted;
     let given = 0;
     let reason: SyncError | undefined;
@@ -135,6 +135,7 @@ export class SnapshotStreams {
     return {
       cursor,
       headerHlc,
+      aliases,
       close,
       chunks: (async function* () {
         demandPlace();

@@ -4,7 +4,7 @@
  */
 
 import { type TestContext, test } from 'node:test';
-import type { CoordinatorHooks } from '../../src/hooks/types.ts';
+import type { CodeHooks } from '../../src/hooks/loader.ts';
 import type { Device } from '../../src/testing/device.ts';
 import {
   type Deployment,
@@ -59,7 +59,7 @@ export interface Conversation {
 }
 
 interface EachTransportOptions extends Omit<DeploymentOptions, 'hooks'> {
-  hooks?: () => CoordinatorHooks;
+  hooks?: () => CodeHooks;
 }
 
 /** For tests in which one client brings what several sites wrote. */

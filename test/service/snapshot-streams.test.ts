@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Catalog } from '../../src/engine/catalog.ts';
 import type { Snapshot } from '../../src/engine/snapshot.ts';
+import { TableAliases } from '../../src/engine/table-aliases.ts';
 import { createMetrics } from '../../src/service/metrics.ts';
 import { SnapshotStreams } from '../../src/service/snapshot-streams.ts';
+import { createMemoryStorage } from '../../src/storage/memory.ts';
 
 const STALLED_MS = 1000;
 const CHUNK_BYTES = 2000;
@@ -22,6 +25,7 @@ function createStreams(sharePerUser = 100) {
       return {
         cursor: { position: '', forgets: 0, isFresh: false },
         headerHlc: '',
+        aliases: new TableAliases(await Catalog.load(await createMemoryStorage().open('db'))),
         chunks: (async function* () {
           for (let i = 0; i < 100; i++) yield new Uint8Array(CHUNK_BYTES);
         })(),

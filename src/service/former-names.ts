@@ -1,0 +1,122 @@
+/**
+ * Asks what a client may see under every name that a table has gone by. A filter goes by names, and
+ * DDL changes them: what is hidden under one of its names is hidden, and what is masked is masked,
+ * whatever the table is called now.
+ */
+
+import type { TableAliases } from '../engine/table-aliases.ts';
+import type { WireChange, WireChangeSet, WireMigration } from '../wire/schemas.ts';
+
+/** What is left of change sets; the very change set where all of it is. */
+type Ask = (changeSets: readonly WireChangeSet[]) => Promise<readonly WireChangeSet[]>;
+
+/** A table that has had more names than these is not shown: each costs another question. */
+const FORMER_NAMES_MAX = 64;
+
+/** @param changeSets each of a position of its own */
+export async function askUnderAllNames(
+  changeSets: readonly WireChangeSet[],
+  aliases: TableAliases,
+  ask: Ask,
+): Promise<readonly WireChangeSet[]> {
+  let left = withoutManyNamed(await ask(changeSets), aliases);
+  for (let i = 0; ; i++) {
+    const renamed = left.map((set) => new RenamedSet(set, aliases, i));
+    const asked = renamed.filter(({ isEmpty }) => !isEmpty).map(({ set }) => set);
+    if (asked.length === 0) return left;
+    const answers = new Map((await ask(asked)).map((answer) => [answer.hlc, answer]));
+    left = renamed.flatMap((set) => set.narrow(answers));
+  }
+}
+
+function withoutManyNamed(
+  changeSets: readonly WireChangeSet[],
+  aliases: TableAliases,
+): readonly WireChangeSet[] {
+  const hasFew = (names: readonly string[]) => names.length <= FORMER_NAMES_MAX;
+  return changeSets.flatMap((set) =>
+    kept(
+      set,
+      set.changes.filter((change) => hasFew(aliases.ofTable(change))),
+      set.schemaMigrations.filter((migration) => hasFew(aliases.ofMigration(migration))),
+    ),
+  );
+}
+
+/** The change set itself if all of it is kept, nothing if none of it is. */
+function kept(
+  set: WireChangeSet,
+  changes: WireChange[],
+  schemaMigrations: WireMigration[],
+): WireChangeSet[] {
+  const isSame =
+    changes.length === set.changes.length &&
+    schemaMigrations.length === set.schemaMigrations.length &&
+    changes.every((change, i) => change === set.changes[i]);
+  if (isSame) return [set];
+  return changes.length + schemaMigrations.length === 0
+    ? []
+    : [{ ...set, changes, schemaMigrations }];
+}
+
+/** What of a change set is of tables that have another name, under that. */
+class RenamedSet {
+  readonly #origin: WireChangeSet;
+  readonly #changes = new Map<WireChange, WireChange>();
+  readonly #migrations = new Map<WireMigration, WireMigration>();
+  readonly set: WireChangeSet;
+
+  /** @param i which of its other names */
+  constructor(origin: WireChangeSet, aliases: TableAliases, i: number) {
+    this.#origin = origin;
+    for (const change of origin.changes) {
+      const table = aliases.ofTable(change)[i];
+      if (table !== undefined) this.#changes.set(change, { ...change, table });
+    }
+    for (const migration of origin.schemaMigrations) {
+      const table = aliases.ofMigration(migration)[i];
+      if (table !== undefined) this.#migrations.set(migration, { ...migration, table });
+    }
+    const changes = [...this.#changes.values()];
+    const schemaMigrations = [...this.#migrations.values()];
+    this.set = { ...origin, changes, schemaMigrations };
+  }
+
+  get isEmpty(): boolean {
+    return this.#changes.size + this.#migrations.size === 0;
+  }
+
+  narrow(answers: ReadonlyMap<string, WireChangeSet>): WireChangeSet[] {
+    if (this.isEmpty) return [this.#origin];
+    const answer = answers.get(this.#origin.hlc);
+    const left = answer?.changes ?? [];
+    const migrationsLeft = new Set(answer?.schemaMigrations);
+    let next = 0;
+    const changes = this.#origin.changes.flatMap((change) => {
+      const asked = this.#changes.get(change);
+      if (asked === undefined) return [change];
+      const answered = left[next];
+      // What is left is in the order in which it was asked about.
+      if (answered === undefined || !isSame(answered, asked)) return [];
+      next++;
+      return [withValueOf(change, asked, answered)];
+    });
+    const schemaMigrations = this.#origin.schemaMigrations.filter((migration) => {
+      const asked = this.#migrations.get(migration);
+      return asked === undefined || migrationsLeft.has(asked);
+    });
+    return kept(this.#origin, changes, schemaMigrations);
+  }
+}
+
+/** But for the value, which may be masked. */
+function isSame(a: WireChange, b: WireChange): boolean {
+  if (a === b) return true;
+  if (a.type !== 'column' || b.type !== 'column' || a.column !== b.column) return false;
+  return a.hlc === b.hlc && a.pk === b.pk && a.table === b.table && a.schema === b.schema;
+}
+
+function withValueOf(change: WireChange, asked: WireChange, answered: WireChange): WireChange {
+  if (asked === answered || change.type !== 'column' || answered.type !== 'column') return change;
+  return { ...change, value: answered.value };
+}
