@@ -117,7 +117,7 @@ test('a body is taken whatever its content type says', async (t) => {
 });
 
 test('the position to go on from is taken from the query or from a header, in any spelling', async (t) => {
-  const { ask, post } = await start(t);
+  const { ask, post } = await start(t, { sync: { foreignAuthors: 'accept' } });
   const b = new Device(2);
   await post('/changes', [b.write({ pk: [1], set: { x: 1 } })]);
   const { watermark } = pageOf(await ask('/changes'));
@@ -143,7 +143,7 @@ test('the position to go on from is taken from the query or from a header, in an
 });
 
 test('pages hold whole transactions, and a walk along the watermarks misses none', async (t) => {
-  const { ask, post } = await start(t, { sync: { batchSize: 10 } });
+  const { ask, post } = await start(t, { sync: { batchSize: 10, foreignAuthors: 'accept' } });
   const b = new Device(2);
   const row = (i: number, columns: number) => ({
     pk: [i],

@@ -166,7 +166,7 @@ test('messages right behind the handshake take effect after it, in their order',
   });
   const { open } = await start(
     t,
-    { auth: { mode: 'custom' } },
+    { auth: { mode: 'custom' }, sync: { foreignAuthors: 'accept' } },
     {
       onAuthenticate: async ({ siteId: site }) => {
         await gate;

@@ -205,13 +205,14 @@ test('a larger answer comes as several messages of whole transactions, in order'
 });
 
 test('hundreds of messages in one tick are all answered, in the order in which they came', async (t) => {
-  const { server, a } = await join(t);
+  const { server } = await join(t);
+  const device = new Device(3);
   const client = await TestClient.open(server.wsUrl);
   t.after(() => client.socket.terminate());
   const count = 400;
-  client.send({ type: 'handshake', siteId: new Device(3).siteId });
+  client.send({ type: 'handshake', siteId: device.siteId });
   for (let i = 0; i < count; i++) {
-    const changes = [a.write({ pk: [i % 7], set: { x: i } })];
+    const changes = [device.write({ pk: [i % 7], set: { x: i } })];
     client.send({ type: 'apply_changes', changes, requestId: `${i}` });
   }
   await client.nextWhere(({ requestId }) => requestId === `${count - 1}`);

@@ -1,15 +1,17 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { compareHlc } from '../../src/clock/hlc.ts';
+import type { CoordinatorConfigInput } from '../../src/config/schema.ts';
 import { Device } from '../../src/testing/device.ts';
 import { type ChangeSetsMessage, TestClient } from '../../src/testing/test-client.ts';
 import type { WireChangeSet } from '../../src/wire/schemas.ts';
 import { startDeployment } from './deployment.ts';
+import { RELAYING } from './each-transport.ts';
 import { changesIn, transactionIds } from './look.ts';
 import { overHttp } from './transport.ts';
 
-async function start(t: TestContext) {
-  const server = await startDeployment(t);
+async function start(t: TestContext, config: CoordinatorConfigInput = {}) {
+  const server = await startDeployment(t, { config });
   const join = (device: Device, databaseId = 'default') =>
     TestClient.join(server.wsUrl, { siteId: device.siteId, databaseId }, t);
   return { server, join };
@@ -120,7 +122,7 @@ test('a client that joins while others write misses nothing between its answer a
 });
 
 test('what a client brings of another author is not pushed to that author', async (t) => {
-  const { join } = await start(t);
+  const { join } = await start(t, RELAYING.config);
   const [a, b] = [new Device(1), new Device(2)];
   const [anna, ben, carla] = [await join(a), await join(b), await join(new Device(3))];
   const ofAnna = a.write({ pk: [1], set: { x: 1 } });

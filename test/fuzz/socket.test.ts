@@ -21,7 +21,9 @@ const word: fc.Arbitrary<string | Uint8Array> = fc.oneof(
 );
 
 test('after any words the session answers, stores what is good, and others do not notice', async (t) => {
-  const server = await startServer(t, { config: { storage: 'memory:' } });
+  const server = await startServer(t, {
+    config: { storage: 'memory:', sync: { foreignAuthors: 'accept' } },
+  });
   const [a, b] = [new Device(1), new Device(2)];
   const talker = await TestClient.join(server.wsUrl, a, t);
   const listener = await TestClient.join(server.wsUrl, b, t);
@@ -58,7 +60,9 @@ test('after any words the session answers, stores what is good, and others do no
 });
 
 test('whatever is said before a handshake, the server lives and the next one is let in', async (t) => {
-  const server = await startServer(t, { config: { storage: 'memory:' } });
+  const server = await startServer(t, {
+    config: { storage: 'memory:', sync: { foreignAuthors: 'accept' } },
+  });
   const { siteId } = new Device(1);
   const first = await TestClient.join(server.wsUrl, { siteId }, t);
   await holdsAsync(
