@@ -18,6 +18,7 @@ test('nothing has to be configured', (t) => {
     modules: [],
     timeoutMs: 5000,
     notifyCallsMax: 10_000,
+    reauthorizeMs: 60_000,
     onReject: 'keep',
   });
   assert.equal(config.storage.url, `leveldb:${join(cwd, '.data')}`);
