@@ -284,7 +284,7 @@ test('a session answers as its model does, whatever is said in whatever order', 
     hooks: {
       onAuthenticate({ token, siteId }) {
         if (token === BAD_TOKEN || siteId === undefined) throw new SyncError('AUTH_FAILED', 'no');
-        return { siteId };
+        return { siteId, userId: 'somebody' };
       },
     },
   });

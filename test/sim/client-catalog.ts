@@ -43,6 +43,12 @@ export interface ClientCatalogOptions {
   mayLackDdl: boolean;
 }
 
+const OF_WHOLE_TABLES: ReadonlySet<string> = new Set([
+  'create_table',
+  'drop_table',
+  'rename_table',
+]);
+
 export class ClientCatalog {
   /** Changes to tables that are not there. */
   held: WireChange[] = [];
@@ -194,7 +200,8 @@ export class ClientCatalog {
     // A rename of what no DDL has made: the coordinator takes it for a table of which only rows tell. A
     // device may be asked for it before it has pushed what made the table.
     const isOfRows = type === 'rename_table' && !this.#spokenOf.has(fromTable ?? table);
-    if (kind === 'table' && !isOfRows) this.#spokenOf.add(table).add(fromTable ?? table);
+    // Of a table that is made out of sight, its columns may be told of.
+    if (OF_WHOLE_TABLES.has(type) && !isOfRows) this.#spokenOf.add(table).add(fromTable ?? table);
     if (type === 'create_table' && !this.#tables.has(table)) {
       this.#tables.set(table, { replica: new Replica(), own: [], since: hlc });
     }
