@@ -29,8 +29,8 @@ export class TableMap<Value> {
   /** The first table, of whatever schema, that a DDL text may read or change. */
   findInDdl(ddl: string): string | undefined {
     const names = tablesInDdl(ddl);
-    for (const listed of this.#values.keys()) {
-      if (names.has(listed) || names.has(listed.slice(listed.indexOf('.') + 1))) return listed;
+    for (const rule of this.#values.keys()) {
+      if (names.has(rule) || names.has(rule.slice(rule.indexOf('.') + 1))) return rule;
     }
     return undefined;
   }

@@ -227,7 +227,8 @@ test('what was decided under older credentials is not sent under newer ones', as
     config: { storage: 'memory:' },
     hooks: {
       // A token is a role; both are the same user's.
-      onAuthenticate: ({ token, siteId }) => siteId && { siteId, userId: 'ann', metadata: { role: token } },
+      onAuthenticate: ({ token, siteId }) =>
+        siteId && { siteId, userId: 'ann', metadata: { role: token } },
       async onBeforeSendChanges({ metadata }, changeSets) {
         if (isHeld) await new Promise<void>((resolve) => asked.push(resolve));
         return metadata?.role === 'staff' ? changeSets : changeSets.map(narrowed);

@@ -61,16 +61,18 @@ export default defineHooks({
         },
       };
     }
-    const listed = tableList(tables);
+    const protectedTables = tableList(tables);
     return {
       async onBeforeApplyChanges(client, changeSets) {
         if (!isReadOnlyFor(client, client.databaseId ?? '')) {
           return { approved: changeSets, rejected: [] };
         }
         const { approved, rejected } = await judgeChanges(changeSets, (change) =>
-          listed.get(change) ? { reason: `${change.table} is read-only`, code: CODE } : true,
+          protectedTables.get(change)
+            ? { reason: `${change.table} is read-only`, code: CODE }
+            : true,
         );
-        return withoutDdl(approved, rejected, listed);
+        return withoutDdl(approved, rejected, protectedTables);
       },
     };
   },
@@ -80,13 +82,13 @@ export default defineHooks({
 function withoutDdl(
   changeSets: readonly ChangeSet[],
   rejected: readonly RejectedChange[],
-  listed: TableMap<true>,
+  protectedTables: TableMap<true>,
 ) {
   const refused: RejectedChange[] = [];
   const approved = changeSets.map((changeSet) => ({
     ...changeSet,
     schemaMigrations: changeSet.schemaMigrations.filter((migration) => {
-      const table = listed.findInMigration(migration);
+      const table = protectedTables.findInMigration(migration);
       if (table === undefined) return true;
       refused.push({ table: migration.table, reason: `${table} is read-only`, code: CODE });
       return false;
