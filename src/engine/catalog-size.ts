@@ -41,7 +41,8 @@ export function tablesIn(table: TableRecord | undefined): number {
 
 export function ddlIn(slot: SlotRecord | undefined): number {
   if (slot === undefined) return 0;
-  const { schema, table, fromTable = '', ddl } = slot;
+  // A record that is not what it should be is for others to name.
+  const { schema = '', table = '', fromTable = '', ddl = '' }: Partial<SlotRecord> = slot;
   return schema.length + table.length + fromTable.length + ddl.length;
 }
 

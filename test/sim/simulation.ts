@@ -127,6 +127,8 @@ class Run {
       limits: {
         pageBytes: random.pick(ddl === 'none' ? PAGE_BYTES : [150, ...PAGE_BYTES]),
         queuedBytesPerSocket: random.pick([400, 4000, 8_000_000]),
+        // They are all at one address.
+        sharePerUser: 100,
       },
     };
     this.#ttlMs = config.sync.tombstoneTTL;
