@@ -30,7 +30,7 @@ interface HttpClient {
   /** Aborted when it goes away unanswered, or when its credentials are no good any more. */
   signal: AbortSignal;
   /** Throws, with AUTH_EXPIRED for one, when it is not to be served any more. */
-  demandValid(): void;
+  demandValid(): Promise<void>;
 }
 
 declare module 'fastify' {
@@ -97,12 +97,21 @@ export default fp(
         const client = { identity, end };
         service.clients.add(client);
         reply.raw.once('close', () => service.clients.delete(client));
-        const demandValid = () => {
+        const demandValid = async () => {
           signal.throwIfAborted();
-          service.clients.refuseExpired(identity);
+          // Modules that have been replaced meanwhile may have let in who has no good token any more.
+          while (!service.isCurrent(client.identity)) {
+            client.identity = await service.recheck(client.identity, credentials, signal);
+          }
+          service.clients.refuseExpired(client.identity);
         };
         const holder = holderOf(identity, request.ip);
-        request.syncClient = { identity, databaseId, holder, signal, demandValid };
+        request.syncClient = {
+          get identity() {
+            return client.identity;
+          },
+          ...{ databaseId, holder, signal, demandValid },
+        };
       };
 
     /** Not a byte of a body is read before there is room for all of it. */
@@ -124,7 +133,9 @@ export default fp(
     });
 
     async function getChanges(request: FastifyRequest<ForChanges>, reply: FastifyReply) {
-      const { identity, databaseId, holder, signal, demandValid } = clientOf(request);
+      const client = clientOf(request);
+      const { databaseId, holder, signal, demandValid } = client;
+      await demandValid();
       const query = {
         sinceHLC: readSince(request),
         limit: readLimit(request),
@@ -134,7 +145,7 @@ export default fp(
         signal.throwIfAborted();
         const page = await service.withAccess(
           databaseId,
-          (access) => service.handleSync(identity, access, query),
+          (access) => service.handleSync(client.identity, access, query),
           holder,
         );
         return changesPageJson(page);
@@ -143,19 +154,21 @@ export default fp(
         throw toSyncError(error, 'GET_CHANGES_ERROR', 'the changes could not be read');
       });
       onceClosed(reply, taken);
-      demandValid();
+      await demandValid();
       return reply.type('application/json').send(page);
     }
 
     async function postChanges(request: FastifyRequest) {
-      const { identity, databaseId, holder, demandValid } = clientOf(request);
+      const client = clientOf(request);
+      const { databaseId, holder, demandValid } = client;
+      await demandValid();
       const body = readBody(request);
       const work = async () => {
         const changeSets = await runInSteps(decodeApplyBody(body, config.limits), service.turn);
-        demandValid();
+        await demandValid();
         return service.withAccess(
           databaseId,
-          (access) => service.handleApplyChanges(identity, access, changeSets),
+          (access) => service.handleApplyChanges(client.identity, access, changeSets),
           holder,
         );
       };
@@ -179,10 +192,12 @@ export default fp(
       reply: FastifyReply,
       checkpoint?: WireCheckpoint,
     ) {
-      const { identity, databaseId, holder, signal, demandValid } = clientOf(request);
+      const client = clientOf(request);
+      const { databaseId, holder, signal, demandValid } = client;
+      await demandValid();
       const access = service.access(databaseId, holder);
       try {
-        const snapshot = await service.handleSnapshot(identity, access, checkpoint, {
+        const snapshot = await service.handleSnapshot(client.identity, access, checkpoint, {
           signal,
           queuedBytes: () => reply.raw.writableLength,
         });
@@ -224,10 +239,9 @@ export default fp(
   },
 );
 
-/** Throws when its credentials have run out since it was admitted: while its body arrived, say. */
+/** Who asks, as `admit` has found out. `demandValid` says whether that still holds. */
 function clientOf({ syncClient }: FastifyRequest): HttpClient {
   if (syncClient === null) throw new Error('the route admits nobody');
-  syncClient.demandValid();
   return syncClient;
 }
 
@@ -261,11 +275,11 @@ const NEWLINE = Buffer.from('\n');
 
 async function* snapshotLines(
   { chunks, noteSent }: ServedSnapshot,
-  demandValid: () => void,
+  demandValid: () => Promise<void>,
 ): AsyncGenerator<string | Uint8Array> {
   try {
     for await (const chunk of chunks) {
-      demandValid();
+      await demandValid();
       yield Buffer.concat([chunk, NEWLINE]);
     }
     await noteSent();

@@ -20,7 +20,7 @@ import { viewOf } from './client-view.ts';
 import { type Corrected, separateCorrections } from './corrections.ts';
 import { countChanges, drainPoint } from './drain.ts';
 import type { Metrics } from './metrics.ts';
-import type { DatabaseAccess } from './open-database.ts';
+import { type DatabaseAccess, refuseOwnSite } from './open-database.ts';
 import { explainForeign, explainRefused } from './rejections.ts';
 
 /** What became of a batch, and where to ask the device to go on. */
@@ -105,7 +105,9 @@ export class ApplyPipeline {
     try {
       const sender = new Sender(siteIdToText(client.siteId), this.#options.foreignAuthors);
       const { approved, rejected } = await this.#validate(client, database.id, changeSets, sender);
-      const { manager } = await database.open();
+      const opened = await database.open();
+      const { manager } = opened;
+      refuseOwnSite(client, opened);
       // Hooks may take their time, and a group of others may have to be stored first.
       const admit = () => this.#options.refuseExpired(who());
       const stored = manager.apply(approved.changeSets, { ...approved, sender, admit });
@@ -122,9 +124,11 @@ export class ApplyPipeline {
       this.#tell(client, withoutForeign(approved, foreign), result, position);
       // What was refused was new, too: nothing that follows it may be skipped.
       const hadNews = applied > 0 || rejected.length > 0;
-      const kind = hadNews ? 'news' : foreign.length > 0 ? 'foreign' : 'known';
-      const drainAfter = await drainPoint(manager, client.siteId, changeSets, kind);
       const hidden = await this.#hiddenOf(client, manager, position, unapplied);
+      // What it may not see of what became of it, it must not hear in this way either.
+      const isNews = hadNews || hidden.size > 0;
+      const kind = isNews ? 'news' : foreign.length > 0 ? 'foreign' : 'known';
+      const drainAfter = await drainPoint(manager, client.siteId, changeSets, kind);
       return { result: withoutHidden(result, rejected, unapplied, hidden), drainAfter };
     } finally {
       // A batch that was refused holds up nobody.

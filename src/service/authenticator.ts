@@ -42,6 +42,10 @@ interface Asked {
 export class Authenticator {
   readonly #parts: AuthenticatorParts;
 
+  /** Counts how often the hook modules have been replaced. */
+  #generation = 0;
+  readonly #generations = new WeakMap<ClientIdentity, number>();
+
   constructor(parts: AuthenticatorParts) {
     this.#parts = parts;
   }
@@ -123,10 +127,24 @@ export class Authenticator {
       if (identity.userId === known.userId) return identity;
     } catch (error) {
       refusal = toSyncError(error);
-      if (!NO_GOOD.has(refusal.code)) return known;
+      if (!NO_GOOD.has(refusal.code)) {
+        this.#generations.set(known, this.#generation);
+        return known;
+      }
     }
     this.#noteRefused(request, asked, refusal);
     throw new SyncError('AUTH_EXPIRED', 'the credentials are no good any more');
+  }
+
+  /** The hook modules are others from now on: what the last ones said of credentials counts no more. */
+  hooksChanged(): void {
+    this.#generation++;
+  }
+
+  /** Whether it was the present hook modules that said who it is; an identity of others' making always is. */
+  isCurrent(identity: ClientIdentity): boolean {
+    const generation = this.#generations.get(identity);
+    return generation === undefined || generation === this.#generation;
   }
 
   /** Without a hook that says who somebody is, there is nobody to be taken for. */
@@ -147,8 +165,17 @@ export class Authenticator {
     asked: Asked,
   ): Promise<ClientIdentity> {
     const { clients } = this.#parts;
-    const since = clients.moment;
-    const identity = await this.#ask(request, signal, asked.answers);
+    let since: number;
+    let generation: number;
+    let identity: ClientIdentity;
+    do {
+      since = clients.moment;
+      generation = this.#generation;
+      asked.answers.length = 0;
+      identity = await this.#ask(request, signal, asked.answers);
+      // What modules said that have been replaced meanwhile is not heeded.
+    } while (generation !== this.#generation);
+    this.#generations.set(identity, generation);
     asked.userId = identity.userId;
     // Whoever is revoked while a hook looks at its credentials must not come in after all.
     clients.noteIdentified(identity, since);

@@ -30,6 +30,7 @@ import type { DatabaseLease } from './database-pool.ts';
 import { InFlight } from './in-flight.ts';
 import { Inbox, type InboxOwner, type Incoming } from './inbox.ts';
 import type { Stay } from './newcomers.ts';
+import { refuseOwnSite } from './open-database.ts';
 import type { Outlet } from './outlet.ts';
 import { isDenial, type ReadRight, toGetChanges } from './rights.ts';
 import { Session, type SessionHost } from './session.ts';
@@ -305,6 +306,8 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
     const { service } = this.#options;
     session.identity = await service.renew(session.identity, request, this.#signal);
     this.#token = token;
+    // The hooks may have been replaced just then, and have been asked about the token before.
+    if (!service.isCurrent(session.identity)) await this.recheck();
     this.#send({ type: 'authenticated', requestId, expiresAt: session.identity.expiresAt });
     // Nothing is pushed to it before that is known; what it asks for is asked about anyway.
     void session.reconsider();
@@ -347,7 +350,14 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
       const lease = await service.acquire(databaseId, holderOf(identity, remoteAddress));
       this.#lease = lease;
       if (!outlet.isOpen) throw new SyncError('SHUTTING_DOWN', 'the socket has closed');
+      refuseOwnSite(identity, lease);
+      // The hooks may have been replaced since they let it in.
+      while (!service.isCurrent(this.identity)) {
+        const request = this.#authRequest(siteId, databaseId, this.#token);
+        this.#joined = await service.recheck(this.identity, request, this.#signal);
+      }
       const session = this.#createSession(siteId, identity, lease, right);
+      session.identity = this.identity;
       service.addSession(session, lease);
       this.#session = session;
     } catch (error) {

@@ -234,9 +234,25 @@ export class CoordinatorService {
     return this.#authenticator.authenticate(request, signal);
   }
 
-  /** Whether the credentials of a client that is known are still good. See `Authenticator.recheck`. */
-  recheck(known: ClientIdentity, request: AuthRequest, signal?: AbortSignal) {
-    return this.#authenticator.recheck(known, request, signal);
+  /**
+   * The identity of a client that is known, after its credentials have been looked at by the present hook
+   * modules: the same one, where these have said who it is. See `Authenticator.recheck`.
+   */
+  async recheck(
+    known: ClientIdentity,
+    request: AuthRequest,
+    signal?: AbortSignal,
+  ): Promise<ClientIdentity> {
+    let identity = known;
+    while (!this.isCurrent(identity)) {
+      identity = await this.#authenticator.recheck(identity, request, signal);
+    }
+    return identity;
+  }
+
+  /** Whether the present hook modules have said who it is. */
+  isCurrent(identity: ClientIdentity): boolean {
+    return this.#authenticator.isCurrent(identity);
   }
 
   /** Newer credentials of a client that is known. Throws as `authenticate`. */
@@ -312,6 +328,7 @@ export class CoordinatorService {
    * about anew. Who has a token that is no good any more is answered AUTH_EXPIRED and closed.
    */
   async hooksChanged(): Promise<void> {
+    this.#authenticator.hooksChanged();
     this.#rights.doubt(() => true);
     const before = this.#sessions.size;
     await forEachOf([...this.clients], (client) => client.recheck?.());

@@ -18,7 +18,7 @@ import { type Narrow, readPage, viewOf } from './client-view.ts';
 import type { IdentityPredicate } from './identity-predicates.ts';
 import type { Metrics } from './metrics.ts';
 import { narrowSnapshot } from './narrowed-snapshot.ts';
-import type { OpenDatabase } from './open-database.ts';
+import { type OpenDatabase, refuseOwnSite } from './open-database.ts';
 import { Resyncs } from './resyncs.ts';
 import { isCarryNeeded, type Session } from './session.ts';
 import { SnapshotStreams } from './snapshot-streams.ts';
@@ -107,6 +107,7 @@ export class Delivery {
   ): Promise<LogCursor> {
     const { manager } = database;
     const site = siteIdToText(client.siteId);
+    refuseOwnSite(client, database);
     await this.#resyncs.meet(client, database);
     if (sinceHLC === undefined) {
       await manager.sites.noteStartedOver(site);
@@ -152,6 +153,7 @@ export class Delivery {
   ): Promise<ServedSnapshot> {
     const { manager } = database;
     const site = siteIdToText(client.siteId);
+    refuseOwnSite(client, database);
     await this.#resyncs.meet(client, database);
     const { resync } = await manager.sites.state(site);
     // What the checkpoint holds is what the client saw before.

@@ -26,6 +26,7 @@ function rightValue({ path, initial, type }: ConfigOption): fc.Arbitrary<unknown
   if (path === 'storage.url') return fc.constantFrom('memory:', 'leveldb:x', 'some-module');
   if (path === 'hooks.modules') return fc.constantFrom([], ['a'], [['a', { key: SECRET }]]);
   if (path === 'auth.tokens') return fc.constantFrom([SECRET], ['a', SECRET]);
+  if (path === 'trustProxy') return fc.constantFrom('10.0.0.0/8', 'loopback', '192.0.2.1');
   if (path === 'port') return fc.nat(65535);
   if (type === 'integer') return fc.constantFrom(1, 7, 60_000, initial);
   if (type === 'boolean') return fc.boolean();

@@ -370,6 +370,128 @@ test('credentials are looked at again when the hooks are others: who has none en
   assert.deepEqual(await carl.changesSince(), []);
 });
 
+test('who is on the way in when the hooks are replaced is looked at by the new ones', async (t) => {
+  let isKnown = true;
+  let [asked, answer] = [deferred(), deferred()];
+  const waitsIn = { hook: '' };
+  const wait = async (hook: string) => {
+    if (waitsIn.hook !== hook) return;
+    asked.resolve();
+    await answer.promise;
+  };
+  const { server, join } = await start(t, {
+    async onAuthenticate({ siteId, token }) {
+      const isGood = isKnown;
+      await wait(`authenticate ${token}`);
+      if (!isGood) throw new Error('no');
+      return { siteId, userId: 'ann' } as ClientIdentity;
+    },
+    async onAuthorize() {
+      await wait('authorize');
+      return true;
+    },
+    async onClientConnect() {
+      await wait('connect');
+      return true;
+    },
+  });
+  const replaceMeanwhile = async () => {
+    await asked.promise;
+    isKnown = false;
+    await server.service.hooksChanged();
+    answer.resolve();
+  };
+  for (const hook of ['authenticate x', 'authorize', 'connect']) {
+    isKnown = true;
+    [asked, answer] = [deferred(), deferred()];
+    waitsIn.hook = hook;
+    const client = await TestClient.open(server.wsUrl);
+    client.send({ type: 'handshake', siteId: device.siteId, token: 'x' });
+    await replaceMeanwhile();
+    const types = client.log.map(({ type }) => type);
+    await client.closed;
+    assert.ok(!types.includes('handshake_ack'), hook);
+    assert.equal(server.service.sessions.size, 0, hook);
+  }
+  // Newer credentials for a session.
+  isKnown = true;
+  waitsIn.hook = '';
+  const session = await join('old');
+  [asked, answer] = [deferred(), deferred()];
+  waitsIn.hook = 'authenticate new';
+  session.send({ type: 'authenticate', token: 'new' });
+  await asked.promise;
+  isKnown = false;
+  const replaced = server.service.hooksChanged();
+  answer.resolve();
+  await replaced;
+  assert.equal((await session.closed).code, 4001);
+});
+
+test('what has begun over HTTP goes no further when the new hooks know its token no more', async (t) => {
+  let isKnown = true;
+  const { server, join } = await start(t, {
+    onAuthenticate({ siteId, token }) {
+      if (!isKnown && token === 'ann') throw new Error('no');
+      return { siteId, userId: token } as ClientIdentity;
+    },
+  });
+  const writer = new Device(2);
+  const author = await join('ben', writer);
+  const text = 'x'.repeat(1_000_000);
+  for (let i = 0; i < 40; i++) await author.apply(writer.write({ pk: [i], set: { text } }));
+  const headers = { 'x-site-id': device.siteId, authorization: 'ann' };
+  const response = await fetch(`${server.httpUrl}/snapshot`, { headers });
+  const reader = response.body?.getReader();
+  assert.ok(reader !== undefined);
+  await reader.read();
+  const late = device.write({ pk: ['late'], set: { x: 1 } });
+  const body = JSON.stringify([late]);
+  const posted = request(`${server.httpUrl}/changes`, {
+    method: 'POST',
+    headers: { ...headers, 'content-length': body.length },
+  });
+  posted.flushHeaders();
+  posted.write(body.slice(0, 10));
+  const isAdmitted = async () => {
+    const metrics = await (await fetch(`${server.httpUrl}/metrics`)).text();
+    return /^sync_auth_attempts_total\{transport="http"\} 2$/m.test(metrics);
+  };
+  while (!(await isAdmitted())) await new Promise(setImmediate);
+  isKnown = false;
+  await server.service.hooksChanged();
+  posted.end(body.slice(10));
+  const [answer] = await once(posted, 'response');
+  assert.equal(answer.statusCode, 401);
+  answer.resume();
+  let end = '';
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) break;
+    end = (end + Buffer.from(value).toString()).slice(-200);
+  }
+  assert.match(end, /\n\{"error":\{"code":"AUTH_EXPIRED".*\}\}\n$/);
+});
+
+test('nobody comes as the coordinator itself, nor as nobody', async (t) => {
+  const { server, join } = await start(t);
+  const first = await join('ann');
+  await first.apply(device.write({ pk: [1], set: { x: 1 } }));
+  for (const siteId of [String(first.log[0]?.serverSiteId), new Device(0).siteId]) {
+    const client = await TestClient.open(server.wsUrl);
+    client.send({ type: 'handshake', siteId, token: 'mallory' });
+    assert.equal((await client.next('error')).code, 'AUTH_FAILED');
+    assert.equal((await client.closed).code, 4001);
+    const headers = { 'x-site-id': siteId, authorization: 'mallory' };
+    const asked = [
+      fetch(`${server.httpUrl}/changes`, { headers }),
+      fetch(`${server.httpUrl}/snapshot`, { headers }),
+      fetch(`${server.httpUrl}/changes`, { headers, method: 'POST', body: '[]' }),
+    ];
+    for (const answer of await Promise.all(asked)) assert.equal(answer.status, 401);
+  }
+});
+
 test('who goes is who came, whatever credentials came after', async (t) => {
   const came: ClientIdentity[] = [];
   const gone: ClientIdentity[] = [];
