@@ -46,9 +46,10 @@ const coordinator: FastifyPluginAsync<CoordinatorPluginOptions> = async (app, op
     onLimit: () => app.coordinatorMetrics.limitMet('limits.pipelinedRequests'),
   });
   await app.register(securityHeaders);
-  await app.register(cors);
   await app.register(metrics);
   await app.register(errors);
+  // After the errors: its preflight route is answered like everything else.
+  await app.register(cors);
   await app.register(auth, { hooks });
   await app.register(service, { world });
   await app.register(health);

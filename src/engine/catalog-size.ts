@@ -12,7 +12,7 @@ export interface CatalogSize {
   tables: number;
   /** Names that anybody has spoken of. They stay, so that what arrives late is known to be of a table that is gone. */
   names: number;
-  /** Characters of the DDL that is kept, and of the names in it. */
+  /** Characters of the DDL that is kept, and of the names in it, and what each statement takes beside. */
   ddl: number;
 }
 
@@ -28,6 +28,8 @@ export const UNLIMITED_CATALOG: CatalogLimits = {
   ddlBytesPerDatabase: Number.POSITIVE_INFINITY,
 };
 
+/** What a statement takes beside its text: one without any is not free. */
+const SLOT_BYTES = 512;
 /** For each table that there may be, so many names may have been dropped or renamed away. */
 const NAMES_A_TABLE = 10;
 
@@ -43,7 +45,7 @@ export function ddlIn(slot: SlotRecord | undefined): number {
   if (slot === undefined) return 0;
   // A record that is not what it should be is for others to name.
   const { schema = '', table = '', fromTable = '', ddl = '' }: Partial<SlotRecord> = slot;
-  return schema.length + table.length + fromTable.length + ddl.length;
+  return SLOT_BYTES + schema.length + table.length + fromTable.length + ddl.length;
 }
 
 /**

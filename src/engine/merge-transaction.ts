@@ -122,12 +122,16 @@ export class MergeTransaction {
       for (const set of changeSets) await this.#mergeSet(set, outcome, { sender });
       for (const set of answers) await this.#mergeSet(set, outcome);
       for (const set of refused) await this.#takeBack(set);
-      const { base, catalog } = this.#transaction;
-      refuseGrowth(base.size, catalog.size, this.#context.catalogLimits);
+      this.#refuseGrowth();
       outcome.position = this.#transaction.head.position;
       outcomes.push(outcome);
     }
     return { ...(await this.#transaction.finish()), outcomes };
+  }
+
+  #refuseGrowth(): void {
+    const { base, catalog } = this.#transaction;
+    refuseGrowth(base.size, catalog.size, this.#context.catalogLimits);
   }
 
   /** Reads in one go all that the group will need, as far as no DDL in it moves tables about. */
@@ -199,7 +203,10 @@ export class MergeTransaction {
     this.#beingFilled = undefined;
     for (const [i, migration] of changeSet.schemaMigrations.entries()) {
       // One looks at all that renames connect to it: what came at once may be long.
-      if (i % MIGRATIONS_AT_ONCE === MIGRATIONS_AT_ONCE - 1) await this.#context.yield();
+      if (i % MIGRATIONS_AT_ONCE === MIGRATIONS_AT_ONCE - 1) {
+        this.#refuseGrowth();
+        await this.#context.yield();
+      }
       count(result, migration, this.#mergeMigration(migration, draft, sender));
     }
     const targets = await this.#targetsOf(changeSet, draft.position, sender);

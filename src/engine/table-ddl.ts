@@ -10,6 +10,7 @@
  */
 
 import { compareHlc, HLC_MIN, type HlcText, maxHlc } from '../clock/hlc.ts';
+import { SyncError } from '../errors.ts';
 import type { WireMigration } from '../wire/schemas.ts';
 import type { CatalogDraft } from './catalog-draft.ts';
 import { fits, isNeededBeside, pruneBefore } from './ddl-replay.ts';
@@ -64,6 +65,7 @@ export function mergeMigration(
   const known = draft.slot(migrationSlot(migration));
   if (known !== undefined && compareHlc(hlc, newestOf(known)) <= 0) return SKIPPED;
   if (isDoneAwayWith(draft, migration)) return SKIPPED;
+  if (known === undefined) refuseCrowding(draft, migration);
 
   const trial = draft.trial();
   // Its place is taken, and it has to be sent all the same.
@@ -284,4 +286,19 @@ function withPast(name: NameRecord, lead: PastLead): NameRecord {
 export function joinedPast(past: readonly PastLead[]): PastLead[] {
   const ordered = [...past].sort(([a], [b]) => compareHlc(a, b));
   return ordered.filter(([, id], i) => ordered[i + 1]?.[1] !== id);
+}
+
+/** Statements of one table, of different kinds or versions: each that comes looks at all of them. */
+const SLOTS_A_NAME_MAX = 1000;
+
+/** @throws SyncError TOO_LARGE when one more statement of this table is too many */
+function refuseCrowding(draft: CatalogDraft, { schema, table }: WireMigration): void {
+  let count = 0;
+  for (const _slot of draft.slotsOf(schema, table)) {
+    if (++count < SLOTS_A_NAME_MAX) continue;
+    const limit = 'limits.ddlBytesPerDatabase';
+    throw new SyncError('TOO_LARGE', `more than ${SLOTS_A_NAME_MAX} statements of one table`, {
+      limit,
+    });
+  }
 }

@@ -5,7 +5,7 @@ import { readHead } from '../../src/engine/head.ts';
 import { Device } from '../../src/testing/device.ts';
 import { openEngine, type TestEngine } from '../support/engine.ts';
 
-const catalogLimits = { tablesPerDatabase: 3, ddlBytesPerDatabase: 2000 };
+const catalogLimits = { tablesPerDatabase: 3, ddlBytesPerDatabase: 20_000 };
 const rowsOf = (device: Device, ...tables: string[]) =>
   device.write(...tables.map((table) => ({ table, pk: [1], set: { a: 1 } })));
 
@@ -49,10 +49,10 @@ test('names that were used and dropped are bounded as well, and so is the text o
     message: /limits\.tablesPerDatabase \(3\) .*10 times as many names/,
   });
   assert.equal((await manager.apply([rowsOf(device, 't0')])).applied, 1);
-  const alter = device.migrate('add_column', 't0', { ddl: 'x'.repeat(2000) });
+  const alter = device.migrate('add_column', 't0', { ddl: 'x'.repeat(20_000) });
   await assert.rejects(manager.apply([alter]), {
     code: 'TOO_LARGE',
-    message: /^more than limits\.ddlBytesPerDatabase \(2000\) bytes of DDL/,
+    message: /^more than limits\.ddlBytesPerDatabase \(20000\) bytes of DDL/,
   });
 });
 
@@ -95,4 +95,24 @@ test('what was counted step by step is what is there, whatever devices did', asy
     assert.deepEqual(sizes.at(-1) ?? size, { ...size });
   }
   assert.ok(sizes.length >= 7);
+});
+
+test('statements without any text are not free, and one table takes only so many', async () => {
+  const { manager } = await openEngine({
+    catalogLimits: { tablesPerDatabase: 10, ddlBytesPerDatabase: 700_000 },
+  });
+  const device = new Device(1);
+  const versions = (table: string, count: number) =>
+    Array.from({ length: count }, (_, schemaVersion) =>
+      device.migrate('create_table', table, { ddl: '', schemaVersion }),
+    );
+  await assert.rejects(manager.apply(versions('a', 1001)), {
+    code: 'TOO_LARGE',
+    message: 'more than 1000 statements of one table',
+  });
+  assert.equal((await manager.apply(versions('a', 1000))).applied, 1000);
+  await assert.rejects(manager.apply(versions('b', 500)), {
+    code: 'TOO_LARGE',
+    message: /^more than limits\.ddlBytesPerDatabase/,
+  });
 });

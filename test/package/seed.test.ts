@@ -132,7 +132,7 @@ describe('every command line of the design', () => {
 });
 
 describe('DEBUG switches on what it names and nothing else', { concurrency: 2 }, () => {
-  const all = [...NAMESPACES, 'sync-coordinator:hooks:error'];
+  const all = [...NAMESPACES, 'sync-coordinator:auth:warn', 'sync-coordinator:hooks:error'];
   const bin = 'node ../node_modules/sync-coordinator/dist/src/bin/sync-coordinator.js';
   const auth = '--auth-mode token-whitelist --auth-tokens let-me-in';
   const line = `${bin} --host 127.0.0.1 --port 0 --storage memory: --hooks ./failing.mjs ${auth}`;

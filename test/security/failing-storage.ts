@@ -61,6 +61,8 @@ export default function createFailingStorage(): Storage {
   const storage = createMemoryStorage();
   return {
     ...storage,
+    // They are there, so that who only reads opens them, too.
+    has: async () => true,
     async open(databaseId) {
       failAt('open');
       return failingStore(await storage.open(databaseId));

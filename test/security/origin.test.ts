@@ -76,3 +76,17 @@ for (const [allowed, ours, theirs] of CASES) {
     assert.deepEqual([await mayOpen(), await mayAsk()], [true, true], 'no browser, no origin');
   });
 }
+
+test('a preflight of a page that is not let in is refused like all else', async (t) => {
+  const config = { storage: 'memory:', cors: { origin: OURS } };
+  const { httpUrl } = await startServer(t, { config });
+  const ask = (origin: string) =>
+    fetch(`${httpUrl}/changes`, {
+      method: 'OPTIONS',
+      headers: { origin, 'access-control-request-method': 'POST' },
+    });
+  assert.equal((await ask(OURS)).status, 204);
+  const refused = await ask(THEIRS);
+  assert.equal(refused.status, 403);
+  assert.equal(JSON.parse(await refused.text()).error.code, 'NOT_AUTHORIZED');
+});
