@@ -318,7 +318,7 @@ export const ConfigSchema = group({
     failedLoginsPerMinute: integer(
       300,
       [1, 1_000_000],
-      'How many logins may fail in a minute from one address (of IPv6: from one /64); beyond it clients that have not been let in from there are told to come back later. One site may fail a tenth of that.',
+      'How many logins may fail in a minute from one address (of IPv6: from one /64); beyond it clients whose credentials have not been let in from there are told to come back later. The same credentials, and one user with newer ones for its sessions, may fail a tenth of that.',
     ),
     shutdownMs: milliseconds(10_000, 'How long a stop waits for what is running'),
   }),

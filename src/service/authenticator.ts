@@ -8,7 +8,12 @@ import { clientAddressOf, sourceOf } from '../hooks/client-source.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
 import { createLogger } from '../logger.ts';
 import type { Clients } from './clients.ts';
-import type { LoginThrottle } from './login-throttle.ts';
+import {
+  credentialsToHash,
+  type LoginAttempt,
+  type LoginThrottle,
+  type LoginUnderWay,
+} from './login-throttle.ts';
 import type { Metrics } from './metrics.ts';
 import type { RefusalLog } from './refusal-log.ts';
 
@@ -55,7 +60,7 @@ export class Authenticator {
    * @throws SyncError AUTH_FAILED, AUTH_EXPIRED, RATE_LIMITED after many failures, or what a hook refused with
    */
   authenticate(request: AuthRequest, signal?: AbortSignal): Promise<ClientIdentity> {
-    return this.#logIn(request, signal, () => undefined);
+    return this.#logIn(request, signal);
   }
 
   /**
@@ -67,37 +72,46 @@ export class Authenticator {
     request: AuthRequest,
     signal?: AbortSignal,
   ): Promise<ClientIdentity> {
-    return this.#logIn(request, signal, (identity) => this.#demandSameUser(known, identity));
+    return this.#logIn(request, signal, known);
   }
 
-  /** @param demand throws where it is not who it must be */
+  /** @param known whose newer credentials these must be */
   async #logIn(
     request: AuthRequest,
     signal: AbortSignal | undefined,
-    demand: (identity: ClientIdentity) => void,
+    known?: ClientIdentity,
   ): Promise<ClientIdentity> {
     const { metrics, throttle } = this.#parts;
     const { transport, databaseId } = request;
     const site = siteOf(request);
-    const attempt = { source: sourceOf(request), site };
     const asked: Asked = { answers: [] };
+    let login: LoginUnderWay | undefined;
     metrics.authAttempts.inc({ transport });
     try {
-      throttle.demandRoom(attempt);
+      login = await throttle.begin(this.#toAttempt(request, known), signal);
       const identity = await this.#identify(request, signal, asked);
-      demand(identity);
-      throttle.succeeded(attempt);
+      if (known !== undefined) this.#demandSameUser(known, identity);
+      login.succeeded();
       const who = asked.userId ?? 'nobody in particular';
       logger('%s: site %s may enter database %s, as %s', transport, site, databaseId, who);
       return identity;
     } catch (error) {
       const { code } = toSyncError(error);
       metrics.authFailures.inc({ transport, code });
-      if (FAILED.has(code)) throttle.failed(attempt);
+      if (FAILED.has(code)) login?.failed();
+      else login?.gaveUp();
       // Who has gone meanwhile was not refused.
       if (!signal?.aborted) this.#noteRefused(request, asked, error);
       throw error;
     }
+  }
+
+  /** Where everybody may come there is nothing to guess. */
+  #toAttempt(request: AuthRequest, renewed: ClientIdentity | undefined): LoginAttempt {
+    const { token, headers } = request;
+    const source = this.#parts.hooks.has.onAuthenticate ? sourceOf(request) : undefined;
+    const credentials = credentialsToHash(token, headers);
+    return { source, credentials, ...(renewed && { renewed: { userId: renewed.userId } }) };
   }
 
   #noteRefused(request: AuthRequest, { answers, userId }: Asked, error: unknown): void {

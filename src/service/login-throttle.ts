@@ -1,82 +1,159 @@
 /**
  * Slows down who tries one credential after the other. Failures are counted against the address
- * that they come from, and against each site there:
+ * that they come from, and against what was tried there:
  *
- *   an address   limits.failedLoginsPerMinute
- *   a site       a tenth of it, so that one device with an old token does not use up all the others have
+ *   an address    limits.failedLoginsPerMinute
+ *   credentials   a tenth of it, so that one device with an old token does not use up all the others have
+ *   a user        a tenth of it, for newer credentials of a session: what strangers do is not its fault
  *
- * Beyond that nobody is asked, and the client is told when to come back. Many honest clients may
- * have one address, so a site that has been let in from there is still heard, until it fails itself.
- * An attacker can't make himself such sites while he is slowed down.
+ * Beyond that nobody is asked, and the client is told when to come back. Attempts under way may all
+ * fail, so no more of an address are under way at once than may still fail: the next ones wait.
+ * Many honest clients may have one address, so credentials that were good there are heard whatever
+ * else fails. Nothing goes by what an attacker can name, such as the site of somebody else.
  *
- * Holds a bounded number of addresses and sites, and no timers: a count drains as time goes by.
+ * Holds a bounded number of addresses and credentials, these as hashes, and no timers: a count
+ * drains as time goes by.
  */
 
+import { createHash } from 'node:crypto';
+import type { IncomingHttpHeaders } from 'node:http';
 import { SyncError } from '../errors.ts';
 
 export interface LoginAttempt {
   /** See `sourceOf`; without one nothing is counted. */
   source: string | undefined;
-  site: string;
+  /** See `credentialsToHash`; without them there is nothing that could be known again. */
+  credentials: string | undefined;
+  /** Of a session that is open, who brings newer credentials. */
+  renewed?: { userId: string | undefined };
+}
+
+/** An attempt that was let begin; to be ended once. */
+export interface LoginUnderWay {
+  succeeded(): void;
+  /** The credentials were no good. */
+  failed(): void;
+  /** Nobody could tell. */
+  gaveUp(): void;
+}
+
+/** What a hook may know somebody by; `undefined` if there is none of it. */
+export function credentialsToHash(
+  token: string | undefined,
+  { authorization, cookie }: IncomingHttpHeaders,
+): string | undefined {
+  const shown = token ?? authorization;
+  if (shown === undefined && cookie === undefined) return undefined;
+  return createHash('sha256')
+    .update(JSON.stringify([shown, cookie]))
+    .digest('base64url');
 }
 
 const MINUTE_MS = 60_000;
-const SITES_PER_SOURCE = 10;
-/** Attempts under way at once may all fail: so far above the limit is counted. */
+const SHARES_PER_SOURCE = 10;
+/** What was good once is not held back, and may fail beyond the limit: so far above it is counted. */
 const OVERSHOOT = 2;
 const RETRY_MS_MIN = 1000;
-/** Of addresses, of their sites, and of those that were let in. */
+/** Of addresses, of what failed there, and of what was let in. */
 const REMEMBERED_MAX = 10_000;
+
+const NOT_COUNTED: LoginUnderWay = {
+  succeeded: () => undefined,
+  failed: () => undefined,
+  gaveUp: () => undefined,
+};
 
 export class LoginThrottle {
   readonly #perMinute: number;
-  readonly #bySource: DrainingCounts;
-  readonly #bySite: DrainingCounts;
-  /** Sites at their addresses that were let in there, the last one last. */
+  readonly #bySource: Failures;
+  readonly #byCredentials: Failures;
+  readonly #byUser: Failures;
+  /** Credentials at their addresses that were let in there, the last ones last. */
   readonly #letIn = new Set<string>();
 
   /** @param now wall time in milliseconds */
   constructor(perMinute: number, now: () => number) {
+    const share = Math.ceil(perMinute / SHARES_PER_SOURCE);
     this.#perMinute = perMinute;
-    this.#bySource = new DrainingCounts(perMinute, now);
-    this.#bySite = new DrainingCounts(Math.ceil(perMinute / SITES_PER_SOURCE), now);
+    this.#bySource = new Failures(perMinute, now);
+    this.#byCredentials = new Failures(share, now);
+    this.#byUser = new Failures(share, now);
   }
 
-  /** @throws SyncError RATE_LIMITED */
-  demandRoom(attempt: LoginAttempt): void {
-    const { source } = attempt;
-    if (source === undefined) return;
-    const place = toPlace(attempt);
-    const known = this.#letIn.has(place);
-    const waitMs = Math.max(this.#bySite.waitMs(place), known ? 0 : this.#bySource.waitMs(source));
-    if (waitMs === 0) return;
-    const limit = 'limits.failedLoginsPerMinute';
-    const retryAfterMs = Math.max(RETRY_MS_MIN, Math.ceil(waitMs));
-    const message = `too many logins have failed: ${limit} (${this.#perMinute}) of an address`;
-    throw new SyncError('RATE_LIMITED', message, { retryAfterMs, limit });
+  /**
+   * Waits while as many are under way from there as may still fail.
+   * @param signal ends the wait
+   * @throws SyncError RATE_LIMITED
+   */
+  async begin(attempt: LoginAttempt, signal?: AbortSignal): Promise<LoginUnderWay> {
+    const { source, credentials, renewed } = attempt;
+    if (source === undefined) return NOT_COUNTED;
+    // No address has a space in it, nor has a hash.
+    const own = credentials === undefined ? undefined : `${source} ${credentials}`;
+    const failures = renewed === undefined ? this.#bySource : this.#byUser;
+    const key = renewed === undefined ? source : `${source} ${toUserKey(renewed.userId)}`;
+    for (;;) {
+      const isKnown = own !== undefined && this.#letIn.has(own);
+      const waitMs = Math.max(
+        own === undefined ? 0 : this.#byCredentials.waitMs(own),
+        isKnown ? 0 : failures.waitMs(key),
+      );
+      const isHeld = waitMs === 0 && !isKnown && signal?.aborted !== true;
+      if (isHeld && !failures.enter(key)) {
+        await failures.turn(key, signal);
+        continue;
+      }
+      // Who was called and does not need the place leaves it to the next one.
+      if (!isHeld) failures.callNext(key);
+      if (waitMs > 0) throw this.#toRefusal(waitMs);
+      return this.#toLogin(own, { failures, key, isHeld });
+    }
   }
 
-  succeeded(attempt: LoginAttempt): void {
-    if (attempt.source === undefined) return;
-    const place = toPlace(attempt);
-    this.#letIn.delete(place);
-    this.#letIn.add(place);
+  #toLogin(own: string | undefined, { failures, key, isHeld }: Place): LoginUnderWay {
+    const leave = () => {
+      if (isHeld) failures.leave(key);
+    };
+    return {
+      gaveUp: leave,
+      succeeded: () => {
+        if (own !== undefined) this.#remember(own);
+        leave();
+      },
+      failed: () => {
+        if (own !== undefined) {
+          this.#letIn.delete(own);
+          this.#byCredentials.add(own);
+        }
+        failures.add(key);
+        leave();
+      },
+    };
+  }
+
+  #remember(own: string): void {
+    this.#letIn.delete(own);
+    this.#letIn.add(own);
     if (this.#letIn.size > REMEMBERED_MAX) deleteFirst(this.#letIn);
   }
 
-  /** The credentials were no good. */
-  failed(attempt: LoginAttempt): void {
-    if (attempt.source === undefined) return;
-    const place = toPlace(attempt);
-    this.#letIn.delete(place);
-    this.#bySite.add(place);
-    this.#bySource.add(attempt.source);
+  #toRefusal(waitMs: number): SyncError {
+    const limit = 'limits.failedLoginsPerMinute';
+    const retryAfterMs = Math.max(RETRY_MS_MIN, Math.ceil(waitMs));
+    const message = `too many logins have failed: ${limit} (${this.#perMinute}) of an address`;
+    return new SyncError('RATE_LIMITED', message, { retryAfterMs, limit });
   }
 }
 
-/** No address has a space in it, nor has the text of a site. */
-function toPlace({ source, site }: LoginAttempt): string {
-  return `${source} ${site}`;
+/** Where an attempt is counted, and whether it takes up one of the places there. */
+interface Place {
+  failures: Failures;
+  key: string;
+  isHeld: boolean;
+}
+
+function toUserKey(userId: string | undefined): string {
+  return userId === undefined ? 'nobody' : `user ${userId}`;
 }
 
 interface Count {
@@ -84,12 +161,15 @@ interface Count {
   atMs: number;
 }
 
-/** How much of each kind there was of late. */
-class DrainingCounts {
+/** How many have failed of late for each key, and how many are under way that may. */
+class Failures {
   readonly #perMinute: number;
   readonly #now: () => number;
   /** Whichever was added to last is the last. */
   readonly #counts = new Map<string, Count>();
+  /** Not more of them than there are requests. */
+  readonly #underWay = new Map<string, number>();
+  readonly #waiting = new Map<string, Set<() => void>>();
 
   constructor(perMinute: number, now: () => number) {
     this.#perMinute = perMinute;
@@ -107,6 +187,42 @@ class DrainingCounts {
   waitMs(key: string): number {
     const above = this.#level(key) + 1 - this.#perMinute;
     return above <= 0 ? 0 : (above * MINUTE_MS) / this.#perMinute;
+  }
+
+  /** @returns whether there is room for one that may fail; then it has to leave */
+  enter(key: string): boolean {
+    const underWay = this.#underWay.get(key) ?? 0;
+    if (this.#level(key) + underWay + 1 > this.#perMinute) return false;
+    this.#underWay.set(key, underWay + 1);
+    return true;
+  }
+
+  leave(key: string): void {
+    const left = (this.#underWay.get(key) ?? 0) - 1;
+    if (left > 0) this.#underWay.set(key, left);
+    else this.#underWay.delete(key);
+    this.callNext(key);
+  }
+
+  /** Until one has left; whoever is called either enters, waits again, or calls the next one. */
+  turn(key: string, signal: AbortSignal | undefined): Promise<void> {
+    const waiting = this.#waiting.get(key) ?? new Set();
+    this.#waiting.set(key, waiting);
+    return new Promise((resolve) => {
+      const go = () => {
+        signal?.removeEventListener('abort', go);
+        waiting.delete(go);
+        if (waiting.size === 0 && this.#waiting.get(key) === waiting) this.#waiting.delete(key);
+        resolve();
+      };
+      waiting.add(go);
+      signal?.addEventListener('abort', go);
+    });
+  }
+
+  callNext(key: string): void {
+    const next = this.#waiting.get(key)?.values().next();
+    if (next?.done === false) next.value();
   }
 
   #level(key: string): number {

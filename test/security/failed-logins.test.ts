@@ -14,12 +14,16 @@ import { startServer, type TestServer, temporaryDirectory } from '../support/ser
 const MINUTE_MS = 60_000;
 
 /** Lets in who says `good`, and counts how often it was asked. */
-async function start(t: TestContext, limits: CoordinatorConfigInput['limits']) {
+async function start(
+  t: TestContext,
+  limits: CoordinatorConfigInput['limits'],
+  isGood: (token: string) => boolean = (token) => token === 'good',
+) {
   const asked: string[] = [];
   const hooks: CoordinatorHooks = {
     onAuthenticate({ token = '', siteId = new Uint8Array(16) }) {
       asked.push(token);
-      if (token !== 'good') throw new Error('no');
+      if (!isGood(token)) throw new Error('no');
       return { siteId, userId: 'ann' };
     },
   };
@@ -63,24 +67,110 @@ test('guesses are not even looked at beyond the limit, whatever sites they come 
   assert.match(text, /^sync_auth_failures_total\{transport="websocket",code="RATE_LIMITED"\} 16$/m);
 });
 
-test('a device that was let in from there comes back meanwhile, until it fails itself', async (t) => {
-  const { server } = await start(t, { failedLoginsPerMinute: 20 });
+test('credentials that were let in from there are heard meanwhile, until they fail themselves', async (t) => {
+  const good = new Set(['good', 'newer']);
+  const { server } = await start(t, { failedLoginsPerMinute: 20 }, (token) => good.has(token));
   const device = new Device(1);
-  const session = await TestClient.join(server.wsUrl, { ...device, token: 'good' }, t);
+  await TestClient.join(server.wsUrl, { ...device, token: 'good' }, t);
   for (let i = 0; i < 50; i++) await overHttp(server, 'guess', new Device(100 + i));
-  assert.equal((await overHttp(server, 'good', new Device(2))).code, 'RATE_LIMITED');
+  for (let i = 0; i < 50; i++) await overHttp(server, `guess ${i}`, new Device(100));
+  assert.equal((await overHttp(server, 'newer', new Device(2))).code, 'RATE_LIMITED');
   assert.equal((await overHttp(server, 'good', device)).code, undefined);
   assert.equal((await overWebSocket(server, 'good', device)).code, undefined);
-  session.send({ type: 'authenticate', token: 'good' });
+  good.clear();
+  assert.equal((await overHttp(server, 'good', device)).code, 'AUTH_FAILED');
+  assert.equal((await overHttp(server, 'good', device)).code, 'RATE_LIMITED');
+});
+
+test('failures in the name of a device keep neither it out nor its session from newer credentials', async (t) => {
+  const { server, asked } = await start(t, { failedLoginsPerMinute: 20 }, (token) =>
+    ['good', 'newer'].includes(token),
+  );
+  const device = new Device(1);
+  const session = await TestClient.join(server.wsUrl, { ...device, token: 'good' }, t);
+  for (let i = 0; i < 9; i++) await overHttp(server, `guess ${i}`, device);
+  for (let i = 0; i < 9; i++) await overWebSocket(server, `other guess ${i}`, device);
+  // Whoever has failed often under its site has used up nothing of its own,
+  assert.equal((await overHttp(server, 'newer', device)).code, undefined);
+  for (let i = 0; i < 50; i++) await overHttp(server, `another ${i}`, device);
+  assert.equal(asked.length, 22);
+  // nor has who has filled the address.
+  assert.equal((await overHttp(server, 'good', device)).code, undefined);
+  assert.equal((await overWebSocket(server, 'good', device)).code, undefined);
+  session.send({ type: 'authenticate', token: 'newer' });
   await session.next('authenticated');
-  // Having been let in once is no leave to guess.
-  assert.equal((await overHttp(server, 'guess', device)).code, 'AUTH_FAILED');
-  assert.equal((await overHttp(server, 'guess', device)).code, 'RATE_LIMITED');
-  // And what nobody has looked at does not end a session.
+});
+
+test('a session is no leave to guess, and only who is looked at can lose it', async (t) => {
+  const { server, asked } = await start(t, { failedLoginsPerMinute: 20 });
+  const device = new Device(1);
+  const join = () => TestClient.join(server.wsUrl, { ...device, token: 'good' }, t);
+  for (let i = 0; i < 2; i++) {
+    const session = await join();
+    session.send({ type: 'authenticate', token: `guess ${i}` });
+    assert.equal((await session.next('error')).code, 'AUTH_FAILED');
+  }
+  const session = await join();
   session.send({ type: 'authenticate', token: 'guess', requestId: 'r' });
   const { code, fatal, requestId } = await session.next('error');
   assert.deepEqual([code, fatal, requestId], ['RATE_LIMITED', false, 'r']);
+  assert.ok(!asked.includes('guess'));
   await session.changesSince();
+});
+
+/** Asks all at once, and has nobody answered before all have come. */
+async function askAtOnce(t: TestContext, tokens: readonly string[]) {
+  const asked: string[] = [];
+  let answer = () => {};
+  const mayAnswer = new Promise<void>((resolve) => {
+    answer = resolve;
+  });
+  const server = await startServer(t, {
+    config: {
+      storage: 'memory:',
+      limits: { failedLoginsPerMinute: 20 },
+      hooks: { timeoutMs: 60_000, modules: [] },
+    },
+    hooks: {
+      async onAuthenticate({ token = '', siteId = new Uint8Array(16) }) {
+        asked.push(token);
+        await mayAnswer;
+        return token.startsWith('good') ? { siteId, userId: token } : undefined;
+      },
+    },
+  });
+  const { authAttempts } = server.service.metrics;
+  let arrived = 0;
+  const { inc } = authAttempts;
+  const askedFirst = new Promise<number>((resolve) => {
+    authAttempts.inc = (...args: unknown[]) => {
+      Reflect.apply(inc, authAttempts, args);
+      if (++arrived === tokens.length) setImmediate(() => resolve(asked.length));
+    };
+  });
+  const answers = tokens.map((token, i) => {
+    const ask = i % 2 === 0 ? overHttp : overWebSocket;
+    return ask(server, token, new Device(100 + i));
+  });
+  const first = await askedFirst;
+  answer();
+  const codes = (await Promise.all(answers)).map(({ code }) => code ?? 'let in');
+  const count = (code: string) => codes.filter((other) => other === code).length;
+  return { first, asked: asked.length, count };
+}
+
+test('guesses at once are not looked at beyond the limit either', async (t) => {
+  const guesses = Array.from({ length: 60 }, (_, i) => `guess ${i}`);
+  const { first, asked, count } = await askAtOnce(t, guesses);
+  assert.deepEqual([first, asked], [20, 20]);
+  assert.deepEqual([count('AUTH_FAILED'), count('RATE_LIMITED')], [20, 40]);
+});
+
+test('as many as come at once with good credentials are all let in', async (t) => {
+  const tokens = Array.from({ length: 60 }, (_, i) => `good ${i % 40}`);
+  const { first, count } = await askAtOnce(t, tokens);
+  assert.equal(first, 20);
+  assert.equal(count('let in'), 60);
 });
 
 test('one device with an old token leaves the others room', async (t) => {
