@@ -53,6 +53,7 @@ export interface ClientIdentity {
 /** What a client wants to do. */
 export type SyncOperation =
   | { type: 'get_changes'; databaseId: string; sinceHLC?: Hlc }
+  /** `changeCount`: changes and migrations; a change set without any counts as one. */
   | { type: 'apply_changes'; databaseId: string; changeCount: number }
   | { type: 'get_snapshot'; databaseId: string }
   | { type: 'resume_snapshot'; databaseId: string };

@@ -18,7 +18,7 @@ import type { WireChange, WireChangeSet, WireMigration } from '../wire/schemas.t
 import type { ApplyResult, RejectedChange } from '../wire/types.ts';
 import { viewOf } from './client-view.ts';
 import { type Corrected, separateCorrections } from './corrections.ts';
-import { countChanges, drainPoint } from './drain.ts';
+import { countChanges, drainPoint, weighChanges } from './drain.ts';
 import type { Metrics } from './metrics.ts';
 import { type DatabaseAccess, refuseOwnSite } from './open-database.ts';
 import { explainForeign, explainRefused } from './rejections.ts';
@@ -148,7 +148,8 @@ export class ApplyPipeline {
     const changeCount = countChanges(changeSets);
     this.#metrics.changesReceived.inc(changeCount);
     this.#metrics.batchSize.observe(changeCount);
-    await this.#hooks.authorize(client, { type: 'apply_changes', databaseId, changeCount });
+    const operation = { databaseId, changeCount: weighChanges(changeSets) };
+    await this.#hooks.authorize(client, { type: 'apply_changes', ...operation });
     // Hooks for whose calls nobody waits must not fall behind without end.
     await this.#hooks.pressure;
     if (!this.#hooks.has.onBeforeApplyChanges) {

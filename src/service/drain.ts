@@ -35,6 +35,11 @@ export async function drainPoint(
   return maxHlc(newest, maxHlc(authored, snapshot));
 }
 
+/** As `limits.changesPerBatch` counts: a set without any is work, too. */
+export function weighChanges(changeSets: readonly WireChangeSet[]): number {
+  return changeSets.reduce((sum, set) => sum + Math.max(1, countChanges([set])), 0);
+}
+
 export function countChanges(changeSets: readonly WireChangeSet[]): number {
   return changeSets.reduce(
     (sum, { changes, schemaMigrations }) => sum + changes.length + schemaMigrations.length,

@@ -79,6 +79,22 @@ test('changes are counted by what a batch holds, and reads are not', async (t) =
   assert.equal(await ask(READ), 0);
 });
 
+test('a change set counts for one at least, also in an empty batch', async (t) => {
+  const server = await startServer(t, {
+    config: { storage: 'memory:', hooks: [[rateLimit, { changesPerSecond: 1 }]] },
+  });
+  const device = new Device(1);
+  const send = async (sets: number) => {
+    const body = Array.from({ length: sets }, () => ({ ...device.write(), changes: [] }));
+    const headers = { 'x-site-id': device.siteId, 'content-type': 'application/json' };
+    const request = { method: 'POST', headers, body: JSON.stringify(body) };
+    return (await fetch(`${server.httpUrl}/changes`, request)).status;
+  };
+  assert.equal(await send(10), 200);
+  assert.equal(await send(1), 429);
+  assert.equal(await send(0), 429);
+});
+
 test('a batch larger than everything passes now and then, on credit', async (t) => {
   const { ask } = await start(t, { changesPerSecond: 10, burstSeconds: 1 });
   assert.equal(await ask(write(50)), 0);

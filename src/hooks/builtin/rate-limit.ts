@@ -18,7 +18,7 @@ const Rate = (description: string) =>
 
 const Options = Type.Object({
   operationsPerSecond: Rate('How many operations (reads, batches, snapshots) each may begin.'),
-  changesPerSecond: Rate('How many changes each may send.'),
+  changesPerSecond: Rate('How many changes each may send; a change set counts for one at least.'),
   burstSeconds: Type.Number({
     default: 10,
     minimum: 1,
@@ -74,7 +74,8 @@ export default defineHooks({
       async onAuthorize(client, operation) {
         if (operations !== undefined) await take(operations, client, 1);
         if (changes !== undefined && operation.type === 'apply_changes') {
-          await take(changes, client, operation.changeCount);
+          // One that brings nothing is work all the same.
+          await take(changes, client, Math.max(1, operation.changeCount));
         }
         return true;
       },
