@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import {
   exportJWK,
+  exportPKCS8,
   exportSPKI,
   type GenerateKeyPairResult,
   generateKeyPair,
@@ -230,12 +231,15 @@ test('when keys cannot be had, nobody is told to give up for good, and one fetch
 });
 
 test('options that cannot work fail the start, and say why', async (t) => {
-  const { publicKey } = await generateKeyPair('RS256', { extractable: true });
+  const { publicKey, privateKey } = await generateKeyPair('RS256', { extractable: true });
   const pem = await exportSPKI(publicKey);
   const wrong: [JwtOptions | Record<string, unknown>, RegExp][] = [
     [{}, /one of the options secret, publicKey and jwksUrl/],
     [{ secret: SECRET, publicKey: pem }, /one of the options/],
     [{ secret: 'short' }, /5 bytes, of 32/],
+    [{ publicKey: { kty: 'oct', k: 'c2VjcmV0' } }, /publicKey is a secret or private key/],
+    [{ publicKey: await exportJWK(privateKey) }, /publicKey is a secret or private key/],
+    [{ publicKey: await exportPKCS8(privateKey) }, /publicKey is a secret or private key/],
     [{ publicKey: 'no key' }, /publicKey is no public key/],
     [{ publicKey: pem, algorithms: ['HS256'] }, /HS256, not of such a key/],
     [{ secret: SECRET, algorithms: ['none'] }, /options\.algorithms\[0\]/],

@@ -57,6 +57,7 @@ export async function createKeySource(options: KeyOptions): Promise<KeySource> {
   if (misfit !== undefined)
     throw new Error(`its option algorithms has ${misfit}, not of such a key`);
   if (secret !== undefined) return { keyFor: secretToKey(secret), algorithms };
+  if (publicKey !== undefined) demandPublic(publicKey);
   if (publicKey !== undefined) return { keyFor: await publicToKey(publicKey), algorithms };
   return { keyFor: remoteKeys(jwksUrl ?? '', options), algorithms };
 }
@@ -65,6 +66,16 @@ function secretToKey(secret: string): JWTVerifyGetKey {
   const key = new TextEncoder().encode(secret);
   if (key.byteLength >= SECRET_BYTES_MIN) return () => key;
   throw new Error(`its option secret has ${key.byteLength} bytes, of ${SECRET_BYTES_MIN} at least`);
+}
+
+/** A private key has no business here, and `check` shows what is called public. */
+function demandPublic(publicKey: string | Record<string, unknown>): void {
+  const isPrivate =
+    typeof publicKey === 'string'
+      ? publicKey.includes('PRIVATE KEY-----')
+      : publicKey.kty === 'oct' || 'k' in publicKey || 'd' in publicKey;
+  if (isPrivate)
+    throw new Error('its option publicKey is a secret or private key: give the public');
 }
 
 /** The algorithm is the token's own choice, among those that are allowed and that fit the key. */
