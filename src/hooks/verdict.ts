@@ -7,6 +7,7 @@
 import { errorToMessage, errorToText } from '../error-text.ts';
 import { ERROR_CODES, type ErrorCode, SyncError } from '../errors.ts';
 import { InvalidAnswer } from './answered-changes.ts';
+import { blotOut } from './blot-out.ts';
 import type { Settled } from './call.ts';
 import { HOOK_KINDS, type HookName } from './kinds.ts';
 
@@ -99,18 +100,22 @@ export function judge<T>(
 /** Anything thrown, for the log. */
 export function describeCause(cause: unknown, secret?: string): string {
   const describe = () => (cause instanceof InvalidAnswer ? cause.message : errorToText(cause));
-  return withoutSecret(describe, secret).slice(0, CAUSE_LENGTH_MAX);
+  return describeWithout(secret, describe, CAUSE_LENGTH_MAX);
 }
 
 /** Why a hook refused, in a few words for the log. */
 export function describeBriefly({ cause }: Refusal, secret?: string): string {
-  return withoutSecret(() => errorToMessage(cause), secret).slice(0, REASON_LENGTH_MAX);
+  return describeWithout(secret, () => errorToMessage(cause), REASON_LENGTH_MAX);
 }
 
-function withoutSecret(describe: () => string, secret: string | undefined): string {
+function describeWithout(
+  secret: string | undefined,
+  describe: () => string,
+  lengthMax: number,
+): string {
   try {
     const text = describe();
-    return secret ? text.replaceAll(secret, '[token]') : text;
+    return (secret ? blotOut(text, secret) : text).slice(0, lengthMax);
   } catch {
     return 'something that cannot be printed';
   }
