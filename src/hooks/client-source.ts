@@ -33,6 +33,11 @@ export function sourceOf(origin: Origin): string | undefined {
   return `${network.toString('hex')}::/64`;
 }
 
+/** A proxy that is not trusted to name its clients, or one client that makes itself look like one. */
+export function unnamedProxyOf(origin: Origin): string | undefined {
+  return isOfProxy(origin) ? origin.remoteAddress : undefined;
+}
+
 /** The address of a client, unless it is only that of a proxy which is not trusted to name it. */
 export function clientAddressOf(origin: Origin): string | undefined {
   return isOfProxy(origin) ? undefined : origin.remoteAddress;

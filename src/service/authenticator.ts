@@ -4,7 +4,7 @@ import { siteIdToText } from '../clock/site-id.ts';
 import { type ErrorCode, SyncError, toSyncError } from '../errors.ts';
 import { type HookAnswer, PASSED } from '../hooks/asker.ts';
 import type { AuthRequest, HookChain } from '../hooks/chain.ts';
-import { clientAddressOf, sourceOf } from '../hooks/client-source.ts';
+import { clientAddressOf, sourceOf, unnamedProxyOf } from '../hooks/client-source.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
 import { createLogger } from '../logger.ts';
 import type { Clients } from './clients.ts';
@@ -46,6 +46,7 @@ interface Asked {
 
 export class Authenticator {
   readonly #parts: AuthenticatorParts;
+  #hasWarnedOfProxy = false;
 
   /** Counts how often the hook modules have been replaced. */
   #generation = 0;
@@ -109,9 +110,19 @@ export class Authenticator {
   /** Where everybody may come there is nothing to guess. */
   #toAttempt(request: AuthRequest, renewed: ClientIdentity | undefined): LoginAttempt {
     const { token, headers } = request;
-    const source = this.#parts.hooks.has.onAuthenticate ? sourceOf(request) : undefined;
+    const isGuessed = this.#parts.hooks.has.onAuthenticate;
+    const source = isGuessed ? sourceOf(request) : undefined;
+    const proxy = isGuessed ? unnamedProxyOf(request) : undefined;
+    if (proxy !== undefined) this.#warnOfProxy(proxy);
     const credentials = credentialsToHash(token, headers);
-    return { source, credentials, ...(renewed && { renewed: { userId: renewed.userId } }) };
+    return { source, proxy, credentials, ...(renewed && { renewed: { userId: renewed.userId } }) };
+  }
+
+  #warnOfProxy(proxy: string): void {
+    if (this.#hasWarnedOfProxy) return;
+    this.#hasWarnedOfProxy = true;
+    const what = 'its clients share one count of failed logins: set trustProxy if it is a proxy';
+    logger.warn('%s passes requests on, and is not trusted to say whose; %s', proxy, what);
   }
 
   #noteRefused(request: AuthRequest, { answers, userId }: Asked, error: unknown): void {

@@ -3,6 +3,7 @@
  * that they come from, and against what was tried there:
  *
  *   an address    limits.failedLoginsPerMinute
+ *   a proxy       ten times as many, if it is not trusted to name its clients
  *   credentials   a tenth of it, so that one device with an old token does not use up all the others have
  *   a user        a tenth of it, for newer credentials of a session: what strangers do is not its fault
  *
@@ -20,8 +21,10 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { SyncError } from '../errors.ts';
 
 export interface LoginAttempt {
-  /** See `sourceOf`; without one nothing is counted. */
+  /** See `sourceOf`; without one, and without a proxy, nothing is counted. */
   source: string | undefined;
+  /** See `unnamedProxyOf`: counted where there is no source, with more room, as it is of many clients. */
+  proxy?: string | undefined;
   /** See `credentialsToHash`; without them there is nothing that could be known again. */
   credentials: string | undefined;
   /** Of a session that is open, who brings newer credentials. */
@@ -51,6 +54,7 @@ export function credentialsToHash(
 
 const MINUTE_MS = 60_000;
 const SHARES_PER_SOURCE = 10;
+const SOURCES_PER_PROXY = 10;
 /** What was good once is not held back, and may fail beyond the limit: so far above it is counted. */
 const OVERSHOOT = 2;
 const RETRY_MS_MIN = 1000;
@@ -66,6 +70,7 @@ const NOT_COUNTED: LoginUnderWay = {
 export class LoginThrottle {
   readonly #perMinute: number;
   readonly #bySource: Failures;
+  readonly #byProxy: Failures;
   readonly #byCredentials: Failures;
   readonly #byUser: Failures;
   /** Credentials at their addresses that were let in there, the last ones last. */
@@ -76,6 +81,7 @@ export class LoginThrottle {
     const share = Math.ceil(perMinute / SHARES_PER_SOURCE);
     this.#perMinute = perMinute;
     this.#bySource = new Failures(perMinute, now);
+    this.#byProxy = new Failures(SOURCES_PER_PROXY * perMinute, now);
     this.#byCredentials = new Failures(share, now);
     this.#byUser = new Failures(share, now);
   }
@@ -86,11 +92,12 @@ export class LoginThrottle {
    * @throws SyncError RATE_LIMITED
    */
   async begin(attempt: LoginAttempt, signal?: AbortSignal): Promise<LoginUnderWay> {
-    const { source, credentials, renewed } = attempt;
+    const { source = attempt.proxy, credentials, renewed } = attempt;
     if (source === undefined) return NOT_COUNTED;
     // No address has a space in it, nor has a hash.
     const own = credentials === undefined ? undefined : `${source} ${credentials}`;
-    const failures = renewed === undefined ? this.#bySource : this.#byUser;
+    const shared = attempt.source === undefined ? this.#byProxy : this.#bySource;
+    const failures = renewed === undefined ? shared : this.#byUser;
     const key = renewed === undefined ? source : `${source} ${toUserKey(renewed.userId)}`;
     for (;;) {
       const isKnown = own !== undefined && this.#letIn.has(own);
