@@ -1,89 +1,188 @@
 /**
  * Which tables a DDL text may read or change when a device carries it out: what it is said to be, by
- * its type and names, need not be what it does. No parser of any dialect: it errs towards naming too
- * much. Columns in the body of a CREATE TABLE are not taken for tables, nor is what a foreign key
- * references.
+ * its type and names, need not be what it does. No parser of any dialect: any name in it counts,
+ * wherever it stands, but for columns of a plain CREATE TABLE, and for what these reference. Where
+ * engines disagree on what is a text, a name or a comment, any table may be meant.
  */
 
 interface Token {
   /** Lower case; a quoted name without its quotes. */
   text: string;
   isQuoted: boolean;
-  /** How many parentheses it stands in. */
+  /** How many parentheses of its statement it stands in. */
   depth: number;
 }
 
+/** What a DDL text is about. */
+export interface DdlNames {
+  /** In lower case, without their schemas; what is no table among them. */
+  names: ReadonlySet<string>;
+  /** It can be read in more than one way, so that there may be others. */
+  isObscure: boolean;
+}
+
 const QUOTES: Readonly<Record<string, string>> = { '"': '"', '`': '`', "'": "'", '[': ']' };
-/** A statement with one of these may name tables within parentheses as well. */
-const QUERY_WORDS: ReadonlySet<string> = new Set(['select', 'insert', 'from', 'into', 'join']);
-/** What follows is a column. */
-const COLUMN_WORDS: ReadonlySet<string> = new Set(['column', 'add']);
 
-/** Names in a DDL text that may be of tables, in lower case, without their schemas. */
-export function tablesInDdl(ddl: string): ReadonlySet<string> {
+export function tablesInDdl(ddl: string): DdlNames {
+  const { statements, isObscure } = new Scan(ddl);
   const names = new Set<string>();
-  for (const statement of statementsOf(ddl)) {
-    const isQuery = statement.some(({ text, isQuoted }) => !isQuoted && QUERY_WORDS.has(text));
-    for (const [i, { text, depth }] of statement.entries()) {
-      if ((depth === 0 || isQuery) && isOfTable(statement, i)) names.add(text);
-    }
+  for (const statement of statements) {
+    for (const { text } of withoutColumns(statement)) names.add(text);
   }
-  return names;
+  return { names, isObscure };
 }
 
-/** Whether it renames a table, whatever else it does. */
-export function isRenaming(ddl: string): boolean {
-  return statementsOf(ddl).some((statement) =>
-    statement.some((_, i) => isWord(statement, i, 'rename') && isWord(statement, i + 1, 'to')),
+/** All but what stands directly in the column list of a plain CREATE TABLE. */
+function withoutColumns(statement: readonly Token[]): readonly Token[] {
+  const open = columnsStart(statement);
+  if (open < 0) return statement;
+  const close = statement.findIndex(
+    ({ text, depth }, i) => i > open && text === ')' && depth === 1,
   );
+  const isInList = (i: number) => i > open && (close < 0 || i < close);
+  const isDirect = ({ depth }: Token, i: number) => depth === 1 && isInList(i);
+  // It takes the columns of another table, not their names only.
+  const isLike = statement.some((token, i) => isDirect(token, i) && isWord(token, 'like'));
+  return isLike ? statement : statement.filter((token, i) => !isDirect(token, i));
 }
 
-function isWord(statement: readonly Token[], i: number, word: string): boolean {
-  const token = statement[i];
+/** Where the list of a plain CREATE TABLE begins; -1 for any other statement. */
+function columnsStart(statement: readonly Token[]): number {
+  let at = 0;
+  const skip = (...words: string[]) => {
+    const isThere = words.every((word, i) => isWord(statement[at + i], word));
+    if (isThere) at += words.length;
+    return isThere;
+  };
+  if (!skip('create')) return -1;
+  if (!skip('temp')) skip('temporary');
+  if (!skip('table')) return -1;
+  skip('if', 'not', 'exists');
+  at++;
+  if (skip('.')) at++;
+  return isWord(statement[at], '(') ? at : -1;
+}
+
+function isWord(token: Token | undefined, word: string): boolean {
   return token !== undefined && !token.isQuoted && token.text === word;
 }
 
-function isOfTable(statement: readonly Token[], at: number): boolean {
-  // A schema before it is of the same name.
-  const before = isWord(statement, at - 1, '.') ? at - 3 : at - 1;
-  const previous = statement[before];
-  if (previous === undefined || previous.isQuoted) return true;
-  if (previous.text === 'references') return false;
-  if (previous.text === 'to') return !isWord(statement, before - 2, 'column');
-  return !COLUMN_WORDS.has(previous.text);
+/** White space of Unicode, and what is not seen: to some engines a part of a name, to others none. */
+const BETWEEN_PARTS = /[\s\u0085\u180e\u200b-\u200f\u2060\ufeff$]/;
+/** Whatever is no white space, quote or sign of ASCII: names may be in any script. */
+const NAME_CHAR = /[A-Za-z0-9_$\u0080-\uffff]/;
+const ANY_QUOTE = /["'`]/;
+
+function isName(text: string): boolean {
+  return !/[^A-Za-z0-9_]/.test(text);
 }
 
-function statementsOf(ddl: string): Token[][] {
-  const statements: Token[][] = [[]];
-  for (const token of tokensOf(ddl)) {
-    if (token.text === ';' && !token.isQuoted) statements.push([]);
-    else statements.at(-1)?.push(token);
+/** The tokens of a text, by statement, in one pass over it. */
+class Scan {
+  readonly statements: Token[][] = [[]];
+  isObscure = false;
+  readonly #ddl: string;
+  #depth = 0;
+
+  constructor(ddl: string) {
+    this.#ddl = ddl;
+    for (let at = 0; at < ddl.length; ) at = this.#take(at);
   }
-  return statements;
-}
 
-/** In one pass over the text. */
-function* tokensOf(ddl: string): Generator<Token> {
-  let depth = 0;
-  for (let at = 0; at < ddl.length; ) {
+  /** @returns where what is there ends */
+  #take(at: number): number {
+    const ddl = this.#ddl;
     const char = ddl.charAt(at);
-    if (ddl.startsWith('--', at)) at = endOf(ddl, '\n', at);
-    else if (ddl.startsWith('/*', at)) at = endOf(ddl, '*/', at + 2);
-    else if (QUOTES[char] !== undefined) {
-      const { text, end } = quotedAt(ddl, at + 1, QUOTES[char]);
-      yield { text: text.toLowerCase(), isQuoted: true, depth };
-      at = end;
-    } else if (isNameChar(char)) {
-      let end = at + 1;
-      while (end < ddl.length && isNameChar(ddl.charAt(end))) end++;
-      yield { text: ddl.slice(at, end).toLowerCase(), isQuoted: false, depth };
-      at = end;
-    } else {
-      if (char === '(') depth++;
-      else if (char === ')') depth = Math.max(0, depth - 1);
-      else if (char === '.' || char === ';') yield { text: char, isQuoted: false, depth };
-      at++;
+    if (ddl.startsWith('--', at)) return this.#lineComment(at);
+    if (ddl.startsWith('/*', at)) return this.#comment(at + 2);
+    if (QUOTES[char] !== undefined) return this.#quoted(at + 1, QUOTES[char]);
+    if (NAME_CHAR.test(char)) return this.#word(at);
+    if (char === ';') {
+      this.statements.push([]);
+      this.#depth = 0;
+    } else if (char === '(') {
+      this.#add(char);
+      this.#depth++;
+    } else if (char === ')') {
+      this.#add(char);
+      this.#depth = Math.max(0, this.#depth - 1);
+    } else if (char === '.') this.#add(char);
+    return at + 1;
+  }
+
+  #add(text: string, isQuoted = false): void {
+    this.statements.at(-1)?.push({ text: text.toLowerCase(), isQuoted, depth: this.#depth });
+  }
+
+  #word(from: number): number {
+    const ddl = this.#ddl;
+    let end = from + 1;
+    while (end < ddl.length && NAME_CHAR.test(ddl.charAt(end))) end++;
+    const word = ddl.slice(from, end);
+    this.#addWord(word);
+    // A quote of dollars, or a name that is spelt with escapes.
+    if (word.startsWith('$') && word.includes('$', 1)) this.isObscure = true;
+    if (ddl.charAt(end) === '&' && QUOTES[ddl.charAt(end + 1)] && /u$/i.test(word)) {
+      this.isObscure = true;
     }
+    return end;
+  }
+
+  /** As a whole, and in parts. */
+  #addWord(word: string): void {
+    this.#add(word);
+    if (!BETWEEN_PARTS.test(word)) return;
+    for (const part of word.split(BETWEEN_PARTS)) if (part !== '') this.#add(part);
+  }
+
+  /** A quote that is doubled stands for itself. */
+  #quoted(from: number, quote: string): number {
+    const ddl = this.#ddl;
+    let text = '';
+    let end = ddl.length;
+    for (let at = from; ; ) {
+      const found = ddl.indexOf(quote, at);
+      text += ddl.slice(at, found < 0 ? ddl.length : found);
+      if (found < 0) break;
+      // Some engines take the quote for a part of the text then.
+      if (ddl.charAt(found - 1) === '\\') this.isObscure = true;
+      end = found + 1;
+      if (ddl.charAt(end) !== quote) break;
+      text += quote;
+      at = end + 1;
+      end = ddl.length;
+    }
+    this.#add(text, true);
+    if ((quote === ']' || quote === '`') && !isName(text)) this.#quotedBySome(text);
+    return end;
+  }
+
+  /** To other engines these are no quotes. */
+  #quotedBySome(text: string): void {
+    if (ANY_QUOTE.test(text) || text.includes('--') || text.includes('/*')) this.isObscure = true;
+    let word = '';
+    for (const char of `${text} `) {
+      if (NAME_CHAR.test(char)) word += char;
+      else if (word !== '') {
+        this.#addWord(word);
+        word = '';
+      }
+    }
+  }
+
+  /** Where a lone carriage return ends it to some engines, there are two ways to read on. */
+  #lineComment(from: number): number {
+    const end = endOf(this.#ddl, '\n', from);
+    const text = this.#ddl.slice(from, end).replace(/\r\n$/, '');
+    if (text.includes('\r')) this.isObscure = true;
+    return end;
+  }
+
+  /** Some engines count how often one was begun. */
+  #comment(from: number): number {
+    const end = endOf(this.#ddl, '*/', from);
+    if (this.#ddl.slice(from, end).includes('/*')) this.isObscure = true;
+    return end;
   }
 }
 
@@ -92,20 +191,9 @@ function endOf(text: string, mark: string, from: number): number {
   return at < 0 ? text.length : at + mark.length;
 }
 
-/** A quote that is doubled stands for itself. */
-function quotedAt(ddl: string, from: number, quote: string): { text: string; end: number } {
-  let text = '';
-  for (let at = from; ; ) {
-    const found = ddl.indexOf(quote, at);
-    if (found < 0) return { text: text + ddl.slice(at), end: ddl.length };
-    text += ddl.slice(at, found);
-    if (ddl.charAt(found + 1) !== quote) return { text, end: found + 1 };
-    text += quote;
-    at = found + 2;
-  }
-}
-
-/** Whatever is no white space, quote or sign of ASCII: names may be in any script. */
-function isNameChar(char: string): boolean {
-  return /[A-Za-z0-9_$\u0080-\uffff]/.test(char);
+/** Whether it renames a table, whatever else it does. */
+export function isRenaming(ddl: string): boolean {
+  return new Scan(ddl).statements.some((statement) =>
+    statement.some((token, i) => isWord(token, 'rename') && isWord(statement[i + 1], 'to')),
+  );
 }

@@ -26,11 +26,11 @@ export class TableMap<Value> {
     return this.#values.get(`${schema.toLowerCase() || 'main'}.${name}`) ?? this.#values.get(name);
   }
 
-  /** The first table, of whatever schema, that a DDL text may read or change. */
+  /** The first table, of whatever schema, that a DDL text may read or change: any, if it is obscure. */
   findInDdl(ddl: string): string | undefined {
-    const names = tablesInDdl(ddl);
+    const { names, isObscure } = tablesInDdl(ddl);
     for (const rule of this.#values.keys()) {
-      if (names.has(rule) || names.has(rule.slice(rule.indexOf('.') + 1))) return rule;
+      if (isObscure || names.has(rule) || names.has(rule.slice(rule.indexOf('.') + 1))) return rule;
     }
     return undefined;
   }

@@ -132,10 +132,6 @@ test('what is one table to SQL is one table, by whatever name or text DDL comes 
   const passed = [
     wire.write({ schema: 'other', table: 'rates', pk: [1], set: { a: 1 } }),
     wire.migrate('create_table', 'x', { ddl: 'CREATE TABLE x (prices TEXT REFERENCES prices(a))' }),
-    wire.migrate('add_column', 'x', {
-      ddl: 'ALTER TABLE x ADD COLUMN prices TEXT',
-      schemaVersion: 2,
-    }),
   ];
   const { approved, rejected } = await apply(
     CLIENT,
@@ -150,4 +146,51 @@ test('what is one table to SQL is one table, by whatever name or text DDL comes 
     left.map(({ transactionId }) => transactionId),
     passed.map(({ transactionId }) => transactionId),
   );
+});
+
+test('no text of DDL hides the name of a table, whatever stands around it', async (t) => {
+  const { apply } = await start(t, { tables: ['prices'] });
+  const wire = new Device(1);
+  const refused = [
+    'CREATE TABLE x AS SELECT * FROM \uFEFFprices',
+    'CREATE TABLE x AS SELECT * FROM\u2003prices\u200b',
+    'CREATE TABLE x AS SELECT * FROM t column, prices',
+    'CREATE TABLE x (a) AS (TABLE prices)',
+    'CREATE TABLE x (LIKE prices)',
+    'CREATE TABLE x (a CHECK (a IN (TABLE prices)))',
+    'CREATE VIRTUAL TABLE x USING fts5(content=prices)',
+    'CREATE TABLE x (a); CREATE TABLE y (a); ALTER TABLE y RENAME TO prices',
+    'CREATE TABLE x (a; DROP TABLE prices',
+    'ALTER TABLE column RENAME TO prices',
+    'ALTER TABLE x ADD COLUMN prices TEXT',
+    'ALTER TABLE x ADD prices; SELECT 1',
+    'WITH q AS (UPDATE prices SET p=1 RETURNING p) VALUES (1)',
+    'COPY (TABLE prices) TO STDOUT',
+    'EXPLAIN (UPDATE prices SET p=1)',
+    "DROP TABLE 'prices'",
+    // Engines read these in different ways.
+    'DROP TABLE U&"\\0070rices"',
+    'DO $$ BEGIN DROP TABLE prices$$',
+    "DO $a$ EXECUTE 'DROP TABLE pri' || 'ces' $a$",
+    "SELECT E'\\'' FROM prices, 'x'",
+    'SELECT ARRAY[(SELECT p FROM prices)]',
+    "SELECT ARRAY['x]', (SELECT p FROM prices), ''",
+    '-- x\rDROP TABLE prices',
+    "/* /* */ ' */ DROP TABLE prices; -- '",
+  ].map((ddl) => wire.migrate('create_table', 'x', { ddl }));
+  const passed = [
+    'CREATE TABLE x (a INT[3], prices TEXT REFERENCES prices(a), b DECIMAL(1, 2)) STRICT;',
+    'CREATE TEMP TABLE IF NOT EXISTS main."x" (\r\n "prices" -- of prices\r\n)',
+    "ALTER TABLE x ADD COLUMN a TEXT DEFAULT 'it''s $1 /* */' /* prices */",
+    'CREATE INDEX i ON [x] (`a`)',
+    'CREATE TABLE prices2 (a)',
+  ].map((ddl) => wire.migrate('create_table', 'x', { ddl }));
+  for (const set of refused) {
+    const { rejected } = await apply(CLIENT, decodeChangeSet(set));
+    assert.equal(rejected[0]?.code, 'READ_ONLY', set.schemaMigrations[0]?.ddl);
+  }
+  for (const set of passed) {
+    const { rejected } = await apply(CLIENT, decodeChangeSet(set));
+    assert.deepEqual(rejected, [], set.schemaMigrations[0]?.ddl);
+  }
 });
