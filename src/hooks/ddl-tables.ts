@@ -48,19 +48,41 @@ function withoutColumns(statement: readonly Token[]): readonly Token[] {
 
 /** Where the list of a plain CREATE TABLE begins; -1 for any other statement. */
 function columnsStart(statement: readonly Token[]): number {
-  let at = 0;
-  const skip = (...words: string[]) => {
-    const isThere = words.every((word, i) => isWord(statement[at + i], word));
-    if (isThere) at += words.length;
-    return isThere;
-  };
-  if (!skip('create')) return -1;
-  if (!skip('temp')) skip('temporary');
-  if (!skip('table')) return -1;
-  skip('if', 'not', 'exists');
-  at++;
-  if (skip('.')) at++;
-  return isWord(statement[at], '(') ? at : -1;
+  const reader = new Reader(statement);
+  if (!reader.skip('create')) return -1;
+  if (!reader.skip('temp')) reader.skip('temporary');
+  if (!reader.skip('table')) return -1;
+  reader.skip('if', 'not', 'exists');
+  reader.skipName();
+  return isWord(statement[reader.at], '(') ? reader.at : -1;
+}
+
+/** Goes through the tokens of a statement. */
+class Reader {
+  readonly #statement: readonly Token[];
+  at = 0;
+
+  constructor(statement: readonly Token[]) {
+    this.#statement = statement;
+  }
+
+  get isAtEnd(): boolean {
+    return this.at >= this.#statement.length;
+  }
+
+  /** Goes past these words, if they are what comes next. */
+  skip(...words: string[]): boolean {
+    const isNext = words.every((word, i) => isWord(this.#statement[this.at + i], word));
+    if (isNext) this.at += words.length;
+    return isNext;
+  }
+
+  /** @returns the name that comes next, without its schema */
+  skipName(): string | undefined {
+    this.at++;
+    if (this.skip('.')) this.at++;
+    return this.#statement[this.at - 1]?.text;
+  }
 }
 
 function isWord(token: Token | undefined, word: string): boolean {
@@ -191,9 +213,49 @@ function endOf(text: string, mark: string, from: number): number {
   return at < 0 ? text.length : at + mark.length;
 }
 
-/** Whether it renames a table, whatever else it does. */
-export function isRenaming(ddl: string): boolean {
-  return new Scan(ddl).statements.some((statement) =>
-    statement.some((token, i) => isWord(token, 'rename') && isWord(statement[i + 1], 'to')),
-  );
+/** Whether a text does nothing but to call a table by another name. */
+export function isRenameOf(ddl: string, from: string, to: string): boolean {
+  const { statements, isObscure } = new Scan(ddl);
+  const [statement, ...others] = statements.filter(({ length }) => length > 0);
+  if (isObscure || statement === undefined || others.length > 0) return false;
+  const reader = new Reader(statement);
+  if (!reader.skip('alter', 'table')) return false;
+  reader.skip('if', 'exists');
+  reader.skip('only');
+  if (reader.skipName() !== from.toLowerCase() || !reader.skip('rename', 'to')) return false;
+  return reader.skipName() === to.toLowerCase() && reader.isAtEnd;
+}
+
+const TRANSACTION_WORDS: ReadonlySet<string> = new Set(['begin', 'commit', 'end', 'comment']);
+/** Where one of them stands, rows or columns may come from elsewhere. */
+const MOVING_WORDS: ReadonlySet<string> = new Set([
+  ...['select', 'insert', 'into', 'values', 'merge', 'rename', 'attach', 'inherit', 'inherits'],
+]);
+/** Of foreign keys, when they follow `on`. */
+const REFERENTIAL_WORDS: ReadonlySet<string> = new Set(['update', 'delete']);
+
+/** Whether a text makes, changes or drops tables and indexes, and moves or renames nothing that is in them. */
+export function isPlainDdl(ddl: string): boolean {
+  const { statements, isObscure } = new Scan(ddl);
+  return !isObscure && statements.every(isPlain);
+}
+
+function isPlain(statement: readonly Token[]): boolean {
+  const [first] = statement;
+  if (first === undefined) return true;
+  if (first.isQuoted) return false;
+  if (TRANSACTION_WORDS.has(first.text)) return true;
+  const reader = new Reader(statement);
+  if (reader.skip('create')) {
+    for (const word of ['temp', 'temporary', 'unlogged', 'virtual', 'unique']) reader.skip(word);
+  } else if (!reader.skip('alter') && !reader.skip('drop')) return false;
+  if (!reader.skip('table') && !reader.skip('index')) return false;
+  const bare = withoutColumns(statement);
+  const tables = bare.filter((token) => isWord(token, 'table')).length;
+  return tables <= 1 && !bare.some((token, i) => isMoving(token, bare[i - 1]));
+}
+
+function isMoving({ text, isQuoted }: Token, before: Token | undefined): boolean {
+  if (isQuoted) return false;
+  return MOVING_WORDS.has(text) || (REFERENTIAL_WORDS.has(text) && !isWord(before, 'on'));
 }

@@ -125,9 +125,13 @@ test('no name, spelling or text of DDL brings rows to a table unchecked', async 
   for (const table of ['Tasks', 'TASKS', 'jobs']) {
     assert.ok(await reasonFor('rank', 'not a number', table), table);
   }
+  assert.ok(await reasonFor('RANK', 'not a number', 'tasks'));
   const device = new Device(1);
   const rename = (fromTable: string, table: string) =>
-    device.migrate('rename_table', table, { fromTable });
+    device.migrate('rename_table', table, {
+      fromTable,
+      ddl: `ALTER TABLE "${fromTable}" RENAME TO ${table}`,
+    });
   const refused = [
     rename('tasks', 'free'),
     rename('free', 'TASKS'),
@@ -135,12 +139,44 @@ test('no name, spelling or text of DDL brings rows to a table unchecked', async 
     device.migrate('add_column', 'tasks', { ddl: 'alter table tasks rename to free' }),
     device.migrate('add_column', 'free', { ddl: 'ALTER TABLE free RENAME TO "Tasks"' }),
     device.migrate('create_table', 'free', { ddl: 'CREATE TABLE free (a); DROP TABLE tasks' }),
+    ...[
+      'INSERT INTO tasks SELECT * FROM staging',
+      'CREATE TRIGGER i AFTER INSERT ON free BEGIN UPDATE tasks SET rank = -1; END',
+      'UPDATE tasks SET rank = -1',
+      'CREATE INDEX i ON tasks (due); DROP TABLE staging; ALTER TABLE x RENAME TO y',
+    ].map((ddl) => device.migrate('add_index', 'i', { ddl })),
+    ...[
+      'INSERT INTO tasks SELECT * FROM staging',
+      'REPLACE INTO tasks VALUES (1, -1)',
+      'ALTER TABLE tasks RENAME COLUMN x TO rank',
+      'ALTER TABLE tasks RENAME x TO rank',
+      'CREATE TABLE tasks AS SELECT * FROM staging',
+      'CREATE TABLE tasks AS TABLE staging',
+      'WITH q AS (TABLE staging) TABLE q',
+      'ALTER TABLE tasks ADD COLUMN due TEXT; DELETE FROM tasks',
+    ].map((ddl) => device.migrate('alter_column', 'tasks', { ddl })),
+    ...[
+      'ALTER TABLE staging RENAME TO tasks',
+      'ALTER TABLE aa RENAME TO bb; ALTER TABLE tasks ADD COLUMN due TEXT',
+    ].map((ddl) => device.migrate('rename_table', 'bb', { fromTable: 'aa', ddl })),
+    device.migrate('rename_table', 'jobs', {
+      fromTable: 'tasks',
+      ddl: 'ALTER TABLE staging RENAME TO jobs',
+    }),
   ];
   const passed = [
     rename('tasks', 'JOBS'),
     rename('free', 'free2'),
     device.migrate('add_column', 'tasks', { ddl: 'ALTER TABLE tasks ADD COLUMN due TEXT' }),
     device.migrate('add_index', 'i', { ddl: 'CREATE INDEX i ON tasks (due)' }),
+    device.migrate('create_table', 'tasks', {
+      ddl: 'CREATE TABLE tasks (title, "values" TEXT, values TEXT, j REFERENCES jobs ON DELETE CASCADE)',
+    }),
+    device.migrate('add_column', 'tasks', {
+      ddl: 'ALTER TABLE tasks ADD COLUMN j INT REFERENCES jobs (id) ON UPDATE CASCADE;',
+    }),
+    device.migrate('drop_table', 'tasks', { ddl: 'BEGIN; DROP TABLE IF EXISTS tasks; COMMIT' }),
+    device.migrate('rename_table', 'x', { fromTable: 'y', ddl: 'alter table y rename to x' }),
   ];
   const sets = [...refused, ...passed].map(decodeChangeSet);
   const { approved, rejected } = await chain.beforeApply(CLIENT, sets);
@@ -154,7 +190,10 @@ test('no name, spelling or text of DDL brings rows to a table unchecked', async 
 test('where other tables are refused, so is their DDL', async (t) => {
   const { chain } = await start(t, { tables: { tasks: TASKS }, unknownTables: 'reject' });
   const device = new Device(1);
-  const sets = [device.migrate('create_table', 'x'), device.migrate('create_table', 'Tasks')];
+  const sets = [
+    device.migrate('create_table', 'x'),
+    device.migrate('create_table', 'Tasks', { ddl: 'CREATE TABLE Tasks (a)' }),
+  ];
   const { rejected } = await chain.beforeApply(CLIENT, sets.map(decodeChangeSet));
   assert.deepEqual(
     rejected.map(({ table, reason }) => [table, reason]),

@@ -8,7 +8,7 @@ import { Compile } from 'typebox/compile';
 import { toPlacedFault } from '../../wire/place.ts';
 import type { RejectedChange, SchemaMigration } from '../../wire/types.ts';
 import type { SqlValue } from '../../wire/values.ts';
-import { isRenaming } from '../ddl-tables.ts';
+import { isPlainDdl, isRenameOf } from '../ddl-tables.ts';
 import { defineHooks } from '../define-hooks.ts';
 import { type ChangeVerdict, judgeChanges, type Refusal } from '../judge-changes.ts';
 import { TableMap } from '../table-list.ts';
@@ -39,6 +39,7 @@ type Check = (value: SqlValue) => string | undefined;
 interface TableRules {
   /** The schema that they were made of, to tell whether two tables have the same. */
   text: string;
+  /** In lower case: SQL compares names without their case. */
   checkByColumn: ReadonlyMap<string, Check>;
   /** Whether columns that the schema does not name may be written. */
   isOpen: boolean;
@@ -116,15 +117,19 @@ function faultOfDdl(
   }
   const hasRules = rules !== undefined || before !== undefined;
   if (isClosed && !hasRules && !isOfIndex) return noTable(table);
-  if (type === 'rename_table') return undefined;
-  if (hasRules) return isRenaming(ddl) ? `it renames ${table}, and is no rename_table` : undefined;
-  if (isOfIndex) return undefined;
   const named = rulesByTable.findInDdl(ddl);
-  return named === undefined ? undefined : `its text names ${named}, which is not its table`;
+  if (!hasRules && named === undefined) return undefined;
+  if (type === 'rename_table') {
+    const isItself = isRenameOf(ddl, fromTable ?? table, table);
+    return isItself ? undefined : `its text does not rename ${fromTable} to ${table}, or does more`;
+  }
+  if (!hasRules && !isOfIndex) return `its text names ${named}, which is not its table`;
+  if (isPlainDdl(ddl)) return undefined;
+  return `its text does more to ${hasRules ? table : named} than to define it`;
 }
 
 function faultOf(rules: TableRules, column: string, value: SqlValue): string | undefined {
-  const check = rules.checkByColumn.get(column);
+  const check = rules.checkByColumn.get(column.toLowerCase());
   if (check !== undefined) return check(value);
   return rules.isOpen ? undefined : `there is no column ${column}`;
 }
@@ -138,7 +143,7 @@ function toRules(table: string, schema: unknown): TableRules {
   const checkByColumn = new Map<string, Check>();
   for (const [column, columnSchema] of Object.entries(properties)) {
     try {
-      checkByColumn.set(column, toCheck(columnSchema));
+      checkByColumn.set(column.toLowerCase(), toCheck(columnSchema));
     } catch (cause) {
       const what = cause instanceof Error ? cause.message : String(cause);
       throw new Error(`the schema of column ${table}.${column} is wrong: ${what}`, { cause });
