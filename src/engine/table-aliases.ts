@@ -4,18 +4,20 @@
  * undo the decision.
  */
 
+import type { HlcText } from '../clock/hlc.ts';
 import type { WireMigration } from '../wire/schemas.ts';
-import { type CatalogView, liveTable } from './catalog.ts';
+import { type Catalog, liveTable } from './catalog.ts';
 import { NameMap } from './name-map.ts';
-import { bearerOf } from './table-names.ts';
-import { isOfIndex, type TableRecord } from './table-record.ts';
+import { type Bearer, bearerOf } from './table-names.ts';
+import { isLive, isOfIndex, type TableRecord } from './table-record.ts';
 
 export class TableAliases {
-  readonly #catalog: CatalogView;
+  readonly #catalog: Catalog;
   readonly #known = new NameMap<readonly string[]>();
+  #liveByFolded: ReadonlyMap<string, readonly TableRecord[]> | undefined;
 
   /** @param catalog that the names in what is sent are of */
-  constructor(catalog: CatalogView) {
+  constructor(catalog: Catalog) {
     this.#catalog = catalog;
   }
 
@@ -39,6 +41,41 @@ export class TableAliases {
     if (typeof bearer !== 'string') for (const name of this.#namesOf(bearer)) others.add(name);
     others.delete(table);
     return [...others];
+  }
+
+  /**
+   * The other names of the table that what is written under this name goes to, and, as SQL compares names
+   * without their case, of those that devices may take it to.
+   */
+  ofWritten(written: { schema: string; table: string; hlc: HlcText }): readonly string[] {
+    const { schema, table, hlc } = written;
+    const bearer: Bearer = bearerOf(this.#catalog, schema, table, hlc);
+    const others = new Set(this.ofFolded(table.toLowerCase()));
+    if (typeof bearer !== 'string') for (const name of this.#namesOf(bearer)) others.add(name);
+    others.delete(table);
+    return [...others];
+  }
+
+  /** All names of the tables that go by a name now, of whatever schema. @param name in lower case */
+  ofFolded(name: string): ReadonlySet<string> {
+    this.#liveByFolded ??= this.#foldLive();
+    const names = new Set<string>();
+    for (const table of this.#liveByFolded.get(name) ?? []) {
+      for (const other of this.#namesOf(table)) {
+        if (other.toLowerCase() !== name) names.add(other);
+      }
+    }
+    return names;
+  }
+
+  #foldLive(): ReadonlyMap<string, readonly TableRecord[]> {
+    const byName = new Map<string, TableRecord[]>();
+    for (const table of this.#catalog.tables) {
+      if (!isLive(table)) continue;
+      const folded = table.table.toLowerCase();
+      byName.set(folded, [...(byName.get(folded) ?? []), table]);
+    }
+    return byName;
   }
 
   *#namesOf(table: TableRecord | undefined): Generator<string> {

@@ -56,6 +56,12 @@ export interface ApplyOutcome {
   position?: Hlc | undefined;
 }
 
+export interface BeforeApplyOptions {
+  signal?: AbortSignal | undefined;
+  /** See `ApplyCall`. */
+  isOtherName?: boolean;
+}
+
 /**
  * The last `signal` of a method is the caller's: aborted, it gives the call up. All
  * methods are safe to call without a hook of their kind; `has` saves the work before.
@@ -79,7 +85,7 @@ export interface HookChain {
   beforeApply(
     client: ClientIdentity,
     changes: readonly ChangeSet[],
-    signal?: AbortSignal,
+    options?: BeforeApplyOptions,
   ): Promise<ValidationResult>;
   /** Starts telling and returns; never throws. */
   afterApply(client: ClientIdentity, changes: readonly ChangeSet[], outcome: ApplyOutcome): void;
@@ -199,12 +205,16 @@ export function createHookChain(
       return all('onClientConnect', client, invoke, signal);
     },
 
-    beforeApply(client, changes, signal) {
+    beforeApply(client, changes, { signal, isOtherName = false } = {}) {
       const step = ({ approved, rejected }: ValidationResult) => {
         if (approved.length === 0) return undefined;
         const belonging = belongingOf(approved);
         const invoke: Invoke = (hooks, call) =>
-          hooks.onBeforeApplyChanges?.(client, approved, call);
+          hooks.onBeforeApplyChanges?.(
+            client,
+            approved,
+            isOtherName ? Object.assign(call, { isOtherName }) : call,
+          );
         const read = (answer: unknown): ValidationResult => {
           const given = readValidation(answer);
           const verdict = given.atomic ? withoutTorn(given, belonging) : given;

@@ -77,6 +77,12 @@ export interface HookCall {
   signal: AbortSignal;
 }
 
+/** What `onBeforeApplyChanges` gets beside its own arguments. */
+export interface ApplyCall extends HookCall {
+  /** The tables are called by other names that they have or had, to see whether rules for those forbid it. */
+  isOtherName?: boolean;
+}
+
 /** What `onAfterApplyChanges` gets beside its own arguments. */
 export interface AppliedCall extends HookCall {
   /** The newest position that the batch was given; absent where nothing of it took effect. */
@@ -105,7 +111,7 @@ export interface CoordinatorHooks {
   onBeforeApplyChanges?(
     client: ClientIdentity,
     changes: ChangeSet[],
-    call: HookCall,
+    call: ApplyCall,
   ): MaybePromise<ValidationResult>;
   /**
    * Told after the changes are durable. Its failure never reaches the client. The change

@@ -19,6 +19,7 @@ import type { ApplyResult, RejectedChange } from '../wire/types.ts';
 import { viewOf } from './client-view.ts';
 import { type Corrected, separateCorrections } from './corrections.ts';
 import { countChanges, drainPoint, weighChanges } from './drain.ts';
+import { judgeUnderAllNames } from './incoming-names.ts';
 import type { Metrics } from './metrics.ts';
 import { type DatabaseAccess, refuseOwnSite } from './open-database.ts';
 import { explainForeign, explainRefused } from './rejections.ts';
@@ -104,7 +105,7 @@ export class ApplyPipeline {
     let isAccepted = false;
     try {
       const sender = new Sender(siteIdToText(client.siteId), this.#options.foreignAuthors);
-      const { approved, rejected } = await this.#validate(client, database.id, changeSets, sender);
+      const { approved, rejected } = await this.#validate(client, database, changeSets, sender);
       const opened = await database.open();
       const { manager } = opened;
       refuseOwnSite(client, opened);
@@ -140,7 +141,7 @@ export class ApplyPipeline {
 
   async #validate(
     client: ClientIdentity,
-    databaseId: string,
+    database: DatabaseAccess,
     changeSets: readonly WireChangeSet[],
     sender: Sender,
   ): Promise<Validated> {
@@ -148,16 +149,17 @@ export class ApplyPipeline {
     const changeCount = countChanges(changeSets);
     this.#metrics.changesReceived.inc(changeCount);
     this.#metrics.batchSize.observe(changeCount);
-    const operation = { databaseId, changeCount: weighChanges(changeSets) };
+    const operation = { databaseId: database.id, changeCount: weighChanges(changeSets) };
     await this.#hooks.authorize(client, { type: 'apply_changes', ...operation });
     // Hooks for whose calls nobody waits must not fall behind without end.
     await this.#hooks.pressure;
     if (!this.#hooks.has.onBeforeApplyChanges) {
       return { approved: { changeSets, authored: [], refused: [] }, rejected: [] };
     }
-    const { approved, rejected } = await this.#hooks.beforeApply(
-      client,
-      changeSets.map(decodeLazily),
+    const verdict = await this.#hooks.beforeApply(client, changeSets.map(decodeLazily));
+    const { manager } = await database.open();
+    const { approved, rejected } = await judgeUnderAllNames(verdict, manager.aliases, (sets) =>
+      this.#hooks.beforeApply(client, sets, { isOtherName: true }),
     );
     const corrected = separateCorrections(changeSets, approved);
     const { authored, refused } = corrected;

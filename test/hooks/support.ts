@@ -123,7 +123,8 @@ export const CALLS: Record<HookName, (chain: HookChain, signal?: AbortSignal) =>
     onAuthenticate: (chain, signal) => chain.authenticate(REQUEST, signal),
     onAuthorize: (chain, signal) =>
       chain.authorize(CLIENT, { type: 'get_changes', databaseId: 'db' }, signal),
-    onBeforeApplyChanges: (chain, signal) => chain.beforeApply(CLIENT, [changeSet('t1')], signal),
+    onBeforeApplyChanges: (chain, signal) =>
+      chain.beforeApply(CLIENT, [changeSet('t1')], { signal }),
     onAfterApplyChanges: (chain) => {
       chain.afterApply(CLIENT, [changeSet('t1')], { result: RESULT });
       return chain.drain(1000);

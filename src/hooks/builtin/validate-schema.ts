@@ -54,9 +54,10 @@ export default defineHooks({
     const rulesByTable = new TableMap(
       Object.entries(tables).map(([table, schema]) => [table, toRules(table, schema)] as const),
     );
-    const isClosed = unknownTables === 'reject';
     return {
-      async onBeforeApplyChanges(_client, changeSets) {
+      async onBeforeApplyChanges(_client, changeSets, { isOtherName = false }) {
+        // Only the name that a table was written under has to be one of these.
+        const isClosed = unknownTables === 'reject' && !isOtherName;
         const judged = await judgeChanges(
           changeSets,
           (change): ChangeVerdict => {
