@@ -29,20 +29,17 @@ function toSpellings(secret: string): string[] {
     Buffer.from(secret.replace(/^\w+ +/, ''), 'base64').toString(),
   ];
   const all = spellings.flatMap((text) => [text, text.replaceAll('+', '-').replaceAll('/', '_')]);
-  const distinct = [...new Set(all)].filter((text) => text !== '' && isSpelling(text, secret));
+  // What a short secret is encoded as may be found in any word.
+  const telling = all.filter(({ length }) => length >= PART_LENGTH / 2);
+  const distinct = [...new Set([secret, ...telling])].filter((text) => text !== '');
   return distinct.sort((a, b) => b.length - a.length);
-}
-
-/** What a short secret is encoded as may be found in any word. */
-function isSpelling(text: string, secret: string): boolean {
-  return text === secret || text.length >= PART_LENGTH / 2;
 }
 
 /** Of bytes that stand behind so many others: the characters that these have no part in. */
 function toBase64(bytes: Buffer, shift: number): string {
   const text = Buffer.concat([Buffer.alloc(shift), bytes])
     .toString('base64')
-    .replace(/=+$/, '');
+    .replaceAll('=', '');
   const isCut = (shift + bytes.length) % 3 !== 0;
   return text.slice(shift === 0 ? 0 : shift + 1, isCut ? -1 : undefined);
 }
