@@ -251,15 +251,19 @@ class LoggedDdl {
     this.#catalog = catalog;
   }
 
-  /** What a later drop has made useless is not remembered, and may stand in the log still. */
+  /**
+   * What a later drop has made useless is not remembered, and may stand in the log still. What a rename
+   * relies on is, beside what has its place: that may be an older one, which came later.
+   */
   *take(migration: WireMigration, position: HlcText): Generator<Finding> {
     if (this.#catalog === undefined) return;
     const superseded = supersededSlot(migration);
-    if (this.#catalog.slot(superseded) !== undefined) this.#seen.add(superseded);
+    const isSuperseded = this.#catalog.slot(superseded) !== undefined;
+    if (isSuperseded) this.#seen.add(superseded);
     const slot = migrationSlot(migration);
     const known = this.#catalog.slot(slot);
     if (known?.hlc === migration.hlc) this.#seen.add(slot);
-    if (known === undefined || isDroppedSince(this.#catalog, migration)) return;
+    if (known === undefined || isSuperseded || isDroppedSince(this.#catalog, migration)) return;
     if (compareHlc(known.hlc, migration.hlc) < 0) {
       yield finding('MIGRATION', slot, `the one written at ${position} is not remembered`);
     }
