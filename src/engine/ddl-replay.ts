@@ -32,40 +32,42 @@ function isOfTable({ type, aside }: SlotRecord): boolean {
  */
 export function fits(catalog: CatalogView, slot: Slot, replaced: SlotRecord | undefined): boolean {
   if (!isOfTable(slot) && !(replaced !== undefined && isOfTable(replaced))) return true;
-  const sent = connectedSlots(catalog, slot, replaced);
-  if (sent === undefined) return true;
-  const present = replay(sent);
-  if (present === undefined) return false;
-  for (const [name, isPresent] of present) {
-    if (isPresent !== (liveTable(catalog, slot.schema, name) !== undefined)) return false;
-  }
-  return true;
+  const names = [slot, replaced].flatMap((told) => (told === undefined ? [] : namesOfSlot(told)));
+  const { slots, isRenamed } = connectedSlots(catalog, slot.schema, names);
+  const isOfRename = isRename(slot) || (replaced !== undefined && isRename(replaced));
+  if (!isRenamed && !isOfRename) return true;
+  slots.set(slot.key, slot);
+  return givesLiveTables(catalog, slot.schema, slots.values());
 }
 
-/** By HLC, `slot` among them; `undefined` where no rename has to do with its name. */
+/** What is sent of the names that renames connect with these, and whether there are any renames. */
 function connectedSlots(
   catalog: CatalogView,
-  slot: Slot,
-  replaced: SlotRecord | undefined,
-): Slot[] | undefined {
-  const { key } = slot;
+  schema: string,
+  of: readonly string[],
+): { slots: Map<string, Slot>; isRenamed: boolean } {
   const slots = new Map<string, Slot>();
-  const names = new Set(namesOfSlot(slot));
-  if (replaced !== undefined) for (const name of namesOfSlot(replaced)) names.add(name);
-  let isRenamed = isRename(slot) || (replaced !== undefined && isRename(replaced));
+  const names = new Set(of);
+  let isRenamed = false;
   for (const name of names) {
-    for (const known of catalog.slotsOf(slot.schema, name)) {
-      if (known.key === key) continue;
-      if (!known.aside) slots.set(known.key, known);
+    for (const slot of catalog.slotsOf(schema, name)) {
+      if (!slot.aside) slots.set(slot.key, slot);
       // One that is not sent may still have taken along what was held.
-      if (!isRename(known)) continue;
+      if (!isRename(slot)) continue;
       isRenamed = true;
-      for (const connected of namesOfSlot(known)) names.add(connected);
+      for (const connected of namesOfSlot(slot)) names.add(connected);
     }
   }
-  if (!isRenamed) return undefined;
-  slots.set(key, slot);
-  return [...slots.values()].sort((a, b) => compareHlc(a.hlc, b.hlc));
+  return { slots, isRenamed };
+}
+
+function givesLiveTables(catalog: CatalogView, schema: string, sent: Iterable<Slot>): boolean {
+  const present = replay([...sent].sort((a, b) => compareHlc(a.hlc, b.hlc)));
+  if (present === undefined) return false;
+  for (const [name, isPresent] of present) {
+    if (isPresent !== (liveTable(catalog, schema, name) !== undefined)) return false;
+  }
+  return true;
 }
 
 /**
@@ -173,7 +175,7 @@ export function pruneBefore(
  * any more. All of it, or nothing: what is left would be a table that is not there.
  */
 export function pruneWhole(draft: CatalogDraft, drop: SlotRecord): void {
-  const pruned = new Set<string>();
+  const pruned = new Map<string, Slot>();
   const waiting: { table: string; upTo: HlcText; isIncluded: boolean }[] = [
     { table: drop.table, upTo: drop.hlc, isIncluded: true },
   ];
@@ -185,14 +187,17 @@ export function pruneWhole(draft: CatalogDraft, drop: SlotRecord): void {
     for (const slot of slots) {
       const order = compareHlc(slot.hlc, upTo);
       if (slot.table !== table || order > 0 || (order === 0 && !isIncluded)) continue;
-      if (compareHlc(slot.hlc, away) <= 0 || compareHlc(newestOf(slot), upTo) > 0) continue;
-      pruned.add(slot.key);
+      if (compareHlc(slot.hlc, away) <= 0 || compareHlc(newestOf(slot), drop.hlc) > 0) continue;
+      pruned.set(slot.key, slot);
       if (isSentRename(slot) && slot.fromTable !== undefined) {
         waiting.push({ table: slot.fromTable, upTo: slot.hlc, isIncluded: false });
       }
     }
   }
-  for (const key of pruned) draft.deleteSlot(key);
+  const trial = draft.trial();
+  for (const key of pruned.keys()) trial.deleteSlot(key);
+  const { slots } = connectedSlots(trial, drop.schema, [...pruned.values()].flatMap(namesOfSlot));
+  if (givesLiveTables(trial, drop.schema, slots.values())) draft.adopt(trial);
 }
 
 /**

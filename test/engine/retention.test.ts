@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { verifyDatabase } from '../../src/engine/verify/verify.ts';
 import { Device } from '../../src/testing/device.ts';
 import { Replica } from '../../src/testing/replica.ts';
 import { openEngine, readAll, takeSnapshot } from '../support/engine.ts';
@@ -82,4 +83,27 @@ test('without resurrection a tombstone blocks every write until it expires, in a
     await manager.maintain({ thorough: true });
     assert.equal((await manager.apply([rewritten])).applied, 1, 'the key is free again');
   }
+});
+
+test('what led to a drop is forgotten whole, though some of it was said again under another name', async () => {
+  const { manager, store, world } = await openEngine({ tombstoneTTL: TTL_MS });
+  const start = world.nowMs;
+  const device = new Device(1, start);
+  const at = (ms: number, ...told: Parameters<Device['migrate']>) => {
+    device.wallTime = start + ms;
+    return manager.apply([device.migrate(...told)]);
+  };
+  await at(1, 'create_table', 'b');
+  await at(2, 'rename_table', 'a', { fromTable: 'b', schemaVersion: 2 });
+  await at(5, 'rename_table', 'b', { fromTable: 'a', schemaVersion: 3 });
+  await at(3, 'create_table', 'b');
+  await at(6, 'drop_table', 'b', { schemaVersion: 4 });
+  world.nowMs += 2 * TTL_MS;
+  await manager.maintain({ thorough: true });
+  const chunks = await takeSnapshot(manager);
+  assert.deepEqual(
+    chunks.map(({ type }) => type),
+    ['header', 'footer'],
+  );
+  for await (const found of verifyDatabase(store)) assert.fail(JSON.stringify(found));
 });
