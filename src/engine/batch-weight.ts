@@ -10,8 +10,8 @@ const BYTES_A_CHANGE = 200;
 /** Of a number, or of what stands around a value. */
 const SCALAR_BYTES = 8;
 
-export function weightOf({ changeSets, answers, refused }: Batch): number {
-  let weight = 1;
+export function weightOf({ changeSets, answers, refused, own = [] }: Batch): number {
+  let weight = 1 + weightOfItems(own, []);
   for (const set of changeSets) weight += weightOfSet(set);
   for (const set of answers) weight += weightOfSet(set);
   for (const set of refused) weight += weightOfSet(set);
@@ -19,10 +19,17 @@ export function weightOf({ changeSets, answers, refused }: Batch): number {
 }
 
 function weightOfSet({ changes, schemaMigrations }: WireChangeSet): number {
+  return 1 + weightOfItems(changes, schemaMigrations);
+}
+
+function weightOfItems(
+  changes: readonly WireChange[],
+  schemaMigrations: readonly WireMigration[],
+): number {
   let bytes = 0;
   for (const change of changes) bytes += bytesOfChange(change);
   for (const migration of schemaMigrations) bytes += bytesOfMigration(migration);
-  const count = 1 + changes.length + MIGRATION_WEIGHT * schemaMigrations.length;
+  const count = changes.length + MIGRATION_WEIGHT * schemaMigrations.length;
   return Math.max(count, bytes / BYTES_A_CHANGE);
 }
 

@@ -1,7 +1,7 @@
 /** What a group of change sets will need from the store, so that it can be read in one go. */
 
 import type { SiteIdText } from '../clock/site-id.ts';
-import type { WireChange, WireChangeSet } from '../wire/schemas.ts';
+import type { WireChange } from '../wire/schemas.ts';
 import { pkIdentity } from '../wire/values.ts';
 import type { CatalogView } from './catalog.ts';
 import { isOfSameRow } from './change-target.ts';
@@ -17,7 +17,7 @@ export interface ReadPlan {
 
 /** Where things stand by the catalog as it is; DDL in the group may still move them about. */
 export async function planReads(
-  sets: readonly WireChangeSet[],
+  sets: readonly { siteId: SiteIdText; changes: readonly WireChange[] }[],
   senders: readonly SiteIdText[],
   catalog: CatalogView,
   pace: Pace,

@@ -24,6 +24,7 @@ import { countKey, siteKey } from './keys.ts';
 import { LogDraft } from './log-draft.ts';
 import { authorsOf } from './log-record.ts';
 import { planReads, type ReadPlan } from './merge-plan.ts';
+import { dateOwn } from './own-write.ts';
 import { Pace } from './pace.ts';
 import { RunWriter } from './record-tables.ts';
 import {
@@ -52,6 +53,8 @@ export interface Batch {
   answers: readonly WireChangeSet[];
   /** Refused, and to be taken back where they were made. */
   refused: readonly WireChangeSet[];
+  /** The coordinator's own, of its own accord, one transaction; yet `UNDATED`. */
+  own?: readonly WireChange[];
 }
 
 /** What became of a batch. */
@@ -117,11 +120,12 @@ export class MergeTransaction {
   async merge(batches: readonly Batch[]): Promise<Written & { outcomes: BatchOutcome[] }> {
     await this.#load(batches);
     const outcomes: BatchOutcome[] = [];
-    for (const { sender, changeSets, answers, refused } of batches) {
+    for (const { sender, changeSets, answers, refused, own } of batches) {
       const outcome = emptyOutcome(changeSets.length + answers.length);
       for (const set of changeSets) await this.#mergeSet(set, outcome, { sender });
       for (const set of answers) await this.#mergeSet(set, outcome);
       for (const set of refused) await this.#takeBack(set);
+      if (own !== undefined) await this.#mergeOwn(own, outcome);
       this.#refuseGrowth();
       outcome.position = this.#transaction.head.position;
       outcomes.push(outcome);
@@ -136,9 +140,11 @@ export class MergeTransaction {
 
   /** Reads in one go all that the group will need, as far as no DDL in it moves tables about. */
   async #load(batches: readonly Batch[]): Promise<void> {
-    const sets = batches.flatMap(({ changeSets, answers, refused }) =>
-      changeSets.concat(answers, refused),
-    );
+    const { siteIdText: siteId } = this.#context.identity;
+    const sets = batches.flatMap(({ changeSets, answers, refused, own }) => [
+      ...changeSets.concat(answers, refused),
+      ...(own === undefined ? [] : [{ siteId, changes: own }]),
+    ]);
     const senders = batches.flatMap(({ sender }) => sender?.siteId ?? []);
     const { rows, sites, counts } = this.#transaction;
     let plan: ReadPlan = { rows: [], sites: [], tableIds: [] };
@@ -161,6 +167,21 @@ export class MergeTransaction {
     }
     for (const site of plan.sites) sites.add(site, values[next++]);
     for (const id of plan.tableIds) counts.add(id, values[next++]);
+  }
+
+  async #mergeOwn(changes: readonly WireChange[], outcome: BatchOutcome): Promise<void> {
+    const { catalog, log } = this.#transaction;
+    const finder = new TargetFinder(catalog);
+    const tableOf = (change: WireChange) => toTable(finder.find(change));
+    const targets = await targetsOf(changes, this.#names, tableOf, this.#pace);
+    await this.#loadRows(targets);
+    const met = targets.map((target) => ({
+      table: target?.table,
+      row: target && this.#rowOf(target).row,
+    }));
+    const dated = dateOwn(changes, met, catalog, log.nextPosition());
+    await this.#mergeSet(dated, outcome);
+    outcome.skipped += changes.length - dated.changes.length;
   }
 
   /** Answers refused changes with what is stored, as the coordinator's own. */

@@ -11,7 +11,7 @@ import { SITE_ID_BYTES, type SiteIdText } from '../clock/site-id.ts';
 import type { SyncError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import type { KVStore, KVTransaction } from '../storage/kv-store.ts';
-import type { WireChangeSet, WireCheckpoint } from '../wire/schemas.ts';
+import type { WireChange, WireChangeSet, WireCheckpoint } from '../wire/schemas.ts';
 import { toAuthored } from './authored.ts';
 import { weightOf } from './batch-weight.ts';
 import type { Catalog } from './catalog.ts';
@@ -209,6 +209,15 @@ export class SyncManager {
     refuseDrift(changeSets.concat(authored, refused), nowMs, maxClockDriftMs);
     const answers = authored.map((changeSet) => toAuthored(changeSet, this.identity));
     return this.#commits.add({ sender, changeSets, answers, refused }, admit);
+  }
+
+  /**
+   * Stores changes of the coordinator's own, as one transaction, dated after all that they meet.
+   * @param changes `UNDATED`
+   * @throws SyncError MESSAGE_ERROR for a table that was dropped, or what the store throws
+   */
+  async write(changes: readonly WireChange[]): Promise<BatchOutcome> {
+    return this.#commits.add({ changeSets: [], answers: [], refused: [], own: changes });
   }
 
   async #mergeGroup(batches: readonly Batch[]): Promise<BatchOutcome[]> {

@@ -33,8 +33,8 @@ export interface LogPinOptions {
    */
   onLapsed?(): void;
   /**
-   * The pin was renewed, and stands before the end of the log: there is more to read, perhaps of other
-   * coordinators, whose changes pass no hook of this one. Some hours may lie between two renewals.
+   * There is more to read that no hook is told of: rows that the server itself wrote; or, when the pin is
+   * renewed, changes of other coordinators. Some hours may lie between two renewals.
    */
   onBehind?(): void;
 }

@@ -3,12 +3,13 @@
  * Both transports call these methods, so neither can do what the other does not.
  */
 
-import type { HlcText } from '../clock/hlc.ts';
+import { decodeHlc, type HlcText } from '../clock/hlc.ts';
 import type { CoordinatorConfig } from '../config/schema.ts';
 import type { Maintained } from '../engine/maintenance.ts';
 import type { SyncManager, World } from '../engine/sync-manager.ts';
 import { SyncError } from '../errors.ts';
 import type { AuthRequest, HookChain } from '../hooks/chain.ts';
+import type { RowWrite, WriteResult } from '../hooks/coordinator-access.ts';
 import type { ClientIdentity, SyncOperation } from '../hooks/types.ts';
 import { createLogger } from '../logger.ts';
 import { isDatabaseId } from '../storage/database-id.ts';
@@ -37,6 +38,7 @@ import { Newcomers } from './newcomers.ts';
 import type { DatabaseAccess, OpenDatabase } from './open-database.ts';
 import { RefusalLog } from './refusal-log.ts';
 import { isDenial, type ReadRight, Rights, toGetChanges, whileGranted } from './rights.ts';
+import { toChanges } from './row-writes.ts';
 import type { Session } from './session.ts';
 import { exposeStore } from './store-metrics.ts';
 import { type StoreStatus, StoreWatch } from './store-watch.ts';
@@ -432,6 +434,23 @@ export class CoordinatorService {
   ): Promise<ApplyResult> {
     const { result } = await this.applyChanges(client, database, changeSets).applied;
     return result;
+  }
+
+  /**
+   * Stores rows of the server's own, without asking hooks, and tells every session.
+   * See `CoordinatorAccess.write`.
+   */
+  async write(databaseId: string, rows: readonly RowWrite[]): Promise<WriteResult> {
+    this.checkDatabaseId(databaseId);
+    const changes = toChanges(rows, this.config.limits.changesPerBatch);
+    const lease = await this.acquire(databaseId);
+    try {
+      const { applied, position } = await lease.manager.write(changes);
+      if (applied > 0) this.logPins.noteBehind(databaseId);
+      return { applied, position: decodeHlc(position) };
+    } finally {
+      lease.release();
+    }
   }
 
   /** A snapshot, once there is a place for one more. Whoever gets it must close it. */

@@ -94,6 +94,11 @@ export class LogPinKeeper {
     }
   }
 
+  /** Something was written that no hook is told of: the owners of the pins of a database are. */
+  noteBehind(databaseId: string): void {
+    for (const pin of this.#pinsByDatabase.get(databaseId)?.values() ?? []) pin.isBehind();
+  }
+
   /** Those of all databases, one after the other: each is opened if it is not. */
   async renewAll(): Promise<void> {
     const { acquire, logger } = this.#options;

@@ -1,0 +1,67 @@
+/** Rows that the server itself writes, as changes: checked as what clients send is. */
+
+import { UNDATED } from '../engine/own-write.ts';
+import { SyncError } from '../errors.ts';
+import type { RowWrite } from '../hooks/coordinator-access.ts';
+import { decodeChangeSets } from '../wire/decode-changes.ts';
+import type { WireChange } from '../wire/schemas.ts';
+import { encodeValue, type SqlValue, valueFault } from '../wire/values.ts';
+
+const SCHEMA = 'main';
+const NOBODY = 'A'.repeat(22);
+
+/**
+ * @param changesMax most cells and deletions of one write
+ * @throws SyncError MESSAGE_ERROR, TOO_LARGE
+ */
+export function toChanges(rows: readonly RowWrite[], changesMax: number): WireChange[] {
+  if (!Array.isArray(rows)) throw new SyncError('MESSAGE_ERROR', 'rows: must be an array');
+  const changes = rows.flatMap((row, i) => changesOf(row, `rows[${i}]`));
+  const set = { siteId: NOBODY, transactionId: 'rows', hlc: UNDATED, changes };
+  const decoded = decodeChangeSets([set], changesMax, 'rows');
+  // Only what is read from a text comes in steps.
+  if (!Array.isArray(decoded)) throw new Error('rows were not decoded at once');
+  return decoded.flatMap(({ changes: checked }) => checked);
+}
+
+function changesOf(row: RowWrite, place: string): unknown[] {
+  if (typeof row !== 'object' || row === null || !Array.isArray(row.pk)) {
+    throw new SyncError('MESSAGE_ERROR', `${place}.pk: must be an array of values`);
+  }
+  const { schema = SCHEMA, table, pk } = row;
+  if (typeof table !== 'string' || table === '') {
+    throw new SyncError('MESSAGE_ERROR', `${place}.table: must be the name of a table`);
+  }
+  const common = { schema, table, hlc: UNDATED };
+  const key = pk.map((value, i) => toWire(value, `${place}.pk[${i}]`));
+  if ('delete' in row && row.delete === true) return [{ type: 'delete', ...common, pk: key }];
+  const set: unknown = Reflect.get(row, 'set');
+  if (typeof set !== 'object' || set === null) {
+    throw new SyncError('MESSAGE_ERROR', `${place}: needs set, or delete: true`);
+  }
+  return Object.entries(set).map(([column, value]) => ({
+    ...{ type: 'column', ...common, pk: key, column },
+    value: toWire(value, `${place}.set.${column}`),
+  }));
+}
+
+/** A copy: what the module does with its objects afterwards is nobody's concern. */
+function toWire(value: SqlValue | undefined, place: string): unknown {
+  const encoded = value === undefined ? undefined : encodeValue(value);
+  const fault = valueFault(encoded);
+  if (fault !== undefined) throw new SyncError('MESSAGE_ERROR', `${place}: ${fault}`);
+  if (typeof encoded !== 'object' || encoded === null) return encoded;
+  return JSON.parse(
+    JSON.stringify(encoded, function (this: Record<string, unknown>, key, member) {
+      // What JSON would make of it (a Date, a Map) would not be what was meant.
+      if (isPlain(this[key])) return member;
+      throw new SyncError('MESSAGE_ERROR', `${place}: holds what is no JSON`);
+    }),
+  );
+}
+
+function isPlain(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return true;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === Object.prototype || prototype === null;
+}
