@@ -10,7 +10,9 @@ import { HookHost } from '../src/hooks/hook-host.ts';
 import { createHookMetrics } from '../src/hooks/hook-metrics.ts';
 import type { CodeHooks } from '../src/hooks/loader.ts';
 import { LateReader } from '../src/service/database-reader.ts';
+import { LateAccess } from '../src/service/late-access.ts';
 import { noteForbidden, RefusalLog } from '../src/service/refusal-log.ts';
+import { serveModuleRoutes } from './module-routes.ts';
 
 export interface AuthPluginOptions {
   /** From code; they come after those that the config names. */
@@ -28,6 +30,8 @@ declare module 'fastify' {
     coordinatorHooks: HookHost;
     /** What hook modules read of the databases, once there are any. */
     hookReader: LateReader;
+    /** What they may do, likewise. */
+    hookAccess: LateAccess;
     readCredentials: ReadCredentials;
     /** Who was not let in. */
     refusalLog: RefusalLog;
@@ -61,16 +65,21 @@ export default fp<AuthPluginOptions>(
     const { coordinatorConfig: config, coordinatorMetrics: metrics } = app;
     const stopping = new AbortController();
     const read = new LateReader();
+    const service = new LateAccess();
     const refusals = new RefusalLog();
     const host = await HookHost.load(config, {
       codeHooks: hooks,
-      surroundings: { metricsOf: (module) => createHookMetrics(module, metrics.registry), read },
+      surroundings: {
+        metricsOf: (module) => createHookMetrics(module, metrics.registry),
+        ...{ read, service, serveRoutes: serveModuleRoutes(app) },
+      },
       signal: stopping.signal,
       observe: metrics.observeHook,
       forbidden: (...no) => noteForbidden(refusals, ...no),
     });
     app.decorate('coordinatorHooks', host);
     app.decorate('hookReader', read);
+    app.decorate('hookAccess', service);
     app.decorate('readCredentials', (request, databaseId) => {
       try {
         return readCredentials(request, databaseId);

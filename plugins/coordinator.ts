@@ -13,6 +13,7 @@ import config, { type ConfigPluginOptions } from './config.ts';
 import cors from './cors.ts';
 import errors from './errors.ts';
 import health from './health.ts';
+import hookRoutes from './hook-routes.ts';
 import metrics from './metrics.ts';
 import pipelining from './pipelining.ts';
 import reports from './reports.ts';
@@ -55,6 +56,7 @@ const coordinator: FastifyPluginAsync<CoordinatorPluginOptions> = async (app, op
   await app.register(health);
   await app.register(reports);
   await app.register(routes);
+  await app.register(hookRoutes);
   await app.register(ws);
   const { coordinator, storageDescription, coordinatorHooks } = app;
   onReady?.({

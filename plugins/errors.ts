@@ -1,7 +1,7 @@
 /** Every failed HTTP request is answered alike: `{ok: false, error: {code, message}}`. */
 
 import type { Socket } from 'node:net';
-import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { type ErrorCode, internalCause, SyncError, toSyncError } from '../src/errors.ts';
 import { createLogger } from '../src/logger.ts';
@@ -90,19 +90,23 @@ function pathOf({ url }: FastifyRequest): string {
   return url.split('?', 1)[0] ?? '';
 }
 
+/** Of an app or a part of it. @param errorSent told of every error that is answered */
+export function answerErrors(app: FastifyInstance, errorSent: (error: SyncError) => void): void {
+  app.setErrorHandler<FastifyError | SyncError>((error, request, reply) => {
+    const known = error instanceof SyncError ? error : fromFastify(error);
+    errorSent(known);
+    const cause = internalCause(known);
+    if (cause !== undefined) logger.error('%s %s: %O', request.method, pathOf(request), cause);
+    return sendError(reply, known);
+  });
+  app.setNotFoundHandler(() => {
+    throw new SyncError('NOT_FOUND', 'there is no such route');
+  });
+}
+
 export default fp(
   async (app) => {
-    const { errorSent } = app.coordinatorMetrics;
-    app.setErrorHandler<FastifyError | SyncError>((error, request, reply) => {
-      const known = error instanceof SyncError ? error : fromFastify(error);
-      errorSent(known);
-      const cause = internalCause(known);
-      if (cause !== undefined) logger.error('%s %s: %O', request.method, pathOf(request), cause);
-      return sendError(reply, known);
-    });
-    app.setNotFoundHandler(() => {
-      throw new SyncError('NOT_FOUND', 'there is no such route');
-    });
+    answerErrors(app, app.coordinatorMetrics.errorSent);
     app.addHook('onResponse', async (request, reply) => {
       logger('%s %s %d', request.method, pathOf(request), reply.statusCode);
     });

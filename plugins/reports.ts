@@ -9,13 +9,15 @@ import { SharedReport } from '../src/service/shared-report.ts';
 
 export default fp(
   async (app) => {
-    const { coordinator: service, coordinatorMetrics: metrics } = app;
+    const { coordinator: service, coordinatorMetrics: metrics, coordinatorHooks: hooks } = app;
     const { registry } = metrics;
     const metricsReport = new SharedReport(() => registry.metrics());
     const statusReport = new SharedReport(async () => {
       // What it says of the store shall be of now.
       await service.unreadiness();
-      return JSON.stringify({ ok: true, data: service.status() });
+      const { statusLines } = hooks;
+      const own = Object.keys(statusLines).length === 0 ? {} : { hooks: statusLines };
+      return JSON.stringify({ ok: true, data: { ...service.status(), ...own } });
     });
     // Of the whole server, whichever database is named.
     for (const prefix of ['', '/:databaseId']) {

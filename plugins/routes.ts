@@ -6,32 +6,17 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { type HlcText, parseHlcParameter } from '../src/clock/hlc.ts';
 import { SyncError, toSyncError } from '../src/errors.ts';
-import type { ClientIdentity } from '../src/hooks/types.ts';
 import { createLogger } from '../src/logger.ts';
-import { holderOf } from '../src/service/budget.ts';
 import type { ServedSnapshot } from '../src/service/delivery.ts';
 import { changesPageJson } from '../src/service/frames.ts';
 import { decodeApplyBody, decodeCheckpointBody } from '../src/wire/decode.ts';
 import type { WireCheckpoint } from '../src/wire/schemas.ts';
 import { runInSteps } from '../src/wire/steps.ts';
 import { encodeApplyResult } from '../src/wire/types.ts';
+import { admitClient, type HttpClient, onceClosed } from './http-client.ts';
 
 const DEFAULT_DATABASE_ID = 'default';
-/** How long a client whose credentials are no good any more gets to hear of it. */
-const END_GRACE_MS = 900;
 const logger = createLogger('sync-coordinator:http');
-
-interface HttpClient {
-  identity: ClientIdentity;
-  /** That it asks for. */
-  databaseId: string;
-  /** Who is counted for what it takes. */
-  holder: string;
-  /** Aborted when it goes away unanswered, or when its credentials are no good any more. */
-  signal: AbortSignal;
-  /** Throws, with AUTH_EXPIRED for one, when it is not to be served any more. */
-  demandValid(): Promise<void>;
-}
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -83,35 +68,7 @@ export default fp(
       (operation: string) => async (request: FastifyRequest<ForDatabase>, reply: FastifyReply) => {
         const { databaseId = DEFAULT_DATABASE_ID } = request.params;
         service.metrics.requests.http.inc(operation);
-        service.checkDatabaseId(databaseId);
-        const credentials = app.readCredentials(request, databaseId);
-        const gone = goneController(reply);
-        const { signal } = gone;
-        const identity = await service.authenticate(credentials, signal);
-        const end = (reason: SyncError) => {
-          gone.abort(reason);
-          // A reader that takes nothing would not be told before it does.
-          const cut = () => reply.raw.writableFinished || reply.raw.destroy();
-          setTimeout(cut, END_GRACE_MS).unref();
-        };
-        const client = { identity, end };
-        service.clients.add(client);
-        reply.raw.once('close', () => service.clients.delete(client));
-        const demandValid = async () => {
-          signal.throwIfAborted();
-          // Modules that have been replaced meanwhile may have let in who has no good token any more.
-          while (!service.isCurrent(client.identity)) {
-            client.identity = await service.recheck(client.identity, credentials, signal);
-          }
-          service.clients.refuseExpired(client.identity);
-        };
-        const holder = holderOf(identity, request.ip);
-        request.syncClient = {
-          get identity() {
-            return client.identity;
-          },
-          ...{ databaseId, holder, signal, demandValid },
-        };
+        request.syncClient = await admitClient(app, request, reply, databaseId);
       };
 
     /** Not a byte of a body is read before there is room for all of it. */
@@ -253,21 +210,6 @@ function readBody({ body }: FastifyRequest): Buffer {
   if (!isUtf8(body)) throw new SyncError('MESSAGE_ERROR', 'the body is not valid UTF-8');
   const hasMark = body.subarray(0, BYTE_ORDER_MARK.length).equals(BYTE_ORDER_MARK);
   return hasMark ? body.subarray(BYTE_ORDER_MARK.length) : body;
-}
-
-/** Does it when the answer has been taken, or nobody is there to take it: now, where that was before. */
-function onceClosed({ raw }: FastifyReply, work: () => void): void {
-  if (raw.destroyed) work();
-  else raw.once('close', work);
-}
-
-/** Aborted when the client goes away unanswered. (A request itself closes once its body is read.) */
-function goneController(reply: FastifyReply): AbortController {
-  const controller = new AbortController();
-  reply.raw.once('close', () => {
-    if (!reply.raw.writableFinished) controller.abort();
-  });
-  return controller;
 }
 
 /** One chunk a line. After the first byte a failure can only be told as the last line. */

@@ -49,6 +49,7 @@ export default fp<ServicePluginOptions>(
         (id, options) => service.logPins.pin(id, options),
       ),
     );
+    app.hookAccess.bind(service);
     app.decorate('coordinator', service);
     app.decorate('storageDescription', storage.description);
     app.addHook('onRequest', async ({ routeOptions }) => {
@@ -56,6 +57,7 @@ export default fp<ServicePluginOptions>(
         throw new SyncError('SHUTTING_DOWN', 'the server is stopping');
     });
     app.addHook('onClose', () => service.stop(config.limits.shutdownMs));
+    await app.coordinatorHooks.ready();
   },
   {
     name: 'sync-coordinator-service',

@@ -18,6 +18,12 @@ export {
 export type { World } from './engine/sync-manager.ts';
 export { ERROR_CODES, type ErrorCode, SyncError } from './errors.ts';
 export type { HookContext } from './hooks/context.ts';
+export type {
+  ConnectedClient,
+  CoordinatorAccess,
+  RowWrite,
+  WriteResult,
+} from './hooks/coordinator-access.ts';
 export {
   defineHooks,
   type HookDefinition,
@@ -30,6 +36,12 @@ export type { HookMetrics } from './hooks/hook-metrics.ts';
 export { type ChangeVerdict, judgeChanges, type Refusal } from './hooks/judge-changes.ts';
 export { HookLoadError } from './hooks/load-error.ts';
 export type { CodeHooks } from './hooks/loader.ts';
+export type {
+  RegisterRoutes,
+  RoutesOptions,
+  RouteTools,
+  StatusLines,
+} from './hooks/module-extras.ts';
 export type { CoordinatorReader, LogPin, LogPinOptions, StoredRow } from './hooks/reader.ts';
 export type {
   AppliedCall,

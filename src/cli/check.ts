@@ -2,17 +2,14 @@
 
 import { relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { Registry } from 'prom-client';
 import { hookOptionsToText, optionToText, shorten, valueAt } from '../config/option-display.ts';
 import { CONFIG_OPTIONS } from '../config/options.ts';
 import { PACKAGE_NAME } from '../config/own-package.ts';
 import type { ResolvedConfig } from '../config/resolve-config.ts';
-import type { HookSurroundings } from '../hooks/context.ts';
-import { createHookMetrics } from '../hooks/hook-metrics.ts';
 import { HOOK_KINDS, HOOK_NAMES } from '../hooks/kinds.ts';
 import type { LoadedHooks } from '../hooks/loaded-hooks.ts';
 import { loadHooks } from '../hooks/loader.ts';
-import { LateReader } from '../service/database-reader.ts';
+import { surroundingsWithoutServer } from '../service/hook-surroundings.ts';
 import { findStorage } from '../storage/open-storage.ts';
 import { configToWarnings } from './warnings.ts';
 
@@ -23,7 +20,9 @@ const COLUMN_WIDTH_MAX = 40;
 export async function check(resolved: ResolvedConfig): Promise<void> {
   const { config, sources } = resolved;
   await findStorage(config.storage.url, process.cwd(), sources.get('storage.url'));
-  const hooks = await loadHooks(config, undefined, { surroundings: NOTHING_TO_READ });
+  const hooks = await loadHooks(config, undefined, {
+    surroundings: surroundingsWithoutServer(),
+  });
   process.stdout.write(`${configToText(resolved)}\n\n${hooksToText(hooks)}\n`);
   for (const { close } of hooks) await close();
   for (const warning of configToWarnings(resolved)) {
@@ -31,12 +30,6 @@ export async function check(resolved: ResolvedConfig): Promise<void> {
   }
   process.exit(0);
 }
-
-/** A check has no databases, and nobody reads its metrics. */
-const NOTHING_TO_READ: HookSurroundings = {
-  metricsOf: (module) => createHookMetrics(module, new Registry()),
-  read: new LateReader(),
-};
 
 export function configToText({ config, sources, filePath }: ResolvedConfig): string {
   const rows = CONFIG_OPTIONS.map((option) => {

@@ -51,12 +51,16 @@ export function hasHooks(module: string, value: object): value is CoordinatorHoo
   return hookCount(module, value) > 0;
 }
 
-/** The value as hooks; throws a HookLoadError if it is wrong or gives none. */
-export function toHooks(module: string, value: unknown): CoordinatorHooks {
+/**
+ * The value as hooks; throws a HookLoadError if it is wrong or gives none.
+ * @param mayBeEmpty what else the module does is enough
+ */
+export function toHooks(module: string, value: unknown, mayBeEmpty = false): CoordinatorHooks {
+  if (value === undefined && mayBeEmpty) return {};
   if (typeof value !== 'object' || value === null) {
     const given = value === null ? 'null' : typeof value;
     throw new HookLoadError(module, `it gives ${given}, not an object of hook functions`);
   }
-  if (hasHooks(module, value)) return value;
+  if (hasHooks(module, value) || mayBeEmpty) return value;
   throw new HookLoadError(module, `it gives no hooks; there are ${HOOK_NAMES.join(', ')}`);
 }

@@ -4,7 +4,15 @@
  */
 
 import { createLogger, type Logger } from '../logger.ts';
+import type { CoordinatorAccess } from './coordinator-access.ts';
 import type { HookMetrics } from './hook-metrics.ts';
+import {
+  ModuleExtras,
+  type RegisterRoutes,
+  type RoutesOptions,
+  type ServeRoutes,
+  type StatusLines,
+} from './module-extras.ts';
 import type { CoordinatorReader } from './reader.ts';
 import type { MaybePromise } from './types.ts';
 
@@ -20,6 +28,18 @@ export interface HookContext {
   readonly signal: AbortSignal;
   /** The coordinator's databases. */
   readonly read: CoordinatorReader;
+  /** Writing to them as the coordinator, who is connected, and what may be said about clients. */
+  readonly service: CoordinatorAccess;
+  /** Adds HTTP routes under `<basePath>/hooks/<name>`. In setup only. */
+  routes(register: RegisterRoutes, options?: RoutesOptions): void;
+  /** Adds lines to `GET /status`, which everybody may read. In setup only. */
+  status(lines: () => StatusLines): void;
+  /**
+   * Runs `work` when the databases can be read and written, before the server listens, or before a
+   * reload puts the module in its place; awaited. If it fails, so does the start or the reload. In setup
+   * only.
+   */
+  onReady(work: () => MaybePromise<void>): void;
   /**
    * Runs `work` when the module's life ends: after its running calls, and awaited. Last given
    * first run.
@@ -31,10 +51,13 @@ export interface HookContext {
 export interface HookSurroundings {
   metricsOf(module: string): HookMetrics;
   read: CoordinatorReader;
+  service: CoordinatorAccess;
+  serveRoutes: ServeRoutes;
 }
 
 export interface ModuleLife {
   context: HookContext;
+  extras: ModuleExtras;
   /** Ends it: aborts the signal, then runs what was to be run. Never rejects. */
   close(): Promise<void>;
 }
@@ -43,6 +66,7 @@ export function createModuleLife(name: string, surroundings: HookSurroundings): 
   const logger = createLogger(`sync-coordinator:hook:${name}`);
   const end = new AbortController();
   const works: (() => MaybePromise<void>)[] = [];
+  const extras = new ModuleExtras(name);
 
   async function close(): Promise<void> {
     if (end.signal.aborted) return;
@@ -57,12 +81,17 @@ export function createModuleLife(name: string, surroundings: HookSurroundings): 
   }
 
   return {
+    extras,
     context: {
       name,
       logger,
       metrics: surroundings.metricsOf(name),
       signal: end.signal,
       read: surroundings.read,
+      service: surroundings.service,
+      routes: (register, options) => extras.addRoutes(register, options),
+      status: (lines) => extras.setStatus(lines),
+      onReady: (work) => extras.addWork(work),
       onClose: (work) => {
         works.push(work);
       },

@@ -4,9 +4,13 @@
  */
 
 import { forgetImportedModules } from '../config/import-module.ts';
+import { createLogger } from '../logger.ts';
 import { createHookChain, type HookChain, type HookChainOptions } from './chain.ts';
 import type { LoadedHooks } from './loaded-hooks.ts';
 import { type CodeHooks, type HooksConfig, type LoadHooksOptions, loadHooks } from './loader.ts';
+import type { StatusLines } from './module-extras.ts';
+
+const logger = createLogger('sync-coordinator:hooks');
 
 export interface HookHostConfig extends HooksConfig {
   hooks: HooksConfig['hooks'] & { timeoutMs: number; notifyCallsMax: number };
@@ -33,6 +37,7 @@ export class HookHost {
   #current: Current;
   #reloading: Promise<unknown> = Promise.resolve();
   #isClosed = false;
+  #isReady = false;
 
   /** @throws HookLoadError */
   static async load(config: HookHostConfig, options: HookHostOptions): Promise<HookHost> {
@@ -59,6 +64,12 @@ export class HookHost {
       if (this.#isClosed) throw new Error('the server is stopping');
       forgetImportedModules();
       const next = await loadChain(config, this.#options);
+      try {
+        if (this.#isReady) await tellReady(next);
+      } catch (error) {
+        await closeModules(next, config.limits.shutdownMs);
+        throw error;
+      }
       const last = this.#current;
       if (this.#isClosed) return closeModules(next, config.limits.shutdownMs);
       this.#current = next;
@@ -92,6 +103,29 @@ export class HookHost {
     };
   }
 
+  /** What the modules say of themselves, by their names. */
+  get statusLines(): Record<string, StatusLines> {
+    const said: Record<string, StatusLines> = {};
+    for (const { name, status } of this.#current.modules) {
+      try {
+        const lines = status?.();
+        if (lines !== undefined) said[name] = lines;
+      } catch (error) {
+        logger.error('%s: its status lines failed: %O', name, error);
+      }
+    }
+    return said;
+  }
+
+  /**
+   * The databases can be read and written: tells the modules, and from now on also those of a reload.
+   * @throws HookLoadError
+   */
+  async ready(): Promise<void> {
+    await tellReady(this.#current);
+    this.#isReady = true;
+  }
+
   /** Waits for the calls that run, up to a deadline, and closes all modules. */
   async close(deadlineMs: number): Promise<void> {
     if (this.#isClosed) return;
@@ -104,6 +138,10 @@ async function loadChain(config: HookHostConfig, options: HookHostOptions): Prom
   const modules = await loadHooks(config, options.codeHooks, options);
   const { timeoutMs, notifyCallsMax } = config.hooks;
   return { modules, chain: createHookChain(modules, { ...options, timeoutMs, notifyCallsMax }) };
+}
+
+async function tellReady({ modules }: Current): Promise<void> {
+  for (const module of modules) await module.ready?.();
 }
 
 async function closeModules({ chain, modules }: Current, deadlineMs: number): Promise<void> {

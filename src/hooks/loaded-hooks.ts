@@ -1,4 +1,5 @@
 import type { TSchema } from 'typebox';
+import type { ServedRoutes, StatusLines } from './module-extras.ts';
 import type { CoordinatorHooks } from './types.ts';
 
 /** One module's hooks, ready for the chain. */
@@ -15,6 +16,12 @@ export interface LoadedHooks {
   /** The schema that they were checked against; it marks those that are secret. */
   optionsSchema: TSchema | undefined;
   hooks: CoordinatorHooks;
+  /** HTTP routes of its own. */
+  routes?: ServedRoutes | undefined;
+  /** What it says of itself in `GET /status`. May throw. */
+  status?(): StatusLines | undefined;
+  /** The databases can be read and written. Rejects with a HookLoadError. */
+  ready?(): Promise<void>;
   /** Ends the module's life. Never rejects. */
   close(): Promise<void>;
 }

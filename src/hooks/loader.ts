@@ -17,6 +17,7 @@ import type { HookEntry } from './hook-entry.ts';
 import { HookLoadError, messageOf } from './load-error.ts';
 import type { LoadedHooks } from './loaded-hooks.ts';
 import { moduleToExport } from './module-export.ts';
+import type { ModuleExtras, ServedRoutes } from './module-extras.ts';
 import type { CoordinatorHooks } from './types.ts';
 
 /** What the loader needs of the config; relative paths in `modules` are absolute already. */
@@ -87,6 +88,7 @@ export async function loadHooks(
       loaded.push(fromCode(codeHooks));
     }
     demandAuthenticate(config, loaded);
+    refuseSharedPaths(loaded);
   } catch (error) {
     for (const { close } of loaded.reverse()) await close();
     throw error;
@@ -142,14 +144,34 @@ async function setUp(
   const options = optionsOf(module, given, givenOptions);
   const life = createModuleLife(name, surroundings);
   try {
-    const hooks = toHooks(module, await makeHooks(module, given, options, life.context));
+    const made = await makeHooks(module, given, options, life.context);
+    const { extras } = life;
+    const hooks = toHooks(module, made, !extras.isEmpty);
+    const routes = await serveRoutes(module, extras, surroundings);
+    if (routes !== undefined) life.context.onClose(() => routes.close());
     const own = isHookDefinition(given) ? given : undefined;
     const optionsSchema = own?.options;
     const found = { name, module, source, version: own?.version ?? version };
-    return { ...found, options, optionsSchema, hooks, close: life.close };
+    return {
+      ...{ ...found, options, optionsSchema, hooks, routes, close: life.close },
+      status: () => extras.statusLines,
+      ready: () => extras.ready(),
+    };
   } catch (error) {
     await life.close();
     throw error;
+  }
+}
+
+async function serveRoutes(
+  module: string,
+  extras: ModuleExtras,
+  { serveRoutes: serve }: HookSurroundings,
+): Promise<ServedRoutes | undefined> {
+  try {
+    return await inTime(extras.finish(serve), 'adding its routes');
+  } catch (error) {
+    throw new HookLoadError(module, `its routes are wrong: ${messageOf(error)}`, error);
   }
 }
 
@@ -218,6 +240,21 @@ function createNumberer(): (name: string) => string {
     countByName.set(name, count);
     return count === 1 ? name : `${name}#${count}`;
   };
+}
+
+function refuseSharedPaths(loaded: readonly LoadedHooks[]): void {
+  const moduleByPath = new Map<string, string>();
+  for (const { module, routes } of loaded) {
+    if (routes === undefined) continue;
+    const other = moduleByPath.get(routes.path);
+    if (other !== undefined) {
+      throw new HookLoadError(
+        module,
+        `its routes are at hooks/${routes.path}, as those of ${other}`,
+      );
+    }
+    moduleByPath.set(routes.path, module);
+  }
 }
 
 function demandAuthenticate(config: HooksConfig, loaded: readonly LoadedHooks[]): void {

@@ -3,9 +3,8 @@
 import { Registry } from 'prom-client';
 import type { WebSocket } from 'ws';
 import { createHookChain, type HookChain } from '../hooks/chain.ts';
-import type { HookSurroundings } from '../hooks/context.ts';
+import type { CoordinatorAccess } from '../hooks/coordinator-access.ts';
 import type { HookModule } from '../hooks/define-hooks.ts';
-import { createHookMetrics } from '../hooks/hook-metrics.ts';
 import { setUpModule } from '../hooks/loader.ts';
 import type { CoordinatorReader } from '../hooks/reader.ts';
 import type {
@@ -14,6 +13,7 @@ import type {
   SyncOperation,
   ValidationResult,
 } from '../hooks/types.ts';
+import { surroundingsWithoutServer } from '../service/hook-surroundings.ts';
 import { decodeLazily } from '../wire/lazy-change-set.ts';
 import type { WireChangeSet } from '../wire/schemas.ts';
 import type { TestOwner } from './coordinator.ts';
@@ -26,6 +26,8 @@ export interface HarnessOptions {
   client?: Partial<ClientIdentity>;
   /** What the module reads. Default: databases in which there is nothing. */
   read?: Partial<CoordinatorReader>;
+  /** What the module does with the coordinator. Default: all of it throws. */
+  service?: Partial<CoordinatorAccess>;
   /** The longest that a call may take. Default: 5 seconds. */
   timeoutMs?: number;
 }
@@ -74,14 +76,15 @@ const NOTHING: CoordinatorReader = {
 export async function askHooks(
   owner: TestOwner,
   module: HookModule<never>,
-  { options, client = {}, read = {}, timeoutMs = 5000 }: HarnessOptions = {},
+  { options, client = {}, read = {}, service = {}, timeoutMs = 5000 }: HarnessOptions = {},
 ): Promise<HookHarness> {
   const registry = new Registry();
-  const surroundings: HookSurroundings = {
-    metricsOf: (name) => createHookMetrics(name, registry),
+  const bare = surroundingsWithoutServer(registry);
+  const loaded = await setUpModule(module, options, {
+    ...bare,
     read: { ...NOTHING, ...read },
-  };
-  const loaded = await setUpModule(module, options, surroundings);
+    service: { ...bare.service, ...service },
+  });
   const failures: string[] = [];
   const chain = createHookChain([loaded], {
     timeoutMs,

@@ -6,7 +6,6 @@ import type { AskedModule } from '../../src/hooks/asker.ts';
 import { type AuthRequest, createHookChain, type HookChain } from '../../src/hooks/chain.ts';
 import type { HookSurroundings } from '../../src/hooks/context.ts';
 import type { HookDefinition } from '../../src/hooks/define-hooks.ts';
-import { createHookMetrics } from '../../src/hooks/hook-metrics.ts';
 import type { HookName } from '../../src/hooks/kinds.ts';
 import type { LoadedHooks } from '../../src/hooks/loaded-hooks.ts';
 import { loadHooks } from '../../src/hooks/loader.ts';
@@ -14,6 +13,7 @@ import type { CoordinatorReader } from '../../src/hooks/reader.ts';
 import type { ClientIdentity, CoordinatorHooks, HookCall } from '../../src/hooks/types.ts';
 import type { Logger } from '../../src/logger.ts';
 import { LateReader } from '../../src/service/database-reader.ts';
+import { surroundingsWithoutServer } from '../../src/service/hook-surroundings.ts';
 import { type ApplyResult, type ChangeSet, encodeChangeSet } from '../../src/wire/types.ts';
 
 export const SITE = new Uint8Array(16).fill(7);
@@ -40,7 +40,7 @@ export function surroundings(
   read: CoordinatorReader = new LateReader(),
   registry: Registry = new Registry(),
 ): HookSurroundings {
-  return { metricsOf: (module) => createHookMetrics(module, registry), read };
+  return { ...surroundingsWithoutServer(registry), read };
 }
 
 /** A module as a config with these options has it set up; closed when the test ends. */

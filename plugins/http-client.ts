@@ -1,0 +1,74 @@
+/** Who asks over HTTP: let in before a byte of the body is read, and for as long as its credentials hold. */
+
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { SyncError } from '../src/errors.ts';
+import type { ClientIdentity } from '../src/hooks/types.ts';
+import { holderOf } from '../src/service/budget.ts';
+
+/** How long a client whose credentials are no good any more gets to hear of it. */
+const END_GRACE_MS = 900;
+
+export interface HttpClient {
+  identity: ClientIdentity;
+  /** That it asks for. */
+  databaseId: string;
+  /** Who is counted for what it takes. */
+  holder: string;
+  /** Aborted when it goes away unanswered, or when its credentials are no good any more. */
+  signal: AbortSignal;
+  /** Throws, with AUTH_EXPIRED for one, when it is not to be served any more. */
+  demandValid(): Promise<void>;
+}
+
+/** @throws SyncError INVALID_DATABASE_ID, or why it is not let in */
+export async function admitClient(
+  { coordinator: service, readCredentials }: FastifyInstance,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  databaseId: string,
+): Promise<HttpClient> {
+  service.checkDatabaseId(databaseId);
+  const credentials = readCredentials(request, databaseId);
+  const gone = goneController(reply);
+  const { signal } = gone;
+  const identity = await service.authenticate(credentials, signal);
+  const end = (reason: SyncError) => {
+    gone.abort(reason);
+    // A reader that takes nothing would not be told before it does.
+    const cut = () => reply.raw.writableFinished || reply.raw.destroy();
+    setTimeout(cut, END_GRACE_MS).unref();
+  };
+  const client = { identity, end };
+  service.clients.add(client);
+  reply.raw.once('close', () => service.clients.delete(client));
+  const demandValid = async () => {
+    signal.throwIfAborted();
+    // Modules that have been replaced meanwhile may have let in who has no good token any more.
+    while (!service.isCurrent(client.identity)) {
+      client.identity = await service.recheck(client.identity, credentials, signal);
+    }
+    service.clients.refuseExpired(client.identity);
+  };
+  const holder = holderOf(identity, request.ip);
+  return {
+    get identity() {
+      return client.identity;
+    },
+    ...{ databaseId, holder, signal, demandValid },
+  };
+}
+
+/** Does it when the answer has been taken, or nobody is there to take it: now, where that was before. */
+export function onceClosed({ raw }: FastifyReply, work: () => void): void {
+  if (raw.destroyed) work();
+  else raw.once('close', work);
+}
+
+/** Aborted when the client goes away unanswered. (A request itself closes once its body is read.) */
+function goneController(reply: FastifyReply): AbortController {
+  const controller = new AbortController();
+  reply.raw.once('close', () => {
+    if (!reply.raw.writableFinished) controller.abort();
+  });
+  return controller;
+}

@@ -1,0 +1,107 @@
+/** Makes the Fastify app that serves the routes of one hook module. */
+
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
+import { SyncError } from '../src/errors.ts';
+import type { RouteTools, ServeRoutes } from '../src/hooks/module-extras.ts';
+import { holderOf } from '../src/service/budget.ts';
+import { answerErrors } from './errors.ts';
+import { admitClient, type HttpClient, onceClosed } from './http-client.ts';
+
+const DEFAULT_DATABASE_ID = 'default';
+/** Of a request; a route may have another limit. */
+const BODY_BYTES_MAX = 1024 * 1024;
+
+/** @param app the coordinator's, by the time that somebody asks */
+export function serveModuleRoutes(app: FastifyInstance): ServeRoutes {
+  const { coordinatorConfig: config, coordinatorMetrics: metrics } = app;
+  return async (path, routes) => {
+    const own = Fastify({ bodyLimit: BODY_BYTES_MAX, trustProxy: config.trustProxy });
+    const clients = new WeakMap<IncomingMessage, HttpClient>();
+    const running = new Running();
+    const tools: RouteTools = {
+      clientOf({ raw }) {
+        const client = clients.get(raw);
+        if (client === undefined) throw new Error('the route is open: nobody was asked who it is');
+        return client.identity;
+      },
+    };
+
+    answerErrors(own, metrics.errorSent);
+    own.addHook('onRequest', async (_request, reply) => running.add(reply.raw));
+    // A reader that takes nothing must not hold its answer for ever.
+    own.addHook('onSend', async (_request, reply) => {
+      reply.raw.setTimeout(config.limits.stalledMs, () => {
+        metrics.limitMet('limits.stalledMs');
+        reply.raw.destroy();
+      });
+    });
+
+    for (const { register, isOpen } of routes) {
+      const prefix = `${app.prefix}/hooks/${path}`;
+      const scoped = async (scope: FastifyInstance) => {
+        if (!isOpen) {
+          scope.addHook('onRequest', async (request, reply) => {
+            const databaseId = databaseOf(request);
+            clients.set(request.raw, await admitClient(app, request, reply, databaseId));
+          });
+        }
+        // Not a byte of a body is read before there is room for all of it.
+        scope.addHook('preParsing', async (request, reply) => {
+          const { arrived } = app.coordinator.memory;
+          const holder = clients.get(request.raw)?.holder ?? holderOf({}, request.ip);
+          const { bodyLimit = BODY_BYTES_MAX } = request.routeOptions;
+          const announced = Number(request.headers['content-length'] ?? bodyLimit);
+          const bytes = Math.min(announced, bodyLimit);
+          await arrived.take(holder, bytes);
+          onceClosed(reply, () => arrived.give(holder, bytes));
+        });
+        scope.addHook('preHandler', async ({ raw }) => clients.get(raw)?.demandValid());
+        await register(scope, tools);
+      };
+      own.register(scoped, { prefix });
+    }
+    await own.ready();
+
+    return {
+      path,
+      handle: (request, response) => own.routing(request, response),
+      async close() {
+        await running.settled(config.limits.shutdownMs);
+        await own.close();
+      },
+    };
+  };
+}
+
+/** Requests that are not answered yet. */
+class Running {
+  readonly #open = new Set<ServerResponse>();
+  #settle = () => {};
+
+  add(response: ServerResponse): void {
+    this.#open.add(response);
+    response.once('close', () => {
+      this.#open.delete(response);
+      if (this.#open.size === 0) this.#settle();
+    });
+  }
+
+  /** Waits for them, and cuts off those that are left after the deadline. */
+  async settled(deadlineMs: number): Promise<void> {
+    if (this.#open.size === 0) return;
+    const cut = setTimeout(() => {
+      for (const response of this.#open) response.destroy();
+    }, deadlineMs);
+    await new Promise<void>((resolve) => {
+      this.#settle = resolve;
+    });
+    clearTimeout(cut);
+  }
+}
+
+function databaseOf({ query }: FastifyRequest): string {
+  const { databaseId = DEFAULT_DATABASE_ID } = query as { databaseId?: unknown };
+  if (typeof databaseId === 'string') return databaseId;
+  throw new SyncError('INVALID_DATABASE_ID', 'databaseId: must be given once');
+}

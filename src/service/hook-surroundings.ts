@@ -1,0 +1,19 @@
+/** What hook modules are given where there is no server around them: for `check`, and for tests. */
+
+import { Registry } from 'prom-client';
+import type { HookSurroundings } from '../hooks/context.ts';
+import { createHookMetrics } from '../hooks/hook-metrics.ts';
+import { LateReader } from './database-reader.ts';
+import { LateAccess } from './late-access.ts';
+
+const nothing = () => undefined;
+
+/** Nothing can be read or done, and routes lead nowhere. */
+export function surroundingsWithoutServer(registry = new Registry()): HookSurroundings {
+  return {
+    metricsOf: (module) => createHookMetrics(module, registry),
+    read: new LateReader(),
+    service: new LateAccess(),
+    serveRoutes: async (path) => ({ path, handle: nothing, close: async () => nothing() }),
+  };
+}
