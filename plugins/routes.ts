@@ -1,6 +1,7 @@
 /** The HTTP routes, each with and without a database. Bodies are decoded by `src/wire` alone. */
 
 import { isUtf8 } from 'node:buffer';
+import type { IncomingHttpHeaders } from 'node:http';
 import { Readable } from 'node:stream';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
@@ -9,6 +10,7 @@ import { SyncError, toSyncError } from '../src/errors.ts';
 import { createLogger } from '../src/logger.ts';
 import type { ServedSnapshot } from '../src/service/delivery.ts';
 import { changesPageJson } from '../src/service/frames.ts';
+import { collectBody } from '../src/service/request-body.ts';
 import { decodeApplyBody, decodeCheckpointBody } from '../src/wire/decode.ts';
 import type { WireCheckpoint } from '../src/wire/schemas.ts';
 import { runInSteps } from '../src/wire/steps.ts';
@@ -57,8 +59,8 @@ export default fp(
     // Changes are decoded with their place in the input, for both transports alike.
     app.removeAllContentTypeParsers();
     const bodyLimit = config.limits.messageBytes;
-    app.addContentTypeParser('*', { parseAs: 'buffer', bodyLimit }, (_request, body, done) =>
-      done(null, body),
+    app.addContentTypeParser('*', ({ headers }: FastifyRequest, stream: Readable) =>
+      collectBody(stream, { announced: announcedBytes(headers), bytesMax: bodyLimit }),
     );
 
     app.decorateRequest('syncClient', null);
@@ -75,8 +77,7 @@ export default fp(
     const makeRoom = async (request: FastifyRequest, reply: FastifyReply) => {
       const { holder } = clientOf(request);
       const { arrived } = service.memory;
-      const announced = Number(request.headers['content-length'] ?? bodyLimit);
-      const bytes = Math.min(announced, bodyLimit);
+      const bytes = Math.min(announcedBytes(request.headers) ?? bodyLimit, bodyLimit);
       await arrived.take(holder, bytes);
       onceClosed(reply, () => arrived.give(holder, bytes));
     };
@@ -200,6 +201,11 @@ export default fp(
 function clientOf({ syncClient }: FastifyRequest): HttpClient {
   if (syncClient === null) throw new Error('the route admits nobody');
   return syncClient;
+}
+
+/** Of a body; `undefined` for one that comes in chunks. */
+function announcedBytes({ 'content-length': length }: IncomingHttpHeaders): number | undefined {
+  return length === undefined ? undefined : Number(length);
 }
 
 const BYTE_ORDER_MARK = Buffer.of(0xef, 0xbb, 0xbf);

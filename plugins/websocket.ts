@@ -24,6 +24,12 @@ export interface WebsocketPluginOptions {
   limits: Pick<CoordinatorConfig['limits'], 'messageBytes' | 'handshakeTimeoutMs'>;
 }
 
+/** However large a message may be, it may come in so many frames and pieces of what is read; */
+const PARTS_MIN = 1024;
+/** beyond that its frames must be as large on average (browsers make them of 64 KiB and more), */
+const FRAGMENT_BYTES = 8 * 1024;
+/** and the pieces of one frame, which are what networks make of it. */
+const CHUNK_BYTES = 512;
 /** How often to look whether an upgrade has been refused. */
 const LOOK_MS = 500;
 
@@ -37,6 +43,8 @@ export default fp<WebsocketPluginOptions>(
     // Pings are answered by `ws.ts`, at the pace of the socket: by itself it would queue any number.
     const options = {
       maxPayload: messageBytes,
+      maxFragments: Math.max(PARTS_MIN, Math.ceil(messageBytes / FRAGMENT_BYTES)),
+      maxBufferedChunks: Math.max(PARTS_MIN, Math.ceil(messageBytes / CHUNK_BYTES)),
       perMessageDeflate: false,
       autoPong: false,
       // `ws.ts` knows them. A Set would keep those that have gone (see `linked-list.ts`).

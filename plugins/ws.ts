@@ -13,6 +13,12 @@ import { isLongText, type JsonText } from '../src/wire/long-json.ts';
 
 const logger = createLogger('sync-coordinator:ws');
 
+/** What `ws` says of a message that is too long, or comes in more parts than one that long may. */
+const TOO_LARGE: ReadonlySet<unknown> = new Set([
+  'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH',
+  'WS_ERR_TOO_MANY_BUFFERED_PARTS',
+]);
+
 /** What is long is left as it came; what is short may be a part of something larger, which is let go. */
 function toJsonText(data: RawData): JsonText {
   const bytes = toBuffer(data);
@@ -58,7 +64,7 @@ export default fp(
       socket.removeAllListeners('error');
       socket.on('error', (error) => {
         logger('socket error: %s', error.message);
-        if ('code' in error && error.code === 'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH') {
+        if ('code' in error && TOO_LARGE.has(error.code)) {
           service.metrics.limitMet('limits.messageBytes');
         }
         // `ws` has told the peer why. Until it has read that, what it still sends is read and dropped: cut

@@ -313,7 +313,7 @@ export const ConfigSchema = group({
     ),
     requestTimeoutMs: milliseconds(
       120_000,
-      'How long an HTTP request, or a large message, may take to arrive whole',
+      'How long an HTTP request, or a message that has begun, may take to arrive whole',
     ),
     failedLoginsPerMinute: integer(
       300,

@@ -99,8 +99,7 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
       refuse: (reason) => this.#refuseUnread(reason),
     });
     // Before `ws`, which is then told what they complete.
-    options.rawSocket?.prependListener('data', ({ length }) => arrived.read(length));
-    options.socket.on('pong', ({ length }) => arrived.passed(length));
+    options.rawSocket?.prependListener('data', (bytes) => arrived.read(bytes));
     this.#inbox = new Inbox({
       limits,
       arrived,

@@ -47,8 +47,7 @@ export class Inbox {
   put(message: Incoming): void {
     this.#messages.push({ message });
     this.#chars += lengthOf(message);
-    if (isPing(message)) this.#options.arrived?.passed(message.ping.length);
-    else this.#options.arrived?.completed(lengthOf(message));
+    if (!isPing(message)) this.#options.arrived?.completed(lengthOf(message));
     if (this.#fullOf !== undefined) this.#pause(this.#fullOf);
     if (this.#isReading) return;
     this.#isReading = true;

@@ -2,6 +2,7 @@
 
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
+import { Device } from '../../src/testing/device.ts';
 
 export interface RawSocket {
   socket: Socket;
@@ -38,6 +39,20 @@ export async function openRawWebSocket(port: number, headers = ''): Promise<RawS
       'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n',
   );
   await heardOf(raw, '\r\n\r\n');
+  return raw;
+}
+
+/** A client over a socket whose every byte is its own. */
+export async function joinRaw(
+  { server, owner }: { server: { port: number }; owner: { after(fn: () => unknown): void } },
+  number: number,
+): Promise<RawSocket> {
+  const raw = await openRawWebSocket(server.port);
+  owner.after(() => raw.socket.destroy());
+  const { siteId } = new Device(number);
+  const handshake = Buffer.from(JSON.stringify({ type: 'handshake', siteId }));
+  raw.socket.write(Buffer.concat([frameHeader(handshake.length), handshake]));
+  await heardOf(raw, 'handshake_ack');
   return raw;
 }
 

@@ -13,12 +13,13 @@ import type { Load } from './prober.ts';
 import {
   closeCode,
   frameHeader,
-  heardOf,
+  joinRaw,
   openRaw,
   openRawWebSocket,
   type RawSocket,
   writeAll,
 } from './raw-socket.ts';
+import { sendTinyChunks, sendTinyFrames } from './tiny-pieces.ts';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -76,17 +77,6 @@ async function pour(raw: RawSocket, bytes: number): Promise<void> {
   for (let sent = 0; sent < bytes && !isClosing(raw); sent += block.length) {
     await writeAll(raw, block);
   }
-}
-
-/** A client over a socket whose every byte is its own. */
-async function joinRaw({ server, owner }: AttackContext, number: number): Promise<RawSocket> {
-  const raw = await openRawWebSocket(server.port);
-  owner.after(() => raw.socket.destroy());
-  const { siteId } = new Device(number);
-  const handshake = Buffer.from(JSON.stringify({ type: 'handshake', siteId }));
-  raw.socket.write(Buffer.concat([frameHeader(handshake.length), handshake]));
-  await heardOf(raw, 'handshake_ack');
-  return raw;
 }
 
 export const SCENARIOS: readonly Scenario[] = [
@@ -191,6 +181,20 @@ export const SCENARIOS: readonly Scenario[] = [
     load: smallLoad,
     heldUpMsMax: 250,
     attack: sendLongMessages,
+  },
+  {
+    name: 'bodies in chunks of one byte',
+    args: [],
+    capBytes: 4 * 2 * MIB,
+    load: smallLoad,
+    attack: sendTinyChunks,
+  },
+  {
+    name: 'halves of messages in frames of one byte',
+    args: ['--limits-bytes-in-flight', String(64 * MIB), '--limits-request-timeout-ms', '3000'],
+    capBytes: 64 * MIB,
+    load: smallLoad,
+    attack: sendTinyFrames,
   },
   ...pingFloods(),
   {
