@@ -254,11 +254,11 @@ export const ConfigSchema = group({
     ),
     answerBytes: memory(
       256 * MIB,
-      'What answers of `GET /changes` that are read or not yet taken may take of the memory, for all clients; beyond it the next ones wait',
+      'What answers, pushed pages and snapshots that are read or not yet taken may take of the memory, for all clients; beyond it the next ones wait',
     ),
     answerBytesPerClient: memory(
       64 * MIB,
-      'The same for the answers to one user, or to one address where there are no users',
+      'The same for one user, or for one address where there are no users; and for the pages that are pushed to several clients of one database',
     ),
     messagesInFlight: integer(
       64,

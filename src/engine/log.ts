@@ -35,6 +35,8 @@ export interface LogPage {
   watermark: HlcText;
   /** What the tables in it have been called as well. */
   aliases: TableAliases;
+  /** Who wrote what is in it, as `isAmongAuthors` reads them: all others get the same page. */
+  authors: ReadonlySet<string>;
 }
 
 /** Of JSON, keys and first lines included; and what ends a page has to be read as well. */
@@ -62,6 +64,7 @@ export interface ReadPage {
    * of another table at the receiver.
    */
   ddlAhead: readonly WireMigration[];
+  authors: ReadonlySet<string>;
 }
 
 /** @param take gets the change sets of the page, in order */
@@ -80,13 +83,16 @@ export async function readLog(
   const names = new CurrentNames(catalog);
   const tablesSent = new Set<string>();
   let lastTables: string | undefined;
+  const authors = new Set<string>();
+  let lastAuthors: string | undefined;
   const page = async (hasMore: boolean): Promise<ReadPage> => {
     const lastSent = lastSentKey === undefined ? undefined : logKeyToPosition(lastSentKey);
     const readTo = endKey === undefined ? after : logKeyToPosition(endKey);
-    if (!hasMore) return { lastSent, end: maxHlc(readTo, end), hasMore, ddlAhead: [] };
+    if (!hasMore) return { lastSent, end: maxHlc(readTo, end), hasMore, ddlAhead: [], authors };
     const relies = compareHlc(newestChange(tablesSent, catalog), readTo) > 0;
     const ddlAhead = relies ? await readDdl(store, readTo, end, reader) : [];
-    return { lastSent, end: readTo, hasMore, ddlAhead };
+    for (const { hlc } of ddlAhead) authors.add(hlcSite(hlc));
+    return { lastSent, end: readTo, hasMore, ddlAhead, authors };
   };
   const range = { ...logRange(after, end), bytes: bytesMax * STORED_BYTES_A_BYTE };
   for await (const entries of store.iterate(range)) {
@@ -101,6 +107,8 @@ export async function readLog(
         changes += record.changeCount;
         if (record.tables !== lastTables) tablesSent.add(record.tables);
         lastTables = record.tables;
+        if (record.authors !== lastAuthors) authors.add(record.authors);
+        lastAuthors = record.authors;
         take(json);
         lastSentKey = key;
       }

@@ -317,18 +317,18 @@ export class SyncManager {
     const page = await readLog(this.#store, { end: head.position, catalog }, options, take);
     const now = await readForgotten(this.#store, siteIdText);
     refuseIfForgotten(after, now);
-    const { hasMore, ddlAhead, lastSent } = page;
+    const { hasMore, ddlAhead, lastSent, authors } = page;
     const end = { position: page.end, forgets: after.forgets, isFresh: false };
     const aliases = new TableAliases(catalog);
-    if (!hasMore) return { lastSent, end, hasMore, watermark: page.end, aliases };
+    if (!hasMore) return { lastSent, end, hasMore, watermark: page.end, aliases, authors };
     const watermark = markPageEnd(page.end, after.forgets);
     // A reader that goes by the change sets must be able to come back for more, too.
     const isBehindHorizon = compareHlc(page.end, now.horizon) < 0;
     if (ddlAhead.length === 0 && !isBehindHorizon) {
-      return { lastSent, end, hasMore, watermark, aliases };
+      return { lastSent, end, hasMore, watermark, aliases, authors };
     }
     take(carryPosition(siteIdText, watermark, ddlAhead));
-    return { lastSent: watermark, end, hasMore, watermark, aliases };
+    return { lastSent: watermark, end, hasMore, watermark, aliases, authors };
   }
 
   /** Of the tables, by the names that they have now. */

@@ -32,6 +32,15 @@ interface Waiter {
   resolve(): void;
 }
 
+/** Bytes that are held until they are given back. */
+export interface Reservation {
+  readonly bytes: number;
+  /** What it turned out to need, without waiting. */
+  adjust(bytes: number): void;
+  /** To be called once for all that happens; more often does nothing. */
+  give(): void;
+}
+
 export class ByteBudget {
   readonly #options: ByteBudgetOptions;
   readonly #heldByClient = new Map<string, number>();
@@ -77,6 +86,37 @@ export class ByteBudget {
       this.#waiters.push(waiter);
       this.#serve();
     });
+  }
+
+  /**
+   * Takes so many for a client once they are there.
+   * @throws SyncError OVERLOADED
+   */
+  async reserve(client: string, bytes: number): Promise<Reservation> {
+    const room = this.take(client, bytes);
+    if (room !== undefined) await room;
+    let held = bytes;
+    let isGiven = false;
+    const adjust = (to: number) => {
+      if (isGiven) return;
+      this.adjust(client, held, to);
+      held = to;
+    };
+    return {
+      get bytes() {
+        return held;
+      },
+      adjust,
+      give: () => {
+        adjust(0);
+        isGiven = true;
+      },
+    };
+  }
+
+  /** Whether a client could take so many at once. */
+  hasRoom(client: string, bytes: number): boolean {
+    return this.#waiters.length === 0 && this.#metBy(client, bytes) === undefined;
   }
 
   /** What it needed more for is whole, or it has gone. */

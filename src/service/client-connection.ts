@@ -23,6 +23,7 @@ import { encodeApplyResult } from '../wire/types.ts';
 import type { Applied } from './apply-pipeline.ts';
 import { ArrivedBytes } from './arrived-bytes.ts';
 import { holderOf } from './budget.ts';
+import type { Reservation } from './byte-budget.ts';
 import type { Narrow } from './client-view.ts';
 import type { Client } from './clients.ts';
 import type { CoordinatorService } from './coordinator-service.ts';
@@ -390,6 +391,7 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
       identity,
       database,
       outlet,
+      pages: database.sessions.pages,
       limits: service.config.limits,
       host: this,
       right,
@@ -413,6 +415,16 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
       .demandAny(session.identity, session.database.id, this.#signal)
       // Who may do nothing any more has nothing to stay for.
       .catch((why: unknown) => isDenial(why) && outlet.close(WS_CLOSE.policy, error.code));
+  }
+
+  reserve(bytes: number, isShared = false): Promise<Reservation> {
+    const { memory } = this.#options.service;
+    const holder = isShared ? `all of ${this.#lease?.id}` : this.#holder;
+    return memory.answers.reserve(holder, bytes);
+  }
+
+  hasMemory(bytes: number): boolean {
+    return this.#options.service.memory.answers.hasRoom(this.#holder, bytes);
   }
 
   pushed(changeSets: number): void {

@@ -151,7 +151,7 @@ export class CoordinatorService {
       logLength: () => this.#sum(({ logLength }) => logLength),
       logChanges: () => this.#sum(({ logChanges }) => logChanges.logged),
       logChangesReplaced: () => this.#sum(({ logChanges }) => logChanges.replaced),
-      queuedBytes: () => this.queuedBytes() + this.memory.answers.held,
+      queuedBytes: () => this.queuedBytes() + this.memory.httpPageBytes,
       snapshotStreams: () => this.#delivery.snapshotStreams,
       positionAhead: () => this.#positionAheadMs() / 1000,
       logPins: () => this.#sum(({ logPins }) => logPins.summary.count),

@@ -42,6 +42,11 @@ export class PageWriter {
     this.#builder = new ByteBuilder(FIRST_PAGE_BYTES, grownCapacity);
   }
 
+  /** In bytes, of what has been added. */
+  get length(): number {
+    return this.#builder.length;
+  }
+
   /** @param json of a change set */
   add(json: Uint8Array): void {
     this.#builder.add(this.#isEmpty ? OPENING.changes : COMMA);

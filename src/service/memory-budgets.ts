@@ -16,12 +16,13 @@ const WORK_FACTOR = 8;
 const ARRIVED_SHARE = 1 / 4;
 
 export class MemoryBudgets {
+  #httpPageBytes = 0;
   readonly #limits: CoordinatorConfig['limits'];
   /** Bodies and messages as they came, until they are answered. */
   readonly arrived: ByteBudget;
   /** Batches that are being decoded and stored. */
   readonly worked: ByteBudget;
-  /** Answers over HTTP, from when they are read until they have been taken. */
+  /** Answers, pages of pushes and snapshots, from when they are read until they have been taken. */
   readonly answers: ByteBudget;
 
   constructor(limits: CoordinatorConfig['limits'], onLimit: (limit: LimitName) => void) {
@@ -59,22 +60,31 @@ export class MemoryBudgets {
     }
   }
 
+  /** Of `answers`: pages over HTTP, which are in no socket's queue of ours. */
+  get httpPageBytes(): number {
+    return this.#httpPageBytes;
+  }
+
   /**
-   * Reads an answer once there is room for one.
+   * Reads a page over HTTP once there is room for one.
    * @returns the answer, and what gives its bytes back once it has been taken, or nobody wants it
    * @throws SyncError OVERLOADED, or what `read` throws
    */
   async answer(client: string, read: () => Promise<Buffer>): Promise<[Buffer, () => void]> {
     // Once as what was read, and once as what is made of it.
     const expected = 2 * this.#limits.pageBytes;
-    const room = this.answers.take(client, expected);
-    if (room !== undefined) await room;
+    const room = await this.answers.reserve(client, expected);
     try {
       const answer = await read();
-      this.answers.adjust(client, expected, answer.length);
-      return [answer, () => this.answers.give(client, answer.length)];
+      room.adjust(answer.length);
+      this.#httpPageBytes += answer.length;
+      const taken = () => {
+        room.give();
+        this.#httpPageBytes -= answer.length;
+      };
+      return [answer, taken];
     } catch (error) {
-      this.answers.give(client, expected);
+      room.give();
       throw error;
     }
   }

@@ -3,8 +3,11 @@
  * from a WebSocket; tests make one from an array.
  */
 export interface Outlet {
-  /** Queues one text message. After the socket has closed it does nothing. */
-  send(frame: string | Uint8Array): void;
+  /**
+   * Queues one text message; after the socket has closed none.
+   * @param taken called once the memory of the frame is needed no longer: it is written out, or never will be
+   */
+  send(frame: string | Uint8Array, taken?: () => void): void;
   /** Answers a ping of the WebSocket protocol. Of several that wait the newest is. */
   pong(payload: Uint8Array): void;
   /** What is queued and not yet taken by the operating system. */

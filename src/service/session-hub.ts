@@ -4,6 +4,7 @@ import type { Appended } from '../engine/log-announcer.ts';
 import { isAmongAuthors } from '../engine/log-record.ts';
 import type { SyncManager } from '../engine/sync-manager.ts';
 import { changeSetsFrame } from './frames.ts';
+import { PushPages } from './push-pages.ts';
 import type { Session } from './session.ts';
 
 interface Push {
@@ -13,12 +14,15 @@ interface Push {
 
 export class SessionHub {
   readonly #manager: SyncManager;
+  /** For those that are behind. */
+  readonly pages: PushPages;
   readonly #sessions = new Set<Session>();
   /** Listens only while there are sessions: for nobody, nothing of what others wrote is read. */
   #stop: (() => void) | undefined;
 
   constructor(manager: SyncManager) {
     this.#manager = manager;
+    this.pages = new PushPages(manager);
   }
 
   get size(): number {

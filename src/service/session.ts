@@ -17,11 +17,13 @@ import type { Appended } from '../engine/log-announcer.ts';
 import type { LogReader } from '../engine/log-readers.ts';
 import { type ErrorCode, type SyncError, toSyncError } from '../errors.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
+import type { Reservation } from './byte-budget.ts';
 import { type Narrow, readPage } from './client-view.ts';
 import type { ServedSnapshot } from './delivery.ts';
-import { changeSetsFrame, PageWriter, snapshotChunkFrame } from './frames.ts';
+import { PageWriter, snapshotChunkFrame } from './frames.ts';
 import type { DatabaseAccess, OpenDatabase } from './open-database.ts';
 import type { Outlet } from './outlet.ts';
+import type { PushPages } from './push-pages.ts';
 import { isDenial, type ReadRight } from './rights.ts';
 import { WS_CLOSE } from './ws-outcomes.ts';
 
@@ -37,6 +39,9 @@ export interface SessionHost {
   /** What `identity` may see, if a hook has a say in it. */
   viewOf(who: () => ClientIdentity): Narrow | undefined;
   pushed(changeSets: number): void;
+  /** Room for what it is sent; or for what is sent to several of its database. */
+  reserve(bytes: number, isShared?: boolean): Promise<Reservation>;
+  hasMemory(bytes: number): boolean;
   /** Its socket has no room for a push: from now on it is fed from the log. */
   fellBehind(): void;
   failed(error: unknown): void;
@@ -50,6 +55,8 @@ export interface SessionOptions {
   identity: ClientIdentity;
   database: OpenDatabase & DatabaseAccess;
   outlet: Outlet;
+  /** Of its database. */
+  pages: PushPages;
   /** To changes. */
   right: ReadRight;
   limits: SessionLimits;
@@ -64,6 +71,18 @@ const PASSING: ReadonlySet<ErrorCode> = new Set([
 ]);
 /** Pages of a push that reads the log are at most this: a slow socket shall hold little. */
 const PUSH_PAGE_BYTES_MAX = 256 * 1024;
+/** Where memory is scarce, so are those of an answer: many sockets get on, each a little at a time. */
+const SCARCE_PAGE_BYTES = 256 * 1024;
+/** Of a snapshot: of many at once none takes the others' room. */
+const SNAPSHOT_QUEUED_BYTES_MAX = 512 * 1024;
+/** What most of its chunks take, as they are read and as they are sent. */
+const SNAPSHOT_CHUNK_BYTES = 2 * 256 * 1024;
+
+/** Read and written, and the room that it has until it has been taken. */
+interface AnswerPage {
+  log: LogPage;
+  room: Reservation;
+}
 
 export class Session {
   readonly connectionId: string;
@@ -214,24 +233,29 @@ export class Session {
 
   /** @returns whether to go on */
   async #feedPage(): Promise<boolean> {
-    const { database, outlet, limits, host } = this.#options;
+    const { pages, outlet, limits, host } = this.#options;
     const bytesMax = Math.min(PUSH_PAGE_BYTES_MAX, limits.pageBytes);
     await outlet.drained(limits.queuedBytesPerSocket / 2);
     await this.right.confirm();
     const after = this.#cursor;
-    const options = { after, reader: this.siteId, bytesMax };
-    const changeSets: Uint8Array[] = [];
-    const page = await readPage(database.manager, options, this.#view, (json) => {
-      changeSets.push(json);
-    });
+    const view = this.#view;
+    const reserve = (bytes: number) => host.reserve(bytes, view === undefined);
+    const page = await pages.read({ after, reader: this.siteId, bytesMax, view, reserve });
+    const { frame, changeSets, end, release } = page;
     // An answer has begun meanwhile: it takes the cursor on, and this page is its business.
-    if (!this.#isOpen || this.#answers > 0 || this.#cursor !== after) return false;
-    // It was doubted while the page was read.
-    if (this.right.state !== 'granted') return true;
-    this.#cursor = page.end;
-    if (changeSets.length === 0) return true;
-    outlet.send(changeSetsFrame('push', changeSets));
-    host.pushed(changeSets.length);
+    const isIts = this.#isOpen && this.#answers === 0 && this.#cursor === after;
+    // Or it was doubted while the page was read.
+    if (!isIts || this.right.state !== 'granted') {
+      release();
+      return isIts;
+    }
+    this.#cursor = end;
+    if (frame === undefined) {
+      release();
+      return true;
+    }
+    outlet.send(frame, release);
+    host.pushed(changeSets);
     return true;
   }
 
@@ -264,55 +288,91 @@ export class Session {
   }
 
   async #sendPages(since: LogCursor, place: LogReader): Promise<void> {
-    const { database, outlet, limits } = this.#options;
-    const { manager } = database;
+    const { outlet, limits, host } = this.#options;
     let writer = new PageWriter(limits.pageBytes);
     let other: PageWriter | undefined;
-    let reading = this.#readForAnswer(since, writer);
-    for (;;) {
-      const { lastSent, end, hasMore } = await reading;
-      if (!hasMore && isCarryNeeded(since.position, lastSent, end.position)) {
-        writer.add(manager.carryPosition(end.position));
+    let reading: Promise<AnswerPage> | undefined;
+    try {
+      reading = this.#readForAnswer(since, writer);
+      for (;;) {
+        const { log, room } = await reading;
+        await this.#sendPage(since, log, writer, room);
+        // With each page: if the next one cannot be read, pushes go on from here, not from before.
+        this.#moveTo(log.end);
+        place.moveTo(log.end.position);
+        reading = undefined;
+        if (!log.hasMore) return;
+        // The page before has been taken: its memory serves again.
+        [writer, other] = [other ?? new PageWriter(limits.pageBytes), writer];
+        // What a client may see is asked as late as can be; all else is read while a page is on its way,
+        // where there is room for one more.
+        const readsAhead = this.#view === undefined && host.hasMemory(2 * limits.pageBytes);
+        if (readsAhead) reading = this.#readForAnswer(log.end, writer);
+        await outlet.drained(0);
+        if (!this.#isOpen) return;
+        reading ??= this.#readForAnswer(log.end, writer);
       }
-      if (this.right.state !== 'granted') await this.right.confirm();
-      outlet.send(writer.take());
-      // With each page: if the next one cannot be read, pushes go on from here, not from before.
-      this.#moveTo(end);
-      place.moveTo(end.position);
-      if (!hasMore) return;
-      // The page before has been taken: its memory serves again.
-      [writer, other] = [other ?? new PageWriter(limits.pageBytes), writer];
-      // What a client may see is asked as late as can be; all else is read while a page is on its way.
-      const isNarrowed = this.#view !== undefined;
-      if (!isNarrowed) reading = this.#readForAnswer(end, writer);
-      await outlet.drained(0);
-      if (!this.#isOpen) return;
-      if (isNarrowed) reading = this.#readForAnswer(end, writer);
+    } finally {
+      reading?.then(
+        ({ room }) => room.give(),
+        () => undefined,
+      );
     }
   }
 
-  #readForAnswer(after: LogCursor, writer: PageWriter): Promise<LogPage> {
-    const { database, limits } = this.#options;
-    const options = { after, reader: this.siteId, bytesMax: limits.pageBytes };
-    const reading = readPage(database.manager, options, this.#view, (json) => writer.add(json));
-    // It may be that nobody waits for it any more.
-    reading.catch(() => undefined);
-    return reading;
+  async #sendPage(
+    since: LogCursor,
+    { lastSent, end, hasMore }: LogPage,
+    writer: PageWriter,
+    room: Reservation,
+  ): Promise<void> {
+    const { outlet, database } = this.#options;
+    if (!hasMore && isCarryNeeded(since.position, lastSent, end.position)) {
+      writer.add(database.manager.carryPosition(end.position));
+    }
+    if (this.right.state !== 'granted') await this.right.confirm();
+    const frame = writer.take();
+    room.adjust(frame.length);
+    outlet.send(frame, () => room.give());
+  }
+
+  async #readForAnswer(after: LogCursor, writer: PageWriter): Promise<AnswerPage> {
+    const { database, limits, host } = this.#options;
+    const { pageBytes } = limits;
+    const hasRoom = host.hasMemory(2 * pageBytes);
+    const bytesMax = hasRoom ? pageBytes : Math.min(pageBytes, SCARCE_PAGE_BYTES);
+    // Once as what was read, and once as what is made of it.
+    const room = await host.reserve(2 * bytesMax);
+    try {
+      const options = { after, reader: this.siteId, bytesMax };
+      const add = (json: Uint8Array) => writer.add(json);
+      const log = await readPage(database.manager, options, this.#view, add);
+      room.adjust(writer.length);
+      return { log, room };
+    } catch (error) {
+      room.give();
+      throw error;
+    }
   }
 
   /** Sends a snapshot, chunk by chunk, as the socket takes it. To be run by `answer`. */
   async sendSnapshot(snapshot: ServedSnapshot): Promise<void> {
     const { cursor, chunks } = snapshot;
-    const { outlet, limits } = this.#options;
+    const { outlet, limits, host } = this.#options;
+    const queuedMax = Math.min(limits.queuedBytesPerSocket / 2, SNAPSHOT_QUEUED_BYTES_MAX);
+    let room: Reservation | undefined;
     try {
+      room = await host.reserve(SNAPSHOT_CHUNK_BYTES);
       for await (const chunk of chunks) {
-        outlet.send(snapshotChunkFrame(chunk));
-        if (outlet.queuedBytes > limits.queuedBytesPerSocket / 2) {
-          await outlet.drained(limits.queuedBytesPerSocket / 4);
-        }
+        const frame = snapshotChunkFrame(chunk);
+        room.adjust(frame.length);
+        outlet.send(frame, room.give);
+        await outlet.drained(queuedMax);
         if (!this.#isOpen) return;
+        room = await host.reserve(SNAPSHOT_CHUNK_BYTES);
       }
     } finally {
+      room?.give();
       await snapshot.close();
     }
     await snapshot.noteSent();

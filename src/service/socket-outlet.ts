@@ -32,14 +32,19 @@ interface Waiter {
   resolve(): void;
 }
 
+interface Message {
+  bytes: Buffer;
+  taken: (() => void) | undefined;
+}
+
 export class SocketOutlet implements Outlet {
   readonly #socket: WebSocket;
   readonly #onBytes: (delta: number) => void;
   readonly #rawSocket: Socket | undefined;
   /** Messages of which nothing has been handed over yet. */
-  readonly #queue = new Fifo<Buffer>();
+  readonly #queue = new Fifo<Message>();
   /** The rest of a message that goes in fragments. */
-  #rest: Buffer | undefined;
+  #rest: Message | undefined;
   /** Handed over in this turn; none in most turns of most sockets. */
   #fragments: Fragment[] | undefined;
   #queuedBytes = 0;
@@ -70,12 +75,15 @@ export class SocketOutlet implements Outlet {
     return this.#queuedBytes;
   }
 
-  send(frame: string | Uint8Array): void {
-    if (!this.isOpen) return;
+  send(frame: string | Uint8Array, taken?: () => void): void {
+    if (!this.isOpen) {
+      taken?.();
+      return;
+    }
     const bytes = typeof frame === 'string' ? Buffer.from(frame) : toBuffer(frame);
     if (this.#queuedBytes === 0) this.#lastProgressMs = performance.now();
     this.#add(bytes.length + FRAME_OVERHEAD_BYTES);
-    this.#queue.push(bytes);
+    this.#queue.push({ bytes, taken });
     this.#handOver();
   }
 
@@ -112,17 +120,20 @@ export class SocketOutlet implements Outlet {
     }
   }
 
-  /** @param bytes a message, or the rest of one */
-  #handOverFragment(bytes: Buffer, isFirst: boolean): void {
-    const isLast = bytes.length <= FRAGMENT_BYTES;
-    this.#rest = isLast ? undefined : bytes.subarray(FRAGMENT_BYTES);
-    this.#write(isLast ? bytes : bytes.subarray(0, FRAGMENT_BYTES), isFirst, isLast);
+  /** @param message one, or the rest of one */
+  #handOverFragment({ bytes, taken }: Message, isFirst: boolean): void {
+    if (bytes.length <= FRAGMENT_BYTES) {
+      this.#rest = undefined;
+      this.#write({ bytes, isFirst, isLast: true, taken });
+    } else {
+      this.#rest = { bytes: bytes.subarray(FRAGMENT_BYTES), taken };
+      this.#write({ bytes: bytes.subarray(0, FRAGMENT_BYTES), isFirst, isLast: false });
+    }
   }
 
   /** All that is sent in this turn, such as the answers to a group, goes to the system in one call. */
-  #write(bytes: Buffer, isFirst: boolean, isLast: boolean): void {
-    this.#inWindow += bytes.length;
-    const fragment = { bytes, isFirst, isLast };
+  #write(fragment: Fragment): void {
+    this.#inWindow += fragment.bytes.length;
     if (this.#fragments !== undefined) {
       this.#fragments.push(fragment);
       return;
@@ -134,8 +145,12 @@ export class SocketOutlet implements Outlet {
   #flush(): void {
     const fragments = this.#fragments;
     this.#fragments = undefined;
+    if (fragments === undefined) return;
     // Nothing may follow a close frame.
-    if (fragments === undefined || this.#socket.readyState !== this.#socket.OPEN) return;
+    if (this.#socket.readyState !== this.#socket.OPEN) {
+      tellTaken(fragments);
+      return;
+    }
     let bytes = 0;
     let taken = 0;
     for (const fragment of fragments) {
@@ -144,6 +159,7 @@ export class SocketOutlet implements Outlet {
     }
     this.#writeOut(fragments, bytes, (error) => {
       this.#inWindow -= bytes;
+      tellTaken(fragments);
       if (error) return;
       this.#add(-Math.min(taken, this.#queuedBytes));
       this.#lastProgressMs = performance.now();
@@ -191,8 +207,11 @@ export class SocketOutlet implements Outlet {
 
   /** The socket has gone: nothing waits any more, and nobody should wait for it. */
   #drop(): void {
-    this.#queue.clear();
+    const { length } = this.#queue;
+    for (let i = 0; i < length; i++) this.#queue.shift()?.taken?.();
+    this.#rest?.taken?.();
     this.#rest = undefined;
+    tellTaken(this.#fragments ?? []);
     this.#fragments = undefined;
     this.#add(-this.#queuedBytes);
     this.#wake();
@@ -241,6 +260,10 @@ export class SocketOutlet implements Outlet {
     // Once the operating system has taken it; while it waited for an answer a flood would pile up.
     this.#rawSocket?.destroySoon();
   }
+}
+
+function tellTaken(fragments: readonly Fragment[]): void {
+  for (const { taken } of fragments) taken?.();
 }
 
 function toBuffer(bytes: Uint8Array): Buffer {

@@ -17,6 +17,8 @@ export interface Fragment {
   bytes: Buffer;
   isFirst: boolean;
   isLast: boolean;
+  /** Of the last one: the whole message is written out, or never will be. */
+  taken?: (() => void) | undefined;
 }
 
 export function headerBytes(length: number): number {

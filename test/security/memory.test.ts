@@ -151,6 +151,39 @@ test(
   },
 );
 
+for (const type of ['get_changes', 'get_snapshot']) {
+  test(
+    `${type}: answers over WebSocket that nobody takes are held within the bound`,
+    FAIL,
+    async (t) => {
+      const long = 16 * KIB * KIB;
+      const config = { storage: 'memory:', limits: { answerBytes: long } };
+      const server = await startServer(t, { config });
+      const device = new Device(1);
+      const writer = await TestClient.join(server.wsUrl, device, t);
+      await writer.apply(device.write({ pk: [1], set: { text: 'x'.repeat(long) } }));
+      const { answers } = server.service.memory;
+      const readers = [];
+      let most = 0;
+      for (let i = 2; i < 10; i++) {
+        const reader = await TestClient.join(server.wsUrl, new Device(i), t);
+        reader.socket.pause();
+        reader.send({ type });
+        readers.push(reader);
+      }
+      await until(t, () => answers.held > long);
+      for (let i = 0; i < 20; i++) {
+        await writer.settled();
+        most = Math.max(most, answers.held);
+      }
+      // Two may have begun before it was known how long the answer is.
+      assert.ok(most < 3 * long, `${most} bytes are held`);
+      for (const { socket } of readers) socket.terminate();
+      await until(t, () => answers.held === 0);
+    },
+  );
+}
+
 test('what is held is given back, however it ended', FAIL, async (t) => {
   const { server, held, gate } = await startHeldUp(t, {});
   gate.resolve();

@@ -23,11 +23,16 @@ export class ArrayOutlet implements Outlet {
   /** Emits `closed`. */
   readonly closing = new EventEmitter();
 
-  send(frame: string | Uint8Array): void {
-    if (!this.isOpen) return;
+  send(frame: string | Uint8Array, taken?: () => void): void {
+    if (!this.isOpen) {
+      taken?.();
+      return;
+    }
     const text = Buffer.from(frame).toString();
     this.messages.push(JSON.parse(text));
     if (this.isHeld) this.queuedBytes += text.length;
+    if (!this.isHeld) taken?.();
+    else if (taken !== undefined) this.#waiters.push({ bytes: 0, resolve: taken });
     this.queuedBytesPeak = Math.max(this.queuedBytesPeak, this.queuedBytes);
     this.#emitter.emit('sent');
   }

@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { test } from 'node:test';
 import { SyncError } from '../../src/errors.ts';
 import { createHookChain } from '../../src/hooks/chain.ts';
+import { ByteBudget } from '../../src/service/byte-budget.ts';
 import { Rights, toGetChanges } from '../../src/service/rights.ts';
 import { Session } from '../../src/service/session.ts';
 import { SessionHub } from '../../src/service/session-hub.ts';
@@ -17,11 +18,15 @@ import { openEngine } from '../support/engine.ts';
 import { ArrayOutlet } from './array-outlet.ts';
 
 const QUEUED_BYTES_MAX = 4000;
+/** Of which most tests need little. */
+const MEMORY_BYTES_MAX = 4_000_000;
 const HOUR_MS = 3_600_000;
 
 async function openHub(store?: KVStore) {
   const { manager, world } = await openEngine({ store });
   const hub = new SessionHub(manager);
+  const bound = { limit: 'limits.answerBytes' as const, bytes: MEMORY_BYTES_MAX };
+  const memory = new ByteBudget({ total: bound, perClient: bound, onLimit: () => undefined });
   const database = { id: 'test', manager, open: async () => ({ id: 'test', manager }) };
   const join = (device: Device) => {
     const outlet = new ArrayOutlet();
@@ -32,6 +37,7 @@ async function openHub(store?: KVStore) {
       identity,
       database,
       outlet,
+      pages: hub.pages,
       right: new Rights(createHookChain([], { timeoutMs: 1000 }), {
         maxAgeMs: 1000,
         now: Date.now,
@@ -40,6 +46,8 @@ async function openHub(store?: KVStore) {
       host: {
         viewOf: () => undefined,
         pushed: () => undefined,
+        reserve: (bytes) => memory.reserve(device.siteId, bytes),
+        hasMemory: (bytes) => memory.hasRoom(device.siteId, bytes),
         fellBehind: () => undefined,
         failed: assert.fail,
         readDenied: assert.fail,
@@ -63,7 +71,7 @@ async function openHub(store?: KVStore) {
     world.nowMs += afterMs;
     await manager.maintain({ thorough: true });
   };
-  return { manager, hub, join, write, forget };
+  return { memory, manager, hub, join, write, forget };
 }
 
 test('a session that keeps up gets each commit as one push, in position order', async () => {
@@ -119,6 +127,36 @@ test('a session that is fed from the log gets what is written meanwhile too, onc
   ids.push(...(await write(new Device(3), 2)));
   await outlet.sent(ids.length);
   assert.deepEqual(outlet.transactionIds, ids);
+});
+
+test('sessions that are behind by the same stretch read and hold it once, and its author not at all', async () => {
+  const store = await createMemoryStorage().open('test');
+  let reads = 0;
+  const { manager, memory, hub, join } = await openHub({
+    ...store,
+    iterate(range) {
+      if (range.bytes !== undefined) reads++;
+      return store.iterate(range);
+    },
+  });
+  const author = new Device(1);
+  const own = join(author);
+  const others = Array.from({ length: 20 }, (_, i) => join(new Device(10 + i)));
+  for (const { outlet } of others) outlet.isHeld = true;
+  const bytes = 5_000_000;
+  const large = author.write({ pk: [1], set: { text: 'x'.repeat(bytes) } });
+  await manager.apply([large]);
+  for (const { outlet } of others) await outlet.sent(1);
+  assert.ok(reads <= 2, `read ${reads} times`);
+  assert.ok(memory.held > bytes && memory.held < 1.1 * bytes, `${memory.held} bytes are held`);
+  // Who comes to it while it is still needed gets it, too.
+  assert.equal(hub.pages.size, 1);
+  for (const { outlet } of others) outlet.take();
+  assert.equal(hub.pages.size, 0);
+  // The author still looks whether there is something for it in what it wrote.
+  while (memory.held > 0) await new Promise(setImmediate);
+  assert.deepEqual(own.outlet.transactionIds, []);
+  for (const { outlet } of others) assert.deepEqual(outlet.transactionIds, [large.transactionId]);
 });
 
 test('a session whose log cannot be read at the moment stays, and goes on when it can', async (t) => {

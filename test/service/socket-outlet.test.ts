@@ -151,6 +151,38 @@ test('when the socket closes nobody waits for it any more, and nothing is counte
   await outlet.drained(0);
 });
 
+test('each sender is told once when its message has been written out, or never will be', async (t) => {
+  const { outlet, peer, hear } = await connectPair(t);
+  const told = new Map<string, number>();
+  const send = (name: string, text: string) =>
+    outlet.send(text, () => told.set(name, (told.get(name) ?? 0) + 1));
+  send('small', 'x');
+  send('big', 'x'.repeat(1_000_000));
+  assert.equal(told.size, 0);
+  await hear(2);
+  await outlet.drained(0);
+  assert.deepEqual(
+    [...told],
+    [
+      ['small', 1],
+      ['big', 1],
+    ],
+  );
+  peer.pause();
+  send('under way', UNREAD);
+  send('queued', 'x');
+  const drained = outlet.drained(0);
+  await new Promise(setImmediate);
+  send('handed over just then', 'x');
+  assert.equal(told.size, 2);
+  peer.terminate();
+  await drained;
+  send('too late', 'x');
+  for (const name of ['under way', 'queued', 'handed over just then', 'too late']) {
+    assert.equal(told.get(name), 1, name);
+  }
+});
+
 test('closing sends what is queued first, and takes nothing more', async (t) => {
   const { outlet, peer, hear } = await connectPair(t);
   const closed = once(peer, 'close');

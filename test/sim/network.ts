@@ -80,7 +80,9 @@ export class SimSocket implements Outlet {
   }
 
   /** From the coordinator. */
-  send(frame: string | Uint8Array): void {
+  send(frame: string | Uint8Array, taken?: () => void): void {
+    // Its bytes are copied, or dropped.
+    taken?.();
     if (!this.isOpen) return;
     const text = typeof frame === 'string' ? frame : Buffer.from(frame).toString();
     this.queuedBytes += text.length;
