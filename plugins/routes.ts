@@ -8,6 +8,7 @@ import fp from 'fastify-plugin';
 import { type HlcText, parseHlcParameter } from '../src/clock/hlc.ts';
 import { SyncError, toSyncError } from '../src/errors.ts';
 import { createLogger } from '../src/logger.ts';
+import type { Reservation } from '../src/service/byte-budget.ts';
 import type { ServedSnapshot } from '../src/service/delivery.ts';
 import { changesPageJson } from '../src/service/frames.ts';
 import { collectBody } from '../src/service/request-body.ts';
@@ -18,6 +19,8 @@ import { encodeApplyResult } from '../src/wire/types.ts';
 import { admitClient, type HttpClient, onceClosed } from './http-client.ts';
 
 const DEFAULT_DATABASE_ID = 'default';
+/** What most snapshots have under way: a chunk that is sent, and one that is read. */
+const SNAPSHOT_BYTES = 2 * 256 * 1024;
 const logger = createLogger('sync-coordinator:http');
 
 declare module 'fastify' {
@@ -153,22 +156,26 @@ export default fp(
       const client = clientOf(request);
       const { databaseId, holder, signal, demandValid } = client;
       await demandValid();
+      // Of what is under way: what it turns out to be, it holds without waiting.
+      const room = await service.memory.answers.reserve(holder, SNAPSHOT_BYTES);
       const access = service.access(databaseId, holder);
       try {
         const snapshot = await service.handleSnapshot(client.identity, access, checkpoint, {
           signal,
           queuedBytes: () => reply.raw.writableLength,
         });
-        const lines = snapshotLines(snapshot, demandValid);
+        const lines = snapshotLines(snapshot, demandValid, room);
         const stream = Readable.from(lines, { objectMode: false });
         // However it ends, and also if it never began.
         stream.once('close', () => {
           access.release();
+          onceClosed(reply, room.give);
           snapshot.close().catch((error: unknown) => logger.error('snapshot: %O', error));
         });
         return reply.type('application/x-ndjson').send(stream);
       } catch (error) {
         access.release();
+        room.give();
         throw toSyncError(error, 'SNAPSHOT_ERROR', 'the snapshot could not be read');
       }
     }
@@ -224,10 +231,15 @@ const NEWLINE = Buffer.from('\n');
 async function* snapshotLines(
   { chunks, noteSent }: ServedSnapshot,
   demandValid: () => Promise<void>,
+  room: Reservation,
 ): AsyncGenerator<string | Uint8Array> {
+  let bytesBefore = 0;
   try {
     for await (const chunk of chunks) {
       await demandValid();
+      // The one before may not have been taken when this one is read.
+      room.adjust(Math.max(SNAPSHOT_BYTES, bytesBefore + chunk.length));
+      bytesBefore = chunk.length;
       yield Buffer.concat([chunk, NEWLINE]);
     }
     await noteSent();

@@ -184,6 +184,26 @@ for (const type of ['get_changes', 'get_snapshot']) {
   );
 }
 
+test('a snapshot over HTTP that nobody takes is counted, until it has gone', FAIL, async (t) => {
+  const long = 16 * KIB * KIB;
+  const server = await startServer(t, { config: { storage: 'memory:' } });
+  const device = new Device(1);
+  const writer = await TestClient.join(server.wsUrl, device, t);
+  await writer.apply(device.write({ pk: [1], set: { text: 'x'.repeat(long) } }));
+  const { answers } = server.service.memory;
+  const socket = await connectRaw(t, server);
+  socket.pause();
+  const site = new Device(2).siteId;
+  socket.write(`GET /sync/snapshot HTTP/1.1\r\nHost: localhost\r\nX-Site-Id: ${site}\r\n\r\n`);
+  await until(t, () => answers.held > long);
+  socket.destroy();
+  await until(t, () => answers.held === 0);
+  const headers = { 'x-site-id': site };
+  const whole = await (await fetch(`${server.httpUrl}/snapshot`, { headers })).text();
+  assert.ok(whole.length > long);
+  await until(t, () => answers.held === 0);
+});
+
 test('what is held is given back, however it ended', FAIL, async (t) => {
   const { server, held, gate } = await startHeldUp(t, {});
   gate.resolve();
