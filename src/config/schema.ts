@@ -238,6 +238,17 @@ export const ConfigSchema = group({
       [1, 100_000_000],
       'The most values in one message or body, such as those of its changes and those in JSON values. A change has about ten.',
     ),
+    valueBytes: integer(
+      4 * MIB,
+      [256 * KIB, 512 * MIB - 1],
+      'The largest SQL value or DDL text in a message or body, in bytes of its JSON with its name.',
+    ),
+    rowBytes: integer(
+      8 * MIB,
+      [1, 512 * MIB - 1],
+      'The most that one row may hold, in characters of its JSON. It is read and written as a whole.',
+    ),
+    columnsPerRow: integer(10_000, [1, 1_000_000], 'The most columns of one row.'),
     tablesPerDatabase: integer(
       10_000,
       [1, 1_000_000],

@@ -1,6 +1,7 @@
 /** How much of a group one batch takes: its changes and, where these are large, their bytes. */
 
 import type { WireChange, WireChangeSet, WireMigration } from '../wire/schemas.ts';
+import { GROUP_WEIGHT_MAX } from './group-commit.ts';
 import type { Batch } from './merge-transaction.ts';
 
 /** A migration looks at more than a change. */
@@ -10,11 +11,15 @@ const BYTES_A_CHANGE = 200;
 /** Of a number, or of what stands around a value. */
 const SCALAR_BYTES = 8;
 
+/** What weighs more than a group may goes alone: how much more it is doesn't matter, and takes its time. */
 export function weightOf({ changeSets, answers, refused, own = [] }: Batch): number {
   let weight = 1 + weightOfItems(own, []);
-  for (const set of changeSets) weight += weightOfSet(set);
-  for (const set of answers) weight += weightOfSet(set);
-  for (const set of refused) weight += weightOfSet(set);
+  for (const sets of [changeSets, answers, refused]) {
+    for (const set of sets) {
+      weight += weightOfSet(set);
+      if (weight > GROUP_WEIGHT_MAX) return weight;
+    }
+  }
   return weight;
 }
 
@@ -27,7 +32,10 @@ function weightOfItems(
   schemaMigrations: readonly WireMigration[],
 ): number {
   let bytes = 0;
-  for (const change of changes) bytes += bytesOfChange(change);
+  for (const change of changes) {
+    bytes += bytesOfChange(change);
+    if (bytes > GROUP_WEIGHT_MAX * BYTES_A_CHANGE) break;
+  }
   for (const migration of schemaMigrations) bytes += bytesOfMigration(migration);
   const count = changes.length + MIGRATION_WEIGHT * schemaMigrations.length;
   return Math.max(count, bytes / BYTES_A_CHANGE);

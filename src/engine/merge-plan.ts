@@ -35,8 +35,9 @@ export async function planReads(
       last = change;
       lastTable = table;
       if (isSame || typeof table === 'string') continue;
-      rows.add({ tableId: table.id, identity: pkIdentity(change.pk) });
-      const turn = pace.did(1);
+      const identity = pkIdentity(change.pk);
+      rows.add({ tableId: table.id, identity });
+      const turn = pace.did(1, identity.length);
       if (turn !== undefined) await turn;
     }
   }

@@ -37,6 +37,7 @@ import {
   type Row,
 } from './row.ts';
 import { type LoadedRow, toRowKey } from './row-set.ts';
+import { cellSize, type RowLimits, refuseRowGrowth } from './row-size.ts';
 import { mergeMigration } from './table-ddl.ts';
 import { type EmptyingContext, emptySome, StepBudget } from './table-emptying.ts';
 import { successorOf, TargetFinder } from './table-names.ts';
@@ -83,6 +84,7 @@ interface Origin {
 
 export interface MergeContext extends EmptyingContext {
   catalogLimits: CatalogLimits;
+  rowLimits: RowLimits;
   identity: Identity;
   /** The server's wall time, in milliseconds. */
   now(): number;
@@ -400,17 +402,26 @@ export class MergeTransaction {
   #mergeColumn(
     change: WireColumnChange,
     { isLive, pk, json }: ChangeTarget,
-    { row }: LoadedRow,
+    loaded: LoadedRow,
     { changes }: LogDraft,
   ): MergeOutcome {
     const { hlc } = change;
+    const { row } = loaded;
     const { name, member } = this.#names.column(change.column);
     const value = JSON.stringify(change.value);
     const cellsBefore = row.cells.size;
     const cell = { hlc, value, pk };
+    const sizeBefore = cellSize(row, name, row.cells.get(name));
     const outcome = mergeCell(row, name, cell, this.#context.allowResurrection);
     if (outcome !== 'applied') return outcome;
-    this.#transaction.log.noteReplaced(1 + cellsBefore - row.cells.size);
+    const columns = row.cells.size - cellsBefore;
+    const grown = { columns, size: cellSize(row, name, cell) - sizeBefore };
+    loaded.size += grown.size;
+    refuseRowGrowth(row, loaded.size, grown, this.#context.rowLimits, () => {
+      const { schema, table } = change;
+      return `${schema}.${table}.${change.column}`;
+    });
+    this.#transaction.log.noteReplaced(1 - columns);
     if (isLive) changes.addColumn(json, change, member, value);
     return outcome;
   }
@@ -418,15 +429,18 @@ export class MergeTransaction {
   #mergeDelete(
     change: WireDeleteChange,
     { isLive, pk, json }: ChangeTarget,
-    { row }: LoadedRow,
+    loaded: LoadedRow,
     { changes, position }: LogDraft,
   ): MergeOutcome {
     const { hlc } = change;
+    const { row } = loaded;
     const priorRow = change.priorRow && JSON.stringify(change.priorRow);
     const heldBefore = countHeld(row);
     const tombstone = { hlc, position, priorRow, pk };
     const outcome = mergeTombstone(row, tombstone, this.#context.allowResurrection);
     if (outcome !== 'applied') return outcome;
+    loaded.size = 0;
+    for (const [column, cell] of row.cells) loaded.size += cellSize(row, column, cell);
     this.#transaction.log.noteReplaced(1 + heldBefore - countHeld(row));
     if (isLive) changes.addDelete(json, hlc, priorRow);
     return outcome;

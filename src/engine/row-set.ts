@@ -30,6 +30,8 @@ export interface LoadedRow {
   tableId: number;
   key: Buffer;
   row: Row;
+  /** In characters, about as it is stored. */
+  size: number;
   /** Cells it held when it was read. */
   cellsBefore: number;
   /** Whether it stood in the list of tombstones then. */
@@ -124,7 +126,8 @@ export class RowSet {
     const row = bytes === undefined ? createRow() : decodeRow(bytes);
     const cellsBefore = row.cells.size;
     const wasListed = isListed(row.tombstone);
-    const loaded = { tableId, key, row, cellsBefore, wasListed, changed: false };
+    const size = bytes?.length ?? 0;
+    const loaded = { tableId, key, row, size, cellsBefore, wasListed, changed: false };
     const rows = this.#rowsByTable.get(tableId);
     if (rows === undefined) this.#rowsByTable.set(tableId, new Map([[identity, loaded]]));
     else rows.set(identity, loaded);

@@ -32,6 +32,7 @@ import { type Batch, type BatchOutcome, MergeTransaction } from './merge-transac
 import { Pace } from './pace.ts';
 import { markPageEnd } from './position-marks.ts';
 import { CurrentNames } from './record-tables.ts';
+import { type RowLimits, UNLIMITED_ROW } from './row-size.ts';
 import { SiteRecords } from './site-records.ts';
 import { openSnapshot, type Snapshot } from './snapshot.ts';
 import { isStoreFailure, writeExclusively } from './store-failure.ts';
@@ -64,6 +65,8 @@ export interface SyncManagerOptions {
   newSiteId?: Uint8Array | undefined;
   /** Default: none. */
   catalogLimits?: CatalogLimits;
+  /** Default: none. */
+  rowLimits?: RowLimits;
   /**
    * The store has refused to write, and may go on refusing until it is opened again; or it holds
    * another database by now (a `ReplacedError`), and will refuse for good.
@@ -225,6 +228,7 @@ export class SyncManager {
     const context = {
       ...this.#emptying,
       catalogLimits: this.#options.catalogLimits ?? UNLIMITED_CATALOG,
+      rowLimits: this.#options.rowLimits ?? UNLIMITED_ROW,
       identity: this.identity,
       now: () => world.now(),
       yield: () => world.yield(),

@@ -254,6 +254,7 @@ export class DatabasePool {
         logPinMaxAgeMs,
         newSiteId: seed,
         catalogLimits: config.limits,
+        rowLimits: config.limits,
         onStoreFailed: (error) => {
           if (!store.recovers || error instanceof ReplacedError) this.#replace(id, entry);
         },

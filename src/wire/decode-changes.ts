@@ -22,7 +22,7 @@ import {
   type WireMigration,
 } from './schemas.ts';
 import type { Steps } from './steps.ts';
-import { valueFault } from './values.ts';
+import { pkFault, valueFault } from './values.ts';
 
 const changeSetValidator = Compile(ChangeSetSchema);
 const envelopeValidator = Compile(ChangeSetEnvelopeSchema);
@@ -233,6 +233,8 @@ function onlyKnownFields(change: WireChange): WireChange {
 
 function checkValues(change: WireChange, place: string, index: number): void {
   const here = () => `${place}.changes[${index}]`;
+  const keyFault = pkFault(change.pk);
+  if (keyFault !== undefined) refuse(`${here()}.pk`, keyFault);
   checkEach(change.pk, () => `${here()}.pk`);
   if (change.type === 'delete') {
     if (change.priorRow !== undefined) checkEach(change.priorRow, () => `${here()}.priorRow`);

@@ -30,6 +30,19 @@ export interface LongJson {
   length: number;
   /** About how many values are in it, at any depth: its commas and brackets. */
   values: number;
+  /** How many of them are members of objects, about: each of them has a name to be kept. */
+  named: number;
+  /** So long may be what is parsed as one, see `OutlineLimits`. */
+  valueBytes: number;
+}
+
+export interface OutlineLimits {
+  /** Most values in all of it. */
+  valuesPerMessage: number;
+  /** Most bytes of a value, or of the name of one. */
+  valueBytes: number;
+  /** What is longer is taken apart. */
+  pieceBytes: number;
 }
 
 /** Members that are parsed together, and the commas between them; or one, where that is long. */
@@ -43,8 +56,9 @@ export interface Part {
 interface Open {
   isArray: boolean;
   from: number;
-  /** Values that came before it. */
+  /** Values that came before it, and those of them that have names. */
   valuesBefore: number;
+  namedBefore: number;
   length: number;
   runFrom: number;
   memberFrom: number;
@@ -62,24 +76,21 @@ const OPEN_OBJECT = 0x7b;
 const CLOSE_OBJECT = 0x7d;
 
 /**
- * @param valuesMax most values in all of it
- * @param pieceBytes what is longer is taken apart
  * @returns the object or array that it is; `undefined` for a short one, and for what is neither
  * @throws SyncError MESSAGE_ERROR, TOO_LARGE
  */
-export function* outline(
-  bytes: Buffer,
-  valuesMax: number,
-  pieceBytes: number,
-): Steps<LongJson | undefined> {
-  const scan = new Scan(bytes, pieceBytes);
+export function* outline(bytes: Buffer, limits: OutlineLimits): Steps<LongJson | undefined> {
+  const scan = new Scan(bytes, limits);
   while (!scan.goOn(STEP_BYTES)) {
-    refuseOverLimit(scan.values, valuesMax);
+    refuseOverLimit(scan.values, limits.valuesPerMessage);
     yield;
   }
-  refuseOverLimit(scan.values, valuesMax);
+  refuseOverLimit(scan.values, limits.valuesPerMessage);
   const { long } = scan;
-  if (long === undefined) return undefined;
+  if (long === undefined) {
+    if (bytes.length > limits.valueBytes) throw tooLongAValue(limits.valueBytes);
+    return undefined;
+  }
   demandNothing(bytes, 0, long.from);
   demandNothing(bytes, long.to, bytes.length);
   return long;
@@ -88,17 +99,20 @@ export function* outline(
 class Scan {
   readonly #bytes: Buffer;
   readonly #pieceBytes: number;
+  readonly #valueBytes: number;
   /** Short ones are many: the same objects serve again and again. */
   readonly #stack: Open[] = [];
   #depth = 0;
   #at = 0;
   values = 1;
+  #named = 0;
   /** The whole, if it is long; once all has been looked at. */
   long: LongJson | undefined;
 
-  constructor(bytes: Buffer, pieceBytes: number) {
+  constructor(bytes: Buffer, { pieceBytes, valueBytes }: OutlineLimits) {
     this.#bytes = bytes;
     this.#pieceBytes = pieceBytes;
+    this.#valueBytes = valueBytes;
   }
 
   /** Looks at about so many bytes more. @returns whether nothing is left to be looked at */
@@ -112,6 +126,7 @@ class Scan {
       if (mark === COMMA) {
         if (open === undefined) throw notJson(`a comma at position ${at}`);
         this.values++;
+        if (!open.isArray) this.#named++;
         open.length++;
         endMember(open, at, this.#pieceBytes);
       } else if (mark === OPEN_ARRAY || mark === OPEN_OBJECT) {
@@ -138,6 +153,8 @@ class Scan {
     open.isArray = this.#bytes[at] === OPEN_ARRAY;
     open.from = at;
     open.valuesBefore = this.values;
+    open.namedBefore = this.#named;
+    if (!open.isArray) this.#named++;
     open.length = 1;
     open.runFrom = at + 1;
     open.memberFrom = at + 1;
@@ -167,7 +184,9 @@ class Scan {
     if (runFrom <= at) parts.push({ from: runFrom, to: at });
     ended.parts = [];
     const values = this.values - ended.valuesBefore;
-    return { source: this.#bytes, isArray, from, to: at + 1, parts, length, values };
+    const named = this.#named - ended.namedBefore;
+    const counts = { length, values, named, valueBytes: this.#valueBytes };
+    return { source: this.#bytes, isArray, from, to: at + 1, parts, ...counts };
   }
 }
 
@@ -178,6 +197,14 @@ function refuseOverLimit(values: number, valuesMax: number): void {
     `more than limits.valuesPerMessage (${valuesMax}) values in one message`,
     { limit: 'limits.valuesPerMessage' },
   );
+}
+
+/** @param place where it stands, if that is known */
+export function tooLongAValue(valueBytes: number, place = ''): SyncError {
+  const what = `more than limits.valueBytes (${valueBytes}) bytes in one value`;
+  return new SyncError('TOO_LARGE', place === '' ? what : `${place}: ${what}`, {
+    limit: 'limits.valueBytes',
+  });
 }
 
 /**
@@ -202,7 +229,8 @@ function nextMark(bytes: Uint8Array, from: number, to: number): number {
 }
 
 function newOpen(): Open {
-  const counts = { from: 0, valuesBefore: 0, length: 0, runFrom: 0, memberFrom: 0 };
+  const before = { valuesBefore: 0, namedBefore: 0 };
+  const counts = { ...before, from: 0, length: 0, runFrom: 0, memberFrom: 0 };
   return { ...counts, isArray: false, long: undefined, parts: [] };
 }
 

@@ -1,13 +1,15 @@
 /** Parses what is long of a JSON text, part by part. See `json-outline.ts`. */
 
-import { SyncError } from '../errors.ts';
+import { refuse } from './faults.ts';
 import {
   demandNothing,
   type LongJson,
   notJson,
+  type OutlineLimits,
   outline,
   type Part,
   PIECE_BYTES,
+  tooLongAValue,
 } from './json-outline.ts';
 import type { Steps } from './steps.ts';
 
@@ -19,13 +21,11 @@ export type Json = { value: unknown } | LongJson;
 
 /** Most values in what is parsed as a whole, such as one SQL value; what has more blocks everybody. */
 export const WHOLE_VALUES_MAX = 250_000;
+/** Of these so many may be members of objects: to keep their names takes ten times as long. */
+export const WHOLE_NAMED_MAX = 50_000;
 
-export interface ReadLimits {
-  /** Most values in a text. */
-  valuesPerMessage: number;
-  /** What is longer is not parsed in one go. */
-  pieceBytes?: number;
-}
+/** Without `pieceBytes` it is `PIECE_BYTES`; then `valueBytes` is no less than that. */
+export type ReadLimits = Omit<OutlineLimits, 'pieceBytes'> & { pieceBytes?: number };
 
 export function isLongText(text: JsonText): boolean {
   return text.length > PIECE_BYTES;
@@ -46,8 +46,8 @@ export function parseShort(text: JsonText): { value: unknown } {
 export function* readJson(text: JsonText, limits: ReadLimits): Steps<Json> {
   if (isShort(text, limits)) return parseShort(text);
   const bytes = typeof text === 'string' ? Buffer.from(text) : text;
-  const { valuesPerMessage, pieceBytes = PIECE_BYTES } = limits;
-  const long = yield* outline(bytes, valuesPerMessage, pieceBytes);
+  const { valuesPerMessage, valueBytes, pieceBytes = PIECE_BYTES } = limits;
+  const long = yield* outline(bytes, { valuesPerMessage, valueBytes, pieceBytes });
   return long ?? parseShort(bytes);
 }
 
@@ -63,6 +63,8 @@ function parse(text: string, where = ''): unknown {
 }
 
 function parseRun(long: LongJson, { from, to }: Part): object {
+  // Only a part of one member is longer than a piece.
+  demandShort(long, from, to);
   const text = inBrackets(long.source.subarray(from, to), long.isArray ? '[]' : '{}');
   const where = `between the positions ${from} and ${to}: `;
   // It is an array or object, by its brackets.
@@ -70,6 +72,12 @@ function parseRun(long: LongJson, { from, to }: Part): object {
   // Only a comma too many makes one of several parts empty.
   if (long.parts.length > 1 && isEmpty(members)) throw notJson(`${where}a comma too many`);
   return members;
+}
+
+/** @throws SyncError TOO_LARGE, for what is longer than a value may be */
+function demandShort({ valueBytes }: LongJson, from: number, to: number, place?: string): void {
+  if (to - from <= valueBytes) return;
+  throw tooLongAValue(valueBytes, place ?? `between the positions ${from} and ${to}`);
 }
 
 /** Bytes are copied quicker than the text that two brackets are put around. */
@@ -119,6 +127,7 @@ export function* objectMembers(
     } else {
       demandNothing(source, long.to, to);
       // What stands before it is its name and a colon, or no JSON.
+      demandShort(object, from, long.from);
       const named = parse(`{${source.toString('utf8', from, long.from)}null}`) as object;
       for (const name of Object.keys(named)) {
         if (names?.has(name) !== false) members.set(name, long);
@@ -131,13 +140,14 @@ export function* objectMembers(
 
 /**
  * The whole of it.
- * @throws SyncError MESSAGE_ERROR, if there is too much in it
+ * @throws SyncError MESSAGE_ERROR, if there is too much in it; TOO_LARGE, if it is too long
  */
 export function* wholeOf(json: Json, place: string): Steps<unknown> {
   if ('value' in json) return json.value;
-  if (json.values > WHOLE_VALUES_MAX) {
-    const what = `has more than ${WHOLE_VALUES_MAX} members`;
-    throw new SyncError('MESSAGE_ERROR', place === '' ? what : `${place}: ${what}`);
+  demandShort(json, json.from, json.to, place);
+  if (json.values > WHOLE_VALUES_MAX) refuse(place, `has more than ${WHOLE_VALUES_MAX} members`);
+  if (json.named > WHOLE_NAMED_MAX) {
+    refuse(place, `has more than ${WHOLE_NAMED_MAX} members of objects`);
   }
   if (json.isArray) {
     const array: unknown[] = [];

@@ -11,6 +11,14 @@ import { SITE_ID_PATTERN } from '../clock/site-id.ts';
 /** Longest name of a schema, table or column, and longest transaction id, in UTF-16 units. */
 export const NAME_LENGTH_MAX = 1024;
 
+/** Longest token, in UTF-16 units. */
+const TOKEN_LENGTH_MAX = 64 * 1024;
+
+/** Most members of a primary key. */
+export const PK_MEMBERS_MAX = 64;
+/** Most of its characters, about: of its texts and names, and one for each other value in it. */
+export const PK_LENGTH_MAX = 64 * 1024;
+
 export const HlcSchema = Type.String({ pattern: HLC_PATTERN });
 export const SiteIdSchema = Type.String({ pattern: SITE_ID_PATTERN });
 const NameSchema = Type.String({ maxLength: NAME_LENGTH_MAX });
@@ -96,6 +104,7 @@ export const CheckpointSchema = Type.Object({
   createdAt: Type.Number(),
 });
 
+const TokenSchema = Type.String({ maxLength: TOKEN_LENGTH_MAX });
 const RequestIdSchema = Type.Optional(Type.String({ maxLength: NAME_LENGTH_MAX }));
 
 /** What a client sends, by `type`. Change sets and checkpoints in it are checked by themselves. */
@@ -103,7 +112,7 @@ export const CLIENT_MESSAGE_SCHEMAS = {
   handshake: Type.Object({
     type: Type.Literal('handshake'),
     siteId: SiteIdSchema,
-    token: Type.Optional(Type.String()),
+    token: Type.Optional(TokenSchema),
     databaseId: Type.Optional(Type.String()),
     protocolVersion: Type.Optional(Type.Number()),
   }),
@@ -125,7 +134,7 @@ export const CLIENT_MESSAGE_SCHEMAS = {
   }),
   authenticate: Type.Object({
     type: Type.Literal('authenticate'),
-    token: Type.String(),
+    token: TokenSchema,
     requestId: RequestIdSchema,
   }),
   ping: Type.Object({ type: Type.Literal('ping') }),

@@ -4,6 +4,8 @@
  * written as JSON again, and, for primary keys, which keys are the same row.
  */
 
+import { PK_LENGTH_MAX, PK_MEMBERS_MAX } from './schemas.ts';
+
 /** Deepest nesting of a JSON value; beyond it serialising could exhaust the stack. */
 const VALUE_DEPTH_MAX = 128;
 /** Most digits of a bigint: far beyond any SQL integer, and still cheap to normalise. */
@@ -62,6 +64,33 @@ function objectFault(value: object, depth: number): string | undefined {
     if (fault !== undefined) return fault;
   }
   return undefined;
+}
+
+/**
+ * What is wrong with how much there is in a primary key, or `undefined`: each of its changes says it
+ * again, it is put in order to be compared, and it is a key of the store.
+ */
+export function pkFault(pk: readonly unknown[]): string | undefined {
+  if (pk.length > PK_MEMBERS_MAX) return `has more than ${PK_MEMBERS_MAX} members`;
+  let left = PK_LENGTH_MAX;
+  for (const member of pk) {
+    left = typeof member === 'string' ? left - member.length : leftAfter(member, left, 0);
+    if (left < 0) return `has more than ${PK_LENGTH_MAX} characters`;
+  }
+  return undefined;
+}
+
+/** @returns what is left of so many characters; less than 0, if there are more */
+function leftAfter(value: unknown, characters: number, depth: number): number {
+  if (typeof value === 'string') return characters - value.length - 1;
+  // What is nested deeper is no value at all.
+  if (typeof value !== 'object' || value === null || depth > VALUE_DEPTH_MAX) return characters - 1;
+  let left = characters - 1;
+  for (const [name, member] of Object.entries(value)) {
+    left = leftAfter(member, left - name.length, depth + 1);
+    if (left < 0) break;
+  }
+  return left;
 }
 
 /**

@@ -19,7 +19,7 @@ import {
   toText,
 } from './garbage.ts';
 
-const LIMITS = { changesPerBatch: 1000, valuesPerMessage: 10_000_000 };
+const LIMITS = { changesPerBatch: 1000, valuesPerMessage: 10_000_000, valueBytes: 4 * 1024 * 1024 };
 
 /** Decodes, or is refused as a client may be told; anything else is a fault of the decoder. */
 function decodedOrRefused<T>(decode: () => T): T | undefined {

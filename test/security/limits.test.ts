@@ -8,11 +8,13 @@ import type { CoordinatorConfigInput } from '../../src/config/schema.ts';
 import { COUNTED_LIMITS, type LimitName } from '../../src/limits.ts';
 import { Device } from '../../src/testing/device.ts';
 import { TestClient } from '../../src/testing/test-client.ts';
+import type { WireChangeSet } from '../../src/wire/schemas.ts';
 import { connectRaw } from '../support/raw-connection.ts';
 import { startServer, type TestServer } from '../support/server.ts';
 
 const FAIL = { timeout: 20_000 };
-const MIB = 1024 * 1024;
+const KIB = 1024;
+const MIB = 1024 * KIB;
 
 /** Not for clients to meet: how an answer is cut, and how long a stop takes. */
 const UNCOUNTED = ['limits.pageBytes', 'limits.shutdownMs'];
@@ -31,12 +33,17 @@ async function stranger(t: TestContext, { wsUrl }: TestServer): Promise<TestClie
   return client;
 }
 
+/** More than sockets hold. */
+function muchOf(device: Device): WireChangeSet {
+  const text = 'x'.repeat(3 * MIB);
+  return device.write(...[1, 2, 3, 4, 5, 6].map((pk) => ({ pk: [pk], set: { text } })));
+}
+
 /** A client that has asked for more than sockets hold, and takes none of it. */
 async function joinStalled(t: TestContext, { wsUrl }: TestServer): Promise<TestClient> {
   const device = new Device(1);
   const writer = await TestClient.join(wsUrl, device, t);
-  const text = 'x'.repeat(16 * MIB);
-  await writer.apply(device.write({ pk: [1], set: { text } }));
+  await writer.apply(muchOf(device));
   const client = await TestClient.join(wsUrl, new Device(2), t);
   client.socket.pause();
   return client;
@@ -60,7 +67,7 @@ async function postTwoAtOnce({ t, server }: { t: TestContext; server: TestServer
 async function getTwoUnread({ t, server }: { t: TestContext; server: TestServer }) {
   const device = new Device(1);
   const writer = await TestClient.join(server.wsUrl, device, t);
-  await writer.apply(device.write({ pk: [1], set: { text: 'x'.repeat(16 * MIB) } }));
+  await writer.apply(muchOf(device));
   const headers = `Host: localhost\r\nX-Site-Id: ${new Device(2).siteId}`;
   for (let i = 0; i < 2; i++) {
     const socket = await connectRaw(t, server);
@@ -98,6 +105,40 @@ const MEETINGS: Record<LimitName, Meeting> = {
       const value = Array.from({ length: 100 }, () => 1);
       client.send({ type: 'apply_changes', changes: [device.write({ pk: [1], set: { value } })] });
       assert.equal((await client.next('error')).code, 'TOO_LARGE');
+    },
+  },
+  'limits.valueBytes': {
+    value: 256 * KIB,
+    async meet({ t, server }) {
+      const device = new Device(1);
+      const client = await TestClient.join(server.wsUrl, device, t);
+      const text = 'x'.repeat(300 * KIB);
+      assert.equal(
+        (await client.apply(device.write({ pk: [1], set: { text } }))).code,
+        'TOO_LARGE',
+      );
+      assert.equal((await client.apply(device.write({ pk: [1], set: { text: 1 } }))).applied, 1);
+    },
+  },
+  'limits.rowBytes': {
+    value: 1000,
+    async meet({ t, server }) {
+      const device = new Device(1);
+      const client = await TestClient.join(server.wsUrl, device, t);
+      const text = 'x'.repeat(1000);
+      assert.equal(
+        (await client.apply(device.write({ pk: [1], set: { text } }))).code,
+        'TOO_LARGE',
+      );
+    },
+  },
+  'limits.columnsPerRow': {
+    value: 1,
+    async meet({ t, server }) {
+      const device = new Device(1);
+      const client = await TestClient.join(server.wsUrl, device, t);
+      const wide = device.write({ pk: [1], set: { a: 1, b: 1 } });
+      assert.equal((await client.apply(wide)).code, 'TOO_LARGE');
     },
   },
   'limits.tablesPerDatabase': {

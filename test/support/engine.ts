@@ -1,6 +1,7 @@
 /** A database of the engine's over an in-memory store, and ways to look at what it gives. */
 
 import type { CatalogLimits } from '../../src/engine/catalog-size.ts';
+import type { RowLimits } from '../../src/engine/row-size.ts';
 import { SyncManager } from '../../src/engine/sync-manager.ts';
 import { createLogger } from '../../src/logger.ts';
 import type { KVStore } from '../../src/storage/kv-store.ts';
@@ -20,6 +21,7 @@ export interface TestEngineOptions {
   stepRows?: number;
   logPinMaxAgeMs?: number;
   catalogLimits?: CatalogLimits;
+  rowLimits?: RowLimits;
   store?: KVStore;
   world?: TestWorld;
 }
@@ -39,6 +41,7 @@ export async function openEngine(options: TestEngineOptions = {}): Promise<TestE
     ...(stepRows === undefined ? {} : { stepRows }),
     logPinMaxAgeMs,
     ...(options.catalogLimits === undefined ? {} : { catalogLimits: options.catalogLimits }),
+    ...(options.rowLimits === undefined ? {} : { rowLimits: options.rowLimits }),
   });
   return { manager, world, store };
 }

@@ -8,7 +8,11 @@ import { decodeApplyBody, decodeCheckpointBody, decodeClientMessage } from './de
 import { VECTORS } from './vectors.ts';
 
 const CHANGES_MAX = 20;
-const LIMITS = { changesPerBatch: CHANGES_MAX, valuesPerMessage: 10_000_000 };
+const LIMITS = {
+  changesPerBatch: CHANGES_MAX,
+  valuesPerMessage: 10_000_000,
+  valueBytes: 4 * 1024 * 1024,
+};
 const { siteId, hlc } = VECTORS.changeSets[1] ?? { siteId: '', hlc: '' };
 
 const VALID: Record<keyof typeof CLIENT_MESSAGE_SCHEMAS, object> = {

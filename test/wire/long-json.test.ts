@@ -15,7 +15,12 @@ import { anyJson, anyText, toText } from '../fuzz/garbage.ts';
 import { decodeApplyBody, decodeCheckpointBody, decodeClientMessage } from './decode-at-once.ts';
 import { VECTORS } from './vectors.ts';
 
-const LIMITS = { changesPerBatch: 100_000, valuesPerMessage: 4_000_000 };
+const LIMITS = {
+  changesPerBatch: 100_000,
+  valuesPerMessage: 4_000_000,
+  valueBytes: 4 * 1024 * 1024,
+};
+const INFINITE = Number.POSITIVE_INFINITY;
 const device = new Device(1);
 
 /** `undefined` for what is no JSON. */
@@ -30,7 +35,7 @@ function parsedAtOnce(text: string): { value: unknown } | undefined {
 function parsedInPieces(text: string, pieceBytes: number): { value: unknown } | undefined {
   try {
     const json = runAtOnce(
-      readJson(text, { valuesPerMessage: Number.POSITIVE_INFINITY, pieceBytes }),
+      readJson(text, { valuesPerMessage: INFINITE, valueBytes: INFINITE, pieceBytes }),
     );
     return { value: runAtOnce(wholeOf(json, '')) };
   } catch (error) {
@@ -107,7 +112,7 @@ const LONG = [
   [
     device.write(
       { pk: [1], set: { text: 'é"\\'.repeat(PIECE_BYTES / 4) } },
-      { pk: ['x'.repeat(PIECE_BYTES)], set: { a: Array.from({ length: 200_000 }, (_, i) => i) } },
+      { pk: ['x'.repeat(60_000)], set: { a: Array.from({ length: 200_000 }, (_, i) => i) } },
       { pk: [2], set: { a: { ['__proto__']: 'x'.repeat(PIECE_BYTES), b: [[1]] } } },
     ),
     device.migrate('create_table', 't', { ddl: 'x'.repeat(PIECE_BYTES + 1) }),
@@ -229,6 +234,63 @@ test('a value with more members than can be parsed at once is refused with its p
   const text = JSON.stringify([device.write({ pk: [1], set: { a: 1, b: value } })]);
   const message = '[0].changes[1].value: has more than 250000 members';
   assert.throws(() => decodeApplyBody(text, LIMITS), { code: 'MESSAGE_ERROR', message });
+});
+
+test('objects in a value may have fewer members, for each has a name to be kept', () => {
+  const named = (count: number) =>
+    Object.fromEntries(Array.from({ length: count }, (_, i) => [`name ${i}`, 1]));
+  const batch = (...values: unknown[]) =>
+    JSON.stringify([device.write({ pk: [1], set: { a: 1, b: values } })]);
+  assert.equal(decodeApplyBody(batch(named(49_999)), LIMITS).length, 1);
+  const message = '[0].changes[1].value: has more than 50000 members of objects';
+  for (const values of [[named(50_001)], [named(30_000), named(30_000)]]) {
+    assert.throws(() => decodeApplyBody(batch(...values), LIMITS), {
+      code: 'MESSAGE_ERROR',
+      message,
+    });
+  }
+});
+
+test('whatever is longer than a value may be is refused unparsed, and its request told', () => {
+  const limits = { ...LIMITS, valueBytes: 2 * PIECE_BYTES };
+  const long = 'x'.repeat(limits.valueBytes + 1);
+  const change = (set: Record<string, unknown>) => device.write({ pk: [1], set });
+  const digits = `{"type":"apply_changes","requestId":"7","changes":[${JSON.stringify(change({ a: 7 })).replace('"value":7', `"value":0.${'7'.repeat(long.length)}`)}]}`;
+  const message = (...changes: unknown[]) =>
+    JSON.stringify({ type: 'apply_changes', requestId: '7', changes });
+  for (const text of [
+    message(change({ a: long })),
+    message(change({ a: { __bin: 'QUFB'.repeat(long.length / 4) } })),
+    message(change({ a: { [long]: 1 } })),
+    message(change({ a: { [long]: [...long] } })),
+    message(change({ a: Array.from({ length: 9 }, () => long.slice(PIECE_BYTES)) })),
+    message(device.write({ pk: [long], set: { a: 1 } })),
+    message(device.migrate('create_table', 't', { ddl: long })),
+    message({ ...device.write(), transactionId: long }),
+    digits,
+    digits.replace('0.7', ' '.repeat(long.length)),
+  ]) {
+    assert.throws(
+      () => decodeClientMessage(text, limits),
+      (error) => {
+        assert.ok(error instanceof RefusedRequest, String(error));
+        assert.deepEqual(
+          [error.code, error.limit, error.requestId],
+          ['TOO_LARGE', 'limits.valueBytes', '7'],
+        );
+        assert.match(
+          error.message,
+          /: more than limits\.valueBytes \(524288\) bytes in one value$/,
+        );
+        return true;
+      },
+    );
+  }
+  // What is no object at all is not parsed to say so.
+  for (const text of [JSON.stringify(long), `7${' '.repeat(limits.valueBytes)}`]) {
+    assert.throws(() => decodeClientMessage(text, limits), { code: 'TOO_LARGE' });
+  }
+  assert.equal(decodeApplyBody(JSON.stringify([change({ a: long.slice(20) })]), limits).length, 1);
 });
 
 test('change sets without changes count, too', () => {

@@ -8,7 +8,7 @@ import { openEngine, takeSnapshot } from '../support/engine.ts';
 import { decodeApplyBody, decodeCheckpointBody } from './decode-at-once.ts';
 import { type SnapshotChunk, VECTORS, vectorToValue } from './vectors.ts';
 
-const LIMITS = { changesPerBatch: 1000, valuesPerMessage: 10_000_000 };
+const LIMITS = { changesPerBatch: 1000, valuesPerMessage: 10_000_000, valueBytes: 4 * 1024 * 1024 };
 
 test('the vectors are of the version that the server speaks', () => {
   assert.equal(VECTORS.protocolVersion, PROTOCOL_VERSION);
