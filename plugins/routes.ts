@@ -121,7 +121,7 @@ export default fp(
 
     async function postChanges(request: FastifyRequest) {
       const client = clientOf(request);
-      const { databaseId, holder, demandValid } = client;
+      const { databaseId, holder, signal, demandValid } = client;
       await demandValid();
       const body = readBody(request);
       const work = async () => {
@@ -129,7 +129,11 @@ export default fp(
         await demandValid();
         return service.withAccess(
           databaseId,
-          (access) => service.handleApplyChanges(client.identity, access, changeSets),
+          (access) =>
+            service.handleApplyChanges(client.identity, access, changeSets, {
+              who: () => client.identity,
+              signal,
+            }),
           holder,
         );
       };

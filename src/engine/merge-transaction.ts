@@ -56,6 +56,10 @@ export interface Batch {
   refused: readonly WireChangeSet[];
   /** The coordinator's own, of its own accord, one transaction; yet `UNDATED`. */
   own?: readonly WireChange[];
+  /** Asked right before it is committed; what it throws is why it is not stored. */
+  admit?: (() => void) | undefined;
+  /** The same, asked whenever others have had their turn meanwhile. */
+  goOn?: (() => void) | undefined;
 }
 
 /** What became of a batch. */
@@ -102,6 +106,7 @@ export class MergeTransaction {
   readonly #pace: Pace;
   /** Of tables that end here, so much is done at once. */
   readonly #budget: StepBudget;
+  #batches: readonly Batch[] = [];
   /** See `#tablesBeingFilled`; worked out where it matters, for one change set. */
   #beingFilled: ReadonlySet<number> | undefined;
 
@@ -109,7 +114,7 @@ export class MergeTransaction {
     const site = context.siteIdText;
     this.#context = context;
     this.#budget = new StepBudget(context);
-    this.#pace = new Pace(() => context.yield());
+    this.#pace = new Pace(() => this.#turn());
     const pace = this.#pace;
     this.#transaction = new WriteTransaction(store, known, {
       site,
@@ -120,6 +125,7 @@ export class MergeTransaction {
 
   /** One outcome for each of `batches`, each a batch of one client's; and what to keep of it all. */
   async merge(batches: readonly Batch[]): Promise<Written & { outcomes: BatchOutcome[] }> {
+    this.#batches = batches;
     await this.#load(batches);
     const outcomes: BatchOutcome[] = [];
     for (const { sender, changeSets, answers, refused, own } of batches) {
@@ -132,7 +138,15 @@ export class MergeTransaction {
       outcome.position = this.#transaction.head.position;
       outcomes.push(outcome);
     }
-    return { ...(await this.#transaction.finish()), outcomes };
+    const written = await this.#transaction.finish();
+    for (const { admit } of batches) admit?.();
+    return { ...written, outcomes };
+  }
+
+  /** Lets others have theirs. A group of which one is not wanted any more ends; the rest is begun again. */
+  async #turn(): Promise<void> {
+    await this.#context.yield();
+    for (const { goOn } of this.#batches) goOn?.();
   }
 
   #refuseGrowth(): void {
@@ -228,7 +242,7 @@ export class MergeTransaction {
       // One looks at all that renames connect to it: what came at once may be long.
       if (i % MIGRATIONS_AT_ONCE === MIGRATIONS_AT_ONCE - 1) {
         this.#refuseGrowth();
-        await this.#context.yield();
+        await this.#turn();
       }
       count(result, migration, this.#mergeMigration(migration, draft, sender));
     }

@@ -85,8 +85,10 @@ export interface Verdict {
   authored?: readonly WireChangeSet[];
   /** Changes that were refused, and are to be taken back at the device that made them. */
   refused?: readonly WireChangeSet[];
-  /** Asked when its turn to be stored has come; what it throws is why the batch is not. */
-  admit?(): void;
+  /** Asked when its turn to be stored has come, and right before the commit; what it throws is why the batch is not stored. */
+  admit?: () => void;
+  /** The same, asked between the turns in which a large one is merged. */
+  goOn?: () => void;
 }
 
 export class SyncManager {
@@ -203,7 +205,7 @@ export class SyncManager {
    */
   async apply(
     changeSets: readonly WireChangeSet[],
-    { sender, authored = [], refused = [], admit }: Verdict = {},
+    { sender, authored = [], refused = [], admit, goOn }: Verdict = {},
   ): Promise<BatchOutcome> {
     const { world, maxClockDriftMs } = this.#options;
     // After the wall has jumped back the positions still tell that it was there: devices, which have
@@ -211,7 +213,7 @@ export class SyncManager {
     const nowMs = Math.max(world.now(), hlcWallTimeMs(this.#state.current.head.position));
     refuseDrift(changeSets.concat(authored, refused), nowMs, maxClockDriftMs);
     const answers = authored.map((changeSet) => toAuthored(changeSet, this.identity));
-    return this.#commits.add({ sender, changeSets, answers, refused }, admit);
+    return this.#commits.add({ sender, changeSets, answers, refused, admit, goOn }, admit);
   }
 
   /**

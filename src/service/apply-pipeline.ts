@@ -54,12 +54,22 @@ export interface ApplyPipelineOptions {
   refuseExpired(client: ClientIdentity): void;
 }
 
+/** Who sent a batch. */
+export interface Applicant {
+  /** Who it is by the time that the batch is stored: it may have newer credentials by then. */
+  who?: () => ClientIdentity;
+  /** Aborted when it has gone, and will hear of no answer. */
+  signal?: AbortSignal | undefined;
+}
+
 export class ApplyPipeline {
   readonly #options: ApplyPipelineOptions;
   /** Batches under way, and those that hooks are yet to be told of. */
   #running = 0;
   #whenIdle: (() => void)[] = [];
   #isStopping = false;
+  /** A stop has waited for long enough. */
+  #isOverdue = false;
 
   constructor(options: ApplyPipelineOptions) {
     this.#options = options;
@@ -82,13 +92,13 @@ export class ApplyPipeline {
     client: ClientIdentity,
     database: DatabaseAccess,
     changeSets: readonly WireChangeSet[],
-    who = () => client,
+    applicant: Applicant = {},
   ): Applying {
     let accept = () => {};
     const accepted = new Promise<void>((resolve) => {
       accept = resolve;
     });
-    const applied = this.#apply(client, database, changeSets, accept, who);
+    const applied = this.#apply(client, database, changeSets, accept, applicant);
     return { accepted, applied };
   }
 
@@ -98,7 +108,7 @@ export class ApplyPipeline {
     database: DatabaseAccess,
     changeSets: readonly WireChangeSet[],
     accept: () => void,
-    who: () => ClientIdentity,
+    { who = () => client, signal }: Applicant,
   ): Promise<Applied> {
     const stopTimer = this.#metrics.applySeconds.startTimer();
     this.#running++;
@@ -111,7 +121,9 @@ export class ApplyPipeline {
       refuseOwnSite(client, opened);
       // Hooks may take their time, and a group of others may have to be stored first.
       const admit = () => this.#options.refuseExpired(who());
-      const stored = manager.apply(approved.changeSets, { ...approved, sender, admit });
+      // What takes long to merge is given up when nobody waits for it any more: it will be sent again.
+      const goOn = () => this.#refuseLate(signal);
+      const stored = manager.apply(approved.changeSets, { ...approved, sender, admit, goOn });
       isAccepted = true;
       accept();
       const { applied, skipped, conflicts, position, unapplied } = await stored;
@@ -136,6 +148,14 @@ export class ApplyPipeline {
       if (!isAccepted) accept();
       stopTimer();
       this.#ended();
+    }
+  }
+
+  /** @throws SyncError when what is yet to be stored is not to be waited for */
+  #refuseLate(signal: AbortSignal | undefined): void {
+    if (this.#isOverdue) throw new SyncError('SHUTTING_DOWN', 'the server is stopping');
+    if (signal?.aborted === true) {
+      throw new SyncError('APPLY_CHANGES_ERROR', 'the sender has gone before they were stored');
     }
   }
 
@@ -243,7 +263,7 @@ export class ApplyPipeline {
       const idle = new Promise<void>((resolve) => {
         this.#whenIdle.push(resolve);
       });
-      await Promise.race([idle, deadline]);
+      await Promise.race([idle, deadline.then(() => (this.#isOverdue = true))]);
       // What has become of them is answered by the end of this turn.
       await new Promise(setImmediate);
     }

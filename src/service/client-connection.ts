@@ -481,7 +481,7 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
       session.identity,
       session.database,
       changes,
-      () => session.identity,
+      { who: () => session.identity, signal: this.#signal },
     );
     const before = this.#lastApply;
     this.#lastApply = this.#serve(message, async () => {

@@ -16,7 +16,7 @@ import { isDatabaseId } from '../storage/database-id.ts';
 import type { Storage } from '../storage/kv-store.ts';
 import { PROTOCOL_VERSION, type WireChangeSet, type WireCheckpoint } from '../wire/schemas.ts';
 import type { ApplyResult } from '../wire/types.ts';
-import { type Applying, ApplyPipeline } from './apply-pipeline.ts';
+import { type Applicant, type Applying, ApplyPipeline } from './apply-pipeline.ts';
 import { Authenticator } from './authenticator.ts';
 import { Budget } from './budget.ts';
 import type { Narrow } from './client-view.ts';
@@ -415,15 +415,15 @@ export class CoordinatorService {
 
   /**
    * Stores a batch, and tells every other session.
-   * @param who the client is by the time it is stored; it may have newer credentials by then
+   * @param applicant who it is by then, and whether it still waits for the answer
    */
   applyChanges(
     client: ClientIdentity,
     database: DatabaseAccess,
     changeSets: readonly WireChangeSet[],
-    who?: () => ClientIdentity,
+    applicant?: Applicant,
   ): Applying {
-    return this.#pipeline.apply(client, database, changeSets, who);
+    return this.#pipeline.apply(client, database, changeSets, applicant);
   }
 
   /** Stores a batch and waits for it. */
@@ -431,8 +431,9 @@ export class CoordinatorService {
     client: ClientIdentity,
     database: DatabaseAccess,
     changeSets: readonly WireChangeSet[],
+    applicant?: Applicant,
   ): Promise<ApplyResult> {
-    const { result } = await this.applyChanges(client, database, changeSets).applied;
+    const { result } = await this.applyChanges(client, database, changeSets, applicant).applied;
     return result;
   }
 

@@ -190,6 +190,26 @@ test('what never ends holds up the stop no longer than its deadline', async (t) 
   assert.equal(outcome, stillRunning);
 });
 
+for (const end of ['its sender has gone', 'the stop has waited for long enough'] as const) {
+  test(`a long merge is given up when ${end}, and nothing of it is stored`, async (t) => {
+    const { service, access } = start(t);
+    const { manager } = await access.open();
+    const device = new Device(1);
+    const rows = Array.from({ length: 20_000 }, (_, i) => ({ pk: [i], set: { x: i } }));
+    const gone = new AbortController();
+    const { accepted, applied } = service.applyChanges(CLIENT, access, [device.write(...rows)], {
+      signal: gone.signal,
+    });
+    const code = end === 'its sender has gone' ? 'APPLY_CHANGES_ERROR' : 'SHUTTING_DOWN';
+    const refused = assert.rejects(applied, { code });
+    await accepted;
+    if (end === 'its sender has gone') gone.abort();
+    else await service.settle(0);
+    await refused;
+    assert.equal(manager.logLength, 0);
+  });
+}
+
 test('credentials for another site than the one that is claimed are refused', async (t) => {
   const { service } = start(t, {
     onAuthenticate: ({ token }) => ({ siteId: siteBytes(Number(token)), userId: 'ann' }),
