@@ -128,7 +128,9 @@ export async function createCoordinatorServer(
   if (parts === undefined) throw new Error('the coordinator was not set up');
   const { service, storage, hooks: host } = parts;
   cutAfterDeadline(app, config.limits.shutdownMs);
-  limitConnections(app.server, config.limits, service.metrics.limitMet);
+  const { sharePerUser } = config.limits;
+  const limits = { connections: service.connectionsMax, sharePerUser };
+  limitConnections(app.server, limits, service.metrics.limitMet);
 
   return {
     app,

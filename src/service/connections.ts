@@ -15,8 +15,9 @@ export interface ConnectionLimits {
   sharePerUser: number;
 }
 
-/** Connections that are accepted to see whether one makes room; beyond it the kernel's queue is. */
-const LOOKED_AT = 64;
+/** Connections that are accepted to see whether one makes room, at most and for each that there may be. */
+const LOOKED_AT_MAX = 64;
+const LOOKED_AT_SHARE = 0.2;
 
 interface Connection {
   socket: Socket;
@@ -35,7 +36,7 @@ export function limitConnections(
   const connectionBySocket = new Map<Socket, Connection>();
   /** Those without a request, by address; the one that has been so for longest comes first. */
   const idleBySource = new Map<string, Set<Connection>>();
-  server.maxConnections = max + LOOKED_AT;
+  server.maxConnections = max + Math.min(LOOKED_AT_MAX, Math.ceil(max * LOOKED_AT_SHARE));
   server.on('drop', () => onLimit('limits.connections'));
 
   function setIdle(connection: Connection, isIdle: boolean): void {

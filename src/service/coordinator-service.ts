@@ -36,6 +36,7 @@ import { MemoryBudgets } from './memory-budgets.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import { Newcomers } from './newcomers.ts';
 import type { DatabaseAccess, OpenDatabase } from './open-database.ts';
+import { connectionsThatFit, openFilesMax } from './open-files.ts';
 import { RefusalLog } from './refusal-log.ts';
 import { isDenial, type ReadRight, Rights, toGetChanges, whileGranted } from './rights.ts';
 import { toChanges } from './row-writes.ts';
@@ -90,6 +91,8 @@ export class CoordinatorService {
   readonly #rights: Rights;
   /** Sockets that have not shaken hands. */
   readonly newcomers: Newcomers;
+  /** `limits.connections`, or as many as this process may have open. */
+  readonly connectionsMax: number;
   /** Sessions and requests that are being served. */
   readonly clients: Clients;
   /** For messages and answers under way. */
@@ -129,7 +132,16 @@ export class CoordinatorService {
       maxAgeMs: config.hooks.reauthorizeMs,
       now: () => world.now(),
     });
-    this.newcomers = new Newcomers(config.limits);
+    this.connectionsMax = connectionsThatFit({
+      wanted: config.limits.connections,
+      databaseFiles: this.#pool.filesMax,
+      filesMax: openFilesMax(),
+      logger,
+    });
+    const { unauthenticatedSockets } = config.limits;
+    // Silent sockets leave room for who comes next, also where few fit.
+    const newcomersMax = Math.min(unauthenticatedSockets, Math.ceil(this.connectionsMax / 2));
+    this.newcomers = new Newcomers({ ...config.limits, unauthenticatedSockets: newcomersMax });
     const { sessions: max, sharePerUser } = config.limits;
     this.#sessionBudget = new Budget({ limit: 'limits.sessions', max, sharePerUser });
     this.memory = new MemoryBudgets(config.limits, metrics.limitMet);

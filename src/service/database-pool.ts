@@ -89,6 +89,11 @@ export class DatabasePool {
     return this.#entries.size;
   }
 
+  /** That those take which may be open at once. */
+  get filesMax(): number {
+    return this.#maxOpen * (this.#options.storage.filesPerDatabase ?? 0);
+  }
+
   /** Those that are open, not those that are being opened. */
   *open(): Generator<Database> {
     for (const { database } of this.#entries.values()) if (database !== undefined) yield database;

@@ -1,4 +1,4 @@
-/** How many files this process may have open, and how many databases that is enough for. */
+/** How many files this process may have open, and for how many databases and connections that is enough. */
 
 import { readFileSync } from 'node:fs';
 import { codeOf } from '../errors.ts';
@@ -24,6 +24,13 @@ export interface DatabaseFiles {
   logger: Pick<Logger, 'warn'>;
 }
 
+/** What the process itself has open: its event loop, code, standard streams and the port. */
+const OWN_FILES = 32;
+/** So many files a connection: some are open while it is seen which one makes room. */
+const FILES_PER_CONNECTION = 1.25;
+/** Fewer than an operator may take for granted. */
+const FEW_CONNECTIONS = 1000;
+
 /** How many databases may be open: half of all files are left to sockets and the rest. */
 export function databasesThatFit({
   wanted,
@@ -42,6 +49,39 @@ export function databasesThatFit({
     wanted,
     wanted * filesPerDatabase,
   );
+  return fit;
+}
+
+export interface ConnectionFiles {
+  /** `limits.connections` */
+  wanted: number;
+  /** Of the databases that may be open. */
+  databaseFiles: number;
+  filesMax: number | undefined;
+  logger: Pick<Logger, 'warn'>;
+}
+
+/**
+ * How many connections there may be, so that the databases and whoever comes next still get their files:
+ * once none is left, nobody is accepted to see who could make room.
+ */
+export function connectionsThatFit({
+  wanted,
+  databaseFiles,
+  filesMax = Number.POSITIVE_INFINITY,
+  logger,
+}: ConnectionFiles): number {
+  const files = filesMax - OWN_FILES - databaseFiles;
+  const fit = Math.max(1, Math.floor(files / FILES_PER_CONNECTION));
+  if (fit >= wanted) return wanted;
+  if (fit < FEW_CONNECTIONS) {
+    logger.warn(
+      'this process may open %d files (ulimit -n): %d connections at once instead of limits.connections (%d)',
+      filesMax,
+      fit,
+      wanted,
+    );
+  }
   return fit;
 }
 

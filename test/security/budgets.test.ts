@@ -12,6 +12,9 @@ import { startChildServer } from '../support/child-server.ts';
 import { startServer, type TestServer, temporaryDirectory } from '../support/server.ts';
 
 const FAIL = { timeout: 60_000 };
+const UPGRADE =
+  'GET /sync/ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n' +
+  'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n';
 
 /** The token is the user. */
 const byToken: CodeHooks = {
@@ -129,6 +132,32 @@ test('one address does not take all connections', FAIL, async (t) => {
   }
   assert.match(await ask(await connectFrom(t, server, '127.0.0.1')), /200/);
 });
+
+test(
+  'with few files, silent strangers leave room for databases and for who comes next',
+  FAIL,
+  async (t) => {
+    const server = await startChildServer(t, {
+      dataDir: temporaryDirectory(),
+      before: 'ulimit -n 256;',
+    });
+    assert.match(server.output(), /may open 256 files \(ulimit -n\): 76 connections at once/);
+    for (let i = 0; i < 300; i++) {
+      const socket = connect(server.port, '127.0.0.1');
+      t.after(() => socket.destroy());
+      socket.on('error', () => undefined).resume();
+      if (i % 2 === 0) socket.write(UPGRADE);
+      await once(socket, 'connect');
+    }
+    const device = new Device(1);
+    const { siteId } = device;
+    for (let i = 0; i < 40; i++) {
+      const client = await TestClient.join(server.wsUrl, { siteId, databaseId: `db-${i}` }, t);
+      assert.equal((await client.apply(device.write({ pk: [i], set: { i } }))).applied, 1);
+      client.socket.close();
+    }
+  },
+);
 
 test(
   'with few files a server says how many databases fit, and serves any number of them',
