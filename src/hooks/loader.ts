@@ -8,6 +8,7 @@ import { isAbsolute, relative, sep } from 'node:path';
 import { type ImportedModule, importModule } from '../config/import-module.ts';
 import { PACKAGE_NAME, PACKAGE_VERSION } from '../config/own-package.ts';
 import { findPackageVersion } from '../config/package-version.ts';
+import { createLogger } from '../logger.ts';
 import tokenWhitelist from './builtin/token-whitelist.ts';
 import { hasHooks, toHooks } from './check-hooks.ts';
 import { checkOptions } from './check-options.ts';
@@ -18,6 +19,7 @@ import { HookLoadError, messageOf } from './load-error.ts';
 import type { LoadedHooks } from './loaded-hooks.ts';
 import { moduleToExport } from './module-export.ts';
 import type { ModuleExtras, ServedRoutes } from './module-extras.ts';
+import { sharedUsers } from './shared-users.ts';
 import type { CoordinatorHooks } from './types.ts';
 
 /** What the loader needs of the config; relative paths in `modules` are absolute already. */
@@ -39,6 +41,8 @@ export interface LoadHooksOptions {
   /** Where packages are looked up from. Default: the working directory. */
   fromDir?: string;
 }
+
+const logger = createLogger('sync-coordinator:hooks');
 
 /** What is here does not have to be found, nor imported a second time. */
 const TOKEN_WHITELIST = `${PACKAGE_NAME}/hooks/token-whitelist`;
@@ -89,6 +93,7 @@ export async function loadHooks(
     }
     demandAuthenticate(config, loaded);
     refuseSharedPaths(loaded);
+    for (const warning of sharedUsers(loaded)) logger.warn('%s', warning);
   } catch (error) {
     for (const { close } of loaded.reverse()) await close();
     throw error;

@@ -17,6 +17,7 @@ import {
 import { siteIdToText } from '../../src/clock/site-id.ts';
 import jwt, { type JwtOptions } from '../../src/hooks/builtin/jwt.ts';
 import tokenWhitelist from '../../src/hooks/builtin/token-whitelist.ts';
+import { sharedUsers } from '../../src/hooks/shared-users.ts';
 import { Device } from '../../src/testing/device.ts';
 import { TestClient } from '../../src/testing/test-client.ts';
 import { startServer } from '../support/server.ts';
@@ -88,6 +89,28 @@ test('two issuers and a token list stand side by side', async (t) => {
   const ofOther = await sign({ sub: 'ben', iss: 'there' }, new TextEncoder().encode(other));
   assert.equal(await userOf(ofOther), 'ben');
   await assert.rejects(userOf(await sign({ sub: 'ben', iss: 'there' })), { code: 'AUTH_FAILED' });
+});
+
+test('one name of two issuers is two users with a userPrefix, and without is warned of', async (t) => {
+  const key = 'another secret, which is just as long as the first';
+  const setUp = (secret: string, issuer: string, more: JwtOptions = {}) =>
+    setUpModule(t, jwt, { secret, issuer, ...more });
+  const list = await setUpModule(t, tokenWhitelist, { tokens: ['robot'] });
+  const here = await setUp(SECRET, 'here');
+  const there = await setUp(key, 'there', { userPrefix: 'there:' });
+  const chain = testChain([here.hooks, there.hooks]);
+  const userOf = async (token: string) => (await chain.authenticate({ ...REQUEST, token }))?.userId;
+  assert.equal(await userOf(await sign({ sub: 'ann', iss: 'here' })), 'ann');
+  const ofThere = await sign({ sub: 'ann', iss: 'there' }, new TextEncoder().encode(key));
+  assert.equal(await userOf(ofThere), 'there:ann');
+
+  assert.deepEqual(sharedUsers([list, here, there]), []);
+  const alike = [here, await setUp(key, 'there'), there, await setUp(key, 'x', { userPrefix: 'there:' })];
+  const warned = sharedUsers(alike.map((module, i) => ({ ...module, name: `jwt ${i}` })));
+  assert.deepEqual(
+    warned.map((text) => /^users of (.*) that have one name are one user/.exec(text)?.[1]),
+    ['jwt 0 and jwt 1', 'jwt 2 and jwt 3'],
+  );
 });
 
 test('everything that is wrong with a token is final, but that it has run out', async (t) => {

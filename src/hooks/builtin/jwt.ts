@@ -59,6 +59,11 @@ const Options = Type.Object({
     minLength: 1,
     description: 'The claim that is the `userId`: a text, or a number as one.',
   }),
+  userPrefix: Type.String({
+    default: '',
+    description:
+      'What stands before the claim in the `userId`, such as `partner:`. With several issuers each needs its own, or who has one name with both is one user.',
+  }),
   siteClaim: Type.Optional(
     Type.String({
       minLength: 1,
@@ -79,7 +84,7 @@ export default defineHooks({
   name: 'jwt',
   options: Options,
   async setup(options) {
-    const { issuer, audience, requiredClaims, userClaim, siteClaim } = options;
+    const { issuer, audience, requiredClaims, userClaim, userPrefix, siteClaim } = options;
     const { keyFor, algorithms } = await createKeySource(options);
     const verification: JWTVerifyOptions = {
       algorithms,
@@ -99,7 +104,7 @@ export default defineHooks({
         if (siteClaim !== undefined) demandSite(payload[siteClaim], siteId);
         return {
           siteId,
-          userId: toUserId(payload[userClaim], userClaim),
+          userId: userPrefix + toUserId(payload[userClaim], userClaim),
           expiresAt: payload.exp === undefined ? undefined : toExpiry(payload.exp, options),
           metadata: { claims: payload },
         };
