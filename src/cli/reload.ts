@@ -47,11 +47,12 @@ export async function reload(
   try {
     await server.reload(() => {
       config = resolve().config;
+      refuseOpening(server.describe().auth, config.auth.mode);
       return config;
     });
   } catch (error) {
     process.stderr.write(
-      `${failureToText(error)}\n${PACKAGE_NAME}: SIGHUP: nothing was loaded; what was in force stays so\n`,
+      `${failureToText(error)}\n${PACKAGE_NAME}: SIGHUP: nothing was loaded; what was in force stays so, and so are tokens good that were removed\n`,
     );
     return;
   }
@@ -65,6 +66,14 @@ export async function reload(
       `${PACKAGE_NAME}: warning: ${paths} changed, which takes effect at the next start\n`,
     );
   }
+}
+
+/** A list that was lost on the way must not open a server that asks for credentials. */
+function refuseOpening(before: string, mode: string): void {
+  if (before === 'none' || mode !== 'none') return;
+  throw new Error(
+    `auth.mode would be "none" instead of "${before}", which lets in everybody: only a start does that`,
+  );
 }
 
 function changedPaths(before: CoordinatorConfig, after: CoordinatorConfig): string[] {

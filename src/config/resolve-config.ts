@@ -170,10 +170,9 @@ function checkTrustProxy(entries: Map<string, LayerEntry>): ConfigFault[] {
 
 function checkTokens(entries: Map<string, LayerEntry>): ConfigFault[] {
   const mode = entries.get('auth.mode');
-  const tokens = entries.get('auth.tokens')?.value;
-  if (mode?.value !== 'token-whitelist' || !Array.isArray(tokens) || tokens.length > 0) {
-    return [];
-  }
+  const tokens = entries.get('auth.tokens');
+  // A list that is empty has been emptied: nobody is let in then. One that is not there was forgotten.
+  if (mode?.value !== 'token-whitelist' || tokens?.source !== 'default') return [];
   if (entries.has('auth.tokensFile')) return [];
   const expected =
     'has no tokens, but auth.mode "token-whitelist" needs at least one, or auth.tokensFile';

@@ -88,7 +88,7 @@ test('what cannot be loaded leaves everything as it is, and says so', async (t) 
   write('hooks/rules.ts', 'export default {');
   running.child.kill('SIGHUP');
   await waitForError(
-    /hook module \.\/hooks\/rules\.ts: .*failed while loading.*\n.*SIGHUP: nothing was loaded; what was in force stays so\n/,
+    /hook module \.\/hooks\/rules\.ts: .*failed while loading.*\n.*SIGHUP: nothing was loaded; what was in force stays so, and so are tokens good that were removed\n/,
   );
   assert.equal(reasonOf(await apply()), 'first');
 

@@ -105,7 +105,12 @@ test('one name of two issuers is two users with a userPrefix, and without is war
   assert.equal(await userOf(ofThere), 'there:ann');
 
   assert.deepEqual(sharedUsers([list, here, there]), []);
-  const alike = [here, await setUp(key, 'there'), there, await setUp(key, 'x', { userPrefix: 'there:' })];
+  const alike = [
+    here,
+    await setUp(key, 'there'),
+    there,
+    await setUp(key, 'x', { userPrefix: 'there:' }),
+  ];
   const warned = sharedUsers(alike.map((module, i) => ({ ...module, name: `jwt ${i}` })));
   assert.deepEqual(
     warned.map((text) => /^users of (.*) that have one name are one user/.exec(text)?.[1]),

@@ -42,9 +42,15 @@ describe('token-whitelist', () => {
     await assert.rejects(call, { code: 'NOT_AUTHENTICATED' });
   });
 
+  it('lets nobody in with an empty list', async (t) => {
+    const { hooks } = await setUpModule(t, tokenWhitelist, { tokens: [] });
+    for (const token of ['first', '', undefined]) {
+      const identity = await testChain([hooks]).authenticate({ ...REQUEST, token });
+      assert.equal(identity, undefined);
+    }
+  });
+
   const unusable: [string, unknown][] = [
-    ['no list', {}],
-    ['an empty list', { tokens: [] }],
     ['text for a list', { tokens: 'first,second' }],
     ['an empty token', { tokens: ['first', ''] }],
     ['a token of blanks', { tokens: ['  '] }],
