@@ -32,6 +32,8 @@ import type {
   ValidationResult,
 } from './types.ts';
 
+import { createViewKey } from './view-key.ts';
+
 export type { HookOutcome } from './verdict.ts';
 
 export interface HookChainOptions extends AskerOptions {
@@ -95,6 +97,8 @@ export interface HookChain {
     changes: readonly WireChangeSet[],
     signal?: AbortSignal,
   ): Promise<readonly WireChangeSet[]>;
+  /** Clients with one key see the same of pushes; `undefined` for one that is to be asked about. */
+  viewKey(client: ClientIdentity): string | undefined;
   /** Rejects with NOT_AUTHORIZED unless every module says `true`. */
   clientConnect(client: ClientIdentity, socket: WebSocket, signal?: AbortSignal): Promise<void>;
   /** Starts telling and returns; never throws. */
@@ -179,6 +183,7 @@ export function createHookChain(
     has: recordByHook((hook) => modulesByHook[hook].length > 0),
     drain: running.drain,
     settled: running.settled,
+    viewKey: createViewKey(modulesByHook.onBeforeSendChanges),
     get pressure() {
       return running.pressure;
     },

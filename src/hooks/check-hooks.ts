@@ -42,6 +42,10 @@ function hookCount(module: string, value: object): number {
       `${name} is ${hook === null ? 'null' : `a ${typeof hook}`}, not a function`,
     );
   }
+  const key: unknown = Reflect.get(value, 'viewKey');
+  if (key !== undefined && typeof key !== 'function') {
+    throw new HookLoadError(module, `viewKey is a ${typeof key}, not a function`);
+  }
   return found.length;
 }
 

@@ -95,6 +95,7 @@ export class HookHost {
       beforeApply: (...args) => current().beforeApply(...args),
       afterApply: (...args) => current().afterApply(...args),
       beforeSend: (...args) => current().beforeSend(...args),
+      viewKey: (client) => current().viewKey(client),
       clientConnect: (...args) => current().clientConnect(...args),
       clientDisconnect: (...args) => current().clientDisconnect(...args),
       settled: () => current().settled(),

@@ -13,7 +13,7 @@ import type { CoordinatorHooks } from './types.ts';
  */
 export type HookKind = 'first' | 'all' | 'pipeline' | 'notify';
 
-export type HookName = keyof CoordinatorHooks;
+export type HookName = Exclude<keyof CoordinatorHooks, 'viewKey'>;
 
 export const HOOK_KINDS = {
   onAuthenticate: 'first',

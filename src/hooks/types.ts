@@ -133,6 +133,12 @@ export interface CoordinatorHooks {
     changes: ChangeSet[],
     call: HookCall,
   ): MaybePromise<ChangeSet[]>;
+  /**
+   * What `onBeforeSendChanges` goes by when it decides what this client sees of pushes: clients with one
+   * key see the same, so it is asked once for all of them, about any of them. Where a module with that
+   * hook has no key for a client, each is asked about for itself.
+   */
+  viewKey?(client: ClientIdentity): string | undefined;
   /** Whether a WebSocket client may stay. Every module must say `true`. */
   onClientConnect?(
     client: ClientIdentity,

@@ -24,7 +24,7 @@ import type { Applied } from './apply-pipeline.ts';
 import { ArrivedBytes } from './arrived-bytes.ts';
 import { holderOf } from './budget.ts';
 import type { Reservation } from './byte-budget.ts';
-import type { Narrow } from './client-view.ts';
+import type { Narrow, PushView } from './client-view.ts';
 import type { Client } from './clients.ts';
 import type { CoordinatorService } from './coordinator-service.ts';
 import type { DatabaseLease } from './database-pool.ts';
@@ -403,6 +403,20 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
     // Without a hook that has a say there is nothing to give up.
     if (!service.hooks.has.onBeforeSendChanges) return undefined;
     return service.viewOf(who, this.#signal);
+  }
+
+  pushViewOf(identity: ClientIdentity): PushView | undefined {
+    const { service } = this.#options;
+    const { hooks } = service;
+    if (!hooks.has.onBeforeSendChanges) return undefined;
+    const key = hooks.viewKey(identity);
+    const session = this.#session;
+    // Who sees the same waits for the same answer: it is not to end with one of them.
+    const narrow =
+      key === undefined
+        ? service.viewOf(() => session?.identity ?? identity, this.#signal)
+        : service.viewOf(() => identity);
+    return narrow && { narrow, key };
   }
 
   readDenied(error: SyncError): void {

@@ -21,6 +21,13 @@ export type Narrow = (
   aliases: TableAliases,
 ) => Promise<readonly WireChangeSet[]>;
 
+/** What a client may see of what is pushed. */
+export interface PushView {
+  narrow: Narrow;
+  /** Whoever has the same sees the same; `undefined` for one that is like no other. */
+  key: string | undefined;
+}
+
 /**
  * @param who the client is, at the moment: newer credentials may see less
  * @returns `undefined` where every client may see everything

@@ -1,6 +1,6 @@
 /**
- * Pages of pushes, read from the log for sessions that are behind. Those that go the same stretch share one
- * as long as somebody needs it: otherwise a large batch would be read, and kept, once for each
+ * Pages of pushes, read from the log for sessions that are behind. Those that go the same stretch, and see
+ * the same of it, share one as long as somebody needs it: otherwise a large batch would be read, and kept, once for each
  * session that listens.
  */
 
@@ -9,7 +9,7 @@ import type { LogPage } from '../engine/log.ts';
 import { isAmongAuthors } from '../engine/log-record.ts';
 import type { SyncManager } from '../engine/sync-manager.ts';
 import type { Reservation } from './byte-budget.ts';
-import { type Narrow, readPage } from './client-view.ts';
+import { type PushView, readPage } from './client-view.ts';
 import { changeSetsFrame } from './frames.ts';
 
 export interface PushPage {
@@ -25,7 +25,7 @@ export interface PushPageOptions {
   after: LogCursor;
   reader: string;
   bytesMax: number;
-  view: Narrow | undefined;
+  view: PushView | undefined;
   /** Room in memory, once there is. */
   reserve(bytes: number): Promise<Reservation>;
 }
@@ -55,7 +55,8 @@ export class PushPages {
 
   /** @throws SyncError OVERLOADED, SNAPSHOT_REQUIRED, or what the store or a hook says */
   async read(options: PushPageOptions): Promise<PushPage> {
-    if (options.view !== undefined) return this.#readOwn(options);
+    const { view } = options;
+    if (view !== undefined && view.key === undefined) return this.#readOwn(options);
     const page = await this.#readShared(options);
     if (!isAmongAll(options.reader, page.authors)) return page;
     // What it wrote itself is left out for it.
@@ -70,7 +71,8 @@ export class PushPages {
 
   async #readShared(options: PushPageOptions): Promise<PushPage & Pick<LogPage, 'authors'>> {
     const { position, forgets, isFresh } = options.after;
-    const key = [position, forgets, isFresh, options.bytesMax].join();
+    const stretch = [position, forgets, isFresh, options.bytesMax].join();
+    const key = options.view === undefined ? stretch : `${stretch} ${options.view.key}`;
     const shared = this.#shared.get(key) ?? { users: 0, written: this.#write(options) };
     this.#shared.set(key, shared);
     shared.users++;
@@ -93,13 +95,16 @@ export class PushPages {
     }
   }
 
-  async #write(options: PushPageOptions, reader?: string): Promise<WrittenPage> {
-    const { after, bytesMax, view, reserve } = options;
+  async #write(
+    { after, bytesMax, view, reserve }: PushPageOptions,
+    reader?: string,
+  ): Promise<WrittenPage> {
     // Once as what was read, and once as what is made of it.
     const room = await reserve(2 * bytesMax);
     try {
       const changeSets: Uint8Array[] = [];
-      const page = await readPage(this.#manager, { after, reader, bytesMax }, view, (json) => {
+      const options = { after, reader, bytesMax };
+      const page = await readPage(this.#manager, options, view?.narrow, (json) => {
         changeSets.push(json);
       });
       const frame = changeSets.length === 0 ? undefined : changeSetsFrame('push', changeSets);

@@ -18,7 +18,7 @@ import type { LogReader } from '../engine/log-readers.ts';
 import { type ErrorCode, type SyncError, toSyncError } from '../errors.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
 import type { Reservation } from './byte-budget.ts';
-import { type Narrow, readPage } from './client-view.ts';
+import { type Narrow, type PushView, readPage } from './client-view.ts';
 import type { ServedSnapshot } from './delivery.ts';
 import { PageWriter, snapshotChunkFrame } from './frames.ts';
 import type { DatabaseAccess, OpenDatabase } from './open-database.ts';
@@ -38,6 +38,8 @@ export interface SessionLimits {
 export interface SessionHost {
   /** What `identity` may see, if a hook has a say in it. */
   viewOf(who: () => ClientIdentity): Narrow | undefined;
+  /** The same for pushes, as of an identity. */
+  pushViewOf(identity: ClientIdentity): PushView | undefined;
   pushed(changeSets: number): void;
   /** Room for what it is sent; or for what is sent to several of its database. */
   reserve(bytes: number, isShared?: boolean): Promise<Reservation>;
@@ -238,14 +240,16 @@ export class Session {
     await outlet.drained(limits.queuedBytesPerSocket / 2);
     await this.right.confirm();
     const after = this.#cursor;
-    const view = this.#view;
-    const reserve = (bytes: number) => host.reserve(bytes, view === undefined);
+    const view = host.pushViewOf(this.identity);
+    const isShared = view === undefined || view.key !== undefined;
+    const reserve = (bytes: number) => host.reserve(bytes, isShared);
     const page = await pages.read({ after, reader: this.siteId, bytesMax, view, reserve });
     const { frame, changeSets, end, release } = page;
     // An answer has begun meanwhile: it takes the cursor on, and this page is its business.
     const isIts = this.#isOpen && this.#answers === 0 && this.#cursor === after;
-    // Or it was doubted while the page was read.
-    if (!isIts || this.right.state !== 'granted') {
+    // Or it was doubted while the page was read, or is somebody else's by now, who may see less.
+    const isSeen = host.pushViewOf(this.identity)?.key === view?.key;
+    if (!isIts || !isSeen || this.right.state !== 'granted') {
       release();
       return isIts;
     }

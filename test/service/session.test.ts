@@ -45,6 +45,7 @@ async function openHub(store?: KVStore) {
       limits: { queuedBytesPerSocket: QUEUED_BYTES_MAX, pageBytes: 1500 },
       host: {
         viewOf: () => undefined,
+        pushViewOf: () => undefined,
         pushed: () => undefined,
         reserve: (bytes) => memory.reserve(device.siteId, bytes),
         hasMemory: (bytes) => memory.hasRoom(device.siteId, bytes),
