@@ -119,12 +119,15 @@ test(
   },
 );
 
+/** One record shall be more than sockets hold. */
+const LONG = { valueBytes: 32 * KIB * KIB, rowBytes: 32 * KIB * KIB };
+
 test(
   'pages that nobody takes are counted, and no more are read than may be held',
   FAIL,
   async (t) => {
     const page = 16 * KIB * KIB;
-    const config = { storage: 'memory:', limits: { answerBytes: page } };
+    const config = { storage: 'memory:', limits: { ...LONG, answerBytes: page } };
     const server = await startServer(t, { config });
     const device = new Device(1);
     const writer = await TestClient.join(server.wsUrl, device, t);
@@ -157,7 +160,7 @@ for (const type of ['get_changes', 'get_snapshot']) {
     FAIL,
     async (t) => {
       const long = 16 * KIB * KIB;
-      const config = { storage: 'memory:', limits: { answerBytes: long } };
+      const config = { storage: 'memory:', limits: { ...LONG, answerBytes: long } };
       const server = await startServer(t, { config });
       const device = new Device(1);
       const writer = await TestClient.join(server.wsUrl, device, t);
@@ -186,7 +189,7 @@ for (const type of ['get_changes', 'get_snapshot']) {
 
 test('a snapshot over HTTP that nobody takes is counted, until it has gone', FAIL, async (t) => {
   const long = 16 * KIB * KIB;
-  const server = await startServer(t, { config: { storage: 'memory:' } });
+  const server = await startServer(t, { config: { storage: 'memory:', limits: LONG } });
   const device = new Device(1);
   const writer = await TestClient.join(server.wsUrl, device, t);
   await writer.apply(device.write({ pk: [1], set: { text: 'x'.repeat(long) } }));
