@@ -8,14 +8,14 @@
  */
 
 import { existsSync } from 'node:fs';
-import Module, { createRequire, register as registerHook } from 'node:module';
+import { createRequire } from 'node:module';
 import { isAbsolute, join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { register as registerCommonJs } from 'tsx/cjs/api';
 import { type NamespacedUnregister, register as registerEsm } from 'tsx/esm/api';
 import { failureToReason } from './failure-reason.ts';
-import { OWN_URLS, SOURCE_EXTENSION } from './own-package.ts';
-import type { OwnPackageHookData } from './own-package-hook.ts';
+import { answerImport, beneathOwnName, releaseOwnName } from './own-name.ts';
+import { OWN_URLS } from './own-package.ts';
 
 export interface ImportedModule {
   module: Record<string, unknown>;
@@ -91,13 +91,13 @@ export async function importModule(specifier: string, fromDir: string): Promise<
  * @throws whatever the module throws; SyntaxError
  */
 export function requireModule(path: string): unknown {
-  const api = registerCommonJs({ namespace: `${NAMESPACE}-${crypto.randomUUID()}` });
-  const restore = aliasOwnPackage();
+  const namespace = `${NAMESPACE}-${crypto.randomUUID()}`;
+  const api = beneathOwnName(() => registerCommonJs({ namespace }));
   try {
     return api.require(path, path);
   } finally {
-    restore();
-    api.unregister();
+    beneathOwnName(() => api.unregister());
+    if (importer === undefined) releaseOwnName();
   }
 }
 
@@ -119,34 +119,14 @@ function isOwnFile(path: string): boolean {
 /** Registered for the life of the process: a hook module may import more when it is called. */
 function startImporter(): NamespacedUnregister {
   const namespace = generation === 0 ? NAMESPACE : `${NAMESPACE}-${generation}`;
-  const api = registerEsm({ namespace, tsconfig: false });
-  // In a package that is not of type module a TypeScript file becomes CommonJS, which requires
-  // what it imports.
-  registerCommonJs({ namespace });
-  // Once more for each: of several hooks the one that was registered last is asked first.
-  registerHook<OwnPackageHookData>(`./own-package-hook${SOURCE_EXTENSION}`, import.meta.url, {
-    data: { namespace: NAMESPACE, ownUrls: OWN_URLS },
+  return beneathOwnName(() => {
+    const api = registerEsm({ namespace, tsconfig: false });
+    // In a package that is not of type module a TypeScript file becomes CommonJS, which requires
+    // what it imports.
+    registerCommonJs({ namespace });
+    answerImport();
+    return api;
   });
-  if (generation === 0) aliasOwnPackage();
-  return api;
-}
-
-/** Node's own resolver of `require`; its types leave it out, tsx and many others stand on it. */
-interface CommonJsResolver {
-  _resolveFilename(request: string, ...rest: unknown[]): string;
-}
-
-/** Makes `require` of this package mean this installation, as `own-package-hook.ts` does for `import`. */
-function aliasOwnPackage(): () => void {
-  const resolver = Module as unknown as CommonJsResolver;
-  const original = resolver._resolveFilename;
-  resolver._resolveFilename = function (request, ...rest) {
-    const url = OWN_URLS[request];
-    return url === undefined ? original.call(this, request, ...rest) : fileURLToPath(url);
-  };
-  return () => {
-    resolver._resolveFilename = original;
-  };
 }
 
 /** A module that was translated to CommonJS shows its exports below `default` once more. */

@@ -11,6 +11,8 @@ export const COMMAND: readonly string[] = [BUILT_COMMAND];
 export interface RunOptions {
   cwd: string;
   env?: Readonly<Record<string, string>>;
+  /** The file of the command, where it is not the built one. */
+  command?: string;
 }
 
 export interface RunningProcess {
@@ -27,14 +29,18 @@ export interface RunningProcess {
 export function startProcess(
   t: TestContext,
   args: readonly string[],
-  { cwd, env }: RunOptions,
+  { cwd, env, command }: RunOptions,
 ): RunningProcess {
-  const child = spawn(process.execPath, [...COMMAND, ...args], {
-    cwd,
-    env: { PATH: process.env.PATH, ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-    timeout: END_WITHIN_MS,
-  });
+  const child = spawn(
+    process.execPath,
+    [...(command === undefined ? COMMAND : [command]), ...args],
+    {
+      cwd,
+      env: { PATH: process.env.PATH, ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+      timeout: END_WITHIN_MS,
+    },
+  );
   t.after(() => child.kill('SIGKILL'));
   const output = { stdout: '', stderr: '' };
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
