@@ -17,6 +17,7 @@ export {
 } from './config/schema.ts';
 export type { World } from './engine/sync-manager.ts';
 export { ERROR_CODES, type ErrorCode, SyncError } from './errors.ts';
+export type { CodeEntry, CodeHooks, CodeModule } from './hooks/code-hooks.ts';
 export type { HookContext } from './hooks/context.ts';
 export type {
   ConnectedClient,
@@ -31,11 +32,10 @@ export {
   type HookModule,
 } from './hooks/define-hooks.ts';
 export { hideTables } from './hooks/hide-tables.ts';
-export type { HookEntry, HookModuleOptions } from './hooks/hook-entry.ts';
+export type { HookEntry, HookModuleOptions, PlacedHooks } from './hooks/hook-entry.ts';
 export type { HookMetrics } from './hooks/hook-metrics.ts';
 export { type ChangeVerdict, judgeChanges, type Refusal } from './hooks/judge-changes.ts';
 export { HookLoadError } from './hooks/load-error.ts';
-export type { CodeHooks } from './hooks/loader.ts';
 export type {
   RegisterRoutes,
   RoutesOptions,

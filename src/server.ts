@@ -10,8 +10,9 @@ import { loadConfig } from './config/resolve-config.ts';
 import type { CoordinatorConfig } from './config/schema.ts';
 import type { World } from './engine/sync-manager.ts';
 import { SyncError } from './errors.ts';
+import type { CodeHooks } from './hooks/code-hooks.ts';
 import { HOOK_NAMES, type HookName } from './hooks/kinds.ts';
-import type { CodeHooks } from './hooks/loader.ts';
+import { HookLoadError } from './hooks/load-error.ts';
 import { findCulprit } from './hooks/stray-rejection.ts';
 import { createLogger } from './logger.ts';
 import { limitConnections } from './service/connections.ts';
@@ -65,6 +66,8 @@ const PARAM_LENGTH_MAX = 512;
 export async function createCoordinatorServer(
   options: CoordinatorServerOptions = {},
 ): Promise<CoordinatorServer> {
+  const stray = HOOK_NAMES.find((hook) => hook in options);
+  if (stray !== undefined) throw new HookLoadError(undefined, `${stray} belongs into hooks: { … }`);
   const { config = loadConfig(), hooks, world } = options;
   const { messageBytes, requestTimeoutMs, handshakeTimeoutMs } = config.limits;
   const headersTimeout = Math.min(handshakeTimeoutMs, requestTimeoutMs);

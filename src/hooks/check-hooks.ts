@@ -9,7 +9,7 @@ import { hookEssence, nearestHook } from './nearest-hook.ts';
 import type { CoordinatorHooks } from './types.ts';
 
 /** Own and inherited, as the hooks of a class instance are methods of its prototype. */
-function memberNames(value: object): Set<string> {
+export function memberNames(value: object): Set<string> {
   const names = new Set<string>();
   for (
     let owner: object | null = value;
@@ -55,16 +55,48 @@ export function hasHooks(module: string, value: object): value is CoordinatorHoo
   return hookCount(module, value) > 0;
 }
 
+/** What a value is, for people. */
+function kindOf(value: unknown): string {
+  if (typeof value !== 'object' || value === null) return value === null ? 'null' : typeof value;
+  if (Array.isArray(value)) return 'an array';
+  if (isThenable(value)) return 'a promise';
+  return value instanceof Map || value instanceof Set ? `a ${value.constructor.name}` : 'an object';
+}
+
+function isThenable(value: object): boolean {
+  return typeof Reflect.get(value, 'then') === 'function';
+}
+
+/** Hooks that stand one level too deep would never be asked. */
+function refuseNested(module: string, value: object): void {
+  for (const name of ['hooks', 'default']) {
+    const inner: unknown = Reflect.get(value, name);
+    if (typeof inner !== 'object' || inner === null || inner === value) continue;
+    const [hook] = HOOK_NAMES.filter((known) => Reflect.get(inner, known) !== undefined);
+    if (hook === undefined) continue;
+    throw new HookLoadError(module, `${hook} stands below "${name}": give the hooks themselves`);
+  }
+}
+
 /**
  * The value as hooks; throws a HookLoadError if it is wrong or gives none.
  * @param mayBeEmpty what else the module does is enough
  */
 export function toHooks(module: string, value: unknown, mayBeEmpty = false): CoordinatorHooks {
   if (value === undefined && mayBeEmpty) return {};
-  if (typeof value !== 'object' || value === null) {
-    const given = value === null ? 'null' : typeof value;
-    throw new HookLoadError(module, `it gives ${given}, not an object of hook functions`);
+  if (typeof value !== 'object' || value === null || Array.isArray(value) || isThenable(value)) {
+    throw new HookLoadError(module, `it gives ${kindOf(value)}, not an object of hook functions`);
   }
+  refuseNested(module, value);
   if (hasHooks(module, value) || mayBeEmpty) return value;
-  throw new HookLoadError(module, `it gives no hooks; there are ${HOOK_NAMES.join(', ')}`);
+  const given = kindOf(value) === 'an object' ? '' : `${kindOf(value)}, and `;
+  throw new HookLoadError(module, `it gives ${given}no hooks; there are ${HOOK_NAMES.join(', ')}`);
+}
+
+/** A function makes hooks; those that it has itself would never be asked. */
+export function refuseHooksOf(module: string, factory: object): void {
+  const own = HOOK_NAMES.filter((name) => Object.hasOwn(factory, name));
+  if (own.length === 0) return;
+  const names = own.join(', ');
+  throw new HookLoadError(module, `it is a function that has ${names}: return them from it`);
 }

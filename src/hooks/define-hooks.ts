@@ -5,6 +5,7 @@
 
 import type { Static, TSchema } from 'typebox';
 import type { HookContext } from './context.ts';
+import { HOOK_NAMES } from './kinds.ts';
 import type { CoordinatorHooks, MaybePromise } from './types.ts';
 
 /** Registered, so that a module with its own copy of this package is understood. */
@@ -60,6 +61,13 @@ export function defineHooks(
   const { name, version } = module;
   if (typeof name !== 'string' || name.trim() === '') {
     throw new TypeError('defineHooks: a hook module needs a name');
+  }
+  const beside = HOOK_NAMES.filter((hook) => Object.hasOwn(module, hook));
+  if (beside.length > 0) {
+    throw new TypeError(`defineHooks: ${name} has ${beside.join(', ')} beside its hooks`);
+  }
+  if ('hooks' in module && 'setup' in module && module.setup !== undefined) {
+    throw new TypeError(`defineHooks: ${name} has both hooks and setup`);
   }
   if ('hooks' in module) {
     const { hooks } = module;

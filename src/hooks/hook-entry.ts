@@ -27,11 +27,32 @@ export interface HookModuleOptions {
   'sync-coordinator/hooks/webhook': WebhookOptions;
 }
 
-/** A module by name or path, or its definition; alone or with its options. */
+/** A module with its place: what it is asked about, when, and for how long. */
+export interface PlacedHooks<Module = string | HookDefinition, Options = unknown> {
+  /** By name or path, or its definition. */
+  module: Module;
+  options?: Options;
+  /** Ids of the databases that it is asked about. Default: all. */
+  databases?: readonly string[];
+  /**
+   * Tables, as `table` or `schema.table`, in whatever case. The hooks that are about changes see
+   * those of these tables only; all others pass by. Default: all.
+   */
+  tables?: readonly string[];
+  /** The longest that one call may take, instead of `hooks.timeoutMs`. */
+  timeoutMs?: number;
+  /** Before (`pre`) or after (`post`) those that don't say. */
+  enforce?: 'pre' | 'post';
+  /** The directory from which a package is looked for. Default: that of the file that names it. */
+  from?: string;
+}
+
+/** A module by name or path, or its definition; alone, with its options, or with its place. */
 export type HookEntry =
   | string
   | HookDefinition
-  | readonly [module: string | HookDefinition, options: unknown];
+  | readonly [module: string | HookDefinition, options: unknown]
+  | PlacedHooks;
 
 type OptionsOf<Module> = Module extends keyof HookModuleOptions
   ? HookModuleOptions[Module]
@@ -42,7 +63,9 @@ type OptionsOf<Module> = Module extends keyof HookModuleOptions
 /** An entry whose options are those of its module, where they are known. */
 export type CheckedEntry<Entry> = Entry extends readonly [infer Module, unknown]
   ? readonly [module: Module, options: OptionsOf<Module>]
-  : Entry;
+  : Entry extends { module: infer Module }
+    ? Omit<PlacedHooks, 'module' | 'options'> & { module: Module; options?: OptionsOf<Module> }
+    : Entry;
 
 export type CheckedEntries<Entries extends readonly unknown[]> = {
   [Index in keyof Entries]: CheckedEntry<Entries[Index]>;

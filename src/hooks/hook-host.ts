@@ -6,8 +6,9 @@
 import { forgetImportedModules } from '../config/import-module.ts';
 import { createLogger } from '../logger.ts';
 import { createHookChain, type HookChain, type HookChainOptions } from './chain.ts';
+import type { CodeHooks } from './code-hooks.ts';
 import type { LoadedHooks } from './loaded-hooks.ts';
-import { type CodeHooks, type HooksConfig, type LoadHooksOptions, loadHooks } from './loader.ts';
+import { type HooksConfig, type LoadHooksOptions, loadHooks } from './loader.ts';
 import type { StatusLines } from './module-extras.ts';
 
 const logger = createLogger('sync-coordinator:hooks');

@@ -10,17 +10,18 @@ import { PACKAGE_NAME, PACKAGE_VERSION } from '../config/own-package.ts';
 import { findPackageVersion } from '../config/package-version.ts';
 import { createLogger } from '../logger.ts';
 import tokenWhitelist from './builtin/token-whitelist.ts';
-import { hasHooks, toHooks } from './check-hooks.ts';
+import { refuseHooksOf, toHooks } from './check-hooks.ts';
 import { checkOptions } from './check-options.ts';
+import { CODE, type CodeHooks, codeToEntries, settled } from './code-hooks.ts';
 import { createModuleLife, type HookContext, type HookSurroundings } from './context.ts';
-import { type HookDefinition, isHookDefinition } from './define-hooks.ts';
+import { isHookDefinition } from './define-hooks.ts';
+import { type ModuleEntry, readEntry } from './entries.ts';
 import type { HookEntry } from './hook-entry.ts';
 import { HookLoadError, messageOf } from './load-error.ts';
 import type { LoadedHooks } from './loaded-hooks.ts';
-import { moduleToExport } from './module-export.ts';
 import type { ModuleExtras, ServedRoutes } from './module-extras.ts';
+import { moduleToExport, unwrap } from './module-export.ts';
 import { sharedUsers } from './shared-users.ts';
-import type { CoordinatorHooks } from './types.ts';
 
 /** What the loader needs of the config; relative paths in `modules` are absolute already. */
 export interface HooksConfig {
@@ -32,9 +33,6 @@ export interface HooksConfig {
   };
   hooks: { modules: readonly HookEntry[] };
 }
-
-/** Hooks that embedding code gives: an object of them, or what `defineHooks` gave. */
-export type CodeHooks = CoordinatorHooks | HookDefinition<undefined>;
 
 export interface LoadHooksOptions {
   surroundings: HookSurroundings;
@@ -49,6 +47,7 @@ const TOKEN_WHITELIST = `${PACKAGE_NAME}/hooks/token-whitelist`;
 
 /** Where they are, for people. */
 const BUILT_IN = 'built in';
+const THE_CONFIGURATION = 'the configuration';
 
 /** Importing a module and setting it up, each: beyond it the start fails, instead of hanging. */
 const LOAD_TIMEOUT_MS = 30_000;
@@ -72,24 +71,19 @@ export async function loadHooks(
   codeHooks: CodeHooks | undefined,
   { fromDir = process.cwd(), surroundings }: LoadHooksOptions,
 ): Promise<LoadedHooks[]> {
-  const { auth, hooks } = config;
   const loaded: LoadedHooks[] = [];
   const nameOnce = createNumberer();
-  const isListed = auth.mode === 'token-whitelist';
-  const entries: HookEntry[] = isListed ? [TOKEN_WHITELIST, ...hooks.modules] : [...hooks.modules];
+  const codeEntries = await codeToEntries(codeHooks);
   try {
     // One after the other, so that the first that is wrong is the one that is told.
-    for (const entry of entries) {
-      const [named, given] = Array.isArray(entry) ? entry : [entry];
-      const options = given ?? (named === TOKEN_WHITELIST ? tokenOptions(auth) : undefined);
-      const found = await find(named, fromDir);
-      loaded.push(await setUp(found, options, nameOnce, surroundings));
+    for (const entry of configToEntries(config)) {
+      const found = await find(entry, THE_CONFIGURATION, fromDir);
+      loaded.push(await setUp(found, entry.options, nameOnce, surroundings));
     }
-    if (isHookDefinition(codeHooks)) {
-      const found = { module: 'code', given: codeHooks, source: 'code', version: undefined };
-      loaded.push(await setUp(found, undefined, nameOnce, surroundings));
-    } else if (codeHooks !== undefined && hasHooks('code', codeHooks)) {
-      loaded.push(fromCode(codeHooks));
+    for (const given of codeEntries) {
+      const entry = readEntry(given, CODE);
+      const found = await find(entry, CODE, fromDir);
+      loaded.push(await setUp(found, entry.options, nameOnce, surroundings));
     }
     demandAuthenticate(config, loaded);
     refuseSharedPaths(loaded);
@@ -99,6 +93,16 @@ export async function loadHooks(
     throw error;
   }
   return loaded;
+}
+
+function configToEntries({ auth, hooks }: HooksConfig): ModuleEntry[] {
+  const isListed = auth.mode === 'token-whitelist';
+  const entries: HookEntry[] = isListed ? [TOKEN_WHITELIST, ...hooks.modules] : [...hooks.modules];
+  return entries.map((given) => {
+    const entry = readEntry(given, 'of the configuration');
+    const isWhitelist = entry.module === TOKEN_WHITELIST && entry.options === undefined;
+    return isWhitelist ? { ...entry, options: tokenOptions(auth) } : entry;
+  });
 }
 
 function tokenOptions({ tokens, tokensFile }: HooksConfig['auth']) {
@@ -119,12 +123,10 @@ export function setUpModule(
   return setUp(found, options, (name) => name, surroundings);
 }
 
-async function find(named: string | HookDefinition, fromDir: string): Promise<Found> {
-  if (typeof named !== 'string') {
-    const module = isHookDefinition(named) ? named.name : 'hooks';
-    return { module, given: named, source: 'the configuration', version: undefined };
-  }
-  const module = toShown(named, fromDir);
+async function find(entry: ModuleEntry, namedIn: string, cwd: string): Promise<Found> {
+  const { module: named, from: fromDir = cwd } = entry;
+  if (typeof named !== 'string') return unwrapGiven(named, namedIn);
+  const module = toShown(named, cwd);
   if (named === TOKEN_WHITELIST) {
     return { module, given: tokenWhitelist, source: BUILT_IN, version: PACKAGE_VERSION };
   }
@@ -137,6 +139,18 @@ async function find(named: string | HookDefinition, fromDir: string): Promise<Fo
   const given = moduleToExport(module, imported.module);
   const source = named.startsWith(`${PACKAGE_NAME}/`) ? BUILT_IN : imported.url;
   return { module, given, source, version: findPackageVersion(named, imported.url) };
+}
+
+/** A module itself, or what `import()` of it gives. */
+async function unwrapGiven(named: unknown, source: string): Promise<Found> {
+  const unnamed = source === CODE ? CODE : 'hooks';
+  const given = unwrap(unnamed, await inTime(settled(named), 'its promise'));
+  return {
+    module: isHookDefinition(given) ? given.name : unnamed,
+    given,
+    source,
+    version: undefined,
+  };
 }
 
 async function setUp(
@@ -187,7 +201,10 @@ function optionsOf(module: string, given: unknown, options: unknown): unknown {
     throw new HookLoadError(module, 'it takes no options; give its definition a schema of them');
   }
   // An empty object, so that a function may take its options apart without asking.
-  if (typeof given === 'function') return options ?? {};
+  if (typeof given === 'function') {
+    refuseHooksOf(module, given);
+    return options ?? {};
+  }
   if (options === undefined) return undefined;
   throw new HookLoadError(
     module,
@@ -222,12 +239,6 @@ async function inTime<T>(work: Promise<T>, what: string): Promise<T> {
   } finally {
     clearTimeout(timer);
   }
-}
-
-function fromCode(hooks: CoordinatorHooks): LoadedHooks {
-  const close = async () => undefined;
-  const nothing = { version: undefined, options: undefined, optionsSchema: undefined };
-  return { name: 'code', module: 'code', source: 'code', ...nothing, hooks, close };
 }
 
 /** As the config's author wrote it, more or less. */

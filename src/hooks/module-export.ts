@@ -1,29 +1,58 @@
 /** What a hook module is meant to give, out of all that it exports. */
 
+import { memberNames } from './check-hooks.ts';
+import { isHookDefinition } from './define-hooks.ts';
 import { isHookName } from './kinds.ts';
 import { HookLoadError } from './load-error.ts';
 
 /** Transpilers and CommonJS wrap a default export in another, at most so often. */
-const WRAPPINGS_MAX = 2;
+const WRAPPINGS_MAX = 3;
 
 function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null;
 }
 
-function mainExport(module: Record<string, unknown>): unknown {
-  return module.default ?? module.hooks;
-}
-
-/** The default export, else the one named `hooks`. */
+/**
+ * The default export, else the one named `hooks`.
+ * @throws HookLoadError where there is none, or hooks beside it, which nobody would ask
+ */
 export function moduleToExport(name: string, module: Record<string, unknown>): unknown {
-  let given = mainExport(module);
-  for (let i = 0; i < WRAPPINGS_MAX && isRecord(given); i++) given = mainExport(given) ?? given;
-  if (given !== undefined) return given;
-
-  const strays = Object.keys(module).filter(isHookName);
+  const given = unwrap(name, module);
+  if (given !== module) return given;
+  const strays = hooksIn(module);
   const hint = strays.length > 0 ? `; put ${strays.join(', ')} into it` : '';
   throw new HookLoadError(
     name,
     `it has no default export: export an object of hooks, or a function of the options that returns one${hint}`,
   );
+}
+
+/** What stands below `default` or `hooks`, else the value itself. */
+export function unwrap(name: string, value: unknown): unknown {
+  let given = value;
+  for (let i = 0; i < WRAPPINGS_MAX && isRecord(given) && !isHookDefinition(given); i++) {
+    const main = given.default ?? given.hooks;
+    if (main === undefined || main === given) break;
+    refuseStrays(name, given, main);
+    given = main;
+  }
+  return given;
+}
+
+function hooksIn(value: object): string[] {
+  return [...memberNames(value)].filter(
+    (name) => isHookName(name) && Reflect.get(value, name) !== undefined,
+  );
+}
+
+function refuseStrays(name: string, wrapping: Record<string, unknown>, main: unknown): void {
+  const isElsewhere = (key: string) => wrapping[key] !== Reflect.get(Object(main), key);
+  const strays = hooksIn(wrapping).filter(isElsewhere);
+  const { hooks } = wrapping;
+  if (hooks !== main && isRecord(hooks) && isElsewhere('hooks')) {
+    strays.push(...hooksIn(hooks).map((hook) => `hooks.${hook}`));
+  }
+  if (strays.length === 0) return;
+  const where = wrapping.default === main ? 'its default export' : '"hooks"';
+  throw new HookLoadError(name, `${strays.join(', ')} is beside ${where}: put all hooks into it`);
 }

@@ -1,0 +1,57 @@
+/** Hooks that embedding code gives: what it may give, as entries like those of a configuration. */
+
+import { hasHooks, memberNames } from './check-hooks.ts';
+import type { HookModule } from './define-hooks.ts';
+import type { PlacedHooks } from './hook-entry.ts';
+import { HookLoadError, messageOf } from './load-error.ts';
+import type { MaybePromise } from './types.ts';
+
+/** A module as code has it, by its name or path, or what `import()` of it gives. */
+export type CodeModule =
+  | string
+  | MaybePromise<HookModule<never> | { default: HookModule<never> } | { hooks: HookModule<never> }>;
+
+export type CodeEntry =
+  | CodeModule
+  | readonly [module: CodeModule, options: unknown]
+  | PlacedHooks<CodeModule>;
+
+/** One module, or a list of entries as in a configuration. */
+export type CodeHooks = CodeEntry | readonly CodeEntry[];
+
+/** What a module from code is called that has no name of its own. */
+export const CODE = 'code';
+
+/**
+ * @param given anything: it may come from JavaScript
+ * @throws HookLoadError where there could be hooks in it that nobody would ask
+ */
+export async function codeToEntries(given: unknown): Promise<readonly unknown[]> {
+  const hooks = await settled(given);
+  if (hooks === undefined) return [];
+  if (Array.isArray(hooks)) {
+    // They are looked at one after the other, and one may reject before its turn.
+    for (const entry of hooks) if (entry instanceof Promise) entry.catch(() => undefined);
+    return hooks;
+  }
+  // Which hooks there are may depend on something.
+  if (isNothing(hooks)) return [];
+  return [hooks];
+}
+
+/** @throws HookLoadError if it is a promise that rejects */
+export async function settled(given: unknown): Promise<unknown> {
+  try {
+    return await given;
+  } catch (error) {
+    throw new HookLoadError(CODE, `its promise rejected: ${messageOf(error)}`, error);
+  }
+}
+
+function isNothing(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  const isPlain = Object.getPrototypeOf(value) === Object.prototype;
+  if (!isPlain || hasHooks(CODE, value)) return false;
+  const members = [...memberNames(value)].filter((name) => Reflect.get(value, name) !== undefined);
+  return members.length === 0;
+}
