@@ -8,6 +8,7 @@ import { defineHooks, judgeChanges, Type } from 'sync-coordinator';
 export default defineHooks({
   name: 'quota',
   version: '1.0.0',
+  apiVersion: 1,
   options: Type.Object({
     table: Type.String({ minLength: 1, description: 'The table whose rows are counted.' }),
     rowsMax: Type.Integer({ default: 100, minimum: 0, description: 'How many it may have.' }),

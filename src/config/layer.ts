@@ -4,12 +4,13 @@
  * are checked by `resolve-config.ts`, for all sources alike.
  */
 
-import { resolve } from 'node:path';
+import { relative, resolve } from 'node:path';
 import type { ConfigFault } from './config-error.ts';
 import { editDistance } from './edit-distance.ts';
 import { isFileSpecifier } from './import-module.ts';
 import { kindToText, shorten, valueToText } from './option-display.ts';
 import { CONFIG_OPTIONS, OPTION_GROUPS, OPTIONS_BY_PATH } from './options.ts';
+import { PACKAGE_NAME } from './own-package.ts';
 
 export interface LayerEntry {
   path: string;
@@ -106,11 +107,39 @@ function withAbsolutePaths({ path, value }: Omit<LayerEntry, 'source'>, baseDir:
     return typeof value === 'string' ? resolve(baseDir, value) : value;
   }
   if (path === 'hooks.modules' && Array.isArray(value)) {
-    return value.map((entry: unknown) =>
-      Array.isArray(entry) ? [toPath(entry[0]), ...entry.slice(1)] : toPath(entry),
-    );
+    return value.map((entry: unknown) => withPlace(entry, baseDir, toPath));
   }
   return value;
+}
+
+/**
+ * A package is looked for from where it is named, which has to be said where that is not the
+ * directory that the process works in.
+ */
+function withPlace(entry: unknown, baseDir: string, toPath: (name: unknown) => unknown): unknown {
+  const isPlaced = isPlainObject(entry) && Object.hasOwn(entry, 'module');
+  const [named, ...rest]: unknown[] = Array.isArray(entry) ? entry : [entry];
+  const module = isPlaced ? entry.module : named;
+  const isElsewhere = isPackage(module) && relative('.', baseDir) !== '';
+  if (isPlaced) {
+    const from = typeof entry.from === 'string' ? resolve(baseDir, entry.from) : entry.from;
+    const place = {
+      ...entry,
+      module: toPath(module),
+      from: from ?? (isElsewhere ? baseDir : undefined),
+    };
+    return Object.fromEntries(Object.entries(place).filter(([, member]) => member !== undefined));
+  }
+  if (Array.isArray(entry)) {
+    if (!isElsewhere || entry.length !== 2) return [toPath(named), ...rest];
+    return { module, options: rest[0], from: baseDir };
+  }
+  return isElsewhere ? { module, from: baseDir } : toPath(entry);
+}
+
+function isPackage(module: unknown): boolean {
+  if (typeof module !== 'string' || module === '' || isFileSpecifier(module)) return false;
+  return module !== PACKAGE_NAME && !module.startsWith(`${PACKAGE_NAME}/`);
 }
 
 function unknownToText(name: string): string {

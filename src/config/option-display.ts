@@ -57,7 +57,8 @@ export function maskUrl(text: string): string {
 
 /** Only the module's name: its options may hold keys. */
 function entryToName(entry: unknown): unknown {
-  const module: unknown = Array.isArray(entry) ? entry[0] : entry;
+  const isPlaced = typeof entry === 'object' && entry !== null && 'module' in entry;
+  const module: unknown = Array.isArray(entry) ? entry[0] : isPlaced ? entry.module : entry;
   return typeof module === 'object' && module !== null ? Reflect.get(module, 'name') : module;
 }
 

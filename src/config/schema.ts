@@ -68,9 +68,24 @@ const HookModuleSchema = Type.Union([
   ),
 ]);
 
+/** Of one at least: with none it would never be asked, which nobody means. */
+const Names = Type.Optional(Type.Array(Type.String({ minLength: 1 }), { minItems: 1 }));
+
+/** See `PlacedHooks`. */
+export const PlacedHooksSchema = group({
+  module: HookModuleSchema,
+  options: Type.Optional(Type.Unknown()),
+  databases: Names,
+  tables: Names,
+  timeoutMs: Type.Optional(Type.Integer({ minimum: 1, maximum: DAY_MS })),
+  enforce: Type.Optional(Type.Enum(['pre', 'post'] as const)),
+  from: Type.Optional(Type.String({ minLength: 1 })),
+});
+
 export const HookEntrySchema = Type.Union([
   HookModuleSchema,
   Type.Tuple([HookModuleSchema, Type.Unknown()]),
+  PlacedHooksSchema,
 ]);
 
 /** The configuration as the coordinator uses it: whole, checked, without shorthands. */
@@ -205,10 +220,10 @@ export const ConfigSchema = group({
     modules: Type.Array(HookEntrySchema, {
       default: [],
       description:
-        'The hook modules in their order: package names or paths, or `[module, options]`. Paths are relative to the file that names them, else to the working directory.',
+        'The hook modules in their order: package names or paths, `[module, options]`, or `{ module, options, databases, tables, timeoutMs, enforce, from }`. Paths are relative to the file that names them, and packages looked for from there, else from the working directory.',
       env: 'SYNC_HOOKS',
       flag: '--hooks',
-      expected: 'a list of modules or [module, options] pairs',
+      expected: 'a list of modules, [module, options] pairs or { module, … } objects',
     }),
     timeoutMs: milliseconds(5000, 'The longest that one call of a hook may take'),
     notifyCallsMax: integer(

@@ -51,7 +51,7 @@ export interface HookAnswer {
 export const PASSED = 'passed';
 
 /** What the chain needs of a module. */
-export type AskedModule = Pick<LoadedHooks, 'name' | 'hooks'>;
+export type AskedModule = Pick<LoadedHooks, 'name' | 'hooks' | 'timeoutMs'>;
 
 /** A verdict that is yet to come; to be called at once, and once. */
 export type Later<T> = (tell: (verdict: Verdict<T>) => void) => void;
@@ -98,7 +98,10 @@ export function createAsker({ timeoutMs, logger, observe }: AskerOptions): Asker
   return <T>(question: Question<T>, module: AskedModule) => {
     const { invoke, signals } = question;
     const startedAtMs = performance.now();
-    const settled = callBounded((call) => invoke(module.hooks, call), { timeoutMs, signals });
+    const settled = callBounded((call) => invoke(module.hooks, call), {
+      timeoutMs: module.timeoutMs ?? timeoutMs,
+      signals,
+    });
     if (!(settled instanceof UnsettledCall)) return finish(question, module, settled, startedAtMs);
     return (tell: (verdict: Verdict<T>) => void) =>
       settled.onSettled((outcome) => tell(finish(question, module, outcome, startedAtMs)));

@@ -11,11 +11,12 @@ import type { CoordinatorHooks, MaybePromise } from './types.ts';
 /** Registered, so that a module with its own copy of this package is understood. */
 const DEFINITION = Symbol.for('sync-coordinator.hook-definition');
 
+/** What modules of today are written for; it grows when they could not be understood any more. */
+export const HOOK_API_VERSION = 1;
+
 /** A hook module as `defineHooks` gives it. */
-export interface HookDefinition<Options = unknown> {
+export interface HookDefinition<Options = unknown> extends Readonly<HookModuleNotes> {
   readonly [DEFINITION]: true;
-  readonly name: string;
-  readonly version?: string;
   /** A JSON Schema of the options; without it the module takes none. */
   readonly options?: TSchema;
   setup(options: Options, context: HookContext): MaybePromise<CoordinatorHooks>;
@@ -26,6 +27,12 @@ export interface HookModuleNotes {
   /** For logs, metrics and `sync-coordinator check`. */
   name: string;
   version?: string;
+  /** The version of the hooks that it is written for. Default: 1. A later one is refused at start. */
+  apiVersion?: number;
+  /** Names of modules that it comes after, if they are there. */
+  after?: readonly string[];
+  /** Names of modules that must be there; it comes after them. */
+  requires?: readonly string[];
 }
 
 export interface PlainHookModule extends HookModuleNotes {
@@ -58,7 +65,7 @@ export function defineHooks<const Schema extends TSchema>(
 export function defineHooks(
   module: PlainHookModule | HookModuleWithSetup | HookModuleWithOptions<TSchema>,
 ): HookDefinition<never> {
-  const { name, version } = module;
+  const { name, version, apiVersion, after, requires } = module;
   if (typeof name !== 'string' || name.trim() === '') {
     throw new TypeError('defineHooks: a hook module needs a name');
   }
@@ -69,15 +76,16 @@ export function defineHooks(
   if ('hooks' in module && 'setup' in module && module.setup !== undefined) {
     throw new TypeError(`defineHooks: ${name} has both hooks and setup`);
   }
+  const notes = { name, version, apiVersion, after, requires };
   if ('hooks' in module) {
     const { hooks } = module;
-    return { [DEFINITION]: true, name, version, setup: () => hooks };
+    return { [DEFINITION]: true, ...notes, setup: () => hooks };
   }
   const { options, setup } = module;
   if (typeof setup !== 'function') {
     throw new TypeError(`defineHooks: ${name} has neither hooks nor setup`);
   }
-  return { [DEFINITION]: true, name, version, options, setup };
+  return { [DEFINITION]: true, ...notes, options, setup };
 }
 
 export function isHookDefinition(value: unknown): value is HookDefinition {

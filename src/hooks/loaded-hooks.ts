@@ -16,6 +16,8 @@ export interface LoadedHooks {
   /** The schema that they were checked against; it marks those that are secret. */
   optionsSchema: TSchema | undefined;
   hooks: CoordinatorHooks;
+  /** Its own limit for one call, instead of `hooks.timeoutMs`. */
+  timeoutMs?: number | undefined;
   /** HTTP routes of its own. */
   routes?: ServedRoutes | undefined;
   /** What it says of itself in `GET /status`. May throw. */

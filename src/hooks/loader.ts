@@ -4,23 +4,28 @@
  * without a check it was told to make is worse than none.
  */
 
-import { isAbsolute, relative, sep } from 'node:path';
-import { type ImportedModule, importModule } from '../config/import-module.ts';
-import { PACKAGE_NAME, PACKAGE_VERSION } from '../config/own-package.ts';
-import { findPackageVersion } from '../config/package-version.ts';
 import { createLogger } from '../logger.ts';
-import tokenWhitelist from './builtin/token-whitelist.ts';
+import { checkDefinition } from './check-definition.ts';
 import { refuseHooksOf, toHooks } from './check-hooks.ts';
 import { checkOptions } from './check-options.ts';
-import { CODE, type CodeHooks, codeToEntries, settled } from './code-hooks.ts';
+import { CODE, type CodeHooks, codeToEntries } from './code-hooks.ts';
 import { createModuleLife, type HookContext, type HookSurroundings } from './context.ts';
 import { isHookDefinition } from './define-hooks.ts';
 import { type ModuleEntry, readEntry } from './entries.ts';
+import {
+  type Found,
+  type FoundEntry,
+  findEntry,
+  THE_CONFIGURATION,
+  TOKEN_WHITELIST,
+} from './find-module.ts';
 import type { HookEntry } from './hook-entry.ts';
 import { HookLoadError, messageOf } from './load-error.ts';
+import { inTime } from './load-time.ts';
 import type { LoadedHooks } from './loaded-hooks.ts';
 import type { ModuleExtras, ServedRoutes } from './module-extras.ts';
-import { moduleToExport, unwrap } from './module-export.ts';
+import { inOrder } from './order.ts';
+import { withinScope } from './scope.ts';
 import { sharedUsers } from './shared-users.ts';
 
 /** What the loader needs of the config; relative paths in `modules` are absolute already. */
@@ -41,26 +46,6 @@ export interface LoadHooksOptions {
 }
 
 const logger = createLogger('sync-coordinator:hooks');
-
-/** What is here does not have to be found, nor imported a second time. */
-const TOKEN_WHITELIST = `${PACKAGE_NAME}/hooks/token-whitelist`;
-
-/** Where they are, for people. */
-const BUILT_IN = 'built in';
-const THE_CONFIGURATION = 'the configuration';
-
-/** Importing a module and setting it up, each: beyond it the start fails, instead of hanging. */
-const LOAD_TIMEOUT_MS = 30_000;
-
-/** A module that was found. */
-interface Found {
-  /** As the config names it. */
-  module: string;
-  given: unknown;
-  source: string;
-  version: string | undefined;
-}
-
 /**
  * The modules in the order of the chain: the token whitelist if `auth.mode` asks for
  * it, those of the config, the hooks of the embedding code (`code`).
@@ -75,15 +60,16 @@ export async function loadHooks(
   const nameOnce = createNumberer();
   const codeEntries = await codeToEntries(codeHooks);
   try {
+    const found: FoundEntry[] = [];
     // One after the other, so that the first that is wrong is the one that is told.
     for (const entry of configToEntries(config)) {
-      const found = await find(entry, THE_CONFIGURATION, fromDir);
-      loaded.push(await setUp(found, entry.options, nameOnce, surroundings));
+      found.push(await findEntry(entry, THE_CONFIGURATION, fromDir));
     }
     for (const given of codeEntries) {
-      const entry = readEntry(given, CODE);
-      const found = await find(entry, CODE, fromDir);
-      loaded.push(await setUp(found, entry.options, nameOnce, surroundings));
+      found.push(await findEntry(readEntry(given, CODE), CODE, fromDir));
+    }
+    for (const { entry, ...module } of inOrder(found)) {
+      loaded.push(place(await setUp(module, entry.options, nameOnce, surroundings), entry));
     }
     demandAuthenticate(config, loaded);
     refuseSharedPaths(loaded);
@@ -93,6 +79,10 @@ export async function loadHooks(
     throw error;
   }
   return loaded;
+}
+
+function place(loaded: LoadedHooks, { timeoutMs, ...scope }: ModuleEntry): LoadedHooks {
+  return { ...loaded, timeoutMs, hooks: withinScope(loaded.hooks, scope) };
 }
 
 function configToEntries({ auth, hooks }: HooksConfig): ModuleEntry[] {
@@ -119,38 +109,9 @@ export function setUpModule(
   surroundings: HookSurroundings,
 ): Promise<LoadedHooks> {
   const module = isHookDefinition(given) ? given.name : 'hooks';
+  if (isHookDefinition(given)) checkDefinition(module, given);
   const found = { module, given, source: 'code', version: undefined };
   return setUp(found, options, (name) => name, surroundings);
-}
-
-async function find(entry: ModuleEntry, namedIn: string, cwd: string): Promise<Found> {
-  const { module: named, from: fromDir = cwd } = entry;
-  if (typeof named !== 'string') return unwrapGiven(named, namedIn);
-  const module = toShown(named, cwd);
-  if (named === TOKEN_WHITELIST) {
-    return { module, given: tokenWhitelist, source: BUILT_IN, version: PACKAGE_VERSION };
-  }
-  let imported: ImportedModule;
-  try {
-    imported = await inTime(importModule(named, fromDir), 'loading');
-  } catch (error) {
-    throw new HookLoadError(module, messageOf(error), error);
-  }
-  const given = moduleToExport(module, imported.module);
-  const source = named.startsWith(`${PACKAGE_NAME}/`) ? BUILT_IN : imported.url;
-  return { module, given, source, version: findPackageVersion(named, imported.url) };
-}
-
-/** A module itself, or what `import()` of it gives. */
-async function unwrapGiven(named: unknown, source: string): Promise<Found> {
-  const unnamed = source === CODE ? CODE : 'hooks';
-  const given = unwrap(unnamed, await inTime(settled(named), 'its promise'));
-  return {
-    module: isHookDefinition(given) ? given.name : unnamed,
-    given,
-    source,
-    version: undefined,
-  };
 }
 
 async function setUp(
@@ -226,26 +187,6 @@ async function makeHooks(
   } catch (error) {
     throw new HookLoadError(module, `its setup failed: ${messageOf(error)}`, error);
   }
-}
-
-async function inTime<T>(work: Promise<T>, what: string): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_resolve, reject) => {
-    const refuse = () => reject(new Error(`${what} did not end within ${LOAD_TIMEOUT_MS} ms`));
-    timer = setTimeout(refuse, LOAD_TIMEOUT_MS);
-  });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-/** As the config's author wrote it, more or less. */
-function toShown(specifier: string, fromDir: string): string {
-  if (!isAbsolute(specifier)) return specifier;
-  const path = relative(fromDir, specifier).replaceAll(sep, '/');
-  return path.startsWith('.') ? path : `./${path}`;
 }
 
 /** A name that comes a second time gets a number. */

@@ -7,7 +7,7 @@ import { isFileSpecifier } from '../config/import-module.ts';
 import { loadConfig } from '../config/resolve-config.ts';
 import type { CoordinatorConfigInput } from '../config/schema.ts';
 import type { CodeHooks } from '../hooks/code-hooks.ts';
-import type { HookEntry } from '../hooks/hook-entry.ts';
+import type { HookEntry, PlacedHooks } from '../hooks/hook-entry.ts';
 import { type CoordinatorServer, createCoordinatorServer } from '../server.ts';
 import { clockToWorld, createClock, type TestClock } from './clock.ts';
 import { SimulatedDevice, type SimulatedDeviceOptions } from './simulated-device.ts';
@@ -93,11 +93,13 @@ function isList(
 }
 
 function withAbsolutePath(entry: HookEntry): HookEntry {
-  if (typeof entry === 'string') return isFileSpecifier(entry) ? resolve(entry) : entry;
-  if (!('length' in entry)) return entry;
-  const [module, options] = entry;
-  return [
-    typeof module === 'string' && isFileSpecifier(module) ? resolve(module) : module,
-    options,
-  ];
+  if (typeof entry === 'string') return withPlace({ module: entry });
+  if ('length' in entry) return withPlace({ module: entry[0], options: entry[1] });
+  return 'module' in entry ? withPlace(entry) : entry;
+}
+
+/** The coordinator's own directory is another. */
+function withPlace({ module, from = '.', ...place }: PlacedHooks): HookEntry {
+  const isFile = typeof module === 'string' && isFileSpecifier(module);
+  return { ...place, module: isFile ? resolve(module) : module, from: resolve(from) };
 }

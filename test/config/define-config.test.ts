@@ -38,9 +38,10 @@ it('infers the options of each entry from its module', () => {
       [mine, { names: ['a'] }],
       ['@acme/sync-hooks', { level: 1 }],
       ['sync-coordinator/hooks/jwt', { secret: 'x', audience: ['a'] }],
+      { module: mine, options: { names: ['a'] }, databases: ['a'], tables: ['b'], enforce: 'pre' },
     ],
   });
-  assert.equal(Array.isArray(config.hooks) && config.hooks.length, 6);
+  assert.equal(Array.isArray(config.hooks) && config.hooks.length, 7);
   defineConfig({ hooks: { modules: [[mine, { count: 2 }]], onReject: 'revert' } });
 });
 
@@ -51,6 +52,10 @@ it('refuses what no module takes', () => {
   defineConfig({ hooks: [['@acme/sync-hooks', { level: 'high' }]] });
   // @ts-expect-error: misspelt
   defineConfig({ hooks: [['sync-coordinator/hooks/jwt', { audeince: 'app' }]] });
+  // @ts-expect-error: a level is a number, wherever it stands
+  defineConfig({ hooks: [{ module: '@acme/sync-hooks', options: { level: 'high' } }] });
+  // @ts-expect-error: misspelt
+  defineConfig({ hooks: [{ module: mine, database: ['a'] }] });
   // @ts-expect-error: it needs a file
   defineConfig({ hooks: { modules: [['sync-coordinator/hooks/audit-log', {}]] } });
   // @ts-expect-error: no such option

@@ -71,8 +71,9 @@ test('one option of a group leaves the others of the group alone', (t) => {
 });
 
 test('the documented variables of the environment', (t) => {
+  const cwd = createDir(t);
   const config = loadConfig({
-    cwd: createDir(t),
+    cwd,
     env: {
       SYNC_HOST: '127.0.0.1',
       SYNC_PORT: '8080',
@@ -96,7 +97,10 @@ test('the documented variables of the environment', (t) => {
   assert.equal(config.limits.messageBytes, 1024);
   assert.equal(config.storage.url, 'memory:');
   assert.equal(config.logging.level, 'debug');
-  assert.deepEqual(config.hooks.modules, ['@acme/audit', 'sync-coordinator/hooks/token-whitelist']);
+  assert.deepEqual(config.hooks.modules, [
+    { module: '@acme/audit', from: cwd },
+    'sync-coordinator/hooks/token-whitelist',
+  ]);
   assert.equal(config.sync.batchSize, 10);
   assert.equal(config.sync.allowResurrection, false);
 });
@@ -177,7 +181,7 @@ test('files are found from where they are named', (t) => {
   assert.deepEqual(loadConfig({ cwd, env: {}, configPath }).hooks.modules, [
     join(cwd, 'conf/a.ts'),
     [join(cwd, 'b.ts'), { x: 1 }],
-    'package',
+    { module: 'package', from: join(cwd, 'conf') },
   ]);
   assert.deepEqual(loadConfig({ cwd, configPath, env: { SYNC_HOOKS: './a.ts' } }).hooks.modules, [
     join(cwd, 'a.ts'),

@@ -24,7 +24,13 @@ const SECRET = 'correct-horse-battery';
 function rightValue({ path, initial, type, accepts }: ConfigOption): fc.Arbitrary<unknown> {
   if (path === 'basePath') return fc.constantFrom('', '/', '/a', '/a/b');
   if (path === 'storage.url') return fc.constantFrom('memory:', 'leveldb:x', 'some-module');
-  if (path === 'hooks.modules') return fc.constantFrom([], ['a'], [['a', { key: SECRET }]]);
+  if (path === 'hooks.modules')
+    return fc.constantFrom(
+      [],
+      ['a'],
+      [['a', { key: SECRET }]],
+      [{ module: 'a', options: { key: SECRET }, databases: ['a'], timeoutMs: 7, enforce: 'pre' }],
+    );
   if (path === 'auth.tokens') return fc.constantFrom([SECRET], ['a', SECRET]);
   if (path === 'trustProxy') return fc.constantFrom('10.0.0.0/8', 'loopback', '192.0.2.1');
   if (path === 'port') return fc.nat(65535);
@@ -63,6 +69,8 @@ const nearSecret = fc.constantFrom<object>(
   { hooks: [['a', { key: SECRET }, 1]] },
   { hooks: { modules: { key: SECRET } } },
   { hooks: [{ key: SECRET }] },
+  { hooks: [{ module: 'a', options: { key: SECRET }, tables: [] }] },
+  { hooks: [{ module: { name: 'a' }, key: SECRET }] },
   { storage: `postgres://me:${SECRET}@host/db`, port: -1 },
   { storage: { url: ` postgres://me:${SECRET}@host/db` } },
 );

@@ -1,0 +1,86 @@
+/** Finds the module that an entry names, and what it says of itself, before it is set up. */
+
+import { isAbsolute, relative, resolve, sep } from 'node:path';
+import { type ImportedModule, importModule } from '../config/import-module.ts';
+import { PACKAGE_NAME, PACKAGE_VERSION } from '../config/own-package.ts';
+import { findPackageVersion } from '../config/package-version.ts';
+import tokenWhitelist from './builtin/token-whitelist.ts';
+import { checkDefinition } from './check-definition.ts';
+import { CODE, settled } from './code-hooks.ts';
+import { isHookDefinition } from './define-hooks.ts';
+import type { ModuleEntry } from './entries.ts';
+import { HookLoadError, messageOf } from './load-error.ts';
+import { inTime } from './load-time.ts';
+import { moduleToExport, unwrap } from './module-export.ts';
+import type { Ordered } from './order.ts';
+
+/** A module that was found. */
+export interface Found {
+  /** As the config names it. */
+  module: string;
+  given: unknown;
+  source: string;
+  version: string | undefined;
+}
+
+/** With its place among the others. */
+export type FoundEntry = Found & Ordered & { entry: ModuleEntry };
+
+/** What is here does not have to be found, nor imported a second time. */
+export const TOKEN_WHITELIST = `${PACKAGE_NAME}/hooks/token-whitelist`;
+
+/** Where they are, for people. */
+const BUILT_IN = 'built in';
+export const THE_CONFIGURATION = 'the configuration';
+
+/**
+ * @param namedIn where the entry stands, for people
+ * @param cwd from where a package is looked for, unless the entry says that
+ * @throws HookLoadError
+ */
+export async function findEntry(
+  entry: ModuleEntry,
+  namedIn: string,
+  cwd: string,
+): Promise<FoundEntry> {
+  const found = await find(entry, namedIn, cwd);
+  const { module, given } = found;
+  const { enforce } = entry;
+  if (!isHookDefinition(given)) return { ...found, entry, name: module, enforce };
+  checkDefinition(module, given);
+  const { name, after, requires } = given;
+  return { ...found, entry, name, enforce, after, requires };
+}
+
+async function find(entry: ModuleEntry, namedIn: string, cwd: string): Promise<Found> {
+  const { module: named, from = '' } = entry;
+  if (typeof named !== 'string') return unwrapGiven(named, namedIn);
+  const module = toShown(named, cwd);
+  if (named === TOKEN_WHITELIST) {
+    return { module, given: tokenWhitelist, source: BUILT_IN, version: PACKAGE_VERSION };
+  }
+  let imported: ImportedModule;
+  try {
+    imported = await inTime(importModule(named, resolve(cwd, from)), 'loading');
+  } catch (error) {
+    throw new HookLoadError(module, messageOf(error), error);
+  }
+  const given = moduleToExport(module, imported.module);
+  const source = named.startsWith(`${PACKAGE_NAME}/`) ? BUILT_IN : imported.url;
+  return { module, given, source, version: findPackageVersion(named, imported.url) };
+}
+
+/** A module itself, or what `import()` of it gives. */
+async function unwrapGiven(named: unknown, source: string): Promise<Found> {
+  const unnamed = source === CODE ? CODE : 'hooks';
+  const given = unwrap(unnamed, await inTime(settled(named), 'its promise'));
+  const module = isHookDefinition(given) ? given.name : unnamed;
+  return { module, given, source, version: undefined };
+}
+
+/** As the config's author wrote it, more or less. */
+function toShown(specifier: string, fromDir: string): string {
+  if (!isAbsolute(specifier)) return specifier;
+  const path = relative(fromDir, specifier).replaceAll(sep, '/');
+  return path.startsWith('.') ? path : `./${path}`;
+}

@@ -1,0 +1,57 @@
+/**
+ * The order in which modules act: as they are listed, those with `enforce` before or after the
+ * others, and whoever names another in `after` or `requires` behind it, however they are listed.
+ */
+
+import { HookLoadError } from './load-error.ts';
+
+export interface Ordered {
+  /** As it is listed, for refusals. */
+  module: string;
+  /** What others name it by; several may have the same. */
+  name: string;
+  enforce?: 'pre' | 'post' | undefined;
+  after?: readonly string[] | undefined;
+  requires?: readonly string[] | undefined;
+}
+
+const RANKS = { pre: 0, post: 2 };
+const MIDDLE_RANK = 1;
+
+const rankOf = ({ enforce }: Ordered) => (enforce === undefined ? MIDDLE_RANK : RANKS[enforce]);
+
+/** @throws HookLoadError where a module that is required is missing, or each waits for the other */
+export function inOrder<Item extends Ordered>(listed: readonly Item[]): Item[] {
+  for (const { module, requires = [] } of listed) {
+    const missing = requires.find((name) => !listed.some((other) => other.name === name));
+    if (missing === undefined) continue;
+    throw new HookLoadError(module, `it requires the module "${missing}", which is not listed`);
+  }
+  const left = listed.toSorted((a, b) => rankOf(a) - rankOf(b));
+  const ordered: Item[] = [];
+  while (left.length > 0) {
+    const next = left.findIndex((item) => left.every((other) => !waitsFor(item, other)));
+    if (next < 0) throw toCycleError(left);
+    ordered.push(...left.splice(next, 1));
+  }
+  return ordered;
+}
+
+function waitsFor(item: Ordered, other: Ordered): boolean {
+  const { after = [], requires = [] } = item;
+  return item !== other && (after.includes(other.name) || requires.includes(other.name));
+}
+
+/** Of modules that all wait for another one of them. */
+function toCycleError(waiting: readonly Ordered[]): HookLoadError {
+  const path: Ordered[] = [];
+  let at = waiting[0];
+  while (at !== undefined && !path.includes(at)) {
+    path.push(at);
+    const from: Ordered = at;
+    at = waiting.find((other) => waitsFor(from, other));
+  }
+  const cycle = at === undefined ? path : [...path.slice(path.indexOf(at)), at];
+  const names = cycle.map(({ name }) => name).join(' after ');
+  return new HookLoadError(cycle[0]?.module, `the order can't be met: ${names}`);
+}
