@@ -2,6 +2,7 @@
 
 import { inspect } from 'node:util';
 import type { ConfigOption } from './options.ts';
+import { SchemaReader } from './schema-reader.ts';
 
 const MASK = '***';
 /** Of a wrong value: enough to recognise it. */
@@ -70,11 +71,19 @@ const SECRET_NAME =
  * as secrets are, and passwords in URLs.
  */
 export function hookOptionsToText(options: unknown, schema?: unknown): string {
-  return maskUrl(toJson(withoutSecrets(options, schema)) ?? '');
+  const reader = new SchemaReader(schema);
+  return maskUrl(toJson(withoutSecrets(options, [schema], reader)) ?? '');
 }
 
-function withoutSecrets(value: unknown, schema?: unknown): unknown {
-  if (Reflect.get(Object(schema), 'secret') === true) {
+const MARKED = [{ secret: true }];
+
+/** @param schemas all that may hold for the value: one that marks it is enough */
+function withoutSecrets(
+  value: unknown,
+  schemas: readonly unknown[],
+  reader: SchemaReader,
+): unknown {
+  if (reader.all(schemas).some(({ secret }) => secret === true)) {
     return Array.isArray(value) ? `${MASK} (${value.length})` : MASK;
   }
   if (value instanceof RegExp) return String(value);
@@ -82,18 +91,16 @@ function withoutSecrets(value: unknown, schema?: unknown): unknown {
   if (typeof value === 'function') return '[function]';
   if (typeof value !== 'object' || value === null) return value;
   if (Array.isArray(value)) {
-    const items: unknown = Reflect.get(Object(schema), 'items');
-    return value.map((item) => withoutSecrets(item, items));
+    return value.map((item, i) => withoutSecrets(item, reader.itemsOf(schemas, i), reader));
   }
-  const properties = Object(Reflect.get(Object(schema), 'properties'));
   return Object.fromEntries(
-    Object.entries(value).map(([name, member]) => [
-      name,
+    Object.entries(value).map(([name, member]) => {
       // A name is enough where no schema says otherwise; a number or a switch is no secret.
-      SECRET_NAME.test(name) && (typeof member === 'string' || typeof member === 'object')
-        ? withoutSecrets(member, { secret: true })
-        : withoutSecrets(member, properties[name]),
-    ]),
+      const isCalledSo =
+        SECRET_NAME.test(name) && (typeof member === 'string' || typeof member === 'object');
+      const inner = isCalledSo ? MARKED : reader.membersOf(schemas, name);
+      return [name, withoutSecrets(member, inner, reader)];
+    }),
   );
 }
 
