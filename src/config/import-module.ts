@@ -16,6 +16,7 @@ import { type NamespacedUnregister, register as registerEsm } from 'tsx/esm/api'
 import { failureToReason } from './failure-reason.ts';
 import { answerImport, beneathOwnName, releaseOwnName } from './own-name.ts';
 import { OWN_URLS } from './own-package.ts';
+import { RequiredModules } from './required-modules.ts';
 
 export interface ImportedModule {
   module: Record<string, unknown>;
@@ -44,15 +45,14 @@ let importer: NamespacedUnregister | undefined;
 let generation = 0;
 
 /** CommonJS modules that came with what was imported: their cache knows no namespaces. */
-const requiredPaths = new Set<string>();
+const required = new RequiredModules(requireFromHere.cache, isOwnFile);
 
 /** From now on modules are imported as they are then, not as they were when imported before. */
 export function forgetImportedModules(): void {
   if (importer === undefined) return;
   importer = undefined;
   generation++;
-  for (const path of requiredPaths) delete requireFromHere.cache[path];
-  requiredPaths.clear();
+  required.forget();
 }
 
 /** Whether a specifier names a file, rather than a package. */
@@ -73,11 +73,9 @@ export async function importModule(specifier: string, fromDir: string): Promise<
     }
     importer ??= startImporter();
     const target = isAbsolute(specifier) ? pathToFileURL(specifier).href : specifier;
-    const known = new Set(Object.keys(requireFromHere.cache));
-    const module = await importer.import(target, pathToFileURL(join(fromDir, IMPORTER)).href);
-    for (const path of Object.keys(requireFromHere.cache)) {
-      if (!known.has(path) && !isOwnFile(path)) requiredPaths.add(path);
-    }
+    const parentUrl = pathToFileURL(join(fromDir, IMPORTER)).href;
+    const importing = importer.import(target, parentUrl);
+    const module = await required.during(importing);
     return { module: withoutDoubleDefault(module), url: locate(specifier, fromDir) };
   } catch (error) {
     throw new Error(failureToText(specifier, fromDir, error), { cause: error });

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { pathToFileURL } from 'node:url';
-import { importModule } from '../../src/config/import-module.ts';
+import { forgetImportedModules, importModule } from '../../src/config/import-module.ts';
 import { createDir } from './temp-dir.ts';
 
 const hooks = `const answer: boolean = true;\nexport default { onAuthorize: () => answer };\n`;
@@ -79,4 +81,50 @@ test('a module that fails is told with its own reason', async (t) => {
       ({ message }: Error) => /failed while loading: /.test(message) && reason.test(message),
     );
   }
+});
+
+test('what was imported is read anew, also what it has required when it was called', async (t) => {
+  const dir = createDir(t, {
+    'a.cjs': `exports.own = require('./own.cjs'); exports.later = () => require('./later.cjs');`,
+  });
+  for (const version of [1, 2, 3]) {
+    for (const name of ['own', 'later']) {
+      writeFileSync(join(dir, `${name}.cjs`), `module.exports = ${version};`);
+    }
+    const { module } = await importModule('./a.cjs', dir);
+    const { own, later } = module.default as { own: number; later(): number };
+    assert.deepEqual([own, later()], [version, version]);
+    forgetImportedModules();
+  }
+});
+
+test('what the embedding app has required too stays the one that it has', async (t) => {
+  const dir = createDir(t, {
+    'app.cjs': `exports.shared = require('./shared.cjs'); exports.load = () => require('./more.cjs');`,
+    'shared.cjs': `exports.inner = require('./inner.cjs');`,
+    'inner.cjs': 'exports.connections = [];',
+    'a.cjs': `exports.shared = require('./shared.cjs'); exports.own = require('./own.cjs');`,
+    'own.cjs': 'exports.connections = [];',
+  });
+  const require = createRequire(join(dir, 'app.cjs'));
+  const first = (await importModule('./a.cjs', dir)).module.default as Record<string, object>;
+  // Only now: the copy is the one that the hook module brought.
+  const app = require('./app.cjs');
+  forgetImportedModules();
+  const second = (await importModule('./a.cjs', dir)).module.default as Record<string, object>;
+  assert.notEqual(second.own, first.own);
+  assert.equal(second.shared, app.shared);
+  assert.equal(require('./inner.cjs'), app.shared.inner);
+
+  // While something is imported the app goes on requiring.
+  forgetImportedModules();
+  writeFileSync(join(dir, 'alone.cjs'), 'exports.connections = [];');
+  writeFileSync(join(dir, 'more.cjs'), `exports.alone = require('./alone.cjs');`);
+  writeFileSync(join(dir, 'b.mjs'), 'await new Promise(setImmediate); export default 1;');
+  const importing = importModule('./b.mjs', dir);
+  const more = app.load();
+  await importing;
+  forgetImportedModules();
+  assert.equal(app.load(), more);
+  assert.equal(require('./alone.cjs'), more.alone);
 });
