@@ -21,7 +21,7 @@ export async function check(resolved: ResolvedConfig): Promise<void> {
   const { config, sources } = resolved;
   await findStorage(config.storage.url, process.cwd(), sources.get('storage.url'));
   const hooks = await loadHooks(config, undefined, {
-    surroundings: surroundingsWithoutServer(),
+    surroundings: { ...surroundingsWithoutServer(), isCheck: true },
   });
   process.stdout.write(`${configToText(resolved)}\n\n${hooksToText(hooks)}\n`);
   for (const { close } of hooks) await close();

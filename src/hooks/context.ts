@@ -26,6 +26,11 @@ export interface HookContext {
   readonly metrics: HookMetrics;
   /** Aborted when the module's life ends: give it to whatever runs in the background. */
   readonly signal: AbortSignal;
+  /**
+   * Whether the module is only looked at, by `sync-coordinator check`: it is set up and closed again,
+   * and nobody asks it. Make nothing then, and write nowhere: a server may be running beside.
+   */
+  readonly isCheck: boolean;
   /** The coordinator's databases. */
   readonly read: CoordinatorReader;
   /** Writing to them as the coordinator, who is connected, and what may be said about clients. */
@@ -50,6 +55,8 @@ export interface HookContext {
 /** What all modules share. */
 export interface HookSurroundings {
   metricsOf(module: string): HookMetrics;
+  /** See `HookContext`. */
+  isCheck?: boolean;
   read: CoordinatorReader;
   service: CoordinatorAccess;
   serveRoutes: ServeRoutes;
@@ -87,6 +94,7 @@ export function createModuleLife(name: string, surroundings: HookSurroundings): 
       logger,
       metrics: surroundings.metricsOf(name),
       signal: end.signal,
+      isCheck: surroundings.isCheck ?? false,
       read: surroundings.read,
       service: surroundings.service,
       routes: (register, options) => extras.addRoutes(register, options),

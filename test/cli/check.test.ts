@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { configToText } from '../../src/cli/check.ts';
@@ -88,6 +88,23 @@ test('check fails with all that is wrong, a line each', async (t) => {
 sync-coordinator: flag --log-level: logging.level was "loud", may be one of debug, info, warn, error
 `,
   );
+});
+
+test('check leaves nothing behind, and tells modules that it is one', async (t) => {
+  const cwd = createDir(t, {
+    'sync-coordinator.json': JSON.stringify({
+      hooks: [['sync-coordinator/hooks/audit-log', { file: './logs/audit.log' }], './mine.mjs'],
+    }),
+    'mine.mjs': `export default (_options, { isCheck, onClose }) => {
+      console.log('set up:', isCheck);
+      onClose(() => console.log('closed'));
+      return { onAuthorize: () => true };
+    };`,
+  });
+  const { code, stdout } = await runProcess(t, ['check'], { cwd });
+  assert.equal(code, 0);
+  assert.match(stdout, /set up: true[^]*closed/);
+  assert.deepEqual(readdirSync(cwd).sort(), ['mine.mjs', 'sync-coordinator.json']);
 });
 
 test('check fails with the hook module that is not there', async (t) => {
