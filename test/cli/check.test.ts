@@ -103,7 +103,7 @@ test('check leaves nothing behind, and tells modules that it is one', async (t) 
   });
   const { code, stdout } = await runProcess(t, ['check'], { cwd });
   assert.equal(code, 0);
-  assert.match(stdout, /set up: true[^]*closed/);
+  assert.match(stdout, /set up: true[\s\S]*closed/);
   assert.deepEqual(readdirSync(cwd).sort(), ['mine.mjs', 'sync-coordinator.json']);
 });
 
