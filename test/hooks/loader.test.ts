@@ -260,10 +260,6 @@ describe('the start fails', () => {
     await assert.rejects(load([], {}, code), /code: .*did you mean onAuthenticate\?/);
   });
 
-  it('for a token whitelist without tokens', async () => {
-    await assert.rejects(load([], { mode: 'token-whitelist' }), /needs tokens: set auth\.tokens/);
-  });
-
   it('for auth.mode custom when nobody authenticates', async () => {
     const path = await file('four.mjs', `export default ${ALLOW};`);
     const custom = { mode: 'custom' as const };
