@@ -15,6 +15,7 @@ import { resolve } from 'node:path';
 import type { HlcText } from '../../clock/hlc.ts';
 import type { KVRange, KVStore, KVTransaction, Storage } from '../../storage/kv-store.ts';
 import { openStorage } from '../../storage/open-storage.ts';
+import { onAbort } from '../on-abort.ts';
 
 export interface QueuedEvent {
   /** The same each time that it is sent. */
@@ -35,6 +36,16 @@ const ID_KEY = Buffer.from('i');
 
 const cursorKey = (databaseId: string): Buffer => Buffer.from(`c${databaseId}`);
 
+async function orAborted(work: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
+  let unlisten = () => {};
+  const aborted = new Promise<never>((_resolve, reject) => {
+    if (signal === undefined) return;
+    signal.throwIfAborted();
+    unlisten = onAbort(signal, reject);
+  });
+  await Promise.race([work, aborted]).finally(() => unlisten());
+}
+
 function eventKey(number: bigint): Buffer {
   const key = Buffer.alloc(9, 'e');
   key.writeBigUInt64BE(number, 1);
@@ -52,8 +63,11 @@ export class WebhookQueue {
   #next = 0n;
   #length = 0;
 
-  /** Waits until nobody else in this process has the directory open; another process is an error. */
-  static async open(directory: string): Promise<WebhookQueue> {
+  /**
+   * Waits until nobody else in this process has the directory open; another process is an error.
+   * @param signal ends the waiting: an instance that doesn't come into force after all waits for one that stays
+   */
+  static async open(directory: string, signal?: AbortSignal): Promise<WebhookQueue> {
     const path = resolve(directory);
     const before = closedByDirectory.get(path) ?? Promise.resolve();
     let release = () => {};
@@ -64,7 +78,12 @@ export class WebhookQueue {
       path,
       before.then(() => closed),
     );
-    await before;
+    try {
+      await orAborted(before, signal);
+    } catch (error) {
+      release();
+      throw error;
+    }
     let storage: Storage | undefined;
     try {
       storage = await openStorage({ url: `leveldb:${path}`, durability: 'fsync', dataDir: path });

@@ -83,7 +83,7 @@ export default defineHooks({
 
     let opened: ReturnType<typeof open> | undefined;
     async function open() {
-      const queue = await WebhookQueue.open(options.directory);
+      const queue = await WebhookQueue.open(options.directory, signal);
       const pump = new WebhookPump(queue, context, pumpOptions);
       const databaseIds = await queue.databaseIds();
       for (const databaseId of databaseIds) if (isListed(databaseId)) pump.kick(databaseId);
