@@ -8,7 +8,7 @@ import type { AuthRequest } from '../src/hooks/chain.ts';
 import { sourceOf } from '../src/hooks/client-source.ts';
 import type { CodeHooks } from '../src/hooks/code-hooks.ts';
 import { HookHost } from '../src/hooks/hook-host.ts';
-import { createHookMetrics } from '../src/hooks/hook-metrics.ts';
+import { createHookMetrics, markHookMetrics } from '../src/hooks/hook-metrics.ts';
 import { LateReader } from '../src/service/database-reader.ts';
 import { LateAccess } from '../src/service/late-access.ts';
 import { noteForbidden, RefusalLog } from '../src/service/refusal-log.ts';
@@ -72,6 +72,7 @@ export default fp<AuthPluginOptions>(
       surroundings: {
         metricsOf: (module) => createHookMetrics(module, metrics.registry),
         ...{ read, service, serveRoutes: serveModuleRoutes(app) },
+        markMetrics: () => markHookMetrics(metrics.registry),
       },
       signal: stopping.signal,
       observe: metrics.observeHook,

@@ -3,7 +3,8 @@
  *
  *     server.app.get('/presence', () => online());
  *
- * onClientDisconnect is told of everybody that onClientConnect was asked about, with the same object.
+ * onClientDisconnect is told of everybody that onClientConnect was asked about, with the same object; after a
+ * reload onClientHandover tells who is there already.
  */
 
 import { type ClientIdentity, defineHooks } from 'sync-coordinator';
@@ -27,6 +28,9 @@ export default defineHooks({
     onClientConnect(client) {
       clients.add(client);
       return true;
+    },
+    onClientHandover(client) {
+      clients.add(client);
     },
     onClientDisconnect(client) {
       clients.delete(client);

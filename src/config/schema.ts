@@ -229,7 +229,7 @@ export const ConfigSchema = group({
     notifyCallsMax: integer(
       10_000,
       [1, 10_000_000],
-      'How many calls of hooks that are only told of something may run at once; beyond it new batches wait.',
+      'How many calls of hooks that are only told of something may run at once; beyond it new batches wait, for databases that have their share of them.',
     ),
     reauthorizeMs: milliseconds(
       60_000,

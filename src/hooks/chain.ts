@@ -31,8 +31,8 @@ import type {
   SyncOperation,
   ValidationResult,
 } from './types.ts';
-
 import { createViewKey } from './view-key.ts';
+import { Visits } from './visits.ts';
 
 export type { HookOutcome } from './verdict.ts';
 
@@ -81,8 +81,11 @@ export interface HookChain {
   ): Promise<ClientIdentity | undefined>;
   /** Rejects with NOT_AUTHORIZED unless every module says `true`. */
   authorize(client: ClientIdentity, operation: SyncOperation, signal?: AbortSignal): Promise<void>;
-  /** Wait for it before giving the notify hooks more to do; `undefined` if there is no need. */
-  readonly pressure: Promise<void> | undefined;
+  /**
+   * Wait for it, and ask again, before giving the notify hooks more to do for a database; `undefined` if
+   * there is no need.
+   */
+  pressureOn(databaseId: string): Promise<void> | undefined;
   /** What the modules let through, in an array of its own, and all that they rejected. */
   beforeApply(
     client: ClientIdentity,
@@ -99,10 +102,23 @@ export interface HookChain {
   ): Promise<readonly WireChangeSet[]>;
   /** Clients with one key see the same of pushes; `undefined` for one that is to be asked about. */
   viewKey(client: ClientIdentity): string | undefined;
-  /** Rejects with NOT_AUTHORIZED unless every module says `true`. */
+  /**
+   * Rejects with NOT_AUTHORIZED unless every module says `true`. Those that were asked are told then
+   * that it has gone.
+   */
   clientConnect(client: ClientIdentity, socket: WebSocket, signal?: AbortSignal): Promise<void>;
-  /** Starts telling and returns; never throws. */
+  /** Tells whoever knows that it was there. Starts telling and returns; never throws. */
   clientDisconnect(client: ClientIdentity): void;
+  /** These clients are there already: tells the modules so, which are told of their going, too. */
+  takeOver(clients: readonly ClientIdentity[]): void;
+  /** Forgets who is there, or one of them, for another chain to take over. */
+  handOver(client?: ClientIdentity): ClientIdentity[];
+  /**
+   * For an operation that asks several times: the chain in force at this moment, whose modules are not
+   * closed before it has been released, up to the deadline of `drain`.
+   */
+  retain(): HookChain;
+  release(): void;
   /** Waits for the calls that run, also those that nobody else waits for. */
   settled(): Promise<void>;
   /** Waits for the calls that run; after the deadline gives up those that are left, for good. */
@@ -174,18 +190,39 @@ export function createHookChain(
     return state;
   }
 
-  function notify(hook: HookOfKind<'notify'>, invoke: Invoke): void {
+  function notify(
+    hook: HookOfKind<'notify'>,
+    { databaseId = '' }: ClientIdentity,
+    invoke: Invoke,
+    told: readonly AskedModule[] = modulesByHook[hook],
+  ): void {
     const question = { hook, invoke, read: () => undefined, signals: [running.stop] };
-    for (const module of modulesByHook[hook]) running.tell(question, module);
+    for (const module of told) running.tell(question, module, databaseId);
   }
 
-  return {
+  function tellGone(client: ClientIdentity, told: readonly AskedModule[]): void {
+    const invoke: Invoke = (hooks, call) => hooks.onClientDisconnect?.(client, call);
+    notify('onClientDisconnect', client, invoke, told);
+  }
+
+  /** Those with `onClientDisconnect` up to the last one that was asked; a module without `onClientConnect` in its place. */
+  function knowingAfter(asked: number): readonly AskedModule[] {
+    const lastAsked = modulesByHook.onClientConnect[asked - 1];
+    const reached = lastAsked === undefined ? [] : modules.slice(0, modules.indexOf(lastAsked) + 1);
+    return reached.filter(({ hooks }) => hooks.onClientDisconnect !== undefined);
+  }
+
+  const visits = new Visits();
+  const chain: HookChain = {
     has: recordByHook((hook) => modulesByHook[hook].length > 0),
     drain: running.drain,
     settled: running.settled,
     viewKey: createViewKey(modulesByHook.onBeforeSendChanges),
-    get pressure() {
-      return running.pressure;
+    pressureOn: running.pressureOn,
+    release: running.release,
+    retain() {
+      running.hold();
+      return chain;
     },
 
     authenticate(request, signal, answers = []) {
@@ -205,9 +242,19 @@ export function createHookChain(
       return all('onAuthorize', client, invoke, signal);
     },
 
-    clientConnect(client, socket, signal) {
-      const invoke: Invoke = (hooks, call) => hooks.onClientConnect?.(client, socket, call);
-      return all('onClientConnect', client, invoke, signal);
+    async clientConnect(client, socket, signal) {
+      let asked = 0;
+      const invoke: Invoke = (hooks, call) => {
+        asked++;
+        return hooks.onClientConnect?.(client, socket, call);
+      };
+      try {
+        await all('onClientConnect', client, invoke, signal);
+        visits.begin(client, modulesByHook.onClientDisconnect);
+      } catch (error) {
+        tellGone(client, knowingAfter(asked));
+        throw error;
+      }
     },
 
     beforeApply(client, changes, { signal, isOtherName = false } = {}) {
@@ -244,7 +291,7 @@ export function createHookChain(
 
     afterApply(client, changes, { result, position }) {
       // The caller may send the result while a hook still has it: each gets its own.
-      notify('onAfterApplyChanges', (hooks, call) =>
+      notify('onAfterApplyChanges', client, (hooks, call) =>
         hooks.onAfterApplyChanges?.(
           client,
           [...changes],
@@ -255,9 +302,23 @@ export function createHookChain(
     },
 
     clientDisconnect(client) {
-      notify('onClientDisconnect', (hooks, call) => hooks.onClientDisconnect?.(client, call));
+      tellGone(client, visits.end(client));
     },
+
+    takeOver(clients) {
+      // Who is not told that they are there has never heard of them, unless it hears of goings only.
+      const knowing = modulesByHook.onClientDisconnect.filter(
+        ({ hooks }) => hooks.onClientHandover !== undefined || hooks.onClientConnect === undefined,
+      );
+      for (const client of clients) {
+        visits.begin(client, knowing);
+        notify('onClientHandover', client, (hooks, call) => hooks.onClientHandover?.(client, call));
+      }
+    },
+
+    handOver: (client) => visits.leave(client),
   };
+  return chain;
 }
 
 /** Without asking for the signal, which is made for whoever asks. */

@@ -1,6 +1,6 @@
 /**
- * What a hook module is given to work with, and what ends with it. A module lives from
- * its setup until the server stops or a reload has put another chain in its place.
+ * What a hook module is given to work with, and what ends with it. An instance of a module lives from
+ * its setup until the server stops or a reload has put another in its place.
  */
 
 import { createLogger, type Logger } from '../logger.ts';
@@ -47,9 +47,24 @@ export interface HookContext {
   onReady(work: () => MaybePromise<void>): void;
   /**
    * Runs `work` when the module's life ends: after its running calls, and awaited. Last given
-   * first run.
+   * first run; at once if it has ended.
    */
   onClose(work: () => MaybePromise<void>): void;
+  /**
+   * In a reload: what the instance of the same name that is in force gave (see `onHandover`). It may
+   * be an older version's. `undefined` at start, and where that one gave nothing.
+   */
+  readonly previous: unknown;
+  /**
+   * Runs `give` when a reload is about to set up another instance of this module, which gets what it
+   * returns as `previous`: let go there of what only one may hold, such as a port. This instance is still
+   * asked until the new modules are in force, and ends with what it was asked then.
+   * @param takeBack runs if the reload fails after that, so that this instance is whole again
+   */
+  onHandover<State>(
+    give: () => MaybePromise<State>,
+    takeBack?: (state: State) => MaybePromise<void>,
+  ): void;
 }
 
 /** What all modules share. */
@@ -60,31 +75,53 @@ export interface HookSurroundings {
   read: CoordinatorReader;
   service: CoordinatorAccess;
   serveRoutes: ServeRoutes;
+  /** Notes down which metrics there are. What it returns makes them so again, for a reload that failed. */
+  markMetrics?(): () => void;
+  /** What the instance of that name gives that is to be replaced. */
+  previousOf?(module: string): MaybePromise<unknown>;
 }
 
 export interface ModuleLife {
   context: HookContext;
   extras: ModuleExtras;
+  /** Lets go of what only one instance may hold; `undefined` for one that holds nothing. */
+  handOver(): Promise<unknown>;
+  /** After `handOver`, if nobody has taken its place. */
+  takeBack(): Promise<void>;
   /** Ends it: aborts the signal, then runs what was to be run. Never rejects. */
   close(): Promise<void>;
 }
 
-export function createModuleLife(name: string, surroundings: HookSurroundings): ModuleLife {
+interface Handing {
+  give(): MaybePromise<unknown>;
+  takeBack(): MaybePromise<void>;
+}
+
+export function createModuleLife(
+  name: string,
+  surroundings: HookSurroundings,
+  previous?: unknown,
+): ModuleLife {
   const logger = createLogger(`sync-coordinator:hook:${name}`);
   const end = new AbortController();
   const works: (() => MaybePromise<void>)[] = [];
   const extras = new ModuleExtras(name);
+  let isClosed = false;
+  let handing: Handing | undefined;
+
+  async function run(work: () => MaybePromise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      logger.error('closing failed: %O', error);
+    }
+  }
 
   async function close(): Promise<void> {
     if (end.signal.aborted) return;
     end.abort(new Error('the hook module is being closed'));
-    for (const work of works.reverse()) {
-      try {
-        await work();
-      } catch (error) {
-        logger.error('closing failed: %O', error);
-      }
-    }
+    for (let work = works.pop(); work !== undefined; work = works.pop()) await run(work);
+    isClosed = true;
   }
 
   return {
@@ -100,10 +137,39 @@ export function createModuleLife(name: string, surroundings: HookSurroundings): 
       routes: (register, options) => extras.addRoutes(register, options),
       status: (lines) => extras.setStatus(lines),
       onReady: (work) => extras.addWork(work),
-      onClose: (work) => {
-        works.push(work);
+      previous,
+      onClose(work) {
+        if (isClosed) void run(work);
+        else works.push(work);
+      },
+      onHandover(give, takeBack) {
+        if (handing !== undefined) throw new TypeError('onHandover has been given already');
+        handing = toHanding(give, takeBack);
       },
     },
+    handOver: async () => handing?.give(),
+    takeBack: async () => handing?.takeBack(),
     close,
+  };
+}
+
+/** Remembers what was given. */
+function toHanding<State>(
+  give: () => MaybePromise<State>,
+  takeBack: ((state: State) => MaybePromise<void>) | undefined,
+): Handing {
+  let given: { state: State } | undefined;
+  return {
+    async give() {
+      given = undefined;
+      const state = await give();
+      given = { state };
+      return state;
+    },
+    async takeBack() {
+      const last = given;
+      given = undefined;
+      if (last !== undefined) await takeBack?.(last.state);
+    },
   };
 }

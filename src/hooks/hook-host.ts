@@ -7,6 +7,7 @@ import { forgetImportedModules } from '../config/import-module.ts';
 import { createLogger } from '../logger.ts';
 import { createHookChain, type HookChain, type HookChainOptions } from './chain.ts';
 import type { CodeHooks } from './code-hooks.ts';
+import { Handover } from './handover.ts';
 import type { LoadedHooks } from './loaded-hooks.ts';
 import { type HooksConfig, type LoadHooksOptions, loadHooks } from './loader.ts';
 import type { StatusLines } from './module-extras.ts';
@@ -64,16 +65,11 @@ export class HookHost {
     const reloaded = this.#reloading.then(async () => {
       if (this.#isClosed) throw new Error('the server is stopping');
       forgetImportedModules();
-      const next = await loadChain(config, this.#options);
-      try {
-        if (this.#isReady) await tellReady(next);
-      } catch (error) {
-        await closeModules(next, config.limits.shutdownMs);
-        throw error;
-      }
       const last = this.#current;
+      const next = await this.#loadNext(config);
       if (this.#isClosed) return closeModules(next, config.limits.shutdownMs);
       this.#current = next;
+      next.chain.takeOver(last.chain.handOver());
       const closing = closeModules(last, config.limits.shutdownMs).finally(() =>
         this.#closings.delete(closing),
       );
@@ -83,22 +79,57 @@ export class HookHost {
     return reloaded;
   }
 
+  /** Those in force let go of what they hold for it, and take it back if it fails. */
+  async #loadNext(config: HookHostConfig): Promise<Current> {
+    const handover = new Handover(this.#current.modules);
+    const { surroundings } = this.#options;
+    const restoreMetrics = surroundings.markMetrics?.();
+    const previousOf = (name: string) => handover.previousOf(name);
+    let next: Current | undefined;
+    try {
+      const options = { ...this.#options, surroundings: { ...surroundings, previousOf } };
+      next = await loadChain(config, options);
+      if (this.#isReady) await tellReady(next);
+      return next;
+    } catch (error) {
+      if (next !== undefined) await closeModules(next, config.limits.shutdownMs);
+      restoreMetrics?.();
+      for (const fault of await handover.undo()) logger.error('%s', fault);
+      throw error;
+    }
+  }
+
+  /** Who enters while a reload takes place was asked about by modules that are replaced by then. */
+  async #clientConnect(...args: Parameters<HookChain['clientConnect']>): Promise<void> {
+    const asked = this.#current.chain.retain();
+    try {
+      await asked.clientConnect(...args);
+      const { chain } = this.#current;
+      if (chain !== asked) chain.takeOver(asked.handOver(args[0]));
+    } finally {
+      asked.release();
+    }
+  }
+
   #delegate(current: () => HookChain): HookChain {
     return {
       get has() {
         return current().has;
       },
-      get pressure() {
-        return current().pressure;
-      },
+      pressureOn: (...args) => current().pressureOn(...args),
       authenticate: (...args) => current().authenticate(...args),
       authorize: (...args) => current().authorize(...args),
       beforeApply: (...args) => current().beforeApply(...args),
       afterApply: (...args) => current().afterApply(...args),
       beforeSend: (...args) => current().beforeSend(...args),
       viewKey: (client) => current().viewKey(client),
-      clientConnect: (...args) => current().clientConnect(...args),
+      clientConnect: (...args) => this.#clientConnect(...args),
       clientDisconnect: (...args) => current().clientDisconnect(...args),
+      takeOver: (...args) => current().takeOver(...args),
+      handOver: (...args) => current().handOver(...args),
+      // The one in force itself, whatever takes its place.
+      retain: () => current().retain(),
+      release: () => current().release(),
       settled: () => current().settled(),
       // Whoever drains the host's chain is done with it.
       drain: (deadlineMs) => this.close(deadlineMs),

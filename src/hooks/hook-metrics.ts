@@ -1,9 +1,11 @@
 /**
  * Metrics of a hook module's own, on the server's registry and under the module's name:
- * `sync_hook_<module>_<name>`. Whoever asks again (a module that was loaded anew) gets what
- * is there already, so that counters go on counting.
+ * `sync_hook_<module>_<name>`. An instance that was loaded anew and asks for the same gets what is there
+ * already, so that counters go on counting; one that asks for another kind, other labels or buckets
+ * gets a metric of its own in that place, which begins at zero.
  */
 
+import { isDeepStrictEqual } from 'node:util';
 import { Counter, Gauge, Histogram, type Metric, type Registry } from 'prom-client';
 
 export interface HookMetrics {
@@ -29,14 +31,57 @@ export interface HookMetrics {
 
 type MetricClass<T extends Metric> = abstract new (...args: never[]) => T;
 
+/** What has to be the same for the metric of an earlier instance to serve on. */
+interface Shape {
+  kind: 'counter' | 'gauge' | 'histogram';
+  labelNames: readonly string[];
+  buckets?: readonly number[];
+}
+
+interface Owned {
+  module: string;
+  shape: Shape;
+}
+
+/** Of the metrics that modules have made. */
+const ownedByMetric = new WeakMap<Metric, Owned>();
+
+/** @param module its name, the same for each of its instances */
 export function createHookMetrics(module: string, registry: Registry): HookMetrics {
   const prefix = `sync_hook_${toMetricName(module)}`;
   const registers = [registry];
+  /** What this instance has asked for. */
+  const asked = new Map<string, Shape>();
 
-  function known<T extends Metric>(name: string, kind: MetricClass<T>): T | undefined {
+  /** The one that is there, if it is what is asked for; if another instance made it otherwise, it goes. */
+  function known<T extends Metric>(
+    name: string,
+    metricClass: MetricClass<T>,
+    shape: Shape,
+  ): T | undefined {
     const metric = registry.getSingleMetric(name);
-    if (metric === undefined || metric instanceof kind) return metric;
-    throw new Error(`the metric ${name} is there already, and of another kind`);
+    const own = asked.get(name);
+    asked.set(name, own ?? shape);
+    if (own !== undefined && !isDeepStrictEqual(own, shape)) {
+      throw new Error(
+        `the metric ${name} is there already, and of another kind, labels or buckets`,
+      );
+    }
+    if (metric === undefined) return undefined;
+    const owned = ownedByMetric.get(metric);
+    if (owned?.module !== module) {
+      throw new Error(
+        `the metric ${name} is there already, and is ${owned === undefined ? 'the server’s' : `that of ${owned.module}`}`,
+      );
+    }
+    if (isDeepStrictEqual(owned.shape, shape) && metric instanceof metricClass) return metric;
+    registry.removeSingleMetric(name);
+    return undefined;
+  }
+
+  function owning<T extends Metric>(metric: T, shape: Shape): T {
+    ownedByMetric.set(metric, { module, shape });
+    return metric;
   }
 
   return {
@@ -46,7 +91,9 @@ export function createHookMetrics(module: string, registry: Registry): HookMetri
       labelNames: readonly Label[] = [],
     ): Counter<Label> {
       const name = `${prefix}_${suffix}`;
-      return known(name, Counter<Label>) ?? new Counter({ name, help, labelNames, registers });
+      const shape: Shape = { kind: 'counter', labelNames: [...labelNames] };
+      const there = known(name, Counter<Label>, shape);
+      return there ?? owning(new Counter({ name, help, labelNames, registers }), shape);
     },
     gauge<Label extends string>(
       suffix: string,
@@ -54,18 +101,36 @@ export function createHookMetrics(module: string, registry: Registry): HookMetri
       labelNames: readonly Label[] = [],
     ): Gauge<Label> {
       const name = `${prefix}_${suffix}`;
-      return known(name, Gauge<Label>) ?? new Gauge({ name, help, labelNames, registers });
+      const shape: Shape = { kind: 'gauge', labelNames: [...labelNames] };
+      const there = known(name, Gauge<Label>, shape);
+      return there ?? owning(new Gauge({ name, help, labelNames, registers }), shape);
     },
     histogram<Label extends string>(
       suffix: string,
       help: string,
-      buckets: readonly number[],
+      givenBuckets: readonly number[],
       labelNames: readonly Label[] = [],
     ): Histogram<Label> {
       const name = `${prefix}_${suffix}`;
+      const buckets = [...givenBuckets];
+      const shape: Shape = { kind: 'histogram', labelNames: [...labelNames], buckets };
       const options = { name, help, labelNames, registers, buckets: [...buckets] };
-      return known(name, Histogram<Label>) ?? new Histogram(options);
+      return known(name, Histogram<Label>, shape) ?? owning(new Histogram(options), shape);
     },
+  };
+}
+
+/** Notes down which metrics modules have; what it returns puts back those that others took the place of. */
+export function markHookMetrics(registry: Registry): () => void {
+  const before = registry
+    .getMetricsAsArray()
+    .map(({ name }) => ({ name, metric: registry.getSingleMetric(name) }));
+  return () => {
+    for (const { name, metric } of before) {
+      if (metric === undefined || registry.getSingleMetric(name) === metric) continue;
+      registry.removeSingleMetric(name);
+      registry.registerMetric(metric);
+    }
   };
 }
 

@@ -22,6 +22,7 @@ export const HOOK_KINDS = {
   onAfterApplyChanges: 'notify',
   onBeforeSendChanges: 'pipeline',
   onClientConnect: 'all',
+  onClientHandover: 'notify',
   onClientDisconnect: 'notify',
 } as const satisfies Record<HookName, HookKind>;
 

@@ -24,6 +24,9 @@ export interface LoadedHooks {
   status?(): StatusLines | undefined;
   /** The databases can be read and written. Rejects with a HookLoadError. */
   ready?(): Promise<void>;
+  /** See `ModuleLife`. */
+  handOver(): Promise<unknown>;
+  takeBack(): Promise<void>;
   /** Ends the module's life. Never rejects. */
   close(): Promise<void>;
 }

@@ -122,7 +122,7 @@ async function setUp(
 ): Promise<LoadedHooks> {
   const name = nameOnce(isHookDefinition(given) ? given.name : module);
   const options = optionsOf(module, given, givenOptions);
-  const life = createModuleLife(name, surroundings);
+  const life = createModuleLife(name, surroundings, await surroundings.previousOf?.(name));
   try {
     const made = await makeHooks(module, given, options, life.context);
     const { extras } = life;
@@ -132,8 +132,9 @@ async function setUp(
     const own = isHookDefinition(given) ? given : undefined;
     const optionsSchema = own?.options;
     const found = { name, module, source, version: own?.version ?? version };
+    const { handOver, takeBack, close } = life;
     return {
-      ...{ ...found, options, optionsSchema, hooks, routes, close: life.close },
+      ...{ ...found, options, optionsSchema, hooks, routes, handOver, takeBack, close },
       status: () => extras.statusLines,
       ready: () => extras.ready(),
     };

@@ -1,6 +1,7 @@
 /** The hook calls that run: what a stop has to wait for, and what may become too much. */
 
 import type { AskedModule, Asker, Question } from './asker.ts';
+import { FairCount } from './fair-count.ts';
 import type { Verdict } from './verdict.ts';
 
 export interface RunningCalls {
@@ -11,15 +12,21 @@ export interface RunningCalls {
    */
   ask<T>(question: Question<T>, module: AskedModule): T | Promise<T>;
   /** The same for a call that nobody waits for; never throws. */
-  tell(question: Question<void>, module: AskedModule): void;
+  tell(question: Question<void>, module: AskedModule, databaseId: string): void;
   /** Gives up, when it is aborted, whatever runs or is still to come. */
   readonly stop: AbortSignal;
+  /** An operation begins that asks several times: what runs has not settled before it is released. */
+  hold(): void;
+  release(): void;
   /** Waits for what runs; after the deadline gives up what is left, for good. */
   drain(deadlineMs: number): Promise<void>;
   /** Waits for what runs. */
   settled(): Promise<void>;
-  /** Resolves once fewer calls run that nobody waits for than may; `undefined` while that is so. */
-  readonly pressure: Promise<void> | undefined;
+  /**
+   * Resolves when a call has ended that nobody waits for; `undefined` while so few run that a database
+   * may have more of them.
+   */
+  pressureOn(databaseId: string): Promise<void> | undefined;
 }
 
 /** What somebody may have to wait for, made for the first who does. */
@@ -47,8 +54,9 @@ class Moment {
 export function createRunningCalls(ask: Asker, toldMax: number): RunningCalls {
   const stop = new AbortController();
   let running = 0;
-  let told = 0;
+  let held = 0;
   const idle = new Moment();
+  const told = new FairCount(toldMax);
   const relief = new Moment();
 
   function ended(): void {
@@ -57,6 +65,10 @@ export function createRunningCalls(ask: Asker, toldMax: number): RunningCalls {
 
   async function settled(): Promise<void> {
     // A call that ends may have let another begin: a disconnect, for one.
+    while (running + held > 0) await idle.promise;
+  }
+
+  async function givenUp(): Promise<void> {
     while (running > 0) await idle.promise;
   }
 
@@ -74,15 +86,24 @@ export function createRunningCalls(ask: Asker, toldMax: number): RunningCalls {
       });
     },
 
-    tell(question, module) {
+    tell(question, module, databaseId) {
       const answer = ask(question, module);
       if (typeof answer !== 'function') return;
       running++;
-      told++;
+      told.add(databaseId);
       answer(() => {
-        if (--told < toldMax) relief.come();
+        told.remove(databaseId);
+        relief.come();
         ended();
       });
+    },
+
+    hold() {
+      held++;
+    },
+
+    release() {
+      if (--held === 0) idle.come();
     },
 
     stop: stop.signal,
@@ -90,14 +111,20 @@ export function createRunningCalls(ask: Asker, toldMax: number): RunningCalls {
 
     async drain(deadlineMs) {
       const reason = new Error(`not done ${deadlineMs} ms after the server began to stop`);
-      const timer = setTimeout(() => stop.abort(reason), deadlineMs);
-      await settled();
+      let timer: NodeJS.Timeout | undefined;
+      const late = new Promise<void>((resolve) => {
+        timer = setTimeout(() => {
+          stop.abort(reason);
+          resolve();
+        }, deadlineMs);
+      });
+      await Promise.race([settled(), late]);
       clearTimeout(timer);
+      // What is still held is refused whatever it asks from now on.
+      await givenUp();
     },
 
-    get pressure() {
-      return told < toldMax ? undefined : relief.promise;
-    },
+    pressureOn: (databaseId) => (told.isFullFor(databaseId) ? relief.promise : undefined),
   };
 }
 

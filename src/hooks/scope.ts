@@ -31,6 +31,7 @@ const PASS: Required<Pick<CoordinatorHooks, HookName>> = {
   onAfterApplyChanges: () => undefined,
   onBeforeSendChanges: (_client, changeSets) => changeSets,
   onClientConnect: () => true,
+  onClientHandover: () => undefined,
   onClientDisconnect: () => undefined,
 };
 

@@ -145,6 +145,14 @@ export interface CoordinatorHooks {
     socket: WebSocket,
     call: HookCall,
   ): MaybePromise<boolean>;
-  /** Told when a WebSocket client has gone. */
+  /**
+   * Told by a reload, when this instance takes the place of another: this client is connected already. It
+   * is the identity that `onClientConnect` was asked about.
+   */
+  onClientHandover?(client: ClientIdentity, call: HookCall): MaybePromise<void>;
+  /**
+   * Told when a WebSocket client has gone: once for each time that `onClientConnect` was asked, or
+   * `onClientHandover` told, and the same identity. Without either, of all that the other modules let in.
+   */
   onClientDisconnect?(client: ClientIdentity, call: HookCall): MaybePromise<void>;
 }

@@ -75,10 +75,6 @@ export class ApplyPipeline {
     this.#options = options;
   }
 
-  get #hooks(): HookChain {
-    return this.#options.hooks;
-  }
-
   get #metrics(): Metrics {
     return this.#options.metrics;
   }
@@ -111,11 +107,19 @@ export class ApplyPipeline {
     { who = () => client, signal }: Applicant,
   ): Promise<Applied> {
     const stopTimer = this.#metrics.applySeconds.startTimer();
+    // Whatever takes their place meanwhile, these judge all of it, and are told of it.
+    const hooks = this.#options.hooks.retain();
     this.#running++;
     let isAccepted = false;
     try {
       const sender = new Sender(siteIdToText(client.siteId), this.#options.foreignAuthors);
-      const { approved, rejected } = await this.#validate(client, database, changeSets, sender);
+      const { approved, rejected } = await this.#validate(
+        hooks,
+        client,
+        database,
+        changeSets,
+        sender,
+      );
       const opened = await database.open();
       const { manager } = opened;
       refuseOwnSite(client, opened);
@@ -134,10 +138,10 @@ export class ApplyPipeline {
         ...explainForeign(foreign),
       ]);
       this.#count(result);
-      this.#tell(client, withoutForeign(approved, foreign), result, position);
+      this.#tell(hooks, client, withoutForeign(approved, foreign), result, position);
       // What was refused was new, too: nothing that follows it may be skipped.
       const hadNews = applied > 0 || rejected.length > 0;
-      const hidden = await this.#hiddenOf(client, manager, position, unapplied);
+      const hidden = await this.#hiddenOf(hooks, client, manager, position, unapplied);
       // What it may not see of what became of it, it must not hear in this way either.
       const isNews = hadNews || hidden.size > 0;
       const kind = isNews ? 'news' : foreign.length > 0 ? 'foreign' : 'known';
@@ -147,6 +151,7 @@ export class ApplyPipeline {
       // A batch that was refused holds up nobody.
       if (!isAccepted) accept();
       stopTimer();
+      hooks.release();
       this.#ended();
     }
   }
@@ -160,6 +165,7 @@ export class ApplyPipeline {
   }
 
   async #validate(
+    hooks: HookChain,
     client: ClientIdentity,
     database: DatabaseAccess,
     changeSets: readonly WireChangeSet[],
@@ -170,16 +176,17 @@ export class ApplyPipeline {
     this.#metrics.changesReceived.inc(changeCount);
     this.#metrics.batchSize.observe(changeCount);
     const operation = { databaseId: database.id, changeCount: weighChanges(changeSets) };
-    await this.#hooks.authorize(client, { type: 'apply_changes', ...operation });
+    await hooks.authorize(client, { type: 'apply_changes', ...operation });
+    const pressureOn = () => hooks.pressureOn(database.id);
     // Hooks for whose calls nobody waits must not fall behind without end.
-    await this.#hooks.pressure;
-    if (!this.#hooks.has.onBeforeApplyChanges) {
+    for (let wait = pressureOn(); wait !== undefined; wait = pressureOn()) await wait;
+    if (!hooks.has.onBeforeApplyChanges) {
       return { approved: { changeSets, authored: [], refused: [] }, rejected: [] };
     }
-    const verdict = await this.#hooks.beforeApply(client, changeSets.map(decodeLazily));
+    const verdict = await hooks.beforeApply(client, changeSets.map(decodeLazily));
     const { manager } = await database.open();
     const { approved, rejected } = await judgeUnderAllNames(verdict, manager.aliases, (sets) =>
-      this.#hooks.beforeApply(client, sets, { isOtherName: true }),
+      hooks.beforeApply(client, sets, { isOtherName: true }),
     );
     const corrected = separateCorrections(changeSets, approved);
     const { authored, refused } = corrected;
@@ -197,12 +204,13 @@ export class ApplyPipeline {
 
   /** What of a batch took no effect in places that its client may not see. */
   async #hiddenOf(
+    hooks: HookChain,
     client: ClientIdentity,
     manager: SyncManager,
     position: HlcText,
     unapplied: readonly Unapplied[],
   ): Promise<ReadonlySet<BatchItem>> {
-    const view = viewOf(this.#hooks, () => client);
+    const view = viewOf(hooks, () => client);
     const hidden = new Set(unapplied.map(({ item }) => item));
     if (view === undefined || hidden.size === 0) return new Set();
     const changes: WireChange[] = [];
@@ -223,19 +231,22 @@ export class ApplyPipeline {
 
   /** Later than the answer to the client: what a hook does must not hold that up. */
   #tell(
+    hooks: HookChain,
     client: ClientIdentity,
     { changeSets, authored }: Corrected,
     result: ApplyResult,
     position: HlcText,
   ): void {
-    if (!this.#hooks.has.onAfterApplyChanges) return;
+    if (!hooks.has.onAfterApplyChanges) return;
     this.#running++;
+    hooks.retain();
     // Still in this turn: what a batch was parsed to must not live on until the next one.
     process.nextTick(() => {
-      this.#hooks.afterApply(client, [...changeSets, ...authored].map(decodeLazily), {
+      hooks.afterApply(client, [...changeSets, ...authored].map(decodeLazily), {
         result,
         position: result.applied > 0 ? decodeHlc(position) : undefined,
       });
+      hooks.release();
       this.#ended();
     });
   }

@@ -2,7 +2,7 @@
 
 import { Registry } from 'prom-client';
 import type { HookSurroundings } from '../hooks/context.ts';
-import { createHookMetrics } from '../hooks/hook-metrics.ts';
+import { createHookMetrics, markHookMetrics } from '../hooks/hook-metrics.ts';
 import { LateReader } from './database-reader.ts';
 import { LateAccess } from './late-access.ts';
 
@@ -12,6 +12,7 @@ const nothing = () => undefined;
 export function surroundingsWithoutServer(registry = new Registry()): HookSurroundings {
   return {
     metricsOf: (module) => createHookMetrics(module, registry),
+    markMetrics: () => markHookMetrics(registry),
     read: new LateReader(),
     service: new LateAccess(),
     serveRoutes: async (path) => ({ path, handle: nothing, close: async () => nothing() }),

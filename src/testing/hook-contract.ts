@@ -15,6 +15,7 @@ export interface HookContractOptions extends HarnessOptions {
 }
 
 const CONCURRENT_CALLS = 50;
+const RELOADS = 3;
 
 /** Batches that a client may send, and a module must not stumble over. */
 function batches(): Record<string, WireChangeSet[]> {
@@ -81,6 +82,21 @@ export function hookModuleContract({ name, module, ...options }: HookContractOpt
       assert.deepEqual(harness.failures, []);
     });
 
+    for (const fails of [false, true]) {
+      const what = fails ? 'goes on after a reload that failed' : 'is loaded anew';
+      it(`${what} while a client is there, as often as one likes`, async (t) => {
+        const harness = await start(t);
+        const [batch = []] = [batches()['a row']];
+        await harness.clientHandover();
+        for (let i = 0; i < RELOADS; i++) {
+          await harness.reload({ fails });
+          await askEverything(harness, batch);
+        }
+        await harness.clientDisconnect();
+        assert.deepEqual(harness.failures, []);
+      });
+    }
+
     it('answers tokens of any shape', async (t) => {
       const harness = await start(t);
       for (const token of [undefined, '', 'x', 'a.b.c', '\u0000', 'ü'.repeat(10_000)]) {
@@ -122,6 +138,7 @@ async function askEverything(harness: HookHarness, batch: WireChangeSet[]): Prom
   await refusable(harness.beforeApply(...batch));
   await harness.afterApply(...batch);
   await refusable(harness.beforeSend(...batch));
+  await harness.clientHandover();
   await harness.clientDisconnect();
 }
 

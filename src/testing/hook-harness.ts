@@ -3,8 +3,10 @@
 import { Registry } from 'prom-client';
 import type { WebSocket } from 'ws';
 import { createHookChain, type HookChain } from '../hooks/chain.ts';
+import type { HookSurroundings } from '../hooks/context.ts';
 import type { CoordinatorAccess } from '../hooks/coordinator-access.ts';
 import type { HookModule } from '../hooks/define-hooks.ts';
+import { Handover } from '../hooks/handover.ts';
 import { setUpModule } from '../hooks/loader.ts';
 import type { CoordinatorReader } from '../hooks/reader.ts';
 import type {
@@ -46,7 +48,17 @@ export interface HookHarness {
   afterApply(...changeSets: WireChangeSet[]): Promise<void>;
   beforeSend(...changeSets: WireChangeSet[]): Promise<readonly WireChangeSet[]>;
   clientConnect(socket: WebSocket): Promise<void>;
+  /** As a reload tells a new instance that the client is there. Waits until the hook has been told. */
+  clientHandover(): Promise<void>;
+  /** Tells that it has gone, of one that is there: `clientConnect` or `clientHandover` was called for it. */
   clientDisconnect(): Promise<void>;
+  /**
+   * Another instance takes the place of this one, as in a reload: it gets what this one hands over, and
+   * is told of the clients that are there. With `fails`, one that is set up after it can't be: this one
+   * takes back what it had handed over, and stays.
+   * @throws HookLoadError if the other can't be set up, or Error if this one can't take it back
+   */
+  reload(options?: { fails?: boolean }): Promise<void>;
   /** Calls that failed: `<hook> <outcome>`. */
   readonly failures: readonly string[];
   /** The module's metrics, as text. */
@@ -80,59 +92,91 @@ export async function askHooks(
 ): Promise<HookHarness> {
   const registry = new Registry();
   const bare = surroundingsWithoutServer(registry);
-  const loaded = await setUpModule(module, options, {
+  const surroundings: HookSurroundings = {
     ...bare,
     read: { ...NOTHING, ...read },
     service: { ...bare.service, ...service },
-  });
+  };
   const failures: string[] = [];
-  const chain = createHookChain([loaded], {
-    timeoutMs,
-    observe(hook, _module, outcome) {
-      if (outcome !== 'ok' && outcome !== 'refused') failures.push(`${hook} ${outcome}`);
-    },
-  });
+  const setUp = async (previousOf?: HookSurroundings['previousOf']) => {
+    const loaded = await setUpModule(module, options, { ...surroundings, previousOf });
+    const chain = createHookChain([loaded], {
+      timeoutMs,
+      observe(hook, _module, outcome) {
+        if (outcome !== 'ok' && outcome !== 'refused') failures.push(`${hook} ${outcome}`);
+      },
+    });
+    const close = async () => {
+      await chain.drain(CLOSE_MS);
+      await loaded.close();
+    };
+    return { loaded, chain, close };
+  };
+  let current = await setUp();
+  const chain = () => current.chain;
+
+  async function reload({ fails = false } = {}): Promise<void> {
+    const last = current;
+    const handover = new Handover([last.loaded]);
+    try {
+      const next = await setUp((name) => handover.previousOf(name));
+      if (!fails) {
+        current = next;
+        chain().takeOver(last.chain.handOver());
+        return await last.close();
+      }
+      await next.close();
+    } catch (error) {
+      await handover.undo();
+      throw error;
+    }
+    const [fault] = await handover.undo();
+    if (fault !== undefined) throw new Error(fault);
+  }
+
   const identity: ClientIdentity = Object.freeze({
     siteId: siteBytes(1),
     databaseId: 'default',
     ...client,
   });
   const { siteId, databaseId = 'default' } = identity;
-  const close = async () => {
-    await chain.drain(CLOSE_MS);
-    await loaded.close();
-  };
+  const close = () => current.close();
   owner.after(close);
   return {
     client: identity,
-    has: chain.has,
+    has: chain().has,
     failures,
+    reload,
     close,
     metrics: () => registry.metrics(),
     authenticate: ({ signal, ...request } = {}) =>
-      chain.authenticate(
+      chain().authenticate(
         { siteId, databaseId, transport: 'websocket', headers: {}, ...request },
         signal,
       ),
     authorize: (operation = {}) =>
-      chain.authorize(identity, {
+      chain().authorize(identity, {
         type: 'get_changes',
         databaseId,
         ...(operation.type === 'apply_changes' ? { changeCount: 1 } : {}),
         ...operation,
       } as SyncOperation),
-    beforeApply: (...changeSets) => chain.beforeApply(identity, changeSets.map(decodeLazily)),
+    beforeApply: (...changeSets) => chain().beforeApply(identity, changeSets.map(decodeLazily)),
     async afterApply(...changeSets) {
       const applied = changeSets.reduce((sum, { changes }) => sum + changes.length, 0);
       const result = { applied, skipped: 0, conflicts: 0, transactions: changeSets.length };
-      chain.afterApply(identity, changeSets.map(decodeLazily), { result });
-      await chain.settled();
+      chain().afterApply(identity, changeSets.map(decodeLazily), { result });
+      await chain().settled();
     },
-    beforeSend: (...changeSets) => chain.beforeSend(identity, changeSets),
-    clientConnect: (socket) => chain.clientConnect(identity, socket),
+    beforeSend: (...changeSets) => chain().beforeSend(identity, changeSets),
+    clientConnect: (socket) => chain().clientConnect(identity, socket),
+    async clientHandover() {
+      chain().takeOver([identity]);
+      await chain().settled();
+    },
     async clientDisconnect() {
-      chain.clientDisconnect(identity);
-      await chain.settled();
+      chain().clientDisconnect(identity);
+      await chain().settled();
     },
   };
 }

@@ -96,6 +96,7 @@ describe('drain', () => {
   it('gives up what is left at the deadline, says so, and starts nothing after', async () => {
     const { act, signals } = hanging();
     const chain = testChain([untyped({ onClientDisconnect: act })], { timeoutMs: 60_000 });
+    chain.takeOver([CLIENT, CLIENT]);
     chain.clientDisconnect(CLIENT);
     await chain.drain(10);
     assert.deepEqual(chain.outcomes, ['onClientDisconnect 0 aborted']);
@@ -120,6 +121,7 @@ describe('drain', () => {
       ],
       { timeoutMs: 60_000 },
     );
+    chain.takeOver([CLIENT]);
     const drained = CALLS.onAfterApplyChanges(chain);
     let isDrained = false;
     void drained.then(() => {

@@ -163,6 +163,7 @@ const EXPECTED: Record<HookName, Partial<Record<ActName, Expected>>> = {
   onAfterApplyChanges: TOLD,
   onBeforeSendChanges: { ...ASKED, 'answers change sets': OK, 'answers no change sets': OK },
   onClientConnect: PERMISSION,
+  onClientHandover: TOLD,
   onClientDisconnect: TOLD,
 };
 

@@ -1,15 +1,18 @@
 /** `docs/hooks.md` holds: its modules load and do what they say, its tables name every hook. */
 
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { after, before, it } from 'node:test';
 import { siteIdToText } from '../../src/clock/site-id.ts';
 import { createHookChain, type HookChain } from '../../src/hooks/chain.ts';
+import { HookHost } from '../../src/hooks/hook-host.ts';
 import { HOOK_KINDS, HOOK_NAMES } from '../../src/hooks/kinds.ts';
 import { loadHooks } from '../../src/hooks/loader.ts';
-import { REQUEST, SITE, surroundings } from './support.ts';
+import { REQUEST, SITE, SOCKET, surroundings } from './support.ts';
 
 const MODULES = /```ts\n\/\/ (hooks\/[a-z-]+\.ts)\n(.*?)```/gs;
 
@@ -46,6 +49,36 @@ it('read-only lets all read and some write', async () => {
   await chain.authorize({ siteId: SITE, userId: 'ann' }, write);
   await chain.authorize({ siteId: SITE }, { type: 'get_changes', databaseId: 'db' });
   await assert.rejects(chain.authorize({ siteId: SITE }, write), { code: 'NOT_AUTHORIZED' });
+});
+
+it('doorbell counts on after a reload, on the same port, and knows who is there', async (t) => {
+  const free = createServer().listen(0, '127.0.0.1');
+  await once(free, 'listening');
+  const { port } = free.address() as AddressInfo;
+  await new Promise((resolve) => free.close(resolve));
+  const config = {
+    auth: { mode: 'none' as const, tokens: [] },
+    hooks: {
+      modules: [[join(dir, 'doorbell.ts'), { port }] as const],
+      ...{ timeoutMs: 1000, notifyCallsMax: 100 },
+    },
+    limits: { shutdownMs: 1000 },
+  };
+  const around = { codeHooks: undefined, surroundings: surroundings() };
+  const host = await HookHost.load(config, around);
+  t.after(() => host.close(1000));
+  // A connection that is kept would be the last instance's.
+  const headers = { connection: 'close' };
+  const shown = async () => (await fetch(`http://127.0.0.1:${port}`, { headers })).text();
+  const [ann, ben] = [{ siteId: SITE }, { siteId: SITE }];
+  await host.chain.clientConnect(ann, SOCKET);
+  await host.chain.clientConnect(ben, SOCKET);
+  host.chain.clientDisconnect(ben);
+  assert.equal(await shown(), '2 1');
+  await host.reload(config);
+  assert.equal(await shown(), '2 1');
+  host.chain.clientDisconnect(ann);
+  assert.equal(await shown(), '2 0');
 });
 
 it('registered-devices refuses a device that is not the user’s', async () => {

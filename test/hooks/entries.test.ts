@@ -169,6 +169,7 @@ describe('a module of some databases', () => {
     onAfterApplyChanges: () => assert.fail('told'),
     onBeforeSendChanges: () => [],
     onClientConnect: () => false,
+    onClientHandover: () => assert.fail('told'),
     onClientDisconnect: () => assert.fail('told'),
   };
   const elsewhere = { ...CLIENT, databaseId: 'other' };

@@ -132,7 +132,12 @@ export const CALLS: Record<HookName, (chain: HookChain, signal?: AbortSignal) =>
     onBeforeSendChanges: (chain, signal) =>
       chain.beforeSend(CLIENT, [encodeChangeSet(changeSet('t1'))], signal),
     onClientConnect: (chain, signal) => chain.clientConnect(CLIENT, SOCKET, signal),
+    onClientHandover: (chain) => {
+      chain.takeOver([CLIENT]);
+      return chain.drain(1000);
+    },
     onClientDisconnect: (chain) => {
+      chain.takeOver([CLIENT]);
       chain.clientDisconnect(CLIENT);
       return chain.drain(1000);
     },

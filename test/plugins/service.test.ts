@@ -65,7 +65,9 @@ test('closing the app closes the databases, and a notify hook has its time first
   );
   const { coordinator } = app;
   await coordinator.acquire('db');
-  coordinator.hooks.clientDisconnect({ userId: 'ann', siteId: new Uint8Array(16) });
+  const ann = { userId: 'ann', siteId: new Uint8Array(16) };
+  coordinator.hooks.takeOver([ann]);
+  coordinator.hooks.clientDisconnect(ann);
   await app.close();
   assert.deepEqual(gone, ['ann told']);
   assert.equal(coordinator.status().openStores, 0);

@@ -166,7 +166,11 @@ test(
 );
 
 /** Hooks whose failing nobody is told of. */
-const SILENT: ReadonlySet<HookName> = new Set(['onAfterApplyChanges', 'onClientDisconnect']);
+const SILENT: ReadonlySet<HookName> = new Set([
+  'onAfterApplyChanges',
+  'onClientHandover',
+  'onClientDisconnect',
+]);
 
 const HOOK_FAULTS: [name: string, fail: () => unknown][] = [
   [
