@@ -44,7 +44,7 @@ function bearerToken(authorization: string | undefined): string | undefined {
 }
 
 function readCredentials(request: FastifyRequest, databaseId: string): AuthRequest {
-  const { headers, ip: remoteAddress } = request;
+  const { headers, ip: remoteAddress, id: requestId } = request;
   const siteId = headers['x-site-id'];
   if (siteId === undefined) throw new SyncError('NOT_AUTHENTICATED', 'X-Site-Id is required');
   if (!isSiteIdText(siteId)) {
@@ -57,6 +57,7 @@ function readCredentials(request: FastifyRequest, databaseId: string): AuthReque
     transport: 'http',
     headers,
     remoteAddress,
+    requestId,
   };
 }
 

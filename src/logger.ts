@@ -28,20 +28,24 @@ const NAMESPACES_BY_LEVEL: Record<LogLevel, string> = {
   error: 'sync-coordinator:*:error',
 };
 
-export function createLogger(namespace: string): Logger {
-  return Object.assign(lineLogger(namespace), {
-    warn: lineLogger(`${namespace}:warn`),
-    error: lineLogger(`${namespace}:error`),
+/** @param mark what a line begins with, in brackets, if anything */
+export function createLogger(namespace: string, mark?: () => string | undefined): Logger {
+  return Object.assign(lineLogger(namespace, mark), {
+    warn: lineLogger(`${namespace}:warn`, mark),
+    error: lineLogger(`${namespace}:error`, mark),
   });
 }
 
-function lineLogger(namespace: string) {
+function lineLogger(namespace: string, mark?: () => string | undefined) {
   const log = debug(namespace);
   return (format: unknown, ...args: unknown[]): void => {
     if (!log.enabled) return;
+    const marked = mark?.();
+    const [before, marks] = marked === undefined ? ['', []] : ['[%s] ', [toPrintable(marked)]];
     // Hooks are JavaScript, and put names into the format, or log an error and nothing else.
-    if (typeof format === 'string') log(toPlainFormat(format), ...args.map(toPrintableArg));
-    else log('%s', ...[format, ...args].map(toPrintableArg));
+    if (typeof format === 'string') {
+      log(before + toPlainFormat(format), ...marks, ...args.map(toPrintableArg));
+    } else log(`${before}%s`, ...marks, ...[format, ...args].map(toPrintableArg));
   };
 }
 

@@ -5,6 +5,7 @@
 
 import { createLogger, type Logger } from '../logger.ts';
 import { callBounded, type Settled, UnsettledCall } from './call.ts';
+import type { CallOrigin } from './call-origin.ts';
 import { HOOK_KINDS, type HookName } from './kinds.ts';
 import type { LoadedHooks } from './loaded-hooks.ts';
 import type { CoordinatorHooks, HookCall } from './types.ts';
@@ -34,6 +35,7 @@ export interface Question<T> {
   invoke: Invoke;
   /** Makes the value of the answer, or throws if it is none. */
   read(answer: unknown): T;
+  origin: CallOrigin;
   signals: readonly (AbortSignal | undefined)[];
   /** Must not be seen in a log. */
   secret?: string | undefined;
@@ -96,10 +98,11 @@ export function createAsker({ timeoutMs, logger, observe }: AskerOptions): Asker
   }
 
   return <T>(question: Question<T>, module: AskedModule) => {
-    const { invoke, signals } = question;
+    const { invoke, origin, signals } = question;
     const startedAtMs = performance.now();
     const settled = callBounded((call) => invoke(module.hooks, call), {
       timeoutMs: module.timeoutMs ?? timeoutMs,
+      origin,
       signals,
     });
     if (!(settled instanceof UnsettledCall)) return finish(question, module, settled, startedAtMs);

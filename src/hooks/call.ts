@@ -4,6 +4,8 @@
  * the hook does after that (answer, reject) is ignored, and is no unhandled rejection.
  */
 
+import { runCall } from './call-context.ts';
+import type { CallOrigin } from './call-origin.ts';
 import { onAbort } from './on-abort.ts';
 import type { HookCall } from './types.ts';
 
@@ -15,14 +17,41 @@ export type Settled =
 
 export interface CallLimits {
   timeoutMs: number;
+  /** What the call is for. */
+  origin: CallOrigin;
   /** Any of these gives the call up. */
   signals: readonly (AbortSignal | undefined)[];
 }
 
 /** What a hook gets. Most never look at their signal, so it is made when they do. */
 class Call implements HookCall {
+  readonly #origin: CallOrigin;
   #controller: AbortController | undefined;
   #end: { reason: unknown } | undefined;
+
+  constructor(origin: CallOrigin) {
+    this.#origin = origin;
+  }
+
+  get requestId(): string | undefined {
+    return this.#origin.requestId;
+  }
+
+  get connectionId(): string | undefined {
+    return this.#origin.connectionId;
+  }
+
+  get transport(): CallOrigin['transport'] {
+    return this.#origin.transport;
+  }
+
+  get remoteAddress(): string | undefined {
+    return this.#origin.remoteAddress;
+  }
+
+  get databaseId(): string | undefined {
+    return this.#origin.databaseId;
+  }
 
   get signal(): AbortSignal {
     this.#controller ??= new AbortController();
@@ -53,9 +82,9 @@ export function callBounded(
   for (const signal of limits.signals) {
     if (signal?.aborted) return { outcome: 'aborted', error: signal.reason };
   }
-  const call = new Call();
+  const call = new Call(limits.origin);
   try {
-    const answer = invoke(call);
+    const answer = runCall(call, invoke);
     if (!isThenable(answer)) return { outcome: 'ok', answer };
     return new UnsettledCall(answer, call, limits);
   } catch (error) {

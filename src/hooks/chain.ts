@@ -20,6 +20,7 @@ import {
   type Question,
 } from './asker.ts';
 import { belongingOf, withoutTorn } from './atomic.ts';
+import { type CallOrigin, originOf } from './call-origin.ts';
 import { type HookName, type HookOfKind, recordByHook } from './kinds.ts';
 import { narrow } from './narrow.ts';
 import { createRunningCalls } from './running-calls.ts';
@@ -56,16 +57,21 @@ export interface ApplyOutcome {
   result: ApplyResult;
   /** See `AppliedCall`. */
   position?: Hlc | undefined;
+  /** See `HookChain`. */
+  origin?: CallOrigin;
 }
 
 export interface BeforeApplyOptions {
   signal?: AbortSignal | undefined;
+  /** See `HookChain`. */
+  origin?: CallOrigin;
   /** See `ApplyCall`. */
   isOtherName?: boolean;
 }
 
 /**
- * The last `signal` of a method is the caller's: aborted, it gives the call up. All
+ * The `signal` of a method is the caller's: aborted, it gives the call up. `origin` is what
+ * it is done for; default: what the client's identity was made for. All
  * methods are safe to call without a hook of their kind; `has` saves the work before.
  */
 export interface HookChain {
@@ -80,7 +86,12 @@ export interface HookChain {
     answers?: HookAnswer[],
   ): Promise<ClientIdentity | undefined>;
   /** Rejects with NOT_AUTHORIZED unless every module says `true`. */
-  authorize(client: ClientIdentity, operation: SyncOperation, signal?: AbortSignal): Promise<void>;
+  authorize(
+    client: ClientIdentity,
+    operation: SyncOperation,
+    signal?: AbortSignal,
+    origin?: CallOrigin,
+  ): Promise<void>;
   /**
    * Wait for it, and ask again, before giving the notify hooks more to do for a database; `undefined` if
    * there is no need.
@@ -99,6 +110,7 @@ export interface HookChain {
     client: ClientIdentity,
     changes: readonly WireChangeSet[],
     signal?: AbortSignal,
+    origin?: CallOrigin,
   ): Promise<readonly WireChangeSet[]>;
   /** Clients with one key see the same of pushes; `undefined` for one that is to be asked about. */
   viewKey(client: ClientIdentity): string | undefined;
@@ -158,9 +170,10 @@ export function createHookChain(
     client: ClientIdentity,
     invoke: Invoke,
     signal?: AbortSignal,
+    origin = originOf(client),
   ): Promise<void> {
     const question: Question<void> = {
-      ...{ hook, invoke, read: readPermission, signals: signalsWith(signal) },
+      ...{ hook, invoke, read: readPermission, origin, signals: signalsWith(signal) },
       onRefusal: ({ outcome, error }, answer) => {
         if (outcome === 'refused') options.forbidden?.(client, hook, error, answer);
       },
@@ -176,6 +189,7 @@ export function createHookChain(
     hook: HookOfKind<'pipeline'>,
     initial: State,
     step: (state: State) => { invoke: Invoke; read: (answer: unknown) => State } | undefined,
+    origin: CallOrigin,
     signal?: AbortSignal,
   ): Promise<State> {
     const signals = signalsWith(signal);
@@ -184,7 +198,7 @@ export function createHookChain(
       const next = step(state);
       if (next === undefined) break;
       const { invoke, read } = next;
-      const answer = running.ask({ hook, invoke, read, signals }, module);
+      const answer = running.ask({ hook, invoke, read, origin, signals }, module);
       state = answer instanceof Promise ? await answer : answer;
     }
     return state;
@@ -192,11 +206,13 @@ export function createHookChain(
 
   function notify(
     hook: HookOfKind<'notify'>,
-    { databaseId = '' }: ClientIdentity,
+    client: ClientIdentity,
     invoke: Invoke,
     told: readonly AskedModule[] = modulesByHook[hook],
+    origin = originOf(client),
   ): void {
-    const question = { hook, invoke, read: () => undefined, signals: [running.stop] };
+    const { databaseId = '' } = client;
+    const question = { hook, invoke, read: () => undefined, origin, signals: [running.stop] };
     for (const module of told) running.tell(question, module, databaseId);
   }
 
@@ -230,6 +246,7 @@ export function createHookChain(
         hook: 'onAuthenticate',
         invoke: (hooks, call) => hooks.onAuthenticate?.({ ...request, signal: call.signal }),
         read: readIdentity,
+        origin: request,
         signals: signalsWith(signal),
         secret: request.token,
         onRefusal: (_refusal, answer) => answers.push(answer),
@@ -237,9 +254,9 @@ export function createHookChain(
       return first(question, answers);
     },
 
-    authorize(client, operation, signal) {
+    authorize(client, operation, signal, origin) {
       const invoke: Invoke = (hooks, call) => hooks.onAuthorize?.(client, { ...operation }, call);
-      return all('onAuthorize', client, invoke, signal);
+      return all('onAuthorize', client, invoke, signal, origin);
     },
 
     async clientConnect(client, socket, signal) {
@@ -257,7 +274,7 @@ export function createHookChain(
       }
     },
 
-    beforeApply(client, changes, { signal, isOtherName = false } = {}) {
+    beforeApply(client, changes, { signal, origin = originOf(client), isOtherName = false } = {}) {
       const step = ({ approved, rejected }: ValidationResult) => {
         if (approved.length === 0) return undefined;
         const belonging = belongingOf(approved);
@@ -276,29 +293,29 @@ export function createHookChain(
       };
       // Each array in turn is the next hook's to sort and cut, so the caller's is copied.
       const initial = { approved: [...changes], rejected: [] };
-      return pipeline('onBeforeApplyChanges', initial, step, signal);
+      return pipeline('onBeforeApplyChanges', initial, step, origin, signal);
     },
 
-    beforeSend(client, changes, signal) {
+    beforeSend(client, changes, signal, origin = originOf(client)) {
       const step = (left: readonly WireChangeSet[]) => {
         if (left.length === 0) return undefined;
         const { shown, read } = narrow(left);
         const invoke: Invoke = (hooks, call) => hooks.onBeforeSendChanges?.(client, shown, call);
         return { invoke, read };
       };
-      return pipeline('onBeforeSendChanges', changes, step, signal);
+      return pipeline('onBeforeSendChanges', changes, step, origin, signal);
     },
 
-    afterApply(client, changes, { result, position }) {
+    afterApply(client, changes, { result, position, origin }) {
       // The caller may send the result while a hook still has it: each gets its own.
-      notify('onAfterApplyChanges', client, (hooks, call) =>
+      const invoke: Invoke = (hooks, call) =>
         hooks.onAfterApplyChanges?.(
           client,
           [...changes],
           copyResult(result),
           toAppliedCall(call, position),
-        ),
-      );
+        );
+      notify('onAfterApplyChanges', client, invoke, undefined, origin);
     },
 
     clientDisconnect(client) {

@@ -4,6 +4,7 @@
  */
 
 import { createLogger, type Logger } from '../logger.ts';
+import { callUnderWay, followCalls } from './call-context.ts';
 import type { CoordinatorAccess } from './coordinator-access.ts';
 import type { HookMetrics } from './hook-metrics.ts';
 import {
@@ -20,7 +21,10 @@ import type { MaybePromise } from './types.ts';
 export interface HookContext {
   /** The module's name. */
   readonly name: string;
-  /** Logs to the `debug` namespace `sync-coordinator:hook:<name>`, with `:warn` and `:error` below it. */
+  /**
+   * Logs to the `debug` namespace `sync-coordinator:hook:<name>`, with `:warn` and `:error` below it. Lines of
+   * a call begin with the id of the request that it is for.
+   */
   readonly logger: Logger;
   /** Counters and the like of the module's own, with the server's under `/metrics`. */
   readonly metrics: HookMetrics;
@@ -102,7 +106,7 @@ export function createModuleLife(
   surroundings: HookSurroundings,
   previous?: unknown,
 ): ModuleLife {
-  const logger = createLogger(`sync-coordinator:hook:${name}`);
+  const logger = createLogger(`sync-coordinator:hook:${name}`, () => callUnderWay()?.requestId);
   const end = new AbortController();
   const works: (() => MaybePromise<void>)[] = [];
   const extras = new ModuleExtras(name);
@@ -128,7 +132,11 @@ export function createModuleLife(
     extras,
     context: {
       name,
-      logger,
+      get logger() {
+        // What it says during a call is said with the id of the request.
+        followCalls();
+        return logger;
+      },
       metrics: surroundings.metricsOf(name),
       signal: end.signal,
       isCheck: surroundings.isCheck ?? false,

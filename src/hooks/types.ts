@@ -10,6 +10,7 @@ import type { WebSocket } from 'ws';
 import type { Hlc } from '../clock/hlc.ts';
 import type { SiteId } from '../clock/site-id.ts';
 import type { ApplyResult, ChangeSet, RejectedChange } from '../wire/types.ts';
+import type { CallOrigin } from './call-origin.ts';
 
 /** Who asks, before anybody has said that it is so. */
 export interface AuthContext {
@@ -21,6 +22,10 @@ export interface AuthContext {
   transport: 'http' | 'websocket';
   headers: IncomingHttpHeaders;
   remoteAddress?: string;
+  /** See `HookCall`. */
+  requestId?: string;
+  /** See `HookCall`. */
+  connectionId?: string;
   /**
    * Who the client of a session is known as, where its credentials are only looked at again, since
    * hook modules were loaded anew. A module whose tokens are good for once may give it back.
@@ -71,8 +76,11 @@ export interface ValidationResult {
   atomic?: boolean;
 }
 
-/** What every hook gets beside its own arguments, as its last argument. */
-export interface HookCall {
+/**
+ * What every hook gets beside its own arguments, as its last argument; `onAuthenticate` has the same in
+ * its context.
+ */
+export interface HookCall extends CallOrigin {
   /** Aborted when the call's time (`hooks.timeoutMs`) is up or the server stops. */
   signal: AbortSignal;
 }

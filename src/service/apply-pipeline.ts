@@ -11,6 +11,7 @@ import {
 import type { Unapplied } from '../engine/merge-transaction.ts';
 import type { SyncManager } from '../engine/sync-manager.ts';
 import { SyncError } from '../errors.ts';
+import { type CallOrigin, originOf } from '../hooks/call-origin.ts';
 import type { HookChain } from '../hooks/chain.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
 import { decodeLazily } from '../wire/lazy-change-set.ts';
@@ -38,6 +39,13 @@ export interface Applying {
   applied: Promise<Applied>;
 }
 
+/** Who is asked, about whom, and for what. */
+interface Asking {
+  hooks: HookChain;
+  client: ClientIdentity;
+  origin: CallOrigin;
+}
+
 interface Validated {
   approved: Corrected;
   rejected: readonly RejectedChange[];
@@ -60,6 +68,8 @@ export interface Applicant {
   who?: () => ClientIdentity;
   /** Aborted when it has gone, and will hear of no answer. */
   signal?: AbortSignal | undefined;
+  /** What it has sent the batch in. */
+  origin?: CallOrigin;
 }
 
 export class ApplyPipeline {
@@ -104,22 +114,17 @@ export class ApplyPipeline {
     database: DatabaseAccess,
     changeSets: readonly WireChangeSet[],
     accept: () => void,
-    { who = () => client, signal }: Applicant,
+    { who = () => client, signal, origin = originOf(client) }: Applicant,
   ): Promise<Applied> {
     const stopTimer = this.#metrics.applySeconds.startTimer();
     // Whatever takes their place meanwhile, these judge all of it, and are told of it.
     const hooks = this.#options.hooks.retain();
+    const asking = { hooks, client, origin };
     this.#running++;
     let isAccepted = false;
     try {
       const sender = new Sender(siteIdToText(client.siteId), this.#options.foreignAuthors);
-      const { approved, rejected } = await this.#validate(
-        hooks,
-        client,
-        database,
-        changeSets,
-        sender,
-      );
+      const { approved, rejected } = await this.#validate(asking, database, changeSets, sender);
       const opened = await database.open();
       const { manager } = opened;
       refuseOwnSite(client, opened);
@@ -138,10 +143,10 @@ export class ApplyPipeline {
         ...explainForeign(foreign),
       ]);
       this.#count(result);
-      this.#tell(hooks, client, withoutForeign(approved, foreign), result, position);
+      this.#tell(asking, withoutForeign(approved, foreign), result, position);
       // What was refused was new, too: nothing that follows it may be skipped.
       const hadNews = applied > 0 || rejected.length > 0;
-      const hidden = await this.#hiddenOf(hooks, client, manager, position, unapplied);
+      const hidden = await this.#hiddenOf(asking, manager, position, unapplied);
       // What it may not see of what became of it, it must not hear in this way either.
       const isNews = hadNews || hidden.size > 0;
       const kind = isNews ? 'news' : foreign.length > 0 ? 'foreign' : 'known';
@@ -165,8 +170,7 @@ export class ApplyPipeline {
   }
 
   async #validate(
-    hooks: HookChain,
-    client: ClientIdentity,
+    { hooks, client, origin }: Asking,
     database: DatabaseAccess,
     changeSets: readonly WireChangeSet[],
     sender: Sender,
@@ -176,17 +180,17 @@ export class ApplyPipeline {
     this.#metrics.changesReceived.inc(changeCount);
     this.#metrics.batchSize.observe(changeCount);
     const operation = { databaseId: database.id, changeCount: weighChanges(changeSets) };
-    await hooks.authorize(client, { type: 'apply_changes', ...operation });
+    await hooks.authorize(client, { type: 'apply_changes', ...operation }, undefined, origin);
     const pressureOn = () => hooks.pressureOn(database.id);
     // Hooks for whose calls nobody waits must not fall behind without end.
     for (let wait = pressureOn(); wait !== undefined; wait = pressureOn()) await wait;
     if (!hooks.has.onBeforeApplyChanges) {
       return { approved: { changeSets, authored: [], refused: [] }, rejected: [] };
     }
-    const verdict = await hooks.beforeApply(client, changeSets.map(decodeLazily));
+    const verdict = await hooks.beforeApply(client, changeSets.map(decodeLazily), { origin });
     const { manager } = await database.open();
     const { approved, rejected } = await judgeUnderAllNames(verdict, manager.aliases, (sets) =>
-      hooks.beforeApply(client, sets, { isOtherName: true }),
+      hooks.beforeApply(client, sets, { isOtherName: true, origin }),
     );
     const corrected = separateCorrections(changeSets, approved);
     const { authored, refused } = corrected;
@@ -204,13 +208,12 @@ export class ApplyPipeline {
 
   /** What of a batch took no effect in places that its client may not see. */
   async #hiddenOf(
-    hooks: HookChain,
-    client: ClientIdentity,
+    { hooks, client, origin }: Asking,
     manager: SyncManager,
     position: HlcText,
     unapplied: readonly Unapplied[],
   ): Promise<ReadonlySet<BatchItem>> {
-    const view = viewOf(hooks, () => client);
+    const view = viewOf(hooks, () => client, undefined, origin);
     const hidden = new Set(unapplied.map(({ item }) => item));
     if (view === undefined || hidden.size === 0) return new Set();
     const changes: WireChange[] = [];
@@ -231,8 +234,7 @@ export class ApplyPipeline {
 
   /** Later than the answer to the client: what a hook does must not hold that up. */
   #tell(
-    hooks: HookChain,
-    client: ClientIdentity,
+    { hooks, client, origin }: Asking,
     { changeSets, authored }: Corrected,
     result: ApplyResult,
     position: HlcText,
@@ -245,6 +247,7 @@ export class ApplyPipeline {
       hooks.afterApply(client, [...changeSets, ...authored].map(decodeLazily), {
         result,
         position: result.applied > 0 ? decodeHlc(position) : undefined,
+        origin,
       });
       hooks.release();
       this.#ended();

@@ -3,6 +3,7 @@
 import { siteIdToText } from '../clock/site-id.ts';
 import { type ErrorCode, SyncError, toSyncError } from '../errors.ts';
 import { type HookAnswer, PASSED } from '../hooks/asker.ts';
+import { noteOrigin } from '../hooks/call-origin.ts';
 import type { AuthRequest, HookChain } from '../hooks/chain.ts';
 import { clientAddressOf, sourceOf, unnamedProxyOf } from '../hooks/client-source.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
@@ -201,6 +202,7 @@ export class Authenticator {
       // What modules said that have been replaced meanwhile is not heeded.
     } while (generation !== this.#generation);
     this.#generations.set(identity, generation);
+    noteOrigin(identity, request);
     asked.userId = identity.userId;
     // Whoever is revoked while a hook looks at its credentials must not come in after all.
     clients.noteIdentified(identity, since);

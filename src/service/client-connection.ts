@@ -13,6 +13,7 @@ import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
 import { type SiteIdText, textToSiteId } from '../clock/site-id.ts';
 import { type ErrorCode, internalCause, SyncError, toSyncError } from '../errors.ts';
+import { type CallOrigin, messageId, originOf } from '../hooks/call-origin.ts';
 import type { AuthRequest } from '../hooks/chain.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
 import { decodeClientMessage, RefusedRequest, requestIdOf } from '../wire/decode.ts';
@@ -67,6 +68,9 @@ export interface ClientConnectionOptions {
 
 export class ClientConnection implements Client, InboxOwner, SessionHost {
   readonly #options: ClientConnectionOptions;
+  readonly #id = randomUUID();
+  /** That it was sent so far. */
+  #messages = 0;
   /** For whoever must hear that it has gone; made for the first of them. */
   #gone: AbortController | undefined;
   /** Until the handshake. */
@@ -242,22 +246,26 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
   #take(message: ClientMessage): Promise<void> | undefined {
     const { service, outlet } = this.#options;
     service.metrics.requests.websocket.inc(message.type);
+    const requestId = messageId(this.#id, ++this.#messages);
     if (message.type === 'ping') {
       outlet.send('{"type":"pong"}');
       return undefined;
     }
-    if (message.type === 'handshake') return this.#handshake(message);
+    if (message.type === 'handshake') return this.#handshake(message, requestId);
     if (this.#session === undefined) {
       throw new SyncError('NOT_AUTHENTICATED', `${message.type} before the handshake`);
     }
     service.clients.refuseExpired(this.#session.identity);
-    if (message.type === 'authenticate') return this.#authenticate(message, this.#session);
-    if (message.type === 'apply_changes') return this.#apply(message, this.#session);
-    void this.#read(message, this.#session);
+    if (message.type === 'authenticate') {
+      return this.#authenticate(message, this.#session, requestId);
+    }
+    const origin = { ...originOf(this.#session.identity), requestId };
+    if (message.type === 'apply_changes') return this.#apply(message, this.#session, origin);
+    void this.#read(message, this.#session, origin);
     return undefined;
   }
 
-  async #handshake(message: Handshake): Promise<void> {
+  async #handshake(message: Handshake, requestId: string): Promise<void> {
     if (this.#session !== undefined) {
       throw new SyncError('ALREADY_AUTHENTICATED', 'a second handshake on one socket');
     }
@@ -267,7 +275,7 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
     const { siteId, token, databaseId = DEFAULT_DATABASE_ID } = message;
     try {
       service.checkDatabaseId(databaseId);
-      const request = this.#authRequest(siteId, databaseId, token);
+      const request = { ...this.#authRequest(siteId, databaseId, token), requestId };
       const identity = await service.authenticate(request, this.#signal);
       this.#joined = identity;
       this.#token = token;
@@ -285,8 +293,15 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
 
   #authRequest(siteId: SiteIdText, databaseId: string, token: string | undefined): AuthRequest {
     const { headers, remoteAddress } = this.#options;
-    const transport = 'websocket';
-    return { token, siteId: textToSiteId(siteId), databaseId, transport, headers, remoteAddress };
+    return {
+      token,
+      siteId: textToSiteId(siteId),
+      databaseId,
+      transport: 'websocket',
+      headers,
+      remoteAddress,
+      connectionId: this.#id,
+    };
   }
 
   get identity(): ClientIdentity {
@@ -301,8 +316,13 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
   }
 
   /** Newer credentials for the session. If they are refused it ends; if nobody can tell it goes on. */
-  async #authenticate({ token, requestId }: Authenticate, session: Session): Promise<void> {
-    const request = this.#authRequest(session.siteId, session.database.id, token);
+  async #authenticate(
+    { token, requestId }: Authenticate,
+    session: Session,
+    ownRequestId: string,
+  ): Promise<void> {
+    const asked = this.#authRequest(session.siteId, session.database.id, token);
+    const request = { ...asked, requestId: ownRequestId };
     const { service } = this.#options;
     session.identity = await service.renew(session.identity, request, this.#signal);
     this.#token = token;
@@ -386,7 +406,7 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
   ): Session {
     const { service, outlet } = this.#options;
     return new Session({
-      connectionId: randomUUID(),
+      connectionId: this.#id,
       siteId,
       identity,
       database,
@@ -398,11 +418,11 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
     });
   }
 
-  viewOf(who: () => ClientIdentity): Narrow | undefined {
+  viewOf(who: () => ClientIdentity, origin?: CallOrigin): Narrow | undefined {
     const { service } = this.#options;
     // Without a hook that has a say there is nothing to give up.
     if (!service.hooks.has.onBeforeSendChanges) return undefined;
-    return service.viewOf(who, this.#signal);
+    return service.viewOf(who, this.#signal, origin);
   }
 
   pushViewOf(identity: ClientIdentity): PushView | undefined {
@@ -455,22 +475,29 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
   }
 
   /** Answers a question while further messages are taken; after the applies that were sent before it. */
-  async #read(message: Exclude<Request, Apply>, session: Session): Promise<void> {
+  async #read(
+    message: Exclude<Request, Apply>,
+    session: Session,
+    origin: CallOrigin,
+  ): Promise<void> {
     const before = this.#lastApply;
-    await this.#serve(message, () =>
-      session.answer(async () => {
-        await before;
-        await this.#answer(message, session);
-      }),
-    );
+    const answer = async () => {
+      await before;
+      await this.#answer(message, session, origin);
+    };
+    await this.#serve(message, () => session.answer(answer, origin));
   }
 
-  async #answer(message: Exclude<Request, Apply>, session: Session): Promise<void> {
+  async #answer(
+    message: Exclude<Request, Apply>,
+    session: Session,
+    origin: CallOrigin,
+  ): Promise<void> {
     const { service } = this.#options;
     const { database, identity } = session;
     if (message.type === 'get_changes') {
       const sinceHLC = message.sinceHLC ?? undefined;
-      await session.right.ask(toGetChanges(database.id, sinceHLC), this.#signal);
+      await session.right.ask(toGetChanges(database.id, sinceHLC), this.#signal, origin);
       const stopTimer = service.metrics.querySeconds.startTimer();
       session.lastSyncHLC = sinceHLC;
       await session.sendChanges(await service.cursorFor(identity, database, sinceHLC));
@@ -482,20 +509,21 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
     const snapshot = await service.handleSnapshot(identity, database, checkpoint, {
       signal: this.#signal,
       who: () => session.identity,
+      origin,
       queuedBytes: () => outlet.queuedBytes,
     });
     await session.sendSnapshot(snapshot);
   }
 
   /** @returns settles once the batch has its place in the queue */
-  #apply(message: Apply, session: Session): Promise<void> {
+  #apply(message: Apply, session: Session, origin: CallOrigin): Promise<void> {
     const { service } = this.#options;
     const { changes } = message;
     const { accepted, applied } = service.applyChanges(
       session.identity,
       session.database,
       changes,
-      { who: () => session.identity, signal: this.#signal },
+      { who: () => session.identity, signal: this.#signal, origin },
     );
     const before = this.#lastApply;
     this.#lastApply = this.#serve(message, async () => {

@@ -7,6 +7,7 @@ import type { HlcText } from '../clock/hlc.ts';
 import type { LogPage, LogReadOptions, TakeChangeSet } from '../engine/log.ts';
 import type { SyncManager } from '../engine/sync-manager.ts';
 import type { TableAliases } from '../engine/table-aliases.ts';
+import type { CallOrigin } from '../hooks/call-origin.ts';
 import type { HookChain } from '../hooks/chain.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
 import type { WireChange, WireChangeSet } from '../wire/schemas.ts';
@@ -36,13 +37,14 @@ export function viewOf(
   hooks: HookChain,
   who: () => ClientIdentity,
   signal?: AbortSignal,
+  origin?: CallOrigin,
 ): Narrow | undefined {
   if (!hooks.has.onBeforeSendChanges) return undefined;
   return async (changeSets, aliases) => {
     for (;;) {
       const client = who();
       const left = await askUnderAllNames(changeSets, aliases, (sets) =>
-        hooks.beforeSend(client, sets, signal),
+        hooks.beforeSend(client, sets, signal, origin),
       );
       // What was decided under older credentials is not to be sent under these.
       if (who() === client) return left;

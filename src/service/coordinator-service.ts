@@ -8,6 +8,7 @@ import type { CoordinatorConfig } from '../config/schema.ts';
 import type { Maintained } from '../engine/maintenance.ts';
 import type { SyncManager, World } from '../engine/sync-manager.ts';
 import { SyncError } from '../errors.ts';
+import type { CallOrigin } from '../hooks/call-origin.ts';
 import type { AuthRequest, HookChain } from '../hooks/chain.ts';
 import type { RowWrite, WriteResult } from '../hooks/coordinator-access.ts';
 import type { ClientIdentity, SyncOperation } from '../hooks/types.ts';
@@ -398,8 +399,8 @@ export class CoordinatorService {
   }
 
   /** What a client may see, if a hook has a say in it. */
-  viewOf(who: () => ClientIdentity, signal?: AbortSignal): Narrow | undefined {
-    return this.#delivery.viewOf(who, signal);
+  viewOf(who: () => ClientIdentity, signal?: AbortSignal, origin?: CallOrigin): Narrow | undefined {
+    return this.#delivery.viewOf(who, signal, origin);
   }
 
   /**
@@ -474,9 +475,9 @@ export class CoordinatorService {
     reader: SnapshotReader = {},
   ): Promise<ServedSnapshot> {
     const type = checkpoint === undefined ? 'get_snapshot' : 'resume_snapshot';
-    const { signal, who = () => client } = reader;
+    const { signal, who = () => client, origin } = reader;
     const right = this.#rights.of(who, { type, databaseId: access.id });
-    await right.confirm(signal);
+    await right.confirm(signal, origin);
     const snapshot = await this.#delivery.snapshot(client, await access.open(), checkpoint, reader);
     return { ...snapshot, chunks: whileGranted(snapshot.chunks, right, signal) };
   }

@@ -10,6 +10,7 @@ import type { LogCursor } from '../engine/cursor.ts';
 import type { LogReadOptions } from '../engine/log.ts';
 import type { Snapshot } from '../engine/snapshot.ts';
 import { SyncError } from '../errors.ts';
+import type { CallOrigin } from '../hooks/call-origin.ts';
 import type { HookChain } from '../hooks/chain.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
 import { createLogger } from '../logger.ts';
@@ -55,6 +56,8 @@ export interface SnapshotReader {
   signal?: AbortSignal;
   /** Who it is by then; default: who asked. */
   who?(): ClientIdentity;
+  /** What it is sent for. */
+  origin?: CallOrigin;
   /** What of it is on its way, and has not been taken yet. */
   queuedBytes?(): number;
 }
@@ -79,8 +82,8 @@ export class Delivery {
   }
 
   /** What a client may see, if a hook has a say in it. */
-  viewOf(who: () => ClientIdentity, signal?: AbortSignal): Narrow | undefined {
-    return viewOf(this.#hooks, who, signal);
+  viewOf(who: () => ClientIdentity, signal?: AbortSignal, origin?: CallOrigin): Narrow | undefined {
+    return viewOf(this.#hooks, who, signal, origin);
   }
 
   /** Ends those of `sessions` that are named; all others who are named are caught when they ask. */
@@ -149,7 +152,7 @@ export class Delivery {
     client: ClientIdentity,
     database: OpenDatabase,
     checkpoint: WireCheckpoint | undefined,
-    { signal, who = () => client, queuedBytes }: SnapshotReader = {},
+    { signal, who = () => client, origin, queuedBytes }: SnapshotReader = {},
   ): Promise<ServedSnapshot> {
     const { manager } = database;
     const site = siteIdToText(client.siteId);
@@ -160,7 +163,7 @@ export class Delivery {
     const usable = resync === undefined ? checkpoint : undefined;
     const snapshot = await this.#snapshots.open(database, usable, queuedBytes);
     return {
-      ...narrowSnapshot(snapshot, this.viewOf(who, signal)),
+      ...narrowSnapshot(snapshot, this.viewOf(who, signal, origin)),
       noteSent: () => manager.sites.noteSnapshotSent(site, snapshot.headerHlc, resync),
     };
   }

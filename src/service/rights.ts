@@ -6,6 +6,7 @@
 
 import { decodeHlc, type HlcText } from '../clock/hlc.ts';
 import { SyncError } from '../errors.ts';
+import type { CallOrigin } from '../hooks/call-origin.ts';
 import type { HookChain } from '../hooks/chain.ts';
 import type { ClientIdentity, SyncOperation } from '../hooks/types.ts';
 import { type IdentityPredicate, IdentityPredicates } from './identity-predicates.ts';
@@ -56,20 +57,20 @@ export class ReadRight {
    * Resolves once it is granted: at once, if it is.
    * @throws SyncError NOT_AUTHORIZED, or why nobody could say
    */
-  async confirm(signal?: AbortSignal): Promise<void> {
+  async confirm(signal?: AbortSignal, origin?: CallOrigin): Promise<void> {
     // What is said meanwhile makes it unknown again.
     for (let { state } = this; state !== 'granted'; { state } = this) {
       if (state === 'denied') throw denied();
-      await this.ask(this.#operation, signal);
+      await this.ask(this.#operation, signal, origin);
     }
   }
 
   /** Asks, whatever is known. Throws as `confirm`. */
-  async ask(operation = this.#operation, signal?: AbortSignal): Promise<void> {
+  async ask(operation = this.#operation, signal?: AbortSignal, origin?: CallOrigin): Promise<void> {
     const to = this.#who();
     const { moment } = this.#rights;
     try {
-      await this.#rights.ask(to, operation, signal);
+      await this.#rights.ask(to, operation, signal, origin);
     } catch (error) {
       // Of why nobody could say nothing is kept.
       if (isDenial(error)) this.#note(to, moment, false);
@@ -123,8 +124,13 @@ export class Rights {
     return true;
   }
 
-  ask(client: ClientIdentity, operation: SyncOperation, signal?: AbortSignal): Promise<void> {
-    return this.#hooks.authorize(client, operation, signal);
+  ask(
+    client: ClientIdentity,
+    operation: SyncOperation,
+    signal?: AbortSignal,
+    origin?: CallOrigin,
+  ): Promise<void> {
+    return this.#hooks.authorize(client, operation, signal, origin);
   }
 
   of(who: () => ClientIdentity, operation: SyncOperation): ReadRight {

@@ -16,6 +16,7 @@ import type { LogPage } from '../engine/log.ts';
 import type { Appended } from '../engine/log-announcer.ts';
 import type { LogReader } from '../engine/log-readers.ts';
 import { type ErrorCode, type SyncError, toSyncError } from '../errors.ts';
+import type { CallOrigin } from '../hooks/call-origin.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
 import type { Reservation } from './byte-budget.ts';
 import { type Narrow, type PushView, readPage } from './client-view.ts';
@@ -37,7 +38,7 @@ export interface SessionLimits {
 /** The connection that it is on. */
 export interface SessionHost {
   /** What `identity` may see, if a hook has a say in it. */
-  viewOf(who: () => ClientIdentity): Narrow | undefined;
+  viewOf(who: () => ClientIdentity, origin?: CallOrigin): Narrow | undefined;
   /** The same for pushes, as of an identity. */
   pushViewOf(identity: ClientIdentity): PushView | undefined;
   pushed(changeSets: number): void;
@@ -102,6 +103,8 @@ export class Session {
   #lane: Promise<unknown> = Promise.resolve();
   /** Answers under way or waiting; pushes wait for them. */
   #answers = 0;
+  /** What the answer is to that is being sent. */
+  #answered: CallOrigin | undefined;
   #feeding = false;
   #ended = false;
 
@@ -137,7 +140,7 @@ export class Session {
   }
 
   get #view(): Narrow | undefined {
-    return this.#options.host.viewOf(() => this.identity);
+    return this.#options.host.viewOf(() => this.identity, this.#answered);
   }
 
   get #isOpen(): boolean {
@@ -266,13 +269,16 @@ export class Session {
   /**
    * Runs an answer in its turn, while pushes wait.
    * @param work gets its own errors to the client
+   * @param origin what it answers
    */
-  answer(work: () => Promise<void>): Promise<void> {
+  answer(work: () => Promise<void>, origin?: CallOrigin): Promise<void> {
     this.#answers++;
     const turn = this.#lane.then(async () => {
       try {
+        this.#answered = origin;
         if (this.#isOpen) await work();
       } finally {
+        this.#answered = undefined;
         this.#answers--;
         if (this.#isBehind) this.#feed();
       }
@@ -334,7 +340,7 @@ export class Session {
     if (!hasMore && isCarryNeeded(since.position, lastSent, end.position)) {
       writer.add(database.manager.carryPosition(end.position));
     }
-    if (this.right.state !== 'granted') await this.right.confirm();
+    if (this.right.state !== 'granted') await this.right.confirm(undefined, this.#answered);
     const frame = writer.take();
     room.adjust(frame.length);
     outlet.send(frame, () => room.give());

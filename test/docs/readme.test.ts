@@ -204,6 +204,7 @@ test('the TypeScript of the pages compiles', async () => {
     rootDir: '/',
     paths: {
       'sync-coordinator': [join(ROOT, 'src/index.ts')],
+      'sync-coordinator/current-call': [join(ROOT, 'src/hooks/current-call.ts')],
       'sync-coordinator/testing': [join(ROOT, 'src/testing/index.ts')],
     },
   };
