@@ -2,10 +2,12 @@
 
 export default {
   onAuthenticate: ({ siteId }) => ({ siteId }),
+  onAuthenticated: () => undefined,
   onAuthorize: () => true,
   onBeforeApplyChanges: (_client, changes) => ({ approved: changes, rejected: [] }),
   onAfterApplyChanges: () => undefined,
   onBeforeSendChanges: (_client, changes) => changes,
   onClientConnect: () => true,
+  onClientHandover: () => undefined,
   onClientDisconnect: () => undefined,
 };

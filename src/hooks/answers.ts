@@ -28,7 +28,7 @@ const TIME_MAX = 8.64e15;
  * In whole milliseconds. What is a number and no time comes out of the credentials, such as a JWT
  * whose `exp` no clock reaches: so it is they that are refused, and the hook has not failed.
  */
-function readExpiry(value: unknown): number | undefined {
+export function readExpiry(value: unknown): number | undefined {
   if (value === undefined) return undefined;
   demand(typeof value === 'number', 'expiresAt is a number of milliseconds since 1970');
   const time = Math.floor(value);

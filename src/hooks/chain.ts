@@ -9,6 +9,7 @@ import type { Hlc } from '../clock/hlc.ts';
 import type { SyncError } from '../errors.ts';
 import type { WireChangeSet } from '../wire/schemas.ts';
 import type { ApplyResult, ChangeSet } from '../wire/types.ts';
+import { readAddedIdentity } from './added-identity.ts';
 import { readIdentity, readPermission, readValidation } from './answers.ts';
 import {
   type AskedModule,
@@ -28,6 +29,7 @@ import type {
   AppliedCall,
   AuthContext,
   ClientIdentity,
+  CoordinatorHooks,
   HookCall,
   SyncOperation,
   ValidationResult,
@@ -85,6 +87,17 @@ export interface HookChain {
     signal?: AbortSignal,
     answers?: HookAnswer[],
   ): Promise<ClientIdentity | undefined>;
+  /**
+   * The identity with what the modules add to it; both frozen.
+   * @param request that it was accepted for
+   * @param answers takes up what the modules say that refuse it
+   */
+  authenticated(
+    client: ClientIdentity,
+    request: AuthRequest,
+    signal?: AbortSignal,
+    answers?: HookAnswer[],
+  ): Promise<ClientIdentity>;
   /** Rejects with NOT_AUTHORIZED unless every module says `true`. */
   authorize(
     client: ClientIdentity,
@@ -191,6 +204,7 @@ export function createHookChain(
     step: (state: State) => { invoke: Invoke; read: (answer: unknown) => State } | undefined,
     origin: CallOrigin,
     signal?: AbortSignal,
+    more: Pick<Question<State>, 'secret' | 'onRefusal'> = {},
   ): Promise<State> {
     const signals = signalsWith(signal);
     let state = initial;
@@ -198,7 +212,7 @@ export function createHookChain(
       const next = step(state);
       if (next === undefined) break;
       const { invoke, read } = next;
-      const answer = running.ask({ hook, invoke, read, origin, signals }, module);
+      const answer = running.ask({ hook, invoke, read, origin, signals, ...more }, module);
       state = answer instanceof Promise ? await answer : answer;
     }
     return state;
@@ -252,6 +266,17 @@ export function createHookChain(
         onRefusal: (_refusal, answer) => answers.push(answer),
       };
       return first(question, answers);
+    },
+
+    authenticated(client, request, signal, answers = []) {
+      const step = (known: ClientIdentity) => ({
+        invoke: (hooks: CoordinatorHooks, call: HookCall) => hooks.onAuthenticated?.(known, call),
+        read: (answer: unknown) => readAddedIdentity(known, answer),
+      });
+      return pipeline('onAuthenticated', client, step, request, signal, {
+        secret: request.token,
+        onRefusal: (_refusal, answer) => answers.push(answer),
+      });
     },
 
     authorize(client, operation, signal, origin) {

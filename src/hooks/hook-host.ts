@@ -118,6 +118,7 @@ export class HookHost {
       },
       pressureOn: (...args) => current().pressureOn(...args),
       authenticate: (...args) => current().authenticate(...args),
+      authenticated: (...args) => current().authenticated(...args),
       authorize: (...args) => current().authorize(...args),
       beforeApply: (...args) => current().beforeApply(...args),
       afterApply: (...args) => current().afterApply(...args),

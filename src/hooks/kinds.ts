@@ -17,6 +17,7 @@ export type HookName = Exclude<keyof CoordinatorHooks, 'viewKey'>;
 
 export const HOOK_KINDS = {
   onAuthenticate: 'first',
+  onAuthenticated: 'pipeline',
   onAuthorize: 'all',
   onBeforeApplyChanges: 'pipeline',
   onAfterApplyChanges: 'notify',

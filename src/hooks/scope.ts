@@ -26,6 +26,7 @@ export function withinScope(hooks: CoordinatorHooks, { databases, tables }: Scop
 /** What each hook answers about what is not its business. */
 const PASS: Required<Pick<CoordinatorHooks, HookName>> = {
   onAuthenticate: () => undefined,
+  onAuthenticated: () => undefined,
   onAuthorize: () => true,
   onBeforeApplyChanges: (_client, approved) => ({ approved, rejected: [] }),
   onAfterApplyChanges: () => undefined,

@@ -106,6 +106,16 @@ export interface CoordinatorHooks {
    * AUTH_FAILED, which is final; throw a SyncError to tell it anything else.
    */
   onAuthenticate?(context: AuthContext): MaybePromise<ClientIdentity | undefined>;
+  /**
+   * Adds to the identity of a client that has been accepted, also of one that brings newer credentials, or is
+   * asked about again after a reload. What is returned is put over what is there, its `metadata` over
+   * that; `undefined` adds nothing. Each module sees what the one before has added. `userId`, `siteId`,
+   * `databaseId` and `remoteAddress` stay as they are, and `expiresAt` may only come sooner.
+   */
+  onAuthenticated?(
+    client: ClientIdentity,
+    call: HookCall,
+  ): MaybePromise<Partial<ClientIdentity> | undefined>;
   /** Whether the client may do this. Every module must say `true`. */
   onAuthorize?(
     client: ClientIdentity,

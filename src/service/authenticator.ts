@@ -43,6 +43,8 @@ export interface AuthenticatorParts {
 interface Asked {
   answers: HookAnswer[];
   userId?: string | undefined;
+  /** Somebody has said who it is; what comes after that may have failed. */
+  isAccepted?: boolean;
 }
 
 export class Authenticator {
@@ -139,7 +141,7 @@ export class Authenticator {
   /**
    * Whether credentials that were accepted still are, since the hooks are others by now.
    * @returns the identity from now on: as it was, if nobody can tell
-   * @throws SyncError AUTH_EXPIRED
+   * @throws SyncError AUTH_EXPIRED, or why nothing could be added to its identity
    */
   async recheck(
     known: ClientIdentity,
@@ -153,6 +155,8 @@ export class Authenticator {
       if (identity.userId === known.userId) return identity;
     } catch (error) {
       refusal = toSyncError(error);
+      // Who it is may be as it was; without what is to be added to it, it may be allowed too much.
+      if (!NO_GOOD.has(refusal.code) && asked.isAccepted) throw refusal;
       if (!NO_GOOD.has(refusal.code)) {
         this.#generations.set(known, this.#generation);
         return known;
@@ -198,12 +202,12 @@ export class Authenticator {
       since = clients.moment;
       generation = this.#generation;
       asked.answers.length = 0;
-      identity = await this.#ask(request, signal, asked.answers);
+      asked.isAccepted = false;
+      identity = await this.#ask(request, signal, asked);
       // What modules said that have been replaced meanwhile is not heeded.
     } while (generation !== this.#generation);
     this.#generations.set(identity, generation);
     noteOrigin(identity, request);
-    asked.userId = identity.userId;
     // Whoever is revoked while a hook looks at its credentials must not come in after all.
     clients.noteIdentified(identity, since);
     clients.refuseExpired(identity);
@@ -213,10 +217,27 @@ export class Authenticator {
   async #ask(
     request: AuthRequest,
     signal: AbortSignal | undefined,
-    answers: HookAnswer[],
+    asked: Asked,
+  ): Promise<ClientIdentity> {
+    const hooks = this.#parts.hooks.retain();
+    try {
+      const accepted = await this.#accept(hooks, request, signal, asked);
+      asked.isAccepted = true;
+      asked.userId = accepted.userId;
+      if (!hooks.has.onAuthenticated) return accepted;
+      return await hooks.authenticated(accepted, request, signal, asked.answers);
+    } finally {
+      hooks.release();
+    }
+  }
+
+  async #accept(
+    hooks: HookChain,
+    request: AuthRequest,
+    signal: AbortSignal | undefined,
+    { answers }: Asked,
   ): Promise<ClientIdentity> {
     const { databaseId, siteId } = request;
-    const { hooks } = this.#parts;
     const remoteAddress = clientAddressOf(request);
     const known = { databaseId, ...(remoteAddress === undefined ? {} : { remoteAddress }) };
     if (!hooks.has.onAuthenticate) {

@@ -313,6 +313,7 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
   end(reason: SyncError): void {
     this.#session?.end();
     this.#fail(reason);
+    this.#options.outlet.close(WS_OUTCOMES[reason.code].handshakeClose, reason.code);
   }
 
   /** Newer credentials for the session. If they are refused it ends; if nobody can tell it goes on. */

@@ -131,6 +131,7 @@ export function hookModuleContract({ name, module, ...options }: HookContractOpt
 
 async function askEverything(harness: HookHarness, batch: WireChangeSet[]): Promise<void> {
   const changeCount = batch.reduce((sum, { changes }) => sum + changes.length, 0);
+  await refusable(harness.authenticated());
   for (const type of ['get_changes', 'get_snapshot', 'resume_snapshot'] as const) {
     await refusable(harness.authorize({ type }));
   }

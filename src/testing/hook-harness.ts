@@ -42,6 +42,8 @@ export interface HookHarness {
   readonly client: ClientIdentity;
   readonly has: HookChain['has'];
   authenticate(request?: Partial<AuthContext>): Promise<ClientIdentity | undefined>;
+  /** What the module adds to the client. */
+  authenticated(): Promise<ClientIdentity>;
   authorize(operation?: Partial<SyncOperation>): Promise<void>;
   beforeApply(...changeSets: WireChangeSet[]): Promise<ValidationResult>;
   /** Waits until the hooks have been told. */
@@ -154,6 +156,8 @@ export async function askHooks(
         { siteId, databaseId, transport: 'websocket', headers: {}, ...request },
         signal,
       ),
+    authenticated: () =>
+      chain().authenticated(identity, { siteId, databaseId, transport: 'websocket', headers: {} }),
     authorize: (operation = {}) =>
       chain().authorize(identity, {
         type: 'get_changes',

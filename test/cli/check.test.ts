@@ -38,7 +38,8 @@ test('check shows each value with its source, and who runs in which hook', async
     `  2. jwt: sync-coordinator/hooks/jwt, built in, version ${version}`,
   ]);
   assert.match(lines[4] ?? '', /^ {5}\{"secret":"\*\*\*","audience":"app",/);
-  assert.deepEqual(lines.slice(5, 8), [
+  assert.deepEqual(lines.slice(5, 9), [
+    'onAuthenticated (pipeline): none',
     'onAuthorize (all)',
     '  1. ./hooks/allow.ts: hooks/allow.ts',
     'onBeforeApplyChanges (pipeline): none',

@@ -81,6 +81,18 @@ it('doorbell counts on after a reload, on the same port, and knows who is there'
   assert.equal(await shown(), '2 0');
 });
 
+it('roles gives roles to whoever was accepted, and lets those write that have any', async () => {
+  const chain = await chainOf('roles.ts', { roles: { ann: ['editor'] } });
+  const write = { type: 'apply_changes', databaseId: 'db', changeCount: 1 } as const;
+  const [ann, ben] = [
+    await chain.authenticated({ siteId: SITE, userId: 'ann' }, REQUEST),
+    await chain.authenticated({ siteId: SITE, userId: 'ben' }, REQUEST),
+  ];
+  assert.deepEqual(Reflect.get(ann, 'roles'), ['editor']);
+  await chain.authorize(ann, write);
+  await assert.rejects(chain.authorize(ben, write), { code: 'NOT_AUTHORIZED' });
+});
+
 it('registered-devices refuses a device that is not the user’s', async () => {
   const ann = { userId: 'ann', devices: [siteIdToText(SITE)] };
   const chain = await chainOf('registered-devices.ts', { users: { 'open-sesame': ann } });

@@ -161,6 +161,7 @@ describe('a module of some databases', () => {
     onAuthenticate: () => {
       throw new Error('no');
     },
+    onAuthenticated: () => assert.fail('asked'),
     onAuthorize: () => false,
     onBeforeApplyChanges: (_client, changes) => ({
       approved: [],

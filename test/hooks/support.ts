@@ -121,6 +121,7 @@ export function testChain(
 export const CALLS: Record<HookName, (chain: HookChain, signal?: AbortSignal) => Promise<unknown>> =
   {
     onAuthenticate: (chain, signal) => chain.authenticate(REQUEST, signal),
+    onAuthenticated: (chain, signal) => chain.authenticated(CLIENT, REQUEST, signal),
     onAuthorize: (chain, signal) =>
       chain.authorize(CLIENT, { type: 'get_changes', databaseId: 'db' }, signal),
     onBeforeApplyChanges: (chain, signal) =>

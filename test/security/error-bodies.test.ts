@@ -205,6 +205,7 @@ for (const [name, fail] of HOOK_FAULTS) {
         let fails = false;
         const passes: Partial<Record<HookName, (...args: never[]) => unknown>> = {
           onAuthenticate: ({ siteId }: { siteId: Uint8Array }) => ({ siteId }),
+          onAuthenticated: () => undefined,
           onBeforeApplyChanges: (_: unknown, approved: unknown) => ({ approved, rejected: [] }),
           onBeforeSendChanges: (_: unknown, changes: unknown) => changes,
         };

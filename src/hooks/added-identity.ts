@@ -1,0 +1,42 @@
+/**
+ * What a module may add to an identity that has been accepted: anything but another user, another site or
+ * a longer life.
+ */
+
+import { siteIdToText } from '../clock/site-id.ts';
+import { copySiteId, demand, isObject } from './answered-changes.ts';
+import { readExpiry } from './answers.ts';
+import type { ClientIdentity } from './types.ts';
+
+/** The identity with what the answer adds, or as it was; frozen. Throws an InvalidAnswer. */
+export function readAddedIdentity(known: ClientIdentity, answer: unknown): ClientIdentity {
+  if (answer === undefined || answer === null) return known;
+  demand(
+    isObject(answer) && !(answer instanceof Error),
+    'the answer is an object of what the identity has more, or undefined',
+  );
+  const { siteId, userId, databaseId, remoteAddress, expiresAt, metadata, ...added } = answer;
+  demandSame(siteId === undefined || isSameSite(known, siteId), 'siteId');
+  demandSame(userId === undefined || userId === known.userId, 'userId');
+  demandSame(databaseId === undefined || databaseId === known.databaseId, 'databaseId');
+  demandSame(remoteAddress === undefined || remoteAddress === known.remoteAddress, 'remoteAddress');
+  demand(metadata === undefined || isObject(metadata), 'metadata is an object, or not there');
+  const { expiresAt: until = Number.POSITIVE_INFINITY } = known;
+  const ends = readExpiry(expiresAt);
+  demand(ends === undefined || ends <= until, 'expiresAt may be sooner than it was, not later');
+  return Object.freeze({
+    ...known,
+    ...added,
+    ...(ends !== undefined && { expiresAt: ends }),
+    ...(metadata !== undefined && { metadata: { ...known.metadata, ...metadata } }),
+  });
+}
+
+function isSameSite(known: ClientIdentity, siteId: unknown): boolean {
+  const site = copySiteId(siteId);
+  return site !== undefined && siteIdToText(site) === siteIdToText(known.siteId);
+}
+
+function demandSame(isSame: boolean, name: string): void {
+  demand(isSame, `${name} can't be changed any more`);
+}
