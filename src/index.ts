@@ -42,6 +42,7 @@ export type {
   RouteTools,
   StatusLines,
 } from './hooks/module-extras.ts';
+export { createToken, type Token } from './hooks/provided.ts';
 export type { CoordinatorReader, LogPin, LogPinOptions, StoredRow } from './hooks/reader.ts';
 export type {
   AppliedCall,

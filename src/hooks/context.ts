@@ -14,6 +14,7 @@ import {
   type ServeRoutes,
   type StatusLines,
 } from './module-extras.ts';
+import { ProvidedValues, type Token } from './provided.ts';
 import type { CoordinatorReader } from './reader.ts';
 import type { MaybePromise } from './types.ts';
 
@@ -69,6 +70,13 @@ export interface HookContext {
     give: () => MaybePromise<State>,
     takeBack?: (state: State) => MaybePromise<void>,
   ): void;
+  /**
+   * Gives the modules that come after this one something to `use`. Only during setup.
+   * @throws Error when another module provides it
+   */
+  provide<T>(token: Token<T>, value: T): void;
+  /** What a module before this one provides; throws an Error where none does. */
+  use<T>(token: Token<T>): T;
 }
 
 /** What all modules share. */
@@ -81,6 +89,8 @@ export interface HookSurroundings {
   serveRoutes: ServeRoutes;
   /** Notes down which metrics there are. What it returns makes them so again, for a reload that failed. */
   markMetrics?(): () => void;
+  /** By the modules of this chain, so far. */
+  provided?: ProvidedValues;
   /** What the instance of that name gives that is to be replaced. */
   previousOf?(module: string): MaybePromise<unknown>;
 }
@@ -88,6 +98,8 @@ export interface HookSurroundings {
 export interface ModuleLife {
   context: HookContext;
   extras: ModuleExtras;
+  /** Its setup is over. */
+  begin(): void;
   /** Lets go of what only one instance may hold; `undefined` for one that holds nothing. */
   handOver(): Promise<unknown>;
   /** After `handOver`, if nobody has taken its place. */
@@ -110,6 +122,8 @@ export function createModuleLife(
   const end = new AbortController();
   const works: (() => MaybePromise<void>)[] = [];
   const extras = new ModuleExtras(name);
+  const { provided = new ProvidedValues() } = surroundings;
+  const { provide, use, end: begin } = provided.next(name);
   let isClosed = false;
   let handing: Handing | undefined;
 
@@ -150,11 +164,14 @@ export function createModuleLife(
         if (isClosed) void run(work);
         else works.push(work);
       },
+      provide,
+      use,
       onHandover(give, takeBack) {
         if (handing !== undefined) throw new TypeError('onHandover has been given already');
         handing = toHanding(give, takeBack);
       },
     },
+    begin,
     handOver: async () => handing?.give(),
     takeBack: async () => handing?.takeBack(),
     close,

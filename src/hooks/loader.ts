@@ -25,6 +25,7 @@ import { inTime } from './load-time.ts';
 import type { LoadedHooks } from './loaded-hooks.ts';
 import type { ModuleExtras, ServedRoutes } from './module-extras.ts';
 import { inOrder } from './order.ts';
+import { ProvidedValues } from './provided.ts';
 import { withinScope } from './scope.ts';
 import { sharedUsers } from './shared-users.ts';
 
@@ -54,8 +55,9 @@ const logger = createLogger('sync-coordinator:hooks');
 export async function loadHooks(
   config: HooksConfig,
   codeHooks: CodeHooks | undefined,
-  { fromDir = process.cwd(), surroundings }: LoadHooksOptions,
+  { fromDir = process.cwd(), surroundings: shared }: LoadHooksOptions,
 ): Promise<LoadedHooks[]> {
+  const surroundings = { ...shared, provided: new ProvidedValues() };
   const loaded: LoadedHooks[] = [];
   const nameOnce = createNumberer();
   const codeEntries = await codeToEntries(codeHooks);
@@ -125,6 +127,7 @@ async function setUp(
   const life = createModuleLife(name, surroundings, await surroundings.previousOf?.(name));
   try {
     const made = await makeHooks(module, given, options, life.context);
+    life.begin();
     const { extras } = life;
     const hooks = toHooks(module, made, !extras.isEmpty);
     const routes = await serveRoutes(module, extras, surroundings);

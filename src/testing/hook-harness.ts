@@ -8,6 +8,7 @@ import type { CoordinatorAccess } from '../hooks/coordinator-access.ts';
 import type { HookModule } from '../hooks/define-hooks.ts';
 import { Handover } from '../hooks/handover.ts';
 import { setUpModule } from '../hooks/loader.ts';
+import { ProvidedValues, type Token } from '../hooks/provided.ts';
 import type { CoordinatorReader } from '../hooks/reader.ts';
 import type {
   AuthContext,
@@ -30,6 +31,8 @@ export interface HarnessOptions {
   read?: Partial<CoordinatorReader>;
   /** What the module does with the coordinator. Default: all of it throws. */
   service?: Partial<CoordinatorAccess>;
+  /** What modules before it provide, by token. */
+  provided?: readonly (readonly [token: Token<unknown>, value: unknown])[];
   /** The longest that a call may take. Default: 5 seconds. */
   timeoutMs?: number;
 }
@@ -90,7 +93,14 @@ const NOTHING: CoordinatorReader = {
 export async function askHooks(
   owner: TestOwner,
   module: HookModule<never>,
-  { options, client = {}, read = {}, service = {}, timeoutMs = 5000 }: HarnessOptions = {},
+  {
+    options,
+    client = {},
+    read = {},
+    service = {},
+    provided = [],
+    timeoutMs = 5000,
+  }: HarnessOptions = {},
 ): Promise<HookHarness> {
   const registry = new Registry();
   const bare = surroundingsWithoutServer(registry);
@@ -101,7 +111,11 @@ export async function askHooks(
   };
   const failures: string[] = [];
   const setUp = async (previousOf?: HookSurroundings['previousOf']) => {
-    const loaded = await setUpModule(module, options, { ...surroundings, previousOf });
+    const values = new ProvidedValues();
+    const before = values.next('the test');
+    for (const [token, value] of provided) before.provide(token, value);
+    const around = { ...surroundings, provided: values, previousOf };
+    const loaded = await setUpModule(module, options, around);
     const chain = createHookChain([loaded], {
       timeoutMs,
       observe(hook, _module, outcome) {

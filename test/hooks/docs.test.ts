@@ -93,6 +93,17 @@ it('roles gives roles to whoever was accepted, and lets those write that have an
   await assert.rejects(chain.authorize(ben, write), { code: 'NOT_AUTHORIZED' });
 });
 
+it('kitchen-only uses what directory provides', async () => {
+  const auth = { mode: 'none' as const, tokens: [] };
+  const modules = ['directory.ts', 'kitchen-only.ts'].map((name) => join(dir, name));
+  const around = { surroundings: surroundings() };
+  const loaded = await loadHooks({ auth, hooks: { modules } }, undefined, around);
+  const chain = createHookChain(loaded, { timeoutMs: 1000 });
+  const read = { type: 'get_changes', databaseId: 'db' } as const;
+  await chain.authorize({ siteId: SITE, userId: 'ann' }, read);
+  await assert.rejects(chain.authorize({ siteId: SITE }, read), { code: 'NOT_AUTHORIZED' });
+});
+
 it('registered-devices refuses a device that is not the user’s', async () => {
   const ann = { userId: 'ann', devices: [siteIdToText(SITE)] };
   const chain = await chainOf('registered-devices.ts', { users: { 'open-sesame': ann } });
