@@ -208,12 +208,21 @@ test('what was handed over is taken back when the reload fails, at whichever pla
     throw new Error('no database');
   };
   const broken = defineHooks({ name: 'broken', setup: failing });
+  const unready = defineHooks({
+    name: 'unready',
+    setup(_options, { onReady }) {
+      onReady(failing);
+      return { onAuthorize: () => true };
+    },
+  });
+  await host.ready();
   for (const modules of [
     [portHolder(port, 'new', failing)],
     [portHolder(port, 'new'), broken],
     [broken, portHolder(port, 'new')],
+    [portHolder(port, 'new'), unready],
   ]) {
-    await assert.rejects(host.reload(configOf(...modules)), /its setup failed: no database/);
+    await assert.rejects(host.reload(configOf(...modules)), /no database/);
     assert.equal(await askPort(port), 'old after undefined');
   }
   await host.reload(configOf(portHolder(port, 'mended')));

@@ -256,7 +256,7 @@ describe('the start fails', () => {
   });
 
   it('for a misspelt hook from code', async () => {
-    const code = untyped({ onAuthenticated: () => undefined });
+    const code = untyped({ onAuthentcate: () => undefined });
     await assert.rejects(load([], {}, code), /code: .*did you mean onAuthenticate\?/);
   });
 
