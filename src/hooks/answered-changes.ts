@@ -75,12 +75,10 @@ function readValue(value: unknown, path: string): SqlValue {
   if (value instanceof Uint8Array) return new Uint8Array(value);
   const encoded = typeof value === 'bigint' ? encodeValue(value) : value;
   demandCarried(encoded, path);
-  if (typeof value === 'bigint' || typeof encoded !== 'object' || encoded === null) {
-    return decodeValue(value);
-  }
-  const copy: unknown = JSON.parse(JSON.stringify(encoded));
-  demandCarried(copy, path);
-  return decodeValue(copy);
+  const copy = decodeValue(typeof value === 'bigint' ? value : encoded);
+  // What its `toJSON` made of it may be anything else.
+  if (typeof encoded === 'object') demandCarried(encodeValue(copy), path);
+  return copy;
 }
 
 function demandCarried(value: unknown, path: string): void {

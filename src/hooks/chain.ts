@@ -7,10 +7,11 @@
 import type { WebSocket } from 'ws';
 import type { Hlc } from '../clock/hlc.ts';
 import type { SyncError } from '../errors.ts';
+import { decodeLazily, originOf as setAsItCame } from '../wire/lazy-change-set.ts';
 import type { WireChangeSet } from '../wire/schemas.ts';
 import type { ApplyResult, ChangeSet } from '../wire/types.ts';
 import { readAddedIdentity } from './added-identity.ts';
-import { readIdentity, readPermission, readValidation } from './answers.ts';
+import { readIdentity, readPermission } from './answers.ts';
 import {
   type AskedModule,
   type AskerOptions,
@@ -20,7 +21,6 @@ import {
   PASSED,
   type Question,
 } from './asker.ts';
-import { belongingOf, withoutTorn } from './atomic.ts';
 import { type CallOrigin, originOf } from './call-origin.ts';
 import { type HookName, type HookOfKind, recordByHook } from './kinds.ts';
 import { narrow } from './narrow.ts';
@@ -34,6 +34,8 @@ import type {
   SyncOperation,
   ValidationResult,
 } from './types.ts';
+import { verdictReader } from './verdict-on-changes.ts';
+
 import { createViewKey } from './view-key.ts';
 import { Visits } from './visits.ts';
 
@@ -302,7 +304,7 @@ export function createHookChain(
     beforeApply(client, changes, { signal, origin = originOf(client), isOtherName = false } = {}) {
       const step = ({ approved, rejected }: ValidationResult) => {
         if (approved.length === 0) return undefined;
-        const belonging = belongingOf(approved);
+        const readVerdict = verdictReader(approved);
         const invoke: Invoke = (hooks, call) =>
           hooks.onBeforeApplyChanges?.(
             client,
@@ -310,8 +312,7 @@ export function createHookChain(
             isOtherName ? Object.assign(call, { isOtherName }) : call,
           );
         const read = (answer: unknown): ValidationResult => {
-          const given = readValidation(answer);
-          const verdict = given.atomic ? withoutTorn(given, belonging) : given;
+          const verdict = readVerdict(answer);
           return { approved: verdict.approved, rejected: rejected.concat(verdict.rejected) };
         };
         return { invoke, read };
@@ -332,14 +333,14 @@ export function createHookChain(
     },
 
     afterApply(client, changes, { result, position, origin }) {
+      let own: readonly ChangeSet[] | undefined = changes;
       // The caller may send the result while a hook still has it: each gets its own.
-      const invoke: Invoke = (hooks, call) =>
-        hooks.onAfterApplyChanges?.(
-          client,
-          [...changes],
-          copyResult(result),
-          toAppliedCall(call, position),
-        );
+      const invoke: Invoke = (hooks, call) => {
+        const sets = own ?? changes.map(anew);
+        own = undefined;
+        const appliedCall = toAppliedCall(call, position);
+        return hooks.onAfterApplyChanges?.(client, [...sets], copyResult(result), appliedCall);
+      };
       notify('onAfterApplyChanges', client, invoke, undefined, origin);
     },
 
@@ -363,6 +364,12 @@ export function createHookChain(
   return chain;
 }
 
+/** The change set as it came, however the one who had it before has changed it. */
+function anew(changeSet: ChangeSet): ChangeSet {
+  const origin = setAsItCame(changeSet);
+  return origin === undefined ? structuredClone(changeSet) : decodeLazily(origin);
+}
+
 /** Without asking for the signal, which is made for whoever asks. */
 function toAppliedCall(call: HookCall, position: Hlc | undefined): AppliedCall {
   return position === undefined ? call : Object.assign(call, { position });
@@ -372,5 +379,5 @@ function copyResult(result: ApplyResult): ApplyResult {
   const { rejected } = result;
   return rejected === undefined
     ? { ...result }
-    : { ...result, rejected: rejected.map((rejection) => ({ ...rejection })) };
+    : { ...result, rejected: structuredClone(rejected) };
 }

@@ -65,7 +65,10 @@ export type SyncOperation =
 
 /** What a validate hook makes of a batch. `judgeChanges` makes one change by change. */
 export interface ValidationResult {
-  /** What may be stored. A change that differs from the client's becomes the coordinator's own. */
+  /**
+   * What may be stored. A change that differs from the client's becomes the coordinator's own. Each
+   * answers the one whose HLC it has; a change that answers none makes the verdict invalid.
+   */
   approved: ChangeSet[];
   /**
    * Why the others may not. An entry speaks for every change that is not approved and that has
@@ -132,8 +135,8 @@ export interface CoordinatorHooks {
     call: ApplyCall,
   ): MaybePromise<ValidationResult>;
   /**
-   * Told after the changes are durable. Its failure never reaches the client. The change
-   * sets are shared with the other modules: only read them.
+   * Told after the changes are durable, as they are stored: what a hook rewrote under the HLC and
+   * the site that the coordinator gave it. Its failure never reaches the client.
    */
   onAfterApplyChanges?(
     client: ClientIdentity,

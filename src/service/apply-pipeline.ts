@@ -2,6 +2,7 @@
 
 import { decodeHlc, type HlcText } from '../clock/hlc.ts';
 import { siteIdToText } from '../clock/site-id.ts';
+import { toAuthored } from '../engine/authored.ts';
 import {
   type BatchItem,
   type ForeignAuthors,
@@ -132,7 +133,10 @@ export class ApplyPipeline {
       const admit = () => this.#options.refuseExpired(who());
       // What takes long to merge is given up when nobody waits for it any more: it will be sent again.
       const goOn = () => this.#refuseLate(signal);
-      const stored = manager.apply(approved.changeSets, { ...approved, sender, admit, goOn });
+      const { authored, refused, moved } = approved;
+      const takenBack = refused.concat(moved);
+      const verdict = { sender, admit, goOn, authored, refused: takenBack };
+      const stored = manager.apply(approved.changeSets, verdict);
       isAccepted = true;
       accept();
       const { applied, skipped, conflicts, position, unapplied } = await stored;
@@ -143,7 +147,9 @@ export class ApplyPipeline {
         ...explainForeign(foreign),
       ]);
       this.#count(result);
-      this.#tell(asking, withoutForeign(approved, foreign), result, position);
+      const told = withoutForeign(approved, foreign);
+      const own = told.authored.map((set) => toAuthored(set, manager.identity));
+      this.#tell(asking, [...told.changeSets, ...own], result, position);
       // What was refused was new, too: nothing that follows it may be skipped.
       const hadNews = applied > 0 || rejected.length > 0;
       const hidden = await this.#hiddenOf(asking, manager, position, unapplied);
@@ -185,7 +191,7 @@ export class ApplyPipeline {
     // Hooks for whose calls nobody waits must not fall behind without end.
     for (let wait = pressureOn(); wait !== undefined; wait = pressureOn()) await wait;
     if (!hooks.has.onBeforeApplyChanges) {
-      return { approved: { changeSets, authored: [], refused: [] }, rejected: [] };
+      return { approved: { changeSets, authored: [], refused: [], moved: [] }, rejected: [] };
     }
     const verdict = await hooks.beforeApply(client, changeSets.map(decodeLazily), { origin });
     const { manager } = await database.open();
@@ -193,7 +199,7 @@ export class ApplyPipeline {
       hooks.beforeApply(client, sets, { isOtherName: true, origin }),
     );
     const corrected = separateCorrections(changeSets, approved);
-    const { authored, refused } = corrected;
+    const { authored, refused, moved } = corrected;
     // Only a device's own is corrected and taken back: an answer to what another one has dated would
     // win against that when its author sends it.
     return {
@@ -201,6 +207,7 @@ export class ApplyPipeline {
         changeSets: corrected.changeSets.concat(sender.pick(authored, 'foreign')),
         authored: sender.pick(authored, 'own'),
         refused: this.#options.onReject === 'revert' ? sender.pick(refused, 'own') : [],
+        moved: sender.pick(moved, 'own'),
       },
       rejected: explainRefused(refused, rejected),
     };
@@ -235,7 +242,7 @@ export class ApplyPipeline {
   /** Later than the answer to the client: what a hook does must not hold that up. */
   #tell(
     { hooks, client, origin }: Asking,
-    { changeSets, authored }: Corrected,
+    changeSets: readonly WireChangeSet[],
     result: ApplyResult,
     position: HlcText,
   ): void {
@@ -244,7 +251,7 @@ export class ApplyPipeline {
     hooks.retain();
     // Still in this turn: what a batch was parsed to must not live on until the next one.
     process.nextTick(() => {
-      hooks.afterApply(client, [...changeSets, ...authored].map(decodeLazily), {
+      hooks.afterApply(client, changeSets.map(decodeLazily), {
         result,
         position: result.applied > 0 ? decodeHlc(position) : undefined,
         origin,

@@ -5,15 +5,16 @@
  * not there any more was refused.
  */
 
-import { encodeHlc } from '../clock/hlc.ts';
-import { siteIdToText } from '../clock/site-id.ts';
+import { withItems } from '../engine/foreign-authors.ts';
+import { GivenBack, isChange, type WireItem } from '../hooks/given-back.ts';
 import { untouchedOrigin } from '../wire/lazy-change-set.ts';
-import type { WireChange, WireChangeSet, WireMigration } from '../wire/schemas.ts';
+import type { WireChangeSet } from '../wire/schemas.ts';
 import {
   type ChangeSet,
   decodeChange,
   decodeMigration,
   encodeChange,
+  encodeChangeSet,
   encodeMigration,
 } from '../wire/types.ts';
 
@@ -23,49 +24,8 @@ export interface Corrected {
   authored: readonly WireChangeSet[];
   /** What no hook gave back, in any form. */
   refused: readonly WireChangeSet[];
-}
-
-interface Kept<Item> {
-  kept: Item[];
-  rewritten: Item[];
-}
-
-/** The originals of one kind, by their HLCs, and which of them were given back. */
-class Originals<Item extends { hlc: string }> {
-  readonly #byHlc = new Map<string, Item[]>();
-  readonly #answered = new Set<string>();
-  readonly #normalise: (item: Item) => Item;
-
-  /** @param normalise as it would come back from a hook that left it alone */
-  constructor(items: Iterable<Item>, normalise: (item: Item) => Item) {
-    this.#normalise = normalise;
-    for (const item of items) {
-      const known = this.#byHlc.get(item.hlc);
-      if (known === undefined) this.#byHlc.set(item.hlc, [item]);
-      else known.push(item);
-    }
-  }
-
-  answer(hlc: string): void {
-    this.#answered.add(hlc);
-  }
-
-  separate(items: readonly Item[]): Kept<Item> {
-    const separated: Kept<Item> = { kept: [], rewritten: [] };
-    for (const item of items) {
-      this.answer(item.hlc);
-      const text = JSON.stringify(item);
-      // A value may have more than one spelling, so the original is put as the hook saw it.
-      const original = this.#byHlc
-        .get(item.hlc)
-        ?.find((one) => JSON.stringify(this.#normalise(one)) === text);
-      if (original === undefined) separated.rewritten.push(item);
-      else separated.kept.push(original);
-    }
-    return separated;
-  }
-
-  unanswered = ({ hlc }: Item): boolean => !this.#answered.has(hlc);
+  /** What came back elsewhere: what was made of it doesn't replace it where it was made. */
+  moved: readonly WireChangeSet[];
 }
 
 /** @param originals as the client sent them; `approved` may share nothing with them */
@@ -73,52 +33,48 @@ export function separateCorrections(
   originals: readonly WireChangeSet[],
   approved: readonly ChangeSet[],
 ): Corrected {
-  const verbatim = approved.map(untouchedOrigin);
-  if (verbatim.length === originals.length && verbatim.every((set, i) => set === originals[i])) {
-    return { changeSets: originals, authored: [], refused: [] };
+  const back = approved.map((set) => untouchedOrigin(set) ?? encodeChangeSet(set));
+  if (back.length === originals.length && back.every((set, i) => set === originals[i])) {
+    return { changeSets: originals, authored: [], refused: [], moved: [] };
   }
-  const changes = new Originals<WireChange>(
-    originals.flatMap((set) => set.changes),
-    (change) => encodeChange(decodeChange(change)),
-  );
-  const migrations = new Originals<WireMigration>(
-    originals.flatMap((set) => set.schemaMigrations),
-    (migration) => encodeMigration(decodeMigration(migration)),
-  );
+  const answers = new GivenBack(originals, back);
+  const untouched = new Set(originals);
   const changeSets: WireChangeSet[] = [];
   const authored: WireChangeSet[] = [];
-  for (const changeSet of approved) {
-    const origin = untouchedOrigin(changeSet);
-    if (origin !== undefined) {
-      for (const { hlc } of origin.changes) changes.answer(hlc);
-      for (const { hlc } of origin.schemaMigrations) migrations.answer(hlc);
-      changeSets.push(origin);
+  for (const set of back) {
+    if (untouched.has(set)) {
+      changeSets.push(set);
       continue;
     }
-    const envelope = {
-      siteId: siteIdToText(changeSet.siteId),
-      transactionId: changeSet.transactionId,
-      hlc: encodeHlc(changeSet.hlc),
-    };
-    const ofChanges = changes.separate(changeSet.changes.map(encodeChange));
-    const ofMigrations = migrations.separate(changeSet.schemaMigrations.map(encodeMigration));
-    const kept = { ...envelope, changes: ofChanges.kept, schemaMigrations: ofMigrations.kept };
-    const rewritten = {
-      ...envelope,
-      changes: ofChanges.rewritten,
-      schemaMigrations: ofMigrations.rewritten,
-    };
+    const kept: WireChangeSet = { ...set, changes: [], schemaMigrations: [] };
+    const rewritten: WireChangeSet = { ...set, changes: [], schemaMigrations: [] };
+    for (const change of set.changes) {
+      const original = answers.originalOf(change);
+      if (original === undefined || !isChange(original) || !isLeftAlone(original, change)) {
+        rewritten.changes.push(change);
+      } else kept.changes.push(original);
+    }
+    for (const migration of set.schemaMigrations) {
+      const original = answers.originalOf(migration);
+      if (original === undefined || isChange(original) || !isLeftAlone(original, migration)) {
+        rewritten.schemaMigrations.push(migration);
+      } else kept.schemaMigrations.push(original);
+    }
     if (!isEmpty(kept) || isEmpty(rewritten)) changeSets.push(kept);
     if (!isEmpty(rewritten)) authored.push(rewritten);
   }
-  const refused = originals
-    .map((original) => ({
-      ...original,
-      changes: original.changes.filter(changes.unanswered),
-      schemaMigrations: original.schemaMigrations.filter(migrations.unanswered),
-    }))
-    .filter((changeSet) => !isEmpty(changeSet));
-  return { changeSets, authored, refused };
+  const pick = (isWanted: (item: WireItem) => boolean) =>
+    withItems(originals, isWanted).filter((set) => !isEmpty(set));
+  const refused = pick((item) => !answers.isAnswered(item));
+  return { changeSets, authored, refused, moved: pick(answers.isMoved) };
+}
+
+/** A value may have more than one spelling, so the original is put as the hook saw it. */
+function isLeftAlone(original: WireItem, back: WireItem): boolean {
+  const seen = isChange(original)
+    ? encodeChange(decodeChange(original))
+    : encodeMigration(decodeMigration(original));
+  return JSON.stringify(seen) === JSON.stringify(back);
 }
 
 function isEmpty({ changes, schemaMigrations }: WireChangeSet): boolean {

@@ -14,6 +14,7 @@ import type { WireChange, WireChangeSet, WireMigration } from '../wire/schemas.t
 import {
   type Change,
   type ChangeSet,
+  decodeChange,
   encodeChange,
   encodeMigration,
   type RejectedChange,
@@ -122,17 +123,18 @@ class RenamedSet {
   constructor(origin: ChangeSet, finder: NameFinder, i: number) {
     this.#origin = origin;
     this.#changes = origin.changes.map((item) => {
-      const table = finder.ofChange(encodeChange(item))[i];
-      if (table === undefined) return { item, asked: { ...item }, isRenamed: false };
-      this.written.set(table, item.table);
-      return { item, asked: { ...item, table }, isRenamed: true };
+      const wire = encodeChange(item);
+      const table = finder.ofChange(wire)[i];
+      if (table !== undefined) this.written.set(table, item.table);
+      // Decoded anew: the hook may change in place what it is asked about.
+      const asked = { ...decodeChange(wire), table: table ?? item.table };
+      return { item, asked, key: changeKey(asked), isRenamed: table !== undefined };
     });
     this.#migrations = origin.schemaMigrations.map((item) => {
       const found = finder.ofMigration(encodeMigration(item))[i];
-      if (found === undefined) return { item, asked: { ...item }, isRenamed: false };
-      const asked = withOtherName(item, found);
-      this.written.set(asked.table, item.table);
-      return { item, asked, isRenamed: true };
+      const asked = found === undefined ? { ...item } : withOtherName(item, found);
+      if (found !== undefined) this.written.set(asked.table, item.table);
+      return { item, asked, key: migrationKey(asked), isRenamed: found !== undefined };
     });
     const { siteId, transactionId, hlc } = origin;
     const changes = this.#changes.map(({ asked }) => asked);
@@ -141,14 +143,14 @@ class RenamedSet {
   }
 
   restore(left: Left): ChangeSet[] {
-    const changes = this.#changes.flatMap(({ item, asked, isRenamed }) => {
-      const answered = left.take(changeKey(asked));
+    const changes = this.#changes.flatMap(({ item, key, isRenamed }) => {
+      const answered = left.take(key);
       if (answered === undefined) return [];
       // What a hook made of the value holds.
       return isRenamed ? [{ ...(answered as Change), table: item.table }] : [item];
     });
-    const schemaMigrations = this.#migrations.flatMap(({ item, asked }) =>
-      left.take(migrationKey(asked)) === undefined ? [] : [item],
+    const schemaMigrations = this.#migrations.flatMap(({ item, key }) =>
+      left.take(key) === undefined ? [] : [item],
     );
     if (changes.length + schemaMigrations.length === 0) return [];
     return [{ ...this.#origin, changes, schemaMigrations }];
@@ -158,6 +160,8 @@ class RenamedSet {
 interface Renamed<Item> {
   item: Item;
   asked: Item;
+  /** Of `asked` as it was when the hook got it. */
+  key: string;
   isRenamed: boolean;
 }
 

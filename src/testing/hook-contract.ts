@@ -33,6 +33,10 @@ function batches(): Record<string, WireChangeSet[]> {
         set: { ...odd, text: 'ü\n\0', none: null, list: [1, { a: [] }], number: -0.5 },
       }),
     ],
+    'a key and a value that can be changed in place': [
+      device.write({ table: 'tasks', pk: [{ id: [2, 1] }], set: { tags: ['b', 'a'] } }),
+    ],
+    'several changes under one HLC': [underOneHlc(device)],
     'a delete': [device.write({ table: 'tasks', pk: [1], delete: true })],
     'names that mean something to JavaScript': [
       device.write({ table: 'constructor', pk: ['__proto__'], set: { toString: 1 } }),
@@ -41,6 +45,13 @@ function batches(): Record<string, WireChangeSet[]> {
       device.write({ table: 'tasks', pk: [i], set: { title: `${i}` } }),
     ),
   };
+}
+
+/** The protocol lets a device send that: each change has to be answered for itself. */
+function underOneHlc(device: Device): WireChangeSet {
+  const row = { table: 'tasks', set: { title: 'x', done: false } };
+  const set = device.write({ ...row, pk: [1] }, { ...row, pk: [2] });
+  return { ...set, changes: set.changes.map((change) => ({ ...change, hlc: set.hlc })) };
 }
 
 /** Runs the suite. What a module refuses is its own business; that it answers is not. */

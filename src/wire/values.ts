@@ -146,15 +146,19 @@ export interface JsonObject {
   readonly [key: string]: unknown;
 }
 
+/**
+ * Shares nothing with what it is made of: whoever gets it may change it in place, such as a hook
+ * that sorts a list, and what came in stays as it came.
+ */
 export function decodeValue(value: unknown): SqlValue {
-  if (typeof value === 'object' && value !== null) {
-    const special = tagged(value);
-    if (special?.tag === 'bigint') return BigInt(String(special.digits));
-    if (special?.tag === 'bytes') {
-      return new Uint8Array(Buffer.from(String(special.base64), 'base64'));
-    }
+  if (typeof value !== 'object' || value === null) return value as SqlValue;
+  const special = tagged(value);
+  if (special?.tag === 'bigint') return BigInt(String(special.digits));
+  if (special?.tag === 'bytes') {
+    return new Uint8Array(Buffer.from(String(special.base64), 'base64'));
   }
-  return value as SqlValue;
+  // As JSON, which it came as: assigning its members would take `__proto__` for something else.
+  return JSON.parse(JSON.stringify(value));
 }
 
 export function encodeValue(value: SqlValue): unknown {

@@ -2,13 +2,17 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { siteIdToText } from '../../src/clock/site-id.ts';
 import { judgeChanges } from '../../src/hooks/judge-changes.ts';
 import type { CoordinatorHooks } from '../../src/hooks/types.ts';
 import { assertConverged } from '../../src/testing/assertions.ts';
 import { startCoordinator } from '../../src/testing/coordinator.ts';
 import { Device } from '../../src/testing/device.ts';
-import type { ChangeSet } from '../../src/wire/types.ts';
+import type { WireChangeSet } from '../../src/wire/schemas.ts';
+import { type Change, type ChangeSet, decodeChange } from '../../src/wire/types.ts';
+import { deferred } from '../hooks/support.ts';
 import { eachTransport } from './each-transport.ts';
+import { changesIn } from './look.ts';
 
 type Judge = NonNullable<CoordinatorHooks['onBeforeApplyChanges']>;
 
@@ -42,6 +46,22 @@ const VERDICTS: Record<string, Judge> = {
     }
     return { approved: sets, rejected: [] };
   },
+  'changes JSON in place': (_client, sets) => {
+    for (const { changes } of sets) {
+      for (const change of changes) {
+        if (change.type === 'column' && Array.isArray(change.value)) change.value.sort();
+      }
+    }
+    return { approved: sets, rejected: [] };
+  },
+  'changes a JSON key in place': (_client, sets) => {
+    for (const { changes } of sets) {
+      for (const { pk } of changes) {
+        for (const member of pk) if (Array.isArray(member)) member.sort();
+      }
+    }
+    return { approved: sets, rejected: [] };
+  },
   'approves nothing': () => ({ approved: [], rejected: [] }),
 };
 
@@ -66,6 +86,8 @@ for (const [what, onBeforeApplyChanges] of Object.entries(VERDICTS)) {
       { table: 't', pk: ['new'], set: { a: 'bad' } },
       { table: 't', pk: ['other'], set: { a: 'fine', b: 'bad' } },
     );
+    await ann.write('t', ['json'], { a: [2, 1], b: { list: [2, 1] } });
+    await ann.write('t', [[2, 1]], { a: 1 });
     await ann.goOffline();
     const late = [
       ann.delete('t', ['keep']),
@@ -126,23 +148,140 @@ eachTransport(
   { hooks: () => ({ onBeforeApplyChanges: VERDICTS['rejects transactions whole'] }) },
 );
 
-test('a change that a hook makes up, of the future or of another site, gets around nothing', async (t) => {
-  const coordinator = await startCoordinator(t, {
-    hooks: {
-      onBeforeApplyChanges: (_client, sets) => ({
-        approved: sets.map((set) => ({
-          ...set,
-          changes: set.changes.map((change) => ({
-            ...change,
-            hlc: { ...change.hlc, wallTime: change.hlc.wallTime + 10_000_000n },
-          })),
-        })),
-        rejected: [],
-      }),
-    },
-  });
-  const ann = await coordinator.device();
-  await assert.rejects(ann.write('t', [1], { a: 1 }), { code: 'CLOCK_DRIFT' });
-  const ben = await coordinator.device();
-  assert.deepEqual(ben.rows('t'), []);
+/** Rewrites that are stored elsewhere than where they were made. */
+const MOVES: Record<string, (change: Change) => Change> = {
+  'another table': (change) => ({ ...change, table: 'other' }),
+  'another row': (change) => ({ ...change, pk: [...change.pk, 'moved'] }),
+  'another column': (change) => (change.type === 'column' ? { ...change, column: 'z' } : change),
+  'a soft delete': (change) => {
+    const { schema, table, pk, hlc } = change;
+    if (change.type === 'column') return change;
+    return { type: 'column', schema, table, pk, hlc, column: 'deleted', value: true };
+  },
+  'a deletion of the row': ({ schema, table, pk, hlc }) => ({
+    ...{ type: 'delete', schema, table, pk, hlc },
+  }),
+};
+
+for (const [what, move] of Object.entries(MOVES)) {
+  for (const onReject of ['keep', 'revert'] as const) {
+    test(`a hook that makes ${what} of a change, with onReject: ${onReject}: its author holds what is stored`, async (t) => {
+      let isJudging = false;
+      const coordinator = await startCoordinator(t, {
+        config: { hooks: { onReject } },
+        hooks: {
+          onBeforeApplyChanges: (_client, sets) =>
+            judgeChanges(sets, (change) => (isJudging && isBad(change) ? move(change) : true)),
+        },
+      });
+      const [ann, ben] = [await coordinator.device(), await coordinator.device()];
+      await ann.write('t', ['keep'], { a: 1, b: 2 });
+      await assertConverged(coordinator, [ann, ben]);
+      isJudging = true;
+      await ann.write('t', ['new'], { a: 'bad', b: 'fine' });
+      await ann.write('t', ['alone'], { a: 'bad' });
+      await ann.write('t', ['keep'], { a: 'bad' });
+      await assertConverged(coordinator, [ann, ben]);
+      await ann.goOffline();
+      const late = [ann.delete('t', ['keep']), ann.write('t', ['new'], { b: 'bad' })];
+      await ben.write('t', ['keep'], { b: 'ben' });
+      await ann.comeBack();
+      await Promise.all(late);
+      await assertConverged(coordinator, [ann, ben]);
+    });
+  }
+}
+
+/** Under one HLC, as the protocol lets a device send them. */
+const underOneHlc = (set: WireChangeSet): WireChangeSet => ({
+  ...set,
+  changes: set.changes.map((change) => ({ ...change, hlc: set.hlc })),
 });
+
+for (const verdict of ['rejects single changes', 'rejects transactions whole']) {
+  eachTransport(
+    `a hook that ${verdict}: of two changes under one HLC the rejected one is rejected`,
+    async ({ join }) => {
+      const [device, other] = [new Device(1), new Device(2)];
+      const client = await join(device);
+      const set = underOneHlc(device.write({ pk: [1], set: { a: 'fine', b: 'bad' } }));
+      const { applied, rejected } = await client.apply(set);
+      const isAtomic = verdict === 'rejects transactions whole';
+      assert.equal(applied, isAtomic ? 0 : 1);
+      const columns = (rejected as { column: string }[]).map(({ column }) => column);
+      assert.deepEqual(columns, isAtomic ? ['a', 'b'] : ['b']);
+      const stored = changesIn(await (await join(other)).changesSince());
+      assert.deepEqual(
+        stored.map((change) => change.type === 'column' && change.column),
+        isAtomic ? [] : ['a'],
+      );
+    },
+    { hooks: () => ({ onBeforeApplyChanges: VERDICTS[verdict] }) },
+  );
+}
+
+const INVALID: Record<string, Judge> = {
+  'answers what nobody has sent': (_client, sets) => ({
+    approved: sets.map((set) => ({
+      ...set,
+      changes: set.changes.map((change) => ({
+        ...change,
+        hlc: { ...change.hlc, wallTime: change.hlc.wallTime + 10_000_000n },
+      })),
+    })),
+    rejected: [],
+  }),
+  'gives a change back twice': (_client, sets) => ({ approved: [...sets, ...sets], rejected: [] }),
+  'gives a copy back as well': (_client, sets) => ({
+    approved: [...sets, ...sets.map((set) => ({ ...set }))],
+    rejected: [],
+  }),
+  'rejects what it approves': (_client, sets) => ({
+    approved: sets,
+    rejected: [{ table: 't', column: 'a', pk: [1], reason: 'bad' }],
+  }),
+  'rejects a table of which it approves all': (_client, sets) => ({
+    approved: sets,
+    rejected: [{ table: 't', reason: 'bad' }],
+  }),
+};
+
+for (const [what, onBeforeApplyChanges] of Object.entries(INVALID)) {
+  test(`a hook that ${what} has failed, and nothing of the batch is stored`, async (t) => {
+    const coordinator = await startCoordinator(t, { hooks: { onBeforeApplyChanges } });
+    const ann = await coordinator.device();
+    await assert.rejects(ann.write('t', [1], { a: 1, b: 2 }), { code: 'HOOK_FAILED' });
+    const ben = await coordinator.device();
+    assert.deepEqual(ben.rows('t'), []);
+  });
+}
+
+const told: ChangeSet[] = [];
+let heard = deferred();
+
+eachTransport(
+  'what has been applied is told as it was stored: a rewritten change as the coordinator’s',
+  async ({ join }) => {
+    told.length = 0;
+    heard = deferred();
+    const [device, other] = [new Device(1), new Device(2)];
+    const client = await join(device);
+    await client.apply(device.write({ pk: [1], set: { a: 'bad', b: 'fine' } }));
+    await heard.promise;
+    const stored = await (await join(other)).changesSince();
+    assert.deepEqual(
+      told.map(({ siteId, changes }) => [siteIdToText(siteId), changes]),
+      stored.map(({ siteId, changes }) => [siteId, changes.map(decodeChange)]),
+    );
+    assert.equal(new Set(stored.map(({ siteId }) => siteId)).size, 2);
+  },
+  {
+    hooks: () => ({
+      onBeforeApplyChanges: VERDICTS.rewrites,
+      onAfterApplyChanges(_client, sets) {
+        told.push(...sets);
+        heard.resolve();
+      },
+    }),
+  },
+);

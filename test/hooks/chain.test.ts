@@ -5,7 +5,9 @@ import { describe, it } from 'node:test';
 import { SyncError } from '../../src/errors.ts';
 import { HOOK_NAMES } from '../../src/hooks/kinds.ts';
 import type { AuthContext, CoordinatorHooks } from '../../src/hooks/types.ts';
-import type { ApplyResult, ChangeSet } from '../../src/wire/types.ts';
+import { Device } from '../../src/testing/device.ts';
+import { decodeLazily } from '../../src/wire/lazy-change-set.ts';
+import { type ApplyResult, type ChangeSet, encodeChangeSet } from '../../src/wire/types.ts';
 import { CALLS, CLIENT, changeSet, REQUEST, RESULT, SITE, testChain } from './support.ts';
 
 describe('onAuthenticate', () => {
@@ -210,6 +212,32 @@ describe('onAfterApplyChanges', () => {
       ['onAfterApplyChanges 1 ok', 'onAfterApplyChanges 0 error'].sort(),
     );
   });
+});
+
+it('tells each module what was stored, whatever the one before has made of it in place', async () => {
+  const wire = new Device(1).write({ pk: [{ list: [2, 1] }], set: { a: [2, 1] } });
+  const spoiling: CoordinatorHooks = {
+    onAfterApplyChanges(_client, [set], result) {
+      const [change] = set?.changes ?? [];
+      assert.ok(set !== undefined && change?.type === 'column' && Array.isArray(change.value));
+      change.value.sort();
+      change.pk.length = 0;
+      set.siteId.fill(0);
+      result.rejected?.[0]?.pk?.pop();
+    },
+  };
+  const told: unknown[] = [];
+  const last: CoordinatorHooks = {
+    onAfterApplyChanges(_client, changes, { rejected }) {
+      told.push(...changes.map(encodeChangeSet), rejected);
+    },
+  };
+  const chain = testChain([spoiling, last]);
+  const result = { ...RESULT, rejected: [{ reason: 'no', pk: [1] }] };
+  chain.afterApply(CLIENT, [decodeLazily(wire)], { result });
+  await chain.drain(1000);
+  assert.deepEqual(told, [wire, result.rejected]);
+  assert.deepEqual(result.rejected, [{ reason: 'no', pk: [1] }]);
 });
 
 describe('the chain', () => {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { InvalidAnswer } from '../../src/hooks/answered-changes.ts';
 import { separateCorrections } from '../../src/service/corrections.ts';
 import { Device } from '../../src/testing/device.ts';
 import type { WireChangeSet } from '../../src/wire/schemas.ts';
@@ -135,13 +136,69 @@ test('one value in two spellings under one HLC is the author’s in either', () 
   assert.equal(valuesIn(changeSets).length, 2);
 });
 
-test('what a hook adds is the coordinator’s', () => {
+test('what answers nothing is no verdict', () => {
   const device = new Device(1);
   const original = device.write({ pk: [1], set: { a: 1 } });
   const added = decodeChangeSet(device.write({ pk: [2], set: { a: 2 } }));
-  const { changeSets, authored } = separateCorrections([original], [...approve([original]), added]);
-  assert.deepEqual(changeSets, [original]);
-  assert.deepEqual(valuesIn(authored), [2]);
+  const approved = [...approve([original]), added];
+  assert.throws(() => separateCorrections([original], approved), InvalidAnswer);
+});
+
+/** What is left at the author of a change that came back as `made`. */
+function movedOf(original: WireChangeSet, made: (change: Change) => Change) {
+  const { moved, authored, refused } = separateCorrections([original], approve([original], made));
+  assert.equal(authored.flatMap(({ changes }) => changes).length, 1);
+  assert.deepEqual(refused, []);
+  return moved;
+}
+
+test('what came back elsewhere was moved; in its place, or with its row deleted, it was not', () => {
+  const device = new Device(1);
+  const write = device.write({ table: 'Tasks', pk: [1], set: { a: 1 } });
+  const deletion = device.write({ table: 'Tasks', pk: [1], delete: true });
+  const deleteOf = ({ schema, table, pk, hlc }: Change): Change => {
+    return { type: 'delete', schema, table, pk, hlc };
+  };
+  const flagOf = ({ schema, table, pk, hlc }: Change): Change => {
+    return { type: 'column', schema, table, pk, hlc, column: 'deleted', value: true };
+  };
+  assert.deepEqual(
+    movedOf(write, (change) => ({ ...change, table: 'u' })),
+    [write],
+  );
+  assert.deepEqual(
+    movedOf(write, (change) => ({ ...change, pk: [2] })),
+    [write],
+  );
+  assert.deepEqual(movedOf(write, flagOf), [write]);
+  assert.deepEqual(movedOf(deletion, flagOf), [deletion]);
+  assert.deepEqual(
+    movedOf(write, (change) => ({ ...deleteOf(change), pk: [2] })),
+    [write],
+  );
+  // Clients don't tell these apart.
+  assert.deepEqual(
+    movedOf(write, (change) => ({ ...change, table: 'tasks' })),
+    [],
+  );
+  assert.deepEqual(movedOf(write, deleteOf), []);
+});
+
+test('of two changes under one HLC each stands for itself', () => {
+  const original = new Device(1).write({ pk: [1], set: { a: 1, b: 2 } });
+  for (const change of original.changes) change.hlc = original.hlc;
+  for (const [i, [left, refused]] of [
+    [[1], [2]],
+    [[2], [1]],
+  ].entries()) {
+    const [approved] = approve([original]);
+    assert.ok(approved !== undefined);
+    const answer = { ...approved, changes: approved.changes.slice(i, i + 1) };
+    const separated = separateCorrections([original], [answer]);
+    assert.deepEqual(valuesIn(separated.changeSets), left);
+    assert.deepEqual(valuesIn(separated.refused), refused);
+    assert.deepEqual(valuesIn(separated.authored), []);
+  }
 });
 
 test('a change that was moved to another transaction is still its author’s', () => {

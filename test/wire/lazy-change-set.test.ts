@@ -56,3 +56,28 @@ test('what is changed stays so, and the original is as it was', () => {
   assert.equal(encodeChangeSet(changeSet).transactionId, 'mine');
   assert.deepEqual(wire, before);
 });
+
+test('what is changed in place, however deep, is the one’s who looked: the original is as it was', () => {
+  const device = new Device(1);
+  const json = (list: number[]) => ({ list });
+  const nested = device.write({ pk: [json([2, 1])], set: { a: json([2, 1]) } });
+  const deletion = device.write({ pk: [2], delete: true });
+  const [column, deleted] = [nested.changes[0], deletion.changes[0]];
+  assert.ok(column?.type === 'column' && deleted?.type === 'delete');
+  column.priorValue = json([2, 1]);
+  column.priorHlc = device.hlc(1);
+  deleted.priorRow = [json([2, 1])];
+  const before = structuredClone([nested, deletion]);
+  for (const set of [nested, deletion].map(decodeLazily)) {
+    for (const change of set.changes) {
+      const values: unknown[] = [...change.pk];
+      if (change.type === 'column') values.push(change.value, change.priorValue);
+      else values.push(...(change.priorRow ?? []));
+      for (const value of values) {
+        if (typeof value === 'object') (Reflect.get(value ?? {}, 'list') as number[]).sort();
+      }
+      change.hlc.siteId.fill(0);
+    }
+  }
+  assert.deepEqual([nested, deletion], before);
+});

@@ -1,0 +1,71 @@
+/** Refuses verdicts that reject what they approve: who wrote such a one meant something else. */
+
+import type { WireChangeSet } from '../wire/schemas.ts';
+import type { RejectedChange } from '../wire/types.ts';
+import { encodeValue, pkIdentity } from '../wire/values.ts';
+import { InvalidAnswer } from './answered-changes.ts';
+import type { GivenBack, WireItem } from './given-back.ts';
+
+/** Which parts of a place an entry names. */
+interface Shape {
+  column: boolean;
+  pk: boolean;
+}
+
+const SHAPES: readonly Shape[] = [
+  { column: false, pk: false },
+  { column: true, pk: false },
+  { column: false, pk: true },
+  { column: true, pk: true },
+];
+
+/**
+ * An entry that names a table speaks for what is not given back. If there is nothing of that, what it
+ * names must not be given back either.
+ * @throws InvalidAnswer
+ */
+export function refuseContradictions(
+  given: readonly WireChangeSet[],
+  { isAnswered }: GivenBack,
+  rejected: readonly RejectedChange[],
+): void {
+  const named = rejected.filter(({ table }) => table !== undefined);
+  if (named.length === 0) return;
+  const shapes = SHAPES.filter((shape) => named.some((entry) => isOfShape(entry, shape)));
+  const refused = new Set<string>();
+  const approved = new Set<string>();
+  for (const { changes, schemaMigrations } of given) {
+    for (const item of [...changes, ...schemaMigrations]) {
+      const keys = isAnswered(item) ? approved : refused;
+      for (const shape of shapes) keys.add(keyOf(partsOf(item), shape));
+    }
+  }
+  for (const entry of named) {
+    const { table, column, pk } = entry;
+    const parts = { table, column, pk: pk && pkIdentity(pk.map(encodeValue)) };
+    const key = keyOf(parts, { column: column !== undefined, pk: pk !== undefined });
+    if (refused.has(key) || !approved.has(key)) continue;
+    const what = [table, column].filter((name) => name !== undefined).join('.');
+    throw new InvalidAnswer(`what rejected says of ${what} is of changes that are approved`);
+  }
+}
+
+function isOfShape({ column, pk }: RejectedChange, shape: Shape): boolean {
+  return (column !== undefined) === shape.column && (pk !== undefined) === shape.pk;
+}
+
+interface Parts {
+  table?: string | undefined;
+  column?: string | undefined;
+  pk?: string | undefined;
+}
+
+function partsOf(item: WireItem): Parts {
+  const { table, type } = item;
+  if (type === 'column') return { table, column: item.column, pk: pkIdentity(item.pk) };
+  return { table, pk: type === 'delete' ? pkIdentity(item.pk) : undefined };
+}
+
+function keyOf({ table, column, pk }: Parts, shape: Shape): string {
+  return JSON.stringify([table, shape.column ? (column ?? 0) : 0, shape.pk ? (pk ?? 0) : 0]);
+}

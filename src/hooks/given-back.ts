@@ -1,0 +1,156 @@
+/**
+ * Which of the changes that a hook was given each of those answers that it gave back. By its HLC: a
+ * change under an HLC that nothing was given under answers none, and makes the verdict invalid. Of
+ * several that were given under one HLC it answers the one at its place; where there is none at its
+ * place it has been moved there, and answers the first that nothing answers at its own, or else
+ * the first. One place can be given back under one HLC as often as it was given.
+ */
+
+import type { WireChange, WireChangeSet, WireMigration } from '../wire/schemas.ts';
+import { pkIdentity } from '../wire/values.ts';
+import { InvalidAnswer } from './answered-changes.ts';
+
+/** A change or a migration. */
+export type WireItem = WireChange | WireMigration;
+
+export function isChange(item: WireItem): item is WireChange {
+  return item.type === 'column' || item.type === 'delete';
+}
+
+interface Given {
+  item: WireItem;
+  isAnswered: boolean;
+  /** Whether what answers it takes its place at the author, so that nothing is left of it there. */
+  isReplaced: boolean;
+}
+
+export class GivenBack {
+  readonly #given: Given[] = [];
+  readonly #givenByItem = new Map<WireItem, Given>();
+  readonly #answered = new Map<WireItem, Given>();
+
+  /**
+   * @param given as it was before the hook had its hands on it
+   * @param back one of `given` itself where the hook left the change set as it was
+   * @throws InvalidAnswer
+   */
+  constructor(given: readonly WireChangeSet[], back: readonly WireChangeSet[]) {
+    const untouched = new Set(given);
+    for (const set of given) for (const item of itemsOf(set)) this.#addGiven(item);
+    const seen = new Set<WireChangeSet>();
+    const touched: WireItem[] = [];
+    for (const set of back) {
+      if (!untouched.has(set)) touched.push(...itemsOf(set));
+      else if (seen.has(set)) throw new InvalidAnswer('a change set comes a second time');
+      else for (const item of itemsOf(set)) this.#answer(this.#givenByItem.get(item), item, true);
+      seen.add(set);
+    }
+    const givenByHlc = groupBy(this.#given, ({ item }) => item.hlc);
+    for (const [hlc, items] of groupBy(touched, (item) => item.hlc)) {
+      this.#match(givenByHlc.get(hlc) ?? [], items);
+    }
+  }
+
+  /** Which one of those that were given an item answers that was given back. */
+  originalOf(item: WireItem): WireItem | undefined {
+    return this.#answered.get(item)?.item;
+  }
+
+  isAnswered = (given: WireItem): boolean => this.#givenByItem.get(given)?.isAnswered ?? false;
+
+  /** Whether something was given back for it, but elsewhere: its author goes on holding it. */
+  isMoved = (given: WireItem): boolean => {
+    const entry = this.#givenByItem.get(given);
+    return entry?.isAnswered === true && !entry.isReplaced;
+  };
+
+  #addGiven(item: WireItem): void {
+    const entry = { item, isAnswered: false, isReplaced: false };
+    this.#givenByItem.set(item, entry);
+    this.#given.push(entry);
+  }
+
+  #answer(given: Given | undefined, item: WireItem, isReplaced: boolean): void {
+    if (given === undefined) return;
+    given.isAnswered = true;
+    given.isReplaced ||= isReplaced;
+    this.#answered.set(item, given);
+  }
+
+  /** Of one HLC. Nearly always that is one change, and what was made of it. */
+  #match(given: readonly Given[], items: readonly WireItem[]): void {
+    const [one] = given;
+    const [item] = items;
+    if (one === undefined || item === undefined) throw answersNone(item);
+    if (given.length === 1 && items.length === 1 && !one.isAnswered) {
+      this.#answer(one, item, isReplacedBy(one.item, item));
+      return;
+    }
+    const left = groupBy(
+      given.filter(({ isAnswered }) => !isAnswered),
+      (entry) => placeOf(entry.item),
+    );
+    const places = new Set(given.map((entry) => placeOf(entry.item)));
+    const moved: WireItem[] = [];
+    for (const back of items) {
+      const place = placeOf(back);
+      const entry = left.get(place)?.shift();
+      if (entry !== undefined) this.#answer(entry, back, true);
+      else if (places.has(place)) throw comesTwice(back);
+      else moved.push(back);
+    }
+    const movedTo = new Set<string>();
+    for (const back of moved) {
+      const place = placeOf(back);
+      if (movedTo.has(place)) throw comesTwice(back);
+      movedTo.add(place);
+      const entry = given.find(({ isAnswered }) => !isAnswered) ?? one;
+      this.#answer(entry, back, isReplacedBy(entry.item, back));
+    }
+  }
+}
+
+function groupBy<Item>(items: readonly Item[], keyOf: (item: Item) => string): Map<string, Item[]> {
+  const groups = new Map<string, Item[]>();
+  for (const item of items) {
+    const key = keyOf(item);
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [item]);
+    else group.push(item);
+  }
+  return groups;
+}
+
+function itemsOf({ changes, schemaMigrations }: WireChangeSet): WireItem[] {
+  return [...changes, ...schemaMigrations];
+}
+
+/** Of the place of a change; names as clients compare them. */
+function placeOf(item: WireItem): string {
+  const { type, schema, table } = item;
+  const where = [schema.toLowerCase() || 'main', table.toLowerCase()];
+  if (!isChange(item)) return JSON.stringify([type, ...where]);
+  const column = item.type === 'column' ? item.column.toLowerCase() : 0;
+  return JSON.stringify([...where, pkIdentity(item.pk), column]);
+}
+
+/** Whether an answer takes the place of what it answers: a deletion does that of the row's cells. */
+function isReplacedBy(given: WireItem, back: WireItem): boolean {
+  if (!isChange(given) || !isChange(back)) return isChange(given) === isChange(back);
+  const { schema, table, pk } = given;
+  const isWide = back.type === 'delete' && given.type === 'column';
+  return placeOf(isWide ? { ...back, ...{ schema, table, pk } } : given) === placeOf(back);
+}
+
+function describe(item: WireItem | undefined): string {
+  return `a change of table ${JSON.stringify(item?.table)}`;
+}
+
+function answersNone(item: WireItem | undefined): InvalidAnswer {
+  const why = 'has an HLC that none was given under; a hook can make no changes that answer none';
+  return new InvalidAnswer(`${describe(item)} ${why}`);
+}
+
+function comesTwice(item: WireItem): InvalidAnswer {
+  return new InvalidAnswer(`${describe(item)} comes a second time under one HLC`);
+}

@@ -1,0 +1,34 @@
+/** What one module made of the change sets that it was asked about. */
+
+import { decodeLazily, originOf, untouchedOrigin } from '../wire/lazy-change-set.ts';
+import type { WireChangeSet } from '../wire/schemas.ts';
+import { type ChangeSet, encodeChangeSet } from '../wire/types.ts';
+import { readValidation } from './answers.ts';
+import { OTHER_REJECTED, withoutTorn } from './atomic.ts';
+import { refuseContradictions } from './contradictions.ts';
+import { GivenBack } from './given-back.ts';
+import type { ValidationResult } from './types.ts';
+
+/**
+ * To be called before a hook has had its hands on the change sets.
+ * @returns reads the hook's answer, or throws an InvalidAnswer
+ */
+export function verdictReader(
+  changeSets: readonly ChangeSet[],
+): (answer: unknown) => ValidationResult {
+  const given = changeSets.map((set) => originOf(set) ?? encodeChangeSet(set));
+  return (answer) => {
+    const { approved, rejected, atomic } = readValidation(answer);
+    const back = approved.map((set) => untouchedOrigin(set) ?? encodeChangeSet(set));
+    if (rejected.length === 0 && isSame(given, back)) return { approved, rejected };
+    const answers = new GivenBack(given, back);
+    refuseContradictions(given, answers, rejected);
+    const left = atomic ? withoutTorn(given, back, answers) : back;
+    const others = isSame(left, back) ? [] : [OTHER_REJECTED];
+    return { approved: left.map(decodeLazily), rejected: [...rejected, ...others] };
+  };
+}
+
+function isSame(given: readonly WireChangeSet[], back: readonly WireChangeSet[]): boolean {
+  return given.length === back.length && given.every((set, i) => set === back[i]);
+}
