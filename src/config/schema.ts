@@ -238,7 +238,7 @@ export const ConfigSchema = group({
     onReject: Type.Enum(['keep', 'revert'] as const, {
       default: 'keep',
       description:
-        'What becomes of a change that a hook rejects, on the device that made it: `keep` leaves it there, `revert` sends what is stored instead, so that the device takes it back.',
+        'What becomes of a change that a hook rejects, on the device that made it: `keep` leaves it there, `revert` sends it what is stored instead, and nobody else anything, so that it takes the change back.',
     }),
   }),
   limits: group({

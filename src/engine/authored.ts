@@ -1,6 +1,6 @@
 /**
- * Changes that the coordinator makes itself, in answer to a device's: what a hook rewrote, and
- * what it refused, put back to what is stored.
+ * Changes that the coordinator makes itself, in answer to a device's: what a hook rewrote, and, for
+ * the device alone, what is stored in the place of what was refused.
  *
  * Such a change must win against the one it answers, also at its author, whose clock may be
  * ahead; and against nothing else that would have won. So it gets the smallest HLC of the
@@ -9,11 +9,10 @@
  */
 
 import { createHash } from 'node:crypto';
-import { COUNTER_MAX, compareHlc, decodeHlc, encodeHlc, type HlcText } from '../clock/hlc.ts';
+import { COUNTER_MAX, decodeHlc, encodeHlc, type HlcText } from '../clock/hlc.ts';
 import type { SiteId } from '../clock/site-id.ts';
-import type { WireChange, WireChangeSet } from '../wire/schemas.ts';
+import type { WireChangeSet } from '../wire/schemas.ts';
 import type { Identity } from './head.ts';
-import type { Row } from './row.ts';
 
 /** opSeq is 32 bits: the place within the transaction answered, then some of its site. */
 const SITE_BITS = 12;
@@ -45,28 +44,4 @@ export function toAuthored(changeSet: WireChangeSet, identity: Identity): WireCh
     changes: changeSet.changes.map(answer),
     schemaMigrations: changeSet.schemaMigrations.map(answer),
   };
-}
-
-/**
- * What makes a device that kept a refused change agree with what is stored: the stored value,
- * or a delete where there is no row. Nothing, where something newer is stored and sent anyway.
- * @param row the row as it is stored
- */
-export function takeBack(change: WireChange, row: Row, siteId: SiteId): WireChange[] {
-  const { schema, table, pk } = change;
-  const hlc = answerHlc(change.hlc, siteId);
-  if (row.cells.size === 0) {
-    return change.type === 'delete' ? [] : [{ type: 'delete', schema, table, pk, hlc }];
-  }
-  const restore = (name: string, value: unknown): WireChange => ({
-    ...{ type: 'column', schema, table, pk, column: name, value, hlc },
-  });
-  if (change.type === 'column') {
-    const stored = row.cells.get(JSON.stringify(change.column));
-    if (stored !== undefined && compareHlc(stored.hlc, change.hlc) > 0) return [];
-    return [restore(change.column, stored === undefined ? null : JSON.parse(stored.value))];
-  }
-  return [...row.cells]
-    .filter(([, cell]) => compareHlc(cell.hlc, hlc) < 0)
-    .map(([name, cell]) => restore(JSON.parse(name), JSON.parse(cell.value)));
 }

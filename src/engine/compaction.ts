@@ -8,11 +8,13 @@
  */
 
 import { compareHlc, type HlcText } from '../clock/hlc.ts';
+import type { SiteIdText } from '../clock/site-id.ts';
 import type { KVEntry, KVReader } from '../storage/kv-store.ts';
 import type { WireChange, WireChangeSet, WireMigration } from '../wire/schemas.ts';
 import { pkIdentity } from '../wire/values.ts';
 import type { CatalogView } from './catalog.ts';
-import { ddlKey, logKeyToPosition, logRange, rowKey } from './keys.ts';
+import { decodeHeldRow, type HeldRow, isToldAt } from './held-rows.ts';
+import { ddlKey, heldKey, logKeyToPosition, logRange, rowKey } from './keys.ts';
 import {
   authorsOf,
   decodeLogRecord,
@@ -89,11 +91,14 @@ export async function planCompaction(
     const tableIds = tableIdsOf(record.tables);
     return { key, bytes, record, changeSet: parseRecord(record), tableIds };
   });
-  const rows = await readRowsOf(reader, catalog, records);
+  const told = records.filter(({ record }) => record.to !== undefined);
+  const merged = records.filter(({ record }) => record.to === undefined);
+  const rows = await readOf(reader, catalog, merged, rowKey, decodeRow);
+  const held = await readOf(reader, catalog, told, heldKey, decodeHeldRow);
   const replacements: Replacement[] = [];
   let unexplained = 0;
   for (const read of records) {
-    const { replacement, open } = compactRecord(read, catalog, rows, scope.horizon);
+    const { replacement, open } = compactRecord(read, catalog, rows, held, scope.horizon);
     unexplained += open;
     if (replacement !== undefined) replacements.push(replacement);
   }
@@ -104,6 +109,7 @@ function compactRecord(
   { key, bytes, record, changeSet, tableIds }: ReadRecord,
   catalog: CatalogView,
   rows: RowsOfChanges,
+  held: HeldOfChanges,
   horizon: HlcText,
 ): { replacement: Replacement | undefined; open: number } {
   const { position } = record;
@@ -114,7 +120,11 @@ function compactRecord(
   };
   const tables = new RunWriter();
   const changes = changeSet.changes.filter((change, i) => {
-    const isKept = stays(judge(change, position, rows.get(change), horizon));
+    const isKept = stays(
+      record.to === undefined
+        ? judge(change, position, rows.get(change), horizon)
+        : judgeTold(change, position, record.to, held.get(change)),
+    );
     if (isKept) tables.add(tableIds[i] ?? 0);
     return isKept;
   });
@@ -124,7 +134,8 @@ function compactRecord(
   const open = fates.filter((fate) => fate === 'unexplained').length;
   const changesGone = fates.length - changes.length - schemaMigrations.length;
   if (changesGone === 0) return { replacement: undefined, open };
-  const rest = encodeRest({ ...changeSet, changes, schemaMigrations }, tables.toString());
+  const left = { ...changeSet, changes, schemaMigrations };
+  const rest = encodeRest(left, tables.toString(), record.to);
   const losesDdl = schemaMigrations.length < Math.min(1, changeSet.schemaMigrations.length);
   const forgets = fates.includes('forgotten');
   const replacement = { position, key, bytes, rest, changesGone, losesDdl, forgets };
@@ -155,15 +166,20 @@ async function readStep(
   return { entries, next: isFull && last !== undefined ? logKeyToPosition(last[0]) : undefined };
 }
 
-/** The row of each change as it is merged; `'gone'` where its table is not live. */
-type RowsOfChanges = Map<WireChange, Row | 'gone' | undefined>;
+/** What is stored of the row of each change; `'gone'` where its table is not live. */
+type OfChanges<Stored> = Map<WireChange, Stored | 'gone' | undefined>;
+/** As it is merged. */
+type RowsOfChanges = OfChanges<Row>;
+type HeldOfChanges = OfChanges<HeldRow>;
 
-async function readRowsOf(
+async function readOf<Stored>(
   reader: KVReader,
   catalog: CatalogView,
   records: readonly ReadRecord[],
-): Promise<RowsOfChanges> {
-  const rows: RowsOfChanges = new Map();
+  keyOf: (tableId: number, identity: string) => Buffer,
+  decode: (bytes: Uint8Array) => Stored,
+): Promise<OfChanges<Stored>> {
+  const rows: OfChanges<Stored> = new Map();
   const indexes = new Map<string, number>();
   const keys: Buffer[] = [];
   const indexByChange = new Map<WireChange, number>();
@@ -174,7 +190,7 @@ async function readRowsOf(
         rows.set(change, 'gone');
         continue;
       }
-      const key = rowKey(table.id, pkIdentity(change.pk));
+      const key = keyOf(table.id, pkIdentity(change.pk));
       const text = key.toString('latin1');
       const index = indexes.get(text) ?? keys.push(key) - 1;
       indexes.set(text, index);
@@ -182,9 +198,20 @@ async function readRowsOf(
     }
   }
   const values = keys.length === 0 ? [] : await reader.getMany(keys);
-  const decoded = values.map((bytes) => (bytes === undefined ? undefined : decodeRow(bytes)));
+  const decoded = values.map((bytes) => (bytes === undefined ? undefined : decode(bytes)));
   for (const [change, index] of indexByChange) rows.set(change, decoded[index]);
   return rows;
+}
+
+/** What one site alone is told stays until it is told something else, or what is stored is newer. */
+function judgeTold(
+  change: WireChange,
+  position: HlcText,
+  to: SiteIdText,
+  held: HeldRow | 'gone' | undefined,
+): Fate {
+  if (held === 'gone') return 'goes';
+  return isToldAt(held, to, change, position) ? 'stays' : 'goes';
 }
 
 function judge(
@@ -229,12 +256,16 @@ function judgeMigration(
   return compareHlc(position, horizon) <= 0 ? 'forgotten' : 'stays';
 }
 
-function encodeRest(changeSet: WireChangeSet, tables: string): Buffer | undefined {
+function encodeRest(
+  changeSet: WireChangeSet,
+  tables: string,
+  to: SiteIdText | undefined,
+): Buffer | undefined {
   const { changes, schemaMigrations } = changeSet;
   const hlcs = [...changes, ...schemaMigrations].map(({ hlc }) => hlc);
   if (hlcs.length === 0) return undefined;
   const json = JSON.stringify(changeSet);
-  return encodeLogRecord({ authors: authorsOf(hlcs), changeCount: hlcs.length, tables, json });
+  return encodeLogRecord({ authors: authorsOf(hlcs), changeCount: hlcs.length, tables, to, json });
 }
 
 /** Carries out a step. @returns how many changes have gone */

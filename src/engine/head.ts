@@ -40,6 +40,8 @@ export interface Head {
   endedAt: HlcText;
   /** How often a deletion, drop or rename has left the log without anything later in its place. */
   forgets: number;
+  /** Rows of which sites hold something that was refused; absent for none. */
+  heldRows?: number;
 }
 
 export const EMPTY_HEAD: Head = Object.freeze({
@@ -86,6 +88,8 @@ export function writeHead(head: Head, transaction: KVTransaction): void {
 export interface Identity {
   siteId: SiteId;
   siteIdText: SiteIdText;
+  /** An HLC of its site. */
+  sample: HlcText;
   /** The position at which an import gave it other content and this site id, if one ever did. */
   replacedAt: HlcText | undefined;
 }
@@ -106,7 +110,7 @@ export async function loadIdentity(store: KVStore, newSiteId: () => SiteId): Pro
     const siteIdText = siteIdToText(siteId);
     transaction.put(SITE_KEY, Buffer.from(siteIdText));
     writeHead({ ...EMPTY_HEAD, position: zeroPosition(siteId) }, transaction);
-    return { siteId, siteIdText, replacedAt: undefined };
+    return { siteId, siteIdText, sample: zeroPosition(siteId), replacedAt: undefined };
   };
   return store.exclusive(found, { whereAbsent: 'keep' });
 }
@@ -118,7 +122,8 @@ async function readIdentity(reader: KVReader): Promise<Identity | undefined> {
   if (site === undefined) return undefined;
   const siteIdText = bytesToText(site);
   const replacedAt = replaced && bytesToText(replaced);
-  return { siteId: textToSiteId(siteIdText), siteIdText, replacedAt };
+  const siteId = textToSiteId(siteIdText);
+  return { siteId, siteIdText, sample: zeroPosition(siteId), replacedAt };
 }
 
 /** @throws ReplacedError */

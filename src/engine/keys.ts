@@ -6,6 +6,7 @@
  *   n schema, name            a name: to which tables it leads, and led
  *   g slot                    DDL by (schema, kind, name, schemaVersion)
  *   c id(4)                   how many cells a table holds: a figure for people
+ *   h id(4) identity          what sites hold of a row since something of theirs was refused
  *   p name                    a log pin: who still reads the log, and from where
  *   s siteId(16)              what a site has sent, and which snapshot it got
  *   l position(30)            the log: one transaction a record, in order of arrival
@@ -66,6 +67,8 @@ export const rowKey = (tableId: number, identity: string): Buffer =>
   tableKeyed('r', tableId, identity);
 export const tombstoneKey = (tableId: number, identity: string): Buffer =>
   tableKeyed('d', tableId, identity);
+export const heldKey = (tableId: number, identity: string): Buffer =>
+  tableKeyed('h', tableId, identity);
 export const tableKey = (tableId: number): Buffer => tableKeyed('t', tableId, '');
 export const countKey = (tableId: number): Buffer => tableKeyed('c', tableId, '');
 
@@ -95,6 +98,18 @@ function positionKey(kind: 'l' | 'e', position: HlcText, length = 1 + HLC_BYTES)
 export const logKey = (position: HlcText): Buffer => positionKey('l', position);
 export const ddlKey = (position: HlcText): Buffer => positionKey('e', position);
 
+/** The row's key of the key of what sites hold of it. */
+export function heldToRowKey(held: Uint8Array): Buffer {
+  const key = Buffer.from(held);
+  key[0] = 'r'.charCodeAt(0);
+  return key;
+}
+
+/** The number of the table. */
+export function heldKeyToTable(held: Buffer): number {
+  return held.readUInt32BE(1);
+}
+
 /** The tombstone's key of a row's key. */
 export function rowToTombstoneKey(row: Uint8Array): Buffer {
   const key = Buffer.from(row);
@@ -115,7 +130,7 @@ function kindEnd(kind: string): Buffer {
 }
 
 export function kindRange(
-  kind: 'c' | 'd' | 'e' | 'g' | 'l' | 'n' | 'p' | 'r' | 's' | 't',
+  kind: 'c' | 'd' | 'e' | 'g' | 'h' | 'l' | 'n' | 'p' | 'r' | 's' | 't',
 ): KVRange {
   return { gte: Buffer.from(kind), lt: kindEnd(kind) };
 }

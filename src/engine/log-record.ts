@@ -2,10 +2,11 @@
  * A log record: one transaction as it will be sent, with a first line for those who
  * deliver it:
  *
- *   authors ⇥ changes ⇥ tables ⏎ {"siteId":…,"hlc":position,…}
+ *   authors ⇥ changes ⇥ tables [⇥ to] ⏎ {"siteId":…,"hlc":position,…}
  *
  * `authors` are the sites whose clocks dated its changes, in order, joined with commas; `changes`
- * counts changes and migrations; for `tables` see `record-tables.ts`.
+ * counts changes and migrations; for `tables` see `record-tables.ts`. With `to` it is for one site
+ * only, which is told what is stored since something of its own was refused.
  *
  * What was stored is what is sent, byte for byte. Only for one of several authors, or where a
  * table was dropped or renamed since, it is parsed. Then each change goes by the name that its
@@ -31,6 +32,8 @@ export interface StoredRecord {
   changeCount: number;
   /** The tables of the changes. */
   tables: string;
+  /** Whom alone it is for; `undefined` for everybody. */
+  to?: SiteIdText | undefined;
   /** The change set as JSON. */
   json: Uint8Array;
 }
@@ -50,19 +53,19 @@ export interface DraftedRecord extends Omit<LogRecord, 'json' | 'changeCount'> {
 
 export function encodeDraftedRecord(draft: DraftedRecord): Buffer {
   const { siteId, transactionId, position, changes, migrations } = draft;
-  const line = firstLine(draft.authors, changes.length + migrations.length, draft.tables);
+  const line = firstLine({ ...draft, changeCount: changes.length + migrations.length });
   const before = `${line}{"siteId":"${siteId}","transactionId":${JSON.stringify(transactionId)},"hlc":"${position}","changes":[`;
   const after = `],"schemaMigrations":[${migrations.join(',')}]}`;
   return changes.between(before, after);
 }
 
 export function encodeLogRecord(record: Omit<StoredRecord, 'json'> & { json: string }): Buffer {
-  const { authors, changeCount, tables, json } = record;
-  return Buffer.from(`${firstLine(authors, changeCount, tables)}${json}`);
+  return Buffer.from(`${firstLine(record)}${record.json}`);
 }
 
-function firstLine(authors: string, changeCount: number, tables: string): string {
-  return `${authors}\t${changeCount}\t${tables}\n`;
+function firstLine({ authors, changeCount, tables, to }: Omit<StoredRecord, 'json'>): string {
+  const line = `${authors}\t${changeCount}\t${tables}`;
+  return to === undefined ? `${line}\n` : `${line}\t${to}\n`;
 }
 
 /** The change set in a record's bytes. */
@@ -80,10 +83,12 @@ export function decodeStoredRecord(bytes: Uint8Array): StoredRecord {
   const line = bytesToText(bytes.subarray(0, end));
   const authorsEnd = line.indexOf('\t');
   const countEnd = line.indexOf('\t', authorsEnd + 1);
+  const tablesEnd = line.indexOf('\t', countEnd + 1);
   return {
     authors: line.slice(0, authorsEnd),
     changeCount: Number(line.slice(authorsEnd + 1, countEnd)),
-    tables: line.slice(countEnd + 1),
+    tables: line.slice(countEnd + 1, tablesEnd < 0 ? undefined : tablesEnd),
+    to: tablesEnd < 0 ? undefined : line.slice(tablesEnd + 1),
     json: bytes.subarray(end + 1),
   };
 }
@@ -120,8 +125,8 @@ export function deliverable(
   catalog: CatalogView,
   doNamesHold: boolean,
 ): Uint8Array | undefined {
-  const { authors, tables, json } = record;
-  if (authors === reader) return undefined;
+  const { authors, tables, to, json } = record;
+  if (authors === reader || (to !== undefined && to !== reader)) return undefined;
   const isAuthor = reader !== undefined && isAmongAuthors(reader, authors);
   if (!isAuthor && doNamesHold) return json;
   const changeSet = parseRecord(record);

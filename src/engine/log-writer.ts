@@ -35,12 +35,12 @@ export class LogWriter {
 
   /** @returns how large it is, in bytes */
   append(draft: DraftedRecord): number {
-    const { position, authors, tables, changes, migrations } = draft;
+    const { position, authors, tables, to, changes, migrations } = draft;
     const changeCount = changes.length + migrations.length;
     const bytes = encodeDraftedRecord(draft);
     this.#transaction.put(logKey(position), bytes);
     if (migrations.length > 0) this.#transaction.put(ddlKey(position), new Uint8Array());
-    this.records.push({ position, authors, tables, changeCount, json: jsonOf(bytes) });
+    this.records.push({ position, authors, tables, to, changeCount, json: jsonOf(bytes) });
     const head = this.#head;
     head.position = position;
     head.logLength++;

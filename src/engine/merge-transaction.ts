@@ -4,7 +4,7 @@
  */
 
 import { HLC_MIN, type HlcText } from '../clock/hlc.ts';
-import type { SiteIdText } from '../clock/site-id.ts';
+import { isOfSameSite, type SiteIdText } from '../clock/site-id.ts';
 import type { KVTransaction } from '../storage/kv-store.ts';
 import type {
   WireChange,
@@ -14,7 +14,6 @@ import type {
   WireMigration,
 } from '../wire/schemas.ts';
 import type { ApplyResult } from '../wire/types.ts';
-import { answerHlc, takeBack } from './authored.ts';
 import { type CatalogLimits, refuseGrowth } from './catalog-size.ts';
 import { ChangeListJson, JsonNames } from './change-json.ts';
 import { type ChangeTarget, targetsOf } from './change-target.ts';
@@ -42,6 +41,7 @@ import { mergeMigration } from './table-ddl.ts';
 import { type EmptyingContext, emptySome, StepBudget } from './table-emptying.ts';
 import { successorOf, TargetFinder } from './table-names.ts';
 import { migrationToJson, type TableRecord } from './table-record.ts';
+import { Untaken } from './untaken.ts';
 import { deleteAgain, isDeletionUntold, type UntoldDeletion } from './untold-deletions.ts';
 import { type CommittedState, WriteTransaction, type Written } from './write-transaction.ts';
 
@@ -79,13 +79,6 @@ export interface Unapplied {
 /** What became of one change or migration. */
 type Outcome = MergeOutcome | 'foreign';
 
-/** Whose a change set is, as it is merged. */
-interface Origin {
-  sender?: Sender | undefined;
-  /** The site whose changes the set takes back, if it does. */
-  answers?: SiteIdText;
-}
-
 export interface MergeContext extends EmptyingContext {
   catalogLimits: CatalogLimits;
   rowLimits: RowLimits;
@@ -107,6 +100,7 @@ export class MergeTransaction {
   /** Of tables that end here, so much is done at once. */
   readonly #budget: StepBudget;
   #batches: readonly Batch[] = [];
+  readonly #untaken: Untaken;
   /** See `#tablesBeingFilled`; worked out where it matters, for one change set. */
   #beingFilled: ReadonlySet<number> | undefined;
 
@@ -121,6 +115,7 @@ export class MergeTransaction {
       now: () => context.now(),
       pace,
     });
+    this.#untaken = new Untaken(this.#transaction, this.#names, context.identity);
   }
 
   /** One outcome for each of `batches`, each a batch of one client's; and what to keep of it all. */
@@ -130,10 +125,11 @@ export class MergeTransaction {
     const outcomes: BatchOutcome[] = [];
     for (const { sender, changeSets, answers, refused, own } of batches) {
       const outcome = emptyOutcome(changeSets.length + answers.length);
-      for (const set of changeSets) await this.#mergeSet(set, outcome, { sender });
+      for (const set of changeSets) await this.#mergeSet(set, outcome, sender);
       for (const set of answers) await this.#mergeSet(set, outcome);
-      for (const set of refused) await this.#takeBack(set);
+      for (const set of refused) await this.#takeBack(set, sender?.siteId ?? set.siteId);
       if (own !== undefined) await this.#mergeOwn(own, outcome);
+      this.#untaken.tell();
       this.#refuseGrowth();
       outcome.position = this.#transaction.head.position;
       outcomes.push(outcome);
@@ -175,6 +171,7 @@ export class MergeTransaction {
       return keys;
     });
     let next = 0;
+    await this.#transaction.held.load(plan.rows);
     for (const address of plan.rows) {
       rows.add(address, keys[next], values[next]);
       const turn = this.#pace.did(1, values[next]?.length);
@@ -200,42 +197,27 @@ export class MergeTransaction {
     outcome.skipped += changes.length - dated.changes.length;
   }
 
-  /** Answers refused changes with what is stored, as the coordinator's own. */
-  async #takeBack(changeSet: WireChangeSet): Promise<void> {
-    const { siteId, siteIdText } = this.#context.identity;
-    const restored: WireChange[] = [];
-    /** One for each row that isn't there, however many of its cells were refused. */
-    const deletes = new Map<LoadedRow, WireChange>();
+  /** Has the site that made refused changes told what is stored, and nobody else. */
+  async #takeBack(changeSet: WireChangeSet, site: SiteIdText): Promise<void> {
     // It only reads: a table that nobody has spoken of is none for it.
     const finder = new TargetFinder(this.#transaction.catalog);
     const tableOf = (change: WireChange) => toTable(finder.find(change));
     const targets = await targetsOf(changeSet.changes, this.#names, tableOf, this.#pace);
     await this.#loadRows(targets);
+    const snapshot = () => this.#transaction.sites.snapshotOf(site);
+    const untold: UntoldDeletion[] = [];
     for (const [i, change] of changeSet.changes.entries()) {
       const target = targets[i];
       if (!target?.isLive) continue;
       const loaded = this.#rowOf(target);
-      const named = { ...change, table: target.table.table ?? change.table };
-      for (const answer of takeBack(named, loaded.row, siteId)) {
-        if (answer.type === 'delete') deletes.set(loaded, answer);
-        else restored.push(answer);
-      }
+      if (isDeletionUntold(change, target, loaded.row, snapshot)) untold.push({ target, loaded });
+      else this.#untaken.refused(change, target, loaded, site);
     }
-    const answers = [...restored, ...deletes.values()];
-    if (answers.length === 0) return;
-    const transactionId = `reverted:${changeSet.transactionId}`;
-    const hlc = answerHlc(changeSet.hlc, siteId);
-    const own = { siteId: siteIdText, transactionId, hlc, changes: answers, schemaMigrations: [] };
-    await this.#mergeSet(own, emptyOutcome(1), { answers: changeSet.siteId });
+    this.#deleteAgain(untold);
   }
 
-  async #mergeSet(
-    changeSet: WireChangeSet,
-    result: BatchOutcome,
-    origin: Origin = {},
-  ): Promise<void> {
+  async #mergeSet(changeSet: WireChangeSet, result: BatchOutcome, sender?: Sender): Promise<void> {
     const { log, sites } = this.#transaction;
-    const { sender } = origin;
     const draft = new LogDraft(log.nextPosition());
     this.#beingFilled = undefined;
     for (const [i, migration] of changeSet.schemaMigrations.entries()) {
@@ -248,7 +230,7 @@ export class MergeTransaction {
     }
     const targets = await this.#targetsOf(changeSet, draft.position, sender);
     await this.#loadRows(targets);
-    const untold = await this.#mergeChanges(changeSet, targets, draft, result, origin);
+    const untold = await this.#mergeChanges(changeSet, targets, draft, result, sender);
     // Where a site goes on sending is for what it sent itself to say, not for what others bring.
     for (const [site, hlc] of draft.newest()) {
       if (site === sender?.siteId) sites.authored(site, hlc);
@@ -306,7 +288,8 @@ export class MergeTransaction {
     const finder = new TargetFinder(catalog);
     const tableOf = (change: WireChange) => {
       const bearer = finder.find(change);
-      if (bearer !== 'unknown' || sender?.isForeign(change)) return toTable(bearer);
+      const isForeign = sender !== undefined && this.#isForeign(change, sender);
+      if (bearer !== 'unknown' || isForeign) return toTable(bearer);
       const { schema, table } = change;
       return catalog.create({ schema, table, made: HLC_MIN, changed: position });
     };
@@ -319,18 +302,15 @@ export class MergeTransaction {
     targets: readonly (ChangeTarget | undefined)[],
     draft: LogDraft,
     result: BatchOutcome,
-    { sender, answers }: Origin,
+    sender: Sender | undefined,
   ): Promise<readonly UntoldDeletion[]> {
     const untold: UntoldDeletion[] = [];
     const { changes } = changeSet;
-    const writer = {
-      isAnswer: answers !== undefined,
-      snapshot: () => this.#transaction.sites.snapshotOf(answers ?? siteOf(changeSet, sender)),
-    };
+    const snapshot = () => this.#transaction.sites.snapshotOf(siteOf(changeSet, sender));
     let current: { target: ChangeTarget; loaded: LoadedRow } | undefined;
     for (const [i, change] of changes.entries()) {
       const target = targets[i];
-      const isForeign = sender?.isForeign(change) ?? false;
+      const isForeign = sender !== undefined && this.#isForeign(change, sender);
       if (target === undefined) {
         const isRefused = isForeign && this.#isForeignRefused(change, sender);
         count(result, change, isRefused ? 'foreign' : 'skipped');
@@ -347,8 +327,9 @@ export class MergeTransaction {
         if (target.isLive) {
           draft.logged.add(change.hlc);
           draft.tables.add(target.table.id);
+          this.#untaken.applied(change, target, loaded);
         } else draft.held.add(change.hlc);
-      } else if (outcome !== 'foreign' && isDeletionUntold(change, target, loaded.row, writer)) {
+      } else if (outcome !== 'foreign' && isDeletionUntold(change, target, loaded.row, snapshot)) {
         untold.push({ target, loaded });
       }
       const turn = this.#pace.did(1, draft.changes.lastBytes);
@@ -357,9 +338,20 @@ export class MergeTransaction {
     return untold;
   }
 
+  /** What the coordinator has dated is nobody else's to bring, whatever they may relay. */
+  #isForeign(change: WireChange, sender: Sender): boolean {
+    if (sender.isForeign(change)) return true;
+    return sender.foreignAuthors === 'accept' && this.#isOwn(change);
+  }
+
+  #isOwn({ hlc }: WireChange): boolean {
+    return isOfSameSite(hlc, this.#context.identity.sample);
+  }
+
   /** Of a change that goes to no table. */
   #isForeignRefused(change: WireChange, sender: Sender | undefined): boolean {
     if (sender?.foreignAuthors === 'refuse') return true;
+    if (this.#isOwn(change)) return false;
     return new TargetFinder(this.#transaction.catalog).find(change) !== 'void';
   }
 
@@ -382,6 +374,8 @@ export class MergeTransaction {
             this.#context.allowResurrection,
           );
     if (outcome !== 'applied') return outcome;
+    // A site pushes back what it alone was told, in the place of something that was refused.
+    if (this.#isOwn(change)) return 'skipped';
     // It may be stored where it has yet to be moved from.
     this.#beingFilled ??= this.#tablesBeingFilled();
     return this.#beingFilled.has(table.id) ? 'skipped' : 'foreign';
@@ -482,11 +476,14 @@ export class MergeTransaction {
 
   /** Most of the time the group has read them already. */
   #loadRows(targets: readonly (ChangeTarget | undefined)[]): Promise<void> | undefined {
-    const { rows } = this.#transaction;
+    const { rows, held } = this.#transaction;
     const missing = targets.flatMap((target) =>
       target === undefined || rows.get(target.address) !== undefined ? [] : target.address,
     );
-    return missing.length === 0 ? undefined : rows.load(missing);
+    // What empties tables reads rows, too, and looks at nothing else of them.
+    const loadHeld = () => held.load(targets.flatMap((target) => target?.address ?? []));
+    if (missing.length === 0) return held.isEmpty ? undefined : loadHeld();
+    return rows.load(missing).then(loadHeld);
   }
 
   #rowOf({ address }: ChangeTarget): LoadedRow {

@@ -1,7 +1,7 @@
 /** The shapes of the records that are JSON in a store, for those who can't trust what they read. */
 
 import { Type } from 'typebox';
-import { HlcSchema, MigrationSchema } from '../wire/schemas.ts';
+import { HlcSchema, MigrationSchema, SiteIdSchema } from '../wire/schemas.ts';
 
 const CountSchema = Type.Integer({ minimum: 0 });
 export const TableIdSchema = Type.Integer({ minimum: 1, maximum: 0xffffffff });
@@ -14,6 +14,7 @@ export const HeadSchema = Type.Object({
   nextTable: TableIdSchema,
   endedAt: HlcSchema,
   forgets: CountSchema,
+  heldRows: Type.Optional(CountSchema),
 });
 export const TableSchema = Type.Object({
   id: TableIdSchema,
@@ -41,6 +42,19 @@ export const SlotSchema = Type.Object({
   aside: Type.Optional(Type.Literal(true)),
   undeclared: Type.Optional(Type.Literal(true)),
   superseded: Type.Optional(Type.Literal(true)),
+});
+/** See `held-rows.ts`. */
+export const HeldRowSchema = Type.Object({
+  pk: Type.Array(Type.Unknown()),
+  sites: Type.Array(
+    Type.Object({
+      site: SiteIdSchema,
+      row: Type.Optional(Type.Object({ hlc: HlcSchema, at: Type.Optional(HlcSchema) })),
+      cells: Type.Array(
+        Type.Object({ column: Type.String(), hlc: HlcSchema, at: Type.Optional(HlcSchema) }),
+      ),
+    }),
+  ),
 });
 /** The name of a log pin stands in its key. */
 export const LOG_PIN_NAME = /^[A-Za-z0-9_:.-]{1,128}$/;

@@ -22,6 +22,7 @@ import { refuseDrift } from './drift.ts';
 import type { Sender } from './foreign-authors.ts';
 import { GroupCommit } from './group-commit.ts';
 import { type Identity, loadIdentity, ReplacedError, readForgotten, readHorizon } from './head.ts';
+import { tellAgain } from './held-telling.ts';
 import { type LogPage, type LogReadOptions, readLog, type TakeChangeSet } from './log.ts';
 import type { Appended } from './log-announcer.ts';
 import { LogPins } from './log-pins.ts';
@@ -356,6 +357,19 @@ export class SyncManager {
   /** A change set without changes, as JSON, that carries `position` to a reader. */
   carryPosition(position: HlcText): Uint8Array {
     return carryPosition(this.identity.siteIdText, position);
+  }
+
+  /**
+   * Tells a site once more what only it was told: to be called when a snapshot for it has been opened,
+   * which holds nothing of that. It comes after the snapshot's position.
+   */
+  async tellAgain(site: SiteIdText): Promise<void> {
+    await this.#look();
+    if (!this.#state.current.head.heldRows) return;
+    let from: Uint8Array | undefined;
+    do {
+      from = await this.#tidy((it) => tellAgain(it, site, this.identity.siteIdText, from));
+    } while (from !== undefined);
   }
 
   async openSnapshot(checkpoint?: WireCheckpoint): Promise<Snapshot> {

@@ -10,29 +10,20 @@ import type { ChangeTarget } from './change-target.ts';
 import type { Row } from './row.ts';
 import type { LoadedRow } from './row-set.ts';
 
-export interface Writer {
-  /** Whether it is the coordinator that answers a refused change. */
-  isAnswer: boolean;
-  /** Where the last snapshot stood that the change's site has had. */
-  snapshot(): HlcText | undefined;
-}
-
 /**
  * Whether a change was skipped for a deletion that its site may not have heard of: one that has
  * expired, or one that its last snapshot left out because the row lives again.
+ * @param snapshot where the last one stood that the change's site has had
  */
 export function isDeletionUntold(
   { type, hlc }: WireChange,
   { isLive }: ChangeTarget,
   { tombstone, cells }: Row,
-  { isAnswer, snapshot }: Writer,
+  snapshot: () => HlcText | undefined,
 ): boolean {
   if (!isLive || tombstone === undefined) return false;
   // Who deletes a row has it deleted, whether that counts or not.
-  if (type === 'delete' && !isAnswer) return false;
-  // A change that is refused once more is answered with the very deletion that it was before.
-  const order = compareHlc(hlc, tombstone.hlc);
-  if (order > 0 || (order === 0 && !isAnswer)) return false;
+  if (type === 'delete' || compareHlc(hlc, tombstone.hlc) >= 0) return false;
   const { position } = tombstone;
   if (position === undefined) return true;
   const seen = cells.size > 0 ? snapshot() : undefined;

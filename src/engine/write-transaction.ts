@@ -11,6 +11,7 @@ import { Catalog } from './catalog.ts';
 import { CatalogDraft } from './catalog-draft.ts';
 import { CellCounts } from './cell-counts.ts';
 import { decodeHead, EMPTY_HEAD, type Head, writeHead } from './head.ts';
+import { HeldSet } from './held-set.ts';
 import { HEAD_KEY } from './keys.ts';
 import type { LogRecord } from './log-record.ts';
 import { LogWriter } from './log-writer.ts';
@@ -45,6 +46,8 @@ export class WriteTransaction {
   readonly sites: SiteStates;
   readonly counts = new CellCounts();
   readonly log: LogWriter;
+  /** What sites hold of rows since something of theirs was refused. */
+  readonly held: HeldSet;
   readonly #context: WriteContext;
   #base: Catalog;
   #version: number;
@@ -58,6 +61,7 @@ export class WriteTransaction {
     this.rows = new RowSet(store, context.pace);
     this.sites = new SiteStates(store);
     this.log = new LogWriter(store, () => context.now());
+    this.held = new HeldSet(store, () => this.log.head);
     this.#base = catalog;
     this.#version = head.catalogVersion;
     this.#draft = new CatalogDraft(catalog, head.nextTable);
@@ -112,6 +116,7 @@ export class WriteTransaction {
     await this.rows.write(store, onWrite);
     await this.counts.write(store);
     await this.sites.write(store);
+    this.held.write(store);
     let catalog = this.#base;
     if (this.#draft.isChanged) {
       // After the counts: those of tables that go, go too.

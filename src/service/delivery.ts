@@ -162,6 +162,7 @@ export class Delivery {
     // What the checkpoint holds is what the client saw before.
     const usable = resync === undefined ? checkpoint : undefined;
     const snapshot = await this.#snapshots.open(database, usable, queuedBytes);
+    await manager.tellAgain(site);
     return {
       ...narrowSnapshot(snapshot, this.viewOf(who, signal, origin)),
       noteSent: () => manager.sites.noteSnapshotSent(site, snapshot.headerHlc, resync),

@@ -51,13 +51,15 @@ export class SessionHub {
     this.#stop = undefined;
   }
 
-  /** One frame serves all who have no part in what was written; each author gets one of its own. */
+  /** One frame serves all who have no part in what was written; each author, and whom alone something is for, gets one of its own. */
   #announce(appended: Appended): void {
     const { records = [] } = appended;
     const authors = new Set(records.map((record) => record.authors));
+    const recipients = new Set(records.map(({ to }) => to));
     let shared: { push: Push | undefined } | undefined;
     for (const session of this.#sessions) {
       session.push(appended, () => {
+        if (recipients.has(session.siteId)) return this.#frame(appended, session.siteId);
         for (const joined of authors) {
           if (isAmongAuthors(session.siteId, joined)) return this.#frame(appended, session.siteId);
         }

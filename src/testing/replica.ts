@@ -24,6 +24,22 @@ function rowKeyOf({ schema, table, pk }: WireChange): string {
   return JSON.stringify([schema, table, pkIdentity(pk)]);
 }
 
+type Contents = Record<string, Record<string, unknown>>;
+
+/**
+ * What SQL reads of it: a column of which there is no cell is null. A device that was refused a column is
+ * told that it is null, which nobody else has to be.
+ */
+export function withoutNulls(contents: Contents): Contents {
+  const isSet = ([, value]: [string, unknown]) => value !== null;
+  return Object.fromEntries(
+    Object.entries(contents).map(([key, values]) => [
+      key,
+      Object.fromEntries(Object.entries(values).filter(isSet)),
+    ]),
+  );
+}
+
 export class Replica {
   readonly #rows = new Map<string, ReplicaRow>();
 
@@ -85,7 +101,7 @@ export class Replica {
   }
 
   /** What an application would read: rows with cells, their values, in one order. */
-  contents(): Record<string, Record<string, unknown>> {
+  contents(): Contents {
     const rows = [...this.#rows].filter(([, row]) => row.cells.size > 0);
     return Object.fromEntries(
       rows

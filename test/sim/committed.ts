@@ -14,7 +14,7 @@ import {
 } from '../../src/storage/ordered-map.ts';
 import type { WireChangeSet } from '../../src/wire/schemas.ts';
 import type { Loop } from './loop.ts';
-import { storedChangeSet } from './store-look.ts';
+import { isForOne, storedChangeSet } from './store-look.ts';
 import { TableLedger } from './table-ledger.ts';
 import { trace } from './trace.ts';
 
@@ -74,7 +74,7 @@ export class Committed {
         this.violations.push(`${kept.databaseId}: a position that does not rise`);
       }
       kept.newestLogKey = Uint8Array.from(key);
-      kept.logged.push(storedChangeSet(value));
+      if (!isForOne(value)) kept.logged.push(storedChangeSet(value));
     }
     kept.tables.committed(changes, rowsRead);
     kept.map = withChanges(kept.map, changes);

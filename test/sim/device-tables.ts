@@ -5,7 +5,7 @@ import { ClientCatalog, type ClientCatalogOptions } from './client-catalog.ts';
 import { mayBeStored, type Rules } from './rules.ts';
 import { type Deed, TableUser, type TableUserOptions } from './table-user.ts';
 
-export interface DeviceTablesOptions extends Omit<TableUserOptions, 'mayDelete'> {
+export interface DeviceTablesOptions extends TableUserOptions {
   catalog: ClientCatalogOptions;
   rules: Rules;
 }
@@ -20,15 +20,12 @@ export class DeviceTables {
   #hasStarted = false;
 
   constructor(options: DeviceTablesOptions) {
-    const { rules, isMaker, isOnlyMaker, bulk } = options;
+    const { isMaker, isOnlyMaker, bulk } = options;
     this.#options = options;
     this.isOnlyMaker = isMaker && isOnlyMaker;
     this.isBulky = bulk === 'filled by it';
     this.catalog = new ClientCatalog(options.catalog);
-    // Who deletes something and has that refused, as part of a whole, may go on lacking what others
-    // had written to it before, where that arrives only afterwards: docs/invariants.md, "Not promised".
-    const mayDelete = !(rules.isAtomic && rules.onReject === 'revert');
-    this.#user = new TableUser({ ...options, mayDelete });
+    this.#user = new TableUser(options);
   }
 
   /** Whether it has much to write before anything else. */

@@ -170,15 +170,12 @@ export class SimDevice {
     const { random } = this.#options;
     const changes: WireChange[] = [];
     const clock = this.#tick();
-    // Who deletes something and has that refused may go on lacking what others had written to it
-    // before, where that arrives only afterwards: docs/invariants.md, "Not promised".
     const { rules } = this.#options;
-    const mayDelete = !(rules.isAtomic && rules.onReject === 'revert');
     for (let i = random.integer(1, 3); i > 0; i--) {
       const table = random.pick(['t', 't', 'u', 'secret']);
       const pk = [random.integer(1, 5)];
       const hlc = this.#stamp(clock, changes.length);
-      if (mayDelete && random.chance(0.2)) {
+      if (random.chance(0.2)) {
         changes.push({ type: 'delete', schema: 'main', table, pk, hlc });
         continue;
       }

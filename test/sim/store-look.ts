@@ -53,6 +53,12 @@ export function storedChangeSet(value: Uint8Array): WireChangeSet {
   return JSON.parse(Buffer.from(value).toString().split('\n')[1] ?? '');
 }
 
+/** Whether a record of the log is for one site alone. */
+export function isForOne(value: Uint8Array): boolean {
+  const [line = ''] = Buffer.from(value).toString().split('\n');
+  return line.split('\t').length > 3;
+}
+
 async function* recordsOf(reader: KVReader, kind: string) {
   const range = { gte: Buffer.from(kind), lt: Buffer.of(kind.charCodeAt(0) + 1) };
   for await (const entries of reader.iterate(range)) yield* entries;

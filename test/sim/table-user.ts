@@ -23,7 +23,6 @@ export interface TableUserOptions {
   isMaker: boolean;
   /** Whether nobody else changes tables: what it renames is its own. */
   isOnlyMaker: boolean;
-  mayDelete: boolean;
   /** Whether one table is filled with more rows than a step of the coordinator's takes, and by it. */
   bulk: 'none' | 'filled by another' | 'filled by it';
 }
@@ -58,10 +57,10 @@ export class TableUser {
 
   /** @returns `undefined` if there is nothing to be done */
   act(catalog: ClientCatalog): Deed | undefined {
-    const { random, isMaker, mayDelete } = this.#options;
+    const { random, isMaker } = this.#options;
     if (this.isFilling(catalog)) return this.#fill();
     const dice = random.next();
-    if (mayDelete && dice < 0.05) return this.#forbiddenDelete(catalog);
+    if (dice < 0.05) return this.#forbiddenDelete(catalog);
     if (dice < 0.08) return this.start();
     if (isMaker && dice < 0.5) return this.#change(catalog);
     return this.#write(catalog.tables());
@@ -172,14 +171,14 @@ export class TableUser {
   // — rows
 
   #write(tables: readonly string[]): Deed | undefined {
-    const { random, mayDelete } = this.#options;
+    const { random } = this.#options;
     const table = random.pick(tables.filter(isManaged));
     if (table === undefined) return undefined;
     const changes: WireChange[] = [];
     for (let i = random.integer(1, 3); i > 0; i--) {
       const cell = this.#cell(table, true);
       const { schema, pk, hlc } = cell;
-      const deletes = mayDelete && random.chance(0.2);
+      const deletes = random.chance(0.2);
       changes.push(deletes ? { type: 'delete', schema, table, pk, hlc } : cell);
     }
     return { migrations: [], changes };

@@ -5,6 +5,7 @@ import { Compile } from 'typebox/compile';
 import { ChangeSetSchema, HlcSchema, SiteIdSchema } from '../../wire/schemas.ts';
 import {
   HeadSchema,
+  HeldRowSchema,
   NameSchema,
   SiteStateSchema,
   SlotSchema,
@@ -43,8 +44,10 @@ const LINE_SCHEMAS = {
   transaction: Type.Object({
     type: Type.Literal('transaction'),
     tables: Type.String({ pattern: TABLES_PATTERN }),
+    to: Type.Optional(SiteIdSchema),
     changeSet: ChangeSetSchema,
   }),
+  held: Type.Object({ type: Type.Literal('held'), table: TableIdSchema, held: HeldRowSchema }),
   meta: Type.Union([
     meta('head', HeadSchema),
     meta('horizon', HlcSchema),

@@ -11,6 +11,7 @@ import { decodeCount } from '../cell-counts.ts';
 import {
   countKey,
   ddlKey,
+  heldKey,
   logKey,
   logKeyToPosition,
   metaKey,
@@ -38,9 +39,10 @@ const LINES_BY_KIND: Readonly<Record<string, (key: Buffer, value: Uint8Array) =>
   },
   e: (key) => ({ type: 'ddl', position: logKeyToPosition(key) }),
   g: (_key, value) => ({ type: 'migration', migration: parse(value) }),
+  h: (key, value) => ({ type: 'held', table: key.readUInt32BE(1), held: parse(value) }),
   l: (_key, value) => {
-    const { tables, json } = decodeStoredRecord(value);
-    return { type: 'transaction', tables, changeSet: parse(json) };
+    const { tables, to, json } = decodeStoredRecord(value);
+    return { type: 'transaction', tables, to, changeSet: parse(json) };
   },
   m: (key, value) => {
     const name = key.toString('utf8', 1);
@@ -65,6 +67,8 @@ export function lineToEntry(line: ExportLine): KVEntry {
       return [ddlKey(line.position), Buffer.alloc(0)];
     case 'deletion':
       return deletionToEntry(line);
+    case 'held':
+      return [heldKey(line.table, pkIdentity(line.held.pk)), toJson(line.held)];
     case 'migration':
       return [migrationKey(slotKeyOf(line.migration)), Buffer.from(slotToJson(line.migration))];
     case 'name':
@@ -91,12 +95,12 @@ function deletionToEntry(line: LineOf<'deletion'>): KVEntry {
   return [tombstoneKey(table, pkIdentity(pk)), encodeListedTombstone(tombstone, !livesAgain)];
 }
 
-function transactionToEntry({ changeSet, tables }: LineOf<'transaction'>): KVEntry {
+function transactionToEntry({ changeSet, tables, to }: LineOf<'transaction'>): KVEntry {
   const { hlc: position, changes, schemaMigrations = [] } = changeSet;
   const hlcs = [...changes, ...schemaMigrations].map(({ hlc }) => hlc);
   const json = JSON.stringify(changeSet);
   const authors = authorsOf(hlcs);
-  const record = encodeLogRecord({ authors, changeCount: hlcs.length, tables, json });
+  const record = encodeLogRecord({ authors, changeCount: hlcs.length, tables, to, json });
   return [logKey(position), record];
 }
 

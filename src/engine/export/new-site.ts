@@ -21,6 +21,9 @@ export function* underNewSite(line: ExportLine, replacedAt: HlcText): Generator<
     case 'transaction':
       yield { ...line, changeSet: { ...line.changeSet, hlc: move(line.changeSet.hlc) } };
       return;
+    case 'held':
+      yield { ...line, held: withPositions(line.held, move) };
+      return;
     case 'ddl':
       yield { ...line, position: move(line.position) };
       return;
@@ -45,6 +48,19 @@ export function* underNewSite(line: ExportLine, replacedAt: HlcText): Generator<
     default:
       yield line;
   }
+}
+
+function withPositions(held: LineOf<'held'>['held'], move: Move): LineOf<'held'>['held'] {
+  const moved = <Told extends { at?: HlcText }>(told: Told): Told => ({
+    ...told,
+    ...movedIfAny('at', told.at, move),
+  });
+  const sites = held.sites.map(({ row, cells, ...site }) => ({
+    ...site,
+    ...(row && { row: moved(row) }),
+    cells: cells.map(moved),
+  }));
+  return { ...held, sites };
 }
 
 type Move = (position: HlcText) => HlcText;

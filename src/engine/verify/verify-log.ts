@@ -77,7 +77,8 @@ export async function* verifyLog(
       tally.changes += record.changeCount;
       tally.done += record.changeCount;
       isWhole &&= record.isReadable;
-      for (const [i, change] of record.changes.entries()) {
+      // What one site alone is told is merged nowhere else.
+      for (const [i, change] of record.isForAll ? record.changes.entries() : []) {
         logged.push({ change, tableId: record.tableIds[i] ?? 0, position });
         const column = change.type === 'delete' ? '' : JSON.stringify(change.column);
         witnesses.add(hashWritten(change.pk, column, change.hlc));
@@ -113,6 +114,7 @@ function positionOf([key]: KVEntry): HlcText | undefined {
 
 interface ReadRecord {
   isReadable: boolean;
+  isForAll: boolean;
   changeCount: number;
   changes: WireChange[];
   tableIds: readonly number[];
@@ -123,9 +125,10 @@ async function* verifyRecord(
   position: HlcText,
   bytes: Uint8Array,
 ): AsyncGenerator<Finding, ReadRecord> {
-  const { authors, changeCount, tables, json } = decodeLogRecord(position, bytes);
+  const { authors, changeCount, tables, to, json } = decodeLogRecord(position, bytes);
+  const isForAll = to === undefined;
   const nothing = { changeCount: 0, changes: [], tableIds: [], migrations: [] };
-  const unreadable = { isReadable: false, ...nothing };
+  const unreadable = { isReadable: false, isForAll, ...nothing };
   const value = parseBytes(json);
   if (!changeSetValidator.Check(value)) {
     yield finding('LOG_RECORD', position, 'cannot be read as a change set');
@@ -155,7 +158,7 @@ async function* verifyRecord(
     yield finding('LOG_RECORD', position, 'holds a primary key that cannot be read');
     return unreadable;
   }
-  return { isReadable: true, changeCount: hlcs.length, changes, tableIds, migrations };
+  return { isReadable: true, isForAll, changeCount: hlcs.length, changes, tableIds, migrations };
 }
 
 /** Rows by their keys as text; `'unreadable'` is for the check of the rows to tell. */

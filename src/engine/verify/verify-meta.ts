@@ -15,7 +15,13 @@ import {
   REPLACED_KEY,
   SITE_KEY,
 } from '../keys.ts';
-import { HeadSchema, LOG_PIN_NAME, LogPinSchema, SiteStateSchema } from '../record-schemas.ts';
+import {
+  HeadSchema,
+  HeldRowSchema,
+  LOG_PIN_NAME,
+  LogPinSchema,
+  SiteStateSchema,
+} from '../record-schemas.ts';
 import { bytesToText } from '../row.ts';
 import { type Finding, finding, showKey } from './findings.ts';
 import { entriesOf, parseAs } from './records.ts';
@@ -64,6 +70,7 @@ export async function* verifyMeta(reader: KVReader): AsyncGenerator<Finding, Met
   const catalog = yield* verifyCatalog(reader, head?.nextTable);
   yield* verifySites(reader);
   yield* verifyLogPins(reader, head, site);
+  yield* verifyHeld(reader, head);
   yield* verifyKeys(reader);
   return { head, site, horizon, catalog };
 }
@@ -99,8 +106,23 @@ async function* verifyLogPins(
   }
 }
 
+/** What sites hold that was refused. */
+async function* verifyHeld(reader: KVReader, head: Head | undefined): AsyncGenerator<Finding> {
+  let rows = 0;
+  for await (const [key, value] of entriesOf(reader, kindRange('h'))) {
+    rows++;
+    if (parseAs(HeldRowSchema, value) === undefined) {
+      yield finding('META', showKey(key), 'cannot be read');
+    }
+  }
+  const { heldRows = 0 } = head ?? { heldRows: rows };
+  if (heldRows === rows) return;
+  const what = `counts ${heldRows} rows of which sites hold something, and there are ${rows}`;
+  yield finding('META', 'm head', what);
+}
+
 /** Those of which there may be many. */
-const KINDS = 'cdeglnprst';
+const KINDS = 'cdeghlnprst';
 
 /**
  * Keys that nobody here writes: what stands between the kinds, which is next to nothing. Those that

@@ -1,0 +1,137 @@
+/** What one site alone is told, since something of its own was refused: kept, shortened, and carried over. */
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { hlcWallTimeMs } from '../../src/clock/hlc.ts';
+import { Sender } from '../../src/engine/foreign-authors.ts';
+import { verifyDatabase } from '../../src/engine/verify/verify.ts';
+import { Device, type RowWrite } from '../../src/testing/device.ts';
+import { Replica, withoutNulls } from '../../src/testing/replica.ts';
+import type { WireChangeSet } from '../../src/wire/schemas.ts';
+import { openEngine, readAll, type TestEngine, takeSnapshot } from '../support/engine.ts';
+
+async function assertSound({ store }: TestEngine): Promise<void> {
+  for await (const { code, where, what } of verifyDatabase(store)) {
+    assert.fail(`${code} ${where}: ${what}`);
+  }
+}
+
+function refuse({ manager }: TestEngine, device: Device, ...refused: WireChangeSet[]) {
+  const sender = new Sender(device.siteId, 'known');
+  return manager.apply([], { sender, refused });
+}
+
+test('the log keeps what a site was told last, and nobody else is told any of it', async () => {
+  const engine = await openEngine();
+  const { manager } = engine;
+  const [a, b] = [new Device(1, 1_700_000_005_000), new Device(2)];
+  await manager.apply([b.write({ pk: [1], set: { x: 0 } })]);
+  const refused = a.write({ pk: [1], set: { x: 'bad' } });
+  const author = new Replica();
+  author.apply([refused]);
+  await refuse(engine, a, refused);
+  for (let i = 1; i <= 3; i++) await manager.apply([b.write({ pk: [1], set: { x: i } })]);
+  const { changesCompacted } = await manager.maintain({ thorough: true });
+  assert.equal(changesCompacted, 6, 'three values of everybody’s, and three of the site’s');
+  await assertSound(engine);
+  const told = await readAll(manager, undefined, { reader: a.siteId });
+  assert.equal(told.length, 2);
+  author.apply(told);
+  assert.deepEqual(author.rows('main', 't'), [[[1], { x: 3 }]]);
+  const all = await readAll(manager, undefined, { reader: b.siteId });
+  assert.deepEqual(all, [], 'its own, and nothing else');
+  assert.equal(manager.logLength, 2);
+  // What is newer than all that it holds is told to it like to anybody.
+  b.wallTime = 1_700_000_009_000;
+  await manager.apply([b.write({ pk: [1], set: { x: 4 } })]);
+  await manager.maintain({ thorough: true });
+  assert.equal(manager.logLength, 1);
+  author.apply(await readAll(manager, undefined, { reader: a.siteId }));
+  assert.deepEqual(author.rows('main', 't'), [[[1], { x: 4 }]]);
+  await assertSound(engine);
+});
+
+const pk = fc.constantFrom<unknown[]>([1], [2]);
+const write: fc.Arbitrary<RowWrite> = fc.oneof(
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      pk,
+      set: fc.dictionary(fc.constantFrom('a', 'b'), fc.integer({ min: 0, max: 3 }), { minKeys: 1 }),
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ pk, delete: fc.constant(true as const) }) },
+);
+const steps = fc.array(
+  fc.record({
+    device: fc.constantFrom(0, 1, 2),
+    writes: fc.array(write, { minLength: 1, maxLength: 3 }),
+    isRefused: fc.boolean(),
+    /** By how much its clock goes on; not in the order in which they are sent. */
+    atMs: fc.integer({ min: 0, max: 8 }),
+    next: fc.constantFrom('nothing', 'nothing', 'read', 'compact', 'snapshot'),
+  }),
+  { maxLength: 25 },
+);
+
+test('whatever is refused, of whom, in whatever order of clocks: each device ends with what is stored', async () => {
+  await fc.assert(
+    fc.asyncProperty(steps, async (history) => {
+      const engine = await openEngine();
+      const { manager } = engine;
+      const expected = new Replica();
+      // Of a table that nobody has spoken of nothing is taken back.
+      const first = new Device(9).write({ pk: [9], set: { a: 0 } });
+      await manager.apply([first]);
+      expected.apply([first]);
+      const devices = [1, 2, 3].map((n) => ({
+        device: new Device(n),
+        replica: new Replica(),
+        since: undefined as string | undefined,
+      }));
+      const read = async (of: (typeof devices)[number]) => {
+        const sets = await readAll(manager, of.since, { reader: of.device.siteId });
+        of.replica.apply(sets);
+        of.since = manager.position;
+        // No clock stays behind what it has heard.
+        for (const { hlc } of sets.flatMap(({ changes }) => changes)) {
+          of.device.wallTime = Math.max(of.device.wallTime, hlcWallTimeMs(hlc) + 1);
+        }
+      };
+      for (const { device: n, writes, isRefused, atMs, next } of history) {
+        const of = devices[n];
+        assert.ok(of !== undefined);
+        const { device, replica } = of;
+        // Its clock goes on by the protocol: past all that it has heard, and never back.
+        device.wallTime = Math.max(device.wallTime, 1_700_000_000_000 + atMs);
+        const set = device.write(...writes);
+        replica.apply([set]);
+        if (isRefused) await refuse(engine, device, set);
+        else {
+          await manager.apply([set], { sender: new Sender(device.siteId, 'known') });
+          expected.apply([set]);
+        }
+        if (next === 'read') await read(of);
+        if (next === 'compact') await manager.maintain({ thorough: true });
+        if (next === 'snapshot') {
+          const chunks = await takeSnapshot(manager);
+          await manager.tellAgain(device.siteId);
+          replica.load(chunks);
+          of.since = String(chunks[0]?.hlc);
+          await read(of);
+        }
+      }
+      for (const each of devices) await read(each);
+      const stored = new Replica();
+      stored.load(await takeSnapshot(manager));
+      assert.deepEqual(stored.contents(), expected.contents(), 'what was refused changes nothing');
+      for (const { device, replica } of devices) {
+        const held = withoutNulls(replica.contents());
+        assert.deepEqual(held, withoutNulls(expected.contents()), `device ${device.siteId}`);
+      }
+      await assertSound(engine);
+    }),
+    { numRuns: 300 },
+  );
+});
