@@ -51,7 +51,10 @@ export interface ClientIdentity {
    * answered AUTH_EXPIRED, and its session ends; until then it may send newer ones.
    */
   expiresAt?: number;
-  /** Anything a hook wants the later ones to know (claims, roles, …). */
+  /**
+   * Anything `onAuthenticate` wants the later hooks to know (claims, roles, …). They get frozen copies of plain
+   * objects and arrays, and what is of a class as it is.
+   */
   metadata?: Record<string, unknown>;
 }
 

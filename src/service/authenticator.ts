@@ -6,6 +6,7 @@ import { type HookAnswer, PASSED } from '../hooks/asker.ts';
 import { noteOrigin } from '../hooks/call-origin.ts';
 import type { AuthRequest, HookChain } from '../hooks/chain.ts';
 import { clientAddressOf, sourceOf, unnamedProxyOf } from '../hooks/client-source.ts';
+import { sealIdentity } from '../hooks/sealed-identity.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
 import { createLogger } from '../logger.ts';
 import type { Clients } from './clients.ts';
@@ -242,7 +243,7 @@ export class Authenticator {
     const known = { databaseId, ...(remoteAddress === undefined ? {} : { remoteAddress }) };
     if (!hooks.has.onAuthenticate) {
       if (siteId === undefined) throw new SyncError('NOT_AUTHENTICATED', 'a site id is required');
-      return Object.freeze({ siteId, ...known });
+      return sealIdentity({ siteId, ...known });
     }
     const identity = await hooks.authenticate(request, signal, answers);
     if (identity === undefined) throw new SyncError('AUTH_FAILED', 'authentication failed');
@@ -250,8 +251,7 @@ export class Authenticator {
     if (siteId !== undefined && siteIdToText(identity.siteId) !== siteIdToText(siteId)) {
       throw new SyncError('AUTH_FAILED', 'the credentials are for another site id');
     }
-    // One object until it is renewed, and nobody's to change: hooks may key a map by it.
-    return Object.freeze({ ...identity, ...known });
+    return sealIdentity({ ...identity, ...known });
   }
 }
 

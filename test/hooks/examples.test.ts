@@ -94,6 +94,12 @@ test('per-user-filter: everybody sees their own notes, by push, delta and snapsh
     assert.deepEqual(device.rows('notes'), [[[2], { owner: 'ben', text: 'b' }]]);
     assert.equal(device.rows('lists').length, 1);
   }
+  // There is no row left by which to tell whose it was.
+  await ben.write('notes', [3], { owner: 'ben', text: 'c' });
+  await converge([late]);
+  await late.delete('notes', [3]);
+  await converge([ann, ben]);
+  assert.deepEqual(ben.rows('notes'), late.rows('notes'));
   const response = await fetch(`${coordinator.httpUrl}/snapshot`, {
     headers: { 'x-site-id': late.siteId, authorization: 'ann' },
   });
