@@ -4,7 +4,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { hlcWallTimeMs } from '../../src/clock/hlc.ts';
+import { hlcSite } from '../../src/clock/site-id.ts';
+import { isExportLine } from '../../src/engine/export/line-schemas.ts';
+import { entryToLine, lineToEntry } from '../../src/engine/export/lines.ts';
+import { underNewSite } from '../../src/engine/export/new-site.ts';
 import { Sender } from '../../src/engine/foreign-authors.ts';
+import { CONTENT_RANGE } from '../../src/engine/transfer/content.ts';
 import { verifyDatabase } from '../../src/engine/verify/verify.ts';
 import { Device, type RowWrite } from '../../src/testing/device.ts';
 import { Replica, withoutNulls } from '../../src/testing/replica.ts';
@@ -51,6 +56,40 @@ test('the log keeps what a site was told last, and nobody else is told any of it
   assert.deepEqual(author.rows('main', 't'), [[[1], { x: 4 }]]);
   await assertSound(engine);
 });
+
+test('an export carries it over, byte for byte, and under another site with its positions', async () => {
+  const engine = await openEngine();
+  const { manager, store } = engine;
+  const [a, b] = [new Device(1, 1_700_000_005_000), new Device(2)];
+  await manager.apply([b.write({ pk: [{ __bigint: '5' }], set: { x: 0, y: 0 } })]);
+  await refuse(
+    engine,
+    a,
+    a.write({ pk: [5], set: { x: 'bad', y: 0 } }, { pk: [6], set: { x: 'bad' } }),
+    a.write({ pk: [{ __bigint: '5' }], delete: true }),
+  );
+  const replacedAt = new Device(7).hlc(1_800_000_000_000);
+  let told = 0;
+  for await (const entries of store.iterate(CONTENT_RANGE)) {
+    for (const entry of entries) {
+      const line: unknown = JSON.parse(JSON.stringify(entryToLine(entry)));
+      assert.ok(isExportLine(line), JSON.stringify(line));
+      const [key, value] = lineToEntry(line);
+      assert.deepEqual([key, value].map(toText), entry.map(toText));
+      if (line.type !== 'held') continue;
+      for (const moved of underNewSite(line, replacedAt)) {
+        const sites = JSON.stringify(moved).match(/"at":"[^"]+"/g) ?? [];
+        for (const at of sites) {
+          told++;
+          assert.equal(hlcSite(JSON.parse(`{${at}}`).at), hlcSite(replacedAt));
+        }
+      }
+    }
+  }
+  assert.ok(told > 0);
+});
+
+const toText = (bytes: Uint8Array) => Buffer.from(bytes).toString('latin1');
 
 const pk = fc.constantFrom<unknown[]>([1], [2]);
 const write: fc.Arbitrary<RowWrite> = fc.oneof(
