@@ -35,7 +35,7 @@ export interface LogPage {
   watermark: HlcText;
   /** What the tables in it have been called as well. */
   aliases: TableAliases;
-  /** Who wrote what is in it, as `isAmongAuthors` reads them: all others get the same page. */
+  /** Who wrote what is in it, as `isAmongAuthors` reads them, and for whom alone some is: all others get the same page. */
   authors: ReadonlySet<string>;
 }
 
@@ -100,6 +100,7 @@ export async function readLog(
       const record = decodeStoredRecord(value);
       const doNamesHold = names.hold(record.tables, () => logKeyToPosition(key));
       const json = deliverable(record, reader, catalog, doNamesHold);
+      if (record.to !== undefined) authors.add(record.to);
       if (json !== undefined) {
         const full = bytes + json.length > bytesMax || changes + record.changeCount > changesMax;
         if (full && lastSentKey !== undefined) return page(true);

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { type CoordinatorHooks, defineHooks } from '../../src/index.ts';
+import { type CoordinatorHooks, defineHooks, judgeChanges } from '../../src/index.ts';
 import { Device } from '../../src/testing/device.ts';
 import { TestClient } from '../../src/testing/test-client.ts';
 import { startServer } from '../support/server.ts';
@@ -61,6 +61,41 @@ test('clients with one key are asked about once, and each sees what is its own',
   }
   // Once for each role, and for the author, who is sent nothing of its own.
   assert.ok(asked.length <= 3, `${asked.length} were asked about`);
+});
+
+test('what is for one client alone reaches it, and nobody who shares its key', async (t) => {
+  const { module } = filter('by-role', { viewKey: byRole });
+  const refusing = defineHooks({
+    name: 'refusing',
+    hooks: {
+      onBeforeApplyChanges: (_client, sets) =>
+        judgeChanges(sets, (change) =>
+          change.type === 'column' && change.value === 'bad' ? { reason: 'bad' } : true,
+        ),
+    },
+  });
+  const hooks = { modules: [module, refusing], onReject: 'revert' as const };
+  const server = await startServer(t, { config: { hooks } });
+  const [eve, ben] = [
+    await join(t, server.wsUrl, 'guest', 1),
+    await join(t, server.wsUrl, 'guest', 2),
+  ];
+  await ben.client.apply(inAll(ben.device, 'all'));
+  assert.deepEqual(await tablesPushed(eve.client), ['all']);
+  eve.device.wallTime = ben.device.wallTime + 1000;
+  await eve.client.apply(eve.device.write({ table: 'all', pk: [1], set: { a: 'bad' } }));
+  const [told] = await eve.client.nextPush();
+  assert.deepEqual(
+    told?.changes.map((change) => change.type === 'column' && change.value),
+    [1],
+  );
+  // The next that the other hears of is not that.
+  await eve.client.apply(eve.device.write({ table: 'all', pk: [2], set: { a: 2 } }));
+  const sets = await ben.client.nextPush();
+  assert.deepEqual(
+    sets.flatMap(({ changes }) => changes.map(({ pk }) => pk)),
+    [[2]],
+  );
 });
 
 test('without a key of every module, or for a client without one, each is asked about', async (t) => {
