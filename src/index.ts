@@ -34,7 +34,13 @@ export {
 export { hideTables } from './hooks/hide-tables.ts';
 export type { HookEntry, HookModuleOptions, PlacedHooks } from './hooks/hook-entry.ts';
 export type { HookMetrics } from './hooks/hook-metrics.ts';
-export { type ChangeVerdict, judgeChanges, type Refusal } from './hooks/judge-changes.ts';
+export {
+  type ChangeVerdict,
+  type JudgeOptions,
+  judgeChanges,
+  type MigrationVerdict,
+  type Refusal,
+} from './hooks/judge-changes.ts';
 export { HookLoadError } from './hooks/load-error.ts';
 export type {
   RegisterRoutes,
@@ -46,10 +52,12 @@ export { createToken, type Token } from './hooks/provided.ts';
 export type { CoordinatorReader, LogPin, LogPinOptions, StoredRow } from './hooks/reader.ts';
 export type {
   AppliedCall,
+  ApplyCall,
   AuthContext,
   ClientIdentity,
   CoordinatorHooks,
   HookCall,
+  MigrationSummary,
   SyncOperation,
   ValidationResult,
 } from './hooks/types.ts';

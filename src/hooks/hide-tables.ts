@@ -1,10 +1,13 @@
 /** A read filter by table: the safe way to write the one that is most often wanted. */
 
-import type { ChangeSet, RejectedChange } from '../wire/types.ts';
+import { judgeChanges, type Refusal } from './judge-changes.ts';
 import { tableList } from './table-list.ts';
 import type { ClientIdentity, CoordinatorHooks } from './types.ts';
 
-const CODE = 'HIDDEN_TABLE';
+const REFUSAL: Refusal = {
+  reason: 'this client may not change tables that it may not see',
+  code: 'HIDDEN_TABLE',
+};
 
 /**
  * Hooks that keep tables from clients: their rows and DDL are not sent, under whatever name they go, and
@@ -32,18 +35,10 @@ export function hideTables(
     onBeforeApplyChanges(client, changeSets) {
       const hasDdl = changeSets.some(({ schemaMigrations }) => schemaMigrations.length > 0);
       if (!hasDdl || !isHiddenFrom(client)) return { approved: changeSets, rejected: [] };
-      const rejected: RejectedChange[] = [];
-      const approved = changeSets.map((changeSet): ChangeSet => {
-        const schemaMigrations = changeSet.schemaMigrations.filter((migration) => {
-          if (hidden.findInMigration(migration) === undefined) return true;
-          const reason = 'this client may not change tables that it may not see';
-          rejected.push({ table: migration.table, reason, code: CODE });
-          return false;
-        });
-        const isWhole = schemaMigrations.length === changeSet.schemaMigrations.length;
-        return isWhole ? changeSet : { ...changeSet, schemaMigrations };
+      return judgeChanges(changeSets, () => true, {
+        migration: (migration) =>
+          hidden.findInMigration(migration) === undefined ? true : REFUSAL,
       });
-      return { approved, rejected };
     },
   };
 }

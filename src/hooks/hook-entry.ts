@@ -1,6 +1,7 @@
 /** How a configuration names hook modules, and what it may say about their options. */
 
 import type { AuditLogOptions } from './builtin/audit-log.ts';
+import type { DdlOptions } from './builtin/ddl.ts';
 import type { JwtOptions } from './builtin/jwt.ts';
 import type { RateLimitOptions } from './builtin/rate-limit.ts';
 import type { ReadOnlyOptions } from './builtin/read-only.ts';
@@ -22,6 +23,7 @@ export interface HookModuleOptions {
   'sync-coordinator/hooks/jwt': JwtOptions;
   'sync-coordinator/hooks/rate-limit': RateLimitOptions;
   'sync-coordinator/hooks/read-only': ReadOnlyOptions;
+  'sync-coordinator/hooks/ddl': DdlOptions;
   'sync-coordinator/hooks/validate-schema': ValidateSchemaOptions;
   'sync-coordinator/hooks/audit-log': AuditLogOptions;
   'sync-coordinator/hooks/webhook': WebhookOptions;

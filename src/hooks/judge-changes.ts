@@ -1,6 +1,7 @@
 /** A validate hook's work, change by change. */
 
-import type { Change, ChangeSet, RejectedChange } from '../wire/types.ts';
+import type { Change, ChangeSet, RejectedChange, SchemaMigration } from '../wire/types.ts';
+import { actionsOf } from './ddl-actions.ts';
 import type { MaybePromise, ValidationResult } from './types.ts';
 
 /** Why a change may not be stored. */
@@ -13,23 +14,39 @@ export interface Refusal {
 /** `true` approves; a change is stored instead, as the coordinator's own; a reason rejects. */
 export type ChangeVerdict = true | Change | Refusal;
 
+/** `true` approves; a reason rejects. */
+export type MigrationVerdict = true | Refusal;
+
 export interface JudgeOptions {
   /** Whether one rejected change takes the others of its transaction with it. */
   atomic?: boolean;
+  /**
+   * Asked about every migration (DDL) of a transaction, before its changes. Without it DDL that only adds
+   * is approved, and all else is rejected with the code `DDL_NOT_JUDGED`: see `judgeUnasked`.
+   */
+  migration?(migration: SchemaMigration, changeSet: ChangeSet): MaybePromise<MigrationVerdict>;
 }
 
 /**
  * Asks `judge` about every change of a batch, one after the other, and makes the answer of
- * `onBeforeApplyChanges` of it. DDL is approved as it is.
+ * `onBeforeApplyChanges` of it.
  */
 export async function judgeChanges(
   changeSets: readonly ChangeSet[],
   judge: (change: Change, changeSet: ChangeSet) => MaybePromise<ChangeVerdict>,
-  { atomic = false }: JudgeOptions = {},
+  { atomic = false, migration: judgeMigration = judgeUnasked }: JudgeOptions = {},
 ): Promise<ValidationResult> {
   const rejected: RejectedChange[] = [];
+  // Last, since they name no more than a table, and must not speak for changes of it.
+  const rejectedDdl: RejectedChange[] = [];
   const approved: ChangeSet[] = [];
   for (const changeSet of changeSets) {
+    const schemaMigrations: SchemaMigration[] = [];
+    for (const migration of changeSet.schemaMigrations) {
+      const verdict = await judgeMigration(migration, changeSet);
+      if (verdict === true) schemaMigrations.push(migration);
+      else rejectedDdl.push({ table: migration.table, ...verdict });
+    }
     const changes: Change[] = [];
     for (const change of changeSet.changes) {
       const verdict = await judge(change, changeSet);
@@ -37,10 +54,27 @@ export async function judgeChanges(
       else if (isRefusal(verdict)) rejected.push({ ...placeOf(change), ...verdict });
       else changes.push(verdict);
     }
-    const isLeft = changes.length > 0 || changeSet.schemaMigrations.length > 0;
-    if (isLeft || changeSet.changes.length === 0) approved.push({ ...changeSet, changes });
+    const wasEmpty = changeSet.changes.length + changeSet.schemaMigrations.length === 0;
+    if (wasEmpty || changes.length + schemaMigrations.length > 0) {
+      approved.push({ ...changeSet, changes, schemaMigrations });
+    }
   }
-  return { approved, rejected, atomic };
+  return { approved, rejected: [...rejected, ...rejectedDdl], atomic };
+}
+
+const ADDITIVE_TYPES: ReadonlySet<SchemaMigration['type']> = new Set([
+  ...(['create_table', 'add_column', 'add_index', 'drop_index'] as const),
+]);
+
+/**
+ * What rules about rows say to DDL that nobody asked them about. A table that is dropped or renamed takes
+ * its rows from under any rule, so only what leaves the rows as they are may pass.
+ */
+function judgeUnasked({ type, table, ddl }: SchemaMigration): MigrationVerdict {
+  const isAdditive = actionsOf(ddl)?.every((action) => ADDITIVE_TYPES.has(action.type)) ?? false;
+  if (ADDITIVE_TYPES.has(type) && isAdditive) return true;
+  const reason = `${type} of ${table}, or its text, may do more than to add to tables, and the rules here are about rows only`;
+  return { reason, code: 'DDL_NOT_JUDGED' };
 }
 
 function isRefusal(verdict: Change | Refusal): verdict is Refusal {

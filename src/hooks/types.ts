@@ -9,7 +9,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { WebSocket } from 'ws';
 import type { Hlc } from '../clock/hlc.ts';
 import type { SiteId } from '../clock/site-id.ts';
-import type { ApplyResult, ChangeSet, RejectedChange } from '../wire/types.ts';
+import type { ApplyResult, ChangeSet, RejectedChange, SchemaMigration } from '../wire/types.ts';
 import type { CallOrigin } from './call-origin.ts';
 
 /** Who asks, before anybody has said that it is so. */
@@ -58,11 +58,25 @@ export interface ClientIdentity {
   metadata?: Record<string, unknown>;
 }
 
+/**
+ * A migration by what it says of itself, frozen. Its text, which devices carry out, may say something
+ * else: `onBeforeApplyChanges` sees that, too.
+ */
+export type MigrationSummary = Readonly<
+  Pick<SchemaMigration, 'type' | 'schema' | 'table' | 'fromTable'>
+>;
+
 /** What a client wants to do. */
 export type SyncOperation =
   | { type: 'get_changes'; databaseId: string; sinceHLC?: Hlc }
-  /** `changeCount`: changes and migrations; a change set without any counts as one. */
-  | { type: 'apply_changes'; databaseId: string; changeCount: number }
+  | {
+      type: 'apply_changes';
+      databaseId: string;
+      /** Changes and migrations; a change set without any counts as one. */
+      changeCount: number;
+      /** The DDL among them, in its order. Absent where there is none. */
+      migrations?: readonly MigrationSummary[];
+    }
   | { type: 'get_snapshot'; databaseId: string }
   | { type: 'resume_snapshot'; databaseId: string };
 

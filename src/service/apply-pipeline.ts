@@ -18,9 +18,10 @@ import type { ClientIdentity } from '../hooks/types.ts';
 import { decodeLazily } from '../wire/lazy-change-set.ts';
 import type { WireChange, WireChangeSet, WireMigration } from '../wire/schemas.ts';
 import type { ApplyResult, RejectedChange } from '../wire/types.ts';
+import { toApplyOperation } from './apply-operation.ts';
 import { viewOf } from './client-view.ts';
 import { type Corrected, separateCorrections } from './corrections.ts';
-import { countChanges, drainPoint, weighChanges } from './drain.ts';
+import { countChanges, drainPoint } from './drain.ts';
 import { judgeUnderAllNames } from './incoming-names.ts';
 import type { Metrics } from './metrics.ts';
 import { type DatabaseAccess, refuseOwnSite } from './open-database.ts';
@@ -185,8 +186,8 @@ export class ApplyPipeline {
     const changeCount = countChanges(changeSets);
     this.#metrics.changesReceived.inc(changeCount);
     this.#metrics.batchSize.observe(changeCount);
-    const operation = { databaseId: database.id, changeCount: weighChanges(changeSets) };
-    await hooks.authorize(client, { type: 'apply_changes', ...operation }, undefined, origin);
+    const operation = toApplyOperation(database.id, changeSets);
+    await hooks.authorize(client, operation, undefined, origin);
     const pressureOn = () => hooks.pressureOn(database.id);
     // Hooks for whose calls nobody waits must not fall behind without end.
     for (let wait = pressureOn(); wait !== undefined; wait = pressureOn()) await wait;

@@ -20,13 +20,17 @@ function rename(device: Device, fromTable: string, table: string, schemaVersion:
 /** As people write it: by the name alone. Prices are read-only for guests, and texts are trimmed. */
 const byNameOnly = (): CoordinatorHooks => ({
   onBeforeApplyChanges: (client, changeSets) =>
-    judgeChanges(changeSets, (change) => {
-      if (!isGuest(client) || change.table !== 'prices') return true;
-      if (change.type === 'column' && change.value === ' trim ') {
-        return { ...change, value: 'trim' };
-      }
-      return { reason: 'read-only', code: 'READ_ONLY' };
-    }),
+    judgeChanges(
+      changeSets,
+      (change) => {
+        if (!isGuest(client) || change.table !== 'prices') return true;
+        if (change.type === 'column' && change.value === ' trim ') {
+          return { ...change, value: 'trim' };
+        }
+        return { reason: 'read-only', code: 'READ_ONLY' };
+      },
+      { migration: () => true },
+    ),
 });
 
 eachTransport(

@@ -43,7 +43,9 @@ async function start(t: TestContext, options: Partial<AuditLogOptions> = {}) {
 test('through a server: who changed what, from which site, and what was refused', async (t) => {
   const file = join(temporaryDirectory(), 'audit.log');
   const onBeforeApplyChanges = (_client: unknown, sets: Parameters<typeof judgeChanges>[0]) =>
-    judgeChanges(sets, (change) => (change.pk[0] === 2n ? { reason: 'no', code: 'TWO' } : true));
+    judgeChanges(sets, (change) => (change.pk[0] === 2n ? { reason: 'no', code: 'TWO' } : true), {
+      migration: () => true,
+    });
   const server = await startServer(t, {
     config: {
       storage: 'memory:',

@@ -68,7 +68,8 @@ const LOOKING: CoordinatorHooks = {
   onAuthenticate: ({ siteId }) =>
     siteId && { siteId, userId: '__proto__', metadata: JSON.parse(JSON.stringify(ODD)) },
   onAuthorize: ({ metadata = {} }) => !('polluted' in metadata),
-  onBeforeApplyChanges: (_client, changeSets) => judgeChanges(changeSets, () => true),
+  onBeforeApplyChanges: (_client, changeSets) =>
+    judgeChanges(changeSets, () => true, { migration: () => true }),
   onBeforeSendChanges: (_client, changeSets) =>
     changeSets.map((set) => ({ ...set, changes: set.changes.map((change) => ({ ...change })) })),
 };

@@ -34,6 +34,7 @@ export function createRuleHooks(
       if (fails()) throw new Error('simulated');
       return judgeChanges(changes, (change) => (isForbidden(change) ? { reason: 'no' } : true), {
         atomic: isAtomic,
+        migration: () => true,
       });
     },
     onBeforeSendChanges(client, changeSets) {

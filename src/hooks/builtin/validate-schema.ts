@@ -6,13 +6,12 @@
 import { type Static, type TSchema, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { toPlacedFault } from '../../wire/place.ts';
-import type { RejectedChange, SchemaMigration } from '../../wire/types.ts';
+import type { SchemaMigration } from '../../wire/types.ts';
 import type { SqlValue } from '../../wire/values.ts';
-import { isPlainDdl, isRenameOf } from '../ddl-tables.ts';
+import { isPlainDdl, isRenameOf } from '../ddl-actions.ts';
 import { defineHooks } from '../define-hooks.ts';
 import { type ChangeVerdict, judgeChanges, type Refusal } from '../judge-changes.ts';
 import { TableMap } from '../table-list.ts';
-import type { ValidationResult } from '../types.ts';
 
 const Options = Type.Object({
   tables: Type.Record(Type.String(), Type.Unknown(), {
@@ -55,10 +54,10 @@ export default defineHooks({
       Object.entries(tables).map(([table, schema]) => [table, toRules(table, schema)] as const),
     );
     return {
-      async onBeforeApplyChanges(_client, changeSets, { isOtherName = false }) {
+      onBeforeApplyChanges(_client, changeSets, { isOtherName = false }) {
         // Only the name that a table was written under has to be one of these.
         const isClosed = unknownTables === 'reject' && !isOtherName;
-        const judged = await judgeChanges(
+        return judgeChanges(
           changeSets,
           (change): ChangeVerdict => {
             const rules = rulesByTable.get(change);
@@ -67,9 +66,14 @@ export default defineHooks({
             const fault = faultOf(rules, change.column, change.value);
             return fault === undefined ? true : refuse(fault);
           },
-          { atomic },
+          {
+            atomic,
+            migration: (migration) => {
+              const fault = faultOfDdl(migration, rulesByTable, isClosed);
+              return fault === undefined ? true : refuse(fault);
+            },
+          },
         );
-        return withoutDdl(judged, (migration) => faultOfDdl(migration, rulesByTable, isClosed));
       },
     };
   },
@@ -81,23 +85,6 @@ function refuse(reason: string): Refusal {
 
 function noTable(table: string): string {
   return `there is no table ${table}`;
-}
-
-function withoutDdl(
-  { approved, rejected, atomic }: ValidationResult,
-  faultOfMigration: (migration: SchemaMigration) => string | undefined,
-): ValidationResult {
-  const refused: RejectedChange[] = [];
-  const left = approved.map((changeSet) => ({
-    ...changeSet,
-    schemaMigrations: changeSet.schemaMigrations.filter((migration) => {
-      const reason = faultOfMigration(migration);
-      if (reason === undefined) return true;
-      refused.push({ ...refuse(reason), table: migration.table });
-      return false;
-    }),
-  }));
-  return { approved: left, rejected: [...rejected, ...refused], atomic };
 }
 
 /**
