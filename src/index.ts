@@ -49,11 +49,19 @@ export type {
   StatusLines,
 } from './hooks/module-extras.ts';
 export { createToken, type Token } from './hooks/provided.ts';
-export type { CoordinatorReader, LogPin, LogPinOptions, StoredRow } from './hooks/reader.ts';
+export type {
+  BatchReader,
+  CoordinatorReader,
+  LogPin,
+  LogPinOptions,
+  StoredRow,
+} from './hooks/reader.ts';
+export { sameName } from './hooks/same-name.ts';
 export type {
   AppliedCall,
   ApplyCall,
   AuthContext,
+  ChangeOutcome,
   ClientIdentity,
   CoordinatorHooks,
   HookCall,

@@ -3,42 +3,60 @@
  * deleted, a new one beyond the quota is rejected.
  */
 
-import { defineHooks, judgeChanges, Type } from 'sync-coordinator';
+import { defineHooks, judgeChanges, sameName, Type } from 'sync-coordinator';
 
 export default defineHooks({
   name: 'quota',
   version: '1.0.0',
   apiVersion: 1,
+  // Two devices that are counted at once would both get the last place.
+  serial: true,
   options: Type.Object({
     table: Type.String({ minLength: 1, description: 'The table whose rows are counted.' }),
     rowsMax: Type.Integer({ default: 100, minimum: 0, description: 'How many it may have.' }),
   }),
-  setup({ table, rowsMax }, { read, metrics }) {
+  setup({ table, rowsMax }, { metrics }) {
     const refused = metrics.counter('refused_total', 'Rows that were refused.');
+    const refusal = { reason: `${table} is full: ${rowsMax} rows`, code: 'QUOTA' };
 
-    async function countRows(databaseId) {
+    async function countRows(read) {
       let count = 0;
-      for await (const _ of read.rows(databaseId, { table })) count++;
+      for await (const _ of read.rows({ table })) count++;
       return count;
     }
 
     return {
-      async onBeforeApplyChanges({ databaseId }, changeSets) {
+      onBeforeApplyChanges(_client, changeSets, { read }) {
+        let judged;
         let room;
-        const verdictByRow = new Map();
-        return judgeChanges(changeSets, async (change) => {
-          if (change.table !== table || change.type === 'delete') return true;
+        let hasDeleted = false;
+        let verdictByRow;
+        async function judge(change, changeSet) {
+          if (!sameName(change.table, table)) return true;
+          // Devices take both spellings for one table; here they would be two, and only one is counted.
+          if (change.table !== table) return { reason: `it is called ${table}`, code: 'SPELLING' };
+          if (changeSet !== judged) {
+            judged = changeSet;
+            verdictByRow = new Map();
+            // What a delete has done shows once its transaction has been approved.
+            if (hasDeleted) room = undefined;
+            hasDeleted = false;
+          }
+          if (change.type === 'delete') {
+            hasDeleted = true;
+            return true;
+          }
           const row = change.pk.map((value) => `${typeof value} ${value}`).join();
           if (!verdictByRow.has(row)) {
-            const isThere = (await read.row(databaseId, change)) !== undefined;
-            room ??= rowsMax - (await countRows(databaseId));
+            const isThere = (await read.row(change)) !== undefined;
+            room ??= rowsMax - (await countRows(read));
             const mayBe = isThere || room-- > 0;
             if (!mayBe) refused.inc();
-            const refusal = { reason: `${table} is full: ${rowsMax} rows`, code: 'QUOTA' };
             verdictByRow.set(row, mayBe ? true : refusal);
           }
           return verdictByRow.get(row);
-        });
+        }
+        return judgeChanges(changeSets, judge, { read });
       },
     };
   },

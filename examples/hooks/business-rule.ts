@@ -5,23 +5,27 @@
  *     hooks: { modules: ['./hooks/business-rule.ts'], onReject: 'revert' },
  */
 
-import { defineHooks, judgeChanges } from 'sync-coordinator';
+import { defineHooks, judgeChanges, sameName } from 'sync-coordinator';
 
 export default defineHooks({
   name: 'paid-orders',
-  setup: (_options, { read }) => ({
-    onBeforeApplyChanges: (client, changeSets) =>
+  // Else one device could pay an order while another one's change is being judged.
+  serial: true,
+  hooks: {
+    onBeforeApplyChanges: (_client, changeSets, { read }) =>
       judgeChanges(
         changeSets,
-        async ({ table, pk }) => {
-          if (table !== 'orders' || client.databaseId === undefined) return true;
-          const order = await read.row(client.databaseId, { table, pk });
+        async (change) => {
+          if (!sameName(change.table, 'orders')) return true;
+          // Devices take both spellings for one table; here they would be two.
+          if (change.table !== 'orders') return { reason: 'it is called orders', code: 'SPELLING' };
+          const order = await read.row(change);
           return order?.values.status === 'paid'
             ? { reason: 'a paid order can not be changed', code: 'ORDER_PAID' }
             : true;
         },
         // Half of a change to an order would be none.
-        { atomic: true },
+        { atomic: true, read },
       ),
-  }),
+  },
 });

@@ -1,31 +1,37 @@
 /**
  * A note belongs to who made it, as its column `owner` says; others may not write to it. Whoever
- * makes one has to say that it is theirs, in the same transaction. (Two who make the same row at the
- * same moment both may: the newer owner wins, as with every column.)
+ * makes one says that it is theirs, in the same transaction; of two at once the second is refused.
  */
 
-import { type ChangeSet, defineHooks, judgeChanges, type SqlValue } from 'sync-coordinator';
+import { type Change, type ChangeSet, defineHooks, judgeChanges, sameName } from 'sync-coordinator';
 
 /** The owner that a transaction itself gives to a row. */
-function newOwner({ changes }: ChangeSet, pk: readonly SqlValue[]): SqlValue | undefined {
-  const isSame = (other: readonly SqlValue[]) => other.every((value, i) => value === pk[i]);
+function newOwner({ changes }: ChangeSet, { pk }: Change) {
+  const isSame = (other: Change) => other.pk.every((value, i) => value === pk[i]);
   for (const change of changes) {
-    const names = change.type === 'column' && change.table === 'notes' && isSame(change.pk);
-    if (names && change.column === 'owner') return change.value;
+    if (change.type !== 'column' || change.table !== 'notes' || !isSame(change)) continue;
+    if (change.column === 'owner') return change.value;
   }
   return undefined;
 }
 
 export default defineHooks({
   name: 'row-ownership',
-  setup: (_options, { read }) => ({
-    onBeforeApplyChanges: ({ userId, databaseId = '' }, changeSets) =>
-      judgeChanges(changeSets, async ({ table, pk }, changeSet) => {
-        if (table !== 'notes') return true;
-        const stored = await read.row(databaseId, { table, pk });
-        const owner = stored === undefined ? newOwner(changeSet, pk) : stored.values.owner;
-        if (userId !== undefined && owner === userId) return true;
-        return { reason: 'this note belongs to somebody else', code: 'NOT_OWNER' };
-      }),
-  }),
+  serial: true,
+  hooks: {
+    onBeforeApplyChanges: ({ userId }, changeSets, { read }) =>
+      judgeChanges(
+        changeSets,
+        async (change, changeSet) => {
+          if (!sameName(change.table, 'notes')) return true;
+          // Devices take both spellings for one table; here they would be two, each with its owners.
+          if (change.table !== 'notes') return { reason: 'it is called notes', code: 'SPELLING' };
+          const stored = await read.row(change);
+          const owner = stored ? stored.values.owner : newOwner(changeSet, change);
+          if (userId !== undefined && owner === userId) return true;
+          return { reason: 'this note belongs to somebody else', code: 'NOT_OWNER' };
+        },
+        { read },
+      ),
+  },
 });

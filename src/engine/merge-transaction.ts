@@ -3,7 +3,7 @@
  * decides what wins, and puts rows, log records and catalog in one write.
  */
 
-import { HLC_MIN, type HlcText } from '../clock/hlc.ts';
+import { compareHlc, HLC_MIN, type HlcText } from '../clock/hlc.ts';
 import { isOfSameSite, type SiteIdText } from '../clock/site-id.ts';
 import type { KVTransaction } from '../storage/kv-store.ts';
 import type {
@@ -37,6 +37,7 @@ import {
 } from './row.ts';
 import { type LoadedRow, toRowKey } from './row-set.ts';
 import { cellSize, type RowLimits, refuseRowGrowth } from './row-size.ts';
+import { StaleReadError } from './stale-read.ts';
 import { mergeMigration } from './table-ddl.ts';
 import { type EmptyingContext, emptySome, StepBudget } from './table-emptying.ts';
 import { successorOf, TargetFinder } from './table-names.ts';
@@ -60,6 +61,8 @@ export interface Batch {
   admit?: (() => void) | undefined;
   /** The same, asked whenever others have had their turn meanwhile. */
   goOn?: (() => void) | undefined;
+  /** Where the log has to end when its turn comes: it was judged by what was stored up to there. */
+  expected?: HlcText | undefined;
 }
 
 /** What became of a batch. */
@@ -74,6 +77,8 @@ export interface Unapplied {
   item: BatchItem;
   /** `foreign`: it was not the sender's to bring; see `foreign-authors.ts`. */
   outcome: Exclude<Outcome, 'applied'>;
+  /** The HLC of what it lost against, which may be its own: then it was known. */
+  by?: HlcText | undefined;
 }
 
 /** What became of one change or migration. */
@@ -123,7 +128,9 @@ export class MergeTransaction {
     this.#batches = batches;
     await this.#load(batches);
     const outcomes: BatchOutcome[] = [];
-    for (const { sender, changeSets, answers, refused, own } of batches) {
+    for (const { sender, changeSets, answers, refused, own, expected } of batches) {
+      const { position } = this.#transaction.head;
+      if (expected !== undefined && expected !== position) throw new StaleReadError();
       const outcome = emptyOutcome(changeSets.length + answers.length);
       for (const set of changeSets) await this.#mergeSet(set, outcome, sender);
       for (const set of answers) await this.#mergeSet(set, outcome);
@@ -321,7 +328,12 @@ export class MergeTransaction {
       const outcome = isForeign
         ? this.#judgeForeign(change, target, loaded, sender)
         : this.#mergeChange(change, target, loaded, draft);
-      count(result, change, outcome);
+      count(
+        result,
+        change,
+        outcome,
+        outcome === 'applied' ? undefined : this.#winnerOf(change, loaded),
+      );
       if (outcome === 'applied') {
         loaded.changed = true;
         if (target.isLive) {
@@ -346,6 +358,14 @@ export class MergeTransaction {
 
   #isOwn({ hlc }: WireChange): boolean {
     return isOfSameSite(hlc, this.#context.identity.sample);
+  }
+
+  /** What a change of this row has lost against. */
+  #winnerOf(change: WireChange, { row: { cells, tombstone } }: LoadedRow): HlcText | undefined {
+    if (change.type === 'delete') return tombstone?.hlc;
+    const stored = cells.get(this.#names.column(change.column).name);
+    const isStored = stored !== undefined && compareHlc(change.hlc, stored.hlc) <= 0;
+    return isStored ? stored.hlc : tombstone?.hlc;
   }
 
   /** Of a change that goes to no table. */
@@ -506,8 +526,8 @@ function emptyOutcome(transactions: number): BatchOutcome {
   return { applied: 0, skipped: 0, conflicts: 0, transactions, position: HLC_MIN, unapplied: [] };
 }
 
-function count(result: BatchOutcome, item: BatchItem, outcome: Outcome): void {
-  if (outcome !== 'applied') result.unapplied.push({ item, outcome });
+function count(result: BatchOutcome, item: BatchItem, outcome: Outcome, by?: HlcText): void {
+  if (outcome !== 'applied') result.unapplied.push({ item, outcome, by });
   if (outcome !== 'foreign') result[outcome]++;
 }
 

@@ -5,7 +5,7 @@ import type { KVReader, KVView } from '../storage/kv-store.ts';
 import { pkIdentity } from '../wire/values.ts';
 import type { CatalogView } from './catalog.ts';
 import { rowKey, tableRange } from './keys.ts';
-import { decodeRow } from './row.ts';
+import { decodeRow, type Row } from './row.ts';
 import { bearerOf } from './table-names.ts';
 import { isLive, type TableRecord } from './table-record.ts';
 
@@ -15,8 +15,8 @@ export interface WireRow {
   valuesByColumn: Map<string, unknown>;
 }
 
-function toWireRow(bytes: Uint8Array): WireRow | undefined {
-  const { cells } = decodeRow(bytes);
+/** `undefined` for a row that is not there. */
+export function toWireRow({ cells }: Row): WireRow | undefined {
   let pk: unknown[] | undefined;
   const valuesByColumn = new Map<string, unknown>();
   for (const [column, cell] of cells) {
@@ -27,7 +27,11 @@ function toWireRow(bytes: Uint8Array): WireRow | undefined {
 }
 
 /** A name whose table goes by another one now leads to it, until the name is used again. */
-function readTable(catalog: CatalogView, schema: string, table: string): TableRecord | undefined {
+export function readTable(
+  catalog: CatalogView,
+  schema: string,
+  table: string,
+): TableRecord | undefined {
   const bearer = bearerOf(catalog, schema, table, HLC_MAX);
   return typeof bearer !== 'string' && isLive(bearer) ? bearer : undefined;
 }
@@ -41,7 +45,7 @@ export async function readRow(
   const found = readTable(catalog, schema, table);
   if (found === undefined) return undefined;
   const [bytes] = await reader.getMany([rowKey(found.id, pkIdentity(pk))]);
-  return bytes === undefined ? undefined : toWireRow(bytes);
+  return bytes === undefined ? undefined : toWireRow(decodeRow(bytes));
 }
 
 /** Closes the view when it ends, however it ends. */
@@ -55,7 +59,7 @@ export async function* readRows(
     if (found === undefined) return;
     for await (const entries of view.iterate(tableRange('r', found.id))) {
       for (const [, bytes] of entries) {
-        const row = toWireRow(bytes);
+        const row = toWireRow(decodeRow(bytes));
         if (row !== undefined) yield row;
       }
     }

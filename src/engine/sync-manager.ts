@@ -32,6 +32,7 @@ import { type Maintained, type MaintainOptions, Maintenance } from './maintenanc
 import { type Batch, type BatchOutcome, MergeTransaction } from './merge-transaction.ts';
 import { Pace } from './pace.ts';
 import { markPageEnd } from './position-marks.ts';
+import { Preview } from './preview.ts';
 import { CurrentNames } from './record-tables.ts';
 import { type RowLimits, UNLIMITED_ROW } from './row-size.ts';
 import { SiteRecords } from './site-records.ts';
@@ -86,6 +87,8 @@ export interface Verdict {
   authored?: readonly WireChangeSet[];
   /** Changes that were refused, and are to be taken back at the device that made them. */
   refused?: readonly WireChangeSet[];
+  /** The newest position when it was judged: if there is another by its turn, it is not stored. */
+  expected?: HlcText | undefined;
   /** Asked when its turn to be stored has come, and right before the commit; what it throws is why the batch is not stored. */
   admit?: () => void;
   /** The same, asked between the turns in which a large one is merged. */
@@ -176,6 +179,12 @@ export class SyncManager {
     return this.#state.current.head.position;
   }
 
+  /** The same, after asking the store what others have written. */
+  async newestPosition(): Promise<HlcText> {
+    await this.#look();
+    return this.position;
+  }
+
   /** How far the newest position is ahead of the wall, in milliseconds: 0 unless the wall jumped back. */
   get positionAheadMs(): number {
     return Math.max(
@@ -202,11 +211,11 @@ export class SyncManager {
 
   /**
    * Merges a batch. Resolves when it is durable; when it rejects, nothing of it is stored.
-   * @throws SyncError CLOCK_DRIFT, or what the store throws
+   * @throws SyncError CLOCK_DRIFT, a StaleReadError, or what the store throws
    */
   async apply(
     changeSets: readonly WireChangeSet[],
-    { sender, authored = [], refused = [], admit, goOn }: Verdict = {},
+    { sender, authored = [], refused = [], expected, admit, goOn }: Verdict = {},
   ): Promise<BatchOutcome> {
     const { world, maxClockDriftMs } = this.#options;
     // After the wall has jumped back the positions still tell that it was there: devices, which have
@@ -214,7 +223,10 @@ export class SyncManager {
     const nowMs = Math.max(world.now(), hlcWallTimeMs(this.#state.current.head.position));
     refuseDrift(changeSets.concat(authored, refused), nowMs, maxClockDriftMs);
     const answers = authored.map((changeSet) => toAuthored(changeSet, this.identity));
-    return this.#commits.add({ sender, changeSets, answers, refused, admit, goOn }, admit);
+    return this.#commits.add(
+      { sender, changeSets, answers, refused, expected, admit, goOn },
+      admit,
+    );
   }
 
   /**
@@ -385,6 +397,15 @@ export class SyncManager {
   /** A row as it is merged, its primary key in its JSON form. */
   readRow(row: { schema: string; table: string; pk: readonly unknown[] }) {
     return readRow(this.#store, this.#state.current.catalog, row);
+  }
+
+  /** The tables as they would be with more merged: as long as `isCurrent` says that they are still these. */
+  preview(): Preview {
+    const { store, allowResurrection, world } = this.#options;
+    const pace = new Pace(() => world.yield());
+    const state = this.#state.current;
+    const isCurrent = () => this.#state.current.catalog === state.catalog;
+    return new Preview({ store, state, isCurrent, allowResurrection, pace });
   }
 
   /** All rows of a table, in no order, as they were when the first one was asked for. */

@@ -57,7 +57,7 @@ interface Destination {
   floor: HlcText;
 }
 
-function destinationOf(catalog: CatalogView, from: TableRecord): Destination {
+export function destinationOf(catalog: CatalogView, from: TableRecord): Destination {
   let { floor } = from;
   let table = from.into === undefined ? undefined : catalog.table(from.into);
   for (let steps = 0; table?.into !== undefined; steps++) {
@@ -150,7 +150,7 @@ async function readSome(
 }
 
 /** A key may hold a hash in place of the identity, so it is worked out from the row's own key. */
-function rowIdentity(row: Row): string {
+export function rowIdentity(row: Row): string {
   const [cell] = row.cells.values();
   return pkIdentity(JSON.parse(cell?.pk ?? row.tombstone?.pk ?? '[]'));
 }

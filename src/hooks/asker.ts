@@ -53,7 +53,8 @@ export interface HookAnswer {
 export const PASSED = 'passed';
 
 /** What the chain needs of a module. */
-export type AskedModule = Pick<LoadedHooks, 'name' | 'hooks' | 'timeoutMs'>;
+export type AskedModule = Pick<LoadedHooks, 'name' | 'hooks' | 'timeoutMs'> &
+  Partial<Pick<LoadedHooks, 'isSerial' | 'databases'>>;
 
 /** A verdict that is yet to come; to be called at once, and once. */
 export type Later<T> = (tell: (verdict: Verdict<T>) => void) => void;

@@ -24,10 +24,13 @@ import {
 import { type CallOrigin, originOf } from './call-origin.ts';
 import { type HookName, type HookOfKind, recordByHook } from './kinds.ts';
 import { narrow } from './narrow.ts';
+import { type BatchReader, readNothing } from './reader.ts';
 import { createRunningCalls } from './running-calls.ts';
 import type {
   AppliedCall,
+  ApplyCall,
   AuthContext,
+  ChangeOutcome,
   ClientIdentity,
   CoordinatorHooks,
   HookCall,
@@ -63,6 +66,8 @@ export interface ApplyOutcome {
   position?: Hlc | undefined;
   /** See `HookChain`. */
   origin?: CallOrigin;
+  /** Makes what is in the `AppliedCall`, for each module anew. */
+  outcomes?(): ChangeOutcome[];
 }
 
 export interface BeforeApplyOptions {
@@ -71,6 +76,8 @@ export interface BeforeApplyOptions {
   origin?: CallOrigin;
   /** See `ApplyCall`. */
   isOtherName?: boolean;
+  /** Makes the `read` of a call: each module has its own, with what it approves. Default: there is nothing. */
+  reader?(): BatchReader;
 }
 
 /**
@@ -80,6 +87,8 @@ export interface BeforeApplyOptions {
  */
 export interface HookChain {
   readonly has: Readonly<Record<HookName, boolean>>;
+  /** Whether batches are to be judged and stored one after the other: a module has asked for it. */
+  isSerialIn(databaseId: string): boolean;
   /**
    * Who it is, or `undefined` if every module passed.
    * @param answers takes up what the modules say that do not accept the client
@@ -247,6 +256,10 @@ export function createHookChain(
   const visits = new Visits();
   const chain: HookChain = {
     has: recordByHook((hook) => modulesByHook[hook].length > 0),
+    isSerialIn: (databaseId) =>
+      modulesByHook.onBeforeApplyChanges.some(
+        ({ isSerial, databases }) => isSerial && (databases?.includes(databaseId) ?? true),
+      ),
     drain: running.drain,
     settled: running.settled,
     viewKey: createViewKey(modulesByHook.onBeforeSendChanges),
@@ -301,16 +314,13 @@ export function createHookChain(
       }
     },
 
-    beforeApply(client, changes, { signal, origin = originOf(client), isOtherName = false } = {}) {
+    beforeApply(client, changes, options = {}) {
+      const { signal, origin = originOf(client), isOtherName, reader = readNothing } = options;
       const step = ({ approved, rejected }: ValidationResult) => {
         if (approved.length === 0) return undefined;
         const readVerdict = verdictReader(approved);
         const invoke: Invoke = (hooks, call) =>
-          hooks.onBeforeApplyChanges?.(
-            client,
-            approved,
-            isOtherName ? Object.assign(call, { isOtherName }) : call,
-          );
+          hooks.onBeforeApplyChanges?.(client, approved, toApplyCall(call, reader(), isOtherName));
         const read = (answer: unknown): ValidationResult => {
           const verdict = readVerdict(answer);
           return { approved: verdict.approved, rejected: rejected.concat(verdict.rejected) };
@@ -332,13 +342,13 @@ export function createHookChain(
       return pipeline('onBeforeSendChanges', changes, step, origin, signal);
     },
 
-    afterApply(client, changes, { result, position, origin }) {
+    afterApply(client, changes, { result, position, outcomes = () => [], origin }) {
       let own: readonly ChangeSet[] | undefined = changes;
       // The caller may send the result while a hook still has it: each gets its own.
       const invoke: Invoke = (hooks, call) => {
         const sets = own ?? changes.map(anew);
         own = undefined;
-        const appliedCall = toAppliedCall(call, position);
+        const appliedCall = toAppliedCall(call, position, outcomes);
         return hooks.onAfterApplyChanges?.(client, [...sets], copyResult(result), appliedCall);
       };
       notify('onAfterApplyChanges', client, invoke, undefined, origin);
@@ -370,9 +380,26 @@ function anew(changeSet: ChangeSet): ChangeSet {
   return origin === undefined ? structuredClone(changeSet) : decodeLazily(origin);
 }
 
+function toApplyCall(call: HookCall, read: BatchReader, isOtherName = false): ApplyCall {
+  return Object.assign(call, isOtherName ? { read, isOtherName } : { read });
+}
+
 /** Without asking for the signal, which is made for whoever asks. */
-function toAppliedCall(call: HookCall, position: Hlc | undefined): AppliedCall {
-  return position === undefined ? call : Object.assign(call, { position });
+function toAppliedCall(
+  call: HookCall,
+  position: Hlc | undefined,
+  make: () => ChangeOutcome[],
+): AppliedCall {
+  let made: ChangeOutcome[] | undefined;
+  Object.defineProperty(call, 'outcomes', {
+    get() {
+      made ??= make();
+      return made;
+    },
+  });
+  if (position !== undefined) Object.assign(call, { position });
+  // It has just been given them.
+  return call as AppliedCall;
 }
 
 function copyResult(result: ApplyResult): ApplyResult {

@@ -33,6 +33,12 @@ export interface HookModuleNotes {
   after?: readonly string[];
   /** Names of modules that must be there; it comes after them. */
   requires?: readonly string[];
+  /**
+   * Batches are judged (`onBeforeApplyChanges`) and stored one after the other in each database, whoever
+   * sends them: what this module reads still holds when what it approved is stored. It costs speed, so it is
+   * for rules that would not hold otherwise, such as a quota. Default: false.
+   */
+  serial?: boolean;
 }
 
 export interface PlainHookModule extends HookModuleNotes {
@@ -65,7 +71,7 @@ export function defineHooks<const Schema extends TSchema>(
 export function defineHooks(
   module: PlainHookModule | HookModuleWithSetup | HookModuleWithOptions<TSchema>,
 ): HookDefinition<never> {
-  const { name, version, apiVersion, after, requires } = module;
+  const { name, version, apiVersion, after, requires, serial = false } = module;
   if (typeof name !== 'string' || name.trim() === '') {
     throw new TypeError('defineHooks: a hook module needs a name');
   }
@@ -76,7 +82,10 @@ export function defineHooks(
   if ('hooks' in module && 'setup' in module && module.setup !== undefined) {
     throw new TypeError(`defineHooks: ${name} has both hooks and setup`);
   }
-  const notes = { name, version, apiVersion, after, requires };
+  if (typeof serial !== 'boolean') {
+    throw new TypeError(`defineHooks: serial of ${name} is true or false`);
+  }
+  const notes = { name, version, apiVersion, after, requires, serial };
   if ('hooks' in module) {
     const { hooks } = module;
     return { [DEFINITION]: true, ...notes, setup: () => hooks };

@@ -117,6 +117,7 @@ export class HookHost {
         return current().has;
       },
       pressureOn: (...args) => current().pressureOn(...args),
+      isSerialIn: (databaseId) => current().isSerialIn(databaseId),
       authenticate: (...args) => current().authenticate(...args),
       authenticated: (...args) => current().authenticated(...args),
       authorize: (...args) => current().authorize(...args),

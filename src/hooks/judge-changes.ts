@@ -2,6 +2,7 @@
 
 import type { Change, ChangeSet, RejectedChange, SchemaMigration } from '../wire/types.ts';
 import { actionsOf } from './ddl-actions.ts';
+import type { BatchReader } from './reader.ts';
 import type { MaybePromise, ValidationResult } from './types.ts';
 
 /** Why a change may not be stored. */
@@ -21,6 +22,11 @@ export interface JudgeOptions {
   /** Whether one rejected change takes the others of its transaction with it. */
   atomic?: boolean;
   /**
+   * `call.read` of the hook's last argument: while a transaction is judged it shows what has been approved of
+   * those before it in the batch. Give it whenever `judge` reads.
+   */
+  read?: Pick<BatchReader, 'add'>;
+  /**
    * Asked about every migration (DDL) of a transaction, before its changes. Without it DDL that only adds
    * is approved, and all else is rejected with the code `DDL_NOT_JUDGED`: see `judgeUnasked`.
    */
@@ -34,7 +40,7 @@ export interface JudgeOptions {
 export async function judgeChanges(
   changeSets: readonly ChangeSet[],
   judge: (change: Change, changeSet: ChangeSet) => MaybePromise<ChangeVerdict>,
-  { atomic = false, migration: judgeMigration = judgeUnasked }: JudgeOptions = {},
+  { atomic = false, read, migration: judgeMigration = judgeUnasked }: JudgeOptions = {},
 ): Promise<ValidationResult> {
   const rejected: RejectedChange[] = [];
   // Last, since they name no more than a table, and must not speak for changes of it.
@@ -55,9 +61,13 @@ export async function judgeChanges(
       else changes.push(verdict);
     }
     const wasEmpty = changeSet.changes.length + changeSet.schemaMigrations.length === 0;
-    if (wasEmpty || changes.length + schemaMigrations.length > 0) {
-      approved.push({ ...changeSet, changes, schemaMigrations });
-    }
+    if (!wasEmpty && changes.length + schemaMigrations.length === 0) continue;
+    const left = { ...changeSet, changes, schemaMigrations };
+    approved.push(left);
+    const isWhole =
+      changes.length === changeSet.changes.length &&
+      schemaMigrations.length === changeSet.schemaMigrations.length;
+    if (isWhole || !atomic) read?.add(left);
   }
   return { approved, rejected: [...rejected, ...rejectedDdl], atomic };
 }

@@ -18,6 +18,10 @@ export interface LoadedHooks {
   hooks: CoordinatorHooks;
   /** Its own limit for one call, instead of `hooks.timeoutMs`. */
   timeoutMs?: number | undefined;
+  /** See `serial` of its definition. */
+  isSerial: boolean;
+  /** Those that it is asked about, where these are not all. */
+  databases?: readonly string[] | undefined;
   /** HTTP routes of its own. */
   routes?: ServedRoutes | undefined;
   /** What it says of itself in `GET /status`. May throw. */

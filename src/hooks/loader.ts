@@ -84,7 +84,8 @@ export async function loadHooks(
 }
 
 function place(loaded: LoadedHooks, { timeoutMs, ...scope }: ModuleEntry): LoadedHooks {
-  return { ...loaded, timeoutMs, hooks: withinScope(loaded.hooks, scope) };
+  const { databases } = scope;
+  return { ...loaded, timeoutMs, databases, hooks: withinScope(loaded.hooks, scope) };
 }
 
 function configToEntries({ auth, hooks }: HooksConfig): ModuleEntry[] {
@@ -136,8 +137,10 @@ async function setUp(
     const optionsSchema = own?.options;
     const found = { name, module, source, version: own?.version ?? version };
     const { handOver, takeBack, close } = life;
+    const isSerial = own?.serial ?? false;
     return {
-      ...{ ...found, options, optionsSchema, hooks, routes, handOver, takeBack, close },
+      ...{ ...found, options, optionsSchema, hooks, isSerial, routes },
+      ...{ handOver, takeBack, close },
       status: () => extras.statusLines,
       ready: () => extras.ready(),
     };

@@ -19,6 +19,22 @@ export interface StoredRow {
   values: Readonly<Record<string, SqlValue>>;
 }
 
+/**
+ * The database of a batch that is being judged, with what is accepted already and yet to be stored: what the
+ * same device has sent before, and what has been added here.
+ */
+export interface BatchReader {
+  /** A row; `undefined` where none is. */
+  row(row: TableName & { pk: readonly SqlValue[] }): Promise<StoredRow | undefined>;
+  /** All rows of a table, in no order. */
+  rows(table: TableName): AsyncIterable<StoredRow>;
+  /**
+   * What is read from now on is as if this were stored: for change sets of the batch that have been approved, so
+   * that those behind them are judged as if they had come alone. `judgeChanges` does it by itself.
+   */
+  add(changeSet: ChangeSet): void;
+}
+
 export interface LogPinOptions {
   /**
    * Whose pin it is: 1 to 128 characters of A-Z a-z 0-9 _ : . - It has to be the same after a
@@ -80,4 +96,9 @@ export interface CoordinatorReader {
    * is in the store when this resolves, and is renewed until it is closed.
    */
   pinLog(databaseId: string, options: LogPinOptions): Promise<LogPin>;
+}
+
+/** Where no database is: all that is added goes nowhere. */
+export function readNothing(): BatchReader {
+  return { row: async () => undefined, async *rows() {}, add: () => undefined };
 }

@@ -6,6 +6,7 @@
 
 import type { SchemaMigration } from '../wire/types.ts';
 import { tablesInDdl } from './ddl-tables.ts';
+import { foldName } from './same-name.ts';
 
 interface Named {
   schema: string;
@@ -17,13 +18,13 @@ export class TableMap<Value> {
   readonly #values = new Map<string, Value>();
 
   constructor(entries: Iterable<readonly [name: string, value: Value]>) {
-    for (const [name, value] of entries) this.#values.set(name.toLowerCase(), value);
+    for (const [name, value] of entries) this.#values.set(foldName(name), value);
   }
 
   /** Of the table alone, or with its schema, which goes first. */
   get({ schema, table }: Named): Value | undefined {
-    const name = table.toLowerCase();
-    return this.#values.get(`${schema.toLowerCase() || 'main'}.${name}`) ?? this.#values.get(name);
+    const name = foldName(table);
+    return this.#values.get(`${foldName(schema) || 'main'}.${name}`) ?? this.#values.get(name);
   }
 
   /** The first table, of whatever schema, that a DDL text may read or change: any, if it is obscure. */

@@ -9,8 +9,15 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { WebSocket } from 'ws';
 import type { Hlc } from '../clock/hlc.ts';
 import type { SiteId } from '../clock/site-id.ts';
-import type { ApplyResult, ChangeSet, RejectedChange, SchemaMigration } from '../wire/types.ts';
+import type {
+  ApplyResult,
+  Change,
+  ChangeSet,
+  RejectedChange,
+  SchemaMigration,
+} from '../wire/types.ts';
 import type { CallOrigin } from './call-origin.ts';
+import type { BatchReader } from './reader.ts';
 
 /** Who asks, before anybody has said that it is so. */
 export interface AuthContext {
@@ -109,12 +116,35 @@ export interface HookCall extends CallOrigin {
 export interface ApplyCall extends HookCall {
   /** The tables are called by other names that they have or had, to see whether rules for those forbid it. */
   isOtherName?: boolean;
+  /** The database as it will be when what came before is stored. Give it to `judgeChanges`. */
+  read: BatchReader;
 }
+
+/**
+ * What became of one change or migration.
+ * - `applied`, `rewritten`: `stored` is what is stored, of a rewrite with the coordinator's own HLC
+ * - `known`: it had been stored before
+ * - `lost`: to what is newer; `to` is the HLC of that, where it is known
+ * - `rejected`: by a hook, or since it was not the sender's to bring
+ */
+export type ChangeOutcome = {
+  /** As it was sent. */
+  change: Change | SchemaMigration;
+  /** Of the transaction that it came in. */
+  transactionId: string;
+} & (
+  | { outcome: 'applied' | 'rewritten'; stored: Change | SchemaMigration }
+  | { outcome: 'known' }
+  | { outcome: 'lost'; to?: Hlc }
+  | { outcome: 'rejected'; reason: string; code: string }
+);
 
 /** What `onAfterApplyChanges` gets beside its own arguments. */
 export interface AppliedCall extends HookCall {
   /** The newest position that the batch was given; absent where nothing of it took effect. */
   position?: Hlc;
+  /** What became of each change and migration of the batch, in the order in which they were sent. Made when it is asked for. */
+  readonly outcomes: readonly ChangeOutcome[];
 }
 
 export type MaybePromise<T> = T | Promise<T>;

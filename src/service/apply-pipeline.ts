@@ -3,28 +3,32 @@
 import { decodeHlc, type HlcText } from '../clock/hlc.ts';
 import { siteIdToText } from '../clock/site-id.ts';
 import { toAuthored } from '../engine/authored.ts';
-import {
-  type BatchItem,
-  type ForeignAuthors,
-  Sender,
-  withItems,
-} from '../engine/foreign-authors.ts';
-import type { Unapplied } from '../engine/merge-transaction.ts';
+import { type ForeignAuthors, Sender } from '../engine/foreign-authors.ts';
+import type { BatchOutcome } from '../engine/merge-transaction.ts';
 import type { SyncManager } from '../engine/sync-manager.ts';
 import { SyncError } from '../errors.ts';
 import { type CallOrigin, originOf } from '../hooks/call-origin.ts';
 import type { HookChain } from '../hooks/chain.ts';
-import type { ClientIdentity } from '../hooks/types.ts';
+import type { ChangeOutcome, ClientIdentity } from '../hooks/types.ts';
 import { decodeLazily } from '../wire/lazy-change-set.ts';
-import type { WireChange, WireChangeSet, WireMigration } from '../wire/schemas.ts';
+import type { WireChangeSet } from '../wire/schemas.ts';
 import type { ApplyResult, RejectedChange } from '../wire/types.ts';
 import { toApplyOperation } from './apply-operation.ts';
-import { viewOf } from './client-view.ts';
+import {
+  type Asking,
+  hiddenOf,
+  withoutForeign,
+  withoutHidden,
+  withRejected,
+} from './apply-outcome.ts';
+import { AcceptedBatches, PreviewReader } from './batch-reader.ts';
 import { type Corrected, separateCorrections } from './corrections.ts';
+import { DatabaseTurns } from './database-turns.ts';
 import { countChanges, drainPoint } from './drain.ts';
 import { judgeUnderAllNames } from './incoming-names.ts';
 import type { Metrics } from './metrics.ts';
 import { type DatabaseAccess, refuseOwnSite } from './open-database.ts';
+import { outcomesOf } from './outcomes.ts';
 import { explainForeign, explainRefused } from './rejections.ts';
 
 /** What became of a batch, and where to ask the device to go on. */
@@ -41,16 +45,33 @@ export interface Applying {
   applied: Promise<Applied>;
 }
 
-/** Who is asked, about whom, and for what. */
-interface Asking {
-  hooks: HookChain;
-  client: ClientIdentity;
-  origin: CallOrigin;
-}
-
 interface Validated {
+  /** What hooks made of it, and what of that is to be merged. */
+  corrected: Corrected;
   approved: Corrected;
   rejected: readonly RejectedChange[];
+}
+
+interface ValidatedBatch extends Asking {
+  database: DatabaseAccess;
+  changeSets: readonly WireChangeSet[];
+  sender: Sender;
+  /** It has its place in the queue. */
+  accept(): void;
+  admit(): void;
+  goOn(): void;
+}
+
+interface Merged extends Validated {
+  manager: SyncManager;
+  outcome: BatchOutcome;
+}
+
+/** What hooks are told of a batch that is stored. */
+interface Told {
+  result: ApplyResult;
+  position: HlcText;
+  outcomes(): ChangeOutcome[];
 }
 
 export interface ApplyPipelineOptions {
@@ -76,6 +97,8 @@ export interface Applicant {
 
 export class ApplyPipeline {
   readonly #options: ApplyPipelineOptions;
+  readonly #accepted = new AcceptedBatches();
+  readonly #turns = new DatabaseTurns();
   /** Batches under way, and those that hooks are yet to be told of. */
   #running = 0;
   #whenIdle: (() => void)[] = [];
@@ -123,24 +146,18 @@ export class ApplyPipeline {
     const hooks = this.#options.hooks.retain();
     const asking = { hooks, client, origin };
     this.#running++;
-    let isAccepted = false;
     try {
       const sender = new Sender(siteIdToText(client.siteId), this.#options.foreignAuthors);
-      const { approved, rejected } = await this.#validate(asking, database, changeSets, sender);
-      const opened = await database.open();
-      const { manager } = opened;
-      refuseOwnSite(client, opened);
+      await this.#admit(asking, database, changeSets);
       // Hooks may take their time, and a group of others may have to be stored first.
       const admit = () => this.#options.refuseExpired(who());
       // What takes long to merge is given up when nobody waits for it any more: it will be sent again.
       const goOn = () => this.#refuseLate(signal);
-      const { authored, refused, moved } = approved;
-      const takenBack = refused.concat(moved);
-      const verdict = { sender, admit, goOn, authored, refused: takenBack };
-      const stored = manager.apply(approved.changeSets, verdict);
-      isAccepted = true;
-      accept();
-      const { applied, skipped, conflicts, position, unapplied } = await stored;
+      const batch = { ...asking, database, changeSets, sender, accept, admit, goOn };
+      const { manager, corrected, approved, rejected, outcome } = hooks.isSerialIn(database.id)
+        ? await this.#turns.run(database, (expected) => this.#merge(batch, expected))
+        : await this.#merge(batch);
+      const { applied, skipped, conflicts, position, unapplied } = outcome;
       const transactions = changeSets.length;
       const foreign = unapplied.flatMap(({ item, outcome }) => (outcome === 'foreign' ? item : []));
       const result = withRejected({ applied, skipped, conflicts, transactions }, [
@@ -148,12 +165,15 @@ export class ApplyPipeline {
         ...explainForeign(foreign),
       ]);
       this.#count(result);
+      const { identity } = manager;
+      const outcomes = () =>
+        outcomesOf({ sent: changeSets, corrected, rejected, unapplied, identity });
       const told = withoutForeign(approved, foreign);
-      const own = told.authored.map((set) => toAuthored(set, manager.identity));
-      this.#tell(asking, [...told.changeSets, ...own], result, position);
+      const own = told.authored.map((set) => toAuthored(set, identity));
+      this.#tell(asking, [...told.changeSets, ...own], { result, position, outcomes });
       // What was refused was new, too: nothing that follows it may be skipped.
       const hadNews = applied > 0 || rejected.length > 0;
-      const hidden = await this.#hiddenOf(asking, manager, position, unapplied);
+      const hidden = await hiddenOf(asking, manager, position, unapplied);
       // What it may not see of what became of it, it must not hear in this way either.
       const isNews = hadNews || hidden.size > 0;
       const kind = isNews ? 'news' : foreign.length > 0 ? 'foreign' : 'known';
@@ -161,7 +181,7 @@ export class ApplyPipeline {
       return { result: withoutHidden(result, rejected, unapplied, hidden), drainAfter };
     } finally {
       // A batch that was refused holds up nobody.
-      if (!isAccepted) accept();
+      accept();
       stopTimer();
       hooks.release();
       this.#ended();
@@ -176,12 +196,11 @@ export class ApplyPipeline {
     }
   }
 
-  async #validate(
+  async #admit(
     { hooks, client, origin }: Asking,
     database: DatabaseAccess,
     changeSets: readonly WireChangeSet[],
-    sender: Sender,
-  ): Promise<Validated> {
+  ): Promise<void> {
     if (this.#isStopping) throw new SyncError('SHUTTING_DOWN', 'the server is stopping');
     const changeCount = countChanges(changeSets);
     this.#metrics.changesReceived.inc(changeCount);
@@ -191,19 +210,50 @@ export class ApplyPipeline {
     const pressureOn = () => hooks.pressureOn(database.id);
     // Hooks for whose calls nobody waits must not fall behind without end.
     for (let wait = pressureOn(); wait !== undefined; wait = pressureOn()) await wait;
-    if (!hooks.has.onBeforeApplyChanges) {
-      return { approved: { changeSets, authored: [], refused: [], moved: [] }, rejected: [] };
+  }
+
+  /** @param expected where the log ends as long as nothing has come between */
+  async #merge(batch: ValidatedBatch, expected?: HlcText): Promise<Merged> {
+    const { hooks, client, database, changeSets, sender, accept, admit, goOn } = batch;
+    const asSent: Corrected = { changeSets, authored: [], refused: [], moved: [] };
+    const { corrected, approved, rejected } = hooks.has.onBeforeApplyChanges
+      ? await this.#validate(batch)
+      : { corrected: asSent, approved: asSent, rejected: [] };
+    const opened = await database.open();
+    const { manager } = opened;
+    refuseOwnSite(client, opened);
+    const { authored, refused, moved } = approved;
+    const stored = manager.apply(approved.changeSets, {
+      ...{ sender, admit, goOn, expected, authored },
+      refused: refused.concat(moved),
+    });
+    const own = approved.changeSets.concat(authored);
+    const settle = hooks.has.onBeforeApplyChanges
+      ? this.#accepted.add(database.id, sender, own)
+      : undefined;
+    accept();
+    try {
+      return { manager, corrected, approved, rejected, outcome: await stored };
+    } finally {
+      settle?.();
     }
-    const verdict = await hooks.beforeApply(client, changeSets.map(decodeLazily), { origin });
+  }
+
+  async #validate(batch: ValidatedBatch): Promise<Validated> {
+    const { hooks, client, origin, database, changeSets, sender } = batch;
+    const reader = () => new PreviewReader(database, sender, this.#accepted);
+    const given = changeSets.map(decodeLazily);
+    const verdict = await hooks.beforeApply(client, given, { origin, reader });
     const { manager } = await database.open();
     const { approved, rejected } = await judgeUnderAllNames(verdict, manager.aliases, (sets) =>
-      hooks.beforeApply(client, sets, { isOtherName: true, origin }),
+      hooks.beforeApply(client, sets, { isOtherName: true, origin, reader }),
     );
     const corrected = separateCorrections(changeSets, approved);
     const { authored, refused, moved } = corrected;
     // Only a device's own is corrected and taken back: an answer to what another one has dated would
     // win against that when its author sends it.
     return {
+      corrected,
       approved: {
         changeSets: corrected.changeSets.concat(sender.pick(authored, 'foreign')),
         authored: sender.pick(authored, 'own'),
@@ -214,38 +264,11 @@ export class ApplyPipeline {
     };
   }
 
-  /** What of a batch took no effect in places that its client may not see. */
-  async #hiddenOf(
-    { hooks, client, origin }: Asking,
-    manager: SyncManager,
-    position: HlcText,
-    unapplied: readonly Unapplied[],
-  ): Promise<ReadonlySet<BatchItem>> {
-    const view = viewOf(hooks, () => client, undefined, origin);
-    const hidden = new Set(unapplied.map(({ item }) => item));
-    if (view === undefined || hidden.size === 0) return new Set();
-    const changes: WireChange[] = [];
-    const schemaMigrations: WireMigration[] = [];
-    for (const item of hidden) {
-      if ('ddl' in item) schemaMigrations.push(item);
-      else changes.push(item);
-    }
-    const siteId = siteIdToText(client.siteId);
-    const set = { siteId, transactionId: 'unapplied', hlc: position, changes, schemaMigrations };
-    // Where the hook fails nothing is told: what is stored is stored.
-    const [seen] = await view([set], manager.aliases).catch(() => []);
-    for (const item of [...(seen?.changes ?? []), ...(seen?.schemaMigrations ?? [])]) {
-      hidden.delete(item);
-    }
-    return hidden;
-  }
-
   /** Later than the answer to the client: what a hook does must not hold that up. */
   #tell(
     { hooks, client, origin }: Asking,
     changeSets: readonly WireChangeSet[],
-    result: ApplyResult,
-    position: HlcText,
+    { result, position, outcomes }: Told,
   ): void {
     if (!hooks.has.onAfterApplyChanges) return;
     this.#running++;
@@ -253,9 +276,8 @@ export class ApplyPipeline {
     // Still in this turn: what a batch was parsed to must not live on until the next one.
     process.nextTick(() => {
       hooks.afterApply(client, changeSets.map(decodeLazily), {
-        result,
+        ...{ result, outcomes, origin },
         position: result.applied > 0 ? decodeHlc(position) : undefined,
-        origin,
       });
       hooks.release();
       this.#ended();
@@ -291,40 +313,4 @@ export class ApplyPipeline {
     }
     clearTimeout(timer);
   }
-}
-
-function withRejected(result: ApplyResult, rejected: readonly RejectedChange[]): ApplyResult {
-  return rejected.length === 0 ? result : { ...result, rejected: [...rejected] };
-}
-
-/**
- * The result as its client may know it: what lost against something hidden counts as applied, as if
- * that had come later. Else the answer would tell what is there.
- */
-function withoutHidden(
-  result: ApplyResult,
-  byHooks: readonly RejectedChange[],
-  unapplied: readonly Unapplied[],
-  hidden: ReadonlySet<BatchItem>,
-): ApplyResult {
-  if (hidden.size === 0) return result;
-  const { applied, skipped, conflicts, transactions } = result;
-  const counts = { applied, skipped, conflicts };
-  const foreign: BatchItem[] = [];
-  for (const { item, outcome } of unapplied) {
-    if (!hidden.has(item)) {
-      if (outcome === 'foreign') foreign.push(item);
-      continue;
-    }
-    counts.applied++;
-    if (outcome !== 'foreign') counts[outcome]--;
-  }
-  return withRejected({ ...counts, transactions }, [...byHooks, ...explainForeign(foreign)]);
-}
-
-/** What may have been stored. */
-function withoutForeign(approved: Corrected, foreign: readonly BatchItem[]): Corrected {
-  if (foreign.length === 0) return approved;
-  const refused = new Set(foreign);
-  return { ...approved, changeSets: withItems(approved.changeSets, (item) => !refused.has(item)) };
 }

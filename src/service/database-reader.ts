@@ -11,7 +11,7 @@ import type { DatabaseLease } from './database-pool.ts';
 
 type Acquire = (databaseId: string) => Promise<DatabaseLease>;
 
-const SCHEMA = 'main';
+export const SCHEMA = 'main';
 const PAGE_BYTES = 256 * 1024;
 
 /** What can be read once the databases can be opened. */
@@ -76,7 +76,7 @@ export function createDatabaseReader(
   };
 }
 
-function toStoredRow({ pk, valuesByColumn }: WireRow): StoredRow {
+export function toStoredRow({ pk, valuesByColumn }: WireRow): StoredRow {
   const values: Record<string, SqlValue> = Object.create(null);
   for (const [column, value] of valuesByColumn) values[column] = decodeValue(value);
   return { pk: pk.map(decodeValue), values };

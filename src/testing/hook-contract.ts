@@ -6,9 +6,10 @@ import type { HookModule } from '../hooks/define-hooks.ts';
 import { isHookDefinition } from '../hooks/define-hooks.ts';
 import type { WireChangeSet } from '../wire/schemas.ts';
 import { Device } from './device.ts';
+import { type RuleExamples, ruleContract } from './hook-contract-rules.ts';
 import { askHooks, type HarnessOptions, type HookHarness } from './hook-harness.ts';
 
-export interface HookContractOptions extends HarnessOptions {
+export interface HookContractOptions extends HarnessOptions, RuleExamples {
   module: HookModule<never>;
   /** Under which the tests are reported. */
   name?: string;
@@ -125,6 +126,8 @@ export function hookModuleContract({ name, module, ...options }: HookContractOpt
       );
       assert.deepEqual(harness.failures, []);
     });
+
+    ruleContract({ module, ...options });
 
     it('lets no promise reject that nobody waits for', async (t) => {
       const stray: unknown[] = [];

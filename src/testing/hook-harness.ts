@@ -9,7 +9,7 @@ import type { HookModule } from '../hooks/define-hooks.ts';
 import { Handover } from '../hooks/handover.ts';
 import { setUpModule } from '../hooks/loader.ts';
 import { ProvidedValues, type Token } from '../hooks/provided.ts';
-import type { CoordinatorReader } from '../hooks/reader.ts';
+import type { BatchReader, CoordinatorReader } from '../hooks/reader.ts';
 import type {
   AuthContext,
   ClientIdentity,
@@ -157,6 +157,13 @@ export async function askHooks(
   });
   const { siteId, databaseId = 'default' } = identity;
   const close = () => current.close();
+  const { row, rows } = { ...NOTHING, ...read };
+  // What is added is not shown: that takes a database (see `startCoordinator`).
+  const reader = (): BatchReader => ({
+    row: (of) => row(databaseId, of),
+    rows: (of) => rows(databaseId, of),
+    add: () => undefined,
+  });
   owner.after(close);
   return {
     client: identity,
@@ -179,7 +186,8 @@ export async function askHooks(
         ...(operation.type === 'apply_changes' ? { changeCount: 1 } : {}),
         ...operation,
       } as SyncOperation),
-    beforeApply: (...changeSets) => chain().beforeApply(identity, changeSets.map(decodeLazily)),
+    beforeApply: (...changeSets) =>
+      chain().beforeApply(identity, changeSets.map(decodeLazily), { reader }),
     async afterApply(...changeSets) {
       const applied = changeSets.reduce((sum, { changes }) => sum + changes.length, 0);
       const result = { applied, skipped: 0, conflicts: 0, transactions: changeSets.length };

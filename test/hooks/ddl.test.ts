@@ -3,12 +3,9 @@ import { type TestContext, test } from 'node:test';
 import ddl, { type DdlOptions } from '../../src/hooks/builtin/ddl.ts';
 import type { ClientIdentity } from '../../src/hooks/types.ts';
 import { Device } from '../../src/testing/device.ts';
-import { hookModuleContract } from '../../src/testing/hook-contract.ts';
 import type { MigrationType } from '../../src/wire/schemas.ts';
 import { decodeChangeSet } from '../../src/wire/types.ts';
 import { CLIENT, setUpModule, testChain } from './support.ts';
-
-hookModuleContract({ module: ddl });
 
 const device = new Device(1);
 

@@ -151,6 +151,7 @@ test('only the databases and tables that are named are told of', async (t) => {
   await one.apply(
     device.write(
       { pk: [1], table: 'told', set: { x: 1 } },
+      { pk: [1], table: 'TOLD', schema: 'MAIN', set: { x: 1 } },
       { pk: [1], table: 'other', set: { y: 1 } },
     ),
   );
@@ -158,7 +159,7 @@ test('only the databases and tables that are named are told of', async (t) => {
   const tables = endpoint.taken.flatMap((event) =>
     event.transactions.flatMap(({ changes }) => changes.map(({ table }) => table)),
   );
-  assert.deepEqual(tables, ['told']);
+  assert.deepEqual(tables, ['told', 'TOLD']);
 });
 
 test('a database that is not named any more pins its log no longer', async (t) => {

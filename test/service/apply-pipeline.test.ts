@@ -110,7 +110,7 @@ test('a validate hook that fails stores nothing, and makes no database either', 
   assert.deepEqual(storage.events, []);
 });
 
-test('hooks are asked about the operation, its database and its size', async (t) => {
+test('hooks are asked about the operation, its database, its size and its DDL', async (t) => {
   const asked: unknown[] = [];
   const { service, access } = start(t, {
     onAuthorize: (_client, operation) => {
@@ -121,7 +121,10 @@ test('hooks are asked about the operation, its database and its size', async (t)
   const device = new Device(1);
   const batch = [device.write({ pk: [1], set: { x: 1, y: 2 } }), device.migrate('add_column', 't')];
   await service.handleApplyChanges(CLIENT, access, batch);
-  assert.deepEqual(asked, [{ type: 'apply_changes', databaseId: 'db', changeCount: 3 }]);
+  const migrations = [{ type: 'add_column', schema: 'main', table: 't' }];
+  assert.deepEqual(asked, [
+    { type: 'apply_changes', databaseId: 'db', changeCount: 3, migrations },
+  ]);
 });
 
 test('once it stops, new batches are refused and those under way are waited for', async (t) => {

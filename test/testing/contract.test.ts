@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import auditLog from '../../src/hooks/builtin/audit-log.ts';
+import ddl from '../../src/hooks/builtin/ddl.ts';
 import jwt from '../../src/hooks/builtin/jwt.ts';
 import rateLimit from '../../src/hooks/builtin/rate-limit.ts';
 import readOnly from '../../src/hooks/builtin/read-only.ts';
@@ -27,6 +28,7 @@ const MODULES = [
   { module: jwt, options: { secret: SECRET } },
   { module: rateLimit, options: { operationsPerSecond: 10 } },
   { module: readOnly, options: { tables: ['tasks'] } },
+  { module: ddl, options: { allow: [{ types: ['create_table'], tables: ['tasks'] }] } },
   { module: validateSchema, options: { tables: { tasks } } },
   { module: auditLog, options: { file: join(directory, 'audit.log'), values: true } },
   {

@@ -9,7 +9,17 @@ import {
 } from 'sync-coordinator/testing';
 import quota from '../index.js';
 
-hookModuleContract({ module: quota, options: { table: 'tasks' } });
+hookModuleContract({
+  module: quota,
+  options: { table: 'tasks', rowsMax: 1 },
+  transactions: [
+    [{ table: 'tasks', pk: [1], set: { title: 'one' } }],
+    [{ table: 'tasks', pk: [1], set: { title: 'still one' } }],
+    [{ table: 'tasks', pk: [2], set: { title: 'too many' } }],
+    [{ table: 'tasks', pk: [1], delete: true }],
+    [{ table: 'tasks', pk: [3], set: { title: 'there is room' } }],
+  ],
+});
 
 test('a table takes so many rows, and no more', async (t) => {
   const coordinator = await startCoordinator(t, {
@@ -30,4 +40,21 @@ test('a table takes so many rows, and no more', async (t) => {
     ben.rows('tasks').map(([pk]) => pk),
     [[1], [4]],
   );
+});
+
+test('devices that write at the same moment don’t overrun it together', async (t) => {
+  const coordinator = await startCoordinator(t, {
+    config: { hooks: [[quota, { table: 'tasks', rowsMax: 3 }]] },
+  });
+  const devices = await Promise.all(Array.from({ length: 5 }, () => coordinator.device()));
+  const verdicts = await Promise.all(
+    devices.flatMap((device, i) => [
+      device.write('tasks', [2 * i], { title: 'one' }),
+      device.write('tasks', [2 * i + 1], { title: 'two' }),
+    ]),
+  );
+  const accepted = verdicts.filter(({ rejected }) => rejected === undefined);
+  assert.equal(accepted.length, 3);
+  const [ann] = devices;
+  assertRejected(await ann.write('TASKS', [99], { title: 'x' }), { code: 'SPELLING' });
 });

@@ -11,6 +11,7 @@ import type { SqlValue } from '../../wire/values.ts';
 import { isPlainDdl, isRenameOf } from '../ddl-actions.ts';
 import { defineHooks } from '../define-hooks.ts';
 import { type ChangeVerdict, judgeChanges, type Refusal } from '../judge-changes.ts';
+import { foldName } from '../same-name.ts';
 import { TableMap } from '../table-list.ts';
 
 const Options = Type.Object({
@@ -117,7 +118,7 @@ function faultOfDdl(
 }
 
 function faultOf(rules: TableRules, column: string, value: SqlValue): string | undefined {
-  const check = rules.checkByColumn.get(column.toLowerCase());
+  const check = rules.checkByColumn.get(foldName(column));
   if (check !== undefined) return check(value);
   return rules.isOpen ? undefined : `there is no column ${column}`;
 }
@@ -131,7 +132,7 @@ function toRules(table: string, schema: unknown): TableRules {
   const checkByColumn = new Map<string, Check>();
   for (const [column, columnSchema] of Object.entries(properties)) {
     try {
-      checkByColumn.set(column.toLowerCase(), toCheck(columnSchema));
+      checkByColumn.set(foldName(column), toCheck(columnSchema));
     } catch (cause) {
       const what = cause instanceof Error ? cause.message : String(cause);
       throw new Error(`the schema of column ${table}.${column} is wrong: ${what}`, { cause });

@@ -7,6 +7,7 @@ import { type Static, Type } from 'typebox';
 import { type SiteId, siteIdToText } from '../../clock/site-id.ts';
 import type { ChangeSet } from '../../wire/types.ts';
 import { defineHooks } from '../define-hooks.ts';
+import { type TableMap, tableList } from '../table-list.ts';
 import { type PumpOptions, WebhookPump } from './webhook-pump.ts';
 import { WebhookQueue } from './webhook-queue.ts';
 
@@ -32,7 +33,9 @@ const Options = Type.Object({
     description: 'Where the queue is kept, relative to the working directory.',
   }),
   databases: Names('The databases whose changes are told. Default: all.'),
-  tables: Names('The tables, as `table` or `schema.table`. Default: all, and all DDL.'),
+  tables: Names(
+    'The tables, as `table` or `schema.table`, in whatever case. Default: all, and all DDL.',
+  ),
   queueMax: Type.Integer({
     default: 10_000,
     minimum: 1,
@@ -56,13 +59,14 @@ export default defineHooks({
   setup(options, context) {
     const { read, logger, signal, onClose } = context;
     const isListed = (databaseId: string) => options.databases?.includes(databaseId) ?? true;
+    const tables = options.tables && tableList(options.tables);
     const senders = new Map<string, string>();
     const senderKey = (databaseId: string, siteId: SiteId, transactionId: string) =>
       JSON.stringify([databaseId, siteIdToText(siteId), transactionId]);
 
     const pumpOptions: PumpOptions = {
       ...options,
-      select: (changeSet) => selectTables(changeSet, options.tables),
+      select: (changeSet) => selectTables(changeSet, tables),
       userOf(databaseId, { siteId, transactionId }) {
         const key = senderKey(databaseId, siteId, transactionId);
         const userId = senders.get(key);
@@ -141,11 +145,9 @@ export default defineHooks({
 
 function selectTables(
   changeSet: ChangeSet,
-  tables: readonly string[] | undefined,
+  tables: TableMap<true> | undefined,
 ): ChangeSet | undefined {
   if (tables === undefined) return changeSet;
-  const changes = changeSet.changes.filter(
-    ({ schema, table }) => tables.includes(table) || tables.includes(`${schema}.${table}`),
-  );
+  const changes = changeSet.changes.filter((change) => tables.get(change) !== undefined);
   return changes.length === 0 ? undefined : { ...changeSet, changes, schemaMigrations: [] };
 }

@@ -1,0 +1,87 @@
+/** What a client is told of what became of its batch, and hooks of what may have been stored. */
+
+import type { HlcText } from '../clock/hlc.ts';
+import { siteIdToText } from '../clock/site-id.ts';
+import { type BatchItem, withItems } from '../engine/foreign-authors.ts';
+import type { Unapplied } from '../engine/merge-transaction.ts';
+import type { SyncManager } from '../engine/sync-manager.ts';
+import type { CallOrigin } from '../hooks/call-origin.ts';
+import type { HookChain } from '../hooks/chain.ts';
+import type { ClientIdentity } from '../hooks/types.ts';
+import type { WireChange, WireMigration } from '../wire/schemas.ts';
+import type { ApplyResult, RejectedChange } from '../wire/types.ts';
+import { viewOf } from './client-view.ts';
+import type { Corrected } from './corrections.ts';
+import { explainForeign } from './rejections.ts';
+
+export function withRejected(
+  result: ApplyResult,
+  rejected: readonly RejectedChange[],
+): ApplyResult {
+  return rejected.length === 0 ? result : { ...result, rejected: [...rejected] };
+}
+
+/**
+ * The result as its client may know it: what lost against something hidden counts as applied, as if
+ * that had come later. Else the answer would tell what is there.
+ */
+export function withoutHidden(
+  result: ApplyResult,
+  byHooks: readonly RejectedChange[],
+  unapplied: readonly Unapplied[],
+  hidden: ReadonlySet<BatchItem>,
+): ApplyResult {
+  if (hidden.size === 0) return result;
+  const { applied, skipped, conflicts, transactions } = result;
+  const counts = { applied, skipped, conflicts };
+  const foreign: BatchItem[] = [];
+  for (const { item, outcome } of unapplied) {
+    if (!hidden.has(item)) {
+      if (outcome === 'foreign') foreign.push(item);
+      continue;
+    }
+    counts.applied++;
+    if (outcome !== 'foreign') counts[outcome]--;
+  }
+  return withRejected({ ...counts, transactions }, [...byHooks, ...explainForeign(foreign)]);
+}
+
+/** What may have been stored. */
+export function withoutForeign(approved: Corrected, foreign: readonly BatchItem[]): Corrected {
+  if (foreign.length === 0) return approved;
+  const refused = new Set(foreign);
+  return { ...approved, changeSets: withItems(approved.changeSets, (item) => !refused.has(item)) };
+}
+
+/** Who is asked, about whom, and for what. */
+export interface Asking {
+  hooks: HookChain;
+  client: ClientIdentity;
+  origin: CallOrigin;
+}
+
+/** What of a batch took no effect in places that its client may not see. */
+export async function hiddenOf(
+  { hooks, client, origin }: Asking,
+  manager: SyncManager,
+  position: HlcText,
+  unapplied: readonly Unapplied[],
+): Promise<ReadonlySet<BatchItem>> {
+  const view = viewOf(hooks, () => client, undefined, origin);
+  const hidden = new Set(unapplied.map(({ item }) => item));
+  if (view === undefined || hidden.size === 0) return new Set();
+  const changes: WireChange[] = [];
+  const schemaMigrations: WireMigration[] = [];
+  for (const item of hidden) {
+    if ('ddl' in item) schemaMigrations.push(item);
+    else changes.push(item);
+  }
+  const siteId = siteIdToText(client.siteId);
+  const set = { siteId, transactionId: 'unapplied', hlc: position, changes, schemaMigrations };
+  // Where the hook fails nothing is told: what is stored is stored.
+  const [seen] = await view([set], manager.aliases).catch(() => []);
+  for (const item of [...(seen?.changes ?? []), ...(seen?.schemaMigrations ?? [])]) {
+    hidden.delete(item);
+  }
+  return hidden;
+}

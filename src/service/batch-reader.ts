@@ -1,0 +1,102 @@
+/**
+ * What validate hooks read of the database of a batch: what is stored, what has been accepted before of
+ * the same device and is yet to be stored, and what of the batch itself they approve as they go.
+ */
+
+import type { Sender } from '../engine/foreign-authors.ts';
+import type { Preview } from '../engine/preview.ts';
+import type { BatchReader, StoredRow, TableName } from '../hooks/reader.ts';
+import { untouchedOrigin } from '../wire/lazy-change-set.ts';
+import type { WireChangeSet } from '../wire/schemas.ts';
+import { type ChangeSet, encodeChangeSet } from '../wire/types.ts';
+import { encodeValue, type SqlValue } from '../wire/values.ts';
+import { SCHEMA, toStoredRow } from './database-reader.ts';
+import type { DatabaseAccess } from './open-database.ts';
+
+/** Batches that have their place in the queue and are not stored yet, by database and sender. */
+export class AcceptedBatches {
+  readonly #setsByKey = new Map<string, Set<readonly WireChangeSet[]>>();
+
+  /** Until it is stored, or turns out not to be. */
+  add(databaseId: string, { siteId }: Sender, changeSets: readonly WireChangeSet[]): () => void {
+    const key = toKey(databaseId, siteId);
+    const batches = this.#setsByKey.get(key) ?? new Set();
+    this.#setsByKey.set(key, batches);
+    batches.add(changeSets);
+    return () => {
+      batches.delete(changeSets);
+      if (batches.size === 0 && this.#setsByKey.get(key) === batches) this.#setsByKey.delete(key);
+    };
+  }
+
+  of(databaseId: string, { siteId }: Sender): WireChangeSet[] {
+    return [...(this.#setsByKey.get(toKey(databaseId, siteId)) ?? [])].flat();
+  }
+}
+
+/** No site id has a space in it. */
+function toKey(databaseId: string, siteId: string): string {
+  return `${siteId} ${databaseId}`;
+}
+
+/** Nothing is opened, read or merged before somebody asks: most hooks don't. */
+export class PreviewReader implements BatchReader {
+  readonly #database: DatabaseAccess;
+  readonly #sender: Sender;
+  readonly #accepted: AcceptedBatches;
+  /** What its preview holds, and one that takes its place has to. */
+  #sets: WireChangeSet[] | undefined;
+  #added: ChangeSet[] = [];
+  #preview: Preview | undefined;
+
+  constructor(database: DatabaseAccess, sender: Sender, accepted: AcceptedBatches) {
+    this.#database = database;
+    this.#sender = sender;
+    this.#accepted = accepted;
+  }
+
+  add(changeSet: ChangeSet): void {
+    this.#added.push(changeSet);
+  }
+
+  async row({
+    schema = SCHEMA,
+    table,
+    pk,
+  }: TableName & { pk: readonly SqlValue[] }): Promise<StoredRow | undefined> {
+    const key = pk.map(encodeValue);
+    for (;;) {
+      const preview = await this.#current();
+      const row = await preview.row({ schema, table, pk: key });
+      if (preview.isCurrent) return row && toStoredRow(row);
+    }
+  }
+
+  async *rows({ schema = SCHEMA, table }: TableName): AsyncGenerator<StoredRow> {
+    const preview = await this.#current();
+    for await (const row of preview.rows({ schema, table })) yield toStoredRow(row);
+  }
+
+  async #current(): Promise<Preview> {
+    const { manager } = await this.#database.open();
+    this.#sets ??= this.#ownOf(this.#accepted.of(this.#database.id, this.#sender));
+    // In one turn: nothing is read of a preview that lacks what was added before.
+    let preview = this.#preview;
+    if (!preview?.isCurrent) {
+      preview = manager.preview();
+      preview.add(this.#sets);
+      this.#preview = preview;
+    }
+    const added = this.#added.map((set) => untouchedOrigin(set) ?? encodeChangeSet(set));
+    this.#added = [];
+    const own = this.#ownOf(added);
+    preview.add(own);
+    for (const set of own) this.#sets.push(set);
+    return preview;
+  }
+
+  /** What another device has dated takes no effect, or is stored already. */
+  #ownOf(sets: readonly WireChangeSet[]): WireChangeSet[] {
+    return [...this.#sender.pick(sets, 'own')];
+  }
+}
