@@ -16,7 +16,14 @@ import { ChangeListJson, changedRowJson, columnMember } from './change-json.ts';
 import { tableRange } from './keys.ts';
 import { authorsOf } from './log-record.ts';
 import { RunWriter } from './record-tables.ts';
-import { decodeRow, isExpired, mergeCell, mergeTombstone, type Row } from './row.ts';
+import {
+  decodeRow,
+  isExpired,
+  mergeCell,
+  mergeTombstone,
+  type Row,
+  type Tombstone,
+} from './row.ts';
 import type { LoadedRow, RowAddress } from './row-set.ts';
 import { joinedPast } from './table-ddl.ts';
 import { isBelowFloor, successorOf } from './table-names.ts';
@@ -173,10 +180,7 @@ function takeOut(
   if (tombstone !== undefined) {
     const isBelow = compareHlc(tombstone.hlc, floor) <= 0;
     if (!isBelow && to !== undefined) {
-      const position = isExpired(tombstone) ? undefined : told.position;
-      const moved = { ...tombstone, position };
-      const outcome = mergeTombstone(to.row, moved, allowResurrection);
-      if (outcome === 'applied' && position !== undefined) told.addDelete(moved);
+      moveTombstone(tombstone, to.row, told, allowResurrection);
     }
     if (isBelow || to !== undefined) row.tombstone = undefined;
   }
@@ -191,6 +195,24 @@ function takeOut(
   }
   from.changed = true;
   if (to !== undefined) to.changed = true;
+}
+
+/** One that has expired is told only where it takes something away: nobody has heard of it there. */
+function moveTombstone(
+  tombstone: Tombstone,
+  to: Row,
+  told: Told,
+  allowResurrection: boolean,
+): void {
+  const cellsBefore = to.cells.size;
+  const wasExpired = isExpired(tombstone);
+  const moved = { ...tombstone, position: wasExpired ? undefined : told.position };
+  if (mergeTombstone(to, moved, allowResurrection) !== 'applied') return;
+  const taken = cellsBefore - to.cells.size;
+  told.replaced += taken;
+  if (wasExpired && taken === 0) return;
+  moved.position = told.position;
+  told.addDelete(moved);
 }
 
 /** What has moved and takes effect: one change set of the coordinator's own. */

@@ -149,3 +149,38 @@ test('thousands of devices that make the same tables leave one migration, and no
   for (const kind of ['g', 't', 'n', 'l']) assert.equal(await countKeys(store, kind), 1, kind);
   await assertSound(store);
 });
+
+test('a deletion that has been forgotten, and takes something away where it moves to, is told', async () => {
+  const { manager, store, world } = await openEngine({ tombstoneTTL: 1000 });
+  const [writer, deleter] = [new Device(1, world.nowMs), new Device(2, world.nowMs + 100)];
+  // Of a table that nobody has made yet.
+  await manager.apply([deleter.write({ table: 'b', pk: [1], delete: true })]);
+  world.nowMs += 5000;
+  await manager.maintain({ thorough: true });
+  const reader = new Replica();
+  await manager.apply([
+    writer.migrate('create_table', 'a'),
+    writer.write(
+      { table: 'a', pk: [1], set: { x: 'older than the deletion' } },
+      { table: 'a', pk: [2], set: { x: 'stays' } },
+    ),
+  ]);
+  reader.load(await takeSnapshot(manager));
+  const before = manager.position;
+  deleter.wallTime = world.nowMs;
+  await manager.apply([deleter.migrate('rename_table', 'b', { fromTable: 'a', schemaVersion: 2 })]);
+  await manager.maintain({ thorough: true });
+  const left = [{ x: 'stays' }];
+  const fresh = new Replica();
+  fresh.load(await takeSnapshot(manager));
+  assert.deepEqual(Object.values(fresh.contents()), left);
+  const fromLog = new Replica();
+  fromLog.apply(await readAll(manager));
+  assert.deepEqual(Object.values(fromLog.contents()), left);
+  const told = (await readAll(manager, before)).flatMap(({ changes }) => changes);
+  assert.deepEqual(
+    told.map(({ type, table, pk }) => [type, table, pk]),
+    [['delete', 'b', [1]]],
+  );
+  await assertSound(store);
+});
