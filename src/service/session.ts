@@ -318,6 +318,8 @@ export class Session {
         // where there is room for one more.
         const readsAhead = this.#view === undefined && host.hasMemory(2 * limits.pageBytes);
         if (readsAhead) reading = this.#readForAnswer(log.end, writer);
+        // It may fail before anybody waits for it.
+        reading?.catch(() => undefined);
         await outlet.drained(0);
         if (!this.#isOpen) return;
         reading ??= this.#readForAnswer(log.end, writer);

@@ -185,6 +185,35 @@ test('a session whose log cannot be read at the moment stays, and goes on when i
   assert.ok(refusals > 2);
 });
 
+test('a page that cannot be read ahead of its time ends the answer, and nothing else', async (t) => {
+  const store = await createMemoryStorage().open('test');
+  let isBroken = () => false;
+  const { join, write, manager } = await openHub({
+    ...store,
+    iterate(range) {
+      if (isBroken()) throw new SyncError('STORE_UNAVAILABLE', 'not now');
+      return store.iterate(range);
+    },
+  });
+  const stray: unknown[] = [];
+  const note = (reason: unknown) => stray.push(reason);
+  process.on('unhandledRejection', note);
+  t.after(() => process.off('unhandledRejection', note));
+  await write(new Device(1), 40);
+  const { session, outlet } = join(new Device(9));
+  outlet.isHeld = true;
+  const since = await manager.cursorFor(undefined);
+  // The next page is asked for while this one is on its way.
+  isBroken = () => outlet.messages.length > 0;
+  const answered = session.answer(() => session.sendChanges(since));
+  await outlet.sent(1);
+  for (let i = 0; i < 20; i++) await new Promise(setImmediate);
+  outlet.isHeld = false;
+  outlet.take();
+  await assert.rejects(answered, { code: 'STORE_UNAVAILABLE' });
+  assert.deepEqual(stray, []);
+});
+
 test('an answer under way holds pushes back; nothing is missed, and nothing comes twice', async () => {
   const { join, write, manager } = await openHub();
   const ids = await write(new Device(1), 20);
