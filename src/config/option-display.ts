@@ -83,7 +83,7 @@ function withoutSecrets(
   schemas: readonly unknown[],
   reader: SchemaReader,
 ): unknown {
-  if (reader.all(schemas).some(({ secret }) => secret === true)) {
+  if (reader.all(schemas).some((schema) => Boolean(schema.secret))) {
     return Array.isArray(value) ? `${MASK} (${value.length})` : MASK;
   }
   if (value instanceof RegExp) return String(value);

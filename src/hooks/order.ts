@@ -21,13 +21,13 @@ const MIDDLE_RANK = 1;
 const rankOf = ({ enforce }: Ordered) => (enforce === undefined ? MIDDLE_RANK : RANKS[enforce]);
 
 /** @throws HookLoadError where a module that is required is missing, or each waits for the other */
-export function inOrder<Item extends Ordered>(listed: readonly Item[]): Item[] {
-  for (const { module, requires = [] } of listed) {
-    const missing = requires.find((name) => !listed.some((other) => other.name === name));
+export function inOrder<Item extends Ordered>(items: readonly Item[]): Item[] {
+  for (const { module, requires = [] } of items) {
+    const missing = requires.find((name) => !items.some((other) => other.name === name));
     if (missing === undefined) continue;
     throw new HookLoadError(module, `it requires the module "${missing}", which is not listed`);
   }
-  const left = listed.toSorted((a, b) => rankOf(a) - rankOf(b));
+  const left = items.toSorted((a, b) => rankOf(a) - rankOf(b));
   const ordered: Item[] = [];
   while (left.length > 0) {
     const next = left.findIndex((item) => left.every((other) => !waitsFor(item, other)));

@@ -42,6 +42,9 @@ const VALUES = [
   'x'.repeat(100_000),
 ];
 
+/** A key has 64 KiB. */
+const inKey = (value: unknown) => (typeof value === 'string' ? value.slice(0, 60_000) : value);
+
 eachTransport(
   'the vectors go through unchanged',
   async ({ t, join }) => {
@@ -67,7 +70,7 @@ eachTransport('every value, name and key comes out as it went in', async ({ join
     VALUES.map((value, j) => ({
       schema: name,
       table: TEXTS[(i + j) % TEXTS.length] ?? '',
-      pk: [name, i, j, value],
+      pk: [name, i, j, inKey(value)],
       set: Object.fromEntries([[TEXTS[j % TEXTS.length] ?? '', value]]),
     })),
   ).filter((_, i) => i % 7 === 0 || i < VALUES.length);
@@ -163,7 +166,7 @@ test('a hook that approves everything changes nothing', async (t) => {
   const anna = await overHttp(server, a, t);
   const ben = await overHttp(server, new Device(2), t);
   const writes = VALUES.map((value, i) => ({
-    pk: [i, value],
+    pk: [i, inKey(value)],
     set: Object.fromEntries([[TEXTS[i % TEXTS.length] ?? '', value]]),
   }));
   const sent: WireChangeSet = JSON.parse(

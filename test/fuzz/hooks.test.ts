@@ -9,7 +9,7 @@ import type { ChangeSet } from '../../src/wire/types.ts';
 import { isErrorCode } from '../conformance/error-codes.ts';
 import { startServer, type TestServer } from '../support/server.ts';
 import { holdsAsync } from './budget.ts';
-import { anyAnswer, type HookAnswer, neverSettling } from './hook-answers.ts';
+import { anyAnswer, changesTwice, type HookAnswer, neverSettling } from './hook-answers.ts';
 
 const SECRET_TABLE = 'secret';
 
@@ -85,33 +85,40 @@ test('whatever a validate hook answers, nothing is stored but what it let throug
   const { server, script } = await startScripted(t);
   let round = 0;
   await holdsAsync(
-    fc.asyncProperty(fc.oneof(anyAnswer, neverSettling), async ({ answer, isRight }) => {
-      const databaseId = `apply-${++round}`;
-      const writer = await joined(server, author, databaseId);
-      const other = await joined(server, onlooker, databaseId);
-      script.apply = (value) => answer(value, () => ({ approved: value, rejected: [] }));
-      writer.send({
-        type: 'apply_changes',
-        requestId: 'it',
-        changes: [
-          author.write({ pk: [1], set: { a: 1 } }),
-          author.write({ pk: [2], set: { a: 2 } }),
-        ],
-      });
-      const told = await writer.nextWhere(({ requestId }) => requestId === 'it');
-      script.apply = undefined;
-      if (told.type !== 'apply_result') assertCoded(told);
-      if (!isRight) assert.equal(told.code, 'HOOK_FAILED', JSON.stringify(told));
-      const contents = await contentsOf(server, databaseId);
-      const all = [1, 2].map((n) => [JSON.stringify(['main', 't', String(n)]), { a: n }]);
-      assert.deepEqual(contents, isRight ? Object.fromEntries(all) : {}, 'just what was approved');
-      const good = onlooker.write({ pk: [3], set: { a: 3 } });
-      assert.equal((await other.apply(good)).applied, 1, 'others go on');
-      await writer.settled();
-      assert.ok(writer.log.every(({ type }) => type !== 'error' || told.type === 'error'));
-      writer.socket.terminate();
-      other.socket.terminate();
-    }),
+    fc.asyncProperty(
+      fc.oneof(anyAnswer, neverSettling, changesTwice(false)),
+      async ({ answer, isRight }) => {
+        const databaseId = `apply-${++round}`;
+        const writer = await joined(server, author, databaseId);
+        const other = await joined(server, onlooker, databaseId);
+        script.apply = (value) => answer(value, () => ({ approved: value, rejected: [] }));
+        writer.send({
+          type: 'apply_changes',
+          requestId: 'it',
+          changes: [
+            author.write({ pk: [1], set: { a: 1 } }),
+            author.write({ pk: [2], set: { a: 2 } }),
+          ],
+        });
+        const told = await writer.nextWhere(({ requestId }) => requestId === 'it');
+        script.apply = undefined;
+        if (told.type !== 'apply_result') assertCoded(told);
+        if (!isRight) assert.equal(told.code, 'HOOK_FAILED', JSON.stringify(told));
+        const contents = await contentsOf(server, databaseId);
+        const all = [1, 2].map((n) => [JSON.stringify(['main', 't', String(n)]), { a: n }]);
+        assert.deepEqual(
+          contents,
+          isRight ? Object.fromEntries(all) : {},
+          'just what was approved',
+        );
+        const good = onlooker.write({ pk: [3], set: { a: 3 } });
+        assert.equal((await other.apply(good)).applied, 1, 'others go on');
+        await writer.settled();
+        assert.ok(writer.log.every(({ type }) => type !== 'error' || told.type === 'error'));
+        writer.socket.terminate();
+        other.socket.terminate();
+      },
+    ),
     150,
   );
 });
@@ -120,28 +127,31 @@ test('whatever a filter answers, it never shows what is to be hidden', async (t)
   const { server, script } = await startScripted(t);
   let round = 0;
   await holdsAsync(
-    fc.asyncProperty(fc.oneof(anyAnswer, neverSettling), async ({ answer, isRight }) => {
-      const databaseId = `send-${++round}`;
-      const writer = await joined(server, onlooker, databaseId);
-      await writer.apply(
-        onlooker.write({ table: SECRET_TABLE, pk: [1], set: { a: 'hidden' } }),
-        onlooker.write({ pk: [1], set: { a: 'seen' } }),
-      );
-      script.send = (value) => answer(withoutSecrets(value), () => withoutSecrets(value));
-      for (const type of ['get_changes', 'get_snapshot']) {
-        const reader = await joined(server, author, databaseId);
-        reader.send({ type, requestId: 'it' });
-        const told = await reader.nextWhere(
-          (message) => message.type !== 'snapshot_chunk' && message.type !== 'handshake_ack',
+    fc.asyncProperty(
+      fc.oneof(anyAnswer, neverSettling, changesTwice(true)),
+      async ({ answer, isRight }) => {
+        const databaseId = `send-${++round}`;
+        const writer = await joined(server, onlooker, databaseId);
+        await writer.apply(
+          onlooker.write({ table: SECRET_TABLE, pk: [1], set: { a: 'hidden' } }),
+          onlooker.write({ pk: [1], set: { a: 'seen' } }),
         );
-        if (!isRight) assert.equal(told.code, 'HOOK_FAILED', JSON.stringify(told));
-        assert.ok(!JSON.stringify(reader.log).includes('hidden'), 'it was hidden');
-        reader.socket.terminate();
-      }
-      script.send = undefined;
-      assert.ok(JSON.stringify(await writer.snapshot()).includes('hidden'), 'others see all');
-      writer.socket.terminate();
-    }),
+        script.send = (value) => answer(withoutSecrets(value), () => withoutSecrets(value));
+        for (const type of ['get_changes', 'get_snapshot']) {
+          const reader = await joined(server, author, databaseId);
+          reader.send({ type, requestId: 'it' });
+          const told = await reader.nextWhere(
+            (message) => message.type !== 'snapshot_chunk' && message.type !== 'handshake_ack',
+          );
+          if (!isRight) assert.equal(told.code, 'HOOK_FAILED', JSON.stringify(told));
+          assert.ok(!JSON.stringify(reader.log).includes('hidden'), 'it was hidden');
+          reader.socket.terminate();
+        }
+        script.send = undefined;
+        assert.ok(JSON.stringify(await writer.snapshot()).includes('hidden'), 'others see all');
+        writer.socket.terminate();
+      },
+    ),
     80,
   );
 });
