@@ -3,6 +3,8 @@
  * schemas hold for a value, for a member of it, for an item.
  */
 
+import { Check } from 'typebox/value';
+
 export type SchemaNode = Readonly<Record<string, unknown>>;
 
 /** What a schema is made of beside itself, as lists and as single schemas. */
@@ -64,7 +66,7 @@ export function memberSchemas(schema: SchemaNode, name: string): unknown[] {
   const { properties, patternProperties, additionalProperties } = schema;
   const named = Object.hasOwn(Object(properties), name) ? [Object(properties)[name]] : [];
   const matching = Object.entries(Object(patternProperties)).flatMap(([pattern, member]) =>
-    new RegExp(pattern, 'u').test(name) ? [member] : [],
+    Check({ type: 'string', pattern }, name) ? [member] : [],
   );
   const found = [...named, ...matching];
   return found.length > 0 || !isNode(additionalProperties) ? found : [additionalProperties];
