@@ -103,8 +103,6 @@ export class ModuleExtras {
 
 /** As it stands in a path: `@acme/sync-hooks-online` is `acme-sync-hooks-online`. */
 function toPath(name: string): string {
-  return name
-    .toLowerCase()
-    .replaceAll(/[^a-z0-9_.-]+/g, '-')
-    .replaceAll(/^[-.]+|[-.]+$/g, '');
+  const words = name.toLowerCase().split(/[^a-z0-9_]+/);
+  return words.filter((word) => word !== '').join('-');
 }
