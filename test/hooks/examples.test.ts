@@ -10,7 +10,10 @@ import businessRule from '../../examples/hooks/business-rule.ts';
 import jwtAndWhitelist from '../../examples/hooks/jwt-and-whitelist.config.ts';
 import perUserFilter from '../../examples/hooks/per-user-filter.ts';
 import presence, { online } from '../../examples/hooks/presence.ts';
+import roles from '../../examples/hooks/roles.ts';
 import rowOwnership from '../../examples/hooks/row-ownership.ts';
+import softDelete from '../../examples/hooks/soft-delete.ts';
+import tenantIsolation from '../../examples/hooks/tenant-isolation.ts';
 import type { CoordinatorConfigInput } from '../../src/config/schema.ts';
 import type { HookEntry } from '../../src/hooks/hook-entry.ts';
 import {
@@ -20,14 +23,19 @@ import {
   converge,
 } from '../../src/testing/assertions.ts';
 import { startCoordinator } from '../../src/testing/coordinator.ts';
+import { Device } from '../../src/testing/device.ts';
+import { TestClient } from '../../src/testing/test-client.ts';
 import { ROOT, readPage } from '../docs/pages.ts';
 
-/** Tokens are names here. */
+/** Tokens are names here, with a role and an organisation behind them where that matters. */
 const anybody: HookEntry = {
   ...rowOwnership,
   name: 'anybody',
   setup: () => ({
-    onAuthenticate: ({ token, siteId }) => siteId && { siteId, userId: token },
+    onAuthenticate({ token = '', siteId }) {
+      const [userId, role, org] = token.split(' ');
+      return siteId && { siteId, userId, metadata: { claims: { roles: role?.split('+'), org } } };
+    },
   }),
 };
 
@@ -43,7 +51,7 @@ async function start(t: TestContext, module: HookEntry, more: object = {}) {
 
 test('each is one idea in about forty lines', () => {
   const names = readdirSync(join(ROOT, 'examples/hooks'));
-  assert.equal(names.length, 6);
+  assert.equal(names.length, 9);
   for (const name of names) {
     const lines = readPage(`examples/hooks/${name}`).text.trimEnd().split('\n');
     assert.ok(lines.length <= 40, `${name} has ${lines.length}`);
@@ -106,6 +114,64 @@ test('per-user-filter: everybody sees their own notes, by push, delta and snapsh
   const snapshot = await response.text();
   assert.match(snapshot, /"a"/);
   assert.doesNotMatch(snapshot, /"b"/);
+});
+
+test('roles: everybody reads, editors write, admins change tables', async (t) => {
+  const { coordinator, ann } = await start(t, roles);
+  await assert.rejects(ann.write('notes', [1], { text: 'a' }), { code: 'NOT_AUTHORIZED' });
+  const editor = await coordinator.device({ token: 'ed editor' });
+  assertApproved(await editor.write('notes', [1], { text: 'b' }));
+  await converge([ann]);
+  assert.deepEqual(ann.rows('notes'), [[[1], { text: 'b' }]]);
+  const drop = async (token: string, number: number) => {
+    const device = new Device(number, coordinator.clock.now());
+    const client = await TestClient.join(coordinator.wsUrl, { ...device, token }, t);
+    return client.apply(device.migrate('drop_table', 'notes', { schemaVersion: 2 }));
+  };
+  const { applied, rejected } = await drop('eve editor', 50);
+  assert.equal(applied, 0);
+  const [rejection] = rejected as { code: string; table: string }[];
+  assert.deepEqual([rejection?.code, rejection?.table], ['NOT_ADMIN', 'notes']);
+  assert.equal((await drop('ada editor+admin', 51)).applied, 1);
+});
+
+test('tenant-isolation: who is of an organisation has its database, and no other', async (t) => {
+  const config: CoordinatorConfigInput = { hooks: [anybody, tenantIsolation] };
+  const coordinator = await startCoordinator(t, { config });
+  const ann = await coordinator.device({ token: 'ann - acme', databaseId: 'org:acme' });
+  assertApproved(await ann.write('notes', [1], { text: 'ours' }));
+  for (const [token, databaseId] of [
+    ['ben - other', 'org:acme'],
+    ['ben', 'org:acme'],
+    ['ben', 'org:undefined'],
+    ['ann - acme', 'default'],
+    ['ann - acme', 'org:acme2'],
+  ]) {
+    await assert.rejects(coordinator.device({ token, databaseId }), { code: 'NOT_AUTHORIZED' });
+  }
+  const headers = { 'x-site-id': ann.siteId, authorization: 'ben - other' };
+  for (const what of ['changes', 'snapshot']) {
+    assert.equal((await fetch(`${coordinator.httpUrl}/org:acme/${what}`, { headers })).status, 403);
+  }
+});
+
+test('soft-delete: a deleted note is there, with when it was, on every device', async (t) => {
+  const { coordinator, ann, ben } = await start(t, softDelete);
+  await ann.write('notes', [1], { text: 'a' });
+  await ann.write('lists', [1], { title: 'a' });
+  await converge([ann, ben]);
+  await ben.goOffline();
+  const offline = ben.delete('notes', [1]);
+  await ann.write('notes', [1], { text: 'later' });
+  await ben.comeBack();
+  await offline;
+  await ben.delete('lists', [1]);
+  await assertConverged(coordinator, [ann, ben], { token: 'cat' });
+  for (const device of [ann, ben]) {
+    const [[, note] = []] = device.rows('notes');
+    assert.deepEqual(Object.keys(note ?? {}).sort(), ['deletedAt', 'text']);
+    assert.deepEqual(device.rows('lists'), []);
+  }
 });
 
 test('audit: a line for every batch', async (t) => {
