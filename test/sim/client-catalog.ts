@@ -202,6 +202,8 @@ export class ClientCatalog {
     const isOfRows = type === 'rename_table' && !this.#spokenOf.has(fromTable ?? table);
     // Of a table that is made out of sight, its columns may be told of.
     if (OF_WHOLE_TABLES.has(type) && !isOfRows) this.#spokenOf.add(table).add(fromTable ?? table);
+    // It takes the place of whatever had the name before.
+    if (isOfRows) this.#spokenOf.delete(table);
     if (type === 'create_table' && !this.#tables.has(table)) {
       this.#tables.set(table, { replica: new Replica(), own: [], since: hlc });
     }
