@@ -34,6 +34,9 @@ function changesOf(row: RowWrite, place: string): unknown[] {
   }
   const common = { schema, table, hlc: UNDATED };
   const key = pk.map((value, i) => toWire(value, `${place}.pk[${i}]`));
+  if ('delete' in row && 'set' in row) {
+    throw new SyncError('MESSAGE_ERROR', `${place}: has both set and delete`);
+  }
   if ('delete' in row && row.delete === true) return [{ type: 'delete', ...common, pk: key }];
   const set: unknown = Reflect.get(row, 'set');
   if (typeof set !== 'object' || set === null) {

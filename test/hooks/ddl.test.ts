@@ -108,3 +108,21 @@ test('what is refused takes its transaction with it, unless it is told not to', 
     assert.equal(rejected[0]?.code, 'DDL_NOT_ALLOWED');
   }
 });
+
+test('a table that is named without a schema is that of main, and of no other', async (t) => {
+  const types = ['create_table', 'add_column', 'drop_table'] as const;
+  const mayDo = await start(t, { allow: [{ types: [...types], tables: ['tasks'] }] });
+  for (const [type, text] of [
+    ['create_table', 'CREATE TABLE other.tasks (a)'],
+    ['drop_table', 'DROP TABLE other.tasks'],
+    ['add_column', 'ALTER TABLE other.tasks ADD COLUMN b'],
+  ] as const) {
+    assert.equal(await mayDo(CLIENT, type, 'tasks', text), false, text);
+    assert.equal(await mayDo(CLIENT, type, 'tasks', text.replace('other.', '')), true, text);
+  }
+  const elsewhere = decodeChangeSet(
+    device.migrate('create_table', 'tasks', { schema: 'other' } as object),
+  );
+  const { hooks } = await setUpModule(t, ddl, { allow: [{ tables: ['tasks'] }] });
+  assert.equal((await testChain([hooks]).beforeApply(CLIENT, [elsewhere])).rejected.length, 1);
+});

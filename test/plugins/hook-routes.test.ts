@@ -215,6 +215,10 @@ test('what a module writes reaches every client, past the hooks of clients, and 
       [{ table: 'notes', pk: [1], set: { at: new Date(0) } }],
       'rows[0].set.at: holds what is no JSON',
     ],
+    [
+      [{ table: 'notes', pk: [1], set: { a: 1 }, delete: true }],
+      'rows[0]: has both set and delete',
+    ],
     [[{ table: 'notes', pk: [1] }], 'rows[0]: needs set, or delete: true'],
     [[{ table: '', pk: [1], set: {} }], 'rows[0].table: must be the name of a table'],
     [

@@ -25,7 +25,9 @@ const Rule = Type.Object(
     }),
     databases: Names('The databases that it is about. Default: all.'),
     types: Type.Optional(Type.Array(Type.Enum(MIGRATION_TYPES), { minItems: 1 })),
-    tables: Names('The tables, as `table` or `schema.table`, in whatever case. Default: all.'),
+    tables: Names(
+      'The tables, as `table` (of the schema `main`) or `schema.table`, in whatever case. Default: all.',
+    ),
   },
   { additionalProperties: false },
 );
@@ -77,7 +79,9 @@ export default defineHooks({
 });
 
 function toAllowance({ users, claim, databases, types, tables }: Static<typeof Rule>): Allowance {
-  const allowed = tables && tableList(tables);
+  // Who allows something allows no more than what is said: the same name in another schema is another table.
+  const allowed =
+    tables && tableList(tables.map((name) => (name.includes('.') ? name : `main.${name}`)));
   return {
     isAbout: (client) =>
       (users?.includes(client.userId ?? '') ?? true) &&
