@@ -160,10 +160,11 @@ export class MergeTransaction {
   /** Reads in one go all that the group will need, as far as no DDL in it moves tables about. */
   async #load(batches: readonly Batch[]): Promise<void> {
     const { siteIdText: siteId } = this.#context.identity;
-    const sets = batches.flatMap(({ changeSets, answers, refused, own }) => [
-      ...changeSets.concat(answers, refused),
-      ...(own === undefined ? [] : [{ siteId, changes: own }]),
-    ]);
+    const sets = batches.flatMap(({ changeSets, answers, refused, own }) => {
+      const told: Pick<WireChangeSet, 'siteId' | 'changes'>[] = changeSets.concat(answers, refused);
+      if (own !== undefined) told.push({ siteId, changes: [...own] });
+      return told;
+    });
     const senders = batches.flatMap(({ sender }) => sender?.siteId ?? []);
     const { rows, sites, counts } = this.#transaction;
     let plan: ReadPlan = { rows: [], sites: [], tableIds: [] };
