@@ -4,6 +4,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { SyncError } from '../src/errors.ts';
 import type { ClientIdentity } from '../src/hooks/types.ts';
 import { holderOf } from '../src/service/budget.ts';
+import { sendError } from './errors.ts';
 
 /** How long a client whose credentials are no good any more gets to hear of it. */
 const END_GRACE_MS = 900;
@@ -34,8 +35,17 @@ export async function admitClient(
   const identity = await service.authenticate(credentials, signal);
   const end = (reason: SyncError) => {
     gone.abort(reason);
-    // A reader that takes nothing would not be told before it does.
-    const cut = () => reply.raw.writableFinished || reply.raw.destroy();
+    const cut = () => {
+      const { raw } = reply;
+      if (raw.destroyed || raw.writableFinished) return;
+      // A reader that takes nothing would not be told before it does.
+      if (raw.headersSent) raw.destroy();
+      else {
+        // What is still looking at it heeds no signal; what it comes to is nobody's any more.
+        service.metrics.errorSent(reason);
+        sendError(reply, reason);
+      }
+    };
     setTimeout(cut, END_GRACE_MS).unref();
   };
   const client = { identity, end };

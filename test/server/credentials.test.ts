@@ -335,6 +335,36 @@ test('what runs out, or is revoked, while a hook looks at a batch is not stored'
   }
 });
 
+test('a request is answered that its credentials are no good any more, whatever holds it', async (t) => {
+  for (const end of ['expiry', 'revoke']) {
+    const looking = deferred();
+    const verdict = deferred();
+    const { server } = await start(t, {
+      async onBeforeApplyChanges(_client, changes) {
+        looking.resolve();
+        await verdict.promise;
+        return { approved: changes, rejected: [] };
+      },
+    });
+    const answered = fetch(`${server.httpUrl}/changes`, {
+      method: 'POST',
+      headers: { 'x-site-id': device.siteId, authorization: `ann until ${HOUR_MS}` },
+      body: JSON.stringify([device.write({ pk: [1], set: { x: 1 } })]),
+    });
+    await looking.promise;
+    if (end === 'expiry') server.clock.advance(HOUR_MS + 1);
+    else server.service.revoke(({ userId }) => userId === 'ann');
+    // The hook has not answered, and heeds no signal.
+    const answer = await answered;
+    const { error } = (await answer.json()) as { error: { code: string } };
+    assert.deepEqual([answer.status, error.code], [401, 'AUTH_EXPIRED'], end);
+    verdict.resolve();
+    const headers = { 'x-site-id': new Device(3).siteId, authorization: 'carl' };
+    const stored = await (await fetch(`${server.httpUrl}/changes`, { headers })).text();
+    assert.ok(!stored.includes('"x"'), end);
+  }
+});
+
 test('credentials are looked at again when the hooks are others: who has none ends, the others stay', async (t) => {
   let known = ['ann', 'ben'];
   const asked: (string | undefined)[] = [];
