@@ -3,7 +3,9 @@
 import type { HlcText } from '../clock/hlc.ts';
 import type { SiteIdText } from '../clock/site-id.ts';
 import type { KVTransaction } from '../storage/kv-store.ts';
+import { answerHlc } from './authored.ts';
 import { JsonNames } from './change-json.ts';
+import type { Identity } from './head.ts';
 import { decodeHeldRow, encodeHeldRow, type HeldRow } from './held-rows.ts';
 import { heldKeyToTable, heldToRowKey, kindRange } from './keys.ts';
 import { decodeRow } from './row.ts';
@@ -40,7 +42,7 @@ async function readStep(store: KVTransaction, from: Uint8Array | undefined): Pro
 export async function tellAgain(
   transaction: WriteTransaction,
   site: SiteIdText,
-  coordinator: SiteIdText,
+  coordinator: Identity,
   from: Uint8Array | undefined,
 ): Promise<Uint8Array | undefined> {
   const { store, log, catalog } = transaction;
@@ -57,21 +59,24 @@ export async function tellAgain(
     const bytes = stored[i];
     const cells = bytes && decodeRow(bytes).cells;
     const row = { id, schema, table: name, pk: held.pk };
+    // The site has what it wrote itself, unless it began anew: then the deletion takes that away, too.
+    const isRowTold = holding.row?.at !== undefined;
     const tell = (told: { hlc: HlcText; at?: HlcText | undefined }, column?: string) => {
-      // What the site wrote itself it has.
-      if (told.at === undefined) return;
+      if (told.at === undefined && !isRowTold) return;
+      // A site isn't told what is its own.
+      if (told.at === undefined) told.hlc = answerHlc(told.hlc, coordinator.siteId);
+      else log.noteReplaced(1);
+      told.at = position;
       letter.add(row, {
         hlc: told.hlc,
         ...(column === undefined ? {} : { column, value: cells?.get(column)?.value ?? 'null' }),
       });
-      log.noteReplaced(1);
-      told.at = position;
     };
     if (holding.row !== undefined) tell(holding.row);
     for (const [column, told] of holding.cells) tell(told, column);
     const changed = encodeHeldRow(held);
     if (changed !== undefined) store.put(key, changed);
   }
-  letter.send(transaction, position, site, coordinator);
+  letter.send(transaction, position, site, coordinator.siteIdText);
   return next;
 }

@@ -380,7 +380,7 @@ export class SyncManager {
     if (!this.#state.current.head.heldRows) return;
     let from: Uint8Array | undefined;
     do {
-      from = await this.#tidy((it) => tellAgain(it, site, this.identity.siteIdText, from));
+      from = await this.#tidy((it) => tellAgain(it, site, this.identity, from));
     } while (from !== undefined);
   }
 
