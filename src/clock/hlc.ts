@@ -9,6 +9,8 @@
  * for hooks and for people.
  */
 
+import { fromBase64, RANKS, toBase64 } from './base64.ts';
+
 /** An HLC as 40 characters of standard base64. */
 export type HlcText = string;
 
@@ -41,8 +43,6 @@ const TIME_AND_SITE_CHARS = 34;
 export const OP_SEQ_CHAR = 35;
 
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
-const RANKS = new Uint8Array(128);
-for (let rank = 0; rank < ALPHABET.length; rank++) RANKS[ALPHABET.charCodeAt(rank)] = rank;
 
 export function isHlcText(value: unknown): value is HlcText {
   return typeof value === 'string' && HLC_REGEXP.test(value);
@@ -81,30 +81,32 @@ export function minHlc(a: HlcText, b: HlcText): HlcText {
   return compareHlc(a, b) <= 0 ? a : b;
 }
 
-export function hlcToBytes(text: HlcText): Buffer {
-  return Buffer.from(text, 'base64');
+export function hlcToBytes(text: HlcText): Uint8Array {
+  return fromBase64(text);
 }
 
 export function bytesToHlc(bytes: Uint8Array): HlcText {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64');
+  return toBase64(bytes);
 }
 
 export function encodeHlc(hlc: Hlc): HlcText {
-  const bytes = Buffer.alloc(HLC_BYTES);
-  bytes.writeBigUInt64BE(hlc.wallTime, 0);
-  bytes.writeUInt16BE(hlc.counter, 8);
+  const bytes = new Uint8Array(HLC_BYTES);
+  const view = new DataView(bytes.buffer);
+  view.setBigUint64(0, hlc.wallTime);
+  view.setUint16(8, hlc.counter);
   bytes.set(hlc.siteId, 10);
-  bytes.writeUInt32BE(hlc.opSeq, 26);
-  return bytes.toString('base64');
+  view.setUint32(26, hlc.opSeq);
+  return bytesToHlc(bytes);
 }
 
 export function decodeHlc(text: HlcText): Hlc {
   const bytes = hlcToBytes(text);
+  const view = new DataView(bytes.buffer);
   return {
-    wallTime: bytes.readBigUInt64BE(0),
-    counter: bytes.readUInt16BE(8),
-    siteId: new Uint8Array(bytes.subarray(10, 26)),
-    opSeq: bytes.readUInt32BE(26),
+    wallTime: view.getBigUint64(0),
+    counter: view.getUint16(8),
+    siteId: bytes.slice(10, 26),
+    opSeq: view.getUint32(26),
   };
 }
 

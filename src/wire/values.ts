@@ -4,6 +4,7 @@
  * written as JSON again, and, for primary keys, which keys are the same row.
  */
 
+import { fromBase64, toBase64 } from '../clock/base64.ts';
 import { PK_LENGTH_MAX, PK_MEMBERS_MAX } from './schemas.ts';
 
 /** Deepest nesting of a JSON value; beyond it serialising could exhaust the stack. */
@@ -114,7 +115,7 @@ function memberIdentity(value: unknown): string {
   const special = tagged(value);
   if (special?.tag === 'bigint') return BigInt(String(special.digits)).toString();
   if (special?.tag === 'bytes') {
-    return `b${Buffer.from(String(special.base64), 'base64').toString('base64')}`;
+    return `b${toBase64(fromBase64(String(special.base64)))}`;
   }
   return `j${canonicalJson(value)}`;
 }
@@ -154,18 +155,13 @@ export function decodeValue(value: unknown): SqlValue {
   if (typeof value !== 'object' || value === null) return value as SqlValue;
   const special = tagged(value);
   if (special?.tag === 'bigint') return BigInt(String(special.digits));
-  if (special?.tag === 'bytes') {
-    return new Uint8Array(Buffer.from(String(special.base64), 'base64'));
-  }
+  if (special?.tag === 'bytes') return fromBase64(String(special.base64));
   // As JSON, which it came as: assigning its members would take `__proto__` for something else.
   return JSON.parse(JSON.stringify(value));
 }
 
 export function encodeValue(value: SqlValue): unknown {
   if (typeof value === 'bigint') return { __bigint: value.toString() };
-  if (value instanceof Uint8Array) {
-    const { buffer, byteOffset, byteLength } = value;
-    return { __bin: Buffer.from(buffer, byteOffset, byteLength).toString('base64') };
-  }
+  if (value instanceof Uint8Array) return { __bin: toBase64(value) };
   return value;
 }

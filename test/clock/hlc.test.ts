@@ -52,7 +52,7 @@ test('every HLC vector encodes to its bytes and its text, and decodes to its fie
     };
     assert.equal(encodeHlc(fields), base64);
     assert.deepEqual(decodeHlc(base64), fields);
-    assert.equal(hlcToBytes(base64).toString('hex'), bytesHex);
+    assert.equal(Buffer.from(hlcToBytes(base64)).toString('hex'), bytesHex);
     assert.equal(bytesToHlc(Buffer.from(bytesHex, 'hex')), base64);
     assert.equal(isHlcText(base64), true);
     assert.equal(Buffer.from(hlcSite(base64), 'base64url').toString('hex'), siteIdHex);

@@ -1,0 +1,96 @@
+/**
+ * Bytes as text and back, in any JavaScript there is: neither Node's `Buffer` nor a browser's `atob`.
+ * Standard base64 with padding, and base64url without (RFC 4648, sections 4 and 5).
+ */
+
+const STANDARD = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
+const URL_SAFE = `${STANDARD.slice(0, 62)}-_`;
+
+/** The six bits that a character stands for, in either alphabet, by its code. */
+export const RANKS = new Uint8Array(128);
+for (const alphabet of [STANDARD, URL_SAFE]) {
+  for (let rank = 0; rank < 64; rank++) RANKS[alphabet.charCodeAt(rank)] = rank;
+}
+
+/** Character codes by rank. */
+const STANDARD_CODES = toCodes(STANDARD);
+const URL_SAFE_CODES = toCodes(URL_SAFE);
+
+function toCodes(alphabet: string): Uint8Array {
+  return Uint8Array.from(alphabet, (char) => char.charCodeAt(0));
+}
+
+/** The code of the base64url character for six bits. */
+export function urlSafeCodeOf(rank: number): number {
+  return at(URL_SAFE_CODES, rank);
+}
+
+/** As many arguments as `String.fromCharCode` is given at once; a multiple of four. */
+const CODES_AT_ONCE = 4096;
+
+/** Standard base64, padded. */
+export function toBase64(bytes: Uint8Array): string {
+  const text = encode(bytes, STANDARD_CODES);
+  return text.length % 4 === 0 ? text : text.padEnd(Math.ceil(text.length / 4) * 4, '=');
+}
+
+/** base64url, without padding. */
+export function toBase64Url(bytes: Uint8Array): string {
+  return encode(bytes, URL_SAFE_CODES);
+}
+
+function encode(bytes: Uint8Array, codes: Uint8Array): string {
+  let text = '';
+  const chunkBytes = (CODES_AT_ONCE / 4) * 3;
+  for (let at = 0; at < bytes.length; at += chunkBytes) {
+    text += encodeChunk(bytes.subarray(at, at + chunkBytes), codes);
+  }
+  return text;
+}
+
+function encodeChunk(bytes: Uint8Array, codes: Uint8Array): string {
+  const { length } = bytes;
+  const out = new Array<number>(Math.ceil((length * 4) / 3));
+  let written = 0;
+  for (let i = 0; i < length; i += 3) {
+    const bits = (at(bytes, i) << 16) | (at(bytes, i + 1) << 8) | at(bytes, i + 2);
+    out[written++] = at(codes, bits >> 18);
+    out[written++] = at(codes, (bits >> 12) & 63);
+    if (i + 1 < length) out[written++] = at(codes, (bits >> 6) & 63);
+    if (i + 2 < length) out[written++] = at(codes, bits & 63);
+  }
+  return String.fromCharCode.apply(undefined, out);
+}
+
+/**
+ * The bytes of either alphabet, padded or not.
+ * @param text valid: what stands for nothing counts as zeros, and what is left over of the last byte is dropped
+ */
+export function fromBase64(text: string): Uint8Array {
+  let length = text.length;
+  while (length > 0 && text.charCodeAt(length - 1) === PADDING) length--;
+  const bytes = new Uint8Array(Math.floor((length * 3) / 4));
+  let written = 0;
+  for (let i = 0; i < length; i += 4) {
+    const bits =
+      (rank(text, i) << 18) |
+      (rank(text, i + 1) << 12) |
+      (rank(text, i + 2) << 6) |
+      rank(text, i + 3);
+    // What lies past the end is not kept.
+    bytes[written++] = bits >> 16;
+    bytes[written++] = bits >> 8;
+    bytes[written++] = bits;
+  }
+  return bytes;
+}
+
+const PADDING = '='.charCodeAt(0);
+
+function at(bytes: Uint8Array, index: number): number {
+  return bytes[index] ?? 0;
+}
+
+function rank(text: string, index: number): number {
+  return RANKS[text.charCodeAt(index)] ?? 0;
+}
