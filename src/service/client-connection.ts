@@ -19,6 +19,7 @@ import type { ClientIdentity } from '../hooks/types.ts';
 import { decodeClientMessage, RefusedRequest, requestIdOf } from '../wire/decode.ts';
 import { isLongText } from '../wire/long-json.ts';
 import { type ClientMessage, PROTOCOL_VERSION } from '../wire/schemas.ts';
+import type { ServerMessage } from '../wire/server-messages.ts';
 import { runAtOnce, runInSteps } from '../wire/steps.ts';
 import { encodeApplyResult } from '../wire/types.ts';
 import type { Applied } from './apply-pipeline.ts';
@@ -557,7 +558,7 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
     });
   }
 
-  #send(message: object): void {
+  #send(message: ServerMessage): void {
     this.#options.outlet.send(JSON.stringify(message));
   }
 

@@ -9,43 +9,10 @@ import { bytesToText } from '../engine/row.ts';
 import type { Snapshot } from '../engine/snapshot.ts';
 import type { TableAliases } from '../engine/table-aliases.ts';
 import type { WireChange, WireChangeSet, WireMigration } from '../wire/schemas.ts';
+import type { SnapshotChunk, SnapshotChunks } from '../wire/server-messages.ts';
 import type { Narrow } from './client-view.ts';
 
-interface TableName {
-  schema: string;
-  table: string;
-}
-
-interface CellEntry {
-  column: string;
-  hlc: string;
-  value: unknown;
-  pk: unknown[];
-}
-
-interface TombstoneEntry {
-  pk: unknown[];
-  hlc: string;
-  createdAt: number;
-}
-
-interface Header {
-  type: 'header';
-  siteId: string;
-  hlc: string;
-  snapshotId: string;
-}
-
-type CellsChunk = { type: 'column-versions'; entries: CellEntry[] } & TableName;
-type TombstonesChunk = { type: 'tombstone'; entries: TombstoneEntry[] } & TableName;
-type TableChunk =
-  | ({ type: 'table-start' | 'table-end' } & TableName)
-  | CellsChunk
-  | TombstonesChunk
-  | { type: 'footer' };
-
-/** The engine's own chunks, as far as they have to be understood here. */
-type Chunk = Header | { type: 'schema-migration'; migration: WireMigration } | TableChunk;
+type TableChunk = Exclude<SnapshotChunk, { type: 'header' | 'schema-migration' }>;
 
 export function narrowSnapshot(snapshot: Snapshot, view: Narrow | undefined): Snapshot {
   if (view === undefined) return snapshot;
@@ -62,7 +29,7 @@ async function* encode(texts: AsyncIterable<string>): AsyncGenerator<Uint8Array,
 class SnapshotNarrowing {
   readonly #view: Narrow;
   readonly #aliases: TableAliases;
-  #header: Header | undefined;
+  #header: SnapshotChunks['header'] | undefined;
   /** All that come before the first table: the header tells how many are left of them. */
   #migrations: WireMigration[] | undefined = [];
   /** A `table-start` that waits for something to follow. */
@@ -77,7 +44,7 @@ class SnapshotNarrowing {
 
   async *run(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<string, void, undefined> {
     for await (const bytes of chunks) {
-      const chunk: Chunk = JSON.parse(bytesToText(bytes));
+      const chunk: SnapshotChunk = JSON.parse(bytesToText(bytes));
       if (chunk.type === 'header') {
         this.#header = chunk;
       } else if (chunk.type === 'schema-migration') {
@@ -135,7 +102,12 @@ class SnapshotNarrowing {
     }
   }
 
-  async #narrowCells({ type, schema, table, entries }: CellsChunk): Promise<string[]> {
+  async #narrowCells({
+    type,
+    schema,
+    table,
+    entries,
+  }: SnapshotChunks['column-versions']): Promise<string[]> {
     const changes = entries.map((entry): WireChange => {
       const { column, hlc, value, pk } = entry;
       return { type: 'column', schema, table, pk, column, value, hlc };
@@ -152,8 +124,13 @@ class SnapshotNarrowing {
     return [...start, JSON.stringify({ type, schema, table, entries: seen })];
   }
 
-  async #narrowTombstones({ type, schema, table, entries }: TombstonesChunk): Promise<string[]> {
-    const entryByChange = new Map<WireChange, TombstoneEntry>(
+  async #narrowTombstones({
+    type,
+    schema,
+    table,
+    entries,
+  }: SnapshotChunks['tombstone']): Promise<string[]> {
+    const entryByChange = new Map<WireChange, SnapshotChunks['tombstone']['entries'][number]>(
       entries.map(({ pk, hlc, createdAt }) => {
         return [
           { type: 'delete', schema, table, pk, hlc },
@@ -168,7 +145,7 @@ class SnapshotNarrowing {
   }
 }
 
-function toCellEntry(change: WireChange): CellEntry[] {
+function toCellEntry(change: WireChange): SnapshotChunks['column-versions']['entries'] {
   if (change.type !== 'column') return [];
   const { column, hlc, value, pk } = change;
   return [{ column, hlc, value, pk }];

@@ -5,9 +5,10 @@
 
 import { once } from 'node:events';
 import WebSocket from 'ws';
-import { compareHlc, hlcWallTimeMs, maxHlc } from '../clock/hlc.ts';
+import { compareHlc, HLC_MIN, hlcWallTimeMs, maxHlc } from '../clock/hlc.ts';
 import type { ErrorCode } from '../errors.ts';
 import type { WireChangeSet } from '../wire/schemas.ts';
+import type { ServerMessage, ServerMessages, WireApplyResult } from '../wire/server-messages.ts';
 import type { TestClock } from './clock.ts';
 import { Device, type RowWrite } from './device.ts';
 import { Replica } from './replica.ts';
@@ -23,19 +24,7 @@ export interface SimulatedDeviceOptions {
 }
 
 /** What the coordinator has said about a transaction, in its JSON form. */
-export interface Verdict {
-  applied: number;
-  skipped: number;
-  conflicts: number;
-  transactions: number;
-  rejected?: {
-    reason: string;
-    code?: string;
-    table?: string;
-    column?: string;
-    pk?: unknown[];
-  }[];
-}
+export type Verdict = WireApplyResult;
 
 /** The coordinator's refusal of a message. */
 export class RefusedByCoordinator extends Error {
@@ -43,27 +32,12 @@ export class RefusedByCoordinator extends Error {
   readonly code: ErrorCode;
   readonly isFatal: boolean;
 
-  constructor({ code, message, fatal }: ServerError) {
+  constructor({ code, message, fatal }: ServerMessages['error']) {
     super(`${code}: ${message}`);
     this.code = code;
     this.isFatal = fatal;
   }
 }
-
-interface ServerError {
-  code: ErrorCode;
-  message: string;
-  fatal: boolean;
-  requestId?: string;
-}
-
-type ServerMessage =
-  | { type: 'handshake_ack' | 'snapshot_complete' | 'pong' }
-  | { type: 'changes' | 'push_changes'; changeSets: WireChangeSet[] }
-  | ({ type: 'apply_result'; requestId?: string } & Verdict)
-  | { type: 'snapshot_chunk'; chunk: { type: string; hlc?: string } }
-  | { type: 'request_changes'; sinceHLC: string }
-  | ({ type: 'error' } & ServerError);
 
 interface Unanswered {
   changeSet: WireChangeSet;
@@ -265,14 +239,16 @@ export class SimulatedDevice {
         return;
       }
       case 'request_changes': {
-        const wanted = this.#written.filter(({ hlc }) => compareHlc(hlc, message.sinceHLC) > 0);
+        const wanted = this.#written.filter(
+          ({ hlc }) => compareHlc(hlc, message.sinceHLC ?? HLC_MIN) > 0,
+        );
         if (wanted.length > 0) this.#push(wanted);
         return;
       }
       case 'snapshot_chunk': {
         const { chunk } = message;
         this.#replica.load([chunk]);
-        if (chunk.type === 'header' && chunk.hlc !== undefined) this.#watermark = chunk.hlc;
+        if (chunk.type === 'header') this.#watermark = chunk.hlc;
         return;
       }
       case 'snapshot_complete':
@@ -287,7 +263,7 @@ export class SimulatedDevice {
     this.#watermark = this.#watermark === undefined ? position : maxHlc(this.#watermark, position);
   }
 
-  #refused(message: ServerError): void {
+  #refused(message: ServerMessages['error']): void {
     const error = new RefusedByCoordinator(message);
     const { code, requestId = '' } = message;
     const waiting = this.#unanswered.get(requestId);

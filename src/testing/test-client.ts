@@ -1,28 +1,45 @@
 /** A client of the protocol over a real WebSocket, for tests: says and hears plain messages. */
 
 import { once } from 'node:events';
+import { Compile } from 'typebox/compile';
 import WebSocket from 'ws';
 import type { WireChangeSet } from '../wire/schemas.ts';
+import { SERVER_MESSAGE_SCHEMAS } from '../wire/server-messages.ts';
 
-/** A message of the server's, as it came. */
-export type ServerMessage = { type: string } & Record<string, unknown>;
+/** A message of the server's, as it came: of the right shape. */
+export type ReceivedMessage = { type: string } & Record<string, unknown>;
 
-export interface ChangeSetsMessage extends ServerMessage {
+export interface ChangeSetsMessage extends ReceivedMessage {
   changeSets: WireChangeSet[];
 }
 
+const validators = new Map(
+  Object.entries(SERVER_MESSAGE_SCHEMAS).map(([type, schema]) => [type, Compile(schema)]),
+);
+
+/** @throws if it is not what the protocol says */
+function readMessage(text: string): ReceivedMessage {
+  const message: ReceivedMessage = JSON.parse(text);
+  const validator = validators.get(message.type);
+  if (validator === undefined) throw new Error(`the server sent an unknown ${text}`);
+  const [fault] = validator.Errors(message);
+  if (fault === undefined) return message;
+  const { instancePath, message: what } = fault;
+  throw new Error(`${message.type}${instancePath} of the server ${what}: ${text.slice(0, 1000)}`);
+}
+
 interface Waiter {
-  matches(message: ServerMessage): boolean;
-  resolve(message: ServerMessage): void;
+  matches(message: ReceivedMessage): boolean;
+  resolve(message: ReceivedMessage): void;
   reject(error: Error): void;
 }
 
 export class TestClient {
   readonly socket: WebSocket;
   /** Everything that came and was not waited for. */
-  readonly received: ServerMessage[] = [];
+  readonly received: ReceivedMessage[] = [];
   /** Everything that came, in its order. */
-  readonly log: ServerMessage[] = [];
+  readonly log: ReceivedMessage[] = [];
   readonly closed: Promise<{ code: number; reason: string }>;
   #waiters: Waiter[] = [];
   #requests = 0;
@@ -37,7 +54,7 @@ export class TestClient {
         this.#waiters = [];
       });
     });
-    socket.on('message', (data) => this.#receive(JSON.parse(data.toString())));
+    socket.on('message', (data) => this.#receive(readMessage(data.toString())));
     socket.on('error', () => undefined);
   }
 
@@ -61,7 +78,7 @@ export class TestClient {
     return client;
   }
 
-  #receive(message: ServerMessage): void {
+  #receive(message: ReceivedMessage): void {
     this.log.push(message);
     const index = this.#waiters.findIndex((waiter) => waiter.matches(message));
     if (index < 0) {
@@ -77,14 +94,14 @@ export class TestClient {
   }
 
   /** The next message of a type, whether it has come already or is yet to come. */
-  next(type: string): Promise<ServerMessage> {
+  next(type: string): Promise<ReceivedMessage> {
     return this.nextWhere((message) => message.type === type, type);
   }
 
   nextWhere(
-    matches: (message: ServerMessage) => boolean,
+    matches: (message: ReceivedMessage) => boolean,
     what = 'a message',
-  ): Promise<ServerMessage> {
+  ): Promise<ReceivedMessage> {
     const index = this.received.findIndex(matches);
     if (index >= 0) {
       const [message] = this.received.splice(index, 1);
@@ -99,7 +116,7 @@ export class TestClient {
   }
 
   /** Sends a batch and gives the server's answer to it: an `apply_result` or an `error`. */
-  apply(...changes: WireChangeSet[]): Promise<ServerMessage> {
+  apply(...changes: WireChangeSet[]): Promise<ReceivedMessage> {
     const requestId = `apply-${++this.#requests}`;
     this.send({ type: 'apply_changes', changes, requestId });
     return this.nextWhere((message) => message.requestId === requestId, requestId);

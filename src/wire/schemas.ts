@@ -86,6 +86,10 @@ export const ChangeSetSchema = changeSetOf(
   Type.Union([ColumnChangeSchema, DeleteChangeSchema]),
   MigrationSchema,
 );
+/** As the server sends it. */
+export const SentChangeSetSchema = Type.Unsafe<WireChangeSet>(
+  Type.Object({ ...ChangeSetSchema.properties, schemaMigrations: Type.Array(MigrationSchema) }),
+);
 
 /** Most tables that a checkpoint names. */
 export const COMPLETED_TABLES_MAX = 100_000;

@@ -3,6 +3,7 @@
 import { decodeHlc, encodeHlc, type Hlc } from '../clock/hlc.ts';
 import { type SiteId, siteIdToText, textToSiteId } from '../clock/site-id.ts';
 import type { MigrationType, WireChange, WireChangeSet, WireMigration } from './schemas.ts';
+import type { WireApplyResult } from './server-messages.ts';
 import { decodeValue, encodeValue, type SqlValue } from './values.ts';
 
 export interface ColumnChange {
@@ -163,14 +164,11 @@ export function encodeChangeSet(changeSet: ChangeSet): WireChangeSet {
 }
 
 /** An apply result as it is sent: primary keys in their JSON form. */
-export function encodeApplyResult(
-  result: ApplyResult,
-): Omit<ApplyResult, 'rejected'> & { rejected?: object[] } {
-  const { rejected } = result;
-  if (rejected === undefined) return result;
-  const encoded = rejected.map((rejection) => {
-    const { pk } = rejection;
-    return pk === undefined ? rejection : { ...rejection, pk: pk.map(encodeValue) };
-  });
-  return { ...result, rejected: encoded };
+export function encodeApplyResult({ rejected, ...counts }: ApplyResult): WireApplyResult {
+  if (rejected === undefined) return counts;
+  const encoded = rejected.map(({ pk, ...rejection }) => ({
+    ...rejection,
+    ...(pk === undefined ? {} : { pk: pk.map(encodeValue) }),
+  }));
+  return { ...counts, rejected: encoded };
 }

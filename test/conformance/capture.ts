@@ -4,13 +4,13 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { type ServerMessage, TestClient } from '../../src/testing/test-client.ts';
+import { type ReceivedMessage, TestClient } from '../../src/testing/test-client.ts';
 import type { WireChangeSet } from '../../src/wire/schemas.ts';
 
 export interface CaptureLine {
   client: string;
   from: 'client' | 'server';
-  message: ServerMessage;
+  message: ReceivedMessage;
 }
 
 export const CAPTURE_NAMES = [
@@ -44,7 +44,7 @@ const ANSWERS: Record<string, string> = {
 export interface Replay {
   databaseId: string;
   /** What the server said to each client, over all its sockets. */
-  messages: Map<string, ServerMessage[]>;
+  messages: Map<string, ReceivedMessage[]>;
   /** The sockets that are open at the end. */
   clients: Map<string, TestClient>;
 }
@@ -55,11 +55,11 @@ export async function replay(
   wsUrl: string,
   lines: readonly CaptureLine[],
 ): Promise<Replay> {
-  const messages = new Map<string, ServerMessage[]>();
+  const messages = new Map<string, ReceivedMessage[]>();
   const clients = new Map<string, TestClient>();
   let databaseId = 'default';
   let speaker = '';
-  let answers: Promise<ServerMessage>[] = [];
+  let answers: Promise<ReceivedMessage>[] = [];
   for (const { client: name, from, message } of lines) {
     if (from === 'server') continue;
     if (name !== speaker || message.type === 'handshake') {
@@ -106,11 +106,11 @@ export function sentChangeSets(lines: readonly CaptureLine[]): WireChangeSet[] {
  * The keys of a message and of what it holds, as texts such as `changes: changeSets, type`;
  * of change sets only what is not empty says anything.
  */
-export function shapesOf(message: ServerMessage): string[] {
+export function shapesOf(message: ReceivedMessage): string[] {
   const shape = (name: string, value: unknown) =>
     `${name}: ${Object.keys(Object(value)).sort().join(', ')}`;
   const shapes = [shape(message.type, message)];
-  const chunk = message.chunk as ServerMessage | undefined;
+  const chunk = message.chunk as ReceivedMessage | undefined;
   if (chunk !== undefined) {
     shapes.push(shape(chunk.type, chunk));
     if (chunk.type === 'schema-migration') shapes.push(shape('migration', chunk.migration));

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { Device } from '../../src/testing/device.ts';
 import { Replica } from '../../src/testing/replica.ts';
-import { type ServerMessage, TestClient } from '../../src/testing/test-client.ts';
+import { type ReceivedMessage, TestClient } from '../../src/testing/test-client.ts';
 import {
   CAPTURE_NAMES,
   CAPTURED_BY_MS,
@@ -43,7 +43,7 @@ function cellsOf(chunks: Record<string, unknown>[]): Record<string, unknown> {
 for (const name of CAPTURE_NAMES) {
   test(`${name}: today's clients are answered in the shapes that they know`, async (t) => {
     const { lines, messages } = await replayCapture(t, name);
-    const known = new Map<string, ServerMessage[]>();
+    const known = new Map<string, ReceivedMessage[]>();
     const knownShapes = new Set<string>();
     for (const { client, from, message } of lines) {
       if (from !== 'server') continue;

@@ -6,7 +6,7 @@
 
 import { compareHlc, type HlcText } from '../../src/clock/hlc.ts';
 import type { Device } from '../../src/testing/device.ts';
-import { type ServerMessage, TestClient } from '../../src/testing/test-client.ts';
+import { type ReceivedMessage, TestClient } from '../../src/testing/test-client.ts';
 import type { WireChange, WireChangeSet } from '../../src/wire/schemas.ts';
 import { cellsIn, tombstonesIn } from './look.ts';
 import type { Chunk } from './transport.ts';
@@ -17,7 +17,7 @@ export class TodaysClient {
   readonly socket: TestClient;
   /** Batches that it sent, each with what it was asked for, if it was. */
   readonly pushes: { changeSets: WireChangeSet[]; askedAfter?: HlcText }[] = [];
-  readonly results: ServerMessage[] = [];
+  readonly results: ReceivedMessage[] = [];
   /** Times that the server asked. */
   questions = 0;
   #held: WireChangeSet[] = [];
@@ -27,7 +27,7 @@ export class TodaysClient {
   private constructor(socket: TestClient) {
     this.socket = socket;
     socket.socket.on('message', (data) => {
-      const message: ServerMessage = JSON.parse(data.toString());
+      const message: ReceivedMessage = JSON.parse(data.toString());
       if (message.type === 'request_changes') this.#answer(message.sinceHLC as HlcText | undefined);
       if (message.type === 'apply_result') this.results.push(message);
       this.#onEvent();

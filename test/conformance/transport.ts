@@ -1,7 +1,7 @@
 /** What both transports can do, as one interface, so that one suite says what both must do. */
 
 import type { ErrorCode } from '../../src/errors.ts';
-import { type ServerMessage, TestClient } from '../../src/testing/test-client.ts';
+import { type ReceivedMessage, TestClient } from '../../src/testing/test-client.ts';
 import type { WireChangeSet, WireCheckpoint } from '../../src/wire/schemas.ts';
 import type { ApplyResult } from '../../src/wire/types.ts';
 import type { Deployment } from './deployment.ts';
@@ -112,7 +112,7 @@ class WsTransport implements SyncTransport {
     this.#client = client;
   }
 
-  async #answer(matches: (message: ServerMessage) => boolean): Promise<ServerMessage> {
+  async #answer(matches: (message: ReceivedMessage) => boolean): Promise<ReceivedMessage> {
     const answer = await this.#client.nextWhere((m) => m.type === 'error' || matches(m));
     if (answer.type !== 'error') return answer;
     throw new Refusal(answer.code as ErrorCode, String(answer.message));

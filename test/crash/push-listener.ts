@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { compareHlc } from '../../src/clock/hlc.ts';
 import { Device } from '../../src/testing/device.ts';
-import { type ServerMessage, TestClient } from '../../src/testing/test-client.ts';
+import { type ReceivedMessage, TestClient } from '../../src/testing/test-client.ts';
 import type { WireChangeSet } from '../../src/wire/schemas.ts';
 
 export class PushListener {
@@ -70,7 +70,7 @@ export class PushListener {
   }
 }
 
-function changeSetsOf(message: ServerMessage): readonly WireChangeSet[] {
+function changeSetsOf(message: ReceivedMessage): readonly WireChangeSet[] {
   const isData = message.type === 'changes' || message.type === 'push_changes';
   return isData ? (message.changeSets as WireChangeSet[]) : [];
 }

@@ -7,7 +7,7 @@ import { Device } from '../../src/testing/device.ts';
 import { Replica } from '../../src/testing/replica.ts';
 import {
   type ChangeSetsMessage,
-  type ServerMessage,
+  type ReceivedMessage,
   TestClient,
 } from '../../src/testing/test-client.ts';
 import type { WireChangeSet } from '../../src/wire/schemas.ts';
@@ -41,7 +41,7 @@ interface Real {
   lines: Line[];
 }
 
-const isAside = ({ type }: ServerMessage) =>
+const isAside = ({ type }: ReceivedMessage) =>
   ['push_changes', 'request_changes', 'snapshot_chunk'].includes(type);
 
 function lineOf(real: Real, seat: number): Line {
@@ -57,7 +57,7 @@ function seatOf(model: Model, seat: number) {
 }
 
 /** One line each, in one order: errors and answers of different kinds may overtake each other. */
-function toLines(answers: readonly (Answer | ServerMessage)[]): string[] {
+function toLines(answers: readonly (Answer | ReceivedMessage)[]): string[] {
   return answers
     .map(({ type, code, fatal, requestId }) => JSON.stringify({ type, code, fatal, requestId }))
     .sort();
@@ -220,11 +220,11 @@ class Say implements fc.AsyncCommand<Model, Real> {
   }
 
   /** What ends the connection is said last: an answer that is under way then may not get through. */
-  async #answers(client: TestClient, steps: readonly Step[]): Promise<ServerMessage[]> {
+  async #answers(client: TestClient, steps: readonly Step[]): Promise<ReceivedMessage[]> {
     const next = () => client.nextWhere((message) => !isAside(message), this.toString());
     const going = steps.filter(({ close }) => close === undefined);
     for (const step of going) say(client, step);
-    const answers: ServerMessage[] = [];
+    const answers: ReceivedMessage[] = [];
     while (answers.length < going.length) answers.push(await next());
     await client.settled();
     for (const step of steps.filter(({ close }) => close !== undefined)) {
@@ -236,7 +236,7 @@ class Say implements fc.AsyncCommand<Model, Real> {
   }
 
   /** Answers of one kind come in the order in which they were asked for. */
-  #checkOrder(steps: readonly Step[], answers: readonly ServerMessage[]): void {
+  #checkOrder(steps: readonly Step[], answers: readonly ReceivedMessage[]): void {
     const lanes = [['changes', 'snapshot_complete'], ['apply_result']];
     for (const lane of lanes) {
       const asked = steps.map(({ answer }) => answer).filter(({ type }) => lane.includes(type));

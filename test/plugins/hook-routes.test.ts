@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { siteIdToText } from '../../src/clock/site-id.ts';
 import { defineHooks, encodeHlc, type HookContext, type HookDefinition } from '../../src/index.ts';
 import { siteBytes } from '../../src/testing/device.ts';
-import { type ServerMessage, TestClient } from '../../src/testing/test-client.ts';
+import { type ReceivedMessage, TestClient } from '../../src/testing/test-client.ts';
 import { startServer } from '../support/server.ts';
 
 const TOKEN = 'a-long-secret-token';
@@ -200,7 +200,7 @@ test('what a module writes reaches every client, past the hooks of clients, and 
     { table: 'notes', pk: ['b'], delete: true },
   ]);
   assert.equal(applied, 2);
-  const pushed = (await client.next('push_changes')) as ServerMessage;
+  const pushed = (await client.next('push_changes')) as ReceivedMessage;
   const [changeSet] = pushed.changeSets as { changes: { value: unknown; pk: unknown[] }[] }[];
   assert.deepEqual(
     changeSet?.changes.map(({ pk, value }) => [pk, value]),

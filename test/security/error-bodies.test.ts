@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { WebSocket } from 'ws';
 import { HOOK_NAMES, type HookName } from '../../src/hooks/kinds.ts';
 import { Device } from '../../src/testing/device.ts';
-import { type ServerMessage, TestClient } from '../../src/testing/test-client.ts';
+import { type ReceivedMessage, TestClient } from '../../src/testing/test-client.ts';
 import { isErrorCode } from '../conformance/error-codes.ts';
 import { type RawResponse, rawRequest } from '../conformance/raw-http.ts';
 import { untyped } from '../hooks/support.ts';
@@ -48,7 +48,7 @@ function assertTold(told: unknown, fields: readonly string[], where: string): vo
 
 const FRAME_FIELDS = ['type', 'code', 'message', 'fatal', 'requestId', 'retryAfterMs'];
 
-function assertFrame(frame: ServerMessage, where: string): void {
+function assertFrame(frame: ReceivedMessage, where: string): void {
   assert.equal(frame.type, 'error', where);
   assertTold(frame, FRAME_FIELDS, where);
 }
@@ -78,8 +78,8 @@ const REQUESTS = ['get_changes', 'get_snapshot', 'apply_changes'];
 const LAST_ANSWERS = new Set(['error', 'changes', 'apply_result', 'snapshot_complete']);
 
 /** Each operation on a socket that is in, or as many as it lives to see: what came of them. */
-async function sendAll(client: TestClient): Promise<ServerMessage[]> {
-  const answers: ServerMessage[] = [];
+async function sendAll(client: TestClient): Promise<ReceivedMessage[]> {
+  const answers: ReceivedMessage[] = [];
   for (const type of REQUESTS) {
     if (client.socket.readyState !== WebSocket.OPEN) break;
     client.send({ type, requestId: type, changes: [write()] });

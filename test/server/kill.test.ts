@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Device } from '../../src/testing/device.ts';
-import { type ServerMessage, TestClient } from '../../src/testing/test-client.ts';
+import { type ReceivedMessage, TestClient } from '../../src/testing/test-client.ts';
 import { startChildServer } from '../support/child-server.ts';
 import { temporaryDirectory } from '../support/server.ts';
 
@@ -25,7 +25,7 @@ test('kill -9 loses nothing that was acknowledged, and tears no transaction', as
           ...Array.from({ length: rows }, (_, i) => ({ pk: [sizes.size, i], set: { n: i } })),
         );
         sizes.set(changeSet.transactionId, rows);
-        client.apply(changeSet).then((answer: ServerMessage) => {
+        client.apply(changeSet).then((answer: ReceivedMessage) => {
           assert.equal(answer.type, 'apply_result');
           acknowledged.add(changeSet.transactionId);
           if (++answered >= killAfter) resolve();

@@ -8,7 +8,7 @@ import { after, describe, type TestContext, test } from 'node:test';
 import { compareHlc } from '../../../src/clock/hlc.ts';
 import { startCoordinator, type TestCoordinator } from '../../../src/testing/coordinator.ts';
 import { Device } from '../../../src/testing/device.ts';
-import { type ServerMessage, TestClient } from '../../../src/testing/test-client.ts';
+import { type ReceivedMessage, TestClient } from '../../../src/testing/test-client.ts';
 import type { WireChangeSet } from '../../../src/wire/schemas.ts';
 import { startPostgres } from '../../support/postgres.ts';
 import { startPostgresProxy } from '../../support/postgres-proxy.ts';
@@ -60,13 +60,13 @@ async function pushes(listener: TestClient, count: number): Promise<WireChangeSe
   return changeSets;
 }
 
-function assertUnavailable(answer: ServerMessage): void {
+function assertUnavailable(answer: ReceivedMessage): void {
   assert.equal(answer.code, 'STORE_UNAVAILABLE', JSON.stringify(answer));
   assert.equal(answer.fatal, false);
 }
 
 /** As a client does, until it is told something else than to try again. */
-async function applyAgain(client: TestClient, changeSet: WireChangeSet): Promise<ServerMessage> {
+async function applyAgain(client: TestClient, changeSet: WireChangeSet): Promise<ReceivedMessage> {
   for (;;) {
     const answer = await client.apply(changeSet);
     if (answer.code !== 'STORE_UNAVAILABLE') return answer;
