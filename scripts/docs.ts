@@ -5,12 +5,15 @@
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { Histogram } from 'prom-client';
+import type { TSchema } from 'typebox';
 import { CONFIG_OPTIONS, type ConfigOption } from '../src/config/options.ts';
 import { ERROR_CODES, type ErrorCode } from '../src/errors.ts';
 import { HTTP_STATUSES } from '../src/service/http-statuses.ts';
 import { createMetrics } from '../src/service/metrics.ts';
 import { exposeStore } from '../src/service/store-metrics.ts';
 import { WS_OUTCOMES } from '../src/service/ws-outcomes.ts';
+import { CLIENT_MESSAGE_SCHEMAS } from '../src/wire/schemas.ts';
+import { SERVER_MESSAGE_SCHEMAS, SNAPSHOT_CHUNK_SCHEMAS } from '../src/wire/server-messages.ts';
 
 interface Column<Row> {
   title: string;
@@ -143,6 +146,15 @@ const PAGES: Readonly<Record<string, () => string>> = {
   'docs/configuration.md': configurationPage,
   'docs/errors.md': errorsPage,
   'docs/metrics.md': metricsPage,
+};
+
+/** Tables within pages that are written by hand, by the name that stands before them there. */
+const TABLES: Readonly<Record<string, Readonly<Record<string, () => string>>>> = {
+  'docs/protocol.md': {
+    'messages of the client': () => messagesTable(CLIENT_MESSAGE_SCHEMAS),
+    'messages of the server': () => messagesTable(SERVER_MESSAGE_SCHEMAS),
+    'chunks of a snapshot': () => messagesTable(SNAPSHOT_CHUNK_SCHEMAS),
+  },
 };
 
 const NOTICE =
@@ -340,8 +352,66 @@ function readIfThere(url: URL): string | undefined {
   }
 }
 
+type Properties = Readonly<Record<string, TSchema>>;
+
+interface Shape {
+  properties?: Properties;
+  required?: readonly string[];
+}
+
+/** `name?`, `name: 1`, or of a list of objects `name`: `{a, b?}` each. */
+function fieldToText(name: string, field: TSchema, isOptional: boolean): string {
+  const literal = 'const' in field ? `: ${field.const}` : '';
+  const own = `\`${name}${isOptional ? '?' : ''}${literal}\``;
+  // A list of change sets needs no more words here.
+  if (name === 'changeSets' || !('items' in field)) return own;
+  const { properties = {}, required = [] }: Shape = Object(field.items);
+  const members = Object.keys(properties).map((key) => (required.includes(key) ? key : `${key}?`));
+  return members.length === 0 ? own : `${own}: \`{${members.join(', ')}}\` each`;
+}
+
+function fieldsToText({ properties = {}, required = [] }: Shape): string {
+  return Object.entries(properties)
+    .filter(([name]) => name !== 'type')
+    .map(([name, field]) => fieldToText(name, field, !required.includes(name)))
+    .join(', ');
+}
+
+function messagesTable(schemas: Readonly<Record<string, TSchema>>): string {
+  return toTable<[string, TSchema]>(
+    [
+      { title: '`type`', textOf: ([type]) => `\`${type}\`` },
+      { title: 'Fields', textOf: ([, schema]) => fieldsToText(schema) },
+      { title: '', textOf: ([, schema]) => String(Reflect.get(schema, 'description') ?? '') },
+    ],
+    Object.entries(schemas),
+  );
+}
+
+/** @param page as it is; each table in it stands between two marks */
+function withTables(page: string, tables: Readonly<Record<string, () => string>>): string {
+  let text = page;
+  for (const [name, makeTable] of Object.entries(tables)) {
+    const opening = `<!-- Made by \`npm run docs\`: ${name} -->`;
+    const [before, rest] = text.split(opening);
+    const end = rest?.indexOf(CLOSING) ?? -1;
+    if (before === undefined || rest === undefined || end < 0) throw new Error(`no ${opening}`);
+    text = `${before}${opening}\n\n${makeTable()}\n\n${rest.slice(end)}`;
+  }
+  return text;
+}
+
+const CLOSING = '<!-- made -->';
+
 const isCheck = process.argv.includes('--check');
-for (const [name, makePage] of Object.entries(PAGES)) {
+const pages = Object.entries(PAGES);
+for (const [name, tables] of Object.entries(TABLES)) {
+  pages.push([
+    name,
+    () => withTables(readIfThere(new URL(`../${name}`, import.meta.url)) ?? '', tables),
+  ]);
+}
+for (const [name, makePage] of pages) {
   const url = new URL(`../${name}`, import.meta.url);
   const page = makePage();
   if (!isCheck) {

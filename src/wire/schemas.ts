@@ -113,35 +113,53 @@ const RequestIdSchema = Type.Optional(Type.String({ maxLength: NAME_LENGTH_MAX }
 
 /** What a client sends, by `type`. Change sets and checkpoints in it are checked by themselves. */
 export const CLIENT_MESSAGE_SCHEMAS = {
-  handshake: Type.Object({
-    type: Type.Literal('handshake'),
-    siteId: SiteIdSchema,
-    token: Type.Optional(TokenSchema),
-    databaseId: Type.Optional(Type.String()),
-    protocolVersion: Type.Optional(Type.Number()),
-  }),
-  get_changes: Type.Object({
-    type: Type.Literal('get_changes'),
-    sinceHLC: Type.Optional(Type.Union([HlcSchema, Type.Null()])),
-    requestId: RequestIdSchema,
-  }),
-  apply_changes: Type.Object({
-    type: Type.Literal('apply_changes'),
-    changes: Type.Array(Type.Unknown()),
-    requestId: RequestIdSchema,
-  }),
-  get_snapshot: Type.Object({ type: Type.Literal('get_snapshot'), requestId: RequestIdSchema }),
-  resume_snapshot: Type.Object({
-    type: Type.Literal('resume_snapshot'),
-    checkpoint: Type.Unsafe<WireCheckpoint>(Type.Unknown()),
-    requestId: RequestIdSchema,
-  }),
-  authenticate: Type.Object({
-    type: Type.Literal('authenticate'),
-    token: TokenSchema,
-    requestId: RequestIdSchema,
-  }),
-  ping: Type.Object({ type: Type.Literal('ping') }),
+  handshake: Type.Object(
+    {
+      type: Type.Literal('handshake'),
+      siteId: SiteIdSchema,
+      token: Type.Optional(TokenSchema),
+      databaseId: Type.Optional(Type.String()),
+      protocolVersion: Type.Optional(Type.Number()),
+    },
+    { description: 'Answered `handshake_ack`.' },
+  ),
+  get_changes: Type.Object(
+    {
+      type: Type.Literal('get_changes'),
+      sinceHLC: Type.Optional(Type.Union([HlcSchema, Type.Null()])),
+      requestId: RequestIdSchema,
+    },
+    { description: 'Answered one or more `changes`; `sinceHLC` may be null.' },
+  ),
+  apply_changes: Type.Object(
+    {
+      type: Type.Literal('apply_changes'),
+      changes: Type.Array(Type.Unknown()),
+      requestId: RequestIdSchema,
+    },
+    { description: 'Answered `apply_result`.' },
+  ),
+  get_snapshot: Type.Object(
+    { type: Type.Literal('get_snapshot'), requestId: RequestIdSchema },
+    { description: 'Answered `snapshot_chunk`…, `snapshot_complete`.' },
+  ),
+  resume_snapshot: Type.Object(
+    {
+      type: Type.Literal('resume_snapshot'),
+      checkpoint: Type.Unsafe<WireCheckpoint>(Type.Unknown()),
+      requestId: RequestIdSchema,
+    },
+    { description: 'As above.' },
+  ),
+  authenticate: Type.Object(
+    {
+      type: Type.Literal('authenticate'),
+      token: TokenSchema,
+      requestId: RequestIdSchema,
+    },
+    { description: 'Answered `authenticated`.' },
+  ),
+  ping: Type.Object({ type: Type.Literal('ping') }, { description: 'Answered `pong`.' }),
 } satisfies Record<string, TSchema>;
 
 export type ClientMessageType = keyof typeof CLIENT_MESSAGE_SCHEMAS;
