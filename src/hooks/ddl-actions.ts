@@ -4,28 +4,63 @@
  */
 
 import type { MigrationType } from '../wire/schemas.ts';
+import {
+  type Parts,
+  skipColumn,
+  skipIndexed,
+  skipList,
+  skipTableConstraint,
+  skipType,
+  startsTableConstraint,
+} from './ddl-columns.ts';
+import { skipCondition, skipDefault, skipExpression } from './ddl-expressions.ts';
 import { type DdlTable, isWord, Reader, Scan, type Token } from './ddl-scan.ts';
 import { withoutColumns } from './ddl-tables.ts';
 
 /** Something that a statement does. */
 export interface DdlAction {
   type: MigrationType;
-  /** Of a rename both names; of an index that is dropped none. */
+  /** Of a rename both names; of most drops of an index none. */
   tables: readonly DdlTable[];
+  /** What foreign keys refer to, but for the table itself: they may keep rows there from being deleted. */
+  references?: readonly DdlTable[];
+  /** Of an index its name. */
+  index?: string;
+  /** It leaves all rows as they are, and refuses none to come, but in a table that it makes. */
+  isAdditive: boolean;
 }
 
 /** What a text does, in its order; `undefined` where it may do something else. */
 export function actionsOf(ddl: string): readonly DdlAction[] | undefined {
-  const { statements, isObscure } = new Scan(ddl);
-  if (isObscure) return undefined;
+  const { statements, isObscure, isOdd } = new Scan(ddl);
+  if (isObscure || isOdd) return undefined;
   const actions: DdlAction[] = [];
   for (const statement of statements) {
     if (isIdle(statement)) continue;
-    const action = actionOf(statement);
+    const action = actionOf(new Reader(statement));
     if (action === undefined) return undefined;
     actions.push(action);
   }
   return actions;
+}
+
+/**
+ * Whether all that a text does is known to add only, to one schema: a table of the same name in another, or a
+ * temporary one, may stand in the place of what is there.
+ */
+export function addsOnly(ddl: string, schema: string): boolean {
+  const own = schema.toLowerCase() || 'main';
+  const actions = isTemporary(own) ? undefined : actionsOf(ddl);
+  return (
+    actions?.every(
+      ({ tables, isAdditive }) =>
+        isAdditive && tables.every((table) => (table.schema ?? own) === own),
+    ) ?? false
+  );
+}
+
+function isTemporary(schema: string): boolean {
+  return schema.startsWith('temp') || schema.startsWith('pg_temp');
 }
 
 /** Whether a text does nothing but to call a table by another name. */
@@ -38,80 +73,182 @@ export function isRenameOf(ddl: string, from: string, to: string): boolean {
 }
 
 /** It does nothing to any table. */
-function isIdle([first]: readonly Token[]): boolean {
-  return first === undefined || (!first.isQuoted && TRANSACTION_WORDS.has(first.text));
-}
-
-function actionOf(statement: readonly Token[]): DdlAction | undefined {
-  const rename = renameOf(statement);
-  if (rename !== undefined) return rename;
-  if (!isPlain(statement)) return undefined;
+function isIdle(statement: readonly Token[]): boolean {
   const reader = new Reader(statement);
-  if (reader.skip('create')) return creationOf(reader);
-  if (reader.skip('drop', 'index')) return { type: 'drop_index', tables: [] };
-  if (reader.skip('drop', 'table')) return dropOf(reader);
-  return reader.skip('alter', 'table') ? alterationOf(reader) : undefined;
+  if (reader.skip('begin')) reader.skipAnyOf(TRANSACTION_KINDS);
+  else if (reader.skipAnyOf(ENDINGS) === undefined) return reader.isAtEnd;
+  reader.skip('transaction');
+  return reader.isAtEnd;
 }
 
-function renameOf(statement: readonly Token[]): DdlAction | undefined {
-  const reader = new Reader(statement);
-  if (!reader.skip('alter', 'table')) return undefined;
-  const from = skipAltered(reader);
-  if (!reader.skip('rename', 'to')) return undefined;
-  const to = reader.skipName();
-  if (from === undefined || to === undefined || !reader.isAtEnd) return undefined;
-  return { type: 'rename_table', tables: [from, to] };
+const TRANSACTION_KINDS: ReadonlySet<string> = new Set(['deferred', 'immediate', 'exclusive']);
+const ENDINGS: ReadonlySet<string> = new Set(['commit', 'end']);
+
+/** Only what is known to be all of the statement is an action. */
+function actionOf(reader: Reader): DdlAction | undefined {
+  const action = readAction(reader);
+  return reader.isAtEnd ? action : undefined;
 }
 
-function skipAltered(reader: Reader): DdlTable | undefined {
-  reader.skip('if', 'exists');
-  reader.skip('only');
-  return reader.skipName();
+function readAction(reader: Reader): DdlAction | undefined {
+  if (reader.skip('create', 'table')) return readTable(reader);
+  if (reader.skip('create', 'index')) return readIndex(reader, false);
+  if (reader.skip('create', 'unique', 'index')) return readIndex(reader, true);
+  if (reader.skip('drop', 'table')) return readDrop(reader);
+  if (reader.skip('drop', 'index')) return readIndexDrop(reader);
+  return reader.skip('alter', 'table') ? readAlteration(reader) : undefined;
 }
 
-function creationOf(reader: Reader): DdlAction | undefined {
-  for (const word of CREATE_WORDS) reader.skip(word);
-  if (reader.skip('table')) {
-    reader.skip('if', 'not', 'exists');
-    return toAction('create_table', [reader.skipName()]);
+function readTable(reader: Reader): DdlAction | undefined {
+  reader.skip('if', 'not', 'exists');
+  const table = reader.skipName();
+  if (table === undefined) return undefined;
+  const references: DdlTable[] = [];
+  const isKnown = skipList(reader, () => {
+    const isConstraint = startsTableConstraint(reader);
+    const parts = isConstraint ? skipTableConstraint(reader) : skipColumn(reader);
+    references.push(...(parts?.references ?? []));
+    return parts !== undefined;
+  });
+  if (!isKnown) return undefined;
+  do if (!reader.skip('strict')) reader.skip('without', 'rowid');
+  while (reader.skip(','));
+  const others = othersAmong(references, table);
+  const isAdditive = others.length === 0;
+  return { type: 'create_table', tables: [table], references: others, isAdditive };
+}
+
+function othersAmong(references: readonly DdlTable[], { schema, table }: DdlTable): DdlTable[] {
+  return references.filter(
+    (each) => each.table !== table || (each.schema !== undefined && each.schema !== schema),
+  );
+}
+
+function readIndex(reader: Reader, isUnique: boolean): DdlAction | undefined {
+  reader.skip('if', 'not', 'exists');
+  // In some engines an index is made in its schema, of the table there.
+  const { schema, table: index } = reader.skipName() ?? {};
+  if (index === undefined || !reader.skip('on')) return undefined;
+  const named = reader.skipName();
+  if (named === undefined || (schema !== undefined && (named.schema ?? schema) !== schema)) {
+    return undefined;
   }
-  if (!reader.skip('index')) return undefined;
-  while (!reader.isAtEnd && !reader.skip('on')) reader.at++;
-  reader.skip('only');
-  return toAction('add_index', [reader.skipName()]);
+  const table = { schema: schema ?? named.schema, table: named.table };
+  const start = reader.at;
+  let isAdditive = !isUnique && skipIndexed(reader);
+  if (!isAdditive) {
+    reader.at = start;
+    if (!skipIndexed(reader)) {
+      reader.at = start;
+      if (!skipExpression(reader)) return undefined;
+    }
+  }
+  if (reader.skip('where')) {
+    const condition = skipCondition(reader);
+    if (condition === undefined) return undefined;
+    isAdditive &&= condition.isComparison;
+  }
+  return { type: 'add_index', tables: [table], index, isAdditive };
 }
 
-function dropOf(reader: Reader): DdlAction | undefined {
+function readDrop(reader: Reader): DdlAction | undefined {
   reader.skip('if', 'exists');
-  const tables: (DdlTable | undefined)[] = [];
-  while (!reader.isAtEnd && !reader.skip('cascade') && !reader.skip('restrict')) {
-    tables.push(reader.skipName());
-  }
-  return reader.isAtEnd ? toAction('drop_table', tables) : undefined;
+  const tables: DdlTable[] = [];
+  do {
+    const table = reader.skipName();
+    if (table === undefined) return undefined;
+    tables.push(table);
+  } while (reader.skip(','));
+  reader.skip('restrict');
+  return { type: 'drop_table', tables, isAdditive: false };
+}
+
+/** Most engines find its table by themselves. */
+function readIndexDrop(reader: Reader): DdlAction | undefined {
+  reader.skip('if', 'exists');
+  const index = reader.skipName()?.table;
+  const table = reader.skip('on') ? reader.skipName() : undefined;
+  if (index === undefined) return undefined;
+  return {
+    type: 'drop_index',
+    tables: table === undefined ? [] : [table],
+    index,
+    isAdditive: true,
+  };
 }
 
 /** Several at once, or whatever else is done to columns, is an `alter_column`. */
-function alterationOf(reader: Reader): DdlAction | undefined {
-  const tables = [skipAltered(reader)];
-  const first = reader.at;
-  const isAdd = reader.skip('add');
-  const isDrop = !isAdd && reader.skip('drop');
-  const others = reader.rest.filter(({ isQuoted, depth }) => !isQuoted && depth === 0);
-  // It may go to another schema so.
-  if (others.some(({ text }) => text === 'schema')) return undefined;
-  const isMore = others.some(({ text }) => ALTERING_WORDS.has(text));
-  if (reader.at === first || isMore) return toAction('alter_column', tables);
-  return toAction(isDrop ? 'drop_column' : 'add_column', tables);
+function readAlteration(reader: Reader): DdlAction | undefined {
+  reader.skip('if', 'exists');
+  reader.skip('only');
+  const table = reader.skipName();
+  if (table === undefined) return undefined;
+  // Nothing is done to it.
+  if (reader.isAtEnd) return { type: 'add_column', tables: [table], isAdditive: true };
+  if (reader.skip('rename', 'to')) {
+    const to = reader.skipName();
+    return to && { type: 'rename_table', tables: [table, to], isAdditive: false };
+  }
+  const steps: Alteration[] = [];
+  do {
+    const step = readStep(reader);
+    if (step === undefined) return undefined;
+    steps.push(step);
+  } while (reader.skip(','));
+  const [first] = steps;
+  const type = steps.length === 1 && first !== undefined ? first.type : 'alter_column';
+  const references = othersAmong(
+    steps.flatMap((step) => step.references),
+    table,
+  );
+  const isAdditive = steps.every((step) => step.type === 'add_column' && !step.isRefusing);
+  return { type, tables: [table], references, isAdditive };
 }
 
-const ALTERING_WORDS: ReadonlySet<string> = new Set(['add', 'drop', 'alter', 'modify', 'change']);
+interface Alteration extends Parts {
+  type: MigrationType;
+}
 
-function toAction(
-  type: MigrationType,
-  tables: readonly (DdlTable | undefined)[],
-): DdlAction | undefined {
-  const named = tables.filter((table) => table !== undefined);
-  return named.length === tables.length && named.length > 0 ? { type, tables: named } : undefined;
+const ALTERED = { type: 'alter_column', references: [], isRefusing: true } as const;
+
+function readStep(reader: Reader): Alteration | undefined {
+  if (reader.skip('add')) return readAddition(reader);
+  if (reader.skip('rename')) {
+    reader.skip('column');
+    const isKnown = reader.skipPart() !== undefined && reader.skip('to');
+    return isKnown && reader.skipPart() !== undefined ? { ...ALTERED, references: [] } : undefined;
+  }
+  if (reader.skip('drop')) {
+    const isConstraint = reader.skip('constraint');
+    if (!isConstraint) reader.skip('column');
+    reader.skip('if', 'exists');
+    if (reader.skipPart() === undefined) return undefined;
+    const type = isConstraint ? 'alter_column' : 'drop_column';
+    return { type, references: [], isRefusing: true };
+  }
+  return reader.skip('alter') ? readColumnAlteration(reader) : undefined;
+}
+
+function readAddition(reader: Reader): Alteration | undefined {
+  if (!reader.next?.isQuoted && startsTableConstraint(reader)) {
+    const parts = skipTableConstraint(reader);
+    return parts && { type: 'alter_column', ...parts };
+  }
+  reader.skip('column');
+  reader.skip('if', 'not', 'exists');
+  const parts = skipColumn(reader);
+  return parts && { type: 'add_column', ...parts };
+}
+
+function readColumnAlteration(reader: Reader): Alteration | undefined {
+  reader.skip('column');
+  if (reader.skipPart() === undefined) return undefined;
+  const altered: Alteration = { ...ALTERED, references: [] };
+  if (reader.skip('set', 'not', 'null') || reader.skip('drop', 'not', 'null')) return altered;
+  if (reader.skip('drop', 'default')) return altered;
+  if (reader.skip('set', 'default')) return skipDefault(reader) && altered;
+  if (!reader.skip('set', 'data', 'type') && !reader.skip('type')) return undefined;
+  return skipType(reader) ? altered : undefined;
 }
 
 const TRANSACTION_WORDS: ReadonlySet<string> = new Set(['begin', 'commit', 'end', 'comment']);

@@ -7,6 +7,8 @@ export interface Token {
   /** Lower case; a quoted name without its quotes. */
   text: string;
   isQuoted: boolean;
+  /** No word and no name: a comma, a parenthesis and the like. */
+  isSign: boolean;
   /** How many parentheses of its statement it stands in. */
   depth: number;
 }
@@ -32,8 +34,9 @@ export class Reader {
     return this.at >= this.#statement.length;
   }
 
-  get rest(): readonly Token[] {
-    return this.#statement.slice(this.at);
+  /** Goes past whatever comes next, and gives it. */
+  take(): Token | undefined {
+    return this.#statement[this.at++];
   }
 
   /** Goes past these words, if they are what comes next. */
@@ -43,13 +46,33 @@ export class Reader {
     return isNext;
   }
 
+  get next(): Token | undefined {
+    return this.#statement[this.at];
+  }
+
+  /** Goes past the word that comes next, if it is one of these, and gives it. */
+  skipAnyOf(words: ReadonlySet<string>): string | undefined {
+    const { next } = this;
+    if (next === undefined || next.isQuoted || !words.has(next.text)) return undefined;
+    this.at++;
+    return next.text;
+  }
+
+  /** Goes past a name of one part, and gives it. */
+  skipPart(): string | undefined {
+    const { next } = this;
+    if (next === undefined || next.isSign) return undefined;
+    this.at++;
+    return next.text;
+  }
+
   /** Goes past the name that comes next, with its schema. */
   skipName(): DdlTable | undefined {
-    const first = this.#statement[this.at++];
+    const first = this.skipPart();
     if (first === undefined) return undefined;
-    if (!this.skip('.')) return { schema: undefined, table: first.text };
-    const second = this.#statement[this.at++];
-    return second && { schema: first.text, table: second.text };
+    if (!this.skip('.')) return { schema: undefined, table: first };
+    const second = this.skipPart();
+    return second === undefined ? undefined : { schema: first, table: second };
   }
 }
 
@@ -63,6 +86,9 @@ const BETWEEN_PARTS = /[\s\u0085\u180e\u200b-\u200f\u2060\ufeff$]/;
 const NAME_CHAR = /[A-Za-z0-9_$\u0080-\uffff]/;
 const ANY_QUOTE = /["'`]/;
 
+/** What engines agree on that it only parts others. */
+const SPACE = /[ \t\r\n\f]/;
+
 function isName(text: string): boolean {
   return !/[^A-Za-z0-9_]/.test(text);
 }
@@ -71,6 +97,8 @@ function isName(text: string): boolean {
 export class Scan {
   readonly statements: Token[][] = [[]];
   isObscure = false;
+  /** A name in it is none, or several, to some engines: it is among the tokens as a whole and in parts. */
+  isOdd = false;
   readonly #ddl: string;
   #depth = 0;
 
@@ -90,18 +118,22 @@ export class Scan {
     if (char === ';') {
       this.statements.push([]);
       this.#depth = 0;
-    } else if (char === '(') {
-      this.#add(char);
-      this.#depth++;
-    } else if (char === ')') {
-      this.#add(char);
-      this.#depth = Math.max(0, this.#depth - 1);
-    } else if (char === '.') this.#add(char);
+    } else if (!SPACE.test(char)) this.#sign(char);
     return at + 1;
   }
 
+  #sign(char: string): void {
+    this.#push({ text: char, isQuoted: false, isSign: true, depth: this.#depth });
+    if (char === '(') this.#depth++;
+    if (char === ')') this.#depth = Math.max(0, this.#depth - 1);
+  }
+
   #add(text: string, isQuoted = false): void {
-    this.statements.at(-1)?.push({ text: text.toLowerCase(), isQuoted, depth: this.#depth });
+    this.#push({ text: text.toLowerCase(), isQuoted, isSign: false, depth: this.#depth });
+  }
+
+  #push(token: Token): void {
+    this.statements.at(-1)?.push(token);
   }
 
   #word(from: number): number {
@@ -122,6 +154,7 @@ export class Scan {
   #addWord(word: string): void {
     this.#add(word);
     if (!BETWEEN_PARTS.test(word)) return;
+    this.isOdd = true;
     for (const part of word.split(BETWEEN_PARTS)) if (part !== '') this.#add(part);
   }
 
@@ -149,6 +182,7 @@ export class Scan {
 
   /** To other engines these are no quotes. */
   #quotedBySome(text: string): void {
+    this.isOdd = true;
     if (ANY_QUOTE.test(text) || text.includes('--') || text.includes('/*')) this.isObscure = true;
     let word = '';
     for (const char of `${text} `) {
@@ -168,10 +202,11 @@ export class Scan {
     return end;
   }
 
-  /** Some engines count how often one was begun. */
+  /** Some engines count how often one was begun, and some carry out what is in one that begins so. */
   #comment(from: number): number {
     const end = endOf(this.#ddl, '*/', from);
-    if (this.#ddl.slice(from, end).includes('/*')) this.isObscure = true;
+    const text = this.#ddl.slice(from, end);
+    if (text.includes('/*') || /^M?!/.test(text)) this.isObscure = true;
     return end;
   }
 }

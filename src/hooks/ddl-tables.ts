@@ -19,7 +19,9 @@ export function tablesInDdl(ddl: string): DdlNames {
   const { statements, isObscure } = new Scan(ddl);
   const names = new Set<string>();
   for (const statement of statements) {
-    for (const { text } of withoutColumns(statement)) names.add(text);
+    for (const { text, isSign } of withoutColumns(statement)) {
+      if (!isSign) names.add(text);
+    }
   }
   return { names, isObscure };
 }

@@ -1,7 +1,7 @@
 /** A validate hook's work, change by change. */
 
 import type { Change, ChangeSet, RejectedChange, SchemaMigration } from '../wire/types.ts';
-import { actionsOf } from './ddl-actions.ts';
+import { addsOnly } from './ddl-actions.ts';
 import type { BatchReader } from './reader.ts';
 import type { MaybePromise, ValidationResult } from './types.ts';
 
@@ -78,11 +78,11 @@ const ADDITIVE_TYPES: ReadonlySet<SchemaMigration['type']> = new Set([
 
 /**
  * What rules about rows say to DDL that nobody asked them about. A table that is dropped or renamed takes
- * its rows from under any rule, so only what leaves the rows as they are may pass.
+ * its rows from under any rule, and a constraint refuses rows that a rule lets pass, so only what is known to
+ * leave the rows as they are may pass.
  */
-function judgeUnasked({ type, table, ddl }: SchemaMigration): MigrationVerdict {
-  const isAdditive = actionsOf(ddl)?.every((action) => ADDITIVE_TYPES.has(action.type)) ?? false;
-  if (ADDITIVE_TYPES.has(type) && isAdditive) return true;
+function judgeUnasked({ type, schema, table, ddl }: SchemaMigration): MigrationVerdict {
+  if (ADDITIVE_TYPES.has(type) && addsOnly(ddl, schema)) return true;
   const reason = `${type} of ${table}, or its text, may do more than to add to tables, and the rules here are about rows only`;
   return { reason, code: 'DDL_NOT_JUDGED' };
 }

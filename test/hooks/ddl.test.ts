@@ -26,7 +26,11 @@ async function start(t: TestContext, options: DdlOptions) {
 }
 
 const FINE: Ddl[] = [
-  ['create_table', 'tasks', 'CREATE TABLE IF NOT EXISTS Tasks (id INT REFERENCES lists (id))'],
+  [
+    'create_table',
+    'tasks',
+    'CREATE TABLE IF NOT EXISTS Tasks (id INT, up INT REFERENCES tasks (id))',
+  ],
   ['add_column', 'TASKS', 'ALTER TABLE "tasks" ADD COLUMN due TEXT'],
   ['add_index', 'i', 'CREATE UNIQUE INDEX i ON main.tasks (due)'],
 ];
@@ -73,7 +77,16 @@ test('types and tables hold for what a migration says, and for what its text doe
     ['add_column', 'tasks', 'ALTER TABLE tasks RENAME TO x'],
     ['add_column', 'tasks', 'ALTER TABLE tasks SET SCHEMA x'],
     ['add_column', 'tasks', 'UPDATE tasks SET a = 1'],
+    ['add_column', 'tasks', 'ALTER TABLE tasks ADD a INT REFERENCES notes'],
+    ['add_column', 'tasks', 'ALTER TABLE tasks ADD CHECK (false)'],
+    ['create_table', 'tasks', 'CREATE TABLE tasks (id INT REFERENCES notes (id))'],
+    ['create_table', 'tasks', 'CREATE TABLE tasks PARTITION OF notes DEFAULT'],
+    ['create_table', 'tasks', 'CREATE TABLE tasks (LIKE notes)'],
+    ['create_table', 'tasks', 'CREATE TABLE tasks (a) INHERITS (notes)'],
     ['add_index', 'i', 'CREATE INDEX i ON notes (a)'],
+    ['add_index', 'i', 'CREATE INDEX of_notes ON tasks (a)'],
+    ['add_index', 'of_notes', 'CREATE INDEX i ON tasks (a)'],
+    ['add_index', 'i', ''],
     ['add_index', 'i', 'CREATE INDEX i'],
     [
       'create_table',
@@ -91,7 +104,20 @@ test('tables may say their schema, and a text that names another one is of that'
   assert.equal(await mayDo(CLIENT, 'drop_table', 'tasks', 'DROP TABLE tasks, notes'), false);
   const rename: Ddl = ['rename_table', 'tasks', 'ALTER TABLE old RENAME TO tasks', 'old'];
   assert.equal(await mayDo(CLIENT, ...rename), true);
-  assert.equal(await mayDo(CLIENT, 'drop_index', 'i', 'DROP INDEX i'), true);
+  assert.equal(await mayDo(CLIENT, 'alter_column', 'old', 'ALTER TABLE old RENAME a TO b'), true);
+  // It may be an index of any table, but where its text says of which.
+  assert.equal(await mayDo(CLIENT, 'drop_index', 'i', 'DROP INDEX i'), false);
+  assert.equal(await mayDo(CLIENT, 'drop_index', 'i', 'DROP INDEX i ON notes'), false);
+  assert.equal(await mayDo(CLIENT, 'drop_index', 'i', 'DROP INDEX i ON old'), true);
+});
+
+test('foreign keys refer to tables of the rule, or to those that it lets be referred to', async (t) => {
+  const mayDo = await start(t, { allow: [{ tables: ['tasks'], references: ['lists'] }] });
+  const refer = (table: string) => `CREATE TABLE tasks (l INT REFERENCES ${table} (id))`;
+  assert.equal(await mayDo(CLIENT, 'create_table', 'tasks', refer('lists')), true);
+  assert.equal(await mayDo(CLIENT, 'create_table', 'tasks', refer('other.lists')), false);
+  assert.equal(await mayDo(CLIENT, 'create_table', 'tasks', refer('notes')), false);
+  assert.equal(await mayDo(CLIENT, 'drop_table', 'lists', 'DROP TABLE lists'), false);
 });
 
 test('what is refused takes its transaction with it, unless it is told not to', async (t) => {

@@ -14,7 +14,7 @@ function migrate(type: MigrationType, ddl: string) {
 test('DDL that nobody judges passes only if it adds, by its type and by its text', async () => {
   const fine = [
     migrate('create_table', 'CREATE TABLE notes (a TEXT DEFAULT \'drop\', "drop" INT) STRICT'),
-    migrate('add_column', 'ALTER TABLE notes ADD COLUMN a INT REFERENCES x ON DELETE SET NULL'),
+    migrate('add_column', 'ALTER TABLE notes ADD COLUMN a INT DEFAULT 1'),
     migrate('add_index', 'BEGIN; CREATE INDEX i ON notes (a); COMMIT'),
     migrate('drop_index', 'DROP INDEX i'),
   ];
@@ -27,6 +27,10 @@ test('DDL that nobody judges passes only if it adds, by its type and by its text
     migrate('create_table', 'DROP TABLE notes'),
     migrate('add_column', 'ALTER TABLE notes ADD a INT, DROP COLUMN b'),
     migrate('add_index', 'DELETE FROM notes'),
+    migrate('add_column', 'ALTER TABLE notes ADD CHECK (false)'),
+    migrate('add_column', 'ALTER TABLE notes ADD a INT REFERENCES x ON DELETE CASCADE'),
+    migrate('create_table', 'CREATE TABLE notes PARTITION OF old DEFAULT'),
+    migrate('add_index', 'CREATE UNIQUE INDEX i ON notes (a)'),
     migrate('create_table', 'DO $$ BEGIN DROP TABLE notes; END $$'),
   ];
   const verdict = await judgeChanges([...fine, ...refused], () => true);

@@ -7,8 +7,10 @@ import { type Static, Type } from 'typebox';
 import { MIGRATION_TYPES } from '../../wire/schemas.ts';
 import type { SchemaMigration } from '../../wire/types.ts';
 import { actionsOf, type DdlAction } from '../ddl-actions.ts';
+import type { DdlTable } from '../ddl-scan.ts';
 import { defineHooks } from '../define-hooks.ts';
 import { judgeChanges } from '../judge-changes.ts';
+import { foldName } from '../same-name.ts';
 import { type TableMap, tableList } from '../table-list.ts';
 import type { ClientIdentity } from '../types.ts';
 import { Claim, hasClaim } from './claims.ts';
@@ -27,6 +29,9 @@ const Rule = Type.Object(
     types: Type.Optional(Type.Array(Type.Enum(MIGRATION_TYPES), { minItems: 1 })),
     tables: Names(
       'The tables, as `table` (of the schema `main`) or `schema.table`, in whatever case. Default: all.',
+    ),
+    references: Names(
+      'Further tables that foreign keys may refer to, which can keep rows there from being deleted. Default: those of `tables` alone.',
     ),
   },
   { additionalProperties: false },
@@ -78,10 +83,11 @@ export default defineHooks({
   },
 });
 
-function toAllowance({ users, claim, databases, types, tables }: Static<typeof Rule>): Allowance {
+function toAllowance(rule: Static<typeof Rule>): Allowance {
+  const { users, claim, databases, types, tables, references = [] } = rule;
   // Who allows something allows no more than what is said: the same name in another schema is another table.
-  const allowed =
-    tables && tableList(tables.map((name) => (name.includes('.') ? name : `main.${name}`)));
+  const allowed = tables && ofMain(tables);
+  const referable = tables && ofMain([...tables, ...references]);
   return {
     isAbout: (client) =>
       (users?.includes(client.userId ?? '') ?? true) &&
@@ -93,21 +99,45 @@ function toAllowance({ users, claim, databases, types, tables }: Static<typeof R
       if (actions === undefined) return false;
       const done = [...actions.map(({ type }) => type), migration.type];
       if (types !== undefined && !done.every((type) => types.includes(type))) return false;
-      return allowed === undefined || isOfTables(migration, actions, allowed);
+      return (
+        allowed === undefined ||
+        referable === undefined ||
+        isOfTables(migration, actions, allowed, referable)
+      );
     },
   };
 }
 
+function ofMain(names: readonly string[]): TableMap<true> {
+  return tableList(names.map((name) => (name.includes('.') ? name : `main.${name}`)));
+}
+
 function isOfTables(
-  { type, schema, table, fromTable = table }: SchemaMigration,
+  migration: SchemaMigration,
   actions: readonly DdlAction[],
   allowed: TableMap<true>,
+  referable: TableMap<true>,
 ): boolean {
-  // An index has a name of its own: which table it is of stands in the text.
-  const isOfIndex = type === 'add_index' || type === 'drop_index';
-  const said = isOfIndex ? [] : [table, fromTable].map((name) => ({ schema, table: name }));
-  const done = actions.flatMap(({ tables }) => tables);
-  return [...said, ...done].every(
-    (named) => allowed.get({ ...named, schema: named.schema ?? schema }) !== undefined,
+  const { type, schema, table, fromTable = table } = migration;
+  const isIn = (list: TableMap<true>) => (named: DdlTable) =>
+    list.get({ ...named, schema: named.schema ?? schema }) !== undefined;
+  // What names no table may be of any.
+  const isDone = actions.every(
+    ({ tables, references = [] }) =>
+      tables.length > 0 && tables.every(isIn(allowed)) && references.every(isIn(referable)),
   );
+  if (type === 'add_index' || type === 'drop_index') return isDone && isOfIndex(migration, actions);
+  const said = [table, fromTable].map((name) => ({ schema, table: name }));
+  return isDone && said.every(isIn(allowed));
+}
+
+/**
+ * An index has a name of its own, which is what its migration calls `table`: the text is about that index and no
+ * other, and the table that it is of stands there.
+ */
+function isOfIndex({ table, schema }: SchemaMigration, actions: readonly DdlAction[]): boolean {
+  const own = foldName(schema) || 'main';
+  const isIts = ({ index, tables }: DdlAction) =>
+    index === foldName(table) && tables.every((of) => (of.schema ?? own) === own);
+  return actions.length > 0 && actions.every(isIts);
 }

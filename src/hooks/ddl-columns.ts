@@ -1,0 +1,146 @@
+/**
+ * Columns and constraints in DDL, as far as it is known what they do: types that are no tables, literal or harmless
+ * values, keys, checks and foreign keys. Whatever else there may be is none.
+ */
+
+import { isNumber, skipDefault, skipExpression } from './ddl-expressions.ts';
+import type { DdlTable, Reader } from './ddl-scan.ts';
+
+const TYPE_WORDS: ReadonlySet<string> = new Set([
+  ...['any', 'big', 'bigint', 'bigserial', 'binary', 'bit', 'blob', 'bool', 'boolean', 'bytea'],
+  ...['char', 'character', 'citext', 'clob', 'date', 'datetime', 'dec', 'decimal', 'double'],
+  ...['float', 'float4', 'float8', 'inet', 'int', 'int2', 'int4', 'int8', 'integer', 'interval'],
+  ...['json', 'jsonb', 'long', 'longblob', 'longtext', 'mediumint', 'mediumtext', 'money'],
+  ...['national', 'native', 'nchar', 'number', 'numeric', 'nvarchar', 'precision', 'real'],
+  ...['serial', 'smallint', 'smallserial', 'string', 'text', 'time', 'timestamp', 'timestamptz'],
+  ...['timetz', 'tinyint', 'tinytext', 'unsigned', 'uuid', 'varbinary', 'varchar', 'varying'],
+  ...['with', 'without', 'xml', 'year', 'zone'],
+]);
+/** A column that is called so must be quoted. */
+const NO_COLUMNS: ReadonlySet<string> = new Set([
+  ...['like', 'constraint', 'check', 'unique', 'primary', 'foreign', 'exclude', 'references'],
+]);
+
+/** What is known of columns and constraints. */
+export interface Parts {
+  /** The tables that foreign keys refer to. */
+  references: DdlTable[];
+  /** Rows may be refused that would have been taken without it. */
+  isRefusing: boolean;
+}
+
+/** Goes past a column's definition. @returns undefined where what it does isn't known */
+export function skipColumn(reader: Reader): Parts | undefined {
+  if (reader.skipAnyOf(NO_COLUMNS) !== undefined || reader.skipPart() === undefined)
+    return undefined;
+  if (!skipType(reader)) return undefined;
+  const parts: Parts = { references: [], isRefusing: false };
+  let isRequired = false;
+  let hasDefault = false;
+  while (!isAtItemEnd(reader)) {
+    if (reader.skip('constraint') && reader.skipPart() === undefined) return undefined;
+    if (reader.skip('not', 'null')) isRequired = true;
+    else if (reader.skip('null')) continue;
+    else if (reader.skip('collate')) {
+      if (reader.skipPart() === undefined) return undefined;
+    } else if (reader.skip('default')) {
+      const value = skipDefault(reader);
+      if (value === undefined) return undefined;
+      hasDefault = value === 'literal';
+      parts.isRefusing ||= value === 'computed';
+    } else if (skipColumnConstraint(reader, parts)) parts.isRefusing = true;
+    else return undefined;
+  }
+  parts.isRefusing ||= isRequired && !hasDefault;
+  return parts;
+}
+
+export function skipType(reader: Reader): boolean {
+  while (reader.skipAnyOf(TYPE_WORDS) !== undefined) {
+    if (!reader.skip('(')) continue;
+    do {
+      if (!isNumber(reader.next)) return false;
+      reader.at++;
+    } while (reader.skip(','));
+    if (!reader.skip(')')) return false;
+  }
+  return true;
+}
+
+function skipColumnConstraint(reader: Reader, { references }: Parts): boolean {
+  if (reader.skip('primary', 'key')) {
+    if (!reader.skip('asc')) reader.skip('desc');
+    reader.skip('autoincrement');
+    return true;
+  }
+  if (reader.skip('unique')) return true;
+  if (reader.skip('check')) return skipExpression(reader);
+  return skipReference(reader, references);
+}
+
+/** Goes past a constraint that stands by itself. @returns undefined where what it does isn't known */
+export function skipTableConstraint(reader: Reader): Parts | undefined {
+  if (reader.skip('constraint') && reader.skipPart() === undefined) return undefined;
+  const parts: Parts = { references: [], isRefusing: true };
+  if (reader.skip('check')) return skipExpression(reader) ? parts : undefined;
+  if (reader.skip('unique') || reader.skip('primary', 'key')) {
+    return skipIndexed(reader) ? parts : undefined;
+  }
+  if (!reader.skip('foreign', 'key') || !skipNames(reader)) return undefined;
+  return skipReference(reader, parts.references) ? parts : undefined;
+}
+
+export function startsTableConstraint({ next }: Reader): boolean {
+  return next !== undefined && !next.isQuoted && NO_COLUMNS.has(next.text) && next.text !== 'like';
+}
+
+function skipReference(reader: Reader, references: DdlTable[]): boolean {
+  if (!reader.skip('references')) return false;
+  const table = reader.skipName();
+  if (table === undefined) return false;
+  references.push(table);
+  if (reader.next?.text === '(' && !skipNames(reader)) return false;
+  while (skipReferenceOption(reader));
+  return true;
+}
+
+function skipReferenceOption(reader: Reader): boolean {
+  if (reader.skip('on', 'delete') || reader.skip('on', 'update')) {
+    return REFERENTIAL_ACTIONS.some((words) => reader.skip(...words));
+  }
+  return DEFERRING.some((words) => reader.skip(...words));
+}
+
+const REFERENTIAL_ACTIONS = [
+  ...[['cascade'], ['restrict'], ['no', 'action'], ['set', 'null'], ['set', 'default']],
+] as const;
+const DEFERRING = [
+  ...[['not', 'deferrable'], ['deferrable'], ['initially', 'deferred'], ['initially', 'immediate']],
+] as const;
+
+/** Goes past a list of names. */
+function skipNames(reader: Reader): boolean {
+  return skipList(reader, () => reader.skipPart() !== undefined);
+}
+
+/** Goes past a list of columns as an index has them, each with its order. */
+export function skipIndexed(reader: Reader): boolean {
+  return skipList(reader, () => {
+    if (reader.skipPart() === undefined) return false;
+    if (reader.skip('collate') && reader.skipPart() === undefined) return false;
+    if (!reader.skip('asc')) reader.skip('desc');
+    if (reader.skip('nulls') && !reader.skip('first') && !reader.skip('last')) return false;
+    return true;
+  });
+}
+
+export function skipList(reader: Reader, skipItem: () => boolean): boolean {
+  if (!reader.skip('(')) return false;
+  do if (!skipItem()) return false;
+  while (reader.skip(','));
+  return reader.skip(')');
+}
+
+function isAtItemEnd({ next }: Reader): boolean {
+  return next === undefined || (next.isSign && (next.text === ',' || next.text === ')'));
+}

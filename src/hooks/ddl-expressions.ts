@@ -1,0 +1,128 @@
+/**
+ * Expressions in DDL of which it is known that they read no other table and call nothing of anybody's: names,
+ * literals, operators and a few functions. Whatever else there may be is none.
+ */
+
+import type { Reader, Token } from './ddl-scan.ts';
+
+const OPERATORS: ReadonlySet<string> = new Set('=<>!+-*/%|,');
+/** A parenthesis may follow them without calling anything. */
+const KEYWORDS: ReadonlySet<string> = new Set([
+  ...['and', 'or', 'not', 'in', 'is', 'between', 'like', 'glob', 'escape', 'collate', 'null'],
+  ...['case', 'when', 'then', 'else', 'end', 'check', 'default', 'where', 'using'],
+]);
+const FUNCTIONS: ReadonlySet<string> = new Set([
+  ...[
+    'abs',
+    'coalesce',
+    'date',
+    'datetime',
+    'gen_random_uuid',
+    'ifnull',
+    'json_type',
+    'json_valid',
+  ],
+  ...['julianday', 'length', 'lower', 'ltrim', 'max', 'min', 'now', 'nullif', 'round', 'rtrim'],
+  ...['strftime', 'substr', 'time', 'trim', 'typeof', 'unixepoch', 'upper'],
+]);
+/** Where one of them stands, something else is read or done. */
+const READING_WORDS: ReadonlySet<string> = new Set([
+  ...['select', 'with', 'values', 'table', 'from', 'exists', 'any', 'all', 'some', 'cast', 'over'],
+  ...['raise', 'match', 'regexp', 'filter', 'array', 'row', 'similar', 'operator'],
+]);
+
+/** Goes past what stands in parentheses, if that is what comes next and it is known. */
+export function skipExpression(reader: Reader): boolean {
+  return skipParentheses(reader, isKnown);
+}
+
+/** Goes past all that is left of a statement, if it is known; whether it only compares, and so fails for no row. */
+export function skipCondition(reader: Reader): { isComparison: boolean } | undefined {
+  let isComparison = true;
+  let before: Token | undefined;
+  if (reader.isAtEnd) return undefined;
+  while (!reader.isAtEnd) {
+    const token = reader.take();
+    if (token === undefined || !isKnown(token, before, reader.next)) return undefined;
+    isComparison &&= isComparing(token, before, reader.next);
+    before = token;
+  }
+  return { isComparison };
+}
+
+/** Goes past the value of a DEFAULT, if it is known. @returns undefined where it isn't */
+export function skipDefault(reader: Reader): 'null' | 'literal' | 'computed' | undefined {
+  if (reader.skip('null')) return 'null';
+  if (reader.skipAnyOf(CONSTANTS) !== undefined) return 'literal';
+  if (reader.next?.text === '(') return skipExpression(reader) ? 'computed' : undefined;
+  if (reader.skipAnyOf(FUNCTIONS) !== undefined) {
+    return reader.skip('(', ')') || skipExpression(reader) ? 'computed' : undefined;
+  }
+  if (!reader.skip('-')) reader.skip('+');
+  return skipLiteral(reader) ? 'literal' : undefined;
+}
+
+const CONSTANTS: ReadonlySet<string> = new Set([
+  ...['true', 'false', 'current_timestamp', 'current_date', 'current_time'],
+]);
+
+/** A text, or a number with its fraction. */
+function skipLiteral(reader: Reader): boolean {
+  const { next } = reader;
+  if (next?.isQuoted) {
+    reader.at++;
+    return true;
+  }
+  if (!isNumber(next)) return false;
+  reader.at++;
+  if (!reader.skip('.')) return true;
+  if (!isNumber(reader.next)) return false;
+  reader.at++;
+  return true;
+}
+
+export function isNumber(token: Token | undefined): boolean {
+  return token !== undefined && !token.isQuoted && /^\d/.test(token.text);
+}
+
+/** Whether a token may stand between those before and after it. */
+type IsFine = (token: Token, before: Token | undefined, after: Token | undefined) => boolean;
+
+function skipParentheses(reader: Reader, isFine: IsFine): boolean {
+  const depth = reader.next?.depth ?? 0;
+  if (!reader.skip('(')) return false;
+  let before: Token | undefined;
+  while (!reader.isAtEnd) {
+    const token = reader.take();
+    if (token?.isSign && token.text === ')' && token.depth === depth + 1) {
+      return before !== undefined;
+    }
+    if (token === undefined || !isFine(token, before, reader.next)) return false;
+    before = token;
+  }
+  return false;
+}
+
+function isKnown(token: Token, before: Token | undefined, after: Token | undefined): boolean {
+  const { text, isQuoted, isSign } = token;
+  if (isQuoted) return true;
+  // What follows might be a table.
+  if (text === 'in') return after?.isSign === true && after.text === '(';
+  if (!isSign) return !READING_WORDS.has(text);
+  if (text === '(') return before === undefined || isBeforeParenthesis(before);
+  if (text === '.') return isNumber(before) && isNumber(after);
+  return text === ')' || OPERATORS.has(text);
+}
+
+function isBeforeParenthesis({ text, isQuoted, isSign }: Token): boolean {
+  if (isQuoted) return false;
+  return isSign ? text !== ')' : KEYWORDS.has(text) || FUNCTIONS.has(text);
+}
+
+function isComparing(token: Token, before: Token | undefined, after: Token | undefined): boolean {
+  if (!isKnown(token, before, after)) return false;
+  if (token.isSign) return !ARITHMETIC.has(token.text);
+  return token.isQuoted || !FUNCTIONS.has(token.text) || !(after?.isSign && after.text === '(');
+}
+
+const ARITHMETIC: ReadonlySet<string> = new Set('+-*/%|');
