@@ -15,6 +15,12 @@ export default fp(
     });
     // An app that the coordinator is registered into may have CORS of its own: that one tells browsers.
     if (app.hasRequestDecorator('corsPreflightEnabled')) return;
+    // What is none is no request of ours, and answered as such. (The plugin would answer it in plain text.)
+    app.addHook('onRequest', async ({ method, headers }) => {
+      const isPreflight = headers.origin && headers['access-control-request-method'];
+      if (method !== 'OPTIONS' || isPreflight) return;
+      throw new SyncError('NOT_FOUND', 'there is no such route');
+    });
     await app.register(cors, {
       delegator: async ({ headers }: FastifyRequest) => ({
         ...originToCors(config, headers.origin),

@@ -56,6 +56,15 @@ test('a module has routes of its own, for whom onAuthenticate accepts unless it 
   assert.equal((await fetch(`${url}/who`, { headers: wrong })).status, 401);
   assert.deepEqual(await (await fetch(`${url}/open`)).json(), { open: true });
 
+  for (const path of ['/hooks/online-beta/who', '/hooks/online-beta/open', '/status', '/nothing']) {
+    const asked = await fetch(`${server.httpUrl}${path}`, { method: 'OPTIONS' });
+    assert.equal(asked.status, 404, path);
+    assert.deepEqual(await asked.json(), {
+      ok: false,
+      error: { code: 'NOT_FOUND', message: 'there is no such route' },
+    });
+  }
+
   await TestClient.join(server.wsUrl, { siteId: SITE, token: TOKEN }, t);
   const origin = 'https://app.example';
   const answer = await fetch(`${url}/who`, { headers: { ...AS_CLIENT, origin } });
