@@ -2,8 +2,8 @@
  * Which of the changes that a hook was given each of those answers that it gave back. By its HLC: a
  * change under an HLC that nothing was given under answers none, and makes the verdict invalid. Of
  * several that were given under one HLC it answers the one at its place; where there is none at its
- * place it has been moved there, and answers the first that nothing answers at its own, or else
- * the first. One place can be given back under one HLC as often as it was given.
+ * place it has been moved there, and answers the first that nothing answers at its own. Each is answered once:
+ * what is left over then is made up, and makes the verdict invalid as well.
  */
 
 import type { WireChange, WireChangeSet, WireMigration } from '../wire/schemas.ts';
@@ -104,7 +104,8 @@ export class GivenBack {
       const place = placeOf(back);
       if (movedTo.has(place)) throw comesTwice(back);
       movedTo.add(place);
-      const entry = given.find(({ isAnswered }) => !isAnswered) ?? one;
+      const entry = given.find(({ isAnswered }) => !isAnswered);
+      if (entry === undefined) throw answersNone(back);
       this.#answer(entry, back, isReplacedBy(entry.item, back));
     }
   }
@@ -147,7 +148,7 @@ function describe(item: WireItem | undefined): string {
 }
 
 function answersNone(item: WireItem | undefined): InvalidAnswer {
-  const why = 'has an HLC that none was given under; a hook can make no changes that answer none';
+  const why = 'answers none: all that were given under its HLC, if any, are answered by others';
   return new InvalidAnswer(`${describe(item)} ${why}`);
 }
 

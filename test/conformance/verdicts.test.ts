@@ -231,6 +231,23 @@ const INVALID: Record<string, Judge> = {
     })),
     rejected: [],
   }),
+  'makes up a change elsewhere under the HLC of one that it gives back': (_client, sets) => ({
+    approved: sets.map((set) => ({
+      ...set,
+      changes: set.changes.flatMap((change) => [change, { ...change, pk: ['made up'] }]),
+    })),
+    rejected: [],
+  }),
+  'makes two changes elsewhere of one': (_client, sets) => ({
+    approved: sets.map((set) => ({
+      ...set,
+      changes: set.changes.flatMap((change) => [
+        { ...change, table: 'u' },
+        { ...change, table: 'v' },
+      ]),
+    })),
+    rejected: [],
+  }),
   'gives a change back twice': (_client, sets) => ({ approved: [...sets, ...sets], rejected: [] }),
   'gives a copy back as well': (_client, sets) => ({
     approved: [...sets, ...sets.map((set) => ({ ...set }))],
