@@ -12,6 +12,7 @@ import type { WireChangeSet } from '../wire/schemas.ts';
 import type { ApplyResult, ChangeSet } from '../wire/types.ts';
 import { readAddedIdentity } from './added-identity.ts';
 import { readIdentity, readPermission } from './answers.ts';
+import { toAppliedCall } from './applied-call.ts';
 import {
   type AskedModule,
   type AskerOptions,
@@ -27,7 +28,6 @@ import { narrow } from './narrow.ts';
 import { type BatchReader, readNothing } from './reader.ts';
 import { createRunningCalls } from './running-calls.ts';
 import type {
-  AppliedCall,
   ApplyCall,
   AuthContext,
   ChangeOutcome,
@@ -382,24 +382,6 @@ function anew(changeSet: ChangeSet): ChangeSet {
 
 function toApplyCall(call: HookCall, read: BatchReader, isOtherName = false): ApplyCall {
   return Object.assign(call, isOtherName ? { read, isOtherName } : { read });
-}
-
-/** Without asking for the signal, which is made for whoever asks. */
-function toAppliedCall(
-  call: HookCall,
-  position: Hlc | undefined,
-  make: () => ChangeOutcome[],
-): AppliedCall {
-  let made: ChangeOutcome[] | undefined;
-  Object.defineProperty(call, 'outcomes', {
-    get() {
-      made ??= make();
-      return made;
-    },
-  });
-  if (position !== undefined) Object.assign(call, { position });
-  // It has just been given them.
-  return call as AppliedCall;
 }
 
 function copyResult(result: ApplyResult): ApplyResult {

@@ -5,12 +5,13 @@
  */
 
 import { encodeHlc } from '../clock/hlc.ts';
-import type { ChangeSet } from '../wire/types.ts';
+import type { ApplyResult, ChangeSet } from '../wire/types.ts';
 import { InvalidAnswer } from './answered-changes.ts';
 import { readChangeSets, readValidation } from './answers.ts';
+import { withOutcomes } from './applied-call.ts';
 import { HOOK_NAMES, type HookName } from './kinds.ts';
 import { type TableMap, tableList } from './table-list.ts';
-import type { CoordinatorHooks, ValidationResult } from './types.ts';
+import type { AppliedCall, ChangeOutcome, CoordinatorHooks, ValidationResult } from './types.ts';
 
 export interface Scope {
   databases?: readonly string[] | undefined;
@@ -89,11 +90,38 @@ function aboutTables(hooks: CoordinatorHooks, tables: TableMap<true>): Coordinat
   if (hooks.onAfterApplyChanges !== undefined) {
     scoped.onAfterApplyChanges = (client, changeSets, result, call) => {
       const { seen } = new Parts(changeSets, tables);
-      if (seen.length === 0) return undefined;
-      return hooks.onAfterApplyChanges?.(client, seen, result, call);
+      const outcomes = outcomesWithin(call, tables);
+      // What became of the rest is asked only where something may have been its own and is not stored.
+      const isAllStored = result.rejected === undefined && result.skipped + result.conflicts === 0;
+      if (seen.length === 0 && (isAllStored || outcomes().length === 0)) return undefined;
+      const ofTheirs = withoutOthers(result, tables);
+      return hooks.onAfterApplyChanges?.(client, seen, ofTheirs, withOutcomes(call, outcomes));
     };
   }
   return scoped;
+}
+
+/** Of all that a call has; made when they are asked for, too. */
+function outcomesWithin(call: AppliedCall, tables: TableMap<true>): () => ChangeOutcome[] {
+  const all = Reflect.getOwnPropertyDescriptor(call, 'outcomes')?.get;
+  return () => {
+    const outcomes: readonly ChangeOutcome[] = all?.call(call) ?? [];
+    return outcomes.filter((each) => isAbout(each, tables));
+  };
+}
+
+function isAbout({ change }: ChangeOutcome, tables: TableMap<true>): boolean {
+  const isRow = change.type === 'column' || change.type === 'delete';
+  return isRow ? tables.get(change) !== undefined : tables.findInMigration(change) !== undefined;
+}
+
+/** What is rejected as a whole names no table, and concerns everybody. */
+function withoutOthers(result: ApplyResult, tables: TableMap<true>): ApplyResult {
+  const { rejected } = result;
+  if (rejected === undefined) return result;
+  const own = rejected.filter(({ table }) => table === undefined || tables.hasName(table));
+  const { rejected: _, ...rest } = result;
+  return own.length === 0 ? rest : { ...rest, rejected: own };
 }
 
 /** What is no answer is passed on as it is, to be refused like that of any module. */

@@ -27,6 +27,15 @@ export class TableMap<Value> {
     return this.#values.get(`${foldName(schema) || 'main'}.${name}`) ?? this.#values.get(name);
   }
 
+  /** Whether a table of that name, of whatever schema, is one of these. */
+  hasName(table: string): boolean {
+    const name = foldName(table);
+    for (const rule of this.#values.keys()) {
+      if (rule === name || rule.slice(rule.indexOf('.') + 1) === name) return true;
+    }
+    return false;
+  }
+
   /** The first table, of whatever schema, that a DDL text may read or change: any, if it is obscure. */
   findInDdl(ddl: string): string | undefined {
     const { names, isObscure } = tablesInDdl(ddl);

@@ -279,6 +279,33 @@ describe('a module of some tables', () => {
     assert.deepEqual(told, [['todo,todo', 'todo']]);
   });
 
+  it('is told what became of these only, also where nothing of them is stored', async () => {
+    const told: string[][] = [];
+    const hooks: CoordinatorHooks = {
+      onAfterApplyChanges(_client, sets, { rejected = [] }, { outcomes }) {
+        told.push([
+          ...[sets, outcomes, rejected].map(({ length }) => String(length)),
+          ...outcomes.map(({ change, outcome }) => `${change.table} ${outcome}`),
+        ]);
+      },
+    };
+    const chain = await chainOf([{ module: hooks, tables: ['todo'] }]);
+    const { changes, schemaMigrations, transactionId } = mixed();
+    const refused = { outcome: 'rejected', reason: 'no', code: 'NO' } as const;
+    const outcomes = () =>
+      [...changes, ...schemaMigrations].map((change) => ({ change, transactionId, ...refused }));
+    const rejected = outcomes().map(({ change, reason, code }) => ({
+      ...{ table: change.table, reason, code },
+    }));
+    const result = { ...RESULT, applied: 0, rejected };
+    chain.afterApply(CLIENT, [], { result, outcomes });
+    // Of others only.
+    const others = { ...RESULT, applied: 0, rejected: rejected.slice(1, 2) };
+    chain.afterApply(CLIENT, [], { result: others, outcomes: () => outcomes().slice(1, 2) });
+    await chain.settled();
+    assert.deepEqual(told, [['0', '2', '2', 'todo rejected', 'todo rejected']]);
+  });
+
   it('rejects what it sees, and by a whole transaction what is in one with it', async () => {
     const refuse = (atomic: boolean): CoordinatorHooks => ({
       onBeforeApplyChanges: async () => ({ approved: [], rejected: [{ reason: 'no' }], atomic }),
