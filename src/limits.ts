@@ -15,6 +15,8 @@ export const COUNTED_LIMITS = [
   'limits.columnsPerRow',
   'limits.tablesPerDatabase',
   'limits.ddlBytesPerDatabase',
+  'limits.heldBytesPerSite',
+  'limits.heldBytesPerDatabase',
   'limits.bytesInFlight',
   'limits.bytesInFlightPerClient',
   'limits.answerBytes',

@@ -40,8 +40,8 @@ export interface Head {
   endedAt: HlcText;
   /** How often a deletion, drop or rename has left the log without anything later in its place. */
   forgets: number;
-  /** Rows of which sites hold something that was refused; absent for none. */
-  heldRows?: number;
+  /** What is kept of what sites hold that was refused takes about so much; absent for nothing. */
+  heldBytes?: number;
 }
 
 export const EMPTY_HEAD: Head = Object.freeze({

@@ -50,7 +50,7 @@ function heldRowToJson({ pk, sites }: HeldRow): Static<typeof HeldRowSchema> {
   };
 }
 
-function heldRowFromJson({ pk, sites }: Static<typeof HeldRowSchema>): HeldRow {
+export function heldRowFromJson({ pk, sites }: Static<typeof HeldRowSchema>): HeldRow {
   const cellsOf = (cells: (Held & { column: string })[]) =>
     new Map(cells.map(({ column, hlc, at }) => [JSON.stringify(column), { hlc, at }]));
   return {
@@ -188,6 +188,20 @@ export function isToldAt(
   const known =
     change.type === 'delete' ? holding?.row : holding?.cells.get(JSON.stringify(change.column));
   return known?.at === position;
+}
+
+const HELD_BYTES = 100;
+
+/** What is kept of what a site holds of a row takes about so much: of each text in it one byte a character. */
+export function holdingBytes(pk: string, { row, cells }: Holding): number {
+  let bytes = pk.length + HELD_BYTES + (row === undefined ? 0 : HELD_BYTES);
+  for (const column of cells.keys()) bytes += column.length + HELD_BYTES;
+  return bytes;
+}
+
+/** By site. */
+export function heldBytesBySite({ pk, sites }: HeldRow): Map<SiteIdText, number> {
+  return new Map([...sites].map(([site, holding]) => [site, holdingBytes(pk, holding)]));
 }
 
 function isNothing({ row, cells }: Holding): boolean {

@@ -3,13 +3,21 @@
 import type { SiteIdText } from '../clock/site-id.ts';
 import type { KVReader, KVTransaction } from '../storage/kv-store.ts';
 import type { Head } from './head.ts';
-import { decodeHeldRow, encodeHeldRow, type HeldRow, type Holding } from './held-rows.ts';
+import {
+  decodeHeldRow,
+  encodeHeldRow,
+  type HeldRow,
+  type Holding,
+  heldBytesBySite,
+} from './held-rows.ts';
 import { heldKey } from './keys.ts';
 import { type RowAddress, readInTurns } from './row-set.ts';
 
 interface Loaded extends HeldRow {
   address: RowAddress;
   wasStored: boolean;
+  /** By site, of what is stored. */
+  before: ReadonlyMap<SiteIdText, number>;
   isChanged: boolean;
 }
 
@@ -26,11 +34,11 @@ export class HeldSet {
 
   /** Whether there may be anything at all. */
   get isEmpty(): boolean {
-    return (this.#head().heldRows ?? 0) === 0 && this.#rows.size === 0;
+    return (this.#head().heldBytes ?? 0) === 0 && this.#rows.size === 0;
   }
 
   async load(addresses: readonly RowAddress[]): Promise<void> {
-    if ((this.#head().heldRows ?? 0) === 0) return;
+    if ((this.#head().heldBytes ?? 0) === 0) return;
     const missing = addresses.filter((address) => !this.#rows.has(textOf(address)));
     if (missing.length === 0) return;
     const values: (Uint8Array | undefined)[] = [];
@@ -41,9 +49,10 @@ export class HeldSet {
     );
     for (const [i, address] of missing.entries()) {
       const bytes = values[i];
-      const loaded = bytes && {
-        ...decodeHeldRow(bytes),
-        ...{ address, wasStored: true, isChanged: false },
+      const held = bytes && decodeHeldRow(bytes);
+      const loaded = held && {
+        ...held,
+        ...{ address, wasStored: true, isChanged: false, before: heldBytesBySite(held) },
       };
       this.#rows.set(textOf(address), loaded);
     }
@@ -63,7 +72,10 @@ export class HeldSet {
     const key = textOf(address);
     let held = this.#rows.get(key);
     if (held === undefined) {
-      held = { address, pk, sites: new Map(), wasStored: false, isChanged: true };
+      held = {
+        ...{ address, pk, sites: new Map(), wasStored: false, isChanged: true },
+        before: new Map(),
+      };
       this.#rows.set(key, held);
     }
     held.isChanged = true;
@@ -75,18 +87,35 @@ export class HeldSet {
     return holding;
   }
 
-  write(transaction: KVTransaction): void {
-    let gained = 0;
+  /** By how much what sites hold has grown, or shrunk. */
+  gainedBytes(): Map<SiteIdText, number> {
+    const gained = new Map<SiteIdText, number>();
+    const add = (site: SiteIdText, bytes: number) =>
+      gained.set(site, (gained.get(site) ?? 0) + bytes);
+    for (const held of this.#rows.values()) {
+      if (!held?.isChanged) continue;
+      for (const [site, bytes] of held.before) add(site, -bytes);
+      for (const [site, bytes] of heldBytesBySite(held)) add(site, bytes);
+    }
+    return gained;
+  }
+
+  /** @param onGained told of each site what was added of it, or taken away */
+  write(transaction: KVTransaction, onGained: (site: SiteIdText, bytes: number) => void): void {
     for (const held of this.#rows.values()) {
       if (!held?.isChanged) continue;
       const { tableId, identity } = held.address;
       const bytes = encodeHeldRow(held);
       if (bytes !== undefined) transaction.put(heldKey(tableId, identity), bytes);
       else if (held.wasStored) transaction.delete(heldKey(tableId, identity));
-      gained += Number(bytes !== undefined) - Number(held.wasStored);
+    }
+    let all = 0;
+    for (const [site, bytes] of this.gainedBytes()) {
+      all += bytes;
+      if (bytes !== 0) onGained(site, bytes);
     }
     const head = this.#head();
-    if (gained !== 0) head.heldRows = Math.max(0, (head.heldRows ?? 0) + gained);
+    if (all !== 0) head.heldBytes = Math.max(0, (head.heldBytes ?? 0) + all);
   }
 }
 

@@ -19,6 +19,7 @@ import { ChangeListJson, JsonNames } from './change-json.ts';
 import { type ChangeTarget, targetsOf } from './change-target.ts';
 import type { BatchItem, Sender } from './foreign-authors.ts';
 import type { Identity } from './head.ts';
+import { type HeldLimits, refuseHeldGrowth } from './held-size.ts';
 import { countKey, siteKey } from './keys.ts';
 import { LogDraft } from './log-draft.ts';
 import { authorsOf } from './log-record.ts';
@@ -86,6 +87,7 @@ type Outcome = MergeOutcome | 'foreign';
 
 export interface MergeContext extends EmptyingContext {
   catalogLimits: CatalogLimits;
+  heldLimits: HeldLimits;
   rowLimits: RowLimits;
   identity: Identity;
   /** The server's wall time, in milliseconds. */
@@ -138,6 +140,7 @@ export class MergeTransaction {
       if (own !== undefined) await this.#mergeOwn(own, outcome);
       this.#untaken.tell();
       this.#refuseGrowth();
+      for (const set of refused) this.#refuseHeldGrowth(sender?.siteId ?? set.siteId);
       outcome.position = this.#transaction.head.position;
       outcomes.push(outcome);
     }
@@ -155,6 +158,16 @@ export class MergeTransaction {
   #refuseGrowth(): void {
     const { base, catalog } = this.#transaction;
     refuseGrowth(base.size, catalog.size, this.#context.catalogLimits);
+  }
+
+  #refuseHeldGrowth(site: SiteIdText): void {
+    const { held, sites, head } = this.#transaction;
+    const gained = held.gainedBytes();
+    const ofSite = gained.get(site) ?? 0;
+    if (ofSite <= 0) return;
+    let ofAll = head.heldBytes ?? 0;
+    for (const bytes of gained.values()) ofAll += bytes;
+    refuseHeldGrowth({ ofSite: sites.heldBytesOf(site) + ofSite, ofAll }, this.#context.heldLimits);
   }
 
   /** Reads in one go all that the group will need, as far as no DDL in it moves tables about. */

@@ -14,7 +14,7 @@ export const HeadSchema = Type.Object({
   nextTable: TableIdSchema,
   endedAt: HlcSchema,
   forgets: CountSchema,
-  heldRows: Type.Optional(CountSchema),
+  heldBytes: Type.Optional(CountSchema),
 });
 export const TableSchema = Type.Object({
   id: TableIdSchema,
@@ -66,4 +66,5 @@ export const SiteStateSchema = Type.Object({
   authored: Type.Optional(HlcSchema),
   snapshot: Type.Optional(HlcSchema),
   resync: Type.Optional(Type.String()),
+  heldBytes: Type.Optional(CountSchema),
 });

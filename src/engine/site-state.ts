@@ -18,6 +18,8 @@ export interface SiteState {
   snapshot?: HlcText;
   /** The site must start over from a snapshot: which demand of it this is. */
   resync?: string;
+  /** What is kept of what it holds that was refused takes about so much; absent for nothing. */
+  heldBytes?: number;
 }
 
 function decode(bytes: Uint8Array | undefined): SiteState {
@@ -33,6 +35,7 @@ export class SiteStates {
   readonly #reader: KVReader;
   readonly #stored = new Map<SiteIdText, SiteState>();
   readonly #newest = new Map<SiteIdText, HlcText>();
+  readonly #gained = new Map<SiteIdText, number>();
 
   constructor(reader: KVReader) {
     this.#reader = reader;
@@ -63,15 +66,32 @@ export class SiteStates {
     this.#newest.set(site, known === undefined ? hlc : maxHlc(known, hlc));
   }
 
+  /** What is kept of what a site holds; of those that were read. */
+  heldBytesOf(site: SiteIdText): number {
+    return this.#stored.get(site)?.heldBytes ?? 0;
+  }
+
+  /** So much more is kept of what it holds, or less. */
+  gainedHeld(site: SiteIdText, bytes: number): void {
+    this.#gained.set(site, (this.#gained.get(site) ?? 0) + bytes);
+  }
+
   async write(transaction: KVTransaction): Promise<void> {
-    await this.#load(this.#newest.keys());
-    for (const [site, newest] of this.#newest) {
+    const sites = new Set([...this.#newest.keys(), ...this.#gained.keys()]);
+    await this.#load(sites);
+    for (const site of sites) {
       const stored = this.#stored.get(site) ?? {};
-      if (stored.authored !== undefined && maxHlc(stored.authored, newest) === stored.authored) {
-        continue;
-      }
-      stored.authored = newest;
+      const authored = laterOf(stored.authored, this.#newest.get(site));
+      const heldBytes = Math.max(0, (stored.heldBytes ?? 0) + (this.#gained.get(site) ?? 0));
+      if (authored === stored.authored && heldBytes === (stored.heldBytes ?? 0)) continue;
+      if (authored !== undefined) stored.authored = authored;
+      if (heldBytes > 0) stored.heldBytes = heldBytes;
+      else delete stored.heldBytes;
       transaction.put(siteKey(site), Buffer.from(JSON.stringify(stored)));
     }
   }
+}
+
+function laterOf(a: HlcText | undefined, b: HlcText | undefined): HlcText | undefined {
+  return a === undefined || b === undefined ? (a ?? b) : maxHlc(a, b);
 }

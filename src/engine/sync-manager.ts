@@ -22,6 +22,7 @@ import { refuseDrift } from './drift.ts';
 import type { Sender } from './foreign-authors.ts';
 import { GroupCommit } from './group-commit.ts';
 import { type Identity, loadIdentity, ReplacedError, readForgotten, readHorizon } from './head.ts';
+import { type HeldLimits, UNLIMITED_HELD } from './held-size.ts';
 import { tellAgain } from './held-telling.ts';
 import { type LogPage, type LogReadOptions, readLog, type TakeChangeSet } from './log.ts';
 import type { Appended } from './log-announcer.ts';
@@ -67,6 +68,7 @@ export interface SyncManagerOptions {
   newSiteId?: Uint8Array | undefined;
   /** Default: none. */
   catalogLimits?: CatalogLimits;
+  heldLimits?: HeldLimits;
   /** Default: none. */
   rowLimits?: RowLimits;
   /**
@@ -243,6 +245,7 @@ export class SyncManager {
     const context = {
       ...this.#emptying,
       catalogLimits: this.#options.catalogLimits ?? UNLIMITED_CATALOG,
+      heldLimits: this.#options.heldLimits ?? UNLIMITED_HELD,
       rowLimits: this.#options.rowLimits ?? UNLIMITED_ROW,
       identity: this.identity,
       now: () => world.now(),
@@ -377,7 +380,7 @@ export class SyncManager {
    */
   async tellAgain(site: SiteIdText): Promise<void> {
     await this.#look();
-    if (!this.#state.current.head.heldRows) return;
+    if (!this.#state.current.head.heldBytes) return;
     let from: Uint8Array | undefined;
     do {
       from = await this.#tidy((it) => tellAgain(it, site, this.identity, from));

@@ -115,8 +115,8 @@ export class WriteTransaction {
     const onWrite = (tableId: number, cells: number) => this.counts.gained(tableId, cells);
     await this.rows.write(store, onWrite);
     await this.counts.write(store);
+    this.held.write(store, (site, bytes) => this.sites.gainedHeld(site, bytes));
     await this.sites.write(store);
-    this.held.write(store);
     let catalog = this.#base;
     if (this.#draft.isChanged) {
       // After the counts: those of tables that go, go too.

@@ -259,6 +259,7 @@ export class DatabasePool {
         logPinMaxAgeMs,
         newSiteId: seed,
         catalogLimits: config.limits,
+        heldLimits: config.limits,
         rowLimits: config.limits,
         onStoreFailed: (error) => {
           if (!store.recovers || error instanceof ReplacedError) this.#replace(id, entry);

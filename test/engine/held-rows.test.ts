@@ -11,6 +11,7 @@ import { underNewSite } from '../../src/engine/export/new-site.ts';
 import { Sender } from '../../src/engine/foreign-authors.ts';
 import { CONTENT_RANGE } from '../../src/engine/transfer/content.ts';
 import { verifyDatabase } from '../../src/engine/verify/verify.ts';
+import { SyncError } from '../../src/errors.ts';
 import { Device, type RowWrite } from '../../src/testing/device.ts';
 import { Replica, withoutNulls } from '../../src/testing/replica.ts';
 import type { WireChangeSet } from '../../src/wire/schemas.ts';
@@ -19,6 +20,17 @@ import { openEngine, readAll, type TestEngine, takeSnapshot } from '../support/e
 async function assertSound({ store }: TestEngine): Promise<void> {
   for await (const { code, where, what } of verifyDatabase(store)) {
     assert.fail(`${code} ${where}: ${what}`);
+  }
+}
+
+/** Whether what a site would have to take back later can be kept. */
+async function isRoomFor(refusing: Promise<unknown>): Promise<boolean> {
+  try {
+    await refusing;
+    return true;
+  } catch (error) {
+    assert.ok(error instanceof SyncError && error.code === 'TOO_LARGE', String(error));
+    return false;
   }
 }
 
@@ -89,6 +101,41 @@ test('an export carries it over, byte for byte, and under another site with its 
   assert.ok(told > 0);
 });
 
+test('what sites hold that was refused is bounded, for each and for all, and counted whatever becomes of it', async () => {
+  const engine = await openEngine({
+    heldLimits: { heldBytesPerSite: 1000, heldBytesPerDatabase: 2000 },
+  });
+  const { manager } = engine;
+  const author = new Device(9);
+  await manager.apply([author.write({ pk: [0], set: { a: 0 } })]);
+  const fill = async (device: Device): Promise<number> => {
+    for (let pk = 1; pk <= 100; pk++) {
+      const set = device.write({ pk: [pk], set: { a: 'bad' } });
+      if (!(await isRoomFor(refuse(engine, device, set)))) return pk - 1;
+    }
+    return 100;
+  };
+  const [a, b, c] = [1, 2, 3].map((n) => new Device(n, 1_700_000_005_000));
+  assert.ok(a !== undefined && b !== undefined && c !== undefined);
+  const most = await fill(a);
+  assert.ok(most >= 4 && most <= 9, String(most));
+  assert.equal(await fill(b), most, 'another one has as much');
+  assert.ok((await fill(c)) < most, 'but not all of them');
+  await assert.rejects(refuse(engine, c, c.write({ pk: [200], set: { b: 'bad' } })), {
+    code: 'TOO_LARGE',
+    limit: 'limits.heldBytesPerDatabase',
+  });
+  await assertSound(engine);
+  // What is written later wins everywhere: there is nothing to hold any more.
+  author.wallTime = 1_700_000_009_000;
+  for (let pk = 1; pk <= most; pk++)
+    await manager.apply([author.write({ pk: [pk], delete: true })]);
+  await assertSound(engine);
+  a.wallTime = 1_700_000_010_000;
+  assert.equal(await fill(a), most);
+  await assertSound(engine);
+});
+
 const toText = (bytes: Uint8Array) => Buffer.from(bytes).toString('latin1');
 
 const pk = fc.constantFrom<unknown[]>([1], [2]);
@@ -116,8 +163,9 @@ const steps = fc.array(
 
 test('whatever is refused, of whom, in whatever order of clocks: each device ends with what is stored', async () => {
   await fc.assert(
-    fc.asyncProperty(steps, async (history) => {
-      const engine = await openEngine();
+    fc.asyncProperty(steps, fc.constantFrom(1e9, 400, 800), async (history, bytes) => {
+      const heldLimits = { heldBytesPerSite: bytes, heldBytesPerDatabase: 2 * bytes };
+      const engine = await openEngine({ heldLimits });
       const { manager } = engine;
       const expected = new Replica();
       // Of a table that nobody has spoken of nothing is taken back.
@@ -145,9 +193,11 @@ test('whatever is refused, of whom, in whatever order of clocks: each device end
         // Its clock goes on by the protocol: past all that it has heard, and never back.
         device.wallTime = Math.max(device.wallTime, 1_700_000_000_000 + atMs);
         const set = device.write(...writes);
-        of.replica.apply([set]);
-        if (isRefused) await refuse(engine, device, set);
-        else {
+        let isTaken = true;
+        if (isRefused) isTaken = await isRoomFor(refuse(engine, device, set));
+        // What is answered with an error its author has still to send: nothing differs of what was.
+        if (isTaken) of.replica.apply([set]);
+        if (!isRefused) {
           await manager.apply([set], { sender: new Sender(device.siteId, 'known') });
           expected.apply([set]);
         }

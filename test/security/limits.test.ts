@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { type TestContext, test } from 'node:test';
 import { CONFIG_OPTIONS } from '../../src/config/options.ts';
 import type { CoordinatorConfigInput } from '../../src/config/schema.ts';
+import { defineHooks, judgeChanges } from '../../src/index.ts';
 import { COUNTED_LIMITS, type LimitName } from '../../src/limits.ts';
 import { Device } from '../../src/testing/device.ts';
 import { TestClient } from '../../src/testing/test-client.ts';
@@ -24,6 +25,8 @@ interface Meeting {
   /** What else has to be so. */
   config?: CoordinatorConfigInput['limits'];
   auth?: CoordinatorConfigInput['auth'];
+  /** Whether all that is written is rejected, and taken back. */
+  isRejecting?: true;
   meet(context: { t: TestContext; server: TestServer }): Promise<unknown>;
 }
 
@@ -51,6 +54,23 @@ async function joinStalled(t: TestContext, { wsUrl }: TestServer): Promise<TestC
 
 async function metric({ service }: TestServer, name: string) {
   return (await service.metrics.registry.getSingleMetric(name)?.get())?.values ?? [];
+}
+
+/** Every row but that with which the table begins. */
+const REJECTING = defineHooks({
+  name: 'rejecting',
+  hooks: {
+    onBeforeApplyChanges: (_client, changes) =>
+      judgeChanges(changes, ({ pk }) => (pk[0] === 0 ? true : { reason: 'no' })),
+  },
+});
+
+async function writeInVain({ t, server }: { t: TestContext; server: TestServer }) {
+  const device = new Device(1);
+  const client = await TestClient.join(server.wsUrl, device, t);
+  await client.apply(device.write({ pk: [0], set: { a: 1 } }));
+  const columns = { a: 1, b: 1, c: 1 };
+  assert.equal((await client.apply(device.write({ pk: [1], set: columns }))).code, 'TOO_LARGE');
 }
 
 /** Bodies of which one byte comes: what they are going to hold is held for them. */
@@ -159,6 +179,8 @@ const MEETINGS: Record<LimitName, Meeting> = {
       assert.equal((await client.apply(migration)).code, 'TOO_LARGE');
     },
   },
+  'limits.heldBytesPerSite': { value: 100, isRejecting: true, meet: writeInVain },
+  'limits.heldBytesPerDatabase': { value: 100, isRejecting: true, meet: writeInVain },
   'limits.bytesInFlight': { value: 1000, meet: postTwoAtOnce },
   'limits.bytesInFlightPerClient': { value: 1000, meet: postTwoAtOnce },
   'limits.answerBytes': { value: 1000, meet: getTwoUnread },
@@ -346,7 +368,9 @@ async function metBy(server: TestServer, limit: LimitName): Promise<number> {
   return values.find(({ labels }) => labels.limit === limit)?.value ?? 0;
 }
 
-for (const [name, { value, config: other, auth = {}, meet }] of Object.entries(MEETINGS)) {
+for (const [name, { value, config: other, auth = {}, isRejecting, meet }] of Object.entries(
+  MEETINGS,
+)) {
   const limit = COUNTED_LIMITS.find((known) => known === name);
   test(`${name}: who meets it is counted`, FAIL, async (t) => {
     assert.ok(limit !== undefined);
@@ -355,6 +379,7 @@ for (const [name, { value, config: other, auth = {}, meet }] of Object.entries(M
       storage: group === 'storage' ? { url: 'memory:', [key]: value } : 'memory:',
       limits: group === 'limits' ? { ...other, [key]: value } : {},
       auth,
+      ...(isRejecting ? { hooks: { onReject: 'revert', modules: [REJECTING] } } : {}),
     };
     const server = await startServer(t, { config });
     assert.equal(await metBy(server, limit), 0);

@@ -1,6 +1,7 @@
 /** A database of the engine's over an in-memory store, and ways to look at what it gives. */
 
 import type { CatalogLimits } from '../../src/engine/catalog-size.ts';
+import type { HeldLimits } from '../../src/engine/held-size.ts';
 import type { RowLimits } from '../../src/engine/row-size.ts';
 import { SyncManager } from '../../src/engine/sync-manager.ts';
 import { createLogger } from '../../src/logger.ts';
@@ -21,6 +22,7 @@ export interface TestEngineOptions {
   stepRows?: number;
   logPinMaxAgeMs?: number;
   catalogLimits?: CatalogLimits;
+  heldLimits?: HeldLimits;
   rowLimits?: RowLimits;
   store?: KVStore;
   world?: TestWorld;
@@ -41,6 +43,7 @@ export async function openEngine(options: TestEngineOptions = {}): Promise<TestE
     ...(stepRows === undefined ? {} : { stepRows }),
     logPinMaxAgeMs,
     ...(options.catalogLimits === undefined ? {} : { catalogLimits: options.catalogLimits }),
+    ...(options.heldLimits === undefined ? {} : { heldLimits: options.heldLimits }),
     ...(options.rowLimits === undefined ? {} : { rowLimits: options.rowLimits }),
   });
   return { manager, world, store };

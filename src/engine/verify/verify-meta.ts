@@ -7,6 +7,7 @@ import { FORMAT_KEY } from '../../storage/format.ts';
 import type { KVReader } from '../../storage/kv-store.ts';
 import type { Catalog } from '../catalog.ts';
 import type { Head } from '../head.ts';
+import { heldBytesBySite, heldRowFromJson } from '../held-rows.ts';
 import {
   HEAD_KEY,
   HORIZON_KEY,
@@ -23,6 +24,7 @@ import {
   SiteStateSchema,
 } from '../record-schemas.ts';
 import { bytesToText } from '../row.ts';
+import { readSiteState } from '../site-state.ts';
 import { type Finding, finding, showKey } from './findings.ts';
 import { entriesOf, parseAs } from './records.ts';
 import { verifyCatalog } from './verify-catalog.ts';
@@ -108,17 +110,29 @@ async function* verifyLogPins(
 
 /** What sites hold that was refused. */
 async function* verifyHeld(reader: KVReader, head: Head | undefined): AsyncGenerator<Finding> {
-  let rows = 0;
+  let bytes = 0;
+  const ofSites = new Map<SiteIdText, number>();
   for await (const [key, value] of entriesOf(reader, kindRange('h'))) {
-    rows++;
-    if (parseAs(HeldRowSchema, value) === undefined) {
+    const held = parseAs(HeldRowSchema, value);
+    if (held === undefined) {
       yield finding('META', showKey(key), 'cannot be read');
+      continue;
+    }
+    for (const [site, more] of heldBytesBySite(heldRowFromJson(held))) {
+      bytes += more;
+      ofSites.set(site, (ofSites.get(site) ?? 0) + more);
     }
   }
-  const { heldRows = 0 } = head ?? { heldRows: rows };
-  if (heldRows === rows) return;
-  const what = `counts ${heldRows} rows of which sites hold something, and there are ${rows}`;
-  yield finding('META', 'm head', what);
+  const { heldBytes = 0 } = head ?? { heldBytes: bytes };
+  if (heldBytes !== bytes) {
+    const what = `counts ${heldBytes} bytes of what sites hold that was refused, and there are ${bytes}`;
+    yield finding('META', 'm head', what);
+  }
+  for (const [site, most] of ofSites) {
+    const counted = (await readSiteState(reader, site)).heldBytes ?? 0;
+    if (counted === most) continue;
+    yield finding('SITE', `site ${site}`, `counts ${counted} bytes that it holds, not ${most}`);
+  }
 }
 
 /** Those of which there may be many. */
