@@ -19,7 +19,7 @@ const COLUMN_WIDTH_MAX = 40;
 /** Prints it and ends the process, which hook modules may keep busy. */
 export async function check(resolved: ResolvedConfig): Promise<void> {
   const { config, sources } = resolved;
-  await findStorage(config.storage.url, process.cwd(), sources.get('storage.url'));
+  await findStorage(config.storage, process.cwd(), sources.get('storage.url'));
   const hooks = await loadHooks(config, undefined, {
     surroundings: { ...surroundingsWithoutServer(), isCheck: true },
   });

@@ -5,7 +5,7 @@ import { contentOf } from '../engine/transfer/content.ts';
 import { fillStore } from '../engine/transfer/fill-store.ts';
 import type { Storage } from '../storage/kv-store.ts';
 import { findStorage } from '../storage/open-storage.ts';
-import { databasesOf, storageOptions } from './databases.ts';
+import { databasesOf, namedStorage, storageOptions } from './databases.ts';
 import { keepFilesPrivate } from './private-files.ts';
 import { withProgress } from './progress.ts';
 import { endWith, TRANSFER_EXIT, type TransferOutcome, tryOne } from './transfer-outcome.ts';
@@ -27,8 +27,8 @@ export async function copy(
   const fromSource = from === config.storage.url ? sources.get('storage.url') : '--from';
   keepFilesPrivate();
   await endWith(async () => {
-    const openSource = await findStorage(from, cwd, fromSource);
-    const openTarget = await findStorage(to, cwd, '--to');
+    const openSource = await findStorage(namedStorage(config, from), cwd, fromSource);
+    const openTarget = await findStorage({ url: to }, cwd, '--to');
     const source = await openSource({ ...options, existing: true, alone: true });
     try {
       const ids = await databasesOf(source, name);

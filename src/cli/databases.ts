@@ -14,6 +14,14 @@ export function storageOptions(
   return { durability, cwd, dataDir: path.resolve(cwd, dataDir) };
 }
 
+/** A storage by its URL: the configured one with where its package is looked for. */
+export function namedStorage(
+  { storage }: CoordinatorConfig,
+  url: string,
+): { url: string; from?: string } {
+  return url === storage.url ? storage : { url };
+}
+
 /**
  * @param name one database, or all that are there
  * @throws Error if it isn't there, as far as the storage can tell

@@ -6,7 +6,7 @@ import { exportLines } from '../engine/export/write-export.ts';
 import type { TransferTally } from '../engine/transfer/content.ts';
 import type { KVReader, Storage } from '../storage/kv-store.ts';
 import { findStorage } from '../storage/open-storage.ts';
-import { databasesOf, storageOptions } from './databases.ts';
+import { databasesOf, namedStorage, storageOptions } from './databases.ts';
 import { gzipToStdout, refuseTaken, STREAM, writeGzip } from './export-file.ts';
 import { keepFilesPrivate } from './private-files.ts';
 import { withProgress } from './progress.ts';
@@ -30,7 +30,7 @@ export async function exportDatabase(
   const fromSource = from === config.storage.url ? sources.get('storage.url') : '--from';
   keepFilesPrivate();
   await endWith(async () => {
-    const openSource = await findStorage(from, cwd, fromSource);
+    const openSource = await findStorage(namedStorage(config, from), cwd, fromSource);
     await refuseOutput(output, force);
     const source = await openSource({ ...storageOptions(config, cwd), existing: true });
     try {

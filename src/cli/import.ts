@@ -14,7 +14,7 @@ import { fillStore, OccupiedError } from '../engine/transfer/fill-store.ts';
 import { assertDatabaseId } from '../storage/database-id.ts';
 import type { KVStore, Storage } from '../storage/kv-store.ts';
 import { findStorage } from '../storage/open-storage.ts';
-import { storageOptions } from './databases.ts';
+import { namedStorage, storageOptions } from './databases.ts';
 import { readUnpacked, STREAM, withStdinAsFile } from './export-file.ts';
 import { keepFilesPrivate } from './private-files.ts';
 import { withProgress } from './progress.ts';
@@ -52,7 +52,7 @@ async function importFile(
   const cwd = process.cwd();
   const toSource = to === config.storage.url ? sources.get('storage.url') : '--to';
   if (as !== undefined) assertDatabaseId(as);
-  const openTarget = await findStorage(to, cwd, toSource);
+  const openTarget = await findStorage(namedStorage(config, to), cwd, toSource);
   const { size } = await stat(file);
   const tally = { done: 0, total: PASSES * size };
   const open = () => readUnpacked(file, () => undefined);

@@ -33,7 +33,7 @@ export async function start(resolve: () => ResolvedConfig): Promise<void> {
     enableLogging(config.logging.level, config.logging.namespaces);
   }
   // A refusal of it here names who set it, which the server no longer knows.
-  await findStorage(config.storage.url, process.cwd(), sources.get('storage.url'));
+  await findStorage(config.storage, process.cwd(), sources.get('storage.url'));
   // From the first moment on: otherwise it would end the process.
   const hangups = new Hangups();
   const server = await createCoordinatorServer({ config });

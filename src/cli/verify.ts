@@ -38,7 +38,7 @@ async function verifyAll(
   name: string | undefined,
 ): Promise<Outcome> {
   const cwd = process.cwd();
-  const open = await findStorage(config.storage.url, cwd, source);
+  const open = await findStorage(config.storage, cwd, source);
   const storage = await open({ ...storageOptions(config, cwd), existing: true });
   try {
     let worst: Outcome = VERIFY_EXIT.sound;

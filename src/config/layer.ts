@@ -15,6 +15,8 @@ import { PACKAGE_NAME } from './own-package.ts';
 export interface LayerEntry {
   path: string;
   value: unknown;
+  /** Where it was said, for what is looked for from there. */
+  baseDir?: string;
   /** As it was written, where it is a text that stands for a value. */
   text?: string;
   source: string;
@@ -52,6 +54,7 @@ export function inputToLayer(input: unknown, source: string, baseDir: string): L
   addObject(layer, input, '', source);
   for (const entry of layer.entries) {
     entry.value = withAbsolutePaths(entry, baseDir);
+    entry.baseDir = baseDir;
   }
   return layer;
 }
@@ -63,7 +66,7 @@ export function textsToLayer(
 ): Layer {
   const entries = [...texts].map(({ path, text, source }) => {
     const value = OPTIONS_BY_PATH.get(path)?.parse(text);
-    return { path, text, source, value: withAbsolutePaths({ path, value }, baseDir) };
+    return { path, text, source, baseDir, value: withAbsolutePaths({ path, value }, baseDir) };
   });
   return { entries, faults: [] };
 }
@@ -103,7 +106,7 @@ function withAbsolutePaths({ path, value }: Omit<LayerEntry, 'source'>, baseDir:
   if (path === 'storage.url') {
     return toPath(value);
   }
-  if (path === 'auth.tokensFile') {
+  if (path === 'auth.tokensFile' || path === 'storage.from') {
     return typeof value === 'string' ? resolve(baseDir, value) : value;
   }
   if (path === 'hooks.modules' && Array.isArray(value)) {
@@ -137,8 +140,10 @@ function withPlace(entry: unknown, baseDir: string, toPath: (name: unknown) => u
   return isElsewhere ? { module, from: baseDir } : toPath(entry);
 }
 
-function isPackage(module: unknown): boolean {
+/** Whether it names a package of others, rather than a file or anything with a scheme. */
+export function isPackage(module: unknown): boolean {
   if (typeof module !== 'string' || module === '' || isFileSpecifier(module)) return false;
+  if (/^[a-z][a-z0-9+.-]*:/i.test(module)) return false;
   return module !== PACKAGE_NAME && !module.startsWith(`${PACKAGE_NAME}/`);
 }
 

@@ -9,7 +9,7 @@ import { Parse } from 'typebox/value';
 import { isAddressRange } from './address-range.ts';
 import { ConfigError, type ConfigFault } from './config-error.ts';
 import { readConfigFile } from './config-file.ts';
-import { inputToLayer, type Layer, type LayerEntry, textsToLayer } from './layer.ts';
+import { inputToLayer, isPackage, type Layer, type LayerEntry, textsToLayer } from './layer.ts';
 import { optionToText, shorten } from './option-display.ts';
 import { CONFIG_OPTIONS, OPTIONS_BY_PATH } from './options.ts';
 import { ConfigSchema, type CoordinatorConfig, type CoordinatorConfigInput } from './schema.ts';
@@ -195,6 +195,11 @@ function fillIn(entries: Map<string, LayerEntry>, cwd: string): void {
     const value = `leveldb:${dataDir.value}`;
     entries.set('storage.url', { path: 'storage.url', value, source: dataDir.source });
   } else {
+    // A package is looked for from where it is named.
+    const { source, baseDir = cwd } = url;
+    if (!entries.has('storage.from') && relative('.', baseDir) !== '' && isPackage(url.value)) {
+      entries.set('storage.from', { path: 'storage.from', value: baseDir, source });
+    }
     url.value = String(url.value).replace(
       /^leveldb:(.+)$/s,
       (_, path: string) => `leveldb:${fromWorkingDirectory(path, cwd)}`,

@@ -129,6 +129,13 @@ export const ConfigSchema = group({
       expected: 'a store URL such as "leveldb:./.data" or "postgres://user@host/db", or a module',
       defaultText: '`leveldb:` and `dataDir`',
     }),
+    from: Type.Optional(
+      text(undefined, {
+        description: 'The directory from which a package that `storage.url` names is looked for.',
+        expected: 'a directory',
+        defaultText: 'that of the file that names it, else the working directory',
+      }),
+    ),
     durability: Type.Enum(['fsync', 'os'] as const, {
       default: 'fsync',
       description:

@@ -16,6 +16,8 @@ import { createPostgresStorage } from './postgres/postgres.ts';
 export interface StorageConfig {
   /** `memory:`, `leveldb:<directory>`, `postgres://…`, or a module's path, `file:` URL or package name. */
   url: string;
+  /** The directory from which a package is looked for. Default: where relative paths start. */
+  from?: string | undefined;
   durability: 'fsync' | 'os';
   /** For a module. */
   dataDir: string;
@@ -56,10 +58,10 @@ const KNOWN = 'memory:, leveldb:<directory>, postgres://…, or the path or pack
  * @throws ConfigError; SyncError STORE_UNAVAILABLE, STORE_LOCKED. Their messages are for the operator
  */
 export async function openStorage(
-  { url, durability, dataDir }: StorageConfig,
+  { url, from, durability, dataDir }: StorageConfig,
   cwd: string = process.cwd(),
 ): Promise<Storage> {
-  const open = await findStorage(url, cwd);
+  const open = await findStorage({ url, from }, cwd);
   return open({ durability, cwd, dataDir: path.resolve(cwd, dataDir) });
 }
 
@@ -70,14 +72,14 @@ export async function openStorage(
  * @throws ConfigError
  */
 export async function findStorage(
-  url: string,
-  cwd: string = process.cwd(),
+  { url, from }: Pick<StorageConfig, 'url' | 'from'>,
+  cwd: string,
   source = 'config',
 ): Promise<OpenStorage> {
   try {
     // Two letters at least: `C:\storage.js` is a path.
     const [, scheme, rest = ''] = /^([a-z][a-z0-9+.-]+):(.*)$/is.exec(url) ?? [];
-    if (scheme === undefined) return await findModule(url, cwd);
+    if (scheme === undefined) return await findModule(url, from ?? cwd);
     const find = FIND_BY_SCHEME.get(scheme.toLowerCase());
     // Only the scheme: the rest may hold a password.
     if (find === undefined)

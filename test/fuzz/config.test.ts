@@ -232,7 +232,7 @@ test('flags win over the environment, that over the file, and that over the defa
         assert.equal(resolved.sources.get(path)?.split(' ')[0], layer, path);
         // Paths and the root are written out; their source is what counts.
         if (
-          /^(basePath|dataDir|storage\.url|hooks\.modules|cors\.origin|auth\.tokensFile)$/.test(
+          /^(basePath|dataDir|storage\.url|storage\.from|hooks\.modules|cors\.origin|auth\.tokensFile)$/.test(
             path,
           )
         )

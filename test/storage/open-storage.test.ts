@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
+import { loadConfig } from '../../src/config/resolve-config.ts';
 import { openStorage } from '../../src/storage/open-storage.ts';
 
 async function directoryWith(
@@ -13,7 +14,9 @@ async function directoryWith(
   const directory = await mkdtemp(path.join(tmpdir(), 'sync-storage-'));
   t.after(() => rm(directory, { recursive: true }));
   for (const [name, content] of Object.entries(files)) {
-    await writeFile(path.join(directory, name), content);
+    const file = path.join(directory, name);
+    await mkdir(path.dirname(file), { recursive: true });
+    await writeFile(file, content);
   }
   return directory;
 }
@@ -52,6 +55,28 @@ describe('a storage is opened by its url', () => {
       assert.equal(storage.description, `a storage of its own, fsync in ${place}`);
     }
   });
+});
+
+test('a package is the one beside the file that names it, not one of that name in the working directory', async (t) => {
+  const packageOf = (description: string) => ({
+    'node_modules/store/package.json': '{"name":"store","type":"module","exports":"./index.js"}',
+    'node_modules/store/index.js': `export default () => ({
+      description: '${description}', open() {}, close() {},
+    });`,
+  });
+  const cwd = await directoryWith(t, packageOf('a shadow'));
+  const elsewhere = await directoryWith(t, {
+    ...packageOf('the one that is meant'),
+    'sync-coordinator.json': '{"storage":"store"}',
+  });
+  const configPath = path.join(elsewhere, 'sync-coordinator.json');
+  const described = async (flags: Readonly<Record<string, string>>) => {
+    const { storage, dataDir } = loadConfig({ cwd, configPath, env: {}, flags });
+    return (await openStorage({ ...storage, dataDir }, cwd)).description;
+  };
+  assert.equal(await described({}), 'the one that is meant');
+  assert.equal(await described({ '--storage': 'store' }), 'a shadow');
+  assert.equal(await described({ '--storage-from': elsewhere }), 'the one that is meant');
 });
 
 describe('a storage url that means nothing is refused', () => {
