@@ -1,9 +1,10 @@
 /** Who asks over HTTP: let in before a byte of the body is read, and for as long as its credentials hold. */
 
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import type { SyncError } from '../src/errors.ts';
+import { type SyncError, toSyncError } from '../src/errors.ts';
 import type { ClientIdentity } from '../src/hooks/types.ts';
 import { holderOf } from '../src/service/budget.ts';
+import type { Reader } from '../src/service/rights.ts';
 import { sendError } from './errors.ts';
 
 /** How long a client whose credentials are no good any more gets to hear of it. */
@@ -11,6 +12,8 @@ const END_GRACE_MS = 900;
 
 export interface HttpClient {
   identity: ClientIdentity;
+  /** Of what is sent to it. */
+  reader: Reader;
   /** That it asks for. */
   databaseId: string;
   /** Who is counted for what it takes. */
@@ -48,15 +51,26 @@ export async function admitClient(
     };
     setTimeout(cut, END_GRACE_MS).unref();
   };
-  const client = { identity, end };
+  let rechecked: Promise<void> | undefined;
+  // Modules that have been replaced meanwhile may have let in who has no good token any more.
+  const askAgain = async () => {
+    while (!service.isCurrent(client.identity)) {
+      client.identity = await service.recheck(client.identity, credentials, signal);
+    }
+  };
+  const demandCurrent = () => {
+    rechecked ??= askAgain().finally(() => {
+      rechecked = undefined;
+    });
+    return rechecked;
+  };
+  const recheck = () => demandCurrent().catch((error: unknown) => end(toSyncError(error)));
+  const client = { identity, end, recheck };
   service.clients.add(client);
   reply.raw.once('close', () => service.clients.delete(client));
   const demandValid = async () => {
     signal.throwIfAborted();
-    // Modules that have been replaced meanwhile may have let in who has no good token any more.
-    while (!service.isCurrent(client.identity)) {
-      client.identity = await service.recheck(client.identity, credentials, signal);
-    }
+    if (!service.isCurrent(client.identity)) await demandCurrent();
     service.clients.refuseExpired(client.identity);
   };
   const holder = holderOf(identity, request.ip);
@@ -64,6 +78,7 @@ export async function admitClient(
     get identity() {
       return client.identity;
     },
+    reader: { who: () => client.identity, demandCurrent },
     ...{ databaseId, holder, signal, demandValid },
   };
 }

@@ -98,6 +98,7 @@ export default fp(
       const { databaseId, holder, signal, demandValid } = client;
       await demandValid();
       const query = {
+        ...client.reader,
         sinceHLC: readSince(request),
         limit: readLimit(request),
         signal,
@@ -165,6 +166,7 @@ export default fp(
       const access = service.access(databaseId, holder);
       try {
         const snapshot = await service.handleSnapshot(client.identity, access, checkpoint, {
+          ...client.reader,
           signal,
           queuedBytes: () => reply.raw.writableLength,
         });

@@ -67,7 +67,7 @@ export async function hiddenOf(
   position: HlcText,
   unapplied: readonly Unapplied[],
 ): Promise<ReadonlySet<BatchItem>> {
-  const view = viewOf(hooks, () => client, undefined, origin);
+  const view = viewOf(hooks, { who: () => client }, undefined, origin);
   const hidden = new Set(unapplied.map(({ item }) => item));
   if (view === undefined || hidden.size === 0) return new Set();
   const changes: WireChange[] = [];

@@ -9,7 +9,7 @@ import { clientAddressOf, sourceOf, unnamedProxyOf } from '../hooks/client-sourc
 import { sealIdentity } from '../hooks/sealed-identity.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
 import { createLogger } from '../logger.ts';
-import type { Clients } from './clients.ts';
+import { type Clients, noLongerGood } from './clients.ts';
 import {
   credentialsToHash,
   type LoginAttempt,
@@ -157,14 +157,18 @@ export class Authenticator {
     } catch (error) {
       refusal = toSyncError(error);
       // Who it is may be as it was; without what is to be added to it, it may be allowed too much.
-      if (!NO_GOOD.has(refusal.code) && asked.isAccepted) throw refusal;
+      if (!NO_GOOD.has(refusal.code) && asked.isAccepted) {
+        this.#parts.clients.noteRefused(known);
+        throw refusal;
+      }
       if (!NO_GOOD.has(refusal.code)) {
         this.#generations.set(known, this.#generation);
         return known;
       }
     }
     this.#noteRefused(request, asked, refusal);
-    throw new SyncError('AUTH_EXPIRED', 'the credentials are no good any more');
+    this.#parts.clients.noteRefused(known);
+    throw noLongerGood();
   }
 
   /** The hook modules are others from now on: what the last ones said of credentials counts no more. */

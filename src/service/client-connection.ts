@@ -11,7 +11,7 @@ import { randomUUID } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
-import { type SiteIdText, textToSiteId } from '../clock/site-id.ts';
+import { type SiteIdText, siteIdToText, textToSiteId } from '../clock/site-id.ts';
 import { type ErrorCode, internalCause, SyncError, toSyncError } from '../errors.ts';
 import { type CallOrigin, messageId, originOf } from '../hooks/call-origin.ts';
 import type { AuthRequest } from '../hooks/chain.ts';
@@ -35,7 +35,7 @@ import { Inbox, type InboxOwner, type Incoming } from './inbox.ts';
 import type { Stay } from './newcomers.ts';
 import { refuseOwnSite } from './open-database.ts';
 import type { Outlet } from './outlet.ts';
-import { isDenial, type ReadRight, toGetChanges } from './rights.ts';
+import { isDenial, type Reader, type ReadRight, toGetChanges } from './rights.ts';
 import { Session, type SessionHost } from './session.ts';
 import { WS_CLOSE, WS_OUTCOMES } from './ws-outcomes.ts';
 
@@ -76,6 +76,10 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
   #gone: AbortController | undefined;
   /** Until the handshake. */
   #handshakeTimer: NodeJS.Timeout | undefined;
+  readonly #reader: Required<Reader> = {
+    who: () => this.identity,
+    demandCurrent: () => this.#demandCurrent(),
+  };
   /** Among those that nobody knows; until it is known. */
   #stay: Stay | undefined;
   readonly #inbox: Inbox;
@@ -85,6 +89,8 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
   #token: string | undefined;
   /** Settles when its credentials have been looked at again. */
   #rechecked: Promise<void> | undefined;
+  /** Why it was ended from this side. */
+  #ended: SyncError | undefined;
   #session: Session | undefined;
   #isGone = false;
   #lease: DatabaseLease | undefined;
@@ -180,7 +186,7 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
     let decoded: ClientMessage | undefined;
     const take = async () => {
       decoded = await this.#decode(message);
-      if (this.#rechecked !== undefined) await this.#rechecked;
+      if (this.#rechecked !== undefined && decoded.type !== 'ping') await this.#rechecked;
       // While it was decoded the client may have gone.
       if (!this.#isGone) await this.#take(decoded);
     };
@@ -312,6 +318,7 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
   }
 
   end(reason: SyncError): void {
+    this.#ended ??= reason;
     this.#session?.end();
     this.#fail(reason);
     this.#options.outlet.close(WS_OUTCOMES[reason.code].handshakeClose, reason.code);
@@ -335,24 +342,38 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
     void session.reconsider();
   }
 
-  /** Whether its credentials are still good; what it sends waits for the answer. */
+  /** Whether its credentials are still good; what it sends, and is to be sent, waits for the answer. */
   recheck(): Promise<void> {
     const session = this.#session;
     if (session === undefined) return Promise.resolve();
-    this.#rechecked = this.#recheck(session);
+    this.#rechecked ??= this.#recheck(session);
     return this.#rechecked;
   }
 
   async #recheck(session: Session): Promise<void> {
-    const { service } = this.#options;
-    const request = this.#authRequest(session.siteId, session.database.id, this.#token);
     try {
-      session.identity = await service.recheck(session.identity, request, this.#signal);
+      session.identity = await this.#askAgain(session.identity);
     } catch (error) {
       this.end(toSyncError(error));
     }
     this.#rechecked = undefined;
     await session.reconsider();
+  }
+
+  #askAgain(known: ClientIdentity): Promise<ClientIdentity> {
+    const { databaseId = DEFAULT_DATABASE_ID } = known;
+    const request = this.#authRequest(siteIdToText(known.siteId), databaseId, this.#token);
+    return this.#options.service.recheck(known, request, this.#signal);
+  }
+
+  /** The present hook modules have said who it is from then on. See `Reader`. */
+  async #demandCurrent(): Promise<void> {
+    const { service } = this.#options;
+    while (!service.isCurrent(this.identity)) {
+      if (this.#ended !== undefined) throw this.#ended;
+      if (this.#session === undefined) this.#joined = await this.#askAgain(this.identity);
+      else await this.recheck();
+    }
   }
 
   async reconsider(): Promise<void> {
@@ -364,7 +385,7 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
     const { service, outlet, socket, remoteAddress } = this.#options;
     const { databaseId = DEFAULT_DATABASE_ID } = identity;
     // Before anything is opened, and before hooks are told that it is there.
-    const right = await service.enter(() => this.identity, databaseId, this.#signal);
+    const right = await service.enter(this.#reader, databaseId, this.#signal);
     try {
       await service.hooks.clientConnect(identity, socket, this.#signal);
       // Nobody listens any more; what the session does makes another when it needs one.
@@ -374,10 +395,7 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
       if (!outlet.isOpen) throw new SyncError('SHUTTING_DOWN', 'the socket has closed');
       refuseOwnSite(identity, lease);
       // The hooks may have been replaced since they let it in.
-      while (!service.isCurrent(this.identity)) {
-        const request = this.#authRequest(siteId, databaseId, this.#token);
-        this.#joined = await service.recheck(this.identity, request, this.#signal);
-      }
+      await this.#demandCurrent();
       const session = this.#createSession(siteId, identity, lease, right);
       session.identity = this.identity;
       service.addSession(session, lease);
@@ -420,11 +438,11 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
     });
   }
 
-  viewOf(who: () => ClientIdentity, origin?: CallOrigin): Narrow | undefined {
+  viewOf(origin?: CallOrigin): Narrow | undefined {
     const { service } = this.#options;
     // Without a hook that has a say there is nothing to give up.
     if (!service.hooks.has.onBeforeSendChanges) return undefined;
-    return service.viewOf(who, this.#signal, origin);
+    return service.viewOf(this.#reader, this.#signal, origin);
   }
 
   pushViewOf(identity: ClientIdentity): PushView | undefined {
@@ -432,12 +450,11 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
     const { hooks } = service;
     if (!hooks.has.onBeforeSendChanges) return undefined;
     const key = hooks.viewKey(identity);
-    const session = this.#session;
     // Who sees the same waits for the same answer: it is not to end with one of them.
     const narrow =
       key === undefined
-        ? service.viewOf(() => session?.identity ?? identity, this.#signal)
-        : service.viewOf(() => identity);
+        ? service.viewOf(this.#reader, this.#signal)
+        : service.viewOf({ who: () => identity });
     return narrow && { narrow, key };
   }
 
@@ -509,8 +526,8 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
     const checkpoint = message.type === 'resume_snapshot' ? message.checkpoint : undefined;
     const { outlet } = this.#options;
     const snapshot = await service.handleSnapshot(identity, database, checkpoint, {
+      ...this.#reader,
       signal: this.#signal,
-      who: () => session.identity,
       origin,
       queuedBytes: () => outlet.queuedBytes,
     });

@@ -9,9 +9,9 @@ import type { SyncManager } from '../engine/sync-manager.ts';
 import type { TableAliases } from '../engine/table-aliases.ts';
 import type { CallOrigin } from '../hooks/call-origin.ts';
 import type { HookChain } from '../hooks/chain.ts';
-import type { ClientIdentity } from '../hooks/types.ts';
 import type { WireChange, WireChangeSet } from '../wire/schemas.ts';
 import { askUnderAllNames } from './former-names.ts';
+import type { Reader } from './rights.ts';
 
 /**
  * Leaves out, or masks, what the client may not see.
@@ -30,24 +30,25 @@ export interface PushView {
 }
 
 /**
- * @param who the client is, at the moment: newer credentials may see less
+ * @param reader who the client is at the moment: newer credentials, or newer hooks, may let it see less
  * @returns `undefined` where every client may see everything
  */
 export function viewOf(
   hooks: HookChain,
-  who: () => ClientIdentity,
+  reader: Reader,
   signal?: AbortSignal,
   origin?: CallOrigin,
 ): Narrow | undefined {
   if (!hooks.has.onBeforeSendChanges) return undefined;
   return async (changeSets, aliases) => {
     for (;;) {
-      const client = who();
+      const client = reader.who();
       const left = await askUnderAllNames(changeSets, aliases, (sets) =>
         hooks.beforeSend(client, sets, signal, origin),
       );
+      await reader.demandCurrent?.();
       // What was decided under older credentials is not to be sent under these.
-      if (who() === client) return left;
+      if (reader.who() === client) return left;
     }
   };
 }

@@ -25,6 +25,8 @@ export class Clients {
   readonly #revocations = new IdentityPredicates();
   /** The moment, of `#revocations`, up to which an identity is known to be good. */
   readonly #goodUntil = new WeakMap<ClientIdentity, number>();
+  /** Those whose credentials were looked at again, and are no good. */
+  readonly #refused = new WeakSet<ClientIdentity>();
   #sweep: NodeJS.Timeout | undefined;
 
   /** @param now wall time in milliseconds */
@@ -61,6 +63,11 @@ export class Clients {
     this.#goodUntil.set(identity, since);
   }
 
+  /** Nothing is done for it any more, nor is what it has under way. */
+  noteRefused(identity: ClientIdentity): void {
+    this.#refused.add(identity);
+  }
+
   /**
    * Asked before anything is done for it, and again right before what it sent is stored.
    * @throws SyncError AUTH_EXPIRED
@@ -70,6 +77,7 @@ export class Clients {
     if (expiresAt !== undefined && expiresAt <= this.#now()) {
       throw new SyncError('AUTH_EXPIRED', 'the credentials have run out');
     }
+    if (this.#refused.has(identity)) throw noLongerGood();
     const { now } = this.#revocations;
     const since = this.#goodUntil.get(identity) ?? now;
     if (since === now) return;
@@ -100,6 +108,10 @@ export class Clients {
     this.#clients.delete(client);
     client.end(reason);
   }
+}
+
+export function noLongerGood(): SyncError {
+  return new SyncError('AUTH_EXPIRED', 'the credentials are no good any more');
 }
 
 function revoked(): SyncError {

@@ -39,7 +39,15 @@ import { Newcomers } from './newcomers.ts';
 import type { DatabaseAccess, OpenDatabase } from './open-database.ts';
 import { connectionsThatFit, openFilesMax } from './open-files.ts';
 import { RefusalLog } from './refusal-log.ts';
-import { isDenial, type ReadRight, Rights, toGetChanges, whileGranted } from './rights.ts';
+import {
+  isDenial,
+  type Reader,
+  type ReadRight,
+  Rights,
+  toGetChanges,
+  toReader,
+  whileGranted,
+} from './rights.ts';
 import { toChanges } from './row-writes.ts';
 import type { Session } from './session.ts';
 import { exposeStore } from './store-metrics.ts';
@@ -132,6 +140,7 @@ export class CoordinatorService {
     this.#rights = new Rights(hooks, {
       maxAgeMs: config.hooks.reauthorizeMs,
       now: () => world.now(),
+      isCurrent: (identity) => this.isCurrent(identity),
     });
     this.connectionsMax = connectionsThatFit({
       wanted: config.limits.connections,
@@ -305,17 +314,13 @@ export class CoordinatorService {
    * @returns its right to changes, about which the hooks have been asked
    * @throws SyncError NOT_AUTHORIZED when it may do nothing at all, or why nobody could say
    */
-  async enter(
-    who: () => ClientIdentity,
-    databaseId: string,
-    signal?: AbortSignal,
-  ): Promise<ReadRight> {
-    const right = this.#rights.of(who, toGetChanges(databaseId));
+  async enter(reader: Reader, databaseId: string, signal?: AbortSignal): Promise<ReadRight> {
+    const right = this.#rights.of(reader, toGetChanges(databaseId));
     try {
       await right.confirm(signal);
     } catch (error) {
       if (!isDenial(error)) throw error;
-      await this.demandAny(who(), databaseId, signal);
+      await this.demandAny(reader.who(), databaseId, signal);
     }
     return right;
   }
@@ -399,8 +404,8 @@ export class CoordinatorService {
   }
 
   /** What a client may see, if a hook has a say in it. */
-  viewOf(who: () => ClientIdentity, signal?: AbortSignal, origin?: CallOrigin): Narrow | undefined {
-    return this.#delivery.viewOf(who, signal, origin);
+  viewOf(reader: Reader, signal?: AbortSignal, origin?: CallOrigin): Narrow | undefined {
+    return this.#delivery.viewOf(reader, signal, origin);
   }
 
   /**
@@ -418,7 +423,7 @@ export class CoordinatorService {
     query: ChangesQuery = {},
   ): Promise<ChangesPage> {
     const { sinceHLC, signal } = query;
-    const right = this.#rights.of(() => client, toGetChanges(access.id, sinceHLC));
+    const right = this.#rights.of(toReader(client, query), toGetChanges(access.id, sinceHLC));
     await right.confirm(signal);
     const page = await this.#delivery.page(client, await access.open(), query);
     // It may have been withdrawn while the page was read.
@@ -475,8 +480,8 @@ export class CoordinatorService {
     reader: SnapshotReader = {},
   ): Promise<ServedSnapshot> {
     const type = checkpoint === undefined ? 'get_snapshot' : 'resume_snapshot';
-    const { signal, who = () => client, origin } = reader;
-    const right = this.#rights.of(who, { type, databaseId: access.id });
+    const { signal, origin } = reader;
+    const right = this.#rights.of(toReader(client, reader), { type, databaseId: access.id });
     await right.confirm(signal, origin);
     const snapshot = await this.#delivery.snapshot(client, await access.open(), checkpoint, reader);
     return { ...snapshot, chunks: whileGranted(snapshot.chunks, right, signal) };

@@ -21,6 +21,7 @@ import type { Metrics } from './metrics.ts';
 import { narrowSnapshot } from './narrowed-snapshot.ts';
 import { type OpenDatabase, refuseOwnSite } from './open-database.ts';
 import { Resyncs } from './resyncs.ts';
+import { type Reader, toReader } from './rights.ts';
 import { isCarryNeeded, type Session } from './session.ts';
 import { SnapshotStreams } from './snapshot-streams.ts';
 
@@ -29,7 +30,7 @@ const HTTP_PAGE_BYTES_MAX = 4 * 1024 * 1024;
 
 const START_OVER = 'what this client may see has changed: it must start over from a snapshot';
 
-export interface ChangesQuery {
+export interface ChangesQuery extends Partial<Reader> {
   /** What the client has; everything, if it has nothing. */
   sinceHLC?: HlcText | undefined;
   /** At most about so many changes. */
@@ -51,11 +52,9 @@ export interface ServedSnapshot extends Snapshot {
   noteSent(): Promise<void>;
 }
 
-/** Whom a snapshot is sent to. */
-export interface SnapshotReader {
+/** Whom a snapshot is sent to; by default, who asked. */
+export interface SnapshotReader extends Partial<Reader> {
   signal?: AbortSignal;
-  /** Who it is by then; default: who asked. */
-  who?(): ClientIdentity;
   /** What it is sent for. */
   origin?: CallOrigin;
   /** What of it is on its way, and has not been taken yet. */
@@ -82,8 +81,8 @@ export class Delivery {
   }
 
   /** What a client may see, if a hook has a say in it. */
-  viewOf(who: () => ClientIdentity, signal?: AbortSignal, origin?: CallOrigin): Narrow | undefined {
-    return viewOf(this.#hooks, who, signal, origin);
+  viewOf(reader: Reader, signal?: AbortSignal, origin?: CallOrigin): Narrow | undefined {
+    return viewOf(this.#hooks, reader, signal, origin);
   }
 
   /** Ends those of `sessions` that are named; all others who are named are caught when they ask. */
@@ -124,9 +123,10 @@ export class Delivery {
   async page(
     client: ClientIdentity,
     database: OpenDatabase,
-    { sinceHLC, limit, signal }: ChangesQuery,
+    query: ChangesQuery,
   ): Promise<ChangesPage> {
     const { manager } = database;
+    const { sinceHLC, limit, signal } = query;
     const { limits, sync } = this.#config;
     const stopTimer = this.#metrics.querySeconds.startTimer();
     const after = await this.cursorFor(client, database, sinceHLC);
@@ -136,7 +136,7 @@ export class Delivery {
       bytesMax: Math.min(HTTP_PAGE_BYTES_MAX, limits.pageBytes),
       changesMax: Math.min(limit ?? Number.POSITIVE_INFINITY, sync.batchSize),
     };
-    const view = this.viewOf(() => client, signal);
+    const view = this.viewOf(toReader(client, query), signal);
     const changeSets: Uint8Array[] = [];
     const page = await readPage(manager, options, view, (json) => changeSets.push(json));
     stopTimer();
@@ -152,9 +152,10 @@ export class Delivery {
     client: ClientIdentity,
     database: OpenDatabase,
     checkpoint: WireCheckpoint | undefined,
-    { signal, who = () => client, origin, queuedBytes }: SnapshotReader = {},
+    reader: SnapshotReader = {},
   ): Promise<ServedSnapshot> {
     const { manager } = database;
+    const { signal, origin, queuedBytes } = reader;
     const site = siteIdToText(client.siteId);
     refuseOwnSite(client, database);
     await this.#resyncs.meet(client, database);
@@ -164,7 +165,7 @@ export class Delivery {
     const snapshot = await this.#snapshots.open(database, usable, queuedBytes);
     await manager.tellAgain(site);
     return {
-      ...narrowSnapshot(snapshot, this.viewOf(who, signal, origin)),
+      ...narrowSnapshot(snapshot, this.viewOf(toReader(client, reader), signal, origin)),
       noteSent: () => manager.sites.noteSnapshotSent(site, snapshot.headerHlc, resync),
     };
   }

@@ -21,31 +21,63 @@ interface Answer {
 
 type AskedHooks = Pick<HookChain, 'has' | 'authorize'>;
 
+/** Whoever reads for a while. */
+export interface Reader {
+  /** At the moment; newer credentials make a newer identity. */
+  who(): ClientIdentity;
+  /**
+   * For those whose credentials are looked at again when the hooks are others: resolves once the present
+   * ones have said that they are good. Throws why they are not, or why nobody could say.
+   */
+  demandCurrent?(): Promise<void>;
+}
+
+/** Whoever it is said to be; by default, who asked. */
+export function toReader(
+  client: ClientIdentity,
+  { who = () => client, demandCurrent }: Partial<Reader>,
+): Reader {
+  return { who, ...(demandCurrent && { demandCurrent }) };
+}
+
+export interface RightsOptions {
+  /** How long an answer holds. */
+  maxAgeMs: number;
+  /** Wall time in milliseconds. */
+  now(): number;
+  /** Whether the present hook modules have said who it is. */
+  isCurrent(identity: ClientIdentity): boolean;
+}
+
 /** A client's right to something that goes on for a while. */
 export class ReadRight {
   readonly #rights: Rights;
-  readonly #who: () => ClientIdentity;
+  readonly #reader: Reader;
   readonly #operation: SyncOperation;
   #answer: Answer | undefined;
   #isLost = false;
 
-  /**
-   * @param who it is at the moment
-   * @param operation that is asked about
-   */
-  constructor(rights: Rights, who: () => ClientIdentity, operation: SyncOperation) {
+  /** @param operation that is asked about */
+  constructor(rights: Rights, reader: Reader, operation: SyncOperation) {
     this.#rights = rights;
-    this.#who = who;
+    this.#reader = reader;
     this.#operation = operation;
   }
 
   /** What is known of it at this moment; `unknown` where a hook has to be asked. */
   get state(): 'granted' | 'denied' | 'unknown' {
+    if (this.#isOutdated) return 'unknown';
     if (!this.#rights.isAsked) return 'granted';
     const answer = this.#answer;
-    if (answer === undefined || answer.to !== this.#who()) return 'unknown';
+    if (answer === undefined || answer.to !== this.#reader.who()) return 'unknown';
     if (!this.#rights.stillHolds(answer)) return 'unknown';
     return answer.isGranted ? 'granted' : 'denied';
+  }
+
+  /** Its credentials are still to be looked at by the present hook modules. */
+  get #isOutdated(): boolean {
+    const { who, demandCurrent } = this.#reader;
+    return demandCurrent !== undefined && !this.#rights.isCurrent(who());
   }
 
   /** Whether it has been denied after it had been granted. */
@@ -55,7 +87,7 @@ export class ReadRight {
 
   /**
    * Resolves once it is granted: at once, if it is.
-   * @throws SyncError NOT_AUTHORIZED, or why nobody could say
+   * @throws SyncError NOT_AUTHORIZED, AUTH_EXPIRED, or why nobody could say
    */
   async confirm(signal?: AbortSignal, origin?: CallOrigin): Promise<void> {
     // What is said meanwhile makes it unknown again.
@@ -67,7 +99,8 @@ export class ReadRight {
 
   /** Asks, whatever is known. Throws as `confirm`. */
   async ask(operation = this.#operation, signal?: AbortSignal, origin?: CallOrigin): Promise<void> {
-    const to = this.#who();
+    if (this.#isOutdated) await this.#reader.demandCurrent?.();
+    const to = this.#reader.who();
     const { moment } = this.#rights;
     try {
       await this.#rights.ask(to, operation, signal, origin);
@@ -87,11 +120,10 @@ export class ReadRight {
 
 export class Rights {
   readonly #hooks: AskedHooks;
-  readonly #options: { maxAgeMs: number; now(): number };
+  readonly #options: RightsOptions;
   readonly #doubts = new IdentityPredicates();
 
-  /** `maxAgeMs` is how long an answer holds. */
-  constructor(hooks: AskedHooks, options: { maxAgeMs: number; now(): number }) {
+  constructor(hooks: AskedHooks, options: RightsOptions) {
     this.#hooks = hooks;
     this.#options = options;
   }
@@ -108,6 +140,10 @@ export class Rights {
 
   get moment(): number {
     return this.#doubts.now;
+  }
+
+  isCurrent(identity: ClientIdentity): boolean {
+    return this.#options.isCurrent(identity);
   }
 
   get nowMs(): number {
@@ -133,8 +169,8 @@ export class Rights {
     return this.#hooks.authorize(client, operation, signal, origin);
   }
 
-  of(who: () => ClientIdentity, operation: SyncOperation): ReadRight {
-    return new ReadRight(this, who, operation);
+  of(reader: Reader, operation: SyncOperation): ReadRight {
+    return new ReadRight(this, reader, operation);
   }
 
   /**

@@ -37,8 +37,8 @@ export interface SessionLimits {
 
 /** The connection that it is on. */
 export interface SessionHost {
-  /** What `identity` may see, if a hook has a say in it. */
-  viewOf(who: () => ClientIdentity, origin?: CallOrigin): Narrow | undefined;
+  /** What its client may see, if a hook has a say in it. */
+  viewOf(origin?: CallOrigin): Narrow | undefined;
   /** The same for pushes, as of an identity. */
   pushViewOf(identity: ClientIdentity): PushView | undefined;
   pushed(changeSets: number): void;
@@ -140,7 +140,7 @@ export class Session {
   }
 
   get #view(): Narrow | undefined {
-    return this.#options.host.viewOf(() => this.identity, this.#answered);
+    return this.#options.host.viewOf(this.#answered);
   }
 
   get #isOpen(): boolean {
@@ -200,6 +200,8 @@ export class Session {
 
   /** What the store, or a hook, says will pass is waited for: the socket stays, and its cursor. */
   async #feedFailed(error: unknown): Promise<void> {
+    // Who was ended meanwhile has been told why.
+    if (!this.#isOpen) return;
     const { code, message, retryAfterMs } = toSyncError(error);
     if (isDenial(error)) this.#options.host.readDenied(error);
     else if (code === 'SNAPSHOT_REQUIRED') this.startOver(message);

@@ -41,7 +41,8 @@ async function openHub(store?: KVStore) {
       right: new Rights(createHookChain([], { timeoutMs: 1000 }), {
         maxAgeMs: 1000,
         now: Date.now,
-      }).of(() => identity, toGetChanges('test')),
+        isCurrent: () => true,
+      }).of({ who: () => identity }, toGetChanges('test')),
       limits: { queuedBytesPerSocket: QUEUED_BYTES_MAX, pageBytes: 1500 },
       host: {
         viewOf: () => undefined,
