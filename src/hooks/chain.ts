@@ -109,12 +109,16 @@ export interface HookChain {
     signal?: AbortSignal,
     answers?: HookAnswer[],
   ): Promise<ClientIdentity>;
-  /** Rejects with NOT_AUTHORIZED unless every module says `true`. */
+  /**
+   * Rejects with NOT_AUTHORIZED unless every module says `true`.
+   * @param answers takes up what the module says that refuses it, instead of `forbidden`
+   */
   authorize(
     client: ClientIdentity,
     operation: SyncOperation,
     signal?: AbortSignal,
     origin?: CallOrigin,
+    answers?: HookAnswer[],
   ): Promise<void>;
   /**
    * Wait for it, and ask again, before giving the notify hooks more to do for a database; `undefined` if
@@ -195,11 +199,13 @@ export function createHookChain(
     invoke: Invoke,
     signal?: AbortSignal,
     origin = originOf(client),
+    answers?: HookAnswer[],
   ): Promise<void> {
     const question: Question<void> = {
       ...{ hook, invoke, read: readPermission, origin, signals: signalsWith(signal) },
       onRefusal: ({ outcome, error }, answer) => {
-        if (outcome === 'refused') options.forbidden?.(client, hook, error, answer);
+        if (answers !== undefined) answers.push(answer);
+        else if (outcome === 'refused') options.forbidden?.(client, hook, error, answer);
       },
     };
     for (const module of modulesByHook[hook]) {
@@ -294,9 +300,9 @@ export function createHookChain(
       });
     },
 
-    authorize(client, operation, signal, origin) {
+    authorize(client, operation, signal, origin, answers) {
       const invoke: Invoke = (hooks, call) => hooks.onAuthorize?.(client, { ...operation }, call);
-      return all('onAuthorize', client, invoke, signal, origin);
+      return all('onAuthorize', client, invoke, signal, origin, answers);
     },
 
     async clientConnect(client, socket, signal) {

@@ -13,6 +13,7 @@ import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
 import { type SiteIdText, siteIdToText, textToSiteId } from '../clock/site-id.ts';
 import { type ErrorCode, internalCause, SyncError, toSyncError } from '../errors.ts';
+import type { HookAnswer } from '../hooks/asker.ts';
 import { type CallOrigin, messageId, originOf } from '../hooks/call-origin.ts';
 import type { AuthRequest } from '../hooks/chain.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
@@ -458,14 +459,14 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
     return narrow && { narrow, key };
   }
 
-  readDenied(error: SyncError): void {
+  readDenied(error: SyncError, answers: HookAnswer[]): void {
     const session = this.#session;
     // It is told once, not as often as it is asked about.
     if (session === undefined || !session.right.isLost) return;
     this.#fail(error);
     const { service, outlet } = this.#options;
     service
-      .demandAny(session.identity, session.database.id, this.#signal)
+      .readLost(session.identity, session.database.id, answers, this.#signal)
       // Who may do nothing any more has nothing to stay for.
       .catch((why: unknown) => isDenial(why) && outlet.close(WS_CLOSE.policy, error.code));
   }

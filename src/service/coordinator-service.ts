@@ -8,6 +8,7 @@ import type { CoordinatorConfig } from '../config/schema.ts';
 import type { Maintained } from '../engine/maintenance.ts';
 import type { SyncManager, World } from '../engine/sync-manager.ts';
 import { SyncError } from '../errors.ts';
+import type { HookAnswer } from '../hooks/asker.ts';
 import type { CallOrigin } from '../hooks/call-origin.ts';
 import type { AuthRequest, HookChain } from '../hooks/chain.ts';
 import type { RowWrite, WriteResult } from '../hooks/coordinator-access.ts';
@@ -98,6 +99,7 @@ export class CoordinatorService {
   readonly #delivery: Delivery;
   readonly #authenticator: Authenticator;
   readonly #rights: Rights;
+  readonly #refusals: RefusalLog;
   /** Sockets that have not shaken hands. */
   readonly newcomers: Newcomers;
   /** `limits.connections`, or as many as this process may have open. */
@@ -156,6 +158,7 @@ export class CoordinatorService {
     this.#sessionBudget = new Budget({ limit: 'limits.sessions', max, sharePerUser });
     this.memory = new MemoryBudgets(config.limits, metrics.limitMet);
     const { refusals = new RefusalLog() } = options;
+    this.#refusals = refusals;
     const { failedLoginsPerMinute } = config.limits;
     const throttle = new LoginThrottle(failedLoginsPerMinute, () => world.now());
     this.#authenticator = new Authenticator({
@@ -316,18 +319,34 @@ export class CoordinatorService {
    */
   async enter(reader: Reader, databaseId: string, signal?: AbortSignal): Promise<ReadRight> {
     const right = this.#rights.of(reader, toGetChanges(databaseId));
-    try {
-      await right.confirm(signal);
-    } catch (error) {
-      if (!isDenial(error)) throw error;
-      await this.demandAny(reader.who(), databaseId, signal);
-    }
+    await this.#refusals.asOne('websocket handshake', reader.who, async (answers) => {
+      try {
+        await right.confirm(signal, undefined, answers);
+      } catch (error) {
+        if (!isDenial(error)) throw error;
+        await this.#rights.demandAny(reader.who(), databaseId, signal, answers);
+      }
+    });
     return right;
   }
 
-  /** @throws SyncError NOT_AUTHORIZED when the client may do nothing but, perhaps, read changes */
-  demandAny(client: ClientIdentity, databaseId: string, signal?: AbortSignal): Promise<void> {
-    return this.#rights.demandAny(client, databaseId, signal);
+  /**
+   * A session may not read any more: one line of the log, whether it may go on or not.
+   * @param answers of the hooks that said so
+   * @throws SyncError NOT_AUTHORIZED when it may do nothing else either
+   */
+  async readLost(
+    client: ClientIdentity,
+    databaseId: string,
+    answers: HookAnswer[],
+    signal?: AbortSignal,
+  ): Promise<void> {
+    const who = () => client;
+    await this.#refusals.asOne('websocket session', who, async (more) => {
+      more.push(...answers);
+      await this.#rights.demandAny(client, databaseId, signal, more);
+    });
+    this.#refusals.addForbidden(client, 'websocket pushes', 'NOT_AUTHORIZED', answers);
   }
 
   /**

@@ -5,7 +5,7 @@
  */
 
 import { siteIdToText } from '../clock/site-id.ts';
-import type { ErrorCode, SyncError } from '../errors.ts';
+import { type ErrorCode, type SyncError, toSyncError } from '../errors.ts';
 import type { HookAnswer } from '../hooks/asker.ts';
 import { sourceOf } from '../hooks/client-source.ts';
 import type { HookName } from '../hooks/kinds.ts';
@@ -61,6 +61,38 @@ export class RefusalLog {
     log('%s', toLine(refused));
   }
 
+  /**
+   * Asks hooks several questions about what a client wants: where it comes to nothing, that is one line, with
+   * the answers to all of them.
+   * @param what it wants
+   */
+  async asOne(
+    what: string,
+    who: () => ClientIdentity,
+    ask: (answers: HookAnswer[]) => Promise<void>,
+  ): Promise<void> {
+    const answers: HookAnswer[] = [];
+    try {
+      await ask(answers);
+    } catch (error) {
+      // Without an answer it was nobody who forbade it.
+      if (answers.length > 0) this.addForbidden(who(), what, toSyncError(error).code, answers);
+      throw error;
+    }
+  }
+
+  /** A client that is known, and may not do what it wants. That it is to come back later is no refusal. */
+  addForbidden(
+    { userId, siteId, databaseId, remoteAddress: address }: ClientIdentity,
+    what: string,
+    code: ErrorCode,
+    answers: readonly HookAnswer[],
+  ): void {
+    if (!FORBIDDEN.has(code)) return;
+    const refused = { what, code, userId, site: siteIdToText(siteId), databaseId, address };
+    this.add(sourceOf({ remoteAddress: address, headers: {} }), { ...refused, answers });
+  }
+
   #tallyOf(source: string) {
     this.#window ??= setTimeout(() => this.flush(), WINDOW_MS).unref();
     const isRoom = this.#refusals.has(source) || this.#refusals.size < SOURCES_MAX;
@@ -93,19 +125,16 @@ const FORBIDDEN: ReadonlySet<ErrorCode> = new Set([
   ...(['AUTH_FAILED', 'AUTH_EXPIRED', 'NOT_AUTHENTICATED', 'NOT_AUTHORIZED'] as const),
 ]);
 
-/** A client that is known, and may not do what it wants. That it is to come back later is no refusal. */
+/** What a hook forbids that is asked one question. */
 export function noteForbidden(
   refusals: RefusalLog,
-  { userId, siteId, databaseId, remoteAddress: address }: ClientIdentity,
+  client: ClientIdentity,
   hook: HookName,
   { code }: SyncError,
   answer: HookAnswer,
 ): void {
-  if (!FORBIDDEN.has(code)) return;
   const what = hook === 'onClientConnect' ? 'websocket session' : 'request';
-  const refused = { what, code, userId, site: siteIdToText(siteId), databaseId, address };
-  const source = sourceOf({ remoteAddress: address, headers: {} });
-  refusals.add(source, { ...refused, answers: [answer] });
+  refusals.addForbidden(client, what, code, [answer]);
 }
 
 /** What an attacker names may be long, and is not worth a long line. */
@@ -119,5 +148,6 @@ function toLine(refused: Refused): string {
     ...answers.map(({ module, answer }) => `${module}: ${answer}`),
     ...(reason === undefined ? [] : [reason]),
   ];
-  return [`refused ${what}: ${code}`, ...known, ...reasons].join('; ');
+  // To several questions the answer is mostly the same.
+  return [`refused ${what}: ${code}`, ...known, ...new Set(reasons)].join('; ');
 }

@@ -6,6 +6,7 @@
 
 import { decodeHlc, type HlcText } from '../clock/hlc.ts';
 import { SyncError } from '../errors.ts';
+import type { HookAnswer } from '../hooks/asker.ts';
 import type { CallOrigin } from '../hooks/call-origin.ts';
 import type { HookChain } from '../hooks/chain.ts';
 import type { ClientIdentity, SyncOperation } from '../hooks/types.ts';
@@ -87,23 +88,29 @@ export class ReadRight {
 
   /**
    * Resolves once it is granted: at once, if it is.
+   * @param answers takes up what the modules say that refuse it; otherwise each refusal is a line of the log
    * @throws SyncError NOT_AUTHORIZED, AUTH_EXPIRED, or why nobody could say
    */
-  async confirm(signal?: AbortSignal, origin?: CallOrigin): Promise<void> {
+  async confirm(signal?: AbortSignal, origin?: CallOrigin, answers?: HookAnswer[]): Promise<void> {
     // What is said meanwhile makes it unknown again.
     for (let { state } = this; state !== 'granted'; { state } = this) {
       if (state === 'denied') throw denied();
-      await this.ask(this.#operation, signal, origin);
+      await this.ask(this.#operation, signal, origin, answers);
     }
   }
 
   /** Asks, whatever is known. Throws as `confirm`. */
-  async ask(operation = this.#operation, signal?: AbortSignal, origin?: CallOrigin): Promise<void> {
+  async ask(
+    operation = this.#operation,
+    signal?: AbortSignal,
+    origin?: CallOrigin,
+    answers?: HookAnswer[],
+  ): Promise<void> {
     if (this.#isOutdated) await this.#reader.demandCurrent?.();
     const to = this.#reader.who();
     const { moment } = this.#rights;
     try {
-      await this.#rights.ask(to, operation, signal, origin);
+      await this.#rights.ask(to, operation, signal, origin, answers);
     } catch (error) {
       // Of why nobody could say nothing is kept.
       if (isDenial(error)) this.#note(to, moment, false);
@@ -165,8 +172,9 @@ export class Rights {
     operation: SyncOperation,
     signal?: AbortSignal,
     origin?: CallOrigin,
+    answers?: HookAnswer[],
   ): Promise<void> {
-    return this.#hooks.authorize(client, operation, signal, origin);
+    return this.#hooks.authorize(client, operation, signal, origin, answers);
   }
 
   of(reader: Reader, operation: SyncOperation): ReadRight {
@@ -175,16 +183,22 @@ export class Rights {
 
   /**
    * Asks whether a client may do anything at all, other than reading changes.
+   * @param answers takes up what the modules say that refuse it
    * @throws SyncError NOT_AUTHORIZED when it may not, or why nobody could say
    */
-  async demandAny(client: ClientIdentity, databaseId: string, signal?: AbortSignal): Promise<void> {
+  async demandAny(
+    client: ClientIdentity,
+    databaseId: string,
+    signal: AbortSignal | undefined,
+    answers: HookAnswer[],
+  ): Promise<void> {
     const operations: SyncOperation[] = [
       { type: 'apply_changes', databaseId, changeCount: 0 },
       { type: 'get_snapshot', databaseId },
     ];
     for (const operation of operations) {
       try {
-        return await this.ask(client, operation, signal);
+        return await this.ask(client, operation, signal, undefined, answers);
       } catch (error) {
         if (!isDenial(error)) throw error;
       }

@@ -16,6 +16,7 @@ import type { LogPage } from '../engine/log.ts';
 import type { Appended } from '../engine/log-announcer.ts';
 import type { LogReader } from '../engine/log-readers.ts';
 import { type ErrorCode, type SyncError, toSyncError } from '../errors.ts';
+import type { HookAnswer } from '../hooks/asker.ts';
 import type { CallOrigin } from '../hooks/call-origin.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
 import type { Reservation } from './byte-budget.ts';
@@ -48,8 +49,8 @@ export interface SessionHost {
   /** Its socket has no room for a push: from now on it is fed from the log. */
   fellBehind(): void;
   failed(error: unknown): void;
-  /** It may not read, as far as one knows by now: it is pushed nothing. */
-  readDenied(error: SyncError): void;
+  /** It may not read, as far as one knows by now, and as hooks have said: it is pushed nothing. */
+  readDenied(error: SyncError, answers: HookAnswer[]): void;
 }
 
 export interface SessionOptions {
@@ -106,6 +107,8 @@ export class Session {
   /** What the answer is to that is being sent. */
   #answered: CallOrigin | undefined;
   #feeding = false;
+  /** Of hooks that were asked whether it may be pushed to. */
+  #answersHeard: HookAnswer[] = [];
   #ended = false;
 
   constructor(options: SessionOptions) {
@@ -203,7 +206,7 @@ export class Session {
     // Who was ended meanwhile has been told why.
     if (!this.#isOpen) return;
     const { code, message, retryAfterMs } = toSyncError(error);
-    if (isDenial(error)) this.#options.host.readDenied(error);
+    if (isDenial(error)) this.#options.host.readDenied(error, this.#answersHeard);
     else if (code === 'SNAPSHOT_REQUIRED') this.startOver(message);
     else if (PASSING.has(code) && retryAfterMs !== undefined) {
       await sleep(retryAfterMs, undefined, { ref: false });
@@ -219,11 +222,17 @@ export class Session {
   /** Its rights may be others than they were: pushes go on, or end. */
   async reconsider(): Promise<void> {
     try {
-      if (this.#isOpen) await this.right.confirm();
+      if (this.#isOpen) await this.#confirmRight();
     } catch (error) {
       await this.#feedFailed(error);
     }
     if (this.#isBehind) this.#feed();
+  }
+
+  /** Whether to say in the log that it was refused is for the host to know: it may never have had the right. */
+  #confirmRight(): Promise<void> {
+    this.#answersHeard = [];
+    return this.right.confirm(undefined, undefined, this.#answersHeard);
   }
 
   async #feedLoop(): Promise<void> {
@@ -243,7 +252,7 @@ export class Session {
     const { pages, outlet, limits, host } = this.#options;
     const bytesMax = Math.min(PUSH_PAGE_BYTES_MAX, limits.pageBytes);
     await outlet.drained(limits.queuedBytesPerSocket / 2);
-    await this.right.confirm();
+    await this.#confirmRight();
     const after = this.#cursor;
     const view = host.pushViewOf(this.identity);
     const isShared = view === undefined || view.key !== undefined;
