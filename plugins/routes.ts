@@ -117,7 +117,8 @@ export default fp(
       });
       onceClosed(reply, taken);
       await demandValid();
-      return reply.type('application/json').send(page);
+      reply.type('application/json').header('Content-Length', page.length);
+      return reply.send(Readable.from(page.blocks(), { objectMode: false }));
     }
 
     async function postChanges(request: FastifyRequest) {

@@ -70,17 +70,46 @@ export function snapshotChunkFrame(chunk: Uint8Array): Buffer {
   return Buffer.concat([CHUNK_OPENING, chunk, CHUNK_CLOSING]);
 }
 
-/** The answer to `GET /changes`. */
+/** What of a page is put together at most before it is handed over: many small pieces would cost a write each. */
+const BLOCK_BYTES = 64 * 1024;
+
+/** An answer in pieces, which are given up one by one as it is taken. */
+export interface PiecedAnswer {
+  /** Bytes of all of them. */
+  length: number;
+  /** To be read once, to its end or not. */
+  blocks(): Generator<Uint8Array>;
+}
+
+/** The answer to `GET /changes`. Nothing of it is copied but what is small, when its turn comes. */
 export function changesPageJson(page: {
   changeSets: readonly Uint8Array[];
   hasMore: boolean;
   watermark: string;
-}): Buffer {
+}): PiecedAnswer {
   const { changeSets, hasMore, watermark } = page;
-  const closing = `],"hasMore":${hasMore},"watermark":"${watermark}"}}`;
-  return Buffer.concat([
+  const pieces = [
     Buffer.from('{"ok":true,"data":{"changes":['),
     ...joined(changeSets),
-    Buffer.from(closing),
-  ]);
+    Buffer.from(`],"hasMore":${hasMore},"watermark":"${watermark}"}}`),
+  ];
+  const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
+  return { length, blocks: () => inBlocks(pieces) };
+}
+
+/** Empties `pieces`. */
+function* inBlocks(pieces: Uint8Array[]): Generator<Uint8Array> {
+  pieces.reverse();
+  while (pieces.length > 0) {
+    const block: Uint8Array[] = [];
+    let bytes = 0;
+    for (let next = pieces.at(-1); next !== undefined; next = pieces.at(-1)) {
+      if (bytes > 0 && bytes + next.length > BLOCK_BYTES) break;
+      block.push(next);
+      bytes += next.length;
+      pieces.pop();
+    }
+    const [only] = block;
+    yield block.length === 1 && only !== undefined ? only : Buffer.concat(block, bytes);
+  }
 }

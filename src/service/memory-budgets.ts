@@ -70,8 +70,11 @@ export class MemoryBudgets {
    * @returns the answer, and what gives its bytes back once it has been taken, or nobody wants it
    * @throws SyncError OVERLOADED, or what `read` throws
    */
-  async answer(client: string, read: () => Promise<Buffer>): Promise<[Buffer, () => void]> {
-    // Once as what was read, and once as what is made of it.
+  async answer<Answer extends { length: number }>(
+    client: string,
+    read: () => Promise<Answer>,
+  ): Promise<[Answer, () => void]> {
+    // Once as it is stored, and once as it is read from there.
     const expected = 2 * this.#limits.pageBytes;
     const room = await this.answers.reserve(client, expected);
     try {

@@ -1,0 +1,35 @@
+/** Answers are put together from what was read, as they are taken: never once more as a whole. */
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { changesPageJson } from '../../src/service/frames.ts';
+
+const toPiece = (value: object) => Buffer.from(JSON.stringify(value));
+
+test('a page is given in blocks: what is large as it was read, what is small put together', () => {
+  const large = toPiece({ text: 'x'.repeat(1_000_000) });
+  const small = Array.from({ length: 5000 }, (_, i) => toPiece({ i, text: 'y'.repeat(90) }));
+  const page = changesPageJson({
+    changeSets: [...small, large, large, ...small],
+    ...{ hasMore: true, watermark: 'w' },
+  });
+  const blocks = [...page.blocks()];
+  const text = Buffer.concat(blocks).toString();
+  assert.equal(page.length, Buffer.byteLength(text));
+  const { ok, data } = JSON.parse(text);
+  assert.deepEqual([ok, data.hasMore, data.watermark], [true, true, 'w']);
+  assert.deepEqual(
+    data.changes.map(({ i }: { i?: number }) => i),
+    [...small.keys(), undefined, undefined, ...small.keys()],
+  );
+  assert.equal(blocks.filter((block) => block === large).length, 2, 'not copied');
+  assert.ok(blocks.length < 30, `${blocks.length} writes`);
+  assert.ok(blocks.every((block) => block === large || block.length <= 64 * 1024));
+});
+
+test('a page without changes is whole', () => {
+  const page = changesPageJson({ changeSets: [], hasMore: false, watermark: 'w' });
+  const text = Buffer.concat([...page.blocks()]).toString();
+  assert.equal(text, '{"ok":true,"data":{"changes":[],"hasMore":false,"watermark":"w"}}');
+  assert.equal(page.length, text.length);
+});
