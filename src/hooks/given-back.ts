@@ -3,7 +3,8 @@
  * change under an HLC that nothing was given under answers none, and makes the verdict invalid. Of
  * several that were given under one HLC it answers the one at its place; where there is none at its
  * place it has been moved there, and answers the first that nothing answers at its own. Each is answered once:
- * what is left over then is made up, and makes the verdict invalid as well.
+ * what is left over then is made up, and makes the verdict invalid as well. One place can be given back under
+ * one HLC as often as it was given, and one that it has been moved to as often as one place was given.
  */
 
 import type { WireChange, WireChangeSet, WireMigration } from '../wire/schemas.ts';
@@ -90,7 +91,8 @@ export class GivenBack {
       given.filter(({ isAnswered }) => !isAnswered),
       (entry) => placeOf(entry.item),
     );
-    const places = new Set(given.map((entry) => placeOf(entry.item)));
+    const places = groupBy(given, (entry) => placeOf(entry.item));
+    const times = [...places.values()].reduce((most, { length }) => Math.max(most, length), 0);
     const moved: WireItem[] = [];
     for (const back of items) {
       const place = placeOf(back);
@@ -99,11 +101,12 @@ export class GivenBack {
       else if (places.has(place)) throw comesTwice(back);
       else moved.push(back);
     }
-    const movedTo = new Set<string>();
+    const movedTo = new Map<string, number>();
     for (const back of moved) {
       const place = placeOf(back);
-      if (movedTo.has(place)) throw comesTwice(back);
-      movedTo.add(place);
+      const before = movedTo.get(place) ?? 0;
+      if (before === times) throw comesTwice(back);
+      movedTo.set(place, before + 1);
       const entry = given.find(({ isAnswered }) => !isAnswered);
       if (entry === undefined) throw answersNone(back);
       this.#answer(entry, back, isReplacedBy(entry.item, back));

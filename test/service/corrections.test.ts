@@ -201,6 +201,20 @@ test('of two changes under one HLC each stands for itself', () => {
   }
 });
 
+test('a change that comes twice under one HLC may be moved as often, and no oftener', () => {
+  const original = new Device(1).write({ pk: [1], set: { a: 1 } });
+  const twice = { ...original, changes: [...original.changes, ...original.changes] };
+  const [approved] = approve([twice]);
+  const [change] = approved?.changes ?? [];
+  assert.ok(approved !== undefined && change !== undefined);
+  const moved = { ...change, pk: [2] };
+  const separated = separateCorrections([twice], [{ ...approved, changes: [moved, moved] }]);
+  assert.deepEqual(valuesIn(separated.authored), [1, 1]);
+  assert.deepEqual(valuesIn(separated.moved), [1, 1]);
+  const answer = [{ ...approved, changes: [moved, moved, moved] }];
+  assert.throws(() => separateCorrections([twice], answer), /comes a second time under one HLC/);
+});
+
 test('a change that was moved to another transaction is still its author’s', () => {
   const device = new Device(1);
   const originals = [
