@@ -39,10 +39,22 @@ export class Sender {
     return this.foreignAuthors !== 'accept' && !isOfSameSite(hlc, this.#sample);
   }
 
-  /** Change sets with those of their items that are foreign, or with the others. */
-  pick(sets: readonly WireChangeSet[], which: 'foreign' | 'own'): readonly WireChangeSet[] {
-    if (this.foreignAuthors === 'accept') return which === 'own' ? sets : [];
-    const isWanted = (item: BatchItem) => this.isForeign(item) === (which === 'foreign');
+  /**
+   * The same, and also what the coordinator has dated: that is nobody's to bring, whatever is accepted.
+   * @param coordinator an HLC of its site's
+   */
+  isForeignOr(item: { hlc: HlcText }, coordinator: HlcText): boolean {
+    return this.isForeign(item) || isOfSameSite(item.hlc, coordinator);
+  }
+
+  /** Change sets with those of their items that are foreign or the coordinator's, or with the others. */
+  pick(
+    sets: readonly WireChangeSet[],
+    which: 'foreign' | 'own',
+    coordinator: HlcText,
+  ): readonly WireChangeSet[] {
+    const isWanted = (item: BatchItem) =>
+      this.isForeignOr(item, coordinator) === (which === 'foreign');
     return withItems(sets, isWanted);
   }
 }

@@ -366,8 +366,7 @@ export class MergeTransaction {
 
   /** What the coordinator has dated is nobody else's to bring, whatever they may relay. */
   #isForeign(change: WireChange, sender: Sender): boolean {
-    if (sender.isForeign(change)) return true;
-    return sender.foreignAuthors === 'accept' && this.#isOwn(change);
+    return sender.isForeignOr(change, this.#context.identity.sample);
   }
 
   #isOwn({ hlc }: WireChange): boolean {

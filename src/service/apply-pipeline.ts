@@ -251,14 +251,17 @@ export class ApplyPipeline {
     const corrected = separateCorrections(changeSets, approved);
     const { authored, refused, moved } = corrected;
     // Only a device's own is corrected and taken back: an answer to what another one has dated would
-    // win against that when its author sends it.
+    // win against that when its author sends it. And what it alone was told, in the place of something that
+    // was refused, would become everybody's by being corrected when it pushes that back.
+    const pick = (sets: readonly WireChangeSet[], which: 'foreign' | 'own') =>
+      sender.pick(sets, which, manager.identity.sample);
     return {
       corrected,
       approved: {
-        changeSets: corrected.changeSets.concat(sender.pick(authored, 'foreign')),
-        authored: sender.pick(authored, 'own'),
-        refused: this.#options.onReject === 'revert' ? sender.pick(refused, 'own') : [],
-        moved: sender.pick(moved, 'own'),
+        changeSets: corrected.changeSets.concat(pick(authored, 'foreign')),
+        authored: pick(authored, 'own'),
+        refused: this.#options.onReject === 'revert' ? pick(refused, 'own') : [],
+        moved: pick(moved, 'own'),
       },
       rejected: explainRefused(refused, rejected),
     };

@@ -5,6 +5,7 @@
 
 import type { Sender } from '../engine/foreign-authors.ts';
 import type { Preview } from '../engine/preview.ts';
+import type { SyncManager } from '../engine/sync-manager.ts';
 import type { BatchReader, StoredRow, TableName } from '../hooks/reader.ts';
 import { untouchedOrigin } from '../wire/lazy-change-set.ts';
 import type { WireChangeSet } from '../wire/schemas.ts';
@@ -79,7 +80,7 @@ export class PreviewReader implements BatchReader {
 
   async #current(): Promise<Preview> {
     const { manager } = await this.#database.open();
-    this.#sets ??= this.#ownOf(this.#accepted.of(this.#database.id, this.#sender));
+    this.#sets ??= this.#ownOf(this.#accepted.of(this.#database.id, this.#sender), manager);
     // In one turn: nothing is read of a preview that lacks what was added before.
     let preview = this.#preview;
     if (!preview?.isCurrent) {
@@ -89,14 +90,14 @@ export class PreviewReader implements BatchReader {
     }
     const added = this.#added.map((set) => untouchedOrigin(set) ?? encodeChangeSet(set));
     this.#added = [];
-    const own = this.#ownOf(added);
+    const own = this.#ownOf(added, manager);
     preview.add(own);
     for (const set of own) this.#sets.push(set);
     return preview;
   }
 
-  /** What another device has dated takes no effect, or is stored already. */
-  #ownOf(sets: readonly WireChangeSet[]): WireChangeSet[] {
-    return [...this.#sender.pick(sets, 'own')];
+  /** What another device or the coordinator has dated takes no effect, or is stored already. */
+  #ownOf(sets: readonly WireChangeSet[], { identity }: SyncManager): WireChangeSet[] {
+    return [...this.#sender.pick(sets, 'own', identity.sample)];
   }
 }

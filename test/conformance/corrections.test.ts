@@ -302,6 +302,39 @@ test('what a site was told for itself it is told again after a snapshot, and pus
   }
 });
 
+test('what a site alone was told becomes nobody else’s, also where a hook has something to say to it', async (t) => {
+  /** Deletes softly, and takes nothing rude. */
+  const softly: CoordinatorHooks['onBeforeApplyChanges'] = (_client, changeSets) =>
+    judgeChanges(changeSets, (change) => {
+      if (change.type === 'column') return change.value === 'rude' ? { reason: 'rude' } : true;
+      return { ...change, type: 'column', column: 'gone', value: true };
+    });
+  for (const foreignAuthors of ['known', 'accept'] as const) {
+    const config = {
+      storage: 'memory:',
+      sync: { foreignAuthors },
+      hooks: { onReject: 'revert' as const },
+    };
+    const server = await startDeployment(t, { config, hooks: { onBeforeApplyChanges: softly } });
+    const a = new Device(1);
+    const anna = await TestClient.join(server.wsUrl, a, t);
+    await anna.apply(a.write({ pk: [1], set: { x: 'fine' } }));
+    await anna.apply(a.write({ pk: [2], set: { x: 'rude' } }));
+    const told = await anna.changesSince();
+    assert.deepEqual(
+      changesIn(told).map(({ type }) => type),
+      ['delete'],
+      'it has no such row',
+    );
+    const { applied, rejected } = await anna.apply(...told);
+    assert.deepEqual([applied, rejected], [0, undefined], foreignAuthors);
+    const ben = await TestClient.join(server.wsUrl, new Device(2), t);
+    const other = new Replica();
+    other.apply(await ben.changesSince());
+    assert.deepEqual(other.contents(), { '["main","t","1"]': { x: 'fine' } });
+  }
+});
+
 test('with onReject: keep, the default, nothing is written for a refused change', async (t) => {
   const join = await start(t, refusing);
   const a = new Device(1);
