@@ -44,7 +44,12 @@ import { type EmptyingContext, emptySome, StepBudget } from './table-emptying.ts
 import { successorOf, TargetFinder } from './table-names.ts';
 import { migrationToJson, type TableRecord } from './table-record.ts';
 import { Untaken } from './untaken.ts';
-import { deleteAgain, isDeletionUntold, type UntoldDeletion } from './untold-deletions.ts';
+import {
+  deleteAgain,
+  isDeletionUntold,
+  type UntoldDeletion,
+  type Writer,
+} from './untold-deletions.ts';
 import { type CommittedState, WriteTransaction, type Written } from './write-transaction.ts';
 
 /** What one client sent, after the hooks have spoken. */
@@ -96,6 +101,16 @@ export interface MergeContext extends EmptyingContext {
   yield(): Promise<void>;
 }
 
+/** What the changes of one set are merged with. */
+interface Merging {
+  /** One for each. */
+  targets: readonly (ChangeTarget | undefined)[];
+  draft: LogDraft;
+  result: BatchOutcome;
+  sender: Sender | undefined;
+  writer: Writer;
+}
+
 /** So many migrations are merged before others in this process have their turn. */
 const MIGRATIONS_AT_ONCE = 16;
 
@@ -135,7 +150,7 @@ export class MergeTransaction {
       if (expected !== undefined && expected !== position) throw new StaleReadError();
       const outcome = emptyOutcome(changeSets.length + answers.length);
       for (const set of changeSets) await this.#mergeSet(set, outcome, sender);
-      for (const set of answers) await this.#mergeSet(set, outcome);
+      for (const set of answers) await this.#mergeSet(set, outcome, undefined, sender?.siteId);
       for (const set of refused) await this.#takeBack(set, sender?.siteId ?? set.siteId);
       if (own !== undefined) await this.#mergeOwn(own, outcome);
       this.#untaken.tell();
@@ -226,18 +241,25 @@ export class MergeTransaction {
     const targets = await targetsOf(changeSet.changes, this.#names, tableOf, this.#pace);
     await this.#loadRows(targets);
     const snapshot = () => this.#transaction.sites.snapshotOf(site);
+    const writer = { isAnswer: false, snapshot };
     const untold: UntoldDeletion[] = [];
     for (const [i, change] of changeSet.changes.entries()) {
       const target = targets[i];
       if (!target?.isLive) continue;
       const loaded = this.#rowOf(target);
-      if (isDeletionUntold(change, target, loaded.row, snapshot)) untold.push({ target, loaded });
+      if (isDeletionUntold(change, target, loaded.row, writer)) untold.push({ target, loaded });
       else this.#untaken.refused(change, target, loaded, site);
     }
     this.#deleteAgain(untold);
   }
 
-  async #mergeSet(changeSet: WireChangeSet, result: BatchOutcome, sender?: Sender): Promise<void> {
+  /** @param answered the site that wrote what a set of the coordinator's own answers */
+  async #mergeSet(
+    changeSet: WireChangeSet,
+    result: BatchOutcome,
+    sender?: Sender,
+    answered?: SiteIdText,
+  ): Promise<void> {
     const { log, sites } = this.#transaction;
     const draft = new LogDraft(log.nextPosition());
     this.#beingFilled = undefined;
@@ -251,7 +273,11 @@ export class MergeTransaction {
     }
     const targets = await this.#targetsOf(changeSet, draft.position, sender);
     await this.#loadRows(targets);
-    const untold = await this.#mergeChanges(changeSet, targets, draft, result, sender);
+    const site = answered ?? siteOf(changeSet, sender);
+    const snapshot = () => this.#transaction.sites.snapshotOf(site);
+    const writer = { isAnswer: answered !== undefined, snapshot };
+    const merging = { targets, draft, result, sender, writer };
+    const untold = await this.#mergeChanges(changeSet.changes, merging);
     // Where a site goes on sending is for what it sent itself to say, not for what others bring.
     for (const [site, hlc] of draft.newest()) {
       if (site === sender?.siteId) sites.authored(site, hlc);
@@ -319,15 +345,10 @@ export class MergeTransaction {
 
   /** @returns the deletions that the author has not heard of */
   async #mergeChanges(
-    changeSet: WireChangeSet,
-    targets: readonly (ChangeTarget | undefined)[],
-    draft: LogDraft,
-    result: BatchOutcome,
-    sender: Sender | undefined,
+    changes: readonly WireChange[],
+    { targets, draft, result, sender, writer }: Merging,
   ): Promise<readonly UntoldDeletion[]> {
     const untold: UntoldDeletion[] = [];
-    const { changes } = changeSet;
-    const snapshot = () => this.#transaction.sites.snapshotOf(siteOf(changeSet, sender));
     let current: { target: ChangeTarget; loaded: LoadedRow } | undefined;
     for (const [i, change] of changes.entries()) {
       const target = targets[i];
@@ -355,7 +376,7 @@ export class MergeTransaction {
           draft.tables.add(target.table.id);
           this.#untaken.applied(change, target, loaded);
         } else draft.held.add(change.hlc);
-      } else if (outcome !== 'foreign' && isDeletionUntold(change, target, loaded.row, snapshot)) {
+      } else if (outcome !== 'foreign' && isDeletionUntold(change, target, loaded.row, writer)) {
         untold.push({ target, loaded });
       }
       const turn = this.#pace.did(1, draft.changes.lastBytes);

@@ -10,20 +10,26 @@ import type { ChangeTarget } from './change-target.ts';
 import type { Row } from './row.ts';
 import type { LoadedRow } from './row-set.ts';
 
+/** The site that wrote a change, or what is answered by it. */
+export interface Writer {
+  isAnswer: boolean;
+  /** Where the last snapshot stood that the site has had. */
+  snapshot(): HlcText | undefined;
+}
+
 /**
  * Whether a change was skipped for a deletion that its site may not have heard of: one that has
  * expired, or one that its last snapshot left out because the row lives again.
- * @param snapshot where the last one stood that the change's site has had
  */
 export function isDeletionUntold(
   { type, hlc }: WireChange,
   { isLive }: ChangeTarget,
   { tombstone, cells }: Row,
-  snapshot: () => HlcText | undefined,
+  { isAnswer, snapshot }: Writer,
 ): boolean {
   if (!isLive || tombstone === undefined) return false;
-  // Who deletes a row has it deleted, whether that counts or not.
-  if (type === 'delete' || compareHlc(hlc, tombstone.hlc) >= 0) return false;
+  // Who deletes a row has it deleted, whether that counts or not. Not so who wrote what is answered with that.
+  if ((type === 'delete' && !isAnswer) || compareHlc(hlc, tombstone.hlc) >= 0) return false;
   const { position } = tombstone;
   if (position === undefined) return true;
   const seen = cells.size > 0 ? snapshot() : undefined;
