@@ -2,12 +2,11 @@
 
 import type { WireChangeSet } from '../../src/wire/schemas.ts';
 import { ClientCatalog, type ClientCatalogOptions } from './client-catalog.ts';
-import { mayBeStored, type Rules } from './rules.ts';
+import { heldOf } from './rules.ts';
 import { type Deed, TableUser, type TableUserOptions } from './table-user.ts';
 
 export interface DeviceTablesOptions extends TableUserOptions {
   catalog: ClientCatalogOptions;
-  rules: Rules;
 }
 
 export class DeviceTables {
@@ -76,6 +75,6 @@ export class DeviceTables {
   /** Where nobody takes back for it what is refused, it does so itself, at once. */
   #held(set: WireChangeSet) {
     const { rules } = this.#options;
-    return rules.onReject === 'revert' ? set.changes : mayBeStored(set, rules);
+    return rules.onReject === 'revert' ? set.changes : heldOf(set, rules);
   }
 }

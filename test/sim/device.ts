@@ -17,12 +17,13 @@ import { siteIdToText } from '../../src/clock/site-id.ts';
 import { siteBytes } from '../../src/testing/device.ts';
 import { Replica } from '../../src/testing/replica.ts';
 import type { WireChange, WireChangeSet, WireMigration } from '../../src/wire/schemas.ts';
+import type { ApplyResult } from '../../src/wire/types.ts';
 import type { DeviceTables } from './device-tables.ts';
 import type { Loop } from './loop.ts';
 import type { SimSocket } from './network.ts';
 import type { Nodes } from './nodes.ts';
 import type { Random } from './random.ts';
-import { mayBeStored, type Rules } from './rules.ts';
+import { heldOf, isRuled, markedValue, type Rules, refusedOf, tablesOf } from './rules.ts';
 import type { Deed } from './table-user.ts';
 import { trace } from './trace.ts';
 
@@ -180,14 +181,19 @@ export class SimDevice {
         continue;
       }
       const column = random.pick(['a', 'b', 'c']);
-      const value = random.chance(0.06) ? 'forbidden' : `${this.#options.number}:${++this.#value}`;
+      const plain = `${this.#options.number}:${++this.#value}`;
+      const isForbidden = random.chance(0.06);
+      const value = isForbidden ? 'forbidden' : markedValue(random, rules, plain, pk[0] ?? 0);
       changes.push({ type: 'column', schema: 'main', table, pk, column, value, hlc });
     }
-    // What is refused leaves nothing, not even a table: to one that the coordinator has never heard of it
+    // What is refused leaves nothing, not even a table: in one that the coordinator has never heard of it
     // is not taken back.
-    if (rules.onReject === 'revert' && !changes.every(({ table }) => this.#isKnown(table))) {
+    const isTakenBack = rules.onReject === 'revert' || rules.moves;
+    if (isTakenBack && !changes.every(({ table }) => this.#isKnown(table))) {
       for (const change of changes) {
-        if (change.type === 'column' && change.value === 'forbidden') change.value = 'allowed';
+        if (!isRuled(change, rules)) continue;
+        if (change.type === 'column') change.value = 'allowed';
+        else change.pk = [1];
       }
     }
     this.#commit(clock, changes, []);
@@ -199,7 +205,7 @@ export class SimDevice {
     const { rules } = this.#options;
     return (
       this.#received.some(({ changes }) => changes.some(isOfTable)) ||
-      this.own.some((own) => own.isAcknowledged && mayBeStored(own.set, rules).some(isOfTable))
+      this.own.some((own) => own.isAcknowledged && tablesOf(own.set, rules).includes(table))
     );
   }
 
@@ -482,7 +488,7 @@ export class SimDevice {
       case 'apply_result': {
         const waiting = this.#waiting.get(requestId);
         this.#waiting.delete(requestId);
-        if (waiting?.kind === 'apply') this.#acknowledged(waiting.own);
+        if (waiting?.kind === 'apply') this.#acknowledged(waiting.own, message);
         return;
       }
       case 'request_changes': {
@@ -573,17 +579,22 @@ export class SimDevice {
     return changes.length > 0 || (this.tables !== undefined && schemaMigrations.length > 0);
   }
 
-  #acknowledged(own: readonly Own[]): void {
+  /** @param answer says what was refused */
+  #acknowledged(own: readonly Own[], { rejected = [] }: Message | ApplyResult): void {
     const { nowMs } = this.#options.loop;
     for (const { set } of own) trace(nowMs, `${this.#name} is acknowledged`, JSON.stringify(set));
     const { rules } = this.#options;
+    const refused = own.flatMap(({ set }) => refusedOf(set, rules));
+    const told = new Set(placesOf(rejected as Place[]));
+    const untold = placesOf(refused).find((place) => !told.has(place));
+    assert.equal(untold, undefined, 'it is not told that this was refused');
     let hasLost = false;
     for (const each of own) {
       each.isAcknowledged = true;
       this.tables?.acknowledged(each.set);
       if (this.tables?.dropsUnseen(each.set) === true) this.#dropUnseen(this.tables);
       if (rules.onReject === 'revert') continue;
-      const changes = mayBeStored(each.set, rules);
+      const changes = heldOf(each.set, rules);
       hasLost ||= changes.length < each.set.changes.length;
       each.held = { ...each.set, changes };
     }
@@ -671,12 +682,12 @@ export class SimDevice {
     const own = this.watermark === undefined ? [] : this.#nextOwn();
     if (own.length > 0) {
       const body = JSON.stringify(own.map(({ set }) => set));
-      await nodes.request(site, databaseId, (service, client) =>
+      const applied = await nodes.request(site, databaseId, (service, client) =>
         service.withAccess(databaseId, (access) =>
           service.handleApplyChanges(client, access, JSON.parse(body)),
         ),
       );
-      this.#acknowledged(own);
+      this.#acknowledged(own, applied);
     }
     if (this.#mustStartOver) return this.#fetchSnapshot();
     try {
@@ -727,6 +738,17 @@ export class SimDevice {
       throw error;
     }
   }
+}
+
+/** Where a change stands, or what was told of it. */
+interface Place {
+  table?: string;
+  column?: string;
+  pk?: unknown[];
+}
+
+function placesOf(said: readonly Place[]): string[] {
+  return said.map(({ table, column, pk }) => JSON.stringify([table, column, pk])).sort();
 }
 
 function isAfter(hlc: HlcText, other: HlcText): boolean {

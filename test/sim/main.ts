@@ -6,6 +6,8 @@
  * `--nodes 3` shares one store among three coordinators, as in PostgreSQL.
  * `--ddl one` has one device make, drop and rename tables, `all` has each of them do so, `none` nobody;
  * without it that hangs on the seed.
+ * `--hooks move` has hooks rewrite changes and move them elsewhere, `refuse` only refuse some; without it
+ * that hangs on the seed.
  * `--authors known` has the coordinator reject what others have dated, and some devices forge that;
  * without it all is accepted.
  * `--trace TEXT` prints what was said and stored that holds the text, `--verbose` what each run did.
@@ -13,6 +15,7 @@
  */
 
 import { parseArgs } from 'node:util';
+import { HOOKS_MODES, type HooksMode, seedToHooksMode } from './rules.ts';
 import { simulate } from './simulation.ts';
 import { DDL_MODES, type DdlMode, seedToDdlMode } from './table-names.ts';
 import { traceOnly } from './trace.ts';
@@ -23,6 +26,7 @@ const { values } = parseArgs({
     runs: { type: 'string', default: '1' },
     nodes: { type: 'string', default: '1' },
     ddl: { type: 'string' },
+    hooks: { type: 'string' },
     authors: { type: 'string', default: 'accept' },
     trace: { type: 'string' },
     verbose: { type: 'boolean', default: false },
@@ -36,13 +40,20 @@ if (![first, runs, nodes].every(Number.isSafeInteger) || runs < 1 || nodes < 1) 
   process.stderr.write('--seed, --runs and --nodes are whole numbers\n');
   process.exit(2);
 }
-const isMode = (text: string): text is DdlMode => DDL_MODES.some((mode) => mode === text);
-const modeOf = (seed: number): DdlMode => {
-  if (values.ddl === undefined) return seedToDdlMode(seed);
-  if (isMode(values.ddl)) return values.ddl;
-  process.stderr.write(`--ddl is one of ${DDL_MODES.join(', ')}\n`);
+function toMode<Mode extends string>(
+  option: string,
+  modes: readonly Mode[],
+  ofSeed: (seed: number) => Mode,
+): (seed: number) => Mode {
+  const said: string | undefined = Reflect.get(values, option);
+  if (said === undefined) return ofSeed;
+  const mode = modes.find((each) => each === said);
+  if (mode !== undefined) return () => mode;
+  process.stderr.write(`--${option} is one of ${modes.join(', ')}\n`);
   process.exit(2);
-};
+}
+const ddlOf = toMode<DdlMode>('ddl', DDL_MODES, seedToDdlMode);
+const hooksOf = toMode<HooksMode>('hooks', HOOKS_MODES, seedToHooksMode);
 const foreignAuthors = values.authors;
 if (foreignAuthors !== 'accept' && foreignAuthors !== 'known') {
   process.stderr.write('--authors is accept or known\n');
@@ -51,12 +62,16 @@ if (foreignAuthors !== 'accept' && foreignAuthors !== 'known') {
 let failed = 0;
 for (let seed = first; seed < first + runs; seed++) {
   try {
-    const statistics = await simulate({ seed, nodes, ddl: modeOf(seed), foreignAuthors });
+    const statistics = await simulate({
+      ...{ seed, nodes, ddl: ddlOf(seed), hooks: hooksOf(seed), foreignAuthors },
+    });
     if (values.verbose) process.stdout.write(`seed ${seed}: ${JSON.stringify(statistics)}\n`);
   } catch (error) {
     failed++;
     const reason = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    process.stdout.write(`seed ${seed} (${modeOf(seed)}) failed: ${reason}\n`);
+    process.stdout.write(
+      `seed ${seed} (--ddl ${ddlOf(seed)} --hooks ${hooksOf(seed)}) failed: ${reason}\n`,
+    );
   }
 }
 process.stdout.write(`${runs - failed} passed, ${failed} failed\n`);

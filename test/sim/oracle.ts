@@ -16,7 +16,7 @@ import { assertSame } from './assert-same.ts';
 import type { Committed } from './committed.ts';
 import type { SimDevice } from './device.ts';
 import type { Loop } from './loop.ts';
-import { mayBeStored, type Rules } from './rules.ts';
+import { type Rules, replacedOf, storedOf } from './rules.ts';
 import { isPlain } from './table-names.ts';
 import type { Look, TableOracle } from './table-oracle.ts';
 
@@ -62,10 +62,10 @@ export class Oracle {
     const replica = new Replica();
     replica.load(await takeSnapshot(manager));
     const own = this.#ownOf(databaseId);
-    const everything = this.#expected(databaseId);
+    const everything = this.#expected(databaseId, manager);
     for (const { set, isAcknowledged } of own) {
       if (!isAcknowledged) continue;
-      for (const change of this.#stored(set).changes) {
+      for (const change of this.#stored(set, manager).changes) {
         if (change.type === 'delete') {
           assert.ok(
             !replica.holdsOlder(change),
@@ -102,7 +102,7 @@ export class Oracle {
     for (const databaseId of this.#committed.databaseIds()) {
       const manager = await this.#open(databaseId);
       const fromNothing = await readAll(manager);
-      const expected = this.#expected(databaseId);
+      const expected = this.#expected(databaseId, manager);
       const snapshot = new Replica();
       snapshot.load(await takeSnapshot(manager));
       assertSame(plain(snapshot), expected.contents(), 'the snapshot');
@@ -127,8 +127,8 @@ export class Oracle {
       .flatMap(({ own }) => own);
   }
 
-  #stored(set: WireChangeSet): WireChangeSet {
-    return plainOf({ ...set, changes: mayBeStored(set, this.#rules) });
+  #stored(set: WireChangeSet, { identity }: SyncManager): WireChangeSet {
+    return plainOf({ ...set, changes: storedOf(set, this.#rules, identity.siteId) });
   }
 
   #look(databaseId: string, manager: SyncManager): Look {
@@ -145,17 +145,30 @@ export class Oracle {
   }
 
   /** By the naive model: whatever was written and allowed. */
-  #expected(databaseId: string): Replica {
+  #expected(databaseId: string, manager: SyncManager): Replica {
     const expected = new Replica();
-    expected.apply(this.#ownOf(databaseId).map(({ set }) => this.#stored(set)));
+    expected.apply(this.#ownOf(databaseId).map(({ set }) => this.#stored(set, manager)));
     return expected;
   }
 
-  /** The hooks rewrite nothing, and what is refused concerns nobody else: all that all are told is the devices'. */
+  /**
+   * What is refused or stored as something else concerns nobody but its author: all that all are told is
+   * the devices', or was put in the place of something of theirs.
+   */
   #checkAuthors(databaseId: string, { identity }: SyncManager): void {
+    const sets = this.#ownOf(databaseId).map(({ set }) => set);
+    const stored = sets.flatMap((set) => storedOf(set, this.#rules, identity.siteId));
+    const answers = new Set(stored.map(toSaying));
+    const replaced = new Set(
+      sets.flatMap((set) => replacedOf(set, this.#rules).map(({ hlc }) => hlc)),
+    );
     for (const { changes } of this.#committed.logged(databaseId)) {
-      const own = changes.find(({ hlc }) => hlcSite(hlc) === identity.siteIdText);
-      assert.equal(own, undefined, 'a change of the coordinator’s own');
+      for (const change of changes) {
+        assert.ok(!replaced.has(change.hlc), `all are told what no hook let pass: ${show(change)}`);
+        if (hlcSite(change.hlc) !== identity.siteIdText) continue;
+        const isAnswer = answers.has(toSaying(change));
+        assert.ok(isAnswer, `a change of the coordinator’s own: ${show(change)}`);
+      }
     }
   }
 
@@ -236,6 +249,13 @@ async function hasEverything(
 
 function isZero(position: HlcText): boolean {
   return position.startsWith('AAAAAAAAAA');
+}
+
+/** All of it but its table, which may be renamed. */
+function toSaying(change: WireChange): string {
+  const { type, hlc, pk } = change;
+  const cell = change.type === 'column' ? [change.column, change.value] : [];
+  return JSON.stringify([type, hlc, pk, ...cell]);
 }
 
 function show(change: WireChange): string {

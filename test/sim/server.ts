@@ -9,8 +9,9 @@ import { textToSiteId } from '../../src/clock/site-id.ts';
 import { loadConfig } from '../../src/config/resolve-config.ts';
 import type { CoordinatorConfigInput } from '../../src/config/schema.ts';
 import type { World } from '../../src/engine/sync-manager.ts';
+import type { AskedModule } from '../../src/hooks/asker.ts';
 import { createHookChain } from '../../src/hooks/chain.ts';
-import type { ClientIdentity, CoordinatorHooks } from '../../src/hooks/types.ts';
+import type { ClientIdentity } from '../../src/hooks/types.ts';
 import { ClientConnection } from '../../src/service/client-connection.ts';
 import { CoordinatorService } from '../../src/service/coordinator-service.ts';
 import { type Loop, OUTSIDE } from './loop.ts';
@@ -28,7 +29,7 @@ export interface SimServerOptions {
   /** Among the nodes that share the storage. */
   number: number;
   storage: SimStorage;
-  hooks: CoordinatorHooks;
+  hooks: readonly AskedModule[];
   config: CoordinatorConfigInput;
 }
 
@@ -69,7 +70,7 @@ export class SimServer {
     this.#service = new CoordinatorService({
       config,
       storage: storage.mount(this.#owner),
-      hooks: createHookChain([{ name: 'simulated', hooks }], { timeoutMs: 5000, logger }),
+      hooks: createHookChain(hooks, { timeoutMs: 5000, logger }),
       world: this.#world(),
       version: 'simulated',
     });

@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import type { HooksMode } from './rules.ts';
 import type { DdlMode } from './table-names.ts';
 
 const MAIN = fileURLToPath(new URL('main.ts', import.meta.url));
@@ -19,6 +20,8 @@ interface Batch {
   nodes?: number;
   /** Who changes tables; without it that hangs on the seed. */
   ddl?: DdlMode;
+  /** What hooks do; without it that hangs on the seed. */
+  hooks?: HooksMode;
   authors?: 'known';
 }
 
@@ -46,6 +49,9 @@ test(`${RUNS} simulations: nothing acknowledged is lost, and everybody ends up w
 test(`${RUNS_OF_NODES} simulations of several coordinators on one store: the same`, () =>
   assertAllPass(RUNS_OF_NODES, { nodes: NODES }));
 
+test(`${RUNS_OF_NODES} simulations of several coordinators whose hooks rewrite and move changes: the same`, () =>
+  assertAllPass(RUNS_OF_NODES, { nodes: NODES, hooks: 'move', authors: 'known' }));
+
 test(`${RUNS_WITH_FORGERS} simulations in which devices write in the names of others: nobody sees it`, () =>
   assertAllPass(RUNS_WITH_FORGERS, { authors: 'known' }));
 
@@ -66,7 +72,7 @@ const SEEDS_BY_FINDING: Record<string, number[]> = {
 for (const [finding, seeds] of Object.entries(SEEDS_BY_FINDING)) {
   test(finding, async () => {
     for (const seed of seeds) {
-      const output = await simulate({ seed, runs: 1, ddl: 'none' });
+      const output = await simulate({ seed, runs: 1, ddl: 'none', hooks: 'refuse' });
       assert.equal(output.trimEnd(), '1 passed, 0 failed', `seed ${seed}`);
     }
   });

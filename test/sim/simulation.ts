@@ -13,7 +13,8 @@ import { Loop } from './loop.ts';
 import { Nodes } from './nodes.ts';
 import { Oracle } from './oracle.ts';
 import { Random } from './random.ts';
-import { createRuleHooks, type Rules } from './rules.ts';
+import { createRuleHooks } from './rule-hooks.ts';
+import type { HooksMode, Rules } from './rules.ts';
 import { SharedStore } from './shared-store.ts';
 import type { SimStorage } from './sim-storage.ts';
 import { storedForgetting } from './store-look.ts';
@@ -47,6 +48,8 @@ export interface RunOptions {
   ddl: DdlMode;
   /** With `known` the devices that push back what they received forge some of it. */
   foreignAuthors: 'accept' | 'known';
+  /** What hooks do to changes: refuse some, or rewrite and move others as well. */
+  hooks: HooksMode;
 }
 
 /**
@@ -91,7 +94,7 @@ class Run {
   constructor(
     loop: Loop,
     random: Random,
-    { nodes, ddl, foreignAuthors }: Omit<RunOptions, 'seed'>,
+    { nodes, ddl, foreignAuthors, hooks: hooksMode }: Omit<RunOptions, 'seed'>,
   ) {
     this.#ddl = ddl;
     this.#loop = loop;
@@ -100,17 +103,18 @@ class Run {
     this.#rules = {
       onReject: random.pick(['keep', 'revert']),
       isAtomic: random.chance(0.3),
+      moves: hooksMode === 'move',
     };
     const databaseIds = random.pick([['one'], ['one'], ['one', 'two']]);
     const hasFilter = random.chance(0.4);
     const restricted = new Set<string>();
-    const hooks = createRuleHooks(
-      this.#rules,
-      (siteId) => restricted.has(siteIdToText(siteId)),
-      () => !this.#isHealing && random.chance(0.02),
-    );
-    // Without a filter the way of what is sent is another one.
-    if (!hasFilter) delete hooks.onBeforeSendChanges;
+    const isRestricted = (siteId: Uint8Array) => restricted.has(siteIdToText(siteId));
+    const hooks = createRuleHooks({
+      rules: this.#rules,
+      isSerial: this.#rules.moves && random.chance(0.3),
+      isRestricted: hasFilter ? isRestricted : undefined,
+      fails: () => !this.#isHealing && random.chance(0.02),
+    });
     const config = {
       storage: {
         idleCloseMs: random.pick([50, 500, 60_000]),
@@ -136,7 +140,7 @@ class Run {
       ...{ loop, random, storage: this.#storage, hooks, config },
     });
     this.#isBulky = ddl === 'one' && random.chance(BULKY);
-    const count = random.integer(2, 8);
+    const count = this.#rules.moves && random.chance(0.5) ? 6 : random.integer(2, 8);
     for (let number = 1; number <= count; number++) {
       const device = this.#createDevice(number, {
         databaseId: random.pick(databaseIds),

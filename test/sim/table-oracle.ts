@@ -20,7 +20,7 @@ import { assertSame } from './assert-same.ts';
 import { ClientCatalog } from './client-catalog.ts';
 import type { SimDevice } from './device.ts';
 import type { Random } from './random.ts';
-import { mayBeStored, type Rules } from './rules.ts';
+import { leavingNothing, type Rules, storedOf } from './rules.ts';
 import { liveTables, readPages, storedRows } from './store-look.ts';
 import { TableExpectation } from './table-expectation.ts';
 import { isManaged, isMixed } from './table-names.ts';
@@ -141,9 +141,8 @@ export class TableOracle {
     }
     // What is refused is not taken back where its table was dropped, or has not been heard of yet.
     for (const { set } of device.own) {
-      const stored = new Set(mayBeStored(set, this.#options.rules));
-      for (const change of set.changes) {
-        if (isManaged(change.table) && !stored.has(change)) strayed.add(pkIdentity(change.pk));
+      for (const { table, pk } of leavingNothing(set, this.#options.rules)) {
+        if (isManaged(table)) strayed.add(pkIdentity(pk));
       }
     }
     const held = catalog.held.filter(({ pk }) => !strayed.has(pkIdentity(pk)));
@@ -156,13 +155,14 @@ export class TableOracle {
   }
 
   /** It is in a row, or beaten there, or older than a drop of a name that may have led there. */
-  async #checkAcknowledged({ databaseId, reader }: Look): Promise<void> {
+  async #checkAcknowledged({ databaseId, manager, reader }: Look): Promise<void> {
+    const { siteId } = manager.identity;
     const own = this.#devicesOf(databaseId).flatMap((device) => device.own);
     const drops = own.flatMap(({ set }) => dropsOf(set));
     const rows = await storedRows(reader);
     for (const { set, isAcknowledged } of own) {
       if (!isAcknowledged) continue;
-      for (const change of mayBeStored(set, this.#options.rules)) {
+      for (const change of storedOf(set, this.#options.rules, siteId)) {
         if (!isManaged(change.table)) continue;
         const { hlc, pk, type } = change;
         const isThere = rows.get(pkIdentity(pk))?.some(({ cells, tombstone }) => {
@@ -176,10 +176,11 @@ export class TableOracle {
     }
   }
 
-  #checkExpected({ databaseId }: Look, fresh: ClientCatalog): void {
+  #checkExpected({ databaseId, manager }: Look, fresh: ClientCatalog): void {
     const { rules, isOnlyMaker } = this.#options;
     const sets = this.#devicesOf(databaseId).flatMap(({ own }) => own.map(({ set }) => set));
-    const said = sets.map((set) => ({ ...set, changes: mayBeStored(set, rules) }));
+    const { siteId } = manager.identity;
+    const said = sets.map((set) => ({ ...set, changes: storedOf(set, rules, siteId) }));
     const expected = new TableExpectation(said, isOnlyMaker);
     const spokenOf = Object.entries(fresh.contents()).filter(([key]) =>
       expected.speaksOf(JSON.parse(key)[1]),

@@ -7,7 +7,7 @@ import type { HlcText } from '../../src/clock/hlc.ts';
 import type { WireChange, WireMigration } from '../../src/wire/schemas.ts';
 import type { ClientCatalog } from './client-catalog.ts';
 import type { Random } from './random.ts';
-import { FORBIDDEN_PK } from './rules.ts';
+import { FORBIDDEN_PK, markedValue, type Rules } from './rules.ts';
 import { isManaged, MIXED_NAMES } from './table-names.ts';
 
 /** What one transaction of the user holds, as yet without HLCs. */
@@ -19,6 +19,7 @@ export interface Deed {
 export interface TableUserOptions {
   random: Random;
   number: number;
+  rules: Rules;
   /** Whether it changes tables, or only writes to them. */
   isMaker: boolean;
   /** Whether nobody else changes tables: what it renames is its own. */
@@ -186,10 +187,12 @@ export class TableUser {
 
   /** Never a refused one beside DDL: whether that goes with it is not what is asked here. */
   #cell(table: string, mayBeForbidden = false): WireChange {
-    const { random, number } = this.#options;
+    const { random, number, rules } = this.#options;
     const pk = [random.chance(0.5) ? random.integer(1, 4) : number * 10 + random.integer(0, 3)];
     const isForbidden = mayBeForbidden && random.chance(0.08);
-    const value = isForbidden ? 'forbidden' : `${number}/${++this.#values}`;
+    const plain = `${number}/${++this.#values}`;
+    const marked = mayBeForbidden ? markedValue(random, rules, plain, pk[0] ?? 0) : plain;
+    const value = isForbidden ? 'forbidden' : marked;
     const column = random.pick(['x', 'y']);
     return { type: 'column', schema: 'main', table, pk, column, value, hlc: UNDATED };
   }
