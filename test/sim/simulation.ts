@@ -363,7 +363,8 @@ class Run {
       this.#keepStepping(device);
       for (let round = 0; !(await this.#oracle.isSettled([device])); round++) {
         assert.ok(round < HEALING_ROUNDS_MAX, 'a device that begins never came to rest');
-        await this.#run(1000);
+        // A page may hold one change only.
+        await this.#run(round < 20 ? 1000 : MINUTE_MS);
       }
       // Over a socket it asks again while an answer is under way, which is no going on.
       if (transport === 'websocket' || (await forgotten()) !== before) continue;
