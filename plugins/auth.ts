@@ -76,7 +76,7 @@ export default fp<AuthPluginOptions>(
         markMetrics: () => markHookMetrics(metrics.registry),
       },
       signal: stopping.signal,
-      observe: metrics.observeHook,
+      observer: metrics.hookObserver,
       forbidden: (...no) => noteForbidden(refusals, ...no),
     });
     app.decorate('coordinatorHooks', host);

@@ -1,30 +1,13 @@
-/**
- * One call of one hook, bounded: it ends when the hook answers, when its time is up
- * or when somebody gives it up, whichever is first, and always as a value. Whatever
- * the hook does after that (answer, reject) is ignored, and is no unhandled rejection.
- */
+/** What hooks get as their `call`, and how whatever a hook calls, however deep, finds the one under way. */
 
-import { runCall } from './call-context.ts';
+import { AsyncLocalStorage } from 'node:async_hooks';
+import type { Hlc } from '../clock/hlc.ts';
 import type { CallOrigin } from './call-origin.ts';
-import { onAbort } from './on-abort.ts';
-import type { HookCall } from './types.ts';
+import type { BatchReader } from './reader.ts';
+import type { AppliedCall, ApplyCall, ChangeOutcome, HookCall } from './types.ts';
 
-export type Settled =
-  | { outcome: 'ok'; answer: unknown }
-  | { outcome: 'error'; error: unknown }
-  | { outcome: 'timeout'; error: Error }
-  | { outcome: 'aborted'; error: unknown };
-
-export interface CallLimits {
-  timeoutMs: number;
-  /** What the call is for. */
-  origin: CallOrigin;
-  /** Any of these gives the call up. */
-  signals: readonly (AbortSignal | undefined)[];
-}
-
-/** What a hook gets. Most never look at their signal, so it is made when they do. */
-class Call implements HookCall {
+/** Most hooks never look at the signal, so it is made when one does. */
+export class Call implements HookCall {
   readonly #origin: CallOrigin;
   #controller: AbortController | undefined;
   #end: { reason: unknown } | undefined;
@@ -65,110 +48,60 @@ class Call implements HookCall {
   }
 }
 
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return (
-    typeof value === 'object' &&
-    value !== null &&
-    'then' in value &&
-    typeof value.then === 'function'
-  );
-}
+export class CallBeforeApply extends Call implements ApplyCall {
+  readonly read: BatchReader;
+  /** Absent, not `false`, where the tables have the names that they were sent under. */
+  declare isOtherName?: true;
 
-/** A hook that answers at once is settled at once: no promise, no timer. */
-export function callBounded(
-  invoke: (call: HookCall) => unknown,
-  limits: CallLimits,
-): Settled | UnsettledCall {
-  for (const signal of limits.signals) {
-    if (signal?.aborted) return { outcome: 'aborted', error: signal.reason };
-  }
-  const call = new Call(limits.origin);
-  try {
-    const answer = runCall(call, invoke);
-    if (!isThenable(answer)) return { outcome: 'ok', answer };
-    return new UnsettledCall(answer, call, limits);
-  } catch (error) {
-    return { outcome: 'error', error };
+  constructor(origin: CallOrigin, read: BatchReader, isOtherName: boolean) {
+    super(origin);
+    this.read = read;
+    if (isOtherName) this.isOtherName = true;
   }
 }
 
-/** A call whose hook has promised an answer. */
-export class UnsettledCall {
-  readonly #call: Call;
-  readonly #limits: CallLimits;
-  #settled: Settled | undefined;
-  #onSettled: ((settled: Settled) => void) | undefined;
-  #timer: NodeJS.Timeout | undefined;
-  #unlisten: (() => void)[] = [];
+export class CallAfterApply extends Call implements AppliedCall {
+  declare position?: Hlc;
+  #make: () => ChangeOutcome[];
+  #outcomes: ChangeOutcome[] | undefined;
 
-  /** May throw what the answer throws: the members of a promise may be anything. */
-  constructor(answer: PromiseLike<unknown>, call: Call, limits: CallLimits) {
-    this.#call = call;
-    this.#limits = limits;
-    // Promise.resolve also tames thenables that call back twice or throw.
-    Promise.resolve(answer).then(
-      (value: unknown) => this.#settle({ outcome: 'ok', answer: value }),
-      (error: unknown) => this.#settle({ outcome: 'error', error }),
-    );
-    watchLater(this);
+  constructor(origin: CallOrigin, position: Hlc | undefined, make: () => ChangeOutcome[]) {
+    super(origin);
+    if (position !== undefined) this.position = position;
+    this.#make = make;
   }
 
-  /** For one listener. Told at once if it has settled: the `then` of a promise may be anybody's. */
-  onSettled(listener: (settled: Settled) => void): void {
-    if (this.#settled !== undefined) listener(this.#settled);
-    else this.#onSettled = listener;
+  get outcomes(): readonly ChangeOutcome[] {
+    this.#outcomes ??= this.#make();
+    return this.#outcomes;
   }
 
-  /** From now on its time runs, and it can be given up. */
-  watch(): void {
-    if (this.#settled !== undefined) return;
-    const { timeoutMs, signals } = this.#limits;
-    for (const signal of signals) {
-      if (signal?.aborted) {
-        this.#giveUp(signal.reason);
-        return;
-      }
-    }
-    this.#timer = setTimeout(() => this.#timeOut(), timeoutMs);
-    for (const signal of signals) {
-      if (signal === undefined) continue;
-      this.#unlisten.push(onAbort(signal, (reason) => this.#giveUp(reason)));
-    }
-  }
-
-  #giveUp(reason: unknown): void {
-    this.#settle({ outcome: 'aborted', error: reason });
-    this.#call.abort(reason);
-  }
-
-  #timeOut(): void {
-    const error = new Error(`no answer within ${this.#limits.timeoutMs} ms`);
-    this.#settle({ outcome: 'timeout', error });
-    this.#call.abort(error);
-  }
-
-  #settle(settled: Settled): void {
-    if (this.#settled !== undefined) return;
-    this.#settled = settled;
-    clearTimeout(this.#timer);
-    for (const off of this.#unlisten) off();
-    this.#onSettled?.(settled);
+  /** Leaves out what is not the business of a module of some tables, when they are made. */
+  keepOutcomes(isKept: (outcome: ChangeOutcome) => boolean): void {
+    const all = this.#make;
+    this.#make = () => all().filter(isKept);
+    this.#outcomes = undefined;
   }
 }
+
+let calls: AsyncLocalStorage<HookCall> | undefined;
 
 /**
- * Calls are watched from the end of the turn on: most async hooks wait for nothing, and have
- * answered by then. A microtask for each, to look whether it had, took longer than the call.
+ * From now on calls are followed, for as long as the process runs. Not before a module wants to know
+ * them: before Node.js 24 it costs every promise of the process.
  */
-let unwatched: UnsettledCall[] = [];
-
-function watchLater(call: UnsettledCall): void {
-  if (unwatched.length === 0) setImmediate(watchAll);
-  unwatched.push(call);
+export function followCalls(): void {
+  calls ??= new AsyncLocalStorage();
 }
 
-function watchAll(): void {
-  const calls = unwatched;
-  unwatched = [];
-  for (const call of calls) call.watch();
+export function callUnderWay(): HookCall | undefined {
+  return calls?.getStore();
+}
+
+export function runCall<C extends Call, Arg>(
+  call: C,
+  run: (arg: Arg, call: C) => unknown,
+  arg: Arg,
+): unknown {
+  return calls === undefined ? run(arg, call) : calls.run(call, run, arg, call);
 }

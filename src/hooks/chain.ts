@@ -1,60 +1,37 @@
 /**
- * Several hook modules acting as one, in their order, compiled at start. What each
- * kind of hook means is in `kinds.ts`; every method here fails closed, with a
+ * Several hook modules acting as one: what each hook is invoked with, and what its answer is made of. Which
+ * modules those are may change: a reload puts another generation in place, and an operation that has
+ * retained the chain is finished by the generation it began with. Every method fails closed, with a
  * SyncError that is fit to be sent.
  */
 
 import type { WebSocket } from 'ws';
 import type { Hlc } from '../clock/hlc.ts';
-import type { SyncError } from '../errors.ts';
 import { decodeLazily, originOf as setAsItCame } from '../wire/lazy-change-set.ts';
 import type { WireChangeSet } from '../wire/schemas.ts';
 import type { ApplyResult, ChangeSet } from '../wire/types.ts';
 import { readAddedIdentity } from './added-identity.ts';
 import { readIdentity, readPermission } from './answers.ts';
-import { toAppliedCall } from './applied-call.ts';
-import {
-  type AskedModule,
-  type AskerOptions,
-  createAsker,
-  type HookAnswer,
-  type Invoke,
-  PASSED,
-  type Question,
-} from './asker.ts';
+import { Call, CallAfterApply, CallBeforeApply } from './call.ts';
 import { type CallOrigin, originOf } from './call-origin.ts';
-import { type HookName, type HookOfKind, recordByHook } from './kinds.ts';
+import {
+  HookInvoker,
+  type HookInvokerOptions,
+  type Invocation,
+  type InvokedModule,
+} from './hook-invoker.ts';
+import type { HookName } from './kinds.ts';
 import { narrow } from './narrow.ts';
 import { type BatchReader, readNothing } from './reader.ts';
-import { createRunningCalls } from './running-calls.ts';
+import type { HookAnswer } from './refusal.ts';
 import type {
-  ApplyCall,
   AuthContext,
   ChangeOutcome,
   ClientIdentity,
-  CoordinatorHooks,
-  HookCall,
   SyncOperation,
   ValidationResult,
 } from './types.ts';
 import { verdictReader } from './verdict-on-changes.ts';
-
-import { createViewKey } from './view-key.ts';
-import { Visits } from './visits.ts';
-
-export type { HookOutcome } from './verdict.ts';
-
-export interface HookChainOptions extends AskerOptions {
-  /**
-   * Gives up the calls that clients wait for. Abort it when running operations must end, not
-   * when the server merely begins to stop. Notify hooks don't heed it: `drain` ends those.
-   */
-  signal?: AbortSignal;
-  /** So many notify calls may run before `pressure` says that it is enough. Default: no limit. */
-  notifyCallsMax?: number;
-  /** Told of every client that a module forbids what it wants. */
-  forbidden?(client: ClientIdentity, hook: HookName, error: SyncError, answer: HookAnswer): void;
-}
 
 /** What a transport knows of who asks; the chain adds the signal. */
 export type AuthRequest = Omit<AuthContext, 'signal'>;
@@ -85,10 +62,25 @@ export interface BeforeApplyOptions {
  * it is done for; default: what the client's identity was made for. All
  * methods are safe to call without a hook of their kind; `has` saves the work before.
  */
-export interface HookChain {
-  readonly has: Readonly<Record<HookName, boolean>>;
+export class HookChain {
+  #invoker: HookInvoker;
+  readonly #drain: ((deadlineMs: number) => Promise<void>) | undefined;
+
+  /** @param drain ends more than the calls that run */
+  constructor(invoker: HookInvoker, drain?: (deadlineMs: number) => Promise<void>) {
+    this.#invoker = invoker;
+    this.#drain = drain;
+  }
+
+  get has(): Readonly<Record<HookName, boolean>> {
+    return this.#invoker.has;
+  }
+
   /** Whether batches are to be judged and stored one after the other: a module has asked for it. */
-  isSerialIn(databaseId: string): boolean;
+  isSerialIn(databaseId: string): boolean {
+    return this.#invoker.isSerialIn(databaseId);
+  }
+
   /**
    * Who it is, or `undefined` if every module passed.
    * @param answers takes up what the modules say that do not accept the client
@@ -96,8 +88,16 @@ export interface HookChain {
   authenticate(
     request: AuthRequest,
     signal?: AbortSignal,
-    answers?: HookAnswer[],
-  ): Promise<ClientIdentity | undefined>;
+    answers: HookAnswer[] = [],
+  ): Promise<ClientIdentity | undefined> {
+    const invocation: Invocation<ClientIdentity | undefined> = {
+      run: (hooks, call) => hooks.onAuthenticate?.({ ...request, signal: call.signal }),
+      read: readIdentity,
+      ...loggingIn(request, signal, answers),
+    };
+    return this.#invoker.first('onAuthenticate', invocation, answers);
+  }
+
   /**
    * The identity with what the modules add to it; both frozen.
    * @param request that it was accepted for
@@ -107,8 +107,15 @@ export interface HookChain {
     client: ClientIdentity,
     request: AuthRequest,
     signal?: AbortSignal,
-    answers?: HookAnswer[],
-  ): Promise<ClientIdentity>;
+    answers: HookAnswer[] = [],
+  ): Promise<ClientIdentity> {
+    return this.#invoker.pipeline('onAuthenticated', client, (known) => ({
+      run: (hooks, call) => hooks.onAuthenticated?.(known, call),
+      read: (answer) => readAddedIdentity(known, answer),
+      ...loggingIn(request, signal, answers),
+    }));
+  }
+
   /**
    * Rejects with NOT_AUTHORIZED unless every module says `true`.
    * @param answers takes up what the module says that refuses it, instead of `forbidden`
@@ -117,277 +124,175 @@ export interface HookChain {
     client: ClientIdentity,
     operation: SyncOperation,
     signal?: AbortSignal,
-    origin?: CallOrigin,
+    origin = originOf(client),
     answers?: HookAnswer[],
-  ): Promise<void>;
+  ): Promise<void> {
+    const run: Run = (hooks, call) => hooks.onAuthorize?.(client, { ...operation }, call);
+    const newCall = () => new Call(origin);
+    const invocation = { run, read: readPermission, newCall, signal };
+    return this.#invoker.all('onAuthorize', client, invocation, answers);
+  }
+
   /**
-   * Wait for it, and ask again, before giving the notify hooks more to do for a database; `undefined` if
+   * Wait for it, and look again, before giving the notify hooks more to do for a database; `undefined` if
    * there is no need.
    */
-  pressureOn(databaseId: string): Promise<void> | undefined;
+  pressureOn(databaseId: string): Promise<void> | undefined {
+    return this.#invoker.running.pressureOn(databaseId);
+  }
+
   /** What the modules let through, in an array of its own, and all that they rejected. */
   beforeApply(
     client: ClientIdentity,
     changes: readonly ChangeSet[],
-    options?: BeforeApplyOptions,
-  ): Promise<ValidationResult>;
-  /** Starts telling and returns; never throws. */
-  afterApply(client: ClientIdentity, changes: readonly ChangeSet[], outcome: ApplyOutcome): void;
+    options: BeforeApplyOptions = {},
+  ): Promise<ValidationResult> {
+    const { signal, isOtherName = false } = options;
+    const { origin = originOf(client), reader = readNothing } = options;
+    const newCall = () => new CallBeforeApply(origin, reader(), isOtherName);
+    // Each array in turn is the next hook's to sort and cut, so the caller's is copied.
+    const initial: ValidationResult = { approved: [...changes], rejected: [] };
+    return this.#invoker.pipeline('onBeforeApplyChanges', initial, ({ approved, rejected }) => {
+      if (approved.length === 0) return undefined;
+      const readVerdict = verdictReader(approved);
+      const run: Run<CallBeforeApply> = (hooks, call) =>
+        hooks.onBeforeApplyChanges?.(client, approved, call);
+      const read = (answer: unknown): ValidationResult => {
+        const verdict = readVerdict(answer);
+        return { approved: verdict.approved, rejected: rejected.concat(verdict.rejected) };
+      };
+      return { run, read, newCall, signal };
+    });
+  }
+
+  /** Invokes the hooks without waiting for them; never throws. */
+  afterApply(
+    client: ClientIdentity,
+    changes: readonly ChangeSet[],
+    { result, position, outcomes = () => [], origin = originOf(client) }: ApplyOutcome,
+  ): void {
+    let own: readonly ChangeSet[] | undefined = changes;
+    // The caller may send the result while a hook still has it: each gets its own.
+    const run: Run<CallAfterApply> = (hooks, call) => {
+      const sets = own ?? changes.map(anew);
+      own = undefined;
+      return hooks.onAfterApplyChanges?.(client, [...sets], copyResult(result), call);
+    };
+    const newCall = () => new CallAfterApply(origin, position, outcomes);
+    this.#invoker.notify('onAfterApplyChanges', client, { run, read: () => undefined, newCall });
+  }
+
   /** What the modules let a client see: a change set itself where they left it as it was. */
   beforeSend(
     client: ClientIdentity,
     changes: readonly WireChangeSet[],
     signal?: AbortSignal,
-    origin?: CallOrigin,
-  ): Promise<readonly WireChangeSet[]>;
+    origin = originOf(client),
+  ): Promise<readonly WireChangeSet[]> {
+    const newCall = () => new Call(origin);
+    return this.#invoker.pipeline('onBeforeSendChanges', changes, (left) => {
+      if (left.length === 0) return undefined;
+      const { shown, read } = narrow(left);
+      const run: Run = (hooks, call) => hooks.onBeforeSendChanges?.(client, shown, call);
+      return { run, read, newCall, signal };
+    });
+  }
+
   /** Clients with one key see the same of pushes; `undefined` for one that is to be asked about. */
-  viewKey(client: ClientIdentity): string | undefined;
-  /**
-   * Rejects with NOT_AUTHORIZED unless every module says `true`. Those that were asked are told then
-   * that it has gone.
-   */
-  clientConnect(client: ClientIdentity, socket: WebSocket, signal?: AbortSignal): Promise<void>;
-  /** Tells whoever knows that it was there. Starts telling and returns; never throws. */
-  clientDisconnect(client: ClientIdentity): void;
-  /** These clients are there already: tells the modules so, which are told of their going, too. */
-  takeOver(clients: readonly ClientIdentity[]): void;
-  /** Forgets who is there, or one of them, for another chain to take over. */
-  handOver(client?: ClientIdentity): ClientIdentity[];
-  /**
-   * For an operation that asks several times: the chain in force at this moment, whose modules are not
-   * closed before it has been released, up to the deadline of `drain`.
-   */
-  retain(): HookChain;
-  release(): void;
-  /** Waits for the calls that run, also those that nobody else waits for. */
-  settled(): Promise<void>;
-  /** Waits for the calls that run; after the deadline gives up those that are left, for good. */
-  drain(deadlineMs: number): Promise<void>;
-}
-
-export function createHookChain(
-  modules: readonly AskedModule[],
-  options: HookChainOptions,
-): HookChain {
-  const modulesByHook = recordByHook((hook) =>
-    modules.filter(({ hooks }) => hooks[hook] !== undefined),
-  );
-  const running = createRunningCalls(
-    createAsker(options),
-    options.notifyCallsMax ?? Number.POSITIVE_INFINITY,
-  );
-
-  /** Of the calls that somebody waits for. */
-  const signalsWith = (signal: AbortSignal | undefined) => [options.signal, running.stop, signal];
-
-  async function first<T>(
-    question: Question<T> & { hook: HookOfKind<'first'> },
-    answers: HookAnswer[],
-  ) {
-    for (const module of modulesByHook[question.hook]) {
-      const answer = running.ask(question, module);
-      const value = answer instanceof Promise ? await answer : answer;
-      if (value !== undefined) return value;
-      answers.push({ module: module.name, answer: PASSED });
-    }
-    return undefined;
+  viewKey(client: ClientIdentity): string | undefined {
+    return this.#invoker.viewKey(client);
   }
 
-  async function all(
-    hook: HookOfKind<'all'>,
+  /**
+   * Rejects with NOT_AUTHORIZED unless every module says `true`. The modules that were
+   * invoked are notified then that it has gone.
+   */
+  async clientConnect(
     client: ClientIdentity,
-    invoke: Invoke,
+    socket: WebSocket,
     signal?: AbortSignal,
-    origin = originOf(client),
-    answers?: HookAnswer[],
   ): Promise<void> {
-    const question: Question<void> = {
-      ...{ hook, invoke, read: readPermission, origin, signals: signalsWith(signal) },
-      onRefusal: ({ outcome, error }, answer) => {
-        if (answers !== undefined) answers.push(answer);
-        else if (outcome === 'refused') options.forbidden?.(client, hook, error, answer);
-      },
-    };
-    for (const module of modulesByHook[hook]) {
-      const answer = running.ask(question, module);
-      if (answer instanceof Promise) await answer;
+    const { running, visits } = this.#invoker;
+    running.hold();
+    try {
+      await visits.connect(client, socket, signal);
+      // A reload that came meanwhile has handed over the others already.
+      if (visits !== this.#invoker.visits) this.takeOver(visits.handOver(client));
+    } finally {
+      running.release();
     }
   }
 
-  /** Each module makes the next state of the one before, until nothing is left to pass on. */
-  async function pipeline<State>(
-    hook: HookOfKind<'pipeline'>,
-    initial: State,
-    step: (state: State) => { invoke: Invoke; read: (answer: unknown) => State } | undefined,
-    origin: CallOrigin,
-    signal?: AbortSignal,
-    more: Pick<Question<State>, 'secret' | 'onRefusal'> = {},
-  ): Promise<State> {
-    const signals = signalsWith(signal);
-    let state = initial;
-    for (const module of modulesByHook[hook]) {
-      const next = step(state);
-      if (next === undefined) break;
-      const { invoke, read } = next;
-      const answer = running.ask({ hook, invoke, read, origin, signals, ...more }, module);
-      state = answer instanceof Promise ? await answer : answer;
-    }
-    return state;
+  /** Notifies the modules that know that it was there; never throws. */
+  clientDisconnect(client: ClientIdentity): void {
+    this.#invoker.visits.disconnect(client);
   }
 
-  function notify(
-    hook: HookOfKind<'notify'>,
-    client: ClientIdentity,
-    invoke: Invoke,
-    told: readonly AskedModule[] = modulesByHook[hook],
-    origin = originOf(client),
-  ): void {
-    const { databaseId = '' } = client;
-    const question = { hook, invoke, read: () => undefined, origin, signals: [running.stop] };
-    for (const module of told) running.tell(question, module, databaseId);
+  /** These clients are there already: notifies the modules of it, and will of their going. */
+  takeOver(clients: readonly ClientIdentity[]): void {
+    for (const client of clients) this.#invoker.visits.takeOver(client);
   }
 
-  function tellGone(client: ClientIdentity, told: readonly AskedModule[]): void {
-    const invoke: Invoke = (hooks, call) => hooks.onClientDisconnect?.(client, call);
-    notify('onClientDisconnect', client, invoke, told);
+  /** Forgets who is there, for another chain to take over. */
+  handOver(): ClientIdentity[] {
+    return this.#invoker.visits.handOver();
   }
 
-  /** Those with `onClientDisconnect` up to the last one that was asked; a module without `onClientConnect` in its place. */
-  function knowingAfter(asked: number): readonly AskedModule[] {
-    const lastAsked = modulesByHook.onClientConnect[asked - 1];
-    const reached = lastAsked === undefined ? [] : modules.slice(0, modules.indexOf(lastAsked) + 1);
-    return reached.filter(({ hooks }) => hooks.onClientDisconnect !== undefined);
+  /** From now on another generation is invoked, which takes over who is there. */
+  replace(next: HookInvoker): void {
+    const clients = this.handOver();
+    this.#invoker = next;
+    this.takeOver(clients);
   }
 
-  const visits = new Visits();
-  const chain: HookChain = {
-    has: recordByHook((hook) => modulesByHook[hook].length > 0),
-    isSerialIn: (databaseId) =>
-      modulesByHook.onBeforeApplyChanges.some(
-        ({ isSerial, databases }) => isSerial && (databases?.includes(databaseId) ?? true),
-      ),
-    drain: running.drain,
-    settled: running.settled,
-    viewKey: createViewKey(modulesByHook.onBeforeSendChanges),
-    pressureOn: running.pressureOn,
-    release: running.release,
-    retain() {
-      running.hold();
-      return chain;
-    },
+  /**
+   * For an operation of several calls: the chain of the generation that is in place at this moment, whose
+   * modules are not closed before it has been released, up to the deadline of `drain`.
+   */
+  retain(): HookChain {
+    this.#invoker.running.hold();
+    return new HookChain(this.#invoker);
+  }
 
-    authenticate(request, signal, answers = []) {
-      const question: Question<ClientIdentity | undefined> & { hook: 'onAuthenticate' } = {
-        hook: 'onAuthenticate',
-        invoke: (hooks, call) => hooks.onAuthenticate?.({ ...request, signal: call.signal }),
-        read: readIdentity,
-        origin: request,
-        signals: signalsWith(signal),
-        secret: request.token,
-        onRefusal: (_refusal, answer) => answers.push(answer),
-      };
-      return first(question, answers);
-    },
+  release(): void {
+    this.#invoker.running.release();
+  }
 
-    authenticated(client, request, signal, answers = []) {
-      const step = (known: ClientIdentity) => ({
-        invoke: (hooks: CoordinatorHooks, call: HookCall) => hooks.onAuthenticated?.(known, call),
-        read: (answer: unknown) => readAddedIdentity(known, answer),
-      });
-      return pipeline('onAuthenticated', client, step, request, signal, {
-        secret: request.token,
-        onRefusal: (_refusal, answer) => answers.push(answer),
-      });
-    },
+  /** Waits for the calls that run, also those that no client waits for. */
+  settled(): Promise<void> {
+    return this.#invoker.running.settled();
+  }
 
-    authorize(client, operation, signal, origin, answers) {
-      const invoke: Invoke = (hooks, call) => hooks.onAuthorize?.(client, { ...operation }, call);
-      return all('onAuthorize', client, invoke, signal, origin, answers);
-    },
-
-    async clientConnect(client, socket, signal) {
-      let asked = 0;
-      const invoke: Invoke = (hooks, call) => {
-        asked++;
-        return hooks.onClientConnect?.(client, socket, call);
-      };
-      try {
-        await all('onClientConnect', client, invoke, signal);
-        visits.begin(client, modulesByHook.onClientDisconnect);
-      } catch (error) {
-        tellGone(client, knowingAfter(asked));
-        throw error;
-      }
-    },
-
-    beforeApply(client, changes, options = {}) {
-      const { signal, origin = originOf(client), isOtherName, reader = readNothing } = options;
-      const step = ({ approved, rejected }: ValidationResult) => {
-        if (approved.length === 0) return undefined;
-        const readVerdict = verdictReader(approved);
-        const invoke: Invoke = (hooks, call) =>
-          hooks.onBeforeApplyChanges?.(client, approved, toApplyCall(call, reader(), isOtherName));
-        const read = (answer: unknown): ValidationResult => {
-          const verdict = readVerdict(answer);
-          return { approved: verdict.approved, rejected: rejected.concat(verdict.rejected) };
-        };
-        return { invoke, read };
-      };
-      // Each array in turn is the next hook's to sort and cut, so the caller's is copied.
-      const initial = { approved: [...changes], rejected: [] };
-      return pipeline('onBeforeApplyChanges', initial, step, origin, signal);
-    },
-
-    beforeSend(client, changes, signal, origin = originOf(client)) {
-      const step = (left: readonly WireChangeSet[]) => {
-        if (left.length === 0) return undefined;
-        const { shown, read } = narrow(left);
-        const invoke: Invoke = (hooks, call) => hooks.onBeforeSendChanges?.(client, shown, call);
-        return { invoke, read };
-      };
-      return pipeline('onBeforeSendChanges', changes, step, origin, signal);
-    },
-
-    afterApply(client, changes, { result, position, outcomes = () => [], origin }) {
-      let own: readonly ChangeSet[] | undefined = changes;
-      // The caller may send the result while a hook still has it: each gets its own.
-      const invoke: Invoke = (hooks, call) => {
-        const sets = own ?? changes.map(anew);
-        own = undefined;
-        const appliedCall = toAppliedCall(call, position, outcomes);
-        return hooks.onAfterApplyChanges?.(client, [...sets], copyResult(result), appliedCall);
-      };
-      notify('onAfterApplyChanges', client, invoke, undefined, origin);
-    },
-
-    clientDisconnect(client) {
-      tellGone(client, visits.end(client));
-    },
-
-    takeOver(clients) {
-      // Who is not told that they are there has never heard of them, unless it hears of goings only.
-      const knowing = modulesByHook.onClientDisconnect.filter(
-        ({ hooks }) => hooks.onClientHandover !== undefined || hooks.onClientConnect === undefined,
-      );
-      for (const client of clients) {
-        visits.begin(client, knowing);
-        notify('onClientHandover', client, (hooks, call) => hooks.onClientHandover?.(client, call));
-      }
-    },
-
-    handOver: (client) => visits.leave(client),
-  };
-  return chain;
+  /** Waits for the calls that run; after the deadline gives up those that are left, for good. */
+  drain(deadlineMs: number): Promise<void> {
+    return this.#drain?.(deadlineMs) ?? this.#invoker.running.drain(deadlineMs);
+  }
 }
 
-/** The change set as it came, however the one who had it before has changed it. */
+/** The chain of modules that nothing will replace. */
+export function createHookChain(
+  modules: readonly InvokedModule[],
+  options: HookInvokerOptions,
+): HookChain {
+  return new HookChain(new HookInvoker(modules, options));
+}
+
+type Run<C extends Call = Call> = Invocation<unknown, C>['run'];
+
+/** The token must not be seen in a log; what the modules say that refuse is for the refusal log. */
+function loggingIn(request: AuthRequest, signal: AbortSignal | undefined, answers: HookAnswer[]) {
+  return {
+    newCall: () => new Call(request),
+    signal,
+    secret: request.token,
+    onRefusal: (answer: HookAnswer) => answers.push(answer),
+  };
+}
+
+/** The change set as it came, however a hook that had it before has changed it. */
 function anew(changeSet: ChangeSet): ChangeSet {
   const origin = setAsItCame(changeSet);
   return origin === undefined ? structuredClone(changeSet) : decodeLazily(origin);
-}
-
-function toApplyCall(call: HookCall, read: BatchReader, isOtherName = false): ApplyCall {
-  return Object.assign(call, isOtherName ? { read, isOtherName } : { read });
 }
 
 function copyResult(result: ApplyResult): ApplyResult {

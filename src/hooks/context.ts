@@ -4,7 +4,7 @@
  */
 
 import { createLogger, type Logger } from '../logger.ts';
-import { callUnderWay, followCalls } from './call-context.ts';
+import { callUnderWay, followCalls } from './call.ts';
 import type { CoordinatorAccess } from './coordinator-access.ts';
 import type { HookMetrics } from './hook-metrics.ts';
 import {

@@ -1,9 +1,9 @@
 /**
- * The package's `current-call`. It is that somebody imports it which has calls followed: so it is no part of
+ * The package's `current-call`. Importing it has calls followed, which costs: so it is no part of
  * the main entry, which every server imports.
  */
 
-import { callUnderWay, followCalls } from './call-context.ts';
+import { callUnderWay, followCalls } from './call.ts';
 import type { HookCall } from './types.ts';
 
 followCalls();

@@ -1,13 +1,14 @@
 /**
- * The hook chain that is in force, and the modules behind it. A reload puts another chain in
- * its place: what has begun ends with the modules it began with, which are closed after that.
+ * The modules of the hook chain: loads them, loads others in their place, closes them. What has begun
+ * before a reload ends with the modules it began with, which are closed after that.
  */
 
 import { forgetImportedModules } from '../config/import-module.ts';
 import { createLogger } from '../logger.ts';
-import { createHookChain, type HookChain, type HookChainOptions } from './chain.ts';
+import { HookChain } from './chain.ts';
 import type { CodeHooks } from './code-hooks.ts';
 import { Handover } from './handover.ts';
+import { HookInvoker, type HookInvokerOptions } from './hook-invoker.ts';
 import type { LoadedHooks } from './loaded-hooks.ts';
 import { type HooksConfig, type LoadHooksOptions, loadHooks } from './loader.ts';
 import type { StatusLines } from './module-extras.ts';
@@ -21,35 +22,35 @@ export interface HookHostConfig extends HooksConfig {
 
 export interface HookHostOptions
   extends LoadHooksOptions,
-    Omit<HookChainOptions, 'timeoutMs' | 'notifyCallsMax'> {
+    Omit<HookInvokerOptions, 'timeoutMs' | 'notifyCallsMax'> {
   /** From code; they come after those that the config names, also after a reload. */
   codeHooks: CodeHooks | undefined;
 }
 
-interface Current {
-  chain: HookChain;
+interface Generation {
+  invoker: HookInvoker;
   modules: readonly LoadedHooks[];
 }
 
 export class HookHost {
-  /** Whichever chain is in force when a method is called. */
+  /** Invokes the modules of the last reload. Draining it closes them all. */
   readonly chain: HookChain;
   readonly #options: HookHostOptions;
   readonly #closings = new Set<Promise<void>>();
-  #current: Current;
+  #current: Generation;
   #reloading: Promise<unknown> = Promise.resolve();
   #isClosed = false;
   #isReady = false;
 
   /** @throws HookLoadError */
   static async load(config: HookHostConfig, options: HookHostOptions): Promise<HookHost> {
-    return new HookHost(await loadChain(config, options), options);
+    return new HookHost(await loadGeneration(config, options), options);
   }
 
-  private constructor(current: Current, options: HookHostOptions) {
+  private constructor(current: Generation, options: HookHostOptions) {
     this.#current = current;
     this.#options = options;
-    this.chain = this.#delegate(() => this.#current.chain);
+    this.chain = new HookChain(current.invoker, (deadlineMs) => this.close(deadlineMs));
   }
 
   get modules(): readonly LoadedHooks[] {
@@ -69,7 +70,7 @@ export class HookHost {
       const next = await this.#loadNext(config);
       if (this.#isClosed) return closeModules(next, config.limits.shutdownMs);
       this.#current = next;
-      next.chain.takeOver(last.chain.handOver());
+      this.chain.replace(next.invoker);
       const closing = closeModules(last, config.limits.shutdownMs).finally(() =>
         this.#closings.delete(closing),
       );
@@ -80,16 +81,16 @@ export class HookHost {
   }
 
   /** Those in force let go of what they hold for it, and take it back if it fails. */
-  async #loadNext(config: HookHostConfig): Promise<Current> {
+  async #loadNext(config: HookHostConfig): Promise<Generation> {
     const handover = new Handover(this.#current.modules);
     const { surroundings } = this.#options;
     const restoreMetrics = surroundings.markMetrics?.();
     const previousOf = (name: string) => handover.previousOf(name);
-    let next: Current | undefined;
+    let next: Generation | undefined;
     try {
       const options = { ...this.#options, surroundings: { ...surroundings, previousOf } };
-      next = await loadChain(config, options);
-      if (this.#isReady) await tellReady(next);
+      next = await loadGeneration(config, options);
+      if (this.#isReady) await notifyReady(next);
       return next;
     } catch (error) {
       if (next !== undefined) await closeModules(next, config.limits.shutdownMs);
@@ -97,45 +98,6 @@ export class HookHost {
       for (const fault of await handover.undo()) logger.error('%s', fault);
       throw error;
     }
-  }
-
-  /** Who enters while a reload takes place was asked about by modules that are replaced by then. */
-  async #clientConnect(...args: Parameters<HookChain['clientConnect']>): Promise<void> {
-    const asked = this.#current.chain.retain();
-    try {
-      await asked.clientConnect(...args);
-      const { chain } = this.#current;
-      if (chain !== asked) chain.takeOver(asked.handOver(args[0]));
-    } finally {
-      asked.release();
-    }
-  }
-
-  #delegate(current: () => HookChain): HookChain {
-    return {
-      get has() {
-        return current().has;
-      },
-      pressureOn: (...args) => current().pressureOn(...args),
-      isSerialIn: (databaseId) => current().isSerialIn(databaseId),
-      authenticate: (...args) => current().authenticate(...args),
-      authenticated: (...args) => current().authenticated(...args),
-      authorize: (...args) => current().authorize(...args),
-      beforeApply: (...args) => current().beforeApply(...args),
-      afterApply: (...args) => current().afterApply(...args),
-      beforeSend: (...args) => current().beforeSend(...args),
-      viewKey: (client) => current().viewKey(client),
-      clientConnect: (...args) => this.#clientConnect(...args),
-      clientDisconnect: (...args) => current().clientDisconnect(...args),
-      takeOver: (...args) => current().takeOver(...args),
-      handOver: (...args) => current().handOver(...args),
-      // The one in force itself, whatever takes its place.
-      retain: () => current().retain(),
-      release: () => current().release(),
-      settled: () => current().settled(),
-      // Whoever drains the host's chain is done with it.
-      drain: (deadlineMs) => this.close(deadlineMs),
-    };
   }
 
   /** What the modules say of themselves, by their names. */
@@ -157,7 +119,7 @@ export class HookHost {
    * @throws HookLoadError
    */
   async ready(): Promise<void> {
-    await tellReady(this.#current);
+    await notifyReady(this.#current);
     this.#isReady = true;
   }
 
@@ -169,18 +131,22 @@ export class HookHost {
   }
 }
 
-async function loadChain(config: HookHostConfig, options: HookHostOptions): Promise<Current> {
+async function loadGeneration(
+  config: HookHostConfig,
+  options: HookHostOptions,
+): Promise<Generation> {
   const modules = await loadHooks(config, options.codeHooks, options);
   const { timeoutMs, notifyCallsMax } = config.hooks;
-  return { modules, chain: createHookChain(modules, { ...options, timeoutMs, notifyCallsMax }) };
+  const invoker = new HookInvoker(modules, { ...options, timeoutMs, notifyCallsMax });
+  return { modules, invoker };
 }
 
-async function tellReady({ modules }: Current): Promise<void> {
+async function notifyReady({ modules }: Generation): Promise<void> {
   for (const module of modules) await module.ready?.();
 }
 
-async function closeModules({ chain, modules }: Current, deadlineMs: number): Promise<void> {
-  await chain.drain(deadlineMs);
+async function closeModules({ invoker, modules }: Generation, deadlineMs: number): Promise<void> {
+  await invoker.running.drain(deadlineMs);
   // The later may stand on the earlier.
   for (const module of modules.toReversed()) await module.close();
 }

@@ -1,5 +1,5 @@
 /**
- * Every hook and how several modules act as one in it. The loader, the chain, metric
+ * Every hook and how several modules act as one in it. The loader, the invoker, metric
  * labels and the docs take the hooks' names from this table, so that none is forgotten.
  */
 
@@ -9,7 +9,7 @@ import type { CoordinatorHooks } from './types.ts';
  * - `first`: the first answer counts; `undefined` passes to the next module
  * - `all`: every module must say `true`
  * - `pipeline`: each module sees what the one before let through
- * - `notify`: all are told; nobody waits for them, and their failures reach nobody
+ * - `notify`: all are invoked; no client waits for them, and no client hears of their failures
  */
 export type HookKind = 'first' | 'all' | 'pipeline' | 'notify';
 

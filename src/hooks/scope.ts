@@ -8,10 +8,10 @@ import { encodeHlc } from '../clock/hlc.ts';
 import type { ApplyResult, ChangeSet } from '../wire/types.ts';
 import { InvalidAnswer } from './answered-changes.ts';
 import { readChangeSets, readValidation } from './answers.ts';
-import { withOutcomes } from './applied-call.ts';
+import { CallAfterApply } from './call.ts';
 import { HOOK_NAMES, type HookName } from './kinds.ts';
 import { type TableMap, tableList } from './table-list.ts';
-import type { AppliedCall, ChangeOutcome, CoordinatorHooks, ValidationResult } from './types.ts';
+import type { ChangeOutcome, CoordinatorHooks, ValidationResult } from './types.ts';
 
 export interface Scope {
   databases?: readonly string[] | undefined;
@@ -90,24 +90,15 @@ function aboutTables(hooks: CoordinatorHooks, tables: TableMap<true>): Coordinat
   if (hooks.onAfterApplyChanges !== undefined) {
     scoped.onAfterApplyChanges = (client, changeSets, result, call) => {
       const { seen } = new Parts(changeSets, tables);
-      const outcomes = outcomesWithin(call, tables);
+      if (call instanceof CallAfterApply) call.keepOutcomes((each) => isAbout(each, tables));
       // What became of the rest is asked only where something may have been its own and is not stored.
       const isAllStored = result.rejected === undefined && result.skipped + result.conflicts === 0;
-      if (seen.length === 0 && (isAllStored || outcomes().length === 0)) return undefined;
+      if (seen.length === 0 && (isAllStored || call.outcomes.length === 0)) return undefined;
       const ofTheirs = withoutOthers(result, tables);
-      return hooks.onAfterApplyChanges?.(client, seen, ofTheirs, withOutcomes(call, outcomes));
+      return hooks.onAfterApplyChanges?.(client, seen, ofTheirs, call);
     };
   }
   return scoped;
-}
-
-/** Of all that a call has; made when they are asked for, too. */
-function outcomesWithin(call: AppliedCall, tables: TableMap<true>): () => ChangeOutcome[] {
-  const all = Reflect.getOwnPropertyDescriptor(call, 'outcomes')?.get;
-  return () => {
-    const outcomes: readonly ChangeOutcome[] = all?.call(call) ?? [];
-    return outcomes.filter((each) => isAbout(each, tables));
-  };
 }
 
 function isAbout({ change }: ChangeOutcome, tables: TableMap<true>): boolean {

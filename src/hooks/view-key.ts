@@ -1,7 +1,7 @@
 /** Which clients see the same of what is pushed, where every module that filters it says so. */
 
 import { createLogger } from '../logger.ts';
-import type { AskedModule } from './asker.ts';
+import type { InvokedModule } from './hook-invoker.ts';
 import type { ClientIdentity } from './types.ts';
 
 const logger = createLogger('sync-coordinator:hooks');
@@ -14,7 +14,7 @@ let chains = 0;
  * @returns the key of a client; `undefined` if it is to be asked about for itself
  */
 export function createViewKey(
-  filters: readonly AskedModule[],
+  filters: readonly InvokedModule[],
 ): (client: ClientIdentity) => string | undefined {
   if (filters.some(({ hooks }) => hooks.viewKey === undefined)) return () => undefined;
   const chain = chains++;
@@ -31,7 +31,7 @@ export function createViewKey(
 }
 
 /** Of one module. What is no key is none: the client is asked about, as without one. */
-function keyOf({ name, hooks }: AskedModule, client: ClientIdentity): string | undefined {
+function keyOf({ name, hooks }: InvokedModule, client: ClientIdentity): string | undefined {
   try {
     const key: unknown = hooks.viewKey?.(client);
     if (key === undefined || typeof key === 'string') return key;

@@ -2,10 +2,10 @@
 
 import { siteIdToText } from '../clock/site-id.ts';
 import { type ErrorCode, SyncError, toSyncError } from '../errors.ts';
-import { type HookAnswer, PASSED } from '../hooks/asker.ts';
 import { noteOrigin } from '../hooks/call-origin.ts';
 import type { AuthRequest, HookChain } from '../hooks/chain.ts';
 import { clientAddressOf, sourceOf, unnamedProxyOf } from '../hooks/client-source.ts';
+import { type HookAnswer, PASSED } from '../hooks/refusal.ts';
 import { sealIdentity } from '../hooks/sealed-identity.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
 import { createLogger } from '../logger.ts';

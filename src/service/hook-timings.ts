@@ -1,12 +1,11 @@
 /** Counts and times every call of every hook. There may be fifteen calls to a transaction. */
 
 import type { Registry } from 'prom-client';
-import type { HookChainOptions } from '../hooks/chain.ts';
+import type { ObserveCall } from '../hooks/hook-invoker.ts';
 import type { HookName } from '../hooks/kinds.ts';
 import { GatheredHistogram, gatheredCounter, Tally } from './gathered-metrics.ts';
 
-type Observe = NonNullable<HookChainOptions['observe']>;
-type Outcome = Parameters<Observe>[2];
+type Outcome = Parameters<ObserveCall>[0];
 
 export class HookTimings {
   /** By module and hook. */
@@ -31,9 +30,13 @@ export class HookTimings {
     });
   }
 
-  readonly observe: Observe = (hook, module, outcome, seconds) => {
-    this.#outcomesOf(module, hook).inc(outcome);
-    this.#seconds.observe(seconds, hook);
+  /** What counts the calls of a module's hook. An instance that was loaded anew goes on counting. */
+  readonly observer = (hook: HookName, module: string): ObserveCall => {
+    const outcomes = this.#outcomesOf(module, hook);
+    return (outcome, seconds) => {
+      outcomes.inc(outcome);
+      this.#seconds.observe(seconds, hook);
+    };
   };
 
   #outcomesOf(module: string, hook: HookName): Tally<Outcome> {

@@ -129,7 +129,7 @@ export function createMetrics() {
       'Log pins that were removed, since nobody had renewed them for sync.logPinMaxAgeMs.',
     ),
     /** Told of every call of a hook. */
-    observeHook: hookTimings.observe,
+    hookObserver: hookTimings.observer,
     hookReloads: counter('hook_reloads_total', 'Reloads of the hook modules, by outcome.', [
       'outcome',
     ]),

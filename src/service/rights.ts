@@ -6,9 +6,9 @@
 
 import { decodeHlc, type HlcText } from '../clock/hlc.ts';
 import { SyncError } from '../errors.ts';
-import type { HookAnswer } from '../hooks/asker.ts';
 import type { CallOrigin } from '../hooks/call-origin.ts';
 import type { HookChain } from '../hooks/chain.ts';
+import type { HookAnswer } from '../hooks/refusal.ts';
 import type { ClientIdentity, SyncOperation } from '../hooks/types.ts';
 import { type IdentityPredicate, IdentityPredicates } from './identity-predicates.ts';
 

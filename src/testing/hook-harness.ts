@@ -118,7 +118,7 @@ export async function askHooks(
     const loaded = await setUpModule(module, options, around);
     const chain = createHookChain([loaded], {
       timeoutMs,
-      observe(hook, _module, outcome) {
+      observer: (hook) => (outcome) => {
         if (outcome !== 'ok' && outcome !== 'refused') failures.push(`${hook} ${outcome}`);
       },
     });

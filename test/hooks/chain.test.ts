@@ -1,7 +1,8 @@
 /** Several modules as one: order, what stops the chain, what each of them sees. */
 
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { createHook } from 'node:async_hooks';
+import { describe, it, test } from 'node:test';
 import { SyncError } from '../../src/errors.ts';
 import { HOOK_NAMES } from '../../src/hooks/kinds.ts';
 import type { AuthContext, CoordinatorHooks } from '../../src/hooks/types.ts';
@@ -268,4 +269,32 @@ describe('the chain', () => {
     await CALLS.onAuthorize(chain);
     assert.ok(chain.seconds.every((seconds) => seconds >= 0 && seconds < 1));
   });
+});
+
+test('hooks that answer at once cost no promise, however many they are', async (t) => {
+  let promises = 0;
+  const counting = createHook({
+    init(_id, type) {
+      if (type === 'PROMISE') promises++;
+    },
+  }).enable();
+  t.after(() => counting.disable());
+  const passing: CoordinatorHooks = {
+    onAuthorize: () => true,
+    onBeforeApplyChanges: (_client, changes) => ({ approved: changes, rejected: [] }),
+    onAfterApplyChanges: () => undefined,
+    onBeforeSendChanges: (_client, changes) => changes,
+  };
+  const sent = [changeSet('1')];
+  const wire = sent.map(encodeChangeSet);
+  const madeBy = (modules: number): number => {
+    const chain = testChain(Array.from({ length: modules }, () => passing));
+    const before = promises;
+    void CALLS.onAuthorize(chain);
+    void chain.beforeApply(CLIENT, sent);
+    chain.afterApply(CLIENT, sent, { result: RESULT });
+    void chain.beforeSend(CLIENT, wire);
+    return promises - before;
+  };
+  assert.equal(madeBy(5), madeBy(0));
 });

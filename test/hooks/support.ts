@@ -2,10 +2,10 @@
 
 import { Registry } from 'prom-client';
 import type { WebSocket } from 'ws';
-import type { AskedModule } from '../../src/hooks/asker.ts';
 import { type AuthRequest, createHookChain, type HookChain } from '../../src/hooks/chain.ts';
 import type { HookSurroundings } from '../../src/hooks/context.ts';
 import type { HookDefinition } from '../../src/hooks/define-hooks.ts';
+import type { InvokedModule } from '../../src/hooks/hook-invoker.ts';
 import type { HookName } from '../../src/hooks/kinds.ts';
 import type { LoadedHooks } from '../../src/hooks/loaded-hooks.ts';
 import { loadHooks } from '../../src/hooks/loader.ts';
@@ -104,11 +104,11 @@ export function testChain(
   const errors: string[] = [];
   const outcomes: string[] = [];
   const seconds: number[] = [];
-  const named: AskedModule[] = Object.entries(modules).map(([name, hooks]) => ({ name, hooks }));
+  const named: InvokedModule[] = Object.entries(modules).map(([name, hooks]) => ({ name, hooks }));
   const chain = createHookChain(named, {
     timeoutMs: 20,
     logger: createMemoryLogger(logs, errors),
-    observe(hook, module, outcome, duration) {
+    observer: (hook, module) => (outcome, duration) => {
       outcomes.push(`${hook} ${module} ${outcome}`);
       seconds.push(duration);
     },

@@ -1,6 +1,6 @@
 /** The rules of a simulation as hook modules, one for each, asked as any others are. */
 
-import type { AskedModule } from '../../src/hooks/asker.ts';
+import type { InvokedModule } from '../../src/hooks/hook-invoker.ts';
 import { judgeChanges } from '../../src/hooks/judge-changes.ts';
 import type { CoordinatorHooks } from '../../src/hooks/types.ts';
 import { type Rules, rulesOf, withInstead } from './rules.ts';
@@ -20,9 +20,9 @@ export function createRuleHooks({
   isSerial,
   isRestricted,
   fails,
-}: RuleHooksOptions): AskedModule[] {
+}: RuleHooksOptions): InvokedModule[] {
   const modules = rulesOf(rules).map(
-    ({ name, isAtomic, rule }): AskedModule => ({
+    ({ name, isAtomic, rule }): InvokedModule => ({
       name,
       isSerial,
       hooks: {

@@ -9,8 +9,8 @@ import { textToSiteId } from '../../src/clock/site-id.ts';
 import { loadConfig } from '../../src/config/resolve-config.ts';
 import type { CoordinatorConfigInput } from '../../src/config/schema.ts';
 import type { World } from '../../src/engine/sync-manager.ts';
-import type { AskedModule } from '../../src/hooks/asker.ts';
 import { createHookChain } from '../../src/hooks/chain.ts';
+import type { InvokedModule } from '../../src/hooks/hook-invoker.ts';
 import type { ClientIdentity } from '../../src/hooks/types.ts';
 import { ClientConnection } from '../../src/service/client-connection.ts';
 import { CoordinatorService } from '../../src/service/coordinator-service.ts';
@@ -29,7 +29,7 @@ export interface SimServerOptions {
   /** Among the nodes that share the storage. */
   number: number;
   storage: SimStorage;
-  hooks: readonly AskedModule[];
+  hooks: readonly InvokedModule[];
   config: CoordinatorConfigInput;
 }
 

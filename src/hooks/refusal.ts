@@ -1,20 +1,20 @@
 /**
- * What a settled call means: the answer, or the refusal that the client gets. The
+ * What a call means that has no value: the error that the client gets, and what is logged. The
  * client learns which hook failed and nothing else; the cause goes to the log, with
  * the client's token blotted out.
  */
 
 import { errorToMessage, errorToText } from '../error-text.ts';
 import { ERROR_CODES, type ErrorCode, SyncError } from '../errors.ts';
+import { createLogger } from '../logger.ts';
 import { InvalidAnswer } from './answered-changes.ts';
 import { blotOut } from './blot-out.ts';
-import type { Settled } from './call.ts';
 import { HOOK_KINDS, type HookName } from './kinds.ts';
 
 /**
  * For metrics. `refused`: the hook did its work and said no (`false`, a SyncError, or any
  * throw of onAuthenticate); `error`, `timeout`, `invalid`: it did not do its work;
- * `aborted`: nobody wants the answer any more.
+ * `aborted`: the caller or the server has given the call up.
  */
 export type HookOutcome = 'ok' | 'refused' | 'error' | 'timeout' | 'invalid' | 'aborted';
 
@@ -26,7 +26,17 @@ export interface Refusal {
   cause: unknown;
 }
 
-export type Verdict<T> = { outcome: 'ok'; value: T } | Refusal;
+/** What a module said to a client that is not let in, for the log. */
+export interface HookAnswer {
+  module: string;
+  /** In a few words, `PASSED` if it did not know such credentials. Without the client's token. */
+  answer: string;
+}
+
+export const PASSED = 'passed';
+
+const authLog = createLogger('sync-coordinator:auth');
+const hooksLog = createLogger('sync-coordinator:hooks');
 
 const CAUSE_LENGTH_MAX = 4000;
 const REASON_LENGTH_MAX = 200;
@@ -59,16 +69,17 @@ function asSyncError(thrown: unknown): SyncError | undefined {
   }
 }
 
-type Failure = Exclude<HookOutcome, 'ok' | 'refused'>;
+/** How a call failed. An answer whose reader threw is `invalid`, also if that is how it says no. */
+export type Failure = Exclude<HookOutcome, 'ok' | 'refused'>;
 
-const TOLD_BY_FAILURE: Record<Failure, string> = {
+const TEXT_BY_FAILURE: Record<Failure, string> = {
   error: 'failed',
   invalid: 'failed',
   timeout: 'took too long',
   aborted: 'was given up',
 };
 
-function refuse(hook: HookName, failure: Failure, cause: unknown): Refusal {
+export function toRefusal(hook: HookName, failure: Failure, cause: unknown): Refusal {
   const meant = HOOK_KINDS[hook] === 'notify' ? undefined : asSyncError(cause);
   if (meant !== undefined) {
     const outcome = failure === 'aborted' ? 'aborted' : 'refused';
@@ -79,26 +90,35 @@ function refuse(hook: HookName, failure: Failure, cause: unknown): Refusal {
     const error = new SyncError('AUTH_FAILED', 'authentication failed');
     return { outcome: 'refused', error, cause };
   }
-  const error = new SyncError('HOOK_FAILED', `${hook} ${TOLD_BY_FAILURE[failure]}`, { cause });
+  const error = new SyncError('HOOK_FAILED', `${hook} ${TEXT_BY_FAILURE[failure]}`, { cause });
   return { outcome: failure, error, cause };
 }
 
-/** @param read makes the value of the answer, or throws: a SyncError to refuse, an InvalidAnswer */
-export function judge<T>(
+/** @param secret that must not be seen in the log */
+export function logRefusal(
   hook: HookName,
-  settled: Settled,
-  read: (answer: unknown) => T,
-): Verdict<T> {
-  if (settled.outcome !== 'ok') return refuse(hook, settled.outcome, settled.error);
-  try {
-    return { outcome: 'ok', value: read(settled.answer) };
-  } catch (fault) {
-    return refuse(hook, 'invalid', fault);
+  module: string,
+  refusal: Refusal,
+  secret: string | undefined,
+  logger = hook === 'onAuthenticate' ? authLog : hooksLog,
+): void {
+  const { outcome, error, cause } = refusal;
+  // Strangers decide how often this is: the refusal log, which is bounded, has a line for them.
+  if (hook === 'onAuthenticate') {
+    logger('%s: %s %s: %s', module, hook, outcome, describeCause(cause, secret));
+    return;
+  }
+  const isWaitedFor = HOOK_KINDS[hook] !== 'notify';
+  // What a hook says to the client, and a client that has gone, are no failures.
+  if (isWaitedFor && (error === cause || outcome === 'aborted')) {
+    logger('%s: %s %s with %s', module, hook, outcome, error.code);
+  } else {
+    logger.error('%s: %s %s: %s', module, hook, outcome, describeCause(cause, secret));
   }
 }
 
 /** Anything thrown, for the log. */
-export function describeCause(cause: unknown, secret?: string): string {
+function describeCause(cause: unknown, secret?: string): string {
   const describe = () => (cause instanceof InvalidAnswer ? cause.message : errorToText(cause));
   return describeWithout(secret, describe, CAUSE_LENGTH_MAX);
 }

@@ -1,0 +1,276 @@
+/**
+ * One generation of hook modules, compiled when it is loaded: for each hook the list of its steps, one a
+ * module, in the order of the modules. A step makes one call and fails closed: it gives what the answer
+ * means, or throws the SyncError that the client gets. `kinds.ts` says how the steps of a hook act as one.
+ */
+
+import type { SyncError } from '../errors.ts';
+import type { Logger } from '../logger.ts';
+import { type Call, runCall } from './call.ts';
+import { type HookName, type HookOfKind, recordByHook } from './kinds.ts';
+import type { LoadedHooks } from './loaded-hooks.ts';
+import {
+  describeBriefly,
+  type Failure,
+  type HookAnswer,
+  type HookOutcome,
+  logRefusal,
+  PASSED,
+  type Refusal,
+  toRefusal,
+} from './refusal.ts';
+import { RunningCalls } from './running-calls.ts';
+import { isThenable, settleInTime } from './settle-in-time.ts';
+import type { ClientIdentity, CoordinatorHooks } from './types.ts';
+import { createViewKey } from './view-key.ts';
+import { Visits } from './visits.ts';
+
+/** What the invoker needs of a module. */
+export type InvokedModule = Pick<LoadedHooks, 'name' | 'hooks' | 'timeoutMs'> &
+  Partial<Pick<LoadedHooks, 'isSerial' | 'databases'>>;
+
+/** Counts one call, for metrics. */
+export type ObserveCall = (outcome: HookOutcome, seconds: number) => void;
+
+export interface HookInvokerOptions {
+  /** The longest that one call of one hook may take. */
+  timeoutMs: number;
+  /**
+   * Gives up the calls that clients wait for. Abort it when running operations must end, not
+   * when the server merely begins to stop. Notify hooks don't heed it: `drain` ends those.
+   */
+  signal?: AbortSignal;
+  /** So many notify calls may run before `pressureOn` says that it is enough. Default: no limit. */
+  notifyCallsMax?: number;
+  /** Instead of `sync-coordinator:auth` (onAuthenticate) and `sync-coordinator:hooks` (the others). */
+  logger?: Logger;
+  /** Makes what counts the calls of a module's hook. */
+  observer?(hook: HookName, module: string): ObserveCall;
+  /** Called whenever a module forbids a client what it wants. */
+  forbidden?(client: ClientIdentity, hook: HookName, error: SyncError, answer: HookAnswer): void;
+}
+
+/** What an answer means. */
+interface Reading<Value> {
+  /** Makes the value of an answer, or throws: a SyncError to refuse, an InvalidAnswer if it is none. */
+  read(answer: unknown): Value;
+  /** Takes up what a module says that refuses, or has failed to answer. */
+  onRefusal?(answer: HookAnswer, refusal: Refusal): void;
+  /** Must not be seen in a log. */
+  secret?: string | undefined;
+}
+
+/** What the modules are invoked with. */
+export interface Invocation<Value, C extends Call = Call> extends Reading<Value> {
+  newCall(): C;
+  /** Calls the hook as a method, so that a class instance keeps its `this`. */
+  run(hooks: CoordinatorHooks, call: C): unknown;
+  /** The caller's: aborted, it gives the call up. */
+  signal?: AbortSignal | undefined;
+}
+
+type Signals = readonly (AbortSignal | undefined)[];
+
+/** One hook of one module. */
+export interface HookStep {
+  readonly module: InvokedModule;
+  /** Of the module, among all. */
+  readonly place: number;
+  /**
+   * To be awaited only where there is something to wait for: most hooks answer at once.
+   * @throws SyncError, or rejects with it, unless the answer has a value
+   */
+  invoke<Value, C extends Call>(
+    invocation: Invocation<Value, C>,
+    signals: Signals,
+  ): Value | Promise<Value>;
+}
+
+function compileStep(
+  hook: HookName,
+  module: InvokedModule,
+  place: number,
+  options: HookInvokerOptions,
+  running: RunningCalls,
+): HookStep {
+  const { name, hooks, timeoutMs = options.timeoutMs } = module;
+  const observe = options.observer?.(hook, name);
+
+  const secondsSince = (startedAtMs: number) => (performance.now() - startedAtMs) / 1000;
+
+  function read<Value>(reading: Reading<Value>, answer: unknown, startedAtMs: number): Value {
+    let value: Value;
+    try {
+      value = reading.read(answer);
+    } catch (fault) {
+      throw refuse(reading, 'invalid', fault, startedAtMs);
+    }
+    observe?.('ok', secondsSince(startedAtMs));
+    return value;
+  }
+
+  function refuse<Value>(
+    { secret, onRefusal }: Reading<Value>,
+    failure: Failure,
+    cause: unknown,
+    startedAtMs: number,
+  ): SyncError {
+    const refusal = toRefusal(hook, failure, cause);
+    observe?.(refusal.outcome, secondsSince(startedAtMs));
+    onRefusal?.({ module: name, answer: describeBriefly(refusal, secret) }, refusal);
+    logRefusal(hook, name, refusal, secret, options.logger);
+    return refusal.error;
+  }
+
+  function wait<Value>(
+    reading: Reading<Value>,
+    call: Call,
+    answer: PromiseLike<unknown>,
+    signals: Signals,
+    startedAtMs: number,
+  ): Promise<Value> {
+    running.begin();
+    return new Promise((resolve, reject) => {
+      settleInTime(call, answer, timeoutMs, signals, (settled) => {
+        try {
+          if (settled.outcome === 'ok') resolve(read(reading, settled.answer, startedAtMs));
+          else reject(refuse(reading, settled.outcome, settled.error, startedAtMs));
+        } catch (error) {
+          reject(error);
+        }
+        running.end();
+      });
+    });
+  }
+
+  function invoke<Value, C extends Call>(
+    invocation: Invocation<Value, C>,
+    signals: Signals,
+  ): Value | Promise<Value> {
+    const startedAtMs = performance.now();
+    const aborted = signals.find((signal) => signal?.aborted);
+    if (aborted !== undefined) throw refuse(invocation, 'aborted', aborted.reason, startedAtMs);
+    let answer: unknown;
+    try {
+      const call = invocation.newCall();
+      answer = runCall(call, invocation.run, hooks);
+      if (isThenable(answer)) return wait(invocation, call, answer, signals, startedAtMs);
+    } catch (error) {
+      throw refuse(invocation, 'error', error, startedAtMs);
+    }
+    return read(invocation, answer, startedAtMs);
+  }
+
+  return { module, place, invoke };
+}
+
+export class HookInvoker {
+  /** Whether any module has the hook: without, all the work for it can be left undone. */
+  readonly has: Readonly<Record<HookName, boolean>>;
+  readonly steps: Readonly<Record<HookName, readonly HookStep[]>>;
+  readonly running: RunningCalls;
+  readonly visits: Visits;
+  readonly viewKey: (client: ClientIdentity) => string | undefined;
+  readonly #options: HookInvokerOptions;
+
+  constructor(modules: readonly InvokedModule[], options: HookInvokerOptions) {
+    this.#options = options;
+    this.running = new RunningCalls(options.notifyCallsMax);
+    this.steps = recordByHook((hook) =>
+      modules.flatMap((module, place) =>
+        module.hooks[hook] === undefined
+          ? []
+          : [compileStep(hook, module, place, options, this.running)],
+      ),
+    );
+    this.has = recordByHook((hook) => this.steps[hook].length > 0);
+    this.visits = new Visits(this);
+    this.viewKey = createViewKey(this.steps.onBeforeSendChanges.map(({ module }) => module));
+  }
+
+  /** Whether a module wants batches to be judged and stored one after the other. */
+  isSerialIn(databaseId: string): boolean {
+    return this.steps.onBeforeApplyChanges.some(
+      ({ module: { isSerial, databases } }) =>
+        isSerial === true && (databases?.includes(databaseId) ?? true),
+    );
+  }
+
+  /** The first answer that has a value. `answers` takes up which modules passed. */
+  async first<Value>(
+    hook: HookOfKind<'first'>,
+    invocation: Invocation<Value | undefined>,
+    answers: HookAnswer[],
+  ): Promise<Value | undefined> {
+    const signals = this.#signalsWith(invocation);
+    for (const step of this.steps[hook]) {
+      const answer = step.invoke(invocation, signals);
+      const value = answer instanceof Promise ? await answer : answer;
+      if (value !== undefined) return value;
+      answers.push({ module: step.module.name, answer: PASSED });
+    }
+    return undefined;
+  }
+
+  /**
+   * Rejects with the first no.
+   * @param answers takes up what the module says that refuses, instead of `forbidden`
+   */
+  async all(
+    hook: HookOfKind<'all'>,
+    client: ClientIdentity,
+    { run, read, newCall, signal }: Invocation<void>,
+    answers?: HookAnswer[],
+  ): Promise<void> {
+    const onRefusal = (answer: HookAnswer, { outcome, error }: Refusal) => {
+      if (answers !== undefined) answers.push(answer);
+      else if (outcome === 'refused') this.#options.forbidden?.(client, hook, error, answer);
+    };
+    const invocation = { run, read, newCall, signal, onRefusal };
+    const signals = this.#signalsWith(invocation);
+    for (const step of this.steps[hook]) {
+      const answer = step.invoke(invocation, signals);
+      if (answer instanceof Promise) await answer;
+    }
+  }
+
+  /**
+   * Each module makes the next state of the one before.
+   * @param next what a module is invoked with; `undefined` when nothing is left to pass on
+   */
+  async pipeline<State, C extends Call>(
+    hook: HookOfKind<'pipeline'>,
+    initial: State,
+    next: (state: State) => Invocation<State, C> | undefined,
+  ): Promise<State> {
+    let state = initial;
+    for (const step of this.steps[hook]) {
+      const invocation = next(state);
+      if (invocation === undefined) break;
+      const answer = step.invoke(invocation, this.#signalsWith(invocation));
+      state = answer instanceof Promise ? await answer : answer;
+    }
+    return state;
+  }
+
+  /** Invokes all without waiting; never throws. */
+  notify<C extends Call>(
+    hook: HookOfKind<'notify'>,
+    { databaseId = '' }: ClientIdentity,
+    invocation: Invocation<void, C>,
+    steps = this.steps[hook],
+  ): void {
+    for (const step of steps) {
+      try {
+        const call = step.invoke(invocation, [this.running.stop]);
+        if (call instanceof Promise) this.running.countNotified(databaseId, call);
+      } catch {
+        // It has been counted and logged, and no client hears of it.
+      }
+    }
+  }
+
+  #signalsWith({ signal }: { signal?: AbortSignal | undefined }): Signals {
+    return [this.#options.signal, this.running.stop, signal];
+  }
+}
