@@ -1,65 +1,42 @@
 /**
- * Runs the tests: all of them, or those of the named files and directories.
+ * Runs the tests that a developer waits for: all of them, or those of the named files and directories.
  *
- *     npm test                                  everything
- *     npm test -- test/engine test/cli/check.test.ts
+ *     npm test                                   all `*.test.ts`
+ *     npm test -- test/engine test/cli/check.proof.ts
+ *     npm test -- --list                         says which they are
+ *     npm test -- --costs                        says in the end what each file costs (Linux)
  *     npm test -- --test-name-pattern=snapshot   other flags are Node's own
  */
 
-import { spawn, spawnSync } from 'node:child_process';
-import { readdirSync, statSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { bundleTypebox } from './one-typebox.mjs';
+import { costsToText, runTests } from './run-tests.mjs';
+import { findTests, LOOP } from './test-files.mjs';
 
-/** The longest, the simulations, take three minutes on two cores that do other things as well. */
-const FILE_TIMEOUT_MS = 600_000;
-const SUFFIX = '.test.ts';
-
-/** Tests that start the command start what is published. @returns whether it is there */
-function buildUnlessFresh() {
-  const builtAt = statSync('dist/src/bin/sync-coordinator.js', { throwIfNoEntry: false })?.mtimeMs;
-  const inputs = ['src', 'plugins'].flatMap((path) =>
-    readdirSync(path, { recursive: true }).map((name) => join(path, name)),
-  );
-  inputs.push('package.json', 'tsconfig.json', 'tsconfig.build.json');
-  if (builtAt !== undefined && inputs.every((path) => statSync(path).mtimeMs < builtAt))
-    return true;
-  return spawnSync(process.execPath, ['scripts/build.mjs'], { stdio: 'inherit' }).status === 0;
-}
-
-/** Node's own globs need a later Node than the oldest that is supported. */
-function findTests(path) {
-  if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) return [path];
-  return readdirSync(path, { recursive: true })
-    .filter((name) => name.endsWith(SUFFIX))
-    .map((name) => join(path, name))
-    .sort();
-}
+/** So many that importing the coordinator for each process costs little, so few that all cores have work. */
+const FILES_PER_PROCESS = 20;
 
 process.chdir(fileURLToPath(new URL('..', import.meta.url)));
 const args = process.argv.slice(2);
-const flags = args.filter((arg) => arg.startsWith('-'));
+const OWN_FLAGS = ['--list', '--costs'];
+const flags = args.filter((arg) => arg.startsWith('-') && !OWN_FLAGS.includes(arg));
 const paths = args.filter((arg) => !arg.startsWith('-'));
-const files = (paths.length > 0 ? paths : ['test']).flatMap(findTests);
+const files = findTests(paths.length > 0 ? paths : ['test'], LOOP);
 if (files.length === 0) {
-  process.stderr.write(`no *${SUFFIX} in ${paths.join(', ')}\n`);
+  process.stderr.write(`no *${LOOP} in ${paths.join(', ')}\n`);
   process.exitCode = 1;
-} else if (!buildUnlessFresh()) {
-  process.exitCode = 1;
+} else if (args.includes('--list')) {
+  process.stdout.write(`${files.join('\n')}\n`);
 } else {
-  const concurrency = `--test-concurrency=${availableParallelism()}`;
-  // A file that hangs is a failure with a name, not a run that never ends.
-  const timeout = `--test-timeout=${FILE_TIMEOUT_MS}`;
-  const run = ['--import', 'tsx', '--test', '--test-reporter=spec', concurrency, timeout];
-  const NODE_OPTIONS = `${process.env.NODE_OPTIONS ?? ''} ${await bundleTypebox()}`;
-  const child = spawn(process.execPath, [...run, ...flags, ...files], {
-    env: { ...process.env, NODE_OPTIONS },
-    stdio: 'inherit',
+  const directory = mkdtempSync(join(tmpdir(), 'sync-coordinator-costs-'));
+  const costsFile = args.includes('--costs') ? join(directory, 'costs.jsonl') : undefined;
+  process.exitCode = await runTests(files, {
+    flags,
+    filesPerProcess: FILES_PER_PROCESS,
+    costsFile,
   });
-  for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => child.kill(signal));
-  child.on('exit', (code) => {
-    process.exitCode = code ?? 1;
-  });
+  if (costsFile !== undefined) process.stdout.write(`${costsToText(costsFile)}\n`);
+  rmSync(directory, { recursive: true, force: true });
 }

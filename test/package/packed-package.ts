@@ -7,8 +7,8 @@ import { runCommand } from './command.ts';
 
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
-/** What `npm pack` takes besides the build. */
-const PACKED = ['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md', 'docs', 'examples'];
+/** What `npm pack` takes; `scripts/run-tests.mjs` has built it. */
+const PACKED = ['dist', 'package.json', 'README.md', 'LICENSE', 'CHANGELOG.md', 'docs', 'examples'];
 
 export interface PackedPackage {
   /** Absolute. */
@@ -22,10 +22,9 @@ interface Lockfile {
   packages: Record<string, { dev?: boolean; devOptional?: boolean }>;
 }
 
-/** Builds into `directory` and packs it there, so that the checkout's own build stays as it is. */
+/** Packs a copy in `directory`, so that the checkout stays as it is. */
 export async function packPackage(directory: string): Promise<PackedPackage> {
   const source = join(directory, 'package');
-  await runCommand(`node "${join(ROOT, 'scripts/build.mjs')}" "${join(source, 'dist')}"`, ROOT);
   for (const name of PACKED) {
     if (existsSync(join(ROOT, name))) {
       cpSync(join(ROOT, name), join(source, name), { recursive: true });

@@ -1,0 +1,87 @@
+/** Runs files of tests with Node's runner, several in each process, for `npm test` and `npm run proof`. */
+
+import { spawn, spawnSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { bundleTypebox } from './one-typebox.mjs';
+
+/** Of a file among others in its process; all take seconds, but perhaps on a machine that is busy. */
+const FILE_TIMEOUT_MS = 600_000;
+/** Of a process; some files of the proof take minutes on two cores. */
+const PROCESS_TIMEOUT_MS = 1_800_000;
+const GROUP = new URL('./test-group.mjs', import.meta.url).href;
+
+/** Tests that start the command start what is published. @returns whether it is there */
+function buildUnlessFresh() {
+  const builtAt = statSync('dist/src/bin/sync-coordinator.js', { throwIfNoEntry: false })?.mtimeMs;
+  const inputs = ['src', 'plugins'].flatMap((path) =>
+    readdirSync(path, { recursive: true }).map((name) => join(path, name)),
+  );
+  inputs.push('package.json', 'tsconfig.json', 'tsconfig.build.json');
+  if (builtAt !== undefined && inputs.every((path) => statSync(path).mtimeMs < builtAt))
+    return true;
+  return spawnSync(process.execPath, ['scripts/build.mjs'], { stdio: 'inherit' }).status === 0;
+}
+
+/** Deals the files out as cards are, so that each process gets some of what takes long. */
+function deal(files, filesPerProcess) {
+  const groups = Array.from({ length: Math.ceil(files.length / filesPerProcess) }, () => []);
+  for (const [i, file] of files.entries()) groups[i % groups.length].push(file);
+  return groups;
+}
+
+/** @returns what Node is to run: the files themselves, or a module for each process */
+function writeEntries(directory, files, filesPerProcess) {
+  if (filesPerProcess === 1) return files;
+  return deal(files, filesPerProcess).map((group, i, { length }) => {
+    const entry = join(directory, `${i + 1}-of-${length}.mjs`);
+    const list = JSON.stringify(group, undefined, 2);
+    writeFileSync(
+      entry,
+      `import { describeFiles } from '${GROUP}';\n\ndescribeFiles(${list}, ${FILE_TIMEOUT_MS});\n`,
+    );
+    return entry;
+  });
+}
+
+/**
+ * @param files relative to the working directory, which is the root of the repository
+ * @param flags Node's own
+ * @param filesPerProcess more than one only for tests that leave their process as they found it
+ * @param costsFile where to write what each file costs, a line of JSON each
+ * @returns the exit code
+ */
+export async function runTests(files, { flags = [], filesPerProcess = 1, costsFile, env = {} }) {
+  if (!buildUnlessFresh()) return 1;
+  const directory = mkdtempSync(join(tmpdir(), 'sync-coordinator-tests-'));
+  try {
+    const concurrency = `--test-concurrency=${availableParallelism()}`;
+    // What hangs is a failure with a name, not a run that never ends.
+    const timeout = `--test-timeout=${PROCESS_TIMEOUT_MS}`;
+    const run = ['--import', 'tsx', '--test', '--test-reporter=spec', concurrency, timeout];
+    const entries = writeEntries(directory, files, filesPerProcess);
+    const NODE_OPTIONS = `${process.env.NODE_OPTIONS ?? ''} ${await bundleTypebox()}`;
+    const TEST_COSTS_FILE = costsFile;
+    const child = spawn(process.execPath, [...run, ...flags, ...entries], {
+      env: { ...process.env, ...env, NODE_OPTIONS, TEST_COSTS_FILE },
+      stdio: 'inherit',
+    });
+    for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => child.kill(signal));
+    return await new Promise((resolve) => child.once('exit', (code) => resolve(code ?? 1)));
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+/** @returns a table of what was written to the file, the costliest first */
+export function costsToText(costsFile) {
+  const lines = readFileSync(costsFile, 'utf8').trimEnd().split('\n');
+  const costs = lines.map((line) => JSON.parse(line)).sort((a, b) => b.cpu - a.cpu);
+  const seconds = (number) => number.toFixed(1).padStart(7);
+  const rows = costs.map(({ file, cpu, wall }) => `${seconds(cpu)} ${seconds(wall)}  ${file}`);
+  const total = costs.reduce((sum, { cpu }) => sum + cpu, 0);
+  return ['CPU and elapsed seconds, imports left out:', ...rows, `${seconds(total)}  in all`].join(
+    '\n',
+  );
+}
