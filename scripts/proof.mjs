@@ -1,55 +1,44 @@
 /**
- * The proofs that take longer than a developer waits: `npm run proof`. They are those of `npm test`
- * with more seeds; what fails prints its seed.
+ * What takes longer than a developer waits: `npm run proof`.
+ *
+ * First all `*.proof.ts`, each in a process of its own; then once more those of `npm test` that draw
+ * their cases, with many more of them. What fails among these prints its seed.
+ *
+ *     npm run proof                              all
+ *     npm run proof -- test/cli                  some
+ *     npm run proof -- --list                    says which they are
+ *     npm run proof -- --test-name-pattern=kill  other flags are Node's own
  */
 
-import { spawn } from 'node:child_process';
-import { availableParallelism } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { runTests } from './run-tests.mjs';
+import { findTests, LOOP, PROOF } from './test-files.mjs';
 
-const SIMULATIONS = 800;
-const SIMULATIONS_OF_NODES = 60;
-const NODES = 3;
-const TABLE_SEEDS = 500;
+/** What `npm test` draws, times this. */
+const TEST_RUNS = process.env.TEST_RUNS ?? '40';
 
 process.chdir(fileURLToPath(new URL('..', import.meta.url)));
+const args = process.argv.slice(2);
+const flags = args.filter((arg) => arg.startsWith('-') && arg !== '--list');
+const named = args.filter((arg) => !arg.startsWith('-'));
+const paths = named.length > 0 ? named : ['test'];
 
-/** @returns whether it ended well */
-function run(args, env = {}) {
-  const child = spawn(process.execPath, ['--import', 'tsx', ...args], {
-    stdio: 'inherit',
-    env: { ...process.env, ...env },
-  });
-  return new Promise((resolve) => child.once('exit', (code) => resolve(code === 0)));
-}
-
-/** So many seeds, shared out among the cores. */
-async function simulate(seeds, nodes) {
-  const shares = availableParallelism();
-  const runs = Math.ceil(seeds / shares);
-  const all = Array.from({ length: shares }, (_, i) => {
-    const numbers = { seed: 1 + i * runs, runs, nodes };
-    const options = Object.entries(numbers).flatMap(([name, value]) => [`--${name}`, `${value}`]);
-    return run(['test/sim/main.ts', ...options]);
-  });
-  return (await Promise.all(all)).every((isWell) => isWell);
-}
+const drawsCases = (file) => readFileSync(file, 'utf8').includes("/support/runs.ts'");
+const proofs = findTests(paths, PROOF).filter((file) => file.endsWith(PROOF));
+const drawing = findTests(paths, LOOP).filter((file) => file.endsWith(LOOP) && drawsCases(file));
 
 const steps = [
-  [`${SIMULATIONS} simulations`, () => simulate(SIMULATIONS, 1)],
-  [
-    `${SIMULATIONS_OF_NODES} simulations of ${NODES} nodes`,
-    () => simulate(SIMULATIONS_OF_NODES, NODES),
-  ],
-  [
-    `${TABLE_SEEDS} seeds of tables`,
-    () =>
-      run(['--test', 'test/engine/table-properties.test.ts'], { TABLE_SEEDS: `${TABLE_SEEDS}` }),
-  ],
+  { what: `*${PROOF}`, files: proofs, env: {} },
+  { what: `${TEST_RUNS} times the cases`, files: drawing, env: { TEST_RUNS } },
 ];
-for (const [what, prove] of steps) {
-  process.stdout.write(`\n== ${what}\n`);
-  if (await prove()) continue;
-  process.stdout.write(`${what}: failed\n`);
+if (steps.every(({ files }) => files.length === 0)) {
+  process.stderr.write(`nothing to prove in ${paths.join(', ')}\n`);
   process.exitCode = 1;
+}
+for (const { what, files, env } of steps) {
+  if (files.length === 0) continue;
+  process.stdout.write(`\n== ${what}: ${files.length} files\n`);
+  if (args.includes('--list')) process.stdout.write(`${files.join('\n')}\n`);
+  else if ((await runTests(files, { flags, env })) !== 0) process.exitCode = 1;
 }

@@ -9,6 +9,7 @@ import { createLevelStorage } from '../../src/storage/leveldb.ts';
 import { Device, type RowWrite } from '../../src/testing/device.ts';
 import { Replica } from '../../src/testing/replica.ts';
 import { openEngine, readAll, takeSnapshot } from '../support/engine.ts';
+import { runs } from '../support/runs.ts';
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 const write: fc.Arbitrary<RowWrite> = fc.oneof(
@@ -96,7 +97,7 @@ test('whoever comes back finds what a snapshot gives, however often the log was 
         assert.deepEqual(replica.contents(), expected, `from ${position}`);
       }
     }),
-    { numRuns: 200 },
+    { numRuns: runs(40) },
   );
 });
 

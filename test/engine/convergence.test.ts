@@ -5,6 +5,7 @@ import { Device, type RowWrite } from '../../src/testing/device.ts';
 import { Replica } from '../../src/testing/replica.ts';
 import type { WireChangeSet } from '../../src/wire/schemas.ts';
 import { openEngine, readAll, takeSnapshot } from '../support/engine.ts';
+import { runs } from '../support/runs.ts';
 
 const pk = fc.constantFrom<unknown[]>([1], [2], [{ __bigint: '1' }], ['1'], [1, 'a'], [null]);
 const write: fc.Arbitrary<RowWrite> = fc.oneof(
@@ -81,7 +82,7 @@ test('state and delivery do not depend on order, batching, repetition or interle
       const positions = delivered.map(({ hlc }) => Buffer.from(hlc, 'base64').toString('latin1'));
       assert.deepEqual(positions, [...new Set(positions)].sort(), 'positions rise strictly');
     }),
-    { numRuns: 300 },
+    { numRuns: runs(60) },
   );
 });
 
@@ -100,7 +101,7 @@ test('a reader who was at any position gets exactly what it lacks', async () => 
       expected.apply(changeSets);
       assert.deepEqual(replica.contents(), expected.contents());
     }),
-    { numRuns: 200 },
+    { numRuns: runs(40) },
   );
 });
 
@@ -119,6 +120,6 @@ test('a reader gets nothing of its own, and everything of the others', async () 
       expected.apply(changeSets);
       assert.deepEqual(replica.contents(), expected.contents());
     }),
-    { numRuns: 200 },
+    { numRuns: runs(40) },
   );
 });

@@ -5,6 +5,7 @@ import { Device } from '../../src/testing/device.ts';
 import { Replica } from '../../src/testing/replica.ts';
 import type { WireChangeSet } from '../../src/wire/schemas.ts';
 import { openEngine, readAll, takeSnapshot } from '../support/engine.ts';
+import { runs } from '../support/runs.ts';
 
 type Step = 'create' | 'drop' | 'write' | 'delete';
 
@@ -68,7 +69,7 @@ test('what is held and sent does not depend on when DDL arrives among the data',
       assert.deepEqual(one.tombstones, other.tombstones);
       assert.deepEqual(one.fromStart.contents(), one.contents, 'the delta equals the snapshot');
     }),
-    { numRuns: 400 },
+    { numRuns: runs(80) },
   );
 });
 
@@ -89,7 +90,7 @@ test('no snapshot and no delta holds cells of a table that its DDL has dropped',
         assert.ok(existing.has(table) || !known.has(table), `cells of ${table}, which is gone`);
       }
     }),
-    { numRuns: 200 },
+    { numRuns: runs(40) },
   );
 });
 
@@ -108,6 +109,6 @@ test('a device that follows live ends up with what a snapshot gives, apart from 
         assert.deepEqual(live.contents()[row], cells, row);
       }
     }),
-    { numRuns: 400 },
+    { numRuns: runs(80) },
   );
 });

@@ -19,6 +19,7 @@ import { Replica } from '../../src/testing/replica.ts';
 import type { WireChangeSet } from '../../src/wire/schemas.ts';
 import { openEngine, readAll, type TestEngine, takeSnapshot } from '../support/engine.ts';
 import { DAY_MS, delays, history, runHistory } from '../support/history.ts';
+import { runs } from '../support/runs.ts';
 import { NAMES, VALUES } from '../support/values.ts';
 import { createTestWorld } from '../support/world.ts';
 
@@ -153,7 +154,7 @@ test('whatever devices did, it comes back the same, and sound under a new site i
       await imported.manager.maintain({ thorough: true });
       await assertSound(store);
     }),
-    { numRuns: 60 },
+    { numRuns: runs(20) },
   );
 });
 

@@ -16,6 +16,7 @@ import { Device, type RowWrite } from '../../src/testing/device.ts';
 import { Replica, withoutNulls } from '../../src/testing/replica.ts';
 import type { WireChangeSet } from '../../src/wire/schemas.ts';
 import { openEngine, readAll, type TestEngine, takeSnapshot } from '../support/engine.ts';
+import { runs } from '../support/runs.ts';
 
 async function assertSound({ store }: TestEngine): Promise<void> {
   for await (const { code, where, what } of verifyDatabase(store)) {
@@ -227,6 +228,6 @@ test('whatever is refused, of whom, in whatever order of clocks: each device end
       }
       await assertSound(engine);
     }),
-    { numRuns: 300 },
+    { numRuns: runs(60) },
   );
 });

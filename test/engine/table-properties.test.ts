@@ -14,9 +14,10 @@ import { Replica } from '../../src/testing/replica.ts';
 import type { WireChange, WireChangeSet, WireMigration } from '../../src/wire/schemas.ts';
 import { Random } from '../sim/random.ts';
 import { openEngine, readAll, takeSnapshot } from '../support/engine.ts';
+import { runs } from '../support/runs.ts';
 import { createTestWorld } from '../support/world.ts';
 
-const SEEDS = Number(process.env.TABLE_SEEDS ?? 150);
+const SEEDS = runs(25);
 const FIRST_SEED = Number(process.env.TABLE_SEED ?? 1);
 const STEP_ROWS = 3;
 const START_MS = 1_600_000_000_000;

@@ -8,6 +8,7 @@ import type { KVReader, KVTransaction } from '../../src/storage/kv-store.ts';
 import { Device } from '../../src/testing/device.ts';
 import { openEngine } from '../support/engine.ts';
 import { DAY_MS, delays, history, runHistory } from '../support/history.ts';
+import { runs } from '../support/runs.ts';
 
 async function findingsOf(reader: KVReader, options?: VerifyOptions): Promise<Finding[]> {
   const findings: Finding[] = [];
@@ -23,7 +24,7 @@ test('whatever devices did, and however the log was shortened, nothing is found'
       assert.deepEqual(await findingsOf(engine.store), []);
       assert.deepEqual(await findingsOf(engine.store, { roundEntriesMax: 3 }), []);
     }),
-    { numRuns: 400 },
+    { numRuns: runs(80) },
   );
 });
 

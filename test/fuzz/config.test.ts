@@ -14,7 +14,7 @@ import {
 } from '../../src/config/resolve-config.ts';
 import { ConfigSchema } from '../../src/config/schema.ts';
 import { createDir } from '../config/temp-dir.ts';
-import { holds } from './budget.ts';
+import { holds } from '../support/runs.ts';
 import { anyJson, anyText, toText } from './garbage.ts';
 
 /** In every place where a secret may stand; it must stand in no error. */
@@ -118,7 +118,7 @@ test('whatever the sources hold, it is a configuration or a refusal that says wh
     fc.property(sources, ({ overrides, env, flags }) => {
       resolvedOrRefused({ cwd, overrides, env, flags });
     }),
-    400,
+    200,
   );
 });
 
@@ -163,7 +163,7 @@ test('a JSON file of any content is heeded or refused, and never passed over', (
       const content: unknown = JSON.parse(text.replace(/^\ufeff/, ''));
       assert.ok(typeof content === 'object' && content !== null && !Array.isArray(content));
     }),
-    400,
+    200,
   );
 });
 
@@ -240,7 +240,7 @@ test('flags win over the environment, that over the file, and that over the defa
         assert.deepEqual(valueAt(resolved.config, path), value, path);
       }
     }),
-    250,
+    125,
   );
 });
 

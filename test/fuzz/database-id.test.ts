@@ -7,8 +7,8 @@ import { isDatabaseId } from '../../src/storage/database-id.ts';
 import { Device } from '../../src/testing/device.ts';
 import { TestClient } from '../../src/testing/test-client.ts';
 import { rawRequest } from '../conformance/raw-http.ts';
+import { holds, holdsAsync } from '../support/runs.ts';
 import { startServer } from '../support/server.ts';
-import { holds, holdsAsync } from './budget.ts';
 import { wellFormed } from './garbage.ts';
 
 const ALLOWED = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_:.-';
@@ -40,7 +40,7 @@ test('exactly what the protocol calls a database id is one', () => {
     fc.property(anyId, (id) => {
       assert.equal(isDatabaseId(id), isAllowed(id));
     }),
-    2000,
+    1000,
   );
 });
 
@@ -64,7 +64,7 @@ test('a directory is of one database, wherever case or Unicode forms are one', (
         }
       },
     ),
-    2000,
+    1000,
   );
 });
 
@@ -94,7 +94,7 @@ test('HTTP and WebSocket take the same ids, as they are, and open nothing for ot
       }
       assert.ok(service.status().openStores <= opened.size, 'a refused id opened a store');
     }),
-    150,
+    75,
     { endOnFailure: true },
   );
 });

@@ -4,12 +4,12 @@ import fc from 'fast-check';
 import { ERROR_CODES, SyncError } from '../../src/errors.ts';
 import { decodeChangeSet, encodeChangeSet } from '../../src/wire/types.ts';
 import { pkIdentity, valueFault } from '../../src/wire/values.ts';
+import { holds } from '../support/runs.ts';
 import {
   decodeApplyBody,
   decodeCheckpointBody,
   decodeClientMessage,
 } from '../wire/decode-at-once.ts';
-import { holds } from './budget.ts';
 import {
   anyJson,
   anyText,
@@ -65,7 +65,7 @@ test('a message is decoded, or refused with a code and a place', () => {
         assert.equal(JSON.stringify(decodeClientMessage(written, LIMITS)), written);
       }
     }),
-    1500,
+    750,
   );
 });
 
@@ -86,7 +86,7 @@ test('a body of change sets is decoded to what can be carried, or refused', () =
         }
       }
     }),
-    1500,
+    750,
   );
 });
 
@@ -96,7 +96,7 @@ test('a checkpoint is decoded or refused', () => {
       const checkpoint = decodedOrRefused(() => decodeCheckpointBody(text, LIMITS));
       if (checkpoint !== undefined) assert.equal(checkpoint.hlc.length, 40);
     }),
-    1000,
+    500,
   );
 });
 
@@ -108,7 +108,7 @@ test('a value that is accepted can be written again, key or not', () => {
       assert.equal(typeof pkIdentity([value]), 'string');
       JSON.stringify(value);
     }),
-    1000,
+    500,
   );
 });
 
@@ -120,6 +120,6 @@ test('no input pollutes what other objects inherit', () => {
       assert.equal(Reflect.ownKeys(Object.prototype).length, before);
       assert.equal(Reflect.get({}, 'polluted'), undefined);
     }),
-    200,
+    100,
   );
 });

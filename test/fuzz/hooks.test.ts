@@ -7,8 +7,8 @@ import { Replica } from '../../src/testing/replica.ts';
 import { TestClient } from '../../src/testing/test-client.ts';
 import type { ChangeSet } from '../../src/wire/types.ts';
 import { isErrorCode } from '../conformance/error-codes.ts';
+import { holdsAsync } from '../support/runs.ts';
 import { startServer, type TestServer } from '../support/server.ts';
-import { holdsAsync } from './budget.ts';
 import { anyAnswer, changesTwice, type HookAnswer, neverSettling } from './hook-answers.ts';
 
 const SECRET_TABLE = 'secret';
@@ -119,7 +119,7 @@ test('whatever a validate hook answers, nothing is stored but what it let throug
         other.socket.terminate();
       },
     ),
-    150,
+    75,
   );
 });
 
@@ -152,7 +152,7 @@ test('whatever a filter answers, it never shows what is to be hidden', async (t)
         writer.socket.terminate();
       },
     ),
-    80,
+    40,
   );
 });
 
@@ -183,6 +183,6 @@ test('only a clear yes lets anybody do anything', async (t) => {
       assertCoded(told);
       client.socket.terminate();
     }),
-    100,
+    50,
   );
 });

@@ -11,8 +11,8 @@ import {
   TestClient,
 } from '../../src/testing/test-client.ts';
 import type { WireChangeSet } from '../../src/wire/schemas.ts';
+import { holdsAsync } from '../support/runs.ts';
 import { startServer } from '../support/server.ts';
-import { holdsAsync } from './budget.ts';
 import {
   type Answer,
   BAD_TOKEN,
@@ -319,6 +319,6 @@ test('a session answers as its model does, whatever is said in whatever order', 
         for (const { client } of real.lines) client?.socket.terminate();
       }
     }),
-    80,
+    40,
   );
 });

@@ -4,8 +4,8 @@ import fc from 'fast-check';
 import { Device } from '../../src/testing/device.ts';
 import { type ChangeSetsMessage, TestClient } from '../../src/testing/test-client.ts';
 import { isErrorCode } from '../conformance/error-codes.ts';
+import { holdsAsync } from '../support/runs.ts';
 import { startServer } from '../support/server.ts';
-import { holdsAsync } from './budget.ts';
 import { anyJson, anyText, mutatedMessage, toText, wellFormed } from './garbage.ts';
 
 /** A handshake of another version ends a connection, as it should: none of those here. */
@@ -49,7 +49,7 @@ test('after any words the session answers, stores what is good, and others do no
       talker.received.length = 0;
       listener.received.length = 0;
     }),
-    120,
+    60,
     { endOnFailure: true },
   );
   assert.deepEqual(
@@ -74,7 +74,7 @@ test('whatever is said before a handshake, the server lives and the next one is 
       client.socket.terminate();
       await first.settled();
     }),
-    80,
+    40,
     { endOnFailure: true },
   );
   const last = await TestClient.join(server.wsUrl, { siteId }, t);

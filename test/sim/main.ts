@@ -3,6 +3,7 @@
  *
  *     npm run sim -- --seed 1 --runs 100
  *
+ * `--seed 2,6,9` takes several, each with the `--runs` that follow it.
  * `--nodes 3` shares one store among three coordinators, as in PostgreSQL.
  * `--ddl one` has one device make, drop and rename tables, `all` has each of them do so, `none` nobody;
  * without it that hangs on the seed.
@@ -33,10 +34,10 @@ const { values } = parseArgs({
   },
 });
 traceOnly(values.trace);
-const first = Number(values.seed);
+const starts = values.seed.split(',').map(Number);
 const runs = Number(values.runs);
 const nodes = Number(values.nodes);
-if (![first, runs, nodes].every(Number.isSafeInteger) || runs < 1 || nodes < 1) {
+if (![...starts, runs, nodes].every(Number.isSafeInteger) || runs < 1 || nodes < 1) {
   process.stderr.write('--seed, --runs and --nodes are whole numbers\n');
   process.exit(2);
 }
@@ -59,8 +60,9 @@ if (foreignAuthors !== 'accept' && foreignAuthors !== 'known') {
   process.stderr.write('--authors is accept or known\n');
   process.exit(2);
 }
+const seeds = starts.flatMap((start) => Array.from({ length: runs }, (_, i) => start + i));
 let failed = 0;
-for (let seed = first; seed < first + runs; seed++) {
+for (const seed of seeds) {
   try {
     const statistics = await simulate({
       ...{ seed, nodes, ddl: ddlOf(seed), hooks: hooksOf(seed), foreignAuthors },
@@ -74,5 +76,5 @@ for (let seed = first; seed < first + runs; seed++) {
     );
   }
 }
-process.stdout.write(`${runs - failed} passed, ${failed} failed\n`);
+process.stdout.write(`${seeds.length - failed} passed, ${failed} failed\n`);
 process.exitCode = failed > 0 ? 1 : 0;

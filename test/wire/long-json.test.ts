@@ -10,8 +10,8 @@ import { decodeChangeSets } from '../../src/wire/decode-changes.ts';
 import { PIECE_BYTES } from '../../src/wire/json-outline.ts';
 import { readJson, wholeOf } from '../../src/wire/long-json.ts';
 import { runAtOnce, runInSteps } from '../../src/wire/steps.ts';
-import { holds } from '../fuzz/budget.ts';
 import { anyJson, anyText, toText } from '../fuzz/garbage.ts';
+import { holds } from '../support/runs.ts';
 import { decodeApplyBody, decodeCheckpointBody, decodeClientMessage } from './decode-at-once.ts';
 import { VECTORS } from './vectors.ts';
 

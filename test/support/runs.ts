@@ -1,8 +1,9 @@
 /**
- * How much to fuzz, and from which seed, for every property alike:
+ * How many cases a test tries that draws them from a seed: few in `npm test`, many in `npm run proof`,
+ * which runs the tests again that import this.
  *
- *     FUZZ_RUNS   multiplies the small budget that each property has in `npm test`
- *     FUZZ_SEED   repeats a run; without it each run has a seed of its own
+ *     TEST_RUNS   multiplies the few that each test names
+ *     FUZZ_SEED   repeats a run of properties; without it each run has a seed of its own
  *
  * A property that fails prints its seed, the path to the smallest case it found, and the case.
  */
@@ -21,26 +22,30 @@ function environmentNumber(name: string): number | undefined {
 }
 
 const seed = environmentNumber('FUZZ_SEED') ?? Date.now() % 2 ** 31;
-const factor = environmentNumber('FUZZ_RUNS') ?? 1;
+const factor = environmentNumber('TEST_RUNS') ?? 1;
 
-/** @param runs in `npm test` */
-export function budget<T>(runs: number): Parameters<T> {
+/** @param few in `npm test` */
+export function runs(few: number): number {
+  return Math.max(1, few * factor);
+}
+
+function budget<T>(few: number): Parameters<T> {
   const limit = { interruptAfterTimeLimit: SHRINK_MS_MAX, markInterruptAsFailure: true };
-  return { seed, numRuns: Math.max(1, runs * factor), ...(factor === 1 ? limit : {}) };
+  return { seed, numRuns: runs(few), ...(factor === 1 ? limit : {}) };
 }
 
 function withAdvice(error: unknown): unknown {
   if (error instanceof Error) {
-    const again = `FUZZ_SEED=${seed}${factor === 1 ? '' : ` FUZZ_RUNS=${factor}`}`;
+    const again = `FUZZ_SEED=${seed}${factor === 1 ? '' : ` TEST_RUNS=${factor}`}`;
     error.message = `run it again with ${again}\n${error.message}`;
   }
   return error;
 }
 
-/** Holds the property against `runs` cases, or the multiple of them that was asked for. */
-export function holds<T>(property: IProperty<T>, runs: number): void {
+/** Holds the property against a few cases, or the multiple of them that was asked for. */
+export function holds<T>(property: IProperty<T>, few: number): void {
   try {
-    fc.assert(property, budget<T>(runs));
+    fc.assert(property, budget<T>(few));
   } catch (error) {
     throw withAdvice(error);
   }
@@ -49,11 +54,11 @@ export function holds<T>(property: IProperty<T>, runs: number): void {
 /** @param how beside the budget, such as no shrinking where a case depends on those before it */
 export async function holdsAsync<T>(
   property: IAsyncProperty<T>,
-  runs: number,
+  few: number,
   how: Pick<Parameters<T>, 'endOnFailure'> = {},
 ): Promise<void> {
   try {
-    await fc.assert(property, { ...budget<T>(runs), ...how });
+    await fc.assert(property, { ...budget<T>(few), ...how });
   } catch (error) {
     throw withAdvice(error);
   }
