@@ -25,7 +25,7 @@ const named = args.filter((arg) => !arg.startsWith('-'));
 const paths = named.length > 0 ? named : ['test'];
 
 const drawsCases = (file) => readFileSync(file, 'utf8').includes("/support/runs.ts'");
-const proofs = findTests(paths, PROOF).filter((file) => file.endsWith(PROOF));
+const proofs = findTests(paths, PROOF).filter((file) => !file.endsWith(LOOP));
 const drawing = findTests(paths, LOOP).filter((file) => file.endsWith(LOOP) && drawsCases(file));
 
 const steps = [
