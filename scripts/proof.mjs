@@ -16,7 +16,7 @@ import { runTests } from './run-tests.mjs';
 import { findTests, LOOP, PROOF } from './test-files.mjs';
 
 /** What `npm test` draws, times this. */
-const TEST_RUNS = process.env.TEST_RUNS ?? '40';
+const TEST_RUNS = process.env.TEST_RUNS ?? '100';
 
 process.chdir(fileURLToPath(new URL('..', import.meta.url)));
 const args = process.argv.slice(2);

@@ -97,7 +97,7 @@ test('whoever comes back finds what a snapshot gives, however often the log was 
         assert.deepEqual(replica.contents(), expected, `from ${position}`);
       }
     }),
-    { numRuns: runs(40) },
+    { numRuns: runs(10) },
   );
 });
 

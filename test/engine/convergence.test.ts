@@ -82,7 +82,7 @@ test('state and delivery do not depend on order, batching, repetition or interle
       const positions = delivered.map(({ hlc }) => Buffer.from(hlc, 'base64').toString('latin1'));
       assert.deepEqual(positions, [...new Set(positions)].sort(), 'positions rise strictly');
     }),
-    { numRuns: runs(60) },
+    { numRuns: runs(15) },
   );
 });
 
@@ -101,7 +101,7 @@ test('a reader who was at any position gets exactly what it lacks', async () => 
       expected.apply(changeSets);
       assert.deepEqual(replica.contents(), expected.contents());
     }),
-    { numRuns: runs(40) },
+    { numRuns: runs(10) },
   );
 });
 
@@ -120,6 +120,6 @@ test('a reader gets nothing of its own, and everything of the others', async () 
       expected.apply(changeSets);
       assert.deepEqual(replica.contents(), expected.contents());
     }),
-    { numRuns: runs(40) },
+    { numRuns: runs(10) },
   );
 });

@@ -69,7 +69,7 @@ test('what is held and sent does not depend on when DDL arrives among the data',
       assert.deepEqual(one.tombstones, other.tombstones);
       assert.deepEqual(one.fromStart.contents(), one.contents, 'the delta equals the snapshot');
     }),
-    { numRuns: runs(80) },
+    { numRuns: runs(20) },
   );
 });
 
@@ -90,7 +90,7 @@ test('no snapshot and no delta holds cells of a table that its DDL has dropped',
         assert.ok(existing.has(table) || !known.has(table), `cells of ${table}, which is gone`);
       }
     }),
-    { numRuns: runs(40) },
+    { numRuns: runs(10) },
   );
 });
 
@@ -109,6 +109,6 @@ test('a device that follows live ends up with what a snapshot gives, apart from 
         assert.deepEqual(live.contents()[row], cells, row);
       }
     }),
-    { numRuns: runs(80) },
+    { numRuns: runs(20) },
   );
 });

@@ -154,7 +154,7 @@ test('whatever devices did, it comes back the same, and sound under a new site i
       await imported.manager.maintain({ thorough: true });
       await assertSound(store);
     }),
-    { numRuns: runs(20) },
+    { numRuns: runs(8) },
   );
 });
 

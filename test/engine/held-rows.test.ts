@@ -228,6 +228,6 @@ test('whatever is refused, of whom, in whatever order of clocks: each device end
       }
       await assertSound(engine);
     }),
-    { numRuns: runs(60) },
+    { numRuns: runs(15) },
   );
 });

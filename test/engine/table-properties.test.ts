@@ -17,7 +17,7 @@ import { openEngine, readAll, takeSnapshot } from '../support/engine.ts';
 import { runs } from '../support/runs.ts';
 import { createTestWorld } from '../support/world.ts';
 
-const SEEDS = runs(25);
+const SEEDS = runs(6);
 const FIRST_SEED = Number(process.env.TABLE_SEED ?? 1);
 const STEP_ROWS = 3;
 const START_MS = 1_600_000_000_000;

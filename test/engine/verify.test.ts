@@ -24,7 +24,7 @@ test('whatever devices did, and however the log was shortened, nothing is found'
       assert.deepEqual(await findingsOf(engine.store), []);
       assert.deepEqual(await findingsOf(engine.store, { roundEntriesMax: 3 }), []);
     }),
-    { numRuns: runs(80) },
+    { numRuns: runs(20) },
   );
 });
 

@@ -118,7 +118,7 @@ test('whatever the sources hold, it is a configuration or a refusal that says wh
     fc.property(sources, ({ overrides, env, flags }) => {
       resolvedOrRefused({ cwd, overrides, env, flags });
     }),
-    200,
+    80,
   );
 });
 
@@ -163,7 +163,7 @@ test('a JSON file of any content is heeded or refused, and never passed over', (
       const content: unknown = JSON.parse(text.replace(/^\ufeff/, ''));
       assert.ok(typeof content === 'object' && content !== null && !Array.isArray(content));
     }),
-    200,
+    80,
   );
 });
 
@@ -240,7 +240,7 @@ test('flags win over the environment, that over the file, and that over the defa
         assert.deepEqual(valueAt(resolved.config, path), value, path);
       }
     }),
-    125,
+    50,
   );
 });
 

@@ -40,7 +40,7 @@ test('exactly what the protocol calls a database id is one', () => {
     fc.property(anyId, (id) => {
       assert.equal(isDatabaseId(id), isAllowed(id));
     }),
-    1000,
+    400,
   );
 });
 
@@ -64,7 +64,7 @@ test('a directory is of one database, wherever case or Unicode forms are one', (
         }
       },
     ),
-    1000,
+    400,
   );
 });
 
@@ -94,7 +94,7 @@ test('HTTP and WebSocket take the same ids, as they are, and open nothing for ot
       }
       assert.ok(service.status().openStores <= opened.size, 'a refused id opened a store');
     }),
-    75,
+    30,
     { endOnFailure: true },
   );
 });

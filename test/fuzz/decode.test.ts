@@ -65,7 +65,7 @@ test('a message is decoded, or refused with a code and a place', () => {
         assert.equal(JSON.stringify(decodeClientMessage(written, LIMITS)), written);
       }
     }),
-    750,
+    300,
   );
 });
 
@@ -86,7 +86,7 @@ test('a body of change sets is decoded to what can be carried, or refused', () =
         }
       }
     }),
-    750,
+    300,
   );
 });
 
@@ -96,7 +96,7 @@ test('a checkpoint is decoded or refused', () => {
       const checkpoint = decodedOrRefused(() => decodeCheckpointBody(text, LIMITS));
       if (checkpoint !== undefined) assert.equal(checkpoint.hlc.length, 40);
     }),
-    500,
+    200,
   );
 });
 
@@ -108,7 +108,7 @@ test('a value that is accepted can be written again, key or not', () => {
       assert.equal(typeof pkIdentity([value]), 'string');
       JSON.stringify(value);
     }),
-    500,
+    200,
   );
 });
 
@@ -120,6 +120,6 @@ test('no input pollutes what other objects inherit', () => {
       assert.equal(Reflect.ownKeys(Object.prototype).length, before);
       assert.equal(Reflect.get({}, 'polluted'), undefined);
     }),
-    100,
+    40,
   );
 });

@@ -119,7 +119,7 @@ test('whatever a validate hook answers, nothing is stored but what it let throug
         other.socket.terminate();
       },
     ),
-    75,
+    30,
   );
 });
 
@@ -152,7 +152,7 @@ test('whatever a filter answers, it never shows what is to be hidden', async (t)
         writer.socket.terminate();
       },
     ),
-    40,
+    16,
   );
 });
 
@@ -183,6 +183,6 @@ test('only a clear yes lets anybody do anything', async (t) => {
       assertCoded(told);
       client.socket.terminate();
     }),
-    50,
+    20,
   );
 });

@@ -134,7 +134,7 @@ test('every request is answered with success or with a refusal in the envelope',
     fc.asyncProperty(request, async (sent) => {
       assertAnswered(await rawRequest(httpUrl, sent));
     }),
-    300,
+    120,
     { endOnFailure: true },
   );
   assert.equal((await rawRequest(httpUrl, { path: '/sync/status' })).status, 200);
@@ -151,7 +151,7 @@ test('whatever is sent to the known routes, the data stays readable', async (t) 
     fc.asyncProperty(post, async (sent) => {
       assertAnswered(await rawRequest(httpUrl, { method: 'POST', ...known, ...sent }));
     }),
-    200,
+    80,
     { endOnFailure: true },
   );
   const snapshot = await rawRequest(httpUrl, { path: '/sync/snapshot', ...known });

@@ -319,6 +319,6 @@ test('a session answers as its model does, whatever is said in whatever order', 
         for (const { client } of real.lines) client?.socket.terminate();
       }
     }),
-    40,
+    16,
   );
 });

@@ -49,7 +49,7 @@ test('after any words the session answers, stores what is good, and others do no
       talker.received.length = 0;
       listener.received.length = 0;
     }),
-    60,
+    24,
     { endOnFailure: true },
   );
   assert.deepEqual(
@@ -74,7 +74,7 @@ test('whatever is said before a handshake, the server lives and the next one is 
       client.socket.terminate();
       await first.settled();
     }),
-    40,
+    16,
     { endOnFailure: true },
   );
   const last = await TestClient.join(server.wsUrl, { siteId }, t);

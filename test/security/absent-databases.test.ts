@@ -15,7 +15,7 @@ const FAIL = { timeout: 60_000 };
 const databasesIn = (dataDir: string): string[] =>
   readdirSync(dataDir).filter((name) => name.startsWith('db-'));
 
-test('3,000 reads of databases that are not there leave no file', FAIL, async (t) => {
+test('300 reads of databases that are not there leave no file', FAIL, async (t) => {
   const dataDir = temporaryDirectory();
   let reader: CoordinatorReader | undefined;
   const watching = defineHooks({
@@ -26,7 +26,7 @@ test('3,000 reads of databases that are not there leave no file', FAIL, async (t
     },
   });
   const server = await startServer(t, { config: { dataDir, hooks: [watching] } });
-  for (let i = 0; i < 100; i++) {
+  for (let i = 0; i < 10; i++) {
     const asked = Array.from({ length: 30 }, (_, j) => get(server, `read-${i}-${j}/changes`));
     await Promise.all(asked);
   }

@@ -9,10 +9,10 @@ import type { HooksMode } from './rules.ts';
 import type { DdlMode } from './table-names.ts';
 
 const MAIN = fileURLToPath(new URL('main.ts', import.meta.url));
-const RUNS = runs(20);
-const RUNS_OF_NODES = runs(2);
+const RUNS = runs(8);
+const RUNS_OF_NODES = runs(1);
 const NODES = 3;
-const RUNS_WITH_FORGERS = runs(3);
+const RUNS_WITH_FORGERS = runs(1);
 
 interface Batch {
   /** Several with commas between them; `runs` counts on from each. */
@@ -76,7 +76,8 @@ const SEEDS_BY_FINDING: Record<string, number[]> = {
 
 for (const [finding, seeds] of Object.entries(SEEDS_BY_FINDING)) {
   test(finding, async () => {
-    const batch = { seed: seeds.join(), runs: 1, ddl: 'none', hooks: 'refuse' } as const;
-    assert.equal((await simulate(batch)).trimEnd(), `${seeds.length} passed, 0 failed`);
+    const some = seeds.slice(0, runs(1));
+    const batch = { seed: some.join(), runs: 1, ddl: 'none', hooks: 'refuse' } as const;
+    assert.equal((await simulate(batch)).trimEnd(), `${some.length} passed, 0 failed`);
   });
 }

@@ -4,9 +4,17 @@ import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
 import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import type { TestContext } from 'node:test';
+import type { WebhookOptions } from '../../src/hooks/builtin/webhook.ts';
+import { temporaryDirectory } from './server.ts';
 
 export const SECRET = 'a secret of the endpoint';
+
+export function optionsFor(url: string): WebhookOptions {
+  const directory = join(temporaryDirectory(), 'queue');
+  return { url, secret: SECRET, directory, backoffMinMs: 5, backoffMaxMs: 20 };
+}
 
 export interface WebhookEvent {
   type: string;

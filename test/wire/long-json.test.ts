@@ -70,7 +70,7 @@ test('in pieces of any size a text is what it is in one, and what is no JSON is 
       if (isDeep(it)) return;
       assert.deepEqual(parsedInPieces(it, pieceBytes), parsedAtOnce(it));
     }),
-    3000,
+    600,
   );
 });
 
