@@ -55,6 +55,8 @@ function writeEntries(directory, files, filesPerProcess) {
 export async function runTests(files, { flags = [], filesPerProcess = 1, costsFile, env = {} }) {
   if (!buildUnlessFresh()) return 1;
   const directory = mkdtempSync(join(tmpdir(), 'sync-coordinator-tests-'));
+  let isStopped = false;
+  let code;
   try {
     const concurrency = `--test-concurrency=${availableParallelism()}`;
     // What hangs is a failure with a name, not a run that never ends.
@@ -67,11 +69,19 @@ export async function runTests(files, { flags = [], filesPerProcess = 1, costsFi
       env: { ...process.env, ...env, NODE_OPTIONS, TEST_COSTS_FILE },
       stdio: 'inherit',
     });
-    for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => child.kill(signal));
-    return await new Promise((resolve) => child.once('exit', (code) => resolve(code ?? 1)));
+    for (const signal of ['SIGINT', 'SIGTERM']) {
+      process.once(signal, () => {
+        isStopped = true;
+        child.kill(signal);
+      });
+    }
+    code = await new Promise((resolve) => child.once('exit', resolve));
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }
+  // What the caller would run next is not wanted any more.
+  if (isStopped) process.exit(1);
+  return code ?? 1;
 }
 
 /** @returns a table of what was written to the file, the costliest first */
