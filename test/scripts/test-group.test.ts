@@ -14,7 +14,7 @@ function runGroup(files: Record<string, string>, timeoutMs = 60_000) {
   const list = JSON.stringify(Object.keys(files));
   const entry = `import { describeFiles } from '${GROUP}';\ndescribeFiles(${list}, ${timeoutMs});\n`;
   writeFileSync(join(directory, 'entry.mjs'), entry);
-  const { NODE_TEST_CONTEXT: _ours, ...env } = process.env;
+  const { NODE_TEST_CONTEXT: _ours, TEST_COSTS_FILE: _none, ...env } = process.env;
   const args = ['--test-reporter=tap', 'entry.mjs'];
   const { status, stdout } = spawnSync(process.execPath, args, {
     cwd: directory,
