@@ -3,7 +3,7 @@
 import type { FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { isSiteIdText, textToSiteId } from '../src/clock/site-id.ts';
-import { SyncError, toSyncError } from '../src/errors.ts';
+import { SyncError, toSyncError } from '../src/errors/sync-error.ts';
 import type { AuthRequest } from '../src/hooks/chain.ts';
 import { sourceOf } from '../src/hooks/client-source.ts';
 import type { CodeHooks } from '../src/hooks/code-hooks.ts';

@@ -3,7 +3,7 @@
 import cors from '@fastify/cors';
 import type { FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
-import { SyncError } from '../src/errors.ts';
+import { SyncError } from '../src/errors/sync-error.ts';
 import { isOriginAllowed, originToCors } from '../src/service/origins.ts';
 
 export default fp(

@@ -3,9 +3,9 @@
 import type { Socket } from 'node:net';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
-import { type ErrorCode, internalCause, SyncError, toSyncError } from '../src/errors.ts';
-import { createLogger } from '../src/logger.ts';
-import { HTTP_STATUSES } from '../src/service/http-statuses.ts';
+import { type ErrorCode, internalCause, SyncError, toSyncError } from '../src/errors/sync-error.ts';
+import { createLogger } from '../src/logging/logger.ts';
+import { HTTP_STATUSES } from '../src/protocol/http-statuses.ts';
 
 const logger = createLogger('sync-coordinator:http');
 

@@ -6,7 +6,7 @@
 
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
-import { SyncError } from '../src/errors.ts';
+import { SyncError } from '../src/errors/sync-error.ts';
 
 export default fp(
   async (app) => {

@@ -1,7 +1,7 @@
 /** Who asks over HTTP: let in before a byte of the body is read, and for as long as its credentials hold. */
 
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { type SyncError, toSyncError } from '../src/errors.ts';
+import { type SyncError, toSyncError } from '../src/errors/sync-error.ts';
 import type { ClientIdentity } from '../src/hooks/types.ts';
 import { holderOf } from '../src/service/budget.ts';
 import type { Reader } from '../src/service/rights.ts';

@@ -7,7 +7,7 @@
 import fp from 'fastify-plugin';
 import { isLoopback, isLoopbackHost } from '../src/config/loopback.ts';
 import type { CoordinatorConfig } from '../src/config/schema.ts';
-import { SyncError } from '../src/errors.ts';
+import { SyncError } from '../src/errors/sync-error.ts';
 import { sendError } from './errors.ts';
 
 export interface LoopbackOnlyOptions {

@@ -1,7 +1,7 @@
 /** The metrics, for the other plugins to count in; `reports.ts` shows them. */
 
 import fp from 'fastify-plugin';
-import { createMetrics, type Metrics } from '../src/service/metrics.ts';
+import { createMetrics, type Metrics } from '../src/metrics/metrics.ts';
 
 declare module 'fastify' {
   interface FastifyInstance {

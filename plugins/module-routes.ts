@@ -2,7 +2,7 @@
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
-import { SyncError } from '../src/errors.ts';
+import { SyncError } from '../src/errors/sync-error.ts';
 import type { RouteTools, ServeRoutes } from '../src/hooks/module-extras.ts';
 import { holderOf } from '../src/service/budget.ts';
 import { answerErrors } from './errors.ts';

@@ -5,7 +5,7 @@
 
 import type { FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
-import { SharedReport } from '../src/service/shared-report.ts';
+import { SharedReport } from '../src/metrics/shared-report.ts';
 
 export default fp(
   async (app) => {

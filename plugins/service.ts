@@ -2,12 +2,12 @@
 
 import { randomBytes, randomUUID } from 'node:crypto';
 import fp from 'fastify-plugin';
-import { PACKAGE_VERSION } from '../src/config/own-package.ts';
 import type { World } from '../src/engine/sync-manager.ts';
-import { SyncError } from '../src/errors.ts';
+import { SyncError } from '../src/errors/sync-error.ts';
+import { PACKAGE_VERSION } from '../src/modules/own-package.ts';
 import { CoordinatorService } from '../src/service/coordinator-service.ts';
 import { createDatabaseReader } from '../src/service/database-reader.ts';
-import { openStorage } from '../src/storage/open-storage.ts';
+import { openStorage } from '../src/storage/by-address/open-storage.ts';
 
 declare module 'fastify' {
   interface FastifyInstance {

@@ -8,7 +8,7 @@ import websocket from '@fastify/websocket';
 import type { FastifyInstance } from 'fastify';
 import fp from 'fastify-plugin';
 import type { CoordinatorConfig } from '../src/config/schema.ts';
-import { SyncError } from '../src/errors.ts';
+import { SyncError } from '../src/errors/sync-error.ts';
 import { sendError } from './errors.ts';
 
 declare module 'fastify' {

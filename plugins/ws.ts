@@ -3,12 +3,12 @@
 import type { FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import type { RawData, WebSocket } from 'ws';
-import { SyncError } from '../src/errors.ts';
-import { createLogger } from '../src/logger.ts';
-import { ClientConnection } from '../src/service/client-connection.ts';
+import { SyncError } from '../src/errors/sync-error.ts';
+import { createLogger } from '../src/logging/logger.ts';
+import { WS_CLOSE } from '../src/protocol/ws-outcomes.ts';
 import { LinkedList } from '../src/service/linked-list.ts';
-import { SocketOutlet } from '../src/service/socket-outlet.ts';
-import { WS_CLOSE } from '../src/service/ws-outcomes.ts';
+import { ClientConnection } from '../src/sessions/client-connection.ts';
+import { SocketOutlet } from '../src/sessions/socket-send-queue.ts';
 import { isLongText, type JsonText } from '../src/wire/long-json.ts';
 
 const logger = createLogger('sync-coordinator:ws');

@@ -7,13 +7,13 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { Histogram } from 'prom-client';
 import type { TSchema } from 'typebox';
 import { CONFIG_OPTIONS, type ConfigOption } from '../src/config/options.ts';
-import { ERROR_CODES, type ErrorCode } from '../src/errors.ts';
-import { HTTP_STATUSES } from '../src/service/http-statuses.ts';
-import { createMetrics } from '../src/service/metrics.ts';
-import { exposeStore } from '../src/service/store-metrics.ts';
-import { WS_OUTCOMES } from '../src/service/ws-outcomes.ts';
-import { CLIENT_MESSAGE_SCHEMAS } from '../src/wire/schemas.ts';
-import { SERVER_MESSAGE_SCHEMAS, SNAPSHOT_CHUNK_SCHEMAS } from '../src/wire/server-messages.ts';
+import { ERROR_CODES, type ErrorCode } from '../src/errors/sync-error.ts';
+import { createMetrics } from '../src/metrics/metrics.ts';
+import { exposeStore } from '../src/metrics/store-metrics.ts';
+import { HTTP_STATUSES } from '../src/protocol/http-statuses.ts';
+import { CLIENT_MESSAGE_SCHEMAS } from '../src/protocol/schemas.ts';
+import { SERVER_MESSAGE_SCHEMAS, SNAPSHOT_CHUNK_SCHEMAS } from '../src/protocol/server-messages.ts';
+import { WS_OUTCOMES } from '../src/protocol/ws-outcomes.ts';
 
 interface Column<Row> {
   title: string;

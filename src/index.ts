@@ -8,7 +8,6 @@ export type { Hlc } from './clock/hlc.ts';
 export { decodeHlc, encodeHlc } from './clock/hlc.ts';
 export type { SiteId } from './clock/site-id.ts';
 export { siteIdToText, textToSiteId } from './clock/site-id.ts';
-export { ConfigError, type ConfigFault } from './config/config-error.ts';
 export { type LoadConfigOptions, loadConfig } from './config/resolve-config.ts';
 export {
   type CoordinatorConfig,
@@ -16,7 +15,8 @@ export {
   defineConfig,
 } from './config/schema.ts';
 export type { World } from './engine/sync-manager.ts';
-export { ERROR_CODES, type ErrorCode, SyncError } from './errors.ts';
+export { ConfigError, type ConfigFault } from './errors/config-error.ts';
+export { ERROR_CODES, type ErrorCode, SyncError } from './errors/sync-error.ts';
 export type { CodeEntry, CodeHooks, CodeModule } from './hooks/code-hooks.ts';
 export type { HookContext } from './hooks/context.ts';
 export type {
@@ -69,6 +69,16 @@ export type {
   SyncOperation,
   ValidationResult,
 } from './hooks/types.ts';
+export type {
+  ApplyResult,
+  Change,
+  ChangeSet,
+  ColumnChange,
+  RejectedChange,
+  RowDeletion,
+  SchemaMigration,
+} from './protocol/types.ts';
+export type { SqlValue } from './protocol/values.ts';
 export {
   type CoordinatorDescription,
   type CoordinatorServer,
@@ -77,6 +87,7 @@ export {
 } from './server.ts';
 export type { CoordinatorService, Status } from './service/coordinator-service.ts';
 export type { StoreStatus } from './service/store-watch.ts';
+export type { StorageModuleOptions } from './storage/by-address/open-storage.ts';
 export { createStorage, type StorageParts } from './storage/create-storage.ts';
 export { createStore, type StoreParts } from './storage/create-store.ts';
 export {
@@ -98,15 +109,4 @@ export type {
   StorageNotifications,
   StoragePool,
 } from './storage/kv-store.ts';
-export type { StorageModuleOptions } from './storage/open-storage.ts';
 export type { KVChange } from './storage/ordered-map.ts';
-export type {
-  ApplyResult,
-  Change,
-  ChangeSet,
-  ColumnChange,
-  RejectedChange,
-  RowDeletion,
-  SchemaMigration,
-} from './wire/types.ts';
-export type { SqlValue } from './wire/values.ts';

@@ -9,14 +9,14 @@ import websocket from '../plugins/websocket.ts';
 import { loadConfig } from './config/resolve-config.ts';
 import type { CoordinatorConfig } from './config/schema.ts';
 import type { World } from './engine/sync-manager.ts';
-import { SyncError } from './errors.ts';
+import { SyncError } from './errors/sync-error.ts';
 import type { CodeHooks } from './hooks/code-hooks.ts';
 import { HOOK_NAMES, type HookName } from './hooks/kinds.ts';
 import { HookLoadError } from './hooks/load-error.ts';
 import { findCulprit } from './hooks/stray-rejection.ts';
-import { createLogger } from './logger.ts';
-import { limitConnections } from './service/connections.ts';
+import { createLogger } from './logging/logger.ts';
 import type { CoordinatorService } from './service/coordinator-service.ts';
+import { limitConnections } from './sessions/connections.ts';
 
 export interface CoordinatorServerOptions {
   /** From `loadConfig()`, which is also what stands in for it. */

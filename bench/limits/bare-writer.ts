@@ -5,7 +5,7 @@
  */
 
 import { ClassicLevel } from 'classic-level';
-import type { WireChangeSet } from '../../src/wire/schemas.ts';
+import type { WireChangeSet } from '../../src/protocol/schemas.ts';
 import { listenBare } from '../lib/bare-server.ts';
 import { serveProgram } from '../lib/program.ts';
 

@@ -4,13 +4,13 @@ import { relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { hookOptionsToText, optionToText, shorten, valueAt } from '../config/option-display.ts';
 import { CONFIG_OPTIONS } from '../config/options.ts';
-import { PACKAGE_NAME } from '../config/own-package.ts';
 import type { ResolvedConfig } from '../config/resolve-config.ts';
 import { HOOK_KINDS, HOOK_NAMES } from '../hooks/kinds.ts';
 import type { LoadedHooks } from '../hooks/loaded-hooks.ts';
 import { loadHooks } from '../hooks/loader.ts';
+import { PACKAGE_NAME } from '../modules/own-package.ts';
 import { surroundingsWithoutServer } from '../service/hook-surroundings.ts';
-import { findStorage } from '../storage/open-storage.ts';
+import { findStorage } from '../storage/by-address/open-storage.ts';
 import { configToWarnings } from './warnings.ts';
 
 /** A longer value moves what follows it, instead of the whole column. */

@@ -1,10 +1,10 @@
 /** `sync-coordinator copy`: databases from one storage to another, while no server has them. */
 
 import type { ResolvedConfig } from '../config/resolve-config.ts';
-import { contentOf } from '../engine/transfer/content.ts';
-import { fillStore } from '../engine/transfer/fill-store.ts';
+import { findStorage } from '../storage/by-address/open-storage.ts';
 import type { Storage } from '../storage/kv-store.ts';
-import { findStorage } from '../storage/open-storage.ts';
+import { contentOf } from '../transfer/content.ts';
+import { fillStore } from '../transfer/fill-store.ts';
 import { databasesOf, namedStorage, storageOptions } from './databases.ts';
 import { keepFilesPrivate } from './private-files.ts';
 import { withProgress } from './progress.ts';

@@ -2,9 +2,9 @@
 
 import path from 'node:path';
 import type { CoordinatorConfig } from '../config/schema.ts';
+import type { StorageModuleOptions } from '../storage/by-address/open-storage.ts';
 import { isDatabaseId } from '../storage/database-id.ts';
 import type { Storage } from '../storage/kv-store.ts';
-import type { StorageModuleOptions } from '../storage/open-storage.ts';
 
 /** As the server would open it. */
 export function storageOptions(

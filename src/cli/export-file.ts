@@ -10,9 +10,9 @@ import path from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip, createGzip } from 'node:zlib';
-import { damaged } from '../engine/export/format.ts';
-import { codeOf } from '../errors.ts';
-import { FILE_MODE } from '../storage/modes.ts';
+import { codeOf } from '../errors/sync-error.ts';
+import { FILE_MODE } from '../storage/leveldb/modes.ts';
+import { damaged } from '../transfer/export/format.ts';
 
 /** Stands for stdin or stdout. */
 export const STREAM = '-';

@@ -1,11 +1,11 @@
 /** `sync-coordinator export`: one database to a file, which `import` brings in anywhere. */
 
 import type { ResolvedConfig } from '../config/resolve-config.ts';
-import type { ExportEnd } from '../engine/export/format.ts';
-import { exportLines } from '../engine/export/write-export.ts';
-import type { TransferTally } from '../engine/transfer/content.ts';
+import { findStorage } from '../storage/by-address/open-storage.ts';
 import type { KVReader, Storage } from '../storage/kv-store.ts';
-import { findStorage } from '../storage/open-storage.ts';
+import type { TransferTally } from '../transfer/content.ts';
+import type { ExportEnd } from '../transfer/export/format.ts';
+import { exportLines } from '../transfer/export/write-export.ts';
 import { databasesOf, namedStorage, storageOptions } from './databases.ts';
 import { gzipToStdout, refuseTaken, STREAM, writeGzip } from './export-file.ts';
 import { keepFilesPrivate } from './private-files.ts';

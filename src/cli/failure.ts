@@ -3,9 +3,9 @@
 import { inspect } from 'node:util';
 import { type Static, Type } from 'typebox';
 import { Check } from 'typebox/value';
-import { ConfigError } from '../config/config-error.ts';
-import { PACKAGE_NAME } from '../config/own-package.ts';
 import { debugOf } from '../config/resolve-config.ts';
+import { ConfigError } from '../errors/config-error.ts';
+import { PACKAGE_NAME } from '../modules/own-package.ts';
 
 /** What Node says about a system call that failed. */
 const SystemErrorSchema = Type.Object({

@@ -3,17 +3,17 @@
 import { randomBytes } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import type { ResolvedConfig } from '../config/resolve-config.ts';
+import { findStorage } from '../storage/by-address/open-storage.ts';
+import { assertDatabaseId } from '../storage/database-id.ts';
+import type { KVStore, Storage } from '../storage/kv-store.ts';
+import { PASSES, type TransferTally } from '../transfer/content.ts';
 import {
   type CheckedExport,
   checkExport,
   contentOfExport,
-} from '../engine/export/import-content.ts';
-import { planImport } from '../engine/export/plan-import.ts';
-import { PASSES, type TransferTally } from '../engine/transfer/content.ts';
-import { fillStore, OccupiedError } from '../engine/transfer/fill-store.ts';
-import { assertDatabaseId } from '../storage/database-id.ts';
-import type { KVStore, Storage } from '../storage/kv-store.ts';
-import { findStorage } from '../storage/open-storage.ts';
+} from '../transfer/export/import-content.ts';
+import { planImport } from '../transfer/export/plan-import.ts';
+import { fillStore, OccupiedError } from '../transfer/fill-store.ts';
 import { namedStorage, storageOptions } from './databases.ts';
 import { readUnpacked, STREAM, withStdinAsFile } from './export-file.ts';
 import { keepFilesPrivate } from './private-files.ts';

@@ -7,8 +7,8 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { createInterface } from 'node:readline/promises';
-import { PACKAGE_NAME } from '../config/own-package.ts';
-import { FILE_MODE } from '../storage/modes.ts';
+import { PACKAGE_NAME } from '../modules/own-package.ts';
+import { FILE_MODE } from '../storage/leveldb/modes.ts';
 import { type FirstHook, HOOKS, type InitOptions } from './init-flags.ts';
 import { type AuthMode, CONFIG_NAME, filesFor, type InitAnswers } from './init-templates.ts';
 

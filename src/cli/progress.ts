@@ -1,7 +1,7 @@
 /** A progress bar on the terminal, for as long as a command works on one database. */
 
 import { SingleBar } from 'cli-progress';
-import { PACKAGE_NAME } from '../config/own-package.ts';
+import { PACKAGE_NAME } from '../modules/own-package.ts';
 
 const BAR_INTERVAL_MS = 100;
 

@@ -3,9 +3,9 @@
 import { isDeepStrictEqual } from 'node:util';
 import { valueAt } from '../config/option-display.ts';
 import { CONFIG_OPTIONS } from '../config/options.ts';
-import { PACKAGE_NAME } from '../config/own-package.ts';
 import type { ResolvedConfig } from '../config/resolve-config.ts';
 import type { CoordinatorConfig } from '../config/schema.ts';
+import { PACKAGE_NAME } from '../modules/own-package.ts';
 import type { CoordinatorServer } from '../server.ts';
 import { failureToText } from './failure.ts';
 

@@ -6,8 +6,8 @@
  */
 
 import { Command, type CommanderError } from 'commander';
-import { PACKAGE_NAME, PACKAGE_VERSION } from '../config/own-package.ts';
 import { type ResolvedConfig, resolveConfig } from '../config/resolve-config.ts';
+import { PACKAGE_NAME, PACKAGE_VERSION } from '../modules/own-package.ts';
 import { CONFIG_FLAG, configOptions, optionsToFlags } from './config-flags.ts';
 import type { CopyOptions } from './copy.ts';
 import type { ExportOptions } from './export.ts';

@@ -2,13 +2,13 @@
 
 import closeWithGrace from 'close-with-grace';
 import { maskUrl } from '../config/option-display.ts';
-import { PACKAGE_NAME, PACKAGE_VERSION } from '../config/own-package.ts';
 import { DEBUG_SOURCE, type ResolvedConfig } from '../config/resolve-config.ts';
 import type { CoordinatorConfig } from '../config/schema.ts';
-import { enableLogging } from '../logger.ts';
-import { toPrintableLines } from '../printable.ts';
+import { toPrintableLines } from '../errors/printable.ts';
+import { enableLogging } from '../logging/logger.ts';
+import { PACKAGE_NAME, PACKAGE_VERSION } from '../modules/own-package.ts';
 import { type CoordinatorServer, createCoordinatorServer } from '../server.ts';
-import { findStorage } from '../storage/open-storage.ts';
+import { findStorage } from '../storage/by-address/open-storage.ts';
 import { failureToText } from './failure.ts';
 import { keepFilesPrivate } from './private-files.ts';
 import { Hangups, reload } from './reload.ts';

@@ -1,9 +1,9 @@
 /** How `copy`, `export` and `import` say what became of a database, and what it ends with. */
 
-import { PACKAGE_NAME } from '../config/own-package.ts';
-import { ExportFileError } from '../engine/export/format.ts';
-import { SyncError } from '../errors.ts';
-import { toPrintable } from '../printable.ts';
+import { toPrintable } from '../errors/printable.ts';
+import { SyncError } from '../errors/sync-error.ts';
+import { PACKAGE_NAME } from '../modules/own-package.ts';
+import { ExportFileError } from '../transfer/export/format.ts';
 import { failureToText } from './failure.ts';
 
 /** What the process ends with: all is done; something is damaged; something was not possible. */

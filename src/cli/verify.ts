@@ -1,13 +1,13 @@
 /** `sync-coordinator verify`: whether stores are what they should be. Reads them, and changes nothing. */
 
 import type { ResolvedConfig } from '../config/resolve-config.ts';
-import { createTally } from '../engine/verify/findings.ts';
-import { verifyDatabase } from '../engine/verify/verify.ts';
-import { SyncError } from '../errors.ts';
-import { toPrintable } from '../printable.ts';
+import { toPrintable } from '../errors/printable.ts';
+import { SyncError } from '../errors/sync-error.ts';
+import { findStorage } from '../storage/by-address/open-storage.ts';
 import type { Storage } from '../storage/kv-store.ts';
-import { findStorage } from '../storage/open-storage.ts';
 import { refuseUnfinished, UNFINISHED_KEY } from '../storage/unfinished.ts';
+import { createTally } from '../verify/findings.ts';
+import { verifyDatabase } from '../verify/verify.ts';
 import { databasesOf, storageOptions } from './databases.ts';
 import { failureToText } from './failure.ts';
 import { withProgress } from './progress.ts';

@@ -8,12 +8,12 @@ import { basename, join, resolve } from 'node:path';
 import { cosmiconfigSync } from 'cosmiconfig';
 import { Type } from 'typebox';
 import { Check } from 'typebox/value';
-import { ConfigError } from './config-error.ts';
-import { failureToReason } from './failure-reason.ts';
-import { requireModule } from './import-module.ts';
-import { parseJsonFile } from './json-file.ts';
+import { ConfigError } from '../errors/config-error.ts';
+import { failureToReason } from '../modules/failure-reason.ts';
+import { requireModule } from '../modules/import-module.ts';
+import { parseJsonFile } from '../modules/json-file.ts';
+import { PACKAGE_NAME } from '../modules/own-package.ts';
 import { kindToText } from './option-display.ts';
-import { PACKAGE_NAME } from './own-package.ts';
 
 /** Where a configuration is looked for, in this order; the first that has one wins. */
 export const CONFIG_FILE_NAMES = [

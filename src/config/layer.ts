@@ -5,12 +5,12 @@
  */
 
 import { relative, resolve } from 'node:path';
-import type { ConfigFault } from './config-error.ts';
-import { editDistance } from './edit-distance.ts';
-import { isFileSpecifier } from './import-module.ts';
+import type { ConfigFault } from '../errors/config-error.ts';
+import { editDistance } from '../errors/edit-distance.ts';
+import { isFileSpecifier } from '../modules/import-module.ts';
+import { PACKAGE_NAME } from '../modules/own-package.ts';
 import { kindToText, shorten, valueToText } from './option-display.ts';
 import { CONFIG_OPTIONS, OPTION_GROUPS, OPTIONS_BY_PATH } from './options.ts';
-import { PACKAGE_NAME } from './own-package.ts';
 
 export interface LayerEntry {
   path: string;

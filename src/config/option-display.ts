@@ -1,8 +1,8 @@
 /** How values are shown to people: without anything secret. */
 
 import { inspect } from 'node:util';
+import { SchemaReader } from '../options/schema-reader.ts';
 import type { ConfigOption } from './options.ts';
-import { SchemaReader } from './schema-reader.ts';
 
 const MASK = '***';
 /** Of a wrong value: enough to recognise it. */

@@ -6,8 +6,8 @@
 
 import { dirname, isAbsolute, relative, resolve } from 'node:path';
 import { Parse } from 'typebox/value';
+import { ConfigError, type ConfigFault } from '../errors/config-error.ts';
 import { isAddressRange } from './address-range.ts';
-import { ConfigError, type ConfigFault } from './config-error.ts';
 import { readConfigFile } from './config-file.ts';
 import { inputToLayer, isPackage, type Layer, type LayerEntry, textsToLayer } from './layer.ts';
 import { optionToText, shorten } from './option-display.ts';

@@ -11,7 +11,7 @@
 import { type Static, Type } from 'typebox';
 import type { HookDefinition } from '../hooks/define-hooks.ts';
 import type { CheckedEntries, HookEntry } from '../hooks/hook-entry.ts';
-import { LOG_LEVELS } from '../logger.ts';
+import { LOG_LEVELS } from '../logging/logger.ts';
 
 /** What a leaf says beyond its type. */
 export interface OptionNotes {

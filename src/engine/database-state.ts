@@ -9,12 +9,12 @@
 
 import { compareHlc } from '../clock/hlc.ts';
 import type { SiteIdText } from '../clock/site-id.ts';
-import type { Logger } from '../logger.ts';
+import type { Logger } from '../logging/logger.ts';
 import type { KVStore } from '../storage/kv-store.ts';
-import { Catalog } from './catalog.ts';
-import { readHead } from './head.ts';
 import { type Appended, LogAnnouncer } from './log-announcer.ts';
-import type { CommittedState, Written } from './write-transaction.ts';
+import type { CommittedState, Written } from './merge/write-transaction.ts';
+import { readHead } from './records/head.ts';
+import { Catalog } from './tables/catalog.ts';
 
 export class DatabaseState {
   readonly #store: KVStore;

@@ -5,14 +5,14 @@
 
 import { compareHlc, type HlcText } from '../clock/hlc.ts';
 import { hlcSite } from '../clock/site-id.ts';
-import type { Logger } from '../logger.ts';
+import type { Logger } from '../logging/logger.ts';
 import type { KVStore } from '../storage/kv-store.ts';
-import type { Catalog } from './catalog.ts';
-import { refuseIfForgotten } from './cursor.ts';
-import { readForgotten } from './head.ts';
-import { logKeyToPosition, logRange } from './keys.ts';
-import { decodeLogRecord, type LogRecord } from './log-record.ts';
-import type { CommittedState } from './write-transaction.ts';
+import { refuseIfForgotten } from './log/cursor.ts';
+import { decodeLogRecord, type LogRecord } from './log/log-record.ts';
+import type { CommittedState } from './merge/write-transaction.ts';
+import { readForgotten } from './records/head.ts';
+import { logKeyToPosition, logRange } from './records/keys.ts';
+import type { Catalog } from './tables/catalog.ts';
 
 /** The log has grown. */
 export interface Appended {

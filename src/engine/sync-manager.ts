@@ -8,41 +8,47 @@
 
 import { compareHlc, type HlcText, hlcWallTimeMs } from '../clock/hlc.ts';
 import { SITE_ID_BYTES, type SiteIdText } from '../clock/site-id.ts';
-import type { SyncError } from '../errors.ts';
-import type { Logger } from '../logger.ts';
+import type { SyncError } from '../errors/sync-error.ts';
+import type { Logger } from '../logging/logger.ts';
+import type { WireChange, WireChangeSet, WireCheckpoint } from '../protocol/schemas.ts';
 import type { KVStore, KVTransaction } from '../storage/kv-store.ts';
-import type { WireChange, WireChangeSet, WireCheckpoint } from '../wire/schemas.ts';
-import { toAuthored } from './authored.ts';
-import { weightOf } from './batch-weight.ts';
-import type { Catalog } from './catalog.ts';
-import { type CatalogLimits, UNLIMITED_CATALOG } from './catalog-size.ts';
-import { freshCursor, type LogCursor, refuseIfForgotten, toCursor } from './cursor.ts';
+import { isStoreFailure, writeExclusively } from '../storage/store-failure.ts';
 import { DatabaseState } from './database-state.ts';
-import { refuseDrift } from './drift.ts';
-import type { Sender } from './foreign-authors.ts';
-import { GroupCommit } from './group-commit.ts';
-import { type Identity, loadIdentity, ReplacedError, readForgotten, readHorizon } from './head.ts';
-import { type HeldLimits, UNLIMITED_HELD } from './held-size.ts';
-import { tellAgain } from './held-telling.ts';
-import { type LogPage, type LogReadOptions, readLog, type TakeChangeSet } from './log.ts';
+import { freshCursor, type LogCursor, refuseIfForgotten, toCursor } from './log/cursor.ts';
+import { type LogPage, type LogReadOptions, readLog, type TakeChangeSet } from './log/log.ts';
+import { LogPins } from './log/log-pins.ts';
+import { LogReaders } from './log/log-readers.ts';
+import { carryPosition, deliverable, type LogRecord } from './log/log-record.ts';
+import { CurrentNames } from './log/record-tables.ts';
 import type { Appended } from './log-announcer.ts';
-import { LogPins } from './log-pins.ts';
-import { LogReaders } from './log-readers.ts';
-import { carryPosition, deliverable, type LogRecord } from './log-record.ts';
-import { type Maintained, type MaintainOptions, Maintenance } from './maintenance.ts';
-import { type Batch, type BatchOutcome, MergeTransaction } from './merge-transaction.ts';
-import { Pace } from './pace.ts';
-import { markPageEnd } from './position-marks.ts';
-import { Preview } from './preview.ts';
-import { CurrentNames } from './record-tables.ts';
-import { type RowLimits, UNLIMITED_ROW } from './row-size.ts';
-import { SiteRecords } from './site-records.ts';
-import { openSnapshot, type Snapshot } from './snapshot.ts';
-import { isStoreFailure, writeExclusively } from './store-failure.ts';
-import { readRow, readRows, type WireRow } from './stored-rows.ts';
-import { TableAliases } from './table-aliases.ts';
-import { type EmptyingContext, STEP_ROWS_MAX } from './table-emptying.ts';
-import { WriteTransaction, type Written } from './write-transaction.ts';
+import { type Maintained, type MaintainOptions, Maintenance } from './maintenance/maintenance.ts';
+import { weightOf } from './merge/batch-weight.ts';
+import { toAuthored } from './merge/compensation.ts';
+import { refuseDrift } from './merge/drift.ts';
+import type { Sender } from './merge/foreign-authors.ts';
+import { GroupCommit } from './merge/group-commit.ts';
+import { tellAgain } from './merge/held-telling.ts';
+import { type Batch, type BatchOutcome, MergeTransaction } from './merge/merge-transaction.ts';
+import { Preview } from './merge/preview.ts';
+import { type EmptyingContext, STEP_ROWS_MAX } from './merge/table-emptying.ts';
+import { WriteTransaction, type Written } from './merge/write-transaction.ts';
+import {
+  type Identity,
+  loadIdentity,
+  ReplacedError,
+  readForgotten,
+  readHorizon,
+} from './records/head.ts';
+import { type HeldLimits, UNLIMITED_HELD } from './records/held-size.ts';
+import { Pace } from './records/pace.ts';
+import { markPageEnd } from './records/position-marks.ts';
+import { type RowLimits, UNLIMITED_ROW } from './records/row-size.ts';
+import { SiteRecords } from './records/site-records.ts';
+import { openSnapshot, type Snapshot } from './snapshot/snapshot.ts';
+import type { Catalog } from './tables/catalog.ts';
+import { type CatalogLimits, UNLIMITED_CATALOG } from './tables/catalog-size.ts';
+import { readRow, readRows, type WireRow } from './tables/stored-rows.ts';
+import { TableAliases } from './tables/table-aliases.ts';
 
 /** What the engine takes from outside, so that a simulation can be the world. */
 export interface World {

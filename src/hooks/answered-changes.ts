@@ -6,10 +6,10 @@
 
 import type { Hlc } from '../clock/hlc.ts';
 import { SITE_ID_BYTES } from '../clock/site-id.ts';
+import { MIGRATION_TYPES, type MigrationType, NAME_LENGTH_MAX } from '../protocol/schemas.ts';
+import type { Change, ChangeSet, SchemaMigration } from '../protocol/types.ts';
+import { decodeValue, encodeValue, type SqlValue, valueFault } from '../protocol/values.ts';
 import { decodeLazily, untouchedOrigin } from '../wire/lazy-change-set.ts';
-import { MIGRATION_TYPES, type MigrationType, NAME_LENGTH_MAX } from '../wire/schemas.ts';
-import type { Change, ChangeSet, SchemaMigration } from '../wire/types.ts';
-import { decodeValue, encodeValue, type SqlValue, valueFault } from '../wire/values.ts';
 
 /** A hook answered what it may not; the message says what and where. */
 export class InvalidAnswer extends Error {

@@ -4,8 +4,8 @@
  */
 
 import { SITE_ID_BYTES } from '../clock/site-id.ts';
-import { SyncError } from '../errors.ts';
-import type { ChangeSet, RejectedChange } from '../wire/types.ts';
+import { SyncError } from '../errors/sync-error.ts';
+import type { ChangeSet, RejectedChange } from '../protocol/types.ts';
 import {
   copySiteId,
   demand,

@@ -1,7 +1,7 @@
 /** Verdicts that take a change set as a whole: with one of its changes rejected, all of them are. */
 
-import type { WireChangeSet } from '../wire/schemas.ts';
-import type { RejectedChange } from '../wire/types.ts';
+import type { WireChangeSet } from '../protocol/schemas.ts';
+import type { RejectedChange } from '../protocol/types.ts';
 import type { GivenBack, WireItem } from './given-back.ts';
 
 /** Names nothing, so that it only speaks for those of which the module itself says nothing. */

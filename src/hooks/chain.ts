@@ -7,9 +7,9 @@
 
 import type { WebSocket } from 'ws';
 import type { Hlc } from '../clock/hlc.ts';
+import type { WireChangeSet } from '../protocol/schemas.ts';
+import type { ApplyResult, ChangeSet } from '../protocol/types.ts';
 import { decodeLazily, originOf as setAsItCame } from '../wire/lazy-change-set.ts';
-import type { WireChangeSet } from '../wire/schemas.ts';
-import type { ApplyResult, ChangeSet } from '../wire/types.ts';
 import { readAddedIdentity } from './added-identity.ts';
 import { readIdentity, readPermission } from './answers.ts';
 import { Call, CallAfterApply, CallBeforeApply } from './call.ts';

@@ -2,10 +2,10 @@
 
 import type { TSchema } from 'typebox';
 import { Errors } from 'typebox/value';
+import { withDefaults } from '../options/option-defaults.ts';
+import { refusingUnknown } from '../options/strict-schema.ts';
 import { toPlacedFault } from '../wire/place.ts';
 import { HookLoadError } from './load-error.ts';
-import { withDefaults } from './option-defaults.ts';
-import { refusingUnknown } from './strict-schema.ts';
 
 /** More faults than these say nothing new. */
 const FAULTS_MAX = 5;

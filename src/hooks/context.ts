@@ -3,7 +3,7 @@
  * its setup until the server stops or a reload has put another in its place.
  */
 
-import { createLogger, type Logger } from '../logger.ts';
+import { createLogger, type Logger } from '../logging/logger.ts';
 import { callUnderWay, followCalls } from './call.ts';
 import type { CoordinatorAccess } from './coordinator-access.ts';
 import type { HookMetrics } from './hook-metrics.ts';

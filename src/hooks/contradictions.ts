@@ -1,8 +1,8 @@
 /** Refuses verdicts that reject what they approve: who wrote such a one meant something else. */
 
-import type { WireChangeSet } from '../wire/schemas.ts';
-import type { RejectedChange } from '../wire/types.ts';
-import { encodeValue, pkIdentity } from '../wire/values.ts';
+import type { WireChangeSet } from '../protocol/schemas.ts';
+import type { RejectedChange } from '../protocol/types.ts';
+import { encodeValue, pkIdentity } from '../protocol/values.ts';
 import { InvalidAnswer } from './answered-changes.ts';
 import type { GivenBack, WireItem } from './given-back.ts';
 

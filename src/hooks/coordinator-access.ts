@@ -1,7 +1,7 @@
 /** What hook modules may do with the coordinator that they are part of, beside reading. */
 
 import type { Hlc } from '../clock/hlc.ts';
-import type { SqlValue } from '../wire/values.ts';
+import type { SqlValue } from '../protocol/values.ts';
 import type { TableName } from './reader.ts';
 import type { ClientIdentity } from './types.ts';
 

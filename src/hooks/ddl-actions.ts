@@ -3,7 +3,7 @@
  * migration says of itself.
  */
 
-import type { MigrationType } from '../wire/schemas.ts';
+import type { MigrationType } from '../protocol/schemas.ts';
 import {
   type Parts,
   skipColumn,

@@ -1,9 +1,9 @@
 /** Finds the module that an entry names, and what it says of itself, before it is set up. */
 
 import { isAbsolute, relative, resolve, sep } from 'node:path';
-import { type ImportedModule, importModule } from '../config/import-module.ts';
-import { PACKAGE_NAME, PACKAGE_VERSION } from '../config/own-package.ts';
-import { findPackageVersion } from '../config/package-version.ts';
+import { type ImportedModule, importModule } from '../modules/import-module.ts';
+import { PACKAGE_NAME, PACKAGE_VERSION } from '../modules/own-package.ts';
+import { findPackageVersion } from '../modules/package-version.ts';
 import tokenWhitelist from './builtin/token-whitelist.ts';
 import { checkDefinition } from './check-definition.ts';
 import { CODE, settled } from './code-hooks.ts';

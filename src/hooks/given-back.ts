@@ -7,8 +7,8 @@
  * one HLC as often as it was given, and one that it has been moved to as often as one place was given.
  */
 
-import type { WireChange, WireChangeSet, WireMigration } from '../wire/schemas.ts';
-import { pkIdentity } from '../wire/values.ts';
+import type { WireChange, WireChangeSet, WireMigration } from '../protocol/schemas.ts';
+import { pkIdentity } from '../protocol/values.ts';
 import { InvalidAnswer } from './answered-changes.ts';
 
 /** A change or a migration. */

@@ -3,8 +3,8 @@
  * before a reload ends with the modules it began with, which are closed after that.
  */
 
-import { forgetImportedModules } from '../config/import-module.ts';
-import { createLogger } from '../logger.ts';
+import { createLogger } from '../logging/logger.ts';
+import { forgetImportedModules } from '../modules/import-module.ts';
 import { HookChain } from './chain.ts';
 import type { CodeHooks } from './code-hooks.ts';
 import { Handover } from './handover.ts';

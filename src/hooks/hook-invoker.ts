@@ -4,8 +4,8 @@
  * means, or throws the SyncError that the client gets. `kinds.ts` says how the steps of a hook act as one.
  */
 
-import type { SyncError } from '../errors.ts';
-import type { Logger } from '../logger.ts';
+import type { SyncError } from '../errors/sync-error.ts';
+import type { Logger } from '../logging/logger.ts';
 import { type Call, runCall } from './call.ts';
 import { type HookName, type HookOfKind, recordByHook } from './kinds.ts';
 import type { LoadedHooks } from './loaded-hooks.ts';

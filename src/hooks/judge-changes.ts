@@ -1,6 +1,6 @@
 /** A validate hook's work, change by change. */
 
-import type { Change, ChangeSet, RejectedChange, SchemaMigration } from '../wire/types.ts';
+import type { Change, ChangeSet, RejectedChange, SchemaMigration } from '../protocol/types.ts';
 import { addsOnly } from './ddl-actions.ts';
 import type { BatchReader } from './reader.ts';
 import type { MaybePromise, ValidationResult } from './types.ts';

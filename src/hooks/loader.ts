@@ -4,7 +4,7 @@
  * without a check it was told to make is worse than none.
  */
 
-import { createLogger } from '../logger.ts';
+import { createLogger } from '../logging/logger.ts';
 import { checkDefinition } from './check-definition.ts';
 import { refuseHooksOf, toHooks } from './check-hooks.ts';
 import { checkOptions } from './check-options.ts';

@@ -5,10 +5,10 @@
  */
 
 import { encodeHlc } from '../clock/hlc.ts';
+import type { WireChange, WireChangeSet, WireMigration } from '../protocol/schemas.ts';
+import { type ChangeSet, encodeChange, encodeMigration } from '../protocol/types.ts';
+import { decodeValue, encodeValue, pkIdentity } from '../protocol/values.ts';
 import { decodeLazily, untouchedOrigin } from '../wire/lazy-change-set.ts';
-import type { WireChange, WireChangeSet, WireMigration } from '../wire/schemas.ts';
-import { type ChangeSet, encodeChange, encodeMigration } from '../wire/types.ts';
-import { decodeValue, encodeValue, pkIdentity } from '../wire/values.ts';
 import { InvalidAnswer } from './answered-changes.ts';
 import { readChangeSets } from './answers.ts';
 

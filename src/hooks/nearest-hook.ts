@@ -1,6 +1,6 @@
 /** "Did you mean …?" for the names of hooks. */
 
-import { editDistance } from '../config/edit-distance.ts';
+import { editDistance } from '../errors/edit-distance.ts';
 import { HOOK_NAMES, type HookName } from './kinds.ts';
 
 /** Beyond this many edits two names have nothing to do with each other. */

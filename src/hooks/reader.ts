@@ -4,8 +4,8 @@
  */
 
 import type { Hlc } from '../clock/hlc.ts';
-import type { ChangeSet } from '../wire/types.ts';
-import type { SqlValue } from '../wire/values.ts';
+import type { ChangeSet } from '../protocol/types.ts';
+import type { SqlValue } from '../protocol/values.ts';
 
 export interface TableName {
   /** Default: `main`. */

@@ -4,9 +4,9 @@
  * the client's token blotted out.
  */
 
-import { errorToMessage, errorToText } from '../error-text.ts';
-import { ERROR_CODES, type ErrorCode, SyncError } from '../errors.ts';
-import { createLogger } from '../logger.ts';
+import { errorToMessage, errorToText } from '../errors/error-text.ts';
+import { ERROR_CODES, type ErrorCode, SyncError } from '../errors/sync-error.ts';
+import { createLogger } from '../logging/logger.ts';
 import { InvalidAnswer } from './answered-changes.ts';
 import { blotOut } from './blot-out.ts';
 import { HOOK_KINDS, type HookName } from './kinds.ts';

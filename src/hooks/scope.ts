@@ -5,7 +5,7 @@
  */
 
 import { encodeHlc } from '../clock/hlc.ts';
-import type { ApplyResult, ChangeSet } from '../wire/types.ts';
+import type { ApplyResult, ChangeSet } from '../protocol/types.ts';
 import { InvalidAnswer } from './answered-changes.ts';
 import { readChangeSets, readValidation } from './answers.ts';
 import { CallAfterApply } from './call.ts';

@@ -4,7 +4,7 @@
  * though the coordinator keeps names as they are.
  */
 
-import type { SchemaMigration } from '../wire/types.ts';
+import type { SchemaMigration } from '../protocol/types.ts';
 import { tablesInDdl } from './ddl-tables.ts';
 import { foldName } from './same-name.ts';
 

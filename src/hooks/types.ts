@@ -15,7 +15,7 @@ import type {
   ChangeSet,
   RejectedChange,
   SchemaMigration,
-} from '../wire/types.ts';
+} from '../protocol/types.ts';
 import type { CallOrigin } from './call-origin.ts';
 import type { BatchReader } from './reader.ts';
 

@@ -1,8 +1,8 @@
 /** What one module made of the change sets that it was asked about. */
 
+import type { WireChangeSet } from '../protocol/schemas.ts';
+import { type ChangeSet, encodeChangeSet } from '../protocol/types.ts';
 import { decodeLazily, originOf, untouchedOrigin } from '../wire/lazy-change-set.ts';
-import type { WireChangeSet } from '../wire/schemas.ts';
-import { type ChangeSet, encodeChangeSet } from '../wire/types.ts';
 import { readValidation } from './answers.ts';
 import { OTHER_REJECTED, withoutTorn } from './atomic.ts';
 import { refuseContradictions } from './contradictions.ts';

@@ -1,6 +1,6 @@
 /** Which clients see the same of what is pushed, where every module that filters it says so. */
 
-import { createLogger } from '../logger.ts';
+import { createLogger } from '../logging/logger.ts';
 import type { InvokedModule } from './hook-invoker.ts';
 import type { ClientIdentity } from './types.ts';
 

@@ -1,7 +1,7 @@
 /** What `onAuthorize` is told of a batch. */
 
 import type { MigrationSummary, SyncOperation } from '../hooks/types.ts';
-import type { WireChangeSet } from '../wire/schemas.ts';
+import type { WireChangeSet } from '../protocol/schemas.ts';
 import { weighChanges } from './drain.ts';
 
 export function toApplyOperation(

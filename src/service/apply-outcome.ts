@@ -2,14 +2,14 @@
 
 import type { HlcText } from '../clock/hlc.ts';
 import { siteIdToText } from '../clock/site-id.ts';
-import { type BatchItem, withItems } from '../engine/foreign-authors.ts';
-import type { Unapplied } from '../engine/merge-transaction.ts';
+import { type BatchItem, withItems } from '../engine/merge/foreign-authors.ts';
+import type { Unapplied } from '../engine/merge/merge-transaction.ts';
 import type { SyncManager } from '../engine/sync-manager.ts';
 import type { CallOrigin } from '../hooks/call-origin.ts';
 import type { HookChain } from '../hooks/chain.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
-import type { WireChange, WireMigration } from '../wire/schemas.ts';
-import type { ApplyResult, RejectedChange } from '../wire/types.ts';
+import type { WireChange, WireMigration } from '../protocol/schemas.ts';
+import type { ApplyResult, RejectedChange } from '../protocol/types.ts';
 import { viewOf } from './client-view.ts';
 import type { Corrected } from './corrections.ts';
 import { explainForeign } from './rejections.ts';

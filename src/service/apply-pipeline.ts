@@ -2,17 +2,18 @@
 
 import { decodeHlc, type HlcText } from '../clock/hlc.ts';
 import { siteIdToText } from '../clock/site-id.ts';
-import { toAuthored } from '../engine/authored.ts';
-import { type ForeignAuthors, Sender } from '../engine/foreign-authors.ts';
-import type { BatchOutcome } from '../engine/merge-transaction.ts';
+import { toAuthored } from '../engine/merge/compensation.ts';
+import { type ForeignAuthors, Sender } from '../engine/merge/foreign-authors.ts';
+import type { BatchOutcome } from '../engine/merge/merge-transaction.ts';
 import type { SyncManager } from '../engine/sync-manager.ts';
-import { SyncError } from '../errors.ts';
+import { SyncError } from '../errors/sync-error.ts';
 import { type CallOrigin, originOf } from '../hooks/call-origin.ts';
 import type { HookChain } from '../hooks/chain.ts';
 import type { ChangeOutcome, ClientIdentity } from '../hooks/types.ts';
+import type { Metrics } from '../metrics/metrics.ts';
+import type { WireChangeSet } from '../protocol/schemas.ts';
+import type { ApplyResult, RejectedChange } from '../protocol/types.ts';
 import { decodeLazily } from '../wire/lazy-change-set.ts';
-import type { WireChangeSet } from '../wire/schemas.ts';
-import type { ApplyResult, RejectedChange } from '../wire/types.ts';
 import { toApplyOperation } from './apply-operation.ts';
 import {
   type Asking,
@@ -26,7 +27,6 @@ import { type Corrected, separateCorrections } from './corrections.ts';
 import { DatabaseTurns } from './database-turns.ts';
 import { countChanges, drainPoint } from './drain.ts';
 import { judgeUnderAllNames } from './incoming-names.ts';
-import type { Metrics } from './metrics.ts';
 import { type DatabaseAccess, refuseOwnSite } from './open-database.ts';
 import { outcomesOf } from './outcomes.ts';
 import { explainForeign, explainRefused } from './rejections.ts';

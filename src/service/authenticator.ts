@@ -1,14 +1,15 @@
 /** Says who a client is, at first and again when it brings newer credentials. */
 
 import { siteIdToText } from '../clock/site-id.ts';
-import { type ErrorCode, SyncError, toSyncError } from '../errors.ts';
+import { type ErrorCode, SyncError, toSyncError } from '../errors/sync-error.ts';
 import { noteOrigin } from '../hooks/call-origin.ts';
 import type { AuthRequest, HookChain } from '../hooks/chain.ts';
 import { clientAddressOf, sourceOf, unnamedProxyOf } from '../hooks/client-source.ts';
 import { type HookAnswer, PASSED } from '../hooks/refusal.ts';
 import { sealIdentity } from '../hooks/sealed-identity.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
-import { createLogger } from '../logger.ts';
+import { createLogger } from '../logging/logger.ts';
+import type { Metrics } from '../metrics/metrics.ts';
 import { type Clients, noLongerGood } from './clients.ts';
 import {
   credentialsToHash,
@@ -16,7 +17,6 @@ import {
   type LoginThrottle,
   type LoginUnderWay,
 } from './login-throttle.ts';
-import type { Metrics } from './metrics.ts';
 import type { RefusalLog } from './refusal-log.ts';
 
 /** Refusals that are about the credentials, not about whether anybody could look at them. */

@@ -3,14 +3,14 @@
  * the same device and is yet to be stored, and what of the batch itself they approve as they go.
  */
 
-import type { Sender } from '../engine/foreign-authors.ts';
-import type { Preview } from '../engine/preview.ts';
+import type { Sender } from '../engine/merge/foreign-authors.ts';
+import type { Preview } from '../engine/merge/preview.ts';
 import type { SyncManager } from '../engine/sync-manager.ts';
 import type { BatchReader, StoredRow, TableName } from '../hooks/reader.ts';
+import type { WireChangeSet } from '../protocol/schemas.ts';
+import { type ChangeSet, encodeChangeSet } from '../protocol/types.ts';
+import { encodeValue, type SqlValue } from '../protocol/values.ts';
 import { untouchedOrigin } from '../wire/lazy-change-set.ts';
-import type { WireChangeSet } from '../wire/schemas.ts';
-import { type ChangeSet, encodeChangeSet } from '../wire/types.ts';
-import { encodeValue, type SqlValue } from '../wire/values.ts';
 import { SCHEMA, toStoredRow } from './database-reader.ts';
 import type { DatabaseAccess } from './open-database.ts';
 

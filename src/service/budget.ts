@@ -4,9 +4,9 @@
  */
 
 import { isIPv6 } from 'node:net';
-import { SyncError } from '../errors.ts';
+import type { LimitName } from '../errors/limit-names.ts';
+import { SyncError } from '../errors/sync-error.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
-import type { LimitName } from '../limits.ts';
 
 const RETRY_MS = 1000;
 const IPV6_GROUPS = 8;

@@ -5,8 +5,8 @@
  * the bound by one of its kind.
  */
 
-import { SyncError } from '../errors.ts';
-import type { LimitName } from '../limits.ts';
+import type { LimitName } from '../errors/limit-names.ts';
+import { SyncError } from '../errors/sync-error.ts';
 
 /** Longer than what honest clients hold is held; after that somebody else is the cause. */
 const WAIT_MS = 10_000;

@@ -4,12 +4,12 @@
  */
 
 import type { HlcText } from '../clock/hlc.ts';
-import type { LogPage, LogReadOptions, TakeChangeSet } from '../engine/log.ts';
+import type { LogPage, LogReadOptions, TakeChangeSet } from '../engine/log/log.ts';
 import type { SyncManager } from '../engine/sync-manager.ts';
-import type { TableAliases } from '../engine/table-aliases.ts';
+import type { TableAliases } from '../engine/tables/table-aliases.ts';
 import type { CallOrigin } from '../hooks/call-origin.ts';
 import type { HookChain } from '../hooks/chain.ts';
-import type { WireChange, WireChangeSet } from '../wire/schemas.ts';
+import type { WireChange, WireChangeSet } from '../protocol/schemas.ts';
 import { askUnderAllNames } from './former-names.ts';
 import type { Reader } from './rights.ts';
 

@@ -3,7 +3,7 @@
  * credentials run out or are revoked. And until when an identity is good, whoever holds it.
  */
 
-import { SyncError } from '../errors.ts';
+import { SyncError } from '../errors/sync-error.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
 import { type IdentityPredicate, IdentityPredicates } from './identity-predicates.ts';
 

@@ -5,19 +5,23 @@
 
 import { decodeHlc, type HlcText } from '../clock/hlc.ts';
 import type { CoordinatorConfig } from '../config/schema.ts';
-import type { Maintained } from '../engine/maintenance.ts';
+import type { Maintained } from '../engine/maintenance/maintenance.ts';
 import type { SyncManager, World } from '../engine/sync-manager.ts';
-import { SyncError } from '../errors.ts';
+import { SyncError } from '../errors/sync-error.ts';
 import type { CallOrigin } from '../hooks/call-origin.ts';
 import type { AuthRequest, HookChain } from '../hooks/chain.ts';
 import type { RowWrite, WriteResult } from '../hooks/coordinator-access.ts';
 import type { HookAnswer } from '../hooks/refusal.ts';
 import type { ClientIdentity, SyncOperation } from '../hooks/types.ts';
-import { createLogger } from '../logger.ts';
+import { createLogger } from '../logging/logger.ts';
+import { createMetrics, type Metrics } from '../metrics/metrics.ts';
+import { exposeStore } from '../metrics/store-metrics.ts';
+import { PROTOCOL_VERSION, type WireChangeSet, type WireCheckpoint } from '../protocol/schemas.ts';
+import type { ApplyResult } from '../protocol/types.ts';
+import { Newcomers } from '../sessions/pending-handshakes.ts';
+import type { Session } from '../sessions/session.ts';
 import { isDatabaseId } from '../storage/database-id.ts';
 import type { Storage } from '../storage/kv-store.ts';
-import { PROTOCOL_VERSION, type WireChangeSet, type WireCheckpoint } from '../wire/schemas.ts';
-import type { ApplyResult } from '../wire/types.ts';
 import { type Applicant, type Applying, ApplyPipeline } from './apply-pipeline.ts';
 import { Authenticator } from './authenticator.ts';
 import { Budget } from './budget.ts';
@@ -35,8 +39,6 @@ import type { IdentityPredicate } from './identity-predicates.ts';
 import { LogPinKeeper } from './log-pins.ts';
 import { LoginThrottle } from './login-throttle.ts';
 import { MemoryBudgets } from './memory-budgets.ts';
-import { createMetrics, type Metrics } from './metrics.ts';
-import { Newcomers } from './newcomers.ts';
 import type { DatabaseAccess, OpenDatabase } from './open-database.ts';
 import { connectionsThatFit, openFilesMax } from './open-files.ts';
 import { RefusalLog } from './refusal-log.ts';
@@ -50,8 +52,6 @@ import {
   whileGranted,
 } from './rights.ts';
 import { toChanges } from './row-writes.ts';
-import type { Session } from './session.ts';
-import { exposeStore } from './store-metrics.ts';
 import { type StoreStatus, StoreWatch } from './store-watch.ts';
 
 const OVERLOADED_RETRY_MS = 1000;

@@ -5,10 +5,9 @@
  * not there any more was refused.
  */
 
-import { withItems } from '../engine/foreign-authors.ts';
+import { withItems } from '../engine/merge/foreign-authors.ts';
 import { GivenBack, isChange, type WireItem } from '../hooks/given-back.ts';
-import { untouchedOrigin } from '../wire/lazy-change-set.ts';
-import type { WireChangeSet } from '../wire/schemas.ts';
+import type { WireChangeSet } from '../protocol/schemas.ts';
 import {
   type ChangeSet,
   decodeChange,
@@ -16,7 +15,8 @@ import {
   encodeChange,
   encodeChangeSet,
   encodeMigration,
-} from '../wire/types.ts';
+} from '../protocol/types.ts';
+import { untouchedOrigin } from '../wire/lazy-change-set.ts';
 
 export interface Corrected {
   changeSets: readonly WireChangeSet[];

@@ -1,6 +1,6 @@
 /** How many databases there are, so that there are never more than `storage.maxDatabases`. */
 
-import { SyncError } from '../errors.ts';
+import { SyncError } from '../errors/sync-error.ts';
 import type { Storage } from '../storage/kv-store.ts';
 
 /** Nothing passes by itself here: whoever is refused need not come back at once. */

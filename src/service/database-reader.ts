@@ -1,12 +1,12 @@
 /** What hooks read of the databases: opened for as long as they are read. */
 
 import { decodeHlc, encodeHlc } from '../clock/hlc.ts';
-import type { WireRow } from '../engine/stored-rows.ts';
 import type { SyncManager } from '../engine/sync-manager.ts';
+import type { WireRow } from '../engine/tables/stored-rows.ts';
 import type { CoordinatorReader, StoredRow } from '../hooks/reader.ts';
-import type { WireChangeSet } from '../wire/schemas.ts';
-import { decodeChangeSet } from '../wire/types.ts';
-import { decodeValue, encodeValue, type SqlValue } from '../wire/values.ts';
+import type { WireChangeSet } from '../protocol/schemas.ts';
+import { decodeChangeSet } from '../protocol/types.ts';
+import { decodeValue, encodeValue, type SqlValue } from '../protocol/values.ts';
 import type { DatabaseLease } from './database-pool.ts';
 
 type Acquire = (databaseId: string) => Promise<DatabaseLease>;

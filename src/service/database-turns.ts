@@ -5,8 +5,8 @@
  */
 
 import type { HlcText } from '../clock/hlc.ts';
-import { StaleReadError } from '../engine/stale-read.ts';
-import { SyncError } from '../errors.ts';
+import { StaleReadError } from '../engine/merge/stale-read.ts';
+import { SyncError } from '../errors/sync-error.ts';
 import type { DatabaseAccess } from './open-database.ts';
 
 const TRIES_MAX = 10;

@@ -6,23 +6,23 @@
 import type { HlcText } from '../clock/hlc.ts';
 import { siteIdToText } from '../clock/site-id.ts';
 import type { CoordinatorConfig } from '../config/schema.ts';
-import type { LogCursor } from '../engine/cursor.ts';
-import type { LogReadOptions } from '../engine/log.ts';
-import type { Snapshot } from '../engine/snapshot.ts';
-import { SyncError } from '../errors.ts';
+import type { LogCursor } from '../engine/log/cursor.ts';
+import type { LogReadOptions } from '../engine/log/log.ts';
+import type { Snapshot } from '../engine/snapshot/snapshot.ts';
+import { SyncError } from '../errors/sync-error.ts';
 import type { CallOrigin } from '../hooks/call-origin.ts';
 import type { HookChain } from '../hooks/chain.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
-import { createLogger } from '../logger.ts';
-import type { WireCheckpoint } from '../wire/schemas.ts';
+import { createLogger } from '../logging/logger.ts';
+import type { Metrics } from '../metrics/metrics.ts';
+import type { WireCheckpoint } from '../protocol/schemas.ts';
+import { isCarryNeeded, type Session } from '../sessions/session.ts';
 import { type Narrow, readPage, viewOf } from './client-view.ts';
 import type { IdentityPredicate } from './identity-predicates.ts';
-import type { Metrics } from './metrics.ts';
 import { narrowSnapshot } from './narrowed-snapshot.ts';
 import { type OpenDatabase, refuseOwnSite } from './open-database.ts';
 import { Resyncs } from './resyncs.ts';
 import { type Reader, toReader } from './rights.ts';
-import { isCarryNeeded, type Session } from './session.ts';
 import { SnapshotStreams } from './snapshot-streams.ts';
 
 /** Bytes of JSON in one page of changes, whatever the number of its changes. */

@@ -6,9 +6,9 @@
 
 import { type HlcText, maxHlc } from '../clock/hlc.ts';
 import { type SiteId, siteIdToText } from '../clock/site-id.ts';
-import { newestHlc } from '../engine/drift.ts';
+import { newestHlc } from '../engine/merge/drift.ts';
 import type { SyncManager } from '../engine/sync-manager.ts';
-import type { WireChangeSet } from '../wire/schemas.ts';
+import type { WireChangeSet } from '../protocol/schemas.ts';
 
 /** A batch of this size may be one of several. */
 const LARGE_BATCH_CHANGES = 500;

@@ -4,8 +4,8 @@
  * whatever the table is called now.
  */
 
-import type { TableAliases } from '../engine/table-aliases.ts';
-import type { WireChange, WireChangeSet, WireMigration } from '../wire/schemas.ts';
+import type { TableAliases } from '../engine/tables/table-aliases.ts';
+import type { WireChange, WireChangeSet, WireMigration } from '../protocol/schemas.ts';
 
 /** What is left of change sets; the very change set where all of it is. */
 type Ask = (changeSets: readonly WireChangeSet[]) => Promise<readonly WireChangeSet[]>;

@@ -1,6 +1,6 @@
 /** Messages to clients, built from pieces that are JSON already. */
 
-import { ByteBuilder } from '../engine/byte-builder.ts';
+import { ByteBuilder } from '../engine/records/byte-builder.ts';
 
 const OPENING = {
   changes: Buffer.from('{"type":"changes","changeSets":['),

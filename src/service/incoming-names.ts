@@ -5,12 +5,11 @@
  */
 
 import { encodeHlc } from '../clock/hlc.ts';
-import type { TableAliases } from '../engine/table-aliases.ts';
-import { isOfIndex } from '../engine/table-record.ts';
+import { isOfIndex } from '../engine/records/table-record.ts';
+import type { TableAliases } from '../engine/tables/table-aliases.ts';
 import { tablesInDdl } from '../hooks/ddl-tables.ts';
 import type { ValidationResult } from '../hooks/types.ts';
-import { untouchedOrigin } from '../wire/lazy-change-set.ts';
-import type { WireChange, WireChangeSet, WireMigration } from '../wire/schemas.ts';
+import type { WireChange, WireChangeSet, WireMigration } from '../protocol/schemas.ts';
 import {
   type Change,
   type ChangeSet,
@@ -19,7 +18,8 @@ import {
   encodeMigration,
   type RejectedChange,
   type SchemaMigration,
-} from '../wire/types.ts';
+} from '../protocol/types.ts';
+import { untouchedOrigin } from '../wire/lazy-change-set.ts';
 
 type Ask = (changeSets: readonly ChangeSet[]) => Promise<ValidationResult>;
 

@@ -4,10 +4,10 @@
  */
 
 import { compareHlc, decodeHlc, encodeHlc, type Hlc } from '../clock/hlc.ts';
-import type { LogPins } from '../engine/log-pins.ts';
-import { LOG_PIN_NAME } from '../engine/record-schemas.ts';
+import type { LogPins } from '../engine/log/log-pins.ts';
+import { LOG_PIN_NAME } from '../engine/records/record-schemas.ts';
 import type { LogPin, LogPinOptions } from '../hooks/reader.ts';
-import type { Logger } from '../logger.ts';
+import type { Logger } from '../logging/logger.ts';
 
 /** The pins of databases that nobody opens are renewed so often in the life of one. */
 const RENEWALS_IN_LIFE = 4;

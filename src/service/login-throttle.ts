@@ -18,7 +18,7 @@
 
 import { createHash } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
-import { SyncError } from '../errors.ts';
+import { SyncError } from '../errors/sync-error.ts';
 
 export interface LoginAttempt {
   /** See `sourceOf`; without one, and without a proxy, nothing is counted. */

@@ -7,7 +7,7 @@
  */
 
 import type { CoordinatorConfig } from '../config/schema.ts';
-import type { LimitName } from '../limits.ts';
+import type { LimitName } from '../errors/limit-names.ts';
 import { ByteBudget } from './byte-budget.ts';
 
 /** What a batch takes while it is stored, for each byte of its JSON; measured at 4 to 10. */

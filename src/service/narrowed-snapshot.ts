@@ -5,11 +5,11 @@
  * which is told before anybody has looked.
  */
 
-import { bytesToText } from '../engine/row.ts';
-import type { Snapshot } from '../engine/snapshot.ts';
-import type { TableAliases } from '../engine/table-aliases.ts';
-import type { WireChange, WireChangeSet, WireMigration } from '../wire/schemas.ts';
-import type { SnapshotChunk, SnapshotChunks } from '../wire/server-messages.ts';
+import { bytesToText } from '../engine/records/row.ts';
+import type { Snapshot } from '../engine/snapshot/snapshot.ts';
+import type { TableAliases } from '../engine/tables/table-aliases.ts';
+import type { WireChange, WireChangeSet, WireMigration } from '../protocol/schemas.ts';
+import type { SnapshotChunk, SnapshotChunks } from '../protocol/server-messages.ts';
 import type { Narrow } from './client-view.ts';
 
 type TableChunk = Exclude<SnapshotChunk, { type: 'header' | 'schema-migration' }>;

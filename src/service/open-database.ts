@@ -1,6 +1,6 @@
 import { siteIdToText } from '../clock/site-id.ts';
 import type { SyncManager } from '../engine/sync-manager.ts';
-import { SyncError } from '../errors.ts';
+import { SyncError } from '../errors/sync-error.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
 
 /** A database that somebody holds open. */

@@ -1,8 +1,8 @@
 /** How many files this process may have open, and for how many databases and connections that is enough. */
 
 import { readFileSync } from 'node:fs';
-import { codeOf } from '../errors.ts';
-import type { Logger } from '../logger.ts';
+import { codeOf } from '../errors/sync-error.ts';
+import type { Logger } from '../logging/logger.ts';
 
 /** As the kernel has it; `undefined` where that cannot be read, or is without end. */
 export function openFilesMax(): number | undefined {

@@ -1,20 +1,20 @@
 /** What became of each change of a batch, for hooks that are told of it: as it was sent, in its order. */
 
 import { decodeHlc } from '../clock/hlc.ts';
-import { toAuthored } from '../engine/authored.ts';
-import type { BatchItem } from '../engine/foreign-authors.ts';
-import type { Identity } from '../engine/head.ts';
-import type { Unapplied } from '../engine/merge-transaction.ts';
+import { toAuthored } from '../engine/merge/compensation.ts';
+import type { BatchItem } from '../engine/merge/foreign-authors.ts';
+import type { Unapplied } from '../engine/merge/merge-transaction.ts';
+import type { Identity } from '../engine/records/head.ts';
 import type { ChangeOutcome } from '../hooks/types.ts';
-import type { WireChangeSet } from '../wire/schemas.ts';
+import type { WireChangeSet } from '../protocol/schemas.ts';
 import {
   type Change,
   decodeChange,
   decodeMigration,
   type RejectedChange,
   type SchemaMigration,
-} from '../wire/types.ts';
-import { pkIdentity } from '../wire/values.ts';
+} from '../protocol/types.ts';
+import { pkIdentity } from '../protocol/values.ts';
 import type { Corrected } from './corrections.ts';
 import { explainForeign } from './rejections.ts';
 

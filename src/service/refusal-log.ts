@@ -5,12 +5,12 @@
  */
 
 import { siteIdToText } from '../clock/site-id.ts';
-import { type ErrorCode, type SyncError, toSyncError } from '../errors.ts';
+import { type ErrorCode, type SyncError, toSyncError } from '../errors/sync-error.ts';
 import { sourceOf } from '../hooks/client-source.ts';
 import type { HookName } from '../hooks/kinds.ts';
 import type { HookAnswer } from '../hooks/refusal.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
-import { createLogger, type Logger } from '../logger.ts';
+import { createLogger, type Logger } from '../logging/logger.ts';
 
 export interface Refused {
   /** What was asked for, such as `websocket login`. */

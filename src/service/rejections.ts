@@ -4,10 +4,10 @@
  * nothing at all.
  */
 
-import type { BatchItem } from '../engine/foreign-authors.ts';
-import type { WireChangeSet } from '../wire/schemas.ts';
-import type { RejectedChange } from '../wire/types.ts';
-import { decodeValue, encodeValue, pkIdentity } from '../wire/values.ts';
+import type { BatchItem } from '../engine/merge/foreign-authors.ts';
+import type { WireChangeSet } from '../protocol/schemas.ts';
+import type { RejectedChange } from '../protocol/types.ts';
+import { decodeValue, encodeValue, pkIdentity } from '../protocol/values.ts';
 
 const UNEXPLAINED = { reason: 'rejected', code: 'REJECTED' };
 const FOREIGN = {

@@ -5,7 +5,7 @@
  */
 
 import type { Readable } from 'node:stream';
-import { SyncError } from '../errors.ts';
+import { SyncError } from '../errors/sync-error.ts';
 
 /** Of a body that doesn't say how long it will be, so much is made ready at a time. */
 const BLOCK_BYTES = 64 * 1024;

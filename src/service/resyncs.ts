@@ -6,7 +6,7 @@
 
 import { siteIdToText } from '../clock/site-id.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
-import type { Logger } from '../logger.ts';
+import type { Logger } from '../logging/logger.ts';
 import type { IdentityPredicate } from './identity-predicates.ts';
 import type { OpenDatabase } from './open-database.ts';
 

@@ -5,7 +5,7 @@
  */
 
 import { decodeHlc, type HlcText } from '../clock/hlc.ts';
-import { SyncError } from '../errors.ts';
+import { SyncError } from '../errors/sync-error.ts';
 import type { CallOrigin } from '../hooks/call-origin.ts';
 import type { HookChain } from '../hooks/chain.ts';
 import type { HookAnswer } from '../hooks/refusal.ts';

@@ -1,11 +1,11 @@
 /** Rows that the server itself writes, as changes: checked as what clients send is. */
 
-import { UNDATED } from '../engine/own-write.ts';
-import { SyncError } from '../errors.ts';
+import { UNDATED } from '../engine/merge/own-write.ts';
+import { SyncError } from '../errors/sync-error.ts';
 import type { RowWrite } from '../hooks/coordinator-access.ts';
+import type { WireChange } from '../protocol/schemas.ts';
+import { encodeValue, type SqlValue, valueFault } from '../protocol/values.ts';
 import { decodeChangeSets } from '../wire/decode-changes.ts';
-import type { WireChange } from '../wire/schemas.ts';
-import { encodeValue, type SqlValue, valueFault } from '../wire/values.ts';
 
 const SCHEMA = 'main';
 const NOBODY = 'A'.repeat(22);

@@ -3,11 +3,11 @@
  * user. One that is taken too slowly gives its place up when somebody else waits for one.
  */
 
-import type { Snapshot } from '../engine/snapshot.ts';
-import { SyncError } from '../errors.ts';
-import type { WireCheckpoint } from '../wire/schemas.ts';
+import type { Snapshot } from '../engine/snapshot/snapshot.ts';
+import { SyncError } from '../errors/sync-error.ts';
+import type { Metrics } from '../metrics/metrics.ts';
+import type { WireCheckpoint } from '../protocol/schemas.ts';
 import { Budget } from './budget.ts';
-import type { Metrics } from './metrics.ts';
 import type { OpenDatabase } from './open-database.ts';
 
 const OVERLOADED_RETRY_MS = 1000;

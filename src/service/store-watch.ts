@@ -3,8 +3,8 @@
  * answered in time also where the storage does not.
  */
 
-import { SyncError, toSyncError } from '../errors.ts';
-import type { Logger } from '../logger.ts';
+import { SyncError, toSyncError } from '../errors/sync-error.ts';
+import type { Logger } from '../logging/logger.ts';
 import type { StorageFigures, StorageHealth } from '../storage/kv-store.ts';
 
 /** An answer is as good for all who ask so soon after it. */

@@ -1,6 +1,6 @@
 /** A `Storage` from a way to open one store: ids, opening once, the format, and closing in order. */
 
-import { SyncError } from '../errors.ts';
+import { SyncError } from '../errors/sync-error.ts';
 import { assertDatabaseId } from './database-id.ts';
 import { ensureFormat } from './format.ts';
 import type { AbsentDatabase, KVStore, Storage, StorageHealth } from './kv-store.ts';

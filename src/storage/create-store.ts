@@ -4,7 +4,7 @@
  * reading outside of views are the same for all of them, and are here.
  */
 
-import { SyncError } from '../errors.ts';
+import { SyncError } from '../errors/sync-error.ts';
 import { draftWrites } from './draft.ts';
 import type { KVReader, KVStore, KVView } from './kv-store.ts';
 import type { KVChange } from './ordered-map.ts';

@@ -1,6 +1,6 @@
 /** What a database may be called. Ids come from URLs and messages, so nothing else passes. */
 
-import { SyncError } from '../errors.ts';
+import { SyncError } from '../errors/sync-error.ts';
 
 const DATABASE_ID = /^[A-Za-z0-9_:.-]{1,128}$/;
 

@@ -7,7 +7,7 @@
  *     value  {"format": 2, "databaseId": "…"}   (JSON, UTF-8)
  */
 
-import { SyncError } from '../errors.ts';
+import { SyncError } from '../errors/sync-error.ts';
 import type { KVStore } from './kv-store.ts';
 
 /** Raised when the engine's keys or values change so that older programs would misread them. */

@@ -10,7 +10,7 @@
 import { Type } from 'typebox';
 import { Check } from 'typebox/value';
 import { HLC_PATTERN, type HlcText } from '../clock/hlc.ts';
-import { SyncError } from '../errors.ts';
+import { SyncError } from '../errors/sync-error.ts';
 
 export const UNFINISHED_KEY: Uint8Array = Buffer.from('\0unfinished');
 

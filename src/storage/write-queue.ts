@@ -3,7 +3,7 @@
  * before has ended, however it ended.
  */
 
-import { SyncError } from '../errors.ts';
+import { SyncError } from '../errors/sync-error.ts';
 
 export interface WriteQueue {
   readonly closed: boolean;

@@ -3,11 +3,11 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { isFileSpecifier } from '../config/import-module.ts';
 import { loadConfig } from '../config/resolve-config.ts';
 import type { CoordinatorConfigInput } from '../config/schema.ts';
 import type { CodeHooks } from '../hooks/code-hooks.ts';
 import type { HookEntry, PlacedHooks } from '../hooks/hook-entry.ts';
+import { isFileSpecifier } from '../modules/import-module.ts';
 import { type CoordinatorServer, createCoordinatorServer } from '../server.ts';
 import { clockToWorld, createClock, type TestClock } from './clock.ts';
 import { SimulatedDevice, type SimulatedDeviceOptions } from './simulated-device.ts';

@@ -2,7 +2,12 @@
 
 import { encodeHlc, type HlcText } from '../clock/hlc.ts';
 import { siteIdToText } from '../clock/site-id.ts';
-import type { MigrationType, WireChange, WireChangeSet, WireMigration } from '../wire/schemas.ts';
+import type {
+  MigrationType,
+  WireChange,
+  WireChangeSet,
+  WireMigration,
+} from '../protocol/schemas.ts';
 
 export function siteBytes(number: number): Uint8Array {
   const bytes = new Uint8Array(16);

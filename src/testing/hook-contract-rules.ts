@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { defineHooks, type HookDefinition, type HookModule } from '../hooks/define-hooks.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
-import type { WireChangeSet } from '../wire/schemas.ts';
+import type { WireChangeSet } from '../protocol/schemas.ts';
 import { startCoordinator, type TestOwner } from './coordinator.ts';
 import { Device, type RowWrite } from './device.ts';
 import { TestClient } from './test-client.ts';

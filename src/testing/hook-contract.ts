@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { HookModule } from '../hooks/define-hooks.ts';
 import { isHookDefinition } from '../hooks/define-hooks.ts';
-import type { WireChangeSet } from '../wire/schemas.ts';
+import type { WireChangeSet } from '../protocol/schemas.ts';
 import { Device } from './device.ts';
 import { type RuleExamples, ruleContract } from './hook-contract-rules.ts';
 import { askHooks, type HarnessOptions, type HookHarness } from './hook-harness.ts';

@@ -16,9 +16,9 @@ import type {
   SyncOperation,
   ValidationResult,
 } from '../hooks/types.ts';
+import type { WireChangeSet } from '../protocol/schemas.ts';
 import { surroundingsWithoutServer } from '../service/hook-surroundings.ts';
 import { decodeLazily } from '../wire/lazy-change-set.ts';
-import type { WireChangeSet } from '../wire/schemas.ts';
 import type { TestOwner } from './coordinator.ts';
 import { siteBytes } from './device.ts';
 

@@ -1,8 +1,8 @@
 /** A naive replica: merges whatever change sets it is given, by the protocol's rules, in memory. */
 
 import { compareHlc } from '../clock/hlc.ts';
-import type { WireChange, WireChangeSet } from '../wire/schemas.ts';
-import { pkIdentity } from '../wire/values.ts';
+import type { WireChange, WireChangeSet } from '../protocol/schemas.ts';
+import { pkIdentity } from '../protocol/values.ts';
 
 interface ReplicaRow {
   schema: string;

@@ -6,9 +6,13 @@
 import { once } from 'node:events';
 import WebSocket from 'ws';
 import { compareHlc, HLC_MIN, hlcWallTimeMs, maxHlc } from '../clock/hlc.ts';
-import type { ErrorCode } from '../errors.ts';
-import type { WireChangeSet } from '../wire/schemas.ts';
-import type { ServerMessage, ServerMessages, WireApplyResult } from '../wire/server-messages.ts';
+import type { ErrorCode } from '../errors/sync-error.ts';
+import type { WireChangeSet } from '../protocol/schemas.ts';
+import type {
+  ServerMessage,
+  ServerMessages,
+  WireApplyResult,
+} from '../protocol/server-messages.ts';
 import type { TestClock } from './clock.ts';
 import { Device, type RowWrite } from './device.ts';
 import { Replica } from './replica.ts';

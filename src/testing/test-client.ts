@@ -3,8 +3,8 @@
 import { once } from 'node:events';
 import { Compile } from 'typebox/compile';
 import WebSocket from 'ws';
-import type { WireChangeSet } from '../wire/schemas.ts';
-import { SERVER_MESSAGE_SCHEMAS } from '../wire/server-messages.ts';
+import type { WireChangeSet } from '../protocol/schemas.ts';
+import { SERVER_MESSAGE_SCHEMAS } from '../protocol/server-messages.ts';
 
 /** A message of the server's, as it came: of the right shape. */
 export type ReceivedMessage = { type: string } & Record<string, unknown>;

@@ -6,11 +6,7 @@
 
 import type { TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
-import { SyncError } from '../errors.ts';
-import { Envelope, type List } from './envelope.ts';
-import { explain, isObject, refuse } from './faults.ts';
-import type { LongJson } from './json-outline.ts';
-import { arrayParts, type Json } from './long-json.ts';
+import { SyncError } from '../errors/sync-error.ts';
 import {
   ChangeSetEnvelopeSchema,
   ChangeSetSchema,
@@ -20,9 +16,13 @@ import {
   type WireChange,
   type WireChangeSet,
   type WireMigration,
-} from './schemas.ts';
+} from '../protocol/schemas.ts';
+import { pkFault, valueFault } from '../protocol/values.ts';
+import { Envelope, type List } from './envelope.ts';
+import { explain, isObject, refuse } from './faults.ts';
+import type { LongJson } from './json-outline.ts';
+import { arrayParts, type Json } from './long-json.ts';
 import type { Steps } from './steps.ts';
-import { pkFault, valueFault } from './values.ts';
 
 const changeSetValidator = Compile(ChangeSetSchema);
 const envelopeValidator = Compile(ChangeSetEnvelopeSchema);

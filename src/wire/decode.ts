@@ -6,7 +6,18 @@
 
 import type { TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
-import { SyncError } from '../errors.ts';
+import { SyncError } from '../errors/sync-error.ts';
+import {
+  CheckpointSchema,
+  CLIENT_MESSAGE_SCHEMAS,
+  type ClientMessage,
+  type ClientMessageType,
+  COMPLETED_TABLES_MAX,
+  CompletedTableSchema,
+  PROTOCOL_VERSION,
+  type WireChangeSet,
+  type WireCheckpoint,
+} from '../protocol/schemas.ts';
 import { decodeChangeSets } from './decode-changes.ts';
 import { Envelope, type List } from './envelope.ts';
 import { explain, isObject, refuse } from './faults.ts';
@@ -18,17 +29,6 @@ import {
   type ReadLimits,
   readJson,
 } from './long-json.ts';
-import {
-  CheckpointSchema,
-  CLIENT_MESSAGE_SCHEMAS,
-  type ClientMessage,
-  type ClientMessageType,
-  COMPLETED_TABLES_MAX,
-  CompletedTableSchema,
-  PROTOCOL_VERSION,
-  type WireChangeSet,
-  type WireCheckpoint,
-} from './schemas.ts';
 import type { Steps } from './steps.ts';
 
 export interface DecodeLimits extends ReadLimits {

@@ -1,6 +1,6 @@
 /** How a refusal says where and what is wrong. Only a refusal pays for finding that out. */
 
-import { SyncError } from '../errors.ts';
+import { SyncError } from '../errors/sync-error.ts';
 import { toPlacedFault } from './place.ts';
 
 /** @param place as in JavaScript: `changes[3].pk`; empty for the input itself */

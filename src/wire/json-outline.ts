@@ -7,7 +7,7 @@
  * is JSON shows when it is parsed; the brackets and strings around the runs are looked at here.
  */
 
-import { SyncError } from '../errors.ts';
+import { SyncError } from '../errors/sync-error.ts';
 import type { Steps } from './steps.ts';
 
 /** What is parsed in one go, unless told otherwise. */

@@ -5,8 +5,8 @@
 
 import { decodeHlc } from '../clock/hlc.ts';
 import { textToSiteId } from '../clock/site-id.ts';
-import type { WireChangeSet } from './schemas.ts';
-import { type ChangeSet, decodeChange, decodeMigration } from './types.ts';
+import type { WireChangeSet } from '../protocol/schemas.ts';
+import { type ChangeSet, decodeChange, decodeMigration } from '../protocol/types.ts';
 
 interface Origin {
   wire: WireChangeSet;

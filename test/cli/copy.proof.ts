@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { createLevelStorage } from '../../src/storage/leveldb.ts';
+import { createLevelStorage } from '../../src/storage/leveldb/leveldb.ts';
 import { Device } from '../../src/testing/device.ts';
 import { createDir } from '../config/temp-dir.ts';
 import { readAll } from '../support/engine.ts';

@@ -9,13 +9,13 @@ import { promisify } from 'node:util';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { readUnpacked, refuseTaken, writeGzip } from '../../src/cli/export-file.ts';
 import { siteIdToText } from '../../src/clock/site-id.ts';
-import { checkExport } from '../../src/engine/export/import-content.ts';
-import { exportLines } from '../../src/engine/export/write-export.ts';
-import { createLevelStorage } from '../../src/storage/leveldb.ts';
+import type { WireChangeSet } from '../../src/protocol/schemas.ts';
+import { createLevelStorage } from '../../src/storage/leveldb/leveldb.ts';
 import { startCoordinator, type TestCoordinator } from '../../src/testing/coordinator.ts';
 import { Device, siteBytes } from '../../src/testing/device.ts';
 import { TestClient } from '../../src/testing/test-client.ts';
-import type { WireChangeSet } from '../../src/wire/schemas.ts';
+import { checkExport } from '../../src/transfer/export/import-content.ts';
+import { exportLines } from '../../src/transfer/export/write-export.ts';
 import { createDir } from '../config/temp-dir.ts';
 import { COMMAND, runProcess } from './run-process.ts';
 import { makeDatabase, makeDeadlyStorage, withDatabase } from './transfer-data.ts';
@@ -178,7 +178,7 @@ test('a file is read packed or not, and damage to either is found', async (t) =>
 test('an export that was killed leaves no file that looks whole', async (t) => {
   const cwd = createDir(t);
   await makeDatabase(join(cwd, 'source'), NOTES, 3000);
-  const level = new URL('../../src/storage/leveldb.ts', import.meta.url).href;
+  const level = new URL('../../src/storage/leveldb/leveldb.ts', import.meta.url).href;
   // Its process dies within what is read.
   writeFileSync(
     join(cwd, 'deadly.mjs'),

@@ -3,7 +3,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { SyncManager } from '../../src/engine/sync-manager.ts';
-import { createLevelStorage } from '../../src/storage/leveldb.ts';
+import { createLevelStorage } from '../../src/storage/leveldb/leveldb.ts';
 import { Device } from '../../src/testing/device.ts';
 import { openEngine } from '../support/engine.ts';
 import { createTestWorld } from '../support/world.ts';
@@ -45,7 +45,7 @@ let opened = 0;
  */
 export function makeDeadlyStorage(cwd: string, commits: number, directory = 'target'): string {
   const file = join(cwd, 'deadly-storage.mjs');
-  const level = new URL('../../src/storage/leveldb.ts', import.meta.url).href;
+  const level = new URL('../../src/storage/leveldb/leveldb.ts', import.meta.url).href;
   writeFileSync(
     file,
     `import { createLevelStorage } from ${JSON.stringify(level)};

@@ -4,8 +4,8 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import type { WireChangeSet } from '../../src/protocol/schemas.ts';
 import { type ReceivedMessage, TestClient } from '../../src/testing/test-client.ts';
-import type { WireChangeSet } from '../../src/wire/schemas.ts';
 
 export interface CaptureLine {
   client: string;

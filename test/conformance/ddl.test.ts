@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { compareHlc } from '../../src/clock/hlc.ts';
+import type { WireMigration } from '../../src/protocol/schemas.ts';
 import { Device } from '../../src/testing/device.ts';
-import type { WireMigration } from '../../src/wire/schemas.ts';
 import { eachTransport, RELAYING } from './each-transport.ts';
 import { cellsIn, changesIn, contentsOf, tablesIn } from './look.ts';
 import type { Chunk } from './transport.ts';

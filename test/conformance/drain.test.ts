@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { compareHlc } from '../../src/clock/hlc.ts';
+import type { WireChangeSet } from '../../src/protocol/schemas.ts';
 import { Device } from '../../src/testing/device.ts';
 import { TestClient } from '../../src/testing/test-client.ts';
-import type { WireChangeSet } from '../../src/wire/schemas.ts';
 import { startServer, temporaryDirectory } from '../support/server.ts';
 import { startDeployment } from './deployment.ts';
 import { last, transactionIds } from './look.ts';

@@ -1,4 +1,4 @@
-import { ERROR_CODES, type ErrorCode } from '../../src/errors.ts';
+import { ERROR_CODES, type ErrorCode } from '../../src/errors/sync-error.ts';
 
 /** Whether a code is one that the server is known to send. */
 export function isErrorCode(code: unknown): code is ErrorCode {

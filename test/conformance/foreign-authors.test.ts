@@ -3,10 +3,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { siteIdToText } from '../../src/clock/site-id.ts';
+import type { WireChangeSet } from '../../src/protocol/schemas.ts';
 import { Device } from '../../src/testing/device.ts';
 import { Replica } from '../../src/testing/replica.ts';
 import { TestClient } from '../../src/testing/test-client.ts';
-import type { WireChangeSet } from '../../src/wire/schemas.ts';
 import { startDeployment } from './deployment.ts';
 import { eachTransport } from './each-transport.ts';
 import { last } from './look.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import type { CoordinatorConfigInput } from '../../src/config/schema.ts';
-import { SyncError } from '../../src/errors.ts';
+import { SyncError } from '../../src/errors/sync-error.ts';
 import type { CoordinatorHooks } from '../../src/hooks/types.ts';
 import { Device } from '../../src/testing/device.ts';
 import { startServer } from '../support/server.ts';

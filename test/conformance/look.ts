@@ -1,7 +1,7 @@
 /** Ways to look at what a server gave. */
 
 import { decodeHlc } from '../../src/clock/hlc.ts';
-import type { WireChange, WireChangeSet } from '../../src/wire/schemas.ts';
+import type { WireChange, WireChangeSet } from '../../src/protocol/schemas.ts';
 import type { Chunk } from './transport.ts';
 
 interface CellEntry {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
+import type { WireChangeSet } from '../../src/protocol/schemas.ts';
 import { Device } from '../../src/testing/device.ts';
-import type { WireChangeSet } from '../../src/wire/schemas.ts';
 import { eachTransport, RELAYING } from './each-transport.ts';
 import { changesIn, contentsOf, tombstonesIn, transactionIds } from './look.ts';
 import type { SyncTransport } from './transport.ts';

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { compareHlc } from '../../src/clock/hlc.ts';
 import { hlcSite } from '../../src/clock/site-id.ts';
+import type { WireChangeSet } from '../../src/protocol/schemas.ts';
 import { Device } from '../../src/testing/device.ts';
 import { Replica } from '../../src/testing/replica.ts';
-import type { WireChangeSet } from '../../src/wire/schemas.ts';
 import { type Conversation, eachTransport, RELAYING } from './each-transport.ts';
 import { changesIn, last, transactionIds, wallTimeMs } from './look.ts';
 

@@ -3,7 +3,7 @@
 import { once } from 'node:events';
 import { type IncomingHttpHeaders, type IncomingMessage, request } from 'node:http';
 import { text } from 'node:stream/consumers';
-import type { WireChangeSet } from '../../src/wire/schemas.ts';
+import type { WireChangeSet } from '../../src/protocol/schemas.ts';
 
 export interface RawRequest {
   method?: string;

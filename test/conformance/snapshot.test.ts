@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { hlcSite } from '../../src/clock/site-id.ts';
+import type { WireCheckpoint } from '../../src/protocol/schemas.ts';
 import { Device } from '../../src/testing/device.ts';
-import type { WireCheckpoint } from '../../src/wire/schemas.ts';
 import { type Conversation, eachTransport } from './each-transport.ts';
 import { cellsIn, contentsOf, last, tablesIn, tombstonesIn, wallTimeMs } from './look.ts';
 import type { Chunk, SyncTransport } from './transport.ts';

@@ -5,9 +5,9 @@
  */
 
 import { compareHlc, type HlcText } from '../../src/clock/hlc.ts';
+import type { WireChange, WireChangeSet } from '../../src/protocol/schemas.ts';
 import type { Device } from '../../src/testing/device.ts';
 import { type ReceivedMessage, TestClient } from '../../src/testing/test-client.ts';
-import type { WireChange, WireChangeSet } from '../../src/wire/schemas.ts';
 import { cellsIn, tombstonesIn } from './look.ts';
 import type { Chunk } from './transport.ts';
 

@@ -1,9 +1,9 @@
 /** What both transports can do, as one interface, so that one suite says what both must do. */
 
-import type { ErrorCode } from '../../src/errors.ts';
+import type { ErrorCode } from '../../src/errors/sync-error.ts';
+import type { WireChangeSet, WireCheckpoint } from '../../src/protocol/schemas.ts';
+import type { ApplyResult } from '../../src/protocol/types.ts';
 import { type ReceivedMessage, TestClient } from '../../src/testing/test-client.ts';
-import type { WireChangeSet, WireCheckpoint } from '../../src/wire/schemas.ts';
-import type { ApplyResult } from '../../src/wire/types.ts';
 import type { Deployment } from './deployment.ts';
 
 export type Chunk = { type: string } & Record<string, unknown>;

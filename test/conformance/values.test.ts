@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { WireChangeSet } from '../../src/protocol/schemas.ts';
 import { Device } from '../../src/testing/device.ts';
-import type { WireChangeSet } from '../../src/wire/schemas.ts';
 import { VECTORS } from '../wire/vectors.ts';
 import { startDeployment } from './deployment.ts';
 import { eachTransport, RELAYING } from './each-transport.ts';

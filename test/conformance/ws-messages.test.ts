@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
+import type { WireChangeSet } from '../../src/protocol/schemas.ts';
 import { Device } from '../../src/testing/device.ts';
 import { type ChangeSetsMessage, TestClient } from '../../src/testing/test-client.ts';
-import type { WireChangeSet } from '../../src/wire/schemas.ts';
 import { VECTORS } from '../wire/vectors.ts';
 import { startDeployment } from './deployment.ts';
 import { changesIn, transactionIds } from './look.ts';

@@ -2,10 +2,10 @@
 
 import assert from 'node:assert/strict';
 import { compareHlc, hlcWallTimeMs } from '../../src/clock/hlc.ts';
+import type { WireChange, WireChangeSet } from '../../src/protocol/schemas.ts';
 import { Device } from '../../src/testing/device.ts';
 import { Replica } from '../../src/testing/replica.ts';
 import type { SimulatedDevice } from '../../src/testing/simulated-device.ts';
-import type { WireChange, WireChangeSet } from '../../src/wire/schemas.ts';
 import { COLUMNS } from './load.ts';
 
 export class Ledger {

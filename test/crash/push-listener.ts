@@ -2,9 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { compareHlc } from '../../src/clock/hlc.ts';
+import type { WireChangeSet } from '../../src/protocol/schemas.ts';
 import { Device } from '../../src/testing/device.ts';
 import { type ReceivedMessage, TestClient } from '../../src/testing/test-client.ts';
-import type { WireChangeSet } from '../../src/wire/schemas.ts';
 
 export class PushListener {
   readonly #siteId: string;

@@ -2,10 +2,10 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Sender } from '../../src/engine/foreign-authors.ts';
+import { Sender } from '../../src/engine/merge/foreign-authors.ts';
+import type { WireChangeSet } from '../../src/protocol/schemas.ts';
 import { Device } from '../../src/testing/device.ts';
 import { Replica } from '../../src/testing/replica.ts';
-import type { WireChangeSet } from '../../src/wire/schemas.ts';
 import { openEngine, readAll, type TestEngine, takeSnapshot } from '../support/engine.ts';
 
 const LATER_MS = 5000;

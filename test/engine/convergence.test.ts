@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import type { WireChangeSet } from '../../src/protocol/schemas.ts';
 import { Device, type RowWrite } from '../../src/testing/device.ts';
 import { Replica } from '../../src/testing/replica.ts';
-import type { WireChangeSet } from '../../src/wire/schemas.ts';
 import { openEngine, readAll, takeSnapshot } from '../support/engine.ts';
 import { runs } from '../support/runs.ts';
 

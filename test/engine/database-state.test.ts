@@ -2,10 +2,10 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { liveTable } from '../../src/engine/catalog.ts';
 import { DatabaseState } from '../../src/engine/database-state.ts';
 import type { Appended } from '../../src/engine/log-announcer.ts';
-import { createLogger } from '../../src/logger.ts';
+import { liveTable } from '../../src/engine/tables/catalog.ts';
+import { createLogger } from '../../src/logging/logger.ts';
 import type { KVStore } from '../../src/storage/kv-store.ts';
 import { createMemoryStorage } from '../../src/storage/memory.ts';
 import { Device } from '../../src/testing/device.ts';

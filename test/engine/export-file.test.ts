@@ -3,11 +3,11 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
-import { ExportFileError } from '../../src/engine/export/format.ts';
-import { checkExport } from '../../src/engine/export/import-content.ts';
-import { splitLines } from '../../src/engine/export/text-lines.ts';
-import { exportLines } from '../../src/engine/export/write-export.ts';
 import { Device } from '../../src/testing/device.ts';
+import { ExportFileError } from '../../src/transfer/export/format.ts';
+import { checkExport } from '../../src/transfer/export/import-content.ts';
+import { splitLines } from '../../src/transfer/export/text-lines.ts';
+import { exportLines } from '../../src/transfer/export/write-export.ts';
 import { openEngine } from '../support/engine.ts';
 
 async function exportedLines(): Promise<string[]> {

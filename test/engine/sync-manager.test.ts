@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { decodeHlc } from '../../src/clock/hlc.ts';
-import { Sender } from '../../src/engine/foreign-authors.ts';
+import { Sender } from '../../src/engine/merge/foreign-authors.ts';
 import type { KVStore } from '../../src/storage/kv-store.ts';
 import { createMemoryStorage } from '../../src/storage/memory.ts';
 import { Device } from '../../src/testing/device.ts';

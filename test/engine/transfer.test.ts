@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { readLogPins } from '../../src/engine/log-pins.ts';
-import { contentOf } from '../../src/engine/transfer/content.ts';
-import { fillStore } from '../../src/engine/transfer/fill-store.ts';
-import { verifyDatabase } from '../../src/engine/verify/verify.ts';
+import { readLogPins } from '../../src/engine/log/log-pins.ts';
 import type { KVStore } from '../../src/storage/kv-store.ts';
 import { createMemoryStorage } from '../../src/storage/memory.ts';
 import { Device } from '../../src/testing/device.ts';
+import { contentOf } from '../../src/transfer/content.ts';
+import { fillStore } from '../../src/transfer/fill-store.ts';
+import { verifyDatabase } from '../../src/verify/verify.ts';
 import { openEngine } from '../support/engine.ts';
 
 /** A store that loses its connection at a commit, and with it the process that wrote. */

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { Sender } from '../../src/engine/foreign-authors.ts';
-import type { Finding, FindingCode } from '../../src/engine/verify/findings.ts';
-import { type VerifyOptions, verifyDatabase } from '../../src/engine/verify/verify.ts';
+import { Sender } from '../../src/engine/merge/foreign-authors.ts';
 import type { KVReader, KVTransaction } from '../../src/storage/kv-store.ts';
 import { Device } from '../../src/testing/device.ts';
+import type { Finding, FindingCode } from '../../src/verify/findings.ts';
+import { type VerifyOptions, verifyDatabase } from '../../src/verify/verify.ts';
 import { openEngine } from '../support/engine.ts';
 import { DAY_MS, delays, history, runHistory } from '../support/history.ts';
 import { runs } from '../support/runs.ts';

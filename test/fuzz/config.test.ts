@@ -4,7 +4,6 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { Check } from 'typebox/value';
-import { ConfigError } from '../../src/config/config-error.ts';
 import { valueAt } from '../../src/config/option-display.ts';
 import { CONFIG_OPTIONS, type ConfigOption, OPTION_GROUPS } from '../../src/config/options.ts';
 import {
@@ -13,6 +12,7 @@ import {
   resolveConfig,
 } from '../../src/config/resolve-config.ts';
 import { ConfigSchema } from '../../src/config/schema.ts';
+import { ConfigError } from '../../src/errors/config-error.ts';
 import { createDir } from '../config/temp-dir.ts';
 import { holds } from '../support/runs.ts';
 import { anyJson, anyText, toText } from './garbage.ts';

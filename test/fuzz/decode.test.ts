@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { ERROR_CODES, SyncError } from '../../src/errors.ts';
-import { decodeChangeSet, encodeChangeSet } from '../../src/wire/types.ts';
-import { pkIdentity, valueFault } from '../../src/wire/values.ts';
+import { ERROR_CODES, SyncError } from '../../src/errors/sync-error.ts';
+import { decodeChangeSet, encodeChangeSet } from '../../src/protocol/types.ts';
+import { pkIdentity, valueFault } from '../../src/protocol/values.ts';
 import { holds } from '../support/runs.ts';
 import {
   decodeApplyBody,

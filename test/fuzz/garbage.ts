@@ -1,8 +1,8 @@
 /** What nobody should send: odd values, and good messages with something wrong in them. */
 
 import fc from 'fast-check';
+import type { CLIENT_MESSAGE_SCHEMAS } from '../../src/protocol/schemas.ts';
 import { Device } from '../../src/testing/device.ts';
-import type { CLIENT_MESSAGE_SCHEMAS } from '../../src/wire/schemas.ts';
 import { VECTORS } from '../wire/vectors.ts';
 
 const NAMES = ['__proto__', 'constructor', 'toString', '__bigint', '__bin', 'type', '', '\ud800'];

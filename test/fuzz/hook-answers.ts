@@ -1,7 +1,7 @@
 /** What hooks should not answer, and ways to answer what they should that are no less odd. */
 
 import fc from 'fast-check';
-import { SyncError } from '../../src/errors.ts';
+import { SyncError } from '../../src/errors/sync-error.ts';
 
 /** @param value what the hook was given */
 export type HookAnswer = (value: unknown) => unknown;

@@ -1,8 +1,8 @@
 /** What a session should answer: a model of the protocol as small as it can be said. */
 
+import type { WireChangeSet } from '../../src/protocol/schemas.ts';
 import type { Device } from '../../src/testing/device.ts';
 import { Replica } from '../../src/testing/replica.ts';
-import type { WireChangeSet } from '../../src/wire/schemas.ts';
 
 export const CHANGES_MAX = 20;
 export const BAD_TOKEN = 'bad';

@@ -1,8 +1,8 @@
 /** What a client may say in a session, rightly and wrongly, each with what the model expects. */
 
 import fc from 'fast-check';
+import type { WireChangeSet } from '../../src/protocol/schemas.ts';
 import { Device } from '../../src/testing/device.ts';
-import type { WireChangeSet } from '../../src/wire/schemas.ts';
 import {
   type Answer,
   BAD_TOKEN,

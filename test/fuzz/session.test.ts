@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { compareHlc } from '../../src/clock/hlc.ts';
-import { SyncError } from '../../src/errors.ts';
+import { SyncError } from '../../src/errors/sync-error.ts';
+import type { WireChangeSet } from '../../src/protocol/schemas.ts';
 import { Device } from '../../src/testing/device.ts';
 import { Replica } from '../../src/testing/replica.ts';
 import {
@@ -10,7 +11,6 @@ import {
   type ReceivedMessage,
   TestClient,
 } from '../../src/testing/test-client.ts';
-import type { WireChangeSet } from '../../src/wire/schemas.ts';
 import { holdsAsync } from '../support/runs.ts';
 import { startServer } from '../support/server.ts';
 import {

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { InvalidAnswer } from '../../src/hooks/answered-changes.ts';
 import { readChangeSets, readIdentity, readValidation } from '../../src/hooks/answers.ts';
+import { decodeChangeSet } from '../../src/protocol/types.ts';
 import { Device } from '../../src/testing/device.ts';
 import { decodeLazily, untouchedOrigin } from '../../src/wire/lazy-change-set.ts';
-import { decodeChangeSet } from '../../src/wire/types.ts';
 import { changeSet, SITE } from './support.ts';
 
 const wire = new Device(1).write({ pk: [1], set: { a: 1 } });

@@ -14,9 +14,9 @@ import { gunzipSync } from 'node:zlib';
 import auditLog, { type AuditLogOptions } from '../../src/hooks/builtin/audit-log.ts';
 import { HookHost, type HookHostConfig } from '../../src/hooks/hook-host.ts';
 import { judgeChanges } from '../../src/hooks/judge-changes.ts';
+import { decodeChangeSet } from '../../src/protocol/types.ts';
 import { Device } from '../../src/testing/device.ts';
 import { TestClient } from '../../src/testing/test-client.ts';
-import { decodeChangeSet } from '../../src/wire/types.ts';
 import { startServer, temporaryDirectory } from '../support/server.ts';
 import { CLIENT, changeSet, RESULT, setUpModule, surroundings, testChain } from './support.ts';
 

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { SyncError } from '../../src/errors.ts';
+import { SyncError } from '../../src/errors/sync-error.ts';
 import type { ClientIdentity, CoordinatorHooks } from '../../src/hooks/types.ts';
 import { CLIENT, REQUEST, SITE, testChain, untyped } from './support.ts';
 

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { SyncError } from '../../src/errors.ts';
+import { SyncError } from '../../src/errors/sync-error.ts';
 import { HOOK_KINDS, HOOK_NAMES } from '../../src/hooks/kinds.ts';
 import { CALLS, CLIENT, deferred, signalOf, testChain, untyped } from './support.ts';
 

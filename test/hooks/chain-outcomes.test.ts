@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
-import { type ErrorCode, SyncError } from '../../src/errors.ts';
+import { type ErrorCode, SyncError } from '../../src/errors/sync-error.ts';
 import { HOOK_KINDS, HOOK_NAMES, type HookName } from '../../src/hooks/kinds.ts';
 import { CALLS, changeSet, SITE, signalOf, testChain, untyped } from './support.ts';
 

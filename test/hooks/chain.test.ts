@@ -3,12 +3,12 @@
 import assert from 'node:assert/strict';
 import { createHook } from 'node:async_hooks';
 import { describe, it, test } from 'node:test';
-import { SyncError } from '../../src/errors.ts';
+import { SyncError } from '../../src/errors/sync-error.ts';
 import { HOOK_NAMES } from '../../src/hooks/kinds.ts';
 import type { AuthContext, CoordinatorHooks } from '../../src/hooks/types.ts';
+import { type ApplyResult, type ChangeSet, encodeChangeSet } from '../../src/protocol/types.ts';
 import { Device } from '../../src/testing/device.ts';
 import { decodeLazily } from '../../src/wire/lazy-change-set.ts';
-import { type ApplyResult, type ChangeSet, encodeChangeSet } from '../../src/wire/types.ts';
 import { CALLS, CLIENT, changeSet, REQUEST, RESULT, SITE, testChain } from './support.ts';
 
 describe('onAuthenticate', () => {

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import ddl, { type DdlOptions } from '../../src/hooks/builtin/ddl.ts';
 import type { ClientIdentity } from '../../src/hooks/types.ts';
+import type { MigrationType } from '../../src/protocol/schemas.ts';
+import { decodeChangeSet } from '../../src/protocol/types.ts';
 import { Device } from '../../src/testing/device.ts';
-import type { MigrationType } from '../../src/wire/schemas.ts';
-import { decodeChangeSet } from '../../src/wire/types.ts';
 import { CLIENT, setUpModule, testChain } from './support.ts';
 
 const device = new Device(1);

@@ -9,7 +9,7 @@ import type { CodeEntry } from '../../src/hooks/code-hooks.ts';
 import { defineHooks } from '../../src/hooks/define-hooks.ts';
 import { loadHooks } from '../../src/hooks/loader.ts';
 import type { CoordinatorHooks } from '../../src/hooks/types.ts';
-import { type ChangeSet, encodeChangeSet } from '../../src/wire/types.ts';
+import { type ChangeSet, encodeChangeSet } from '../../src/protocol/types.ts';
 import { createDir } from '../config/temp-dir.ts';
 import { CLIENT, changeSet, REQUEST, RESULT, surroundings, untyped } from './support.ts';
 

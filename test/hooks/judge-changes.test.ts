@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { judgeChanges } from '../../src/hooks/judge-changes.ts';
+import type { MigrationType } from '../../src/protocol/schemas.ts';
+import { decodeChangeSet } from '../../src/protocol/types.ts';
 import { Device } from '../../src/testing/device.ts';
-import type { MigrationType } from '../../src/wire/schemas.ts';
-import { decodeChangeSet } from '../../src/wire/types.ts';
 
 const device = new Device(1);
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { Registry } from 'prom-client';
-import { SyncError } from '../../src/errors.ts';
+import { SyncError } from '../../src/errors/sync-error.ts';
 import rateLimit, { type RateLimitOptions } from '../../src/hooks/builtin/rate-limit.ts';
 import type { ClientIdentity, SyncOperation } from '../../src/hooks/types.ts';
 import { LateReader } from '../../src/service/database-reader.ts';

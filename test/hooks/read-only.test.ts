@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import readOnly, { type ReadOnlyOptions } from '../../src/hooks/builtin/read-only.ts';
 import type { ClientIdentity } from '../../src/hooks/types.ts';
+import { type ChangeSet, decodeChangeSet } from '../../src/protocol/types.ts';
 import { Device } from '../../src/testing/device.ts';
-import { type ChangeSet, decodeChangeSet } from '../../src/wire/types.ts';
 import { CLIENT, changeSet, setUpModule, testChain } from './support.ts';
 
 async function start(t: TestContext, options: ReadOnlyOptions) {

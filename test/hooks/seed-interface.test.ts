@@ -9,7 +9,7 @@ import type {
   SyncOperation,
   ValidationResult,
 } from '../../src/hooks/types.ts';
-import type { ApplyResult, ChangeSet, RejectedChange } from '../../src/wire/types.ts';
+import type { ApplyResult, ChangeSet, RejectedChange } from '../../src/protocol/types.ts';
 import { CALLS, SITE, testChain } from './support.ts';
 
 /** The interface of the design, to the letter. */

@@ -11,10 +11,10 @@ import type { LoadedHooks } from '../../src/hooks/loaded-hooks.ts';
 import { loadHooks } from '../../src/hooks/loader.ts';
 import type { CoordinatorReader } from '../../src/hooks/reader.ts';
 import type { ClientIdentity, CoordinatorHooks, HookCall } from '../../src/hooks/types.ts';
-import type { Logger } from '../../src/logger.ts';
+import type { Logger } from '../../src/logging/logger.ts';
+import { type ApplyResult, type ChangeSet, encodeChangeSet } from '../../src/protocol/types.ts';
 import { LateReader } from '../../src/service/database-reader.ts';
 import { surroundingsWithoutServer } from '../../src/service/hook-surroundings.ts';
-import { type ApplyResult, type ChangeSet, encodeChangeSet } from '../../src/wire/types.ts';
 
 export const SITE = new Uint8Array(16).fill(7);
 export const CLIENT: ClientIdentity = { userId: 'ann', siteId: SITE, databaseId: 'db' };

@@ -4,9 +4,9 @@ import { Type } from 'typebox';
 import validateSchema, {
   type ValidateSchemaOptions,
 } from '../../src/hooks/builtin/validate-schema.ts';
+import { type Change, decodeChangeSet } from '../../src/protocol/types.ts';
+import type { SqlValue } from '../../src/protocol/values.ts';
 import { Device } from '../../src/testing/device.ts';
-import { type Change, decodeChangeSet } from '../../src/wire/types.ts';
-import type { SqlValue } from '../../src/wire/values.ts';
 import { CLIENT, changeSet, setUpModule, testChain } from './support.ts';
 
 const TASKS = Type.Object({

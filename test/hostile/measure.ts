@@ -1,6 +1,6 @@
 /** Sets one kind of hostile peer on a server of its own, and measures what that costs the others. */
 
-import { openStorage } from '../../src/storage/open-storage.ts';
+import { openStorage } from '../../src/storage/by-address/open-storage.ts';
 import { Device } from '../../src/testing/device.ts';
 import { type ChildServer, startChildServer } from '../support/child-server.ts';
 import { openEngine } from '../support/engine.ts';

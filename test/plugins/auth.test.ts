@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { test } from 'node:test';
 import auth from '../../plugins/auth.ts';
 import { siteIdToText } from '../../src/clock/site-id.ts';
-import { SyncError } from '../../src/errors.ts';
+import { SyncError } from '../../src/errors/sync-error.ts';
 import { HookLoadError } from '../../src/hooks/load-error.ts';
 import { siteBytes } from '../../src/testing/device.ts';
 import { assertNeeds } from './bare-app.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import config from '../../plugins/config.ts';
-import { ConfigError } from '../../src/config/config-error.ts';
+import { ConfigError } from '../../src/errors/config-error.ts';
 import { bareApp } from './bare-app.ts';
 import { testConfig } from './service-app.ts';
 

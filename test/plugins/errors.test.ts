@@ -3,7 +3,7 @@ import { type TestContext, test } from 'node:test';
 import type { FastifyInstance } from 'fastify';
 import errors from '../../plugins/errors.ts';
 import metrics from '../../plugins/metrics.ts';
-import { SyncError } from '../../src/errors.ts';
+import { SyncError } from '../../src/errors/sync-error.ts';
 import { assertNeeds, bareApp } from './bare-app.ts';
 
 /** An app whose one route fails with what it is given. */

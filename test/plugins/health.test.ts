@@ -4,7 +4,7 @@ import type { FastifyInstance } from 'fastify';
 import health from '../../plugins/health.ts';
 import reports from '../../plugins/reports.ts';
 import type { CoordinatorConfigInput } from '../../src/config/schema.ts';
-import { SyncError } from '../../src/errors.ts';
+import { SyncError } from '../../src/errors/sync-error.ts';
 import type { CoordinatorHooks } from '../../src/hooks/types.ts';
 import { SOME_FIGURES, TELLING_STORAGE, told } from '../support/telling-storage.ts';
 import { assertNeeds } from './bare-app.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import service from '../../plugins/service.ts';
-import { ConfigError } from '../../src/config/config-error.ts';
+import { ConfigError } from '../../src/errors/config-error.ts';
 import { CoordinatorService } from '../../src/service/coordinator-service.ts';
 import { temporaryDirectory } from '../support/server.ts';
 import { assertNeeds } from './bare-app.ts';

@@ -5,11 +5,11 @@ import { once } from 'node:events';
 import { type TestContext, test } from 'node:test';
 import { CONFIG_OPTIONS } from '../../src/config/options.ts';
 import type { CoordinatorConfigInput } from '../../src/config/schema.ts';
+import { COUNTED_LIMITS, type LimitName } from '../../src/errors/limit-names.ts';
 import { defineHooks, judgeChanges } from '../../src/index.ts';
-import { COUNTED_LIMITS, type LimitName } from '../../src/limits.ts';
+import type { WireChangeSet } from '../../src/protocol/schemas.ts';
 import { Device } from '../../src/testing/device.ts';
 import { TestClient } from '../../src/testing/test-client.ts';
-import type { WireChangeSet } from '../../src/wire/schemas.ts';
 import { connectRaw } from '../support/raw-connection.ts';
 import { startServer, type TestServer } from '../support/server.ts';
 

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { inspect } from 'node:util';
 import debug from 'debug';
-import { createLogger, type Logger } from '../../src/logger.ts';
+import { createLogger, type Logger } from '../../src/logging/logger.ts';
 
 /** What a logger writes, each write on its own. */
 function written(t: TestContext, log: (logger: Logger) => void): string[] {

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { chmodSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { createLevelStorage } from '../../src/storage/leveldb.ts';
+import { createLevelStorage } from '../../src/storage/leveldb/leveldb.ts';
 import { Device } from '../../src/testing/device.ts';
 import { TestClient } from '../../src/testing/test-client.ts';
 import { runProcess } from '../cli/run-process.ts';

@@ -3,7 +3,7 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { FORMAT_KEY } from '../../src/storage/format.ts';
-import { createLevelStorage } from '../../src/storage/leveldb.ts';
+import { createLevelStorage } from '../../src/storage/leveldb/leveldb.ts';
 import { Device } from '../../src/testing/device.ts';
 import { startChildServer } from '../support/child-server.ts';
 import { temporaryDirectory } from '../support/server.ts';

@@ -1,8 +1,8 @@
 /** An outlet over an array, for sessions without sockets. */
 
 import { EventEmitter, once } from 'node:events';
-import type { Outlet } from '../../src/service/outlet.ts';
-import type { WireChangeSet } from '../../src/wire/schemas.ts';
+import type { WireChangeSet } from '../../src/protocol/schemas.ts';
+import type { Outlet } from '../../src/sessions/send-queue.ts';
 
 export interface SentMessage {
   type: string;

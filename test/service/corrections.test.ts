@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { InvalidAnswer } from '../../src/hooks/answered-changes.ts';
+import type { WireChangeSet } from '../../src/protocol/schemas.ts';
+import { type Change, type ChangeSet, decodeChangeSet } from '../../src/protocol/types.ts';
 import { separateCorrections } from '../../src/service/corrections.ts';
 import { Device } from '../../src/testing/device.ts';
-import type { WireChangeSet } from '../../src/wire/schemas.ts';
-import { type Change, type ChangeSet, decodeChangeSet } from '../../src/wire/types.ts';
 
 /** As a hook has them: nothing shared with what came in. */
 function approve(

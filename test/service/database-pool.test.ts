@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { SyncError } from '../../src/errors.ts';
+import { SyncError } from '../../src/errors/sync-error.ts';
 import type { DatabasePool } from '../../src/service/database-pool.ts';
 import { Device } from '../../src/testing/device.ts';
 import { deferred } from '../hooks/support.ts';

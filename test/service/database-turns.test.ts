@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { StaleReadError } from '../../src/engine/stale-read.ts';
+import { StaleReadError } from '../../src/engine/merge/stale-read.ts';
 import { DatabaseTurns } from '../../src/service/database-turns.ts';
 import type { DatabaseAccess } from '../../src/service/open-database.ts';
 import { openEngine } from '../support/engine.ts';

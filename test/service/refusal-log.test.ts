@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Logger } from '../../src/logger.ts';
+import type { Logger } from '../../src/logging/logger.ts';
 import { RefusalLog } from '../../src/service/refusal-log.ts';
 
 function create() {

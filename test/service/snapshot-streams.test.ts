@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Catalog } from '../../src/engine/catalog.ts';
-import type { Snapshot } from '../../src/engine/snapshot.ts';
-import { TableAliases } from '../../src/engine/table-aliases.ts';
-import { createMetrics } from '../../src/service/metrics.ts';
+import type { Snapshot } from '../../src/engine/snapshot/snapshot.ts';
+import { Catalog } from '../../src/engine/tables/catalog.ts';
+import { TableAliases } from '../../src/engine/tables/table-aliases.ts';
+import { createMetrics } from '../../src/metrics/metrics.ts';
 import { SnapshotStreams } from '../../src/service/snapshot-streams.ts';
 import { createMemoryStorage } from '../../src/storage/memory.ts';
 

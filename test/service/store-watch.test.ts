@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
-import { SyncError } from '../../src/errors.ts';
-import { createLogger } from '../../src/logger.ts';
+import { SyncError } from '../../src/errors/sync-error.ts';
+import { createLogger } from '../../src/logging/logger.ts';
 import { StoreWatch } from '../../src/service/store-watch.ts';
 
 const torn = new SyncError('STORE_UNAVAILABLE', 'the tape is torn');

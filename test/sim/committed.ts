@@ -3,6 +3,7 @@
  * and however many processes write to it, the positions in it rise from commit to commit.
  */
 
+import type { WireChangeSet } from '../../src/protocol/schemas.ts';
 import type { KVReader, KVStore } from '../../src/storage/kv-store.ts';
 import {
   EMPTY_MAP,
@@ -12,7 +13,6 @@ import {
   valueByKey,
   withChanges,
 } from '../../src/storage/ordered-map.ts';
-import type { WireChangeSet } from '../../src/wire/schemas.ts';
 import type { Loop } from './loop.ts';
 import { isForOne, storedChangeSet } from './store-look.ts';
 import { TableLedger } from './table-ledger.ts';

@@ -1,6 +1,6 @@
 /** The tables of one device of a simulation: what its user does to them, and what it has of them. */
 
-import type { WireChangeSet } from '../../src/wire/schemas.ts';
+import type { WireChangeSet } from '../../src/protocol/schemas.ts';
 import { ClientCatalog, type ClientCatalogOptions } from './client-catalog.ts';
 import { heldOf } from './rules.ts';
 import { type Deed, TableUser, type TableUserOptions } from './table-user.ts';

@@ -14,10 +14,10 @@ import {
   minHlc,
 } from '../../src/clock/hlc.ts';
 import { siteIdToText } from '../../src/clock/site-id.ts';
+import type { WireChange, WireChangeSet, WireMigration } from '../../src/protocol/schemas.ts';
+import type { ApplyResult } from '../../src/protocol/types.ts';
 import { siteBytes } from '../../src/testing/device.ts';
 import { Replica } from '../../src/testing/replica.ts';
-import type { WireChange, WireChangeSet, WireMigration } from '../../src/wire/schemas.ts';
-import type { ApplyResult } from '../../src/wire/types.ts';
 import type { DeviceTables } from './device-tables.ts';
 import type { Loop } from './loop.ts';
 import type { SimSocket } from './network.ts';

@@ -4,7 +4,7 @@
  * it is there; while the disk is full they all do.
  */
 
-import { SyncError } from '../../src/errors.ts';
+import { SyncError } from '../../src/errors/sync-error.ts';
 import { ensureFormat } from '../../src/storage/format.ts';
 import type { KVReader, KVStore, Storage } from '../../src/storage/kv-store.ts';
 import { entriesOfRange, type OrderedMap, valueByKey } from '../../src/storage/ordered-map.ts';

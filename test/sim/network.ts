@@ -3,7 +3,7 @@
  * if it is, and cut at any moment, with what was on its way lost.
  */
 
-import type { Outlet } from '../../src/service/outlet.ts';
+import type { Outlet } from '../../src/sessions/send-queue.ts';
 import { type Loop, OUTSIDE } from './loop.ts';
 import type { Random } from './random.ts';
 import { trace } from './trace.ts';

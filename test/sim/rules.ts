@@ -12,8 +12,8 @@
  */
 
 import type { SiteId } from '../../src/clock/site-id.ts';
-import { answerHlc } from '../../src/engine/authored.ts';
-import type { WireChange, WireChangeSet } from '../../src/wire/schemas.ts';
+import { answerHlc } from '../../src/engine/merge/compensation.ts';
+import type { WireChange, WireChangeSet } from '../../src/protocol/schemas.ts';
 import type { Random } from './random.ts';
 
 /** `refuse`: hooks refuse changes; `move`: they rewrite others, too, and move some elsewhere. */

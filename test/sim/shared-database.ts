@@ -5,7 +5,7 @@
  * it is found out what became of it.
  */
 
-import { SyncError } from '../../src/errors.ts';
+import { SyncError } from '../../src/errors/sync-error.ts';
 import type { KVReader, KVStore, KVTransaction, KVView } from '../../src/storage/kv-store.ts';
 import { entriesOfRange, type OrderedMap, valueByKey } from '../../src/storage/ordered-map.ts';
 import { createWriteQueue, storeClosed } from '../../src/storage/write-queue.ts';

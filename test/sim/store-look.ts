@@ -4,12 +4,12 @@
  */
 
 import { compareHlc, HLC_MIN } from '../../src/clock/hlc.ts';
-import { decodeRow, type Row } from '../../src/engine/row.ts';
+import { decodeRow, type Row } from '../../src/engine/records/row.ts';
 import type { SyncManager } from '../../src/engine/sync-manager.ts';
+import type { WireChangeSet } from '../../src/protocol/schemas.ts';
+import { pkIdentity } from '../../src/protocol/values.ts';
 import type { KVReader } from '../../src/storage/kv-store.ts';
 import type { KVChange } from '../../src/storage/ordered-map.ts';
-import type { WireChangeSet } from '../../src/wire/schemas.ts';
-import { pkIdentity } from '../../src/wire/values.ts';
 
 /** The record of a table, as far as it is looked at. */
 export interface StoredTable {

@@ -11,10 +11,10 @@
 import assert from 'node:assert/strict';
 import { compareHlc, type HlcText } from '../../src/clock/hlc.ts';
 import type { SyncManager } from '../../src/engine/sync-manager.ts';
+import type { WireChange, WireChangeSet, WireMigration } from '../../src/protocol/schemas.ts';
+import { pkIdentity } from '../../src/protocol/values.ts';
 import type { KVReader } from '../../src/storage/kv-store.ts';
 import { withoutNulls } from '../../src/testing/replica.ts';
-import type { WireChange, WireChangeSet, WireMigration } from '../../src/wire/schemas.ts';
-import { pkIdentity } from '../../src/wire/values.ts';
 import { takeSnapshot } from '../support/engine.ts';
 import { assertSame } from './assert-same.ts';
 import { ClientCatalog } from './client-catalog.ts';

@@ -4,7 +4,7 @@
  */
 
 import type { HlcText } from '../../src/clock/hlc.ts';
-import type { WireChange, WireMigration } from '../../src/wire/schemas.ts';
+import type { WireChange, WireMigration } from '../../src/protocol/schemas.ts';
 import type { ClientCatalog } from './client-catalog.ts';
 import type { Random } from './random.ts';
 import { FORBIDDEN_PK, markedValue, type Rules } from './rules.ts';

@@ -8,7 +8,7 @@ import path from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { openUnlessAbsent } from '../../src/storage/absent-store.ts';
 import type { KVStore, Storage } from '../../src/storage/kv-store.ts';
-import { createLevelStorage } from '../../src/storage/leveldb.ts';
+import { createLevelStorage } from '../../src/storage/leveldb/leveldb.ts';
 import { createMemoryStorage } from '../../src/storage/memory.ts';
 import { kvStoreContract } from '../../src/testing/index.ts';
 import { temporaryDirectory } from '../support/server.ts';

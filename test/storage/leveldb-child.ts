@@ -6,7 +6,7 @@
  * It says what it did, a JSON line each.
  */
 
-import { createLevelStorage } from '../../src/storage/leveldb.ts';
+import { createLevelStorage } from '../../src/storage/leveldb/leveldb.ts';
 
 const [, , directory = '', mode = ''] = process.argv;
 const say = (message: unknown) => process.stdout.write(`${JSON.stringify(message)}\n`);

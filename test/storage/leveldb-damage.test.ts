@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { createLevelStorage } from '../../src/storage/leveldb.ts';
+import { createLevelStorage } from '../../src/storage/leveldb/leveldb.ts';
 import { temporaryDirectory } from '../support/server.ts';
 
 const ENTRIES = 3000;

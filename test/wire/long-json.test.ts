@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { SyncError } from '../../src/errors.ts';
+import { SyncError } from '../../src/errors/sync-error.ts';
 import { Device } from '../../src/testing/device.ts';
 import { decodeClientMessage as decodeInSteps, RefusedRequest } from '../../src/wire/decode.ts';
 import { decodeChangeSets } from '../../src/wire/decode-changes.ts';

@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { PK_LENGTH_MAX, PK_MEMBERS_MAX } from '../../src/protocol/schemas.ts';
 import { Device } from '../../src/testing/device.ts';
-import { PK_LENGTH_MAX, PK_MEMBERS_MAX } from '../../src/wire/schemas.ts';
 import { decodeApplyBody } from './decode-at-once.ts';
 
 const LIMITS = { changesPerBatch: 1000, valuesPerMessage: 1_000_000, valueBytes: 4 * 1024 * 1024 };

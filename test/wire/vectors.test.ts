@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { PROTOCOL_VERSION } from '../../src/protocol/schemas.ts';
+import { decodeChangeSet, encodeChangeSet } from '../../src/protocol/types.ts';
+import { decodeValue, encodeValue, valueFault } from '../../src/protocol/values.ts';
 import { Device } from '../../src/testing/device.ts';
-import { PROTOCOL_VERSION } from '../../src/wire/schemas.ts';
-import { decodeChangeSet, encodeChangeSet } from '../../src/wire/types.ts';
-import { decodeValue, encodeValue, valueFault } from '../../src/wire/values.ts';
 import { openEngine, takeSnapshot } from '../support/engine.ts';
 import { decodeApplyBody, decodeCheckpointBody } from './decode-at-once.ts';
 import { type SnapshotChunk, VECTORS, vectorToValue } from './vectors.ts';

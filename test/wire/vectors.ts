@@ -2,8 +2,8 @@
 
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import type { WireChangeSet, WireCheckpoint } from '../../src/wire/schemas.ts';
-import type { SqlValue } from '../../src/wire/values.ts';
+import type { WireChangeSet, WireCheckpoint } from '../../src/protocol/schemas.ts';
+import type { SqlValue } from '../../src/protocol/values.ts';
 
 export interface HlcVector {
   /** Decimal: it may exceed what a number holds. */

@@ -8,7 +8,7 @@ import { once } from 'node:events';
 import { mkdirSync } from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
 import { createStream, type RotatingFileStream } from 'rotating-file-stream';
-import { DIRECTORY_MODE, FILE_MODE } from '../../storage/modes.ts';
+import { DIRECTORY_MODE, FILE_MODE } from '../../storage/leveldb/modes.ts';
 
 export interface RotationOptions {
   /** Size at which the file is put aside, in bytes. */

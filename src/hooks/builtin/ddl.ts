@@ -4,8 +4,8 @@
  */
 
 import { type Static, Type } from 'typebox';
-import { MIGRATION_TYPES } from '../../wire/schemas.ts';
-import type { SchemaMigration } from '../../wire/types.ts';
+import { MIGRATION_TYPES } from '../../protocol/schemas.ts';
+import type { SchemaMigration } from '../../protocol/types.ts';
 import { actionsOf, type DdlAction } from '../ddl-actions.ts';
 import type { DdlTable } from '../ddl-scan.ts';
 import { defineHooks } from '../define-hooks.ts';

@@ -7,7 +7,7 @@
 import { decodeJwt, errors, type JWTPayload, type JWTVerifyOptions, jwtVerify } from 'jose';
 import { type Static, Type } from 'typebox';
 import { type SiteId, siteIdToText } from '../../clock/site-id.ts';
-import { SyncError } from '../../errors.ts';
+import { SyncError } from '../../errors/sync-error.ts';
 import { defineHooks } from '../define-hooks.ts';
 import { createKeySource, JWKS_RETRY_MS, KeysUnavailable } from './jwt-keys.ts';
 

@@ -8,7 +8,7 @@
 import { RateLimiterMemory, RateLimiterRes } from 'rate-limiter-flexible';
 import { type Static, Type } from 'typebox';
 import { siteIdToText } from '../../clock/site-id.ts';
-import { SyncError } from '../../errors.ts';
+import { SyncError } from '../../errors/sync-error.ts';
 import { sourceOf } from '../client-source.ts';
 import { defineHooks } from '../define-hooks.ts';
 import type { ClientIdentity } from '../types.ts';

@@ -4,7 +4,7 @@
  */
 
 import { type Static, Type } from 'typebox';
-import { SyncError } from '../../errors.ts';
+import { SyncError } from '../../errors/sync-error.ts';
 import { defineHooks } from '../define-hooks.ts';
 import { judgeChanges, type Refusal } from '../judge-changes.ts';
 import { tableList } from '../table-list.ts';

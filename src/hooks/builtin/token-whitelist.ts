@@ -6,7 +6,7 @@
 
 import { timingSafeEqual } from 'node:crypto';
 import { type Static, Type } from 'typebox';
-import { SyncError } from '../../errors.ts';
+import { SyncError } from '../../errors/sync-error.ts';
 import { defineHooks } from '../define-hooks.ts';
 import { hashToken, listedToHash, readTokensFile } from './token-list.ts';
 

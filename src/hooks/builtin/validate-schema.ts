@@ -5,9 +5,9 @@
 
 import { type Static, type TSchema, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
+import type { SchemaMigration } from '../../protocol/types.ts';
+import type { SqlValue } from '../../protocol/values.ts';
 import { toPlacedFault } from '../../wire/place.ts';
-import type { SchemaMigration } from '../../wire/types.ts';
-import type { SqlValue } from '../../wire/values.ts';
 import { isPlainDdl, isRenameOf } from '../ddl-actions.ts';
 import { defineHooks } from '../define-hooks.ts';
 import { type ChangeVerdict, judgeChanges, type Refusal } from '../judge-changes.ts';

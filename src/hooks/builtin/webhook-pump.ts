@@ -9,8 +9,8 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { decodeHlc, encodeHlc, type HlcText } from '../../clock/hlc.ts';
-import { SyncError } from '../../errors.ts';
-import { type ChangeSet, encodeChangeSet } from '../../wire/types.ts';
+import { SyncError } from '../../errors/sync-error.ts';
+import { type ChangeSet, encodeChangeSet } from '../../protocol/types.ts';
 import type { HookContext } from '../context.ts';
 import { DeliveryError, deliver, type Endpoint } from './webhook-delivery.ts';
 import { WebhookPins } from './webhook-pins.ts';

@@ -13,8 +13,8 @@
 import { randomUUID } from 'node:crypto';
 import { resolve } from 'node:path';
 import type { HlcText } from '../../clock/hlc.ts';
+import { openStorage } from '../../storage/by-address/open-storage.ts';
 import type { KVRange, KVStore, KVTransaction, Storage } from '../../storage/kv-store.ts';
-import { openStorage } from '../../storage/open-storage.ts';
 import { onAbort } from '../on-abort.ts';
 
 export interface QueuedEvent {

@@ -5,7 +5,7 @@
 
 import { type Static, Type } from 'typebox';
 import { type SiteId, siteIdToText } from '../../clock/site-id.ts';
-import type { ChangeSet } from '../../wire/types.ts';
+import type { ChangeSet } from '../../protocol/types.ts';
 import { defineHooks } from '../define-hooks.ts';
 import { type TableMap, tableList } from '../table-list.ts';
 import { type PumpOptions, WebhookPump } from './webhook-pump.ts';

@@ -10,7 +10,7 @@
  */
 
 import { parse } from 'pg-connection-string';
-import { ConfigError } from '../../config/config-error.ts';
+import { ConfigError } from '../../errors/config-error.ts';
 
 const DEFAULT_SCHEMA = 'sync_coordinator';
 const DEFAULT_PORT = 5432;

@@ -12,8 +12,8 @@
 
 import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
-import { SyncError } from '../../errors.ts';
-import type { Logger } from '../../logger.ts';
+import { SyncError } from '../../errors/sync-error.ts';
+import type { Logger } from '../../logging/logger.ts';
 import type { CommitListener, StorageNotifications } from '../kv-store.ts';
 import { answerInTime } from './answer-in-time.ts';
 import type { Connections } from './connections.ts';

@@ -10,7 +10,7 @@
  */
 
 import pg from 'pg';
-import { SyncError } from '../../errors.ts';
+import { SyncError } from '../../errors/sync-error.ts';
 import type { StoragePool } from '../kv-store.ts';
 import type { PostgresAddress, PostgresHost } from './address.ts';
 import { TimelineGuard } from './timeline.ts';

@@ -1,6 +1,6 @@
 /** What PostgreSQL and the way to it refuse, in words for the operator or for clients. */
 
-import { codeOf, SyncError } from '../../errors.ts';
+import { codeOf, SyncError } from '../../errors/sync-error.ts';
 
 const RETRY_MS = 1000;
 

@@ -4,7 +4,7 @@
  */
 
 import type pg from 'pg';
-import { createLogger } from '../../logger.ts';
+import { createLogger } from '../../logging/logger.ts';
 import { createStorage } from '../create-storage.ts';
 import type { KVStore, Storage } from '../kv-store.ts';
 import { foreseeDatabase, isMade } from './absent.ts';

@@ -8,7 +8,7 @@
  */
 
 import type pg from 'pg';
-import { SyncError } from '../../errors.ts';
+import { SyncError } from '../../errors/sync-error.ts';
 
 /** Raised with each change of the layout, which is then a step in `MIGRATIONS`. */
 const LAYOUT = 1;

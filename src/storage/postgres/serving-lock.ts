@@ -15,7 +15,7 @@
 
 import { createHash } from 'node:crypto';
 import type pg from 'pg';
-import { SyncError } from '../../errors.ts';
+import { SyncError } from '../../errors/sync-error.ts';
 import { type Connections, cut } from './connections.ts';
 
 const RETRY_MS = 1000;

@@ -7,7 +7,7 @@
  */
 
 import type pg from 'pg';
-import { SyncError } from '../../errors.ts';
+import { SyncError } from '../../errors/sync-error.ts';
 import { isConnectionLost } from './faults.ts';
 
 export interface Timeline {

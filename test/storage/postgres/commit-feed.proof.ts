@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, type TestContext, test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
-import { createLogger } from '../../../src/logger.ts';
+import { createLogger } from '../../../src/logging/logger.ts';
 import { parsePostgresUrl } from '../../../src/storage/postgres/address.ts';
 import { CommitFeed } from '../../../src/storage/postgres/commit-feed.ts';
 import { createConnections } from '../../../src/storage/postgres/connections.ts';

@@ -6,10 +6,10 @@
 import assert from 'node:assert/strict';
 import { after, describe, type TestContext, test } from 'node:test';
 import { compareHlc } from '../../../src/clock/hlc.ts';
+import type { WireChangeSet } from '../../../src/protocol/schemas.ts';
 import { startCoordinator, type TestCoordinator } from '../../../src/testing/coordinator.ts';
 import { Device } from '../../../src/testing/device.ts';
 import { type ReceivedMessage, TestClient } from '../../../src/testing/test-client.ts';
-import type { WireChangeSet } from '../../../src/wire/schemas.ts';
 import { startPostgres } from '../../support/postgres.ts';
 import { startPostgresProxy } from '../../support/postgres-proxy.ts';
 

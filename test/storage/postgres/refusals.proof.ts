@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
-import { SyncError } from '../../../src/errors.ts';
+import { SyncError } from '../../../src/errors/sync-error.ts';
 import { openPostgres, POSTGRES_PASSWORD, startPostgres } from '../../support/postgres.ts';
 
 const postgres = await startPostgres();

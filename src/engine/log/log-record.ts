@@ -1,0 +1,165 @@
+/**
+ * A log record: one transaction as it will be sent, with a first line for those who
+ * deliver it:
+ *
+ *   authors ⇥ changes ⇥ tables [⇥ to] ⏎ {"siteId":…,"hlc":position,…}
+ *
+ * `authors` are the sites whose clocks dated its changes, in order, joined with commas; `changes`
+ * counts changes and migrations; for `tables` see `record-tables.ts`. With `to` it is for one site
+ * only, which is told what is stored since something of its own was refused.
+ *
+ * What was stored is what is sent, byte for byte. Only for one of several authors, or where a
+ * table was dropped or renamed since, it is parsed. Then each change goes by the name that its
+ * table has now, if that is live, and is left out if it isn't. Nothing else is looked at.
+ */
+
+import type { HlcText } from '../../clock/hlc.ts';
+import { hlcSite, type SiteIdText } from '../../clock/site-id.ts';
+import type { WireChange, WireChangeSet, WireMigration } from '../../protocol/schemas.ts';
+import type { ChangeListJson } from '../records/change-json.ts';
+import { bytesToText } from '../records/row.ts';
+import { isLive } from '../records/table-record.ts';
+import type { CatalogView } from '../tables/catalog.ts';
+import { tableIdsOf } from './record-tables.ts';
+
+const NEWLINE = 10;
+
+/** As it stands in the store, where the key tells the position. */
+export interface StoredRecord {
+  /** Joined with commas. */
+  authors: string;
+  /** Changes and migrations. */
+  changeCount: number;
+  /** The tables of the changes. */
+  tables: string;
+  /** Whom alone it is for; `undefined` for everybody. */
+  to?: SiteIdText | undefined;
+  /** The change set as JSON. */
+  json: Uint8Array;
+}
+
+export interface LogRecord extends StoredRecord {
+  position: HlcText;
+}
+
+/** A change set that is yet to be put together. */
+export interface DraftedRecord extends Omit<LogRecord, 'json' | 'changeCount'> {
+  siteId: SiteIdText;
+  transactionId: string;
+  changes: ChangeListJson;
+  /** JSON of each. */
+  migrations: readonly string[];
+}
+
+export function encodeDraftedRecord(draft: DraftedRecord): Buffer {
+  const { siteId, transactionId, position, changes, migrations } = draft;
+  const line = firstLine({ ...draft, changeCount: changes.length + migrations.length });
+  const before = `${line}{"siteId":"${siteId}","transactionId":${JSON.stringify(transactionId)},"hlc":"${position}","changes":[`;
+  const after = `],"schemaMigrations":[${migrations.join(',')}]}`;
+  return changes.between(before, after);
+}
+
+export function encodeLogRecord(record: Omit<StoredRecord, 'json'> & { json: string }): Buffer {
+  return Buffer.from(`${firstLine(record)}${record.json}`);
+}
+
+function firstLine({ authors, changeCount, tables, to }: Omit<StoredRecord, 'json'>): string {
+  const line = `${authors}\t${changeCount}\t${tables}`;
+  return to === undefined ? `${line}\n` : `${line}\t${to}\n`;
+}
+
+/** The change set in a record's bytes. */
+export function jsonOf(record: Uint8Array): Uint8Array {
+  return record.subarray(record.indexOf(NEWLINE) + 1);
+}
+
+export function decodeLogRecord(position: HlcText, bytes: Uint8Array): LogRecord {
+  return { position, ...decodeStoredRecord(bytes) };
+}
+
+export function decodeStoredRecord(bytes: Uint8Array): StoredRecord {
+  const end = bytes.indexOf(NEWLINE);
+  // No `split`, no array: catching up reads as many of these as it can.
+  const line = bytesToText(bytes.subarray(0, end));
+  const authorsEnd = line.indexOf('\t');
+  const countEnd = line.indexOf('\t', authorsEnd + 1);
+  const tablesEnd = line.indexOf('\t', countEnd + 1);
+  return {
+    authors: line.slice(0, authorsEnd),
+    changeCount: Number(line.slice(authorsEnd + 1, countEnd)),
+    tables: line.slice(countEnd + 1, tablesEnd < 0 ? undefined : tablesEnd),
+    to: tablesEnd < 0 ? undefined : line.slice(tablesEnd + 1),
+    json: bytes.subarray(end + 1),
+  };
+}
+
+/** The change set of a record. */
+export function parseRecord({ json }: StoredRecord): WireChangeSet {
+  return JSON.parse(bytesToText(json)) as WireChangeSet;
+}
+
+/** The authors of a set whose changes and migrations bear these HLCs. */
+export function authorsOf(hlcs: Iterable<HlcText>): string {
+  const sites = new Set<SiteIdText>();
+  for (const hlc of hlcs) sites.add(hlcSite(hlc));
+  return joinAuthors(sites);
+}
+
+export function joinAuthors(sites: Iterable<SiteIdText>): string {
+  return [...sites].sort().join(',');
+}
+
+export function isAmongAuthors(site: SiteIdText, authors: string): boolean {
+  return authors.length === site.length ? authors === site : authors.split(',').includes(site);
+}
+
+/**
+ * The change set as its reader should get it, as JSON; `undefined` if nothing of it is left: its own
+ * changes, and those of tables that are not live, are left out.
+ * @param catalog as new as the record, or newer
+ * @param doNamesHold see `CurrentNames`
+ */
+export function deliverable(
+  record: StoredRecord,
+  reader: SiteIdText | undefined,
+  catalog: CatalogView,
+  doNamesHold: boolean,
+): Uint8Array | undefined {
+  const { authors, tables, to, json } = record;
+  if (authors === reader || (to !== undefined && to !== reader)) return undefined;
+  const isAuthor = reader !== undefined && isAmongAuthors(reader, authors);
+  if (!isAuthor && doNamesHold) return json;
+  const changeSet = parseRecord(record);
+  const theirs = ({ hlc }: WireChange | WireMigration) => !isAuthor || hlcSite(hlc) !== reader;
+  const changes = namedChanges(changeSet, tables, catalog).filter(theirs);
+  const schemaMigrations = changeSet.schemaMigrations.filter(theirs);
+  if (changes.length === 0 && schemaMigrations.length === 0) return undefined;
+  return Buffer.from(JSON.stringify({ ...changeSet, changes, schemaMigrations }));
+}
+
+/** Each change by the name that its table has now. */
+function namedChanges(
+  { changes }: WireChangeSet,
+  tables: string,
+  catalog: CatalogView,
+): WireChange[] {
+  const ids = tableIdsOf(tables);
+  return changes.flatMap((change, i) => {
+    const table = catalog.table(ids[i] ?? 0);
+    return table !== undefined && isLive(table) ? [{ ...change, table: table.table }] : [];
+  });
+}
+
+/**
+ * A change set without changes, which only carries a position forward.
+ * @param schemaMigrations DDL that has to be known with what is sent
+ */
+export function carryPosition(
+  siteId: SiteIdText,
+  position: HlcText,
+  schemaMigrations: readonly WireMigration[] = [],
+): Buffer {
+  const transactionId = `position:${position}`;
+  const empty = { siteId, transactionId, hlc: position, changes: [], schemaMigrations };
+  return Buffer.from(JSON.stringify(empty));
+}

@@ -1,0 +1,284 @@
+/**
+ * Tidying up a database behind its writers: tables that have ended are emptied, tombstones past
+ * their time forgotten, and what later changes have replaced leaves the log. All of it in steps,
+ * between which writers have their turn.
+ */
+
+import { compareHlc, HLC_MIN, type HlcText, minHlc } from '../../clock/hlc.ts';
+import type { Logger } from '../../logging/logger.ts';
+import type { KVStore } from '../../storage/kv-store.ts';
+import { type LogPins, readPinnedAfter } from '../log/log-pins.ts';
+import type { LogReaders } from '../log/log-readers.ts';
+import {
+  canBeEmptied,
+  type EmptyingContext,
+  emptyingMark,
+  emptySome,
+  StepBudget,
+} from '../merge/table-emptying.ts';
+import type { CommittedState, WriteTransaction } from '../merge/write-transaction.ts';
+import { readHorizon } from '../records/head.ts';
+import { logKeyToPosition } from '../records/keys.ts';
+import {
+  type CompactionPlan,
+  type CompactionScope,
+  planCompaction,
+  replaceRecords,
+} from './compaction.ts';
+import { expireDrops, expireTombstones, pruneDropped } from './retention.ts';
+
+/** A log is read through when about so much of it has been replaced: the work is shared out evenly. */
+const REPLACED_SHARE_MIN = 1 / 4;
+const REPLACED_MIN = 100;
+/** So often a step is judged beside writers who change tables meanwhile. */
+const PLANS_MISSED_MAX = 3;
+/** Tombstones are looked through no more often than this. */
+const EXPIRY_INTERVAL_MS = 60 * 60 * 1000;
+
+/** The database, as far as tidying up needs it. */
+export interface TidiedDatabase {
+  store: KVStore;
+  logPins: Pick<LogPins, 'removeLapsed'>;
+  readers: Pick<LogReaders, 'keepAfter'>;
+  state(): CommittedState;
+  /**
+   * Runs a step between two groups of writers, in a transaction that has begun, and makes what it
+   * leaves the state.
+   */
+  tidy<T>(step: (transaction: WriteTransaction) => Promise<T>): Promise<T>;
+}
+
+export interface MaintenanceOptions extends EmptyingContext {
+  now(): number;
+  /** Lets others have their turn. */
+  yield(): Promise<void>;
+  logger: Logger;
+  tombstoneTTL: number;
+}
+
+export interface MaintainOptions {
+  /** Ends it after the step under way. */
+  signal?: AbortSignal | undefined;
+  /** Does everything now, whether it is worth the while or not. */
+  thorough?: boolean;
+  /**
+   * This process still reads the log from here: what stands after it is left as it is. What has to
+   * hold for every process, or beyond a restart, is a log pin.
+   */
+  keepAfter?: HlcText | undefined;
+}
+
+/** What has been done. */
+export interface Maintained {
+  tombstonesExpired: number;
+  /** Changes that have left the log. */
+  changesCompacted: number;
+  /** The names of log pins that hold nothing any more, since nobody had renewed them. */
+  logPinsLapsed: string[];
+}
+
+export class Maintenance {
+  readonly #database: TidiedDatabase;
+  readonly #options: MaintenanceOptions;
+  #nextExpiryMs = 0;
+  #running: Promise<unknown> = Promise.resolve();
+  #emptying: Promise<void> | undefined;
+
+  constructor(database: TidiedDatabase, options: MaintenanceOptions) {
+    this.#database = database;
+    this.#options = options;
+  }
+
+  /** One after the other, however many ask. */
+  run(options: MaintainOptions = {}): Promise<Maintained> {
+    const run = this.#running.then(() => this.#run(options));
+    this.#running = run.catch(() => undefined);
+    return run;
+  }
+
+  async #run(options: MaintainOptions): Promise<Maintained> {
+    await this.emptyTables(options.signal);
+    const tombstonesExpired = await this.#expire(options);
+    const logPinsLapsed = await this.#database.logPins.removeLapsed();
+    const changesCompacted = await this.#compact(options);
+    if (changesCompacted > 0) await this.#database.store.reclaimSpace?.();
+    return { tombstonesExpired, changesCompacted, logPinsLapsed };
+  }
+
+  /** Whether a table that has ended could be emptied further. */
+  get hasTablesToEmpty(): boolean {
+    return this.#nextToEmpty() !== undefined;
+  }
+
+  #nextToEmpty(): number | undefined {
+    const { catalog } = this.#database.state();
+    for (const table of catalog.unsettled()) if (canBeEmptied(catalog, table)) return table.id;
+    return undefined;
+  }
+
+  /** Empties tables that have ended until none is left; whoever asks meanwhile waits for the same. */
+  emptyTables(signal?: AbortSignal): Promise<void> {
+    this.#emptying ??= this.#emptyTables(signal).finally(() => {
+      this.#emptying = undefined;
+    });
+    return this.#emptying;
+  }
+
+  async #emptyTables(signal: AbortSignal | undefined): Promise<void> {
+    for (let id = this.#nextToEmpty(); id !== undefined; id = this.#nextToEmpty()) {
+      await this.#emptyTable(id, signal);
+      if (signal?.aborted) return;
+    }
+  }
+
+  async #emptyTable(id: number, signal: AbortSignal | undefined): Promise<void> {
+    let after: Uint8Array | undefined;
+    let mark: string | undefined;
+    do {
+      const done = await this.#database.tidy(async (transaction) => {
+        const { catalog } = transaction;
+        const table = catalog.table(id);
+        if (table === undefined) return undefined;
+        // It was dropped once more, or leads elsewhere by now: what was looked at is to be looked at again.
+        const markNow = emptyingMark(catalog, table);
+        const from = markNow === mark ? after : undefined;
+        const next = await emptySome(
+          transaction,
+          id,
+          from,
+          new StepBudget(this.#options),
+          this.#options,
+        );
+        return { next, mark: markNow };
+      });
+      after = done?.next;
+      mark = done?.mark;
+      await this.#options.yield();
+    } while (after !== undefined && !signal?.aborted);
+  }
+
+  async #expire({ signal, thorough }: MaintainOptions): Promise<number> {
+    const { now, tombstoneTTL } = this.#options;
+    if (!thorough && now() < this.#nextExpiryMs) return 0;
+    const beforeMs = now() - tombstoneTTL;
+    let expired = 0;
+    let from: Uint8Array | undefined;
+    do {
+      const isFirst = from === undefined;
+      const step = await this.#database.tidy(async ({ store, head }) => {
+        const result = await expireTombstones(store, beforeMs, head.position, from);
+        // The deletions stand in the log, and delete nothing any more.
+        head.changesReplaced += result.removed;
+        return result;
+      });
+      if (isFirst) {
+        await this.#database.tidy(({ store, base }) => expireDrops(store, base, beforeMs));
+      }
+      expired += step.removed;
+      from = step.next;
+      await this.#options.yield();
+    } while (from !== undefined && !signal?.aborted);
+    if (from === undefined) this.#nextExpiryMs = now() + Math.min(EXPIRY_INTERVAL_MS, tombstoneTTL);
+    return expired;
+  }
+
+  #isWorthwhile(): boolean {
+    const { changesLogged, changesReplaced } = this.#database.state().head;
+    return changesReplaced >= REPLACED_MIN && changesReplaced >= changesLogged * REPLACED_SHARE_MIN;
+  }
+
+  /** One pass over the log. */
+  async #compact({ signal, thorough, keepAfter }: MaintainOptions): Promise<number> {
+    if (!thorough && !this.#isWorthwhile()) return 0;
+    const { store, state, tidy, readers } = this.#database;
+    const { position, changesReplaced: replacedBefore } = state().head;
+    const horizon = await readHorizon(store);
+    await tidy(async ({ catalog, base }) => pruneDropped(catalog, base, horizon));
+    const pinnedAfter = await readPinnedAfter(store);
+    const kept = [keepAfter, pinnedAfter, readers.keepAfter];
+    const upTo = kept.reduce<HlcText>((least, after = position) => minHlc(least, after), position);
+    let after: HlcText | undefined = HLC_MIN;
+    let gone = 0;
+    let unexplained = 0;
+    let missed = 0;
+    while (after !== undefined && !signal?.aborted) {
+      const scope = { upTo, horizon };
+      const step: CompactedStep | undefined =
+        missed < PLANS_MISSED_MAX
+          ? await this.#compactBeside(after, scope)
+          : await tidy((transaction) => compactWithin(transaction, after ?? HLC_MIN, scope));
+      // Tables were made or dropped meanwhile: judge once more.
+      missed = step === undefined ? missed + 1 : 0;
+      if (step === undefined) continue;
+      gone += step.changesGone;
+      unexplained += step.unexplained;
+      after = step.next;
+    }
+    if (after === undefined && upTo === position) {
+      await tidy(async ({ head }) => {
+        // What counted as replaced before the pass is gone, or turned out not to have been.
+        head.changesReplaced = Math.max(0, head.changesReplaced - replacedBefore);
+      });
+    }
+    const { logger } = this.#options;
+    logger('compacted the log to %s: %d changes have left it', upTo, gone);
+    if (unexplained > 0) {
+      logger.error(
+        'the log holds %d changes that the rows know nothing of: `sync-coordinator verify` tells more',
+        unexplained,
+      );
+    }
+    return gone;
+  }
+
+  /**
+   * One step, judged beside the writers.
+   * @returns `undefined` if the catalog is another one by now
+   */
+  async #compactBeside(after: HlcText, scope: CompactionScope): Promise<CompactedStep | undefined> {
+    const { store, state, tidy } = this.#database;
+    const { catalog, head } = state();
+    const plan = await planCompaction(store, catalog, after, scope);
+    await this.#options.yield();
+    const { next, unexplained, replacements } = plan;
+    if (replacements.length === 0) return { next, unexplained, changesGone: 0 };
+    const changesGone = await tidy(async (transaction) =>
+      transaction.head.catalogVersion === head.catalogVersion
+        ? replaceUnpinned(transaction, plan)
+        : undefined,
+    );
+    return changesGone === undefined ? undefined : { next, unexplained, changesGone };
+  }
+}
+
+/** What a step over the log has come to. */
+interface CompactedStep extends Pick<CompactionPlan, 'next' | 'unexplained'> {
+  changesGone: number;
+}
+
+/** One step while writers wait: so it goes on, too, where tables change all the time. */
+async function compactWithin(
+  transaction: WriteTransaction,
+  after: HlcText,
+  scope: CompactionScope,
+): Promise<CompactedStep> {
+  const plan = await planCompaction(transaction.store, transaction.catalog, after, scope);
+  const changesGone = await replaceUnpinned(transaction, plan);
+  return { next: plan.next, unexplained: plan.unexplained, changesGone };
+}
+
+/**
+ * Another process may have pinned the log since the pass began: what counts is what the store says
+ * while nobody else writes to it.
+ */
+async function replaceUnpinned(
+  transaction: WriteTransaction,
+  { replacements }: CompactionPlan,
+): Promise<number> {
+  const { store, head } = transaction;
+  const pinnedAfter = (await readPinnedAfter(store)) ?? head.position;
+  const free = replacements.filter(
+    ({ key }) => compareHlc(logKeyToPosition(key), pinnedAfter) <= 0,
+  );
+  return replaceRecords(transaction, free);
+}

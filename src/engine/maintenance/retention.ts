@@ -1,0 +1,110 @@
+/**
+ * Forgetting deletions past their time, in small steps. A step is one transaction, so a writer never
+ * waits for more than one.
+ */
+
+import { compareHlc, type HlcText, hlcWallTimeMs, maxHlc, minHlc } from '../../clock/hlc.ts';
+import type { KVTransaction } from '../../storage/kv-store.ts';
+import { readHorizon } from '../records/head.ts';
+import { HORIZON_KEY, kindRange, tombstoneToRowKey } from '../records/keys.ts';
+import { decodeRow, encodeRow } from '../records/row.ts';
+import { decodeListedTombstone } from '../records/row-set.ts';
+import { type Catalog, liveTable } from '../tables/catalog.ts';
+import type { CatalogDraft } from '../tables/catalog-draft.ts';
+import { pruneWhole } from '../tables/ddl-replay.ts';
+
+const STEP_ENTRIES_MAX = 1000;
+
+export interface ExpiryStep {
+  removed: number;
+  /** Where the next step goes on; `undefined` when the end has been reached. */
+  next: Uint8Array | undefined;
+}
+
+/**
+ * Tombstones that arrived before `beforeMs` are sent to nobody from now on, and the horizon moves
+ * past them in the same transaction: a device that might still need one is sent to a snapshot.
+ * Of a row that is gone its key and the deletion's HLC stay. They are what keeps an edit from before
+ * the deletion from bringing the row back, however late it arrives.
+ * @param end the newest position. The horizon stays within the log: a deletion that is held for a
+ *   dropped name has a position that nobody was ever given, and no snapshot would reach up to it
+ * @param from where the last step ended
+ */
+export async function expireTombstones(
+  transaction: KVTransaction,
+  beforeMs: number,
+  end: HlcText,
+  from: Uint8Array | undefined,
+): Promise<ExpiryStep> {
+  const all = kindRange('d');
+  const range = from === undefined ? all : { gt: from, lt: all.lt };
+  const expired: { key: Uint8Array; position: HlcText }[] = [];
+  let seen = 0;
+  let last: Uint8Array | undefined;
+  for await (const entries of transaction.iterate({ ...range, limit: STEP_ENTRIES_MAX })) {
+    for (const [key, value] of entries) {
+      const { position } = decodeListedTombstone(value);
+      if (hlcWallTimeMs(position) < beforeMs) expired.push({ key: Buffer.from(key), position });
+      last = Buffer.from(key);
+      seen++;
+    }
+  }
+  if (expired.length > 0) await expire(transaction, expired, end);
+  return { removed: expired.length, next: seen < STEP_ENTRIES_MAX ? undefined : last };
+}
+
+async function expire(
+  transaction: KVTransaction,
+  expired: readonly { key: Uint8Array; position: HlcText }[],
+  end: HlcText,
+): Promise<void> {
+  const rowKeys = expired.map(({ key }) => tombstoneToRowKey(key));
+  const rows = await transaction.getMany(rowKeys);
+  let horizon = await readHorizon(transaction);
+  expired.forEach(({ key, position }, i) => {
+    transaction.delete(key);
+    horizon = maxHlc(horizon, minHlc(position, end));
+    const bytes = rows[i];
+    const rowKey = rowKeys[i];
+    if (bytes === undefined || rowKey === undefined) return;
+    const row = decodeRow(bytes);
+    if (row.tombstone !== undefined) row.tombstone.position = undefined;
+    const text = encodeRow(row);
+    if (text !== undefined) transaction.put(rowKey, Buffer.from(text));
+  });
+  transaction.put(HORIZON_KEY, Buffer.from(horizon));
+}
+
+/**
+ * A drop is a deletion of many rows, and is forgotten like one: the horizon moves past those that
+ * arrived before `beforeMs`.
+ */
+export async function expireDrops(
+  transaction: KVTransaction,
+  catalog: Catalog,
+  beforeMs: number,
+): Promise<void> {
+  const before = await readHorizon(transaction);
+  let horizon = before;
+  for (const { type, aside, at } of catalog.slots.values()) {
+    if (type !== 'drop_table' || aside || hlcWallTimeMs(at) >= beforeMs) continue;
+    horizon = maxHlc(horizon, at);
+  }
+  if (horizon !== before) transaction.put(HORIZON_KEY, Buffer.from(horizon));
+}
+
+/**
+ * Nobody can ask for a delta from before the horizon: of a name that was dropped by then, and is not
+ * in use, all DDL goes, and with it what led there under older names. What is older than a floor
+ * is skipped without it, so nothing of it comes back.
+ */
+export function pruneDropped(draft: CatalogDraft, catalog: Catalog, horizon: HlcText): void {
+  for (const slot of catalog.slots.values()) {
+    const { type, aside, at, schema, table, hlc } = slot;
+    if (type !== 'drop_table' || aside || compareHlc(at, horizon) > 0) continue;
+    const name = draft.name(schema, table);
+    const isLater = name?.past?.some(([until]) => compareHlc(until, hlc) > 0);
+    if (liveTable(draft, schema, table) !== undefined || isLater) continue;
+    pruneWhole(draft, slot);
+  }
+}

@@ -1,0 +1,65 @@
+/** How much of a group one batch takes: its changes and, where these are large, their bytes. */
+
+import type { WireChange, WireChangeSet, WireMigration } from '../../protocol/schemas.ts';
+import { GROUP_WEIGHT_MAX } from './group-commit.ts';
+import type { Batch } from './merge-transaction.ts';
+
+/** A migration looks at more than a change. */
+const MIGRATION_WEIGHT = 10;
+/** So many bytes weigh as much as a change: a full group of large values holds 4 MiB of them. */
+const BYTES_A_CHANGE = 200;
+/** Of a number, or of what stands around a value. */
+const SCALAR_BYTES = 8;
+
+/** What weighs more than a group may goes alone: how much more it is doesn't matter, and takes its time. */
+export function weightOf({ changeSets, answers, refused, own = [] }: Batch): number {
+  let weight = 1 + weightOfItems(own, []);
+  for (const sets of [changeSets, answers, refused]) {
+    for (const set of sets) {
+      weight += weightOfSet(set);
+      if (weight > GROUP_WEIGHT_MAX) return weight;
+    }
+  }
+  return weight;
+}
+
+function weightOfSet({ changes, schemaMigrations }: WireChangeSet): number {
+  return 1 + weightOfItems(changes, schemaMigrations);
+}
+
+function weightOfItems(
+  changes: readonly WireChange[],
+  schemaMigrations: readonly WireMigration[],
+): number {
+  let bytes = 0;
+  for (const change of changes) {
+    bytes += bytesOfChange(change);
+    if (bytes > GROUP_WEIGHT_MAX * BYTES_A_CHANGE) break;
+  }
+  for (const migration of schemaMigrations) bytes += bytesOfMigration(migration);
+  const count = changes.length + MIGRATION_WEIGHT * schemaMigrations.length;
+  return Math.max(count, bytes / BYTES_A_CHANGE);
+}
+
+function bytesOfChange(change: WireChange): number {
+  const own =
+    change.type === 'delete'
+      ? bytesOfValue(change.priorRow)
+      : bytesOfValue(change.value) + bytesOfValue(change.priorValue);
+  return bytesOfValue(change.pk) + own;
+}
+
+function bytesOfMigration({ ddl }: WireMigration): number {
+  return ddl.length;
+}
+
+/** About: one for a character. */
+function bytesOfValue(value: unknown): number {
+  if (typeof value === 'string') return value.length;
+  if (typeof value !== 'object' || value === null) return SCALAR_BYTES;
+  let bytes = SCALAR_BYTES;
+  if (Array.isArray(value)) for (const member of value) bytes += bytesOfValue(member);
+  else
+    for (const [name, member] of Object.entries(value)) bytes += name.length + bytesOfValue(member);
+  return bytes;
+}

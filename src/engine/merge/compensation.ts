@@ -1,0 +1,47 @@
+/**
+ * Changes that the coordinator makes itself, in answer to a device's: what a hook rewrote, and, for
+ * the device alone, what is stored in the place of what was refused.
+ *
+ * Such a change must win against the one it answers, also at its author, whose clock may be
+ * ahead; and against nothing else that would have won. So it gets the smallest HLC of the
+ * coordinator's that is greater. The HLC follows from the one answered alone: when the device
+ * sends the same change again, the answer is known already.
+ */
+
+import { createHash } from 'node:crypto';
+import { COUNTER_MAX, decodeHlc, encodeHlc, type HlcText } from '../../clock/hlc.ts';
+import type { SiteId } from '../../clock/site-id.ts';
+import type { WireChangeSet } from '../../protocol/schemas.ts';
+import type { Identity } from '../records/head.ts';
+
+/** opSeq is 32 bits: the place within the transaction answered, then some of its site. */
+const SITE_BITS = 12;
+const PLACE_MAX = 2 ** (32 - SITE_BITS) - 1;
+
+/** The coordinator's HLC for a change that answers another. */
+export function answerHlc(answered: HlcText, siteId: SiteId): HlcText {
+  const { wallTime, counter, siteId: author, opSeq } = decodeHlc(answered);
+  const next =
+    counter < COUNTER_MAX
+      ? { wallTime, counter: counter + 1 }
+      : { wallTime: wallTime + 1n, counter: 0 };
+  // Two sites may have written at one (wallTime, counter); their answers are two HLCs still.
+  const siteMark = createHash('sha256').update(author).digest().readUInt16BE(0) >> (16 - SITE_BITS);
+  const place = Math.min(opSeq, PLACE_MAX);
+  return encodeHlc({ ...next, siteId, opSeq: place * 2 ** SITE_BITS + siteMark });
+}
+
+/** @param changeSet each of its changes and migrations with the HLC that it answers */
+export function toAuthored(changeSet: WireChangeSet, identity: Identity): WireChangeSet {
+  const answer = <Item extends { hlc: HlcText }>(item: Item): Item => ({
+    ...item,
+    hlc: answerHlc(item.hlc, identity.siteId),
+  });
+  return {
+    siteId: identity.siteIdText,
+    transactionId: `corrected:${changeSet.transactionId}`,
+    hlc: answerHlc(changeSet.hlc, identity.siteId),
+    changes: changeSet.changes.map(answer),
+    schemaMigrations: changeSet.schemaMigrations.map(answer),
+  };
+}

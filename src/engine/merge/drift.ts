@@ -1,0 +1,50 @@
+/** Refuses changes that are dated further ahead of the server's clock than is allowed. */
+
+import {
+  COUNTER_MAX,
+  compareHlc,
+  HLC_MAX,
+  type HlcText,
+  hlcAtTime,
+  hlcWallTimeMs,
+  maxHlc,
+} from '../../clock/hlc.ts';
+import { SyncError } from '../../errors/sync-error.ts';
+import type { WireChangeSet } from '../../protocol/schemas.ts';
+
+/**
+ * @param nowMs the latest that the server's clock is known to have been
+ * @throws SyncError CLOCK_DRIFT
+ */
+export function refuseDrift(
+  changeSets: readonly WireChangeSet[],
+  nowMs: number,
+  maxClockDriftMs: number,
+): void {
+  const latestMs = Math.max(0, Math.floor(nowMs + maxClockDriftMs));
+  const latest = hlcAtTime(HLC_MAX, latestMs, COUNTER_MAX);
+  const index = changeSets.findIndex((changeSet) => isAnyAfter(changeSet, latest));
+  if (index < 0) return;
+  const newest = newestHlc(changeSets) ?? latest;
+  throw new SyncError(
+    'CLOCK_DRIFT',
+    `changes[${index}]: dated ${hlcWallTimeMs(newest) - nowMs} ms ahead of the server's clock, more than sync.maxClockDriftMs (${maxClockDriftMs}) allows`,
+  );
+}
+
+/** Differs from `newestHlc` by its cost: HLCs of one time differ at their end, from a limit at once. */
+function isAnyAfter({ hlc, changes, schemaMigrations }: WireChangeSet, limit: HlcText): boolean {
+  const isAfter = (item: { hlc: HlcText }) => compareHlc(item.hlc, limit) > 0;
+  return isAfter({ hlc }) || changes.some(isAfter) || schemaMigrations.some(isAfter);
+}
+
+/** The greatest HLC anywhere in a batch; `undefined` for an empty one. */
+export function newestHlc(changeSets: readonly WireChangeSet[]): HlcText | undefined {
+  let newest: HlcText | undefined;
+  for (const { hlc, changes, schemaMigrations } of changeSets) {
+    newest = newest === undefined ? hlc : maxHlc(newest, hlc);
+    for (const migration of schemaMigrations) newest = maxHlc(newest, migration.hlc);
+    for (const change of changes) newest = maxHlc(newest, change.hlc);
+  }
+  return newest;
+}

@@ -1,0 +1,571 @@
+/**
+ * Merges a group of change sets within one store transaction: reads what they touch,
+ * decides what wins, and puts rows, log records and catalog in one write.
+ */
+
+import { compareHlc, HLC_MIN, type HlcText } from '../../clock/hlc.ts';
+import { isOfSameSite, type SiteIdText } from '../../clock/site-id.ts';
+import type {
+  WireChange,
+  WireChangeSet,
+  WireColumnChange,
+  WireDeleteChange,
+  WireMigration,
+} from '../../protocol/schemas.ts';
+import type { ApplyResult } from '../../protocol/types.ts';
+import type { KVTransaction } from '../../storage/kv-store.ts';
+import { LogDraft } from '../log/log-draft.ts';
+import { authorsOf } from '../log/log-record.ts';
+import { RunWriter } from '../log/record-tables.ts';
+import { ChangeListJson, JsonNames } from '../records/change-json.ts';
+import type { Identity } from '../records/head.ts';
+import { type HeldLimits, refuseHeldGrowth } from '../records/held-size.ts';
+import { countKey, siteKey } from '../records/keys.ts';
+import { Pace } from '../records/pace.ts';
+import {
+  isExpired,
+  judgeCell,
+  judgeTombstone,
+  type MergeOutcome,
+  mergeCell,
+  mergeTombstone,
+  type Row,
+} from '../records/row.ts';
+import { type LoadedRow, toRowKey } from '../records/row-set.ts';
+import { cellSize, type RowLimits, refuseRowGrowth } from '../records/row-size.ts';
+import { migrationToJson, type TableRecord } from '../records/table-record.ts';
+import { type CatalogLimits, refuseGrowth } from '../tables/catalog-size.ts';
+import { type ChangeTarget, targetsOf } from '../tables/change-target.ts';
+import { successorOf, TargetFinder } from '../tables/table-names.ts';
+import type { BatchItem, Sender } from './foreign-authors.ts';
+import { planReads, type ReadPlan } from './merge-plan.ts';
+import { dateOwn } from './own-write.ts';
+import { StaleReadError } from './stale-read.ts';
+import { mergeMigration } from './table-ddl.ts';
+import { type EmptyingContext, emptySome, StepBudget } from './table-emptying.ts';
+import {
+  deleteAgain,
+  isDeletionUntold,
+  type UntoldDeletion,
+  type Writer,
+} from './tombstone-redelivery.ts';
+import { Untaken } from './untaken.ts';
+import { type CommittedState, WriteTransaction, type Written } from './write-transaction.ts';
+
+/** What one client sent, after the hooks have spoken. */
+export interface Batch {
+  /** Who sent it; without one nobody is asked what is whose. */
+  sender?: Sender | undefined;
+  changeSets: readonly WireChangeSet[];
+  /** The coordinator's own, in answer to some of them. */
+  answers: readonly WireChangeSet[];
+  /** Refused, and to be taken back where they were made. */
+  refused: readonly WireChangeSet[];
+  /** The coordinator's own, of its own accord, one transaction; yet `UNDATED`. */
+  own?: readonly WireChange[];
+  /** Asked right before it is committed; what it throws is why it is not stored. */
+  admit?: (() => void) | undefined;
+  /** The same, asked whenever others have had their turn meanwhile. */
+  goOn?: (() => void) | undefined;
+  /** Where the log has to end when its turn comes: it was judged by what was stored up to there. */
+  expected?: HlcText | undefined;
+}
+
+/** What became of a batch. */
+export interface BatchOutcome extends ApplyResult {
+  /** The newest position in the log when it had been merged. */
+  position: HlcText;
+  /** What took no effect. Nothing of it is stored. */
+  unapplied: Unapplied[];
+}
+
+export interface Unapplied {
+  item: BatchItem;
+  /** `foreign`: it was not the sender's to bring; see `foreign-authors.ts`. */
+  outcome: Exclude<Outcome, 'applied'>;
+  /** The HLC of what it lost against, which may be its own: then it was known. */
+  by?: HlcText | undefined;
+}
+
+/** What became of one change or migration. */
+type Outcome = MergeOutcome | 'foreign';
+
+export interface MergeContext extends EmptyingContext {
+  catalogLimits: CatalogLimits;
+  heldLimits: HeldLimits;
+  rowLimits: RowLimits;
+  identity: Identity;
+  /** The server's wall time, in milliseconds. */
+  now(): number;
+  /** Lets others have their turn. */
+  yield(): Promise<void>;
+}
+
+/** What the changes of one set are merged with. */
+interface Merging {
+  /** One for each. */
+  targets: readonly (ChangeTarget | undefined)[];
+  draft: LogDraft;
+  result: BatchOutcome;
+  sender: Sender | undefined;
+  writer: Writer;
+}
+
+/** So many migrations are merged before others in this process have their turn. */
+const MIGRATIONS_AT_ONCE = 16;
+
+export class MergeTransaction {
+  readonly #transaction: WriteTransaction;
+  readonly #context: MergeContext;
+  readonly #names = new JsonNames();
+  readonly #pace: Pace;
+  /** Of tables that end here, so much is done at once. */
+  readonly #budget: StepBudget;
+  #batches: readonly Batch[] = [];
+  readonly #untaken: Untaken;
+  /** See `#tablesBeingFilled`; worked out where it matters, for one change set. */
+  #beingFilled: ReadonlySet<number> | undefined;
+
+  constructor(store: KVTransaction, known: CommittedState, context: MergeContext) {
+    const site = context.siteIdText;
+    this.#context = context;
+    this.#budget = new StepBudget(context);
+    this.#pace = new Pace(() => this.#turn());
+    const pace = this.#pace;
+    this.#transaction = new WriteTransaction(store, known, {
+      site,
+      now: () => context.now(),
+      pace,
+    });
+    this.#untaken = new Untaken(this.#transaction, this.#names, context.identity);
+  }
+
+  /** One outcome for each of `batches`, each a batch of one client's; and what to keep of it all. */
+  async merge(batches: readonly Batch[]): Promise<Written & { outcomes: BatchOutcome[] }> {
+    this.#batches = batches;
+    await this.#load(batches);
+    const outcomes: BatchOutcome[] = [];
+    for (const { sender, changeSets, answers, refused, own, expected } of batches) {
+      const { position } = this.#transaction.head;
+      if (expected !== undefined && expected !== position) throw new StaleReadError();
+      const outcome = emptyOutcome(changeSets.length + answers.length);
+      for (const set of changeSets) await this.#mergeSet(set, outcome, sender);
+      for (const set of answers) await this.#mergeSet(set, outcome, undefined, sender?.siteId);
+      for (const set of refused) await this.#takeBack(set, sender?.siteId ?? set.siteId);
+      if (own !== undefined) await this.#mergeOwn(own, outcome);
+      this.#untaken.tell();
+      this.#refuseGrowth();
+      for (const set of refused) this.#refuseHeldGrowth(sender?.siteId ?? set.siteId);
+      outcome.position = this.#transaction.head.position;
+      outcomes.push(outcome);
+    }
+    const written = await this.#transaction.finish();
+    for (const { admit } of batches) admit?.();
+    return { ...written, outcomes };
+  }
+
+  /** Lets others have theirs. A group of which one is not wanted any more ends; the rest is begun again. */
+  async #turn(): Promise<void> {
+    await this.#context.yield();
+    for (const { goOn } of this.#batches) goOn?.();
+  }
+
+  #refuseGrowth(): void {
+    const { base, catalog } = this.#transaction;
+    refuseGrowth(base.size, catalog.size, this.#context.catalogLimits);
+  }
+
+  #refuseHeldGrowth(site: SiteIdText): void {
+    const { held, sites, head } = this.#transaction;
+    const gained = held.gainedBytes();
+    const ofSite = gained.get(site) ?? 0;
+    if (ofSite <= 0) return;
+    let ofAll = head.heldBytes ?? 0;
+    for (const bytes of gained.values()) ofAll += bytes;
+    refuseHeldGrowth({ ofSite: sites.heldBytesOf(site) + ofSite, ofAll }, this.#context.heldLimits);
+  }
+
+  /** Reads in one go all that the group will need, as far as no DDL in it moves tables about. */
+  async #load(batches: readonly Batch[]): Promise<void> {
+    const { siteIdText: siteId } = this.#context.identity;
+    const sets = batches.flatMap(({ changeSets, answers, refused, own }) => {
+      const told: Pick<WireChangeSet, 'siteId' | 'changes'>[] = changeSets.concat(answers, refused);
+      if (own !== undefined) told.push({ siteId, changes: [...own] });
+      return told;
+    });
+    const senders = batches.flatMap(({ sender }) => sender?.siteId ?? []);
+    const { rows, sites, counts } = this.#transaction;
+    let plan: ReadPlan = { rows: [], sites: [], tableIds: [] };
+    let keys: Buffer[] = [];
+    const values = await this.#transaction.begin(async (catalog) => {
+      plan = await planReads(sets, senders, catalog, this.#pace);
+      keys = [
+        ...plan.rows.map(toRowKey),
+        ...plan.sites.map(siteKey),
+        ...plan.tableIds.map(countKey),
+      ];
+      return keys;
+    });
+    let next = 0;
+    await this.#transaction.held.load(plan.rows);
+    for (const address of plan.rows) {
+      rows.add(address, keys[next], values[next]);
+      const turn = this.#pace.did(1, values[next]?.length);
+      if (turn !== undefined) await turn;
+      next++;
+    }
+    for (const site of plan.sites) sites.add(site, values[next++]);
+    for (const id of plan.tableIds) counts.add(id, values[next++]);
+  }
+
+  async #mergeOwn(changes: readonly WireChange[], outcome: BatchOutcome): Promise<void> {
+    const { catalog, log } = this.#transaction;
+    const finder = new TargetFinder(catalog);
+    const tableOf = (change: WireChange) => toTable(finder.find(change));
+    const targets = await targetsOf(changes, this.#names, tableOf, this.#pace);
+    await this.#loadRows(targets);
+    const met = targets.map((target) => ({
+      table: target?.table,
+      row: target && this.#rowOf(target).row,
+    }));
+    const dated = dateOwn(changes, met, catalog, log.nextPosition());
+    await this.#mergeSet(dated, outcome);
+    outcome.skipped += changes.length - dated.changes.length;
+  }
+
+  /** Has the site that made refused changes told what is stored, and nobody else. */
+  async #takeBack(changeSet: WireChangeSet, site: SiteIdText): Promise<void> {
+    // It only reads: a table that nobody has spoken of is none for it.
+    const finder = new TargetFinder(this.#transaction.catalog);
+    const tableOf = (change: WireChange) => toTable(finder.find(change));
+    const targets = await targetsOf(changeSet.changes, this.#names, tableOf, this.#pace);
+    await this.#loadRows(targets);
+    const snapshot = () => this.#transaction.sites.snapshotOf(site);
+    const writer = { isAnswer: false, snapshot };
+    const untold: UntoldDeletion[] = [];
+    for (const [i, change] of changeSet.changes.entries()) {
+      const target = targets[i];
+      if (!target?.isLive) continue;
+      const loaded = this.#rowOf(target);
+      if (isDeletionUntold(change, target, loaded.row, writer)) untold.push({ target, loaded });
+      else this.#untaken.refused(change, target, loaded, site);
+    }
+    this.#deleteAgain(untold);
+  }
+
+  /** @param answered the site that wrote what a set of the coordinator's own answers */
+  async #mergeSet(
+    changeSet: WireChangeSet,
+    result: BatchOutcome,
+    sender?: Sender,
+    answered?: SiteIdText,
+  ): Promise<void> {
+    const { log, sites } = this.#transaction;
+    const draft = new LogDraft(log.nextPosition());
+    this.#beingFilled = undefined;
+    for (const [i, migration] of changeSet.schemaMigrations.entries()) {
+      // One looks at all that renames connect to it: what came at once may be long.
+      if (i % MIGRATIONS_AT_ONCE === MIGRATIONS_AT_ONCE - 1) {
+        this.#refuseGrowth();
+        await this.#turn();
+      }
+      count(result, migration, this.#mergeMigration(migration, draft, sender));
+    }
+    const targets = await this.#targetsOf(changeSet, draft.position, sender);
+    await this.#loadRows(targets);
+    const site = answered ?? siteOf(changeSet, sender);
+    const snapshot = () => this.#transaction.sites.snapshotOf(site);
+    const writer = { isAnswer: answered !== undefined, snapshot };
+    const merging = { targets, draft, result, sender, writer };
+    const untold = await this.#mergeChanges(changeSet.changes, merging);
+    // Where a site goes on sending is for what it sent itself to say, not for what others bring.
+    for (const [site, hlc] of draft.newest()) {
+      if (site === sender?.siteId) sites.authored(site, hlc);
+    }
+    if (!draft.isEmpty) {
+      const { transactionId } = changeSet;
+      const { position, authors, changes, migrations } = draft;
+      const tables = draft.tables.toString();
+      const siteId = siteOf(changeSet, sender);
+      const record = { position, siteId, transactionId, authors, tables, changes, migrations };
+      const bytes = log.append(record);
+      const turn = this.#pace.did(1, bytes);
+      if (turn !== undefined) await turn;
+    }
+    // What was held for a dropped name is told after the DDL that uses the name again.
+    if (changeSet.schemaMigrations.length > 0) await this.#emptyEnded(draft.position);
+    this.#deleteAgain(untold);
+  }
+
+  #mergeMigration(migration: WireMigration, draft: LogDraft, sender: Sender | undefined): Outcome {
+    const { catalog, log } = this.#transaction;
+    if (sender?.isForeign(migration)) {
+      if (sender.foreignAuthors === 'refuse') return 'foreign';
+      // Nothing of it is kept, not even that it was said.
+      const { outcome } = mergeMigration(catalog.trial(), migration, draft.position);
+      return outcome === 'applied' ? 'foreign' : outcome;
+    }
+    const merged = mergeMigration(catalog, migration, draft.position);
+    for (const sent of merged.sent) draft.addMigration(sent.hlc, migrationToJson(sent));
+    if (merged.endsTables) log.noteEnded(draft.position);
+    log.noteReplaced(merged.replaced);
+    return merged.outcome;
+  }
+
+  /** The tables that ended at a position: small ones are done with at once. */
+  async #emptyEnded(position: HlcText): Promise<void> {
+    const { catalog } = this.#transaction;
+    const ended = [...catalog.unsettled()].filter(({ changed }) => changed === position);
+    for (const { id } of ended) {
+      if (this.#budget.isSpent) return;
+      await emptySome(this.#transaction, id, undefined, this.#budget, this.#context);
+    }
+  }
+
+  /**
+   * A change to a name that nobody has spoken of makes a table: there is no row, so it takes effect.
+   * Not so one that is not the sender's to bring.
+   */
+  #targetsOf(
+    { changes }: WireChangeSet,
+    position: HlcText,
+    sender: Sender | undefined,
+  ): Promise<(ChangeTarget | undefined)[]> {
+    const { catalog } = this.#transaction;
+    const finder = new TargetFinder(catalog);
+    const tableOf = (change: WireChange) => {
+      const bearer = finder.find(change);
+      const isForeign = sender !== undefined && this.#isForeign(change, sender);
+      if (bearer !== 'unknown' || isForeign) return toTable(bearer);
+      const { schema, table } = change;
+      return catalog.create({ schema, table, made: HLC_MIN, changed: position });
+    };
+    return targetsOf(changes, this.#names, tableOf, this.#pace);
+  }
+
+  /** @returns the deletions that the author has not heard of */
+  async #mergeChanges(
+    changes: readonly WireChange[],
+    { targets, draft, result, sender, writer }: Merging,
+  ): Promise<readonly UntoldDeletion[]> {
+    const untold: UntoldDeletion[] = [];
+    let current: { target: ChangeTarget; loaded: LoadedRow } | undefined;
+    for (const [i, change] of changes.entries()) {
+      const target = targets[i];
+      const isForeign = sender !== undefined && this.#isForeign(change, sender);
+      if (target === undefined) {
+        const isRefused = isForeign && this.#isForeignRefused(change, sender);
+        count(result, change, isRefused ? 'foreign' : 'skipped');
+        continue;
+      }
+      if (current?.target !== target) current = { target, loaded: this.#rowOf(target) };
+      const { loaded } = current;
+      const outcome = isForeign
+        ? this.#judgeForeign(change, target, loaded, sender)
+        : this.#mergeChange(change, target, loaded, draft);
+      count(
+        result,
+        change,
+        outcome,
+        outcome === 'applied' ? undefined : this.#winnerOf(change, loaded),
+      );
+      if (outcome === 'applied') {
+        loaded.changed = true;
+        if (target.isLive) {
+          draft.logged.add(change.hlc);
+          draft.tables.add(target.table.id);
+          this.#untaken.applied(change, target, loaded);
+        } else draft.held.add(change.hlc);
+      } else if (outcome !== 'foreign' && isDeletionUntold(change, target, loaded.row, writer)) {
+        untold.push({ target, loaded });
+      }
+      const turn = this.#pace.did(1, draft.changes.lastBytes);
+      if (turn !== undefined) await turn;
+    }
+    return untold;
+  }
+
+  /** What the coordinator has dated is nobody else's to bring, whatever they may relay. */
+  #isForeign(change: WireChange, sender: Sender): boolean {
+    return sender.isForeignOr(change, this.#context.identity.sample);
+  }
+
+  #isOwn({ hlc }: WireChange): boolean {
+    return isOfSameSite(hlc, this.#context.identity.sample);
+  }
+
+  /** What a change of this row has lost against. */
+  #winnerOf(change: WireChange, { row: { cells, tombstone } }: LoadedRow): HlcText | undefined {
+    if (change.type === 'delete') return tombstone?.hlc;
+    const stored = cells.get(this.#names.column(change.column).name);
+    const isStored = stored !== undefined && compareHlc(change.hlc, stored.hlc) <= 0;
+    return isStored ? stored.hlc : tombstone?.hlc;
+  }
+
+  /** Of a change that goes to no table. */
+  #isForeignRefused(change: WireChange, sender: Sender | undefined): boolean {
+    if (sender?.foreignAuthors === 'refuse') return true;
+    if (this.#isOwn(change)) return false;
+    return new TargetFinder(this.#transaction.catalog).find(change) !== 'void';
+  }
+
+  /** It never takes effect: what would, is refused. */
+  #judgeForeign(
+    change: WireChange,
+    { table }: ChangeTarget,
+    { row }: LoadedRow,
+    sender: Sender | undefined,
+  ): Outcome {
+    if (sender?.foreignAuthors === 'refuse') return 'foreign';
+    const { hlc } = change;
+    const outcome =
+      change.type === 'delete'
+        ? judgeTombstone(row, hlc)
+        : judgeCell(
+            row,
+            this.#names.column(change.column).name,
+            hlc,
+            this.#context.allowResurrection,
+          );
+    if (outcome !== 'applied') return outcome;
+    // A site pushes back what it alone was told, in the place of something that was refused.
+    if (this.#isOwn(change)) return 'skipped';
+    // It may be stored where it has yet to be moved from.
+    this.#beingFilled ??= this.#tablesBeingFilled();
+    return this.#beingFilled.has(table.id) ? 'skipped' : 'foreign';
+  }
+
+  /** The tables to which rows of others, that have ended, are still on their way. */
+  #tablesBeingFilled(): ReadonlySet<number> {
+    const { catalog } = this.#transaction;
+    const ids = new Set<number>();
+    for (const ended of catalog.unsettled()) {
+      let next: TableRecord | undefined = ended;
+      for (let steps = 0; next?.into !== undefined; steps++) {
+        next = successorOf(catalog, next, steps);
+        if (next !== undefined) ids.add(next.id);
+      }
+    }
+    return ids;
+  }
+
+  #mergeChange(
+    change: WireChange,
+    target: ChangeTarget,
+    loaded: LoadedRow,
+    draft: LogDraft,
+  ): MergeOutcome {
+    return change.type === 'delete'
+      ? this.#mergeDelete(change, target, loaded, draft)
+      : this.#mergeColumn(change, target, loaded, draft);
+  }
+
+  /** Logged, unless it is held for a dropped name: then when the name is used again, after the DDL that does. */
+  #mergeColumn(
+    change: WireColumnChange,
+    { isLive, pk, json }: ChangeTarget,
+    loaded: LoadedRow,
+    { changes }: LogDraft,
+  ): MergeOutcome {
+    const { hlc } = change;
+    const { row } = loaded;
+    const { name, member } = this.#names.column(change.column);
+    const value = JSON.stringify(change.value);
+    const cellsBefore = row.cells.size;
+    const cell = { hlc, value, pk };
+    const sizeBefore = cellSize(row, name, row.cells.get(name));
+    const outcome = mergeCell(row, name, cell, this.#context.allowResurrection);
+    if (outcome !== 'applied') return outcome;
+    const columns = row.cells.size - cellsBefore;
+    const grown = { columns, size: cellSize(row, name, cell) - sizeBefore };
+    loaded.size += grown.size;
+    refuseRowGrowth(row, loaded.size, grown, this.#context.rowLimits, () => {
+      const { schema, table } = change;
+      return `${schema}.${table}.${change.column}`;
+    });
+    this.#transaction.log.noteReplaced(1 - columns);
+    if (isLive) changes.addColumn(json, change, member, value);
+    return outcome;
+  }
+
+  #mergeDelete(
+    change: WireDeleteChange,
+    { isLive, pk, json }: ChangeTarget,
+    loaded: LoadedRow,
+    { changes, position }: LogDraft,
+  ): MergeOutcome {
+    const { hlc } = change;
+    const { row } = loaded;
+    const priorRow = change.priorRow && JSON.stringify(change.priorRow);
+    const heldBefore = countHeld(row);
+    const tombstone = { hlc, position, priorRow, pk };
+    const outcome = mergeTombstone(row, tombstone, this.#context.allowResurrection);
+    if (outcome !== 'applied') return outcome;
+    loaded.size = 0;
+    for (const [column, cell] of row.cells) loaded.size += cellSize(row, column, cell);
+    this.#transaction.log.noteReplaced(1 + heldBefore - countHeld(row));
+    if (isLive) changes.addDelete(json, hlc, priorRow);
+    return outcome;
+  }
+
+  /** Sent by the coordinator itself, though others have made them. */
+  #deleteAgain(untold: readonly UntoldDeletion[]): void {
+    if (untold.length === 0) return;
+    const { log } = this.#transaction;
+    const position = log.nextPosition();
+    const told = deleteAgain(untold, position, this.#names);
+    const changes = new ChangeListJson();
+    const tables = new RunWriter();
+    for (const { tableId, addTo } of told) {
+      addTo(changes);
+      tables.add(tableId);
+    }
+    log.append({
+      ...{ position, changes, migrations: [], tables: tables.toString() },
+      siteId: this.#context.identity.siteIdText,
+      transactionId: `deleted:${position}`,
+      authors: authorsOf(told.map(({ hlc }) => hlc)),
+    });
+  }
+
+  /** Most of the time the group has read them already. */
+  #loadRows(targets: readonly (ChangeTarget | undefined)[]): Promise<void> | undefined {
+    const { rows, held } = this.#transaction;
+    const missing = targets.flatMap((target) =>
+      target === undefined || rows.get(target.address) !== undefined ? [] : target.address,
+    );
+    // What empties tables reads rows, too, and looks at nothing else of them.
+    const loadHeld = () => held.load(targets.flatMap((target) => target?.address ?? []));
+    if (missing.length === 0) return held.isEmpty ? undefined : loadHeld();
+    return rows.load(missing).then(loadHeld);
+  }
+
+  #rowOf({ address }: ChangeTarget): LoadedRow {
+    const loaded = this.#transaction.rows.get(address);
+    if (loaded === undefined) throw new Error('a row was not loaded before it was merged');
+    return loaded;
+  }
+}
+
+function toTable(bearer: TableRecord | 'void' | 'unknown'): TableRecord | undefined {
+  return typeof bearer === 'string' ? undefined : bearer;
+}
+
+/** Changes that the row is made of. */
+function countHeld({ cells, tombstone }: Row): number {
+  return cells.size + (tombstone === undefined || isExpired(tombstone) ? 0 : 1);
+}
+
+function emptyOutcome(transactions: number): BatchOutcome {
+  return { applied: 0, skipped: 0, conflicts: 0, transactions, position: HLC_MIN, unapplied: [] };
+}
+
+function count(result: BatchOutcome, item: BatchItem, outcome: Outcome, by?: HlcText): void {
+  if (outcome !== 'applied') result.unapplied.push({ item, outcome, by });
+  if (outcome !== 'foreign') result[outcome]++;
+}
+
+/** Whose a set is told to be: where only the sender's own takes effect, the sender's. */
+function siteOf({ siteId }: WireChangeSet, sender: Sender | undefined): SiteIdText {
+  return sender === undefined || sender.foreignAuthors === 'accept' ? siteId : sender.siteId;
+}

@@ -1,0 +1,215 @@
+/**
+ * The tables as they would be with some change sets merged that are not stored yet: for those who judge
+ * what comes next. It decides as the merge does, and writes nothing.
+ */
+
+import { HLC_MIN, type HlcText } from '../../clock/hlc.ts';
+import { SyncError } from '../../errors/sync-error.ts';
+import type { WireChange, WireChangeSet, WireMigration } from '../../protocol/schemas.ts';
+import { pkIdentity } from '../../protocol/values.ts';
+import type { KVStore } from '../../storage/kv-store.ts';
+import { rowKey, tableRange } from '../records/keys.ts';
+import type { Pace } from '../records/pace.ts';
+import { createRow, decodeRow, mergeCell, mergeTombstone, type Row } from '../records/row.ts';
+import type { TableRecord } from '../records/table-record.ts';
+import { CatalogDraft } from '../tables/catalog-draft.ts';
+import { readTable, toWireRow, type WireRow } from '../tables/stored-rows.ts';
+import { isBelowFloor, targetOf } from '../tables/table-names.ts';
+import { mergeMigration } from './table-ddl.ts';
+import { destinationOf, rowIdentity } from './table-emptying.ts';
+import type { CommittedState } from './write-transaction.ts';
+
+export interface PreviewContext {
+  store: KVStore;
+  state: CommittedState;
+  /** Whether its catalog is still the newest. */
+  isCurrent(): boolean;
+  allowResurrection: boolean;
+  pace: Pace;
+}
+
+interface TableName {
+  schema: string;
+  table: string;
+}
+
+/** Where rows of a table are; what is no newer than the floor is gone. */
+interface Source {
+  id: number;
+  floor: HlcText;
+}
+
+export class Preview {
+  readonly #context: PreviewContext;
+  readonly #catalog: CatalogDraft;
+  /** What is to be merged into a row, by its table's number and its key's identity, in its order. */
+  readonly #changes = new Map<number, Map<string, WireChange[]>>();
+  #unmerged: WireChangeSet[] = [];
+  #merging: Promise<void> = Promise.resolve();
+
+  constructor(context: PreviewContext) {
+    const { catalog, head } = context.state;
+    this.#context = context;
+    this.#catalog = new CatalogDraft(catalog, head.nextTable);
+  }
+
+  /** Once it is not, rows may have gone elsewhere: begin anew with another one. */
+  get isCurrent(): boolean {
+    return this.#context.isCurrent();
+  }
+
+  /** What is read from now on is as if these had been merged as well. */
+  add(changeSets: readonly WireChangeSet[]): void {
+    for (const set of changeSets) this.#unmerged.push(set);
+  }
+
+  /** @param pk in its JSON form */
+  async row({
+    schema,
+    table,
+    pk,
+  }: TableName & { pk: readonly unknown[] }): Promise<WireRow | undefined> {
+    await this.#merged();
+    const found = readTable(this.#catalog, schema, table);
+    if (found === undefined) return undefined;
+    return toWireRow(await this.#rowOf(pkIdentity(pk), this.#sourcesOf(found)));
+  }
+
+  /** All rows of a table, in no order. */
+  async *rows({ schema, table }: TableName): AsyncGenerator<WireRow> {
+    await this.#merged();
+    const found = readTable(this.#catalog, schema, table);
+    if (found === undefined) return;
+    const sources = this.#sourcesOf(found);
+    for (const [i, source] of sources.entries()) {
+      const before = sources.slice(0, i);
+      for await (const identity of this.#identitiesIn(source)) {
+        if (await this.#isInAny(identity, before)) continue;
+        const row = toWireRow(await this.#rowOf(identity, sources));
+        if (row !== undefined) yield row;
+      }
+    }
+  }
+
+  /** The table, and those that have ended in it, whose rows are still on their way. */
+  #sourcesOf(table: TableRecord): Source[] {
+    const sources: Source[] = [{ id: table.id, floor: table.floor }];
+    for (const ended of this.#catalog.unsettled()) {
+      const { table: into, floor } = destinationOf(this.#catalog, ended);
+      if (into?.id === table.id) sources.push({ id: ended.id, floor });
+    }
+    return sources;
+  }
+
+  async *#identitiesIn({ id }: Source): AsyncGenerator<string> {
+    const left = new Set(this.#changes.get(id)?.keys());
+    if (this.#isStored(id)) {
+      const view = await this.#context.store.view();
+      try {
+        for await (const entries of view.iterate(tableRange('r', id))) {
+          for (const [, bytes] of entries) {
+            const identity = rowIdentity(decodeRow(bytes));
+            left.delete(identity);
+            yield identity;
+          }
+        }
+      } finally {
+        await view.close();
+      }
+    }
+    yield* left;
+  }
+
+  async #isInAny(identity: string, sources: readonly Source[]): Promise<boolean> {
+    if (sources.some(({ id }) => this.#changes.get(id)?.has(identity))) return true;
+    return (await this.#storedRows(identity, sources)).some((bytes) => bytes !== undefined);
+  }
+
+  async #storedRows(identity: string, sources: readonly Source[]) {
+    const keys = sources.map(({ id }) => rowKey(id, identity));
+    const values = keys.length === 0 ? [] : await this.#context.store.getMany(keys);
+    return values.map((bytes, i) => (this.#isStored(sources[i]?.id ?? 0) ? bytes : undefined));
+  }
+
+  /** A number that is given here may be another table's in the store by now. */
+  #isStored(id: number): boolean {
+    return this.#context.state.catalog.table(id) !== undefined;
+  }
+
+  async #rowOf(identity: string, sources: readonly Source[]): Promise<Row> {
+    const { allowResurrection } = this.#context;
+    const stored = await this.#storedRows(identity, sources);
+    const row = createRow();
+    for (const [i, { id, floor }] of sources.entries()) {
+      const bytes = stored[i];
+      const part = bytes === undefined ? createRow() : decodeRow(bytes);
+      for (const change of this.#changes.get(id)?.get(identity) ?? []) {
+        this.#mergeChange(part, change);
+      }
+      // What is no newer than the floor has been dropped.
+      const { tombstone } = part;
+      if (tombstone !== undefined && !isBelowFloor({ floor }, tombstone.hlc)) {
+        mergeTombstone(row, tombstone, allowResurrection);
+      }
+      for (const [column, cell] of part.cells) {
+        if (!isBelowFloor({ floor }, cell.hlc)) mergeCell(row, column, cell, allowResurrection);
+      }
+    }
+    return row;
+  }
+
+  #mergeChange(row: Row, change: WireChange): void {
+    const { allowResurrection } = this.#context;
+    const { hlc } = change;
+    const pk = JSON.stringify(change.pk);
+    if (change.type === 'delete') {
+      mergeTombstone(row, { hlc, position: hlc, priorRow: undefined, pk }, allowResurrection);
+    } else {
+      const cell = { hlc, value: JSON.stringify(change.value), pk };
+      mergeCell(row, JSON.stringify(change.column), cell, allowResurrection);
+    }
+  }
+
+  /** One after the other, whoever asks at the same time. */
+  #merged(): Promise<void> {
+    this.#merging = this.#merging.then(() => this.#mergeAdded());
+    return this.#merging;
+  }
+
+  async #mergeAdded(): Promise<void> {
+    const added = this.#unmerged;
+    this.#unmerged = [];
+    for (const { schemaMigrations, changes } of added) {
+      for (const migration of schemaMigrations) this.#mergeMigration(migration);
+      for (const change of changes) {
+        this.#note(change);
+        const turn = this.#context.pace.did(1);
+        if (turn !== undefined) await turn;
+      }
+    }
+  }
+
+  /** One that is refused, since there is too much, leaves the tables as they are. */
+  #mergeMigration(migration: WireMigration): void {
+    try {
+      mergeMigration(this.#catalog, migration, migration.hlc);
+    } catch (error) {
+      if (!(error instanceof SyncError)) throw error;
+    }
+  }
+
+  #note(change: WireChange): void {
+    const { schema, table, hlc } = change;
+    let target = targetOf(this.#catalog, schema, table, hlc);
+    if (target === 'unknown') {
+      target = this.#catalog.create({ schema, table, made: HLC_MIN, changed: hlc });
+    }
+    if (target === 'void') return;
+    const ofTable = this.#changes.get(target.id) ?? new Map<string, WireChange[]>();
+    this.#changes.set(target.id, ofTable);
+    const identity = pkIdentity(change.pk);
+    const ofRow = ofTable.get(identity);
+    if (ofRow === undefined) ofTable.set(identity, [change]);
+    else ofRow.push(change);
+  }
+}

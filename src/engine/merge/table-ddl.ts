@@ -1,0 +1,304 @@
+/**
+ * What DDL does to the catalog: a function of the catalog and the migration. It gives records to be
+ * put; no row is looked at. Devices that have not heard of each other make, drop and rename tables
+ * in any order, and the same table again each time that they start:
+ *
+ *   - DDL is taken only if a device that begins from nothing ends up, after all DDL that is sent,
+ *     with exactly the live tables. What does not fit is set aside: it has no effect, and is sent
+ *     to nobody.
+ *   - DDL that says again what its slot holds, and changes nothing, is neither logged nor sent.
+ */
+
+import { compareHlc, HLC_MIN, type HlcText, maxHlc } from '../../clock/hlc.ts';
+import { SyncError } from '../../errors/sync-error.ts';
+import type { WireMigration } from '../../protocol/schemas.ts';
+import {
+  isLive,
+  isOfIndex,
+  migrationSlot,
+  type NameRecord,
+  newestOf,
+  type PastLead,
+  type TableRecord,
+  toSlot,
+} from '../records/table-record.ts';
+import type { CatalogDraft } from '../tables/catalog-draft.ts';
+import { fits, isNeededBeside, pruneBefore } from '../tables/ddl-replay.ts';
+import { bearerOf, isBelowFloor } from '../tables/table-names.ts';
+
+/** What became of a migration. */
+export interface MergedMigration {
+  outcome: 'applied' | 'skipped';
+  /** What is to be logged and sent, in this order. */
+  sent: readonly WireMigration[];
+  /** A drop or rename has taken effect. */
+  endsTables: boolean;
+  /** How much of what was logged before is of no use any more. */
+  replaced: number;
+}
+
+/**
+ * `none`: it changes no table, and is sent. `unsent`: it takes effect, and no receiver could carry
+ * it out. `aside`: it can't take effect.
+ */
+type Effect = 'changed' | 'none' | 'unsent' | 'aside';
+
+interface Ddl {
+  draft: CatalogDraft;
+  migration: WireMigration;
+  /** Where it will stand in the log. */
+  position: HlcText;
+  /** DDL that has to be sent again behind this. */
+  again: WireMigration[];
+  /** Slots that are gone. */
+  pruned: string[];
+}
+
+const SKIPPED: MergedMigration = { outcome: 'skipped', sent: [], endsTables: false, replaced: 0 };
+
+export function mergeMigration(
+  draft: CatalogDraft,
+  migration: WireMigration,
+  position: HlcText,
+): MergedMigration {
+  const { type, hlc } = migration;
+  const known = draft.slot(migrationSlot(migration));
+  if (known !== undefined && compareHlc(hlc, newestOf(known)) <= 0) return SKIPPED;
+  if (isDoneAwayWith(draft, migration)) return SKIPPED;
+  if (known === undefined) refuseCrowding(draft, migration);
+
+  const trial = draft.trial();
+  // Its place is taken, and it has to be sent all the same.
+  const isSuperseded = known !== undefined && isNeededBeside(draft, known, hlc);
+  if (isSuperseded) trial.setSlot({ ...known, newest: undefined, superseded: true });
+  const ddl: Ddl = { draft: trial, migration, position, again: [], pruned: [] };
+  const slot = toSlot({ ...migration, at: position, undeclared: isOfUndeclared(ddl) });
+  const effect = effectOf(ddl);
+  const isUnfit = effect !== 'aside' && effect !== 'unsent' && !fits(trial, slot, known);
+  if (effect === 'aside' || isUnfit) {
+    // Known, so that it is not looked at again when it is said again.
+    if (known !== undefined && !known.aside) draft.setSlot({ ...known, newest: hlc });
+    else draft.setSlot({ ...slot, aside: true });
+    leadNewName(ddl, draft);
+    return SKIPPED;
+  }
+  leadNewName(ddl, trial);
+  draft.adopt(trial);
+  const isSaidAgain =
+    known !== undefined &&
+    known.type === type &&
+    known.ddl === migration.ddl &&
+    known.fromTable === migration.fromTable;
+  if (isSaidAgain && !known.aside && effect === 'none') {
+    draft.setSlot({ ...known, newest: hlc });
+    return SKIPPED;
+  }
+  const isUnsent = effect === 'unsent';
+  draft.setSlot(isUnsent ? { ...slot, aside: true } : slot);
+  const sent = isUnsent ? [] : [migration, ...ddl.again];
+  const endsTables = type === 'drop_table' || type === 'rename_table';
+  const isReplaced = known !== undefined && !known.aside && !isSuperseded;
+  const replaced = (isReplaced ? 1 : 0) + ddl.pruned.length;
+  return { outcome: 'applied', sent, endsTables, replaced };
+}
+
+/** Older than a drop of its table. A rename is judged by the name that it takes away. */
+function isDoneAwayWith(draft: CatalogDraft, migration: WireMigration): boolean {
+  if (migration.type === 'rename_table' || isOfIndex(migration)) return false;
+  const bearer = bearerOf(draft, migration.schema, migration.table, migration.hlc);
+  if (bearer === 'unknown') return false;
+  return bearer === 'void' || isBelowFloor(bearer, migration.hlc);
+}
+
+function effectOf(ddl: Ddl): Effect {
+  switch (ddl.migration.type) {
+    case 'create_table':
+      return createTable(ddl);
+    case 'drop_table':
+      return dropTable(ddl);
+    case 'rename_table':
+      return renameTable(ddl);
+    default:
+      return 'none';
+  }
+}
+
+/** Whether a rename takes along a table that nothing but rows has made. */
+function isOfUndeclared({ draft, migration }: Ddl): true | undefined {
+  const { type, schema, fromTable, hlc } = migration;
+  if (type !== 'rename_table' || fromTable === undefined) return undefined;
+  const bearer = bearerOf(draft, schema, fromTable, hlc);
+  if (typeof bearer === 'string') return bearer === 'unknown' ? true : undefined;
+  const { made, since, floor } = bearer;
+  return [made, since, floor].every((at) => at === HLC_MIN) ? true : undefined;
+}
+
+function createTable({ draft, migration, position }: Ddl): Effect {
+  const { schema, table, hlc } = migration;
+  const made = { schema, table, made: hlc, changed: position };
+  const name = draft.name(schema, table);
+  const bearer = bearerOf(draft, schema, table, hlc);
+  if (name === undefined || typeof bearer === 'string') {
+    draft.create(made);
+    return 'changed';
+  }
+  if (bearer.table !== table) {
+    const last = name.past?.at(-1);
+    if (last === undefined || compareHlc(hlc, last[0]) > 0) {
+      // The table that bore the name has gone on under another one: the name is free.
+      draft.setName({ ...leadingElsewhere(name, hlc), id: draft.create(made).id });
+      return 'changed';
+    }
+  } else if (compareHlc(hlc, bearer.since) < 0) return 'none';
+  const newest = maxHlc(bearer.made ?? HLC_MIN, hlc);
+  const after: TableRecord = { ...bearer, made: newest };
+  if (newest !== bearer.made) draft.setTable(after);
+  if (isLive(bearer) || !isLive(after)) return 'none';
+  succeed(draft, after, position);
+  return 'changed';
+}
+
+function dropTable({ draft, migration, position, again, pruned }: Ddl): Effect {
+  const { schema, table, hlc } = migration;
+  const bearer = bearerOf(draft, schema, table, hlc);
+  const dropped =
+    typeof bearer === 'string'
+      ? draft.create({ schema, table, made: HLC_MIN, changed: position })
+      : bearer;
+  // It has gone on under another name, whose own drop this is not.
+  if (dropped.table !== table) return 'none';
+  if (compareHlc(hlc, dropped.since) < 0) {
+    // The table came to the name only later: it is another one that was dropped.
+    const name = draft.name(schema, table);
+    if (name !== undefined) draft.setName(withPast(name, [hlc, 0]));
+    return 'none';
+  }
+  const hidden: TableRecord = { ...dropped, floor: hlc, changed: position, unsettled: true };
+  draft.setTable(hidden);
+  const before = pruneBefore(draft, migration, position);
+  again.push(...before.again);
+  pruned.push(...before.pruned);
+  if (isLive(hidden)) succeed(draft, hidden, position);
+  return 'changed';
+}
+
+function renameTable(ddl: Ddl): Effect {
+  const { draft, migration, position } = ddl;
+  const { schema, table: to, fromTable: from, hlc } = migration;
+  if (from === undefined || from === to) return 'aside';
+  const bearer = bearerOf(draft, schema, from, hlc);
+  const moving =
+    bearer === 'unknown'
+      ? draft.create({ schema, table: from, made: HLC_MIN, changed: position })
+      : bearer;
+  if (moving === 'void' || isBelowFloor(moving, hlc)) return 'aside';
+  if (moving.table !== from || compareHlc(hlc, moving.since) < 0) return 'aside';
+  const name = draft.name(schema, to);
+  if (name === undefined) return takeAlong(ddl, moving, { schema, table: to, id: moving.id });
+  const other = bearerOf(draft, schema, to, hlc);
+  if (other === moving) return name.id === moving.id ? takeAlong(ddl, moving, name) : 'aside';
+  if (typeof other === 'string') return 'aside';
+  if (other.table !== to) {
+    const last = name.past?.at(-1);
+    if (last !== undefined && compareHlc(hlc, last[0]) <= 0) return 'aside';
+    return takeAlong(ddl, moving, { ...leadingElsewhere(name, hlc), id: moving.id });
+  }
+  // Rows that came before their DDL are of no table that a receiver could have.
+  const isUndeclared = isLive(other) && other.made === HLC_MIN && other.since === HLC_MIN;
+  if ((isLive(other) && !isUndeclared) || isBelowFloor(other, hlc)) return 'aside';
+  const left = isUndeclared ? name : withPast(name, [other.floor, other.id]);
+  draft.setTable({
+    ...other,
+    table: undefined,
+    into: moving.id,
+    changed: position,
+    unsettled: true,
+  });
+  return takeAlong(ddl, moving, { ...left, id: moving.id });
+}
+
+/** @param to the new name, as it leads to the table */
+function takeAlong(
+  { draft, migration, position }: Ddl,
+  table: TableRecord,
+  to: NameRecord,
+): Effect {
+  const { schema, fromTable: from = '', hlc } = migration;
+  const wasLive = isLive(table);
+  draft.setName(to);
+  const { made } = table;
+  const isMadeAgain = made !== undefined && compareHlc(made, hlc) > 0;
+  const changed = position;
+  draft.setTable({
+    ...table,
+    table: to.table,
+    since: hlc,
+    changed,
+    ...(isMadeAgain ? { made: hlc } : {}),
+  });
+  const left = draft.name(schema, from);
+  if (left !== undefined) {
+    const after = withPast(left, [hlc, table.id]);
+    if (isMadeAgain && left.id === table.id) {
+      // Who made it again had not heard of the rename, and means a table of the old name.
+      const again = draft.create({ schema, table: from, made, changed });
+      draft.setName({ ...leadingElsewhere(after, made), id: again.id });
+    } else draft.setName(after);
+  }
+  return wasLive ? 'changed' : 'unsent';
+}
+
+/** A table that was dropped, and whose name is used again: the next one takes its place. */
+function succeed(draft: CatalogDraft, ended: TableRecord, changed: HlcText): void {
+  const { schema, table, made, since, floor } = ended;
+  if (table === undefined) return;
+  const next = draft.create({ schema, table, made, changed }, since);
+  const name = draft.name(schema, table);
+  if (name?.id === ended.id) draft.setName({ ...withPast(name, [floor, ended.id]), id: next.id });
+  draft.setTable({ ...ended, table: undefined, into: next.id, changed, unsettled: true });
+}
+
+/**
+ * The new name of a rename, if nobody has spoken of it before, leads to the table that was meant, or
+ * to a hidden one: nothing is ever sent of a table that no receiver can have.
+ */
+function leadNewName({ migration, position }: Ddl, draft: CatalogDraft): void {
+  const { type, schema, table, fromTable, hlc } = migration;
+  if (type !== 'rename_table' || fromTable === undefined || fromTable === table) return;
+  if (draft.name(schema, table) !== undefined) return;
+  const meant = bearerOf(draft, schema, fromTable, hlc);
+  const isThere =
+    typeof meant !== 'string' && !isBelowFloor(meant, hlc) && compareHlc(hlc, meant.since) >= 0;
+  if (isThere) draft.setName({ schema, table, id: meant.id });
+  else draft.create({ schema, table, made: undefined, changed: position });
+}
+
+/** Up to here a name leads to where it leads now. */
+function leadingElsewhere(name: NameRecord, until: HlcText): NameRecord {
+  return withPast(name, [until, name.id]);
+}
+
+function withPast(name: NameRecord, lead: PastLead): NameRecord {
+  return { ...name, past: joinedPast([...(name.past ?? []), lead]) };
+}
+
+/** In order; of neighbours that lead to the same table the later one says it all. */
+export function joinedPast(past: readonly PastLead[]): PastLead[] {
+  const ordered = [...past].sort(([a], [b]) => compareHlc(a, b));
+  return ordered.filter(([, id], i) => ordered[i + 1]?.[1] !== id);
+}
+
+/** Statements of one table, of different kinds or versions: each that comes looks at all of them. */
+const SLOTS_A_NAME_MAX = 1000;
+
+/** @throws SyncError TOO_LARGE when one more statement of this table is too many */
+function refuseCrowding(draft: CatalogDraft, { schema, table }: WireMigration): void {
+  let count = 0;
+  for (const _slot of draft.slotsOf(schema, table)) {
+    if (++count < SLOTS_A_NAME_MAX) continue;
+    const limit = 'limits.ddlBytesPerDatabase';
+    throw new SyncError('TOO_LARGE', `more than ${SLOTS_A_NAME_MAX} statements of one table`, {
+      limit,
+    });
+  }
+}

@@ -1,0 +1,144 @@
+/**
+ * Sites that did not take what took effect, since they hold something newer that was refused: gathers
+ * what they have to be told, and puts it into the log for each of them alone.
+ */
+
+import type { HlcText } from '../../clock/hlc.ts';
+import type { SiteIdText } from '../../clock/site-id.ts';
+import type { WireChange } from '../../protocol/schemas.ts';
+import { RunWriter } from '../log/record-tables.ts';
+import {
+  ChangeListJson,
+  changedRowJson,
+  columnMember,
+  type JsonNames,
+} from '../records/change-json.ts';
+import type { Identity } from '../records/head.ts';
+import { noteApplied, noteRefused, restate, settle } from '../records/held-rows.ts';
+import type { LoadedRow } from '../records/row-set.ts';
+import type { ChangeTarget } from '../tables/change-target.ts';
+import { answerHlc } from './compensation.ts';
+import type { WriteTransaction } from './write-transaction.ts';
+
+interface TouchedRow {
+  target: ChangeTarget;
+  loaded: LoadedRow;
+  /** Columns, by the sites that have to be told. */
+  tellBySite: Map<SiteIdText, Set<string>>;
+}
+
+export class Untaken {
+  readonly #transaction: WriteTransaction;
+  readonly #names: JsonNames;
+  readonly #identity: Identity;
+  readonly #touched = new Map<LoadedRow, TouchedRow>();
+
+  constructor(transaction: WriteTransaction, names: JsonNames, identity: Identity) {
+    this.#transaction = transaction;
+    this.#names = names;
+    this.#identity = identity;
+  }
+
+  /** A change of a site's was refused, and the site holds it. */
+  refused(change: WireChange, target: ChangeTarget, loaded: LoadedRow, site: SiteIdText): void {
+    const holding = this.#transaction.held.holding(target.address, target.pk, site);
+    noteRefused(change, loaded.row, holding, this.#tellOf(site, target, loaded));
+  }
+
+  /** A change took effect. */
+  applied(change: WireChange, target: ChangeTarget, loaded: LoadedRow): void {
+    const { held } = this.#transaction;
+    if (held.isEmpty) return;
+    for (const [site, holding] of held.get(target.address)?.sites ?? []) {
+      noteApplied(change, holding, this.#tellOf(site, target, loaded));
+    }
+  }
+
+  #tellOf(site: SiteIdText, target: ChangeTarget, loaded: LoadedRow): Set<string> {
+    let touched = this.#touched.get(loaded);
+    if (touched === undefined) {
+      touched = { target, loaded, tellBySite: new Map() };
+      this.#touched.set(loaded, touched);
+    }
+    let tell = touched.tellBySite.get(site);
+    if (tell === undefined) {
+      tell = new Set();
+      touched.tellBySite.set(site, tell);
+    }
+    return tell;
+  }
+
+  /** After a batch. */
+  tell(): void {
+    if (this.#touched.size === 0) return;
+    const rows = [...this.#touched.values()];
+    this.#touched.clear();
+    const sites = new Set(rows.flatMap(({ tellBySite }) => [...tellBySite.keys()]));
+    for (const site of sites) this.#tellSite(site, rows);
+    for (const { target, loaded } of rows) {
+      const held = this.#transaction.held.get(target.address);
+      if (held !== undefined) settle(held, loaded.row);
+    }
+  }
+
+  #tellSite(site: SiteIdText, rows: readonly TouchedRow[]): void {
+    const { log, held } = this.#transaction;
+    const position = log.nextPosition();
+    const letter = new Letter(this.#names);
+    const after = (hlc: HlcText) => answerHlc(hlc, this.#identity.siteId);
+    for (const { target, loaded, tellBySite } of rows) {
+      const tell = tellBySite.get(site);
+      const holding = held.get(target.address)?.sites.get(site);
+      if (tell === undefined || holding === undefined) continue;
+      const { changes, replaced } = restate(loaded.row, holding, tell, after, position);
+      log.noteReplaced(replaced);
+      const { id, schema, table = '' } = target.table;
+      for (const change of changes) letter.add({ id, schema, table, pk: target.pk }, change);
+    }
+    letter.send(this.#transaction, position, site, this.#identity.siteIdText);
+  }
+}
+
+interface RowName {
+  id: number;
+  schema: string;
+  table: string;
+  /** JSON. */
+  pk: string;
+}
+
+/** What one site is told. */
+export class Letter {
+  readonly #names: JsonNames;
+  readonly #changes = new ChangeListJson();
+  readonly #tables = new RunWriter();
+
+  constructor(names: JsonNames) {
+    this.#names = names;
+  }
+
+  /** @param change without a column a deletion; its column and value are JSON */
+  add(
+    { id, schema, table, pk }: RowName,
+    { hlc, column, value = 'null' }: { hlc: HlcText; column?: string; value?: string },
+  ): void {
+    const row = changedRowJson(this.#names.json(schema), this.#names.json(table), pk);
+    if (column === undefined) this.#changes.addDelete(row, hlc, undefined);
+    else this.#changes.addColumn(row, { hlc }, columnMember(column), value);
+    this.#tables.add(id);
+  }
+
+  send(
+    { log }: WriteTransaction,
+    position: HlcText,
+    to: SiteIdText,
+    coordinator: SiteIdText,
+  ): void {
+    if (this.#changes.length === 0) return;
+    log.append({
+      ...{ position, to, siteId: coordinator, authors: coordinator },
+      ...{ changes: this.#changes, migrations: [], tables: this.#tables.toString() },
+      transactionId: `reverted:${position}`,
+    });
+  }
+}

@@ -1,0 +1,139 @@
+/**
+ * One store transaction of the engine's, whatever it is for: what it has read, what it changes, and
+ * what takes the place of what was known once it is durable. Everything in it is tentative until
+ * the store has committed it.
+ */
+
+import type { HlcText } from '../../clock/hlc.ts';
+import type { SiteIdText } from '../../clock/site-id.ts';
+import type { KVTransaction } from '../../storage/kv-store.ts';
+import type { LogRecord } from '../log/log-record.ts';
+import { LogWriter } from '../log/log-writer.ts';
+import { CellCounts } from '../records/cell-counts.ts';
+import { decodeHead, EMPTY_HEAD, type Head, writeHead } from '../records/head.ts';
+import { HeldSet } from '../records/held-set.ts';
+import { HEAD_KEY } from '../records/keys.ts';
+import type { Pace } from '../records/pace.ts';
+import { KEYS_AT_ONCE, RowSet, readInTurns } from '../records/row-set.ts';
+import { SiteStates } from '../records/site-state.ts';
+import { Catalog } from '../tables/catalog.ts';
+import { CatalogDraft } from '../tables/catalog-draft.ts';
+
+/** A state of a database: the end of its log, and the catalog of that moment. Never changed. */
+export interface CommittedState {
+  readonly head: Readonly<Head>;
+  readonly catalog: Catalog;
+}
+
+/** What takes the place of what was known, once it is durable. */
+export interface Written extends CommittedState {
+  /** The newest position before. */
+  before: HlcText;
+  records: readonly LogRecord[];
+}
+
+export interface WriteContext {
+  /** The coordinator's. */
+  site: SiteIdText;
+  /** The server's wall time, in milliseconds. */
+  now(): number;
+  pace: Pace;
+}
+
+export class WriteTransaction {
+  readonly store: KVTransaction;
+  readonly rows: RowSet;
+  readonly sites: SiteStates;
+  readonly counts = new CellCounts();
+  readonly log: LogWriter;
+  /** What sites hold of rows since something of theirs was refused. */
+  readonly held: HeldSet;
+  readonly #context: WriteContext;
+  #base: Catalog;
+  #version: number;
+  #draft: CatalogDraft;
+  #headBefore: Head = EMPTY_HEAD;
+
+  /** @param known as it was last; if it turns out to be stale it is read again */
+  constructor(store: KVTransaction, { head, catalog }: CommittedState, context: WriteContext) {
+    this.store = store;
+    this.#context = context;
+    this.rows = new RowSet(store, context.pace);
+    this.sites = new SiteStates(store);
+    this.log = new LogWriter(store, () => context.now());
+    this.held = new HeldSet(store, () => this.log.head);
+    this.#base = catalog;
+    this.#version = head.catalogVersion;
+    this.#draft = new CatalogDraft(catalog, head.nextTable);
+  }
+
+  /**
+   * Reads the head, and what `plan` asks for, in one go. Nothing may be decided before that.
+   * @param plan gets the catalog; once more, if the one that was known turns out to be stale
+   * @returns the values of the keys of `plan`
+   */
+  async begin(
+    plan: (catalog: Catalog) => Promise<readonly Uint8Array[]> = async () => [],
+  ): Promise<(Uint8Array | undefined)[]> {
+    for (;;) {
+      const keys = await plan(this.#base);
+      const [bytes, ...values] = await this.store.getMany([
+        HEAD_KEY,
+        ...keys.slice(0, KEYS_AT_ONCE),
+      ]);
+      const head = decodeHead(bytes, this.#context.site);
+      if (head.catalogVersion !== this.#version) {
+        this.#base = await Catalog.load(this.store);
+        this.#version = head.catalogVersion;
+        continue;
+      }
+      this.#headBefore = { ...head };
+      this.#draft = new CatalogDraft(this.#base, head.nextTable);
+      this.log.begin(head);
+      await readInTurns(this.store, keys.slice(KEYS_AT_ONCE), values);
+      return values;
+    }
+  }
+
+  /** The catalog as it was before. */
+  get base(): Catalog {
+    return this.#base;
+  }
+
+  /** The catalog as it will be. */
+  get catalog(): CatalogDraft {
+    return this.#draft;
+  }
+
+  get head(): Head {
+    return this.log.head;
+  }
+
+  /** Puts all that has changed. Nothing may be changed afterwards. */
+  async finish(): Promise<Written> {
+    const { store, log, head } = this;
+    const onWrite = (tableId: number, cells: number) => this.counts.gained(tableId, cells);
+    await this.rows.write(store, onWrite);
+    await this.counts.write(store);
+    this.held.write(store, (site, bytes) => this.sites.gainedHeld(site, bytes));
+    await this.sites.write(store);
+    let catalog = this.#base;
+    if (this.#draft.isChanged) {
+      // After the counts: those of tables that go, go too.
+      catalog = this.#draft.write(this.#base, store);
+      head.catalogVersion++;
+      head.nextTable = this.#draft.nextTable;
+    }
+    if (this.#isHeadChanged()) writeHead(head, store);
+    return { before: this.#headBefore.position, head, catalog, records: log.records };
+  }
+
+  #isHeadChanged(): boolean {
+    const { head } = this;
+    for (const name in head) {
+      const key = name as keyof Head;
+      if (head[key] !== this.#headBefore[key]) return true;
+    }
+    return false;
+  }
+}

@@ -1,0 +1,209 @@
+/**
+ * What single sites hold of a row that is newer than what is stored, since a change of theirs was
+ * refused. What is stored doesn't change for that, and nobody else hears of it: the site alone is
+ * told what is stored, under an HLC that wins there. From then on it holds that under an HLC that nobody
+ * else knows. So whatever takes effect later with a lesser one is told to it once more, too.
+ *
+ * A record is JSON: the row's key, and for each site what it holds, each with its HLC and with the
+ * position at which the log tells it. Without a position it is a value of the site's own that
+ * equals what is stored.
+ */
+
+import type { Static } from 'typebox';
+import { compareHlc, type HlcText, maxHlc } from '../../clock/hlc.ts';
+import type { SiteIdText } from '../../clock/site-id.ts';
+import type { WireChange } from '../../protocol/schemas.ts';
+import type { HeldRowSchema } from './record-schemas.ts';
+import { bytesToText, type Row } from './row.ts';
+
+interface Held {
+  hlc: HlcText;
+  /** Where in the log it is told; `undefined` for what the site wrote itself. */
+  at?: HlcText | undefined;
+}
+
+/** What one site holds of a row. */
+export interface Holding {
+  /** A deletion. */
+  row?: Held | undefined;
+  /** By the JSON of the column's name; each newer than the deletion. */
+  cells: Map<string, Held>;
+}
+
+export type Holdings = Map<SiteIdText, Holding>;
+
+/** A row's. */
+export interface HeldRow {
+  /** The key as it was refused, JSON. */
+  pk: string;
+  sites: Holdings;
+}
+
+function heldRowToJson({ pk, sites }: HeldRow): Static<typeof HeldRowSchema> {
+  return {
+    pk: JSON.parse(pk),
+    sites: [...sites].map(([site, { row, cells }]) => ({
+      site,
+      ...(row === undefined ? {} : { row }),
+      cells: [...cells].map(([column, held]) => ({ column: JSON.parse(column), ...held })),
+    })),
+  };
+}
+
+export function heldRowFromJson({ pk, sites }: Static<typeof HeldRowSchema>): HeldRow {
+  const cellsOf = (cells: (Held & { column: string })[]) =>
+    new Map(cells.map(({ column, hlc, at }) => [JSON.stringify(column), { hlc, at }]));
+  return {
+    pk: JSON.stringify(pk),
+    sites: new Map(sites.map(({ site, row, cells }) => [site, { row, cells: cellsOf(cells) }])),
+  };
+}
+
+/** `undefined` where nobody holds anything: it need not be kept. */
+export function encodeHeldRow(held: HeldRow): Buffer | undefined {
+  return held.sites.size === 0 ? undefined : Buffer.from(JSON.stringify(heldRowToJson(held)));
+}
+
+export function decodeHeldRow(bytes: Uint8Array): HeldRow {
+  return heldRowFromJson(JSON.parse(bytesToText(bytes)));
+}
+
+function isAtLeast(known: { hlc: HlcText } | undefined, hlc: HlcText): boolean {
+  return known !== undefined && compareHlc(known.hlc, hlc) >= 0;
+}
+
+/**
+ * Takes down that a site holds a change that was refused.
+ * @param tell takes up the columns that differ there from what is stored, and lets go of those that don't
+ */
+export function noteRefused(
+  change: WireChange,
+  row: Row,
+  holding: Holding,
+  tell: Set<string>,
+): void {
+  const { hlc } = change;
+  // What is stored wins there as well, or the site has been answered already.
+  if (isAtLeast(row.tombstone, hlc) || isAtLeast(holding.row, hlc)) return;
+  if (change.type === 'delete') {
+    holding.row = { hlc };
+    for (const [column, held] of holding.cells) {
+      if (compareHlc(held.hlc, hlc) < 0) holding.cells.delete(column);
+    }
+    // What was to be told of cells that the site has deleted since needs no telling.
+    for (const column of tell) if (!holding.cells.has(column)) tell.delete(column);
+    for (const [column, cell] of row.cells) {
+      const isAlive = isAtLeast(cell, hlc) || isAtLeast(holding.cells.get(column), hlc);
+      if (!isAlive) tell.add(column);
+    }
+    return;
+  }
+  const column = JSON.stringify(change.column);
+  const stored = row.cells.get(column);
+  if (isAtLeast(stored, hlc) || isAtLeast(holding.cells.get(column), hlc)) return;
+  holding.cells.set(column, { hlc });
+  const isSame = row.cells.size > 0 && JSON.stringify(change.value) === (stored?.value ?? 'null');
+  if (isSame) tell.delete(column);
+  else tell.add(column);
+}
+
+/** @param tell takes up what the site has yet to be told of a change that took effect */
+export function noteApplied(change: WireChange, holding: Holding, tell: Set<string>): void {
+  const { hlc } = change;
+  if (change.type === 'delete') {
+    for (const [column, held] of holding.cells) if (isAtLeast(held, hlc)) tell.add(column);
+    return;
+  }
+  const column = JSON.stringify(change.column);
+  const isBehind = isAtLeast(holding.row, hlc) || isAtLeast(holding.cells.get(column), hlc);
+  if (isBehind) tell.add(column);
+}
+
+/** What a site is told of a row. */
+export interface Restated {
+  /** Of a cell that the row doesn't have, `null`; of a row that isn't there, its deletion. */
+  changes: { hlc: HlcText; column?: string; value?: string }[];
+  /** How much of what it was told before this replaces. */
+  replaced: number;
+}
+
+/**
+ * Tells columns as they are stored, and takes down that the site holds them.
+ * @param after an HLC just greater than one, of the coordinator's site
+ * @param at the position at which the log will tell it
+ */
+export function restate(
+  row: Row,
+  holding: Holding,
+  tell: ReadonlySet<string>,
+  after: (hlc: HlcText) => HlcText,
+  at: HlcText,
+): Restated {
+  let newest = holding.row?.hlc;
+  const isGone = row.cells.size === 0;
+  for (const [column, { hlc }] of holding.cells) {
+    if (isGone || tell.has(column)) newest = newest === undefined ? hlc : maxHlc(newest, hlc);
+  }
+  if (newest === undefined || tell.size === 0) return { changes: [], replaced: 0 };
+  const hlc = after(newest);
+  let replaced = 0;
+  const forget = (held: Held | undefined) => {
+    if (held?.at !== undefined) replaced++;
+  };
+  if (isGone) {
+    forget(holding.row);
+    for (const held of holding.cells.values()) forget(held);
+    holding.row = { hlc, at };
+    holding.cells.clear();
+    return { changes: [{ hlc }], replaced };
+  }
+  const changes = [...tell].map((column) => {
+    forget(holding.cells.get(column));
+    holding.cells.set(column, { hlc, at });
+    return { hlc, column, value: row.cells.get(column)?.value ?? 'null' };
+  });
+  return { changes, replaced };
+}
+
+/** Lets go of what is stored under no lesser an HLC: that is told to everybody. */
+export function settle({ sites }: HeldRow, { cells, tombstone }: Row): void {
+  for (const [site, holding] of sites) {
+    if (holding.row !== undefined && isAtLeast(tombstone, holding.row.hlc)) holding.row = undefined;
+    for (const [column, { hlc }] of holding.cells) {
+      const isSettled = isAtLeast(cells.get(column), hlc) || isAtLeast(tombstone, hlc);
+      if (isSettled) holding.cells.delete(column);
+    }
+    if (isNothing(holding)) sites.delete(site);
+  }
+}
+
+/** Whether a change in the log, told at a position to one site, is what that was told last. */
+export function isToldAt(
+  held: HeldRow | undefined,
+  site: SiteIdText,
+  change: WireChange,
+  position: HlcText,
+): boolean {
+  const holding = held?.sites.get(site);
+  const known =
+    change.type === 'delete' ? holding?.row : holding?.cells.get(JSON.stringify(change.column));
+  return known?.at === position;
+}
+
+const HELD_BYTES = 100;
+
+/** What is kept of what a site holds of a row takes about so much: of each text in it one byte a character. */
+export function holdingBytes(pk: string, { row, cells }: Holding): number {
+  let bytes = pk.length + HELD_BYTES + (row === undefined ? 0 : HELD_BYTES);
+  for (const column of cells.keys()) bytes += column.length + HELD_BYTES;
+  return bytes;
+}
+
+/** By site. */
+export function heldBytesBySite({ pk, sites }: HeldRow): Map<SiteIdText, number> {
+  return new Map([...sites].map(([site, holding]) => [site, holdingBytes(pk, holding)]));
+}
+
+function isNothing({ row, cells }: Holding): boolean {
+  return row === undefined && cells.size === 0;
+}

@@ -1,0 +1,44 @@
+/**
+ * The clock of a database's positions: strictly rising, whatever the wall does.
+ *
+ * It is fed by the server's wall time only. A client's clock, however wrong, can never
+ * push positions ahead; a wall that jumps back makes them count on from the last one.
+ */
+
+import {
+  COUNTER_MAX,
+  encodeHlc,
+  type HlcText,
+  hlcAtTime,
+  hlcCounter,
+  hlcWallTimeMs,
+} from '../../clock/hlc.ts';
+import type { SiteId } from '../../clock/site-id.ts';
+
+/** @returns the position after `last`, of the same site, as near to `nowMs` as order allows */
+export function nextPosition(last: HlcText, nowMs: number): HlcText {
+  const lastMs = hlcWallTimeMs(last);
+  const now = Math.max(0, Math.floor(nowMs));
+  if (now > lastMs) return hlcAtTime(last, now, 0);
+  const counter = hlcCounter(last);
+  // The counter carries into the wall time rather than repeat or stop.
+  return counter < COUNTER_MAX
+    ? hlcAtTime(last, lastMs, counter + 1)
+    : hlcAtTime(last, lastMs + 1, 0);
+}
+
+/** A position as it would be if it were of this site. */
+export function asOfSite(position: HlcText, siteId: SiteId): HlcText {
+  return hlcAtTime(zeroPosition(siteId), hlcWallTimeMs(position), hlcCounter(position));
+}
+
+/** The position of a database that holds nothing yet. */
+export function zeroPosition(siteId: SiteId): HlcText {
+  return encodeHlc({ wallTime: 0n, counter: 0, siteId, opSeq: 0 });
+}
+
+/** The first HLC that any clock could give at a wall time. */
+export function wallTimeToHlc(wallTimeMs: number, siteId: SiteId): HlcText {
+  const wallTime = BigInt(Math.max(0, Math.floor(wallTimeMs)));
+  return encodeHlc({ wallTime, counter: 0, siteId, opSeq: 0 });
+}

@@ -1,0 +1,70 @@
+/** The shapes of the records that are JSON in a store, for those who can't trust what they read. */
+
+import { Type } from 'typebox';
+import { HlcSchema, MigrationSchema, SiteIdSchema } from '../../protocol/schemas.ts';
+
+const CountSchema = Type.Integer({ minimum: 0 });
+export const TableIdSchema = Type.Integer({ minimum: 1, maximum: 0xffffffff });
+export const HeadSchema = Type.Object({
+  position: HlcSchema,
+  logLength: CountSchema,
+  changesLogged: CountSchema,
+  changesReplaced: CountSchema,
+  catalogVersion: CountSchema,
+  nextTable: TableIdSchema,
+  endedAt: HlcSchema,
+  forgets: CountSchema,
+  heldBytes: Type.Optional(CountSchema),
+});
+export const TableSchema = Type.Object({
+  id: TableIdSchema,
+  schema: Type.String(),
+  table: Type.Optional(Type.String()),
+  floor: HlcSchema,
+  made: Type.Optional(HlcSchema),
+  since: HlcSchema,
+  into: Type.Optional(TableIdSchema),
+  changed: HlcSchema,
+  unsettled: Type.Optional(Type.Literal(true)),
+});
+/** 0 is none. */
+const LeadSchema = Type.Integer({ minimum: 0, maximum: 0xffffffff });
+export const NameSchema = Type.Object({
+  schema: Type.String(),
+  table: Type.String(),
+  id: LeadSchema,
+  past: Type.Optional(Type.Array(Type.Tuple([HlcSchema, LeadSchema]), { minItems: 1 })),
+});
+export const SlotSchema = Type.Object({
+  ...MigrationSchema.properties,
+  at: HlcSchema,
+  newest: Type.Optional(HlcSchema),
+  aside: Type.Optional(Type.Literal(true)),
+  undeclared: Type.Optional(Type.Literal(true)),
+  superseded: Type.Optional(Type.Literal(true)),
+});
+/** See `held-rows.ts`. */
+export const HeldRowSchema = Type.Object({
+  pk: Type.Array(Type.Unknown()),
+  sites: Type.Array(
+    Type.Object({
+      site: SiteIdSchema,
+      row: Type.Optional(Type.Object({ hlc: HlcSchema, at: Type.Optional(HlcSchema) })),
+      cells: Type.Array(
+        Type.Object({ column: Type.String(), hlc: HlcSchema, at: Type.Optional(HlcSchema) }),
+      ),
+    }),
+  ),
+});
+/** The name of a log pin stands in its key. */
+export const LOG_PIN_NAME = /^[A-Za-z0-9_:.-]{1,128}$/;
+export const LogPinSchema = Type.Object({
+  position: HlcSchema,
+  renewedAtMs: Type.Number({ minimum: 0 }),
+});
+export const SiteStateSchema = Type.Object({
+  authored: Type.Optional(HlcSchema),
+  snapshot: Type.Optional(HlcSchema),
+  resync: Type.Optional(Type.String()),
+  heldBytes: Type.Optional(CountSchema),
+});

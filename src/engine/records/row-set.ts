@@ -1,0 +1,185 @@
+/**
+ * The rows that one transaction works on: read together, changed in memory, written
+ * together. A row that two change sets of a group touch is read once and written once.
+ */
+
+import type { HlcText } from '../../clock/hlc.ts';
+import { HLC_MIN } from '../../clock/hlc.ts';
+import type { KVReader, KVTransaction } from '../../storage/kv-store.ts';
+import { rowKey, rowToTombstoneKey } from './keys.ts';
+import type { Pace } from './pace.ts';
+import {
+  bytesToText,
+  createRow,
+  decodeRow,
+  decodeTombstone,
+  encodeRow,
+  encodeTombstone,
+  isExpired,
+  type Row,
+  type Tombstone,
+} from './row.ts';
+
+export interface RowAddress {
+  tableId: number;
+  /** Of its primary key, see `pkIdentity`. */
+  identity: string;
+}
+
+export interface LoadedRow {
+  tableId: number;
+  key: Buffer;
+  row: Row;
+  /** In characters, about as it is stored. */
+  size: number;
+  /** Cells it held when it was read. */
+  cellsBefore: number;
+  /** Whether it stood in the list of tombstones then. */
+  wasListed: boolean;
+  changed: boolean;
+}
+
+/** To hand more of them to the store at once takes its time, too. */
+export const KEYS_AT_ONCE = 2000;
+
+/** @param values gets one for each key */
+export async function readInTurns(
+  reader: KVReader,
+  keys: readonly Uint8Array[],
+  values: (Uint8Array | undefined)[],
+): Promise<void> {
+  for (let from = 0; from < keys.length; from += KEYS_AT_ONCE) {
+    const some = await reader.getMany(keys.slice(from, from + KEYS_AT_ONCE));
+    for (const value of some) values.push(value);
+  }
+}
+
+/** In the list of tombstones: whether the row is gone, or lives again. */
+const DEAD = 'D';
+const LIVE = 'L';
+
+/** As it stands in the list, which holds none that has expired. */
+export interface ListedTombstone extends Tombstone {
+  position: HlcText;
+  /** Whether the row is gone; else it lives again. */
+  isDead: boolean;
+}
+
+export function toRowKey({ tableId, identity }: RowAddress): Buffer {
+  return rowKey(tableId, identity);
+}
+
+export function encodeListedTombstone(tombstone: Tombstone, isDead: boolean): Buffer {
+  return Buffer.from(`${isDead ? DEAD : LIVE}${encodeTombstone(tombstone)}`);
+}
+
+export function decodeListedTombstone(bytes: Uint8Array): ListedTombstone {
+  const text = bytesToText(bytes);
+  const { position = HLC_MIN, ...tombstone } = decodeTombstone(text.slice(1));
+  return { ...tombstone, position, isDead: text.startsWith(DEAD) };
+}
+
+function isListed(tombstone: Tombstone | undefined): tombstone is Tombstone {
+  return tombstone !== undefined && !isExpired(tombstone);
+}
+
+/** Addresses, each once. */
+export class RowAddresses {
+  readonly #identitiesByTable = new Map<number, Set<string>>();
+  readonly list: RowAddress[] = [];
+
+  add(address: RowAddress): void {
+    const { tableId, identity } = address;
+    const identities = this.#identitiesByTable.get(tableId);
+    if (identities?.has(identity)) return;
+    if (identities === undefined) this.#identitiesByTable.set(tableId, new Set([identity]));
+    else identities.add(identity);
+    this.list.push(address);
+  }
+
+  get tableIds(): Iterable<number> {
+    return this.#identitiesByTable.keys();
+  }
+}
+
+export class RowSet {
+  readonly #rowsByTable = new Map<number, Map<string, LoadedRow>>();
+  readonly #reader: KVReader;
+  readonly #pace: Pace;
+
+  constructor(reader: KVReader, pace: Pace) {
+    this.#reader = reader;
+    this.#pace = pace;
+  }
+
+  get({ tableId, identity }: RowAddress): LoadedRow | undefined {
+    return this.#rowsByTable.get(tableId)?.get(identity);
+  }
+
+  /** @param bytes as it is stored; `undefined` for a row that isn't */
+  add(
+    address: RowAddress,
+    key: Buffer = toRowKey(address),
+    bytes: Uint8Array | undefined = undefined,
+  ): LoadedRow {
+    const { tableId, identity } = address;
+    const row = bytes === undefined ? createRow() : decodeRow(bytes);
+    const cellsBefore = row.cells.size;
+    const wasListed = isListed(row.tombstone);
+    const size = bytes?.length ?? 0;
+    const loaded = { tableId, key, row, size, cellsBefore, wasListed, changed: false };
+    const rows = this.#rowsByTable.get(tableId);
+    if (rows === undefined) this.#rowsByTable.set(tableId, new Map([[identity, loaded]]));
+    else rows.set(identity, loaded);
+    return loaded;
+  }
+
+  /** Reads, in one go, those of the rows that aren't here yet. */
+  async load(addresses: Iterable<RowAddress>): Promise<void> {
+    const missing = new RowAddresses();
+    for (const address of addresses) if (this.get(address) === undefined) missing.add(address);
+    const { list } = missing;
+    if (list.length === 0) return;
+    const keys = list.map(toRowKey);
+    const values: (Uint8Array | undefined)[] = [];
+    await readInTurns(this.#reader, keys, values);
+    for (const [i, address] of list.entries()) {
+      this.add(address, keys[i], values[i]);
+      const turn = this.#pace.did(1, values[i]?.length);
+      if (turn !== undefined) await turn;
+    }
+  }
+
+  /** Those of a table that are here, by their identities. */
+  ofTable(tableId: number): Iterable<[identity: string, loaded: LoadedRow]> {
+    return this.#rowsByTable.get(tableId) ?? [];
+  }
+
+  /** @param onWrite gets each changed row's table and how many cells it gained or lost */
+  async write(
+    transaction: KVTransaction,
+    onWrite: (tableId: number, cells: number) => void,
+  ): Promise<void> {
+    for (const [tableId, rows] of this.#rowsByTable) {
+      for (const loaded of rows.values()) {
+        if (!loaded.changed) continue;
+        const bytes = writeRow(loaded, transaction);
+        onWrite(tableId, loaded.row.cells.size - loaded.cellsBefore);
+        const turn = this.#pace.did(1, bytes);
+        if (turn !== undefined) await turn;
+      }
+    }
+  }
+}
+
+/** @returns how large it is */
+function writeRow({ key, row, wasListed }: LoadedRow, transaction: KVTransaction): number {
+  const text = encodeRow(row);
+  if (text === undefined) transaction.delete(key);
+  else transaction.put(key, Buffer.from(text));
+  const { tombstone } = row;
+  if (isListed(tombstone)) {
+    transaction.put(rowToTombstoneKey(key), encodeListedTombstone(tombstone, row.cells.size === 0));
+  } else if (wasListed) transaction.delete(rowToTombstoneKey(key));
+  return text?.length ?? 0;
+}

@@ -1,0 +1,206 @@
+/**
+ * A row's merged state, and the merge itself: last writer wins, per column.
+ *
+ * The record is text, one line a part; JSON text never holds a raw tab or newline, so
+ * no part is escaped or parsed on the way from a client to the store and back:
+ *
+ *   pk
+ *   [tombstone hlc ⇥ position ⇥ priorRow or nothing ⇥ pk or nothing]; of an expired one the hlc only
+ *   hlc ⇥ column ⇥ value [⇥ pk]          one line a cell
+ *
+ * Values, columns and keys are kept as their JSON. A cell says its own spelling of the
+ * key where it is not the row's first line, since the spelling that is sent on is the
+ * winning change's own.
+ *
+ * Invariant: no cell is older than the row's tombstone.
+ */
+
+import { compareHlc, type HlcText } from '../../clock/hlc.ts';
+
+export interface Cell {
+  hlc: HlcText;
+  /** JSON. */
+  value: string;
+  /** The change's own spelling of the key, JSON. */
+  pk: string;
+}
+
+export interface Tombstone {
+  hlc: HlcText;
+  /**
+   * Where in the log the delete arrived; its wall time is when. `undefined` once it has expired:
+   * nobody is told of it any more, and it only keeps what is older from bringing the row back.
+   */
+  position: HlcText | undefined;
+  /** JSON, or `undefined` where the delete had none. */
+  priorRow: string | undefined;
+  /** JSON. */
+  pk: string;
+}
+
+export interface Row {
+  /** By the JSON of the column's name. */
+  cells: Map<string, Cell>;
+  tombstone: Tombstone | undefined;
+}
+
+export type MergeOutcome = 'applied' | 'skipped' | 'conflicts';
+
+export function isExpired(tombstone: Tombstone): boolean {
+  return tombstone.position === undefined;
+}
+
+export function createRow(): Row {
+  return { cells: new Map(), tombstone: undefined };
+}
+
+/**
+ * What would become of a cell.
+ * @param allowResurrection whether a write newer than the tombstone brings the row back
+ */
+export function judgeCell(
+  { cells, tombstone }: Row,
+  column: string,
+  hlc: HlcText,
+  allowResurrection: boolean,
+): MergeOutcome {
+  const stored = cells.get(column);
+  if (stored !== undefined) {
+    const order = compareHlc(hlc, stored.hlc);
+    if (order === 0) return 'skipped';
+    if (order < 0) return 'conflicts';
+  }
+  if (tombstone !== undefined) {
+    const blocksAll = !allowResurrection && !isExpired(tombstone);
+    if (blocksAll || compareHlc(hlc, tombstone.hlc) <= 0) return 'skipped';
+  }
+  return 'applied';
+}
+
+export function mergeCell(
+  row: Row,
+  column: string,
+  cell: Cell,
+  allowResurrection: boolean,
+): MergeOutcome {
+  const outcome = judgeCell(row, column, cell.hlc, allowResurrection);
+  if (outcome === 'applied') row.cells.set(column, cell);
+  return outcome;
+}
+
+/** What would become of a tombstone. */
+export function judgeTombstone({ tombstone }: Row, hlc: HlcText): MergeOutcome {
+  return tombstone !== undefined && compareHlc(hlc, tombstone.hlc) <= 0 ? 'skipped' : 'applied';
+}
+
+export function mergeTombstone(
+  row: Row,
+  tombstone: Tombstone,
+  allowResurrection: boolean,
+): MergeOutcome {
+  if (judgeTombstone(row, tombstone.hlc) === 'skipped') return 'skipped';
+  row.tombstone = tombstone;
+  for (const [column, cell] of row.cells) {
+    // Without resurrection a tombstone blocks newer writes too, so those that came
+    // before it must go as well: the result can't depend on which came first.
+    if (!allowResurrection || compareHlc(cell.hlc, tombstone.hlc) <= 0) row.cells.delete(column);
+  }
+  return 'applied';
+}
+
+export function encodeTombstone(tombstone: Tombstone): string {
+  const { hlc, position, priorRow = '', pk } = tombstone;
+  if (position === undefined) return hlc;
+  return `${hlc}\t${position}\t${priorRow}\t${pk}`;
+}
+
+/** @param rowPk stands in for an own spelling where the text has none */
+export function decodeTombstone(text: string, rowPk = ''): Tombstone {
+  const [hlc = '', position, priorRow = '', pk = ''] = text.split('\t');
+  return { hlc, position, priorRow: priorRow === '' ? undefined : priorRow, pk: pk || rowPk };
+}
+
+/** `undefined` for a row with neither cells nor a tombstone: it need not be kept. */
+export function encodeRow(row: Row): string | undefined {
+  const { cells, tombstone } = row;
+  let text = '';
+  let rowPk: string | undefined;
+  for (const [column, { hlc, value, pk }] of cells) {
+    rowPk ??= pk;
+    text += pk === rowPk ? `\n${hlc}\t${column}\t${value}` : `\n${hlc}\t${column}\t${value}\t${pk}`;
+  }
+  if (tombstone === undefined) return rowPk === undefined ? undefined : `${rowPk}\n${text}`;
+  rowPk ??= tombstone.pk;
+  const own = tombstone.pk === rowPk ? { ...tombstone, pk: '' } : tombstone;
+  return `${rowPk}\n${encodeTombstone(own)}${text}`;
+}
+
+export function decodeRow(bytes: Uint8Array): Row {
+  const lines = bytesToText(bytes).split('\n');
+  const rowPk = lines[0] ?? '';
+  const tombstone = lines[1] ? decodeTombstone(lines[1], rowPk) : undefined;
+  const cells = new Map<string, Cell>();
+  for (let i = 2; i < lines.length; i++) {
+    const line = lines[i] ?? '';
+    const columnEnd = line.indexOf('\t', 41);
+    const valueEnd = line.indexOf('\t', columnEnd + 1);
+    cells.set(line.slice(41, columnEnd), {
+      hlc: line.slice(0, 40),
+      value: valueEnd < 0 ? line.slice(columnEnd + 1) : line.slice(columnEnd + 1, valueEnd),
+      pk: valueEnd < 0 ? rowPk : line.slice(valueEnd + 1),
+    });
+  }
+  return { cells, tombstone };
+}
+
+const TAB = 9;
+const NEWLINE = 10;
+const HLC_CHARS = 40;
+
+/** Finds where the cells of a row's record stand, without taking it apart. */
+export class CellScanner {
+  #bytes: Uint8Array = new Uint8Array();
+  #rowPkEnd = 0;
+  #lineEnd = 0;
+  hlcStart = 0;
+  hlcEnd = 0;
+  columnStart = 0;
+  columnEnd = 0;
+  valueStart = 0;
+  valueEnd = 0;
+  pkStart = 0;
+  pkEnd = 0;
+
+  /** Begins before the first cell. */
+  open(bytes: Uint8Array): void {
+    this.#bytes = bytes;
+    this.#rowPkEnd = this.#find(NEWLINE, 0);
+    this.#lineEnd = this.#find(NEWLINE, this.#rowPkEnd + 1);
+  }
+
+  /** Goes on to the next cell. @returns whether there is one */
+  next(): boolean {
+    if (this.#lineEnd >= this.#bytes.length) return false;
+    this.hlcStart = this.#lineEnd + 1;
+    this.hlcEnd = this.hlcStart + HLC_CHARS;
+    this.columnStart = this.hlcEnd + 1;
+    this.columnEnd = this.#find(TAB, this.columnStart);
+    this.valueStart = this.columnEnd + 1;
+    this.#lineEnd = this.#find(NEWLINE, this.valueStart);
+    const tab = this.#find(TAB, this.valueStart);
+    const hasPk = tab < this.#lineEnd;
+    this.valueEnd = hasPk ? tab : this.#lineEnd;
+    this.pkStart = hasPk ? tab + 1 : 0;
+    this.pkEnd = hasPk ? this.#lineEnd : this.#rowPkEnd;
+    return true;
+  }
+
+  #find(byte: number, from: number): number {
+    const at = this.#bytes.indexOf(byte, from);
+    return at < 0 ? this.#bytes.length : at;
+  }
+}
+
+export function bytesToText(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString();
+}

@@ -1,0 +1,97 @@
+/**
+ * What the coordinator remembers of each site that it has heard of, so that it can ask
+ * a device for the changes that it still lacks: the newest HLC that the site authored
+ * and that is stored, and the position of the last snapshot that it was sent. And whether it
+ * has to start over.
+ */
+
+import { type HlcText, maxHlc } from '../../clock/hlc.ts';
+import type { SiteIdText } from '../../clock/site-id.ts';
+import type { KVReader, KVTransaction } from '../../storage/kv-store.ts';
+import { siteKey } from './keys.ts';
+import { unmark } from './position-marks.ts';
+import { bytesToText } from './row.ts';
+
+export interface SiteState {
+  authored?: HlcText;
+  /** The HLC of the header of the last snapshot that it was sent. */
+  snapshot?: HlcText;
+  /** The site must start over from a snapshot: which demand of it this is. */
+  resync?: string;
+  /** What is kept of what it holds that was refused takes about so much; absent for nothing. */
+  heldBytes?: number;
+}
+
+function decode(bytes: Uint8Array | undefined): SiteState {
+  return bytes === undefined ? {} : (JSON.parse(bytesToText(bytes)) as SiteState);
+}
+
+export async function readSiteState(reader: KVReader, site: SiteIdText): Promise<SiteState> {
+  const [bytes] = await reader.getMany([siteKey(site)]);
+  return decode(bytes);
+}
+
+export class SiteStates {
+  readonly #reader: KVReader;
+  readonly #stored = new Map<SiteIdText, SiteState>();
+  readonly #newest = new Map<SiteIdText, HlcText>();
+  readonly #gained = new Map<SiteIdText, number>();
+
+  constructor(reader: KVReader) {
+    this.#reader = reader;
+  }
+
+  add(site: SiteIdText, bytes: Uint8Array | undefined): void {
+    this.#stored.set(site, decode(bytes));
+  }
+
+  /** The position of the last snapshot that a site was sent; of those that were read. */
+  snapshotOf(site: SiteIdText): HlcText | undefined {
+    const headerHlc = this.#stored.get(site)?.snapshot;
+    return headerHlc && unmark(headerHlc).position;
+  }
+
+  async #load(sites: Iterable<SiteIdText>): Promise<void> {
+    const missing = [...sites].filter((site) => !this.#stored.has(site));
+    if (missing.length === 0) return;
+    const values = await this.#reader.getMany(missing.map(siteKey));
+    missing.forEach((site, i) => {
+      this.add(site, values[i]);
+    });
+  }
+
+  /** A change of this site's took effect. */
+  authored(site: SiteIdText, hlc: HlcText): void {
+    const known = this.#newest.get(site);
+    this.#newest.set(site, known === undefined ? hlc : maxHlc(known, hlc));
+  }
+
+  /** What is kept of what a site holds; of those that were read. */
+  heldBytesOf(site: SiteIdText): number {
+    return this.#stored.get(site)?.heldBytes ?? 0;
+  }
+
+  /** So much more is kept of what it holds, or less. */
+  gainedHeld(site: SiteIdText, bytes: number): void {
+    this.#gained.set(site, (this.#gained.get(site) ?? 0) + bytes);
+  }
+
+  async write(transaction: KVTransaction): Promise<void> {
+    const sites = new Set([...this.#newest.keys(), ...this.#gained.keys()]);
+    await this.#load(sites);
+    for (const site of sites) {
+      const stored = this.#stored.get(site) ?? {};
+      const authored = laterOf(stored.authored, this.#newest.get(site));
+      const heldBytes = Math.max(0, (stored.heldBytes ?? 0) + (this.#gained.get(site) ?? 0));
+      if (authored === stored.authored && heldBytes === (stored.heldBytes ?? 0)) continue;
+      if (authored !== undefined) stored.authored = authored;
+      if (heldBytes > 0) stored.heldBytes = heldBytes;
+      else delete stored.heldBytes;
+      transaction.put(siteKey(site), Buffer.from(JSON.stringify(stored)));
+    }
+  }
+}
+
+function laterOf(a: HlcText | undefined, b: HlcText | undefined): HlcText | undefined {
+  return a === undefined || b === undefined ? (a ?? b) : maxHlc(a, b);
+}

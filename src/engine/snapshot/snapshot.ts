@@ -1,0 +1,265 @@
+/**
+ * A snapshot: everything that is merged, as a stream of chunks in the order that
+ * `PROTOCOL.md` demands. It is read from a consistent view, one array of entries at a
+ * time, so that its memory doesn't grow with the database.
+ */
+
+import { compareHlc, type HlcText, hlcWallTimeMs } from '../../clock/hlc.ts';
+import { hlcSite, type SiteIdText } from '../../clock/site-id.ts';
+import type { WireCheckpoint } from '../../protocol/schemas.ts';
+import type { KVView } from '../../storage/kv-store.ts';
+import type { LogCursor } from '../log/cursor.ts';
+import { ByteBuilder } from '../records/byte-builder.ts';
+import { readCounts } from '../records/cell-counts.ts';
+import { type Head, type Identity, readHead, readHorizon } from '../records/head.ts';
+import { tableRange } from '../records/keys.ts';
+import { markAhead, unmark } from '../records/position-marks.ts';
+import { CellScanner } from '../records/row.ts';
+import { decodeListedTombstone } from '../records/row-set.ts';
+import { type LiveTable, migrationToJson } from '../records/table-record.ts';
+import { Catalog } from '../tables/catalog.ts';
+import { TableAliases } from '../tables/table-aliases.ts';
+
+const CHUNK_ENTRIES_MAX = 1000;
+/** Big values make smaller chunks; about so many bytes each. */
+const CHUNK_BYTES_MAX = 256 * 1024;
+/** What most chunks of cells take. */
+const CHUNK_BYTES = 160 * 1024;
+
+export interface Snapshot {
+  /** What it covers: the receiver goes on with what is after it. */
+  cursor: LogCursor;
+  /** The same as its header has it: never ahead of the clock. */
+  headerHlc: HlcText;
+  /** Chunks as JSON, to be iterated once. Each is lent until the next is asked for. */
+  chunks: AsyncIterable<Uint8Array>;
+  /** What the tables in it have been called as well. */
+  aliases: TableAliases;
+  /** Releases the view that it is read from; to be called in any case, once or more. */
+  close(): Promise<void>;
+}
+
+export interface SnapshotContext {
+  identity: Identity;
+  newSnapshotId(): string;
+  /** The server's wall time, in milliseconds. */
+  now(): number;
+}
+
+interface Start {
+  snapshotId: string;
+  siteId: SiteIdText;
+  /** As it stands in the header. */
+  hlc: HlcText;
+  cursor: LogCursor;
+  completed: ReadonlySet<string>;
+}
+
+/** What is read of the view before the first chunk. */
+interface Content {
+  catalog: Catalog;
+  /** By the numbers of the tables; figures for people, on which nothing hangs. */
+  counts: ReadonlyMap<number, number>;
+}
+
+/** @param checkpoint from outside: used where this database's coordinator could have issued it */
+export async function openSnapshot(
+  view: KVView,
+  context: SnapshotContext,
+  checkpoint: WireCheckpoint | undefined,
+): Promise<Snapshot> {
+  try {
+    const start = await chooseStart(view, context, checkpoint);
+    const content = { catalog: await Catalog.load(view), counts: await readCounts(view) };
+    const { cursor, hlc: headerHlc } = start;
+    const chunks = streamChunks(view, content, start);
+    const aliases = new TableAliases(content.catalog);
+    return { cursor, headerHlc, chunks, aliases, close: () => view.close() };
+  } catch (error) {
+    await view.close();
+    throw error;
+  }
+}
+
+async function chooseStart(
+  view: KVView,
+  context: SnapshotContext,
+  checkpoint: WireCheckpoint | undefined,
+): Promise<Start> {
+  const { siteIdText } = context.identity;
+  const head = await readHead(view, siteIdText);
+  const at = (position: HlcText) => ({ position, forgets: head.forgets, isFresh: false });
+  if (checkpoint !== undefined && hlcSite(checkpoint.hlc) === siteIdText) {
+    const { position } = unmark(checkpoint.hlc);
+    if (canBeResumed(position, head, await readHorizon(view))) {
+      const completed = new Set(checkpoint.completedTables);
+      return { ...checkpoint, cursor: at(position), completed };
+    }
+  }
+  // Receivers take the header for a clock reading, so after the wall has jumped back it must
+  // not be ahead of it.
+  const { position } = head;
+  const hlc = markAhead(position, context.now());
+  const snapshotId = context.newSnapshotId();
+  return { snapshotId, siteId: siteIdText, hlc, cursor: at(position), completed: new Set() };
+}
+
+/**
+ * After any drop or rename a snapshot is begun anew: what the receiver has completed goes by names,
+ * and a delta from the old position would repeat DDL that the new snapshot leaves out.
+ */
+function canBeResumed(position: HlcText, head: Head, horizon: HlcText): boolean {
+  const isIssued = compareHlc(position, head.position) <= 0;
+  return isIssued && compareHlc(head.endedAt, position) <= 0 && compareHlc(position, horizon) >= 0;
+}
+
+function tableLabel({ schema, table }: LiveTable): string {
+  return `${schema}.${table}`;
+}
+
+/** Tables with cells that the receiver doesn't have. Labels that two tables share prove nothing. */
+function tablesToSend(tables: LiveTable[], completed: ReadonlySet<string>): LiveTable[] {
+  const counts = new Map<string, number>();
+  for (const table of tables) {
+    counts.set(tableLabel(table), (counts.get(tableLabel(table)) ?? 0) + 1);
+  }
+  return tables.filter(
+    (table) => !(completed.has(tableLabel(table)) && counts.get(tableLabel(table)) === 1),
+  );
+}
+
+async function* streamChunks(
+  view: KVView,
+  { catalog, counts }: Content,
+  { snapshotId, siteId, hlc, completed }: Start,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const live = catalog.liveTables();
+  const migrations = catalog.migrationsByHlc();
+  const migrationCount = migrations.length;
+  // By the counts: whether a table has cells is known when it has been read.
+  const tableCount = live.filter(({ id }) => (counts.get(id) ?? 0) > 0).length;
+  const header = { type: 'header', siteId, hlc, snapshotFormat: 1, tableCount, migrationCount };
+  yield Buffer.from(JSON.stringify({ ...header, snapshotId }));
+  for (const migration of migrations) {
+    yield Buffer.from(`{"type":"schema-migration","migration":${migrationToJson(migration)}}`);
+  }
+  let totalEntries = 0;
+  const builder = new ByteBuilder(CHUNK_BYTES);
+  for (const table of tablesToSend(live, completed)) {
+    totalEntries += yield* streamTable(view, table, counts.get(table.id) ?? 0, builder);
+  }
+  for (const table of live) yield* streamTombstones(view, table, builder);
+  const totals = { totalTables: tableCount, totalEntries, totalMigrations: migrationCount };
+  yield Buffer.from(JSON.stringify({ type: 'footer', snapshotId, ...totals }));
+}
+
+function tableFields({ schema, table }: LiveTable): string {
+  return `"schema":${JSON.stringify(schema)},"table":${JSON.stringify(table)}`;
+}
+
+/** The parts of an entry that are the same for all. */
+const OF_CELL = {
+  hlc: Buffer.from('{"hlc":"'),
+  column: Buffer.from('","column":'),
+  value: Buffer.from(',"value":'),
+  pk: Buffer.from(',"pk":'),
+  end: Buffer.from('}'),
+};
+
+/** Of a table without cells nothing. @returns how many entries it had */
+async function* streamTable(
+  view: KVView,
+  table: LiveTable,
+  estimatedEntries: number,
+  builder: ByteBuilder,
+): AsyncGenerator<Uint8Array, number> {
+  const fields = tableFields(table);
+  const chunk = new Chunk(`{"type":"column-versions",${fields},"entries":[`, builder);
+  const cell = new CellScanner();
+  for await (const entries of view.iterate(tableRange('r', table.id))) {
+    for (const [, bytes] of entries) {
+      cell.open(bytes);
+      while (cell.next()) {
+        if (chunk.total === 0) {
+          yield Buffer.from(
+            `{"type":"table-start",${fields},"estimatedEntries":${estimatedEntries}}`,
+          );
+        }
+        chunk.begin();
+        builder.add(OF_CELL.hlc);
+        builder.add(bytes, cell.hlcStart, cell.hlcEnd);
+        builder.add(OF_CELL.column);
+        builder.add(bytes, cell.columnStart, cell.columnEnd);
+        builder.add(OF_CELL.value);
+        builder.add(bytes, cell.valueStart, cell.valueEnd);
+        builder.add(OF_CELL.pk);
+        builder.add(bytes, cell.pkStart, cell.pkEnd);
+        builder.add(OF_CELL.end);
+        if (chunk.isFull) yield chunk.take();
+      }
+    }
+  }
+  if (chunk.total === 0) return 0;
+  if (!chunk.isEmpty) yield chunk.take();
+  yield Buffer.from(`{"type":"table-end",${fields},"entriesWritten":${chunk.total}}`);
+  return chunk.total;
+}
+
+async function* streamTombstones(
+  view: KVView,
+  table: LiveTable,
+  builder: ByteBuilder,
+): AsyncGenerator<Uint8Array> {
+  const chunk = new Chunk(`{"type":"tombstone",${tableFields(table)},"entries":[`, builder);
+  for await (const entries of view.iterate(tableRange('d', table.id))) {
+    for (const [, value] of entries) {
+      const { isDead, hlc, position, priorRow, pk } = decodeListedTombstone(value);
+      if (!isDead) continue;
+      chunk.begin();
+      const prior = priorRow === undefined ? '' : `,"priorRow":${priorRow}`;
+      const createdAt = hlcWallTimeMs(position);
+      builder.add(Buffer.from(`{"pk":${pk},"hlc":"${hlc}","createdAt":${createdAt}${prior}}`));
+      if (chunk.isFull) yield chunk.take();
+    }
+  }
+  if (!chunk.isEmpty) yield chunk.take();
+}
+
+const COMMA = Buffer.from(',');
+const CHUNK_END = Buffer.from(']}');
+
+/** Entries gathered until there are enough for a chunk. */
+class Chunk {
+  readonly #opening: Buffer;
+  readonly #builder: ByteBuilder;
+  #entries = 0;
+  /** Entries in all chunks. */
+  total = 0;
+
+  /** @param builder lent to one chunk after the other */
+  constructor(opening: string, builder: ByteBuilder) {
+    this.#opening = Buffer.from(opening);
+    this.#builder = builder;
+  }
+
+  /** Before each entry. */
+  begin(): void {
+    this.#builder.add(this.#entries === 0 ? this.#opening : COMMA);
+    this.#entries++;
+    this.total++;
+  }
+
+  get isEmpty(): boolean {
+    return this.#entries === 0;
+  }
+
+  get isFull(): boolean {
+    return this.#entries >= CHUNK_ENTRIES_MAX || this.#builder.length >= CHUNK_BYTES_MAX;
+  }
+
+  take(): Buffer {
+    this.#builder.add(CHUNK_END);
+    this.#entries = 0;
+    return this.#builder.take();
+  }
+}

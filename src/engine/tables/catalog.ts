@@ -1,0 +1,229 @@
+/**
+ * Which tables a database has, which names lead to them, and the DDL that made them so. It is in
+ * memory while the database is open, and never changed: a transaction collects what it changes in
+ * a draft (`catalog-draft.ts`), writes exactly that, and makes the next catalog of it. So what
+ * readers see is what is stored, as a whole, and nothing that may yet fail to be.
+ */
+
+import { compareHlc } from '../../clock/hlc.ts';
+import type { KVReader } from '../../storage/kv-store.ts';
+import { kindRange } from '../records/keys.ts';
+import { NameMap } from '../records/name-map.ts';
+import { bytesToText } from '../records/row.ts';
+import {
+  isLive,
+  isOfIndex,
+  type LiveTable,
+  type NameRecord,
+  type Slot,
+  type SlotRecord,
+  type TableRecord,
+  toSlot,
+} from '../records/table-record.ts';
+import { type CatalogSize, ddlIn, emptySize, tablesIn } from './catalog-size.ts';
+
+/** What can be asked of a catalog, and of a draft of the next one. */
+export interface CatalogView {
+  readonly size: Readonly<CatalogSize>;
+  table(id: number): TableRecord | undefined;
+  name(schema: string, table: string): NameRecord | undefined;
+  /** @param key see `slotKeyOf` */
+  slot(key: string): Slot | undefined;
+  /** DDL of tables that names this one, as what it is about or as what it was called before. */
+  slotsOf(schema: string, table: string): Iterable<Slot>;
+  indexSlots(schema: string): Iterable<Slot>;
+  /** All names that lead, or led, to a table. */
+  namesOf(id: number): Iterable<NameRecord>;
+  /** Tables that hold what is to be cleared away or moved. */
+  unsettled(): Iterable<TableRecord>;
+}
+
+/** What is different in the next catalog: a record, or `undefined` for one that goes. */
+export interface CatalogChanges {
+  tables: ReadonlyMap<number, TableRecord | undefined>;
+  names: Iterable<NameRecord>;
+  slots: ReadonlyMap<string, Slot | undefined>;
+  /** Of the whole, with the changes. */
+  size: Readonly<CatalogSize>;
+}
+
+/** Both names of a migration of a table, each once. */
+export function namesOfSlot({ table, fromTable = table }: SlotRecord): string[] {
+  return fromTable === table ? [table] : [table, fromTable];
+}
+
+/** The numbers of all tables that a name leads, or led, to. */
+export function idsOfName({ id, past }: NameRecord): Iterable<number> {
+  return past === undefined ? [id] : new Set([id, ...past.map(([, lead]) => lead)]);
+}
+
+export function liveTable(
+  catalog: CatalogView,
+  schema: string,
+  table: string,
+): LiveTable | undefined {
+  const name = catalog.name(schema, table);
+  const found = name && catalog.table(name.id);
+  return found !== undefined && isLive(found) && found.table === table ? found : undefined;
+}
+
+async function* readJson(reader: KVReader, kind: 'g' | 't' | 'n'): AsyncGenerator<unknown> {
+  for await (const entries of reader.iterate(kindRange(kind))) {
+    for (const [, value] of entries) yield JSON.parse(bytesToText(value));
+  }
+}
+
+export class Catalog implements CatalogView {
+  readonly #tables: ReadonlyMap<number, TableRecord>;
+  readonly #names: NameMap<NameRecord>;
+  readonly #slots: ReadonlyMap<string, Slot>;
+  readonly size: Readonly<CatalogSize>;
+  #indexes: Indexes | undefined;
+  #unsettled: readonly TableRecord[] | undefined;
+
+  private constructor(
+    tables: ReadonlyMap<number, TableRecord>,
+    names: NameMap<NameRecord>,
+    slots: ReadonlyMap<string, Slot>,
+    size: Readonly<CatalogSize>,
+  ) {
+    this.size = size;
+    this.#tables = tables;
+    this.#names = names;
+    this.#slots = slots;
+  }
+
+  /** @param reader in which nobody changes the catalog meanwhile */
+  static async load(reader: KVReader): Promise<Catalog> {
+    const tables = new Map<number, TableRecord>();
+    const names = new NameMap<NameRecord>();
+    const slots = new Map<string, Slot>();
+    const size = emptySize();
+    for await (const value of readJson(reader, 't')) {
+      const table = value as TableRecord;
+      tables.set(table.id, table);
+      size.tables += tablesIn(table);
+    }
+    for await (const value of readJson(reader, 'n')) {
+      const name = value as NameRecord;
+      names.set(name.schema, name.table, name);
+      size.names++;
+    }
+    for await (const value of readJson(reader, 'g')) {
+      const slot = toSlot(value as SlotRecord);
+      slots.set(slot.key, slot);
+      size.ddl += ddlIn(slot);
+    }
+    return new Catalog(tables, names, slots, size);
+  }
+
+  /** The next catalog. */
+  with(changes: CatalogChanges): Catalog {
+    const names = this.#names.copy();
+    for (const name of changes.names) names.set(name.schema, name.table, name);
+    return new Catalog(
+      withChanges(this.#tables, changes.tables),
+      names,
+      withChanges(this.#slots, changes.slots),
+      changes.size,
+    );
+  }
+
+  table(id: number): TableRecord | undefined {
+    return this.#tables.get(id);
+  }
+
+  name(schema: string, table: string): NameRecord | undefined {
+    return this.#names.get(schema, table);
+  }
+
+  slot(key: string): Slot | undefined {
+    return this.#slots.get(key);
+  }
+
+  slotsOf(schema: string, table: string): Iterable<Slot> {
+    return this.#indexed.slotsByName.get(schema, table) ?? [];
+  }
+
+  indexSlots(schema: string): Iterable<Slot> {
+    return this.#indexed.indexSlotsBySchema.get(schema) ?? [];
+  }
+
+  namesOf(id: number): Iterable<NameRecord> {
+    return this.#indexed.namesByTable.get(id) ?? [];
+  }
+
+  unsettled(): Iterable<TableRecord> {
+    this.#unsettled ??= [...this.#tables.values()].filter(({ unsettled }) => unsettled);
+    return this.#unsettled;
+  }
+
+  get tables(): Iterable<TableRecord> {
+    return this.#tables.values();
+  }
+
+  get names(): Iterable<NameRecord> {
+    return this.#names.values();
+  }
+
+  get slots(): ReadonlyMap<string, Slot> {
+    return this.#slots;
+  }
+
+  /** In the order in which they were made. */
+  liveTables(): LiveTable[] {
+    return [...this.#tables.values()].filter(isLive).sort((a, b) => a.id - b.id);
+  }
+
+  /** The DDL that is sent, by HLC. */
+  migrationsByHlc(): Slot[] {
+    const sent = [...this.#slots.values()].filter(({ aside }) => !aside);
+    return sent.sort((a, b) => compareHlc(a.hlc, b.hlc));
+  }
+
+  /** Made when DDL asks for them: what only reads and writes rows needs none of them. */
+  get #indexed(): Indexes {
+    this.#indexes ??= new Indexes(this);
+    return this.#indexes;
+  }
+}
+
+function withChanges<Key, Value>(
+  before: ReadonlyMap<Key, Value>,
+  changes: ReadonlyMap<Key, Value | undefined>,
+): ReadonlyMap<Key, Value> {
+  if (changes.size === 0) return before;
+  const after = new Map(before);
+  for (const [key, value] of changes) {
+    if (value === undefined) after.delete(key);
+    else after.set(key, value);
+  }
+  return after;
+}
+
+/** Other ways into the maps of a catalog. */
+class Indexes {
+  readonly slotsByName = new NameMap<Slot[]>();
+  readonly indexSlotsBySchema = new Map<string, Slot[]>();
+  readonly namesByTable = new Map<number, NameRecord[]>();
+
+  constructor({ names, slots }: Catalog) {
+    for (const name of names) for (const id of idsOfName(name)) push(this.namesByTable, id, name);
+    for (const slot of slots.values()) {
+      if (isOfIndex(slot)) push(this.indexSlotsBySchema, slot.schema, slot);
+      else for (const name of namesOfSlot(slot)) this.#addSlot(name, slot);
+    }
+  }
+
+  #addSlot(name: string, slot: Slot): void {
+    const known = this.slotsByName.get(slot.schema, name);
+    if (known === undefined) this.slotsByName.set(slot.schema, name, [slot]);
+    else known.push(slot);
+  }
+}
+
+function push<Key, Value>(lists: Map<Key, Value[]>, key: Key, value: Value): void {
+  const list = lists.get(key);
+  if (list === undefined) lists.set(key, [value]);
+  else list.push(value);
+}

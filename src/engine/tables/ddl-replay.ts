@@ -1,0 +1,218 @@
+/**
+ * What becomes of a device that carries out the DDL that is sent, by HLC and from nothing: whether it
+ * ends up with the live tables; and which DDL it can do without.
+ */
+
+import { compareHlc, HLC_MIN, type HlcText, maxHlc } from '../../clock/hlc.ts';
+import type { WireMigration } from '../../protocol/schemas.ts';
+import { newestOf, type Slot, type SlotRecord } from '../records/table-record.ts';
+import { type CatalogView, liveTable, namesOfSlot } from './catalog.ts';
+import type { CatalogDraft } from './catalog-draft.ts';
+
+function isRename({ type }: SlotRecord): boolean {
+  return type === 'rename_table';
+}
+
+function isSentRename(slot: SlotRecord): boolean {
+  return isRename(slot) && !slot.aside;
+}
+
+/** Whether it makes a table be there, or not. */
+function isOfTable({ type, aside }: SlotRecord): boolean {
+  if (aside) return false;
+  return type === 'create_table' || type === 'drop_table' || type === 'rename_table';
+}
+
+/**
+ * Whether DDL fits in with what is sent already: every rename can be carried out, and exactly the
+ * live tables are there afterwards. Only renames can make it otherwise, so only names that renames
+ * connect are looked at.
+ * @param catalog as it is with the effect of `slot`, but without it
+ * @param replaced what its place holds as yet: that is not sent any more
+ */
+export function fits(catalog: CatalogView, slot: Slot, replaced: SlotRecord | undefined): boolean {
+  if (!isOfTable(slot) && !(replaced !== undefined && isOfTable(replaced))) return true;
+  const names = [slot, replaced].flatMap((told) => (told === undefined ? [] : namesOfSlot(told)));
+  const { slots, isRenamed } = connectedSlots(catalog, slot.schema, names);
+  const isOfRename = isRename(slot) || (replaced !== undefined && isRename(replaced));
+  if (!isRenamed && !isOfRename) return true;
+  slots.set(slot.key, slot);
+  return givesLiveTables(catalog, slot.schema, slots.values());
+}
+
+/** What is sent of the names that renames connect with these, and whether there are any renames. */
+function connectedSlots(
+  catalog: CatalogView,
+  schema: string,
+  of: readonly string[],
+): { slots: Map<string, Slot>; isRenamed: boolean } {
+  const slots = new Map<string, Slot>();
+  const names = new Set(of);
+  let isRenamed = false;
+  for (const name of names) {
+    for (const slot of catalog.slotsOf(schema, name)) {
+      if (!slot.aside) slots.set(slot.key, slot);
+      // One that is not sent may still have taken along what was held.
+      if (!isRename(slot)) continue;
+      isRenamed = true;
+      for (const connected of namesOfSlot(slot)) names.add(connected);
+    }
+  }
+  return { slots, isRenamed };
+}
+
+function givesLiveTables(catalog: CatalogView, schema: string, sent: Iterable<Slot>): boolean {
+  const present = replay([...sent].sort((a, b) => compareHlc(a.hlc, b.hlc)));
+  if (present === undefined) return false;
+  for (const [name, isPresent] of present) {
+    if (isPresent !== (liveTable(catalog, schema, name) !== undefined)) return false;
+  }
+  return true;
+}
+
+/**
+ * Which names are there in the end; `undefined` where a rename meets a table of its new name.
+ * @param sent DDL of tables of one schema, by HLC
+ */
+export function replay(sent: readonly SlotRecord[]): Map<string, boolean> | undefined {
+  const present = new Map<string, boolean>();
+  for (const { type, table, fromTable, undeclared = false } of sent) {
+    if (type === 'create_table') present.set(table, true);
+    if (type === 'drop_table') present.set(table, false);
+    if (type !== 'rename_table' || fromTable === undefined || fromTable === table) continue;
+    // A table that no DDL has made is there all the same.
+    if (!present.has(fromTable)) present.set(fromTable, undeclared);
+    if (!present.has(table)) present.set(table, false);
+    if (!present.get(fromTable)) continue;
+    if (present.get(table)) return undefined;
+    present.set(fromTable, false);
+    present.set(table, true);
+  }
+  return present;
+}
+
+/** The newest rename, of those that are sent, before `before`. */
+function lastRename(
+  slots: Iterable<SlotRecord>,
+  before: HlcText,
+  concerns: (slot: SlotRecord) => boolean,
+): HlcText {
+  let last = HLC_MIN;
+  for (const slot of slots) {
+    const isBefore = compareHlc(slot.hlc, before) < 0;
+    if (isSentRename(slot) && isBefore && concerns(slot)) last = maxHlc(last, slot.hlc);
+  }
+  return last;
+}
+
+/**
+ * An index names no table but in its text: while one that may be of this table is sent, the table
+ * has to be made before it.
+ */
+function isIndexed(
+  catalog: CatalogView,
+  { schema, table }: WireMigration,
+  after: HlcText,
+  before: HlcText,
+): boolean {
+  for (const { hlc, ddl } of catalog.indexSlots(schema)) {
+    const isBetween = compareHlc(hlc, after) > 0 && compareHlc(hlc, before) < 0;
+    if (isBetween && isNamedIn(ddl, table)) return true;
+  }
+  return false;
+}
+
+const OF_A_NAME = /[\p{L}\p{N}_$]/u;
+
+/** Whether a text has a name in it, as a whole, in whatever case. */
+function isNamedIn(text: string, name: string): boolean {
+  const [where, what] = [text.toLowerCase(), name.toLowerCase()];
+  for (let at = where.indexOf(what); at >= 0; at = where.indexOf(what, at + 1)) {
+    const [before = '', after = ''] = [where[at - 1], where[at + what.length]];
+    if (!OF_A_NAME.test(before) && !OF_A_NAME.test(after)) return true;
+  }
+  return false;
+}
+
+/**
+ * DDL of a table before its drop is of no use to anybody, back to the last rename that had to do
+ * with the name.
+ * @returns what was said again since the drop: whoever carries out the drop has to hear of it again;
+ *   and the slots that are gone
+ */
+export function pruneBefore(
+  draft: CatalogDraft,
+  drop: WireMigration,
+  position: HlcText,
+): { again: WireMigration[]; pruned: string[] } {
+  const { schema, table, hlc: upTo } = drop;
+  const slots = [...draft.slotsOf(schema, table)];
+  const edge = lastRename(slots, upTo, () => true);
+  const keeps = isIndexed(draft, drop, edge, upTo);
+  const again: WireMigration[] = [];
+  const pruned: string[] = [];
+  for (const slot of slots) {
+    if (slot.table !== table) continue;
+    if (compareHlc(slot.hlc, upTo) >= 0 || compareHlc(slot.hlc, edge) <= 0) continue;
+    const newest = newestOf(slot);
+    if (compareHlc(newest, upTo) <= 0) {
+      if (keeps) continue;
+      const key = slot.key;
+      draft.deleteSlot(key);
+      pruned.push(key);
+    } else if (!slot.aside) {
+      const { at: _at, newest: _newest, aside: _aside, ...migration } = slot;
+      const saidAgain = { ...migration, hlc: newest };
+      draft.setSlot({ ...saidAgain, at: position });
+      again.push(saidAgain);
+    }
+  }
+  return { again, pruned };
+}
+
+/**
+ * All that led to a drop, renames and the drop itself too: nobody can ask for a delta from before it
+ * any more. All of it, or nothing: what is left would be a table that is not there.
+ */
+export function pruneWhole(draft: CatalogDraft, drop: SlotRecord): void {
+  const pruned = new Map<string, Slot>();
+  const waiting: { table: string; upTo: HlcText; isIncluded: boolean }[] = [
+    { table: drop.table, upTo: drop.hlc, isIncluded: true },
+  ];
+  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+    const { table, upTo, isIncluded } = next;
+    const slots = [...draft.slotsOf(drop.schema, table)];
+    const away = lastRename(slots, upTo, ({ fromTable }) => fromTable === table);
+    if (isIndexed(draft, { ...drop, table }, away, upTo)) return;
+    for (const slot of slots) {
+      const order = compareHlc(slot.hlc, upTo);
+      if (slot.table !== table || order > 0 || (order === 0 && !isIncluded)) continue;
+      if (compareHlc(slot.hlc, away) <= 0 || compareHlc(newestOf(slot), drop.hlc) > 0) continue;
+      pruned.set(slot.key, slot);
+      if (isSentRename(slot) && slot.fromTable !== undefined) {
+        waiting.push({ table: slot.fromTable, upTo: slot.hlc, isIncluded: false });
+      }
+    }
+  }
+  const trial = draft.trial();
+  for (const key of pruned.keys()) trial.deleteSlot(key);
+  const { slots } = connectedSlots(trial, drop.schema, [...pruned.values()].flatMap(namesOfSlot));
+  if (givesLiveTables(trial, drop.schema, slots.values())) draft.adopt(trial);
+}
+
+/**
+ * Whether DDL has to be sent although newer DDL takes its place: a rename, without which a new device
+ * would have the table under its old name; and what made a table that went on under another name
+ * before `hlc`.
+ */
+export function isNeededBeside(catalog: CatalogView, slot: SlotRecord, hlc: HlcText): boolean {
+  const { type, schema, table, aside } = slot;
+  if (aside) return false;
+  if (type === 'rename_table') return true;
+  if (type !== 'create_table') return false;
+  for (const other of catalog.slotsOf(schema, table)) {
+    if (!isSentRename(other) || other.fromTable !== table) continue;
+    if (compareHlc(slot.hlc, other.hlc) < 0 && compareHlc(other.hlc, hlc) < 0) return true;
+  }
+  return false;
+}

@@ -1,0 +1,69 @@
+/** Single rows and whole tables as they are merged: for those who look, not for delivery. */
+
+import { HLC_MAX } from '../../clock/hlc.ts';
+import { pkIdentity } from '../../protocol/values.ts';
+import type { KVReader, KVView } from '../../storage/kv-store.ts';
+import { rowKey, tableRange } from '../records/keys.ts';
+import { decodeRow, type Row } from '../records/row.ts';
+import { isLive, type TableRecord } from '../records/table-record.ts';
+import type { CatalogView } from './catalog.ts';
+import { bearerOf } from './table-names.ts';
+
+/** A row with its values in their JSON form. */
+export interface WireRow {
+  pk: unknown[];
+  valuesByColumn: Map<string, unknown>;
+}
+
+/** `undefined` for a row that is not there. */
+export function toWireRow({ cells }: Row): WireRow | undefined {
+  let pk: unknown[] | undefined;
+  const valuesByColumn = new Map<string, unknown>();
+  for (const [column, cell] of cells) {
+    pk ??= JSON.parse(cell.pk);
+    valuesByColumn.set(JSON.parse(column), JSON.parse(cell.value));
+  }
+  return pk === undefined ? undefined : { pk, valuesByColumn };
+}
+
+/** A name whose table goes by another one now leads to it, until the name is used again. */
+export function readTable(
+  catalog: CatalogView,
+  schema: string,
+  table: string,
+): TableRecord | undefined {
+  const bearer = bearerOf(catalog, schema, table, HLC_MAX);
+  return typeof bearer !== 'string' && isLive(bearer) ? bearer : undefined;
+}
+
+/** @param pk in its JSON form */
+export async function readRow(
+  reader: KVReader,
+  catalog: CatalogView,
+  { schema, table, pk }: { schema: string; table: string; pk: readonly unknown[] },
+): Promise<WireRow | undefined> {
+  const found = readTable(catalog, schema, table);
+  if (found === undefined) return undefined;
+  const [bytes] = await reader.getMany([rowKey(found.id, pkIdentity(pk))]);
+  return bytes === undefined ? undefined : toWireRow(decodeRow(bytes));
+}
+
+/** Closes the view when it ends, however it ends. */
+export async function* readRows(
+  view: KVView,
+  catalog: CatalogView,
+  { schema, table }: { schema: string; table: string },
+): AsyncGenerator<WireRow, void, undefined> {
+  try {
+    const found = readTable(catalog, schema, table);
+    if (found === undefined) return;
+    for await (const entries of view.iterate(tableRange('r', found.id))) {
+      for (const [, bytes] of entries) {
+        const row = toWireRow(decodeRow(bytes));
+        if (row !== undefined) yield row;
+      }
+    }
+  } finally {
+    await view.close();
+  }
+}

@@ -1,0 +1,85 @@
+/**
+ * All names that tables have gone by. A reader is sent a table under the name that it has now; whoever
+ * decides what a reader may see has to know what it was called before as well, or a rename would
+ * undo the decision.
+ */
+
+import type { HlcText } from '../../clock/hlc.ts';
+import type { WireMigration } from '../../protocol/schemas.ts';
+import { NameMap } from '../records/name-map.ts';
+import { isLive, isOfIndex, type TableRecord } from '../records/table-record.ts';
+import { type Catalog, liveTable } from './catalog.ts';
+import { type Bearer, bearerOf } from './table-names.ts';
+
+export class TableAliases {
+  readonly #catalog: Catalog;
+  readonly #known = new NameMap<readonly string[]>();
+  #liveByFolded: ReadonlyMap<string, readonly TableRecord[]> | undefined;
+
+  /** @param catalog that the names in what is sent are of */
+  constructor(catalog: Catalog) {
+    this.#catalog = catalog;
+  }
+
+  /** The other names of a table that is sent under this one, each once. */
+  ofTable({ schema, table }: { schema: string; table: string }): readonly string[] {
+    const known = this.#known.get(schema, table);
+    if (known !== undefined) return known;
+    const others = new Set(this.#namesOf(liveTable(this.#catalog, schema, table)));
+    others.delete(table);
+    const names = [...others];
+    this.#known.set(schema, table, names);
+    return names;
+  }
+
+  /** The other names of the table that a migration is about, whatever became of it since. */
+  ofMigration(migration: WireMigration): readonly string[] {
+    if (isOfIndex(migration)) return [];
+    const { schema, table, fromTable = table, hlc } = migration;
+    const bearer = bearerOf(this.#catalog, schema, table, hlc);
+    const others = new Set([fromTable]);
+    if (typeof bearer !== 'string') for (const name of this.#namesOf(bearer)) others.add(name);
+    others.delete(table);
+    return [...others];
+  }
+
+  /**
+   * The other names of the table that what is written under this name goes to, and, as SQL compares names
+   * without their case, of those that devices may take it to.
+   */
+  ofWritten(written: { schema: string; table: string; hlc: HlcText }): readonly string[] {
+    const { schema, table, hlc } = written;
+    const bearer: Bearer = bearerOf(this.#catalog, schema, table, hlc);
+    const others = new Set(this.ofFolded(table.toLowerCase()));
+    if (typeof bearer !== 'string') for (const name of this.#namesOf(bearer)) others.add(name);
+    others.delete(table);
+    return [...others];
+  }
+
+  /** All names of the tables that go by a name now, of whatever schema. @param name in lower case */
+  ofFolded(name: string): ReadonlySet<string> {
+    this.#liveByFolded ??= this.#foldLive();
+    const names = new Set<string>();
+    for (const table of this.#liveByFolded.get(name) ?? []) {
+      for (const other of this.#namesOf(table)) {
+        if (other.toLowerCase() !== name) names.add(other);
+      }
+    }
+    return names;
+  }
+
+  #foldLive(): ReadonlyMap<string, readonly TableRecord[]> {
+    const byName = new Map<string, TableRecord[]>();
+    for (const table of this.#catalog.tables) {
+      if (!isLive(table)) continue;
+      const folded = table.table.toLowerCase();
+      byName.set(folded, [...(byName.get(folded) ?? []), table]);
+    }
+    return byName;
+  }
+
+  *#namesOf(table: TableRecord | undefined): Generator<string> {
+    if (table === undefined) return;
+    for (const name of this.#catalog.namesOf(table.id)) yield name.table;
+  }
+}

@@ -1,0 +1,113 @@
+/**
+ * Fills in what a schema has a default for, at any depth: in members, items, records, in the
+ * alternative that the value is of, and in an object that has to be there and was left out.
+ * TypeBox's own `Default` knows schemas that TypeBox has made, and passes by plain JSON Schemas.
+ */
+
+import { Check, Clone } from 'typebox/value';
+import {
+  isNode,
+  itemSchema,
+  memberSchemas,
+  type SchemaNode,
+  SchemaReader,
+} from './schema-reader.ts';
+import { refusingUnknown } from './strict-schema.ts';
+
+/** The given value stays as it is. */
+export function withDefaults(schema: unknown, value: unknown): unknown {
+  return new Filler(schema).fill(schema, copyOf(value));
+}
+
+class Filler {
+  readonly #reader: SchemaReader;
+  readonly #definitions: object;
+
+  constructor(root: unknown) {
+    this.#reader = new SchemaReader(root);
+    const { $defs, definitions } = isNode(root) ? root : {};
+    this.#definitions = { ...($defs ? { $defs } : {}), ...(definitions ? { definitions } : {}) };
+  }
+
+  fill(given: unknown, value: unknown): unknown {
+    if (!isNode(given)) return value;
+    const schema = this.#reader.resolve(given);
+    if (value === undefined) {
+      const own = [given, schema].find((node) => 'default' in node);
+      return own === undefined ? undefined : copyOf(own.default);
+    }
+    const ofParts = this.#fillParts(schema, value);
+    if (Array.isArray(ofParts)) {
+      return ofParts.map((item, i) => this.fill(itemSchema(schema, i), item));
+    }
+    return isPlainObject(ofParts) ? this.#fillObject(schema, ofParts) : ofParts;
+  }
+
+  #fillParts({ allOf, anyOf, oneOf }: SchemaNode, value: unknown): unknown {
+    let filled = value;
+    if (Array.isArray(allOf)) for (const part of allOf) filled = this.fill(part, filled);
+    for (const alternatives of [anyOf, oneOf]) {
+      if (!Array.isArray(alternatives)) continue;
+      const candidates = alternatives.map((schema) => [schema, this.fill(schema, filled)] as const);
+      const fitting = candidates.find(([schema, candidate]) => this.#isOf(schema, candidate));
+      if (fitting !== undefined) filled = fitting[1];
+    }
+    return filled;
+  }
+
+  #isOf(schema: unknown, value: unknown): boolean {
+    return isNode(schema) && Check(refusingUnknown({ ...this.#definitions, ...schema }), value);
+  }
+
+  #fillObject(schema: SchemaNode, value: object): object {
+    const filled = new Map<string, unknown>(Object.entries(value));
+    for (const [name, member] of filled) {
+      const [inner] = memberSchemas(schema, name);
+      if (inner !== undefined) filled.set(name, this.fill(inner, member));
+    }
+    const required: unknown[] = Array.isArray(schema.required) ? schema.required : [];
+    for (const [name, inner] of Object.entries(Object(schema.properties))) {
+      if (filled.get(name) !== undefined) continue;
+      const member =
+        this.fill(inner, undefined) ?? (required.includes(name) ? this.#absent(inner) : undefined);
+      if (member !== undefined) filled.set(name, member);
+    }
+    return Object.fromEntries(filled);
+  }
+
+  /** An object of which everything that is needed has a default. */
+  #absent(schema: unknown): unknown {
+    const node = isNode(schema) ? this.#reader.resolve(schema) : {};
+    if (!isNode(node.properties)) return undefined;
+    const made = this.fill(node, {});
+    return this.#isOf(node, made) ? made : undefined;
+  }
+}
+
+/**
+ * TypeBox's own `Clone` leaves out members that are called `__proto__` or `constructor`, which is
+ * what a table may be called.
+ */
+function copyOf(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(copyOf);
+  if (!isPlainObject(value)) return Clone(value);
+  const copy = {};
+  // TypeBox marks its schemas with members that are not enumerable.
+  for (const key of Reflect.ownKeys(value)) {
+    const enumerable = Object.prototype.propertyIsEnumerable.call(value, key);
+    const member = copyOf(Reflect.get(value, key));
+    Object.defineProperty(copy, key, {
+      value: member,
+      enumerable,
+      writable: true,
+      configurable: true,
+    });
+  }
+  return copy;
+}
+
+function isPlainObject(value: unknown): value is object {
+  if (typeof value !== 'object' || value === null) return false;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === Object.prototype || prototype === null;
+}

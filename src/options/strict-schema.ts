@@ -1,0 +1,61 @@
+/** A schema that takes no property that it does not name, at any depth. */
+
+import type { TSchema } from 'typebox';
+import { isNode, type SchemaNode } from './schema-reader.ts';
+
+/** Schemas below these keys are of other places, each with its own properties. */
+const LISTS = ['anyOf', 'oneOf', 'prefixItems'];
+const MAPS = ['properties', 'patternProperties', '$defs', 'definitions'];
+const SINGLE = ['items', 'additionalItems', 'additionalProperties'];
+
+/** A misspelt option would never be heeded, so an object takes only what it names. */
+export function refusingUnknown(schema: TSchema): TSchema {
+  return isNode(schema) ? strict(schema) : schema;
+}
+
+function strict(schema: SchemaNode): SchemaNode {
+  const { allOf } = schema;
+  if (Array.isArray(allOf) && allOf.length > 0) {
+    // Each part names some of the properties only, so it is the whole that takes no others.
+    const parts: unknown[] = allOf;
+    const whole = {
+      ...within(schema),
+      allOf: parts.map((part) => (isNode(part) ? within(part) : part)),
+    };
+    const isClosed = parts.some(hasProperties) && !parts.some(isOpen) && !isOpen(schema);
+    return isClosed ? { ...whole, unevaluatedProperties: false } : whole;
+  }
+  const inner = within(schema);
+  return !hasProperties(schema) || isOpen(schema)
+    ? inner
+    : { ...inner, additionalProperties: false };
+}
+
+const hasProperties = (schema: unknown) => isNode(schema) && 'properties' in schema;
+
+function isOpen(schema: unknown): boolean {
+  return (
+    isNode(schema) &&
+    ('additionalProperties' in schema ||
+      'patternProperties' in schema ||
+      'unevaluatedProperties' in schema)
+  );
+}
+
+/** What is below it, made strict. */
+function within(schema: SchemaNode): SchemaNode {
+  const toStrict = (inner: unknown): unknown => {
+    if (Array.isArray(inner)) return inner.map(toStrict);
+    return isNode(inner) ? strict(inner) : inner;
+  };
+  const made: Record<string, unknown> = { ...schema };
+  for (const key of [...LISTS, ...SINGLE]) if (key in made) made[key] = toStrict(made[key]);
+  for (const key of MAPS) {
+    const map = made[key];
+    if (!isNode(map)) continue;
+    made[key] = Object.fromEntries(
+      Object.entries(map).map(([name, inner]) => [name, toStrict(inner)]),
+    );
+  }
+  return made;
+}

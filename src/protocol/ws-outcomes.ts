@@ -1,0 +1,60 @@
+/** What each error does to a WebSocket: a total map, so that no code is without an answer. */
+
+import type { ErrorCode } from '../errors/sync-error.ts';
+
+export interface WsOutcome {
+  /** Whether the client should give up for good. Never for what may pass. */
+  fatal: boolean;
+  /** The close code, where the error ends the connection whenever it happens. */
+  close?: number;
+  /** The close code where it happens during the handshake, which ends the connection. */
+  handshakeClose: number;
+}
+
+export const WS_CLOSE = {
+  shuttingDown: 1001,
+  protocolError: 1002,
+  policy: 1008,
+  tooBig: 1009,
+  tryAgain: 1013,
+  authFailed: 4001,
+  versionMismatch: 4003,
+} as const;
+
+/** Goes on where it can; ends a handshake with "try again". */
+const passing = { fatal: false, handshakeClose: WS_CLOSE.tryAgain };
+const refused = { fatal: false, handshakeClose: WS_CLOSE.policy };
+
+export const WS_OUTCOMES: Record<ErrorCode, WsOutcome> = {
+  AUTH_FAILED: { fatal: true, close: WS_CLOSE.authFailed, handshakeClose: WS_CLOSE.authFailed },
+  AUTH_EXPIRED: { fatal: false, close: WS_CLOSE.authFailed, handshakeClose: WS_CLOSE.authFailed },
+  NOT_AUTHENTICATED: refused,
+  NOT_AUTHORIZED: refused,
+  ALREADY_AUTHENTICATED: { fatal: true, handshakeClose: WS_CLOSE.policy },
+  PROTOCOL_VERSION_MISMATCH: {
+    fatal: true,
+    close: WS_CLOSE.versionMismatch,
+    handshakeClose: WS_CLOSE.versionMismatch,
+  },
+  INVALID_DATABASE_ID: { fatal: true, close: WS_CLOSE.policy, handshakeClose: WS_CLOSE.policy },
+  UNKNOWN_MESSAGE: passing,
+  MESSAGE_ERROR: passing,
+  TOO_LARGE: passing,
+  APPLY_CHANGES_ERROR: passing,
+  GET_CHANGES_ERROR: passing,
+  SNAPSHOT_ERROR: passing,
+  CLOCK_DRIFT: passing,
+  SNAPSHOT_REQUIRED: passing,
+  RATE_LIMITED: passing,
+  HOOK_FAILED: passing,
+  OVERLOADED: passing,
+  SHUTTING_DOWN: passing,
+  HANDSHAKE_TIMEOUT: { fatal: false, close: WS_CLOSE.policy, handshakeClose: WS_CLOSE.policy },
+  REQUEST_TIMEOUT: passing,
+  STORE_UNAVAILABLE: passing,
+  STORE_LOCKED: passing,
+  STORE_FORMAT: passing,
+  STORE_DAMAGED: passing,
+  NOT_FOUND: passing,
+  INTERNAL_ERROR: passing,
+};

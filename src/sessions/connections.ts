@@ -1,0 +1,100 @@
+/**
+ * The TCP connections of an HTTP server: at most so many, and at most a share of them from one address. When
+ * there are too many, one on which no request is under way makes room, of the address that has most of
+ * those. A client may find such a connection closed at any time, and makes another.
+ */
+
+import type { Server } from 'node:http';
+import type { Socket } from 'node:net';
+import type { LimitName } from '../errors/limit-names.ts';
+import { addressToSource, Budget } from '../service/budget.ts';
+
+export interface ConnectionLimits {
+  connections: number;
+  /** Of one address, in percent. */
+  sharePerUser: number;
+}
+
+/** Connections that are accepted to see whether one makes room, at most and for each that there may be. */
+const LOOKED_AT_MAX = 64;
+const LOOKED_AT_SHARE = 0.2;
+
+interface Connection {
+  socket: Socket;
+  source: string;
+  /** Requests under way. */
+  requests: number;
+}
+
+/** @param onLimit told of each connection that is closed for it */
+export function limitConnections(
+  server: Server,
+  { connections: max, sharePerUser }: ConnectionLimits,
+  onLimit: (limit: LimitName) => void,
+): void {
+  const budget = new Budget({ limit: 'limits.connections', max, sharePerUser });
+  const connectionBySocket = new Map<Socket, Connection>();
+  /** Those without a request, by address; the one that has been so for longest comes first. */
+  const idleBySource = new Map<string, Set<Connection>>();
+  server.maxConnections = max + Math.min(LOOKED_AT_MAX, Math.ceil(max * LOOKED_AT_SHARE));
+  server.on('drop', () => onLimit('limits.connections'));
+
+  function setIdle(connection: Connection, isIdle: boolean): void {
+    const { source } = connection;
+    const idle = idleBySource.get(source) ?? new Set();
+    if (isIdle) idleBySource.set(source, idle.add(connection));
+    else if (idle.delete(connection) && idle.size === 0) idleBySource.delete(source);
+  }
+
+  function cut(connection: Connection, limit: LimitName): void {
+    onLimit(limit);
+    forget(connection);
+    connection.socket.destroy();
+  }
+
+  const giveBackBySocket = new WeakMap<Socket, () => void>();
+  function forget(connection: Connection): void {
+    const { socket } = connection;
+    if (!connectionBySocket.delete(socket)) return;
+    setIdle(connection, false);
+    giveBackBySocket.get(socket)?.();
+  }
+
+  function idlest(newcomer: Connection): Connection {
+    let most: ReadonlySet<Connection> = new Set<Connection>();
+    for (const idle of idleBySource.values()) if (idle.size > most.size) most = idle;
+    const [oldest = newcomer] = most;
+    return oldest;
+  }
+
+  server.on('connection', (socket: Socket) => {
+    const source = addressToSource(socket.remoteAddress);
+    const connection = { socket, source, requests: 0 };
+    connectionBySocket.set(socket, connection);
+    const isOverShare = budget.isSpentBy(source);
+    giveBackBySocket.set(socket, budget.count(source));
+    socket.once('close', () => forget(connection));
+    const [ownOldest = connection] = idleBySource.get(source) ?? [];
+    if (isOverShare) cut(ownOldest, 'limits.sharePerUser');
+    else if (connectionBySocket.size > max) cut(idlest(connection), 'limits.connections');
+    if (connectionBySocket.has(socket)) setIdle(connection, true);
+  });
+
+  server.on('request', ({ socket }, response) => {
+    const connection = connectionBySocket.get(socket);
+    if (connection === undefined) return;
+    connection.requests++;
+    setIdle(connection, false);
+    response.once('close', () => {
+      connection.requests--;
+      if (connection.requests === 0 && connectionBySocket.has(socket)) setIdle(connection, true);
+    });
+  });
+  // A WebSocket from now on, or refused at once: not an idle one in either case.
+  server.on('upgrade', ({ socket }) => {
+    const connection = connectionBySocket.get(socket);
+    if (connection === undefined) return;
+    connection.requests++;
+    setIdle(connection, false);
+  });
+}

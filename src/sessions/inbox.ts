@@ -1,0 +1,116 @@
+/**
+ * What one socket has sent and nobody has taken yet. Messages are taken one by one, in their
+ * order, and no faster than a peer may ask for them; while enough of them wait the socket is read
+ * no further. So a peer that floods costs a bounded amount of memory and of everybody's time.
+ */
+
+import type { LimitName } from '../errors/limit-names.ts';
+import { Fifo } from '../service/fifo.ts';
+import type { JsonText } from '../wire/long-json.ts';
+import type { ArrivedBytes } from './arrived-bytes.ts';
+import { Pacer } from './pacer.ts';
+
+/** A message; a ping of the WebSocket protocol; `undefined` for a binary message. */
+export type Incoming = JsonText | { ping: Uint8Array } | undefined;
+
+export interface InboxOwner {
+  /** Takes the next message. Never rejects. */
+  take(message: Incoming): Promise<void>;
+  /** Resolves when there is room for what another message may lead to; `undefined` if there is. */
+  hasRoom(): Promise<void> | undefined;
+}
+
+export interface InboxOptions {
+  limits: { messageBytes: number; messagesInFlight: number; messagesPerSecond: number };
+  owner: InboxOwner;
+  /** The socket is read no further, or later, for this one. */
+  onLimit(limit: LimitName): void;
+  /** What has arrived, within what all may hold; without it nothing is counted. */
+  arrived?: ArrivedBytes;
+  /** The socket. */
+  source: { readonly isOpen: boolean; pause(): void; resume(): void };
+}
+
+export class Inbox {
+  readonly #options: InboxOptions;
+  readonly #pacer: Pacer;
+  readonly #messages = new Fifo<{ message: Incoming }>();
+  #chars = 0;
+  #isReading = false;
+  #isPaused = false;
+
+  constructor(options: InboxOptions) {
+    this.#options = options;
+    this.#pacer = new Pacer(options.limits.messagesPerSecond);
+  }
+
+  put(message: Incoming): void {
+    this.#messages.push({ message });
+    this.#chars += lengthOf(message);
+    if (!isPing(message)) this.#options.arrived?.completed(lengthOf(message));
+    if (this.#fullOf !== undefined) this.#pause(this.#fullOf);
+    if (this.#isReading) return;
+    this.#isReading = true;
+    this.#read().finally(() => {
+      this.#isReading = false;
+    });
+  }
+
+  clear(): void {
+    this.#messages.clear();
+    this.#chars = 0;
+    this.#options.arrived?.close();
+  }
+
+  /** Reads the socket again, unless enough waits already. */
+  resume(): void {
+    const { source, arrived } = this.#options;
+    if (!source.isOpen || this.#fullOf !== undefined || arrived?.isFull) return;
+    this.#isPaused = false;
+    source.resume();
+  }
+
+  /** The limit that what waits has reached. */
+  get #fullOf(): LimitName | undefined {
+    const { messageBytes, messagesInFlight } = this.#options.limits;
+    if (this.#messages.length >= messagesInFlight) return 'limits.messagesInFlight';
+    return this.#chars >= messageBytes ? 'limits.messageBytes' : undefined;
+  }
+
+  #pause(limit: LimitName): void {
+    const { source, onLimit } = this.#options;
+    if (!this.#isPaused) onLimit(limit);
+    this.#isPaused = true;
+    source.pause();
+  }
+
+  async #read(): Promise<void> {
+    const { source, owner, onLimit } = this.#options;
+    // Nothing that is sent to a socket that is being closed matters any more.
+    while (source.isOpen) {
+      const next = this.#messages.shift();
+      if (next === undefined) return;
+      const { message } = next;
+      this.#chars -= lengthOf(message);
+      if (!isPing(message)) this.#options.arrived?.taken(lengthOf(message));
+      await owner.take(message);
+      const room = owner.hasRoom();
+      if (room !== undefined) await room;
+      const waitMs = this.#pacer.take(Date.now());
+      if (waitMs > 0) {
+        onLimit('limits.messagesPerSecond');
+        await new Promise((resolve) => setTimeout(resolve, waitMs));
+      }
+      this.resume();
+    }
+  }
+}
+
+function lengthOf(message: Incoming): number {
+  if (message === undefined) return 0;
+  return isPing(message) ? message.ping.length : message.length;
+}
+
+function isPing(message: Incoming): message is { ping: Uint8Array } {
+  return typeof message === 'object' && 'ping' in message;
+}

@@ -1,0 +1,124 @@
+/**
+ * Pages of pushes, read from the log for sessions that are behind. Those that go the same stretch, and see
+ * the same of it, share one as long as somebody needs it: otherwise a large batch would be read, and kept, once for each
+ * session that listens.
+ */
+
+import type { LogCursor } from '../engine/log/cursor.ts';
+import type { LogPage } from '../engine/log/log.ts';
+import { isAmongAuthors } from '../engine/log/log-record.ts';
+import type { SyncManager } from '../engine/sync-manager.ts';
+import type { Reservation } from '../service/byte-budget.ts';
+import { type PushView, readPage } from '../service/client-view.ts';
+import { changeSetsFrame } from '../service/frames.ts';
+
+export interface PushPage {
+  /** `undefined` if there is nothing in it for the reader. */
+  frame: Buffer | undefined;
+  changeSets: number;
+  end: LogCursor;
+  /** To be called once it is needed no longer. */
+  release(): void;
+}
+
+export interface PushPageOptions {
+  after: LogCursor;
+  reader: string;
+  bytesMax: number;
+  view: PushView | undefined;
+  /** Room in memory, once there is. */
+  reserve(bytes: number): Promise<Reservation>;
+}
+
+interface WrittenPage extends Omit<PushPage, 'release'> {
+  authors: LogPage['authors'];
+  room: Reservation;
+}
+
+interface SharedPage {
+  users: number;
+  written: Promise<WrittenPage>;
+}
+
+export class PushPages {
+  readonly #manager: SyncManager;
+  readonly #shared = new Map<string, SharedPage>();
+
+  constructor(manager: SyncManager) {
+    this.#manager = manager;
+  }
+
+  /** Pages that are shared at the moment. */
+  get size(): number {
+    return this.#shared.size;
+  }
+
+  /** @throws SyncError OVERLOADED, SNAPSHOT_REQUIRED, or what the store or a hook says */
+  async read(options: PushPageOptions): Promise<PushPage> {
+    const { view } = options;
+    if (view !== undefined && view.key === undefined) return this.#readOwn(options);
+    const page = await this.#readShared(options);
+    if (!isAmongAll(options.reader, page.authors)) return page;
+    // What it wrote itself is left out for it.
+    page.release();
+    return this.#readOwn(options);
+  }
+
+  async #readOwn(options: PushPageOptions): Promise<PushPage> {
+    const { room, ...page } = await this.#write(options, options.reader);
+    return { ...page, release: () => room.give() };
+  }
+
+  async #readShared(options: PushPageOptions): Promise<PushPage & Pick<LogPage, 'authors'>> {
+    const { position, forgets, isFresh } = options.after;
+    const stretch = [position, forgets, isFresh, options.bytesMax].join();
+    const key = options.view === undefined ? stretch : `${stretch} ${options.view.key}`;
+    const shared = this.#shared.get(key) ?? { users: 0, written: this.#write(options) };
+    this.#shared.set(key, shared);
+    shared.users++;
+    const leave = () => {
+      shared.users--;
+      if (shared.users === 0) this.#shared.delete(key);
+      return shared.users === 0;
+    };
+    try {
+      const { room, ...page } = await shared.written;
+      let isReleased = false;
+      const release = () => {
+        if (!isReleased && leave()) room.give();
+        isReleased = true;
+      };
+      return { ...page, release };
+    } catch (error) {
+      leave();
+      throw error;
+    }
+  }
+
+  async #write(
+    { after, bytesMax, view, reserve }: PushPageOptions,
+    reader?: string,
+  ): Promise<WrittenPage> {
+    // Once as what was read, and once as what is made of it.
+    const room = await reserve(2 * bytesMax);
+    try {
+      const changeSets: Uint8Array[] = [];
+      const options = { after, reader, bytesMax };
+      const page = await readPage(this.#manager, options, view?.narrow, (json) => {
+        changeSets.push(json);
+      });
+      const frame = changeSets.length === 0 ? undefined : changeSetsFrame('push', changeSets);
+      room.adjust(frame?.length ?? 0);
+      const { authors, end } = page;
+      return { frame, changeSets: changeSets.length, end, authors, room };
+    } catch (error) {
+      room.give();
+      throw error;
+    }
+  }
+}
+
+function isAmongAll(site: string, authors: Iterable<string>): boolean {
+  for (const joined of authors) if (isAmongAuthors(site, joined)) return true;
+  return false;
+}

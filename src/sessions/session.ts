@@ -1,0 +1,414 @@
+/**
+ * One client on one socket: a cursor in its database's log, and the lane in which
+ * everything ordered is sent to it.
+ *
+ * A push is the cursor moving on. While the client keeps up it moves with each commit,
+ * at the cost of one send; when the socket is behind, or an answer is being sent, it stays,
+ * and is fed from the log later, at the socket's own pace. So no push is ever missed and
+ * no push is ever queued beyond `queuedBytesPerSocket`.
+ */
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import { compareHlc, type HlcText, hlcWallTimeMs } from '../clock/hlc.ts';
+import type { SiteIdText } from '../clock/site-id.ts';
+import type { LogCursor } from '../engine/log/cursor.ts';
+import type { LogPage } from '../engine/log/log.ts';
+import type { LogReader } from '../engine/log/log-readers.ts';
+import type { Appended } from '../engine/log-announcer.ts';
+import { type ErrorCode, type SyncError, toSyncError } from '../errors/sync-error.ts';
+import type { CallOrigin } from '../hooks/call-origin.ts';
+import type { HookAnswer } from '../hooks/refusal.ts';
+import type { ClientIdentity } from '../hooks/types.ts';
+import { WS_CLOSE } from '../protocol/ws-outcomes.ts';
+import type { Reservation } from '../service/byte-budget.ts';
+import { type Narrow, type PushView, readPage } from '../service/client-view.ts';
+import type { ServedSnapshot } from '../service/delivery.ts';
+import { PageWriter, snapshotChunkFrame } from '../service/frames.ts';
+import type { DatabaseAccess, OpenDatabase } from '../service/open-database.ts';
+import { isDenial, type ReadRight } from '../service/rights.ts';
+import type { PushPages } from './push-pages.ts';
+import type { Outlet } from './send-queue.ts';
+
+export interface SessionLimits {
+  /** Bytes that may be queued on the socket before it counts as behind. */
+  queuedBytesPerSocket: number;
+  /** Size at which an answer is cut. */
+  pageBytes: number;
+}
+
+/** The connection that it is on. */
+export interface SessionHost {
+  /** What its client may see, if a hook has a say in it. */
+  viewOf(origin?: CallOrigin): Narrow | undefined;
+  /** The same for pushes, as of an identity. */
+  pushViewOf(identity: ClientIdentity): PushView | undefined;
+  pushed(changeSets: number): void;
+  /** Room for what it is sent; or for what is sent to several of its database. */
+  reserve(bytes: number, isShared?: boolean): Promise<Reservation>;
+  hasMemory(bytes: number): boolean;
+  /** Its socket has no room for a push: from now on it is fed from the log. */
+  fellBehind(): void;
+  failed(error: unknown): void;
+  /** It may not read, as far as one knows by now, and as hooks have said: it is pushed nothing. */
+  readDenied(error: SyncError, answers: HookAnswer[]): void;
+}
+
+export interface SessionOptions {
+  connectionId: string;
+  siteId: SiteIdText;
+  identity: ClientIdentity;
+  database: OpenDatabase & DatabaseAccess;
+  outlet: Outlet;
+  /** Of its database. */
+  pages: PushPages;
+  /** To changes. */
+  right: ReadRight;
+  limits: SessionLimits;
+  host: SessionHost;
+}
+
+/** What is waited for, if it is said for how long. */
+const PASSING: ReadonlySet<ErrorCode> = new Set([
+  'STORE_UNAVAILABLE',
+  'RATE_LIMITED',
+  'OVERLOADED',
+]);
+/** Pages of a push that reads the log are at most this: a slow socket shall hold little. */
+const PUSH_PAGE_BYTES_MAX = 256 * 1024;
+/** Where memory is scarce, so are those of an answer: many sockets get on, each a little at a time. */
+const SCARCE_PAGE_BYTES = 256 * 1024;
+/** Of a snapshot: of many at once none takes the others' room. */
+const SNAPSHOT_QUEUED_BYTES_MAX = 512 * 1024;
+/** What most of its chunks take, as they are read and as they are sent. */
+const SNAPSHOT_CHUNK_BYTES = 2 * 256 * 1024;
+
+/** Read and written, and the room that it has until it has been taken. */
+interface AnswerPage {
+  log: LogPage;
+  room: Reservation;
+}
+
+export class Session {
+  readonly connectionId: string;
+  readonly siteId: SiteIdText;
+  readonly connectedAt = Date.now();
+  /** Who it was when it joined; newer credentials make a newer identity. */
+  readonly joinedAs: ClientIdentity;
+  identity: ClientIdentity;
+  /** To be pushed what others write. */
+  readonly right: ReadRight;
+  /** What the client last said it has. */
+  lastSyncHLC: HlcText | undefined;
+  readonly #options: SessionOptions;
+  #cursor: LogCursor;
+  #lane: Promise<unknown> = Promise.resolve();
+  /** Answers under way or waiting; pushes wait for them. */
+  #answers = 0;
+  /** What the answer is to that is being sent. */
+  #answered: CallOrigin | undefined;
+  #feeding = false;
+  /** Of hooks that were asked whether it may be pushed to. */
+  #answersHeard: HookAnswer[] = [];
+  #ended = false;
+
+  constructor(options: SessionOptions) {
+    this.connectionId = options.connectionId;
+    this.siteId = options.siteId;
+    this.joinedAs = options.identity;
+    this.identity = options.identity;
+    this.right = options.right;
+    this.#options = options;
+    this.#cursor = options.database.manager.endCursor;
+  }
+
+  get database(): OpenDatabase & DatabaseAccess {
+    return this.#options.database;
+  }
+
+  end(): void {
+    this.#ended = true;
+  }
+
+  /** Ends it from this side. The client may come back. */
+  disconnect(reason = 'try again'): void {
+    this.#options.outlet.close(WS_CLOSE.tryAgain, reason);
+  }
+
+  /** Ends it from this side, and tells the client what it will be told when it comes back. */
+  startOver(message: string): void {
+    const code = 'SNAPSHOT_REQUIRED';
+    this.#options.outlet.send(JSON.stringify({ type: 'error', code, message, fatal: false }));
+    this.end();
+    this.disconnect(code);
+  }
+
+  get #view(): Narrow | undefined {
+    return this.#options.host.viewOf(this.#answered);
+  }
+
+  get #isOpen(): boolean {
+    return !this.#ended && this.#options.outlet.isOpen;
+  }
+
+  /**
+   * The log has grown.
+   * @param frame the push for this session, if there is something for it; made on demand
+   */
+  push(appended: Appended, frame: () => { bytes: Buffer; changeSets: number } | undefined): void {
+    const { outlet, limits, host } = this.#options;
+    const inStep =
+      !this.#feeding &&
+      this.#answers === 0 &&
+      this.#isAt(appended.after) &&
+      this.#isOpen &&
+      this.right.state === 'granted';
+    const hasRoom = outlet.queuedBytes <= limits.queuedBytesPerSocket / 2;
+    if (inStep && !hasRoom) host.fellBehind();
+    if (!inStep || !hasRoom || appended.records === undefined) {
+      this.#feed();
+      return;
+    }
+    const pushed = frame();
+    // What it may see of it is asked when the log is read for it.
+    if (pushed !== undefined && this.#view !== undefined) {
+      this.#feed();
+      return;
+    }
+    this.#cursor = { position: appended.end, forgets: appended.forgets, isFresh: false };
+    if (pushed === undefined) return;
+    outlet.send(pushed.bytes);
+    host.pushed(pushed.changeSets);
+  }
+
+  /** Brings the socket up to the end of the log, as fast as it takes it. */
+  #feed(): void {
+    if (this.#feeding || this.#answers > 0 || !this.#isOpen) return;
+    this.#feeding = true;
+    this.#feedLoop()
+      .catch((error: unknown) => this.#feedFailed(error))
+      .finally(() => {
+        this.#feeding = false;
+        if (this.#isBehind) this.#feed();
+      });
+  }
+
+  #isAt(position: HlcText): boolean {
+    return this.#cursor.position === position;
+  }
+
+  /** An answer, or a snapshot, goes to here: pushes go on from there, unless they are further already. */
+  #moveTo(cursor: LogCursor): void {
+    if (compareHlc(cursor.position, this.#cursor.position) > 0) this.#cursor = cursor;
+  }
+
+  /** What the store, or a hook, says will pass is waited for: the socket stays, and its cursor. */
+  async #feedFailed(error: unknown): Promise<void> {
+    // Who was ended meanwhile has been told why.
+    if (!this.#isOpen) return;
+    const { code, message, retryAfterMs } = toSyncError(error);
+    if (isDenial(error)) this.#options.host.readDenied(error, this.#answersHeard);
+    else if (code === 'SNAPSHOT_REQUIRED') this.startOver(message);
+    else if (PASSING.has(code) && retryAfterMs !== undefined) {
+      await sleep(retryAfterMs, undefined, { ref: false });
+    } else this.#options.host.failed(error);
+  }
+
+  get #isBehind(): boolean {
+    const { position } = this.#options.database.manager;
+    if (!this.#isOpen || this.#answers > 0) return false;
+    return compareHlc(this.#cursor.position, position) < 0 && this.right.state !== 'denied';
+  }
+
+  /** Its rights may be others than they were: pushes go on, or end. */
+  async reconsider(): Promise<void> {
+    try {
+      if (this.#isOpen) await this.#confirmRight();
+    } catch (error) {
+      await this.#feedFailed(error);
+    }
+    if (this.#isBehind) this.#feed();
+  }
+
+  /** Whether to say in the log that it was refused is for the host to know: it may never have had the right. */
+  #confirmRight(): Promise<void> {
+    this.#answersHeard = [];
+    return this.right.confirm(undefined, undefined, this.#answersHeard);
+  }
+
+  async #feedLoop(): Promise<void> {
+    const place = this.#options.database.manager.readers.add(this.#cursor.position);
+    try {
+      while (this.#isBehind) {
+        if (!(await this.#feedPage())) return;
+        place.moveTo(this.#cursor.position);
+      }
+    } finally {
+      place.release();
+    }
+  }
+
+  /** @returns whether to go on */
+  async #feedPage(): Promise<boolean> {
+    const { pages, outlet, limits, host } = this.#options;
+    const bytesMax = Math.min(PUSH_PAGE_BYTES_MAX, limits.pageBytes);
+    await outlet.drained(limits.queuedBytesPerSocket / 2);
+    await this.#confirmRight();
+    const after = this.#cursor;
+    const view = host.pushViewOf(this.identity);
+    const isShared = view === undefined || view.key !== undefined;
+    const reserve = (bytes: number) => host.reserve(bytes, isShared);
+    const page = await pages.read({ after, reader: this.siteId, bytesMax, view, reserve });
+    const { frame, changeSets, end, release } = page;
+    // An answer has begun meanwhile: it takes the cursor on, and this page is its business.
+    const isIts = this.#isOpen && this.#answers === 0 && this.#cursor === after;
+    // Or it was doubted while the page was read, or is somebody else's by now, who may see less.
+    const isSeen = host.pushViewOf(this.identity)?.key === view?.key;
+    if (!isIts || !isSeen || this.right.state !== 'granted') {
+      release();
+      return isIts;
+    }
+    this.#cursor = end;
+    if (frame === undefined) {
+      release();
+      return true;
+    }
+    outlet.send(frame, release);
+    host.pushed(changeSets);
+    return true;
+  }
+
+  /**
+   * Runs an answer in its turn, while pushes wait.
+   * @param work gets its own errors to the client
+   * @param origin what it answers
+   */
+  answer(work: () => Promise<void>, origin?: CallOrigin): Promise<void> {
+    this.#answers++;
+    const turn = this.#lane.then(async () => {
+      try {
+        this.#answered = origin;
+        if (this.#isOpen) await work();
+      } finally {
+        this.#answered = undefined;
+        this.#answers--;
+        if (this.#isBehind) this.#feed();
+      }
+    });
+    this.#lane = turn.catch(() => undefined);
+    return turn;
+  }
+
+  /** Sends everything after a cursor, up to the end of the log. To be run by `answer`. */
+  async sendChanges(since: LogCursor): Promise<void> {
+    const place = this.#options.database.manager.readers.add(since.position);
+    try {
+      await this.#sendPages(since, place);
+    } finally {
+      place.release();
+    }
+  }
+
+  async #sendPages(since: LogCursor, place: LogReader): Promise<void> {
+    const { outlet, limits, host } = this.#options;
+    let writer = new PageWriter(limits.pageBytes);
+    let other: PageWriter | undefined;
+    let reading: Promise<AnswerPage> | undefined;
+    try {
+      reading = this.#readForAnswer(since, writer);
+      for (;;) {
+        const { log, room } = await reading;
+        await this.#sendPage(since, log, writer, room);
+        // With each page: if the next one cannot be read, pushes go on from here, not from before.
+        this.#moveTo(log.end);
+        place.moveTo(log.end.position);
+        reading = undefined;
+        if (!log.hasMore) return;
+        // The page before has been taken: its memory serves again.
+        [writer, other] = [other ?? new PageWriter(limits.pageBytes), writer];
+        // What a client may see is asked as late as can be; all else is read while a page is on its way,
+        // where there is room for one more.
+        const readsAhead = this.#view === undefined && host.hasMemory(2 * limits.pageBytes);
+        if (readsAhead) reading = this.#readForAnswer(log.end, writer);
+        // It may fail before anybody waits for it.
+        reading?.catch(() => undefined);
+        await outlet.drained(0);
+        if (!this.#isOpen) return;
+        reading ??= this.#readForAnswer(log.end, writer);
+      }
+    } finally {
+      reading?.then(
+        ({ room }) => room.give(),
+        () => undefined,
+      );
+    }
+  }
+
+  async #sendPage(
+    since: LogCursor,
+    { lastSent, end, hasMore }: LogPage,
+    writer: PageWriter,
+    room: Reservation,
+  ): Promise<void> {
+    const { outlet, database } = this.#options;
+    if (!hasMore && isCarryNeeded(since.position, lastSent, end.position)) {
+      writer.add(database.manager.carryPosition(end.position));
+    }
+    if (this.right.state !== 'granted') await this.right.confirm(undefined, this.#answered);
+    const frame = writer.take();
+    room.adjust(frame.length);
+    outlet.send(frame, () => room.give());
+  }
+
+  async #readForAnswer(after: LogCursor, writer: PageWriter): Promise<AnswerPage> {
+    const { database, limits, host } = this.#options;
+    const { pageBytes } = limits;
+    const hasRoom = host.hasMemory(2 * pageBytes);
+    const bytesMax = hasRoom ? pageBytes : Math.min(pageBytes, SCARCE_PAGE_BYTES);
+    // Once as what was read, and once as what is made of it.
+    const room = await host.reserve(2 * bytesMax);
+    try {
+      const options = { after, reader: this.siteId, bytesMax };
+      const add = (json: Uint8Array) => writer.add(json);
+      const log = await readPage(database.manager, options, this.#view, add);
+      room.adjust(writer.length);
+      return { log, room };
+    } catch (error) {
+      room.give();
+      throw error;
+    }
+  }
+
+  /** Sends a snapshot, chunk by chunk, as the socket takes it. To be run by `answer`. */
+  async sendSnapshot(snapshot: ServedSnapshot): Promise<void> {
+    const { cursor, chunks } = snapshot;
+    const { outlet, limits, host } = this.#options;
+    const queuedMax = Math.min(limits.queuedBytesPerSocket / 2, SNAPSHOT_QUEUED_BYTES_MAX);
+    let room: Reservation | undefined;
+    try {
+      room = await host.reserve(SNAPSHOT_CHUNK_BYTES);
+      for await (const chunk of chunks) {
+        const frame = snapshotChunkFrame(chunk);
+        room.adjust(frame.length);
+        outlet.send(frame, room.give);
+        await outlet.drained(queuedMax);
+        if (!this.#isOpen) return;
+        room = await host.reserve(SNAPSHOT_CHUNK_BYTES);
+      }
+    } finally {
+      room?.give();
+      await snapshot.close();
+    }
+    await snapshot.noteSent();
+    outlet.send('{"type":"snapshot_complete"}');
+    this.#moveTo(cursor);
+  }
+}
+
+/** Whether the reader would otherwise ask for the same stretch of its own changes again. */
+export function isCarryNeeded(
+  after: HlcText,
+  lastSent: HlcText | undefined,
+  end: HlcText,
+): boolean {
+  return compareHlc(end, lastSent ?? after) > 0 && hlcWallTimeMs(end) > 0;
+}

@@ -1,0 +1,271 @@
+/**
+ * An outlet over a `ws` socket, with a queue of its own.
+ *
+ * Only a small window is handed to the socket at a time, and big messages go as fragments
+ * of it: so the progress of a slow peer can be seen, and what it never takes is cheap to
+ * throw away.
+ */
+
+import type { Socket } from 'node:net';
+import type { WebSocket } from 'ws';
+import { Fifo } from '../service/fifo.ts';
+import { startGrace } from '../service/grace.ts';
+import type { Outlet } from './send-queue.ts';
+import { type Fragment, frameHeader, joinFrames } from './text-frames.ts';
+
+/** Handed to the socket and not yet written. */
+const WINDOW_BYTES = 256 * 1024;
+const FRAGMENT_BYTES = 64 * 1024;
+/** What is less goes to the system as one piece of memory: more would cost more to copy than it saves. */
+const COPIED_BYTES_MAX = 16 * 1024;
+/** What a message costs beside its bytes, so that many small ones are bounded as well. */
+const FRAME_OVERHEAD_BYTES = 256;
+/** Of what `ws` frames by itself. */
+const FRAME = { binary: false, compress: false };
+/** How long a peer gets to take what is queued before it is closed. */
+const FLUSH_GRACE_MS = 450;
+/** How long it gets then to answer the close: it is gone within a second, whatever it does. */
+const CLOSE_GRACE_MS = 450;
+
+interface Waiter {
+  bytes: number;
+  resolve(): void;
+}
+
+interface Message {
+  bytes: Buffer;
+  taken: (() => void) | undefined;
+}
+
+export class SocketOutlet implements Outlet {
+  readonly #socket: WebSocket;
+  readonly #onBytes: (delta: number) => void;
+  readonly #rawSocket: Socket | undefined;
+  /** Messages of which nothing has been handed over yet. */
+  readonly #queue = new Fifo<Message>();
+  /** The rest of a message that goes in fragments. */
+  #rest: Message | undefined;
+  /** Handed over in this turn; none in most turns of most sockets. */
+  #fragments: Fragment[] | undefined;
+  #queuedBytes = 0;
+  #inWindow = 0;
+  #waiters: Waiter[] = [];
+  #lastProgressMs = performance.now();
+  #isClosing = false;
+  /** A pong that the socket has not taken yet, and the payload of the one that comes after it. */
+  #isPonging = false;
+  #nextPong: Uint8Array | undefined;
+
+  /**
+   * @param onBytes told how many bytes more (or fewer) wait, to keep a sum over all sockets
+   * @param rawSocket what `socket` is on; without it `ws` makes the frames
+   */
+  constructor(socket: WebSocket, onBytes: (delta: number) => void, rawSocket?: Socket) {
+    this.#socket = socket;
+    this.#rawSocket = rawSocket;
+    this.#onBytes = onBytes;
+    socket.on('close', () => this.#drop());
+  }
+
+  get isOpen(): boolean {
+    return !this.#isClosing && this.#socket.readyState === this.#socket.OPEN;
+  }
+
+  get queuedBytes(): number {
+    return this.#queuedBytes;
+  }
+
+  send(frame: string | Uint8Array, taken?: () => void): void {
+    if (!this.isOpen) {
+      taken?.();
+      return;
+    }
+    const bytes = typeof frame === 'string' ? Buffer.from(frame) : toBuffer(frame);
+    if (this.#queuedBytes === 0) this.#lastProgressMs = performance.now();
+    this.#add(bytes.length + FRAME_OVERHEAD_BYTES);
+    this.#queue.push({ bytes, taken });
+    this.#handOver();
+  }
+
+  pong(payload: Uint8Array): void {
+    if (!this.isOpen) return;
+    // However many pings a peer sends without reading, no more than one answer waits for it.
+    if (this.#isPonging) {
+      this.#nextPong = payload;
+      return;
+    }
+    this.#isPonging = true;
+    this.#socket.pong(payload, false, () => {
+      this.#isPonging = false;
+      const next = this.#nextPong;
+      this.#nextPong = undefined;
+      if (next !== undefined) this.pong(next);
+    });
+  }
+
+  #add(delta: number): void {
+    this.#queuedBytes += delta;
+    this.#onBytes(delta);
+  }
+
+  #handOver(): void {
+    while (this.#inWindow < WINDOW_BYTES) {
+      if (this.#rest !== undefined) {
+        this.#handOverFragment(this.#rest, false);
+        continue;
+      }
+      const next = this.#queue.shift();
+      if (next === undefined) return;
+      this.#handOverFragment(next, true);
+    }
+  }
+
+  /** @param message one, or the rest of one */
+  #handOverFragment({ bytes, taken }: Message, isFirst: boolean): void {
+    if (bytes.length <= FRAGMENT_BYTES) {
+      this.#rest = undefined;
+      this.#write({ bytes, isFirst, isLast: true, taken });
+    } else {
+      this.#rest = { bytes: bytes.subarray(FRAGMENT_BYTES), taken };
+      this.#write({ bytes: bytes.subarray(0, FRAGMENT_BYTES), isFirst, isLast: false });
+    }
+  }
+
+  /** All that is sent in this turn, such as the answers to a group, goes to the system in one call. */
+  #write(fragment: Fragment): void {
+    this.#inWindow += fragment.bytes.length;
+    if (this.#fragments !== undefined) {
+      this.#fragments.push(fragment);
+      return;
+    }
+    this.#fragments = [fragment];
+    process.nextTick(() => this.#flush());
+  }
+
+  #flush(): void {
+    const fragments = this.#fragments;
+    this.#fragments = undefined;
+    if (fragments === undefined) return;
+    // Nothing may follow a close frame.
+    if (this.#socket.readyState !== this.#socket.OPEN) {
+      tellTaken(fragments);
+      return;
+    }
+    let bytes = 0;
+    let taken = 0;
+    for (const fragment of fragments) {
+      bytes += fragment.bytes.length;
+      taken += fragment.bytes.length + (fragment.isLast ? FRAME_OVERHEAD_BYTES : 0);
+    }
+    this.#writeOut(fragments, bytes, (error) => {
+      this.#inWindow -= bytes;
+      tellTaken(fragments);
+      if (error) return;
+      this.#add(-Math.min(taken, this.#queuedBytes));
+      this.#lastProgressMs = performance.now();
+      this.#handOver();
+      this.#wake();
+    });
+  }
+
+  #writeOut(
+    fragments: readonly Fragment[],
+    bytes: number,
+    done: (error?: Error | null) => void,
+  ): void {
+    const raw = this.#rawSocket;
+    const last = fragments.length - 1;
+    if (raw === undefined) {
+      for (const [i, { bytes, isLast: fin }] of fragments.entries()) {
+        this.#socket.send(bytes, { ...FRAME, fin }, i === last ? done : undefined);
+      }
+    } else if (bytes <= COPIED_BYTES_MAX) {
+      raw.write(joinFrames(fragments), done);
+    } else {
+      raw.cork();
+      for (const [i, fragment] of fragments.entries()) {
+        raw.write(frameHeader(fragment));
+        raw.write(fragment.bytes, i === last ? done : undefined);
+      }
+      raw.uncork();
+    }
+  }
+
+  drained(bytes: number): Promise<void> {
+    if (this.#queuedBytes <= bytes || !this.isOpen) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#waiters.push({ bytes, resolve });
+    });
+  }
+
+  #wake(): void {
+    if (this.#waiters.length === 0) return;
+    const ready = this.#waiters.filter(({ bytes }) => this.#queuedBytes <= bytes);
+    this.#waiters = this.#waiters.filter(({ bytes }) => this.#queuedBytes > bytes);
+    for (const { resolve } of ready) resolve();
+  }
+
+  /** The socket has gone: nothing waits any more, and nobody should wait for it. */
+  #drop(): void {
+    const { length } = this.#queue;
+    for (let i = 0; i < length; i++) this.#queue.shift()?.taken?.();
+    this.#rest?.taken?.();
+    this.#rest = undefined;
+    tellTaken(this.#fragments ?? []);
+    this.#fragments = undefined;
+    this.#add(-this.#queuedBytes);
+    this.#wake();
+  }
+
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    if (this.#socket.isPaused) this.#socket.resume();
+  }
+
+  /** For how long the peer has taken nothing of what waits for it; 0 when nothing does. */
+  get stalledMs(): number {
+    return this.#queuedBytes === 0 ? 0 : performance.now() - this.#lastProgressMs;
+  }
+
+  /** What is queued goes first, if the peer takes it soon: it may be the reason. */
+  close(code: number, reason: string): void {
+    if (this.#isClosing) return;
+    this.#isClosing = true;
+    const end = () => {
+      this.#socket.close(code, reason);
+      startGrace(CLOSE_GRACE_MS, () => this.#socket.terminate());
+    };
+    if (this.#queuedBytes === 0) {
+      end();
+      return;
+    }
+    const endGrace = startGrace(FLUSH_GRACE_MS, end);
+    this.#waiters.push({
+      bytes: 0,
+      resolve: () => {
+        endGrace();
+        end();
+      },
+    });
+  }
+
+  dismiss(code: number, reason: string): void {
+    if (this.#isClosing) return;
+    this.#isClosing = true;
+    this.#flush();
+    this.#socket.close(code, reason);
+    // Once the operating system has taken it; while it waited for an answer a flood would pile up.
+    this.#rawSocket?.destroySoon();
+  }
+}
+
+function tellTaken(fragments: readonly Fragment[]): void {
+  for (const { taken } of fragments) taken?.();
+}
+
+function toBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}

@@ -1,0 +1,139 @@
+/**
+ * The storage that a configuration names: `memory:`, `leveldb:<directory>`,
+ * `postgres://…`, or a module that makes one.
+ */
+
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { ConfigError } from '../../errors/config-error.ts';
+import { importModule } from '../../modules/import-module.ts';
+import type { Storage } from '../kv-store.ts';
+import { createLevelStorage } from '../leveldb/leveldb.ts';
+import { createMemoryStorage } from '../memory.ts';
+import { parsePostgresUrl } from '../postgres/address.ts';
+import { createPostgresStorage } from '../postgres/postgres.ts';
+
+export interface StorageConfig {
+  /** `memory:`, `leveldb:<directory>`, `postgres://…`, or a module's path, `file:` URL or package name. */
+  url: string;
+  /** The directory from which a package is looked for. Default: where relative paths start. */
+  from?: string | undefined;
+  durability: 'fsync' | 'os';
+  /** For a module. */
+  dataDir: string;
+}
+
+/** What a storage module's default export, `(options) => Storage | Promise<Storage>`, is given. */
+export interface StorageModuleOptions {
+  /** See `storage.durability`: whether a commit is on the disk when its promise resolves. */
+  durability: 'fsync' | 'os';
+  /** Where relative paths start. */
+  cwd: string;
+  /** The configured `dataDir`, absolute: for a storage that keeps its data in files. May not be there yet. */
+  dataDir: string;
+  /** Nothing is to be made: neither a place for data nor a database. */
+  existing?: boolean;
+  /**
+   * With `existing`: nobody else may write to it until it is closed, nor have it open to serve it. A storage
+   * that one process has at a time, sees to that anyway. Refused with STORE_LOCKED.
+   */
+  alone?: boolean;
+}
+
+type OpenStorage = (options: StorageModuleOptions) => Storage | Promise<Storage>;
+type FindStorage = (rest: string, cwd: string) => OpenStorage | Promise<OpenStorage>;
+
+const FIND_BY_SCHEME = new Map<string, FindStorage>([
+  ['memory', () => () => createMemoryStorage()],
+  ['leveldb', findLevel],
+  ['file', (rest, cwd) => findModule(fileURLToPath(`file:${rest}`), cwd)],
+  ['postgres', (rest) => findPostgres(`postgres:${rest}`)],
+  ['postgresql', (rest) => findPostgres(`postgresql:${rest}`)],
+]);
+
+const KNOWN = 'memory:, leveldb:<directory>, postgres://…, or the path or package name of a module';
+
+/**
+ * @param cwd where relative paths start
+ * @throws ConfigError; SyncError STORE_UNAVAILABLE, STORE_LOCKED. Their messages are for the operator
+ */
+export async function openStorage(
+  { url, from, durability, dataDir }: StorageConfig,
+  cwd: string = process.cwd(),
+): Promise<Storage> {
+  const open = await findStorage({ url, from }, cwd);
+  return open({ durability, cwd, dataDir: path.resolve(cwd, dataDir) });
+}
+
+/**
+ * What a URL stands for, without opening it.
+ * @param cwd where relative paths start
+ * @param source who named it, for the refusal
+ * @throws ConfigError
+ */
+export async function findStorage(
+  { url, from }: Pick<StorageConfig, 'url' | 'from'>,
+  cwd: string,
+  source = 'config',
+): Promise<OpenStorage> {
+  try {
+    // Two letters at least: `C:\storage.js` is a path.
+    const [, scheme, rest = ''] = /^([a-z][a-z0-9+.-]+):(.*)$/is.exec(url) ?? [];
+    if (scheme === undefined) return await findModule(url, from ?? cwd);
+    const find = FIND_BY_SCHEME.get(scheme.toLowerCase());
+    // Only the scheme: the rest may hold a password.
+    if (find === undefined)
+      throw refused(`names an unknown storage, ${scheme}: (known are ${KNOWN})`);
+    return await find(rest, cwd);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    const faults = error.faults.map((fault) => ({ ...fault, source }));
+    throw new ConfigError(faults, { cause: error.cause });
+  }
+}
+
+function findLevel(directory: string): OpenStorage {
+  if (directory === '') throw refused('names no directory: leveldb:./data');
+  return ({ cwd, durability, existing }) =>
+    createLevelStorage({ directory: path.resolve(cwd, directory), durability, existing });
+}
+
+function findPostgres(url: string): OpenStorage {
+  const address = parsePostgresUrl(url);
+  return ({ existing, alone }) => createPostgresStorage({ address, existing, alone });
+}
+
+async function findModule(specifier: string, cwd: string): Promise<OpenStorage> {
+  if (specifier === '') throw refused(`is empty (known are ${KNOWN})`);
+  const { module, url } = await importModule(specifier, cwd).catch((error: unknown) => {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw refused(`cannot be loaded: ${reason} (known are ${KNOWN})`, error);
+  });
+  const createStorage = module.default;
+  if (typeof createStorage !== 'function') {
+    throw refused(`names ${url}, whose default export is not a function that makes a storage`);
+  }
+  return async (options) => {
+    const storage: unknown = await createStorage(options);
+    if (isStorage(storage)) return storage;
+    throw refused(`names ${url}, which made no storage (description, open and close)`);
+  };
+}
+
+function isStorage(value: unknown): value is Storage {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    'description' in value &&
+    typeof value.description === 'string' &&
+    'open' in value &&
+    typeof value.open === 'function' &&
+    'close' in value &&
+    typeof value.close === 'function'
+  );
+}
+
+function refused(expected: string, cause?: unknown): ConfigError {
+  const fault = { source: 'config', name: 'storage.url', value: undefined, expected };
+  return new ConfigError([fault], { cause });
+}

@@ -1,0 +1,35 @@
+/** What LevelDB refuses, in words for the operator or for clients. */
+
+import { codeOf, SyncError } from '../../errors/sync-error.ts';
+import { storeClosed } from '../write-queue.ts';
+
+/** @param fault for the log: clients are told nothing of files */
+export function damaged(name: string, fault: unknown): SyncError {
+  const cause = new Error(
+    `${fault instanceof Error ? fault.message : fault}. Restore a backup of this database, or move ` +
+      'its directory away; `sync-coordinator verify` checks the others',
+    { cause: fault },
+  );
+  return new SyncError('STORE_DAMAGED', `the store of database ${name} is damaged`, { cause });
+}
+
+/** abstract-level wraps what went wrong in "Database failed to open". */
+export function openError(name: string, error: unknown): SyncError {
+  if (error instanceof SyncError) return error;
+  const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
+  const code = codeOf(cause);
+  if (code === 'LEVEL_CORRUPTION') return damaged(name.replace('database ', ''), cause);
+  return code === 'LEVEL_LOCKED'
+    ? new SyncError('STORE_LOCKED', `the store of ${name} is in use by another process`, { cause })
+    : new SyncError('STORE_UNAVAILABLE', `the store of ${name} cannot be opened`, { cause });
+}
+
+export function readError(cause: unknown): SyncError {
+  const code = codeOf(cause);
+  if (code === 'LEVEL_CORRUPTION') {
+    return new SyncError('STORE_DAMAGED', 'the store of this database is damaged', { cause });
+  }
+  return code?.endsWith('_NOT_OPEN')
+    ? storeClosed(cause)
+    : new SyncError('STORE_UNAVAILABLE', 'the store of this database cannot be read', { cause });
+}

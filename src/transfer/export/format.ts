@@ -1,0 +1,63 @@
+/**
+ * The first and the last line of an export, and what may be wrong with one. The whole of it is
+ * described in `docs/export-format.md`:
+ *
+ *     {"type":"header","format":"sync-coordinator-export","formatVersion":2,…}
+ *     {"type":"…",…}      one record of the database a line, in the order of the store's keys
+ *     {"type":"end","lines":…,"sha256":"…"}    of all lines before it
+ */
+
+import { type Static, Type } from 'typebox';
+import { HlcSchema, SiteIdSchema } from '../../protocol/schemas.ts';
+
+export const EXPORT_FORMAT = 'sync-coordinator-export';
+/** Raised when older programs would misread what is written. */
+export const EXPORT_FORMAT_VERSION = 2;
+
+/** What every export begins with. */
+export const HEADER_START = `{"type":"header","format":"${EXPORT_FORMAT}",`;
+
+/** Of any version. */
+export const AnyHeaderSchema = Type.Object({
+  type: Type.Literal('header'),
+  format: Type.Literal(EXPORT_FORMAT),
+  formatVersion: Type.Integer({ minimum: 1 }),
+});
+
+export const HeaderSchema = Type.Object({
+  type: Type.Literal('header'),
+  format: Type.Literal(EXPORT_FORMAT),
+  formatVersion: Type.Literal(EXPORT_FORMAT_VERSION),
+  database: Type.String(),
+  siteId: SiteIdSchema,
+  position: HlcSchema,
+  exportedAt: Type.String(),
+  tables: Type.Array(
+    Type.Object({ id: Type.Integer(), schema: Type.String(), table: Type.Optional(Type.String()) }),
+  ),
+});
+export type ExportHeader = Static<typeof HeaderSchema>;
+
+const CountSchema = Type.Integer({ minimum: 0 });
+export const EndSchema = Type.Object({
+  type: Type.Literal('end'),
+  lines: CountSchema,
+  transactions: CountSchema,
+  rows: CountSchema,
+  sha256: Type.String({ pattern: '^[0-9a-f]{64}$' }),
+});
+export type ExportEnd = Static<typeof EndSchema>;
+
+/** A file that can't be imported: its message says where in it, and what is wrong. */
+export class ExportFileError extends Error {
+  /** Whether it is an export that has been damaged; else it is none, or none for this program. */
+  readonly isDamaged: boolean;
+
+  constructor(message: string, { isDamaged, cause }: { isDamaged: boolean; cause?: unknown }) {
+    super(message, { cause });
+    this.isDamaged = isDamaged;
+  }
+}
+
+export const damaged = (what: string, cause?: unknown): ExportFileError =>
+  new ExportFileError(what, { isDamaged: true, cause });

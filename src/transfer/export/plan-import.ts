@@ -1,0 +1,61 @@
+/** What an import means for the store that it goes to: whether it may, and under which site id. */
+
+import { Check } from 'typebox/value';
+import { HLC_MIN, type HlcText, maxHlc } from '../../clock/hlc.ts';
+import { SITE_ID_BYTES } from '../../clock/site-id.ts';
+import { HEAD_KEY, kindRange, logKeyToPosition } from '../../engine/records/keys.ts';
+import { asOfSite, nextPosition } from '../../engine/records/position-clock.ts';
+import { HeadSchema } from '../../engine/records/record-schemas.ts';
+import type { World } from '../../engine/sync-manager.ts';
+import type { KVReader } from '../../storage/kv-store.ts';
+import { decodeUnfinished, UNFINISHED_KEY } from '../../storage/unfinished.ts';
+import { parseBytes } from '../../verify/findings.ts';
+import { CONTENT_RANGE } from '../content.ts';
+import type { CheckedExport } from './import-content.ts';
+
+export interface ImportPlan {
+  /** Where the imported database begins to be another one; `undefined` if it stays what it was. */
+  replacedAt: HlcText | undefined;
+  /** Whether what is in the store goes. */
+  replace: boolean;
+}
+
+/**
+ * Under a free name a database stays what it was, with its positions. In place of another it gets a
+ * new site id, and a position after every one that either of them ever gave.
+ * @param replace whether it may take the place of another
+ */
+export async function planImport(
+  reader: KVReader,
+  { header, end }: CheckedExport,
+  world: Pick<World, 'now' | 'randomBytes'>,
+  { replace }: { replace: boolean },
+): Promise<ImportPlan> {
+  const [bytes] = await reader.getMany([UNFINISHED_KEY]);
+  const mark = bytes && decodeUnfinished(bytes);
+  // The same import, interrupted: what was begun is what it goes on with.
+  if (mark?.file === end.sha256) return { replacedAt: mark.replacedAt, replace: true };
+  if (!replace || (bytes === undefined && (await isFree(reader)))) {
+    return { replacedAt: undefined, replace: false };
+  }
+  const before = maxHlc(await newestPosition(reader), mark?.replacedAt ?? HLC_MIN);
+  const site = world.randomBytes(SITE_ID_BYTES);
+  const replacedAt = nextPosition(asOfSite(maxHlc(before, header.position), site), world.now());
+  return { replacedAt, replace: true };
+}
+
+async function isFree(reader: KVReader): Promise<boolean> {
+  for await (const _entries of reader.iterate({ ...CONTENT_RANGE, limit: 1 })) return false;
+  return true;
+}
+
+/** The newest position of whatever database is in a store, whether it can be opened or not. */
+async function newestPosition(reader: KVReader): Promise<HlcText> {
+  const [bytes] = await reader.getMany([HEAD_KEY]);
+  const head = bytes && parseBytes(bytes);
+  let newest = Check(HeadSchema, head) ? head.position : HLC_MIN;
+  for await (const [entry] of reader.iterate({ ...kindRange('l'), reverse: true, limit: 1 })) {
+    if (entry !== undefined) newest = maxHlc(newest, logKeyToPosition(entry[0]));
+  }
+  return newest;
+}

@@ -1,0 +1,164 @@
+/**
+ * Reads an export, and checks all of it on the way. That it is whole is known only when the last line
+ * has been read: until then nothing of it may be released.
+ */
+
+import { createHash } from 'node:crypto';
+import { Check } from 'typebox/value';
+import { compareHlc } from '../../clock/hlc.ts';
+import { hlcSite } from '../../clock/site-id.ts';
+import { bytesToText } from '../../engine/records/row.ts';
+import type { KVEntry } from '../../storage/kv-store.ts';
+import {
+  AnyHeaderSchema,
+  damaged,
+  EndSchema,
+  EXPORT_FORMAT_VERSION,
+  type ExportEnd,
+  ExportFileError,
+  type ExportHeader,
+  HEADER_START,
+  HeaderSchema,
+} from './format.ts';
+import { type ExportLine, isExportLine } from './line-schemas.ts';
+import { lineToEntry } from './lines.ts';
+import { splitLines, type TextLine } from './text-lines.ts';
+
+export type ExportPart = { header: ExportHeader } | { line: ExportLine; entry: KVEntry };
+
+/**
+ * @param chunks of NDJSON, unpacked
+ * @returns the last line
+ * @throws ExportFileError
+ */
+export async function* readExport(
+  chunks: AsyncIterable<Uint8Array>,
+): AsyncGenerator<ExportPart, ExportEnd> {
+  const hash = createHash('sha256');
+  let header: ExportHeader | undefined;
+  let end: ExportEnd | undefined;
+  let last: Uint8Array = new Uint8Array();
+  const missing = new Set(['head', 'site']);
+  const counts = { lines: 0, transactions: 0, rows: 0 };
+  for await (const text of splitLines(checkStart(chunks))) {
+    if (end !== undefined) throw damaged(`line ${text.number}: something stands behind the end`);
+    const value = parseLine(text);
+    if (header === undefined) {
+      header = toHeader(value);
+      yield { header };
+    } else if (Check(EndSchema, value)) {
+      checkEnd(value, { ...counts, sha256: hash.digest('hex') });
+      end = value;
+      continue;
+    } else {
+      const line = toExportLine(value, text.number, header);
+      const entry = toEntry(line, text.number);
+      if (Buffer.compare(entry[0], last) <= 0) {
+        throw damaged(`line ${text.number} stands before one that it should follow`);
+      }
+      last = entry[0];
+      if (line.type === 'meta') missing.delete(line.name);
+      if (line.type === 'transaction') counts.transactions++;
+      if (line.type === 'row') counts.rows++;
+      yield { line, entry };
+    }
+    counts.lines++;
+    hash.update(text.bytes);
+  }
+  if (header === undefined) throw damaged('it is empty');
+  if (end === undefined) throw damaged('its last line is missing: the file has been cut short');
+  if (missing.size > 0) throw damaged(`its ${[...missing].join(' and ')} is missing`);
+  return end;
+}
+
+function notOurs(): ExportFileError {
+  return new ExportFileError('it is no export of sync-coordinator', { isDamaged: false });
+}
+
+function parseLine({ number, bytes, isEnded }: TextLine): unknown {
+  if (!isEnded) {
+    throw damaged(
+      `line ${number} has no end: the file has been cut short, or is none of an export`,
+    );
+  }
+  try {
+    return JSON.parse(bytesToText(bytes));
+  } catch (cause) {
+    throw damaged(`line ${number} is not JSON`, cause);
+  }
+}
+
+/** What is no export is not read to the end of a line, which may never come. */
+async function* checkStart(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  let start = Buffer.alloc(0);
+  for await (const chunk of chunks) {
+    if (start.length < HEADER_START.length) {
+      start = Buffer.concat([start, chunk.subarray(0, HEADER_START.length - start.length)]);
+      refuseForeign(start);
+    }
+    yield chunk;
+  }
+}
+
+/** What begins as exports do was one; of very little nobody can tell. */
+function refuseForeign(bytes: Uint8Array): void {
+  const start = bytesToText(bytes.subarray(0, HEADER_START.length));
+  if (!HEADER_START.startsWith(start)) throw notOurs();
+}
+
+function toHeader(value: unknown): ExportHeader {
+  if (!Check(AnyHeaderSchema, value)) throw notOurs();
+  if (value.formatVersion > EXPORT_FORMAT_VERSION) {
+    throw new ExportFileError(
+      `it is of format version ${value.formatVersion}, and this program reads ` +
+        `${EXPORT_FORMAT_VERSION}: import it with a newer sync-coordinator`,
+      { isDamaged: false },
+    );
+  }
+  if (value.formatVersion < EXPORT_FORMAT_VERSION) {
+    throw new ExportFileError(
+      `it is of format version ${value.formatVersion}, and this program reads ` +
+        `${EXPORT_FORMAT_VERSION}: it is of a version before the first release`,
+      { isDamaged: false },
+    );
+  }
+  if (!Check(HeaderSchema, value)) throw damaged('line 1 is no header as exports have it');
+  if (hlcSite(value.position) !== value.siteId) {
+    throw damaged('line 1 names a position of another coordinator');
+  }
+  return value;
+}
+
+/** What has to fit the header is what positions of the imported database will be judged by. */
+function toExportLine(value: unknown, number: number, header: ExportHeader): ExportLine {
+  if (!isExportLine(value)) throw damaged(`line ${number} is of no kind that exports have`);
+  const isFitting =
+    value.type === 'transaction'
+      ? compareHlc(value.changeSet.hlc, header.position) <= 0
+      : value.type !== 'meta' ||
+        ((value.name !== 'head' || value.value.position === header.position) &&
+          (value.name !== 'site' || value.value === header.siteId));
+  if (!isFitting) throw damaged(`line ${number} does not fit line 1`);
+  return value;
+}
+
+function toEntry(line: ExportLine, number: number): KVEntry {
+  try {
+    return lineToEntry(line);
+  } catch (cause) {
+    throw damaged(`line ${number} cannot be read`, cause);
+  }
+}
+
+/** @param found what the lines before it were */
+function checkEnd(end: ExportEnd, found: Omit<ExportEnd, 'type'>): void {
+  for (const unit of ['lines', 'transactions', 'rows'] as const) {
+    if (end[unit] === found[unit]) continue;
+    throw damaged(
+      `line ${found.lines + 1} counts ${end[unit]} ${unit} before it, and there are ${found[unit]}`,
+    );
+  }
+  if (end.sha256 !== found.sha256) {
+    throw damaged('its lines do not have the checksum that the last one names');
+  }
+}

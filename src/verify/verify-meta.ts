@@ -1,0 +1,155 @@
+/** Checks what a database says of itself: head, site id, horizon, tables, DDL, and what it knows of sites. */
+
+import { Type } from 'typebox';
+import { compareHlc, HLC_MIN, type HlcText, isHlcText } from '../clock/hlc.ts';
+import { hlcSite, isSiteIdText, type SiteIdText } from '../clock/site-id.ts';
+import type { Head } from '../engine/records/head.ts';
+import { heldBytesBySite, heldRowFromJson } from '../engine/records/held-rows.ts';
+import {
+  HEAD_KEY,
+  HORIZON_KEY,
+  kindRange,
+  logPinKeyToName,
+  REPLACED_KEY,
+  SITE_KEY,
+} from '../engine/records/keys.ts';
+import {
+  HeadSchema,
+  HeldRowSchema,
+  LOG_PIN_NAME,
+  LogPinSchema,
+  SiteStateSchema,
+} from '../engine/records/record-schemas.ts';
+import { bytesToText } from '../engine/records/row.ts';
+import { readSiteState } from '../engine/records/site-state.ts';
+import type { Catalog } from '../engine/tables/catalog.ts';
+import { FORMAT_KEY } from '../storage/format.ts';
+import type { KVReader } from '../storage/kv-store.ts';
+import { type Finding, finding, showKey } from './findings.ts';
+import { entriesOf, parseAs } from './records.ts';
+import { verifyCatalog } from './verify-catalog.ts';
+
+const FormatSchema = Type.Object({ format: Type.Integer(), databaseId: Type.String() });
+
+export interface Meta {
+  head: Head | undefined;
+  site: SiteIdText | undefined;
+  horizon: HlcText;
+  /** `undefined` where some of it is unreadable: log and rows can't be compared then. */
+  catalog: Catalog | undefined;
+}
+
+export async function* verifyMeta(reader: KVReader): AsyncGenerator<Finding, Meta> {
+  const [format, headBytes, siteBytes, horizonBytes, replacedBytes] = await reader.getMany([
+    FORMAT_KEY,
+    HEAD_KEY,
+    SITE_KEY,
+    HORIZON_KEY,
+    REPLACED_KEY,
+  ]);
+  if (parseAs(FormatSchema, format) === undefined) {
+    yield finding('FORMAT', 'format', stateOf(format));
+  }
+  const head = parseAs(HeadSchema, headBytes);
+  if (head === undefined) yield finding('META', 'm head', stateOf(headBytes));
+  const siteText = siteBytes && bytesToText(siteBytes);
+  const site = isSiteIdText(siteText) ? siteText : undefined;
+  if (site === undefined) yield finding('META', 'm site', stateOf(siteBytes));
+  if (head !== undefined && site !== undefined && hlcSite(head.position) !== site) {
+    yield finding('META', 'm head', `${head.position} is of another coordinator`);
+  }
+  if (replacedBytes !== undefined && !isHlcText(bytesToText(replacedBytes))) {
+    yield finding('META', 'm replaced', 'is no position');
+  }
+  const horizonText = horizonBytes && bytesToText(horizonBytes);
+  const horizon = isHlcText(horizonText) ? horizonText : HLC_MIN;
+  if (horizonBytes !== undefined && !isHlcText(horizonText)) {
+    yield finding('META', 'm horizon', 'is no position');
+  }
+  if (head !== undefined && compareHlc(horizon, head.position) > 0) {
+    yield finding('META', 'm horizon', `${horizon} is after the end of the log, ${head.position}`);
+  }
+  const catalog = yield* verifyCatalog(reader, head?.nextTable);
+  yield* verifySites(reader);
+  yield* verifyLogPins(reader, head, site);
+  yield* verifyHeld(reader, head);
+  yield* verifyKeys(reader);
+  return { head, site, horizon, catalog };
+}
+
+function stateOf(bytes: Uint8Array | undefined): string {
+  return bytes === undefined ? 'is missing' : 'cannot be read';
+}
+
+async function* verifySites(reader: KVReader): AsyncGenerator<Finding> {
+  for await (const [key, value] of entriesOf(reader, kindRange('s'))) {
+    if (key.length !== 17) yield finding('SITE', showKey(key), 'is not the key of a site');
+    else if (parseAs(SiteStateSchema, value) === undefined) {
+      yield finding('SITE', showKey(key), 'cannot be read');
+    }
+  }
+}
+
+async function* verifyLogPins(
+  reader: KVReader,
+  head: Head | undefined,
+  site: SiteIdText | undefined,
+): AsyncGenerator<Finding> {
+  for await (const [key, value] of entriesOf(reader, kindRange('p'))) {
+    const pin = parseAs(LogPinSchema, value);
+    if (!LOG_PIN_NAME.test(logPinKeyToName(key))) {
+      yield finding('LOG_PIN', showKey(key), 'has no name that a log pin can have');
+    } else if (pin === undefined) yield finding('LOG_PIN', showKey(key), 'cannot be read');
+    else if (site !== undefined && hlcSite(pin.position) !== site) {
+      yield finding('LOG_PIN', showKey(key), `${pin.position} is of another coordinator`);
+    } else if (head !== undefined && compareHlc(pin.position, head.position) > 0) {
+      yield finding('LOG_PIN', showKey(key), `${pin.position} is after the end of the log`);
+    }
+  }
+}
+
+/** What sites hold that was refused. */
+async function* verifyHeld(reader: KVReader, head: Head | undefined): AsyncGenerator<Finding> {
+  let bytes = 0;
+  const ofSites = new Map<SiteIdText, number>();
+  for await (const [key, value] of entriesOf(reader, kindRange('h'))) {
+    const held = parseAs(HeldRowSchema, value);
+    if (held === undefined) {
+      yield finding('META', showKey(key), 'cannot be read');
+      continue;
+    }
+    for (const [site, more] of heldBytesBySite(heldRowFromJson(held))) {
+      bytes += more;
+      ofSites.set(site, (ofSites.get(site) ?? 0) + more);
+    }
+  }
+  const { heldBytes = 0 } = head ?? { heldBytes: bytes };
+  if (heldBytes !== bytes) {
+    const what = `counts ${heldBytes} bytes of what sites hold that was refused, and there are ${bytes}`;
+    yield finding('META', 'm head', what);
+  }
+  for (const [site, most] of ofSites) {
+    const counted = (await readSiteState(reader, site)).heldBytes ?? 0;
+    if (counted === most) continue;
+    yield finding('SITE', `site ${site}`, `counts ${counted} bytes that it holds, not ${most}`);
+  }
+}
+
+/** Those of which there may be many. */
+const KINDS = 'cdeghlnprst';
+
+/**
+ * Keys that nobody here writes: what stands between the kinds, which is next to nothing. Those that
+ * begin with the byte 0 are the storage layer's own, and for it to judge.
+ */
+async function* verifyKeys(reader: KVReader): AsyncGenerator<Finding> {
+  const known = [HEAD_KEY, SITE_KEY, HORIZON_KEY, REPLACED_KEY];
+  const kinds = [...KINDS].map((kind) => kind.charCodeAt(0));
+  for (const [i, kind] of [0, ...kinds].entries()) {
+    const range = { gte: Buffer.of(kind + 1), lt: Buffer.of(kinds[i] ?? 0xff) };
+    for await (const [key] of entriesOf(reader, range)) {
+      if (known.some((it) => it.equals(key))) continue;
+      yield finding('KEY', showKey(key), 'a record of no known kind');
+    }
+  }
+}

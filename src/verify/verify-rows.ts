@@ -1,0 +1,213 @@
+/**
+ * Reads the rows through once, and the list of deletions: each row by itself, against that list,
+ * and against what the log was found to hold.
+ */
+
+import { compareHlc, type HlcText, isHlcText } from '../clock/hlc.ts';
+import { readCounts } from '../engine/records/cell-counts.ts';
+import { kindRange, rowKey, rowToTombstoneKey, tombstoneToRowKey } from '../engine/records/keys.ts';
+import { bytesToText, decodeRow, encodeRow, isExpired, type Row } from '../engine/records/row.ts';
+import { encodeListedTombstone } from '../engine/records/row-set.ts';
+import { isLive } from '../engine/records/table-record.ts';
+import type { Catalog } from '../engine/tables/catalog.ts';
+import { isBelowFloor } from '../engine/tables/table-names.ts';
+import { pkIdentity } from '../protocol/values.ts';
+import type { KVReader } from '../storage/kv-store.ts';
+import {
+  type Finding,
+  finding,
+  parseText,
+  readByKey,
+  showKey,
+  type VerifyTally,
+} from './findings.ts';
+import { hashWritten, type Witnesses } from './logged-hashes.ts';
+import type { Meta } from './verify-meta.ts';
+
+/** @param witnesses of a log that could be read whole; else nothing can be missed in it */
+export async function* verifyRows(
+  reader: KVReader,
+  meta: Meta,
+  witnesses: Witnesses | undefined,
+  tally: VerifyTally,
+): AsyncGenerator<Finding> {
+  const cellsById = new Map<number, number>();
+  const check = new RowCheck(meta, witnesses, cellsById);
+  for await (const entries of reader.iterate(kindRange('r'))) {
+    const rows = entries.map(([key, bytes]) => ({ key: Buffer.from(key), bytes }));
+    const listed = await readByKey(
+      reader,
+      new Map(rows.map(({ key }) => [key.toString('latin1'), rowToTombstoneKey(key)])),
+    );
+    for (const { key, bytes } of rows) {
+      const row = yield* readRow(key, bytes);
+      tally.rows++;
+      tally.done += row?.cells.size ?? 0;
+      tally.cells += row?.cells.size ?? 0;
+      if (row === undefined) continue;
+      yield* check.place(key, row);
+      yield* check.content(key, row);
+      yield* verifyListed(key, row, listed.get(key.toString('latin1')));
+    }
+  }
+  yield* verifyStatistics(reader, meta.catalog, cellsById);
+  yield* verifyList(reader);
+}
+
+/** Only whether the rows' content stands in the log, for a further share of it. */
+export async function* verifyWitnessed(
+  reader: KVReader,
+  meta: Meta,
+  witnesses: Witnesses,
+  tally: VerifyTally,
+): AsyncGenerator<Finding> {
+  const check = new RowCheck(meta, witnesses, new Map());
+  for await (const entries of reader.iterate(kindRange('r'))) {
+    for (const [key, bytes] of entries) {
+      if (rowFault(bytes) !== undefined) continue;
+      const row = decodeRow(bytes);
+      tally.done += row.cells.size;
+      yield* check.content(Buffer.from(key), row);
+    }
+  }
+}
+
+function* readRow(key: Buffer, bytes: Uint8Array): Generator<Finding, Row | undefined> {
+  const fault = key.length < 5 ? 'has the key of no row' : rowFault(bytes);
+  if (fault === undefined) return decodeRow(bytes);
+  yield finding('ROW', showKey(key), fault);
+  return undefined;
+}
+
+function rowFault(bytes: Uint8Array): string | undefined {
+  const row = decodeRow(bytes);
+  const { tombstone, cells } = row;
+  for (const [column, { hlc, value, pk }] of cells) {
+    if (!isHlcText(hlc)) return 'holds a cell whose HLC cannot be read';
+    if (typeof parseText(column) !== 'string') return 'holds a column whose name cannot be read';
+    if (parseText(value) === undefined) return `holds a value that cannot be read, in ${column}`;
+    if (!isPk(pk)) return 'holds a primary key that cannot be read';
+  }
+  if (tombstone !== undefined) {
+    const { hlc, position, priorRow, pk } = tombstone;
+    const isRead = isHlcText(hlc) && (position === undefined || isHlcText(position)) && isPk(pk);
+    const isPriorRead = priorRow === undefined || Array.isArray(parseText(priorRow));
+    if (!isRead || !isPriorRead) return 'holds a deletion that cannot be read';
+  }
+  return encodeRow(row) === bytesToText(bytes) ? undefined : 'is not as a row is written';
+}
+
+function isPk(json: string): boolean {
+  const pk = parseText(json);
+  if (!Array.isArray(pk)) return false;
+  try {
+    pkIdentity(pk);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+class RowCheck {
+  readonly #meta: Meta;
+  readonly #witnesses: Witnesses | undefined;
+  readonly #cellsById: Map<number, number>;
+
+  /** @param cellsById filled in on the way */
+  constructor(meta: Meta, witnesses: Witnesses | undefined, cellsById: Map<number, number>) {
+    this.#meta = meta;
+    this.#witnesses = witnesses;
+    this.#cellsById = cellsById;
+  }
+
+  *place(key: Buffer, { cells, tombstone }: Row): Generator<Finding> {
+    const { catalog } = this.#meta;
+    const id = key.readUInt32BE(1);
+    const table = catalog?.table(id);
+    if (catalog !== undefined && table === undefined) {
+      yield finding('ROW', showKey(key), `is of table ${id}, which there isn't`);
+    }
+    this.#cellsById.set(id, (this.#cellsById.get(id) ?? 0) + cells.size);
+    const hlcs = [...cells.values(), ...(tombstone ? [tombstone] : [])].map(({ hlc }) => hlc);
+    if (table && !table.unsettled && hlcs.some((hlc) => isBelowFloor(table, hlc))) {
+      yield finding('BELOW_FLOOR', showKey(key), `is of a time before the drop of table ${id}`);
+    }
+    for (const pk of new Set(
+      [...cells.values(), ...(tombstone ? [tombstone] : [])].map((it) => it.pk),
+    )) {
+      if (rowKey(id, pkIdentity(JSON.parse(pk))).equals(key)) continue;
+      yield finding(
+        'ROW',
+        showKey(key),
+        `stands in another place than its primary key, ${pk}, says`,
+      );
+    }
+    for (const [column, { hlc }] of cells) {
+      if (tombstone === undefined || compareHlc(hlc, tombstone.hlc) > 0) continue;
+      yield finding('ROW_ORDER', showKey(key), `${column} is older than the deletion of its row`);
+    }
+  }
+
+  /** What is held for a dropped name is logged when the name is used again, and so is what moves. */
+  *content(key: Buffer, { cells, tombstone }: Row): Generator<Finding> {
+    const table = this.#meta.catalog?.table(key.readUInt32BE(1));
+    if (table === undefined || !isLive(table)) return;
+    for (const [column, { pk, hlc }] of cells) {
+      if (this.#isLogged(pk, column, hlc)) continue;
+      yield finding('NOT_LOGGED', showKey(key), `${column} of ${pk} does not stand in the log`);
+    }
+    if (tombstone === undefined || isExpired(tombstone)) return;
+    const { pk, hlc } = tombstone;
+    if (this.#isLogged(pk, '', hlc)) return;
+    yield finding('NOT_LOGGED', showKey(key), `the deletion of ${pk} does not stand in the log`);
+  }
+
+  #isLogged(pk: string, column: string, hlc: HlcText): boolean {
+    if (this.#witnesses === undefined) return true;
+    const hash = hashWritten(JSON.parse(pk), column, hlc);
+    return !this.#witnesses.isOfRound(hash) || this.#witnesses.has(hash);
+  }
+}
+
+/** @param listed what the list says of the row's deletion */
+function* verifyListed(key: Buffer, row: Row, listed: Uint8Array | undefined): Generator<Finding> {
+  const { tombstone } = row;
+  const expected =
+    tombstone === undefined || isExpired(tombstone)
+      ? undefined
+      : encodeListedTombstone(tombstone, row.cells.size === 0);
+  // What is listed of a row without a deletion is met when the list is read.
+  if (expected === undefined) return;
+  if (listed === undefined) {
+    yield finding('TOMBSTONE_LIST', showKey(key), 'is deleted, and not in the list of deletions');
+  } else if (!expected.equals(listed)) {
+    yield finding('TOMBSTONE_LIST', showKey(key), 'is deleted otherwise than the list says');
+  }
+}
+
+/** Deletions that are listed without there being any. */
+async function* verifyList(reader: KVReader): AsyncGenerator<Finding> {
+  for await (const entries of reader.iterate(kindRange('d'))) {
+    const keys = entries.map(([key]) => Buffer.from(key));
+    const rows = await reader.getMany(keys.map(tombstoneToRowKey));
+    for (const [i, key] of keys.entries()) {
+      const bytes = rows[i];
+      const tombstone = bytes && decodeRow(bytes).tombstone;
+      if (tombstone !== undefined && !isExpired(tombstone)) continue;
+      yield finding('TOMBSTONE_LIST', showKey(key), 'is listed, but its row is not deleted');
+    }
+  }
+}
+
+async function* verifyStatistics(
+  reader: KVReader,
+  catalog: Catalog | undefined,
+  cellsById: ReadonlyMap<number, number>,
+): AsyncGenerator<Finding> {
+  const counts = await readCounts(reader);
+  for (const { id } of catalog?.tables ?? []) {
+    const [count, held] = [counts.get(id) ?? 0, cellsById.get(id) ?? 0];
+    if (count === held) continue;
+    yield finding('STATISTICS', `table ${id}`, `counts ${count} cells, and holds ${held}`);
+  }
+}

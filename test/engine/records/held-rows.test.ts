@@ -1,0 +1,233 @@
+/** What one site alone is told, since something of its own was refused: kept, shortened, and carried over. */
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { hlcWallTimeMs } from '../../../src/clock/hlc.ts';
+import { hlcSite } from '../../../src/clock/site-id.ts';
+import { Sender } from '../../../src/engine/merge/foreign-authors.ts';
+import { SyncError } from '../../../src/errors/sync-error.ts';
+import type { WireChangeSet } from '../../../src/protocol/schemas.ts';
+import { Device, type RowWrite } from '../../../src/testing/device.ts';
+import { Replica, withoutNulls } from '../../../src/testing/replica.ts';
+import { CONTENT_RANGE } from '../../../src/transfer/content.ts';
+import { isExportLine } from '../../../src/transfer/export/line-schemas.ts';
+import { entryToLine, lineToEntry } from '../../../src/transfer/export/lines.ts';
+import { underNewSite } from '../../../src/transfer/export/new-site.ts';
+import { verifyDatabase } from '../../../src/verify/verify.ts';
+import { openEngine, readAll, type TestEngine, takeSnapshot } from '../../support/engine.ts';
+import { runs } from '../../support/runs.ts';
+
+async function assertSound({ store }: TestEngine): Promise<void> {
+  for await (const { code, where, what } of verifyDatabase(store)) {
+    assert.fail(`${code} ${where}: ${what}`);
+  }
+}
+
+/** Whether what a site would have to take back later can be kept. */
+async function isRoomFor(refusing: Promise<unknown>): Promise<boolean> {
+  try {
+    await refusing;
+    return true;
+  } catch (error) {
+    assert.ok(error instanceof SyncError && error.code === 'TOO_LARGE', String(error));
+    return false;
+  }
+}
+
+function refuse({ manager }: TestEngine, device: Device, ...refused: WireChangeSet[]) {
+  const sender = new Sender(device.siteId, 'known');
+  return manager.apply([], { sender, refused });
+}
+
+test('the log keeps what a site was told last, and nobody else is told any of it', async () => {
+  const engine = await openEngine();
+  const { manager } = engine;
+  const [a, b] = [new Device(1, 1_700_000_005_000), new Device(2)];
+  await manager.apply([b.write({ pk: [1], set: { x: 0 } })]);
+  const refused = a.write({ pk: [1], set: { x: 'bad' } });
+  const author = new Replica();
+  author.apply([refused]);
+  await refuse(engine, a, refused);
+  for (let i = 1; i <= 3; i++) await manager.apply([b.write({ pk: [1], set: { x: i } })]);
+  const { changesCompacted } = await manager.maintain({ thorough: true });
+  assert.equal(changesCompacted, 6, 'three values of everybody’s, and three of the site’s');
+  await assertSound(engine);
+  const told = await readAll(manager, undefined, { reader: a.siteId });
+  assert.equal(told.length, 2);
+  author.apply(told);
+  assert.deepEqual(author.rows('main', 't'), [[[1], { x: 3 }]]);
+  const all = await readAll(manager, undefined, { reader: b.siteId });
+  assert.deepEqual(all, [], 'its own, and nothing else');
+  assert.equal(manager.logLength, 2);
+  // What is newer than all that it holds is told to it like to anybody.
+  b.wallTime = 1_700_000_009_000;
+  await manager.apply([b.write({ pk: [1], set: { x: 4 } })]);
+  await manager.maintain({ thorough: true });
+  assert.equal(manager.logLength, 1);
+  author.apply(await readAll(manager, undefined, { reader: a.siteId }));
+  assert.deepEqual(author.rows('main', 't'), [[[1], { x: 4 }]]);
+  await assertSound(engine);
+});
+
+test('an export carries it over, byte for byte, and under another site with its positions', async () => {
+  const engine = await openEngine();
+  const { manager, store } = engine;
+  const [a, b] = [new Device(1, 1_700_000_005_000), new Device(2)];
+  await manager.apply([b.write({ pk: [{ __bigint: '5' }], set: { x: 0, y: 0 } })]);
+  await refuse(
+    engine,
+    a,
+    a.write({ pk: [5], set: { x: 'bad', y: 0 } }, { pk: [6], set: { x: 'bad' } }),
+    a.write({ pk: [{ __bigint: '5' }], delete: true }),
+  );
+  const replacedAt = new Device(7).hlc(1_800_000_000_000);
+  let told = 0;
+  for await (const entries of store.iterate(CONTENT_RANGE)) {
+    for (const entry of entries) {
+      const line: unknown = JSON.parse(JSON.stringify(entryToLine(entry)));
+      assert.ok(isExportLine(line), JSON.stringify(line));
+      const [key, value] = lineToEntry(line);
+      assert.deepEqual([key, value].map(toText), entry.map(toText));
+      if (line.type !== 'held') continue;
+      for (const moved of underNewSite(line, replacedAt)) {
+        const sites = JSON.stringify(moved).match(/"at":"[^"]+"/g) ?? [];
+        for (const at of sites) {
+          told++;
+          assert.equal(hlcSite(JSON.parse(`{${at}}`).at), hlcSite(replacedAt));
+        }
+      }
+    }
+  }
+  assert.ok(told > 0);
+});
+
+test('what sites hold that was refused is bounded, for each and for all, and counted whatever becomes of it', async () => {
+  const engine = await openEngine({
+    heldLimits: { heldBytesPerSite: 1000, heldBytesPerDatabase: 2000 },
+  });
+  const { manager } = engine;
+  const author = new Device(9);
+  await manager.apply([author.write({ pk: [0], set: { a: 0 } })]);
+  const fill = async (device: Device): Promise<number> => {
+    for (let pk = 1; pk <= 100; pk++) {
+      const set = device.write({ pk: [pk], set: { a: 'bad' } });
+      if (!(await isRoomFor(refuse(engine, device, set)))) return pk - 1;
+    }
+    return 100;
+  };
+  const [a, b, c] = [1, 2, 3].map((n) => new Device(n, 1_700_000_005_000));
+  assert.ok(a !== undefined && b !== undefined && c !== undefined);
+  const most = await fill(a);
+  assert.ok(most >= 4 && most <= 9, String(most));
+  assert.equal(await fill(b), most, 'another one has as much');
+  assert.ok((await fill(c)) < most, 'but not all of them');
+  await assert.rejects(refuse(engine, c, c.write({ pk: [200], set: { b: 'bad' } })), {
+    code: 'TOO_LARGE',
+    limit: 'limits.heldBytesPerDatabase',
+  });
+  await assertSound(engine);
+  // What is written later wins everywhere: there is nothing to hold any more.
+  author.wallTime = 1_700_000_009_000;
+  for (let pk = 1; pk <= most; pk++)
+    await manager.apply([author.write({ pk: [pk], delete: true })]);
+  await assertSound(engine);
+  a.wallTime = 1_700_000_010_000;
+  assert.equal(await fill(a), most);
+  await assertSound(engine);
+});
+
+const toText = (bytes: Uint8Array) => Buffer.from(bytes).toString('latin1');
+
+const pk = fc.constantFrom<unknown[]>([1], [2]);
+const write: fc.Arbitrary<RowWrite> = fc.oneof(
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      pk,
+      set: fc.dictionary(fc.constantFrom('a', 'b'), fc.integer({ min: 0, max: 3 }), { minKeys: 1 }),
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ pk, delete: fc.constant(true as const) }) },
+);
+const steps = fc.array(
+  fc.record({
+    device: fc.constantFrom(0, 1, 2),
+    writes: fc.array(write, { minLength: 1, maxLength: 3 }),
+    isRefused: fc.boolean(),
+    /** By how much its clock goes on; not in the order in which they are sent. */
+    atMs: fc.integer({ min: 0, max: 8 }),
+    next: fc.constantFrom('nothing', 'nothing', 'read', 'compact', 'snapshot', 'anew'),
+  }),
+  { maxLength: 25 },
+);
+
+test('whatever is refused, of whom, in whatever order of clocks: each device ends with what is stored', async () => {
+  await fc.assert(
+    fc.asyncProperty(steps, fc.constantFrom(1e9, 400, 800), async (history, bytes) => {
+      const heldLimits = { heldBytesPerSite: bytes, heldBytesPerDatabase: 2 * bytes };
+      const engine = await openEngine({ heldLimits });
+      const { manager } = engine;
+      const expected = new Replica();
+      // Of a table that nobody has spoken of nothing is taken back.
+      const first = new Device(9).write({ pk: [9], set: { a: 0 } });
+      await manager.apply([first]);
+      expected.apply([first]);
+      const devices = [1, 2, 3].map((n) => ({
+        device: new Device(n),
+        replica: new Replica(),
+        since: undefined as string | undefined,
+      }));
+      const read = async (of: (typeof devices)[number]) => {
+        const sets = await readAll(manager, of.since, { reader: of.device.siteId });
+        of.replica.apply(sets);
+        of.since = manager.position;
+        // No clock stays behind what it has heard.
+        for (const { hlc } of sets.flatMap(({ changes }) => changes)) {
+          of.device.wallTime = Math.max(of.device.wallTime, hlcWallTimeMs(hlc) + 1);
+        }
+      };
+      for (const { device: n, writes, isRefused, atMs, next } of history) {
+        const of = devices[n];
+        assert.ok(of !== undefined);
+        const { device } = of;
+        // Its clock goes on by the protocol: past all that it has heard, and never back.
+        device.wallTime = Math.max(device.wallTime, 1_700_000_000_000 + atMs);
+        const set = device.write(...writes);
+        let isTaken = true;
+        if (isRefused) isTaken = await isRoomFor(refuse(engine, device, set));
+        // What is answered with an error its author has still to send: nothing differs of what was.
+        if (isTaken) of.replica.apply([set]);
+        if (!isRefused) {
+          await manager.apply([set], { sender: new Sender(device.siteId, 'known') });
+          expected.apply([set]);
+        }
+        if (next === 'read') await read(of);
+        if (next === 'compact') await manager.maintain({ thorough: true });
+        // A snapshot says nothing of the deletion before which a living row's cells went: whoever merges it
+        // into what it has hears of that from the log, and whoever begins anew has nothing to lose by it.
+        if (next === 'snapshot') await read(of);
+        if (next === 'anew') of.replica = new Replica();
+        if (next === 'snapshot' || next === 'anew') {
+          const chunks = await takeSnapshot(manager);
+          await manager.tellAgain(device.siteId);
+          of.replica.load(chunks);
+          of.since = String(chunks[0]?.hlc);
+          // Past all deletions, too: whoever writes beneath one that it wasn't told of is told it by its session.
+          device.wallTime = Math.max(...devices.map((each) => each.device.wallTime)) + 1;
+          await read(of);
+        }
+      }
+      for (const each of devices) await read(each);
+      const stored = new Replica();
+      stored.load(await takeSnapshot(manager));
+      assert.deepEqual(stored.contents(), expected.contents(), 'what was refused changes nothing');
+      for (const { device, replica } of devices) {
+        const held = withoutNulls(replica.contents());
+        assert.deepEqual(held, withoutNulls(expected.contents()), `device ${device.siteId}`);
+      }
+      await assertSound(engine);
+    }),
+    { numRuns: runs(15) },
+  );
+});
