@@ -31,6 +31,9 @@ export {
   type HookFactory,
   type HookModule,
 } from './hooks/define-hooks.ts';
+
+import './hooks/builtin/entries.ts';
+
 export { hideTables } from './hooks/hide-tables.ts';
 export type { HookEntry, HookModuleOptions, PlacedHooks } from './hooks/hook-entry.ts';
 export type { HookMetrics } from './hooks/hook-metrics.ts';

@@ -1,20 +1,6 @@
-/** Where what a hook is called for came from: of a client for all that it does, of a request for that one. */
+/** The origin of calls: of a client for all that it does, of a request for that one. */
 
-import type { AuthContext, ClientIdentity } from './types.ts';
-
-export interface CallOrigin {
-  /**
-   * What the log calls the request: over HTTP Fastify's `request.id`, of a WebSocket message its connection's
-   * id and its number in that. Absent where no request is served, such as for a push.
-   */
-  readonly requestId?: string | undefined;
-  /** Of the WebSocket, as its client was told in `handshake_ack`. */
-  readonly connectionId?: string | undefined;
-  readonly transport?: 'http' | 'websocket' | undefined;
-  /** As in `AuthContext`. */
-  readonly remoteAddress?: string | undefined;
-  readonly databaseId?: string | undefined;
-}
+import type { AuthContext, CallOrigin, ClientIdentity } from './types.ts';
 
 const originByClient = new WeakMap<ClientIdentity, CallOrigin>();
 

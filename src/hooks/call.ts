@@ -2,9 +2,8 @@
 
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Hlc } from '../clock/hlc.ts';
-import type { CallOrigin } from './call-origin.ts';
 import type { BatchReader } from './reader.ts';
-import type { AppliedCall, ApplyCall, ChangeOutcome, HookCall } from './types.ts';
+import type { AppliedCall, ApplyCall, CallOrigin, ChangeOutcome, HookCall } from './types.ts';
 
 /** Most hooks never look at the signal, so it is made when one does. */
 export class Call implements HookCall {

@@ -13,19 +13,16 @@ import { decodeLazily, originOf as setAsItCame } from '../wire/lazy-change-set.t
 import { readAddedIdentity } from './added-identity.ts';
 import { readIdentity, readPermission } from './answers.ts';
 import { Call, CallAfterApply, CallBeforeApply } from './call.ts';
-import { type CallOrigin, originOf } from './call-origin.ts';
-import {
-  HookInvoker,
-  type HookInvokerOptions,
-  type Invocation,
-  type InvokedModule,
-} from './hook-invoker.ts';
+import { originOf } from './call-origin.ts';
+import { HookInvoker, type HookInvokerOptions } from './hook-invoker.ts';
+import type { Invocation, InvokedModule } from './hook-step.ts';
 import type { HookName } from './kinds.ts';
 import { narrow } from './narrow.ts';
 import { type BatchReader, readNothing } from './reader.ts';
 import type { HookAnswer } from './refusal.ts';
 import type {
   AuthContext,
+  CallOrigin,
   ChangeOutcome,
   ClientIdentity,
   SyncOperation,

@@ -2,9 +2,8 @@
 
 import { isAbsolute, relative, resolve, sep } from 'node:path';
 import { type ImportedModule, importModule } from '../modules/import-module.ts';
-import { PACKAGE_NAME, PACKAGE_VERSION } from '../modules/own-package.ts';
+import { PACKAGE_NAME } from '../modules/own-package.ts';
 import { findPackageVersion } from '../modules/package-version.ts';
-import tokenWhitelist from './builtin/token-whitelist.ts';
 import { checkDefinition } from './check-definition.ts';
 import { CODE, settled } from './code-hooks.ts';
 import { isHookDefinition } from './define-hooks.ts';
@@ -26,7 +25,6 @@ export interface Found {
 /** With its place among the others. */
 export type FoundEntry = Found & Ordered & { entry: ModuleEntry };
 
-/** What is here does not have to be found, nor imported a second time. */
 export const TOKEN_WHITELIST = `${PACKAGE_NAME}/hooks/token-whitelist`;
 
 /** Where they are, for people. */
@@ -56,9 +54,6 @@ async function find(entry: ModuleEntry, namedIn: string, cwd: string): Promise<F
   const { module: named, from = '' } = entry;
   if (typeof named !== 'string') return unwrapGiven(named, namedIn);
   const module = toShown(named, cwd);
-  if (named === TOKEN_WHITELIST) {
-    return { module, given: tokenWhitelist, source: BUILT_IN, version: PACKAGE_VERSION };
-  }
   let imported: ImportedModule;
   try {
     imported = await inTime(importModule(named, resolve(cwd, from)), 'loading');

@@ -1,13 +1,5 @@
 /** How a configuration names hook modules, and what it may say about their options. */
 
-import type { AuditLogOptions } from './builtin/audit-log.ts';
-import type { DdlOptions } from './builtin/ddl.ts';
-import type { JwtOptions } from './builtin/jwt.ts';
-import type { RateLimitOptions } from './builtin/rate-limit.ts';
-import type { ReadOnlyOptions } from './builtin/read-only.ts';
-import type { TokenWhitelistOptions } from './builtin/token-whitelist.ts';
-import type { ValidateSchemaOptions } from './builtin/validate-schema.ts';
-import type { WebhookOptions } from './builtin/webhook.ts';
 import type { HookDefinition, OptionsInput } from './define-hooks.ts';
 
 /**
@@ -18,16 +10,8 @@ import type { HookDefinition, OptionsInput } from './define-hooks.ts';
  *       interface HookModuleOptions { '@acme/sync-hooks-rbac': RbacOptions }
  *     }
  */
-export interface HookModuleOptions {
-  'sync-coordinator/hooks/token-whitelist': TokenWhitelistOptions;
-  'sync-coordinator/hooks/jwt': JwtOptions;
-  'sync-coordinator/hooks/rate-limit': RateLimitOptions;
-  'sync-coordinator/hooks/read-only': ReadOnlyOptions;
-  'sync-coordinator/hooks/ddl': DdlOptions;
-  'sync-coordinator/hooks/validate-schema': ValidateSchemaOptions;
-  'sync-coordinator/hooks/audit-log': AuditLogOptions;
-  'sync-coordinator/hooks/webhook': WebhookOptions;
-}
+// biome-ignore lint/suspicious/noEmptyInterface: what is declared elsewhere is added to it
+export interface HookModuleOptions {}
 
 /** A module with its place: what it is asked about, when, and for how long. */
 export interface PlacedHooks<Module = string | HookDefinition, Options = unknown> {

@@ -7,8 +7,8 @@
 import type { SyncError } from '../errors/sync-error.ts';
 import type { Logger } from '../logging/logger.ts';
 import { type Call, runCall } from './call.ts';
+import type { HookStep, Invocation, InvokedModule, Reading, Signals } from './hook-step.ts';
 import { type HookName, type HookOfKind, recordByHook } from './kinds.ts';
-import type { LoadedHooks } from './loaded-hooks.ts';
 import {
   describeBriefly,
   type Failure,
@@ -21,13 +21,9 @@ import {
 } from './refusal.ts';
 import { RunningCalls } from './running-calls.ts';
 import { isThenable, settleInTime } from './settle-in-time.ts';
-import type { ClientIdentity, CoordinatorHooks } from './types.ts';
+import type { ClientIdentity } from './types.ts';
 import { createViewKey } from './view-key.ts';
 import { Visits } from './visits.ts';
-
-/** What the invoker needs of a module. */
-export type InvokedModule = Pick<LoadedHooks, 'name' | 'hooks' | 'timeoutMs'> &
-  Partial<Pick<LoadedHooks, 'isSerial' | 'databases'>>;
 
 /** Counts one call, for metrics. */
 export type ObserveCall = (outcome: HookOutcome, seconds: number) => void;
@@ -48,42 +44,6 @@ export interface HookInvokerOptions {
   observer?(hook: HookName, module: string): ObserveCall;
   /** Called whenever a module forbids a client what it wants. */
   forbidden?(client: ClientIdentity, hook: HookName, error: SyncError, answer: HookAnswer): void;
-}
-
-/** What an answer means. */
-interface Reading<Value> {
-  /** Makes the value of an answer, or throws: a SyncError to refuse, an InvalidAnswer if it is none. */
-  read(answer: unknown): Value;
-  /** Takes up what a module says that refuses, or has failed to answer. */
-  onRefusal?(answer: HookAnswer, refusal: Refusal): void;
-  /** Must not be seen in a log. */
-  secret?: string | undefined;
-}
-
-/** What the modules are invoked with. */
-export interface Invocation<Value, C extends Call = Call> extends Reading<Value> {
-  newCall(): C;
-  /** Calls the hook as a method, so that a class instance keeps its `this`. */
-  run(hooks: CoordinatorHooks, call: C): unknown;
-  /** The caller's: aborted, it gives the call up. */
-  signal?: AbortSignal | undefined;
-}
-
-type Signals = readonly (AbortSignal | undefined)[];
-
-/** One hook of one module. */
-export interface HookStep {
-  readonly module: InvokedModule;
-  /** Of the module, among all. */
-  readonly place: number;
-  /**
-   * To be awaited only where there is something to wait for: most hooks answer at once.
-   * @throws SyncError, or rejects with it, unless the answer has a value
-   */
-  invoke<Value, C extends Call>(
-    invocation: Invocation<Value, C>,
-    signals: Signals,
-  ): Value | Promise<Value>;
 }
 
 function compileStep(

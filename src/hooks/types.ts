@@ -16,7 +16,6 @@ import type {
   RejectedChange,
   SchemaMigration,
 } from '../protocol/types.ts';
-import type { CallOrigin } from './call-origin.ts';
 import type { BatchReader } from './reader.ts';
 
 /** Who asks, before anybody has said that it is so. */
@@ -101,6 +100,21 @@ export interface ValidationResult {
   rejected: RejectedChange[];
   /** Whether a change set of which a change is not approved is rejected as a whole. */
   atomic?: boolean;
+}
+
+/** Where what a hook is called for came from. */
+export interface CallOrigin {
+  /**
+   * What the log calls the request: over HTTP Fastify's `request.id`, of a WebSocket message its connection's
+   * id and its number in that. Absent where no request is served, such as for a push.
+   */
+  readonly requestId?: string | undefined;
+  /** Of the WebSocket, as its client was told in `handshake_ack`. */
+  readonly connectionId?: string | undefined;
+  readonly transport?: 'http' | 'websocket' | undefined;
+  /** As in `AuthContext`. */
+  readonly remoteAddress?: string | undefined;
+  readonly databaseId?: string | undefined;
 }
 
 /**

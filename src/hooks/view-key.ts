@@ -1,7 +1,7 @@
 /** Which clients see the same of what is pushed, where every module that filters it says so. */
 
 import { createLogger } from '../logging/logger.ts';
-import type { InvokedModule } from './hook-invoker.ts';
+import type { InvokedModule } from './hook-step.ts';
 import type { ClientIdentity } from './types.ts';
 
 const logger = createLogger('sync-coordinator:hooks');

@@ -8,7 +8,8 @@ import type { WebSocket } from 'ws';
 import { readPermission } from './answers.ts';
 import { Call } from './call.ts';
 import { originOf } from './call-origin.ts';
-import type { HookInvoker, HookStep, Invocation } from './hook-invoker.ts';
+import type { HookStep, Invocation } from './hook-step.ts';
+import type { HookName } from './kinds.ts';
 import type { ClientIdentity } from './types.ts';
 
 /** Steps of `onClientDisconnect`. */
@@ -16,12 +17,24 @@ type Knowing = readonly HookStep[];
 
 type Run = Invocation<void>['run'];
 
+/** What of the invoker is needed here. */
+interface Invoker {
+  readonly steps: Readonly<Record<HookName, readonly HookStep[]>>;
+  all(hook: 'onClientConnect', client: ClientIdentity, invocation: Invocation<void>): Promise<void>;
+  notify(
+    hook: 'onClientHandover' | 'onClientDisconnect',
+    client: ClientIdentity,
+    invocation: Invocation<void>,
+    steps: readonly HookStep[],
+  ): void;
+}
+
 export class Visits {
-  readonly #invoker: HookInvoker;
+  readonly #invoker: Invoker;
   /** An identity may be of several connections only where it is no server that authenticates them. */
   readonly #knowing = new Map<ClientIdentity, Knowing[]>();
 
-  constructor(invoker: HookInvoker) {
+  constructor(invoker: Invoker) {
     this.#invoker = invoker;
   }
 

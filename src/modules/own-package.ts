@@ -33,9 +33,7 @@ export const PACKAGE_NAME = manifest.name;
 export const PACKAGE_VERSION = manifest.version;
 
 function targetToUrl(target: string): string {
-  const path = isBuilt
-    ? target
-    : target.replace(/^\.\/dist\//, '../config/').replace(/\.js$/, '.ts');
+  const path = isBuilt ? target : target.replace(/^\.\/dist\//, './').replace(/\.js$/, '.ts');
   return new URL(path, rootUrl).href;
 }
 

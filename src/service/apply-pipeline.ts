@@ -7,9 +7,9 @@ import { type ForeignAuthors, Sender } from '../engine/merge/foreign-authors.ts'
 import type { BatchOutcome } from '../engine/merge/merge-transaction.ts';
 import type { SyncManager } from '../engine/sync-manager.ts';
 import { SyncError } from '../errors/sync-error.ts';
-import { type CallOrigin, originOf } from '../hooks/call-origin.ts';
+import { originOf } from '../hooks/call-origin.ts';
 import type { HookChain } from '../hooks/chain.ts';
-import type { ChangeOutcome, ClientIdentity } from '../hooks/types.ts';
+import type { CallOrigin, ChangeOutcome, ClientIdentity } from '../hooks/types.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import type { WireChangeSet } from '../protocol/schemas.ts';
 import type { ApplyResult, RejectedChange } from '../protocol/types.ts';

@@ -8,18 +8,15 @@ import type { CoordinatorConfig } from '../config/schema.ts';
 import type { Maintained } from '../engine/maintenance/maintenance.ts';
 import type { SyncManager, World } from '../engine/sync-manager.ts';
 import { SyncError } from '../errors/sync-error.ts';
-import type { CallOrigin } from '../hooks/call-origin.ts';
 import type { AuthRequest, HookChain } from '../hooks/chain.ts';
 import type { RowWrite, WriteResult } from '../hooks/coordinator-access.ts';
 import type { HookAnswer } from '../hooks/refusal.ts';
-import type { ClientIdentity, SyncOperation } from '../hooks/types.ts';
+import type { CallOrigin, ClientIdentity, SyncOperation } from '../hooks/types.ts';
 import { createLogger } from '../logging/logger.ts';
 import { createMetrics, type Metrics } from '../metrics/metrics.ts';
 import { exposeStore } from '../metrics/store-metrics.ts';
 import { PROTOCOL_VERSION, type WireChangeSet, type WireCheckpoint } from '../protocol/schemas.ts';
 import type { ApplyResult } from '../protocol/types.ts';
-import { Newcomers } from '../sessions/pending-handshakes.ts';
-import type { Session } from '../sessions/session.ts';
 import { isDatabaseId } from '../storage/database-id.ts';
 import type { Storage } from '../storage/kv-store.ts';
 import { type Applicant, type Applying, ApplyPipeline } from './apply-pipeline.ts';
@@ -36,11 +33,13 @@ import {
   type SnapshotReader,
 } from './delivery.ts';
 import type { IdentityPredicate } from './identity-predicates.ts';
+import type { LiveSession } from './live-session.ts';
 import { LogPinKeeper } from './log-pins.ts';
 import { LoginThrottle } from './login-throttle.ts';
 import { MemoryBudgets } from './memory-budgets.ts';
 import type { DatabaseAccess, OpenDatabase } from './open-database.ts';
 import { connectionsThatFit, openFilesMax } from './open-files.ts';
+import { Newcomers } from './pending-handshakes.ts';
 import { RefusalLog } from './refusal-log.ts';
 import {
   isDenial,
@@ -91,10 +90,10 @@ export class CoordinatorService {
   readonly #pool: DatabasePool;
   /** Of hook modules that read the logs. */
   readonly logPins: LogPinKeeper;
-  readonly #sessions = new Set<Session>();
+  readonly #sessions = new Set<LiveSession>();
   readonly #sessionBudget: Budget;
   /** What gives back the place of each among those of its user. */
-  readonly #places = new WeakMap<Session, () => void>();
+  readonly #places = new WeakMap<LiveSession, () => void>();
   readonly #pipeline: ApplyPipeline;
   readonly #delivery: Delivery;
   readonly #authenticator: Authenticator;
@@ -219,7 +218,7 @@ export class CoordinatorService {
   }
 
   /** Live sessions, of all databases. */
-  get sessions(): ReadonlySet<Session> {
+  get sessions(): ReadonlySet<LiveSession> {
     return this.#sessions;
   }
 
@@ -507,7 +506,7 @@ export class CoordinatorService {
   }
 
   /** @throws SyncError OVERLOADED when `limits.sessions` are there, or its user has a share of them */
-  addSession(session: Session, database: Database): void {
+  addSession(session: LiveSession, database: Database): void {
     const { sessions } = this.config.limits;
     if (this.#sessions.size >= sessions) {
       throw new SyncError('OVERLOADED', `limits.sessions (${sessions}) clients are connected`, {
@@ -520,7 +519,7 @@ export class CoordinatorService {
     database.sessions.add(session);
   }
 
-  removeSession(session: Session, database: Database): void {
+  removeSession(session: LiveSession, database: Database): void {
     session.end();
     database.sessions.delete(session);
     this.#places.get(session)?.();

@@ -10,7 +10,6 @@ import { SyncManager, type World } from '../engine/sync-manager.ts';
 import { SyncError, toSyncError } from '../errors/sync-error.ts';
 import { createLogger, type Logger } from '../logging/logger.ts';
 import type { Metrics } from '../metrics/metrics.ts';
-import { SessionHub } from '../sessions/session-hub.ts';
 import { openUnlessAbsent } from '../storage/absent-store.ts';
 import { isDatabaseId } from '../storage/database-id.ts';
 import type { KVStore, Storage } from '../storage/kv-store.ts';
@@ -19,6 +18,7 @@ import { DatabaseCount } from './database-count.ts';
 import type { LogPinKeeper } from './log-pins.ts';
 import type { DatabaseAccess, OpenDatabase } from './open-database.ts';
 import { databasesThatFit, isOutOfFiles, openFilesMax } from './open-files.ts';
+import { SessionHub } from './session-hub.ts';
 
 const OVERLOADED_RETRY_MS = 1000;
 

@@ -10,15 +10,15 @@ import type { LogCursor } from '../engine/log/cursor.ts';
 import type { LogReadOptions } from '../engine/log/log.ts';
 import type { Snapshot } from '../engine/snapshot/snapshot.ts';
 import { SyncError } from '../errors/sync-error.ts';
-import type { CallOrigin } from '../hooks/call-origin.ts';
 import type { HookChain } from '../hooks/chain.ts';
-import type { ClientIdentity } from '../hooks/types.ts';
+import type { CallOrigin, ClientIdentity } from '../hooks/types.ts';
 import { createLogger } from '../logging/logger.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import type { WireCheckpoint } from '../protocol/schemas.ts';
-import { isCarryNeeded, type Session } from '../sessions/session.ts';
+import { isCarryNeeded } from './carry.ts';
 import { type Narrow, readPage, viewOf } from './client-view.ts';
 import type { IdentityPredicate } from './identity-predicates.ts';
+import type { LiveSession } from './live-session.ts';
 import { narrowSnapshot } from './narrowed-snapshot.ts';
 import { type OpenDatabase, refuseOwnSite } from './open-database.ts';
 import { Resyncs } from './resyncs.ts';
@@ -86,7 +86,7 @@ export class Delivery {
   }
 
   /** Ends those of `sessions` that are named; all others who are named are caught when they ask. */
-  async startOver(sessions: Iterable<Session>, predicate: IdentityPredicate): Promise<number> {
+  async startOver(sessions: Iterable<LiveSession>, predicate: IdentityPredicate): Promise<number> {
     const named = [...sessions].filter(({ identity }) => predicate(identity));
     this.#resyncs.demand(predicate);
     await Promise.all(

@@ -6,10 +6,9 @@
 
 import { decodeHlc, type HlcText } from '../clock/hlc.ts';
 import { SyncError } from '../errors/sync-error.ts';
-import type { CallOrigin } from '../hooks/call-origin.ts';
 import type { HookChain } from '../hooks/chain.ts';
 import type { HookAnswer } from '../hooks/refusal.ts';
-import type { ClientIdentity, SyncOperation } from '../hooks/types.ts';
+import type { CallOrigin, ClientIdentity, SyncOperation } from '../hooks/types.ts';
 import { type IdentityPredicate, IdentityPredicates } from './identity-predicates.ts';
 
 interface Answer {

@@ -9,24 +9,25 @@
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import { compareHlc, type HlcText, hlcWallTimeMs } from '../clock/hlc.ts';
+import { compareHlc, type HlcText } from '../clock/hlc.ts';
 import type { SiteIdText } from '../clock/site-id.ts';
 import type { LogCursor } from '../engine/log/cursor.ts';
 import type { LogPage } from '../engine/log/log.ts';
 import type { LogReader } from '../engine/log/log-readers.ts';
 import type { Appended } from '../engine/log-announcer.ts';
 import { type ErrorCode, type SyncError, toSyncError } from '../errors/sync-error.ts';
-import type { CallOrigin } from '../hooks/call-origin.ts';
 import type { HookAnswer } from '../hooks/refusal.ts';
-import type { ClientIdentity } from '../hooks/types.ts';
+import type { CallOrigin, ClientIdentity } from '../hooks/types.ts';
 import { WS_CLOSE } from '../protocol/ws-outcomes.ts';
 import type { Reservation } from '../service/byte-budget.ts';
+import { isCarryNeeded } from '../service/carry.ts';
 import { type Narrow, type PushView, readPage } from '../service/client-view.ts';
 import type { ServedSnapshot } from '../service/delivery.ts';
 import { PageWriter, snapshotChunkFrame } from '../service/frames.ts';
+import type { LiveSession } from '../service/live-session.ts';
 import type { DatabaseAccess, OpenDatabase } from '../service/open-database.ts';
+import type { PushPages } from '../service/push-pages.ts';
 import { isDenial, type ReadRight } from '../service/rights.ts';
-import type { PushPages } from './push-pages.ts';
 import type { Outlet } from './send-queue.ts';
 
 export interface SessionLimits {
@@ -88,7 +89,7 @@ interface AnswerPage {
   room: Reservation;
 }
 
-export class Session {
+export class Session implements LiveSession {
   readonly connectionId: string;
   readonly siteId: SiteIdText;
   readonly connectedAt = Date.now();
@@ -402,13 +403,4 @@ export class Session {
     outlet.send('{"type":"snapshot_complete"}');
     this.#moveTo(cursor);
   }
-}
-
-/** Whether the reader would otherwise ask for the same stretch of its own changes again. */
-export function isCarryNeeded(
-  after: HlcText,
-  lastSent: HlcText | undefined,
-  end: HlcText,
-): boolean {
-  return compareHlc(end, lastSent ?? after) > 0 && hlcWallTimeMs(end) > 0;
 }

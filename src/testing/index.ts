@@ -17,11 +17,8 @@ export {
 export { Device, type RowWrite } from './device.ts';
 export { type HookContractOptions, hookModuleContract } from './hook-contract.ts';
 export { askHooks, type HarnessOptions, type HookHarness } from './hook-harness.ts';
-export {
-  type KVStoreContractOptions,
-  kvStoreContract,
-  type OpenedStorage,
-} from './kv-store-contract.ts';
+export { kvStoreContract } from './kv-store-contract.ts';
+export type { KVStoreContractOptions, OpenedStorage } from './kv-store-contract-options.ts';
 export {
   RefusedByCoordinator,
   SimulatedDevice,

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
 import type { KVEntry, KVRange, KVReader, KVStore } from '../storage/kv-store.ts';
-import type { KVStoreContractOptions, OpenedStorage } from './kv-store-contract.ts';
+import type { KVStoreContractOptions, OpenedStorage } from './kv-store-contract-options.ts';
 
 /** One byte a character, so that binary keys can be written as strings. */
 export const bytes = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text, 'latin1'));

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
-import type { KVStoreContractOptions } from './kv-store-contract.ts';
+import type { KVStoreContractOptions } from './kv-store-contract-options.ts';
 import {
   bytes,
   deferred,

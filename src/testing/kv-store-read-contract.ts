@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { KVRange } from '../storage/kv-store.ts';
-import type { KVStoreContractOptions } from './kv-store-contract.ts';
+import type { KVStoreContractOptions } from './kv-store-contract-options.ts';
 import {
   arraysOf,
   bytes,

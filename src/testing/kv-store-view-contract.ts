@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { KVStoreContractOptions } from './kv-store-contract.ts';
+import type { KVStoreContractOptions } from './kv-store-contract-options.ts';
 import {
   bytes,
   EVERYTHING,

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import type { KVStore, KVTransaction } from '../storage/kv-store.ts';
-import type { KVStoreContractOptions } from './kv-store-contract.ts';
+import type { KVStoreContractOptions } from './kv-store-contract-options.ts';
 import {
   bytes,
   EVERYTHING,

@@ -5,7 +5,7 @@ import type { WebSocket } from 'ws';
 import { type AuthRequest, createHookChain, type HookChain } from '../../src/hooks/chain.ts';
 import type { HookSurroundings } from '../../src/hooks/context.ts';
 import type { HookDefinition } from '../../src/hooks/define-hooks.ts';
-import type { InvokedModule } from '../../src/hooks/hook-invoker.ts';
+import type { InvokedModule } from '../../src/hooks/hook-step.ts';
 import type { HookName } from '../../src/hooks/kinds.ts';
 import type { LoadedHooks } from '../../src/hooks/loaded-hooks.ts';
 import { loadHooks } from '../../src/hooks/loader.ts';

@@ -1,6 +1,6 @@
 /** The rules of a simulation as hook modules, one for each, asked as any others are. */
 
-import type { InvokedModule } from '../../src/hooks/hook-invoker.ts';
+import type { InvokedModule } from '../../src/hooks/hook-step.ts';
 import { judgeChanges } from '../../src/hooks/judge-changes.ts';
 import type { CoordinatorHooks } from '../../src/hooks/types.ts';
 import { type Rules, rulesOf, withInstead } from './rules.ts';

@@ -10,7 +10,7 @@ import { loadConfig } from '../../src/config/resolve-config.ts';
 import type { CoordinatorConfigInput } from '../../src/config/schema.ts';
 import type { World } from '../../src/engine/sync-manager.ts';
 import { createHookChain } from '../../src/hooks/chain.ts';
-import type { InvokedModule } from '../../src/hooks/hook-invoker.ts';
+import type { InvokedModule } from '../../src/hooks/hook-step.ts';
 import type { ClientIdentity } from '../../src/hooks/types.ts';
 import { CoordinatorService } from '../../src/service/coordinator-service.ts';
 import { ClientConnection } from '../../src/sessions/client-connection.ts';

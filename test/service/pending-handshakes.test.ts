@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Newcomers, type Stay } from '../../src/sessions/pending-handshakes.ts';
+import { Newcomers, type Stay } from '../../src/service/pending-handshakes.ts';
 
 const LIMITS = { unauthenticatedSockets: 100, sharePerUser: 75, handshakeBytes: 1000 };
 

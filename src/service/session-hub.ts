@@ -3,20 +3,15 @@
 import { isAmongAuthors } from '../engine/log/log-record.ts';
 import type { Appended } from '../engine/log-announcer.ts';
 import type { SyncManager } from '../engine/sync-manager.ts';
-import { changeSetsFrame } from '../service/frames.ts';
+import { changeSetsFrame } from './frames.ts';
+import type { LiveSession, Push } from './live-session.ts';
 import { PushPages } from './push-pages.ts';
-import type { Session } from './session.ts';
-
-interface Push {
-  bytes: Buffer;
-  changeSets: number;
-}
 
 export class SessionHub {
   readonly #manager: SyncManager;
   /** For those that are behind. */
   readonly pages: PushPages;
-  readonly #sessions = new Set<Session>();
+  readonly #sessions = new Set<LiveSession>();
   /** Listens only while there are sessions: for nobody, nothing of what others wrote is read. */
   #stop: (() => void) | undefined;
 
@@ -29,12 +24,12 @@ export class SessionHub {
     return this.#sessions.size;
   }
 
-  add(session: Session): void {
+  add(session: LiveSession): void {
     this.#sessions.add(session);
     this.#stop ??= this.#manager.onAppended((appended) => this.#announce(appended));
   }
 
-  delete(session: Session): void {
+  delete(session: LiveSession): void {
     this.#sessions.delete(session);
     if (this.#sessions.size === 0) this.#stopListening();
   }

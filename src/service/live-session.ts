@@ -1,0 +1,37 @@
+/** A session as the service sees it: whose it is, and what may be done to it. It knows no socket. */
+
+import type { SiteIdText } from '../clock/site-id.ts';
+import type { Appended } from '../engine/log-announcer.ts';
+import type { ClientIdentity } from '../hooks/types.ts';
+import type { OpenDatabase } from './open-database.ts';
+
+/** A message of changes that were written meanwhile. */
+export interface Push {
+  bytes: Buffer;
+  changeSets: number;
+}
+
+export interface LiveSession {
+  /** As its client was told in `handshake_ack`. */
+  readonly connectionId: string;
+  readonly connectedAt: number;
+  readonly siteId: SiteIdText;
+  /** As it is now; newer credentials may have changed it. */
+  readonly identity: ClientIdentity;
+  /** As it was when it joined: the hooks that were asked then are told of that one. */
+  readonly joinedAs: ClientIdentity;
+  readonly database: OpenDatabase;
+  /**
+   * The log has grown.
+   * @param frame what of it is this session's, made when it is to be sent
+   */
+  push(appended: Appended, frame: () => Push | undefined): void;
+  /** Its rights may have changed: has it looked again whether it may read. */
+  reconsider(): Promise<void> | undefined;
+  /** Its client has to take a snapshot; it is told why, and comes back. */
+  startOver(message: string): void;
+  /** The server gives it up: its client may come back at once. */
+  disconnect(): void;
+  /** It is over; nothing more is sent. */
+  end(): void;
+}
