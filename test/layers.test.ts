@@ -101,3 +101,11 @@ function groupByFrom(all: readonly Import[]): Map<string, Import[]> {
   for (const each of all) groups.set(each.from, [...(groups.get(each.from) ?? []), each]);
   return groups;
 }
+
+test('docs/architecture.md says what each of them is for', () => {
+  const page = readFileSync(join(ROOT, 'docs/architecture.md'), 'utf8');
+  const rooms = new Set(LAYERS.map((layer) => layer.split('/').slice(0, 2).join('/')));
+  for (const room of rooms) {
+    if (room !== 'src') assert.ok(page.includes(`\`${room}\``), room);
+  }
+});

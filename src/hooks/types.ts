@@ -1,5 +1,5 @@
 /**
- * What a team may shape: the seed's `CoordinatorHooks`, and how a module gives them.
+ * What a team may shape: `CoordinatorHooks`, and how a module gives them.
  *
  * Every hook is optional. How several modules act as one is in `chain.ts`; how they
  * are found and imported, in `loader.ts`.

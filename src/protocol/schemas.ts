@@ -1,7 +1,7 @@
 /**
  * The shapes of the protocol, once: types, validators and the text of refusals
  * come from here, for both transports. Unknown fields are ignored; what
- * `PROTOCOL.md` leaves free (SQL values) is `Unknown` here and checked by `values.ts`.
+ * the protocol leaves free (SQL values) is `Unknown` here and checked by `values.ts`.
  */
 
 import { type Static, type TSchema, Type } from 'typebox';

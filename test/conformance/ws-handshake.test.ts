@@ -45,7 +45,7 @@ test('the acknowledgement says who the server is, and which database this is', a
   assert.equal(server.service.status().connectedClients, 3);
 });
 
-test('a client that says no version, as the seed’s, is accepted as one of version 1', async (t) => {
+test('a client that says no version, as the first ones, is accepted as one of version 1', async (t) => {
   const { open } = await start(t);
   const client = await open();
   client.send({ type: 'handshake', siteId });

@@ -38,7 +38,7 @@ test('fields that the server does not know are no reason to refuse', () => {
   }
 });
 
-test('the seed clients say neither a protocol version nor a database', () => {
+test('the first clients say neither a protocol version nor a database', () => {
   const handshake = { type: 'handshake', siteId };
   assert.deepEqual(decodeClientMessage(JSON.stringify(handshake), LIMITS), handshake);
 });

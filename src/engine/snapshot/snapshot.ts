@@ -1,6 +1,6 @@
 /**
  * A snapshot: everything that is merged, as a stream of chunks in the order that
- * `PROTOCOL.md` demands. It is read from a consistent view, one array of entries at a
+ * the protocol demands. It is read from a consistent view, one array of entries at a
  * time, so that its memory doesn't grow with the database.
  */
 
