@@ -1,6 +1,6 @@
 /**
  * `npm run bench` measures all figures, `npm run bench -- a e h` some, by letter or name. They
- * measure what is built. See `docs/performance.md`.
+ * measure what is built. See `bench/README.md`.
  */
 
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';

@@ -1,4 +1,4 @@
-/** The results as Markdown tables, which go into `docs/performance.md` as they are. */
+/** The results as Markdown tables, which go into `bench/README.md` as they are. */
 
 import { formatNumber } from '../lib/report.ts';
 import { CONTENDERS, type Contender, versionOf } from './contenders.ts';

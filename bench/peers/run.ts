@@ -1,6 +1,6 @@
 /**
  * `npm run bench:peers` puts the coordinator beside others, as it is built, once `npm ci` was run in
- * this directory. See "Beside others" in `docs/performance.md`.
+ * this directory. See "Beside others" in `bench/README.md`.
  */
 
 import { writeFileSync } from 'node:fs';
