@@ -8,6 +8,7 @@ import { createInterface } from 'node:readline';
 import { describe, type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { type ChainedBatch, ClassicLevel } from 'classic-level';
+import { tuneRuntime } from '../../../src/cli/tune-runtime.ts';
 import { SyncError } from '../../../src/errors/sync-error.ts';
 import type { Storage } from '../../../src/storage/kv-store.ts';
 import { createLevelStorage } from '../../../src/storage/leveldb/leveldb.ts';
@@ -276,6 +277,7 @@ function isRecord(value: unknown): value is Record<string, unknown> {
 }
 
 test('what has been read is out of memory soon, however much there is', async (t) => {
+  tuneRuntime();
   const storage = await openIn(t, await temporaryDirectory(t));
   const store = await storage.open('test');
   const mib = 1024 * 1024;
