@@ -21,7 +21,7 @@ import { pkFault, valueFault } from '../protocol/values.ts';
 import { Envelope, type List } from './envelope.ts';
 import { explain, isObject, refuse } from './faults.ts';
 import type { LongJson } from './json-outline.ts';
-import { arrayParts, type Json } from './long-json.ts';
+import { arrayParts, type Json, valuesOf } from './long-json.ts';
 import type { Steps } from './steps.ts';
 
 const changeSetValidator = Compile(ChangeSetSchema);
@@ -33,6 +33,7 @@ const migrationValidator = Compile(MigrationSchema);
 const SET_NAMES = namesOf(ChangeSetEnvelopeSchema);
 const SET_LISTS = ['changes', 'schemaMigrations'];
 const MIGRATION_NAMES = namesOf(MigrationSchema);
+const ITEM_LISTS = ['priorRow'];
 const CHANGE_NAMES = namesOf(ColumnChangeSchema, DeleteChangeSchema);
 
 function namesOf(...schemas: { properties: Record<string, TSchema> }[]): ReadonlySet<string> {
@@ -158,12 +159,22 @@ function* decodeList<Item>(
     if (Array.isArray(part)) {
       for (const value of part) decoded.push(decode(value, decoded.length));
     } else {
-      const { value } = yield* Envelope.read(part, `${place}[${decoded.length}]`, names);
+      const value = yield* longItem(part, `${place}[${decoded.length}]`, names);
       decoded.push(decode(value, decoded.length));
     }
     yield;
   }
   return decoded;
+}
+
+/** What a row was before may be as long as a row, each value in it as long as a value. */
+function* longItem(json: LongJson, place: string, names: ReadonlySet<string>): Steps<unknown> {
+  const envelope = yield* Envelope.read(json, place, names, ITEM_LISTS);
+  const priorRow = envelope.list('priorRow');
+  if (!Array.isArray(priorRow) && isObject(envelope.value)) {
+    Object.assign(envelope.value, { priorRow: yield* valuesOf(priorRow, `${place}.priorRow`) });
+  }
+  return envelope.value;
 }
 
 function decodeMigration(value: unknown, place: string, index: number): WireMigration {

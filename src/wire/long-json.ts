@@ -145,19 +145,8 @@ export function* objectMembers(
 export function* wholeOf(json: Json, place: string): Steps<unknown> {
   if ('value' in json) return json.value;
   demandShort(json, json.from, json.to, place);
-  if (json.values > WHOLE_VALUES_MAX) refuse(place, `has more than ${WHOLE_VALUES_MAX} members`);
-  if (json.named > WHOLE_NAMED_MAX) {
-    refuse(place, `has more than ${WHOLE_NAMED_MAX} members of objects`);
-  }
-  if (json.isArray) {
-    const array: unknown[] = [];
-    for (const part of arrayParts(json)) {
-      if (Array.isArray(part)) for (const member of part) array.push(member);
-      else array.push(yield* wholeOf(part, place));
-      yield;
-    }
-    return array;
-  }
+  if (json.isArray) return yield* valuesOf(json, place);
+  demandFew(json, place);
   const object = {};
   for (const [name, member] of yield* objectMembers(json)) {
     const value = yield* wholeOf(member, place);
@@ -170,4 +159,26 @@ export function* wholeOf(json: Json, place: string): Steps<unknown> {
     });
   }
   return object;
+}
+
+/**
+ * The members of a long list of values, each of which may be as long as a value may.
+ * @throws SyncError as `wholeOf`
+ */
+export function* valuesOf(list: LongJson, place: string): Steps<unknown[]> {
+  demandFew(list, place);
+  const values: unknown[] = [];
+  for (const part of arrayParts(list)) {
+    if (Array.isArray(part)) for (const member of part) values.push(member);
+    else values.push(yield* wholeOf(part, place));
+    yield;
+  }
+  return values;
+}
+
+function demandFew({ values, named }: LongJson, place: string): void {
+  if (values > WHOLE_VALUES_MAX) refuse(place, `has more than ${WHOLE_VALUES_MAX} members`);
+  if (named > WHOLE_NAMED_MAX) {
+    refuse(place, `has more than ${WHOLE_NAMED_MAX} members of objects`);
+  }
 }

@@ -293,6 +293,26 @@ test('whatever is longer than a value may be is refused unparsed, and its reques
   assert.equal(decodeApplyBody(JSON.stringify([change({ a: long.slice(20) })]), limits).length, 1);
 });
 
+test('what a row was before may be longer than a value, none of its values may', () => {
+  const limits = { ...LIMITS, valueBytes: 2 * PIECE_BYTES };
+  const longest = 'x'.repeat(limits.valueBytes - 2);
+  const deletion = (priorRow: unknown[]) => {
+    const set = device.write({ pk: [1], delete: true });
+    return { ...set, changes: set.changes.map((change) => ({ ...change, priorRow })) };
+  };
+  const set = deletion([longest, 7, longest, null, longest.slice(9)]);
+  assert.deepEqual(decodeApplyBody(JSON.stringify([set]), limits), [set]);
+  assert.throws(() => decodeApplyBody(JSON.stringify([deletion([`${longest}x`, 7])]), limits), {
+    code: 'TOO_LARGE',
+    message: /more than limits\.valueBytes \(524288\) bytes in one value/,
+  });
+  const many = deletion(Array.from({ length: 250_002 }, () => 7));
+  assert.throws(() => decodeApplyBody(JSON.stringify([many]), limits), {
+    code: 'MESSAGE_ERROR',
+    message: '[0].changes[0].priorRow: has more than 250000 members',
+  });
+});
+
 test('change sets without changes count, too', () => {
   const limits = { ...LIMITS, changesPerBatch: 3 };
   const sets = [1, 2, 3, 4].map(() => device.write());

@@ -4,6 +4,7 @@ import {
   COUNTER_MAX,
   compareHlc,
   HLC_MAX,
+  HLC_MIN,
   type HlcText,
   hlcAtTime,
   hlcWallTimeMs,
@@ -13,6 +14,7 @@ import { SyncError } from '../../errors/sync-error.ts';
 import type { WireChangeSet } from '../../protocol/schemas.ts';
 
 /**
+ * HLCs of what was before count as well: a client may go by them, though the coordinator doesn't.
  * @param nowMs the latest that the server's clock is known to have been
  * @throws SyncError CLOCK_DRIFT
  */
@@ -25,7 +27,7 @@ export function refuseDrift(
   const latest = hlcAtTime(HLC_MAX, latestMs, COUNTER_MAX);
   const index = changeSets.findIndex((changeSet) => isAnyAfter(changeSet, latest));
   if (index < 0) return;
-  const newest = newestHlc(changeSets) ?? latest;
+  const newest = newestOfAll(changeSets);
   throw new SyncError(
     'CLOCK_DRIFT',
     `changes[${index}]: dated ${hlcWallTimeMs(newest) - nowMs} ms ahead of the server's clock, more than sync.maxClockDriftMs (${maxClockDriftMs}) allows`,
@@ -34,17 +36,29 @@ export function refuseDrift(
 
 /** Differs from `newestHlc` by its cost: HLCs of one time differ at their end, from a limit at once. */
 function isAnyAfter({ hlc, changes, schemaMigrations }: WireChangeSet, limit: HlcText): boolean {
-  const isAfter = (item: { hlc: HlcText }) => compareHlc(item.hlc, limit) > 0;
+  const isAfter = (item: { hlc: HlcText; priorHlc?: HlcText }) =>
+    compareHlc(item.hlc, limit) > 0 ||
+    (item.priorHlc !== undefined && compareHlc(item.priorHlc, limit) > 0);
   return isAfter({ hlc }) || changes.some(isAfter) || schemaMigrations.some(isAfter);
 }
 
-/** The greatest HLC anywhere in a batch; `undefined` for an empty one. */
+/** The greatest HLC that its author has given anything in a batch; `undefined` for an empty one. */
 export function newestHlc(changeSets: readonly WireChangeSet[]): HlcText | undefined {
   let newest: HlcText | undefined;
   for (const { hlc, changes, schemaMigrations } of changeSets) {
     newest = newest === undefined ? hlc : maxHlc(newest, hlc);
     for (const migration of schemaMigrations) newest = maxHlc(newest, migration.hlc);
     for (const change of changes) newest = maxHlc(newest, change.hlc);
+  }
+  return newest;
+}
+
+function newestOfAll(changeSets: readonly WireChangeSet[]): HlcText {
+  let newest = newestHlc(changeSets) ?? HLC_MIN;
+  for (const { changes } of changeSets) {
+    for (const change of changes) {
+      if (change.type === 'column') newest = maxHlc(newest, change.priorHlc ?? newest);
+    }
   }
   return newest;
 }

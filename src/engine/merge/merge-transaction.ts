@@ -32,7 +32,12 @@ import {
   type Row,
 } from '../records/row.ts';
 import { type LoadedRow, toRowKey } from '../records/row-set.ts';
-import { cellSize, type RowLimits, refuseRowGrowth } from '../records/row-size.ts';
+import {
+  cellSize,
+  type RowLimits,
+  refuseLongPriorRow,
+  refuseRowGrowth,
+} from '../records/row-size.ts';
 import { migrationToJson, type TableRecord } from '../records/table-record.ts';
 import { type CatalogLimits, refuseGrowth } from '../tables/catalog-size.ts';
 import { type ChangeTarget, targetsOf } from '../tables/change-target.ts';
@@ -501,6 +506,9 @@ export class MergeTransaction {
     const tombstone = { hlc, position, priorRow, pk };
     const outcome = mergeTombstone(row, tombstone, this.#context.allowResurrection);
     if (outcome !== 'applied') return outcome;
+    refuseLongPriorRow(priorRow, loaded.size, this.#context.rowLimits, () => {
+      return `${change.schema}.${change.table}: priorRow`;
+    });
     loaded.size = 0;
     for (const [column, cell] of row.cells) loaded.size += cellSize(row, column, cell);
     this.#transaction.log.noteReplaced(1 + heldBefore - countHeld(row));

@@ -126,7 +126,7 @@ export class RowSet {
     const row = bytes === undefined ? createRow() : decodeRow(bytes);
     const cellsBefore = row.cells.size;
     const wasListed = isListed(row.tombstone);
-    const size = bytes?.length ?? 0;
+    const size = (bytes?.length ?? 0) - (row.tombstone?.priorRow?.length ?? 0);
     const loaded = { tableId, key, row, size, cellsBefore, wasListed, changed: false };
     const rows = this.#rowsByTable.get(tableId);
     if (rows === undefined) this.#rowsByTable.set(tableId, new Map([[identity, loaded]]));

@@ -52,6 +52,24 @@ export function refuseRowGrowth(
   if (grown.size > 0 && size > rowBytes) refuse('limits.rowBytes', rowBytes, 'bytes', where());
 }
 
+/**
+ * What a deletion says of the row before is kept with it, and counts as a row of its own: the row may be
+ * written again, as large as it was.
+ * @param priorRow JSON
+ * @param sizeBefore of the row that is deleted: what says no more than that row held is no reason to refuse
+ * @param where which row it is, for people
+ * @throws SyncError TOO_LARGE
+ */
+export function refuseLongPriorRow(
+  priorRow: string | undefined,
+  sizeBefore: number,
+  { rowBytes }: RowLimits,
+  where: () => string,
+): void {
+  const size = priorRow?.length ?? 0;
+  if (size > rowBytes && size > sizeBefore) refuse('limits.rowBytes', rowBytes, 'bytes', where());
+}
+
 function refuse(limit: LimitName, most: number, what: string, where: string): never {
   throw new SyncError('TOO_LARGE', `${where}: more than ${limit} (${most}) ${what} in one row`, {
     limit,

@@ -60,3 +60,31 @@ test('a row from before there was a limit may be changed, but not grow', async (
   await assert.rejects(manager.apply([write({ b: 1 })]), { code: 'TOO_LARGE' });
   await assert.rejects(manager.apply([write({ a1: 'longer' })]), { code: 'TOO_LARGE' });
 });
+
+test('what a deletion says of its row is bounded like a row, and leaves the row its room', async () => {
+  const rowLimits = { columnsPerRow: 100, rowBytes: 5000 };
+  const text = (length: number) => 'x'.repeat(length);
+  const remove = (...priorRow: unknown[]) => {
+    const set = device.write({ pk: [1], delete: true });
+    return { ...set, changes: set.changes.map((change) => ({ ...change, priorRow })) };
+  };
+  const { manager, store } = await openEngine({ rowLimits });
+  const tooLarge = {
+    code: 'TOO_LARGE',
+    message: 'main.t: priorRow: more than limits.rowBytes (5000) bytes in one row',
+  };
+  await assert.rejects(manager.apply([remove(text(3000), text(3000))]), tooLarge);
+  const whole = [text(2000), text(2000)];
+  await manager.apply([write({ a: whole[0], b: whole[1] })]);
+  assert.equal((await manager.apply([remove(...whole)])).applied, 1);
+  // Read anew, too.
+  await manager.close();
+  const again = await openEngine({ store, rowLimits });
+  const full = write({ a: whole[0], b: whole[1] });
+  assert.equal((await again.manager.apply([full])).applied, 2);
+  const anyRow = await openEngine({});
+  await anyRow.manager.apply([write({ text: text(9000) })]);
+  await anyRow.manager.close();
+  const bounded = await openEngine({ store: anyRow.store, rowLimits });
+  assert.equal((await bounded.manager.apply([remove(text(8990))])).applied, 1, 'it held that');
+});
