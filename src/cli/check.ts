@@ -8,6 +8,7 @@ import type { ResolvedConfig } from '../config/resolve-config.ts';
 import { HOOK_KINDS, HOOK_NAMES } from '../hooks/kinds.ts';
 import type { LoadedHooks } from '../hooks/loaded-hooks.ts';
 import { loadHooks } from '../hooks/loader.ts';
+import { enableLogging } from '../logging/logger.ts';
 import { PACKAGE_NAME } from '../modules/own-package.ts';
 import { surroundingsWithoutServer } from '../service/hook-surroundings.ts';
 import { findStorage } from '../storage/by-address/open-storage.ts';
@@ -20,12 +21,14 @@ const COLUMN_WIDTH_MAX = 40;
 export async function check(resolved: ResolvedConfig): Promise<void> {
   const { config, sources } = resolved;
   await findStorage(config.storage, process.cwd(), sources.get('storage.url'));
+  // What they warn of when they are loaded is a part of the answer.
+  enableLogging('warn', '');
   const hooks = await loadHooks(config, undefined, {
     surroundings: { ...surroundingsWithoutServer(), isCheck: true },
   });
   process.stdout.write(`${configToText(resolved)}\n\n${hooksToText(hooks)}\n`);
   for (const { close } of hooks) await close();
-  for (const warning of configToWarnings(resolved)) {
+  for (const warning of await configToWarnings(resolved)) {
     process.stderr.write(`${PACKAGE_NAME}: warning: ${warning}\n`);
   }
   process.exit(0);

@@ -8,7 +8,7 @@ import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import { PACKAGE_NAME } from '../modules/own-package.ts';
-import { FILE_MODE } from '../storage/leveldb/modes.ts';
+import { DIRECTORY_MODE, FILE_MODE } from '../storage/leveldb/modes.ts';
 import { type FirstHook, HOOKS, type InitOptions } from './init-flags.ts';
 import { type AuthMode, CONFIG_NAME, filesFor, type InitAnswers } from './init-templates.ts';
 
@@ -37,9 +37,11 @@ export async function init(
   if (taken.length > 0) {
     throw new Error(`${taken.join(' and ')} is there already; nothing was written`);
   }
+  const hasToken = answers.authMode === 'token-whitelist';
   for (const [name, text] of Object.entries(files)) {
-    mkdirSync(dirname(join(root, name)), { recursive: true });
-    const isSecret = name === CONFIG_NAME && answers.authMode === 'token-whitelist';
+    const directory = dirname(join(root, name));
+    mkdirSync(directory, { recursive: true, ...(hasToken && { mode: DIRECTORY_MODE }) });
+    const isSecret = name === CONFIG_NAME && hasToken;
     writeFileSync(join(root, name), text, { flag: 'wx', ...(isSecret && { mode: FILE_MODE }) });
   }
   const place = relative(process.cwd(), root);

@@ -39,10 +39,11 @@ export async function start(resolve: () => ResolvedConfig): Promise<void> {
   const server = await createCoordinatorServer({ config });
   stopOnSignal(server, config.limits.shutdownMs);
   process.on('unhandledRejection', (reason) => server.noteStrayRejection(reason));
+  const warnings = await configToWarnings(resolved);
   const { port } = await server.start();
   hangups.answer(() => reload(server, config, resolve));
   process.stdout.write(`${startToText(config, port, server.describe())}\n`);
-  for (const warning of configToWarnings(resolved)) {
+  for (const warning of warnings) {
     process.stderr.write(`${PACKAGE_NAME}: warning: ${warning}\n`);
   }
 }

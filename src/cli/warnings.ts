@@ -4,11 +4,13 @@ import { isLoopback } from '../config/loopback.ts';
 import { maskUrl } from '../config/option-display.ts';
 import type { ResolvedConfig } from '../config/resolve-config.ts';
 import { isOriginAllowed } from '../service/origins.ts';
+import { exposedSecrets } from './exposed-secrets.ts';
 
 /** Of a page that nobody has named. */
 const ANY_ORIGIN = 'https://any-page.invalid';
 
-export function configToWarnings({ config, sources }: ResolvedConfig): string[] {
+export async function configToWarnings(resolved: ResolvedConfig): Promise<string[]> {
+  const { config, sources } = resolved;
   const { host, auth, cors, storage } = config;
   const isFlag = (path: string) => sources.get(path)?.startsWith('flag ') === true;
   const warnings: string[] = [];
@@ -38,5 +40,5 @@ export function configToWarnings({ config, sources }: ResolvedConfig): string[] 
       `the password of storage.url stands ${shown}: set SYNC_STORAGE, or name it in the configuration file`,
     );
   }
-  return warnings;
+  return [...warnings, ...(await exposedSecrets(resolved, process.cwd()))];
 }

@@ -65,6 +65,8 @@ function entryToName(entry: unknown): unknown {
 
 const SECRET_NAME =
   /secret|token|passw|pwd|credential|authorization|cookie|private|api.?key|^key$/i;
+/** Of a variable that says where a secret is. */
+const NAME_OF_PLACE = /_(?:FILE|PATH|DIR|DIRECTORY)$/i;
 
 /**
  * The options of a hook module on one line: without what its schema marks as secret, what is called
@@ -75,15 +77,38 @@ export function hookOptionsToText(options: unknown, schema?: unknown): string {
   return maskUrl(toJson(withoutSecrets(options, [schema], reader)) ?? '');
 }
 
+/** Texts in the options of a hook module that are called as secrets are. */
+export function secretsInOptions(options: unknown): string[] {
+  const found: unknown[] = [];
+  withoutSecrets(options, [], new SchemaReader(undefined), (secret) => found.push(secret));
+  return found.flatMap(textsIn);
+}
+
+/** Whether a variable of the environment has a secret, by its name or as the password of a URL. */
+export function isSecretVariable(name: string, value: string): boolean {
+  const isCalledSo = SECRET_NAME.test(name) && !NAME_OF_PLACE.test(name);
+  return value !== '' && (isCalledSo || maskUrl(value) !== value);
+}
+
+function textsIn(value: unknown): string[] {
+  if (typeof value === 'string') return [value];
+  return typeof value === 'object' && value !== null ? Object.values(value).flatMap(textsIn) : [];
+}
+
 const MARKED = [{ secret: true }];
 
-/** @param schemas all that may hold for the value: one that marks it is enough */
+/**
+ * @param schemas all that may hold for the value: one that marks it is enough
+ * @param onSecret gets what is left out
+ */
 function withoutSecrets(
   value: unknown,
   schemas: readonly unknown[],
   reader: SchemaReader,
+  onSecret?: (secret: unknown) => void,
 ): unknown {
   if (reader.all(schemas).some((schema) => Boolean(schema.secret))) {
+    onSecret?.(value);
     return Array.isArray(value) ? `${MASK} (${value.length})` : MASK;
   }
   if (value instanceof RegExp) return String(value);
@@ -91,7 +116,9 @@ function withoutSecrets(
   if (typeof value === 'function') return '[function]';
   if (typeof value !== 'object' || value === null) return value;
   if (Array.isArray(value)) {
-    return value.map((item, i) => withoutSecrets(item, reader.itemsOf(schemas, i), reader));
+    return value.map((item, i) =>
+      withoutSecrets(item, reader.itemsOf(schemas, i), reader, onSecret),
+    );
   }
   return Object.fromEntries(
     Object.entries(value).map(([name, member]) => {
@@ -99,7 +126,7 @@ function withoutSecrets(
       const isCalledSo =
         SECRET_NAME.test(name) && (typeof member === 'string' || typeof member === 'object');
       const inner = isCalledSo ? MARKED : reader.membersOf(schemas, name);
-      return [name, withoutSecrets(member, inner, reader)];
+      return [name, withoutSecrets(member, inner, reader, onSecret)];
     }),
   );
 }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
+import { chmodSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { configToText } from '../../src/cli/check.ts';
@@ -17,6 +17,7 @@ test('check shows each value with its source, and who runs in which hook', async
     }),
     'hooks/allow.ts': 'export default { onAuthorize: (): boolean => true };\n',
   });
+  chmodSync(join(cwd, 'sync-coordinator.json'), 0o600);
   const { code, stdout, stderr } = await runProcess(t, ['check', '--port', '8080'], {
     cwd,
     env: { SYNC_AUTH_MODE: 'token-whitelist', SYNC_AUTH_TOKENS: 'sekrit,other' },

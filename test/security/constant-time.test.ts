@@ -27,9 +27,9 @@ import { nodesOf, placeOf, readSources, type SourceModule } from '../support/syn
 
 /** Where devices' own values are kept and merged: no credential gets there. */
 const WITHOUT_TOKENS = /^src\/(?:engine|storage|testing|wire)\//;
-/** The operator's own keys and tokens, when a module is set up: no client has a say in them. */
+/** The operator's own keys and tokens, at a start and when a module is set up: no client has a say in them. */
 const AT_SETUP =
-  /(?:webhook-delivery\.ts:\d+: secret\.startsWith\(SECRET_PREFIX\)|token-list\.ts:\d+: listed\.startsWith\((?:HASH_PREFIX|'#')\))$/;
+  /^src\/cli\/exposed-secrets\.ts:|(?:webhook-delivery\.ts:\d+: secret\.startsWith\(SECRET_PREFIX\)|token-list\.ts:\d+: (?:listed\.startsWith\((?:HASH_PREFIX|'#')\)|HASH\.test\(listed\)))$/;
 const WHITELIST = 'src/hooks/builtin/token-whitelist.ts';
 /** Names of what an attacker would guess, of its hash too, and of a list of either. */
 const SECRET = /token|secret|password|credential|authorization|bearer|hash|^listed$/i;

@@ -1,7 +1,7 @@
 /** What is on the disk is its owner's: nobody else of the machine may read it. */
 
 import assert from 'node:assert/strict';
-import { chmodSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { createLevelStorage } from '../../src/storage/leveldb/leveldb.ts';
@@ -12,6 +12,8 @@ import { startChildServer } from '../support/child-server.ts';
 import { startServer, temporaryDirectory } from '../support/server.ts';
 
 const OTHERS = 0o077;
+/** No user of the machine that matters. */
+const SOMEBODY = 65_534;
 
 /** Everything below a directory that others may do something with, with its mode. */
 function openBelow(directory: string): string[] {
@@ -91,9 +93,89 @@ test('init keeps the configuration with its token to its owner', async (t) => {
   const cwd = temporaryDirectory();
   assert.equal((await runProcess(t, ['init', '--yes'], { cwd })).code, 0);
   assert.equal(statSync(join(cwd, 'sync-coordinator.config.ts')).mode & 0o777, 0o600);
+  assert.equal((await runProcess(t, ['init', './deep/app', '--yes'], { cwd })).code, 0);
+  for (const made of ['hooks', 'deep', 'deep/app', 'deep/app/hooks']) {
+    assert.equal(statSync(join(cwd, made)).mode & 0o777, 0o700, made);
+  }
   const without = temporaryDirectory();
   const args = ['init', '--yes', '--auth-mode', 'none'];
   assert.equal((await runProcess(t, args, { cwd: without })).code, 0);
   const usual = 0o666 & ~process.umask();
   assert.equal(statSync(join(without, 'sync-coordinator.config.ts')).mode & 0o777, usual);
+});
+
+test('check and a start name each file with secrets that others may read', async (t) => {
+  const cwd = temporaryDirectory();
+  const file = (name: string, mode: number, text?: string) => {
+    const path = join(cwd, name);
+    if (text !== undefined) writeFileSync(path, text);
+    chmodSync(path, mode);
+    // To root others apply: see below.
+    if (isRoot) chownSync(path, SOMEBODY, SOMEBODY);
+    return path;
+  };
+  const isRoot = process.getuid?.() === 0;
+  mkdirSync(join(cwd, 'conf'));
+  const jwt = ['sync-coordinator/hooks/jwt', { secret: 'k'.repeat(32) }];
+  const settings = {
+    auth: { mode: 'token-whitelist', tokensFile: './tokens' },
+    hooks: { modules: [jwt] },
+  };
+  const config = file('conf/config.json', 0o644, JSON.stringify(settings));
+  const tokens = file('conf/tokens', 0o640, 'one\n');
+  const beside = file('conf/.env', 0o660, 'SHOP_API_KEY=zebra\n');
+  const own = file('.env', 0o604, 'SYNC_STORAGE=postgres://me:zebra@127.0.0.1/db\n');
+  const warnings = async () => {
+    const { code, stderr } = await runProcess(t, ['check', '--config', config], { cwd });
+    assert.equal(code, 0, stderr);
+    assert.doesNotMatch(stderr, /zebra|kkkk/);
+    return stderr;
+  };
+  const all = await warnings();
+  const expected = [
+    `every user of this machine may read the secrets in ${config}: chmod go-rwx ${config}`,
+    `the group of the file may read the secrets in ${beside}: chmod go-rwx ${beside}`,
+    `every user of this machine may read the secrets in ${own}: chmod go-rwx ${own}`,
+    `the group of the file may read the tokens in ${tokens}: chmod go-rwx ${tokens}`,
+  ];
+  for (const warning of expected) assert.ok(all.includes(warning), `${warning}\n\n${all}`);
+  const args = ['--config', config];
+  const server = await startChildServer(t, { dataDir: cwd, args });
+  await server.kill('SIGTERM');
+  for (const warning of expected.slice(0, 2)) assert.ok(server.output().includes(warning), warning);
+  if (isRoot) {
+    // As a service is given its secrets that must not change them.
+    for (const path of [tokens, beside]) chownSync(path, 0, SOMEBODY);
+    const left = await warnings();
+    assert.deepEqual([left.includes(tokens), left.includes(beside)], [false, true]);
+  }
+  for (const path of [config, tokens, beside]) chmodSync(path, 0o600);
+  file('.env', 0o644, 'SYNC_AUTH_TOKENS_FILE=./conf/tokens\nPORT=1\nSHOP_SECRET=\n');
+  assert.doesNotMatch(await warnings(), /may read the (?:secrets|tokens)/);
+  // A configuration that takes its secrets from elsewhere has none, nor has one with hashes alone.
+  const code =
+    'export default { hooks: [["sync-coordinator/hooks/jwt", { secret: "k".repeat(32) }]] };';
+  const path = file('sync-coordinator.config.mjs', 0o644, code);
+  assert.doesNotMatch(
+    (await runProcess(t, ['check'], { cwd })).stderr,
+    /may read the (?:secrets|tokens)/,
+  );
+  const hash = `sha256:${'0'.repeat(64)}`;
+  file(
+    'sync-coordinator.config.mjs',
+    0o644,
+    `export default { auth: { mode: "token-whitelist", tokens: ["${hash}"] } };`,
+  );
+  assert.doesNotMatch(
+    (await runProcess(t, ['check'], { cwd })).stderr,
+    /may read the (?:secrets|tokens)/,
+  );
+  file(
+    'sync-coordinator.config.mjs',
+    0o644,
+    'export default { auth: { mode: "token-whitelist", tokens: ["zebra"] } };',
+  );
+  assert.ok(
+    (await runProcess(t, ['check'], { cwd })).stderr.includes(`may read the secrets in ${path}`),
+  );
 });

@@ -5,12 +5,12 @@
  */
 
 import { createHash } from 'node:crypto';
-import { readFile, stat } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
+import { readersOf } from '../../storage/leveldb/modes.ts';
 
 const HASH_PREFIX = 'sha256:';
 const HASH = /^sha256:([0-9a-f]{64})$/i;
-const ANY_OF_OTHERS = 0o007;
 
 export function hashToken(token: string): Buffer {
   return createHash('sha256').update(token).digest();
@@ -19,6 +19,11 @@ export function hashToken(token: string): Buffer {
 /** A token as it may stand in a list without being one. */
 export function tokenToListed(token: string): string {
   return HASH_PREFIX + hashToken(token).toString('hex');
+}
+
+/** Whether it is of no use to who reads it. */
+export function isHashedToken(listed: string): boolean {
+  return HASH.test(listed);
 }
 
 /**
@@ -46,11 +51,9 @@ export async function readTokensFile(
   const text = await readFile(file, 'utf8').catch((error: Error) => {
     throw new Error(`the file of tokens ${file} cannot be read: ${error.message}`);
   });
-  const { mode } = await stat(file);
-  // Windows has other permissions, and shows all files as open.
-  if (process.platform !== 'win32' && (mode & ANY_OF_OTHERS) !== 0) {
-    warn(`every user of this machine may read the tokens in ${file}: chmod o-rwx ${file}`);
-  }
+  const readers = await readersOf(file);
+  if (readers !== undefined)
+    warn(`${readers} may read the tokens in ${file}: chmod go-rwx ${file}`);
   const lines = text.replace(/^\uFEFF/, '').split('\n');
   return lines.flatMap((line, i) => {
     const listed = line.trim();
