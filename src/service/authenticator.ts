@@ -115,17 +115,20 @@ export class Authenticator {
   #toAttempt(request: AuthRequest, renewed: ClientIdentity | undefined): LoginAttempt {
     const { token, headers } = request;
     const isGuessed = this.#parts.hooks.has.onAuthenticate;
+    const unnamed = unnamedProxyOf(request);
+    if (unnamed !== undefined) this.#warnOfProxy(unnamed);
     const source = isGuessed ? sourceOf(request) : undefined;
-    const proxy = isGuessed ? unnamedProxyOf(request) : undefined;
-    if (proxy !== undefined) this.#warnOfProxy(proxy);
+    const proxy = isGuessed ? unnamed : undefined;
     const credentials = credentialsToHash(token, headers);
     return { source, proxy, credentials, ...(renewed && { renewed: { userId: renewed.userId } }) };
   }
 
+  /** Once: also before a limit is met, so that it need not be. */
   #warnOfProxy(proxy: string): void {
     if (this.#hasWarnedOfProxy) return;
     this.#hasWarnedOfProxy = true;
-    const what = 'its clients share one count of failed logins: set trustProxy if it is a proxy';
+    const what =
+      'its clients share one count of failed logins and, where they have no userId, the limits of one client: set trustProxy if it is a proxy';
     logger.warn('%s passes requests on, and is not trusted to say whose; %s', proxy, what);
   }
 
