@@ -26,7 +26,7 @@ import { temporaryDirectory } from '../support/server.ts';
 import { nodesOf, placeOf, readSources, type SourceModule } from '../support/syntax.ts';
 
 /** Where devices' own values are kept and merged: no credential gets there. */
-const WITHOUT_TOKENS = /^src\/(?:engine|storage|testing|wire)\//;
+const WITHOUT_TOKENS = /^src\/(?:clock|engine|protocol|storage|testing|transfer|verify|wire)\//;
 /** The operator's own keys and tokens, at a start and when a module is set up: no client has a say in them. */
 const AT_SETUP =
   /^src\/cli\/exposed-secrets\.ts:|(?:webhook-delivery\.ts:\d+: secret\.startsWith\(SECRET_PREFIX\)|token-list\.ts:\d+: (?:listed\.startsWith\((?:HASH_PREFIX|'#')\)|HASH\.test\(listed\)))$/;
