@@ -125,7 +125,10 @@ test('what is held back takes no memory for each session: it is read from the lo
   const text = 'x'.repeat(1_000_000);
   for (let i = 0; i < 20; i++) await writer.apply(author.write({ pk: [i], set: { text } }));
   assert.equal(server.service.queuedBytes(), 0);
-  assert.equal(server.service.memory.answers.held, 0);
+  const { answers } = server.service.memory;
+  // The author's own session may be going through what it wrote itself.
+  for (let i = 0; i < 500 && answers.held > 0; i++) await writer.settled();
+  assert.equal(answers.held, 0);
   state.verdict.resolve();
   await rechecked;
   while (pushedTo(client).length < 20) await client.next('push_changes');
