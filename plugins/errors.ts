@@ -4,10 +4,19 @@ import type { Socket } from 'node:net';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { type ErrorCode, internalCause, SyncError, toSyncError } from '../src/errors/sync-error.ts';
+import { sourceOf } from '../src/hooks/client-source.ts';
+import { BoundedLog } from '../src/logging/bounded-log.ts';
 import { createLogger } from '../src/logging/logger.ts';
 import { HTTP_STATUSES } from '../src/protocol/http-statuses.ts';
 
 const logger = createLogger('sync-coordinator:http');
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** What went wrong in answering requests. */
+    httpFaults: BoundedLog;
+  }
+}
 
 /** What Fastify itself refuses, in the coordinator's codes. */
 const CODES_BY_STATUS: Record<number, ErrorCode> = {
@@ -90,13 +99,26 @@ function pathOf({ url }: FastifyRequest): string {
   return url.split('?', 1)[0] ?? '';
 }
 
-/** Of an app or a part of it. @param errorSent told of every error that is answered */
-export function answerErrors(app: FastifyInstance, errorSent: (error: SyncError) => void): void {
+/**
+ * Of an app or a part of it.
+ * @param errorSent told of every error that is answered
+ * @param faults takes up those that the operator has to see
+ */
+export function answerErrors(
+  app: FastifyInstance,
+  errorSent: (error: SyncError) => void,
+  faults: BoundedLog,
+): void {
   app.setErrorHandler<FastifyError | SyncError>((error, request, reply) => {
     const known = error instanceof SyncError ? error : fromFastify(error);
     errorSent(known);
     const cause = internalCause(known);
-    if (cause !== undefined) logger.error('%s %s: %O', request.method, pathOf(request), cause);
+    if (cause !== undefined) {
+      const { method, ip: remoteAddress, headers, routeOptions } = request;
+      const topic = `${method} ${routeOptions.url ?? ''}`;
+      const what = `${method} ${pathOf(request)}`;
+      faults.addError(topic, sourceOf({ remoteAddress, headers }), cause, what);
+    }
     return sendError(reply, known);
   });
   app.setNotFoundHandler(() => {
@@ -106,7 +128,10 @@ export function answerErrors(app: FastifyInstance, errorSent: (error: SyncError)
 
 export default fp(
   async (app) => {
-    answerErrors(app, app.coordinatorMetrics.errorSent);
+    const faults = new BoundedLog({ logger, level: 'error', verb: 'failed' });
+    app.decorate('httpFaults', faults);
+    app.addHook('onClose', async () => faults.flush());
+    answerErrors(app, app.coordinatorMetrics.errorSent, faults);
     app.addHook('onResponse', async (request, reply) => {
       logger('%s %s %d', request.method, pathOf(request), reply.statusCode);
     });

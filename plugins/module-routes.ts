@@ -27,7 +27,7 @@ export function serveModuleRoutes(app: FastifyInstance): ServeRoutes {
       },
     };
 
-    answerErrors(own, metrics.errorSent);
+    answerErrors(own, metrics.errorSent, app.httpFaults);
     own.addHook('onRequest', async (_request, reply) => running.add(reply.raw));
     // A reader that takes nothing must not hold its answer for ever.
     own.addHook('onSend', async (_request, reply) => {

@@ -7,7 +7,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { type HlcText, parseHlcParameter } from '../src/clock/hlc.ts';
 import { SyncError, toSyncError } from '../src/errors/sync-error.ts';
-import { createLogger } from '../src/logging/logger.ts';
+import { sourceOf } from '../src/hooks/client-source.ts';
 import type { WireCheckpoint } from '../src/protocol/schemas.ts';
 import { encodeApplyResult } from '../src/protocol/types.ts';
 import type { Reservation } from '../src/service/byte-budget.ts';
@@ -21,8 +21,6 @@ import { admitClient, type HttpClient, onceClosed } from './http-client.ts';
 const DEFAULT_DATABASE_ID = 'default';
 /** What most snapshots have under way: a chunk that is sent, and one that is read. */
 const SNAPSHOT_BYTES = 2 * 256 * 1024;
-const logger = createLogger('sync-coordinator:http');
-
 declare module 'fastify' {
   interface FastifyRequest {
     syncClient: HttpClient | null;
@@ -171,13 +169,16 @@ export default fp(
           signal,
           queuedBytes: () => reply.raw.writableLength,
         });
-        const lines = snapshotLines(snapshot, demandValid, room);
+        const { ip: remoteAddress, headers } = request;
+        const source = sourceOf({ remoteAddress, headers });
+        const failed = (error: unknown) => app.httpFaults.addError('snapshot', source, error);
+        const lines = snapshotLines(snapshot, demandValid, room, failed);
         const stream = Readable.from(lines, { objectMode: false });
         // However it ends, and also if it never began.
         stream.once('close', () => {
           access.release();
           onceClosed(reply, room.give);
-          snapshot.close().catch((error: unknown) => logger.error('snapshot: %O', error));
+          snapshot.close().catch(failed);
         });
         return reply.type('application/x-ndjson').send(stream);
       } catch (error) {
@@ -239,6 +240,7 @@ async function* snapshotLines(
   { chunks, noteSent }: ServedSnapshot,
   demandValid: () => Promise<void>,
   room: Reservation,
+  failed: (error: unknown) => void,
 ): AsyncGenerator<string | Uint8Array> {
   let bytesBefore = 0;
   try {
@@ -256,7 +258,7 @@ async function* snapshotLines(
       'SNAPSHOT_ERROR',
       'the snapshot could not be read to its end',
     );
-    logger.error('snapshot: %O', cause ?? error);
+    failed(cause ?? error);
     yield `${JSON.stringify({ error: { code, message } })}\n`;
   }
 }

@@ -22,3 +22,12 @@ export function toPrintable(text: string): string {
 export function toPrintableLines(text: string): string {
   return text.replaceAll(UNPRINTABLE_IN_LINES, escapeCharacter).replaceAll('\n', `\n${INDENT}`);
 }
+
+/**
+ * A value among others of a line: in quotes wherever it could be taken for more than one.
+ * @param lengthMax in characters; what is longer is cut
+ */
+export function toQuoted(text: string, lengthMax: number): string {
+  const cut = text.slice(0, lengthMax);
+  return /^[^\s;"]+$/.test(cut) ? cut : JSON.stringify(cut);
+}

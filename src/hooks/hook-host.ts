@@ -12,6 +12,7 @@ import { HookInvoker, type HookInvokerOptions } from './hook-invoker.ts';
 import type { LoadedHooks } from './loaded-hooks.ts';
 import { type HooksConfig, type LoadHooksOptions, loadHooks } from './loader.ts';
 import type { StatusLines } from './module-extras.ts';
+import { RefusalLines } from './refusal-lines.ts';
 
 const logger = createLogger('sync-coordinator:hooks');
 
@@ -22,9 +23,13 @@ export interface HookHostConfig extends HooksConfig {
 
 export interface HookHostOptions
   extends LoadHooksOptions,
-    Omit<HookInvokerOptions, 'timeoutMs' | 'notifyCallsMax'> {
+    Omit<HookInvokerOptions, 'timeoutMs' | 'notifyCallsMax' | 'lines'> {
   /** From code; they come after those that the config names, also after a reload. */
   codeHooks: CodeHooks | undefined;
+}
+
+interface HostOptions extends HookHostOptions {
+  lines: RefusalLines;
 }
 
 interface Generation {
@@ -35,7 +40,7 @@ interface Generation {
 export class HookHost {
   /** Invokes the modules of the last reload. Draining it closes them all. */
   readonly chain: HookChain;
-  readonly #options: HookHostOptions;
+  readonly #options: HostOptions;
   readonly #closings = new Set<Promise<void>>();
   #current: Generation;
   #reloading: Promise<unknown> = Promise.resolve();
@@ -44,10 +49,11 @@ export class HookHost {
 
   /** @throws HookLoadError */
   static async load(config: HookHostConfig, options: HookHostOptions): Promise<HookHost> {
-    return new HookHost(await loadGeneration(config, options), options);
+    const all = { ...options, lines: new RefusalLines(options.logger) };
+    return new HookHost(await loadGeneration(config, all), all);
   }
 
-  private constructor(current: Generation, options: HookHostOptions) {
+  private constructor(current: Generation, options: HostOptions) {
     this.#current = current;
     this.#options = options;
     this.chain = new HookChain(current.invoker, (deadlineMs) => this.close(deadlineMs));
@@ -128,13 +134,11 @@ export class HookHost {
     if (this.#isClosed) return;
     this.#isClosed = true;
     await Promise.all([closeModules(this.#current, deadlineMs), ...this.#closings]);
+    this.#options.lines.flush();
   }
 }
 
-async function loadGeneration(
-  config: HookHostConfig,
-  options: HookHostOptions,
-): Promise<Generation> {
+async function loadGeneration(config: HookHostConfig, options: HostOptions): Promise<Generation> {
   const modules = await loadHooks(config, options.codeHooks, options);
   const { timeoutMs, notifyCallsMax } = config.hooks;
   const invoker = new HookInvoker(modules, { ...options, timeoutMs, notifyCallsMax });

@@ -14,11 +14,11 @@ import {
   type Failure,
   type HookAnswer,
   type HookOutcome,
-  logRefusal,
   PASSED,
   type Refusal,
   toRefusal,
 } from './refusal.ts';
+import { RefusalLines } from './refusal-lines.ts';
 import { RunningCalls } from './running-calls.ts';
 import { isThenable, settleInTime } from './settle-in-time.ts';
 import type { ClientIdentity } from './types.ts';
@@ -40,6 +40,8 @@ export interface HookInvokerOptions {
   notifyCallsMax?: number;
   /** Instead of `sync-coordinator:auth` (onAuthenticate) and `sync-coordinator:hooks` (the others). */
   logger?: Logger;
+  /** Of all generations of modules. Default: of this one alone, to `logger`. */
+  lines?: RefusalLines;
   /** Makes what counts the calls of a module's hook. */
   observer?(hook: HookName, module: string): ObserveCall;
   /** Called whenever a module forbids a client what it wants. */
@@ -51,19 +53,24 @@ function compileStep(
   module: InvokedModule,
   place: number,
   options: HookInvokerOptions,
-  running: RunningCalls,
+  { running, lines }: { running: RunningCalls; lines: RefusalLines },
 ): HookStep {
   const { name, hooks, timeoutMs = options.timeoutMs } = module;
   const observe = options.observer?.(hook, name);
 
   const secondsSince = (startedAtMs: number) => (performance.now() - startedAtMs) / 1000;
 
-  function read<Value>(reading: Reading<Value>, answer: unknown, startedAtMs: number): Value {
+  function read<Value>(
+    reading: Reading<Value>,
+    call: Call,
+    answer: unknown,
+    startedAtMs: number,
+  ): Value {
     let value: Value;
     try {
       value = reading.read(answer);
     } catch (fault) {
-      throw refuse(reading, 'invalid', fault, startedAtMs);
+      throw refuse(reading, call, 'invalid', fault, startedAtMs);
     }
     observe?.('ok', secondsSince(startedAtMs));
     return value;
@@ -71,6 +78,7 @@ function compileStep(
 
   function refuse<Value>(
     { secret, onRefusal }: Reading<Value>,
+    call: Call | undefined,
     failure: Failure,
     cause: unknown,
     startedAtMs: number,
@@ -78,7 +86,8 @@ function compileStep(
     const refusal = toRefusal(hook, failure, cause);
     observe?.(refusal.outcome, secondsSince(startedAtMs));
     onRefusal?.({ module: name, answer: describeBriefly(refusal, secret) }, refusal);
-    logRefusal(hook, name, refusal, secret, options.logger);
+    const remoteAddress = call?.remoteAddress;
+    lines.add({ hook, module: name, refusal, remoteAddress, secret });
     return refusal.error;
   }
 
@@ -93,8 +102,8 @@ function compileStep(
     return new Promise((resolve, reject) => {
       settleInTime(call, answer, timeoutMs, signals, (settled) => {
         try {
-          if (settled.outcome === 'ok') resolve(read(reading, settled.answer, startedAtMs));
-          else reject(refuse(reading, settled.outcome, settled.error, startedAtMs));
+          if (settled.outcome === 'ok') resolve(read(reading, call, settled.answer, startedAtMs));
+          else reject(refuse(reading, call, settled.outcome, settled.error, startedAtMs));
         } catch (error) {
           reject(error);
         }
@@ -109,16 +118,19 @@ function compileStep(
   ): Value | Promise<Value> {
     const startedAtMs = performance.now();
     const aborted = signals.find((signal) => signal?.aborted);
-    if (aborted !== undefined) throw refuse(invocation, 'aborted', aborted.reason, startedAtMs);
+    if (aborted !== undefined) {
+      throw refuse(invocation, undefined, 'aborted', aborted.reason, startedAtMs);
+    }
+    let call: C | undefined;
     let answer: unknown;
     try {
-      const call = invocation.newCall();
+      call = invocation.newCall();
       answer = runCall(call, invocation.run, hooks);
       if (isThenable(answer)) return wait(invocation, call, answer, signals, startedAtMs);
     } catch (error) {
-      throw refuse(invocation, 'error', error, startedAtMs);
+      throw refuse(invocation, call, 'error', error, startedAtMs);
     }
-    return read(invocation, answer, startedAtMs);
+    return read(invocation, call, answer, startedAtMs);
   }
 
   return { module, place, invoke };
@@ -136,16 +148,21 @@ export class HookInvoker {
   constructor(modules: readonly InvokedModule[], options: HookInvokerOptions) {
     this.#options = options;
     this.running = new RunningCalls(options.notifyCallsMax);
+    const { running } = this;
+    const { lines = new RefusalLines(options.logger) } = options;
     this.steps = recordByHook((hook) =>
       modules.flatMap((module, place) =>
         module.hooks[hook] === undefined
           ? []
-          : [compileStep(hook, module, place, options, this.running)],
+          : [compileStep(hook, module, place, options, { running, lines })],
       ),
     );
     this.has = recordByHook((hook) => this.steps[hook].length > 0);
     this.visits = new Visits(this);
-    this.viewKey = createViewKey(this.steps.onBeforeSendChanges.map(({ module }) => module));
+    this.viewKey = createViewKey(
+      this.steps.onBeforeSendChanges.map(({ module }) => module),
+      lines,
+    );
   }
 
   /** Whether a module wants batches to be judged and stored one after the other. */

@@ -1,12 +1,11 @@
 /**
- * What a call means that has no value: the error that the client gets, and what is logged. The
- * client learns which hook failed and nothing else; the cause goes to the log, with
+ * What a call means that has no value: the error that the client gets, and the words for the log. The
+ * client learns which hook failed and nothing else; the cause is for the log, with
  * the client's token blotted out.
  */
 
 import { errorToMessage, errorToText } from '../errors/error-text.ts';
 import { ERROR_CODES, type ErrorCode, SyncError } from '../errors/sync-error.ts';
-import { createLogger } from '../logging/logger.ts';
 import { InvalidAnswer } from './answered-changes.ts';
 import { blotOut } from './blot-out.ts';
 import { HOOK_KINDS, type HookName } from './kinds.ts';
@@ -34,9 +33,6 @@ export interface HookAnswer {
 }
 
 export const PASSED = 'passed';
-
-const authLog = createLogger('sync-coordinator:auth');
-const hooksLog = createLogger('sync-coordinator:hooks');
 
 const CAUSE_LENGTH_MAX = 4000;
 const REASON_LENGTH_MAX = 200;
@@ -94,36 +90,13 @@ export function toRefusal(hook: HookName, failure: Failure, cause: unknown): Ref
   return { outcome: failure, error, cause };
 }
 
-/** @param secret that must not be seen in the log */
-export function logRefusal(
-  hook: HookName,
-  module: string,
-  refusal: Refusal,
-  secret: string | undefined,
-  logger = hook === 'onAuthenticate' ? authLog : hooksLog,
-): void {
-  const { outcome, error, cause } = refusal;
-  // Strangers decide how often this is: the refusal log, which is bounded, has a line for them.
-  if (hook === 'onAuthenticate') {
-    logger('%s: %s %s: %s', module, hook, outcome, describeCause(cause, secret));
-    return;
-  }
-  const isWaitedFor = HOOK_KINDS[hook] !== 'notify';
-  // What a hook says to the client, and a client that has gone, are no failures.
-  if (isWaitedFor && (error === cause || outcome === 'aborted')) {
-    logger('%s: %s %s with %s', module, hook, outcome, error.code);
-  } else {
-    logger.error('%s: %s %s: %s', module, hook, outcome, describeCause(cause, secret));
-  }
-}
-
-/** Anything thrown, for the log. */
-function describeCause(cause: unknown, secret?: string): string {
+/** Why a hook failed, with all that the log may know of it. */
+export function describeCause({ cause }: Refusal, secret?: string): string {
   const describe = () => (cause instanceof InvalidAnswer ? cause.message : errorToText(cause));
   return describeWithout(secret, describe, CAUSE_LENGTH_MAX);
 }
 
-/** Why a hook refused, in a few words for the log. */
+/** The same in a few words. */
 export function describeBriefly({ cause }: Refusal, secret?: string): string {
   return describeWithout(secret, () => errorToMessage(cause), REASON_LENGTH_MAX);
 }

@@ -1,10 +1,8 @@
 /** Which clients see the same of what is pushed, where every module that filters it says so. */
 
-import { createLogger } from '../logging/logger.ts';
 import type { InvokedModule } from './hook-step.ts';
+import type { RefusalLines } from './refusal-lines.ts';
 import type { ClientIdentity } from './types.ts';
-
-const logger = createLogger('sync-coordinator:hooks');
 
 /** So that what modules that were loaded anew say has nothing to do with what the old ones said. */
 let chains = 0;
@@ -15,6 +13,7 @@ let chains = 0;
  */
 export function createViewKey(
   filters: readonly InvokedModule[],
+  lines: RefusalLines,
 ): (client: ClientIdentity) => string | undefined {
   if (filters.some(({ hooks }) => hooks.viewKey === undefined)) return () => undefined;
   const chain = chains++;
@@ -23,7 +22,7 @@ export function createViewKey(
   return (client) => {
     const before = known.get(client);
     if (before !== undefined) return before.key;
-    const keys = filters.map((module) => keyOf(module, client));
+    const keys = filters.map((module) => keyOf(module, client, lines));
     const key = keys.includes(undefined) ? undefined : JSON.stringify([chain, ...keys]);
     known.set(client, { key });
     return key;
@@ -31,13 +30,17 @@ export function createViewKey(
 }
 
 /** Of one module. What is no key is none: the client is asked about, as without one. */
-function keyOf({ name, hooks }: InvokedModule, client: ClientIdentity): string | undefined {
+function keyOf(
+  { name, hooks }: InvokedModule,
+  client: ClientIdentity,
+  lines: RefusalLines,
+): string | undefined {
   try {
     const key: unknown = hooks.viewKey?.(client);
     if (key === undefined || typeof key === 'string') return key;
-    logger.error('%s: viewKey gave a %s, not a string', name, typeof key);
+    lines.addFault(name, client.remoteAddress, `gave a ${typeof key}, not a string`);
   } catch (error) {
-    logger.error('%s: viewKey failed: %O', name, error);
+    lines.addFault(name, client.remoteAddress, error);
   }
   return undefined;
 }

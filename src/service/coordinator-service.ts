@@ -12,6 +12,7 @@ import type { AuthRequest, HookChain } from '../hooks/chain.ts';
 import type { RowWrite, WriteResult } from '../hooks/coordinator-access.ts';
 import type { HookAnswer } from '../hooks/refusal.ts';
 import type { CallOrigin, ClientIdentity, SyncOperation } from '../hooks/types.ts';
+import { BoundedLog } from '../logging/bounded-log.ts';
 import { createLogger } from '../logging/logger.ts';
 import { createMetrics, type Metrics } from '../metrics/metrics.ts';
 import { exposeStore } from '../metrics/store-metrics.ts';
@@ -86,6 +87,8 @@ export interface Status {
 export class CoordinatorService {
   readonly metrics: Metrics;
   readonly logger = createLogger('sync-coordinator:service');
+  /** What went wrong in serving messages. */
+  readonly faults = new BoundedLog({ logger: this.logger, level: 'error', verb: 'failed' });
   readonly #options: ServiceOptions;
   readonly #pool: DatabasePool;
   /** Of hook modules that read the logs. */
@@ -542,6 +545,7 @@ export class CoordinatorService {
     this.logPins.stop();
     await this.#pool.close();
     await this.#options.storage.close();
+    this.faults.flush();
   }
 }
 

@@ -1,15 +1,13 @@
-/**
- * A line of the log for each client that was refused: as who, where, and why. Whoever is refused all
- * the time can't flood the log with it: of each source, and of all together, there are only so many
- * lines within a minute, and then one that counts the others.
- */
+/** A line of the log for each client that was refused: as who, where, and why. It is bounded. */
 
 import { siteIdToText } from '../clock/site-id.ts';
+import { toQuoted } from '../errors/printable.ts';
 import { type ErrorCode, type SyncError, toSyncError } from '../errors/sync-error.ts';
 import { sourceOf } from '../hooks/client-source.ts';
 import type { HookName } from '../hooks/kinds.ts';
 import type { HookAnswer } from '../hooks/refusal.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
+import { BoundedLog } from '../logging/bounded-log.ts';
 import { createLogger, type Logger } from '../logging/logger.ts';
 
 export interface Refused {
@@ -26,39 +24,22 @@ export interface Refused {
   answers?: readonly HookAnswer[];
 }
 
-const WINDOW_MS = 60_000;
-const LINES_PER_SOURCE = 10;
-const LINES_IN_ALL = 300;
-/** Further ones share one place. */
-const SOURCES_MAX = 1000;
-/** Of those that had more lines than are written; the others are summed up. */
-const SUMMARIES_MAX = 10;
 const NAME_LENGTH_MAX = 128;
-const OTHERS = 'other addresses';
+/** Of what a hook or the coordinator says; a hook's words are cut shorter where they are taken up. */
+const REASON_LENGTH_MAX = 400;
 
 export class RefusalLog {
-  readonly #logger: Logger;
-  /** Of the window that runs: how often each source was refused. */
-  readonly #refusals = new Map<string, { lines: number; more: number }>();
-  #lines = 0;
-  #window: NodeJS.Timeout | undefined;
+  readonly #log: BoundedLog;
 
   constructor(logger: Logger = createLogger('sync-coordinator:auth')) {
-    this.#logger = logger;
+    this.#log = new BoundedLog({ logger, level: 'warn', verb: 'were refused' });
   }
 
   /** @param source whom it is put down to; see `sourceOf` */
   add(source: string | undefined, refused: Refused): void {
-    const tally = this.#tallyOf(source ?? 'unknown addresses');
-    if (tally.lines >= LINES_PER_SOURCE || this.#lines >= LINES_IN_ALL) {
-      tally.more++;
-      return;
-    }
-    tally.lines++;
-    this.#lines++;
     // A hook that fails is the operator's to mend; all else is the client's.
-    const log = refused.code === 'HOOK_FAILED' ? this.#logger.error : this.#logger.warn;
-    log('%s', toLine(refused));
+    const level = refused.code === 'HOOK_FAILED' ? 'error' : 'warn';
+    this.#log.add({ source, write: (logger) => logger[level]('%s', toLine(refused)) });
   }
 
   /**
@@ -93,31 +74,9 @@ export class RefusalLog {
     this.add(sourceOf({ remoteAddress: address, headers: {} }), { ...refused, answers });
   }
 
-  #tallyOf(source: string) {
-    this.#window ??= setTimeout(() => this.flush(), WINDOW_MS).unref();
-    const isRoom = this.#refusals.has(source) || this.#refusals.size < SOURCES_MAX;
-    const key = isRoom ? source : OTHERS;
-    const tally = this.#refusals.get(key) ?? { lines: 0, more: 0 };
-    this.#refusals.set(key, tally);
-    return tally;
-  }
-
   /** Says how much was left out, and begins anew. To be called at the end. */
   flush(): void {
-    clearTimeout(this.#window);
-    this.#window = undefined;
-    const left = [...this.#refusals].filter(([, { more }]) => more > 0);
-    const shown = left.sort(([, a], [, b]) => b.more - a.more).splice(0, SUMMARIES_MAX);
-    for (const [source, { more }] of shown) {
-      this.#logger.warn('from %s: %d more were refused within a minute', source, more);
-    }
-    const more = left.reduce((sum, [, tally]) => sum + tally.more, 0);
-    if (more > 0) {
-      const { length } = left;
-      this.#logger.warn('from %d more addresses: %d were refused within a minute', length, more);
-    }
-    this.#refusals.clear();
-    this.#lines = 0;
+    this.#log.flush();
   }
 }
 
@@ -137,16 +96,19 @@ export function noteForbidden(
   refusals.addForbidden(client, what, code, [answer]);
 }
 
-/** What an attacker names may be long, and is not worth a long line. */
+/**
+ * First what no client chooses. What an attacker names may be long, and is not worth a long line; and it
+ * stays one value, so that nobody is taken for somebody else.
+ */
 function toLine(refused: Refused): string {
   const { what, code, userId, site, databaseId, address, reason, answers = [] } = refused;
-  const facts = Object.entries({ user: userId, site, database: databaseId, from: address });
+  const facts = Object.entries({ from: address, user: userId, site, database: databaseId });
   const known = facts.flatMap(([name, value]) =>
-    value === undefined ? [] : [`${name} ${value.slice(0, NAME_LENGTH_MAX)}`],
+    value === undefined ? [] : [`${name} ${toQuoted(value, NAME_LENGTH_MAX)}`],
   );
   const reasons = [
-    ...answers.map(({ module, answer }) => `${module}: ${answer}`),
-    ...(reason === undefined ? [] : [reason]),
+    ...answers.map(({ module, answer }) => `${module}: ${toQuoted(answer, REASON_LENGTH_MAX)}`),
+    ...(reason === undefined ? [] : [toQuoted(reason, REASON_LENGTH_MAX)]),
   ];
   // To several questions the answer is mostly the same.
   return [`refused ${what}: ${code}`, ...known, ...new Set(reasons)].join('; ');

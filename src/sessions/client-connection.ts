@@ -587,7 +587,7 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
     const { fatal, close } = WS_OUTCOMES[code];
     service.metrics.errorSent(error);
     const cause = internalCause(error);
-    if (cause !== undefined) service.logger.error('%s: %O', code, cause);
+    if (cause !== undefined) service.faults.addError(code, this.#options.remoteAddress, cause);
     this.#send({ type: 'error', code, message, fatal, requestId, retryAfterMs });
     if (close !== undefined) this.#options.outlet.close(close, code);
   }

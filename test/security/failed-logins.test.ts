@@ -238,7 +238,8 @@ test('each refusal is a line that says who, where from and why, and a flood of t
   };
   const server = await startChildServer(t, { dataDir, env });
   const device = new Device(1);
-  const site = `site ${device.siteId}; database default; from 127.0.0.1`;
+  const from = 'from 127.0.0.1';
+  const site = `site ${device.siteId}; database default`;
   const http = (token: string, path = '/changes') =>
     fetch(`${server.httpUrl}${path}`, {
       headers: { 'x-site-id': device.siteId, authorization: `Bearer ${token}` },
@@ -249,7 +250,8 @@ test('each refusal is a line that says who, where from and why, and a flood of t
     await client.nextWhere(() => true);
     return client;
   };
-  const why = 'token-whitelist: passed; ./invited.mjs: passed; ./strict.mjs: no such token';
+  const forged = String.raw`"no such token\n2026-01-01 forged: [token]"`;
+  const why = `token-whitelist: passed; ./invited.mjs: passed; ./strict.mjs: ${forged}`;
   await http('guess-1');
   (await shake('guess-2')).socket.terminate();
   const session = await shake('invited-1');
@@ -267,16 +269,15 @@ test('each refusal is a line that says who, where from and why, and a flood of t
   const output = server.output();
   const lines = output.split('\n').filter((line) => line.includes('sync-coordinator:auth'));
   const said = lines.map((line) => line.replace(/^.*sync-coordinator:auth:(\w+) /, '$1 '));
-  const forged = '\\u000a2026-01-01 forged: [token]';
   assert.deepEqual(said.slice(0, 8), [
-    `warn refused http login: AUTH_FAILED; ${site}; ${why}${forged}`,
-    `warn refused websocket login: AUTH_FAILED; ${site}; ${why}${forged}`,
-    `warn refused websocket login: AUTH_FAILED; ${site}; ${why}${forged}`,
-    `warn refused websocket login: AUTH_FAILED; user invited-2; ${site}; token-whitelist: passed; the credentials are of another user`,
-    `warn refused http login: AUTH_EXPIRED; user ann; ${site}; token-whitelist: passed; ./invited.mjs: passed; the credentials have run out`,
-    `warn refused request: NOT_AUTHORIZED; user invited-2; ${site}; ./invited.mjs: not allowed`,
-    `warn refused websocket session: NOT_AUTHORIZED; user invited-3; ${site}; ./invited.mjs: not allowed`,
-    'warn refused http login: NOT_AUTHENTICATED; database default; from 127.0.0.1; X-Site-Id is required',
+    `warn refused http login: AUTH_FAILED; ${from}; ${site}; ${why}`,
+    `warn refused websocket login: AUTH_FAILED; ${from}; ${site}; ${why}`,
+    `warn refused websocket login: AUTH_FAILED; ${from}; ${site}; ${why}`,
+    `warn refused websocket login: AUTH_FAILED; ${from}; user invited-2; ${site}; token-whitelist: passed; "the credentials are of another user"`,
+    `warn refused http login: AUTH_EXPIRED; ${from}; user ann; ${site}; token-whitelist: passed; ./invited.mjs: passed; "the credentials have run out"`,
+    `warn refused request: NOT_AUTHORIZED; ${from}; user invited-2; ${site}; ./invited.mjs: "not allowed"`,
+    `warn refused websocket session: NOT_AUTHORIZED; ${from}; user invited-3; ${site}; ./invited.mjs: "not allowed"`,
+    'warn refused http login: NOT_AUTHENTICATED; from 127.0.0.1; database default; "X-Site-Id is required"',
   ]);
   assert.deepEqual(said.slice(10), ['warn from 127.0.0.1: 58 more were refused within a minute']);
   assert.doesNotMatch(output, /guess|zebra/);

@@ -41,12 +41,12 @@ test('a refused handshake is one line, who is let in none, over both transports'
     return said.flatMap((line) => /sync-coordinator:auth:warn (refused .*)/.exec(line)?.[1] ?? []);
   };
   const of = (user: string) =>
-    `user ${user}; site ${device.siteId}; database default; from 127.0.0.1`;
+    `from 127.0.0.1; user ${user}; site ${device.siteId}; database default`;
   const expected: string[] = [];
 
   assert.equal((await shake('nobody')).first.code, 'NOT_AUTHORIZED');
   expected.push(
-    `refused websocket handshake: NOT_AUTHORIZED; ${of('nobody')}; ./rights.mjs: not allowed`,
+    `refused websocket handshake: NOT_AUTHORIZED; ${of('nobody')}; ./rights.mjs: "not allowed"`,
   );
   assert.equal((await shake('stranger')).first.code, 'HOOK_FAILED');
   const leaver = await shake('leaver');
@@ -55,13 +55,19 @@ test('a refused handshake is one line, who is let in none, over both transports'
   assert.equal(writer.first.type, 'handshake_ack', 'who may only write is let in');
   const headers = { 'x-site-id': device.siteId, authorization: 'nobody' };
   assert.equal((await fetch(`${server.httpUrl}/changes`, { headers })).status, 403);
-  expected.push(`refused request: NOT_AUTHORIZED; ${of('nobody')}; ./rights.mjs: not allowed`);
+  expected.push(`refused request: NOT_AUTHORIZED; ${of('nobody')}; ./rights.mjs: "not allowed"`);
+
+  // Who is called like the facts of a line stays one of them.
+  const forger = 'nobody; from 10.1.1.1; user "root"';
+  await fetch(`${server.httpUrl}/changes`, { headers: { ...headers, authorization: forger } });
+  const quoted = of(String.raw`"nobody; from 10.1.1.1; user \"root\""`);
+  expected.push(`refused request: NOT_AUTHORIZED; ${quoted}; ./rights.mjs: "not allowed"`);
 
   // The right to read of a session is withdrawn, and it has no other.
   await writer.client.apply(new Device(2).write({ pk: [1], set: { a: 1 } }));
   assert.equal((await leaver.client.closed).code, 1008);
   expected.push(
-    `refused websocket session: NOT_AUTHORIZED; ${of('leaver')}; ./rights.mjs: not allowed`,
+    `refused websocket session: NOT_AUTHORIZED; ${of('leaver')}; ./rights.mjs: "not allowed"`,
   );
   await server.kill('SIGTERM');
   assert.deepEqual(lines(), expected);
