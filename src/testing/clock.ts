@@ -1,4 +1,4 @@
-/** The coordinator's clock as a test has it: it runs as the machine's does, and can be moved. */
+/** The coordinator's clock as a test has it: it runs as the machine's does, and can be moved or stopped. */
 
 import { randomBytes, randomUUID } from 'node:crypto';
 import type { World } from '../engine/sync-manager.ts';
@@ -8,14 +8,20 @@ export interface TestClock {
   now(): number;
   /** Moves it on; back with a negative number. */
   advance(ms: number): void;
+  /** From now on it stands still, unless it is moved: what a test counts must not hang on how long it takes. */
+  stop(): void;
 }
 
 export function createClock(): TestClock {
   let offsetMs = 0;
+  let stoppedAtMs: number | undefined;
   return {
-    now: () => Date.now() + offsetMs,
+    now: () => (stoppedAtMs ?? Date.now()) + offsetMs,
     advance(ms) {
       offsetMs += ms;
+    },
+    stop() {
+      stoppedAtMs ??= Date.now();
     },
   };
 }

@@ -28,6 +28,8 @@ async function start(
     },
   };
   const server = await startServer(t, { config: { storage: 'memory:', limits }, hooks });
+  // What has failed is forgotten as time goes by, also by a slow machine's.
+  server.clock.stop();
   return { server, asked };
 }
 
@@ -139,6 +141,7 @@ async function askAtOnce(t: TestContext, tokens: readonly string[]) {
       },
     },
   });
+  server.clock.stop();
   const { authAttempts } = server.service.metrics;
   let arrived = 0;
   const { inc } = authAttempts;
@@ -209,8 +212,7 @@ test('behind a proxy that is not trusted others have ten times the room, and no 
   for (let i = 0; i < 200; i++) await overHttp(server, `guess ${i}`, new Device(100 + i), headers);
   // What was good is heard meanwhile.
   assert.equal((await overHttp(server, 'good', new Device(2), headers)).code, undefined);
-  // As time goes by there is room for some more.
-  assert.ok(asked.length >= 202 && asked.length < 252, String(asked.length));
+  assert.equal(asked.length, 202);
 });
 
 const HOOKS = {
