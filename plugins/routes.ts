@@ -13,6 +13,7 @@ import { encodeApplyResult } from '../src/protocol/types.ts';
 import type { Reservation } from '../src/service/byte-budget.ts';
 import type { ServedSnapshot } from '../src/service/delivery.ts';
 import { changesPageJson } from '../src/service/frames.ts';
+import type { PageMemory } from '../src/service/page-reads.ts';
 import { collectBody } from '../src/service/request-body.ts';
 import { decodeApplyBody, decodeCheckpointBody } from '../src/wire/decode.ts';
 import { runInSteps } from '../src/wire/steps.ts';
@@ -101,11 +102,11 @@ export default fp(
         limit: readLimit(request),
         signal,
       };
-      const read = async () => {
+      const read = async (memory: PageMemory) => {
         signal.throwIfAborted();
         const page = await service.withAccess(
           databaseId,
-          (access) => service.handleSync(client.identity, access, query),
+          (access) => service.handleSync(client.identity, access, { ...query, memory }),
           holder,
         );
         return changesPageJson(page);

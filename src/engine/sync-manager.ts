@@ -337,6 +337,7 @@ export class SyncManager {
    * @param take gets its change sets as they are read: nothing of them may be used before the page is
    *   there
    * @throws SyncError SNAPSHOT_REQUIRED, if something has been forgotten that the reader may miss
+   * @throws LongRecord
    */
   async readLog(options: LogReadOptions, take: TakeChangeSet): Promise<LogPage> {
     const { head, catalog } = this.#state.current;

@@ -37,6 +37,12 @@ export interface Reservation {
   readonly bytes: number;
   /** What it turned out to need, without waiting. */
   adjust(bytes: number): void;
+  /**
+   * Gives back what it holds, and takes so much once it is there: who waits for more holds nothing meanwhile,
+   * so that no two wait for each other.
+   * @throws SyncError OVERLOADED; it holds nothing then
+   */
+  retake(bytes: number): Promise<void>;
   /** To be called once for all that happens; more often does nothing. */
   give(): void;
 }
@@ -107,6 +113,13 @@ export class ByteBudget {
         return held;
       },
       adjust,
+      retake: async (to) => {
+        adjust(0);
+        const more = this.take(client, to);
+        if (more !== undefined) await more;
+        if (isGiven) this.give(client, to);
+        else held = to;
+      },
       give: () => {
         adjust(0);
         isGiven = true;

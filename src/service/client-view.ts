@@ -5,12 +5,14 @@
 
 import type { HlcText } from '../clock/hlc.ts';
 import type { LogPage, LogReadOptions, TakeChangeSet } from '../engine/log/log.ts';
+import { bytesToText } from '../engine/records/row.ts';
 import type { SyncManager } from '../engine/sync-manager.ts';
 import type { TableAliases } from '../engine/tables/table-aliases.ts';
 import type { HookChain } from '../hooks/chain.ts';
 import type { CallOrigin } from '../hooks/types.ts';
 import type { WireChange, WireChangeSet } from '../protocol/schemas.ts';
 import { askUnderAllNames } from './former-names.ts';
+import { bytesFor, type PageMemory } from './page-reads.ts';
 import type { Reader } from './rights.ts';
 
 /**
@@ -56,21 +58,38 @@ export function viewOf(
 /**
  * A page of the log as the client may see it.
  * @param take gets its change sets, in order
+ * @param memory the room that it is read in; without one it is not asked for
+ * @throws SyncError OVERLOADED, or what the store or a hook says
  */
 export async function readPage(
   manager: SyncManager,
   options: LogReadOptions,
   view: Narrow | undefined,
   take: TakeChangeSet,
+  memory?: PageMemory,
 ): Promise<LogPage> {
-  if (view === undefined) return manager.readLog(options, take);
+  const use = view === undefined ? 'copied' : 'parsed';
+  const read = (takeJson: TakeChangeSet) =>
+    memory === undefined
+      ? manager.readLog(options, takeJson)
+      : memory.reads.read(manager, { ...options, use }, memory, takeJson);
+  if (view === undefined) return read(take);
+  const jsons: Uint8Array[] = [];
+  const page = await read((json) => jsons.push(json));
+  if (jsons.length === 0) return page;
+  // How much it is one knows by now; and others may have the rest while a hook thinks.
+  memory?.room.adjust(
+    bytesFor(
+      jsons.reduce((sum, { length }) => sum + length, 0),
+      use,
+    ),
+  );
   const jsonBySet = new Map<WireChangeSet, Uint8Array | undefined>();
-  const page = await manager.readLog(options, (json) => {
-    const changeSet: WireChangeSet = JSON.parse(Buffer.from(json).toString());
+  for (const json of jsons.splice(0)) {
+    const changeSet: WireChangeSet = JSON.parse(bytesToText(json));
     const bare = withoutPriors(changeSet);
     jsonBySet.set(bare, bare === changeSet ? json : undefined);
-  });
-  if (jsonBySet.size === 0) return page;
+  }
   const left = await view([...jsonBySet.keys()], page.aliases);
   for (const set of left) take(jsonBySet.get(set) ?? Buffer.from(JSON.stringify(set)));
   const lastSent: HlcText | undefined = left.at(-1)?.hlc;

@@ -21,6 +21,7 @@ import type { IdentityPredicate } from './identity-predicates.ts';
 import type { LiveSession } from './live-session.ts';
 import { narrowSnapshot } from './narrowed-snapshot.ts';
 import { type OpenDatabase, refuseOwnSite } from './open-database.ts';
+import type { PageMemory } from './page-reads.ts';
 import { Resyncs } from './resyncs.ts';
 import { type Reader, toReader } from './rights.ts';
 import { SnapshotStreams } from './snapshot-streams.ts';
@@ -35,6 +36,8 @@ export interface ChangesQuery extends Partial<Reader> {
   sinceHLC?: HlcText | undefined;
   /** At most about so many changes. */
   limit?: number | undefined;
+  /** What it is read in. */
+  memory?: PageMemory;
   signal?: AbortSignal;
 }
 
@@ -138,7 +141,13 @@ export class Delivery {
     };
     const view = this.viewOf(toReader(client, query), signal);
     const changeSets: Uint8Array[] = [];
-    const page = await readPage(manager, options, view, (json) => changeSets.push(json));
+    const page = await readPage(
+      manager,
+      options,
+      view,
+      (json) => changeSets.push(json),
+      query.memory,
+    );
     stopTimer();
     const { lastSent, end, hasMore, watermark } = page;
     if (isCarryNeeded(after.position, lastSent, end.position)) {

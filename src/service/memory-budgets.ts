@@ -9,6 +9,7 @@
 import type { CoordinatorConfig } from '../config/schema.ts';
 import type { LimitName } from '../errors/limit-names.ts';
 import { ByteBudget } from './byte-budget.ts';
+import { bytesFor, type PageMemory, PageReads } from './page-reads.ts';
 
 /** What a batch takes while it is stored, for each byte of its JSON; measured at 4 to 10. */
 const WORK_FACTOR = 8;
@@ -24,6 +25,8 @@ export class MemoryBudgets {
   readonly worked: ByteBudget;
   /** Answers, pages of pushes and snapshots, from when they are read until they have been taken. */
   readonly answers: ByteBudget;
+  /** What is read of logs for `answers`. */
+  readonly pageReads = new PageReads();
 
   constructor(limits: CoordinatorConfig['limits'], onLimit: (limit: LimitName) => void) {
     this.#limits = limits;
@@ -72,13 +75,12 @@ export class MemoryBudgets {
    */
   async answer<Answer extends { length: number }>(
     client: string,
-    read: () => Promise<Answer>,
+    read: (memory: PageMemory) => Promise<Answer>,
   ): Promise<[Answer, () => void]> {
-    // Once as it is stored, and once as it is read from there.
-    const expected = 2 * this.#limits.pageBytes;
+    const expected = bytesFor(this.#limits.pageBytes, 'copied');
     const room = await this.answers.reserve(client, expected);
     try {
-      const answer = await read();
+      const answer = await read({ reads: this.pageReads, room });
       room.adjust(answer.length);
       this.#httpPageBytes += answer.length;
       const taken = () => {

@@ -11,6 +11,7 @@ import type { SyncManager } from '../engine/sync-manager.ts';
 import type { Reservation } from '../service/byte-budget.ts';
 import { type PushView, readPage } from '../service/client-view.ts';
 import { changeSetsFrame } from '../service/frames.ts';
+import { bytesFor, type PageReads } from '../service/page-reads.ts';
 
 export interface PushPage {
   /** `undefined` if there is nothing in it for the reader. */
@@ -26,6 +27,7 @@ export interface PushPageOptions {
   reader: string;
   bytesMax: number;
   view: PushView | undefined;
+  reads: PageReads;
   /** Room in memory, once there is. */
   reserve(bytes: number): Promise<Reservation>;
 }
@@ -96,17 +98,17 @@ export class PushPages {
   }
 
   async #write(
-    { after, bytesMax, view, reserve }: PushPageOptions,
+    { after, bytesMax, view, reads, reserve }: PushPageOptions,
     reader?: string,
   ): Promise<WrittenPage> {
-    // Once as what was read, and once as what is made of it.
-    const room = await reserve(2 * bytesMax);
+    const room = await reserve(bytesFor(bytesMax, view === undefined ? 'copied' : 'parsed'));
     try {
       const changeSets: Uint8Array[] = [];
       const options = { after, reader, bytesMax };
-      const page = await readPage(this.#manager, options, view?.narrow, (json) => {
+      const take = (json: Uint8Array) => {
         changeSets.push(json);
-      });
+      };
+      const page = await readPage(this.#manager, options, view?.narrow, take, { reads, room });
       const frame = changeSets.length === 0 ? undefined : changeSetsFrame('push', changeSets);
       room.adjust(frame?.length ?? 0);
       const { authors, end } = page;

@@ -30,6 +30,7 @@ import type { CoordinatorService } from '../service/coordinator-service.ts';
 import type { DatabaseLease } from '../service/database-pool.ts';
 import { InFlight } from '../service/in-flight.ts';
 import { refuseOwnSite } from '../service/open-database.ts';
+import type { PageReads } from '../service/page-reads.ts';
 import type { Stay } from '../service/pending-handshakes.ts';
 import { isDenial, type Reader, type ReadRight, toGetChanges } from '../service/rights.ts';
 import { decodeClientMessage, RefusedRequest, requestIdOf } from '../wire/decode.ts';
@@ -475,6 +476,10 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
     const { memory } = this.#options.service;
     const holder = isShared ? `all of ${this.#lease?.id}` : this.#holder;
     return memory.answers.reserve(holder, bytes);
+  }
+
+  get reads(): PageReads {
+    return this.#options.service.memory.pageReads;
   }
 
   hasMemory(bytes: number): boolean {

@@ -12,7 +12,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { compareHlc, type HlcText } from '../clock/hlc.ts';
 import type { SiteIdText } from '../clock/site-id.ts';
 import type { LogCursor } from '../engine/log/cursor.ts';
-import type { LogPage } from '../engine/log/log.ts';
+import { type LogPage, LongRecord } from '../engine/log/log.ts';
 import type { LogReader } from '../engine/log/log-readers.ts';
 import type { Appended } from '../engine/log-announcer.ts';
 import { type ErrorCode, type SyncError, toSyncError } from '../errors/sync-error.ts';
@@ -26,6 +26,7 @@ import type { ServedSnapshot } from '../service/delivery.ts';
 import { PageWriter, snapshotChunkFrame } from '../service/frames.ts';
 import type { LiveSession } from '../service/live-session.ts';
 import type { DatabaseAccess, OpenDatabase } from '../service/open-database.ts';
+import { bytesFor, type PageReads } from '../service/page-reads.ts';
 import type { PushPages } from '../service/push-pages.ts';
 import { isDenial, type ReadRight } from '../service/rights.ts';
 import type { Outlet } from './send-queue.ts';
@@ -47,6 +48,8 @@ export interface SessionHost {
   /** Room for what it is sent; or for what is sent to several of its database. */
   reserve(bytes: number, isShared?: boolean): Promise<Reservation>;
   hasMemory(bytes: number): boolean;
+  /** Through which it reads the log, in the room that it has. */
+  readonly reads: PageReads;
   /** Its socket has no room for a push: from now on it is fed from the log. */
   fellBehind(): void;
   failed(error: unknown): void;
@@ -86,7 +89,12 @@ const SNAPSHOT_CHUNK_BYTES = 2 * 256 * 1024;
 /** Read and written, and the room that it has until it has been taken. */
 interface AnswerPage {
   log: LogPage;
+  writer: PageWriter;
   room: Reservation;
+}
+
+function unlessLong(error: unknown): undefined {
+  if (!(error instanceof LongRecord)) throw error;
 }
 
 export class Session implements LiveSession {
@@ -251,6 +259,7 @@ export class Session implements LiveSession {
   /** @returns whether to go on */
   async #feedPage(): Promise<boolean> {
     const { pages, outlet, limits, host } = this.#options;
+    const { reads } = host;
     const bytesMax = Math.min(PUSH_PAGE_BYTES_MAX, limits.pageBytes);
     await outlet.drained(limits.queuedBytesPerSocket / 2);
     await this.#confirmRight();
@@ -258,7 +267,7 @@ export class Session implements LiveSession {
     const view = host.pushViewOf(this.identity);
     const isShared = view === undefined || view.key !== undefined;
     const reserve = (bytes: number) => host.reserve(bytes, isShared);
-    const page = await pages.read({ after, reader: this.siteId, bytesMax, view, reserve });
+    const page = await pages.read({ after, reader: this.siteId, bytesMax, view, reads, reserve });
     const { frame, changeSets, end, release } = page;
     // An answer has begun meanwhile: it takes the cursor on, and this page is its business.
     const isIts = this.#isOpen && this.#answers === 0 && this.#cursor === after;
@@ -311,68 +320,76 @@ export class Session implements LiveSession {
 
   async #sendPages(since: LogCursor, place: LogReader): Promise<void> {
     const { outlet, limits, host } = this.#options;
-    let writer = new PageWriter(limits.pageBytes);
-    let other: PageWriter | undefined;
-    let reading: Promise<AnswerPage> | undefined;
+    /** `undefined` for what could not be read yet. */
+    let ahead: Promise<AnswerPage | undefined> | undefined;
     try {
-      reading = this.#readForAnswer(since, writer);
+      let page = await this.#readForAnswer(since);
       for (;;) {
-        const { log, room } = await reading;
-        await this.#sendPage(since, log, writer, room);
+        const { log } = page;
+        await this.#sendPage(since, page);
         // With each page: if the next one cannot be read, pushes go on from here, not from before.
         this.#moveTo(log.end);
         place.moveTo(log.end.position);
-        reading = undefined;
         if (!log.hasMore) return;
-        // The page before has been taken: its memory serves again.
-        [writer, other] = [other ?? new PageWriter(limits.pageBytes), writer];
         // What a client may see is asked as late as can be; all else is read while a page is on its way,
         // where there is room for one more.
-        const readsAhead = this.#view === undefined && host.hasMemory(2 * limits.pageBytes);
-        if (readsAhead) reading = this.#readForAnswer(log.end, writer);
+        const readsAhead =
+          this.#view === undefined && host.hasMemory(this.#bytesFor(limits.pageBytes));
+        if (readsAhead) ahead = this.#readForAnswer(log.end, true).catch(unlessLong);
         // It may fail before anybody waits for it.
-        reading?.catch(() => undefined);
+        ahead?.catch(() => undefined);
         await outlet.drained(0);
         if (!this.#isOpen) return;
-        reading ??= this.#readForAnswer(log.end, writer);
+        // What was too long for the room that there was waits for more now, and holds nothing meanwhile.
+        page = (await ahead) ?? (await this.#readForAnswer(log.end));
+        ahead = undefined;
       }
     } finally {
-      reading?.then(
-        ({ room }) => room.give(),
+      ahead?.then(
+        (page) => page?.room.give(),
         () => undefined,
       );
     }
   }
 
-  async #sendPage(
-    since: LogCursor,
-    { lastSent, end, hasMore }: LogPage,
-    writer: PageWriter,
-    room: Reservation,
-  ): Promise<void> {
+  async #sendPage(since: LogCursor, { log, writer, room }: AnswerPage): Promise<LogPage> {
     const { outlet, database } = this.#options;
-    if (!hasMore && isCarryNeeded(since.position, lastSent, end.position)) {
-      writer.add(database.manager.carryPosition(end.position));
+    const { lastSent, end, hasMore } = log;
+    try {
+      if (!hasMore && isCarryNeeded(since.position, lastSent, end.position)) {
+        writer.add(database.manager.carryPosition(end.position));
+      }
+      if (this.right.state !== 'granted') await this.right.confirm(undefined, this.#answered);
+    } catch (error) {
+      room.give();
+      throw error;
     }
-    if (this.right.state !== 'granted') await this.right.confirm(undefined, this.#answered);
     const frame = writer.take();
     room.adjust(frame.length);
     outlet.send(frame, () => room.give());
+    return log;
   }
 
-  async #readForAnswer(after: LogCursor, writer: PageWriter): Promise<AnswerPage> {
+  /** What a page of its takes of the memory. */
+  #bytesFor(pageBytes: number): number {
+    return bytesFor(pageBytes, this.#view === undefined ? 'copied' : 'parsed');
+  }
+
+  async #readForAnswer(after: LogCursor, isAhead = false): Promise<AnswerPage> {
     const { database, limits, host } = this.#options;
     const { pageBytes } = limits;
-    const hasRoom = host.hasMemory(2 * pageBytes);
+    const hasRoom = host.hasMemory(this.#bytesFor(pageBytes));
     const bytesMax = hasRoom ? pageBytes : Math.min(pageBytes, SCARCE_PAGE_BYTES);
-    // Once as what was read, and once as what is made of it.
-    const room = await host.reserve(2 * bytesMax);
+    const room = await host.reserve(this.#bytesFor(bytesMax));
     try {
+      const memory = { reads: host.reads, room, isAhead };
+      // For one page: what it grew to is not kept while a slow client takes the next.
+      const writer = new PageWriter(bytesMax);
       const options = { after, reader: this.siteId, bytesMax };
       const add = (json: Uint8Array) => writer.add(json);
-      const log = await readPage(database.manager, options, this.#view, add);
+      const log = await readPage(database.manager, options, this.#view, add, memory);
       room.adjust(writer.length);
-      return { log, room };
+      return { log, writer, room };
     } catch (error) {
       room.give();
       throw error;

@@ -7,6 +7,7 @@ import { SyncError } from '../../src/errors/sync-error.ts';
 import { createHookChain } from '../../src/hooks/chain.ts';
 import type { WireChangeSet } from '../../src/protocol/schemas.ts';
 import { ByteBudget } from '../../src/service/byte-budget.ts';
+import { PageReads } from '../../src/service/page-reads.ts';
 import { Rights, toGetChanges } from '../../src/service/rights.ts';
 import { SessionHub } from '../../src/service/session-hub.ts';
 import { Session } from '../../src/sessions/session.ts';
@@ -27,6 +28,7 @@ async function openHub(store?: KVStore) {
   const hub = new SessionHub(manager);
   const bound = { limit: 'limits.answerBytes' as const, bytes: MEMORY_BYTES_MAX };
   const memory = new ByteBudget({ total: bound, perClient: bound, onLimit: () => undefined });
+  const reads = new PageReads();
   const database = { id: 'test', manager, open: async () => ({ id: 'test', manager }) };
   const join = (device: Device) => {
     const outlet = new ArrayOutlet();
@@ -49,6 +51,7 @@ async function openHub(store?: KVStore) {
         pushViewOf: () => undefined,
         pushed: () => undefined,
         reserve: (bytes) => memory.reserve(device.siteId, bytes),
+        reads,
         hasMemory: (bytes) => memory.hasRoom(device.siteId, bytes),
         fellBehind: () => undefined,
         failed: assert.fail,

@@ -113,6 +113,20 @@ export function isAmongAuthors(site: SiteIdText, authors: string): boolean {
   return authors.length === site.length ? authors === site : authors.split(',').includes(site);
 }
 
+/** What its reader gets of a record: nothing, what was stored, or something made of it, which costs far more. */
+export type DeliveredForm = 'none' | 'asStored' | 'rewritten';
+
+/** @param doNamesHold see `CurrentNames` */
+export function deliveredForm(
+  { authors, to }: StoredRecord,
+  reader: SiteIdText | undefined,
+  doNamesHold: boolean,
+): DeliveredForm {
+  if (authors === reader || (to !== undefined && to !== reader)) return 'none';
+  const isAuthor = reader !== undefined && isAmongAuthors(reader, authors);
+  return isAuthor || !doNamesHold ? 'rewritten' : 'asStored';
+}
+
 /**
  * The change set as its reader should get it, as JSON; `undefined` if nothing of it is left: its own
  * changes, and those of tables that are not live, are left out.
@@ -125,13 +139,12 @@ export function deliverable(
   catalog: CatalogView,
   doNamesHold: boolean,
 ): Uint8Array | undefined {
-  const { authors, tables, to, json } = record;
-  if (authors === reader || (to !== undefined && to !== reader)) return undefined;
-  const isAuthor = reader !== undefined && isAmongAuthors(reader, authors);
-  if (!isAuthor && doNamesHold) return json;
+  const form = deliveredForm(record, reader, doNamesHold);
+  if (form === 'none') return undefined;
+  if (form === 'asStored') return record.json;
   const changeSet = parseRecord(record);
-  const theirs = ({ hlc }: WireChange | WireMigration) => !isAuthor || hlcSite(hlc) !== reader;
-  const changes = namedChanges(changeSet, tables, catalog).filter(theirs);
+  const theirs = ({ hlc }: WireChange | WireMigration) => hlcSite(hlc) !== reader;
+  const changes = namedChanges(changeSet, record.tables, catalog).filter(theirs);
   const schemaMigrations = changeSet.schemaMigrations.filter(theirs);
   if (changes.length === 0 && schemaMigrations.length === 0) return undefined;
   return Buffer.from(JSON.stringify({ ...changeSet, changes, schemaMigrations }));

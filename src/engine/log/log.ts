@@ -9,7 +9,13 @@ import { isLive } from '../records/table-record.ts';
 import type { Catalog } from '../tables/catalog.ts';
 import type { TableAliases } from '../tables/table-aliases.ts';
 import type { LogCursor } from './cursor.ts';
-import { decodeStoredRecord, deliverable, parseRecord } from './log-record.ts';
+import {
+  type DeliveredForm,
+  decodeStoredRecord,
+  deliverable,
+  deliveredForm,
+  parseRecord,
+} from './log-record.ts';
 import { CurrentNames, parseRuns } from './record-tables.ts';
 
 export interface LogReadOptions {
@@ -21,6 +27,23 @@ export interface LogReadOptions {
   bytesMax: number;
   /** About so many changes and migrations; as above. */
   changesMax?: number;
+  /** The longest records that there is memory for; any, if it is silent. */
+  room?: RecordRoom | undefined;
+}
+
+/** In bytes of JSON, by what has to be done with them. */
+export type RecordRoom = Readonly<Record<Exclude<DeliveredForm, 'none'>, number>>;
+
+/** The first record of a page is longer than there is room for: nothing of it was copied or decoded. */
+export class LongRecord extends Error {
+  readonly jsonBytes: number;
+  readonly form: keyof RecordRoom;
+
+  constructor(jsonBytes: number, form: keyof RecordRoom) {
+    super(`a record of ${jsonBytes} bytes is longer than there is room for`);
+    this.jsonBytes = jsonBytes;
+    this.form = form;
+  }
 }
 
 /** How far a page of the log goes. */
@@ -67,14 +90,17 @@ export interface ReadPage {
   authors: ReadonlySet<string>;
 }
 
-/** @param take gets the change sets of the page, in order */
+/**
+ * @param take gets the change sets of the page, in order
+ * @throws LongRecord before anything was taken
+ */
 export async function readLog(
   store: KVReader,
   { end, catalog }: LogState,
   options: LogReadOptions,
   take: TakeChangeSet,
 ): Promise<ReadPage> {
-  const { reader, bytesMax, changesMax = Number.POSITIVE_INFINITY } = options;
+  const { reader, bytesMax, changesMax = Number.POSITIVE_INFINITY, room } = options;
   const after = options.after.position;
   let lastSentKey: Uint8Array | undefined;
   let endKey: Uint8Array | undefined;
@@ -99,6 +125,11 @@ export async function readLog(
     for (const [key, value] of entries) {
       const record = decodeStoredRecord(value);
       const doNamesHold = names.hold(record.tables, () => logKeyToPosition(key));
+      const form = deliveredForm(record, reader, doNamesHold);
+      if (room !== undefined && form !== 'none' && record.json.length > room[form]) {
+        if (lastSentKey !== undefined) return page(true);
+        throw new LongRecord(record.json.length, form);
+      }
       const json = deliverable(record, reader, catalog, doNamesHold);
       if (record.to !== undefined) authors.add(record.to);
       if (json !== undefined) {

@@ -1,0 +1,82 @@
+/** Change sets that are longer than a page: however many read one at once, all of it is within the budget. */
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ByteBudget, type Reservation } from '../../src/service/byte-budget.ts';
+import { type Narrow, readPage } from '../../src/service/client-view.ts';
+import { bytesFor, PageReads, type PageUse } from '../../src/service/page-reads.ts';
+import type { KVStore } from '../../src/storage/kv-store.ts';
+import { createMemoryStorage } from '../../src/storage/memory.ts';
+import { Device } from '../../src/testing/device.ts';
+import { openEngine } from '../support/engine.ts';
+
+const PAGE_BYTES = 1000;
+const LONG_BYTES = 50_000;
+const READERS = 20;
+
+/** A log of one long change set, and a budget for two of its readers at once. */
+async function openLong(use: PageUse) {
+  const inner = await createMemoryStorage().open('test');
+  const reads = { running: 0, most: 0, count: 0, isCounted: false };
+  const store: KVStore = Object.assign(Object.create(inner), {
+    exclusive: inner.exclusive.bind(inner),
+    getMany: inner.getMany.bind(inner),
+    view: inner.view.bind(inner),
+    async *iterate(range: Parameters<KVStore['iterate']>[0]) {
+      for await (const entries of inner.iterate(range)) {
+        const isLong = entries.some(([, value]) => value.length > LONG_BYTES);
+        if (isLong && reads.isCounted) reads.count++;
+        yield entries;
+      }
+    },
+  });
+  const { manager } = await openEngine({ store });
+  const device = new Device(1);
+  await manager.apply([device.write({ pk: [1], set: { text: 'x'.repeat(LONG_BYTES) } })]);
+  reads.isCounted = true;
+  const bound = { limit: 'limits.answerBytes' as const, bytes: bytesFor(2.5 * LONG_BYTES, use) };
+  const budget = new ByteBudget({ total: bound, perClient: bound, onLimit: () => undefined });
+  return { manager, budget, bound, reads, pageReads: new PageReads() };
+}
+
+const settled = () => new Promise(setImmediate);
+
+for (const [use, view] of [
+  ['copied', undefined],
+  ['parsed', async (sets) => sets],
+] satisfies [PageUse, Narrow | undefined][]) {
+  test(`a long change set that is ${use}: who finds no room for it waits, and holds nothing of it`, async () => {
+    const { manager, budget, bound, reads, pageReads } = await openLong(use);
+    let most = 0;
+    let taken = 0;
+    const after = await manager.cursorFor(undefined);
+    const held: Reservation[] = [];
+    const reading = Array.from({ length: READERS }, async () => {
+      const room = await budget.reserve('one', bytesFor(PAGE_BYTES, use));
+      const take = (json: Uint8Array) => {
+        taken++;
+        most = Math.max(most, budget.held);
+        assert.ok(json.length <= room.bytes / 2, 'what is taken has its room already');
+      };
+      const options = { after, bytesMax: PAGE_BYTES };
+      await readPage(manager, options, view, take, { reads: pageReads, room });
+      most = Math.max(most, budget.held);
+      held.push(room);
+    });
+    while (taken < 2) await settled();
+    for (let i = 0; i < 50; i++) await settled();
+    assert.equal(taken, 2, 'nobody has given anything back');
+    assert.ok(most <= bound.bytes, `${most} bytes of ${bound.bytes} are held`);
+    while (held.length < READERS || held.some(({ bytes }) => bytes > 0)) {
+      for (const room of held) room.give();
+      await settled();
+      most = Math.max(most, budget.held);
+    }
+    await Promise.all(reading);
+    assert.equal(taken, READERS);
+    assert.ok(most <= bound.bytes, `${most} bytes of ${bound.bytes} are held`);
+    assert.equal(budget.held, 0);
+    // Two that found out, and each once when there was room for it.
+    assert.ok(reads.count <= READERS + 2, `it was read ${reads.count} times`);
+  });
+}
