@@ -101,6 +101,25 @@ export class ByteBudget {
   async reserve(client: string, bytes: number): Promise<Reservation> {
     const room = this.take(client, bytes);
     if (room !== undefined) await room;
+    return this.#reservation(client, bytes);
+  }
+
+  /**
+   * Takes so many for a client if they are there at once. It passes by those who wait: it is for what is
+   * given back in a moment, as a rule.
+   */
+  tryReserve(client: string, bytes: number): Reservation | undefined {
+    const met = this.#metBy(client, bytes);
+    if (met === undefined) {
+      this.#add(client, bytes);
+      return this.#reservation(client, bytes);
+    }
+    this.#options.onLimit(met.limit);
+    return undefined;
+  }
+
+  /** @param bytes that are taken already */
+  #reservation(client: string, bytes: number): Reservation {
     let held = bytes;
     let isGiven = false;
     const adjust = (to: number) => {

@@ -3,13 +3,20 @@
 import type { SiteIdText } from '../clock/site-id.ts';
 import type { Appended } from '../engine/log-announcer.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
+import type { Reservation } from './byte-budget.ts';
 import type { OpenDatabase } from './open-database.ts';
 
-/** A message of changes that were written meanwhile. */
+/** A message of changes that were written meanwhile, for one session or several. */
 export interface Push {
-  bytes: Buffer;
+  /** `undefined` if there is no room for it in memory: then they are read from the log, once there is. */
+  bytes: Buffer | undefined;
   changeSets: number;
+  /** It is sent once more. What is returned is to be called when it has been taken. */
+  share(): () => void;
 }
+
+/** Room in memory for a push of so many bytes, if it is there at once. */
+export type TryReserve = (bytes: number, isShared: boolean) => Reservation | undefined;
 
 export interface LiveSession {
   /** As its client was told in `handshake_ack`. */
@@ -25,7 +32,7 @@ export interface LiveSession {
    * The log has grown.
    * @param frame what of it is this session's, made when it is to be sent
    */
-  push(appended: Appended, frame: () => Push | undefined): void;
+  push(appended: Appended, frame: (tryReserve: TryReserve) => Push | undefined): void;
   /** Its rights may have changed: has it looked again whether it may read. */
   reconsider(): Promise<void> | undefined;
   /** Its client has to take a snapshot; it is told why, and comes back. */

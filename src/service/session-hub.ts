@@ -3,6 +3,7 @@
 import { isAmongAuthors } from '../engine/log/log-record.ts';
 import type { Appended } from '../engine/log-announcer.ts';
 import type { SyncManager } from '../engine/sync-manager.ts';
+import type { Reservation } from './byte-budget.ts';
 import { changeSetsFrame } from './frames.ts';
 import type { LiveSession, Push } from './live-session.ts';
 import { PushPages } from './push-pages.ts';
@@ -51,24 +52,47 @@ export class SessionHub {
     const { records = [] } = appended;
     const authors = new Set(records.map((record) => record.authors));
     const recipients = new Set(records.map(({ to }) => to));
+    const isIts = (site: string) => {
+      if (recipients.has(site)) return true;
+      for (const joined of authors) if (isAmongAuthors(site, joined)) return true;
+      return false;
+    };
     let shared: { push: Push | undefined } | undefined;
+    const ends: (() => void)[] = [];
     for (const session of this.#sessions) {
-      session.push(appended, () => {
-        if (recipients.has(session.siteId)) return this.#frame(appended, session.siteId);
-        for (const joined of authors) {
-          if (isAmongAuthors(session.siteId, joined)) return this.#frame(appended, session.siteId);
-        }
-        shared ??= { push: this.#frame(appended, undefined) };
-        return shared.push;
+      session.push(appended, (tryReserve) => {
+        const isShared = !isIts(session.siteId);
+        if (isShared && shared !== undefined) return shared.push;
+        const reader = isShared ? undefined : session.siteId;
+        const push = this.#frame(appended, reader, (bytes) => tryReserve(bytes, isShared));
+        if (push !== undefined) ends.push(push.share());
+        if (isShared) shared = { push };
+        return push;
       });
     }
+    for (const end of ends) end();
   }
 
-  #frame({ records = [], catalog }: Appended, reader: string | undefined): Push | undefined {
+  #frame(
+    { records = [], catalog }: Appended,
+    reader: string | undefined,
+    tryReserve: (bytes: number) => Reservation | undefined,
+  ): Push | undefined {
     const changeSets = records.flatMap(
       (record) => this.#manager.deliverable(record, reader, catalog) ?? [],
     );
     if (changeSets.length === 0) return undefined;
-    return { bytes: changeSetsFrame('push', changeSets), changeSets: changeSets.length };
+    const room = tryReserve(changeSets.reduce((bytes, { length }) => bytes + length, 0));
+    const bytes = room && changeSetsFrame('push', changeSets);
+    let users = 0;
+    const taken = () => {
+      users--;
+      if (users === 0) room?.give();
+    };
+    const share = () => {
+      users++;
+      return taken;
+    };
+    return { bytes, changeSets: changeSets.length, share };
   }
 }

@@ -473,9 +473,15 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
   }
 
   reserve(bytes: number, isShared = false): Promise<Reservation> {
-    const { memory } = this.#options.service;
-    const holder = isShared ? `all of ${this.#lease?.id}` : this.#holder;
-    return memory.answers.reserve(holder, bytes);
+    return this.#options.service.memory.answers.reserve(this.#payer(isShared), bytes);
+  }
+
+  tryReserve(bytes: number, isShared: boolean): Reservation | undefined {
+    return this.#options.service.memory.answers.tryReserve(this.#payer(isShared), bytes);
+  }
+
+  #payer(isShared: boolean): string {
+    return isShared ? `all of ${this.#lease?.id}` : this.#holder;
   }
 
   get reads(): PageReads {

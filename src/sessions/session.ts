@@ -24,7 +24,7 @@ import { isCarryNeeded } from '../service/carry.ts';
 import { type Narrow, type PushView, readPage } from '../service/client-view.ts';
 import type { ServedSnapshot } from '../service/delivery.ts';
 import { PageWriter, snapshotChunkFrame } from '../service/frames.ts';
-import type { LiveSession } from '../service/live-session.ts';
+import type { LiveSession, Push, TryReserve } from '../service/live-session.ts';
 import type { DatabaseAccess, OpenDatabase } from '../service/open-database.ts';
 import { bytesFor, type PageReads } from '../service/page-reads.ts';
 import type { PushPages } from '../service/push-pages.ts';
@@ -47,6 +47,8 @@ export interface SessionHost {
   pushed(changeSets: number): void;
   /** Room for what it is sent; or for what is sent to several of its database. */
   reserve(bytes: number, isShared?: boolean): Promise<Reservation>;
+  /** The same, if it is there at once. */
+  tryReserve: TryReserve;
   hasMemory(bytes: number): boolean;
   /** Through which it reads the log, in the room that it has. */
   readonly reads: PageReads;
@@ -163,7 +165,7 @@ export class Session implements LiveSession {
    * The log has grown.
    * @param frame the push for this session, if there is something for it; made on demand
    */
-  push(appended: Appended, frame: () => { bytes: Buffer; changeSets: number } | undefined): void {
+  push(appended: Appended, frame: (tryReserve: TryReserve) => Push | undefined): void {
     const { outlet, limits, host } = this.#options;
     const inStep =
       !this.#feeding &&
@@ -177,15 +179,15 @@ export class Session implements LiveSession {
       this.#feed();
       return;
     }
-    const pushed = frame();
     // What it may see of it is asked when the log is read for it.
-    if (pushed !== undefined && this.#view !== undefined) {
+    const pushed = frame((bytes, isShared) => host.tryReserve(bytes, isShared));
+    if (pushed !== undefined && (pushed.bytes === undefined || this.#view !== undefined)) {
       this.#feed();
       return;
     }
     this.#cursor = { position: appended.end, forgets: appended.forgets, isFresh: false };
-    if (pushed === undefined) return;
-    outlet.send(pushed.bytes);
+    if (pushed?.bytes === undefined) return;
+    outlet.send(pushed.bytes, pushed.share());
     host.pushed(pushed.changeSets);
   }
 

@@ -51,6 +51,7 @@ async function openHub(store?: KVStore) {
         pushViewOf: () => undefined,
         pushed: () => undefined,
         reserve: (bytes) => memory.reserve(device.siteId, bytes),
+        tryReserve: (bytes) => memory.tryReserve(device.siteId, bytes),
         reads,
         hasMemory: (bytes) => memory.hasRoom(device.siteId, bytes),
         fellBehind: () => undefined,
@@ -446,4 +447,32 @@ test('the log is not shortened under an answer, for some minutes', async () => {
   const { logLength } = manager;
   await forget();
   assert.ok(manager.logLength < logLength, 'afterwards it is');
+});
+
+test('pushes that keep up are held in the room of all answers, once for all, until the last has taken them', async () => {
+  const { memory, join, write } = await openHub();
+  const [first, second] = [join(new Device(8)), join(new Device(9))];
+  first.outlet.isHeld = true;
+  second.outlet.isHeld = true;
+  await write(new Device(1));
+  const [frame] = first.outlet.messages;
+  assert.equal(second.outlet.messages.length, 1);
+  const bytes = JSON.stringify(frame).length;
+  assert.ok(memory.held > bytes - 100 && memory.held <= bytes, `${memory.held} of ${bytes}`);
+  first.outlet.take();
+  assert.ok(memory.held > 0);
+  second.outlet.take();
+  assert.equal(memory.held, 0);
+});
+
+test('a push that there is no room for is read from the log, once there is', async () => {
+  const { memory, join, write } = await openHub();
+  const { outlet } = join(new Device(9));
+  const others = await memory.reserve('another', MEMORY_BYTES_MAX);
+  const ids = await write(new Device(1), 3);
+  assert.deepEqual(outlet.transactionIds, []);
+  others.give();
+  await outlet.sent(ids.length);
+  assert.deepEqual(outlet.transactionIds, ids);
+  assert.ok(memory.held <= MEMORY_BYTES_MAX);
 });
