@@ -60,6 +60,7 @@ export type {
   StoredRow,
 } from './hooks/reader.ts';
 export { sameName } from './hooks/same-name.ts';
+export { type RowName, rowIdentity, type Spelling, sameRow, spellingOf } from './hooks/spelling.ts';
 export type {
   AppliedCall,
   ApplyCall,

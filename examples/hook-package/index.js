@@ -3,7 +3,7 @@
  * deleted, a new one beyond the quota is rejected.
  */
 
-import { defineHooks, judgeChanges, sameName, Type } from 'sync-coordinator';
+import { defineHooks, judgeChanges, rowIdentity, spellingOf, Type } from 'sync-coordinator';
 
 export default defineHooks({
   name: 'quota',
@@ -32,9 +32,10 @@ export default defineHooks({
         let hasDeleted = false;
         let verdictByRow;
         async function judge(change, changeSet) {
-          if (!sameName(change.table, table)) return true;
-          // Devices take both spellings for one table; here they would be two, and only one is counted.
-          if (change.table !== table) return { reason: `it is called ${table}`, code: 'SPELLING' };
+          const spelling = spellingOf(change, { table });
+          if (spelling === 'none') return true;
+          // Devices take all spellings for one table; here they would be several, and only one is counted.
+          if (spelling === 'other') return { reason: `it is called ${table}`, code: 'SPELLING' };
           if (changeSet !== judged) {
             judged = changeSet;
             verdictByRow = new Map();
@@ -46,7 +47,7 @@ export default defineHooks({
             hasDeleted = true;
             return true;
           }
-          const row = change.pk.map((value) => `${typeof value} ${value}`).join();
+          const row = rowIdentity(change);
           if (!verdictByRow.has(row)) {
             const isThere = (await read.row(change)) !== undefined;
             room ??= rowsMax - (await countRows(read));

@@ -5,7 +5,10 @@
  *     hooks: { modules: ['./hooks/business-rule.ts'], onReject: 'revert' },
  */
 
-import { defineHooks, judgeChanges, sameName } from 'sync-coordinator';
+import { defineHooks, judgeChanges, spellingOf } from 'sync-coordinator';
+
+const orders = { table: 'orders' };
+const status = { table: 'orders', column: 'status' };
 
 export default defineHooks({
   name: 'paid-orders',
@@ -16,9 +19,12 @@ export default defineHooks({
       judgeChanges(
         changeSets,
         async (change) => {
-          if (!sameName(change.table, 'orders')) return true;
-          // Devices take both spellings for one table; here they would be two.
-          if (change.table !== 'orders') return { reason: 'it is called orders', code: 'SPELLING' };
+          const spelling = spellingOf(change, orders);
+          if (spelling === 'none') return true;
+          // Devices take all spellings for one; here each would be another table, another column.
+          if (spelling === 'other' || spellingOf(change, status) === 'other') {
+            return { reason: 'it is called orders, and its column status', code: 'SPELLING' };
+          }
           const order = await read.row(change);
           return order?.values.status === 'paid'
             ? { reason: 'a paid order can not be changed', code: 'ORDER_PAID' }

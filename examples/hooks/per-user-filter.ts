@@ -4,16 +4,19 @@
  * start over: `service.resync(({ userId }) => userId === newOwner)`.
  */
 
-import { type Change, defineHooks } from 'sync-coordinator';
+import { type Change, defineHooks, spellingOf } from 'sync-coordinator';
 
 export default defineHooks({
   name: 'per-user-filter',
   setup: (_options, { read }) => ({
     async onBeforeSendChanges({ userId, databaseId = '' }, changeSets) {
-      const isTheirs = async ({ type, table, pk }: Change) => {
+      const isTheirs = async (change: Change) => {
+        const spelling = spellingOf(change, { table: 'notes' });
+        // Devices take all spellings for the table; whose those rows are is looked up in none of them.
+        if (spelling !== 'exact') return spelling === 'none';
         // A deletion tells nothing but its key, and whoever has the row must hear of it.
-        if (table !== 'notes' || type === 'delete') return true;
-        const row = await read.row(databaseId, { table, pk });
+        if (change.type === 'delete') return true;
+        const row = await read.row(databaseId, change);
         return userId !== undefined && row?.values.owner === userId;
       };
       return Promise.all(

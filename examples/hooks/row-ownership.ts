@@ -3,17 +3,11 @@
  * makes one says that it is theirs, in the same transaction; of two at once the second is refused.
  */
 
-import { type Change, type ChangeSet, defineHooks, judgeChanges, sameName } from 'sync-coordinator';
+import { type Change, defineHooks, judgeChanges, sameRow, spellingOf } from 'sync-coordinator';
 
-/** The owner that a transaction itself gives to a row. */
-function newOwner({ changes }: ChangeSet, { pk }: Change) {
-  const isSame = (other: Change) => other.pk.every((value, i) => value === pk[i]);
-  for (const change of changes) {
-    if (change.type !== 'column' || change.table !== 'notes' || !isSame(change)) continue;
-    if (change.column === 'owner') return change.value;
-  }
-  return undefined;
-}
+const notes = { table: 'notes' };
+const owners = { table: 'notes', column: 'owner' };
+const notOwner = { reason: 'this note belongs to somebody else', code: 'NOT_OWNER' };
 
 export default defineHooks({
   name: 'row-ownership',
@@ -22,16 +16,24 @@ export default defineHooks({
     onBeforeApplyChanges: ({ userId }, changeSets, { read }) =>
       judgeChanges(
         changeSets,
-        async (change, changeSet) => {
-          if (!sameName(change.table, 'notes')) return true;
-          // Devices take both spellings for one table; here they would be two, each with its owners.
-          if (change.table !== 'notes') return { reason: 'it is called notes', code: 'SPELLING' };
+        async (change, { changes }) => {
+          const spelling = spellingOf(change, notes);
+          if (spelling === 'none') return true;
+          // Devices take all spellings for one; here each would be another table, another column.
+          if (spelling === 'other' || spellingOf(change, owners) === 'other') {
+            return { reason: 'it is called notes, and its column owner', code: 'SPELLING' };
+          }
+          const isTheirs = (owner: unknown) => userId !== undefined && owner === userId;
+          const isOwner = (other: Change) => spellingOf(other, owners) === 'exact';
+          // Nobody makes, or gives away, what another one then seems to have written.
+          if (change.type === 'column' && isOwner(change) && !isTheirs(change.value))
+            return notOwner;
           const stored = await read.row(change);
-          const owner = stored ? stored.values.owner : newOwner(changeSet, change);
-          if (userId !== undefined && owner === userId) return true;
-          return { reason: 'this note belongs to somebody else', code: 'NOT_OWNER' };
+          if (stored) return isTheirs(stored.values.owner) || notOwner;
+          // Of a new one the transaction says it, and goes with each owner that is not the user.
+          return changes.some((other) => isOwner(other) && sameRow(other, change)) || notOwner;
         },
-        { read },
+        { atomic: true, read },
       ),
   },
 });

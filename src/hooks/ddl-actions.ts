@@ -16,6 +16,7 @@ import {
 import { skipCondition, skipDefault, skipExpression } from './ddl-expressions.ts';
 import { type DdlTable, isWord, Reader, Scan, type Token } from './ddl-scan.ts';
 import { withoutColumns } from './ddl-tables.ts';
+import { foldSchema } from './same-name.ts';
 
 /** Something that a statement does. */
 export interface DdlAction {
@@ -49,7 +50,7 @@ export function actionsOf(ddl: string): readonly DdlAction[] | undefined {
  * temporary one, may stand in the place of what is there.
  */
 export function addsOnly(ddl: string, schema: string): boolean {
-  const own = schema.toLowerCase() || 'main';
+  const own = foldSchema(schema);
   const actions = isTemporary(own) ? undefined : actionsOf(ddl);
   return (
     actions?.every(

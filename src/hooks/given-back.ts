@@ -10,6 +10,7 @@
 import type { WireChange, WireChangeSet, WireMigration } from '../protocol/schemas.ts';
 import { pkIdentity } from '../protocol/values.ts';
 import { InvalidAnswer } from './answered-changes.ts';
+import { foldName, foldSchema } from './same-name.ts';
 
 /** A change or a migration. */
 export type WireItem = WireChange | WireMigration;
@@ -132,9 +133,9 @@ function itemsOf({ changes, schemaMigrations }: WireChangeSet): WireItem[] {
 /** Of the place of a change; names as clients compare them. */
 function placeOf(item: WireItem): string {
   const { type, schema, table } = item;
-  const where = [schema.toLowerCase() || 'main', table.toLowerCase()];
+  const where = [foldSchema(schema), foldName(table)];
   if (!isChange(item)) return JSON.stringify([type, ...where]);
-  const column = item.type === 'column' ? item.column.toLowerCase() : 0;
+  const column = item.type === 'column' ? foldName(item.column) : 0;
   return JSON.stringify([...where, pkIdentity(item.pk), column]);
 }
 

@@ -1,8 +1,20 @@
-/** How rules compare the names of schemas, tables and columns: as SQL does, without their case. */
+/**
+ * How rules compare the names of schemas, tables and columns: as SQL does, without their case, and with
+ * an empty schema for `main`. The coordinator keeps names as they came, so that one table of a device may be
+ * several here.
+ */
+
+/** The schema of a table that names none. */
+export const MAIN_SCHEMA = 'main';
 
 /** The same for all names that are one. */
 export function foldName(name: string): string {
   return name.toLowerCase();
+}
+
+/** The same for all names of schemas that are one. */
+export function foldSchema(schema: string): string {
+  return foldName(schema) || MAIN_SCHEMA;
 }
 
 /**

@@ -6,7 +6,7 @@
 
 import type { SchemaMigration } from '../protocol/types.ts';
 import { tablesInDdl } from './ddl-tables.ts';
-import { foldName } from './same-name.ts';
+import { foldName, foldSchema } from './same-name.ts';
 
 interface Named {
   schema: string;
@@ -24,7 +24,7 @@ export class TableMap<Value> {
   /** Of the table alone, or with its schema, which goes first. */
   get({ schema, table }: Named): Value | undefined {
     const name = foldName(table);
-    return this.#values.get(`${foldName(schema) || 'main'}.${name}`) ?? this.#values.get(name);
+    return this.#values.get(`${foldSchema(schema)}.${name}`) ?? this.#values.get(name);
   }
 
   /** Whether a table of that name, of whatever schema, is one of these. */

@@ -7,11 +7,12 @@ import type { Sender } from '../engine/merge/foreign-authors.ts';
 import type { Preview } from '../engine/merge/preview.ts';
 import type { SyncManager } from '../engine/sync-manager.ts';
 import type { BatchReader, StoredRow, TableName } from '../hooks/reader.ts';
+import { MAIN_SCHEMA } from '../hooks/same-name.ts';
 import type { WireChangeSet } from '../protocol/schemas.ts';
 import { type ChangeSet, encodeChangeSet } from '../protocol/types.ts';
 import { encodeValue, type SqlValue } from '../protocol/values.ts';
 import { untouchedOrigin } from '../wire/lazy-change-set.ts';
-import { SCHEMA, toStoredRow } from './database-reader.ts';
+import { toStoredRow } from './database-reader.ts';
 import type { DatabaseAccess } from './open-database.ts';
 
 /** Batches that have their place in the queue and are not stored yet, by database and sender. */
@@ -61,7 +62,7 @@ export class PreviewReader implements BatchReader {
   }
 
   async row({
-    schema = SCHEMA,
+    schema = MAIN_SCHEMA,
     table,
     pk,
   }: TableName & { pk: readonly SqlValue[] }): Promise<StoredRow | undefined> {
@@ -73,7 +74,7 @@ export class PreviewReader implements BatchReader {
     }
   }
 
-  async *rows({ schema = SCHEMA, table }: TableName): AsyncGenerator<StoredRow> {
+  async *rows({ schema = MAIN_SCHEMA, table }: TableName): AsyncGenerator<StoredRow> {
     const preview = await this.#current();
     for await (const row of preview.rows({ schema, table })) yield toStoredRow(row);
   }

@@ -4,6 +4,7 @@ import { decodeHlc, encodeHlc } from '../clock/hlc.ts';
 import type { SyncManager } from '../engine/sync-manager.ts';
 import type { WireRow } from '../engine/tables/stored-rows.ts';
 import type { CoordinatorReader, StoredRow } from '../hooks/reader.ts';
+import { MAIN_SCHEMA } from '../hooks/same-name.ts';
 import type { WireChangeSet } from '../protocol/schemas.ts';
 import { decodeChangeSet } from '../protocol/types.ts';
 import { decodeValue, encodeValue, type SqlValue } from '../protocol/values.ts';
@@ -11,7 +12,6 @@ import type { DatabaseLease } from './database-pool.ts';
 
 type Acquire = (databaseId: string) => Promise<DatabaseLease>;
 
-export const SCHEMA = 'main';
 const PAGE_BYTES = 256 * 1024;
 
 /** What can be read once the databases can be opened. */
@@ -34,13 +34,13 @@ export function createDatabaseReader(
   }
 
   return {
-    row: (databaseId, { schema = SCHEMA, table, pk }) =>
+    row: (databaseId, { schema = MAIN_SCHEMA, table, pk }) =>
       withManager(databaseId, async (manager) => {
         const row = await manager.readRow({ schema, table, pk: pk.map(encodeValue) });
         return row && toStoredRow(row);
       }),
 
-    async *rows(databaseId, { schema = SCHEMA, table }) {
+    async *rows(databaseId, { schema = MAIN_SCHEMA, table }) {
       const lease = await acquire(databaseId);
       try {
         for await (const row of lease.manager.readRows({ schema, table })) yield toStoredRow(row);

@@ -3,11 +3,11 @@
 import { UNDATED } from '../engine/merge/own-write.ts';
 import { SyncError } from '../errors/sync-error.ts';
 import type { RowWrite } from '../hooks/coordinator-access.ts';
+import { MAIN_SCHEMA } from '../hooks/same-name.ts';
 import type { WireChange } from '../protocol/schemas.ts';
 import { encodeValue, type SqlValue, valueFault } from '../protocol/values.ts';
 import { decodeChangeSets } from '../wire/decode-changes.ts';
 
-const SCHEMA = 'main';
 const NOBODY = 'A'.repeat(22);
 
 /**
@@ -28,7 +28,7 @@ function changesOf(row: RowWrite, place: string): unknown[] {
   if (typeof row !== 'object' || row === null || !Array.isArray(row.pk)) {
     throw new SyncError('MESSAGE_ERROR', `${place}.pk: must be an array of values`);
   }
-  const { schema = SCHEMA, table, pk } = row;
+  const { schema = MAIN_SCHEMA, table, pk } = row;
   if (typeof table !== 'string' || table === '') {
     throw new SyncError('MESSAGE_ERROR', `${place}.table: must be the name of a table`);
   }

@@ -74,6 +74,72 @@ test('row-ownership: who made a note may change it, and nobody else', async (t) 
   await assertConverged(coordinator, [ann], { token: 'ann' });
 });
 
+test('row-ownership: no note is forged, whatever a transaction says beside it', async (t) => {
+  const { coordinator, ben } = await start(t, rowOwnership);
+  const forged = { table: 'notes', set: { owner: 'ann', text: 'I, ann, resign' } };
+  for (const [i, other] of [
+    { table: 'notes', pk: [0], set: { owner: 'ben' } },
+    { table: 'notes', pk: [], set: { owner: 'ben' } },
+    { table: 'notes', pk: ['1'], set: { owner: 'ben' } },
+    { schema: 'other', table: 'notes', pk: [1], set: { owner: 'ben' } },
+    { schema: '', table: 'notes', pk: [1], set: { owner: 'ben' } },
+    { table: 'notes', pk: [1], set: { OWNER: 'ben' } },
+  ].entries()) {
+    const note = { ...forged, pk: i === 0 ? [0] : [1] };
+    for (const writes of [
+      [other, note],
+      [note, other],
+    ]) {
+      const { rejected = [] } = await ben.transact(...writes);
+      assert.ok(
+        rejected.some(({ code }) => code === 'NOT_OWNER' || code === 'SPELLING'),
+        `with ${JSON.stringify(other)}`,
+      );
+    }
+  }
+  const cat = await coordinator.device({ token: 'cat' });
+  assert.deepEqual(cat.rows('notes'), []);
+  // Nobody gives away what only its owner could have made.
+  assertApproved(await ben.write('notes', [2], { owner: 'ben', text: 'I, ann, resign' }));
+  assertRejected(await ben.write('notes', [2], { owner: 'ann' }), { code: 'NOT_OWNER' });
+});
+
+test('row-ownership: keys of bytes, JSON and big integers are the keys that they are', async (t) => {
+  const { ann, ben } = await start(t, rowOwnership);
+  for (const key of [{ __bin: 'aGk=' }, { a: 1, b: [2] }, { __bigint: '9007199254740993' }]) {
+    assertApproved(await ann.write('notes', [key], { owner: 'ann', text: 'mine' }));
+    assertRejected(await ben.write('notes', [key], { text: 'yours' }), { code: 'NOT_OWNER' });
+  }
+});
+
+test('row-ownership, business-rule: another spelling leads around neither', async (t) => {
+  for (const [module, table, set] of [
+    [rowOwnership, 'notes', { owner: 'ann', text: 'a' }],
+    [businessRule, 'orders', { status: 'paid', sum: 5 }],
+  ] as const) {
+    const { ann, ben } = await start(t, module);
+    assertApproved(await ann.transact({ table, pk: [1], set }));
+    // Devices find the table by these, and the coordinator another one.
+    for (const named of [
+      { table, schema: 'MAIN' },
+      { table, schema: '' },
+      { table: table.toUpperCase() },
+    ]) {
+      const other = { ...named, pk: [1] };
+      for (const write of [
+        { ...other, set },
+        { ...other, delete: true as const },
+      ]) {
+        const { rejected = [] } = await ben.transact(write);
+        assert.equal(rejected[0]?.code, 'SPELLING', JSON.stringify(write));
+      }
+    }
+  }
+  const { ann } = await start(t, businessRule);
+  const { rejected = [] } = await ann.write('orders', [2], { STATUS: 'paid', sum: 5 });
+  assert.equal(rejected.find(({ column }) => column === 'STATUS')?.code, 'SPELLING');
+});
+
 test('business-rule: a paid order stays as it is, also on the device that changed it', async (t) => {
   const { coordinator, ann, ben } = await start(t, businessRule, { onReject: 'revert' });
   assertApproved(await ann.write('orders', [1], { status: 'open', sum: 5 }));
@@ -114,6 +180,21 @@ test('per-user-filter: everybody sees their own notes, by push, delta and snapsh
   const snapshot = await response.text();
   assert.match(snapshot, /"a"/);
   assert.doesNotMatch(snapshot, /"b"/);
+});
+
+test('per-user-filter: another spelling tells nobody what is in a note', async (t) => {
+  const { ann, ben } = await start(t, perUserFilter);
+  await ben.write('notes', [1], { owner: 'ben', text: 'b' });
+  await ann.transact(
+    { schema: 'MAIN', table: 'notes', pk: [1], set: { owner: 'ann', text: 'secret' } },
+    { schema: '', table: 'notes', pk: [1], set: { owner: 'ann', text: 'secret' } },
+    { table: 'Notes', pk: [1], set: { owner: 'ann', text: 'secret' } },
+  );
+  await converge([ann, ben]);
+  await ann.write('lists', [1], { title: 'all' });
+  await converge([ann, ben]);
+  assert.equal(ben.rows('lists').length, 1);
+  assert.doesNotMatch(JSON.stringify(ben.contents()), /secret/);
 });
 
 test('roles: everybody reads, editors write, admins change tables', async (t) => {

@@ -10,7 +10,7 @@ import { actionsOf, type DdlAction } from '../ddl-actions.ts';
 import type { DdlTable } from '../ddl-scan.ts';
 import { defineHooks } from '../define-hooks.ts';
 import { judgeChanges } from '../judge-changes.ts';
-import { foldName } from '../same-name.ts';
+import { foldName, foldSchema } from '../same-name.ts';
 import { type TableMap, tableList } from '../table-list.ts';
 import type { ClientIdentity } from '../types.ts';
 import { Claim, hasClaim } from './claims.ts';
@@ -136,7 +136,7 @@ function isOfTables(
  * other, and the table that it is of stands there.
  */
 function isOfIndex({ table, schema }: SchemaMigration, actions: readonly DdlAction[]): boolean {
-  const own = foldName(schema) || 'main';
+  const own = foldSchema(schema);
   const isIts = ({ index, tables }: DdlAction) =>
     index === foldName(table) && tables.every((of) => (of.schema ?? own) === own);
   return actions.length > 0 && actions.every(isIts);
