@@ -5,17 +5,8 @@
 
 import { isNumber, skipDefault, skipExpression } from './ddl-expressions.ts';
 import type { DdlTable, Reader } from './ddl-scan.ts';
+import { fitsType, TYPE_WORDS } from './ddl-types.ts';
 
-const TYPE_WORDS: ReadonlySet<string> = new Set([
-  ...['any', 'big', 'bigint', 'bigserial', 'binary', 'bit', 'blob', 'bool', 'boolean', 'bytea'],
-  ...['char', 'character', 'citext', 'clob', 'date', 'datetime', 'dec', 'decimal', 'double'],
-  ...['float', 'float4', 'float8', 'inet', 'int', 'int2', 'int4', 'int8', 'integer', 'interval'],
-  ...['json', 'jsonb', 'long', 'longblob', 'longtext', 'mediumint', 'mediumtext', 'money'],
-  ...['national', 'native', 'nchar', 'number', 'numeric', 'nvarchar', 'precision', 'real'],
-  ...['serial', 'smallint', 'smallserial', 'string', 'text', 'time', 'timestamp', 'timestamptz'],
-  ...['timetz', 'tinyint', 'tinytext', 'unsigned', 'uuid', 'varbinary', 'varchar', 'varying'],
-  ...['with', 'without', 'xml', 'year', 'zone'],
-]);
 /** A column that is called so must be quoted. */
 const NO_COLUMNS: ReadonlySet<string> = new Set([
   ...['like', 'constraint', 'check', 'unique', 'primary', 'foreign', 'exclude', 'references'],
@@ -33,7 +24,8 @@ export interface Parts {
 export function skipColumn(reader: Reader): Parts | undefined {
   if (reader.skipAnyOf(NO_COLUMNS) !== undefined || reader.skipPart() === undefined)
     return undefined;
-  if (!skipType(reader)) return undefined;
+  const type = skipType(reader);
+  if (type === undefined) return undefined;
   const parts: Parts = { references: [], isRefusing: false };
   let isRequired = false;
   let hasDefault = false;
@@ -46,8 +38,8 @@ export function skipColumn(reader: Reader): Parts | undefined {
     } else if (reader.skip('default')) {
       const value = skipDefault(reader);
       if (value === undefined) return undefined;
-      hasDefault = value === 'literal';
-      parts.isRefusing ||= value === 'computed';
+      hasDefault = value !== 'null';
+      if (value !== 'null') parts.isRefusing ||= value === 'computed' || !fitsType(value, type);
     } else if (skipColumnConstraint(reader, parts)) parts.isRefusing = true;
     else return undefined;
   }
@@ -55,16 +47,19 @@ export function skipColumn(reader: Reader): Parts | undefined {
   return parts;
 }
 
-export function skipType(reader: Reader): boolean {
-  while (reader.skipAnyOf(TYPE_WORDS) !== undefined) {
+/** @returns its words; undefined where it isn't known to be a type */
+export function skipType(reader: Reader): string[] | undefined {
+  const words: string[] = [];
+  for (let word = reader.skipAnyOf(TYPE_WORDS); word; word = reader.skipAnyOf(TYPE_WORDS)) {
+    words.push(word);
     if (!reader.skip('(')) continue;
     do {
-      if (!isNumber(reader.next)) return false;
+      if (!isNumber(reader.next)) return undefined;
       reader.at++;
     } while (reader.skip(','));
-    if (!reader.skip(')')) return false;
+    if (!reader.skip(')')) return undefined;
   }
-  return true;
+  return words;
 }
 
 function skipColumnConstraint(reader: Reader, { references }: Parts): boolean {

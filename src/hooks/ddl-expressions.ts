@@ -44,41 +44,48 @@ export function skipCondition(reader: Reader): { isComparison: boolean } | undef
   while (!reader.isAtEnd) {
     const token = reader.take();
     if (token === undefined || !isKnown(token, before, reader.next)) return undefined;
-    isComparison &&= isComparing(token, before, reader.next);
+    isComparison &&= isComparing(token, reader.next);
     before = token;
   }
   return { isComparison };
 }
 
+/** A whole number is one that every engine has as an integer, `moment` the time at which a row is made. */
+export type Literal = 'whole' | 'number' | 'text' | 'boolean' | 'moment';
+
 /** Goes past the value of a DEFAULT, if it is known. @returns undefined where it isn't */
-export function skipDefault(reader: Reader): 'null' | 'literal' | 'computed' | undefined {
+export function skipDefault(reader: Reader): Literal | 'null' | 'computed' | undefined {
   if (reader.skip('null')) return 'null';
-  if (reader.skipAnyOf(CONSTANTS) !== undefined) return 'literal';
+  if (reader.skipAnyOf(BOOLEANS) !== undefined) return 'boolean';
+  if (reader.skipAnyOf(MOMENTS) !== undefined) return 'moment';
   if (reader.next?.text === '(') return skipExpression(reader) ? 'computed' : undefined;
   if (reader.skipAnyOf(FUNCTIONS) !== undefined) {
     return reader.skip('(', ')') || skipExpression(reader) ? 'computed' : undefined;
   }
   if (!reader.skip('-')) reader.skip('+');
-  return skipLiteral(reader) ? 'literal' : undefined;
+  return skipLiteral(reader);
 }
 
-const CONSTANTS: ReadonlySet<string> = new Set([
-  ...['true', 'false', 'current_timestamp', 'current_date', 'current_time'],
+const BOOLEANS: ReadonlySet<string> = new Set(['true', 'false']);
+const MOMENTS: ReadonlySet<string> = new Set([
+  ...['current_timestamp', 'current_date', 'current_time'],
 ]);
+/** A longer one may be kept as a fraction. */
+const WHOLE_NUMBER = /^\d{1,18}$/;
 
 /** A text, or a number with its fraction. */
-function skipLiteral(reader: Reader): boolean {
+function skipLiteral(reader: Reader): Literal | undefined {
   const { next } = reader;
   if (next?.isQuoted) {
     reader.at++;
-    return true;
+    return 'text';
   }
-  if (!isNumber(next)) return false;
+  if (next === undefined || !isNumber(next)) return undefined;
   reader.at++;
-  if (!reader.skip('.')) return true;
-  if (!isNumber(reader.next)) return false;
+  if (!reader.skip('.')) return WHOLE_NUMBER.test(next.text) ? 'whole' : 'number';
+  if (!isNumber(reader.next)) return undefined;
   reader.at++;
-  return true;
+  return 'number';
 }
 
 export function isNumber(token: Token | undefined): boolean {
@@ -119,10 +126,17 @@ function isBeforeParenthesis({ text, isQuoted, isSign }: Token): boolean {
   return isSign ? text !== ')' : KEYWORDS.has(text) || FUNCTIONS.has(text);
 }
 
-function isComparing(token: Token, before: Token | undefined, after: Token | undefined): boolean {
-  if (!isKnown(token, before, after)) return false;
-  if (token.isSign) return !ARITHMETIC.has(token.text);
-  return token.isQuoted || !FUNCTIONS.has(token.text) || !(after?.isSign && after.text === '(');
+/** What isn't listed here may fail for some rows: `LIKE` for its pattern, a function for its argument. */
+function isComparing({ text, isQuoted, isSign }: Token, after: Token | undefined): boolean {
+  if (isQuoted) return true;
+  if (isSign) return text === '!' ? after?.text === '=' : COMPARING_SIGNS.has(text);
+  if (COMPARING_WORDS.has(text)) return true;
+  if (KEYWORDS.has(text) || text.startsWith('current_')) return false;
+  // Whatever else is followed by one is called.
+  return !(after?.isSign && after.text === '(');
 }
 
-const ARITHMETIC: ReadonlySet<string> = new Set('+-*/%|');
+const COMPARING_SIGNS: ReadonlySet<string> = new Set('=<>(),.');
+const COMPARING_WORDS: ReadonlySet<string> = new Set([
+  ...['and', 'or', 'not', 'in', 'is', 'between', 'null'],
+]);
