@@ -14,8 +14,7 @@ import {
   startsTableConstraint,
 } from './ddl-columns.ts';
 import { skipCondition, skipDefault, skipExpression } from './ddl-expressions.ts';
-import { type DdlTable, isWord, Reader, Scan, type Token } from './ddl-scan.ts';
-import { withoutColumns } from './ddl-tables.ts';
+import { type DdlTable, Reader, Scan, type Token } from './ddl-scan.ts';
 import { foldSchema } from './same-name.ts';
 
 /** Something that a statement does. */
@@ -27,6 +26,8 @@ export interface DdlAction {
   references?: readonly DdlTable[];
   /** Of an index its name. */
   index?: string;
+  /** It calls a table or a column by another name, with the values that are there. */
+  renames?: true;
   /** It leaves all rows as they are, and refuses none to come, but in a table that it makes. */
   isAdditive: boolean;
 }
@@ -188,7 +189,7 @@ function readAlteration(reader: Reader): DdlAction | undefined {
   if (reader.isAtEnd) return { type: 'add_column', tables: [table], isAdditive: true };
   if (reader.skip('rename', 'to')) {
     const to = reader.skipName();
-    return to && { type: 'rename_table', tables: [table, to], isAdditive: false };
+    return to && { type: 'rename_table', tables: [table, to], renames: true, isAdditive: false };
   }
   const steps: Alteration[] = [];
   do {
@@ -203,11 +204,13 @@ function readAlteration(reader: Reader): DdlAction | undefined {
     table,
   );
   const isAdditive = steps.every((step) => step.type === 'add_column' && !step.isRefusing);
-  return { type, tables: [table], references, isAdditive };
+  const renames = steps.some((step) => step.renames) && ({ renames: true } as const);
+  return { type, tables: [table], references, isAdditive, ...renames };
 }
 
 interface Alteration extends Parts {
   type: MigrationType;
+  renames?: true;
 }
 
 const ALTERED = { type: 'alter_column', references: [], isRefusing: true } as const;
@@ -217,7 +220,8 @@ function readStep(reader: Reader): Alteration | undefined {
   if (reader.skip('rename')) {
     reader.skip('column');
     const isKnown = reader.skipPart() !== undefined && reader.skip('to');
-    return isKnown && reader.skipPart() !== undefined ? { ...ALTERED, references: [] } : undefined;
+    const isRename = isKnown && reader.skipPart() !== undefined;
+    return isRename ? { ...ALTERED, references: [], renames: true } : undefined;
   }
   if (reader.skip('drop')) {
     const isConstraint = reader.skip('constraint');
@@ -252,38 +256,7 @@ function readColumnAlteration(reader: Reader): Alteration | undefined {
   return skipType(reader) ? altered : undefined;
 }
 
-const TRANSACTION_WORDS: ReadonlySet<string> = new Set(['begin', 'commit', 'end', 'comment']);
-/** Where one of them stands, rows or columns may come from elsewhere. */
-const MOVING_WORDS: ReadonlySet<string> = new Set([
-  ...['select', 'insert', 'into', 'values', 'merge', 'rename', 'attach', 'inherit', 'inherits'],
-]);
-/** Of foreign keys, when they follow `on`. */
-const REFERENTIAL_WORDS: ReadonlySet<string> = new Set(['update', 'delete']);
-
-/** Whether a text makes, changes or drops tables and indexes, and moves or renames nothing that is in them. */
+/** Whether all that a text does is to make, change or drop tables and indexes: it moves or renames nothing that is in them. */
 export function isPlainDdl(ddl: string): boolean {
-  const { statements, isObscure } = new Scan(ddl);
-  return !isObscure && statements.every(isPlain);
-}
-
-const CREATE_WORDS = ['temp', 'temporary', 'unlogged', 'unique'] as const;
-
-function isPlain(statement: readonly Token[]): boolean {
-  const [first] = statement;
-  if (first === undefined) return true;
-  if (first.isQuoted) return false;
-  if (TRANSACTION_WORDS.has(first.text)) return true;
-  const reader = new Reader(statement);
-  if (reader.skip('create')) {
-    for (const word of [...CREATE_WORDS, 'virtual']) reader.skip(word);
-  } else if (!reader.skip('alter') && !reader.skip('drop')) return false;
-  if (!reader.skip('table') && !reader.skip('index')) return false;
-  const bare = withoutColumns(statement);
-  const tables = bare.filter((token) => isWord(token, 'table')).length;
-  return tables <= 1 && !bare.some((token, i) => isMoving(token, bare[i - 1]));
-}
-
-function isMoving({ text, isQuoted }: Token, before: Token | undefined): boolean {
-  if (isQuoted) return false;
-  return MOVING_WORDS.has(text) || (REFERENTIAL_WORDS.has(text) && !isWord(before, 'on'));
+  return actionsOf(ddl)?.every(({ renames }) => renames === undefined) ?? false;
 }

@@ -27,7 +27,7 @@ export function tablesInDdl(ddl: string): DdlNames {
 }
 
 /** All but what stands directly in the column list of a plain CREATE TABLE. */
-export function withoutColumns(statement: readonly Token[]): readonly Token[] {
+function withoutColumns(statement: readonly Token[]): readonly Token[] {
   const open = columnsStart(statement);
   if (open < 0) return statement;
   const close = statement.findIndex(
