@@ -36,6 +36,8 @@ export interface CoordinatorAccess {
    * @returns resolves when it is durable
    * @throws SyncError MESSAGE_ERROR (which says where and what) for rows that are none, or of a table
    *   that was dropped; TOO_LARGE; or what the store throws. Then nothing of it is stored.
+   * @throws Error when `onBeforeApplyChanges` calls it for the database of the batch, and a module there is
+   *   `serial`: the batch would be judged anew, and write again
    */
   write(databaseId: string, rows: readonly RowWrite[]): Promise<WriteResult>;
   /** Has the clients that `predicate` names start over from a snapshot. See `service.resync`. */

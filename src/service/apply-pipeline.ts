@@ -24,7 +24,7 @@ import {
 } from './apply-outcome.ts';
 import { AcceptedBatches, PreviewReader } from './batch-reader.ts';
 import { type Corrected, separateCorrections } from './corrections.ts';
-import { DatabaseTurns } from './database-turns.ts';
+import { DatabaseTurns, type Turn } from './database-turns.ts';
 import { countChanges, drainPoint } from './drain.ts';
 import { judgeUnderAllNames } from './incoming-names.ts';
 import { type DatabaseAccess, refuseOwnSite } from './open-database.ts';
@@ -114,6 +114,11 @@ export class ApplyPipeline {
     return this.#options.metrics;
   }
 
+  /** @throws Error when a validator calls it whose batch a write to that database would make stale */
+  refuseWhileJudging(databaseId: string): void {
+    this.#turns.refuseWhileJudging(databaseId);
+  }
+
   get isStopping(): boolean {
     return this.#isStopping;
   }
@@ -155,7 +160,7 @@ export class ApplyPipeline {
       const goOn = () => this.#refuseLate(signal);
       const batch = { ...asking, database, changeSets, sender, accept, admit, goOn };
       const { manager, corrected, approved, rejected, outcome } = hooks.isSerialIn(database.id)
-        ? await this.#turns.run(database, (expected) => this.#merge(batch, expected))
+        ? await this.#turns.run(database, (turn) => this.#merge(batch, turn))
         : await this.#merge(batch);
       const { applied, skipped, conflicts, position, unapplied } = outcome;
       const transactions = changeSets.length;
@@ -212,19 +217,19 @@ export class ApplyPipeline {
     for (let wait = pressureOn(); wait !== undefined; wait = pressureOn()) await wait;
   }
 
-  /** @param expected where the log ends as long as nothing has come between */
-  async #merge(batch: ValidatedBatch, expected?: HlcText): Promise<Merged> {
+  /** @param turn where batches are judged and stored one after the other */
+  async #merge(batch: ValidatedBatch, turn?: Turn): Promise<Merged> {
     const { hooks, client, database, changeSets, sender, accept, admit, goOn } = batch;
     const asSent: Corrected = { changeSets, authored: [], refused: [], moved: [] };
     const { corrected, approved, rejected } = hooks.has.onBeforeApplyChanges
-      ? await this.#validate(batch)
+      ? await (turn?.judge(() => this.#validate(batch)) ?? this.#validate(batch))
       : { corrected: asSent, approved: asSent, rejected: [] };
     const opened = await database.open();
     const { manager } = opened;
     refuseOwnSite(client, opened);
     const { authored, refused, moved } = approved;
     const stored = manager.apply(approved.changeSets, {
-      ...{ sender, admit, goOn, expected, authored },
+      ...{ sender, admit, goOn, expected: turn?.expected, authored },
       refused: refused.concat(moved),
     });
     const own = approved.changeSets.concat(authored);

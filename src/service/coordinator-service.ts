@@ -482,6 +482,7 @@ export class CoordinatorService {
    */
   async write(databaseId: string, rows: readonly RowWrite[]): Promise<WriteResult> {
     this.checkDatabaseId(databaseId);
+    this.#pipeline.refuseWhileJudging(databaseId);
     const changes = toChanges(rows, this.config.limits.changesPerBatch);
     const lease = await this.acquire(databaseId);
     try {

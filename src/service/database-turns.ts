@@ -4,6 +4,7 @@
  * not, which the merge finds out; then they are asked again.
  */
 
+import { AsyncLocalStorage } from 'node:async_hooks';
 import type { HlcText } from '../clock/hlc.ts';
 import { StaleReadError } from '../engine/merge/stale-read.ts';
 import { SyncError } from '../errors/sync-error.ts';
@@ -12,14 +13,37 @@ import type { DatabaseAccess } from './open-database.ts';
 const TRIES_MAX = 10;
 const RETRY_AFTER_MS = 1000;
 
+/** What the work of a turn goes by. */
+export interface Turn {
+  /** Where the log ends as long as nothing has come between. */
+  expected: HlcText;
+  /** Invokes the validators: what they call, for as long as the turn lasts, is known to be theirs. */
+  judge<T>(invoke: () => Promise<T>): Promise<T>;
+}
+
+interface Judging {
+  databaseId: string;
+  isOver: boolean;
+}
+
 export class DatabaseTurns {
   readonly #lastById = new Map<string, Promise<void>>();
+  /** Made with the first turn: where nothing is serial nobody pays for following what is called. */
+  #judging: AsyncLocalStorage<Judging> | undefined;
+
+  /** @throws Error when it is called by a validator whose turn a write to this database would make stale */
+  refuseWhileJudging(databaseId: string): void {
+    const judging = this.#judging?.getStore();
+    if (judging === undefined || judging.isOver || judging.databaseId !== databaseId) return;
+    const why = `a batch for ${databaseId} is being judged here, by what is stored there, and a serial module has it judged anew when that changes`;
+    throw new Error(`service.write: ${why}; write in onAfterApplyChanges, or to another database`);
+  }
 
   /**
-   * @param work judges and stores, if the database is still at that position then
+   * @param work judges and stores, if the database is still at the position that is expected then
    * @throws SyncError OVERLOADED, when others have come between every time
    */
-  async run<T>(database: DatabaseAccess, work: (expected: HlcText) => Promise<T>): Promise<T> {
+  async run<T>(database: DatabaseAccess, work: (turn: Turn) => Promise<T>): Promise<T> {
     const { id } = database;
     const before = this.#lastById.get(id);
     let end = () => {};
@@ -27,20 +51,29 @@ export class DatabaseTurns {
       end = resolve;
     });
     this.#lastById.set(id, turn);
+    const judging = { databaseId: id, isOver: false };
     try {
       await before;
-      return await this.#try(database, work);
+      return await this.#try(database, work, judging);
     } finally {
+      judging.isOver = true;
       end();
       if (this.#lastById.get(id) === turn) this.#lastById.delete(id);
     }
   }
 
-  async #try<T>(database: DatabaseAccess, work: (expected: HlcText) => Promise<T>): Promise<T> {
+  async #try<T>(
+    database: DatabaseAccess,
+    work: (turn: Turn) => Promise<T>,
+    judging: Judging,
+  ): Promise<T> {
+    this.#judging ??= new AsyncLocalStorage();
+    const storage = this.#judging;
+    const judge: Turn['judge'] = (invoke) => storage.run(judging, invoke);
     for (let tries = 0; tries < TRIES_MAX; tries++) {
       const { manager } = await database.open();
       try {
-        return await work(await manager.newestPosition());
+        return await work({ expected: await manager.newestPosition(), judge });
       } catch (error) {
         if (!(error instanceof StaleReadError)) throw error;
       }

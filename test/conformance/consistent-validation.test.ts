@@ -118,3 +118,61 @@ test('a rule that no two batches may break together holds, whoever sends them at
   const accepted = verdicts.filter(({ rejected }) => rejected === undefined);
   assert.equal(accepted.length, ROWS_MAX);
 });
+
+test('a serial validator that writes to its own database is told so, and nothing is written', async (t) => {
+  const faults: unknown[] = [];
+  let asked = 0;
+  let written = () => {};
+  const isWritten = new Promise<void>((resolve) => {
+    written = resolve;
+  });
+  let write = () => {};
+  const writer = defineHooks({
+    name: 'writer',
+    serial: true,
+    setup: (_options, { service }) => ({
+      async onBeforeApplyChanges({ userId }, changes) {
+        asked++;
+        const rows = [{ table: 'log', pk: [asked], set: { by: 'judge' } }];
+        if (userId === 'other') await service.write('elsewhere', rows);
+        if (userId === 'late') {
+          const called = new Promise<void>((resolve) => {
+            write = resolve;
+          });
+          called.then(() => service.write('default', rows)).then(written, written);
+        }
+        if (userId === 'own') {
+          await service.write('default', rows).catch((error: unknown) => {
+            faults.push(error);
+            throw error;
+          });
+        }
+        return judgeChanges(changes, () => true);
+      },
+      async onAfterApplyChanges({ userId }) {
+        if (userId === 'after') {
+          await service.write('default', [{ table: 'log', pk: [0], set: { by: 'after' } }]);
+        }
+      },
+    }),
+  });
+  const coordinator = await startCoordinator(t, { config: config(writer) });
+  const device = await coordinator.device({ token: 'own' });
+  await assert.rejects(device.write('t', [1], { a: 1 }), { code: 'HOOK_FAILED' });
+  assert.equal(asked, 1);
+  assert.match(String(faults[0]), /^Error: service\.write: a batch for default is being judged/);
+  for (const token of ['other', 'after', 'late']) {
+    const { applied } = await (await coordinator.device({ token })).write('t', [token], { a: 1 });
+    assert.equal(applied, 1, token);
+  }
+  // What a validator has begun may write when its batch is stored.
+  write();
+  await isWritten;
+  const reader = await coordinator.device({ token: 'ann' });
+  await reader.write('t', ['ann'], { a: 1 });
+  await reader.synced();
+  assert.deepEqual(
+    reader.rows('log').map(([, { by }]) => by),
+    ['after', 'judge'],
+  );
+});
