@@ -43,7 +43,9 @@ export class Call implements HookCall {
 
   abort(reason: unknown): void {
     this.#end = { reason };
-    this.#controller?.abort(reason);
+    const controller = this.#controller;
+    // Whoever listens is the hook's.
+    if (controller !== undefined) runCall(this, () => controller.abort(reason), undefined);
   }
 }
 
@@ -97,10 +99,10 @@ export function callUnderWay(): HookCall | undefined {
   return calls?.getStore();
 }
 
-export function runCall<C extends Call, Arg>(
+export function runCall<C extends Call, Arg, Result>(
   call: C,
-  run: (arg: Arg, call: C) => unknown,
+  run: (arg: Arg, call: C) => Result,
   arg: Arg,
-): unknown {
+): Result {
   return calls === undefined ? run(arg, call) : calls.run(call, run, arg, call);
 }

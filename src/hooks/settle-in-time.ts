@@ -4,7 +4,8 @@
  * unhandled rejection.
  */
 
-import type { Call } from './call.ts';
+import { AsyncResource } from 'node:async_hooks';
+import { type Call, runCall } from './call.ts';
 import { onAbort } from './on-abort.ts';
 
 export type Settled =
@@ -18,6 +19,11 @@ export function isThenable(value: unknown): value is PromiseLike<unknown> {
     'then' in value &&
     typeof value.then === 'function'
   );
+}
+
+/** Has the `then` of what is no promise itself called in the context of this moment. */
+function adopt(answer: PromiseLike<unknown>): Promise<unknown> {
+  return Promise.resolve(answer);
 }
 
 /** @param onSettled is called once; at once, if the `then` of the answer calls back at once */
@@ -44,7 +50,9 @@ export function settleInTime(
   };
   try {
     // Promise.resolve also tames thenables that call back twice or throw.
-    Promise.resolve(answer).then(
+    // A query builder runs its query in `then`: that belongs to the call.
+    const promised = runCall(call, adopt, answer);
+    promised.then(
       (value: unknown) => settle({ outcome: 'ok', answer: value }),
       (error: unknown) => settle({ outcome: 'error', error }),
     );
@@ -69,9 +77,11 @@ export function settleInTime(
  * then. A microtask for each, to look whether it had, took longer than the call.
  */
 let delayed: (() => void)[] = [];
+/** Of no call and no caller: the timers of all would run in the context of whoever came first. */
+const outside = new AsyncResource('HookTimeLimits');
 
 function atEndOfTurn(work: () => void): void {
-  if (delayed.length === 0) setImmediate(runDelayed);
+  if (delayed.length === 0) outside.runInAsyncScope(setImmediate, undefined, runDelayed);
   delayed.push(work);
 }
 
