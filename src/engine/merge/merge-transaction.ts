@@ -142,7 +142,7 @@ export class MergeTransaction {
       now: () => context.now(),
       pace,
     });
-    this.#untaken = new Untaken(this.#transaction, this.#names, context.identity);
+    this.#untaken = new Untaken(this.#transaction, this.#names, context.identity, pace);
   }
 
   /** One outcome for each of `batches`, each a batch of one client's; and what to keep of it all. */
@@ -158,9 +158,9 @@ export class MergeTransaction {
       for (const set of answers) await this.#mergeSet(set, outcome, undefined, sender?.siteId);
       for (const set of refused) await this.#takeBack(set, sender?.siteId ?? set.siteId);
       if (own !== undefined) await this.#mergeOwn(own, outcome);
-      this.#untaken.tell();
+      await this.#untaken.tell();
       this.#refuseGrowth();
-      for (const set of refused) this.#refuseHeldGrowth(sender?.siteId ?? set.siteId);
+      this.#refuseHeldGrowth(new Set(refused.map((set) => sender?.siteId ?? set.siteId)));
       outcome.position = this.#transaction.head.position;
       outcomes.push(outcome);
     }
@@ -180,14 +180,16 @@ export class MergeTransaction {
     refuseGrowth(base.size, catalog.size, this.#context.catalogLimits);
   }
 
-  #refuseHeldGrowth(site: SiteIdText): void {
+  #refuseHeldGrowth(authors: ReadonlySet<SiteIdText>): void {
+    if (authors.size === 0) return;
     const { held, sites, head } = this.#transaction;
     const gained = held.gainedBytes();
-    const ofSite = gained.get(site) ?? 0;
-    if (ofSite <= 0) return;
-    let ofAll = head.heldBytes ?? 0;
-    for (const bytes of gained.values()) ofAll += bytes;
-    refuseHeldGrowth({ ofSite: sites.heldBytesOf(site) + ofSite, ofAll }, this.#context.heldLimits);
+    const ofAll = (head.heldBytes ?? 0) + gained.ofAll;
+    for (const site of authors) {
+      const more = gained.bySite.get(site) ?? 0;
+      if (more <= 0) continue;
+      refuseHeldGrowth({ ofSite: sites.heldBytesOf(site) + more, ofAll }, this.#context.heldLimits);
+    }
   }
 
   /** Reads in one go all that the group will need, as far as no DDL in it moves tables about. */
@@ -254,6 +256,8 @@ export class MergeTransaction {
       const loaded = this.#rowOf(target);
       if (isDeletionUntold(change, target, loaded.row, writer)) untold.push({ target, loaded });
       else this.#untaken.refused(change, target, loaded, site);
+      const turn = this.#pace.did(1);
+      if (turn !== undefined) await turn;
     }
     this.#deleteAgain(untold);
   }

@@ -15,6 +15,7 @@ import {
 } from '../records/change-json.ts';
 import type { Identity } from '../records/head.ts';
 import { noteApplied, noteRefused, restate, settle } from '../records/held-rows.ts';
+import type { Pace } from '../records/pace.ts';
 import type { LoadedRow } from '../records/row-set.ts';
 import type { ChangeTarget } from '../tables/change-target.ts';
 import { answerHlc } from './compensation.ts';
@@ -23,20 +24,24 @@ import type { WriteTransaction } from './write-transaction.ts';
 interface TouchedRow {
   target: ChangeTarget;
   loaded: LoadedRow;
-  /** Columns, by the sites that have to be told. */
-  tellBySite: Map<SiteIdText, Set<string>>;
 }
+
+/** Of each row the columns that one site has to be told. */
+type Telling = Map<TouchedRow, Set<string>>;
 
 export class Untaken {
   readonly #transaction: WriteTransaction;
   readonly #names: JsonNames;
   readonly #identity: Identity;
+  readonly #pace: Pace;
   readonly #touched = new Map<LoadedRow, TouchedRow>();
+  readonly #tellBySite = new Map<SiteIdText, Telling>();
 
-  constructor(transaction: WriteTransaction, names: JsonNames, identity: Identity) {
+  constructor(transaction: WriteTransaction, names: JsonNames, identity: Identity, pace: Pace) {
     this.#transaction = transaction;
     this.#names = names;
     this.#identity = identity;
+    this.#pace = pace;
   }
 
   /** A change of a site's was refused, and the site holds it. */
@@ -57,43 +62,50 @@ export class Untaken {
   #tellOf(site: SiteIdText, target: ChangeTarget, loaded: LoadedRow): Set<string> {
     let touched = this.#touched.get(loaded);
     if (touched === undefined) {
-      touched = { target, loaded, tellBySite: new Map() };
+      touched = { target, loaded };
       this.#touched.set(loaded, touched);
     }
-    let tell = touched.tellBySite.get(site);
+    let telling = this.#tellBySite.get(site);
+    if (telling === undefined) {
+      telling = new Map();
+      this.#tellBySite.set(site, telling);
+    }
+    let tell = telling.get(touched);
     if (tell === undefined) {
       tell = new Set();
-      touched.tellBySite.set(site, tell);
+      telling.set(touched, tell);
     }
     return tell;
   }
 
   /** After a batch. */
-  tell(): void {
+  async tell(): Promise<void> {
     if (this.#touched.size === 0) return;
-    const rows = [...this.#touched.values()];
-    this.#touched.clear();
-    const sites = new Set(rows.flatMap(({ tellBySite }) => [...tellBySite.keys()]));
-    for (const site of sites) this.#tellSite(site, rows);
-    for (const { target, loaded } of rows) {
+    for (const [site, telling] of this.#tellBySite) await this.#tellSite(site, telling);
+    for (const { target, loaded } of this.#touched.values()) {
       const held = this.#transaction.held.get(target.address);
       if (held !== undefined) settle(held, loaded.row);
+      const turn = this.#pace.did(1);
+      if (turn !== undefined) await turn;
     }
+    this.#touched.clear();
+    this.#tellBySite.clear();
   }
 
-  #tellSite(site: SiteIdText, rows: readonly TouchedRow[]): void {
+  async #tellSite(site: SiteIdText, telling: Telling): Promise<void> {
     const { log, held } = this.#transaction;
     const position = log.nextPosition();
     const letter = new Letter(this.#names);
     const after = (hlc: HlcText) => answerHlc(hlc, this.#identity.siteId);
-    for (const { target, loaded, tellBySite } of rows) {
-      const tell = tellBySite.get(site);
+    for (const [{ target, loaded }, tell] of telling) {
       const holding = held.get(target.address)?.sites.get(site);
-      if (tell === undefined || holding === undefined) continue;
+      if (holding === undefined) continue;
       const { changes, replaced } = restate(loaded.row, holding, tell, after, position);
       log.noteReplaced(replaced);
       const { id, schema, table = '' } = target.table;
       for (const change of changes) letter.add({ id, schema, table, pk: target.pk }, change);
+      const turn = this.#pace.did(1 + changes.length);
+      if (turn !== undefined) await turn;
     }
     letter.send(this.#transaction, position, site, this.#identity.siteIdText);
   }

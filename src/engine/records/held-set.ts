@@ -16,8 +16,8 @@ import { type RowAddress, readInTurns } from './row-set.ts';
 interface Loaded extends HeldRow {
   address: RowAddress;
   wasStored: boolean;
-  /** By site, of what is stored. */
-  before: ReadonlyMap<SiteIdText, number>;
+  /** By site, what of it has been counted. */
+  counted: ReadonlyMap<SiteIdText, number>;
   isChanged: boolean;
 }
 
@@ -25,6 +25,10 @@ export class HeldSet {
   readonly #reader: KVReader;
   readonly #head: () => Head;
   readonly #rows = new Map<string, Loaded | undefined>();
+  /** Those that somebody may have changed since they were counted. */
+  readonly #uncounted = new Set<Loaded>();
+  readonly #gained = new Map<SiteIdText, number>();
+  #gainedOfAll = 0;
 
   /** @param head where there is no such row in the database, none is read */
   constructor(reader: KVReader, head: () => Head) {
@@ -52,7 +56,7 @@ export class HeldSet {
       const held = bytes && decodeHeldRow(bytes);
       const loaded = held && {
         ...held,
-        ...{ address, wasStored: true, isChanged: false, before: heldBytesBySite(held) },
+        ...{ address, wasStored: true, isChanged: false, counted: heldBytesBySite(held) },
       };
       this.#rows.set(textOf(address), loaded);
     }
@@ -62,8 +66,7 @@ export class HeldSet {
   get(address: RowAddress): HeldRow | undefined {
     const held = this.#rows.get(textOf(address));
     if (held === undefined || held.sites.size === 0) return undefined;
-    // Whoever asks may change it.
-    held.isChanged = true;
+    this.#mayChange(held);
     return held;
   }
 
@@ -74,11 +77,11 @@ export class HeldSet {
     if (held === undefined) {
       held = {
         ...{ address, pk, sites: new Map(), wasStored: false, isChanged: true },
-        before: new Map(),
+        counted: new Map(),
       };
       this.#rows.set(key, held);
     }
-    held.isChanged = true;
+    this.#mayChange(held);
     let holding = held.sites.get(site);
     if (holding === undefined) {
       holding = { cells: new Map() };
@@ -87,17 +90,24 @@ export class HeldSet {
     return holding;
   }
 
-  /** By how much what sites hold has grown, or shrunk. */
-  gainedBytes(): Map<SiteIdText, number> {
-    const gained = new Map<SiteIdText, number>();
-    const add = (site: SiteIdText, bytes: number) =>
-      gained.set(site, (gained.get(site) ?? 0) + bytes);
-    for (const held of this.#rows.values()) {
-      if (!held?.isChanged) continue;
-      for (const [site, bytes] of held.before) add(site, -bytes);
-      for (const [site, bytes] of heldBytesBySite(held)) add(site, bytes);
+  #mayChange(held: Loaded): void {
+    held.isChanged = true;
+    this.#uncounted.add(held);
+  }
+
+  /** By how much what is held has grown, or shrunk: of each site, and of all. */
+  gainedBytes(): { bySite: ReadonlyMap<SiteIdText, number>; ofAll: number } {
+    const add = (site: SiteIdText, bytes: number) => {
+      this.#gained.set(site, (this.#gained.get(site) ?? 0) + bytes);
+      this.#gainedOfAll += bytes;
+    };
+    for (const held of this.#uncounted) {
+      for (const [site, bytes] of held.counted) add(site, -bytes);
+      held.counted = heldBytesBySite(held);
+      for (const [site, bytes] of held.counted) add(site, bytes);
     }
-    return gained;
+    this.#uncounted.clear();
+    return { bySite: this.#gained, ofAll: this.#gainedOfAll };
   }
 
   /** @param onGained told of each site what was added of it, or taken away */
@@ -109,13 +119,10 @@ export class HeldSet {
       if (bytes !== undefined) transaction.put(heldKey(tableId, identity), bytes);
       else if (held.wasStored) transaction.delete(heldKey(tableId, identity));
     }
-    let all = 0;
-    for (const [site, bytes] of this.gainedBytes()) {
-      all += bytes;
-      if (bytes !== 0) onGained(site, bytes);
-    }
+    const { bySite, ofAll } = this.gainedBytes();
+    for (const [site, bytes] of bySite) if (bytes !== 0) onGained(site, bytes);
     const head = this.#head();
-    if (all !== 0) head.heldBytes = Math.max(0, (head.heldBytes ?? 0) + all);
+    if (ofAll !== 0) head.heldBytes = Math.max(0, (head.heldBytes ?? 0) + ofAll);
   }
 }
 

@@ -137,6 +137,49 @@ test('what sites hold that was refused is bounded, for each and for all, and cou
   await assertSound(engine);
 });
 
+/** How often maps are read: what the engine does, whatever the machine. */
+async function countReads(work: () => Promise<unknown>): Promise<number> {
+  const { get, keys } = Map.prototype;
+  let reads = 0;
+  Map.prototype.get = function (key) {
+    reads++;
+    return get.call(this, key);
+  };
+  Map.prototype.keys = function () {
+    reads++;
+    return keys.call(this);
+  };
+  try {
+    await work();
+    return reads;
+  } finally {
+    Object.assign(Map.prototype, { get, keys });
+  }
+}
+
+test('a batch of n refused sets costs n, and so does one that n sites do not take', async () => {
+  const readsOf = async (count: number) => {
+    const engine = await openEngine();
+    const author = new Device(999);
+    await engine.manager.apply([author.write({ pk: [-1], set: { x: 0 } })]);
+    const numbers = [...Array(count).keys()];
+    const one = new Device(998);
+    const sets = numbers.map((pk) => one.write({ pk: [pk], set: { x: 'bad' } }));
+    const ofOne = await countReads(() => refuse(engine, one, ...sets));
+    const ofEach = numbers.map((pk) =>
+      new Device(pk + 1, 1_700_000_005_000).write({ pk: [pk], set: { x: 'bad' } }),
+    );
+    await engine.manager.apply([], { refused: ofEach });
+    const set = author.write(...numbers.map((pk) => ({ pk: [pk], set: { x: 1 } })));
+    const ofMany = await countReads(() => engine.manager.apply([set]));
+    await assertSound(engine);
+    return { ofOne, ofMany };
+  };
+  const [few, many] = [await readsOf(40), await readsOf(160)];
+  assert.ok(many.ofOne < 6 * few.ofOne, `${few.ofOne} and ${many.ofOne}`);
+  assert.ok(many.ofMany < 6 * few.ofMany, `${few.ofMany} and ${many.ofMany}`);
+});
+
 const toText = (bytes: Uint8Array) => Buffer.from(bytes).toString('latin1');
 
 const pk = fc.constantFrom<unknown[]>([1], [2]);
