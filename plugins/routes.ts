@@ -132,7 +132,7 @@ export default fp(
           databaseId,
           (access) =>
             service.handleApplyChanges(client.identity, access, changeSets, {
-              who: () => client.identity,
+              line: service.newLine(client.reader),
               signal,
             }),
           holder,

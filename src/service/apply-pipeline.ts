@@ -23,6 +23,7 @@ import {
   withoutHidden,
   withRejected,
 } from './apply-outcome.ts';
+import { BatchLine, OutdatedError } from './batch-line.ts';
 import { AcceptedBatches, PreviewReader } from './batch-reader.ts';
 import { type Corrected, separateCorrections } from './corrections.ts';
 import { DatabaseTurns, type Turn } from './database-turns.ts';
@@ -57,9 +58,12 @@ interface ValidatedBatch extends Asking {
   database: DatabaseAccess;
   changeSets: readonly WireChangeSet[];
   sender: Sender;
+  line: BatchLine;
   /** It has its place in the queue. */
   accept(): void;
   admit(): void;
+  /** In the place of `apply`, where that came while its sender's credentials were yet to be looked at. */
+  again<T>(apply: () => Promise<T>): Promise<T>;
   goOn(): void;
 }
 
@@ -90,8 +94,8 @@ export interface ApplyPipelineOptions {
 
 /** Who sent a batch. */
 export interface Applicant {
-  /** Who it is by the time that the batch is stored: it may have newer credentials by then. */
-  who?: () => ClientIdentity;
+  /** Of its batches: it may have newer credentials by the time that one is stored. */
+  line?: BatchLine;
   /** Aborted when it has gone, and will hear of no answer. */
   signal?: AbortSignal | undefined;
   /** What it has sent the batch in. */
@@ -147,7 +151,7 @@ export class ApplyPipeline {
     database: DatabaseAccess,
     changeSets: readonly WireChangeSet[],
     accept: () => void,
-    { who = () => client, signal, origin = originOf(client) }: Applicant,
+    { line = lineOf(client), signal, origin = originOf(client) }: Applicant,
   ): Promise<Applied> {
     const stopTimer = this.#metrics.applySeconds.startTimer();
     // Whatever takes their place meanwhile, these judge all of it, and are told of it.
@@ -158,12 +162,17 @@ export class ApplyPipeline {
       const sender = new Sender(siteIdToText(client.siteId), this.#options.foreignAuthors);
       await this.#admit(asking, database, changeSets);
       // Hooks may take their time, and a group of others may have to be stored first.
-      const admit = () => this.#options.refuseExpired(who());
+      const number = line.enter();
+      const admit = () => {
+        this.#options.refuseExpired(line.who());
+        line.demandCurrent(number);
+      };
+      const again = <T>(apply: () => Promise<T>) => line.again(number, apply);
       // What takes long to merge is given up when nobody waits for it any more: it will be sent again.
       const goOn = () => this.#refuseLate(signal);
-      const batch = { ...asking, database, changeSets, sender, accept, admit, goOn };
+      const batch = { ...asking, database, changeSets, sender, line, accept, admit, again, goOn };
       const { manager, corrected, approved, rejected, outcome } = hooks.isSerialIn(database.id)
-        ? await this.#turns.run(database, (turn) => this.#merge(batch, turn))
+        ? await this.#mergeInTurn(batch)
         : await this.#merge(batch);
       const { applied, skipped, conflicts, position, unapplied, full } = outcome;
       // After the answer: else the sender would bring the same once more.
@@ -222,9 +231,20 @@ export class ApplyPipeline {
     for (let wait = pressureOn(); wait !== undefined; wait = pressureOn()) await wait;
   }
 
+  /** Others have their turns while the credentials of its sender are looked at; it is judged anew after that. */
+  async #mergeInTurn(batch: ValidatedBatch): Promise<Merged> {
+    const merge = () => this.#turns.run(batch.database, (turn) => this.#merge(batch, turn));
+    try {
+      return await merge();
+    } catch (error) {
+      if (!(error instanceof OutdatedError)) throw error;
+      return batch.again(merge);
+    }
+  }
+
   /** @param turn where batches are judged and stored one after the other */
   async #merge(batch: ValidatedBatch, turn?: Turn): Promise<Merged> {
-    const { hooks, client, database, changeSets, sender, accept, admit, goOn } = batch;
+    const { hooks, client, database, changeSets, sender, line, accept, admit, goOn } = batch;
     const asSent: Corrected = { changeSets, authored: [], refused: [], moved: [] };
     const { corrected, approved, rejected } = hooks.has.onBeforeApplyChanges
       ? await (turn?.judge(() => this.#validate(batch)) ?? this.#validate(batch))
@@ -233,10 +253,14 @@ export class ApplyPipeline {
     const { manager } = opened;
     refuseOwnSite(client, opened);
     const { authored, refused, moved } = approved;
-    const stored = manager.apply(approved.changeSets, {
-      ...{ sender, admit, goOn, expected: turn?.expected, authored },
-      refused: refused.concat(moved),
-    });
+    const apply = () =>
+      manager.apply(approved.changeSets, {
+        ...{ sender, admit, goOn, expected: turn?.expected, authored },
+        refused: refused.concat(moved),
+      });
+    // What follows it is not taken before it has its place.
+    if (turn === undefined && !line.isCurrent) await line.becomeCurrent();
+    const stored = apply();
     const own = approved.changeSets.concat(authored);
     const settle = hooks.has.onBeforeApplyChanges
       ? this.#accepted.add(database.id, sender, own)
@@ -244,6 +268,9 @@ export class ApplyPipeline {
     accept();
     try {
       return { manager, corrected, approved, rejected, outcome: await stored };
+    } catch (error) {
+      if (turn !== undefined || !(error instanceof OutdatedError)) throw error;
+      return { manager, corrected, approved, rejected, outcome: await batch.again(apply) };
     } finally {
       settle?.();
     }
@@ -326,4 +353,9 @@ export class ApplyPipeline {
     }
     clearTimeout(timer);
   }
+}
+
+/** Of one whose credentials nobody looks at again. */
+function lineOf(client: ClientIdentity): BatchLine {
+  return new BatchLine({ who: () => client }, () => true);
 }

@@ -22,6 +22,7 @@ import { isDatabaseId } from '../storage/database-id.ts';
 import type { Storage } from '../storage/kv-store.ts';
 import { type Applicant, type Applying, ApplyPipeline } from './apply-pipeline.ts';
 import { Authenticator } from './authenticator.ts';
+import { BatchLine } from './batch-line.ts';
 import { Budget } from './budget.ts';
 import type { Narrow } from './client-view.ts';
 import { Clients } from './clients.ts';
@@ -451,6 +452,11 @@ export class CoordinatorService {
     // It may have been withdrawn while the page was read.
     await right.confirm(signal);
     return page;
+  }
+
+  /** For the batches that a client sends: see `Applicant`. */
+  newLine(sender: Reader): BatchLine {
+    return new BatchLine(sender, (identity) => this.isCurrent(identity));
   }
 
   /**

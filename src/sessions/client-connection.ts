@@ -22,6 +22,7 @@ import type { ServerMessage } from '../protocol/server-messages.ts';
 import { encodeApplyResult } from '../protocol/types.ts';
 import { WS_CLOSE, WS_OUTCOMES } from '../protocol/ws-outcomes.ts';
 import type { Applied } from '../service/apply-pipeline.ts';
+import type { BatchLine } from '../service/batch-line.ts';
 import { holderOf } from '../service/budget.ts';
 import type { Reservation } from '../service/byte-budget.ts';
 import type { Narrow, PushView } from '../service/client-view.ts';
@@ -97,11 +98,13 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
   #isGone = false;
   #lease: DatabaseLease | undefined;
   readonly #inFlight = new InFlight();
+  readonly #line: BatchLine;
   /** Settles when the last batch has been answered. */
   #lastApply: Promise<void> | undefined;
 
   constructor(options: ClientConnectionOptions) {
     this.#options = options;
+    this.#line = options.service.newLine(this.#reader);
     const { limits } = options.service.config;
     const { handshakeTimeoutMs } = limits;
     const arrived = new ArrivedBytes({
@@ -188,7 +191,8 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
     let decoded: ClientMessage | undefined;
     const take = async () => {
       decoded = await this.#decode(message);
-      if (this.#rechecked !== undefined && decoded.type !== 'ping') await this.#rechecked;
+      // Whether it is being looked at, or still waits for that since many are.
+      if (this.#session !== undefined && decoded.type !== 'ping') await this.#line.becomeCurrent();
       // While it was decoded the client may have gone.
       if (!this.#isGone) await this.#take(decoded);
     };
@@ -196,6 +200,8 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
       if (bytes < SMALL_MESSAGE_BYTES) await take();
       else await this.#takeLarge(bytes, take);
     } catch (error) {
+      // It has been told already.
+      if (error === this.#ended) return;
       const isKnown = error instanceof RefusedRequest;
       this.#fail(toSyncError(error), isKnown ? error.requestId : requestIdOf(decoded));
     }
@@ -554,7 +560,7 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
       session.identity,
       session.database,
       changes,
-      { who: () => session.identity, signal: this.#signal, origin },
+      { line: this.#line, signal: this.#signal, origin },
     );
     const before = this.#lastApply;
     this.#lastApply = this.#serve(message, async () => {

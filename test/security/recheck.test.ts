@@ -2,42 +2,16 @@
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { type TestContext, test } from 'node:test';
-import type { ClientIdentity, CoordinatorHooks } from '../../src/hooks/types.ts';
+import { test } from 'node:test';
+import type { CoordinatorHooks } from '../../src/hooks/types.ts';
 import type { WireChangeSet } from '../../src/protocol/schemas.ts';
 import { Device } from '../../src/testing/device.ts';
-import { TestClient } from '../../src/testing/test-client.ts';
+import type { TestClient } from '../../src/testing/test-client.ts';
 import { deferred } from '../hooks/support.ts';
-import { startServer } from '../support/server.ts';
+import { startRechecking } from './recheck-server.ts';
 
 const author = new Device(1);
 const reader = new Device(2);
-
-/** The reader's credentials are looked at again for as long as `verdict` is open. */
-async function start(t: TestContext, hooks: CoordinatorHooks = {}, config: object = {}) {
-  const state = { isGood: true, looking: deferred(), verdict: deferred() };
-  const server = await startServer(t, {
-    config: { storage: 'memory:', ...config },
-    hooks: {
-      async onAuthenticate({ siteId, token, known }) {
-        if (known !== undefined && token !== 'author') {
-          state.looking.resolve();
-          await state.verdict.promise;
-          if (!state.isGood) throw new Error('not any more');
-        }
-        return { siteId, userId: token } as ClientIdentity;
-      },
-      ...hooks,
-    },
-  });
-  const join = (token: string, { siteId }: { siteId: string }) =>
-    TestClient.join(server.wsUrl, { siteId, token }, t);
-  const reload = (isGood: boolean) => {
-    Object.assign(state, { isGood, looking: deferred(), verdict: deferred() });
-    return server.service.hooksChanged();
-  };
-  return { server, state, join, reload };
-}
 
 const write = (value: number) => author.write({ pk: [value], set: { value } });
 /** What a client has been pushed, in its order. */
@@ -61,7 +35,7 @@ for (const [how, hooks] of Object.entries({
   },
 } satisfies Record<string, CoordinatorHooks>)) {
   test(`what is written while credentials are looked at again is pushed afterwards, in order: ${how}`, async (t) => {
-    const { state, join, reload } = await start(t, hooks);
+    const { state, join, reload } = await startRechecking(t, hooks);
     const [writer, client] = [await join('author', author), await join('reader', reader)];
     const rechecked = reload(true);
     await state.looking.promise;
@@ -81,7 +55,7 @@ for (const [how, hooks] of Object.entries({
   });
 
   test(`who is refused then has been sent nothing that was written meanwhile: ${how}`, async (t) => {
-    const { state, join, reload } = await start(t, hooks);
+    const { state, join, reload } = await startRechecking(t, hooks);
     const [writer, client] = [await join('author', author), await join('reader', reader)];
     const rechecked = reload(false);
     await state.looking.promise;
@@ -100,7 +74,7 @@ for (const [how, hooks] of Object.entries({
 }
 
 test('who waits to be looked at, since many are, is pushed nothing either', async (t) => {
-  const { state, join, reload } = await start(t);
+  const { state, join, reload } = await startRechecking(t);
   const writer = await join('author', author);
   const clients = [];
   for (let i = 0; i < 70; i++) clients.push(await join(`user ${i}`, new Device(100 + i)));
@@ -118,7 +92,7 @@ test('who waits to be looked at, since many are, is pushed nothing either', asyn
 });
 
 test('what is held back takes no memory for each session: it is read from the log then', async (t) => {
-  const { server, state, join, reload } = await start(t);
+  const { server, state, join, reload } = await startRechecking(t);
   const [writer, client] = [await join('author', author), await join('reader', reader)];
   const rechecked = reload(true);
   await state.looking.promise;
@@ -136,7 +110,11 @@ test('what is held back takes no memory for each session: it is read from the lo
 
 test('an answer under way waits as well, and ends with who is refused, over WebSocket', async (t) => {
   for (const type of ['get_changes', 'get_snapshot']) {
-    const { state, join, reload } = await start(t, {}, { limits: { pageBytes: 1_000_000 } });
+    const { state, join, reload } = await startRechecking(
+      t,
+      {},
+      { limits: { pageBytes: 1_000_000 } },
+    );
     const writer = await join('author', author);
     const text = 'x'.repeat(900_000);
     for (let i = 0; i < 40; i++) await writer.apply(author.write({ pk: [i], set: { text } }));
@@ -163,7 +141,7 @@ test('what was read for who it was before is read again for who it is by then, o
   const roles = { reader: 'all' };
   const [seeing, seen] = [[deferred()], [deferred()]];
   const asked: string[] = [];
-  const { server, state, join, reload } = await start(t, {
+  const { server, state, join, reload } = await startRechecking(t, {
     onAuthenticated: ({ userId }) => ({ metadata: { role: userId === 'reader' && roles.reader } }),
     async onBeforeSendChanges({ userId, metadata }, sets) {
       if (userId !== 'reader') return sets;
@@ -202,44 +180,5 @@ test('what was read for who it was before is read again for who it is by then, o
     await rechecked;
     assert.doesNotMatch(await answered, /secret/, way);
     assert.equal(asked[0], 'all', way);
-  }
-});
-
-test('what a hook is still looking at when its sender is refused is not stored, over both transports', async (t) => {
-  for (const transport of ['websocket', 'http']) {
-    const [judging, judged] = [deferred(), deferred()];
-    const { server, state, join, reload } = await start(t, {
-      async onBeforeApplyChanges({ userId }, changes) {
-        if (userId === 'reader') {
-          judging.resolve();
-          await judged.promise;
-        }
-        return { approved: changes, rejected: [] };
-      },
-    });
-    const changes = [reader.write({ pk: ['refused'], set: { value: 1 } })];
-    let answer: Promise<unknown>;
-    if (transport === 'websocket') {
-      const client = await join('reader', reader);
-      client.send({ type: 'apply_changes', changes });
-      answer = client.next('error').then(({ code }) => code);
-    } else {
-      const headers = { 'x-site-id': reader.siteId, authorization: 'reader' };
-      const body = JSON.stringify(changes);
-      answer = fetch(`${server.httpUrl}/changes`, { method: 'POST', headers, body })
-        .then((response) => response.json())
-        .then((body) => (body as { error: { code: string } }).error.code);
-    }
-    await judging.promise;
-    const rechecked = reload(false);
-    state.verdict.resolve();
-    await rechecked;
-    judged.resolve();
-    assert.equal(await answer, 'AUTH_EXPIRED', transport);
-    const writer = await join('author', author);
-    // Of the same database, and after it in the queue.
-    await writer.apply(write(1));
-    const stored = await (await join('author', new Device(9))).changesSince();
-    assert.doesNotMatch(JSON.stringify(stored), /refused/, transport);
   }
 });
