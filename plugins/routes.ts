@@ -12,7 +12,7 @@ import type { WireCheckpoint } from '../src/protocol/schemas.ts';
 import { encodeApplyResult } from '../src/protocol/types.ts';
 import type { Reservation } from '../src/service/byte-budget.ts';
 import type { ServedSnapshot } from '../src/service/delivery.ts';
-import { changesPageJson } from '../src/service/frames.ts';
+import { blocksWhile, changesPageJson } from '../src/service/frames.ts';
 import type { PageMemory } from '../src/service/page-reads.ts';
 import { collectBody } from '../src/service/request-body.ts';
 import { decodeApplyBody, decodeCheckpointBody } from '../src/wire/decode.ts';
@@ -109,15 +109,28 @@ export default fp(
           (access) => service.handleSync(client.identity, access, { ...query, memory }),
           holder,
         );
-        return changesPageJson(page);
+        return { ...changesPageJson(page), holds: page.holds };
       };
-      const [page, taken] = await service.memory.answer(holder, read).catch((error: unknown) => {
-        throw toSyncError(error, 'GET_CHANGES_ERROR', 'the changes could not be read');
-      });
-      onceClosed(reply, taken);
-      await demandValid();
-      reply.type('application/json').header('Content-Length', page.length);
-      return reply.send(Readable.from(page.blocks(), { objectMode: false }));
+      for (;;) {
+        const [page, taken] = await service.memory.answer(holder, read).catch((error: unknown) => {
+          throw toSyncError(error, 'GET_CHANGES_ERROR', 'the changes could not be read');
+        });
+        const mayGoOn = async () => {
+          await demandValid();
+          return page.holds();
+        };
+        const isSent = await mayGoOn().catch((error: unknown) => {
+          taken();
+          throw error;
+        });
+        if (isSent) {
+          onceClosed(reply, taken);
+          reply.type('application/json').header('Content-Length', page.length);
+          return reply.send(Readable.from(blocksWhile(mayGoOn, page), { objectMode: false }));
+        }
+        // Nothing of it has been sent: it is read again for who the client is by now.
+        taken();
+      }
     }
 
     async function postChanges(request: FastifyRequest) {

@@ -179,6 +179,11 @@ export class Authenticator {
     this.#generation++;
   }
 
+  /** Counts how often they have been others. */
+  get generation(): number {
+    return this.#generation;
+  }
+
   /** Whether it was the present hook modules that said who it is; an identity of others' making always is. */
   isCurrent(identity: ClientIdentity): boolean {
     const generation = this.#generations.get(identity);

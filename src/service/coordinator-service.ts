@@ -28,9 +28,9 @@ import type { Narrow } from './client-view.ts';
 import { Clients } from './clients.ts';
 import { type Database, type DatabaseLease, DatabasePool } from './database-pool.ts';
 import {
-  type ChangesPage,
   type ChangesQuery,
   Delivery,
+  type ServedPage,
   type ServedSnapshot,
   type SnapshotReader,
 } from './delivery.ts';
@@ -43,15 +43,7 @@ import type { DatabaseAccess, OpenDatabase } from './open-database.ts';
 import { connectionsThatFit, openFilesMax } from './open-files.ts';
 import { Newcomers } from './pending-handshakes.ts';
 import { RefusalLog } from './refusal-log.ts';
-import {
-  isDenial,
-  type Reader,
-  type ReadRight,
-  Rights,
-  toGetChanges,
-  toReader,
-  whileGranted,
-} from './rights.ts';
+import { isDenial, type Reader, type ReadRight, Rights, toGetChanges, toReader } from './rights.ts';
 import { toChanges } from './row-writes.ts';
 import { type StoreStatus, StoreWatch } from './store-watch.ts';
 
@@ -147,6 +139,7 @@ export class CoordinatorService {
       maxAgeMs: config.hooks.reauthorizeMs,
       now: () => world.now(),
       isCurrent: (identity) => this.isCurrent(identity),
+      generation: () => this.hookGeneration,
     });
     this.connectionsMax = connectionsThatFit({
       wanted: config.limits.connections,
@@ -284,6 +277,11 @@ export class CoordinatorService {
   /** Whether the present hook modules have said who it is. */
   isCurrent(identity: ClientIdentity): boolean {
     return this.#authenticator.isCurrent(identity);
+  }
+
+  /** Counts how often the hook modules have been replaced. */
+  get hookGeneration(): number {
+    return this.#authenticator.generation;
   }
 
   /** Newer credentials of a client that is known. Throws as `authenticate`. */
@@ -439,19 +437,22 @@ export class CoordinatorService {
     return this.#delivery.cursorFor(client, database, sinceHLC);
   }
 
-  /** Changes since a position, in one page. */
+  /** Changes since a position, in one page. Before a part of it is sent, its `holds` is to be asked. */
   async handleSync(
     client: ClientIdentity,
     access: DatabaseAccess,
     query: ChangesQuery = {},
-  ): Promise<ChangesPage> {
+  ): Promise<ServedPage> {
     const { sinceHLC, signal } = query;
     const right = this.#rights.of(toReader(client, query), toGetChanges(access.id, sinceHLC));
     await right.confirm(signal);
-    const page = await this.#delivery.page(client, await access.open(), query);
-    // It may have been withdrawn while the page was read.
-    await right.confirm(signal);
-    return page;
+    for (;;) {
+      const { stamp } = right;
+      const page = await this.#delivery.page(client, await access.open(), query);
+      const holds = () => right.holds(stamp, signal);
+      // It may have been withdrawn while the page was read, or the client may see less by now.
+      if (await holds()) return { ...page, holds };
+    }
   }
 
   /** For the batches that a client sends: see `Applicant`. */
@@ -512,8 +513,7 @@ export class CoordinatorService {
     const { signal, origin } = reader;
     const right = this.#rights.of(toReader(client, reader), { type, databaseId: access.id });
     await right.confirm(signal, origin);
-    const snapshot = await this.#delivery.snapshot(client, await access.open(), checkpoint, reader);
-    return { ...snapshot, chunks: whileGranted(snapshot.chunks, right, signal) };
+    return this.#delivery.snapshot(client, await access.open(), checkpoint, right, reader);
   }
 
   /** @throws SyncError OVERLOADED when `limits.sessions` are there, or its user has a share of them */

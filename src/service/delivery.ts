@@ -24,7 +24,7 @@ import { narrowSnapshot } from './narrowed-snapshot.ts';
 import { type OpenDatabase, refuseOwnSite } from './open-database.ts';
 import type { PageMemory } from './page-reads.ts';
 import { Resyncs } from './resyncs.ts';
-import { type Reader, toReader } from './rights.ts';
+import { type Reader, type ReadRight, toReader } from './rights.ts';
 import { SnapshotStreams } from './snapshot-streams.ts';
 
 /** Bytes of JSON in one page of changes, whatever the number of its changes. */
@@ -49,6 +49,15 @@ export interface ChangesPage {
   hasMore: boolean;
   /** The position to ask from next. */
   watermark: HlcText;
+}
+
+/** A page on its way to a client. */
+export interface ServedPage extends ChangesPage {
+  /**
+   * Whether it is what the client may see: no more of it is to be sent if not. Waits while that is asked.
+   * @throws SyncError why the client may see nothing
+   */
+  holds(): Promise<boolean>;
 }
 
 /** A snapshot on its way to a client. */
@@ -173,6 +182,7 @@ export class Delivery {
     client: ClientIdentity,
     database: OpenDatabase,
     checkpoint: WireCheckpoint | undefined,
+    right: ReadRight,
     reader: SnapshotReader = {},
   ): Promise<ServedSnapshot> {
     const { manager } = database;
@@ -186,7 +196,10 @@ export class Delivery {
     const snapshot = await this.#snapshots.open(database, usable, queuedBytes);
     await manager.tellAgain(site);
     return {
-      ...narrowSnapshot(snapshot, this.viewOf(toReader(client, reader), signal, origin)),
+      ...narrowSnapshot(snapshot, this.viewOf(toReader(client, reader), signal, origin), {
+        now: () => right.stamp,
+        holds: (stamp) => right.holds(stamp, signal),
+      }),
       noteSent: () => manager.sites.noteSnapshotSent(site, snapshot.headerHlc, resync),
     };
   }

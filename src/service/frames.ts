@@ -1,6 +1,7 @@
 /** Messages to clients, built from pieces that are JSON already. */
 
 import { ByteBuilder } from '../engine/records/byte-builder.ts';
+import { SyncError } from '../errors/sync-error.ts';
 
 const OPENING = {
   changes: Buffer.from('{"type":"changes","changeSets":['),
@@ -95,6 +96,19 @@ export function changesPageJson(page: {
   ];
   const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
   return { length, blocks: () => inBlocks(pieces) };
+}
+
+/** A page that has begun is cut where the client may not see the rest of it: it will ask again. */
+export async function* blocksWhile(
+  mayGoOn: () => Promise<boolean>,
+  page: PiecedAnswer,
+): AsyncGenerator<Uint8Array> {
+  for (const block of page.blocks()) {
+    if (!(await mayGoOn())) {
+      throw new SyncError('GET_CHANGES_ERROR', 'what this client may see has changed: ask again');
+    }
+    yield block;
+  }
 }
 
 /** Empties `pieces`. */

@@ -8,18 +8,54 @@
 import { bytesToText } from '../engine/records/row.ts';
 import type { Snapshot } from '../engine/snapshot/snapshot.ts';
 import type { TableAliases } from '../engine/tables/table-aliases.ts';
+import { SyncError } from '../errors/sync-error.ts';
 import type { WireChange, WireChangeSet, WireMigration } from '../protocol/schemas.ts';
 import type { SnapshotChunk, SnapshotChunks } from '../protocol/server-messages.ts';
 import type { Narrow } from './client-view.ts';
+import type { Stamp } from './rights.ts';
 
 type TableChunk = Exclude<SnapshotChunk, { type: 'header' | 'schema-migration' }>;
 
-export function narrowSnapshot(snapshot: Snapshot, view: Narrow | undefined): Snapshot {
-  if (view === undefined) return snapshot;
-  return {
-    ...snapshot,
-    chunks: encode(new SnapshotNarrowing(view, snapshot.aliases).run(snapshot.chunks)),
-  };
+/** The right to a snapshot. */
+export interface SnapshotRight {
+  /** See `ReadRight.stamp`. */
+  now(): Stamp;
+  /** See `ReadRight.holds`. */
+  holds(stamp: Stamp): Promise<boolean>;
+}
+
+/** What a client was shown, and as of when. */
+interface Seen {
+  stamp: Stamp;
+  left: WireChangeSet | undefined;
+}
+
+/** Each chunk is given out only while the client may see it: what it was before doesn't count. */
+export function narrowSnapshot(
+  snapshot: Snapshot,
+  view: Narrow | undefined,
+  right: SnapshotRight,
+): Snapshot {
+  const { chunks, aliases } = snapshot;
+  if (view === undefined) return { ...snapshot, chunks: whileWhole(chunks, right) };
+  return { ...snapshot, chunks: encode(new SnapshotNarrowing(view, aliases, right).run(chunks)) };
+}
+
+/** As it is stored, as long as no hook has a say in it. */
+async function* whileWhole(
+  chunks: AsyncIterable<Uint8Array>,
+  right: SnapshotRight,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const stamp: Stamp = { ...right.now(), isNarrowed: false };
+  for await (const chunk of chunks) {
+    while (!(await right.holds(stamp))) if (right.now().isNarrowed) throw changed();
+    yield chunk;
+  }
+}
+
+function changed(): SyncError {
+  const message = 'what this client may see has changed while it was sent: ask for the rest again';
+  return new SyncError('SNAPSHOT_ERROR', message);
 }
 
 async function* encode(texts: AsyncIterable<string>): AsyncGenerator<Uint8Array, void, undefined> {
@@ -29,6 +65,7 @@ async function* encode(texts: AsyncIterable<string>): AsyncGenerator<Uint8Array,
 class SnapshotNarrowing {
   readonly #view: Narrow;
   readonly #aliases: TableAliases;
+  readonly #right: SnapshotRight;
   #header: SnapshotChunks['header'] | undefined;
   /** All that come before the first table: the header tells how many are left of them. */
   #migrations: WireMigration[] | undefined = [];
@@ -37,9 +74,10 @@ class SnapshotNarrowing {
   #entriesWritten = 0;
   readonly #totals = { totalTables: 0, totalEntries: 0, totalMigrations: 0 };
 
-  constructor(view: Narrow, aliases: TableAliases) {
+  constructor(view: Narrow, aliases: TableAliases, right: SnapshotRight) {
     this.#view = view;
     this.#aliases = aliases;
+    this.#right = right;
   }
 
   async *run(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<string, void, undefined> {
@@ -50,13 +88,27 @@ class SnapshotNarrowing {
       } else if (chunk.type === 'schema-migration') {
         this.#migrations?.push(chunk.migration);
       } else {
-        yield* await this.#begin();
-        yield* await this.#narrow(chunk);
+        yield* this.#begin();
+        yield* this.#narrow(chunk);
       }
     }
   }
 
-  async #see(part: Partial<WireChangeSet>): Promise<WireChangeSet | undefined> {
+  /** What may be sent of a part at this moment. */
+  async #see(part: Partial<WireChangeSet>): Promise<Seen> {
+    for (;;) {
+      const stamp = this.#right.now();
+      const left = await this.#narrowed(part);
+      if (await this.#right.holds(stamp)) return { stamp, left };
+    }
+  }
+
+  /** The same, after something else of the part has been sent. */
+  async #seeAgain(seen: Seen, part: Partial<WireChangeSet>): Promise<Seen> {
+    return (await this.#right.holds(seen.stamp)) ? seen : this.#see(part);
+  }
+
+  async #narrowed(part: Partial<WireChangeSet>): Promise<WireChangeSet | undefined> {
     if (this.#header === undefined) throw new Error('a snapshot begins with its header');
     const { siteId, hlc, snapshotId } = this.#header;
     const envelope = { siteId, hlc, transactionId: `snapshot:${snapshotId}` };
@@ -66,70 +118,85 @@ class SnapshotNarrowing {
   }
 
   /** The header and the DDL, the first time that something else comes. */
-  async #begin(): Promise<string[]> {
-    if (this.#migrations === undefined) return [];
-    const schemaMigrations = this.#migrations;
+  async *#begin(): AsyncGenerator<string, void, undefined> {
+    if (this.#migrations === undefined) return;
+    const part = { schemaMigrations: this.#migrations };
     this.#migrations = undefined;
-    const seen = schemaMigrations.length > 0 ? await this.#see({ schemaMigrations }) : undefined;
-    const left = seen?.schemaMigrations ?? [];
-    this.#totals.totalMigrations = left.length;
-    return [
-      JSON.stringify({ ...this.#header, migrationCount: left.length }),
-      ...left.map((migration) => JSON.stringify({ type: 'schema-migration', migration })),
-    ];
+    let seen = await this.#see(part);
+    let texts = toMigrationTexts(seen);
+    this.#totals.totalMigrations = texts.length;
+    yield JSON.stringify({ ...this.#header, migrationCount: texts.length });
+    for (let i = 0; i < texts.length; i++) {
+      const now = await this.#seeAgain(seen, part);
+      if (now !== seen) {
+        const before = texts;
+        [seen, texts] = [now, toMigrationTexts(now)];
+        // The header has told how many there are, and the others have been sent.
+        const isSame = texts.length === before.length && before.every((it, j) => it === texts[j]);
+        if (!isSame) throw changed();
+      }
+      yield texts[i] as string;
+    }
   }
 
-  async #narrow(chunk: TableChunk): Promise<string[]> {
+  async *#narrow(chunk: TableChunk): AsyncGenerator<string, void, undefined> {
     switch (chunk.type) {
       case 'table-start':
         this.#start = chunk;
         this.#entriesWritten = 0;
-        return [];
+        return;
       case 'column-versions':
-        return this.#narrowCells(chunk);
+        yield* this.#narrowCells(chunk);
+        return;
       case 'table-end': {
         // A table of which nothing may be seen is not mentioned.
+        if (this.#start !== undefined) return;
         const entriesWritten = this.#entriesWritten;
-        if (entriesWritten === 0) return [];
         this.#totals.totalTables++;
         this.#totals.totalEntries += entriesWritten;
-        return [JSON.stringify({ ...chunk, entriesWritten })];
+        yield JSON.stringify({ ...chunk, entriesWritten });
+        return;
       }
       case 'tombstone':
-        return this.#narrowTombstones(chunk);
+        yield* this.#narrowTombstones(chunk);
+        return;
       case 'footer':
-        return [JSON.stringify({ ...chunk, ...this.#totals })];
+        yield JSON.stringify({ ...chunk, ...this.#totals });
     }
   }
 
-  async #narrowCells({
+  async *#narrowCells({
     type,
     schema,
     table,
     entries,
-  }: SnapshotChunks['column-versions']): Promise<string[]> {
+  }: SnapshotChunks['column-versions']): AsyncGenerator<string, void, undefined> {
     const changes = entries.map((entry): WireChange => {
       const { column, hlc, value, pk } = entry;
       return { type: 'column', schema, table, pk, column, value, hlc };
     });
-    const left = await this.#see({ changes });
-    if (left === undefined) return [];
-    const seen = left.changes.flatMap(toCellEntry);
-    this.#entriesWritten += seen.length;
-    // An estimate by what there is would tell how much is left out: so it goes by the first chunk.
-    const estimatedEntries = seen.length;
-    const start =
-      this.#start === undefined ? [] : [JSON.stringify({ ...this.#start, estimatedEntries })];
-    this.#start = undefined;
-    return [...start, JSON.stringify({ type, schema, table, entries: seen })];
+    let seen = await this.#see({ changes });
+    const cells = () => seen.left?.changes.flatMap(toCellEntry) ?? [];
+    if (cells().length === 0) return;
+    if (this.#start !== undefined) {
+      // An estimate by what there is would tell how much is left out: so it goes by the first chunk.
+      const start = JSON.stringify({ ...this.#start, estimatedEntries: cells().length });
+      this.#start = undefined;
+      yield start;
+      seen = await this.#seeAgain(seen, { changes });
+    }
+    const left = cells();
+    if (left.length === 0) return;
+    this.#entriesWritten += left.length;
+    yield JSON.stringify({ type, schema, table, entries: left });
   }
 
-  async #narrowTombstones({
+  async *#narrowTombstones({
     type,
     schema,
     table,
     entries,
-  }: SnapshotChunks['tombstone']): Promise<string[]> {
+  }: SnapshotChunks['tombstone']): AsyncGenerator<string, void, undefined> {
     const entryByChange = new Map<WireChange, SnapshotChunks['tombstone']['entries'][number]>(
       entries.map(({ pk, hlc, createdAt }) => {
         return [
@@ -138,11 +205,16 @@ class SnapshotNarrowing {
         ];
       }),
     );
-    const left = await this.#see({ changes: [...entryByChange.keys()] });
-    if (left === undefined) return [];
+    const { left } = await this.#see({ changes: [...entryByChange.keys()] });
+    if (left === undefined) return;
     const seen = left.changes.map((change) => entryByChange.get(change));
-    return [JSON.stringify({ type, schema, table, entries: seen })];
+    yield JSON.stringify({ type, schema, table, entries: seen });
   }
+}
+
+function toMigrationTexts({ left }: Seen): string[] {
+  const migrations = left?.schemaMigrations ?? [];
+  return migrations.map((migration) => JSON.stringify({ type: 'schema-migration', migration }));
 }
 
 function toCellEntry(change: WireChange): SnapshotChunks['column-versions']['entries'] {

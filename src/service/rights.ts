@@ -47,6 +47,17 @@ export interface RightsOptions {
   now(): number;
   /** Whether the present hook modules have said who it is. */
   isCurrent(identity: ClientIdentity): boolean;
+  /** Counts how often the hook modules have been replaced. */
+  generation(): number;
+}
+
+/** As of when something was made ready for a client. */
+export interface Stamp {
+  identity: ClientIdentity;
+  /** Of the hook modules. */
+  generation: number;
+  /** Hooks had a say in it. */
+  isNarrowed: boolean;
 }
 
 /** A client's right to something that goes on for a while. */
@@ -98,6 +109,30 @@ export class ReadRight {
     }
   }
 
+  /** To be taken before something is read for the client, and looked at right before that is sent. */
+  get stamp(): Stamp {
+    const { generation, isNarrowed } = this.#rights;
+    return { identity: this.#reader.who(), generation, isNarrowed };
+  }
+
+  /** Whether it is granted, and what was made ready as of `stamp` is what the client may see now. */
+  isFor(stamp: Stamp): boolean {
+    if (this.state !== 'granted') return false;
+    const { identity, generation, isNarrowed } = this.stamp;
+    // As it is stored it is for all who may see everything.
+    if (!stamp.isNarrowed) return !isNarrowed;
+    return stamp.identity === identity && stamp.generation === generation;
+  }
+
+  /**
+   * Resolves once it is granted: whether what was made ready as of `stamp` may be sent. If not, it
+   * is to be made anew. Throws as `confirm`.
+   */
+  async holds(stamp: Stamp, signal?: AbortSignal, origin?: CallOrigin): Promise<boolean> {
+    await this.confirm(signal, origin);
+    return this.isFor(stamp);
+  }
+
   /** Asks, whatever is known. Throws as `confirm`. */
   async ask(
     operation = this.#operation,
@@ -146,6 +181,15 @@ export class Rights {
 
   get moment(): number {
     return this.#doubts.now;
+  }
+
+  get generation(): number {
+    return this.#options.generation();
+  }
+
+  /** Whether hooks have a say in what is sent. */
+  get isNarrowed(): boolean {
+    return this.#hooks.has.onBeforeSendChanges;
   }
 
   isCurrent(identity: ClientIdentity): boolean {
@@ -219,16 +263,4 @@ export function isDenial(error: unknown): error is SyncError {
 
 function denied(): SyncError {
   return new SyncError('NOT_AUTHORIZED', 'not allowed');
-}
-
-/** A stream that goes on only while there is a right to it. */
-export async function* whileGranted<Chunk>(
-  chunks: AsyncIterable<Chunk>,
-  right: ReadRight,
-  signal?: AbortSignal,
-): AsyncGenerator<Chunk> {
-  for await (const chunk of chunks) {
-    if (right.state !== 'granted') await right.confirm(signal);
-    yield chunk;
-  }
 }

@@ -463,7 +463,9 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
       key === undefined
         ? service.viewOf(this.#reader, this.#signal)
         : service.viewOf({ who: () => identity });
-    return narrow && { narrow, key };
+    // What other modules made of a page is nobody's any more.
+    const shared = key === undefined ? undefined : `${service.hookGeneration} ${key}`;
+    return narrow && { narrow, key: shared };
   }
 
   readDenied(error: SyncError, answers: HookAnswer[]): void {

@@ -28,7 +28,7 @@ import type { LiveSession, Push, TryReserve } from '../service/live-session.ts';
 import type { DatabaseAccess, OpenDatabase } from '../service/open-database.ts';
 import { bytesFor, type PageReads } from '../service/page-reads.ts';
 import type { PushPages } from '../service/push-pages.ts';
-import { isDenial, type ReadRight } from '../service/rights.ts';
+import { isDenial, type ReadRight, type Stamp } from '../service/rights.ts';
 import type { Outlet } from './send-queue.ts';
 
 export interface SessionLimits {
@@ -93,6 +93,8 @@ interface AnswerPage {
   log: LogPage;
   writer: PageWriter;
   room: Reservation;
+  /** As of when it was read. */
+  stamp: Stamp;
 }
 
 function unlessLong(error: unknown): undefined {
@@ -266,6 +268,7 @@ export class Session implements LiveSession {
     await outlet.drained(limits.queuedBytesPerSocket / 2);
     await this.#confirmRight();
     const after = this.#cursor;
+    const { stamp } = this.right;
     const view = host.pushViewOf(this.identity);
     const isShared = view === undefined || view.key !== undefined;
     const reserve = (bytes: number) => host.reserve(bytes, isShared);
@@ -274,8 +277,7 @@ export class Session implements LiveSession {
     // An answer has begun meanwhile: it takes the cursor on, and this page is its business.
     const isIts = this.#isOpen && this.#answers === 0 && this.#cursor === after;
     // Or it was doubted while the page was read, or is somebody else's by now, who may see less.
-    const isSeen = host.pushViewOf(this.identity)?.key === view?.key;
-    if (!isIts || !isSeen || this.right.state !== 'granted') {
+    if (!isIts || !this.right.isFor(stamp)) {
       release();
       return isIts;
     }
@@ -324,11 +326,19 @@ export class Session implements LiveSession {
     const { outlet, limits, host } = this.#options;
     /** `undefined` for what could not be read yet. */
     let ahead: Promise<AnswerPage | undefined> | undefined;
+    let after = since;
     try {
       let page = await this.#readForAnswer(since);
       for (;;) {
         const { log } = page;
-        await this.#sendPage(since, page);
+        if (!(await this.#maySend(page))) {
+          // It was read for who it was before, or as other modules let it: so it is read again.
+          page.room.give();
+          page = await this.#readForAnswer(after);
+          continue;
+        }
+        this.#sendPage(since, page);
+        after = log.end;
         // With each page: if the next one cannot be read, pushes go on from here, not from before.
         this.#moveTo(log.end);
         place.moveTo(log.end.position);
@@ -354,22 +364,24 @@ export class Session implements LiveSession {
     }
   }
 
-  async #sendPage(since: LogCursor, { log, writer, room }: AnswerPage): Promise<LogPage> {
-    const { outlet, database } = this.#options;
-    const { lastSent, end, hasMore } = log;
+  async #maySend({ stamp, room }: AnswerPage): Promise<boolean> {
     try {
-      if (!hasMore && isCarryNeeded(since.position, lastSent, end.position)) {
-        writer.add(database.manager.carryPosition(end.position));
-      }
-      if (this.right.state !== 'granted') await this.right.confirm(undefined, this.#answered);
+      return await this.right.holds(stamp, undefined, this.#answered);
     } catch (error) {
       room.give();
       throw error;
     }
+  }
+
+  #sendPage(since: LogCursor, { log, writer, room }: AnswerPage): void {
+    const { outlet, database } = this.#options;
+    const { lastSent, end, hasMore } = log;
+    if (!hasMore && isCarryNeeded(since.position, lastSent, end.position)) {
+      writer.add(database.manager.carryPosition(end.position));
+    }
     const frame = writer.take();
     room.adjust(frame.length);
     outlet.send(frame, () => room.give());
-    return log;
   }
 
   /** What a page of its takes of the memory. */
@@ -389,9 +401,10 @@ export class Session implements LiveSession {
       const writer = new PageWriter(bytesMax);
       const options = { after, reader: this.siteId, bytesMax };
       const add = (json: Uint8Array) => writer.add(json);
+      const { stamp } = this.right;
       const log = await readPage(database.manager, options, this.#view, add, memory);
       room.adjust(writer.length);
-      return { log, writer, room };
+      return { log, writer, room, stamp };
     } catch (error) {
       room.give();
       throw error;

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { changesPageJson } from '../../src/service/frames.ts';
+import { blocksWhile, changesPageJson } from '../../src/service/frames.ts';
 
 const toPiece = (value: object) => Buffer.from(JSON.stringify(value));
 
@@ -32,4 +32,17 @@ test('a page without changes is whole', () => {
   const text = Buffer.concat([...page.blocks()]).toString();
   assert.equal(text, '{"ok":true,"data":{"changes":[],"hasMore":false,"watermark":"w"}}');
   assert.equal(page.length, text.length);
+});
+
+test('a page that has begun is gone on with only while its reader may see it', async () => {
+  const changeSets = Array.from({ length: 4 }, () => Buffer.alloc(60_000, ' '));
+  const page = changesPageJson({ changeSets, hasMore: false, watermark: 'x' });
+  let asked = 0;
+  const blocks = blocksWhile(async () => ++asked <= 2, page);
+  let given = 0;
+  const taken = (async () => {
+    for await (const _ of blocks) given++;
+  })();
+  await assert.rejects(taken, { code: 'GET_CHANGES_ERROR' });
+  assert.equal(given, 2);
 });
