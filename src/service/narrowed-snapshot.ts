@@ -122,7 +122,11 @@ class SnapshotNarrowing {
     if (this.#migrations === undefined) return;
     const part = { schemaMigrations: this.#migrations };
     this.#migrations = undefined;
-    let seen = await this.#see(part);
+    // A hook is not invoked for nothing.
+    let seen =
+      part.schemaMigrations.length === 0
+        ? { stamp: this.#right.now(), left: undefined }
+        : await this.#see(part);
     let texts = toMigrationTexts(seen);
     this.#totals.totalMigrations = texts.length;
     yield JSON.stringify({ ...this.#header, migrationCount: texts.length });
