@@ -252,7 +252,6 @@ export class SyncManager {
       ...this.#emptying,
       catalogLimits: this.#options.catalogLimits ?? UNLIMITED_CATALOG,
       heldLimits: this.#options.heldLimits ?? UNLIMITED_HELD,
-      newDemand: () => world.randomUuid(),
       rowLimits: this.#options.rowLimits ?? UNLIMITED_ROW,
       identity: this.identity,
       now: () => world.now(),

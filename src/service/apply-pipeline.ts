@@ -4,7 +4,6 @@ import { decodeHlc, type HlcText } from '../clock/hlc.ts';
 import { siteIdToText } from '../clock/site-id.ts';
 import { toAuthored } from '../engine/merge/compensation.ts';
 import { type ForeignAuthors, Sender } from '../engine/merge/foreign-authors.ts';
-import type { FullHolder } from '../engine/merge/held-bound.ts';
 import type { BatchOutcome } from '../engine/merge/merge-transaction.ts';
 import type { SyncManager } from '../engine/sync-manager.ts';
 import { SyncError } from '../errors/sync-error.ts';
@@ -86,8 +85,6 @@ export interface ApplyPipelineOptions {
   onReject: 'keep' | 'revert';
   /** `sync.foreignAuthors` */
   foreignAuthors: ForeignAuthors;
-  /** Sites have to start over. */
-  onFull(databaseId: string, full: readonly FullHolder[]): void;
   /** Throws AUTH_EXPIRED when nothing is to be done for the client any more. */
   refuseExpired(client: ClientIdentity): void;
 }
@@ -174,9 +171,7 @@ export class ApplyPipeline {
       const { manager, corrected, approved, rejected, outcome } = hooks.isSerialIn(database.id)
         ? await this.#mergeInTurn(batch)
         : await this.#merge(batch);
-      const { applied, skipped, conflicts, position, unapplied, full } = outcome;
-      // After the answer: else the sender would bring the same once more.
-      if (full.length > 0) process.nextTick(() => this.#options.onFull(database.id, full));
+      const { applied, skipped, conflicts, position, unapplied } = outcome;
       const transactions = changeSets.length;
       const foreign = unapplied.flatMap(({ item, outcome }) => (outcome === 'foreign' ? item : []));
       const result = withRejected({ applied, skipped, conflicts, transactions }, [

@@ -132,7 +132,6 @@ export class CoordinatorService {
       metrics,
       onReject: config.hooks.onReject,
       foreignAuthors: config.sync.foreignAuthors,
-      onFull: (databaseId, full) => this.#delivery.endFull(this.#sessions, databaseId, full),
       refuseExpired,
     });
     this.#rights = new Rights(hooks, {

@@ -8,7 +8,6 @@ import { siteIdToText } from '../clock/site-id.ts';
 import type { CoordinatorConfig } from '../config/schema.ts';
 import type { LogCursor } from '../engine/log/cursor.ts';
 import type { LogReadOptions } from '../engine/log/log.ts';
-import type { FullHolder } from '../engine/merge/held-bound.ts';
 import type { Snapshot } from '../engine/snapshot/snapshot.ts';
 import { SyncError } from '../errors/sync-error.ts';
 import type { HookChain } from '../hooks/chain.ts';
@@ -30,8 +29,7 @@ import { SnapshotStreams } from './snapshot-streams.ts';
 /** Bytes of JSON in one page of changes, whatever the number of its changes. */
 const HTTP_PAGE_BYTES_MAX = 4 * 1024 * 1024;
 
-const START_OVER =
-  'what this client may see has changed, or too much of what it holds was rejected: it must start over from a snapshot';
+const START_OVER = 'what this client may see has changed: it must start over from a snapshot';
 
 export interface ChangesQuery extends Partial<Reader> {
   /** What the client has; everything, if it has nothing. */
@@ -110,16 +108,6 @@ export class Delivery {
       }),
     );
     return named.length;
-  }
-
-  /** Ends the sessions of sites that have to start over; those that are away hear of it when they ask. */
-  endFull(sessions: Iterable<LiveSession>, databaseId: string, full: readonly FullHolder[]): void {
-    for (const { limit } of full) this.#metrics.limitMet(limit);
-    const sites = new Set(full.map(({ site }) => site));
-    for (const session of [...sessions]) {
-      if (session.database.id !== databaseId || !sites.has(session.siteId)) continue;
-      session.startOver(START_OVER);
-    }
   }
 
   /**

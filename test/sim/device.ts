@@ -23,15 +23,7 @@ import type { Loop } from './loop.ts';
 import type { SimSocket } from './network.ts';
 import type { Nodes } from './nodes.ts';
 import type { Random } from './random.ts';
-import {
-  heldOf,
-  isRuled,
-  leavingNothing,
-  markedValue,
-  type Rules,
-  refusedOf,
-  tablesOf,
-} from './rules.ts';
+import { heldOf, isRuled, markedValue, type Rules, refusedOf, tablesOf } from './rules.ts';
 import type { Deed } from './table-user.ts';
 import { trace } from './trace.ts';
 
@@ -659,11 +651,9 @@ export class SimDevice {
     for (const each of this.own) {
       // The rest is sent again: it may have been beaten by what the snapshot says nothing of.
       each.isAcknowledged = staged.acknowledged.has(each);
-      // Of its own deletions it will not be told again; those that came to nothing are none.
-      const inVain = new Set(leavingNothing(each.set, this.#options.rules));
-      const isIn = (change: WireChange) =>
-        staged.acknowledged.has(each) && (change.type !== 'delete' || inVain.has(change));
-      const changes = each.held.changes.filter((change) => !isIn(change));
+      // Of its own deletions it will not be told again.
+      const isIn = (type: string) => staged.acknowledged.has(each) && type !== 'delete';
+      const changes = each.held.changes.filter(({ type }) => !isIn(type));
       each.held = { ...each.held, changes };
       this.replica.apply([each.held]);
     }

@@ -115,10 +115,6 @@ class Run {
       isRestricted: hasFilter ? isRestricted : undefined,
       fails: () => !this.#isHealing && random.chance(0.02),
     });
-    // Often there is room for a few rows only, and then devices start over.
-    const isHeld = this.#rules.onReject === 'revert' || this.#rules.moves;
-    const isHeldShort = isHeld && random.chance(0.5);
-    const heldLimits = isHeldShort ? { heldBytesPerSite: 2000, heldBytesPerDatabase: 5000 } : {};
     const config = {
       storage: {
         idleCloseMs: random.pick([50, 500, 60_000]),
@@ -137,7 +133,6 @@ class Run {
         queuedBytesPerSocket: random.pick([400, 4000, 8_000_000]),
         // They are all at one address.
         sharePerUser: 100,
-        ...heldLimits,
       },
     };
     this.#ttlMs = config.sync.tombstoneTTL;

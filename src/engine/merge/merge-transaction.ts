@@ -19,6 +19,7 @@ import { authorsOf } from '../log/log-record.ts';
 import { RunWriter } from '../log/record-tables.ts';
 import { ChangeListJson, JsonNames } from '../records/change-json.ts';
 import type { Identity } from '../records/head.ts';
+import { type HeldLimits, refuseHeldGrowth } from '../records/held-size.ts';
 import { countKey, siteKey } from '../records/keys.ts';
 import { Pace } from '../records/pace.ts';
 import {
@@ -42,7 +43,6 @@ import { type CatalogLimits, refuseGrowth } from '../tables/catalog-size.ts';
 import { type ChangeTarget, targetsOf } from '../tables/change-target.ts';
 import { successorOf, TargetFinder } from '../tables/table-names.ts';
 import type { BatchItem, Sender } from './foreign-authors.ts';
-import { boundHeld, type FullHolder, type HeldBoundContext } from './held-bound.ts';
 import { planReads, type ReadPlan } from './merge-plan.ts';
 import { dateOwn } from './own-write.ts';
 import { StaleReadError } from './stale-read.ts';
@@ -82,8 +82,6 @@ export interface BatchOutcome extends ApplyResult {
   position: HlcText;
   /** What took no effect. Nothing of it is stored. */
   unapplied: Unapplied[];
-  /** Who has to start over, since too much is to be kept of what they hold that was refused. */
-  full: readonly FullHolder[];
 }
 
 export interface Unapplied {
@@ -97,8 +95,9 @@ export interface Unapplied {
 /** What became of one change or migration. */
 type Outcome = MergeOutcome | 'foreign';
 
-export interface MergeContext extends EmptyingContext, HeldBoundContext {
+export interface MergeContext extends EmptyingContext {
   catalogLimits: CatalogLimits;
+  heldLimits: HeldLimits;
   rowLimits: RowLimits;
   identity: Identity;
   /** The server's wall time, in milliseconds. */
@@ -161,7 +160,7 @@ export class MergeTransaction {
       if (own !== undefined) await this.#mergeOwn(own, outcome);
       await this.#untaken.tell();
       this.#refuseGrowth();
-      outcome.full = await boundHeld(this.#transaction, this.#context, this.#pace);
+      this.#refuseHeldGrowth(new Set(refused.map((set) => sender?.siteId ?? set.siteId)));
       outcome.position = this.#transaction.head.position;
       outcomes.push(outcome);
     }
@@ -179,6 +178,18 @@ export class MergeTransaction {
   #refuseGrowth(): void {
     const { base, catalog } = this.#transaction;
     refuseGrowth(base.size, catalog.size, this.#context.catalogLimits);
+  }
+
+  #refuseHeldGrowth(authors: ReadonlySet<SiteIdText>): void {
+    if (authors.size === 0) return;
+    const { held, sites, head } = this.#transaction;
+    const gained = held.gainedBytes();
+    const ofAll = (head.heldBytes ?? 0) + gained.ofAll;
+    for (const site of authors) {
+      const more = gained.bySite.get(site) ?? 0;
+      if (more <= 0) continue;
+      refuseHeldGrowth({ ofSite: sites.heldBytesOf(site) + more, ofAll }, this.#context.heldLimits);
+    }
   }
 
   /** Reads in one go all that the group will need, as far as no DDL in it moves tables about. */
@@ -558,8 +569,7 @@ function countHeld({ cells, tombstone }: Row): number {
 }
 
 function emptyOutcome(transactions: number): BatchOutcome {
-  const counts = { applied: 0, skipped: 0, conflicts: 0, transactions };
-  return { ...counts, position: HLC_MIN, unapplied: [], full: [] };
+  return { applied: 0, skipped: 0, conflicts: 0, transactions, position: HLC_MIN, unapplied: [] };
 }
 
 function count(result: BatchOutcome, item: BatchItem, outcome: Outcome, by?: HlcText): void {

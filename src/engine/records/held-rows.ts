@@ -190,12 +190,6 @@ export function isToldAt(
   return known?.at === position;
 }
 
-/** So many changes in the log tell a site what it holds. */
-export function countTold({ row, cells }: Holding): number {
-  const all = row === undefined ? [...cells.values()] : [row, ...cells.values()];
-  return all.filter(({ at }) => at !== undefined).length;
-}
-
 const HELD_BYTES = 100;
 
 /** What is kept of what a site holds of a row takes about so much: of each text in it one byte a character. */

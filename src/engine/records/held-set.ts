@@ -1,19 +1,16 @@
 /** What sites hold of the rows that one transaction works on: see `held-rows.ts`. */
 
 import type { SiteIdText } from '../../clock/site-id.ts';
-import { pkIdentity } from '../../protocol/values.ts';
 import type { KVReader, KVTransaction } from '../../storage/kv-store.ts';
 import type { Head } from './head.ts';
 import {
-  countTold,
   decodeHeldRow,
   encodeHeldRow,
   type HeldRow,
   type Holding,
   heldBytesBySite,
 } from './held-rows.ts';
-import { heldKey, heldKeyToTable, kindRange } from './keys.ts';
-import type { Pace } from './pace.ts';
+import { heldKey } from './keys.ts';
 import { type RowAddress, readInTurns } from './row-set.ts';
 
 interface Loaded extends HeldRow {
@@ -56,16 +53,13 @@ export class HeldSet {
     );
     for (const [i, address] of missing.entries()) {
       const bytes = values[i];
-      if (bytes === undefined) this.#rows.set(textOf(address), undefined);
-      else this.#add(address, decodeHeldRow(bytes));
+      const held = bytes && decodeHeldRow(bytes);
+      const loaded = held && {
+        ...held,
+        ...{ address, wasStored: true, isChanged: false, counted: heldBytesBySite(held) },
+      };
+      this.#rows.set(textOf(address), loaded);
     }
-  }
-
-  /** As it is stored. */
-  #add(address: RowAddress, held: HeldRow): void {
-    const counted = heldBytesBySite(held);
-    const loaded = { ...held, address, wasStored: true, isChanged: false, counted };
-    this.#rows.set(textOf(address), loaded);
   }
 
   /** Of a row that has been loaded. */
@@ -101,12 +95,10 @@ export class HeldSet {
     this.#uncounted.add(held);
   }
 
-  /** @returns the sites of which something has been counted anew */
-  recount(): ReadonlySet<SiteIdText> {
-    const touched = new Set<SiteIdText>();
+  /** By how much what is held has grown, or shrunk: of each site, and of all. */
+  gainedBytes(): { bySite: ReadonlyMap<SiteIdText, number>; ofAll: number } {
     const add = (site: SiteIdText, bytes: number) => {
-      touched.add(site);
-      this.#gained.set(site, this.gainedOf(site) + bytes);
+      this.#gained.set(site, (this.#gained.get(site) ?? 0) + bytes);
       this.#gainedOfAll += bytes;
     };
     for (const held of this.#uncounted) {
@@ -115,68 +107,7 @@ export class HeldSet {
       for (const [site, bytes] of held.counted) add(site, bytes);
     }
     this.#uncounted.clear();
-    return touched;
-  }
-
-  /** By how much what a site holds had grown, or shrunk, when it was counted. */
-  gainedOf(site: SiteIdText): number {
-    return this.#gained.get(site) ?? 0;
-  }
-
-  /** Of all sites together; see `gainedOf`. */
-  get gainedOfAll(): number {
-    return this.#gainedOfAll;
-  }
-
-  /** What each site holds in the whole database, in bytes, as it would be now. */
-  async bytesBySite(pace: Pace): Promise<Map<SiteIdText, number>> {
-    this.recount();
-    const bySite = new Map(this.#gained);
-    for await (const [, held] of this.#stored(pace)) {
-      for (const [site, bytes] of heldBytesBySite(held)) {
-        bySite.set(site, (bySite.get(site) ?? 0) + bytes);
-      }
-    }
-    return bySite;
-  }
-
-  /**
-   * Lets go of all that some sites hold, in the whole database.
-   * @returns how many changes in the log are told to nobody from now on
-   */
-  async forget(sites: ReadonlySet<SiteIdText>, pace: Pace): Promise<number> {
-    for await (const [key, held] of this.#stored(pace)) {
-      if (![...sites].some((site) => held.sites.has(site))) continue;
-      const identity = pkIdentity(JSON.parse(held.pk));
-      const address = { tableId: heldKeyToTable(key), identity };
-      if (!this.#rows.has(textOf(address))) this.#add(address, held);
-    }
-    let told = 0;
-    for (const held of this.#rows.values()) {
-      if (held === undefined) continue;
-      for (const site of sites) {
-        const holding = held.sites.get(site);
-        if (holding === undefined) continue;
-        told += countTold(holding);
-        held.sites.delete(site);
-        this.#mayChange(held);
-      }
-      const turn = pace.did(1);
-      if (turn !== undefined) await turn;
-    }
-    return told;
-  }
-
-  /** All rows as the store has them. */
-  async *#stored(pace: Pace): AsyncGenerator<[Buffer, HeldRow]> {
-    if ((this.#head().heldBytes ?? 0) === 0) return;
-    for await (const entries of this.#reader.iterate(kindRange('h'))) {
-      for (const [key, value] of entries) {
-        yield [Buffer.from(key), decodeHeldRow(value)];
-        const turn = pace.did(1, value.length);
-        if (turn !== undefined) await turn;
-      }
-    }
+    return { bySite: this.#gained, ofAll: this.#gainedOfAll };
   }
 
   /** @param onGained told of each site what was added of it, or taken away */
@@ -188,9 +119,8 @@ export class HeldSet {
       if (bytes !== undefined) transaction.put(heldKey(tableId, identity), bytes);
       else if (held.wasStored) transaction.delete(heldKey(tableId, identity));
     }
-    this.recount();
-    const ofAll = this.#gainedOfAll;
-    for (const [site, bytes] of this.#gained) if (bytes !== 0) onGained(site, bytes);
+    const { bySite, ofAll } = this.gainedBytes();
+    for (const [site, bytes] of bySite) if (bytes !== 0) onGained(site, bytes);
     const head = this.#head();
     if (ofAll !== 0) head.heldBytes = Math.max(0, (head.heldBytes ?? 0) + ofAll);
   }
