@@ -60,3 +60,23 @@ test('a late edit that a hook gave another value is gone at its author, where th
   author.apply(await readAll(manager, position, { reader: anna.siteId }));
   assert.deepEqual(author.rows('main', 't'), [[[1], { y: 'again' }]]);
 });
+
+test('an edit that a hook made a deletion of, and that is sent once more after a snapshot, is gone at its author', async () => {
+  const engine = await openEngine();
+  const { manager } = engine;
+  const [anna, ben] = [new Device(1), new Device(2)];
+  await manager.apply([ben.write({ pk: [1], set: { y: 'old' } })]);
+  const edit = anna.write({ pk: [1], set: { x: 'erase' } });
+  await answer(engine, anna, edit, { type: 'delete' });
+  ben.wallTime += LATER_MS;
+  await manager.apply([ben.write({ pk: [1], set: { y: 'again' } })]);
+  // What was not acknowledged when it asked for the snapshot is applied to that, and sent again.
+  const author = new Replica();
+  author.load(await takeSnapshot(manager));
+  author.apply([edit]);
+  await manager.sites.noteSnapshotSent(anna.siteId, manager.position);
+  const { position } = manager;
+  await answer(engine, anna, edit, { type: 'delete' });
+  author.apply(await readAll(manager, position, { reader: anna.siteId }));
+  assert.deepEqual(author.rows('main', 't'), [[[1], { y: 'again' }]]);
+});

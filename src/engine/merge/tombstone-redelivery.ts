@@ -29,7 +29,10 @@ export function isDeletionUntold(
 ): boolean {
   if (!isLive || tombstone === undefined) return false;
   // Who deletes a row has it deleted, whether that counts or not. Not so who wrote what is answered with that.
-  if ((type === 'delete' && !isAnswer) || compareHlc(hlc, tombstone.hlc) >= 0) return false;
+  if (type === 'delete' && !isAnswer) return false;
+  // The deletion may be the answer itself, made before.
+  const order = compareHlc(hlc, tombstone.hlc);
+  if (order > 0 || (order === 0 && !isAnswer)) return false;
   const { position } = tombstone;
   if (position === undefined) return true;
   const seen = cells.size > 0 ? snapshot() : undefined;

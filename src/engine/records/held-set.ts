@@ -42,6 +42,7 @@ export class HeldSet {
   }
 
   async load(addresses: readonly RowAddress[]): Promise<void> {
+    if ((this.#head().heldBytes ?? 0) === 0) return;
     const missing = addresses.filter((address) => !this.#rows.has(textOf(address)));
     if (missing.length === 0) return;
     const values: (Uint8Array | undefined)[] = [];
