@@ -24,9 +24,9 @@ function environmentNumber(name: string): number | undefined {
 const seed = environmentNumber('FUZZ_SEED') ?? Date.now() % 2 ** 31;
 const factor = environmentNumber('TEST_RUNS') ?? 1;
 
-/** @param few in `npm test` */
+/** @param few in `npm test`; less than one where many are still too many of what takes long */
 export function runs(few: number): number {
-  return Math.max(1, few * factor);
+  return Math.max(1, Math.round(few * factor));
 }
 
 function budget<T>(few: number): Parameters<T> {
