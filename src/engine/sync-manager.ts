@@ -48,7 +48,7 @@ import { openSnapshot, type Snapshot } from './snapshot/snapshot.ts';
 import type { Catalog } from './tables/catalog.ts';
 import { type CatalogLimits, UNLIMITED_CATALOG } from './tables/catalog-size.ts';
 import { readRow, readRows, type WireRow } from './tables/stored-rows.ts';
-import { TableAliases } from './tables/table-aliases.ts';
+import { aliasesOf, type TableAliases } from './tables/table-aliases.ts';
 
 /** What the engine takes from outside, so that a simulation can be the world. */
 export interface World {
@@ -348,7 +348,7 @@ export class SyncManager {
     refuseIfForgotten(after, now);
     const { hasMore, ddlAhead, lastSent, authors } = page;
     const end = { position: page.end, forgets: after.forgets, isFresh: false };
-    const aliases = new TableAliases(catalog);
+    const aliases = aliasesOf(catalog);
     if (!hasMore) return { lastSent, end, hasMore, watermark: page.end, aliases, authors };
     const watermark = markPageEnd(page.end, after.forgets);
     // A reader that goes by the change sets must be able to come back for more, too.
@@ -362,7 +362,7 @@ export class SyncManager {
 
   /** Of the tables, by the names that they have now. */
   get aliases(): TableAliases {
-    return new TableAliases(this.#state.current.catalog);
+    return aliasesOf(this.#state.current.catalog);
   }
 
   /** A freshly written record as one reader should get it; `undefined` for nothing. */

@@ -22,7 +22,7 @@ import {
 
 const README = readPage('README.md');
 const TSX = import.meta.resolve('tsx');
-const RUN_TIMEOUT_MS = 60_000;
+const RUN_TIMEOUT_MS = 300_000;
 
 /** Runs a program to its end; it must succeed. */
 async function run(command: string, args: string[], input = ''): Promise<string> {

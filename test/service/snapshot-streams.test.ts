@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Snapshot } from '../../src/engine/snapshot/snapshot.ts';
 import { Catalog } from '../../src/engine/tables/catalog.ts';
-import { TableAliases } from '../../src/engine/tables/table-aliases.ts';
+import { aliasesOf } from '../../src/engine/tables/table-aliases.ts';
 import { createMetrics } from '../../src/metrics/metrics.ts';
 import { SnapshotStreams } from '../../src/service/snapshot-streams.ts';
 import { createMemoryStorage } from '../../src/storage/memory.ts';
@@ -25,7 +25,7 @@ function createStreams(sharePerUser = 100) {
       return {
         cursor: { position: '', forgets: 0, isFresh: false },
         headerHlc: '',
-        aliases: new TableAliases(await Catalog.load(await createMemoryStorage().open('db'))),
+        aliases: aliasesOf(await Catalog.load(await createMemoryStorage().open('db'))),
         chunks: (async function* () {
           for (let i = 0; i < 100; i++) yield new Uint8Array(CHUNK_BYTES);
         })(),

@@ -18,7 +18,7 @@ import { CellScanner } from '../records/row.ts';
 import { decodeListedTombstone } from '../records/row-set.ts';
 import { type LiveTable, migrationToJson } from '../records/table-record.ts';
 import { Catalog } from '../tables/catalog.ts';
-import { TableAliases } from '../tables/table-aliases.ts';
+import { aliasesOf, type TableAliases } from '../tables/table-aliases.ts';
 
 const CHUNK_ENTRIES_MAX = 1000;
 /** Big values make smaller chunks; about so many bytes each. */
@@ -73,7 +73,7 @@ export async function openSnapshot(
     const content = { catalog: await Catalog.load(view), counts: await readCounts(view) };
     const { cursor, hlc: headerHlc } = start;
     const chunks = streamChunks(view, content, start);
-    const aliases = new TableAliases(content.catalog);
+    const aliases = aliasesOf(content.catalog);
     return { cursor, headerHlc, chunks, aliases, close: () => view.close() };
   } catch (error) {
     await view.close();

@@ -9,14 +9,34 @@ import type { WireMigration } from '../../protocol/schemas.ts';
 import { NameMap } from '../records/name-map.ts';
 import { isLive, isOfIndex, type TableRecord } from '../records/table-record.ts';
 import { type Catalog, liveTable } from './catalog.ts';
-import { type Bearer, bearerOf } from './table-names.ts';
+import { type Bearer, bearerOf, hasOneBearer } from './table-names.ts';
+
+/** What somebody has written, and when. */
+export interface WrittenName {
+  schema: string;
+  table: string;
+  hlc: HlcText;
+}
+
+/** A catalog never changes, so what was found in one holds for as long as it is the present one. */
+const aliasesByCatalog = new WeakMap<Catalog, TableAliases>();
+
+/** @param catalog that the names in what is sent or written are of */
+export function aliasesOf(catalog: Catalog): TableAliases {
+  const known = aliasesByCatalog.get(catalog);
+  if (known !== undefined) return known;
+  const aliases = new TableAliases(catalog);
+  aliasesByCatalog.set(catalog, aliases);
+  return aliases;
+}
 
 export class TableAliases {
   readonly #catalog: Catalog;
   readonly #known = new NameMap<readonly string[]>();
+  /** Of names that have always led to one table. */
+  readonly #written = new NameMap<readonly string[]>();
   #liveByFolded: ReadonlyMap<string, readonly TableRecord[]> | undefined;
 
-  /** @param catalog that the names in what is sent are of */
   constructor(catalog: Catalog) {
     this.#catalog = catalog;
   }
@@ -25,7 +45,9 @@ export class TableAliases {
   ofTable({ schema, table }: { schema: string; table: string }): readonly string[] {
     const known = this.#known.get(schema, table);
     if (known !== undefined) return known;
-    const others = new Set(this.#namesOf(liveTable(this.#catalog, schema, table)));
+    const sent = liveTable(this.#catalog, schema, table);
+    if (sent === undefined) return [];
+    const others = new Set(this.#namesOf(sent));
     others.delete(table);
     const names = [...others];
     this.#known.set(schema, table, names);
@@ -47,13 +69,17 @@ export class TableAliases {
    * The other names of the table that what is written under this name goes to, and, as SQL compares names
    * without their case, of those that devices may take it to.
    */
-  ofWritten(written: { schema: string; table: string; hlc: HlcText }): readonly string[] {
-    const { schema, table, hlc } = written;
+  ofWritten({ schema, table, hlc }: WrittenName): readonly string[] {
+    const known = this.#written.get(schema, table);
+    if (known !== undefined) return known;
     const bearer: Bearer = bearerOf(this.#catalog, schema, table, hlc);
     const others = new Set(this.ofFolded(table.toLowerCase()));
     if (typeof bearer !== 'string') for (const name of this.#namesOf(bearer)) others.add(name);
     others.delete(table);
-    return [...others];
+    const names = [...others];
+    // Only what the catalog has: of other names a client may make up any number.
+    if (hasOneBearer(this.#catalog, schema, table)) this.#written.set(schema, table, names);
+    return names;
   }
 
   /** All names of the tables that go by a name now, of whatever schema. @param name in lower case */
@@ -78,8 +104,7 @@ export class TableAliases {
     return byName;
   }
 
-  *#namesOf(table: TableRecord | undefined): Generator<string> {
-    if (table === undefined) return;
+  *#namesOf(table: TableRecord): Generator<string> {
     for (const name of this.#catalog.namesOf(table.id)) yield name.table;
   }
 }

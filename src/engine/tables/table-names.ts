@@ -28,6 +28,14 @@ export function bearerOf(
   return found ?? 'void';
 }
 
+/** Whether a name leads to the same table whatever the HLC. */
+export function hasOneBearer(catalog: CatalogView, schema: string, table: string): boolean {
+  const name = catalog.name(schema, table);
+  return (
+    name !== undefined && name.past === undefined && catalog.table(name.id)?.into === undefined
+  );
+}
+
 /** More than there ever are: a table gets one once, and that one has none at the time. */
 const SUCCESSORS_MAX = 100_000;
 
