@@ -3,10 +3,11 @@
 import type { Socket } from 'node:net';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
-import { type ErrorCode, internalCause, SyncError, toSyncError } from '../src/errors/sync-error.ts';
+import { internalCause, SyncError, toSyncError } from '../src/errors/sync-error.ts';
 import { sourceOf } from '../src/hooks/client-source.ts';
 import { BoundedLog } from '../src/logging/bounded-log.ts';
 import { createLogger } from '../src/logging/logger.ts';
+import type { ErrorCode } from '../src/protocol/error-codes.ts';
 import { HTTP_STATUSES } from '../src/protocol/http-statuses.ts';
 
 const logger = createLogger('sync-coordinator:http');

@@ -7,9 +7,9 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { Histogram } from 'prom-client';
 import type { TSchema } from 'typebox';
 import { CONFIG_OPTIONS, type ConfigOption } from '../src/config/options.ts';
-import { ERROR_CODES, type ErrorCode } from '../src/errors/sync-error.ts';
 import { createMetrics } from '../src/metrics/metrics.ts';
 import { exposeStore } from '../src/metrics/store-metrics.ts';
+import { ERROR_CODES, type ErrorCode, isErrorCode } from '../src/protocol/error-codes.ts';
 import { HTTP_STATUSES } from '../src/protocol/http-statuses.ts';
 import { CLIENT_MESSAGE_SCHEMAS } from '../src/protocol/schemas.ts';
 import { SERVER_MESSAGE_SCHEMAS, SNAPSHOT_CHUNK_SCHEMAS } from '../src/protocol/server-messages.ts';
@@ -338,10 +338,6 @@ function metricRows(): MetricRow[] {
     const names = Array.isArray(labels) ? labels.map(String) : [];
     return { name: metric.name, type, labels: names, help: metric.help };
   });
-}
-
-function isErrorCode(name: string): name is ErrorCode {
-  return Object.hasOwn(ERROR_CODES, name);
 }
 
 function readIfThere(url: URL): string | undefined {

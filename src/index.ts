@@ -16,7 +16,7 @@ export {
 } from './config/schema.ts';
 export type { World } from './engine/sync-manager.ts';
 export { ConfigError, type ConfigFault } from './errors/config-error.ts';
-export { ERROR_CODES, type ErrorCode, SyncError } from './errors/sync-error.ts';
+export { SyncError } from './errors/sync-error.ts';
 export type { CodeEntry, CodeHooks, CodeModule } from './hooks/code-hooks.ts';
 export type { HookContext } from './hooks/context.ts';
 export type {
@@ -31,6 +31,7 @@ export {
   type HookFactory,
   type HookModule,
 } from './hooks/define-hooks.ts';
+export { ERROR_CODES, type ErrorCode } from './protocol/error-codes.ts';
 
 import './hooks/builtin/entries.ts';
 

@@ -12,10 +12,10 @@ import { fileURLToPath } from 'node:url';
 const ROOT = fileURLToPath(new URL('../', import.meta.url));
 
 const LAYERS = [
-  'src/errors',
-  'src/logging',
   'src/clock',
   'src/protocol',
+  'src/errors',
+  'src/logging',
   'src/wire',
   'src/options',
   'src/modules',

@@ -5,7 +5,8 @@
  */
 
 import { errorToMessage, errorToText } from '../errors/error-text.ts';
-import { ERROR_CODES, type ErrorCode, SyncError } from '../errors/sync-error.ts';
+import { SyncError } from '../errors/sync-error.ts';
+import { isErrorCode } from '../protocol/error-codes.ts';
 import { InvalidAnswer } from './answered-changes.ts';
 import { blotOut } from './blot-out.ts';
 import { HOOK_KINDS, type HookName } from './kinds.ts';
@@ -36,10 +37,6 @@ export const PASSED = 'passed';
 
 const CAUSE_LENGTH_MAX = 4000;
 const REASON_LENGTH_MAX = 200;
-
-function isErrorCode(code: unknown): code is ErrorCode {
-  return typeof code === 'string' && Object.hasOwn(ERROR_CODES, code);
-}
 
 /**
  * What a hook meant to say, in an error of our own: a hook package may bring its own copy of this

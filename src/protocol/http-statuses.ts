@@ -1,6 +1,6 @@
 /** What each error is over HTTP: a total map, so that no code is without a status. */
 
-import type { ErrorCode } from '../errors/sync-error.ts';
+import type { ErrorCode } from './error-codes.ts';
 
 export const HTTP_STATUSES: Record<ErrorCode, number> = {
   AUTH_FAILED: 401,

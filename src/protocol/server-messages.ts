@@ -5,7 +5,7 @@
  */
 
 import { type Static, type TSchema, Type } from 'typebox';
-import type { ErrorCode } from '../errors/sync-error.ts';
+import type { ErrorCode } from './error-codes.ts';
 import {
   HlcSchema,
   MigrationSchema,

@@ -1,6 +1,6 @@
 /** What each error does to a WebSocket: a total map, so that no code is without an answer. */
 
-import type { ErrorCode } from '../errors/sync-error.ts';
+import type { ErrorCode } from './error-codes.ts';
 
 export interface WsOutcome {
   /** Whether the client should give up for good. Never for what may pass. */

@@ -1,7 +1,7 @@
 /** Says who a client is, at first and again when it brings newer credentials. */
 
 import { siteIdToText } from '../clock/site-id.ts';
-import { type ErrorCode, SyncError, toSyncError } from '../errors/sync-error.ts';
+import { SyncError, toSyncError } from '../errors/sync-error.ts';
 import { noteOrigin } from '../hooks/call-origin.ts';
 import type { AuthRequest, HookChain } from '../hooks/chain.ts';
 import { clientAddressOf, sourceOf, unnamedProxyOf } from '../hooks/client-source.ts';
@@ -10,6 +10,7 @@ import { sealIdentity } from '../hooks/sealed-identity.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
 import { createLogger } from '../logging/logger.ts';
 import type { Metrics } from '../metrics/metrics.ts';
+import type { ErrorCode } from '../protocol/error-codes.ts';
 import { type Clients, noLongerGood } from './clients.ts';
 import {
   credentialsToHash,

@@ -2,13 +2,14 @@
 
 import { siteIdToText } from '../clock/site-id.ts';
 import { toQuoted } from '../errors/printable.ts';
-import { type ErrorCode, type SyncError, toSyncError } from '../errors/sync-error.ts';
+import { type SyncError, toSyncError } from '../errors/sync-error.ts';
 import { sourceOf } from '../hooks/client-source.ts';
 import type { HookName } from '../hooks/kinds.ts';
 import type { HookAnswer } from '../hooks/refusal.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
 import { BoundedLog } from '../logging/bounded-log.ts';
 import { createLogger, type Logger } from '../logging/logger.ts';
+import type { ErrorCode } from '../protocol/error-codes.ts';
 
 export interface Refused {
   /** What was asked for, such as `websocket login`. */

@@ -3,7 +3,8 @@
  * waits for that store; the second only whoever the work was for.
  */
 
-import { type ErrorCode, SyncError, toSyncError } from '../errors/sync-error.ts';
+import { SyncError, toSyncError } from '../errors/sync-error.ts';
+import type { ErrorCode } from '../protocol/error-codes.ts';
 import type { KVRange, KVStore, KVTransaction, WriteOptions } from './kv-store.ts';
 
 const STORE_CODES: ReadonlySet<ErrorCode> = new Set([

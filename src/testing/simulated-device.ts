@@ -6,7 +6,7 @@
 import { once } from 'node:events';
 import WebSocket from 'ws';
 import { compareHlc, HLC_MIN, hlcWallTimeMs, maxHlc } from '../clock/hlc.ts';
-import type { ErrorCode } from '../errors/sync-error.ts';
+import type { ErrorCode } from '../protocol/error-codes.ts';
 import type { WireChangeSet } from '../protocol/schemas.ts';
 import type {
   ServerMessage,

@@ -3,9 +3,9 @@ import { type TestContext, test } from 'node:test';
 import type { CoordinatorConfigInput } from '../../src/config/schema.ts';
 import { SyncError } from '../../src/errors/sync-error.ts';
 import type { CoordinatorHooks } from '../../src/hooks/types.ts';
+import { isErrorCode } from '../../src/protocol/error-codes.ts';
 import { Device } from '../../src/testing/device.ts';
 import { startServer } from '../support/server.ts';
-import { isErrorCode } from './error-codes.ts';
 import { pageOf, type RawResponse, rawRequest } from './raw-http.ts';
 
 const SITE = new Device(1).siteId;

@@ -1,6 +1,6 @@
 /** What both transports can do, as one interface, so that one suite says what both must do. */
 
-import type { ErrorCode } from '../../src/errors/sync-error.ts';
+import type { ErrorCode } from '../../src/protocol/error-codes.ts';
 import type { WireChangeSet, WireCheckpoint } from '../../src/protocol/schemas.ts';
 import type { ApplyResult } from '../../src/protocol/types.ts';
 import { type ReceivedMessage, TestClient } from '../../src/testing/test-client.ts';

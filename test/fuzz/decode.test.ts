@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { ERROR_CODES, SyncError } from '../../src/errors/sync-error.ts';
+import { SyncError } from '../../src/errors/sync-error.ts';
+import { ERROR_CODES } from '../../src/protocol/error-codes.ts';
 import { decodeChangeSet, encodeChangeSet } from '../../src/protocol/types.ts';
 import { pkIdentity, valueFault } from '../../src/protocol/values.ts';
 import { holds } from '../support/runs.ts';

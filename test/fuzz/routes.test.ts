@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { isErrorCode } from '../../src/protocol/error-codes.ts';
 import { Device } from '../../src/testing/device.ts';
-import { isErrorCode } from '../conformance/error-codes.ts';
 import { pageOf, type RawRequest, type RawResponse, rawRequest } from '../conformance/raw-http.ts';
 import { holdsAsync } from '../support/runs.ts';
 import { startServer } from '../support/server.ts';

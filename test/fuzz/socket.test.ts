@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { isErrorCode } from '../../src/protocol/error-codes.ts';
 import { Device } from '../../src/testing/device.ts';
 import { type ChangeSetsMessage, TestClient } from '../../src/testing/test-client.ts';
-import { isErrorCode } from '../conformance/error-codes.ts';
 import { holdsAsync } from '../support/runs.ts';
 import { startServer } from '../support/server.ts';
 import { anyJson, anyText, mutatedMessage, toText, wellFormed } from './garbage.ts';

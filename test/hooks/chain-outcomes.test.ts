@@ -3,8 +3,9 @@
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
-import { type ErrorCode, SyncError } from '../../src/errors/sync-error.ts';
+import { SyncError } from '../../src/errors/sync-error.ts';
 import { HOOK_KINDS, HOOK_NAMES, type HookName } from '../../src/hooks/kinds.ts';
+import type { ErrorCode } from '../../src/protocol/error-codes.ts';
 import { CALLS, changeSet, SITE, signalOf, testChain, untyped } from './support.ts';
 
 type Act = (...args: unknown[]) => unknown;

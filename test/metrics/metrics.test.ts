@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { COUNTED_LIMITS } from '../../src/errors/limit-names.ts';
-import { ERROR_CODES } from '../../src/errors/sync-error.ts';
 import { HOOK_NAMES } from '../../src/hooks/kinds.ts';
+import { ERROR_CODES } from '../../src/protocol/error-codes.ts';
 import { CLIENT_MESSAGE_SCHEMAS } from '../../src/protocol/schemas.ts';
 import { Device } from '../../src/testing/device.ts';
 import { TestClient } from '../../src/testing/test-client.ts';
