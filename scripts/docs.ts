@@ -260,7 +260,7 @@ function errorsPage(): string {
 ${NOTICE}
 
 An error that a client receives has one of these codes. They are added, never renamed. How an error looks on either
-transport is in [protocol.md](protocol.md#errors).
+transport is in [protocol.md](protocol.md#errors). Code finds them as \`ERROR_CODES\` of the package.
 
 - **HTTP**: the status of the answer. Those with 429 and 503 carry \`Retry-After\`, in seconds.
 - **Fatal**: the \`fatal\` of the WebSocket message. A client that is told so should give up until somebody has changed

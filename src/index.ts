@@ -4,7 +4,7 @@
 export { type Static, Type } from 'typebox';
 export type { CoordinatorPluginOptions } from '../plugins/coordinator.ts';
 export { default as coordinatorPlugin } from '../plugins/coordinator.ts';
-export type { Hlc } from './clock/hlc.ts';
+export type { Hlc, HlcText } from './clock/hlc.ts';
 export { decodeHlc, encodeHlc } from './clock/hlc.ts';
 export type { SiteId } from './clock/site-id.ts';
 export { siteIdToText, textToSiteId } from './clock/site-id.ts';
@@ -16,7 +16,9 @@ export {
 } from './config/schema.ts';
 export type { World } from './engine/sync-manager.ts';
 export { ConfigError, type ConfigFault } from './errors/config-error.ts';
+export { toPrintable } from './errors/printable.ts';
 export { SyncError } from './errors/sync-error.ts';
+export { addressToSource } from './hooks/client-source.ts';
 export type { CodeEntry, CodeHooks, CodeModule } from './hooks/code-hooks.ts';
 export type { HookContext } from './hooks/context.ts';
 export type {
@@ -25,12 +27,15 @@ export type {
   RowWrite,
   WriteResult,
 } from './hooks/coordinator-access.ts';
+export { type DdlAction, ddlToActions } from './hooks/ddl-actions.ts';
+export type { DdlTable } from './hooks/ddl-scan.ts';
 export {
   defineHooks,
   type HookDefinition,
   type HookFactory,
   type HookModule,
 } from './hooks/define-hooks.ts';
+export type { Logger } from './logging/logger.ts';
 export { ERROR_CODES, type ErrorCode } from './protocol/error-codes.ts';
 
 import './hooks/builtin/entries.ts';
@@ -60,8 +65,9 @@ export type {
   LogPinOptions,
   StoredRow,
 } from './hooks/reader.ts';
-export { sameName } from './hooks/same-name.ts';
+export { foldName, foldSchema, sameName } from './hooks/same-name.ts';
 export { type RowName, rowIdentity, type Spelling, sameRow, spellingOf } from './hooks/spelling.ts';
+export { TableMap } from './hooks/table-list.ts';
 export type {
   AppliedCall,
   ApplyCall,
@@ -74,16 +80,18 @@ export type {
   SyncOperation,
   ValidationResult,
 } from './hooks/types.ts';
-export type {
-  ApplyResult,
-  Change,
-  ChangeSet,
-  ColumnChange,
-  RejectedChange,
-  RowDeletion,
-  SchemaMigration,
+export { MIGRATION_TYPES, type MigrationType, type WireChangeSet } from './protocol/schemas.ts';
+export {
+  type ApplyResult,
+  type Change,
+  type ChangeSet,
+  type ColumnChange,
+  encodeChangeSet,
+  type RejectedChange,
+  type RowDeletion,
+  type SchemaMigration,
 } from './protocol/types.ts';
-export type { SqlValue } from './protocol/values.ts';
+export { encodeValue, type SqlValue } from './protocol/values.ts';
 export {
   type CoordinatorDescription,
   type CoordinatorServer,
@@ -92,7 +100,11 @@ export {
 } from './server.ts';
 export type { CoordinatorService, Status } from './service/coordinator-service.ts';
 export type { StoreStatus } from './service/store-watch.ts';
-export type { StorageModuleOptions } from './storage/by-address/open-storage.ts';
+export {
+  openStorage,
+  type StorageConfig,
+  type StorageModuleOptions,
+} from './storage/by-address/open-storage.ts';
 export { createStorage, type StorageParts } from './storage/create-storage.ts';
 export { createStore, type StoreParts } from './storage/create-store.ts';
 export {
@@ -102,6 +114,8 @@ export {
 export { isDatabaseId } from './storage/database-id.ts';
 export { ensureFormat } from './storage/format.ts';
 export type {
+  AbsentDatabase,
+  CommitListener,
   KVEntry,
   KVRange,
   KVReader,
@@ -115,3 +129,6 @@ export type {
   StoragePool,
 } from './storage/kv-store.ts';
 export type { KVChange } from './storage/ordered-map.ts';
+export { bytesPerRead } from './storage/read-size.ts';
+export { UNFINISHED_KEY } from './storage/unfinished.ts';
+export { createWriteQueue, storeClosed, type WriteQueue } from './storage/write-queue.ts';

@@ -8,8 +8,8 @@ import { dirname, join, resolve } from 'node:path';
 import { parseEnv } from 'node:util';
 import { isSecretVariable, maskUrl, secretsInOptions } from '../config/option-display.ts';
 import type { ResolvedConfig } from '../config/resolve-config.ts';
+import { readersOf } from '../hooks/builtin/file-readers.ts';
 import { isHashedToken } from '../hooks/builtin/token-list.ts';
-import { readersOf } from '../storage/leveldb/modes.ts';
 
 /** @returns a warning for each of them */
 export async function exposedSecrets(resolved: ResolvedConfig, cwd: string): Promise<string[]> {

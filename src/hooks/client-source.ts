@@ -25,7 +25,16 @@ const FORWARDED = ['forwarded', 'x-forwarded-for', 'x-real-ip'] as const;
 /** `undefined` where nobody can tell: all clients of a proxy that is not trusted have its address. */
 export function sourceOf(origin: Origin): string | undefined {
   const { remoteAddress } = origin;
-  if (remoteAddress === undefined || isOfProxy(origin)) return undefined;
+  return remoteAddress === undefined || isOfProxy(origin)
+    ? undefined
+    : addressToSource(remoteAddress);
+}
+
+/**
+ * What of an address one client can't choose: who counts clients by their addresses, counts by this. All of IPv4,
+ * and of IPv6 the network of 2^64 addresses; what is no address stays as it is.
+ */
+export function addressToSource(remoteAddress: string): string {
   if (!ipaddr.isValid(remoteAddress)) return remoteAddress;
   const address = ipaddr.process(remoteAddress);
   if (address.kind() === 'ipv4') return address.toString();

@@ -32,8 +32,8 @@ export interface DdlAction {
   isAdditive: boolean;
 }
 
-/** What a text does, in its order; `undefined` where it may do something else. */
-export function actionsOf(ddl: string): readonly DdlAction[] | undefined {
+/** What a DDL text does, in its order; `undefined` where it may do something else, or an engine may read it so. */
+export function ddlToActions(ddl: string): readonly DdlAction[] | undefined {
   const { statements, isObscure, isOdd } = new Scan(ddl);
   if (isObscure || isOdd) return undefined;
   const actions: DdlAction[] = [];
@@ -52,7 +52,7 @@ export function actionsOf(ddl: string): readonly DdlAction[] | undefined {
  */
 export function addsOnly(ddl: string, schema: string): boolean {
   const own = foldSchema(schema);
-  const actions = isTemporary(own) ? undefined : actionsOf(ddl);
+  const actions = isTemporary(own) ? undefined : ddlToActions(ddl);
   return (
     actions?.every(
       ({ tables, isAdditive }) =>
@@ -63,15 +63,6 @@ export function addsOnly(ddl: string, schema: string): boolean {
 
 function isTemporary(schema: string): boolean {
   return schema.startsWith('temp') || schema.startsWith('pg_temp');
-}
-
-/** Whether a text does nothing but to call a table by another name. */
-export function isRenameOf(ddl: string, from: string, to: string): boolean {
-  const [action, ...others] = actionsOf(ddl) ?? [];
-  if (action?.type !== 'rename_table' || others.length > 0) return false;
-  return (
-    action.tables[0]?.table === from.toLowerCase() && action.tables[1]?.table === to.toLowerCase()
-  );
 }
 
 /** It does nothing to any table. */
@@ -254,9 +245,4 @@ function readColumnAlteration(reader: Reader): Alteration | undefined {
   if (reader.skip('set', 'default')) return skipDefault(reader) && altered;
   if (!reader.skip('set', 'data', 'type') && !reader.skip('type')) return undefined;
   return skipType(reader) ? altered : undefined;
-}
-
-/** Whether all that a text does is to make, change or drop tables and indexes: it moves or renames nothing that is in them. */
-export function isPlainDdl(ddl: string): boolean {
-  return actionsOf(ddl)?.every(({ renames }) => renames === undefined) ?? false;
 }

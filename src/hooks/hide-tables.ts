@@ -1,7 +1,7 @@
 /** A read filter by table: the safe way to write the one that is most often wanted. */
 
 import { judgeChanges, type Refusal } from './judge-changes.ts';
-import { tableList } from './table-list.ts';
+import { TableMap } from './table-list.ts';
 import type { ClientIdentity, CoordinatorHooks } from './types.ts';
 
 const REFUSAL: Refusal = {
@@ -20,7 +20,7 @@ export function hideTables(
   tables: readonly string[],
   isHiddenFrom: (client: ClientIdentity) => boolean = () => true,
 ): Required<Pick<CoordinatorHooks, 'onBeforeSendChanges' | 'onBeforeApplyChanges'>> {
-  const hidden = tableList(tables);
+  const hidden = TableMap.of(tables);
   return {
     onBeforeSendChanges(client, changeSets) {
       if (!isHiddenFrom(client)) return changeSets;

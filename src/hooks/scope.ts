@@ -10,7 +10,7 @@ import { InvalidAnswer } from './answered-changes.ts';
 import { readChangeSets, readValidation } from './answers.ts';
 import { CallAfterApply } from './call.ts';
 import { HOOK_NAMES, type HookName } from './kinds.ts';
-import { type TableMap, tableList } from './table-list.ts';
+import { TableMap } from './table-list.ts';
 import type { ChangeOutcome, CoordinatorHooks, ValidationResult } from './types.ts';
 
 export interface Scope {
@@ -20,7 +20,7 @@ export interface Scope {
 
 /** The same hooks, asked about what is theirs. */
 export function withinScope(hooks: CoordinatorHooks, { databases, tables }: Scope) {
-  const ofTables = tables === undefined ? hooks : aboutTables(hooks, tableList(tables));
+  const ofTables = tables === undefined ? hooks : aboutTables(hooks, TableMap.of(tables));
   return databases === undefined ? ofTables : aboutDatabases(ofTables, new Set(databases));
 }
 

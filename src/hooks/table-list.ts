@@ -13,9 +13,17 @@ interface Named {
   table: string;
 }
 
-/** By table, something that holds for it. */
+/**
+ * By table, something that holds for it: the tables as options name them, `table` or `schema.table`, found as
+ * devices find them.
+ */
 export class TableMap<Value> {
   readonly #values = new Map<string, Value>();
+
+  /** Tables alone. */
+  static of(names: readonly string[]): TableMap<true> {
+    return new TableMap(names.map((name) => [name, true] as const));
+  }
 
   constructor(entries: Iterable<readonly [name: string, value: Value]>) {
     for (const [name, value] of entries) this.#values.set(foldName(name), value);
@@ -55,8 +63,4 @@ export class TableMap<Value> {
     }
     return this.findInDdl(ddl);
   }
-}
-
-export function tableList(names: readonly string[]): TableMap<true> {
-  return new TableMap(names.map((name) => [name, true] as const));
 }

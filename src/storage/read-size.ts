@@ -2,9 +2,11 @@
 
 import type { KVRange } from './kv-store.ts';
 
-export const ENTRIES_PER_READ = 1000;
-
-/** Equal parts of what is wanted: the last one would else be read for a few entries of it. */
+/**
+ * How many bytes of a range to read at once, of which so many are wanted: equal parts of these, or the last
+ * would be read for a few entries of it.
+ * @param bytesMax the most that is in memory at a time
+ */
 export function bytesPerRead(
   { bytes = Number.POSITIVE_INFINITY }: KVRange,
   bytesMax: number,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { actionsOf, addsOnly } from '../../src/hooks/ddl-actions.ts';
+import { addsOnly, ddlToActions } from '../../src/hooks/ddl-actions.ts';
 
 const ADDING = [
   '',
@@ -178,7 +178,7 @@ test('whatever is put into DDL that adds, what does more is found in it', () => 
 
 test('what a text touches is told with it, and a long one is read in one go', () => {
   const refer = 'ALTER TABLE notes ADD CONSTRAINT c FOREIGN KEY (a) REFERENCES main.prices (id)';
-  assert.deepEqual(actionsOf(refer), [
+  assert.deepEqual(ddlToActions(refer), [
     {
       type: 'alter_column',
       tables: [{ schema: undefined, table: 'notes' }],

@@ -8,7 +8,6 @@ import { once } from 'node:events';
 import { mkdirSync } from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
 import { createStream, type RotatingFileStream } from 'rotating-file-stream';
-import { DIRECTORY_MODE, FILE_MODE } from '../../storage/leveldb/modes.ts';
 
 export interface RotationOptions {
   /** Size at which the file is put aside, in bytes. */
@@ -19,6 +18,10 @@ export interface RotationOptions {
   maxFiles: number;
   compress: boolean;
 }
+
+/** Only the owner may read what people have done. */
+const FILE_MODE = 0o600;
+const DIRECTORY_MODE = 0o700;
 
 const filesByPath = new Map<string, AuditFile>();
 
@@ -50,7 +53,6 @@ export class AuditFile {
 
   #start(): RotatingFileStream {
     const { maxBytes, interval, maxFiles, compress } = this.#options;
-    // Only the owner may read what people have done.
     mkdirSync(dirname(this.#path), { recursive: true, mode: DIRECTORY_MODE });
     const stream = createStream(basename(this.#path), {
       path: dirname(this.#path),

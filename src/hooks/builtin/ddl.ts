@@ -6,12 +6,12 @@
 import { type Static, Type } from 'typebox';
 import { MIGRATION_TYPES } from '../../protocol/schemas.ts';
 import type { SchemaMigration } from '../../protocol/types.ts';
-import { actionsOf, type DdlAction } from '../ddl-actions.ts';
+import { type DdlAction, ddlToActions } from '../ddl-actions.ts';
 import type { DdlTable } from '../ddl-scan.ts';
 import { defineHooks } from '../define-hooks.ts';
 import { judgeChanges } from '../judge-changes.ts';
-import { foldName, foldSchema } from '../same-name.ts';
-import { type TableMap, tableList } from '../table-list.ts';
+import { foldSchema, sameName } from '../same-name.ts';
+import { TableMap } from '../table-list.ts';
 import type { ClientIdentity } from '../types.ts';
 import { Claim, hasClaim } from './claims.ts';
 
@@ -71,7 +71,7 @@ export default defineHooks({
         return judgeChanges(changeSets, () => true, {
           atomic,
           migration(migration) {
-            const actions = actionsOf(migration.ddl);
+            const actions = ddlToActions(migration.ddl);
             if (own.some(({ allows }) => allows(migration, actions))) return true;
             const { type, table } = migration;
             const reason = `this client may not do that: ${type} of ${table}, or what its text does`;
@@ -109,7 +109,7 @@ function toAllowance(rule: Static<typeof Rule>): Allowance {
 }
 
 function ofMain(names: readonly string[]): TableMap<true> {
-  return tableList(names.map((name) => (name.includes('.') ? name : `main.${name}`)));
+  return TableMap.of(names.map((name) => (name.includes('.') ? name : `main.${name}`)));
 }
 
 function isOfTables(
@@ -138,6 +138,8 @@ function isOfTables(
 function isOfIndex({ table, schema }: SchemaMigration, actions: readonly DdlAction[]): boolean {
   const own = foldSchema(schema);
   const isIts = ({ index, tables }: DdlAction) =>
-    index === foldName(table) && tables.every((of) => (of.schema ?? own) === own);
+    index !== undefined &&
+    sameName(index, table) &&
+    tables.every((of) => (of.schema ?? own) === own);
   return actions.length > 0 && actions.every(isIts);
 }

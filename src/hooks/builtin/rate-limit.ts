@@ -9,7 +9,7 @@ import { RateLimiterMemory, RateLimiterRes } from 'rate-limiter-flexible';
 import { type Static, Type } from 'typebox';
 import { siteIdToText } from '../../clock/site-id.ts';
 import { SyncError } from '../../errors/sync-error.ts';
-import { sourceOf } from '../client-source.ts';
+import { addressToSource } from '../client-source.ts';
 import { defineHooks } from '../define-hooks.ts';
 import type { ClientIdentity } from '../types.ts';
 
@@ -97,6 +97,7 @@ async function consume({ limiter, points }: Limit, key: string, count: number): 
  */
 function toKey({ userId, siteId, remoteAddress }: ClientIdentity): string {
   if (userId !== undefined) return `user ${userId}`;
-  const source = sourceOf({ remoteAddress, headers: {} });
-  return source === undefined ? `site ${siteIdToText(siteId)}` : `address ${source}`;
+  return remoteAddress === undefined
+    ? `site ${siteIdToText(siteId)}`
+    : `address ${addressToSource(remoteAddress)}`;
 }

@@ -7,7 +7,7 @@ import { type Static, Type } from 'typebox';
 import { SyncError } from '../../errors/sync-error.ts';
 import { defineHooks } from '../define-hooks.ts';
 import { judgeChanges, type Refusal } from '../judge-changes.ts';
-import { tableList } from '../table-list.ts';
+import { TableMap } from '../table-list.ts';
 import type { ClientIdentity } from '../types.ts';
 import { Claim, hasClaim } from './claims.ts';
 
@@ -51,7 +51,7 @@ export default defineHooks({
         },
       };
     }
-    const protectedTables = tableList(tables);
+    const protectedTables = TableMap.of(tables);
     return {
       onBeforeApplyChanges(client, changeSets) {
         if (!isReadOnlyFor(client, client.databaseId ?? '')) {

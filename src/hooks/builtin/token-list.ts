@@ -7,7 +7,7 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { readersOf } from '../../storage/leveldb/modes.ts';
+import { readersOf } from './file-readers.ts';
 
 const HASH_PREFIX = 'sha256:';
 const HASH = /^sha256:([0-9a-f]{64})$/i;

@@ -7,11 +7,10 @@ import { type Static, type TSchema, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import type { SchemaMigration } from '../../protocol/types.ts';
 import type { SqlValue } from '../../protocol/values.ts';
-import { toPlacedFault } from '../../wire/place.ts';
-import { isPlainDdl, isRenameOf } from '../ddl-actions.ts';
+import { ddlToActions } from '../ddl-actions.ts';
 import { defineHooks } from '../define-hooks.ts';
 import { type ChangeVerdict, judgeChanges, type Refusal } from '../judge-changes.ts';
-import { foldName } from '../same-name.ts';
+import { foldName, sameName } from '../same-name.ts';
 import { TableMap } from '../table-list.ts';
 
 const Options = Type.Object({
@@ -117,6 +116,19 @@ function faultOfDdl(
   return `its text does more to ${hasRules ? table : named} than to define it`;
 }
 
+/** Whether a text does nothing but to call a table by another name. */
+function isRenameOf(ddl: string, from: string, to: string): boolean {
+  const [action, ...others] = ddlToActions(ddl) ?? [];
+  if (action?.type !== 'rename_table' || others.length > 0) return false;
+  const [before, after] = action.tables.map(({ table }) => table);
+  return sameName(before ?? '', from) && sameName(after ?? '', to);
+}
+
+/** Whether all that a text does is to make, change or drop tables and indexes: it moves or renames nothing that is in them. */
+function isPlainDdl(ddl: string): boolean {
+  return ddlToActions(ddl)?.every(({ renames }) => renames === undefined) ?? false;
+}
+
 function faultOf(rules: TableRules, column: string, value: SqlValue): string | undefined {
   const check = rules.checkByColumn.get(foldName(column));
   if (check !== undefined) return check(value);
@@ -163,8 +175,14 @@ function toCheck(schema: unknown): Check {
     // A big integer is a number to a schema of numbers: only its size is judged.
     const judged = typeof value === 'bigint' ? Number(value) : value;
     if (validator.Check(value) || validator.Check(judged)) return undefined;
-    const [first = {}] = validator.Errors(judged);
-    const { place, message } = toPlacedFault(first);
-    return `${place.replace(/^\./, '')} ${message}`.trim();
+    const [fault] = validator.Errors(judged);
+    return `${toPlace(fault?.instancePath ?? '')} ${fault?.message ?? 'is wrong'}`.trim();
   };
+}
+
+/** From a JSON pointer, as in JavaScript: `[3].name`. */
+function toPlace(pointer: string): string {
+  const steps = pointer.split('/').slice(1);
+  const place = steps.map((step) => (/^[0-9]+$/.test(step) ? `[${step}]` : `.${step}`)).join('');
+  return place.replace(/^\./, '');
 }

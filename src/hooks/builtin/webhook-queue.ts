@@ -15,7 +15,6 @@ import { resolve } from 'node:path';
 import type { HlcText } from '../../clock/hlc.ts';
 import { openStorage } from '../../storage/by-address/open-storage.ts';
 import type { KVRange, KVStore, KVTransaction, Storage } from '../../storage/kv-store.ts';
-import { onAbort } from '../on-abort.ts';
 
 export interface QueuedEvent {
   /** The same each time that it is sent. */
@@ -37,13 +36,14 @@ const ID_KEY = Buffer.from('i');
 const cursorKey = (databaseId: string): Buffer => Buffer.from(`c${databaseId}`);
 
 async function orAborted(work: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
-  let unlisten = () => {};
+  if (signal === undefined) return work;
+  signal.throwIfAborted();
+  const listening = new AbortController();
   const aborted = new Promise<never>((_resolve, reject) => {
-    if (signal === undefined) return;
-    signal.throwIfAborted();
-    unlisten = onAbort(signal, reject);
+    const options = { once: true, signal: listening.signal };
+    signal.addEventListener('abort', () => reject(signal.reason), options);
   });
-  await Promise.race([work, aborted]).finally(() => unlisten());
+  await Promise.race([work, aborted]).finally(() => listening.abort());
 }
 
 function eventKey(number: bigint): Buffer {

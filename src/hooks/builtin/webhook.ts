@@ -7,7 +7,7 @@ import { type Static, Type } from 'typebox';
 import { type SiteId, siteIdToText } from '../../clock/site-id.ts';
 import type { ChangeSet } from '../../protocol/types.ts';
 import { defineHooks } from '../define-hooks.ts';
-import { type TableMap, tableList } from '../table-list.ts';
+import { TableMap } from '../table-list.ts';
 import { type PumpOptions, WebhookPump } from './webhook-pump.ts';
 import { WebhookQueue } from './webhook-queue.ts';
 
@@ -59,7 +59,7 @@ export default defineHooks({
   setup(options, context) {
     const { read, logger, signal, onClose } = context;
     const isListed = (databaseId: string) => options.databases?.includes(databaseId) ?? true;
-    const tables = options.tables && tableList(options.tables);
+    const tables = options.tables && TableMap.of(options.tables);
     const senders = new Map<string, string>();
     const senderKey = (databaseId: string, siteId: SiteId, transactionId: string) =>
       JSON.stringify([databaseId, siteIdToText(siteId), transactionId]);

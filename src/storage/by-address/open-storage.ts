@@ -6,6 +6,7 @@
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ConfigError } from '../../errors/config-error.ts';
+import { createLogger, type Logger } from '../../logging/logger.ts';
 import { importModule } from '../../modules/import-module.ts';
 import type { Storage } from '../kv-store.ts';
 import { createLevelStorage } from '../leveldb/leveldb.ts';
@@ -29,6 +30,8 @@ export interface StorageModuleOptions {
   durability: 'fsync' | 'os';
   /** Where relative paths start. */
   cwd: string;
+  /** Logs to the `debug` namespace `sync-coordinator:storage`, with `:warn` and `:error` below it. */
+  logger?: Logger;
   /** The configured `dataDir`, absolute: for a storage that keeps its data in files. May not be there yet. */
   dataDir: string;
   /** Nothing is to be made: neither a place for data nor a database. */
@@ -39,6 +42,8 @@ export interface StorageModuleOptions {
    */
   alone?: boolean;
 }
+
+const storageLogger = createLogger('sync-coordinator:storage');
 
 type OpenStorage = (options: StorageModuleOptions) => Storage | Promise<Storage>;
 type FindStorage = (rest: string, cwd: string) => OpenStorage | Promise<OpenStorage>;
@@ -54,6 +59,7 @@ const FIND_BY_SCHEME = new Map<string, FindStorage>([
 const KNOWN = 'memory:, leveldb:<directory>, postgres://…, or the path or package name of a module';
 
 /**
+ * Opens the storage that a URL names, as the configuration does.
  * @param cwd where relative paths start
  * @throws ConfigError; SyncError STORE_UNAVAILABLE, STORE_LOCKED. Their messages are for the operator
  */
@@ -100,7 +106,8 @@ function findLevel(directory: string): OpenStorage {
 
 function findPostgres(url: string): OpenStorage {
   const address = parsePostgresUrl(url);
-  return ({ existing, alone }) => createPostgresStorage({ address, existing, alone });
+  return ({ logger = storageLogger, existing, alone }) =>
+    createPostgresStorage({ address, logger, existing, alone });
 }
 
 async function findModule(specifier: string, cwd: string): Promise<OpenStorage> {
@@ -114,7 +121,7 @@ async function findModule(specifier: string, cwd: string): Promise<OpenStorage> 
     throw refused(`names ${url}, whose default export is not a function that makes a storage`);
   }
   return async (options) => {
-    const storage: unknown = await createStorage(options);
+    const storage: unknown = await createStorage({ logger: storageLogger, ...options });
     if (isStorage(storage)) return storage;
     throw refused(`names ${url}, which made no storage (description, open and close)`);
   };

@@ -10,10 +10,6 @@ export const FILE_MODE = 0o600;
 export const DIRECTORY_MODE = 0o700;
 
 const ENTERED_BY_OTHERS = 0o001;
-const ANY_OF_OTHERS = 0o007;
-const ANY_OF_GROUP = 0o070;
-const CHANGED_BY_GROUP = 0o020;
-const ROOT = 0;
 
 async function isOpen(directory: string): Promise<boolean> {
   const { mode } = await stat(directory);
@@ -36,18 +32,4 @@ export async function findOpenDirectory(
     if (await isOpen(directory).catch(() => false)) return directory;
   }
   return undefined;
-}
-
-/**
- * Who may read, or change, a file with secrets besides its owner; `undefined` if nobody. A file of root's may be
- * for its group to read as well: so it is given to a service that must not change it.
- * @throws what `stat` does
- */
-export async function readersOf(file: string): Promise<string | undefined> {
-  const { mode, uid } = await stat(file);
-  // Windows has other permissions, and shows all files as open.
-  if (process.platform === 'win32') return undefined;
-  if ((mode & ANY_OF_OTHERS) !== 0) return 'every user of this machine';
-  const bits = uid === ROOT ? CHANGED_BY_GROUP : ANY_OF_GROUP;
-  return (mode & bits) !== 0 ? 'the group of the file' : undefined;
 }

@@ -3,7 +3,7 @@
 import type { ClassicLevel, Snapshot } from 'classic-level';
 import { SyncError } from '../../errors/sync-error.ts';
 import type { KVEntry, KVReader, KVStore } from '../kv-store.ts';
-import { bytesPerRead, ENTRIES_PER_READ } from '../read-size.ts';
+import { bytesPerRead } from '../read-size.ts';
 import { createWriteQueue, storeClosed, type WriteQueue } from '../write-queue.ts';
 import { readError } from './errors.ts';
 import type { WriteOut } from './flush-on-close.ts';
@@ -21,6 +21,7 @@ const KEYS_READ_AT_ONCE = 16;
 
 /** More hardly reads quicker, and what is read is in memory twice until it is copied out of LevelDB. */
 const BYTES_PER_READ_MAX = 512 * 1024;
+const ENTRIES_PER_READ = 1000;
 
 /**
  * A store that took more than this is written out to tables when it closes. Else the next opening

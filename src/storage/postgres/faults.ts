@@ -1,11 +1,18 @@
 /** What PostgreSQL and the way to it refuse, in words for the operator or for clients. */
 
-import { codeOf, SyncError } from '../../errors/sync-error.ts';
+import { SyncError } from '../../errors/sync-error.ts';
 
 const RETRY_MS = 1000;
 
 /** Another try of the whole transaction may go through: serialization failure, deadlock, lock timeout. */
 const RETRYABLE = new Set(['40001', '40P01', '55P03']);
+
+/** A SQLSTATE, or the name of an error of the operating system. */
+function codeOf(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string'
+    ? error.code
+    : undefined;
+}
 
 /** Whether the statement was refused, and the connection is as good as before. */
 export function isRefusal(error: unknown): boolean {

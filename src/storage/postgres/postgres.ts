@@ -4,7 +4,7 @@
  */
 
 import type pg from 'pg';
-import { createLogger } from '../../logging/logger.ts';
+import type { Logger } from '../../logging/logger.ts';
 import { createStorage } from '../create-storage.ts';
 import type { KVStore, Storage } from '../kv-store.ts';
 import { foreseeDatabase, isMade } from './absent.ts';
@@ -20,6 +20,7 @@ import { createPostgresStore, type TransactionCounts } from './store.ts';
 
 export interface PostgresStorageOptions {
   address: PostgresAddress;
+  logger: Logger;
   /** Only reads: makes nothing, neither tables nor a database. */
   existing?: boolean;
   /** Keeps all who would write out for as long as it is open; only with `existing`. */
@@ -35,9 +36,8 @@ const POLL_MS = 5000;
 
 /** @throws SyncError STORE_UNAVAILABLE, STORE_FORMAT: their messages are for the operator */
 export async function createPostgresStorage(options: PostgresStorageOptions): Promise<Storage> {
-  const { address, existing = false, alone = false } = options;
+  const { address, logger, existing = false, alone = false } = options;
   const { schema } = address;
-  const logger = createLogger('sync-coordinator:postgres');
   const connections = createConnections({
     address,
     connectionsMax: CONNECTIONS_MAX,

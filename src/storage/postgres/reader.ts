@@ -2,9 +2,10 @@
 
 import type pg from 'pg';
 import type { KVEntry, KVRange } from '../kv-store.ts';
-import { bytesPerRead, ENTRIES_PER_READ } from '../read-size.ts';
+import { bytesPerRead } from '../read-size.ts';
 import { toByteaArray } from './byte-arrays.ts';
 
+const ENTRIES_PER_READ = 1000;
 const BYTES_PER_READ_MAX = 1024 * 1024;
 
 export type Queryable = Pick<pg.Pool | pg.ClientBase, 'query'>;

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import { after, type TestContext, test } from 'node:test';
+import { createLogger } from '../../../src/logging/logger.ts';
 import { parsePostgresUrl } from '../../../src/storage/postgres/address.ts';
 import { createPostgresStorage } from '../../../src/storage/postgres/postgres.ts';
 import { servingLockKey } from '../../../src/storage/postgres/serving-lock.ts';
@@ -17,7 +18,12 @@ const postgres = await startPostgres(['-c', 'fsync=off']);
 after(() => postgres.stop());
 
 const openAlone = (url: string) =>
-  createPostgresStorage({ address: parsePostgresUrl(url), existing: true, alone: true });
+  createPostgresStorage({
+    address: parsePostgresUrl(url),
+    logger: createLogger('test'),
+    existing: true,
+    alone: true,
+  });
 
 /** A coordinator with a database in which there is something. */
 async function startServing(t: TestContext, storage: string) {
