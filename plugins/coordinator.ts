@@ -7,6 +7,7 @@
 
 import type { FastifyPluginAsync } from 'fastify';
 import type { HookHost } from '../src/hooks/hook-host.ts';
+import { keepLoaders } from '../src/modules/import-module.ts';
 import type { CoordinatorService } from '../src/service/coordinator-service.ts';
 import auth, { type AuthPluginOptions } from './auth.ts';
 import config, { type ConfigPluginOptions } from './config.ts';
@@ -40,6 +41,9 @@ export interface CoordinatorParts {
 
 const coordinator: FastifyPluginAsync<CoordinatorPluginOptions> = async (app, options) => {
   const { config: given, hooks, world, onReady } = options;
+  const releaseLoaders = keepLoaders();
+  // The first to be given is the last to run.
+  app.addHook('onClose', async () => releaseLoaders());
   await app.register(config, { config: given });
   await app.register(websocket, { limits: app.coordinatorConfig.limits });
   await app.register(pipelining, {

@@ -14,6 +14,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { register as registerCommonJs } from 'tsx/cjs/api';
 import { type NamespacedUnregister, register as registerEsm } from 'tsx/esm/api';
 import { failureToReason } from './failure-reason.ts';
+import { NAMESPACE } from './imported-files.ts';
 import { answerImport, beneathOwnName, releaseOwnName } from './own-name.ts';
 import { OWN_URLS } from './own-package.ts';
 import { RequiredModules } from './required-modules.ts';
@@ -24,7 +25,6 @@ export interface ImportedModule {
   url: string;
 }
 
-const NAMESPACE = 'sync-coordinator';
 /** A file name that need not exist: what `fromDir` is to a loader that wants an importing file. */
 const IMPORTER = 'sync-coordinator-importer';
 const NOT_FOUND_CODES = new Set([
@@ -41,6 +41,11 @@ const OWN_DIRECTORIES = ['../', '../../plugins/'].map((path) =>
 );
 
 let importer: NamespacedUnregister | undefined;
+/** What takes back how CommonJS is loaded, of each generation. */
+const commonJs: (() => void)[] = [];
+/** Who needs it. */
+let users = 0;
+let mayMapSources = false;
 /** How often what was imported has been forgotten. */
 let generation = 0;
 
@@ -53,6 +58,33 @@ export function forgetImportedModules(): void {
   importer = undefined;
   generation++;
   required.forget();
+}
+
+/**
+ * Keeps loaders registered for what is imported: a hook module may import more when it is called.
+ * @returns lets them go. With the last one Node.js loads CommonJS as it did before
+ */
+export function keepLoaders(): () => void {
+  let isKept = true;
+  users++;
+  return () => {
+    if (isKept) users--;
+    isKept = false;
+    if (users > 0) return;
+    const registered = commonJs.splice(0).toReversed();
+    registering(() => {
+      for (const unregister of registered) unregister();
+    });
+    releaseOwnName();
+  };
+}
+
+/**
+ * From now on stack traces name the lines of TypeScript that is imported. That holds for all of the process, and
+ * costs each of its errors something: so it is for the owner of the process to say.
+ */
+export function mapSources(): void {
+  mayMapSources = true;
 }
 
 /** Whether a specifier names a file, rather than a package. */
@@ -71,7 +103,7 @@ export async function importModule(specifier: string, fromDir: string): Promise<
     if (ownUrl !== undefined) {
       return { module: await import(ownUrl), url: ownUrl };
     }
-    importer ??= startImporter();
+    const importer = startImporter();
     const target = isAbsolute(specifier) ? pathToFileURL(specifier).href : specifier;
     const parentUrl = pathToFileURL(join(fromDir, IMPORTER)).href;
     const importing = importer.import(target, parentUrl);
@@ -90,12 +122,12 @@ export async function importModule(specifier: string, fromDir: string): Promise<
  */
 export function requireModule(path: string): unknown {
   const namespace = `${NAMESPACE}-${crypto.randomUUID()}`;
-  const api = beneathOwnName(() => registerCommonJs({ namespace }));
+  const api = registering(() => registerCommonJs({ namespace }));
   try {
     return api.require(path, path);
   } finally {
-    beneathOwnName(() => api.unregister());
-    if (importer === undefined) releaseOwnName();
+    registering(() => api.unregister());
+    if (commonJs.length === 0) releaseOwnName();
   }
 }
 
@@ -114,17 +146,35 @@ function isOwnFile(path: string): boolean {
   return OWN_DIRECTORIES.some((directory) => path.startsWith(directory));
 }
 
-/** Registered for the life of the process: a hook module may import more when it is called. */
+/**
+ * Of the current generation. What imports ES modules stays for the life of the process: it is asked about
+ * what bears its namespace and nothing else, and an older Node.js can't take it back.
+ */
 function startImporter(): NamespacedUnregister {
+  if (importer !== undefined && commonJs.length > 0) return importer;
   const namespace = generation === 0 ? NAMESPACE : `${NAMESPACE}-${generation}`;
-  return beneathOwnName(() => {
-    const api = registerEsm({ namespace, tsconfig: false });
+  return registering(() => {
+    if (importer === undefined) {
+      importer = registerEsm({ namespace, tsconfig: false });
+      answerImport();
+    }
     // In a package that is not of type module a TypeScript file becomes CommonJS, which requires
     // what it imports.
-    registerCommonJs({ namespace });
-    answerImport();
-    return api;
+    commonJs.push(registerCommonJs({ namespace }));
+    return importer;
   });
+}
+
+/** tsx switches source maps on for the whole process. */
+function registering<T>(work: () => T): T {
+  const { sourceMapsEnabled } = process;
+  try {
+    return beneathOwnName(work);
+  } finally {
+    if (!mayMapSources && process.sourceMapsEnabled !== sourceMapsEnabled) {
+      process.setSourceMapsEnabled(sourceMapsEnabled);
+    }
+  }
 }
 
 /** A module that was translated to CommonJS shows its exports below `default` once more. */

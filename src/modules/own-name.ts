@@ -1,28 +1,36 @@
 /**
- * Makes the name of this package mean this installation, wherever it is imported or required in
- * the process. Loaders that are registered later would be asked first, and take what we answer for
+ * Makes the name of this package mean this installation, in the files that were loaded for us: hook modules,
+ * storages and configurations, and what they bring in. The embedding app's own imports mean what
+ * they meant. Loaders that are registered later would be asked first, and take what we answer for
  * a file of theirs: so they are registered beneath this.
  */
 
-import Module, { register } from 'node:module';
+import Module, { type ResolveFnOutput, type ResolveHookContext, register } from 'node:module';
 import { fileURLToPath } from 'node:url';
+import { MessageChannel, type MessagePort } from 'node:worker_threads';
+import { ImportedFiles } from './imported-files.ts';
 import { OWN_URLS, SOURCE_EXTENSION } from './own-package.ts';
-import { type OwnPackageHookData, resolveOwn } from './own-package-hook.ts';
+import { answerOwn, fromFile, type OwnPackageHookData } from './own-package-hook.ts';
 
 /** What the types of the oldest supported Node.js leave out; tsx and many others stand on it. */
 interface Resolvers {
   /** Of `import` and `require`, in the thread that asks; since Node.js 22.15. */
   registerHooks?(hooks: { resolve: ResolveSync }): { deregister(): void };
   /** Of `require` alone. */
-  _resolveFilename(request: string, ...rest: unknown[]): string;
+  _resolveFilename(request: string, parent?: NodeJS.Module | null, ...rest: unknown[]): string;
 }
 
-type ResolveSync = (...args: SyncArguments) => unknown;
-type Context = Parameters<typeof resolveOwn>[2];
-type SyncArguments = [string, Context, (specifier: string, context: Context) => unknown];
+type ResolveSync = (
+  specifier: string,
+  context: ResolveHookContext,
+  nextResolve: (specifier: string, context: ResolveHookContext) => ResolveFnOutput,
+) => ResolveFnOutput;
 
 const resolvers = Module as unknown as Resolvers;
-const data: OwnPackageHookData = { ownUrls: OWN_URLS };
+
+const files = new ImportedFiles();
+/** Whether who answers `import`, in a thread of its own, and who answers `require` hear of each other. */
+let isConnected = false;
 
 /** Takes it back; `undefined` where nothing is in force. */
 let stop: (() => void) | undefined;
@@ -49,19 +57,44 @@ export function releaseOwnName(): void {
  */
 export function answerImport(): void {
   if (resolvers.registerHooks !== undefined) return;
-  register<OwnPackageHookData>(`./own-package-hook${SOURCE_EXTENSION}`, import.meta.url, { data });
+  const port = isConnected ? undefined : connect();
+  register<OwnPackageHookData>(`./own-package-hook${SOURCE_EXTENSION}`, import.meta.url, {
+    data: { ownUrls: OWN_URLS, port },
+    transferList: port && [port],
+  });
+}
+
+function connect(): MessagePort {
+  const { port1, port2 } = new MessageChannel();
+  files.connect(port1);
+  isConnected = true;
+  return port2;
 }
 
 function answerAll({ registerHooks }: Resolvers): (() => void) | undefined {
-  const hooks = registerHooks?.({ resolve: (...args) => resolveOwn(data, ...args) });
+  const resolve: ResolveSync = (specifier, context, nextResolve) => {
+    if (!files.isAskedBy(context.parentURL, specifier)) return nextResolve(specifier, context);
+    const answer = answerOwn(OWN_URLS, specifier);
+    if (answer !== undefined) return answer;
+    const found = nextResolve(specifier, fromFile(context));
+    files.add(found.url, found.format);
+    return found;
+  };
+  const hooks = registerHooks?.({ resolve });
   return () => hooks?.deregister();
 }
 
 function answerRequire(): () => void {
   const original = resolvers._resolveFilename;
-  const answer: Resolvers['_resolveFilename'] = function (this: unknown, request, ...rest) {
-    const url = Object.hasOwn(OWN_URLS, request) ? OWN_URLS[request] : undefined;
-    return url === undefined ? original.call(this, request, ...rest) : fileURLToPath(url);
+  const answer: Resolvers['_resolveFilename'] = function (this: unknown, request, parent, ...rest) {
+    if (!files.isAskedBy(parent?.filename, request)) {
+      return original.call(this, request, parent, ...rest);
+    }
+    const own = answerOwn(OWN_URLS, request);
+    if (own !== undefined) return fileURLToPath(own.url);
+    const found = original.call(this, request, parent, ...rest);
+    files.add(found);
+    return found;
   };
   resolvers._resolveFilename = answer;
   return () => {

@@ -1,52 +1,62 @@
 /**
- * A resolve hook of Node's module loader: the name of this package means this installation, and
- * what tsx has translated to CommonJS may import at run time. Where Node.js has no hooks but those
- * that run in a thread of their own, this file is loaded there; else in the main thread.
+ * A resolve hook of Node's module loader, for the files that were loaded for us: the name of this package
+ * means this installation, and what tsx has translated to CommonJS may import at run time. Where Node.js
+ * has no hooks but those that run in a thread of their own, this file is loaded there; else in the
+ * main thread.
  */
 
 import type { InitializeHook, ResolveHook, ResolveHookContext } from 'node:module';
 import { pathToFileURL } from 'node:url';
+import type { MessagePort } from 'node:worker_threads';
+import { ImportedFiles, translatedFile } from './imported-files.ts';
 
 export interface OwnPackageHookData {
   /** Files by what they are imported as. */
   ownUrls: Readonly<Record<string, string>>;
+  /** Given once. */
+  port?: MessagePort;
 }
 
-/** Where tsx notes the file, in the address of what it has translated. */
-const TRANSLATED = /^data:text\/javascript,.*\?filePath=([^#&]*)/s;
+export interface Answer {
+  url: string;
+  format: 'json' | 'module';
+  shortCircuit: true;
+}
 
-export function resolveOwn<Resolved>(
-  { ownUrls }: OwnPackageHookData,
+/** What is to be answered where our name is asked for. */
+export function answerOwn(
+  ownUrls: OwnPackageHookData['ownUrls'],
   specifier: string,
-  context: ResolveHookContext,
-  nextResolve: (specifier: string, context: ResolveHookContext) => Resolved,
-): Resolved | { url: string; format: 'json' | 'module'; shortCircuit: true } {
+): Answer | undefined {
   const url = Object.hasOwn(ownUrls, specifier) ? ownUrls[specifier] : undefined;
-  if (url !== undefined) {
-    const format = url.endsWith('.json') ? 'json' : 'module';
-    return { url, format, shortCircuit: true };
-  }
-  const [, file] = TRANSLATED.exec(context.parentURL ?? '') ?? [];
-  return nextResolve(
-    specifier,
-    file === undefined ? context : { ...context, parentURL: toFileUrl(decodeURIComponent(file)) },
-  );
+  const format = url?.endsWith('.json') ? 'json' : 'module';
+  return url === undefined ? undefined : { url, format, shortCircuit: true };
 }
 
-/** Nothing can be found from the address of the translation itself. */
-function toFileUrl(translated: string): string {
-  const [path = '', query = ''] = translated.split('?');
+/** Nothing can be found from the address of a translation itself. */
+export function fromFile(context: ResolveHookContext): ResolveHookContext {
+  const file = translatedFile(context.parentURL ?? '');
+  if (file === undefined) return context;
+  const [path = '', query = ''] = file.split('?');
   const namespace = new URLSearchParams(query).get('namespace');
   const url = pathToFileURL(path);
   if (namespace !== null) url.searchParams.set('tsx-namespace', namespace);
-  return url.href;
+  return { ...context, parentURL: url.href };
 }
 
-let data: OwnPackageHookData = { ownUrls: {} };
+let ownUrls: OwnPackageHookData['ownUrls'] = {};
+const files = new ImportedFiles();
 
 export const initialize: InitializeHook<OwnPackageHookData> = (given) => {
-  data = given;
+  ownUrls = given.ownUrls;
+  if (given.port !== undefined) files.connect(given.port);
 };
 
-export const resolve: ResolveHook = (specifier, context, nextResolve) =>
-  resolveOwn(data, specifier, context, nextResolve);
+export const resolve: ResolveHook = async (specifier, context, nextResolve) => {
+  if (!files.isAskedBy(context.parentURL, specifier)) return nextResolve(specifier, context);
+  const answer = answerOwn(ownUrls, specifier);
+  if (answer !== undefined) return answer;
+  const found = await nextResolve(specifier, fromFile(context));
+  files.add(found.url, found.format);
+  return found;
+};
