@@ -22,7 +22,7 @@ const inCommonJs = checked.replace('import.meta?.url ?? ', '');
 const HOOKS = {
   'hooks/a.ts': asModule + inCommonJs,
   'hooks/b.mts': asModule + checked,
-  'hooks/c.cjs': asCommonJs + inCommonJs,
+  'hooks/c.cjs': `require('./beside.cjs'); ${asCommonJs}${inCommonJs}`,
   'hooks/d.mjs': asModule + checked,
 };
 
@@ -33,6 +33,9 @@ const APP = {
     '{ "exports": { "import": "./index.mjs", "require": "./index.cjs" } }',
   'node_modules/sync-coordinator/index.mjs': `export const whose = 'of the app';`,
   'node_modules/sync-coordinator/index.cjs': `exports.whose = 'of the app';`,
+  // Found by who answers require, it imports what another thread may answer.
+  'hooks/beside.cjs': `const { defineHooks } = require('sync-coordinator');
+    import('sync-coordinator').then((later) => { if (later.defineHooks !== defineHooks) process.exit(9); });`,
   'own/esm.mjs': `export { whose } from 'sync-coordinator';`,
   'own/cjs.cjs': `exports.whose = require('sync-coordinator').whose;`,
   'own/later.cjs': `exports.whose = import('sync-coordinator').then(({ whose }) => whose);`,
