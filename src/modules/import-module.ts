@@ -106,8 +106,7 @@ export async function importModule(specifier: string, fromDir: string): Promise<
     const importer = startImporter();
     const target = isAbsolute(specifier) ? pathToFileURL(specifier).href : specifier;
     const parentUrl = pathToFileURL(join(fromDir, IMPORTER)).href;
-    const importing = importer.import(target, parentUrl);
-    const module = await required.during(importing);
+    const module = await required.during(() => importer.import(target, parentUrl));
     return { module: withoutDoubleDefault(module), url: locate(specifier, fromDir) };
   } catch (error) {
     throw new Error(failureToText(specifier, fromDir, error), { cause: error });

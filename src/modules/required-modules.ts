@@ -19,12 +19,15 @@ export class RequiredModules {
     this.#isOwn = isOwn;
   }
 
-  /** What comes into the cache meanwhile is taken for required by it. */
-  async during<T>(importing: Promise<T>): Promise<T> {
+  /**
+   * What comes into the cache meanwhile is taken for required by it.
+   * @param load begins it: in a newer Node.js much of it has happened when that returns
+   */
+  async during<T>(load: () => Promise<T>): Promise<T> {
     const before = new Set(Object.keys(this.#cache));
     this.#known ??= before;
     try {
-      return await importing;
+      return await load();
     } finally {
       for (const path of Object.keys(this.#cache)) {
         if (!before.has(path) && !this.#isOwn(path)) this.#paths.add(path);
