@@ -7,6 +7,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { Histogram } from 'prom-client';
 import type { TSchema } from 'typebox';
 import { CONFIG_OPTIONS, type ConfigOption } from '../src/config/options.ts';
+import { CHANGES_BUCKETS, Distribution, SECONDS_BUCKETS, Tally } from '../src/metrics/counts.ts';
 import { createMetrics } from '../src/metrics/metrics.ts';
 import { exposeStore } from '../src/metrics/store-metrics.ts';
 import { ERROR_CODES, type ErrorCode, isErrorCode } from '../src/protocol/error-codes.ts';
@@ -308,7 +309,7 @@ ${toTable(WATCH_COLUMNS, WATCHED)}
 function metricRows(): MetricRow[] {
   const { registry, expose } = createMetrics();
   const zero = () => 0;
-  expose({
+  const gauges = {
     connections: zero,
     socketsUnauthenticated: zero,
     sessions: zero,
@@ -322,6 +323,16 @@ function metricRows(): MetricRow[] {
     logPins: zero,
     logPinAge: zero,
     logPinLag: zero,
+  };
+  const logins = () => ({ attempts: 0, failures: new Tally<ErrorCode>() });
+  expose(gauges, {
+    changes: { received: 0, applied: 0, skipped: 0, conflicting: 0, rejected: 0 },
+    applySeconds: new Distribution(SECONDS_BUCKETS),
+    batchSizes: new Distribution(CHANGES_BUCKETS),
+    querySeconds: new Distribution(SECONDS_BUCKETS),
+    maintenance: { changesCompacted: 0, tombstonesExpired: 0, logPinsLapsed: 0 },
+    snapshots: { begun: 0, completed: 0 },
+    logins: { websocket: logins(), http: logins() },
   });
   exposeStore(registry, {
     isUp: async () => true,

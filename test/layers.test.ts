@@ -102,6 +102,14 @@ function groupByFrom(all: readonly Import[]): Map<string, Import[]> {
   return groups;
 }
 
+test('who counts owns the count: only who brings them together knows of the metrics', () => {
+  const knowing = imports.filter(({ to }) => to === 'src/metrics/metrics.ts');
+  assert.deepEqual(
+    knowing.map(({ from }) => from),
+    ['src/service/coordinator-service.ts', 'plugins/metrics.ts'],
+  );
+});
+
 test('docs/architecture.md says what each of them is for', () => {
   const page = readFileSync(join(ROOT, 'docs/architecture.md'), 'utf8');
   const rooms = new Set(LAYERS.map((layer) => layer.split('/').slice(0, 2).join('/')));

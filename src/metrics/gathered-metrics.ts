@@ -1,20 +1,7 @@
-/**
- * Metrics of what happens with every transaction. prom-client's own `inc` and `observe` took a
- * quarter to half a microsecond each, and a transaction would call nine of them, and as many again
- * as it has hooks to ask. Here it is an addition, and what has gathered becomes a metric when
- * somebody asks for one.
- */
+/** Metrics of what components have counted: read when somebody asks for them. */
 
 import { Counter, Histogram, type Registry } from 'prom-client';
-
-/** How often each of several things happened. */
-export class Tally<Key> {
-  readonly counts = new Map<Key, number>();
-
-  inc(key: Key, by = 1): void {
-    this.counts.set(key, (this.counts.get(key) ?? 0) + by);
-  }
-}
+import type { Distribution } from './counts.ts';
 
 interface CounterConfig<Label extends string> {
   registry: Registry;
@@ -38,75 +25,45 @@ export function gatheredCounter<Label extends string = never>(
   });
 }
 
-/** A counter without labels. */
-export class GatheredCounter {
-  #count = 0;
-
-  constructor(config: CounterConfig<never>) {
-    gatheredCounter(config, () => [[{}, this.#count]]);
-  }
-
-  inc(by: number): void {
-    this.#count += by;
-  }
-}
-
 interface HistogramConfig {
   registry: Registry;
   name: string;
   help: string;
-  /** Upper bounds, rising. */
-  buckets: readonly number[];
   /** Of the one label that it has, if it has one. */
   labelName?: string;
 }
 
-interface Series {
-  /** By the bucket that they fall into; the last is for all that lie beyond. */
-  counts: number[];
-  sum: number;
-}
-
 type HistogramValues = Awaited<ReturnType<Histogram['get']>>['values'];
 
-/** A histogram with one label, or none. */
-export class GatheredHistogram {
+export function gatheredHistogram(config: HistogramConfig, distribution: Distribution): void {
+  if (config.labelName === undefined) distribution.seriesOf('');
+  new GatheredHistogram(config, distribution);
+}
+
+/** What the registry knows of one: the library has no way to set a histogram's values. */
+class GatheredHistogram extends Histogram {
   readonly #config: HistogramConfig;
-  readonly #seriesByLabel = new Map<string, Series>();
+  readonly #distribution: Distribution;
 
-  constructor(config: HistogramConfig) {
+  constructor(config: HistogramConfig, distribution: Distribution) {
+    const { registry, name, help, labelName } = config;
+    const labelNames = labelName === undefined ? [] : [labelName];
+    const buckets = [...distribution.buckets];
+    super({ name, help, labelNames, buckets, registers: [registry] });
     this.#config = config;
-    if (config.labelName === undefined) this.#seriesOf('');
-    new ReportedHistogram(config, () => this.#values());
+    this.#distribution = distribution;
   }
 
-  observe(value: number, label = ''): void {
-    const { buckets } = this.#config;
-    const series = this.#seriesOf(label);
-    let bucket = 0;
-    while (value > (buckets[bucket] ?? Number.POSITIVE_INFINITY)) bucket++;
-    series.counts[bucket] = (series.counts[bucket] ?? 0) + 1;
-    series.sum += value;
-  }
-
-  /** @returns observes the seconds since */
-  startTimer(): () => void {
-    const startedAtMs = performance.now();
-    return () => this.observe((performance.now() - startedAtMs) / 1000);
-  }
-
-  #seriesOf(label: string): Series {
-    let series = this.#seriesByLabel.get(label);
-    if (series === undefined) {
-      series = { counts: [...this.#config.buckets.map(() => 0), 0], sum: 0 };
-      this.#seriesByLabel.set(label, series);
-    }
-    return series;
+  /** What the registry asks for, and the library's own `get`. */
+  async getForPromString() {
+    const { name, help } = this.#config;
+    return { name, help, type: 'histogram', values: this.#values() };
   }
 
   #values(): HistogramValues {
-    const { name, buckets, labelName } = this.#config;
-    return [...this.#seriesByLabel].flatMap(([label, { counts, sum }]) => {
+    const { name, labelName } = this.#config;
+    const { buckets, seriesByLabel } = this.#distribution;
+    return [...seriesByLabel].flatMap(([label, { counts, sum }]) => {
       const labels = labelName === undefined ? {} : { [labelName]: label };
       let total = 0;
       const below = counts.map((count, i) => {
@@ -120,25 +77,5 @@ export class GatheredHistogram {
         { metricName: `${name}_count`, labels, value: total },
       ];
     });
-  }
-}
-
-/** What the registry knows of one: the library has no way to set a histogram's values. */
-class ReportedHistogram extends Histogram {
-  readonly #config: HistogramConfig;
-  readonly #values: () => HistogramValues;
-
-  constructor(config: HistogramConfig, values: () => HistogramValues) {
-    const { registry, name, help, buckets, labelName } = config;
-    const labelNames = labelName === undefined ? [] : [labelName];
-    super({ name, help, labelNames, buckets: [...buckets], registers: [registry] });
-    this.#config = config;
-    this.#values = values;
-  }
-
-  /** What the registry asks for, and the library's own `get`. */
-  async getForPromString() {
-    const { name, help } = this.#config;
-    return { name, help, type: 'histogram', values: this.#values() };
   }
 }

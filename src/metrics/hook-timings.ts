@@ -3,17 +3,17 @@
 import type { Registry } from 'prom-client';
 import type { ObserveCall } from '../hooks/hook-invoker.ts';
 import type { HookName } from '../hooks/kinds.ts';
-import { GatheredHistogram, gatheredCounter, Tally } from './gathered-metrics.ts';
+import { Distribution, SECONDS_BUCKETS, Tally } from './counts.ts';
+import { gatheredCounter, gatheredHistogram } from './gathered-metrics.ts';
 
 type Outcome = Parameters<ObserveCall>[0];
 
 export class HookTimings {
   /** By module and hook. */
   readonly #outcomes = new Map<string, Map<HookName, Tally<Outcome>>>();
-  readonly #seconds: GatheredHistogram;
+  readonly #seconds = new Distribution(SECONDS_BUCKETS);
 
-  /** @param buckets upper bounds in seconds, rising */
-  constructor(registry: Registry, buckets: readonly number[]) {
+  constructor(registry: Registry) {
     const calls = {
       registry,
       name: 'sync_hook_calls_total',
@@ -21,13 +21,9 @@ export class HookTimings {
       labelNames: ['hook', 'module', 'outcome'],
     } as const;
     gatheredCounter(calls, () => this.#counts());
-    this.#seconds = new GatheredHistogram({
-      registry,
-      name: 'sync_hook_duration_seconds',
-      help: 'The time that hooks take.',
-      buckets,
-      labelName: 'hook',
-    });
+    const name = 'sync_hook_duration_seconds';
+    const help = 'The time that hooks take.';
+    gatheredHistogram({ registry, name, help, labelName: 'hook' }, this.#seconds);
   }
 
   /** What counts the calls of a module's hook. An instance that was loaded anew goes on counting. */

@@ -6,13 +6,9 @@
 import { Counter, Gauge, Registry } from 'prom-client';
 import { COUNTED_LIMITS, type LimitName } from '../errors/limit-names.ts';
 import type { SyncError } from '../errors/sync-error.ts';
-import { GatheredCounter, GatheredHistogram, gatheredCounter, Tally } from './gathered-metrics.ts';
+import { type Distribution, type LoginCounts, Tally } from './counts.ts';
+import { gatheredCounter, gatheredHistogram } from './gathered-metrics.ts';
 import { HookTimings } from './hook-timings.ts';
-
-const SECONDS_BUCKETS = [
-  0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5,
-];
-const CHANGES_BUCKETS = [1, 5, 10, 50, 100, 500, 1000, 5000, 10_000, 50_000];
 
 /** Figures that are read when somebody asks, rather than counted. */
 export interface Gauges {
@@ -31,6 +27,19 @@ export interface Gauges {
   logPinLag(): number;
 }
 
+/** What components have counted so far. Each owns what it counts; here it is only read. */
+export interface Counts {
+  changes: Readonly<
+    Record<'received' | 'applied' | 'skipped' | 'conflicting' | 'rejected', number>
+  >;
+  applySeconds: Distribution;
+  batchSizes: Distribution;
+  querySeconds: Distribution;
+  maintenance: Readonly<Record<'changesCompacted' | 'tombstonesExpired' | 'logPinsLapsed', number>>;
+  snapshots: Readonly<Record<'begun' | 'completed', number>>;
+  logins: Readonly<Record<'websocket' | 'http', LoginCounts>>;
+}
+
 export type Metrics = ReturnType<typeof createMetrics>;
 
 export function createMetrics() {
@@ -41,12 +50,6 @@ export function createMetrics() {
     help: string,
     labelNames: Label[] = [],
   ) => new Counter({ name: `sync_${name}`, help, labelNames, registers });
-  /** What every transaction adds to is gathered here. */
-  const gathered = (name: string, help: string) =>
-    new GatheredCounter({ registry, name: `sync_${name}`, help });
-  const histogram = (name: string, help: string, buckets: number[]) =>
-    new GatheredHistogram({ registry, name: `sync_${name}`, help, buckets });
-
   const requests = { websocket: new Tally<string>(), http: new Tally<string>() };
   const requestsTotal = {
     registry,
@@ -70,12 +73,12 @@ export function createMetrics() {
   for (const limit of COUNTED_LIMITS) limits.inc({ limit }, 0);
   const limitMet = (limit: LimitName) => limits.inc({ limit });
 
-  const hookTimings = new HookTimings(registry, SECONDS_BUCKETS);
+  const hookTimings = new HookTimings(registry);
 
   return {
     registry,
-    /** Gauges are read from whoever knows, at the time of asking. */
-    expose(gauges: Gauges): void {
+    /** They are read from whoever knows, at the time of asking. */
+    expose(gauges: Gauges, counts: Counts): void {
       for (const [key, [name, help]] of Object.entries(GAUGES)) {
         const read = gauges[key as keyof Gauges];
         const collect = function (this: Gauge) {
@@ -83,6 +86,7 @@ export function createMetrics() {
         };
         new Gauge({ name: `sync_${name}`, help, registers, collect });
       }
+      exposeCounts(registry, counts);
     },
     /** By their kind. */
     requests,
@@ -93,40 +97,9 @@ export function createMetrics() {
     },
     /** A client met a limit that no error tells it of. */
     limitMet,
-    changesReceived: gathered('changes_received_total', 'Changes and migrations received.'),
-    changesApplied: gathered('changes_applied_total', 'Changes and migrations that took effect.'),
-    changesSkipped: gathered('changes_skipped_total', 'Changes that were known already.'),
-    changesConflicting: gathered(
-      'changes_conflicting_total',
-      'Changes that lost against a newer one.',
-    ),
-    changesRejected: gathered('changes_rejected_total', 'Changes that a hook rejected.'),
-    changesPushed: gathered(
+    changesPushed: counter(
       'changes_pushed_total',
       'Change sets pushed, counted for each receiver.',
-    ),
-    applySeconds: histogram(
-      'apply_duration_seconds',
-      'From an apply being taken up to its being durable.',
-      SECONDS_BUCKETS,
-    ),
-    querySeconds: histogram(
-      'query_duration_seconds',
-      'The reading of one page of changes.',
-      SECONDS_BUCKETS,
-    ),
-    batchSize: histogram('batch_size_changes', 'Changes in one batch.', CHANGES_BUCKETS),
-    changesCompacted: counter(
-      'changes_compacted_total',
-      'Changes that have left the logs, since later ones had replaced them.',
-    ),
-    tombstonesExpired: counter(
-      'tombstones_expired_total',
-      'Deletions that were forgotten, since sync.tombstoneTTL had passed.',
-    ),
-    logPinsLapsed: counter(
-      'log_pins_lapsed_total',
-      'Log pins that were removed, since nobody had renewed them for sync.logPinMaxAgeMs.',
     ),
     /** Told of every call of a hook. */
     hookObserver: hookTimings.observer,
@@ -138,25 +111,79 @@ export function createMetrics() {
       'Promises that rejected without anybody waiting for them, by the hook module that made them.',
       ['module'],
     ),
-    snapshots: counter('snapshots_total', 'Snapshots that were begun.'),
-    snapshotsCompleted: counter(
-      'snapshots_completed_total',
-      'Snapshots that were sent to the end.',
-    ),
-    authAttempts: counter('auth_attempts_total', 'Attempts to authenticate, by transport.', [
-      'transport',
-    ]),
-    authFailures: counter(
-      'auth_failures_total',
-      'Attempts that were refused, by transport and code.',
-      ['transport', 'code'],
-    ),
     socketsStalled: counter(
       'sockets_stalled_total',
       'Sockets that were closed for taking nothing for limits.stalledMs.',
     ),
   };
 }
+
+function exposeCounts(registry: Registry, counts: Counts): void {
+  const counter = (name: string, help: string, read: () => number) =>
+    gatheredCounter({ registry, name: `sync_${name}`, help }, () => [[{}, read()]]);
+  const histogram = (name: string, help: string, distribution: Distribution) =>
+    gatheredHistogram({ registry, name: `sync_${name}`, help }, distribution);
+  const { changes, maintenance, snapshots, logins } = counts;
+
+  const whatOf = Object.entries(CHANGES) as [keyof Counts['changes'], string][];
+  for (const [what, help] of whatOf) counter(`changes_${what}_total`, help, () => changes[what]);
+  histogram(
+    'apply_duration_seconds',
+    'From an apply being taken up to its being durable.',
+    counts.applySeconds,
+  );
+  histogram('query_duration_seconds', 'The reading of one page of changes.', counts.querySeconds);
+  histogram('batch_size_changes', 'Changes in one batch.', counts.batchSizes);
+  counter(
+    'changes_compacted_total',
+    'Changes that have left the logs, since later ones had replaced them.',
+    () => maintenance.changesCompacted,
+  );
+  counter(
+    'tombstones_expired_total',
+    'Deletions that were forgotten, since sync.tombstoneTTL had passed.',
+    () => maintenance.tombstonesExpired,
+  );
+  counter(
+    'log_pins_lapsed_total',
+    'Log pins that were removed, since nobody had renewed them for sync.logPinMaxAgeMs.',
+    () => maintenance.logPinsLapsed,
+  );
+  counter('snapshots_total', 'Snapshots that were begun.', () => snapshots.begun);
+  counter(
+    'snapshots_completed_total',
+    'Snapshots that were sent to the end.',
+    () => snapshots.completed,
+  );
+  const attempts = {
+    registry,
+    name: 'sync_auth_attempts_total',
+    help: 'Attempts to authenticate, by transport.',
+    labelNames: ['transport'],
+  } as const;
+  gatheredCounter(attempts, () =>
+    Object.entries(logins).map(([transport, { attempts }]) => [{ transport }, attempts]),
+  );
+  const failures = {
+    registry,
+    name: 'sync_auth_failures_total',
+    help: 'Attempts that were refused, by transport and code.',
+    labelNames: ['transport', 'code'],
+  } as const;
+  gatheredCounter(failures, () =>
+    Object.entries(logins).flatMap(([transport, { failures }]) =>
+      [...failures.counts].map(([code, count]) => [{ transport, code }, count] as const),
+    ),
+  );
+}
+
+const CHANGES: Record<keyof Counts['changes'], string> = {
+  received: 'Changes and migrations received.',
+  applied: 'Changes and migrations that took effect.',
+  skipped: 'Changes that were known already.',
+  conflicting: 'Changes that lost against a newer one.',
+  rejected: 'Changes that a hook rejected.',
+};
 
 const GAUGES: Record<keyof Gauges, [name: string, help: string]> = {
   connections: ['connections', 'WebSockets that are open.'],

@@ -10,7 +10,7 @@ import { SyncError } from '../errors/sync-error.ts';
 import { originOf } from '../hooks/call-origin.ts';
 import type { HookChain } from '../hooks/chain.ts';
 import type { CallOrigin, ChangeOutcome, ClientIdentity } from '../hooks/types.ts';
-import type { Metrics } from '../metrics/metrics.ts';
+import { CHANGES_BUCKETS, Distribution, SECONDS_BUCKETS } from '../metrics/counts.ts';
 import type { WireChangeSet } from '../protocol/schemas.ts';
 import type { ApplyResult, RejectedChange } from '../protocol/types.ts';
 import { decodeLazily } from '../wire/lazy-change-set.ts';
@@ -80,7 +80,6 @@ interface Told {
 
 export interface ApplyPipelineOptions {
   hooks: HookChain;
-  metrics: Metrics;
   /** `hooks.onReject` */
   onReject: 'keep' | 'revert';
   /** `sync.foreignAuthors` */
@@ -103,6 +102,12 @@ export class ApplyPipeline {
   readonly #options: ApplyPipelineOptions;
   readonly #accepted = new AcceptedBatches();
   readonly #turns = new DatabaseTurns();
+  /** Changes and migrations of all batches so far. */
+  readonly counts = { received: 0, applied: 0, skipped: 0, conflicting: 0, rejected: 0 };
+  /** How many of them a batch has. */
+  readonly batchSizes = new Distribution(CHANGES_BUCKETS);
+  /** From an apply being taken up to its being durable. */
+  readonly seconds = new Distribution(SECONDS_BUCKETS);
   /** Batches under way, and those that hooks are yet to be told of. */
   #running = 0;
   #whenIdle: (() => void)[] = [];
@@ -112,10 +117,6 @@ export class ApplyPipeline {
 
   constructor(options: ApplyPipelineOptions) {
     this.#options = options;
-  }
-
-  get #metrics(): Metrics {
-    return this.#options.metrics;
   }
 
   /** @throws Error when a validator calls it whose batch a write to that database would make stale */
@@ -150,7 +151,7 @@ export class ApplyPipeline {
     accept: () => void,
     { line = lineOf(client), signal, origin = originOf(client) }: Applicant,
   ): Promise<Applied> {
-    const stopTimer = this.#metrics.applySeconds.startTimer();
+    const stopTimer = this.seconds.startTimer();
     // Whatever takes their place meanwhile, these judge all of it, and are told of it.
     const hooks = this.#options.hooks.retain();
     const asking = { hooks, client, origin };
@@ -217,8 +218,8 @@ export class ApplyPipeline {
   ): Promise<void> {
     if (this.#isStopping) throw new SyncError('SHUTTING_DOWN', 'the server is stopping');
     const changeCount = countChanges(changeSets);
-    this.#metrics.changesReceived.inc(changeCount);
-    this.#metrics.batchSize.observe(changeCount);
+    this.counts.received += changeCount;
+    this.batchSizes.observe(changeCount);
     const operation = toApplyOperation(database.id, changeSets);
     await hooks.authorize(client, operation, undefined, origin);
     const pressureOn = () => hooks.pressureOn(database.id);
@@ -320,10 +321,10 @@ export class ApplyPipeline {
   }
 
   #count({ applied, skipped, conflicts, rejected = [] }: ApplyResult): void {
-    this.#metrics.changesApplied.inc(applied);
-    this.#metrics.changesSkipped.inc(skipped);
-    this.#metrics.changesConflicting.inc(conflicts);
-    this.#metrics.changesRejected.inc(rejected.length);
+    this.counts.applied += applied;
+    this.counts.skipped += skipped;
+    this.counts.conflicting += conflicts;
+    this.counts.rejected += rejected.length;
   }
 
   #ended(): void {

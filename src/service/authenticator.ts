@@ -9,7 +9,7 @@ import { type HookAnswer, PASSED } from '../hooks/refusal.ts';
 import { sealIdentity } from '../hooks/sealed-identity.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
 import { createLogger } from '../logging/logger.ts';
-import type { Metrics } from '../metrics/metrics.ts';
+import { type LoginCounts, Tally } from '../metrics/counts.ts';
 import type { ErrorCode } from '../protocol/error-codes.ts';
 import { type Clients, noLongerGood } from './clients.ts';
 import {
@@ -35,7 +35,6 @@ const FAILED: ReadonlySet<ErrorCode> = new Set(['AUTH_FAILED', 'NOT_AUTHORIZED']
 
 export interface AuthenticatorParts {
   hooks: HookChain;
-  metrics: Metrics;
   clients: Clients;
   throttle: LoginThrottle;
   refusals: RefusalLog;
@@ -52,6 +51,8 @@ interface Asked {
 export class Authenticator {
   readonly #parts: AuthenticatorParts;
   #hasWarnedOfProxy = false;
+  /** Of all logins so far. */
+  readonly counts = { websocket: noLogins(), http: noLogins() };
 
   /** Counts how often the hook modules have been replaced. */
   #generation = 0;
@@ -87,12 +88,12 @@ export class Authenticator {
     signal: AbortSignal | undefined,
     known?: ClientIdentity,
   ): Promise<ClientIdentity> {
-    const { metrics, throttle } = this.#parts;
+    const { throttle } = this.#parts;
     const { transport, databaseId } = request;
     const site = siteOf(request);
     const asked: Asked = { answers: [] };
     let login: LoginUnderWay | undefined;
-    metrics.authAttempts.inc({ transport });
+    this.counts[transport].attempts++;
     try {
       login = await throttle.begin(this.#toAttempt(request, known), signal);
       const identity = await this.#identify(request, signal, asked);
@@ -103,7 +104,7 @@ export class Authenticator {
       return identity;
     } catch (error) {
       const { code } = toSyncError(error);
-      metrics.authFailures.inc({ transport, code });
+      this.counts[transport].failures.inc(code);
       if (FAILED.has(code)) login?.failed();
       else login?.gaveUp();
       // Who has gone meanwhile was not refused.
@@ -266,6 +267,10 @@ export class Authenticator {
     }
     return sealIdentity({ ...identity, ...known });
   }
+}
+
+function noLogins(): LoginCounts {
+  return { attempts: 0, failures: new Tally() };
 }
 
 function siteOf({ siteId }: AuthRequest): string {

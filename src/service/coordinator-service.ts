@@ -14,6 +14,7 @@ import type { HookAnswer } from '../hooks/refusal.ts';
 import type { CallOrigin, ClientIdentity, SyncOperation } from '../hooks/types.ts';
 import { BoundedLog } from '../logging/bounded-log.ts';
 import { createLogger } from '../logging/logger.ts';
+import type { Distribution } from '../metrics/counts.ts';
 import { createMetrics, type Metrics } from '../metrics/metrics.ts';
 import { exposeStore } from '../metrics/store-metrics.ts';
 import { PROTOCOL_VERSION, type WireChangeSet, type WireCheckpoint } from '../protocol/schemas.ts';
@@ -123,13 +124,12 @@ export class CoordinatorService {
       logger,
     });
     const { logPins } = this;
-    this.#pool = new DatabasePool({ storage, config, world, logger, metrics, logPins });
-    this.#delivery = new Delivery(hooks, config, this.metrics);
+    this.#pool = new DatabasePool({ storage, config, world, logger, logPins });
+    this.#delivery = new Delivery(hooks, config, metrics.limitMet);
     this.clients = new Clients(() => world.now());
     const refuseExpired = (client: ClientIdentity) => this.clients.refuseExpired(client);
     this.#pipeline = new ApplyPipeline({
       hooks,
-      metrics,
       onReject: config.hooks.onReject,
       foreignAuthors: config.sync.foreignAuthors,
       refuseExpired,
@@ -159,12 +159,11 @@ export class CoordinatorService {
     const throttle = new LoginThrottle(failedLoginsPerMinute, () => world.now());
     this.#authenticator = new Authenticator({
       hooks,
-      metrics,
       clients: this.clients,
       throttle,
       refusals,
     });
-    this.metrics.expose({
+    const gauges = {
       connections: () => this.connections,
       socketsUnauthenticated: () => this.newcomers.size,
       sessions: () => this.#sessions.size,
@@ -178,6 +177,15 @@ export class CoordinatorService {
       logPins: () => this.#sum(({ logPins }) => logPins.summary.count),
       logPinAge: () => this.#secondsSince(({ logPins }) => logPins.summary.renewedAtMs),
       logPinLag: () => this.#secondsSince(({ logPins }) => logPins.summary.unreadSinceMs),
+    };
+    this.metrics.expose(gauges, {
+      changes: this.#pipeline.counts,
+      applySeconds: this.#pipeline.seconds,
+      batchSizes: this.#pipeline.batchSizes,
+      querySeconds: this.querySeconds,
+      maintenance: this.#pool.counts,
+      snapshots: this.#delivery.snapshotCounts,
+      logins: this.#authenticator.counts,
     });
     const { health } = storage;
     this.#store = new StoreWatch({ health, now: () => world.now(), logger });
@@ -186,6 +194,11 @@ export class CoordinatorService {
       isUp: async () => (await this.#store.ask()) === undefined,
       figures: () => health.figures(),
     });
+  }
+
+  /** How long reads take, whichever transport asks. */
+  get querySeconds(): Distribution {
+    return this.#delivery.querySeconds;
   }
 
   #sum(figure: (manager: SyncManager) => number): number {

@@ -9,7 +9,6 @@ import { ReplacedError } from '../engine/records/head.ts';
 import { SyncManager, type World } from '../engine/sync-manager.ts';
 import { SyncError, toSyncError } from '../errors/sync-error.ts';
 import { createLogger, type Logger } from '../logging/logger.ts';
-import type { Metrics } from '../metrics/metrics.ts';
 import { openUnlessAbsent } from '../storage/absent-store.ts';
 import { isDatabaseId } from '../storage/database-id.ts';
 import type { KVStore, Storage } from '../storage/kv-store.ts';
@@ -36,7 +35,6 @@ export interface DatabasePoolOptions {
   config: CoordinatorConfig;
   world: World;
   logger: Logger;
-  metrics: Pick<Metrics, 'changesCompacted' | 'tombstonesExpired' | 'logPinsLapsed'>;
   logPins: Pick<LogPinKeeper, 'renew'>;
 }
 
@@ -65,6 +63,8 @@ export class DatabasePool {
   readonly #maxOpen: number;
   readonly #budget: Budget;
   readonly #count: DatabaseCount;
+  /** What has left the databases as they were tidied up. */
+  readonly counts = { changesCompacted: 0, tombstonesExpired: 0, logPinsLapsed: 0 };
   #uses = 0;
   #closed = false;
   /** The last opening failed since too many files are open, and nothing was closed since. */
@@ -305,7 +305,7 @@ export class DatabasePool {
   }
 
   async #maintain(database: Database, options: MaintainOptions): Promise<Maintained> {
-    const { logPins, logger, metrics } = this.#options;
+    const { logPins, logger } = this.#options;
     await logPins.renew(database);
     const done = await database.manager.maintain(options);
     for (const name of done.logPinsLapsed) {
@@ -316,9 +316,9 @@ export class DatabasePool {
         name,
       );
     }
-    metrics.logPinsLapsed.inc(done.logPinsLapsed.length);
-    metrics.changesCompacted.inc(done.changesCompacted);
-    metrics.tombstonesExpired.inc(done.tombstonesExpired);
+    this.counts.logPinsLapsed += done.logPinsLapsed.length;
+    this.counts.changesCompacted += done.changesCompacted;
+    this.counts.tombstonesExpired += done.tombstonesExpired;
     return done;
   }
 

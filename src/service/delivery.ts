@@ -9,11 +9,12 @@ import type { CoordinatorConfig } from '../config/schema.ts';
 import type { LogCursor } from '../engine/log/cursor.ts';
 import type { LogReadOptions } from '../engine/log/log.ts';
 import type { Snapshot } from '../engine/snapshot/snapshot.ts';
+import type { LimitName } from '../errors/limit-names.ts';
 import { SyncError } from '../errors/sync-error.ts';
 import type { HookChain } from '../hooks/chain.ts';
 import type { CallOrigin, ClientIdentity } from '../hooks/types.ts';
 import { createLogger } from '../logging/logger.ts';
-import type { Metrics } from '../metrics/metrics.ts';
+import { Distribution, SECONDS_BUCKETS } from '../metrics/counts.ts';
 import type { WireCheckpoint } from '../protocol/schemas.ts';
 import { isCarryNeeded } from './carry.ts';
 import { type Narrow, readPage, viewOf } from './client-view.ts';
@@ -76,15 +77,21 @@ export interface SnapshotReader extends Partial<Reader> {
 export class Delivery {
   readonly #hooks: HookChain;
   readonly #config: CoordinatorConfig;
-  readonly #metrics: Metrics;
   readonly #snapshots: SnapshotStreams;
   readonly #resyncs = new Resyncs(createLogger('sync-coordinator:service'));
 
-  constructor(hooks: HookChain, config: CoordinatorConfig, metrics: Metrics) {
+  /** How long a page of changes takes to be read. */
+  readonly querySeconds = new Distribution(SECONDS_BUCKETS);
+
+  /** @param onLimit see `SnapshotStreams` */
+  constructor(hooks: HookChain, config: CoordinatorConfig, onLimit: (limit: LimitName) => void) {
     this.#hooks = hooks;
     this.#config = config;
-    this.#metrics = metrics;
-    this.#snapshots = new SnapshotStreams(config.limits, metrics);
+    this.#snapshots = new SnapshotStreams(config.limits, onLimit);
+  }
+
+  get snapshotCounts(): SnapshotStreams['counts'] {
+    return this.#snapshots.counts;
   }
 
   /** Snapshots that are being sent. */
@@ -140,7 +147,7 @@ export class Delivery {
     const { manager } = database;
     const { sinceHLC, limit, signal } = query;
     const { limits, sync } = this.#config;
-    const stopTimer = this.#metrics.querySeconds.startTimer();
+    const stopTimer = this.querySeconds.startTimer();
     const after = await this.cursorFor(client, database, sinceHLC);
     const options: LogReadOptions = {
       after,

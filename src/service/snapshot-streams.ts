@@ -4,8 +4,8 @@
  */
 
 import type { Snapshot } from '../engine/snapshot/snapshot.ts';
+import type { LimitName } from '../errors/limit-names.ts';
 import { SyncError } from '../errors/sync-error.ts';
-import type { Metrics } from '../metrics/metrics.ts';
 import type { WireCheckpoint } from '../protocol/schemas.ts';
 import { Budget } from './budget.ts';
 import type { OpenDatabase } from './open-database.ts';
@@ -34,19 +34,20 @@ interface Stream {
 
 export class SnapshotStreams {
   readonly #limits: SnapshotStreamLimits;
-  readonly #metrics: Pick<Metrics, 'snapshots' | 'snapshotsCompleted' | 'limitMet'>;
+  readonly #onLimit: (limit: LimitName) => void;
   readonly #budget: Budget;
   readonly #streams = new Set<Stream>();
   /** Those that are being opened as well. */
   #count = 0;
   #pace: NodeJS.Timeout | undefined;
 
-  constructor(
-    limits: SnapshotStreamLimits,
-    metrics: Pick<Metrics, 'snapshots' | 'snapshotsCompleted' | 'limitMet'>,
-  ) {
+  /** So many were begun, and sent to the end. */
+  readonly counts = { begun: 0, completed: 0 };
+
+  /** @param onLimit told of a limit that no error tells a client of at once */
+  constructor(limits: SnapshotStreamLimits, onLimit: (limit: LimitName) => void) {
     this.#limits = limits;
-    this.#metrics = metrics;
+    this.#onLimit = onLimit;
     const { snapshotStreams: max, sharePerUser } = limits;
     this.#budget = new Budget({ limit: 'limits.snapshotStreams', max, sharePerUser });
   }
@@ -82,7 +83,7 @@ export class SnapshotStreams {
     };
     try {
       const snapshot = await manager.openSnapshot(checkpoint);
-      this.#metrics.snapshots.inc();
+      this.counts.begun++;
       return this.#counted(snapshot, leave, queuedBytes);
     } catch (error) {
       leave();
@@ -103,13 +104,13 @@ export class SnapshotStreams {
     const limit = 'limits.snapshotBytesPerSecond';
     const message = `the snapshot was taken at less than ${limit} (${snapshotBytesPerSecond}), and others wait`;
     // Counted now: its reader may take long to come to where it is told.
-    this.#metrics.limitMet(limit);
+    this.#onLimit(limit);
     slowest.giveUp(new SyncError('OVERLOADED', message, { retryAfterMs }));
   }
 
   #counted(snapshot: Snapshot, leave: () => void, queuedBytes: () => number): Snapshot {
     const { cursor, headerHlc, chunks, aliases } = snapshot;
-    const completed = this.#metrics.snapshotsCompleted;
+    const { counts } = this;
     let given = 0;
     let reason: SyncError | undefined;
     let closing: Promise<void> | undefined;
@@ -150,7 +151,7 @@ export class SnapshotStreams {
           // Its view has been closed below it.
           throw reason ?? error;
         }
-        completed.inc();
+        counts.completed++;
       })(),
     };
   }

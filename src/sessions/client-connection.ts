@@ -538,7 +538,7 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
     if (message.type === 'get_changes') {
       const sinceHLC = message.sinceHLC ?? undefined;
       await session.right.ask(toGetChanges(database.id, sinceHLC), this.#signal, origin);
-      const stopTimer = service.metrics.querySeconds.startTimer();
+      const stopTimer = service.querySeconds.startTimer();
       session.lastSyncHLC = sinceHLC;
       await session.sendChanges(await service.cursorFor(identity, database, sinceHLC));
       stopTimer();

@@ -7,11 +7,8 @@ test('two coordinators in one process count apart', async (t) => {
   const [one, other] = [bareApp(t), bareApp(t)];
   await one.register(metrics);
   await other.register(metrics);
-  one.coordinatorMetrics.changesApplied.inc(5);
+  one.coordinatorMetrics.changesPushed.inc(5);
   assert.ok(one.hasPlugin('sync-coordinator-metrics'));
-  assert.match(await one.coordinatorMetrics.registry.metrics(), /^sync_changes_applied_total 5$/m);
-  assert.match(
-    await other.coordinatorMetrics.registry.metrics(),
-    /^sync_changes_applied_total 0$/m,
-  );
+  assert.match(await one.coordinatorMetrics.registry.metrics(), /^sync_changes_pushed_total 5$/m);
+  assert.match(await other.coordinatorMetrics.registry.metrics(), /^sync_changes_pushed_total 0$/m);
 });

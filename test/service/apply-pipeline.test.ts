@@ -222,9 +222,9 @@ test('credentials for another site than the one that is claimed are refused', as
   assert.equal(identity.userId, 'ann');
   assert.equal(identity.databaseId, 'db', 'filled in');
   assert.ok(Object.isFrozen(identity));
-  const attempts = await service.metrics.authAttempts.get();
-  const failures = await service.metrics.authFailures.get();
-  assert.deepEqual([attempts.values[0]?.value, failures.values[0]?.value], [2, 1]);
+  const text = await service.metrics.registry.metrics();
+  assert.match(text, /^sync_auth_attempts_total\{transport="http"\} 2$/m);
+  assert.match(text, /^sync_auth_failures_total\{transport="http",code="AUTH_FAILED"\} 1$/m);
 });
 
 test('an identity is for the database that was asked for, whatever a hook says', async (t) => {

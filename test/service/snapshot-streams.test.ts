@@ -3,7 +3,6 @@ import { test } from 'node:test';
 import type { Snapshot } from '../../src/engine/snapshot/snapshot.ts';
 import { Catalog } from '../../src/engine/tables/catalog.ts';
 import { aliasesOf } from '../../src/engine/tables/table-aliases.ts';
-import { createMetrics } from '../../src/metrics/metrics.ts';
 import { SnapshotStreams } from '../../src/service/snapshot-streams.ts';
 import { createMemoryStorage } from '../../src/storage/memory.ts';
 
@@ -18,7 +17,7 @@ function createStreams(sharePerUser = 100) {
     snapshotBytesPerSecond: 1000,
     stalledMs: STALLED_MS,
   };
-  const streams = new SnapshotStreams(limits, createMetrics());
+  const streams = new SnapshotStreams(limits, () => undefined);
   const manager = {
     async openSnapshot(): Promise<Snapshot> {
       open++;

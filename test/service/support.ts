@@ -5,7 +5,6 @@ import { loadConfig } from '../../src/config/resolve-config.ts';
 import type { CoordinatorConfig, CoordinatorConfigInput } from '../../src/config/schema.ts';
 import { createHookChain } from '../../src/hooks/chain.ts';
 import type { CoordinatorHooks } from '../../src/hooks/types.ts';
-import { createMetrics } from '../../src/metrics/metrics.ts';
 import { CoordinatorService } from '../../src/service/coordinator-service.ts';
 import { DatabasePool } from '../../src/service/database-pool.ts';
 import type { KVStore, Storage } from '../../src/storage/kv-store.ts';
@@ -83,7 +82,6 @@ export function createTestPool(limits: CoordinatorConfigInput['storage'] = {}): 
       config,
       world,
       logger: quiet,
-      metrics: createMetrics(),
       logPins: { renew: async () => undefined },
     }),
     storage,
