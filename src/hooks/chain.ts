@@ -17,6 +17,7 @@ import { originOf } from './call-origin.ts';
 import { HookInvoker, type HookInvokerOptions } from './hook-invoker.ts';
 import type { Invocation, InvokedModule } from './hook-step.ts';
 import type { HookName } from './kinds.ts';
+import { Lineage } from './lineage.ts';
 import { narrow } from './narrow.ts';
 import { type BatchReader, readNothing } from './reader.ts';
 import type { HookAnswer } from './refusal.ts';
@@ -26,9 +27,8 @@ import type {
   ChangeOutcome,
   ClientIdentity,
   SyncOperation,
-  ValidationResult,
 } from './types.ts';
-import { verdictReader } from './verdict-on-changes.ts';
+import { type Judged, verdictReader } from './verdict-on-changes.ts';
 
 /** What a transport knows of who asks; the chain adds the signal. */
 export type AuthRequest = Omit<AuthContext, 'signal'>;
@@ -138,25 +138,26 @@ export class HookChain {
     return this.#invoker.running.pressureOn(databaseId);
   }
 
-  /** What the modules let through, in an array of its own, and all that they rejected. */
+  /** What the modules let through, in an array of its own, and why they rejected the rest. */
   beforeApply(
     client: ClientIdentity,
     changes: readonly ChangeSet[],
     options: BeforeApplyOptions = {},
-  ): Promise<ValidationResult> {
+  ): Promise<Judged> {
     const { signal, isOtherName = false } = options;
     const { origin = originOf(client), reader = readNothing } = options;
     const newCall = () => new CallBeforeApply(origin, reader(), isOtherName);
     // Each array in turn is the next hook's to sort and cut, so the caller's is copied.
-    const initial: ValidationResult = { approved: [...changes], rejected: [] };
+    const lineage = new Lineage();
+    const initial: Judged = { approved: [...changes], rejected: [], lineage };
     return this.#invoker.pipeline('onBeforeApplyChanges', initial, ({ approved, rejected }) => {
       if (approved.length === 0) return undefined;
-      const readVerdict = verdictReader(approved);
+      const readVerdict = verdictReader(approved, lineage);
       const run: Run<CallBeforeApply> = (hooks, call) =>
         hooks.onBeforeApplyChanges?.(client, approved, call);
-      const read = (answer: unknown): ValidationResult => {
+      const read = (answer: unknown): Judged => {
         const verdict = readVerdict(answer);
-        return { approved: verdict.approved, rejected: rejected.concat(verdict.rejected) };
+        return { ...verdict, rejected: rejected.concat(verdict.rejected), lineage };
       };
       return { run, read, newCall, signal };
     });

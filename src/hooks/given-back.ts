@@ -22,8 +22,6 @@ export function isChange(item: WireItem): item is WireChange {
 interface Given {
   item: WireItem;
   isAnswered: boolean;
-  /** Whether what answers it takes its place at the author, so that nothing is left of it there. */
-  isReplaced: boolean;
 }
 
 export class GivenBack {
@@ -44,7 +42,7 @@ export class GivenBack {
     for (const set of back) {
       if (!untouched.has(set)) touched.push(...itemsOf(set));
       else if (seen.has(set)) throw new InvalidAnswer('a change set comes a second time');
-      else for (const item of itemsOf(set)) this.#answer(this.#givenByItem.get(item), item, true);
+      else for (const item of itemsOf(set)) this.#answer(this.#givenByItem.get(item), item);
       seen.add(set);
     }
     const givenByHlc = groupBy(this.#given, ({ item }) => item.hlc);
@@ -60,22 +58,15 @@ export class GivenBack {
 
   isAnswered = (given: WireItem): boolean => this.#givenByItem.get(given)?.isAnswered ?? false;
 
-  /** Whether something was given back for it, but elsewhere: its author goes on holding it. */
-  isMoved = (given: WireItem): boolean => {
-    const entry = this.#givenByItem.get(given);
-    return entry?.isAnswered === true && !entry.isReplaced;
-  };
-
   #addGiven(item: WireItem): void {
-    const entry = { item, isAnswered: false, isReplaced: false };
+    const entry = { item, isAnswered: false };
     this.#givenByItem.set(item, entry);
     this.#given.push(entry);
   }
 
-  #answer(given: Given | undefined, item: WireItem, isReplaced: boolean): void {
+  #answer(given: Given | undefined, item: WireItem): void {
     if (given === undefined) return;
     given.isAnswered = true;
-    given.isReplaced ||= isReplaced;
     this.#answered.set(item, given);
   }
 
@@ -85,7 +76,7 @@ export class GivenBack {
     const [item] = items;
     if (one === undefined || item === undefined) throw answersNone(item);
     if (given.length === 1 && items.length === 1 && !one.isAnswered) {
-      this.#answer(one, item, isReplacedBy(one.item, item));
+      this.#answer(one, item);
       return;
     }
     const left = groupBy(
@@ -98,7 +89,7 @@ export class GivenBack {
     for (const back of items) {
       const place = placeOf(back);
       const entry = left.get(place)?.shift();
-      if (entry !== undefined) this.#answer(entry, back, true);
+      if (entry !== undefined) this.#answer(entry, back);
       else if (places.has(place)) throw comesTwice(back);
       else moved.push(back);
     }
@@ -110,7 +101,7 @@ export class GivenBack {
       movedTo.set(place, before + 1);
       const entry = given.find(({ isAnswered }) => !isAnswered);
       if (entry === undefined) throw answersNone(back);
-      this.#answer(entry, back, isReplacedBy(entry.item, back));
+      this.#answer(entry, back);
     }
   }
 }
@@ -126,7 +117,7 @@ function groupBy<Item>(items: readonly Item[], keyOf: (item: Item) => string): M
   return groups;
 }
 
-function itemsOf({ changes, schemaMigrations }: WireChangeSet): WireItem[] {
+export function itemsOf({ changes, schemaMigrations }: WireChangeSet): WireItem[] {
   return [...changes, ...schemaMigrations];
 }
 
@@ -140,7 +131,7 @@ function placeOf(item: WireItem): string {
 }
 
 /** Whether an answer takes the place of what it answers: a deletion does that of the row's cells. */
-function isReplacedBy(given: WireItem, back: WireItem): boolean {
+export function isReplacedBy(given: WireItem, back: WireItem): boolean {
   if (!isChange(given) || !isChange(back)) return isChange(given) === isChange(back);
   const { schema, table, pk } = given;
   const isWide = back.type === 'delete' && given.type === 'column';

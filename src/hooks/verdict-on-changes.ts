@@ -7,14 +7,23 @@ import { readValidation } from './answers.ts';
 import { OTHER_REJECTED, withoutTorn } from './atomic.ts';
 import { refuseContradictions } from './contradictions.ts';
 import { GivenBack } from './given-back.ts';
+import type { Lineage } from './lineage.ts';
 import type { ValidationResult } from './types.ts';
+
+/** What the modules of a chain made of change sets. */
+export interface Judged extends ValidationResult {
+  /** By the items of what each change set is made of: see `untouchedOrigin`. */
+  lineage: Lineage;
+}
 
 /**
  * To be called before a hook has had its hands on the change sets.
+ * @param lineage takes up what the hook made of them
  * @returns reads the hook's answer, or throws an InvalidAnswer
  */
 export function verdictReader(
   changeSets: readonly ChangeSet[],
+  lineage: Lineage,
 ): (answer: unknown) => ValidationResult {
   const given = changeSets.map((set) => originOf(set) ?? encodeChangeSet(set));
   return (answer) => {
@@ -25,7 +34,9 @@ export function verdictReader(
     refuseContradictions(given, answers, rejected);
     const left = atomic ? withoutTorn(given, back, answers) : back;
     const others = isSame(left, back) ? [] : [OTHER_REJECTED];
-    return { approved: left.map(decodeLazily), rejected: [...rejected, ...others] };
+    const said = [...rejected, ...others];
+    lineage.judged(given, answers, left, said);
+    return { approved: left.map(decodeLazily), rejected: said };
   };
 }
 

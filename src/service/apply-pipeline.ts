@@ -24,7 +24,7 @@ import {
 } from './apply-outcome.ts';
 import { BatchLine, OutdatedError } from './batch-line.ts';
 import { AcceptedBatches, PreviewReader } from './batch-reader.ts';
-import { type Corrected, separateCorrections } from './corrections.ts';
+import { type Corrected, type Separated, separateCorrections } from './corrections.ts';
 import { DatabaseTurns, type Turn } from './database-turns.ts';
 import { countChanges, drainPoint } from './drain.ts';
 import { judgeUnderAllNames } from './incoming-names.ts';
@@ -48,7 +48,7 @@ export interface Applying {
 
 interface Validated {
   /** What hooks made of it, and what of that is to be merged. */
-  corrected: Corrected;
+  corrected: Separated;
   approved: Corrected;
   rejected: readonly RejectedChange[];
 }
@@ -241,10 +241,9 @@ export class ApplyPipeline {
   /** @param turn where batches are judged and stored one after the other */
   async #merge(batch: ValidatedBatch, turn?: Turn): Promise<Merged> {
     const { hooks, client, database, changeSets, sender, line, accept, admit, goOn } = batch;
-    const asSent: Corrected = { changeSets, authored: [], refused: [], moved: [] };
     const { corrected, approved, rejected } = hooks.has.onBeforeApplyChanges
       ? await (turn?.judge(() => this.#validate(batch)) ?? this.#validate(batch))
-      : { corrected: asSent, approved: asSent, rejected: [] };
+      : asSent(changeSets);
     const opened = await database.open();
     const { manager } = opened;
     refuseOwnSite(client, opened);
@@ -278,10 +277,10 @@ export class ApplyPipeline {
     const given = changeSets.map(decodeLazily);
     const verdict = await hooks.beforeApply(client, given, { origin, reader });
     const { manager } = await database.open();
-    const { approved, rejected } = await judgeUnderAllNames(verdict, manager.aliases, (sets) =>
+    const { approved, lineage } = await judgeUnderAllNames(verdict, manager.aliases, (sets) =>
       hooks.beforeApply(client, sets, { isOtherName: true, origin, reader }),
     );
-    const corrected = separateCorrections(changeSets, approved);
+    const corrected = separateCorrections(changeSets, approved, lineage);
     const { authored, refused, moved } = corrected;
     // Only a device's own is corrected and taken back: an answer to what another one has dated would
     // win against that when its author sends it. And what it alone was told, in the place of something that
@@ -296,7 +295,7 @@ export class ApplyPipeline {
         refused: this.#options.onReject === 'revert' ? pick(refused, 'own') : [],
         moved: pick(moved, 'own'),
       },
-      rejected: explainRefused(refused, rejected),
+      rejected: explainRefused(refused, lineage),
     };
   }
 
@@ -349,6 +348,12 @@ export class ApplyPipeline {
     }
     clearTimeout(timer);
   }
+}
+
+/** Of what no hook is asked about. */
+function asSent(changeSets: readonly WireChangeSet[]): Validated {
+  const approved = { changeSets, authored: [], refused: [], moved: [] };
+  return { corrected: { ...approved, rewrites: new Map() }, approved, rejected: [] };
 }
 
 /** Of one whose credentials nobody looks at again. */

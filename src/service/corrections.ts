@@ -6,17 +6,10 @@
  */
 
 import { withItems } from '../engine/merge/foreign-authors.ts';
-import { GivenBack, isChange, type WireItem } from '../hooks/given-back.ts';
+import { isChange, isReplacedBy, itemsOf, type WireItem } from '../hooks/given-back.ts';
+import type { Lineage } from '../hooks/lineage.ts';
 import type { WireChangeSet } from '../protocol/schemas.ts';
-import {
-  type ChangeSet,
-  decodeChange,
-  decodeMigration,
-  encodeChange,
-  encodeChangeSet,
-  encodeMigration,
-} from '../protocol/types.ts';
-import { untouchedOrigin } from '../wire/lazy-change-set.ts';
+import { decodeChange, decodeMigration, encodeChange, encodeMigration } from '../protocol/types.ts';
 
 export interface Corrected {
   changeSets: readonly WireChangeSet[];
@@ -28,49 +21,65 @@ export interface Corrected {
   moved: readonly WireChangeSet[];
 }
 
-/** @param originals as the client sent them; `approved` may share nothing with them */
+export interface Separated extends Corrected {
+  /** By a change that was rewritten, what is in `authored` in its place. */
+  rewrites: ReadonlyMap<WireItem, WireItem>;
+}
+
+/**
+ * @param originals as the client sent them
+ * @param approved what is left of them
+ * @param lineage which of them each change that is left stands for
+ */
 export function separateCorrections(
   originals: readonly WireChangeSet[],
-  approved: readonly ChangeSet[],
-): Corrected {
-  const back = approved.map((set) => untouchedOrigin(set) ?? encodeChangeSet(set));
-  if (back.length === originals.length && back.every((set, i) => set === originals[i])) {
-    return { changeSets: originals, authored: [], refused: [], moved: [] };
+  approved: readonly WireChangeSet[],
+  lineage: Lineage,
+): Separated {
+  const rewrites = new Map<WireItem, WireItem>();
+  if (approved.length === originals.length && approved.every((set, i) => set === originals[i])) {
+    return { changeSets: originals, authored: [], refused: [], moved: [], rewrites };
   }
-  const answers = new GivenBack(originals, back);
   const untouched = new Set(originals);
+  const kept = new Set<WireItem>();
   const changeSets: WireChangeSet[] = [];
   const authored: WireChangeSet[] = [];
-  for (const set of back) {
+  for (const set of approved) {
     if (untouched.has(set)) {
       changeSets.push(set);
+      for (const item of itemsOf(set)) kept.add(item);
       continue;
     }
-    const kept: WireChangeSet = { ...set, changes: [], schemaMigrations: [] };
+    const left: WireChangeSet = { ...set, changes: [], schemaMigrations: [] };
     const rewritten: WireChangeSet = { ...set, changes: [], schemaMigrations: [] };
-    for (const change of set.changes) {
-      const original = answers.originalOf(change);
-      if (original === undefined || !isChange(original) || !isLeftAlone(original, change)) {
-        rewritten.changes.push(change);
-      } else kept.changes.push(original);
+    for (const item of itemsOf(set)) {
+      const original = lineage.originalOf(item);
+      const isLeft = isLeftAlone(original, item);
+      if (isLeft) kept.add(original);
+      else rewrites.set(original, item);
+      addItem(isLeft ? left : rewritten, isLeft ? original : item);
     }
-    for (const migration of set.schemaMigrations) {
-      const original = answers.originalOf(migration);
-      if (original === undefined || isChange(original) || !isLeftAlone(original, migration)) {
-        rewritten.schemaMigrations.push(migration);
-      } else kept.schemaMigrations.push(original);
-    }
-    if (!isEmpty(kept) || isEmpty(rewritten)) changeSets.push(kept);
+    if (!isEmpty(left) || isEmpty(rewritten)) changeSets.push(left);
     if (!isEmpty(rewritten)) authored.push(rewritten);
   }
   const pick = (isWanted: (item: WireItem) => boolean) =>
     withItems(originals, isWanted).filter((set) => !isEmpty(set));
-  const refused = pick((item) => !answers.isAnswered(item));
-  return { changeSets, authored, refused, moved: pick(answers.isMoved) };
+  const refused = pick((item) => !kept.has(item) && !rewrites.has(item));
+  const moved = pick((item) => {
+    const rewrite = rewrites.get(item);
+    return rewrite !== undefined && !isReplacedBy(item, rewrite);
+  });
+  return { changeSets, authored, refused, moved, rewrites };
+}
+
+function addItem({ changes, schemaMigrations }: WireChangeSet, item: WireItem): void {
+  if (isChange(item)) changes.push(item);
+  else schemaMigrations.push(item);
 }
 
 /** A value may have more than one spelling, so the original is put as the hook saw it. */
-function isLeftAlone(original: WireItem, back: WireItem): boolean {
+export function isLeftAlone(original: WireItem, back: WireItem): boolean {
+  if (original === back) return true;
   const seen = isChange(original)
     ? encodeChange(decodeChange(original))
     : encodeMigration(decodeMigration(original));

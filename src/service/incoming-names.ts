@@ -4,24 +4,18 @@
  * under one of them is refused.
  */
 
-import { encodeHlc } from '../clock/hlc.ts';
 import { isOfIndex } from '../engine/records/table-record.ts';
 import type { TableAliases } from '../engine/tables/table-aliases.ts';
 import { tablesInDdl } from '../hooks/ddl-tables.ts';
-import type { ValidationResult } from '../hooks/types.ts';
+import { isChange, itemsOf, type WireItem } from '../hooks/given-back.ts';
+import { Lineage } from '../hooks/lineage.ts';
+import type { Judged } from '../hooks/verdict-on-changes.ts';
 import type { WireChange, WireChangeSet, WireMigration } from '../protocol/schemas.ts';
-import {
-  type Change,
-  type ChangeSet,
-  decodeChange,
-  encodeChange,
-  encodeMigration,
-  type RejectedChange,
-  type SchemaMigration,
-} from '../protocol/types.ts';
-import { untouchedOrigin } from '../wire/lazy-change-set.ts';
+import { type ChangeSet, encodeChangeSet, type RejectedChange } from '../protocol/types.ts';
+import { decodeLazily, untouchedOrigin } from '../wire/lazy-change-set.ts';
+import { isLeftAlone } from './corrections.ts';
 
-type Ask = (changeSets: readonly ChangeSet[]) => Promise<ValidationResult>;
+type Ask = (changeSets: readonly ChangeSet[]) => Promise<Judged>;
 
 /** What has more other names than these is refused: each costs another question. */
 const OTHER_NAMES_MAX = 64;
@@ -34,31 +28,37 @@ interface OtherName {
   isInText: boolean;
 }
 
+/** What may be stored, and how it came to that. */
+export interface JudgedUnderAll {
+  approved: readonly WireChangeSet[];
+  lineage: Lineage;
+}
+
 /**
  * @param verdict on what was written, as it came
  * @param aliases of the tables that it is about to go to
  */
 export async function judgeUnderAllNames(
-  verdict: ValidationResult,
+  verdict: Judged,
   aliases: TableAliases,
   ask: Ask,
-): Promise<ValidationResult> {
+): Promise<JudgedUnderAll> {
   const finder = new NameFinder(aliases);
-  let { approved, rejected } = verdict;
+  const { lineage } = verdict;
+  let approved = verdict.approved.map((set) => untouchedOrigin(set) ?? encodeChangeSet(set));
   for (let i = 0; ; i++) {
     const concerned = approved.filter((set) => finder.hasOther(set, i));
-    if (concerned.length === 0) return { approved, rejected };
+    if (concerned.length === 0) return { approved, lineage };
     const renamed = new Map(concerned.map((set) => [set, new RenamedSet(set, finder, i)]));
-    const answer =
-      i < OTHER_NAMES_MAX
-        ? await ask([...renamed.values()].map(({ set }) => set))
-        : { approved: [], rejected: [] };
-    const left = new Left(answer.approved);
-    approved = approved.flatMap((set) => renamed.get(set)?.restore(left) ?? [set]);
     const sets = [...renamed.values()];
-    rejected = [...rejected, ...answer.rejected.map((said) => underWrittenName(said, sets))];
+    const judged = i < OTHER_NAMES_MAX ? await ask(sets.map(({ set }) => set)) : NOTHING;
+    const left = new Left(judged);
+    approved = approved.flatMap((set) => renamed.get(set)?.restore(left, lineage) ?? [set]);
+    for (const hint of judged.lineage.hints) lineage.addHint(underWrittenName(hint, sets));
   }
 }
+
+const NOTHING: Judged = { approved: [], rejected: [], lineage: new Lineage() };
 
 function underWrittenName(said: RejectedChange, sets: readonly RenamedSet[]): RejectedChange {
   const { table } = said;
@@ -74,9 +74,8 @@ class NameFinder {
     this.#aliases = aliases;
   }
 
-  /** Whether anything in it has an `i`th other name; nothing is decoded for that. */
-  hasOther(set: ChangeSet, i: number): boolean {
-    const { changes, schemaMigrations } = untouchedOrigin(set) ?? toWire(set);
+  /** Whether anything in it has an `i`th other name. */
+  hasOther({ changes, schemaMigrations }: WireChangeSet, i: number): boolean {
     return (
       changes.some((change) => this.ofChange(change)[i] !== undefined) ||
       schemaMigrations.some((migration) => this.ofMigration(migration)[i] !== undefined)
@@ -104,71 +103,79 @@ class NameFinder {
   }
 }
 
-function toWire(set: ChangeSet): Pick<WireChangeSet, 'changes' | 'schemaMigrations'> {
-  return {
-    changes: set.changes.map(encodeChange),
-    schemaMigrations: set.schemaMigrations.map(encodeMigration),
-  };
-}
-
 /** A change set as it would be, had its tables been called by their `i`th other names. */
 class RenamedSet {
-  readonly #origin: ChangeSet;
-  readonly #changes: readonly Renamed<Change>[];
-  readonly #migrations: readonly Renamed<SchemaMigration>[];
+  readonly #origin: WireChangeSet;
+  readonly #renamed: readonly Renamed[];
   /** By the other name, what was written. */
   readonly written = new Map<string, string>();
   readonly set: ChangeSet;
 
-  constructor(origin: ChangeSet, finder: NameFinder, i: number) {
+  constructor(origin: WireChangeSet, finder: NameFinder, i: number) {
     this.#origin = origin;
-    this.#changes = origin.changes.map((item) => {
-      const wire = encodeChange(item);
-      const table = finder.ofChange(wire)[i];
+    const changes = origin.changes.map((item) => {
+      const table = finder.ofChange(item)[i];
       if (table !== undefined) this.written.set(table, item.table);
-      // Decoded anew: the hook may change in place what it is asked about.
-      const asked = { ...decodeChange(wire), table: table ?? item.table };
-      return { item, asked, key: changeKey(asked), isRenamed: table !== undefined };
+      return {
+        item,
+        asked: { ...item, table: table ?? item.table },
+        isRenamed: table !== undefined,
+      };
     });
-    this.#migrations = origin.schemaMigrations.map((item) => {
-      const found = finder.ofMigration(encodeMigration(item))[i];
+    const migrations = origin.schemaMigrations.map((item) => {
+      const found = finder.ofMigration(item)[i];
       const asked = found === undefined ? { ...item } : withOtherName(item, found);
       if (found !== undefined) this.written.set(asked.table, item.table);
-      return { item, asked, key: migrationKey(asked), isRenamed: found !== undefined };
+      return { item, asked, isRenamed: found !== undefined };
     });
-    const { siteId, transactionId, hlc } = origin;
-    const changes = this.#changes.map(({ asked }) => asked);
-    const schemaMigrations = this.#migrations.map(({ asked }) => asked);
-    this.set = { siteId, transactionId, hlc, changes, schemaMigrations };
+    this.#renamed = [...changes, ...migrations];
+    this.set = decodeLazily({
+      ...origin,
+      changes: changes.map(({ asked }) => asked),
+      schemaMigrations: migrations.map(({ asked }) => asked),
+    });
   }
 
-  restore(left: Left): ChangeSet[] {
-    const changes = this.#changes.flatMap(({ item, key, isRenamed }) => {
-      const answered = left.take(key);
-      if (answered === undefined) return [];
-      // What a hook made of the value holds.
-      return isRenamed ? [{ ...(answered as Change), table: item.table }] : [item];
-    });
-    const schemaMigrations = this.#migrations.flatMap(({ item, key }) =>
-      left.take(key) === undefined ? [] : [item],
-    );
+  restore(left: Left, lineage: Lineage): WireChangeSet[] {
+    const changes: WireChange[] = [];
+    const schemaMigrations: WireMigration[] = [];
+    for (const renamed of this.#renamed) {
+      const { item, asked } = renamed;
+      const restored = restore(renamed, left.answerTo(asked));
+      if (restored === undefined) lineage.reject(item, left.reasonFor(asked));
+      else {
+        lineage.replace(item, restored);
+        if (isChange(restored)) changes.push(restored);
+        else schemaMigrations.push(restored);
+      }
+    }
     if (changes.length + schemaMigrations.length === 0) return [];
     return [{ ...this.#origin, changes, schemaMigrations }];
   }
 }
 
-interface Renamed<Item> {
-  item: Item;
-  asked: Item;
-  /** Of `asked` as it was when the hook got it. */
-  key: string;
+interface Renamed {
+  item: WireItem;
+  /** The same under another name, where it has one. */
+  asked: WireItem;
   isRenamed: boolean;
 }
 
+/** What is to be stored in the place of an item, going by what modules have made of it under another name. */
+function restore({ item, asked, isRenamed }: Renamed, back: WireItem | undefined) {
+  if (back === undefined) return undefined;
+  // It was only asked about since it belongs to the rest of its transaction.
+  if (!isRenamed || isLeftAlone(asked, back)) return item;
+  // What a hook made of the row holds; what it made of DDL, and other tables, can't be told back.
+  if (!isChange(item) || !isChange(back)) return undefined;
+  const isThere = back.table === asked.table && back.schema === asked.schema;
+  return isThere ? { ...back, table: item.table } : undefined;
+}
+
 function withOtherName(
-  migration: SchemaMigration,
+  migration: WireMigration,
   { name, other, isInText }: OtherName,
-): SchemaMigration {
+): WireMigration {
   // Before the text: an open comment at its end would hide what comes after it.
   if (isInText) {
     const named = `ALTER TABLE "${other.replaceAll('"', '""')}"`;
@@ -178,39 +185,22 @@ function withOtherName(
   return { ...migration, table: other };
 }
 
-/** What an answer left, each of it to be taken once. */
+/** What an answer left of what it was asked about. */
 class Left {
-  readonly #byKey = new Map<string, (Change | SchemaMigration)[]>();
+  readonly #lineage: Lineage;
+  readonly #answers = new Map<WireItem, WireItem>();
 
-  constructor(changeSets: readonly ChangeSet[]) {
-    for (const { changes, schemaMigrations } of changeSets) {
-      for (const change of changes) this.#add(changeKey(change), change);
-      for (const migration of schemaMigrations) this.#add(migrationKey(migration), migration);
-    }
+  constructor({ approved, lineage }: Judged) {
+    this.#lineage = lineage;
+    const sets = approved.map((set) => untouchedOrigin(set) ?? encodeChangeSet(set));
+    for (const item of sets.flatMap(itemsOf)) this.#answers.set(lineage.originalOf(item), item);
   }
 
-  #add(key: string, item: Change | SchemaMigration): void {
-    const known = this.#byKey.get(key);
-    if (known === undefined) this.#byKey.set(key, [item]);
-    else known.push(item);
+  answerTo(asked: WireItem): WireItem | undefined {
+    return this.#answers.get(asked);
   }
 
-  take(key: string): Change | SchemaMigration | undefined {
-    return this.#byKey.get(key)?.shift();
+  reasonFor(asked: WireItem) {
+    return this.#lineage.reasonOf(asked);
   }
-}
-
-function changeKey(change: Change): string {
-  const { schema, table, pk, type, hlc } = encodeChange(change);
-  return JSON.stringify([
-    hlc,
-    schema,
-    table,
-    pk,
-    type === 'column' && Reflect.get(change, 'column'),
-  ]);
-}
-
-function migrationKey({ hlc, type, schema, table, fromTable, ddl }: SchemaMigration): string {
-  return JSON.stringify([encodeHlc(hlc), type, schema, table, fromTable ?? 0, ddl]);
 }

@@ -5,6 +5,7 @@ import { toAuthored } from '../engine/merge/compensation.ts';
 import type { BatchItem } from '../engine/merge/foreign-authors.ts';
 import type { Unapplied } from '../engine/merge/merge-transaction.ts';
 import type { Identity } from '../engine/records/head.ts';
+import { itemsOf } from '../hooks/given-back.ts';
 import type { ChangeOutcome } from '../hooks/types.ts';
 import type { WireChangeSet } from '../protocol/schemas.ts';
 import {
@@ -15,14 +16,14 @@ import {
   type SchemaMigration,
 } from '../protocol/types.ts';
 import { pkIdentity } from '../protocol/values.ts';
-import type { Corrected } from './corrections.ts';
+import type { Separated } from './corrections.ts';
 import { explainForeign } from './rejections.ts';
 
 export interface Merged {
   /** As the client sent them. */
   sent: readonly WireChangeSet[];
   /** What hooks made of them, whosever it is. */
-  corrected: Corrected;
+  corrected: Separated;
   /** First of all one entry for each change and migration that was refused, in their order. */
   rejected: readonly RejectedChange[];
   unapplied: readonly Unapplied[];
@@ -44,7 +45,7 @@ export function outcomesOf({
   const unappliedByItem = new Map(unapplied.map((each) => [each.item, each]));
   // The answers were made once more when they were merged: the same, in other objects.
   const unappliedByPlace = new Map(unapplied.map((each) => [placeKey(each.item), each]));
-  const rewrites = new Rewrites(corrected.authored, identity);
+  const rewritten = new Map(rewrittenOf(corrected, identity));
   const kept = new Set(corrected.changeSets.flatMap(itemsOf));
 
   return sent.flatMap((set) =>
@@ -57,7 +58,7 @@ export function outcomesOf({
         if (lost === undefined) return { ...of, outcome: 'applied', stored: of.change };
         return { ...of, ...toUnapplied(lost) };
       }
-      const rewrite = rewrites.take(item);
+      const rewrite = rewritten.get(item);
       const lost =
         rewrite &&
         (unappliedByItem.get(rewrite.given) ?? unappliedByPlace.get(placeKey(rewrite.own)));
@@ -81,28 +82,27 @@ function toUnapplied({ item, outcome, by }: Unapplied) {
   return by === item.hlc ? ({ outcome: 'known' } as const) : ({ outcome: 'lost', to } as const);
 }
 
-/** What hooks gave back in the place of what was sent, by the HLC that it answers. */
-class Rewrites {
-  readonly #left = new Map<string, { given: BatchItem; own: BatchItem }[]>();
-
-  constructor(authored: readonly WireChangeSet[], identity: Identity) {
-    for (const set of authored) {
-      const own = itemsOf(toAuthored(set, identity));
-      for (const [i, given] of itemsOf(set).entries()) {
-        const known = this.#left.get(given.hlc) ?? [];
-        this.#left.set(given.hlc, known);
-        known.push({ given, own: own[i] ?? given });
-      }
-    }
-  }
-
-  take({ hlc }: BatchItem): { given: BatchItem; own: BatchItem } | undefined {
-    return this.#left.get(hlc)?.shift();
-  }
+interface Rewrite {
+  /** As hooks gave it back. */
+  given: BatchItem;
+  /** As it is stored: the coordinator's own. */
+  own: BatchItem;
 }
 
-function itemsOf({ changes, schemaMigrations }: WireChangeSet): BatchItem[] {
-  return [...changes, ...schemaMigrations];
+/** By what was sent, what stands in its place. */
+function rewrittenOf(
+  { authored, rewrites }: Separated,
+  identity: Identity,
+): [BatchItem, Rewrite][] {
+  const ownByGiven = new Map<BatchItem, BatchItem>();
+  for (const set of authored) {
+    const own = itemsOf(toAuthored(set, identity));
+    for (const [i, given] of itemsOf(set).entries()) ownByGiven.set(given, own[i] ?? given);
+  }
+  return [...rewrites].map(([sent, given]) => [
+    sent,
+    { given, own: ownByGiven.get(given) ?? given },
+  ]);
 }
 
 function placeKey(item: BatchItem): string {

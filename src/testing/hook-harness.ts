@@ -186,8 +186,11 @@ export async function askHooks(
         ...(operation.type === 'apply_changes' ? { changeCount: 1 } : {}),
         ...operation,
       } as SyncOperation),
-    beforeApply: (...changeSets) =>
-      chain().beforeApply(identity, changeSets.map(decodeLazily), { reader }),
+    async beforeApply(...changeSets) {
+      const sets = changeSets.map(decodeLazily);
+      const { approved, rejected } = await chain().beforeApply(identity, sets, { reader });
+      return { approved, rejected };
+    },
     async afterApply(...changeSets) {
       const applied = changeSets.reduce((sum, { changes }) => sum + changes.length, 0);
       const result = { applied, skipped: 0, conflicts: 0, transactions: changeSets.length };

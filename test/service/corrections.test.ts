@@ -3,8 +3,8 @@ import { test } from 'node:test';
 import { InvalidAnswer } from '../../src/hooks/answered-changes.ts';
 import type { WireChangeSet } from '../../src/protocol/schemas.ts';
 import { type Change, type ChangeSet, decodeChangeSet } from '../../src/protocol/types.ts';
-import { separateCorrections } from '../../src/service/corrections.ts';
 import { Device } from '../../src/testing/device.ts';
+import { separate } from './verdicts.ts';
 
 /** As a hook has them: nothing shared with what came in. */
 function approve(
@@ -42,7 +42,7 @@ for (const [what, value] of ODD_VALUES) {
   test(`what a hook lets pass goes on verbatim: ${what}`, () => {
     const device = new Device(1);
     const originals = [device.write({ pk: [value], set: { x: value } })];
-    const { changeSets, authored } = separateCorrections(originals, approve(originals));
+    const { changeSets, authored } = separate(originals, approve(originals));
     assert.equal(JSON.stringify(changeSets), JSON.stringify(originals));
     assert.deepEqual(authored, []);
   });
@@ -56,7 +56,7 @@ test('prior values and prior rows go on verbatim as well', () => {
   column.priorValue = { __bigint: '007' };
   column.priorHlc = device.hlc(1);
   deletion.priorRow = [{ __bin: 'AA' }];
-  const { changeSets } = separateCorrections([original], approve([original]));
+  const { changeSets } = separate([original], approve([original]));
   assert.deepEqual(changeSets, [original]);
 });
 
@@ -66,14 +66,14 @@ test('a field that the protocol does not know makes no difference', () => {
     const [change] = original.changes;
     assert.ok(change !== undefined);
     Object.assign(change, { [field]: 'unknown' });
-    const { authored } = separateCorrections([original], approve([original]));
+    const { authored } = separate([original], approve([original]));
     assert.deepEqual(authored, [], field);
   }
 });
 
 test('what was rewritten is told apart from what was not, in one transaction', () => {
   const original = new Device(1).write({ pk: [1], set: { a: 'fine', b: 'rude', c: 'too' } });
-  const { changeSets, authored } = separateCorrections([original], approve([original], soften));
+  const { changeSets, authored } = separate([original], approve([original], soften));
   assert.deepEqual(valuesIn(changeSets), ['fine', 'too']);
   assert.deepEqual(valuesIn(authored), ['****']);
   const [kept, rewritten] = [changeSets[0], authored[0]];
@@ -84,7 +84,7 @@ test('what was rewritten is told apart from what was not, in one transaction', (
 
 test('a transaction of which all was rewritten leaves no empty one behind', () => {
   const original = new Device(1).write({ pk: [1], set: { a: 'rude' } });
-  const { changeSets, authored } = separateCorrections([original], approve([original], soften));
+  const { changeSets, authored } = separate([original], approve([original], soften));
   assert.deepEqual(changeSets, []);
   assert.deepEqual(valuesIn(authored), ['****']);
 });
@@ -95,12 +95,12 @@ test('what a hook did not give back in any form was refused', () => {
     device.write({ pk: [1], set: { a: 'rude', b: 'fine' } }),
     device.write({ pk: [2], set: { c: { __bigint: '007' } } }),
   ];
-  const rewritten = separateCorrections(originals, approve(originals, soften));
+  const rewritten = separate(originals, approve(originals, soften));
   assert.deepEqual(rewritten.refused, []);
   const [first] = approve(originals, soften);
   assert.ok(first !== undefined);
   const cut = { ...first, changes: first.changes.slice(0, 1) };
-  const { refused } = separateCorrections(originals, [cut]);
+  const { refused } = separate(originals, [cut]);
   assert.deepEqual(valuesIn(refused), ['fine', { __bigint: '007' }], 'verbatim');
 });
 
@@ -108,16 +108,16 @@ test('what was not approved goes nowhere; an empty transaction stays one', () =>
   const device = new Device(1);
   const originals = [device.write({ pk: [1], set: { a: 1 } }), device.write()];
   const [, empty] = originals;
-  const none = separateCorrections(originals, []);
+  const none = separate(originals, []);
   assert.deepEqual([none.changeSets, none.authored], [[], []]);
-  const { changeSets } = separateCorrections(originals, approve(originals.slice(1)));
+  const { changeSets } = separate(originals, approve(originals.slice(1)));
   assert.deepEqual(changeSets, [empty]);
 });
 
 test('the same transaction twice stays twice', () => {
   const original = new Device(1).write({ pk: [1], set: { a: { __bigint: '007' } } });
   const twice = [original, structuredClone(original)];
-  const { changeSets, authored } = separateCorrections(twice, approve(twice));
+  const { changeSets, authored } = separate(twice, approve(twice));
   assert.deepEqual(changeSets, twice);
   assert.deepEqual(authored, []);
 });
@@ -128,10 +128,7 @@ test('one value in two spellings under one HLC is the author’s in either', () 
   const [change] = other.changes;
   assert.ok(change?.type === 'column');
   change.value = { __bigint: '007' };
-  const { changeSets, authored } = separateCorrections(
-    [original, other],
-    approve([original, other]),
-  );
+  const { changeSets, authored } = separate([original, other], approve([original, other]));
   assert.deepEqual(authored, []);
   assert.equal(valuesIn(changeSets).length, 2);
 });
@@ -141,12 +138,12 @@ test('what answers nothing is no verdict', () => {
   const original = device.write({ pk: [1], set: { a: 1 } });
   const added = decodeChangeSet(device.write({ pk: [2], set: { a: 2 } }));
   const approved = [...approve([original]), added];
-  assert.throws(() => separateCorrections([original], approved), InvalidAnswer);
+  assert.throws(() => separate([original], approved), InvalidAnswer);
 });
 
 /** What is left at the author of a change that came back as `made`. */
 function movedOf(original: WireChangeSet, made: (change: Change) => Change) {
-  const { moved, authored, refused } = separateCorrections([original], approve([original], made));
+  const { moved, authored, refused } = separate([original], approve([original], made));
   assert.equal(authored.flatMap(({ changes }) => changes).length, 1);
   assert.deepEqual(refused, []);
   return moved;
@@ -194,7 +191,7 @@ test('of two changes under one HLC each stands for itself', () => {
     const [approved] = approve([original]);
     assert.ok(approved !== undefined);
     const answer = { ...approved, changes: approved.changes.slice(i, i + 1) };
-    const separated = separateCorrections([original], [answer]);
+    const separated = separate([original], [answer]);
     assert.deepEqual(valuesIn(separated.changeSets), left);
     assert.deepEqual(valuesIn(separated.refused), refused);
     assert.deepEqual(valuesIn(separated.authored), []);
@@ -208,11 +205,11 @@ test('a change that comes twice under one HLC may be moved as often, and no ofte
   const [change] = approved?.changes ?? [];
   assert.ok(approved !== undefined && change !== undefined);
   const moved = { ...change, pk: [2] };
-  const separated = separateCorrections([twice], [{ ...approved, changes: [moved, moved] }]);
+  const separated = separate([twice], [{ ...approved, changes: [moved, moved] }]);
   assert.deepEqual(valuesIn(separated.authored), [1, 1]);
   assert.deepEqual(valuesIn(separated.moved), [1, 1]);
   const answer = [{ ...approved, changes: [moved, moved, moved] }];
-  assert.throws(() => separateCorrections([twice], answer), /comes a second time under one HLC/);
+  assert.throws(() => separate([twice], answer), /comes a second time under one HLC/);
 });
 
 test('a change that was moved to another transaction is still its author’s', () => {
@@ -224,7 +221,7 @@ test('a change that was moved to another transaction is still its author’s', (
   const [first, second] = approve(originals);
   assert.ok(first !== undefined && second !== undefined);
   const merged = [{ ...first, changes: [...first.changes, ...second.changes] }];
-  const { changeSets, authored } = separateCorrections(originals, merged);
+  const { changeSets, authored } = separate(originals, merged);
   assert.deepEqual(valuesIn(changeSets), [1, 2]);
   assert.deepEqual(authored, []);
 });
@@ -241,7 +238,7 @@ test('migrations that a hook left alone are their author’s, in whatever order 
       (migration) =>
         Object.fromEntries(order(Object.entries(migration))) as unknown as typeof migration,
     );
-    const separated = separateCorrections([original], [{ ...approved, schemaMigrations }]);
+    const separated = separate([original], [{ ...approved, schemaMigrations }]);
     assert.deepEqual(separated.changeSets, [original]);
     assert.deepEqual(separated.authored, []);
   }
@@ -255,10 +252,7 @@ test('a migration that was rewritten is the coordinator’s', () => {
     ...migration,
     ddl: 'alter table t add x text',
   }));
-  const { changeSets, authored } = separateCorrections(
-    [original],
-    [{ ...approved, schemaMigrations }],
-  );
+  const { changeSets, authored } = separate([original], [{ ...approved, schemaMigrations }]);
   assert.deepEqual(changeSets, []);
   assert.equal(authored[0]?.schemaMigrations[0]?.ddl, 'alter table t add x text');
 });

@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { explainRefused } from '../../src/service/rejections.ts';
 import { Device, type RowWrite } from '../../src/testing/device.ts';
+import { explain } from './verdicts.ts';
 
 const refused = (...writes: RowWrite[]) => [new Device(1).write(...writes)];
 const unexplained = { reason: 'rejected', code: 'REJECTED' };
 
 test('each change gets an entry, also where nobody said why', () => {
   const sets = refused({ pk: [1], set: { a: 1, b: 2 } }, { pk: [2], delete: true });
-  assert.deepEqual(explainRefused(sets, []), [
+  assert.deepEqual(explain(sets, []), [
     { ...unexplained, table: 't', column: 'a', pk: [1] },
     { ...unexplained, table: 't', column: 'b', pk: [1] },
     { ...unexplained, table: 't', pk: [2] },
@@ -27,7 +27,7 @@ test('the first entry that fits explains it, as far as it names its parts', () =
     { reason: 'anything' },
   ];
   assert.deepEqual(
-    explainRefused(sets, said).map(({ reason, code }) => [reason, code]),
+    explain(sets, said).map(({ reason, code }) => [reason, code]),
     [
       ['table', 'T'],
       ['cell', 'REJECTED'],
@@ -40,7 +40,7 @@ test('keys are compared by value, whatever they are', () => {
   const sets = refused({ pk: [{ __bigint: '5' }, { __bin: 'AAE=' }], set: { a: 1 } });
   const said = [{ reason: 'this', pk: [5, Uint8Array.of(0, 1)] }];
   assert.deepEqual(
-    explainRefused(sets, said),
+    explain(sets, said),
     [{ reason: 'this', code: 'REJECTED', table: 't', column: 'a', pk: [5n, Buffer.of(0, 1)] }].map(
       (entry) => ({ ...entry, pk: [5n, new Uint8Array([0, 1])] }),
     ),
@@ -54,7 +54,7 @@ test('names are never taken for a part that is left open', () => {
       { reason: 'another', table: name },
       { reason: 'this', table: 'other' },
     ];
-    const [entry, ...rest] = explainRefused(sets, said);
+    const [entry, ...rest] = explain(sets, said);
     assert.equal(entry?.reason, 'this', name);
     assert.deepEqual(rest, [{ reason: 'another', table: name }]);
   }
@@ -62,14 +62,14 @@ test('names are never taken for a part that is left open', () => {
 
 test('what speaks for no change is told all the same, once', () => {
   const hint = { reason: 'the sale is over' };
-  assert.deepEqual(explainRefused([], [hint]), [hint]);
+  assert.deepEqual(explain([], [hint]), [hint]);
   const sets = refused({ pk: [1], set: { a: 1 } });
-  assert.equal(explainRefused(sets, [hint]).length, 1);
+  assert.equal(explain(sets, [hint]).length, 1);
 });
 
 test('DDL is named by its table', () => {
   const sets = [new Device(1).migrate('drop_table', 'tasks')];
-  assert.deepEqual(explainRefused(sets, [{ reason: 'no', table: 'tasks' }]), [
+  assert.deepEqual(explain(sets, [{ reason: 'no', table: 'tasks' }]), [
     { reason: 'no', code: 'REJECTED', table: 'tasks' },
   ]);
 });
@@ -77,6 +77,6 @@ test('DDL is named by its table', () => {
 test('many changes with an entry each are no more than that', () => {
   const set = Object.fromEntries(Array.from({ length: 20_000 }, (_, i) => [`c${i}`, i]));
   const said = Object.keys(set).map((column) => ({ reason: column, table: 't', column, pk: [1] }));
-  const explained = explainRefused(refused({ pk: [1], set }), said.toReversed());
+  const explained = explain(refused({ pk: [1], set }), said.toReversed());
   assert.ok(explained.every(({ reason, column }) => reason === column));
 });
