@@ -1,6 +1,7 @@
 /** A validator sees what comes before the change that it judges, stored or not. */
 
 import assert from 'node:assert/strict';
+import { EventEmitter, once } from 'node:events';
 import { test } from 'node:test';
 import businessRule from '../../examples/hooks/business-rule.ts';
 import rowOwnership from '../../examples/hooks/row-ownership.ts';
@@ -175,4 +176,42 @@ test('a serial validator that writes to its own database is told so, and nothing
     reader.rows('log').map(([, { by }]) => by),
     ['after', 'judge'],
   );
+});
+
+test('of serial validators that write to each other’s databases at once one is told so, and the other’s batch is stored', async (t) => {
+  const faults: unknown[] = [];
+  let asked = 0;
+  const judging = new EventEmitter();
+  const writer = defineHooks({
+    name: 'writer',
+    serial: true,
+    setup: (_options, { service }) => ({
+      async onBeforeApplyChanges({ databaseId }, changes) {
+        asked++;
+        const together = once(judging, 'both');
+        if (asked === 2) judging.emit('both');
+        await together;
+        const rows = [{ table: 'log', pk: [databaseId ?? ''], set: { by: 'judge' } }];
+        await service.write(databaseId === 'a' ? 'b' : 'a', rows).catch((error: unknown) => {
+          faults.push(error);
+          throw error;
+        });
+        return judgeChanges(changes, () => true);
+      },
+    }),
+  });
+  const coordinator = await startCoordinator(t, { config: config(writer) });
+  const [a, b] = await Promise.all(
+    ['a', 'b'].map((databaseId) => coordinator.device({ token: 'ann', databaseId })),
+  );
+  const answers = await Promise.allSettled([
+    a?.write('t', [1], { a: 1 }),
+    b?.write('t', [1], { b: 1 }),
+  ]);
+  assert.equal(faults.length, 1);
+  assert.match(
+    String(faults[0]),
+    /^Error: service\.write: a batch for [ab] is being judged at the same time/,
+  );
+  assert.deepEqual(answers.map(({ status }) => status).sort(), ['fulfilled', 'rejected']);
 });
