@@ -64,9 +64,17 @@ export type {
   LogPin,
   LogPinOptions,
   StoredRow,
+  TableName,
 } from './hooks/reader.ts';
 export { foldName, foldSchema, sameName } from './hooks/same-name.ts';
-export { type RowName, rowIdentity, type Spelling, sameRow, spellingOf } from './hooks/spelling.ts';
+export {
+  type RowName,
+  rowIdentity,
+  type Spelling,
+  sameRow,
+  spellingIn,
+  spellingOf,
+} from './hooks/spelling.ts';
 export { TableMap } from './hooks/table-list.ts';
 export type {
   AppliedCall,

@@ -3,7 +3,7 @@
  * deleted, a new one beyond the quota is rejected.
  */
 
-import { defineHooks, judgeChanges, rowIdentity, spellingOf, Type } from 'sync-coordinator';
+import { defineHooks, judgeChanges, rowIdentity, spellingIn, Type } from 'sync-coordinator';
 
 export default defineHooks({
   name: 'quota',
@@ -32,7 +32,7 @@ export default defineHooks({
         let hasDeleted = false;
         let verdictByRow;
         async function judge(change, changeSet) {
-          const spelling = spellingOf(change, { table });
+          const spelling = await spellingIn(read, change, { table });
           if (spelling === 'none') return true;
           // Devices take all spellings for one table; here they would be several, and only one is counted.
           if (spelling === 'other') return { reason: `it is called ${table}`, code: 'SPELLING' };

@@ -5,7 +5,7 @@
  *     hooks: { modules: ['./hooks/business-rule.ts'], onReject: 'revert' },
  */
 
-import { defineHooks, judgeChanges, spellingOf } from 'sync-coordinator';
+import { defineHooks, judgeChanges, spellingIn } from 'sync-coordinator';
 
 const orders = { table: 'orders' };
 const status = { table: 'orders', column: 'status' };
@@ -19,10 +19,10 @@ export default defineHooks({
       judgeChanges(
         changeSets,
         async (change) => {
-          const spelling = spellingOf(change, orders);
+          const spelling = await spellingIn(read, change, orders);
           if (spelling === 'none') return true;
           // Devices take all spellings for one; here each would be another table, another column.
-          if (spelling === 'other' || spellingOf(change, status) === 'other') {
+          if (spelling === 'other' || (await spellingIn(read, change, status)) === 'other') {
             return { reason: 'it is called orders, and its column status', code: 'SPELLING' };
           }
           const order = await read.row(change);

@@ -4,14 +4,15 @@
  * start over: `service.resync(({ userId }) => userId === newOwner)`.
  */
 
-import { type Change, defineHooks, spellingOf } from 'sync-coordinator';
+import { type Change, defineHooks, spellingIn, type TableName } from 'sync-coordinator';
 
 export default defineHooks({
   name: 'per-user-filter',
   setup: (_options, { read }) => ({
     async onBeforeSendChanges({ userId, databaseId = '' }, changeSets) {
+      const sameTable = (a: TableName, b: TableName) => read.sameTable(databaseId, a, b);
       const isTheirs = async (change: Change) => {
-        const spelling = spellingOf(change, { table: 'notes' });
+        const spelling = await spellingIn({ sameTable }, change, { table: 'notes' });
         // Devices take all spellings for the table; whose those rows are is looked up in none of them.
         if (spelling !== 'exact') return spelling === 'none';
         // A deletion tells nothing but its key, and whoever has the row must hear of it.

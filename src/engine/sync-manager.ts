@@ -47,7 +47,7 @@ import { SiteRecords } from './records/site-records.ts';
 import { openSnapshot, type Snapshot } from './snapshot/snapshot.ts';
 import type { Catalog } from './tables/catalog.ts';
 import { type CatalogLimits, UNLIMITED_CATALOG } from './tables/catalog-size.ts';
-import { readRow, readRows, type WireRow } from './tables/stored-rows.ts';
+import { isOneTable, readRow, readRows, type WireRow } from './tables/stored-rows.ts';
 import { aliasesOf, type TableAliases } from './tables/table-aliases.ts';
 
 /** What the engine takes from outside, so that a simulation can be the world. */
@@ -407,6 +407,11 @@ export class SyncManager {
   /** A row as it is merged, its primary key in its JSON form. */
   readRow(row: { schema: string; table: string; pk: readonly unknown[] }) {
     return readRow(this.#store, this.#state.current.catalog, row);
+  }
+
+  /** Whether two names lead to one table, since it was renamed from one to the other. */
+  isOneTable(a: { schema: string; table: string }, b: { schema: string; table: string }): boolean {
+    return isOneTable(this.#state.current.catalog, a, b);
   }
 
   /** The tables as they would be with more merged: as long as `isCurrent` says that they are still these. */

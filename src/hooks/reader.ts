@@ -28,6 +28,8 @@ export interface BatchReader {
   row(row: TableName & { pk: readonly SqlValue[] }): Promise<StoredRow | undefined>;
   /** All rows of a table, in no order. */
   rows(table: TableName): AsyncIterable<StoredRow>;
+  /** Whether two names lead to one table here, since it was renamed from one to the other. */
+  sameTable(a: TableName, b: TableName): Promise<boolean>;
   /**
    * What is read from now on is as if this were stored: for change sets of the batch that have been approved, so
    * that those behind them are judged as if they had come alone. `judgeChanges` does it by itself.
@@ -87,6 +89,8 @@ export interface CoordinatorReader {
   ): Promise<StoredRow | undefined>;
   /** All rows of a table, in no order, as they were when the first one was asked for. */
   rows(databaseId: string, table: TableName): AsyncIterable<StoredRow>;
+  /** Whether two names lead to one table, since it was renamed from one to the other. */
+  sameTable(databaseId: string, a: TableName, b: TableName): Promise<boolean>;
   /** The newest position; of wall time 0 while nothing has arrived. */
   position(databaseId: string): Promise<Hlc>;
   /** The transactions after a position, in the order of their arrival, up to the newest one. */
@@ -100,5 +104,10 @@ export interface CoordinatorReader {
 
 /** Where no database is: all that is added goes nowhere. */
 export function readNothing(): BatchReader {
-  return { row: async () => undefined, async *rows() {}, add: () => undefined };
+  return {
+    row: async () => undefined,
+    async *rows() {},
+    sameTable: async () => false,
+    add: () => undefined,
+  };
 }

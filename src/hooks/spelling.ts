@@ -5,7 +5,7 @@
 
 import type { Change } from '../protocol/types.ts';
 import { encodeValue, pkIdentity, type SqlValue } from '../protocol/values.ts';
-import type { TableName } from './reader.ts';
+import type { BatchReader, TableName } from './reader.ts';
 import { foldSchema, MAIN_SCHEMA, sameName } from './same-name.ts';
 
 /**
@@ -33,6 +33,27 @@ export function spellingOf(
     change.table === table &&
     (column === undefined || ofColumn === column);
   return isExact ? 'exact' : 'other';
+}
+
+/**
+ * The same for rules that read: a spelling that leads to the very table, since that was renamed from one to the
+ * other (`Notes` to `notes`), is `exact`, too. What is read of it goes to the same rows.
+ * @param read `call.read`
+ */
+export async function spellingIn(
+  read: Pick<BatchReader, 'sameTable'>,
+  change: Change,
+  { schema = MAIN_SCHEMA, table, column }: TableName & { column?: string },
+): Promise<Spelling> {
+  const spelling = spellingOf(change, {
+    schema,
+    table,
+    ...(column === undefined ? {} : { column }),
+  });
+  if (spelling !== 'other') return spelling;
+  const written = { schema: change.schema, table: change.table };
+  const isColumn = column === undefined || (change.type === 'column' && change.column === column);
+  return isColumn && (await read.sameTable(written, { schema, table })) ? 'exact' : 'other';
 }
 
 /** What names a row, such as a change. */

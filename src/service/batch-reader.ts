@@ -79,6 +79,11 @@ export class PreviewReader implements BatchReader {
     for await (const row of preview.rows({ schema, table })) yield toStoredRow(row);
   }
 
+  async sameTable(a: TableName, b: TableName): Promise<boolean> {
+    const preview = await this.#current();
+    return preview.isOneTable({ schema: MAIN_SCHEMA, ...a }, { schema: MAIN_SCHEMA, ...b });
+  }
+
   async #current(): Promise<Preview> {
     const { manager } = await this.#database.open();
     this.#sets ??= this.#ownOf(this.#accepted.of(this.#database.id, this.#sender), manager);

@@ -49,6 +49,11 @@ export function createDatabaseReader(
       }
     },
 
+    sameTable: (databaseId, a, b) =>
+      withManager(databaseId, (manager) =>
+        manager.isOneTable({ schema: MAIN_SCHEMA, ...a }, { schema: MAIN_SCHEMA, ...b }),
+      ),
+
     pinLog,
 
     position: (databaseId) => withManager(databaseId, ({ position }) => decodeHlc(position)),
@@ -108,5 +113,6 @@ export class LateReader implements CoordinatorReader {
   position: CoordinatorReader['position'] = async (...args) => this.#bound.position(...args);
   rows: CoordinatorReader['rows'] = (...args) => this.#bound.rows(...args);
   changes: CoordinatorReader['changes'] = (...args) => this.#bound.changes(...args);
+  sameTable: CoordinatorReader['sameTable'] = async (...args) => this.#bound.sameTable(...args);
   pinLog: CoordinatorReader['pinLog'] = async (...args) => this.#bound.pinLog(...args);
 }

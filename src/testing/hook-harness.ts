@@ -79,6 +79,7 @@ const NOTHING: CoordinatorReader = {
   ready: Promise.resolve(),
   row: async () => undefined,
   async *rows() {},
+  sameTable: async () => false,
   position: async () => NOWHERE,
   async *changes() {},
   pinLog: async (_databaseId, { position = NOWHERE }) => ({
@@ -157,11 +158,12 @@ export async function askHooks(
   });
   const { siteId, databaseId = 'default' } = identity;
   const close = () => current.close();
-  const { row, rows } = { ...NOTHING, ...read };
+  const { row, rows, sameTable } = { ...NOTHING, ...read };
   // What is added is not shown: that takes a database (see `startCoordinator`).
   const reader = (): BatchReader => ({
     row: (of) => row(databaseId, of),
     rows: (of) => rows(databaseId, of),
+    sameTable: (a, b) => sameTable(databaseId, a, b),
     add: () => undefined,
   });
   owner.after(close);

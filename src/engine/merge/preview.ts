@@ -13,7 +13,7 @@ import type { Pace } from '../records/pace.ts';
 import { createRow, decodeRow, mergeCell, mergeTombstone, type Row } from '../records/row.ts';
 import type { TableRecord } from '../records/table-record.ts';
 import { CatalogDraft } from '../tables/catalog-draft.ts';
-import { readTable, toWireRow, type WireRow } from '../tables/stored-rows.ts';
+import { isOneTable, readTable, toWireRow, type WireRow } from '../tables/stored-rows.ts';
 import { isBelowFloor, targetOf } from '../tables/table-names.ts';
 import { mergeMigration } from './table-ddl.ts';
 import { destinationOf, rowIdentity } from './table-emptying.ts';
@@ -73,6 +73,12 @@ export class Preview {
     const found = readTable(this.#catalog, schema, table);
     if (found === undefined) return undefined;
     return toWireRow(await this.#rowOf(pkIdentity(pk), this.#sourcesOf(found)));
+  }
+
+  /** Whether two names lead to one table. */
+  async isOneTable(a: TableName, b: TableName): Promise<boolean> {
+    await this.#merged();
+    return isOneTable(this.#catalog, a, b);
   }
 
   /** All rows of a table, in no order. */

@@ -36,6 +36,17 @@ export function readTable(
   return typeof bearer !== 'string' && isLive(bearer) ? bearer : undefined;
 }
 
+interface Name {
+  schema: string;
+  table: string;
+}
+
+/** Whether two names lead to one table. */
+export function isOneTable(catalog: CatalogView, a: Name, b: Name): boolean {
+  const found = readTable(catalog, a.schema, a.table);
+  return found !== undefined && found.id === readTable(catalog, b.schema, b.table)?.id;
+}
+
 /** @param pk in its JSON form */
 export async function readRow(
   reader: KVReader,
