@@ -118,7 +118,7 @@ const DOES_MORE = [
   /[(,] ?like\b/,
   /^create table [^ (]+ [^(]/,
   /^alter table [^ ]+ (?!add\b)./,
-  /^alter\b.*\b(check|unique|primary|foreign|references|exclude)\b/,
+  /^alter table [^ ]+ .*\b(check|unique|primary|foreign|references|exclude)\b/,
 ];
 
 /** A word in them is a column's name. */
