@@ -11,6 +11,7 @@ import type { TableAliases } from '../engine/tables/table-aliases.ts';
 import type { HookChain } from '../hooks/chain.ts';
 import type { CallOrigin } from '../hooks/types.ts';
 import type { WireChange, WireChangeSet } from '../protocol/schemas.ts';
+import { Fifo } from './fifo.ts';
 import { askUnderAllNames } from './former-names.ts';
 import { bytesFor, type PageMemory } from './page-reads.ts';
 import type { Reader } from './rights.ts';
@@ -84,16 +85,40 @@ export async function readPage(
       use,
     ),
   );
+  const left = await seenOf(jsons, page.aliases, view);
+  let lastSent: HlcText | undefined;
+  // What is written is let go of, before the next one is: a page may hold more than it was meant to.
+  for (let next = left.shift(); next !== undefined; next = left.shift()) {
+    lastSent = next.hlc;
+    take(next.json ?? Buffer.from(JSON.stringify(next.set)));
+  }
+  return { ...page, lastSent };
+}
+
+/** A change set as it is to be sent: as it was stored, or as it was left. */
+type Seen = { hlc: HlcText } & (
+  | { json: Uint8Array; set?: undefined }
+  | { json?: undefined; set: WireChangeSet }
+);
+
+/** @param jsons is emptied */
+async function seenOf(
+  jsons: Uint8Array[],
+  aliases: TableAliases,
+  view: Narrow,
+): Promise<Fifo<Seen>> {
   const jsonBySet = new Map<WireChangeSet, Uint8Array | undefined>();
   for (const json of jsons.splice(0)) {
     const changeSet: WireChangeSet = JSON.parse(bytesToText(json));
     const bare = withoutPriors(changeSet);
     jsonBySet.set(bare, bare === changeSet ? json : undefined);
   }
-  const left = await view([...jsonBySet.keys()], page.aliases);
-  for (const set of left) take(jsonBySet.get(set) ?? Buffer.from(JSON.stringify(set)));
-  const lastSent: HlcText | undefined = left.at(-1)?.hlc;
-  return { ...page, lastSent };
+  const seen = new Fifo<Seen>();
+  for (const set of await view([...jsonBySet.keys()], aliases)) {
+    const json = jsonBySet.get(set);
+    seen.push({ hlc: set.hlc, ...(json === undefined ? { set } : { json }) });
+  }
+  return seen;
 }
 
 /**

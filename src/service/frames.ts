@@ -19,22 +19,34 @@ function* joined(pieces: readonly Uint8Array[]): Generator<Uint8Array> {
   }
 }
 
+/** A message, in the pieces that it was put together from: what is long is in memory once, as it was read. */
+export type Frame = readonly Uint8Array[];
+
+export function frameBytes(frame: Frame): number {
+  return frame.reduce((sum, { length }) => sum + length, 0);
+}
+
 /** A `changes` or `push_changes` message around change sets in JSON. */
 export function changeSetsFrame(
   kind: keyof typeof OPENING,
   changeSets: readonly Uint8Array[],
-): Buffer {
-  return Buffer.concat([OPENING[kind], ...joined(changeSets), CLOSING]);
+): Frame {
+  return [...inBlocks([OPENING[kind], ...joined(changeSets), CLOSING])];
 }
 
 /** What is made ready for a page of changes; most answers are small. */
 const FIRST_PAGE_BYTES = 4 * 1024;
 /** Of a page, what is around and between its change sets included. */
 const FRAME_BYTES_A_BYTE = 1.02;
+/** What is longer is not copied into a page, but sent as it was read. */
+const COPIED_BYTES_MAX = 1024 * 1024;
 
 /** `changes` messages, one after the other, each written change set by change set. */
 export class PageWriter {
   readonly #builder: ByteBuilder;
+  /** All but what is in the builder. */
+  #pieces: Uint8Array[] = [];
+  #piecesBytes = 0;
   #isEmpty = true;
 
   /** @param pageBytes about what a message grows to, unless it stays small */
@@ -45,30 +57,46 @@ export class PageWriter {
 
   /** In bytes, of what has been added. */
   get length(): number {
-    return this.#builder.length;
+    return this.#piecesBytes + this.#builder.length;
   }
 
   /** @param json of a change set */
   add(json: Uint8Array): void {
     this.#builder.add(this.#isEmpty ? OPENING.changes : COMMA);
     this.#isEmpty = false;
-    this.#builder.add(json);
+    if (json.length <= COPIED_BYTES_MAX) {
+      this.#builder.add(json);
+      return;
+    }
+    // The builder's own is overwritten by what comes next.
+    this.#addPiece(Buffer.from(this.#builder.take()));
+    this.#addPiece(json);
+  }
+
+  #addPiece(piece: Uint8Array): void {
+    this.#pieces.push(piece);
+    this.#piecesBytes += piece.length;
   }
 
   /** The message, lent until the next one is written. */
-  take(): Buffer {
+  take(): Frame {
     if (this.#isEmpty) this.#builder.add(OPENING.changes);
     this.#isEmpty = true;
     this.#builder.add(CLOSING);
-    return this.#builder.take();
+    this.#addPiece(this.#builder.take());
+    const pieces = this.#pieces;
+    this.#pieces = [];
+    this.#piecesBytes = 0;
+    return pieces;
   }
 }
 
 const CHUNK_OPENING = Buffer.from('{"type":"snapshot_chunk","chunk":');
 const CHUNK_CLOSING = Buffer.from('}');
 
-export function snapshotChunkFrame(chunk: Uint8Array): Buffer {
-  return Buffer.concat([CHUNK_OPENING, chunk, CHUNK_CLOSING]);
+/** @param chunk is copied: it is only lent */
+export function snapshotChunkFrame(chunk: Uint8Array): Frame {
+  return [Buffer.concat([CHUNK_OPENING, chunk, CHUNK_CLOSING])];
 }
 
 /** What of a page is put together at most before it is handed over: many small pieces would cost a write each. */

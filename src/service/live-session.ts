@@ -4,12 +4,13 @@ import type { SiteIdText } from '../clock/site-id.ts';
 import type { Appended } from '../engine/log-announcer.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
 import type { Reservation } from './byte-budget.ts';
+import type { Frame } from './frames.ts';
 import type { OpenDatabase } from './open-database.ts';
 
 /** A message of changes that were written meanwhile, for one session or several. */
 export interface Push {
   /** `undefined` if there is no room for it in memory: then they are read from the log, once there is. */
-  bytes: Buffer | undefined;
+  bytes: Frame | undefined;
   changeSets: number;
   /** It is sent once more. What is returned is to be called when it has been taken. */
   share(): () => void;

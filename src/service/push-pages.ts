@@ -10,12 +10,12 @@ import { isAmongAuthors } from '../engine/log/log-record.ts';
 import type { SyncManager } from '../engine/sync-manager.ts';
 import type { Reservation } from '../service/byte-budget.ts';
 import { type PushView, readPage } from '../service/client-view.ts';
-import { changeSetsFrame } from '../service/frames.ts';
+import { changeSetsFrame, type Frame, frameBytes } from '../service/frames.ts';
 import { bytesFor, type PageReads } from '../service/page-reads.ts';
 
 export interface PushPage {
   /** `undefined` if there is nothing in it for the reader. */
-  frame: Buffer | undefined;
+  frame: Frame | undefined;
   changeSets: number;
   end: LogCursor;
   /** To be called once it is needed no longer. */
@@ -110,7 +110,7 @@ export class PushPages {
       };
       const page = await readPage(this.#manager, options, view?.narrow, take, { reads, room });
       const frame = changeSets.length === 0 ? undefined : changeSetsFrame('push', changeSets);
-      room.adjust(frame?.length ?? 0);
+      room.adjust(frame === undefined ? 0 : frameBytes(frame));
       const { authors, end } = page;
       return { frame, changeSets: changeSets.length, end, authors, room };
     } catch (error) {

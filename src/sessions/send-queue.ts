@@ -1,13 +1,15 @@
+import type { Frame } from '../service/frames.ts';
+
 /**
  * What a session needs of the socket that it talks through. `plugins/ws.ts` makes one
  * from a WebSocket; tests make one from an array.
  */
 export interface Outlet {
   /**
-   * Queues one text message; after the socket has closed none.
+   * Queues one text message, in whatever pieces; after the socket has closed none.
    * @param taken called once the memory of the frame is needed no longer: it is written out, or never will be
    */
-  send(frame: string | Uint8Array, taken?: () => void): void;
+  send(frame: string | Frame, taken?: () => void): void;
   /** Answers a ping of the WebSocket protocol. Of several that wait the newest is. */
   pong(payload: Uint8Array): void;
   /** What is queued and not yet taken by the operating system. */

@@ -24,7 +24,7 @@ import type { Reservation } from '../service/byte-budget.ts';
 import { isCarryNeeded } from '../service/carry.ts';
 import { type Narrow, type PushView, readPage } from '../service/client-view.ts';
 import type { ServedSnapshot } from '../service/delivery.ts';
-import { PageWriter, snapshotChunkFrame } from '../service/frames.ts';
+import { frameBytes, PageWriter, snapshotChunkFrame } from '../service/frames.ts';
 import type { LiveSession, Push, TryReserve } from '../service/live-session.ts';
 import type { DatabaseAccess, OpenDatabase } from '../service/open-database.ts';
 import { bytesFor, type PageReads } from '../service/page-reads.ts';
@@ -381,7 +381,7 @@ export class Session implements LiveSession {
       writer.add(database.manager.carryPosition(end.position));
     }
     const frame = writer.take();
-    room.adjust(frame.length);
+    room.adjust(frameBytes(frame));
     outlet.send(frame, () => room.give());
   }
 
@@ -422,7 +422,7 @@ export class Session implements LiveSession {
       room = await host.reserve(SNAPSHOT_CHUNK_BYTES);
       for await (const chunk of chunks) {
         const frame = snapshotChunkFrame(chunk);
-        room.adjust(frame.length);
+        room.adjust(frameBytes(frame));
         outlet.send(frame, room.give);
         await outlet.drained(queuedMax);
         if (!this.#isOpen) return;

@@ -9,6 +9,7 @@
 import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
 import { Fifo } from '../service/fifo.ts';
+import { type Frame, frameBytes } from '../service/frames.ts';
 import { startGrace } from '../service/grace.ts';
 import type { Outlet } from './send-queue.ts';
 import { type Fragment, frameHeader, joinFrames } from './text-frames.ts';
@@ -20,6 +21,7 @@ const FRAGMENT_BYTES = 64 * 1024;
 const COPIED_BYTES_MAX = 16 * 1024;
 /** What a message costs beside its bytes, so that many small ones are bounded as well. */
 const FRAME_OVERHEAD_BYTES = 256;
+const NOTHING = Buffer.alloc(0);
 /** Of what `ws` frames by itself. */
 const FRAME = { binary: false, compress: false };
 /** How long a peer gets to take what is queued before it is closed. */
@@ -33,7 +35,10 @@ interface Waiter {
 }
 
 interface Message {
+  /** What of its piece at `at` has not been handed over, and the pieces after that. */
   bytes: Buffer;
+  pieces: Frame;
+  at: number;
   taken: (() => void) | undefined;
 }
 
@@ -75,15 +80,15 @@ export class SocketOutlet implements Outlet {
     return this.#queuedBytes;
   }
 
-  send(frame: string | Uint8Array, taken?: () => void): void {
+  send(frame: string | Frame, taken?: () => void): void {
     if (!this.isOpen) {
       taken?.();
       return;
     }
-    const bytes = typeof frame === 'string' ? Buffer.from(frame) : toBuffer(frame);
+    const pieces = typeof frame === 'string' ? [Buffer.from(frame)] : frame;
     if (this.#queuedBytes === 0) this.#lastProgressMs = performance.now();
-    this.#add(bytes.length + FRAME_OVERHEAD_BYTES);
-    this.#queue.push({ bytes, taken });
+    this.#add(frameBytes(pieces) + FRAME_OVERHEAD_BYTES);
+    this.#queue.push({ bytes: pieceAt(pieces, 0), pieces, at: 0, taken });
     this.#handOver();
   }
 
@@ -121,13 +126,16 @@ export class SocketOutlet implements Outlet {
   }
 
   /** @param message one, or the rest of one */
-  #handOverFragment({ bytes, taken }: Message, isFirst: boolean): void {
-    if (bytes.length <= FRAGMENT_BYTES) {
+  #handOverFragment({ bytes, pieces, at, taken }: Message, isFirst: boolean): void {
+    if (bytes.length > FRAGMENT_BYTES) {
+      this.#rest = { bytes: bytes.subarray(FRAGMENT_BYTES), pieces, at, taken };
+      this.#write({ bytes: bytes.subarray(0, FRAGMENT_BYTES), isFirst, isLast: false });
+    } else if (at + 1 < pieces.length) {
+      this.#rest = { bytes: pieceAt(pieces, at + 1), pieces, at: at + 1, taken };
+      this.#write({ bytes, isFirst, isLast: false });
+    } else {
       this.#rest = undefined;
       this.#write({ bytes, isFirst, isLast: true, taken });
-    } else {
-      this.#rest = { bytes: bytes.subarray(FRAGMENT_BYTES), taken };
-      this.#write({ bytes: bytes.subarray(0, FRAGMENT_BYTES), isFirst, isLast: false });
     }
   }
 
@@ -266,6 +274,7 @@ function tellTaken(fragments: readonly Fragment[]): void {
   for (const { taken } of fragments) taken?.();
 }
 
-function toBuffer(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+function pieceAt(pieces: Frame, at: number): Buffer {
+  const { buffer, byteOffset, byteLength } = pieces[at] ?? NOTHING;
+  return Buffer.from(buffer, byteOffset, byteLength);
 }

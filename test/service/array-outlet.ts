@@ -2,6 +2,7 @@
 
 import { EventEmitter, once } from 'node:events';
 import type { WireChangeSet } from '../../src/protocol/schemas.ts';
+import type { Frame } from '../../src/service/frames.ts';
 import type { Outlet } from '../../src/sessions/send-queue.ts';
 
 export interface SentMessage {
@@ -23,12 +24,12 @@ export class ArrayOutlet implements Outlet {
   /** Emits `closed`. */
   readonly closing = new EventEmitter();
 
-  send(frame: string | Uint8Array, taken?: () => void): void {
+  send(frame: string | Frame, taken?: () => void): void {
     if (!this.isOpen) {
       taken?.();
       return;
     }
-    const text = Buffer.from(frame).toString();
+    const text = typeof frame === 'string' ? frame : Buffer.concat(frame).toString();
     this.messages.push(JSON.parse(text));
     if (this.isHeld) this.queuedBytes += text.length;
     if (!this.isHeld) taken?.();

@@ -2,7 +2,14 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { blocksWhile, changesPageJson } from '../../src/service/frames.ts';
+import {
+  blocksWhile,
+  changeSetsFrame,
+  changesPageJson,
+  frameBytes,
+  PageWriter,
+  snapshotChunkFrame,
+} from '../../src/service/frames.ts';
 
 const toPiece = (value: object) => Buffer.from(JSON.stringify(value));
 
@@ -25,6 +32,39 @@ test('a page is given in blocks: what is large as it was read, what is small put
   assert.equal(blocks.filter((block) => block === large).length, 2, 'not copied');
   assert.ok(blocks.length < 30, `${blocks.length} writes`);
   assert.ok(blocks.every((block) => block === large || block.length <= 64 * 1024));
+});
+
+test('what is long goes into a message as it was read, and is not copied', () => {
+  const long = toPiece({ text: 'x'.repeat(2_000_000) });
+  const small = toPiece({ text: 'y' });
+  const writer = new PageWriter(1000);
+  for (const piece of [small, small, long, long, small]) writer.add(piece);
+  const bytes = writer.length;
+  const page = writer.take();
+  assert.equal(frameBytes(page), bytes + ']}'.length);
+  const push = changeSetsFrame('push', [small, small, long, long, small]);
+  for (const [frame, type] of [
+    [page, 'changes'],
+    [push, 'push_changes'],
+  ] as const) {
+    assert.equal(frame.filter((piece) => piece === long).length, 2);
+    const sets = [small, small, long, long, small].map((piece) => JSON.parse(piece.toString()));
+    assert.deepEqual(JSON.parse(Buffer.concat(frame).toString()), { type, changeSets: sets });
+  }
+  // Nothing of it is left for the next one.
+  writer.add(small);
+  assert.equal(
+    Buffer.concat(writer.take()).toString(),
+    `{"type":"changes","changeSets":[${small}]}`,
+  );
+});
+
+test('a chunk of a snapshot is copied, for the next one overwrites it', () => {
+  const chunk = toPiece({ text: 'x'.repeat(200_000) });
+  const text = chunk.toString();
+  const frame = snapshotChunkFrame(chunk);
+  chunk.fill(' ');
+  assert.equal(Buffer.concat(frame).toString(), `{"type":"snapshot_chunk","chunk":${text}}`);
 });
 
 test('a page without changes is whole', () => {

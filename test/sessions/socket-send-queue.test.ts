@@ -62,13 +62,32 @@ for (const [how, isRaw] of [
   });
 }
 
+for (const isRaw of [true, false]) {
+  test(`a message in pieces arrives as one${isRaw ? '' : ', in frames of ws'}`, async (t) => {
+    const { outlet, hear } = await connectPair(t, { isRaw });
+    const toPieces = (sizes: readonly number[], text: string) =>
+      sizes.map((size) => Buffer.from(text.repeat(size)));
+    const messages = [
+      toPieces(EDGES, 'x'),
+      toPieces(EDGES.toReversed(), '€'),
+      [],
+      toPieces([7], 'y'),
+    ];
+    for (const message of messages) outlet.send(message);
+    const heard = await hear(messages.length);
+    assert.ok(heard.every((text, i) => text === Buffer.concat(messages[i] ?? []).toString()));
+    await outlet.drained(0);
+    assert.equal(outlet.queuedBytes, 0);
+  });
+}
+
 test('a big message goes as fragments, and only part of it is handed over at once', async (t) => {
   const { outlet, rawSocket, peer, hear } = await connectPair(t);
   const written = t.mock.method(rawSocket, 'write');
   // A header and its content each.
   const handedOver = () => written.mock.callCount() / 2;
   peer.pause();
-  outlet.send(Buffer.from(UNREAD));
+  outlet.send([Buffer.from(UNREAD)]);
   while (rawSocket.writableLength === 0) await new Promise(setImmediate);
   const atFirst = handedOver();
   assert.ok(atFirst > 1 && atFirst < 200, `${atFirst} fragments at first`);

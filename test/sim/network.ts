@@ -3,6 +3,7 @@
  * if it is, and cut at any moment, with what was on its way lost.
  */
 
+import type { Frame } from '../../src/service/frames.ts';
 import type { Outlet } from '../../src/sessions/send-queue.ts';
 import { type Loop, OUTSIDE } from './loop.ts';
 import type { Random } from './random.ts';
@@ -80,11 +81,11 @@ export class SimSocket implements Outlet {
   }
 
   /** From the coordinator. */
-  send(frame: string | Uint8Array, taken?: () => void): void {
+  send(frame: string | Frame, taken?: () => void): void {
     // Its bytes are copied, or dropped.
     taken?.();
     if (!this.isOpen) return;
-    const text = typeof frame === 'string' ? frame : Buffer.from(frame).toString();
+    const text = typeof frame === 'string' ? frame : Buffer.concat(frame).toString();
     this.queuedBytes += text.length;
     this.#toDevice.push(text);
     this.#schedule();
