@@ -14,6 +14,7 @@ import type { CodeHooks } from './hooks/code-hooks.ts';
 import { HOOK_NAMES, type HookName } from './hooks/kinds.ts';
 import { HookLoadError } from './hooks/load-error.ts';
 import { findCulprit } from './hooks/stray-rejection.ts';
+import { BoundedLog } from './logging/bounded-log.ts';
 import { createLogger } from './logging/logger.ts';
 import type { CoordinatorService } from './service/coordinator-service.ts';
 import { limitConnections } from './sessions/connections.ts';
@@ -59,7 +60,11 @@ export interface CoordinatorServer {
 }
 
 const logger = createLogger('sync-coordinator:server');
-const hooksLogger = createLogger('sync-coordinator:hooks');
+const strayFaults = new BoundedLog({
+  logger: createLogger('sync-coordinator:hooks'),
+  level: 'error',
+  verb: 'were left behind',
+});
 /** Longer than a database id may be, percent-encoded. */
 const PARAM_LENGTH_MAX = 512;
 
@@ -148,6 +153,7 @@ export async function createCoordinatorServer(
     },
     async stop() {
       await app.close();
+      strayFaults.flush();
       logger('stopped');
     },
     async reload(read) {
@@ -167,7 +173,8 @@ export async function createCoordinatorServer(
     noteStrayRejection(reason) {
       const module = findCulprit(reason, host.modules) ?? 'unknown';
       service.metrics.strayRejections.inc({ module });
-      hooksLogger.error('%s: a promise rejected, and nobody waited for it: %O', module, reason);
+      const what = `${module}: a promise rejected, and nobody waited for it`;
+      strayFaults.addError(`${module}: promises`, undefined, reason, what);
     },
     describe: () => ({
       storage,

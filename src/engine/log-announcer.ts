@@ -5,6 +5,7 @@
 
 import { compareHlc, type HlcText } from '../clock/hlc.ts';
 import { hlcSite } from '../clock/site-id.ts';
+import { BoundedLog } from '../logging/bounded-log.ts';
 import type { Logger } from '../logging/logger.ts';
 import type { KVStore } from '../storage/kv-store.ts';
 import { refuseIfForgotten } from './log/cursor.ts';
@@ -42,6 +43,7 @@ function isLittle(records: readonly LogRecord[]): boolean {
 export class LogAnnouncer {
   readonly #store: KVStore;
   readonly #logger: Logger;
+  readonly #faults: BoundedLog;
   readonly #listeners = new Set<(appended: Appended) => void>();
   /** What was told the last time. */
   #told: CommittedState;
@@ -52,6 +54,7 @@ export class LogAnnouncer {
   constructor(store: KVStore, state: CommittedState, logger: Logger) {
     this.#store = store;
     this.#logger = logger;
+    this.#faults = new BoundedLog({ logger, level: 'error', verb: 'failed' });
     this.#told = state;
     this.#current = state;
   }
@@ -122,7 +125,7 @@ export class LogAnnouncer {
         listener(appended);
       } catch (error) {
         // What is durable must not look as if it had failed, because somebody failed to hear of it.
-        this.#logger.error('a listener failed: %O', error);
+        this.#faults.addError('a listener of commits', undefined, error);
       }
     }
   }

@@ -9,6 +9,7 @@
 import { compareHlc, type HlcText, hlcWallTimeMs } from '../clock/hlc.ts';
 import { SITE_ID_BYTES, type SiteIdText } from '../clock/site-id.ts';
 import type { SyncError } from '../errors/sync-error.ts';
+import { BoundedLog } from '../logging/bounded-log.ts';
 import type { Logger } from '../logging/logger.ts';
 import type { WireChange, WireChangeSet, WireCheckpoint } from '../protocol/schemas.ts';
 import type { KVStore, KVTransaction } from '../storage/kv-store.ts';
@@ -170,12 +171,13 @@ export class SyncManager {
         yield: () => options.world.yield(),
       },
     );
+    const faults = new BoundedLog({ logger: options.logger, level: 'error', verb: 'failed' });
     this.#stopWatching = options.store.onCommit(() =>
       this.#look().then(
         () => true,
         (error: unknown) => {
           if (error instanceof ReplacedError) return true;
-          options.logger.error('what others wrote could not be read: %O', error);
+          faults.addError('reading what others wrote', undefined, error);
           return false;
         },
       ),

@@ -3,6 +3,7 @@
  * before a reload ends with the modules it began with, which are closed after that.
  */
 
+import { BoundedLog } from '../logging/bounded-log.ts';
 import { createLogger } from '../logging/logger.ts';
 import { forgetImportedModules } from '../modules/import-module.ts';
 import { HookChain } from './chain.ts';
@@ -15,6 +16,8 @@ import type { StatusLines } from './module-extras.ts';
 import { RefusalLines } from './refusal-lines.ts';
 
 const logger = createLogger('sync-coordinator:hooks');
+/** What fails whenever somebody asks for the status. */
+const faults = new BoundedLog({ logger, level: 'error', verb: 'failed' });
 
 export interface HookHostConfig extends HooksConfig {
   hooks: HooksConfig['hooks'] & { timeoutMs: number; notifyCallsMax: number };
@@ -114,7 +117,7 @@ export class HookHost {
         const lines = status?.();
         if (lines !== undefined) said[name] = lines;
       } catch (error) {
-        logger.error('%s: its status lines failed: %O', name, error);
+        faults.addError(`${name}: its status lines`, undefined, error);
       }
     }
     return said;
@@ -135,6 +138,7 @@ export class HookHost {
     this.#isClosed = true;
     await Promise.all([closeModules(this.#current, deadlineMs), ...this.#closings]);
     this.#options.lines.flush();
+    faults.flush();
   }
 }
 

@@ -114,7 +114,7 @@ export class CoordinatorService {
   constructor(options: ServiceOptions) {
     this.#options = options;
     const { config, storage, world, hooks } = options;
-    const { logger } = this;
+    const { logger, faults } = this;
     this.metrics = options.metrics ?? createMetrics();
     const { metrics } = this;
     this.logPins = new LogPinKeeper({
@@ -124,7 +124,7 @@ export class CoordinatorService {
       logger,
     });
     const { logPins } = this;
-    this.#pool = new DatabasePool({ storage, config, world, logger, logPins });
+    this.#pool = new DatabasePool({ storage, config, world, logger, faults, logPins });
     this.#delivery = new Delivery(hooks, config, metrics.limitMet);
     this.clients = new Clients(() => world.now());
     const refuseExpired = (client: ClientIdentity) => this.clients.refuseExpired(client);

@@ -8,6 +8,7 @@ import type { Maintained, MaintainOptions } from '../engine/maintenance/maintena
 import { ReplacedError } from '../engine/records/head.ts';
 import { SyncManager, type World } from '../engine/sync-manager.ts';
 import { SyncError, toSyncError } from '../errors/sync-error.ts';
+import type { BoundedLog } from '../logging/bounded-log.ts';
 import { createLogger, type Logger } from '../logging/logger.ts';
 import { openUnlessAbsent } from '../storage/absent-store.ts';
 import { isDatabaseId } from '../storage/database-id.ts';
@@ -35,6 +36,8 @@ export interface DatabasePoolOptions {
   config: CoordinatorConfig;
   world: World;
   logger: Logger;
+  /** What fails as often as somebody asks for it. */
+  faults: BoundedLog;
   logPins: Pick<LogPinKeeper, 'renew'>;
 }
 
@@ -154,8 +157,8 @@ export class DatabasePool {
       entry.leases--;
       this.#givePlaceBack(entry, holder);
       if (this.#entries.get(id) === entry) this.#entries.delete(id);
-      const { logger } = this.#options;
-      logger.error('database %s cannot be opened: %O', id, error);
+      const what = `database ${id} cannot be opened`;
+      this.#options.faults.addError('opening databases', holder, error, what);
       throw toSyncError(error, 'STORE_UNAVAILABLE', 'the database cannot be opened');
     }
   }
@@ -342,7 +345,10 @@ export class DatabasePool {
 
   /** Work that nobody waits for: its failure is the operator's to see. */
   #settle(id: string, work: Promise<void>): void {
-    work.catch((error: unknown) => this.#options.logger.error('database %s: %O', id, error));
+    const { faults } = this.#options;
+    work.catch((error: unknown) =>
+      faults.addError('keeping databases', undefined, error, `database ${id}`),
+    );
   }
 
   #close(id: string, entry: PoolEntry): Promise<void> {

@@ -6,6 +6,7 @@
 
 import { siteIdToText } from '../clock/site-id.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
+import { BoundedLog } from '../logging/bounded-log.ts';
 import type { Logger } from '../logging/logger.ts';
 import type { IdentityPredicate } from './identity-predicates.ts';
 import type { OpenDatabase } from './open-database.ts';
@@ -22,9 +23,11 @@ interface Demand {
 export class Resyncs {
   readonly #demands = new Set<Demand>();
   readonly #logger: Logger;
+  readonly #faults: BoundedLog;
 
   constructor(logger: Logger) {
     this.#logger = logger;
+    this.#faults = new BoundedLog({ logger, level: 'error', verb: 'failed' });
   }
 
   demand(predicate: IdentityPredicate): void {
@@ -52,7 +55,7 @@ export class Resyncs {
       return predicate(identity);
     } catch (error) {
       // Starting over without need costs a snapshot; not doing so could show what is forbidden.
-      this.#logger.error('the predicate of a resync failed: %O', error);
+      this.#faults.addError('the predicate of a resync', undefined, error);
       return true;
     }
   }

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { databaseIdToDirectoryName } from '../../src/storage/database-directory.ts';
 import { Device } from '../../src/testing/device.ts';
 import { TestClient } from '../../src/testing/test-client.ts';
 import { startChildServer } from '../support/child-server.ts';
@@ -15,7 +16,10 @@ import { defineHooks } from 'sync-coordinator';
 export default defineHooks({
   name: 'tripping',
   setup(_options, { routes }) {
-    routes((app) => app.get('/boom', () => { throw new Error('boom'); }));
+    routes((app) => {
+      app.get('/boom', () => { throw new Error('boom'); });
+      app.get('/stray', () => void Promise.reject(new Error('nobody waits')) ?? {});
+    });
     return {
       onAuthenticate: ({ siteId, token }) => ({ siteId, userId: token }),
       onAuthorize({ userId }) {
@@ -81,4 +85,29 @@ test('a hook that trips is told ten times a minute for each source, once with it
   }
   const stacks = output.match(/ at .*\bonAuthorize\b/g) ?? [];
   assert.equal(stacks.length, 1, 'a stack');
+});
+
+test('databases that cannot be opened, and promises that nobody waits for, are told ten times a minute', async (t) => {
+  const dataDir = temporaryDirectory();
+  writeFileSync(join(dataDir, 'tripping.mjs'), HOOKS);
+  const name = databaseIdToDirectoryName('broken');
+  // In place of a directory.
+  writeFileSync(join(dataDir, name), '');
+  const env = { SYNC_AUTH_MODE: 'custom', SYNC_HOOKS: './tripping.mjs' };
+  const server = await startChildServer(t, { dataDir, env });
+  const headers = { 'x-site-id': new Device(1).siteId, authorization: 'ann' };
+  for (let i = 0; i < TIMES; i++) {
+    const broken = await fetch(`${server.httpUrl}/broken/changes`, { headers });
+    assert.equal(broken.status, 503);
+    const stray = await fetch(`${server.httpUrl}/hooks/tripping/stray`, { headers });
+    assert.equal(stray.status, 200);
+  }
+  await server.kill('SIGTERM');
+  const output = server.output();
+  const count = (pattern: RegExp) => output.match(pattern)?.length ?? 0;
+  assert.equal(count(/:error database broken cannot be opened: /g), 10);
+  assert.equal(count(/:error opening databases from .*user ann.*: 15 more failed/g), 1);
+  assert.equal(count(/:error tripping: a promise rejected, and nobody waited for it: /g), 10);
+  assert.equal(count(/:error tripping: promises from .*: 15 more were left behind/g), 1);
+  assert.equal(count(/:error .*(?:cannot be opened|nobody waited)/g), 20);
 });

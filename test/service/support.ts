@@ -5,6 +5,7 @@ import { loadConfig } from '../../src/config/resolve-config.ts';
 import type { CoordinatorConfig, CoordinatorConfigInput } from '../../src/config/schema.ts';
 import { createHookChain } from '../../src/hooks/chain.ts';
 import type { CoordinatorHooks } from '../../src/hooks/types.ts';
+import { BoundedLog } from '../../src/logging/bounded-log.ts';
 import { CoordinatorService } from '../../src/service/coordinator-service.ts';
 import { DatabasePool } from '../../src/service/database-pool.ts';
 import type { KVStore, Storage } from '../../src/storage/kv-store.ts';
@@ -82,6 +83,7 @@ export function createTestPool(limits: CoordinatorConfigInput['storage'] = {}): 
       config,
       world,
       logger: quiet,
+      faults: new BoundedLog({ logger: quiet, level: 'error', verb: 'failed' }),
       logPins: { renew: async () => undefined },
     }),
     storage,
