@@ -89,6 +89,20 @@ export function onceClosed({ raw }: FastifyReply, work: () => void): void {
   else raw.once('close', work);
 }
 
+/** Resolves once what was given out of an answer so far has been taken but for a little, or nobody is there to take it. */
+export async function drained({ raw }: FastifyReply): Promise<void> {
+  // What a stream has just given out is on its way to there.
+  await new Promise(setImmediate);
+  if (raw.destroyed || !raw.writableNeedDrain) return;
+  await new Promise<void>((resolve) => {
+    const end = () => {
+      raw.off('drain', end).off('close', end);
+      resolve();
+    };
+    raw.on('drain', end).on('close', end);
+  });
+}
+
 /** Aborted when the client goes away unanswered. (A request itself closes once its body is read.) */
 function goneController(reply: FastifyReply): AbortController {
   const controller = new AbortController();

@@ -10,18 +10,17 @@ import { SyncError, toSyncError } from '../src/errors/sync-error.ts';
 import { sourceOf } from '../src/hooks/client-source.ts';
 import type { WireCheckpoint } from '../src/protocol/schemas.ts';
 import { encodeApplyResult } from '../src/protocol/types.ts';
-import type { Reservation } from '../src/service/byte-budget.ts';
 import type { ServedSnapshot } from '../src/service/delivery.ts';
 import { blocksWhile, changesPageJson } from '../src/service/frames.ts';
 import type { PageMemory } from '../src/service/page-reads.ts';
 import { collectBody } from '../src/service/request-body.ts';
+import { SnapshotRoom } from '../src/service/snapshot-room.ts';
 import { decodeApplyBody, decodeCheckpointBody } from '../src/wire/decode.ts';
 import { runInSteps } from '../src/wire/steps.ts';
-import { admitClient, type HttpClient, onceClosed } from './http-client.ts';
+import { admitClient, drained, type HttpClient, onceClosed } from './http-client.ts';
 
 const DEFAULT_DATABASE_ID = 'default';
-/** What most snapshots have under way: a chunk that is sent, and one that is read. */
-const SNAPSHOT_BYTES = 2 * 256 * 1024;
+
 declare module 'fastify' {
   interface FastifyRequest {
     syncClient: HttpClient | null;
@@ -174,19 +173,23 @@ export default fp(
       const client = clientOf(request);
       const { databaseId, holder, signal, demandValid } = client;
       await demandValid();
-      // Of what is under way: what it turns out to be, it holds without waiting.
-      const room = await service.memory.answers.reserve(holder, SNAPSHOT_BYTES);
+      const room = await SnapshotRoom.open({
+        reserve: (bytes) => service.memory.answers.reserve(holder, bytes),
+        use: service.hooks.has.onBeforeSendChanges ? 'parsed' : 'copied',
+        drained: () => drained(reply),
+      });
       const access = service.access(databaseId, holder);
       try {
         const snapshot = await service.handleSnapshot(client.identity, access, checkpoint, {
           ...client.reader,
           signal,
           queuedBytes: () => reply.raw.writableLength,
+          admit: room.admit,
         });
         const { ip: remoteAddress, headers } = request;
         const source = sourceOf({ remoteAddress, headers });
         const failed = (error: unknown) => app.httpFaults.addError('snapshot', source, error);
-        const lines = snapshotLines(snapshot, demandValid, room, failed);
+        const lines = snapshotLines(snapshot, demandValid, failed);
         const stream = Readable.from(lines, { objectMode: false });
         // However it ends, and also if it never began.
         stream.once('close', () => {
@@ -253,16 +256,11 @@ const NEWLINE = Buffer.from('\n');
 async function* snapshotLines(
   { chunks, noteSent }: ServedSnapshot,
   demandValid: () => Promise<void>,
-  room: Reservation,
   failed: (error: unknown) => void,
 ): AsyncGenerator<string | Uint8Array> {
-  let bytesBefore = 0;
   try {
     for await (const chunk of chunks) {
       await demandValid();
-      // The one before may not have been taken when this one is read.
-      room.adjust(Math.max(SNAPSHOT_BYTES, bytesBefore + chunk.length));
-      bytesBefore = chunk.length;
       yield Buffer.concat([chunk, NEWLINE]);
     }
     await noteSent();

@@ -45,7 +45,7 @@ import { Pace } from './records/pace.ts';
 import { markPageEnd } from './records/position-marks.ts';
 import { type RowLimits, UNLIMITED_ROW } from './records/row-size.ts';
 import { SiteRecords } from './records/site-records.ts';
-import { openSnapshot, type Snapshot } from './snapshot/snapshot.ts';
+import { type AdmitRow, openSnapshot, type Snapshot } from './snapshot/snapshot.ts';
 import type { Catalog } from './tables/catalog.ts';
 import { type CatalogLimits, UNLIMITED_CATALOG } from './tables/catalog-size.ts';
 import { isOneTable, readRow, readRows, type WireRow } from './tables/stored-rows.ts';
@@ -396,14 +396,15 @@ export class SyncManager {
     } while (from !== undefined);
   }
 
-  async openSnapshot(checkpoint?: WireCheckpoint): Promise<Snapshot> {
+  /** @param admit see `AdmitRow` */
+  async openSnapshot(checkpoint?: WireCheckpoint, admit?: AdmitRow): Promise<Snapshot> {
     const { world } = this.#options;
     const context = {
       identity: this.identity,
       newSnapshotId: () => world.randomUuid(),
       now: () => world.now(),
     };
-    return openSnapshot(await this.#store.view(), context, checkpoint);
+    return openSnapshot(await this.#store.view(), context, checkpoint, admit);
   }
 
   /** A row as it is merged, its primary key in its JSON form. */

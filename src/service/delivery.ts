@@ -8,7 +8,7 @@ import { siteIdToText } from '../clock/site-id.ts';
 import type { CoordinatorConfig } from '../config/schema.ts';
 import type { LogCursor } from '../engine/log/cursor.ts';
 import type { LogReadOptions } from '../engine/log/log.ts';
-import type { Snapshot } from '../engine/snapshot/snapshot.ts';
+import type { AdmitRow, Snapshot } from '../engine/snapshot/snapshot.ts';
 import type { LimitName } from '../errors/limit-names.ts';
 import { SyncError } from '../errors/sync-error.ts';
 import type { HookChain } from '../hooks/chain.ts';
@@ -72,6 +72,8 @@ export interface SnapshotReader extends Partial<Reader> {
   origin?: CallOrigin;
   /** What of it is on its way, and has not been taken yet. */
   queuedBytes?(): number;
+  /** Room for its long rows. */
+  admit?: AdmitRow;
 }
 
 export class Delivery {
@@ -181,14 +183,14 @@ export class Delivery {
     reader: SnapshotReader = {},
   ): Promise<ServedSnapshot> {
     const { manager } = database;
-    const { signal, origin, queuedBytes } = reader;
+    const { signal, origin } = reader;
     const site = siteIdToText(client.siteId);
     refuseOwnSite(client, database);
     await this.#resyncs.meet(client, database);
     const { resync } = await manager.sites.state(site);
     // What the checkpoint holds is what the client saw before.
     const usable = resync === undefined ? checkpoint : undefined;
-    const snapshot = await this.#snapshots.open(database, usable, queuedBytes);
+    const snapshot = await this.#snapshots.open(database, usable, reader);
     await manager.tellAgain(site);
     return {
       ...narrowSnapshot(snapshot, this.viewOf(toReader(client, reader), signal, origin), {

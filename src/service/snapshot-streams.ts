@@ -3,7 +3,7 @@
  * user. One that is taken too slowly gives its place up when somebody else waits for one.
  */
 
-import type { Snapshot } from '../engine/snapshot/snapshot.ts';
+import type { AdmitRow, Snapshot } from '../engine/snapshot/snapshot.ts';
 import type { LimitName } from '../errors/limit-names.ts';
 import { SyncError } from '../errors/sync-error.ts';
 import type { WireCheckpoint } from '../protocol/schemas.ts';
@@ -62,12 +62,13 @@ export class SnapshotStreams {
 
   /**
    * @param queuedBytes what was given out of it, and its reader has not taken yet
+   * @param admit see `AdmitRow`
    * @throws SyncError OVERLOADED when there is no place for one more
    */
   async open(
     { manager, holder }: Pick<OpenDatabase, 'holder'> & { manager: SnapshotSource },
     checkpoint: WireCheckpoint | undefined,
-    queuedBytes: () => number = () => 0,
+    { queuedBytes = () => 0, admit }: { queuedBytes?: () => number; admit?: AdmitRow } = {},
   ): Promise<Snapshot> {
     const giveBack = this.#budget.take(holder);
     try {
@@ -82,7 +83,7 @@ export class SnapshotStreams {
       giveBack();
     };
     try {
-      const snapshot = await manager.openSnapshot(checkpoint);
+      const snapshot = await manager.openSnapshot(checkpoint, admit);
       this.counts.begun++;
       return this.#counted(snapshot, leave, queuedBytes);
     } catch (error) {
@@ -174,5 +175,5 @@ export class SnapshotStreams {
 }
 
 interface SnapshotSource {
-  openSnapshot(checkpoint?: WireCheckpoint): Promise<Snapshot>;
+  openSnapshot(checkpoint?: WireCheckpoint, admit?: AdmitRow): Promise<Snapshot>;
 }

@@ -546,13 +546,15 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
     }
     const checkpoint = message.type === 'resume_snapshot' ? message.checkpoint : undefined;
     const { outlet } = this.#options;
-    const snapshot = await service.handleSnapshot(identity, database, checkpoint, {
-      ...this.#reader,
-      signal: this.#signal,
-      origin,
-      queuedBytes: () => outlet.queuedBytes,
-    });
-    await session.sendSnapshot(snapshot);
+    await session.sendSnapshot((admit) =>
+      service.handleSnapshot(identity, database, checkpoint, {
+        ...this.#reader,
+        signal: this.#signal,
+        origin,
+        queuedBytes: () => outlet.queuedBytes,
+        admit,
+      }),
+    );
   }
 
   /** @returns settles once the batch has its place in the queue */

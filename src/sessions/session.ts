@@ -15,6 +15,7 @@ import type { LogCursor } from '../engine/log/cursor.ts';
 import { type LogPage, LongRecord } from '../engine/log/log.ts';
 import type { LogReader } from '../engine/log/log-readers.ts';
 import type { Appended } from '../engine/log-announcer.ts';
+import type { AdmitRow } from '../engine/snapshot/snapshot.ts';
 import { type SyncError, toSyncError } from '../errors/sync-error.ts';
 import type { HookAnswer } from '../hooks/refusal.ts';
 import type { CallOrigin, ClientIdentity } from '../hooks/types.ts';
@@ -30,6 +31,7 @@ import type { DatabaseAccess, OpenDatabase } from '../service/open-database.ts';
 import { bytesFor, type PageReads } from '../service/page-reads.ts';
 import type { PushPages } from '../service/push-pages.ts';
 import { isDenial, type ReadRight, type Stamp } from '../service/rights.ts';
+import { SnapshotRoom } from '../service/snapshot-room.ts';
 import type { Outlet } from './send-queue.ts';
 
 export interface SessionLimits {
@@ -86,8 +88,6 @@ const PUSH_PAGE_BYTES_MAX = 256 * 1024;
 const SCARCE_PAGE_BYTES = 256 * 1024;
 /** Of a snapshot: of many at once none takes the others' room. */
 const SNAPSHOT_QUEUED_BYTES_MAX = 512 * 1024;
-/** What most of its chunks take, as they are read and as they are sent. */
-const SNAPSHOT_CHUNK_BYTES = 2 * 256 * 1024;
 
 /** Read and written, and the room that it has until it has been taken. */
 interface AnswerPage {
@@ -412,28 +412,44 @@ export class Session implements LiveSession {
     }
   }
 
-  /** Sends a snapshot, chunk by chunk, as the socket takes it. To be run by `answer`. */
-  async sendSnapshot(snapshot: ServedSnapshot): Promise<void> {
-    const { cursor, chunks } = snapshot;
-    const { outlet, limits, host } = this.#options;
-    const queuedMax = Math.min(limits.queuedBytesPerSocket / 2, SNAPSHOT_QUEUED_BYTES_MAX);
-    let room: Reservation | undefined;
+  /**
+   * Sends a snapshot, chunk by chunk, as the socket takes it. To be run by `answer`.
+   * @param open opens it, to be read in the room that `admit` makes
+   */
+  async sendSnapshot(open: (admit: AdmitRow) => Promise<ServedSnapshot>): Promise<void> {
+    const { outlet, host } = this.#options;
+    const room = await SnapshotRoom.open({
+      reserve: (bytes) => host.reserve(bytes),
+      use: this.#view === undefined ? 'copied' : 'parsed',
+      drained: () => outlet.drained(0),
+    });
     try {
-      room = await host.reserve(SNAPSHOT_CHUNK_BYTES);
-      for await (const chunk of chunks) {
-        const frame = snapshotChunkFrame(chunk);
-        room.adjust(frameBytes(frame));
-        outlet.send(frame, room.give);
-        await outlet.drained(queuedMax);
-        if (!this.#isOpen) return;
-        room = await host.reserve(SNAPSHOT_CHUNK_BYTES);
+      const snapshot = await open(room.admit);
+      try {
+        if (!(await this.#sendChunks(snapshot))) return;
+      } finally {
+        await snapshot.close();
       }
+      await snapshot.noteSent();
+      outlet.send('{"type":"snapshot_complete"}');
+      this.#moveTo(snapshot.cursor);
     } finally {
-      room?.give();
-      await snapshot.close();
+      // What is left of it on the socket is its to hold.
+      outlet.drained(0).then(room.give);
     }
-    await snapshot.noteSent();
-    outlet.send('{"type":"snapshot_complete"}');
-    this.#moveTo(cursor);
+  }
+
+  /** @returns whether all of it was */
+  async #sendChunks({ chunks }: ServedSnapshot): Promise<boolean> {
+    const { outlet, limits } = this.#options;
+    const queuedMax = Math.min(limits.queuedBytesPerSocket / 2, SNAPSHOT_QUEUED_BYTES_MAX);
+    for await (const chunk of chunks) {
+      const frame = snapshotChunkFrame(chunk);
+      outlet.send(frame);
+      // A long one is in memory until the last of it has been taken.
+      await outlet.drained(frameBytes(frame) > queuedMax ? 0 : queuedMax);
+      if (!this.#isOpen) return false;
+    }
+    return true;
   }
 }

@@ -38,7 +38,7 @@ function createStreams(sharePerUser = 100) {
     streams,
     openViews: () => open,
     take: (holder?: string, queuedBytes?: () => number) =>
-      streams.open({ manager, holder }, undefined, queuedBytes),
+      streams.open({ manager, holder }, undefined, { queuedBytes }),
   };
 }
 

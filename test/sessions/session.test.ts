@@ -321,7 +321,7 @@ test('a snapshot holds pushes back as well, and they go on from its position', a
     ids.push(...(await write(new Device(2), 2)));
     const noteSent = async () =>
       assert.ok(!outlet.types.includes('snapshot_complete'), 'noted before it is said');
-    await session.sendSnapshot({ ...snapshot, noteSent });
+    await session.sendSnapshot(async () => ({ ...snapshot, noteSent }));
   });
   await outlet.sent(ids.length);
   const last = outlet.types.indexOf('snapshot_complete');

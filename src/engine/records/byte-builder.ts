@@ -28,7 +28,7 @@ export class ByteBuilder {
 
   add(bytes: Uint8Array, start = 0, end = bytes.length): void {
     const length = end - start;
-    if (this.#length === 0) this.#shrink();
+    if (this.#length === 0) this.shrink();
     if (this.#length + length > this.#bytes.length) this.#grow(this.#length + length);
     const into = this.#bytes;
     let at = this.#length;
@@ -49,8 +49,8 @@ export class ByteBuilder {
     this.#bytes = grown;
   }
 
-  /** What was needed for something large is not kept for what comes after it. */
-  #shrink(): void {
+  /** What was needed for something large is not kept for what comes after it; once that has been taken. */
+  shrink(): void {
     const usual = Math.max(this.#capacity, this.#grownCapacity);
     if (this.#bytes.length > LONG_BYTES && this.#bytes.length > 2 * usual) {
       this.#bytes = Buffer.allocUnsafe(this.#capacity);

@@ -7,7 +7,7 @@
 import { compareHlc, type HlcText, hlcWallTimeMs } from '../../clock/hlc.ts';
 import { hlcSite, type SiteIdText } from '../../clock/site-id.ts';
 import type { WireCheckpoint } from '../../protocol/schemas.ts';
-import type { KVView } from '../../storage/kv-store.ts';
+import type { KVEntry, KVRange, KVView } from '../../storage/kv-store.ts';
 import type { LogCursor } from '../log/cursor.ts';
 import { ByteBuilder } from '../records/byte-builder.ts';
 import { readCounts } from '../records/cell-counts.ts';
@@ -23,6 +23,8 @@ import { aliasesOf, type TableAliases } from '../tables/table-aliases.ts';
 const CHUNK_ENTRIES_MAX = 1000;
 /** Big values make smaller chunks; about so many bytes each. */
 const CHUNK_BYTES_MAX = 256 * 1024;
+/** What is longer is read alone, and when it has been admitted. */
+const LONG_ROW_BYTES = 256 * 1024;
 /** What most chunks of cells take. */
 const CHUNK_BYTES = 160 * 1024;
 
@@ -46,6 +48,12 @@ export interface SnapshotContext {
   now(): number;
 }
 
+/**
+ * Asked before a long row is read, with its bytes: resolves once there is memory for it, and for the chunks that
+ * it makes. And told 0 once nothing of it is needed any more.
+ */
+export type AdmitRow = (rowBytes: number) => Promise<void>;
+
 interface Start {
   snapshotId: string;
   siteId: SiteIdText;
@@ -62,17 +70,21 @@ interface Content {
   counts: ReadonlyMap<number, number>;
 }
 
-/** @param checkpoint from outside: used where this database's coordinator could have issued it */
+/**
+ * @param checkpoint from outside: used where this database's coordinator could have issued it
+ * @param admit without it there is memory for any row
+ */
 export async function openSnapshot(
   view: KVView,
   context: SnapshotContext,
   checkpoint: WireCheckpoint | undefined,
+  admit: AdmitRow = async () => undefined,
 ): Promise<Snapshot> {
   try {
     const start = await chooseStart(view, context, checkpoint);
     const content = { catalog: await Catalog.load(view), counts: await readCounts(view) };
     const { cursor, hlc: headerHlc } = start;
-    const chunks = streamChunks(view, content, start);
+    const chunks = streamChunks(new RowReader(view, admit), content, start);
     const aliases = aliasesOf(content.catalog);
     return { cursor, headerHlc, chunks, aliases, close: () => view.close() };
   } catch (error) {
@@ -128,8 +140,53 @@ function tablesToSend(tables: LiveTable[], completed: ReadonlySet<string>): Live
   );
 }
 
+/** Reads rows one array at a time, as `KVReader.iterate` does, but each long one alone. */
+class RowReader {
+  readonly #view: KVView;
+  readonly #admit: AdmitRow;
+
+  constructor(view: KVView, admit: AdmitRow) {
+    this.#view = view;
+    this.#admit = admit;
+  }
+
+  async *read(range: KVRange): AsyncGenerator<readonly KVEntry[], void, undefined> {
+    let long = yield* this.#readUpToLong(range);
+    while (long !== undefined) {
+      const { key } = long;
+      await this.#admit(long.bytes);
+      yield* this.#readOne(key);
+      await this.#admit(0);
+      long = yield* this.#readUpToLong({ gt: key, lt: range.lt });
+    }
+  }
+
+  /** A generator of its own: nothing of the row is held any more when it has ended. */
+  async *#readUpToLong(
+    range: KVRange,
+  ): AsyncGenerator<readonly KVEntry[], { key: Uint8Array; bytes: number } | undefined> {
+    for await (const entries of this.#view.iterate(range)) {
+      const at = entries.findIndex(([, value]) => value.length > LONG_ROW_BYTES);
+      const [key, value] = entries[at] ?? [];
+      if (key === undefined || value === undefined) {
+        yield entries;
+        continue;
+      }
+      if (at > 0) yield entries.slice(0, at);
+      // Copied: it may be a part of what was read with the row.
+      return { key: Buffer.from(key), bytes: value.length };
+    }
+    return undefined;
+  }
+
+  async *#readOne(key: Uint8Array): AsyncGenerator<readonly KVEntry[], void> {
+    const [value] = await this.#view.getMany([key]);
+    if (value !== undefined) yield [[key, value]];
+  }
+}
+
 async function* streamChunks(
-  view: KVView,
+  rows: RowReader,
   { catalog, counts }: Content,
   { snapshotId, siteId, hlc, completed }: Start,
 ): AsyncGenerator<Uint8Array, void, undefined> {
@@ -146,9 +203,9 @@ async function* streamChunks(
   let totalEntries = 0;
   const builder = new ByteBuilder(CHUNK_BYTES);
   for (const table of tablesToSend(live, completed)) {
-    totalEntries += yield* streamTable(view, table, counts.get(table.id) ?? 0, builder);
+    totalEntries += yield* streamTable(rows, table, counts.get(table.id) ?? 0, builder);
   }
-  for (const table of live) yield* streamTombstones(view, table, builder);
+  for (const table of live) yield* streamTombstones(rows, table, builder);
   const totals = { totalTables: tableCount, totalEntries, totalMigrations: migrationCount };
   yield Buffer.from(JSON.stringify({ type: 'footer', snapshotId, ...totals }));
 }
@@ -168,7 +225,7 @@ const OF_CELL = {
 
 /** Of a table without cells nothing. @returns how many entries it had */
 async function* streamTable(
-  view: KVView,
+  rows: RowReader,
   table: LiveTable,
   estimatedEntries: number,
   builder: ByteBuilder,
@@ -176,7 +233,7 @@ async function* streamTable(
   const fields = tableFields(table);
   const chunk = new Chunk(`{"type":"column-versions",${fields},"entries":[`, builder);
   const cell = new CellScanner();
-  for await (const entries of view.iterate(tableRange('r', table.id))) {
+  for await (const entries of rows.read(tableRange('r', table.id))) {
     for (const [, bytes] of entries) {
       cell.open(bytes);
       while (cell.next()) {
@@ -195,23 +252,23 @@ async function* streamTable(
         builder.add(OF_CELL.pk);
         builder.add(bytes, cell.pkStart, cell.pkEnd);
         builder.add(OF_CELL.end);
-        if (chunk.isFull) yield chunk.take();
+        if (chunk.isFull) yield* chunk.lend();
       }
     }
   }
   if (chunk.total === 0) return 0;
-  if (!chunk.isEmpty) yield chunk.take();
+  if (!chunk.isEmpty) yield* chunk.lend();
   yield Buffer.from(`{"type":"table-end",${fields},"entriesWritten":${chunk.total}}`);
   return chunk.total;
 }
 
 async function* streamTombstones(
-  view: KVView,
+  rows: RowReader,
   table: LiveTable,
   builder: ByteBuilder,
 ): AsyncGenerator<Uint8Array> {
   const chunk = new Chunk(`{"type":"tombstone",${tableFields(table)},"entries":[`, builder);
-  for await (const entries of view.iterate(tableRange('d', table.id))) {
+  for await (const entries of rows.read(tableRange('d', table.id))) {
     for (const [, value] of entries) {
       const { isDead, hlc, position, priorRow, pk } = decodeListedTombstone(value);
       if (!isDead) continue;
@@ -219,10 +276,10 @@ async function* streamTombstones(
       const prior = priorRow === undefined ? '' : `,"priorRow":${priorRow}`;
       const createdAt = hlcWallTimeMs(position);
       builder.add(Buffer.from(`{"pk":${pk},"hlc":"${hlc}","createdAt":${createdAt}${prior}}`));
-      if (chunk.isFull) yield chunk.take();
+      if (chunk.isFull) yield* chunk.lend();
     }
   }
-  if (!chunk.isEmpty) yield chunk.take();
+  if (!chunk.isEmpty) yield* chunk.lend();
 }
 
 const COMMA = Buffer.from(',');
@@ -257,9 +314,10 @@ class Chunk {
     return this.#entries >= CHUNK_ENTRIES_MAX || this.#builder.length >= CHUNK_BYTES_MAX;
   }
 
-  take(): Buffer {
+  *lend(): Generator<Buffer, void> {
     this.#builder.add(CHUNK_END);
     this.#entries = 0;
-    return this.#builder.take();
+    yield this.#builder.take();
+    this.#builder.shrink();
   }
 }
