@@ -5,7 +5,10 @@ import { Device } from '../../src/testing/device.ts';
 import { TestClient } from '../../src/testing/test-client.ts';
 import type { Attack, AttackContext } from './scenarios.ts';
 
-const MESSAGE_BYTES = 32 * 1024 * 1024 - 1000;
+/** The default of `limits.messageBytes`: what is longer would be refused unread. */
+const MESSAGE_BYTES_MAX = 32 * 1024 * 1024;
+/** Of what is repeated in one; the rest is around it. */
+const MESSAGE_BYTES = MESSAGE_BYTES_MAX - 1000;
 
 interface LongMessage {
   text: string;
@@ -17,7 +20,7 @@ function* longMessages(scale: number): Generator<LongMessage> {
   const device = new Device(100);
   const bytes = MESSAGE_BYTES * scale;
   const count = 100_000 * scale;
-  const many = (one: string) => one.repeat(Math.floor(bytes / one.length));
+  const many = (one: string) => one.repeat(Math.floor(bytes / Buffer.byteLength(one)));
   const apply = (changes: string) => `{"type":"apply_changes","changes":[${changes}]}`;
   const inSet = (changes: string) =>
     apply(JSON.stringify({ ...device.write(), changes: ['@'] }).replace('"@"', changes));
@@ -61,6 +64,7 @@ export async function sendLongMessages({ server, owner, scale }: AttackContext):
   const send = async () => {
     let count = 0;
     for (const { text, answer } of longMessages(scale)) {
+      assert.ok(Buffer.byteLength(text) <= MESSAGE_BYTES_MAX, text.slice(0, 100));
       client.socket.send(text);
       const { type, code } = await client.nextWhere(
         (message) => message.type === 'apply_result' || message.type === 'error',
