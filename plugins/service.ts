@@ -47,6 +47,10 @@ export default fp<ServicePluginOptions>(
       createDatabaseReader(
         (id) => service.acquire(id),
         (id, options) => service.logPins.pin(id, options),
+        {
+          reads: service.memory.pageReads,
+          reserve: (bytes) => service.memory.hookReads.reserve('hooks', bytes),
+        },
       ),
     );
     app.hookAccess.bind(service);

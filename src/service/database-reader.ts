@@ -1,6 +1,7 @@
 /** What hooks read of the databases: opened for as long as they are read. */
 
 import { decodeHlc, encodeHlc } from '../clock/hlc.ts';
+import { bytesToText } from '../engine/records/row.ts';
 import type { SyncManager } from '../engine/sync-manager.ts';
 import type { WireRow } from '../engine/tables/stored-rows.ts';
 import type { CoordinatorReader, StoredRow } from '../hooks/reader.ts';
@@ -8,11 +9,22 @@ import { MAIN_SCHEMA } from '../hooks/same-name.ts';
 import type { WireChangeSet } from '../protocol/schemas.ts';
 import { decodeChangeSet } from '../protocol/types.ts';
 import { decodeValue, encodeValue, type SqlValue } from '../protocol/values.ts';
+import type { Reservation } from './byte-budget.ts';
 import type { DatabaseLease } from './database-pool.ts';
+import { Fifo } from './fifo.ts';
+import { bytesFor, type PageReads } from './page-reads.ts';
 
-type Acquire = (databaseId: string) => Promise<DatabaseLease>;
+type Acquire = (databaseId: string) => Promise<Pick<DatabaseLease, 'manager' | 'release'>>;
 
 const PAGE_BYTES = 256 * 1024;
+/** It is parsed. */
+const PAGE_MEMORY_BYTES = bytesFor(PAGE_BYTES, 'parsed');
+
+/** What pages of logs are read in. */
+export interface ReaderMemory {
+  reads: PageReads;
+  reserve(bytes: number): Promise<Reservation>;
+}
 
 /** What can be read once the databases can be opened. */
 type DatabaseReader = Omit<CoordinatorReader, 'ready'>;
@@ -20,6 +32,7 @@ type DatabaseReader = Omit<CoordinatorReader, 'ready'>;
 export function createDatabaseReader(
   acquire: Acquire,
   pinLog: CoordinatorReader['pinLog'],
+  { reads, reserve }: ReaderMemory,
 ): DatabaseReader {
   async function withManager<T>(
     databaseId: string,
@@ -60,21 +73,28 @@ export function createDatabaseReader(
 
     async *changes(databaseId, since) {
       const lease = await acquire(databaseId);
+      let room: Reservation | undefined;
       try {
         const { manager } = lease;
         let after = await manager.cursorFor(since && encodeHlc(since));
+        room = await reserve(PAGE_MEMORY_BYTES);
         for (;;) {
-          const changeSets: Uint8Array[] = [];
-          const options = { after, bytesMax: PAGE_BYTES };
-          const page = await manager.readLog(options, (json) => changeSets.push(json));
-          for (const json of changeSets) {
-            const changeSet: WireChangeSet = JSON.parse(Buffer.from(json).toString());
+          const jsons = new Fifo<Uint8Array>();
+          const options = { after, bytesMax: PAGE_BYTES, use: 'parsed' } as const;
+          const page = await reads.read(manager, options, { reads, room }, (json) =>
+            jsons.push(json),
+          );
+          for (let json = jsons.shift(); json !== undefined; json = jsons.shift()) {
+            const changeSet: WireChangeSet = JSON.parse(bytesToText(json));
             yield decodeChangeSet(changeSet);
           }
           if (!page.hasMore) return;
           after = page.end;
+          // It may have been a long one.
+          room.adjust(PAGE_MEMORY_BYTES);
         }
       } finally {
+        room?.give();
         lease.release();
       }
     },

@@ -25,7 +25,12 @@ export class MemoryBudgets {
   readonly worked: ByteBudget;
   /** Answers, pages of pushes and snapshots, from when they are read until they have been taken. */
   readonly answers: ByteBudget;
-  /** What is read of logs for `answers`. */
+  /**
+   * The same for what hooks read of logs. It is a bound of its own: a hook may hold up an answer until it has read,
+   * and would wait for what that holds.
+   */
+  readonly hookReads: ByteBudget;
+  /** What is read of logs for `answers` and `hookReads`. */
   readonly pageReads = new PageReads();
 
   constructor(limits: CoordinatorConfig['limits'], onLimit: (limit: LimitName) => void) {
@@ -41,11 +46,13 @@ export class MemoryBudgets {
       });
     this.arrived = inFlight(ARRIVED_SHARE);
     this.worked = inFlight(1 - ARRIVED_SHARE);
+    const answers = { limit: 'limits.answerBytes', bytes: limits.answerBytes } as const;
     this.answers = new ByteBudget({
-      total: { limit: 'limits.answerBytes', bytes: limits.answerBytes },
+      total: answers,
       perClient: { limit: 'limits.answerBytesPerClient', bytes: limits.answerBytesPerClient },
       onLimit,
     });
+    this.hookReads = new ByteBudget({ total: answers, perClient: answers, onLimit });
   }
 
   /**

@@ -6,6 +6,7 @@
  */
 
 import {
+  type InTurn,
   type LogPage,
   type LogReadOptions,
   LongRecord,
@@ -13,7 +14,7 @@ import {
 } from '../engine/log/log.ts';
 import type { SyncManager } from '../engine/sync-manager.ts';
 import type { Reservation } from './byte-budget.ts';
-import { Fifo } from './fifo.ts';
+import { Turns } from './turns.ts';
 
 /** What becomes of a page: it is only copied, or parsed for a hook and written again. */
 export type PageUse = 'copied' | 'parsed';
@@ -22,6 +23,8 @@ export type PageUse = 'copied' | 'parsed';
 const FACTORS: Readonly<Record<PageUse, number>> = { copied: 2, parsed: 8 };
 /** So many read at once what they may have no room for. */
 const UNKNOWN_READS_AT_ONCE = 2;
+/** So many read DDL that stands behind their pages: its records may be of any length, and are read one by one. */
+const DDL_READS_AT_ONCE = 2;
 /** So many places in logs are remembered. */
 const PLACES_MAX = 1000;
 
@@ -42,8 +45,8 @@ export interface PageReadOptions extends LogReadOptions {
 }
 
 export class PageReads {
-  #running = 0;
-  readonly #waiting = new Fifo<() => void>();
+  readonly #turns = new Turns(UNKNOWN_READS_AT_ONCE);
+  readonly #ddlTurns = new Turns(DDL_READS_AT_ONCE);
   /** Of the record after a place, where it was too long for somebody: whoever comes after needs not try. */
   readonly #jsonBytesByPlace = new Map<string, number>();
 
@@ -66,7 +69,7 @@ export class PageReads {
         await room.retake(needed);
       }
       const isKnown = known() > 0;
-      if (!isKnown) await this.#turn();
+      if (!isKnown) await this.#turns.take();
       try {
         // While it waited for its turn, another may have found out.
         if (known() > room.bytes) throw this.#longRecord(place);
@@ -74,16 +77,19 @@ export class PageReads {
           asStored: room.bytes / FACTORS[use],
           rewritten: room.bytes / FACTORS.parsed,
         };
-        return await manager.readLog({ ...options, room: recordRoom }, take);
+        return await manager.readLog({ ...options, room: recordRoom, inTurn: this.#inTurn }, take);
       } catch (error) {
         if (!(error instanceof LongRecord)) throw error;
         this.#note(place, error.jsonBytes);
         needed = bytesFor(error.jsonBytes, error.form === 'rewritten' ? 'parsed' : use);
       } finally {
-        if (!isKnown) this.#next();
+        if (!isKnown) this.#turns.end();
       }
     }
   }
+
+  /** Nobody waits for memory in there: who has a turn always ends it. */
+  readonly #inTurn: InTurn = (read) => this.#ddlTurns.run(read);
 
   #longRecord(place: string): LongRecord {
     return new LongRecord(this.#jsonBytesByPlace.get(place) ?? 0, 'asStored');
@@ -96,16 +102,5 @@ export class PageReads {
     if (this.#jsonBytesByPlace.size > PLACES_MAX && oldest !== undefined) {
       this.#jsonBytesByPlace.delete(oldest);
     }
-  }
-
-  async #turn(): Promise<void> {
-    if (this.#running < UNKNOWN_READS_AT_ONCE) this.#running++;
-    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
-  }
-
-  #next(): void {
-    const next = this.#waiting.shift();
-    if (next === undefined) this.#running--;
-    else next();
   }
 }

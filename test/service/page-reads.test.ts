@@ -2,6 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { HLC_MIN } from '../../src/clock/hlc.ts';
+import { logKey } from '../../src/engine/records/keys.ts';
 import { ByteBudget, type Reservation } from '../../src/service/byte-budget.ts';
 import { type Narrow, readPage } from '../../src/service/client-view.ts';
 import { bytesFor, PageReads, type PageUse } from '../../src/service/page-reads.ts';
@@ -80,3 +82,57 @@ for (const [use, view] of [
     assert.ok(reads.count <= READERS + 2, `it was read ${reads.count} times`);
   });
 }
+
+test('DDL that stands behind a page is read one record at a time, by few at once', async () => {
+  const inner = await createMemoryStorage().open('test');
+  const [kind] = logKey(HLC_MIN);
+  let running = 0;
+  let most = 0;
+  let keysMost = 0;
+  const store: KVStore = Object.assign(Object.create(inner), {
+    exclusive: inner.exclusive.bind(inner),
+    iterate: inner.iterate.bind(inner),
+    view: inner.view.bind(inner),
+    async getMany(keys: readonly Uint8Array[]) {
+      const isOfLog = keys.some((key) => key[0] === kind);
+      if (!isOfLog) return inner.getMany(keys);
+      most = Math.max(most, ++running);
+      keysMost = Math.max(keysMost, keys.length);
+      await settled();
+      running--;
+      return inner.getMany(keys);
+    },
+  });
+  const { manager } = await openEngine({ store });
+  const device = new Device(1);
+  await manager.apply([device.migrate('create_table', 'a', { schemaVersion: 1 })]);
+  for (const pk of [1, 2])
+    await manager.apply([device.write({ table: 'a', pk: [pk], set: { a: 1 } })]);
+  const ddl = [
+    device.migrate('rename_table', 'b', { fromTable: 'a', schemaVersion: 2 }),
+    ...['c', 'd', 'e'].map((table, i) =>
+      device.migrate('create_table', table, { schemaVersion: i + 3 }),
+    ),
+  ];
+  for (const set of ddl) await manager.apply([set]);
+  const reads = new PageReads();
+  const bound = { limit: 'limits.answerBytes' as const, bytes: 1024 * 1024 };
+  const budget = new ByteBudget({ total: bound, perClient: bound, onLimit: () => undefined });
+  const options = {
+    after: await manager.cursorFor(undefined),
+    bytesMax: PAGE_BYTES,
+    changesMax: 2,
+  };
+  const pages = Array.from({ length: READERS }, async () => {
+    const jsons: Buffer[] = [];
+    const room = await budget.reserve('one', bytesFor(PAGE_BYTES, 'parsed') * 4);
+    const take = (json: Uint8Array) => jsons.push(Buffer.from(json));
+    const page = await reads.read(manager, { ...options, use: 'copied' }, { reads, room }, take);
+    assert.ok(page.hasMore);
+    return jsons.map((json) => JSON.parse(json.toString()));
+  });
+  for (const sets of await Promise.all(pages)) {
+    assert.equal(sets.at(-1).schemaMigrations.length, ddl.length);
+  }
+  assert.deepEqual({ most, keysMost }, { most: 2, keysMost: 1 });
+});

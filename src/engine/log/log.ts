@@ -29,7 +29,12 @@ export interface LogReadOptions {
   changesMax?: number;
   /** The longest records that there is memory for; any, if it is silent. */
   room?: RecordRoom | undefined;
+  /** For what is read of the log beside the page. */
+  inTurn?: InTurn;
 }
+
+/** Runs it once few others like it run. */
+export type InTurn = <T>(read: () => Promise<T>) => Promise<T>;
 
 /** In bytes of JSON, by what has to be done with them. */
 export type RecordRoom = Readonly<Record<Exclude<DeliveredForm, 'none'>, number>>;
@@ -64,8 +69,6 @@ export interface LogPage {
 
 /** Of JSON, keys and first lines included; and what ends a page has to be read as well. */
 const STORED_BYTES_A_BYTE = 1.05;
-/** So many records with DDL are read at once. */
-const DDL_RECORDS_AT_ONCE = 100;
 
 /** What readers see: how far the log goes, and the catalog of that moment. They change as one. */
 export interface LogState {
@@ -101,6 +104,7 @@ export async function readLog(
   take: TakeChangeSet,
 ): Promise<ReadPage> {
   const { reader, bytesMax, changesMax = Number.POSITIVE_INFINITY, room } = options;
+  const { inTurn = (read) => read() } = options;
   const after = options.after.position;
   let lastSentKey: Uint8Array | undefined;
   let endKey: Uint8Array | undefined;
@@ -116,7 +120,7 @@ export async function readLog(
     const readTo = endKey === undefined ? after : logKeyToPosition(endKey);
     if (!hasMore) return { lastSent, end: maxHlc(readTo, end), hasMore, ddlAhead: [], authors };
     const relies = compareHlc(newestChange(tablesSent, catalog), readTo) > 0;
-    const ddlAhead = relies ? await readDdl(store, readTo, end, reader) : [];
+    const ddlAhead = relies ? await inTurn(() => readDdl(store, readTo, end, reader)) : [];
     for (const { hlc } of ddlAhead) authors.add(hlcSite(hlc));
     return { lastSent, end: readTo, hasMore, ddlAhead, authors };
   };
@@ -174,14 +178,16 @@ async function readDdl(
     for (const [key] of entries) positions.push(logKeyToPosition(key));
   }
   const migrations: WireMigration[] = [];
-  for (let i = 0; i < positions.length; i += DDL_RECORDS_AT_ONCE) {
-    const keys = positions.slice(i, i + DDL_RECORDS_AT_ONCE).map(logKey);
-    for (const value of await store.getMany(keys)) {
-      if (value === undefined) continue;
-      for (const migration of parseRecord(decodeStoredRecord(value)).schemaMigrations) {
-        if (hlcSite(migration.hlc) !== reader) migrations.push(migration);
-      }
+  // One by one: each may be as long as a transaction, whose rows are nothing that is wanted here.
+  for (const position of positions) {
+    for (const migration of await readMigrations(store, position)) {
+      if (hlcSite(migration.hlc) !== reader) migrations.push(migration);
     }
   }
   return migrations;
+}
+
+async function readMigrations(store: KVReader, position: HlcText): Promise<WireMigration[]> {
+  const [value] = await store.getMany([logKey(position)]);
+  return value === undefined ? [] : parseRecord(decodeStoredRecord(value)).schemaMigrations;
 }
