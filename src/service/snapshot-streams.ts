@@ -3,7 +3,8 @@
  * user. One that is taken too slowly gives its place up when somebody else waits for one.
  */
 
-import type { AdmitRow, Snapshot } from '../engine/snapshot/snapshot.ts';
+import type { AdmitRow } from '../engine/snapshot/row-reader.ts';
+import type { Snapshot } from '../engine/snapshot/snapshot.ts';
 import type { LimitName } from '../errors/limit-names.ts';
 import { SyncError } from '../errors/sync-error.ts';
 import type { WireCheckpoint } from '../protocol/schemas.ts';

@@ -15,7 +15,7 @@ import type { LogCursor } from '../engine/log/cursor.ts';
 import { type LogPage, LongRecord } from '../engine/log/log.ts';
 import type { LogReader } from '../engine/log/log-readers.ts';
 import type { Appended } from '../engine/log-announcer.ts';
-import type { AdmitRow } from '../engine/snapshot/snapshot.ts';
+import type { AdmitRow } from '../engine/snapshot/row-reader.ts';
 import { type SyncError, toSyncError } from '../errors/sync-error.ts';
 import type { HookAnswer } from '../hooks/refusal.ts';
 import type { CallOrigin, ClientIdentity } from '../hooks/types.ts';

@@ -7,7 +7,7 @@
 import { compareHlc, type HlcText, hlcWallTimeMs } from '../../clock/hlc.ts';
 import { hlcSite, type SiteIdText } from '../../clock/site-id.ts';
 import type { WireCheckpoint } from '../../protocol/schemas.ts';
-import type { KVEntry, KVRange, KVView } from '../../storage/kv-store.ts';
+import type { KVView } from '../../storage/kv-store.ts';
 import type { LogCursor } from '../log/cursor.ts';
 import { ByteBuilder } from '../records/byte-builder.ts';
 import { readCounts } from '../records/cell-counts.ts';
@@ -19,12 +19,11 @@ import { decodeListedTombstone } from '../records/row-set.ts';
 import { type LiveTable, migrationToJson } from '../records/table-record.ts';
 import { Catalog } from '../tables/catalog.ts';
 import { aliasesOf, type TableAliases } from '../tables/table-aliases.ts';
+import { type AdmitRow, RowReader } from './row-reader.ts';
 
 const CHUNK_ENTRIES_MAX = 1000;
 /** Big values make smaller chunks; about so many bytes each. */
 const CHUNK_BYTES_MAX = 256 * 1024;
-/** What is longer is read alone, and when it has been admitted. */
-const LONG_ROW_BYTES = 256 * 1024;
 /** What most chunks of cells take. */
 const CHUNK_BYTES = 160 * 1024;
 
@@ -47,12 +46,6 @@ export interface SnapshotContext {
   /** The server's wall time, in milliseconds. */
   now(): number;
 }
-
-/**
- * Asked before a long row is read, with its bytes: resolves once there is memory for it, and for the chunks that
- * it makes. And told 0 once nothing of it is needed any more.
- */
-export type AdmitRow = (rowBytes: number) => Promise<void>;
 
 interface Start {
   snapshotId: string;
@@ -138,51 +131,6 @@ function tablesToSend(tables: LiveTable[], completed: ReadonlySet<string>): Live
   return tables.filter(
     (table) => !(completed.has(tableLabel(table)) && counts.get(tableLabel(table)) === 1),
   );
-}
-
-/** Reads rows one array at a time, as `KVReader.iterate` does, but each long one alone. */
-class RowReader {
-  readonly #view: KVView;
-  readonly #admit: AdmitRow;
-
-  constructor(view: KVView, admit: AdmitRow) {
-    this.#view = view;
-    this.#admit = admit;
-  }
-
-  async *read(range: KVRange): AsyncGenerator<readonly KVEntry[], void, undefined> {
-    let long = yield* this.#readUpToLong(range);
-    while (long !== undefined) {
-      const { key } = long;
-      await this.#admit(long.bytes);
-      yield* this.#readOne(key);
-      await this.#admit(0);
-      long = yield* this.#readUpToLong({ gt: key, lt: range.lt });
-    }
-  }
-
-  /** A generator of its own: nothing of the row is held any more when it has ended. */
-  async *#readUpToLong(
-    range: KVRange,
-  ): AsyncGenerator<readonly KVEntry[], { key: Uint8Array; bytes: number } | undefined> {
-    for await (const entries of this.#view.iterate(range)) {
-      const at = entries.findIndex(([, value]) => value.length > LONG_ROW_BYTES);
-      const [key, value] = entries[at] ?? [];
-      if (key === undefined || value === undefined) {
-        yield entries;
-        continue;
-      }
-      if (at > 0) yield entries.slice(0, at);
-      // Copied: it may be a part of what was read with the row.
-      return { key: Buffer.from(key), bytes: value.length };
-    }
-    return undefined;
-  }
-
-  async *#readOne(key: Uint8Array): AsyncGenerator<readonly KVEntry[], void> {
-    const [value] = await this.#view.getMany([key]);
-    if (value !== undefined) yield [[key, value]];
-  }
 }
 
 async function* streamChunks(
