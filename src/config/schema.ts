@@ -279,9 +279,12 @@ export const ConfigSchema = group({
     ddlBytesPerDatabase: bytes(16 * MIB, 'The most DDL that is kept of one database'),
     heldBytesPerSite: bytes(
       4 * MIB,
-      'The most that is kept of what one device holds of rows since its changes were rejected and taken back (`hooks.onReject: revert`, or moved by a hook): about 100 bytes and the key for a row, and 100 for a column',
+      'The most that is kept of what one device holds of rows since its changes were rejected and taken back (`hooks.onReject: revert`, or moved by a hook): about 100 bytes and the key for a row, and 100 for a column. A device that asks for changes makes room; another one has to start over from a snapshot',
     ),
-    heldBytesPerDatabase: bytes(64 * MIB, 'The same for all devices of one database'),
+    heldBytesPerDatabase: bytes(
+      64 * MIB,
+      'The same for all devices of one database: beyond it those with most start over',
+    ),
     bytesInFlight: memory(
       512 * MIB,
       'What messages and bodies of all clients may take of the memory from their arrival until they are answered; beyond it the next ones wait unread. Counted as eight times their size while a batch is stored',

@@ -27,6 +27,8 @@ export interface Appended {
   catalog: Catalog;
   /** All that lies between, if it is at hand: a reader at `after` needs nothing else. */
   records: readonly LogRecord[] | undefined;
+  /** Whether others have told sites to start over meanwhile, which may be served here. */
+  haveOthersIdled: boolean;
 }
 
 /** Beyond it everybody reads at a pace of their own. */
@@ -74,7 +76,7 @@ export class LogAnnouncer {
     if (this.#reading) return;
     if (this.#isTold) this.#told = state;
     else if (written?.after === this.#told.head.position) {
-      this.#tell(state, isLittle(written.records) ? written.records : undefined);
+      this.#tell(state, isLittle(written.records) ? written.records : undefined, 'own');
     } else if (this.#listeners.size === 0) this.#told = state;
     else void this.#readOn();
   }
@@ -91,7 +93,7 @@ export class LogAnnouncer {
         this.#logger('what others wrote could not be read for all: %O', error);
         return undefined;
       });
-      this.#tell(state, records);
+      this.#tell(state, records, 'others’');
     }
     this.#reading = false;
   }
@@ -115,11 +117,17 @@ export class LogAnnouncer {
     return records;
   }
 
-  #tell(state: CommittedState, records: readonly LogRecord[] | undefined): void {
+  #tell(
+    state: CommittedState,
+    records: readonly LogRecord[] | undefined,
+    whose: 'own' | 'others’',
+  ): void {
     const { head, catalog } = state;
-    const after = this.#told.head.position;
+    const { position: after, idled } = this.#told.head;
     this.#told = state;
-    const appended = { after, end: head.position, forgets: head.forgets, catalog, records };
+    const { position: end, forgets } = head;
+    const haveOthersIdled = whose !== 'own' && head.idled !== idled;
+    const appended = { after, end, forgets, catalog, records, haveOthersIdled };
     for (const listener of this.#listeners) {
       try {
         listener(appended);

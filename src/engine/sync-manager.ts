@@ -28,10 +28,12 @@ import { toAuthored } from './merge/compensation.ts';
 import { refuseDrift } from './merge/drift.ts';
 import type { Sender } from './merge/foreign-authors.ts';
 import { GroupCommit } from './merge/group-commit.ts';
+import { fold } from './merge/held-bound.ts';
 import { tellAgain } from './merge/held-telling.ts';
 import { type Batch, type BatchOutcome, MergeTransaction } from './merge/merge-transaction.ts';
 import { Preview } from './merge/preview.ts';
-import { type EmptyingContext, STEP_ROWS_MAX } from './merge/table-emptying.ts';
+import { STEP_ROWS_MAX } from './merge/step-budget.ts';
+import type { EmptyingContext } from './merge/table-emptying.ts';
 import { WriteTransaction, type Written } from './merge/write-transaction.ts';
 import {
   type Identity,
@@ -40,17 +42,30 @@ import {
   readForgotten,
   readHorizon,
 } from './records/head.ts';
+import { type HeldFloor, readHeldFloor } from './records/held-floors.ts';
 import { type HeldLimits, UNLIMITED_HELD } from './records/held-size.ts';
 import { Pace } from './records/pace.ts';
 import { markPageEnd } from './records/position-marks.ts';
 import { type RowLimits, UNLIMITED_ROW } from './records/row-size.ts';
 import { SiteRecords } from './records/site-records.ts';
+import type { SiteState } from './records/site-state.ts';
 import type { AdmitRow } from './snapshot/row-reader.ts';
 import { openSnapshot, type Snapshot } from './snapshot/snapshot.ts';
 import type { Catalog } from './tables/catalog.ts';
 import { type CatalogLimits, UNLIMITED_CATALOG } from './tables/catalog-size.ts';
 import { isOneTable, readRow, readRows, type WireRow } from './tables/stored-rows.ts';
 import { aliasesOf, type TableAliases } from './tables/table-aliases.ts';
+
+/** What a snapshot is read for, and how. */
+export interface SnapshotUse {
+  /** Of its reader. */
+  site?: SiteIdText | undefined;
+  /** See `AdmitRow`. */
+  admit?: AdmitRow | undefined;
+}
+
+/** Of so many sites at least; there are few that hold so much. */
+const FOLDS_REMEMBERED_MAX = 1000;
 
 /** What the engine takes from outside, so that a simulation can be the world. */
 export interface World {
@@ -119,6 +134,8 @@ export class SyncManager {
   readonly #maintenance: Maintenance;
   readonly #stopWatching: () => void;
   readonly #state: DatabaseState;
+  /** Where the log ended when a site’s held rows were folded last. */
+  readonly #foldedAt = new Map<SiteIdText, HlcText>();
 
   /** Opens the database, which becomes one if the store is empty. */
   static async open(options: SyncManagerOptions): Promise<SyncManager> {
@@ -255,6 +272,7 @@ export class SyncManager {
       ...this.#emptying,
       catalogLimits: this.#options.catalogLimits ?? UNLIMITED_CATALOG,
       heldLimits: this.#options.heldLimits ?? UNLIMITED_HELD,
+      newDemand: () => world.randomUuid(),
       rowLimits: this.#options.rowLimits ?? UNLIMITED_ROW,
       identity: this.identity,
       now: () => world.now(),
@@ -276,8 +294,11 @@ export class SyncManager {
   }
 
   get #emptying(): EmptyingContext {
-    const { allowResurrection, stepRows = STEP_ROWS_MAX } = this.#options;
-    return { siteIdText: this.identity.siteIdText, allowResurrection, stepRows };
+    const { allowResurrection, stepRows = STEP_ROWS_MAX, world } = this.#options;
+    const { identity } = this;
+    const { siteIdText } = identity;
+    const pace = new Pace(() => world.yield());
+    return { siteIdText, identity, pace, allowResurrection, stepRows };
   }
 
   /** Beside the writers, one step at a time. */
@@ -397,10 +418,63 @@ export class SyncManager {
     } while (from !== undefined);
   }
 
-  /** @param admit see `AdmitRow` */
-  async openSnapshot(checkpoint?: WireCheckpoint, admit?: AdmitRow): Promise<Snapshot> {
+  /**
+   * To be called before a snapshot is opened for a site, for which it may have to start over: from now on it
+   * is told what it doesn't take.
+   */
+  async beginSnapshot(site: SiteIdText): Promise<void> {
+    const floor = await this.#floorOf(site);
+    if (!floor?.isIdle) return;
+    await this.#tidy(async ({ floors }) => {
+      await floors.load();
+      floors.raise(site, floor.hlc, false);
+    });
+  }
+
+  /** Whether a site has to start over, even one that says it has nothing: it may hold what was refused. */
+  async isIdle(site: SiteIdText): Promise<boolean> {
+    return (await this.#floorOf(site))?.isIdle ?? false;
+  }
+
+  async #floorOf(site: SiteIdText): Promise<HeldFloor | undefined> {
+    await this.#look();
+    if (this.#state.current.head.heldFloor === undefined) return undefined;
+    return readHeldFloor(this.#store, site);
+  }
+
+  /**
+   * A site has heard of all up to a position. Where much is kept of what it holds, that is let go of as far as it
+   * can be.
+   */
+  async noteHeard(
+    site: SiteIdText,
+    position: HlcText,
+    { heldBytes = 0 }: SiteState,
+  ): Promise<void> {
+    const { world, heldLimits = UNLIMITED_HELD } = this.#options;
+    if (heldBytes < heldLimits.heldBytesPerSite / 2) return;
+    // Going through all that is held is worth it once it has heard of what it had not heard of then.
+    const before = this.#foldedAt.get(site);
+    if (before !== undefined && compareHlc(position, before) < 0) return;
+    if (this.#foldedAt.size >= FOLDS_REMEMBERED_MAX) this.#foldedAt.clear();
+    this.#foldedAt.set(site, this.position);
+    const how = { identity: this.identity, isIdle: false };
+    const pace = new Pace(() => world.yield());
+    try {
+      await this.#tidy((it) => fold(it, new Map([[site, position]]), how, pace));
+    } catch (error) {
+      // It can wait: whoever reads is not to suffer from it.
+      this.#options.logger('what %s holds could not be folded: %O', site, error);
+    }
+  }
+
+  async openSnapshot(
+    checkpoint?: WireCheckpoint,
+    { site, admit }: SnapshotUse = {},
+  ): Promise<Snapshot> {
     const { world } = this.#options;
     const context = {
+      floor: async () => (site === undefined ? undefined : (await this.#floorOf(site))?.hlc),
       identity: this.identity,
       newSnapshotId: () => world.randomUuid(),
       now: () => world.now(),

@@ -1,9 +1,10 @@
 /** The way of a batch: authorise → validate → apply → tell. */
 
 import { decodeHlc, type HlcText } from '../clock/hlc.ts';
-import { siteIdToText } from '../clock/site-id.ts';
+import { type SiteIdText, siteIdToText } from '../clock/site-id.ts';
 import { toAuthored } from '../engine/merge/compensation.ts';
 import { type ForeignAuthors, Sender } from '../engine/merge/foreign-authors.ts';
+import type { FullHolder } from '../engine/merge/held-bound.ts';
 import type { BatchOutcome } from '../engine/merge/merge-transaction.ts';
 import type { SyncManager } from '../engine/sync-manager.ts';
 import { SyncError } from '../errors/sync-error.ts';
@@ -37,6 +38,8 @@ export interface Applied {
   result: ApplyResult;
   /** Ask the device for its changes after this; `undefined` if there is no reason to. */
   drainAfter: HlcText | undefined;
+  /** Once it has the answer the device has to start over: else it would bring the same once more. */
+  isFull: boolean;
 }
 
 export interface Applying {
@@ -84,6 +87,8 @@ export interface ApplyPipelineOptions {
   onReject: 'keep' | 'revert';
   /** `sync.foreignAuthors` */
   foreignAuthors: ForeignAuthors;
+  /** Sites have to start over; `sender`, which may be among them, after its answer. */
+  onFull(databaseId: string, full: readonly FullHolder[], sender: SiteIdText): void;
   /** Throws AUTH_EXPIRED when nothing is to be done for the client any more. */
   refuseExpired(client: ClientIdentity): void;
 }
@@ -172,7 +177,9 @@ export class ApplyPipeline {
       const { manager, corrected, approved, rejected, outcome } = hooks.isSerialIn(database.id)
         ? await this.#mergeInTurn(batch)
         : await this.#merge(batch);
-      const { applied, skipped, conflicts, position, unapplied } = outcome;
+      const { applied, skipped, conflicts, position, unapplied, full } = outcome;
+      const isFull = full.some(({ site }) => site === sender.siteId);
+      if (full.length > 0) this.#options.onFull(database.id, full, sender.siteId);
       const transactions = changeSets.length;
       const foreign = unapplied.flatMap(({ item, outcome }) => (outcome === 'foreign' ? item : []));
       const result = withRejected({ applied, skipped, conflicts, transactions }, [
@@ -193,7 +200,7 @@ export class ApplyPipeline {
       const isNews = hadNews || hidden.size > 0;
       const kind = isNews ? 'news' : foreign.length > 0 ? 'foreign' : 'known';
       const drainAfter = await drainPoint(manager, client.siteId, changeSets, kind);
-      return { result: withoutHidden(result, rejected, unapplied, hidden), drainAfter };
+      return { result: withoutHidden(result, rejected, unapplied, hidden), drainAfter, isFull };
     } finally {
       // A batch that was refused holds up nobody.
       accept();

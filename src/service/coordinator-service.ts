@@ -4,6 +4,7 @@
  */
 
 import { decodeHlc, type HlcText } from '../clock/hlc.ts';
+import { type SiteIdText, siteIdToText } from '../clock/site-id.ts';
 import type { CoordinatorConfig } from '../config/schema.ts';
 import type { Maintained } from '../engine/maintenance/maintenance.ts';
 import type { SyncManager, World } from '../engine/sync-manager.ts';
@@ -132,6 +133,12 @@ export class CoordinatorService {
       hooks,
       onReject: config.hooks.onReject,
       foreignAuthors: config.sync.foreignAuthors,
+      onFull: (databaseId, full, sender) => {
+        for (const { site, limit } of full) {
+          metrics.limitMet(limit);
+          if (site !== sender) this.endFull(databaseId, site);
+        }
+      },
       refuseExpired,
     });
     this.#rights = new Rights(hooks, {
@@ -492,8 +499,15 @@ export class CoordinatorService {
     changeSets: readonly WireChangeSet[],
     applicant?: Applicant,
   ): Promise<ApplyResult> {
-    const { result } = await this.applyChanges(client, database, changeSets, applicant).applied;
+    const { applied } = this.applyChanges(client, database, changeSets, applicant);
+    const { result, isFull } = await applied;
+    if (isFull) this.endFull(database.id, siteIdToText(client.siteId));
     return result;
+  }
+
+  /** Ends the sessions of a site that has to start over; one that is away hears of it when it asks. */
+  endFull(databaseId: string, site: SiteIdText): void {
+    this.#delivery.endFull(this.#sessions, databaseId, site);
   }
 
   /**

@@ -4,7 +4,7 @@
  */
 
 import type { HlcText } from '../clock/hlc.ts';
-import { siteIdToText } from '../clock/site-id.ts';
+import { type SiteIdText, siteIdToText } from '../clock/site-id.ts';
 import type { CoordinatorConfig } from '../config/schema.ts';
 import type { LogCursor } from '../engine/log/cursor.ts';
 import type { LogReadOptions } from '../engine/log/log.ts';
@@ -20,7 +20,7 @@ import type { WireCheckpoint } from '../protocol/schemas.ts';
 import { isCarryNeeded } from './carry.ts';
 import { type Narrow, readPage, viewOf } from './client-view.ts';
 import type { IdentityPredicate } from './identity-predicates.ts';
-import type { LiveSession } from './live-session.ts';
+import { type LiveSession, START_OVER } from './live-session.ts';
 import { narrowSnapshot } from './narrowed-snapshot.ts';
 import { type OpenDatabase, refuseOwnSite } from './open-database.ts';
 import type { PageMemory } from './page-reads.ts';
@@ -30,8 +30,6 @@ import { SnapshotStreams } from './snapshot-streams.ts';
 
 /** Bytes of JSON in one page of changes, whatever the number of its changes. */
 const HTTP_PAGE_BYTES_MAX = 4 * 1024 * 1024;
-
-const START_OVER = 'what this client may see has changed: it must start over from a snapshot';
 
 export interface ChangesQuery extends Partial<Reader> {
   /** What the client has; everything, if it has nothing. */
@@ -120,6 +118,15 @@ export class Delivery {
     return named.length;
   }
 
+  /** Ends the sessions of a site that has to start over. */
+  endFull(sessions: Iterable<LiveSession>, databaseId: string, site: SiteIdText): void {
+    for (const session of [...sessions]) {
+      if (session.database.id === databaseId && session.siteId === site) {
+        session.startOver(START_OVER);
+      }
+    }
+  }
+
   /**
    * The cursor of a client that says it has everything up to `sinceHLC`.
    * @throws SyncError SNAPSHOT_REQUIRED
@@ -133,12 +140,14 @@ export class Delivery {
     const site = siteIdToText(client.siteId);
     refuseOwnSite(client, database);
     await this.#resyncs.meet(client, database);
-    if (sinceHLC === undefined) {
-      await manager.sites.noteStartedOver(site);
-    } else if ((await manager.sites.state(site)).resync !== undefined) {
+    const state = await manager.sites.state(site);
+    if (state.resync !== undefined && (sinceHLC !== undefined || (await manager.isIdle(site)))) {
       throw new SyncError('SNAPSHOT_REQUIRED', START_OVER);
     }
-    return manager.cursorFor(sinceHLC);
+    if (sinceHLC === undefined) await manager.sites.noteStartedOver(site);
+    const cursor = await manager.cursorFor(sinceHLC);
+    if (!cursor.isFresh) await manager.noteHeard(site, cursor.position, state);
+    return cursor;
   }
 
   /** Changes since a position, in one page. */
@@ -191,7 +200,8 @@ export class Delivery {
     const { resync } = await manager.sites.state(site);
     // What the checkpoint holds is what the client saw before.
     const usable = resync === undefined ? checkpoint : undefined;
-    const snapshot = await this.#snapshots.open(database, usable, reader);
+    await manager.beginSnapshot(site);
+    const snapshot = await this.#snapshots.open(database, usable, { ...reader, site });
     await manager.tellAgain(site);
     return {
       ...narrowSnapshot(snapshot, this.viewOf(toReader(client, reader), signal, origin), {

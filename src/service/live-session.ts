@@ -19,6 +19,10 @@ export interface Push {
 /** Room in memory for a push of so many bytes, if it is there at once. */
 export type TryReserve = (bytes: number, isShared: boolean) => Reservation | undefined;
 
+/** What a client is told that has to begin anew. */
+export const START_OVER =
+  'what this client may see has changed, or too much of what it holds was rejected: it must start over from a snapshot';
+
 export interface LiveSession {
   /** As its client was told in `handshake_ack`. */
   readonly connectionId: string;

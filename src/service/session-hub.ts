@@ -5,7 +5,7 @@ import type { Appended } from '../engine/log-announcer.ts';
 import type { SyncManager } from '../engine/sync-manager.ts';
 import type { Reservation } from './byte-budget.ts';
 import { changeSetsFrame } from './frames.ts';
-import type { LiveSession, Push } from './live-session.ts';
+import { type LiveSession, type Push, START_OVER } from './live-session.ts';
 import { PushPages } from './push-pages.ts';
 
 export class SessionHub {
@@ -49,7 +49,8 @@ export class SessionHub {
 
   /** One frame serves all who have no part in what was written; each author, and whom alone something is for, gets one of its own. */
   #announce(appended: Appended): void {
-    const { records = [] } = appended;
+    const { records = [], haveOthersIdled } = appended;
+    if (haveOthersIdled) for (const session of this.#sessions) void this.#endIdle(session);
     const authors = new Set(records.map((record) => record.authors));
     const recipients = new Set(records.map(({ to }) => to));
     const isIts = (site: string) => {
@@ -71,6 +72,13 @@ export class SessionHub {
       });
     }
     for (const end of ends) end();
+  }
+
+  /** Of one that has to start over nothing is pushed that it would take. */
+  async #endIdle(session: LiveSession): Promise<void> {
+    // Where that can't be read, it hears of it when it asks.
+    const isIdle = await this.#manager.isIdle(session.siteId).catch(() => false);
+    if (isIdle && this.#sessions.has(session)) session.startOver(START_OVER);
   }
 
   #frame(

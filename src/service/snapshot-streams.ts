@@ -3,8 +3,8 @@
  * user. One that is taken too slowly gives its place up when somebody else waits for one.
  */
 
-import type { AdmitRow } from '../engine/snapshot/row-reader.ts';
 import type { Snapshot } from '../engine/snapshot/snapshot.ts';
+import type { SnapshotUse } from '../engine/sync-manager.ts';
 import type { LimitName } from '../errors/limit-names.ts';
 import { SyncError } from '../errors/sync-error.ts';
 import type { WireCheckpoint } from '../protocol/schemas.ts';
@@ -63,13 +63,12 @@ export class SnapshotStreams {
 
   /**
    * @param queuedBytes what was given out of it, and its reader has not taken yet
-   * @param admit see `AdmitRow`
    * @throws SyncError OVERLOADED when there is no place for one more
    */
   async open(
     { manager, holder }: Pick<OpenDatabase, 'holder'> & { manager: SnapshotSource },
     checkpoint: WireCheckpoint | undefined,
-    { queuedBytes = () => 0, admit }: { queuedBytes?: () => number; admit?: AdmitRow } = {},
+    { queuedBytes = () => 0, site, admit }: SnapshotUse & { queuedBytes?: () => number } = {},
   ): Promise<Snapshot> {
     const giveBack = this.#budget.take(holder);
     try {
@@ -84,7 +83,7 @@ export class SnapshotStreams {
       giveBack();
     };
     try {
-      const snapshot = await manager.openSnapshot(checkpoint, admit);
+      const snapshot = await manager.openSnapshot(checkpoint, { site, admit });
       this.counts.begun++;
       return this.#counted(snapshot, leave, queuedBytes);
     } catch (error) {
@@ -176,5 +175,5 @@ export class SnapshotStreams {
 }
 
 interface SnapshotSource {
-  openSnapshot(checkpoint?: WireCheckpoint, admit?: AdmitRow): Promise<Snapshot>;
+  openSnapshot(checkpoint?: WireCheckpoint, use?: SnapshotUse): Promise<Snapshot>;
 }

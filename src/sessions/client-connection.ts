@@ -581,11 +581,13 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
     return accepted;
   }
 
-  #tellApplied({ result, drainAfter }: Applied, { requestId }: Apply, session: Session): void {
+  #tellApplied(outcome: Applied, { requestId }: Apply, session: Session): void {
+    const { result, drainAfter, isFull } = outcome;
     const { applied, skipped, conflicts, transactions, rejected } = encodeApplyResult(result);
     const type = 'apply_result';
     this.#send({ type, requestId, applied, skipped, conflicts, transactions, rejected });
-    if (drainAfter === undefined) return;
+    if (isFull) this.#options.service.endFull(session.database.id, session.siteId);
+    if (isFull || drainAfter === undefined) return;
     const siteId = session.database.manager.identity.siteIdText;
     this.#send({ type: 'request_changes', siteId, sinceHLC: drainAfter });
   }

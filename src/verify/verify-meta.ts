@@ -2,12 +2,13 @@
 
 import { Type } from 'typebox';
 import { compareHlc, HLC_MIN, type HlcText, isHlcText } from '../clock/hlc.ts';
-import { hlcSite, isSiteIdText, type SiteIdText } from '../clock/site-id.ts';
+import { hlcSite, isSiteIdText, type SiteIdText, siteIdToText } from '../clock/site-id.ts';
 import type { Head } from '../engine/records/head.ts';
 import { heldBytesBySite, heldRowFromJson } from '../engine/records/held-rows.ts';
 import {
   HEAD_KEY,
   HORIZON_KEY,
+  heldKeyToTable,
   kindRange,
   logPinKeyToName,
   REPLACED_KEY,
@@ -15,13 +16,13 @@ import {
 } from '../engine/records/keys.ts';
 import {
   HeadSchema,
+  HeldFloorSchema,
   HeldRowSchema,
   LOG_PIN_NAME,
   LogPinSchema,
   SiteStateSchema,
 } from '../engine/records/record-schemas.ts';
 import { bytesToText } from '../engine/records/row.ts';
-import { readSiteState } from '../engine/records/site-state.ts';
 import type { Catalog } from '../engine/tables/catalog.ts';
 import { FORMAT_KEY } from '../storage/format.ts';
 import type { KVReader } from '../storage/kv-store.ts';
@@ -29,6 +30,8 @@ import { type Finding, finding, showKey } from './findings.ts';
 import { entriesOf, parseAs } from './records.ts';
 import { verifyCatalog } from './verify-catalog.ts';
 
+/** Its kind, and the site id. */
+const SITE_KEY_BYTES = 17;
 const FormatSchema = Type.Object({ format: Type.Integer(), databaseId: Type.String() });
 
 export interface Meta {
@@ -72,7 +75,8 @@ export async function* verifyMeta(reader: KVReader): AsyncGenerator<Finding, Met
   const catalog = yield* verifyCatalog(reader, head?.nextTable);
   yield* verifySites(reader);
   yield* verifyLogPins(reader, head, site);
-  yield* verifyHeld(reader, head);
+  yield* verifyHeld(reader, head, catalog);
+  yield* verifyHeldFloors(reader, head);
   yield* verifyKeys(reader);
   return { head, site, horizon, catalog };
 }
@@ -83,7 +87,8 @@ function stateOf(bytes: Uint8Array | undefined): string {
 
 async function* verifySites(reader: KVReader): AsyncGenerator<Finding> {
   for await (const [key, value] of entriesOf(reader, kindRange('s'))) {
-    if (key.length !== 17) yield finding('SITE', showKey(key), 'is not the key of a site');
+    if (key.length !== SITE_KEY_BYTES)
+      yield finding('SITE', showKey(key), 'is not the key of a site');
     else if (parseAs(SiteStateSchema, value) === undefined) {
       yield finding('SITE', showKey(key), 'cannot be read');
     }
@@ -109,7 +114,11 @@ async function* verifyLogPins(
 }
 
 /** What sites hold that was refused. */
-async function* verifyHeld(reader: KVReader, head: Head | undefined): AsyncGenerator<Finding> {
+async function* verifyHeld(
+  reader: KVReader,
+  head: Head | undefined,
+  catalog: Catalog | undefined,
+): AsyncGenerator<Finding> {
   let bytes = 0;
   const ofSites = new Map<SiteIdText, number>();
   for await (const [key, value] of entriesOf(reader, kindRange('h'))) {
@@ -117,6 +126,9 @@ async function* verifyHeld(reader: KVReader, head: Head | undefined): AsyncGener
     if (held === undefined) {
       yield finding('META', showKey(key), 'cannot be read');
       continue;
+    }
+    if (catalog !== undefined && catalog.table(heldKeyToTable(Buffer.from(key))) === undefined) {
+      yield finding('META', showKey(key), 'is held of a table that is not there');
     }
     for (const [site, more] of heldBytesBySite(heldRowFromJson(held))) {
       bytes += more;
@@ -128,15 +140,38 @@ async function* verifyHeld(reader: KVReader, head: Head | undefined): AsyncGener
     const what = `counts ${heldBytes} bytes of what sites hold that was refused, and there are ${bytes}`;
     yield finding('META', 'm head', what);
   }
-  for (const [site, most] of ofSites) {
-    const counted = (await readSiteState(reader, site)).heldBytes ?? 0;
-    if (counted === most) continue;
-    yield finding('SITE', `site ${site}`, `counts ${counted} bytes that it holds, not ${most}`);
+  for await (const [key, value] of entriesOf(reader, kindRange('s'))) {
+    if (key.length !== SITE_KEY_BYTES) continue;
+    const site = siteIdToText(key.subarray(1));
+    const counted = parseAs(SiteStateSchema, value)?.heldBytes ?? 0;
+    const there = ofSites.get(site) ?? 0;
+    ofSites.delete(site);
+    if (counted === there) continue;
+    yield finding('SITE', `site ${site}`, `counts ${counted} bytes that it holds, not ${there}`);
+  }
+  for (const [site, there] of ofSites) {
+    yield finding('SITE', `site ${site}`, `counts no bytes that it holds, not ${there}`);
+  }
+}
+
+/** Up to where sites may hold what is not kept row by row. */
+async function* verifyHeldFloors(
+  reader: KVReader,
+  head: Head | undefined,
+): AsyncGenerator<Finding> {
+  for await (const [key, value] of entriesOf(reader, kindRange('f'))) {
+    const floor = parseAs(HeldFloorSchema, value);
+    if (key.length !== SITE_KEY_BYTES) {
+      yield finding('SITE', showKey(key), 'is not the key of a site');
+    } else if (floor === undefined) yield finding('SITE', showKey(key), 'cannot be read');
+    else if (head !== undefined && compareHlc(floor.hlc, head.heldFloor ?? HLC_MIN) > 0) {
+      yield finding('META', 'm head', `says that no site holds anything as new as ${floor.hlc}`);
+    }
   }
 }
 
 /** Those of which there may be many. */
-const KINDS = 'cdeghlnprst';
+const KINDS = 'cdefghlnprst';
 
 /**
  * Keys that nobody here writes: what stands between the kinds, which is next to nothing. Those that

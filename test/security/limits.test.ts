@@ -70,7 +70,9 @@ async function writeInVain({ t, server }: { t: TestContext; server: TestServer }
   const client = await TestClient.join(server.wsUrl, device, t);
   await client.apply(device.write({ pk: [0], set: { a: 1 } }));
   const columns = { a: 1, b: 1, c: 1 };
-  assert.equal((await client.apply(device.write({ pk: [1], set: columns }))).code, 'TOO_LARGE');
+  const answer = await client.apply(device.write({ pk: [1], set: columns }));
+  assert.equal(answer.type, 'apply_result', 'it is answered before it is told to start over');
+  assert.equal((await client.next('error')).code, 'SNAPSHOT_REQUIRED');
 }
 
 /** Bodies of which one byte comes: what they are going to hold is held for them. */

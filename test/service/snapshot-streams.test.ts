@@ -8,6 +8,7 @@ import { createMemoryStorage } from '../../src/storage/memory.ts';
 
 const STALLED_MS = 1000;
 const CHUNK_BYTES = 2000;
+const SITE = 'AAAAAAAAAAAAAAAAAAAAAQ';
 
 function createStreams(sharePerUser = 100) {
   let open = 0;
@@ -38,7 +39,7 @@ function createStreams(sharePerUser = 100) {
     streams,
     openViews: () => open,
     take: (holder?: string, queuedBytes?: () => number) =>
-      streams.open({ manager, holder }, undefined, { queuedBytes }),
+      streams.open({ manager, holder }, undefined, { queuedBytes, site: SITE }),
   };
 }
 

@@ -165,6 +165,12 @@ export class SimDevice {
     return this.#options.transport === 'websocket' && this.#isJoined && isWhole;
   }
 
+  /** It was told to, also while it listened, and is not yet where it hears of everything again. */
+  get isStartingOver(): boolean {
+    const isToAsk = this.#mustStartOver || this.#staged !== undefined;
+    return isToAsk || this.#socket === undefined || !this.#isInStep;
+  }
+
   // — what its user does
 
   write(): void {
@@ -283,13 +289,13 @@ export class SimDevice {
   step(): void {
     const { random, transport } = this.#options;
     if (this.isAway) return;
-    if (this.isListening) {
+    if (this.isListening && !this.isStartingOver) {
       // It hears slowly at times, and so falls behind what is pushed to it.
       if (this.#socket !== undefined && this.isHearingSlowly) this.#hearSlowly(this.#socket);
       else this.#socket?.unstall();
       return;
     }
-    if (this.isHealing) {
+    if (this.isHealing || this.isListening) {
       this.#socket?.unstall();
       if (transport === 'http') this.#poll();
       else if (this.#socket === undefined) this.#connect();

@@ -9,6 +9,8 @@
  * without it that hangs on the seed.
  * `--hooks move` has hooks rewrite changes and move them elsewhere, `refuse` only refuse some; without it
  * that hangs on the seed.
+ * `--held some` keeps little of what devices hold that was refused, `none` next to nothing, `all` all of it;
+ * without it that hangs on the seed.
  * `--authors known` has the coordinator reject what others have dated, and some devices forge that;
  * without it all is accepted.
  * `--trace TEXT` prints what was said and stored that holds the text, `--verbose` what each run did.
@@ -17,7 +19,7 @@
 
 import { parseArgs } from 'node:util';
 import { HOOKS_MODES, type HooksMode, seedToHooksMode } from './rules.ts';
-import { simulate } from './simulation.ts';
+import { HELD_MODES, type HeldMode, seedToHeldMode, simulate } from './simulation.ts';
 import { DDL_MODES, type DdlMode, seedToDdlMode } from './table-names.ts';
 import { traceOnly } from './trace.ts';
 
@@ -28,6 +30,7 @@ const { values } = parseArgs({
     nodes: { type: 'string', default: '1' },
     ddl: { type: 'string' },
     hooks: { type: 'string' },
+    held: { type: 'string' },
     authors: { type: 'string', default: 'accept' },
     trace: { type: 'string' },
     verbose: { type: 'boolean', default: false },
@@ -55,6 +58,7 @@ function toMode<Mode extends string>(
 }
 const ddlOf = toMode<DdlMode>('ddl', DDL_MODES, seedToDdlMode);
 const hooksOf = toMode<HooksMode>('hooks', HOOKS_MODES, seedToHooksMode);
+const heldOf = toMode<HeldMode>('held', HELD_MODES, seedToHeldMode);
 const foreignAuthors = values.authors;
 if (foreignAuthors !== 'accept' && foreignAuthors !== 'known') {
   process.stderr.write('--authors is accept or known\n');
@@ -66,13 +70,14 @@ for (const seed of seeds) {
   try {
     const statistics = await simulate({
       ...{ seed, nodes, ddl: ddlOf(seed), hooks: hooksOf(seed), foreignAuthors },
+      held: heldOf(seed),
     });
     if (values.verbose) process.stdout.write(`seed ${seed}: ${JSON.stringify(statistics)}\n`);
   } catch (error) {
     failed++;
     const reason = error instanceof Error ? (error.stack ?? error.message) : String(error);
     process.stdout.write(
-      `seed ${seed} (--ddl ${ddlOf(seed)} --hooks ${hooksOf(seed)}) failed: ${reason}\n`,
+      `seed ${seed} (--ddl ${ddlOf(seed)} --hooks ${hooksOf(seed)} --held ${heldOf(seed)}) failed: ${reason}\n`,
     );
   }
 }

@@ -6,11 +6,13 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { runs } from '../support/runs.ts';
 import type { HooksMode } from './rules.ts';
+import type { HeldMode } from './simulation.ts';
 import type { DdlMode } from './table-names.ts';
 
 const MAIN = fileURLToPath(new URL('main.ts', import.meta.url));
 const RUNS = runs(8);
 const RUNS_WITH_FORGERS = runs(1);
+const RUNS_WITHOUT_ROOM = runs(1);
 const NODES = 3;
 const RUNS_OF_NODES = runs(0.6);
 const RUNS_OF_NODES_THAT_MOVE = runs(0.4);
@@ -24,6 +26,8 @@ interface Batch {
   ddl?: DdlMode;
   /** What hooks do; without it that hangs on the seed. */
   hooks?: HooksMode;
+  /** How much is kept of what devices hold that was refused; without it that hangs on the seed. */
+  held?: HeldMode;
   authors?: 'known';
 }
 
@@ -61,6 +65,21 @@ test(`${RUNS_OF_NODES_THAT_MOVE} simulations of several coordinators whose hooks
 test(`${RUNS_WITH_FORGERS} simulations in which devices write in the names of others: nobody sees it`, () =>
   assertAllPass(RUNS_WITH_FORGERS, { authors: 'known' }));
 
+test(`${RUNS_WITHOUT_ROOM} simulations in which whoever is refused has to start over: the same`, () =>
+  assertAllPass(RUNS_WITHOUT_ROOM, { hooks: 'move', held: 'none' }));
+
+test('a device that has to start over was told so before the answer, or not at all by another coordinator', async () => {
+  const batch = {
+    seed: '20,2',
+    runs: 1,
+    nodes: NODES,
+    ddl: 'none',
+    hooks: 'move',
+    held: 'none',
+  } as const;
+  assert.equal((await simulate(batch)).trimEnd(), '2 passed, 0 failed');
+});
+
 /** Seeds that found something, and still do when it is put back. */
 const SEEDS_BY_FINDING: Record<string, number[]> = {
   'an edit from before a deletion that has expired: its author was never told of the deletion': [
@@ -78,7 +97,13 @@ const SEEDS_BY_FINDING: Record<string, number[]> = {
 for (const [finding, seeds] of Object.entries(SEEDS_BY_FINDING)) {
   test(finding, async () => {
     const some = seeds.slice(0, runs(1));
-    const batch = { seed: some.join(), runs: 1, ddl: 'none', hooks: 'refuse' } as const;
+    const batch = {
+      seed: some.join(),
+      runs: 1,
+      ddl: 'none',
+      hooks: 'refuse',
+      held: 'all',
+    } as const;
     assert.equal((await simulate(batch)).trimEnd(), `${some.length} passed, 0 failed`);
   });
 }

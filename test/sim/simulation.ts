@@ -28,6 +28,19 @@ const HEALING_ROUNDS_MAX = 200;
 const HEALING_STEP_MS = 300;
 /** Longer than anything takes on a network that is whole, and than a slow listener's pauses. */
 const PUSHES_ARRIVE_MS = 2000;
+/** For everything; for a few rows; for next to nothing, so that whoever is refused starts over. */
+export type HeldMode = 'all' | 'some' | 'none';
+export const HELD_MODES: readonly HeldMode[] = ['all', 'some', 'none'];
+const HELD_LIMITS = {
+  all: {},
+  some: { heldBytesPerSite: 2000, heldBytesPerDatabase: 5000 },
+  none: { heldBytesPerSite: 400, heldBytesPerDatabase: 800 },
+} as const;
+
+/** Of each mode of hooks every third seed. */
+export function seedToHeldMode(seed: number): HeldMode {
+  return HELD_MODES[Math.floor(seed / 8) % HELD_MODES.length] ?? 'all';
+}
 const PAGE_BYTES: readonly number[] = [300, 2000, 4_000_000];
 /** How often one table holds more rows than are moved in one step. */
 const BULKY = 0.03;
@@ -50,6 +63,8 @@ export interface RunOptions {
   foreignAuthors: 'accept' | 'known';
   /** What hooks do to changes: refuse some, or rewrite and move others as well. */
   hooks: HooksMode;
+  /** How much is kept of what devices hold that was refused. */
+  held: HeldMode;
 }
 
 /**
@@ -94,7 +109,7 @@ class Run {
   constructor(
     loop: Loop,
     random: Random,
-    { nodes, ddl, foreignAuthors, hooks: hooksMode }: Omit<RunOptions, 'seed'>,
+    { nodes, ddl, foreignAuthors, hooks: hooksMode, held }: Omit<RunOptions, 'seed'>,
   ) {
     this.#ddl = ddl;
     this.#loop = loop;
@@ -115,6 +130,7 @@ class Run {
       isRestricted: hasFilter ? isRestricted : undefined,
       fails: () => !this.#isHealing && random.chance(0.02),
     });
+    const heldLimits = HELD_LIMITS[held];
     const config = {
       storage: {
         idleCloseMs: random.pick([50, 500, 60_000]),
@@ -133,6 +149,7 @@ class Run {
         queuedBytesPerSocket: random.pick([400, 4000, 8_000_000]),
         // They are all at one address.
         sharePerUser: 100,
+        ...heldLimits,
       },
     };
     this.#ttlMs = config.sync.tombstoneTTL;
@@ -343,7 +360,8 @@ class Run {
       if (!(await this.#oracle.isSettled(writers))) continue;
       // The last of it may have been stored just now: the pushes of it are on their way.
       await this.#run(PUSHES_ARRIVE_MS);
-      return;
+      // Who was told to start over comes back for it.
+      if (!listeners.some(({ isStartingOver }) => isStartingOver)) return;
     }
     assert.fail('those who write never came to rest');
   }

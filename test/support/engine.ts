@@ -2,6 +2,7 @@
 
 import type { HeldLimits } from '../../src/engine/records/held-size.ts';
 import type { RowLimits } from '../../src/engine/records/row-size.ts';
+import type { Snapshot } from '../../src/engine/snapshot/snapshot.ts';
 import { SyncManager } from '../../src/engine/sync-manager.ts';
 import type { CatalogLimits } from '../../src/engine/tables/catalog-size.ts';
 import { createLogger } from '../../src/logging/logger.ts';
@@ -75,8 +76,11 @@ export async function takeSnapshot(
   manager: SyncManager,
   checkpoint?: WireCheckpoint,
 ): Promise<Record<string, unknown>[]> {
+  return readChunks(await manager.openSnapshot(checkpoint));
+}
+
+export async function readChunks(snapshot: Snapshot): Promise<Record<string, unknown>[]> {
   const chunks: Record<string, unknown>[] = [];
-  const snapshot = await manager.openSnapshot(checkpoint);
   for await (const chunk of snapshot.chunks) chunks.push(JSON.parse(Buffer.from(chunk).toString()));
   await snapshot.close();
   return chunks;

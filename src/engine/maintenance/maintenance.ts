@@ -9,12 +9,12 @@ import type { Logger } from '../../logging/logger.ts';
 import type { KVStore } from '../../storage/kv-store.ts';
 import { type LogPins, readPinnedAfter } from '../log/log-pins.ts';
 import type { LogReaders } from '../log/log-readers.ts';
+import { StepBudget } from '../merge/step-budget.ts';
 import {
   canBeEmptied,
   type EmptyingContext,
   emptyingMark,
   emptySome,
-  StepBudget,
 } from '../merge/table-emptying.ts';
 import type { CommittedState, WriteTransaction } from '../merge/write-transaction.ts';
 import { readHorizon } from '../records/head.ts';

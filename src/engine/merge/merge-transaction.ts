@@ -19,7 +19,6 @@ import { authorsOf } from '../log/log-record.ts';
 import { RunWriter } from '../log/record-tables.ts';
 import { ChangeListJson, JsonNames } from '../records/change-json.ts';
 import type { Identity } from '../records/head.ts';
-import { type HeldLimits, refuseHeldGrowth } from '../records/held-size.ts';
 import { countKey, siteKey } from '../records/keys.ts';
 import { Pace } from '../records/pace.ts';
 import {
@@ -43,11 +42,13 @@ import { type CatalogLimits, refuseGrowth } from '../tables/catalog-size.ts';
 import { type ChangeTarget, targetsOf } from '../tables/change-target.ts';
 import { successorOf, TargetFinder } from '../tables/table-names.ts';
 import type { BatchItem, Sender } from './foreign-authors.ts';
+import { boundHeld, type FullHolder, type HeldBoundContext } from './held-bound.ts';
 import { planReads, type ReadPlan } from './merge-plan.ts';
 import { dateOwn } from './own-write.ts';
 import { StaleReadError } from './stale-read.ts';
+import { StepBudget } from './step-budget.ts';
 import { mergeMigration } from './table-ddl.ts';
-import { type EmptyingContext, emptySome, StepBudget } from './table-emptying.ts';
+import { type EmptyingContext, emptySome } from './table-emptying.ts';
 import {
   deleteAgain,
   isDeletionUntold,
@@ -82,6 +83,8 @@ export interface BatchOutcome extends ApplyResult {
   position: HlcText;
   /** What took no effect. Nothing of it is stored. */
   unapplied: Unapplied[];
+  /** Who has to start over, since too much is to be kept of what they hold that was refused. */
+  full: readonly FullHolder[];
 }
 
 export interface Unapplied {
@@ -95,9 +98,8 @@ export interface Unapplied {
 /** What became of one change or migration. */
 type Outcome = MergeOutcome | 'foreign';
 
-export interface MergeContext extends EmptyingContext {
+export interface MergeContext extends EmptyingContext, HeldBoundContext {
   catalogLimits: CatalogLimits;
-  heldLimits: HeldLimits;
   rowLimits: RowLimits;
   identity: Identity;
   /** The server's wall time, in milliseconds. */
@@ -160,7 +162,7 @@ export class MergeTransaction {
       if (own !== undefined) await this.#mergeOwn(own, outcome);
       await this.#untaken.tell();
       this.#refuseGrowth();
-      this.#refuseHeldGrowth(new Set(refused.map((set) => sender?.siteId ?? set.siteId)));
+      outcome.full = await boundHeld(this.#transaction, this.#context, this.#pace);
       outcome.position = this.#transaction.head.position;
       outcomes.push(outcome);
     }
@@ -178,18 +180,6 @@ export class MergeTransaction {
   #refuseGrowth(): void {
     const { base, catalog } = this.#transaction;
     refuseGrowth(base.size, catalog.size, this.#context.catalogLimits);
-  }
-
-  #refuseHeldGrowth(authors: ReadonlySet<SiteIdText>): void {
-    if (authors.size === 0) return;
-    const { held, sites, head } = this.#transaction;
-    const gained = held.gainedBytes();
-    const ofAll = (head.heldBytes ?? 0) + gained.ofAll;
-    for (const site of authors) {
-      const more = gained.bySite.get(site) ?? 0;
-      if (more <= 0) continue;
-      refuseHeldGrowth({ ofSite: sites.heldBytesOf(site) + more, ofAll }, this.#context.heldLimits);
-    }
   }
 
   /** Reads in one go all that the group will need, as far as no DDL in it moves tables about. */
@@ -247,6 +237,7 @@ export class MergeTransaction {
     const tableOf = (change: WireChange) => toTable(finder.find(change));
     const targets = await targetsOf(changeSet.changes, this.#names, tableOf, this.#pace);
     await this.#loadRows(targets);
+    await this.#transaction.floors.load();
     const snapshot = () => this.#transaction.sites.snapshotOf(site);
     const writer = { isAnswer: false, snapshot };
     const untold: UntoldDeletion[] = [];
@@ -357,6 +348,8 @@ export class MergeTransaction {
     changes: readonly WireChange[],
     { targets, draft, result, sender, writer }: Merging,
   ): Promise<readonly UntoldDeletion[]> {
+    const { floors } = this.#transaction;
+    if (changes.some(({ hlc }) => floors.mayConcern(hlc))) await floors.load();
     const untold: UntoldDeletion[] = [];
     let current: { target: ChangeTarget; loaded: LoadedRow } | undefined;
     for (const [i, change] of changes.entries()) {
@@ -369,6 +362,8 @@ export class MergeTransaction {
       }
       if (current?.target !== target) current = { target, loaded: this.#rowOf(target) };
       const { loaded } = current;
+      const isDeletionOfHeld = change.type === 'delete' && floors.mayConcern(change.hlc);
+      const columnsBefore = isDeletionOfHeld ? [...loaded.row.cells.keys()] : [];
       const outcome = isForeign
         ? this.#judgeForeign(change, target, loaded, sender)
         : this.#mergeChange(change, target, loaded, draft);
@@ -383,7 +378,7 @@ export class MergeTransaction {
         if (target.isLive) {
           draft.logged.add(change.hlc);
           draft.tables.add(target.table.id);
-          this.#untaken.applied(change, target, loaded);
+          this.#untaken.applied({ change, columnsBefore }, target, loaded);
         } else draft.held.add(change.hlc);
       } else if (outcome !== 'foreign' && isDeletionUntold(change, target, loaded.row, writer)) {
         untold.push({ target, loaded });
@@ -569,7 +564,8 @@ function countHeld({ cells, tombstone }: Row): number {
 }
 
 function emptyOutcome(transactions: number): BatchOutcome {
-  return { applied: 0, skipped: 0, conflicts: 0, transactions, position: HLC_MIN, unapplied: [] };
+  const counts = { applied: 0, skipped: 0, conflicts: 0, transactions };
+  return { ...counts, position: HLC_MIN, unapplied: [], full: [] };
 }
 
 function count(result: BatchOutcome, item: BatchItem, outcome: Outcome, by?: HlcText): void {

@@ -12,9 +12,13 @@ import { compareHlc, type HlcText, maxHlc } from '../../clock/hlc.ts';
 import { pkIdentity } from '../../protocol/values.ts';
 import { authorsOf } from '../log/log-record.ts';
 import { RunWriter } from '../log/record-tables.ts';
-import { ChangeListJson, changedRowJson, columnMember } from '../records/change-json.ts';
+import { ChangeListJson, changedRowJson, columnMember, JsonNames } from '../records/change-json.ts';
+import type { Identity } from '../records/head.ts';
+import type { Applied } from '../records/held-rows.ts';
 import { tableRange } from '../records/keys.ts';
+import type { Pace } from '../records/pace.ts';
 import {
+  type Cell,
   decodeRow,
   isExpired,
   mergeCell,
@@ -27,30 +31,17 @@ import { isLive, type LiveTable, type TableRecord } from '../records/table-recor
 import type { CatalogView } from '../tables/catalog.ts';
 import type { CatalogDraft } from '../tables/catalog-draft.ts';
 import { isBelowFloor, successorOf } from '../tables/table-names.ts';
+import { beforeHeldOf, emptyHeld, isHeldKey } from './held-emptying.ts';
+import { STEP_BYTES_MAX, type StepBudget } from './step-budget.ts';
 import { joinedPast } from './table-ddl.ts';
+import { Untaken } from './untaken.ts';
 import type { WriteTransaction } from './write-transaction.ts';
-
-/** A step looks at so many rows. */
-export const STEP_ROWS_MAX = 100;
-const STEP_BYTES_MAX = 256 * 1024;
-
-/** What may still be looked at in a transaction. */
-export class StepBudget {
-  rows: number;
-  bytes = STEP_BYTES_MAX;
-
-  constructor({ stepRows }: EmptyingContext) {
-    this.rows = stepRows;
-  }
-
-  get isSpent(): boolean {
-    return this.rows <= 0 || this.bytes <= 0;
-  }
-}
 
 export interface EmptyingContext {
   /** The coordinator's site: what is told is its own. */
   siteIdText: string;
+  identity: Identity;
+  pace: Pace;
   allowResurrection: boolean;
   /** Rows that a step looks at. */
   stepRows: number;
@@ -102,24 +93,37 @@ export async function emptySome(
   const table = catalog.table(id);
   if (table === undefined || !canBeEmptied(catalog, table)) return undefined;
   const { table: into, floor } = destinationOf(catalog, table);
-  const { rows, next } = await readSome(transaction, id, after, budget);
   // It can't be hidden, or it would have to wait.
   const target = into !== undefined && isLive(into) ? into : undefined;
+  const untaken = new Untaken(transaction, new JsonNames(), context.identity, context.pace);
+  if (after !== undefined && isHeldKey(after)) {
+    const next = await emptyHeld(transaction, { id, floor, into: target }, after, budget, untaken);
+    await untaken.tell();
+    if (next === undefined) settle(catalog, table, target);
+    return next;
+  }
+  const { rows, next } = await readSome(transaction, id, after, budget);
   const leaving = rows.filter(
     ({ loaded }) => target !== undefined || isAnyBelow(loaded.row, floor),
   );
   if (target !== undefined) {
     const addresses = leaving.map(({ identity }) => ({ tableId: target.id, identity }));
     await transaction.rows.load(addresses);
+    await transaction.held.load(addresses);
+    await transaction.floors.load();
   }
-  const told = new Told(transaction, target, context);
+  const told = new Told(transaction, target, context, untaken);
   for (const { identity, loaded } of leaving) {
     const there = target && transaction.rows.get({ tableId: target.id, identity });
     takeOut(loaded, floor, there, told, context.allowResurrection);
   }
   told.append();
-  if (next === undefined) settle(catalog, table, target);
-  return next;
+  await untaken.tell();
+  if (next !== undefined) return next;
+  // What sites hold of its rows goes after them.
+  if (!transaction.held.isEmpty) return beforeHeldOf(id);
+  settle(catalog, table, target);
+  return undefined;
 }
 
 interface FoundRow {
@@ -180,7 +184,7 @@ function takeOut(
   if (tombstone !== undefined) {
     const isBelow = compareHlc(tombstone.hlc, floor) <= 0;
     if (!isBelow && to !== undefined) {
-      moveTombstone(tombstone, to.row, told, allowResurrection);
+      moveTombstone(tombstone, to, told, allowResurrection);
     }
     if (isBelow || to !== undefined) row.tombstone = undefined;
   }
@@ -191,7 +195,7 @@ function takeOut(
     told.replaced++;
     if (isBelow || to === undefined) continue;
     const outcome = mergeCell(to.row, column, cell, allowResurrection);
-    if (outcome === 'applied') told.addColumn(column, cell);
+    if (outcome === 'applied') told.addColumn(column, cell, to);
   }
   from.changed = true;
   if (to !== undefined) to.changed = true;
@@ -200,19 +204,19 @@ function takeOut(
 /** One that has expired is told only where it takes something away: nobody has heard of it there. */
 function moveTombstone(
   tombstone: Tombstone,
-  to: Row,
+  to: LoadedRow,
   told: Told,
   allowResurrection: boolean,
 ): void {
-  const cellsBefore = to.cells.size;
+  const columnsBefore = [...to.row.cells.keys()];
   const wasExpired = isExpired(tombstone);
   const moved = { ...tombstone, position: wasExpired ? undefined : told.position };
-  if (mergeTombstone(to, moved, allowResurrection) !== 'applied') return;
-  const taken = cellsBefore - to.cells.size;
+  if (mergeTombstone(to.row, moved, allowResurrection) !== 'applied') return;
+  const taken = columnsBefore.length - to.row.cells.size;
   told.replaced += taken;
   if (wasExpired && taken === 0) return;
   moved.position = told.position;
-  told.addDelete(moved);
+  told.addDelete(moved, columnsBefore, to);
 }
 
 /** What has moved and takes effect: one change set of the coordinator's own. */
@@ -223,6 +227,7 @@ class Told {
   readonly #transaction: WriteTransaction;
   readonly #into: LiveTable | undefined;
   readonly #siteIdText: string;
+  readonly #untaken: Untaken;
   readonly #changes = new ChangeListJson();
   readonly #hlcs: HlcText[] = [];
 
@@ -230,29 +235,35 @@ class Told {
     transaction: WriteTransaction,
     into: LiveTable | undefined,
     { siteIdText }: EmptyingContext,
+    untaken: Untaken,
   ) {
+    this.#untaken = untaken;
     this.#transaction = transaction;
     this.#into = into;
     this.#siteIdText = siteIdText;
     this.position = transaction.log.nextPosition();
   }
 
-  addDelete({
-    pk,
-    hlc,
-    priorRow,
-  }: {
-    pk: string;
-    hlc: HlcText;
-    priorRow: string | undefined;
-  }): void {
+  addDelete({ pk, hlc, priorRow }: Tombstone, columnsBefore: string[], to: LoadedRow): void {
     this.#changes.addDelete(this.#row(pk), hlc, priorRow);
     this.#hlcs.push(hlc);
+    this.#applied({ change: { type: 'delete', hlc }, columnsBefore }, pk, to);
   }
 
-  addColumn(column: string, { pk, hlc, value }: { pk: string; hlc: HlcText; value: string }): void {
+  addColumn(column: string, { pk, hlc, value }: Cell, to: LoadedRow): void {
     this.#changes.addColumn(this.#row(pk), { hlc }, columnMember(column), value);
     this.#hlcs.push(hlc);
+    const change = { type: 'column', hlc, column: JSON.parse(column) } as const;
+    this.#applied({ change, columnsBefore: [] }, pk, to);
+  }
+
+  /** It may be behind what a site holds, there as anywhere. */
+  #applied(applied: Applied, pk: string, to: LoadedRow): void {
+    const table = this.#into;
+    if (table === undefined) return;
+    const address = { tableId: table.id, identity: pkIdentity(JSON.parse(pk)) };
+    const target = { table, isLive: true, address, pk, json: this.#row(pk) };
+    this.#untaken.applied(applied, target, to);
   }
 
   #row(pk: string): string {

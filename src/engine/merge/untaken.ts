@@ -14,7 +14,15 @@ import {
   type JsonNames,
 } from '../records/change-json.ts';
 import type { Identity } from '../records/head.ts';
-import { noteApplied, noteRefused, restate, settle } from '../records/held-rows.ts';
+import {
+  type Applied,
+  type Holding,
+  noteApplied,
+  noteMoved,
+  noteRefused,
+  restate,
+  settle,
+} from '../records/held-rows.ts';
 import type { Pace } from '../records/pace.ts';
 import type { LoadedRow } from '../records/row-set.ts';
 import type { ChangeTarget } from '../tables/change-target.ts';
@@ -46,17 +54,38 @@ export class Untaken {
 
   /** A change of a site's was refused, and the site holds it. */
   refused(change: WireChange, target: ChangeTarget, loaded: LoadedRow, site: SiteIdText): void {
-    const holding = this.#transaction.held.holding(target.address, target.pk, site);
-    noteRefused(change, loaded.row, holding, this.#tellOf(site, target, loaded));
+    const { held, floors } = this.#transaction;
+    const floor = floors.of(site);
+    if (floor?.isIdle) {
+      // It starts over, from a snapshot in which all is newer than that.
+      floors.raise(site, answerHlc(change.hlc, this.#identity.siteId), true);
+      return;
+    }
+    const holding = held.holding(target.address, target.pk, site);
+    noteRefused(change, loaded.row, holding, floor?.hlc, this.#tellOf(site, target, loaded));
   }
 
   /** A change took effect. */
-  applied(change: WireChange, target: ChangeTarget, loaded: LoadedRow): void {
-    const { held } = this.#transaction;
-    if (held.isEmpty) return;
-    for (const [site, holding] of held.get(target.address)?.sites ?? []) {
-      noteApplied(change, holding, this.#tellOf(site, target, loaded));
+  applied(applied: Applied, target: ChangeTarget, loaded: LoadedRow): void {
+    const { held, floors } = this.#transaction;
+    const { hlc } = applied.change;
+    if (held.isEmpty && !floors.mayConcern(hlc)) return;
+    const { address, pk } = target;
+    const above = new Map(floors.above(hlc));
+    for (const [site, holding] of held.get(address)?.sites ?? []) {
+      noteApplied(applied, holding, above.get(site), this.#tellOf(site, target, loaded));
+      above.delete(site);
     }
+    for (const [site, floor] of above) {
+      const holding = held.holding(address, pk, site);
+      noteApplied(applied, holding, floor, this.#tellOf(site, target, loaded));
+    }
+  }
+
+  /** What a site held of a row has become what it holds of another. */
+  moved(from: Holding, target: ChangeTarget, loaded: LoadedRow, site: SiteIdText): void {
+    const holding = this.#transaction.held.holding(target.address, target.pk, site);
+    noteMoved(from, loaded.row, holding, this.#tellOf(site, target, loaded));
   }
 
   #tellOf(site: SiteIdText, target: ChangeTarget, loaded: LoadedRow): Set<string> {

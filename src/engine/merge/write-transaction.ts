@@ -11,6 +11,7 @@ import type { LogRecord } from '../log/log-record.ts';
 import { LogWriter } from '../log/log-writer.ts';
 import { CellCounts } from '../records/cell-counts.ts';
 import { decodeHead, EMPTY_HEAD, type Head, writeHead } from '../records/head.ts';
+import { HeldFloors } from '../records/held-floors.ts';
 import { HeldSet } from '../records/held-set.ts';
 import { HEAD_KEY } from '../records/keys.ts';
 import type { Pace } from '../records/pace.ts';
@@ -48,6 +49,8 @@ export class WriteTransaction {
   readonly log: LogWriter;
   /** What sites hold of rows since something of theirs was refused. */
   readonly held: HeldSet;
+  /** What they may hold beyond that. */
+  readonly floors: HeldFloors;
   readonly #context: WriteContext;
   #base: Catalog;
   #version: number;
@@ -62,6 +65,7 @@ export class WriteTransaction {
     this.sites = new SiteStates(store);
     this.log = new LogWriter(store, () => context.now());
     this.held = new HeldSet(store, () => this.log.head);
+    this.floors = new HeldFloors(store, () => this.log.head);
     this.#base = catalog;
     this.#version = head.catalogVersion;
     this.#draft = new CatalogDraft(catalog, head.nextTable);
@@ -116,6 +120,7 @@ export class WriteTransaction {
     await this.rows.write(store, onWrite);
     await this.counts.write(store);
     this.held.write(store, (site, bytes) => this.sites.gainedHeld(site, bytes));
+    this.floors.write(store);
     await this.sites.write(store);
     let catalog = this.#base;
     if (this.#draft.isChanged) {

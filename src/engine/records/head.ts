@@ -42,6 +42,10 @@ export interface Head {
   forgets: number;
   /** What is kept of what sites hold that was refused takes about so much; absent for nothing. */
   heldBytes?: number;
+  /** No site may hold anything newer of a row of which that is not kept; absent where all is kept. */
+  heldFloor?: HlcText;
+  /** How often a site was to start over for what it holds: others in this cluster may be serving it. */
+  idled?: number;
 }
 
 export const EMPTY_HEAD: Head = Object.freeze({

@@ -16,7 +16,7 @@ import type { WireChange } from '../../protocol/schemas.ts';
 import type { HeldRowSchema } from './record-schemas.ts';
 import { bytesToText, type Row } from './row.ts';
 
-interface Held {
+export interface Held {
   hlc: HlcText;
   /** Where in the log it is told; `undefined` for what the site wrote itself. */
   at?: HlcText | undefined;
@@ -74,15 +74,17 @@ function isAtLeast(known: { hlc: HlcText } | undefined, hlc: HlcText): boolean {
 
 /**
  * Takes down that a site holds a change that was refused.
+ * @param floor up to which it may hold anything of the row, whatever is kept of it
  * @param tell takes up the columns that differ there from what is stored, and lets go of those that don't
  */
 export function noteRefused(
   change: WireChange,
   row: Row,
   holding: Holding,
+  floor: HlcText | undefined,
   tell: Set<string>,
 ): void {
-  const { hlc } = change;
+  const hlc = floor === undefined ? change.hlc : maxHlc(change.hlc, floor);
   // What is stored wins there as well, or the site has been answered already.
   if (isAtLeast(row.tombstone, hlc) || isAtLeast(holding.row, hlc)) return;
   if (change.type === 'delete') {
@@ -107,9 +109,31 @@ export function noteRefused(
   else tell.add(column);
 }
 
-/** @param tell takes up what the site has yet to be told of a change that took effect */
-export function noteApplied(change: WireChange, holding: Holding, tell: Set<string>): void {
+/** A change that took effect. */
+export interface Applied {
+  change: { type: 'delete'; hlc: HlcText } | { type: 'column'; hlc: HlcText; column: string };
+  /** What a deletion may have taken away: the columns that were there before, as JSON. */
+  columnsBefore: readonly string[];
+}
+
+/**
+ * @param floor as for `noteRefused`
+ * @param tell takes up what the site has yet to be told of a change that took effect
+ */
+export function noteApplied(
+  { change, columnsBefore }: Applied,
+  holding: Holding,
+  floor: HlcText | undefined,
+  tell: Set<string>,
+): void {
   const { hlc } = change;
+  if (floor !== undefined && compareHlc(hlc, floor) <= 0) {
+    const columns = change.type === 'delete' ? columnsBefore : [JSON.stringify(change.column)];
+    for (const column of columns) {
+      const known = holding.cells.get(column);
+      if (!isAtLeast(known, floor)) holding.cells.set(column, { hlc: floor, at: known?.at });
+    }
+  }
   if (change.type === 'delete') {
     for (const [column, held] of holding.cells) if (isAtLeast(held, hlc)) tell.add(column);
     return;
@@ -177,6 +201,34 @@ export function settle({ sites }: HeldRow, { cells, tombstone }: Row): void {
   }
 }
 
+/** Lets go of what is no newer than the floor of the row's table. */
+export function trim(holding: Holding, floor: HlcText): void {
+  const isBelow = ({ hlc }: Held) => compareHlc(hlc, floor) <= 0;
+  if (holding.row !== undefined && isBelow(holding.row)) holding.row = undefined;
+  for (const [column, held] of holding.cells) if (isBelow(held)) holding.cells.delete(column);
+}
+
+/** Of a row that is gone one column is as good as another: what is told is its deletion. */
+const ANY_COLUMN = '""';
+
+/**
+ * Takes down that a site holds of a row what it held of another that has become this one. It may not have heard what it
+ * was told there.
+ * @param tell takes up all of it
+ */
+export function noteMoved(from: Holding, row: Row, holding: Holding, tell: Set<string>): void {
+  if (from.row !== undefined) {
+    const { hlc } = from.row;
+    if (!isAtLeast(holding.row, hlc)) holding.row = { hlc };
+    for (const column of [...row.cells.keys(), ...holding.cells.keys()]) tell.add(column);
+    if (row.cells.size === 0) tell.add(ANY_COLUMN);
+  }
+  for (const [column, { hlc }] of from.cells) {
+    if (!isAtLeast(holding.cells.get(column), hlc)) holding.cells.set(column, { hlc });
+    tell.add(column);
+  }
+}
+
 /** Whether a change in the log, told at a position to one site, is what that was told last. */
 export function isToldAt(
   held: HeldRow | undefined,
@@ -188,6 +240,17 @@ export function isToldAt(
   const known =
     change.type === 'delete' ? holding?.row : holding?.cells.get(JSON.stringify(change.column));
   return known?.at === position;
+}
+
+/** What a site holds, in no order. */
+export function* heldOf({ row, cells }: Holding): Generator<Held> {
+  if (row !== undefined) yield row;
+  yield* cells.values();
+}
+
+/** So many changes in the log tell a site what it holds. */
+export function countTold(holding: Holding): number {
+  return [...heldOf(holding)].filter(({ at }) => at !== undefined).length;
 }
 
 const HELD_BYTES = 100;
@@ -204,6 +267,6 @@ export function heldBytesBySite({ pk, sites }: HeldRow): Map<SiteIdText, number>
   return new Map([...sites].map(([site, holding]) => [site, holdingBytes(pk, holding)]));
 }
 
-function isNothing({ row, cells }: Holding): boolean {
+export function isNothing({ row, cells }: Holding): boolean {
   return row === undefined && cells.size === 0;
 }

@@ -1,16 +1,21 @@
 /** What sites hold of the rows that one transaction works on: see `held-rows.ts`. */
 
+import { compareHlc, type HlcText, maxHlc } from '../../clock/hlc.ts';
 import type { SiteIdText } from '../../clock/site-id.ts';
+import { pkIdentity } from '../../protocol/values.ts';
 import type { KVReader, KVTransaction } from '../../storage/kv-store.ts';
 import type { Head } from './head.ts';
 import {
+  countTold,
   decodeHeldRow,
   encodeHeldRow,
   type HeldRow,
   type Holding,
   heldBytesBySite,
+  heldOf,
 } from './held-rows.ts';
-import { heldKey } from './keys.ts';
+import { heldKey, heldKeyToTable, kindRange } from './keys.ts';
+import type { Pace } from './pace.ts';
 import { type RowAddress, readInTurns } from './row-set.ts';
 
 interface Loaded extends HeldRow {
@@ -19,6 +24,14 @@ interface Loaded extends HeldRow {
   /** By site, what of it has been counted. */
   counted: ReadonlyMap<SiteIdText, number>;
   isChanged: boolean;
+}
+
+/** What has been let go of. */
+export interface Forgotten {
+  /** Of each site the newest of it. */
+  newest: ReadonlyMap<SiteIdText, HlcText>;
+  /** So many changes in the log are told to nobody from now on. */
+  told: number;
 }
 
 export class HeldSet {
@@ -53,13 +66,16 @@ export class HeldSet {
     );
     for (const [i, address] of missing.entries()) {
       const bytes = values[i];
-      const held = bytes && decodeHeldRow(bytes);
-      const loaded = held && {
-        ...held,
-        ...{ address, wasStored: true, isChanged: false, counted: heldBytesBySite(held) },
-      };
-      this.#rows.set(textOf(address), loaded);
+      if (bytes === undefined) this.#rows.set(textOf(address), undefined);
+      else this.#add(address, decodeHeldRow(bytes));
     }
+  }
+
+  /** As it is stored. */
+  #add(address: RowAddress, held: HeldRow): void {
+    const counted = heldBytesBySite(held);
+    const loaded = { ...held, address, wasStored: true, isChanged: false, counted };
+    this.#rows.set(textOf(address), loaded);
   }
 
   /** Of a row that has been loaded. */
@@ -95,10 +111,12 @@ export class HeldSet {
     this.#uncounted.add(held);
   }
 
-  /** By how much what is held has grown, or shrunk: of each site, and of all. */
-  gainedBytes(): { bySite: ReadonlyMap<SiteIdText, number>; ofAll: number } {
+  /** @returns the sites of which something has been counted anew */
+  recount(): ReadonlySet<SiteIdText> {
+    const touched = new Set<SiteIdText>();
     const add = (site: SiteIdText, bytes: number) => {
-      this.#gained.set(site, (this.#gained.get(site) ?? 0) + bytes);
+      touched.add(site);
+      this.#gained.set(site, this.gainedOf(site) + bytes);
       this.#gainedOfAll += bytes;
     };
     for (const held of this.#uncounted) {
@@ -107,7 +125,71 @@ export class HeldSet {
       for (const [site, bytes] of held.counted) add(site, bytes);
     }
     this.#uncounted.clear();
-    return { bySite: this.#gained, ofAll: this.#gainedOfAll };
+    return touched;
+  }
+
+  /** By how much what a site holds had grown, or shrunk, when it was counted. */
+  gainedOf(site: SiteIdText): number {
+    return this.#gained.get(site) ?? 0;
+  }
+
+  /** Of all sites together; see `gainedOf`. */
+  get gainedOfAll(): number {
+    return this.#gainedOfAll;
+  }
+
+  /** What each site holds in the whole database, in bytes, as it would be now. */
+  async bytesBySite(pace: Pace): Promise<Map<SiteIdText, number>> {
+    this.recount();
+    const bySite = new Map(this.#gained);
+    for await (const [, held] of this.#stored(pace)) {
+      for (const [site, bytes] of heldBytesBySite(held)) {
+        bySite.set(site, (bySite.get(site) ?? 0) + bytes);
+      }
+    }
+    return bySite;
+  }
+
+  /**
+   * Lets go of what some sites hold, in the whole database.
+   * @param sites each with the position up to which it has been told: only what it has heard of is let go of
+   */
+  async forget(sites: ReadonlyMap<SiteIdText, HlcText>, pace: Pace): Promise<Forgotten> {
+    for await (const [key, held] of this.#stored(pace)) {
+      if (![...sites.keys()].some((site) => held.sites.has(site))) continue;
+      const identity = pkIdentity(JSON.parse(held.pk));
+      const address = { tableId: heldKeyToTable(key), identity };
+      if (!this.#rows.has(textOf(address))) this.#add(address, held);
+    }
+    const newest = new Map<SiteIdText, HlcText>();
+    let told = 0;
+    for (const held of this.#rows.values()) {
+      if (held === undefined) continue;
+      for (const [site, heard] of sites) {
+        const holding = held.sites.get(site);
+        if (holding === undefined || !isHeard(holding, heard)) continue;
+        for (const { hlc } of heldOf(holding))
+          newest.set(site, maxHlc(newest.get(site) ?? hlc, hlc));
+        told += countTold(holding);
+        held.sites.delete(site);
+        this.#mayChange(held);
+      }
+      const turn = pace.did(1);
+      if (turn !== undefined) await turn;
+    }
+    return { newest, told };
+  }
+
+  /** All rows as the store has them. */
+  async *#stored(pace: Pace): AsyncGenerator<[Buffer, HeldRow]> {
+    if ((this.#head().heldBytes ?? 0) === 0) return;
+    for await (const entries of this.#reader.iterate(kindRange('h'))) {
+      for (const [key, value] of entries) {
+        yield [Buffer.from(key), decodeHeldRow(value)];
+        const turn = pace.did(1, value.length);
+        if (turn !== undefined) await turn;
+      }
+    }
   }
 
   /** @param onGained told of each site what was added of it, or taken away */
@@ -119,11 +201,16 @@ export class HeldSet {
       if (bytes !== undefined) transaction.put(heldKey(tableId, identity), bytes);
       else if (held.wasStored) transaction.delete(heldKey(tableId, identity));
     }
-    const { bySite, ofAll } = this.gainedBytes();
-    for (const [site, bytes] of bySite) if (bytes !== 0) onGained(site, bytes);
+    this.recount();
+    const ofAll = this.#gainedOfAll;
+    for (const [site, bytes] of this.#gained) if (bytes !== 0) onGained(site, bytes);
     const head = this.#head();
     if (ofAll !== 0) head.heldBytes = Math.max(0, (head.heldBytes ?? 0) + ofAll);
   }
+}
+
+function isHeard(holding: Holding, upTo: HlcText): boolean {
+  return [...heldOf(holding)].every(({ at }) => at === undefined || compareHlc(at, upTo) <= 0);
 }
 
 function textOf({ tableId, identity }: RowAddress): string {

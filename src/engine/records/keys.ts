@@ -7,6 +7,7 @@
  *   g slot                    DDL by (schema, kind, name, schemaVersion)
  *   c id(4)                   how many cells a table holds: a figure for people
  *   h id(4) identity          what sites hold of a row since something of theirs was refused
+ *   f siteId(16)              up to which HLC a site may hold anything that was refused
  *   p name                    a log pin: who still reads the log, and from where
  *   s siteId(16)              what a site has sent, and which snapshot it got
  *   l position(30)            the log: one transaction a record, in order of arrival
@@ -89,6 +90,12 @@ export function siteKey(site: SiteIdText): Buffer {
   return key;
 }
 
+export function floorKey(site: SiteIdText): Buffer {
+  const key = bytesOfKind('f', 1 + SITE_ID_BYTES);
+  key.write(site, 1, 'base64url');
+  return key;
+}
+
 function positionKey(kind: 'l' | 'e', position: HlcText, length = 1 + HLC_BYTES): Buffer {
   const key = bytesOfKind(kind, length);
   key.write(position, 1, 'base64');
@@ -130,12 +137,12 @@ function kindEnd(kind: string): Buffer {
 }
 
 export function kindRange(
-  kind: 'c' | 'd' | 'e' | 'g' | 'h' | 'l' | 'n' | 'p' | 'r' | 's' | 't',
+  kind: 'c' | 'd' | 'e' | 'f' | 'g' | 'h' | 'l' | 'n' | 'p' | 'r' | 's' | 't',
 ): KVRange {
   return { gte: Buffer.from(kind), lt: kindEnd(kind) };
 }
 
-export function tableRange(kind: 'r' | 'd', tableId: number): KVRange {
+export function tableRange(kind: 'r' | 'd' | 'h', tableId: number): KVRange {
   const gte = tableKeyed(kind, tableId, '');
   const lt = tableId === 0xffffffff ? kindEnd(kind) : tableKeyed(kind, tableId + 1, '');
   return { gte, lt };

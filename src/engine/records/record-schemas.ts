@@ -15,6 +15,8 @@ export const HeadSchema = Type.Object({
   endedAt: HlcSchema,
   forgets: CountSchema,
   heldBytes: Type.Optional(CountSchema),
+  heldFloor: Type.Optional(HlcSchema),
+  idled: Type.Optional(CountSchema),
 });
 export const TableSchema = Type.Object({
   id: TableIdSchema,
@@ -55,6 +57,11 @@ export const HeldRowSchema = Type.Object({
       ),
     }),
   ),
+});
+/** See `held-floors.ts`. */
+export const HeldFloorSchema = Type.Object({
+  hlc: HlcSchema,
+  isIdle: Type.Optional(Type.Literal(true)),
 });
 /** The name of a log pin stands in its key. */
 export const LOG_PIN_NAME = /^[A-Za-z0-9_:.-]{1,128}$/;

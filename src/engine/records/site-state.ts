@@ -36,6 +36,7 @@ export class SiteStates {
   readonly #stored = new Map<SiteIdText, SiteState>();
   readonly #newest = new Map<SiteIdText, HlcText>();
   readonly #gained = new Map<SiteIdText, number>();
+  readonly #resyncs = new Map<SiteIdText, string>();
 
   constructor(reader: KVReader) {
     this.#reader = reader;
@@ -51,7 +52,8 @@ export class SiteStates {
     return headerHlc && unmark(headerHlc).position;
   }
 
-  async #load(sites: Iterable<SiteIdText>): Promise<void> {
+  /** Reads those that have not been read. */
+  async load(sites: Iterable<SiteIdText>): Promise<void> {
     const missing = [...sites].filter((site) => !this.#stored.has(site));
     if (missing.length === 0) return;
     const values = await this.#reader.getMany(missing.map(siteKey));
@@ -76,14 +78,26 @@ export class SiteStates {
     this.#gained.set(site, (this.#gained.get(site) ?? 0) + bytes);
   }
 
+  /** It has to start over. @param demand names this demand */
+  requireResync(site: SiteIdText, demand: string): void {
+    this.#resyncs.set(site, demand);
+  }
+
   async write(transaction: KVTransaction): Promise<void> {
-    const sites = new Set([...this.#newest.keys(), ...this.#gained.keys()]);
-    await this.#load(sites);
+    const sites = new Set([
+      ...this.#newest.keys(),
+      ...this.#gained.keys(),
+      ...this.#resyncs.keys(),
+    ]);
+    await this.load(sites);
     for (const site of sites) {
       const stored = this.#stored.get(site) ?? {};
       const authored = laterOf(stored.authored, this.#newest.get(site));
       const heldBytes = Math.max(0, (stored.heldBytes ?? 0) + (this.#gained.get(site) ?? 0));
-      if (authored === stored.authored && heldBytes === (stored.heldBytes ?? 0)) continue;
+      const resync = this.#resyncs.get(site);
+      const isSame = authored === stored.authored && heldBytes === (stored.heldBytes ?? 0);
+      if (isSame && resync === undefined) continue;
+      if (resync !== undefined) stored.resync = resync;
       if (authored !== undefined) stored.authored = authored;
       if (heldBytes > 0) stored.heldBytes = heldBytes;
       else delete stored.heldBytes;

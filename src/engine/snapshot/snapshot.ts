@@ -14,7 +14,7 @@ import { readCounts } from '../records/cell-counts.ts';
 import { type Head, type Identity, readHead, readHorizon } from '../records/head.ts';
 import { tableRange } from '../records/keys.ts';
 import { markAhead, unmark } from '../records/position-marks.ts';
-import { CellScanner } from '../records/row.ts';
+import { bytesToText, CellScanner } from '../records/row.ts';
 import { decodeListedTombstone } from '../records/row-set.ts';
 import { type LiveTable, migrationToJson } from '../records/table-record.ts';
 import { Catalog } from '../tables/catalog.ts';
@@ -45,6 +45,8 @@ export interface SnapshotContext {
   newSnapshotId(): string;
   /** The server's wall time, in milliseconds. */
   now(): number;
+  /** Asked before the first cell: all that is older is sent under this HLC. */
+  floor(): Promise<HlcText | undefined>;
 }
 
 interface Start {
@@ -77,7 +79,8 @@ export async function openSnapshot(
     const start = await chooseStart(view, context, checkpoint);
     const content = { catalog: await Catalog.load(view), counts: await readCounts(view) };
     const { cursor, hlc: headerHlc } = start;
-    const chunks = streamChunks(new RowReader(view, admit), content, start);
+    const rows = new RowReader(view, admit);
+    const chunks = streamChunks(rows, content, start, () => context.floor());
     const aliases = aliasesOf(content.catalog);
     return { cursor, headerHlc, chunks, aliases, close: () => view.close() };
   } catch (error) {
@@ -137,6 +140,7 @@ async function* streamChunks(
   rows: RowReader,
   { catalog, counts }: Content,
   { snapshotId, siteId, hlc, completed }: Start,
+  floorOf: () => Promise<HlcText | undefined>,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const live = catalog.liveTables();
   const migrations = catalog.migrationsByHlc();
@@ -150,8 +154,9 @@ async function* streamChunks(
   }
   let totalEntries = 0;
   const builder = new ByteBuilder(CHUNK_BYTES);
+  const floor = await floorOf();
   for (const table of tablesToSend(live, completed)) {
-    totalEntries += yield* streamTable(rows, table, counts.get(table.id) ?? 0, builder);
+    totalEntries += yield* streamTable(rows, table, counts.get(table.id) ?? 0, builder, floor);
   }
   for (const table of live) yield* streamTombstones(rows, table, builder);
   const totals = { totalTables: tableCount, totalEntries, totalMigrations: migrationCount };
@@ -177,10 +182,12 @@ async function* streamTable(
   table: LiveTable,
   estimatedEntries: number,
   builder: ByteBuilder,
+  floor: HlcText | undefined,
 ): AsyncGenerator<Uint8Array, number> {
   const fields = tableFields(table);
   const chunk = new Chunk(`{"type":"column-versions",${fields},"entries":[`, builder);
   const cell = new CellScanner();
+  const floorBytes = Buffer.from(floor ?? '');
   for await (const entries of rows.read(tableRange('r', table.id))) {
     for (const [, bytes] of entries) {
       cell.open(bytes);
@@ -192,7 +199,8 @@ async function* streamTable(
         }
         chunk.begin();
         builder.add(OF_CELL.hlc);
-        builder.add(bytes, cell.hlcStart, cell.hlcEnd);
+        if (floor !== undefined && isBelow(bytes, cell, floor)) builder.add(floorBytes);
+        else builder.add(bytes, cell.hlcStart, cell.hlcEnd);
         builder.add(OF_CELL.column);
         builder.add(bytes, cell.columnStart, cell.columnEnd);
         builder.add(OF_CELL.value);
@@ -208,6 +216,10 @@ async function* streamTable(
   if (!chunk.isEmpty) yield* chunk.lend();
   yield Buffer.from(`{"type":"table-end",${fields},"entriesWritten":${chunk.total}}`);
   return chunk.total;
+}
+
+function isBelow(bytes: Uint8Array, { hlcStart, hlcEnd }: CellScanner, floor: HlcText): boolean {
+  return compareHlc(bytesToText(bytes.subarray(hlcStart, hlcEnd)), floor) < 0;
 }
 
 async function* streamTombstones(

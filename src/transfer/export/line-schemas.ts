@@ -4,6 +4,7 @@ import { type Static, type TSchema, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import {
   HeadSchema,
+  HeldFloorSchema,
   HeldRowSchema,
   NameSchema,
   SiteStateSchema,
@@ -39,6 +40,7 @@ const LINE_SCHEMAS = {
     priorRow: OptionalPriorRowSchema,
     livesAgain: Type.Optional(Type.Literal(true)),
   }),
+  floor: Type.Object({ type: Type.Literal('floor'), site: SiteIdSchema, floor: HeldFloorSchema }),
   migration: Type.Object({ type: Type.Literal('migration'), migration: SlotSchema }),
   name: Type.Object({ type: Type.Literal('name'), name: NameSchema }),
   transaction: Type.Object({

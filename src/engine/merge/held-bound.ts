@@ -1,0 +1,93 @@
+/**
+ * Keeps what sites hold that was refused within its bounds, and refuses nothing for it. Of what a site has heard
+ * of nothing is kept but its floor (see `held-floors.ts`), in time as a rule. A site for which there is no
+ * room, since it doesn't ask, has to start over from a snapshot.
+ */
+
+import { HLC_MAX, type HlcText } from '../../clock/hlc.ts';
+import type { SiteIdText } from '../../clock/site-id.ts';
+import type { LimitName } from '../../errors/limit-names.ts';
+import type { Identity } from '../records/head.ts';
+import type { HeldSet } from '../records/held-set.ts';
+import type { HeldLimits } from '../records/held-size.ts';
+import type { Pace } from '../records/pace.ts';
+import { answerHlc } from './compensation.ts';
+import type { WriteTransaction } from './write-transaction.ts';
+
+/** A site that has to start over, and the bound that was met. */
+export interface FullHolder {
+  site: SiteIdText;
+  limit: LimitName;
+}
+
+export interface HeldBoundContext {
+  heldLimits: HeldLimits;
+  identity: Identity;
+  /** Names a demand to start over; never the same one twice. */
+  newDemand(): string;
+}
+
+/** After a batch. @returns who has to start over */
+export async function boundHeld(
+  transaction: WriteTransaction,
+  { heldLimits, newDemand, identity }: HeldBoundContext,
+  pace: Pace,
+): Promise<readonly FullHolder[]> {
+  const { held, sites, head } = transaction;
+  const touched = held.recount();
+  if (touched.size === 0) return [];
+  const grown = [...touched].filter((site) => held.gainedOf(site) > 0);
+  await sites.load(grown);
+  const { heldBytesPerSite, heldBytesPerDatabase } = heldLimits;
+  const full = new Map<SiteIdText, LimitName>();
+  let ofAll = (head.heldBytes ?? 0) + held.gainedOfAll;
+  for (const site of grown) {
+    const bytes = sites.heldBytesOf(site) + held.gainedOf(site);
+    if (bytes <= heldBytesPerSite) continue;
+    full.set(site, 'limits.heldBytesPerSite');
+    ofAll -= bytes;
+  }
+  if (ofAll > heldBytesPerDatabase) {
+    for (const site of await greatest(held, heldBytesPerDatabase / 2, pace)) {
+      if (!full.has(site)) full.set(site, 'limits.heldBytesPerDatabase');
+    }
+  }
+  if (full.size === 0) return [];
+  const all = new Map([...full.keys()].map((site) => [site, HLC_MAX]));
+  await fold(transaction, all, { identity, isIdle: true }, pace);
+  for (const site of full.keys()) sites.requireResync(site, newDemand());
+  return [...full].map(([site, limit]) => ({ site, limit }));
+}
+
+/**
+ * Keeps of what sites hold, as far as they have heard of it, no more than up to which HLC that is.
+ * @param sites each with the position up to which it has heard
+ */
+export async function fold(
+  { held, floors, log }: WriteTransaction,
+  sites: ReadonlyMap<SiteIdText, HlcText>,
+  { identity, isIdle }: { identity: Identity; isIdle: boolean },
+  pace: Pace,
+): Promise<void> {
+  await floors.load();
+  const { newest, told } = await held.forget(sites, pace);
+  log.noteReplaced(told);
+  held.recount();
+  for (const [site, hlc] of newest) floors.raise(site, answerHlc(hlc, identity.siteId), isIdle);
+}
+
+/**
+ * Those that hold most, so many that the others hold no more than `rest` bytes: looking through all that is
+ * held is worth it only where much becomes free, and who has filled it goes first.
+ */
+async function greatest(held: HeldSet, rest: number, pace: Pace): Promise<SiteIdText[]> {
+  const bySize = [...(await held.bytesBySite(pace))].sort(([, a], [, b]) => b - a);
+  let left = bySize.reduce((sum, [, bytes]) => sum + bytes, 0);
+  const chosen: SiteIdText[] = [];
+  for (const [site, bytes] of bySize) {
+    if (left <= rest) break;
+    chosen.push(site);
+    left -= bytes;
+  }
+  return chosen;
+}

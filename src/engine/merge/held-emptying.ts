@@ -1,0 +1,78 @@
+/**
+ * What sites hold of the rows of a table that has ended: what is no newer than its floor has gone with the
+ * table, and what is newer moves to the table that has taken its place, where the sites are told anew what is
+ * stored.
+ */
+
+import type { HlcText } from '../../clock/hlc.ts';
+import { pkIdentity } from '../../protocol/values.ts';
+import { changedRowJson } from '../records/change-json.ts';
+import { countTold, decodeHeldRow, isNothing, trim } from '../records/held-rows.ts';
+import { tableRange } from '../records/keys.ts';
+import type { LiveTable } from '../records/table-record.ts';
+import type { StepBudget } from './step-budget.ts';
+import type { Untaken } from './untaken.ts';
+import type { WriteTransaction } from './write-transaction.ts';
+
+/** Where to go on after, before the first of them; of no row. */
+export function beforeHeldOf(tableId: number): Buffer {
+  return Buffer.from(tableRange('h', tableId).gte ?? []);
+}
+
+export function isHeldKey(key: Uint8Array): boolean {
+  return key[0] === 'h'.charCodeAt(0);
+}
+
+/** @returns the key to go on after; `undefined` when nothing is left */
+export async function emptyHeld(
+  transaction: WriteTransaction,
+  { id, floor, into }: { id: number; floor: HlcText; into: LiveTable | undefined },
+  after: Uint8Array,
+  budget: StepBudget,
+  untaken: Untaken,
+): Promise<Uint8Array | undefined> {
+  const { held, rows, log } = transaction;
+  const { found, next } = await readSome(transaction, id, after, budget);
+  await held.load(found.map(({ identity }) => ({ tableId: id, identity })));
+  if (into !== undefined) {
+    const there = found.map(({ identity }) => ({ tableId: into.id, identity }));
+    await Promise.all([held.load(there), rows.load(there)]);
+  }
+  for (const { identity, pk } of found) {
+    const row = held.get({ tableId: id, identity });
+    for (const [site, holding] of row?.sites ?? []) {
+      const before = countTold(holding);
+      trim(holding, floor);
+      if (into !== undefined && !isNothing(holding)) {
+        const address = { tableId: into.id, identity };
+        const json = changedRowJson(JSON.stringify(into.schema), JSON.stringify(into.table), pk);
+        const target = { table: into, isLive: true, address, pk, json };
+        const loaded = rows.get(address);
+        if (loaded !== undefined) untaken.moved(holding, target, loaded, site);
+      }
+      if (into !== undefined || isNothing(holding)) row?.sites.delete(site);
+      log.noteReplaced(before - (row?.sites.has(site) ? countTold(holding) : 0));
+    }
+  }
+  return next;
+}
+
+async function readSome(
+  { store }: WriteTransaction,
+  id: number,
+  after: Uint8Array,
+  budget: StepBudget,
+): Promise<{ found: { identity: string; pk: string }[]; next: Uint8Array | undefined }> {
+  const found: { identity: string; pk: string }[] = [];
+  const { lt } = tableRange('h', id);
+  for await (const entries of store.iterate({ gt: after, lt, limit: Math.max(1, budget.rows) })) {
+    for (const [key, bytes] of entries) {
+      const { pk } = decodeHeldRow(bytes);
+      found.push({ identity: pkIdentity(JSON.parse(pk)), pk });
+      budget.rows--;
+      budget.bytes -= key.length + bytes.length;
+      if (budget.isSpent) return { found, next: Buffer.from(key) };
+    }
+  }
+  return { found, next: undefined };
+}
