@@ -8,7 +8,7 @@ import { createLogger } from '../src/logging/logger.ts';
 import { WS_CLOSE } from '../src/protocol/ws-outcomes.ts';
 import { LinkedList } from '../src/service/linked-list.ts';
 import { ClientConnection } from '../src/sessions/client-connection.ts';
-import { SocketOutlet } from '../src/sessions/socket-send-queue.ts';
+import { SocketSendQueue } from '../src/sessions/socket-send-queue.ts';
 import { isLongText, type JsonText } from '../src/wire/long-json.ts';
 
 const logger = createLogger('sync-coordinator:ws');
@@ -34,7 +34,7 @@ export default fp(
   async (app) => {
     const { coordinator: service, coordinatorConfig: config } = app;
     const { stalledMs, shutdownMs } = config.limits;
-    const outlets = new LinkedList<[WebSocket, SocketOutlet]>();
+    const sendQueues = new LinkedList<[WebSocket, SocketSendQueue]>();
     let queuedBytes = 0;
     service.queuedBytes = () => queuedBytes;
 
@@ -43,12 +43,12 @@ export default fp(
       const onBytes = (delta: number) => {
         queuedBytes += delta;
       };
-      const outlet = new SocketOutlet(socket, onBytes, rawSocket);
+      const sendQueue = new SocketSendQueue(socket, onBytes, rawSocket);
       const { headers, ip: remoteAddress } = request;
-      const leave = outlets.push([socket, outlet]);
+      const leave = sendQueues.push([socket, sendQueue]);
       const connection = new ClientConnection({
         service,
-        outlet,
+        sendQueue,
         socket,
         rawSocket,
         headers,
@@ -69,7 +69,7 @@ export default fp(
         }
         // `ws` has told the peer why. Until it has read that, what it still sends is read and dropped: cut
         // at once, it would not learn; by itself `ws` would go on for half a minute.
-        outlet.close(WS_CLOSE.protocolError, 'protocol error');
+        sendQueue.close(WS_CLOSE.protocolError, 'protocol error');
       });
       socket.on('close', (code) => {
         leave();
@@ -77,14 +77,14 @@ export default fp(
         logger('closed: %s, %d', remoteAddress, code);
         connection.closed();
       });
-      if (service.isStopping) outlet.close(WS_CLOSE.shuttingDown, 'shutting down');
+      if (service.isStopping) sendQueue.close(WS_CLOSE.shuttingDown, 'shutting down');
     };
 
     app.route({
       method: 'GET',
       url: '/ws',
       exposeHeadRoute: false,
-      onRequest: async ({ ip }) => service.newcomers.demandRoom(ip),
+      onRequest: async ({ ip }) => service.pendingHandshakes.demandRoom(ip),
       // Nothing will be answered through it any more, and the socket would keep it alive.
       preHandler: async ({ ws, raw }, reply) => {
         if (ws) reply.raw.detachSocket(raw.socket);
@@ -97,11 +97,11 @@ export default fp(
 
     const watch = setInterval(
       () => {
-        for (const [, outlet] of outlets.toArray()) {
-          if (!outlet.isOpen || outlet.stalledMs < stalledMs) continue;
+        for (const [, sendQueue] of sendQueues.toArray()) {
+          if (!sendQueue.isOpen || sendQueue.stalledMs < stalledMs) continue;
           service.metrics.socketsStalled.inc();
           service.metrics.limitMet('limits.stalledMs');
-          outlet.close(WS_CLOSE.tryAgain, 'too slow');
+          sendQueue.close(WS_CLOSE.tryAgain, 'too slow');
         }
       },
       Math.max(10, stalledMs / 4),
@@ -111,9 +111,9 @@ export default fp(
     app.addHook('preClose', async () => {
       clearInterval(watch);
       await service.settle(shutdownMs);
-      const closed = outlets.toArray().map(([socket, outlet]) => {
+      const closed = sendQueues.toArray().map(([socket, sendQueue]) => {
         const gone = new Promise((resolve) => socket.once('close', resolve));
-        outlet.close(WS_CLOSE.shuttingDown, 'shutting down');
+        sendQueue.close(WS_CLOSE.shuttingDown, 'shutting down');
         return gone;
       });
       await Promise.all(closed);

@@ -22,7 +22,7 @@ type Action = (resolve: () => ResolvedConfig) => Promise<void>;
 const IMPOSSIBLE = 2;
 
 /**
- * Runs a command line. The process ends with 0, or with 1 and what is wrong on stderr; commands
+ * Runs a command line. The process exits with 0, or with 1 and what is wrong on stderr; commands
  * that look for damage end with 1 for that, and with 2 for all else.
  * @param argv as `process.argv`: the command line proper begins at the third
  */
@@ -46,7 +46,7 @@ export function runCli(argv: readonly string[]): void {
     .exitOverride(endImpossible)
     .argument('[database]', 'the id of one; all that are there, unless given')
     .description(
-      'checks stores, which with LevelDB no server may have open, and changes nothing: ends with 0 ' +
+      'checks stores, which with LevelDB no server may have open, and changes nothing: exits with 0 ' +
         'if all are sound, 1 if something was found, 2 if a check was not possible',
     )
     .action((database: string | undefined) =>
@@ -66,7 +66,7 @@ export function runCli(argv: readonly string[]): void {
     .option('--from <url>', 'the storage to read, as storage.url (default: the configured one)')
     .requiredOption('--to <url>', 'the storage to write, as storage.url')
     .description(
-      'copies databases to another storage, and compares; refused while a server has the source: ends with 0 if ' +
+      'copies databases to another storage, and compares; refused while a server has the source: exits with 0 if ' +
         'all are there, 1 if one is damaged, 2 if it was not possible. Interrupted, it goes on when ' +
         'run again',
     )
@@ -88,7 +88,7 @@ export function runCli(argv: readonly string[]): void {
     .option('--output <file>', 'where to write, - for stdout (default: <database>.ndjson.gz)')
     .option('--force', 'overwrites the file')
     .description(
-      'writes a database to a file, as gzipped NDJSON, as it is when it begins: ends with 0 if it is ' +
+      'writes a database to a file, as gzipped NDJSON, as it is when it begins: exits with 0 if it is ' +
         'whole and on the disk, 1 if the store is damaged, 2 if it was not possible',
     )
     .action((database: string, options: ExportOptions) =>
@@ -109,7 +109,7 @@ export function runCli(argv: readonly string[]): void {
     .option('--as <database>', 'the id that it gets (default: the one in the file)')
     .option('--replace', 'takes the place of a database that is there, with a new site id')
     .description(
-      'makes a database of an exported file, all of which is checked before: ends with 0 if it is ' +
+      'makes a database of an exported file, all of which is checked before: exits with 0 if it is ' +
         'there, 1 if file or store is damaged, 2 if it was not possible. Interrupted, it goes on ' +
         'when run again',
     )

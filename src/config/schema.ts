@@ -342,12 +342,9 @@ export const ConfigSchema = group({
     unauthenticatedSockets: integer(
       1000,
       [1, 1_000_000],
-      'The number of WebSockets that have not shaken hands yet; beyond it a silent one is closed, of the address that has most.',
+      'The number of WebSockets that have no handshake yet; beyond it a silent one is closed, of the address that has most.',
     ),
-    handshakeBytes: bytes(
-      64 * KIB,
-      'The most that a WebSocket may send before it has shaken hands',
-    ),
+    handshakeBytes: bytes(64 * KIB, 'The most that a WebSocket may send before its handshake'),
     handshakeTimeoutMs: milliseconds(
       10_000,
       'How long a new socket may take to say who it is, and a request to send its headers',

@@ -48,7 +48,7 @@ export class LogAnnouncer {
   readonly #faults: BoundedLog;
   readonly #listeners = new Set<(appended: Appended) => void>();
   /** What was told the last time. */
-  #told: CommittedState;
+  #published: CommittedState;
   /** What is to be told. */
   #current: CommittedState;
   #reading = false;
@@ -57,7 +57,7 @@ export class LogAnnouncer {
     this.#store = store;
     this.#logger = logger;
     this.#faults = new BoundedLog({ logger, level: 'error', verb: 'failed' });
-    this.#told = state;
+    this.#published = state;
     this.#current = state;
   }
 
@@ -74,22 +74,22 @@ export class LogAnnouncer {
   grown(state: CommittedState, written?: { after: HlcText; records: readonly LogRecord[] }): void {
     this.#current = state;
     if (this.#reading) return;
-    if (this.#isTold) this.#told = state;
-    else if (written?.after === this.#told.head.position) {
+    if (this.#isPublished) this.#published = state;
+    else if (written?.after === this.#published.head.position) {
       this.#tell(state, isLittle(written.records) ? written.records : undefined, 'own');
-    } else if (this.#listeners.size === 0) this.#told = state;
+    } else if (this.#listeners.size === 0) this.#published = state;
     else void this.#readOn();
   }
 
-  get #isTold(): boolean {
-    return compareHlc(this.#current.head.position, this.#told.head.position) <= 0;
+  get #isPublished(): boolean {
+    return compareHlc(this.#current.head.position, this.#published.head.position) <= 0;
   }
 
   async #readOn(): Promise<void> {
     this.#reading = true;
-    while (!this.#isTold) {
+    while (!this.#isPublished) {
       const state = this.#current;
-      const records = await this.#readBetween(this.#told, state).catch((error: unknown) => {
+      const records = await this.#readBetween(this.#published, state).catch((error: unknown) => {
         this.#logger('what others wrote could not be read for all: %O', error);
         return undefined;
       });
@@ -123,8 +123,8 @@ export class LogAnnouncer {
     whose: 'own' | 'others’',
   ): void {
     const { head, catalog } = state;
-    const { position: after, idled } = this.#told.head;
-    this.#told = state;
+    const { position: after, idled } = this.#published.head;
+    this.#published = state;
     const { position: end, forgets } = head;
     const haveOthersIdled = whose !== 'own' && head.idled !== idled;
     const appended = { after, end, forgets, catalog, records, haveOthersIdled };

@@ -24,7 +24,7 @@ import { CurrentNames } from './log/record-tables.ts';
 import type { Appended } from './log-announcer.ts';
 import { type Maintained, type MaintainOptions, Maintenance } from './maintenance/maintenance.ts';
 import { weightOf } from './merge/batch-weight.ts';
-import { toAuthored } from './merge/compensation.ts';
+import { toCompensation } from './merge/compensation.ts';
 import { refuseDrift } from './merge/drift.ts';
 import type { Sender } from './merge/foreign-authors.ts';
 import { GroupCommit } from './merge/group-commit.ts';
@@ -109,7 +109,7 @@ export interface Verdict {
    * Changes of the coordinator's own, each with the HLC of the change that it answers: it gets
    * one just greater, of the coordinator's site.
    */
-  authored?: readonly WireChangeSet[];
+  compensations?: readonly WireChangeSet[];
   /** Changes that were refused, and are to be taken back at the device that made them. */
   refused?: readonly WireChangeSet[];
   /** The newest position when it was judged: if there is another by its turn, it is not stored. */
@@ -243,14 +243,14 @@ export class SyncManager {
    */
   async apply(
     changeSets: readonly WireChangeSet[],
-    { sender, authored = [], refused = [], expected, admit, goOn }: Verdict = {},
+    { sender, compensations = [], refused = [], expected, admit, goOn }: Verdict = {},
   ): Promise<BatchOutcome> {
     const { world, maxClockDriftMs } = this.#options;
     // After the wall has jumped back the positions still tell that it was there: devices, which have
     // not jumped, are not to be refused until it has caught up.
     const nowMs = Math.max(world.now(), hlcWallTimeMs(this.#state.current.head.position));
-    refuseDrift(changeSets.concat(authored, refused), nowMs, maxClockDriftMs);
-    const answers = authored.map((changeSet) => toAuthored(changeSet, this.identity));
+    refuseDrift(changeSets.concat(compensations, refused), nowMs, maxClockDriftMs);
+    const answers = compensations.map((changeSet) => toCompensation(changeSet, this.identity));
     return this.#commits.add(
       { sender, changeSets, answers, refused, expected, admit, goOn },
       admit,

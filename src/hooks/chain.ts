@@ -14,11 +14,11 @@ import { readAddedIdentity } from './added-identity.ts';
 import { readIdentity, readPermission } from './answers.ts';
 import { Call, CallAfterApply, CallBeforeApply } from './call.ts';
 import { originOf } from './call-origin.ts';
+import { readFilterAnswer } from './filter-answer.ts';
 import { HookInvoker, type HookInvokerOptions } from './hook-invoker.ts';
 import type { Invocation, InvokedModule } from './hook-step.ts';
 import type { HookName } from './kinds.ts';
 import { Lineage } from './lineage.ts';
-import { narrow } from './narrow.ts';
 import { type BatchReader, readNothing } from './reader.ts';
 import type { HookAnswer } from './refusal.ts';
 import type {
@@ -134,8 +134,8 @@ export class HookChain {
    * Wait for it, and look again, before giving the notify hooks more to do for a database; `undefined` if
    * there is no need.
    */
-  pressureOn(databaseId: string): Promise<void> | undefined {
-    return this.#invoker.running.pressureOn(databaseId);
+  backpressureOn(databaseId: string): Promise<void> | undefined {
+    return this.#invoker.running.backpressureOn(databaseId);
   }
 
   /** What the modules let through, in an array of its own, and why they rejected the rest. */
@@ -190,7 +190,7 @@ export class HookChain {
     const newCall = () => new Call(origin);
     return this.#invoker.pipeline('onBeforeSendChanges', changes, (left) => {
       if (left.length === 0) return undefined;
-      const { shown, read } = narrow(left);
+      const { shown, read } = readFilterAnswer(left);
       const run: Run = (hooks, call) => hooks.onBeforeSendChanges?.(client, shown, call);
       return { run, read, newCall, signal };
     });

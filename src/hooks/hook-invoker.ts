@@ -36,7 +36,7 @@ export interface HookInvokerOptions {
    * when the server merely begins to stop. Notify hooks don't heed it: `drain` ends those.
    */
   signal?: AbortSignal;
-  /** So many notify calls may run before `pressureOn` says that it is enough. Default: no limit. */
+  /** So many notify calls may run before `backpressureOn` says that it is enough. Default: no limit. */
   notifyCallsMax?: number;
   /** Instead of `sync-coordinator:auth` (onAuthenticate) and `sync-coordinator:hooks` (the others). */
   logger?: Logger;

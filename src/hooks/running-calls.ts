@@ -63,7 +63,7 @@ export class RunningCalls {
    * Resolves when a notify call has ended; `undefined` while so few of them run that a database may have
    * more.
    */
-  pressureOn(databaseId: string): Promise<void> | undefined {
+  backpressureOn(databaseId: string): Promise<void> | undefined {
     return this.#notified.isFullFor(databaseId) ? this.#relief.promise : undefined;
   }
 

@@ -53,7 +53,7 @@ export interface ClientIdentity {
    */
   remoteAddress?: string;
   /**
-   * When the credentials run out, in milliseconds since 1970. From then on the client is
+   * When the credentials expire, in milliseconds since 1970. From then on the client is
    * answered AUTH_EXPIRED, and its session ends; until then it may send newer ones.
    */
   expiresAt?: number;

@@ -187,7 +187,7 @@ const CHANGES: Record<keyof Counts['changes'], string> = {
 
 const GAUGES: Record<keyof Gauges, [name: string, help: string]> = {
   connections: ['connections', 'WebSockets that are open.'],
-  socketsUnauthenticated: ['sockets_unauthenticated', 'WebSockets that have not shaken hands yet.'],
+  socketsUnauthenticated: ['sockets_unauthenticated', 'WebSockets that have no handshake yet.'],
   sessions: ['sessions', 'WebSockets whose handshake is done.'],
   openStores: ['open_stores', 'Databases that are open.'],
   logLength: ['log_length_transactions', 'Transactions in the logs of the open databases.'],

@@ -8,7 +8,7 @@
 /** What each code means to the one who receives it; `docs/errors.md` is made from this table. */
 export const ERROR_CODES = {
   AUTH_FAILED: 'The credentials were refused. Another try with the same ones is useless.',
-  AUTH_EXPIRED: 'The credentials have run out, or were revoked: come back with newer ones.',
+  AUTH_EXPIRED: 'The credentials have expired, or were revoked: come back with newer ones.',
   NOT_AUTHENTICATED:
     'A sync operation came before the handshake (WebSocket) or without a valid X-Site-Id (HTTP).',
   NOT_AUTHORIZED: 'This identity may not do this operation on this database.',

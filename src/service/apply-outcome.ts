@@ -9,8 +9,8 @@ import type { HookChain } from '../hooks/chain.ts';
 import type { CallOrigin, ClientIdentity } from '../hooks/types.ts';
 import type { WireChange, WireMigration } from '../protocol/schemas.ts';
 import type { ApplyResult, RejectedChange } from '../protocol/types.ts';
-import { viewOf } from './client-view.ts';
 import type { Corrected } from './corrections.ts';
+import { readFilterOf } from './read-filter.ts';
 import { explainForeign } from './rejections.ts';
 
 export function withRejected(
@@ -66,9 +66,9 @@ export async function hiddenOf(
   position: HlcText,
   unapplied: readonly Unapplied[],
 ): Promise<ReadonlySet<BatchItem>> {
-  const view = viewOf(hooks, { who: () => client }, undefined, origin);
+  const filter = readFilterOf(hooks, { who: () => client }, undefined, origin);
   const hidden = new Set(unapplied.map(({ item }) => item));
-  if (view === undefined || hidden.size === 0) return new Set();
+  if (filter === undefined || hidden.size === 0) return new Set();
   const changes: WireChange[] = [];
   const schemaMigrations: WireMigration[] = [];
   for (const item of hidden) {
@@ -78,7 +78,7 @@ export async function hiddenOf(
   const siteId = siteIdToText(client.siteId);
   const set = { siteId, transactionId: 'unapplied', hlc: position, changes, schemaMigrations };
   // Where the hook fails nothing is told: what is stored is stored.
-  const [seen] = await view([set], manager.aliases).catch(() => []);
+  const [seen] = await filter([set], manager.aliases).catch(() => []);
   for (const item of [...(seen?.changes ?? []), ...(seen?.schemaMigrations ?? [])]) {
     hidden.delete(item);
   }

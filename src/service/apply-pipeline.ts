@@ -2,7 +2,7 @@
 
 import { decodeHlc, type HlcText } from '../clock/hlc.ts';
 import { type SiteIdText, siteIdToText } from '../clock/site-id.ts';
-import { toAuthored } from '../engine/merge/compensation.ts';
+import { toCompensation } from '../engine/merge/compensation.ts';
 import { type ForeignAuthors, Sender } from '../engine/merge/foreign-authors.ts';
 import type { FullHolder } from '../engine/merge/held-bound.ts';
 import type { BatchOutcome } from '../engine/merge/merge-transaction.ts';
@@ -191,7 +191,7 @@ export class ApplyPipeline {
       const outcomes = () =>
         outcomesOf({ sent: changeSets, corrected, rejected, unapplied, identity });
       const told = withoutForeign(approved, foreign);
-      const own = told.authored.map((set) => toAuthored(set, identity));
+      const own = told.compensations.map((set) => toCompensation(set, identity));
       this.#tell(asking, [...told.changeSets, ...own], { result, position, outcomes });
       // What was refused was new, too: nothing that follows it may be skipped.
       const hadNews = applied > 0 || rejected.length > 0;
@@ -229,9 +229,9 @@ export class ApplyPipeline {
     this.batchSizes.observe(changeCount);
     const operation = toApplyOperation(database.id, changeSets);
     await hooks.authorize(client, operation, undefined, origin);
-    const pressureOn = () => hooks.pressureOn(database.id);
+    const backpressureOn = () => hooks.backpressureOn(database.id);
     // Hooks for whose calls nobody waits must not fall behind without end.
-    for (let wait = pressureOn(); wait !== undefined; wait = pressureOn()) await wait;
+    for (let wait = backpressureOn(); wait !== undefined; wait = backpressureOn()) await wait;
   }
 
   /** Others have their turns while the credentials of its sender are looked at; it is judged anew after that. */
@@ -254,16 +254,16 @@ export class ApplyPipeline {
     const opened = await database.open();
     const { manager } = opened;
     refuseOwnSite(client, opened);
-    const { authored, refused, moved } = approved;
+    const { compensations, refused, moved } = approved;
     const apply = () =>
       manager.apply(approved.changeSets, {
-        ...{ sender, admit, goOn, expected: turn?.expected, authored },
+        ...{ sender, admit, goOn, expected: turn?.expected, compensations },
         refused: refused.concat(moved),
       });
     // What follows it is not taken before it has its place.
     if (turn === undefined && !line.isCurrent) await line.becomeCurrent();
     const stored = apply();
-    const own = approved.changeSets.concat(authored);
+    const own = approved.changeSets.concat(compensations);
     const settle = hooks.has.onBeforeApplyChanges
       ? this.#accepted.add(database.id, sender, own)
       : undefined;
@@ -288,7 +288,7 @@ export class ApplyPipeline {
       hooks.beforeApply(client, sets, { isOtherName: true, origin, reader }),
     );
     const corrected = separateCorrections(changeSets, approved, lineage);
-    const { authored, refused, moved } = corrected;
+    const { compensations, refused, moved } = corrected;
     // Only a device's own is corrected and taken back: an answer to what another one has dated would
     // win against that when its author sends it. And what it alone was told, in the place of something that
     // was refused, would become everybody's by being corrected when it pushes that back.
@@ -297,8 +297,8 @@ export class ApplyPipeline {
     return {
       corrected,
       approved: {
-        changeSets: corrected.changeSets.concat(pick(authored, 'foreign')),
-        authored: pick(authored, 'own'),
+        changeSets: corrected.changeSets.concat(pick(compensations, 'foreign')),
+        compensations: pick(compensations, 'own'),
         refused: this.#options.onReject === 'revert' ? pick(refused, 'own') : [],
         moved: pick(moved, 'own'),
       },
@@ -359,7 +359,7 @@ export class ApplyPipeline {
 
 /** Of what no hook is asked about. */
 function asSent(changeSets: readonly WireChangeSet[]): Validated {
-  const approved = { changeSets, authored: [], refused: [], moved: [] };
+  const approved = { changeSets, compensations: [], refused: [], moved: [] };
   return { corrected: { ...approved, rewrites: new Map() }, approved, rejected: [] };
 }
 

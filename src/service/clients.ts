@@ -1,6 +1,6 @@
 /**
  * Everybody who is being served, sessions and HTTP requests: so that they can be ended when their
- * credentials run out or are revoked. And until when an identity is good, whoever holds it.
+ * credentials expire or are revoked. And until when an identity is good, whoever holds it.
  */
 
 import { SyncError } from '../errors/sync-error.ts';
@@ -75,7 +75,7 @@ export class Clients {
   refuseExpired(identity: ClientIdentity): void {
     const { expiresAt } = identity;
     if (expiresAt !== undefined && expiresAt <= this.#now()) {
-      throw new SyncError('AUTH_EXPIRED', 'the credentials have run out');
+      throw new SyncError('AUTH_EXPIRED', 'the credentials have expired');
     }
     if (this.#refused.has(identity)) throw noLongerGood();
     const { now } = this.#revocations;

@@ -26,7 +26,6 @@ import { type Applicant, type Applying, ApplyPipeline } from './apply-pipeline.t
 import { Authenticator } from './authenticator.ts';
 import { BatchLine } from './batch-line.ts';
 import { Budget } from './budget.ts';
-import type { Narrow } from './client-view.ts';
 import { Clients } from './clients.ts';
 import { type Database, type DatabaseLease, DatabasePool } from './database-pool.ts';
 import {
@@ -43,7 +42,8 @@ import { LoginThrottle } from './login-throttle.ts';
 import { MemoryBudgets } from './memory-budgets.ts';
 import type { DatabaseAccess, OpenDatabase } from './open-database.ts';
 import { connectionsThatFit, openFilesMax } from './open-files.ts';
-import { Newcomers } from './pending-handshakes.ts';
+import { PendingHandshakes } from './pending-handshakes.ts';
+import type { ReadFilter } from './read-filter.ts';
 import { RefusalLog } from './refusal-log.ts';
 import { isDenial, type Reader, type ReadRight, Rights, toGetChanges, toReader } from './rights.ts';
 import { toChanges } from './row-writes.ts';
@@ -97,8 +97,8 @@ export class CoordinatorService {
   readonly #authenticator: Authenticator;
   readonly #rights: Rights;
   readonly #refusals: RefusalLog;
-  /** Sockets that have not shaken hands. */
-  readonly newcomers: Newcomers;
+  /** Sockets that have no handshake yet. */
+  readonly pendingHandshakes: PendingHandshakes;
   /** `limits.connections`, or as many as this process may have open. */
   readonly connectionsMax: number;
   /** Sessions and requests that are being served. */
@@ -155,8 +155,11 @@ export class CoordinatorService {
     });
     const { unauthenticatedSockets } = config.limits;
     // Silent sockets leave room for who comes next, also where few fit.
-    const newcomersMax = Math.min(unauthenticatedSockets, Math.ceil(this.connectionsMax / 2));
-    this.newcomers = new Newcomers({ ...config.limits, unauthenticatedSockets: newcomersMax });
+    const pendingMax = Math.min(unauthenticatedSockets, Math.ceil(this.connectionsMax / 2));
+    this.pendingHandshakes = new PendingHandshakes({
+      ...config.limits,
+      unauthenticatedSockets: pendingMax,
+    });
     const { sessions: max, sharePerUser } = config.limits;
     this.#sessionBudget = new Budget({ limit: 'limits.sessions', max, sharePerUser });
     this.memory = new MemoryBudgets(config.limits, metrics.limitMet);
@@ -172,7 +175,7 @@ export class CoordinatorService {
     });
     const gauges = {
       connections: () => this.connections,
-      socketsUnauthenticated: () => this.newcomers.size,
+      socketsUnauthenticated: () => this.pendingHandshakes.size,
       sessions: () => this.#sessions.size,
       openStores: () => this.#pool.size,
       logLength: () => this.#sum(({ logLength }) => logLength),
@@ -444,8 +447,8 @@ export class CoordinatorService {
   }
 
   /** What a client may see, if a hook has a say in it. */
-  viewOf(reader: Reader, signal?: AbortSignal, origin?: CallOrigin): Narrow | undefined {
-    return this.#delivery.viewOf(reader, signal, origin);
+  readFilterOf(reader: Reader, signal?: AbortSignal, origin?: CallOrigin): ReadFilter | undefined {
+    return this.#delivery.readFilterOf(reader, signal, origin);
   }
 
   /**

@@ -14,7 +14,7 @@ import { decodeChange, decodeMigration, encodeChange, encodeMigration } from '..
 export interface Corrected {
   changeSets: readonly WireChangeSet[];
   /** Each with the HLC of the change that it answers. */
-  authored: readonly WireChangeSet[];
+  compensations: readonly WireChangeSet[];
   /** What no hook gave back, in any form. */
   refused: readonly WireChangeSet[];
   /** What came back elsewhere: what was made of it doesn't replace it where it was made. */
@@ -38,12 +38,12 @@ export function separateCorrections(
 ): Separated {
   const rewrites = new Map<WireItem, WireItem>();
   if (approved.length === originals.length && approved.every((set, i) => set === originals[i])) {
-    return { changeSets: originals, authored: [], refused: [], moved: [], rewrites };
+    return { changeSets: originals, compensations: [], refused: [], moved: [], rewrites };
   }
   const untouched = new Set(originals);
   const kept = new Set<WireItem>();
   const changeSets: WireChangeSet[] = [];
-  const authored: WireChangeSet[] = [];
+  const compensations: WireChangeSet[] = [];
   for (const set of approved) {
     if (untouched.has(set)) {
       changeSets.push(set);
@@ -60,7 +60,7 @@ export function separateCorrections(
       addItem(isLeft ? left : rewritten, isLeft ? original : item);
     }
     if (!isEmpty(left) || isEmpty(rewritten)) changeSets.push(left);
-    if (!isEmpty(rewritten)) authored.push(rewritten);
+    if (!isEmpty(rewritten)) compensations.push(rewritten);
   }
   const pick = (isWanted: (item: WireItem) => boolean) =>
     withItems(originals, isWanted).filter((set) => !isEmpty(set));
@@ -69,7 +69,7 @@ export function separateCorrections(
     const rewrite = rewrites.get(item);
     return rewrite !== undefined && !isReplacedBy(item, rewrite);
   });
-  return { changeSets, authored, refused, moved, rewrites };
+  return { changeSets, compensations, refused, moved, rewrites };
 }
 
 function addItem({ changes, schemaMigrations }: WireChangeSet, item: WireItem): void {

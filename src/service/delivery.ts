@@ -18,12 +18,12 @@ import { createLogger } from '../logging/logger.ts';
 import { Distribution, SECONDS_BUCKETS } from '../metrics/counts.ts';
 import type { WireCheckpoint } from '../protocol/schemas.ts';
 import { isCarryNeeded } from './carry.ts';
-import { type Narrow, readPage, viewOf } from './client-view.ts';
+import { filterSnapshot } from './filtered-snapshot.ts';
 import type { IdentityPredicate } from './identity-predicates.ts';
 import { type LiveSession, START_OVER } from './live-session.ts';
-import { narrowSnapshot } from './narrowed-snapshot.ts';
 import { type OpenDatabase, refuseOwnSite } from './open-database.ts';
 import type { PageMemory } from './page-reads.ts';
+import { type ReadFilter, readFilterOf, readPage } from './read-filter.ts';
 import { Resyncs } from './resyncs.ts';
 import { type Reader, type ReadRight, toReader } from './rights.ts';
 import { SnapshotStreams } from './snapshot-streams.ts';
@@ -101,8 +101,8 @@ export class Delivery {
   }
 
   /** What a client may see, if a hook has a say in it. */
-  viewOf(reader: Reader, signal?: AbortSignal, origin?: CallOrigin): Narrow | undefined {
-    return viewOf(this.#hooks, reader, signal, origin);
+  readFilterOf(reader: Reader, signal?: AbortSignal, origin?: CallOrigin): ReadFilter | undefined {
+    return readFilterOf(this.#hooks, reader, signal, origin);
   }
 
   /** Ends those of `sessions` that are named; all others who are named are caught when they ask. */
@@ -167,12 +167,12 @@ export class Delivery {
       bytesMax: Math.min(HTTP_PAGE_BYTES_MAX, limits.pageBytes),
       changesMax: Math.min(limit ?? Number.POSITIVE_INFINITY, sync.batchSize),
     };
-    const view = this.viewOf(toReader(client, query), signal);
+    const filter = this.readFilterOf(toReader(client, query), signal);
     const changeSets: Uint8Array[] = [];
     const page = await readPage(
       manager,
       options,
-      view,
+      filter,
       (json) => changeSets.push(json),
       query.memory,
     );
@@ -204,7 +204,7 @@ export class Delivery {
     const snapshot = await this.#snapshots.open(database, usable, { ...reader, site });
     await manager.tellAgain(site);
     return {
-      ...narrowSnapshot(snapshot, this.viewOf(toReader(client, reader), signal, origin), {
+      ...filterSnapshot(snapshot, this.readFilterOf(toReader(client, reader), signal, origin), {
         now: () => right.stamp,
         holds: (stamp) => right.holds(stamp, signal),
       }),

@@ -25,7 +25,7 @@ export async function askUnderAllNames(
     const asked = renamed.filter(({ isEmpty }) => !isEmpty).map(({ set }) => set);
     if (asked.length === 0) return left;
     const answers = new Map((await ask(asked)).map((answer) => [answer.hlc, answer]));
-    left = renamed.flatMap((set) => set.narrow(answers));
+    left = renamed.flatMap((set) => set.keepAnswered(answers));
   }
 }
 
@@ -86,7 +86,7 @@ class RenamedSet {
     return this.#changes.size + this.#migrations.size === 0;
   }
 
-  narrow(answers: ReadonlyMap<string, WireChangeSet>): WireChangeSet[] {
+  keepAnswered(answers: ReadonlyMap<string, WireChangeSet>): WireChangeSet[] {
     if (this.isEmpty) return [this.#origin];
     const answer = answers.get(this.#origin.hlc);
     const left = answer?.changes ?? [];

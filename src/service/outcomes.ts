@@ -1,7 +1,7 @@
 /** What became of each change of a batch, for hooks that are told of it: as it was sent, in its order. */
 
 import { decodeHlc } from '../clock/hlc.ts';
-import { toAuthored } from '../engine/merge/compensation.ts';
+import { toCompensation } from '../engine/merge/compensation.ts';
 import type { BatchItem } from '../engine/merge/foreign-authors.ts';
 import type { Unapplied } from '../engine/merge/merge-transaction.ts';
 import type { Identity } from '../engine/records/head.ts';
@@ -91,12 +91,12 @@ interface Rewrite {
 
 /** By what was sent, what stands in its place. */
 function rewrittenOf(
-  { authored, rewrites }: Separated,
+  { compensations, rewrites }: Separated,
   identity: Identity,
 ): [BatchItem, Rewrite][] {
   const ownByGiven = new Map<BatchItem, BatchItem>();
-  for (const set of authored) {
-    const own = itemsOf(toAuthored(set, identity));
+  for (const set of compensations) {
+    const own = itemsOf(toCompensation(set, identity));
     for (const [i, given] of itemsOf(set).entries()) ownByGiven.set(given, own[i] ?? given);
   }
   return [...rewrites].map(([sent, given]) => [

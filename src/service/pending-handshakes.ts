@@ -1,5 +1,5 @@
 /**
- * The sockets that have not shaken hands yet. Nobody knows who they are, so all of them together
+ * The sockets that have no handshake yet. Nobody knows who they are, so all of them together
  * may cost only so much: a number of sockets, and for each some bytes and some time.
  *
  * Where there are too many, one that is silent makes room, of the address that has most: whoever opens
@@ -14,7 +14,7 @@ import { addressToSource, Budget } from '../service/budget.ts';
 
 const RETRY_MS = 1000;
 
-export interface NewcomerLimits {
+export interface PendingHandshakeLimits {
   /** At once. */
   unauthenticatedSockets: number;
   /** Of one address, in percent. */
@@ -23,33 +23,33 @@ export interface NewcomerLimits {
   handshakeBytes: number;
 }
 
-export interface Newcomer {
+export interface PendingPeer {
   /** Ends it, saying why. Must not throw, and must stop reading. */
   refuse(reason: SyncError): void;
   /** Reads no further, until it is known. */
   pause(): void;
 }
 
-export interface Stay {
+export interface PendingHandshake {
   /** Its handshake has come, and is being looked at. */
-  shakesHands(): void;
+  begin(): void;
   /** It is known now, or has gone. */
   end(): void;
 }
 
-type Silent = readonly [Newcomer, Stay];
+type Silent = readonly [PendingPeer, PendingHandshake];
 
-export class Newcomers {
-  readonly #limits: NewcomerLimits;
+export class PendingHandshakes {
+  readonly #limits: PendingHandshakeLimits;
   /** Those without a handshake. No address is there for nothing. */
   readonly #silentBySource = new Map<string, Set<Silent>>();
   readonly #shaking: Budget;
   readonly #random: () => number;
   #silent = 0;
-  #shakingHands = 0;
+  #beginning = 0;
 
   /** @param random from 0 up to 1 */
-  constructor(limits: NewcomerLimits, random = Math.random) {
+  constructor(limits: PendingHandshakeLimits, random = Math.random) {
     this.#limits = limits;
     const { unauthenticatedSockets: max, sharePerUser } = limits;
     this.#shaking = new Budget({ limit: 'limits.unauthenticatedSockets', max, sharePerUser });
@@ -57,7 +57,7 @@ export class Newcomers {
   }
 
   get size(): number {
-    return this.#silent + this.#shakingHands;
+    return this.#silent + this.#beginning;
   }
 
   /**
@@ -65,17 +65,17 @@ export class Newcomers {
    * @throws SyncError OVERLOADED when none of those that are there could make room
    */
   demandRoom(address?: string): void {
-    if (this.#shakingHands >= this.#limits.unauthenticatedSockets) throw this.#tooMany();
+    if (this.#beginning >= this.#limits.unauthenticatedSockets) throw this.#tooMany();
     this.#shaking.demandRoom(addressToSource(address));
   }
 
   /** @param socket what its bytes arrive on, to be counted once they have been read */
-  add(newcomer: Newcomer, socket: Socket | undefined, address?: string): Stay {
+  add(peer: PendingPeer, socket: Socket | undefined, address?: string): PendingHandshake {
     const source = addressToSource(address);
     const hasRoom = this.#makeRoom(source);
-    const stay = this.#watch(newcomer, socket, source);
-    if (!hasRoom) this.#refuse([newcomer, stay]);
-    return stay;
+    const handshake = this.#watch(peer, socket, source);
+    if (!hasRoom) this.#refuse([peer, handshake]);
+    return handshake;
   }
 
   /** @returns whether there is room for one more from an address */
@@ -90,16 +90,16 @@ export class Newcomers {
     return true;
   }
 
-  #refuse([newcomer, stay]: Silent): void {
-    stay.end();
-    newcomer.refuse(this.#tooMany());
+  #refuse([peer, handshake]: Silent): void {
+    handshake.end();
+    peer.refuse(this.#tooMany());
   }
 
   #countOf(source: string): number {
     return (this.#silentBySource.get(source)?.size ?? 0) + this.#shaking.takenBy(source);
   }
 
-  /** Of those addresses that have a silent one, the one with most newcomers. */
+  /** Of those addresses that have a silent one, the one with most pending ones. */
   #mostSilent(): string {
     let most = '';
     for (const source of this.#silentBySource.keys()) {
@@ -120,7 +120,7 @@ export class Newcomers {
     };
   }
 
-  #watch(newcomer: Newcomer, socket: Socket | undefined, source: string): Stay {
+  #watch(peer: PendingPeer, socket: Socket | undefined, source: string): PendingHandshake {
     const { handshakeBytes } = this.#limits;
     let handsFree: (() => void) | undefined;
     let bytes = 0;
@@ -128,19 +128,19 @@ export class Newcomers {
       bytes += data.length;
       if (bytes <= handshakeBytes) return;
       if (handsFree !== undefined) {
-        newcomer.pause();
+        peer.pause();
         return;
       }
-      stay.end();
+      handshake.end();
       const message = `more than limits.handshakeBytes (${handshakeBytes}) before the handshake`;
       const limit = 'limits.handshakeBytes';
-      newcomer.refuse(new SyncError('TOO_LARGE', message, { limit }));
+      peer.refuse(new SyncError('TOO_LARGE', message, { limit }));
     };
-    const stay: Stay = {
-      shakesHands: () => {
+    const handshake: PendingHandshake = {
+      begin: () => {
         if (!leave()) return;
         handsFree = this.#shaking.count(source);
-        this.#shakingHands++;
+        this.#beginning++;
       },
       end: () => {
         socket?.off('data', count);
@@ -148,17 +148,17 @@ export class Newcomers {
         if (handsFree === undefined) return;
         handsFree();
         handsFree = undefined;
-        this.#shakingHands--;
+        this.#beginning--;
       },
     };
     socket?.on('data', count);
-    const leave = this.#addSilent(source, [newcomer, stay]);
-    return stay;
+    const leave = this.#addSilent(source, [peer, handshake]);
+    return handshake;
   }
 
   #tooMany(): SyncError {
     const { unauthenticatedSockets } = this.#limits;
-    const message = `limits.unauthenticatedSockets (${unauthenticatedSockets}) have not shaken hands`;
+    const message = `limits.unauthenticatedSockets (${unauthenticatedSockets}) have no handshake yet`;
     const limit = 'limits.unauthenticatedSockets';
     return new SyncError('OVERLOADED', message, { retryAfterMs: RETRY_MS, limit });
   }

@@ -9,9 +9,9 @@ import type { LogPage } from '../engine/log/log.ts';
 import { isAmongAuthors } from '../engine/log/log-record.ts';
 import type { SyncManager } from '../engine/sync-manager.ts';
 import type { Reservation } from '../service/byte-budget.ts';
-import { type PushView, readPage } from '../service/client-view.ts';
 import { changeSetsFrame, type Frame, frameBytes } from '../service/frames.ts';
 import { bytesFor, type PageReads } from '../service/page-reads.ts';
+import { type PushFilter, readPage } from '../service/read-filter.ts';
 
 export interface PushPage {
   /** `undefined` if there is nothing in it for the reader. */
@@ -26,7 +26,7 @@ export interface PushPageOptions {
   after: LogCursor;
   reader: string;
   bytesMax: number;
-  view: PushView | undefined;
+  filter: PushFilter | undefined;
   reads: PageReads;
   /** Room in memory, once there is. */
   reserve(bytes: number): Promise<Reservation>;
@@ -57,8 +57,8 @@ export class PushPages {
 
   /** @throws SyncError OVERLOADED, SNAPSHOT_REQUIRED, or what the store or a hook says */
   async read(options: PushPageOptions): Promise<PushPage> {
-    const { view } = options;
-    if (view !== undefined && view.key === undefined) return this.#readOwn(options);
+    const { filter } = options;
+    if (filter !== undefined && filter.key === undefined) return this.#readOwn(options);
     const page = await this.#readShared(options);
     if (!isAmongAll(options.reader, page.authors)) return page;
     // What it wrote itself is left out for it.
@@ -74,7 +74,7 @@ export class PushPages {
   async #readShared(options: PushPageOptions): Promise<PushPage & Pick<LogPage, 'authors'>> {
     const { position, forgets, isFresh } = options.after;
     const stretch = [position, forgets, isFresh, options.bytesMax].join();
-    const key = options.view === undefined ? stretch : `${stretch} ${options.view.key}`;
+    const key = options.filter === undefined ? stretch : `${stretch} ${options.filter.key}`;
     const shared = this.#shared.get(key) ?? { users: 0, written: this.#write(options) };
     this.#shared.set(key, shared);
     shared.users++;
@@ -98,17 +98,17 @@ export class PushPages {
   }
 
   async #write(
-    { after, bytesMax, view, reads, reserve }: PushPageOptions,
+    { after, bytesMax, filter, reads, reserve }: PushPageOptions,
     reader?: string,
   ): Promise<WrittenPage> {
-    const room = await reserve(bytesFor(bytesMax, view === undefined ? 'copied' : 'parsed'));
+    const room = await reserve(bytesFor(bytesMax, filter === undefined ? 'copied' : 'parsed'));
     try {
       const changeSets: Uint8Array[] = [];
       const options = { after, reader, bytesMax };
       const take = (json: Uint8Array) => {
         changeSets.push(json);
       };
-      const page = await readPage(this.#manager, options, view?.narrow, take, { reads, room });
+      const page = await readPage(this.#manager, options, filter?.filter, take, { reads, room });
       const frame = changeSets.length === 0 ? undefined : changeSetsFrame('push', changeSets);
       room.adjust(frame === undefined ? 0 : frameBytes(frame));
       const { authors, end } = page;

@@ -57,7 +57,7 @@ export interface Stamp {
   /** Of the hook modules. */
   generation: number;
   /** Hooks had a say in it. */
-  isNarrowed: boolean;
+  isFiltered: boolean;
 }
 
 /** A client's right to something that goes on for a while. */
@@ -111,16 +111,16 @@ export class ReadRight {
 
   /** To be taken before something is read for the client, and looked at right before that is sent. */
   get stamp(): Stamp {
-    const { generation, isNarrowed } = this.#rights;
-    return { identity: this.#reader.who(), generation, isNarrowed };
+    const { generation, isFiltered } = this.#rights;
+    return { identity: this.#reader.who(), generation, isFiltered };
   }
 
   /** Whether it is granted, and what was made ready as of `stamp` is what the client may see now. */
   isFor(stamp: Stamp): boolean {
     if (this.state !== 'granted') return false;
-    const { identity, generation, isNarrowed } = this.stamp;
+    const { identity, generation, isFiltered } = this.stamp;
     // As it is stored it is for all who may see everything.
-    if (!stamp.isNarrowed) return !isNarrowed;
+    if (!stamp.isFiltered) return !isFiltered;
     return stamp.identity === identity && stamp.generation === generation;
   }
 
@@ -188,7 +188,7 @@ export class Rights {
   }
 
   /** Whether hooks have a say in what is sent. */
-  get isNarrowed(): boolean {
+  get isFiltered(): boolean {
     return this.#hooks.has.onBeforeSendChanges;
   }
 

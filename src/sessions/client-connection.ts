@@ -26,21 +26,21 @@ import type { Applied } from '../service/apply-pipeline.ts';
 import type { BatchLine } from '../service/batch-line.ts';
 import { holderOf } from '../service/budget.ts';
 import type { Reservation } from '../service/byte-budget.ts';
-import type { Narrow, PushView } from '../service/client-view.ts';
 import type { Client } from '../service/clients.ts';
 import type { CoordinatorService } from '../service/coordinator-service.ts';
 import type { DatabaseLease } from '../service/database-pool.ts';
 import { InFlight } from '../service/in-flight.ts';
 import { refuseOwnSite } from '../service/open-database.ts';
 import type { PageReads } from '../service/page-reads.ts';
-import type { Stay } from '../service/pending-handshakes.ts';
+import type { PendingHandshake } from '../service/pending-handshakes.ts';
+import type { PushFilter, ReadFilter } from '../service/read-filter.ts';
 import { isDenial, type Reader, type ReadRight, toGetChanges } from '../service/rights.ts';
 import { decodeClientMessage, RefusedRequest, requestIdOf } from '../wire/decode.ts';
 import { isLongText } from '../wire/long-json.ts';
 import { runAtOnce, runInSteps } from '../wire/steps.ts';
 import { ArrivedBytes } from './arrived-bytes.ts';
 import { Inbox, type InboxOwner, type Incoming } from './inbox.ts';
-import type { Outlet } from './send-queue.ts';
+import type { SendQueue } from './send-queue.ts';
 import { Session, type SessionHost } from './session.ts';
 
 const DEFAULT_DATABASE_ID = 'default';
@@ -62,7 +62,7 @@ const FALLBACK_CODES: Record<Request['type'], [ErrorCode, string]> = {
 
 export interface ClientConnectionOptions {
   service: CoordinatorService;
-  outlet: Outlet;
+  sendQueue: SendQueue;
   /** For `onClientConnect` only. */
   socket: WebSocket;
   /** What the bytes of `socket` arrive on, to count them. */
@@ -85,7 +85,7 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
     demandCurrent: () => this.#demandCurrent(),
   };
   /** Among those that nobody knows; until it is known. */
-  #stay: Stay | undefined;
+  #pending: PendingHandshake | undefined;
   readonly #inbox: Inbox;
   /** Who it was when it was authenticated. */
   #joined: ClientIdentity | undefined;
@@ -112,7 +112,7 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
       budget: options.service.memory.arrived,
       client: () => this.#holder,
       timeoutMs: limits.requestTimeoutMs,
-      pause: () => options.outlet.pause(),
+      pause: () => options.sendQueue.pause(),
       resume: () => this.#inbox.resume(),
       refuse: (reason) => this.#refuseUnread(reason),
     });
@@ -121,7 +121,7 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
     this.#inbox = new Inbox({
       limits,
       arrived,
-      source: options.outlet,
+      source: options.sendQueue,
       owner: this,
       onLimit: options.service.metrics.limitMet,
     });
@@ -130,22 +130,22 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
       const limit = 'limits.handshakeTimeoutMs';
       this.#fail(new SyncError('HANDSHAKE_TIMEOUT', message, { limit }));
     }, handshakeTimeoutMs);
-    const { service, outlet, rawSocket, remoteAddress } = options;
-    const newcomer = {
-      pause: () => outlet.pause(),
+    const { service, sendQueue, rawSocket, remoteAddress } = options;
+    const peer = {
+      pause: () => sendQueue.pause(),
       refuse: (reason: SyncError) => this.#refuseUnread(reason),
     };
-    this.#stay = service.newcomers.add(newcomer, rawSocket, remoteAddress);
+    this.#pending = service.pendingHandshakes.add(peer, rawSocket, remoteAddress);
   }
 
   /** What else it sends is not even read. */
   #refuseUnread(reason: SyncError): void {
-    const { outlet } = this.#options;
-    outlet.pause();
+    const { sendQueue } = this.#options;
+    sendQueue.pause();
     this.#fail(reason);
     // Who has sent too much still has it on its way: cut at once, it would not read why.
-    if (reason.code === 'TOO_LARGE') outlet.close(WS_CLOSE.tooBig, reason.code);
-    else outlet.dismiss(WS_CLOSE.tryAgain, reason.code);
+    if (reason.code === 'TOO_LARGE') sendQueue.close(WS_CLOSE.tooBig, reason.code);
+    else sendQueue.closeNow(WS_CLOSE.tryAgain, reason.code);
   }
 
   receive(message: Incoming): void {
@@ -179,13 +179,13 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
   }
 
   #endStay(): void {
-    this.#stay?.end();
-    this.#stay = undefined;
+    this.#pending?.end();
+    this.#pending = undefined;
   }
 
   async take(message: Incoming): Promise<void> {
     if (typeof message === 'object' && 'ping' in message) {
-      this.#options.outlet.pong(message.ping);
+      this.#options.sendQueue.pong(message.ping);
       return;
     }
     const bytes = message?.length ?? 0;
@@ -239,19 +239,19 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
 
   /** Answers that the peer doesn't take must not pile up, nor what it has asked for. */
   hasRoom(): Promise<void> | undefined {
-    const { outlet, service } = this.#options;
+    const { sendQueue, service } = this.#options;
     const { queuedBytesPerSocket, messagesInFlight } = service.config.limits;
     const isFull = this.#inFlight.size >= messagesInFlight;
-    if (!isFull && outlet.queuedBytes <= queuedBytesPerSocket) return undefined;
+    if (!isFull && sendQueue.queuedBytes <= queuedBytesPerSocket) return undefined;
     return this.#makeRoom();
   }
 
   async #makeRoom(): Promise<void> {
-    const { outlet, service } = this.#options;
+    const { sendQueue, service } = this.#options;
     const { queuedBytesPerSocket, messagesInFlight } = service.config.limits;
-    if (outlet.queuedBytes > queuedBytesPerSocket) {
+    if (sendQueue.queuedBytes > queuedBytesPerSocket) {
       service.metrics.limitMet('limits.queuedBytesPerSocket');
-      await outlet.drained(queuedBytesPerSocket / 2);
+      await sendQueue.drained(queuedBytesPerSocket / 2);
     }
     if (this.#inFlight.size < messagesInFlight) return;
     service.metrics.limitMet('limits.messagesInFlight');
@@ -260,11 +260,11 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
 
   /** What it returns settles when the next message may be taken. */
   #take(message: ClientMessage): Promise<void> | undefined {
-    const { service, outlet } = this.#options;
+    const { service, sendQueue } = this.#options;
     service.metrics.requests.websocket.inc(message.type);
     const requestId = messageId(this.#id, ++this.#messages);
     if (message.type === 'ping') {
-      outlet.send('{"type":"pong"}');
+      sendQueue.send('{"type":"pong"}');
       return undefined;
     }
     if (message.type === 'handshake') return this.#handshake(message, requestId);
@@ -286,8 +286,8 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
       throw new SyncError('ALREADY_AUTHENTICATED', 'a second handshake on one socket');
     }
     this.#endTimer();
-    this.#stay?.shakesHands();
-    const { service, outlet } = this.#options;
+    this.#pending?.begin();
+    const { service, sendQueue } = this.#options;
     const { siteId, token, databaseId = DEFAULT_DATABASE_ID } = message;
     try {
       service.checkDatabaseId(databaseId);
@@ -301,7 +301,7 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
     } catch (error) {
       const refusal = toSyncError(error);
       this.#fail(refusal);
-      outlet.close(WS_OUTCOMES[refusal.code].handshakeClose, refusal.code);
+      sendQueue.close(WS_OUTCOMES[refusal.code].handshakeClose, refusal.code);
     } finally {
       this.#endStay();
     }
@@ -330,7 +330,7 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
     this.#ended ??= reason;
     this.#session?.end();
     this.#fail(reason);
-    this.#options.outlet.close(WS_OUTCOMES[reason.code].handshakeClose, reason.code);
+    this.#options.sendQueue.close(WS_OUTCOMES[reason.code].handshakeClose, reason.code);
   }
 
   /** Newer credentials for the session. If they are refused it ends; if nobody can tell it goes on. */
@@ -391,7 +391,7 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
 
   /** Makes an authenticated client a session, if the hooks let it stay. */
   async #join(siteId: SiteIdText, identity: ClientIdentity): Promise<void> {
-    const { service, outlet, socket, remoteAddress } = this.#options;
+    const { service, sendQueue, socket, remoteAddress } = this.#options;
     const { databaseId = DEFAULT_DATABASE_ID } = identity;
     // Before anything is opened, and before hooks are told that it is there.
     const right = await service.enter(this.#reader, databaseId, this.#signal);
@@ -401,7 +401,7 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
       if (!this.#isGone) this.#gone = undefined;
       const lease = await service.acquire(databaseId, holderOf(identity, remoteAddress));
       this.#lease = lease;
-      if (!outlet.isOpen) throw new SyncError('SHUTTING_DOWN', 'the socket has closed');
+      if (!sendQueue.isOpen) throw new SyncError('SHUTTING_DOWN', 'the socket has closed');
       refuseOwnSite(identity, lease);
       // The hooks may have been replaced since they let it in.
       await this.#demandCurrent();
@@ -433,13 +433,13 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
     database: DatabaseLease,
     right: ReadRight,
   ): Session {
-    const { service, outlet } = this.#options;
+    const { service, sendQueue } = this.#options;
     return new Session({
       connectionId: this.#id,
       siteId,
       identity,
       database,
-      outlet,
+      sendQueue,
       pages: database.sessions.pages,
       limits: service.config.limits,
       host: this,
@@ -447,26 +447,26 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
     });
   }
 
-  viewOf(origin?: CallOrigin): Narrow | undefined {
+  readFilterOf(origin?: CallOrigin): ReadFilter | undefined {
     const { service } = this.#options;
     // Without a hook that has a say there is nothing to give up.
     if (!service.hooks.has.onBeforeSendChanges) return undefined;
-    return service.viewOf(this.#reader, this.#signal, origin);
+    return service.readFilterOf(this.#reader, this.#signal, origin);
   }
 
-  pushViewOf(identity: ClientIdentity): PushView | undefined {
+  pushFilterOf(identity: ClientIdentity): PushFilter | undefined {
     const { service } = this.#options;
     const { hooks } = service;
     if (!hooks.has.onBeforeSendChanges) return undefined;
     const key = hooks.viewKey(identity);
     // Who sees the same waits for the same answer: it is not to end with one of them.
-    const narrow =
+    const filter =
       key === undefined
-        ? service.viewOf(this.#reader, this.#signal)
-        : service.viewOf({ who: () => identity });
+        ? service.readFilterOf(this.#reader, this.#signal)
+        : service.readFilterOf({ who: () => identity });
     // What other modules made of a page is nobody's any more.
     const shared = key === undefined ? undefined : `${service.hookGeneration} ${key}`;
-    return narrow && { narrow, key: shared };
+    return filter && { filter, key: shared };
   }
 
   readDenied(error: SyncError, answers: HookAnswer[]): void {
@@ -474,11 +474,11 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
     // It is told once, not as often as it is asked about.
     if (session === undefined || !session.right.isLost) return;
     this.#fail(error);
-    const { service, outlet } = this.#options;
+    const { service, sendQueue } = this.#options;
     service
       .readLost(session.identity, session.database.id, answers, this.#signal)
       // Who may do nothing any more has nothing to stay for.
-      .catch((why: unknown) => isDenial(why) && outlet.close(WS_CLOSE.policy, error.code));
+      .catch((why: unknown) => isDenial(why) && sendQueue.close(WS_CLOSE.policy, error.code));
   }
 
   reserve(bytes: number, isShared = false): Promise<Reservation> {
@@ -511,7 +511,7 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
 
   failed(error: unknown): void {
     this.#fail(toSyncError(error, 'GET_CHANGES_ERROR', 'a push could not be read'));
-    this.#options.outlet.close(WS_CLOSE.tryAgain, 'try again');
+    this.#options.sendQueue.close(WS_CLOSE.tryAgain, 'try again');
   }
 
   /** Answers a question while further messages are taken; after the applies that were sent before it. */
@@ -545,13 +545,13 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
       return;
     }
     const checkpoint = message.type === 'resume_snapshot' ? message.checkpoint : undefined;
-    const { outlet } = this.#options;
+    const { sendQueue } = this.#options;
     await session.sendSnapshot((admit) =>
       service.handleSnapshot(identity, database, checkpoint, {
         ...this.#reader,
         signal: this.#signal,
         origin,
-        queuedBytes: () => outlet.queuedBytes,
+        queuedBytes: () => sendQueue.queuedBytes,
         admit,
       }),
     );
@@ -601,7 +601,7 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
   }
 
   #send(message: ServerMessage): void {
-    this.#options.outlet.send(JSON.stringify(message));
+    this.#options.sendQueue.send(JSON.stringify(message));
   }
 
   /** Tells the client what went wrong, and the log what caused it. */
@@ -613,6 +613,6 @@ export class ClientConnection implements Client, InboxOwner, SessionHost {
     const cause = internalCause(error);
     if (cause !== undefined) service.faults.addError(code, this.#options.remoteAddress, cause);
     this.#send({ type: 'error', code, message, fatal, requestId, retryAfterMs });
-    if (close !== undefined) this.#options.outlet.close(close, code);
+    if (close !== undefined) this.#options.sendQueue.close(close, code);
   }
 }

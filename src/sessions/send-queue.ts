@@ -4,7 +4,7 @@ import type { Frame } from '../service/frames.ts';
  * What a session needs of the socket that it talks through. `plugins/ws.ts` makes one
  * from a WebSocket; tests make one from an array.
  */
-export interface Outlet {
+export interface SendQueue {
   /**
    * Queues one text message, in whatever pieces; after the socket has closed none.
    * @param taken called once the memory of the frame is needed no longer: it is written out, or never will be
@@ -23,5 +23,5 @@ export interface Outlet {
   /** The peer gets what is queued, and answers, if it does that soon. */
   close(code: number, reason: string): void;
   /** Tells the peer, and waits for nothing: for who has said nothing either. */
-  dismiss(code: number, reason: string): void;
+  closeNow(code: number, reason: string): void;
 }

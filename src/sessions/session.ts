@@ -23,16 +23,16 @@ import type { ErrorCode } from '../protocol/error-codes.ts';
 import { WS_CLOSE } from '../protocol/ws-outcomes.ts';
 import type { Reservation } from '../service/byte-budget.ts';
 import { isCarryNeeded } from '../service/carry.ts';
-import { type Narrow, type PushView, readPage } from '../service/client-view.ts';
 import type { ServedSnapshot } from '../service/delivery.ts';
 import { frameBytes, PageWriter, snapshotChunkFrame } from '../service/frames.ts';
 import type { LiveSession, Push, TryReserve } from '../service/live-session.ts';
 import type { DatabaseAccess, OpenDatabase } from '../service/open-database.ts';
 import { bytesFor, type PageReads } from '../service/page-reads.ts';
 import type { PushPages } from '../service/push-pages.ts';
+import { type PushFilter, type ReadFilter, readPage } from '../service/read-filter.ts';
 import { isDenial, type ReadRight, type Stamp } from '../service/rights.ts';
 import { SnapshotRoom } from '../service/snapshot-room.ts';
-import type { Outlet } from './send-queue.ts';
+import type { SendQueue } from './send-queue.ts';
 
 export interface SessionLimits {
   /** Bytes that may be queued on the socket before it counts as behind. */
@@ -44,9 +44,9 @@ export interface SessionLimits {
 /** The connection that it is on. */
 export interface SessionHost {
   /** What its client may see, if a hook has a say in it. */
-  viewOf(origin?: CallOrigin): Narrow | undefined;
+  readFilterOf(origin?: CallOrigin): ReadFilter | undefined;
   /** The same for pushes, as of an identity. */
-  pushViewOf(identity: ClientIdentity): PushView | undefined;
+  pushFilterOf(identity: ClientIdentity): PushFilter | undefined;
   pushed(changeSets: number): void;
   /** Room for what it is sent; or for what is sent to several of its database. */
   reserve(bytes: number, isShared?: boolean): Promise<Reservation>;
@@ -67,7 +67,7 @@ export interface SessionOptions {
   siteId: SiteIdText;
   identity: ClientIdentity;
   database: OpenDatabase & DatabaseAccess;
-  outlet: Outlet;
+  sendQueue: SendQueue;
   /** Of its database. */
   pages: PushPages;
   /** To changes. */
@@ -145,23 +145,23 @@ export class Session implements LiveSession {
 
   /** Ends it from this side. The client may come back. */
   disconnect(reason = 'try again'): void {
-    this.#options.outlet.close(WS_CLOSE.tryAgain, reason);
+    this.#options.sendQueue.close(WS_CLOSE.tryAgain, reason);
   }
 
   /** Ends it from this side, and tells the client what it will be told when it comes back. */
   startOver(message: string): void {
     const code = 'SNAPSHOT_REQUIRED';
-    this.#options.outlet.send(JSON.stringify({ type: 'error', code, message, fatal: false }));
+    this.#options.sendQueue.send(JSON.stringify({ type: 'error', code, message, fatal: false }));
     this.end();
     this.disconnect(code);
   }
 
-  get #view(): Narrow | undefined {
-    return this.#options.host.viewOf(this.#answered);
+  get #readFilter(): ReadFilter | undefined {
+    return this.#options.host.readFilterOf(this.#answered);
   }
 
   get #isOpen(): boolean {
-    return !this.#ended && this.#options.outlet.isOpen;
+    return !this.#ended && this.#options.sendQueue.isOpen;
   }
 
   /**
@@ -169,14 +169,14 @@ export class Session implements LiveSession {
    * @param frame the push for this session, if there is something for it; made on demand
    */
   push(appended: Appended, frame: (tryReserve: TryReserve) => Push | undefined): void {
-    const { outlet, limits, host } = this.#options;
+    const { sendQueue, limits, host } = this.#options;
     const inStep =
       !this.#feeding &&
       this.#answers === 0 &&
       this.#isAt(appended.after) &&
       this.#isOpen &&
       this.right.state === 'granted';
-    const hasRoom = outlet.queuedBytes <= limits.queuedBytesPerSocket / 2;
+    const hasRoom = sendQueue.queuedBytes <= limits.queuedBytesPerSocket / 2;
     if (inStep && !hasRoom) host.fellBehind();
     if (!inStep || !hasRoom || appended.records === undefined) {
       this.#feed();
@@ -184,13 +184,13 @@ export class Session implements LiveSession {
     }
     // What it may see of it is asked when the log is read for it.
     const pushed = frame((bytes, isShared) => host.tryReserve(bytes, isShared));
-    if (pushed !== undefined && (pushed.bytes === undefined || this.#view !== undefined)) {
+    if (pushed !== undefined && (pushed.bytes === undefined || this.#readFilter !== undefined)) {
       this.#feed();
       return;
     }
     this.#cursor = { position: appended.end, forgets: appended.forgets, isFresh: false };
     if (pushed?.bytes === undefined) return;
-    outlet.send(pushed.bytes, pushed.share());
+    sendQueue.send(pushed.bytes, pushed.share());
     host.pushed(pushed.changeSets);
   }
 
@@ -263,17 +263,17 @@ export class Session implements LiveSession {
 
   /** @returns whether to go on */
   async #feedPage(): Promise<boolean> {
-    const { pages, outlet, limits, host } = this.#options;
+    const { pages, sendQueue, limits, host } = this.#options;
     const { reads } = host;
     const bytesMax = Math.min(PUSH_PAGE_BYTES_MAX, limits.pageBytes);
-    await outlet.drained(limits.queuedBytesPerSocket / 2);
+    await sendQueue.drained(limits.queuedBytesPerSocket / 2);
     await this.#confirmRight();
     const after = this.#cursor;
     const { stamp } = this.right;
-    const view = host.pushViewOf(this.identity);
-    const isShared = view === undefined || view.key !== undefined;
+    const filter = host.pushFilterOf(this.identity);
+    const isShared = filter === undefined || filter.key !== undefined;
     const reserve = (bytes: number) => host.reserve(bytes, isShared);
-    const page = await pages.read({ after, reader: this.siteId, bytesMax, view, reads, reserve });
+    const page = await pages.read({ after, reader: this.siteId, bytesMax, filter, reads, reserve });
     const { frame, changeSets, end, release } = page;
     // An answer has begun meanwhile: it takes the cursor on, and this page is its business.
     const isIts = this.#isOpen && this.#answers === 0 && this.#cursor === after;
@@ -287,7 +287,7 @@ export class Session implements LiveSession {
       release();
       return true;
     }
-    outlet.send(frame, release);
+    sendQueue.send(frame, release);
     host.pushed(changeSets);
     return true;
   }
@@ -324,7 +324,7 @@ export class Session implements LiveSession {
   }
 
   async #sendPages(since: LogCursor, place: LogReader): Promise<void> {
-    const { outlet, limits, host } = this.#options;
+    const { sendQueue, limits, host } = this.#options;
     /** `undefined` for what could not be read yet. */
     let ahead: Promise<AnswerPage | undefined> | undefined;
     let after = since;
@@ -347,11 +347,11 @@ export class Session implements LiveSession {
         // What a client may see is asked as late as can be; all else is read while a page is on its way,
         // where there is room for one more.
         const readsAhead =
-          this.#view === undefined && host.hasMemory(this.#bytesFor(limits.pageBytes));
+          this.#readFilter === undefined && host.hasMemory(this.#bytesFor(limits.pageBytes));
         if (readsAhead) ahead = this.#readForAnswer(log.end, true).catch(unlessLong);
         // It may fail before anybody waits for it.
         ahead?.catch(() => undefined);
-        await outlet.drained(0);
+        await sendQueue.drained(0);
         if (!this.#isOpen) return;
         // What was too long for the room that there was waits for more now, and holds nothing meanwhile.
         page = (await ahead) ?? (await this.#readForAnswer(log.end));
@@ -375,19 +375,19 @@ export class Session implements LiveSession {
   }
 
   #sendPage(since: LogCursor, { log, writer, room }: AnswerPage): void {
-    const { outlet, database } = this.#options;
+    const { sendQueue, database } = this.#options;
     const { lastSent, end, hasMore } = log;
     if (!hasMore && isCarryNeeded(since.position, lastSent, end.position)) {
       writer.add(database.manager.carryPosition(end.position));
     }
     const frame = writer.take();
     room.adjust(frameBytes(frame));
-    outlet.send(frame, () => room.give());
+    sendQueue.send(frame, () => room.give());
   }
 
   /** What a page of its takes of the memory. */
   #bytesFor(pageBytes: number): number {
-    return bytesFor(pageBytes, this.#view === undefined ? 'copied' : 'parsed');
+    return bytesFor(pageBytes, this.#readFilter === undefined ? 'copied' : 'parsed');
   }
 
   async #readForAnswer(after: LogCursor, isAhead = false): Promise<AnswerPage> {
@@ -403,7 +403,7 @@ export class Session implements LiveSession {
       const options = { after, reader: this.siteId, bytesMax };
       const add = (json: Uint8Array) => writer.add(json);
       const { stamp } = this.right;
-      const log = await readPage(database.manager, options, this.#view, add, memory);
+      const log = await readPage(database.manager, options, this.#readFilter, add, memory);
       room.adjust(writer.length);
       return { log, writer, room, stamp };
     } catch (error) {
@@ -417,11 +417,11 @@ export class Session implements LiveSession {
    * @param open opens it, to be read in the room that `admit` makes
    */
   async sendSnapshot(open: (admit: AdmitRow) => Promise<ServedSnapshot>): Promise<void> {
-    const { outlet, host } = this.#options;
+    const { sendQueue, host } = this.#options;
     const room = await SnapshotRoom.open({
       reserve: (bytes) => host.reserve(bytes),
-      use: this.#view === undefined ? 'copied' : 'parsed',
-      drained: () => outlet.drained(0),
+      use: this.#readFilter === undefined ? 'copied' : 'parsed',
+      drained: () => sendQueue.drained(0),
     });
     try {
       const snapshot = await open(room.admit);
@@ -431,23 +431,23 @@ export class Session implements LiveSession {
         await snapshot.close();
       }
       await snapshot.noteSent();
-      outlet.send('{"type":"snapshot_complete"}');
+      sendQueue.send('{"type":"snapshot_complete"}');
       this.#moveTo(snapshot.cursor);
     } finally {
       // What is left of it on the socket is its to hold.
-      outlet.drained(0).then(room.give);
+      sendQueue.drained(0).then(room.give);
     }
   }
 
   /** @returns whether all of it was */
   async #sendChunks({ chunks }: ServedSnapshot): Promise<boolean> {
-    const { outlet, limits } = this.#options;
+    const { sendQueue, limits } = this.#options;
     const queuedMax = Math.min(limits.queuedBytesPerSocket / 2, SNAPSHOT_QUEUED_BYTES_MAX);
     for await (const chunk of chunks) {
       const frame = snapshotChunkFrame(chunk);
-      outlet.send(frame);
+      sendQueue.send(frame);
       // A long one is in memory until the last of it has been taken.
-      await outlet.drained(frameBytes(frame) > queuedMax ? 0 : queuedMax);
+      await sendQueue.drained(frameBytes(frame) > queuedMax ? 0 : queuedMax);
       if (!this.#isOpen) return false;
     }
     return true;

@@ -1,5 +1,5 @@
 /**
- * An outlet over a `ws` socket, with a queue of its own.
+ * An sendQueue over a `ws` socket, with a queue of its own.
  *
  * Only a small window is handed to the socket at a time, and big messages go as fragments
  * of it: so the progress of a slow peer can be seen, and what it never takes is cheap to
@@ -11,7 +11,7 @@ import type { WebSocket } from 'ws';
 import { Fifo } from '../service/fifo.ts';
 import { type Frame, frameBytes } from '../service/frames.ts';
 import { startGrace } from '../service/grace.ts';
-import type { Outlet } from './send-queue.ts';
+import type { SendQueue } from './send-queue.ts';
 import { type Fragment, frameHeader, joinFrames } from './text-frames.ts';
 
 /** Handed to the socket and not yet written. */
@@ -42,7 +42,7 @@ interface Message {
   taken: (() => void) | undefined;
 }
 
-export class SocketOutlet implements Outlet {
+export class SocketSendQueue implements SendQueue {
   readonly #socket: WebSocket;
   readonly #onBytes: (delta: number) => void;
   readonly #rawSocket: Socket | undefined;
@@ -260,7 +260,7 @@ export class SocketOutlet implements Outlet {
     });
   }
 
-  dismiss(code: number, reason: string): void {
+  closeNow(code: number, reason: string): void {
     if (this.#isClosing) return;
     this.#isClosing = true;
     this.#flush();

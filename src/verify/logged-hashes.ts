@@ -31,7 +31,7 @@ function hash53(text: string): number {
 }
 
 /** One round's share of what the log holds. */
-export class Witnesses {
+export class LoggedHashes {
   readonly #round: number;
   readonly #rounds: number;
   /** Open addressing; a hash stands there plus one, and 0 is a free place. */

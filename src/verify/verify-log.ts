@@ -24,7 +24,7 @@ import {
   showKey,
   type VerifyTally,
 } from './findings.ts';
-import { hashWritten, type Witnesses } from './logged-hashes.ts';
+import { hashWritten, type LoggedHashes } from './logged-hashes.ts';
 import { entriesOf } from './records.ts';
 import type { Meta } from './verify-meta.ts';
 
@@ -47,7 +47,7 @@ export interface LogSummary {
 export async function* verifyLog(
   reader: KVReader,
   meta: Meta,
-  witnesses: Witnesses,
+  loggedHashes: LoggedHashes,
   tally: VerifyTally,
 ): AsyncGenerator<Finding, LogSummary> {
   const ddl = new LoggedDdl(meta.catalog);
@@ -81,7 +81,7 @@ export async function* verifyLog(
       for (const [i, change] of record.isForAll ? record.changes.entries() : []) {
         logged.push({ change, tableId: record.tableIds[i] ?? 0, position });
         const column = change.type === 'delete' ? '' : JSON.stringify(change.column);
-        witnesses.add(hashWritten(change.pk, column, change.hlc));
+        loggedHashes.add(hashWritten(change.pk, column, change.hlc));
       }
       for (const migration of record.migrations) yield* ddl.take(migration, position);
       if (record.isReadable) yield* verifyDdlKey(reader, position, record.migrations.length > 0);

@@ -21,18 +21,18 @@ import {
   showKey,
   type VerifyTally,
 } from './findings.ts';
-import { hashWritten, type Witnesses } from './logged-hashes.ts';
+import { hashWritten, type LoggedHashes } from './logged-hashes.ts';
 import type { Meta } from './verify-meta.ts';
 
-/** @param witnesses of a log that could be read whole; else nothing can be missed in it */
+/** @param loggedHashes of a log that could be read whole; else nothing can be missed in it */
 export async function* verifyRows(
   reader: KVReader,
   meta: Meta,
-  witnesses: Witnesses | undefined,
+  loggedHashes: LoggedHashes | undefined,
   tally: VerifyTally,
 ): AsyncGenerator<Finding> {
   const cellsById = new Map<number, number>();
-  const check = new RowCheck(meta, witnesses, cellsById);
+  const check = new RowCheck(meta, loggedHashes, cellsById);
   for await (const entries of reader.iterate(kindRange('r'))) {
     const rows = entries.map(([key, bytes]) => ({ key: Buffer.from(key), bytes }));
     const listed = await readByKey(
@@ -55,13 +55,13 @@ export async function* verifyRows(
 }
 
 /** Only whether the rows' content stands in the log, for a further share of it. */
-export async function* verifyWitnessed(
+export async function* verifyLoggedHashes(
   reader: KVReader,
   meta: Meta,
-  witnesses: Witnesses,
+  loggedHashes: LoggedHashes,
   tally: VerifyTally,
 ): AsyncGenerator<Finding> {
-  const check = new RowCheck(meta, witnesses, new Map());
+  const check = new RowCheck(meta, loggedHashes, new Map());
   for await (const entries of reader.iterate(kindRange('r'))) {
     for (const [key, bytes] of entries) {
       if (rowFault(bytes) !== undefined) continue;
@@ -110,13 +110,13 @@ function isPk(json: string): boolean {
 
 class RowCheck {
   readonly #meta: Meta;
-  readonly #witnesses: Witnesses | undefined;
+  readonly #loggedHashes: LoggedHashes | undefined;
   readonly #cellsById: Map<number, number>;
 
   /** @param cellsById filled in on the way */
-  constructor(meta: Meta, witnesses: Witnesses | undefined, cellsById: Map<number, number>) {
+  constructor(meta: Meta, loggedHashes: LoggedHashes | undefined, cellsById: Map<number, number>) {
     this.#meta = meta;
-    this.#witnesses = witnesses;
+    this.#loggedHashes = loggedHashes;
     this.#cellsById = cellsById;
   }
 
@@ -163,9 +163,9 @@ class RowCheck {
   }
 
   #isLogged(pk: string, column: string, hlc: HlcText): boolean {
-    if (this.#witnesses === undefined) return true;
+    if (this.#loggedHashes === undefined) return true;
     const hash = hashWritten(JSON.parse(pk), column, hlc);
-    return !this.#witnesses.isOfRound(hash) || this.#witnesses.has(hash);
+    return !this.#loggedHashes.isOfRound(hash) || this.#loggedHashes.has(hash);
   }
 }
 

@@ -17,10 +17,10 @@
 import { readCounts } from '../engine/records/cell-counts.ts';
 import type { KVReader } from '../storage/kv-store.ts';
 import { createTally, type Finding, type VerifyTally } from './findings.ts';
-import { Witnesses } from './logged-hashes.ts';
+import { LoggedHashes } from './logged-hashes.ts';
 import { verifyLog } from './verify-log.ts';
 import { verifyMeta } from './verify-meta.ts';
-import { verifyRows, verifyWitnessed } from './verify-rows.ts';
+import { verifyLoggedHashes, verifyRows } from './verify-rows.ts';
 
 const ROUND_ENTRIES_MAX = 4_000_000;
 const ROUNDS_MAX = 1000;
@@ -44,10 +44,10 @@ export async function* verifyDatabase(
   const rounds = Math.min(ROUNDS_MAX, Math.max(1, Math.ceil(logged / roundEntriesMax)));
   tally.total = rounds * (logged + cells);
   for (let round = 0; round < rounds; round++) {
-    const witnesses = new Witnesses(round, rounds);
+    const loggedHashes = new LoggedHashes(round, rounds);
     if (round === 0) {
-      const { isWhole } = yield* verifyLog(reader, meta, witnesses, tally);
-      yield* verifyRows(reader, meta, isWhole ? witnesses : undefined, tally);
+      const { isWhole } = yield* verifyLog(reader, meta, loggedHashes, tally);
+      yield* verifyRows(reader, meta, isWhole ? loggedHashes : undefined, tally);
       if (!isWhole) break;
     } else {
       // Everything else has been found in the first round.
@@ -55,11 +55,11 @@ export async function* verifyDatabase(
       for await (const _finding of verifyLog(
         reader,
         { ...meta, catalog: undefined },
-        witnesses,
+        loggedHashes,
         again,
       ));
       tally.done = again.done;
-      yield* verifyWitnessed(reader, meta, witnesses, tally);
+      yield* verifyLoggedHashes(reader, meta, loggedHashes, tally);
     }
   }
 }

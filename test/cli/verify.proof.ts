@@ -27,7 +27,7 @@ async function makeData(cwd: string): Promise<string> {
   return directory;
 }
 
-test('verify says what it found, of each database, and ends with 1', async (t) => {
+test('verify says what it found, of each database, and exits with 1', async (t) => {
   const cwd = createDir(t);
   await makeData(cwd);
   const all = await runProcess(t, ['verify'], { cwd });
@@ -53,7 +53,7 @@ test('verify names a damaged file, and what to do', async (t) => {
   assert.equal(code, 1);
 });
 
-test('verify makes nothing, and ends with 2 where there is nothing to check', async (t) => {
+test('verify makes nothing, and exits with 2 where there is nothing to check', async (t) => {
   const cwd = createDir(t);
   const none = await runProcess(t, ['verify'], { cwd });
   assert.match(none.stderr, /data directory .* cannot be used/);
@@ -77,7 +77,7 @@ test('verify does not run beside a server', async (t) => {
   assert.ok(readFileSync(join(cwd, '.data', '_coordinator', 'CURRENT')));
 });
 
-test('what could not even begin is no damage: it ends with 2', async (t) => {
+test('what could not even begin is no damage: it exits with 2', async (t) => {
   const cwd = createDir(t);
   const lines = [
     ['verify', 'one', 'two'],

@@ -23,7 +23,7 @@ async function deleteAndForget({ manager, world }: TestEngine): Promise<Device> 
 function answer({ manager }: TestEngine, author: Device, set: WireChangeSet, instead: object) {
   const changes = set.changes.map((change) => Object.assign({}, change, instead));
   const sender = new Sender(author.siteId, 'known');
-  return manager.apply([], { sender, authored: [{ ...set, changes }] });
+  return manager.apply([], { sender, compensations: [{ ...set, changes }] });
 }
 
 test('a late edit that a hook made a deletion of is gone at its author, though a newer one has expired', async () => {

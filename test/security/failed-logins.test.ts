@@ -277,7 +277,7 @@ test('each refusal is a line that says who, where from and why, and a flood of t
     `warn refused websocket login: AUTH_FAILED; ${from}; ${site}; ${why}`,
     `warn refused websocket login: AUTH_FAILED; ${from}; ${site}; ${why}`,
     `warn refused websocket login: AUTH_FAILED; ${from}; user invited-2; ${site}; token-whitelist: passed; "the credentials are of another user"`,
-    `warn refused http login: AUTH_EXPIRED; ${from}; user ann; ${site}; token-whitelist: passed; ./invited.mjs: passed; "the credentials have run out"`,
+    `warn refused http login: AUTH_EXPIRED; ${from}; user ann; ${site}; token-whitelist: passed; ./invited.mjs: passed; "the credentials have expired"`,
     `warn refused request: NOT_AUTHORIZED; ${from}; user invited-2; ${site}; ./invited.mjs: "not allowed"`,
     `warn refused websocket session: NOT_AUTHORIZED; ${from}; user invited-3; ${site}; ./invited.mjs: "not allowed"`,
     'warn refused http login: NOT_AUTHENTICATED; from 127.0.0.1; database default; "X-Site-Id is required"',

@@ -42,9 +42,9 @@ for (const [what, value] of ODD_VALUES) {
   test(`what a hook lets pass goes on verbatim: ${what}`, () => {
     const device = new Device(1);
     const originals = [device.write({ pk: [value], set: { x: value } })];
-    const { changeSets, authored } = separate(originals, approve(originals));
+    const { changeSets, compensations } = separate(originals, approve(originals));
     assert.equal(JSON.stringify(changeSets), JSON.stringify(originals));
-    assert.deepEqual(authored, []);
+    assert.deepEqual(compensations, []);
   });
 }
 
@@ -66,17 +66,17 @@ test('a field that the protocol does not know makes no difference', () => {
     const [change] = original.changes;
     assert.ok(change !== undefined);
     Object.assign(change, { [field]: 'unknown' });
-    const { authored } = separate([original], approve([original]));
-    assert.deepEqual(authored, [], field);
+    const { compensations } = separate([original], approve([original]));
+    assert.deepEqual(compensations, [], field);
   }
 });
 
 test('what was rewritten is told apart from what was not, in one transaction', () => {
   const original = new Device(1).write({ pk: [1], set: { a: 'fine', b: 'rude', c: 'too' } });
-  const { changeSets, authored } = separate([original], approve([original], soften));
+  const { changeSets, compensations } = separate([original], approve([original], soften));
   assert.deepEqual(valuesIn(changeSets), ['fine', 'too']);
-  assert.deepEqual(valuesIn(authored), ['****']);
-  const [kept, rewritten] = [changeSets[0], authored[0]];
+  assert.deepEqual(valuesIn(compensations), ['****']);
+  const [kept, rewritten] = [changeSets[0], compensations[0]];
   assert.equal(kept?.transactionId, original.transactionId);
   assert.equal(rewritten?.transactionId, original.transactionId);
   assert.equal(rewritten?.changes[0]?.hlc, original.changes[1]?.hlc, 'it says what it answers');
@@ -84,9 +84,9 @@ test('what was rewritten is told apart from what was not, in one transaction', (
 
 test('a transaction of which all was rewritten leaves no empty one behind', () => {
   const original = new Device(1).write({ pk: [1], set: { a: 'rude' } });
-  const { changeSets, authored } = separate([original], approve([original], soften));
+  const { changeSets, compensations } = separate([original], approve([original], soften));
   assert.deepEqual(changeSets, []);
-  assert.deepEqual(valuesIn(authored), ['****']);
+  assert.deepEqual(valuesIn(compensations), ['****']);
 });
 
 test('what a hook did not give back in any form was refused', () => {
@@ -109,7 +109,7 @@ test('what was not approved goes nowhere; an empty transaction stays one', () =>
   const originals = [device.write({ pk: [1], set: { a: 1 } }), device.write()];
   const [, empty] = originals;
   const none = separate(originals, []);
-  assert.deepEqual([none.changeSets, none.authored], [[], []]);
+  assert.deepEqual([none.changeSets, none.compensations], [[], []]);
   const { changeSets } = separate(originals, approve(originals.slice(1)));
   assert.deepEqual(changeSets, [empty]);
 });
@@ -117,9 +117,9 @@ test('what was not approved goes nowhere; an empty transaction stays one', () =>
 test('the same transaction twice stays twice', () => {
   const original = new Device(1).write({ pk: [1], set: { a: { __bigint: '007' } } });
   const twice = [original, structuredClone(original)];
-  const { changeSets, authored } = separate(twice, approve(twice));
+  const { changeSets, compensations } = separate(twice, approve(twice));
   assert.deepEqual(changeSets, twice);
-  assert.deepEqual(authored, []);
+  assert.deepEqual(compensations, []);
 });
 
 test('one value in two spellings under one HLC is the author’s in either', () => {
@@ -128,8 +128,8 @@ test('one value in two spellings under one HLC is the author’s in either', () 
   const [change] = other.changes;
   assert.ok(change?.type === 'column');
   change.value = { __bigint: '007' };
-  const { changeSets, authored } = separate([original, other], approve([original, other]));
-  assert.deepEqual(authored, []);
+  const { changeSets, compensations } = separate([original, other], approve([original, other]));
+  assert.deepEqual(compensations, []);
   assert.equal(valuesIn(changeSets).length, 2);
 });
 
@@ -143,8 +143,8 @@ test('what answers nothing is no verdict', () => {
 
 /** What is left at the author of a change that came back as `made`. */
 function movedOf(original: WireChangeSet, made: (change: Change) => Change) {
-  const { moved, authored, refused } = separate([original], approve([original], made));
-  assert.equal(authored.flatMap(({ changes }) => changes).length, 1);
+  const { moved, compensations, refused } = separate([original], approve([original], made));
+  assert.equal(compensations.flatMap(({ changes }) => changes).length, 1);
   assert.deepEqual(refused, []);
   return moved;
 }
@@ -194,7 +194,7 @@ test('of two changes under one HLC each stands for itself', () => {
     const separated = separate([original], [answer]);
     assert.deepEqual(valuesIn(separated.changeSets), left);
     assert.deepEqual(valuesIn(separated.refused), refused);
-    assert.deepEqual(valuesIn(separated.authored), []);
+    assert.deepEqual(valuesIn(separated.compensations), []);
   }
 });
 
@@ -206,7 +206,7 @@ test('a change that comes twice under one HLC may be moved as often, and no ofte
   assert.ok(approved !== undefined && change !== undefined);
   const moved = { ...change, pk: [2] };
   const separated = separate([twice], [{ ...approved, changes: [moved, moved] }]);
-  assert.deepEqual(valuesIn(separated.authored), [1, 1]);
+  assert.deepEqual(valuesIn(separated.compensations), [1, 1]);
   assert.deepEqual(valuesIn(separated.moved), [1, 1]);
   const answer = [{ ...approved, changes: [moved, moved, moved] }];
   assert.throws(() => separate([twice], answer), /comes a second time under one HLC/);
@@ -221,9 +221,9 @@ test('a change that was moved to another transaction is still its author’s', (
   const [first, second] = approve(originals);
   assert.ok(first !== undefined && second !== undefined);
   const merged = [{ ...first, changes: [...first.changes, ...second.changes] }];
-  const { changeSets, authored } = separate(originals, merged);
+  const { changeSets, compensations } = separate(originals, merged);
   assert.deepEqual(valuesIn(changeSets), [1, 2]);
-  assert.deepEqual(authored, []);
+  assert.deepEqual(compensations, []);
 });
 
 test('migrations that a hook left alone are their author’s, in whatever order it names their fields', () => {
@@ -240,7 +240,7 @@ test('migrations that a hook left alone are their author’s, in whatever order 
     );
     const separated = separate([original], [{ ...approved, schemaMigrations }]);
     assert.deepEqual(separated.changeSets, [original]);
-    assert.deepEqual(separated.authored, []);
+    assert.deepEqual(separated.compensations, []);
   }
 });
 
@@ -252,7 +252,7 @@ test('a migration that was rewritten is the coordinator’s', () => {
     ...migration,
     ddl: 'alter table t add x text',
   }));
-  const { changeSets, authored } = separate([original], [{ ...approved, schemaMigrations }]);
+  const { changeSets, compensations } = separate([original], [{ ...approved, schemaMigrations }]);
   assert.deepEqual(changeSets, []);
-  assert.equal(authored[0]?.schemaMigrations[0]?.ddl, 'alter table t add x text');
+  assert.equal(compensations[0]?.schemaMigrations[0]?.ddl, 'alter table t add x text');
 });

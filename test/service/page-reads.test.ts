@@ -5,8 +5,8 @@ import { test } from 'node:test';
 import { HLC_MIN } from '../../src/clock/hlc.ts';
 import { logKey } from '../../src/engine/records/keys.ts';
 import { ByteBudget, type Reservation } from '../../src/service/byte-budget.ts';
-import { type Narrow, readPage } from '../../src/service/client-view.ts';
 import { bytesFor, PageReads, type PageUse } from '../../src/service/page-reads.ts';
+import { type ReadFilter, readPage } from '../../src/service/read-filter.ts';
 import type { KVStore } from '../../src/storage/kv-store.ts';
 import { createMemoryStorage } from '../../src/storage/memory.ts';
 import { Device } from '../../src/testing/device.ts';
@@ -46,7 +46,7 @@ const settled = () => new Promise(setImmediate);
 for (const [use, view] of [
   ['copied', undefined],
   ['parsed', async (sets) => sets],
-] satisfies [PageUse, Narrow | undefined][]) {
+] satisfies [PageUse, ReadFilter | undefined][]) {
   test(`a long change set that is ${use}: who finds no room for it waits, and holds nothing of it`, async () => {
     const { manager, budget, bound, reads, pageReads } = await openLong(use);
     let most = 0;

@@ -2,33 +2,33 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Newcomers, type Stay } from '../../src/service/pending-handshakes.ts';
+import { type PendingHandshake, PendingHandshakes } from '../../src/service/pending-handshakes.ts';
 
 const LIMITS = { unauthenticatedSockets: 100, sharePerUser: 75, handshakeBytes: 1000 };
 
 function createCrowd(random?: () => number) {
-  const newcomers = new Newcomers(LIMITS, random);
-  const refused = new Set<Stay>();
-  const arrive = (address: string): Stay => {
-    const stay = newcomers.add(
-      { pause: () => undefined, refuse: () => void refused.add(stay) },
+  const pending = new PendingHandshakes(LIMITS, random);
+  const refused = new Set<PendingHandshake>();
+  const arrive = (address: string): PendingHandshake => {
+    const handshake = pending.add(
+      { pause: () => undefined, refuse: () => void refused.add(handshake) },
       undefined,
       address,
     );
-    return stay;
+    return handshake;
   };
-  return { newcomers, refused, arrive };
+  return { pending, refused, arrive };
 }
 
 test('the address that has most makes room, however long another has been silent', () => {
-  const { newcomers, refused, arrive } = createCrowd();
+  const { pending, refused, arrive } = createCrowd();
   const slow = arrive('192.0.2.1');
   for (let i = 0; i < 10_000; i++) arrive('192.0.2.2');
   assert.equal(refused.has(slow), false);
-  assert.ok(newcomers.size <= 76, `${newcomers.size}`);
-  slow.shakesHands();
+  assert.ok(pending.size <= 76, `${pending.size}`);
+  slow.begin();
   slow.end();
-  assert.equal(newcomers.size, 75);
+  assert.equal(pending.size, 75);
 });
 
 test('who shares the address of a flood gets in by and by, though slower than it', () => {
@@ -50,11 +50,11 @@ test('who shares the address of a flood gets in by and by, though slower than it
 });
 
 test('one address does not take all places for handshakes that are looked at', () => {
-  const { newcomers, arrive } = createCrowd();
+  const { pending, arrive } = createCrowd();
   const shaking = Array.from({ length: 75 }, () => arrive('192.0.2.2'));
-  for (const stay of shaking) stay.shakesHands();
-  assert.throws(() => newcomers.demandRoom('192.0.2.2'), { limit: 'limits.sharePerUser' });
-  newcomers.demandRoom('192.0.2.1');
+  for (const handshake of shaking) handshake.begin();
+  assert.throws(() => pending.demandRoom('192.0.2.2'), { limit: 'limits.sharePerUser' });
+  pending.demandRoom('192.0.2.1');
   shaking[0]?.end();
-  newcomers.demandRoom('192.0.2.2');
+  pending.demandRoom('192.0.2.2');
 });

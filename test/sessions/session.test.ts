@@ -15,7 +15,7 @@ import type { KVStore } from '../../src/storage/kv-store.ts';
 import { createMemoryStorage } from '../../src/storage/memory.ts';
 import { Device } from '../../src/testing/device.ts';
 import { deferred } from '../hooks/support.ts';
-import { ArrayOutlet } from '../service/array-outlet.ts';
+import { ArraySendQueue } from '../service/array-send-queue.ts';
 import { openEngine } from '../support/engine.ts';
 
 const QUEUED_BYTES_MAX = 4000;
@@ -31,14 +31,14 @@ async function openHub(store?: KVStore) {
   const reads = new PageReads();
   const database = { id: 'test', manager, open: async () => ({ id: 'test', manager }) };
   const join = (device: Device) => {
-    const outlet = new ArrayOutlet();
+    const sendQueue = new ArraySendQueue();
     const identity = { siteId: new Uint8Array(16) };
     const session = new Session({
       connectionId: device.siteId,
       siteId: device.siteId,
       identity,
       database,
-      outlet,
+      sendQueue,
       pages: hub.pages,
       right: new Rights(createHookChain([], { timeoutMs: 1000 }), {
         maxAgeMs: 1000,
@@ -48,8 +48,8 @@ async function openHub(store?: KVStore) {
       }).of({ who: () => identity }, toGetChanges('test')),
       limits: { queuedBytesPerSocket: QUEUED_BYTES_MAX, pageBytes: 1500 },
       host: {
-        viewOf: () => undefined,
-        pushViewOf: () => undefined,
+        readFilterOf: () => undefined,
+        pushFilterOf: () => undefined,
         pushed: () => undefined,
         reserve: (bytes) => memory.reserve(device.siteId, bytes),
         tryReserve: (bytes) => memory.tryReserve(device.siteId, bytes),
@@ -61,7 +61,7 @@ async function openHub(store?: KVStore) {
       },
     });
     hub.add(session);
-    return { session, outlet };
+    return { session, sendQueue };
   };
   /** Writes so many transactions, one commit each; gives their ids. */
   const write = async (device: Device, count = 1) => {
@@ -83,12 +83,14 @@ async function openHub(store?: KVStore) {
 
 test('a session that keeps up gets each commit as one push, in position order', async () => {
   const { join, write } = await openHub();
-  const { outlet } = join(new Device(9));
+  const { sendQueue } = join(new Device(9));
   const [a, b] = [new Device(1), new Device(2)];
   const ids = [...(await write(a, 3)), ...(await write(b, 3)), ...(await write(a, 2))];
-  assert.deepEqual(outlet.transactionIds, ids);
-  assert.deepEqual(new Set(outlet.types), new Set(['push_changes']));
-  const positions = outlet.changeSets.map(({ hlc }) => Buffer.from(hlc, 'base64').toString('hex'));
+  assert.deepEqual(sendQueue.transactionIds, ids);
+  assert.deepEqual(new Set(sendQueue.types), new Set(['push_changes']));
+  const positions = sendQueue.changeSets.map(({ hlc }) =>
+    Buffer.from(hlc, 'base64').toString('hex'),
+  );
   assert.deepEqual(positions, positions.toSorted());
 });
 
@@ -99,41 +101,44 @@ test('what a site wrote itself is left out of its pushes, and out of no other’
   const [byA, byB] = [a, b].map((device) => device.write({ pk: [device.siteId], set: { x: 1 } }));
   assert.ok(byA !== undefined && byB !== undefined);
   await Promise.all([manager.apply([byA]), manager.apply([byB])]);
-  assert.deepEqual(anna.outlet.transactionIds, [byB.transactionId]);
-  assert.deepEqual(ben.outlet.transactionIds, [byA.transactionId]);
-  assert.equal(carl.outlet.transactionIds.length, 2);
+  assert.deepEqual(anna.sendQueue.transactionIds, [byB.transactionId]);
+  assert.deepEqual(ben.sendQueue.transactionIds, [byA.transactionId]);
+  assert.equal(carl.sendQueue.transactionIds.length, 2);
   await manager.apply([a.write({ pk: ['own'], set: { x: 1 } })]);
-  assert.equal(anna.outlet.messages.length, 1, 'no message with nothing in it');
+  assert.equal(anna.sendQueue.messages.length, 1, 'no message with nothing in it');
 });
 
 test('while the peer takes nothing, what waits is bounded; afterwards it misses nothing', async () => {
   const { join, write } = await openHub();
-  const { outlet } = join(new Device(9));
-  outlet.isHeld = true;
+  const { sendQueue } = join(new Device(9));
+  sendQueue.isHeld = true;
   const ids = await write(new Device(1), 100);
-  assert.ok(outlet.transactionIds.length < 20);
-  assert.ok(outlet.queuedBytesPeak <= QUEUED_BYTES_MAX, `${outlet.queuedBytesPeak} bytes waited`);
-  await outlet.waitedFor();
-  outlet.isHeld = false;
-  outlet.take();
-  await outlet.sent(ids.length);
-  assert.deepEqual(outlet.transactionIds, ids);
+  assert.ok(sendQueue.transactionIds.length < 20);
+  assert.ok(
+    sendQueue.queuedBytesPeak <= QUEUED_BYTES_MAX,
+    `${sendQueue.queuedBytesPeak} bytes waited`,
+  );
+  await sendQueue.waitedFor();
+  sendQueue.isHeld = false;
+  sendQueue.take();
+  await sendQueue.sent(ids.length);
+  assert.deepEqual(sendQueue.transactionIds, ids);
 });
 
 test('a session that is fed from the log gets what is written meanwhile too, once', async () => {
   const { join, write } = await openHub();
-  const { outlet } = join(new Device(9));
-  outlet.isHeld = true;
+  const { sendQueue } = join(new Device(9));
+  sendQueue.isHeld = true;
   const ids = await write(new Device(1), 30);
-  await outlet.waitedFor();
-  outlet.take();
+  await sendQueue.waitedFor();
+  sendQueue.take();
   ids.push(...(await write(new Device(2), 30)));
-  outlet.isHeld = false;
-  outlet.take();
-  await outlet.sent(ids.length);
+  sendQueue.isHeld = false;
+  sendQueue.take();
+  await sendQueue.sent(ids.length);
   ids.push(...(await write(new Device(3), 2)));
-  await outlet.sent(ids.length);
-  assert.deepEqual(outlet.transactionIds, ids);
+  await sendQueue.sent(ids.length);
+  assert.deepEqual(sendQueue.transactionIds, ids);
 });
 
 test('sessions that are behind by the same stretch read and hold it once, and its author not at all', async () => {
@@ -149,21 +154,22 @@ test('sessions that are behind by the same stretch read and hold it once, and it
   const author = new Device(1);
   const own = join(author);
   const others = Array.from({ length: 20 }, (_, i) => join(new Device(10 + i)));
-  for (const { outlet } of others) outlet.isHeld = true;
+  for (const { sendQueue } of others) sendQueue.isHeld = true;
   const bytes = 5_000_000;
   const large = author.write({ pk: [1], set: { text: 'x'.repeat(bytes) } });
   await manager.apply([large]);
-  for (const { outlet } of others) await outlet.sent(1);
+  for (const { sendQueue } of others) await sendQueue.sent(1);
   assert.ok(reads <= 2, `read ${reads} times`);
   assert.ok(memory.held > bytes && memory.held < 1.1 * bytes, `${memory.held} bytes are held`);
   // Who comes to it while it is still needed gets it, too.
   assert.equal(hub.pages.size, 1);
-  for (const { outlet } of others) outlet.take();
+  for (const { sendQueue } of others) sendQueue.take();
   assert.equal(hub.pages.size, 0);
   // The author still looks whether there is something for it in what it wrote.
   while (memory.held > 0) await new Promise(setImmediate);
-  assert.deepEqual(own.outlet.transactionIds, []);
-  for (const { outlet } of others) assert.deepEqual(outlet.transactionIds, [large.transactionId]);
+  assert.deepEqual(own.sendQueue.transactionIds, []);
+  for (const { sendQueue } of others)
+    assert.deepEqual(sendQueue.transactionIds, [large.transactionId]);
 });
 
 test('a session whose log cannot be read at the moment stays, and goes on when it can', async (t) => {
@@ -179,15 +185,15 @@ test('a session whose log cannot be read at the moment stays, and goes on when i
       throw new SyncError('STORE_UNAVAILABLE', 'not now', { retryAfterMs: 1 });
     },
   });
-  const { outlet } = join(new Device(9));
-  outlet.isHeld = true;
+  const { sendQueue } = join(new Device(9));
+  sendQueue.isHeld = true;
   const ids = await write(new Device(1), 30);
-  await outlet.waitedFor();
+  await sendQueue.waitedFor();
   refusals = 0;
-  outlet.isHeld = false;
-  outlet.take();
-  await outlet.sent(ids.length);
-  assert.deepEqual(outlet.transactionIds, ids);
+  sendQueue.isHeld = false;
+  sendQueue.take();
+  await sendQueue.sent(ids.length);
+  assert.deepEqual(sendQueue.transactionIds, ids);
   assert.ok(refusals > 2);
 });
 
@@ -206,16 +212,16 @@ test('a page that cannot be read ahead of its time ends the answer, and nothing 
   process.on('unhandledRejection', note);
   t.after(() => process.off('unhandledRejection', note));
   await write(new Device(1), 40);
-  const { session, outlet } = join(new Device(9));
-  outlet.isHeld = true;
+  const { session, sendQueue } = join(new Device(9));
+  sendQueue.isHeld = true;
   const since = await manager.cursorFor(undefined);
   // The next page is asked for while this one is on its way.
-  isBroken = () => outlet.messages.length > 0;
+  isBroken = () => sendQueue.messages.length > 0;
   const answered = session.answer(() => session.sendChanges(since));
-  await outlet.sent(1);
+  await sendQueue.sent(1);
   for (let i = 0; i < 20; i++) await new Promise(setImmediate);
-  outlet.isHeld = false;
-  outlet.take();
+  sendQueue.isHeld = false;
+  sendQueue.take();
   await assert.rejects(answered, { code: 'STORE_UNAVAILABLE' });
   assert.deepEqual(stray, []);
 });
@@ -223,7 +229,7 @@ test('a page that cannot be read ahead of its time ends the answer, and nothing 
 test('an answer under way holds pushes back; nothing is missed, and nothing comes twice', async () => {
   const { join, write, manager } = await openHub();
   const ids = await write(new Device(1), 20);
-  const { session, outlet } = join(new Device(9));
+  const { session, sendQueue } = join(new Device(9));
   const [begun, gate] = [deferred(), deferred()];
   const answered = session.answer(async () => {
     begun.resolve();
@@ -232,41 +238,44 @@ test('an answer under way holds pushes back; nothing is missed, and nothing come
   });
   await begun.promise;
   ids.push(...(await write(new Device(2), 5)));
-  assert.deepEqual(outlet.messages, [], 'no push before the answer');
+  assert.deepEqual(sendQueue.messages, [], 'no push before the answer');
   gate.resolve();
   await answered;
   ids.push(...(await write(new Device(3), 5)));
-  await outlet.sent(ids.length);
-  assert.deepEqual(outlet.transactionIds, ids);
-  const firstPush = outlet.types.indexOf('push_changes');
-  assert.ok(!outlet.types.slice(firstPush).includes('changes'), 'the answer comes in one piece');
+  await sendQueue.sent(ids.length);
+  assert.deepEqual(sendQueue.transactionIds, ids);
+  const firstPush = sendQueue.types.indexOf('push_changes');
+  assert.ok(!sendQueue.types.slice(firstPush).includes('changes'), 'the answer comes in one piece');
 });
 
 test('what is written between two pages of an answer is in the answer or pushed after it', async () => {
   const { join, write, manager } = await openHub();
   const ids = await write(new Device(1), 20);
-  const { session, outlet } = join(new Device(9));
-  outlet.isHeld = true;
+  const { session, sendQueue } = join(new Device(9));
+  sendQueue.isHeld = true;
   const start = await manager.cursorFor(undefined);
   const answered = session.answer(() => session.sendChanges(start));
-  await outlet.waitedFor();
-  assert.ok(outlet.transactionIds.length < ids.length, 'a page has been sent, and more is to come');
+  await sendQueue.waitedFor();
+  assert.ok(
+    sendQueue.transactionIds.length < ids.length,
+    'a page has been sent, and more is to come',
+  );
   ids.push(...(await write(new Device(2), 3)));
-  outlet.isHeld = false;
-  outlet.take();
+  sendQueue.isHeld = false;
+  sendQueue.take();
   await answered;
-  await outlet.sent(ids.length);
-  assert.deepEqual(outlet.transactionIds, ids);
+  await sendQueue.sent(ids.length);
+  assert.deepEqual(sendQueue.transactionIds, ids);
 });
 
 test('an answer after a push repeats what was asked for, and pushes go on from its end', async () => {
   const { join, write, manager } = await openHub();
   const start = manager.endCursor;
-  const { session, outlet } = join(new Device(9));
+  const { session, sendQueue } = join(new Device(9));
   const ids = await write(new Device(1), 2);
   await session.answer(() => session.sendChanges(start));
   const more = await write(new Device(2), 2);
-  assert.deepEqual(outlet.transactionIds, [...ids, ...ids, ...more]);
+  assert.deepEqual(sendQueue.transactionIds, [...ids, ...ids, ...more]);
 });
 
 test('an answer that breaks off between two pages: pushes go on from the first, not from before', async () => {
@@ -279,7 +288,7 @@ test('an answer that breaks off between two pages: pushes go on from the first, 
       return store.iterate(range);
     },
   });
-  const { session, outlet } = join(new Device(9));
+  const { session, sendQueue } = join(new Device(9));
   const start = manager.endCursor;
   const ids: string[] = [];
   const answered = session.answer(async () => {
@@ -288,9 +297,9 @@ test('an answer that breaks off between two pages: pushes go on from the first, 
     await session.sendChanges(start);
   });
   await assert.rejects(answered, /not now/);
-  await outlet.sent(ids.length);
-  assert.deepEqual(outlet.transactionIds, ids);
-  assert.deepEqual([outlet.types[0], outlet.types.at(-1)], ['changes', 'push_changes']);
+  await sendQueue.sent(ids.length);
+  assert.deepEqual(sendQueue.transactionIds, ids);
+  assert.deepEqual([sendQueue.types[0], sendQueue.types.at(-1)], ['changes', 'push_changes']);
 });
 
 test('answers come one after the other, also after one that failed', async () => {
@@ -314,32 +323,32 @@ test('answers come one after the other, also after one that failed', async () =>
 test('a snapshot holds pushes back as well, and they go on from its position', async () => {
   const { join, write, manager } = await openHub();
   await write(new Device(1), 50);
-  const { session, outlet } = join(new Device(9));
+  const { session, sendQueue } = join(new Device(9));
   const ids: string[] = [];
   await session.answer(async () => {
     const snapshot = await manager.openSnapshot();
     ids.push(...(await write(new Device(2), 2)));
     const noteSent = async () =>
-      assert.ok(!outlet.types.includes('snapshot_complete'), 'noted before it is said');
+      assert.ok(!sendQueue.types.includes('snapshot_complete'), 'noted before it is said');
     await session.sendSnapshot(async () => ({ ...snapshot, noteSent }));
   });
-  await outlet.sent(ids.length);
-  const last = outlet.types.indexOf('snapshot_complete');
-  assert.deepEqual(new Set(outlet.types.slice(0, last)), new Set(['snapshot_chunk']));
-  assert.deepEqual(outlet.transactionIds, ids, 'what came after its position is pushed');
+  await sendQueue.sent(ids.length);
+  const last = sendQueue.types.indexOf('snapshot_complete');
+  assert.deepEqual(new Set(sendQueue.types.slice(0, last)), new Set(['snapshot_chunk']));
+  assert.deepEqual(sendQueue.transactionIds, ids, 'what came after its position is pushed');
 });
 
 test('a session that has ended, or whose socket has closed, is sent nothing more', async () => {
   const { join, write, hub } = await openHub();
   const [ended, closed, other] = [join(new Device(7)), join(new Device(8)), join(new Device(9))];
   ended.session.end();
-  closed.outlet.close();
+  closed.sendQueue.close();
   await write(new Device(1));
   await closed.session.answer(() => assert.fail('nobody would hear it'));
-  assert.deepEqual([ended.outlet.messages, closed.outlet.messages], [[], []]);
-  assert.equal(other.outlet.messages.length, 1);
+  assert.deepEqual([ended.sendQueue.messages, closed.sendQueue.messages], [[], []]);
+  assert.equal(other.sendQueue.messages.length, 1);
   hub.close();
-  assert.equal(other.outlet.isOpen, false, 'its client is to come back');
+  assert.equal(other.sendQueue.isOpen, false, 'its client is to come back');
   assert.equal(hub.size, 0);
 });
 
@@ -349,39 +358,39 @@ async function answerWithDeletion() {
   const device = new Device(1);
   const first = device.wallTime;
   await write(device, 40);
-  const { session, outlet } = join(new Device(9));
-  outlet.isHeld = true;
+  const { session, sendQueue } = join(new Device(9));
+  sendQueue.isHeld = true;
   const answered = session.answer(async () =>
     session.sendChanges(await manager.cursorFor(undefined)),
   );
-  await outlet.waitedFor();
+  await sendQueue.waitedFor();
   await manager.apply([device.write({ pk: [first], delete: true })]);
-  return { manager, forget, outlet, answered };
+  return { manager, forget, sendQueue, answered };
 }
 
 test('an answer under way is told to start over when a deletion is forgotten that it has not told', async () => {
-  const { forget, outlet, answered } = await answerWithDeletion();
+  const { forget, sendQueue, answered } = await answerWithDeletion();
   await forget();
-  outlet.isHeld = false;
-  outlet.take();
+  sendQueue.isHeld = false;
+  sendQueue.take();
   await assert.rejects(answered, { code: 'SNAPSHOT_REQUIRED' });
 });
 
 test('a session that is fed from the log is told to start over when a deletion is forgotten that it has not heard of', async () => {
   const { join, write, manager, forget } = await openHub();
-  const { outlet } = join(new Device(9));
+  const { sendQueue } = join(new Device(9));
   const device = new Device(1);
-  outlet.isHeld = true;
+  sendQueue.isHeld = true;
   const first = device.wallTime;
   await write(device, 40);
   await manager.apply([device.write({ pk: [first], delete: true })]);
-  await outlet.waitedFor();
+  await sendQueue.waitedFor();
   await forget();
-  const closed = once(outlet.closing, 'closed');
-  outlet.isHeld = false;
-  outlet.take();
+  const closed = once(sendQueue.closing, 'closed');
+  sendQueue.isHeld = false;
+  sendQueue.take();
   await closed;
-  const last = outlet.messages.at(-1);
+  const last = sendQueue.messages.at(-1);
   assert.deepEqual([last?.type, last?.code], ['error', 'SNAPSHOT_REQUIRED']);
 });
 
@@ -393,11 +402,11 @@ test('a reader from nothing goes on, whatever had been forgotten before it began
   await manager.apply([device.write({ pk: [first], delete: true })]);
   await write(device, 20);
   await forget();
-  const { session, outlet } = join(new Device(9));
+  const { session, sendQueue } = join(new Device(9));
   await session.answer(async () => session.sendChanges(await manager.cursorFor(undefined)));
   const rows = (changeSets: readonly WireChangeSet[]) =>
     new Set(changeSets.flatMap(({ changes }) => changes.map(({ pk }) => pk[0])));
-  assert.equal(rows(outlet.changeSets).size, 39);
+  assert.equal(rows(sendQueue.changeSets).size, 39);
   const paged: WireChangeSet[] = [];
   for (const goesByChangeSets of [false, true]) {
     paged.length = 0;
@@ -431,20 +440,20 @@ test('a change set of several authors is put together once for all who are none 
   both.changes.push(...b.write({ pk: [2], set: { x: 2 } }).changes);
   await manager.apply([both]);
   assert.equal(made, 2, 'for an author, and for all the others');
-  for (const { outlet } of others) assert.equal(outlet.changeSets[0]?.changes.length, 2);
+  for (const { sendQueue } of others) assert.equal(sendQueue.changeSets[0]?.changes.length, 2);
   assert.deepEqual(
-    anna.outlet.changeSets[0]?.changes.map(({ pk }) => pk),
+    anna.sendQueue.changeSets[0]?.changes.map(({ pk }) => pk),
     [[2]],
   );
 });
 
 test('the log is not shortened under an answer, for some minutes', async () => {
-  const { manager, forget, outlet, answered } = await answerWithDeletion();
+  const { manager, forget, sendQueue, answered } = await answerWithDeletion();
   await forget(60_000);
-  outlet.isHeld = false;
-  outlet.take();
+  sendQueue.isHeld = false;
+  sendQueue.take();
   await answered;
-  assert.equal(outlet.changeSets.filter(({ changes }) => changes.length > 0).length, 41);
+  assert.equal(sendQueue.changeSets.filter(({ changes }) => changes.length > 0).length, 41);
   const { logLength } = manager;
   await forget();
   assert.ok(manager.logLength < logLength, 'afterwards it is');
@@ -453,27 +462,27 @@ test('the log is not shortened under an answer, for some minutes', async () => {
 test('pushes that keep up are held in the room of all answers, once for all, until the last has taken them', async () => {
   const { memory, join, write } = await openHub();
   const [first, second] = [join(new Device(8)), join(new Device(9))];
-  first.outlet.isHeld = true;
-  second.outlet.isHeld = true;
+  first.sendQueue.isHeld = true;
+  second.sendQueue.isHeld = true;
   await write(new Device(1));
-  const [frame] = first.outlet.messages;
-  assert.equal(second.outlet.messages.length, 1);
+  const [frame] = first.sendQueue.messages;
+  assert.equal(second.sendQueue.messages.length, 1);
   const bytes = JSON.stringify(frame).length;
   assert.ok(memory.held > bytes - 100 && memory.held <= bytes, `${memory.held} of ${bytes}`);
-  first.outlet.take();
+  first.sendQueue.take();
   assert.ok(memory.held > 0);
-  second.outlet.take();
+  second.sendQueue.take();
   assert.equal(memory.held, 0);
 });
 
 test('a push that there is no room for is read from the log, once there is', async () => {
   const { memory, join, write } = await openHub();
-  const { outlet } = join(new Device(9));
+  const { sendQueue } = join(new Device(9));
   const others = await memory.reserve('another', MEMORY_BYTES_MAX);
   const ids = await write(new Device(1), 3);
-  assert.deepEqual(outlet.transactionIds, []);
+  assert.deepEqual(sendQueue.transactionIds, []);
   others.give();
-  await outlet.sent(ids.length);
-  assert.deepEqual(outlet.transactionIds, ids);
+  await sendQueue.sent(ids.length);
+  assert.deepEqual(sendQueue.transactionIds, ids);
   assert.ok(memory.held <= MEMORY_BYTES_MAX);
 });

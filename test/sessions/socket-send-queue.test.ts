@@ -3,11 +3,11 @@ import { once } from 'node:events';
 import type { AddressInfo, Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import WebSocket, { WebSocketServer } from 'ws';
-import { SocketOutlet } from '../../src/sessions/socket-send-queue.ts';
+import { SocketSendQueue } from '../../src/sessions/socket-send-queue.ts';
 
 const KIB = 1024;
 
-/** An outlet, the peer at the other end, and all that the peer hears. */
+/** An sendQueue, the peer at the other end, and all that the peer hears. */
 async function connectPair(t: TestContext, { isRaw = true } = {}) {
   const server = new WebSocketServer({ host: '127.0.0.1', port: 0, perMessageDeflate: false });
   await once(server, 'listening');
@@ -24,7 +24,7 @@ async function connectPair(t: TestContext, { isRaw = true } = {}) {
   const onBytes = (delta: number) => {
     count.bytes += delta;
   };
-  const outlet = new SocketOutlet(socket, onBytes, isRaw ? rawSocket : undefined);
+  const sendQueue = new SocketSendQueue(socket, onBytes, isRaw ? rawSocket : undefined);
   t.after(() => {
     peer.terminate();
     socket.terminate();
@@ -34,7 +34,7 @@ async function connectPair(t: TestContext, { isRaw = true } = {}) {
     while (heard.length < messages) await once(peer, 'message');
     return heard;
   };
-  return { outlet, socket, rawSocket, peer, hear, count };
+  return { sendQueue, socket, rawSocket, peer, hear, count };
 }
 
 /** More than the kernel takes for a peer that doesn't read. */
@@ -48,15 +48,15 @@ for (const [how, isRaw] of [
   ['in those of ws', false],
 ] as const) {
   test(`a message of any size arrives whole, as text, ${how}`, async (t) => {
-    const { outlet, hear } = await connectPair(t, { isRaw });
+    const { sendQueue, hear } = await connectPair(t, { isRaw });
     const messages = EDGES.map((size) => 'x'.repeat(size));
     // Three bytes a character: no fragment ends where a character does.
     messages.push('€'.repeat(100_000));
     for (const message of messages) {
-      outlet.send(message);
-      await outlet.drained(0);
+      sendQueue.send(message);
+      await sendQueue.drained(0);
     }
-    for (const message of messages) outlet.send(message);
+    for (const message of messages) sendQueue.send(message);
     const heard = await hear(2 * messages.length);
     assert.ok(heard.every((message, i) => message === messages[i % messages.length]));
   });
@@ -64,7 +64,7 @@ for (const [how, isRaw] of [
 
 for (const isRaw of [true, false]) {
   test(`a message in pieces arrives as one${isRaw ? '' : ', in frames of ws'}`, async (t) => {
-    const { outlet, hear } = await connectPair(t, { isRaw });
+    const { sendQueue, hear } = await connectPair(t, { isRaw });
     const toPieces = (sizes: readonly number[], text: string) =>
       sizes.map((size) => Buffer.from(text.repeat(size)));
     const messages = [
@@ -73,21 +73,21 @@ for (const isRaw of [true, false]) {
       [],
       toPieces([7], 'y'),
     ];
-    for (const message of messages) outlet.send(message);
+    for (const message of messages) sendQueue.send(message);
     const heard = await hear(messages.length);
     assert.ok(heard.every((text, i) => text === Buffer.concat(messages[i] ?? []).toString()));
-    await outlet.drained(0);
-    assert.equal(outlet.queuedBytes, 0);
+    await sendQueue.drained(0);
+    assert.equal(sendQueue.queuedBytes, 0);
   });
 }
 
 test('a big message goes as fragments, and only part of it is handed over at once', async (t) => {
-  const { outlet, rawSocket, peer, hear } = await connectPair(t);
+  const { sendQueue, rawSocket, peer, hear } = await connectPair(t);
   const written = t.mock.method(rawSocket, 'write');
   // A header and its content each.
   const handedOver = () => written.mock.callCount() / 2;
   peer.pause();
-  outlet.send([Buffer.from(UNREAD)]);
+  sendQueue.send([Buffer.from(UNREAD)]);
   while (rawSocket.writableLength === 0) await new Promise(setImmediate);
   const atFirst = handedOver();
   assert.ok(atFirst > 1 && atFirst < 200, `${atFirst} fragments at first`);
@@ -97,9 +97,9 @@ test('a big message goes as fragments, and only part of it is handed over at onc
 });
 
 test('what is sent in one turn goes to the system at once', async (t) => {
-  const { outlet, rawSocket, hear } = await connectPair(t);
+  const { sendQueue, rawSocket, hear } = await connectPair(t);
   const written = t.mock.method(rawSocket, 'write');
-  for (let i = 0; i < 20; i++) outlet.send(`message ${i}`);
+  for (let i = 0; i < 20; i++) sendQueue.send(`message ${i}`);
   assert.equal(written.mock.callCount(), 0);
   assert.deepEqual(
     await hear(20),
@@ -112,30 +112,30 @@ test('nothing is sent after a close, and what was sent before a dismissal comes 
   const closed = await connectPair(t);
   const closing = once(closed.peer, 'close');
   closed.socket.close(1000, 'bye');
-  closed.outlet.send('too late');
+  closed.sendQueue.send('too late');
   const dismissed = await connectPair(t);
   const dismissing = once(dismissed.peer, 'close');
-  dismissed.outlet.send('why');
-  dismissed.outlet.dismiss(1008, 'gone');
+  dismissed.sendQueue.send('why');
+  dismissed.sendQueue.closeNow(1008, 'gone');
   assert.deepEqual([(await closing)[0], (await dismissing)[0]], [1000, 1008]);
   assert.deepEqual([await closed.hear(0), await dismissed.hear(1)], [[], ['why']]);
 });
 
 test('what was sent in the turn of a close of ws itself is left out: nothing may follow it', async (t) => {
-  const { outlet, socket, rawSocket, peer } = await connectPair(t);
+  const { sendQueue, socket, rawSocket, peer } = await connectPair(t);
   const written = t.mock.method(rawSocket, 'write');
   const closing = once(peer, 'close');
-  outlet.send('in the same turn');
+  sendQueue.send('in the same turn');
   socket.close(1000, 'bye');
   assert.equal((await closing)[0], 1000);
   assert.ok(written.mock.calls.every(({ arguments: [chunk] }) => !String(chunk).includes('turn')));
 });
 
 test('big and small messages arrive in the order in which they were sent', async (t) => {
-  const { outlet, hear } = await connectPair(t);
+  const { sendQueue, hear } = await connectPair(t);
   const messages: string[] = [];
   for (let i = 0; i < 30; i++) messages.push(`${i}:`.padEnd(i % 3 === 0 ? 400_000 : 10, 'x'));
-  for (const message of messages) outlet.send(message);
+  for (const message of messages) sendQueue.send(message);
   assert.deepEqual(
     (await hear(messages.length)).map((text) => text.slice(0, 3)),
     messages.map((text) => text.slice(0, 3)),
@@ -143,43 +143,43 @@ test('big and small messages arrive in the order in which they were sent', async
 });
 
 test('what waits is counted, and drained() tells when little enough of it is left', async (t) => {
-  const { outlet, count, hear } = await connectPair(t);
-  await outlet.drained(0);
-  outlet.send(UNREAD);
-  outlet.send(UNREAD);
-  assert.ok(outlet.queuedBytes >= 2 * UNREAD.length, 'all of it, and what it costs to keep');
-  assert.ok(outlet.queuedBytes < 2 * UNREAD.length + KIB);
-  assert.equal(count.bytes, outlet.queuedBytes);
-  await outlet.drained(UNREAD.length);
-  assert.ok(outlet.queuedBytes <= UNREAD.length && outlet.queuedBytes > 0);
-  await outlet.drained(0);
-  assert.deepEqual([outlet.queuedBytes, count.bytes, outlet.stalledMs], [0, 0, 0]);
+  const { sendQueue, count, hear } = await connectPair(t);
+  await sendQueue.drained(0);
+  sendQueue.send(UNREAD);
+  sendQueue.send(UNREAD);
+  assert.ok(sendQueue.queuedBytes >= 2 * UNREAD.length, 'all of it, and what it costs to keep');
+  assert.ok(sendQueue.queuedBytes < 2 * UNREAD.length + KIB);
+  assert.equal(count.bytes, sendQueue.queuedBytes);
+  await sendQueue.drained(UNREAD.length);
+  assert.ok(sendQueue.queuedBytes <= UNREAD.length && sendQueue.queuedBytes > 0);
+  await sendQueue.drained(0);
+  assert.deepEqual([sendQueue.queuedBytes, count.bytes, sendQueue.stalledMs], [0, 0, 0]);
   assert.equal((await hear(2)).length, 2);
 });
 
 test('when the socket closes nobody waits for it any more, and nothing is counted', async (t) => {
-  const { outlet, peer, count } = await connectPair(t);
+  const { sendQueue, peer, count } = await connectPair(t);
   peer.pause();
-  outlet.send(UNREAD);
-  const drained = outlet.drained(0);
+  sendQueue.send(UNREAD);
+  const drained = sendQueue.drained(0);
   peer.terminate();
   await drained;
-  assert.deepEqual([outlet.isOpen, outlet.queuedBytes, count.bytes], [false, 0, 0]);
-  outlet.send('nobody hears it');
-  assert.equal(outlet.queuedBytes, 0);
-  await outlet.drained(0);
+  assert.deepEqual([sendQueue.isOpen, sendQueue.queuedBytes, count.bytes], [false, 0, 0]);
+  sendQueue.send('nobody hears it');
+  assert.equal(sendQueue.queuedBytes, 0);
+  await sendQueue.drained(0);
 });
 
 test('each sender is told once when its message has been written out, or never will be', async (t) => {
-  const { outlet, peer, hear } = await connectPair(t);
+  const { sendQueue, peer, hear } = await connectPair(t);
   const told = new Map<string, number>();
   const send = (name: string, text: string) =>
-    outlet.send(text, () => told.set(name, (told.get(name) ?? 0) + 1));
+    sendQueue.send(text, () => told.set(name, (told.get(name) ?? 0) + 1));
   send('small', 'x');
   send('big', 'x'.repeat(1_000_000));
   assert.equal(told.size, 0);
   await hear(2);
-  await outlet.drained(0);
+  await sendQueue.drained(0);
   assert.deepEqual(
     [...told],
     [
@@ -190,7 +190,7 @@ test('each sender is told once when its message has been written out, or never w
   peer.pause();
   send('under way', UNREAD);
   send('queued', 'x');
-  const drained = outlet.drained(0);
+  const drained = sendQueue.drained(0);
   await new Promise(setImmediate);
   send('handed over just then', 'x');
   assert.equal(told.size, 2);
@@ -203,14 +203,14 @@ test('each sender is told once when its message has been written out, or never w
 });
 
 test('closing sends what is queued first, and takes nothing more', async (t) => {
-  const { outlet, peer, hear } = await connectPair(t);
+  const { sendQueue, peer, hear } = await connectPair(t);
   const closed = once(peer, 'close');
-  outlet.send('x'.repeat(1_000_000));
-  outlet.send('the reason');
-  outlet.close(1013, 'try again');
-  outlet.close(1001, 'not heard');
-  assert.equal(outlet.isOpen, false);
-  outlet.send('too late');
+  sendQueue.send('x'.repeat(1_000_000));
+  sendQueue.send('the reason');
+  sendQueue.close(1013, 'try again');
+  sendQueue.close(1001, 'not heard');
+  assert.equal(sendQueue.isOpen, false);
+  sendQueue.send('too late');
   const [code, reason] = await closed;
   assert.deepEqual([code, String(reason)], [1013, 'try again']);
   const heard = await hear(2);
@@ -218,46 +218,46 @@ test('closing sends what is queued first, and takes nothing more', async (t) => 
 });
 
 test('a peer that takes nothing is cut soon after the close, whatever waits for it', async (t) => {
-  const { outlet, socket, peer, count } = await connectPair(t);
+  const { sendQueue, socket, peer, count } = await connectPair(t);
   const closed = once(socket, 'close');
   peer.pause();
-  outlet.send(UNREAD);
-  outlet.close(1013, 'too slow');
+  sendQueue.send(UNREAD);
+  sendQueue.close(1013, 'too slow');
   await closed;
   assert.equal(count.bytes, 0);
 });
 
 test('a peer counts as stalled for as long as it has taken nothing of what waits', async (t) => {
-  const { outlet, peer, hear } = await connectPair(t);
-  assert.equal(outlet.stalledMs, 0);
+  const { sendQueue, peer, hear } = await connectPair(t);
+  assert.equal(sendQueue.stalledMs, 0);
   peer.pause();
-  outlet.send(UNREAD);
+  sendQueue.send(UNREAD);
   const fullAt = performance.now();
   // It stalls once the kernel's buffers are full; then the time only grows.
-  let stalledMs = outlet.stalledMs;
+  let stalledMs = sendQueue.stalledMs;
   while (stalledMs < 50) {
     await new Promise(setImmediate);
-    stalledMs = outlet.stalledMs;
+    stalledMs = sendQueue.stalledMs;
   }
   assert.ok(performance.now() - fullAt >= 50);
   peer.resume();
   await hear(1);
-  await outlet.drained(0);
-  assert.equal(outlet.stalledMs, 0);
+  await sendQueue.drained(0);
+  assert.equal(sendQueue.stalledMs, 0);
 });
 
 test('pause() stops what comes from the peer, and resume() goes on with it', async (t) => {
-  const { outlet, socket, peer } = await connectPair(t);
+  const { sendQueue, socket, peer } = await connectPair(t);
   const messages: string[] = [];
   socket.on('message', (data) => messages.push(String(data)));
-  outlet.pause();
+  sendQueue.pause();
   peer.send('hello');
   const pong = once(peer, 'message');
-  outlet.send('it still sends');
+  sendQueue.send('it still sends');
   await pong;
   assert.deepEqual(messages, []);
   const heard = once(socket, 'message');
-  outlet.resume();
+  sendQueue.resume();
   await heard;
   assert.deepEqual(messages, ['hello']);
 });

@@ -4,7 +4,7 @@
  */
 
 import type { Frame } from '../../src/service/frames.ts';
-import type { Outlet } from '../../src/sessions/send-queue.ts';
+import type { SendQueue } from '../../src/sessions/send-queue.ts';
 import { type Loop, OUTSIDE } from './loop.ts';
 import type { Random } from './random.ts';
 import { trace } from './trace.ts';
@@ -22,7 +22,7 @@ export interface DeviceEnd {
   onClose(code: number): void;
 }
 
-export class SimSocket implements Outlet {
+export class SimSocket implements SendQueue {
   isOpen = true;
   queuedBytes = 0;
   /** While set, what is sent to the device waits. */
@@ -144,7 +144,7 @@ export class SimSocket implements Outlet {
     this.#loop.at(this.#deviceDueMs - this.#loop.nowMs, () => this.#end(code), OUTSIDE);
   }
 
-  dismiss(code: number): void {
+  closeNow(code: number): void {
     this.close(code);
   }
 

@@ -144,7 +144,7 @@ export class SimServer {
       () => {
         const connection = new ClientConnection({
           service,
-          outlet: socket,
+          sendQueue: socket,
           socket: Object.assign(new EventEmitter()) as WebSocket,
           headers: {},
           remoteAddress: undefined,

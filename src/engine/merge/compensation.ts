@@ -32,7 +32,7 @@ export function answerHlc(answered: HlcText, siteId: SiteId): HlcText {
 }
 
 /** @param changeSet each of its changes and migrations with the HLC that it answers */
-export function toAuthored(changeSet: WireChangeSet, identity: Identity): WireChangeSet {
+export function toCompensation(changeSet: WireChangeSet, identity: Identity): WireChangeSet {
   const answer = <Item extends { hlc: HlcText }>(item: Item): Item => ({
     ...item,
     hlc: answerHlc(item.hlc, identity.siteId),

@@ -50,9 +50,9 @@ import { StepBudget } from './step-budget.ts';
 import { mergeMigration } from './table-ddl.ts';
 import { type EmptyingContext, emptySome } from './table-emptying.ts';
 import {
-  deleteAgain,
-  isDeletionUntold,
-  type UntoldDeletion,
+  isTombstoneUndelivered,
+  redeliver,
+  type UndeliveredTombstone,
   type Writer,
 } from './tombstone-redelivery.ts';
 import { Untaken } from './untaken.ts';
@@ -158,7 +158,7 @@ export class MergeTransaction {
       const outcome = emptyOutcome(changeSets.length + answers.length);
       for (const set of changeSets) await this.#mergeSet(set, outcome, sender);
       for (const set of answers) await this.#mergeSet(set, outcome, undefined, sender?.siteId);
-      for (const set of refused) await this.#takeBack(set, sender?.siteId ?? set.siteId);
+      for (const set of refused) await this.#compensate(set, sender?.siteId ?? set.siteId);
       if (own !== undefined) await this.#mergeOwn(own, outcome);
       await this.#untaken.tell();
       this.#refuseGrowth();
@@ -231,7 +231,7 @@ export class MergeTransaction {
   }
 
   /** Has the site that made refused changes told what is stored, and nobody else. */
-  async #takeBack(changeSet: WireChangeSet, site: SiteIdText): Promise<void> {
+  async #compensate(changeSet: WireChangeSet, site: SiteIdText): Promise<void> {
     // It only reads: a table that nobody has spoken of is none for it.
     const finder = new TargetFinder(this.#transaction.catalog);
     const tableOf = (change: WireChange) => toTable(finder.find(change));
@@ -240,17 +240,18 @@ export class MergeTransaction {
     await this.#transaction.floors.load();
     const snapshot = () => this.#transaction.sites.snapshotOf(site);
     const writer = { isAnswer: false, snapshot };
-    const untold: UntoldDeletion[] = [];
+    const undelivered: UndeliveredTombstone[] = [];
     for (const [i, change] of changeSet.changes.entries()) {
       const target = targets[i];
       if (!target?.isLive) continue;
       const loaded = this.#rowOf(target);
-      if (isDeletionUntold(change, target, loaded.row, writer)) untold.push({ target, loaded });
+      if (isTombstoneUndelivered(change, target, loaded.row, writer))
+        undelivered.push({ target, loaded });
       else this.#untaken.refused(change, target, loaded, site);
       const turn = this.#pace.did(1);
       if (turn !== undefined) await turn;
     }
-    this.#deleteAgain(untold);
+    this.#redeliver(undelivered);
   }
 
   /** @param answered the site that wrote what a set of the coordinator's own answers */
@@ -277,7 +278,7 @@ export class MergeTransaction {
     const snapshot = () => this.#transaction.sites.snapshotOf(site);
     const writer = { isAnswer: answered !== undefined, snapshot };
     const merging = { targets, draft, result, sender, writer };
-    const untold = await this.#mergeChanges(changeSet.changes, merging);
+    const undelivered = await this.#mergeChanges(changeSet.changes, merging);
     // Where a site goes on sending is for what it sent itself to say, not for what others bring.
     for (const [site, hlc] of draft.newest()) {
       if (site === sender?.siteId) sites.authored(site, hlc);
@@ -294,7 +295,7 @@ export class MergeTransaction {
     }
     // What was held for a dropped name is told after the DDL that uses the name again.
     if (changeSet.schemaMigrations.length > 0) await this.#emptyEnded(draft.position);
-    this.#deleteAgain(untold);
+    this.#redeliver(undelivered);
   }
 
   #mergeMigration(migration: WireMigration, draft: LogDraft, sender: Sender | undefined): Outcome {
@@ -347,10 +348,10 @@ export class MergeTransaction {
   async #mergeChanges(
     changes: readonly WireChange[],
     { targets, draft, result, sender, writer }: Merging,
-  ): Promise<readonly UntoldDeletion[]> {
+  ): Promise<readonly UndeliveredTombstone[]> {
     const { floors } = this.#transaction;
     if (changes.some(({ hlc }) => floors.mayConcern(hlc))) await floors.load();
-    const untold: UntoldDeletion[] = [];
+    const undelivered: UndeliveredTombstone[] = [];
     let current: { target: ChangeTarget; loaded: LoadedRow } | undefined;
     for (const [i, change] of changes.entries()) {
       const target = targets[i];
@@ -380,13 +381,16 @@ export class MergeTransaction {
           draft.tables.add(target.table.id);
           this.#untaken.applied({ change, columnsBefore }, target, loaded);
         } else draft.held.add(change.hlc);
-      } else if (outcome !== 'foreign' && isDeletionUntold(change, target, loaded.row, writer)) {
-        untold.push({ target, loaded });
+      } else if (
+        outcome !== 'foreign' &&
+        isTombstoneUndelivered(change, target, loaded.row, writer)
+      ) {
+        undelivered.push({ target, loaded });
       }
       const turn = this.#pace.did(1, draft.changes.lastBytes);
       if (turn !== undefined) await turn;
     }
-    return untold;
+    return undelivered;
   }
 
   /** What the coordinator has dated is nobody else's to bring, whatever they may relay. */
@@ -516,11 +520,11 @@ export class MergeTransaction {
   }
 
   /** Sent by the coordinator itself, though others have made them. */
-  #deleteAgain(untold: readonly UntoldDeletion[]): void {
-    if (untold.length === 0) return;
+  #redeliver(undelivered: readonly UndeliveredTombstone[]): void {
+    if (undelivered.length === 0) return;
     const { log } = this.#transaction;
     const position = log.nextPosition();
-    const told = deleteAgain(untold, position, this.#names);
+    const told = redeliver(undelivered, position, this.#names);
     const changes = new ChangeListJson();
     const tables = new RunWriter();
     for (const { tableId, addTo } of told) {

@@ -21,7 +21,7 @@ export interface Writer {
  * Whether a change was skipped for a deletion that its site may not have heard of: one that has
  * expired, or one that its last snapshot left out because the row lives again.
  */
-export function isDeletionUntold(
+export function isTombstoneUndelivered(
   { type, hlc }: WireChange,
   { isLive }: ChangeTarget,
   { tombstone, cells }: Row,
@@ -39,13 +39,13 @@ export function isDeletionUntold(
   return seen !== undefined && compareHlc(seen, position) >= 0;
 }
 
-export interface UntoldDeletion {
+export interface UndeliveredTombstone {
   target: ChangeTarget;
   loaded: LoadedRow;
 }
 
 /** A deletion that is told once more. */
-export interface ToldDeletion {
+export interface RedeliveredTombstone {
   tableId: number;
   hlc: HlcText;
   addTo(list: ChangeListJson): void;
@@ -55,13 +55,13 @@ export interface ToldDeletion {
  * The deletions as changes of the coordinator's.
  * @param position where in the log they will stand
  */
-export function deleteAgain(
-  untold: readonly UntoldDeletion[],
+export function redeliver(
+  undelivered: readonly UndeliveredTombstone[],
   position: HlcText,
   names: JsonNames,
-): ToldDeletion[] {
+): RedeliveredTombstone[] {
   const told = new Set<LoadedRow>();
-  return untold.flatMap(({ target, loaded }) => {
+  return undelivered.flatMap(({ target, loaded }) => {
     const { tombstone } = loaded.row;
     if (tombstone === undefined || told.has(loaded)) return [];
     told.add(loaded);

@@ -126,7 +126,7 @@ function readUnverified(token: string): JWTPayload | undefined {
 function refuse(error: unknown): never {
   // jose looks at the claims only after the signature.
   if (error instanceof errors.JWTExpired) {
-    throw new SyncError('AUTH_EXPIRED', 'the token has run out');
+    throw new SyncError('AUTH_EXPIRED', 'the token has expired');
   }
   if (error instanceof KeysUnavailable) {
     throw new SyncError('OVERLOADED', error.message, {

@@ -33,7 +33,7 @@ interface Watched {
   /** The newest that is known of here; -1 when somebody has to look again, whatever it is. */
   version: number;
   /** Found by a poll. Word of it may still be on its way, until the next one. */
-  untoldVersion?: number;
+  unreceivedVersion?: number;
   listeners: Set<CommitListener>;
 }
 
@@ -46,14 +46,14 @@ export class CommitFeed {
   readonly #node = randomUUID();
   readonly #watched = new Map<string, Watched>();
   /** Versions of our own commits that nobody was told of yet. */
-  readonly #untold = new Map<string, number>();
+  readonly #unpublished = new Map<string, number>();
   #client: pg.Client | undefined;
-  #untoldSince: number | undefined;
-  #telling = false;
+  #unpublishedSince: number | undefined;
+  #publishing = false;
   readonly #lag = new NotificationLag();
   #connects = 0;
   #missed = 0;
-  #toldSincePoll = false;
+  #publishedSincePoll = false;
   #closed = false;
   #timer: NodeJS.Timeout | undefined;
 
@@ -94,7 +94,7 @@ export class CommitFeed {
     const watched = this.#watched.get(databaseId);
     // What lies between was written by others: nobody here need have heard of it.
     if (watched?.version === version - 1) watched.version = version;
-    else this.#heard(databaseId, version);
+    else this.#received(databaseId, version);
     this.#told(databaseId, version);
     this.#sayLater(databaseId, version);
   }
@@ -110,12 +110,12 @@ export class CommitFeed {
   }
 
   #sayLater(databaseId: string, version: number): void {
-    this.#untold.set(databaseId, version);
-    this.#untoldSince ??= performance.now();
+    this.#unpublished.set(databaseId, version);
+    this.#unpublishedSince ??= performance.now();
     this.#tell();
   }
 
-  #heard(databaseId: string, version: number): void {
+  #received(databaseId: string, version: number): void {
     const watched = this.#watched.get(databaseId);
     // While nobody listens yet it is left for the next poll.
     if (watched === undefined || watched.listeners.size === 0) return;
@@ -132,13 +132,15 @@ export class CommitFeed {
 
   #tell(): void {
     const client = this.#client;
-    if (this.#telling || client === undefined || this.#untold.size === 0) return;
-    this.#telling = true;
-    const payloads = [...this.#untold].map(([id, version]) => `${this.#node} ${version} ${id}`);
-    this.#untold.clear();
-    this.#lag.told(this.#untoldSince ?? performance.now());
-    this.#untoldSince = undefined;
-    this.#toldSincePoll = true;
+    if (this.#publishing || client === undefined || this.#unpublished.size === 0) return;
+    this.#publishing = true;
+    const payloads = [...this.#unpublished].map(
+      ([id, version]) => `${this.#node} ${version} ${id}`,
+    );
+    this.#unpublished.clear();
+    this.#lag.published(this.#unpublishedSince ?? performance.now());
+    this.#unpublishedSince = undefined;
+    this.#publishedSincePoll = true;
     client
       .query('SELECT pg_notify($1, payload) FROM unnest($2::text[]) AS payload', [
         this.#options.schema,
@@ -147,7 +149,7 @@ export class CommitFeed {
       // Lost: the others find out when they ask.
       .catch(() => this.#lag.lost())
       .finally(() => {
-        this.#telling = false;
+        this.#publishing = false;
         this.#tell();
       });
   }
@@ -158,10 +160,10 @@ export class CommitFeed {
     client.on('end', () => this.#lost(client));
     client.on('notification', ({ payload = '' }) => {
       const [node, version, id = ''] = payload.split(' ');
-      if (node === this.#node) this.#lag.heard();
+      if (node === this.#node) this.#lag.received();
       else {
         this.#told(id, Number(version));
-        this.#heard(id, Number(version));
+        this.#received(id, Number(version));
       }
     });
     try {
@@ -209,23 +211,23 @@ export class CommitFeed {
   /** Word has come, or is not needed, of all up to a version. */
   #told(databaseId: string, version: number): void {
     const watched = this.#watched.get(databaseId);
-    if (watched?.untoldVersion !== undefined && watched.untoldVersion <= version) {
-      watched.untoldVersion = undefined;
+    if (watched?.unreceivedVersion !== undefined && watched.unreceivedVersion <= version) {
+      watched.unreceivedVersion = undefined;
     }
   }
 
   /** What has come by no word since the poll that found it will not any more. */
   #countMissed(): void {
     for (const watched of this.#watched.values()) {
-      if (watched.untoldVersion !== undefined) this.#missed++;
-      watched.untoldVersion = undefined;
+      if (watched.unreceivedVersion !== undefined) this.#missed++;
+      watched.unreceivedVersion = undefined;
     }
   }
 
   /** A connection that does not answer is given up: nothing else would tell that it is dead. */
   #poll(client: pg.Client): Promise<void> {
-    if (!this.#toldSincePoll) this.#sayLater(NO_DATABASE, 0);
-    this.#toldSincePoll = false;
+    if (!this.#publishedSincePoll) this.#sayLater(NO_DATABASE, 0);
+    this.#publishedSincePoll = false;
     return answerInTime(client, this.#options.pollMs, () => this.#ask(client));
   }
 
@@ -242,8 +244,8 @@ export class CommitFeed {
       // A replica has taken over that did not have all commits: it counts on from there.
       if (watched !== undefined && Number(version) < watched.version) watched.version = -1;
       const isNews = watched !== undefined && watched.version >= 0 && watched.listeners.size > 0;
-      if (isNews && watched.version < Number(version)) watched.untoldVersion = Number(version);
-      this.#heard(database_id, Number(version));
+      if (isNews && watched.version < Number(version)) watched.unreceivedVersion = Number(version);
+      this.#received(database_id, Number(version));
     }
   }
 

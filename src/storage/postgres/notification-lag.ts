@@ -9,11 +9,11 @@ export class NotificationLag {
   #awaitedSince: number | undefined;
 
   /** @param since when there was something to be told of */
-  told(since: number): void {
+  published(since: number): void {
     this.#awaitedSince ??= since;
   }
 
-  heard(): void {
+  received(): void {
     if (this.#awaitedSince === undefined) return;
     this.#lastMs = performance.now() - this.#awaitedSince;
     this.#awaitedSince = undefined;

@@ -111,14 +111,14 @@ test('a connection that hangs is given up, and made anew', async (t) => {
 test('the lag is that of the last word, and grows while the next one is overdue', () => {
   const lag = new NotificationLag();
   const minuteAgo = performance.now() - 60_000;
-  lag.heard();
+  lag.received();
   assert.equal(lag.ms, undefined, 'nothing was told');
-  lag.told(performance.now());
-  lag.heard();
+  lag.published(performance.now());
+  lag.received();
   const last = lag.ms;
   assert.ok(last !== undefined && last < 60_000);
-  lag.told(minuteAgo);
-  lag.told(performance.now());
+  lag.published(minuteAgo);
+  lag.published(performance.now());
   assert.ok((lag.ms ?? 0) >= 60_000, 'since the first that is awaited');
   lag.lost();
   assert.equal(lag.ms, last);

@@ -12,7 +12,7 @@ import { decodeLazily, untouchedOrigin } from '../wire/lazy-change-set.ts';
 import { InvalidAnswer } from './answered-changes.ts';
 import { readChangeSets } from './answers.ts';
 
-export interface Narrowing {
+export interface Filtering {
   /** For the hook to look at, cut and change. */
   shown: ChangeSet[];
   /** What is left: the change set itself where nothing was changed. Throws an InvalidAnswer. */
@@ -20,7 +20,7 @@ export interface Narrowing {
 }
 
 /** @param changeSets each of a position of its own */
-export function narrow(changeSets: readonly WireChangeSet[]): Narrowing {
+export function readFilterAnswer(changeSets: readonly WireChangeSet[]): Filtering {
   const read = (answer: unknown): WireChangeSet[] => {
     const answers = readChangeSets(answer);
     const leftByPosition = new Map<string, ChangeSet>();
@@ -32,7 +32,7 @@ export function narrow(changeSets: readonly WireChangeSet[]): Narrowing {
     const left = changeSets.flatMap((given) => {
       const changeSet = leftByPosition.get(given.hlc);
       leftByPosition.delete(given.hlc);
-      return changeSet === undefined ? [] : [narrowSet(given, changeSet)];
+      return changeSet === undefined ? [] : [filterSet(given, changeSet)];
     });
     const [added] = leftByPosition.values();
     if (added !== undefined) {
@@ -43,7 +43,7 @@ export function narrow(changeSets: readonly WireChangeSet[]): Narrowing {
   return { shown: changeSets.map(decodeLazily), read };
 }
 
-function narrowSet(given: WireChangeSet, left: ChangeSet): WireChangeSet {
+function filterSet(given: WireChangeSet, left: ChangeSet): WireChangeSet {
   if (untouchedOrigin(left) === given) return given;
   const leftByKey = new Map(
     left.changes.map(encodeChange).map((change) => [changeKey(change), change] as const),

@@ -1,9 +1,9 @@
-/** An outlet over an array, for sessions without sockets. */
+/** An sendQueue over an array, for sessions without sockets. */
 
 import { EventEmitter, once } from 'node:events';
 import type { WireChangeSet } from '../../src/protocol/schemas.ts';
 import type { Frame } from '../../src/service/frames.ts';
-import type { Outlet } from '../../src/sessions/send-queue.ts';
+import type { SendQueue } from '../../src/sessions/send-queue.ts';
 
 export interface SentMessage {
   type: string;
@@ -12,7 +12,7 @@ export interface SentMessage {
 }
 
 /** Holds what it is sent back while `isHeld`, as a peer does that doesn't read. */
-export class ArrayOutlet implements Outlet {
+export class ArraySendQueue implements SendQueue {
   readonly messages: SentMessage[] = [];
   isOpen = true;
   isHeld = false;
@@ -84,7 +84,7 @@ export class ArrayOutlet implements Outlet {
     this.closing.emit('closed');
   }
 
-  dismiss(): void {
+  closeNow(): void {
     this.close();
   }
 }

@@ -1,6 +1,6 @@
 /**
  * What one client may see, where a hook has a say in it: the same for answers, pushes and
- * snapshots. Without such a hook there is no view, nothing is decoded and one frame serves all.
+ * snapshots. Without such a hook there is no filter, nothing is decoded and one frame serves all.
  */
 
 import type { HlcText } from '../clock/hlc.ts';
@@ -20,14 +20,14 @@ import type { Reader } from './rights.ts';
  * Leaves out, or masks, what the client may not see.
  * @param aliases of the tables, of the moment that the names in the change sets are of
  */
-export type Narrow = (
+export type ReadFilter = (
   changeSets: readonly WireChangeSet[],
   aliases: TableAliases,
 ) => Promise<readonly WireChangeSet[]>;
 
 /** What a client may see of what is pushed. */
-export interface PushView {
-  narrow: Narrow;
+export interface PushFilter {
+  filter: ReadFilter;
   /** Whoever has the same sees the same; `undefined` for one that is like no other. */
   key: string | undefined;
 }
@@ -36,12 +36,12 @@ export interface PushView {
  * @param reader who the client is at the moment: newer credentials, or newer hooks, may let it see less
  * @returns `undefined` where every client may see everything
  */
-export function viewOf(
+export function readFilterOf(
   hooks: HookChain,
   reader: Reader,
   signal?: AbortSignal,
   origin?: CallOrigin,
-): Narrow | undefined {
+): ReadFilter | undefined {
   if (!hooks.has.onBeforeSendChanges) return undefined;
   return async (changeSets, aliases) => {
     for (;;) {
@@ -65,16 +65,16 @@ export function viewOf(
 export async function readPage(
   manager: SyncManager,
   options: LogReadOptions,
-  view: Narrow | undefined,
+  filter: ReadFilter | undefined,
   take: TakeChangeSet,
   memory?: PageMemory,
 ): Promise<LogPage> {
-  const use = view === undefined ? 'copied' : 'parsed';
+  const use = filter === undefined ? 'copied' : 'parsed';
   const read = (takeJson: TakeChangeSet) =>
     memory === undefined
       ? manager.readLog(options, takeJson)
       : memory.reads.read(manager, { ...options, use }, memory, takeJson);
-  if (view === undefined) return read(take);
+  if (filter === undefined) return read(take);
   const jsons: Uint8Array[] = [];
   const page = await read((json) => jsons.push(json));
   if (jsons.length === 0) return page;
@@ -85,7 +85,7 @@ export async function readPage(
       use,
     ),
   );
-  const left = await seenOf(jsons, page.aliases, view);
+  const left = await seenOf(jsons, page.aliases, filter);
   let lastSent: HlcText | undefined;
   // What is written is let go of, before the next one is: a page may hold more than it was meant to.
   for (let next = left.shift(); next !== undefined; next = left.shift()) {
@@ -105,7 +105,7 @@ type Seen = { hlc: HlcText } & (
 async function seenOf(
   jsons: Uint8Array[],
   aliases: TableAliases,
-  view: Narrow,
+  filter: ReadFilter,
 ): Promise<Fifo<Seen>> {
   const jsonBySet = new Map<WireChangeSet, Uint8Array | undefined>();
   for (const json of jsons.splice(0)) {
@@ -114,7 +114,7 @@ async function seenOf(
     jsonBySet.set(bare, bare === changeSet ? json : undefined);
   }
   const seen = new Fifo<Seen>();
-  for (const set of await view([...jsonBySet.keys()], aliases)) {
+  for (const set of await filter([...jsonBySet.keys()], aliases)) {
     const json = jsonBySet.get(set);
     seen.push({ hlc: set.hlc, ...(json === undefined ? { set } : { json }) });
   }
@@ -122,7 +122,7 @@ async function seenOf(
 }
 
 /**
- * What a value was before is not sent where there is a view: a hook that masks a value would
+ * What a value was before is not sent where there is a filter: a hook that masks a value would
  * give it away by what it forgot.
  */
 function withoutPriors(changeSet: WireChangeSet): WireChangeSet {

@@ -11,7 +11,7 @@ import type { TableAliases } from '../engine/tables/table-aliases.ts';
 import { SyncError } from '../errors/sync-error.ts';
 import type { WireChange, WireChangeSet, WireMigration } from '../protocol/schemas.ts';
 import type { SnapshotChunk, SnapshotChunks } from '../protocol/server-messages.ts';
-import type { Narrow } from './client-view.ts';
+import type { ReadFilter } from './read-filter.ts';
 import type { Stamp } from './rights.ts';
 
 type TableChunk = Exclude<SnapshotChunk, { type: 'header' | 'schema-migration' }>;
@@ -31,14 +31,14 @@ interface Seen {
 }
 
 /** Each chunk is given out only while the client may see it: what it was before doesn't count. */
-export function narrowSnapshot(
+export function filterSnapshot(
   snapshot: Snapshot,
-  view: Narrow | undefined,
+  filter: ReadFilter | undefined,
   right: SnapshotRight,
 ): Snapshot {
   const { chunks, aliases } = snapshot;
-  if (view === undefined) return { ...snapshot, chunks: whileWhole(chunks, right) };
-  return { ...snapshot, chunks: encode(new SnapshotNarrowing(view, aliases, right).run(chunks)) };
+  if (filter === undefined) return { ...snapshot, chunks: whileWhole(chunks, right) };
+  return { ...snapshot, chunks: encode(new SnapshotFilter(filter, aliases, right).run(chunks)) };
 }
 
 /** As it is stored, as long as no hook has a say in it. */
@@ -46,9 +46,9 @@ async function* whileWhole(
   chunks: AsyncIterable<Uint8Array>,
   right: SnapshotRight,
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  const stamp: Stamp = { ...right.now(), isNarrowed: false };
+  const stamp: Stamp = { ...right.now(), isFiltered: false };
   for await (const chunk of chunks) {
-    while (!(await right.holds(stamp))) if (right.now().isNarrowed) throw changed();
+    while (!(await right.holds(stamp))) if (right.now().isFiltered) throw changed();
     yield chunk;
   }
 }
@@ -62,8 +62,8 @@ async function* encode(texts: AsyncIterable<string>): AsyncGenerator<Uint8Array,
   for await (const text of texts) yield Buffer.from(text);
 }
 
-class SnapshotNarrowing {
-  readonly #view: Narrow;
+class SnapshotFilter {
+  readonly #readFilter: ReadFilter;
   readonly #aliases: TableAliases;
   readonly #right: SnapshotRight;
   #header: SnapshotChunks['header'] | undefined;
@@ -74,8 +74,8 @@ class SnapshotNarrowing {
   #entriesWritten = 0;
   readonly #totals = { totalTables: 0, totalEntries: 0, totalMigrations: 0 };
 
-  constructor(view: Narrow, aliases: TableAliases, right: SnapshotRight) {
-    this.#view = view;
+  constructor(filter: ReadFilter, aliases: TableAliases, right: SnapshotRight) {
+    this.#readFilter = filter;
     this.#aliases = aliases;
     this.#right = right;
   }
@@ -89,7 +89,7 @@ class SnapshotNarrowing {
         this.#migrations?.push(chunk.migration);
       } else {
         yield* this.#begin();
-        yield* this.#narrow(chunk);
+        yield* this.#filter(chunk);
       }
     }
   }
@@ -98,7 +98,7 @@ class SnapshotNarrowing {
   async #see(part: Partial<WireChangeSet>): Promise<Seen> {
     for (;;) {
       const stamp = this.#right.now();
-      const left = await this.#narrowed(part);
+      const left = await this.#filtered(part);
       if (await this.#right.holds(stamp)) return { stamp, left };
     }
   }
@@ -108,12 +108,12 @@ class SnapshotNarrowing {
     return (await this.#right.holds(seen.stamp)) ? seen : this.#see(part);
   }
 
-  async #narrowed(part: Partial<WireChangeSet>): Promise<WireChangeSet | undefined> {
+  async #filtered(part: Partial<WireChangeSet>): Promise<WireChangeSet | undefined> {
     if (this.#header === undefined) throw new Error('a snapshot begins with its header');
     const { siteId, hlc, snapshotId } = this.#header;
     const envelope = { siteId, hlc, transactionId: `snapshot:${snapshotId}` };
     const whole = { ...envelope, changes: [], schemaMigrations: [], ...part };
-    const [left] = await this.#view([whole], this.#aliases);
+    const [left] = await this.#readFilter([whole], this.#aliases);
     return left;
   }
 
@@ -143,14 +143,14 @@ class SnapshotNarrowing {
     }
   }
 
-  async *#narrow(chunk: TableChunk): AsyncGenerator<string, void, undefined> {
+  async *#filter(chunk: TableChunk): AsyncGenerator<string, void, undefined> {
     switch (chunk.type) {
       case 'table-start':
         this.#start = chunk;
         this.#entriesWritten = 0;
         return;
       case 'column-versions':
-        yield* this.#narrowCells(chunk);
+        yield* this.#filterCells(chunk);
         return;
       case 'table-end': {
         // A table of which nothing may be seen is not mentioned.
@@ -162,14 +162,14 @@ class SnapshotNarrowing {
         return;
       }
       case 'tombstone':
-        yield* this.#narrowTombstones(chunk);
+        yield* this.#filterTombstones(chunk);
         return;
       case 'footer':
         yield JSON.stringify({ ...chunk, ...this.#totals });
     }
   }
 
-  async *#narrowCells({
+  async *#filterCells({
     type,
     schema,
     table,
@@ -195,7 +195,7 @@ class SnapshotNarrowing {
     yield JSON.stringify({ type, schema, table, entries: left });
   }
 
-  async *#narrowTombstones({
+  async *#filterTombstones({
     type,
     schema,
     table,

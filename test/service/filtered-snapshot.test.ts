@@ -4,8 +4,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Snapshot } from '../../src/engine/snapshot/snapshot.ts';
 import type { WireChangeSet } from '../../src/protocol/schemas.ts';
-import type { Narrow } from '../../src/service/client-view.ts';
-import { narrowSnapshot } from '../../src/service/narrowed-snapshot.ts';
+import { filterSnapshot } from '../../src/service/filtered-snapshot.ts';
+import type { ReadFilter } from '../../src/service/read-filter.ts';
 import type { Stamp } from '../../src/service/rights.ts';
 import { CLIENT } from '../hooks/support.ts';
 
@@ -21,17 +21,17 @@ const TABLE = [
 ];
 
 /** Read by a client to which `state` is what it may see by now. */
-function open(chunks: object[], hasView = true) {
-  const state = { seesAll: true, generation: 0, isNarrowed: hasView };
-  const view: Narrow = async (sets) => (state.seesAll ? sets : []) as WireChangeSet[];
+function open(chunks: object[], hasFilter = true) {
+  const state = { seesAll: true, generation: 0, isFiltered: hasFilter };
+  const filter: ReadFilter = async (sets) => (state.seesAll ? sets : []) as WireChangeSet[];
   const now = (): Stamp => ({ identity: CLIENT, ...state });
   const raw = (async function* () {
     for (const chunk of chunks) yield Buffer.from(JSON.stringify(chunk));
   })();
   const snapshot = { chunks: raw } as unknown as Snapshot;
   const holds = async (stamp: Stamp) =>
-    stamp.isNarrowed ? stamp.generation === state.generation : !state.isNarrowed;
-  const narrowed = narrowSnapshot(snapshot, hasView ? view : undefined, { now, holds });
+    stamp.isFiltered ? stamp.generation === state.generation : !state.isFiltered;
+  const narrowed = filterSnapshot(snapshot, hasFilter ? filter : undefined, { now, holds });
   const reading = narrowed.chunks[Symbol.asyncIterator]();
   const next = async () => {
     const { value } = await reading.next();
@@ -71,6 +71,6 @@ test('cells that were seen before a reload are not sent after it, and are not co
 test('a snapshot that is sent as it is stored ends when a hook has a say in it', async () => {
   const { state, next } = open([HEADER, ...TABLE], false);
   assert.equal((await next()).type, 'header');
-  state.isNarrowed = true;
+  state.isFiltered = true;
   await assert.rejects(next(), { code: 'SNAPSHOT_ERROR' });
 });
