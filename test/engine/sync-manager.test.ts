@@ -183,7 +183,7 @@ test('the site that authored changes and the snapshot it was sent are remembered
   await store.close();
   const again = await openEngine({ store: await storage.open('a'), world });
   assert.deepEqual(await again.manager.sites.state(device.siteId), {
-    compensations: later.hlc,
+    authored: later.hlc,
     snapshot,
   });
 });

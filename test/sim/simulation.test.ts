@@ -10,7 +10,7 @@ import type { HeldMode } from './simulation.ts';
 import type { DdlMode } from './table-names.ts';
 
 const MAIN = fileURLToPath(new URL('main.ts', import.meta.url));
-const RUNS = runs(8);
+const RUNS = runs(7);
 const RUNS_WITH_FORGERS = runs(1);
 const RUNS_WITHOUT_ROOM = runs(1);
 const NODES = 3;

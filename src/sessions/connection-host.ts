@@ -1,0 +1,104 @@
+/** What a session needs of its connection: what its client may see, and room for what it is sent. */
+
+import { type SyncError, toSyncError } from '../errors/sync-error.ts';
+import type { HookAnswer } from '../hooks/refusal.ts';
+import type { CallOrigin, ClientIdentity } from '../hooks/types.ts';
+import { WS_CLOSE } from '../protocol/ws-outcomes.ts';
+import type { Reservation } from '../service/byte-budget.ts';
+import type { CoordinatorService } from '../service/coordinator-service.ts';
+import type { PageReads } from '../service/page-reads.ts';
+import type { PushFilter, ReadFilter } from '../service/read-filter.ts';
+import { isDenial, type Reader } from '../service/rights.ts';
+import type { SendQueue } from './send-queue.ts';
+import type { Session, SessionHost } from './session.ts';
+
+export interface ConnectionHostOptions {
+  service: CoordinatorService;
+  sendQueue: SendQueue;
+  reader: Reader;
+  /** Once there is one. */
+  session(): Session | undefined;
+  /** Whose share of the memory it is sent from. */
+  holder(): string;
+  /** Aborted when the client has gone. */
+  signal(): AbortSignal;
+  fail(error: SyncError): void;
+}
+
+export class ConnectionHost implements SessionHost {
+  readonly #options: ConnectionHostOptions;
+
+  constructor(options: ConnectionHostOptions) {
+    this.#options = options;
+  }
+
+  readFilterOf(origin?: CallOrigin): ReadFilter | undefined {
+    const { service, reader, signal } = this.#options;
+    // Without a hook that has a say there is nothing to give up.
+    if (!service.hooks.has.onBeforeSendChanges) return undefined;
+    return service.readFilterOf(reader, signal(), origin);
+  }
+
+  pushFilterOf(identity: ClientIdentity): PushFilter | undefined {
+    const { service, reader, signal } = this.#options;
+    const { hooks } = service;
+    if (!hooks.has.onBeforeSendChanges) return undefined;
+    const key = hooks.viewKey(identity);
+    // Who sees the same waits for the same answer: it is not to end with one of them.
+    const filter =
+      key === undefined
+        ? service.readFilterOf(reader, signal())
+        : service.readFilterOf({ who: () => identity });
+    // What other modules made of a page is nobody's any more.
+    const shared = key === undefined ? undefined : `${service.hookGeneration} ${key}`;
+    return filter && { filter, key: shared };
+  }
+
+  readDenied(error: SyncError, answers: HookAnswer[]): void {
+    const { service, sendQueue, fail, signal } = this.#options;
+    const session = this.#options.session();
+    // It is told once, not as often as it is asked about.
+    if (session === undefined || !session.right.isLost) return;
+    fail(error);
+    service
+      .readLost(session.identity, session.database.id, answers, signal())
+      // Who may do nothing any more has nothing to stay for.
+      .catch((why: unknown) => isDenial(why) && sendQueue.close(WS_CLOSE.policy, error.code));
+  }
+
+  reserve(bytes: number, isShared = false): Promise<Reservation> {
+    return this.#options.service.memory.answers.reserve(this.#payer(isShared), bytes);
+  }
+
+  tryReserve(bytes: number, isShared: boolean): Reservation | undefined {
+    return this.#options.service.memory.answers.tryReserve(this.#payer(isShared), bytes);
+  }
+
+  #payer(isShared: boolean): string {
+    const { session, holder } = this.#options;
+    return isShared ? `all of ${session()?.database.id}` : holder();
+  }
+
+  get reads(): PageReads {
+    return this.#options.service.memory.pageReads;
+  }
+
+  hasMemory(bytes: number): boolean {
+    const { service, holder } = this.#options;
+    return service.memory.answers.hasRoom(holder(), bytes);
+  }
+
+  pushed(changeSets: number): void {
+    this.#options.service.metrics.changesPushed.inc(changeSets);
+  }
+
+  fellBehind(): void {
+    this.#options.service.metrics.limitMet('limits.queuedBytesPerSocket');
+  }
+
+  failed(error: unknown): void {
+    const { sendQueue, fail } = this.#options;
+    fail(toSyncError(error, 'GET_CHANGES_ERROR', 'a push could not be read'));
+    sendQueue.close(WS_CLOSE.tryAgain, 'try again');
+  }
+}

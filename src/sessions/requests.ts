@@ -1,0 +1,158 @@
+/**
+ * What a session is asked: batches take their places in the order in which they were sent, questions are
+ * answered after the batches before them, and meanwhile further messages are taken.
+ */
+
+import { type SyncError, toSyncError } from '../errors/sync-error.ts';
+import type { CallOrigin } from '../hooks/types.ts';
+import type { ErrorCode } from '../protocol/error-codes.ts';
+import type { ClientMessage } from '../protocol/schemas.ts';
+import type { ServerMessage } from '../protocol/server-messages.ts';
+import { encodeApplyResult } from '../protocol/types.ts';
+import type { Applied } from '../service/apply-pipeline.ts';
+import type { BatchLine } from '../service/batch-line.ts';
+import type { CoordinatorService } from '../service/coordinator-service.ts';
+import { InFlight } from '../service/in-flight.ts';
+import { type Reader, toGetChanges } from '../service/rights.ts';
+import type { Session } from './session.ts';
+
+export type Request = Exclude<
+  ClientMessage,
+  { type: 'handshake' } | { type: 'authenticate' } | { type: 'ping' }
+>;
+type Apply = Extract<ClientMessage, { type: 'apply_changes' }>;
+
+/** What an error of a request is called where its cause has no code of its own. */
+const FALLBACK_CODES: Record<Request['type'], [ErrorCode, string]> = {
+  get_changes: ['GET_CHANGES_ERROR', 'the changes could not be read'],
+  apply_changes: ['APPLY_CHANGES_ERROR', 'the changes could not be stored'],
+  get_snapshot: ['SNAPSHOT_ERROR', 'the snapshot could not be read'],
+  resume_snapshot: ['SNAPSHOT_ERROR', 'the snapshot could not be read'],
+};
+
+export interface RequestsOptions {
+  service: CoordinatorService;
+  /** Who asks. */
+  reader: Reader;
+  line: BatchLine;
+  /** Aborted when the client has gone. */
+  signal(): AbortSignal;
+  /** On its socket. */
+  queuedBytes(): number;
+  send(message: ServerMessage): void;
+  fail(error: SyncError, requestId?: string): void;
+}
+
+export class Requests {
+  readonly #options: RequestsOptions;
+  readonly #inFlight = new InFlight();
+  /** Settles when the last batch has been answered. */
+  #lastApply: Promise<void> | undefined;
+
+  constructor(options: RequestsOptions) {
+    this.#options = options;
+  }
+
+  get inFlight(): number {
+    return this.#inFlight.size;
+  }
+
+  /** Resolves once fewer are in flight. */
+  below(count: number): Promise<void> {
+    return this.#inFlight.below(count);
+  }
+
+  /** Settles when the batches have been answered that `take` makes it begin. */
+  async withAnswers(take: () => Promise<void>, taken: () => void): Promise<void> {
+    const before = this.#lastApply;
+    await take();
+    taken();
+    if (this.#lastApply !== before) await this.#lastApply;
+  }
+
+  /** What it returns settles when the next message may be taken: a batch has its place in the queue. */
+  take(message: Request, session: Session, origin: CallOrigin): Promise<void> | undefined {
+    if (message.type === 'apply_changes') return this.#apply(message, session, origin);
+    void this.#read(message, session, origin);
+    return undefined;
+  }
+
+  #apply(message: Apply, session: Session, origin: CallOrigin): Promise<void> {
+    const { service, line, signal } = this.#options;
+    const { accepted, applied } = service.applyChanges(
+      session.identity,
+      session.database,
+      message.changes,
+      { line, signal: signal(), origin },
+    );
+    const before = this.#lastApply;
+    this.#lastApply = this.#serve(message, async () => {
+      let outcome: Applied;
+      try {
+        outcome = await applied;
+      } finally {
+        // One may take longer to be answered than another of its group: they stay in their order.
+        await before;
+      }
+      this.#sendApplied(outcome, message, session);
+    });
+    return accepted;
+  }
+
+  #sendApplied(outcome: Applied, { requestId }: Apply, session: Session): void {
+    const { service, send } = this.#options;
+    const { result, drainAfter, isFull } = outcome;
+    const { applied, skipped, conflicts, transactions, rejected } = encodeApplyResult(result);
+    const type = 'apply_result';
+    send({ type, requestId, applied, skipped, conflicts, transactions, rejected });
+    if (isFull) service.endFull(session.database.id, session.siteId);
+    if (isFull || drainAfter === undefined) return;
+    const siteId = session.database.manager.identity.siteIdText;
+    send({ type: 'request_changes', siteId, sinceHLC: drainAfter });
+  }
+
+  async #read(
+    message: Exclude<Request, Apply>,
+    session: Session,
+    origin: CallOrigin,
+  ): Promise<void> {
+    const before = this.#lastApply;
+    const answer = async () => {
+      await before;
+      await this.#answer(message, session, origin);
+    };
+    await this.#serve(message, () => session.answer(answer, origin));
+  }
+
+  async #answer(
+    message: Exclude<Request, Apply>,
+    session: Session,
+    origin: CallOrigin,
+  ): Promise<void> {
+    const { service, reader, queuedBytes } = this.#options;
+    const { database, identity } = session;
+    const signal = this.#options.signal();
+    if (message.type === 'get_changes') {
+      const sinceHLC = message.sinceHLC ?? undefined;
+      await session.right.ask(toGetChanges(database.id, sinceHLC), signal, origin);
+      const stopTimer = service.querySeconds.startTimer();
+      session.lastSyncHLC = sinceHLC;
+      await session.sendChanges(await service.cursorFor(identity, database, sinceHLC));
+      stopTimer();
+      return;
+    }
+    const checkpoint = message.type === 'resume_snapshot' ? message.checkpoint : undefined;
+    const asking = { ...reader, signal, origin, queuedBytes };
+    await session.sendSnapshot((admit) =>
+      service.handleSnapshot(identity, database, checkpoint, { ...asking, admit }),
+    );
+  }
+
+  /** Work that goes on while further messages are taken; the client is told if it fails. */
+  #serve(message: Request, work: () => Promise<void>): Promise<void> {
+    return this.#inFlight.run(work).catch((error: unknown) => {
+      const [code, text] = FALLBACK_CODES[message.type];
+      this.#options.fail(toSyncError(error, code, text), message.requestId);
+    });
+  }
+}
