@@ -6,7 +6,7 @@
  * An acknowledgement is the resolution of a promise that nothing resolves earlier.
  */
 
-import { compareHlc, type HlcText, hlcWallTimeMs } from '../clock/hlc.ts';
+import { type HlcText, hlcWallTimeMs } from '../clock/hlc.ts';
 import { SITE_ID_BYTES, type SiteIdText } from '../clock/site-id.ts';
 import type { SyncError } from '../errors/sync-error.ts';
 import { BoundedLog } from '../logging/bounded-log.ts';
@@ -15,8 +15,10 @@ import type { WireChange, WireChangeSet, WireCheckpoint } from '../protocol/sche
 import type { KVStore, KVTransaction } from '../storage/kv-store.ts';
 import { isStoreFailure, writeExclusively } from '../storage/store-failure.ts';
 import { DatabaseState } from './database-state.ts';
-import { freshCursor, type LogCursor, refuseIfForgotten, toCursor } from './log/cursor.ts';
-import { type LogPage, type LogReadOptions, readLog, type TakeChangeSet } from './log/log.ts';
+import { HeldSites } from './held-sites.ts';
+import { freshCursor, type LogCursor, toCursor } from './log/cursor.ts';
+import type { LogPage, LogReadOptions, TakeChangeSet } from './log/log.ts';
+import { readLogPage } from './log/log-page.ts';
 import { LogPins } from './log/log-pins.ts';
 import { LogReaders } from './log/log-readers.ts';
 import { carryPosition, deliverable, type LogRecord } from './log/log-record.ts';
@@ -28,27 +30,16 @@ import { toCompensation } from './merge/compensation.ts';
 import { refuseDrift } from './merge/drift.ts';
 import type { Sender } from './merge/foreign-authors.ts';
 import { GroupCommit } from './merge/group-commit.ts';
-import { fold } from './merge/held-bound.ts';
-import { tellAgain } from './merge/held-telling.ts';
 import { type Batch, type BatchOutcome, MergeTransaction } from './merge/merge-transaction.ts';
 import { Preview } from './merge/preview.ts';
 import { STEP_ROWS_MAX } from './merge/step-budget.ts';
 import type { EmptyingContext } from './merge/table-emptying.ts';
 import { WriteTransaction, type Written } from './merge/write-transaction.ts';
-import {
-  type Identity,
-  loadIdentity,
-  ReplacedError,
-  readForgotten,
-  readHorizon,
-} from './records/head.ts';
-import { type HeldFloor, readHeldFloor } from './records/held-floors.ts';
+import { type Identity, loadIdentity, ReplacedError, readHorizon } from './records/head.ts';
 import { type HeldLimits, UNLIMITED_HELD } from './records/held-size.ts';
 import { Pace } from './records/pace.ts';
-import { markPageEnd } from './records/position-marks.ts';
 import { type RowLimits, UNLIMITED_ROW } from './records/row-size.ts';
 import { SiteRecords } from './records/site-records.ts';
-import type { SiteState } from './records/site-state.ts';
 import type { AdmitRow } from './snapshot/row-reader.ts';
 import { openSnapshot, type Snapshot } from './snapshot/snapshot.ts';
 import type { Catalog } from './tables/catalog.ts';
@@ -63,9 +54,6 @@ export interface SnapshotUse {
   /** See `AdmitRow`. */
   admit?: AdmitRow | undefined;
 }
-
-/** Of so many sites at least; there are few that hold so much. */
-const FOLDS_REMEMBERED_MAX = 1000;
 
 /** What the engine takes from outside, so that a simulation can be the world. */
 export interface World {
@@ -124,6 +112,8 @@ export class SyncManager {
   readonly identity: Identity;
   /** What is remembered of each site. */
   readonly sites: SiteRecords;
+  /** What sites hold that was refused. */
+  readonly held: HeldSites;
   /** Who else reads the log, in whatever process. */
   readonly logPins: LogPins;
   /** Who reads the log at the moment. */
@@ -134,8 +124,6 @@ export class SyncManager {
   readonly #maintenance: Maintenance;
   readonly #stopWatching: () => void;
   readonly #state: DatabaseState;
-  /** Where the log ended when a site’s held rows were folded last. */
-  readonly #foldedAt = new Map<SiteIdText, HlcText>();
 
   /** Opens the database, which becomes one if the store is empty. */
   static async open(options: SyncManagerOptions): Promise<SyncManager> {
@@ -172,6 +160,14 @@ export class SyncManager {
       coordinator: identity.siteIdText,
       now: () => options.world.now(),
       maxAgeMs: options.logPinMaxAgeMs,
+    });
+    this.held = new HeldSites({
+      ...{ store: options.store, identity, logger: options.logger },
+      limits: options.heldLimits ?? UNLIMITED_HELD,
+      head: () => state.current.head,
+      look: () => this.#look(),
+      tidy: (step) => this.#tidy(step),
+      newPace: () => this.#newPace(),
     });
     this.#maintenance = new Maintenance(
       {
@@ -294,11 +290,15 @@ export class SyncManager {
   }
 
   get #emptying(): EmptyingContext {
-    const { allowResurrection, stepRows = STEP_ROWS_MAX, world } = this.#options;
+    const { allowResurrection, stepRows = STEP_ROWS_MAX } = this.#options;
     const { identity } = this;
     const { siteIdText } = identity;
-    const pace = new Pace(() => world.yield());
+    const pace = this.#newPace();
     return { siteIdText, identity, pace, allowResurrection, stepRows };
+  }
+
+  #newPace(): Pace {
+    return new Pace(() => this.#options.world.yield());
   }
 
   /** Beside the writers, one step at a time. */
@@ -363,25 +363,8 @@ export class SyncManager {
    * @throws SyncError SNAPSHOT_REQUIRED, if something has been forgotten that the reader may miss
    * @throws LongRecord
    */
-  async readLog(options: LogReadOptions, take: TakeChangeSet): Promise<LogPage> {
-    const { head, catalog } = this.#state.current;
-    const { after } = options;
-    const { siteIdText } = this.identity;
-    const page = await readLog(this.#store, { end: head.position, catalog }, options, take);
-    const now = await readForgotten(this.#store, siteIdText);
-    refuseIfForgotten(after, now);
-    const { hasMore, ddlAhead, lastSent, authors } = page;
-    const end = { position: page.end, forgets: after.forgets, isFresh: false };
-    const aliases = aliasesOf(catalog);
-    if (!hasMore) return { lastSent, end, hasMore, watermark: page.end, aliases, authors };
-    const watermark = markPageEnd(page.end, after.forgets);
-    // A reader that goes by the change sets must be able to come back for more, too.
-    const isBehindHorizon = compareHlc(page.end, now.horizon) < 0;
-    if (ddlAhead.length === 0 && !isBehindHorizon) {
-      return { lastSent, end, hasMore, watermark, aliases, authors };
-    }
-    take(carryPosition(siteIdText, watermark, ddlAhead));
-    return { lastSent: watermark, end, hasMore, watermark, aliases, authors };
+  readLog(options: LogReadOptions, take: TakeChangeSet): Promise<LogPage> {
+    return readLogPage(this.#store, this.identity, this.#state.current, options, take);
   }
 
   /** Of the tables, by the names that they have now. */
@@ -405,76 +388,13 @@ export class SyncManager {
     return carryPosition(this.identity.siteIdText, position);
   }
 
-  /**
-   * Tells a site once more what only it was told: to be called when a snapshot for it has been opened,
-   * which holds nothing of that. It comes after the snapshot's position.
-   */
-  async tellAgain(site: SiteIdText): Promise<void> {
-    await this.#look();
-    if (!this.#state.current.head.heldBytes) return;
-    let from: Uint8Array | undefined;
-    do {
-      from = await this.#tidy((it) => tellAgain(it, site, this.identity, from));
-    } while (from !== undefined);
-  }
-
-  /**
-   * To be called before a snapshot is opened for a site, for which it may have to start over: from now on it
-   * is told what it doesn't take.
-   */
-  async beginSnapshot(site: SiteIdText): Promise<void> {
-    const floor = await this.#floorOf(site);
-    if (!floor?.isIdle) return;
-    await this.#tidy(async ({ floors }) => {
-      await floors.load();
-      floors.raise(site, floor.hlc, false);
-    });
-  }
-
-  /** Whether a site has to start over, even one that says it has nothing: it may hold what was refused. */
-  async isIdle(site: SiteIdText): Promise<boolean> {
-    return (await this.#floorOf(site))?.isIdle ?? false;
-  }
-
-  async #floorOf(site: SiteIdText): Promise<HeldFloor | undefined> {
-    await this.#look();
-    if (this.#state.current.head.heldFloor === undefined) return undefined;
-    return readHeldFloor(this.#store, site);
-  }
-
-  /**
-   * A site has heard of all up to a position. Where much is kept of what it holds, that is let go of as far as it
-   * can be.
-   */
-  async noteHeard(
-    site: SiteIdText,
-    position: HlcText,
-    { heldBytes = 0 }: SiteState,
-  ): Promise<void> {
-    const { world, heldLimits = UNLIMITED_HELD } = this.#options;
-    if (heldBytes < heldLimits.heldBytesPerSite / 2) return;
-    // Going through all that is held is worth it once it has heard of what it had not heard of then.
-    const before = this.#foldedAt.get(site);
-    if (before !== undefined && compareHlc(position, before) < 0) return;
-    if (this.#foldedAt.size >= FOLDS_REMEMBERED_MAX) this.#foldedAt.clear();
-    this.#foldedAt.set(site, this.position);
-    const how = { identity: this.identity, isIdle: false };
-    const pace = new Pace(() => world.yield());
-    try {
-      await this.#tidy((it) => fold(it, new Map([[site, position]]), how, pace));
-    } catch (error) {
-      // It can wait: whoever reads is not to suffer from it.
-      this.#options.logger('what %s holds could not be folded: %O', site, error);
-    }
-  }
-
   async openSnapshot(
     checkpoint?: WireCheckpoint,
     { site, admit }: SnapshotUse = {},
   ): Promise<Snapshot> {
     const { world } = this.#options;
     const context = {
-      floor: async () => (site === undefined ? undefined : (await this.#floorOf(site))?.hlc),
+      floor: async () => (site === undefined ? undefined : (await this.held.floorOf(site))?.hlc),
       identity: this.identity,
       newSnapshotId: () => world.randomUuid(),
       now: () => world.now(),
@@ -494,8 +414,8 @@ export class SyncManager {
 
   /** The tables as they would be with more merged: as long as `isCurrent` says that they are still these. */
   preview(): Preview {
-    const { store, allowResurrection, world } = this.#options;
-    const pace = new Pace(() => world.yield());
+    const { store, allowResurrection } = this.#options;
+    const pace = this.#newPace();
     const state = this.#state.current;
     const isCurrent = () => this.#state.current.catalog === state.catalog;
     return new Preview({ store, state, isCurrent, allowResurrection, pace });
@@ -513,7 +433,7 @@ export class SyncManager {
 
   #tidy<T>(step: (transaction: WriteTransaction) => Promise<T>): Promise<T> {
     const { world } = this.#options;
-    const pace = new Pace(() => world.yield());
+    const pace = this.#newPace();
     const context = { site: this.identity.siteIdText, now: () => world.now(), pace };
     return this.#commits.alone(async () => {
       const { result } = await this.#write(async (store) => {

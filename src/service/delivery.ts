@@ -141,12 +141,15 @@ export class Delivery {
     refuseOwnSite(client, database);
     await this.#resyncs.meet(client, database);
     const state = await manager.sites.state(site);
-    if (state.resync !== undefined && (sinceHLC !== undefined || (await manager.isIdle(site)))) {
+    if (
+      state.resync !== undefined &&
+      (sinceHLC !== undefined || (await manager.held.isIdle(site)))
+    ) {
       throw new SyncError('SNAPSHOT_REQUIRED', START_OVER);
     }
     if (sinceHLC === undefined) await manager.sites.noteStartedOver(site);
     const cursor = await manager.cursorFor(sinceHLC);
-    if (!cursor.isFresh) await manager.noteHeard(site, cursor.position, state);
+    if (!cursor.isFresh) await manager.held.noteHeard(site, cursor.position, state);
     return cursor;
   }
 
@@ -200,9 +203,9 @@ export class Delivery {
     const { resync } = await manager.sites.state(site);
     // What the checkpoint holds is what the client saw before.
     const usable = resync === undefined ? checkpoint : undefined;
-    await manager.beginSnapshot(site);
+    await manager.held.begin(site);
     const snapshot = await this.#snapshots.open(database, usable, { ...reader, site });
-    await manager.tellAgain(site);
+    await manager.held.tellAgain(site);
     return {
       ...filterSnapshot(snapshot, this.readFilterOf(toReader(client, reader), signal, origin), {
         now: () => right.stamp,

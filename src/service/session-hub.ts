@@ -77,7 +77,7 @@ export class SessionHub {
   /** Of one that has to start over nothing is pushed that it would take. */
   async #endIdle(session: LiveSession): Promise<void> {
     // Where that can't be read, it hears of it when it asks.
-    const isIdle = await this.#manager.isIdle(session.siteId).catch(() => false);
+    const isIdle = await this.#manager.held.isIdle(session.siteId).catch(() => false);
     if (isIdle && this.#sessions.has(session)) session.startOver(START_OVER);
   }
 

@@ -3,15 +3,9 @@
  * decides what wins, and puts rows, log records and catalog in one write.
  */
 
-import { compareHlc, HLC_MIN, type HlcText } from '../../clock/hlc.ts';
-import { isOfSameSite, type SiteIdText } from '../../clock/site-id.ts';
-import type {
-  WireChange,
-  WireChangeSet,
-  WireColumnChange,
-  WireDeleteChange,
-  WireMigration,
-} from '../../protocol/schemas.ts';
+import { HLC_MIN, type HlcText } from '../../clock/hlc.ts';
+import type { SiteIdText } from '../../clock/site-id.ts';
+import type { WireChange, WireChangeSet, WireMigration } from '../../protocol/schemas.ts';
 import type { ApplyResult } from '../../protocol/types.ts';
 import type { KVTransaction } from '../../storage/kv-store.ts';
 import { LogDraft } from '../log/log-draft.ts';
@@ -21,30 +15,17 @@ import { ChangeListJson, JsonNames } from '../records/change-json.ts';
 import type { Identity } from '../records/head.ts';
 import { countKey, siteKey } from '../records/keys.ts';
 import { Pace } from '../records/pace.ts';
-import {
-  isExpired,
-  judgeCell,
-  judgeTombstone,
-  type MergeOutcome,
-  mergeCell,
-  mergeTombstone,
-  type Row,
-} from '../records/row.ts';
 import { type LoadedRow, toRowKey } from '../records/row-set.ts';
-import {
-  cellSize,
-  type RowLimits,
-  refuseLongPriorRow,
-  refuseRowGrowth,
-} from '../records/row-size.ts';
 import { migrationToJson, type TableRecord } from '../records/table-record.ts';
 import { type CatalogLimits, refuseGrowth } from '../tables/catalog-size.ts';
 import { type ChangeTarget, targetsOf } from '../tables/change-target.ts';
-import { successorOf, TargetFinder } from '../tables/table-names.ts';
+import { TargetFinder } from '../tables/table-names.ts';
 import type { BatchItem, Sender } from './foreign-authors.ts';
+import { ForeignChanges, type Outcome } from './foreign-changes.ts';
 import { boundHeld, type FullHolder, type HeldBoundContext } from './held-bound.ts';
 import { planReads, type ReadPlan } from './merge-plan.ts';
 import { dateOwn } from './own-write.ts';
+import { RowMerge, type RowMergeContext } from './row-merge.ts';
 import { StaleReadError } from './stale-read.ts';
 import { StepBudget } from './step-budget.ts';
 import { mergeMigration } from './table-ddl.ts';
@@ -95,12 +76,8 @@ export interface Unapplied {
   by?: HlcText | undefined;
 }
 
-/** What became of one change or migration. */
-type Outcome = MergeOutcome | 'foreign';
-
-export interface MergeContext extends EmptyingContext, HeldBoundContext {
+export interface MergeContext extends EmptyingContext, HeldBoundContext, RowMergeContext {
   catalogLimits: CatalogLimits;
-  rowLimits: RowLimits;
   identity: Identity;
   /** The server's wall time, in milliseconds. */
   now(): number;
@@ -130,8 +107,8 @@ export class MergeTransaction {
   readonly #budget: StepBudget;
   #batches: readonly Batch[] = [];
   readonly #untaken: Untaken;
-  /** See `#tablesBeingFilled`; worked out where it matters, for one change set. */
-  #beingFilled: ReadonlySet<number> | undefined;
+  readonly #rowMerge: RowMerge;
+  readonly #foreign: ForeignChanges;
 
   constructor(store: KVTransaction, known: CommittedState, context: MergeContext) {
     const site = context.siteIdText;
@@ -145,6 +122,11 @@ export class MergeTransaction {
       pace,
     });
     this.#untaken = new Untaken(this.#transaction, this.#names, context.identity, pace);
+    this.#rowMerge = new RowMerge(context, this.#names, (changes) =>
+      this.#transaction.log.noteReplaced(changes),
+    );
+    const catalog = () => this.#transaction.catalog;
+    this.#foreign = new ForeignChanges(catalog, context.identity.sample, this.#rowMerge);
   }
 
   /** One outcome for each of `batches`, each a batch of one client's; and what to keep of it all. */
@@ -263,7 +245,7 @@ export class MergeTransaction {
   ): Promise<void> {
     const { log, sites } = this.#transaction;
     const draft = new LogDraft(log.nextPosition());
-    this.#beingFilled = undefined;
+    this.#foreign.begin();
     for (const [i, migration] of changeSet.schemaMigrations.entries()) {
       // One looks at all that renames connect to it: what came at once may be long.
       if (i % MIGRATIONS_AT_ONCE === MIGRATIONS_AT_ONCE - 1) {
@@ -336,7 +318,7 @@ export class MergeTransaction {
     const finder = new TargetFinder(catalog);
     const tableOf = (change: WireChange) => {
       const bearer = finder.find(change);
-      const isForeign = sender !== undefined && this.#isForeign(change, sender);
+      const isForeign = sender !== undefined && this.#foreign.has(change, sender);
       if (bearer !== 'unknown' || isForeign) return toTable(bearer);
       const { schema, table } = change;
       return catalog.create({ schema, table, made: HLC_MIN, changed: position });
@@ -355,10 +337,9 @@ export class MergeTransaction {
     let current: { target: ChangeTarget; loaded: LoadedRow } | undefined;
     for (const [i, change] of changes.entries()) {
       const target = targets[i];
-      const isForeign = sender !== undefined && this.#isForeign(change, sender);
+      const isForeign = sender !== undefined && this.#foreign.has(change, sender);
       if (target === undefined) {
-        const isRefused = isForeign && this.#isForeignRefused(change, sender);
-        count(result, change, isRefused ? 'foreign' : 'skipped');
+        count(result, change, isForeign ? this.#foreign.judgeVoid(change, sender) : 'skipped');
         continue;
       }
       if (current?.target !== target) current = { target, loaded: this.#rowOf(target) };
@@ -366,13 +347,13 @@ export class MergeTransaction {
       const isDeletionOfHeld = change.type === 'delete' && floors.mayConcern(change.hlc);
       const columnsBefore = isDeletionOfHeld ? [...loaded.row.cells.keys()] : [];
       const outcome = isForeign
-        ? this.#judgeForeign(change, target, loaded, sender)
-        : this.#mergeChange(change, target, loaded, draft);
+        ? this.#foreign.judge(change, target, loaded, sender)
+        : this.#rowMerge.merge(change, target, loaded, draft);
       count(
         result,
         change,
         outcome,
-        outcome === 'applied' ? undefined : this.#winnerOf(change, loaded),
+        outcome === 'applied' ? undefined : this.#rowMerge.winnerOf(change, loaded),
       );
       if (outcome === 'applied') {
         loaded.changed = true;
@@ -391,132 +372,6 @@ export class MergeTransaction {
       if (turn !== undefined) await turn;
     }
     return undelivered;
-  }
-
-  /** What the coordinator has dated is nobody else's to bring, whatever they may relay. */
-  #isForeign(change: WireChange, sender: Sender): boolean {
-    return sender.isForeignOr(change, this.#context.identity.sample);
-  }
-
-  #isOwn({ hlc }: WireChange): boolean {
-    return isOfSameSite(hlc, this.#context.identity.sample);
-  }
-
-  /** What a change of this row has lost against. */
-  #winnerOf(change: WireChange, { row: { cells, tombstone } }: LoadedRow): HlcText | undefined {
-    if (change.type === 'delete') return tombstone?.hlc;
-    const stored = cells.get(this.#names.column(change.column).name);
-    const isStored = stored !== undefined && compareHlc(change.hlc, stored.hlc) <= 0;
-    return isStored ? stored.hlc : tombstone?.hlc;
-  }
-
-  /** Of a change that goes to no table. */
-  #isForeignRefused(change: WireChange, sender: Sender | undefined): boolean {
-    if (sender?.foreignAuthors === 'refuse') return true;
-    if (this.#isOwn(change)) return false;
-    return new TargetFinder(this.#transaction.catalog).find(change) !== 'void';
-  }
-
-  /** It never takes effect: what would, is refused. */
-  #judgeForeign(
-    change: WireChange,
-    { table }: ChangeTarget,
-    { row }: LoadedRow,
-    sender: Sender | undefined,
-  ): Outcome {
-    if (sender?.foreignAuthors === 'refuse') return 'foreign';
-    const { hlc } = change;
-    const outcome =
-      change.type === 'delete'
-        ? judgeTombstone(row, hlc)
-        : judgeCell(
-            row,
-            this.#names.column(change.column).name,
-            hlc,
-            this.#context.allowResurrection,
-          );
-    if (outcome !== 'applied') return outcome;
-    // A site pushes back what it alone was told, in the place of something that was refused.
-    if (this.#isOwn(change)) return 'skipped';
-    // It may be stored where it has yet to be moved from.
-    this.#beingFilled ??= this.#tablesBeingFilled();
-    return this.#beingFilled.has(table.id) ? 'skipped' : 'foreign';
-  }
-
-  /** The tables to which rows of others, that have ended, are still on their way. */
-  #tablesBeingFilled(): ReadonlySet<number> {
-    const { catalog } = this.#transaction;
-    const ids = new Set<number>();
-    for (const ended of catalog.unsettled()) {
-      let next: TableRecord | undefined = ended;
-      for (let steps = 0; next?.into !== undefined; steps++) {
-        next = successorOf(catalog, next, steps);
-        if (next !== undefined) ids.add(next.id);
-      }
-    }
-    return ids;
-  }
-
-  #mergeChange(
-    change: WireChange,
-    target: ChangeTarget,
-    loaded: LoadedRow,
-    draft: LogDraft,
-  ): MergeOutcome {
-    return change.type === 'delete'
-      ? this.#mergeDelete(change, target, loaded, draft)
-      : this.#mergeColumn(change, target, loaded, draft);
-  }
-
-  /** Logged, unless it is held for a dropped name: then when the name is used again, after the DDL that does. */
-  #mergeColumn(
-    change: WireColumnChange,
-    { isLive, pk, json }: ChangeTarget,
-    loaded: LoadedRow,
-    { changes }: LogDraft,
-  ): MergeOutcome {
-    const { hlc } = change;
-    const { row } = loaded;
-    const { name, member } = this.#names.column(change.column);
-    const value = JSON.stringify(change.value);
-    const cellsBefore = row.cells.size;
-    const cell = { hlc, value, pk };
-    const sizeBefore = cellSize(row, name, row.cells.get(name));
-    const outcome = mergeCell(row, name, cell, this.#context.allowResurrection);
-    if (outcome !== 'applied') return outcome;
-    const columns = row.cells.size - cellsBefore;
-    const grown = { columns, size: cellSize(row, name, cell) - sizeBefore };
-    loaded.size += grown.size;
-    refuseRowGrowth(row, loaded.size, grown, this.#context.rowLimits, () => {
-      const { schema, table } = change;
-      return `${schema}.${table}.${change.column}`;
-    });
-    this.#transaction.log.noteReplaced(1 - columns);
-    if (isLive) changes.addColumn(json, change, member, value);
-    return outcome;
-  }
-
-  #mergeDelete(
-    change: WireDeleteChange,
-    { isLive, pk, json }: ChangeTarget,
-    loaded: LoadedRow,
-    { changes, position }: LogDraft,
-  ): MergeOutcome {
-    const { hlc } = change;
-    const { row } = loaded;
-    const priorRow = change.priorRow && JSON.stringify(change.priorRow);
-    const heldBefore = countHeld(row);
-    const tombstone = { hlc, position, priorRow, pk };
-    const outcome = mergeTombstone(row, tombstone, this.#context.allowResurrection);
-    if (outcome !== 'applied') return outcome;
-    refuseLongPriorRow(priorRow, loaded.size, this.#context.rowLimits, () => {
-      return `${change.schema}.${change.table}: priorRow`;
-    });
-    loaded.size = 0;
-    for (const [column, cell] of row.cells) loaded.size += cellSize(row, column, cell);
-    this.#transaction.log.noteReplaced(1 + heldBefore - countHeld(row));
-    if (isLive) changes.addDelete(json, hlc, priorRow);
-    return outcome;
   }
 
   /** Sent by the coordinator itself, though others have made them. */
@@ -560,11 +415,6 @@ export class MergeTransaction {
 
 function toTable(bearer: TableRecord | 'void' | 'unknown'): TableRecord | undefined {
   return typeof bearer === 'string' ? undefined : bearer;
-}
-
-/** Changes that the row is made of. */
-function countHeld({ cells, tombstone }: Row): number {
-  return cells.size + (tombstone === undefined || isExpired(tombstone) ? 0 : 1);
 }
 
 function emptyOutcome(transactions: number): BatchOutcome {

@@ -128,7 +128,7 @@ test('whoever holds more that was refused than there may be starts over, and not
   // A snapshot that was begun before then doesn't count.
   await manager.sites.noteSnapshotSent(a.siteId, manager.position, undefined);
   assert.equal(await resyncOf(a), demand);
-  await manager.beginSnapshot(a.siteId);
+  await manager.held.begin(a.siteId);
   await manager.sites.noteSnapshotSent(a.siteId, manager.position, demand);
   assert.equal(await resyncOf(a), undefined);
   // Of all together: who has most makes room.
@@ -168,7 +168,7 @@ test('a device that asks before it sends is never told to start over, and what i
       refused: [set],
     });
     assert.deepEqual(full, []);
-    await manager.noteHeard(a.siteId, since, await manager.sites.state(a.siteId));
+    await manager.held.noteHeard(a.siteId, since, await manager.sites.state(a.siteId));
     author.apply(await readAll(manager, since, { reader: a.siteId }));
     since = manager.position;
     if (pk % 50 === 49) await manager.maintain({ thorough: true });
@@ -283,9 +283,9 @@ test('whatever is refused, of whom, in whatever order of clocks: each device end
         own: [] as WireChangeSet[],
       }));
       const snapshotOf = async ({ device: { siteId } }: (typeof devices)[number]) => {
-        await manager.beginSnapshot(siteId);
+        await manager.held.begin(siteId);
         const snapshot = await manager.openSnapshot(undefined, { site: siteId });
-        await manager.tellAgain(siteId);
+        await manager.held.tellAgain(siteId);
         return readChunks(snapshot);
       };
       const beginAnew = async (of: (typeof devices)[number]) => {
@@ -308,7 +308,7 @@ test('whatever is refused, of whom, in whatever order of clocks: each device end
         const state = await manager.sites.state(siteId);
         if (state.resync !== undefined) await beginAnew(of);
         if (of.since !== undefined)
-          await manager.noteHeard(siteId, unmark(of.since).position, state);
+          await manager.held.noteHeard(siteId, unmark(of.since).position, state);
         const sets = await readAll(manager, of.since, { reader: of.device.siteId });
         of.replica.apply(sets);
         of.since = manager.position;

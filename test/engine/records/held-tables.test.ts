@@ -121,7 +121,7 @@ class Client {
     await this.sync();
     const { manager } = this.#engine;
     const chunks = await takeSnapshot(manager);
-    await manager.tellAgain(this.device.siteId);
+    await manager.held.tellAgain(this.device.siteId);
     this.#catalog = newCatalog();
     this.#catalog.bootstrap(chunks);
     this.#since = String((chunks[0] as { hlc?: string }).hlc);

@@ -1,0 +1,128 @@
+/**
+ * One change merged into its row: whether it takes effect, what the row is then, and what the log says of it.
+ */
+
+import { compareHlc, type HlcText } from '../../clock/hlc.ts';
+import type { WireChange, WireColumnChange, WireDeleteChange } from '../../protocol/schemas.ts';
+import type { LogDraft } from '../log/log-draft.ts';
+import type { JsonNames } from '../records/change-json.ts';
+import {
+  isExpired,
+  judgeCell,
+  judgeTombstone,
+  type MergeOutcome,
+  mergeCell,
+  mergeTombstone,
+  type Row,
+} from '../records/row.ts';
+import type { LoadedRow } from '../records/row-set.ts';
+import {
+  cellSize,
+  type RowLimits,
+  refuseLongPriorRow,
+  refuseRowGrowth,
+} from '../records/row-size.ts';
+import type { ChangeTarget } from '../tables/change-target.ts';
+
+export interface RowMergeContext {
+  rowLimits: RowLimits;
+  allowResurrection: boolean;
+}
+
+export class RowMerge {
+  readonly #context: RowMergeContext;
+  readonly #names: JsonNames;
+  readonly #noteReplaced: (changes: number) => void;
+
+  /** @param noteReplaced told how many changes are not needed in the log any more */
+  constructor(context: RowMergeContext, names: JsonNames, noteReplaced: (changes: number) => void) {
+    this.#context = context;
+    this.#names = names;
+    this.#noteReplaced = noteReplaced;
+  }
+
+  /**
+   * Logged, unless it is held for a dropped name: then when the name is used again, after the DDL that does.
+   * @throws SyncError TOO_LARGE
+   */
+  merge(
+    change: WireChange,
+    target: ChangeTarget,
+    loaded: LoadedRow,
+    draft: LogDraft,
+  ): MergeOutcome {
+    return change.type === 'delete'
+      ? this.#mergeDelete(change, target, loaded, draft)
+      : this.#mergeColumn(change, target, loaded, draft);
+  }
+
+  /** What would become of a change, were it merged. */
+  judge(change: WireChange, { row }: LoadedRow): MergeOutcome {
+    if (change.type === 'delete') return judgeTombstone(row, change.hlc);
+    const { name } = this.#names.column(change.column);
+    return judgeCell(row, name, change.hlc, this.#context.allowResurrection);
+  }
+
+  /** What a change of this row has lost against. */
+  winnerOf(change: WireChange, { row: { cells, tombstone } }: LoadedRow): HlcText | undefined {
+    if (change.type === 'delete') return tombstone?.hlc;
+    const stored = cells.get(this.#names.column(change.column).name);
+    const isStored = stored !== undefined && compareHlc(change.hlc, stored.hlc) <= 0;
+    return isStored ? stored.hlc : tombstone?.hlc;
+  }
+
+  #mergeColumn(
+    change: WireColumnChange,
+    { isLive, pk, json }: ChangeTarget,
+    loaded: LoadedRow,
+    { changes }: LogDraft,
+  ): MergeOutcome {
+    const { hlc } = change;
+    const { row } = loaded;
+    const { name, member } = this.#names.column(change.column);
+    const value = JSON.stringify(change.value);
+    const cellsBefore = row.cells.size;
+    const cell = { hlc, value, pk };
+    const sizeBefore = cellSize(row, name, row.cells.get(name));
+    const outcome = mergeCell(row, name, cell, this.#context.allowResurrection);
+    if (outcome !== 'applied') return outcome;
+    const columns = row.cells.size - cellsBefore;
+    const grown = { columns, size: cellSize(row, name, cell) - sizeBefore };
+    loaded.size += grown.size;
+    refuseRowGrowth(row, loaded.size, grown, this.#context.rowLimits, () => {
+      const { schema, table } = change;
+      return `${schema}.${table}.${change.column}`;
+    });
+    this.#noteReplaced(1 - columns);
+    if (isLive) changes.addColumn(json, change, member, value);
+    return outcome;
+  }
+
+  #mergeDelete(
+    change: WireDeleteChange,
+    { isLive, pk, json }: ChangeTarget,
+    loaded: LoadedRow,
+    { changes, position }: LogDraft,
+  ): MergeOutcome {
+    const { hlc } = change;
+    const { row } = loaded;
+    const priorRow = change.priorRow && JSON.stringify(change.priorRow);
+    const heldBefore = countHeld(row);
+    const tombstone = { hlc, position, priorRow, pk };
+    const outcome = mergeTombstone(row, tombstone, this.#context.allowResurrection);
+    if (outcome !== 'applied') return outcome;
+    refuseLongPriorRow(priorRow, loaded.size, this.#context.rowLimits, () => {
+      return `${change.schema}.${change.table}: priorRow`;
+    });
+    loaded.size = 0;
+    for (const [column, cell] of row.cells) loaded.size += cellSize(row, column, cell);
+    this.#noteReplaced(1 + heldBefore - countHeld(row));
+    if (isLive) changes.addDelete(json, hlc, priorRow);
+    return outcome;
+  }
+}
+
+/** Changes that the row is made of. */
+function countHeld({ cells, tombstone }: Row): number {
+  return cells.size + (tombstone === undefined || isExpired(tombstone) ? 0 : 1);
+}
