@@ -9,12 +9,12 @@ import type { Chunk } from './transport.ts';
 
 const [ann, ben, carla] = [new Device(1), new Device(2), new Device(3)];
 
-/** As if each value had been another before, and each row another row: `WAS`, of Ben's, written at `hlc`. */
+/** As if each value had been another before, and each row another row: `<WAS>`, of Ben's, written at `hlc`. */
 function lie(changeSet: WireChangeSet, hlc: string): WireChangeSet {
   const changes = changeSet.changes.map((change) =>
     change.type === 'column'
-      ? { ...change, priorValue: 'WAS', priorHlc: hlc }
-      : { ...change, priorRow: ['WAS', { __bigint: '7' }] },
+      ? { ...change, priorValue: '<WAS>', priorHlc: hlc }
+      : { ...change, priorRow: ['<WAS>', { __bigint: '7' }] },
   );
   return { ...changeSet, changes };
 }
@@ -80,7 +80,7 @@ eachTransport(
     for (const sent of [pushed, await reader.changesSince(), await reader.snapshot()]) {
       const text = JSON.stringify(sent);
       assert.match(text, /"is"/);
-      assert.doesNotMatch(text, /WAS|prior/);
+      assert.doesNotMatch(text, /<WAS>|prior/);
     }
   },
   { hooks: () => ({ onBeforeSendChanges: (_client, changeSets) => [...changeSets] }) },
