@@ -7,7 +7,7 @@ import { decodeHlc, type HlcText } from '../clock/hlc.ts';
 import { type SiteIdText, siteIdToText } from '../clock/site-id.ts';
 import type { CoordinatorConfig } from '../config/schema.ts';
 import type { Maintained } from '../engine/maintenance/maintenance.ts';
-import type { SyncManager, World } from '../engine/sync-manager.ts';
+import type { World } from '../engine/sync-manager.ts';
 import { SyncError } from '../errors/sync-error.ts';
 import type { AuthRequest, HookChain } from '../hooks/chain.ts';
 import type { RowWrite, WriteResult } from '../hooks/coordinator-access.ts';
@@ -25,8 +25,8 @@ import type { Storage } from '../storage/kv-store.ts';
 import { type Applicant, type Applying, ApplyPipeline } from './apply-pipeline.ts';
 import { Authenticator } from './authenticator.ts';
 import { BatchLine } from './batch-line.ts';
-import { Budget } from './budget.ts';
 import { Clients } from './clients.ts';
+import { databaseFigures, positionAheadMs } from './database-figures.ts';
 import { type Database, type DatabaseLease, DatabasePool } from './database-pool.ts';
 import {
   type ChangesQuery,
@@ -47,9 +47,8 @@ import type { ReadFilter } from './read-filter.ts';
 import { RefusalLog } from './refusal-log.ts';
 import { isDenial, type Reader, type ReadRight, Rights, toGetChanges, toReader } from './rights.ts';
 import { toChanges } from './row-writes.ts';
+import { Sessions } from './sessions.ts';
 import { type StoreStatus, StoreWatch } from './store-watch.ts';
-
-const OVERLOADED_RETRY_MS = 1000;
 
 export interface ServiceOptions {
   config: CoordinatorConfig;
@@ -88,10 +87,8 @@ export class CoordinatorService {
   readonly #pool: DatabasePool;
   /** Of hook modules that read the logs. */
   readonly logPins: LogPinKeeper;
-  readonly #sessions = new Set<LiveSession>();
-  readonly #sessionBudget: Budget;
-  /** What gives back the place of each among those of its user. */
-  readonly #places = new WeakMap<LiveSession, () => void>();
+  /** Of all databases. */
+  readonly sessions: Sessions;
   readonly #pipeline: ApplyPipeline;
   readonly #delivery: Delivery;
   readonly #authenticator: Authenticator;
@@ -160,8 +157,7 @@ export class CoordinatorService {
       ...config.limits,
       unauthenticatedSockets: pendingMax,
     });
-    const { sessions: max, sharePerUser } = config.limits;
-    this.#sessionBudget = new Budget({ limit: 'limits.sessions', max, sharePerUser });
+    this.sessions = new Sessions(config.limits);
     this.memory = new MemoryBudgets(config.limits, metrics.limitMet);
     const { refusals = new RefusalLog() } = options;
     this.#refusals = refusals;
@@ -173,30 +169,19 @@ export class CoordinatorService {
       throttle,
       refusals,
     });
-    const gauges = {
-      connections: () => this.connections,
-      socketsUnauthenticated: () => this.pendingHandshakes.size,
-      sessions: () => this.#sessions.size,
-      openStores: () => this.#pool.size,
-      logLength: () => this.#sum(({ logLength }) => logLength),
-      logChanges: () => this.#sum(({ logChanges }) => logChanges.logged),
-      logChangesReplaced: () => this.#sum(({ logChanges }) => logChanges.replaced),
-      queuedBytes: () => this.queuedBytes() + this.memory.httpPageBytes,
-      snapshotStreams: () => this.#delivery.snapshotStreams,
-      positionAhead: () => this.#positionAheadMs() / 1000,
-      logPins: () => this.#sum(({ logPins }) => logPins.summary.count),
-      logPinAge: () => this.#secondsSince(({ logPins }) => logPins.summary.renewedAtMs),
-      logPinLag: () => this.#secondsSince(({ logPins }) => logPins.summary.unreadSinceMs),
-    };
-    this.metrics.expose(gauges, {
-      changes: this.#pipeline.counts,
-      applySeconds: this.#pipeline.seconds,
-      batchSizes: this.#pipeline.batchSizes,
-      querySeconds: this.querySeconds,
-      maintenance: this.#pool.counts,
-      snapshots: this.#delivery.snapshotCounts,
-      logins: this.#authenticator.counts,
-    });
+    const databases = databaseFigures(this.#pool, world);
+    this.metrics.expose(
+      { ...this.#gauges(), ...databases },
+      {
+        changes: this.#pipeline.counts,
+        applySeconds: this.#pipeline.seconds,
+        batchSizes: this.#pipeline.batchSizes,
+        querySeconds: this.querySeconds,
+        maintenance: this.#pool.counts,
+        snapshots: this.#delivery.snapshotCounts,
+        logins: this.#authenticator.counts,
+      },
+    );
     const { health } = storage;
     this.#store = new StoreWatch({ health, now: () => world.now(), logger });
     if (health === undefined) return;
@@ -211,19 +196,15 @@ export class CoordinatorService {
     return this.#delivery.querySeconds;
   }
 
-  #sum(figure: (manager: SyncManager) => number): number {
-    return [...this.#pool.open()].reduce((sum, { manager }) => sum + figure(manager), 0);
-  }
-
-  /** The longest, over all databases that are open; 0 where there is no such moment. */
-  #secondsSince(moment: (manager: SyncManager) => number | undefined): number {
-    const nowMs = this.#options.world.now();
-    const moments = [...this.#pool.open()].map(({ manager }) => moment(manager) ?? nowMs);
-    return (nowMs - Math.min(nowMs, ...moments)) / 1000;
-  }
-
-  #positionAheadMs(): number {
-    return Math.max(0, ...[...this.#pool.open()].map(({ manager }) => manager.positionAheadMs));
+  #gauges() {
+    return {
+      connections: () => this.connections,
+      socketsUnauthenticated: () => this.pendingHandshakes.size,
+      sessions: () => this.sessions.size,
+      openStores: () => this.#pool.size,
+      queuedBytes: () => this.queuedBytes() + this.memory.httpPageBytes,
+      snapshotStreams: () => this.#delivery.snapshotStreams,
+    };
   }
 
   get config(): CoordinatorConfig {
@@ -235,11 +216,6 @@ export class CoordinatorService {
 
   get isStopping(): boolean {
     return this.#pipeline.isStopping;
-  }
-
-  /** Live sessions, of all databases. */
-  get sessions(): ReadonlySet<LiveSession> {
-    return this.#sessions;
   }
 
   /**
@@ -259,9 +235,9 @@ export class CoordinatorService {
       protocolVersion: PROTOCOL_VERSION,
       uptime: Math.round((performance.now() - this.#startedAt) / 1000),
       openStores: this.#pool.size,
-      connectedClients: this.#sessions.size,
+      connectedClients: this.sessions.size,
       connections: this.connections,
-      positionAheadMs: this.#positionAheadMs(),
+      positionAheadMs: positionAheadMs(this.#pool),
       ...(store !== undefined && { store }),
     };
   }
@@ -327,7 +303,7 @@ export class CoordinatorService {
    * @returns how many were connected; throws what `predicate` throws, and then does nothing
    */
   resync(predicate: IdentityPredicate): Promise<number> {
-    return this.#delivery.startOver(this.#sessions, predicate);
+    return this.#delivery.startOver(this.sessions, predicate);
   }
 
   /** @throws SyncError NOT_AUTHORIZED, or what a hook refused with */
@@ -380,7 +356,7 @@ export class CoordinatorService {
    * @returns settles when all sessions have been asked about: how many there were
    */
   async reauthorize(predicate: IdentityPredicate = () => true): Promise<number> {
-    const named = [...this.#sessions].filter(({ identity }) => predicate(identity));
+    const named = [...this.sessions].filter(({ identity }) => predicate(identity));
     this.#rights.doubt(predicate);
     await forEachOf(named, (session) => session.reconsider());
     return named.length;
@@ -393,7 +369,7 @@ export class CoordinatorService {
   async hooksChanged(): Promise<void> {
     this.#authenticator.hooksChanged();
     this.#rights.doubt(() => true);
-    const before = this.#sessions.size;
+    const before = this.sessions.size;
     await forEachOf([...this.clients], (client) => client.recheck?.());
     this.logger('%d sessions were asked about again', before);
   }
@@ -510,7 +486,7 @@ export class CoordinatorService {
 
   /** Ends the sessions of a site that has to start over; one that is away hears of it when it asks. */
   endFull(databaseId: string, site: SiteIdText): void {
-    this.#delivery.endFull(this.#sessions, databaseId, site);
+    this.#delivery.endFull(this.sessions, databaseId, site);
   }
 
   /**
@@ -547,23 +523,12 @@ export class CoordinatorService {
 
   /** @throws SyncError OVERLOADED when `limits.sessions` are there, or its user has a share of them */
   addSession(session: LiveSession, database: Database): void {
-    const { sessions } = this.config.limits;
-    if (this.#sessions.size >= sessions) {
-      throw new SyncError('OVERLOADED', `limits.sessions (${sessions}) clients are connected`, {
-        retryAfterMs: OVERLOADED_RETRY_MS,
-        limit: 'limits.sessions',
-      });
-    }
-    this.#places.set(session, this.#sessionBudget.take(database.holder));
-    this.#sessions.add(session);
-    database.sessions.add(session);
+    this.sessions.add(session, database);
   }
 
   removeSession(session: LiveSession, database: Database): void {
-    session.end();
-    database.sessions.delete(session);
-    this.#places.get(session)?.();
-    if (this.#sessions.delete(session)) this.#options.hooks.clientDisconnect(session.joinedAs);
+    const wasThere = this.sessions.remove(session, database);
+    if (wasThere) this.#options.hooks.clientDisconnect(session.joinedAs);
   }
 
   get hooks(): HookChain {
