@@ -283,7 +283,7 @@ export const ConfigSchema = group({
     ),
     heldBytesPerDatabase: bytes(
       64 * MIB,
-      'The same for all devices of one database: beyond it those with most start over',
+      'The same for all devices of one database: beyond it those with most start over, also such as ask',
     ),
     bytesInFlight: memory(
       512 * MIB,

@@ -68,12 +68,14 @@ export class HeldSites {
     });
   }
 
-  /** Whether a site has to start over, even one that says it has nothing: it may hold what was refused. */
+  /** Whether a site has to start over, and is told nothing before it does. */
   async isIdle(site: SiteIdText): Promise<boolean> {
     return (await this.floorOf(site))?.isIdle ?? false;
   }
 
-  /** Below which a site is told once more what takes effect; `undefined` if it is told nothing. */
+  /**
+   * Up to which a site may hold something that was refused; `undefined` for one of which all is known that it holds.
+   */
   async floorOf(site: SiteIdText): Promise<HeldFloor | undefined> {
     await this.#options.look();
     if (this.#options.head().heldFloor === undefined) return undefined;

@@ -141,10 +141,11 @@ export class Delivery {
     refuseOwnSite(client, database);
     await this.#resyncs.meet(client, database);
     const state = await manager.sites.state(site);
-    if (
+    // Who names no position may hold what was refused all the same.
+    const mustStartOver =
       state.resync !== undefined &&
-      (sinceHLC !== undefined || (await manager.held.isIdle(site)))
-    ) {
+      (sinceHLC !== undefined || (await manager.held.floorOf(site)) !== undefined);
+    if (mustStartOver) {
       throw new SyncError('SNAPSHOT_REQUIRED', START_OVER);
     }
     if (sinceHLC === undefined) await manager.sites.noteStartedOver(site);

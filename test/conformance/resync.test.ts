@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { siteIdToText } from '../../src/clock/site-id.ts';
+import { siteIdToText, textToSiteId } from '../../src/clock/site-id.ts';
 import type { ClientIdentity } from '../../src/hooks/types.ts';
 import { Device } from '../../src/testing/device.ts';
 import { TestClient } from '../../src/testing/test-client.ts';
@@ -147,4 +147,41 @@ test('a predicate that throws does nothing now, and fails closed later', async (
   isBroken = true;
   const client = await TestClient.join(server.wsUrl, ann, t);
   await assert.rejects(client.changesSince(watermark), /SNAPSHOT_REQUIRED/);
+});
+
+test('who holds too much that was refused, and names no position, starts over until a whole snapshot was sent', async (t) => {
+  const refuse = { reason: 'no', code: 'NO' };
+  const server = await startServer(t, {
+    config: {
+      storage: 'memory:',
+      hooks: { onReject: 'revert' },
+      limits: { heldBytesPerSite: 100 },
+    },
+    hooks: {
+      onBeforeApplyChanges: ({ siteId }, sets) =>
+        siteIdToText(siteId) === ann.siteId
+          ? {
+              approved: [],
+              rejected: sets.flatMap(({ changes }) =>
+                changes.map(({ hlc }) => ({ ...refuse, hlc })),
+              ),
+            }
+          : { approved: [...sets], rejected: [] },
+    },
+  });
+  const author = await TestClient.join(server.wsUrl, writer, t);
+  await author.apply(writer.write({ pk: [1], set: { x: 1 } }));
+  const first = await TestClient.join(server.wsUrl, ann, t);
+  await first.apply(ann.write({ pk: [1], set: { x: 2 } }));
+  assert.equal((await first.next('error')).code, 'SNAPSHOT_REQUIRED');
+  const again = await TestClient.join(server.wsUrl, ann, t);
+  await assert.rejects(again.changesSince(), /SNAPSHOT_REQUIRED/);
+  const identity = { siteId: textToSiteId(ann.siteId) };
+  await server.service.withAccess('default', async (access) => {
+    const cut = await server.service.handleSnapshot(identity, access);
+    await cut.close();
+  });
+  await assert.rejects(again.changesSince(), /SNAPSHOT_REQUIRED/);
+  await again.snapshot();
+  await again.changesSince();
 });

@@ -27,19 +27,26 @@ export interface HeldBoundContext {
   newDemand(): string;
 }
 
-/** After a batch. @returns who has to start over */
+/**
+ * After a batch.
+ * @param untold sites that have to start over in any case
+ * @returns who has to start over
+ */
 export async function boundHeld(
   transaction: WriteTransaction,
   { heldLimits, newDemand, identity }: HeldBoundContext,
   pace: Pace,
+  untold: readonly SiteIdText[] = [],
 ): Promise<readonly FullHolder[]> {
   const { held, sites, head } = transaction;
   const touched = held.recount();
-  if (touched.size === 0) return [];
+  if (touched.size === 0 && untold.length === 0) return [];
   const grown = [...touched].filter((site) => held.gainedOf(site) > 0);
-  await sites.load(grown);
+  await sites.load([...grown, ...untold]);
   const { heldBytesPerSite, heldBytesPerDatabase } = heldLimits;
-  const full = new Map<SiteIdText, LimitName>();
+  const full = new Map<SiteIdText, LimitName>(
+    untold.map((site) => [site, 'limits.heldBytesPerDatabase']),
+  );
   let ofAll = (head.heldBytes ?? 0) + held.gainedOfAll;
   for (const site of grown) {
     const bytes = sites.heldBytesOf(site) + held.gainedOf(site);

@@ -95,6 +95,11 @@ interface Merging {
   writer: Writer;
 }
 
+/**
+ * What sites are told, each by itself, of what they did not take of one batch; one letter may be longer. Of one long
+ * value everybody who was refused the same cell would be written a copy.
+ */
+const TOLD_BYTES_MAX = 4 * 1024 * 1024;
 /** So many migrations are merged before others in this process have their turn. */
 const MIGRATIONS_AT_ONCE = 16;
 
@@ -142,9 +147,9 @@ export class MergeTransaction {
       for (const set of answers) await this.#mergeSet(set, outcome, undefined, sender?.siteId);
       for (const set of refused) await this.#compensate(set, sender?.siteId ?? set.siteId);
       if (own !== undefined) await this.#mergeOwn(own, outcome);
-      await this.#untaken.tell();
+      const untold = await this.#untaken.tell(TOLD_BYTES_MAX);
       this.#refuseGrowth();
-      outcome.full = await boundHeld(this.#transaction, this.#context, this.#pace);
+      outcome.full = await boundHeld(this.#transaction, this.#context, this.#pace, untold);
       outcome.position = this.#transaction.head.position;
       outcomes.push(outcome);
     }

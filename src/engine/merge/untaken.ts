@@ -17,6 +17,7 @@ import type { Identity } from '../records/head.ts';
 import {
   type Applied,
   type Holding,
+  heldOf,
   noteApplied,
   noteMoved,
   noteRefused,
@@ -107,10 +108,23 @@ export class Untaken {
     return tell;
   }
 
-  /** After a batch. */
-  async tell(): Promise<void> {
-    if (this.#touched.size === 0) return;
-    for (const [site, telling] of this.#tellBySite) await this.#tellSite(site, telling);
+  /**
+   * After a batch.
+   * @param bytesMax once more than that has been told, others are not
+   * @returns those others: they have to start over
+   */
+  async tell(bytesMax = Number.POSITIVE_INFINITY): Promise<readonly SiteIdText[]> {
+    if (this.#touched.size === 0) return [];
+    const left: SiteIdText[] = [];
+    let bytes = 0;
+    for (const [site, telling] of this.#tellBySite) {
+      if (bytes <= bytesMax) {
+        bytes += await this.#tellSite(site, telling);
+        continue;
+      }
+      await this.#giveUp(site, telling);
+      left.push(site);
+    }
     for (const { target, loaded } of this.#touched.values()) {
       const held = this.#transaction.held.get(target.address);
       if (held !== undefined) settle(held, loaded.row);
@@ -119,9 +133,26 @@ export class Untaken {
     }
     this.#touched.clear();
     this.#tellBySite.clear();
+    return left;
   }
 
-  async #tellSite(site: SiteIdText, telling: Telling): Promise<void> {
+  /** It starts over, from a snapshot in which all is newer than what it holds. */
+  async #giveUp(site: SiteIdText, telling: Telling): Promise<void> {
+    const { held, floors } = this.#transaction;
+    await floors.load();
+    for (const { target } of telling.keys()) {
+      const holding = held.get(target.address)?.sites.get(site);
+      if (holding === undefined) continue;
+      for (const { hlc } of heldOf(holding)) {
+        floors.raise(site, answerHlc(hlc, this.#identity.siteId), true);
+      }
+    }
+    const floor = floors.of(site);
+    if (floor !== undefined) floors.raise(site, floor.hlc, true);
+  }
+
+  /** @returns the bytes of it */
+  async #tellSite(site: SiteIdText, telling: Telling): Promise<number> {
     const { log, held } = this.#transaction;
     const position = log.nextPosition();
     const letter = new Letter(this.#names);
@@ -136,7 +167,7 @@ export class Untaken {
       const turn = this.#pace.did(1 + changes.length);
       if (turn !== undefined) await turn;
     }
-    letter.send(this.#transaction, position, site, this.#identity.siteIdText);
+    return letter.send(this.#transaction, position, site, this.#identity.siteIdText);
   }
 }
 
@@ -174,9 +205,9 @@ export class Letter {
     position: HlcText,
     to: SiteIdText,
     coordinator: SiteIdText,
-  ): void {
-    if (this.#changes.length === 0) return;
-    log.append({
+  ): number {
+    if (this.#changes.length === 0) return 0;
+    return log.append({
       ...{ position, to, siteId: coordinator, authors: coordinator },
       ...{ changes: this.#changes, migrations: [], tables: this.#tables.toString() },
       transactionId: `reverted:${position}`,

@@ -146,6 +146,42 @@ test('whoever holds more that was refused than there may be starts over, and not
   assert.equal(told.length, 4, 'what was good is stored');
 });
 
+test('of one long value not everybody is written a copy who was refused it: some start over, and end with it', async () => {
+  const engine = await openEngine();
+  const { manager } = engine;
+  const author = new Device(20);
+  const devices = Array.from({ length: 8 }, (_, i) => new Device(i + 1, 1_700_000_005_000));
+  await manager.apply([author.write({ pk: [1], set: { a: 0 } })]);
+  const replicas = new Map<Device, Replica>();
+  for (const device of devices) {
+    const refused = device.write({ pk: [1], set: { a: 'bad' } });
+    await refuse(engine, device, refused);
+    const replica = new Replica();
+    replica.apply([refused]);
+    replicas.set(device, replica);
+  }
+  const long = 'x'.repeat(1024 * 1024);
+  const { full } = await manager.apply([author.write({ pk: [1], set: { a: long } })]);
+  // Four letters and a little, and the fifth that goes beyond.
+  assert.deepEqual(
+    full.map(({ site }) => site),
+    devices.slice(4).map(({ siteId }) => siteId),
+  );
+  await assertSound(engine);
+  for (const [device, replica] of replicas) {
+    const mustStartOver = full.some(({ site }) => site === device.siteId);
+    assert.equal((await manager.sites.state(device.siteId)).resync !== undefined, mustStartOver);
+    if (!mustStartOver) replica.apply(await readAll(manager, undefined, { reader: device.siteId }));
+    else {
+      await manager.held.begin(device.siteId);
+      const snapshot = await manager.openSnapshot(undefined, { site: device.siteId });
+      replica.load(await readChunks(snapshot));
+    }
+    const [[, row] = []] = replica.rows('main', 't');
+    assert.ok(row?.a === long, `${mustStartOver}: ${String(row?.a).slice(0, 9)}`);
+  }
+});
+
 test('a device that asks before it sends is never told to start over, and what is kept of it stays small', async () => {
   const heldBytesPerSite = 20_000;
   const engine = await openEngine({
