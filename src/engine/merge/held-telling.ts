@@ -59,10 +59,11 @@ export async function tellAgain(
     const bytes = stored[i];
     const cells = bytes && decodeRow(bytes).cells;
     const row = { id, schema, table: name, pk: held.pk };
-    // The site has what it wrote itself, unless it began anew: then the deletion takes that away, too.
-    const isRowTold = holding.row?.at !== undefined;
+    // The site has what it wrote itself, unless it began anew: then a deletion takes that away, too, be it told
+    // again or one of its own, which it carries out once more.
+    const isRowHeld = holding.row !== undefined;
     const tell = (told: { hlc: HlcText; at?: HlcText | undefined }, column?: string) => {
-      if (told.at === undefined && !isRowTold) return;
+      if (told.at === undefined && !isRowHeld) return;
       // A site isn't told what is its own.
       if (told.at === undefined) told.hlc = answerHlc(told.hlc, coordinator.siteId);
       else log.noteReplaced(1);
@@ -72,7 +73,7 @@ export async function tellAgain(
         ...(column === undefined ? {} : { column, value: cells?.get(column)?.value ?? 'null' }),
       });
     };
-    if (holding.row !== undefined) tell(holding.row);
+    if (holding.row?.at !== undefined) tell(holding.row);
     for (const [column, told] of holding.cells) tell(told, column);
     const changed = encodeHeldRow(held);
     if (changed !== undefined) store.put(key, changed);

@@ -22,7 +22,7 @@ import {
   type TestEngine,
   takeSnapshot,
 } from '../../support/engine.ts';
-import { runs } from '../../support/runs.ts';
+import { holdsAsync } from '../../support/runs.ts';
 
 async function assertSound({ store }: TestEngine): Promise<void> {
   for await (const { code, where, what } of verifyDatabase(store)) {
@@ -302,7 +302,7 @@ const steps = fc.array(
 );
 
 test('whatever is refused, of whom, in whatever order of clocks: each device ends with what is stored', async () => {
-  await fc.assert(
+  await holdsAsync(
     fc.asyncProperty(steps, fc.constantFrom(1e9, 400, 800, 1600), async (history, bytes) => {
       const heldLimits = { heldBytesPerSite: bytes, heldBytesPerDatabase: 2 * bytes };
       const engine = await openEngine({ heldLimits });
@@ -395,6 +395,6 @@ test('whatever is refused, of whom, in whatever order of clocks: each device end
       }
       await assertSound(engine);
     }),
-    { numRuns: runs(15) },
+    15,
   );
 });
