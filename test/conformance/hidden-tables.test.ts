@@ -95,7 +95,7 @@ eachTransport(
     await author.apply(rename(staff, 'pay', 'wages', 2));
     const reader = await join(other);
     const sent = [await reader.changesSince(), await reader.snapshot()];
-    assert.doesNotMatch(JSON.stringify(sent), /1000/);
+    assert.doesNotMatch(JSON.stringify(sent), /:1000[,}]/);
     assert.match(JSON.stringify(sent), /"table":"wages".*"value":0/);
   },
   { hooks: byNameOnly },
