@@ -28,7 +28,8 @@ export async function check(resolved: ResolvedConfig): Promise<void> {
   });
   process.stdout.write(`${configToText(resolved)}\n\n${hooksToText(hooks)}\n`);
   for (const { close } of hooks) await close();
-  for (const warning of await configToWarnings(resolved)) {
+  const kinds = HOOK_NAMES.filter((hook) => hooks.some((module) => module.hooks[hook]));
+  for (const warning of await configToWarnings(resolved, kinds)) {
     process.stderr.write(`${PACKAGE_NAME}: warning: ${warning}\n`);
   }
   process.exit(0);

@@ -39,7 +39,8 @@ export async function start(resolve: () => ResolvedConfig): Promise<void> {
   const server = await createCoordinatorServer({ config });
   stopOnSignal(server, config.limits.shutdownMs);
   process.on('unhandledRejection', (reason) => server.noteStrayRejection(reason));
-  const warnings = await configToWarnings(resolved);
+  const kinds = server.describe().hooks.flatMap((module) => module.kinds);
+  const warnings = await configToWarnings(resolved, kinds);
   const { port } = await server.start();
   hangups.answer(() => reload(server, config, resolve));
   process.stdout.write(`${startToText(config, port, server.describe())}\n`);

@@ -3,23 +3,30 @@
 import { isLoopback } from '../config/loopback.ts';
 import { maskUrl } from '../config/option-display.ts';
 import type { ResolvedConfig } from '../config/resolve-config.ts';
+import type { HookName } from '../hooks/kinds.ts';
 import { isOriginAllowed } from '../service/origins.ts';
 import { exposedSecrets } from './exposed-secrets.ts';
 
 /** Of a page that nobody has named. */
 const ANY_ORIGIN = 'https://any-page.invalid';
 
-export async function configToWarnings(resolved: ResolvedConfig): Promise<string[]> {
+/** @param hooks that the modules have */
+export async function configToWarnings(
+  resolved: ResolvedConfig,
+  hooks: readonly HookName[],
+): Promise<string[]> {
   const { config, sources } = resolved;
   const { host, auth, cors, storage } = config;
   const isFlag = (path: string) => sources.get(path)?.startsWith('flag ') === true;
   const warnings: string[] = [];
-  if (auth.mode === 'none' && !isLoopback(host)) {
+  const isGuarded = hooks.includes('onAuthenticate') || hooks.includes('onAuthorize');
+  const isOpen = auth.mode === 'none' && !isGuarded;
+  if (isOpen && !isLoopback(host)) {
     warnings.push(
       `auth.mode is "none" and the host is ${host}: everybody who reaches this port may read and write everything`,
     );
   }
-  if (auth.mode === 'none' && isOriginAllowed(cors.origin, ANY_ORIGIN)) {
+  if (isOpen && isOriginAllowed(cors.origin, ANY_ORIGIN)) {
     warnings.push(
       'auth.mode is "none" and cors.origin lets in all pages: every web page that a browser on a machine that reaches this port shows may read and write everything',
     );

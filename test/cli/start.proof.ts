@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { createDir } from '../config/temp-dir.ts';
 import { runProcess, startProcess } from './run-process.ts';
@@ -41,6 +43,17 @@ test('it warns where everybody may connect', async (t) => {
   running.child.kill('SIGTERM');
   assert.equal(await running.ended, 0);
   assert.match(running.output.stderr, /warning: auth\.mode is "none" and the host is 0\.0\.0\.0/);
+});
+
+test('it does not where a hook module says who may', async (t) => {
+  const cwd = createDir(t);
+  writeFileSync(join(cwd, 'guard.mjs'), 'export default { onAuthorize: () => false };\n');
+  const args = ['--port', '0', '--storage', 'memory:', '--hooks', './guard.mjs'];
+  const running = startProcess(t, args, { cwd });
+  await running.waitFor(/guard\.mjs \(onAuthorize\)\n/);
+  running.child.kill('SIGTERM');
+  assert.equal(await running.ended, 0);
+  assert.equal(running.output.stderr.includes('auth.mode is "none"'), false);
 });
 
 test('a port that is taken is one line', async (t) => {
