@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { SyncError } from '../../src/errors/sync-error.ts';
 import { HOOK_KINDS, HOOK_NAMES } from '../../src/hooks/kinds.ts';
-import { CALLS, CLIENT, deferred, signalOf, testChain, untyped } from './support.ts';
+import { CALLS, CLIENT, deferred, SHORT_MS, signalOf, testChain, untyped } from './support.ts';
 
 /** Never answers; tells the signal that it was given. */
 function hanging() {
@@ -22,7 +22,8 @@ const told = HOOK_NAMES.filter((hook) => HOOK_KINDS[hook] === 'notify');
 for (const hook of HOOK_NAMES) {
   it(`${hook}: a hook that hangs sees its signal aborted when its time is up`, async () => {
     const { act, signals } = hanging();
-    await CALLS[hook](testChain([untyped({ [hook]: act })])).catch(() => {});
+    const chain = testChain([untyped({ [hook]: act })], { timeoutMs: SHORT_MS });
+    await CALLS[hook](chain).catch(() => {});
     assert.equal(signals.length, 1);
     assert.match(String(signals[0]?.reason), /no answer within 20 ms/);
   });

@@ -6,7 +6,7 @@ import { setImmediate } from 'node:timers/promises';
 import { SyncError } from '../../src/errors/sync-error.ts';
 import { HOOK_KINDS, HOOK_NAMES, type HookName } from '../../src/hooks/kinds.ts';
 import type { ErrorCode } from '../../src/protocol/error-codes.ts';
-import { CALLS, changeSet, SITE, signalOf, testChain, untyped } from './support.ts';
+import { CALLS, changeSet, SHORT_MS, SITE, signalOf, testChain, untyped } from './support.ts';
 
 type Act = (...args: unknown[]) => unknown;
 
@@ -214,9 +214,10 @@ for (const hook of HOOK_NAMES) {
   describe(hook, () => {
     for (const [name, act] of Object.entries<Act>(ACTS)) {
       const [seen, outcome] = expectedOf(hook, name);
+      const options = outcome === 'timeout' ? { timeoutMs: SHORT_MS } : {};
 
       it(`that ${name}: ${seen}, counted as ${outcome}`, async () => {
-        const chain = testChain({ mine: untyped({ [hook]: act }) });
+        const chain = testChain({ mine: untyped({ [hook]: act }) }, options);
         assert.equal(await seenBy(CALLS[hook](chain)), seen);
         assert.deepEqual(chain.outcomes, [`${hook} mine ${outcome}`]);
 

@@ -5,12 +5,12 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { test } from 'node:test';
 import { currentCall } from '../../src/hooks/current-call.ts';
 import type { CoordinatorHooks } from '../../src/hooks/types.ts';
-import { CLIENT, testChain, untyped } from './support.ts';
+import { CLIENT, SHORT_MS, testChain, untyped } from './support.ts';
 
 const GET = { type: 'get_changes', databaseId: 'db' } as const;
 
 const authorizeAs = (hooks: CoordinatorHooks, requestIds: string[]) => {
-  const chain = testChain([hooks]);
+  const chain = testChain([hooks], { timeoutMs: SHORT_MS });
   return Promise.allSettled(
     requestIds.map((requestId) => chain.authorize(CLIENT, GET, undefined, { requestId })),
   );
@@ -57,7 +57,7 @@ test('what a caller keeps for itself does not travel with the time limits of oth
       return new Promise(() => undefined);
     },
   };
-  const chain = testChain([hooks]);
+  const chain = testChain([hooks], { timeoutMs: SHORT_MS });
   const ask = () => chain.authorize(CLIENT, GET).catch(() => undefined);
   await Promise.all([store.run('first', ask), store.run('second', ask)]);
   assert.deepEqual(seen, [undefined, undefined]);

@@ -121,14 +121,16 @@ const DOES_MORE = [
   /^alter table [^ ]+ .*\b(check|unique|primary|foreign|references|exclude)\b/,
 ];
 
-/** A word in them is a column's name. */
+/** A word in them is a column's name; what is dropped may have any name. */
 function withoutExpressions(statement: string): string {
   let depth = 0;
-  return statement.replace(/(?<=[) ])where\b.*$/, '').replace(/[()]|[^()]+/g, (text) => {
-    if (text === '(') depth++;
-    if (text === ')') depth--;
-    return depth > 1 ? '' : text;
-  });
+  return statement
+    .replace(/(?<!^ ?drop index )(?<=[) ])where\b.*$/, '')
+    .replace(/[()]|[^()]+/g, (text) => {
+      if (text === '(') depth++;
+      if (text === ')') depth--;
+      return depth > 1 ? '' : text;
+    });
 }
 
 /** To its end, or to that of the text. */

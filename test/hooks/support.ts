@@ -96,6 +96,9 @@ function createMemoryLogger(logs: string[], errors: string[]): Logger {
   return Object.assign(into(logs), { warn: into(errors), error: into(errors) });
 }
 
+/** How long hooks get that hang. */
+export const SHORT_MS = 20;
+
 export function testChain(
   modules: CoordinatorHooks[] | Record<string, CoordinatorHooks>,
   options: { timeoutMs?: number; signal?: AbortSignal; notifyCallsMax?: number } = {},
@@ -106,7 +109,7 @@ export function testChain(
   const seconds: number[] = [];
   const named: InvokedModule[] = Object.entries(modules).map(([name, hooks]) => ({ name, hooks }));
   const chain = createHookChain(named, {
-    timeoutMs: 20,
+    timeoutMs: 10_000,
     logger: createMemoryLogger(logs, errors),
     observer: (hook, module) => (outcome, duration) => {
       outcomes.push(`${hook} ${module} ${outcome}`);
