@@ -24,23 +24,19 @@ import { holderOf } from '../service/budget.ts';
 import type { Client } from '../service/clients.ts';
 import type { CoordinatorService } from '../service/coordinator-service.ts';
 import type { DatabaseLease } from '../service/database-pool.ts';
-import { refuseOwnSite } from '../service/open-database.ts';
 import type { PendingHandshake } from '../service/pending-handshakes.ts';
 import type { Reader } from '../service/rights.ts';
-import { decodeClientMessage, RefusedRequest, requestIdOf } from '../wire/decode.ts';
-import { isLongText } from '../wire/long-json.ts';
-import { runAtOnce, runInSteps } from '../wire/steps.ts';
+import { RefusedRequest, requestIdOf } from '../wire/decode.ts';
 import { ArrivedBytes } from './arrived-bytes.ts';
 import { ConnectionHost } from './connection-host.ts';
 import { ConnectionStates } from './connection-state.ts';
 import { Credentials, DEFAULT_DATABASE_ID } from './credentials.ts';
 import { Inbox, type InboxOwner, type Incoming } from './inbox.ts';
+import { join } from './join.ts';
+import { MessageIntake } from './message-intake.ts';
 import { Requests } from './requests.ts';
 import type { SendQueue } from './send-queue.ts';
-import { Session } from './session.ts';
-
-/** What is smaller is bounded by how many may be in flight. */
-const SMALL_MESSAGE_BYTES = 1024;
+import type { Session } from './session.ts';
 
 type Handshake = Extract<ClientMessage, { type: 'handshake' }>;
 type Authenticate = Extract<ClientMessage, { type: 'authenticate' }>;
@@ -67,6 +63,7 @@ export class ClientConnection implements Client, InboxOwner {
   };
   readonly #line: BatchLine;
   readonly #requests: Requests;
+  readonly #intake: MessageIntake;
   readonly #inbox: Inbox;
   /** That it was sent so far. */
   #messages = 0;
@@ -104,6 +101,10 @@ export class ClientConnection implements Client, InboxOwner {
       queuedBytes: () => sendQueue.queuedBytes,
       send: (message) => this.#send(message),
       fail: (error, requestId) => this.#fail(error, requestId),
+    });
+    this.#intake = new MessageIntake({
+      ...{ service, sendQueue, requests: this.#requests },
+      holder: () => this.#holder,
     });
     const arrived = new ArrivedBytes({
       budget: service.memory.arrived,
@@ -192,14 +193,13 @@ export class ClientConnection implements Client, InboxOwner {
     const bytes = message?.length ?? 0;
     let decoded: ClientMessage | undefined;
     const take = async () => {
-      decoded = await this.#decode(message);
+      decoded = await this.#intake.decode(message);
       // Whether it is being looked at, or still waits for that since many are.
       if (this.#session !== undefined && decoded.type !== 'ping') await this.#line.becomeCurrent();
       await this.#take(decoded);
     };
     try {
-      if (bytes < SMALL_MESSAGE_BYTES) await take();
-      else await this.#takeLarge(bytes, take);
+      await this.#intake.withRoom(bytes, take);
     } catch (error) {
       // It has been told already.
       if (error === this.#ended) return;
@@ -208,48 +208,13 @@ export class ClientConnection implements Client, InboxOwner {
     }
   }
 
-  #decode(text: string | Buffer | undefined): ClientMessage | Promise<ClientMessage> {
-    if (text === undefined) {
-      throw new SyncError('MESSAGE_ERROR', 'binary messages are not part of the protocol');
-    }
-    const { service } = this.#options;
-    const steps = decodeClientMessage(text, service.config.limits);
-    return isLongText(text) ? runInSteps(steps, service.turn) : runAtOnce(steps);
-  }
-
-  /** When there is room for what it becomes, which is given back when it has been answered. */
-  async #takeLarge(bytes: number, take: () => Promise<void>): Promise<void> {
-    const { memory } = this.#options.service;
-    await new Promise<void>((resolve, reject) => {
-      const work = () => this.#requests.withAnswers(take, resolve);
-      memory.work(this.#holder, bytes, work).catch(reject);
-    });
-  }
-
   /** Whose share of the memory its messages are held in. */
   get #holder(): string {
     return holderOf(this.#credentials.identity ?? {}, this.#options.remoteAddress);
   }
 
-  /** Answers that the peer doesn't take must not pile up, nor what it has asked for. */
   hasRoom(): Promise<void> | undefined {
-    const { sendQueue, service } = this.#options;
-    const { queuedBytesPerSocket, messagesInFlight } = service.config.limits;
-    const isFull = this.#requests.inFlight >= messagesInFlight;
-    if (!isFull && sendQueue.queuedBytes <= queuedBytesPerSocket) return undefined;
-    return this.#makeRoom();
-  }
-
-  async #makeRoom(): Promise<void> {
-    const { sendQueue, service } = this.#options;
-    const { queuedBytesPerSocket, messagesInFlight } = service.config.limits;
-    if (sendQueue.queuedBytes > queuedBytesPerSocket) {
-      service.metrics.limitMet('limits.queuedBytesPerSocket');
-      await sendQueue.drained(queuedBytesPerSocket / 2);
-    }
-    if (this.#requests.inFlight < messagesInFlight) return;
-    service.metrics.limitMet('limits.messagesInFlight');
-    await this.#requests.below(messagesInFlight);
+    return this.#intake.hasRoom();
   }
 
   /** What it returns settles when the next message may be taken. */
@@ -349,51 +314,36 @@ export class ClientConnection implements Client, InboxOwner {
     await this.#session?.reconsider();
   }
 
-  /** Makes an authenticated client a session, if the hooks let it stay. */
-  async #join(siteId: SiteIdText, identity: ClientIdentity): Promise<void> {
+  #join(siteId: SiteIdText, identity: ClientIdentity): Promise<void> {
     const { service, sendQueue, socket, remoteAddress } = this.#options;
-    const { databaseId = DEFAULT_DATABASE_ID } = identity;
-    // Before anything is opened, and before hooks are told that it is there.
-    const right = await service.enter(this.#reader, databaseId, this.#signal);
-    let session: Session;
-    try {
-      await service.hooks.clientConnect(identity, socket, this.#signal);
-      // Nobody listens any more; what the session does makes another when it needs one.
-      if (this.#states.now !== 'closed') this.#gone = undefined;
-      const lease = await service.acquire(databaseId, holderOf(identity, remoteAddress));
-      this.#lease = lease;
-      refuseOwnSite(identity, lease);
-      // The hooks may have been replaced since they let it in.
-      await this.#credentials.demandCurrent();
-      // The socket may have closed, or its credentials have been revoked, at any time since.
-      if (!sendQueue.isOpen || !this.#states.on('admitted')) {
+    return join({
+      ...{ service, connectionId: this.#id, siteId, identity, reader: this.#reader },
+      ...{ socket, sendQueue, host: this.#newHost(), signal: this.#signal },
+      holder: holderOf(identity, remoteAddress),
+      admit: () => {
+        if (sendQueue.isOpen && this.#states.on('admitted')) return;
         throw this.#ended ?? new SyncError('SHUTTING_DOWN', 'the socket has closed');
-      }
-      session = new Session({
-        ...{ connectionId: this.#id, siteId, identity, database: lease, sendQueue, right },
-        pages: lease.sessions.pages,
-        limits: service.config.limits,
-        host: this.#newHost(),
-      });
-      session.identity = this.identity;
-      service.addSession(session, lease);
-    } catch (error) {
-      // Whoever was asked whether it may stay is told that it has gone, whatever the answer was.
-      this.#lease?.release();
-      service.hooks.clientDisconnect(identity);
-      throw error;
-    }
+      },
+      begin: (session, lease) => this.#begin(session, lease, identity),
+    });
+  }
+
+  #begin(session: Session, lease: DatabaseLease, { expiresAt }: ClientIdentity): void {
     this.#session = session;
+    this.#lease = lease;
+    // Nothing listens to it any more. The session makes another one when it needs one.
+    this.#gone = undefined;
     this.#credentials.use();
-    const { connectionId, database } = session;
-    service.logger('%s: site %s joins database %s', connectionId, siteId, databaseId);
+    const { connectionId, siteId, database } = session;
+    const { logger } = this.#options.service;
+    logger('%s: site %s joins database %s', connectionId, siteId, database.id);
     this.#send({
       type: 'handshake_ack',
       serverSiteId: database.manager.identity.siteIdText,
       connectionId,
-      databaseId,
+      databaseId: database.id,
       protocolVersion: PROTOCOL_VERSION,
-      expiresAt: identity.expiresAt,
+      expiresAt,
     });
   }
 

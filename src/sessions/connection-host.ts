@@ -10,7 +10,8 @@ import type { PageReads } from '../service/page-reads.ts';
 import type { PushFilter, ReadFilter } from '../service/read-filter.ts';
 import { isDenial, type Reader } from '../service/rights.ts';
 import type { SendQueue } from './send-queue.ts';
-import type { Session, SessionHost } from './session.ts';
+import type { Session } from './session.ts';
+import type { SessionHost } from './session-host.ts';
 
 export interface ConnectionHostOptions {
   service: CoordinatorService;

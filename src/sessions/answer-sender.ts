@@ -1,0 +1,201 @@
+/**
+ * Sends a client what it has asked for: the log from a cursor on, or a snapshot. A page is read when the
+ * socket has taken the one before it, and gives its room in memory back when the socket has taken it.
+ */
+
+import type { LogCursor } from '../engine/log/cursor.ts';
+import { type LogPage, LongRecord } from '../engine/log/log.ts';
+import type { LogReader } from '../engine/log/log-readers.ts';
+import type { AdmitRow } from '../engine/snapshot/row-reader.ts';
+import type { CallOrigin } from '../hooks/types.ts';
+import type { Reservation } from '../service/byte-budget.ts';
+import { isCarryNeeded } from '../service/carry.ts';
+import type { ServedSnapshot } from '../service/delivery.ts';
+import { frameBytes, PageWriter, snapshotChunkFrame } from '../service/frames.ts';
+import { bytesFor } from '../service/page-reads.ts';
+import { type ReadFilter, readPage } from '../service/read-filter.ts';
+import type { Stamp } from '../service/rights.ts';
+import { SnapshotRoom } from '../service/snapshot-room.ts';
+import type { SessionOptions } from './session-host.ts';
+
+/** While memory is scarce pages are this long: each of many sockets gets on by a little at a time. */
+const SCARCE_PAGE_BYTES = 256 * 1024;
+/** Bytes of a snapshot that wait on one socket: many snapshots at once leave each other room. */
+const SNAPSHOT_QUEUED_BYTES_MAX = 512 * 1024;
+
+/** The session that is answered. */
+export interface AnsweredSession {
+  readonly isOpen: boolean;
+  /** Pushes go on from `cursor`, unless they are beyond it already. */
+  moveTo(cursor: LogCursor): void;
+}
+
+/** A page that was read, and the room that it holds until the socket has taken it. */
+interface AnswerPage {
+  log: LogPage;
+  writer: PageWriter;
+  room: Reservation;
+  /** Whose page it is: taken before it was read. */
+  stamp: Stamp;
+}
+
+function unlessLong(error: unknown): undefined {
+  if (!(error instanceof LongRecord)) throw error;
+}
+
+/** One is made for each answer: an idle session holds none. */
+export class AnswerSender {
+  readonly #session: AnsweredSession;
+  readonly #options: SessionOptions;
+  readonly #origin: CallOrigin | undefined;
+
+  /** @param origin what is answered */
+  constructor(session: AnsweredSession, options: SessionOptions, origin: CallOrigin | undefined) {
+    this.#session = session;
+    this.#options = options;
+    this.#origin = origin;
+  }
+
+  get #readFilter(): ReadFilter | undefined {
+    return this.#options.host.readFilterOf(this.#origin);
+  }
+
+  /** Sends everything after `since`, up to the end of the log. */
+  async sendChanges(since: LogCursor): Promise<void> {
+    const reader = this.#options.database.manager.readers.add(since.position);
+    try {
+      await this.#sendPages(since, reader);
+    } finally {
+      reader.release();
+    }
+  }
+
+  async #sendPages(since: LogCursor, reader: LogReader): Promise<void> {
+    const { sendQueue, limits, host } = this.#options;
+    /** The next page, read while this one is being sent; `undefined` if there was no room for it. */
+    let ahead: Promise<AnswerPage | undefined> | undefined;
+    let after = since;
+    try {
+      let page = await this.#read(since);
+      for (;;) {
+        const { log } = page;
+        if (!(await this.#maySend(page))) {
+          // The client's identity or its filter changed while the page was read: it is read again.
+          page.room.give();
+          page = await this.#read(after);
+          continue;
+        }
+        this.#sendPage(since, page);
+        after = log.end;
+        // If the next page cannot be read, pushes go on from here and not from `since`.
+        this.#session.moveTo(log.end);
+        reader.moveTo(log.end.position);
+        if (!log.hasMore) return;
+        // A filter is asked as late as possible, so nothing is read ahead for it.
+        const readsAhead =
+          this.#readFilter === undefined && host.hasMemory(this.#bytesFor(limits.pageBytes));
+        if (readsAhead) ahead = this.#read(log.end, true).catch(unlessLong);
+        // It may fail before it is awaited.
+        ahead?.catch(() => undefined);
+        await sendQueue.drained(0);
+        if (!this.#session.isOpen) return;
+        // A record that was too long to be read ahead is read now, with nothing else held.
+        page = (await ahead) ?? (await this.#read(log.end));
+        ahead = undefined;
+      }
+    } finally {
+      ahead?.then(
+        (page) => page?.room.give(),
+        () => undefined,
+      );
+    }
+  }
+
+  async #maySend({ stamp, room }: AnswerPage): Promise<boolean> {
+    try {
+      return await this.#options.right.holds(stamp, undefined, this.#origin);
+    } catch (error) {
+      room.give();
+      throw error;
+    }
+  }
+
+  #sendPage(since: LogCursor, { log, writer, room }: AnswerPage): void {
+    const { sendQueue, database } = this.#options;
+    const { lastSent, end, hasMore } = log;
+    if (!hasMore && isCarryNeeded(since.position, lastSent, end.position)) {
+      writer.add(database.manager.carryPosition(end.position));
+    }
+    const frame = writer.take();
+    room.adjust(frameBytes(frame));
+    sendQueue.send(frame, () => room.give());
+  }
+
+  /** Memory that a page of `pageBytes` takes while it is read. */
+  #bytesFor(pageBytes: number): number {
+    return bytesFor(pageBytes, this.#readFilter === undefined ? 'copied' : 'parsed');
+  }
+
+  async #read(after: LogCursor, isAhead = false): Promise<AnswerPage> {
+    const { database, limits, host, siteId, right } = this.#options;
+    const { pageBytes } = limits;
+    const hasRoom = host.hasMemory(this.#bytesFor(pageBytes));
+    const bytesMax = hasRoom ? pageBytes : Math.min(pageBytes, SCARCE_PAGE_BYTES);
+    const room = await host.reserve(this.#bytesFor(bytesMax));
+    try {
+      const memory = { reads: host.reads, room, isAhead };
+      // A new writer for each page: a slow client does not keep the buffers of the longest one.
+      const writer = new PageWriter(bytesMax);
+      const options = { after, reader: siteId, bytesMax };
+      const add = (json: Uint8Array) => writer.add(json);
+      const { stamp } = right;
+      const log = await readPage(database.manager, options, this.#readFilter, add, memory);
+      room.adjust(writer.length);
+      return { log, writer, room, stamp };
+    } catch (error) {
+      room.give();
+      throw error;
+    }
+  }
+
+  /**
+   * Sends a snapshot, chunk by chunk, as the socket takes it.
+   * @param open opens it, to be read in the room that `admit` makes
+   */
+  async sendSnapshot(open: (admit: AdmitRow) => Promise<ServedSnapshot>): Promise<void> {
+    const { sendQueue, host } = this.#options;
+    const room = await SnapshotRoom.open({
+      reserve: (bytes) => host.reserve(bytes),
+      use: this.#readFilter === undefined ? 'copied' : 'parsed',
+      drained: () => sendQueue.drained(0),
+    });
+    try {
+      const snapshot = await open(room.admit);
+      try {
+        if (!(await this.#sendChunks(snapshot))) return;
+      } finally {
+        await snapshot.close();
+      }
+      await snapshot.noteSent();
+      sendQueue.send('{"type":"snapshot_complete"}');
+      this.#session.moveTo(snapshot.cursor);
+    } finally {
+      // The last chunks still wait on the socket.
+      sendQueue.drained(0).then(room.give);
+    }
+  }
+
+  /** @returns whether all chunks were sent */
+  async #sendChunks({ chunks }: ServedSnapshot): Promise<boolean> {
+    const { sendQueue, limits } = this.#options;
+    const queuedMax = Math.min(limits.queuedBytesPerSocket / 2, SNAPSHOT_QUEUED_BYTES_MAX);
+    for await (const chunk of chunks) {
+      const frame = snapshotChunkFrame(chunk);
+      sendQueue.send(frame);
+      // A long chunk stays in memory until the socket has taken the last of it.
+      await sendQueue.drained(frameBytes(frame) > queuedMax ? 0 : queuedMax);
+      if (!this.#session.isOpen) return false;
+    }
+    return true;
+  }
+}
