@@ -35,7 +35,7 @@ export async function admitClient(
   const credentials = readCredentials(request, databaseId);
   const gone = goneController(reply);
   const { signal } = gone;
-  const identity = await service.authenticate(credentials, signal);
+  const identity = await service.admission.authenticate(credentials, signal);
   const end = (reason: SyncError) => {
     gone.abort(reason);
     const cut = () => {
@@ -54,8 +54,8 @@ export async function admitClient(
   let rechecked: Promise<void> | undefined;
   // Modules that have been replaced meanwhile may have let in who has no good token any more.
   const askAgain = async () => {
-    while (!service.isCurrent(client.identity)) {
-      client.identity = await service.recheck(client.identity, credentials, signal);
+    while (!service.admission.isCurrent(client.identity)) {
+      client.identity = await service.admission.recheck(client.identity, credentials, signal);
     }
   };
   const demandCurrent = () => {
@@ -70,7 +70,7 @@ export async function admitClient(
   reply.raw.once('close', () => service.clients.delete(client));
   const demandValid = async () => {
     signal.throwIfAborted();
-    if (!service.isCurrent(client.identity)) await demandCurrent();
+    if (!service.admission.isCurrent(client.identity)) await demandCurrent();
     service.clients.refuseExpired(client.identity);
   };
   const holder = holderOf(identity, request.ip);

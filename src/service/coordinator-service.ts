@@ -1,29 +1,27 @@
 /**
- * The heart of the coordinator: authenticate → authorise → validate → apply → announce.
- * Both transports call these methods, so neither can do what the other does not.
+ * What the coordinator does for clients and for its embedder, put together from its parts: admission, the apply
+ * pipeline, the read path, open databases. Both transports use it, so neither can do what the other does not.
  */
 
-import { decodeHlc, type HlcText } from '../clock/hlc.ts';
-import { type SiteIdText, siteIdToText } from '../clock/site-id.ts';
+import { decodeHlc } from '../clock/hlc.ts';
+import { siteIdToText } from '../clock/site-id.ts';
 import type { CoordinatorConfig } from '../config/schema.ts';
 import type { Maintained } from '../engine/maintenance/maintenance.ts';
 import type { World } from '../engine/sync-manager.ts';
 import { SyncError } from '../errors/sync-error.ts';
-import type { AuthRequest, HookChain } from '../hooks/chain.ts';
+import type { HookChain } from '../hooks/chain.ts';
 import type { RowWrite, WriteResult } from '../hooks/coordinator-access.ts';
-import type { HookAnswer } from '../hooks/refusal.ts';
-import type { CallOrigin, ClientIdentity, SyncOperation } from '../hooks/types.ts';
+import type { ClientIdentity } from '../hooks/types.ts';
 import { BoundedLog } from '../logging/bounded-log.ts';
 import { createLogger } from '../logging/logger.ts';
-import type { Distribution } from '../metrics/counts.ts';
 import { createMetrics, type Metrics } from '../metrics/metrics.ts';
 import { exposeStore } from '../metrics/store-metrics.ts';
 import { PROTOCOL_VERSION, type WireChangeSet, type WireCheckpoint } from '../protocol/schemas.ts';
 import type { ApplyResult } from '../protocol/types.ts';
 import { isDatabaseId } from '../storage/database-id.ts';
 import type { Storage } from '../storage/kv-store.ts';
+import { Admission } from './admission.ts';
 import { type Applicant, type Applying, ApplyPipeline } from './apply-pipeline.ts';
-import { Authenticator } from './authenticator.ts';
 import { BatchLine } from './batch-line.ts';
 import { Clients } from './clients.ts';
 import { databaseFigures, positionAheadMs } from './database-figures.ts';
@@ -38,14 +36,12 @@ import {
 import type { IdentityPredicate } from './identity-predicates.ts';
 import type { LiveSession } from './live-session.ts';
 import { LogPinKeeper } from './log-pins.ts';
-import { LoginThrottle } from './login-throttle.ts';
 import { MemoryBudgets } from './memory-budgets.ts';
-import type { DatabaseAccess, OpenDatabase } from './open-database.ts';
+import type { DatabaseAccess } from './open-database.ts';
 import { connectionsThatFit, openFilesMax } from './open-files.ts';
 import { PendingHandshakes } from './pending-handshakes.ts';
-import type { ReadFilter } from './read-filter.ts';
 import { RefusalLog } from './refusal-log.ts';
-import { isDenial, type Reader, type ReadRight, Rights, toGetChanges, toReader } from './rights.ts';
+import type { Reader } from './rights.ts';
 import { toChanges } from './row-writes.ts';
 import { Sessions } from './sessions.ts';
 import { type StoreStatus, StoreWatch } from './store-watch.ts';
@@ -90,10 +86,10 @@ export class CoordinatorService {
   /** Of all databases. */
   readonly sessions: Sessions;
   readonly #pipeline: ApplyPipeline;
-  readonly #delivery: Delivery;
-  readonly #authenticator: Authenticator;
-  readonly #rights: Rights;
-  readonly #refusals: RefusalLog;
+  /** The read path. */
+  readonly delivery: Delivery;
+  /** Who may come, and who may stay. */
+  readonly admission: Admission;
   /** Sockets that have no handshake yet. */
   readonly pendingHandshakes: PendingHandshakes;
   /** `limits.connections`, or as many as this process may have open. */
@@ -123,9 +119,19 @@ export class CoordinatorService {
     });
     const { logPins } = this;
     this.#pool = new DatabasePool({ storage, config, world, logger, faults, logPins });
-    this.#delivery = new Delivery(hooks, config, metrics.limitMet);
     this.clients = new Clients(() => world.now());
-    const refuseExpired = (client: ClientIdentity) => this.clients.refuseExpired(client);
+    this.sessions = new Sessions(config.limits);
+    const { clients, sessions } = this;
+    const { refusals = new RefusalLog() } = options;
+    this.admission = new Admission({
+      ...{ hooks, clients, sessions, refusals, logger },
+      failedLoginsPerMinute: config.limits.failedLoginsPerMinute,
+      reauthorizeMs: config.hooks.reauthorizeMs,
+      now: () => world.now(),
+    });
+    const { rights } = this.admission;
+    const onLimit = metrics.limitMet;
+    this.delivery = new Delivery({ hooks, config, rights, sessions, onLimit });
     this.#pipeline = new ApplyPipeline({
       hooks,
       onReject: config.hooks.onReject,
@@ -133,16 +139,10 @@ export class CoordinatorService {
       onFull: (databaseId, full, sender) => {
         for (const { site, limit } of full) {
           metrics.limitMet(limit);
-          if (site !== sender) this.endFull(databaseId, site);
+          if (site !== sender) this.delivery.endFull(databaseId, site);
         }
       },
-      refuseExpired,
-    });
-    this.#rights = new Rights(hooks, {
-      maxAgeMs: config.hooks.reauthorizeMs,
-      now: () => world.now(),
-      isCurrent: (identity) => this.isCurrent(identity),
-      generation: () => this.hookGeneration,
+      refuseExpired: (client) => clients.refuseExpired(client),
     });
     this.connectionsMax = connectionsThatFit({
       wanted: config.limits.connections,
@@ -157,43 +157,32 @@ export class CoordinatorService {
       ...config.limits,
       unauthenticatedSockets: pendingMax,
     });
-    this.sessions = new Sessions(config.limits);
     this.memory = new MemoryBudgets(config.limits, metrics.limitMet);
-    const { refusals = new RefusalLog() } = options;
-    this.#refusals = refusals;
-    const { failedLoginsPerMinute } = config.limits;
-    const throttle = new LoginThrottle(failedLoginsPerMinute, () => world.now());
-    this.#authenticator = new Authenticator({
-      hooks,
-      clients: this.clients,
-      throttle,
-      refusals,
-    });
-    const databases = databaseFigures(this.#pool, world);
+    const { health } = storage;
+    this.#store = new StoreWatch({ health, now: () => world.now(), logger });
+    this.#exposeMetrics();
+  }
+
+  #exposeMetrics(): void {
+    const { world, storage } = this.#options;
     this.metrics.expose(
-      { ...this.#gauges(), ...databases },
+      { ...this.#gauges(), ...databaseFigures(this.#pool, world) },
       {
         changes: this.#pipeline.counts,
         applySeconds: this.#pipeline.seconds,
         batchSizes: this.#pipeline.batchSizes,
-        querySeconds: this.querySeconds,
+        querySeconds: this.delivery.querySeconds,
         maintenance: this.#pool.counts,
-        snapshots: this.#delivery.snapshotCounts,
-        logins: this.#authenticator.counts,
+        snapshots: this.delivery.snapshotCounts,
+        logins: this.admission.loginCounts,
       },
     );
     const { health } = storage;
-    this.#store = new StoreWatch({ health, now: () => world.now(), logger });
     if (health === undefined) return;
     exposeStore(this.metrics.registry, {
       isUp: async () => (await this.#store.ask()) === undefined,
       figures: () => health.figures(),
     });
-  }
-
-  /** How long reads take, whichever transport asks. */
-  get querySeconds(): Distribution {
-    return this.#delivery.querySeconds;
   }
 
   #gauges() {
@@ -203,7 +192,7 @@ export class CoordinatorService {
       sessions: () => this.sessions.size,
       openStores: () => this.#pool.size,
       queuedBytes: () => this.queuedBytes() + this.memory.httpPageBytes,
-      snapshotStreams: () => this.#delivery.snapshotStreams,
+      snapshotStreams: () => this.delivery.snapshotStreams,
     };
   }
 
@@ -251,49 +240,13 @@ export class CoordinatorService {
     );
   }
 
-  /** @throws SyncError AUTH_FAILED, AUTH_EXPIRED, or what a hook refused with */
-  authenticate(request: AuthRequest, signal?: AbortSignal): Promise<ClientIdentity> {
-    return this.#authenticator.authenticate(request, signal);
-  }
-
-  /**
-   * The identity of a client that is known, after its credentials have been looked at by the present hook
-   * modules: the same one, where these have said who it is. See `Authenticator.recheck`.
-   */
-  async recheck(
-    known: ClientIdentity,
-    request: AuthRequest,
-    signal?: AbortSignal,
-  ): Promise<ClientIdentity> {
-    let identity = known;
-    while (!this.isCurrent(identity)) {
-      identity = await this.#authenticator.recheck(identity, request, signal);
-    }
-    return identity;
-  }
-
-  /** Whether the present hook modules have said who it is. */
-  isCurrent(identity: ClientIdentity): boolean {
-    return this.#authenticator.isCurrent(identity);
-  }
-
-  /** Counts how often the hook modules have been replaced. */
-  get hookGeneration(): number {
-    return this.#authenticator.generation;
-  }
-
-  /** Newer credentials of a client that is known. Throws as `authenticate`. */
-  renew(known: ClientIdentity, request: AuthRequest, signal?: AbortSignal) {
-    return this.#authenticator.renew(known, request, signal);
-  }
-
   /**
    * Ends the sessions and requests of all clients that `predicate` names, whose credentials are no
    * good any more. They are answered AUTH_EXPIRED, closed with 4001, and may come back with others.
    * @returns how many there were; throws what `predicate` throws, and then has ended nobody
    */
   revoke(predicate: IdentityPredicate): number {
-    return this.clients.revoke(predicate);
+    return this.admission.revoke(predicate);
   }
 
   /**
@@ -303,50 +256,7 @@ export class CoordinatorService {
    * @returns how many were connected; throws what `predicate` throws, and then does nothing
    */
   resync(predicate: IdentityPredicate): Promise<number> {
-    return this.#delivery.startOver(this.sessions, predicate);
-  }
-
-  /** @throws SyncError NOT_AUTHORIZED, or what a hook refused with */
-  authorize(client: ClientIdentity, operation: SyncOperation, signal?: AbortSignal): Promise<void> {
-    return this.#options.hooks.authorize(client, operation, signal);
-  }
-
-  /**
-   * Whether a client may have a session: to read, or, without being pushed anything, to do
-   * something else.
-   * @returns its right to changes, about which the hooks have been asked
-   * @throws SyncError NOT_AUTHORIZED when it may do nothing at all, or why nobody could say
-   */
-  async enter(reader: Reader, databaseId: string, signal?: AbortSignal): Promise<ReadRight> {
-    const right = this.#rights.of(reader, toGetChanges(databaseId));
-    await this.#refusals.asOne('websocket handshake', reader.who, async (answers) => {
-      try {
-        await right.confirm(signal, undefined, answers);
-      } catch (error) {
-        if (!isDenial(error)) throw error;
-        await this.#rights.demandAny(reader.who(), databaseId, signal, answers);
-      }
-    });
-    return right;
-  }
-
-  /**
-   * A session may not read any more: one line of the log, whether it may go on or not.
-   * @param answers of the hooks that said so
-   * @throws SyncError NOT_AUTHORIZED when it may do nothing else either
-   */
-  async readLost(
-    client: ClientIdentity,
-    databaseId: string,
-    answers: HookAnswer[],
-    signal?: AbortSignal,
-  ): Promise<void> {
-    const who = () => client;
-    await this.#refusals.asOne('websocket session', who, async (more) => {
-      more.push(...answers);
-      await this.#rights.demandAny(client, databaseId, signal, more);
-    });
-    this.#refusals.addForbidden(client, 'websocket pushes', 'NOT_AUTHORIZED', answers);
+    return this.delivery.startOver(predicate);
   }
 
   /**
@@ -355,23 +265,16 @@ export class CoordinatorService {
    * pushed nothing; who may do nothing at all is closed with 1008.
    * @returns settles when all sessions have been asked about: how many there were
    */
-  async reauthorize(predicate: IdentityPredicate = () => true): Promise<number> {
-    const named = [...this.sessions].filter(({ identity }) => predicate(identity));
-    this.#rights.doubt(predicate);
-    await forEachOf(named, (session) => session.reconsider());
-    return named.length;
+  reauthorize(predicate: IdentityPredicate = () => true): Promise<number> {
+    return this.admission.reauthorize(predicate);
   }
 
   /**
-   * The hook modules are others than they were: the credentials and rights of all sessions are asked
-   * about anew. Who has a token that is no good any more is answered AUTH_EXPIRED and closed.
+   * The hook modules have been replaced: asks about the credentials and rights of all clients anew. A client whose
+   * token is no longer good is answered AUTH_EXPIRED and closed.
    */
-  async hooksChanged(): Promise<void> {
-    this.#authenticator.hooksChanged();
-    this.#rights.doubt(() => true);
-    const before = this.sessions.size;
-    await forEachOf([...this.clients], (client) => client.recheck?.());
-    this.logger('%d sessions were asked about again', before);
+  hooksChanged(): Promise<void> {
+    return this.admission.hooksChanged();
   }
 
   /**
@@ -422,40 +325,28 @@ export class CoordinatorService {
     };
   }
 
-  /** What a client may see, if a hook has a say in it. */
-  readFilterOf(reader: Reader, signal?: AbortSignal, origin?: CallOrigin): ReadFilter | undefined {
-    return this.#delivery.readFilterOf(reader, signal, origin);
-  }
-
-  /**
-   * The cursor of a client that says it has everything up to `sinceHLC`.
-   * @throws SyncError SNAPSHOT_REQUIRED
-   */
-  cursorFor(client: ClientIdentity, database: OpenDatabase, sinceHLC: HlcText | undefined) {
-    return this.#delivery.cursorFor(client, database, sinceHLC);
-  }
-
-  /** Changes since a position, in one page. Before a part of it is sent, its `holds` is to be asked. */
-  async handleSync(
+  /** Changes since a position, in one page. Its `holds` is to be asked before a part of it is sent. */
+  handleSync(
     client: ClientIdentity,
     access: DatabaseAccess,
     query: ChangesQuery = {},
   ): Promise<ServedPage> {
-    const { sinceHLC, signal } = query;
-    const right = this.#rights.of(toReader(client, query), toGetChanges(access.id, sinceHLC));
-    await right.confirm(signal);
-    for (;;) {
-      const { stamp } = right;
-      const page = await this.#delivery.page(client, await access.open(), query);
-      const holds = () => right.holds(stamp, signal);
-      // It may have been withdrawn while the page was read, or the client may see less by now.
-      if (await holds()) return { ...page, holds };
-    }
+    return this.delivery.changes(client, access, query);
+  }
+
+  /** A snapshot, once there is a place for one more. The caller closes it. */
+  handleSnapshot(
+    client: ClientIdentity,
+    access: DatabaseAccess,
+    checkpoint?: WireCheckpoint,
+    reader: SnapshotReader = {},
+  ): Promise<ServedSnapshot> {
+    return this.delivery.snapshot(client, access, checkpoint, reader);
   }
 
   /** For the batches that a client sends: see `Applicant`. */
   newLine(sender: Reader): BatchLine {
-    return new BatchLine(sender, (identity) => this.isCurrent(identity));
+    return new BatchLine(sender, (identity) => this.admission.isCurrent(identity));
   }
 
   /**
@@ -480,13 +371,8 @@ export class CoordinatorService {
   ): Promise<ApplyResult> {
     const { applied } = this.applyChanges(client, database, changeSets, applicant);
     const { result, isFull } = await applied;
-    if (isFull) this.endFull(database.id, siteIdToText(client.siteId));
+    if (isFull) this.delivery.endFull(database.id, siteIdToText(client.siteId));
     return result;
-  }
-
-  /** Ends the sessions of a site that has to start over; one that is away hears of it when it asks. */
-  endFull(databaseId: string, site: SiteIdText): void {
-    this.#delivery.endFull(this.sessions, databaseId, site);
   }
 
   /**
@@ -505,20 +391,6 @@ export class CoordinatorService {
     } finally {
       lease.release();
     }
-  }
-
-  /** A snapshot, once there is a place for one more. Whoever gets it must close it. */
-  async handleSnapshot(
-    client: ClientIdentity,
-    access: DatabaseAccess,
-    checkpoint?: WireCheckpoint,
-    reader: SnapshotReader = {},
-  ): Promise<ServedSnapshot> {
-    const type = checkpoint === undefined ? 'get_snapshot' : 'resume_snapshot';
-    const { signal, origin } = reader;
-    const right = this.#rights.of(toReader(client, reader), { type, databaseId: access.id });
-    await right.confirm(signal, origin);
-    return this.#delivery.snapshot(client, await access.open(), checkpoint, right, reader);
   }
 
   /** @throws SyncError OVERLOADED when `limits.sessions` are there, or its user has a share of them */
@@ -548,17 +420,5 @@ export class CoordinatorService {
     await this.#pool.close();
     await this.#options.storage.close();
     this.faults.flush();
-  }
-}
-
-/** Sessions that are asked about at once. */
-const ASKED_AT_ONCE = 64;
-
-async function forEachOf<Item>(
-  items: readonly Item[],
-  work: (item: Item) => Promise<void> | undefined,
-): Promise<void> {
-  for (let i = 0; i < items.length; i += ASKED_AT_ONCE) {
-    await Promise.all(items.slice(i, i + ASKED_AT_ONCE).map(work));
   }
 }

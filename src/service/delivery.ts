@@ -1,6 +1,6 @@
 /**
- * What clients are sent when they ask: pages of changes and snapshots, as far as they may see them;
- * or that they have to start over.
+ * The read path of both transports: a client that asks is sent a page of changes or a snapshot, as far as it may see
+ * them, or is told to start over.
  */
 
 import type { HlcText } from '../clock/hlc.ts';
@@ -21,11 +21,11 @@ import { isCarryNeeded } from './carry.ts';
 import { filterSnapshot } from './filtered-snapshot.ts';
 import type { IdentityPredicate } from './identity-predicates.ts';
 import { type LiveSession, START_OVER } from './live-session.ts';
-import { type OpenDatabase, refuseOwnSite } from './open-database.ts';
+import { type DatabaseAccess, type OpenDatabase, refuseOwnSite } from './open-database.ts';
 import type { PageMemory } from './page-reads.ts';
 import { type ReadFilter, readFilterOf, readPage } from './read-filter.ts';
 import { Resyncs } from './resyncs.ts';
-import { type Reader, type ReadRight, toReader } from './rights.ts';
+import { type Reader, type Rights, toGetChanges, toReader } from './rights.ts';
 import { SnapshotStreams } from './snapshot-streams.ts';
 
 /** Bytes of JSON in one page of changes, whatever the number of its changes. */
@@ -75,19 +75,32 @@ export interface SnapshotReader extends Partial<Reader> {
   admit?: AdmitRow;
 }
 
+export interface DeliveryOptions {
+  hooks: HookChain;
+  config: CoordinatorConfig;
+  rights: Rights;
+  /** All that are open. */
+  sessions: Iterable<LiveSession>;
+  /** See `SnapshotStreams`. */
+  onLimit(limit: LimitName): void;
+}
+
 export class Delivery {
   readonly #hooks: HookChain;
   readonly #config: CoordinatorConfig;
+  readonly #rights: Rights;
+  readonly #sessions: Iterable<LiveSession>;
   readonly #snapshots: SnapshotStreams;
   readonly #resyncs = new Resyncs(createLogger('sync-coordinator:service'));
 
   /** How long a page of changes takes to be read. */
   readonly querySeconds = new Distribution(SECONDS_BUCKETS);
 
-  /** @param onLimit see `SnapshotStreams` */
-  constructor(hooks: HookChain, config: CoordinatorConfig, onLimit: (limit: LimitName) => void) {
+  constructor({ hooks, config, rights, sessions, onLimit }: DeliveryOptions) {
     this.#hooks = hooks;
     this.#config = config;
+    this.#rights = rights;
+    this.#sessions = sessions;
     this.#snapshots = new SnapshotStreams(config.limits, onLimit);
   }
 
@@ -105,9 +118,9 @@ export class Delivery {
     return readFilterOf(this.#hooks, reader, signal, origin);
   }
 
-  /** Ends those of `sessions` that are named; all others who are named are caught when they ask. */
-  async startOver(sessions: Iterable<LiveSession>, predicate: IdentityPredicate): Promise<number> {
-    const named = [...sessions].filter(({ identity }) => predicate(identity));
+  /** Ends the sessions that are named. Clients that are away are told when they ask. */
+  async startOver(predicate: IdentityPredicate): Promise<number> {
+    const named = [...this.#sessions].filter(({ identity }) => predicate(identity));
     this.#resyncs.demand(predicate);
     await Promise.all(
       named.map(async (session) => {
@@ -119,8 +132,8 @@ export class Delivery {
   }
 
   /** Ends the sessions of a site that has to start over. */
-  endFull(sessions: Iterable<LiveSession>, databaseId: string, site: SiteIdText): void {
-    for (const session of [...sessions]) {
+  endFull(databaseId: string, site: SiteIdText): void {
+    for (const session of [...this.#sessions]) {
       if (session.database.id === databaseId && session.siteId === site) {
         session.startOver(START_OVER);
       }
@@ -154,8 +167,28 @@ export class Delivery {
     return cursor;
   }
 
-  /** Changes since a position, in one page. */
-  async page(
+  /**
+   * Changes since a position, in one page.
+   * @throws SyncError NOT_AUTHORIZED, SNAPSHOT_REQUIRED, OVERLOADED
+   */
+  async changes(
+    client: ClientIdentity,
+    access: DatabaseAccess,
+    query: ChangesQuery,
+  ): Promise<ServedPage> {
+    const { sinceHLC, signal } = query;
+    const right = this.#rights.of(toReader(client, query), toGetChanges(access.id, sinceHLC));
+    await right.confirm(signal);
+    for (;;) {
+      const { stamp } = right;
+      const page = await this.#page(client, await access.open(), query);
+      const holds = () => right.holds(stamp, signal);
+      // The right may have been withdrawn while the page was read, or the client may see less by now.
+      if (await holds()) return { ...page, holds };
+    }
+  }
+
+  async #page(
     client: ClientIdentity,
     database: OpenDatabase,
     query: ChangesQuery,
@@ -188,16 +221,22 @@ export class Delivery {
     return { changeSets, hasMore, watermark };
   }
 
-  /** A snapshot, once there is a place for one more. Whoever gets it must close it. */
+  /**
+   * Opens a snapshot once there is a place for one more. The caller closes it.
+   * @throws SyncError NOT_AUTHORIZED, OVERLOADED
+   */
   async snapshot(
     client: ClientIdentity,
-    database: OpenDatabase,
+    access: DatabaseAccess,
     checkpoint: WireCheckpoint | undefined,
-    right: ReadRight,
-    reader: SnapshotReader = {},
+    reader: SnapshotReader,
   ): Promise<ServedSnapshot> {
-    const { manager } = database;
     const { signal, origin } = reader;
+    const type = checkpoint === undefined ? 'get_snapshot' : 'resume_snapshot';
+    const right = this.#rights.of(toReader(client, reader), { type, databaseId: access.id });
+    await right.confirm(signal, origin);
+    const database = await access.open();
+    const { manager } = database;
     const site = siteIdToText(client.siteId);
     refuseOwnSite(client, database);
     await this.#resyncs.meet(client, database);

@@ -37,7 +37,7 @@ export class ConnectionHost implements SessionHost {
     const { service, reader, signal } = this.#options;
     // Without a hook that has a say there is nothing to give up.
     if (!service.hooks.has.onBeforeSendChanges) return undefined;
-    return service.readFilterOf(reader, signal(), origin);
+    return service.delivery.readFilterOf(reader, signal(), origin);
   }
 
   pushFilterOf(identity: ClientIdentity): PushFilter | undefined {
@@ -48,10 +48,10 @@ export class ConnectionHost implements SessionHost {
     // Who sees the same waits for the same answer: it is not to end with one of them.
     const filter =
       key === undefined
-        ? service.readFilterOf(reader, signal())
-        : service.readFilterOf({ who: () => identity });
+        ? service.delivery.readFilterOf(reader, signal())
+        : service.delivery.readFilterOf({ who: () => identity });
     // What other modules made of a page is nobody's any more.
-    const shared = key === undefined ? undefined : `${service.hookGeneration} ${key}`;
+    const shared = key === undefined ? undefined : `${service.admission.generation} ${key}`;
     return filter && { filter, key: shared };
   }
 
@@ -61,7 +61,7 @@ export class ConnectionHost implements SessionHost {
     // It is told once, not as often as it is asked about.
     if (session === undefined || !session.right.isLost) return;
     fail(error);
-    service
+    service.admission
       .readLost(session.identity, session.database.id, answers, signal())
       // Who may do nothing any more has nothing to stay for.
       .catch((why: unknown) => isDenial(why) && sendQueue.close(WS_CLOSE.policy, error.code));

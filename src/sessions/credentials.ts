@@ -55,7 +55,7 @@ export class Credentials {
   /** @throws SyncError unless the hook modules accept them */
   async accept(request: AuthRequest): Promise<ClientIdentity> {
     const { service, signal } = this.#options;
-    this.#identity = await service.authenticate(request, signal());
+    this.#identity = await service.admission.authenticate(request, signal());
     this.#token = request.token;
     return this.#identity;
   }
@@ -73,10 +73,10 @@ export class Credentials {
   /** Newer ones. If they are refused the session ends; if nobody can tell it goes on. */
   async renew(request: AuthRequest): Promise<ClientIdentity> {
     const { service, signal } = this.#options;
-    this.#renewed(await service.renew(this.who(), request, signal()));
+    this.#renewed(await service.admission.renew(this.who(), request, signal()));
     this.#token = request.token;
     // The hooks may have been replaced just then, and have been asked about the token before.
-    if (!service.isCurrent(this.who())) await this.recheck();
+    if (!service.admission.isCurrent(this.who())) await this.recheck();
     return this.who();
   }
 
@@ -100,7 +100,7 @@ export class Credentials {
   /** The present hook modules have said who it is from then on. See `Reader`. */
   async demandCurrent(): Promise<void> {
     const { service } = this.#options;
-    while (!service.isCurrent(this.who())) {
+    while (!service.admission.isCurrent(this.who())) {
       if (this.#end !== undefined) throw this.#end;
       if (this.#isInUse) await this.recheck();
       else this.#identity = await this.#askAgain();
@@ -112,7 +112,7 @@ export class Credentials {
     const known = this.who();
     const { databaseId = DEFAULT_DATABASE_ID } = known;
     const request = toRequest(siteIdToText(known.siteId), databaseId, this.#token);
-    return service.recheck(known, request, signal());
+    return service.admission.recheck(known, request, signal());
   }
 
   #renewed(identity: ClientIdentity): void {

@@ -43,7 +43,7 @@ export async function join(options: JoinOptions): Promise<void> {
   const { service, connectionId, siteId, identity, reader, holder, signal } = options;
   const { databaseId = DEFAULT_DATABASE_ID } = identity;
   // The right to read is asked for before the database is opened and before hooks are told of the client.
-  const right = await service.enter(reader, databaseId, signal);
+  const right = await service.admission.enter(reader, databaseId, signal);
   let lease: DatabaseLease | undefined;
   try {
     await service.hooks.clientConnect(identity, options.socket, signal);

@@ -105,7 +105,7 @@ export class Requests {
     const { applied, skipped, conflicts, transactions, rejected } = encodeApplyResult(result);
     const type = 'apply_result';
     send({ type, requestId, applied, skipped, conflicts, transactions, rejected });
-    if (isFull) service.endFull(session.database.id, session.siteId);
+    if (isFull) service.delivery.endFull(session.database.id, session.siteId);
     if (isFull || drainAfter === undefined) return;
     const siteId = session.database.manager.identity.siteIdText;
     send({ type: 'request_changes', siteId, sinceHLC: drainAfter });
@@ -135,9 +135,9 @@ export class Requests {
     if (message.type === 'get_changes') {
       const sinceHLC = message.sinceHLC ?? undefined;
       await session.right.ask(toGetChanges(database.id, sinceHLC), signal, origin);
-      const stopTimer = service.querySeconds.startTimer();
+      const stopTimer = service.delivery.querySeconds.startTimer();
       session.lastSyncHLC = sinceHLC;
-      await session.sendChanges(await service.cursorFor(identity, database, sinceHLC));
+      await session.sendChanges(await service.delivery.cursorFor(identity, database, sinceHLC));
       stopTimer();
       return;
     }

@@ -144,9 +144,9 @@ async function askAtOnce(t: TestContext, tokens: readonly string[]) {
   server.clock.stop();
   const { service } = server;
   let arrived = 0;
-  const authenticate = service.authenticate.bind(service);
+  const authenticate = service.admission.authenticate.bind(service.admission);
   const askedFirst = new Promise<number>((resolve) => {
-    service.authenticate = (...args) => {
+    service.admission.authenticate = (...args) => {
       const identity = authenticate(...args);
       if (++arrived === tokens.length) setImmediate(() => resolve(asked.length));
       return identity;

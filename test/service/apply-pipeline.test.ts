@@ -217,8 +217,10 @@ test('credentials for another site than the one that is claimed are refused', as
   const { service } = start(t, {
     onAuthenticate: ({ token }) => ({ siteId: siteBytes(Number(token)), userId: 'ann' }),
   });
-  await assert.rejects(service.authenticate({ ...REQUEST, token: '2' }), { code: 'AUTH_FAILED' });
-  const identity = await service.authenticate({ ...REQUEST, token: '1' });
+  await assert.rejects(service.admission.authenticate({ ...REQUEST, token: '2' }), {
+    code: 'AUTH_FAILED',
+  });
+  const identity = await service.admission.authenticate({ ...REQUEST, token: '1' });
   assert.equal(identity.userId, 'ann');
   assert.equal(identity.databaseId, 'db', 'filled in');
   assert.ok(Object.isFrozen(identity));
@@ -231,14 +233,14 @@ test('an identity is for the database that was asked for, whatever a hook says',
   const { service } = start(t, {
     onAuthenticate: ({ siteId = siteBytes(9) }) => ({ siteId, databaseId: 'all' }),
   });
-  assert.equal((await service.authenticate(REQUEST)).databaseId, 'db');
+  assert.equal((await service.admission.authenticate(REQUEST)).databaseId, 'db');
 });
 
 test('where nobody knows the client it is refused; without a hook everybody may come', async (t) => {
   const { service } = start(t, { onAuthenticate: () => undefined });
-  await assert.rejects(service.authenticate(REQUEST), { code: 'AUTH_FAILED' });
+  await assert.rejects(service.admission.authenticate(REQUEST), { code: 'AUTH_FAILED' });
   const open = start(t).service;
-  assert.deepEqual((await open.authenticate(REQUEST)).siteId, siteBytes(1));
+  assert.deepEqual((await open.admission.authenticate(REQUEST)).siteId, siteBytes(1));
   const { siteId: _, ...nobody } = REQUEST;
-  await assert.rejects(open.authenticate(nobody), { code: 'NOT_AUTHENTICATED' });
+  await assert.rejects(open.admission.authenticate(nobody), { code: 'NOT_AUTHENTICATED' });
 });

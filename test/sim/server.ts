@@ -177,7 +177,12 @@ export class SimServer {
       const answer = async () => {
         const siteId = textToSiteId(site);
         const transport = 'http';
-        const identity = await service.authenticate({ siteId, databaseId, transport, headers: {} });
+        const identity = await service.admission.authenticate({
+          siteId,
+          databaseId,
+          transport,
+          headers: {},
+        });
         return work(service, identity);
       };
       const tell = (outcome: () => void) => {
