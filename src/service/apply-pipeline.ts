@@ -32,6 +32,7 @@ import { judgeUnderAllNames } from './incoming-names.ts';
 import { type DatabaseAccess, refuseOwnSite } from './open-database.ts';
 import { outcomesOf } from './outcomes.ts';
 import { explainForeign, explainRefused } from './rejections.ts';
+import { WorkUnderWay } from './work-under-way.ts';
 
 /** What became of a batch, and where to ask the device to go on. */
 export interface Applied {
@@ -113,12 +114,8 @@ export class ApplyPipeline {
   readonly batchSizes = new Distribution(CHANGES_BUCKETS);
   /** From an apply being taken up to its being durable. */
   readonly seconds = new Distribution(SECONDS_BUCKETS);
-  /** Batches under way, and those that hooks are yet to be told of. */
-  #running = 0;
-  #whenIdle: (() => void)[] = [];
-  #isStopping = false;
-  /** A stop has waited for long enough. */
-  #isOverdue = false;
+  /** Batches that are not answered yet, and those that hooks are yet to be told of. */
+  readonly #work = new WorkUnderWay();
 
   constructor(options: ApplyPipelineOptions) {
     this.#options = options;
@@ -130,7 +127,7 @@ export class ApplyPipeline {
   }
 
   get isStopping(): boolean {
-    return this.#isStopping;
+    return this.#work.isStopping;
   }
 
   /** The two halves let a transport keep messages in order without waiting for the disk. */
@@ -160,7 +157,7 @@ export class ApplyPipeline {
     // Whatever takes their place meanwhile, these judge all of it, and are told of it.
     const hooks = this.#options.hooks.retain();
     const asking = { hooks, client, origin };
-    this.#running++;
+    this.#work.begun();
     try {
       const sender = new Sender(siteIdToText(client.siteId), this.#options.foreignAuthors);
       await this.#admit(asking, database, changeSets);
@@ -206,13 +203,13 @@ export class ApplyPipeline {
       accept();
       stopTimer();
       hooks.release();
-      this.#ended();
+      this.#work.ended();
     }
   }
 
   /** @throws SyncError when what is yet to be stored is not to be waited for */
   #refuseLate(signal: AbortSignal | undefined): void {
-    if (this.#isOverdue) throw new SyncError('SHUTTING_DOWN', 'the server is stopping');
+    this.#work.refuseOverdue();
     if (signal?.aborted === true) {
       throw new SyncError('APPLY_CHANGES_ERROR', 'the sender has gone before they were stored');
     }
@@ -223,7 +220,7 @@ export class ApplyPipeline {
     database: DatabaseAccess,
     changeSets: readonly WireChangeSet[],
   ): Promise<void> {
-    if (this.#isStopping) throw new SyncError('SHUTTING_DOWN', 'the server is stopping');
+    this.#work.refuseWhileStopping();
     const changeCount = countChanges(changeSets);
     this.counts.received += changeCount;
     this.batchSizes.observe(changeCount);
@@ -313,7 +310,7 @@ export class ApplyPipeline {
     { result, position, outcomes }: Told,
   ): void {
     if (!hooks.has.onAfterApplyChanges) return;
-    this.#running++;
+    this.#work.begun();
     hooks.retain();
     // Still in this turn: what a batch was parsed to must not live on until the next one.
     process.nextTick(() => {
@@ -322,7 +319,7 @@ export class ApplyPipeline {
         position: result.applied > 0 ? decodeHlc(position) : undefined,
       });
       hooks.release();
-      this.#ended();
+      this.#work.ended();
     });
   }
 
@@ -333,27 +330,9 @@ export class ApplyPipeline {
     this.counts.rejected += rejected.length;
   }
 
-  #ended(): void {
-    if (--this.#running > 0) return;
-    for (const resolve of this.#whenIdle.splice(0)) resolve();
-  }
-
   /** Refuses new batches from now on, and waits for those under way, up to a deadline. */
-  async settle(deadlineMs: number): Promise<void> {
-    this.#isStopping = true;
-    let timer: NodeJS.Timeout | undefined;
-    const deadline = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, deadlineMs);
-    });
-    if (this.#running > 0) {
-      const idle = new Promise<void>((resolve) => {
-        this.#whenIdle.push(resolve);
-      });
-      await Promise.race([idle, deadline.then(() => (this.#isOverdue = true))]);
-      // What has become of them is answered by the end of this turn.
-      await new Promise(setImmediate);
-    }
-    clearTimeout(timer);
+  settle(deadlineMs: number): Promise<void> {
+    return this.#work.settle(deadlineMs);
   }
 }
 

@@ -172,7 +172,7 @@ export class CoordinatorService {
         applySeconds: this.#pipeline.seconds,
         batchSizes: this.#pipeline.batchSizes,
         querySeconds: this.delivery.querySeconds,
-        maintenance: this.#pool.counts,
+        maintenance: this.#pool.maintenanceCounts,
         snapshots: this.delivery.snapshotCounts,
         logins: this.admission.loginCounts,
       },

@@ -4,7 +4,7 @@
  */
 
 import type { CoordinatorConfig } from '../config/schema.ts';
-import type { Maintained, MaintainOptions } from '../engine/maintenance/maintenance.ts';
+import type { Maintained } from '../engine/maintenance/maintenance.ts';
 import { ReplacedError } from '../engine/records/head.ts';
 import { SyncManager, type World } from '../engine/sync-manager.ts';
 import { SyncError, toSyncError } from '../errors/sync-error.ts';
@@ -15,6 +15,7 @@ import { isDatabaseId } from '../storage/database-id.ts';
 import type { KVStore, Storage } from '../storage/kv-store.ts';
 import { Budget } from './budget.ts';
 import { DatabaseCount } from './database-count.ts';
+import { DatabaseUpkeep, type Upkeep } from './database-upkeep.ts';
 import type { LogPinKeeper } from './log-pins.ts';
 import type { DatabaseAccess, OpenDatabase } from './open-database.ts';
 import { databasesThatFit, isOutOfFiles, openFilesMax } from './open-files.ts';
@@ -50,9 +51,9 @@ class PoolEntry {
   lastHolder: string | undefined;
   lastUsed = 0;
   idleTimer: NodeJS.Timeout | undefined;
-  maintenanceTimer: NodeJS.Timeout | undefined;
   database: Database | undefined;
-  readonly maintenanceStop = new AbortController();
+  /** Once it is open. */
+  upkeep: Upkeep | undefined;
 
   constructor(open: (entry: PoolEntry) => Promise<Database & { store: KVStore }>) {
     this.opening = open(this);
@@ -66,8 +67,7 @@ export class DatabasePool {
   readonly #maxOpen: number;
   readonly #budget: Budget;
   readonly #count: DatabaseCount;
-  /** What has left the databases as they were tidied up. */
-  readonly counts = { changesCompacted: 0, tombstonesExpired: 0, logPinsLapsed: 0 };
+  readonly #upkeep: DatabaseUpkeep;
   #uses = 0;
   #closed = false;
   /** The last opening failed since too many files are open, and nothing was closed since. */
@@ -86,10 +86,18 @@ export class DatabasePool {
     const limit = 'storage.maxOpenDatabases';
     this.#budget = new Budget({ limit, max: this.#maxOpen, sharePerUser });
     this.#count = new DatabaseCount(storage, config.storage.maxDatabases);
+    this.#upkeep = new DatabaseUpkeep({
+      ...{ logger, logPins: options.logPins, everyMs: config.storage.maintenanceMs },
+      settle: (id, run) => this.#settle(id, run),
+    });
   }
 
   get size(): number {
     return this.#entries.size;
+  }
+
+  get maintenanceCounts(): DatabaseUpkeep['counts'] {
+    return this.#upkeep.counts;
   }
 
   /** That those take which may be open at once. */
@@ -196,7 +204,8 @@ export class DatabasePool {
     entry.opening.then(
       (database) => {
         entry.database = database;
-        this.#scheduleMaintenance(entry, database);
+        // It may have been given up while it was being opened.
+        if (this.#entries.get(id) === entry) entry.upkeep = this.#upkeep.start(database);
       },
       () => undefined,
     );
@@ -280,56 +289,17 @@ export class DatabasePool {
   async maintain(id: string): Promise<Maintained> {
     const lease = await this.acquire(id);
     try {
-      return await this.#maintain(lease, { thorough: true });
+      return await this.#upkeep.maintain(lease, { thorough: true });
     } finally {
       lease.release();
     }
-  }
-
-  #scheduleMaintenance(entry: PoolEntry, database: Database): void {
-    const { maintenanceMs } = this.#options.config.storage;
-    entry.maintenanceTimer = setTimeout(() => {
-      const maintained = this.#maintainUnlessClosed(entry, database).finally(() => {
-        if (this.#entries.get(database.id) === entry) this.#scheduleMaintenance(entry, database);
-      });
-      this.#settle(database.id, maintained);
-    }, maintenanceMs);
-    entry.maintenanceTimer.unref();
-  }
-
-  async #maintainUnlessClosed(entry: PoolEntry, database: Database): Promise<void> {
-    const { signal } = entry.maintenanceStop;
-    try {
-      await this.#maintain(database, { signal });
-    } catch (error) {
-      // What is left is for the next time that it is open.
-      if (!signal.aborted) throw error;
-    }
-  }
-
-  async #maintain(database: Database, options: MaintainOptions): Promise<Maintained> {
-    const { logPins, logger } = this.#options;
-    await logPins.renew(database);
-    const done = await database.manager.maintain(options);
-    for (const name of done.logPinsLapsed) {
-      logger.warn(
-        'database %s: its log pin %s has lapsed, since nobody renewed it for sync.logPinMaxAgeMs: ' +
-          'what it kept may leave the log now',
-        database.id,
-        name,
-      );
-    }
-    this.counts.logPinsLapsed += done.logPinsLapsed.length;
-    this.counts.changesCompacted += done.changesCompacted;
-    this.counts.tombstonesExpired += done.tombstonesExpired;
-    return done;
   }
 
   /** An idle database is tidied up before it goes, or one that is never open for long never is. */
   #retire(id: string, entry: PoolEntry): void {
     const retire = async () => {
       try {
-        if (entry.database !== undefined) await this.#maintainUnlessClosed(entry, entry.database);
+        await entry.upkeep?.run();
       } finally {
         if (entry.leases === 0 && this.#entries.get(id) === entry) await this.#close(id, entry);
       }
@@ -353,8 +323,7 @@ export class DatabasePool {
 
   #close(id: string, entry: PoolEntry): Promise<void> {
     clearTimeout(entry.idleTimer);
-    clearTimeout(entry.maintenanceTimer);
-    entry.maintenanceStop.abort();
+    entry.upkeep?.stop();
     this.#entries.delete(id);
     const closing = this.#closeStore(entry).finally(() => {
       if (this.#closings.get(id) === closing) this.#closings.delete(id);
