@@ -1,10 +1,10 @@
 /**
- * Where a database stands, as far as this process knows: the end of its log and the catalog of that
- * moment, which change as one. What is committed, and has not been taken over yet, is not there for
- * readers: it comes with the next state, and so does the push of it.
+ * The state of a database, as far as this process knows it: the end of its log and the catalog of
+ * that moment, which change together. Readers see a commit, and sessions are pushed it, only once
+ * it is part of this state.
  *
- * It only moves forward: a commit of our own and a look at what others wrote may overtake each
- * other, and whoever comes second with the older state changes nothing.
+ * The state never moves back: a commit of this process and a refresh may overtake each other, and
+ * the one that ends second with an older state changes nothing.
  */
 
 import { compareHlc } from '../clock/hlc.ts';
@@ -21,11 +21,11 @@ export class DatabaseState {
   readonly #site: SiteIdText;
   readonly #announcer: LogAnnouncer;
   #current: CommittedState;
-  /** The look that is under way, and the one that begins after it. */
-  #looking: Promise<void> = Promise.resolve();
-  #nextLook: Promise<void> | undefined;
+  /** The refresh that is under way, and the one that begins after it. */
+  #refreshing: Promise<void> = Promise.resolve();
+  #nextRefresh: Promise<void> | undefined;
 
-  /** @param site the coordinator's */
+  /** @param site the coordinator's site id */
   static async load(store: KVStore, site: SiteIdText, logger: Logger): Promise<DatabaseState> {
     return new DatabaseState(store, site, await readState(store, site, undefined), logger);
   }
@@ -46,9 +46,9 @@ export class DatabaseState {
     return this.#announcer.onAppended(listener);
   }
 
-  /** What a transaction of ours has left, once it is durable. */
+  /** Takes over the result of a transaction of this process, once it is durable. */
   committed({ before, head, catalog, records }: Written): void {
-    // What others wrote after it has been read already, and with it this.
+    // A refresh has already read a later commit of another process, and this one with it.
     if (!this.#moveTo({ head, catalog })) return;
     this.#announcer.grown(this.#current, { after: before, records });
   }
@@ -60,26 +60,26 @@ export class DatabaseState {
   }
 
   /**
-   * Reads what somebody else may have written. Whoever asks while that is read shares the next look.
+   * Reads what other processes may have written. Calls made during a refresh share the next one.
    * @throws ReplacedError
    */
   refresh(): Promise<void> {
-    this.#nextLook ??= this.#looking.then(() => {
-      const look = this.#look();
-      this.#nextLook = undefined;
-      this.#looking = look.catch(() => undefined);
-      return look;
+    this.#nextRefresh ??= this.#refreshing.then(() => {
+      const refresh = this.#refresh();
+      this.#nextRefresh = undefined;
+      this.#refreshing = refresh.catch(() => undefined);
+      return refresh;
     });
-    return this.#nextLook;
+    return this.#nextRefresh;
   }
 
-  async #look(): Promise<void> {
+  async #refresh(): Promise<void> {
     const next = await readState(this.#store, this.#site, this.#current);
     if (this.#moveTo(next)) this.#announcer.grown(this.#current);
   }
 }
 
-/** Of what leaves the position where it is, the counts tell which came first. */
+/** Two states may have the same position: then their counts tell which came first. */
 function isOlder({ head: a }: CommittedState, { head: b }: CommittedState): boolean {
   const order = compareHlc(a.position, b.position);
   if (order !== 0) return order < 0;
@@ -87,8 +87,8 @@ function isOlder({ head: a }: CommittedState, { head: b }: CommittedState): bool
 }
 
 /**
- * The head and its catalog, without a view: those may all be taken by slow readers of snapshots.
- * @param known serves again while it is that of the head
+ * Reads the head and its catalog, without a view: slow readers of snapshots may hold all views.
+ * @param known its catalog is reused while the head still names its version
  */
 async function readState(
   store: KVStore,
@@ -101,7 +101,7 @@ async function readState(
   while (catalog === undefined || version !== head.catalogVersion) {
     version = head.catalogVersion;
     catalog = await Catalog.load(store);
-    // It was read bit by bit: as a whole it is of this version only if that still holds.
+    // The catalog was read in several steps: it is whole only if the version is still the same.
     head = await readHead(store, site);
   }
   return { head, catalog };

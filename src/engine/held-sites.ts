@@ -1,6 +1,7 @@
 /**
- * What sites hold that others don't, since it was refused or moved: who has to be told again, who has to start
- * over, and what need not be kept any more. Beside the writers; the merge itself notes what is held.
+ * Sites may hold rows that differ from the database, since a change of theirs was refused or moved.
+ * The merge records these held rows. This module sends reverts again, knows which sites have to
+ * start over from a snapshot, and removes records that are no longer needed.
  */
 
 import { compareHlc, type HlcText } from '../clock/hlc.ts';
@@ -8,7 +9,7 @@ import type { SiteIdText } from '../clock/site-id.ts';
 import type { Logger } from '../logging/logger.ts';
 import type { KVStore } from '../storage/kv-store.ts';
 import { fold } from './merge/held-bound.ts';
-import { tellAgain } from './merge/held-telling.ts';
+import { redeliverReverts } from './merge/revert-redelivery.ts';
 import type { WriteTransaction } from './merge/write-transaction.ts';
 import type { Head, Identity } from './records/head.ts';
 import { type HeldFloor, readHeldFloor } from './records/held-floors.ts';
@@ -16,7 +17,7 @@ import type { HeldLimits } from './records/held-size.ts';
 import type { Pace } from './records/pace.ts';
 import type { SiteState } from './records/site-state.ts';
 
-/** Of so many sites at least; there are few that hold so much. */
+/** The number of sites whose last fold is remembered. */
 const FOLDS_REMEMBERED_MAX = 1000;
 
 export interface HeldSitesOptions {
@@ -25,16 +26,16 @@ export interface HeldSitesOptions {
   logger: Logger;
   limits: HeldLimits;
   head(): Head;
-  /** Reads what others wrote. */
-  look(): Promise<void>;
-  /** Has a step done in a transaction of its own, beside the writers. */
+  /** Reads what other processes wrote. */
+  refresh(): Promise<void>;
+  /** Runs a step in a transaction of its own, between two groups of writers. */
   tidy<T>(step: (transaction: WriteTransaction) => Promise<T>): Promise<T>;
   newPace(): Pace;
 }
 
 export class HeldSites {
   readonly #options: HeldSitesOptions;
-  /** Where the log ended when a site’s held rows were folded last. */
+  /** The end of the log when the held rows of a site were folded last. */
   readonly #foldedAt = new Map<SiteIdText, HlcText>();
 
   constructor(options: HeldSitesOptions) {
@@ -42,22 +43,22 @@ export class HeldSites {
   }
 
   /**
-   * Tells a site once more what only it was told: to be called when a snapshot for it has been opened,
-   * which holds nothing of that. It comes after the snapshot's position.
+   * Sends a site its reverts again. To be called when a snapshot for it has been opened, which
+   * does not contain them: they get positions after that of the snapshot.
    */
   async tellAgain(site: SiteIdText): Promise<void> {
-    const { look, head, tidy, identity } = this.#options;
-    await look();
+    const { refresh, head, tidy, identity } = this.#options;
+    await refresh();
     if (!head().heldBytes) return;
     let from: Uint8Array | undefined;
     do {
-      from = await tidy((it) => tellAgain(it, site, identity, from));
+      from = await tidy((it) => redeliverReverts(it, site, identity, from));
     } while (from !== undefined);
   }
 
   /**
-   * To be called before a snapshot is opened for a site, for which it may have to start over: from now on it
-   * is told what it doesn't take.
+   * To be called before a snapshot is opened for a site. If the site had to start over, this is
+   * that start: from now on it gets reverts again.
    */
   async begin(site: SiteIdText): Promise<void> {
     const floor = await this.floorOf(site);
@@ -68,23 +69,24 @@ export class HeldSites {
     });
   }
 
-  /** Whether a site has to start over, and is told nothing before it does. */
+  /** Whether a site has to start over from a snapshot. Until then it gets no reverts. */
   async isIdle(site: SiteIdText): Promise<boolean> {
     return (await this.floorOf(site))?.isIdle ?? false;
   }
 
   /**
-   * Up to which a site may hold something that was refused; `undefined` for one of which all is known that it holds.
+   * The HLC up to which a site may hold refused changes that are not recorded. `undefined` if all
+   * that it holds is recorded.
    */
   async floorOf(site: SiteIdText): Promise<HeldFloor | undefined> {
-    await this.#options.look();
+    await this.#options.refresh();
     if (this.#options.head().heldFloor === undefined) return undefined;
     return readHeldFloor(this.#options.store, site);
   }
 
   /**
-   * A site has heard of all up to a position. Where much is kept of what it holds, that is let go of as far as it
-   * can be.
+   * A site has received all up to a position. If its held rows take much space, those that are no
+   * longer needed are removed.
    */
   async noteHeard(
     site: SiteIdText,
@@ -93,7 +95,7 @@ export class HeldSites {
   ): Promise<void> {
     const { limits, newPace } = this.#options;
     if (heldBytes < limits.heldBytesPerSite / 2) return;
-    // Going through all that is held is worth it once it has heard of what it had not heard of then.
+    // Another fold finds more only once the site has received what the log held at the last one.
     const before = this.#foldedAt.get(site);
     if (before !== undefined && compareHlc(position, before) < 0) return;
     if (this.#foldedAt.size >= FOLDS_REMEMBERED_MAX) this.#foldedAt.clear();
@@ -102,8 +104,8 @@ export class HeldSites {
     try {
       await this.#options.tidy((it) => fold(it, new Map([[site, position]]), how, newPace()));
     } catch (error) {
-      // It can wait: whoever reads is not to suffer from it.
-      this.#options.logger('what %s holds could not be folded: %O', site, error);
+      // The next read tries again: a failed fold must not fail this one.
+      this.#options.logger('the held rows of site %s could not be folded: %O', site, error);
     }
   }
 }

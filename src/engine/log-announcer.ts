@@ -1,6 +1,7 @@
 /**
- * Tells when the log has grown, in order and without a gap: each time from where it ended the last
- * time. What was written here is at hand. What others wrote is read once, for all who listen.
+ * Tells listeners that the log has grown, in order and without a gap: each announcement begins
+ * where the one before ended. Records written by this process are in memory; those of other
+ * processes are read once, for all listeners.
  */
 
 import { compareHlc, type HlcText } from '../clock/hlc.ts';
@@ -17,23 +18,26 @@ import type { Catalog } from './tables/catalog.ts';
 
 /** The log has grown. */
 export interface Appended {
-  /** Where it ended when this was told the last time. */
+  /** The end of the log in the announcement before. */
   after: HlcText;
-  /** Where it ends now. */
+  /** The end of the log now. */
   end: HlcText;
-  /** `Head.forgets` as of then. */
+  /** `Head.forgets` at `end`. */
   forgets: number;
-  /** Of that moment: the names in what is pushed are its. */
+  /** The catalog at `end`, which names the tables in what is pushed. */
   catalog: Catalog;
-  /** All that lies between, if it is at hand: a reader at `after` needs nothing else. */
+  /** All records between `after` and `end`, if they are in memory. */
   records: readonly LogRecord[] | undefined;
-  /** Whether others have told sites to start over meanwhile, which may be served here. */
+  /** Whether other processes have since made sites start over; these may have sessions here. */
   haveOthersIdled: boolean;
 }
 
-/** Beyond it everybody reads at a pace of their own. */
+/**
+ * Records of other processes are read for all listeners up to this size. Beyond it each session
+ * reads for itself.
+ */
 const READ_BYTES_MAX = 256 * 1024;
-/** The same for what was written here, and is at hand: a page of it would be as long. */
+/** The same for records of this process, which are in memory: about the length of a page. */
 const WRITTEN_BYTES_MAX = 4 * 1024 * 1024;
 const WRITTEN_RECORDS_MAX = 20_000;
 
@@ -47,9 +51,9 @@ export class LogAnnouncer {
   readonly #logger: Logger;
   readonly #faults: BoundedLog;
   readonly #listeners = new Set<(appended: Appended) => void>();
-  /** What was told the last time. */
+  /** The state of the last announcement. */
   #published: CommittedState;
-  /** What is to be told. */
+  /** The newest state. */
   #current: CommittedState;
   #reading = false;
 
@@ -68,8 +72,9 @@ export class LogAnnouncer {
   }
 
   /**
+   * The log has grown.
    * @param state no older than the one before
-   * @param written what lies between `after` and its end, where it is at hand
+   * @param written the records between `after` and the end of `state`, if they are in memory
    */
   grown(state: CommittedState, written?: { after: HlcText; records: readonly LogRecord[] }): void {
     this.#current = state;
@@ -90,7 +95,7 @@ export class LogAnnouncer {
     while (!this.#isPublished) {
       const state = this.#current;
       const records = await this.#readBetween(this.#published, state).catch((error: unknown) => {
-        this.#logger('what others wrote could not be read for all: %O', error);
+        this.#logger('what other processes wrote could not be read: %O', error);
         return undefined;
       });
       this.#tell(state, records, 'others’');
@@ -98,7 +103,7 @@ export class LogAnnouncer {
     this.#reading = false;
   }
 
-  /** @returns nothing when that is a lot, or not all of it any more: then sessions read for themselves */
+  /** @returns `undefined` if there is too much of it: then sessions read for themselves */
   async #readBetween(
     { head: { position: after, forgets } }: CommittedState,
     { head: { position: end } }: CommittedState,
@@ -132,7 +137,7 @@ export class LogAnnouncer {
       try {
         listener(appended);
       } catch (error) {
-        // What is durable must not look as if it had failed, because somebody failed to hear of it.
+        // The commit is durable: a listener that throws must not make it look failed.
         this.#faults.addError('a listener of commits', undefined, error);
       }
     }

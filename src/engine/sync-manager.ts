@@ -1,9 +1,9 @@
 /**
- * One database: merges what arrives, in groups, and reads its log.
+ * One database: merges the batches that arrive, in groups, and reads its log.
  *
- * All writing goes through one lane. While a group is being made durable the next one
- * gathers; everything that waits then goes into one store transaction, with one fsync.
- * An acknowledgement is the resolution of a promise that nothing resolves earlier.
+ * All writes run one after the other. While one group is being made durable, the next one gathers;
+ * it is then one store transaction, with one fsync. An acknowledgement is the resolution of a
+ * promise, which never resolves before its transaction is durable.
  */
 
 import { type HlcText, hlcWallTimeMs } from '../clock/hlc.ts';
@@ -47,21 +47,21 @@ import { type CatalogLimits, UNLIMITED_CATALOG } from './tables/catalog-size.ts'
 import { isOneTable, readRow, readRows, type WireRow } from './tables/stored-rows.ts';
 import { aliasesOf, type TableAliases } from './tables/table-aliases.ts';
 
-/** What a snapshot is read for, and how. */
+/** Who reads a snapshot, and which rows of it. */
 export interface SnapshotUse {
-  /** Of its reader. */
+  /** The reader's. */
   site?: SiteIdText | undefined;
   /** See `AdmitRow`. */
   admit?: AdmitRow | undefined;
 }
 
-/** What the engine takes from outside, so that a simulation can be the world. */
+/** Clock, randomness and scheduling, so that a simulation can provide them. */
 export interface World {
   /** Wall time in milliseconds. */
   now(): number;
   randomBytes(size: number): Uint8Array;
   randomUuid(): string;
-  /** Lets others have their turn during long work. */
+  /** Lets other work run, during long work. */
   yield(): Promise<void>;
 }
 
@@ -72,7 +72,7 @@ export interface SyncManagerOptions {
   allowResurrection: boolean;
   maxClockDriftMs: number;
   tombstoneTTL: number;
-  /** Rows of a table that has ended that one transaction looks at; default `STEP_ROWS_MAX`. */
+  /** Rows of a dropped table that one transaction removes at most; default `STEP_ROWS_MAX`. */
   stepRows?: number;
   logPinMaxAgeMs: number;
   /** The site id of a database that has none yet, of `SITE_ID_BYTES`. Default: a random one. */
@@ -83,40 +83,45 @@ export interface SyncManagerOptions {
   /** Default: none. */
   rowLimits?: RowLimits;
   /**
-   * The store has refused to write, and may go on refusing until it is opened again; or it holds
-   * another database by now (a `ReplacedError`), and will refuse for good.
+   * A write to the store has failed, and others may fail until it is opened again; or the store
+   * holds another database by now (a `ReplacedError`), and every write will fail.
    */
   onStoreFailed?(error: SyncError): void;
 }
 
-/** Who sent a batch, and what hooks made of it, beside letting it through. */
+/** Who sent a batch, and what hooks decided about it. */
 export interface Verdict {
-  /** Without one everything is taken as it is, and nothing noted of where a site goes on sending. */
+  /** Without one the batch is merged as it is, and no send progress of a site is recorded. */
   sender?: Sender;
   /**
-   * Changes of the coordinator's own, each with the HLC of the change that it answers: it gets
-   * one just greater, of the coordinator's site.
+   * Changes of the coordinator's own, each with the HLC of the change that it answers. The merge
+   * gives it the next greater HLC of the coordinator's site.
    */
   compensations?: readonly WireChangeSet[];
-  /** Changes that were refused, and are to be taken back at the device that made them. */
+  /** Changes that were refused: the device that made them gets what is stored instead. */
   refused?: readonly WireChangeSet[];
-  /** The newest position when it was judged: if there is another by its turn, it is not stored. */
+  /**
+   * The newest position when the hooks decided: the batch is not stored if the log has grown since.
+   */
   expected?: HlcText | undefined;
-  /** Asked when its turn to be stored has come, and right before the commit; what it throws is why the batch is not stored. */
+  /**
+   * Called before the batch is merged, and right before the commit. If it throws, the batch is not
+   * stored.
+   */
   admit?: () => void;
-  /** The same, asked between the turns in which a large one is merged. */
+  /** The same, called between the steps of merging a large batch. */
   goOn?: () => void;
 }
 
 export class SyncManager {
   readonly identity: Identity;
-  /** What is remembered of each site. */
+  /** The record of each site. */
   readonly sites: SiteRecords;
-  /** What sites hold that was refused. */
+  /** Refused changes that sites still hold. */
   readonly held: HeldSites;
-  /** Who else reads the log, in whatever process. */
+  /** Readers of the log that hold for every process and beyond a restart. */
   readonly logPins: LogPins;
-  /** Who reads the log at the moment. */
+  /** Readers of the log in this process at the moment. */
   readonly readers: LogReaders;
   readonly #store: KVStore;
   readonly #options: SyncManagerOptions;
@@ -125,14 +130,14 @@ export class SyncManager {
   readonly #stopWatching: () => void;
   readonly #state: DatabaseState;
 
-  /** Opens the database, which becomes one if the store is empty. */
+  /** Opens the database in a store, and creates it if the store is empty. */
   static async open(options: SyncManagerOptions): Promise<SyncManager> {
     const { store, world } = options;
     const newSiteId = () => options.newSiteId ?? world.randomBytes(SITE_ID_BYTES);
     const identity = await loadIdentity(store, newSiteId);
     const state = await DatabaseState.load(store, identity.siteIdText, options.logger);
     const manager = new SyncManager(options, identity, state);
-    // What an earlier process had begun.
+    // An earlier process may have ended before it had emptied them.
     manager.#emptyTables();
     return manager;
   }
@@ -165,7 +170,7 @@ export class SyncManager {
       ...{ store: options.store, identity, logger: options.logger },
       limits: options.heldLimits ?? UNLIMITED_HELD,
       head: () => state.current.head,
-      look: () => this.#look(),
+      refresh: () => this.#refresh(),
       tidy: (step) => this.#tidy(step),
       newPace: () => this.#newPace(),
     });
@@ -187,29 +192,32 @@ export class SyncManager {
     );
     const faults = new BoundedLog({ logger: options.logger, level: 'error', verb: 'failed' });
     this.#stopWatching = options.store.onCommit(() =>
-      this.#look().then(
+      this.#refresh().then(
         () => true,
         (error: unknown) => {
           if (error instanceof ReplacedError) return true;
-          faults.addError('reading what others wrote', undefined, error);
+          faults.addError('reading what other processes wrote', undefined, error);
           return false;
         },
       ),
     );
   }
 
-  /** The newest position; of wall time 0 while nothing has arrived. */
+  /** The newest position; its wall time is 0 while the log is empty. */
   get position(): HlcText {
     return this.#state.current.head.position;
   }
 
-  /** The same, after asking the store what others have written. */
+  /** The same, after reading what other processes have written. */
   async newestPosition(): Promise<HlcText> {
-    await this.#look();
+    await this.#refresh();
     return this.position;
   }
 
-  /** How far the newest position is ahead of the wall, in milliseconds: 0 unless the wall jumped back. */
+  /**
+   * How far the newest position is ahead of the wall clock, in milliseconds: 0 unless that jumped
+   * back.
+   */
   get positionAheadMs(): number {
     return Math.max(
       0,
@@ -217,7 +225,7 @@ export class SyncManager {
     );
   }
 
-  /** Changes in the log, and about how many of these later ones have replaced. */
+  /** The number of changes in the log, and about how many of them later changes have replaced. */
   get logChanges(): { logged: number; replaced: number } {
     const { changesLogged, changesReplaced } = this.#state.current.head;
     return { logged: changesLogged, replaced: changesReplaced };
@@ -242,8 +250,8 @@ export class SyncManager {
     { sender, compensations = [], refused = [], expected, admit, goOn }: Verdict = {},
   ): Promise<BatchOutcome> {
     const { world, maxClockDriftMs } = this.#options;
-    // After the wall has jumped back the positions still tell that it was there: devices, which have
-    // not jumped, are not to be refused until it has caught up.
+    // If the wall clock has jumped back, the newest position still has the later time. Devices,
+    // whose clocks did not jump, must not be refused until the wall clock has caught up.
     const nowMs = Math.max(world.now(), hlcWallTimeMs(this.#state.current.head.position));
     refuseDrift(changeSets.concat(compensations, refused), nowMs, maxClockDriftMs);
     const answers = compensations.map((changeSet) => toCompensation(changeSet, this.identity));
@@ -254,7 +262,8 @@ export class SyncManager {
   }
 
   /**
-   * Stores changes of the coordinator's own, as one transaction, dated after all that they meet.
+   * Stores changes of the coordinator's own, as one transaction, dated after all that is stored of
+   * their rows.
    * @param changes `UNDATED`
    * @throws SyncError MESSAGE_ERROR for a table that was dropped, or what the store throws
    */
@@ -301,17 +310,17 @@ export class SyncManager {
     return new Pace(() => this.#options.world.yield());
   }
 
-  /** Beside the writers, one step at a time. */
+  /** Starts emptying dropped tables, in steps between the groups of writers. */
   #emptyTables(): void {
     if (!this.#maintenance.hasTablesToEmpty) return;
     this.#maintenance.emptyTables().catch((error: unknown) => {
-      // What is left is for the next time that it is open, or tidied up.
-      this.#options.logger('tables that have ended could not be emptied: %O', error);
+      // Maintenance, or the next opening, goes on with it.
+      this.#options.logger('dropped tables could not be emptied: %O', error);
     });
   }
 
-  /** Reads what others wrote. */
-  async #look(): Promise<void> {
+  /** Reads what other processes wrote. */
+  async #refresh(): Promise<void> {
     try {
       await this.#state.refresh();
     } catch (error) {
@@ -320,7 +329,7 @@ export class SyncManager {
     }
   }
 
-  /** One store transaction. What it leaves takes its place here only when it is durable. */
+  /** Runs one store transaction. Its result becomes the state only when it is durable. */
   async #write<T extends Written>(work: (transaction: KVTransaction) => Promise<T>): Promise<T> {
     try {
       const written = await writeExclusively(this.#store, work);
@@ -332,7 +341,7 @@ export class SyncManager {
     }
   }
 
-  /** Of a reader that has everything up to now. */
+  /** The cursor of a reader that has everything up to now. */
   get endCursor(): LogCursor {
     const { position, forgets } = this.#state.current.head;
     return { position, forgets, isFresh: false };
@@ -343,23 +352,22 @@ export class SyncManager {
    * @throws SyncError SNAPSHOT_REQUIRED
    */
   async cursorFor(sinceHLC: HlcText | undefined): Promise<LogCursor> {
-    // Another process may have acknowledged more than was heard of here: what is read from the cursor
-    // holds that as well, and no answer is behind one that the client has had elsewhere.
-    await this.#look();
+    // Another process may have acknowledged changes that this one has not read yet. The client may
+    // have had its answer from there, and must not get an older one here.
+    await this.#refresh();
     const { forgets, position: end } = this.#state.current.head;
     const { identity } = this;
     if (sinceHLC === undefined) return freshCursor(identity, forgets);
     const { world, maxClockDriftMs } = this.#options;
-    // After `forgets`: what is forgotten after that is found after each page.
+    // Read after `forgets`: what is forgotten from then on is noticed after each page.
     const horizon = await readHorizon(this.#store);
     const nowMs = world.now();
     return toCursor(sinceHLC, { identity, horizon, forgets, end, nowMs, maxClockDriftMs });
   }
 
   /**
-   * A page of the log.
-   * @param take gets its change sets as they are read: nothing of them may be used before the page is
-   *   there
+   * Reads a page of the log.
+   * @param take gets its change sets as they are read; they may be used only once this resolves
    * @throws SyncError SNAPSHOT_REQUIRED, if something has been forgotten that the reader may miss
    * @throws LongRecord
    */
@@ -367,12 +375,12 @@ export class SyncManager {
     return readLogPage(this.#store, this.identity, this.#state.current, options, take);
   }
 
-  /** Of the tables, by the names that they have now. */
+  /** Former names of the tables, by their current names. */
   get aliases(): TableAliases {
     return aliasesOf(this.#state.current.catalog);
   }
 
-  /** A freshly written record as one reader should get it; `undefined` for nothing. */
+  /** A record just written, as one reader should get it; `undefined` if that is nothing. */
   deliverable(
     record: LogRecord,
     reader: SiteIdText | undefined,
@@ -402,17 +410,20 @@ export class SyncManager {
     return openSnapshot(await this.#store.view(), context, checkpoint, admit);
   }
 
-  /** A row as it is merged, its primary key in its JSON form. */
+  /** Reads a merged row by its primary key in JSON form. */
   readRow(row: { schema: string; table: string; pk: readonly unknown[] }) {
     return readRow(this.#store, this.#state.current.catalog, row);
   }
 
-  /** Whether two names lead to one table, since it was renamed from one to the other. */
+  /** Whether two names mean one table, since it was renamed from one to the other. */
   isOneTable(a: { schema: string; table: string }, b: { schema: string; table: string }): boolean {
     return isOneTable(this.#state.current.catalog, a, b);
   }
 
-  /** The tables as they would be with more merged: as long as `isCurrent` says that they are still these. */
+  /**
+   * Shows how the tables would be with more changes merged. Valid while the catalog stays the same
+   * (`isCurrent`).
+   */
   preview(): Preview {
     const { store, allowResurrection } = this.#options;
     const pace = this.#newPace();
@@ -421,12 +432,15 @@ export class SyncManager {
     return new Preview({ store, state, isCurrent, allowResurrection, pace });
   }
 
-  /** All rows of a table, in no order, as they were when the first one was asked for. */
+  /** All rows of a table, in no order, as of the moment when the first one is asked for. */
   async *readRows(table: { schema: string; table: string }): AsyncGenerator<WireRow> {
     yield* readRows(await this.#store.view(), this.#state.current.catalog, table);
   }
 
-  /** Forgets old deletions, clears away dropped tables, shortens the log, beside the writers. */
+  /**
+   * Forgets old deletions, empties dropped tables and compacts the log, in steps between the groups
+   * of writers.
+   */
   maintain(options?: MaintainOptions): Promise<Maintained> {
     return this.#maintenance.run(options);
   }
@@ -446,7 +460,9 @@ export class SyncManager {
     });
   }
 
-  /** Waits for what has been accepted; what comes later is refused. The store stays open. */
+  /**
+   * Waits for the batches that have been accepted, and refuses later ones. The store stays open.
+   */
   async close(): Promise<void> {
     this.#stopWatching();
     await this.#commits.close();

@@ -13,7 +13,7 @@ import { nodesOf, readSources } from '../support/syntax.ts';
 /** The lines that are not a `BoundedLog`'s, by their files, and why no client can have them written all the time. */
 const REASONS: Record<string, Record<string, string>> = {
   'src/engine/maintenance/maintenance.ts': {
-    'the log holds %d changes that the rows know nothing of': 'once a compaction',
+    'the log holds %d changes that no stored row accounts for': 'once a compaction',
   },
   'src/hooks/builtin/token-whitelist.ts': {
     '%s': 'of the tokens file, at a start or reload',

@@ -1,4 +1,4 @@
-/** Where in the log a reader is, and where to go on for a client that says how far it has got. */
+/** Where in the log a reader is, and from where to serve a client that says how far it has got. */
 
 import { compareHlc, type HlcText, hlcWallTimeMs, minHlc } from '../../clock/hlc.ts';
 import { hlcSite } from '../../clock/site-id.ts';
@@ -11,15 +11,15 @@ import { isSameForgets, unmark } from '../records/position-marks.ts';
 export interface LogCursor {
   /** It has everything up to it. */
   position: HlcText;
-  /** `Head.forgets` when it began: what has been forgotten since, it may never hear of. */
+  /** `Head.forgets` when it began. It may never receive deletions that were forgotten since. */
   forgets: number;
-  /** It has nothing at all, so there is nothing that it would have to be told to forget. */
+  /** It has no rows at all, so it needs no deletions. */
   isFresh: boolean;
 }
 
 export interface CursorContext {
   identity: Identity;
-  /** Up to here deletions have been forgotten. Read after `forgets`. */
+  /** Deletions up to here have been forgotten. Read after `forgets`. */
   horizon: HlcText;
   /** `Head.forgets` as of now. */
   forgets: number;
@@ -30,7 +30,7 @@ export interface CursorContext {
   maxClockDriftMs: number;
 }
 
-/** Of a reader that has nothing. */
+/** The cursor of a reader that has nothing. */
 export function freshCursor({ siteId }: Identity, forgets: number): LogCursor {
   return { position: zeroPosition(siteId), forgets, isFresh: true };
 }
@@ -43,7 +43,8 @@ export function toCursor(sinceHLC: HlcText, context: CursorContext): LogCursor {
   const { identity, horizon, forgets, end, nowMs, maxClockDriftMs } = context;
   const { siteId, siteIdText, replacedAt } = identity;
   const own = hlcSite(sinceHLC) === siteIdText ? unmark(sinceHLC) : undefined;
-  // Another clock's HLC only tells a time, and that only roughly: rather too early.
+  // The HLC of another clock gives only a time, give or take the drift: begin too early, not too
+  // late.
   const said =
     own?.position ??
     wallTimeToHlc(Math.min(hlcWallTimeMs(sinceHLC), nowMs) - maxClockDriftMs, siteId);
@@ -53,16 +54,19 @@ export function toCursor(sinceHLC: HlcText, context: CursorContext): LogCursor {
       'this database has been replaced since by another state of it: a snapshot is needed',
     );
   }
-  // A reader under way has missed nothing while nothing more has been forgotten.
+  // A reader that comes back for the next page has missed nothing if nothing was forgotten
+  // meanwhile.
   const isUnderWay = own?.forgets !== undefined && isSameForgets(own.forgets, forgets);
   if (compareHlc(said, horizon) < 0 && !isUnderWay) throw forgottenError();
-  // A reader ahead of the log (it knew a server that is gone) must not miss what comes now.
+  // A reader ahead of the log (it knew a server that is gone) must not miss what is written from
+  // now on.
   return { position: minHlc(said, end), forgets, isFresh: false };
 }
 
 /**
- * To be called after a page was read and before it is used, with what the store says by then. What
- * is missing from the page left the log before it was read, and was counted in that transaction.
+ * To be called after a page was read and before it is used, with what the store says by then. A
+ * change that is missing from the page had left the log by then, and the transaction that removed
+ * it counted that in `forgets`.
  * @param began where the page begins
  * @throws SyncError SNAPSHOT_REQUIRED, if the reader could have missed something
  */

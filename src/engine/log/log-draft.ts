@@ -1,4 +1,7 @@
-/** What takes effect of one change set: what will be logged of it, and who wrote what last. */
+/**
+ * Collects what takes effect of one change set: its future log record, and the newest HLC of each
+ * site.
+ */
 
 import type { HlcText } from '../../clock/hlc.ts';
 import type { SiteIdText } from '../../clock/site-id.ts';
@@ -10,13 +13,13 @@ import { RunWriter } from './record-tables.ts';
 export class LogDraft {
   readonly position: HlcText;
   readonly changes = new ChangeListJson();
-  /** JSON of each. */
+  /** Each as JSON. */
   readonly migrations: string[] = [];
-  /** The tables of the changes. */
+  /** The tables of `changes`. */
   readonly tables = new RunWriter();
-  /** Of changes that are logged. */
+  /** The newest HLCs of changes that are logged. */
   readonly logged = new NewestBySite();
-  /** Of changes that are stored, and logged later; hardly ever there are any. */
+  /** The same of changes that are stored now and logged later, which is rare. */
   readonly held = new NewestBySite();
 
   constructor(position: HlcText) {
@@ -32,13 +35,13 @@ export class LogDraft {
     this.logged.add(hlc);
   }
 
-  /** Of each site what it wrote last. A site may be there twice. */
+  /** Each site with its newest HLC. A site may be there twice. */
   *newest(): Generator<[SiteIdText, HlcText]> {
     yield* this.logged.entries;
     yield* this.held.entries;
   }
 
-  /** Of what is logged, joined with commas. */
+  /** The sites of the logged changes, joined with commas. */
   get authors(): string {
     const sites: SiteIdText[] = [];
     for (const [site] of this.logged.entries) sites.push(site);

@@ -1,4 +1,4 @@
-/** A page of the log, with what a reader needs to know to come back for the next one. */
+/** Reads a page of the log, with what a reader needs to ask for the next one. */
 
 import { compareHlc } from '../../clock/hlc.ts';
 import type { KVStore } from '../../storage/kv-store.ts';
@@ -11,8 +11,8 @@ import { type LogPage, type LogReadOptions, readLog, type TakeChangeSet } from '
 import { carryPosition } from './log-record.ts';
 
 /**
- * @param state up to which it is read
- * @param take gets its change sets as they are read: nothing of them may be used before the page is there
+ * @param state the head up to which it is read, and its catalog
+ * @param take gets its change sets as they are read; they may be used only once this resolves
  * @throws SyncError SNAPSHOT_REQUIRED, if something has been forgotten that the reader may miss
  * @throws LongRecord
  */
@@ -32,7 +32,8 @@ export async function readLogPage(
   const aliases = aliasesOf(catalog);
   if (!hasMore) return { lastSent, end, hasMore, watermark: page.end, aliases, authors };
   const watermark = markPageEnd(page.end, after.forgets);
-  // A reader that goes by the change sets must be able to come back for more, too.
+  // Some clients take the HLC of the last change set for the watermark: give them one that they can
+  // come back with.
   const isBehindHorizon = compareHlc(page.end, now.horizon) < 0;
   if (ddlAhead.length === 0 && !isBehindHorizon) {
     return { lastSent, end, hasMore, watermark, aliases, authors };

@@ -1,15 +1,14 @@
 /**
- * Log pins: who still reads the log of a database, and up to where they have. What stands after a
- * pin is left in the log as it is, by whatever process shortens it: as a replication slot pins a
- * write-ahead log.
+ * Log pins: named readers of a database's log, each with the position up to which it has read. No
+ * process compacts the log after a pin, as a replication slot pins a write-ahead log.
  *
  *     key    p name
  *     value  {"position": "…", "renewedAtMs": …}     (JSON, UTF-8)
  *
- * A pin that is in the store holds, and only its removal ends that: its owner releases it, or it has
- * lapsed. A pin lapses when its owner has not renewed it for `maxAgeMs`, so that an owner that is
- * gone for good does not keep the log for good. Since it is removed then, an owner that comes back
- * sees that the log may have been shortened meanwhile.
+ * A pin holds until it is removed from the store: its owner releases it, or maintenance removes it
+ * because it has lapsed. A pin lapses when its owner has not renewed it for `maxAgeMs`, so that an
+ * owner that is gone does not keep the log for ever. An owner that comes back finds its pin
+ * missing, and so knows that the log may have been compacted meanwhile.
  */
 
 import { compareHlc, type HlcText, hlcWallTimeMs, minHlc } from '../../clock/hlc.ts';
@@ -31,9 +30,9 @@ import { bytesToText } from '../records/row.ts';
 const RENEWAL_SHARE = 1 / 4;
 
 export interface LogPinRecord {
-  /** What stands after it stays. */
+  /** The log after it is kept. */
   position: HlcText;
-  /** Wall time, by the clock of its owner. */
+  /** Wall time by the clock of its owner's process. */
   renewedAtMs: number;
 }
 
@@ -41,28 +40,28 @@ export interface LogPin extends LogPinRecord {
   name: string;
 }
 
-/** What became of asking for a pin. */
+/** The result of `pin`. */
 export interface Pinned {
-  /** Where it stands. */
+  /** The position of the pin. */
   position: HlcText;
-  /** Whether the log has lost nothing after the position that was asked for. */
+  /** Whether the log after the requested position is complete. */
   isWhole: boolean;
   /** Whether there is more in the log than its owner has read. */
   isBehind: boolean;
 }
 
-/** For people. */
+/** For health output and metrics. */
 export interface LogPinsSummary {
   count: number;
-  /** When the one was renewed that has not been for longest. */
+  /** The oldest time of renewal of any pin. */
   renewedAtMs?: number;
-  /** When the oldest change came that one of their owners has yet to read. */
+  /** When the oldest change arrived that a pin's owner has not read. */
   unreadSinceMs?: number;
 }
 
 export interface LogPinsOptions {
   store: KVStore;
-  /** Runs work while nothing else writes here. */
+  /** Runs work while nothing else in this process writes. */
   alone<T>(work: () => Promise<T>): Promise<T>;
   /** The coordinator's site id. */
   coordinator: SiteIdText;
@@ -70,7 +69,7 @@ export interface LogPinsOptions {
   maxAgeMs: number;
 }
 
-/** All of them, in the order of their names. */
+/** All pins, in the order of their names. */
 export async function readLogPins(reader: KVReader): Promise<LogPin[]> {
   const pins: LogPin[] = [];
   for await (const entries of reader.iterate(kindRange('p'))) {
@@ -81,7 +80,10 @@ export async function readLogPins(reader: KVReader): Promise<LogPin[]> {
   return pins;
 }
 
-/** Up to where the log is nobody's but the clients'; `undefined` where nothing is pinned. */
+/**
+ * The position of the oldest pin: the log up to it may be compacted. `undefined` if there is no
+ * pin.
+ */
 export async function readPinnedAfter(reader: KVReader): Promise<HlcText | undefined> {
   let pinnedAfter: HlcText | undefined;
   for (const { position } of await readLogPins(reader)) {
@@ -116,15 +118,15 @@ export class LogPins {
     this.#options = options;
   }
 
-  /** As of when the database was tidied up the last time. */
+  /** As of the last maintenance of the database. */
   get summary(): LogPinsSummary {
     return this.#summary;
   }
 
   /**
    * Pins the log, or moves or renews a pin. It is in the store when this resolves.
-   * @param position up to where its owner has read; by default, or if it is none of this log, the
-   *   newest
+   * @param position up to where its owner has read. Default: the newest one, also used if
+   *   `position` is not of this log
    */
   pin(name: string, position?: HlcText): Promise<Pinned> {
     return this.#write(async (transaction) => {
@@ -147,7 +149,7 @@ export class LogPins {
 
   #isDue({ renewedAtMs }: LogPinRecord): boolean {
     const { now, maxAgeMs } = this.#options;
-    // Also where the clock that it was renewed by was ahead.
+    // `abs`: another process, whose clock is ahead, may have renewed it last.
     return Math.abs(now() - renewedAtMs) >= maxAgeMs * RENEWAL_SHARE;
   }
 

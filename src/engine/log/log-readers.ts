@@ -1,11 +1,11 @@
 /**
- * Who reads the log here at the moment, and how far they are. The log is not shortened under them,
- * for some time: what is forgotten before a slow reader comes to it makes that one start over.
+ * The readers of the log in this process, and how far each has read. Maintenance does not compact
+ * what they have yet to read, up to a time limit: a slower reader may have to start over.
  */
 
 import { type HlcText, minHlc } from '../../clock/hlc.ts';
 
-/** A reader that takes longer takes its chance: the log can't wait for ever. */
+/** The log is not kept for a reader that takes longer than this. */
 const WAIT_MS_MAX = 10 * 60_000;
 
 interface Reader {
@@ -13,10 +13,10 @@ interface Reader {
   readonly sinceMs: number;
 }
 
-/** One reader's place in the log. */
+/** One registered reader. */
 export interface LogReader {
   moveTo(position: HlcText): void;
-  /** It reads no more. */
+  /** It has ended. */
   release(): void;
 }
 
@@ -40,7 +40,7 @@ export class LogReaders {
     };
   }
 
-  /** What stands after it is still to be read, by those that are waited for; `undefined` if there are none. */
+  /** The log after this is kept for readers; `undefined` if none needs it. */
   get keepAfter(): HlcText | undefined {
     let keepAfter: HlcText | undefined;
     for (const { position, sinceMs } of this.#readers) {

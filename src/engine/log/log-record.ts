@@ -1,16 +1,15 @@
 /**
- * A log record: one transaction as it will be sent, with a first line for those who
- * deliver it:
+ * A log record: one transaction as it will be sent, after a first line for delivery:
  *
  *   authors ⇥ changes ⇥ tables [⇥ to] ⏎ {"siteId":…,"hlc":position,…}
  *
  * `authors` are the sites whose clocks dated its changes, in order, joined with commas; `changes`
- * counts changes and migrations; for `tables` see `record-tables.ts`. With `to` it is for one site
- * only, which is told what is stored since something of its own was refused.
+ * counts changes and migrations; for `tables` see `record-tables.ts`. With `to` it is a revert
+ * for that site only: it holds what is stored, since a change of that site was refused.
  *
- * What was stored is what is sent, byte for byte. Only for one of several authors, or where a
- * table was dropped or renamed since, it is parsed. Then each change goes by the name that its
- * table has now, if that is live, and is left out if it isn't. Nothing else is looked at.
+ * The stored JSON is sent byte for byte. It is parsed only for a reader that is one of several
+ * authors, or if a table was dropped or renamed since. Then the reader's own changes and those of
+ * tables that are not live are left out, and each change gets the current name of its table.
  */
 
 import type { HlcText } from '../../clock/hlc.ts';
@@ -24,15 +23,15 @@ import { tableIdsOf } from './record-tables.ts';
 
 const NEWLINE = 10;
 
-/** As it stands in the store, where the key tells the position. */
+/** A record in the store, without its position, which is in the key. */
 export interface StoredRecord {
   /** Joined with commas. */
   authors: string;
   /** Changes and migrations. */
   changeCount: number;
-  /** The tables of the changes. */
+  /** The tables of the changes, as runs. */
   tables: string;
-  /** Whom alone it is for; `undefined` for everybody. */
+  /** The only site that it is for; `undefined` if it is for all. */
   to?: SiteIdText | undefined;
   /** The change set as JSON. */
   json: Uint8Array;
@@ -42,12 +41,12 @@ export interface LogRecord extends StoredRecord {
   position: HlcText;
 }
 
-/** A change set that is yet to be put together. */
+/** A record whose JSON is yet to be written. */
 export interface DraftedRecord extends Omit<LogRecord, 'json' | 'changeCount'> {
   siteId: SiteIdText;
   transactionId: string;
   changes: ChangeListJson;
-  /** JSON of each. */
+  /** Each as JSON. */
   migrations: readonly string[];
 }
 
@@ -68,7 +67,7 @@ function firstLine({ authors, changeCount, tables, to }: Omit<StoredRecord, 'jso
   return to === undefined ? `${line}\n` : `${line}\t${to}\n`;
 }
 
-/** The change set in a record's bytes. */
+/** The JSON of the change set in a record's bytes. */
 export function jsonOf(record: Uint8Array): Uint8Array {
   return record.subarray(record.indexOf(NEWLINE) + 1);
 }
@@ -79,7 +78,7 @@ export function decodeLogRecord(position: HlcText, bytes: Uint8Array): LogRecord
 
 export function decodeStoredRecord(bytes: Uint8Array): StoredRecord {
   const end = bytes.indexOf(NEWLINE);
-  // No `split`, no array: catching up reads as many of these as it can.
+  // No `split`, which makes an array: catching up decodes very many records.
   const line = bytesToText(bytes.subarray(0, end));
   const authorsEnd = line.indexOf('\t');
   const countEnd = line.indexOf('\t', authorsEnd + 1);
@@ -98,7 +97,7 @@ export function parseRecord({ json }: StoredRecord): WireChangeSet {
   return JSON.parse(bytesToText(json)) as WireChangeSet;
 }
 
-/** The authors of a set whose changes and migrations bear these HLCs. */
+/** The authors of changes and migrations with these HLCs. */
 export function authorsOf(hlcs: Iterable<HlcText>): string {
   const sites = new Set<SiteIdText>();
   for (const hlc of hlcs) sites.add(hlcSite(hlc));
@@ -113,7 +112,10 @@ export function isAmongAuthors(site: SiteIdText, authors: string): boolean {
   return authors.length === site.length ? authors === site : authors.split(',').includes(site);
 }
 
-/** What its reader gets of a record: nothing, what was stored, or something made of it, which costs far more. */
+/**
+ * What a reader gets of a record: nothing, the stored bytes, or a rewritten copy, which costs far
+ * more.
+ */
 export type DeliveredForm = 'none' | 'asStored' | 'rewritten';
 
 /** @param doNamesHold see `CurrentNames` */
@@ -128,8 +130,8 @@ export function deliveredForm(
 }
 
 /**
- * The change set as its reader should get it, as JSON; `undefined` if nothing of it is left: its own
- * changes, and those of tables that are not live, are left out.
+ * The change set as JSON, as one reader should get it, without its own changes and those of tables
+ * that are not live; `undefined` if none are left.
  * @param catalog as new as the record, or newer
  * @param doNamesHold see `CurrentNames`
  */
@@ -150,7 +152,7 @@ export function deliverable(
   return Buffer.from(JSON.stringify({ ...changeSet, changes, schemaMigrations }));
 }
 
-/** Each change by the name that its table has now. */
+/** The changes of live tables, each with the current name of its table. */
 function namedChanges(
   { changes }: WireChangeSet,
   tables: string,
@@ -165,7 +167,7 @@ function namedChanges(
 
 /**
  * A change set without changes, which only carries a position forward.
- * @param schemaMigrations DDL that has to be known with what is sent
+ * @param schemaMigrations DDL that the receiver needs for the change sets sent before
  */
 export function carryPosition(
   siteId: SiteIdText,

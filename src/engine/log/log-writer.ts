@@ -1,4 +1,4 @@
-/** The end of the log within one transaction: gives positions, and takes what stands at them. */
+/** The end of the log within one transaction: assigns positions, and appends records. */
 
 import type { HlcText } from '../../clock/hlc.ts';
 import type { KVTransaction } from '../../storage/kv-store.ts';
@@ -18,22 +18,22 @@ export class LogWriter {
     this.#now = now;
   }
 
-  /** To be changed by the transaction only. */
+  /** Only the transaction changes it. */
   get head(): Head {
     return this.#head;
   }
 
-  /** Goes on from a head that was read in this transaction, which is the writer's from now on. */
+  /** Starts from a head that was read in this transaction. The writer owns it from now on. */
   begin(head: Head): void {
     this.#head = head;
   }
 
-  /** The position that the next entry may take; not taken yet. */
+  /** The position that the next record would get; calling this does not take it. */
   nextPosition(): HlcText {
     return nextPosition(this.#head.position, this.#now());
   }
 
-  /** @returns how large it is, in bytes */
+  /** @returns the size of the record in bytes */
   append(draft: DraftedRecord): number {
     const { position, authors, tables, to, changes, migrations } = draft;
     const changeCount = changes.length + migrations.length;
@@ -48,12 +48,12 @@ export class LogWriter {
     return bytes.length;
   }
 
-  /** So many changes in the log are of no use any more. */
+  /** Counts changes in the log that later ones have replaced. */
   noteReplaced(changes: number): void {
     this.#head.changesReplaced += changes;
   }
 
-  /** A drop or rename took effect: a snapshot from before it is not to be gone on with. */
+  /** A drop or rename took effect: a snapshot begun before it can't be continued. */
   noteEnded(position: HlcText): void {
     this.#head.endedAt = position;
   }

@@ -1,4 +1,4 @@
-/** Reading the log from a cursor: the one act behind every kind of delivery. */
+/** Reads the log from a cursor, which is how everything is delivered. */
 
 import { compareHlc, HLC_MIN, type HlcText, maxHlc } from '../../clock/hlc.ts';
 import { hlcSite, type SiteIdText } from '../../clock/site-id.ts';
@@ -19,27 +19,32 @@ import {
 import { CurrentNames, parseRuns } from './record-tables.ts';
 
 export interface LogReadOptions {
-  /** What comes after it is read. */
+  /** The log after it is read. */
   after: LogCursor;
-  /** Whose own changes are left out. */
+  /** Its own changes are left out. */
   reader?: SiteIdText | undefined;
-  /** About so many bytes of JSON; one transaction may exceed it, since it isn't cut. */
+  /**
+   * The limit of a page in bytes of JSON. A single transaction may exceed it, since it isn't cut.
+   */
   bytesMax: number;
-  /** About so many changes and migrations; as above. */
+  /** The same in changes and migrations. */
   changesMax?: number;
-  /** The longest records that there is memory for; any, if it is silent. */
+  /** The length of the longest record that there is memory for. Default: no limit. */
   room?: RecordRoom | undefined;
-  /** For what is read of the log beside the page. */
+  /** Limits how many reads beside that of the page run at once. */
   inTurn?: InTurn;
 }
 
-/** Runs it once few others like it run. */
+/** Runs a read once few enough others run. */
 export type InTurn = <T>(read: () => Promise<T>) => Promise<T>;
 
-/** In bytes of JSON, by what has to be done with them. */
+/** In bytes of JSON, by the form in which a record is delivered. */
 export type RecordRoom = Readonly<Record<Exclude<DeliveredForm, 'none'>, number>>;
 
-/** The first record of a page is longer than there is room for: nothing of it was copied or decoded. */
+/**
+ * The first record of a page is longer than there is room for. It has been neither copied nor
+ * parsed.
+ */
 export class LongRecord extends Error {
   readonly jsonBytes: number;
   readonly form: keyof RecordRoom;
@@ -55,39 +60,48 @@ export class LongRecord extends Error {
 export interface LogPage {
   /** The position of the last change set in it. */
   lastSent: HlcText | undefined;
-  /** The cursor for what follows: everything up to here has been looked at. */
+  /** The cursor for the next page: all up to here has been read. */
   end: LogCursor;
-  /** Whether there was more than the limits let in. */
+  /** Whether the limits left something out. */
   hasMore: boolean;
-  /** The same as `end`, for a reader that comes back for more, to this node or another. */
+  /** `end` as text, for a reader that asks for the next page at this node or another. */
   watermark: HlcText;
-  /** What the tables in it have been called as well. */
+  /** Former names of tables. */
   aliases: TableAliases;
-  /** Who wrote what is in it, as `isAmongAuthors` reads them, and for whom alone some is: all others get the same page. */
+  /**
+   * Authors of its records (see `isAmongAuthors`), and sites that some are only for. All other
+   * readers get the same page.
+   */
   authors: ReadonlySet<string>;
 }
 
-/** Of JSON, keys and first lines included; and what ends a page has to be read as well. */
+/**
+ * Bytes read from the store for each byte of JSON: keys, first lines, and the record that ends the
+ * page.
+ */
 const STORED_BYTES_A_BYTE = 1.05;
 
-/** What readers see: how far the log goes, and the catalog of that moment. They change as one. */
+/** What readers see: the end of the log, and the catalog of that moment, which change together. */
 export interface LogState {
-  /** The newest position. What stands after it is of another state, and is not looked at. */
+  /** The newest position. Records after it belong to a later state, and are not read. */
   end: HlcText;
   catalog: Catalog;
 }
 
-/** Takes a change set, as JSON. What is copied at once is soon out of memory. */
+/**
+ * Takes a change set, as JSON. The bytes are part of a larger buffer: copy them rather than keep
+ * them.
+ */
 export type TakeChangeSet = (json: Uint8Array) => void;
 
-/** A page as it was read. */
+/** A page, before it is checked against what was forgotten. */
 export interface ReadPage {
   lastSent: HlcText | undefined;
   end: HlcText;
   hasMore: boolean;
   /**
-   * DDL that stands behind the page, where names in it rely on that: without it a name could be that
-   * of another table at the receiver.
+   * DDL that comes after the page, if names in the page rely on it: without it the receiver could
+   * take a name for another table.
    */
   ddlAhead: readonly WireMigration[];
   authors: ReadonlySet<string>;
@@ -95,7 +109,7 @@ export interface ReadPage {
 
 /**
  * @param take gets the change sets of the page, in order
- * @throws LongRecord before anything was taken
+ * @throws LongRecord before `take` was called
  */
 export async function readLog(
   store: KVReader,
@@ -154,7 +168,7 @@ export async function readLog(
   return page(false);
 }
 
-/** When the newest change came to any of the live ones of these tables. */
+/** The position of the newest DDL of the live ones of these tables. */
 function newestChange(tablesOfRecords: Iterable<string>, catalog: Catalog): HlcText {
   let newest = HLC_MIN;
   for (const tables of tablesOfRecords) {
@@ -166,7 +180,7 @@ function newestChange(tablesOfRecords: Iterable<string>, catalog: Catalog): HlcT
   return newest;
 }
 
-/** All DDL in a stretch of the log, but a reader's own. */
+/** All DDL in a range of the log, except the reader's own. */
 async function readDdl(
   store: KVReader,
   after: HlcText,
@@ -178,7 +192,7 @@ async function readDdl(
     for (const [key] of entries) positions.push(logKeyToPosition(key));
   }
   const migrations: WireMigration[] = [];
-  // One by one: each may be as long as a transaction, whose rows are nothing that is wanted here.
+  // One by one: each record may be a long transaction, of which only the DDL is needed.
   for (const position of positions) {
     for (const migration of await readMigrations(store, position)) {
       if (hlcSite(migration.hlc) !== reader) migrations.push(migration);

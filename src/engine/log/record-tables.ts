@@ -13,7 +13,7 @@ interface Run {
   count: number;
 }
 
-/** Puts the runs together. */
+/** Joins consecutive changes of one table into runs. */
 export class RunWriter {
   readonly #runs: Run[] = [];
 
@@ -38,27 +38,34 @@ export function parseRuns(tables: string): Run[] {
   });
 }
 
-/** The number of each change's table. */
+/** The number of the table of each change. */
 export function tableIdsOf(tables: string): number[] {
   return parseRuns(tables).flatMap(({ id, count }) => new Array<number>(count).fill(id));
 }
 
 /**
- * Whether the names in records hold: those of records whose tables are all live, and of which none
- * has changed since the record was written. To be asked in the order of their positions.
+ * Tells whether the table names in a record are still right: all of its tables are live, and none
+ * was changed by DDL since the record was written. To be asked in the order of the records'
+ * positions.
  */
 export class CurrentNames {
   readonly #catalog: CatalogView;
-  /** From where on names hold, by tables as they stand in a record; `undefined` where one is not live. */
+  /**
+   * The position from which names are right, by the runs of a record; `undefined` if a table is not
+   * live.
+   */
   readonly #sinceByTables = new Map<string, HlcText | undefined>();
-  /** Most records are of the same tables as the one before: of these the names hold from here on. */
+  /**
+   * The runs of the last record whose names were right: most records have the same as the one
+   * before.
+   */
   #last: string | undefined;
 
   constructor(catalog: CatalogView) {
     this.#catalog = catalog;
   }
 
-  /** @param position of the record; worked out only where it matters */
+  /** @param position the record's; called only if needed */
   hold(tables: string, position: () => HlcText): boolean {
     if (tables === this.#last) return true;
     const since = this.#since(tables);
@@ -67,7 +74,7 @@ export class CurrentNames {
     return true;
   }
 
-  /** When the newest change came to any of the tables; `undefined` where one is not live. */
+  /** The position of the newest DDL of any of the tables; `undefined` if one is not live. */
   #since(tables: string): HlcText | undefined {
     if (this.#sinceByTables.has(tables)) return this.#sinceByTables.get(tables);
     let since: HlcText | undefined = HLC_MIN;

@@ -1,10 +1,10 @@
 /**
- * Shortening the log: what later changes have replaced leaves it.
+ * Compacts the log: removes changes that later ones have replaced.
  *
- * A change may go when what beats it stands later in the log, or when nobody who may still ask
- * for a delta could miss it. The merged rows tell which, and once a change has been beaten it
- * stays so. That is why a step first reads and judges beside the writers, and holds them up
- * only for the write, of records that are still as they were read.
+ * A change may be removed if a change that beats it comes later in the log, or if no reader that
+ * may still ask for a delta needs it. The merged rows tell which. A change that was beaten stays
+ * beaten, so a step reads and decides while writers go on; they wait only for its write, which
+ * skips records that were changed since they were read.
  */
 
 import { compareHlc, type HlcText } from '../../clock/hlc.ts';
@@ -27,28 +27,28 @@ import { decodeRow, type Row } from '../records/row.ts';
 import { isLive, migrationSlot, supersededSlot } from '../records/table-record.ts';
 import type { CatalogView } from '../tables/catalog.ts';
 
-/** A step reads about so much: what a writer waits for, and what is in memory, stays small. */
+/** What a step reads at most, about: so writers wait shortly, and little is in memory. */
 const STEP_RECORDS_MAX = 250;
 const STEP_CHANGES_MAX = 1000;
 const STEP_BYTES_MAX = 1024 * 1024;
 
 export interface CompactionScope {
-  /** What stands after it is left alone. */
+  /** Records after it are left as they are. */
   upTo: HlcText;
   /**
-   * The horizon when the pass began. A deletion that had been forgotten by then has nothing left
-   * to delete: this pass meets what it beat first.
+   * The horizon when the pass began. A deletion that was forgotten by then has nothing left to
+   * delete: the pass has removed what it beat before it comes to the deletion.
    */
   horizon: HlcText;
 }
 
 /** What one step found. */
 export interface CompactionPlan {
-  /** Where the next step goes on; `undefined` when the scope has been read to its end. */
+  /** Where the next step begins; `undefined` at the end of the scope. */
   next: HlcText | undefined;
-  /** Records of which something can go. */
+  /** Records that can lose changes. */
   replacements: Replacement[];
-  /** Changes of which neither the rows nor the horizon tell what became: they are left. */
+  /** The number of changes that neither the rows nor the horizon explain. They are kept. */
   unexplained: number;
 }
 
@@ -57,16 +57,16 @@ interface Replacement {
   key: Uint8Array;
   /** The record as it was read. */
   bytes: Uint8Array;
-  /** What stays of it, if anything does. */
+  /** What is kept of it; `undefined` if nothing is. */
   rest: Buffer | undefined;
   changesGone: number;
-  /** Whether all DDL that it held has gone. */
+  /** Whether it held DDL, and none is kept. */
   losesDdl: boolean;
-  /** Whether something goes that nothing later stands for. */
+  /** Whether it loses a change that no later one in the log stands for. */
   forgets: boolean;
 }
 
-/** `forgotten`: it goes, and nothing later stands for it. */
+/** `forgotten`: it goes, and no later change in the log stands for it. */
 type Fate = 'stays' | 'goes' | 'forgotten' | 'unexplained';
 
 interface ReadRecord {
@@ -74,7 +74,7 @@ interface ReadRecord {
   bytes: Uint8Array;
   record: LogRecord;
   changeSet: WireChangeSet;
-  /** The number of each change's table. */
+  /** The number of the table of each change. */
   tableIds: readonly number[];
 }
 
@@ -166,9 +166,9 @@ async function readStep(
   return { entries, next: isFull && last !== undefined ? logKeyToPosition(last[0]) : undefined };
 }
 
-/** What is stored of the row of each change; `'gone'` where its table is not live. */
+/** What is stored of the row of each change; `'gone'` if its table is not live. */
 type OfChanges<Stored> = Map<WireChange, Stored | 'gone' | undefined>;
-/** As it is merged. */
+/** Merged rows. */
 type RowsOfChanges = OfChanges<Row>;
 type HeldOfChanges = OfChanges<HeldRow>;
 
@@ -203,7 +203,9 @@ async function readOf<Stored>(
   return rows;
 }
 
-/** What one site alone is told stays until it is told something else, or what is stored is newer. */
+/**
+ * A revert for one site is kept until the site gets a later one, or the stored row is newer.
+ */
 function judgeTold(
   change: WireChange,
   position: HlcText,
@@ -229,19 +231,22 @@ function judge(
   if (order > 0) return 'goes';
   const deletedAt = tombstone?.position;
   if (change.type === 'delete' && order === 0) {
-    // It has expired, or it was told once more later on.
+    // The tombstone has expired, or the deletion was sent again at a later position.
     if (deletedAt === undefined) return compareHlc(position, horizon) <= 0 ? 'forgotten' : 'stays';
     return compareHlc(deletedAt, position) > 0 ? 'goes' : 'stays';
   }
   if (order === 0) return 'stays';
-  // A cell that a deletion took away, and the deletion is told after it.
+  // A deletion that comes after it in the log removed this cell.
   if (change.type === 'column' && deletedAt && compareHlc(deletedAt, position) >= 0) return 'goes';
-  // Of a deletion that has expired: who lies before it gets no delta, and who begins from nothing
-  // never had the row.
+  // An expired deletion may have removed it: a reader before the horizon gets no delta, and one
+  // that begins from nothing never had the row.
   return compareHlc(position, horizon) <= 0 ? 'goes' : 'unexplained';
 }
 
-/** Whoever lies before a drop or rename has the table still, whatever its slot holds by now. */
+/**
+ * A reader before a drop or rename still has the table, so that is kept even if its slot holds
+ * later DDL.
+ */
 function judgeMigration(
   migration: WireMigration,
   position: HlcText,
@@ -268,7 +273,7 @@ function encodeRest(
   return encodeLogRecord({ authors: authorsOf(hlcs), changeCount: hlcs.length, tables, to, json });
 }
 
-/** Carries out a step. @returns how many changes have gone */
+/** Writes what a step decided. @returns how many changes were removed */
 export async function replaceRecords(
   { store, head }: WriteTransaction,
   replacements: readonly Replacement[],
@@ -278,7 +283,7 @@ export async function replaceRecords(
   let forgets = false;
   for (const [i, replacement] of replacements.entries()) {
     const bytes = present[i];
-    // Another process shortens the same log.
+    // Another process has compacted it meanwhile.
     if (bytes === undefined || Buffer.compare(bytes, replacement.bytes) !== 0) continue;
     const { position, key, rest, changesGone, losesDdl } = replacement;
     gone += changesGone;
@@ -291,7 +296,7 @@ export async function replaceRecords(
     }
   }
   head.changesLogged = Math.max(0, head.changesLogged - gone);
-  // Readers under way look at it after each page.
+  // Readers compare it after each page.
   if (forgets) head.forgets++;
   return gone;
 }

@@ -1,7 +1,6 @@
 /**
- * Tidying up a database behind its writers: tables that have ended are emptied, tombstones past
- * their time forgotten, and what later changes have replaced leaves the log. All of it in steps,
- * between which writers have their turn.
+ * The maintenance of a database: it empties dropped tables, forgets tombstones past their time, and
+ * compacts the log. It works in steps, between which writers have their turn.
  */
 
 import { compareHlc, HLC_MIN, type HlcText, minHlc } from '../../clock/hlc.ts';
@@ -27,43 +26,46 @@ import {
 } from './compaction.ts';
 import { expireDrops, expireTombstones, pruneDropped } from './retention.ts';
 
-/** A log is read through when about so much of it has been replaced: the work is shared out evenly. */
+/**
+ * The log is compacted once this share of its changes has been replaced, so that the work is spread
+ * evenly.
+ */
 const REPLACED_SHARE_MIN = 1 / 4;
 const REPLACED_MIN = 100;
-/** So often a step is judged beside writers who change tables meanwhile. */
+/** After so many plans that DDL made useless, a step is planned while writers wait. */
 const PLANS_MISSED_MAX = 3;
-/** Tombstones are looked through no more often than this. */
+/** The least time between two passes over the tombstones. */
 const EXPIRY_INTERVAL_MS = 60 * 60 * 1000;
 
-/** The database, as far as tidying up needs it. */
+/** The database, as far as maintenance needs it. */
 export interface TidiedDatabase {
   store: KVStore;
   logPins: Pick<LogPins, 'removeLapsed'>;
   readers: Pick<LogReaders, 'keepAfter'>;
   state(): CommittedState;
   /**
-   * Runs a step between two groups of writers, in a transaction that has begun, and makes what it
-   * leaves the state.
+   * Runs a step between two groups of writers, in a transaction of its own, and makes its result
+   * the state.
    */
   tidy<T>(step: (transaction: WriteTransaction) => Promise<T>): Promise<T>;
 }
 
 export interface MaintenanceOptions extends EmptyingContext {
   now(): number;
-  /** Lets others have their turn. */
+  /** Lets other work run. */
   yield(): Promise<void>;
   logger: Logger;
   tombstoneTTL: number;
 }
 
 export interface MaintainOptions {
-  /** Ends it after the step under way. */
+  /** Ends it after the current step. */
   signal?: AbortSignal | undefined;
-  /** Does everything now, whether it is worth the while or not. */
+  /** Does everything now, even if it is not due or not worth it. */
   thorough?: boolean;
   /**
-   * This process still reads the log from here: what stands after it is left as it is. What has to
-   * hold for every process, or beyond a restart, is a log pin.
+   * This process still reads the log from here: the log after it is not compacted. For what has to
+   * hold for every process or beyond a restart there are log pins.
    */
   keepAfter?: HlcText | undefined;
 }
@@ -71,9 +73,9 @@ export interface MaintainOptions {
 /** What has been done. */
 export interface Maintained {
   tombstonesExpired: number;
-  /** Changes that have left the log. */
+  /** Changes removed from the log. */
   changesCompacted: number;
-  /** The names of log pins that hold nothing any more, since nobody had renewed them. */
+  /** The names of log pins that were removed, since their owners had not renewed them. */
   logPinsLapsed: string[];
 }
 
@@ -89,7 +91,7 @@ export class Maintenance {
     this.#options = options;
   }
 
-  /** One after the other, however many ask. */
+  /** Runs calls one after the other. */
   run(options: MaintainOptions = {}): Promise<Maintained> {
     const run = this.#running.then(() => this.#run(options));
     this.#running = run.catch(() => undefined);
@@ -105,7 +107,7 @@ export class Maintenance {
     return { tombstonesExpired, changesCompacted, logPinsLapsed };
   }
 
-  /** Whether a table that has ended could be emptied further. */
+  /** Whether a dropped table can be emptied further. */
   get hasTablesToEmpty(): boolean {
     return this.#nextToEmpty() !== undefined;
   }
@@ -116,7 +118,7 @@ export class Maintenance {
     return undefined;
   }
 
-  /** Empties tables that have ended until none is left; whoever asks meanwhile waits for the same. */
+  /** Empties dropped tables until none is left. Calls meanwhile wait for the same work. */
   emptyTables(signal?: AbortSignal): Promise<void> {
     this.#emptying ??= this.#emptyTables(signal).finally(() => {
       this.#emptying = undefined;
@@ -139,7 +141,8 @@ export class Maintenance {
         const { catalog } = transaction;
         const table = catalog.table(id);
         if (table === undefined) return undefined;
-        // It was dropped once more, or leads elsewhere by now: what was looked at is to be looked at again.
+        // It was dropped again, or its name means another table by now: begin again with its first
+        // row.
         const markNow = emptyingMark(catalog, table);
         const from = markNow === mark ? after : undefined;
         const next = await emptySome(
@@ -167,7 +170,7 @@ export class Maintenance {
       const isFirst = from === undefined;
       const step = await this.#database.tidy(async ({ store, head }) => {
         const result = await expireTombstones(store, beforeMs, head.position, from);
-        // The deletions stand in the log, and delete nothing any more.
+        // The deletions are still in the log, and delete nothing any more.
         head.changesReplaced += result.removed;
         return result;
       });
@@ -207,7 +210,7 @@ export class Maintenance {
         missed < PLANS_MISSED_MAX
           ? await this.#compactBeside(after, scope)
           : await tidy((transaction) => compactWithin(transaction, after ?? HLC_MIN, scope));
-      // Tables were made or dropped meanwhile: judge once more.
+      // DDL changed the catalog meanwhile: plan the step again.
       missed = step === undefined ? missed + 1 : 0;
       if (step === undefined) continue;
       gone += step.changesGone;
@@ -216,15 +219,15 @@ export class Maintenance {
     }
     if (after === undefined && upTo === position) {
       await tidy(async ({ head }) => {
-        // What counted as replaced before the pass is gone, or turned out not to have been.
+        // Changes counted as replaced before the pass are gone, or were counted wrongly.
         head.changesReplaced = Math.max(0, head.changesReplaced - replacedBefore);
       });
     }
     const { logger } = this.#options;
-    logger('compacted the log to %s: %d changes have left it', upTo, gone);
+    logger('compacted the log up to %s: %d changes removed', upTo, gone);
     if (unexplained > 0) {
       logger.error(
-        'the log holds %d changes that the rows know nothing of: `sync-coordinator verify` tells more',
+        'the log holds %d changes that no stored row accounts for: run `sync-coordinator verify`',
         unexplained,
       );
     }
@@ -232,8 +235,8 @@ export class Maintenance {
   }
 
   /**
-   * One step, judged beside the writers.
-   * @returns `undefined` if the catalog is another one by now
+   * One step, planned while writers go on.
+   * @returns `undefined` if the catalog has changed meanwhile
    */
   async #compactBeside(after: HlcText, scope: CompactionScope): Promise<CompactedStep | undefined> {
     const { store, state, tidy } = this.#database;
@@ -251,12 +254,15 @@ export class Maintenance {
   }
 }
 
-/** What a step over the log has come to. */
+/** The result of a step over the log. */
 interface CompactedStep extends Pick<CompactionPlan, 'next' | 'unexplained'> {
   changesGone: number;
 }
 
-/** One step while writers wait: so it goes on, too, where tables change all the time. */
+/**
+ * One step, planned while writers wait: it makes progress even if DDL changes the catalog all the
+ * time.
+ */
 async function compactWithin(
   transaction: WriteTransaction,
   after: HlcText,
@@ -268,8 +274,8 @@ async function compactWithin(
 }
 
 /**
- * Another process may have pinned the log since the pass began: what counts is what the store says
- * while nobody else writes to it.
+ * Another process may have pinned the log since the pass began, so the pins are read in the
+ * transaction that writes.
  */
 async function replaceUnpinned(
   transaction: WriteTransaction,

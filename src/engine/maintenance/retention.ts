@@ -1,5 +1,5 @@
 /**
- * Forgetting deletions past their time, in small steps. A step is one transaction, so a writer never
+ * Forgets deletions past their time, in small steps. A step is one transaction, so a writer never
  * waits for more than one.
  */
 
@@ -17,17 +17,17 @@ const STEP_ENTRIES_MAX = 1000;
 
 export interface ExpiryStep {
   removed: number;
-  /** Where the next step goes on; `undefined` when the end has been reached. */
+  /** Where the next step begins; `undefined` at the end. */
   next: Uint8Array | undefined;
 }
 
 /**
- * Tombstones that arrived before `beforeMs` are sent to nobody from now on, and the horizon moves
- * past them in the same transaction: a device that might still need one is sent to a snapshot.
- * Of a row that is gone its key and the deletion's HLC stay. They are what keeps an edit from before
- * the deletion from bringing the row back, however late it arrives.
- * @param end the newest position. The horizon stays within the log: a deletion that is held for a
- *   dropped name has a position that nobody was ever given, and no snapshot would reach up to it
+ * Expires tombstones that arrived before `beforeMs`: no client is sent them from now on. The same
+ * transaction moves the horizon past them, so a device that may still need one has to take a
+ * snapshot. The row's key and the HLC of the deletion are kept: an edit from before the deletion
+ * never brings the row back, however late it arrives.
+ * @param end the newest position. The horizon must not pass it: a deletion that is held for a
+ *   dropped name has a position that no client was ever given, and no snapshot would reach that
  * @param from where the last step ended
  */
 export async function expireTombstones(
@@ -76,7 +76,7 @@ async function expire(
 }
 
 /**
- * A drop is a deletion of many rows, and is forgotten like one: the horizon moves past those that
+ * A drop deletes many rows, and is forgotten like a deletion: the horizon moves past drops that
  * arrived before `beforeMs`.
  */
 export async function expireDrops(
@@ -94,9 +94,9 @@ export async function expireDrops(
 }
 
 /**
- * Nobody can ask for a delta from before the horizon: of a name that was dropped by then, and is not
- * in use, all DDL goes, and with it what led there under older names. What is older than a floor
- * is skipped without it, so nothing of it comes back.
+ * Removes all DDL of names that were dropped before the horizon and are not in use, with the older
+ * names that led to them: no reader can ask for a delta from before the horizon. Older changes stay
+ * out without that DDL, since they are skipped by the floor.
  */
 export function pruneDropped(draft: CatalogDraft, catalog: Catalog, horizon: HlcText): void {
   for (const slot of catalog.slots.values()) {

@@ -1,17 +1,22 @@
-/** How much of a group one batch takes: its changes and, where these are large, their bytes. */
+/**
+ * The weight of a batch in a group: the number of its changes or, if these are large, their bytes.
+ */
 
 import type { WireChange, WireChangeSet, WireMigration } from '../../protocol/schemas.ts';
 import { GROUP_WEIGHT_MAX } from './group-commit.ts';
 import type { Batch } from './merge-transaction.ts';
 
-/** A migration looks at more than a change. */
+/** A migration costs more than a change. */
 const MIGRATION_WEIGHT = 10;
-/** So many bytes weigh as much as a change: a full group of large values holds 4 MiB of them. */
+/** Bytes that weigh as much as one change: a full group of large values holds 4 MB of them. */
 const BYTES_A_CHANGE = 200;
-/** Of a number, or of what stands around a value. */
+/** The size of a number, or of the syntax around a value. */
 const SCALAR_BYTES = 8;
 
-/** What weighs more than a group may goes alone: how much more it is doesn't matter, and takes its time. */
+/**
+ * Stops counting beyond `GROUP_WEIGHT_MAX`: such a batch is a group of its own, however heavy it
+ * is.
+ */
 export function weightOf({ changeSets, answers, refused, own = [] }: Batch): number {
   let weight = 1 + weightOfItems(own, []);
   for (const sets of [changeSets, answers, refused]) {
@@ -53,7 +58,7 @@ function bytesOfMigration({ ddl }: WireMigration): number {
   return ddl.length;
 }
 
-/** About: one for a character. */
+/** Approximate: one byte for a character. */
 function bytesOfValue(value: unknown): number {
   if (typeof value === 'string') return value.length;
   if (typeof value !== 'object' || value === null) return SCALAR_BYTES;

@@ -14,8 +14,8 @@ import { SyncError } from '../../errors/sync-error.ts';
 import type { WireChangeSet } from '../../protocol/schemas.ts';
 
 /**
- * HLCs of what was before count as well: a client may go by them, though the coordinator doesn't.
- * @param nowMs the latest that the server's clock is known to have been
+ * `priorHlc` counts as well: clients may use it, though the coordinator doesn't.
+ * @param nowMs the latest time that the server's clock has shown
  * @throws SyncError CLOCK_DRIFT
  */
 export function refuseDrift(
@@ -34,7 +34,10 @@ export function refuseDrift(
   );
 }
 
-/** Differs from `newestHlc` by its cost: HLCs of one time differ at their end, from a limit at once. */
+/**
+ * Cheaper than comparing `newestHlc`: HLCs of one time differ near their end, an HLC and a limit at
+ * once.
+ */
 function isAnyAfter({ hlc, changes, schemaMigrations }: WireChangeSet, limit: HlcText): boolean {
   const isAfter = (item: { hlc: HlcText; priorHlc?: HlcText }) =>
     compareHlc(item.hlc, limit) > 0 ||
@@ -42,7 +45,7 @@ function isAnyAfter({ hlc, changes, schemaMigrations }: WireChangeSet, limit: Hl
   return isAfter({ hlc }) || changes.some(isAfter) || schemaMigrations.some(isAfter);
 }
 
-/** The greatest HLC that its author has given anything in a batch; `undefined` for an empty one. */
+/** The greatest HLC in a batch, without `priorHlc`; `undefined` for an empty one. */
 export function newestHlc(changeSets: readonly WireChangeSet[]): HlcText | undefined {
   let newest: HlcText | undefined;
   for (const { hlc, changes, schemaMigrations } of changeSets) {

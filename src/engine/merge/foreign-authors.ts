@@ -1,9 +1,10 @@
 /**
- * Whose changes one site may bring. Who is let in with a site id writes under that one; what another
- * site has dated is that site's to bring. Today's clients push back what they have received, after a
- * bootstrap for instance: that is stored already, or beaten by what is, and takes no effect. It is
- * told from a forgery by just this: merging is monotonic, so what was stored once never takes effect
- * again, however much of it was forgotten since.
+ * Whose changes a site may send. A client writes under the site id with which it was let in; only
+ * the site that dated a change may send it. But today's clients push back changes that they have
+ * received, for instance after a bootstrap. Such a change is stored already, or beaten by what is
+ * stored, so it takes no effect. A forgery would take effect. This tells them apart, since merging
+ * is monotonic: a change that was stored once never takes effect again, even if it was forgotten
+ * since.
  */
 
 import { encodeHlc, type HlcText } from '../../clock/hlc.ts';
@@ -11,19 +12,19 @@ import { isOfSameSite, type SiteIdText, textToSiteId } from '../../clock/site-id
 import type { WireChange, WireChangeSet, WireMigration } from '../../protocol/schemas.ts';
 
 /**
- * - `known`: what another site has dated is refused if it would take effect
- * - `accept`: it is taken like the sender's own
- * - `refuse`: it is refused, known or not
+ * - `known`: a change that another site has dated is refused if it would take effect
+ * - `accept`: it is merged like the sender's own
+ * - `refuse`: it is refused in any case
  */
 export type ForeignAuthors = 'known' | 'accept' | 'refuse';
 
-/** What a batch is made of. */
+/** One item of a batch. */
 export type BatchItem = WireChange | WireMigration;
 
 export class Sender {
   readonly siteId: SiteIdText;
   readonly foreignAuthors: ForeignAuthors;
-  /** An HLC of the site's. */
+  /** An HLC of the site. */
   readonly #sample: HlcText;
 
   /** @param siteId the site that the client was let in with */
@@ -34,20 +35,20 @@ export class Sender {
     this.#sample = encodeHlc({ wallTime: 0n, counter: 0, siteId: site, opSeq: 0 });
   }
 
-  /** Whether another site has dated it, and that matters. */
+  /** Whether another site has dated it, and such changes are not accepted. */
   isForeign({ hlc }: { hlc: HlcText }): boolean {
     return this.foreignAuthors !== 'accept' && !isOfSameSite(hlc, this.#sample);
   }
 
   /**
-   * The same, and also what the coordinator has dated: that is nobody's to bring, whatever is accepted.
-   * @param coordinator an HLC of its site's
+   * The same, or whether the coordinator has dated it: no client may send that, even with `accept`.
+   * @param coordinator an HLC of the coordinator's site
    */
   isForeignOr(item: { hlc: HlcText }, coordinator: HlcText): boolean {
     return this.isForeign(item) || isOfSameSite(item.hlc, coordinator);
   }
 
-  /** Change sets with those of their items that are foreign or the coordinator's, or with the others. */
+  /** Keeps of change sets the items that are foreign or the coordinator's, or all others. */
   pick(
     sets: readonly WireChangeSet[],
     which: 'foreign' | 'own',
@@ -59,7 +60,7 @@ export class Sender {
   }
 }
 
-/** Change sets with those of their items that are wanted; without those of which none is. */
+/** Keeps the wanted items of change sets, and drops change sets that have none. */
 export function withItems(
   sets: readonly WireChangeSet[],
   isWanted: (item: BatchItem) => boolean,

@@ -1,4 +1,7 @@
-/** Changes that are not the sender's to bring: what becomes of them. None of them ever takes effect. */
+/**
+ * Decides about changes that the sender may not send: see `foreign-authors.ts`. None of them takes
+ * effect.
+ */
 
 import type { HlcText } from '../../clock/hlc.ts';
 import { isOfSameSite } from '../../clock/site-id.ts';
@@ -12,15 +15,15 @@ import { successorOf, TargetFinder } from '../tables/table-names.ts';
 import type { Sender } from './foreign-authors.ts';
 import type { RowMerge } from './row-merge.ts';
 
-/** What became of one change or migration: `foreign` where it was not the sender's to bring. */
+/** The outcome of one change or migration. `foreign`: the sender may not send it. */
 export type Outcome = MergeOutcome | 'foreign';
 
 export class ForeignChanges {
   readonly #catalog: () => CatalogView;
-  /** An HLC of the coordinator's. */
+  /** An HLC of the coordinator's site. */
   readonly #coordinator: HlcText;
   readonly #rowMerge: RowMerge;
-  /** See `#tablesBeingFilled`; worked out where it matters, for one change set. */
+  /** See `#tablesBeingFilled`; computed only if needed, for one change set. */
   #beingFilled: ReadonlySet<number> | undefined;
 
   constructor(catalog: () => CatalogView, coordinator: HlcText, rowMerge: RowMerge) {
@@ -29,31 +32,31 @@ export class ForeignChanges {
     this.#rowMerge = rowMerge;
   }
 
-  /** Another change set comes, before which the catalog may have changed. */
+  /** To be called before each change set, since the catalog may have changed. */
   begin(): void {
     this.#beingFilled = undefined;
   }
 
-  /** What the coordinator has dated is nobody else's to bring, whatever they may relay. */
+  /** Whether the sender may not send a change: another site, or the coordinator, has dated it. */
   has(change: WireChange, sender: Sender): boolean {
     return sender.isForeignOr(change, this.#coordinator);
   }
 
-  /** One that goes to no table. */
+  /** The outcome of a foreign change that has no table. */
   judgeVoid(change: WireChange, sender: Sender): 'foreign' | 'skipped' {
     if (sender.foreignAuthors === 'refuse') return 'foreign';
     if (this.#isOwn(change)) return 'skipped';
     return new TargetFinder(this.#catalog()).find(change) === 'void' ? 'skipped' : 'foreign';
   }
 
-  /** What would take effect is refused. */
+  /** The outcome of a foreign change: it is refused if it would take effect. */
   judge(change: WireChange, { table }: ChangeTarget, loaded: LoadedRow, sender: Sender): Outcome {
     if (sender.foreignAuthors === 'refuse') return 'foreign';
     const outcome = this.#rowMerge.judge(change, loaded);
     if (outcome !== 'applied') return outcome;
-    // A site pushes back what it alone was told, in the place of something that was refused.
+    // The site pushes back a revert, which only it has received.
     if (this.#isOwn(change)) return 'skipped';
-    // It may be stored where it has yet to be moved from.
+    // It may be stored in a table whose rows have yet to move to this one.
     this.#beingFilled ??= this.#tablesBeingFilled();
     return this.#beingFilled.has(table.id) ? 'skipped' : 'foreign';
   }
@@ -62,7 +65,7 @@ export class ForeignChanges {
     return isOfSameSite(hlc, this.#coordinator);
   }
 
-  /** The tables to which rows of others, that have ended, are still on their way. */
+  /** The tables to which rows of dropped or replaced tables have yet to move. */
   #tablesBeingFilled(): ReadonlySet<number> {
     const catalog = this.#catalog();
     const ids = new Set<number>();

@@ -1,18 +1,18 @@
 /**
- * Work that waits its turn, taken in groups: while one group is being made durable, the
- * next gathers. Its size is whatever waits, up to a bound, so that one fsync serves many
- * under load and a lone writer doesn't wait for company.
+ * Commits waiting items in groups: while one group is being made durable, the next one gathers. A
+ * group is all that waits, up to a bound. So one fsync serves many under load, and a lone writer
+ * does not wait for others.
  *
- * Two kinds of failure are told apart. What a member's own content caused must fail no other
- * member: each is tried for itself. What the store failed at is answered at once, to the whole
- * group and to all that waits behind it: each try of a store that is gone may take its whole time
- * limit, and whoever waits shall not wait for the tries of others one after the other.
+ * There are two kinds of failure. If a member's own content caused it, no other member must fail:
+ * each is committed alone. If the store failed, the whole group and all that waits behind it are
+ * rejected at once: each attempt with a store that is gone may take its whole time limit, and the
+ * attempts would add up.
  */
 
 import { SyncError } from '../../errors/sync-error.ts';
 import { isStoreFailure } from '../../storage/store-failure.ts';
 
-/** About so many changes in one store transaction: bounds its memory and a latecomer's wait. */
+/** Changes in one store transaction, about: bounds its memory, and the wait for the next group. */
 export const GROUP_WEIGHT_MAX = 20_000;
 
 interface Waiting<Item, Result> {
@@ -28,17 +28,18 @@ export class GroupCommit<Item, Result> {
   readonly #weigh: (item: Item) => number;
   readonly #gather: () => Promise<void>;
   #waiting: Waiting<Item, Result>[] = [];
+  /** Resolves when all work that has been queued so far is done. */
   #lane: Promise<unknown> = Promise.resolve();
   #scheduled = false;
   #closed = false;
-  /** How often the store has failed, and how it did the last time. */
+  /** How often the store has failed, and its last error. */
   #storeFailures = 0;
   #storeFailure: SyncError | undefined;
 
   /**
    * @param commit makes a group durable and gives one result for each item
-   * @param gather resolves once all that has arrived together has been added: without it the first
-   *   of several would go alone, and the others wait for its fsync
+   * @param gather resolves once all items that arrived together have been added: without it the
+   *   first of them would be a group alone, and the others would wait for its fsync
    */
   constructor(
     commit: (items: readonly Item[]) => Promise<Result[]>,
@@ -51,8 +52,8 @@ export class GroupCommit<Item, Result> {
   }
 
   /**
-   * @param admit called when its group is made; if it throws the item is rejected with that, and not a
-   *   member
+   * @param admit called when the item's group is made; if it throws, the item is rejected with that
+   *   error, and the group goes on without it
    */
   add(item: Item, admit?: () => void): Promise<Result> {
     if (this.#closed) return Promise.reject(closedError());
@@ -90,11 +91,11 @@ export class GroupCommit<Item, Result> {
     return entered;
   }
 
-  /** One group; another turn in the lane if more waits, so that others come in between. */
+  /** Commits one group. If more waits it queues itself again, so that `alone` comes in between. */
   async #drain(): Promise<void> {
     await this.#gather();
     const group = this.#take();
-    // A failure of the store before its turn came has answered them already.
+    // A failure of the store has rejected all that waited.
     if (group.length === 0) {
       this.#scheduled = false;
       return;
@@ -126,12 +127,12 @@ export class GroupCommit<Item, Result> {
         if (result !== undefined) resolve(result);
       });
     } catch (error) {
-      // Nothing of it was written.
+      // None of the group was written.
       if (isStoreFailure(error)) {
         for (const { reject } of group) reject(error);
         this.#failWaiting(error);
       } else if (group.length === 1) group[0]?.reject(error);
-      // One of them is to blame: let each stand for itself.
+      // One member has caused it: commit each alone.
       else await this.#commitEach(group);
     }
   }
@@ -144,7 +145,7 @@ export class GroupCommit<Item, Result> {
     }
   }
 
-  /** What comes from now on is tried again. */
+  /** Rejects all that waits. Later items are tried again. */
   #failWaiting(error: SyncError): void {
     this.#storeFailures++;
     this.#storeFailure = error;

@@ -1,7 +1,7 @@
 /**
- * Keeps what sites hold that was refused within its bounds, and refuses nothing for it. Of what a site has heard
- * of nothing is kept but its floor (see `held-floors.ts`), in time as a rule. A site for which there is no
- * room, since it doesn't ask, has to start over from a snapshot.
+ * Keeps the records of held rows within their limits, without refusing changes. Records of what a
+ * site has received are folded into its floor (see `held-floors.ts`). A site that does not ask for
+ * changes, so that its records exceed a limit, has to start over from a snapshot.
  */
 
 import { HLC_MAX, type HlcText } from '../../clock/hlc.ts';
@@ -14,7 +14,7 @@ import type { Pace } from '../records/pace.ts';
 import { answerHlc } from './compensation.ts';
 import type { WriteTransaction } from './write-transaction.ts';
 
-/** A site that has to start over, and the bound that was met. */
+/** A site that has to start over, and the limit that was exceeded. */
 export interface FullHolder {
   site: SiteIdText;
   limit: LimitName;
@@ -23,29 +23,29 @@ export interface FullHolder {
 export interface HeldBoundContext {
   heldLimits: HeldLimits;
   identity: Identity;
-  /** Names a demand to start over; never the same one twice. */
+  /** A new name for a demand to start over. */
   newDemand(): string;
 }
 
 /**
- * After a batch.
- * @param untold sites that have to start over in any case
- * @returns who has to start over
+ * To be called after a batch.
+ * @param unsent sites that have to start over in any case, since reverts for them were not sent
+ * @returns all sites that have to start over
  */
 export async function boundHeld(
   transaction: WriteTransaction,
   { heldLimits, newDemand, identity }: HeldBoundContext,
   pace: Pace,
-  untold: readonly SiteIdText[] = [],
+  unsent: readonly SiteIdText[] = [],
 ): Promise<readonly FullHolder[]> {
   const { held, sites, head } = transaction;
   const touched = held.recount();
-  if (touched.size === 0 && untold.length === 0) return [];
+  if (touched.size === 0 && unsent.length === 0) return [];
   const grown = [...touched].filter((site) => held.gainedOf(site) > 0);
-  await sites.load([...grown, ...untold]);
+  await sites.load([...grown, ...unsent]);
   const { heldBytesPerSite, heldBytesPerDatabase } = heldLimits;
   const full = new Map<SiteIdText, LimitName>(
-    untold.map((site) => [site, 'limits.heldBytesPerDatabase']),
+    unsent.map((site) => [site, 'limits.heldBytesPerDatabase']),
   );
   let ofAll = (head.heldBytes ?? 0) + held.gainedOfAll;
   for (const site of grown) {
@@ -67,8 +67,8 @@ export async function boundHeld(
 }
 
 /**
- * Keeps of what sites hold, as far as they have heard of it, no more than up to which HLC that is.
- * @param sites each with the position up to which it has heard
+ * Folds the held rows of sites into their floors, as far as the sites have received the reverts.
+ * @param sites each with the position up to which it has received the log
  */
 export async function fold(
   { held, floors, log }: WriteTransaction,
@@ -84,8 +84,8 @@ export async function fold(
 }
 
 /**
- * Those that hold most, so many that the others hold no more than `rest` bytes: looking through all that is
- * held is worth it only where much becomes free, and who has filled it goes first.
+ * The sites that hold most, so many that the others hold no more than `rest` bytes. Reading all
+ * held rows is worth it only if much becomes free, and the sites that filled the space go first.
  */
 async function greatest(held: HeldSet, rest: number, pace: Pace): Promise<SiteIdText[]> {
   const bySize = [...(await held.bytesBySite(pace))].sort(([, a], [, b]) => b - a);

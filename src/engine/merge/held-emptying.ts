@@ -1,7 +1,6 @@
 /**
- * What sites hold of the rows of a table that has ended: what is no newer than its floor has gone with the
- * table, and what is newer moves to the table that has taken its place, where the sites are told anew what is
- * stored.
+ * Empties a dropped table of the records of held rows. Those up to the table's floor are removed;
+ * newer ones move to the table that has taken its place, and the sites get new reverts there.
  */
 
 import type { HlcText } from '../../clock/hlc.ts';
@@ -10,11 +9,11 @@ import { changedRowJson } from '../records/change-json.ts';
 import { countTold, decodeHeldRow, isNothing, trim } from '../records/held-rows.ts';
 import { tableRange } from '../records/keys.ts';
 import type { LiveTable } from '../records/table-record.ts';
+import type { Reverts } from './reverts.ts';
 import type { StepBudget } from './step-budget.ts';
-import type { Untaken } from './untaken.ts';
 import type { WriteTransaction } from './write-transaction.ts';
 
-/** Where to go on after, before the first of them; of no row. */
+/** The key before the first held row of a table. */
 export function beforeHeldOf(tableId: number): Buffer {
   return Buffer.from(tableRange('h', tableId).gte ?? []);
 }
@@ -23,13 +22,13 @@ export function isHeldKey(key: Uint8Array): boolean {
   return key[0] === 'h'.charCodeAt(0);
 }
 
-/** @returns the key to go on after; `undefined` when nothing is left */
+/** One step. @returns the key after which the next one begins; `undefined` when none is left */
 export async function emptyHeld(
   transaction: WriteTransaction,
   { id, floor, into }: { id: number; floor: HlcText; into: LiveTable | undefined },
   after: Uint8Array,
   budget: StepBudget,
-  untaken: Untaken,
+  reverts: Reverts,
 ): Promise<Uint8Array | undefined> {
   const { held, rows, log } = transaction;
   const { found, next } = await readSome(transaction, id, after, budget);
@@ -48,7 +47,7 @@ export async function emptyHeld(
         const json = changedRowJson(JSON.stringify(into.schema), JSON.stringify(into.table), pk);
         const target = { table: into, isLive: true, address, pk, json };
         const loaded = rows.get(address);
-        if (loaded !== undefined) untaken.moved(holding, target, loaded, site);
+        if (loaded !== undefined) reverts.moved(holding, target, loaded, site);
       }
       if (into !== undefined || isNothing(holding)) row?.sites.delete(site);
       log.noteReplaced(before - (row?.sites.has(site) ? countTold(holding) : 0));

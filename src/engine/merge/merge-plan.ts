@@ -1,4 +1,4 @@
-/** What a group of change sets will need from the store, so that it can be read in one go. */
+/** Plans what a group of change sets needs from the store, so that one call reads it. */
 
 import type { SiteIdText } from '../../clock/site-id.ts';
 import type { WireChange } from '../../protocol/schemas.ts';
@@ -15,7 +15,7 @@ export interface ReadPlan {
   tableIds: number[];
 }
 
-/** Where things stand by the catalog as it is; DDL in the group may still move them about. */
+/** Plans by the catalog before the group; DDL in the group may still change where rows are. */
 export async function planReads(
   sets: readonly { siteId: SiteIdText; changes: readonly WireChange[] }[],
   senders: readonly SiteIdText[],

@@ -25,6 +25,7 @@ import { ForeignChanges, type Outcome } from './foreign-changes.ts';
 import { boundHeld, type FullHolder, type HeldBoundContext } from './held-bound.ts';
 import { planReads, type ReadPlan } from './merge-plan.ts';
 import { dateOwn } from './own-write.ts';
+import { Reverts } from './reverts.ts';
 import { RowMerge, type RowMergeContext } from './row-merge.ts';
 import { StaleReadError } from './stale-read.ts';
 import { StepBudget } from './step-budget.ts';
@@ -36,43 +37,42 @@ import {
   type UndeliveredTombstone,
   type Writer,
 } from './tombstone-redelivery.ts';
-import { Untaken } from './untaken.ts';
 import { type CommittedState, WriteTransaction, type Written } from './write-transaction.ts';
 
-/** What one client sent, after the hooks have spoken. */
+/** A batch of one client, as the hooks have left it. */
 export interface Batch {
-  /** Who sent it; without one nobody is asked what is whose. */
+  /** Who sent it; without one, authors are not checked. */
   sender?: Sender | undefined;
   changeSets: readonly WireChangeSet[];
   /** The coordinator's own, in answer to some of them. */
   answers: readonly WireChangeSet[];
-  /** Refused, and to be taken back where they were made. */
+  /** Refused change sets: their site gets reverts. */
   refused: readonly WireChangeSet[];
-  /** The coordinator's own, of its own accord, one transaction; yet `UNDATED`. */
+  /** A transaction of the coordinator's own, which is dated when it is merged (`UNDATED`). */
   own?: readonly WireChange[];
-  /** Asked right before it is committed; what it throws is why it is not stored. */
+  /** Called right before the commit; if it throws, the batch is not stored. */
   admit?: (() => void) | undefined;
-  /** The same, asked whenever others have had their turn meanwhile. */
+  /** The same, called whenever other work has had its turn. */
   goOn?: (() => void) | undefined;
-  /** Where the log has to end when its turn comes: it was judged by what was stored up to there. */
+  /** The newest position when the hooks decided. If the log has grown since, the merge fails. */
   expected?: HlcText | undefined;
 }
 
-/** What became of a batch. */
+/** The result of a batch. */
 export interface BatchOutcome extends ApplyResult {
-  /** The newest position in the log when it had been merged. */
+  /** The newest position in the log after it. */
   position: HlcText;
-  /** What took no effect. Nothing of it is stored. */
+  /** Items that took no effect, and are not stored. */
   unapplied: Unapplied[];
-  /** Who has to start over, since too much is to be kept of what they hold that was refused. */
+  /** Sites that have to start over, since their held rows exceed a limit. */
   full: readonly FullHolder[];
 }
 
 export interface Unapplied {
   item: BatchItem;
-  /** `foreign`: it was not the sender's to bring; see `foreign-authors.ts`. */
+  /** `foreign`: the sender may not send it; see `foreign-authors.ts`. */
   outcome: Exclude<Outcome, 'applied'>;
-  /** The HLC of what it lost against, which may be its own: then it was known. */
+  /** The HLC of what it lost against. Its own HLC means that it was stored already. */
   by?: HlcText | undefined;
 }
 
@@ -81,13 +81,13 @@ export interface MergeContext extends EmptyingContext, HeldBoundContext, RowMerg
   identity: Identity;
   /** The server's wall time, in milliseconds. */
   now(): number;
-  /** Lets others have their turn. */
+  /** Lets other work run. */
   yield(): Promise<void>;
 }
 
-/** What the changes of one set are merged with. */
+/** The context in which the changes of one set are merged. */
 interface Merging {
-  /** One for each. */
+  /** One for each change. */
   targets: readonly (ChangeTarget | undefined)[];
   draft: LogDraft;
   result: BatchOutcome;
@@ -96,11 +96,11 @@ interface Merging {
 }
 
 /**
- * What sites are told, each by itself, of what they did not take of one batch; one letter may be longer. Of one long
- * value everybody who was refused the same cell would be written a copy.
+ * Bytes of all reverts for one batch; a single one may be longer. Each site that was refused the
+ * same cell would get a copy of a long value.
  */
-const TOLD_BYTES_MAX = 4 * 1024 * 1024;
-/** So many migrations are merged before others in this process have their turn. */
+const REVERT_BYTES_MAX = 4 * 1024 * 1024;
+/** Migrations that are merged before other work of this process has its turn. */
 const MIGRATIONS_AT_ONCE = 16;
 
 export class MergeTransaction {
@@ -108,10 +108,10 @@ export class MergeTransaction {
   readonly #context: MergeContext;
   readonly #names = new JsonNames();
   readonly #pace: Pace;
-  /** Of tables that end here, so much is done at once. */
+  /** What is emptied of dropped tables within this transaction. */
   readonly #budget: StepBudget;
   #batches: readonly Batch[] = [];
-  readonly #untaken: Untaken;
+  readonly #reverts: Reverts;
   readonly #rowMerge: RowMerge;
   readonly #foreign: ForeignChanges;
 
@@ -126,7 +126,7 @@ export class MergeTransaction {
       now: () => context.now(),
       pace,
     });
-    this.#untaken = new Untaken(this.#transaction, this.#names, context.identity, pace);
+    this.#reverts = new Reverts(this.#transaction, this.#names, context.identity, pace);
     this.#rowMerge = new RowMerge(context, this.#names, (changes) =>
       this.#transaction.log.noteReplaced(changes),
     );
@@ -134,7 +134,7 @@ export class MergeTransaction {
     this.#foreign = new ForeignChanges(catalog, context.identity.sample, this.#rowMerge);
   }
 
-  /** One outcome for each of `batches`, each a batch of one client's; and what to keep of it all. */
+  /** @returns one outcome for each batch, and the state after them */
   async merge(batches: readonly Batch[]): Promise<Written & { outcomes: BatchOutcome[] }> {
     this.#batches = batches;
     await this.#load(batches);
@@ -147,9 +147,9 @@ export class MergeTransaction {
       for (const set of answers) await this.#mergeSet(set, outcome, undefined, sender?.siteId);
       for (const set of refused) await this.#compensate(set, sender?.siteId ?? set.siteId);
       if (own !== undefined) await this.#mergeOwn(own, outcome);
-      const untold = await this.#untaken.tell(TOLD_BYTES_MAX);
+      const unsent = await this.#reverts.send(REVERT_BYTES_MAX);
       this.#refuseGrowth();
-      outcome.full = await boundHeld(this.#transaction, this.#context, this.#pace, untold);
+      outcome.full = await boundHeld(this.#transaction, this.#context, this.#pace, unsent);
       outcome.position = this.#transaction.head.position;
       outcomes.push(outcome);
     }
@@ -158,7 +158,10 @@ export class MergeTransaction {
     return { ...written, outcomes };
   }
 
-  /** Lets others have theirs. A group of which one is not wanted any more ends; the rest is begun again. */
+  /**
+   * Lets other work run. If a batch is not wanted any more, its `goOn` throws and ends the group;
+   * the others begin again.
+   */
   async #turn(): Promise<void> {
     await this.#context.yield();
     for (const { goOn } of this.#batches) goOn?.();
@@ -169,13 +172,13 @@ export class MergeTransaction {
     refuseGrowth(base.size, catalog.size, this.#context.catalogLimits);
   }
 
-  /** Reads in one go all that the group will need, as far as no DDL in it moves tables about. */
+  /** Reads in one call all that the group needs, unless DDL in it changes where rows are. */
   async #load(batches: readonly Batch[]): Promise<void> {
     const { siteIdText: siteId } = this.#context.identity;
     const sets = batches.flatMap(({ changeSets, answers, refused, own }) => {
-      const told: Pick<WireChangeSet, 'siteId' | 'changes'>[] = changeSets.concat(answers, refused);
-      if (own !== undefined) told.push({ siteId, changes: [...own] });
-      return told;
+      const sent: Pick<WireChangeSet, 'siteId' | 'changes'>[] = changeSets.concat(answers, refused);
+      if (own !== undefined) sent.push({ siteId, changes: [...own] });
+      return sent;
     });
     const senders = batches.flatMap(({ sender }) => sender?.siteId ?? []);
     const { rows, sites, counts } = this.#transaction;
@@ -217,9 +220,9 @@ export class MergeTransaction {
     outcome.skipped += changes.length - dated.changes.length;
   }
 
-  /** Has the site that made refused changes told what is stored, and nobody else. */
+  /** Sends the site that made refused changes, and no other, what is stored instead. */
   async #compensate(changeSet: WireChangeSet, site: SiteIdText): Promise<void> {
-    // It only reads: a table that nobody has spoken of is none for it.
+    // It only reads, so it makes no table for an unknown name.
     const finder = new TargetFinder(this.#transaction.catalog);
     const tableOf = (change: WireChange) => toTable(finder.find(change));
     const targets = await targetsOf(changeSet.changes, this.#names, tableOf, this.#pace);
@@ -234,14 +237,14 @@ export class MergeTransaction {
       const loaded = this.#rowOf(target);
       if (isTombstoneUndelivered(change, target, loaded.row, writer))
         undelivered.push({ target, loaded });
-      else this.#untaken.refused(change, target, loaded, site);
+      else this.#reverts.refused(change, target, loaded, site);
       const turn = this.#pace.did(1);
       if (turn !== undefined) await turn;
     }
     this.#redeliver(undelivered);
   }
 
-  /** @param answered the site that wrote what a set of the coordinator's own answers */
+  /** @param answered for a set of the coordinator's: the site whose changes it answers */
   async #mergeSet(
     changeSet: WireChangeSet,
     result: BatchOutcome,
@@ -252,7 +255,7 @@ export class MergeTransaction {
     const draft = new LogDraft(log.nextPosition());
     this.#foreign.begin();
     for (const [i, migration] of changeSet.schemaMigrations.entries()) {
-      // One looks at all that renames connect to it: what came at once may be long.
+      // Each migration reads all that renames connect to it, so many of them may take long.
       if (i % MIGRATIONS_AT_ONCE === MIGRATIONS_AT_ONCE - 1) {
         this.#refuseGrowth();
         await this.#turn();
@@ -266,7 +269,7 @@ export class MergeTransaction {
     const writer = { isAnswer: answered !== undefined, snapshot };
     const merging = { targets, draft, result, sender, writer };
     const undelivered = await this.#mergeChanges(changeSet.changes, merging);
-    // Where a site goes on sending is for what it sent itself to say, not for what others bring.
+    // Only what a site sent itself counts for its send progress, not what other sites send of it.
     for (const [site, hlc] of draft.newest()) {
       if (site === sender?.siteId) sites.authored(site, hlc);
     }
@@ -280,7 +283,7 @@ export class MergeTransaction {
       const turn = this.#pace.did(1, bytes);
       if (turn !== undefined) await turn;
     }
-    // What was held for a dropped name is told after the DDL that uses the name again.
+    // Rows that were held for a dropped name are sent after the DDL that uses the name again.
     if (changeSet.schemaMigrations.length > 0) await this.#emptyEnded(draft.position);
     this.#redeliver(undelivered);
   }
@@ -289,7 +292,7 @@ export class MergeTransaction {
     const { catalog, log } = this.#transaction;
     if (sender?.isForeign(migration)) {
       if (sender.foreignAuthors === 'refuse') return 'foreign';
-      // Nothing of it is kept, not even that it was said.
+      // It is only tried: the catalog does not even record it as known.
       const { outcome } = mergeMigration(catalog.trial(), migration, draft.position);
       return outcome === 'applied' ? 'foreign' : outcome;
     }
@@ -300,7 +303,7 @@ export class MergeTransaction {
     return merged.outcome;
   }
 
-  /** The tables that ended at a position: small ones are done with at once. */
+  /** Empties the tables that DDL dropped or replaced at a position, as far as the budget goes. */
   async #emptyEnded(position: HlcText): Promise<void> {
     const { catalog } = this.#transaction;
     const ended = [...catalog.unsettled()].filter(({ changed }) => changed === position);
@@ -311,8 +314,8 @@ export class MergeTransaction {
   }
 
   /**
-   * A change to a name that nobody has spoken of makes a table: there is no row, so it takes effect.
-   * Not so one that is not the sender's to bring.
+   * The table and row of each change. A change to an unknown name makes a table: there is no row,
+   * so it takes effect. A foreign change makes none.
    */
   #targetsOf(
     { changes }: WireChangeSet,
@@ -331,7 +334,7 @@ export class MergeTransaction {
     return targetsOf(changes, this.#names, tableOf, this.#pace);
   }
 
-  /** @returns the deletions that the author has not heard of */
+  /** @returns deletions that the author may not have received */
   async #mergeChanges(
     changes: readonly WireChange[],
     { targets, draft, result, sender, writer }: Merging,
@@ -365,7 +368,7 @@ export class MergeTransaction {
         if (target.isLive) {
           draft.logged.add(change.hlc);
           draft.tables.add(target.table.id);
-          this.#untaken.applied({ change, columnsBefore }, target, loaded);
+          this.#reverts.applied({ change, columnsBefore }, target, loaded);
         } else draft.held.add(change.hlc);
       } else if (
         outcome !== 'foreign' &&
@@ -379,15 +382,15 @@ export class MergeTransaction {
     return undelivered;
   }
 
-  /** Sent by the coordinator itself, though others have made them. */
+  /** Logs deletions again, in a change set of the coordinator's. */
   #redeliver(undelivered: readonly UndeliveredTombstone[]): void {
     if (undelivered.length === 0) return;
     const { log } = this.#transaction;
     const position = log.nextPosition();
-    const told = redeliver(undelivered, position, this.#names);
+    const redelivered = redeliver(undelivered, position, this.#names);
     const changes = new ChangeListJson();
     const tables = new RunWriter();
-    for (const { tableId, addTo } of told) {
+    for (const { tableId, addTo } of redelivered) {
       addTo(changes);
       tables.add(tableId);
     }
@@ -395,17 +398,17 @@ export class MergeTransaction {
       ...{ position, changes, migrations: [], tables: tables.toString() },
       siteId: this.#context.identity.siteIdText,
       transactionId: `deleted:${position}`,
-      authors: authorsOf(told.map(({ hlc }) => hlc)),
+      authors: authorsOf(redelivered.map(({ hlc }) => hlc)),
     });
   }
 
-  /** Most of the time the group has read them already. */
+  /** Reads rows that the plan of the group has not read, which are rare. */
   #loadRows(targets: readonly (ChangeTarget | undefined)[]): Promise<void> | undefined {
     const { rows, held } = this.#transaction;
     const missing = targets.flatMap((target) =>
       target === undefined || rows.get(target.address) !== undefined ? [] : target.address,
     );
-    // What empties tables reads rows, too, and looks at nothing else of them.
+    // Emptying a table reads rows without their held rows.
     const loadHeld = () => held.load(targets.flatMap((target) => target?.address ?? []));
     if (missing.length === 0) return held.isEmpty ? undefined : loadHeld();
     return rows.load(missing).then(loadHeld);
@@ -432,7 +435,7 @@ function count(result: BatchOutcome, item: BatchItem, outcome: Outcome, by?: Hlc
   if (outcome !== 'foreign') result[outcome]++;
 }
 
-/** Whose a set is told to be: where only the sender's own takes effect, the sender's. */
+/** The site id that the log gives for a set: the sender's if only its own changes take effect. */
 function siteOf({ siteId }: WireChangeSet, sender: Sender | undefined): SiteIdText {
   return sender === undefined || sender.foreignAuthors === 'accept' ? siteId : sender.siteId;
 }

@@ -1,7 +1,7 @@
 /**
- * Changes that the coordinator makes itself, of its own accord: an app's server writes through it. They
- * are dated when they are merged, after all that they meet, since the clock of a device may be ahead
- * and what a server writes has to hold.
+ * Changes of the coordinator's own, through which an app's server writes. They are dated when they
+ * are merged, after all that is stored of their rows: the clock of a device may be ahead, and what
+ * a server writes has to win.
  */
 
 import { decodeHlc, encodeHlc, HLC_MAX, type HlcText, maxHlc } from '../../clock/hlc.ts';
@@ -14,21 +14,21 @@ import type { Row } from '../records/row.ts';
 import { isLive, type TableRecord } from '../records/table-record.ts';
 import type { CatalogView } from '../tables/catalog.ts';
 
-/** What such a change is dated until it is merged: it means the table that has its name by then. */
+/** The HLC of such a change until it is merged. It goes to the table that has its name then. */
 export const UNDATED: HlcText = HLC_MAX;
 
-/** What is known of the place of a change. */
+/** The table and row of a change. */
 export interface OwnTarget {
-  /** None where nobody has spoken of its name. */
+  /** `undefined` for an unknown name. */
   table: TableRecord | undefined;
-  /** None where nothing is stored. */
+  /** `undefined` if it is not stored. */
   row: Row | undefined;
 }
 
 /**
- * @param targets of each of the changes
- * @param position that they will have
- * @returns the change set of it; without deletions of rows that are not there
+ * @param targets one for each change
+ * @param position the position that the change set will have
+ * @returns the dated change set, without deletions of rows that are not there
  * @throws SyncError MESSAGE_ERROR, for a table that was dropped
  */
 export function dateOwn(
@@ -68,7 +68,10 @@ function rowOf({ schema, table, pk }: WireChange): string {
   return JSON.stringify([schema, table, pkIdentity(pk)]);
 }
 
-/** The HLCs that it has to be after: of its table, so that it goes there, and of what it replaces. */
+/**
+ * The HLCs that a change has to be after: those of its table, so that it goes there, and of what it
+ * replaces.
+ */
 function* metBy(
   change: WireChange,
   { table, row }: OwnTarget,

@@ -1,6 +1,6 @@
 /**
- * The tables as they would be with some change sets merged that are not stored yet: for those who judge
- * what comes next. It decides as the merge does, and writes nothing.
+ * The tables as they would be with change sets merged that are not stored yet, so that a hook can
+ * decide about the next ones. It decides as the merge does, and writes nothing.
  */
 
 import { HLC_MIN, type HlcText } from '../../clock/hlc.ts';
@@ -22,7 +22,7 @@ import type { CommittedState } from './write-transaction.ts';
 export interface PreviewContext {
   store: KVStore;
   state: CommittedState;
-  /** Whether its catalog is still the newest. */
+  /** Whether the catalog of `state` is still the newest. */
   isCurrent(): boolean;
   allowResurrection: boolean;
   pace: Pace;
@@ -33,7 +33,10 @@ interface TableName {
   table: string;
 }
 
-/** Where rows of a table are; what is no newer than the floor is gone. */
+/**
+ * A stored table that holds rows of the table asked for. What is not newer than the floor was
+ * dropped.
+ */
 interface Source {
   id: number;
   floor: HlcText;
@@ -42,7 +45,7 @@ interface Source {
 export class Preview {
   readonly #context: PreviewContext;
   readonly #catalog: CatalogDraft;
-  /** What is to be merged into a row, by its table's number and its key's identity, in its order. */
+  /** The changes of each row in order, by the table's number and the identity of the row's key. */
   readonly #changes = new Map<number, Map<string, WireChange[]>>();
   #unmerged: WireChangeSet[] = [];
   #merging: Promise<void> = Promise.resolve();
@@ -53,12 +56,12 @@ export class Preview {
     this.#catalog = new CatalogDraft(catalog, head.nextTable);
   }
 
-  /** Once it is not, rows may have gone elsewhere: begin anew with another one. */
+  /** Once this is false rows may have moved to other tables: make a new preview. */
   get isCurrent(): boolean {
     return this.#context.isCurrent();
   }
 
-  /** What is read from now on is as if these had been merged as well. */
+  /** Later reads show the tables with these merged, too. */
   add(changeSets: readonly WireChangeSet[]): void {
     for (const set of changeSets) this.#unmerged.push(set);
   }
@@ -75,7 +78,7 @@ export class Preview {
     return toWireRow(await this.#rowOf(pkIdentity(pk), this.#sourcesOf(found)));
   }
 
-  /** Whether two names lead to one table. */
+  /** Whether two names mean one table. */
   async isOneTable(a: TableName, b: TableName): Promise<boolean> {
     await this.#merged();
     return isOneTable(this.#catalog, a, b);
@@ -97,7 +100,7 @@ export class Preview {
     }
   }
 
-  /** The table, and those that have ended in it, whose rows are still on their way. */
+  /** The table, and those that it has replaced and whose rows have yet to move to it. */
   #sourcesOf(table: TableRecord): Source[] {
     const sources: Source[] = [{ id: table.id, floor: table.floor }];
     for (const ended of this.#catalog.unsettled()) {
@@ -137,7 +140,7 @@ export class Preview {
     return values.map((bytes, i) => (this.#isStored(sources[i]?.id ?? 0) ? bytes : undefined));
   }
 
-  /** A number that is given here may be another table's in the store by now. */
+  /** A table made by the preview has a number that may be that of another table in the store. */
   #isStored(id: number): boolean {
     return this.#context.state.catalog.table(id) !== undefined;
   }
@@ -152,7 +155,7 @@ export class Preview {
       for (const change of this.#changes.get(id)?.get(identity) ?? []) {
         this.#mergeChange(part, change);
       }
-      // What is no newer than the floor has been dropped.
+      // What is not newer than the floor was dropped.
       const { tombstone } = part;
       if (tombstone !== undefined && !isBelowFloor({ floor }, tombstone.hlc)) {
         mergeTombstone(row, tombstone, allowResurrection);
@@ -176,7 +179,7 @@ export class Preview {
     }
   }
 
-  /** One after the other, whoever asks at the same time. */
+  /** Merges what was added. Calls run one after the other. */
   #merged(): Promise<void> {
     this.#merging = this.#merging.then(() => this.#mergeAdded());
     return this.#merging;
@@ -195,7 +198,7 @@ export class Preview {
     }
   }
 
-  /** One that is refused, since there is too much, leaves the tables as they are. */
+  /** A migration that exceeds a limit leaves the tables as they are. */
   #mergeMigration(migration: WireMigration): void {
     try {
       mergeMigration(this.#catalog, migration, migration.hlc);

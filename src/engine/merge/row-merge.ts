@@ -1,5 +1,6 @@
 /**
- * One change merged into its row: whether it takes effect, what the row is then, and what the log says of it.
+ * Merges one change into its row: whether it takes effect, the row after it, and its entry in the
+ * log.
  */
 
 import { compareHlc, type HlcText } from '../../clock/hlc.ts';
@@ -34,7 +35,7 @@ export class RowMerge {
   readonly #names: JsonNames;
   readonly #noteReplaced: (changes: number) => void;
 
-  /** @param noteReplaced told how many changes are not needed in the log any more */
+  /** @param noteReplaced called with the number of logged changes that are not needed any more */
   constructor(context: RowMergeContext, names: JsonNames, noteReplaced: (changes: number) => void) {
     this.#context = context;
     this.#names = names;
@@ -42,7 +43,8 @@ export class RowMerge {
   }
 
   /**
-   * Logged, unless it is held for a dropped name: then when the name is used again, after the DDL that does.
+   * Merges a change, and adds it to the log. One for a dropped name is logged only when the name is
+   * used again, after that DDL.
    * @throws SyncError TOO_LARGE
    */
   merge(
@@ -56,14 +58,14 @@ export class RowMerge {
       : this.#mergeColumn(change, target, loaded, draft);
   }
 
-  /** What would become of a change, were it merged. */
+  /** The outcome that a change would have. */
   judge(change: WireChange, { row }: LoadedRow): MergeOutcome {
     if (change.type === 'delete') return judgeTombstone(row, change.hlc);
     const { name } = this.#names.column(change.column);
     return judgeCell(row, name, change.hlc, this.#context.allowResurrection);
   }
 
-  /** What a change of this row has lost against. */
+  /** The HLC that a change of this row has lost against. */
   winnerOf(change: WireChange, { row: { cells, tombstone } }: LoadedRow): HlcText | undefined {
     if (change.type === 'delete') return tombstone?.hlc;
     const stored = cells.get(this.#names.column(change.column).name);
@@ -122,7 +124,7 @@ export class RowMerge {
   }
 }
 
-/** Changes that the row is made of. */
+/** The number of logged changes that make up the row. */
 function countHeld({ cells, tombstone }: Row): number {
   return cells.size + (tombstone === undefined || isExpired(tombstone) ? 0 : 1);
 }

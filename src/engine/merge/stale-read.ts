@@ -1,4 +1,4 @@
-/** A batch was judged by what was stored then, and by the time that it was to be merged there was more. */
+/** The log has grown since a hook decided about a batch, and before the batch was merged. */
 export class StaleReadError extends Error {
   override readonly name = 'StaleReadError';
 

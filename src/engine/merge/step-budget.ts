@@ -1,15 +1,15 @@
-/** How much one step looks at of what is gone through beside the writers. */
+/** How much one step of emptying a table reads. */
 
-/** A step looks at so many rows. */
+/** Rows that a step reads. */
 export const STEP_ROWS_MAX = 100;
 export const STEP_BYTES_MAX = 256 * 1024;
 
-/** What may still be looked at in a transaction. */
+/** What a transaction may still read. */
 export class StepBudget {
   rows: number;
   bytes = STEP_BYTES_MAX;
 
-  /** @param stepRows rows that a step looks at */
+  /** @param stepRows rows that a step reads */
   constructor({ stepRows }: { stepRows: number }) {
     this.rows = stepRows;
   }

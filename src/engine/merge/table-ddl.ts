@@ -1,12 +1,12 @@
 /**
- * What DDL does to the catalog: a function of the catalog and the migration. It gives records to be
- * put; no row is looked at. Devices that have not heard of each other make, drop and rename tables
- * in any order, and the same table again each time that they start:
+ * Merges a migration into the catalog. It reads and writes only the catalog, never rows. Devices
+ * that do not know of each other make, drop and rename tables in any order, and make the same table
+ * again each time that they start:
  *
- *   - DDL is taken only if a device that begins from nothing ends up, after all DDL that is sent,
- *     with exactly the live tables. What does not fit is set aside: it has no effect, and is sent
- *     to nobody.
- *   - DDL that says again what its slot holds, and changes nothing, is neither logged nor sent.
+ *   - DDL takes effect only if a device that begins from nothing ends up, after all DDL that is
+ *     sent,
+ *     with exactly the live tables. Other DDL is set aside: it has no effect, and is not sent.
+ *   - DDL that repeats what its slot holds, and changes nothing, is neither logged nor sent.
  */
 
 import { compareHlc, HLC_MIN, type HlcText, maxHlc } from '../../clock/hlc.ts';
@@ -26,31 +26,31 @@ import type { CatalogDraft } from '../tables/catalog-draft.ts';
 import { fits, isNeededBeside, pruneBefore } from '../tables/ddl-replay.ts';
 import { bearerOf, isBelowFloor } from '../tables/table-names.ts';
 
-/** What became of a migration. */
+/** The result of a migration. */
 export interface MergedMigration {
   outcome: 'applied' | 'skipped';
-  /** What is to be logged and sent, in this order. */
+  /** The migrations to be logged and sent, in this order. */
   sent: readonly WireMigration[];
-  /** A drop or rename has taken effect. */
+  /** Whether a drop or rename has taken effect. */
   endsTables: boolean;
-  /** How much of what was logged before is of no use any more. */
+  /** The number of logged migrations that it has replaced. */
   replaced: number;
 }
 
 /**
- * `none`: it changes no table, and is sent. `unsent`: it takes effect, and no receiver could carry
- * it out. `aside`: it can't take effect.
+ * `none`: it changes no table, and is sent. `unsent`: it takes effect, but is not sent, since no
+ * receiver could carry it out. `aside`: it takes no effect.
  */
 type Effect = 'changed' | 'none' | 'unsent' | 'aside';
 
 interface Ddl {
   draft: CatalogDraft;
   migration: WireMigration;
-  /** Where it will stand in the log. */
+  /** Its position in the log. */
   position: HlcText;
-  /** DDL that has to be sent again behind this. */
+  /** DDL that has to be sent again after it. */
   again: WireMigration[];
-  /** Slots that are gone. */
+  /** Slots that were removed. */
   pruned: string[];
 }
 
@@ -68,7 +68,7 @@ export function mergeMigration(
   if (known === undefined) refuseCrowding(draft, migration);
 
   const trial = draft.trial();
-  // Its place is taken, and it has to be sent all the same.
+  // This migration takes its slot, but the earlier one is still needed by receivers.
   const isSuperseded = known !== undefined && isNeededBeside(draft, known, hlc);
   if (isSuperseded) trial.setSlot({ ...known, newest: undefined, superseded: true });
   const ddl: Ddl = { draft: trial, migration, position, again: [], pruned: [] };
@@ -76,7 +76,7 @@ export function mergeMigration(
   const effect = effectOf(ddl);
   const isUnfit = effect !== 'aside' && effect !== 'unsent' && !fits(trial, slot, known);
   if (effect === 'aside' || isUnfit) {
-    // Known, so that it is not looked at again when it is said again.
+    // Recorded, so that it is skipped if it is sent again.
     if (known !== undefined && !known.aside) draft.setSlot({ ...known, newest: hlc });
     else draft.setSlot({ ...slot, aside: true });
     leadNewName(ddl, draft);
@@ -102,7 +102,10 @@ export function mergeMigration(
   return { outcome: 'applied', sent, endsTables, replaced };
 }
 
-/** Older than a drop of its table. A rename is judged by the name that it takes away. */
+/**
+ * Whether it is older than a drop of its table. A rename is checked with its old name, by
+ * `renameTable`.
+ */
 function isDoneAwayWith(draft: CatalogDraft, migration: WireMigration): boolean {
   if (migration.type === 'rename_table' || isOfIndex(migration)) return false;
   const bearer = bearerOf(draft, migration.schema, migration.table, migration.hlc);
@@ -123,7 +126,7 @@ function effectOf(ddl: Ddl): Effect {
   }
 }
 
-/** Whether a rename takes along a table that nothing but rows has made. */
+/** Whether a rename moves a table that was made by changes of its rows alone, without DDL. */
 function isOfUndeclared({ draft, migration }: Ddl): true | undefined {
   const { type, schema, fromTable, hlc } = migration;
   if (type !== 'rename_table' || fromTable === undefined) return undefined;
@@ -145,7 +148,7 @@ function createTable({ draft, migration, position }: Ddl): Effect {
   if (bearer.table !== table) {
     const last = name.past?.at(-1);
     if (last === undefined || compareHlc(hlc, last[0]) > 0) {
-      // The table that bore the name has gone on under another one: the name is free.
+      // The table with this name was renamed: the name is free.
       draft.setName({ ...leadingElsewhere(name, hlc), id: draft.create(made).id });
       return 'changed';
     }
@@ -165,10 +168,10 @@ function dropTable({ draft, migration, position, again, pruned }: Ddl): Effect {
     typeof bearer === 'string'
       ? draft.create({ schema, table, made: HLC_MIN, changed: position })
       : bearer;
-  // It has gone on under another name, whose own drop this is not.
+  // It was renamed, and this drops the old name.
   if (dropped.table !== table) return 'none';
   if (compareHlc(hlc, dropped.since) < 0) {
-    // The table came to the name only later: it is another one that was dropped.
+    // The table got this name only later: an earlier one was dropped.
     const name = draft.name(schema, table);
     if (name !== undefined) draft.setName(withPast(name, [hlc, 0]));
     return 'none';
@@ -203,7 +206,7 @@ function renameTable(ddl: Ddl): Effect {
     if (last !== undefined && compareHlc(hlc, last[0]) <= 0) return 'aside';
     return takeAlong(ddl, moving, { ...leadingElsewhere(name, hlc), id: moving.id });
   }
-  // Rows that came before their DDL are of no table that a receiver could have.
+  // Changes made this table without DDL, so no receiver can have it.
   const isUndeclared = isLive(other) && other.made === HLC_MIN && other.since === HLC_MIN;
   if ((isLive(other) && !isUndeclared) || isBelowFloor(other, hlc)) return 'aside';
   const left = isUndeclared ? name : withPast(name, [other.floor, other.id]);
@@ -217,7 +220,7 @@ function renameTable(ddl: Ddl): Effect {
   return takeAlong(ddl, moving, { ...left, id: moving.id });
 }
 
-/** @param to the new name, as it leads to the table */
+/** Renames a table. @param to the record of the new name, which leads to the table */
 function takeAlong(
   { draft, migration, position }: Ddl,
   table: TableRecord,
@@ -240,7 +243,7 @@ function takeAlong(
   if (left !== undefined) {
     const after = withPast(left, [hlc, table.id]);
     if (isMadeAgain && left.id === table.id) {
-      // Who made it again had not heard of the rename, and means a table of the old name.
+      // A site made it again without knowing of the rename: it means a new table of the old name.
       const again = draft.create({ schema, table: from, made, changed });
       draft.setName({ ...leadingElsewhere(after, made), id: again.id });
     } else draft.setName(after);
@@ -248,7 +251,7 @@ function takeAlong(
   return wasLive ? 'changed' : 'unsent';
 }
 
-/** A table that was dropped, and whose name is used again: the next one takes its place. */
+/** A dropped table's name is used again: a new table takes its place. */
 function succeed(draft: CatalogDraft, ended: TableRecord, changed: HlcText): void {
   const { schema, table, made, since, floor } = ended;
   if (table === undefined) return;
@@ -259,8 +262,8 @@ function succeed(draft: CatalogDraft, ended: TableRecord, changed: HlcText): voi
 }
 
 /**
- * The new name of a rename, if nobody has spoken of it before, leads to the table that was meant, or
- * to a hidden one: nothing is ever sent of a table that no receiver can have.
+ * If the new name of a rename is unknown, lets it lead to the renamed table, or to a hidden one:
+ * what belongs to a table that no receiver can have is never sent.
  */
 function leadNewName({ migration, position }: Ddl, draft: CatalogDraft): void {
   const { type, schema, table, fromTable, hlc } = migration;
@@ -273,7 +276,7 @@ function leadNewName({ migration, position }: Ddl, draft: CatalogDraft): void {
   else draft.create({ schema, table, made: undefined, changed: position });
 }
 
-/** Up to here a name leads to where it leads now. */
+/** Ends at an HLC the time during which a name leads to its current table. */
 function leadingElsewhere(name: NameRecord, until: HlcText): NameRecord {
   return withPast(name, [until, name.id]);
 }
@@ -282,16 +285,16 @@ function withPast(name: NameRecord, lead: PastLead): NameRecord {
   return { ...name, past: joinedPast([...(name.past ?? []), lead]) };
 }
 
-/** In order; of neighbours that lead to the same table the later one says it all. */
+/** In order. Of neighbours that lead to the same table only the last is kept. */
 export function joinedPast(past: readonly PastLead[]): PastLead[] {
   const ordered = [...past].sort(([a], [b]) => compareHlc(a, b));
   return ordered.filter(([, id], i) => ordered[i + 1]?.[1] !== id);
 }
 
-/** Statements of one table, of different kinds or versions: each that comes looks at all of them. */
+/** Statements of one table, of different kinds or versions. Each new one reads all of them. */
 const SLOTS_A_NAME_MAX = 1000;
 
-/** @throws SyncError TOO_LARGE when one more statement of this table is too many */
+/** @throws SyncError TOO_LARGE if the table has too many statements for one more */
 function refuseCrowding(draft: CatalogDraft, { schema, table }: WireMigration): void {
   let count = 0;
   for (const _slot of draft.slotsOf(schema, table)) {

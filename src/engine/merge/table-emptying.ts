@@ -1,11 +1,11 @@
 /**
- * Emptying a table that has ended, in steps, beside the writers: what is no newer than its floor is
- * cleared away, and what is newer moves to the table that has taken its place, by the ordinary
- * merge. What takes effect there is told as new. So no transaction touches more rows than those of
- * its changes and one step, and no path loads a table.
+ * Empties a table that was dropped or replaced, in steps, between the groups of writers. Cells and
+ * tombstones up to its floor are removed. Newer ones move to the table that has taken its place, by
+ * the ordinary merge; what takes effect there is logged as new. So no transaction touches more rows
+ * than those of its changes and one step, and no path loads a whole table.
  *
- * A step begins with the row after the last one that was looked at. Begun anew, after a restart, it
- * begins with the first: what was done is gone by then.
+ * A step begins with the row after the last one that was read. After a restart it begins with the
+ * first, since rows that are done have left the table.
  */
 
 import { compareHlc, type HlcText, maxHlc } from '../../clock/hlc.ts';
@@ -32,26 +32,26 @@ import type { CatalogView } from '../tables/catalog.ts';
 import type { CatalogDraft } from '../tables/catalog-draft.ts';
 import { isBelowFloor, successorOf } from '../tables/table-names.ts';
 import { beforeHeldOf, emptyHeld, isHeldKey } from './held-emptying.ts';
+import { Reverts } from './reverts.ts';
 import { STEP_BYTES_MAX, type StepBudget } from './step-budget.ts';
 import { joinedPast } from './table-ddl.ts';
-import { Untaken } from './untaken.ts';
 import type { WriteTransaction } from './write-transaction.ts';
 
 export interface EmptyingContext {
-  /** The coordinator's site: what is told is its own. */
+  /** The coordinator's site id, under which moved changes are logged. */
   siteIdText: string;
   identity: Identity;
   pace: Pace;
   allowResurrection: boolean;
-  /** Rows that a step looks at. */
+  /** Rows that a step reads. */
   stepRows: number;
 }
 
-/** Where a table's rows belong by now. */
+/** Where the rows of a table belong now. */
 interface Destination {
   /** The last of its successors; `undefined` if it has none. */
   table: TableRecord | undefined;
-  /** The greatest on the way. */
+  /** The greatest floor on the way there. */
   floor: HlcText;
 }
 
@@ -65,13 +65,15 @@ export function destinationOf(catalog: CatalogView, from: TableRecord): Destinat
   return { table, floor };
 }
 
-/** Whether something can be done for a table now: what belongs to a hidden one waits. */
+/** Whether a table can be emptied now: rows that belong to a hidden one wait. */
 export function canBeEmptied(catalog: CatalogView, table: TableRecord): boolean {
   const { table: into } = destinationOf(catalog, table);
   return table.unsettled === true && (into === undefined || isLive(into));
 }
 
-/** What a step's way through a table hangs on: when it changes, the table is gone through anew. */
+/**
+ * Changes when rows that were passed over may have to move after all: then the steps begin again.
+ */
 export function emptyingMark(catalog: CatalogView, table: TableRecord): string {
   const { table: into, floor } = destinationOf(catalog, table);
   return `${table.id} ${floor} ${into?.id ?? 0}`;
@@ -79,8 +81,9 @@ export function emptyingMark(catalog: CatalogView, table: TableRecord): string {
 
 /**
  * One step.
- * @param after the key of the row with which the last one ended
- * @returns the key to go on after; `undefined` when nothing is left to do for the table, or it has to wait
+ * @param after the key of the last row of the step before
+ * @returns the key after which the next step begins; `undefined` if the table is done, or has to
+ *   wait
  */
 export async function emptySome(
   transaction: WriteTransaction,
@@ -93,13 +96,13 @@ export async function emptySome(
   const table = catalog.table(id);
   if (table === undefined || !canBeEmptied(catalog, table)) return undefined;
   const { table: into, floor } = destinationOf(catalog, table);
-  // It can't be hidden, or it would have to wait.
+  // It can't be hidden: `canBeEmptied` was true.
   const target = into !== undefined && isLive(into) ? into : undefined;
-  const untaken = new Untaken(transaction, new JsonNames(), context.identity, context.pace);
+  const reverts = new Reverts(transaction, new JsonNames(), context.identity, context.pace);
   if (after !== undefined && isHeldKey(after)) {
-    const next = await emptyHeld(transaction, { id, floor, into: target }, after, budget, untaken);
-    await untaken.tell();
-    if (next === undefined) settle(catalog, table, target);
+    const next = await emptyHeld(transaction, { id, floor, into: target }, after, budget, reverts);
+    await reverts.send();
+    if (next === undefined) finish(catalog, table, target);
     return next;
   }
   const { rows, next } = await readSome(transaction, id, after, budget);
@@ -112,17 +115,17 @@ export async function emptySome(
     await transaction.held.load(addresses);
     await transaction.floors.load();
   }
-  const told = new Told(transaction, target, context, untaken);
+  const moved = new MovedChanges(transaction, target, context, reverts);
   for (const { identity, loaded } of leaving) {
     const there = target && transaction.rows.get({ tableId: target.id, identity });
-    takeOut(loaded, floor, there, told, context.allowResurrection);
+    takeOut(loaded, floor, there, moved, context.allowResurrection);
   }
-  told.append();
-  await untaken.tell();
+  moved.append();
+  await reverts.send();
   if (next !== undefined) return next;
-  // What sites hold of its rows goes after them.
+  // The held rows follow after the rows.
   if (!transaction.held.isEmpty) return beforeHeldOf(id);
-  settle(catalog, table, target);
+  finish(catalog, table, target);
   return undefined;
 }
 
@@ -131,7 +134,9 @@ interface FoundRow {
   loaded: LoadedRow;
 }
 
-/** Rows as this transaction has them; those that it has made itself come with the first step. */
+/**
+ * Reads rows as this transaction sees them; the first step includes those that it has made itself.
+ */
 async function readSome(
   { store, rows }: WriteTransaction,
   id: number,
@@ -160,7 +165,10 @@ async function readSome(
   return { rows: list, next: budget.isSpent ? next : undefined };
 }
 
-/** A key may hold a hash in place of the identity, so it is worked out from the row's own key. */
+/**
+ * A store key may hold a hash instead of the identity, so that is computed from the row's primary
+ * key.
+ */
 export function rowIdentity(row: Row): string {
   const [cell] = row.cells.values();
   return pkIdentity(JSON.parse(cell?.pk ?? row.tombstone?.pk ?? '[]'));
@@ -171,12 +179,15 @@ function isAnyBelow({ cells, tombstone }: Row, floor: HlcText): boolean {
   return (tombstone !== undefined && isBelow(tombstone)) || [...cells.values()].some(isBelow);
 }
 
-/** Takes out of a row what is up to the floor and, if there is a place for it, all that is newer. */
+/**
+ * Removes from a row what is up to the floor and moves what is newer to `to`, if there is such a
+ * row.
+ */
 function takeOut(
   from: LoadedRow,
   floor: HlcText,
   to: LoadedRow | undefined,
-  told: Told,
+  changes: MovedChanges,
   allowResurrection: boolean,
 ): void {
   const { row } = from;
@@ -184,7 +195,7 @@ function takeOut(
   if (tombstone !== undefined) {
     const isBelow = compareHlc(tombstone.hlc, floor) <= 0;
     if (!isBelow && to !== undefined) {
-      moveTombstone(tombstone, to, told, allowResurrection);
+      moveTombstone(tombstone, to, changes, allowResurrection);
     }
     if (isBelow || to !== undefined) row.tombstone = undefined;
   }
@@ -192,42 +203,42 @@ function takeOut(
     const isBelow = compareHlc(cell.hlc, floor) <= 0;
     if (!isBelow && to === undefined) continue;
     row.cells.delete(column);
-    told.replaced++;
+    changes.replaced++;
     if (isBelow || to === undefined) continue;
     const outcome = mergeCell(to.row, column, cell, allowResurrection);
-    if (outcome === 'applied') told.addColumn(column, cell, to);
+    if (outcome === 'applied') changes.addColumn(column, cell, to);
   }
   from.changed = true;
   if (to !== undefined) to.changed = true;
 }
 
-/** One that has expired is told only where it takes something away: nobody has heard of it there. */
+/** An expired tombstone is logged only if it deletes something in the new table. */
 function moveTombstone(
   tombstone: Tombstone,
   to: LoadedRow,
-  told: Told,
+  changes: MovedChanges,
   allowResurrection: boolean,
 ): void {
   const columnsBefore = [...to.row.cells.keys()];
   const wasExpired = isExpired(tombstone);
-  const moved = { ...tombstone, position: wasExpired ? undefined : told.position };
+  const moved = { ...tombstone, position: wasExpired ? undefined : changes.position };
   if (mergeTombstone(to.row, moved, allowResurrection) !== 'applied') return;
   const taken = columnsBefore.length - to.row.cells.size;
-  told.replaced += taken;
+  changes.replaced += taken;
   if (wasExpired && taken === 0) return;
-  moved.position = told.position;
-  told.addDelete(moved, columnsBefore, to);
+  moved.position = changes.position;
+  changes.addDelete(moved, columnsBefore, to);
 }
 
-/** What has moved and takes effect: one change set of the coordinator's own. */
-class Told {
+/** Changes that have moved and take effect, as one change set of the coordinator's. */
+class MovedChanges {
   readonly position: HlcText;
-  /** Cells that went: the changes that made them stand in the log for nothing. */
+  /** Logged changes that are not needed any more, since their cells are gone. */
   replaced = 0;
   readonly #transaction: WriteTransaction;
   readonly #into: LiveTable | undefined;
   readonly #siteIdText: string;
-  readonly #untaken: Untaken;
+  readonly #reverts: Reverts;
   readonly #changes = new ChangeListJson();
   readonly #hlcs: HlcText[] = [];
 
@@ -235,9 +246,9 @@ class Told {
     transaction: WriteTransaction,
     into: LiveTable | undefined,
     { siteIdText }: EmptyingContext,
-    untaken: Untaken,
+    reverts: Reverts,
   ) {
-    this.#untaken = untaken;
+    this.#reverts = reverts;
     this.#transaction = transaction;
     this.#into = into;
     this.#siteIdText = siteIdText;
@@ -257,13 +268,13 @@ class Told {
     this.#applied({ change, columnsBefore: [] }, pk, to);
   }
 
-  /** It may be behind what a site holds, there as anywhere. */
+  /** Sites may hold newer values of the row, and then need reverts. */
   #applied(applied: Applied, pk: string, to: LoadedRow): void {
     const table = this.#into;
     if (table === undefined) return;
     const address = { tableId: table.id, identity: pkIdentity(JSON.parse(pk)) };
     const target = { table, isLive: true, address, pk, json: this.#row(pk) };
-    this.#untaken.applied(applied, target, to);
+    this.#reverts.applied(applied, target, to);
   }
 
   #row(pk: string): string {
@@ -287,13 +298,13 @@ class Told {
   }
 }
 
-/** All of a table has been looked at. */
-function settle(catalog: CatalogDraft, table: TableRecord, into: LiveTable | undefined): void {
+/** All rows of a table have been read. */
+function finish(catalog: CatalogDraft, table: TableRecord, into: LiveTable | undefined): void {
   if (into === undefined) catalog.setTable({ ...table, unsettled: undefined });
   else forget(catalog, table);
 }
 
-/** Nothing is left of a table: what led to it leads to its successor, or nowhere. */
+/** Deletes the record of an empty table: names that led to it lead to its successor, or nowhere. */
 function forget(catalog: CatalogDraft, { id, floor, into = 0 }: TableRecord): void {
   for (const name of [...catalog.namesOf(id)]) {
     const past = (name.past ?? []).flatMap((lead): (readonly [HlcText, number])[] => {

@@ -1,6 +1,6 @@
 /**
- * Deletions that a client may not have heard of, found when it writes to a row as if there were none:
- * they are told once more, or it would go on holding what was deleted.
+ * Finds deletions that a client may not have received: it writes to a deleted row as if it were
+ * there. They are sent again, or it would keep the deleted row.
  */
 
 import { compareHlc, type HlcText } from '../../clock/hlc.ts';
@@ -10,16 +10,16 @@ import type { Row } from '../records/row.ts';
 import type { LoadedRow } from '../records/row-set.ts';
 import type { ChangeTarget } from '../tables/change-target.ts';
 
-/** The site that wrote a change, or what is answered by it. */
+/** The site that wrote a change, or the change that this one answers. */
 export interface Writer {
   isAnswer: boolean;
-  /** Where the last snapshot stood that the site has had. */
+  /** The position of the last snapshot that the site was sent. */
   snapshot(): HlcText | undefined;
 }
 
 /**
- * Whether a change was skipped for a deletion that its site may not have heard of: one that has
- * expired, or one that its last snapshot left out because the row lives again.
+ * Whether a change was skipped because of a deletion that its site may not have received: an
+ * expired one, or one that its last snapshot left out because the row lives again.
  */
 export function isTombstoneUndelivered(
   { type, hlc }: WireChange,
@@ -28,9 +28,10 @@ export function isTombstoneUndelivered(
   { isAnswer, snapshot }: Writer,
 ): boolean {
   if (!isLive || tombstone === undefined) return false;
-  // Who deletes a row has it deleted, whether that counts or not. Not so who wrote what is answered with that.
+  // A site that deletes a row has deleted it locally. If an answer deletes it, the site that is
+  // answered has not.
   if (type === 'delete' && !isAnswer) return false;
-  // The deletion may be the answer itself, made before.
+  // Equal: the deletion may be this same answer, made before.
   const order = compareHlc(hlc, tombstone.hlc);
   if (order > 0 || (order === 0 && !isAnswer)) return false;
   const { position } = tombstone;
@@ -44,7 +45,7 @@ export interface UndeliveredTombstone {
   loaded: LoadedRow;
 }
 
-/** A deletion that is told once more. */
+/** A deletion that is sent again. */
 export interface RedeliveredTombstone {
   tableId: number;
   hlc: HlcText;
@@ -52,19 +53,19 @@ export interface RedeliveredTombstone {
 }
 
 /**
- * The deletions as changes of the coordinator's.
- * @param position where in the log they will stand
+ * The deletions as changes to be logged.
+ * @param position their new position in the log
  */
 export function redeliver(
   undelivered: readonly UndeliveredTombstone[],
   position: HlcText,
   names: JsonNames,
 ): RedeliveredTombstone[] {
-  const told = new Set<LoadedRow>();
+  const redelivered = new Set<LoadedRow>();
   return undelivered.flatMap(({ target, loaded }) => {
     const { tombstone } = loaded.row;
-    if (tombstone === undefined || told.has(loaded)) return [];
-    told.add(loaded);
+    if (tombstone === undefined || redelivered.has(loaded)) return [];
+    redelivered.add(loaded);
     loaded.row.tombstone = { ...tombstone, position };
     loaded.changed = true;
     const { hlc, pk } = tombstone;

@@ -1,7 +1,6 @@
 /**
- * One store transaction of the engine's, whatever it is for: what it has read, what it changes, and
- * what takes the place of what was known once it is durable. Everything in it is tentative until
- * the store has committed it.
+ * One store transaction of the engine: what it has read, what it changes, and the state of the
+ * database after it. That state becomes valid only when the store has committed the transaction.
  */
 
 import type { HlcText } from '../../clock/hlc.ts';
@@ -20,21 +19,21 @@ import { SiteStates } from '../records/site-state.ts';
 import { Catalog } from '../tables/catalog.ts';
 import { CatalogDraft } from '../tables/catalog-draft.ts';
 
-/** A state of a database: the end of its log, and the catalog of that moment. Never changed. */
+/** A state of a database: the end of its log, and the catalog of that moment. Immutable. */
 export interface CommittedState {
   readonly head: Readonly<Head>;
   readonly catalog: Catalog;
 }
 
-/** What takes the place of what was known, once it is durable. */
+/** The state after a transaction, once that is durable. */
 export interface Written extends CommittedState {
-  /** The newest position before. */
+  /** The newest position before it. */
   before: HlcText;
   records: readonly LogRecord[];
 }
 
 export interface WriteContext {
-  /** The coordinator's. */
+  /** The coordinator's site id. */
   site: SiteIdText;
   /** The server's wall time, in milliseconds. */
   now(): number;
@@ -47,9 +46,9 @@ export class WriteTransaction {
   readonly sites: SiteStates;
   readonly counts = new CellCounts();
   readonly log: LogWriter;
-  /** What sites hold of rows since something of theirs was refused. */
+  /** What sites hold of rows, since changes of theirs were refused. */
   readonly held: HeldSet;
-  /** What they may hold beyond that. */
+  /** What sites may hold beyond that. */
   readonly floors: HeldFloors;
   readonly #context: WriteContext;
   #base: Catalog;
@@ -57,7 +56,7 @@ export class WriteTransaction {
   #draft: CatalogDraft;
   #headBefore: Head = EMPTY_HEAD;
 
-  /** @param known as it was last; if it turns out to be stale it is read again */
+  /** @param known the last known state; a stale catalog is read again */
   constructor(store: KVTransaction, { head, catalog }: CommittedState, context: WriteContext) {
     this.store = store;
     this.#context = context;
@@ -72,8 +71,9 @@ export class WriteTransaction {
   }
 
   /**
-   * Reads the head, and what `plan` asks for, in one go. Nothing may be decided before that.
-   * @param plan gets the catalog; once more, if the one that was known turns out to be stale
+   * Reads the head, and the keys that `plan` returns, in one call. To be called before anything
+   * else.
+   * @param plan gets the catalog; called again if that turns out to be stale
    * @returns the values of the keys of `plan`
    */
   async begin(
@@ -99,12 +99,12 @@ export class WriteTransaction {
     }
   }
 
-  /** The catalog as it was before. */
+  /** The catalog before the transaction. */
   get base(): Catalog {
     return this.#base;
   }
 
-  /** The catalog as it will be. */
+  /** The catalog after the transaction. */
   get catalog(): CatalogDraft {
     return this.#draft;
   }
@@ -113,7 +113,7 @@ export class WriteTransaction {
     return this.log.head;
   }
 
-  /** Puts all that has changed. Nothing may be changed afterwards. */
+  /** Writes all that has changed. Nothing may be changed afterwards. */
   async finish(): Promise<Written> {
     const { store, log, head } = this;
     const onWrite = (tableId: number, cells: number) => this.counts.gained(tableId, cells);
@@ -124,7 +124,7 @@ export class WriteTransaction {
     await this.sites.write(store);
     let catalog = this.#base;
     if (this.#draft.isChanged) {
-      // After the counts: those of tables that go, go too.
+      // After the counts, since it deletes those of tables that it deletes.
       catalog = this.#draft.write(this.#base, store);
       head.catalogVersion++;
       head.nextTable = this.#draft.nextTable;

@@ -1,12 +1,11 @@
 /**
- * Puts a text together from ranges of other bytes. What is stored is UTF-8 JSON already, and most of
- * it short: copied like this it costs a third of what strings would, which are decoded, joined and
- * encoded again.
+ * Builds a text from ranges of other bytes. Stored values are UTF-8 JSON, most of them short:
+ * copying their bytes costs a third of decoding, joining and encoding strings.
  */
 
-/** Below it a loop is quicker than the call that copies. */
+/** Up to this length a loop is quicker than `set`. */
 const LOOP_BYTES_MAX = 64;
-/** From here on memory is rather grown often than too much. */
+/** From this length on the buffer grows by little, so that less memory is unused. */
 const LONG_BYTES = 1024 * 1024;
 
 export class ByteBuilder {
@@ -15,7 +14,10 @@ export class ByteBuilder {
   readonly #grownCapacity: number;
   #length = 0;
 
-  /** @param grownCapacity what it grows to at least: bit by bit it would take twice as many bytes */
+  /**
+   * @param grownCapacity the least size to which it grows: growing in small steps takes twice the
+   * memory
+   */
   constructor(capacity: number, grownCapacity = 0) {
     this.#bytes = Buffer.allocUnsafe(capacity);
     this.#capacity = capacity;
@@ -42,14 +44,17 @@ export class ByteBuilder {
 
   #grow(length: number): void {
     const isEnough = length <= this.#grownCapacity;
-    // Beyond that it is most often one long piece, and little comes after it.
+    // A long text is most often one long value, after which little follows.
     const more = length > LONG_BYTES ? length / 8 : length;
     const grown = Buffer.allocUnsafe(isEnough ? this.#grownCapacity : Math.ceil(length + more));
     this.#bytes.copy(grown, 0, 0, this.#length);
     this.#bytes = grown;
   }
 
-  /** What was needed for something large is not kept for what comes after it; once that has been taken. */
+  /**
+   * Frees a large buffer. Only while it is empty, and the bytes taken before are not needed any
+   * more.
+   */
   shrink(): void {
     const usual = Math.max(this.#capacity, this.#grownCapacity);
     if (this.#bytes.length > LONG_BYTES && this.#bytes.length > 2 * usual) {
@@ -57,7 +62,7 @@ export class ByteBuilder {
     }
   }
 
-  /** What has been added, and begins anew. It is lent: the next that is added overwrites it. */
+  /** @returns the text, and begins a new one. The bytes are valid only until the next `add`. */
   take(): Buffer {
     const taken = this.#bytes.subarray(0, this.#length);
     this.#length = 0;

@@ -1,6 +1,6 @@
 /**
- * How many cells each table holds: a figure for people, which nothing hangs on. It is read within the
- * transaction that changes it, so that what another process has counted is added to.
+ * The number of cells of each table, for people: nothing else depends on it. It is read within the
+ * transaction that changes it, since other processes change it as well.
  */
 
 import type { KVReader, KVTransaction } from '../../storage/kv-store.ts';
@@ -11,7 +11,7 @@ export function decodeCount(bytes: Uint8Array | undefined): number {
   return bytes === undefined ? 0 : Number(bytesToText(bytes));
 }
 
-/** By the numbers of the tables. */
+/** The counts by the numbers of the tables. */
 export async function readCounts(reader: KVReader): Promise<Map<number, number>> {
   const counts = new Map<number, number>();
   for await (const entries of reader.iterate(kindRange('c'))) {
@@ -28,7 +28,7 @@ export class CellCounts {
   readonly #stored = new Map<number, number>();
   readonly #gained = new Map<number, number>();
 
-  /** What is stored, where it has been read already. */
+  /** Adds a stored count that has been read already. */
   add(tableId: number, bytes: Uint8Array | undefined): void {
     this.#stored.set(tableId, decodeCount(bytes));
   }

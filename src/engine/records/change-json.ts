@@ -1,17 +1,17 @@
-/** The JSON that changes travel and are logged as, put together from pieces that are JSON already. */
+/** Builds the JSON in which changes are logged and sent, from pieces that are JSON already. */
 
 import type { HlcText } from '../../clock/hlc.ts';
 import type { WireColumnChange } from '../../protocol/schemas.ts';
 
-/** The name of a column. */
+/** JSON of the name of a column. */
 export interface ColumnJson {
-  /** The name itself. */
+  /** The name alone. */
   name: string;
-  /** What stands between a change's HLC and its value. */
+  /** The text between the HLC and the value of a change. */
   member: string;
 }
 
-/** Names repeat from change to change: their JSON is made once. */
+/** Makes the JSON of each name once, since names repeat from change to change. */
 export class JsonNames {
   readonly #jsonByName = new Map<string, string>();
   readonly #columnByName = new Map<string, ColumnJson>();
@@ -43,38 +43,45 @@ export function columnMember(name: string): string {
 
 type WrittenCell = Pick<WireColumnChange, 'hlc' | 'priorValue' | 'priorHlc'>;
 
-/** What the JSON of all changes of one row has in common, up to their HLC; made of JSON. */
+/**
+ * The part of a change's JSON, up to its HLC, that all changes of one row share.
+ * @param schema JSON, like the others
+ */
 export function changedRowJson(schema: string, table: string, pk: string): string {
-  // Joined it is flat, as it wouldn't be if it were added up, and is one piece of each change.
+  // `join` makes a flat string, unlike `+`: it is one piece of each change.
   return ['"schema":', schema, ',"table":', table, ',"pk":', pk, ',"hlc":"'].join('');
 }
 
 const PIECE_CHARS = 256 * 1024;
 
-/** How a change begins, the first one of a list and the others, which close the one before. */
+/**
+ * The beginning of a change: of the first one of a list, and of later ones, which close the one
+ * before.
+ */
 const COLUMN = { first: '{"type":"column",', next: '},{"type":"column",' };
 const DELETE = { first: '{"type":"delete",', next: '},{"type":"delete",' };
 
 /**
- * Several changes, one after the other. JSON.stringify takes four times as long, since the values
- * are JSON already. Each piece that is added to a string is 32 bytes of garbage, so they are few.
+ * The JSON of a list of changes. JSON.stringify would take four times as long, since the values are
+ * JSON already. Each piece that is added to a string costs 32 bytes of garbage, so there are few
+ * pieces.
  */
 export class ChangeListJson {
   #text = '';
-  /** What was text before: to put a long one together at the end would take its time. */
+  /** Finished parts of the text: encoding all of a long one at the end would block for too long. */
   readonly #pieces: Buffer[] = [];
   #length = 0;
-  /** Of the change that was added last, about. */
+  /** The approximate size of the change that was added last. */
   lastBytes = 0;
 
-  /** How many there are. */
+  /** The number of changes. */
   get length(): number {
     return this.#length;
   }
 
   /**
    * @param row see `changedRowJson`
-   * @param change with what the value was before, if it says so
+   * @param change may have the prior value with its HLC
    * @param member see `ColumnJson`
    * @param value JSON
    */
@@ -108,7 +115,7 @@ export class ChangeListJson {
     return this.#length++ === 0 ? first : next;
   }
 
-  /** Text around JSON of the changes, with commas between them. */
+  /** The JSON of the changes, with commas between them and text around them. */
   between(before: string, after: string): Buffer {
     const rest = this.#length === 0 ? after : `${this.#text}}${after}`;
     if (this.#pieces.length === 0) return Buffer.from(before + rest);

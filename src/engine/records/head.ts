@@ -1,6 +1,6 @@
 /**
- * The record that every transaction rewrites: where the log ends. It is read inside
- * each transaction, so that a writer in another process is never overwritten.
+ * The head: the record that says where the log ends. Each transaction reads it and, if anything in
+ * it changes, rewrites it, so that no process overwrites what another has written.
  */
 
 import { HLC_MIN, type HlcText } from '../../clock/hlc.ts';
@@ -21,30 +21,34 @@ import { bytesToText } from './row.ts';
 const REPLACED_RETRY_MS = 1000;
 
 export interface Head {
-  /** Of the newest transaction. */
+  /** The position of the newest transaction. */
   position: HlcText;
   /** Transactions in the log. */
   logLength: number;
   /** Changes and migrations in the log. */
   changesLogged: number;
-  /** About how many of these later ones have replaced: when it is worth shortening the log. */
+  /** About how many of these later ones have replaced: decides when the log is compacted. */
   changesReplaced: number;
-  /** Counts what changes the catalog: another value, another catalog. */
+  /** Counts the changes of the catalog. */
   catalogVersion: number;
   /**
-   * The number that the next table gets. It is read and written by every transaction that makes one,
-   * under the writer's lock: nodes can't give one number twice, whatever they have in memory.
+   * The number of the next table. A transaction that makes a table reads and writes it under the
+   * writer's lock, so two processes never give the same number.
    */
   nextTable: number;
-  /** Of the newest drop or rename that took effect. */
+  /** The position of the newest drop or rename that took effect. */
   endedAt: HlcText;
-  /** How often a deletion, drop or rename has left the log without anything later in its place. */
+  /**
+   * How often deletions, drops or renames have left the log with no later change in their place.
+   */
   forgets: number;
-  /** What is kept of what sites hold that was refused takes about so much; absent for nothing. */
+  /** The approximate size of all records of held rows; absent if there are none. */
   heldBytes?: number;
-  /** No site may hold anything newer of a row of which that is not kept; absent where all is kept. */
+  /** The greatest floor of any site (see `held-floors.ts`); absent if there is none. */
   heldFloor?: HlcText;
-  /** How often a site was to start over for what it holds: others in this cluster may be serving it. */
+  /**
+   * How often a site was made to start over. If it grows, another process may be serving that site.
+   */
   idled?: number;
 }
 
@@ -60,8 +64,8 @@ export const EMPTY_HEAD: Head = Object.freeze({
 });
 
 /**
- * The database that was opened is not the one in the store any more: an import has put another in
- * its place, or is doing so. What is known of it must be read anew.
+ * The store does not hold the opened database any more: an import has replaced it, or is doing so.
+ * The database must be opened again.
  */
 export class ReplacedError extends SyncError {
   constructor() {
@@ -72,10 +76,10 @@ export class ReplacedError extends SyncError {
 }
 
 /**
- * Every reading of the head is a fence: an import takes it away before anything else, and puts
- * one there whose position is of another coordinator site id.
- * @param bytes of a database that `loadIdentity` has seen, which has one
- * @param site the coordinator's, as it was when the database was opened
+ * Decodes the head, and checks that the database was not replaced: an import first removes the
+ * head, and then writes one whose position is of another coordinator site id.
+ * @param bytes the head of a database that `loadIdentity` has read, so it had one
+ * @param site the coordinator's site id when the database was opened
  * @throws ReplacedError
  */
 export function decodeHead(bytes: Uint8Array | undefined, site: SiteIdText): Head {
@@ -94,14 +98,17 @@ export interface Identity {
   siteIdText: SiteIdText;
   /** An HLC of its site. */
   sample: HlcText;
-  /** The position at which an import gave it other content and this site id, if one ever did. */
+  /**
+   * The position at which an import replaced the database and its site id; `undefined` if none ever
+   * did.
+   */
   replacedAt: HlcText | undefined;
 }
 
 /**
- * The database's coordinator site id; a new database gets one, and an empty log. For that alone a
- * database that is not there is not made: it gets them with its first write.
- * @throws SyncError STORE_UNAVAILABLE, of one that is still being brought in
+ * Reads the coordinator's site id of a database. A new database gets one, and an empty log. This
+ * alone does not create a database that does not exist: they are written with its first write.
+ * @throws SyncError STORE_UNAVAILABLE if the database is still being imported
  */
 export async function loadIdentity(store: KVStore, newSiteId: () => SiteId): Promise<Identity> {
   const known = await readIdentity(store);
@@ -136,13 +143,13 @@ export async function readHead(reader: KVReader, site: SiteIdText): Promise<Head
   return decodeHead(bytes, site);
 }
 
-/** The position up to which tombstones are gone; before every position while none is. */
+/** The horizon: the position up to which tombstones are gone. `HLC_MIN` while all are there. */
 export async function readHorizon(reader: KVReader): Promise<HlcText> {
   const [bytes] = await reader.getMany([HORIZON_KEY]);
   return bytes === undefined ? HLC_MIN : bytesToText(bytes);
 }
 
-/** The position up to which deletions are gone, and how often the log has forgotten any, as of now. */
+/** The horizon, and how often the log has forgotten deletions, as of now. */
 export async function readForgotten(
   reader: KVReader,
   site: SiteIdText,

@@ -1,10 +1,11 @@
 /**
- * Of sites that hold more that was refused than is kept row by row: up to which HLC they may hold
- * anything, of whatever row. What takes effect with a lesser HLC they don't take, so it is told to them
- * once more, under one that wins there, as if they held that very cell. It is told too often rather than too seldom.
+ * Held floors: for sites that hold more refused changes than is recorded row by row, the HLC up to
+ * which they may hold a change of any row. Such a site may not take what takes effect with a lesser
+ * HLC, so that is sent to it again, under an HLC that wins there. That is sometimes needless, but
+ * never missing.
  *
- * An idle site has to start over: what it holds by then counts for nothing, so it is told nothing until it asks for
- * the snapshot, in which nothing is older than its floor.
+ * An idle site has to start over from a snapshot, in which nothing is older than its floor. Until
+ * it asks for that, it gets no reverts.
  */
 
 import type { Static } from 'typebox';
@@ -30,7 +31,7 @@ export async function readHeldFloor(
   return bytes && decode(bytes);
 }
 
-/** As one transaction has them. */
+/** The floors, as one transaction sees them. */
 export class HeldFloors {
   readonly #reader: KVReader;
   readonly #head: () => Head;
@@ -42,13 +43,13 @@ export class HeldFloors {
     this.#head = head;
   }
 
-  /** Whether there may be a site that doesn't take a change with this HLC. */
+  /** Whether there may be a site that does not take a change with this HLC. */
   mayConcern(hlc: HlcText): boolean {
     const { heldFloor } = this.#head();
     return heldFloor !== undefined && compareHlc(hlc, heldFloor) <= 0;
   }
 
-  /** Before anything is asked of them. */
+  /** To be called before the floors are read. */
   async load(): Promise<void> {
     if (this.#bySite !== undefined) return;
     const bySite = new Map<SiteIdText, HeldFloor>();
@@ -72,7 +73,7 @@ export class HeldFloors {
     return this.#loaded.get(site);
   }
 
-  /** The sites that may hold something no older, and have to be told. */
+  /** Sites that may hold a change at least as new, and so need reverts. */
   *above(hlc: HlcText): Generator<[SiteIdText, HlcText]> {
     if (!this.mayConcern(hlc)) return;
     for (const [site, floor] of this.#loaded) {
@@ -80,7 +81,7 @@ export class HeldFloors {
     }
   }
 
-  /** A site may hold whatever is no newer than this. They have been loaded. */
+  /** A site may hold changes up to this HLC. To be called after `load`. */
   raise(site: SiteIdText, hlc: HlcText, isIdle: boolean): void {
     const known = this.#loaded.get(site);
     const floor: HeldFloor = { hlc: known === undefined ? hlc : maxHlc(known.hlc, hlc) };

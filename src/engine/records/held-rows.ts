@@ -1,12 +1,13 @@
 /**
- * What single sites hold of a row that is newer than what is stored, since a change of theirs was
- * refused. What is stored doesn't change for that, and nobody else hears of it: the site alone is
- * told what is stored, under an HLC that wins there. From then on it holds that under an HLC that nobody
- * else knows. So whatever takes effect later with a lesser one is told to it once more, too.
+ * Held rows: what single sites hold of a row that is newer than what is stored, since a change of
+ * theirs was refused. The refused change is not stored, and no other site gets it. The log has a
+ * revert for that site alone: what is stored, under an HLC that wins there. From then on the site
+ * holds that HLC, which no other site knows. So whatever takes effect later with a lesser HLC is
+ * sent to it in another revert.
  *
- * A record is JSON: the row's key, and for each site what it holds, each with its HLC and with the
- * position at which the log tells it. Without a position it is a value of the site's own that
- * equals what is stored.
+ * A record is JSON: the row's key, and for each site what it holds, each with its HLC and the
+ * position of the revert in the log. Without a position it is the site's own value, which equals
+ * what is stored.
  */
 
 import type { Static } from 'typebox';
@@ -18,7 +19,7 @@ import { bytesToText, type Row } from './row.ts';
 
 export interface Held {
   hlc: HlcText;
-  /** Where in the log it is told; `undefined` for what the site wrote itself. */
+  /** The position of the revert; `undefined` for what the site wrote itself. */
   at?: HlcText | undefined;
 }
 
@@ -32,9 +33,9 @@ export interface Holding {
 
 export type Holdings = Map<SiteIdText, Holding>;
 
-/** A row's. */
+/** What all sites hold of a row. */
 export interface HeldRow {
-  /** The key as it was refused, JSON. */
+  /** The key as JSON, as the refused change had it. */
   pk: string;
   sites: Holdings;
 }
@@ -59,7 +60,7 @@ export function heldRowFromJson({ pk, sites }: Static<typeof HeldRowSchema>): He
   };
 }
 
-/** `undefined` where nobody holds anything: it need not be kept. */
+/** `undefined` if no site holds anything: then there is no record. */
 export function encodeHeldRow(held: HeldRow): Buffer | undefined {
   return held.sites.size === 0 ? undefined : Buffer.from(JSON.stringify(heldRowToJson(held)));
 }
@@ -73,9 +74,10 @@ function isAtLeast(known: { hlc: HlcText } | undefined, hlc: HlcText): boolean {
 }
 
 /**
- * Takes down that a site holds a change that was refused.
- * @param floor up to which it may hold anything of the row, whatever is kept of it
- * @param tell takes up the columns that differ there from what is stored, and lets go of those that don't
+ * Records that a site holds a refused change.
+ * @param floor the site's floor, see `held-floors.ts`
+ * @param tell columns that the site needs a revert of: those that differ from what is stored are
+ *   added, the others removed
  */
 export function noteRefused(
   change: WireChange,
@@ -85,14 +87,14 @@ export function noteRefused(
   tell: Set<string>,
 ): void {
   const hlc = floor === undefined ? change.hlc : maxHlc(change.hlc, floor);
-  // What is stored wins there as well, or the site has been answered already.
+  // What is stored wins at the site as well, or the site has had a revert already.
   if (isAtLeast(row.tombstone, hlc) || isAtLeast(holding.row, hlc)) return;
   if (change.type === 'delete') {
     holding.row = { hlc };
     for (const [column, held] of holding.cells) {
       if (compareHlc(held.hlc, hlc) < 0) holding.cells.delete(column);
     }
-    // What was to be told of cells that the site has deleted since needs no telling.
+    // Cells that the site has deleted since need no revert.
     for (const column of tell) if (!holding.cells.has(column)) tell.delete(column);
     for (const [column, cell] of row.cells) {
       const isAlive = isAtLeast(cell, hlc) || isAtLeast(holding.cells.get(column), hlc);
@@ -112,13 +114,14 @@ export function noteRefused(
 /** A change that took effect. */
 export interface Applied {
   change: { type: 'delete'; hlc: HlcText } | { type: 'column'; hlc: HlcText; column: string };
-  /** What a deletion may have taken away: the columns that were there before, as JSON. */
+  /** For a deletion: the columns that the row had before, as JSON. */
   columnsBefore: readonly string[];
 }
 
 /**
+ * Records what a change that took effect means for a site that holds something of the row.
  * @param floor as for `noteRefused`
- * @param tell takes up what the site has yet to be told of a change that took effect
+ * @param tell columns that the site does not take, and so needs a revert of, are added
  */
 export function noteApplied(
   { change, columnsBefore }: Applied,
@@ -143,18 +146,18 @@ export function noteApplied(
   if (isBehind) tell.add(column);
 }
 
-/** What a site is told of a row. */
+/** The changes of a revert to one row. */
 export interface Restated {
-  /** Of a cell that the row doesn't have, `null`; of a row that isn't there, its deletion. */
+  /** `null` for a cell that the row doesn't have; a deletion if the row isn't there. */
   changes: { hlc: HlcText; column?: string; value?: string }[];
-  /** How much of what it was told before this replaces. */
+  /** The number of changes in earlier reverts that these replace. */
   replaced: number;
 }
 
 /**
- * Tells columns as they are stored, and takes down that the site holds them.
- * @param after an HLC just greater than one, of the coordinator's site
- * @param at the position at which the log will tell it
+ * Makes the changes of a revert, and records that the site holds them.
+ * @param after gives the next greater HLC of the coordinator's site
+ * @param at the position that the revert will have
  */
 export function restate(
   row: Row,
@@ -189,7 +192,7 @@ export function restate(
   return { changes, replaced };
 }
 
-/** Lets go of what is stored under no lesser an HLC: that is told to everybody. */
+/** Removes what is stored under the same or a greater HLC: all sites get that. */
 export function settle({ sites }: HeldRow, { cells, tombstone }: Row): void {
   for (const [site, holding] of sites) {
     if (holding.row !== undefined && isAtLeast(tombstone, holding.row.hlc)) holding.row = undefined;
@@ -201,20 +204,20 @@ export function settle({ sites }: HeldRow, { cells, tombstone }: Row): void {
   }
 }
 
-/** Lets go of what is no newer than the floor of the row's table. */
+/** Removes what is not newer than the floor of the row's table. */
 export function trim(holding: Holding, floor: HlcText): void {
   const isBelow = ({ hlc }: Held) => compareHlc(hlc, floor) <= 0;
   if (holding.row !== undefined && isBelow(holding.row)) holding.row = undefined;
   for (const [column, held] of holding.cells) if (isBelow(held)) holding.cells.delete(column);
 }
 
-/** Of a row that is gone one column is as good as another: what is told is its deletion. */
+/** Stands for the columns of a row that is gone, for which a revert is one deletion. */
 const ANY_COLUMN = '""';
 
 /**
- * Takes down that a site holds of a row what it held of another that has become this one. It may not have heard what it
- * was told there.
- * @param tell takes up all of it
+ * Records that a site holds of a row what it held of one that has moved here. It may not have
+ * received the reverts for that one.
+ * @param tell all columns that it holds are added
  */
 export function noteMoved(from: Holding, row: Row, holding: Holding, tell: Set<string>): void {
   if (from.row !== undefined) {
@@ -229,7 +232,7 @@ export function noteMoved(from: Holding, row: Row, holding: Holding, tell: Set<s
   }
 }
 
-/** Whether a change in the log, told at a position to one site, is what that was told last. */
+/** Whether a change in a revert at a position is the last one that the site was sent. */
 export function isToldAt(
   held: HeldRow | undefined,
   site: SiteIdText,
@@ -248,21 +251,23 @@ export function* heldOf({ row, cells }: Holding): Generator<Held> {
   yield* cells.values();
 }
 
-/** So many changes in the log tell a site what it holds. */
+/** The number of changes of reverts in the log for what a site holds. */
 export function countTold(holding: Holding): number {
   return [...heldOf(holding)].filter(({ at }) => at !== undefined).length;
 }
 
 const HELD_BYTES = 100;
 
-/** What is kept of what a site holds of a row takes about so much: of each text in it one byte a character. */
+/**
+ * The approximate size of the record of what a site holds of a row, with one byte for a character.
+ */
 export function holdingBytes(pk: string, { row, cells }: Holding): number {
   let bytes = pk.length + HELD_BYTES + (row === undefined ? 0 : HELD_BYTES);
   for (const column of cells.keys()) bytes += column.length + HELD_BYTES;
   return bytes;
 }
 
-/** By site. */
+/** The size of the record by site. */
 export function heldBytesBySite({ pk, sites }: HeldRow): Map<SiteIdText, number> {
   return new Map([...sites].map(([site, holding]) => [site, holdingBytes(pk, holding)]));
 }

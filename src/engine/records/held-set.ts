@@ -1,4 +1,4 @@
-/** What sites hold of the rows that one transaction works on: see `held-rows.ts`. */
+/** The held rows (see `held-rows.ts`) that one transaction works on. */
 
 import { compareHlc, type HlcText, maxHlc } from '../../clock/hlc.ts';
 import type { SiteIdText } from '../../clock/site-id.ts';
@@ -21,16 +21,16 @@ import { type RowAddress, readInTurns } from './row-set.ts';
 interface Loaded extends HeldRow {
   address: RowAddress;
   wasStored: boolean;
-  /** By site, what of it has been counted. */
+  /** By site, the bytes that have been counted. */
   counted: ReadonlyMap<SiteIdText, number>;
   isChanged: boolean;
 }
 
-/** What has been let go of. */
+/** What `forget` has removed. */
 export interface Forgotten {
-  /** Of each site the newest of it. */
+  /** The newest HLC of each site in it. */
   newest: ReadonlyMap<SiteIdText, HlcText>;
-  /** So many changes in the log are told to nobody from now on. */
+  /** The number of changes of reverts in the log that are not needed any more. */
   told: number;
 }
 
@@ -38,18 +38,18 @@ export class HeldSet {
   readonly #reader: KVReader;
   readonly #head: () => Head;
   readonly #rows = new Map<string, Loaded | undefined>();
-  /** Those that somebody may have changed since they were counted. */
+  /** Rows that were given out since they were counted, and so may have changed. */
   readonly #uncounted = new Set<Loaded>();
   readonly #gained = new Map<SiteIdText, number>();
   #gainedOfAll = 0;
 
-  /** @param head where there is no such row in the database, none is read */
+  /** @param head says whether the database has any held row; if not, none is read */
   constructor(reader: KVReader, head: () => Head) {
     this.#reader = reader;
     this.#head = head;
   }
 
-  /** Whether there may be anything at all. */
+  /** Whether there is surely no held row. */
   get isEmpty(): boolean {
     return (this.#head().heldBytes ?? 0) === 0 && this.#rows.size === 0;
   }
@@ -71,14 +71,14 @@ export class HeldSet {
     }
   }
 
-  /** As it is stored. */
+  /** Adds a row as it is stored. */
   #add(address: RowAddress, held: HeldRow): void {
     const counted = heldBytesBySite(held);
     const loaded = { ...held, address, wasStored: true, isChanged: false, counted };
     this.#rows.set(textOf(address), loaded);
   }
 
-  /** Of a row that has been loaded. */
+  /** What sites hold of a row that has been loaded. */
   get(address: RowAddress): HeldRow | undefined {
     const held = this.#rows.get(textOf(address));
     if (held === undefined || held.sites.size === 0) return undefined;
@@ -86,7 +86,7 @@ export class HeldSet {
     return held;
   }
 
-  /** What a site holds of a row, to be added to. @param pk JSON */
+  /** What a site holds of a row, for the caller to change. @param pk JSON */
   holding(address: RowAddress, pk: string, site: SiteIdText): Holding {
     const key = textOf(address);
     let held = this.#rows.get(key);
@@ -111,7 +111,7 @@ export class HeldSet {
     this.#uncounted.add(held);
   }
 
-  /** @returns the sites of which something has been counted anew */
+  /** Counts rows that may have changed. @returns their sites */
   recount(): ReadonlySet<SiteIdText> {
     const touched = new Set<SiteIdText>();
     const add = (site: SiteIdText, bytes: number) => {
@@ -128,17 +128,20 @@ export class HeldSet {
     return touched;
   }
 
-  /** By how much what a site holds had grown, or shrunk, when it was counted. */
+  /**
+   * By how many bytes the records of a site had grown in this transaction at the last count; may be
+   * negative.
+   */
   gainedOf(site: SiteIdText): number {
     return this.#gained.get(site) ?? 0;
   }
 
-  /** Of all sites together; see `gainedOf`. */
+  /** The same of all sites together. */
   get gainedOfAll(): number {
     return this.#gainedOfAll;
   }
 
-  /** What each site holds in the whole database, in bytes, as it would be now. */
+  /** The bytes of each site's records in the whole database, with this transaction's changes. */
   async bytesBySite(pace: Pace): Promise<Map<SiteIdText, number>> {
     this.recount();
     const bySite = new Map(this.#gained);
@@ -151,8 +154,9 @@ export class HeldSet {
   }
 
   /**
-   * Lets go of what some sites hold, in the whole database.
-   * @param sites each with the position up to which it has been told: only what it has heard of is let go of
+   * Removes records of some sites, in the whole database.
+   * @param sites each with the position up to which it has received the log: only records whose
+   *   reverts it has received are removed
    */
   async forget(sites: ReadonlyMap<SiteIdText, HlcText>, pace: Pace): Promise<Forgotten> {
     for await (const [key, held] of this.#stored(pace)) {
@@ -180,7 +184,7 @@ export class HeldSet {
     return { newest, told };
   }
 
-  /** All rows as the store has them. */
+  /** All held rows in the store. */
   async *#stored(pace: Pace): AsyncGenerator<[Buffer, HeldRow]> {
     if ((this.#head().heldBytes ?? 0) === 0) return;
     for await (const entries of this.#reader.iterate(kindRange('h'))) {
@@ -192,7 +196,9 @@ export class HeldSet {
     }
   }
 
-  /** @param onGained told of each site what was added of it, or taken away */
+  /**
+   * @param onGained called with the bytes that were added or, if negative, removed for each site
+   */
   write(transaction: KVTransaction, onGained: (site: SiteIdText, bytes: number) => void): void {
     for (const held of this.#rows.values()) {
       if (!held?.isChanged) continue;

@@ -1,4 +1,4 @@
-/** How much may be kept of what sites hold of rows since changes of theirs were refused: see `held-rows.ts`. */
+/** The limits for records of held rows: see `held-rows.ts`. */
 
 export interface HeldLimits {
   /** Most bytes for one site. */

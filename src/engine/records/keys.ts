@@ -1,13 +1,13 @@
 /**
- * Where things stand in a database's store. The first byte of a key tells the kind:
+ * The keys of a database's store. The first byte of a key tells the kind:
  *
  *   m name                    head, site id, horizon, when it was replaced
  *   t id(4)                   a table: its name, the floor of its drop, its successor
  *   n schema, name            a name: to which tables it leads, and led
  *   g slot                    DDL by (schema, kind, name, schemaVersion)
  *   c id(4)                   how many cells a table holds: a figure for people
- *   h id(4) identity          what sites hold of a row since something of theirs was refused
- *   f siteId(16)              up to which HLC a site may hold anything that was refused
+ *   h id(4) identity          a held row: what sites hold of it since their changes were refused
+ *   f siteId(16)              a held floor: the HLC up to which a site may hold refused changes
  *   p name                    a log pin: who still reads the log, and from where
  *   s siteId(16)              what a site has sent, and which snapshot it got
  *   l position(30)            the log: one transaction a record, in order of arrival
@@ -15,8 +15,8 @@
  *   r id(4) identity          a row: its cells and its tombstone
  *   d id(4) identity          its tombstone once more, so that all of them can be listed
  *
- * Numbers are big-endian, so that ranges are in order. Rows hang on a table's id, not
- * on its name: renaming or dropping a table touches a few records, however large it is.
+ * Numbers are big-endian, so that ranges are in order. Rows refer to a table's id, not to its name:
+ * renaming or dropping a table touches a few records, however large it is.
  */
 
 import { createHash } from 'node:crypto';
@@ -24,9 +24,12 @@ import { HLC_BYTES, type HlcText } from '../../clock/hlc.ts';
 import { SITE_ID_BYTES, type SiteIdText } from '../../clock/site-id.ts';
 import type { KVRange } from '../../storage/kv-store.ts';
 
-/** Longer texts stand in keys as their SHA-256: some stores bound the size of a key. */
+/** Keys hold longer texts as their SHA-256, since some stores limit the size of a key. */
 const KEY_TEXT_BYTES_MAX = 256;
-/** Never the first byte of UTF-8, so a hashed text can't meet a plain one. */
+/**
+ * Comes before a hash. It is never the first byte of UTF-8, so a hashed text can't equal a plain
+ * one.
+ */
 const HASHED = 0xff;
 
 export const metaKey = (name: 'head' | 'site' | 'horizon' | 'replaced'): Buffer =>
@@ -48,7 +51,7 @@ function textKey(kind: string, text: string, start = 1): Buffer {
   return key;
 }
 
-/** So many bytes, of which only the first one is set. */
+/** Bytes of which only the first one is set. */
 function bytesOfKind(kind: string, length: number): Buffer {
   const bytes = Buffer.allocUnsafe(length);
   bytes[0] = kind.charCodeAt(0);
@@ -105,26 +108,26 @@ function positionKey(kind: 'l' | 'e', position: HlcText, length = 1 + HLC_BYTES)
 export const logKey = (position: HlcText): Buffer => positionKey('l', position);
 export const ddlKey = (position: HlcText): Buffer => positionKey('e', position);
 
-/** The row's key of the key of what sites hold of it. */
+/** The key of a row, from that of its held row. */
 export function heldToRowKey(held: Uint8Array): Buffer {
   const key = Buffer.from(held);
   key[0] = 'r'.charCodeAt(0);
   return key;
 }
 
-/** The number of the table. */
+/** The number of the table in the key of a held row. */
 export function heldKeyToTable(held: Buffer): number {
   return held.readUInt32BE(1);
 }
 
-/** The tombstone's key of a row's key. */
+/** The key of a row's tombstone, from that of the row. */
 export function rowToTombstoneKey(row: Uint8Array): Buffer {
   const key = Buffer.from(row);
   key[0] = 'd'.charCodeAt(0);
   return key;
 }
 
-/** The row's key of a tombstone's key. */
+/** The key of a row, from that of its tombstone. */
 export function tombstoneToRowKey(tombstone: Uint8Array): Buffer {
   const key = Buffer.from(tombstone);
   key[0] = 'r'.charCodeAt(0);
@@ -148,12 +151,12 @@ export function tableRange(kind: 'r' | 'd' | 'h', tableId: number): KVRange {
   return { gte, lt };
 }
 
-/** The log after a position, up to another and with that one. */
+/** The range of the log after a position, up to and including another. */
 export function logRange(after: HlcText, upTo?: HlcText): KVRange {
   return { gt: logKey(after), lt: upTo === undefined ? kindEnd('l') : afterKey('l', upTo) };
 }
 
-/** Which records hold DDL: after a position, up to another and with that one. */
+/** The range of the list of records with DDL, after a position, up to and including another. */
 export function ddlRange(after: HlcText, upTo: HlcText): KVRange {
   return { gt: ddlKey(after), lt: afterKey('e', upTo) };
 }

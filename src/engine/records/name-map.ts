@@ -1,4 +1,4 @@
-/** Something for each (schema, table). Two levels, so that no pair of names needs a joint key. */
+/** A map with keys (schema, table). It has two levels, so that no joint key has to be made. */
 
 export class NameMap<Value> {
   readonly #bySchema = new Map<string, Map<string, Value>>();

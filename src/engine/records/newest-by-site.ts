@@ -1,17 +1,17 @@
-/** The newest HLC of each site among several, which are most often all one site's. */
+/** The newest HLC of each site among several HLCs. Most often they all are of one site. */
 
 import { type HlcText, hlcDifference, maxHlc, OP_SEQ_CHAR, rankAt } from '../../clock/hlc.ts';
 import { hlcSite, isOfSameSite, type SiteIdText } from '../../clock/site-id.ts';
 
 export class NewestBySite {
-  /** The site of the HLC that was added last, and its newest so far. */
+  /** The site of the HLC that was added last, and its newest HLC so far. */
   #site: SiteIdText | undefined;
   #newest: HlcText = '';
-  /** Of the others; of that one it may be out of date. */
+  /** The newest HLCs of the other sites. An entry of `#site` may be out of date. */
   #others: Map<SiteIdText, HlcText> | undefined;
 
   add(hlc: HlcText): void {
-    // Those of one transaction differ in their opSeq only, which one look at them tells.
+    // HLCs of one transaction differ only in their opSeq, for which one comparison suffices.
     const at = hlcDifference(hlc, this.#newest);
     if (at >= OP_SEQ_CHAR) {
       if (rankAt(hlc, at) > rankAt(this.#newest, at)) this.#newest = hlc;
@@ -29,7 +29,7 @@ export class NewestBySite {
     this.#newest = maxHlc(hlc, this.#others?.get(this.#site) ?? hlc);
   }
 
-  /** Of what has been added so far. */
+  /** Each site with its newest HLC. */
   get entries(): Iterable<[SiteIdText, HlcText]> {
     if (this.#site === undefined) return [];
     if (this.#others === undefined) return [[this.#site, this.#newest]];

@@ -1,26 +1,25 @@
 /**
- * Lets others have their turn during the work of one transaction, however much one client has sent:
- * after about so much of it as takes some ten milliseconds.
+ * Lets other work run during a long transaction, after each stretch of about ten milliseconds.
  */
 
-/** In changes, or what takes as long. */
+/** The changes of a stretch, or other work that takes as long. */
 const STRETCH = 1000;
-/** So many bytes of a value take as long as a change. */
+/** Bytes of a value that take as long as one change. */
 const BYTES_A_CHANGE = 400;
 
 export class Pace {
   readonly #yield: () => Promise<void>;
   #left = STRETCH;
 
-  /** @param turn resolves when others have had their turn */
+  /** @param turn resolves when other work has had its turn */
   constructor(turn: () => Promise<void>) {
     this.#yield = turn;
   }
 
   /**
-   * Some work has been done.
-   * @param changes how many, or as many as take as long
-   * @returns what is to be waited for, if others are waiting for long enough
+   * Reports work that has been done.
+   * @param changes the number of changes, or of as much work as takes as long
+   * @returns a promise for the caller to await, if the stretch has ended
    */
   did(changes: number, bytes = 0): Promise<void> | undefined {
     this.#left -= changes + bytes / BYTES_A_CHANGE;

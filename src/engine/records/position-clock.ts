@@ -1,8 +1,8 @@
 /**
- * The clock of a database's positions: strictly rising, whatever the wall does.
+ * The clock of a database's positions: strictly rising, whatever the wall clock does.
  *
- * It is fed by the server's wall time only. A client's clock, however wrong, can never
- * push positions ahead; a wall that jumps back makes them count on from the last one.
+ * It uses only the server's wall time, so that no client's clock can push positions ahead. If the
+ * wall clock jumps back, positions count on from the last one.
  */
 
 import {
@@ -27,7 +27,7 @@ export function nextPosition(last: HlcText, nowMs: number): HlcText {
     : hlcAtTime(last, lastMs + 1, 0);
 }
 
-/** A position as it would be if it were of this site. */
+/** The position with the same time and counter, of another site. */
 export function asOfSite(position: HlcText, siteId: SiteId): HlcText {
   return hlcAtTime(zeroPosition(siteId), hlcWallTimeMs(position), hlcCounter(position));
 }
@@ -37,7 +37,7 @@ export function zeroPosition(siteId: SiteId): HlcText {
   return encodeHlc({ wallTime: 0n, counter: 0, siteId, opSeq: 0 });
 }
 
-/** The first HLC that any clock could give at a wall time. */
+/** The first HLC that a site's clock could give at a wall time. */
 export function wallTimeToHlc(wallTimeMs: number, siteId: SiteId): HlcText {
   const wallTime = BigInt(Math.max(0, Math.floor(wallTimeMs)));
   return encodeHlc({ wallTime, counter: 0, siteId, opSeq: 0 });

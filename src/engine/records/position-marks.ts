@@ -1,13 +1,15 @@
 /**
- * What the coordinator says with the opSeq of a position, which is 0 otherwise. Clients give it back
- * as they got it, so it serves any node, and after any time:
+ * Marks in the opSeq of a position, which is 0 otherwise. Clients send positions back unchanged, so
+ * any node can read a mark, at any later time:
  *
- *   1 forgets(31)          a page ended here of a reader that goes on: what the log had forgotten
- *                          when it began (`Head.forgets`), so that it is known whether it misses any
- *   0 check(9) ahead(22)   a snapshot covers a position that is ahead of the clock, by so many units
- *                          of time: receivers take its header for a reading of the clock
+ *   1 forgets(31)          a page ended here, and its reader goes on: `Head.forgets` when it began,
+ *                          which tells whether it has missed deletions
+ *   0 check(9) ahead(22)   a snapshot covers a position that is ahead of the clock by so many units
+ *   of
+ *                          65,536 ms. The HLC itself is not ahead, since receivers set their clocks
+ *                          by it
  *
- * Both order after the position at their own time, and before the next one.
+ * A marked position sorts after the unmarked one at its own time, and before the next one.
  */
 
 import { decodeHlc, encodeHlc, type HlcText, hlcWallTimeMs } from '../../clock/hlc.ts';
@@ -20,13 +22,13 @@ const AHEAD_MASK = 0x3fffff;
 const CHECK_SHIFT = 22;
 const CHECK_MASK = 0x1ff;
 
-/** The end of a page, for a reader that began when the log had forgotten so often. */
+/** Marks the end of a page. @param forgets `Head.forgets` when the reader began */
 export function markPageEnd(position: HlcText, forgets: number): HlcText {
   const opSeq = (PAGE_END | (forgets & FORGETS_MASK)) >>> 0;
   return encodeHlc({ ...decodeHlc(position), opSeq });
 }
 
-/** A position that is no further than the clock, and stands for one that is. */
+/** An HLC about at the clock's time, which stands for a position ahead of the clock. */
 export function markAhead(position: HlcText, nowMs: number): HlcText {
   const aheadMs = hlcWallTimeMs(position) - nowMs;
   if (aheadMs <= 0) return position;
@@ -39,11 +41,11 @@ export function markAhead(position: HlcText, nowMs: number): HlcText {
 
 export interface UnmarkedPosition {
   position: HlcText;
-  /** For the end of a page, the last 31 bits of what the log had forgotten. */
+  /** For the end of a page: the last 31 bits of `Head.forgets` when its reader began. */
   forgets: number | undefined;
 }
 
-/** @param hlc of the coordinator's site */
+/** @param hlc a position, or another HLC of the coordinator's site */
 export function unmark(hlc: HlcText): UnmarkedPosition {
   const decoded = decodeHlc(hlc);
   const { opSeq, wallTime } = decoded;
@@ -51,7 +53,7 @@ export function unmark(hlc: HlcText): UnmarkedPosition {
     return { position: encodeHlc({ ...decoded, opSeq: 0 }), forgets: opSeq - PAGE_END };
   }
   const ahead = opSeq & AHEAD_MASK;
-  // Without the check an HLC of a change that the coordinator has dated itself could be one.
+  // The check tells a mark from the opSeq of a change that the coordinator has dated itself.
   if (ahead === 0 || opSeq >>> CHECK_SHIFT !== checkOf(wallTime, ahead)) {
     return { position: hlc, forgets: undefined };
   }
@@ -59,7 +61,7 @@ export function unmark(hlc: HlcText): UnmarkedPosition {
   return { position: encodeHlc({ ...decoded, wallTime: then, opSeq: 0 }), forgets: undefined };
 }
 
-/** Whether a mark says that the log had forgotten so often. */
+/** Whether the mark of a page's end is of this `Head.forgets`. */
 export function isSameForgets(mark: number, forgets: number): boolean {
   return mark === (forgets & FORGETS_MASK);
 }

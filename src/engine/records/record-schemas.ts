@@ -1,4 +1,7 @@
-/** The shapes of the records that are JSON in a store, for those who can't trust what they read. */
+/**
+ * Schemas of the records that a store holds as JSON, for checking data from outside (verify,
+ * import).
+ */
 
 import { Type } from 'typebox';
 import { HlcSchema, MigrationSchema, SiteIdSchema } from '../../protocol/schemas.ts';
@@ -63,7 +66,7 @@ export const HeldFloorSchema = Type.Object({
   hlc: HlcSchema,
   isIdle: Type.Optional(Type.Literal(true)),
 });
-/** The name of a log pin stands in its key. */
+/** The name of a log pin, which is in its key. */
 export const LOG_PIN_NAME = /^[A-Za-z0-9_:.-]{1,128}$/;
 export const LogPinSchema = Type.Object({
   position: HlcSchema,

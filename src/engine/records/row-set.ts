@@ -22,7 +22,7 @@ import {
 
 export interface RowAddress {
   tableId: number;
-  /** Of its primary key, see `pkIdentity`. */
+  /** The identity of its primary key, see `pkIdentity`. */
   identity: string;
 }
 
@@ -32,17 +32,17 @@ export interface LoadedRow {
   row: Row;
   /** In characters, about as it is stored. */
   size: number;
-  /** Cells it held when it was read. */
+  /** The number of its cells when it was read. */
   cellsBefore: number;
-  /** Whether it stood in the list of tombstones then. */
+  /** Whether it was in the list of tombstones when it was read. */
   wasListed: boolean;
   changed: boolean;
 }
 
-/** To hand more of them to the store at once takes its time, too. */
+/** Keys of one call to the store: handing over more of them blocks for too long. */
 export const KEYS_AT_ONCE = 2000;
 
-/** @param values gets one for each key */
+/** Reads keys in several calls. @param values one for each key is appended to it */
 export async function readInTurns(
   reader: KVReader,
   keys: readonly Uint8Array[],
@@ -54,14 +54,14 @@ export async function readInTurns(
   }
 }
 
-/** In the list of tombstones: whether the row is gone, or lives again. */
+/** The first character in the list of tombstones: the row is gone, or lives again. */
 const DEAD = 'D';
 const LIVE = 'L';
 
-/** As it stands in the list, which holds none that has expired. */
+/** A tombstone in the list of tombstones, which holds none that has expired. */
 export interface ListedTombstone extends Tombstone {
   position: HlcText;
-  /** Whether the row is gone; else it lives again. */
+  /** Whether the row is gone; otherwise it lives again. */
   isDead: boolean;
 }
 
@@ -83,7 +83,7 @@ function isListed(tombstone: Tombstone | undefined): tombstone is Tombstone {
   return tombstone !== undefined && !isExpired(tombstone);
 }
 
-/** Addresses, each once. */
+/** A list of addresses without repeats. */
 export class RowAddresses {
   readonly #identitiesByTable = new Map<number, Set<string>>();
   readonly list: RowAddress[] = [];
@@ -116,7 +116,7 @@ export class RowSet {
     return this.#rowsByTable.get(tableId)?.get(identity);
   }
 
-  /** @param bytes as it is stored; `undefined` for a row that isn't */
+  /** @param bytes the stored row; `undefined` if it is not stored */
   add(
     address: RowAddress,
     key: Buffer = toRowKey(address),
@@ -134,7 +134,7 @@ export class RowSet {
     return loaded;
   }
 
-  /** Reads, in one go, those of the rows that aren't here yet. */
+  /** Reads those of the rows that have not been read yet. */
   async load(addresses: Iterable<RowAddress>): Promise<void> {
     const missing = new RowAddresses();
     for (const address of addresses) if (this.get(address) === undefined) missing.add(address);
@@ -150,12 +150,15 @@ export class RowSet {
     }
   }
 
-  /** Those of a table that are here, by their identities. */
+  /** The loaded rows of a table, by their identities. */
   ofTable(tableId: number): Iterable<[identity: string, loaded: LoadedRow]> {
     return this.#rowsByTable.get(tableId) ?? [];
   }
 
-  /** @param onWrite gets each changed row's table and how many cells it gained or lost */
+  /**
+   * @param onWrite called for each changed row with its table and how many cells it gained or, if
+   * negative, lost
+   */
   async write(
     transaction: KVTransaction,
     onWrite: (tableId: number, cells: number) => void,
@@ -172,7 +175,7 @@ export class RowSet {
   }
 }
 
-/** @returns how large it is */
+/** @returns the size of the row in characters */
 function writeRow({ key, row, wasListed }: LoadedRow, transaction: KVTransaction): number {
   const text = encodeRow(row);
   if (text === undefined) transaction.delete(key);

@@ -1,6 +1,6 @@
 /**
- * How much one row may hold: it is read, merged and written as a whole, so that the smallest change to it
- * costs what all of it does.
+ * Limits the size of a row. A row is read, merged and written as a whole, so the cost of the
+ * smallest change grows with the row.
  */
 
 import type { LimitName } from '../../errors/limit-names.ts';
@@ -19,24 +19,24 @@ export const UNLIMITED_ROW: RowLimits = {
   rowBytes: Number.POSITIVE_INFINITY,
 };
 
-/** Of a cell's HLC, and of what stands between its parts. */
+/** The length of a cell's HLC and of the separators. */
 const CELL_CHARS = 43;
 
-/** Of a cell in its row; 0 for one that is not there. */
+/** The characters that a cell takes in its row; 0 if it is not there. */
 export function cellSize({ cells }: Row, column: string, cell: Cell | undefined): number {
   if (cell === undefined) return 0;
   const { value, pk } = cell;
   const size = CELL_CHARS + column.length + value.length;
-  // The key is kept once, and with the cells that spell it otherwise.
+  // The key is stored once for the row, and again in each cell that spells it differently.
   for (const { pk: rowPk } of cells.values()) return pk === rowPk ? size : size + pk.length;
   return size;
 }
 
 /**
- * Whether a cell makes more of a row than there may be. One that holds more already, from before there
- * was a limit, is no reason to refuse what adds nothing to it.
- * @param where which row it is, for people
- * @param grown by how much, in characters and columns, the cell has just made it larger
+ * Refuses a cell that makes a row larger than the limits. A row may already exceed a limit that was
+ * lowered: then changes that do not make it larger are accepted.
+ * @param where names the row in the message
+ * @param grown the characters and columns by which the cell makes the row larger
  * @throws SyncError TOO_LARGE
  */
 export function refuseRowGrowth(
@@ -53,11 +53,11 @@ export function refuseRowGrowth(
 }
 
 /**
- * What a deletion says of the row before is kept with it, and counts as a row of its own: the row may be
- * written again, as large as it was.
+ * Refuses a deletion whose `priorRow` exceeds the limit for a row. It is stored with the tombstone,
+ * and does not count for the row, which may be written again as large as it was.
  * @param priorRow JSON
- * @param sizeBefore of the row that is deleted: what says no more than that row held is no reason to refuse
- * @param where which row it is, for people
+ * @param sizeBefore the size of the deleted row: a `priorRow` up to this size is accepted
+ * @param where names the row in the message
  * @throws SyncError TOO_LARGE
  */
 export function refuseLongPriorRow(

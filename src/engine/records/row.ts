@@ -1,16 +1,15 @@
 /**
  * A row's merged state, and the merge itself: last writer wins, per column.
  *
- * The record is text, one line a part; JSON text never holds a raw tab or newline, so
- * no part is escaped or parsed on the way from a client to the store and back:
+ * The record is text with one part a line. JSON never contains a raw tab or newline, so no part is
+ * escaped or parsed on its way from a client to the store and back:
  *
  *   pk
  *   [tombstone hlc ⇥ position ⇥ priorRow or nothing ⇥ pk or nothing]; of an expired one the hlc only
  *   hlc ⇥ column ⇥ value [⇥ pk]          one line a cell
  *
- * Values, columns and keys are kept as their JSON. A cell says its own spelling of the
- * key where it is not the row's first line, since the spelling that is sent on is the
- * winning change's own.
+ * Values, columns and keys are stored as JSON. A cell has its own spelling of the key if that
+ * differs from the first line, since each change is sent with the spelling of its author.
  *
  * Invariant: no cell is older than the row's tombstone.
  */
@@ -28,11 +27,12 @@ export interface Cell {
 export interface Tombstone {
   hlc: HlcText;
   /**
-   * Where in the log the delete arrived; its wall time is when. `undefined` once it has expired:
-   * nobody is told of it any more, and it only keeps what is older from bringing the row back.
+   * The position of the deletion in the log; its wall time is that of the arrival. `undefined` once
+   * it has expired: no client is sent it any more, and it only keeps older changes from bringing
+   * the row back.
    */
   position: HlcText | undefined;
-  /** JSON, or `undefined` where the delete had none. */
+  /** JSON, or `undefined` if the deletion had none. */
   priorRow: string | undefined;
   /** JSON. */
   pk: string;
@@ -55,7 +55,7 @@ export function createRow(): Row {
 }
 
 /**
- * What would become of a cell.
+ * The outcome that merging a cell would have.
  * @param allowResurrection whether a write newer than the tombstone brings the row back
  */
 export function judgeCell(
@@ -88,7 +88,7 @@ export function mergeCell(
   return outcome;
 }
 
-/** What would become of a tombstone. */
+/** The outcome that merging a tombstone would have. */
 export function judgeTombstone({ tombstone }: Row, hlc: HlcText): MergeOutcome {
   return tombstone !== undefined && compareHlc(hlc, tombstone.hlc) <= 0 ? 'skipped' : 'applied';
 }
@@ -101,8 +101,8 @@ export function mergeTombstone(
   if (judgeTombstone(row, tombstone.hlc) === 'skipped') return 'skipped';
   row.tombstone = tombstone;
   for (const [column, cell] of row.cells) {
-    // Without resurrection a tombstone blocks newer writes too, so those that came
-    // before it must go as well: the result can't depend on which came first.
+    // Without resurrection a tombstone also blocks newer writes, so those that arrived before it
+    // are removed: the result must not depend on the order of arrival.
     if (!allowResurrection || compareHlc(cell.hlc, tombstone.hlc) <= 0) row.cells.delete(column);
   }
   return 'applied';
@@ -114,13 +114,13 @@ export function encodeTombstone(tombstone: Tombstone): string {
   return `${hlc}\t${position}\t${priorRow}\t${pk}`;
 }
 
-/** @param rowPk stands in for an own spelling where the text has none */
+/** @param rowPk the spelling of the key if the text has none of its own */
 export function decodeTombstone(text: string, rowPk = ''): Tombstone {
   const [hlc = '', position, priorRow = '', pk = ''] = text.split('\t');
   return { hlc, position, priorRow: priorRow === '' ? undefined : priorRow, pk: pk || rowPk };
 }
 
-/** `undefined` for a row with neither cells nor a tombstone: it need not be kept. */
+/** `undefined` for a row with neither cells nor a tombstone, which is not stored. */
 export function encodeRow(row: Row): string | undefined {
   const { cells, tombstone } = row;
   let text = '';
@@ -157,7 +157,7 @@ const TAB = 9;
 const NEWLINE = 10;
 const HLC_CHARS = 40;
 
-/** Finds where the cells of a row's record stand, without taking it apart. */
+/** Finds the ranges of the cells in the bytes of a row's record, without decoding it. */
 export class CellScanner {
   #bytes: Uint8Array = new Uint8Array();
   #rowPkEnd = 0;
@@ -178,7 +178,7 @@ export class CellScanner {
     this.#lineEnd = this.#find(NEWLINE, this.#rowPkEnd + 1);
   }
 
-  /** Goes on to the next cell. @returns whether there is one */
+  /** Moves to the next cell. @returns whether there is one */
   next(): boolean {
     if (this.#lineEnd >= this.#bytes.length) return false;
     this.hlcStart = this.#lineEnd + 1;

@@ -1,4 +1,4 @@
-/** What is remembered of each site beside what it has written: see `site-state.ts`. */
+/** Reads and updates the records of sites (see `site-state.ts`) outside of merges. */
 
 import { compareHlc, type HlcText } from '../../clock/hlc.ts';
 import type { SiteIdText } from '../../clock/site-id.ts';
@@ -16,8 +16,8 @@ export class SiteRecords {
   readonly #coordinator: SiteIdText;
 
   /**
-   * @param alone runs work while nothing else writes here
-   * @param coordinator its site id
+   * @param alone runs work while nothing else in this process writes
+   * @param coordinator the coordinator's site id
    */
   constructor(
     store: KVStore,
@@ -36,9 +36,9 @@ export class SiteRecords {
   }
 
   /**
-   * Remembers that `site` has been sent a whole snapshot.
-   * @param headerHlc of its header
-   * @param resync the demand to start over that stood when the snapshot began: it is met
+   * Records that `site` has been sent a whole snapshot.
+   * @param headerHlc the HLC of its header
+   * @param resync the demand to start over when the snapshot began, which is met by it
    */
   noteSnapshotSent(site: SiteIdText, headerHlc: HlcText, resync?: string): Promise<void> {
     return this.#update(site, ({ resync: demanded, ...state }) => ({
@@ -48,13 +48,13 @@ export class SiteRecords {
     }));
   }
 
-  /** From now on `site` is refused a delta, until it has been sent a whole snapshot. */
+  /** Refuses `site` deltas until it has been sent a whole snapshot. */
   requireResync(site: SiteIdText): Promise<void> {
     const resync = this.#world.randomUuid();
     return this.#update(site, (state) => ({ ...state, resync }));
   }
 
-  /** `site` starts from nothing, which is starting over as well. */
+  /** `site` starts from nothing, which meets a demand to start over. */
   async noteStartedOver(site: SiteIdText): Promise<void> {
     const { resync } = await this.state(site);
     if (resync === undefined) return;
@@ -72,14 +72,14 @@ export class SiteRecords {
           const state = update(await readSiteState(transaction, site));
           transaction.put(siteKey(site), Buffer.from(JSON.stringify(state)));
         },
-        // Of a site that was sent nothing there is nothing to remember.
+        // A database that does not exist has sent nothing to the site.
         { whereAbsent: 'drop' },
       ),
     );
   }
 }
 
-/** Of two headers that of the snapshot which covers more. */
+/** The header HLC of the snapshot with the later position. */
 function laterSnapshot(known: HlcText | undefined, headerHlc: HlcText): HlcText {
   if (known === undefined) return headerHlc;
   const order = compareHlc(unmark(known).position, unmark(headerHlc).position);

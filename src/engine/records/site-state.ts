@@ -1,8 +1,7 @@
 /**
- * What the coordinator remembers of each site that it has heard of, so that it can ask
- * a device for the changes that it still lacks: the newest HLC that the site authored
- * and that is stored, and the position of the last snapshot that it was sent. And whether it
- * has to start over.
+ * The record of a site: the newest HLC that it authored and that is stored, which tells a device
+ * from where to send; the header HLC of the last snapshot that it was sent; whether it has to start
+ * over; and the size of its held rows.
  */
 
 import { type HlcText, maxHlc } from '../../clock/hlc.ts';
@@ -16,9 +15,9 @@ export interface SiteState {
   authored?: HlcText;
   /** The HLC of the header of the last snapshot that it was sent. */
   snapshot?: HlcText;
-  /** The site must start over from a snapshot: which demand of it this is. */
+  /** Names the demand to start over from a snapshot; absent if there is none. */
   resync?: string;
-  /** What is kept of what it holds that was refused takes about so much; absent for nothing. */
+  /** The approximate size of its held rows; absent for 0. */
   heldBytes?: number;
 }
 
@@ -46,13 +45,13 @@ export class SiteStates {
     this.#stored.set(site, decode(bytes));
   }
 
-  /** The position of the last snapshot that a site was sent; of those that were read. */
+  /** The position of the last snapshot that a site was sent. The site must be loaded. */
   snapshotOf(site: SiteIdText): HlcText | undefined {
     const headerHlc = this.#stored.get(site)?.snapshot;
     return headerHlc && unmark(headerHlc).position;
   }
 
-  /** Reads those that have not been read. */
+  /** Reads sites that have not been read. */
   async load(sites: Iterable<SiteIdText>): Promise<void> {
     const missing = [...sites].filter((site) => !this.#stored.has(site));
     if (missing.length === 0) return;
@@ -68,17 +67,17 @@ export class SiteStates {
     this.#newest.set(site, known === undefined ? hlc : maxHlc(known, hlc));
   }
 
-  /** What is kept of what a site holds; of those that were read. */
+  /** The stored size of a site's held rows. The site must be loaded. */
   heldBytesOf(site: SiteIdText): number {
     return this.#stored.get(site)?.heldBytes ?? 0;
   }
 
-  /** So much more is kept of what it holds, or less. */
+  /** The held rows of a site grow by so many bytes, or shrink if negative. */
   gainedHeld(site: SiteIdText, bytes: number): void {
     this.#gained.set(site, (this.#gained.get(site) ?? 0) + bytes);
   }
 
-  /** It has to start over. @param demand names this demand */
+  /** A site has to start over. @param demand names this demand */
   requireResync(site: SiteIdText, demand: string): void {
     this.#resyncs.set(site, demand);
   }

@@ -1,13 +1,13 @@
 /**
- * What the catalog is made of, as it is stored and as it is in memory. Rows and log records carry
- * the number of a table, and names lead to numbers: whatever happens to a name, no row and no log
- * record is rewritten for it.
+ * The records of the catalog, as they are stored and in memory. Rows and log records hold the
+ * number of a table, and names lead to numbers, so DDL never rewrites a row or a log record.
  *
- * A number is given once and never again. A drop is a floor: the HLC up to which nothing of a
- * table counts; floors only rise. A table is
+ * A number is never used again. A drop sets the floor of a table: changes up to this HLC count for
+ * nothing. Floors only rise. A table is
  *
- *   live    it goes by a name, and was made no earlier than its floor: its changes are sent
- *   hidden  it was dropped, and its name has not been used again: what is newer is held, not sent
+ *   live    it has a name, and was made no earlier than its floor: its changes are sent
+ *   hidden  it was dropped, and its name was not used again: changes newer than the floor are kept
+ *           ("held") for that case, and not sent
  *   ended   another table has taken its place: what is newer than its floor moves there, in steps
  */
 
@@ -17,55 +17,57 @@ import type { MigrationType, WireMigration } from '../../protocol/schemas.ts';
 export interface TableRecord {
   readonly id: number;
   readonly schema: string;
-  /** The name that it goes by; missing once it has a successor. */
+  /** Its current name; missing once it has a successor. */
   readonly table?: string | undefined;
-  /** Nothing up to it counts. */
+  /** The HLC of its last drop; `HLC_MIN` if there was none. */
   readonly floor: HlcText;
   /**
-   * The newest HLC at which it is known to have been made; the smallest one for a table of which no
-   * DDL has spoken. Missing while nothing but a rename that could not be carried out speaks of it.
+   * The newest HLC at which DDL made it; `HLC_MIN` for a table that changes made without DDL.
+   * Missing while only a rename that took no effect has named it.
    */
   readonly made?: HlcText | undefined;
-  /** When it came to its name by a rename; the smallest HLC otherwise. */
+  /** The HLC of the rename that gave it its name; `HLC_MIN` if there was none. */
   readonly since: HlcText;
-  /** The number of its successor. */
+  /** The number of the table that has taken its place. */
   readonly into?: number | undefined;
   /** The position at which name, floor or successor changed last. */
   readonly changed: HlcText;
-  /** It may hold what is no newer than its floor, or what belongs to its successor. */
+  /**
+   * It may have rows up to its floor, or rows that belong to its successor: it has to be emptied.
+   */
   readonly unsettled?: true | undefined;
 }
 
-/** Up to `until` a name led to the table with this number; 0 is none. */
+/** Before `until` a name led to the table with this number; 0 is none. */
 export type PastLead = readonly [until: HlcText, id: number];
 
 export interface NameRecord {
   readonly schema: string;
   readonly table: string;
-  /** Where what is newer than all of `past` belongs. */
+  /** The number of the table to which it leads after all of `past`. */
   readonly id: number;
   /** Ascending. Neighbours never lead to the same table. */
   readonly past?: readonly PastLead[] | undefined;
 }
 
-/** A migration as it is remembered, in the place that its kind, name and version have. */
+/** A stored migration. Its slot is given by kind, name and version: see `migrationSlot`. */
 export interface SlotRecord extends WireMigration {
   /** The position at which it was logged, or would have been. */
   readonly at: HlcText;
-  /** The newest HLC at which it was said, where that is not its own. */
+  /** The newest HLC at which it was repeated, if that is not its own. */
   readonly newest?: HlcText | undefined;
-  /** It has no effect, and is sent to nobody. */
+  /** It is not sent. */
   readonly aside?: true | undefined;
-  /** Of a rename: no DDL had made the table that it takes along, only rows. */
+  /** Of a rename: changes had made the renamed table, without DDL. */
   readonly undeclared?: true | undefined;
   /**
-   * Another one has its place by now, and it is sent all the same: its table went on under another
-   * name in between, and without it a new device would have none to be renamed.
+   * A later migration has taken its slot, but it is sent all the same: its table was renamed in
+   * between, and without it a new device would have no table to rename.
    */
   readonly superseded?: true | undefined;
 }
 
-/** The same in memory, with its key: looking through many would spend its time on making them. */
+/** The same in memory, with its key, which takes time to make. */
 export interface Slot extends SlotRecord {
   readonly key: string;
 }
@@ -76,23 +78,25 @@ export function toSlot(record: SlotRecord): Slot {
 
 const INDEX_MIGRATIONS: ReadonlySet<MigrationType> = new Set(['add_index', 'drop_index']);
 
-/** Whether it is about an index, whose name stands in the place of a table's. */
+/** Whether it is about an index: then `table` is the name of the index. */
 export function isOfIndex({ type }: Pick<WireMigration, 'type'>): boolean {
   return INDEX_MIGRATIONS.has(type);
 }
 
-/** What two migrations must share for the later HLC to replace the other. */
+/**
+ * The slot of a migration: of two migrations with the same slot the later HLC replaces the other.
+ */
 export function migrationSlot(migration: WireMigration): string {
   const kind = isOfIndex(migration) ? 'index' : 'table';
   return JSON.stringify([migration.schema, kind, migration.table, migration.schemaVersion]);
 }
 
-/** The key of a slot: that of its place, unless another one has that by now. */
+/** The key of a slot record, which has another form if a later migration has taken its slot. */
 export function slotKeyOf(slot: SlotRecord): string {
   return slot.superseded ? supersededSlot(slot) : migrationSlot(slot);
 }
 
-/** The key under which a migration is kept once another one has its place. */
+/** The key of a migration whose slot a later one has taken. */
 export function supersededSlot(migration: WireMigration): string {
   return `${migrationSlot(migration)}${migration.hlc}`;
 }
@@ -115,7 +119,7 @@ export function isLive(table: TableRecord): table is LiveTable {
   return made === floor || compareHlc(made, floor) >= 0;
 }
 
-/** With exactly the fields that are set, in one order: a record is the same bytes whoever wrote it. */
+/** Writes the fields that are set, in one order: equal records have equal bytes. */
 export function tableToJson(table: TableRecord): string {
   const { id, schema, table: name, floor, made, since, into, changed, unsettled } = table;
   return JSON.stringify({ id, schema, table: name, floor, made, since, into, changed, unsettled });

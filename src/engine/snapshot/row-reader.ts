@@ -1,13 +1,13 @@
-/** Reads the rows of a snapshot, of which some may be too long for the memory that there is. */
+/** Reads the rows of a snapshot, and waits for memory before it reads a long one. */
 
 import type { KVEntry, KVRange, KVView } from '../../storage/kv-store.ts';
 
-/** What is longer is read alone, and when it has been admitted. */
+/** A longer row is read alone, once it has been admitted. */
 const LONG_ROW_BYTES = 256 * 1024;
 
 /**
- * Asked before a long row is read, with its bytes: resolves once there is memory for it, and for the chunks that
- * it makes. And told 0 once nothing of it is needed any more.
+ * Called with its bytes before a long row is read: resolves once there is memory for the row and
+ * its chunks. Called with 0 once the row is not needed any more.
  */
 export type AdmitRow = (rowBytes: number) => Promise<void>;
 
@@ -32,7 +32,7 @@ export class RowReader {
     }
   }
 
-  /** A generator of its own: nothing of the row is held any more when it has ended. */
+  /** A generator of its own, so that the row can be freed when it has ended. */
   async *#readUpToLong(
     range: KVRange,
   ): AsyncGenerator<readonly KVEntry[], { key: Uint8Array; bytes: number } | undefined> {
@@ -44,7 +44,7 @@ export class RowReader {
         continue;
       }
       if (at > 0) yield entries.slice(0, at);
-      // Copied: it may be a part of what was read with the row.
+      // Copied: the key may share its buffer with the row.
       return { key: Buffer.from(key), bytes: value.length };
     }
     return undefined;

@@ -1,7 +1,7 @@
 /**
- * A snapshot: everything that is merged, as a stream of chunks in the order that
- * the protocol demands. It is read from a consistent view, one array of entries at a
- * time, so that its memory doesn't grow with the database.
+ * A snapshot: the whole merged state, as a stream of chunks in the order that the protocol demands.
+ * It is read from a consistent view, one array of entries at a time, so its memory does not grow
+ * with the database.
  */
 
 import { compareHlc, type HlcText, hlcWallTimeMs } from '../../clock/hlc.ts';
@@ -22,21 +22,26 @@ import { aliasesOf, type TableAliases } from '../tables/table-aliases.ts';
 import { type AdmitRow, RowReader } from './row-reader.ts';
 
 const CHUNK_ENTRIES_MAX = 1000;
-/** Big values make smaller chunks; about so many bytes each. */
+/** A chunk ends once it has this many bytes. */
 const CHUNK_BYTES_MAX = 256 * 1024;
-/** What most chunks of cells take. */
+/** The size of most chunks of cells. */
 const CHUNK_BYTES = 160 * 1024;
 
 export interface Snapshot {
-  /** What it covers: the receiver goes on with what is after it. */
+  /** The receiver goes on with the log after this. */
   cursor: LogCursor;
-  /** The same as its header has it: never ahead of the clock. */
+  /**
+   * The HLC in its header, which stands for the cursor's position and is never ahead of the clock.
+   */
   headerHlc: HlcText;
-  /** Chunks as JSON, to be iterated once. Each is lent until the next is asked for. */
+  /**
+   * Chunks as JSON, to be iterated once. The bytes of each are valid until the next one is
+   * requested.
+   */
   chunks: AsyncIterable<Uint8Array>;
-  /** What the tables in it have been called as well. */
+  /** Former names of its tables. */
   aliases: TableAliases;
-  /** Releases the view that it is read from; to be called in any case, once or more. */
+  /** Releases its view. To be called in any case; more calls do nothing. */
   close(): Promise<void>;
 }
 
@@ -45,29 +50,33 @@ export interface SnapshotContext {
   newSnapshotId(): string;
   /** The server's wall time, in milliseconds. */
   now(): number;
-  /** Asked before the first cell: all that is older is sent under this HLC. */
+  /**
+   * Called before the first cell. Cells that are older than this HLC are sent with it instead of
+   * their own.
+   */
   floor(): Promise<HlcText | undefined>;
 }
 
 interface Start {
   snapshotId: string;
   siteId: SiteIdText;
-  /** As it stands in the header. */
+  /** The HLC in the header. */
   hlc: HlcText;
   cursor: LogCursor;
   completed: ReadonlySet<string>;
 }
 
-/** What is read of the view before the first chunk. */
+/** What is read from the view before the first chunk. */
 interface Content {
   catalog: Catalog;
-  /** By the numbers of the tables; figures for people, on which nothing hangs. */
+  /** Cells by the numbers of the tables: estimates. */
   counts: ReadonlyMap<number, number>;
 }
 
 /**
- * @param checkpoint from outside: used where this database's coordinator could have issued it
- * @param admit without it there is memory for any row
+ * @param checkpoint sent by a client: ignored unless this database's coordinator could have issued
+ *   it
+ * @param admit default: admits every row at once
  */
 export async function openSnapshot(
   view: KVView,
@@ -104,8 +113,8 @@ async function chooseStart(
       return { ...checkpoint, cursor: at(position), completed };
     }
   }
-  // Receivers take the header for a clock reading, so after the wall has jumped back it must
-  // not be ahead of it.
+  // Receivers set their clocks by the header, so it must not be ahead of the wall clock, even if
+  // that has jumped back.
   const { position } = head;
   const hlc = markAhead(position, context.now());
   const snapshotId = context.newSnapshotId();
@@ -113,8 +122,8 @@ async function chooseStart(
 }
 
 /**
- * After any drop or rename a snapshot is begun anew: what the receiver has completed goes by names,
- * and a delta from the old position would repeat DDL that the new snapshot leaves out.
+ * A snapshot can't be resumed after a drop or rename: the checkpoint lists completed tables by
+ * name, and a delta from the old position would repeat DDL that the new snapshot leaves out.
  */
 function canBeResumed(position: HlcText, head: Head, horizon: HlcText): boolean {
   const isIssued = compareHlc(position, head.position) <= 0;
@@ -125,7 +134,7 @@ function tableLabel({ schema, table }: LiveTable): string {
   return `${schema}.${table}`;
 }
 
-/** Tables with cells that the receiver doesn't have. Labels that two tables share prove nothing. */
+/** The tables that the receiver has not completed. If two tables share a label, both are sent. */
 function tablesToSend(tables: LiveTable[], completed: ReadonlySet<string>): LiveTable[] {
   const counts = new Map<string, number>();
   for (const table of tables) {
@@ -145,7 +154,7 @@ async function* streamChunks(
   const live = catalog.liveTables();
   const migrations = catalog.migrationsByHlc();
   const migrationCount = migrations.length;
-  // By the counts: whether a table has cells is known when it has been read.
+  // From the counts, since tables are read only later.
   const tableCount = live.filter(({ id }) => (counts.get(id) ?? 0) > 0).length;
   const header = { type: 'header', siteId, hlc, snapshotFormat: 1, tableCount, migrationCount };
   yield Buffer.from(JSON.stringify({ ...header, snapshotId }));
@@ -167,7 +176,7 @@ function tableFields({ schema, table }: LiveTable): string {
   return `"schema":${JSON.stringify(schema)},"table":${JSON.stringify(table)}`;
 }
 
-/** The parts of an entry that are the same for all. */
+/** The constant parts of an entry. */
 const OF_CELL = {
   hlc: Buffer.from('{"hlc":"'),
   column: Buffer.from('","column":'),
@@ -176,7 +185,7 @@ const OF_CELL = {
   end: Buffer.from('}'),
 };
 
-/** Of a table without cells nothing. @returns how many entries it had */
+/** Sends nothing for a table without cells. @returns the number of its entries */
 async function* streamTable(
   rows: RowReader,
   table: LiveTable,
@@ -245,7 +254,7 @@ async function* streamTombstones(
 const COMMA = Buffer.from(',');
 const CHUNK_END = Buffer.from(']}');
 
-/** Entries gathered until there are enough for a chunk. */
+/** Gathers entries until there are enough for a chunk. */
 class Chunk {
   readonly #opening: Buffer;
   readonly #builder: ByteBuilder;
@@ -253,13 +262,13 @@ class Chunk {
   /** Entries in all chunks. */
   total = 0;
 
-  /** @param builder lent to one chunk after the other */
+  /** @param builder shared: only one chunk is built at a time */
   constructor(opening: string, builder: ByteBuilder) {
     this.#opening = Buffer.from(opening);
     this.#builder = builder;
   }
 
-  /** Before each entry. */
+  /** To be called before each entry. */
   begin(): void {
     this.#builder.add(this.#entries === 0 ? this.#opening : COMMA);
     this.#entries++;

@@ -1,6 +1,6 @@
 /**
- * What a transaction changes in the catalog, beside the catalog as it was. A draft of a draft is a
- * trial: what it holds is taken over, or forgotten.
+ * The changes of a transaction to the catalog, on top of the catalog before it. A draft on top of a
+ * draft is a trial: its changes are adopted, or dropped with it.
  */
 
 import { HLC_MIN, type HlcText } from '../../clock/hlc.ts';
@@ -27,10 +27,10 @@ export class CatalogDraft implements CatalogView {
   readonly #size: CatalogSize;
   readonly #tables = new Map<number, TableRecord | undefined>();
   readonly #names = new NameMap<NameRecord>();
-  /** The same, by the tables that they lead to: a name may have ceased to. */
+  /** The same by the tables that they lead to. May hold earlier versions of a name. */
   readonly #namesByTable = new Map<number, Set<NameRecord>>();
   readonly #slots = new Map<string, Slot | undefined>();
-  /** Of those here, by the tables that they name. */
+  /** The slots of this draft, by the tables that they name. */
   readonly #slotsByName = new NameMap<Map<string, Slot>>();
   readonly #indexSlotsBySchema = new Map<string, Map<string, Slot>>();
   #nextTable: number;
@@ -95,7 +95,7 @@ export class CatalogDraft implements CatalogView {
     for (const table of this.#tables.values()) if (table?.unsettled) yield table;
   }
 
-  /** Gives a number to a table, and the name to it if the name leads nowhere yet. */
+  /** Creates a table with the next number. An unknown name leads to it from now on. */
   create(
     fields: Pick<TableRecord, 'schema' | 'changed'> & { table: string; made?: HlcText | undefined },
     since: HlcText = HLC_MIN,
@@ -146,7 +146,7 @@ export class CatalogDraft implements CatalogView {
     this.#slots.set(key, undefined);
   }
 
-  /** Where a slot can be found beside its key. */
+  /** The lists other than `#slots` that a slot belongs to. */
   *#listsOf(slot: Slot): Generator<Map<string, Slot>> {
     const { schema } = slot;
     if (isOfIndex(slot)) {
@@ -167,7 +167,7 @@ export class CatalogDraft implements CatalogView {
     return new CatalogDraft(this, this.#nextTable);
   }
 
-  /** Takes over what a trial of this draft holds. */
+  /** Takes over the changes of a trial of this draft. */
   adopt(trial: CatalogDraft): void {
     for (const [id, table] of trial.#tables) {
       if (table === undefined) this.deleteTable(id);
@@ -181,7 +181,7 @@ export class CatalogDraft implements CatalogView {
     this.#nextTable = trial.#nextTable;
   }
 
-  /** Puts what has changed. @param base what this is a draft on top of @returns the next catalog */
+  /** Writes the changes. @param base the catalog below this draft @returns the next catalog */
   write(base: Catalog, transaction: KVTransaction): Catalog {
     for (const [id, table] of this.#tables) {
       if (table === undefined) {

@@ -1,6 +1,6 @@
 /**
- * How much a catalog holds, and how much devices may make it hold: it is in memory while its database
- * is open, and every change of a table copies it.
+ * Limits the size of a catalog: it is in memory while its database is open, and each DDL that
+ * changes it copies it.
  */
 
 import type { LimitName } from '../../errors/limit-names.ts';
@@ -8,18 +8,21 @@ import { SyncError } from '../../errors/sync-error.ts';
 import { isLive, type SlotRecord, type TableRecord } from '../records/table-record.ts';
 
 export interface CatalogSize {
-  /** Tables that are live. A drop makes room for another. */
+  /** Live tables. */
   tables: number;
-  /** Names that anybody has spoken of. They stay, so that what arrives late is known to be of a table that is gone. */
+  /**
+   * All names that were ever used. They are kept, to tell that a late change belongs to a dropped
+   * table.
+   */
   names: number;
-  /** Characters of the DDL that is kept, and of the names in it, and what each statement takes beside. */
+  /** The characters of all stored DDL and its names, with a constant for each statement. */
   ddl: number;
 }
 
 export interface CatalogLimits {
   /** Most live tables of a database. */
   tablesPerDatabase: number;
-  /** Most bytes of DDL that are kept of a database. */
+  /** Most bytes of DDL that are stored of a database. */
   ddlBytesPerDatabase: number;
 }
 
@@ -28,9 +31,9 @@ export const UNLIMITED_CATALOG: CatalogLimits = {
   ddlBytesPerDatabase: Number.POSITIVE_INFINITY,
 };
 
-/** What a statement takes beside its text: one without any is not free. */
+/** What a statement takes in addition to its text. */
 const SLOT_BYTES = 512;
-/** For each table that there may be, so many names may have been dropped or renamed away. */
+/** The limit for names, for each table that the limit for tables allows. */
 const NAMES_A_TABLE = 10;
 
 export function emptySize(): CatalogSize {
@@ -43,14 +46,14 @@ export function tablesIn(table: TableRecord | undefined): number {
 
 export function ddlIn(slot: SlotRecord | undefined): number {
   if (slot === undefined) return 0;
-  // A record that is not what it should be is for others to name.
+  // The defaults are for damaged records, which `verify` reports.
   const { schema = '', table = '', fromTable = '', ddl = '' }: Partial<SlotRecord> = slot;
   return SLOT_BYTES + schema.length + table.length + fromTable.length + ddl.length;
 }
 
 /**
- * Whether a batch makes more of a catalog than there may be. One that holds more already, from before there
- * was a limit, is no reason to refuse what adds nothing to it.
+ * Refuses a batch that makes a catalog larger than the limits. A catalog may already exceed a limit
+ * that was lowered: then batches that do not make it larger are accepted.
  * @throws SyncError TOO_LARGE
  */
 export function refuseGrowth(

@@ -1,8 +1,8 @@
 /**
- * Which tables a database has, which names lead to them, and the DDL that made them so. It is in
- * memory while the database is open, and never changed: a transaction collects what it changes in
- * a draft (`catalog-draft.ts`), writes exactly that, and makes the next catalog of it. So what
- * readers see is what is stored, as a whole, and nothing that may yet fail to be.
+ * The catalog: the tables of a database, the names that lead to them, and their DDL. It is in
+ * memory while the database is open, and immutable: a transaction collects its changes in a draft
+ * (`catalog-draft.ts`), writes them, and makes the next catalog from them. So readers see a whole
+ * catalog that is stored, and never changes that may yet fail.
  */
 
 import { compareHlc } from '../../clock/hlc.ts';
@@ -22,32 +22,32 @@ import {
 } from '../records/table-record.ts';
 import { type CatalogSize, ddlIn, emptySize, tablesIn } from './catalog-size.ts';
 
-/** What can be asked of a catalog, and of a draft of the next one. */
+/** What a catalog and a draft of the next one have in common. */
 export interface CatalogView {
   readonly size: Readonly<CatalogSize>;
   table(id: number): TableRecord | undefined;
   name(schema: string, table: string): NameRecord | undefined;
   /** @param key see `slotKeyOf` */
   slot(key: string): Slot | undefined;
-  /** DDL of tables that names this one, as what it is about or as what it was called before. */
+  /** DDL of tables with this name as the current or the former one. */
   slotsOf(schema: string, table: string): Iterable<Slot>;
   indexSlots(schema: string): Iterable<Slot>;
   /** All names that lead, or led, to a table. */
   namesOf(id: number): Iterable<NameRecord>;
-  /** Tables that hold what is to be cleared away or moved. */
+  /** Tables that have to be emptied. */
   unsettled(): Iterable<TableRecord>;
 }
 
-/** What is different in the next catalog: a record, or `undefined` for one that goes. */
+/** The changes to the next catalog: a record, or `undefined` for one that is removed. */
 export interface CatalogChanges {
   tables: ReadonlyMap<number, TableRecord | undefined>;
   names: Iterable<NameRecord>;
   slots: ReadonlyMap<string, Slot | undefined>;
-  /** Of the whole, with the changes. */
+  /** The size of the next catalog. */
   size: Readonly<CatalogSize>;
 }
 
-/** Both names of a migration of a table, each once. */
+/** The current and the former name of a migration of a table, without repeats. */
 export function namesOfSlot({ table, fromTable = table }: SlotRecord): string[] {
   return fromTable === table ? [table] : [table, fromTable];
 }
@@ -93,7 +93,7 @@ export class Catalog implements CatalogView {
     this.#slots = slots;
   }
 
-  /** @param reader in which nobody changes the catalog meanwhile */
+  /** @param reader no writer may change its catalog meanwhile */
   static async load(reader: KVReader): Promise<Catalog> {
     const tables = new Map<number, TableRecord>();
     const names = new NameMap<NameRecord>();
@@ -117,7 +117,7 @@ export class Catalog implements CatalogView {
     return new Catalog(tables, names, slots, size);
   }
 
-  /** The next catalog. */
+  /** The next catalog, with these changes. */
   with(changes: CatalogChanges): Catalog {
     const names = this.#names.copy();
     for (const name of changes.names) names.set(name.schema, name.table, name);
@@ -181,7 +181,7 @@ export class Catalog implements CatalogView {
     return sent.sort((a, b) => compareHlc(a.hlc, b.hlc));
   }
 
-  /** Made when DDL asks for them: what only reads and writes rows needs none of them. */
+  /** Made when DDL needs them: reading and writing rows does not. */
   get #indexed(): Indexes {
     this.#indexes ??= new Indexes(this);
     return this.#indexes;
@@ -201,7 +201,7 @@ function withChanges<Key, Value>(
   return after;
 }
 
-/** Other ways into the maps of a catalog. */
+/** Indexes of the maps of a catalog. */
 class Indexes {
   readonly slotsByName = new NameMap<Slot[]>();
   readonly indexSlotsBySchema = new Map<string, Slot[]>();

@@ -1,4 +1,4 @@
-/** Where the changes of a set belong, by the catalog as it is, whatever names they were written for. */
+/** Finds the table and row of each change of a set, by the current catalog. */
 
 import type { WireChange } from '../../protocol/schemas.ts';
 import { pkIdentity } from '../../protocol/values.ts';
@@ -7,10 +7,10 @@ import type { Pace } from '../records/pace.ts';
 import type { RowAddress } from '../records/row-set.ts';
 import { isLive, type TableRecord } from '../records/table-record.ts';
 
-/** Changes of one row that follow each other share it. */
+/** The table and row of a change. Consecutive changes of one row share it. */
 export interface ChangeTarget {
   table: TableRecord;
-  /** Whether what takes effect there is sent; else it is held. */
+  /** Whether changes that take effect are logged and sent; otherwise they are only stored. */
   isLive: boolean;
   address: RowAddress;
   /** The key as these changes spell it, JSON. */
@@ -20,8 +20,8 @@ export interface ChangeTarget {
 }
 
 /**
- * One for each change; `undefined` for one that goes nowhere.
- * @param tableOf the table that a change goes to, or none
+ * One target for each change; `undefined` for one without a table.
+ * @param tableOf finds the table of a change
  */
 export async function targetsOf(
   changes: readonly WireChange[],
@@ -51,14 +51,14 @@ function createTarget(
 ): ChangeTarget {
   const pk = JSON.stringify(key);
   const address = { tableId: table.id, identity: pkIdentity(key) };
-  // What is logged goes by the name that holds now.
+  // The log gets the current name of the table.
   const json = changedRowJson(names.json(schema), names.json(table.table ?? name), pk);
   return { table, isLive: isLive(table), address, pk, json };
 }
 
 /**
- * Whether two changes name one row in the same words. The cells of a row follow each other: what
- * was worked out for one serves the next. (-0 and 0 are one key, and leave as JSON's 0 both.)
+ * Whether two changes name one row with the same spelling. Cells of one row most often follow each
+ * other, so that they can share a target. (-0 and 0 are one key, and both are JSON's 0.)
  */
 export function isOfSameRow(a: WireChange, b: WireChange): boolean {
   if (a.table !== b.table || a.schema !== b.schema || a.pk.length !== b.pk.length) return false;

@@ -1,6 +1,6 @@
 /**
- * What becomes of a device that carries out the DDL that is sent, by HLC and from nothing: whether it
- * ends up with the live tables; and which DDL it can do without.
+ * Replays the DDL that is sent, in the order of its HLCs, as a device would that begins from
+ * nothing: tells whether it ends up with the live tables, and which DDL it does not need.
  */
 
 import { compareHlc, HLC_MIN, type HlcText, maxHlc } from '../../clock/hlc.ts';
@@ -17,22 +17,22 @@ function isSentRename(slot: SlotRecord): boolean {
   return isRename(slot) && !slot.aside;
 }
 
-/** Whether it makes a table be there, or not. */
+/** Whether it creates, drops or renames a table, and is sent. */
 function isOfTable({ type, aside }: SlotRecord): boolean {
   if (aside) return false;
   return type === 'create_table' || type === 'drop_table' || type === 'rename_table';
 }
 
 /**
- * Whether DDL fits in with what is sent already: every rename can be carried out, and exactly the
- * live tables are there afterwards. Only renames can make it otherwise, so only names that renames
- * connect are looked at.
- * @param catalog as it is with the effect of `slot`, but without it
- * @param replaced what its place holds as yet: that is not sent any more
+ * Whether DDL fits the DDL that is sent already: every rename can be carried out, and the result is
+ * exactly the live tables. Only renames can prevent that, so only names that renames connect are
+ * read.
+ * @param catalog with the effect of `slot`, but without `slot` itself
+ * @param replaced the migration in its slot until now, which is not sent any more
  */
 export function fits(catalog: CatalogView, slot: Slot, replaced: SlotRecord | undefined): boolean {
   if (!isOfTable(slot) && !(replaced !== undefined && isOfTable(replaced))) return true;
-  const names = [slot, replaced].flatMap((told) => (told === undefined ? [] : namesOfSlot(told)));
+  const names = [slot, replaced].flatMap((of) => (of === undefined ? [] : namesOfSlot(of)));
   const { slots, isRenamed } = connectedSlots(catalog, slot.schema, names);
   const isOfRename = isRename(slot) || (replaced !== undefined && isRename(replaced));
   if (!isRenamed && !isOfRename) return true;
@@ -40,7 +40,10 @@ export function fits(catalog: CatalogView, slot: Slot, replaced: SlotRecord | un
   return givesLiveTables(catalog, slot.schema, slots.values());
 }
 
-/** What is sent of the names that renames connect with these, and whether there are any renames. */
+/**
+ * The DDL that is sent for these names and those that renames connect with them, and whether there
+ * are any renames.
+ */
 function connectedSlots(
   catalog: CatalogView,
   schema: string,
@@ -52,7 +55,7 @@ function connectedSlots(
   for (const name of names) {
     for (const slot of catalog.slotsOf(schema, name)) {
       if (!slot.aside) slots.set(slot.key, slot);
-      // One that is not sent may still have taken along what was held.
+      // A rename that is not sent may still have moved a hidden table.
       if (!isRename(slot)) continue;
       isRenamed = true;
       for (const connected of namesOfSlot(slot)) names.add(connected);
@@ -71,7 +74,7 @@ function givesLiveTables(catalog: CatalogView, schema: string, sent: Iterable<Sl
 }
 
 /**
- * Which names are there in the end; `undefined` where a rename meets a table of its new name.
+ * Which names have a table in the end; `undefined` if a rename meets a table of its new name.
  * @param sent DDL of tables of one schema, by HLC
  */
 export function replay(sent: readonly SlotRecord[]): Map<string, boolean> | undefined {
@@ -80,7 +83,7 @@ export function replay(sent: readonly SlotRecord[]): Map<string, boolean> | unde
     if (type === 'create_table') present.set(table, true);
     if (type === 'drop_table') present.set(table, false);
     if (type !== 'rename_table' || fromTable === undefined || fromTable === table) continue;
-    // A table that no DDL has made is there all the same.
+    // Changes made this table without DDL.
     if (!present.has(fromTable)) present.set(fromTable, undeclared);
     if (!present.has(table)) present.set(table, false);
     if (!present.get(fromTable)) continue;
@@ -91,7 +94,7 @@ export function replay(sent: readonly SlotRecord[]): Map<string, boolean> | unde
   return present;
 }
 
-/** The newest rename, of those that are sent, before `before`. */
+/** The HLC of the newest sent rename before `before`; `HLC_MIN` if there is none. */
 function lastRename(
   slots: Iterable<SlotRecord>,
   before: HlcText,
@@ -106,8 +109,8 @@ function lastRename(
 }
 
 /**
- * An index names no table but in its text: while one that may be of this table is sent, the table
- * has to be made before it.
+ * Whether DDL of an index between two HLCs may be of this table. The text of the statement is all
+ * that names its table. While such DDL is sent, the table has to be made before it.
  */
 function isIndexed(
   catalog: CatalogView,
@@ -124,7 +127,7 @@ function isIndexed(
 
 const OF_A_NAME = /[\p{L}\p{N}_$]/u;
 
-/** Whether a text has a name in it, as a whole, in whatever case. */
+/** Whether a text contains a name as a whole word, ignoring case. */
 function isNamedIn(text: string, name: string): boolean {
   const [where, what] = [text.toLowerCase(), name.toLowerCase()];
   for (let at = where.indexOf(what); at >= 0; at = where.indexOf(what, at + 1)) {
@@ -135,10 +138,10 @@ function isNamedIn(text: string, name: string): boolean {
 }
 
 /**
- * DDL of a table before its drop is of no use to anybody, back to the last rename that had to do
- * with the name.
- * @returns what was said again since the drop: whoever carries out the drop has to hear of it again;
- *   and the slots that are gone
+ * Removes the DDL of a table before its drop, back to the last rename to or from its name: no
+ * device needs it.
+ * @returns DDL that was repeated after the drop, which devices that carry out the drop need again;
+ *   and the removed slots
  */
 export function pruneBefore(
   draft: CatalogDraft,
@@ -162,17 +165,18 @@ export function pruneBefore(
       pruned.push(key);
     } else if (!slot.aside) {
       const { at: _at, newest: _newest, aside: _aside, ...migration } = slot;
-      const saidAgain = { ...migration, hlc: newest };
-      draft.setSlot({ ...saidAgain, at: position });
-      again.push(saidAgain);
+      const repeated = { ...migration, hlc: newest };
+      draft.setSlot({ ...repeated, at: position });
+      again.push(repeated);
     }
   }
   return { again, pruned };
 }
 
 /**
- * All that led to a drop, renames and the drop itself too: nobody can ask for a delta from before it
- * any more. All of it, or nothing: what is left would be a table that is not there.
+ * Removes all DDL that led to a drop, with renames and the drop itself, once no client can ask for
+ * a delta from before it. All or nothing: the remaining DDL alone would make a table that must not
+ * be there.
  */
 export function pruneWhole(draft: CatalogDraft, drop: SlotRecord): void {
   const pruned = new Map<string, Slot>();
@@ -201,8 +205,8 @@ export function pruneWhole(draft: CatalogDraft, drop: SlotRecord): void {
 }
 
 /**
- * Whether DDL has to be sent although newer DDL takes its place: a rename, without which a new device
- * would have the table under its old name; and what made a table that went on under another name
+ * Whether DDL has to be sent although newer DDL takes its slot: a rename, without which a new
+ * device would have the table under its old name; and the creation of a table that was renamed
  * before `hlc`.
  */
 export function isNeededBeside(catalog: CatalogView, slot: SlotRecord, hlc: HlcText): boolean {

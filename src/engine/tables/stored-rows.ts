@@ -1,4 +1,6 @@
-/** Single rows and whole tables as they are merged: for those who look, not for delivery. */
+/**
+ * Reads single rows and whole tables as they are merged, for hooks and embedders, not for delivery.
+ */
 
 import { HLC_MAX } from '../../clock/hlc.ts';
 import { pkIdentity } from '../../protocol/values.ts';
@@ -9,7 +11,7 @@ import { isLive, type TableRecord } from '../records/table-record.ts';
 import type { CatalogView } from './catalog.ts';
 import { bearerOf } from './table-names.ts';
 
-/** A row with its values in their JSON form. */
+/** A row with its values in JSON form. */
 export interface WireRow {
   pk: unknown[];
   valuesByColumn: Map<string, unknown>;
@@ -26,7 +28,10 @@ export function toWireRow({ cells }: Row): WireRow | undefined {
   return pk === undefined ? undefined : { pk, valuesByColumn };
 }
 
-/** A name whose table goes by another one now leads to it, until the name is used again. */
+/**
+ * The live table of a name. The former name of a renamed table leads to it until the name is used
+ * again.
+ */
 export function readTable(
   catalog: CatalogView,
   schema: string,
@@ -41,7 +46,7 @@ interface Name {
   table: string;
 }
 
-/** Whether two names lead to one table. */
+/** Whether two names mean one table. */
 export function isOneTable(catalog: CatalogView, a: Name, b: Name): boolean {
   const found = readTable(catalog, a.schema, a.table);
   return found !== undefined && found.id === readTable(catalog, b.schema, b.table)?.id;
@@ -59,7 +64,7 @@ export async function readRow(
   return bytes === undefined ? undefined : toWireRow(decodeRow(bytes));
 }
 
-/** Closes the view when it ends, however it ends. */
+/** Reads all rows of a table, and closes the view in any case. */
 export async function* readRows(
   view: KVView,
   catalog: CatalogView,

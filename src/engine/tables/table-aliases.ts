@@ -1,7 +1,7 @@
 /**
- * All names that tables have gone by. A reader is sent a table under the name that it has now; whoever
- * decides what a reader may see has to know what it was called before as well, or a rename would
- * undo the decision.
+ * All names that tables have had. A reader is sent a table under its current name. A hook that
+ * decides what a reader may see has to know the former names as well, or a rename would undo its
+ * decision.
  */
 
 import type { HlcText } from '../../clock/hlc.ts';
@@ -11,17 +11,17 @@ import { isLive, isOfIndex, type TableRecord } from '../records/table-record.ts'
 import { type Catalog, liveTable } from './catalog.ts';
 import { type Bearer, bearerOf, hasOneBearer } from './table-names.ts';
 
-/** What somebody has written, and when. */
+/** The name that a change was written for, and its HLC. */
 export interface WrittenName {
   schema: string;
   table: string;
   hlc: HlcText;
 }
 
-/** A catalog never changes, so what was found in one holds for as long as it is the present one. */
+/** A catalog is immutable, so its aliases are computed once. */
 const aliasesByCatalog = new WeakMap<Catalog, TableAliases>();
 
-/** @param catalog that the names in what is sent or written are of */
+/** @param catalog the one by whose names the changes are sent or written */
 export function aliasesOf(catalog: Catalog): TableAliases {
   const known = aliasesByCatalog.get(catalog);
   if (known !== undefined) return known;
@@ -33,7 +33,7 @@ export function aliasesOf(catalog: Catalog): TableAliases {
 export class TableAliases {
   readonly #catalog: Catalog;
   readonly #known = new NameMap<readonly string[]>();
-  /** Of names that have always led to one table. */
+  /** Results of `ofWritten` for names that have always led to one table. */
   readonly #written = new NameMap<readonly string[]>();
   #liveByFolded: ReadonlyMap<string, readonly TableRecord[]> | undefined;
 
@@ -41,7 +41,7 @@ export class TableAliases {
     this.#catalog = catalog;
   }
 
-  /** The other names of a table that is sent under this one, each once. */
+  /** The other names of a table that is sent under this one, without repeats. */
   ofTable({ schema, table }: { schema: string; table: string }): readonly string[] {
     const known = this.#known.get(schema, table);
     if (known !== undefined) return known;
@@ -54,7 +54,7 @@ export class TableAliases {
     return names;
   }
 
-  /** The other names of the table that a migration is about, whatever became of it since. */
+  /** The other names of the table that a migration is about, former and later ones. */
   ofMigration(migration: WireMigration): readonly string[] {
     if (isOfIndex(migration)) return [];
     const { schema, table, fromTable = table, hlc } = migration;
@@ -66,8 +66,8 @@ export class TableAliases {
   }
 
   /**
-   * The other names of the table that what is written under this name goes to, and, as SQL compares names
-   * without their case, of those that devices may take it to.
+   * The other names of the table to which a change written for this name goes. SQL ignores the case
+   * of names, so those of live tables whose name differs only in case are included.
    */
   ofWritten({ schema, table, hlc }: WrittenName): readonly string[] {
     const known = this.#written.get(schema, table);
@@ -77,12 +77,12 @@ export class TableAliases {
     if (typeof bearer !== 'string') for (const name of this.#namesOf(bearer)) others.add(name);
     others.delete(table);
     const names = [...others];
-    // Only what the catalog has: of other names a client may make up any number.
+    // Only names of the catalog are cached: a client may make up any number of others.
     if (hasOneBearer(this.#catalog, schema, table)) this.#written.set(schema, table, names);
     return names;
   }
 
-  /** All names of the tables that go by a name now, of whatever schema. @param name in lower case */
+  /** All other names of the live tables with this name, in any schema. @param name in lower case */
   ofFolded(name: string): ReadonlySet<string> {
     this.#liveByFolded ??= this.#foldLive();
     const names = new Set<string>();

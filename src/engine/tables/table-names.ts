@@ -1,7 +1,6 @@
 /**
- * To which table a change or a migration belongs: a pure function of the catalog, the name that it
- * was written for, and its HLC. Reading ahead, merging, refusing and reading single rows all ask
- * here, so that they can't come to different answers.
+ * Finds the table of a change or a migration: a pure function of the catalog, the name that it was
+ * written for, and its HLC. All parts of the engine use it, so that they can't differ.
  */
 
 import { compareHlc, HLC_MIN, type HlcText } from '../../clock/hlc.ts';
@@ -9,10 +8,10 @@ import { SyncError } from '../../errors/sync-error.ts';
 import type { NameRecord, TableRecord } from '../records/table-record.ts';
 import type { CatalogView } from './catalog.ts';
 
-/** `void`: to a table that is gone. `unknown`: nobody has spoken of this name yet. */
+/** The table that has a name. `void`: it was dropped. `unknown`: the name was never used. */
 export type Bearer = TableRecord | 'void' | 'unknown';
 
-/** The table that bore a name at an HLC, wherever it has gone on since. */
+/** The table that had a name at an HLC, or its successor. */
 export function bearerOf(
   catalog: CatalogView,
   schema: string,
@@ -28,7 +27,7 @@ export function bearerOf(
   return found ?? 'void';
 }
 
-/** Whether a name leads to the same table whatever the HLC. */
+/** Whether a name leads to the same table at every HLC. */
 export function hasOneBearer(catalog: CatalogView, schema: string, table: string): boolean {
   const name = catalog.name(schema, table);
   return (
@@ -36,12 +35,12 @@ export function hasOneBearer(catalog: CatalogView, schema: string, table: string
   );
 }
 
-/** More than there ever are: a table gets one once, and that one has none at the time. */
+/** More successors than a sound catalog can have: beyond it they lead in a circle. */
 const SUCCESSORS_MAX = 100_000;
 
 /**
- * The table that has taken the place of one that ended.
- * @param steps how many were gone through before
+ * The table that has taken the place of another.
+ * @param steps the number of successors that the caller has followed before
  * @throws SyncError STORE_DAMAGED, if they lead in a circle
  */
 export function successorOf(
@@ -50,10 +49,10 @@ export function successorOf(
   steps: number,
 ): TableRecord | undefined {
   if (steps < SUCCESSORS_MAX) return catalog.table(into);
-  throw new SyncError('STORE_DAMAGED', `table ${id} has ended in itself`);
+  throw new SyncError('STORE_DAMAGED', `the successors of table ${id} lead in a circle`);
 }
 
-/** Most changes are new, and a name may have led to many tables: so from the end. */
+/** Searches from the end: most changes are new, and a name may have led to many tables. */
 function leadOf({ id, past = [] }: NameRecord, hlc: HlcText): number {
   let lead = id;
   for (let i = past.length - 1; i >= 0; i--) {
@@ -64,7 +63,7 @@ function leadOf({ id, past = [] }: NameRecord, hlc: HlcText): number {
   return lead;
 }
 
-/** Where a change goes; what is no newer than the floor of its table goes nowhere. */
+/** The table of a change; `void` if the change is not newer than the table's floor. */
 export function targetOf(
   catalog: CatalogView,
   schema: string,
@@ -75,15 +74,17 @@ export function targetOf(
   return typeof bearer !== 'string' && isBelowFloor(bearer, hlc) ? 'void' : bearer;
 }
 
-/** Whether a drop has done away with what is dated so. Without one nothing is, whatever its date. */
+/**
+ * Whether a drop has removed what has this HLC. A floor of `HLC_MIN` means that there was no drop.
+ */
 export function isBelowFloor({ floor }: Pick<TableRecord, 'floor'>, hlc: HlcText): boolean {
   return floor !== HLC_MIN && compareHlc(hlc, floor) <= 0;
 }
 
 /**
- * The same for many changes, of which most are of one table: where its name has only ever led to it,
- * and no drop has spoken, the HLC decides nothing. To be used while the catalog stays as it is, but
- * for tables that are made.
+ * `targetOf` for many changes, most of them of one table. It remembers the last table if its name
+ * never led elsewhere and it was never dropped, since then the HLC does not matter. While it is
+ * used, tables may only be added to the catalog.
  */
 export class TargetFinder {
   readonly #catalog: CatalogView;

@@ -1,6 +1,8 @@
 /**
- * Sites that did not take what took effect, since they hold something newer that was refused: gathers
- * what they have to be told, and puts it into the log for each of them alone.
+ * Reverts: change sets in the log for one site alone, with what is stored instead of its refused
+ * changes. A site that holds a refused change does not take what takes effect with a lesser HLC, so
+ * that is sent to it again, under an HLC that wins there. This gathers reverts, and logs them after
+ * each batch.
  */
 
 import type { HlcText } from '../../clock/hlc.ts';
@@ -35,16 +37,16 @@ interface TouchedRow {
   loaded: LoadedRow;
 }
 
-/** Of each row the columns that one site has to be told. */
-type Telling = Map<TouchedRow, Set<string>>;
+/** The columns of each row that one site has to be sent. */
+type ColumnsByRow = Map<TouchedRow, Set<string>>;
 
-export class Untaken {
+export class Reverts {
   readonly #transaction: WriteTransaction;
   readonly #names: JsonNames;
   readonly #identity: Identity;
   readonly #pace: Pace;
   readonly #touched = new Map<LoadedRow, TouchedRow>();
-  readonly #tellBySite = new Map<SiteIdText, Telling>();
+  readonly #rowsBySite = new Map<SiteIdText, ColumnsByRow>();
 
   constructor(transaction: WriteTransaction, names: JsonNames, identity: Identity, pace: Pace) {
     this.#transaction = transaction;
@@ -53,17 +55,17 @@ export class Untaken {
     this.#pace = pace;
   }
 
-  /** A change of a site's was refused, and the site holds it. */
+  /** A change of a site was refused, and the site holds it. */
   refused(change: WireChange, target: ChangeTarget, loaded: LoadedRow, site: SiteIdText): void {
     const { held, floors } = this.#transaction;
     const floor = floors.of(site);
     if (floor?.isIdle) {
-      // It starts over, from a snapshot in which all is newer than that.
+      // It has to start over, from a snapshot in which all is newer than this change.
       floors.raise(site, answerHlc(change.hlc, this.#identity.siteId), true);
       return;
     }
     const holding = held.holding(target.address, target.pk, site);
-    noteRefused(change, loaded.row, holding, floor?.hlc, this.#tellOf(site, target, loaded));
+    noteRefused(change, loaded.row, holding, floor?.hlc, this.#columnsOf(site, target, loaded));
   }
 
   /** A change took effect. */
@@ -74,55 +76,55 @@ export class Untaken {
     const { address, pk } = target;
     const above = new Map(floors.above(hlc));
     for (const [site, holding] of held.get(address)?.sites ?? []) {
-      noteApplied(applied, holding, above.get(site), this.#tellOf(site, target, loaded));
+      noteApplied(applied, holding, above.get(site), this.#columnsOf(site, target, loaded));
       above.delete(site);
     }
     for (const [site, floor] of above) {
       const holding = held.holding(address, pk, site);
-      noteApplied(applied, holding, floor, this.#tellOf(site, target, loaded));
+      noteApplied(applied, holding, floor, this.#columnsOf(site, target, loaded));
     }
   }
 
-  /** What a site held of a row has become what it holds of another. */
+  /** A row has moved to another table, and with it what a site holds of it. */
   moved(from: Holding, target: ChangeTarget, loaded: LoadedRow, site: SiteIdText): void {
     const holding = this.#transaction.held.holding(target.address, target.pk, site);
-    noteMoved(from, loaded.row, holding, this.#tellOf(site, target, loaded));
+    noteMoved(from, loaded.row, holding, this.#columnsOf(site, target, loaded));
   }
 
-  #tellOf(site: SiteIdText, target: ChangeTarget, loaded: LoadedRow): Set<string> {
+  #columnsOf(site: SiteIdText, target: ChangeTarget, loaded: LoadedRow): Set<string> {
     let touched = this.#touched.get(loaded);
     if (touched === undefined) {
       touched = { target, loaded };
       this.#touched.set(loaded, touched);
     }
-    let telling = this.#tellBySite.get(site);
-    if (telling === undefined) {
-      telling = new Map();
-      this.#tellBySite.set(site, telling);
+    let rows = this.#rowsBySite.get(site);
+    if (rows === undefined) {
+      rows = new Map();
+      this.#rowsBySite.set(site, rows);
     }
-    let tell = telling.get(touched);
-    if (tell === undefined) {
-      tell = new Set();
-      telling.set(touched, tell);
+    let columns = rows.get(touched);
+    if (columns === undefined) {
+      columns = new Set();
+      rows.set(touched, columns);
     }
-    return tell;
+    return columns;
   }
 
   /**
-   * After a batch.
-   * @param bytesMax once more than that has been told, others are not
-   * @returns those others: they have to start over
+   * Logs what was gathered. To be called after each batch.
+   * @param bytesMax once more than this has been logged, the remaining sites get nothing
+   * @returns those sites, which have to start over
    */
-  async tell(bytesMax = Number.POSITIVE_INFINITY): Promise<readonly SiteIdText[]> {
+  async send(bytesMax = Number.POSITIVE_INFINITY): Promise<readonly SiteIdText[]> {
     if (this.#touched.size === 0) return [];
     const left: SiteIdText[] = [];
     let bytes = 0;
-    for (const [site, telling] of this.#tellBySite) {
+    for (const [site, rows] of this.#rowsBySite) {
       if (bytes <= bytesMax) {
-        bytes += await this.#tellSite(site, telling);
+        bytes += await this.#sendTo(site, rows);
         continue;
       }
-      await this.#giveUp(site, telling);
+      await this.#raiseFloor(site, rows);
       left.push(site);
     }
     for (const { target, loaded } of this.#touched.values()) {
@@ -132,15 +134,15 @@ export class Untaken {
       if (turn !== undefined) await turn;
     }
     this.#touched.clear();
-    this.#tellBySite.clear();
+    this.#rowsBySite.clear();
     return left;
   }
 
-  /** It starts over, from a snapshot in which all is newer than what it holds. */
-  async #giveUp(site: SiteIdText, telling: Telling): Promise<void> {
+  /** Makes a site start over, from a snapshot in which all is newer than what it holds. */
+  async #raiseFloor(site: SiteIdText, rows: ColumnsByRow): Promise<void> {
     const { held, floors } = this.#transaction;
     await floors.load();
-    for (const { target } of telling.keys()) {
+    for (const { target } of rows.keys()) {
       const holding = held.get(target.address)?.sites.get(site);
       if (holding === undefined) continue;
       for (const { hlc } of heldOf(holding)) {
@@ -151,23 +153,23 @@ export class Untaken {
     if (floor !== undefined) floors.raise(site, floor.hlc, true);
   }
 
-  /** @returns the bytes of it */
-  async #tellSite(site: SiteIdText, telling: Telling): Promise<number> {
+  /** @returns the size of the record in bytes */
+  async #sendTo(site: SiteIdText, rows: ColumnsByRow): Promise<number> {
     const { log, held } = this.#transaction;
     const position = log.nextPosition();
-    const letter = new Letter(this.#names);
+    const revert = new Revert(this.#names);
     const after = (hlc: HlcText) => answerHlc(hlc, this.#identity.siteId);
-    for (const [{ target, loaded }, tell] of telling) {
+    for (const [{ target, loaded }, columns] of rows) {
       const holding = held.get(target.address)?.sites.get(site);
       if (holding === undefined) continue;
-      const { changes, replaced } = restate(loaded.row, holding, tell, after, position);
+      const { changes, replaced } = restate(loaded.row, holding, columns, after, position);
       log.noteReplaced(replaced);
       const { id, schema, table = '' } = target.table;
-      for (const change of changes) letter.add({ id, schema, table, pk: target.pk }, change);
+      for (const change of changes) revert.add({ id, schema, table, pk: target.pk }, change);
       const turn = this.#pace.did(1 + changes.length);
       if (turn !== undefined) await turn;
     }
-    return letter.send(this.#transaction, position, site, this.#identity.siteIdText);
+    return revert.send(this.#transaction, position, site, this.#identity.siteIdText);
   }
 }
 
@@ -179,8 +181,8 @@ interface RowName {
   pk: string;
 }
 
-/** What one site is told. */
-export class Letter {
+/** A change set of the coordinator's for one site alone. */
+export class Revert {
   readonly #names: JsonNames;
   readonly #changes = new ChangeListJson();
   readonly #tables = new RunWriter();
@@ -189,7 +191,7 @@ export class Letter {
     this.#names = names;
   }
 
-  /** @param change without a column a deletion; its column and value are JSON */
+  /** @param change a deletion if it has no column; column and value are JSON */
   add(
     { id, schema, table, pk }: RowName,
     { hlc, column, value = 'null' }: { hlc: HlcText; column?: string; value?: string },

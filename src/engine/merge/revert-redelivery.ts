@@ -1,4 +1,4 @@
-/** Goes through what sites hold that was refused, in steps, to tell one of them again. */
+/** Goes through the held rows in steps, and sends a site its reverts again. */
 
 import type { HlcText } from '../../clock/hlc.ts';
 import type { SiteIdText } from '../../clock/site-id.ts';
@@ -10,14 +10,14 @@ import { heldKeyToTable, heldToRowKey, kindRange } from '../records/keys.ts';
 import { decodeRow } from '../records/row.ts';
 import { isLive } from '../records/table-record.ts';
 import { answerHlc } from './compensation.ts';
-import { Letter } from './untaken.ts';
+import { Revert } from './reverts.ts';
 import type { WriteTransaction } from './write-transaction.ts';
 
 const STEP_ROWS_MAX = 1000;
 
 interface Step {
   rows: { key: Buffer; held: HeldRow }[];
-  /** Where the next step goes on; `undefined` when the end has been reached. */
+  /** Where the next step begins; `undefined` at the end. */
   next: Uint8Array | undefined;
 }
 
@@ -34,12 +34,12 @@ async function readStep(store: KVTransaction, from: Uint8Array | undefined): Pro
 }
 
 /**
- * Tells a site once more what it was told for itself, with the values of now: a snapshot holds nothing of
- * that, and what stands before the snapshot's position it will not ask for.
+ * Sends a site its reverts again, with the current values. A snapshot does not contain them, and
+ * after it the site will not ask for the log before the snapshot's position.
  * @param from where the last step ended
- * @returns where the next step goes on, if there is more
+ * @returns where the next step begins, if there is more
  */
-export async function tellAgain(
+export async function redeliverReverts(
   transaction: WriteTransaction,
   site: SiteIdText,
   coordinator: Identity,
@@ -50,7 +50,7 @@ export async function tellAgain(
   const theirs = rows.filter(({ held }) => held.sites.has(site));
   const stored = await store.getMany(theirs.map(({ key }) => heldToRowKey(key)));
   const position = log.nextPosition();
-  const letter = new Letter(new JsonNames());
+  const revert = new Revert(new JsonNames());
   for (const [i, { key, held }] of theirs.entries()) {
     const table = catalog.table(heldKeyToTable(key));
     const holding = held.sites.get(site);
@@ -59,25 +59,25 @@ export async function tellAgain(
     const bytes = stored[i];
     const cells = bytes && decodeRow(bytes).cells;
     const row = { id, schema, table: name, pk: held.pk };
-    // The site has what it wrote itself, unless it began anew: then a deletion takes that away, too, be it told
-    // again or one of its own, which it carries out once more.
+    // A site still has its own value, without `at`, unless it began anew. Then a deletion of the
+    // row, sent again or its own, removes that value as well, so it has to be sent.
     const isRowHeld = holding.row !== undefined;
-    const tell = (told: { hlc: HlcText; at?: HlcText | undefined }, column?: string) => {
-      if (told.at === undefined && !isRowHeld) return;
-      // A site isn't told what is its own.
-      if (told.at === undefined) told.hlc = answerHlc(told.hlc, coordinator.siteId);
+    const send = (held: { hlc: HlcText; at?: HlcText | undefined }, column?: string) => {
+      if (held.at === undefined && !isRowHeld) return;
+      // A site is never sent a change under an HLC of its own.
+      if (held.at === undefined) held.hlc = answerHlc(held.hlc, coordinator.siteId);
       else log.noteReplaced(1);
-      told.at = position;
-      letter.add(row, {
-        hlc: told.hlc,
+      held.at = position;
+      revert.add(row, {
+        hlc: held.hlc,
         ...(column === undefined ? {} : { column, value: cells?.get(column)?.value ?? 'null' }),
       });
     };
-    if (holding.row?.at !== undefined) tell(holding.row);
-    for (const [column, told] of holding.cells) tell(told, column);
+    if (holding.row?.at !== undefined) send(holding.row);
+    for (const [column, cell] of holding.cells) send(cell, column);
     const changed = encodeHeldRow(held);
     if (changed !== undefined) store.put(key, changed);
   }
-  letter.send(transaction, position, site, coordinator.siteIdText);
+  revert.send(transaction, position, site, coordinator.siteIdText);
   return next;
 }
