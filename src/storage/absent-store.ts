@@ -1,10 +1,10 @@
 /**
- * The store of a database that is not there: it reads as empty, keeps in memory what alone is no
- * reason to make the database (its site id, notes on sites), and makes it with the first write that
- * is one. From then on it is that database's own store.
+ * The store of a database that does not exist yet. It reads as empty. Writes that alone must not
+ * create the database (its site id, records of sites) are kept in memory; the first other write
+ * creates it. From then on this is that database's own store.
  *
- * Where several processes share the data, another one may make it first. So whoever reads or writes
- * looks whether it is there, and is told of it by `onCommit`.
+ * On shared data another process may create the database first. So each read and write checks
+ * whether it exists, and `onCommit` reports that.
  */
 
 import { type Draft, draftWrites } from './draft.ts';
@@ -24,26 +24,26 @@ import { UNFINISHED_KEY } from './unfinished.ts';
 import { createWriteQueue, storeClosed } from './write-queue.ts';
 
 export interface AbsentStoreOptions {
-  /** Whether the database is there by now. */
+  /** Whether the database exists by now. */
   has(): Promise<boolean>;
   /**
-   * Opens the database. Called again where it has failed.
-   * @param isNew it is to be made; otherwise another process has
+   * Opens the database. Called again after a failure.
+   * @param isNew whether to create it; otherwise another process has
    */
   open(isNew: boolean): Promise<KVStore>;
-  /** For a database that other processes may make. */
+  /** For a database that other processes may create. */
   absent?: AbsentDatabase | undefined;
 }
 
-/** What a database holds beside the storage layer's own. */
+/** Entries of the engine, without those of the storage layer. */
 const ENGINES_OWN = { gte: Uint8Array.of(1), lt: Uint8Array.of(0xff), limit: 1 };
 const EVERYTHING = { lt: Uint8Array.of(0xff) };
 
 const nothing = () => {};
 
 /**
- * The store of a database, or what stands in for it while that is not there; with the bytes that its site
- * id is to be made of, where the storage says so.
+ * Opens the store of a database, or an absent store if the database does not exist. `seed` is the
+ * site id that a new database has to get, if the storage decides that.
  * @param open see `AbsentStoreOptions`
  */
 export async function openUnlessAbsent(
@@ -61,17 +61,17 @@ export async function openUnlessAbsent(
 export function createAbsentStore(options: AbsentStoreOptions): KVStore {
   const { has, absent } = options;
   const queue = createWriteQueue();
-  /** What stops each of them. */
+  /** The listeners, each with the function that stops it. */
   const listeners = new Map<CommitListener, () => void>();
-  /** What it would hold if it were there. */
+  /** What is kept in memory. */
   let map: OrderedMap = EMPTY_MAP;
-  /** The database's own store, once that has been opened. */
+  /** The database's own store, once it has been opened. */
   let opened: KVStore | undefined;
   let opening: Promise<KVStore> | undefined;
-  /** The same, once it holds anything. */
+  /** The same, once it holds anything of the engine. */
   let made: KVStore | undefined;
 
-  /** Hears of what others write, from whichever store can tell at the moment. */
+  /** Attaches a listener to the database's own store or, before that is opened, to `absent`. */
   function listen(listener: CommitListener): void {
     const stop =
       opened?.onCommit(listener) ?? (opening === undefined ? absent?.onMade(listener) : undefined);
@@ -110,19 +110,21 @@ export function createAbsentStore(options: AbsentStoreOptions): KVStore {
     const store = await open(false);
     if (made !== undefined || (await isEmpty(store))) return made;
     made = store;
-    // What it was opened with, nobody has been told of.
+    // The store does not report commits from before it was opened.
     for (const listener of listeners.keys()) void listener();
     return made;
   }
 
-  /** In one transaction: what was kept in memory, and the write that is worth it. */
+  /**
+   * Creates the database: writes what was kept in memory and the first write, in one transaction.
+   */
   async function make<T>(
     { result, writes }: Draft<T>,
     work: (transaction: KVTransaction) => Promise<T>,
   ): Promise<T> {
     const store = await open(true);
     const outcome = await store.exclusive(async (transaction) => {
-      // Another process was first: what it holds is what the work is to be done on.
+      // Another process has created it first: do the work again, with what it holds.
       if (!(await isEmpty(transaction))) return work(transaction);
       for (const entries of entriesOfRange(map, EVERYTHING)) {
         for (const [key, value] of entries) transaction.put(key, value);
@@ -156,7 +158,7 @@ export function createAbsentStore(options: AbsentStoreOptions): KVStore {
   }
 
   return {
-    // What could not be opened is tried again.
+    // If opening fails, the next write tries again.
     get recovers() {
       return opened === undefined || (opened.recovers ?? false);
     },
@@ -206,7 +208,7 @@ function createView(reader: KVReader): KVView {
   };
 }
 
-/** Whether nothing was ever put there, nor is being brought in. */
+/** Whether the engine has written nothing, and no copy or import is under way. */
 async function isEmpty(reader: KVReader): Promise<boolean> {
   for await (const _entries of reader.iterate(ENGINES_OWN)) return false;
   const [mark] = await reader.getMany([UNFINISHED_KEY]);

@@ -1,4 +1,7 @@
-/** A `Storage` from a way to open one store: ids, opening once, the format, and closing in order. */
+/**
+ * Makes a `Storage` from a way to open one store: checks ids and formats, opens each store once,
+ * closes in order.
+ */
 
 import { SyncError } from '../errors/sync-error.ts';
 import { assertDatabaseId } from './database-id.ts';
@@ -34,7 +37,7 @@ export function createStorage({
   existing,
   ...parts
 }: StorageParts): Storage {
-  /** Also those that are being opened, so that closing waits for them. */
+  /** Includes stores that are being opened, so that closing waits for them. */
   const storesById = new Map<string, Promise<KVStore>>();
   let closing: Promise<void> | undefined;
 
@@ -59,7 +62,7 @@ export function createStorage({
     if (closing !== undefined) throw new SyncError('STORE_UNAVAILABLE', 'the storage is closed');
   }
 
-  /** `ask`, which is asked of usable ones only. */
+  /** Wraps `ask`, so that it first checks the id, and that the storage is open. */
   function demanding<T>(
     ask: ((databaseId: string) => Promise<T>) | undefined,
   ): ((databaseId: string) => Promise<T>) | undefined {
@@ -81,7 +84,7 @@ export function createStorage({
     async open(databaseId) {
       demandUsable(databaseId);
       if (storesById.has(databaseId)) throw new TypeError(`${databaseId} is already open`);
-      // Not before it is noted, since its entry is what goes when it is closed.
+      // `open` must begin only after the entry is set, since it reads that.
       const opening = Promise.resolve().then(() => open(databaseId));
       storesById.set(databaseId, opening);
       return opening.catch((error) => {

@@ -1,7 +1,7 @@
 /**
- * A `KVStore` from the three things that differ between stores which buffer what a
- * transaction writes: views, an atomic write, and an end. Order, closing, failure, and
- * reading outside of views are the same for all of them, and are here.
+ * Makes a `KVStore` from three parts: views, an atomic write, and closing. For stores that gather
+ * the writes of a transaction in memory. The order of writers, closing, failures, and reading
+ * outside of views are the same for all of them, and are here.
  */
 
 import { SyncError } from '../errors/sync-error.ts';
@@ -11,9 +11,12 @@ import type { KVChange } from './ordered-map.ts';
 import { createWriteQueue, storeClosed } from './write-queue.ts';
 
 export interface StoreParts {
-  /** What is committed now. Is closed once, when no call is under way; a loop may be left in it. */
+  /**
+   * A view of what is committed now. It is closed once, when no call is under way; an iteration may
+   * be.
+   */
   view(): KVView | Promise<KVView>;
-  /** In their order, so that the last of a key counts: all or nothing, and durable. */
+  /** Writes all or nothing, durably, in order: the last write of a key counts. */
   commit(writes: readonly KVChange[]): void | Promise<void>;
   /** Called once, after the last view was closed. */
   close(): void | Promise<void>;
@@ -47,7 +50,7 @@ export function createStore(parts: StoreParts): KVStore {
       },
     };
     openViews.add(view);
-    // Closed while it was being made.
+    // The store was closed meanwhile.
     if (released) {
       await view.close();
       throw storeClosed();
@@ -80,7 +83,7 @@ export function createStore(parts: StoreParts): KVStore {
     };
   }
 
-  /** A transaction that close waits for may still read. */
+  /** Readable until the last transaction has ended, also after `close` was called. */
   const committed = createReader(() => released);
 
   async function commit(writes: readonly KVChange[]): Promise<void> {
@@ -107,7 +110,7 @@ export function createStore(parts: StoreParts): KVStore {
       if (queue.closed) throw storeClosed();
       return openView();
     },
-    // For stores that nobody else can have open.
+    // No other process can have such a store open.
     onCommit: () => () => undefined,
     close: () =>
       queue.close(async () => {

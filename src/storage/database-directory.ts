@@ -1,9 +1,9 @@
 /**
- * Database id → the name of its directory.
+ * Maps a database id to the name of its directory.
  *
- * Two ids never get one name, on a case-insensitive disk neither, and a name is
- * valid on every system. Names are `db-` (so that none is hidden, reserved like
- * `con`, or `..`) and the id, in which three things are written otherwise:
+ * Two ids never get the same name, not even on a case-insensitive disk, and names are valid on
+ * every system. A name is `db-` (so that it is not hidden, `..`, or reserved like `con`) and the
+ * id, with three replacements:
  *
  *     A–Z          `=a` … `=z`
  *     :            `=_`
@@ -16,7 +16,7 @@
 import { createHash } from 'node:crypto';
 
 const NAME_CHARACTERS_MAX = 200;
-/** What is kept of a name that is too long, for people to recognise it by. */
+/** The beginning of a name that is too long, for people to recognise it. */
 const KEPT_CHARACTERS = 120;
 
 export function databaseIdToDirectoryName(databaseId: string): string {
@@ -30,7 +30,7 @@ export function databaseIdToDirectoryName(databaseId: string): string {
 }
 
 /**
- * The id that a directory stands for; the name itself, which is no id, where it holds but a hash of it.
+ * The id of a directory. If the name has only a hash of it: the name itself, which is no valid id.
  */
 export function directoryNameToDatabaseId(name: string): string {
   if (name.includes('==')) return name;

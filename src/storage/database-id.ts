@@ -1,4 +1,4 @@
-/** What a database may be called. Ids come from URLs and messages, so nothing else passes. */
+/** Checks database ids, which come from URLs and messages of clients. */
 
 import { SyncError } from '../errors/sync-error.ts';
 

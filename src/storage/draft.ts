@@ -1,15 +1,15 @@
-/** What a transaction writes, gathered until it is known whether all of it is to be committed. */
+/** Gathers the writes of a transaction until its work has succeeded. */
 
 import type { KVReader, KVTransaction } from './kv-store.ts';
 import type { KVChange } from './ordered-map.ts';
 
 export interface Draft<T> {
   result: T;
-  /** In their order: the last of a key counts. */
+  /** In order: the last one of a key counts. */
   writes: KVChange[];
 }
 
-/** @param committed what `work` reads, which does not see its own writes */
+/** @param committed where `work` reads: it does not see its own writes */
 export async function draftWrites<T>(
   committed: KVReader,
   work: (transaction: KVTransaction) => Promise<T>,

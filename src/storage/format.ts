@@ -1,7 +1,6 @@
 /**
- * Every store says in which format it was written and which database it is, in
- * one record of the storage layer, so that a program never misreads a store of
- * another version, and a directory that was copied or renamed is found out.
+ * The format record of a store: its format version, and which database it is. With it a program
+ * never misreads a store of another version, and detects a directory that was copied or renamed.
  *
  *     key    00 "format"
  *     value  {"format": 2, "databaseId": "…"}   (JSON, UTF-8)
@@ -15,12 +14,12 @@ export const STORE_FORMAT = 2;
 
 export const FORMAT_KEY: Uint8Array = Buffer.from('\0format');
 
-/** Anything of the storage layer's or the engine's. */
+/** Any entry, of the storage layer or the engine. */
 const ANY_ENTRY = { lt: Uint8Array.of(0xff), limit: 1 };
 
 /**
- * What every `Storage.open` ends with: writes the record into a new store, and
- * checks it in one that was there. A store that is refused is closed.
+ * The last step of every `Storage.open`: writes the record into a new store, or checks that of an
+ * existing one. Closes a store that it refuses.
  * @param options.existing writes nothing: a store without the record is refused
  * @throws SyncError STORE_FORMAT
  */
@@ -46,7 +45,10 @@ function emptyStore(databaseId: string): SyncError {
   return new SyncError('STORE_FORMAT', `${what}: it is empty or damaged`);
 }
 
-/** Under the writer's lock: of several processes that find a new store, one writes the record. */
+/**
+ * Under the writer's lock: of several processes that find a new store, one writes the record, the
+ * others check it.
+ */
 async function writeRecord(store: KVStore, databaseId: string): Promise<void> {
   await store.exclusive(async (transaction) => {
     const [meanwhile] = await transaction.getMany([FORMAT_KEY]);
@@ -78,7 +80,8 @@ function checkRecord(bytes: Uint8Array, databaseId: string): void {
       'STORE_FORMAT',
       `the store of database ${databaseId} is that of another database: it was copied or ` +
         'renamed. Put it back in its place, or restore a backup',
-      // The other's name is for the log only: who may use one database needs no names of others.
+      // The other name goes only to the log: clients of one database must not learn names of
+      // others.
       { cause: new Error(`its record names database ${JSON.stringify(record.databaseId)}`) },
     );
   }

@@ -1,11 +1,10 @@
 /**
- * The seam between the engine and whatever keeps its bytes.
+ * The interface between the engine and a storage.
  *
- * One `KVStore` is one database: an ordered map from byte strings to byte
- * strings, keys in memcmp order. The engine needs five things of it: many keys
- * at once, ordered ranges, an atomic durable write, one writer at a time, and a
- * signal when something was written. `src/testing/kv-store-contract.ts` says
- * exactly what that means, as tests that every implementation runs.
+ * One `KVStore` is one database: an ordered map from byte strings to byte strings, with keys in
+ * memcmp order. The engine needs five things of it: reads of many keys at once, ordered ranges,
+ * atomic durable writes, one writer at a time, and a signal after commits of other processes.
+ * `src/testing/kv-store-contract.ts` defines them exactly, as tests that every implementation runs.
  *
  * Keys that begin with a lowercase letter are the engine's; those that begin
  * with the byte 0 are the storage layer's own (see `format.ts`).
@@ -13,7 +12,7 @@
 
 export type KVEntry = readonly [key: Uint8Array, value: Uint8Array];
 
-/** Keys from `gte` or after `gt` (not both), up to and without `lt`, in order. */
+/** Keys from `gte` or after `gt` (not both) to before `lt`, in order. */
 export interface KVRange {
   gt?: Uint8Array;
   gte?: Uint8Array;
@@ -22,32 +21,37 @@ export interface KVRange {
   reverse?: boolean;
   /** At most so many entries; 0 is none. */
   limit?: number;
-  /** About so many bytes of keys and values are wanted: a hint, for what is worth reading at once. */
+  /**
+   * About how many bytes of keys and values the caller will use: a hint for how much to read at
+   * once.
+   */
   bytes?: number;
 }
 
-/** What comes out is not to be changed: a store may hand out its own bytes. */
+/** Callers must not change the returned bytes: a store may return its own. */
 export interface KVReader {
   /** The values of `keys`, in their order; `undefined` where there is none. */
   getMany(keys: readonly Uint8Array[]): Promise<(Uint8Array | undefined)[]>;
   /**
-   * The entries of a range, in arrays of the store's own choosing, none of them
-   * empty, as they were when the first array was asked for. One array is in memory
-   * at a time, and holds at most about 1 MiB beyond its last entry. Breaking out of
-   * the loop releases what it holds; an iterable is for one loop.
+   * The entries of a range, as of the moment when the first array is requested, in arrays of any
+   * length but 0. One array is in memory at a time, and has at most about 1 MiB before its last
+   * entry. Breaking out of the loop releases all resources. Each iterable is for one loop.
    */
   iterate(range: KVRange): AsyncIterable<readonly KVEntry[]>;
 }
 
-/** A reader that goes on seeing what was committed when it was made. */
+/** A reader that keeps seeing what was committed when it was made. */
 export interface KVView extends KVReader {
-  /** To be called once its loops have ended, and always; again, or after the store's, is harmless. */
+  /**
+   * Must be called, once its loops have ended. More calls, and calls after the store was closed, do
+   * nothing.
+   */
   close(): Promise<void>;
 }
 
-/** Reads see what is committed, not this transaction's own writes. It ends with `work`. */
+/** Reads see what is committed, not this transaction's own writes. It ends when `work` ends. */
 export interface KVTransaction extends KVReader {
-  /** Copies both at once. The last put or delete of a key is the one that counts. */
+  /** Copies both at once. The last put or delete of a key counts. */
   put(key: Uint8Array, value: Uint8Array): void;
   delete(key: Uint8Array): void;
 }
@@ -57,86 +61,90 @@ export type CommitListener = () => unknown;
 
 export interface WriteOptions {
   /**
-   * A database that is not there is not made for what is written: it is kept in memory until the database is
-   * made for something else, or dropped. See `absent-store.ts`; a store that is there pays no heed to it.
+   * What happens to this write if the database does not exist: it alone does not create the
+   * database. `keep`: it is kept in memory until another write creates the database. `drop`: it is
+   * discarded. See `absent-store.ts`; the store of an existing database ignores this.
    */
   whereAbsent?: 'keep' | 'drop';
 }
 
 export interface KVStore extends KVReader {
   /**
-   * Runs `work` while nobody else writes to this database, in this process or
-   * any other, then commits what it put and deleted: all or nothing, also across
-   * a crash, and durable when the promise resolves. When `work` throws, nothing
-   * is written and the error passes through. Calls queue in their order.
-   * Not to be called from inside `work`.
+   * Runs `work` as the only writer to this database, in this process and all others, then commits
+   * what it put and deleted: all or nothing, also across a crash, and durable when the promise
+   * resolves. If `work` throws, nothing is written and the error passes through. Calls run in their
+   * order. Must not be called from inside `work`.
    *
-   * A commit that fails rejects with `STORE_UNAVAILABLE`, and so do those after it
-   * until the store was closed and opened again. Nothing of it is to be seen until
-   * then. Whether it is there afterwards is unknown, but it is so as a whole: what
-   * the caller keeps in memory about this database must be read anew.
+   * A commit that fails rejects with `STORE_UNAVAILABLE`, and so do later ones until the store was
+   * closed and opened again. Until then reads show nothing of it. Afterwards either all of it is
+   * there or nothing: the caller must read again what it keeps in memory about this database.
    *
-   * A store that `recovers` may run `work` again when it is certain that the try before
-   * left nothing.
+   * A store that `recovers` may run `work` again if it is certain that the attempt before wrote
+   * nothing.
    */
   exclusive<T>(
     work: (transaction: KVTransaction) => Promise<T>,
     options?: WriteOptions,
   ): Promise<T>;
   /**
-   * After a failed commit it goes on by itself as soon as it can, so it need not be opened again.
+   * Whether it recovers from a failed commit by itself, so that it need not be opened again.
    * Such a failure carries `retryAfterMs`.
    */
   readonly recovers?: boolean;
   /** A consistent view as of now. Costs little until closed, but must be closed. */
   view(): Promise<KVView>;
   /**
-   * Calls `listener` after somebody else (another process on the same data) may have
-   * committed. May call too often, never too rarely; this store's own commits need no call.
-   * A listener whose promise gives `false` could not look: call it again later.
+   * Calls `listener` after another process on the same data may have committed. It may call too
+   * often, never too rarely; commits of this store itself need no call. A listener whose promise
+   * resolves to `false` could not read the commit: call it again later.
    * @returns stops it
    */
   onCommit(listener: CommitListener): () => void;
-  /** Gives back the space of what was deleted, beside readers and writers. Optional: it may see to that itself. */
+  /**
+   * Frees the space of deleted entries, while readers and writers go on. Optional: a store may do
+   * so by itself.
+   */
   reclaimSpace?(): Promise<void>;
-  /** Waits for the transactions that were asked for before; later calls reject. */
+  /** Waits for transactions that were requested before; later calls reject. */
   close(): Promise<void>;
 }
 
 /** Connections of one kind, as of now. */
 export interface StoragePool {
   name: string;
-  /** The most that there may be. */
+  /** The most connections that it may open. */
   max: number;
   open: number;
-  /** Open, and nobody uses it. */
+  /** Open connections that are not in use. */
   idle: number;
-  /** How many wait for one. */
+  /** Callers that wait for a connection. */
   waiting: number;
 }
 
-/** Word of commits from other processes on the same data. */
+/** Notifications of commits by other processes on the same data. */
 export interface StorageNotifications {
   connected: boolean;
   /**
-   * From a commit of this process until its own word of it came back, the last time; or since when
-   * word is awaited, if that is longer. By the clock of this process alone.
+   * The time from the last commit of this process until its own notification came back, or for
+   * which one has been awaited, if that is longer. By the clock of this process.
    */
   lagMs?: number;
-  /** How often the connection was made anew. */
+  /** How often the connection was opened again. */
   reconnects: number;
-  /** Commits of others that no word had come of: they were found by asking. */
+  /** Commits of other processes that were found by polling, without a notification. */
   missed: number;
 }
 
-/** What a storage counts, in words that name nothing secret: whoever reaches the port may read them. */
+/**
+ * What a storage counts. Names must not be secret: any client that reaches the port may read them.
+ */
 export interface StorageFigures {
   pools?: readonly StoragePool[];
   notifications?: StorageNotifications;
   transactions?: {
-    /** Tries of a transaction after the first. */
+    /** Attempts of a transaction after the first. */
     retries: number;
-    /** Commits whose answer was lost, and of which it was found out whether they are there. */
+    /** Commits whose answer was lost, and that were then found to be there or not. */
     resolved: number;
   };
 }
@@ -144,21 +152,23 @@ export interface StorageFigures {
 /** For a storage that can fail by itself, such as a database server. */
 export interface StorageHealth {
   /**
-   * Resolves when the storage has just shown that it can be used; rejects otherwise, in a second or
-   * so. One call at a time. The message of a `SyncError` is shown to everybody, its cause is logged.
+   * Resolves if the storage has just proved usable; rejects otherwise, within a second or so. One
+   * call at a time. The message of a `SyncError` is public, its cause is only logged.
    */
   check(): Promise<void>;
-  /** At once, whatever state it is in. */
+  /** Returns at once, in any state. */
   figures(): StorageFigures;
 }
 
-/** A database that is not there yet, on a storage that several processes share. */
+/** A database that does not exist yet, on a storage that several processes share. */
 export interface AbsentDatabase {
-  /** 16 bytes, the same for all processes on the same data: its site id is to be the same, too. */
+  /**
+   * 16 bytes, the same for all processes on the same data: they become its coordinator's site id.
+   */
   seed: Uint8Array;
   /**
-   * Calls `listener` after another process may have made the database. As `KVStore.onCommit`.
-   * @returns stops it, which is to be done before the database is opened
+   * Calls `listener` after another process may have created the database. As `KVStore.onCommit`.
+   * @returns stops it, to be called before the database is opened
    */
   onMade(listener: CommitListener): () => void;
 }
@@ -168,26 +178,29 @@ export interface Storage {
   /** For people: what it is and where, without secrets. */
   readonly description: string;
   /**
-   * Opens a database, making it if need be. The caller opens each one once at a time.
-   * @param databaseId valid as `isDatabaseId` has it; two ids never share a store
+   * Opens a database, and creates it if needed. The caller never opens one that is open.
+   * @param databaseId valid by `isDatabaseId`; two ids never share a store
    * @throws SyncError INVALID_DATABASE_ID, STORE_FORMAT (see `format.ts`), STORE_UNAVAILABLE
    */
   open(databaseId: string): Promise<KVStore>;
-  /** The ids of all databases that are there. Optional: without it `verify` has to be given names. */
+  /** The ids of all existing databases. Optional: without it `verify` needs names. */
   list?(): Promise<string[]>;
   /**
-   * Whether a database is there. Makes nothing. Optional: without it a database is made when it is opened,
-   * also by those who only read; with it, by the first write.
+   * Whether a database exists. Creates nothing. Optional: with it the first write creates a
+   * database; without it opening does, also for clients that only read.
    */
   has?(databaseId: string): Promise<boolean>;
-  /** Of a shared storage that has `has`, for one that is not there. Optional: then sessions that wait for it are closed once it is. */
+  /**
+   * For a shared storage with `has`: called for a database that does not exist. Optional: without
+   * it, sessions of such a database are closed once it exists.
+   */
   absentDatabase?(databaseId: string): Promise<AbsentDatabase>;
-  /** How many files an open database keeps open. Optional: none. */
+  /** Files that an open database keeps open. Default: none. */
   readonly filesPerDatabase?: number;
-  /** Whether other processes may have its databases open at the same time. Optional: not, if it is silent. */
+  /** Whether other processes may have its databases open at the same time. Default: no. */
   readonly isShared?: boolean;
-  /** Optional: one that does not tell is taken to be well for as long as it is open. */
+  /** Optional: without it the storage counts as healthy while it is open. */
   readonly health?: StorageHealth;
-  /** Releases the data directory or connections; closes what was left open. */
+  /** Closes stores that are still open, and releases the data directory or connections. */
   close(): Promise<void>;
 }

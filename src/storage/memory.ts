@@ -1,6 +1,6 @@
 /**
- * Storage in this process: for tests, demonstrations, and servers that may forget.
- * A database outlives its store, as long as the storage itself is open.
+ * Storage in the memory of this process: for tests, demonstrations, and servers that may lose their
+ * data. Closing a store keeps its database; closing the storage loses all.
  */
 
 import { createStorage } from './create-storage.ts';
@@ -14,10 +14,10 @@ import {
   withChanges,
 } from './ordered-map.ts';
 
-/** Here it saves no memory, but whoever sends what it reads shall meet the same sizes as elsewhere. */
+/** Saves no memory here, but callers get arrays of the same sizes as from other storages. */
 const BYTES_PER_READ = 1024 * 1024;
 
-/** What is committed of one database. */
+/** The committed entries of one database. */
 interface Data {
   map: OrderedMap;
 }

@@ -1,10 +1,9 @@
 /**
- * An ordered map of byte strings that never changes: a change makes a new map
- * that shares most of the old one. So a reader needs nothing but a reference to
- * go on seeing what it saw.
+ * An immutable ordered map of byte strings: a change makes a new map that shares most of the old
+ * one. So a reference to a map is a consistent view.
  *
- * Layout: sorted chunks of sorted entries. A change copies the list of chunks and
- * the chunks it touches, which stays in the microseconds up to some million keys.
+ * Layout: sorted chunks of sorted entries. A change copies the list of chunks and the chunks that
+ * it touches, which takes microseconds up to some million keys.
  */
 
 import type { KVEntry, KVRange } from './kv-store.ts';
@@ -48,7 +47,7 @@ export function* entriesOfRange(map: OrderedMap, range: KVRange): Generator<Chun
   }
 }
 
-/** The map after `changes`; of several of one key the last counts. */
+/** The map after `changes`; the last change of a key counts. */
 export function withChanges(map: OrderedMap, changes: readonly KVChange[]): OrderedMap {
   const sorted = lastOfEachKey(changes);
   const result: Chunk[] = [];
@@ -96,14 +95,14 @@ function merge(chunk: Chunk, changes: readonly KVChange[]): KVEntry[] {
   return merged;
 }
 
-/** Adds entries as chunks: too many are split, and few join the chunk before. */
+/** Adds entries as chunks: too many are split, few are added to the chunk before. */
 function append(chunks: Chunk[], entries: KVEntry[]): void {
   const before = chunks.at(-1);
   if (before !== undefined && before.length + entries.length <= CHUNK_ENTRIES_MAX / 2) {
     chunks[chunks.length - 1] = [...before, ...entries];
     return;
   }
-  // Half full, so that the next puts in the same place need no split.
+  // Half full, so that the next puts at the same place need no split.
   const size = entries.length > CHUNK_ENTRIES_MAX ? CHUNK_ENTRIES_MAX / 2 : CHUNK_ENTRIES_MAX;
   for (let from = 0; from < entries.length; from += size) {
     chunks.push(entries.slice(from, from + size));
@@ -114,7 +113,7 @@ function pushIfAny(entries: KVEntry[], entry: KVEntry | undefined): void {
   if (entry !== undefined) entries.push(entry);
 }
 
-/** The chunk that holds `key` or would: the last that begins at or before it. */
+/** The index of the chunk for `key`: the last one that begins at or before it. */
 function chunkIndex(map: OrderedMap, key: Uint8Array): number {
   let low = 0;
   let high = map.length;
@@ -127,7 +126,7 @@ function chunkIndex(map: OrderedMap, key: Uint8Array): number {
   return Math.max(0, low - 1);
 }
 
-/** How many entries of a chunk come before `key`. */
+/** The number of entries of a chunk before `key`. */
 function lowerBound(chunk: Chunk, key: Uint8Array): number {
   let low = 0;
   let high = chunk.length;

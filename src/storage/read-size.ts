@@ -1,10 +1,10 @@
-/** How much of a range a store reads at once. */
+/** Decides how much of a range a store reads at once. */
 
 import type { KVRange } from './kv-store.ts';
 
 /**
- * How many bytes of a range to read at once, of which so many are wanted: equal parts of these, or the last
- * would be read for a few entries of it.
+ * Divides the wanted bytes of a range into equal reads. Otherwise the last read could fetch
+ * `bytesMax` for a few wanted entries.
  * @param bytesMax the most that is in memory at a time
  */
 export function bytesPerRead(

@@ -1,6 +1,6 @@
 /**
- * Tells what a store failed at from what the work on it threw. The first concerns everybody who
- * waits for that store; the second only whoever the work was for.
+ * Tells failures of a store from errors of the work on it. The first concern all that waits for the
+ * store, the second only the caller of that work.
  */
 
 import { SyncError, toSyncError } from '../errors/sync-error.ts';
@@ -19,9 +19,9 @@ export function isStoreFailure(error: unknown): error is SyncError {
 }
 
 /**
- * `store.exclusive`, which rejects with a SyncError of the store's whenever it was the store that
- * failed, however it says so: at the beginning, at a read, or at the commit. What `work` throws by
- * itself passes through.
+ * Calls `store.exclusive`. If the store fails, at the beginning, at a read or at the commit, this
+ * always rejects with a SyncError for which `isStoreFailure` is true. Errors of `work` itself pass
+ * through.
  */
 export async function writeExclusively<T>(
   store: KVStore,

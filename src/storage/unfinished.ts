@@ -1,10 +1,10 @@
 /**
- * The mark of a database that is still being brought in by `copy` or `import`: what is there of it
- * is not to be served. It is written before the first entry and taken away after the last check.
+ * The mark of a database that `copy` or `import` has not completed: it must not be served. The mark
+ * is written before the first entry and removed after the last check.
  *
  *     key    00 "unfinished"
- *     value  {"siteId": "…", "sha256": "…"}   (JSON, UTF-8): what is being brought in
- *            with "file" and perhaps "replacedAt" of an import
+ *     value  {"siteId": "…", "sha256": "…"}   (JSON, UTF-8), of the content to be written
+ *            an import adds "file", and "replacedAt" if it replaces a database
  */
 
 import { Type } from 'typebox';
@@ -15,13 +15,13 @@ import { SyncError } from '../errors/sync-error.ts';
 export const UNFINISHED_KEY: Uint8Array = Buffer.from('\0unfinished');
 
 export interface Unfinished {
-  /** The coordinator's site id in what is brought in; empty where it has none yet. */
+  /** The coordinator's site id of the content; empty if it has none yet. */
   siteId: string;
-  /** Of all its entries; empty while older ones are being cleared away. */
+  /** Of all its entries; empty while entries of the replaced database are being deleted. */
   sha256: string;
-  /** What is imported: the checksum in its last line. */
+  /** The checksum in the last line of the imported file. */
   file?: string;
-  /** The position at which what is imported takes the place of what was there, if anything was. */
+  /** The position at which the import replaces an earlier database, if there was one. */
   replacedAt?: HlcText;
 }
 
@@ -36,7 +36,7 @@ export function encodeUnfinished({ siteId, sha256, file, replacedAt }: Unfinishe
   return Buffer.from(JSON.stringify({ siteId, sha256, file, replacedAt }));
 }
 
-/** One that can't be read is nobody's. */
+/** `undefined` for a mark that can't be read. */
 export function decodeUnfinished(bytes: Uint8Array): Unfinished | undefined {
   try {
     const value: unknown = JSON.parse(Buffer.from(bytes).toString('utf8'));

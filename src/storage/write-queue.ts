@@ -1,6 +1,5 @@
 /**
- * One writer at a time: runs tasks in the order they came, each after the one
- * before has ended, however it ended.
+ * One writer at a time: runs tasks in order, each once the one before has succeeded or failed.
  */
 
 import { SyncError } from '../errors/sync-error.ts';
@@ -8,7 +7,7 @@ import { SyncError } from '../errors/sync-error.ts';
 export interface WriteQueue {
   readonly closed: boolean;
   run<T>(task: () => Promise<T>): Promise<T>;
-  /** Refuses later tasks, waits for those before, then runs `finish`, once. */
+  /** Refuses later tasks, waits for earlier ones, then runs `finish`, once. */
   close(finish: () => Promise<void>): Promise<void>;
 }
 

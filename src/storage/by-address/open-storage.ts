@@ -1,6 +1,6 @@
 /**
- * The storage that a configuration names: `memory:`, `leveldb:<directory>`,
- * `postgres://…`, or a module that makes one.
+ * Opens the storage that a configuration names: `memory:`, `leveldb:<directory>`, `postgres://…`,
+ * or a module that makes one.
  */
 
 import path from 'node:path';
@@ -17,14 +17,14 @@ import { createPostgresStorage } from '../postgres/postgres.ts';
 export interface StorageConfig {
   /** `memory:`, `leveldb:<directory>`, `postgres://…`, or a module's path, `file:` URL or package name. */
   url: string;
-  /** The directory from which a package is looked for. Default: where relative paths start. */
+  /** The directory from which a package is resolved. Default: where relative paths start. */
   from?: string | undefined;
   durability: 'fsync' | 'os';
-  /** For a module. */
+  /** Passed to a module. */
   dataDir: string;
 }
 
-/** What a storage module's default export, `(options) => Storage | Promise<Storage>`, is given. */
+/** The options of a storage module's default export, `(options) => Storage | Promise<Storage>`. */
 export interface StorageModuleOptions {
   /** See `storage.durability`: whether a commit is on the disk when its promise resolves. */
   durability: 'fsync' | 'os';
@@ -32,13 +32,16 @@ export interface StorageModuleOptions {
   cwd: string;
   /** Logs to the `debug` namespace `sync-coordinator:storage`, with `:warn` and `:error` below it. */
   logger?: Logger;
-  /** The configured `dataDir`, absolute: for a storage that keeps its data in files. May not be there yet. */
+  /**
+   * The configured `dataDir`, absolute, for a storage that keeps its data in files. May not exist
+   * yet.
+   */
   dataDir: string;
-  /** Nothing is to be made: neither a place for data nor a database. */
+  /** Create nothing: neither directories or schemas nor databases. */
   existing?: boolean;
   /**
-   * With `existing`: nobody else may write to it until it is closed, nor have it open to serve it. A storage
-   * that one process has at a time, sees to that anyway. Refused with STORE_LOCKED.
+   * With `existing`: until it is closed, no other process may write to it or serve it. Refused with
+   * STORE_LOCKED if one does. A storage that is never shared can ignore this.
    */
   alone?: boolean;
 }
@@ -72,9 +75,9 @@ export async function openStorage(
 }
 
 /**
- * What a URL stands for, without opening it.
+ * Finds the storage of a URL, without opening it.
  * @param cwd where relative paths start
- * @param source who named it, for the refusal
+ * @param source where the URL comes from, for the message
  * @throws ConfigError
  */
 export async function findStorage(
@@ -83,11 +86,11 @@ export async function findStorage(
   source = 'config',
 ): Promise<OpenStorage> {
   try {
-    // Two letters at least: `C:\storage.js` is a path.
+    // A scheme has two letters at least: `C:\storage.js` is a path.
     const [, scheme, rest = ''] = /^([a-z][a-z0-9+.-]+):(.*)$/is.exec(url) ?? [];
     if (scheme === undefined) return await findModule(url, from ?? cwd);
     const find = FIND_BY_SCHEME.get(scheme.toLowerCase());
-    // Only the scheme: the rest may hold a password.
+    // The message has only the scheme: the rest may hold a password.
     if (find === undefined)
       throw refused(`names an unknown storage, ${scheme}: (known are ${KNOWN})`);
     return await find(rest, cwd);

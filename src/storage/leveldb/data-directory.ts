@@ -22,17 +22,17 @@ export interface DataDirectory {
   release(): Promise<void>;
 }
 
-/** What keeps the lock; taking it fails with `STORE_LOCKED` where another process has it. */
+/** Takes the lock. Fails with `STORE_LOCKED` if another process has it. */
 export type TakeLock = (location: string) => Promise<{ close(): Promise<void> }>;
 
 /**
- * The directories of this process. The kernel's lock is the process's own, so it
- * would not keep us from taking one twice, and closing the second would end the first.
+ * The directories that this process holds. The kernel's lock belongs to the process, so it would
+ * not stop this process from taking one twice, and closing the second would release the first.
  */
 const heldDirectories = new Set<string>();
 
 /**
- * @param options.existing one that isn't there is not made, but refused
+ * @param options.existing refuses a directory that does not exist, instead of creating it
  * @throws SyncError STORE_LOCKED, STORE_UNAVAILABLE
  */
 export async function acquireDataDirectory(
@@ -132,7 +132,7 @@ async function readHolder(file: string): Promise<string> {
     } = { pid: '?', hostname: '?', startedAt: '?', ...holder };
     return `process ${pid} on ${host}, since ${startedAt}`;
   } catch {
-    // It took the lock a moment ago and has not written yet.
+    // The holder may have taken the lock a moment ago, and not have written the file yet.
     return 'another process';
   }
 }

@@ -1,8 +1,8 @@
-/** What LevelDB's files are made of, whichever they are: checksums and numbers, little-endian. */
+/** The checksums and numbers in LevelDB's files; numbers are little-endian. */
 
 import { crc32c } from '@node-rs/crc32';
 
-/** @param stored the checksum of `bytes` as it is stored, which is masked */
+/** @param stored the stored checksum of `bytes`, which LevelDB masks */
 export function isSum(bytes: Uint8Array, stored: number): boolean {
   const sum = crc32c(bytes);
   return (((sum >>> 15) | (sum << 17)) + 0xa282ead8) >>> 0 === stored;
@@ -36,7 +36,7 @@ export class Varints {
     }
   }
 
-  /** A number of so many bytes; NaN beyond the end. */
+  /** A number of a fixed size; NaN beyond the end. */
   number(bytes: number): number {
     let value = 0;
     for (let scale = 1; bytes > 0; bytes--, scale *= 256) {

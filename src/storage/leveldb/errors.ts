@@ -1,9 +1,9 @@
-/** What LevelDB refuses, in words for the operator or for clients. */
+/** Turns errors of LevelDB into errors for the operator or for clients. */
 
 import { codeOf, SyncError } from '../../errors/sync-error.ts';
 import { storeClosed } from '../write-queue.ts';
 
-/** @param fault for the log: clients are told nothing of files */
+/** @param fault goes only to the log: clients must not learn about files */
 export function damaged(name: string, fault: unknown): SyncError {
   const cause = new Error(
     `${fault instanceof Error ? fault.message : fault}. Restore a backup of this database, or move ` +
@@ -13,7 +13,7 @@ export function damaged(name: string, fault: unknown): SyncError {
   return new SyncError('STORE_DAMAGED', `the store of database ${name} is damaged`, { cause });
 }
 
-/** abstract-level wraps what went wrong in "Database failed to open". */
+/** abstract-level wraps the error in "Database failed to open". */
 export function openError(name: string, error: unknown): SyncError {
   if (error instanceof SyncError) return error;
   const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;

@@ -1,9 +1,9 @@
 /**
- * Whether the files of a LevelDB are whole, looked at before it is opened. LevelDB itself drops
- * what it can't read of a log, takes a directory without CURRENT for a new database, and deletes
- * what it then holds for left over: what was damaged would be lost for good.
+ * Checks the files of a LevelDB before it is opened. LevelDB itself drops what it can't read of a
+ * log, takes a directory without CURRENT for a new database, and deletes files that it then takes
+ * for leftovers, so opening a damaged database could lose it for good.
  *
- * It cannot tell a last write that a crash tore from one that was damaged: a log may end anywhere.
+ * The check can't tell whether a crash or damage cut off the last write: a log may end anywhere.
  */
 
 import { type FileHandle, open, readdir, readFile, stat } from 'node:fs/promises';
@@ -13,11 +13,11 @@ import { damaged } from './errors.ts';
 import { LogScan } from './log-file.ts';
 import { type ReadRange, tableFault } from './table-file.ts';
 
-/** @param tableBytesMax of tables, which may be many, so many bytes are read, the newest first */
+/** @param tableBytesMax the most bytes of tables that are read, the newest tables first */
 async function findFileFault(location: string, tableBytesMax: number): Promise<string | undefined> {
   const names = await readdir(location);
   if (!names.includes('CURRENT')) {
-    // A crash while the database was being made leaves the first manifest at most.
+    // A crash while the database was being created leaves no more than the first manifest.
     const isOld = names.some(
       (name) =>
         /\.(?:ldb|sst|log)$/.test(name) ||
@@ -84,7 +84,7 @@ async function tablesFault(
   return undefined;
 }
 
-/** A whole number of the blocks that a log is made of. */
+/** A multiple of the block size of a log. */
 const LOG_WINDOW_BYTES = 1024 * 1024;
 
 async function scanLog(windows: FileWindows, file: string): Promise<LogScan> {
@@ -101,11 +101,11 @@ async function scanLog(windows: FileWindows, file: string): Promise<LogScan> {
 }
 
 /**
- * Reads parts of files into memory that is used again: files of megabytes read as a whole, one
- * after the other, would stay in memory until a garbage collector came by.
+ * Reads parts of files into two buffers that are used again. Buffers for whole files would stay in
+ * memory until the next garbage collection.
  */
 class FileWindows {
-  /** Taken in turns, so that one can be read while the other is looked at. */
+  /** Used in turns, so that one can be filled while the other is checked. */
   #lent = Buffer.alloc(0);
   #next = Buffer.alloc(0);
 
@@ -123,7 +123,7 @@ class FileWindows {
   }
 }
 
-/** @returns how many bytes there were */
+/** @returns the number of bytes that were read */
 async function fill(handle: FileHandle, buffer: Buffer, offset: number): Promise<number> {
   let filled = 0;
   for (;;) {
@@ -142,7 +142,9 @@ function fileName(number: number, extension: string): string {
   return `${String(number).padStart(6, '0')}.${extension}`;
 }
 
-/** What the manifest says is there: each record is a change of it, in tagged fields. */
+/**
+ * The log and tables that the manifest lists. Each of its records is a change, in tagged fields.
+ */
 function readEdits(records: readonly Buffer[]) {
   let logNumber = 0;
   const sizeByTable = new Map<number, number>();

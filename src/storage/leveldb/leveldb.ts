@@ -5,8 +5,7 @@
  *     <directory>/_coordinator…   the lock (see `data-directory.ts`)
  *     <directory>/db-<id>/        one LevelDB (see `database-directory.ts`)
  *
- * 'view' encodings let bytes through untouched in both directions; what comes out
- * happens to be Buffers.
+ * The 'view' encodings pass bytes unchanged in both directions; reads return Buffers.
  */
 
 import { access, mkdir, open as openFile, readdir } from 'node:fs/promises';
@@ -20,7 +19,7 @@ import { createWriteQueue } from '../write-queue.ts';
 import { acquireDataDirectory } from './data-directory.ts';
 import { openError } from './errors.ts';
 import { refuseDamage } from './files.ts';
-import { createWriteOut } from './flush-on-close.ts';
+import { createFlushOnClose } from './flush-on-close.ts';
 import { DIRECTORY_MODE } from './modes.ts';
 import { createLevelStore, type Level } from './store.ts';
 
@@ -31,20 +30,19 @@ export interface LevelStorageOptions {
    * operating system, so it outlives this process but perhaps not a power failure.
    */
   durability: 'fsync' | 'os';
-  /** Makes nothing: neither a directory nor a database. And checks all files of what is there. */
+  /** Creates nothing, neither a directory nor a database, and checks all files of existing ones. */
   existing?: boolean;
 }
 
 const MIB = 1024 * 1024;
 
 /**
- * Memory that one database may grow to: a write buffer (LevelDB fills a second one while
- * it writes the first out) and a cache of blocks. The first databases get what makes them
- * fast: what is written out in pieces of 16 MiB in place of 4 is merged with what is there a
- * quarter as often, which saves a quarter of all the processor time that applying takes, and
- * pieces of 32 MiB save 7 % more (after a crash it takes 90 ms to read 16 MiB back). With
- * hundreds open, each is likely small, and the sum is what counts: 1,000 open ones stay at about
- * 2.4 GiB even when all of them are written to and read from.
+ * The memory of one database: a write buffer (LevelDB fills a second one while it flushes the
+ * first) and a cache of blocks. The first databases get large buffers: flushing 16 MiB instead of 4
+ * at a time is followed by compaction a quarter as often, which saves a quarter of all the
+ * processor time of applying changes; 32 MiB save 7 % more (after a crash it takes 90 ms to read 16
+ * MiB back). If hundreds of databases are open, each is likely small, and the sum counts: 1,000
+ * open ones stay at about 2.4 GiB, even if all of them are written to and read from.
  */
 const MEMORY_BY_RANK = [
   { openUpTo: 8, writeBufferSize: 32 * MIB, cacheSize: 8 * MIB },
@@ -52,42 +50,47 @@ const MEMORY_BY_RANK = [
   { openUpTo: Number.POSITIVE_INFINITY, writeBufferSize: MIB / 2, cacheSize: MIB / 2 },
 ];
 
-/** @param openStores with the one that it is for */
+/** @param openStores the number of open stores, including this one */
 function memoryFor(openStores: number) {
   const found = MEMORY_BY_RANK.find(({ openUpTo }) => openStores <= openUpTo);
   const { writeBufferSize, cacheSize } = found ?? {};
   return { writeBufferSize, cacheSize };
 }
 
-/** Tables are checked up to here when a database opens; the rest is for `sync-coordinator verify`. */
+/**
+ * The bytes of tables that are checked when a database opens; `sync-coordinator verify` checks the
+ * rest.
+ */
 const CHECKED_BYTES_MAX = 256 * MIB;
 
 const LEVEL_OPTIONS = {
   keyEncoding: 'view',
   valueEncoding: 'view',
   /**
-   * Tables held open, of 2 MiB each. LevelDB maps the first 1,000 of the process into memory;
-   * later ones cost a descriptor each, beside the four that every open database takes.
+   * Tables of 2 MiB that a database keeps open. LevelDB maps the first 1,000 of the process into
+   * memory; later ones cost a file descriptor each, in addition to the four of every open database.
    */
   maxOpenFiles: 200,
 } as const;
 
-/** Its lock, log, manifest and LevelDB's own log. Tables beyond those that are mapped come on top. */
+/** Its lock, log, manifest and LevelDB's own log; without tables that are not mapped. */
 const FILES_PER_DATABASE = 4;
 
-/** Well within what a stop leaves for closing the stores: eight full write buffers took 0.25 s. */
-const WRITE_OUT_MS = 2000;
+/**
+ * Well within the time that a stop has for closing stores: eight full write buffers took 0.25 s.
+ */
+const FLUSH_ON_CLOSE_MS = 2000;
 
 /** @throws SyncError STORE_LOCKED, STORE_UNAVAILABLE: their messages are for the operator */
 export async function createLevelStorage(options: LevelStorageOptions): Promise<Storage> {
   const { existing = false } = options;
   const directory = await acquireDataDirectory(options.directory, takeLock, { existing });
-  /** Also those that are being opened. */
+  /** Includes stores that are being opened. */
   let openStores = 0;
   const sync = options.durability === 'fsync';
-  /** One at a time: each one takes a thread of those that all reads and writes share. */
+  /** One at a time: each takes one of the threads that all reads and writes share. */
   const reclaiming = createWriteQueue();
-  const writeOut = createWriteOut(WRITE_OUT_MS);
+  const flushOnClose = createFlushOnClose(FLUSH_ON_CLOSE_MS);
 
   const locate = (databaseId: string) =>
     path.join(directory.path, databaseIdToDirectoryName(databaseId));
@@ -102,7 +105,7 @@ export async function createLevelStorage(options: LevelStorageOptions): Promise<
         location,
         existing ? Number.POSITIVE_INFINITY : CHECKED_BYTES_MAX,
       );
-      // LevelDB syncs what is in its directory; that the directory exists must be durable too.
+      // LevelDB syncs the files in its directory; the directory's own entry must be durable, too.
       if (sync) await syncDirectory(directory.path);
       const level: Level = new ClassicLevel(location, {
         ...{ ...LEVEL_OPTIONS, ...memoryFor(openStores) },
@@ -110,7 +113,7 @@ export async function createLevelStorage(options: LevelStorageOptions): Promise<
       });
       await level.open();
       return createLevelStore(level, {
-        ...{ sync, reclaiming, writeOut },
+        ...{ sync, reclaiming, flushOnClose },
         onClose: () => openStores--,
       });
     } catch (error) {
@@ -122,9 +125,10 @@ export async function createLevelStorage(options: LevelStorageOptions): Promise<
   return createStorage({
     description: `LevelDB in ${directory.path}, durability ${options.durability}`,
     existing,
-    // LevelDB, too, would refuse to open one twice, and let go of the first one's lock while doing so.
+    // `createStorage` opens none twice: LevelDB would refuse that, too, but release the first one's
+    // lock.
     open: openStore,
-    // Whatever is there is looked at when it is opened, and refused if it is damaged.
+    // Anything at the path counts; opening checks it, and refuses what is damaged.
     async has(databaseId) {
       try {
         await access(locate(databaseId));
@@ -156,7 +160,7 @@ const takeLock = async (location: string) => {
 };
 
 async function syncDirectory(directory: string): Promise<void> {
-  // Windows opens no directories, and needs no such thing.
+  // On Windows a directory can't be opened, and need not be synced.
   if (process.platform === 'win32') return;
   const handle = await openFile(directory, 'r');
   try {

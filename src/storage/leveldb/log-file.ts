@@ -1,6 +1,6 @@
 /**
- * The checksums of a log of LevelDB (`*.log`, `MANIFEST-*`), which it does not look at itself when it
- * reads. A log is blocks of 32 KiB, each of records
+ * Checks the checksums of a log of LevelDB (`*.log`, `MANIFEST-*`), which LevelDB itself does not
+ * do when it reads. A log consists of blocks of 32 KiB, each of records
  *
  *     crc32c(4) length(2) type(1) data      type 1 full, 2 first, 3 middle, 4 last
  *
@@ -12,37 +12,40 @@ import { isSum } from './encoding.ts';
 const BLOCK_BYTES = 32 * 1024;
 const HEADER_BYTES = 7;
 
-/** Looks through a log, part by part. */
+/** Checks a log, part by part. */
 export class LogScan {
   readonly #onRecord: ((record: Buffer) => void) | undefined;
-  /** Whether a record has begun and not ended, where, and what there is of it for `onRecord`. */
+  /** Whether a record has begun and not ended, where it began, and its parts for `onRecord`. */
   #isWithin = false;
   #startedAt = 0;
   #parts: Buffer[] = [];
-  /** Bytes of the log that have been looked through. */
+  /** Bytes of the log that have been checked. */
   #seen = 0;
   #faultAt: number | undefined;
   #goesOn = false;
 
   /**
-   * @param onRecord told what was written, in order, up to the first fault; what is added must then
-   *   stay as it is
+   * @param onRecord called with each record, in order, up to the first fault; the caller must then
+   *   not change added bytes
    */
   constructor(onRecord?: (record: Buffer) => void) {
     this.#onRecord = onRecord;
   }
 
-  /** Where something stands that was never written so. */
+  /** The offset of the first damaged record. */
   get faultAt(): number | undefined {
     return this.#faultAt;
   }
 
-  /** Whether anything that is whole follows the fault: no crash leaves that. */
+  /**
+   * Whether a whole record follows the fault: then it is damage, since a crash only cuts off the
+   * end.
+   */
   get goesOn(): boolean {
     return this.#goesOn;
   }
 
-  /** @param bytes those that follow: whole blocks, until the last of the log */
+  /** @param bytes the next part: whole blocks, except at the end of the log */
   add(bytes: Buffer): void {
     for (let at = 0; at < bytes.length; ) {
       const left = BLOCK_BYTES - (at % BLOCK_BYTES);
@@ -53,7 +56,7 @@ export class LogScan {
       const piece = pieceAt(bytes, at, left);
       if (piece === undefined) {
         this.#fault(this.#seen + at, bytes);
-        // Where the next record begins is only known at the next block.
+        // A record surely begins only at the next block.
         at += left;
         continue;
       }
@@ -63,13 +66,13 @@ export class LogScan {
     this.#seen += bytes.length;
   }
 
-  /** What is missing at the end is a fault at the end. */
+  /** The log has ended: a record that has not is a fault. */
   end(): void {
     if (this.#isWithin) this.#fault(this.#startedAt);
   }
 
   #addPiece({ data, type }: Piece, at: number, bytes: Buffer): void {
-    // A later part of the same write may have reached the disk before a crash; another write can't.
+    // Before a crash a later part of the same write may have reached the disk, but no later write.
     if (this.#faultAt !== undefined && type <= 2) this.#goesOn = true;
     if (type === 1 || type === 2) {
       if (this.#isWithin) this.#fault(this.#startedAt, bytes);
@@ -82,11 +85,11 @@ export class LogScan {
     if (!this.#isWithin && this.#faultAt === undefined) this.#onRecord(Buffer.concat(this.#parts));
   }
 
-  /** @param bytes that are looked through, `at` perhaps among them */
+  /** @param bytes the current part, which may contain `at` */
   #fault(at: number, bytes?: Buffer): void {
     if (this.#faultAt !== undefined) return;
     this.#faultAt = at;
-    // A record that has filled its block leaves nothing to follow it there.
+    // If the record has filled its block, no other follows within that.
     if (bytes !== undefined && at >= this.#seen)
       this.#goesOn = followsInBlock(bytes, at - this.#seen);
   }
@@ -107,7 +110,7 @@ function pieceAt(bytes: Buffer, at: number, left: number): Piece | undefined {
   return { type, data: bytes.subarray(at + HEADER_BYTES, end) };
 }
 
-/** Whether a whole record begins anywhere in the rest of a faulty one's block. */
+/** Whether a whole record begins anywhere in the rest of the faulty block. */
 function followsInBlock(bytes: Buffer, faultAt: number): boolean {
   const blockEnd = Math.min(bytes.length, faultAt - (faultAt % BLOCK_BYTES) + BLOCK_BYTES);
   for (let at = faultAt + 1; at + HEADER_BYTES < blockEnd; at++) {

@@ -1,14 +1,13 @@
 /**
- * Has V8 collect what was read and is done with. What a store gives is 100 bytes of V8's heap an
- * entry, and its content outside of it. V8 collects young garbage when the heap's share of it is
- * full, and doesn't look at what hangs on it: reading a database from end to end left 40 MiB behind
- * before the first of it was freed.
+ * Starts minor garbage collections while a store is read. An entry takes 100 bytes of V8's heap,
+ * and its content outside of it. V8 starts a minor collection by the size of its young heap alone,
+ * without the content: reading a whole database took 40 MiB before the first of it was freed.
  *
- * V8's collector is the process's to give: the command does, and a program that embeds the
- * coordinator does by being started with `--expose-gc`.
+ * Only the process can expose V8's collector: the command does, and a program that embeds the
+ * coordinator does if it is started with `--expose-gc`.
  */
 
-/** A collection takes about 0.5 ms where little is alive. */
+/** A collection takes about 0.5 ms if little is alive. */
 const BYTES_PER_COLLECTION = 2 * 1024 * 1024;
 
 type Collector = (options: { type: 'minor' }) => void;
@@ -21,7 +20,7 @@ export function collectWith(collect: Collector): void {
   collector = collect;
 }
 
-/** To be told how much has been read, before the next is. */
+/** To be called with the bytes of each read, before the next one. */
 export function noteRead(bytes: number): void {
   uncollected += bytes;
   if (uncollected < BYTES_PER_COLLECTION) return;

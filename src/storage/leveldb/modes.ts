@@ -1,6 +1,6 @@
 /**
- * Who may read what is kept on the disk: its owner, whatever the umask. LevelDB makes its files as the
- * umask says, so what keeps others out of them is their directory. Windows has no such modes.
+ * File modes: only the owner may read the data, whatever the umask. LevelDB creates its files by
+ * the umask, so their directory keeps other users out. Windows has no such modes.
  */
 
 import { readdir, stat } from 'node:fs/promises';
@@ -17,8 +17,8 @@ async function isOpen(directory: string): Promise<boolean> {
 }
 
 /**
- * A directory in `location`, whose name begins with `prefix`, that every user of the machine may
- * enter, if there is one. What is there already stays as it was made: somebody may rely on it.
+ * Finds a directory in `location` with this prefix that every user of the machine may enter.
+ * Existing modes are only reported, never changed: another program may rely on them.
  */
 export async function findOpenDirectory(
   location: string,
@@ -27,7 +27,7 @@ export async function findOpenDirectory(
   if (!(await isOpen(location))) return undefined;
   for (const entry of await readdir(location, { withFileTypes: true })) {
     const directory = path.join(location, entry.name);
-    // It may have gone meanwhile.
+    // It may have been removed meanwhile.
     if (!entry.isDirectory() || !entry.name.startsWith(prefix)) continue;
     if (await isOpen(directory).catch(() => false)) return directory;
   }

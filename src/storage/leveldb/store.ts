@@ -1,4 +1,4 @@
-/** One LevelDB as a store: transactions one after the other, reading, and what closing it takes. */
+/** One LevelDB as a `KVStore`. */
 
 import type { ClassicLevel, Snapshot } from 'classic-level';
 import { SyncError } from '../../errors/sync-error.ts';
@@ -6,54 +6,57 @@ import type { KVEntry, KVReader, KVStore } from '../kv-store.ts';
 import { bytesPerRead } from '../read-size.ts';
 import { createWriteQueue, storeClosed, type WriteQueue } from '../write-queue.ts';
 import { readError } from './errors.ts';
-import type { WriteOut } from './flush-on-close.ts';
+import type { FlushOnClose } from './flush-on-close.ts';
 import { noteRead } from './minor-gc.ts';
 
 export type Level = ClassicLevel<Uint8Array, Uint8Array>;
 
 /**
- * So few keys a transaction reads at once, in the main thread: ten take it about 5 µs, where handing
- * them to another thread and back takes 25 µs of processor, and waits while all of those threads
- * sync other databases. A block that is in no cache holds up everybody for as long as the disk
- * takes to read it, so more keys than some small changes touch are left to the threads.
+ * Up to so many keys a transaction reads synchronously, in the main thread: ten keys take about 5
+ * µs. Handing them to another thread takes 25 µs of processor time, and has to wait while all of
+ * those threads sync other databases. But a block that is not cached blocks the main thread for the
+ * time of a disk read, so more keys than a few small changes touch are left to the threads.
  */
-const KEYS_READ_AT_ONCE = 16;
+const KEYS_READ_SYNC_MAX = 16;
 
-/** More hardly reads quicker, and what is read is in memory twice until it is copied out of LevelDB. */
+/**
+ * Larger reads are hardly quicker, and their bytes are in memory twice until they are copied out of
+ * LevelDB.
+ */
 const BYTES_PER_READ_MAX = 512 * 1024;
 const ENTRIES_PER_READ = 1000;
 
 /**
- * A store that took more than this is written out to tables when it closes. Else the next opening
- * does it, while a device waits: it takes 90 ms and 20 MiB of memory to read 16 MiB back from
- * LevelDB's log.
+ * A store that was written more than this is flushed to tables when it closes. Otherwise the next
+ * opening has to do so, while a device waits: reading 16 MiB back from LevelDB's log takes 90 ms
+ * and 20 MiB of memory.
  */
 const LEFT_IN_LOG_BYTES_MAX = 1024 * 1024;
-/** No record is there; LevelDB writes its buffer out before it looks what else to compact. */
+/** A range without records: LevelDB flushes its buffer before it looks for what to compact. */
 const BEYOND_ALL_KEYS = Buffer.of(0xff, 0xff);
 
 /**
- * First bytes of keys that are compacted at once. LevelDB rewrites the files of a range in a thread
- * of its own while another thread waits; 256 takes turns of one kind of records or few.
+ * The first bytes of keys that one compaction covers. LevelDB rewrites the files of a range in a
+ * thread of its own while another thread waits; a small range keeps each call short.
  */
 const KINDS_PER_COMPACTION = 3;
 
 export interface LevelStoreOptions {
   sync: boolean;
-  /** Where all stores of a storage queue to have space given back. */
+  /** The queue in which all stores of a storage reclaim space. */
   reclaiming: WriteQueue;
-  /** How all stores of a storage are written out. */
-  writeOut: WriteOut;
+  /** Shared by all stores of a storage. */
+  flushOnClose: FlushOnClose;
   onClose(): void;
 }
 
 export function createLevelStore(level: Level, options: LevelStoreOptions): KVStore {
-  const { sync, reclaiming, writeOut, onClose } = options;
+  const { sync, reclaiming, flushOnClose, onClose } = options;
   const queue = createWriteQueue();
   /**
-   * Set by a write that failed. LevelDB itself goes on once there is room again, behind a torn
-   * record in its log, and then loses what it acknowledged when it reads that log. Opening it
-   * anew begins another log.
+   * Set by a write that failed. LevelDB itself would go on once there is room on the disk again,
+   * after a torn record in its log, and lose what follows that when it reads the log. Opening it
+   * again begins a new log.
    */
   let failure: SyncError | undefined;
   let writtenBytes = 0;
@@ -74,9 +77,9 @@ export function createLevelStore(level: Level, options: LevelStoreOptions): KVSt
   const reader = createReader(level);
   const committed: KVReader = {
     ...reader,
-    // Nobody writes meanwhile, so what is read one by one belongs together.
+    // There is no other writer meanwhile, so single reads are consistent.
     getMany: async (keys) =>
-      keys.length > KEYS_READ_AT_ONCE ? reader.getMany(keys) : readAtOnce(level, keys),
+      keys.length > KEYS_READ_SYNC_MAX ? reader.getMany(keys) : getManySync(level, keys),
   };
   return {
     ...createReader(level, undefined, () => {
@@ -85,7 +88,7 @@ export function createLevelStore(level: Level, options: LevelStoreOptions): KVSt
     exclusive: (work) =>
       queue.run(async () => {
         if (failure !== undefined) throw failure;
-        // Refuses puts by itself once it was written or closed.
+        // It refuses puts once it was written or closed.
         const batch = level.batch();
         try {
           const result = await work({
@@ -108,11 +111,11 @@ export function createLevelStore(level: Level, options: LevelStoreOptions): KVSt
       const snapshot = level.snapshot();
       return { ...createReader(level, snapshot), close: () => snapshot.close() };
     },
-    // Nobody else can have it open.
+    // No other process can have it open.
     onCommit: () => () => undefined,
     reclaimSpace: () =>
       reclaiming.run(async () => {
-        // In pieces: closing waits for the one under way.
+        // In small ranges, since closing waits for the current one.
         for (let kind = 0; kind < 0xff && !queue.closed; kind += KINDS_PER_COMPACTION) {
           await level.compactRange(Buffer.of(kind), Buffer.of(kind + KINDS_PER_COMPACTION));
         }
@@ -120,11 +123,11 @@ export function createLevelStore(level: Level, options: LevelStoreOptions): KVSt
     close: () =>
       queue.close(async () => {
         if (writtenBytes > LEFT_IN_LOG_BYTES_MAX && failure === undefined) {
-          const written = writeOut(() => level.compactRange(BEYOND_ALL_KEYS, BEYOND_ALL_KEYS));
-          // What cannot be written out stays in the log, and is no reason to keep the store open.
-          await written.catch(() => undefined);
+          const flushed = flushOnClose(() => level.compactRange(BEYOND_ALL_KEYS, BEYOND_ALL_KEYS));
+          // If this fails the data is still in the log, and the store must close all the same.
+          await flushed.catch(() => undefined);
         }
-        // Ends open iterations and views too.
+        // Ends open iterations and views, too.
         await level.close();
         onClose();
       }),
@@ -135,7 +138,7 @@ function bytesOf(entries: readonly KVEntry[]): number {
   return entries.reduce((sum, [key, value]) => sum + key.length + value.length, 0);
 }
 
-function readAtOnce(level: Level, keys: readonly Uint8Array[]): (Uint8Array | undefined)[] {
+function getManySync(level: Level, keys: readonly Uint8Array[]): (Uint8Array | undefined)[] {
   try {
     return keys.map((key) => level.getSync(key));
   } catch (error) {
@@ -155,7 +158,7 @@ function createReader(level: Level, snapshot?: Snapshot, assertOpen?: () => void
     },
     async *iterate(range) {
       assertOpen?.();
-      // Without the ones that are undefined: abstract-level takes those as bounds.
+      // abstract-level takes properties that are `undefined` as bounds.
       const { gt, gte, lt, reverse = false, limit = -1 } = range;
       const low = gt !== undefined ? { gt } : gte !== undefined ? { gte } : {};
       try {

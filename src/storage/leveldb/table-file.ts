@@ -1,7 +1,8 @@
 /**
- * The checksums of a table of LevelDB (`*.ldb`), which it does not look at itself when it reads. A
- * table is blocks, each followed by `compression(1) crc32c(4)`, found through an index block, which is
- * found through a footer of 48 bytes. The checksum is over what precedes it.
+ * Checks the checksums of a table of LevelDB (`*.ldb`), which LevelDB itself does not do when it
+ * reads. A table consists of blocks, each followed by `compression(1) crc32c(4)`. An index block
+ * lists them, and a footer of 48 bytes has the place of the index. The checksum is over what
+ * precedes it.
  */
 
 import { isSum, Varints } from './encoding.ts';
@@ -16,13 +17,13 @@ interface Handle {
   size: number;
 }
 
-/** A range of a file; it is lent until the next but one is asked for. */
+/** Reads a range of a file. The bytes are valid until the next but one is read. */
 export type ReadRange = (offset: number, length: number) => Promise<Buffer>;
 
-/** So much of a table is read at once. */
+/** The bytes of a table that are read at once. */
 const WINDOW_BYTES = 1024 * 1024;
 
-/** Where in a table something stands that was never written so; `undefined` for a whole one. */
+/** Where a table is damaged; `undefined` for a whole one. */
 export async function tableFault(read: ReadRange, size: number): Promise<string | undefined> {
   const footerAt = size - FOOTER_BYTES;
   if (footerAt < 0) return 'at its end';
@@ -39,11 +40,11 @@ export async function tableFault(read: ReadRange, size: number): Promise<string 
   handles.sort((a, b) => a.offset - b.offset);
   const outside = handles.find((handle) => !isWithin(handle, size));
   if (outside !== undefined) return `in the block at ${outside.offset}`;
-  // One window is read while the one before it is looked at.
+  // One window is read while the one before is checked.
   const windows = windowsOf(handles);
   const readWindow = (window: Window | undefined) => {
     const reading = window && read(window.offset, window.length);
-    // It may be that nobody waits for it any more.
+    // After a fault nothing awaits it any more.
     reading?.catch(() => undefined);
     return reading;
   };
@@ -67,7 +68,7 @@ interface Window {
   handles: Handle[];
 }
 
-/** @param handles by where they stand */
+/** @param handles by offset */
 function windowsOf(handles: readonly Handle[]): Window[] {
   const windows: Window[] = [];
   let window: Window | undefined;
@@ -83,7 +84,7 @@ function windowsOf(handles: readonly Handle[]): Window[] {
   return windows;
 }
 
-/** With what follows a block. */
+/** The size of a block with its trailer. */
 function blockBytes({ size }: Handle): number {
   return size + TRAILER_BYTES;
 }
@@ -92,7 +93,7 @@ function isWithin(handle: Handle, size: number): boolean {
   return handle.offset + blockBytes(handle) <= size;
 }
 
-/** @param bytes of a block, with what follows it */
+/** @param bytes a block with its trailer */
 function isBlock(bytes: Buffer): boolean {
   const sumAt = bytes.length - 4;
   return isSum(bytes.subarray(0, sumAt), bytes.readUInt32LE(sumAt));
@@ -103,7 +104,7 @@ function contentOf(bytes: Buffer): Buffer {
   return bytes[block.length] === 1 ? decompress(block) : block;
 }
 
-/** The values of an index block, which are where other blocks stand. */
+/** The values of an index block, which are the places of other blocks. */
 function handlesIn(block: Buffer): Handle[] {
   const restarts = block.readUInt32LE(block.length - 4);
   const entries = new Varints(block.subarray(0, block.length - 4 * (restarts + 1)));
@@ -124,7 +125,7 @@ function handleIn(bytes: Varints): Handle {
   return { offset: bytes.next(), size: bytes.next() };
 }
 
-/** Snappy: literals, and copies of what came out before. */
+/** Decompresses Snappy: literals, and copies of earlier output. */
 function decompress(block: Buffer): Buffer {
   const input = new Varints(block);
   const output = Buffer.alloc(input.next());

@@ -1,9 +1,10 @@
 /**
- * Databases that are not there, and will have the same site id whichever node makes them. Each node
- * works it out from what they have in common, so that a device is told the same one by all.
+ * Databases that do not exist yet. Each node computes the same coordinator's site id for such a
+ * database, so that a device gets the same one from all nodes, and whichever node creates it.
  *
- * It has to be another one when the data was restored to an older state: a device that knows it from
- * before would not send again what is gone. So the timeline counts, and which table this is.
+ * After the data was restored to an older state the site id has to differ: a device that knows it
+ * would not send again what was lost. So it depends on the timeline, and on the identity of the
+ * table.
  */
 
 import { createHash } from 'node:crypto';
@@ -15,12 +16,12 @@ import type { Place } from './reader.ts';
 import { readTimeline } from './timeline.ts';
 
 const SEED_BYTES = 16;
-/** Keys before it are the storage layer's own. */
+/** Smaller keys are the storage layer's own. */
 const FIRST_OF_ENGINE = Buffer.of(1);
 
 /**
- * Whether a database has been made, or is being brought in: whether anything stands there but what
- * opening one writes.
+ * Whether a database exists, or is being copied or imported: it has entries other than those that
+ * opening writes.
  */
 export async function isMade(
   client: pg.ClientBase,

@@ -1,12 +1,12 @@
 /**
- * Where PostgreSQL is: what `storage.url` says, read once.
+ * Parses `storage.url`, the address of PostgreSQL.
  *
  *     postgres://user:password@host:port,host2:port2/database?schema=sync_coordinator&sslmode=require
  *
- * Several hosts are a primary and the replicas that may take its place: whichever takes
- * writes is the one (`target_session_attrs=read-write`, which is always meant here). Other
- * parameters have the names of libpq and `pg`: sslmode, sslrootcert, application_name, … As long as
- * `pg` takes it so, every sslmode but disable and no-verify means verify-full.
+ * Several hosts are a primary and the replicas that may take its place: the one that takes writes
+ * is used, as with `target_session_attrs=read-write`. Other parameters have the names of libpq and
+ * `pg`: sslmode, sslrootcert, application_name, … As in `pg`, every sslmode but disable and
+ * no-verify means verify-full.
  */
 
 import { parse } from 'pg-connection-string';
@@ -17,9 +17,9 @@ const DEFAULT_PORT = 5432;
 const CONNECT_TIMEOUT_S = 5;
 const QUERY_TIMEOUT_MS = 15_000;
 const STALL_TIMEOUT_MS = 10_000;
-/** Also a channel for notifications, and it stands in statements unescaped. */
+/** The schema is also the name of the notification channel, and is part of statements unescaped. */
 const SCHEMA_NAME = /^[a-z_][a-z0-9_]{0,62}$/;
-/** What `pg` takes for verify-full as well, but with a warning of many lines. */
+/** Modes that `pg` takes for verify-full as well, but with a warning of many lines. */
 const VERIFYING_MODE = /([?&]sslmode=)(?:prefer|require|verify-ca)(?=&|$)/;
 const AUTHORITY = /^(postgres(?:ql)?:\/\/(?:[^@/?#]*@)?)([^/?#]*)(.*)$/is;
 
@@ -28,15 +28,15 @@ export interface PostgresHost {
   port: number;
 }
 
-/** How long PostgreSQL, or the way to it, may be silent. */
+/** How long PostgreSQL, or the network to it, may be silent. */
 export interface PostgresTimeouts {
   /** `connect_timeout`, which is in seconds: until a connection can be used. */
   connectMs: number;
-  /** `query_timeout`: until a statement is answered. The connection is given up then. */
+  /** `query_timeout`: until a statement is answered. After it the connection is closed. */
   queryMs: number;
   /**
-   * `idle_in_transaction_session_timeout`: until PostgreSQL ends a transaction whose owner sends
-   * nothing. Others wait so long for its lock.
+   * `idle_in_transaction_session_timeout`: until PostgreSQL ends a transaction whose client sends
+   * nothing. Other coordinators wait up to this time for its lock.
    */
   stallMs: number;
 }
@@ -47,9 +47,9 @@ export interface PostgresAddress {
   database: string | undefined;
   user: string | undefined;
   password: string | undefined;
-  /** As `pg` takes it. */
+  /** The `ssl` option of `pg`. */
   ssl: boolean | object | undefined;
-  /** Where our tables are. */
+  /** The schema of our tables. */
   schema: string;
   applicationName: string;
   timeouts: PostgresTimeouts;
@@ -57,7 +57,7 @@ export interface PostgresAddress {
 
 /**
  * @param url with its scheme
- * @throws ConfigError which shows nothing of the URL: it may hold a password
+ * @throws ConfigError, without the URL, which may hold a password
  */
 export function parsePostgresUrl(url: string): PostgresAddress {
   const [, head, authority, rest] = AUTHORITY.exec(url) ?? [];
@@ -78,7 +78,7 @@ export function parsePostgresUrl(url: string): PostgresAddress {
   const session = text('target_session_attrs');
   if (session !== undefined && session !== 'read-write' && session !== 'primary') {
     throw refused(
-      'sets target_session_attrs to something else than read-write: it is to be written',
+      'sets target_session_attrs to something else than read-write: the coordinator has to write',
     );
   }
   const { ssl } = parameters;
@@ -108,14 +108,14 @@ function parseTimeouts(text: (name: string) => string | undefined): PostgresTime
   if (timeouts.queryMs <= timeouts.stallMs) {
     throw refused(
       `sets query_timeout (${timeouts.queryMs} ms) to no more than ` +
-        `idle_in_transaction_session_timeout (${timeouts.stallMs} ms): nobody could wait for the ` +
-        'lock of a coordinator that has stalled',
+        `idle_in_transaction_session_timeout (${timeouts.stallMs} ms): waiting for the lock of a ` +
+        'coordinator that has stalled would always time out',
     );
   }
   return timeouts;
 }
 
-/** For people: no user, no password. */
+/** For people, without user and password. */
 export function describeAddress({ hosts, database, schema }: PostgresAddress): string {
   const names = hosts.map(({ host, port }) => `${host}:${port}`).join(', ');
   return `PostgreSQL at ${names}, database ${database ?? '(of the user)'}, schema ${schema}`;
@@ -137,7 +137,7 @@ function parseParameters(url: string): Readonly<Record<string, unknown>> {
   try {
     return { ...parse(isCompatible ? url : url.replace(VERIFYING_MODE, '$1verify-full')) };
   } catch (cause) {
-    // What is wrong may be a file that it names, such as sslrootcert.
+    // The cause may be a file that the URL names, such as sslrootcert.
     const path = cause instanceof Error && 'path' in cause ? `: ${String(cause.path)}` : '';
     throw refused(`is no URL of PostgreSQL${path}`, cause);
   }

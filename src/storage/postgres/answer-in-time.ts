@@ -1,11 +1,11 @@
-/** Waiting for PostgreSQL on a connection of one's own, which may hang without anybody noticing. */
+/** Waits for PostgreSQL on a connection outside of the pools, with a time limit. */
 
 import type pg from 'pg';
 import { cut } from './connections.ts';
 
 /**
- * Cuts the connection where `work` on it takes longer, so that `work` rejects, and where it fails: in
- * which state it is then, is not worth finding out.
+ * Runs `work` on a connection, and closes that if `work` takes longer, so that `work` rejects, or
+ * fails, since the state of the connection is then unknown.
  */
 export async function answerInTime<T>(
   client: pg.Client,

@@ -1,6 +1,6 @@
 /**
- * Arrays of bytes on their way to PostgreSQL, in its binary form: as text they would be twice as
- * long, and be parsed. `pg` sends a Buffer as it is.
+ * Encodes arrays of byte strings for PostgreSQL in its binary form: as text they would be twice as
+ * long, and have to be parsed. `pg` sends a Buffer unchanged.
  *
  *     dimensions 1 (4) · has nulls 0 (4) · type bytea 17 (4) · length (4) · first index 1 (4)
  *     for each: length (4) · bytes

@@ -1,13 +1,14 @@
 /**
- * Word of commits between nodes: "database D has reached version V", by LISTEN and NOTIFY, on one
- * connection a process. It carries no data, and may be lost: every so often, and whenever the
- * connection is made anew, the versions of all open databases are asked for.
+ * Notifications of commits between nodes: "database D has reached version V", by LISTEN and NOTIFY,
+ * on one connection a process. They carry no data, and may be lost: each process polls the versions
+ * of all open databases from time to time, and whenever it has connected again.
  *
- * Each process hears its own word, too, which tells how long that takes. Where there was nothing to
- * tell for a while, it says so, with a database id that is none.
+ * A process receives its own notifications, too, which measures their lag. If it had none to send
+ * since the last poll, it sends one with an empty database id.
  *
- * What is said is not part of the transaction that it is about: NOTIFY takes a lock of the whole
- * cluster until its commit is on the disk, and all commits of all databases would queue for it.
+ * A notification is not part of the transaction that it reports: NOTIFY takes a lock of the whole
+ * cluster until its commit is on the disk, so all commits of all databases would wait for each
+ * other.
  */
 
 import { randomUUID } from 'node:crypto';
@@ -22,30 +23,30 @@ import { NotificationLag } from './notification-lag.ts';
 export interface CommitFeedOptions {
   connections: Pick<Connections, 'toOwn'>;
   schema: string;
-  /** Between two polls; also the most that an answer is waited for. */
+  /** The time between two polls, and the time limit for an answer. */
   pollMs: number;
   logger: Logger;
-  /** Run on each connection that is made, before it listens; one on which it fails is not used. */
+  /** Runs on each new connection, before it listens. If it fails, the connection is not used. */
   onConnect?(client: pg.Client): Promise<void>;
 }
 
 interface Watched {
-  /** The newest that is known of here; -1 when somebody has to look again, whatever it is. */
+  /** The newest known version; -1 if listeners have to be called again, whatever the version is. */
   version: number;
-  /** Found by a poll. Word of it may still be on its way, until the next one. */
+  /** A version that a poll has found. Its notification may still arrive before the next poll. */
   unreceivedVersion?: number;
   listeners: Set<CommitListener>;
 }
 
 const RECONNECT_MS = 500;
-/** Of word that is about no database. */
+/** The database id of a notification that only measures the lag. */
 const NO_DATABASE = '';
 
 export class CommitFeed {
   readonly #options: CommitFeedOptions;
   readonly #node = randomUUID();
   readonly #watched = new Map<string, Watched>();
-  /** Versions of our own commits that nobody was told of yet. */
+  /** Versions of this process's commits for which no notification was sent yet. */
   readonly #unpublished = new Map<string, number>();
   #client: pg.Client | undefined;
   #unpublishedSince: number | undefined;
@@ -62,8 +63,8 @@ export class CommitFeed {
   }
 
   /**
-   * Listens, and goes on trying when it cannot.
-   * @throws SyncError STORE_LOCKED, of `onConnect`: it is not to go on
+   * Connects and listens. If that fails, it tries again from time to time.
+   * @throws SyncError STORE_LOCKED from `onConnect`: then it does not try again
    */
   async start(): Promise<void> {
     try {
@@ -89,14 +90,14 @@ export class CommitFeed {
     return () => listeners?.delete(listener);
   }
 
-  /** This process has committed: others are told. */
+  /** This process has committed: notifies the others. */
   committed(databaseId: string, version: number): void {
     const watched = this.#watched.get(databaseId);
-    // What lies between was written by others: nobody here need have heard of it.
+    // A gap means that other processes have committed, and listeners here may not know.
     if (watched?.version === version - 1) watched.version = version;
     else this.#received(databaseId, version);
-    this.#told(databaseId, version);
-    this.#sayLater(databaseId, version);
+    this.#noteReceived(databaseId, version);
+    this.#publish(databaseId, version);
   }
 
   figures(): StorageNotifications {
@@ -109,28 +110,29 @@ export class CommitFeed {
     };
   }
 
-  #sayLater(databaseId: string, version: number): void {
+  #publish(databaseId: string, version: number): void {
     this.#unpublished.set(databaseId, version);
     this.#unpublishedSince ??= performance.now();
-    this.#tell();
+    this.#send();
   }
 
   #received(databaseId: string, version: number): void {
     const watched = this.#watched.get(databaseId);
-    // While nobody listens yet it is left for the next poll.
+    // Without listeners yet, the next poll finds it.
     if (watched === undefined || watched.listeners.size === 0) return;
     if (version <= watched.version) return;
-    // That of a commit which had to be found out is not known.
+    // After a commit whose answer was lost the version is not known.
     watched.version = Number.isFinite(version) ? version : -1;
-    for (const listener of watched.listeners) void this.#look(watched, listener);
+    for (const listener of watched.listeners) void this.#call(watched, listener);
   }
 
-  async #look(watched: Watched, listener: CommitListener): Promise<void> {
-    // It could not: the next poll finds that more is there than is known.
+  async #call(watched: Watched, listener: CommitListener): Promise<void> {
+    // The listener could not read the commit: the next poll calls it again.
     if ((await listener()) === false) watched.version = -1;
   }
 
-  #tell(): void {
+  /** Sends waiting notifications, one message at a time. */
+  #send(): void {
     const client = this.#client;
     if (this.#publishing || client === undefined || this.#unpublished.size === 0) return;
     this.#publishing = true;
@@ -146,11 +148,11 @@ export class CommitFeed {
         this.#options.schema,
         payloads,
       ])
-      // Lost: the others find out when they ask.
+      // Lost: the other processes find the commits when they poll.
       .catch(() => this.#lag.lost())
       .finally(() => {
         this.#publishing = false;
-        this.#tell();
+        this.#send();
       });
   }
 
@@ -162,14 +164,14 @@ export class CommitFeed {
       const [node, version, id = ''] = payload.split(' ');
       if (node === this.#node) this.#lag.received();
       else {
-        this.#told(id, Number(version));
+        this.#noteReceived(id, Number(version));
         this.#received(id, Number(version));
       }
     });
     try {
       await answerInTime(client, pollMs, async () => {
         await onConnect?.(client);
-        // Word need not be on the disk.
+        // Notifications need not be on the disk.
         await client.query('SET synchronous_commit = off');
         await client.query(`LISTEN ${schema}`);
       });
@@ -181,7 +183,7 @@ export class CommitFeed {
     this.#client = client;
     this.#connects++;
     await this.#poll(client);
-    this.#tell();
+    this.#send();
     this.#later(this.#options.pollMs);
   }
 
@@ -193,7 +195,7 @@ export class CommitFeed {
     this.#later(RECONNECT_MS);
   }
 
-  /** Asks again, or connects again. */
+  /** Polls or, without a connection, connects again, after a delay. */
   #later(delayMs: number): void {
     clearTimeout(this.#timer);
     if (this.#closed) return;
@@ -208,15 +210,15 @@ export class CommitFeed {
     this.#timer.unref();
   }
 
-  /** Word has come, or is not needed, of all up to a version. */
-  #told(databaseId: string, version: number): void {
+  /** A notification of all up to a version has arrived, or is not needed. */
+  #noteReceived(databaseId: string, version: number): void {
     const watched = this.#watched.get(databaseId);
     if (watched?.unreceivedVersion !== undefined && watched.unreceivedVersion <= version) {
       watched.unreceivedVersion = undefined;
     }
   }
 
-  /** What has come by no word since the poll that found it will not any more. */
+  /** Counts versions for which no notification has arrived since the poll that found them. */
   #countMissed(): void {
     for (const watched of this.#watched.values()) {
       if (watched.unreceivedVersion !== undefined) this.#missed++;
@@ -224,16 +226,18 @@ export class CommitFeed {
     }
   }
 
-  /** A connection that does not answer is given up: nothing else would tell that it is dead. */
+  /**
+   * Polls, and closes a connection that does not answer: nothing else would show that it is dead.
+   */
   #poll(client: pg.Client): Promise<void> {
-    if (!this.#publishedSincePoll) this.#sayLater(NO_DATABASE, 0);
+    if (!this.#publishedSincePoll) this.#publish(NO_DATABASE, 0);
     this.#publishedSincePoll = false;
-    return answerInTime(client, this.#options.pollMs, () => this.#ask(client));
+    return answerInTime(client, this.#options.pollMs, () => this.#readVersions(client));
   }
 
-  async #ask(client: pg.Client): Promise<void> {
+  async #readVersions(client: pg.Client): Promise<void> {
     this.#countMissed();
-    // Also where nothing is open: whether it answers is worth knowing.
+    // Even if no database is open, to see whether the connection answers.
     const { rows } = await client.query<{ database_id: string; version: string }>(
       `SELECT database_id, version FROM ${this.#options.schema}.databases ` +
         'WHERE database_id = ANY($1::text[])',
@@ -241,7 +245,7 @@ export class CommitFeed {
     );
     for (const { database_id, version } of rows) {
       const watched = this.#watched.get(database_id);
-      // A replica has taken over that did not have all commits: it counts on from there.
+      // A replica without all commits has taken over, and counts on from an older version.
       if (watched !== undefined && Number(version) < watched.version) watched.version = -1;
       const isNews = watched !== undefined && watched.version >= 0 && watched.listeners.size > 0;
       if (isNews && watched.version < Number(version)) watched.unreceivedVersion = Number(version);

@@ -1,12 +1,12 @@
 /**
- * Connections to whichever of the hosts takes writes. Three pools, so that what writes never waits
- * for those who read, nor those who read in a moment for the snapshots of slow clients.
+ * Connections to the host that takes writes. There are three pools, so that writes never wait for
+ * reads, nor short reads for the snapshots of slow clients.
  *
- * All of them pipeline: a statement is sent without waiting for the answer to the one before.
+ * All connections pipeline: a statement is sent without waiting for the answer to the one before.
  *
- * None is waited for without end. A way that swallows everything and closes nothing is noticed by
- * the statement that is not answered in time: its connection is given up, and with it whatever else
- * was sent on it.
+ * Every wait has a time limit. If the network drops packets without closing connections, a
+ * statement is not answered in time: then its connection is closed, and all that was sent on it
+ * fails.
  */
 
 import pg from 'pg';
@@ -15,41 +15,47 @@ import type { StoragePool } from '../kv-store.ts';
 import type { PostgresAddress, PostgresHost } from './address.ts';
 import { TimelineGuard } from './timeline.ts';
 
-/** A connection without traffic is asked whether it is still there, by either side's kernel. */
+/**
+ * After this time without traffic the kernel checks whether the connection is alive (TCP
+ * keep-alive).
+ */
 const KEEP_ALIVE_MS = 10_000;
 const SERVER_OPTIONS = [
-  // Backends of a coordinator that is gone without a word would else take up places for two hours.
+  // Otherwise backends of a coordinator that vanished would use up connections for two hours.
   'tcp_keepalives_idle=30',
   'tcp_keepalives_interval=10',
   'tcp_keepalives_count=3',
-  // One plan serves all values. Planned for the ones at hand, a read of a range sorts all that lies
-  // in it while there are no statistics yet, instead of stopping where it has enough.
+  // One plan for all values. While there are no statistics, a plan for given values would sort a
+  // whole range instead of stopping at the limit.
   'plan_cache_mode=force_generic_plan',
 ];
 
-/** Why a connection is given up on which nothing has failed. */
+/** Why a connection is closed on which nothing has failed. */
 const SUSPECT = new Error('it was made before another one was lost');
 
 export interface ConnectionOptions {
   address: PostgresAddress;
-  /** Of each pool. */
+  /** The most connections of each pool. */
   connectionsMax: number;
   onLost(error: Error): void;
 }
 
-/** Each gives one, which is to be released. They reject with what connecting failed of. */
+/**
+ * Each method gives a connection, which the caller must release. Rejects with the error of
+ * connecting.
+ */
 export interface Connections {
   toWrite(): Promise<pg.PoolClient>;
   toRead(): Promise<pg.PoolClient>;
-  /** For as long as a client takes. */
+  /** For long reads, such as snapshots for slow clients. */
   toView(): Promise<pg.PoolClient>;
   /**
-   * One of its own, which is to be ended or cut.
-   * @param timeoutMs for making it
+   * A connection outside of the pools, which the caller must end or cut.
+   * @param timeoutMs the time limit for connecting
    */
   toOwn(timeoutMs?: number): Promise<pg.Client>;
   pools(): StoragePool[];
-  /** Later calls reject; waits for what was not released yet. */
+  /** Later calls reject. Waits for connections that are in use. */
   close(): Promise<void>;
 }
 
@@ -58,7 +64,7 @@ export function createConnections(options: ConnectionOptions): Connections {
   const { connectMs, queryMs, stallMs } = address.timeouts;
   const timelines = new TimelineGuard();
   let turn = 0;
-  /** Connections that were tried. */
+  /** The number of attempts to connect. */
   let tried = 0;
   const hostNow = (): PostgresHost =>
     address.hosts[turn % address.hosts.length] ?? address.hosts[0];
@@ -70,7 +76,7 @@ export function createConnections(options: ConnectionOptions): Connections {
     application_name: address.applicationName,
     connectionTimeoutMillis: connectMs,
     query_timeout: queryMs,
-    // What is not waited for any more is not to go on there, and to queue for locks.
+    // A statement that timed out here must not go on in PostgreSQL, and wait for locks.
     statement_timeout: queryMs,
     idle_in_transaction_session_timeout: stallMs,
     options: SERVER_OPTIONS.map((option) => `-c ${option}`).join(' '),
@@ -79,25 +85,29 @@ export function createConnections(options: ConnectionOptions): Connections {
     pipeline: true,
   };
 
-  /** Connections that were lost. Those made before the last of them may be dead as well. */
+  /**
+   * The number of lost connections. All that were made before the last loss may be dead as well.
+   */
   let losses = 0;
 
-  /** Made anew for each connection, so that each goes to the host that is in use by then. */
+  /** One for each connection, made with the host that is in turn at that time. */
   class HostClient extends pg.Client {
     readonly lossesBefore = losses;
 
     constructor(own?: pg.ClientConfig) {
       super({ ...settings, ...hostNow(), ...own });
       tried++;
-      // Whoever uses it learns of it from the statement that fails. Without a listener at any
-      // moment between two owners, a connection that dies would end the process.
+      // A user of the connection gets the error from its statement. This listener is for the time
+      // between two users: without it a connection that dies would end the process.
       this.on('error', (error) => {
         losses++;
         onLost(error);
       });
     }
 
-    /** Also where nobody answers the goodbye, which `pg` would wait for without end. */
+    /**
+     * Ends within `connectMs`, even if the server does not answer: `pg` alone would wait for ever.
+     */
     override end(): Promise<void>;
     override end(callback: (error: Error) => void): void;
     override end(callback?: (error: Error) => void): Promise<void> | void {
@@ -111,21 +121,21 @@ export function createConnections(options: ConnectionOptions): Connections {
     await Promise.all([refuseReadOnly(client), timelines.refuseOlder(client)]);
   };
 
-  /** The next host is in turn where this one did not answer or is not to be used. */
+  /** Switches to the next host if this one does not answer or must not be used. */
   async function connecting<T>(connect: () => Promise<T>): Promise<T> {
     const before = { turn, tried };
     try {
       return await connect();
     } catch (error) {
-      // Once for all who found that out together; and no host is to blame when none was asked, since
-      // all connections are in use.
+      // Only once for all calls that failed together. And not if no host was tried, since all
+      // connections are in use.
       if (turn === before.turn && tried > before.tried) turn++;
       throw error;
     }
   }
 
   const pools = new Map<string, pg.Pool>();
-  /** @param waitMs for one to be released */
+  /** @param waitMs how long to wait for a free connection */
   const createPool = (name: string, waitMs: number) => {
     const pool = new pg.Pool({
       Client: HostClient,
@@ -136,9 +146,10 @@ export function createConnections(options: ConnectionOptions): Connections {
         verify(client).then(() => done(), done);
       },
     });
-    // Each has told already.
+    // Each client has reported it already.
     pool.on('error', () => undefined);
-    // Its owner knows of it a moment before the socket does, and may be back at once.
+    // The user of a connection knows of the failure before its socket does, and may ask again at
+    // once.
     pool.on('release', (error) => {
       if (error && error !== SUSPECT) losses++;
     });
@@ -148,7 +159,7 @@ export function createConnections(options: ConnectionOptions): Connections {
         for (;;) {
           const client = await pool.connect();
           if (!(client instanceof HostClient) || client.lossesBefore === losses) return client;
-          // To find out by asking would take the time of a statement for each.
+          // It may be dead. To ask it would take a round trip for each.
           client.release(SUSPECT);
         }
       });
@@ -157,7 +168,7 @@ export function createConnections(options: ConnectionOptions): Connections {
   return {
     toWrite: createPool('write', queryMs),
     toRead: createPool('read', queryMs),
-    // Those of clients that read nothing are only let go when their sockets are.
+    // A client that reads nothing keeps its connection until its socket is closed.
     toView: createPool('snapshot', connectMs),
     toOwn: (timeoutMs = connectMs) =>
       connecting(async () => {
@@ -185,14 +196,13 @@ export function createConnections(options: ConnectionOptions): Connections {
   };
 }
 
-/** Closes a connection of one's own at once, without the goodbye that a dead one never answers. */
+/** Closes a connection at once, without the goodbye, which a dead one never answers. */
 export function cut(client: pg.Client): void {
   client.connection.stream.destroy();
 }
 
 /**
- * Runs `work` on a connection. One on which something failed is not used again: in which state it
- * is, is not worth finding out.
+ * Runs `work` on a connection, and closes that if `work` fails: its state is unknown.
  */
 export async function withConnection<T>(
   connect: () => Promise<pg.PoolClient>,

@@ -1,10 +1,13 @@
-/** What PostgreSQL and the way to it refuse, in words for the operator or for clients. */
+/** Turns errors of PostgreSQL and of the network into errors for the operator or for clients. */
 
 import { SyncError } from '../../errors/sync-error.ts';
 
 const RETRY_MS = 1000;
 
-/** Another try of the whole transaction may go through: serialization failure, deadlock, lock timeout. */
+/**
+ * Errors after which the whole transaction is tried again: serialization failure, deadlock, lock
+ * timeout.
+ */
 const RETRYABLE = new Set(['40001', '40P01', '55P03']);
 
 /** A SQLSTATE, or the name of an error of the operating system. */
@@ -14,15 +17,15 @@ function codeOf(error: unknown): string | undefined {
     : undefined;
 }
 
-/** Whether the statement was refused, and the connection is as good as before. */
+/** Whether PostgreSQL refused the statement, and the connection is sound. */
 export function isRefusal(error: unknown): boolean {
   const code = codeOf(error);
   return code !== undefined && /^[0-9A-Z]{5}$/.test(code) && !isConnectionLost(error);
 }
 
 /**
- * Whether the connection is gone or about to be: socket errors have no SQLSTATE; class 08, and 57P
- * (shut down, crashed, terminated, idle too long), are PostgreSQL's last words.
+ * Whether the connection is lost, or PostgreSQL is about to close it: socket errors have no
+ * SQLSTATE; class 08, and 57P (shut down, crashed, terminated, idle too long), announce the end.
  */
 export function isConnectionLost(error: unknown): boolean {
   const code = codeOf(error);
@@ -34,8 +37,8 @@ export function isWorthRetrying(error: unknown): boolean {
 }
 
 /**
- * For clients, who are told nothing of PostgreSQL; the cause is for the log. A host that is not to be
- * used is such a cause: another may be in a moment, and nobody shall take the store for lost.
+ * An error for clients, which must not learn about PostgreSQL; the cause goes to the log. That a
+ * host must not be used is only a cause as well: another host may take its place in a moment.
  */
 export function unavailable(cause: unknown): SyncError {
   if (cause instanceof SyncError && !isOfHost(cause)) return cause;
@@ -66,8 +69,8 @@ const STARTUP: Readonly<Record<string, string>> = {
 };
 
 /**
- * For everybody who asks how the store is: no more than the tables above say, since messages of
- * PostgreSQL name users and hosts. The cause is for the log.
+ * An error for health checks, which are public: it has only texts from the table above, since
+ * messages of PostgreSQL name users and hosts. The cause goes to the log.
  */
 export function healthError(error: unknown): SyncError {
   if (error instanceof SyncError) return error;
@@ -80,7 +83,7 @@ export function healthError(error: unknown): SyncError {
   });
 }
 
-/** The one line that a failed start says. */
+/** The error of a failed start, in one line for the operator. */
 export function startupError(where: string, error: unknown): SyncError {
   if (error instanceof SyncError) return error;
   const message = error instanceof Error ? error.message : String(error);
@@ -105,6 +108,6 @@ function startupAdvice(code: string | undefined, message: string): string {
   if (/certificate/i.test(message)) {
     return `its certificate is not trusted (${message}): set sslrootcert to that of its authority`;
   }
-  // Ours are all above; a message of PostgreSQL names no password.
+  // A message of PostgreSQL, which has no password.
   return `it cannot be used: ${message}`;
 }

@@ -1,14 +1,14 @@
 /**
- * How long word of a commit takes: from this process's own commit until its own word of it comes
- * back. Both are read off one clock, so those of the nodes need not agree. What others wait beyond
- * that is their own way from PostgreSQL.
+ * Measures the lag of notifications: the time from a commit of this process until its own
+ * notification comes back. Both are times of one clock, so the clocks of the nodes need not agree.
+ * Other nodes may wait longer if their network to PostgreSQL is slower.
  */
 
 export class NotificationLag {
   #lastMs: number | undefined;
   #awaitedSince: number | undefined;
 
-  /** @param since when there was something to be told of */
+  /** @param since when the commit was made */
   published(since: number): void {
     this.#awaitedSince ??= since;
   }
@@ -19,12 +19,12 @@ export class NotificationLag {
     this.#awaitedSince = undefined;
   }
 
-  /** It will not come any more. */
+  /** The awaited notification will not come. */
   lost(): void {
     this.#awaitedSince = undefined;
   }
 
-  /** `undefined` before the first. Grows while word is overdue. */
+  /** `undefined` before the first notification. Grows while one is overdue. */
   get ms(): number | undefined {
     if (this.#lastMs === undefined || this.#awaitedSince === undefined) return this.#lastMs;
     return Math.max(this.#lastMs, performance.now() - this.#awaitedSince);

@@ -1,6 +1,7 @@
 /**
- * Storage in PostgreSQL, which several coordinators may share: see `schema.ts` for the tables,
- * `transaction.ts` for who may write, `commit-feed.ts` for how the others hear of it.
+ * Storage in PostgreSQL, which several coordinators may share. `schema.ts` has the tables,
+ * `transaction.ts` the writes and their lock, `commit-feed.ts` the notifications between
+ * coordinators.
  */
 
 import type pg from 'pg';
@@ -21,17 +22,17 @@ import { createPostgresStore, type TransactionCounts } from './store.ts';
 export interface PostgresStorageOptions {
   address: PostgresAddress;
   logger: Logger;
-  /** Only reads: makes nothing, neither tables nor a database. */
+  /** Creates nothing, neither tables nor a database. */
   existing?: boolean;
-  /** Keeps all who would write out for as long as it is open; only with `existing`. */
+  /** Keeps all other writers out while it is open; only with `existing`. */
   alone?: boolean;
 }
 
-/** Of each of the three pools; PostgreSQL allows 100 in all by default. */
+/** The most connections of each of the three pools; PostgreSQL allows 100 in all by default. */
 const CONNECTIONS_MAX = 10;
-/** Whoever asks for the health waits for a second at most, as Kubernetes does. */
+/** Shorter than the second after which Kubernetes gives up a probe. */
 const PROBE_MS = 700;
-/** The most that a lost word of a commit delays a push. */
+/** The most by which a lost notification delays a push. */
 const POLL_MS = 5000;
 
 /** @throws SyncError STORE_UNAVAILABLE, STORE_FORMAT: their messages are for the operator */
@@ -45,7 +46,7 @@ export async function createPostgresStorage(options: PostgresStorageOptions): Pr
   });
   const feed = new CommitFeed({
     ...{ connections, schema, pollMs: POLL_MS, logger },
-    // Who only reads one moment is in nobody's way.
+    // A reader of one consistent view does not need the lock.
     ...(!existing && { onConnect: (client) => lockToServe(client, schema) }),
   });
   let lock: LockAlone | undefined;
@@ -134,7 +135,7 @@ async function prepare(
   }
 }
 
-/** @returns the version of a database; 0 where it is not there, nor is to be made */
+/** @returns the version of a database; 0 if it does not exist and must not be created */
 async function enter(
   client: pg.ClientBase,
   { schema, databaseId }: Place,

@@ -1,6 +1,6 @@
 /**
- * Whether PostgreSQL answers, and takes writes. On a connection of its own: one of a pool would be
- * waited for while all are in use, and being busy is not being down.
+ * Checks whether PostgreSQL answers, and takes writes, on a connection outside of the pools: a pool
+ * may be busy, which is not a failure.
  */
 
 import type pg from 'pg';
@@ -46,7 +46,7 @@ export class Probe {
     return client;
   }
 
-  /** In which state it is, is not worth finding out. */
+  /** Closes the connection: its state is unknown. */
   #drop(): void {
     if (this.#client !== undefined) cut(this.#client);
     this.#client = undefined;

@@ -1,4 +1,4 @@
-/** Reading entries, on a connection or on any of a pool. */
+/** Reads entries, on a connection or on any of a pool. */
 
 import type pg from 'pg';
 import type { KVEntry, KVRange } from '../kv-store.ts';
@@ -10,7 +10,7 @@ const BYTES_PER_READ_MAX = 1024 * 1024;
 
 export type Queryable = Pick<pg.Pool | pg.ClientBase, 'query'>;
 
-/** The entries of one database. */
+/** Where the entries of one database are. */
 export interface Place {
   schema: string;
   databaseId: string;
@@ -22,8 +22,9 @@ export async function readMany(
   keys: readonly Uint8Array[],
 ): Promise<(Uint8Array | undefined)[]> {
   if (keys.length === 0) return [];
-  // A look into the index for each key, whatever is known of the table. A join that was planned while
-  // there was nothing in it reads all of the database, until PostgreSQL has gathered statistics.
+  // This form looks up each key in the index, with or without statistics. A plain join that was
+  // planned while the table was empty would read the whole database until PostgreSQL has gathered
+  // statistics.
   const { rows } = await queryable.query<[number, Buffer]>({
     name: 'read-many',
     text:
@@ -39,8 +40,8 @@ export async function readMany(
 }
 
 /**
- * The entries of a range in pieces, each asked for behind the last key of the one before. All of
- * them are of one moment only if the connection is in a transaction that reads so.
+ * Reads the entries of a range in pieces, each after the last key of the one before. They are
+ * consistent only if the connection is in a transaction with a fixed snapshot.
  */
 export async function* readRange(
   queryable: Queryable,
@@ -71,7 +72,7 @@ async function readPiece(
   const { gt, gte, lt, reverse = false } = range;
   const [low, comparison] = gt === undefined ? [gte, '>='] : [gt, '>'];
   const direction = reverse ? 'DESC' : 'ASC';
-  // Sizes are known without reading what is stored out of line; only what is given out is read.
+  // `octet_length` does not read values that are stored out of line: only returned values are read.
   const { rows } = await queryable.query<[Buffer, Buffer, string]>({
     name: `read-range ${comparison} ${direction}`,
     text:

@@ -1,8 +1,8 @@
 /**
- * Our tables. `database_id` comes first in every key, and no statement that reads or writes entries
- * touches two databases, so that `databases` and `entries` can be distributed by it.
+ * The tables in PostgreSQL. `database_id` comes first in every key, and no statement that reads or
+ * writes entries concerns two databases, so `databases` and `entries` can be distributed by it.
  *
- *     layout     version          one row: which layout this is
+ *     layout     version          one row: the version of this layout
  *     databases  database_id      version counts commits; its row is the lock of the writer
  *     entries    database_id, key value
  */
@@ -10,7 +10,7 @@
 import type pg from 'pg';
 import { SyncError } from '../../errors/sync-error.ts';
 
-/** Raised with each change of the layout, which is then a step in `MIGRATIONS`. */
+/** Raised with each change of the layout, which is a new step in `MIGRATIONS`. */
 const LAYOUT = 1;
 
 const MIGRATIONS: readonly ((schema: string) => string)[] = [
@@ -29,13 +29,13 @@ const MIGRATIONS: readonly ((schema: string) => string)[] = [
     );`,
 ];
 
-/** Any number that no other program is likely to lock. */
+/** A number that other programs are unlikely to lock. */
 const MIGRATION_LOCK = 7_095_301_452;
 const SERVER_VERSION_MIN = 130_000;
 
 /**
- * Makes or migrates the tables, one process at a time.
- * @param options.existing makes nothing
+ * Creates or migrates the tables, one process at a time.
+ * @param options.existing creates nothing
  * @throws SyncError STORE_FORMAT, STORE_UNAVAILABLE; what `pg` throws
  */
 export async function ensureSchema(
@@ -55,7 +55,7 @@ export async function ensureSchema(
   await client.query('BEGIN');
   try {
     await client.query('SELECT pg_advisory_xact_lock($1)', [MIGRATION_LOCK]);
-    // IF NOT EXISTS would ask for the right to make one, even where it is there.
+    // CREATE SCHEMA IF NOT EXISTS needs the right to create one, even if it exists.
     const found = await client.query('SELECT 1 FROM pg_namespace WHERE nspname = $1', [schema]);
     if (found.rowCount === 0) await client.query(`CREATE SCHEMA ${schema}`);
     // Another process may have been first.
@@ -69,7 +69,7 @@ export async function ensureSchema(
   }
 }
 
-/** 0 where there is nothing yet. */
+/** The version of the layout; 0 without tables. */
 async function readLayout(client: pg.ClientBase, schema: string): Promise<number> {
   const found = await client.query(
     'SELECT 1 FROM pg_tables WHERE schemaname = $1 AND tablename = $2',

@@ -1,16 +1,18 @@
 /**
- * Who may write to the databases of a schema: the coordinators that serve it, or nobody while a copy
- * reads it. What is acknowledged behind the back of a copy would be missing where it goes to.
+ * The lock of a schema: its coordinators may write to its databases, except while `copy` or
+ * `import` works on it. A change that is acknowledged during a copy would be missing in the copy.
  *
- * An advisory lock of PostgreSQL, one for each schema:
+ * It is an advisory lock of PostgreSQL, one for each schema:
  *
- *   shared, session        each coordinator, on the connection that listens, for as long as it runs:
- *                          a copy does not begin beside one, and none starts beside a copy
- *   shared, transaction    each transaction that writes: that of a coordinator whose connection was
- *                          lost, so that a copy could begin, is refused
+ *   shared, session        each coordinator, on the connection that listens, while it runs: no copy
+ *                          begins while one runs, and none starts during a copy
+ *   shared, transaction    each transaction that writes: if a coordinator has lost its connection,
+ *   so
+ *                          that a copy could begin, its writes are refused
  *   exclusive, session     the copy, until it is done
  *
- * Nobody waits for it: an exclusive lock that is waited for would hold up those who serve.
+ * All requests fail at once instead of waiting: a waiting exclusive lock would block all
+ * coordinators.
  */
 
 import { createHash } from 'node:crypto';
@@ -19,17 +21,20 @@ import { SyncError } from '../../errors/sync-error.ts';
 import { type Connections, cut } from './connections.ts';
 
 const RETRY_MS = 1000;
-/** A coordinator that has just stopped may still be there for PostgreSQL. */
+/**
+ * PostgreSQL may still hold the lock of a coordinator that has just stopped, so the copy tries for
+ * a while.
+ */
 const TRIES_MAX = 20;
 const TRY_PAUSE_MS = 100;
 
-/** As PostgreSQL shows it in `pg_locks`, in two halves: `classid` and `objid`. */
+/** The key of the lock. `pg_locks` shows its two halves as `classid` and `objid`. */
 export function servingLockKey(schema: string): bigint {
   return createHash('sha256').update(`sync-coordinator:${schema}`).digest().readBigInt64BE();
 }
 
 /**
- * For the beginning of a transaction that writes, in one message with BEGIN.
+ * The statement that takes the lock for a transaction that writes, sent in one message with BEGIN.
  * @see assertMayWrite
  */
 export function toMayWrite(schema: string): string {
@@ -37,7 +42,7 @@ export function toMayWrite(schema: string): string {
 }
 
 /**
- * @param results of a message that ends with `toMayWrite`
+ * @param results the results of a message that ends with `toMayWrite`
  * @throws SyncError STORE_UNAVAILABLE
  */
 export function assertMayWrite(results: unknown): void {
@@ -54,7 +59,7 @@ export function assertMayWrite(results: unknown): void {
 }
 
 /**
- * On a connection of a coordinator, which holds it then until it ends.
+ * Takes the lock of a coordinator on a connection, which holds it until it ends.
  * @throws SyncError STORE_LOCKED
  */
 export async function lockToServe(client: pg.ClientBase, schema: string): Promise<void> {
@@ -70,14 +75,14 @@ export async function lockToServe(client: pg.ClientBase, schema: string): Promis
 }
 
 export interface LockAlone {
-  /** @throws SyncError STORE_LOCKED, when it was lost with its connection */
+  /** @throws SyncError STORE_LOCKED if the lock was lost with its connection */
   assertHeld(): void;
   close(): Promise<void>;
 }
 
 /**
- * Keeps all who would write out until it is closed.
- * @throws SyncError STORE_LOCKED, which names those that serve
+ * Keeps all coordinators from writing until it is closed.
+ * @throws SyncError STORE_LOCKED, which names the running coordinators
  */
 export async function lockAlone(
   connections: Pick<Connections, 'toOwn'>,

@@ -1,4 +1,4 @@
-/** One database in PostgreSQL, as the engine knows it. */
+/** One database in PostgreSQL as a `KVStore`. */
 
 import { randomBytes } from 'node:crypto';
 import type pg from 'pg';
@@ -10,16 +10,16 @@ import { isWorthRetrying, unavailable } from './faults.ts';
 import { type Place, readMany, readRange } from './reader.ts';
 import { type Attempt, attempt, isCommitted, removeNote, type Writer } from './transaction.ts';
 
-/** Tries of one transaction, when PostgreSQL or the way to it failed. */
+/** Attempts of one transaction, if PostgreSQL or the network fails. */
 const ATTEMPTS_MAX = 4;
 const RESOLVE_PAUSE_MS = 200;
-/** A view that nobody reads from holds back vacuum. */
+/** PostgreSQL ends a view that was not read for this time: an open view holds back vacuum. */
 const VIEW_IDLE_MS = 10 * 60_000;
 
-/** Of all the stores of a storage together. */
+/** The counts of all stores of a storage together. */
 export interface TransactionCounts {
   retries: number;
-  /** Commits of which it had to be found out whether they are there. */
+  /** Commits whose answer was lost, and that were then found to be there or not. */
   resolved: number;
 }
 
@@ -33,7 +33,7 @@ export interface PostgresStoreOptions {
   /** @returns stops it */
   watch(listener: CommitListener): () => void;
   onClose(): void;
-  /** Throws when what is read is not to be trusted any more. */
+  /** Throws if reads can't be trusted any more. */
   assertReadable(): void;
 }
 
@@ -51,7 +51,7 @@ export function createPostgresStore(options: PostgresStoreOptions): KVStore {
 
   async function write<T>(work: (transaction: KVTransaction) => Promise<T>): Promise<T> {
     const number = ++commits;
-    // Others wait for their turn: what has taken this long is answered, not tried again.
+    // Other writers wait for their turn: after this time there is no further attempt.
     const deadline = Date.now() + timeouts.connectMs;
     for (let tries = 1; ; tries++) {
       const tried = await tryOnce(number, work);
@@ -64,7 +64,7 @@ export function createPostgresStore(options: PostgresStoreOptions): KVStore {
         case 'thrown':
           throw tried.error;
         case 'unknown':
-          // Its version is not known, but others would read what they need anyway.
+          // The version of the commit is not known.
           if (await resolve(number, tried.error)) {
             onCommitted(Number.POSITIVE_INFINITY);
             return tried.result;
@@ -100,8 +100,8 @@ export function createPostgresStore(options: PostgresStoreOptions): KVStore {
   }
 
   /**
-   * Asks whether a commit is there, for as long as its connection may hold the lock.
-   * @throws SyncError STORE_UNAVAILABLE when it cannot be known
+   * Finds out whether a commit is there. Tries for as long as its connection may hold the lock.
+   * @throws SyncError STORE_UNAVAILABLE if that can't be found out
    */
   async function resolve(number: bigint, error: unknown): Promise<boolean> {
     const deadline = Date.now() + timeouts.stallMs;
@@ -130,7 +130,7 @@ export function createPostgresStore(options: PostgresStoreOptions): KVStore {
     });
     views.add(view);
     if (!released) return view;
-    // Closed while it was being made.
+    // The store was closed meanwhile.
     await view.close();
     throw storeClosed();
   }
@@ -150,7 +150,7 @@ export function createPostgresStore(options: PostgresStoreOptions): KVStore {
       try {
         yield* view.iterate(range);
       } finally {
-        // What was read is there: nobody waits for the end of the transaction, but `close`.
+        // The entries have been read: only `close` waits for the end of the transaction.
         void view.close();
       }
     },
@@ -179,8 +179,8 @@ interface ViewOwner {
 }
 
 /**
- * A transaction that reads one moment, that of its first statement, on a connection of its own. Its
- * beginning is not waited for: a short read costs one round trip.
+ * A read-only transaction on a connection of its own. It sees the state at its first statement. It
+ * does not wait for the answer to BEGIN, so a short read costs one round trip.
  */
 class View implements KVReader {
   readonly #client: pg.PoolClient;
@@ -198,11 +198,11 @@ class View implements KVReader {
       'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; ' +
         `SET LOCAL idle_in_transaction_session_timeout = ${VIEW_IDLE_MS}`,
     );
-    // Whoever reads finds out.
+    // The first read rejects with this error.
     this.#begun.catch(() => undefined);
   }
 
-  /** Fixes the moment. */
+  /** Fixes the state that is read, with a first statement. */
   async begun(): Promise<void> {
     try {
       await this.#read(() => this.#client.query(`SELECT 1 FROM ${this.#place.schema}.layout`));

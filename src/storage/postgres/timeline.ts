@@ -1,9 +1,10 @@
 /**
- * Which history a server writes on. A replica that takes over begins a new timeline, with a higher
- * number; the server that it took over from still writes on the old one if it comes back as it was.
- * What is written there is in no other's history, so who has seen the newer one never goes back.
+ * Refuses servers on an old timeline. A replica that takes over begins a new timeline, with a
+ * higher number. The server that it replaced would still write on the old one if it came back
+ * unchanged, and those writes would be in no other history. So a process that has seen a newer
+ * timeline never uses an older one.
  *
- * This holds for as long as the process runs. That the old server stays down is the operator's part.
+ * The guard lasts as long as the process. Keeping the old server down is up to the operator.
  */
 
 import type pg from 'pg';
@@ -11,7 +12,7 @@ import { SyncError } from '../../errors/sync-error.ts';
 import { isConnectionLost } from './faults.ts';
 
 export interface Timeline {
-  /** Of the cluster: a new one begins to count anew. */
+  /** The system identifier of the cluster; timelines count within one cluster. */
   system: string;
   number: number;
 }
@@ -19,7 +20,7 @@ export interface Timeline {
 export class TimelineGuard {
   readonly #newest = new Map<string, number>();
 
-  /** @throws SyncError STORE_UNAVAILABLE, when a later timeline of the same cluster was seen */
+  /** @throws SyncError STORE_UNAVAILABLE if a later timeline of the same cluster was seen */
   async refuseOlder(client: pg.ClientBase): Promise<void> {
     const found = await readTimeline(client);
     if (found === undefined) return;
@@ -35,7 +36,10 @@ export class TimelineGuard {
   }
 }
 
-/** `undefined` where that cannot be known: what is compatible with PostgreSQL may have no such thing. */
+/**
+ * `undefined` if it can't be read: systems that are compatible with PostgreSQL may not have
+ * timelines.
+ */
 export async function readTimeline(client: pg.ClientBase): Promise<Timeline | undefined> {
   try {
     const { rows } = await client.query<{ system: string; file: string }>(
@@ -43,7 +47,7 @@ export async function readTimeline(client: pg.ClientBase): Promise<Timeline | un
         'FROM pg_control_system()',
     );
     const [{ system, file } = { system: '', file: '' }] = rows;
-    // The first eight digits of a name of the write-ahead log.
+    // The name of a write-ahead log file begins with eight digits of the timeline.
     const number = Number.parseInt(file.slice(0, 8), 16);
     return Number.isNaN(number) ? undefined : { system, number };
   } catch (error) {

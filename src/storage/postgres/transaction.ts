@@ -1,25 +1,26 @@
 /**
- * One write to one database: locked, read, written and committed in one transaction of PostgreSQL.
+ * One write to one database: lock, reads, writes and commit in one transaction of PostgreSQL.
  *
- * The lock is the database's row in `databases`, taken before anything is read. So what commits
- * later has seen what committed before, on whatever node. A node that stalls while it holds
- * the lock is ended by PostgreSQL (idle_in_transaction_session_timeout), and its commit fails.
+ * The lock is the database's row in `databases`. It is taken before anything is read, so each
+ * writer, on any node, sees all earlier commits. If a node stalls while it holds the lock,
+ * PostgreSQL ends its transaction (idle_in_transaction_session_timeout), and its commit fails.
  *
- * Round trips of a commit: one for BEGIN with the lock, one for the write with COMMIT, and what
- * `work` reads in between: of a merge, one more.
+ * A commit takes one round trip for BEGIN with the lock, one for the writes with COMMIT, and those
+ * of the reads of `work`: a merge needs one.
  *
- * When the connection dies while COMMIT is under way, nobody knows what became of it. Each
- * commit therefore notes, in the storage layer's own key space, how many this writer has made:
+ * If the connection dies during COMMIT, the outcome is unknown. So each commit writes a note, among
+ * the storage layer's own keys, with the number of commits of this writer:
  *
  *     key    00 "writer" writer id(16)
  *     value  number(8) of the commit, big-endian
  *
- * Whoever then takes the lock, which waits for the old connection's end, reads whether it is there.
+ * The writer then takes the lock, which waits for the end of the old connection, and reads the
+ * note.
  *
- * Where a replica is waited for, a commit can be there without the replica having it: PostgreSQL
- * shows what a backend has left that was terminated, or told to wait no longer, or whose server
- * crashed, while it waited. So nothing that was read under the lock is believed before a COMMIT of
- * the reader's own: the lock is in the log as well, behind what was read, and is waited for.
+ * With synchronous replication a commit can be visible before the replica has it: if a backend was
+ * terminated, told to wait no longer, or its server crashed, while it waited for the replica. So
+ * what was read under the lock counts only after a COMMIT of the reader's own: the lock is in the
+ * write-ahead log after what was read, so that COMMIT waits for the replica to have both.
  */
 
 import type pg from 'pg';
@@ -35,21 +36,21 @@ export interface Writer {
   noteKey: Buffer;
 }
 
-/** What became of one try. */
+/** The outcome of one attempt. */
 export type Attempt<T> =
   | { outcome: 'committed'; result: T; version: number }
-  /** Nothing was to be written, and nothing was. */
+  /** There was nothing to write. */
   | { outcome: 'nothing'; result: T }
-  /** What `work` threw. */
+  /** `work` threw the error. */
   | { outcome: 'thrown'; error: unknown }
-  /** Certainly not committed, for what PostgreSQL or the way to it did. */
+  /** Certainly not committed: PostgreSQL or the network failed. */
   | { outcome: 'failed'; error: unknown }
   | { outcome: 'unknown'; error: unknown; result: T };
 
-/** Puts, and deletes as `undefined`; the last one of a key counts. */
+/** Puts, and deletes as `undefined`. The last one of a key counts. */
 type Changes = Map<string, { key: Buffer; value: Buffer | undefined }>;
 
-/** Begins a transaction, and waits until nobody else writes. */
+/** Begins a transaction, and waits until there is no other writer. */
 async function lock(client: pg.ClientBase, { schema, databaseId }: Place): Promise<void> {
   const [begun, locked] = await Promise.allSettled([
     client.query(`BEGIN ISOLATION LEVEL READ COMMITTED; ${toMayWrite(schema)}`),
@@ -62,27 +63,27 @@ async function lock(client: pg.ClientBase, { schema, databaseId }: Place): Promi
   if (begun.status === 'rejected') throw begun.reason;
   assertMayWrite(begun.value);
   if (locked.status === 'rejected') throw locked.reason;
-  // Without the row there is no lock: somebody has removed the database below us.
+  // Without the row there is no lock: another program has removed the database.
   if (locked.value.rowCount !== 1) throw new Error(`${schema}.databases has no such database`);
 }
 
 /**
- * What was read and written is there for good, also for whoever takes over.
- * @throws also what PostgreSQL only remarks: that it has committed, and was told not to wait
+ * Makes what was read and written durable, also on a synchronous replica.
+ * @throws also for a notice of PostgreSQL: it has committed without waiting for the replica
  */
 async function commit(client: pg.ClientBase): Promise<void> {
-  const remarks: string[] = [];
-  const note = ({ message }: { message?: string | undefined }) => remarks.push(message ?? '');
+  const notices: string[] = [];
+  const note = ({ message }: { message?: string | undefined }) => notices.push(message ?? '');
   client.on('notice', note);
   try {
     await client.query('COMMIT');
   } finally {
     client.off('notice', note);
   }
-  if (remarks.length > 0) throw new Error(`COMMIT was answered with: ${remarks.join('; ')}`);
+  if (notices.length > 0) throw new Error(`COMMIT was answered with: ${notices.join('; ')}`);
 }
 
-/** @param number of this commit, noted with it */
+/** @param number the number of this commit, for its note */
 export async function attempt<T>(
   client: pg.ClientBase,
   { place, noteKey }: Writer,
@@ -102,14 +103,15 @@ export async function attempt<T>(
     result = await open.run(work);
   } catch (error) {
     await client.query('ROLLBACK').catch(() => undefined);
-    // What went wrong below is not the work's own fault, whatever it made of it.
+    // If a read failed, that is the cause, whatever `work` threw afterwards.
     return reading.failure === undefined
       ? { outcome: 'thrown', error }
       : { outcome: 'failed', error: reading.failure };
   }
   if (changes.size === 0) {
     try {
-      // What it read may be its answer: that a change is there already.
+      // The result of `work` may rely on what it read, for instance that a change is stored
+      // already.
       await commit(client);
       return { outcome: 'nothing', result };
     } catch (error) {
@@ -125,7 +127,7 @@ export async function attempt<T>(
   ]);
   if (written.status === 'rejected') {
     const error = written.reason;
-    // The write was refused, and what follows in a transaction that failed is a rollback.
+    // The write was refused, so COMMIT rolled the transaction back.
     if (isRefusal(error)) return { outcome: 'failed', error };
     return { outcome: 'unknown', error, result };
   }
@@ -136,7 +138,7 @@ export async function attempt<T>(
   return { outcome: 'committed', result, version };
 }
 
-/** Whether the commit with this number is there. Waits until nobody else can still make it. */
+/** Whether the commit with this number is there. Waits until its own transaction has ended. */
 export async function isCommitted(
   client: pg.ClientBase,
   { place, noteKey }: Writer,
@@ -148,7 +150,10 @@ export async function isCommitted(
   return note !== undefined && Buffer.from(note).readBigUInt64BE() >= number;
 }
 
-/** When the writer ends. If the note stays it only costs its bytes: no disk or replica is waited for. */
+/**
+ * To be called when the writer ends. Does not wait for disk or replica: a note that stays only
+ * takes space.
+ */
 export async function removeNote(client: pg.ClientBase, { place, noteKey }: Writer): Promise<void> {
   const { schema, databaseId } = place;
   await Promise.all([
@@ -197,7 +202,7 @@ function openTransaction(
   };
 }
 
-/** All of it in one statement, which also counts the commit. */
+/** One statement for all changes, which also raises the version. */
 function toWrite({ schema, databaseId }: Place, changes: Changes): pg.QueryConfig {
   const keys: Buffer[] = [];
   const values: Buffer[] = [];

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createWriteOut } from '../../../src/storage/leveldb/flush-on-close.ts';
+import { createFlushOnClose } from '../../../src/storage/leveldb/flush-on-close.ts';
 
 /** Busy until `ms` have passed, as a write is that takes long. */
 async function take(ms: number): Promise<void> {
@@ -9,11 +9,11 @@ async function take(ms: number): Promise<void> {
 }
 
 test('stores that close together are written out one after the other, until the time is up', async () => {
-  const writeOut = createWriteOut(20);
+  const flushOnClose = createFlushOnClose(20);
   let running = 0;
   const written: number[] = [];
   const close = (store: number, ms: number) =>
-    writeOut(async () => {
+    flushOnClose(async () => {
       assert.equal(++running, 1);
       await take(ms);
       written.push(store);
@@ -27,10 +27,10 @@ test('stores that close together are written out one after the other, until the 
 });
 
 test('a store that cannot be written out says so, and holds up no other', async () => {
-  const writeOut = createWriteOut(Number.POSITIVE_INFINITY);
-  const failing = writeOut(() => Promise.reject(new Error('disk')));
+  const flushOnClose = createFlushOnClose(Number.POSITIVE_INFINITY);
+  const failing = flushOnClose(() => Promise.reject(new Error('disk')));
   let isWritten = false;
-  const other = writeOut(async () => {
+  const other = flushOnClose(async () => {
     isWritten = true;
   });
   await assert.rejects(failing, /disk/);
