@@ -1,5 +1,5 @@
 /**
- * One database: merges the batches that arrive, in groups, and reads its log.
+ * One database, to all who use it: merges the batches that arrive, in groups, and keeps what reads it.
  *
  * All writes run one after the other. While one group is being made durable, the next one gathers;
  * it is then one store transaction, with one fsync. An acknowledgement is the resolution of a
@@ -7,53 +7,37 @@
  */
 
 import { type HlcText, hlcWallTimeMs } from '../clock/hlc.ts';
-import { SITE_ID_BYTES, type SiteIdText } from '../clock/site-id.ts';
+import { SITE_ID_BYTES } from '../clock/site-id.ts';
 import type { SyncError } from '../errors/sync-error.ts';
 import { BoundedLog } from '../logging/bounded-log.ts';
 import type { Logger } from '../logging/logger.ts';
-import type { WireChange, WireChangeSet, WireCheckpoint } from '../protocol/schemas.ts';
+import type { WireChange, WireChangeSet } from '../protocol/schemas.ts';
 import type { KVStore, KVTransaction } from '../storage/kv-store.ts';
 import { isStoreFailure, writeExclusively } from '../storage/store-failure.ts';
 import { DatabaseState } from './database-state.ts';
 import { HeldSites } from './held-sites.ts';
-import { freshCursor, type LogCursor, toCursor } from './log/cursor.ts';
-import type { LogPage, LogReadOptions, TakeChangeSet } from './log/log.ts';
-import { readLogPage } from './log/log-page.ts';
 import { LogPins } from './log/log-pins.ts';
 import { LogReaders } from './log/log-readers.ts';
-import { carryPosition, deliverable, type LogRecord } from './log/log-record.ts';
-import { CurrentNames } from './log/record-tables.ts';
 import type { Appended } from './log-announcer.ts';
+import { LogReads } from './log-reads.ts';
 import { type Maintained, type MaintainOptions, Maintenance } from './maintenance/maintenance.ts';
+import type { Batch, BatchOutcome } from './merge/batch.ts';
 import { weightOf } from './merge/batch-weight.ts';
 import { toCompensation } from './merge/compensation.ts';
 import { refuseDrift } from './merge/drift.ts';
 import type { Sender } from './merge/foreign-authors.ts';
 import { GroupCommit } from './merge/group-commit.ts';
-import { type Batch, type BatchOutcome, MergeTransaction } from './merge/merge-transaction.ts';
-import { Preview } from './merge/preview.ts';
+import { MergeTransaction } from './merge/merge-transaction.ts';
 import { STEP_ROWS_MAX } from './merge/step-budget.ts';
 import type { EmptyingContext } from './merge/table-emptying.ts';
 import { WriteTransaction, type Written } from './merge/write-transaction.ts';
-import { type Identity, loadIdentity, ReplacedError, readHorizon } from './records/head.ts';
+import { type Identity, loadIdentity, ReplacedError } from './records/head.ts';
 import { type HeldLimits, UNLIMITED_HELD } from './records/held-size.ts';
 import { Pace } from './records/pace.ts';
 import { type RowLimits, UNLIMITED_ROW } from './records/row-size.ts';
 import { SiteRecords } from './records/site-records.ts';
-import type { AdmitRow } from './snapshot/row-reader.ts';
-import { openSnapshot, type Snapshot } from './snapshot/snapshot.ts';
-import type { Catalog } from './tables/catalog.ts';
+import { TableReads } from './table-reads.ts';
 import { type CatalogLimits, UNLIMITED_CATALOG } from './tables/catalog-size.ts';
-import { isOneTable, readRow, readRows, type WireRow } from './tables/stored-rows.ts';
-import { aliasesOf, type TableAliases } from './tables/table-aliases.ts';
-
-/** Who reads a snapshot, and which rows of it. */
-export interface SnapshotUse {
-  /** The reader's. */
-  site?: SiteIdText | undefined;
-  /** See `AdmitRow`. */
-  admit?: AdmitRow | undefined;
-}
 
 /** Clock, randomness and scheduling, so that a simulation can provide them. */
 export interface World {
@@ -119,6 +103,8 @@ export class SyncManager {
   readonly sites: SiteRecords;
   /** Refused changes that sites still hold. */
   readonly held: HeldSites;
+  readonly log: LogReads;
+  readonly tables: TableReads;
   /** Readers of the log that hold for every process and beyond a restart. */
   readonly logPins: LogPins;
   /** Readers of the log in this process at the moment. */
@@ -172,6 +158,15 @@ export class SyncManager {
       head: () => state.current.head,
       refresh: () => this.#refresh(),
       tidy: (step) => this.#tidy(step),
+      newPace: () => this.#newPace(),
+    });
+    const { store, world, allowResurrection, maxClockDriftMs } = options;
+    const now = () => world.now();
+    const refresh = () => this.#refresh();
+    this.log = new LogReads({ store, identity, state, refresh, now, maxClockDriftMs });
+    this.tables = new TableReads({
+      ...{ store, identity, state, held: this.held, allowResurrection, now },
+      newSnapshotId: () => world.randomUuid(),
       newPace: () => this.#newPace(),
     });
     this.#maintenance = new Maintenance(
@@ -339,102 +334,6 @@ export class SyncManager {
       if (isStoreFailure(error)) this.#options.onStoreFailed?.(error);
       throw error;
     }
-  }
-
-  /** The cursor of a reader that has everything up to now. */
-  get endCursor(): LogCursor {
-    const { position, forgets } = this.#state.current.head;
-    return { position, forgets, isFresh: false };
-  }
-
-  /**
-   * The cursor for a client that says it has everything up to `sinceHLC`.
-   * @throws SyncError SNAPSHOT_REQUIRED
-   */
-  async cursorFor(sinceHLC: HlcText | undefined): Promise<LogCursor> {
-    // Another process may have acknowledged changes that this one has not read yet. The client may
-    // have had its answer from there, and must not get an older one here.
-    await this.#refresh();
-    const { forgets, position: end } = this.#state.current.head;
-    const { identity } = this;
-    if (sinceHLC === undefined) return freshCursor(identity, forgets);
-    const { world, maxClockDriftMs } = this.#options;
-    // Read after `forgets`: what is forgotten from then on is noticed after each page.
-    const horizon = await readHorizon(this.#store);
-    const nowMs = world.now();
-    return toCursor(sinceHLC, { identity, horizon, forgets, end, nowMs, maxClockDriftMs });
-  }
-
-  /**
-   * Reads a page of the log.
-   * @param take gets its change sets as they are read; they may be used only once this resolves
-   * @throws SyncError SNAPSHOT_REQUIRED, if something has been forgotten that the reader may miss
-   * @throws LongRecord
-   */
-  readLog(options: LogReadOptions, take: TakeChangeSet): Promise<LogPage> {
-    return readLogPage(this.#store, this.identity, this.#state.current, options, take);
-  }
-
-  /** Former names of the tables, by their current names. */
-  get aliases(): TableAliases {
-    return aliasesOf(this.#state.current.catalog);
-  }
-
-  /** A record just written, as one reader should get it; `undefined` if that is nothing. */
-  deliverable(
-    record: LogRecord,
-    reader: SiteIdText | undefined,
-    catalog: Catalog,
-  ): Uint8Array | undefined {
-    const names = new CurrentNames(catalog);
-    const doNamesHold = names.hold(record.tables, () => record.position);
-    return deliverable(record, reader, catalog, doNamesHold);
-  }
-
-  /** A change set without changes, as JSON, that carries `position` to a reader. */
-  carryPosition(position: HlcText): Uint8Array {
-    return carryPosition(this.identity.siteIdText, position);
-  }
-
-  async openSnapshot(
-    checkpoint?: WireCheckpoint,
-    { site, admit }: SnapshotUse = {},
-  ): Promise<Snapshot> {
-    const { world } = this.#options;
-    const context = {
-      floor: async () => (site === undefined ? undefined : (await this.held.floorOf(site))?.hlc),
-      identity: this.identity,
-      newSnapshotId: () => world.randomUuid(),
-      now: () => world.now(),
-    };
-    return openSnapshot(await this.#store.view(), context, checkpoint, admit);
-  }
-
-  /** Reads a merged row by its primary key in JSON form. */
-  readRow(row: { schema: string; table: string; pk: readonly unknown[] }) {
-    return readRow(this.#store, this.#state.current.catalog, row);
-  }
-
-  /** Whether two names mean one table, since it was renamed from one to the other. */
-  isOneTable(a: { schema: string; table: string }, b: { schema: string; table: string }): boolean {
-    return isOneTable(this.#state.current.catalog, a, b);
-  }
-
-  /**
-   * Shows how the tables would be with more changes merged. Valid while the catalog stays the same
-   * (`isCurrent`).
-   */
-  preview(): Preview {
-    const { store, allowResurrection } = this.#options;
-    const pace = this.#newPace();
-    const state = this.#state.current;
-    const isCurrent = () => this.#state.current.catalog === state.catalog;
-    return new Preview({ store, state, isCurrent, allowResurrection, pace });
-  }
-
-  /** All rows of a table, in no order, as of the moment when the first one is asked for. */
-  async *readRows(table: { schema: string; table: string }): AsyncGenerator<WireRow> {
-    yield* readRows(await this.#store.view(), this.#state.current.catalog, table);
   }
 
   /**

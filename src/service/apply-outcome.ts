@@ -2,8 +2,8 @@
 
 import type { HlcText } from '../clock/hlc.ts';
 import { siteIdToText } from '../clock/site-id.ts';
+import type { Unapplied } from '../engine/merge/batch.ts';
 import { type BatchItem, withItems } from '../engine/merge/foreign-authors.ts';
-import type { Unapplied } from '../engine/merge/merge-transaction.ts';
 import type { SyncManager } from '../engine/sync-manager.ts';
 import type { HookChain } from '../hooks/chain.ts';
 import type { CallOrigin, ClientIdentity } from '../hooks/types.ts';
@@ -78,7 +78,7 @@ export async function hiddenOf(
   const siteId = siteIdToText(client.siteId);
   const set = { siteId, transactionId: 'unapplied', hlc: position, changes, schemaMigrations };
   // Where the hook fails nothing is told: what is stored is stored.
-  const [seen] = await filter([set], manager.aliases).catch(() => []);
+  const [seen] = await filter([set], manager.tables.aliases).catch(() => []);
   for (const item of [...(seen?.changes ?? []), ...(seen?.schemaMigrations ?? [])]) {
     hidden.delete(item);
   }

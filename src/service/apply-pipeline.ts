@@ -2,10 +2,10 @@
 
 import { decodeHlc, type HlcText } from '../clock/hlc.ts';
 import { type SiteIdText, siteIdToText } from '../clock/site-id.ts';
+import type { BatchOutcome } from '../engine/merge/batch.ts';
 import { toCompensation } from '../engine/merge/compensation.ts';
 import { type ForeignAuthors, Sender } from '../engine/merge/foreign-authors.ts';
 import type { FullHolder } from '../engine/merge/held-bound.ts';
-import type { BatchOutcome } from '../engine/merge/merge-transaction.ts';
 import type { SyncManager } from '../engine/sync-manager.ts';
 import { SyncError } from '../errors/sync-error.ts';
 import { originOf } from '../hooks/call-origin.ts';
@@ -281,8 +281,10 @@ export class ApplyPipeline {
     const given = changeSets.map(decodeLazily);
     const verdict = await hooks.beforeApply(client, given, { origin, reader });
     const { manager } = await database.open();
-    const { approved, lineage } = await judgeUnderAllNames(verdict, manager.aliases, (sets) =>
-      hooks.beforeApply(client, sets, { isOtherName: true, origin, reader }),
+    const { approved, lineage } = await judgeUnderAllNames(
+      verdict,
+      manager.tables.aliases,
+      (sets) => hooks.beforeApply(client, sets, { isOtherName: true, origin, reader }),
     );
     const corrected = separateCorrections(changeSets, approved, lineage);
     const { compensations, refused, moved } = corrected;

@@ -90,7 +90,7 @@ export class PreviewReader implements BatchReader {
     // In one turn: nothing is read of a preview that lacks what was added before.
     let preview = this.#preview;
     if (!preview?.isCurrent) {
-      preview = manager.preview();
+      preview = manager.tables.preview();
       preview.add(this.#sets);
       this.#preview = preview;
     }

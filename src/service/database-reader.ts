@@ -49,14 +49,15 @@ export function createDatabaseReader(
   return {
     row: (databaseId, { schema = MAIN_SCHEMA, table, pk }) =>
       withManager(databaseId, async (manager) => {
-        const row = await manager.readRow({ schema, table, pk: pk.map(encodeValue) });
+        const row = await manager.tables.row({ schema, table, pk: pk.map(encodeValue) });
         return row && toStoredRow(row);
       }),
 
     async *rows(databaseId, { schema = MAIN_SCHEMA, table }) {
       const lease = await acquire(databaseId);
       try {
-        for await (const row of lease.manager.readRows({ schema, table })) yield toStoredRow(row);
+        for await (const row of lease.manager.tables.rows({ schema, table }))
+          yield toStoredRow(row);
       } finally {
         lease.release();
       }
@@ -64,7 +65,7 @@ export function createDatabaseReader(
 
     sameTable: (databaseId, a, b) =>
       withManager(databaseId, (manager) =>
-        manager.isOneTable({ schema: MAIN_SCHEMA, ...a }, { schema: MAIN_SCHEMA, ...b }),
+        manager.tables.areOne({ schema: MAIN_SCHEMA, ...a }, { schema: MAIN_SCHEMA, ...b }),
       ),
 
     pinLog,
@@ -76,7 +77,7 @@ export function createDatabaseReader(
       let room: Reservation | undefined;
       try {
         const { manager } = lease;
-        let after = await manager.cursorFor(since && encodeHlc(since));
+        let after = await manager.log.cursorFor(since && encodeHlc(since));
         room = await reserve(PAGE_MEMORY_BYTES);
         for (;;) {
           const jsons = new Fifo<Uint8Array>();

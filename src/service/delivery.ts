@@ -162,7 +162,7 @@ export class Delivery {
       throw new SyncError('SNAPSHOT_REQUIRED', START_OVER);
     }
     if (sinceHLC === undefined) await manager.sites.noteStartedOver(site);
-    const cursor = await manager.cursorFor(sinceHLC);
+    const cursor = await manager.log.cursorFor(sinceHLC);
     if (!cursor.isFresh) await manager.held.noteHeard(site, cursor.position, state);
     return cursor;
   }
@@ -216,7 +216,7 @@ export class Delivery {
     stopTimer();
     const { lastSent, end, hasMore, watermark } = page;
     if (isCarryNeeded(after.position, lastSent, end.position)) {
-      changeSets.push(manager.carryPosition(end.position));
+      changeSets.push(manager.log.carryPosition(end.position));
     }
     return { changeSets, hasMore, watermark };
   }

@@ -1,9 +1,9 @@
 /** What became of each change of a batch, for hooks that are told of it: as it was sent, in its order. */
 
 import { decodeHlc } from '../clock/hlc.ts';
+import type { Unapplied } from '../engine/merge/batch.ts';
 import { toCompensation } from '../engine/merge/compensation.ts';
 import type { BatchItem } from '../engine/merge/foreign-authors.ts';
-import type { Unapplied } from '../engine/merge/merge-transaction.ts';
 import type { Identity } from '../engine/records/head.ts';
 import { itemsOf } from '../hooks/given-back.ts';
 import type { ChangeOutcome } from '../hooks/types.ts';

@@ -77,7 +77,7 @@ export class PageReads {
           asStored: room.bytes / FACTORS[use],
           rewritten: room.bytes / FACTORS.parsed,
         };
-        return await manager.readLog({ ...options, room: recordRoom, inTurn: this.#inTurn }, take);
+        return await manager.log.page({ ...options, room: recordRoom, inTurn: this.#inTurn }, take);
       } catch (error) {
         if (!(error instanceof LongRecord)) throw error;
         this.#note(place, error.jsonBytes);

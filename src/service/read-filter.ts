@@ -72,7 +72,7 @@ export async function readPage(
   const use = filter === undefined ? 'copied' : 'parsed';
   const read = (takeJson: TakeChangeSet) =>
     memory === undefined
-      ? manager.readLog(options, takeJson)
+      ? manager.log.page(options, takeJson)
       : memory.reads.read(manager, { ...options, use }, memory, takeJson);
   if (filter === undefined) return read(take);
   const jsons: Uint8Array[] = [];

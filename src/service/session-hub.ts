@@ -87,7 +87,7 @@ export class SessionHub {
     tryReserve: (bytes: number) => Reservation | undefined,
   ): Push | undefined {
     const changeSets = records.flatMap(
-      (record) => this.#manager.deliverable(record, reader, catalog) ?? [],
+      (record) => this.#manager.log.deliverable(record, reader, catalog) ?? [],
     );
     if (changeSets.length === 0) return undefined;
     const room = tryReserve(changeSets.reduce((bytes, { length }) => bytes + length, 0));

@@ -4,7 +4,7 @@
  */
 
 import type { Snapshot } from '../engine/snapshot/snapshot.ts';
-import type { SnapshotUse } from '../engine/sync-manager.ts';
+import type { SnapshotUse } from '../engine/table-reads.ts';
 import type { LimitName } from '../errors/limit-names.ts';
 import { SyncError } from '../errors/sync-error.ts';
 import type { WireCheckpoint } from '../protocol/schemas.ts';
@@ -83,7 +83,7 @@ export class SnapshotStreams {
       giveBack();
     };
     try {
-      const snapshot = await manager.openSnapshot(checkpoint, { site, admit });
+      const snapshot = await manager.tables.snapshot(checkpoint, { site, admit });
       this.counts.begun++;
       return this.#counted(snapshot, leave, queuedBytes);
     } catch (error) {
@@ -175,5 +175,5 @@ export class SnapshotStreams {
 }
 
 interface SnapshotSource {
-  openSnapshot(checkpoint?: WireCheckpoint, use?: SnapshotUse): Promise<Snapshot>;
+  tables: { snapshot(checkpoint?: WireCheckpoint, use?: SnapshotUse): Promise<Snapshot> };
 }

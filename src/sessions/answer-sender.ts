@@ -124,7 +124,7 @@ export class AnswerSender {
     const { sendQueue, database } = this.#options;
     const { lastSent, end, hasMore } = log;
     if (!hasMore && isCarryNeeded(since.position, lastSent, end.position)) {
-      writer.add(database.manager.carryPosition(end.position));
+      writer.add(database.manager.log.carryPosition(end.position));
     }
     const frame = writer.take();
     room.adjust(frameBytes(frame));

@@ -64,7 +64,7 @@ export class Session implements LiveSession, AnsweredSession {
     this.identity = options.identity;
     this.right = options.right;
     this.#options = options;
-    this.#cursor = options.database.manager.endCursor;
+    this.#cursor = options.database.manager.log.end;
   }
 
   get database(): OpenDatabase & DatabaseAccess {

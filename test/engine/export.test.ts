@@ -185,7 +185,7 @@ test('in place of another it gets a new site id, and whoever knew either starts 
   for (const { identity, position } of old) {
     assert.notEqual(manager.identity.siteIdText, identity.siteIdText);
     assert.ok(compareHlc(manager.position, position) > 0, 'positions go on after both');
-    await assert.rejects(manager.cursorFor(position), { code: 'SNAPSHOT_REQUIRED' });
+    await assert.rejects(manager.log.cursorFor(position), { code: 'SNAPSHOT_REQUIRED' });
   }
   const chunks = await takeSnapshot(manager);
   const replica = new Replica();
@@ -223,8 +223,8 @@ test('a new device takes the imported log in pages, and is refused at none of th
   const heard: WireChangeSet[] = [];
   let since: string | undefined;
   for (;;) {
-    const after = await manager.cursorFor(since);
-    const page = await manager.readLog({ after, bytesMax: 1 }, (json) => {
+    const after = await manager.log.cursorFor(since);
+    const page = await manager.log.page({ after, bytesMax: 1 }, (json) => {
       heard.push(JSON.parse(Buffer.from(json).toString()));
     });
     // As a client does that asks again with what it has got.
@@ -241,7 +241,7 @@ test('positions go on after those of a database whose clock was ahead', async ()
   const { target, imported } = await replaceOne({ aheadMs: DAY_MS });
   const { position } = target.manager;
   assert.ok(compareHlc(imported.manager.position, position) > 0);
-  await assert.rejects(imported.manager.cursorFor(position), { code: 'SNAPSHOT_REQUIRED' });
+  await assert.rejects(imported.manager.log.cursorFor(position), { code: 'SNAPSHOT_REQUIRED' });
 });
 
 test('interrupted at any commit, a replacement is served by nobody and goes on as it began', async () => {
@@ -294,7 +294,7 @@ test('another import takes over from one that was interrupted, and forgets no po
   const imported = await openEngine({ store });
   assert.ok(compareHlc(imported.manager.position, position) > 0);
   assert.ok(hlcWallTimeMs(imported.manager.position) >= hlcWallTimeMs(position));
-  await assert.rejects(imported.manager.cursorFor(position), { code: 'SNAPSHOT_REQUIRED' });
+  await assert.rejects(imported.manager.log.cursorFor(position), { code: 'SNAPSHOT_REQUIRED' });
 });
 
 test('a coordinator that has it open finds out that it was replaced, and writes nothing more', async () => {
@@ -307,7 +307,7 @@ test('a coordinator that has it open finds out that it was replaced, and writes 
     const replaced = { code: 'STORE_UNAVAILABLE', message: /replaced by an import/ };
     await assert.rejects(manager.apply([device.write({ pk: [1], set: { a: 1 } })]), replaced);
     await assert.rejects(manager.sites.requireResync(device.siteId), replaced);
-    await assert.rejects(manager.openSnapshot(), replaced);
+    await assert.rejects(manager.tables.snapshot(), replaced);
     await assert.rejects(manager.maintain({ thorough: true }), replaced);
   };
   await assertReplaced();

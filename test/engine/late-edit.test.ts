@@ -56,11 +56,11 @@ test('a position of this coordinator that it has lost does not hide what arrives
   await manager.apply([device.write({ pk: [1], set: { a: 1 } })]);
   const { wallTime, ...rest } = decodeHlc(manager.position);
   const lost = encodeHlc({ ...rest, wallTime: wallTime + 10_000_000n });
-  const cursor = await manager.cursorFor(lost);
+  const cursor = await manager.log.cursorFor(lost);
   world.nowMs += 1;
   await manager.apply([device.write({ pk: [1], set: { a: 2 } })]);
   let changeSets = 0;
-  await manager.readLog({ after: cursor, bytesMax: 1000 }, () => {
+  await manager.log.page({ after: cursor, bytesMax: 1000 }, () => {
     changeSets++;
   });
   assert.equal(changeSets, 1);
@@ -72,6 +72,6 @@ test('a position of another node is not taken back by one that has not heard of 
   const device = new Device(1);
   for (let i = 0; i < 3; i++) await there.manager.apply([device.write({ pk: [i], set: { a: 1 } })]);
   const { position } = there.manager;
-  assert.equal((await here.manager.cursorFor(position)).position, position);
+  assert.equal((await here.manager.log.cursorFor(position)).position, position);
   assert.deepEqual(await readAll(here.manager, position), []);
 });

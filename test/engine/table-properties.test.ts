@@ -153,7 +153,7 @@ async function feed(sets: readonly WireChangeSet[], random: Draw) {
   }
   await Promise.all(applying);
   for (const node of nodes) await node.maintain();
-  for (const node of nodes) await node.cursorFor(undefined);
+  for (const node of nodes) await node.log.cursorFor(undefined);
   const rowsMax = 2 * share + 2 * STEP_ROWS;
   assert.ok(slow.rowsInTransaction <= rowsMax, `${slow.rowsInTransaction} rows in a transaction`);
   return { store: slow.store, nodes, world };
@@ -435,10 +435,10 @@ forSeeds(
     let since: HlcText | undefined;
     const isPolling = random.chance(0.5);
     try {
-      let cursor = await other.cursorFor(since);
+      let cursor = await other.log.cursorFor(since);
       for (let i = 0; i < 60; i++) {
         const changeSets: WireChangeSet[] = [];
-        const page = await other.readLog({ after: cursor, bytesMax: 1 }, (json) => {
+        const page = await other.log.page({ after: cursor, bytesMax: 1 }, (json) => {
           changeSets.push(JSON.parse(Buffer.from(json).toString()));
         });
         reader.apply(changeSets);
@@ -446,7 +446,7 @@ forSeeds(
         if (i < 20 && random.chance(0.3)) world.nowMs += 6;
         if (i < 20 && random.chance(0.3)) await writer.maintain({ thorough: true });
         since = page.watermark;
-        cursor = isPolling || !page.hasMore ? await other.cursorFor(since) : page.end;
+        cursor = isPolling || !page.hasMore ? await other.log.cursorFor(since) : page.end;
       }
     } catch (error) {
       assert.equal((error as { code?: string }).code, 'SNAPSHOT_REQUIRED');
@@ -507,9 +507,9 @@ test('a read between a commit and its taking over is of the state before', async
   ]);
   await committed;
   const heard: WireChangeSet[] = [];
-  const after = manager.endCursor;
+  const after = manager.log.end;
   const read = () =>
-    manager.readLog({ after, bytesMax: 1_000_000 }, (json) => {
+    manager.log.page({ after, bytesMax: 1_000_000 }, (json) => {
       heard.push(JSON.parse(Buffer.from(json).toString()));
     });
   await read();
@@ -530,10 +530,10 @@ test('a page that ends before DDL which its names rely on has that DDL with it',
   await manager.apply([ddl('rename_table', 1, at + 4, 'c', { fromTable: 'a' })]);
   await manager.apply([ddl('rename_table', 1, at + 6, 'a', { fromTable: 'b' })]);
   const pages: WireChangeSet[][] = [];
-  let after = await manager.cursorFor(undefined);
+  let after = await manager.log.cursorFor(undefined);
   for (let hasMore = true; hasMore; ) {
     const page: WireChangeSet[] = [];
-    const read = await manager.readLog({ after, bytesMax: 1 }, (json) => {
+    const read = await manager.log.page({ after, bytesMax: 1 }, (json) => {
       page.push(JSON.parse(Buffer.from(json).toString()));
     });
     pages.push(page);

@@ -294,5 +294,5 @@ test('a deletion that was held expires without sending everybody to snapshots fo
   await manager.apply([one.write({ pk: [1], delete: true })]);
   world.nowMs += 2 * DAY_MS;
   await manager.maintain({ thorough: true });
-  assert.equal((await manager.cursorFor(manager.position)).position, manager.position);
+  assert.equal((await manager.log.cursorFor(manager.position)).position, manager.position);
 });

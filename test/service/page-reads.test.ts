@@ -51,7 +51,7 @@ for (const [use, view] of [
     const { manager, budget, bound, reads, pageReads } = await openLong(use);
     let most = 0;
     let taken = 0;
-    const after = await manager.cursorFor(undefined);
+    const after = await manager.log.cursorFor(undefined);
     const held: Reservation[] = [];
     const reading = Array.from({ length: READERS }, async () => {
       const room = await budget.reserve('one', bytesFor(PAGE_BYTES, use));
@@ -119,7 +119,7 @@ test('DDL that stands behind a page is read one record at a time, by few at once
   const bound = { limit: 'limits.answerBytes' as const, bytes: 1024 * 1024 };
   const budget = new ByteBudget({ total: bound, perClient: bound, onLimit: () => undefined });
   const options = {
-    after: await manager.cursorFor(undefined),
+    after: await manager.log.cursorFor(undefined),
     bytesMax: PAGE_BYTES,
     changesMax: 2,
   };

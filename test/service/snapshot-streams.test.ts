@@ -19,8 +19,8 @@ function createStreams(sharePerUser = 100) {
     stalledMs: STALLED_MS,
   };
   const streams = new SnapshotStreams(limits, () => undefined);
-  const manager = {
-    async openSnapshot(): Promise<Snapshot> {
+  const tables = {
+    async snapshot(): Promise<Snapshot> {
       open++;
       return {
         cursor: { position: '', forgets: 0, isFresh: false },
@@ -39,7 +39,7 @@ function createStreams(sharePerUser = 100) {
     streams,
     openViews: () => open,
     take: (holder?: string, queuedBytes?: () => number) =>
-      streams.open({ manager, holder }, undefined, { queuedBytes, site: SITE }),
+      streams.open({ manager: { tables }, holder }, undefined, { queuedBytes, site: SITE }),
   };
 }
 

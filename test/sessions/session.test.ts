@@ -214,7 +214,7 @@ test('a page that cannot be read ahead of its time ends the answer, and nothing 
   await write(new Device(1), 40);
   const { session, sendQueue } = join(new Device(9));
   sendQueue.isHeld = true;
-  const since = await manager.cursorFor(undefined);
+  const since = await manager.log.cursorFor(undefined);
   // The next page is asked for while this one is on its way.
   isBroken = () => sendQueue.messages.length > 0;
   const answered = session.answer(() => session.sendChanges(since));
@@ -234,7 +234,7 @@ test('an answer under way holds pushes back; nothing is missed, and nothing come
   const answered = session.answer(async () => {
     begun.resolve();
     await gate.promise;
-    await session.sendChanges(await manager.cursorFor(undefined));
+    await session.sendChanges(await manager.log.cursorFor(undefined));
   });
   await begun.promise;
   ids.push(...(await write(new Device(2), 5)));
@@ -253,7 +253,7 @@ test('what is written between two pages of an answer is in the answer or pushed 
   const ids = await write(new Device(1), 20);
   const { session, sendQueue } = join(new Device(9));
   sendQueue.isHeld = true;
-  const start = await manager.cursorFor(undefined);
+  const start = await manager.log.cursorFor(undefined);
   const answered = session.answer(() => session.sendChanges(start));
   await sendQueue.waitedFor();
   assert.ok(
@@ -270,7 +270,7 @@ test('what is written between two pages of an answer is in the answer or pushed 
 
 test('an answer after a push repeats what was asked for, and pushes go on from its end', async () => {
   const { join, write, manager } = await openHub();
-  const start = manager.endCursor;
+  const start = manager.log.end;
   const { session, sendQueue } = join(new Device(9));
   const ids = await write(new Device(1), 2);
   await session.answer(() => session.sendChanges(start));
@@ -289,7 +289,7 @@ test('an answer that breaks off between two pages: pushes go on from the first, 
     },
   });
   const { session, sendQueue } = join(new Device(9));
-  const start = manager.endCursor;
+  const start = manager.log.end;
   const ids: string[] = [];
   const answered = session.answer(async () => {
     ids.push(...(await write(new Device(1), 20)));
@@ -326,7 +326,7 @@ test('a snapshot holds pushes back as well, and they go on from its position', a
   const { session, sendQueue } = join(new Device(9));
   const ids: string[] = [];
   await session.answer(async () => {
-    const snapshot = await manager.openSnapshot();
+    const snapshot = await manager.tables.snapshot();
     ids.push(...(await write(new Device(2), 2)));
     const noteSent = async () =>
       assert.ok(!sendQueue.types.includes('snapshot_complete'), 'noted before it is said');
@@ -361,7 +361,7 @@ async function answerWithDeletion() {
   const { session, sendQueue } = join(new Device(9));
   sendQueue.isHeld = true;
   const answered = session.answer(async () =>
-    session.sendChanges(await manager.cursorFor(undefined)),
+    session.sendChanges(await manager.log.cursorFor(undefined)),
   );
   await sendQueue.waitedFor();
   await manager.apply([device.write({ pk: [first], delete: true })]);
@@ -403,7 +403,7 @@ test('a reader from nothing goes on, whatever had been forgotten before it began
   await write(device, 20);
   await forget();
   const { session, sendQueue } = join(new Device(9));
-  await session.answer(async () => session.sendChanges(await manager.cursorFor(undefined)));
+  await session.answer(async () => session.sendChanges(await manager.log.cursorFor(undefined)));
   const rows = (changeSets: readonly WireChangeSet[]) =>
     new Set(changeSets.flatMap(({ changes }) => changes.map(({ pk }) => pk[0])));
   assert.equal(rows(sendQueue.changeSets).size, 39);
@@ -412,8 +412,8 @@ test('a reader from nothing goes on, whatever had been forgotten before it began
     paged.length = 0;
     let since: string | undefined;
     for (let hasMore = true; hasMore; ) {
-      const after = await manager.cursorFor(since);
-      const page = await manager.readLog({ after, bytesMax: 1500 }, (json) => {
+      const after = await manager.log.cursorFor(since);
+      const page = await manager.log.page({ after, bytesMax: 1500 }, (json) => {
         paged.push(JSON.parse(Buffer.from(json).toString()));
       });
       since = goesByChangeSets ? paged.at(-1)?.hlc : page.watermark;
@@ -429,11 +429,11 @@ test('a change set of several authors is put together once for all who are none 
   const others = Array.from({ length: 50 }, (_, i) => join(new Device(10 + i)));
   const anna = join(a);
   let made = 0;
-  const { deliverable } = manager;
-  Object.assign(manager, {
+  const { deliverable } = manager.log;
+  Object.assign(manager.log, {
     deliverable: (...args: Parameters<typeof deliverable>) => {
       made++;
-      return deliverable.apply(manager, args);
+      return deliverable.apply(manager.log, args);
     },
   });
   const both = a.write({ pk: [1], set: { x: 1 } });

@@ -241,7 +241,7 @@ async function hasEverything(
 ): Promise<boolean> {
   const { position } = manager;
   if (isZero(position) || compareHlc(watermark, position) >= 0) return true;
-  const { position: told } = await manager
+  const { position: told } = await manager.log
     .cursorFor(watermark)
     .catch(() => ({ position: HLC_MIN }));
   return compareHlc(told, position) >= 0;

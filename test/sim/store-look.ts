@@ -103,10 +103,10 @@ export async function readPages(
   bytesMax: number,
 ): Promise<WireChangeSet[][]> {
   const pages: WireChangeSet[][] = [];
-  let after = await manager.cursorFor(sinceHLC);
+  let after = await manager.log.cursorFor(sinceHLC);
   for (;;) {
     const changeSets: WireChangeSet[] = [];
-    const page = await manager.readLog({ after, bytesMax }, (json) => {
+    const page = await manager.log.page({ after, bytesMax }, (json) => {
       changeSets.push(JSON.parse(Buffer.from(json).toString()));
     });
     pages.push(changeSets);

@@ -62,9 +62,9 @@ export async function readAll(
   { reader, bytesMax = 1_000_000 }: ReadOptions = {},
 ): Promise<WireChangeSet[]> {
   const changeSets: WireChangeSet[] = [];
-  let after = await manager.cursorFor(sinceHLC);
+  let after = await manager.log.cursorFor(sinceHLC);
   for (;;) {
-    const page = await manager.readLog({ after, reader, bytesMax }, (json) => {
+    const page = await manager.log.page({ after, reader, bytesMax }, (json) => {
       changeSets.push(JSON.parse(Buffer.from(json).toString()));
     });
     after = page.end;
@@ -76,7 +76,7 @@ export async function takeSnapshot(
   manager: SyncManager,
   checkpoint?: WireCheckpoint,
 ): Promise<Record<string, unknown>[]> {
-  return readChunks(await manager.openSnapshot(checkpoint));
+  return readChunks(await manager.tables.snapshot(checkpoint));
 }
 
 export async function readChunks(snapshot: Snapshot): Promise<Record<string, unknown>[]> {

@@ -3,8 +3,8 @@
  */
 
 import type { WireChange, WireChangeSet, WireMigration } from '../../protocol/schemas.ts';
+import type { Batch } from './batch.ts';
 import { GROUP_WEIGHT_MAX } from './group-commit.ts';
-import type { Batch } from './merge-transaction.ts';
 
 /** A migration costs more than a change. */
 const MIGRATION_WEIGHT = 10;

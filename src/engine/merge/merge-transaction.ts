@@ -6,24 +6,24 @@
 import { HLC_MIN, type HlcText } from '../../clock/hlc.ts';
 import type { SiteIdText } from '../../clock/site-id.ts';
 import type { WireChange, WireChangeSet, WireMigration } from '../../protocol/schemas.ts';
-import type { ApplyResult } from '../../protocol/types.ts';
 import type { KVTransaction } from '../../storage/kv-store.ts';
 import { LogDraft } from '../log/log-draft.ts';
 import { authorsOf } from '../log/log-record.ts';
 import { RunWriter } from '../log/record-tables.ts';
 import { ChangeListJson, JsonNames } from '../records/change-json.ts';
 import type { Identity } from '../records/head.ts';
-import { countKey, siteKey } from '../records/keys.ts';
 import { Pace } from '../records/pace.ts';
-import { type LoadedRow, toRowKey } from '../records/row-set.ts';
+import type { LoadedRow } from '../records/row-set.ts';
 import { migrationToJson, type TableRecord } from '../records/table-record.ts';
 import { type CatalogLimits, refuseGrowth } from '../tables/catalog-size.ts';
 import { type ChangeTarget, targetsOf } from '../tables/change-target.ts';
 import { TargetFinder } from '../tables/table-names.ts';
-import type { BatchItem, Sender } from './foreign-authors.ts';
+import { type Batch, type BatchOutcome, count, emptyOutcome } from './batch.ts';
+import type { Sender } from './foreign-authors.ts';
 import { ForeignChanges, type Outcome } from './foreign-changes.ts';
-import { boundHeld, type FullHolder, type HeldBoundContext } from './held-bound.ts';
-import { planReads, type ReadPlan } from './merge-plan.ts';
+import { GroupReads } from './group-reads.ts';
+
+import { boundHeld, type HeldBoundContext } from './held-bound.ts';
 import { dateOwn } from './own-write.ts';
 import { Reverts } from './reverts.ts';
 import { RowMerge, type RowMergeContext } from './row-merge.ts';
@@ -38,43 +38,6 @@ import {
   type Writer,
 } from './tombstone-redelivery.ts';
 import { type CommittedState, WriteTransaction, type Written } from './write-transaction.ts';
-
-/** A batch of one client, as the hooks have left it. */
-export interface Batch {
-  /** Who sent it; without one, authors are not checked. */
-  sender?: Sender | undefined;
-  changeSets: readonly WireChangeSet[];
-  /** The coordinator's own, in answer to some of them. */
-  answers: readonly WireChangeSet[];
-  /** Refused change sets: their site gets reverts. */
-  refused: readonly WireChangeSet[];
-  /** A transaction of the coordinator's own, which is dated when it is merged (`UNDATED`). */
-  own?: readonly WireChange[];
-  /** Called right before the commit; if it throws, the batch is not stored. */
-  admit?: (() => void) | undefined;
-  /** The same, called whenever other work has had its turn. */
-  goOn?: (() => void) | undefined;
-  /** The newest position when the hooks decided. If the log has grown since, the merge fails. */
-  expected?: HlcText | undefined;
-}
-
-/** The result of a batch. */
-export interface BatchOutcome extends ApplyResult {
-  /** The newest position in the log after it. */
-  position: HlcText;
-  /** Items that took no effect, and are not stored. */
-  unapplied: Unapplied[];
-  /** Sites that have to start over, since their held rows exceed a limit. */
-  full: readonly FullHolder[];
-}
-
-export interface Unapplied {
-  item: BatchItem;
-  /** `foreign`: the sender may not send it; see `foreign-authors.ts`. */
-  outcome: Exclude<Outcome, 'applied'>;
-  /** The HLC of what it lost against. Its own HLC means that it was stored already. */
-  by?: HlcText | undefined;
-}
 
 export interface MergeContext extends EmptyingContext, HeldBoundContext, RowMergeContext {
   catalogLimits: CatalogLimits;
@@ -111,6 +74,7 @@ export class MergeTransaction {
   /** What is emptied of dropped tables within this transaction. */
   readonly #budget: StepBudget;
   #batches: readonly Batch[] = [];
+  readonly #reads: GroupReads;
   readonly #reverts: Reverts;
   readonly #rowMerge: RowMerge;
   readonly #foreign: ForeignChanges;
@@ -126,6 +90,7 @@ export class MergeTransaction {
       now: () => context.now(),
       pace,
     });
+    this.#reads = new GroupReads(this.#transaction, pace);
     this.#reverts = new Reverts(this.#transaction, this.#names, context.identity, pace);
     this.#rowMerge = new RowMerge(context, this.#names, (changes) =>
       this.#transaction.log.noteReplaced(changes),
@@ -137,7 +102,7 @@ export class MergeTransaction {
   /** @returns one outcome for each batch, and the state after them */
   async merge(batches: readonly Batch[]): Promise<Written & { outcomes: BatchOutcome[] }> {
     this.#batches = batches;
-    await this.#load(batches);
+    await this.#reads.load(batches, this.#context.siteIdText);
     const outcomes: BatchOutcome[] = [];
     for (const { sender, changeSets, answers, refused, own, expected } of batches) {
       const { position } = this.#transaction.head;
@@ -172,48 +137,15 @@ export class MergeTransaction {
     refuseGrowth(base.size, catalog.size, this.#context.catalogLimits);
   }
 
-  /** Reads in one call all that the group needs, unless DDL in it changes where rows are. */
-  async #load(batches: readonly Batch[]): Promise<void> {
-    const { siteIdText: siteId } = this.#context.identity;
-    const sets = batches.flatMap(({ changeSets, answers, refused, own }) => {
-      const sent: Pick<WireChangeSet, 'siteId' | 'changes'>[] = changeSets.concat(answers, refused);
-      if (own !== undefined) sent.push({ siteId, changes: [...own] });
-      return sent;
-    });
-    const senders = batches.flatMap(({ sender }) => sender?.siteId ?? []);
-    const { rows, sites, counts } = this.#transaction;
-    let plan: ReadPlan = { rows: [], sites: [], tableIds: [] };
-    let keys: Buffer[] = [];
-    const values = await this.#transaction.begin(async (catalog) => {
-      plan = await planReads(sets, senders, catalog, this.#pace);
-      keys = [
-        ...plan.rows.map(toRowKey),
-        ...plan.sites.map(siteKey),
-        ...plan.tableIds.map(countKey),
-      ];
-      return keys;
-    });
-    let next = 0;
-    await this.#transaction.held.load(plan.rows);
-    for (const address of plan.rows) {
-      rows.add(address, keys[next], values[next]);
-      const turn = this.#pace.did(1, values[next]?.length);
-      if (turn !== undefined) await turn;
-      next++;
-    }
-    for (const site of plan.sites) sites.add(site, values[next++]);
-    for (const id of plan.tableIds) counts.add(id, values[next++]);
-  }
-
   async #mergeOwn(changes: readonly WireChange[], outcome: BatchOutcome): Promise<void> {
     const { catalog, log } = this.#transaction;
     const finder = new TargetFinder(catalog);
     const tableOf = (change: WireChange) => toTable(finder.find(change));
     const targets = await targetsOf(changes, this.#names, tableOf, this.#pace);
-    await this.#loadRows(targets);
+    await this.#reads.loadRows(targets);
     const met = targets.map((target) => ({
       table: target?.table,
-      row: target && this.#rowOf(target).row,
+      row: target && this.#reads.rowOf(target).row,
     }));
     const dated = dateOwn(changes, met, catalog, log.nextPosition());
     await this.#mergeSet(dated, outcome);
@@ -226,7 +158,7 @@ export class MergeTransaction {
     const finder = new TargetFinder(this.#transaction.catalog);
     const tableOf = (change: WireChange) => toTable(finder.find(change));
     const targets = await targetsOf(changeSet.changes, this.#names, tableOf, this.#pace);
-    await this.#loadRows(targets);
+    await this.#reads.loadRows(targets);
     await this.#transaction.floors.load();
     const snapshot = () => this.#transaction.sites.snapshotOf(site);
     const writer = { isAnswer: false, snapshot };
@@ -234,7 +166,7 @@ export class MergeTransaction {
     for (const [i, change] of changeSet.changes.entries()) {
       const target = targets[i];
       if (!target?.isLive) continue;
-      const loaded = this.#rowOf(target);
+      const loaded = this.#reads.rowOf(target);
       if (isTombstoneUndelivered(change, target, loaded.row, writer))
         undelivered.push({ target, loaded });
       else this.#reverts.refused(change, target, loaded, site);
@@ -263,7 +195,7 @@ export class MergeTransaction {
       count(result, migration, this.#mergeMigration(migration, draft, sender));
     }
     const targets = await this.#targetsOf(changeSet, draft.position, sender);
-    await this.#loadRows(targets);
+    await this.#reads.loadRows(targets);
     const site = answered ?? siteOf(changeSet, sender);
     const snapshot = () => this.#transaction.sites.snapshotOf(site);
     const writer = { isAnswer: answered !== undefined, snapshot };
@@ -350,7 +282,7 @@ export class MergeTransaction {
         count(result, change, isForeign ? this.#foreign.judgeVoid(change, sender) : 'skipped');
         continue;
       }
-      if (current?.target !== target) current = { target, loaded: this.#rowOf(target) };
+      if (current?.target !== target) current = { target, loaded: this.#reads.rowOf(target) };
       const { loaded } = current;
       const isDeletionOfHeld = change.type === 'delete' && floors.mayConcern(change.hlc);
       const columnsBefore = isDeletionOfHeld ? [...loaded.row.cells.keys()] : [];
@@ -401,38 +333,10 @@ export class MergeTransaction {
       authors: authorsOf(redelivered.map(({ hlc }) => hlc)),
     });
   }
-
-  /** Reads rows that the plan of the group has not read, which are rare. */
-  #loadRows(targets: readonly (ChangeTarget | undefined)[]): Promise<void> | undefined {
-    const { rows, held } = this.#transaction;
-    const missing = targets.flatMap((target) =>
-      target === undefined || rows.get(target.address) !== undefined ? [] : target.address,
-    );
-    // Emptying a table reads rows without their held rows.
-    const loadHeld = () => held.load(targets.flatMap((target) => target?.address ?? []));
-    if (missing.length === 0) return held.isEmpty ? undefined : loadHeld();
-    return rows.load(missing).then(loadHeld);
-  }
-
-  #rowOf({ address }: ChangeTarget): LoadedRow {
-    const loaded = this.#transaction.rows.get(address);
-    if (loaded === undefined) throw new Error('a row was not loaded before it was merged');
-    return loaded;
-  }
 }
 
 function toTable(bearer: TableRecord | 'void' | 'unknown'): TableRecord | undefined {
   return typeof bearer === 'string' ? undefined : bearer;
-}
-
-function emptyOutcome(transactions: number): BatchOutcome {
-  const counts = { applied: 0, skipped: 0, conflicts: 0, transactions };
-  return { ...counts, position: HLC_MIN, unapplied: [], full: [] };
-}
-
-function count(result: BatchOutcome, item: BatchItem, outcome: Outcome, by?: HlcText): void {
-  if (outcome !== 'applied') result.unapplied.push({ item, outcome, by });
-  if (outcome !== 'foreign') result[outcome]++;
 }
 
 /** The site id that the log gives for a set: the sender's if only its own changes take effect. */

@@ -36,7 +36,7 @@ async function openPair({ beforeReplacing = async () => {} } = {}) {
   const write = async (count: number) => {
     for (let a = 0; a < count; a++) await reading.apply([device.write({ pk: [1], set: { a } })]);
     // It hears of them, as of what any other process writes.
-    await compacting.cursorFor(undefined);
+    await compacting.log.cursorFor(undefined);
   };
   return { store, world, reading, compacting, write };
 }

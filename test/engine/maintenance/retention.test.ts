@@ -21,9 +21,9 @@ test('an expired tombstone moves the horizon: who lies behind it is sent to a sn
 
   world.nowMs += 1;
   await manager.maintain({ thorough: true });
-  await assert.rejects(manager.cursorFor(beforeDelete), { code: 'SNAPSHOT_REQUIRED' });
-  assert.equal((await manager.cursorFor(afterDelete)).position, afterDelete);
-  assert.ok(await manager.cursorFor(undefined), 'who has nothing needs no tombstones');
+  await assert.rejects(manager.log.cursorFor(beforeDelete), { code: 'SNAPSHOT_REQUIRED' });
+  assert.equal((await manager.log.cursorFor(afterDelete)).position, afterDelete);
+  assert.ok(await manager.log.cursorFor(undefined), 'who has nothing needs no tombstones');
 
   const chunks = await takeSnapshot(manager);
   assert.ok(!chunks.some(({ type }) => type === 'tombstone'));

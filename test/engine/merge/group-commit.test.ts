@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Batch } from '../../../src/engine/merge/batch.ts';
 import { weightOf } from '../../../src/engine/merge/batch-weight.ts';
 import { GroupCommit } from '../../../src/engine/merge/group-commit.ts';
-import type { Batch } from '../../../src/engine/merge/merge-transaction.ts';
 import { Device } from '../../../src/testing/device.ts';
 
 const MIB = 1024 * 1024;

@@ -56,7 +56,7 @@ for (const allowResurrection of [true, false]) {
       fc.asyncProperty(arrivals, fc.nat(14), async (sets, stored) => {
         const { manager } = await openEngine({ allowResurrection });
         await manager.apply(sets.slice(0, stored));
-        const preview = manager.preview();
+        const preview = manager.tables.preview();
         for (const set of sets.slice(stored)) preview.add([set]);
         const expected = await contents((table) => preview.rows(table));
         const single = new Map<string, unknown>();
@@ -67,16 +67,16 @@ for (const allowResurrection of [true, false]) {
           }
         }
         await manager.apply(sets.slice(stored));
-        assert.deepEqual(await contents((table) => manager.readRows(table)), expected);
+        assert.deepEqual(await contents((table) => manager.tables.rows(table)), expected);
         for (const [name, values] of single) {
           const [table = '', key] = name.split(' ');
-          const row = await manager.readRow({ schema: 'main', table, pk: [Number(key)] });
+          const row = await manager.tables.row({ schema: 'main', table, pk: [Number(key)] });
           assert.deepEqual(row && [...row.valuesByColumn].sort(), values);
         }
         // What has been stored meanwhile changes nothing. (Without resurrection a write that a deletion
         // had blocked may take effect when it comes again after a drop, as it may in the merge.)
         if (!allowResurrection) return;
-        const again = preview.isCurrent ? preview : manager.preview();
+        const again = preview.isCurrent ? preview : manager.tables.preview();
         again.add(sets.slice(stored));
         assert.deepEqual(await contents((table) => again.rows(table)), expected);
       }),

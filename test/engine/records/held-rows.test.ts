@@ -174,7 +174,7 @@ test('of one long value not everybody is written a copy who was refused it: some
     if (!mustStartOver) replica.apply(await readAll(manager, undefined, { reader: device.siteId }));
     else {
       await manager.held.begin(device.siteId);
-      const snapshot = await manager.openSnapshot(undefined, { site: device.siteId });
+      const snapshot = await manager.tables.snapshot(undefined, { site: device.siteId });
       replica.load(await readChunks(snapshot));
     }
     const [[, row] = []] = replica.rows('main', 't');
@@ -320,7 +320,7 @@ test('whatever is refused, of whom, in whatever order of clocks: each device end
       }));
       const snapshotOf = async ({ device: { siteId } }: (typeof devices)[number]) => {
         await manager.held.begin(siteId);
-        const snapshot = await manager.openSnapshot(undefined, { site: siteId });
+        const snapshot = await manager.tables.snapshot(undefined, { site: siteId });
         await manager.held.tellAgain(siteId);
         return readChunks(snapshot);
       };

@@ -94,7 +94,7 @@ test('tables whose labels are alike are never skipped for each other', async () 
 
 test('a snapshot shows one moment, whatever is written and dropped while it is read', async () => {
   const { manager, device } = await filled();
-  const snapshot = await manager.openSnapshot();
+  const snapshot = await manager.tables.snapshot();
   const chunks: Record<string, unknown>[] = [];
   for await (const chunk of snapshot.chunks) {
     chunks.push(JSON.parse(Buffer.from(chunk).toString()));

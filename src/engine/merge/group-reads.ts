@@ -1,0 +1,78 @@
+/**
+ * Reads what a group of batches touches, in one call of the store as far as that can be known before
+ * the group is merged.
+ */
+
+import type { SiteIdText } from '../../clock/site-id.ts';
+import type { WireChangeSet } from '../../protocol/schemas.ts';
+import { countKey, siteKey } from '../records/keys.ts';
+import type { Pace } from '../records/pace.ts';
+import { type LoadedRow, toRowKey } from '../records/row-set.ts';
+import type { ChangeTarget } from '../tables/change-target.ts';
+import type { Batch } from './batch.ts';
+import { planReads, type ReadPlan } from './merge-plan.ts';
+import type { WriteTransaction } from './write-transaction.ts';
+
+export class GroupReads {
+  readonly #transaction: WriteTransaction;
+  readonly #pace: Pace;
+
+  constructor(transaction: WriteTransaction, pace: Pace) {
+    this.#transaction = transaction;
+    this.#pace = pace;
+  }
+
+  /**
+   * Begins the transaction, and reads all that the group needs, unless DDL in it changes where rows are.
+   * @param coordinator the site of changes of the coordinator's own
+   */
+  async load(batches: readonly Batch[], coordinator: SiteIdText): Promise<void> {
+    const sets = batches.flatMap(({ changeSets, answers, refused, own }) => {
+      const sent: Pick<WireChangeSet, 'siteId' | 'changes'>[] = changeSets.concat(answers, refused);
+      if (own !== undefined) sent.push({ siteId: coordinator, changes: [...own] });
+      return sent;
+    });
+    const senders = batches.flatMap(({ sender }) => sender?.siteId ?? []);
+    const { rows, sites, counts } = this.#transaction;
+    let plan: ReadPlan = { rows: [], sites: [], tableIds: [] };
+    let keys: Buffer[] = [];
+    const values = await this.#transaction.begin(async (catalog) => {
+      plan = await planReads(sets, senders, catalog, this.#pace);
+      keys = [
+        ...plan.rows.map(toRowKey),
+        ...plan.sites.map(siteKey),
+        ...plan.tableIds.map(countKey),
+      ];
+      return keys;
+    });
+    let next = 0;
+    await this.#transaction.held.load(plan.rows);
+    for (const address of plan.rows) {
+      rows.add(address, keys[next], values[next]);
+      const turn = this.#pace.did(1, values[next]?.length);
+      if (turn !== undefined) await turn;
+      next++;
+    }
+    for (const site of plan.sites) sites.add(site, values[next++]);
+    for (const id of plan.tableIds) counts.add(id, values[next++]);
+  }
+
+  /** Reads rows that `load` could not know of, which are rare. */
+  loadRows(targets: readonly (ChangeTarget | undefined)[]): Promise<void> | undefined {
+    const { rows, held } = this.#transaction;
+    const missing = targets.flatMap((target) =>
+      target === undefined || rows.get(target.address) !== undefined ? [] : target.address,
+    );
+    // Emptying a table reads rows without their held rows.
+    const loadHeld = () => held.load(targets.flatMap((target) => target?.address ?? []));
+    if (missing.length === 0) return held.isEmpty ? undefined : loadHeld();
+    return rows.load(missing).then(loadHeld);
+  }
+
+  /** A row that has been read. */
+  rowOf({ address }: ChangeTarget): LoadedRow {
+    const loaded = this.#transaction.rows.get(address);
+    if (loaded === undefined) throw new Error('a row was not loaded before it was merged');
+    return loaded;
+  }
+}

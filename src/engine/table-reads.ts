@@ -1,0 +1,89 @@
+/** Reads the merged tables of one database: rows, snapshots, and rows as they would be with more changes. */
+
+import type { SiteIdText } from '../clock/site-id.ts';
+import type { WireCheckpoint } from '../protocol/schemas.ts';
+import type { KVStore } from '../storage/kv-store.ts';
+import type { DatabaseState } from './database-state.ts';
+import type { HeldSites } from './held-sites.ts';
+import { Preview } from './merge/preview.ts';
+import type { Identity } from './records/head.ts';
+import type { Pace } from './records/pace.ts';
+import type { AdmitRow } from './snapshot/row-reader.ts';
+import { openSnapshot, type Snapshot } from './snapshot/snapshot.ts';
+import { isOneTable, readRow, readRows, type WireRow } from './tables/stored-rows.ts';
+import { aliasesOf, type TableAliases } from './tables/table-aliases.ts';
+
+/** Who reads a snapshot, and which rows of it. */
+export interface SnapshotUse {
+  /** The reader's. */
+  site?: SiteIdText | undefined;
+  /** See `AdmitRow`. */
+  admit?: AdmitRow | undefined;
+}
+
+export interface TableReadsContext {
+  store: KVStore;
+  identity: Identity;
+  state: DatabaseState;
+  held: HeldSites;
+  allowResurrection: boolean;
+  /** Wall time in milliseconds. */
+  now(): number;
+  newSnapshotId(): string;
+  newPace(): Pace;
+}
+
+export class TableReads {
+  readonly #context: TableReadsContext;
+
+  constructor(context: TableReadsContext) {
+    this.#context = context;
+  }
+
+  /** Former names of the tables, by their current names. */
+  get aliases(): TableAliases {
+    return aliasesOf(this.#context.state.current.catalog);
+  }
+
+  /** Whether two names mean one table, since it was renamed from one to the other. */
+  areOne(a: { schema: string; table: string }, b: { schema: string; table: string }): boolean {
+    return isOneTable(this.#context.state.current.catalog, a, b);
+  }
+
+  /** Reads a merged row by its primary key in JSON form. */
+  row(row: {
+    schema: string;
+    table: string;
+    pk: readonly unknown[];
+  }): Promise<WireRow | undefined> {
+    const { store, state } = this.#context;
+    return readRow(store, state.current.catalog, row);
+  }
+
+  /** All rows of a table, in no order, as of the moment when the first one is asked for. */
+  async *rows(table: { schema: string; table: string }): AsyncGenerator<WireRow> {
+    const { store, state } = this.#context;
+    yield* readRows(await store.view(), state.current.catalog, table);
+  }
+
+  /**
+   * Shows how the tables would be with more changes merged. Valid while the catalog stays the same
+   * (`isCurrent`).
+   */
+  preview(): Preview {
+    const { store, state, allowResurrection, newPace } = this.#context;
+    const seen = state.current;
+    const isCurrent = () => state.current.catalog === seen.catalog;
+    return new Preview({ store, state: seen, isCurrent, allowResurrection, pace: newPace() });
+  }
+
+  async snapshot(
+    checkpoint?: WireCheckpoint,
+    { site, admit }: SnapshotUse = {},
+  ): Promise<Snapshot> {
+    const { store, identity, held, newSnapshotId, now } = this.#context;
+    const floor = async () => (site === undefined ? undefined : (await held.floorOf(site))?.hlc);
+    const context = { floor, identity, newSnapshotId, now };
+    return openSnapshot(await store.view(), context, checkpoint, admit);
+  }
+}
