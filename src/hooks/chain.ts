@@ -157,7 +157,8 @@ export class HookChain {
         hooks.onBeforeApplyChanges?.(client, approved, call);
       const read = (answer: unknown): Judged => {
         const verdict = readVerdict(answer);
-        return { ...verdict, rejected: rejected.concat(verdict.rejected), lineage };
+        const said = rejected.length === 0 ? verdict.rejected : rejected.concat(verdict.rejected);
+        return { approved: verdict.approved, rejected: said, lineage };
       };
       return { run, read, newCall, signal };
     });
