@@ -1,7 +1,7 @@
 /**
- * The change sets of a batch, checked from the outside in: the envelope of a set, then how much is in
- * it, then its changes one by one. The first fault ends it, so that what is wrong never costs more
- * than what is right.
+ * Decodes and checks the change sets of a batch from the outside in: the envelope of a set, then
+ * the number of its changes, then the changes one by one. It stops at the first fault, so invalid
+ * input never costs more than valid input.
  */
 
 import type { TSchema } from 'typebox';
@@ -40,7 +40,7 @@ function namesOf(...schemas: { properties: Record<string, TSchema> }[]): Readonl
   return new Set(schemas.flatMap(({ properties }) => Object.keys(properties)));
 }
 
-/** How much may still come. */
+/** The changes that a batch may still have. */
 class BatchBudget {
   readonly #changesMax: number;
   #left: number;
@@ -52,7 +52,7 @@ class BatchBudget {
 
   /** @throws SyncError TOO_LARGE */
   take(changes: number, place: string): void {
-    // A set without any is work, too.
+    // A set without changes costs work, too.
     this.#left -= Math.max(1, changes);
     if (this.#left >= 0) return;
     throw new SyncError(
@@ -64,9 +64,8 @@ class BatchBudget {
 }
 
 /**
- * @param changesMax most changes and migrations in all sets together, where a set counts for one at
- *   least
- * @param place where the array stands in the input, for refusals
+ * @param changesMax most changes and migrations in all sets together; each set counts at least one
+ * @param place where the array is in the input, for messages
  */
 export function decodeChangeSets(
   sets: List,
@@ -95,7 +94,10 @@ function* decodeLongList(
   return decoded;
 }
 
-/** One that is parsed: one compiled check of all of it is quicker than one for each change. */
+/**
+ * Decodes a set that is parsed: one compiled check of the whole set is quicker than one for each
+ * change.
+ */
 function decodeChangeSet(value: unknown, budget: BatchBudget, place: string): WireChangeSet {
   if (isObject(value))
     budget.take(countIn(value, 'changes') + countIn(value, 'schemaMigrations'), place);
@@ -124,7 +126,7 @@ function explainChangeSet(value: unknown, place: string): never {
   refuse(place, 'is not of the right shape');
 }
 
-/** The same, part by part. */
+/** Decodes a set that is too long to be parsed at once, part by part. */
 function* decodeLongSet(json: Json, budget: BatchBudget, place: string): Steps<WireChangeSet> {
   const envelope = yield* Envelope.read(json, place, SET_NAMES, SET_LISTS);
   const { value } = envelope;
@@ -167,7 +169,10 @@ function* decodeList<Item>(
   return decoded;
 }
 
-/** What a row was before may be as long as a row, each value in it as long as a value. */
+/**
+ * Reads a change that is long. Its `priorRow` may be as long as a row, each value in it as long as
+ * a value.
+ */
 function* longItem(json: LongJson, place: string, names: ReadonlySet<string>): Steps<unknown> {
   const envelope = yield* Envelope.read(json, place, names, ITEM_LISTS);
   const priorRow = envelope.list('priorRow');
@@ -197,7 +202,7 @@ function checkOldName(
   refuse(`${place}.schemaMigrations[${index}].fromTable`, 'rename_table must say the old name');
 }
 
-/** As it is stored: what the protocol does not know is left out. */
+/** Checks a change, and leaves out fields that the protocol does not know. */
 function decodeChange(value: unknown, place: string, index: number): WireChange {
   const change = checkedChange(value, place, index);
   checkValues(change, place, index);
@@ -220,7 +225,7 @@ const CHANGE_FIELDS = {
   delete: Object.keys(DeleteChangeSchema.properties).length,
 };
 
-/** Counting is enough: those that must be there have been found to be. */
+/** Counting the fields is enough: the required ones have been checked. */
 function hasUnknownFields(change: WireChange): boolean {
   let fields = 0;
   for (const _field in change) fields++;

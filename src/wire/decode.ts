@@ -1,7 +1,8 @@
 /**
- * Text from a client → checked protocol values. The quick path is one compiled check a piece; only
- * a refusal pays for finding out where and what. A long text is decoded in steps, and what is in it
- * is counted before any of it is parsed: nobody's message holds up the others.
+ * Decodes text from a client to checked protocol values. Each piece has one quick compiled check;
+ * only a refusal takes the time to find out what is wrong and where. A long text is decoded in
+ * steps, and its values are counted before any of it is parsed, so that no message blocks other
+ * clients.
  */
 
 import type { TSchema } from 'typebox';
@@ -48,7 +49,7 @@ const CHECKPOINT_NAMES = new Set(Object.keys(CheckpointSchema.properties));
 const BODY_NAMES = new Set(['changes']);
 const CHECKPOINT_BODY_NAMES = new Set([...CHECKPOINT_NAMES, 'checkpoint']);
 
-/** A refusal of a message of which it is known which request it was. */
+/** A refusal of a message with a known request id. */
 export class RefusedRequest extends SyncError {
   readonly requestId: string;
 
@@ -58,16 +59,16 @@ export class RefusedRequest extends SyncError {
   }
 }
 
-/** Of a message, or of what would be one, if it has one. */
+/** The request id of any value, if it has one. */
 export function requestIdOf(message: unknown): string | undefined {
   const requestId: unknown = isObject(message) ? Reflect.get(message, 'requestId') : undefined;
   return typeof requestId === 'string' ? requestId : undefined;
 }
 
 /**
- * One message of a client.
+ * Decodes one message of a client.
  * @throws SyncError MESSAGE_ERROR, UNKNOWN_MESSAGE, TOO_LARGE, PROTOCOL_VERSION_MISMATCH; as a
- *   `RefusedRequest` where the message has a `requestId`
+ *   `RefusedRequest` if the message has a `requestId`
  */
 export function* decodeClientMessage(text: JsonText, limits: DecodeLimits): Steps<ClientMessage> {
   const json = isShort(text, limits) ? parseShort(text) : yield* readJson(text, limits);
@@ -89,7 +90,7 @@ export function* decodeClientMessage(text: JsonText, limits: DecodeLimits): Step
   }
 }
 
-/** All but the change sets in it. */
+/** Checks a message without its change sets. */
 function checkedMessage(value: unknown): ClientMessage {
   if (!isObject(value)) refuse('', 'a message must be a JSON object');
   const type: unknown = Reflect.get(value, 'type');
@@ -108,7 +109,7 @@ function checkedMessage(value: unknown): ClientMessage {
   return message;
 }
 
-/** Before anything else is judged: another version's handshake may have another shape. */
+/** Runs before any other check: the handshake of another version may have another shape. */
 function refuseOtherVersions(handshake: object): void {
   const version: unknown = Reflect.get(handshake, 'protocolVersion');
   if (version === undefined || version === PROTOCOL_VERSION) return;
@@ -118,7 +119,10 @@ function refuseOtherVersions(handshake: object): void {
   );
 }
 
-/** The body of `POST /changes`: an array of change sets, or `{changes}`. Throws as for a message. */
+/**
+ * Decodes the body of `POST /changes`: an array of change sets, or `{changes}`. Throws as for a
+ * message.
+ */
 export function* decodeApplyBody(text: JsonText, limits: DecodeLimits): Steps<WireChangeSet[]> {
   const json = yield* readJson(text, limits);
   const { list, place } = yield* readBatch(json);
@@ -137,7 +141,9 @@ function* readBatch(json: Json): Steps<{ list: List; place: string }> {
   return { list: envelope.list('changes'), place: 'changes' };
 }
 
-/** The body of `POST /snapshot`: a checkpoint, or `{checkpoint}`. Throws as for a message. */
+/**
+ * Decodes the body of `POST /snapshot`: a checkpoint, or `{checkpoint}`. Throws as for a message.
+ */
 export function* decodeCheckpointBody(text: JsonText, limits: DecodeLimits): Steps<WireCheckpoint> {
   const json = yield* readJson(text, limits);
   const { value } = yield* Envelope.read(json, '', CHECKPOINT_BODY_NAMES);

@@ -1,19 +1,22 @@
 /**
- * An object of the protocol without the lists in it: it is looked at before any member of those is, and
- * before they are parsed, if they are long.
+ * An object of the protocol without the members of its lists. It is checked before those are, and
+ * before a long list is parsed.
  */
 
 import type { LongJson } from './json-outline.ts';
 import { type Json, objectMembers, wholeOf } from './long-json.ts';
 import type { Steps } from './steps.ts';
 
-/** A list that is parsed, or is too long to be. */
+/** A list: parsed, or too long to be parsed at once. */
 export type List = unknown[] | LongJson;
 
 const NO_LISTS: ReadonlyMap<string, LongJson> = new Map();
 
 export class Envelope {
-  /** The object itself if it was parsed; in any case with the names that matter. */
+  /**
+   * The object. If it was too long to be parsed at once it has only known names, and its long lists
+   * are empty.
+   */
   readonly value: unknown;
   readonly #lists: ReadonlyMap<string, LongJson>;
 
@@ -27,8 +30,8 @@ export class Envelope {
   }
 
   /**
-   * @param names those of the protocol; others are not read
-   * @param listNames those of its lists among them
+   * @param names the names of the protocol; others are not read
+   * @param listNames those of them that are lists
    */
   static *read(
     json: Json,
@@ -37,7 +40,7 @@ export class Envelope {
     listNames: readonly string[] = [],
   ): Steps<Envelope> {
     if ('value' in json) return Envelope.ofParsed(json.value);
-    // Of what is no object it matters only that it is none.
+    // An array is no object, whatever is in it: any array will be refused.
     if (json.isArray) return new Envelope([], NO_LISTS);
     const fields: Record<string, unknown> = {};
     const lists = new Map<string, LongJson>();
@@ -50,7 +53,7 @@ export class Envelope {
     return new Envelope(fields, lists);
   }
 
-  /** One of its lists, which the envelope has been found to have; empty, if it may be missing and is. */
+  /** One of its lists, once the envelope has been checked; empty if an optional list is missing. */
   list(name: string): List {
     const value: unknown = this.#lists.get(name) ?? Reflect.get(Object(this.value), name);
     if (value === undefined) return [];

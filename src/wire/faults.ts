@@ -1,4 +1,4 @@
-/** How a refusal says where and what is wrong. Only a refusal pays for finding that out. */
+/** Makes refusals that say what is wrong and where. */
 
 import { SyncError } from '../errors/sync-error.ts';
 import { toPlacedFault } from './place.ts';
@@ -9,9 +9,9 @@ export function refuse(place: string, what: string): never {
 }
 
 /**
- * The first fault that a validator finds.
- * @param validator of which it doesn't matter what is in the lists of an object
- * @param value that it does not accept
+ * Refuses a value with the first fault that a validator finds.
+ * @param validator one that does not check the members of lists in an object
+ * @param value a value that it does not accept
  */
 export function explain(
   validator: { Errors(value: unknown): object[] },
@@ -23,7 +23,9 @@ export function explain(
   refuse(`${place}${fault.place}`.replace(/^\./, ''), fault.message);
 }
 
-/** To say what is wrong takes some microseconds for each member that there is, right or wrong. */
+/**
+ * A validator takes some microseconds for each member of a list, right or wrong, to find a fault.
+ */
 function withEmptyLists(value: unknown): unknown {
   if (!isObject(value)) return Array.isArray(value) ? [] : value;
   const fields = Object.entries(value);

@@ -1,51 +1,51 @@
 /**
- * Where the parts of a long JSON text stand, so that it need not be parsed in one go, nor before it
- * is known how much there is of it. One pass over the bytes, which makes nothing of them.
+ * Finds the parts of a long JSON text, so that it can be parsed in steps, and only once its values
+ * have been counted. One pass over the bytes, which allocates nothing for them.
  *
- * Only what is long is taken apart: an object or array of more than `PIECE_BYTES` is a list of
- * parts, each a run of members that are parsed together or one that is long itself. Whether a run
- * is JSON shows when it is parsed; the brackets and strings around the runs are looked at here.
+ * An object or array of more than `PIECE_BYTES` becomes a list of parts. Each is a run of members
+ * that are parsed together, or one member that is long itself. Brackets and strings around the runs
+ * are checked here, the runs when they are parsed.
  */
 
 import { SyncError } from '../errors/sync-error.ts';
 import type { Steps } from './steps.ts';
 
-/** What is parsed in one go, unless told otherwise. */
+/** The most bytes that are parsed at once, by default. */
 export const PIECE_BYTES = 256 * 1024;
-/** So much is looked through in one go. */
+/** The bytes that one step scans. */
 const STEP_BYTES = 2 * 1024 * 1024;
-/** Far beyond what a value may have, see `values.ts`. */
+/** Far deeper than a value may be, see `values.ts`. */
 const DEPTH_MAX = 1000;
 
-/** An object or array that is too long for one go. */
+/** An object or array that is too long to be parsed at once. */
 export interface LongJson {
   source: Buffer;
   isArray: boolean;
-  /** Where its bracket stands. */
+  /** The index of its opening bracket. */
   from: number;
-  /** Behind its other bracket. */
+  /** The index after its closing bracket. */
   to: number;
   parts: Part[];
-  /** How many members it has; one, if it has none. */
+  /** The number of its members; 1 if it has none. */
   length: number;
-  /** About how many values are in it, at any depth: its commas and brackets. */
+  /** About the number of values in it, at any depth: its commas and brackets. */
   values: number;
-  /** How many of them are members of objects, about: each of them has a name to be kept. */
+  /** About how many of them are members of objects, and so have names. */
   named: number;
-  /** So long may be what is parsed as one, see `OutlineLimits`. */
+  /** See `OutlineLimits`. */
   valueBytes: number;
 }
 
 export interface OutlineLimits {
-  /** Most values in all of it. */
+  /** Most values in the whole text. */
   valuesPerMessage: number;
   /** Most bytes of a value, or of the name of one. */
   valueBytes: number;
-  /** What is longer is taken apart. */
+  /** Longer objects and arrays become lists of parts. */
   pieceBytes: number;
 }
 
-/** Members that are parsed together, and the commas between them; or one, where that is long. */
+/** A run of members with the commas between them, or one long member. */
 export interface Part {
   from: number;
   to: number;
@@ -56,13 +56,13 @@ export interface Part {
 interface Open {
   isArray: boolean;
   from: number;
-  /** Values that came before it, and those of them that have names. */
+  /** The number of values before it, and of those with names. */
   valuesBefore: number;
   namedBefore: number;
   length: number;
   runFrom: number;
   memberFrom: number;
-  /** What is long of the current member. */
+  /** The value of the current member, if that is long. */
   long: LongJson | undefined;
   parts: Part[];
 }
@@ -76,7 +76,7 @@ const OPEN_OBJECT = 0x7b;
 const CLOSE_OBJECT = 0x7d;
 
 /**
- * @returns the object or array that it is; `undefined` for a short one, and for what is neither
+ * @returns the long object or array; `undefined` for any other text
  * @throws SyncError MESSAGE_ERROR, TOO_LARGE
  */
 export function* outline(bytes: Buffer, limits: OutlineLimits): Steps<LongJson | undefined> {
@@ -100,13 +100,13 @@ class Scan {
   readonly #bytes: Buffer;
   readonly #pieceBytes: number;
   readonly #valueBytes: number;
-  /** Short ones are many: the same objects serve again and again. */
+  /** Its objects are used again, since there are many short arrays and objects. */
   readonly #stack: Open[] = [];
   #depth = 0;
   #at = 0;
   values = 1;
   #named = 0;
-  /** The whole, if it is long; once all has been looked at. */
+  /** The whole text, if it is a long object or array; set at the end. */
   long: LongJson | undefined;
 
   constructor(bytes: Buffer, { pieceBytes, valueBytes }: OutlineLimits) {
@@ -115,7 +115,7 @@ class Scan {
     this.#valueBytes = valueBytes;
   }
 
-  /** Looks at about so many bytes more. @returns whether nothing is left to be looked at */
+  /** Scans about so many bytes more. @returns whether the scan is complete */
   goOn(stepBytes: number): boolean {
     const bytes = this.#bytes;
     const stepEnd = Math.min(bytes.length, this.#at + stepBytes);
@@ -162,7 +162,7 @@ class Scan {
     return open;
   }
 
-  /** @returns what it is in; `undefined` if it was all that there is */
+  /** @returns the object or array around the one that has ended; `undefined` at the outermost */
   #end(at: number): Open | undefined {
     const ended = this.#stack[this.#depth - 1];
     const isArray = this.#bytes[at] === CLOSE_ARRAY;
@@ -199,7 +199,7 @@ function refuseOverLimit(values: number, valuesMax: number): void {
   );
 }
 
-/** @param place where it stands, if that is known */
+/** @param place where the value is, if that is known */
 export function tooLongAValue(valueBytes: number, place = ''): SyncError {
   const what = `more than limits.valueBytes (${valueBytes}) bytes in one value`;
   return new SyncError('TOO_LARGE', place === '' ? what : `${place}: ${what}`, {
@@ -208,8 +208,8 @@ export function tooLongAValue(valueBytes: number, place = ''): SyncError {
 }
 
 /**
- * Where the next comma or bracket stands that is in no string; `to` or behind it, if there is none
- * before. All bytes pass here: nothing is called for one.
+ * The index of the next comma or bracket outside of strings; `to` or more, if there is none before
+ * `to`. It handles every byte, so it calls no function for one.
  */
 function nextMark(bytes: Uint8Array, from: number, to: number): number {
   let at = from;
@@ -234,7 +234,7 @@ function newOpen(): Open {
   return { ...counts, isArray: false, long: undefined, parts: [] };
 }
 
-/** @param to where the comma or the bracket behind it stands */
+/** @param to the index of the comma or bracket after the member */
 function endMember(open: Open, to: number, pieceBytes: number): void {
   const { long, memberFrom, runFrom } = open;
   open.memberFrom = to + 1;
@@ -249,12 +249,12 @@ function endMember(open: Open, to: number, pieceBytes: number): void {
   open.runFrom = to + 1;
 }
 
-/** @throws SyncError MESSAGE_ERROR, unless there is nothing but white space */
+/** @throws SyncError MESSAGE_ERROR if there is anything but white space */
 export function demandNothing(bytes: Uint8Array, from: number, to: number): void {
   for (let at = from; at < to; at++) {
     const byte = bytes[at];
     if (byte === 0x20 || byte === 0x09 || byte === 0x0a || byte === 0x0d) continue;
-    throw notJson(`something that belongs to nothing at position ${at}`);
+    throw notJson(`an unexpected character at position ${at}`);
   }
 }
 

@@ -1,6 +1,6 @@
 /**
- * A change set as hooks see it, decoded when somebody looks. Most hooks look at little, and
- * decoding a batch costs as much as parsing it did.
+ * A change set as hooks see it, decoded when a hook reads it. Most hooks read little, and decoding
+ * a batch costs as much as parsing it did.
  */
 
 import { decodeHlc } from '../clock/hlc.ts';
@@ -11,15 +11,17 @@ import { type ChangeSet, decodeChange, decodeMigration } from '../protocol/types
 interface Origin {
   wire: WireChangeSet;
   isTouched: boolean;
-  /** What has been decoded of it, or set. */
+  /** Properties that have been decoded, or set. */
   seen: Partial<ChangeSet>;
-  /** The object itself: what inherits from it or stands before it may show something else. */
+  /**
+   * The change set itself. An object that inherits from it, or a proxy, may have other properties.
+   */
   self: object;
 }
 
 /**
- * Where a change set keeps what it was made of: on itself, unseen and not copied with it. (A
- * WeakMap of them doubled the time of the garbage collector.)
+ * The property in which a change set keeps its origin. It is not enumerable, so it is not copied.
+ * (A WeakMap doubled the time of the garbage collector.)
  */
 const ORIGIN = Symbol('origin');
 
@@ -28,12 +30,15 @@ function findOrigin(changeSet: object): Origin | undefined {
   return origin?.self === changeSet ? origin : undefined;
 }
 
-/** What a lazily decoded change set was made of, whatever has become of it since. */
+/** The origin of a lazily decoded change set, even if a hook has changed that. */
 export function originOf(changeSet: object): WireChangeSet | undefined {
   return findOrigin(changeSet)?.wire;
 }
 
-/** The same, if nobody has looked at what can be changed: then it is still what it was made of. */
+/**
+ * The same, if no hook has read anything that it could change: then the change set equals its
+ * origin.
+ */
 export function untouchedOrigin(changeSet: object): WireChangeSet | undefined {
   const origin = findOrigin(changeSet);
   return origin === undefined || origin.isTouched ? undefined : origin.wire;
@@ -41,7 +46,7 @@ export function untouchedOrigin(changeSet: object): WireChangeSet | undefined {
 
 type Key = keyof ChangeSet;
 
-/** @param isFixed a look at it can change nothing */
+/** @param isFixed its value is immutable, so reading it is not touching it */
 function property<K extends Key>(
   key: K,
   decode: (wire: WireChangeSet) => ChangeSet[K],
@@ -67,7 +72,7 @@ function property<K extends Key>(
   return [key, descriptor];
 }
 
-/** All change sets share these: with functions of its own each took three times as long to make. */
+/** Shared by all change sets: one with functions of its own took three times as long to make. */
 const PROPERTIES = [
   property('siteId', (wire) => textToSiteId(wire.siteId)),
   property('transactionId', (wire) => wire.transactionId, true),
@@ -76,7 +81,9 @@ const PROPERTIES = [
   property('schemaMigrations', (wire) => wire.schemaMigrations.map(decodeMigration)),
 ];
 
-/** An ordinary object to whoever gets it: its properties can be set, spread and listed. */
+/**
+ * Makes an object that behaves like an ordinary one: its properties can be set, spread and listed.
+ */
 export function decodeLazily(wire: WireChangeSet): ChangeSet {
   const changeSet = {};
   const origin: Origin = { wire, isTouched: false, seen: {}, self: changeSet };

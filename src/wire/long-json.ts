@@ -1,4 +1,4 @@
-/** Parses what is long of a JSON text, part by part. See `json-outline.ts`. */
+/** Parses long JSON texts part by part. See `json-outline.ts`. */
 
 import { refuse } from './faults.ts';
 import {
@@ -13,25 +13,27 @@ import {
 } from './json-outline.ts';
 import type { Steps } from './steps.ts';
 
-/** As text or, where it is long, as bytes of UTF-8: to make text of them takes its time, too. */
+/**
+ * JSON as text or, if it is long, as bytes of UTF-8, since decoding them would block for too long.
+ */
 export type JsonText = string | Buffer;
 
-/** A value that is parsed; or one that is long, and is not yet. */
+/** A parsed value, or a long one that is not parsed yet. */
 export type Json = { value: unknown } | LongJson;
 
-/** Most values in what is parsed as a whole, such as one SQL value; what has more blocks everybody. */
+/** Most values in one SQL value, which is parsed as a whole: more would block other clients. */
 export const WHOLE_VALUES_MAX = 250_000;
-/** Of these so many may be members of objects: to keep their names takes ten times as long. */
+/** Most of them that are members of objects, whose names take ten times as long. */
 export const WHOLE_NAMED_MAX = 50_000;
 
-/** Without `pieceBytes` it is `PIECE_BYTES`; then `valueBytes` is no less than that. */
+/** `pieceBytes` defaults to `PIECE_BYTES`; then `valueBytes` must be at least that. */
 export type ReadLimits = Omit<OutlineLimits, 'pieceBytes'> & { pieceBytes?: number };
 
 export function isLongText(text: JsonText): boolean {
   return text.length > PIECE_BYTES;
 }
 
-/** Whether it may be parsed without being looked through. */
+/** Whether it may be parsed without a scan. */
 export function isShort({ length }: JsonText, limits: ReadLimits): boolean {
   // A value takes a character at least.
   return length <= (limits.pieceBytes ?? PIECE_BYTES) && length <= limits.valuesPerMessage;
@@ -56,7 +58,7 @@ function parse(text: string, where = ''): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    // The engine's own words say where; they quote a few characters of the input at most.
+    // V8's message has the place, and quotes at most a few characters of the input.
     const why = error instanceof Error ? error.message.slice(0, 200) : 'it cannot be parsed';
     throw notJson(`${where}${why}`, error);
   }
@@ -67,20 +69,20 @@ function parseRun(long: LongJson, { from, to }: Part): object {
   demandShort(long, from, to);
   const text = inBrackets(long.source.subarray(from, to), long.isArray ? '[]' : '{}');
   const where = `between the positions ${from} and ${to}: `;
-  // It is an array or object, by its brackets.
+  // The brackets make it an array or object.
   const members = parse(text, where) as object;
-  // Only a comma too many makes one of several parts empty.
+  // One of several parts is empty only if there is a comma too many.
   if (long.parts.length > 1 && isEmpty(members)) throw notJson(`${where}a comma too many`);
   return members;
 }
 
-/** @throws SyncError TOO_LARGE, for what is longer than a value may be */
+/** @throws SyncError TOO_LARGE if the range is longer than a value may be */
 function demandShort({ valueBytes }: LongJson, from: number, to: number, place?: string): void {
   if (to - from <= valueBytes) return;
   throw tooLongAValue(valueBytes, place ?? `between the positions ${from} and ${to}`);
 }
 
-/** Bytes are copied quicker than the text that two brackets are put around. */
+/** Puts brackets around bytes. This is quicker than putting them around a decoded text. */
 function inBrackets(run: Buffer, brackets: '[]' | '{}'): string {
   const bytes = Buffer.allocUnsafe(run.length + 2);
   bytes.write(brackets);
@@ -94,7 +96,7 @@ function isEmpty(members: object): boolean {
   return true;
 }
 
-/** The members of a long array, as many at a time as are parsed in one go; a long one by itself. */
+/** The members of a long array, one run of parsed members after the other, or a long one alone. */
 export function* arrayParts(array: LongJson): Generator<unknown[] | LongJson> {
   const { source, parts } = array;
   for (const part of parts) {
@@ -109,8 +111,8 @@ export function* arrayParts(array: LongJson): Generator<unknown[] | LongJson> {
 }
 
 /**
- * The members of a long object; of several of one name the last one.
- * @param names of those that matter; all, if there are none
+ * The members of a long object. Of several with one name the last counts.
+ * @param names the names to read. Default: all
  */
 export function* objectMembers(
   object: LongJson,
@@ -126,7 +128,7 @@ export function* objectMembers(
       }
     } else {
       demandNothing(source, long.to, to);
-      // What stands before it is its name and a colon, or no JSON.
+      // Before a long value there are its name and a colon, or it is not JSON.
       demandShort(object, from, long.from);
       const named = parse(`{${source.toString('utf8', from, long.from)}null}`) as object;
       for (const name of Object.keys(named)) {
@@ -139,8 +141,8 @@ export function* objectMembers(
 }
 
 /**
- * The whole of it.
- * @throws SyncError MESSAGE_ERROR, if there is too much in it; TOO_LARGE, if it is too long
+ * Parses all of a value.
+ * @throws SyncError MESSAGE_ERROR if it has too many members; TOO_LARGE if it is too long
  */
 export function* wholeOf(json: Json, place: string): Steps<unknown> {
   if ('value' in json) return json.value;
@@ -150,7 +152,7 @@ export function* wholeOf(json: Json, place: string): Steps<unknown> {
   const object = {};
   for (const [name, member] of yield* objectMembers(json)) {
     const value = yield* wholeOf(member, place);
-    // As JSON.parse does it, for a name such as `__proto__` too.
+    // Like JSON.parse, also for a name such as `__proto__`.
     Object.defineProperty(object, name, {
       value,
       enumerable: true,
@@ -162,7 +164,7 @@ export function* wholeOf(json: Json, place: string): Steps<unknown> {
 }
 
 /**
- * The members of a long list of values, each of which may be as long as a value may.
+ * Parses the members of a long list of values. Each may be as long as a value may be.
  * @throws SyncError as `wholeOf`
  */
 export function* valuesOf(list: LongJson, place: string): Steps<unknown[]> {

@@ -1,4 +1,4 @@
-/** Where and what is wrong with a value, from what a schema's validator says of it. */
+/** Turns errors of a schema's validator into a place and a message. */
 
 export interface PlacedFault {
   /** As in JavaScript: `changes[3].pk`; empty for the value itself. */

@@ -1,11 +1,11 @@
 /**
- * Work on what a client sent that is too much for one go: between two of its steps others may have
- * their turn. Written as a generator it can be done in steps or at once, and says the same either way.
+ * Long work on the input of one client, as a generator: between two steps other work may run. The
+ * same generator can run in steps or at once, with the same result.
  */
 
 export type Steps<Result> = Generator<void, Result, void>;
 
-/** At once, which is for what is known to be little. */
+/** Runs all steps at once: only for short work. */
 export function runAtOnce<Result>(steps: Steps<Result>): Result {
   for (;;) {
     const { done, value } = steps.next();
@@ -13,7 +13,7 @@ export function runAtOnce<Result>(steps: Steps<Result>): Result {
   }
 }
 
-/** @param turn resolves when others have had their turn */
+/** @param turn resolves when other work has had its turn */
 export async function runInSteps<Result>(
   steps: Steps<Result>,
   turn: () => Promise<unknown>,
