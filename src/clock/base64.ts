@@ -1,12 +1,12 @@
 /**
- * Bytes as text and back, in any JavaScript there is: neither Node's `Buffer` nor a browser's `atob`.
- * Standard base64 with padding, and base64url without (RFC 4648, sections 4 and 5).
+ * Converts bytes to text and back, without Node's `Buffer` or a browser's `atob`. Standard base64
+ * with padding, and base64url without (RFC 4648, sections 4 and 5).
  */
 
 const STANDARD = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
 const URL_SAFE = `${STANDARD.slice(0, 62)}-_`;
 
-/** The six bits that a character stands for, in either alphabet, by its code. */
+/** The six bits of a character of either alphabet, by its code. */
 export const RANKS = new Uint8Array(128);
 for (const alphabet of [STANDARD, URL_SAFE]) {
   for (let rank = 0; rank < 64; rank++) RANKS[alphabet.charCodeAt(rank)] = rank;
@@ -25,7 +25,7 @@ export function urlSafeCodeOf(rank: number): number {
   return at(URL_SAFE_CODES, rank);
 }
 
-/** As many arguments as `String.fromCharCode` is given at once; a multiple of four. */
+/** The number of arguments of one call of `String.fromCharCode`; a multiple of four. */
 const CODES_AT_ONCE = 4096;
 
 /** Standard base64, padded. */
@@ -63,8 +63,9 @@ function encodeChunk(bytes: Uint8Array, codes: Uint8Array): string {
 }
 
 /**
- * The bytes of either alphabet, padded or not.
- * @param text valid: what stands for nothing counts as zeros, and what is left over of the last byte is dropped
+ * Decodes either alphabet, padded or not.
+ * @param text must be valid: other characters count as zeros, and bits beyond the last byte are
+ *   dropped
  */
 export function fromBase64(text: string): Uint8Array {
   let length = text.length;
@@ -77,7 +78,7 @@ export function fromBase64(text: string): Uint8Array {
       (rank(text, i + 1) << 12) |
       (rank(text, i + 2) << 6) |
       rank(text, i + 3);
-    // What lies past the end is not kept.
+    // Writes past the end are ignored.
     bytes[written++] = bits >> 16;
     bytes[written++] = bits >> 8;
     bytes[written++] = bits;

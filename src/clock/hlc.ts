@@ -2,11 +2,10 @@
  * Hybrid logical clock values.
  *
  * 30 bytes, all big-endian: wallTime ms (8) · counter (2) · siteId (16) · opSeq (4).
- * Their byte order is their order. On the wire, in the store's values and in the
- * engine an HLC is the standard base64 of those bytes: exactly 40 characters,
- * never padded, so each HLC has one spelling and equality is `===`. `compareHlc`
- * orders the text as its bytes, without decoding it. Decoded `Hlc` objects exist
- * for hooks and for people.
+ * HLCs are ordered as these bytes. On the wire, in the store's values and in the engine an HLC is
+ * the standard base64 of the bytes: exactly 40 characters, never padded, so each HLC has one
+ * spelling and equality is `===`. `compareHlc` orders the texts as their bytes, without decoding
+ * them. Decoded `Hlc` objects are for hooks and for people.
  */
 
 import { fromBase64, RANKS, toBase64 } from './base64.ts';
@@ -32,14 +31,14 @@ const HLC_REGEXP = new RegExp(HLC_PATTERN);
 /** The greatest counter. */
 export const COUNTER_MAX = 0xffff;
 
-/** Before every HLC that a clock gives. */
+/** Smaller than every HLC of a clock. */
 export const HLC_MIN: HlcText = 'A'.repeat(40);
-/** After every HLC that a clock gives. */
+/** Greater than every HLC of a clock. */
 export const HLC_MAX: HlcText = '/'.repeat(40);
 
-/** That hold wall time, counter and nearly all of the site. */
+/** The first characters, which hold wall time, counter and nearly all of the site. */
 const TIME_AND_SITE_CHARS = 34;
-/** The first character of an HLC that holds nothing but its opSeq, as all after it do. */
+/** The index from which all characters hold only bits of the opSeq. */
 export const OP_SEQ_CHAR = 35;
 
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
@@ -48,7 +47,7 @@ export function isHlcText(value: unknown): value is HlcText {
   return typeof value === 'string' && HLC_REGEXP.test(value);
 }
 
-/** Negative, zero or positive, as the 30 bytes compare. Both must be valid HLC texts. */
+/** Negative, zero or positive, like a comparison of the 30 bytes. Both must be valid HLC texts. */
 export function compareHlc(a: HlcText, b: HlcText): number {
   if (a === b) return 0;
   // Each base64 character is the next six bits, so the first difference decides.
@@ -56,7 +55,7 @@ export function compareHlc(a: HlcText, b: HlcText): number {
   return rankAt(a, at) - rankAt(b, at);
 }
 
-/** The first character in which two HLCs differ, by its index; 40 if there is none. */
+/** The index of the first character in which two HLCs differ; 40 if they are equal. */
 export function hlcDifference(a: HlcText, b: HlcText): number {
   let at = isOfOneTime(a, b) ? TIME_AND_SITE_CHARS : 0;
   while (at < 40 && a.charCodeAt(at) === b.charCodeAt(at)) at++;
@@ -64,11 +63,11 @@ export function hlcDifference(a: HlcText, b: HlcText): number {
 }
 
 /**
- * Whether only the last characters of two HLCs differ, as those of one transaction do: comparing
- * the others at once takes half as long as going through them.
+ * Whether at most the last characters of two HLCs differ, as within one transaction. Comparing the
+ * others at once takes half the time of comparing them one by one.
  */
 function isOfOneTime(a: HlcText, b: HlcText): boolean {
-  // The last bits of the wall time differ in most of those that are not.
+  // A quick check first: different times mostly differ in their last bits.
   if (a.charCodeAt(10) !== b.charCodeAt(10)) return false;
   return a.slice(0, TIME_AND_SITE_CHARS) === b.slice(0, TIME_AND_SITE_CHARS);
 }
@@ -129,7 +128,7 @@ export function hlcCounter(text: HlcText): number {
  * @param counter uint16
  */
 export function hlcAtTime(hlc: HlcText, wallTimeMs: number, counter: number): HlcText {
-  // Bits 28 to 63 of the wall time are six characters, and the rest of them fits 32-bit arithmetic.
+  // Bits 28 to 63 of the wall time are six characters; the other 28 bits fit 32-bit arithmetic.
   const high = Math.floor(wallTimeMs / 2 ** 28);
   const low = wallTimeMs % 2 ** 28;
   const time = String.fromCharCode(
@@ -151,19 +150,19 @@ export function hlcAtTime(hlc: HlcText, wallTimeMs: number, counter: number): Hl
   return time + hlc.slice(14);
 }
 
-/** The six bits that a character of an HLC stands for. */
+/** The six bits of a character of an HLC. */
 export function rankAt(text: HlcText, index: number): number {
   return RANKS[text.charCodeAt(index)] ?? 0;
 }
 
-/** @param rank of which the lowest six bits count */
+/** @param rank its lowest six bits count */
 function charOf(rank: number): number {
   return ALPHABET.charCodeAt(rank & 63);
 }
 
 /**
- * An HLC out of a query string or a header: percent-decoded already, as standard
- * base64, base64url, or with `+` turned into a space. `undefined` if it is none.
+ * Parses an HLC from a query string or a header, after percent-decoding: standard base64,
+ * base64url, or with `+` turned into a space. `undefined` if it is not an HLC.
  */
 export function parseHlcParameter(value: string): HlcText | undefined {
   const text = value.replaceAll('-', '+').replaceAll('_', '/').replaceAll(' ', '+');

@@ -25,13 +25,13 @@ export function textToSiteId(text: SiteIdText): SiteId {
   return fromBase64(text);
 }
 
-/** Of an HLC the first character that holds bits of the site: its last four. */
+/** The index of the first character of an HLC with bits of the site, which are its last four. */
 const SITE_CHAR = 13;
 const SITE_CHARS = 22;
 
 /** The site that issued an HLC. */
 export function hlcSite(hlc: HlcText): SiteIdText {
-  // The same bits, two further to the left: no bytes need be made of them.
+  // The bits are shifted by two, directly from character to character.
   const codes = new Array<number>(SITE_CHARS);
   let left = rankAt(hlc, SITE_CHAR);
   for (let i = 0; i < SITE_CHARS; i++) {
@@ -39,12 +39,14 @@ export function hlcSite(hlc: HlcText): SiteIdText {
     codes[i] = urlSafeCodeOf(((left & 15) << 2) | (right >> 4));
     left = right;
   }
-  // What follows the id is the opSeq's.
+  // The other bits of the last character belong to the opSeq.
   codes[SITE_CHARS - 1] = urlSafeCodeOf((rankAt(hlc, 34) & 12) << 2);
   return String.fromCharCode.apply(undefined, codes);
 }
 
-/** Whether one site issued both. Its id is twenty whole characters and four bits on either side. */
+/**
+ * Whether one site issued both. The site id is twenty whole characters and four bits on each side.
+ */
 export function isOfSameSite(a: HlcText, b: HlcText): boolean {
   return (
     a.slice(14, 34) === b.slice(14, 34) &&

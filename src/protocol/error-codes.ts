@@ -1,11 +1,10 @@
 /**
- * The one table of error codes, which a client and the server have in common. Each transport maps
- * every code to its own outcome with a total `Record<ErrorCode, …>`, so a code that is added here
- * without a status and a close code does not compile. Codes are part of the released contract: they
- * are added, never renamed.
+ * The table of error codes, which client and server share. Each transport maps every code to its
+ * own outcome with a total `Record<ErrorCode, …>`, so a new code without a status and a close code
+ * does not compile. Codes are part of the published contract: they are added, never renamed.
  */
 
-/** What each code means to the one who receives it; `docs/errors.md` is made from this table. */
+/** The meaning of each code for the client; `docs/errors.md` is made from this table. */
 export const ERROR_CODES = {
   AUTH_FAILED: 'The credentials were refused. Another try with the same ones is useless.',
   AUTH_EXPIRED: 'The credentials have expired, or were revoked: come back with newer ones.',

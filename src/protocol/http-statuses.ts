@@ -1,4 +1,4 @@
-/** What each error is over HTTP: a total map, so that no code is without a status. */
+/** The HTTP status of each error code. */
 
 import type { ErrorCode } from './error-codes.ts';
 

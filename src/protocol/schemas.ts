@@ -1,7 +1,7 @@
 /**
- * The shapes of the protocol, once: types, validators and the text of refusals
- * come from here, for both transports. Unknown fields are ignored; what
- * the protocol leaves free (SQL values) is `Unknown` here and checked by `values.ts`.
+ * The schemas of what clients send. Types, validators and the texts of refusals are made from them,
+ * for both transports. Unknown fields are ignored. SQL values are `Unknown` here, and checked by
+ * `values.ts`.
  */
 
 import { type Static, type TSchema, Type } from 'typebox';
@@ -16,7 +16,7 @@ const TOKEN_LENGTH_MAX = 64 * 1024;
 
 /** Most members of a primary key. */
 export const PK_MEMBERS_MAX = 64;
-/** Most of its characters, about: of its texts and names, and one for each other value in it. */
+/** Most characters of a primary key: those of its texts and names, and one for each other value. */
 export const PK_LENGTH_MAX = 64 * 1024;
 
 export const HlcSchema = Type.String({ pattern: HLC_PATTERN });
@@ -80,13 +80,13 @@ function changeSetOf<Change extends TSchema, Migration extends TSchema>(
   });
 }
 
-/** As it comes: its changes and migrations are checked one by one. */
+/** A change set whose changes and migrations are not checked yet. */
 export const ChangeSetEnvelopeSchema = changeSetOf(Type.Unknown(), Type.Unknown());
 export const ChangeSetSchema = changeSetOf(
   Type.Union([ColumnChangeSchema, DeleteChangeSchema]),
   MigrationSchema,
 );
-/** As the server sends it. */
+/** A change set as the server sends it. */
 export const SentChangeSetSchema = Type.Unsafe<WireChangeSet>(
   Type.Object({ ...ChangeSetSchema.properties, schemaMigrations: Type.Array(MigrationSchema) }),
 );
@@ -111,7 +111,9 @@ export const CheckpointSchema = Type.Object({
 const TokenSchema = Type.String({ maxLength: TOKEN_LENGTH_MAX });
 const RequestIdSchema = Type.Optional(Type.String({ maxLength: NAME_LENGTH_MAX }));
 
-/** What a client sends, by `type`. Change sets and checkpoints in it are checked by themselves. */
+/**
+ * The messages of a client, by `type`. Their change sets and checkpoints are checked separately.
+ */
 export const CLIENT_MESSAGE_SCHEMAS = {
   handshake: Type.Object(
     {
@@ -164,7 +166,7 @@ export const CLIENT_MESSAGE_SCHEMAS = {
 
 export type ClientMessageType = keyof typeof CLIENT_MESSAGE_SCHEMAS;
 
-/** A change as it travels: HLCs and site ids as text, values as JSON. */
+/** A change on the wire: HLCs and site ids as text, values as JSON. */
 export type WireColumnChange = Static<typeof ColumnChangeSchema>;
 export type WireDeleteChange = Static<typeof DeleteChangeSchema>;
 export type WireChange = WireColumnChange | WireDeleteChange;

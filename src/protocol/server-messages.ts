@@ -1,7 +1,7 @@
 /**
- * What the server sends: the messages of the WebSocket, and the chunks of a snapshot over either
- * transport. Types and the tables of `docs/protocol.md` come from here. More fields and more
- * messages may come; a client ignores those that it doesn't know.
+ * The schemas of what the server sends: messages over a WebSocket, and snapshot chunks over either
+ * transport. Types and the tables of `docs/protocol.md` are made from them. Later versions may add
+ * fields and messages; clients ignore those that they do not know.
  */
 
 import { type Static, type TSchema, Type } from 'typebox';
@@ -17,18 +17,18 @@ import {
 const CountSchema = Type.Integer({ minimum: 0 });
 const TimeSchema = Type.Number({ description: 'Milliseconds since 1970.' });
 const RequestIdSchema = Type.Optional(
-  Type.String({ description: 'Of the message that this answers, as it came.' }),
+  Type.String({ description: 'That of the message that this answers, unchanged.' }),
 );
 const ValuesSchema = Type.Array(Type.Unknown());
 
 export const RejectedChangeSchema = Type.Object({
   table: Type.Optional(
-    Type.String({ description: 'Missing where a hook speaks of nothing in the batch.' }),
+    Type.String({ description: 'Missing if the hook named nothing in the batch.' }),
   ),
-  column: Type.Optional(Type.String({ description: 'Not of a delete, nor of DDL.' })),
-  pk: Type.Optional(Type.Array(Type.Unknown(), { description: 'Not of DDL.' })),
+  column: Type.Optional(Type.String({ description: 'Missing for a delete, and for DDL.' })),
+  pk: Type.Optional(Type.Array(Type.Unknown(), { description: 'Missing for DDL.' })),
   code: Type.Optional(
-    Type.String({ description: 'As the hook says; else `REJECTED` or `FOREIGN_AUTHOR`.' }),
+    Type.String({ description: 'The hook’s own code, `REJECTED` or `FOREIGN_AUTHOR`.' }),
   ),
   reason: Type.String(),
 });
@@ -46,10 +46,10 @@ const ChangeSetsSchema = Type.Array(SentChangeSetSchema);
 
 const tableFields = { schema: Type.String(), table: Type.String() };
 
-/** As it travels. */
+/** An apply result on the wire. */
 export type WireApplyResult = Static<typeof ApplyResultSchema>;
 
-/** By `type`, in the order in which they come. */
+/** The chunks of a snapshot by `type`, in the order in which they are sent. */
 export const SNAPSHOT_CHUNK_SCHEMAS = {
   header: Type.Object(
     {
@@ -134,7 +134,7 @@ export type SnapshotChunks = {
 };
 export type SnapshotChunk = SnapshotChunks[SnapshotChunkType];
 
-/** What the server sends over a WebSocket, by `type`. */
+/** The server's messages over a WebSocket, by `type`. */
 export const SERVER_MESSAGE_SCHEMAS = {
   handshake_ack: Type.Object(
     {

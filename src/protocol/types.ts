@@ -52,7 +52,7 @@ export interface ChangeSet {
   schemaMigrations: SchemaMigration[];
 }
 
-/** A change that a hook did not let through, as its sender is told. */
+/** A change that a hook rejected, as its sender sees it. */
 export interface RejectedChange {
   /** For people. */
   reason: string;
@@ -63,13 +63,13 @@ export interface RejectedChange {
   pk?: SqlValue[];
 }
 
-/** What became of a batch. */
+/** The result of a batch. */
 export interface ApplyResult {
   /** Changes and migrations that took effect. */
   applied: number;
-  /** Already known, or for a row whose tombstone is newer. */
+  /** Changes that were stored already, or whose row has a newer tombstone. */
   skipped: number;
-  /** Lost against a newer value of the same cell. */
+  /** Changes that lost against a newer value of the same cell. */
   conflicts: number;
   /** Change sets in the batch. */
   transactions: number;
@@ -128,7 +128,7 @@ export function encodeChange(change: Change): WireChange {
   };
 }
 
-/** With the protocol's fields only, in one order. */
+/** Copies only the protocol's fields, in a fixed order. */
 function copyMigration<H>(migration: Omit<SchemaMigration, 'hlc'>, hlc: H) {
   const { type, schema, table, fromTable, ddl, schemaVersion } = migration;
   const from = fromTable === undefined ? {} : { fromTable };
@@ -163,7 +163,7 @@ export function encodeChangeSet(changeSet: ChangeSet): WireChangeSet {
   };
 }
 
-/** An apply result as it is sent: primary keys in their JSON form. */
+/** An apply result on the wire: primary keys in JSON form. */
 export function encodeApplyResult({ rejected, ...counts }: ApplyResult): WireApplyResult {
   if (rejected === undefined) return counts;
   const encoded = rejected.map(({ pk, ...rejection }) => ({

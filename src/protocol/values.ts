@@ -1,7 +1,6 @@
 /**
- * SQL values in their JSON form, which the coordinator carries without
- * interpreting it. Only two things are looked at: that a value survives being
- * written as JSON again, and, for primary keys, which keys are the same row.
+ * SQL values in JSON form. The coordinator passes them on without interpreting them. It checks only
+ * that a value can be written as JSON again, and which primary keys mean the same row.
  */
 
 import { fromBase64, toBase64 } from '../clock/base64.ts';
@@ -17,7 +16,7 @@ const BASE64_REGEXP = /^[A-Za-z0-9+/]*={0,2}$/;
 
 type Tagged = { tag: 'bigint'; digits: unknown } | { tag: 'bytes'; base64: unknown };
 
-/** A bigint or bytes in JSON clothing; an object with any other key is a JSON value. */
+/** A bigint or bytes in JSON form; `undefined` for any other value. */
 function tagged(value: object): Tagged | undefined {
   if (Array.isArray(value)) return undefined;
   const keys = Object.keys(value);
@@ -27,7 +26,7 @@ function tagged(value: object): Tagged | undefined {
   return undefined;
 }
 
-/** What is wrong with a value, or `undefined` if it can be carried. */
+/** What is wrong with a value; `undefined` for a valid one. */
 export function valueFault(value: unknown, depth = 0): string | undefined {
   switch (typeof value) {
     case 'string':
@@ -68,8 +67,8 @@ function objectFault(value: object, depth: number): string | undefined {
 }
 
 /**
- * What is wrong with how much there is in a primary key, or `undefined`: each of its changes says it
- * again, it is put in order to be compared, and it is a key of the store.
+ * What is wrong with the size of a primary key, or `undefined`. Keys are limited since each change
+ * repeats its key, keys are normalised to be compared, and they are part of the store's keys.
  */
 export function pkFault(pk: readonly unknown[]): string | undefined {
   if (pk.length > PK_MEMBERS_MAX) return `has more than ${PK_MEMBERS_MAX} members`;
@@ -81,10 +80,10 @@ export function pkFault(pk: readonly unknown[]): string | undefined {
   return undefined;
 }
 
-/** @returns what is left of so many characters; less than 0, if there are more */
+/** @returns the characters that are left after a value; negative if it has more */
 function leftAfter(value: unknown, characters: number, depth: number): number {
   if (typeof value === 'string') return characters - value.length - 1;
-  // What is nested deeper is no value at all.
+  // A deeper value is refused by `valueFault`.
   if (typeof value !== 'object' || value === null || depth > VALUE_DEPTH_MAX) return characters - 1;
   let left = characters - 1;
   for (const [name, member] of Object.entries(value)) {
@@ -95,12 +94,12 @@ function leftAfter(value: unknown, characters: number, depth: number): number {
 }
 
 /**
- * A text that two primary keys share exactly when they are the same row: members
- * equal in order, numbers and bigints by value, every other kind on its own.
+ * A text that is equal for two primary keys exactly if they mean the same row: their members are
+ * equal, in order. Numbers and bigints are compared by value; values of other kinds are equal only
+ * within their kind.
  *
- * Each member begins with a character that tells its kind, and JSON quoting keeps
- * any text (separators, nul, unpaired surrogates) inside its own quotes, so no two
- * different keys can meet.
+ * The first character of each member tells its kind, and JSON quoting keeps all text (separators,
+ * nul, unpaired surrogates) within its quotes, so different keys have different texts.
  */
 export function pkIdentity(pk: readonly unknown[]): string {
   const first = pk[0];
@@ -148,15 +147,15 @@ export interface JsonObject {
 }
 
 /**
- * Shares nothing with what it is made of: whoever gets it may change it in place, such as a hook
- * that sorts a list, and what came in stays as it came.
+ * The result shares nothing with the JSON value: a hook may change it in place, for instance sort a
+ * list, without changing what the client sent.
  */
 export function decodeValue(value: unknown): SqlValue {
   if (typeof value !== 'object' || value === null) return value as SqlValue;
   const special = tagged(value);
   if (special?.tag === 'bigint') return BigInt(String(special.digits));
   if (special?.tag === 'bytes') return fromBase64(String(special.base64));
-  // As JSON, which it came as: assigning its members would take `__proto__` for something else.
+  // Copied as JSON: assigning a member `__proto__` would set the prototype.
   return JSON.parse(JSON.stringify(value));
 }
 

@@ -1,13 +1,13 @@
-/** What each error does to a WebSocket: a total map, so that no code is without an answer. */
+/** What each error code does to a WebSocket connection. */
 
 import type { ErrorCode } from './error-codes.ts';
 
 export interface WsOutcome {
-  /** Whether the client should give up for good. Never for what may pass. */
+  /** Whether the client should give up for good. Never true for a condition that may pass. */
   fatal: boolean;
-  /** The close code, where the error ends the connection whenever it happens. */
+  /** The close code, if the error ends the connection at any time. */
   close?: number;
-  /** The close code where it happens during the handshake, which ends the connection. */
+  /** The close code during the handshake, where each error ends the connection. */
   handshakeClose: number;
 }
 
@@ -21,7 +21,7 @@ export const WS_CLOSE = {
   versionMismatch: 4003,
 } as const;
 
-/** Goes on where it can; ends a handshake with "try again". */
+/** The connection goes on; a handshake ends with "try again". */
 const passing = { fatal: false, handshakeClose: WS_CLOSE.tryAgain };
 const refused = { fatal: false, handshakeClose: WS_CLOSE.policy };
 
