@@ -1,4 +1,4 @@
-/** What a check of a store may find. */
+/** The findings of a check of a store. */
 
 import type { KVReader } from '../storage/kv-store.ts';
 
@@ -6,21 +6,20 @@ import type { KVReader } from '../storage/kv-store.ts';
 export const FINDING_CODES = {
   FORMAT: 'The record that says in which format the store is written is missing or unreadable.',
   META: 'The head, the coordinator site id or the horizon is missing, unreadable, or does not fit.',
-  CATALOG:
-    'A table, name or migration is unreadable, stands in the wrong place, or contradicts another.',
-  MIGRATION: 'The DDL that is remembered, the DDL in the log and the tables do not agree.',
-  SITE: 'What is remembered of a site is unreadable.',
+  CATALOG: 'A table, name or migration is unreadable, has the wrong key, or contradicts another.',
+  MIGRATION: 'The stored DDL, the DDL in the log and the tables do not agree.',
+  SITE: 'The record of a site is unreadable, or counts other held rows than there are.',
   LOG_PIN: 'A log pin is unreadable, of another site, or after the end of the log.',
   KEY: 'A key is of no known kind.',
   POSITION: 'A position in the log is malformed, of another site, or after the end of the log.',
   LOG_RECORD: 'A transaction in the log is unreadable, or its first line does not fit it.',
-  LOG_COUNT: 'The head counts other transactions or changes than stand in the log.',
+  LOG_COUNT: 'The head counts other transactions or changes than are in the log.',
   NOT_MERGED: 'A change in the log is newer than what is stored of its row.',
   CELL_DIFFERS: 'A cell has another value than the change in the log that made it.',
-  NOT_LOGGED: 'A cell or deletion that is stored does not stand in the log.',
-  ROW: 'A row is unreadable, stands in the wrong place, or belongs to no table.',
+  NOT_LOGGED: 'A stored cell or deletion is not in the log.',
+  ROW: 'A row is unreadable, has the wrong key, or belongs to no table.',
   ROW_ORDER: 'A cell is older than the deletion of its row, which should have removed it.',
-  BELOW_FLOOR: 'A row holds what a drop of its table should have cleared away.',
+  BELOW_FLOOR: 'A row holds what a drop of its table should have removed.',
   TOMBSTONE_LIST: 'The list of deletions and the rows do not agree.',
   STATISTICS: 'A table counts other cells than it holds.',
 } as const;
@@ -29,18 +28,18 @@ export type FindingCode = keyof typeof FINDING_CODES;
 
 export interface Finding {
   code: FindingCode;
-  /** The record, as one would look for it. */
+  /** The record: its key, or what identifies it. */
   where: string;
   what: string;
 }
 
-/** How far a check has come, and what it has seen. */
+/** The progress of a check, and what it has read. */
 export interface VerifyTally {
   rows: number;
   cells: number;
   logRecords: number;
   changes: number;
-  /** Steps done and, roughly, to be done in all: for a progress bar. */
+  /** Steps done, and about the number of all steps, for a progress bar. */
   done: number;
   total: number;
 }
@@ -60,7 +59,7 @@ export function showKey(key: Uint8Array): string {
   return `${/[a-z]/.test(kind) ? kind : JSON.stringify(kind)} ${rest}`;
 }
 
-/** JSON in bytes; `undefined` where it is none. */
+/** Parses JSON in bytes; `undefined` if it is not JSON. */
 export function parseBytes(bytes: Uint8Array): unknown {
   return parseText(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString());
 }
@@ -73,7 +72,7 @@ export function parseText(text: string): unknown {
   }
 }
 
-/** In the order of the keys; the entry for a key that stands there twice is shared. */
+/** Reads values, and maps them by the texts of their keys. */
 export async function readByKey(
   reader: KVReader,
   keys: ReadonlyMap<string, Uint8Array>,

@@ -1,9 +1,9 @@
 /**
- * Which cells and deletions the log holds: a set of numbers, each the hash of one. With 53 bits
- * of hash, the chance that a missing one of some millions goes unnoticed is below one in a billion.
+ * The set of cells and deletions in the log, as hashes of 53 bits. The chance that a missing one
+ * goes unnoticed among some millions is below one in a billion.
  *
- * A set is bounded. What is too much for one is checked in several rounds, each for its own
- * share of all hashes.
+ * The size of a set is limited. A larger log is checked in several rounds, each with its own share
+ * of all hashes.
  */
 
 import type { HlcText } from '../clock/hlc.ts';
@@ -16,7 +16,7 @@ export function hashWritten(pk: readonly unknown[], column: string, hlc: HlcText
   return hash53(`${hlc}${column}\n${pkIdentity(pk)}`);
 }
 
-/** Two multiplicative hashes of 32 bits, mixed: no promise against somebody who looks for collisions. */
+/** Two multiplicative hashes of 32 bits, mixed. Collisions can be made on purpose. */
 function hash53(text: string): number {
   let a = 0x9e3779b1;
   let b = 0x85ebca6b;
@@ -30,11 +30,11 @@ function hash53(text: string): number {
   return (b & 0x1fffff) * 2 ** 32 + (a >>> 0);
 }
 
-/** One round's share of what the log holds. */
+/** The hashes of one round. */
 export class LoggedHashes {
   readonly #round: number;
   readonly #rounds: number;
-  /** Open addressing; a hash stands there plus one, and 0 is a free place. */
+  /** Open addressing: each place has a hash plus one; 0 is free. */
   #places = new Float64Array(FIRST_SIZE);
   #count = 0;
 

@@ -1,11 +1,11 @@
-/** Reading single records that can't be trusted. */
+/** Reads single records without trusting them. */
 
 import type { Static, TSchema } from 'typebox';
 import { Check } from 'typebox/value';
 import type { KVEntry, KVRange, KVReader } from '../storage/kv-store.ts';
 import { parseBytes } from './findings.ts';
 
-/** The value, if it is of this shape. */
+/** The value, if it fits the schema. */
 export function parseAs<S extends TSchema>(
   schema: S,
   bytes: Uint8Array | undefined,

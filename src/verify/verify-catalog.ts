@@ -1,4 +1,4 @@
-/** Checks tables, names and DDL: each record by itself, and what they say of each other. */
+/** Checks the records of tables, names and DDL, and whether they agree with each other. */
 
 import { compareHlc, HLC_MIN } from '../clock/hlc.ts';
 import { countKeyToId } from '../engine/records/cell-counts.ts';
@@ -13,8 +13,8 @@ import { type Finding, finding, showKey } from './findings.ts';
 import { entriesOf, parseAs } from './records.ts';
 
 /**
- * @param nextTable the number that the next table gets, where that is known
- * @returns the catalog; `undefined` where some of it is unreadable, or leads nowhere
+ * @param nextTable the number of the next table, if that is known
+ * @returns the catalog; `undefined` if part of it is unreadable, or a table's successor is missing
  */
 export async function* verifyCatalog(
   reader: KVReader,
@@ -30,7 +30,7 @@ export async function* verifyCatalog(
   return leadsSomewhere ? catalog : undefined;
 }
 
-/** @returns whether all of them can be read */
+/** @returns whether all records can be read */
 async function* verifyRecords(reader: KVReader): AsyncGenerator<Finding, boolean> {
   let isWhole = true;
   function* check(isRight: boolean, key: Uint8Array, what: string): Generator<Finding> {
@@ -59,7 +59,7 @@ function show({ id, schema, table }: TableRecord): string {
   return table === undefined ? `table ${id}` : `table ${JSON.stringify([schema, table])}`;
 }
 
-/** @returns whether every table that has ended did so in one that is there */
+/** @returns whether all successors of tables exist */
 function* verifyTables(
   catalog: Catalog,
   nextTable: number | undefined,
@@ -74,7 +74,7 @@ function* verifyTables(
     }
     if (table.into !== undefined && !endsSomewhere(catalog, table)) {
       leadsSomewhere = false;
-      yield finding('CATALOG', show(table), `has ended in ${table.into}, which leads nowhere`);
+      yield finding('CATALOG', show(table), `has successor ${table.into}, which leads nowhere`);
     }
     if (!isLive(table)) continue;
     const led = catalog.name(table.schema, table.table)?.id;
@@ -84,7 +84,7 @@ function* verifyTables(
   return leadsSomewhere;
 }
 
-/** Whether the successors of a table come to an end, at a table that is there. */
+/** Whether the successors of a table end at an existing table. */
 function endsSomewhere(catalog: Catalog, from: TableRecord): boolean {
   const seen = new Set<number>();
   let table: TableRecord | undefined = from;
@@ -99,7 +99,7 @@ function* verifyNames(catalog: Catalog): Generator<Finding> {
   for (const { schema, table, id, past = [] } of catalog.names) {
     const where = `name ${JSON.stringify([schema, table])}`;
     if (id !== 0 && catalog.table(id) === undefined) {
-      yield finding('CATALOG', where, `leads to table ${id}, which there isn't`);
+      yield finding('CATALOG', where, `leads to table ${id}, which does not exist`);
     }
     if (past.some(([until], i) => i > 0 && compareHlc(past[i - 1]?.[0] ?? until, until) > 0)) {
       yield finding('CATALOG', where, 'led to tables that are not in order');
@@ -108,8 +108,8 @@ function* verifyNames(catalog: Catalog): Generator<Finding> {
 }
 
 /**
- * What a device that begins from nothing has after all DDL: of the names that renames have to do
- * with, exactly the live tables.
+ * Checks that a device that begins from nothing has exactly the live tables after all DDL, among
+ * the names of renames.
  */
 function* verifyDdl(catalog: Catalog): Generator<Finding> {
   const sent = catalog.migrationsByHlc().filter((slot) => !isOfIndex(slot));
@@ -125,7 +125,7 @@ function* verifyDdl(catalog: Catalog): Generator<Finding> {
     );
     for (const name of new Set(renames.flatMap(namesOfSlot))) {
       const isPresent = present.get(name);
-      // Of others no DDL speaks that is sent.
+      // No DDL that is sent has this name.
       if (isPresent === undefined) continue;
       if (isPresent === (liveTable(catalog, schema, name) !== undefined)) continue;
       const where = `table ${JSON.stringify([schema, name])}`;
@@ -137,7 +137,7 @@ function* verifyDdl(catalog: Catalog): Generator<Finding> {
     const isDeclared = table.made !== HLC_MIN || table.since !== HLC_MIN;
     const [slot] = catalog.slotsOf(table.schema, table.table);
     if (isDeclared && slot === undefined) {
-      yield finding('MIGRATION', show(table), 'was made by DDL that is not remembered');
+      yield finding('MIGRATION', show(table), 'was made by DDL that is not stored');
     }
   }
 }
@@ -148,7 +148,7 @@ async function* verifyCounts(reader: KVReader, catalog: Catalog): AsyncGenerator
     if (key.length !== 5 || !isNumber) {
       yield finding('STATISTICS', showKey(key), 'is no count of cells');
     } else if (catalog.table(countKeyToId(key)) === undefined) {
-      yield finding('STATISTICS', showKey(key), 'counts cells of a table that there isn’t');
+      yield finding('STATISTICS', showKey(key), 'counts cells of a table that does not exist');
     }
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Reads the log through once. Each record is checked by itself, and each change in it against its
- * row: what is stored there must be as new, or tell what became of the change.
+ * Reads the whole log once. Checks each record, and each change in it against its row: the row must
+ * have the change, or something newer that explains why it has not.
  */
 
 import { Compile } from 'typebox/compile';
@@ -38,9 +38,9 @@ interface LoggedChange {
   position: HlcText;
 }
 
-/** What the log was found to hold. */
+/** The result of reading the log. */
 export interface LogSummary {
-  /** Whether every record could be read: what isn't in it is missing then. */
+  /** Whether every record could be read: only then can something be found missing in the log. */
   isWhole: boolean;
 }
 
@@ -65,7 +65,7 @@ export async function* verifyLog(
         yield finding('POSITION', showKey(entry[0]), 'is not the key of a transaction');
         continue;
       }
-      // A database that got another site id has its older positions before those of the new one.
+      // If an import replaced the site id, all older positions are before those of the new one.
       const isOwn = meta.site === undefined || hlcSite(position) === meta.site;
       if (!isOwn && ownSeen) yield finding('POSITION', position, 'is of another coordinator');
       ownSeen ||= isOwn;
@@ -77,7 +77,7 @@ export async function* verifyLog(
       tally.changes += record.changeCount;
       tally.done += record.changeCount;
       isWhole &&= record.isReadable;
-      // What one site alone is told is merged nowhere else.
+      // Reverts for single sites are not merged.
       for (const [i, change] of record.isForAll ? record.changes.entries() : []) {
         logged.push({ change, tableId: record.tableIds[i] ?? 0, position });
         const column = change.type === 'delete' ? '' : JSON.stringify(change.column);
@@ -161,7 +161,7 @@ async function* verifyRecord(
   return { isReadable: true, isForAll, changeCount: hlcs.length, changes, tableIds, migrations };
 }
 
-/** Rows by their keys as text; `'unreadable'` is for the check of the rows to tell. */
+/** Rows by their keys as text. The check of the rows reports `'unreadable'` ones. */
 type Rows = Map<string, Row | 'unreadable' | undefined>;
 
 async function readRows(reader: KVReader, keys: Iterable<Buffer>): Promise<Rows> {
@@ -192,7 +192,7 @@ async function* verifyMerged(
       yield finding('LOG_RECORD', position, `names table ${tableId}, which was not given yet`);
     }
     const table = catalog.table(tableId);
-    // Of a table that isn't live nothing is sent, and need nothing be kept.
+    // Changes of a table that is not live are not sent, and need not be stored.
     if (table === undefined || !isLive(table)) continue;
     placed.push({ ...it, key: rowKey(tableId, pkIdentity(change.pk)) });
     const isSameName = table.table === change.table && table.schema === change.schema;
@@ -214,7 +214,7 @@ async function* verifyMerged(
   }
 }
 
-/** Whether the row tells what became of a change: it is there, or something beat it. */
+/** Whether the row has a change, or something that beat it. */
 function isExplained(
   change: WireChange,
   position: HlcText,
@@ -228,7 +228,7 @@ function isExplained(
   if (change.type === 'delete') return false;
   const cell = cells.get(JSON.stringify(change.column));
   if (cell !== undefined && compareHlc(cell.hlc, hlc) >= 0) return true;
-  // Without resurrection a deletion takes away newer cells, too.
+  // Without resurrection a deletion removes newer cells, too.
   return tombstone !== undefined && compareHlc(tombstone.position ?? horizon, position) >= 0;
 }
 
@@ -244,10 +244,10 @@ function show(change: WireChange): string {
   return `${JSON.stringify(schema)}.${JSON.stringify(table)} ${JSON.stringify(pk)} ${column}`;
 }
 
-/** Compares the DDL in the log with what is remembered of it. */
+/** Compares the DDL in the log with the catalog. */
 class LoggedDdl {
   readonly #catalog: Catalog | undefined;
-  /** Slots whose migration stands in the log. */
+  /** Slots whose migration is in the log. */
   readonly #seen = new Set<string>();
 
   constructor(catalog: Catalog | undefined) {
@@ -255,8 +255,9 @@ class LoggedDdl {
   }
 
   /**
-   * What a later drop has made useless is not remembered, and may stand in the log still. What a rename
-   * relies on is, beside what has its place: that may be an older one, which came later.
+   * DDL that a later drop has made useless is not in the catalog, and may still be in the log. DDL
+   * that a rename relies on is in the catalog as superseded: its slot may hold DDL with a lesser
+   * HLC that came later.
    */
   *take(migration: WireMigration, position: HlcText): Generator<Finding> {
     if (this.#catalog === undefined) return;
@@ -268,26 +269,29 @@ class LoggedDdl {
     if (known?.hlc === migration.hlc) this.#seen.add(slot);
     if (known === undefined || isSuperseded || isDroppedSince(this.#catalog, migration)) return;
     if (compareHlc(known.hlc, migration.hlc) < 0) {
-      yield finding('MIGRATION', slot, `the one written at ${position} is not remembered`);
+      yield finding('MIGRATION', slot, `the one written at ${position} is not stored`);
     }
   }
 
   *missing(): Generator<Finding> {
     for (const [key, { aside }] of this.#catalog?.slots ?? []) {
       if (!aside && !this.#seen.has(key)) {
-        yield finding('MIGRATION', key, 'does not stand in the log');
+        yield finding('MIGRATION', key, 'is not in the log');
       }
     }
   }
 }
 
-/** Whether a drop has made a migration useless: then it is not remembered, and its place may be another's. */
+/**
+ * Whether a drop has made a migration useless: then it is not stored, and its slot may hold another
+ * one.
+ */
 function isDroppedSince(catalog: Catalog, { schema, table, hlc }: WireMigration): boolean {
   const bearer = bearerOf(catalog, schema, table, hlc);
   return bearer === 'void' || (bearer !== 'unknown' && isBelowFloor(bearer, hlc));
 }
 
-/** Whether it is noted down that a record holds DDL. */
+/** Checks that the list of records with DDL has a record exactly if that holds DDL. */
 async function* verifyDdlKey(
   reader: KVReader,
   position: HlcText,
@@ -296,17 +300,17 @@ async function* verifyDdlKey(
   const [noted] = await reader.getMany([ddlKey(position)]);
   if ((noted !== undefined) === hasDdl) return;
   const what = hasDdl
-    ? 'holds DDL, which is not noted'
-    : 'holds no DDL, and it is noted that it does';
+    ? 'holds DDL, and is not in the list of such records'
+    : 'holds no DDL, and is in the list of records that do';
   yield finding('LOG_RECORD', position, what);
 }
 
-/** Notes of DDL in records that there aren't. */
+/** Checks that all records in the list of those with DDL exist. */
 async function* verifyDdlKeys(reader: KVReader): AsyncGenerator<Finding> {
   for await (const [key] of entriesOf(reader, kindRange('e'))) {
     const position = logKeyToPosition(key);
     const [record] = await reader.getMany([logKey(position)]);
     if (record === undefined)
-      yield finding('LOG_RECORD', showKey(key), 'notes DDL of no transaction');
+      yield finding('LOG_RECORD', showKey(key), 'lists DDL of a transaction that is not there');
   }
 }

@@ -1,4 +1,4 @@
-/** Checks what a database says of itself: head, site id, horizon, tables, DDL, and what it knows of sites. */
+/** Checks head, site id, horizon, catalog, and the records of sites, log pins and held rows. */
 
 import { Type } from 'typebox';
 import { compareHlc, HLC_MIN, type HlcText, isHlcText } from '../clock/hlc.ts';
@@ -38,7 +38,7 @@ export interface Meta {
   head: Head | undefined;
   site: SiteIdText | undefined;
   horizon: HlcText;
-  /** `undefined` where some of it is unreadable: log and rows can't be compared then. */
+  /** `undefined` if part of it is unreadable: then log and rows can't be compared. */
   catalog: Catalog | undefined;
 }
 
@@ -113,7 +113,7 @@ async function* verifyLogPins(
   }
 }
 
-/** What sites hold that was refused. */
+/** Checks held rows, and the counts of their sizes. */
 async function* verifyHeld(
   reader: KVReader,
   head: Head | undefined,
@@ -128,7 +128,7 @@ async function* verifyHeld(
       continue;
     }
     if (catalog !== undefined && catalog.table(heldKeyToTable(Buffer.from(key))) === undefined) {
-      yield finding('META', showKey(key), 'is held of a table that is not there');
+      yield finding('META', showKey(key), 'is a held row of a table that is not there');
     }
     for (const [site, more] of heldBytesBySite(heldRowFromJson(held))) {
       bytes += more;
@@ -137,7 +137,7 @@ async function* verifyHeld(
   }
   const { heldBytes = 0 } = head ?? { heldBytes: bytes };
   if (heldBytes !== bytes) {
-    const what = `counts ${heldBytes} bytes of what sites hold that was refused, and there are ${bytes}`;
+    const what = `counts ${heldBytes} bytes of held rows, and there are ${bytes}`;
     yield finding('META', 'm head', what);
   }
   for await (const [key, value] of entriesOf(reader, kindRange('s'))) {
@@ -147,14 +147,14 @@ async function* verifyHeld(
     const there = ofSites.get(site) ?? 0;
     ofSites.delete(site);
     if (counted === there) continue;
-    yield finding('SITE', `site ${site}`, `counts ${counted} bytes that it holds, not ${there}`);
+    yield finding('SITE', `site ${site}`, `counts ${counted} bytes of held rows, not ${there}`);
   }
   for (const [site, there] of ofSites) {
-    yield finding('SITE', `site ${site}`, `counts no bytes that it holds, not ${there}`);
+    yield finding('SITE', `site ${site}`, `counts 0 bytes of held rows, not ${there}`);
   }
 }
 
-/** Up to where sites may hold what is not kept row by row. */
+/** Checks held floors. */
 async function* verifyHeldFloors(
   reader: KVReader,
   head: Head | undefined,
@@ -170,12 +170,12 @@ async function* verifyHeldFloors(
   }
 }
 
-/** Those of which there may be many. */
+/** The kinds of records, except `m`, whose few keys are known. */
 const KINDS = 'cdefghlnprst';
 
 /**
- * Keys that nobody here writes: what stands between the kinds, which is next to nothing. Those that
- * begin with the byte 0 are the storage layer's own, and for it to judge.
+ * Reports keys of unknown kinds, by reading only the ranges between the known kinds. Keys that
+ * begin with the byte 0 are the storage layer's own, and are not checked.
  */
 async function* verifyKeys(reader: KVReader): AsyncGenerator<Finding> {
   const known = [HEAD_KEY, SITE_KEY, HORIZON_KEY, REPLACED_KEY];

@@ -1,6 +1,6 @@
 /**
- * Reads the rows through once, and the list of deletions: each row by itself, against that list,
- * and against what the log was found to hold.
+ * Reads all rows and the list of deletions once. Checks each row by itself, against that list, and
+ * against the log.
  */
 
 import { compareHlc, type HlcText, isHlcText } from '../clock/hlc.ts';
@@ -24,7 +24,10 @@ import {
 import { hashWritten, type LoggedHashes } from './logged-hashes.ts';
 import type { Meta } from './verify-meta.ts';
 
-/** @param loggedHashes of a log that could be read whole; else nothing can be missed in it */
+/**
+ * @param loggedHashes `undefined` if the log could not be read as a whole: then nothing can be
+ * missed in it
+ */
 export async function* verifyRows(
   reader: KVReader,
   meta: Meta,
@@ -54,7 +57,7 @@ export async function* verifyRows(
   yield* verifyList(reader);
 }
 
-/** Only whether the rows' content stands in the log, for a further share of it. */
+/** Checks only whether the content of rows is in the log, for a further share of the hashes. */
 export async function* verifyLoggedHashes(
   reader: KVReader,
   meta: Meta,
@@ -73,7 +76,7 @@ export async function* verifyLoggedHashes(
 }
 
 function* readRow(key: Buffer, bytes: Uint8Array): Generator<Finding, Row | undefined> {
-  const fault = key.length < 5 ? 'has the key of no row' : rowFault(bytes);
+  const fault = key.length < 5 ? 'has an invalid key' : rowFault(bytes);
   if (fault === undefined) return decodeRow(bytes);
   yield finding('ROW', showKey(key), fault);
   return undefined;
@@ -94,7 +97,7 @@ function rowFault(bytes: Uint8Array): string | undefined {
     const isPriorRead = priorRow === undefined || Array.isArray(parseText(priorRow));
     if (!isRead || !isPriorRead) return 'holds a deletion that cannot be read';
   }
-  return encodeRow(row) === bytesToText(bytes) ? undefined : 'is not as a row is written';
+  return encodeRow(row) === bytesToText(bytes) ? undefined : 'is not encoded as a row';
 }
 
 function isPk(json: string): boolean {
@@ -113,7 +116,7 @@ class RowCheck {
   readonly #loggedHashes: LoggedHashes | undefined;
   readonly #cellsById: Map<number, number>;
 
-  /** @param cellsById filled in on the way */
+  /** @param cellsById gets the number of cells of each table */
   constructor(meta: Meta, loggedHashes: LoggedHashes | undefined, cellsById: Map<number, number>) {
     this.#meta = meta;
     this.#loggedHashes = loggedHashes;
@@ -125,7 +128,7 @@ class RowCheck {
     const id = key.readUInt32BE(1);
     const table = catalog?.table(id);
     if (catalog !== undefined && table === undefined) {
-      yield finding('ROW', showKey(key), `is of table ${id}, which there isn't`);
+      yield finding('ROW', showKey(key), `is of table ${id}, which does not exist`);
     }
     this.#cellsById.set(id, (this.#cellsById.get(id) ?? 0) + cells.size);
     const hlcs = [...cells.values(), ...(tombstone ? [tombstone] : [])].map(({ hlc }) => hlc);
@@ -136,11 +139,7 @@ class RowCheck {
       [...cells.values(), ...(tombstone ? [tombstone] : [])].map((it) => it.pk),
     )) {
       if (rowKey(id, pkIdentity(JSON.parse(pk))).equals(key)) continue;
-      yield finding(
-        'ROW',
-        showKey(key),
-        `stands in another place than its primary key, ${pk}, says`,
-      );
+      yield finding('ROW', showKey(key), `has another key than its primary key, ${pk}, needs`);
     }
     for (const [column, { hlc }] of cells) {
       if (tombstone === undefined || compareHlc(hlc, tombstone.hlc) > 0) continue;
@@ -148,18 +147,21 @@ class RowCheck {
     }
   }
 
-  /** What is held for a dropped name is logged when the name is used again, and so is what moves. */
+  /**
+   * Only for live tables: rows of others are logged when their name is used again, or when they
+   * move.
+   */
   *content(key: Buffer, { cells, tombstone }: Row): Generator<Finding> {
     const table = this.#meta.catalog?.table(key.readUInt32BE(1));
     if (table === undefined || !isLive(table)) return;
     for (const [column, { pk, hlc }] of cells) {
       if (this.#isLogged(pk, column, hlc)) continue;
-      yield finding('NOT_LOGGED', showKey(key), `${column} of ${pk} does not stand in the log`);
+      yield finding('NOT_LOGGED', showKey(key), `${column} of ${pk} is not in the log`);
     }
     if (tombstone === undefined || isExpired(tombstone)) return;
     const { pk, hlc } = tombstone;
     if (this.#isLogged(pk, '', hlc)) return;
-    yield finding('NOT_LOGGED', showKey(key), `the deletion of ${pk} does not stand in the log`);
+    yield finding('NOT_LOGGED', showKey(key), `the deletion of ${pk} is not in the log`);
   }
 
   #isLogged(pk: string, column: string, hlc: HlcText): boolean {
@@ -169,14 +171,14 @@ class RowCheck {
   }
 }
 
-/** @param listed what the list says of the row's deletion */
+/** @param listed the entry of the row in the list of deletions */
 function* verifyListed(key: Buffer, row: Row, listed: Uint8Array | undefined): Generator<Finding> {
   const { tombstone } = row;
   const expected =
     tombstone === undefined || isExpired(tombstone)
       ? undefined
       : encodeListedTombstone(tombstone, row.cells.size === 0);
-  // What is listed of a row without a deletion is met when the list is read.
+  // `verifyList` finds entries of rows without a deletion.
   if (expected === undefined) return;
   if (listed === undefined) {
     yield finding('TOMBSTONE_LIST', showKey(key), 'is deleted, and not in the list of deletions');
@@ -185,7 +187,7 @@ function* verifyListed(key: Buffer, row: Row, listed: Uint8Array | undefined): G
   }
 }
 
-/** Deletions that are listed without there being any. */
+/** Finds listed deletions of rows that have none. */
 async function* verifyList(reader: KVReader): AsyncGenerator<Finding> {
   for await (const entries of reader.iterate(kindRange('d'))) {
     const keys = entries.map(([key]) => Buffer.from(key));

@@ -1,17 +1,19 @@
 /**
- * Checks that a store is what the engine would have made: that every row follows from the log,
- * and that all which is written down twice agrees. It only reads.
+ * Checks that a store is one that the engine could have written: each row follows from the log, and
+ * all that is stored twice agrees. It only reads.
  *
- * The passes, each streaming, one array of entries in memory at a time:
+ * The passes stream, with one array of entries in memory at a time:
  *
- *   1. what the database says of itself: head, site id, horizon, tables, DDL (`verify-meta.ts`);
- *      the catalog stays in memory, as it does in a server
- *   2. the log, and for each array of records the rows that they wrote to (`verify-log.ts`);
- *      of each change in it a hash is kept
+ *   1. head, site id, horizon, catalog and other small records (`verify-meta.ts`); the catalog
+ *   stays
+ *      in memory, as in a server
+ *   2. the log, and for each array of records the rows that they wrote to (`verify-log.ts`); the
+ *   hash
+ *      of each change is kept
  *   3. the rows against these hashes, and the list of deletions (`verify-rows.ts`)
  *
- * With more than `roundEntriesMax` cells, 2 and 3 are repeated for a share of the hashes each: 16
- * to 32 bytes a hash are in memory at once.
+ * With more than `roundEntriesMax` changes, 2 and 3 are repeated, each time for a share of the
+ * hashes: 16 to 32 bytes a hash are in memory at once.
  */
 
 import { readCounts } from '../engine/records/cell-counts.ts';
@@ -26,13 +28,13 @@ const ROUND_ENTRIES_MAX = 4_000_000;
 const ROUNDS_MAX = 1000;
 
 export interface VerifyOptions {
-  /** Filled in on the way. */
+  /** Updated as the check proceeds. */
   tally?: VerifyTally;
-  /** About so many changes of the log are held in memory, as a hash each. */
+  /** The most changes of the log, about, whose hashes are in memory at once. */
   roundEntriesMax?: number;
 }
 
-/** @param reader a consistent view: nobody may write meanwhile */
+/** @param reader a consistent view, or a store without writers */
 export async function* verifyDatabase(
   reader: KVReader,
   { tally = createTally(), roundEntriesMax = ROUND_ENTRIES_MAX }: VerifyOptions = {},
@@ -50,7 +52,7 @@ export async function* verifyDatabase(
       yield* verifyRows(reader, meta, isWhole ? loggedHashes : undefined, tally);
       if (!isWhole) break;
     } else {
-      // Everything else has been found in the first round.
+      // The first round has found everything else.
       const again = { ...tally };
       for await (const _finding of verifyLog(
         reader,

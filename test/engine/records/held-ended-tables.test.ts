@@ -123,6 +123,6 @@ test('verify finds what is held of no table, and counts that are off', async () 
   });
   const findings = await findingsOf(store);
   assert.equal(findings.length, 2, findings.join('\n'));
-  assert.match(findings.join('\n'), /is held of a table that is not there/);
-  assert.match(findings.join('\n'), /counts 7 bytes that it holds, not 0/);
+  assert.match(findings.join('\n'), /is a held row of a table that is not there/);
+  assert.match(findings.join('\n'), /counts 7 bytes of held rows, not 0/);
 });
