@@ -1,4 +1,4 @@
-/** All that the engine has in a store, as what is copied and compared. */
+/** The content of a database, as `copy` and `import` write and compare it. */
 
 import { createHash } from 'node:crypto';
 import { SITE_KEY } from '../engine/records/keys.ts';
@@ -6,34 +6,34 @@ import { bytesToText } from '../engine/records/row.ts';
 import type { KVEntry, KVRange, KVReader } from '../storage/kv-store.ts';
 import { refuseUnfinished, UNFINISHED_KEY, type Unfinished } from '../storage/unfinished.ts';
 
-/** Everything but the storage layer's own, which begins with the byte 0. */
+/** All keys except the storage layer's own, which begin with the byte 0. */
 export const CONTENT_RANGE: KVRange = { gte: Uint8Array.of(1), lt: Uint8Array.of(0xff) };
 
 export interface Digest {
   entries: number;
-  /** In hex: of each entry the lengths of key and value (4 bytes, big-endian), then both. */
+  /** In hex, over the lengths of key and value (4 bytes, big-endian), and both, of each entry. */
   sha256: string;
 }
 
-/** What a database consists of, wherever it is read from. */
+/** The content of a database, from a store or a file. */
 export interface Content {
-  /** The coordinator's; empty where it has none yet. */
+  /** The coordinator's site id; empty if there is none yet. */
   siteId: string;
   digest: Digest;
-  /** Of what comes out of a file. */
+  /** Set if it comes from a file. */
   origin?: Pick<Unfinished, 'file' | 'replacedAt'>;
   /** In the order of their keys. */
   entriesAfter(key: Uint8Array | undefined): AsyncIterable<readonly KVEntry[]>;
 }
 
-/** How far the work is, in entries. */
+/** The progress of the work, in entries. */
 export interface TransferTally {
   done: number;
   /** 0 while it is not known. */
   total: number;
 }
 
-/** An entry counts thrice: read, written, compared. */
+/** Each entry counts three times: read, written, compared. */
 export const PASSES = 3;
 
 export class Digester {
@@ -52,7 +52,7 @@ export class Digester {
     this.#entries += entries.length;
   }
 
-  /** Once, at the end. */
+  /** To be called once, at the end. */
   end(): Digest {
     return { entries: this.#entries, sha256: this.#hash.digest('hex') };
   }
@@ -68,9 +68,9 @@ export async function digestOf(reader: KVReader, tally: TransferTally): Promise<
 }
 
 /**
- * What a store holds, read once for its digest.
- * @param view nobody may write to it meanwhile
- * @throws SyncError STORE_UNAVAILABLE, of one that is itself not complete
+ * The content of a store. Reads it once for the digest.
+ * @param view must not be written to meanwhile
+ * @throws SyncError STORE_UNAVAILABLE if the database is itself incomplete
  */
 export async function contentOf(view: KVReader, tally: TransferTally): Promise<Content> {
   const [site, mark] = await view.getMany([SITE_KEY, UNFINISHED_KEY]);

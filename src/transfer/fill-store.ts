@@ -1,8 +1,8 @@
 /**
- * Brings the content of a database into a store, in pieces, each of them durable: into an empty one,
- * or in place of what is there. It may be interrupted at any moment: until all is there and
- * compared, the store has the mark of `unfinished.ts` and nobody serves it, and another run goes on
- * behind the last entry.
+ * Writes the content of a database to a store, in durable pieces, into an empty store or in place
+ * of what it holds. It may be interrupted at any moment. Until all is written and compared, the
+ * store has the mark of `unfinished.ts`, so no server serves it, and another run goes on after the
+ * last entry.
  */
 
 import { HEAD_KEY } from '../engine/records/keys.ts';
@@ -17,28 +17,28 @@ import {
 } from '../storage/unfinished.ts';
 import { CONTENT_RANGE, type Content, digestOf, type TransferTally } from './content.ts';
 
-/** One transaction takes about so many bytes, or so many entries. */
+/** The bytes and entries of one transaction, about. */
 const PIECE_BYTES = 1024 * 1024;
 const PIECE_ENTRIES = 4000;
 
 export interface Filled {
-  /** Those that an earlier run had written. */
+  /** Entries that an earlier run had written. */
   entriesBefore: number;
-  /** Nothing was done: all was there and complete. */
+  /** Whether all was there already, and nothing was written. */
   wasComplete: boolean;
 }
 
 export interface FillOptions {
-  /** Whatever is in the store goes, also what is unfinished. */
+  /** Deletes what the store holds, even an unfinished database. */
   replace?: boolean;
 }
 
-/** The store has something else, and that was not to be replaced. */
+/** The store holds another database, which must not be replaced. */
 export class OccupiedError extends Error {}
 
 /**
  * @throws OccupiedError
- * @throws SyncError STORE_DAMAGED, if the store gave back something else than it was given
+ * @throws SyncError STORE_DAMAGED if the store returns other data than was written
  */
 export async function fillStore(
   content: Content,
@@ -55,7 +55,8 @@ export async function fillStore(
   if (found === 'continued') {
     const entriesBefore = await write(content, store, tally);
     if (await finish(content, store, tally)) return { entriesBefore, wasComplete: false };
-    // An earlier run was cut short while it cleared, or somebody changed the store.
+    // An earlier run was interrupted while it deleted entries, or another program changed the
+    // store.
   }
   if (found !== 'empty') await startOver(content, store);
   await write(content, store, tally);
@@ -63,7 +64,7 @@ export async function fillStore(
   throw new SyncError('STORE_DAMAGED', 'the store does not hold what was written to it');
 }
 
-/** Marks the store, unless something is in it that stays. */
+/** Marks the store as unfinished, unless it holds something that must stay. */
 function begin(
   content: Content,
   store: KVStore,
@@ -81,7 +82,7 @@ function begin(
     }
     if (replace) {
       transaction.put(UNFINISHED_KEY, markOf(content, false));
-      // Coordinators that have it open find out by this that it isn't theirs any more.
+      // Coordinators that have the database open notice that it is being replaced.
       transaction.delete(HEAD_KEY);
       return 'outdated';
     }
@@ -111,7 +112,7 @@ async function mark(store: KVStore, content: Content, isUsable: boolean): Promis
 }
 
 async function startOver(content: Content, store: KVStore): Promise<void> {
-  // Not to be continued while entries are missing in front.
+  // Without a checksum no other run takes the remaining entries for its own.
   await mark(store, content, false);
   for await (const entries of store.iterate(CONTENT_RANGE)) {
     await store.exclusive(async (transaction) => {
@@ -121,7 +122,7 @@ async function startOver(content: Content, store: KVStore): Promise<void> {
   await mark(store, content, true);
 }
 
-/** Goes on behind the last entry. @returns how many were there */
+/** Writes entries after the last one in the store. @returns how many were there */
 async function write(content: Content, store: KVStore, tally: TransferTally): Promise<number> {
   let last: Uint8Array | undefined;
   for await (const [entry] of store.iterate({ ...CONTENT_RANGE, reverse: true, limit: 1 })) {
@@ -158,11 +159,11 @@ async function* inPieces(
   if (piece.length > 0) yield piece;
 }
 
-/** Compares, and takes the mark away. @returns whether all is as it should be */
+/** Compares, and removes the mark. @returns whether the content is right */
 async function finish(content: Content, store: KVStore, tally: TransferTally): Promise<boolean> {
   if (!isSame(content, await digestOf(store, tally))) return false;
   await store.exclusive(async (transaction) => {
-    // Somebody else may have begun another one; what he clears is not ours to release.
+    // Another run may have begun to replace the content: then the mark is its own.
     const [bytes] = await transaction.getMany([UNFINISHED_KEY]);
     const known = bytes && decodeUnfinished(bytes);
     if (known?.sha256 !== content.digest.sha256) refuseUnfinished(bytes);

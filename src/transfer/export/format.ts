@@ -1,6 +1,6 @@
 /**
- * The first and the last line of an export, and what may be wrong with one. The whole of it is
- * described in `docs/export-format.md`:
+ * The first and the last line of an export, and the error of an invalid one.
+ * `docs/export-format.md` describes the whole format:
  *
  *     {"type":"header","format":"sync-coordinator-export","formatVersion":2,…}
  *     {"type":"…",…}      one record of the database a line, in the order of the store's keys
@@ -11,13 +11,13 @@ import { type Static, Type } from 'typebox';
 import { HlcSchema, SiteIdSchema } from '../../protocol/schemas.ts';
 
 export const EXPORT_FORMAT = 'sync-coordinator-export';
-/** Raised when older programs would misread what is written. */
+/** Raised when older programs would misread new exports. */
 export const EXPORT_FORMAT_VERSION = 2;
 
-/** What every export begins with. */
+/** The beginning of every export. */
 export const HEADER_START = `{"type":"header","format":"${EXPORT_FORMAT}",`;
 
-/** Of any version. */
+/** The header of any version. */
 export const AnyHeaderSchema = Type.Object({
   type: Type.Literal('header'),
   format: Type.Literal(EXPORT_FORMAT),
@@ -48,9 +48,9 @@ export const EndSchema = Type.Object({
 });
 export type ExportEnd = Static<typeof EndSchema>;
 
-/** A file that can't be imported: its message says where in it, and what is wrong. */
+/** A file that can't be imported. The message says what is wrong, and where. */
 export class ExportFileError extends Error {
-  /** Whether it is an export that has been damaged; else it is none, or none for this program. */
+  /** Whether it is a damaged export; otherwise it is no export, or one of another version. */
   readonly isDamaged: boolean;
 
   constructor(message: string, { isDamaged, cause }: { isDamaged: boolean; cause?: unknown }) {

@@ -1,6 +1,6 @@
 /**
- * An export as the content of a store that is to be filled. The file is read several times: once to
- * check all of it before anything is touched, then each time that entries are asked for.
+ * An export as the content for a store. The file is read several times: once to check all of it
+ * before the store is changed, then each time that entries are needed.
  */
 
 import type { HlcText } from '../../clock/hlc.ts';
@@ -12,18 +12,18 @@ import { lineToEntry } from './lines.ts';
 import { underNewSite } from './new-site.ts';
 import { readExport } from './read-export.ts';
 
-/** The file's lines, unpacked, from the beginning each time. */
+/** Opens the file at its beginning, uncompressed. */
 export type OpenExport = () => AsyncIterable<Uint8Array>;
 
-/** An export that has been read to its end and is whole. */
+/** An export that was read to its end, and is valid. */
 export interface CheckedExport {
   header: ExportHeader;
   end: ExportEnd;
-  /** Of the entries that it stands for. */
+  /** The digest of its entries. */
   digest: Digest;
 }
 
-/** So many entries are handed on at once. */
+/** The entries of one array. */
 const ENTRIES_AT_ONCE = 500;
 
 /** @throws ExportFileError */
@@ -43,9 +43,9 @@ export async function checkExport(open: OpenExport): Promise<CheckedExport> {
 }
 
 /**
- * @param replacedAt the position at which it takes the place of another database, if it does: its
- *   site id becomes the coordinator's
- * @throws ExportFileError, also later, if the file is another by then
+ * @param replacedAt the position at which it replaces another database, if it does: the site id of
+ *   this position becomes the coordinator's
+ * @throws ExportFileError, also later, if the file has changed by then
  */
 export async function contentOfExport(
   open: OpenExport,

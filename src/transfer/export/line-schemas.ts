@@ -1,4 +1,4 @@
-/** The shapes of an export's lines; `docs/export-format.md` says what they mean. */
+/** The schemas of an export's lines; `docs/export-format.md` has their meaning. */
 
 import { type Static, type TSchema, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
@@ -82,7 +82,7 @@ const LINE_SCHEMAS = {
 };
 
 type Lines = { [T in keyof typeof LINE_SCHEMAS]: Static<(typeof LINE_SCHEMAS)[T]> };
-/** A line of what an export holds, between its first line and its last. */
+/** A line between the first and the last one of an export. */
 export type ExportLine = Lines[keyof Lines];
 export type LineOf<T extends keyof Lines> = Lines[T];
 

@@ -1,6 +1,6 @@
 /**
- * A database's records as lines of an export, and back: the same entries, byte for byte. What
- * stands in a record twice, or in its key as well as in its value, stands in its line once.
+ * Converts a database's records to lines of an export and back to the same entries, byte for byte.
+ * A line has once what a record has twice, or in both key and value.
  */
 
 import type { HlcText } from '../../clock/hlc.ts';
@@ -40,14 +40,14 @@ import { pkIdentity } from '../../protocol/values.ts';
 import type { KVEntry } from '../../storage/kv-store.ts';
 import type { ExportLine, LineOf } from './line-schemas.ts';
 
-/** What a record would be as a line, by the first byte of its key; not checked yet. */
+/** The line of a record, by the first byte of its key; not checked yet. */
 const LINES_BY_KIND: Readonly<Record<string, (key: Buffer, value: Uint8Array) => unknown>> = {
   c: (key, value) => ({ type: 'count', table: key.readUInt32BE(1), cells: decodeCount(value) }),
   d: (key, value) => {
     const { hlc, position, priorRow, pk, isDead } = decodeListedTombstone(value);
     const livesAgain = isDead ? undefined : true;
-    const told = { pk: parseText(pk), hlc, position, priorRow: parseText(priorRow), livesAgain };
-    return { type: 'deletion', table: key.readUInt32BE(1), ...told };
+    const fields = { pk: parseText(pk), hlc, position, priorRow: parseText(priorRow), livesAgain };
+    return { type: 'deletion', table: key.readUInt32BE(1), ...fields };
   },
   e: (key) => ({ type: 'ddl', position: logKeyToPosition(key) }),
   f: (key, value) => ({ type: 'floor', site: siteIdToText(key.subarray(1)), floor: parse(value) }),

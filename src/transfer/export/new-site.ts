@@ -1,16 +1,16 @@
 /**
- * The lines of an export under another coordinator site id, for a database that takes the place of
- * another one. All positions keep their time and order and get the new site id: so devices that
- * take the log from its beginning are within it at every step, and nobody can have one of them
- * from before. The head moves to a position after all that was ever given out, here or in the
- * file; what is older and of another site id is known by that to be of another history.
+ * Gives the lines of an export another coordinator site id, for a database that replaces another
+ * one. All positions keep their time and order and get the new site id. So a device that reads the
+ * log from its beginning always has a position of it, and no device has such a position from
+ * before. The head moves to a position after all that were ever given out, in the store or in the
+ * file: an older position of another site id belongs to another history.
  */
 
 import { decodeHlc, encodeHlc, type HlcText } from '../../clock/hlc.ts';
 import { hlcSite, type SiteIdText, textToSiteId } from '../../clock/site-id.ts';
 import type { ExportLine, LineOf } from './line-schemas.ts';
 
-/** @param replacedAt its site is the new one */
+/** @param replacedAt a position of the new site id */
 export function* underNewSite(line: ExportLine, replacedAt: HlcText): Generator<ExportLine> {
   const site = hlcSite(replacedAt);
   const move = (position: HlcText) => withSite(position, site);
@@ -51,9 +51,9 @@ export function* underNewSite(line: ExportLine, replacedAt: HlcText): Generator<
 }
 
 function withPositions(held: LineOf<'held'>['held'], move: Move): LineOf<'held'>['held'] {
-  const moved = <Told extends { at?: HlcText }>(told: Told): Told => ({
-    ...told,
-    ...movedIfAny('at', told.at, move),
+  const moved = <Held extends { at?: HlcText }>(held: Held): Held => ({
+    ...held,
+    ...movedIfAny('at', held.at, move),
   });
   const sites = held.sites.map(({ row, cells, ...site }) => ({
     ...site,
@@ -79,7 +79,7 @@ function* metaUnderNewSite(
     case 'horizon':
       yield { ...line, value: move(line.value) };
       return;
-    // Given anew, in its place before the site.
+    // `site` writes a new one, which comes before it in the order of keys.
     case 'replaced':
       return;
     case 'site':
@@ -94,7 +94,7 @@ function withDeletion(line: LineOf<'row'>, move: Move): ExportLine {
   return { ...line, deletion: { ...deletion, ...movedIfAny('position', deletion.position, move) } };
 }
 
-/** Nothing where there is nothing: a field that is `undefined` would not be the same. */
+/** No field for a missing position: a field that is `undefined` would differ. */
 function movedIfAny<N extends string>(name: N, position: HlcText | undefined, move: Move) {
   return position === undefined ? {} : { [name]: move(position) };
 }

@@ -1,4 +1,4 @@
-/** What an import means for the store that it goes to: whether it may, and under which site id. */
+/** Decides whether an import replaces a database, and under which site id. */
 
 import { Check } from 'typebox/value';
 import { HLC_MIN, type HlcText, maxHlc } from '../../clock/hlc.ts';
@@ -14,16 +14,19 @@ import { CONTENT_RANGE } from '../content.ts';
 import type { CheckedExport } from './import-content.ts';
 
 export interface ImportPlan {
-  /** Where the imported database begins to be another one; `undefined` if it stays what it was. */
+  /**
+   * The position, of a new site id, at which it replaces a database; `undefined` if it replaces
+   * none.
+   */
   replacedAt: HlcText | undefined;
-  /** Whether what is in the store goes. */
+  /** Whether the content of the store is deleted. */
   replace: boolean;
 }
 
 /**
- * Under a free name a database stays what it was, with its positions. In place of another it gets a
- * new site id, and a position after every one that either of them ever gave.
- * @param replace whether it may take the place of another
+ * In an empty store a database keeps its site id and positions. If it replaces another one it gets
+ * a new site id, and a position after all that either of them ever gave out.
+ * @param replace whether it may replace another database
  */
 export async function planImport(
   reader: KVReader,
@@ -33,7 +36,7 @@ export async function planImport(
 ): Promise<ImportPlan> {
   const [bytes] = await reader.getMany([UNFINISHED_KEY]);
   const mark = bytes && decodeUnfinished(bytes);
-  // The same import, interrupted: what was begun is what it goes on with.
+  // The same import was interrupted: continue it.
   if (mark?.file === end.sha256) return { replacedAt: mark.replacedAt, replace: true };
   if (!replace || (bytes === undefined && (await isFree(reader)))) {
     return { replacedAt: undefined, replace: false };
@@ -49,7 +52,7 @@ async function isFree(reader: KVReader): Promise<boolean> {
   return true;
 }
 
-/** The newest position of whatever database is in a store, whether it can be opened or not. */
+/** The newest position of the database in a store, even if it can't be opened. */
 async function newestPosition(reader: KVReader): Promise<HlcText> {
   const [bytes] = await reader.getMany([HEAD_KEY]);
   const head = bytes && parseBytes(bytes);

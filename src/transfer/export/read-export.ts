@@ -1,6 +1,6 @@
 /**
- * Reads an export, and checks all of it on the way. That it is whole is known only when the last line
- * has been read: until then nothing of it may be released.
+ * Reads and checks an export. It is known to be whole only once the last line has been read: until
+ * then nothing of it may be served.
  */
 
 import { createHash } from 'node:crypto';
@@ -27,7 +27,7 @@ import { splitLines, type TextLine } from './text-lines.ts';
 export type ExportPart = { header: ExportHeader } | { line: ExportLine; entry: KVEntry };
 
 /**
- * @param chunks of NDJSON, unpacked
+ * @param chunks NDJSON, uncompressed
  * @returns the last line
  * @throws ExportFileError
  */
@@ -41,7 +41,7 @@ export async function* readExport(
   const missing = new Set(['head', 'site']);
   const counts = { lines: 0, transactions: 0, rows: 0 };
   for await (const text of splitLines(checkStart(chunks))) {
-    if (end !== undefined) throw damaged(`line ${text.number}: something stands behind the end`);
+    if (end !== undefined) throw damaged(`line ${text.number} comes after the end`);
     const value = parseLine(text);
     if (header === undefined) {
       header = toHeader(value);
@@ -54,7 +54,7 @@ export async function* readExport(
       const line = toExportLine(value, text.number, header);
       const entry = toEntry(line, text.number);
       if (Buffer.compare(entry[0], last) <= 0) {
-        throw damaged(`line ${text.number} stands before one that it should follow`);
+        throw damaged(`line ${text.number} is not in order`);
       }
       last = entry[0];
       if (line.type === 'meta') missing.delete(line.name);
@@ -77,9 +77,7 @@ function notOurs(): ExportFileError {
 
 function parseLine({ number, bytes, isEnded }: TextLine): unknown {
   if (!isEnded) {
-    throw damaged(
-      `line ${number} has no end: the file has been cut short, or is none of an export`,
-    );
+    throw damaged(`line ${number} has no end: the file has been cut short, or is not an export`);
   }
   try {
     return JSON.parse(bytesToText(bytes));
@@ -88,7 +86,7 @@ function parseLine({ number, bytes, isEnded }: TextLine): unknown {
   }
 }
 
-/** What is no export is not read to the end of a line, which may never come. */
+/** Refuses other files by their first bytes: they may have no end of a line. */
 async function* checkStart(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   let start = Buffer.alloc(0);
   for await (const chunk of chunks) {
@@ -100,7 +98,7 @@ async function* checkStart(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Ui
   }
 }
 
-/** What begins as exports do was one; of very little nobody can tell. */
+/** Refuses bytes that are not the beginning of an export. */
 function refuseForeign(bytes: Uint8Array): void {
   const start = bytesToText(bytes.subarray(0, HEADER_START.length));
   if (!HEADER_START.startsWith(start)) throw notOurs();
@@ -122,16 +120,16 @@ function toHeader(value: unknown): ExportHeader {
       { isDamaged: false },
     );
   }
-  if (!Check(HeaderSchema, value)) throw damaged('line 1 is no header as exports have it');
+  if (!Check(HeaderSchema, value)) throw damaged('line 1 is not a valid header');
   if (hlcSite(value.position) !== value.siteId) {
     throw damaged('line 1 names a position of another coordinator');
   }
   return value;
 }
 
-/** What has to fit the header is what positions of the imported database will be judged by. */
+/** Checks that positions and site id fit the header: the import relies on that. */
 function toExportLine(value: unknown, number: number, header: ExportHeader): ExportLine {
-  if (!isExportLine(value)) throw damaged(`line ${number} is of no kind that exports have`);
+  if (!isExportLine(value)) throw damaged(`line ${number} is not a valid line of an export`);
   const isFitting =
     value.type === 'transaction'
       ? compareHlc(value.changeSet.hlc, header.position) <= 0
@@ -150,7 +148,7 @@ function toEntry(line: ExportLine, number: number): KVEntry {
   }
 }
 
-/** @param found what the lines before it were */
+/** @param found the counts and checksum of the lines before it */
 function checkEnd(end: ExportEnd, found: Omit<ExportEnd, 'type'>): void {
   for (const unit of ['lines', 'transactions', 'rows'] as const) {
     if (end[unit] === found[unit]) continue;

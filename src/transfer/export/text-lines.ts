@@ -1,9 +1,11 @@
-/** Splits bytes at newlines, wherever the chunks they come in end. */
+/** Splits bytes into lines, across the ends of chunks. */
 
 import { damaged } from './format.ts';
 
 const MIB = 1024 * 1024;
-/** Far more than one message of a device may hold; a file without newlines must not fill the memory. */
+/**
+ * Far more than one message of a device may have. A file without newlines must not fill the memory.
+ */
 export const LINE_BYTES_MAX = 128 * MIB;
 
 const NEWLINE = 10;
@@ -13,11 +15,11 @@ export interface TextLine {
   number: number;
   /** With its newline. */
   bytes: Uint8Array;
-  /** Whether it has one. What has none is the last, and may be only the beginning of a line. */
+  /** Whether it has a newline. Only the last line may have none; then it may be cut off. */
   isEnded: boolean;
 }
 
-/** @throws ExportFileError of a line that is too long, before it has been read to its end */
+/** @throws ExportFileError for a line that is too long, before it has been read to its end */
 export async function* splitLines(
   chunks: AsyncIterable<Uint8Array>,
   lineBytesMax = LINE_BYTES_MAX,

@@ -1,4 +1,7 @@
-/** A database as the lines of an export, read once, one array of entries in memory at a time. */
+/**
+ * Writes a database as lines of an export. Reads it once, with one array of entries in memory at a
+ * time.
+ */
 
 import { createHash, type Hash } from 'node:crypto';
 import { readCounts } from '../../engine/records/cell-counts.ts';
@@ -28,10 +31,10 @@ export interface ExportContext {
 }
 
 /**
- * @param view nobody may write to it meanwhile
+ * @param view must not be written to meanwhile
  * @returns the last line
- * @throws SyncError STORE_DAMAGED, of a record that could not be read again from its line;
- *   STORE_UNAVAILABLE, of a database that is itself not complete
+ * @throws SyncError STORE_DAMAGED for a record that could not be restored from its line;
+ *   STORE_UNAVAILABLE if the database is itself incomplete
  */
 export async function* exportLines(
   view: KVReader,
@@ -58,8 +61,8 @@ export async function* exportLines(
 }
 
 /**
- * Log pins are of readers that have their own place in this log, such as the queue of a webhook. An
- * export may be brought in anywhere, at any time: nobody there would ever renew them.
+ * Log pins are not exported: they belong to readers of this log, such as the queue of a webhook.
+ * Where an export is imported, they would never be renewed.
  */
 function isExported([key]: KVEntry): boolean {
   return !isLogPinKey(key);
@@ -77,7 +80,7 @@ async function readHeader(
   const siteId = bytesToText(site);
   const { position, logLength } = await readHead(view, siteId);
   const tables = [...(await Catalog.load(view)).tables].sort((a, b) => a.id - b.id);
-  // A row has a cell at least, mostly.
+  // An upper bound for the lines of rows, most of which have at least one cell.
   tally.total = logLength + tables.length;
   for (const cells of (await readCounts(view)).values()) tally.total += cells;
   return {
@@ -89,14 +92,14 @@ async function readHeader(
   };
 }
 
-/** Read again at once: what an export can't give back must not seem to be in it. */
+/** Makes a line, and checks that the record can be restored from it. */
 function readableLine(entry: KVEntry): ReturnType<typeof checkedLine> {
   try {
     return checkedLine(entry);
   } catch (cause) {
     throw new SyncError(
       'STORE_DAMAGED',
-      `a record of it is none that the engine writes, so it cannot be exported: ${showKey(entry[0])}. ` +
+      `it has an invalid record, so it cannot be exported: ${showKey(entry[0])}. ` +
         'Run `sync-coordinator verify`',
       { cause },
     );
@@ -105,7 +108,7 @@ function readableLine(entry: KVEntry): ReturnType<typeof checkedLine> {
 
 function checkedLine(entry: KVEntry) {
   const line = entryToLine(entry);
-  if (!isExportLine(line)) throw new Error('it has no form as a line');
+  if (!isExportLine(line)) throw new Error('it has no valid line');
   const again: unknown = JSON.parse(JSON.stringify(line));
   if (!isExportLine(again)) throw new Error('its line cannot be read');
   const [key, value] = lineToEntry(again);
