@@ -1,4 +1,4 @@
-/** What tests of hooks want to know of verdicts and replicas. */
+/** Assertions about verdicts and replicas, for tests of hooks. */
 
 import assert from 'node:assert/strict';
 import type { TestCoordinator } from './coordinator.ts';
@@ -7,12 +7,15 @@ import type { SimulatedDevice, Verdict } from './simulated-device.ts';
 
 export type RejectedEntry = NonNullable<Verdict['rejected']>[number];
 
-/** Nothing of the transaction was rejected. */
+/** Asserts that nothing of the transaction was rejected. */
 export function assertApproved(verdict: Verdict): void {
   assert.deepEqual(verdict.rejected ?? [], [], 'nothing is rejected');
 }
 
-/** Each of `expected` fits a change that was rejected, as far as it names its parts; no others were. */
+/**
+ * Asserts that each of `expected` matches a rejected change in the fields that it has, and that no
+ * others were rejected.
+ */
 export function assertRejected(verdict: Verdict, ...expected: Partial<RejectedEntry>[]): void {
   const left = [...(verdict.rejected ?? [])];
   for (const entry of expected) {
@@ -33,16 +36,16 @@ function text(value: unknown): string {
   return JSON.stringify(value) ?? String(value);
 }
 
-/** Has the devices, which are all online, take in what the others have written. */
+/** Exchanges changes until all devices, which must be online, have received those of the others. */
 export async function converge(devices: readonly SimulatedDevice[]): Promise<void> {
-  // Twice: what a device sends last is to reach those that asked before it did.
+  // Twice: what the last device sends must reach those that fetched before.
   for (let i = 0; i < 2; i++) for (const device of devices) await device.synced();
 }
 
 /**
- * The devices hold the same, and the same as one that is new; a column that is null and one that is not
- * there are the same. With a filter
- * (`onBeforeSendChanges`) that is only so among those who may see the same.
+ * Asserts that all devices hold the same rows as a new one. A missing column equals one that is
+ * null. With a read filter (`onBeforeSendChanges`) this holds only for devices that may see the
+ * same.
  */
 export async function assertConverged(
   coordinator: TestCoordinator,

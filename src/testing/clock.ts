@@ -1,4 +1,6 @@
-/** The coordinator's clock as a test has it: it runs as the machine's does, and can be moved or stopped. */
+/**
+ * The coordinator's clock in a test: it follows the machine's clock, and can be moved or stopped.
+ */
 
 import { randomBytes, randomUUID } from 'node:crypto';
 import type { World } from '../engine/sync-manager.ts';
@@ -6,9 +8,9 @@ import type { World } from '../engine/sync-manager.ts';
 export interface TestClock {
   /** Wall time in milliseconds. */
   now(): number;
-  /** Moves it on; back with a negative number. */
+  /** Moves it forward, or back with a negative number. */
   advance(ms: number): void;
-  /** From now on it stands still, unless it is moved: what a test counts must not hang on how long it takes. */
+  /** Stops it, except for `advance`, so that a test does not depend on how long it takes. */
   stop(): void;
 }
 

@@ -1,4 +1,4 @@
-/** A coordinator for a test: on a free port, in memory unless its config says otherwise. */
+/** Starts a coordinator for a test: on a free port, and in memory by default. */
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -12,18 +12,18 @@ import { type CoordinatorServer, createCoordinatorServer } from '../server.ts';
 import { clockToWorld, createClock, type TestClock } from './clock.ts';
 import { SimulatedDevice, type SimulatedDeviceOptions } from './simulated-device.ts';
 
-/** Who cleans up: the context of a `node:test` test, or anything else with such a method. */
+/** Runs the clean-up: the context of a `node:test` test, or another object with this method. */
 export interface TestOwner {
   after(work: () => unknown): void;
 }
 
 export interface StartOptions {
   /**
-   * As in a configuration file. Paths of hook modules are relative to the working directory;
-   * files and environment variables of the machine have no say.
+   * As in a configuration file. Paths of hook modules are relative to the working directory.
+   * Configuration files and environment variables of the machine are ignored.
    */
   config?: CoordinatorConfigInput;
-  /** Hooks from code, after those of the config. */
+  /** Hooks from code, which run after those of `config`. */
   hooks?: CodeHooks;
 }
 
@@ -32,13 +32,13 @@ export interface TestCoordinator extends CoordinatorServer {
   httpUrl: string;
   /** `ws://127.0.0.1:<port>/sync/ws` */
   wsUrl: string;
-  /** The coordinator's and its devices'. */
+  /** The clock of the coordinator and its devices. */
   clock: TestClock;
-  /** A device that is connected. Rejects if it is not let in. */
+  /** Makes a connected device. Rejects if it is not let in. */
   device(options?: SimulatedDeviceOptions): Promise<SimulatedDevice>;
 }
 
-/** It stops when the test ends. */
+/** Starts a coordinator, which stops when the test ends. */
 export async function startCoordinator(
   owner: TestOwner,
   { config = {}, hooks }: StartOptions = {},
@@ -98,7 +98,7 @@ function withAbsolutePath(entry: HookEntry): HookEntry {
   return 'module' in entry ? withPlace(entry) : entry;
 }
 
-/** The coordinator's own directory is another. */
+/** Resolves paths here, since the coordinator's working directory is another one. */
 function withPlace({ module, from = '.', ...place }: PlacedHooks): HookEntry {
   const isFile = typeof module === 'string' && isFileSpecifier(module);
   return { ...place, module: isFile ? resolve(module) : module, from: resolve(from) };

@@ -1,4 +1,4 @@
-/** A device of the tests: an HLC clock of its own, and the change sets it makes with it. */
+/** A device for tests: it makes change sets with an HLC clock of its own. */
 
 import { encodeHlc, type HlcText } from '../clock/hlc.ts';
 import { siteIdToText } from '../clock/site-id.ts';
@@ -23,7 +23,7 @@ export type RowWrite =
 export class Device {
   readonly siteId: string;
   readonly #bytes: Uint8Array;
-  /** Wall time of the next transaction, in milliseconds; each one moves it on by one. */
+  /** Wall time of the next transaction, in milliseconds; each transaction adds one. */
   wallTime: number;
 
   constructor(number: number, wallTime = 1_700_000_000_000) {
@@ -36,7 +36,7 @@ export class Device {
     return encodeHlc({ wallTime: BigInt(wallTime), counter: 0, siteId: this.#bytes, opSeq });
   }
 
-  /** One transaction. */
+  /** Makes one transaction. */
   write(...writes: RowWrite[]): WireChangeSet {
     const wallTime = this.wallTime++;
     const changes: WireChange[] = [];

@@ -1,4 +1,4 @@
-/** What a module that has rules about rows must do: by the examples that its author gives. */
+/** The contract of hook modules with rules about rows, tested with examples of their authors. */
 
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
@@ -11,11 +11,14 @@ import { TestClient } from './test-client.ts';
 
 export interface RuleExamples {
   /**
-   * Transactions of one device, one after the other, of which the later depend on the earlier ones: a row that
-   * it makes and then changes, for instance. What is decided about them must not depend on how they are sent.
+   * Transactions of one device, in order. Later ones depend on earlier ones: for instance, a row is
+   * made and then changed. The module's decisions must not depend on how the transactions are sent.
    */
   transactions?: readonly (readonly RowWrite[])[];
-  /** A write that the module rejects in an empty database; so it must under every spelling of the table. */
+  /**
+   * A write that the module rejects in an empty database. It must do so for every spelling of the
+   * table.
+   */
   refused?: RowWrite;
 }
 
@@ -63,7 +66,10 @@ export function ruleContract(ruled: Ruled): void {
   }
 }
 
-/** @returns joins a database; what it sends is answered with what was rejected of it */
+/**
+ * @returns joins a database, and returns a function that sends change sets and resolves to the
+ * rejections
+ */
 async function start(owner: TestOwner, { module, options, client = {} }: Ruled) {
   const { siteId: _, databaseId: __, remoteAddress: ___, ...identity } = client;
   const anybody = defineHooks({

@@ -1,4 +1,7 @@
-/** What every hook module must do, as tests for `node:test`: yours runs them, too. */
+/**
+ * The contract of hook modules, as tests for `node:test`. Modules of other packages run them as
+ * well.
+ */
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
@@ -11,14 +14,14 @@ import { askHooks, type HarnessOptions, type HookHarness } from './hook-harness.
 
 export interface HookContractOptions extends HarnessOptions, RuleExamples {
   module: HookModule<never>;
-  /** Under which the tests are reported. */
+  /** The name under which the tests are reported. */
   name?: string;
 }
 
 const CONCURRENT_CALLS = 50;
 const RELOADS = 3;
 
-/** Batches that a client may send, and a module must not stumble over. */
+/** Batches that a client may send, and that a module has to cope with. */
 function batches(): Record<string, WireChangeSet[]> {
   const device = new Device(1);
   const odd = { __proto__: null, big: { __bigint: '9007199254740993' }, bytes: { __bin: 'AAEC' } };
@@ -48,14 +51,16 @@ function batches(): Record<string, WireChangeSet[]> {
   };
 }
 
-/** The protocol lets a device send that: each change has to be answered for itself. */
+/**
+ * The protocol allows several changes under one HLC: the module has to decide about each of them.
+ */
 function underOneHlc(device: Device): WireChangeSet {
   const row = { table: 'tasks', set: { title: 'x', done: false } };
   const set = device.write({ ...row, pk: [1] }, { ...row, pk: [2] });
   return { ...set, changes: set.changes.map((change) => ({ ...change, hlc: set.hlc })) };
 }
 
-/** Runs the suite. What a module refuses is its own business; that it answers is not. */
+/** Runs the suite. A module may refuse anything, but it has to answer. */
 export function hookModuleContract({ name, module, ...options }: HookContractOptions): void {
   const title = name ?? (isHookDefinition(module) ? module.name : 'the hook module');
   const start = (t: { after(work: () => unknown): void }) => askHooks(t, module, options);
@@ -157,7 +162,7 @@ async function askEverything(harness: HookHarness, batch: WireChangeSet[]): Prom
   await harness.clientDisconnect();
 }
 
-/** A hook may say no; that it failed is told by the harness. */
+/** Ignores a refusal, which a hook may give. The harness records failures. */
 async function refusable(call: Promise<unknown>): Promise<void> {
   await call.catch(() => undefined);
 }

@@ -1,4 +1,4 @@
-/** A hook module without a server around it: set up and asked as the coordinator does it. */
+/** Sets up a hook module and invokes its hooks as the coordinator does, without a server. */
 
 import { Registry } from 'prom-client';
 import type { WebSocket } from 'ws';
@@ -23,45 +23,48 @@ import type { TestOwner } from './coordinator.ts';
 import { siteBytes } from './device.ts';
 
 export interface HarnessOptions {
-  /** As a config gives them. */
+  /** The module's options, as in a config. */
   options?: unknown;
-  /** Whom the hooks are asked about. Default: a client of site 1 in the database `default`. */
+  /**
+   * The client that the hooks are invoked for. Default: one of site 1 in the database `default`.
+   */
   client?: Partial<ClientIdentity>;
-  /** What the module reads. Default: databases in which there is nothing. */
+  /** What the module can read. Default: empty databases. */
   read?: Partial<CoordinatorReader>;
-  /** What the module does with the coordinator. Default: all of it throws. */
+  /** What the module can do with the coordinator. Default: everything throws. */
   service?: Partial<CoordinatorAccess>;
-  /** What modules before it provide, by token. */
+  /** Values that modules before it provide, by token. */
   provided?: readonly (readonly [token: Token<unknown>, value: unknown])[];
   /** The longest that a call may take. Default: 5 seconds. */
   timeoutMs?: number;
 }
 
 /**
- * Each method rejects with the SyncError that a client would be told. Change sets are in their JSON
- * form, as `Device` writes them.
+ * Each method rejects with the SyncError that a client would receive. Change sets are in JSON form,
+ * as `Device` writes them.
  */
 export interface HookHarness {
   readonly client: ClientIdentity;
   readonly has: HookChain['has'];
   authenticate(request?: Partial<AuthContext>): Promise<ClientIdentity | undefined>;
-  /** What the module adds to the client. */
+  /** The client with what the module adds to it. */
   authenticated(): Promise<ClientIdentity>;
   authorize(operation?: Partial<SyncOperation>): Promise<void>;
   beforeApply(...changeSets: WireChangeSet[]): Promise<ValidationResult>;
-  /** Waits until the hooks have been told. */
+  /** Waits until the hooks have run. */
   afterApply(...changeSets: WireChangeSet[]): Promise<void>;
   beforeSend(...changeSets: WireChangeSet[]): Promise<readonly WireChangeSet[]>;
   clientConnect(socket: WebSocket): Promise<void>;
-  /** As a reload tells a new instance that the client is there. Waits until the hook has been told. */
+  /** Notifies the module of a connected client, as a reload does. Waits until the hook has run. */
   clientHandover(): Promise<void>;
-  /** Tells that it has gone, of one that is there: `clientConnect` or `clientHandover` was called for it. */
+  /** Notifies the module that a client has gone, after `clientConnect` or `clientHandover`. */
   clientDisconnect(): Promise<void>;
   /**
-   * Another instance takes the place of this one, as in a reload: it gets what this one hands over, and
-   * is told of the clients that are there. With `fails`, one that is set up after it can't be: this one
-   * takes back what it had handed over, and stays.
-   * @throws HookLoadError if the other can't be set up, or Error if this one can't take it back
+   * Replaces the module by a new instance, as in a reload: it gets what the old one hands over, and
+   * is notified of connected clients. With `fails`, a later module of the reload fails: the old
+   * instance takes back what it has handed over, and stays.
+   * @throws HookLoadError if the new instance can't be set up; Error if the old one can't take it
+   *   back
    */
   reload(options?: { fails?: boolean }): Promise<void>;
   /** Calls that failed: `<hook> <outcome>`. */
@@ -90,7 +93,7 @@ const NOTHING: CoordinatorReader = {
   }),
 };
 
-/** @throws HookLoadError if the module can't be set up so */
+/** Sets up a module. @throws HookLoadError if that fails */
 export async function askHooks(
   owner: TestOwner,
   module: HookModule<never>,
@@ -159,7 +162,7 @@ export async function askHooks(
   const { siteId, databaseId = 'default' } = identity;
   const close = () => current.close();
   const { row, rows, sameTable } = { ...NOTHING, ...read };
-  // What is added is not shown: that takes a database (see `startCoordinator`).
+  // Added change sets are not visible, which would need a database (see `startCoordinator`).
   const reader = (): BatchReader => ({
     row: (of) => row(databaseId, of),
     rows: (of) => rows(databaseId, of),

@@ -1,4 +1,7 @@
-/** For tests of hook modules, of storages, and of apps that sync through a coordinator. */
+/**
+ * The public kit for tests of hook modules, of storages, and of apps that sync through a
+ * coordinator.
+ */
 
 export {
   assertApproved,

@@ -1,25 +1,25 @@
-/** What the KVStore contract is told of a storage. */
+/** How the KVStore contract opens a storage. */
 
 import type { Storage } from '../storage/kv-store.ts';
 
 export interface OpenedStorage {
   storage: Storage;
-  /** Called after the test, whatever became of it: closes the storage and removes its data. */
+  /** Called after each test, passed or failed: closes the storage and removes its data. */
   dispose(): Promise<void>;
-  /** For a persistent one: closes the storage and opens another on the same data. */
+  /** For a persistent storage: closes it, and opens another one on the same data. */
   reopen?(): Promise<Storage>;
 }
 
 export interface KVStoreContractOptions {
-  /** What the tests are reported under. */
+  /** The name under which the tests are reported. */
   name: string;
-  /** Opens a storage that holds nothing yet. Each test has one of its own. */
+  /** Opens an empty storage. Each test has one of its own. */
   open(): Promise<OpenedStorage>;
-  /** Data outlives the storage's `close`; what `open` gives has `reopen`. */
+  /** Whether data outlives the storage's `close`; then the result of `open` has `reopen`. */
   persistent?: boolean;
   /**
-   * Makes a database, which is closed, say that it has another format or name. For those
-   * that note these in each store, as `src/storage/format.ts` does.
+   * Writes another format or name into a closed database. For storages that record these in each
+   * store, as `src/storage/format.ts` does.
    */
   tamperFormat?(
     storage: Storage,

@@ -5,13 +5,13 @@ import type { TestContext } from 'node:test';
 import type { KVEntry, KVRange, KVReader, KVStore } from '../storage/kv-store.ts';
 import type { KVStoreContractOptions, OpenedStorage } from './kv-store-contract-options.ts';
 
-/** One byte a character, so that binary keys can be written as strings. */
+/** Bytes from a string with one byte a character, so that binary keys can be written as strings. */
 export const bytes = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text, 'latin1'));
 
 export const text = (value: Uint8Array): string =>
   Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('latin1');
 
-/** A range of everything that these tests write; they leave out the keys of the storage layer. */
+/** The range of all keys that these tests write, without those of the storage layer. */
 export const EVERYTHING: KVRange = { gte: bytes('\x01'), lt: bytes('\xff\xff\xff\xff') };
 
 export async function openStorage(
@@ -28,7 +28,7 @@ export async function openStore(t: TestContext, options: KVStoreContractOptions)
   return storage.open('contract');
 }
 
-/** Puts, or deletes where the value is undefined, in one transaction. */
+/** Puts entries, or deletes those with the value `undefined`, in one transaction. */
 export function write(
   store: KVStore,
   changes: Readonly<Record<string, string | undefined>>,
@@ -46,7 +46,7 @@ export async function get(reader: KVReader, key: string): Promise<string | undef
   return value && text(value);
 }
 
-/** The arrays of a range, each checked to hold something. */
+/** The arrays of a range. Checks that none is empty. */
 export async function arraysOf(reader: KVReader, range: KVRange): Promise<(readonly KVEntry[])[]> {
   const arrays: (readonly KVEntry[])[] = [];
   for await (const entries of reader.iterate(range)) {
@@ -71,7 +71,7 @@ export async function keysOf(reader: KVReader, range: KVRange = EVERYTHING): Pro
 
 export const numberedKey = (index: number): string => `k${String(index).padStart(8, '0')}`;
 
-/** Writes so many numbered keys, in a few large transactions. */
+/** Writes numbered keys in a few large transactions. */
 export async function writeNumbered(store: KVStore, count: number, value = 'v'): Promise<void> {
   const perTransaction = 10_000;
   for (let from = 0; from < count; from += perTransaction) {
@@ -83,7 +83,7 @@ export async function writeNumbered(store: KVStore, count: number, value = 'v'):
   }
 }
 
-/** A promise, and what settles it. */
+/** A promise with its `resolve`. */
 export function deferred(): { promise: Promise<void>; resolve: () => void } {
   let resolve = () => {};
   const promise = new Promise<void>((settle) => {

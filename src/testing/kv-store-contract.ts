@@ -1,11 +1,11 @@
 /**
- * What the engine relies on in a store, as tests. Every storage runs them, also
- * those of other packages:
+ * Tests of what the engine relies on in a store. Every storage runs them, also those of other
+ * packages:
  *
  *     import { kvStoreContract } from 'sync-coordinator/testing';
  *     kvStoreContract({ name: 'my storage', open: async () => ({ storage, dispose }) });
  *
- * Depends on nothing but node:test and node:assert.
+ * Depends only on node:test and node:assert.
  */
 
 import { describe } from 'node:test';

@@ -1,4 +1,4 @@
-/** Opening, closing, databases beside each other, and word of commits. */
+/** Opening, closing, and several databases of one storage. */
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
@@ -19,7 +19,7 @@ import {
   writeNumbered,
 } from './kv-store-contract-support.ts';
 
-/** Ids that careless naming would put together, or outside. */
+/** Ids that careless naming would map to one name, or to a name outside of the directory. */
 const CONFUSABLE_IDS = [
   'a',
   'A',
@@ -157,7 +157,7 @@ export function lifecycleContract(options: KVStoreContractOptions): void {
         await (await storage.open('a')).close();
         await tamperFormat(storage, 'a', { format: 99, databaseId: 'a' });
         await assert.rejects(storage.open('a'), { code: 'STORE_FORMAT', message: /\b99\b/ });
-        // A refusal leaves nothing open: the second says the same.
+        // A refusal leaves nothing open, so the second attempt gets the same error.
         await assert.rejects(storage.open('a'), { code: 'STORE_FORMAT', message: /\b99\b/ });
         await (await storage.open('copied')).close();
         await tamperFormat(storage, 'copied', { format: 1, databaseId: 'original' });

@@ -1,4 +1,4 @@
-/** Order, ranges, and many keys at once. */
+/** The order of keys, ranges, and reads of many keys at once. */
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
@@ -18,7 +18,7 @@ import {
   writeNumbered,
 } from './kv-store-contract-support.ts';
 
-/** Ascending as memcmp has it: unsigned bytes, and a prefix before what it begins. */
+/** Keys in memcmp order: bytes are unsigned, and a prefix comes before longer keys. */
 const BINARY_KEYS = [
   '\x01',
   'A',

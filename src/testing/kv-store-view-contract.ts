@@ -1,4 +1,4 @@
-/** Views: what was committed when they were made, and nothing else. */
+/** Views: they show exactly what was committed when they were made. */
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';

@@ -1,4 +1,4 @@
-/** One writer at a time, all or nothing. */
+/** Transactions: one writer at a time, and all or nothing. */
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
@@ -203,7 +203,7 @@ export function writeContract(options: KVStoreContractOptions): void {
   });
 }
 
-/** Mostly puts in the first half, and mostly deletes in the second. */
+/** Mostly puts in the first two thirds of the rounds, more deletes afterwards. */
 async function randomTransaction(
   store: KVStore,
   model: Map<string, string>,
@@ -225,7 +225,10 @@ async function randomTransaction(
   });
 }
 
-/** Few enough that they meet again, some with a byte that signed comparison gets wrong. */
+/**
+ * One of few keys, so that keys repeat. Some have a byte that a signed comparison would order
+ * wrongly.
+ */
 function randomKey(random: () => number): string {
   const length = 1 + Math.floor(random() * 3);
   return Array.from({ length }, () => String.fromCharCode(1 + Math.floor(random() * 25) * 10)).join(

@@ -1,4 +1,4 @@
-/** A naive replica: merges whatever change sets it is given, by the protocol's rules, in memory. */
+/** A simple replica in memory: merges change sets by the protocol's rules. */
 
 import { compareHlc } from '../clock/hlc.ts';
 import type { WireChange, WireChangeSet } from '../protocol/schemas.ts';
@@ -12,7 +12,7 @@ interface ReplicaRow {
   cells: Map<string, { hlc: string; value: unknown }>;
 }
 
-/** Of the chunks of a snapshot those that hold cells or tombstones. */
+/** A chunk of a snapshot with cells or tombstones. */
 interface SnapshotTableChunk {
   type: string;
   schema: string;
@@ -27,8 +27,8 @@ function rowKeyOf({ schema, table, pk }: WireChange): string {
 type Contents = Record<string, Record<string, unknown>>;
 
 /**
- * What SQL reads of it: a column of which there is no cell is null. A device that was refused a column is
- * told that it is null, which nobody else has to be.
+ * The contents without columns that are null, since SQL reads a missing cell as null. A revert of a
+ * refused column sends null to one device, while all others have no cell.
  */
 export function withoutNulls(contents: Contents): Contents {
   const isSet = ([, value]: [string, unknown]) => value !== null;
@@ -67,7 +67,7 @@ export class Replica {
     row.cells.set(column, { hlc, value });
   }
 
-  /** Whether a change has been merged, or lost against what has. */
+  /** Whether a change has been merged, or would lose against what has. */
   knows(change: WireChange): boolean {
     const row = this.#rows.get(rowKeyOf(change));
     if (row === undefined) return false;
@@ -89,7 +89,7 @@ export class Replica {
     return [...cells].some(({ hlc }) => compareHlc(hlc, change.hlc) <= 0);
   }
 
-  /** What is older than the drop goes, tombstones too. */
+  /** Removes what is older than the drop, with tombstones. */
   dropTable(table: string, hlc: string): void {
     for (const [key, row] of this.#rows) {
       if (JSON.parse(key)[1] !== table) continue;
@@ -100,7 +100,7 @@ export class Replica {
     }
   }
 
-  /** What an application would read: rows with cells, their values, in one order. */
+  /** What an application would read: the values of rows with cells, in a fixed order. */
   contents(): Contents {
     const rows = [...this.#rows].filter(([, row]) => row.cells.size > 0);
     return Object.fromEntries(
@@ -126,7 +126,7 @@ export class Replica {
       .sort(([a], [b]) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1));
   }
 
-  /** Keys of rows that are gone and remembered as gone. */
+  /** Keys of deleted rows. */
   tombstones(): string[] {
     return [...this.#rows]
       .filter(([, { tombstone, cells }]) => tombstone !== undefined && cells.size === 0)
@@ -134,7 +134,7 @@ export class Replica {
       .sort();
   }
 
-  /** Takes in a snapshot, given as its chunks. */
+  /** Merges the chunks of a snapshot. */
   load(chunks: Iterable<object>): void {
     for (const chunk of chunks as Iterable<Partial<SnapshotTableChunk>>) {
       const { type, schema = '', table = '', entries = [] } = chunk;

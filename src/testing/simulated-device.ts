@@ -1,6 +1,7 @@
 /**
- * A device as an app would be one: a replica of its own that it writes to at any time, a log of what
- * it has not been answered yet, and a real WebSocket to the coordinator while it is online.
+ * A device that behaves like an app: it has a replica that it writes to at any time, a list of
+ * transactions that are not answered yet, and a real WebSocket to the coordinator while it is
+ * online.
  */
 
 import { once } from 'node:events';
@@ -21,13 +22,13 @@ export interface SimulatedDeviceOptions {
   /** Default: `default`. */
   databaseId?: string;
   token?: string;
-  /** Which site it is; a number that no other device has by default. */
+  /** The number of its site. Default: one that no other device has. */
   site?: number;
-  /** How far ahead of the coordinator's its clock goes, in milliseconds. */
+  /** How far its clock is ahead of the coordinator's, in milliseconds. */
   skewMs?: number;
 }
 
-/** What the coordinator has said about a transaction, in its JSON form. */
+/** The coordinator's answer to a transaction, in JSON form. */
 export type Verdict = WireApplyResult;
 
 /** The coordinator's refusal of a message. */
@@ -58,20 +59,20 @@ export class SimulatedDevice {
   readonly #options: SimulatedDeviceOptions;
   readonly #author: Device;
   readonly #replica = new Replica();
-  /** Its own transactions, oldest first: what `request_changes` asks for. */
+  /** Its own transactions, oldest first, for `request_changes`. */
   readonly #written: WireChangeSet[] = [];
   readonly #unanswered = new Map<string, Unanswered>();
   #watermark: string | undefined;
   #newestWallTime = 0;
   #socket: WebSocket | undefined;
-  /** The last that was opened, which may not be let in yet. */
+  /** The socket that was opened last, which may not be let in yet. */
   #newest: WebSocket | undefined;
   #token: string | undefined;
   #fetched = defer<void>();
-  /** What the coordinator has refused that was no answer to a transaction. */
+  /** Errors of the coordinator that do not answer a transaction. */
   readonly errors: RefusedByCoordinator[] = [];
 
-  /** @param url of the coordinator's WebSocket */
+  /** @param url the URL of the coordinator's WebSocket */
   constructor(url: string, clock: TestClock, options: SimulatedDeviceOptions = {}) {
     this.#url = url;
     this.#clock = clock;
@@ -93,8 +94,8 @@ export class SimulatedDevice {
   closeCode: number | undefined;
 
   /**
-   * Writes columns of a row, now and here. The verdict comes when the coordinator has spoken: when
-   * the device is offline, after it has come back.
+   * Writes columns of a row to its replica at once. Resolves with the coordinator's answer; while
+   * the device is offline, only after it has come back.
    */
   write(table: string, pk: unknown[], values: Record<string, unknown>): Promise<Verdict> {
     return this.transact({ table, pk, set: values });
@@ -113,7 +114,7 @@ export class SimulatedDevice {
     this.#take([changeSet]);
     this.#written.push(changeSet);
     const { promise, resolve, reject } = defer<Verdict>();
-    // Whoever doesn't wait for it has no interest in its failure either.
+    // A test may not wait for the verdict: then a failure is no unhandled rejection.
     promise.catch(() => undefined);
     const waiting = { changeSet, verdict: promise, resolve, reject };
     this.#unanswered.set(changeSet.transactionId, waiting);
@@ -121,24 +122,24 @@ export class SimulatedDevice {
     return promise;
   }
 
-  /** Its last transaction, as it is sent. */
+  /** Its last transaction, in the form in which it is sent. */
   get lastWritten(): WireChangeSet {
     const last = this.#written.at(-1);
     if (last === undefined) throw new Error('it has written nothing');
     return last;
   }
 
-  /** Its rows of a table, as `[pk, values]`, in one order. */
+  /** Its rows of a table, as `[pk, values]`, in a fixed order. */
   rows(table: string, schema = 'main'): [pk: unknown[], values: Record<string, unknown>][] {
     return this.#replica.rows(schema, table);
   }
 
-  /** Everything that it holds, to be compared with another's. */
+  /** All that it holds, for comparison with other devices. */
   contents(): Record<string, Record<string, unknown>> {
     return this.#replica.contents();
   }
 
-  /** Hangs up. What is written from now on waits. */
+  /** Disconnects. Later writes wait until it comes back. */
   async goOffline(): Promise<void> {
     const socket = this.#socket;
     this.#socket = undefined;
@@ -149,8 +150,8 @@ export class SimulatedDevice {
   }
 
   /**
-   * Connects, sends what waits, and takes in what it has missed.
-   * @param url of another coordinator of the same databases, from now on
+   * Connects, sends what waits, and fetches what it has missed.
+   * @param url the URL of another coordinator of the same databases, used from now on
    * @throws RefusedByCoordinator if it is not let in
    */
   async comeBack(url = this.#url): Promise<void> {
@@ -183,25 +184,28 @@ export class SimulatedDevice {
     await this.synced();
   }
 
-  /** Resolves when its writes have been answered and it holds all that the coordinator has for it. */
+  /**
+   * Resolves once its writes have been answered, and it has fetched all that the coordinator has
+   * for it.
+   */
   async synced(): Promise<void> {
     await Promise.allSettled([...this.#unanswered.values()].map(({ verdict }) => verdict));
     const before = this.#fetched;
     const fetched = defer<void>();
-    // Whoever asked before and has no answer yet is served by this one.
+    // The next answer also settles earlier calls that still wait.
     fetched.promise.then(before.resolve, before.reject);
     this.#fetched = fetched;
     this.#send({ type: 'get_changes', sinceHLC: this.#watermark });
     await fetched.promise;
   }
 
-  /** Newer credentials for the open connection, and for those to come. */
+  /** Sends newer credentials on the open connection, and uses them for later ones. */
   authenticate(token: string): void {
     this.#token = token;
     if (this.isOnline) this.#send({ type: 'authenticate', token });
   }
 
-  /** Ends without a word, as when its battery is empty. */
+  /** Ends without closing its connection, as when its battery is empty. */
   destroy(): void {
     this.#newest?.terminate();
     this.#socket = undefined;
@@ -232,7 +236,7 @@ export class SimulatedDevice {
         return;
       case 'changes':
         this.#take(message.changeSets);
-        // Only answers are in one order without a gap.
+        // Only answers to `get_changes` have no gaps, unlike pushes.
         for (const { hlc } of message.changeSets) this.#moveTo(hlc);
         this.#fetched.resolve();
         return;
@@ -288,7 +292,7 @@ function defer<T>() {
   const promise = new Promise<T>((settle, fail) => {
     [resolve, reject] = [settle, fail];
   });
-  // It may fail before somebody waits for it.
+  // It may reject before anything awaits it.
   promise.catch(() => undefined);
   return { promise, resolve, reject };
 }

@@ -1,4 +1,6 @@
-/** A client of the protocol over a real WebSocket, for tests: says and hears plain messages. */
+/**
+ * A client of the protocol over a real WebSocket, for tests: sends and receives single messages.
+ */
 
 import { once } from 'node:events';
 import { Compile } from 'typebox/compile';
@@ -6,7 +8,7 @@ import WebSocket from 'ws';
 import type { WireChangeSet } from '../protocol/schemas.ts';
 import { SERVER_MESSAGE_SCHEMAS } from '../protocol/server-messages.ts';
 
-/** A message of the server's, as it came: of the right shape. */
+/** A received message, which fits its schema. */
 export type ReceivedMessage = { type: string } & Record<string, unknown>;
 
 export interface ChangeSetsMessage extends ReceivedMessage {
@@ -17,11 +19,12 @@ const validators = new Map(
   Object.entries(SERVER_MESSAGE_SCHEMAS).map(([type, schema]) => [type, Compile(schema)]),
 );
 
-/** @throws if it is not what the protocol says */
+/** @throws if it does not fit its schema */
 function readMessage(text: string): ReceivedMessage {
   const message: ReceivedMessage = JSON.parse(text);
   const validator = validators.get(message.type);
-  // More messages may come, and a test may have a server of its own.
+  // Unknown types are accepted: later versions may add some, and a test may have a server of its
+  // own.
   const [fault] = validator?.Errors(message) ?? [];
   if (fault === undefined) return message;
   const { instancePath, message: what } = fault;
@@ -36,9 +39,9 @@ interface Waiter {
 
 export class TestClient {
   readonly socket: WebSocket;
-  /** Everything that came and was not waited for. */
+  /** Messages that no call has waited for yet. */
   readonly received: ReceivedMessage[] = [];
-  /** Everything that came, in its order. */
+  /** All messages, in order. */
   readonly log: ReceivedMessage[] = [];
   readonly closed: Promise<{ code: number; reason: string }>;
   #waiters: Waiter[] = [];
@@ -70,7 +73,7 @@ export class TestClient {
     return client;
   }
 
-  /** Opens a socket and shakes hands. */
+  /** Opens a socket and completes the handshake. */
   static async join(
     url: string,
     handshake: { siteId: string; databaseId?: string; token?: string },
@@ -103,7 +106,7 @@ export class TestClient {
     this.socket.send(JSON.stringify(message));
   }
 
-  /** The next message of a type, whether it has come already or is yet to come. */
+  /** The next message of a type, received already or later. */
   next(type: string): Promise<ReceivedMessage> {
     return this.nextWhere((message) => message.type === type, type);
   }
@@ -125,14 +128,14 @@ export class TestClient {
     });
   }
 
-  /** Sends a batch and gives the server's answer to it: an `apply_result` or an `error`. */
+  /** Sends a batch. Resolves with the server's answer: an `apply_result` or an `error`. */
   apply(...changes: WireChangeSet[]): Promise<ReceivedMessage> {
     const requestId = `apply-${++this.#requests}`;
     this.send({ type: 'apply_changes', changes, requestId });
     return this.nextWhere((message) => message.requestId === requestId, requestId);
   }
 
-  /** Asks for what is new; gives the change sets of all the messages of the answer. */
+  /** Asks for changes. Resolves with the change sets of the next message of the answer. */
   async changesSince(sinceHLC?: string): Promise<WireChangeSet[]> {
     this.send({ type: 'get_changes', sinceHLC });
     const message = await this.nextWhere(
@@ -147,7 +150,7 @@ export class TestClient {
     return ((await this.next('push_changes')) as ChangeSetsMessage).changeSets;
   }
 
-  /** A whole snapshot, chunk by chunk. */
+  /** Fetches a whole snapshot. @returns its chunks */
   async snapshot(checkpoint?: object): Promise<Record<string, unknown>[]> {
     this.send(
       checkpoint === undefined ? { type: 'get_snapshot' } : { type: 'resume_snapshot', checkpoint },
@@ -163,7 +166,7 @@ export class TestClient {
     }
   }
 
-  /** Everything the server has to say before it answers a ping has been said. */
+  /** Resolves once the server has sent all that it sends before a pong. */
   async settled(): Promise<void> {
     this.send({ type: 'ping' });
     await this.next('pong');
