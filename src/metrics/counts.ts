@@ -1,12 +1,13 @@
 /**
- * What components count in. prom-client's own `inc` and `observe` took a quarter to half a microsecond each, and
- * a transaction would call nine of them, and as many again as it has hooks to ask. Here it is an addition, and
- * whoever counts owns what it has counted: it becomes a metric when somebody asks for one.
+ * Counts of components. Each component owns its counts; they become metrics only when metrics are
+ * requested. Here a count is an addition, while prom-client's own `inc` and `observe` took a
+ * quarter to half a microsecond each, and a transaction would call nine of them, and as many again
+ * as it invokes hooks.
  */
 
 import type { ErrorCode } from '../protocol/error-codes.ts';
 
-/** How often each of several things happened. */
+/** Counts by key. */
 export class Tally<Key> {
   readonly counts = new Map<Key, number>();
 
@@ -16,12 +17,12 @@ export class Tally<Key> {
 }
 
 export interface Series {
-  /** By the bucket that they fall into; the last is for all that lie beyond. */
+  /** One for each bucket; the last is for values beyond all bounds. */
   counts: number[];
   sum: number;
 }
 
-/** How values are spread, by one label or none. */
+/** The distribution of values, by one label or none. */
 export class Distribution {
   readonly buckets: readonly number[];
   readonly seriesByLabel = new Map<string, Series>();
@@ -40,7 +41,7 @@ export class Distribution {
     series.sum += value;
   }
 
-  /** @returns observes the seconds since */
+  /** @returns a function that observes the seconds since this call */
   startTimer(): () => void {
     const startedAtMs = performance.now();
     return () => this.observe((performance.now() - startedAtMs) / 1000);
@@ -58,11 +59,11 @@ export class Distribution {
 
 export interface LoginCounts {
   attempts: number;
-  /** By what they were refused with. */
+  /** By the code of the refusal. */
   failures: Tally<ErrorCode>;
 }
 
-/** For what takes from half a millisecond to some seconds. */
+/** For times from half a millisecond to some seconds. */
 export const SECONDS_BUCKETS = [
   0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5,
 ];

@@ -1,4 +1,4 @@
-/** Metrics of what components have counted: read when somebody asks for them. */
+/** Metrics from the counts of components, which are read when metrics are requested. */
 
 import { Counter, Histogram, type Registry } from 'prom-client';
 import type { Distribution } from './counts.ts';
@@ -10,7 +10,7 @@ interface CounterConfig<Label extends string> {
   labelNames?: readonly Label[];
 }
 
-/** @param read all that has been counted so far, by its labels */
+/** @param read the counts so far, by their labels */
 export function gatheredCounter<Label extends string = never>(
   { registry, ...config }: CounterConfig<Label>,
   read: () => Iterable<readonly [Partial<Record<Label, string>>, number]>,
@@ -29,7 +29,7 @@ interface HistogramConfig {
   registry: Registry;
   name: string;
   help: string;
-  /** Of the one label that it has, if it has one. */
+  /** The name of its label, if it has one. */
   labelName?: string;
 }
 
@@ -40,7 +40,7 @@ export function gatheredHistogram(config: HistogramConfig, distribution: Distrib
   new GatheredHistogram(config, distribution);
 }
 
-/** What the registry knows of one: the library has no way to set a histogram's values. */
+/** A histogram with given values, which the library has no way to set. */
 class GatheredHistogram extends Histogram {
   readonly #config: HistogramConfig;
   readonly #distribution: Distribution;
@@ -54,7 +54,7 @@ class GatheredHistogram extends Histogram {
     this.#distribution = distribution;
   }
 
-  /** What the registry asks for, and the library's own `get`. */
+  /** Called by the registry, and by the library's own `get`. */
   async getForPromString() {
     const { name, help } = this.#config;
     return { name, help, type: 'histogram', values: this.#values() };

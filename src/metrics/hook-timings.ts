@@ -1,4 +1,4 @@
-/** Counts and times every call of every hook. There may be fifteen calls to a transaction. */
+/** Counts and times the calls of hooks. One transaction may have fifteen. */
 
 import type { Registry } from 'prom-client';
 import type { ObserveCall } from '../hooks/hook-invoker.ts';
@@ -26,7 +26,10 @@ export class HookTimings {
     gatheredHistogram({ registry, name, help, labelName: 'hook' }, this.#seconds);
   }
 
-  /** What counts the calls of a module's hook. An instance that was loaded anew goes on counting. */
+  /**
+   * Gives the function that counts the calls of a module's hook. A reloaded instance goes on with
+   * the counts.
+   */
   readonly observer = (hook: HookName, module: string): ObserveCall => {
     const outcomes = this.#outcomesOf(module, hook);
     return (outcome, seconds) => {

@@ -1,6 +1,6 @@
 /**
- * What is counted and timed, on a registry of the coordinator's own. Labels come from
- * fixed lists only (transports, operations, codes, hooks and their modules): never from what a client sends.
+ * The metrics, on a registry of the coordinator's own. Labels come only from fixed lists
+ * (transports, operations, codes, hooks and their modules), never from clients.
  */
 
 import { Counter, Gauge, Registry } from 'prom-client';
@@ -10,7 +10,7 @@ import { type Distribution, type LoginCounts, Tally } from './counts.ts';
 import { gatheredCounter, gatheredHistogram } from './gathered-metrics.ts';
 import { HookTimings } from './hook-timings.ts';
 
-/** Figures that are read when somebody asks, rather than counted. */
+/** Figures that are read when metrics are requested. */
 export interface Gauges {
   connections(): number;
   socketsUnauthenticated(): number;
@@ -27,7 +27,7 @@ export interface Gauges {
   logPinLag(): number;
 }
 
-/** What components have counted so far. Each owns what it counts; here it is only read. */
+/** The counts of components. Each component owns its counts; here they are only read. */
 export interface Counts {
   changes: Readonly<
     Record<'received' | 'applied' | 'skipped' | 'conflicting' | 'rejected', number>
@@ -54,7 +54,7 @@ export function createMetrics() {
   const requestsTotal = {
     registry,
     name: 'sync_requests_total',
-    help: 'Operations asked for, by transport and kind.',
+    help: 'Requested operations, by transport and kind.',
     labelNames: ['transport', 'operation'],
   } as const;
   gatheredCounter(requestsTotal, () =>
@@ -69,7 +69,7 @@ export function createMetrics() {
     'How often clients met a limit: they were refused, closed, or made to wait; by option.',
     ['limit'],
   );
-  // All of them from the start, so that a first time is seen as a rise.
+  // All start at 0, so that the first event is visible as an increase.
   for (const limit of COUNTED_LIMITS) limits.inc({ limit }, 0);
   const limitMet = (limit: LimitName) => limits.inc({ limit });
 
@@ -77,7 +77,7 @@ export function createMetrics() {
 
   return {
     registry,
-    /** They are read from whoever knows, at the time of asking. */
+    /** Registers gauges and counts, which are read when metrics are requested. */
     expose(gauges: Gauges, counts: Counts): void {
       for (const [key, [name, help]] of Object.entries(GAUGES)) {
         const read = gauges[key as keyof Gauges];
@@ -88,32 +88,32 @@ export function createMetrics() {
       }
       exposeCounts(registry, counts);
     },
-    /** By their kind. */
+    /** Requests by kind. */
     requests,
-    /** A client is told of an error. */
+    /** To be called for each error that is sent to a client. */
     errorSent({ code, limit }: Pick<SyncError, 'code' | 'limit'>): void {
       errors.inc({ code });
       if (limit !== undefined) limitMet(limit);
     },
-    /** A client met a limit that no error tells it of. */
+    /** To be called if a client met a limit without an error. */
     limitMet,
     changesPushed: counter(
       'changes_pushed_total',
       'Change sets pushed, counted for each receiver.',
     ),
-    /** Told of every call of a hook. */
+    /** Counts the calls of hooks. */
     hookObserver: hookTimings.observer,
     hookReloads: counter('hook_reloads_total', 'Reloads of the hook modules, by outcome.', [
       'outcome',
     ]),
     strayRejections: counter(
       'hook_stray_rejections_total',
-      'Promises that rejected without anybody waiting for them, by the hook module that made them.',
+      'Unhandled promise rejections, by the hook module that caused them.',
       ['module'],
     ),
     socketsStalled: counter(
       'sockets_stalled_total',
-      'Sockets that were closed for taking nothing for limits.stalledMs.',
+      'Sockets that were closed since their clients read nothing for limits.stalledMs.',
     ),
   };
 }
@@ -129,14 +129,14 @@ function exposeCounts(registry: Registry, counts: Counts): void {
   for (const [what, help] of whatOf) counter(`changes_${what}_total`, help, () => changes[what]);
   histogram(
     'apply_duration_seconds',
-    'From an apply being taken up to its being durable.',
+    'The time from the start of an apply until it is durable.',
     counts.applySeconds,
   );
-  histogram('query_duration_seconds', 'The reading of one page of changes.', counts.querySeconds);
+  histogram('query_duration_seconds', 'The time to read one page of changes.', counts.querySeconds);
   histogram('batch_size_changes', 'Changes in one batch.', counts.batchSizes);
   counter(
     'changes_compacted_total',
-    'Changes that have left the logs, since later ones had replaced them.',
+    'Changes that were removed from logs, since later ones had replaced them.',
     () => maintenance.changesCompacted,
   );
   counter(
@@ -146,7 +146,7 @@ function exposeCounts(registry: Registry, counts: Counts): void {
   );
   counter(
     'log_pins_lapsed_total',
-    'Log pins that were removed, since nobody had renewed them for sync.logPinMaxAgeMs.',
+    'Log pins that were removed, since they had not been renewed for sync.logPinMaxAgeMs.',
     () => maintenance.logPinsLapsed,
   );
   counter('snapshots_total', 'Snapshots that were begun.', () => snapshots.begun);
@@ -194,24 +194,21 @@ const GAUGES: Record<keyof Gauges, [name: string, help: string]> = {
   logChanges: ['log_changes', 'Changes and migrations in the logs of the open databases.'],
   logChangesReplaced: [
     'log_changes_replaced',
-    'About how many of them later ones have replaced: they leave when the log is shortened.',
+    'About how many of them later ones have replaced: compaction removes them.',
   ],
   queuedBytes: [
     'queued_bytes',
-    'Bytes that wait to be sent, over all sockets, and of answers over HTTP that are read or not yet taken.',
+    'Bytes that wait to be sent over all sockets, and of HTTP answers that are being read or sent.',
   ],
   snapshotStreams: ['snapshot_streams', 'Snapshots that are being sent.'],
   positionAhead: [
     'position_ahead_seconds',
     'How far the newest position is ahead of the clock: 0 unless it was set back.',
   ],
-  logPins: ['log_pins', 'Log pins of the open databases, when these were tidied up the last time.'],
-  logPinAge: [
-    'log_pin_age_seconds',
-    'How long ago the one of them was renewed that has not been for longest.',
-  ],
+  logPins: ['log_pins', 'Log pins of the open databases, as of their last maintenance.'],
+  logPinAge: ['log_pin_age_seconds', 'The longest time since one of these log pins was renewed.'],
   logPinLag: [
     'log_pin_lag_seconds',
-    'How long ago the oldest change came that they keep in a log, since a reader has yet to take it up.',
+    'The age of the oldest change that is kept for these log pins, since their owners have yet to read it.',
   ],
 };

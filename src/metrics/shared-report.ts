@@ -1,10 +1,10 @@
 /**
- * A report about the server that anybody may ask for, such as its metrics. Whoever asks while one is
- * being made gets that one, and only so many are made in a second: beyond that the last one
- * is given again. All get the same bytes, so that many who read slowly hold them once.
+ * A public report about the server, such as its metrics. Requests while one is being made share it,
+ * and the number made in a second is limited: beyond it requests get the last one again. All
+ * requests share the same bytes, so that slow readers take the memory once.
  */
 
-/** More than anybody needs who does not mean to keep the server busy. */
+/** More than honest readers need. */
 const MADE_AT_ONCE = 10;
 const MADE_PER_SECOND = 10;
 
@@ -16,14 +16,14 @@ export class SharedReport {
   #allowed = MADE_AT_ONCE;
   #countedAtMs: number;
 
-  /** @param nowMs of a clock that only goes forward, in milliseconds */
+  /** @param nowMs a monotonic clock, in milliseconds */
   constructor(make: () => Promise<string>, nowMs: () => number = () => performance.now()) {
     this.#make = make;
     this.#nowMs = nowMs;
     this.#countedAtMs = nowMs();
   }
 
-  /** @returns UTF-8, at most a tenth of a second old. Rejects as making it does. */
+  /** @returns UTF-8, at most a tenth of a second old. Rejects if making it fails. */
   get(): Promise<Buffer> {
     if (this.#making !== undefined) return this.#making;
     if (this.#last !== undefined && !this.#mayMake()) return Promise.resolve(this.#last);

@@ -1,4 +1,4 @@
-/** What is measured of the storage, where it tells. Its counts are its own, and read when asked. */
+/** Metrics of the storage, which owns the counts. They are read when metrics are requested. */
 
 import { Counter, Gauge, type Registry } from 'prom-client';
 import type { StorageFigures, StoragePool } from '../storage/kv-store.ts';
@@ -8,7 +8,7 @@ export interface StoreSource {
   figures(): StorageFigures;
 }
 
-/** Registers what the figures have, as of now; what they have not is left out. */
+/** Registers metrics for the figures that the storage has now. */
 export function exposeStore(registry: Registry, { isUp, figures }: StoreSource): void {
   const registers = [registry];
   const gauge = <Label extends string = never>(
@@ -30,7 +30,7 @@ export function exposeStore(registry: Registry, { isUp, figures }: StoreSource):
     new Counter({ name: `sync_store_${name}`, help, registers, collect });
   };
 
-  gauge('up', 'Whether the storage has just shown that it can be used: 1 or 0.', async (it) =>
+  gauge('up', 'Whether the storage has just proved usable: 1 or 0.', async (it) =>
     it.set((await isUp()) ? 1 : 0),
   );
   const { pools, notifications, transactions } = figures();
@@ -50,13 +50,13 @@ export function exposeStore(registry: Registry, { isUp, figures }: StoreSource):
     );
     gauge(
       'connections_max',
-      'The most connections that there may be, by pool.',
+      'The most connections that the storage may open, by pool.',
       (it) => each(({ name, max }) => it.set({ pool: name }, max)),
       ['pool'],
     );
     gauge(
       'connections_waiting',
-      'What waits for a connection, by pool.',
+      'Callers that wait for a connection, by pool.',
       (it) => each(({ name, waiting }) => it.set({ pool: name }, waiting)),
       ['pool'],
     );
@@ -65,22 +65,22 @@ export function exposeStore(registry: Registry, { isUp, figures }: StoreSource):
     const now = () => figures().notifications;
     gauge(
       'notifications_connected',
-      'Whether word of the commits of other processes can come: 1 or 0.',
+      'Whether notifications of commits by other processes can arrive: 1 or 0.',
       (it) => it.set(now()?.connected ? 1 : 0),
     );
     gauge(
       'notification_lag_seconds',
-      'From a commit of this process until its own word of it came back, the last time; NaN when unknown.',
+      'The time from the last commit of this process until its own notification came back; NaN if unknown.',
       (it) => it.set((now()?.lagMs ?? Number.NaN) / 1000),
     );
     counter(
       'notification_reconnects_total',
-      'How often the connection that word comes over was made anew.',
+      'How often the connection for notifications was opened again.',
       () => now()?.reconnects ?? 0,
     );
     counter(
       'notifications_missed_total',
-      'Commits of other processes that were found by asking, since no word of them came.',
+      'Commits of other processes that were found by polling, without a notification.',
       () => now()?.missed ?? 0,
     );
   }
@@ -88,12 +88,12 @@ export function exposeStore(registry: Registry, { isUp, figures }: StoreSource):
     const now = () => figures().transactions;
     counter(
       'transaction_retries_total',
-      'Tries of a transaction after the first, for what the storage or the way to it did.',
+      'Attempts of a transaction after the first, since the storage or the network failed.',
       () => now()?.retries ?? 0,
     );
     counter(
       'commits_resolved_total',
-      'Commits whose answer was lost, and of which it was found out whether they are there.',
+      'Commits whose answer was lost, and that were then found to be there or not.',
       () => now()?.resolved ?? 0,
     );
   }
