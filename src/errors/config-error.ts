@@ -1,17 +1,19 @@
-/** What is wrong with a configuration: everything at once, one line a fault. */
+/** The error of an invalid configuration: it has all faults at once, one line each. */
 
 export interface ConfigFault {
-  /** Who said it: `file /etc/sync.json`, `env SYNC_PORT`, `flag --port`, `override`. */
+  /**
+   * Where the value comes from: `file /etc/sync.json`, `env SYNC_PORT`, `flag --port`, `override`.
+   */
   source: string;
   /** The option's path, such as `limits.sessions`; empty for the file as a whole. */
   name: string;
-  /** What it was, as text, masked where it is secret; `undefined` where the name itself is the fault. */
+  /** The value as text, masked if it is secret; `undefined` if the name itself is the fault. */
   value: string | undefined;
-  /** What it may be; without a value, what is wrong. */
+  /** The allowed values; without a value: what is wrong. */
   expected: string;
 }
 
-/** A configuration that can't be used. Its message is for the one who wrote it. */
+/** An invalid configuration. The message is for the operator. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
   readonly code = 'CONFIG_INVALID';

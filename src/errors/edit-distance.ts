@@ -1,4 +1,6 @@
-/** How unlike two names are: the letters to add, drop or change, regardless of case. */
+/**
+ * The number of letters to add, remove or change to get from one name to the other, ignoring case.
+ */
 export function editDistance(from: string, to: string): number {
   let previous = Array.from({ length: to.length + 1 }, (_, index) => index);
   for (const [row, letter] of [...from.toLowerCase()].entries()) {

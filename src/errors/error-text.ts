@@ -1,15 +1,15 @@
 /**
- * What an error says, for a log: its stack, its code, and the same of what caused it. Never what it
- * carries beside that: the libraries that check credentials put what they found there, such as all
- * the claims of a token.
+ * The text of an error for a log: its stack, its code, and the same of its causes. Never its other
+ * properties: libraries that check credentials put there what they found, such as all claims of a
+ * token.
  */
 
 import { inspect, types } from 'node:util';
 
-/** More are cut: a chain of causes may be a circle. */
+/** Further causes are left out: a chain of causes may be a circle. */
 const CAUSES_MAX = 5;
 
-/** @param thrown anything; throws what the getters of a hostile one throw */
+/** @param thrown anything. If its getters throw, so does this */
 export function errorToText(thrown: unknown): string {
   const parts: string[] = [];
   let error = thrown;
@@ -20,13 +20,13 @@ export function errorToText(thrown: unknown): string {
   return parts.join('\n[cause]: ');
 }
 
-/** Its message alone. */
+/** The message of an error alone. */
 export function errorToMessage(thrown: unknown): string {
   if (isError(thrown)) return String(thrown.message) || String(thrown.name);
   return partToText(thrown);
 }
 
-/** Also one of another realm. */
+/** Whether it is an error, also one of another realm. */
 export function isError(thrown: unknown): thrown is Error {
   return thrown instanceof Error || types.isNativeError(thrown);
 }

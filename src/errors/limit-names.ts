@@ -1,9 +1,10 @@
 /**
- * The options that bound what clients may cost. Whenever one is met `sync_limits_met_total` says which:
- * what is refused for it carries its name, and what is only slowed down is counted where it is.
+ * The options that limit what clients may cost. `sync_limits_met_total` counts how often each was
+ * met: a refusal carries the name of the limit, and where clients are only slowed down, that code
+ * counts it.
  *
- * Not here is what is no bound for a client: `limits.pageBytes` cuts answers, and
- * `limits.shutdownMs` bounds a stop.
+ * Other limits are not for clients: `limits.pageBytes` divides answers, and `limits.shutdownMs`
+ * limits the time of a stop.
  */
 
 export const COUNTED_LIMITS = [

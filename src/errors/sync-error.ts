@@ -1,14 +1,17 @@
-/** The one error class that carries a code of the protocol's table, and how others become one. */
+/**
+ * The error class that carries a code of the protocol's table, and the conversion of other errors
+ * to it.
+ */
 
 import type { ErrorCode } from '../protocol/error-codes.ts';
 import type { LimitName } from './limit-names.ts';
 
 export interface SyncErrorOptions {
-  /** What led to it. Logged, never sent. */
+  /** The cause. Logged, never sent. */
   cause?: unknown;
-  /** For errors that pass: when to try again, in milliseconds from now. */
+  /** For temporary errors: when to try again, in milliseconds from now. */
   retryAfterMs?: number;
-  /** The option that was met, to be counted. */
+  /** The limit that was met, to be counted. */
   limit?: LimitName;
 }
 
@@ -28,8 +31,8 @@ export class SyncError extends Error {
 }
 
 /**
- * Anything thrown, as a SyncError that is safe to send: an error without a code
- * becomes `fallback` with a message that tells nothing internal.
+ * Converts anything thrown to a SyncError that is safe to send: an error without a code becomes
+ * `fallback`, with a message that has nothing internal.
  */
 export function toSyncError(
   error: unknown,
@@ -58,8 +61,9 @@ const INTERNAL_CODES: ReadonlySet<ErrorCode> = new Set([
 ]);
 
 /**
- * What an operator should see of an error that a client was told of. Input faults are the
- * client's, and the hook chain logs its own (a cause of theirs might hold a credential).
+ * The cause of an error for the operator's log. `undefined` for faults in a client's input, and for
+ * errors of hooks: the hook chain logs those itself, without causes that might contain a
+ * credential.
  */
 export function internalCause({ code, cause }: SyncError): unknown {
   return INTERNAL_CODES.has(code) ? cause : undefined;

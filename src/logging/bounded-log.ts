@@ -1,7 +1,6 @@
 /**
- * Lines of a log that strangers cause. Whoever causes them all the time can't flood the log: of each
- * source, and of all together, there are only so many lines within a minute, and then one that counts the
- * others.
+ * Limits log lines that clients cause, so that no client can flood the log: each source, and all
+ * together, have a number of lines within a minute. Then one line counts the others.
  */
 
 import { errorToMessage } from '../errors/error-text.ts';
@@ -10,32 +9,38 @@ import type { Logger } from './logger.ts';
 
 export interface BoundedLogOptions {
   logger: Logger;
-  /** Of the lines that count the others. */
+  /** The level of lines that count others. */
   level: 'warn' | 'error';
-  /** What those that are counted did, such as `were refused`. */
+  /** What the counted ones did, such as `were refused`. */
   verb: string;
 }
 
 export interface Occurrence {
-  /** Whom it is put down to, such as an address; `undefined` if nobody can tell. */
+  /** Who caused it, such as an address; `undefined` if that is not known. */
   source: string | undefined;
-  /** What has happened, in words that no client chooses. Each topic has its first line in every minute. */
+  /**
+   * What has happened, in words that no client chooses. Each topic gets at least one line in every
+   * minute.
+   */
   topic?: string;
-  /** @param isFirst of its topic within this minute: the one to be told with all that is known */
+  /**
+   * @param isFirst whether it is the first of its topic within this minute, to be written with all
+   * details
+   */
   write(logger: Logger, isFirst: boolean): void;
 }
 
 const WINDOW_MS = 60_000;
 const LINES_PER_SOURCE = 10;
 const LINES_IN_ALL = 300;
-/** Further ones share one place. */
+/** Further sources share one tally. */
 const SOURCES_MAX = 1000;
-/** Of those that had more lines than are written; the others are summed up. */
+/** Sources with their own line that counts the others; further ones share one. */
 const SUMMARIES_MAX = 10;
 const SOURCE_LENGTH_MAX = 128;
 const MESSAGE_LENGTH_MAX = 200;
 
-/** What is thrown may be anything, and may throw when it is looked at. */
+/** A thrown value may be anything, and may throw when it is read. */
 function briefly(error: unknown): string {
   try {
     const text = typeof error === 'string' ? error : errorToMessage(error);
@@ -47,7 +52,9 @@ function briefly(error: unknown): string {
 
 export class BoundedLog {
   readonly #options: BoundedLogOptions;
-  /** Of the window that runs: how many lines each topic and source had, and how many were left out. */
+  /**
+   * For the current minute: how many lines each topic and source had, and how many were left out.
+   */
   readonly #tallies = new Map<string, { lines: number; more: number }>();
   readonly #topics = new Set<string>();
   #lines = 0;
@@ -71,8 +78,8 @@ export class BoundedLog {
   }
 
   /**
-   * An error, of which only the first of its topic is told with its stack.
-   * @param what the line begins with; default: the topic
+   * Adds an error. Only the first one of its topic is logged with its stack.
+   * @param what the beginning of the line. Default: the topic
    */
   addError(topic: string, source: string | undefined, error: unknown, what = topic): void {
     const write = (logger: Logger, isFirst: boolean) =>
@@ -91,7 +98,7 @@ export class BoundedLog {
     return tally;
   }
 
-  /** Says how much was left out, and begins anew. To be called at the end. */
+  /** Logs how many lines were left out, and begins a new minute. To be called at the end. */
   flush(): void {
     clearTimeout(this.#window);
     this.#window = undefined;

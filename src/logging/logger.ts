@@ -1,10 +1,10 @@
 /**
- * Logging through `debug`. A logger's namespace is its events; `:warn` and
- * `:error` below it are for what an operator should see, so that
- * `DEBUG=sync-coordinator:ws,sync-coordinator:*:error` means what it says.
+ * Logging through `debug`. A logger's namespace is for its events; `:warn` and `:error` below it
+ * are for what an operator should see, so that `DEBUG=sync-coordinator:ws,sync-coordinator:*:error`
+ * works as expected.
  *
- * An entry is a line, however it was logged; only what belongs to an object (an error's stack)
- * goes on below it, indented. Of an error it tells what that says, not what it carries.
+ * An entry is one line; only the text of an object (an error's stack) continues below it, indented.
+ * Of an error the text is logged, not its other properties.
  */
 
 import { inspect } from 'node:util';
@@ -28,7 +28,7 @@ const NAMESPACES_BY_LEVEL: Record<LogLevel, string> = {
   error: 'sync-coordinator:*:error',
 };
 
-/** @param mark what a line begins with, in brackets, if anything */
+/** @param mark gives the beginning of a line, which is put in brackets; `undefined` for none */
 export function createLogger(namespace: string, mark?: () => string | undefined): Logger {
   return Object.assign(lineLogger(namespace, mark), {
     warn: lineLogger(`${namespace}:warn`, mark),
@@ -42,14 +42,17 @@ function lineLogger(namespace: string, mark?: () => string | undefined) {
     if (!log.enabled) return;
     const marked = mark?.();
     const [before, marks] = marked === undefined ? ['', []] : ['[%s] ', [toPrintable(marked)]];
-    // Hooks are JavaScript, and put names into the format, or log an error and nothing else.
+    // Hooks, which are JavaScript, may put names into the format, or pass an error instead of a
+    // format.
     if (typeof format === 'string') {
       log(before + toPlainFormat(format), ...marks, ...args.map(toPrintableArg));
     } else log(`${before}%s`, ...marks, ...[format, ...args].map(toPrintableArg));
   };
 }
 
-/** `debug` would write objects itself, with what their messages hold as it is. */
+/**
+ * Replaces %o and %O, with which `debug` would print objects itself, without escaping their texts.
+ */
 function toPlainFormat(format: string): string {
   return toPrintable(format).replaceAll(/%[%Oo]/g, (mark) => (mark === '%%' ? mark : '%s'));
 }

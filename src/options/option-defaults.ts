@@ -1,7 +1,7 @@
 /**
- * Fills in what a schema has a default for, at any depth: in members, items, records, in the
- * alternative that the value is of, and in an object that has to be there and was left out.
- * TypeBox's own `Default` knows schemas that TypeBox has made, and passes by plain JSON Schemas.
+ * Fills in the defaults of a schema, at any depth: in members, items, records, in the alternative
+ * that matches the value, and in a required object that was left out. TypeBox's own `Default`
+ * ignores plain JSON Schemas that TypeBox has not made.
  */
 
 import { Check, Clone } from 'typebox/value';
@@ -14,7 +14,7 @@ import {
 } from './schema-reader.ts';
 import { refusingUnknown } from './strict-schema.ts';
 
-/** The given value stays as it is. */
+/** Does not change the given value. */
 export function withDefaults(schema: unknown, value: unknown): unknown {
   return new Filler(schema).fill(schema, copyOf(value));
 }
@@ -75,7 +75,7 @@ class Filler {
     return Object.fromEntries(filled);
   }
 
-  /** An object of which everything that is needed has a default. */
+  /** A missing object, if all of its required members have defaults. */
   #absent(schema: unknown): unknown {
     const node = isNode(schema) ? this.#reader.resolve(schema) : {};
     if (!isNode(node.properties)) return undefined;
@@ -85,14 +85,14 @@ class Filler {
 }
 
 /**
- * TypeBox's own `Clone` leaves out members that are called `__proto__` or `constructor`, which is
- * what a table may be called.
+ * TypeBox's own `Clone` leaves out members with names such as `__proto__` or `constructor`, which
+ * may be names of tables.
  */
 function copyOf(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(copyOf);
   if (!isPlainObject(value)) return Clone(value);
   const copy = {};
-  // TypeBox marks its schemas with members that are not enumerable.
+  // Also copies members that are not enumerable, with which TypeBox marks its schemas.
   for (const key of Reflect.ownKeys(value)) {
     const enumerable = Object.prototype.propertyIsEnumerable.call(value, key);
     const member = copyOf(Reflect.get(value, key));

@@ -1,13 +1,13 @@
 /**
- * Finds one's way through a JSON Schema of any shape, also one that TypeBox has not made: which
- * schemas hold for a value, for a member of it, for an item.
+ * Reads JSON Schemas, also those that TypeBox has not made: finds the schemas that apply to a
+ * value, to a member or to an item of it.
  */
 
 import { Check } from 'typebox/value';
 
 export type SchemaNode = Readonly<Record<string, unknown>>;
 
-/** What a schema is made of beside itself, as lists and as single schemas. */
+/** Keywords whose schemas apply to the same value, as lists or as single schemas. */
 const COMBINING = ['allOf', 'anyOf', 'oneOf', 'if', 'then', 'else'];
 
 export function isNode(value: unknown): value is SchemaNode {
@@ -17,13 +17,13 @@ export function isNode(value: unknown): value is SchemaNode {
 export class SchemaReader {
   readonly #definitions: SchemaNode;
 
-  /** @param root where definitions are, to which `$ref` points */
+  /** @param root the schema with the definitions to which `$ref` points */
   constructor(root: unknown) {
     const { $defs, definitions } = isNode(root) ? root : {};
     this.#definitions = { ...Object(definitions), ...Object($defs) };
   }
 
-  /** What `$ref` points to; the schema itself where it has none. */
+  /** The schema to which `$ref` points; the schema itself if it has none. */
   resolve(schema: SchemaNode): SchemaNode {
     const seen = new Set<SchemaNode>();
     let at = schema;
@@ -36,7 +36,7 @@ export class SchemaReader {
     return at;
   }
 
-  /** All that may hold for the value, whichever alternative is taken. */
+  /** All schemas that may apply to the value, with every alternative. */
   all(schemas: readonly unknown[], found = new Set<SchemaNode>()): SchemaNode[] {
     for (const schema of schemas) {
       if (!isNode(schema) || found.has(schema)) continue;
@@ -50,18 +50,18 @@ export class SchemaReader {
     return [...found];
   }
 
-  /** Those of a member of the value. */
+  /** All schemas that may apply to a member of the value. */
   membersOf(schemas: readonly unknown[], name: string): unknown[] {
     return this.all(schemas).flatMap((schema) => memberSchemas(schema, name));
   }
 
-  /** Those of an item of the value. */
+  /** All schemas that may apply to an item of the value. */
   itemsOf(schemas: readonly unknown[], index: number): unknown[] {
     return this.all(schemas).flatMap((schema) => itemSchema(schema, index) ?? []);
   }
 }
 
-/** Of the schema alone. */
+/** The schemas of a member, without combined schemas. */
 export function memberSchemas(schema: SchemaNode, name: string): unknown[] {
   const { properties, patternProperties, additionalProperties } = schema;
   const named = Object.hasOwn(Object(properties), name) ? [Object(properties)[name]] : [];
@@ -72,7 +72,7 @@ export function memberSchemas(schema: SchemaNode, name: string): unknown[] {
   return found.length > 0 || !isNode(additionalProperties) ? found : [additionalProperties];
 }
 
-/** Of the schema alone. */
+/** The schema of an item, without combined schemas. */
 export function itemSchema(
   { items, prefixItems, additionalItems }: SchemaNode,
   index: number,

@@ -1,14 +1,14 @@
-/** A schema that takes no property that it does not name, at any depth. */
+/** Makes schemas refuse properties that they do not name, at any depth. */
 
 import type { TSchema } from 'typebox';
 import { isNode, type SchemaNode } from './schema-reader.ts';
 
-/** Schemas below these keys are of other places, each with its own properties. */
+/** Keywords below which there are schemas of other values, each with its own properties. */
 const LISTS = ['anyOf', 'oneOf', 'prefixItems'];
 const MAPS = ['properties', 'patternProperties', '$defs', 'definitions'];
 const SINGLE = ['items', 'additionalItems', 'additionalProperties'];
 
-/** A misspelt option would never be heeded, so an object takes only what it names. */
+/** Refuses unknown properties, since a misspelt option would be ignored. */
 export function refusingUnknown(schema: TSchema): TSchema {
   return isNode(schema) ? strict(schema) : schema;
 }
@@ -16,7 +16,7 @@ export function refusingUnknown(schema: TSchema): TSchema {
 function strict(schema: SchemaNode): SchemaNode {
   const { allOf } = schema;
   if (Array.isArray(allOf) && allOf.length > 0) {
-    // Each part names some of the properties only, so it is the whole that takes no others.
+    // Each part names only some of the properties, so only the whole can refuse others.
     const parts: unknown[] = allOf;
     const whole = {
       ...within(schema),
@@ -42,7 +42,7 @@ function isOpen(schema: unknown): boolean {
   );
 }
 
-/** What is below it, made strict. */
+/** The schema with all schemas below it made strict. */
 function within(schema: SchemaNode): SchemaNode {
   const toStrict = (inner: unknown): unknown => {
     if (Array.isArray(inner)) return inner.map(toStrict);
