@@ -1,6 +1,6 @@
 /**
- * What a module may add to an identity that has been accepted: anything but another user, another site or
- * a longer life.
+ * Checks what a module adds to an accepted identity. It may add anything, but not change user,
+ * site, database or address, nor extend the life of the identity.
  */
 
 import { siteIdToText } from '../clock/site-id.ts';
@@ -8,12 +8,12 @@ import { copySiteId, demand, isObject } from './answered-changes.ts';
 import { readExpiry } from './answers.ts';
 import type { ClientIdentity } from './types.ts';
 
-/** The identity with what the answer adds, or as it was; frozen. Throws an InvalidAnswer. */
+/** The identity with what the answer adds, frozen. @throws InvalidAnswer */
 export function readAddedIdentity(known: ClientIdentity, answer: unknown): ClientIdentity {
   if (answer === undefined || answer === null) return known;
   demand(
     isObject(answer) && !(answer instanceof Error),
-    'the answer is an object of what the identity has more, or undefined',
+    'the answer is an object with what it adds to the identity, or undefined',
   );
   const { siteId, userId, databaseId, remoteAddress, expiresAt, metadata, ...added } = answer;
   demandSame(siteId === undefined || isSameSite(known, siteId), 'siteId');

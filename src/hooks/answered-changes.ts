@@ -1,7 +1,7 @@
 /**
- * Change sets in a hook's answer: checked, and taken over as copies. Every member is read once,
- * so that what was checked is what is used, whatever getters answer later and whatever the hook
- * goes on to do with what it keeps.
+ * Checks and copies the change sets in a hook's answer. Every member is read once, so what was
+ * checked is what is used, even if getters return something else later, or the hook changes its
+ * objects.
  */
 
 import type { Hlc } from '../clock/hlc.ts';
@@ -11,7 +11,7 @@ import type { Change, ChangeSet, SchemaMigration } from '../protocol/types.ts';
 import { decodeValue, encodeValue, type SqlValue, valueFault } from '../protocol/values.ts';
 import { decodeLazily, untouchedOrigin } from '../wire/lazy-change-set.ts';
 
-/** A hook answered what it may not; the message says what and where. */
+/** A hook's answer is invalid. The message says what is wrong, and where. */
 export class InvalidAnswer extends Error {
   override readonly name = 'InvalidAnswer';
 }
@@ -24,7 +24,7 @@ export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** A list in an array of its own; a gap is an item that is missing, and refused by `read`. */
+/** Copies a list. A gap is read as `undefined`, which `read` refuses. */
 export function readList<Item>(
   list: readonly unknown[],
   path: string,
@@ -35,7 +35,7 @@ export function readList<Item>(
   return items;
 }
 
-/** `undefined` where it is none. */
+/** `undefined` for anything but a site id. */
 export function copySiteId(value: unknown): Uint8Array | undefined {
   if (!(value instanceof Uint8Array)) return undefined;
   const copy = new Uint8Array(value);
@@ -62,7 +62,7 @@ function readHlc(value: unknown, path: string): Hlc {
   return { wallTime, counter, siteId: site, opSeq };
 }
 
-/** As a client may send it: what is stored is sent back by clients, and must be accepted then. */
+/** Applies the limits for clients: they send back what is stored, and that must be accepted. */
 function readName(value: unknown, path: string): string {
   demand(typeof value === 'string', `${path} is a string`);
   const isShort = value.length <= NAME_LENGTH_MAX;
@@ -70,13 +70,13 @@ function readName(value: unknown, path: string): string {
   return value;
 }
 
-/** A value that can be stored and sent, as the client of a hook's rewrite will get it. */
+/** Copies a value that can be stored and sent, in the form in which clients will get it. */
 function readValue(value: unknown, path: string): SqlValue {
   if (value instanceof Uint8Array) return new Uint8Array(value);
   const encoded = typeof value === 'bigint' ? encodeValue(value) : value;
   demandCarried(encoded, path);
   const copy = decodeValue(typeof value === 'bigint' ? value : encoded);
-  // What its `toJSON` made of it may be anything else.
+  // `toJSON` may have made it into any other value.
   if (typeof encoded === 'object') demandCarried(encodeValue(copy), path);
   return copy;
 }
@@ -153,7 +153,10 @@ function readMigration(answer: unknown, path: string): SchemaMigration {
   };
 }
 
-/** What nobody has looked at stays undecoded, in an object that the hook does not have. */
+/**
+ * Reads a change set. One that the hook has not read stays undecoded, in an object that the hook
+ * does not have.
+ */
 export function readChangeSet(answer: unknown, path: string): ChangeSet {
   demand(isObject(answer), `${path} is a change set`);
   const origin = untouchedOrigin(answer);

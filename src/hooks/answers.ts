@@ -1,6 +1,6 @@
 /**
- * What a hook may answer. Hooks are JavaScript that the compiler may never have seen,
- * and a check that answers nonsense must refuse, not let pass.
+ * Checks the answers of hooks. Hooks may be JavaScript without types, and an invalid answer must
+ * refuse, not let pass.
  */
 
 import { SITE_ID_BYTES } from '../clock/site-id.ts';
@@ -21,12 +21,13 @@ function isOptionalString(value: unknown): value is string | undefined {
   return value === undefined || typeof value === 'string';
 }
 
-/** The last moment that a `Date` can be, in milliseconds since 1970. */
+/** The last time that a `Date` can have, in milliseconds since 1970. */
 const TIME_MAX = 8.64e15;
 
 /**
- * In whole milliseconds. What is a number and no time comes out of the credentials, such as a JWT
- * whose `exp` no clock reaches: so it is they that are refused, and the hook has not failed.
+ * Reads an expiry in whole milliseconds. A number that is no time comes from the credentials, for
+ * instance from a JWT with an `exp` beyond all dates: then the credentials are refused, and the
+ * hook has not failed.
  */
 export function readExpiry(value: unknown): number | undefined {
   if (value === undefined) return undefined;
@@ -37,8 +38,7 @@ export function readExpiry(value: unknown): number | undefined {
 }
 
 /**
- * An identity, or `undefined` for "not my kind of credential". In an object of its own, which has
- * what the hook's has from its class, too.
+ * An identity, or `undefined` for "not my kind of credential". It is a copy of the hook's object.
  */
 export function readIdentity(answer: unknown): ClientIdentity | undefined {
   if (answer === undefined || answer === null) return undefined;
@@ -57,7 +57,10 @@ export function readIdentity(answer: unknown): ClientIdentity | undefined {
   return { ...answer, ...said, siteId: site };
 }
 
-/** Nothing, if the answer is yes. Only `true` is a yes and only `false` is a no. */
+/**
+ * Returns if the answer is `true`.
+ * @throws SyncError NOT_AUTHORIZED for `false`, InvalidAnswer for anything else
+ */
 export function readPermission(answer: unknown): void {
   if (answer === true) return;
   if (answer === false) throw new SyncError('NOT_AUTHORIZED', 'not allowed');
@@ -80,7 +83,7 @@ function readRejection(answer: unknown, path: string): RejectedChange {
   };
 }
 
-/** A verdict of its own, so that a hook which keeps what it answered can't change it later. */
+/** Copies a verdict, so that the hook can't change it later. */
 export function readValidation(answer: unknown): ValidationResult {
   demand(isObject(answer), 'the answer is { approved, rejected }');
   const { approved, rejected, atomic } = answer;
@@ -97,7 +100,7 @@ export function readValidation(answer: unknown): ValidationResult {
   };
 }
 
-/** What a client may see, in change sets of their own. */
+/** Copies the change sets that a client may see. */
 export function readChangeSets(answer: unknown): ChangeSet[] {
   demand(Array.isArray(answer), 'the answer is an array of change sets');
   return readList(answer, '', readChangeSet);

@@ -1,16 +1,20 @@
-/** Verdicts that take a change set as a whole: with one of its changes rejected, all of them are. */
+/** Atomic verdicts: if one change of a change set is rejected, all of them are. */
 
 import type { WireChangeSet } from '../protocol/schemas.ts';
 import type { RejectedChange } from '../protocol/types.ts';
 import type { GivenBack, WireItem } from './given-back.ts';
 
-/** Names nothing, so that it only speaks for those of which the module itself says nothing. */
+/**
+ * It names no change, so it is used only for changes for which the module has no entry of its own.
+ */
 export const OTHER_REJECTED: RejectedChange = {
   reason: 'another change of its transaction was rejected',
   code: 'REJECTED',
 };
 
-/** Change sets that a hook gave back, without what answers a part of one that it tore. */
+/**
+ * The change sets of a hook's answer, without changes of sets of which it has returned only a part.
+ */
 export function withoutTorn(
   given: readonly WireChangeSet[],
   back: readonly WireChangeSet[],

@@ -1,12 +1,12 @@
 /**
- * Takes a secret out of a text: as it is, in the spellings that it gets in URLs, JSON and headers,
- * and parts of these, such as a JWT between its dots or the beginning of a token.
+ * Removes a secret from a text: as it is, in the spellings that it has in URLs, JSON and headers,
+ * and parts of these, such as a part of a JWT between dots, or the beginning of a token.
  */
 
 const BLOT = '[token]';
-/** So many characters of a spelling are a part of it; fewer may be any word. */
+/** The length of a part that is removed; fewer characters may be any word. */
 const PART_LENGTH = 8;
-/** A longer text is of no use in a log. */
+/** The text is cut here: more is of no use in a log. */
 const TEXT_LENGTH_MAX = 16_384;
 
 export function blotOut(text: string, secret: string): string {
@@ -16,7 +16,7 @@ export function blotOut(text: string, secret: string): string {
   return withoutParts(whole, spellings);
 }
 
-/** The longest first: one may hold another. */
+/** All spellings, the longest first, since one may contain another. */
 function toSpellings(secret: string): string[] {
   const bytes = Buffer.from(secret);
   const encoded = encodeURIComponent(bytes.toString());
@@ -25,17 +25,20 @@ function toSpellings(secret: string): string[] {
     ...[secret, encoded, lower, encoded.replaceAll('%20', '+'), decoded(secret)],
     ...[JSON.stringify(secret).slice(1, -1), secret.replace(/['"\\]/g, '\\$&')],
     ...[bytes.toString('hex'), ...[0, 1, 2].map((shift) => toBase64(bytes, shift))],
-    // What a user and a password are sent as.
+    // The user and password of basic authentication.
     Buffer.from(secret.replace(/^\w+ +/, ''), 'base64').toString(),
   ];
   const all = spellings.flatMap((text) => [text, text.replaceAll('+', '-').replaceAll('/', '_')]);
-  // What a short secret is encoded as may be found in any word.
+  // Encodings of a short secret are short, and may occur in any word.
   const telling = all.filter(({ length }) => length >= PART_LENGTH / 2);
   const distinct = [...new Set([secret, ...telling])].filter((text) => text !== '');
   return distinct.sort((a, b) => b.length - a.length);
 }
 
-/** Of bytes that stand behind so many others: the characters that these have no part in. */
+/**
+ * The base64 of bytes that follow `shift` others, without the characters that depend on their
+ * neighbours.
+ */
 function toBase64(bytes: Buffer, shift: number): string {
   const text = Buffer.concat([Buffer.alloc(shift), bytes])
     .toString('base64')
@@ -52,7 +55,7 @@ function decoded(secret: string): string {
   }
 }
 
-/** As many steps as both are long, however often one repeats itself. */
+/** Removes parts of spellings. Takes time proportional to the lengths, whatever repeats. */
 function withoutParts(text: string, spellings: readonly string[]): string {
   const lower = toLower(text);
   const inText = new Set(partsOf(lower));
@@ -77,7 +80,7 @@ function* partsOf(text: string): Generator<string> {
   for (let i = 0; i + PART_LENGTH <= text.length; i++) yield text.slice(i, i + PART_LENGTH);
 }
 
-/** Of the same length, unlike what all of Unicode needs. */
+/** Lower case for ASCII only, which keeps the length. */
 function toLower(text: string): string {
   return text.replace(/[A-Z]/g, (letter) => letter.toLowerCase());
 }

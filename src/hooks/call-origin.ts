@@ -1,10 +1,13 @@
-/** The origin of calls: of a client for all that it does, of a request for that one. */
+/** The origins of calls: of a client for all that it does, or of a single request. */
 
 import type { AuthContext, CallOrigin, ClientIdentity } from './types.ts';
 
 const originByClient = new WeakMap<ClientIdentity, CallOrigin>();
 
-/** The identity of an HTTP request is of that one only; that of a WebSocket is of many. */
+/**
+ * An identity from HTTP is of one request only, so its origin has the request id; one of a
+ * WebSocket is of many.
+ */
 export function noteOrigin(
   client: ClientIdentity,
   { requestId, connectionId, transport, remoteAddress, databaseId }: Omit<AuthContext, 'signal'>,
@@ -18,7 +21,7 @@ export function originOf(client: ClientIdentity): CallOrigin {
   return originByClient.get(client) ?? client;
 }
 
-/** @param number of the message, on its connection */
+/** @param number the number of the message on its connection */
 export function messageId(connectionId: string, number: number): string {
   return `${connectionId}:${number}`;
 }

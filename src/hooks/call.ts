@@ -1,11 +1,11 @@
-/** What hooks get as their `call`, and how whatever a hook calls, however deep, finds the one under way. */
+/** The `call` argument of hooks, and how code that a hook calls finds the current one. */
 
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Hlc } from '../clock/hlc.ts';
 import type { BatchReader } from './reader.ts';
 import type { AppliedCall, ApplyCall, CallOrigin, ChangeOutcome, HookCall } from './types.ts';
 
-/** Most hooks never look at the signal, so it is made when one does. */
+/** The signal is made only when a hook reads it, since most never do. */
 export class Call implements HookCall {
   readonly #origin: CallOrigin;
   #controller: AbortController | undefined;
@@ -44,14 +44,14 @@ export class Call implements HookCall {
   abort(reason: unknown): void {
     this.#end = { reason };
     const controller = this.#controller;
-    // Whoever listens is the hook's.
+    // Listeners belong to the hook, so they run as part of its call.
     if (controller !== undefined) runCall(this, () => controller.abort(reason), undefined);
   }
 }
 
 export class CallBeforeApply extends Call implements ApplyCall {
   readonly read: BatchReader;
-  /** Absent, not `false`, where the tables have the names that they were sent under. */
+  /** Absent, not `false`, if the tables have the names that they were sent under. */
   declare isOtherName?: true;
 
   constructor(origin: CallOrigin, read: BatchReader, isOtherName: boolean) {
@@ -77,7 +77,7 @@ export class CallAfterApply extends Call implements AppliedCall {
     return this.#outcomes;
   }
 
-  /** Leaves out what is not the business of a module of some tables, when they are made. */
+  /** Filters the outcomes when they are made, for a module of only some tables. */
   keepOutcomes(isKept: (outcome: ChangeOutcome) => boolean): void {
     const all = this.#make;
     this.#make = () => all().filter(isKept);
@@ -88,8 +88,8 @@ export class CallAfterApply extends Call implements AppliedCall {
 let calls: AsyncLocalStorage<HookCall> | undefined;
 
 /**
- * From now on calls are followed, for as long as the process runs. Not before a module wants to know
- * them: before Node.js 24 it costs every promise of the process.
+ * From now on calls are tracked, until the process ends. Only once a module needs it: before
+ * Node.js 24 it slows down every promise of the process.
  */
 export function followCalls(): void {
   calls ??= new AsyncLocalStorage();

@@ -1,8 +1,8 @@
 /**
- * Several hook modules acting as one: what each hook is invoked with, and what its answer is made of. Which
- * modules those are may change: a reload puts another generation in place, and an operation that has
- * retained the chain is finished by the generation it began with. Every method fails closed, with a
- * SyncError that is fit to be sent.
+ * Several hook modules acting as one: the arguments of each hook, and how its answer is read. A
+ * reload replaces the modules by another generation; an operation that has retained the chain
+ * finishes with the generation with which it began. Every method fails closed, with a SyncError
+ * that is safe to send.
  */
 
 import type { WebSocket } from 'ws';
@@ -30,17 +30,17 @@ import type {
 } from './types.ts';
 import { type Judged, verdictReader } from './verdict-on-changes.ts';
 
-/** What a transport knows of who asks; the chain adds the signal. */
+/** What a transport knows of a client; the chain adds the signal. */
 export type AuthRequest = Omit<AuthContext, 'signal'>;
 
-/** What became of a batch. */
+/** The result of a batch. */
 export interface ApplyOutcome {
   result: ApplyResult;
   /** See `AppliedCall`. */
   position?: Hlc | undefined;
   /** See `HookChain`. */
   origin?: CallOrigin;
-  /** Makes what is in the `AppliedCall`, for each module anew. */
+  /** Makes the outcomes of the `AppliedCall`, for each module anew. */
   outcomes?(): ChangeOutcome[];
 }
 
@@ -50,20 +50,23 @@ export interface BeforeApplyOptions {
   origin?: CallOrigin;
   /** See `ApplyCall`. */
   isOtherName?: boolean;
-  /** Makes the `read` of a call: each module has its own, with what it approves. Default: there is nothing. */
+  /**
+   * Makes the `read` of a call: each module has its own, with what it approves. Default: an empty
+   * one.
+   */
   reader?(): BatchReader;
 }
 
 /**
- * The `signal` of a method is the caller's: aborted, it gives the call up. `origin` is what
- * it is done for; default: what the client's identity was made for. All
- * methods are safe to call without a hook of their kind; `has` saves the work before.
+ * The `signal` of a method is the caller's: aborting it gives the call up. `origin` is that of the
+ * operation; default: that of the client's identity. All methods may be called without a hook of
+ * their kind; `has` avoids the work before that.
  */
 export class HookChain {
   #invoker: HookInvoker;
   readonly #drain: ((deadlineMs: number) => Promise<void>) | undefined;
 
-  /** @param drain ends more than the calls that run */
+  /** @param drain replaces the default, which ends only the running calls */
   constructor(invoker: HookInvoker, drain?: (deadlineMs: number) => Promise<void>) {
     this.#invoker = invoker;
     this.#drain = drain;
@@ -73,14 +76,14 @@ export class HookChain {
     return this.#invoker.has;
   }
 
-  /** Whether batches are to be judged and stored one after the other: a module has asked for it. */
+  /** Whether a module demands that batches are decided about and stored one after the other. */
   isSerialIn(databaseId: string): boolean {
     return this.#invoker.isSerialIn(databaseId);
   }
 
   /**
-   * Who it is, or `undefined` if every module passed.
-   * @param answers takes up what the modules say that do not accept the client
+   * The client's identity, or `undefined` if every module passed.
+   * @param answers gets the answers of modules that do not accept the client
    */
   authenticate(
     request: AuthRequest,
@@ -97,8 +100,8 @@ export class HookChain {
 
   /**
    * The identity with what the modules add to it; both frozen.
-   * @param request that it was accepted for
-   * @param answers takes up what the modules say that refuse it
+   * @param request the request for which it was accepted
+   * @param answers gets the answers of modules that refuse it
    */
   authenticated(
     client: ClientIdentity,
@@ -115,7 +118,7 @@ export class HookChain {
 
   /**
    * Rejects with NOT_AUTHORIZED unless every module says `true`.
-   * @param answers takes up what the module says that refuses it, instead of `forbidden`
+   * @param answers gets the answer of the module that refuses it, instead of `forbidden`
    */
   authorize(
     client: ClientIdentity,
@@ -131,14 +134,14 @@ export class HookChain {
   }
 
   /**
-   * Wait for it, and look again, before giving the notify hooks more to do for a database; `undefined` if
-   * there is no need.
+   * To be awaited, and then called again, before more notifications for a database; `undefined` if
+   * there is no need to wait.
    */
   backpressureOn(databaseId: string): Promise<void> | undefined {
     return this.#invoker.running.backpressureOn(databaseId);
   }
 
-  /** What the modules let through, in an array of its own, and why they rejected the rest. */
+  /** The changes that the modules approve, in a new array, and why they rejected the others. */
   beforeApply(
     client: ClientIdentity,
     changes: readonly ChangeSet[],
@@ -147,7 +150,7 @@ export class HookChain {
     const { signal, isOtherName = false } = options;
     const { origin = originOf(client), reader = readNothing } = options;
     const newCall = () => new CallBeforeApply(origin, reader(), isOtherName);
-    // Each array in turn is the next hook's to sort and cut, so the caller's is copied.
+    // A hook may sort or cut the array that it gets, so the caller's is copied.
     const lineage = new Lineage();
     const initial: Judged = { approved: [...changes], rejected: [], lineage };
     return this.#invoker.pipeline('onBeforeApplyChanges', initial, ({ approved, rejected }) => {
@@ -171,7 +174,7 @@ export class HookChain {
     { result, position, outcomes = () => [], origin = originOf(client) }: ApplyOutcome,
   ): void {
     let own: readonly ChangeSet[] | undefined = changes;
-    // The caller may send the result while a hook still has it: each gets its own.
+    // Each hook gets its own copy of the result: the caller may send it while a hook still has it.
     const run: Run<CallAfterApply> = (hooks, call) => {
       const sets = own ?? changes.map(anew);
       own = undefined;
@@ -181,7 +184,7 @@ export class HookChain {
     this.#invoker.notify('onAfterApplyChanges', client, { run, read: () => undefined, newCall });
   }
 
-  /** What the modules let a client see: a change set itself where they left it as it was. */
+  /** The changes that the modules let a client see. An unchanged change set is the same object. */
   beforeSend(
     client: ClientIdentity,
     changes: readonly WireChangeSet[],
@@ -197,14 +200,17 @@ export class HookChain {
     });
   }
 
-  /** Clients with one key see the same of pushes; `undefined` for one that is to be asked about. */
+  /**
+   * Clients with the same key see the same pushes; `undefined` if the hook has to be invoked for
+   * this client.
+   */
   viewKey(client: ClientIdentity): string | undefined {
     return this.#invoker.viewKey(client);
   }
 
   /**
-   * Rejects with NOT_AUTHORIZED unless every module says `true`. The modules that were
-   * invoked are notified then that it has gone.
+   * Rejects with NOT_AUTHORIZED unless every module says `true`. Modules that were invoked before
+   * the refusal are then notified that the client has gone.
    */
   async clientConnect(
     client: ClientIdentity,
@@ -215,29 +221,29 @@ export class HookChain {
     running.hold();
     try {
       await visits.connect(client, socket, signal);
-      // A reload that came meanwhile has handed over the others already.
+      // A reload meanwhile has handed over all other clients already.
       if (visits !== this.#invoker.visits) this.takeOver(visits.handOver(client));
     } finally {
       running.release();
     }
   }
 
-  /** Notifies the modules that know that it was there; never throws. */
+  /** Notifies the modules that know of the client that it has gone; never throws. */
   clientDisconnect(client: ClientIdentity): void {
     this.#invoker.visits.disconnect(client);
   }
 
-  /** These clients are there already: notifies the modules of it, and will of their going. */
+  /** Notifies the modules of clients that are connected already, and later when they go. */
   takeOver(clients: readonly ClientIdentity[]): void {
     for (const client of clients) this.#invoker.visits.takeOver(client);
   }
 
-  /** Forgets who is there, for another chain to take over. */
+  /** Forgets the connected clients. @returns them, for another chain to take over */
   handOver(): ClientIdentity[] {
     return this.#invoker.visits.handOver();
   }
 
-  /** From now on another generation is invoked, which takes over who is there. */
+  /** Replaces the generation of modules. The next one takes over the connected clients. */
   replace(next: HookInvoker): void {
     const clients = this.handOver();
     this.#invoker = next;
@@ -245,8 +251,8 @@ export class HookChain {
   }
 
   /**
-   * For an operation of several calls: the chain of the generation that is in place at this moment, whose
-   * modules are not closed before it has been released, up to the deadline of `drain`.
+   * For an operation of several calls: a chain of the current generation. Its modules are not
+   * closed before `release`, up to the deadline of `drain`.
    */
   retain(): HookChain {
     this.#invoker.running.hold();
@@ -257,18 +263,18 @@ export class HookChain {
     this.#invoker.running.release();
   }
 
-  /** Waits for the calls that run, also those that no client waits for. */
+  /** Waits for all running calls, including notifications. */
   settled(): Promise<void> {
     return this.#invoker.running.settled();
   }
 
-  /** Waits for the calls that run; after the deadline gives up those that are left, for good. */
+  /** Waits for running calls; after the deadline it gives up the remaining ones. */
   drain(deadlineMs: number): Promise<void> {
     return this.#drain?.(deadlineMs) ?? this.#invoker.running.drain(deadlineMs);
   }
 }
 
-/** The chain of modules that nothing will replace. */
+/** A chain of modules that are never replaced. */
 export function createHookChain(
   modules: readonly InvokedModule[],
   options: HookInvokerOptions,
@@ -278,7 +284,9 @@ export function createHookChain(
 
 type Run<C extends Call = Call> = Invocation<unknown, C>['run'];
 
-/** The token must not be seen in a log; what the modules say that refuse is for the refusal log. */
+/**
+ * Keeps the token out of logs, and collects the answers of refusing modules for the refusal log.
+ */
 function loggingIn(request: AuthRequest, signal: AbortSignal | undefined, answers: HookAnswer[]) {
   return {
     newCall: () => new Call(request),
@@ -288,7 +296,7 @@ function loggingIn(request: AuthRequest, signal: AbortSignal | undefined, answer
   };
 }
 
-/** The change set as it came, however a hook that had it before has changed it. */
+/** The original change set, even if another hook has changed its object. */
 function anew(changeSet: ChangeSet): ChangeSet {
   const origin = setAsItCame(changeSet);
   return origin === undefined ? structuredClone(changeSet) : decodeLazily(origin);

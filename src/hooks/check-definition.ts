@@ -1,4 +1,7 @@
-/** What a module says of itself, before it is set up: it may come from a later time, or from JavaScript. */
+/**
+ * Checks a module's definition before setup: it may be for a later version, or JavaScript without
+ * types.
+ */
 
 import { HOOK_API_VERSION, type HookDefinition } from './define-hooks.ts';
 import { HookLoadError } from './load-error.ts';

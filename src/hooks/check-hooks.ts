@@ -1,6 +1,6 @@
 /**
- * Whether what a module gave is hooks. A misspelt hook would never be called, and a
- * check that is never called lets everything pass: so it fails the start.
+ * Checks the hooks of a module. A misspelt hook would never be invoked, and so let everything pass:
+ * therefore it fails the start.
  */
 
 import { HOOK_NAMES, isHookName } from './kinds.ts';
@@ -8,7 +8,10 @@ import { HookLoadError } from './load-error.ts';
 import { hookEssence, nearestHook } from './nearest-hook.ts';
 import type { CoordinatorHooks } from './types.ts';
 
-/** Own and inherited, as the hooks of a class instance are methods of its prototype. */
+/**
+ * The names of own and inherited members: the hooks of a class instance are methods of its
+ * prototype.
+ */
 export function memberNames(value: object): Set<string> {
   const names = new Set<string>();
   for (
@@ -24,14 +27,14 @@ export function memberNames(value: object): Set<string> {
 function checkName(module: string, name: string): void {
   if (isHookName(name)) return;
   const nearest = nearestHook(name);
-  // Other members are the module's own business, unless one is a hook but for its spelling.
+  // Other members are allowed, unless the name differs from a hook's only in its spelling.
   const isAlmost = nearest !== undefined && hookEssence(name) === hookEssence(nearest);
   if (!isAlmost && !/^on[A-Z]/.test(name)) return;
   const hint = nearest ? `did you mean ${nearest}?` : `there are ${HOOK_NAMES.join(', ')}`;
   throw new HookLoadError(module, `there is no hook named ${name}; ${hint}`);
 }
 
-/** `undefined` under a hook's name is a hook that is switched off. */
+/** The number of hooks. A hook whose value is `undefined` is switched off. */
 function hookCount(module: string, value: object): number {
   const found = HOOK_NAMES.filter((name) => Reflect.get(value, name) !== undefined);
   for (const name of found) {
@@ -49,13 +52,13 @@ function hookCount(module: string, value: object): number {
   return found.length;
 }
 
-/** Whether there is any hook in it; throws a HookLoadError if it is wrong. */
+/** Whether it has any hook. @throws HookLoadError if a member is wrong */
 export function hasHooks(module: string, value: object): value is CoordinatorHooks {
   for (const name of memberNames(value)) checkName(module, name);
   return hookCount(module, value) > 0;
 }
 
-/** What a value is, for people. */
+/** The kind of a value, for messages. */
 function kindOf(value: unknown): string {
   if (typeof value !== 'object' || value === null) return value === null ? 'null' : typeof value;
   if (Array.isArray(value)) return 'an array';
@@ -67,20 +70,21 @@ function isThenable(value: object): boolean {
   return typeof Reflect.get(value, 'then') === 'function';
 }
 
-/** Hooks that stand one level too deep would never be asked. */
+/** Refuses hooks that are one level too deep, which would never be invoked. */
 function refuseNested(module: string, value: object): void {
   for (const name of ['hooks', 'default']) {
     const inner: unknown = Reflect.get(value, name);
     if (typeof inner !== 'object' || inner === null || inner === value) continue;
     const [hook] = HOOK_NAMES.filter((known) => Reflect.get(inner, known) !== undefined);
     if (hook === undefined) continue;
-    throw new HookLoadError(module, `${hook} stands below "${name}": give the hooks themselves`);
+    throw new HookLoadError(module, `${hook} is a member of "${name}": give the hooks themselves`);
   }
 }
 
 /**
- * The value as hooks; throws a HookLoadError if it is wrong or gives none.
- * @param mayBeEmpty what else the module does is enough
+ * The value as hooks.
+ * @param mayBeEmpty the module need not have hooks, since it has routes or the like
+ * @throws HookLoadError if it is wrong, or has no hooks
  */
 export function toHooks(module: string, value: unknown, mayBeEmpty = false): CoordinatorHooks {
   if (value === undefined && mayBeEmpty) return {};
@@ -93,7 +97,7 @@ export function toHooks(module: string, value: unknown, mayBeEmpty = false): Coo
   throw new HookLoadError(module, `it gives ${given}no hooks; there are ${HOOK_NAMES.join(', ')}`);
 }
 
-/** A function makes hooks; those that it has itself would never be asked. */
+/** Refuses hooks as members of a factory function, which would never be invoked. */
 export function refuseHooksOf(module: string, factory: object): void {
   const own = HOOK_NAMES.filter((name) => Object.hasOwn(factory, name));
   if (own.length === 0) return;

@@ -1,4 +1,4 @@
-/** A hook module's options against its schema: what is wrong is told with its place. */
+/** Checks a hook module's options by its schema. Messages name the place of each fault. */
 
 import type { TSchema } from 'typebox';
 import { Errors } from 'typebox/value';
@@ -7,7 +7,7 @@ import { refusingUnknown } from '../options/strict-schema.ts';
 import { toPlacedFault } from '../wire/place.ts';
 import { HookLoadError } from './load-error.ts';
 
-/** More faults than these say nothing new. */
+/** The faults that a message names; it only counts the others. */
 const FAULTS_MAX = 5;
 
 /**

@@ -1,6 +1,6 @@
 /**
- * Whom failed logins are put down to: the address that they come from. Who has IPv6 has 2^64
- * addresses at least, so there it is the network of that size.
+ * The source of failed logins: the client's address. A client with IPv6 has at least 2^64
+ * addresses, so there it is the network of that size.
  */
 
 import type { IncomingHttpHeaders } from 'node:http';
@@ -12,7 +12,7 @@ export interface Origin {
 }
 
 const NETWORK_BYTES = 8;
-/** Where proxies and load balancers have their addresses. */
+/** The ranges of addresses that proxies and load balancers have. */
 const INNER_RANGES = new Set([
   'loopback',
   'private',
@@ -22,7 +22,10 @@ const INNER_RANGES = new Set([
 ]);
 const FORWARDED = ['forwarded', 'x-forwarded-for', 'x-real-ip'] as const;
 
-/** `undefined` where nobody can tell: all clients of a proxy that is not trusted have its address. */
+/**
+ * `undefined` if it is not known: all clients of a proxy that is not trusted have the proxy's
+ * address.
+ */
 export function sourceOf(origin: Origin): string | undefined {
   const { remoteAddress } = origin;
   return remoteAddress === undefined || isOfProxy(origin)
@@ -31,8 +34,8 @@ export function sourceOf(origin: Origin): string | undefined {
 }
 
 /**
- * What of an address one client can't choose: who counts clients by their addresses, counts by this. All of IPv4,
- * and of IPv6 the network of 2^64 addresses; what is no address stays as it is.
+ * The part of an address that a client can't choose, for counting clients: the whole IPv4 address,
+ * and the /64 network of IPv6. Text that is no address is returned unchanged.
  */
 export function addressToSource(remoteAddress: string): string {
   if (!ipaddr.isValid(remoteAddress)) return remoteAddress;
@@ -42,19 +45,23 @@ export function addressToSource(remoteAddress: string): string {
   return `${network.toString('hex')}::/64`;
 }
 
-/** A proxy that is not trusted to name its clients, or one client that makes itself look like one. */
+/**
+ * The address of a proxy that is not trusted to name its clients, or of a client that looks like
+ * one.
+ */
 export function unnamedProxyOf(origin: Origin): string | undefined {
   return isOfProxy(origin) ? origin.remoteAddress : undefined;
 }
 
-/** The address of a client, unless it is only that of a proxy which is not trusted to name it. */
+/** The address of a client; `undefined` if only that of an untrusted proxy is known. */
 export function clientAddressOf(origin: Origin): string | undefined {
   return isOfProxy(origin) ? undefined : origin.remoteAddress;
 }
 
 /**
- * An inner address passes something on, and its headers do not name it: where the proxy is trusted
- * the address was taken out of them. (Who adds such headers from outside stays whom it was.)
+ * Whether the address is a proxy's: it is an inner address, and the forwarding headers do not name
+ * it. With a trusted proxy the address was taken from these headers. (A client from outside that
+ * adds such headers keeps its own address.)
  */
 function isOfProxy({ remoteAddress, headers }: Origin): boolean {
   if (remoteAddress === undefined || !ipaddr.isValid(remoteAddress)) return false;

@@ -1,4 +1,6 @@
-/** Hooks that embedding code gives: what it may give, as entries like those of a configuration. */
+/**
+ * Hooks from embedding code: turns what that may pass into entries like those of a configuration.
+ */
 
 import { hasHooks, memberNames } from './check-hooks.ts';
 import type { HookModule } from './define-hooks.ts';
@@ -6,7 +8,7 @@ import type { PlacedHooks } from './hook-entry.ts';
 import { HookLoadError, messageOf } from './load-error.ts';
 import type { MaybePromise } from './types.ts';
 
-/** A module as code has it, by its name or path, or what `import()` of it gives. */
+/** A module, its name or path, or the result of its `import()`. */
 export type CodeModule =
   | string
   | MaybePromise<HookModule<never> | { default: HookModule<never> } | { hooks: HookModule<never> }>;
@@ -19,22 +21,22 @@ export type CodeEntry =
 /** One module, or a list of entries as in a configuration. */
 export type CodeHooks = CodeEntry | readonly CodeEntry[];
 
-/** What a module from code is called that has no name of its own. */
+/** The name of a module from code that has none. */
 export const CODE = 'code';
 
 /**
  * @param given anything: it may come from JavaScript
- * @throws HookLoadError where there could be hooks in it that nobody would ask
+ * @throws HookLoadError if it may have hooks that would never be invoked
  */
 export async function codeToEntries(given: unknown): Promise<readonly unknown[]> {
   const hooks = await settled(given);
   if (hooks === undefined) return [];
   if (Array.isArray(hooks)) {
-    // They are looked at one after the other, and one may reject before its turn.
+    // Entries are read one after the other, and a promise may reject before its turn.
     for (const entry of hooks) if (entry instanceof Promise) entry.catch(() => undefined);
     return hooks;
   }
-  // Which hooks there are may depend on something.
+  // An empty object is allowed, for code that adds hooks under conditions.
   if (isNothing(hooks)) return [];
   return [hooks];
 }

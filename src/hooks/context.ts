@@ -1,6 +1,6 @@
 /**
- * What a hook module is given to work with, and what ends with it. An instance of a module lives from
- * its setup until the server stops or a reload has put another in its place.
+ * The context of a hook module, and its life. An instance of a module lives from its setup until
+ * the server stops or a reload has replaced it.
  */
 
 import { createLogger, type Logger } from '../logging/logger.ts';
@@ -18,68 +18,69 @@ import { ProvidedValues, type Token } from './provided.ts';
 import type { CoordinatorReader } from './reader.ts';
 import type { MaybePromise } from './types.ts';
 
-/** A hook module's surroundings, the second argument of its `setup`. */
+/** What a hook module can use: the second argument of its `setup`. */
 export interface HookContext {
   /** The module's name. */
   readonly name: string;
   /**
-   * Logs to the `debug` namespace `sync-coordinator:hook:<name>`, with `:warn` and `:error` below it. Lines of
-   * a call begin with the id of the request that it is for.
+   * Logs to the `debug` namespace `sync-coordinator:hook:<name>`, with `:warn` and `:error` below
+   * it. Lines that are logged during a call begin with the id of its request.
    */
   readonly logger: Logger;
-  /** Counters and the like of the module's own, with the server's under `/metrics`. */
+  /** The module's own metrics, shown with the server's under `/metrics`. */
   readonly metrics: HookMetrics;
-  /** Aborted when the module's life ends: give it to whatever runs in the background. */
+  /** Aborted when the module's life ends: pass it to background work. */
   readonly signal: AbortSignal;
   /**
-   * Whether the module is only looked at, by `sync-coordinator check`: it is set up and closed again,
-   * and nobody asks it. Make nothing then, and write nowhere: a server may be running beside.
+   * Whether `sync-coordinator check` only sets the module up and closes it again, without invoking
+   * hooks. Then create and write nothing: a server may be running at the same time.
    */
   readonly isCheck: boolean;
-  /** The coordinator's databases. */
+  /** Reads the coordinator's databases. */
   readonly read: CoordinatorReader;
-  /** Writing to them as the coordinator, who is connected, and what may be said about clients. */
+  /** Writes to the databases as the coordinator, and acts on connected clients. */
   readonly service: CoordinatorAccess;
-  /** Adds HTTP routes under `<basePath>/hooks/<name>`. In setup only. */
+  /** Adds HTTP routes under `<basePath>/hooks/<name>`. Only during setup. */
   routes(register: RegisterRoutes, options?: RoutesOptions): void;
-  /** Adds lines to `GET /status`, which everybody may read. In setup only. */
+  /** Adds lines to `GET /status`, which is public. Only during setup. */
   status(lines: () => StatusLines): void;
   /**
-   * Runs `work` when the databases can be read and written, before the server listens, or before a
-   * reload puts the module in its place; awaited. If it fails, so does the start or the reload. In setup
-   * only.
+   * Runs `work` once the databases can be read and written: before the server listens, or before a
+   * reload puts the module in force. It is awaited; if it fails, so does the start or the reload.
+   * Only during setup.
    */
   onReady(work: () => MaybePromise<void>): void;
   /**
-   * Runs `work` when the module's life ends: after its running calls, and awaited. Last given
-   * first run; at once if it has ended.
+   * Runs `work` when the module's life ends, after its running calls, and awaits it. The last one
+   * added runs first. If the life has ended already it runs at once.
    */
   onClose(work: () => MaybePromise<void>): void;
   /**
-   * In a reload: what the instance of the same name that is in force gave (see `onHandover`). It may
-   * be an older version's. `undefined` at start, and where that one gave nothing.
+   * In a reload: what the current instance of the same name has handed over (see `onHandover`),
+   * which may be of an older version. `undefined` at start, and if that instance handed over
+   * nothing.
    */
   readonly previous: unknown;
   /**
-   * Runs `give` when a reload is about to set up another instance of this module, which gets what it
-   * returns as `previous`: let go there of what only one may hold, such as a port. This instance is still
-   * asked until the new modules are in force, and ends with what it was asked then.
-   * @param takeBack runs if the reload fails after that, so that this instance is whole again
+   * Runs `give` before a reload sets up another instance of this module, which gets the result as
+   * `previous`. Release there what only one instance may hold, such as a port. Hooks of this
+   * instance are still invoked until the new modules are in force; calls of then end with it.
+   * @param takeBack runs if the reload fails afterwards, to take back what was released
    */
   onHandover<State>(
     give: () => MaybePromise<State>,
     takeBack?: (state: State) => MaybePromise<void>,
   ): void;
   /**
-   * Gives the modules that come after this one something to `use`. Only during setup.
-   * @throws Error when another module provides it
+   * Provides a value for later modules to `use`. Only during setup.
+   * @throws Error if another module provides it
    */
   provide<T>(token: Token<T>, value: T): void;
-  /** What a module before this one provides; throws an Error where none does. */
+  /** The value that an earlier module provides. @throws Error if none does */
   use<T>(token: Token<T>): T;
 }
 
-/** What all modules share. */
+/** What the contexts of all modules are made from. */
 export interface HookSurroundings {
   metricsOf(module: string): HookMetrics;
   /** See `HookContext`. */
@@ -87,24 +88,24 @@ export interface HookSurroundings {
   read: CoordinatorReader;
   service: CoordinatorAccess;
   serveRoutes: ServeRoutes;
-  /** Notes down which metrics there are. What it returns makes them so again, for a reload that failed. */
+  /** Remembers which metrics there are. @returns restores them, after a failed reload */
   markMetrics?(): () => void;
-  /** By the modules of this chain, so far. */
+  /** Values provided by the modules of this chain so far. */
   provided?: ProvidedValues;
-  /** What the instance of that name gives that is to be replaced. */
+  /** What the instance of this name hands over that is to be replaced. */
   previousOf?(module: string): MaybePromise<unknown>;
 }
 
 export interface ModuleLife {
   context: HookContext;
   extras: ModuleExtras;
-  /** Its setup is over. */
+  /** Ends the setup. */
   begin(): void;
-  /** Lets go of what only one instance may hold; `undefined` for one that holds nothing. */
+  /** Releases what only one instance may hold; `undefined` if it hands over nothing. */
   handOver(): Promise<unknown>;
-  /** After `handOver`, if nobody has taken its place. */
+  /** Takes back what it has handed over, if it is not replaced after all. */
   takeBack(): Promise<void>;
-  /** Ends it: aborts the signal, then runs what was to be run. Never rejects. */
+  /** Ends its life: aborts the signal, then runs the works of `onClose`. Never rejects. */
   close(): Promise<void>;
 }
 
@@ -147,7 +148,7 @@ export function createModuleLife(
     context: {
       name,
       get logger() {
-        // What it says during a call is said with the id of the request.
+        // Lines that are logged during a call have the id of its request.
         followCalls();
         return logger;
       },
@@ -178,7 +179,7 @@ export function createModuleLife(
   };
 }
 
-/** Remembers what was given. */
+/** Remembers what was handed over, for `takeBack`. */
 function toHanding<State>(
   give: () => MaybePromise<State>,
   takeBack: ((state: State) => MaybePromise<void>) | undefined,

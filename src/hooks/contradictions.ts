@@ -1,4 +1,6 @@
-/** Refuses verdicts that reject what they approve: who wrote such a one meant something else. */
+/**
+ * Refuses verdicts that reject changes which they approve: such a verdict is a mistake of the hook.
+ */
 
 import type { WireChangeSet } from '../protocol/schemas.ts';
 import type { RejectedChange } from '../protocol/types.ts';
@@ -6,7 +8,7 @@ import { encodeValue, pkIdentity } from '../protocol/values.ts';
 import { InvalidAnswer } from './answered-changes.ts';
 import type { GivenBack, WireItem } from './given-back.ts';
 
-/** Which parts of a place an entry names. */
+/** Which parts of a change an entry names. */
 interface Shape {
   column: boolean;
   pk: boolean;
@@ -20,8 +22,8 @@ const SHAPES: readonly Shape[] = [
 ];
 
 /**
- * An entry that names a table speaks for what is not given back. If there is nothing of that, what it
- * names must not be given back either.
+ * An entry of `rejected` that names a table is about changes that are not approved. If there are
+ * none that it names, it must not name approved ones either.
  * @throws InvalidAnswer
  */
 export function refuseContradictions(

@@ -1,6 +1,6 @@
 /**
- * The package's `current-call`. Importing it has calls followed, which costs: so it is no part of
- * the main entry, which every server imports.
+ * The package's entry `current-call`. Importing it starts the tracking of calls, which costs time:
+ * therefore it is not part of the main entry, which every server imports.
  */
 
 import { callUnderWay, followCalls } from './call.ts';
@@ -9,8 +9,8 @@ import type { HookCall } from './types.ts';
 followCalls();
 
 /**
- * What the hook that runs got as its call, wherever this is called from: also from what a hook calls,
- * and after it has waited for something. `undefined` outside of hooks.
+ * The `call` argument of the running hook. Works in all code that the hook calls, also after an
+ * `await`. `undefined` outside of hooks.
  */
 export function currentCall(): HookCall | undefined {
   return callUnderWay();

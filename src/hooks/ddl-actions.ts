@@ -1,6 +1,6 @@
 /**
- * What a DDL text does when a device carries it out, as far as that can be told: it need not be what its
- * migration says of itself.
+ * Finds what a DDL text does when a device carries it out, as far as that is certain. It need not
+ * be what the fields of its migration say.
  */
 
 import type { MigrationType } from '../protocol/schemas.ts';
@@ -17,22 +17,24 @@ import { skipCondition, skipDefault, skipExpression } from './ddl-expressions.ts
 import { type DdlTable, Reader, Scan, type Token } from './ddl-scan.ts';
 import { foldSchema } from './same-name.ts';
 
-/** Something that a statement does. */
+/** One action of a DDL text. */
 export interface DdlAction {
   type: MigrationType;
-  /** Of a rename both names; of most drops of an index none. */
+  /** Both names for a rename; none for most drops of an index. */
   tables: readonly DdlTable[];
-  /** What foreign keys refer to, but for the table itself: they may keep rows there from being deleted. */
+  /** Other tables that foreign keys refer to: those may keep rows there from being deleted. */
   references?: readonly DdlTable[];
-  /** Of an index its name. */
+  /** The name of an index. */
   index?: string;
-  /** It calls a table or a column by another name, with the values that are there. */
+  /** Whether it renames a table or a column, and keeps the values. */
   renames?: true;
-  /** It leaves all rows as they are, and refuses none to come, but in a table that it makes. */
+  /** Whether it changes no rows, and refuses no later ones, except in a table that it makes. */
   isAdditive: boolean;
 }
 
-/** What a DDL text does, in its order; `undefined` where it may do something else, or an engine may read it so. */
+/**
+ * The actions of a DDL text, in order; `undefined` if it may do anything else in some SQL engine.
+ */
 export function ddlToActions(ddl: string): readonly DdlAction[] | undefined {
   const { statements, isObscure, isOdd } = new Scan(ddl);
   if (isObscure || isOdd) return undefined;
@@ -47,8 +49,8 @@ export function ddlToActions(ddl: string): readonly DdlAction[] | undefined {
 }
 
 /**
- * Whether all that a text does is known to add only, to one schema: a table of the same name in another, or a
- * temporary one, may stand in the place of what is there.
+ * Whether a text certainly only adds, within one schema: a table of the same name in another
+ * schema, or a temporary one, could hide the existing table.
  */
 export function addsOnly(ddl: string, schema: string): boolean {
   const own = foldSchema(schema);
@@ -65,7 +67,7 @@ function isTemporary(schema: string): boolean {
   return schema.startsWith('temp') || schema.startsWith('pg_temp');
 }
 
-/** It does nothing to any table. */
+/** Whether a statement does nothing to any table. */
 function isIdle(statement: readonly Token[]): boolean {
   const reader = new Reader(statement);
   if (reader.skip('begin')) reader.skipAnyOf(TRANSACTION_KINDS);
@@ -77,7 +79,7 @@ function isIdle(statement: readonly Token[]): boolean {
 const TRANSACTION_KINDS: ReadonlySet<string> = new Set(['deferred', 'immediate', 'exclusive']);
 const ENDINGS: ReadonlySet<string> = new Set(['commit', 'end']);
 
-/** Only what is known to be all of the statement is an action. */
+/** `undefined` unless the whole statement is understood. */
 function actionOf(reader: Reader): DdlAction | undefined {
   const action = readAction(reader);
   return reader.isAtEnd ? action : undefined;
@@ -119,7 +121,7 @@ function othersAmong(references: readonly DdlTable[], { schema, table }: DdlTabl
 
 function readIndex(reader: Reader, isUnique: boolean): DdlAction | undefined {
   reader.skip('if', 'not', 'exists');
-  // In some engines an index is made in its schema, of the table there.
+  // In some engines the schema of an index is also that of its table.
   const { schema, table: index } = reader.skipName() ?? {};
   if (index === undefined || !reader.skip('on')) return undefined;
   const named = reader.skipName();
@@ -156,7 +158,7 @@ function readDrop(reader: Reader): DdlAction | undefined {
   return { type: 'drop_table', tables, isAdditive: false };
 }
 
-/** Most engines find its table by themselves. */
+/** Most engines need no table to drop an index. */
 function readIndexDrop(reader: Reader): DdlAction | undefined {
   reader.skip('if', 'exists');
   const index = reader.skipName()?.table;
@@ -170,13 +172,13 @@ function readIndexDrop(reader: Reader): DdlAction | undefined {
   };
 }
 
-/** Several at once, or whatever else is done to columns, is an `alter_column`. */
+/** Several steps at once, and other steps on columns, are an `alter_column`. */
 function readAlteration(reader: Reader): DdlAction | undefined {
   reader.skip('if', 'exists');
   reader.skip('only');
   const table = reader.skipName();
   if (table === undefined) return undefined;
-  // Nothing is done to it.
+  // Without a step it does nothing.
   if (reader.isAtEnd) return { type: 'add_column', tables: [table], isAdditive: true };
   if (reader.skip('rename', 'to')) {
     const to = reader.skipName();

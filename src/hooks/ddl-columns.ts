@@ -1,26 +1,27 @@
 /**
- * Columns and constraints in DDL, as far as it is known what they do: types that are no tables, literal or harmless
- * values, keys, checks and foreign keys. Whatever else there may be is none.
+ * Reads columns and constraints in DDL, as far as it is certain what they do: types that are not
+ * tables, literal or harmless values, keys, checks and foreign keys. Anything else counts as not
+ * known.
  */
 
 import { isNumber, skipDefault, skipExpression } from './ddl-expressions.ts';
 import type { DdlTable, Reader } from './ddl-scan.ts';
 import { fitsType, TYPE_WORDS } from './ddl-types.ts';
 
-/** A column that is called so must be quoted. */
+/** Words that are column names only in quotes. */
 const NO_COLUMNS: ReadonlySet<string> = new Set([
   ...['like', 'constraint', 'check', 'unique', 'primary', 'foreign', 'exclude', 'references'],
 ]);
 
-/** What is known of columns and constraints. */
+/** What columns and constraints do. */
 export interface Parts {
   /** The tables that foreign keys refer to. */
   references: DdlTable[];
-  /** Rows may be refused that would have been taken without it. */
+  /** Whether it may refuse rows that would have been accepted without it. */
   isRefusing: boolean;
 }
 
-/** Goes past a column's definition. @returns undefined where what it does isn't known */
+/** Skips a column's definition. @returns `undefined` if it is not known */
 export function skipColumn(reader: Reader): Parts | undefined {
   if (reader.skipAnyOf(NO_COLUMNS) !== undefined || reader.skipPart() === undefined)
     return undefined;
@@ -47,7 +48,7 @@ export function skipColumn(reader: Reader): Parts | undefined {
   return parts;
 }
 
-/** @returns its words; undefined where it isn't known to be a type */
+/** @returns the words of a type; `undefined` if it is not known to be one */
 export function skipType(reader: Reader): string[] | undefined {
   const words: string[] = [];
   for (let word = reader.skipAnyOf(TYPE_WORDS); word; word = reader.skipAnyOf(TYPE_WORDS)) {
@@ -73,7 +74,7 @@ function skipColumnConstraint(reader: Reader, { references }: Parts): boolean {
   return skipReference(reader, references);
 }
 
-/** Goes past a constraint that stands by itself. @returns undefined where what it does isn't known */
+/** Skips a table constraint. @returns `undefined` if it is not known */
 export function skipTableConstraint(reader: Reader): Parts | undefined {
   if (reader.skip('constraint') && reader.skipPart() === undefined) return undefined;
   const parts: Parts = { references: [], isRefusing: true };
@@ -113,12 +114,12 @@ const DEFERRING = [
   ...[['not', 'deferrable'], ['deferrable'], ['initially', 'deferred'], ['initially', 'immediate']],
 ] as const;
 
-/** Goes past a list of names. */
+/** Skips a list of names. */
 function skipNames(reader: Reader): boolean {
   return skipList(reader, () => reader.skipPart() !== undefined);
 }
 
-/** Goes past a list of columns as an index has them, each with its order. */
+/** Skips a list of columns of an index, each with its order. */
 export function skipIndexed(reader: Reader): boolean {
   return skipList(reader, () => {
     if (reader.skipPart() === undefined) return false;

@@ -1,12 +1,12 @@
 /**
- * Expressions in DDL of which it is known that they read no other table and call nothing of anybody's: names,
- * literals, operators and a few functions. Whatever else there may be is none.
+ * Recognises expressions in DDL that certainly read no other table and call no user-defined
+ * function: names, literals, operators and a few functions. Anything else counts as not known.
  */
 
 import type { Reader, Token } from './ddl-scan.ts';
 
 const OPERATORS: ReadonlySet<string> = new Set('=<>!+-*/%|,');
-/** A parenthesis may follow them without calling anything. */
+/** Words that a parenthesis may follow without being a call. */
 const KEYWORDS: ReadonlySet<string> = new Set([
   ...['and', 'or', 'not', 'in', 'is', 'between', 'like', 'glob', 'escape', 'collate', 'null'],
   ...['case', 'when', 'then', 'else', 'end', 'check', 'default', 'where', 'using'],
@@ -25,18 +25,21 @@ const FUNCTIONS: ReadonlySet<string> = new Set([
   ...['julianday', 'length', 'lower', 'ltrim', 'max', 'min', 'now', 'nullif', 'round', 'rtrim'],
   ...['strftime', 'substr', 'time', 'trim', 'typeof', 'unixepoch', 'upper'],
 ]);
-/** Where one of them stands, something else is read or done. */
+/** Words with which an expression reads or does something else. */
 const READING_WORDS: ReadonlySet<string> = new Set([
   ...['select', 'with', 'values', 'table', 'from', 'exists', 'any', 'all', 'some', 'cast', 'over'],
   ...['raise', 'match', 'regexp', 'filter', 'array', 'row', 'similar', 'operator'],
 ]);
 
-/** Goes past what stands in parentheses, if that is what comes next and it is known. */
+/** Skips an expression in parentheses. @returns whether there is one, and it is known */
 export function skipExpression(reader: Reader): boolean {
   return skipParentheses(reader, isKnown);
 }
 
-/** Goes past all that is left of a statement, if it is known; whether it only compares, and so fails for no row. */
+/**
+ * Skips the rest of a statement.
+ * @returns whether it only compares, and so fails for no row; `undefined` if it is not known
+ */
 export function skipCondition(reader: Reader): { isComparison: boolean } | undefined {
   let isComparison = true;
   let before: Token | undefined;
@@ -50,10 +53,10 @@ export function skipCondition(reader: Reader): { isComparison: boolean } | undef
   return { isComparison };
 }
 
-/** A whole number is one that every engine has as an integer, `moment` the time at which a row is made. */
+/** `whole`: an integer in every engine. `moment`: the time at which a row is made. */
 export type Literal = 'whole' | 'number' | 'text' | 'boolean' | 'moment';
 
-/** Goes past the value of a DEFAULT, if it is known. @returns undefined where it isn't */
+/** Skips the value of a DEFAULT. @returns `undefined` if it is not known */
 export function skipDefault(reader: Reader): Literal | 'null' | 'computed' | undefined {
   if (reader.skip('null')) return 'null';
   if (reader.skipAnyOf(BOOLEANS) !== undefined) return 'boolean';
@@ -70,10 +73,10 @@ const BOOLEANS: ReadonlySet<string> = new Set(['true', 'false']);
 const MOMENTS: ReadonlySet<string> = new Set([
   ...['current_timestamp', 'current_date', 'current_time'],
 ]);
-/** A longer one may be kept as a fraction. */
+/** Engines may store a longer number as a floating-point number. */
 const WHOLE_NUMBER = /^\d{1,18}$/;
 
-/** A text, or a number with its fraction. */
+/** Skips a text, or a number with its fraction. */
 function skipLiteral(reader: Reader): Literal | undefined {
   const { next } = reader;
   if (next?.isQuoted) {
@@ -92,7 +95,7 @@ export function isNumber(token: Token | undefined): boolean {
   return token !== undefined && !token.isQuoted && /^\d/.test(token.text);
 }
 
-/** Whether a token may stand between those before and after it. */
+/** Whether a token is allowed between those before and after it. */
 type IsFine = (token: Token, before: Token | undefined, after: Token | undefined) => boolean;
 
 function skipParentheses(reader: Reader, isFine: IsFine): boolean {
@@ -113,7 +116,7 @@ function skipParentheses(reader: Reader, isFine: IsFine): boolean {
 function isKnown(token: Token, before: Token | undefined, after: Token | undefined): boolean {
   const { text, isQuoted, isSign } = token;
   if (isQuoted) return true;
-  // What follows might be a table.
+  // Without a parenthesis the name of a table may follow.
   if (text === 'in') return after?.isSign === true && after.text === '(';
   if (!isSign) return !READING_WORDS.has(text);
   if (text === '(') return before === undefined || isBeforeParenthesis(before);
@@ -126,13 +129,16 @@ function isBeforeParenthesis({ text, isQuoted, isSign }: Token): boolean {
   return isSign ? text !== ')' : KEYWORDS.has(text) || FUNCTIONS.has(text);
 }
 
-/** What isn't listed here may fail for some rows: `LIKE` for its pattern, a function for its argument. */
+/**
+ * Other tokens may fail for some rows: `LIKE` because of its pattern, a function because of its
+ * argument.
+ */
 function isComparing({ text, isQuoted, isSign }: Token, after: Token | undefined): boolean {
   if (isQuoted) return true;
   if (isSign) return text === '!' ? after?.text === '=' : COMPARING_SIGNS.has(text);
   if (COMPARING_WORDS.has(text)) return true;
   if (KEYWORDS.has(text) || text.startsWith('current_')) return false;
-  // Whatever else is followed by one is called.
+  // A parenthesis after any other word is a call.
   return !(after?.isSign && after.text === '(');
 }
 

@@ -1,15 +1,15 @@
 /**
- * The words and names of a DDL text, by statement. No parser of any dialect: where engines disagree on
- * what is a text, a name or a comment, it says so.
+ * Splits a DDL text into words and names, by statement. It is no parser of a dialect: if SQL
+ * engines disagree on what is a text, a name or a comment, it reports that (`isObscure`, `isOdd`).
  */
 
 export interface Token {
   /** Lower case; a quoted name without its quotes. */
   text: string;
   isQuoted: boolean;
-  /** No word and no name: a comma, a parenthesis and the like. */
+  /** Whether it is neither word nor name, but a comma, a parenthesis or the like. */
   isSign: boolean;
-  /** How many parentheses of its statement it stands in. */
+  /** The number of parentheses around it. */
   depth: number;
 }
 
@@ -21,7 +21,7 @@ export interface DdlTable {
   table: string;
 }
 
-/** Goes through the tokens of a statement. */
+/** Reads the tokens of a statement in order. */
 export class Reader {
   readonly #statement: readonly Token[];
   at = 0;
@@ -34,12 +34,12 @@ export class Reader {
     return this.at >= this.#statement.length;
   }
 
-  /** Goes past whatever comes next, and gives it. */
+  /** Takes the next token. */
   take(): Token | undefined {
     return this.#statement[this.at++];
   }
 
-  /** Goes past these words, if they are what comes next. */
+  /** Skips these words, if they come next. @returns whether they did */
   skip(...words: string[]): boolean {
     const isNext = words.every((word, i) => isWord(this.#statement[this.at + i], word));
     if (isNext) this.at += words.length;
@@ -50,7 +50,7 @@ export class Reader {
     return this.#statement[this.at];
   }
 
-  /** Goes past the word that comes next, if it is one of these, and gives it. */
+  /** Skips the next word, if it is one of these. @returns the word */
   skipAnyOf(words: ReadonlySet<string>): string | undefined {
     const { next } = this;
     if (next === undefined || next.isQuoted || !words.has(next.text)) return undefined;
@@ -58,7 +58,7 @@ export class Reader {
     return next.text;
   }
 
-  /** Goes past a name of one part, and gives it. */
+  /** Skips a name of one part. @returns the name */
   skipPart(): string | undefined {
     const { next } = this;
     if (next === undefined || next.isSign) return undefined;
@@ -66,7 +66,7 @@ export class Reader {
     return next.text;
   }
 
-  /** Goes past the name that comes next, with its schema. */
+  /** Skips a name with or without a schema. @returns both */
   skipName(): DdlTable | undefined {
     const first = this.skipPart();
     if (first === undefined) return undefined;
@@ -80,13 +80,16 @@ export function isWord(token: Token | undefined, word: string): boolean {
   return token !== undefined && !token.isQuoted && token.text === word;
 }
 
-/** White space of Unicode, and what is not seen: to some engines a part of a name, to others none. */
+/**
+ * Unicode white space and invisible characters, which are part of a name in some engines and not in
+ * others.
+ */
 const BETWEEN_PARTS = /[\s\u0085\u180e\u200b-\u200f\u2060\ufeff$]/;
-/** Whatever is no white space, quote or sign of ASCII: names may be in any script. */
+/** All characters but white space, quotes and signs of ASCII: names may be in any script. */
 const NAME_CHAR = /[A-Za-z0-9_$\u0080-\uffff]/;
 const ANY_QUOTE = /["'`]/;
 
-/** What engines agree on that it only parts others. */
+/** White space in all engines. */
 const SPACE = /[ \t\r\n\f]/;
 
 function isName(text: string): boolean {
@@ -97,7 +100,10 @@ function isName(text: string): boolean {
 export class Scan {
   readonly statements: Token[][] = [[]];
   isObscure = false;
-  /** A name in it is none, or several, to some engines: it is among the tokens as a whole and in parts. */
+  /**
+   * Some engines read one of its names as several, or as none: the tokens have it as a whole and in
+   * parts.
+   */
   isOdd = false;
   readonly #ddl: string;
   #depth = 0;
@@ -107,7 +113,7 @@ export class Scan {
     for (let at = 0; at < ddl.length; ) at = this.#take(at);
   }
 
-  /** @returns where what is there ends */
+  /** Reads the token at an index. @returns the index after it */
   #take(at: number): number {
     const ddl = this.#ddl;
     const char = ddl.charAt(at);
@@ -142,7 +148,7 @@ export class Scan {
     while (end < ddl.length && NAME_CHAR.test(ddl.charAt(end))) end++;
     const word = ddl.slice(from, end);
     this.#addWord(word);
-    // A quote of dollars, or a name that is spelt with escapes.
+    // A dollar-quoted text, or a name with Unicode escapes.
     if (word.startsWith('$') && word.includes('$', 1)) this.isObscure = true;
     if (ddl.charAt(end) === '&' && QUOTES[ddl.charAt(end + 1)] && /u$/i.test(word)) {
       this.isObscure = true;
@@ -150,7 +156,7 @@ export class Scan {
     return end;
   }
 
-  /** As a whole, and in parts. */
+  /** Adds a word as a whole and, if engines may split it, in parts. */
   #addWord(word: string): void {
     this.#add(word);
     if (!BETWEEN_PARTS.test(word)) return;
@@ -158,7 +164,7 @@ export class Scan {
     for (const part of word.split(BETWEEN_PARTS)) if (part !== '') this.#add(part);
   }
 
-  /** A quote that is doubled stands for itself. */
+  /** Reads a quoted text. A doubled quote stands for one. */
   #quoted(from: number, quote: string): number {
     const ddl = this.#ddl;
     let text = '';
@@ -167,7 +173,7 @@ export class Scan {
       const found = ddl.indexOf(quote, at);
       text += ddl.slice(at, found < 0 ? ddl.length : found);
       if (found < 0) break;
-      // Some engines take the quote for a part of the text then.
+      // For some engines a backslash makes the quote part of the text.
       if (ddl.charAt(found - 1) === '\\') this.isObscure = true;
       end = found + 1;
       if (ddl.charAt(end) !== quote) break;
@@ -180,7 +186,7 @@ export class Scan {
     return end;
   }
 
-  /** To other engines these are no quotes. */
+  /** Reads text in brackets or backticks, which are not quotes in some engines. */
   #quotedBySome(text: string): void {
     this.isOdd = true;
     if (ANY_QUOTE.test(text) || text.includes('--') || text.includes('/*')) this.isObscure = true;
@@ -194,7 +200,7 @@ export class Scan {
     }
   }
 
-  /** Where a lone carriage return ends it to some engines, there are two ways to read on. */
+  /** In some engines a lone carriage return ends a comment: then the text is obscure. */
   #lineComment(from: number): number {
     const end = endOf(this.#ddl, '\n', from);
     const text = this.#ddl.slice(from, end).replace(/\r\n$/, '');
@@ -202,7 +208,9 @@ export class Scan {
     return end;
   }
 
-  /** Some engines count how often one was begun, and some carry out what is in one that begins so. */
+  /**
+   * Some engines nest comments, and some execute the content of one that begins with `M!` or `!`.
+   */
   #comment(from: number): number {
     const end = endOf(this.#ddl, '*/', from);
     const text = this.#ddl.slice(from, end);

@@ -1,17 +1,17 @@
 /**
- * Which tables a DDL text may read or change when a device carries it out: what it is said to be, by
- * its type and names, need not be what it does. No parser of any dialect: any name in it counts,
- * wherever it stands, but for columns of a plain CREATE TABLE, and for what these reference. Where
- * engines disagree on what is a text, a name or a comment, any table may be meant.
+ * Finds the tables that a DDL text may read or change when a device carries it out. The type and
+ * names of its migration need not be what it does. It is no parser of a dialect: every name in the
+ * text counts, except in the column list of a plain CREATE TABLE. If SQL engines disagree on what
+ * is a text, a name or a comment, any table may be meant.
  */
 
 import { isWord, Reader, Scan, type Token } from './ddl-scan.ts';
 
-/** What a DDL text is about. */
+/** The names in a DDL text. */
 export interface DdlNames {
-  /** In lower case, without their schemas; what is no table among them. */
+  /** In lower case, without schemas. Some are not tables. */
   names: ReadonlySet<string>;
-  /** It can be read in more than one way, so that there may be others. */
+  /** Whether engines may read the text differently, so that there may be other names. */
   isObscure: boolean;
 }
 
@@ -26,7 +26,7 @@ export function tablesInDdl(ddl: string): DdlNames {
   return { names, isObscure };
 }
 
-/** All but what stands directly in the column list of a plain CREATE TABLE. */
+/** All tokens except those directly in the column list of a plain CREATE TABLE. */
 function withoutColumns(statement: readonly Token[]): readonly Token[] {
   const open = columnsStart(statement);
   if (open < 0) return statement;
@@ -35,12 +35,12 @@ function withoutColumns(statement: readonly Token[]): readonly Token[] {
   );
   const isInList = (i: number) => i > open && (close < 0 || i < close);
   const isDirect = ({ depth }: Token, i: number) => depth === 1 && isInList(i);
-  // It takes the columns of another table, not their names only.
+  // LIKE in the list names another table.
   const isLike = statement.some((token, i) => isDirect(token, i) && isWord(token, 'like'));
   return isLike ? statement : statement.filter((token, i) => !isDirect(token, i));
 }
 
-/** Where the list of a plain CREATE TABLE begins; -1 for any other statement. */
+/** The index of the column list of a plain CREATE TABLE; -1 for any other statement. */
 function columnsStart(statement: readonly Token[]): number {
   const reader = new Reader(statement);
   if (!reader.skip('create')) return -1;

@@ -1,17 +1,18 @@
 /**
- * The types of columns in DDL, and which literals they take in every engine. A strict table of SQLite, for one,
- * takes a default that does not fit its column, and then refuses every row.
+ * The types of columns in DDL, and the literals that fit them in every SQL engine. For instance, a
+ * strict table of SQLite accepts a default that does not fit its column, and then refuses every
+ * row.
  */
 
 import type { Literal } from './ddl-expressions.ts';
 
-/** They say more about a type, and take nothing away. */
+/** Words that qualify a type, without changing which literals fit. */
 const QUALIFIERS = [
   ...['big', 'national', 'native', 'precision', 'unsigned', 'varying', 'with', 'without', 'zone'],
 ];
 const ANYTHING: readonly Literal[] = ['whole', 'number', 'text', 'boolean', 'moment'];
 
-/** By what it takes, the words of a type. */
+/** The words of types, by the literals that fit them. */
 const TYPES: readonly (readonly [takes: readonly Literal[], words: readonly string[]])[] = [
   [ANYTHING, QUALIFIERS],
   [
@@ -53,10 +54,13 @@ const TAKEN_BY_WORD: ReadonlyMap<string, readonly Literal[]> = new Map(
   TYPES.flatMap(([takes, words]) => words.map((word) => [word, takes] as const)),
 );
 
-/** Whatever else follows a column's name may be a table's. */
+/** Other words after a column's name may be the name of a table. */
 export const TYPE_WORDS: ReadonlySet<string> = new Set(TAKEN_BY_WORD.keys());
 
-/** Whether a column of a type takes a literal, whatever engine has it. @param type its words; none: it has no type */
+/**
+ * Whether a literal fits a type in every engine.
+ * @param type its words; empty for a column without a type
+ */
 export function fitsType(literal: Literal, type: readonly string[]): boolean {
   return type.every((word) => TAKEN_BY_WORD.get(word)?.includes(literal));
 }

@@ -1,6 +1,6 @@
 /**
- * How a hook module is written: `defineHooks` gives it a name and, where it takes options,
- * their schema, from which the types of the config entry and of `setup` are inferred.
+ * Defines hook modules: `defineHooks` gives a module its name and, if it has options, their schema,
+ * from which the types of the config entry and of `setup` are inferred.
  */
 
 import type { Static, TSchema } from 'typebox';
@@ -11,10 +11,10 @@ import type { CoordinatorHooks, MaybePromise } from './types.ts';
 /** Registered, so that a module with its own copy of this package is understood. */
 const DEFINITION = Symbol.for('sync-coordinator.hook-definition');
 
-/** What modules of today are written for; it grows when they could not be understood any more. */
+/** The version of the hooks' interface. It grows with incompatible changes. */
 export const HOOK_API_VERSION = 1;
 
-/** A hook module as `defineHooks` gives it. */
+/** The result of `defineHooks`. */
 export interface HookDefinition<Options = unknown> extends Readonly<HookModuleNotes> {
   readonly [DEFINITION]: true;
   /** A JSON Schema of the options; without it the module takes none. */
@@ -22,21 +22,25 @@ export interface HookDefinition<Options = unknown> extends Readonly<HookModuleNo
   setup(options: Options, context: HookContext): MaybePromise<CoordinatorHooks>;
 }
 
-/** What every module says of itself. */
+/** The properties of every module. */
 export interface HookModuleNotes {
   /** For logs, metrics and `sync-coordinator check`. */
   name: string;
   version?: string;
-  /** The version of the hooks that it is written for. Default: 1. A later one is refused at start. */
+  /**
+   * The version of the hooks' interface that it is written for. Default: 1. A later one is refused
+   * at start.
+   */
   apiVersion?: number;
-  /** Names of modules that it comes after, if they are there. */
+  /** Names of modules after which it runs, if they are listed. */
   after?: readonly string[];
-  /** Names of modules that must be there; it comes after them. */
+  /** Names of modules that must be listed, and after which it runs. */
   requires?: readonly string[];
   /**
-   * Batches are judged (`onBeforeApplyChanges`) and stored one after the other in each database, whoever
-   * sends them: what this module reads still holds when what it approved is stored. It costs speed, so it is
-   * for rules that would not hold otherwise, such as a quota. Default: false.
+   * In each database batches of all clients are decided about (`onBeforeApplyChanges`) and stored
+   * one after the other. So what this module has read still holds when the changes that it approved
+   * are stored. This costs speed: use it only for rules that need it, such as a quota. Default:
+   * false.
    */
   serial?: boolean;
 }
@@ -47,9 +51,9 @@ export interface PlainHookModule extends HookModuleNotes {
 
 export interface HookModuleWithOptions<Schema extends TSchema> extends HookModuleNotes {
   /**
-   * Checked at start, after its defaults have been filled in. A property that it does not know
-   * is refused, unless it says `additionalProperties`. One that is annotated `secret: true`
-   * is not shown by `sync-coordinator check`.
+   * Options are checked at start, with the defaults filled in. Unknown properties are refused,
+   * unless the schema has `additionalProperties`. `sync-coordinator check` does not show properties
+   * that are annotated `secret: true`.
    */
   options: Schema;
   setup(options: Static<Schema>, context: HookContext): MaybePromise<CoordinatorHooks>;
@@ -60,11 +64,11 @@ export interface HookModuleWithSetup extends HookModuleNotes {
   setup(options: undefined, context: HookContext): MaybePromise<CoordinatorHooks>;
 }
 
-/** A hook module that takes no options. */
+/** Defines a hook module without options. */
 export function defineHooks(
   module: PlainHookModule | HookModuleWithSetup,
 ): HookDefinition<undefined>;
-/** A hook module with options; a config names them beside the module: `[module, options]`. */
+/** Defines a hook module with options. A config lists it as `[module, options]`. */
 export function defineHooks<const Schema extends TSchema>(
   module: HookModuleWithOptions<Schema>,
 ): HookDefinition<Static<Schema>>;
@@ -101,22 +105,22 @@ export function isHookDefinition(value: unknown): value is HookDefinition {
   return typeof value === 'object' && value !== null && Reflect.get(value, DEFINITION) === true;
 }
 
-/** What a config may leave out: whatever has a default, which its type doesn't tell. */
+/** Options in a config. All may be left out, since types do not say which have a default. */
 export type OptionsInput<Options> = Options extends readonly unknown[]
   ? Options
   : Options extends object
     ? { [Key in keyof Options]?: Options[Key] }
     : Options;
 
-/** A function that makes hooks of the options of its config entry, without a name or a schema. */
+/** A function that makes hooks from the options of its config entry, without a name or a schema. */
 export type HookFactory<Options = unknown> = (
   options: Options,
   context: HookContext,
 ) => MaybePromise<CoordinatorHooks>;
 
 /**
- * A hook module's default export, or its export named `hooks`: what `defineHooks` gives, a
- * plain object of hooks, or a function that makes one.
+ * A hook module's default export, or its export named `hooks`: the result of `defineHooks`, a plain
+ * object of hooks, or a function that makes one.
  */
 export type HookModule<Options = unknown> =
   | HookDefinition<Options>

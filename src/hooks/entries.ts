@@ -1,4 +1,4 @@
-/** The entries that name hook modules, from a configuration or from code, taken apart alike. */
+/** Reads the entries that name hook modules, from a configuration or from code. */
 
 import { isHookDefinition } from './define-hooks.ts';
 import type { PlacedHooks } from './hook-entry.ts';
@@ -10,7 +10,7 @@ const KEYS = ['module', 'options', 'databases', 'tables', 'timeoutMs', 'enforce'
 const TIMEOUT_MS_MAX = 24 * 60 * 60 * 1000;
 
 /**
- * @param place where it stands, for the refusal
+ * @param place where the entry is, for the message
  * @throws HookLoadError
  */
 export function readEntry(entry: unknown, place: string): ModuleEntry {
@@ -22,7 +22,7 @@ export function readEntry(entry: unknown, place: string): ModuleEntry {
   return isPlaced(entry) ? readPlaced(entry, place) : { module: entry };
 }
 
-/** Hooks have no member of that name. */
+/** Whether it is an entry, not hooks: these have no member `module`. */
 function isPlaced(entry: unknown): entry is Record<string, unknown> {
   if (typeof entry !== 'object' || entry === null || isHookDefinition(entry)) return false;
   return Object.hasOwn(entry, 'module');
@@ -47,7 +47,7 @@ function readPlaced(entry: Record<string, unknown>, place: string): ModuleEntry 
   return { module, options, ...({ databases, tables, timeoutMs, enforce, from } as object) };
 }
 
-/** With none it would never be asked, which nobody means. */
+/** An empty list is refused: the module would never be invoked. */
 function isNames(value: unknown): boolean {
   if (value === undefined) return true;
   return (

@@ -1,6 +1,6 @@
 /**
- * Counts what runs for whom, up to a number for all of them together. When that is reached only
- * those have to wait who have their share of it: one for whom nothing ends holds up no other.
+ * Counts running calls by owner, with a limit for all together. When it is reached, only owners
+ * that use their share have to wait, so that an owner whose calls never end blocks no other.
  */
 
 export class FairCount {
@@ -8,7 +8,7 @@ export class FairCount {
   readonly #counts = new Map<string, number>();
   #sum = 0;
 
-  /** With n of them there are about `max` × ln n at the most, since each may have its share. */
+  /** With n owners there may be about `max` × ln n calls, since each may still use its share. */
   constructor(max: number) {
     this.#max = max;
   }
@@ -25,7 +25,7 @@ export class FairCount {
     else this.#counts.delete(owner);
   }
 
-  /** Whether there are as many as may be, and this one has its share of them. */
+  /** Whether the limit is reached, and this owner uses its share. */
   isFullFor(owner: string): boolean {
     if (this.#sum < this.#max) return false;
     const own = this.#counts.get(owner) ?? 0;

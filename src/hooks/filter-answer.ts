@@ -1,7 +1,7 @@
 /**
- * What a hook may make of change sets that are about to be sent: less, or the same with other
- * values. Everything else stays as it is stored, so that no hook can make a replica differ in
- * more than what it does not see.
+ * Reads a hook's answer about change sets that are to be sent. A hook may leave changes out, or
+ * give them other values. All else is sent as it is stored, so that replicas never differ in more
+ * than that.
  */
 
 import { encodeHlc } from '../clock/hlc.ts';
@@ -13,13 +13,13 @@ import { InvalidAnswer } from './answered-changes.ts';
 import { readChangeSets } from './answers.ts';
 
 export interface Filtering {
-  /** For the hook to look at, cut and change. */
+  /** The hook's argument, which it may cut and change. */
   shown: ChangeSet[];
-  /** What is left: the change set itself where nothing was changed. Throws an InvalidAnswer. */
+  /** The remaining change sets. An unchanged one is the same object. @throws InvalidAnswer */
   read(answer: unknown): WireChangeSet[];
 }
 
-/** @param changeSets each of a position of its own */
+/** @param changeSets each has a position of its own */
 export function readFilterAnswer(changeSets: readonly WireChangeSet[]): Filtering {
   const read = (answer: unknown): WireChangeSet[] => {
     const answers = readChangeSets(answer);
@@ -73,12 +73,12 @@ function changeKey(change: WireChange): string {
   return JSON.stringify([type, hlc, schema, table, column, pkIdentity(pk)]);
 }
 
-/** Not what it does, which the hook can't change. */
+/** The key of a migration, without its DDL, which the hook can't change. */
 function migrationKey({ type, hlc, schema, table, schemaVersion }: WireMigration): string {
   return JSON.stringify([type, hlc, schema, table, schemaVersion]);
 }
 
-/** A value that the hook left alone keeps its spelling. */
+/** Gives a change the hook's value. A value that the hook did not change keeps its spelling. */
 function withValueOf(given: WireChange, left: WireChange): WireChange {
   if (given.type !== 'column' || left.type !== 'column') return given;
   const seen = JSON.stringify(encodeValue(decodeValue(given.value)));

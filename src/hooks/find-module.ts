@@ -1,4 +1,4 @@
-/** Finds the module that an entry names, and what it says of itself, before it is set up. */
+/** Finds and imports the module of an entry, before it is set up. */
 
 import { isAbsolute, relative, resolve, sep } from 'node:path';
 import { type ImportedModule, importModule } from '../modules/import-module.ts';
@@ -15,25 +15,25 @@ import type { Ordered } from './order.ts';
 
 /** A module that was found. */
 export interface Found {
-  /** As the config names it. */
+  /** The module's name in the config. */
   module: string;
   given: unknown;
   source: string;
   version: string | undefined;
 }
 
-/** With its place among the others. */
+/** A module with its entry and its order. */
 export type FoundEntry = Found & Ordered & { entry: ModuleEntry };
 
 export const TOKEN_WHITELIST = `${PACKAGE_NAME}/hooks/token-whitelist`;
 
-/** Where they are, for people. */
+/** Where modules come from, for messages. */
 const BUILT_IN = 'built in';
 export const THE_CONFIGURATION = 'the configuration';
 
 /**
- * @param namedIn where the entry stands, for people
- * @param cwd from where a package is looked for, unless the entry says that
+ * @param namedIn where the entry is, for messages
+ * @param cwd the directory from which packages are resolved, if the entry has none
  * @throws HookLoadError
  */
 export async function findEntry(
@@ -65,7 +65,7 @@ async function find(entry: ModuleEntry, namedIn: string, cwd: string): Promise<F
   return { module, given, source, version: findPackageVersion(named, imported.url) };
 }
 
-/** A module itself, or what `import()` of it gives. */
+/** Unwraps a module, or the result of its `import()`. */
 async function unwrapGiven(named: unknown, source: string): Promise<Found> {
   const unnamed = source === CODE ? CODE : 'hooks';
   const given = unwrap(unnamed, await inTime(settled(named), 'its promise'));
@@ -73,7 +73,7 @@ async function unwrapGiven(named: unknown, source: string): Promise<Found> {
   return { module, given, source, version: undefined };
 }
 
-/** As the config's author wrote it, more or less. */
+/** The path about as the author of the config wrote it. */
 function toShown(specifier: string, fromDir: string): string {
   if (!isAbsolute(specifier)) return specifier;
   const path = relative(fromDir, specifier).replaceAll(sep, '/');

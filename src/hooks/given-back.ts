@@ -1,10 +1,11 @@
 /**
- * Which of the changes that a hook was given each of those answers that it gave back. By its HLC: a
- * change under an HLC that nothing was given under answers none, and makes the verdict invalid. Of
- * several that were given under one HLC it answers the one at its place; where there is none at its
- * place it has been moved there, and answers the first that nothing answers at its own. Each is answered once:
- * what is left over then is made up, and makes the verdict invalid as well. One place can be given back under
- * one HLC as often as it was given, and one that it has been moved to as often as one place was given.
+ * Matches the changes that a hook returned with those that it was given. A returned change answers
+ * a given one with the same HLC. Of several given under one HLC it answers the one at the same
+ * place (table, key and column). If none is at its place, the hook has moved it there, and it
+ * answers the first one that no other answers at its own place. Each given change is answered once.
+ * A returned change that answers none was made up by the hook, and makes the verdict invalid. A
+ * place may be returned under one HLC as often as it was given; a place that changes were moved to,
+ * as often as the most frequent given place.
  */
 
 import type { WireChange, WireChangeSet, WireMigration } from '../protocol/schemas.ts';
@@ -30,8 +31,8 @@ export class GivenBack {
   readonly #answered = new Map<WireItem, Given>();
 
   /**
-   * @param given as it was before the hook had its hands on it
-   * @param back one of `given` itself where the hook left the change set as it was
+   * @param given the change sets before the hook could change them
+   * @param back the returned ones; an unchanged change set is the same object as in `given`
    * @throws InvalidAnswer
    */
   constructor(given: readonly WireChangeSet[], back: readonly WireChangeSet[]) {
@@ -51,7 +52,7 @@ export class GivenBack {
     }
   }
 
-  /** Which one of those that were given an item answers that was given back. */
+  /** The given item that a returned one answers. */
   originalOf(item: WireItem): WireItem | undefined {
     return this.#answered.get(item)?.item;
   }
@@ -70,7 +71,7 @@ export class GivenBack {
     this.#answered.set(item, given);
   }
 
-  /** Of one HLC. Nearly always that is one change, and what was made of it. */
+  /** Matches the items of one HLC. Nearly always there is one of each. */
   #match(given: readonly Given[], items: readonly WireItem[]): void {
     const [one] = given;
     const [item] = items;
@@ -121,7 +122,7 @@ export function itemsOf({ changes, schemaMigrations }: WireChangeSet): WireItem[
   return [...changes, ...schemaMigrations];
 }
 
-/** Of the place of a change; names as clients compare them. */
+/** A text for the place of a change, with names as clients compare them. */
 function placeOf(item: WireItem): string {
   const { type, schema, table } = item;
   const where = [foldSchema(schema), foldName(table)];
@@ -130,7 +131,10 @@ function placeOf(item: WireItem): string {
   return JSON.stringify([...where, pkIdentity(item.pk), column]);
 }
 
-/** Whether an answer takes the place of what it answers: a deletion does that of the row's cells. */
+/**
+ * Whether an answer replaces the change that it answers: it is at the same place, or deletes the
+ * row of the cell.
+ */
 export function isReplacedBy(given: WireItem, back: WireItem): boolean {
   if (!isChange(given) || !isChange(back)) return isChange(given) === isChange(back);
   const { schema, table, pk } = given;
@@ -143,7 +147,7 @@ function describe(item: WireItem | undefined): string {
 }
 
 function answersNone(item: WireItem | undefined): InvalidAnswer {
-  const why = 'answers none: all that were given under its HLC, if any, are answered by others';
+  const why = 'answers none of the batch: none has its HLC, or others answer all of those already';
   return new InvalidAnswer(`${describe(item)} ${why}`);
 }
 

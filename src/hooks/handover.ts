@@ -1,6 +1,7 @@
 /**
- * What the instances of modules that are in force hand over to those that a reload sets up. Each is asked
- * right before another of its name is set up; if the reload fails, all that were asked take it back.
+ * The handover from current instances of modules to those that a reload sets up. An instance hands
+ * over right before the next one of its name is set up. If the reload fails, all that have handed
+ * over take it back.
  */
 
 import { HookLoadError, messageOf } from './load-error.ts';
@@ -15,7 +16,7 @@ export class Handover {
     this.#modules = modules;
   }
 
-  /** @throws HookLoadError when it can't let go */
+  /** @throws HookLoadError if the instance can't hand over */
   async previousOf(name: string): Promise<unknown> {
     const module = this.#modules.find((one) => one.name === name);
     if (module === undefined) return undefined;
@@ -28,10 +29,10 @@ export class Handover {
     }
   }
 
-  /** @returns what is not whole again */
+  /** @returns a message for each instance that could not take back what it had handed over */
   async undo(): Promise<string[]> {
     const faults: string[] = [];
-    // What was set up later may stand on what was set up earlier.
+    // In the order of setup: later modules may depend on earlier ones.
     for (const module of this.#asked.splice(0)) {
       try {
         await inTime(module.takeBack(), 'it');

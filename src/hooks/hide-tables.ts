@@ -1,4 +1,4 @@
-/** A read filter by table: the safe way to write the one that is most often wanted. */
+/** A safe read filter by table, which is the most common one. */
 
 import { judgeChanges, type Refusal } from './judge-changes.ts';
 import { TableMap } from './table-list.ts';
@@ -10,11 +10,11 @@ const REFUSAL: Refusal = {
 };
 
 /**
- * Hooks that keep tables from clients: their rows and DDL are not sent, under whatever name they go, and
- * DDL that concerns them is rejected with the code `HIDDEN_TABLE`. Rows may be written, unless
- * another hook has a say in that.
- * @param tables as `table` or `schema.table`, in whatever case
- * @param isHiddenFrom whom they are hidden from; everybody, without it
+ * Hooks that hide tables from clients: rows and DDL of these are not sent, under any of their
+ * names, and DDL that concerns them is rejected with the code `HIDDEN_TABLE`. Clients may write
+ * rows, unless another hook forbids it.
+ * @param tables as `table` or `schema.table`, ignoring case
+ * @param isHiddenFrom whether they are hidden from a client. Default: from all
  */
 export function hideTables(
   tables: readonly string[],

@@ -1,9 +1,9 @@
-/** How a configuration names hook modules, and what it may say about their options. */
+/** The entries of hook modules in a configuration, and the types of their options. */
 
 import type { HookDefinition, OptionsInput } from './define-hooks.ts';
 
 /**
- * Modules by what a configuration calls them, and their options. A package adds its own, and
+ * The options of modules, by their names in a configuration. A package adds its own, and
  * `defineConfig` checks them:
  *
  *     declare module 'sync-coordinator' {
@@ -13,27 +13,27 @@ import type { HookDefinition, OptionsInput } from './define-hooks.ts';
 // biome-ignore lint/suspicious/noEmptyInterface: what is declared elsewhere is added to it
 export interface HookModuleOptions {}
 
-/** A module with its place: what it is asked about, when, and for how long. */
+/** A module with its scope, its order and its time limit. */
 export interface PlacedHooks<Module = string | HookDefinition, Options = unknown> {
-  /** By name or path, or its definition. */
+  /** Its name or path, or its definition. */
   module: Module;
   options?: Options;
-  /** Ids of the databases that it is asked about. Default: all. */
+  /** Ids of the databases for which it is invoked. Default: all. */
   databases?: readonly string[];
   /**
-   * Tables, as `table` or `schema.table`, in whatever case. The hooks that are about changes see
-   * those of these tables only; all others pass by. Default: all.
+   * Tables, as `table` or `schema.table`, ignoring case. Hooks about changes see only those of
+   * these tables; other changes bypass the module. Default: all.
    */
   tables?: readonly string[];
-  /** The longest that one call may take, instead of `hooks.timeoutMs`. */
+  /** The longest time of one call, instead of `hooks.timeoutMs`. */
   timeoutMs?: number;
-  /** Before (`pre`) or after (`post`) those that don't say. */
+  /** Runs before (`pre`) or after (`post`) modules without it. */
   enforce?: 'pre' | 'post';
-  /** The directory from which a package is looked for. Default: that of the file that names it. */
+  /** The directory from which a package is resolved. Default: that of the file that names it. */
   from?: string;
 }
 
-/** A module by name or path, or its definition; alone, with its options, or with its place. */
+/** A module by name or path, or its definition; alone, with options, or with more settings. */
 export type HookEntry =
   | string
   | HookDefinition
@@ -46,7 +46,7 @@ type OptionsOf<Module> = Module extends keyof HookModuleOptions
     ? OptionsInput<Options>
     : unknown;
 
-/** An entry whose options are those of its module, where they are known. */
+/** An entry whose options have the type that its module declares, if that is known. */
 export type CheckedEntry<Entry> = Entry extends readonly [infer Module, unknown]
   ? readonly [module: Module, options: OptionsOf<Module>]
   : Entry extends { module: infer Module }

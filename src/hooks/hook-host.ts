@@ -1,6 +1,6 @@
 /**
- * The modules of the hook chain: loads them, loads others in their place, closes them. What has begun
- * before a reload ends with the modules it began with, which are closed after that.
+ * Loads, reloads and closes the modules of the hook chain. Operations that began before a reload
+ * end with the modules with which they began; these are closed afterwards.
  */
 
 import { BoundedLog } from '../logging/bounded-log.ts';
@@ -16,7 +16,7 @@ import type { StatusLines } from './module-extras.ts';
 import { RefusalLines } from './refusal-lines.ts';
 
 const logger = createLogger('sync-coordinator:hooks');
-/** What fails whenever somebody asks for the status. */
+/** Failures that clients cause by requesting the status. */
 const faults = new BoundedLog({ logger, level: 'error', verb: 'failed' });
 
 export interface HookHostConfig extends HooksConfig {
@@ -27,7 +27,7 @@ export interface HookHostConfig extends HooksConfig {
 export interface HookHostOptions
   extends LoadHooksOptions,
     Omit<HookInvokerOptions, 'timeoutMs' | 'notifyCallsMax' | 'lines'> {
-  /** From code; they come after those that the config names, also after a reload. */
+  /** Hooks from code, which run after those of the config, also after a reload. */
   codeHooks: CodeHooks | undefined;
 }
 
@@ -41,7 +41,7 @@ interface Generation {
 }
 
 export class HookHost {
-  /** Invokes the modules of the last reload. Draining it closes them all. */
+  /** Invokes the current modules. Draining it closes all modules. */
   readonly chain: HookChain;
   readonly #options: HostOptions;
   readonly #closings = new Set<Promise<void>>();
@@ -67,11 +67,11 @@ export class HookHost {
   }
 
   /**
-   * Imports and sets up the modules of `config` anew. If that fails, everything stays as it is.
+   * Imports and sets up the modules of `config` again. If that fails, the current modules stay.
    * @throws HookLoadError
    */
   reload(config: HookHostConfig): Promise<void> {
-    // One after the other, so that the last one asked for is the one that stays.
+    // Reloads run one after the other, so that the last one wins.
     const reloaded = this.#reloading.then(async () => {
       if (this.#isClosed) throw new Error('the server is stopping');
       forgetImportedModules();
@@ -89,7 +89,9 @@ export class HookHost {
     return reloaded;
   }
 
-  /** Those in force let go of what they hold for it, and take it back if it fails. */
+  /**
+   * Loads the next generation. The current one hands over to it, and takes it back if that fails.
+   */
   async #loadNext(config: HookHostConfig): Promise<Generation> {
     const handover = new Handover(this.#current.modules);
     const { surroundings } = this.#options;
@@ -109,22 +111,23 @@ export class HookHost {
     }
   }
 
-  /** What the modules say of themselves, by their names. */
+  /** The status lines of modules, by their names. */
   get statusLines(): Record<string, StatusLines> {
-    const said: Record<string, StatusLines> = {};
+    const linesByName: Record<string, StatusLines> = {};
     for (const { name, status } of this.#current.modules) {
       try {
         const lines = status?.();
-        if (lines !== undefined) said[name] = lines;
+        if (lines !== undefined) linesByName[name] = lines;
       } catch (error) {
         faults.addError(`${name}: its status lines`, undefined, error);
       }
     }
-    return said;
+    return linesByName;
   }
 
   /**
-   * The databases can be read and written: tells the modules, and from now on also those of a reload.
+   * The databases can be read and written: runs `onReady` of the modules, and from now on of
+   * reloaded ones.
    * @throws HookLoadError
    */
   async ready(): Promise<void> {
@@ -132,7 +135,7 @@ export class HookHost {
     this.#isReady = true;
   }
 
-  /** Waits for the calls that run, up to a deadline, and closes all modules. */
+  /** Waits for running calls, up to a deadline, and closes all modules. */
   async close(deadlineMs: number): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
@@ -155,6 +158,6 @@ async function notifyReady({ modules }: Generation): Promise<void> {
 
 async function closeModules({ invoker, modules }: Generation, deadlineMs: number): Promise<void> {
   await invoker.running.drain(deadlineMs);
-  // The later may stand on the earlier.
+  // In reverse order: later modules may depend on earlier ones.
   for (const module of modules.toReversed()) await module.close();
 }

@@ -1,7 +1,8 @@
 /**
- * One generation of hook modules, compiled when it is loaded: for each hook the list of its steps, one a
- * module, in the order of the modules. A step makes one call and fails closed: it gives what the answer
- * means, or throws the SyncError that the client gets. `kinds.ts` says how the steps of a hook act as one.
+ * One generation of hook modules, compiled when it is loaded: each hook has a list of steps, one
+ * for each module, in the order of the modules. A step makes one call and fails closed: it returns
+ * the value of the answer, or throws the SyncError that the client gets. `kinds.ts` defines how the
+ * steps of a hook combine.
  */
 
 import type { SyncError } from '../errors/sync-error.ts';
@@ -29,22 +30,29 @@ import { Visits } from './visits.ts';
 export type ObserveCall = (outcome: HookOutcome, seconds: number) => void;
 
 export interface HookInvokerOptions {
-  /** The longest that one call of one hook may take. */
+  /** The longest time of one call of one hook. */
   timeoutMs: number;
   /**
-   * Gives up the calls that clients wait for. Abort it when running operations must end, not
-   * when the server merely begins to stop. Notify hooks don't heed it: `drain` ends those.
+   * Gives up the calls that clients wait for. Abort it when running operations must end, not when
+   * the server only begins to stop. It does not affect notify hooks, which `drain` ends.
    */
   signal?: AbortSignal;
-  /** So many notify calls may run before `backpressureOn` says that it is enough. Default: no limit. */
+  /**
+   * The number of running notify calls from which on `backpressureOn` makes callers wait. Default:
+   * no limit.
+   */
   notifyCallsMax?: number;
-  /** Instead of `sync-coordinator:auth` (onAuthenticate) and `sync-coordinator:hooks` (the others). */
+  /**
+   * Default: `sync-coordinator:auth` for onAuthenticate, `sync-coordinator:hooks` for the others.
+   */
   logger?: Logger;
-  /** Of all generations of modules. Default: of this one alone, to `logger`. */
+  /**
+   * Shared by all generations of modules. Default: one for this generation, which logs to `logger`.
+   */
   lines?: RefusalLines;
-  /** Makes what counts the calls of a module's hook. */
+  /** Gives the function that counts the calls of a module's hook. */
   observer?(hook: HookName, module: string): ObserveCall;
-  /** Called whenever a module forbids a client what it wants. */
+  /** Called whenever a module refuses a client's operation. */
   forbidden?(client: ClientIdentity, hook: HookName, error: SyncError, answer: HookAnswer): void;
 }
 
@@ -137,7 +145,7 @@ function compileStep(
 }
 
 export class HookInvoker {
-  /** Whether any module has the hook: without, all the work for it can be left undone. */
+  /** Whether any module has the hook: if not, callers need not prepare anything for it. */
   readonly has: Readonly<Record<HookName, boolean>>;
   readonly steps: Readonly<Record<HookName, readonly HookStep[]>>;
   readonly running: RunningCalls;
@@ -165,7 +173,7 @@ export class HookInvoker {
     );
   }
 
-  /** Whether a module wants batches to be judged and stored one after the other. */
+  /** Whether a module demands that batches are decided about and stored one after the other. */
   isSerialIn(databaseId: string): boolean {
     return this.steps.onBeforeApplyChanges.some(
       ({ module: { isSerial, databases } }) =>
@@ -173,7 +181,7 @@ export class HookInvoker {
     );
   }
 
-  /** The first answer that has a value. `answers` takes up which modules passed. */
+  /** The first answer that has a value. `answers` gets the modules that passed. */
   async first<Value>(
     hook: HookOfKind<'first'>,
     invocation: Invocation<Value | undefined>,
@@ -190,8 +198,8 @@ export class HookInvoker {
   }
 
   /**
-   * Rejects with the first no.
-   * @param answers takes up what the module says that refuses, instead of `forbidden`
+   * Rejects with the first refusal.
+   * @param answers gets the answer of the refusing module, instead of `forbidden`
    */
   async all(
     hook: HookOfKind<'all'>,
@@ -212,8 +220,8 @@ export class HookInvoker {
   }
 
   /**
-   * Each module makes the next state of the one before.
-   * @param next what a module is invoked with; `undefined` when nothing is left to pass on
+   * Each module makes the next state from the one before.
+   * @param next makes the invocation of a module; `undefined` if there is nothing left to pass on
    */
   async pipeline<State, C extends Call>(
     hook: HookOfKind<'pipeline'>,
@@ -242,7 +250,7 @@ export class HookInvoker {
         const call = step.invoke(invocation, [this.running.stop]);
         if (call instanceof Promise) this.running.countNotified(databaseId, call);
       } catch {
-        // It has been counted and logged, and no client hears of it.
+        // It has been counted and logged. No client gets the error.
       }
     }
   }

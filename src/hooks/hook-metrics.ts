@@ -1,15 +1,15 @@
 /**
- * Metrics of a hook module's own, on the server's registry and under the module's name:
- * `sync_hook_<module>_<name>`. An instance that was loaded anew and asks for the same gets what is there
- * already, so that counters go on counting; one that asks for another kind, other labels or buckets
- * gets a metric of its own in that place, which begins at zero.
+ * Metrics of hook modules, on the server's registry, with the module's name:
+ * `sync_hook_<module>_<name>`. A reloaded instance that requests the same metric gets the existing
+ * one, so that counters go on. If it requests another kind, other labels or buckets, a new metric,
+ * which begins at zero, replaces it.
  */
 
 import { isDeepStrictEqual } from 'node:util';
 import { Counter, Gauge, Histogram, type Metric, type Registry } from 'prom-client';
 
 export interface HookMetrics {
-  /** @param name in snake case, `_total` at its end */
+  /** @param name in snake case, ending with `_total` */
   counter<Label extends string = never>(
     name: string,
     help: string,
@@ -20,7 +20,7 @@ export interface HookMetrics {
     help: string,
     labelNames?: readonly Label[],
   ): Gauge<Label>;
-  /** @param name in snake case, its unit at its end */
+  /** @param name in snake case, ending with the unit */
   histogram<Label extends string = never>(
     name: string,
     help: string,
@@ -31,7 +31,7 @@ export interface HookMetrics {
 
 type MetricClass<T extends Metric> = abstract new (...args: never[]) => T;
 
-/** What has to be the same for the metric of an earlier instance to serve on. */
+/** What must be equal for the metric of an earlier instance to be used again. */
 interface Shape {
   kind: 'counter' | 'gauge' | 'histogram';
   labelNames: readonly string[];
@@ -43,17 +43,20 @@ interface Owned {
   shape: Shape;
 }
 
-/** Of the metrics that modules have made. */
+/** The owners of metrics that modules have made. */
 const ownedByMetric = new WeakMap<Metric, Owned>();
 
 /** @param module its name, the same for each of its instances */
 export function createHookMetrics(module: string, registry: Registry): HookMetrics {
   const prefix = `sync_hook_${toMetricName(module)}`;
   const registers = [registry];
-  /** What this instance has asked for. */
+  /** The metrics that this instance has requested. */
   const asked = new Map<string, Shape>();
 
-  /** The one that is there, if it is what is asked for; if another instance made it otherwise, it goes. */
+  /**
+   * The existing metric, if it has the requested shape. One of another shape by an earlier instance
+   * is removed.
+   */
   function known<T extends Metric>(
     name: string,
     metricClass: MetricClass<T>,
@@ -120,7 +123,7 @@ export function createHookMetrics(module: string, registry: Registry): HookMetri
   };
 }
 
-/** Notes down which metrics modules have; what it returns puts back those that others took the place of. */
+/** Remembers which metrics there are. @returns puts back those that have been replaced since */
 export function markHookMetrics(registry: Registry): () => void {
   const before = registry
     .getMetricsAsArray()

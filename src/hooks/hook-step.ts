@@ -1,4 +1,4 @@
-/** What the invoker's steps are made of, and are invoked with. */
+/** The types of the invoker's steps and their arguments. */
 
 import type { Call } from './call.ts';
 import type { LoadedHooks } from './loaded-hooks.ts';
@@ -9,22 +9,22 @@ import type { CoordinatorHooks } from './types.ts';
 export type InvokedModule = Pick<LoadedHooks, 'name' | 'hooks' | 'timeoutMs'> &
   Partial<Pick<LoadedHooks, 'isSerial' | 'databases'>>;
 
-/** What an answer means. */
+/** How an answer is read. */
 export interface Reading<Value> {
-  /** Makes the value of an answer, or throws: a SyncError to refuse, an InvalidAnswer if it is none. */
+  /** Makes the value of an answer. Throws a SyncError to refuse, or an InvalidAnswer. */
   read(answer: unknown): Value;
-  /** Takes up what a module says that refuses, or has failed to answer. */
+  /** Called if the module refuses or fails. */
   onRefusal?(answer: HookAnswer, refusal: Refusal): void;
-  /** Must not be seen in a log. */
+  /** Text that must not appear in a log. */
   secret?: string | undefined;
 }
 
-/** What the modules are invoked with. */
+/** How the modules are invoked. */
 export interface Invocation<Value, C extends Call = Call> extends Reading<Value> {
   newCall(): C;
   /** Calls the hook as a method, so that a class instance keeps its `this`. */
   run(hooks: CoordinatorHooks, call: C): unknown;
-  /** The caller's: aborted, it gives the call up. */
+  /** The caller's signal: aborting it gives the call up. */
   signal?: AbortSignal | undefined;
 }
 
@@ -33,10 +33,10 @@ export type Signals = readonly (AbortSignal | undefined)[];
 /** One hook of one module. */
 export interface HookStep {
   readonly module: InvokedModule;
-  /** Of the module, among all. */
+  /** The index of the module among all. */
   readonly place: number;
   /**
-   * To be awaited only where there is something to wait for: most hooks answer at once.
+   * Await only a promise: most hooks answer at once.
    * @throws SyncError, or rejects with it, unless the answer has a value
    */
   invoke<Value, C extends Call>(

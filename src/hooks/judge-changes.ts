@@ -1,4 +1,4 @@
-/** A validate hook's work, change by change. */
+/** Helps a hook to decide about a batch change by change. */
 
 import type { Change, ChangeSet, RejectedChange, SchemaMigration } from '../protocol/types.ts';
 import { addsOnly } from './ddl-actions.ts';
@@ -8,42 +8,42 @@ import type { MaybePromise, ValidationResult } from './types.ts';
 /** Why a change may not be stored. */
 export interface Refusal {
   reason: string;
-  /** For programs; `REJECTED` if there is none. */
+  /** For programs. Default: `REJECTED`. */
   code?: string;
 }
 
-/** `true` approves; a change is stored instead, as the coordinator's own; a reason rejects. */
+/** `true` approves, a refusal rejects. A change is stored instead, as the coordinator's own. */
 export type ChangeVerdict = true | Change | Refusal;
 
-/** `true` approves; a reason rejects. */
+/** `true` approves, a refusal rejects. */
 export type MigrationVerdict = true | Refusal;
 
 export interface JudgeOptions {
-  /** Whether one rejected change takes the others of its transaction with it. */
+  /** Whether one rejected change rejects the others of its transaction. */
   atomic?: boolean;
   /**
-   * `call.read` of the hook's last argument: while a transaction is judged it shows what has been approved of
-   * those before it in the batch. Give it whenever `judge` reads.
+   * `call.read` of the hook's last argument. It shows the approved changes of earlier transactions
+   * in the batch. Pass it whenever `judge` reads.
    */
   read?: Pick<BatchReader, 'add'>;
   /**
-   * Asked about every migration (DDL) of a transaction, before its changes. Without it DDL that only adds
-   * is approved, and all else is rejected with the code `DDL_NOT_JUDGED`: see `judgeUnasked`.
+   * Called for every migration (DDL) of a transaction, before its changes. Default: DDL that only
+   * adds is approved, and other DDL is rejected with the code `DDL_NOT_JUDGED`.
    */
   migration?(migration: SchemaMigration, changeSet: ChangeSet): MaybePromise<MigrationVerdict>;
 }
 
 /**
- * Asks `judge` about every change of a batch, one after the other, and makes the answer of
- * `onBeforeApplyChanges` of it.
+ * Calls `judge` for every change of a batch, one after the other. @returns the answer for
+ * `onBeforeApplyChanges`
  */
 export async function judgeChanges(
   changeSets: readonly ChangeSet[],
   judge: (change: Change, changeSet: ChangeSet) => MaybePromise<ChangeVerdict>,
-  { atomic = false, read, migration: judgeMigration = judgeUnasked }: JudgeOptions = {},
+  { atomic = false, read, migration: judgeMigration = judgeByDefault }: JudgeOptions = {},
 ): Promise<ValidationResult> {
   const rejected: RejectedChange[] = [];
-  // Last, since they name no more than a table, and must not speak for changes of it.
+  // Listed last: these entries name only a table, and must not be taken for those of changes to it.
   const rejectedDdl: RejectedChange[] = [];
   const approved: ChangeSet[] = [];
   for (const changeSet of changeSets) {
@@ -77,11 +77,11 @@ const ADDITIVE_TYPES: ReadonlySet<SchemaMigration['type']> = new Set([
 ]);
 
 /**
- * What rules about rows say to DDL that nobody asked them about. A table that is dropped or renamed takes
- * its rows from under any rule, and a constraint refuses rows that a rule lets pass, so only what is known to
- * leave the rows as they are may pass.
+ * The default for DDL if there are only rules about rows. Dropping or renaming a table evades such
+ * rules, and a constraint may refuse rows that they approve. So only DDL that certainly leaves rows
+ * unchanged is approved.
  */
-function judgeUnasked({ type, schema, table, ddl }: SchemaMigration): MigrationVerdict {
+function judgeByDefault({ type, schema, table, ddl }: SchemaMigration): MigrationVerdict {
   if (ADDITIVE_TYPES.has(type) && addsOnly(ddl, schema)) return true;
   const reason = `${type} of ${table}, or its text, may do more than to add to tables, and the rules here are about rows only`;
   return { reason, code: 'DDL_NOT_JUDGED' };
@@ -91,7 +91,7 @@ function isRefusal(verdict: Change | Refusal): verdict is Refusal {
   return typeof verdict === 'object' && verdict !== null && 'reason' in verdict;
 }
 
-/** What names a change to the one who sent it. */
+/** What identifies a change to its sender. */
 export function placeOf(change: Change): Omit<RejectedChange, 'reason'> {
   const { table, pk } = change;
   return change.type === 'column' ? { table, column: change.column, pk } : { table, pk };

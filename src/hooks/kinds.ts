@@ -1,6 +1,6 @@
 /**
- * Every hook and how several modules act as one in it. The loader, the invoker, metric
- * labels and the docs take the hooks' names from this table, so that none is forgotten.
+ * The table of hooks, with how the answers of several modules combine. The loader, the invoker,
+ * metric labels and the docs take the hooks' names from it, so that none is forgotten.
  */
 
 import type { CoordinatorHooks } from './types.ts';
@@ -8,8 +8,8 @@ import type { CoordinatorHooks } from './types.ts';
 /**
  * - `first`: the first answer counts; `undefined` passes to the next module
  * - `all`: every module must say `true`
- * - `pipeline`: each module sees what the one before let through
- * - `notify`: all are invoked; no client waits for them, and no client hears of their failures
+ * - `pipeline`: each module gets the result of the one before
+ * - `notify`: all are invoked; no client waits for them, or gets their errors
  */
 export type HookKind = 'first' | 'all' | 'pipeline' | 'notify';
 
@@ -37,7 +37,7 @@ export function isHookName(name: string): name is HookName {
 
 export const HOOK_NAMES: readonly HookName[] = Object.keys(HOOK_KINDS).filter(isHookName);
 
-/** The same thing for each hook. */
+/** A record with a value for each hook. */
 export function recordByHook<Value>(valueFor: (hook: HookName) => Value): Record<HookName, Value> {
   const entries = HOOK_NAMES.map((hook) => [hook, valueFor(hook)] as const);
   // fromEntries forgets which keys there are: all of them, since HOOK_NAMES is the whole table.

@@ -1,7 +1,7 @@
 /**
- * What the modules of a chain have made of a client's changes, one after the other: which change of the
- * client each item stands for by now, however often it was rewritten or moved since, and why those were
- * rejected that nothing stands for. Each of them has one outcome, told under the name that its author gave it.
+ * Follows a client's changes through the modules of a chain: which original change each item stands
+ * for, however often modules rewrote or moved it, and why the other ones were rejected. Each
+ * original change has one outcome, which is reported under the names that its author used.
  */
 
 import type { WireChangeSet } from '../protocol/schemas.ts';
@@ -19,12 +19,12 @@ export class Lineage {
     return this.#originals.get(item) ?? item;
   }
 
-  /** Why a change of the client was rejected; `undefined` where nobody said so. */
+  /** Why a change of the client was rejected; `undefined` if no module gave a reason. */
   reasonOf(original: WireItem): Reason | undefined {
     return this.#reasons.get(original);
   }
 
-  /** What modules said that speaks for no change that they rejected. */
+  /** Entries of `rejected` that match no rejected change. */
   get hints(): RejectedChange[] {
     return [...this.#hints.values()];
   }
@@ -38,15 +38,15 @@ export class Lineage {
     if (reason !== undefined) this.#reasons.set(this.originalOf(item), reason);
   }
 
-  /** Once, however often a module is asked about the same. */
+  /** Adds a hint once, even if the module is invoked again about the same changes. */
   addHint(hint: RejectedChange): void {
     this.#hints.set(JSON.stringify([hint.reason, hint.code ?? 0, entryKey(hint)]), hint);
   }
 
   /**
-   * Takes up the verdict of one module.
-   * @param left what goes on of what it gave back
-   * @param said why it rejected the others, which is about them as it was given them
+   * Records the verdict of one module.
+   * @param left the returned change sets that go on
+   * @param said its `rejected` entries, which are about changes as the module got them
    */
   judged(
     given: readonly WireChangeSet[],

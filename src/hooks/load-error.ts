@@ -1,7 +1,7 @@
-/** Hooks that can't be used: the server does not start. */
+/** Hooks that can't be loaded: the server does not start, or a reload fails. */
 export class HookLoadError extends Error {
   override readonly name = 'HookLoadError';
-  /** The module as the config names it; `undefined` if the fault is that there is none. */
+  /** The module's name in the config; `undefined` if the fault is that a module is missing. */
   readonly module: string | undefined;
 
   constructor(module: string | undefined, reason: string, cause?: unknown) {

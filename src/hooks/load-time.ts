@@ -1,9 +1,12 @@
-/** What is waited for while modules are loaded has to end some time. */
+/** The time limit for loading modules. */
 
-/** Importing a module and setting it up, each: beyond it the start fails, instead of hanging. */
+/**
+ * The limit for importing a module, and for setting it up: beyond it the start fails, instead of
+ * hanging.
+ */
 const LOAD_TIMEOUT_MS = 30_000;
 
-/** @throws Error when it takes longer than 30 seconds */
+/** @throws Error if it takes longer than 30 seconds */
 export async function inTime<T>(work: Promise<T>, what: string): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_resolve, reject) => {

@@ -4,29 +4,31 @@ import type { CoordinatorHooks } from './types.ts';
 
 /** One module's hooks, ready for the chain. */
 export interface LoadedHooks {
-  /** For logs and metrics: what the module calls itself, else as the config names it, or `code`. */
+  /**
+   * The name for logs and metrics: that of its definition, or else that of the config, or `code`.
+   */
   name: string;
-  /** As the config names it. */
+  /** The module's name in the config. */
   module: string;
   /** Where it was found, for people. */
   source: string;
   version: string | undefined;
-  /** What it was given, as it was checked; may hold secrets. */
+  /** Its checked options, which may contain secrets. */
   options: unknown;
-  /** The schema that they were checked against; it marks those that are secret. */
+  /** The schema of the options, which marks secret ones. */
   optionsSchema: TSchema | undefined;
   hooks: CoordinatorHooks;
-  /** Its own limit for one call, instead of `hooks.timeoutMs`. */
+  /** Its own time limit for one call, instead of `hooks.timeoutMs`. */
   timeoutMs?: number | undefined;
   /** See `serial` of its definition. */
   isSerial: boolean;
-  /** Those that it is asked about, where these are not all. */
+  /** The databases for which it is invoked. Default: all. */
   databases?: readonly string[] | undefined;
   /** HTTP routes of its own. */
   routes?: ServedRoutes | undefined;
-  /** What it says of itself in `GET /status`. May throw. */
+  /** Its lines in `GET /status`. May throw. */
   status?(): StatusLines | undefined;
-  /** The databases can be read and written. Rejects with a HookLoadError. */
+  /** Runs its `onReady`. Rejects with a HookLoadError. */
   ready?(): Promise<void>;
   /** See `ModuleLife`. */
   handOver(): Promise<unknown>;

@@ -1,7 +1,6 @@
 /**
- * Finds, imports and sets up the hook modules that the config names, in its order. Whatever
- * is wrong with one of them fails the start with a HookLoadError: a server that runs
- * without a check it was told to make is worse than none.
+ * Finds, imports and sets up the hook modules of the config, in order. Any fault fails the start
+ * with a HookLoadError: a server that runs without a configured check is worse than none.
  */
 
 import { createLogger } from '../logging/logger.ts';
@@ -42,7 +41,7 @@ export interface HooksConfig {
 
 export interface LoadHooksOptions {
   surroundings: HookSurroundings;
-  /** Where packages are looked up from. Default: the working directory. */
+  /** The directory from which packages are resolved. Default: the working directory. */
   fromDir?: string;
 }
 
@@ -63,7 +62,7 @@ export async function loadHooks(
   const codeEntries = await codeToEntries(codeHooks);
   try {
     const found: FoundEntry[] = [];
-    // One after the other, so that the first that is wrong is the one that is told.
+    // One after the other, so that the error is about the first one that is wrong.
     for (const entry of configToEntries(config)) {
       found.push(await findEntry(entry, THE_CONFIGURATION, fromDir));
     }
@@ -103,7 +102,7 @@ function tokenOptions({ tokens, tokensFile }: HooksConfig['auth']) {
 }
 
 /**
- * One module, without a config around it.
+ * Sets up one module without a config.
  * @throws HookLoadError
  */
 export function setUpModule(
@@ -168,7 +167,7 @@ function optionsOf(module: string, given: unknown, options: unknown): unknown {
     if (options === undefined) return undefined;
     throw new HookLoadError(module, 'it takes no options; give its definition a schema of them');
   }
-  // An empty object, so that a function may take its options apart without asking.
+  // An empty object, so that a function can destructure its options.
   if (typeof given === 'function') {
     refuseHooksOf(module, given);
     return options ?? {};
@@ -196,7 +195,7 @@ async function makeHooks(
   }
 }
 
-/** A name that comes a second time gets a number. */
+/** Adds a number to a repeated name. */
 function createNumberer(): (name: string) => string {
   const countByName = new Map<string, number>();
   return (name) => {

@@ -1,11 +1,11 @@
-/** What a hook module is meant to give, out of all that it exports. */
+/** Finds the hooks among the exports of a module. */
 
 import { memberNames } from './check-hooks.ts';
 import { isHookDefinition } from './define-hooks.ts';
 import { isHookName } from './kinds.ts';
 import { HookLoadError } from './load-error.ts';
 
-/** Transpilers and CommonJS wrap a default export in another, at most so often. */
+/** How often a default export may be wrapped in another, as transpilers and CommonJS do. */
 const WRAPPINGS_MAX = 3;
 
 function isRecord(value: unknown): value is Record<string, unknown> {
@@ -13,8 +13,8 @@ function isRecord(value: unknown): value is Record<string, unknown> {
 }
 
 /**
- * The default export, else the one named `hooks`.
- * @throws HookLoadError where there is none, or hooks beside it, which nobody would ask
+ * The default export, or else the one named `hooks`.
+ * @throws HookLoadError if there is none, or if there are other hooks, which would never be invoked
  */
 export function moduleToExport(name: string, module: Record<string, unknown>): unknown {
   const given = unwrap(name, module);
@@ -27,7 +27,7 @@ export function moduleToExport(name: string, module: Record<string, unknown>): u
   );
 }
 
-/** What stands below `default` or `hooks`, else the value itself. */
+/** The member `default` or `hooks`, or else the value itself. */
 export function unwrap(name: string, value: unknown): unknown {
   let given = value;
   for (let i = 0; i < WRAPPINGS_MAX && isRecord(given) && !isHookDefinition(given); i++) {

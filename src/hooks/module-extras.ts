@@ -1,11 +1,11 @@
-/** What a hook module adds to the server beside its hooks: routes, status lines, work at the start. */
+/** What a hook module adds to the server besides hooks: routes, status lines, work at the start. */
 
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { HookLoadError, messageOf } from './load-error.ts';
 import type { ClientIdentity, MaybePromise } from './types.ts';
 
 export interface RouteTools {
-  /** Who asks, as `onAuthenticate` has found out. Throws where the routes are open. */
+  /** The client that `onAuthenticate` has accepted. Throws for open routes. */
   clientOf(request: FastifyRequest): ClientIdentity;
 }
 
@@ -14,9 +14,9 @@ export type RegisterRoutes = (app: FastifyInstance, tools: RouteTools) => MaybeP
 
 export interface RoutesOptions {
   /**
-   * Nobody is asked who it is: for routes that see to that themselves. Default: only those are let in
-   * whom `onAuthenticate` accepts, with the headers of every sync request, for the database that
-   * `?databaseId=` names.
+   * Lets in every client without authentication, for routes that authenticate by themselves.
+   * Default: lets in clients that `onAuthenticate` accepts, with the headers of every sync request,
+   * for the database of `?databaseId=`.
    */
   open?: boolean;
 }
@@ -26,24 +26,24 @@ export interface RoutesOfModule {
   isOpen: boolean;
 }
 
-/** Figures and words for `GET /status`. */
+/** Lines for `GET /status`. */
 export type StatusLines = Readonly<Record<string, string | number | boolean | null>>;
 
-/** What routes have become. */
+/** The prepared routes of a module. */
 export interface ServedRoutes {
-  /** The part of the path that stands for the module. */
+  /** The module's part of the path. */
   path: string;
   handle(request: FastifyRequest['raw'], response: import('node:http').ServerResponse): void;
   close(): Promise<void>;
 }
 
-/** Makes the routes of one module ready. Rejects if they are wrong. */
+/** Prepares the routes of one module. Rejects if they are wrong. */
 export type ServeRoutes = (
   path: string,
   routes: readonly RoutesOfModule[],
 ) => Promise<ServedRoutes>;
 
-/** Of one module, as its setup leaves it. */
+/** What one module has added during its setup. */
 export class ModuleExtras {
   readonly #name: string;
   readonly #routes: RoutesOfModule[] = [];
@@ -78,7 +78,7 @@ export class ModuleExtras {
     return this.#routes.length + this.#works.length === 0 && this.#status === undefined;
   }
 
-  /** The setup is over. */
+  /** Ends the setup. */
   async finish(serve: ServeRoutes): Promise<ServedRoutes | undefined> {
     this.#isSetUp = true;
     if (this.#routes.length === 0) return undefined;
@@ -101,7 +101,7 @@ export class ModuleExtras {
   }
 }
 
-/** As it stands in a path: `@acme/sync-hooks-online` is `acme-sync-hooks-online`. */
+/** The name for a path: `@acme/sync-hooks-online` becomes `acme-sync-hooks-online`. */
 function toPath(name: string): string {
   const words = name.toLowerCase().split(/[^a-z0-9_]+/);
   return words.filter((word) => word !== '').join('-');

@@ -3,10 +3,10 @@
 import { editDistance } from '../errors/edit-distance.ts';
 import { HOOK_NAMES, type HookName } from './kinds.ts';
 
-/** Beyond this many edits two names have nothing to do with each other. */
+/** The most edits between a misspelt name and the suggested one. */
 const EDITS_MAX = 3;
 
-/** Case and the `on` in front are what people leave out. */
+/** A hook's name without case and `on`, in which misspelt names differ most often. */
 export function hookEssence(name: string): string {
   return name.toLowerCase().replace(/^on/, '');
 }

@@ -1,6 +1,6 @@
 /**
- * Many listeners on one AbortSignal. Node warns of a leak from the eleventh on, and
- * looks through all of them to remove one; here both cost nothing.
+ * Many listeners on one AbortSignal, by one real listener. Node warns of a leak from the eleventh
+ * on, and searches all of them to remove one.
  */
 
 type AbortListener = (reason: unknown) => void;
@@ -17,7 +17,7 @@ function listenTo(signal: AbortSignal): Set<AbortListener> {
   return listeners;
 }
 
-/** @returns what takes the listener away */
+/** @returns removes the listener */
 export function onAbort(signal: AbortSignal, listener: AbortListener): () => void {
   const listeners = listenersBySignal.get(signal) ?? listenTo(signal);
   listeners.add(listener);

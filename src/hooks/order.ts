@@ -1,14 +1,14 @@
 /**
- * The order in which modules act: as they are listed, those with `enforce` before or after the
- * others, and whoever names another in `after` or `requires` behind it, however they are listed.
+ * The order of modules: as they are listed, with `enforce` before or after the others. A module
+ * comes after those of its `after` and `requires` in any case.
  */
 
 import { HookLoadError } from './load-error.ts';
 
 export interface Ordered {
-  /** As it is listed, for refusals. */
+  /** Its name in the list, for messages. */
   module: string;
-  /** What others name it by; several may have the same. */
+  /** The name that others use for it; several may have the same. */
   name: string;
   enforce?: 'pre' | 'post' | undefined;
   after?: readonly string[] | undefined;
@@ -20,7 +20,7 @@ const MIDDLE_RANK = 1;
 
 const rankOf = ({ enforce }: Ordered) => (enforce === undefined ? MIDDLE_RANK : RANKS[enforce]);
 
-/** @throws HookLoadError where a module that is required is missing, or each waits for the other */
+/** @throws HookLoadError if a required module is missing, or modules require each other */
 export function inOrder<Item extends Ordered>(items: readonly Item[]): Item[] {
   for (const { module, requires = [] } of items) {
     const missing = requires.find((name) => !items.some((other) => other.name === name));
@@ -42,7 +42,7 @@ function waitsFor(item: Ordered, other: Ordered): boolean {
   return item !== other && (after.includes(other.name) || requires.includes(other.name));
 }
 
-/** Of modules that all wait for another one of them. */
+/** The error for modules that all wait for another one of them. */
 function toCycleError(waiting: readonly Ordered[]): HookLoadError {
   const path: Ordered[] = [];
   let at = waiting[0];

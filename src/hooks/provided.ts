@@ -1,18 +1,17 @@
 /**
- * What modules of one chain provide to those that come after them in its order. Nothing passes from
- * one reload to the next.
+ * Values that modules of one chain provide to later ones. No value survives a reload.
  */
 
-/** What a value is asked for by. Two of the same name are one, so that a package may bring its own copy. */
+/** Identifies a provided value by its name, so that packages may have copies of the token. */
 export interface Token<T> {
   readonly name: string;
-  /** Never there: it holds the type. */
+  /** Never set: it carries the type. */
   readonly type?: T;
 }
 
 /**
- * A name for what one module provides and others use.
- * @param name such as `@acme/sync-hooks-roles`, that nobody else would choose
+ * Makes a token for a value that one module provides and others use.
+ * @param name a unique name, such as `@acme/sync-hooks-roles`
  */
 export function createToken<T>(name: string): Token<T> {
   if (typeof name !== 'string' || name.trim() === '') {
@@ -21,13 +20,13 @@ export function createToken<T>(name: string): Token<T> {
   return Object.freeze({ name });
 }
 
-/** One module's part in it. */
+/** The access of one module. */
 export interface Providing {
-  /** @throws Error when it is not during its setup, or another module has provided it */
+  /** @throws Error after the module's setup, or if another module has provided it */
   provide<T>(token: Token<T>, value: T): void;
-  /** @throws Error when no module before it has provided that */
+  /** @throws Error if no earlier module has provided it */
   use<T>(token: Token<T>): T;
-  /** Its setup is over. */
+  /** Ends the module's setup. */
   end(): void;
 }
 
@@ -39,7 +38,7 @@ interface Provided {
 export class ProvidedValues {
   readonly #byName = new Map<string, Provided>();
 
-  /** For the next module. It sees what there is by now, and what it provides itself. */
+  /** The access of the next module, which sees values of earlier ones and its own. */
   next(module: string): Providing {
     const seen = new Map(this.#byName);
     let isOver = false;
@@ -56,7 +55,7 @@ export class ProvidedValues {
       use: <T>({ name }: Token<T>): T => {
         const provided = seen.get(name);
         if (provided === undefined) throw new Error(this.#whyMissing(name));
-        // The token says so; what is provided is checked against it by the compiler.
+        // The token has the type, and the compiler has checked the provided value by it.
         return provided.value as T;
       },
       end: () => {

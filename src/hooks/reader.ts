@@ -1,6 +1,6 @@
 /**
- * What hooks may read of the databases: what is merged and stored at the moment of asking.
- * A batch whose `onBeforeApplyChanges` is being asked is not in it.
+ * How hooks read databases: they see what is merged and stored now, without the batch about which
+ * `onBeforeApplyChanges` is deciding.
  */
 
 import type { Hlc } from '../clock/hlc.ts';
@@ -20,89 +20,91 @@ export interface StoredRow {
 }
 
 /**
- * The database of a batch that is being judged, with what is accepted already and yet to be stored: what the
- * same device has sent before, and what has been added here.
+ * Reads the database of a batch that a hook decides about, as if changes were stored that are
+ * accepted but not stored yet: earlier ones of the same device, and those of `add`.
  */
 export interface BatchReader {
-  /** A row; `undefined` where none is. */
+  /** A row; `undefined` if there is none. */
   row(row: TableName & { pk: readonly SqlValue[] }): Promise<StoredRow | undefined>;
   /** All rows of a table, in no order. */
   rows(table: TableName): AsyncIterable<StoredRow>;
-  /** Whether two names lead to one table here, since it was renamed from one to the other. */
+  /** Whether two names mean one table here, since it was renamed from one to the other. */
   sameTable(a: TableName, b: TableName): Promise<boolean>;
   /**
-   * What is read from now on is as if this were stored: for change sets of the batch that have been approved, so
-   * that those behind them are judged as if they had come alone. `judgeChanges` does it by itself.
+   * Later reads show this change set as stored. Add approved change sets of the batch, so that
+   * later ones are decided about as if they had arrived alone. `judgeChanges` does this by itself.
    */
   add(changeSet: ChangeSet): void;
 }
 
 export interface LogPinOptions {
   /**
-   * Whose pin it is: 1 to 128 characters of A-Z a-z 0-9 _ : . - It has to be the same after a
-   * restart, and no other reader may have it, in this process or any other on the same data.
+   * The name of the pin: 1 to 128 characters of A-Z a-z 0-9 _ : . - It has to be the same after a
+   * restart, and unique among all readers on the same data, also in other processes.
    */
   name: string;
-  /** Up to where the log has been read. Default: its end, so that all which comes then is kept. */
+  /** The position up to which the log has been read. Default: its end. */
   position?: Hlc;
   /**
-   * The pin was not there any more, so that the log may have been shortened after its position:
-   * nobody had renewed it for `sync.logPinMaxAgeMs`, or the database was replaced. It is there again.
+   * Called if the pin was missing, so that the log may have been compacted after its position: it
+   * had not been renewed for `sync.logPinMaxAgeMs`, or the database was replaced. The pin is set
+   * again.
    */
   onLapsed?(): void;
   /**
-   * There is more to read that no hook is told of: rows that the server itself wrote; or, when the pin is
-   * renewed, changes of other coordinators. Some hours may lie between two renewals.
+   * Called if there is more to read of which no hook is notified: rows that the server itself wrote
+   * or, when the pin is renewed, changes of other coordinators. There may be hours between
+   * renewals.
    */
   onBehind?(): void;
 }
 
-/** Keeps the log of a database whole after a position, whichever coordinator shortens it. */
+/** Keeps the log of a database after a position from being compacted, by any coordinator. */
 export interface LogPin {
-  /** What comes after it stays in the log. */
+  /** The log after it is kept. */
   readonly position: Hlc;
   /**
-   * What lies before is not needed any more: the reader has it on its disk, or is done with it. Reaches
-   * the store some time later.
+   * Moves the pin: the reader does not need the log up to this position any more. Reaches the store
+   * some time later.
    */
   advance(position: Hlc): void;
   /**
-   * It is not renewed any more, and stays in the store until it lapses: for a reader that goes on after
+   * Stops renewing the pin. It stays in the store until it lapses, for a reader that goes on after
    * a restart.
    */
   close(): void;
-  /** Ends it. */
+  /** Removes the pin. */
   release(): Promise<void>;
 }
 
 /**
- * Every method opens the database, which becomes one if it was none: don't ask for one that a
- * client has merely named. Before the server is set up they all reject.
+ * Every method opens the database, and may create it: don't pass an id that a client has merely
+ * named. All methods reject until the server is set up.
  */
 export interface CoordinatorReader {
-  /** Resolves when the databases can be read. Don't wait for it in `setup`: it comes after that. */
+  /** Resolves once the databases can be read. Don't await it in `setup`: that has to end before. */
   readonly ready: Promise<void>;
-  /** A row; `undefined` where none is: never written, deleted, or in no table of that name. */
+  /** A row; `undefined` if it was never written, is deleted, or the table does not exist. */
   row(
     databaseId: string,
     row: TableName & { pk: readonly SqlValue[] },
   ): Promise<StoredRow | undefined>;
-  /** All rows of a table, in no order, as they were when the first one was asked for. */
+  /** All rows of a table, in no order, as of the moment when the first one is requested. */
   rows(databaseId: string, table: TableName): AsyncIterable<StoredRow>;
-  /** Whether two names lead to one table, since it was renamed from one to the other. */
+  /** Whether two names mean one table, since it was renamed from one to the other. */
   sameTable(databaseId: string, a: TableName, b: TableName): Promise<boolean>;
-  /** The newest position; of wall time 0 while nothing has arrived. */
+  /** The newest position; its wall time is 0 while the log is empty. */
   position(databaseId: string): Promise<Hlc>;
-  /** The transactions after a position, in the order of their arrival, up to the newest one. */
+  /** The transactions after a position, in the order of arrival, up to the newest one. */
   changes(databaseId: string, after?: Hlc): AsyncIterable<ChangeSet>;
   /**
-   * Without it, `changes` leaves out what later changes had replaced by the time it is read. The pin
+   * Pins the log. Without a pin, `changes` may lack changes that later ones have replaced. The pin
    * is in the store when this resolves, and is renewed until it is closed.
    */
   pinLog(databaseId: string, options: LogPinOptions): Promise<LogPin>;
 }
 
-/** Where no database is: all that is added goes nowhere. */
+/** A reader without a database: it is empty, and ignores what is added. */
 export function readNothing(): BatchReader {
   return {
     row: async () => undefined,

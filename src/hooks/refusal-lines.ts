@@ -1,6 +1,7 @@
 /**
- * What the log says of calls that have no value. Clients decide how often a hook trips, so the lines are
- * bounded, by module, hook and where the client comes from; a stack is told once a minute of each hook.
+ * Log lines about calls that were refused or failed. Clients can cause any number of them, so the
+ * lines are limited by module, hook and source of the client; each hook's stack is logged once a
+ * minute.
  */
 
 import { BoundedLog } from '../logging/bounded-log.ts';
@@ -11,14 +12,14 @@ import { describeBriefly, describeCause, type Refusal } from './refusal.ts';
 
 const authLog = createLogger('sync-coordinator:auth');
 
-/** A call that ended so. */
+/** A call that was refused or failed. */
 export interface RefusedCall {
   hook: HookName;
   module: string;
   refusal: Refusal;
-  /** Of the client; see `HookCall`. */
+  /** The client's address; see `HookCall`. */
   remoteAddress: string | undefined;
-  /** Must not be seen in the log. */
+  /** Text that must not appear in the log. */
   secret: string | undefined;
 }
 
@@ -27,7 +28,10 @@ export class RefusalLines {
   readonly #authLogger: Logger;
   readonly #failures: BoundedLog;
 
-  /** @param logger instead of `sync-coordinator:auth` (onAuthenticate) and `sync-coordinator:hooks` (the others) */
+  /**
+   * @param logger default: `sync-coordinator:auth` for onAuthenticate, `sync-coordinator:hooks` for
+   * the others
+   */
   constructor(logger?: Logger) {
     this.#logger = logger ?? createLogger('sync-coordinator:hooks');
     this.#authLogger = logger ?? authLog;
@@ -36,13 +40,13 @@ export class RefusalLines {
 
   add({ hook, module, refusal, remoteAddress, secret }: RefusedCall): void {
     const { outcome, error, cause } = refusal;
-    // Strangers are the refusal log's, which has a line for them.
+    // The refusal log has a line for clients that are not let in.
     if (hook === 'onAuthenticate') {
       this.#authLogger('%s: %s %s: %s', module, hook, outcome, describeCause(refusal, secret));
       return;
     }
     const isWaitedFor = HOOK_KINDS[hook] !== 'notify';
-    // What a hook says to the client, and a client that has gone, are no failures.
+    // An error that the hook meant for the client, and a client that has gone, are no failures.
     if (isWaitedFor && (error === cause || outcome === 'aborted')) {
       this.#logger('%s: %s %s with %s', module, hook, outcome, error.code);
       return;
@@ -57,13 +61,13 @@ export class RefusalLines {
     });
   }
 
-  /** A `viewKey` that gave none: nobody is refused for that. */
+  /** A `viewKey` failed, for which no client is refused. */
   addFault(module: string, remoteAddress: string | undefined, fault: unknown): void {
     const source = sourceOf({ remoteAddress, headers: {} });
     this.#failures.addError(`${module}: viewKey`, source, fault);
   }
 
-  /** Says how much was left out. To be called at the end. */
+  /** Logs how many lines were left out. To be called at the end. */
   flush(): void {
     this.#failures.flush();
   }

@@ -1,7 +1,6 @@
 /**
- * What a call means that has no value: the error that the client gets, and the words for the log. The
- * client learns which hook failed and nothing else; the cause is for the log, with
- * the client's token blotted out.
+ * The refusal of a call: the error that the client gets, and the text for the log. The client
+ * learns only which hook failed. The cause goes to the log, without the client's token.
  */
 
 import { errorToMessage, errorToText } from '../errors/error-text.ts';
@@ -12,9 +11,9 @@ import { blotOut } from './blot-out.ts';
 import { HOOK_KINDS, type HookName } from './kinds.ts';
 
 /**
- * For metrics. `refused`: the hook did its work and said no (`false`, a SyncError, or any
- * throw of onAuthenticate); `error`, `timeout`, `invalid`: it did not do its work;
- * `aborted`: the caller or the server has given the call up.
+ * The outcome of a call, for metrics. `refused`: the hook worked, and refused (`false`, a
+ * SyncError, or any throw of onAuthenticate). `error`, `timeout`, `invalid`: it failed. `aborted`:
+ * the caller or the server has given the call up.
  */
 export type HookOutcome = 'ok' | 'refused' | 'error' | 'timeout' | 'invalid' | 'aborted';
 
@@ -22,14 +21,16 @@ export interface Refusal {
   outcome: Exclude<HookOutcome, 'ok'>;
   /** For the client. */
   error: SyncError;
-  /** For the log: `error` itself, if it is what the hook wanted to say. */
+  /** For the log. It is `error` itself if the hook threw that for the client. */
   cause: unknown;
 }
 
-/** What a module said to a client that is not let in, for the log. */
+/** A module's answer to a client that is not let in, for the log. */
 export interface HookAnswer {
   module: string;
-  /** In a few words, `PASSED` if it did not know such credentials. Without the client's token. */
+  /**
+   * A short text without the client's token; `PASSED` if the module does not know such credentials.
+   */
   answer: string;
 }
 
@@ -39,9 +40,8 @@ const CAUSE_LENGTH_MAX = 4000;
 const REASON_LENGTH_MAX = 200;
 
 /**
- * What a hook meant to say, in an error of our own: a hook package may bring its own copy of this
- * package, whose SyncError is another class, and nothing keeps a hook from throwing one with a
- * code that there isn't.
+ * Converts a hook's SyncError to one of this package. A hook package may have its own copy of this
+ * package, whose SyncError is another class; and a hook may throw one with an unknown code.
  */
 function readSyncError(thrown: unknown): SyncError | undefined {
   if (!(thrown instanceof Error) || thrown.name !== 'SyncError') return undefined;
@@ -57,12 +57,12 @@ function asSyncError(thrown: unknown): SyncError | undefined {
   try {
     return readSyncError(thrown);
   } catch {
-    // It can't even be looked at.
+    // Its getters throw.
     return undefined;
   }
 }
 
-/** How a call failed. An answer whose reader threw is `invalid`, also if that is how it says no. */
+/** How a call failed. `invalid`: reading the answer threw, also if it threw a refusal. */
 export type Failure = Exclude<HookOutcome, 'ok' | 'refused'>;
 
 const TEXT_BY_FAILURE: Record<Failure, string> = {
@@ -79,7 +79,7 @@ export function toRefusal(hook: HookName, failure: Failure, cause: unknown): Ref
     return { outcome, error: meant, cause: meant };
   }
   if (hook === 'onAuthenticate' && failure === 'error') {
-    // The cause may hold the credentials: it is logged without them, and does not travel on.
+    // The cause may contain the credentials: it is logged without them, and not passed on.
     const error = new SyncError('AUTH_FAILED', 'authentication failed');
     return { outcome: 'refused', error, cause };
   }
@@ -87,7 +87,7 @@ export function toRefusal(hook: HookName, failure: Failure, cause: unknown): Ref
   return { outcome: failure, error, cause };
 }
 
-/** Why a hook failed, with all that the log may know of it. */
+/** Why a hook failed, with all details for the log. */
 export function describeCause({ cause }: Refusal, secret?: string): string {
   const describe = () => (cause instanceof InvalidAnswer ? cause.message : errorToText(cause));
   return describeWithout(secret, describe, CAUSE_LENGTH_MAX);

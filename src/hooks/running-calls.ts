@@ -1,8 +1,11 @@
-/** The hook calls that run: what a stop has to wait for, and what may become too much. */
+/**
+ * Counts the running hook calls: a stop waits for them, and too many notifications make callers
+ * wait.
+ */
 
 import { FairCount } from './fair-count.ts';
 
-/** Something that may have to be waited for; its promise is made for the first who waits. */
+/** An event to wait for, any number of times. Its promise is made only when a caller waits. */
 class Moment {
   #waiting: { promise: Promise<void>; resolve(): void } | undefined;
 
@@ -31,12 +34,15 @@ export class RunningCalls {
   #running = 0;
   #held = 0;
 
-  /** @param notifyCallsMax no client waits for these, so only this keeps them from piling up */
+  /**
+   * @param notifyCallsMax the limit of notifications: no client waits for them, so they could pile
+   * up
+   */
   constructor(notifyCallsMax = Number.POSITIVE_INFINITY) {
     this.#notified = new FairCount(notifyCallsMax);
   }
 
-  /** Gives up, when it is aborted, whatever runs or is still to come. */
+  /** Aborting it gives up all running calls, and all later ones. */
   get stop(): AbortSignal {
     return this.#stop.signal;
   }
@@ -49,7 +55,7 @@ export class RunningCalls {
     if (--this.#running === 0) this.#idle.come();
   }
 
-  /** A call that notifies counts for its database until it ends. */
+  /** Counts a notification for its database until it ends. */
   countNotified(databaseId: string, call: Promise<unknown>): void {
     this.#notified.add(databaseId);
     const ended = () => {
@@ -60,14 +66,14 @@ export class RunningCalls {
   }
 
   /**
-   * Resolves when a notify call has ended; `undefined` while so few of them run that a database may have
-   * more.
+   * Resolves when a notification has ended; `undefined` if the database may have more of them at
+   * once.
    */
   backpressureOn(databaseId: string): Promise<void> | undefined {
     return this.#notified.isFullFor(databaseId) ? this.#relief.promise : undefined;
   }
 
-  /** An operation of several calls begins: what runs has not settled before it is released. */
+  /** An operation of several calls begins. `settled` waits until it is released. */
   hold(): void {
     this.#held++;
   }
@@ -76,13 +82,13 @@ export class RunningCalls {
     if (--this.#held === 0) this.#idle.come();
   }
 
-  /** Waits for what runs. */
+  /** Waits for all running calls and held operations. */
   async settled(): Promise<void> {
-    // A call that ends may have let another begin: a disconnect, for one.
+    // The end of one call may begin another, for instance a disconnect.
     while (this.#running + this.#held > 0) await this.#idle.promise;
   }
 
-  /** Waits for what runs; after the deadline gives up what is left, for good. */
+  /** Waits for running calls. After the deadline it gives up the remaining ones. */
   async drain(deadlineMs: number): Promise<void> {
     const reason = new Error(`not done ${deadlineMs} ms after the server began to stop`);
     let timer: NodeJS.Timeout | undefined;
@@ -94,7 +100,7 @@ export class RunningCalls {
     });
     await Promise.race([this.settled(), late]);
     clearTimeout(timer);
-    // An operation that is still held is refused whatever it invokes from now on.
+    // From now on all calls of operations that are still held are refused.
     while (this.#running > 0) await this.#idle.promise;
   }
 }

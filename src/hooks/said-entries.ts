@@ -1,6 +1,6 @@
 /**
- * The entries of a verdict's `rejected`, each of which speaks for the changes that have its table,
- * column and key, as far as it names them.
+ * The entries of a verdict's `rejected`. Each is about the changes that have its table, column and
+ * key, as far as it names these.
  */
 
 import type { RejectedChange } from '../protocol/types.ts';
@@ -12,14 +12,14 @@ export interface Reason {
   code: string;
 }
 
-/** What is said of a change where a module says no more. */
+/** The reason for a change if the module gives none. */
 export const UNEXPLAINED: Readonly<Reason> = { reason: 'rejected', code: 'REJECTED' };
 
 export interface Place {
   table: string;
   /** `undefined` for the deletion of a row, and for DDL. */
   column: string | undefined;
-  /** As it came; `undefined` for DDL. */
+  /** The key as the client sent it; `undefined` for DDL. */
   pk: readonly unknown[] | undefined;
 }
 
@@ -29,17 +29,17 @@ export function placeOfItem(item: WireItem): Place {
   return { table, column: undefined, pk: type === 'delete' ? item.pk : undefined };
 }
 
-/** What is left open is absent, which no name can be. */
+/** 0 stands for a part that is not named: it can't be a name. */
 function toKey(table?: string, column?: string, pk?: string): string {
   return JSON.stringify([table ?? 0, column ?? 0, pk ?? 0]);
 }
 
-/** Of what an entry names. */
+/** The key of the parts that an entry names. */
 export function entryKey({ table, column, pk }: RejectedChange): string {
   return toKey(table, column, pk && pkIdentity(pk.map(encodeValue)));
 }
 
-/** The first entry that fits a change, found without looking through all of them. */
+/** Finds the first entry that matches a change, without searching all of them. */
 export class SaidEntries {
   readonly #entryByKey = new Map<string, { entry: RejectedChange; index: number }>();
   readonly #heardKeys = new Set<string>();
@@ -57,7 +57,7 @@ export class SaidEntries {
     if (this.#said.length === 0) return undefined;
     const identity = pk === undefined ? undefined : pkIdentity(pk);
     let first: { entry: RejectedChange; index: number } | undefined;
-    // Each part of a place may be named or left open.
+    // An entry may name each part of a place, or not.
     for (const t of [table, undefined]) {
       for (const c of column === undefined ? [undefined] : [column, undefined]) {
         for (const p of identity === undefined ? [undefined] : [identity, undefined]) {
@@ -74,7 +74,7 @@ export class SaidEntries {
     return { reason, code };
   }
 
-  /** Those that spoke for nothing that was looked for. */
+  /** The entries that no call of `find` has matched. */
   unheard(): RejectedChange[] {
     return this.#said.filter((entry) => !this.#heardKeys.has(entryKey(entry)));
   }

@@ -1,7 +1,6 @@
 /**
- * A module that is asked about some databases, or about some tables: all else passes it by as if it
- * were not there. It can reject only what it sees; what it says of a transaction as a whole
- * (`atomic`) holds for the whole.
+ * Limits a module to some databases or tables: all else bypasses it. It can reject only what it
+ * sees, but an `atomic` verdict is about the whole transaction.
  */
 
 import { encodeHlc } from '../clock/hlc.ts';
@@ -18,13 +17,13 @@ export interface Scope {
   tables?: readonly string[] | undefined;
 }
 
-/** The same hooks, asked about what is theirs. */
+/** The same hooks, limited to a scope. */
 export function withinScope(hooks: CoordinatorHooks, { databases, tables }: Scope) {
   const ofTables = tables === undefined ? hooks : aboutTables(hooks, TableMap.of(tables));
   return databases === undefined ? ofTables : aboutDatabases(ofTables, new Set(databases));
 }
 
-/** What each hook answers about what is not its business. */
+/** The answers of hooks for what is outside of their scope. */
 const PASS: Required<Pick<CoordinatorHooks, HookName>> = {
   onAuthenticate: () => undefined,
   onAuthenticated: () => undefined,
@@ -37,37 +36,37 @@ const PASS: Required<Pick<CoordinatorHooks, HookName>> = {
   onClientDisconnect: () => undefined,
 };
 
-type Ask = (...args: unknown[]) => unknown;
+type Invoke = (...args: unknown[]) => unknown;
 
-/** Other hooks of the same names; `ask` calls one as a method, so that a class instance keeps its `this`. */
-function mapHooks(hooks: CoordinatorHooks, map: (ask: Ask, name: HookName) => Ask) {
+/** Wraps hooks. `invoke` calls a hook as a method, so that a class instance keeps its `this`. */
+function mapHooks(hooks: CoordinatorHooks, map: (invoke: Invoke, name: HookName) => Invoke) {
   const mapped: CoordinatorHooks = {};
   for (const name of HOOK_NAMES) {
     const hook: unknown = hooks[name];
     if (typeof hook !== 'function') continue;
-    const ask = (...args: unknown[]): unknown => Reflect.apply(hook, hooks, args);
-    Reflect.set(mapped, name, map(ask, name));
+    const invoke = (...args: unknown[]): unknown => Reflect.apply(hook, hooks, args);
+    Reflect.set(mapped, name, map(invoke, name));
   }
   if (hooks.viewKey !== undefined) mapped.viewKey = (client) => hooks.viewKey?.(client);
   return mapped;
 }
 
 function aboutDatabases(hooks: CoordinatorHooks, ids: ReadonlySet<string>): CoordinatorHooks {
-  const scoped = mapHooks(hooks, (ask, name) => (...args) => {
-    // Who asks is in every hook's first argument, and so is the database.
+  const scoped = mapHooks(hooks, (invoke, name) => (...args) => {
+    // The first argument of every hook has the id of the database.
     const isOurs = ids.has(Reflect.get(Object(args[0]), 'databaseId'));
-    return isOurs ? ask(...args) : Reflect.apply(PASS[name], PASS, args);
+    return isOurs ? invoke(...args) : Reflect.apply(PASS[name], PASS, args);
   });
   const { viewKey } = scoped;
   if (viewKey !== undefined) {
-    // Elsewhere it shows everybody the same.
+    // In other databases it filters nothing, so all clients have the same key.
     scoped.viewKey = (client) => (ids.has(client.databaseId ?? '') ? viewKey(client) : '');
   }
   return scoped;
 }
 
 function aboutTables(hooks: CoordinatorHooks, tables: TableMap<true>): CoordinatorHooks {
-  const scoped = mapHooks(hooks, (ask) => ask);
+  const scoped = mapHooks(hooks, (invoke) => invoke);
   if (hooks.onBeforeApplyChanges !== undefined) {
     scoped.onBeforeApplyChanges = (client, changeSets, call) => {
       const parts = new Parts(changeSets, tables);
@@ -91,7 +90,7 @@ function aboutTables(hooks: CoordinatorHooks, tables: TableMap<true>): Coordinat
     scoped.onAfterApplyChanges = (client, changeSets, result, call) => {
       const { seen } = new Parts(changeSets, tables);
       if (call instanceof CallAfterApply) call.keepOutcomes((each) => isAbout(each, tables));
-      // What became of the rest is asked only where something may have been its own and is not stored.
+      // Outcomes are made only if changes of its tables may be among those that were not stored.
       const isAllStored = result.rejected === undefined && result.skipped + result.conflicts === 0;
       if (seen.length === 0 && (isAllStored || call.outcomes.length === 0)) return undefined;
       const ofTheirs = withoutOthers(result, tables);
@@ -106,7 +105,9 @@ function isAbout({ change }: ChangeOutcome, tables: TableMap<true>): boolean {
   return isRow ? tables.get(change) !== undefined : tables.findInMigration(change) !== undefined;
 }
 
-/** What is rejected as a whole names no table, and concerns everybody. */
+/**
+ * Keeps entries of other tables out. An entry without a table is about the whole batch, and stays.
+ */
 function withoutOthers(result: ApplyResult, tables: TableMap<true>): ApplyResult {
   const { rejected } = result;
   if (rejected === undefined) return result;
@@ -115,7 +116,9 @@ function withoutOthers(result: ApplyResult, tables: TableMap<true>): ApplyResult
   return own.length === 0 ? rest : { ...rest, rejected: own };
 }
 
-/** What is no answer is passed on as it is, to be refused like that of any module. */
+/**
+ * Reads an answer. An invalid one is passed on unchanged, so that the chain refuses it as usual.
+ */
 function whenAnswered<T>(answer: unknown, read: (answer: unknown) => T): T | Promise<T> {
   const readOrPass = (given: unknown): T => {
     try {
@@ -129,7 +132,7 @@ function whenAnswered<T>(answer: unknown, read: (answer: unknown) => T): T | Pro
   return isPromise ? Promise.resolve(answer).then(readOrPass) : readOrPass(answer);
 }
 
-/** Change sets, each in what a module sees of it and what passes by. */
+/** Change sets, each divided into the part that a module sees and the rest. */
 class Parts {
   readonly #parts: { whole: ChangeSet; seen: ChangeSet | undefined }[];
   readonly #isSeen: (change: ChangeSet['changes'][number]) => boolean;
@@ -141,7 +144,7 @@ class Parts {
     this.#parts = changeSets.map((whole) => ({ whole, seen: this.#cut(whole) }));
   }
 
-  /** In an array of its own, which is the module's to sort and cut. */
+  /** The parts that the module sees, in a new array, which it may change. */
   get seen(): ChangeSet[] {
     return this.#parts.flatMap(({ seen }) => (seen === undefined ? [] : [seen]));
   }
@@ -152,11 +155,11 @@ class Parts {
     const count = changes.length + schemaMigrations.length;
     if (count === 0) return undefined;
     const isAll = count === whole.changes.length + whole.schemaMigrations.length;
-    // Itself, so that what nobody touches is known to be untouched.
+    // The same object, so that an unchanged set is recognised as such.
     return isAll ? whole : { ...whole, changes, schemaMigrations };
   }
 
-  /** What is left of them, together with what passed by, where it stood. */
+  /** Joins the module's answer with the rest, in the original order. */
   join(left: readonly ChangeSet[]): ChangeSet[] {
     const rest = [...left];
     const joined = this.#parts.flatMap(({ whole, seen }) => {
@@ -172,7 +175,7 @@ class Parts {
       const ddl = [...(kept?.schemaMigrations ?? []), ...passed.schemaMigrations];
       return [{ ...whole, changes, schemaMigrations: inPlace(whole.schemaMigrations, ddl) }];
     });
-    // Whatever else it gives is judged like that of any module.
+    // Other sets in the answer are checked by the chain as usual.
     return [...joined, ...rest];
   }
 }
@@ -183,7 +186,7 @@ function isSame(set: ChangeSet, other: ChangeSet): boolean {
 
 type Dated = Pick<ChangeSet, 'hlc'>;
 
-/** In the order of the originals; what is none of them comes last. */
+/** Sorts items in the order of the originals, with others at the end. */
 function inPlace<Item extends Dated>(originals: readonly Item[], items: readonly Item[]): Item[] {
   const places = new Map(originals.map(({ hlc }, i) => [encodeHlc(hlc), i]));
   const placeOf = ({ hlc }: Item) => places.get(encodeHlc(hlc)) ?? originals.length;

@@ -1,13 +1,13 @@
 /**
- * An identity as all hooks share it: one object until it is renewed, so that they may key a map by it, and
- * nobody's to change, or a module could make somebody else of a client for those after it.
+ * The identity that all hooks share. It is one object until it is renewed, so hooks can use it as a
+ * key of a map; and it is frozen, or a module could change a client's identity for later modules.
  */
 
 import type { ClientIdentity } from './types.ts';
 
 /**
- * Frozen, with copies of its plain objects and arrays, which are frozen too. What is of a class is as
- * it was given. Bytes can't be frozen: each who asks for the site id gets their own.
+ * Freezes an identity, with frozen copies of its plain objects and arrays. Instances of classes
+ * stay as they are. Bytes can't be frozen, so each read of the site id gives a copy.
  */
 export function sealIdentity({ siteId, metadata, ...said }: ClientIdentity): ClientIdentity {
   const site = new Uint8Array(siteId);
@@ -25,7 +25,7 @@ function isPlain(value: object): boolean {
   return prototype === Object.prototype || prototype === null || Array.isArray(value);
 }
 
-/** @param copies of what leads back to itself */
+/** @param copies the copies so far, for circular values */
 function frozenCopy<T>(value: T, copies: Map<unknown, object>): T {
   if (typeof value !== 'object' || value === null || !isPlain(value)) return value;
   const known = copies.get(value);
@@ -33,7 +33,7 @@ function frozenCopy<T>(value: T, copies: Map<unknown, object>): T {
   const copy: object = Array.isArray(value) ? [] : Object.create(Object.getPrototypeOf(value));
   copies.set(value, copy);
   for (const key of Object.keys(value)) {
-    // Not assigned: a claim may be called `__proto__`.
+    // Defined, not assigned: the name of a claim may be `__proto__`.
     const member = { value: frozenCopy(Reflect.get(value, key), copies), enumerable: true };
     Object.defineProperty(copy, key, member);
   }

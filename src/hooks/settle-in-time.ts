@@ -1,7 +1,7 @@
 /**
- * A call whose hook has promised its answer ends when that comes, when its time is up or when a signal
- * gives it up, whichever is first. What the hook does after that (answer, reject) is ignored, and is no
- * unhandled rejection.
+ * Waits for the answer of a hook that has returned a promise: the call ends with the answer, with
+ * its time limit, or with a signal, whichever is first. A later answer or rejection of the hook is
+ * ignored, and is no unhandled rejection.
  */
 
 import { AsyncResource } from 'node:async_hooks';
@@ -21,12 +21,14 @@ export function isThenable(value: unknown): value is PromiseLike<unknown> {
   );
 }
 
-/** Has the `then` of what is no promise itself called in the context of this moment. */
+/** Calls the `then` of a thenable within the current async context. */
 function adopt(answer: PromiseLike<unknown>): Promise<unknown> {
   return Promise.resolve(answer);
 }
 
-/** @param onSettled is called once; at once, if the `then` of the answer calls back at once */
+/**
+ * @param onSettled called once; synchronously if the `then` of the answer calls back synchronously
+ */
 export function settleInTime(
   call: Call,
   answer: PromiseLike<unknown>,
@@ -49,15 +51,15 @@ export function settleInTime(
     call.abort(error);
   };
   try {
-    // Promise.resolve also tames thenables that call back twice or throw.
-    // A query builder runs its query in `then`: that belongs to the call.
+    // Promise.resolve also handles thenables that call back twice or throw. The `then` of a query
+    // builder runs its query, which belongs to the call.
     const promised = runCall(call, adopt, answer);
     promised.then(
       (value: unknown) => settle({ outcome: 'ok', answer: value }),
       (error: unknown) => settle({ outcome: 'error', error }),
     );
   } catch (error) {
-    // The members of a promise may be anything.
+    // Reading the members of a thenable may throw.
     settle({ outcome: 'error', error });
   }
   atEndOfTurn(() => {
@@ -73,11 +75,13 @@ export function settleInTime(
 }
 
 /**
- * Time runs from the end of the turn on: most async hooks wait for nothing, and have answered by
- * then. A microtask for each, to look whether it had, took longer than the call.
+ * Time limits start at the end of the turn: most async hooks wait for nothing, and have answered by
+ * then. A microtask for each call, to check whether it had, took longer than the call.
  */
 let delayed: (() => void)[] = [];
-/** Of no call and no caller: the timers of all would run in the context of whoever came first. */
+/**
+ * An async context of its own: otherwise all timers would run in the context of the first caller.
+ */
 const outside = new AsyncResource('HookTimeLimits');
 
 function atEndOfTurn(work: () => void): void {

@@ -1,11 +1,12 @@
 /**
- * Modules that ask different issuers may call different people by one name: rights, shares and sessions
- * then are of one user. Told from their option `userPrefix`, which modules have that can keep them apart.
+ * Finds modules that may give the same `userId` to different people, as tokens of different issuers
+ * do: these would share rights, limits and sessions. Modules that can avoid it have the option
+ * `userPrefix`.
  */
 
 import type { LoadedHooks } from './loaded-hooks.ts';
 
-/** @returns for each two that give the same names, who they are; for people */
+/** @returns a warning for each two modules with the same prefix */
 export function sharedUsers(modules: readonly LoadedHooks[]): string[] {
   const firstByPrefix = new Map<string, string>();
   const shared: string[] = [];

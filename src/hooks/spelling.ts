@@ -1,6 +1,7 @@
 /**
- * Whether a change is of the table, column or row that a rule is about. Names have more than one spelling to
- * devices, and keys are not only texts and numbers, so a rule that compares them by itself is led around.
+ * Tells whether a change is of the table, column or row of a rule. Devices accept several spellings
+ * of a name, and keys are not only texts and numbers, so a rule that compares them by itself can be
+ * evaded.
  */
 
 import type { Change } from '../protocol/types.ts';
@@ -9,14 +10,14 @@ import type { BatchReader, TableName } from './reader.ts';
 import { foldSchema, MAIN_SCHEMA, sameName } from './same-name.ts';
 
 /**
- * `exact`: it is this one. `other`: devices take it for this one, but the coordinator keeps it apart, so that
- * nothing which is read of this one tells of it. `none`: it is another one.
+ * `exact`: it is the same. `other`: devices take it for the same, but the coordinator tells them
+ * apart, so reading the one shows nothing of the other. `none`: it is different.
  */
 export type Spelling = 'exact' | 'other' | 'none';
 
 /**
- * How a change names a table, or with `column` a column of one. A rule that reads what is stored has to reject
- * what is spelt in another way. A deletion is of no column: what is said of columns does not hold for it.
+ * How a change spells a table or, with `column`, a column of it. A rule that reads stored rows has
+ * to reject other spellings. A deletion is of no column, so with `column` it is `none`.
  */
 export function spellingOf(
   change: Change,
@@ -36,8 +37,9 @@ export function spellingOf(
 }
 
 /**
- * The same for rules that read: a spelling that leads to the very table, since that was renamed from one to the
- * other (`Notes` to `notes`), is `exact`, too. What is read of it goes to the same rows.
+ * The same for rules that read stored rows: another spelling of the same table, since it was
+ * renamed from one to the other (`Notes` to `notes`), is `exact`, too. Reading it gives the same
+ * rows.
  * @param read `call.read`
  */
 export async function spellingIn(
@@ -56,18 +58,18 @@ export async function spellingIn(
   return isColumn && (await read.sameTable(written, { schema, table })) ? 'exact' : 'other';
 }
 
-/** What names a row, such as a change. */
+/** Identifies a row, as a change does. */
 export type RowName = TableName & { pk: readonly SqlValue[] };
 
 /**
- * A text that two rows share exactly if they are one to the coordinator: of one table, in one spelling, with
- * equal keys. Numbers and big integers are compared by value, bytes and JSON by what they hold.
+ * A text that is equal for two rows exactly if they are one to the coordinator: same table, same
+ * spelling, equal keys. Numbers and big integers are compared by value, bytes and JSON by content.
  */
 export function rowIdentity({ schema = MAIN_SCHEMA, table, pk }: RowName): string {
   return JSON.stringify([schema, table, pkIdentity(pk.map(encodeValue))]);
 }
 
-/** Whether two changes, for instance, are of one row, as the coordinator has it: see `rowIdentity`. */
+/** Whether two changes (or rows) are of one row to the coordinator: see `rowIdentity`. */
 export function sameRow(a: RowName, b: RowName): boolean {
   return rowIdentity(a) === rowIdentity(b);
 }

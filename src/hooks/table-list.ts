@@ -1,7 +1,7 @@
 /**
- * Tables that a rule is about, as `table` or `schema.table`. SQL compares names without their case, and
- * a table without a schema is of `main`: what is one table to the engines of devices is one to a rule,
- * though the coordinator keeps names as they are.
+ * The tables of a rule, as `table` or `schema.table`. Names are compared as the SQL engines of
+ * devices do: they ignore case, and a table without a schema is of `main`. The coordinator itself
+ * tells such names apart.
  */
 
 import type { SchemaMigration } from '../protocol/types.ts';
@@ -14,13 +14,12 @@ interface Named {
 }
 
 /**
- * By table, something that holds for it: the tables as options name them, `table` or `schema.table`, found as
- * devices find them.
+ * A map by tables, which options name as `table` or `schema.table`.
  */
 export class TableMap<Value> {
   readonly #values = new Map<string, Value>();
 
-  /** Tables alone. */
+  /** A set of tables. */
   static of(names: readonly string[]): TableMap<true> {
     return new TableMap(names.map((name) => [name, true] as const));
   }
@@ -29,13 +28,13 @@ export class TableMap<Value> {
     for (const [name, value] of entries) this.#values.set(foldName(name), value);
   }
 
-  /** Of the table alone, or with its schema, which goes first. */
+  /** The value of `schema.table`, or else of `table`. */
   get({ schema, table }: Named): Value | undefined {
     const name = foldName(table);
     return this.#values.get(`${foldSchema(schema)}.${name}`) ?? this.#values.get(name);
   }
 
-  /** Whether a table of that name, of whatever schema, is one of these. */
+  /** Whether it has a table of that name, in any schema. */
   hasName(table: string): boolean {
     const name = foldName(table);
     for (const rule of this.#values.keys()) {
@@ -44,7 +43,10 @@ export class TableMap<Value> {
     return false;
   }
 
-  /** The first table, of whatever schema, that a DDL text may read or change: any, if it is obscure. */
+  /**
+   * The first of its tables, in any schema, that a DDL text may read or change; if the text is
+   * obscure, any.
+   */
   findInDdl(ddl: string): string | undefined {
     const { names, isObscure } = tablesInDdl(ddl);
     for (const rule of this.#values.keys()) {
@@ -53,7 +55,7 @@ export class TableMap<Value> {
     return undefined;
   }
 
-  /** The table by which a migration is one of these: by a name that it bears, or by what it does. */
+  /** The first of its tables that a migration names, or that its DDL text may read or change. */
   findInMigration(migration: SchemaMigration): string | undefined {
     const { type, schema, table, fromTable, ddl } = migration;
     // An index has a name of its own.

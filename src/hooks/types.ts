@@ -1,8 +1,8 @@
 /**
- * What a team may shape: `CoordinatorHooks`, and how a module gives them.
+ * The types of hooks: `CoordinatorHooks`, with their arguments and answers.
  *
- * Every hook is optional. How several modules act as one is in `chain.ts`; how they
- * are found and imported, in `loader.ts`.
+ * Every hook is optional. `kinds.ts` has how several modules combine, `loader.ts` how they are
+ * found and imported.
  */
 
 import type { IncomingHttpHeaders } from 'node:http';
@@ -18,9 +18,9 @@ import type {
 } from '../protocol/types.ts';
 import type { BatchReader } from './reader.ts';
 
-/** Who asks, before anybody has said that it is so. */
+/** What a client that is not authenticated yet has sent. */
 export interface AuthContext {
-  /** What the client sent as its token, without `Bearer `. */
+  /** The client's token, without `Bearer `. */
   token?: string;
   /** The site id that the client claims. */
   siteId?: SiteId;
@@ -33,40 +33,40 @@ export interface AuthContext {
   /** See `HookCall`. */
   connectionId?: string;
   /**
-   * Who the client of a session is known as, where its credentials are only looked at again, since
-   * hook modules were loaded anew. A module whose tokens are good for once may give it back.
+   * The identity of a session whose credentials are checked again after a reload of hook modules. A
+   * module with single-use tokens may return it.
    */
   known?: ClientIdentity;
-  /** Aborted when the call's time is up or the client has gone. */
+  /** Aborted when the call's time is up, or the client has gone. */
   signal: AbortSignal;
 }
 
-/** Who a client is, once authenticated. `onAuthenticate` makes it; the other hooks get it. */
+/** An authenticated client. `onAuthenticate` returns it; the other hooks get it. */
 export interface ClientIdentity {
   userId?: string;
   siteId: SiteId;
-  /** Filled in by the coordinator. */
+  /** Set by the coordinator. */
   databaseId?: string;
   /**
-   * Filled in by the coordinator: where it came from when it was authenticated. Absent where only the
-   * address of a proxy is known, which all of its clients have.
+   * Set by the coordinator: the client's address when it was authenticated. Absent if only the
+   * address of a proxy is known, which all of its clients share.
    */
   remoteAddress?: string;
   /**
-   * When the credentials expire, in milliseconds since 1970. From then on the client is
-   * answered AUTH_EXPIRED, and its session ends; until then it may send newer ones.
+   * When the credentials expire, in milliseconds since 1970. From then on the client gets
+   * AUTH_EXPIRED, and its session ends. Until then it may send newer credentials.
    */
   expiresAt?: number;
   /**
-   * Anything `onAuthenticate` wants the later hooks to know (claims, roles, …). They get frozen copies of plain
-   * objects and arrays, and what is of a class as it is.
+   * Any data for later hooks (claims, roles, …). They get frozen copies of plain objects and
+   * arrays, and instances of classes unchanged.
    */
   metadata?: Record<string, unknown>;
 }
 
 /**
- * A migration by what it says of itself, frozen. Its text, which devices carry out, may say something
- * else: `onBeforeApplyChanges` sees that, too.
+ * The fields of a migration, frozen. Its DDL text, which devices carry out, may do something else:
+ * `onBeforeApplyChanges` gets that as well.
  */
 export type MigrationSummary = Readonly<
   Pick<SchemaMigration, 'type' | 'schema' | 'table' | 'fromTable'>
@@ -78,38 +78,39 @@ export type SyncOperation =
   | {
       type: 'apply_changes';
       databaseId: string;
-      /** Changes and migrations; a change set without any counts as one. */
+      /** The number of changes and migrations; a change set without any counts as one. */
       changeCount: number;
-      /** The DDL among them, in its order. Absent where there is none. */
+      /** The migrations, in order. Absent if there are none. */
       migrations?: readonly MigrationSummary[];
     }
   | { type: 'get_snapshot'; databaseId: string }
   | { type: 'resume_snapshot'; databaseId: string };
 
-/** What a validate hook makes of a batch. `judgeChanges` makes one change by change. */
+/** A hook's verdict on a batch. `judgeChanges` makes one change by change. */
 export interface ValidationResult {
   /**
-   * What may be stored. A change that differs from the client's becomes the coordinator's own. Each
-   * answers the one whose HLC it has; a change that answers none makes the verdict invalid.
+   * The changes to be stored. Each answers the client's change with the same HLC; one that answers
+   * none makes the verdict invalid. If it differs from the client's, it is stored as the
+   * coordinator's own.
    */
   approved: ChangeSet[];
   /**
-   * Why the others may not. An entry speaks for every change that is not approved and that has
-   * its table, column and pk, as far as it names them.
+   * Why the others are rejected. An entry is about every change that is not approved and has its
+   * table, column and pk, as far as it names these.
    */
   rejected: RejectedChange[];
-  /** Whether a change set of which a change is not approved is rejected as a whole. */
+  /** Whether one rejected change rejects its whole change set. */
   atomic?: boolean;
 }
 
-/** Where what a hook is called for came from. */
+/** The origin of the operation for which a hook is called. */
 export interface CallOrigin {
   /**
-   * What the log calls the request: over HTTP Fastify's `request.id`, of a WebSocket message its connection's
-   * id and its number in that. Absent where no request is served, such as for a push.
+   * The id of the request, as in logs: Fastify's `request.id` over HTTP; the connection's id and
+   * the number of the message over a WebSocket. Absent without a request, for instance for a push.
    */
   readonly requestId?: string | undefined;
-  /** Of the WebSocket, as its client was told in `handshake_ack`. */
+  /** The id of the WebSocket connection, which its client got in `handshake_ack`. */
   readonly connectionId?: string | undefined;
   readonly transport?: 'http' | 'websocket' | undefined;
   /** As in `AuthContext`. */
@@ -118,33 +119,35 @@ export interface CallOrigin {
 }
 
 /**
- * What every hook gets beside its own arguments, as its last argument; `onAuthenticate` has the same in
- * its context.
+ * The last argument of every hook; `onAuthenticate` has the same in its context.
  */
 export interface HookCall extends CallOrigin {
-  /** Aborted when the call's time (`hooks.timeoutMs`) is up or the server stops. */
+  /** Aborted when the call's time (`hooks.timeoutMs`) is up, or the server stops. */
   signal: AbortSignal;
 }
 
-/** What `onBeforeApplyChanges` gets beside its own arguments. */
+/** The `call` of `onBeforeApplyChanges`. */
 export interface ApplyCall extends HookCall {
-  /** The tables are called by other names that they have or had, to see whether rules for those forbid it. */
+  /**
+   * Set if the changes have other, former or later, names of their tables, to check rules for those
+   * names.
+   */
   isOtherName?: boolean;
-  /** The database as it will be when what came before is stored. Give it to `judgeChanges`. */
+  /** Reads the database as if earlier accepted changes were stored. Pass it to `judgeChanges`. */
   read: BatchReader;
 }
 
 /**
- * What became of one change or migration.
- * - `applied`, `rewritten`: `stored` is what is stored, of a rewrite with the coordinator's own HLC
+ * The outcome of one change or migration.
+ * - `applied`, `rewritten`: `stored` is what is stored; a rewrite has an HLC of the coordinator's
  * - `known`: it had been stored before
- * - `lost`: to what is newer; `to` is the HLC of that, where it is known
- * - `rejected`: by a hook, or since it was not the sender's to bring
+ * - `lost`: something newer has won; `to` is the HLC of that, if it is known
+ * - `rejected`: by a hook, or since the sender may not send changes of another site
  */
 export type ChangeOutcome = {
-  /** As it was sent. */
+  /** The change as it was sent. */
   change: Change | SchemaMigration;
-  /** Of the transaction that it came in. */
+  /** The id of its transaction. */
   transactionId: string;
 } & (
   | { outcome: 'applied' | 'rewritten'; stored: Change | SchemaMigration }
@@ -153,11 +156,14 @@ export type ChangeOutcome = {
   | { outcome: 'rejected'; reason: string; code: string }
 );
 
-/** What `onAfterApplyChanges` gets beside its own arguments. */
+/** The `call` of `onAfterApplyChanges`. */
 export interface AppliedCall extends HookCall {
-  /** The newest position that the batch was given; absent where nothing of it took effect. */
+  /** The newest position of the batch; absent if nothing of it took effect. */
   position?: Hlc;
-  /** What became of each change and migration of the batch, in the order in which they were sent. Made when it is asked for. */
+  /**
+   * The outcomes of all changes and migrations of the batch, in the order in which they were sent.
+   * Made when read.
+   */
   readonly outcomes: readonly ChangeOutcome[];
 }
 
@@ -165,16 +171,16 @@ export type MaybePromise<T> = T | Promise<T>;
 
 export interface CoordinatorHooks {
   /**
-   * Says who a client is. Return an identity to accept, `undefined` to pass to the
-   * next module ("not my kind of credential"), or throw to reject. The client is told
-   * AUTH_FAILED, which is final; throw a SyncError to tell it anything else.
+   * Authenticates a client. Return an identity to accept it, `undefined` to pass to the next module
+   * ("not my kind of credential"), or throw to reject it. The client then gets AUTH_FAILED, which
+   * is final, or the SyncError that was thrown.
    */
   onAuthenticate?(context: AuthContext): MaybePromise<ClientIdentity | undefined>;
   /**
-   * Adds to the identity of a client that has been accepted, also of one that brings newer credentials, or is
-   * asked about again after a reload. What is returned is put over what is there, its `metadata` over
-   * that; `undefined` adds nothing. Each module sees what the one before has added. `userId`, `siteId`,
-   * `databaseId` and `remoteAddress` stay as they are, and `expiresAt` may only come sooner.
+   * Adds to the identity of an accepted client, also if it sends newer credentials, or is checked
+   * again after a reload. The returned members, and those of `metadata`, replace existing ones;
+   * `undefined` adds nothing. Each module gets the result of the one before. `userId`, `siteId`,
+   * `databaseId` and `remoteAddress` can't be changed, and `expiresAt` only to an earlier time.
    */
   onAuthenticated?(
     client: ClientIdentity,
@@ -187,8 +193,8 @@ export interface CoordinatorHooks {
     call: HookCall,
   ): MaybePromise<boolean>;
   /**
-   * Which changes may be stored: what is in `approved`. Each module sees what the one
-   * before approved.
+   * Decides which changes are stored: those in `approved`. Each module gets what the one before
+   * approved.
    */
   onBeforeApplyChanges?(
     client: ClientIdentity,
@@ -196,8 +202,8 @@ export interface CoordinatorHooks {
     call: ApplyCall,
   ): MaybePromise<ValidationResult>;
   /**
-   * Told after the changes are durable, as they are stored: what a hook rewrote under the HLC and
-   * the site that the coordinator gave it. Its failure never reaches the client.
+   * Notified once the changes are durable, with what is stored: a change that a hook rewrote has an
+   * HLC and the site of the coordinator. Clients never get its errors.
    */
   onAfterApplyChanges?(
     client: ClientIdentity,
@@ -206,9 +212,9 @@ export interface CoordinatorHooks {
     call: AppliedCall,
   ): MaybePromise<void>;
   /**
-   * What one client may see of change sets that are about to be sent to it: the same for
-   * answers, pushes and snapshots. Leave out changes, or give back others with a value of
-   * your own in their place; nothing can be added. Each module sees what the one before left.
+   * Filters the change sets that are to be sent to a client, alike for answers, pushes and
+   * snapshots. Leave out changes, or give them other values; changes can't be added. Each module
+   * gets what the one before left.
    */
   onBeforeSendChanges?(
     client: ClientIdentity,
@@ -216,9 +222,9 @@ export interface CoordinatorHooks {
     call: HookCall,
   ): MaybePromise<ChangeSet[]>;
   /**
-   * What `onBeforeSendChanges` goes by when it decides what this client sees of pushes: clients with one
-   * key see the same, so it is asked once for all of them, about any of them. Where a module with that
-   * hook has no key for a client, each is asked about for itself.
+   * A key for clients to which `onBeforeSendChanges` shows the same pushes: it is invoked once for
+   * all clients with the same key, with any of them. If a module with that hook gives no key for a
+   * client, the hook is invoked for that client alone.
    */
   viewKey?(client: ClientIdentity): string | undefined;
   /** Whether a WebSocket client may stay. Every module must say `true`. */
@@ -228,13 +234,14 @@ export interface CoordinatorHooks {
     call: HookCall,
   ): MaybePromise<boolean>;
   /**
-   * Told by a reload, when this instance takes the place of another: this client is connected already. It
-   * is the identity that `onClientConnect` was asked about.
+   * Notified in a reload, if this instance replaces another: this client is connected already. It
+   * is the same identity as for `onClientConnect`.
    */
   onClientHandover?(client: ClientIdentity, call: HookCall): MaybePromise<void>;
   /**
-   * Told when a WebSocket client has gone: once for each time that `onClientConnect` was asked, or
-   * `onClientHandover` told, and the same identity. Without either, of all that the other modules let in.
+   * Notified when a WebSocket client has gone: once for each call of `onClientConnect` or
+   * `onClientHandover`, with the same identity. Without these hooks: for all clients that other
+   * modules let in.
    */
   onClientDisconnect?(client: ClientIdentity, call: HookCall): MaybePromise<void>;
 }

@@ -1,4 +1,4 @@
-/** What one module made of the change sets that it was asked about. */
+/** Reads the verdict of one module on change sets. */
 
 import type { WireChangeSet } from '../protocol/schemas.ts';
 import { type ChangeSet, encodeChangeSet } from '../protocol/types.ts';
@@ -10,15 +10,17 @@ import { GivenBack } from './given-back.ts';
 import type { Lineage } from './lineage.ts';
 import type { ValidationResult } from './types.ts';
 
-/** What the modules of a chain made of change sets. */
+/** The verdict of the modules of a chain. */
 export interface Judged extends ValidationResult {
-  /** By the items of what each change set is made of: see `untouchedOrigin`. */
+  /**
+   * The origins of its items, which are those of each change set's origin: see `untouchedOrigin`.
+   */
   lineage: Lineage;
 }
 
 /**
- * To be called before a hook has had its hands on the change sets.
- * @param lineage takes up what the hook made of them
+ * To be called before the hook gets the change sets, since it may change them.
+ * @param lineage gets the verdict
  * @returns reads the hook's answer, or throws an InvalidAnswer
  */
 export function verdictReader(

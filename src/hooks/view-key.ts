@@ -1,15 +1,15 @@
-/** Which clients see the same of what is pushed, where every module that filters it says so. */
+/** Finds clients that see the same pushes, by the keys of all modules that filter. */
 
 import type { InvokedModule } from './hook-step.ts';
 import type { RefusalLines } from './refusal-lines.ts';
 import type { ClientIdentity } from './types.ts';
 
-/** So that what modules that were loaded anew say has nothing to do with what the old ones said. */
+/** Numbers chains, so that keys of reloaded modules differ from those of the old ones. */
 let chains = 0;
 
 /**
  * @param filters the modules that have `onBeforeSendChanges`
- * @returns the key of a client; `undefined` if it is to be asked about for itself
+ * @returns the key of a client; `undefined` if the filters have to be invoked for this client alone
  */
 export function createViewKey(
   filters: readonly InvokedModule[],
@@ -17,7 +17,7 @@ export function createViewKey(
 ): (client: ClientIdentity) => string | undefined {
   if (filters.some(({ hooks }) => hooks.viewKey === undefined)) return () => undefined;
   const chain = chains++;
-  /** An identity never changes. */
+  /** Keys by identity, which never changes. */
   const known = new WeakMap<ClientIdentity, { key: string | undefined }>();
   return (client) => {
     const before = known.get(client);
@@ -29,7 +29,7 @@ export function createViewKey(
   };
 }
 
-/** Of one module. What is no key is none: the client is asked about, as without one. */
+/** The key of one module. `undefined` if it has none, or an invalid one. */
 function keyOf(
   { name, hooks }: InvokedModule,
   client: ClientIdentity,

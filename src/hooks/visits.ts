@@ -1,7 +1,7 @@
 /**
- * The clients that are connected, and which instances of modules know of each: those that were asked
- * whether it may stay, and those that took it over from instances that were replaced. An instance that
- * knows of a client is notified once when it has gone, and no other instance is.
+ * The connected clients, and which instances of modules know of each: those whose `onClientConnect`
+ * was invoked for it, and those that took it over in a reload. Exactly these instances are
+ * notified, once, when the client has gone.
  */
 
 import type { WebSocket } from 'ws';
@@ -12,12 +12,12 @@ import type { HookStep, Invocation } from './hook-step.ts';
 import type { HookName } from './kinds.ts';
 import type { ClientIdentity } from './types.ts';
 
-/** Steps of `onClientDisconnect`. */
+/** The steps of `onClientDisconnect` to be invoked for a client. */
 type Knowing = readonly HookStep[];
 
 type Run = Invocation<void>['run'];
 
-/** What of the invoker is needed here. */
+/** The part of the invoker that is needed here. */
 interface Invoker {
   readonly steps: Readonly<Record<HookName, readonly HookStep[]>>;
   all(hook: 'onClientConnect', client: ClientIdentity, invocation: Invocation<void>): Promise<void>;
@@ -31,14 +31,17 @@ interface Invoker {
 
 export class Visits {
   readonly #invoker: Invoker;
-  /** An identity may be of several connections only where it is no server that authenticates them. */
+  /** A list for each identity: without a server, as in tests, several connections may share one. */
   readonly #knowing = new Map<ClientIdentity, Knowing[]>();
 
   constructor(invoker: Invoker) {
     this.#invoker = invoker;
   }
 
-  /** Rejects unless every module says `true`, and notifies those that were invoked that it has gone. */
+  /**
+   * Rejects unless every module says `true`. Then those that were invoked are notified that it has
+   * gone.
+   */
   async connect(client: ClientIdentity, socket: WebSocket, signal?: AbortSignal): Promise<void> {
     let invoked = 0;
     const run: Run = (hooks, call) => {
@@ -63,11 +66,14 @@ export class Visits {
     this.#notifyGone(client, knowing);
   }
 
-  /** Of a client that is there already. A module that can't be notified of that never hears of it. */
+  /**
+   * Takes over a connected client. A module that can't be notified of that is not notified of its
+   * end either.
+   */
   takeOver(client: ClientIdentity): void {
     const { steps } = this.#invoker;
     const knowing = steps.onClientDisconnect.filter(
-      // Without either hook a module hears of goings only.
+      // A module without either hook is only notified of ends.
       ({ module: { hooks } }) =>
         hooks.onClientHandover !== undefined || hooks.onClientConnect === undefined,
     );
@@ -77,7 +83,7 @@ export class Visits {
     );
   }
 
-  /** Forgets all clients, or one of them: the instances of another generation know of them from now on. */
+  /** Forgets all clients, or one of them. @returns them, for another generation to take over */
   handOver(client?: ClientIdentity): ClientIdentity[] {
     const clients = client === undefined ? [...this.#knowing.keys()] : [client];
     return clients.flatMap((each) => {
@@ -93,7 +99,7 @@ export class Visits {
     else others.push(knowing);
   }
 
-  /** Of a client that was refused: up to the last module that was invoked, also those that only hear of goings. */
+  /** For a refused client: all modules up to the last one that was invoked. */
   #knowingAfter(invoked: number): Knowing {
     const { onClientConnect, onClientDisconnect } = this.#invoker.steps;
     const lastPlace = onClientConnect[invoked - 1]?.place ?? -1;

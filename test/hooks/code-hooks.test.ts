@@ -94,7 +94,7 @@ describe('hooks from code', () => {
     ],
     'what a factory gives below hooks': [
       () => ({ onClientConnect: () => true, hooks }),
-      /onAuthorize stands below "hooks"/,
+      /onAuthorize is a member of "hooks"/,
     ],
     'a factory that gives a list': [() => [hooks], /gives an array/],
     'a place with something else': [

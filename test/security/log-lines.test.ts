@@ -20,7 +20,7 @@ const REASONS: Record<string, Record<string, string>> = {
     'there is no token%s': 'at a start or reload',
   },
   'src/hooks/builtin/webhook-pump.ts': {
-    'database %s: its log may have been shortened': 'once a pin that lapsed',
+    'database %s: its log may have been compacted': 'once a pin that lapsed',
     'the log of database %s cannot be taken up': 'waits after each',
     'database %s: the log was cut before it was taken up': 'once a cut of the log',
     'no delivery (%s); again in %d ms': 'waits after each',

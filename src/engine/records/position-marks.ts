@@ -5,9 +5,7 @@
  *   1 forgets(31)          a page ended here, and its reader goes on: `Head.forgets` when it began,
  *                          which tells whether it has missed deletions
  *   0 check(9) ahead(22)   a snapshot covers a position that is ahead of the clock by so many units
- *   of
- *                          65,536 ms. The HLC itself is not ahead, since receivers set their clocks
- *                          by it
+ *                          of 65,536 ms; the HLC is not ahead, since receivers set their clocks by it
  *
  * A marked position sorts after the unmarked one at its own time, and before the next one.
  */

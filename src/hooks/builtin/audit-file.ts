@@ -1,7 +1,7 @@
 /**
- * A file of lines that is rotated, shared by everybody in the process who names its path: while a
- * reload is under way two modules write to it. A line is written whole or its writer is told; after
- * a failure the file is opened anew for the next one.
+ * A file of lines that is rotated. All modules of the process with the same path share it, since
+ * during a reload two of them write to it. A line is written whole, or `append` rejects; after a
+ * failure the next line opens the file again.
  */
 
 import { once } from 'node:events';
@@ -10,11 +10,11 @@ import { basename, dirname, resolve } from 'node:path';
 import { createStream, type RotatingFileStream } from 'rotating-file-stream';
 
 export interface RotationOptions {
-  /** Size at which the file is put aside, in bytes. */
+  /** The size at which the file is rotated, in bytes. */
   maxBytes: number;
-  /** Time after which it is: `1d`, `12h`, … */
+  /** The time after which it is rotated: `1d`, `12h`, … */
   interval?: string | undefined;
-  /** How many that were put aside are kept. */
+  /** The number of rotated files that are kept. */
   maxFiles: number;
   compress: boolean;
 }
@@ -63,7 +63,7 @@ export class AuditFile {
       mode: FILE_MODE,
     });
     this.#stream = stream;
-    // Whoever writes hears of it as well; the next one begins anew.
+    // The write rejects as well; the next one opens the file again.
     stream.on('error', () => this.#forget(stream));
     stream.on('close', () => this.#forget(stream));
     return stream;

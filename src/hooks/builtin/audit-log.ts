@@ -1,6 +1,6 @@
 /**
- * Writes down who changed what, when and from which site: a line of JSON for every transaction that
- * was stored, and one for what was refused of a batch.
+ * Logs who changed what, when and from which site: a line of JSON for every stored transaction, and
+ * one for each rejected change.
  */
 
 import { createHash } from 'node:crypto';
@@ -15,7 +15,7 @@ import type { ClientIdentity } from '../types.ts';
 import { AuditFile } from './audit-file.ts';
 
 const MIB = 1024 * 1024;
-/** Without values: the longest text of a line. */
+/** The longest text in a line, if values are not logged. */
 const TEXT_LENGTH_MAX = 256;
 
 const Options = Type.Object({
@@ -53,7 +53,7 @@ export default defineHooks({
   name: 'audit-log',
   options: Options,
   async setup(options, { onClose, isCheck }) {
-    // A check makes no file, and puts none aside that a server is writing.
+    // A check must neither create the file, nor rotate one that a server writes.
     const file = isCheck ? undefined : await AuditFile.open(options.file, options);
     onClose(() => file?.close());
     return {
@@ -74,7 +74,7 @@ export default defineHooks({
   },
 });
 
-/** Whatever shows the file, a line of it is one, and stays JSON. */
+/** Escapes control characters, so that an entry is one line in any viewer, and still JSON. */
 function toLine(entry: object): string {
   return `${toPrintable(JSON.stringify(entry))}\n`;
 }
@@ -83,7 +83,9 @@ function describeClient({ userId, siteId, databaseId }: ClientIdentity) {
   return { time: new Date().toISOString(), databaseId, userId, siteId: siteIdToText(siteId) };
 }
 
-/** Of the whole batch: a transaction of it may have lost against newer ones. */
+/**
+ * The counts of the whole batch, of which a single transaction may have lost against newer ones.
+ */
 function describeResult({ applied, skipped, conflicts }: ApplyResult) {
   return { applied, skipped, conflicts };
 }
@@ -98,7 +100,7 @@ function describeSet(
     changes: changes.map((change) => describeChange(change, all)),
     schemaMigrations: schemaMigrations.map(({ type, schema, table, fromTable, ddl }) => ({
       ...{ type, schema, table, fromTable },
-      // Its text may hold values, and is as long as its author likes.
+      // The text may contain values, and be of any length.
       ...(all ? { ddl } : {}),
     })),
   };
@@ -119,9 +121,9 @@ function describeRejection({ pk, ...rejection }: RejectedChange, all: boolean) {
 }
 
 /**
- * The same with no text longer than some hundred characters: whoever could write long lines would have
- * the files put aside, and the oldest deleted, with what they say of him. What is cut can still be
- * told from others.
+ * Cuts texts to some hundred characters: with long lines a client could make the files rotate until
+ * the oldest, with lines about it, are deleted. A cut text has a hash, so that different ones stay
+ * different.
  */
 function bounded<Value>(value: Value): Value;
 function bounded(value: unknown): unknown {
@@ -134,7 +136,7 @@ function bounded(value: unknown): unknown {
   return Object.fromEntries(entries);
 }
 
-/** A key that is too long as one text, as JSON. */
+/** A key; one that is too long becomes one cut text of its JSON. */
 function boundedKey(pk: unknown): unknown {
   const text = JSON.stringify(pk) ?? '';
   return text.length <= TEXT_LENGTH_MAX ? pk : [shortened(text)];

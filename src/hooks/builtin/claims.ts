@@ -1,4 +1,4 @@
-/** Whom a rule is about, by what their identity says of them. */
+/** Selects the clients of a rule by a claim of their identity. */
 
 import { type Static, Type } from 'typebox';
 import type { ClientIdentity } from '../types.ts';
@@ -13,7 +13,7 @@ export const Claim = Type.Object(
   { additionalProperties: false },
 );
 
-/** Claims are those of a JWT, or what another hook put into `metadata` itself. */
+/** Reads claims of a JWT, or members of `metadata` from another hook. */
 export function hasClaim(
   { metadata = {} }: ClientIdentity,
   { name, values }: Static<typeof Claim>,

@@ -1,6 +1,6 @@
 /**
- * Who may change tables, and how: what no rule allows is rejected. Rules about rows don't see DDL, and a
- * table that is dropped or renamed takes its rows from under them.
+ * Decides which clients may change tables, and how: DDL that no rule allows is rejected. Rules
+ * about rows do not see DDL, so dropping or renaming a table would evade them.
  */
 
 import { type Static, Type } from 'typebox';
@@ -51,7 +51,7 @@ const Options = Type.Object({
 
 export type DdlOptions = Partial<Static<typeof Options>>;
 
-/** A rule of the options, ready to be asked. */
+/** A compiled rule of the options. */
 interface Allowance {
   isAbout(client: ClientIdentity): boolean;
   allows(migration: SchemaMigration, actions: readonly DdlAction[] | undefined): boolean;
@@ -65,7 +65,7 @@ export default defineHooks({
     return {
       onBeforeApplyChanges(client, changeSets, { isOtherName = false }) {
         const hasDdl = changeSets.some(({ schemaMigrations }) => schemaMigrations.length > 0);
-        // What is allowed for a table is said of the name that it goes by.
+        // Rules are about the current names of tables, not about former ones.
         if (!hasDdl || isOtherName) return { approved: changeSets, rejected: [] };
         const own = allowances.filter(({ isAbout }) => isAbout(client));
         return judgeChanges(changeSets, () => true, {
@@ -85,7 +85,7 @@ export default defineHooks({
 
 function toAllowance(rule: Static<typeof Rule>): Allowance {
   const { users, claim, databases, types, tables, references = [] } = rule;
-  // Who allows something allows no more than what is said: the same name in another schema is another table.
+  // A rule allows exactly what it names: the same name in another schema is another table.
   const allowed = tables && ofMain(tables);
   const referable = tables && ofMain([...tables, ...references]);
   return {
@@ -95,7 +95,7 @@ function toAllowance(rule: Static<typeof Rule>): Allowance {
       (databases?.includes(client.databaseId ?? '') ?? true),
     allows(migration, actions) {
       if (types === undefined && allowed === undefined) return true;
-      // A text that may do anything may do it to any table.
+      // A text that is not understood may do anything to any table.
       if (actions === undefined) return false;
       const done = [...actions.map(({ type }) => type), migration.type];
       if (types !== undefined && !done.every((type) => types.includes(type))) return false;
@@ -121,7 +121,7 @@ function isOfTables(
   const { type, schema, table, fromTable = table } = migration;
   const isIn = (list: TableMap<true>) => (named: DdlTable) =>
     list.get({ ...named, schema: named.schema ?? schema }) !== undefined;
-  // What names no table may be of any.
+  // An action without a table may be of any table.
   const isDone = actions.every(
     ({ tables, references = [] }) =>
       tables.length > 0 && tables.every(isIn(allowed)) && references.every(isIn(referable)),
@@ -132,8 +132,8 @@ function isOfTables(
 }
 
 /**
- * An index has a name of its own, which is what its migration calls `table`: the text is about that index and no
- * other, and the table that it is of stands there.
+ * Whether the text is only about the index of the migration. The field `table` of such a migration
+ * has the name of the index; only the text names the table.
  */
 function isOfIndex({ table, schema }: SchemaMigration, actions: readonly DdlAction[]): boolean {
   const own = foldSchema(schema);

@@ -1,4 +1,4 @@
-/** What the built-in modules' options are, where a configuration names them: declared as packages do it. */
+/** Declares the options of the built-in modules for configurations, as packages do for theirs. */
 
 import type { AuditLogOptions } from './audit-log.ts';
 import type { DdlOptions } from './ddl.ts';

@@ -1,4 +1,7 @@
-/** Who may read files that hold secrets, beside their owner. Windows has other permissions, and shows all files as open. */
+/**
+ * Finds who else may read files with secrets. Not on Windows, where file modes do not show
+ * permissions.
+ */
 
 import { stat } from 'node:fs/promises';
 
@@ -8,8 +11,9 @@ const CHANGED_BY_GROUP = 0o020;
 const ROOT = 0;
 
 /**
- * Who may read, or change, a file with secrets besides its owner; `undefined` if nobody. A file of root's may be
- * for its group to read as well: so it is given to a service that must not change it.
+ * Who may read or change a file with secrets besides its owner; `undefined` if that is only the
+ * owner. The group of a file of root may read it as well: this is how a service gets a file that it
+ * must not change.
  * @throws what `stat` does
  */
 export async function readersOf(file: string): Promise<string | undefined> {

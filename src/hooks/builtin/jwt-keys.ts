@@ -1,4 +1,4 @@
-/** The keys that JWTs are verified with, and what they may be used for. */
+/** The keys with which JWTs are verified, and their algorithms. */
 
 import {
   createRemoteJWKSet,
@@ -19,7 +19,7 @@ export interface KeyOptions {
   algorithms?: string[] | undefined;
 }
 
-/** Whether a token is good can't be told at the moment. */
+/** Keys can't be fetched now, so it is not known whether a token is valid. */
 export class KeysUnavailable extends Error {
   override readonly name = 'KeysUnavailable';
 
@@ -35,7 +35,7 @@ export interface KeySource {
 
 const SECRET_BYTES_MIN = 32;
 const JWKS_TIMEOUT_MS = 3000;
-/** How long after a fetch that failed nobody causes another one. */
+/** The least time between a failed fetch and the next one. */
 export const JWKS_RETRY_MS = 5000;
 const SYMMETRIC = ['HS256', 'HS384', 'HS512'];
 const ASYMMETRIC = [
@@ -113,7 +113,7 @@ function remoteKeys(url: string, options: KeyOptions): JWTVerifyGetKey {
   let fetchedAtMs = Number.NEGATIVE_INFINITY;
   let failure: { error: unknown; atMs: number } | undefined;
 
-  /** Whoever comes while it runs waits for the same fetch. */
+  /** Calls while a fetch runs share it. */
   async function fetchKeys(): Promise<void> {
     if (failure !== undefined && Date.now() - failure.atMs < JWKS_RETRY_MS) {
       throw new KeysUnavailable(failure.error);

@@ -1,7 +1,8 @@
 /**
- * Accepts JSON Web Tokens: signed with a shared secret, with a private key whose public one is
- * known, or by whoever publishes a JWKS. What is no JWT, or one of another issuer, is passed on
- * to the next module. An expired token is told apart, since its device need not give up.
+ * Accepts JSON Web Tokens that are signed with a shared secret, with the private key of a known
+ * public one, or with a key of a published JWKS. Other tokens, and those of other issuers, are
+ * passed to the next module. An expired token gets AUTH_EXPIRED, so that its device does not give
+ * up.
  */
 
 import { decodeJwt, errors, type JWTPayload, type JWTVerifyOptions, jwtVerify } from 'jose';
@@ -113,7 +114,7 @@ export default defineHooks({
   },
 });
 
-/** What a token says of itself, if it is a JWT at all. */
+/** The unverified claims of a token; `undefined` if it is no JWT. */
 function readUnverified(token: string): JWTPayload | undefined {
   try {
     return decodeJwt(token);
@@ -122,9 +123,9 @@ function readUnverified(token: string): JWTPayload | undefined {
   }
 }
 
-/** Whatever is wrong with a token is final, but for what passes. */
+/** Makes expiry and missing keys temporary errors. All other errors are final. */
 function refuse(error: unknown): never {
-  // jose looks at the claims only after the signature.
+  // jose checks the claims only after the signature.
   if (error instanceof errors.JWTExpired) {
     throw new SyncError('AUTH_EXPIRED', 'the token has expired');
   }

@@ -1,8 +1,8 @@
 /**
- * Slows down who does too much: so many operations and so many changes a second, for each user. Who
- * is over the limit is told when to come back.
+ * Limits the operations and the changes of each user in a second. A client over the limit is told
+ * when to come back.
  *
- * What a client may choose anew each time, such as a database, gives it nothing more.
+ * Values that a client can choose freely, such as the database, do not give it a further share.
  */
 
 import { RateLimiterMemory, RateLimiterRes } from 'rate-limiter-flexible';
@@ -29,7 +29,7 @@ const Options = Type.Object({
 
 export type RateLimitOptions = Partial<Static<typeof Options>>;
 
-/** However large a batch was. */
+/** The longest time for which one large batch blocks a client. */
 const DEBT_SECONDS_MAX = 86_400;
 
 interface Limit {
@@ -74,7 +74,7 @@ export default defineHooks({
       async onAuthorize(client, operation) {
         if (operations !== undefined) await take(operations, client, 1);
         if (changes !== undefined && operation.type === 'apply_changes') {
-          // One that brings nothing is work all the same.
+          // An empty batch costs work, too.
           await take(changes, client, Math.max(1, operation.changeCount));
         }
         return true;
@@ -83,7 +83,10 @@ export default defineHooks({
   },
 });
 
-/** A batch that is larger than all that can be saved up passes when nothing is used, on credit. */
+/**
+ * A batch that is larger than the limit allows at once passes if nothing is used, and then blocks
+ * the client for longer.
+ */
 async function consume({ limiter, points }: Limit, key: string, count: number): Promise<void> {
   await limiter.consume(key, Math.min(count, points));
   if (count <= points) return;
@@ -92,8 +95,9 @@ async function consume({ limiter, points }: Limit, key: string, count: number): 
 }
 
 /**
- * A user, else an address. Only where neither is known, behind a proxy that is not trusted, it is a site,
- * which a client names itself. Each kind has keys of its own: a user's name may hold anything.
+ * The key of a client: its user, or else its address. If neither is known, behind an untrusted
+ * proxy, it is the site, which clients choose themselves. Each kind has a prefix, since the name of
+ * a user may be any text.
  */
 function toKey({ userId, siteId, remoteAddress }: ClientIdentity): string {
   if (userId !== undefined) return `user ${userId}`;

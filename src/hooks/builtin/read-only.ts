@@ -1,6 +1,6 @@
 /**
- * Keeps databases, or tables of them, from being written: by everybody, or by those whose
- * identity has a certain claim, or has not.
+ * Makes databases, or tables of them, read-only: for all clients, or for those with or without a
+ * certain claim.
  */
 
 import { type Static, Type } from 'typebox';
@@ -60,7 +60,8 @@ export default defineHooks({
         return judgeChanges(
           changeSets,
           (change) => (protectedTables.get(change) ? refuse(change.table) : true),
-          // Under its name, from it, or by its text alone: it is a write to the table.
+          // DDL that names the table as the new or the old one, or only in its text, is a write to
+          // it.
           {
             migration: (migration) => {
               const table = protectedTables.findInMigration(migration);

@@ -1,7 +1,7 @@
 /**
- * Tokens as people list them, as the hashes that are compared: a token itself, or `sha256:` and
- * the hex digits of its hash, so that who reads the list can't use what stands there. A file has one
- * a line; empty lines and lines that begin with `#` don't count.
+ * Reads lists of tokens as hashes. An entry is a token, or `sha256:` and the hex digits of its
+ * hash, which is of no use to a reader of the list. A file has one entry a line; empty lines and
+ * lines that begin with `#` are ignored.
  */
 
 import { createHash } from 'node:crypto';
@@ -16,19 +16,19 @@ export function hashToken(token: string): Buffer {
   return createHash('sha256').update(token).digest();
 }
 
-/** A token as it may stand in a list without being one. */
+/** The hashed form of a token for a list. */
 export function tokenToListed(token: string): string {
   return HASH_PREFIX + hashToken(token).toString('hex');
 }
 
-/** Whether it is of no use to who reads it. */
+/** Whether an entry has the hashed form. */
 export function isHashedToken(listed: string): boolean {
   return HASH.test(listed);
 }
 
 /**
- * @param place where it stands, for an error, which must not quote it
- * @throws Error of a hash that is none
+ * @param place where the entry is, for the error, which must not quote the entry
+ * @throws Error for an invalid hash
  */
 export function listedToHash(listed: string, place: string): Buffer {
   const [, digits] = HASH.exec(listed) ?? [];
@@ -38,10 +38,10 @@ export function listedToHash(listed: string, place: string): Buffer {
 }
 
 /**
- * The hashes of a file's tokens.
+ * Reads the hashes of a file's tokens.
  * @param path relative to the working directory
- * @param warn is told who else may read it
- * @throws Error that names the file, and the line
+ * @param warn called if others may read the file
+ * @throws Error, which names the file and the line
  */
 export async function readTokensFile(
   path: string,

@@ -1,7 +1,7 @@
 /**
- * Accepts the tokens of a list and passes on all others, so that a module after it
- * may know them. How long a comparison takes tells nothing about the tokens: what is
- * compared are hashes, always all of them. Tokens themselves are not kept.
+ * Accepts the tokens of a list, and passes all others to the next module. The time of a comparison
+ * reveals nothing about the tokens: it always compares all hashes. The tokens themselves are not
+ * kept.
  */
 
 import { timingSafeEqual } from 'node:crypto';
@@ -38,8 +38,8 @@ export default defineHooks({
     if (tokensFile !== undefined) {
       hashes.push(...(await readTokensFile(tokensFile, (warning) => logger.warn('%s', warning))));
     }
-    // Who takes the last one off the list means that nobody is to come in with it: no reason to go on
-    // with the list as it was.
+    // An empty list must not fail a reload, which would keep the old list in force: it means that
+    // no token is accepted any more.
     if (hashes.length === 0) {
       const where = tokensFile === undefined ? '' : ` in ${tokensFile}`;
       logger.warn('there is no token%s: nobody is let in by this list', where);
@@ -48,7 +48,7 @@ export default defineHooks({
       onAuthenticate({ token, siteId }) {
         if (!token) return undefined;
         const hash = hashToken(token);
-        // No early exit, by which an attacker could tell how far down the list it was.
+        // No early exit: its time would reveal the place of the token in the list.
         let known = false;
         for (const listed of hashes) known = timingSafeEqual(listed, hash) || known;
         if (!known) return undefined;

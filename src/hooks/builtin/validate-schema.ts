@@ -1,6 +1,6 @@
 /**
- * Checks what is written against a schema for each table, column by column: that is how changes
- * come. A value is judged as SQL has it: a big integer is an integer, and bytes are bytes.
+ * Checks changes by a schema for each table, column by column, as changes come. Values are checked
+ * as SQL values: a big integer is an integer, and bytes are bytes.
  */
 
 import { type Static, type TSchema, Type } from 'typebox';
@@ -32,13 +32,13 @@ export interface ValidateSchemaOptions extends Partial<Omit<Static<typeof Option
   tables: Record<string, TSchema | Record<string, unknown>>;
 }
 
-/** Says what is wrong with a column's value, if anything. */
+/** @returns what is wrong with a column's value; `undefined` for a valid one */
 type Check = (value: SqlValue) => string | undefined;
 
 interface TableRules {
-  /** The schema that they were made of, to tell whether two tables have the same. */
+  /** The schema as text, to compare those of two tables. */
   text: string;
-  /** In lower case: SQL compares names without their case. */
+  /** Names are in lower case, since SQL ignores their case. */
   checkByColumn: ReadonlyMap<string, Check>;
   /** Whether columns that the schema does not name may be written. */
   isOpen: boolean;
@@ -55,7 +55,7 @@ export default defineHooks({
     );
     return {
       onBeforeApplyChanges(_client, changeSets, { isOtherName = false }) {
-        // Only the name that a table was written under has to be one of these.
+        // A table has to be listed only under the name that the client used.
         const isClosed = unknownTables === 'reject' && !isOtherName;
         return judgeChanges(
           changeSets,
@@ -88,8 +88,8 @@ function noTable(table: string): string {
 }
 
 /**
- * Rows come to a table, or leave it, unchecked by DDL as well: by a rename from or to one without the
- * same schema, or by a text that does more than its type and names say.
+ * What is wrong with a migration. DDL could bring unchecked rows into a table: by renaming one with
+ * another schema, or by a text that does more than the migration's type and names say.
  */
 function faultOfDdl(
   migration: SchemaMigration,
@@ -116,7 +116,7 @@ function faultOfDdl(
   return `its text does more to ${hasRules ? table : named} than to define it`;
 }
 
-/** Whether a text does nothing but to call a table by another name. */
+/** Whether a text only renames a table. */
 function isRenameOf(ddl: string, from: string, to: string): boolean {
   const [action, ...others] = ddlToActions(ddl) ?? [];
   if (action?.type !== 'rename_table' || others.length > 0) return false;
@@ -124,7 +124,7 @@ function isRenameOf(ddl: string, from: string, to: string): boolean {
   return sameName(before ?? '', from) && sameName(after ?? '', to);
 }
 
-/** Whether all that a text does is to make, change or drop tables and indexes: it moves or renames nothing that is in them. */
+/** Whether a text only makes, changes or drops tables and indexes, and renames nothing. */
 function isPlainDdl(ddl: string): boolean {
   return ddlToActions(ddl)?.every(({ renames }) => renames === undefined) ?? false;
 }
@@ -135,7 +135,7 @@ function faultOf(rules: TableRules, column: string, value: SqlValue): string | u
   return rules.isOpen ? undefined : `there is no column ${column}`;
 }
 
-/** @throws Error that names the table and the column */
+/** @throws Error, which names the table and the column */
 function toRules(table: string, schema: unknown): TableRules {
   const properties: unknown = Reflect.get(Object(schema), 'properties');
   if (typeof properties !== 'object' || properties === null) {
@@ -158,7 +158,7 @@ function toRules(table: string, schema: unknown): TableRules {
   };
 }
 
-/** JSON Schema's own way to say that a text stands for bytes. */
+/** Whether a schema is for bytes, as JSON Schema expresses that. */
 function isBytesSchema(schema: unknown): boolean {
   return Reflect.get(Object(schema), 'contentEncoding') === 'base64';
 }
@@ -172,7 +172,7 @@ function toCheck(schema: unknown): Check {
   return (value) => {
     if (value instanceof Uint8Array) return isBytes ? undefined : 'must not be bytes';
     if (isBytes && typeof value === 'string') return 'must be bytes';
-    // A big integer is a number to a schema of numbers: only its size is judged.
+    // A schema of numbers checks a big integer as a number, by its size.
     const judged = typeof value === 'bigint' ? Number(value) : value;
     if (validator.Check(value) || validator.Check(judged)) return undefined;
     const [fault] = validator.Errors(judged);
@@ -180,7 +180,7 @@ function toCheck(schema: unknown): Check {
   };
 }
 
-/** From a JSON pointer, as in JavaScript: `[3].name`. */
+/** Converts a JSON pointer to a place as in JavaScript: `[3].name`. */
 function toPlace(pointer: string): string {
   const steps = pointer.split('/').slice(1);
   const place = steps.map((step) => (/^[0-9]+$/.test(step) ? `[${step}]` : `.${step}`)).join('');

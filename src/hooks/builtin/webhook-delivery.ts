@@ -1,6 +1,6 @@
 /**
- * One event to one endpoint, signed as https://www.standardwebhooks.com has it. Only an answer of
- * 2xx counts as taken.
+ * Delivers one event to one endpoint, signed as in https://www.standardwebhooks.com. Only an answer
+ * of 2xx counts as success.
  */
 
 import { createHmac } from 'node:crypto';
@@ -16,7 +16,7 @@ export interface Endpoint {
 /** A delivery that did not succeed. */
 export class DeliveryError extends Error {
   override readonly name = 'DeliveryError';
-  /** When the endpoint wants to be asked again. */
+  /** When the endpoint wants the next attempt, in milliseconds from now. */
   readonly retryAfterMs: number | undefined;
 
   constructor(message: string, retryAfterMs?: number) {
@@ -53,11 +53,11 @@ export async function deliver(
       'webhook-signature': sign(secret, event, timestamp),
     },
     body: event.body,
-    // What is signed is for this endpoint, not for where it may point to.
+    // The signed event is only for this endpoint, so redirects are not followed.
     redirect: 'manual',
     signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
   });
-  // Nobody reads it, and unread it would hold the connection.
+  // The body is not needed, and would hold the connection while it is unread.
   await response.body?.cancel();
   if (response.ok) return;
   const seconds = Number(response.headers.get('retry-after') ?? Number.NaN);

@@ -1,15 +1,15 @@
 /**
- * Keeps the log of each database whole after what the queue has taken up. A pin bears the name of the
- * queue, so it is found again after a restart, and two servers with a webhook each have their own.
+ * Pins the log of each database after what the queue has taken up. A pin has the name of the queue,
+ * so it is found again after a restart, and the webhooks of two servers have different pins.
  */
 
 import { decodeHlc, encodeHlc, type HlcText } from '../../clock/hlc.ts';
 import type { CoordinatorReader, LogPin } from '../reader.ts';
 
 export interface WebhookPinEvents {
-  /** The log of a database may have been shortened before it was taken up. */
+  /** The log of a database may have been compacted before it was taken up. */
   onLapsed(databaseId: string): void;
-  /** There is more in it, perhaps of another server. */
+  /** The log has more to take up, perhaps from another server. */
   onBehind(databaseId: string): void;
 }
 
@@ -25,12 +25,12 @@ export class WebhookPins {
     this.#events = events;
   }
 
-  /** Pins the log after what has been taken up of it, unless it is pinned. */
+  /** Pins the log after what has been taken up, unless it is pinned. */
   async keep(databaseId: string, cursor: HlcText): Promise<void> {
     await (this.#pins.get(databaseId) ?? this.#pin(databaseId, cursor));
   }
 
-  /** Pins the log at its end. @returns where that is: from here on nothing of it is left out */
+  /** Pins the log at its end. @returns this position, after which the log is complete */
   async begin(databaseId: string): Promise<HlcText> {
     const { position } = await this.#pin(databaseId, undefined);
     return encodeHlc(position);
@@ -48,19 +48,21 @@ export class WebhookPins {
     return pinning;
   }
 
-  /** What has been taken up is on the disk with the queue. */
+  /** Moves the pin: the queue has stored what was taken up. */
   async advance(databaseId: string, cursor: HlcText): Promise<void> {
     (await this.#pins.get(databaseId))?.advance(decodeHlc(cursor));
   }
 
-  /** The log of a database is not taken up any more. */
+  /** Removes the pin: the log of the database is not taken up any more. */
   async release(databaseId: string, cursor: HlcText): Promise<void> {
     await this.keep(databaseId, cursor);
     await (await this.#pins.get(databaseId))?.release();
     this.#pins.delete(databaseId);
   }
 
-  /** The pins stay, until they lapse: whoever opens the queue next goes on with them. */
+  /**
+   * Stops renewing the pins. They stay until they lapse, for the next process that opens the queue.
+   */
   async close(): Promise<void> {
     for (const pinning of await Promise.allSettled(this.#pins.values())) {
       if (pinning.status === 'fulfilled') pinning.value.close();

@@ -1,9 +1,8 @@
 /**
- * Takes up what has come into the logs as events, and delivers them one after the other.
+ * Takes up new transactions of the logs as events, and delivers these one after the other.
  *
- * The log is the only source of what is sent: `kick` merely says that there is more of it. So what
- * was committed when the process was killed is found again by the cursor, and when the queue is
- * full the rest waits in the log, where it is anyway.
+ * The log is the only source of events: `kick` only says that there is more of it. So after a kill
+ * the cursor finds all that was committed, and while the queue is full the rest waits in the log.
  */
 
 import { randomUUID } from 'node:crypto';
@@ -20,13 +19,13 @@ export interface PumpOptions extends Endpoint {
   queueMax: number;
   backoffMinMs: number;
   backoffMaxMs: number;
-  /** What of a change set is sent: `undefined` for nothing. */
+  /** The part of a change set that is sent; `undefined` for none. */
   select(changeSet: ChangeSet): ChangeSet | undefined;
-  /** Who sent a transaction, if it is known. */
+  /** The user that sent a transaction, if that is known. */
   userOf(databaseId: string, changeSet: ChangeSet): string | undefined;
 }
 
-/** An event is sent when it holds so much. */
+/** An event is complete when it has so much. */
 const EVENT_CHANGE_SETS_MAX = 100;
 const EVENT_CHANGES_MAX = 1000;
 
@@ -36,7 +35,7 @@ export class WebhookPump {
   readonly #context: HookContext;
   readonly #options: PumpOptions;
   readonly #metrics: ReturnType<typeof createPumpMetrics>;
-  /** Databases of which more is to be taken up. */
+  /** Databases with more to take up. */
   readonly #waiting = new Set<string>();
   #takingUp: Promise<void> | undefined;
   #delivering: Promise<void> | undefined;
@@ -50,7 +49,7 @@ export class WebhookPump {
     this.#pins = new WebhookPins(context.read, queue.id, {
       onLapsed: (databaseId) => {
         context.logger.error(
-          'database %s: its log may have been shortened before it was taken up; some may be lost',
+          'database %s: its log may have been compacted before it was taken up; some events may be lost',
           databaseId,
         );
         this.#metrics.gaps.inc();
@@ -59,7 +58,7 @@ export class WebhookPump {
     });
   }
 
-  /** From when this resolves nothing that comes into the log of a database is left out. */
+  /** Once this resolves, all later transactions of a database will be taken up. */
   async register(databaseId: string): Promise<void> {
     const cursor = await this.#queue.cursor(databaseId);
     if (cursor !== undefined) await this.#pins.keep(databaseId, cursor);
@@ -70,7 +69,7 @@ export class WebhookPump {
     await this.#queue.advance(databaseId, await this.#pins.begin(databaseId));
   }
 
-  /** The log of a database is not taken up any more. */
+  /** Stops taking up the log of a database. */
   async forget(databaseId: string): Promise<void> {
     const cursor = await this.#queue.cursor(databaseId);
     if (cursor !== undefined) await this.#pins.release(databaseId, cursor);
@@ -104,7 +103,7 @@ export class WebhookPump {
     }
   }
 
-  /** One database after the other, each until its log has been taken up or the queue is full. */
+  /** Takes up one log after the other, each to its end, until the queue is full. */
   async #takeUp(): Promise<void> {
     const { signal, logger } = this.#context;
     for (const databaseId of this.#waiting) {
@@ -124,7 +123,7 @@ export class WebhookPump {
     }
   }
 
-  /** @returns whether all of it has been */
+  /** @returns whether the log was taken up to its end */
   async #takeUpOne(databaseId: string): Promise<boolean> {
     const { read, logger, signal } = this.#context;
     await this.register(databaseId);
@@ -141,7 +140,10 @@ export class WebhookPump {
       await this.#enqueue(databaseId, gathered);
     } catch (error) {
       if (!(error instanceof SyncError) || error.code !== 'SNAPSHOT_REQUIRED') throw error;
-      logger.error('database %s: the log was cut before it was taken up; some is lost', databaseId);
+      logger.error(
+        'database %s: the log was cut before it was taken up; some events are lost',
+        databaseId,
+      );
       this.#metrics.gaps.inc();
       await this.#begin(databaseId);
     }
@@ -164,7 +166,10 @@ export class WebhookPump {
     this.#run();
   }
 
-  /** The log may be shortened up to what the queue has on its disk, and no further. */
+  /**
+   * Stores the event before it moves the pin: the log may be compacted only up to what the queue
+   * has stored.
+   */
   async #advance(databaseId: string, end: HlcText, event?: QueuedEvent): Promise<void> {
     await this.#queue.advance(databaseId, end, event);
     await this.#pins.advance(databaseId, end);
@@ -192,7 +197,7 @@ export class WebhookPump {
     const event = await this.#queue.first();
     if (event === undefined) return false;
     await deliver(this.#options, event, this.#context.signal);
-    // Should this fail, the event is sent once more: it has the same id.
+    // If this fails the event is sent again, with the same id.
     await this.#queue.remove(event);
     this.#metrics.delivered.inc();
     this.#metrics.queued.set(this.#queue.length);
@@ -200,7 +205,9 @@ export class WebhookPump {
     return true;
   }
 
-  /** Doubles with every failure; a half of it is left to chance, so that many don't come at once. */
+  /**
+   * Doubles with every failure. Half of it is random, so that many servers do not retry at once.
+   */
   #backoffMs(failures: number, error: unknown): number {
     const { backoffMinMs, backoffMaxMs } = this.#options;
     const asked = error instanceof DeliveryError ? (error.retryAfterMs ?? 0) : 0;
@@ -209,14 +216,14 @@ export class WebhookPump {
     return Math.round(Math.min(backoffMaxMs, Math.max(asked, wait)));
   }
 
-  /** Waits for what is under way; what is not delivered stays in the queue. */
+  /** Waits for current work. Events that are not delivered stay in the queue. */
   async close(): Promise<void> {
     await Promise.allSettled([this.#takingUp, this.#delivering]);
     await this.#pins.close();
   }
 }
 
-/** Change sets that will be one event, and how far they go. */
+/** Gathers the change sets of one event, and the position of the last one. */
 class Gathered {
   #changeSets: ChangeSet[] = [];
   #changes = 0;

@@ -1,13 +1,13 @@
 /**
- * The events of a webhook that are yet to be delivered, on disk, and how far each database's log
- * has become events:
+ * The queue of a webhook on disk: events that are yet to be delivered, and the position up to which
+ * each database's log has been taken up:
  *
  *   e number(8)     an event, in the order of delivery
  *   c databaseId    the position up to which the log of a database has been taken up
  *   i               a UUID: which queue it is, for as long as its directory is there
  *
- * An event and the cursor behind it are written at once, with fsync: so nothing of the log is left
- * out or taken up twice, whenever the process ends.
+ * An event and its cursor are written in one transaction, with fsync: no transaction of the log is
+ * left out or taken up twice, whenever the process ends.
  */
 
 import { randomUUID } from 'node:crypto';
@@ -17,9 +17,9 @@ import { openStorage } from '../../storage/by-address/open-storage.ts';
 import type { KVRange, KVStore, KVTransaction, Storage } from '../../storage/kv-store.ts';
 
 export interface QueuedEvent {
-  /** The same each time that it is sent. */
+  /** The same in each attempt. */
   id: string;
-  /** JSON, as it is sent. */
+  /** JSON, in the form in which it is sent. */
   body: string;
 }
 
@@ -52,7 +52,10 @@ function eventKey(number: bigint): Buffer {
   return key;
 }
 
-/** Who of this process has a directory open: a module that a reload has replaced closes it late. */
+/**
+ * Resolves when this process closes a directory: a module that a reload has replaced closes its own
+ * late.
+ */
 const closedByDirectory = new Map<string, Promise<void>>();
 
 export class WebhookQueue {
@@ -64,8 +67,10 @@ export class WebhookQueue {
   #length = 0;
 
   /**
-   * Waits until nobody else in this process has the directory open; another process is an error.
-   * @param signal ends the waiting: an instance that doesn't come into force after all waits for one that stays
+   * Waits until no other module of this process has the directory open. Fails if another process
+   * has it.
+   * @param signal ends the waiting, for an instance of a failed reload, which waits for one that
+   *   stays
    */
   static async open(directory: string, signal?: AbortSignal): Promise<WebhookQueue> {
     const path = resolve(directory);
@@ -111,7 +116,7 @@ export class WebhookQueue {
     await this.#write((transaction) => transaction.put(ID_KEY, Buffer.from(this.#id)));
   }
 
-  /** What is there, and what number comes next. */
+  /** Counts the events, and finds the next number. */
   async #count(): Promise<void> {
     let last: Uint8Array | undefined;
     this.#length = 0;
@@ -123,8 +128,8 @@ export class WebhookQueue {
   }
 
   /**
-   * A store that failed takes no more until it is opened anew; whether it has written what it
-   * failed at is only known then.
+   * Runs work on the store, and opens that again if the work fails: only then it takes further
+   * writes, and shows whether the failed one is there.
    */
   async #use<T>(work: (store: KVStore) => Promise<T>): Promise<T> {
     try {
@@ -141,7 +146,7 @@ export class WebhookQueue {
     return this.#use((store) => store.exclusive(async (transaction) => work(transaction)));
   }
 
-  /** Of its own, and the same after a restart. */
+  /** A UUID, which stays the same after a restart. */
   get id(): string {
     return this.#id;
   }
@@ -164,7 +169,7 @@ export class WebhookQueue {
     return bytes && Buffer.from(bytes).toString();
   }
 
-  /** Moves a cursor on, and queues what lies between, if anything. */
+  /** Moves a cursor, and queues the event for what lies between, if any. */
   async advance(databaseId: string, cursor: HlcText, event?: QueuedEvent): Promise<void> {
     await this.#write((transaction) => {
       transaction.put(cursorKey(databaseId), Buffer.from(cursor));
@@ -176,7 +181,7 @@ export class WebhookQueue {
     this.#length++;
   }
 
-  /** The log of a database is not taken up any more. */
+  /** Removes the cursor of a database. */
   async forget(databaseId: string): Promise<void> {
     await this.#write((transaction) => transaction.delete(cursorKey(databaseId)));
   }

@@ -1,6 +1,6 @@
 /**
- * Tells an HTTP endpoint what has changed: signed, in the order of arrival, at least once, also
- * across a restart or a kill. What is yet to be told waits in a bounded queue on disk.
+ * Sends changes to an HTTP endpoint: signed, in the order of arrival, at least once, also across a
+ * restart or a kill. Events wait in a bounded queue on disk.
  */
 
 import { type Static, Type } from 'typebox';
@@ -50,7 +50,10 @@ const Options = Type.Object({
 export type WebhookOptions = Partial<Static<typeof Options>> &
   Pick<Static<typeof Options>, 'url' | 'secret' | 'directory'>;
 
-/** Senders of transactions that are yet to be taken up; beyond it the oldest is forgotten. */
+/**
+ * The senders that are remembered for transactions that are yet to be taken up; the oldest are
+ * forgotten.
+ */
 const SENDERS_MAX = 10_000;
 
 export default defineHooks({
@@ -75,11 +78,11 @@ export default defineHooks({
       },
     };
 
-    /** Databases that are not told any more. */
+    /** Forgets databases whose changes are not sent any more. */
     async function forgetAll(pump: WebhookPump, databaseIds: readonly string[]): Promise<void> {
       for (const databaseId of databaseIds) {
         await pump.forget(databaseId).catch((error: unknown) => {
-          // It is tried again at the next start; until then its pin lapses.
+          // The next start tries again, unless the pin has lapsed by then.
           if (!signal.aborted) logger.warn('database %s is still pinned: %O', databaseId, error);
         });
       }
@@ -94,7 +97,7 @@ export default defineHooks({
       const unlisted = databaseIds.filter((databaseId) => !isListed(databaseId));
       return { queue, pump, forgetting: forgetAll(pump, unlisted) };
     }
-    // Not before the server is up: `check` sets up modules too, while another server may run.
+    // Only once the server is up: `check` sets up modules, too, while another server may run.
     const started = read.ready.then(() => {
       signal.throwIfAborted();
       opened = open();
@@ -110,7 +113,7 @@ export default defineHooks({
       await parts?.queue.close();
     });
 
-    /** By database: whether the log has a cursor, from which on nothing is left out. */
+    /** By database: resolves once its log has a cursor, after which all is taken up. */
     const registered = new Map<string, Promise<void>>();
     async function register(databaseId: string): Promise<void> {
       const { pump } = await started;

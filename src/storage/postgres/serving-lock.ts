@@ -1,18 +1,16 @@
 /**
- * The lock of a schema: its coordinators may write to its databases, except while `copy` or
- * `import` works on it. A change that is acknowledged during a copy would be missing in the copy.
+ * The lock of a schema: its coordinators may write to its databases, except while `copy` reads
+ * them. A change that is acknowledged meanwhile would be missing in the copy.
  *
  * It is an advisory lock of PostgreSQL, one for each schema:
  *
  *   shared, session        each coordinator, on the connection that listens, while it runs: no copy
  *                          begins while one runs, and none starts during a copy
- *   shared, transaction    each transaction that writes: if a coordinator has lost its connection,
- *   so
+ *   shared, transaction    each transaction that writes: if a coordinator has lost its connection, so
  *                          that a copy could begin, its writes are refused
  *   exclusive, session     the copy, until it is done
  *
- * All requests fail at once instead of waiting: a waiting exclusive lock would block all
- * coordinators.
+ * Requests fail at once instead of waiting: a waiting exclusive lock would block all coordinators.
  */
 
 import { createHash } from 'node:crypto';
