@@ -56,7 +56,7 @@ export interface SyncManagerOptions {
   allowResurrection: boolean;
   maxClockDriftMs: number;
   tombstoneTTL: number;
-  /** Rows of a dropped table that one transaction removes at most; default `STEP_ROWS_MAX`. */
+  /** Rows of a dropped table that one transaction reads at most; default `STEP_ROWS_MAX`. */
   stepRows?: number;
   logPinMaxAgeMs: number;
   /** The site id of a database that has none yet, of `SITE_ID_BYTES`. Default: a random one. */
