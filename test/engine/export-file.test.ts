@@ -96,7 +96,11 @@ test('what is made up to look whole is refused where it contradicts itself', asy
       /line 1$/,
     ],
     ['a late position', replaced(/"hlc":"[^"]*","changes"/, late), /does not fit line 1/],
-    ['an unknown kind', replaced(/"type":"row"/, '"type":"cell"'), /of no kind/],
+    [
+      'an unknown kind',
+      replaced(/"type":"row"/, '"type":"cell"'),
+      /is not a valid line of an export/,
+    ],
     [
       'a key that is none',
       replaced(/"pk":\[1\],"cells"/, '"pk":[{"__bigint":"x"}],"cells"'),
@@ -105,7 +109,7 @@ test('what is made up to look whole is refused where it contradicts itself', asy
     [
       'two rows of one key',
       replaced(/"pk":\[2\],"deletion"/, '"pk":[1],"deletion"'),
-      /stands before/,
+      /is not in order/,
     ],
   ] as const) {
     assert.match((await refusalOf(bytes)).message, message, what);

@@ -35,7 +35,7 @@ const REASONS: Record<string, Record<string, string>> = {
   'src/hooks/refusal-lines.ts': { '%s: %s %s: %s': 'what a BoundedLog writes' },
   'src/server.ts': { 'sessions could not be asked about': 'once a reload' },
   'src/service/authenticator.ts': { '%s passes requests on': 'said once' },
-  'src/service/database-pool.ts': {
+  'src/service/database-upkeep.ts': {
     'database %s: its log pin %s has lapsed': 'once a pin, which hooks make',
   },
   'src/service/log-pins.ts': {
