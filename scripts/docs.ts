@@ -198,8 +198,10 @@ run, and starts nothing. It exits with 1 and all that is wrong where something i
 ## The file
 
 \`--config <path>\` names it. Otherwise the first of these in the working directory is read, and no directory above it
-is looked at: \`sync-coordinator.config.ts\`, \`.mts\`, \`.js\`, \`.mjs\`, \`.cjs\`, \`.json\`, then
-\`sync-coordinator.json\`, then the key \`sync-coordinator\` of \`package.json\`.
+is looked at: \`sync-coordinator.config.ts\`, \`.mts\`, \`.js\`, \`.mjs\`, \`.cjs\`, \`.json\`, \`.yaml\`,
+\`.yml\`, then \`sync-coordinator.json\`, \`.yaml\`, \`.yml\`, then the key \`sync-coordinator\` of \`package.json\`. A start and
+\`check\` name the file that was read, or say that there is none, and warn of files that were perhaps meant: in \`.config\`, in a
+directory above, or called almost as one of these.
 
 \`\`\`ts
 // sync-coordinator.config.ts
@@ -215,10 +217,20 @@ export default defineConfig({
 \`\`\`
 
 TypeScript needs no build step and no \`typescript\` package, and nothing is written beside the file. A configuration is
-read at once, so its module can't \`await\` at its top level. The same as JSON:
+read at once, so its module can't \`await\` at its top level. It is a plain object, and so is each group in it: a promise, a
+\`Map\` or an instance is refused. The same as JSON:
 
 \`\`\`json
 { "port": 8080, "storage": "leveldb:/var/lib/sync", "auth": { "mode": "token-whitelist" } }
+\`\`\`
+
+And as YAML:
+
+\`\`\`yaml
+port: 8080
+storage: leveldb:/var/lib/sync
+auth:
+  mode: token-whitelist
 \`\`\`
 
 Two options have a short form: \`storage\` may be the text of \`storage.url\`, and \`hooks\` the list of \`hooks.modules\`.
@@ -230,6 +242,9 @@ A name that is no option is refused, and so is a value out of its range.
 \`\`\`bash
 SYNC_AUTH_MODE=token-whitelist SYNC_AUTH_TOKENS=token1,token2 npx sync-coordinator --port 8080 --log-level debug
 \`\`\`
+
+A start and \`check\` warn of a variable that begins with \`SYNC_\` and is none of these. Those by which Kubernetes tells of a
+Service called \`sync\` (\`SYNC_PORT=tcp://10.0.0.1:3000\` and the like) are ignored. A value that another source replaces is not looked at.
 
 Lists are comma-separated; booleans are \`true\`, \`false\`, \`1\` or \`0\`. Tokens are better given in the environment than as a
 flag, which other users of the machine can see and a start warns of; better still, in a file of their own

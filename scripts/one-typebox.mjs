@@ -4,7 +4,7 @@
  */
 
 import { mkdirSync } from 'node:fs';
-import { register } from 'node:module';
+import Module from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { isMainThread } from 'node:worker_threads';
 
@@ -26,7 +26,7 @@ export async function bundleTypebox() {
   return `--import=${import.meta.url}`;
 }
 
-/** Node calls it for each import, in a thread of its own. */
+/** Node calls it for each import; an older one in a thread of its own. */
 export function resolve(specifier, context, nextResolve) {
   const url = urls.get(specifier);
   return url === undefined
@@ -34,4 +34,7 @@ export function resolve(specifier, context, nextResolve) {
     : { url, format: 'module', shortCircuit: true };
 }
 
-if (isMainThread) register(import.meta.url);
+if (isMainThread) {
+  if (Module.registerHooks === undefined) Module.register(import.meta.url);
+  else Module.registerHooks({ resolve });
+}

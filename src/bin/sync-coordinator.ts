@@ -1,4 +1,13 @@
 #!/usr/bin/env node
-import { runCli } from '../cli/run-cli.ts';
-
+// Nothing is imported before this, which an older Node.js might not be able to read.
+const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+if (major < 20 || (major === 20 && minor < 19)) {
+  process.stderr.write(
+    `sync-coordinator: needs Node.js 20.19 or later, and this is ${process.version}\n`,
+  );
+  process.exit(1);
+}
+const { runCli } = await import('../cli/run-cli.ts');
 runCli(process.argv);
+
+export {};

@@ -5,7 +5,7 @@ import { CONFIG_OPTIONS, type ConfigOption } from '../config/options.ts';
 
 export const CONFIG_FLAG = new Option(
   '--config <path>',
-  'the configuration file (default: the first sync-coordinator.config.{ts,mts,js,mjs,cjs,json}, sync-coordinator.json or "sync-coordinator" in package.json of the working directory)',
+  'the configuration file (default: the first sync-coordinator.config.{ts,mts,js,mjs,cjs,json,yaml,yml}, sync-coordinator.{json,yaml,yml} or "sync-coordinator" in package.json of the working directory)',
 );
 
 export function configOptions(): Option[] {

@@ -3,7 +3,6 @@
 import closeWithGrace from 'close-with-grace';
 import { maskUrl } from '../config/option-display.ts';
 import { DEBUG_SOURCE, type ResolvedConfig } from '../config/resolve-config.ts';
-import type { CoordinatorConfig } from '../config/schema.ts';
 import { toPrintableLines } from '../errors/printable.ts';
 import { enableLogging } from '../logging/logger.ts';
 import { PACKAGE_NAME, PACKAGE_VERSION } from '../modules/own-package.ts';
@@ -43,7 +42,7 @@ export async function start(resolve: () => ResolvedConfig): Promise<void> {
   const warnings = await configToWarnings(resolved, kinds);
   const { port } = await server.start();
   hangups.answer(() => reload(server, config, resolve));
-  process.stdout.write(`${startToText(config, port, server.describe())}\n`);
+  process.stdout.write(`${startToText(resolved, port, server.describe())}\n`);
   for (const warning of warnings) {
     process.stderr.write(`${PACKAGE_NAME}: warning: ${warning}\n`);
   }
@@ -77,7 +76,7 @@ function stopOnSignal(server: CoordinatorServer, shutdownMs: number): void {
 }
 
 function startToText(
-  { host, basePath }: CoordinatorConfig,
+  { config: { host, basePath }, filePath = 'none' }: ResolvedConfig,
   port: number,
   { storage, auth, hooks }: ReturnType<CoordinatorServer['describe']>,
 ): string {
@@ -87,6 +86,7 @@ function startToText(
     `${PACKAGE_NAME} ${PACKAGE_VERSION}`,
     `  http    http://${place}`,
     `  ws      ws://${place}/ws`,
+    `  config  ${filePath}`,
     `  store   ${maskUrl(storage)}`,
     `  auth    ${auth}`,
     `  hooks   ${hooks.length === 0 ? 'none' : hooks.length}`,

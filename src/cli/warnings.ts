@@ -18,7 +18,7 @@ export async function configToWarnings(
   const { config, sources } = resolved;
   const { host, auth, cors, storage } = config;
   const isFlag = (path: string) => sources.get(path)?.startsWith('flag ') === true;
-  const warnings: string[] = [];
+  const warnings = [...resolved.notes];
   const isGuarded = hooks.includes('onAuthenticate') || hooks.includes('onAuthorize');
   const isOpen = auth.mode === 'none' && !isGuarded;
   if (isOpen && !isLoopback(host)) {

@@ -5,7 +5,7 @@
 
 import { accessSync, constants, existsSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
-import { cosmiconfigSync } from 'cosmiconfig';
+import { cosmiconfigSync, defaultLoadersSync } from 'cosmiconfig';
 import { Type } from 'typebox';
 import { Check } from 'typebox/value';
 import { ConfigError } from '../errors/config-error.ts';
@@ -13,12 +13,13 @@ import { failureToReason } from '../modules/failure-reason.ts';
 import { requireModule } from '../modules/import-module.ts';
 import { parseJsonFile } from '../modules/json-file.ts';
 import { PACKAGE_NAME } from '../modules/own-package.ts';
-import { kindToText } from './option-display.ts';
+import { kindToText } from '../options/plain-object.ts';
 
 /** Where a configuration is looked for, in this order; the first that has one wins. */
 export const CONFIG_FILE_NAMES = [
   ...['ts', 'mts', 'js', 'mjs', 'cjs', 'json'].map((type) => `${PACKAGE_NAME}.config.${type}`),
-  `${PACKAGE_NAME}.json`,
+  ...['yaml', 'yml'].map((type) => `${PACKAGE_NAME}.config.${type}`),
+  ...['json', 'yaml', 'yml'].map((type) => `${PACKAGE_NAME}.${type}`),
   'package.json',
 ] as const;
 
@@ -45,7 +46,7 @@ export function readConfigFile(cwd: string, configPath?: string): ConfigFile | u
     searchStrategy: 'none',
     // An empty file is a mistake to tell, not one to look past.
     ignoreEmptySearchPlaces: false,
-    loaders: { ...moduleLoaders, '.json': loadJson },
+    loaders: { ...moduleLoaders, '.json': loadJson, '.yaml': loadYaml, '.yml': loadYaml },
     cache: false,
   });
   const named = configPath === undefined ? undefined : resolve(cwd, configPath);
@@ -110,6 +111,21 @@ function loadJson(path: string, text: string): unknown {
   if (isPackage && Reflect.get(Object(value), PACKAGE_NAME) === null) {
     throw new Error(`"${PACKAGE_NAME}" is null, must be an object of options`);
   }
+  return value;
+}
+
+/** As with JSON, what is wrong is told by its place alone. */
+function loadYaml(path: string, text: string): unknown {
+  let value: unknown;
+  try {
+    value = defaultLoadersSync['.yaml'](path, text);
+  } catch (error) {
+    const mark: unknown = Reflect.get(Object(error), 'mark');
+    const at = (name: string) => Number(Reflect.get(Object(mark), name)) + 1;
+    const place = mark === undefined ? '' : `: line ${at('line')}, column ${at('column')}`;
+    throw new Error(`is not valid YAML${place}`);
+  }
+  if (value === null) throw new Error('holds null, must hold an object');
   return value;
 }
 

@@ -9,7 +9,8 @@ import type { ConfigFault } from '../errors/config-error.ts';
 import { editDistance } from '../errors/edit-distance.ts';
 import { isFileSpecifier } from '../modules/import-module.ts';
 import { PACKAGE_NAME } from '../modules/own-package.ts';
-import { kindToText, shorten, valueToText } from './option-display.ts';
+import { isPlainObject, kindToText } from '../options/plain-object.ts';
+import { shorten, valueToText } from './option-display.ts';
 import { CONFIG_OPTIONS, OPTION_GROUPS, OPTIONS_BY_PATH } from './options.ts';
 
 export interface LayerEntry {
@@ -43,11 +44,19 @@ const SHORTHANDS: Readonly<
   },
 };
 
+const AN_OBJECT = 'an object of options';
+
+function awaitHint(value: unknown): string {
+  return kindToText(value) === 'a promise'
+    ? '; a configuration is read at once, and awaits nothing'
+    : '';
+}
+
 /** The layer of a file's content or of the overrides; paths of modules are relative to `baseDir`. */
 export function inputToLayer(input: unknown, source: string, baseDir: string): Layer {
   const layer: Layer = { entries: [], faults: [] };
   if (!isPlainObject(input)) {
-    const expected = 'an object of options';
+    const expected = `${AN_OBJECT}${awaitHint(input)}`;
     layer.faults.push({ source, name: 'the configuration', value: kindToText(input), expected });
     return layer;
   }
@@ -87,16 +96,13 @@ function addObject(layer: Layer, input: object, prefix: string, source: string):
     } else if (isPlainObject(value)) {
       addObject(layer, value, name, source);
     } else {
-      const expected = shorthand?.expected ?? 'an object of options';
-      // What should be the group of the tokens may be a token.
-      const shown = name === 'auth' ? kindToText(value) : shorten(valueToText(value));
+      const expected = `${shorthand?.expected ?? AN_OBJECT}${awaitHint(value)}`;
+      // What should be the group of the tokens may be a token, and an object does not show what it is.
+      const isHidden = name === 'auth' || typeof value === 'object';
+      const shown = isHidden ? kindToText(value) : shorten(valueToText(value));
       layer.faults.push({ source, name, value: shown, expected });
     }
   }
-}
-
-function isPlainObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** Files are named relative to the file that names them, and used from anywhere. */

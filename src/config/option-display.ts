@@ -1,6 +1,7 @@
 /** How values are shown to people: without anything secret. */
 
 import { inspect } from 'node:util';
+import { kindToText } from '../options/plain-object.ts';
 import { SchemaReader } from '../options/schema-reader.ts';
 import type { ConfigOption } from './options.ts';
 
@@ -29,13 +30,6 @@ export function valueAt(tree: object, path: string): unknown {
         typeof node === 'object' && node !== null ? Reflect.get(node, key) : undefined,
       tree,
     );
-}
-
-/** What a value is, without saying it. */
-export function kindToText(value: unknown): string {
-  if (value === null) return 'null';
-  if (Array.isArray(value)) return 'a list';
-  return typeof value === 'object' ? 'an object' : `a ${typeof value}`;
 }
 
 /** As one short line, for an error. */

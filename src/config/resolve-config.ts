@@ -9,13 +9,12 @@ import { Parse } from 'typebox/value';
 import { ConfigError, type ConfigFault } from '../errors/config-error.ts';
 import { isAddressRange } from './address-range.ts';
 import { readConfigFile } from './config-file.ts';
+import { type Environment, environmentLayer, environmentNotes } from './environment.ts';
 import { inputToLayer, isPackage, type Layer, type LayerEntry, textsToLayer } from './layer.ts';
 import { optionToText, shorten } from './option-display.ts';
 import { CONFIG_OPTIONS, OPTIONS_BY_PATH } from './options.ts';
+import { otherFileNotes } from './other-files.ts';
 import { ConfigSchema, type CoordinatorConfig, type CoordinatorConfigInput } from './schema.ts';
-
-/** Texts by name, as `process.env` has them. */
-export type Environment = Readonly<Record<string, string | undefined>>;
 
 export interface LoadConfigOptions {
   /** What the program itself demands; wins over everything. */
@@ -36,6 +35,8 @@ export interface ResolvedConfig {
   sources: Map<string, string>;
   /** The configuration file that was read, absolute. */
   filePath?: string;
+  /** What looks like a source of configuration, and was passed over. */
+  notes: string[];
 }
 
 /** `debug` itself writes this variable when logging is switched on, so it is read before that. */
@@ -46,7 +47,7 @@ export const DEBUG_SOURCE = 'env DEBUG';
 
 /**
  * The whole, checked configuration.
- * @throws ConfigError with every fault of every source
+ * @throws ConfigError with all that is wrong
  */
 export function loadConfig(options: LoadConfigOptions = {}): CoordinatorConfig {
   return resolveConfig(options).config;
@@ -54,7 +55,7 @@ export function loadConfig(options: LoadConfigOptions = {}): CoordinatorConfig {
 
 /**
  * As `loadConfig`, with the source of each value.
- * @throws ConfigError with every fault of every source
+ * @throws ConfigError with all that is wrong
  */
 export function resolveConfig(options: LoadConfigOptions = {}): ResolvedConfig {
   const cwd = resolve(options.cwd ?? '.');
@@ -71,7 +72,11 @@ export function resolveConfig(options: LoadConfigOptions = {}): ResolvedConfig {
   const entries = new Map(
     layers.flatMap((layer) => layer.entries).map((entry) => [entry.path, entry]),
   );
-  const faults = layers.flatMap((layer) => [...layer.faults, ...layer.entries.flatMap(checkEntry)]);
+  // A value that another source has replaced is nobody's business any more.
+  const faults = [
+    ...layers.flatMap((layer) => layer.faults),
+    ...[...entries.values()].flatMap(checkEntry),
+  ];
   faults.push(...checkTogether(entries));
   if (faults.length > 0) {
     throw new ConfigError(faults);
@@ -81,6 +86,10 @@ export function resolveConfig(options: LoadConfigOptions = {}): ResolvedConfig {
     config: Parse(ConfigSchema, toTree(entries)),
     sources: new Map(CONFIG_OPTIONS.map(({ path }) => [path, entries.get(path)?.source ?? ''])),
     filePath: file.path,
+    notes: [
+      ...environmentNotes(env),
+      ...(options.configPath === undefined ? otherFileNotes(cwd, file.path) : []),
+    ],
   };
 }
 
@@ -118,15 +127,6 @@ function readFile(cwd: string, configPath?: string): { layer: Layer; path?: stri
     }
     throw error;
   }
-}
-
-/** A variable that is set to nothing is not set: compose files and shells leave them so. */
-function environmentLayer(env: Environment, cwd: string): Layer {
-  const texts = CONFIG_OPTIONS.flatMap(({ path, env: name }) => {
-    const text = env[name];
-    return text ? [{ path, text, source: `env ${name}` }] : [];
-  });
-  return textsToLayer(texts, cwd);
 }
 
 function flagsLayer(flags: Environment, cwd: string): Layer {

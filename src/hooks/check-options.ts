@@ -3,9 +3,11 @@
 import type { TSchema } from 'typebox';
 import { Errors } from 'typebox/value';
 import { withDefaults } from '../options/option-defaults.ts';
+import { SchemaReader } from '../options/schema-reader.ts';
 import { refusingUnknown } from '../options/strict-schema.ts';
 import { toPlacedFault } from '../wire/place.ts';
 import { HookLoadError } from './load-error.ts';
+import { findNotPlain } from './not-plain.ts';
 
 /** The faults that a message names; it only counts the others. */
 const FAULTS_MAX = 5;
@@ -15,6 +17,8 @@ const FAULTS_MAX = 5;
  * @throws HookLoadError
  */
 export function checkOptions(module: string, given: unknown, schema: TSchema): unknown {
+  const notPlain = findNotPlain(given, [schema], new SchemaReader(schema));
+  if (notPlain !== undefined) throw new HookLoadError(module, `its ${notPlain}`);
   const strict = refusingUnknown(schema);
   const options = withDefaults(schema, given ?? {});
   const faults = [...Errors(strict, options)].filter((fault) => !isEcho(fault)).map(faultToText);

@@ -11,13 +11,20 @@ import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { isAbsolute, join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { register as registerCommonJs } from 'tsx/cjs/api';
-import { type NamespacedUnregister, register as registerEsm } from 'tsx/esm/api';
+import type { NamespacedUnregister } from 'tsx/esm/api';
 import { failureToReason } from './failure-reason.ts';
 import { NAMESPACE } from './imported-files.ts';
-import { answerImport, beneathOwnName, releaseOwnName } from './own-name.ts';
+import {
+  answerImport,
+  beginGeneration,
+  beneathOwnName,
+  releaseOwnName,
+  translateIn,
+} from './own-name.ts';
 import { OWN_URLS } from './own-package.ts';
+import { toRealPath } from './real-path.ts';
 import { RequiredModules } from './required-modules.ts';
+import { loadCommonJsLoader, loadEsmLoader, tsxDirectory } from './tsx.ts';
 
 export interface ImportedModule {
   module: Record<string, unknown>;
@@ -35,19 +42,18 @@ const NOT_FOUND_CODES = new Set([
 ]);
 
 const requireFromHere = createRequire(import.meta.url);
-/** Of `src` and `plugins`, wherever this runs from. */
-const OWN_DIRECTORIES = ['../', '../../plugins/'].map((path) =>
-  fileURLToPath(new URL(path, import.meta.url)),
-);
+/** Of `src` and `plugins`, wherever this runs from, and of the loader. */
+const OWN_DIRECTORIES = [
+  ...['../', '../../plugins/'].map((path) => fileURLToPath(new URL(path, import.meta.url))),
+  tsxDirectory(),
+];
 
 let importer: NamespacedUnregister | undefined;
-/** What takes back how CommonJS is loaded, of each generation. */
-const commonJs: (() => void)[] = [];
+/** Takes back how CommonJS is loaded. */
+let stopCommonJs: (() => void) | undefined;
 /** Who needs it. */
 let users = 0;
 let mayMapSources = false;
-/** How often what was imported has been forgotten. */
-let generation = 0;
 
 /** CommonJS modules that came with what was imported: their cache knows no namespaces. */
 const required = new RequiredModules(requireFromHere.cache, isOwnFile);
@@ -55,8 +61,7 @@ const required = new RequiredModules(requireFromHere.cache, isOwnFile);
 /** From now on modules are imported as they are then, not as they were when imported before. */
 export function forgetImportedModules(): void {
   if (importer === undefined) return;
-  importer = undefined;
-  generation++;
+  beginGeneration();
   required.forget();
 }
 
@@ -71,10 +76,9 @@ export function keepLoaders(): () => void {
     if (isKept) users--;
     isKept = false;
     if (users > 0) return;
-    const registered = commonJs.splice(0).toReversed();
-    registering(() => {
-      for (const unregister of registered) unregister();
-    });
+    registering(() => stopCommonJs?.());
+    stopCommonJs = undefined;
+    translateIn(undefined);
     releaseOwnName();
   };
 }
@@ -103,8 +107,10 @@ export async function importModule(specifier: string, fromDir: string): Promise<
     if (ownUrl !== undefined) {
       return { module: await import(ownUrl), url: ownUrl };
     }
-    const importer = startImporter();
-    const target = isAbsolute(specifier) ? pathToFileURL(specifier).href : specifier;
+    const importer = await startImporter();
+    const target = isFileSpecifier(specifier)
+      ? pathToFileURL(toRealPath(resolve(fromDir, specifier))).href
+      : specifier;
     const parentUrl = pathToFileURL(join(fromDir, IMPORTER)).href;
     const module = await required.during(() => importer.import(target, parentUrl));
     return { module: withoutDoubleDefault(module), url: locate(specifier, fromDir) };
@@ -115,18 +121,22 @@ export async function importModule(specifier: string, fromDir: string): Promise<
 
 /**
  * Loads a module at once, for configuration files. TypeScript and ES modules too,
- * as long as none awaits at its top level. A changed file is read anew.
+ * as long as none awaits at its top level. It is read anew, with all that it requires.
  * @param path absolute
  * @throws whatever the module throws; SyntaxError
  */
 export function requireModule(path: string): unknown {
   const namespace = `${NAMESPACE}-${crypto.randomUUID()}`;
-  const api = registering(() => registerCommonJs({ namespace }));
+  const register = loadCommonJsLoader();
+  const api = registering(() => register({ namespace }));
+  translateIn(namespace);
   try {
-    return api.require(path, path);
+    const found = toRealPath(path);
+    return required.apart(() => api.require(found, found));
   } finally {
+    translateIn(stopCommonJs && NAMESPACE);
     registering(() => api.unregister());
-    if (commonJs.length === 0) releaseOwnName();
+    if (stopCommonJs === undefined) releaseOwnName();
   }
 }
 
@@ -146,20 +156,22 @@ function isOwnFile(path: string): boolean {
 }
 
 /**
- * Of the current generation. What imports ES modules stays for the life of the process: it is asked about
- * what bears its namespace and nothing else, and an older Node.js can't take it back.
+ * What imports ES modules stays for the life of the process: it is asked about what bears its namespace and
+ * nothing else, and an older Node.js can't take it back.
  */
-function startImporter(): NamespacedUnregister {
-  if (importer !== undefined && commonJs.length > 0) return importer;
-  const namespace = generation === 0 ? NAMESPACE : `${NAMESPACE}-${generation}`;
+async function startImporter(): Promise<NamespacedUnregister> {
+  const registerEsm = await loadEsmLoader();
+  const registerCommonJs = loadCommonJsLoader();
+  if (importer !== undefined && stopCommonJs !== undefined) return importer;
   return registering(() => {
     if (importer === undefined) {
-      importer = registerEsm({ namespace, tsconfig: false });
+      importer = registerEsm({ namespace: NAMESPACE, tsconfig: false });
       answerImport();
     }
     // In a package that is not of type module a TypeScript file becomes CommonJS, which requires
     // what it imports.
-    commonJs.push(registerCommonJs({ namespace }));
+    stopCommonJs ??= registerCommonJs({ namespace: NAMESPACE });
+    translateIn(NAMESPACE);
     return importer;
   });
 }

@@ -5,24 +5,40 @@
  */
 
 import { isAbsolute } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
+import { toRealSpecifier } from './real-path.ts';
 
 /** What we import bears it, perhaps with something behind it: see `tsx/esm/api`. */
 export const NAMESPACE = 'sync-coordinator';
 
 const MARK = new RegExp(`namespace(?:=|%3D)${NAMESPACE}(?![^&#%-])`);
 const START = 'tsx://';
+const GENERATION_OF = /[?&]generation=(\d+)/;
 /** Where tsx notes the file, in the address of what it has translated. */
 const TRANSLATED = /^data:text\/javascript,.*\?filePath=([^#&]*)/s;
+
+/** Part of the address of what was imported anew, as Node.js imports an address once. */
+const GENERATION = 'generation';
+
+/** A file that was found, or how often what was imported has been forgotten. */
+type Message = string | number;
 
 export class ImportedFiles {
   readonly #paths = new Set<string>();
   #port: MessagePort | undefined;
+  #generation = 0;
 
   /** @param port to who resolves the other half of imports, in another thread: each hears of the other's files */
   connect(port: MessagePort): void {
     this.#port = port;
+    port.postMessage(this.#generation);
+  }
+
+  /** From now on everything is found under another address than before. */
+  beginGeneration(): void {
+    this.#generation++;
+    this.#port?.postMessage(this.#generation);
   }
 
   /**
@@ -38,6 +54,27 @@ export class ImportedFiles {
     return MARK.test(address) || this.#has(toPath(address));
   }
 
+  /** What is to be asked for instead of what a module of ours imports: where that is now, and for us. */
+  toOwnSpecifier(specifier: string, parent: string): string {
+    if (specifier.startsWith(START)) return specifier;
+    const real = toRealSpecifier(specifier, toPath(parent));
+    if (MARK.test(parent)) return real;
+    // CommonJS bears no mark, and neither would what it imports.
+    const parentURL = pathToFileURL(toPath(parent)).href;
+    return `${START}${JSON.stringify({ specifier: real, parentURL, namespace: NAMESPACE })}`;
+  }
+
+  /** The address of what a module of ours has imported, of the same generation as that. */
+  toOwnAddress(address: string, parent: string | undefined): string {
+    const [, ofParent] = GENERATION_OF.exec(parent ?? '') ?? [];
+    const generation = ofParent ?? String(this.#current());
+    const isOurs = address.startsWith('file:') && MARK.test(address);
+    if (!isOurs || generation === '0' || GENERATION_OF.test(address)) return address;
+    const url = new URL(address);
+    url.searchParams.set(GENERATION, generation);
+    return url.href;
+  }
+
   /** What such a module was given. An ES module that bears our namespace is told by that. */
   add(address: string, format?: string | null): void {
     const path = toPath(address);
@@ -48,12 +85,24 @@ export class ImportedFiles {
   }
 
   #has(path: string): boolean {
-    // What was sent before this was asked is there.
+    this.#receive();
+    return this.#paths.has(path);
+  }
+
+  #current(): number {
+    this.#receive();
+    return this.#generation;
+  }
+
+  /** What was sent before something is asked is there. */
+  #receive(): void {
     for (;;) {
-      const received: { message: string } | undefined =
+      const received: { message: Message } | undefined =
         this.#port && receiveMessageOnPort(this.#port);
-      if (received === undefined) return this.#paths.has(path);
-      this.#paths.add(received.message);
+      if (received === undefined) return;
+      const { message } = received;
+      if (typeof message === 'number') this.#generation = Math.max(this.#generation, message);
+      else this.#paths.add(message);
     }
   }
 }
@@ -64,7 +113,13 @@ export function translatedFile(address: string): string | undefined {
   return file === undefined ? undefined : decodeURIComponent(file);
 }
 
-function toPath(address: string): string {
+/** Whether what has an address, or the name of a file with what tsx adds, is translated for us. */
+export function isMarked(address: string): boolean {
+  return MARK.test(address);
+}
+
+/** The path of a file by its URL or by what tsx calls it. */
+export function toPath(address: string): string {
   const path = address.startsWith('file:') ? fileURLToPath(address) : address;
   return path.split('?')[0] ?? '';
 }

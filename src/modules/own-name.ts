@@ -6,11 +6,14 @@
  */
 
 import Module, { type ResolveFnOutput, type ResolveHookContext, register } from 'node:module';
+import { isAbsolute } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
-import { ImportedFiles } from './imported-files.ts';
+import { ImportedFiles, isMarked, toPath } from './imported-files.ts';
+import { needsTranslation } from './module-syntax.ts';
 import { OWN_URLS, SOURCE_EXTENSION } from './own-package.ts';
 import { answerOwn, fromFile, type OwnPackageHookData } from './own-package-hook.ts';
+import { toRealRequest } from './real-path.ts';
 
 /** What the types of the oldest supported Node.js leave out; tsx and many others stand on it. */
 interface Resolvers {
@@ -34,6 +37,19 @@ let isConnected = false;
 
 /** Takes it back; `undefined` where nothing is in force. */
 let stop: (() => void) | undefined;
+
+/** Whose translations what CommonJS requires is to come from. */
+let translatedIn: string | undefined;
+
+/** From now on modules are found under other addresses than before. */
+export function beginGeneration(): void {
+  files.beginGeneration();
+}
+
+/** What CommonJS of ours requires, and has to be translated, is so by the loader of that namespace. */
+export function translateIn(namespace: string | undefined): void {
+  translatedIn = namespace;
+}
 
 /** Registers loaders, or takes them away, with the name put over what there is then. */
 export function beneathOwnName<T>(work: () => T): T {
@@ -76,9 +92,15 @@ function answerAll({ registerHooks }: Resolvers): (() => void) | undefined {
     if (!files.isAskedBy(context.parentURL, specifier)) return nextResolve(specifier, context);
     const answer = answerOwn(OWN_URLS, specifier);
     if (answer !== undefined) return answer;
-    const found = nextResolve(specifier, fromFile(context));
+    const asked = fromFile(context);
+    const parent = asked.parentURL ?? '';
+    if (isRequired(context)) {
+      const find = (request: string) => nextResolve(request, asked);
+      return findRequired(specifier, parent, find, ({ url }) => url);
+    }
+    const found = nextResolve(files.toOwnSpecifier(specifier, parent), asked);
     files.add(found.url, found.format);
-    return found;
+    return { ...found, url: files.toOwnAddress(found.url, parent) };
   };
   const hooks = registerHooks?.({ resolve });
   return () => hooks?.deregister();
@@ -87,18 +109,36 @@ function answerAll({ registerHooks }: Resolvers): (() => void) | undefined {
 function answerRequire(): () => void {
   const original = resolvers._resolveFilename;
   const answer: Resolvers['_resolveFilename'] = function (this: unknown, request, parent, ...rest) {
-    if (!files.isAskedBy(parent?.filename, request)) {
-      return original.call(this, request, parent, ...rest);
-    }
+    const find = (asked: string) => original.call(this, asked, parent, ...rest);
+    const { filename } = parent ?? {};
+    if (!files.isAskedBy(filename, request)) return find(request);
     const own = answerOwn(OWN_URLS, request);
     if (own !== undefined) return fileURLToPath(own.url);
-    const found = original.call(this, request, parent, ...rest);
-    files.add(found);
-    return found;
+    return findRequired(request, filename ?? '', find, (found) => found);
   };
   resolvers._resolveFilename = answer;
   return () => {
     // Whoever has come over it in the meantime stays, and asks it.
     if (resolvers._resolveFilename === answer) resolvers._resolveFilename = original;
   };
+}
+
+/** What CommonJS of ours requires, where that is now; translated, where it could not be read anew otherwise. */
+function findRequired<Found>(
+  request: string,
+  parent: string,
+  find: (request: string) => Found,
+  addressOf: (found: Found) => string,
+): Found {
+  const real = toRealRequest(request, toPath(parent));
+  const found = find(real);
+  const path = toPath(addressOf(found));
+  files.add(path);
+  const isPlain = translatedIn !== undefined && isAbsolute(path) && !isMarked(parent);
+  if (!isPlain || !needsTranslation(path)) return found;
+  return find(`${path}?namespace=${translatedIn}`);
+}
+
+function isRequired({ conditions }: ResolveHookContext): boolean {
+  return conditions.includes('require') && !conditions.includes('import');
 }

@@ -38,9 +38,11 @@ export function fromFile(context: ResolveHookContext): ResolveHookContext {
   const file = translatedFile(context.parentURL ?? '');
   if (file === undefined) return context;
   const [path = '', query = ''] = file.split('?');
-  const namespace = new URLSearchParams(query).get('namespace');
+  const noted = new URLSearchParams(query);
   const url = pathToFileURL(path);
-  if (namespace !== null) url.searchParams.set('tsx-namespace', namespace);
+  for (const [name, value] of noted) {
+    url.searchParams.set(name === 'namespace' ? 'tsx-namespace' : name, value);
+  }
   return { ...context, parentURL: url.href };
 }
 
@@ -56,7 +58,9 @@ export const resolve: ResolveHook = async (specifier, context, nextResolve) => {
   if (!files.isAskedBy(context.parentURL, specifier)) return nextResolve(specifier, context);
   const answer = answerOwn(ownUrls, specifier);
   if (answer !== undefined) return answer;
-  const found = await nextResolve(specifier, fromFile(context));
+  const asked = fromFile(context);
+  const parent = asked.parentURL ?? '';
+  const found = await nextResolve(files.toOwnSpecifier(specifier, parent), asked);
   files.add(found.url, found.format);
-  return found;
+  return { ...found, url: files.toOwnAddress(found.url, parent) };
 };

@@ -5,6 +5,7 @@
  */
 
 type Cache = NodeJS.Dict<NodeJS.Module>;
+type Modules = Set<NodeJS.Module | undefined>;
 
 export class RequiredModules {
   readonly #cache: Cache;
@@ -12,8 +13,10 @@ export class RequiredModules {
   /** What was there before anything was imported is of others. */
   #known: ReadonlySet<string> | undefined;
   readonly #paths = new Set<string>();
+  /** What was last loaded apart: it may require more when it is called. */
+  #apart: readonly (NodeJS.Module | undefined)[] = [];
 
-  /** @param isOwn files of this package, which are never read again */
+  /** @param isOwn files of this package and of its loader, which are never read again */
   constructor(cache: Cache, isOwn: (path: string) => boolean) {
     this.#cache = cache;
     this.#isOwn = isOwn;
@@ -29,30 +32,62 @@ export class RequiredModules {
     try {
       return await load();
     } finally {
-      for (const path of Object.keys(this.#cache)) {
-        if (!before.has(path) && !this.#isOwn(path)) this.#paths.add(path);
-      }
+      for (const path of this.#since(before)) this.#paths.add(path);
+    }
+  }
+
+  /**
+   * Loads something at once, and all that it requires, as it is on the disk, whatever was imported before. None
+   * of it stays in the cache.
+   */
+  apart<T>(load: () => T): T {
+    const came = this.#all();
+    const hidden = this.#remove(new Set([...came, ...reach(this.#apart, this.#mayGo)]));
+    const before = new Set(Object.keys(this.#cache));
+    try {
+      return load();
+    } finally {
+      const loaded = this.#since(before);
+      this.#apart = loaded.map((path) => this.#cache[path]);
+      for (const path of loaded) delete this.#cache[path];
+      for (const [path, module] of hidden) if (came.has(module)) this.#cache[path] = module;
     }
   }
 
   /** Takes out of the cache what nobody else has required. */
   forget(): void {
-    const came = this.#all();
-    const others = Object.values(this.#cache).filter((module) => !came.has(module));
-    const held = reach(others);
-    for (const [path, module] of Object.entries(this.#cache)) {
-      if (module !== undefined && came.has(module) && !held.has(module)) delete this.#cache[path];
-    }
+    this.#remove(this.#all());
     this.#paths.clear();
     this.#known = undefined;
   }
 
+  readonly #mayGo = (module: NodeJS.Module) => !this.#isOwn(module.filename);
+
+  #since(before: ReadonlySet<string>): string[] {
+    return Object.keys(this.#cache).filter((path) => !before.has(path) && !this.#isOwn(path));
+  }
+
+  /** @returns those that nobody else stands on, by their path */
+  #remove(modules: Modules): [string, NodeJS.Module][] {
+    const others = Object.values(this.#cache).filter(
+      (module) => module !== undefined && !modules.has(module) && this.#mayGo(module),
+    );
+    const held = reach(others);
+    const removed: [string, NodeJS.Module][] = [];
+    for (const [path, module] of Object.entries(this.#cache)) {
+      if (module === undefined || !modules.has(module) || held.has(module)) continue;
+      removed.push([path, module]);
+      delete this.#cache[path];
+    }
+    return removed;
+  }
+
   /** Also what they have required since, when they were called. */
-  #all(): Set<NodeJS.Module | undefined> {
+  #all(): Modules {
     const known = [...(this.#known ?? [])].map((path) => this.#cache[path]);
     const isTheirs = new Set(known);
     const came = [...this.#paths].map((path) => this.#cache[path]);
-    return reach(came, (module) => !isTheirs.has(module) && !this.#isOwn(module.filename));
+    return reach(came, (module) => !isTheirs.has(module) && this.#mayGo(module));
   }
 }
 
@@ -60,8 +95,8 @@ export class RequiredModules {
 function reach(
   from: readonly (NodeJS.Module | undefined)[],
   isIn: (module: NodeJS.Module) => boolean = () => true,
-): Set<NodeJS.Module | undefined> {
-  const reached = new Set<NodeJS.Module | undefined>();
+): Modules {
+  const reached: Modules = new Set();
   const waiting = [...from];
   for (
     let module = waiting.pop();

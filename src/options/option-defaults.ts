@@ -5,6 +5,7 @@
  */
 
 import { Check, Clone } from 'typebox/value';
+import { isPlainObject } from './plain-object.ts';
 import {
   isNode,
   itemSchema,
@@ -104,10 +105,4 @@ function copyOf(value: unknown): unknown {
     });
   }
   return copy;
-}
-
-function isPlainObject(value: unknown): value is object {
-  if (typeof value !== 'object' || value === null) return false;
-  const prototype: unknown = Object.getPrototypeOf(value);
-  return prototype === Object.prototype || prototype === null;
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
+import { readdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -87,4 +87,55 @@ test('a data directory that can not be one is one line', async (t) => {
   const { code, stderr } = await runProcess(t, args, { cwd });
   assert.equal(code, 1);
   assert.match(stderr, /^sync-coordinator: .*file.*\n$/);
+});
+
+test('a Node.js that is too old is refused in one line', async (t) => {
+  for (const version of ['18.20.4', '20.18.3']) {
+    const code = `Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '${version}' } });
+      Object.defineProperty(process, 'version', { value: 'v${version}' });`;
+    const env = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(code)}` };
+    const {
+      code: exitCode,
+      stdout,
+      stderr,
+    } = await runProcess(t, ['--version'], { cwd: createDir(t), env });
+    assert.deepEqual(
+      [exitCode, stdout, stderr],
+      [1, '', `sync-coordinator: needs Node.js 20.19 or later, and this is v${version}\n`],
+    );
+  }
+});
+
+test('TypeScript needs no directory that could be written to, and nothing is', async (t) => {
+  const empty = createDir(t);
+  const cwd = createDir(t, {
+    'sync-coordinator.config.ts': `import { hooks } from './more.ts'; export default { hooks, storage: 'memory:' } as object;`,
+    'more.ts': `export const hooks: string[] = ['./hook.ts'];`,
+    'hook.ts': `import { rows } from './rules.ts'; export default { onAuthorize: (): boolean => rows > 0 };`,
+    'rules.ts': 'export const rows: number = 1;',
+  });
+  const before = readdirSync(cwd);
+  // In /proc nobody can make a directory, root neither.
+  for (const TMPDIR of ['/proc/no-such-directory', empty]) {
+    const { code, stdout, stderr } = await runProcess(t, ['check'], { cwd, env: { TMPDIR } });
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /1\. \.\/hook\.ts/);
+    assert.doesNotMatch(stderr, /Deprecat|Experimental/);
+  }
+  assert.deepEqual(readdirSync(empty), []);
+  assert.deepEqual(readdirSync(cwd), before);
+});
+
+test('it names the configuration file, or that there is none, and warns of what was perhaps meant', async (t) => {
+  const cwd = createDir(t, { 'sync-coordinator.yml': 'port: 0\nhost: 127.0.0.1\nstorage: "memory:"\n' });
+  const named = startProcess(t, [], { cwd, env: { SYNC_AUTH_TOKEN: 'x', SYNC_PORT: 'tcp://10.0.0.1:3000' } });
+  await named.waitFor(new RegExp(`config +${join(cwd, 'sync-coordinator.yml')}\n`));
+  named.child.kill('SIGTERM');
+  assert.equal(await named.ended, 0);
+  assert.match(named.output.stderr, /warning: SYNC_AUTH_TOKEN is set, .* did you mean SYNC_AUTH_TOKENS\?/);
+  assert.match(named.output.stderr, /warning: SYNC_PORT is tcp:/);
+  const none = startProcess(t, ['--port', '0', '--storage', 'memory:'], { cwd: createDir(t) });
+  await none.waitFor(/config +none\n/);
+  none.child.kill('SIGTERM');
+  assert.equal(await none.ended, 0);
 });

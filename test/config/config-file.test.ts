@@ -16,7 +16,11 @@ const CONTENT_BY_NAME: Readonly<Record<string, string>> = {
   'sync-coordinator.config.mjs': esModule,
   'sync-coordinator.config.cjs': 'module.exports = { port: 4321 };\n',
   'sync-coordinator.config.json': '{ "port": 4321 }',
+  'sync-coordinator.config.yaml': 'port: 4321\n',
+  'sync-coordinator.config.yml': '# as YAML\nport: 4321\n',
   'sync-coordinator.json': '{ "port": 4321 }',
+  'sync-coordinator.yaml': 'port: 4321\n',
+  'sync-coordinator.yml': 'port: 4321\n',
 };
 
 for (const type of ['module', 'commonjs']) {
@@ -70,6 +74,12 @@ const REFUSALS: Readonly<Record<string, { name: string; content?: string; reason
   'a missing one': { name: 'a.ts', reason: /a\.ts: there is no such file$/ },
   'an empty one': { name: 'a.json', content: '\n', reason: /a\.json: is empty$/ },
   'broken JSON': { name: 'a.json', content: '{ "port": ', reason: /a\.json: .*JSON/ },
+  'broken YAML': {
+    name: 'a.yaml',
+    content: 'auth:\n  tokens: [secret-token\n  mode: x: y',
+    reason: /a\.yaml: is not valid YAML: line \d, column \d+$/,
+  },
+  'YAML of nothing': { name: 'a.yml', content: '~', reason: /a\.yml: holds null/ },
   'broken TypeScript': {
     name: 'a.ts',
     content: 'const x: = 3;',
@@ -102,6 +112,58 @@ for (const [what, { name, content, reason }] of Object.entries(REFUSALS)) {
     );
   });
 }
+
+const NOT_PLAIN: Readonly<Record<string, { code: string; reason: RegExp }>> = {
+  'a promise': {
+    code: 'export default Promise.resolve({ port: 1 });',
+    reason: /the configuration was a promise, may be an object of options; .* awaits nothing$/,
+  },
+  'what an async function gives': {
+    code: 'const read = async () => ({ mode: "custom" }); export default { auth: read() };',
+    reason: /: auth was a promise, may be an object of options; .* awaits nothing$/,
+  },
+  'a promise of hooks': {
+    code: 'export default { hooks: Promise.resolve([]) };',
+    reason: /: hooks was a promise, may be a list of modules or an object of options;/,
+  },
+  'a Map': {
+    code: 'export default new Map([["port", 1]]);',
+    reason: /the configuration was a Map, may be an object of options$/,
+  },
+  'a Map below a key': {
+    code: 'export default { auth: new Map([["mode", "custom"]]) };',
+    reason: /: auth was a Map, may be an object of options$/,
+  },
+  'an instance': {
+    code: 'class Settings { get mode() { return "custom"; } } export default { auth: new Settings() };',
+    reason: /: auth was a Settings, may be an object of options$/,
+  },
+  'a text object': {
+    code: 'export default { storage: new String("memory:") };',
+    reason: /: storage was a String, may be a store URL or an object of options$/,
+  },
+  'a set of tokens': {
+    code: 'export default { auth: { mode: "token-whitelist", tokens: new Set(["a"]) } };',
+    reason: /: auth\.tokens was/,
+  },
+};
+
+for (const [what, { code, reason }] of Object.entries(NOT_PLAIN)) {
+  test(`${what} is refused, as it would count as no options`, (t) => {
+    const cwd = createDir(t, { 'a.mjs': code });
+    assert.throws(
+      () => loadConfig({ cwd, env: {}, configPath: 'a.mjs' }),
+      ({ name, message }: Error) => name === 'ConfigError' && reason.test(message),
+    );
+  });
+}
+
+test('objects without a prototype, and of another realm, are as good as any', (t) => {
+  const code = `import { runInNewContext } from 'node:vm';
+    export default Object.assign(Object.create(null), runInNewContext('({ limits: { sessions: 7 } })'));`;
+  const cwd = createDir(t, { 'a.mjs': code });
+  assert.equal(loadConfig({ cwd, env: {}, configPath: 'a.mjs' }).limits.sessions, 7);
+});
 
 test('a file that was found and fails is not passed over for the next', (t) => {
   const cwd = createDir(t, {

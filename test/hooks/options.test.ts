@@ -157,3 +157,28 @@ it('a fault in an alternative is told with its place', () => {
   const schema = Type.Object({ at: Type.Union([Type.Null(), Retry]) });
   assert.throws(() => checkOptions('m', { at: { max: 'x' } }, schema), /options\.at/);
 });
+
+describe('what is no plain object counts as no options, and is refused', () => {
+  const values = {
+    promise: Promise.resolve({ max: 1 }),
+    Map: new Map([['max', 1]]),
+    Date: new Date(),
+  };
+  for (const [shape, at] of Object.entries(SHAPES)) {
+    it(`as ${shape}`, () => {
+      const { schema, wrap } = at(Retry);
+      for (const [what, value] of Object.entries(values)) {
+        assert.throws(
+          () => checkOptions('m', wrap(value), schema),
+          ({ message }: Error) => message.includes(`must be an object, not a ${what}`),
+        );
+      }
+    });
+  }
+  it('as all of them', () => {
+    assert.throws(
+      () => checkOptions('m', Promise.resolve({}), Retry),
+      /its options must be an object, not a promise/,
+    );
+  });
+});

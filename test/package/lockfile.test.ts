@@ -11,6 +11,7 @@ interface LockedPackage {
   dependencies?: Record<string, string>;
   devDependencies?: Record<string, string>;
   optionalDependencies?: Record<string, string>;
+  engines?: { node?: string } | string[];
 }
 
 function readJson(name: string) {
@@ -42,4 +43,26 @@ it('the lockfile holds the packages of all platforms, not only of the one it was
       assert(names.has(name), `${path} wants ${name}, which npm ci will not find in the lockfile`);
     }
   }
+});
+
+/** Such as `>=20`, `^18 || ^20 || >= 21` and `20 || >=22`. */
+function acceptsOldest(range: string): boolean {
+  return range.split('||').some((part) => {
+    const [, operator = '', major, minor = '0'] =
+      /^\s*(>=|\^|~)?\s*v?(\d+)(?:\.(\d+))?/.exec(part) ?? [];
+    const isBelow = Number(major) < 20 || (Number(major) === 20 && Number(minor) <= 19);
+    return operator === '>=' ? isBelow : Number(major) === 20 && isBelow;
+  });
+}
+
+it('no package warns on the oldest Node.js that this one supports', () => {
+  assert.equal(readJson('package.json').engines.node, '>=20.19');
+  const wrong = installed.filter(([, { engines }]) => {
+    const { node = '*' } = Array.isArray(engines) ? {} : (engines ?? {});
+    return node !== '*' && !acceptsOldest(node);
+  });
+  assert.deepEqual(
+    wrong.map(([path, { engines }]) => [path, engines]),
+    [],
+  );
 });
