@@ -12,6 +12,6 @@ export default defineConfig({
 
   // Files of your own that authenticate, authorise, validate or watch (docs/hooks.md).
   hooks: [
-    // './examples/hooks/log-changes.ts',
+    // './examples/hooks/audit.ts',
   ],
 });

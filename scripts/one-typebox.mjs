@@ -1,28 +1,36 @@
 /**
- * Preloaded in every process of the tests: has `typebox` come out of one file instead of its 683,
+ * For what is published, and preloaded in every process of the tests: has `typebox` come out of one file instead of its 683,
  * which is most of what a process here imports, and takes each a second of CPU with tsx.
  */
 
-import { mkdirSync } from 'node:fs';
 import Module from 'node:module';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { isMainThread } from 'node:worker_threads';
 
-const ENTRIES = ['typebox', 'typebox/value', 'typebox/compile'];
-const OUTPUT = new URL('../node_modules/.cache/sync-coordinator/typebox/', import.meta.url);
-const urls = new Map(ENTRIES.map((entry, i) => [entry, new URL(`${i}.mjs`, OUTPUT).href]));
+export const ENTRIES = ['typebox', 'typebox/value', 'typebox/compile'];
+const OUTPUT = fileURLToPath(
+  new URL('../node_modules/.cache/sync-coordinator/typebox/', import.meta.url),
+);
+const urls = new Map(
+  ENTRIES.map((entry, i) => [entry, pathToFileURL(join(OUTPUT, `${i}.mjs`)).href]),
+);
 
-/** Makes the file. @returns what `NODE_OPTIONS` must hold for it to be used */
-export async function bundleTypebox() {
+/** Makes the files, each called by its number among the entries. */
+export async function bundleTypebox(directory) {
   const { build } = await import('esbuild');
-  mkdirSync(OUTPUT, { recursive: true });
   await build({
     entryPoints: ENTRIES.map((entry, i) => ({ in: entry, out: String(i) })),
-    outdir: fileURLToPath(OUTPUT),
+    outdir: directory,
     outExtension: { '.js': '.mjs' },
     ...{ bundle: true, splitting: true, format: 'esm', platform: 'node' },
     nodePaths: [fileURLToPath(new URL('../node_modules', import.meta.url))],
   });
+}
+
+/** @returns what `NODE_OPTIONS` must hold for them to be used */
+export async function preloadTypebox() {
+  await bundleTypebox(OUTPUT);
   return `--import=${import.meta.url}`;
 }
 
@@ -34,7 +42,7 @@ export function resolve(specifier, context, nextResolve) {
     : { url, format: 'module', shortCircuit: true };
 }
 
-if (isMainThread) {
+if (isMainThread && process.env.NODE_OPTIONS?.includes(import.meta.url)) {
   if (Module.registerHooks === undefined) Module.register(import.meta.url);
   else Module.registerHooks({ resolve });
 }

@@ -4,7 +4,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { bundleTypebox } from './one-typebox.mjs';
+import { preloadTypebox } from './one-typebox.mjs';
 
 /** Of a file among others in its process; all take seconds, but perhaps on a machine that is busy. */
 const FILE_TIMEOUT_MS = 600_000;
@@ -63,7 +63,7 @@ export async function runTests(files, { flags = [], filesPerProcess = 1, costsFi
     const timeout = `--test-timeout=${PROCESS_TIMEOUT_MS}`;
     const run = ['--import', 'tsx', '--test', '--test-reporter=spec', concurrency, timeout];
     const entries = writeEntries(directory, files, filesPerProcess);
-    const NODE_OPTIONS = `${process.env.NODE_OPTIONS ?? ''} ${await bundleTypebox()}`;
+    const NODE_OPTIONS = `${process.env.NODE_OPTIONS ?? ''} ${await preloadTypebox()}`;
     const TEST_COSTS_FILE = costsFile;
     const child = spawn(process.execPath, [...run, ...flags, ...entries], {
       env: { ...process.env, ...env, NODE_OPTIONS, TEST_COSTS_FILE },

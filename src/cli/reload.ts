@@ -42,11 +42,14 @@ export async function reload(
   server: CoordinatorServer,
   atStart: CoordinatorConfig,
   resolve: () => ResolvedConfig,
+  warn: (resolved: ResolvedConfig) => Promise<void>,
 ): Promise<void> {
   let config = atStart;
+  let resolved: ResolvedConfig | undefined;
   try {
     await server.reload(() => {
-      config = resolve().config;
+      resolved = resolve();
+      config = resolved.config;
       refuseOpening(server.describe().auth, config.auth.mode);
       return config;
     });
@@ -59,6 +62,7 @@ export async function reload(
   const { length } = server.describe().hooks;
   const modules = `${length} hook module${length === 1 ? '' : 's'}`;
   process.stdout.write(`SIGHUP: tokens and ${modules} loaded anew\n`);
+  if (resolved !== undefined) await warn(resolved);
   const later = changedPaths(atStart, config);
   if (later.length > 0) {
     const paths = later.join(', ');

@@ -38,14 +38,23 @@ export async function start(resolve: () => ResolvedConfig): Promise<void> {
   const server = await createCoordinatorServer({ config });
   stopOnSignal(server, config.limits.shutdownMs);
   process.on('unhandledRejection', (reason) => server.noteStrayRejection(reason));
-  const kinds = server.describe().hooks.flatMap((module) => module.kinds);
-  const warnings = await configToWarnings(resolved, kinds);
+  const warn = toWarner(server);
   const { port } = await server.start();
-  hangups.answer(() => reload(server, config, resolve));
+  hangups.answer(() => reload(server, config, resolve, warn));
   process.stdout.write(`${startToText(resolved, port, server.describe())}\n`);
-  for (const warning of warnings) {
-    process.stderr.write(`${PACKAGE_NAME}: warning: ${warning}\n`);
-  }
+  await warn(resolved);
+}
+
+/** What it says warns of what is allowed and probably not meant, each once. */
+function toWarner(server: CoordinatorServer): (resolved: ResolvedConfig) => Promise<void> {
+  const said = new Set<string>();
+  return async (resolved) => {
+    const kinds = server.describe().hooks.flatMap((module) => module.kinds);
+    for (const warning of await configToWarnings(resolved, kinds)) {
+      if (!said.has(warning)) process.stderr.write(`${PACKAGE_NAME}: warning: ${warning}\n`);
+      said.add(warning);
+    }
+  };
 }
 
 function stopOnSignal(server: CoordinatorServer, shutdownMs: number): void {

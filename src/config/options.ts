@@ -4,7 +4,7 @@
  */
 
 import { IsArray, IsBoolean, IsEnum, IsInteger, IsObject, IsUnion, type TSchema } from 'typebox';
-import { Compile } from 'typebox/compile';
+import { Check } from 'typebox/value';
 import { ConfigSchema, type OptionNotes } from './schema.ts';
 
 export interface ConfigOption {
@@ -62,7 +62,6 @@ function toOption(schema: TSchema, keys: readonly string[]): ConfigOption {
     throw new TypeError(`the option ${path} has no description`);
   }
   const words = keysToWords(keys);
-  const validator = Compile(schema);
   return {
     path,
     description: schema.description,
@@ -72,7 +71,7 @@ function toOption(schema: TSchema, keys: readonly string[]): ConfigOption {
     env: schema.env ?? wordsToEnv(words),
     flag: schema.flag ?? `--${words.join('-')}`,
     isSecret: schema.secret ?? false,
-    accepts: (value) => validator.Check(value),
+    accepts: (value) => Check(schema, value),
   };
 }
 

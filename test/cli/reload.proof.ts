@@ -175,3 +175,49 @@ test('a promise that a hook forgets is logged with its module, and the server go
   running.child.kill('SIGTERM');
   assert.equal(await running.ended, 0);
 });
+
+test('a reload without the hook module that said who may warns as a start does', async (t) => {
+  const config = (hooks: string[]) =>
+    JSON.stringify({
+      host: '127.0.0.1',
+      port: 0,
+      storage: 'memory:',
+      hooks,
+      cors: { origin: true },
+    });
+  const cwd = createDir(t, {
+    'guard.mjs': 'export default { onAuthorize: () => false };',
+    'sync-coordinator.json': config(['./guard.mjs']),
+  });
+  const running = startProcess(t, [], { cwd });
+  await running.waitFor(/hooks +1\n/);
+  assert.doesNotMatch(running.output.stderr, /read and write everything/);
+  writeFileSync(join(cwd, 'sync-coordinator.json'), config([]));
+  running.child.kill('SIGHUP');
+  await running.waitFor(/loaded anew\n/);
+  running.child.kill('SIGTERM');
+  assert.equal(await running.ended, 0);
+  assert.match(running.output.stderr, /warning: auth\.mode is "none" and cors\.origin/);
+});
+
+test('a token that a file beside the configuration no longer has lets nobody in after a reload', async (t) => {
+  const tokens = (list: string[]) => `export const tokens: string[] = ${JSON.stringify(list)};`;
+  const cwd = createDir(t, {
+    'sync-coordinator.config.ts': `import { tokens } from './tokens.ts';
+      export default { host: '127.0.0.1', port: 0, storage: 'memory:', auth: { mode: 'token-whitelist', tokens } };`,
+    'tokens.ts': tokens(['old', 'kept']),
+  });
+  const running = startProcess(t, [], { cwd });
+  const [, url] = await running.waitFor(/http +(http:\S+)\n[\s\S]*hooks/);
+  const statusOf = async (token: string) => {
+    const headers = { 'x-site-id': new Device(1).siteId, authorization: `Bearer ${token}` };
+    return (await fetch(`${url}/changes`, { headers })).status;
+  };
+  assert.deepEqual([await statusOf('old'), await statusOf('kept')], [200, 200]);
+  writeFileSync(join(cwd, 'tokens.ts'), tokens(['kept']));
+  running.child.kill('SIGHUP');
+  await running.waitFor(/loaded anew\n/);
+  assert.deepEqual([await statusOf('old'), await statusOf('kept')], [401, 200]);
+  running.child.kill('SIGTERM');
+  assert.equal(await running.ended, 0);
+});

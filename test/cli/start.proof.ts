@@ -127,12 +127,20 @@ test('TypeScript needs no directory that could be written to, and nothing is', a
 });
 
 test('it names the configuration file, or that there is none, and warns of what was perhaps meant', async (t) => {
-  const cwd = createDir(t, { 'sync-coordinator.yml': 'port: 0\nhost: 127.0.0.1\nstorage: "memory:"\n' });
-  const named = startProcess(t, [], { cwd, env: { SYNC_AUTH_TOKEN: 'x', SYNC_PORT: 'tcp://10.0.0.1:3000' } });
+  const cwd = createDir(t, {
+    'sync-coordinator.yml': 'port: 0\nhost: 127.0.0.1\nstorage: "memory:"\n',
+  });
+  const named = startProcess(t, [], {
+    cwd,
+    env: { SYNC_AUTH_TOKEN: 'x', SYNC_PORT: 'tcp://10.0.0.1:3000' },
+  });
   await named.waitFor(new RegExp(`config +${join(cwd, 'sync-coordinator.yml')}\n`));
   named.child.kill('SIGTERM');
   assert.equal(await named.ended, 0);
-  assert.match(named.output.stderr, /warning: SYNC_AUTH_TOKEN is set, .* did you mean SYNC_AUTH_TOKENS\?/);
+  assert.match(
+    named.output.stderr,
+    /warning: SYNC_AUTH_TOKEN is set, .* did you mean SYNC_AUTH_TOKENS\?/,
+  );
   assert.match(named.output.stderr, /warning: SYNC_PORT is tcp:/);
   const none = startProcess(t, ['--port', '0', '--storage', 'memory:'], { cwd: createDir(t) });
   await none.waitFor(/config +none\n/);

@@ -212,6 +212,6 @@ test('the TypeScript of the pages compiles', async () => {
   writeFileSync(join(directory, 'tsconfig.json'), JSON.stringify(config));
   writeFileSync(join(directory, 'package.json'), '{"type":"module"}');
   symlinkSync(join(ROOT, 'node_modules'), join(directory, 'node_modules'));
-  const compiler = join(ROOT, 'node_modules/typescript/bin/tsc');
+  const compiler = join(ROOT, 'node_modules/tsc/bin/tsc');
   await run(process.execPath, [compiler, '-p', directory]);
 });

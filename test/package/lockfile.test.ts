@@ -11,6 +11,7 @@ interface LockedPackage {
   dependencies?: Record<string, string>;
   devDependencies?: Record<string, string>;
   optionalDependencies?: Record<string, string>;
+  dev?: boolean;
   engines?: { node?: string } | string[];
 }
 
@@ -63,6 +64,16 @@ it('no package warns on the oldest Node.js that this one supports', () => {
   });
   assert.deepEqual(
     wrong.map(([path, { engines }]) => [path, engines]),
+    [],
+  );
+});
+
+it('what is installed for production has no compiler', () => {
+  // By its own name it would be one: cosmiconfig may use it, so npm keeps one that it finds.
+  const shipped = installed.filter(([, { dev }]) => dev !== true).map(([path]) => path);
+  assert.ok(shipped.includes('node_modules/cosmiconfig'));
+  assert.deepEqual(
+    shipped.filter((path) => /typescript|node_modules\/tsc$/.test(path)),
     [],
   );
 });

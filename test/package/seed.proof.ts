@@ -209,7 +209,7 @@ process.once('SIGTERM', () => server.stop());
     };
     const tsconfig = JSON.stringify({ compilerOptions, files: ['main.ts'] });
     const cwd = createPlace({ 'main.ts': text, 'tsconfig.json': tsconfig });
-    await runCommand(`node "${join(ROOT, 'node_modules/typescript/bin/tsc')}" -p .`, cwd);
+    await runCommand(`node "${join(ROOT, 'node_modules/tsc/bin/tsc')}" -p .`, cwd);
   });
 
   it('serves, asks its hooks, and stops', async (t) => {

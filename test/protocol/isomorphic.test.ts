@@ -22,7 +22,7 @@ async function compile(t: TestContext, files: readonly string[]): Promise<string
     config,
     JSON.stringify({ extends: extended, compilerOptions, include: [], files }),
   );
-  const compiler = join(ROOT, 'node_modules/typescript/bin/tsc');
+  const compiler = join(ROOT, 'node_modules/tsc/bin/tsc');
   return new Promise((resolve) => {
     execFile(process.execPath, [compiler, '-p', config], { cwd: ROOT }, (_error, stdout) =>
       resolve(stdout),

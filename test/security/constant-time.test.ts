@@ -19,7 +19,7 @@ import {
   isThrowStatement,
   type Node,
   SyntaxKind,
-} from 'typescript/unstable/ast';
+} from 'tsc/unstable/ast';
 import tokenWhitelist from '../../src/hooks/builtin/token-whitelist.ts';
 import { REQUEST, setUpModule, testChain } from '../hooks/support.ts';
 import { temporaryDirectory } from '../support/server.ts';

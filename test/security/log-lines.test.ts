@@ -7,7 +7,7 @@ import {
   isElementAccessExpression,
   isPropertyAccessExpression,
   type Node,
-} from 'typescript/unstable/ast';
+} from 'tsc/unstable/ast';
 import { nodesOf, readSources } from '../support/syntax.ts';
 
 /** The lines that are not a `BoundedLog`'s, by their files, and why no client can have them written all the time. */

@@ -10,7 +10,7 @@ import {
   isPropertyAssignment,
   isRegularExpressionLiteral,
   type Node,
-} from 'typescript/unstable/ast';
+} from 'tsc/unstable/ast';
 import { nodesOf, placeOf, readSources, type Sources } from '../support/syntax.ts';
 
 /** Needs neither Java nor a program for this very system. */

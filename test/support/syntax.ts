@@ -5,8 +5,8 @@
 
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { isStringLiteral, type Node, type SourceFile } from 'typescript/unstable/ast';
-import { API, type Project, TypeFlags } from 'typescript/unstable/sync';
+import { isStringLiteral, type Node, type SourceFile } from 'tsc/unstable/ast';
+import { API, type Project, TypeFlags } from 'tsc/unstable/sync';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
