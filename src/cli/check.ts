@@ -9,10 +9,9 @@ import { HOOK_KINDS, HOOK_NAMES } from '../hooks/kinds.ts';
 import type { LoadedHooks } from '../hooks/loaded-hooks.ts';
 import { loadHooks } from '../hooks/loader.ts';
 import { enableLogging } from '../logging/logger.ts';
-import { PACKAGE_NAME } from '../modules/own-package.ts';
 import { surroundingsWithoutServer } from '../service/hook-surroundings.ts';
 import { findStorage } from '../storage/by-address/open-storage.ts';
-import { configToWarnings } from './warnings.ts';
+import { configToWarnings, sayWarning } from './warnings.ts';
 
 /** A longer value moves what follows it, instead of the whole column. */
 const COLUMN_WIDTH_MAX = 40;
@@ -30,7 +29,7 @@ export async function check(resolved: ResolvedConfig): Promise<void> {
   for (const { close } of hooks) await close();
   const kinds = HOOK_NAMES.filter((hook) => hooks.some((module) => module.hooks[hook]));
   for (const warning of await configToWarnings(resolved, kinds)) {
-    process.stderr.write(`${PACKAGE_NAME}: warning: ${warning}\n`);
+    sayWarning(warning);
   }
   process.exit(0);
 }

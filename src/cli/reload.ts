@@ -8,6 +8,7 @@ import type { CoordinatorConfig } from '../config/schema.ts';
 import { PACKAGE_NAME } from '../modules/own-package.ts';
 import type { CoordinatorServer } from '../server.ts';
 import { failureToText } from './failure.ts';
+import { sayWarning } from './warnings.ts';
 
 /** What a reload heeds; everything else is as it was at the start. */
 const RELOADED = new Set([
@@ -42,7 +43,7 @@ export async function reload(
   server: CoordinatorServer,
   atStart: CoordinatorConfig,
   resolve: () => ResolvedConfig,
-  warn: (resolved: ResolvedConfig) => Promise<void>,
+  newWarnings: (resolved: ResolvedConfig) => Promise<string[]>,
 ): Promise<void> {
   let config = atStart;
   let resolved: ResolvedConfig | undefined;
@@ -59,16 +60,14 @@ export async function reload(
     );
     return;
   }
+  const warnings = resolved === undefined ? [] : await newWarnings(resolved);
   const { length } = server.describe().hooks;
   const modules = `${length} hook module${length === 1 ? '' : 's'}`;
   process.stdout.write(`SIGHUP: tokens and ${modules} loaded anew\n`);
-  if (resolved !== undefined) await warn(resolved);
+  for (const warning of warnings) sayWarning(warning);
   const later = changedPaths(atStart, config);
   if (later.length > 0) {
-    const paths = later.join(', ');
-    process.stderr.write(
-      `${PACKAGE_NAME}: warning: ${paths} changed, which takes effect at the next start\n`,
-    );
+    sayWarning(`${later.join(', ')} changed, which takes effect at the next start`);
   }
 }
 

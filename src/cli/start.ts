@@ -12,7 +12,7 @@ import { failureToText } from './failure.ts';
 import { keepFilesPrivate } from './private-files.ts';
 import { Hangups, reload } from './reload.ts';
 import { tuneRuntime } from './tune-runtime.ts';
-import { configToWarnings } from './warnings.ts';
+import { configToWarnings, sayWarning } from './warnings.ts';
 
 /** What the stop may take beyond `limits.shutdownMs`, which is for its clients, to close the stores. */
 const STOP_MARGIN_MS = 5000;
@@ -38,22 +38,22 @@ export async function start(resolve: () => ResolvedConfig): Promise<void> {
   const server = await createCoordinatorServer({ config });
   stopOnSignal(server, config.limits.shutdownMs);
   process.on('unhandledRejection', (reason) => server.noteStrayRejection(reason));
-  const warn = toWarner(server);
+  const newWarnings = toNewWarnings(server);
+  const warnings = await newWarnings(resolved);
   const { port } = await server.start();
-  hangups.answer(() => reload(server, config, resolve, warn));
+  hangups.answer(() => reload(server, config, resolve, newWarnings));
   process.stdout.write(`${startToText(resolved, port, server.describe())}\n`);
-  await warn(resolved);
+  for (const warning of warnings) sayWarning(warning);
 }
 
-/** What it says warns of what is allowed and probably not meant, each once. */
-function toWarner(server: CoordinatorServer): (resolved: ResolvedConfig) => Promise<void> {
+/** What is allowed and probably not meant, each once. */
+function toNewWarnings(server: CoordinatorServer): (resolved: ResolvedConfig) => Promise<string[]> {
   const said = new Set<string>();
   return async (resolved) => {
     const kinds = server.describe().hooks.flatMap((module) => module.kinds);
-    for (const warning of await configToWarnings(resolved, kinds)) {
-      if (!said.has(warning)) process.stderr.write(`${PACKAGE_NAME}: warning: ${warning}\n`);
-      said.add(warning);
-    }
+    const warnings = (await configToWarnings(resolved, kinds)).filter((text) => !said.has(text));
+    for (const warning of warnings) said.add(warning);
+    return warnings;
   };
 }
 

@@ -4,6 +4,7 @@ import { isLoopback } from '../config/loopback.ts';
 import { maskUrl } from '../config/option-display.ts';
 import type { ResolvedConfig } from '../config/resolve-config.ts';
 import type { HookName } from '../hooks/kinds.ts';
+import { PACKAGE_NAME } from '../modules/own-package.ts';
 import { isOriginAllowed } from '../service/origins.ts';
 import { exposedSecrets } from './exposed-secrets.ts';
 
@@ -48,4 +49,8 @@ export async function configToWarnings(
     );
   }
   return [...warnings, ...(await exposedSecrets(resolved, process.cwd()))];
+}
+
+export function sayWarning(text: string): void {
+  process.stderr.write(`${PACKAGE_NAME}: warning: ${text}\n`);
 }

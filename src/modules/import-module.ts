@@ -23,6 +23,7 @@ import {
 } from './own-name.ts';
 import { OWN_URLS } from './own-package.ts';
 import { toRealPath } from './real-path.ts';
+import { refuseRemembered } from './remembered-packages.ts';
 import { RequiredModules } from './required-modules.ts';
 import { loadCommonJsLoader, loadEsmLoader, tsxDirectory } from './tsx.ts';
 
@@ -112,8 +113,10 @@ export async function importModule(specifier: string, fromDir: string): Promise<
       ? pathToFileURL(toRealPath(resolve(fromDir, specifier))).href
       : specifier;
     const parentUrl = pathToFileURL(join(fromDir, IMPORTER)).href;
+    const url = locate(specifier, fromDir);
+    if (url.startsWith('file:')) refuseRemembered(fileURLToPath(url));
     const module = await required.during(() => importer.import(target, parentUrl));
-    return { module: withoutDoubleDefault(module), url: locate(specifier, fromDir) };
+    return { module: withoutDoubleDefault(module), url };
   } catch (error) {
     throw new Error(failureToText(specifier, fromDir, error), { cause: error });
   }
@@ -131,6 +134,7 @@ export function requireModule(path: string): unknown {
   const api = registering(() => register({ namespace }));
   translateIn(namespace);
   try {
+    refuseRemembered(path);
     const found = toRealPath(path);
     return required.apart(() => api.require(found, found));
   } finally {

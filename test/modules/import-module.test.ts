@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -127,4 +127,42 @@ test('what the embedding app has required too stays the one that it has', async 
   forgetImportedModules();
   assert.equal(app.load(), more);
   assert.equal(require('./alone.cjs'), more.alone);
+});
+
+test('what Node.js reads once and has changed since is refused, not given as it was', async (t) => {
+  const manifest = (main: string) => JSON.stringify({ type: 'module', exports: `./${main}` });
+  const dir = createDir(t, {
+    'package.json': '{ "type": "module", "version": "1.0.0" }',
+    'a.js': 'export default 1;',
+    ...{ 'one/package.json': manifest('a.js'), 'one/a.js': 'export default 1;' },
+    ...{ 'two/package.json': manifest('a.js'), 'two/a.js': 'export default 2;' },
+    ...{ 'node_modules/plain/package.json': manifest('a.js') },
+    ...{
+      'node_modules/plain/a.js': 'export default 1;',
+      'node_modules/plain/b.js': 'export default 2;',
+    },
+  });
+  symlinkSync('../one', join(dir, 'node_modules/linked'));
+  const load = async () => {
+    const { module } = await importModule('linked', dir);
+    await importModule('plain', dir);
+    await importModule('./a.js', dir);
+    forgetImportedModules();
+    return module.default;
+  };
+  assert.equal(await load(), 1);
+  // Who publishes changes the version, and whoever installs, the dependencies: neither decides anything here.
+  writeFileSync(join(dir, 'package.json'), '{ "type": "module", "version": "1.0.1" }');
+  assert.equal(await load(), 1);
+
+  symlinkSync('../two', join(dir, 'node_modules/new'));
+  renameSync(join(dir, 'node_modules/new'), join(dir, 'node_modules/linked'));
+  await assert.rejects(
+    importModule('linked', dir),
+    /elsewhere than at the start, .* it takes a start$/,
+  );
+  writeFileSync(join(dir, 'node_modules/plain/package.json'), manifest('b.js'));
+  await assert.rejects(importModule('plain', dir), /package\.json is not as it was at the start/);
+  writeFileSync(join(dir, 'package.json'), '{ "type": "commonjs" }');
+  await assert.rejects(importModule('./a.js', dir), /package\.json is not as it was at the start/);
 });
