@@ -20,24 +20,6 @@ const RELOADED = new Set([
   'hooks.notifyCallsMax',
 ]);
 
-/** Hang-ups, from the beginning of the process on; those that come too early are answered later. */
-export class Hangups {
-  #answer: (() => void) | undefined;
-  #isWaiting = false;
-
-  constructor() {
-    process.on('SIGHUP', () => {
-      if (this.#answer === undefined) this.#isWaiting = true;
-      else this.#answer();
-    });
-  }
-
-  answer(answer: () => void): void {
-    this.#answer = answer;
-    if (this.#isWaiting) answer();
-  }
-}
-
 /** Says what came of it; never rejects. */
 export async function reload(
   server: CoordinatorServer,

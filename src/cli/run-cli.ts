@@ -14,6 +14,7 @@ import type { ExportOptions } from './export.ts';
 import { failureToText } from './failure.ts';
 import type { ImportOptions } from './import.ts';
 import { HOOK_FLAG, type InitOptions } from './init-flags.ts';
+import { surviveLostOutput } from './output.ts';
 
 /** @param resolve reads the configuration, whenever it is called */
 type Action = (resolve: () => ResolvedConfig) => Promise<void>;
@@ -27,6 +28,7 @@ const IMPOSSIBLE = 2;
  * @param argv as `process.argv`: the command line proper begins at the third
  */
 export function runCli(argv: readonly string[]): void {
+  surviveLostOutput();
   const program = new Command(PACKAGE_NAME)
     .description('Starts the coordinator that clients sync through.')
     .version(PACKAGE_VERSION)

@@ -9,15 +9,24 @@ import { PACKAGE_NAME, PACKAGE_VERSION } from '../modules/own-package.ts';
 import { type CoordinatorServer, createCoordinatorServer } from '../server.ts';
 import { findStorage } from '../storage/by-address/open-storage.ts';
 import { failureToText } from './failure.ts';
+import { Hangups } from './hangups.ts';
+import { neverWaitForReaders } from './output.ts';
 import { keepFilesPrivate } from './private-files.ts';
-import { Hangups, reload } from './reload.ts';
+import { reload } from './reload.ts';
 import { tuneRuntime } from './tune-runtime.ts';
 import { configToWarnings, sayWarning } from './warnings.ts';
 
 /** What the stop may take beyond `limits.shutdownMs`, which is for its clients, to close the stores. */
 const STOP_MARGIN_MS = 5000;
 
-const STOP_SIGNALS = ['SIGINT', 'SIGTERM'] as const;
+const STOP_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGQUIT'] as const;
+/**
+ * What close-with-grace would listen for as well. A process that crashed (SIGSEGV) can't stop in order:
+ * it would come back to what crashed it for ever. With SIGUSR2 Node.js is asked for reports.
+ */
+const LEFT_ALONE = [
+  ...(['SIGILL', 'SIGTRAP', 'SIGABRT', 'SIGBUS', 'SIGFPE', 'SIGSEGV', 'SIGUSR2'] as const),
+];
 /** One Ctrl-C may arrive twice: from the terminal, and passed on by `npm start`. */
 const SAME_SIGNAL_MS = 1000;
 
@@ -25,6 +34,7 @@ const SAME_SIGNAL_MS = 1000;
 export async function start(resolve: () => ResolvedConfig): Promise<void> {
   tuneRuntime();
   keepFilesPrivate();
+  neverWaitForReaders();
   const resolved = resolve();
   const { config, sources } = resolved;
   // Otherwise `debug` has taken its namespaces from DEBUG already.
@@ -36,12 +46,15 @@ export async function start(resolve: () => ResolvedConfig): Promise<void> {
   // From the first moment on: otherwise it would end the process.
   const hangups = new Hangups();
   const server = await createCoordinatorServer({ config });
-  stopOnSignal(server, config.limits.shutdownMs);
+  const stop = stopOnSignal(server, config.limits.shutdownMs);
   process.on('unhandledRejection', (reason) => server.noteStrayRejection(reason));
   const newWarnings = toNewWarnings(server);
   const warnings = await newWarnings(resolved);
   const { port } = await server.start();
-  hangups.answer(() => reload(server, config, resolve, newWarnings));
+  hangups.answer({
+    reload: () => reload(server, config, resolve, newWarnings),
+    stop: () => stop('SIGHUP'),
+  });
   process.stdout.write(`${startToText(resolved, port, server.describe())}\n`);
   for (const warning of warnings) sayWarning(warning);
 }
@@ -57,14 +70,18 @@ function toNewWarnings(server: CoordinatorServer): (resolved: ResolvedConfig) =>
   };
 }
 
-function stopOnSignal(server: CoordinatorServer, shutdownMs: number): void {
+/** @returns what stops it for another reason */
+function stopOnSignal(
+  server: CoordinatorServer,
+  shutdownMs: number,
+): (signal: NodeJS.Signals) => void {
   const say = (text: string) => process.stderr.write(`${PACKAGE_NAME}: ${text}\n`);
   const options: closeWithGrace.Options = {
     delay: shutdownMs + STOP_MARGIN_MS,
     logger: { error: (error: unknown) => process.stderr.write(`${failureToText(error)}\n`) },
     onTimeout: (delayMs) => say(`did not stop within ${delayMs} ms`),
     // A hook's forgotten promise is no reason to leave everybody without a server.
-    skip: [...STOP_SIGNALS, 'SIGHUP', 'unhandledRejection'],
+    skip: [...STOP_SIGNALS, ...LEFT_ALONE, 'SIGHUP', 'unhandledRejection'],
   };
   const grace = closeWithGrace(options, async ({ err }) => {
     if (err) say(toPrintableLines(`stopping after an unexpected error: ${err.stack}`));
@@ -76,12 +93,13 @@ function stopOnSignal(server: CoordinatorServer, shutdownMs: number): void {
       firstAtMs = performance.now();
       process.stdout.write(`${signal}: stopping\n`);
       grace.close();
-    } else if (performance.now() - firstAtMs > SAME_SIGNAL_MS) {
+    } else if (signal !== 'SIGHUP' && performance.now() - firstAtMs > SAME_SIGNAL_MS) {
       say(`a second ${signal}: stopping at once`);
       process.exit(1);
     }
   };
   for (const signal of STOP_SIGNALS) process.on(signal, stop);
+  return stop;
 }
 
 function startToText(

@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { createDir } from '../config/temp-dir.ts';
 import { runProcess, startProcess } from './run-process.ts';
 
-for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGQUIT'] as const) {
   test(`it says where it listens, and ${signal} ends it cleanly`, async (t) => {
     const args = ['--host', '127.0.0.1', '--port', '0'];
     const running = startProcess(t, args, { cwd: createDir(t) });
@@ -146,4 +146,22 @@ test('it names the configuration file, or that there is none, and warns of what 
   await none.waitFor(/config +none\n/);
   none.child.kill('SIGTERM');
   assert.equal(await none.ended, 0);
+});
+
+// SIGUSR1, SIGPROF and SIGXFSZ are Node.js's own.
+const OTHER_SIGNALS = [
+  ...(['SIGSEGV', 'SIGBUS', 'SIGILL', 'SIGFPE', 'SIGABRT', 'SIGTRAP', 'SIGSYS'] as const),
+  ...(['SIGUSR2', 'SIGXCPU'] as const),
+];
+
+test('what is no signal to stop ends it as it ends any process', async (t) => {
+  const args = ['--host', '127.0.0.1', '--port', '0', '--storage', 'memory:'];
+  const cwd = createDir(t);
+  for (const signal of OTHER_SIGNALS) {
+    const running = startProcess(t, args, { cwd });
+    await running.waitFor(/hooks +none\n/);
+    running.child.kill(signal);
+    await running.ended;
+    assert.equal(running.child.signalCode, signal);
+  }
 });
