@@ -1,11 +1,12 @@
 /**
  * A process that uses a data directory, for tests of locks, crashes and full disks:
  *
- *     node --import tsx leveldb-child.ts <directory> hold|write|fill
+ *     node --import tsx leveldb-child.ts <directory> hold|copy|write|fill
  *
  * It says what it did, a JSON line each.
  */
 
+import { cp } from 'node:fs/promises';
 import { createLevelStorage } from '../../src/storage/leveldb/leveldb.ts';
 
 const [, , directory = '', mode = ''] = process.argv;
@@ -23,6 +24,13 @@ const MODES: Readonly<Record<string, () => Promise<void>>> = {
   /** Keeps the directory until it is killed. */
   async hold() {
     say('held');
+    setInterval(() => {}, 60_000);
+  },
+
+  /** Does so after it has copied the directory, and so opened and closed each file, to `COPY`. */
+  async copy() {
+    await cp(directory, process.env.COPY ?? '', { recursive: true });
+    say('copied');
     setInterval(() => {}, 60_000);
   },
 

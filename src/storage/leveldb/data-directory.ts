@@ -1,17 +1,19 @@
 /**
- * One process per data directory. A kernel lock says so, because it goes with the
- * process however that ends; the file beside it tells people who has it.
+ * One process per data directory. Kernel locks say so, because they go with the
+ * process however that ends; the file beside them says who has it.
  *
- *     <directory>/_coordinator/       whoever has this open has the directory
- *     <directory>/_coordinator.json   {pid, hostname, startedAt}: informational
+ *     <directory>/_coordinator/       a LevelDB: whoever has it open has the directory
+ *     <directory>/_coordinator/held   locked as well, in a way that a copy of the directory leaves alone
+ *     <directory>/_coordinator.json   who has it; see `holder.ts`
  */
 
 import { constants } from 'node:fs';
-import { access, mkdir, readFile, realpath, rm, writeFile } from 'node:fs/promises';
-import { hostname } from 'node:os';
+import { access, mkdir, realpath, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { SyncError } from '../../errors/sync-error.ts';
 import { createLogger } from '../../logging/logger.ts';
+import { lockFile } from './file-lock.ts';
+import { currentHolder, isHolding, readHolder } from './holder.ts';
 import { DIRECTORY_MODE, FILE_MODE, findOpenDirectory } from './modes.ts';
 
 const logger = createLogger('sync-coordinator:storage');
@@ -50,31 +52,37 @@ export async function acquireDataDirectory(
   }
   heldDirectories.add(location);
   const holderFile = path.join(location, '_coordinator.json');
+  const undo: (() => unknown)[] = [() => heldDirectories.delete(location)];
+  async function release(): Promise<void> {
+    const faults: unknown[] = [];
+    for (const step of undo.splice(0).reverse()) {
+      try {
+        await step();
+      } catch (error) {
+        faults.push(error);
+      }
+    }
+    if (faults.length > 0) throw faults[0];
+  }
   try {
     await warnIfOpen(location);
-    const lock = await takeLock(path.join(location, '_coordinator'));
-    const holder = { pid: process.pid, hostname: hostname(), startedAt: new Date().toISOString() };
-    await writeFile(holderFile, `${JSON.stringify(holder)}\n`, { mode: FILE_MODE }).catch(
-      async (error) => {
-        await lock.close();
-        throw error;
-      },
-    );
-    return {
-      path: location,
-      async release() {
-        try {
-          await rm(holderFile, { force: true });
-        } finally {
-          await lock.close();
-          heldDirectories.delete(location);
-        }
-      },
-    };
+    const lockDirectory = path.join(location, '_coordinator');
+    await mkdir(lockDirectory, { recursive: true, mode: DIRECTORY_MODE });
+    const unlock = lockFile(path.join(lockDirectory, 'held'));
+    if (unlock === undefined) throw isLocked();
+    undo.push(unlock);
+    const lock = await takeLock(lockDirectory);
+    undo.push(() => lock.close());
+    const before = readHolder(holderFile);
+    if (before !== undefined && isHolding(before, location)) throw isLocked();
+    const holder = JSON.stringify(currentHolder(location));
+    await writeFile(holderFile, `${holder}\n`, { mode: FILE_MODE });
+    undo.push(() => rm(holderFile, { force: true }));
+    return { path: location, release };
   } catch (error) {
-    heldDirectories.delete(location);
+    await release();
     if (error instanceof SyncError && error.code === 'STORE_LOCKED') {
-      throw await lockedByOther(location, holderFile, error);
+      throw lockedByOther(location, holderFile, error);
     }
     throw cannotUse(location, error);
   }
@@ -107,32 +115,19 @@ function cannotUse(directory: string, error: unknown): SyncError {
   );
 }
 
-async function lockedByOther(
-  directory: string,
-  holderFile: string,
-  cause: SyncError,
-): Promise<SyncError> {
-  const holder = await readHolder(holderFile);
+function lockedByOther(directory: string, holderFile: string, cause: SyncError): SyncError {
+  const holder = readHolder(holderFile);
+  const who =
+    // The holder may have taken the lock a moment ago, and not have written the file yet.
+    holder === undefined
+      ? 'another process'
+      : `process ${holder.pid} on ${holder.hostname}, since ${holder.startedAt}`;
   return new SyncError(
     'STORE_LOCKED',
-    `the data directory ${directory} is in use by ${holder}: stop that process, or give this one ` +
+    `the data directory ${directory} is in use by ${who}: stop that process, or give this one ` +
       'a directory of its own',
     { cause },
   );
 }
 
-async function readHolder(file: string): Promise<string> {
-  try {
-    const holder: unknown = JSON.parse(await readFile(file, 'utf8'));
-    if (typeof holder !== 'object' || holder === null) return 'another process';
-    const {
-      pid,
-      hostname: host,
-      startedAt,
-    } = { pid: '?', hostname: '?', startedAt: '?', ...holder };
-    return `process ${pid} on ${host}, since ${startedAt}`;
-  } catch {
-    // The holder may have taken the lock a moment ago, and not have written the file yet.
-    return 'another process';
-  }
-}
+const isLocked = () => new SyncError('STORE_LOCKED', 'this data directory is in use');

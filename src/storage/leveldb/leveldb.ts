@@ -149,7 +149,6 @@ export async function createLevelStorage(options: LevelStorageOptions): Promise<
 }
 
 const takeLock = async (location: string) => {
-  await mkdir(location, { recursive: true, mode: DIRECTORY_MODE });
   const lock = new ClassicLevel(location, { writeBufferSize: MIB / 16, cacheSize: 0 });
   try {
     await lock.open();

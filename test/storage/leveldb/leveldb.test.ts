@@ -99,6 +99,21 @@ describe('LevelDB: one process a data directory', () => {
     await (await openIn(t, directory)).open('crash');
   });
 
+  test('it stays refused when the holder copies the directory, or the lock is deleted', async (t) => {
+    const directory = await temporaryDirectory(t);
+    const copy = path.join(await temporaryDirectory(t), 'copy');
+    const { child, next } = startChild(t, directory, 'copy', `COPY='${copy}'`);
+    assert.equal(await next(), 'copied');
+    const refused = { code: 'STORE_LOCKED', message: new RegExp(`process ${child.pid} on `) };
+    await assert.rejects(createLevelStorage({ directory, durability: 'fsync' }), refused);
+    await rm(path.join(directory, '_coordinator'), { recursive: true });
+    await assert.rejects(createLevelStorage({ directory, durability: 'fsync' }), refused);
+    const storage = await openIn(t, copy);
+    assert.deepEqual(await storage.list?.(), ['crash']);
+    await killed(child);
+    await openIn(t, directory);
+  });
+
   test('the same process is refused too, also by another name, and keeps its lock', async (t) => {
     const directory = await temporaryDirectory(t);
     const other = path.join(await temporaryDirectory(t), 'link');
