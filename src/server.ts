@@ -18,6 +18,7 @@ import { BoundedLog } from './logging/bounded-log.ts';
 import { createLogger } from './logging/logger.ts';
 import type { CoordinatorService } from './service/coordinator-service.ts';
 import { limitConnections } from './sessions/connections.ts';
+import { addressesOf, listenAlso } from './sessions/listen.ts';
 
 export interface CoordinatorServerOptions {
   /** From `loadConfig()`, which is also what stands in for it. */
@@ -140,19 +141,28 @@ export async function createCoordinatorServer(
   const limits = { connections: service.connectionsMax, sharePerUser };
   limitConnections(app.server, limits, service.metrics.limitMet);
 
+  let stopOthers = async () => {};
+  let othersStopped = Promise.resolve();
+  app.addHook('preClose', async () => {
+    othersStopped = stopOthers();
+  });
+
   return {
     app,
     service,
     config,
     async start() {
-      const url = await app.listen({ host: config.host, port: config.port });
+      const [host, ...others] = await addressesOf(config.host);
+      const url = await app.listen({ host, port: config.port });
       const address = app.server.address();
       const port = typeof address === 'object' && address !== null ? address.port : config.port;
+      stopOthers = await listenAlso(app.server, others, { port, logger });
       logger('listening on %s', url);
       return { url, host: config.host, port };
     },
     async stop() {
       await app.close();
+      await othersStopped;
       strayFaults.flush();
       logger('stopped');
     },

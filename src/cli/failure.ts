@@ -5,6 +5,7 @@ import { type Static, Type } from 'typebox';
 import { Check } from 'typebox/value';
 import { debugOf } from '../config/resolve-config.ts';
 import { ConfigError } from '../errors/config-error.ts';
+import { systemCause } from '../errors/system-causes.ts';
 import { PACKAGE_NAME } from '../modules/own-package.ts';
 
 /** What Node says about a system call that failed. */
@@ -27,10 +28,13 @@ function failureToLines(error: unknown): string[] {
   if (error instanceof ConfigError) {
     return error.message.split('\n');
   }
-  if (Check(SystemErrorSchema, error)) {
-    return [systemErrorToText(error)];
-  }
-  return [error instanceof Error ? firstLine(error.message) : String(error)];
+  const text = Check(SystemErrorSchema, error)
+    ? systemErrorToText(error)
+    : error instanceof Error
+      ? firstLine(error.message)
+      : String(error);
+  const cause = systemCause(error);
+  return [cause === undefined || text.includes(cause) ? text : `${text}: ${cause}`];
 }
 
 function systemErrorToText(error: Static<typeof SystemErrorSchema>): string {

@@ -46,7 +46,7 @@ export default defineHooks({
 async function hearOfMuch(url: string): Promise<void> {
   for (let said = 0; said < MUCH; ) {
     const response = await fetch(`${url}/status`);
-    const { loud } = (await response.json()).data.hooks;
+    const { loud } = JSON.parse(await response.text()).data.hooks;
     said = loud.said;
     assert.ok(loud.waiting < WAITING_MAX, `${loud.waiting} bytes wait`);
   }

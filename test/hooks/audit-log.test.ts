@@ -4,11 +4,12 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
 import auditLog, { type AuditLogOptions } from '../../src/hooks/builtin/audit-log.ts';
@@ -206,4 +207,23 @@ test('without values a line is as long as its changes are many, whatever their n
   assert.deepEqual(made?.schemaMigrations, [{ type: 'create_table', schema: 'main', table: 't' }]);
   const [one, two] = written?.changes ?? [];
   assert.notDeepEqual(one?.pk, two?.pk, 'what is cut is told apart');
+});
+
+test('a reload begins a new file where the old one was moved away, deleted or is to be kept otherwise', async (t) => {
+  const { file, tell } = await start(t);
+  await tell('1');
+  renameSync(file, `${file}.moved`);
+  await setUpModule(t, auditLog, { file });
+  await tell('2');
+  rmSync(file);
+  await setUpModule(t, auditLog, { file });
+  await tell('3');
+  await setUpModule(t, auditLog, { file, maxBytes: 1024, maxFiles: 99 });
+  for (let i = 4; i < 20; i++) await tell(String(i));
+  const idsOf = (name: string) => readLines(name).map(({ transactionId }) => transactionId);
+  assert.deepEqual(idsOf(`${file}.moved`), ['1']);
+  assert.ok(readdirSync(dirname(file)).length > 3);
+  const rest = readdirSync(dirname(file)).filter((name) => !/\.(moved|txt)$/.test(name));
+  const ids = rest.flatMap((name) => idsOf(join(dirname(file), name)));
+  assert.deepEqual(ids.sort(), Array.from({ length: 17 }, (_, i) => String(i + 3)).sort());
 });

@@ -51,6 +51,7 @@ const REASONS: Record<string, Record<string, string>> = {
     'the store can be used again': 'by a timer, where it has changed',
     'the store cannot be used': 'by a timer, where it has changed',
   },
+  'src/sessions/listen.ts': { 'another address of this host': 'at a start' },
   'src/storage/leveldb/data-directory.ts': { 'every user of this machine may read': 'at a start' },
 };
 

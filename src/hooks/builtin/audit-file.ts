@@ -1,12 +1,14 @@
 /**
  * A file of lines that is rotated. All modules of the process with the same path share it, since
  * during a reload two of them write to it. A line is written whole, or `append` rejects; after a
- * failure the next line opens the file again.
+ * failure the next line opens the file again, and so does a module that joins after somebody has
+ * moved the file away (logrotate).
  */
 
 import { once } from 'node:events';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, statSync } from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { createStream, type RotatingFileStream } from 'rotating-file-stream';
 
 export interface RotationOptions {
@@ -27,8 +29,12 @@ const filesByPath = new Map<string, AuditFile>();
 
 export class AuditFile {
   readonly #path: string;
-  readonly #options: RotationOptions;
+  #options: RotationOptions;
   #stream: RotatingFileStream | undefined;
+  /** Which file the stream has opened. */
+  #opened: string | undefined;
+  /** Streams that are written no more, until they have closed. */
+  readonly #closing = new Set<Promise<unknown>>();
   #users = 0;
 
   private constructor(path: string, options: RotationOptions) {
@@ -43,6 +49,10 @@ export class AuditFile {
     filesByPath.set(absolute, file);
     file.#users++;
     try {
+      if (identify(absolute) !== file.#opened || !isDeepStrictEqual(options, file.#options)) {
+        file.#leave();
+        file.#options = options;
+      }
       if (file.#stream === undefined) await once(file.#start(), 'open');
       return file;
     } catch (error) {
@@ -63,6 +73,9 @@ export class AuditFile {
       mode: FILE_MODE,
     });
     this.#stream = stream;
+    stream.on('open', () => {
+      if (this.#stream === stream) this.#opened = identify(this.#path);
+    });
     // The write rejects as well; the next one opens the file again.
     stream.on('error', () => this.#forget(stream));
     stream.on('close', () => this.#forget(stream));
@@ -85,10 +98,25 @@ export class AuditFile {
   async close(): Promise<void> {
     if (--this.#users > 0) return;
     if (filesByPath.get(this.#path) === this) filesByPath.delete(this.#path);
+    this.#leave();
+    await Promise.all(this.#closing);
+  }
+
+  /** What it was given is written still. */
+  #leave(): void {
     const stream = this.#stream;
     if (stream === undefined) return;
-    const closed = once(stream, 'close').catch(() => undefined);
+    this.#stream = undefined;
+    const closed = once(stream, 'close')
+      .catch(() => undefined)
+      .finally(() => this.#closing.delete(closed));
+    this.#closing.add(closed);
     stream.end();
-    await closed;
   }
+}
+
+/** `undefined` where there is none. */
+function identify(path: string): string | undefined {
+  const stats = statSync(path, { bigint: true, throwIfNoEntry: false });
+  return stats && `${stats.dev}:${stats.ino}`;
 }

@@ -11,6 +11,7 @@ import { constants } from 'node:fs';
 import { access, mkdir, realpath, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { SyncError } from '../../errors/sync-error.ts';
+import { systemCause } from '../../errors/system-causes.ts';
 import { createLogger } from '../../logging/logger.ts';
 import { lockFile } from './file-lock.ts';
 import { currentHolder, isHolding, readHolder } from './holder.ts';
@@ -106,11 +107,12 @@ async function warnIfOpen(location: string): Promise<void> {
 }
 
 function cannotUse(directory: string, error: unknown): SyncError {
-  const reason = error instanceof Error ? error.message : String(error);
+  const cause = error instanceof SyncError ? (error.cause ?? error) : error;
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  const advice = systemCause(error) ?? 'it must be a directory that this process may write to';
   return new SyncError(
     'STORE_UNAVAILABLE',
-    `the data directory ${directory} cannot be used: ${reason}. It must be a directory that this ` +
-      'process may write to',
+    `the data directory ${directory} cannot be used, ${advice} (${reason})`,
     { cause: error },
   );
 }

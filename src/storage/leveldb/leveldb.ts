@@ -21,6 +21,7 @@ import { openError } from './errors.ts';
 import { refuseDamage } from './files.ts';
 import { createFlushOnClose } from './flush-on-close.ts';
 import { DIRECTORY_MODE } from './modes.ts';
+import { createProbe } from './probe.ts';
 import { createLevelStore, type Level } from './store.ts';
 
 export interface LevelStorageOptions {
@@ -139,6 +140,7 @@ export async function createLevelStorage(options: LevelStorageOptions): Promise<
       }
     },
     filesPerDatabase: FILES_PER_DATABASE,
+    health: createProbe(path.join(directory.path, '_coordinator', 'probe')),
     async list() {
       const entries = await readdir(directory.path, { withFileTypes: true });
       const names = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);

@@ -1,0 +1,58 @@
+/**
+ * Listening on a host that has several addresses, as `localhost` has where there is IPv6. Whichever of them a
+ * connection comes by, it belongs to the one HTTP server: its limits and deadlines count once.
+ */
+
+import { lookup } from 'node:dns/promises';
+import { once } from 'node:events';
+import type { Server } from 'node:http';
+import { createServer, type Server as Listener } from 'node:net';
+import { codeOf } from '../errors/sync-error.ts';
+import type { Logger } from '../logging/logger.ts';
+
+/** All that are to be listened on, the first of which is what the server itself listens on. */
+export async function addressesOf(host: string): Promise<[string, ...string[]]> {
+  if (host !== 'localhost') return [host];
+  const found = await lookup(host, { all: true }).catch(() => []);
+  const [first = host, ...others] = new Set(found.map(({ address }) => address));
+  return [first, ...others];
+}
+
+/** Of a machine without IPv6, whose name for itself has an address of it all the same. */
+const ABSENT_CODES = new Set(['EADDRNOTAVAIL', 'EAFNOSUPPORT']);
+
+/**
+ * @param server which listens already, on `port`
+ * @returns stops it
+ */
+export async function listenAlso(
+  server: Server,
+  addresses: readonly string[],
+  { port, logger }: { port: number; logger: Pick<Logger, 'warn'> },
+): Promise<() => Promise<void>> {
+  const listeners: Listener[] = [];
+  for (const host of addresses) {
+    // As Node.js does it for its own HTTP servers.
+    const listener = createServer({ allowHalfOpen: true, noDelay: true }, (socket) =>
+      server.emit('connection', socket),
+    );
+    if (server.maxConnections > 0) listener.maxConnections = server.maxConnections;
+    listener.on('drop', (dropped) => server.emit('drop', dropped));
+    try {
+      await once(listener.listen({ host, port }), 'listening');
+      listeners.push(listener);
+    } catch (error) {
+      if (ABSENT_CODES.has(codeOf(error) ?? '')) continue;
+      logger.warn(
+        '%s port %d, another address of this host, is not listened on: %s',
+        host,
+        port,
+        error,
+      );
+    }
+  }
+  return async () => {
+    const closed = listeners.map((listener) => once(listener.close(), 'close'));
+    await Promise.all(closed);
+  };
+}
