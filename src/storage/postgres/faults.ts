@@ -94,6 +94,15 @@ export function startupError(where: string, error: unknown): SyncError {
 }
 
 function startupAdvice(code: string | undefined, message: string): string {
+  if (/unsupported startup parameter/i.test(message)) {
+    return (
+      `the pooler there refuses our settings (${message}): set pool_mode = session and ` +
+      'ignore_startup_parameters = options,statement_timeout,idle_in_transaction_session_timeout (PgBouncer)'
+    );
+  }
+  if (/pooling mode/i.test(message)) {
+    return `the pooler there keeps no sessions (${message}): set pool_mode = session (PgBouncer)`;
+  }
   if (/does not support SSL/i.test(message)) {
     return 'it speaks no TLS, and sslmode asks for it: set sslmode=disable, or switch TLS on there';
   }

@@ -13,6 +13,7 @@ import { describeAddress, type PostgresAddress } from './address.ts';
 import { CommitFeed } from './commit-feed.ts';
 import { type Connections, createConnections, withConnection } from './connections.ts';
 import { startupError, unavailable } from './faults.ts';
+import { refuseSharedSessions } from './pooler.ts';
 import { Probe } from './probe.ts';
 import type { Place } from './reader.ts';
 import { ensureSchema } from './schema.ts';
@@ -52,6 +53,7 @@ export async function createPostgresStorage(options: PostgresStorageOptions): Pr
   let lock: LockAlone | undefined;
   try {
     await prepare(connections, address, existing);
+    await refuseSharedSessions(connections);
     if (alone) lock = await lockAlone(connections, schema);
     await feed.start();
   } catch (error) {
