@@ -348,6 +348,7 @@ function metricRows(): MetricRow[] {
     maintenance: { changesCompacted: 0, tombstonesExpired: 0, logPinsLapsed: 0 },
     snapshots: { begun: 0, completed: 0 },
     logins: { websocket: logins(), http: logins() },
+    sharedSites: zero,
   });
   exposeStore(registry, {
     isUp: async () => true,

@@ -38,6 +38,7 @@ export interface Counts {
   maintenance: Readonly<Record<'changesCompacted' | 'tombstonesExpired' | 'logPinsLapsed', number>>;
   snapshots: Readonly<Record<'begun' | 'completed', number>>;
   logins: Readonly<Record<'websocket' | 'http', LoginCounts>>;
+  sharedSites(): number;
 }
 
 export type Metrics = ReturnType<typeof createMetrics>;
@@ -125,6 +126,11 @@ function exposeCounts(registry: Registry, counts: Counts): void {
     gatheredHistogram({ registry, name: `sync_${name}`, help }, distribution);
   const { changes, maintenance, snapshots, logins } = counts;
 
+  counter(
+    'shared_site_ids_total',
+    'Site ids that two live sessions of a database had, once each: neither saw what the other wrote.',
+    () => counts.sharedSites(),
+  );
   const whatOf = Object.entries(CHANGES) as [keyof Counts['changes'], string][];
   for (const [what, help] of whatOf) counter(`changes_${what}_total`, help, () => changes[what]);
   histogram(

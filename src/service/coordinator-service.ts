@@ -175,6 +175,7 @@ export class CoordinatorService {
         maintenance: this.#pool.maintenanceCounts,
         snapshots: this.delivery.snapshotCounts,
         logins: this.admission.loginCounts,
+        sharedSites: () => this.sessions.sharedSites.count,
       },
     );
     const { health } = storage;
@@ -420,5 +421,6 @@ export class CoordinatorService {
     await this.#pool.close();
     await this.#options.storage.close();
     this.faults.flush();
+    this.sessions.sharedSites.flush();
   }
 }

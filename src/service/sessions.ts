@@ -4,12 +4,15 @@ import { SyncError } from '../errors/sync-error.ts';
 import { Budget } from './budget.ts';
 import type { Database } from './database-pool.ts';
 import type { LiveSession } from './live-session.ts';
+import { SharedSites } from './shared-sites.ts';
 
 const OVERLOADED_RETRY_MS = 1000;
 
 export class Sessions {
   readonly #max: number;
   readonly #budget: Budget;
+  /** Site ids that several of them have. */
+  readonly sharedSites = new SharedSites();
   /** With what gives back the place of each among those of its user. */
   readonly #places = new Map<LiveSession, () => void>();
 
@@ -37,12 +40,14 @@ export class Sessions {
     }
     this.#places.set(session, this.#budget.take(database.holder));
     database.sessions.add(session);
+    this.sharedSites.add(session);
   }
 
   /** @returns whether it was there */
   remove(session: LiveSession, database: Database): boolean {
     session.end();
     database.sessions.delete(session);
+    this.sharedSites.delete(session);
     this.#places.get(session)?.();
     return this.#places.delete(session);
   }

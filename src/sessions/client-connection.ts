@@ -186,6 +186,8 @@ export class ClientConnection implements Client, InboxOwner {
   }
 
   async take(message: Incoming): Promise<void> {
+    if (this.#session !== undefined)
+      this.#options.service.sessions.sharedSites.heard(this.#session);
     if (typeof message === 'object' && 'ping' in message) {
       this.#options.sendQueue.pong(message.ping);
       return;

@@ -47,6 +47,7 @@ const REASONS: Record<string, Record<string, string>> = {
   'src/service/resyncs.ts': {
     'more than %d calls of resync': 'once a call of the operator’s code',
   },
+  'src/service/shared-sites.ts': { 'logger.warn(text': 'what a BoundedLog writes' },
   'src/service/store-watch.ts': {
     'the store can be used again': 'by a timer, where it has changed',
     'the store cannot be used': 'by a timer, where it has changed',
