@@ -8,9 +8,9 @@ import type { ResolvedConfig } from '../config/resolve-config.ts';
 import { HOOK_KINDS, HOOK_NAMES } from '../hooks/kinds.ts';
 import type { LoadedHooks } from '../hooks/loaded-hooks.ts';
 import { loadHooks } from '../hooks/loader.ts';
-import { enableLogging } from '../logging/logger.ts';
 import { surroundingsWithoutServer } from '../service/hook-surroundings.ts';
 import { findStorage } from '../storage/by-address/open-storage.ts';
+import { startLogging } from './logging.ts';
 import { configToWarnings, sayWarning } from './warnings.ts';
 
 /** A longer value moves what follows it, instead of the whole column. */
@@ -21,7 +21,7 @@ export async function check(resolved: ResolvedConfig): Promise<void> {
   const { config, sources } = resolved;
   await findStorage(config.storage, process.cwd(), sources.get('storage.url'));
   // What they warn of when they are loaded is a part of the answer.
-  enableLogging('warn', '');
+  startLogging('warn', '');
   const hooks = await loadHooks(config, undefined, {
     surroundings: { ...surroundingsWithoutServer(), isCheck: true },
   });

@@ -2,14 +2,14 @@
 
 import closeWithGrace from 'close-with-grace';
 import { maskUrl } from '../config/option-display.ts';
-import { DEBUG_SOURCE, type ResolvedConfig } from '../config/resolve-config.ts';
+import type { ResolvedConfig } from '../config/resolve-config.ts';
 import { toPrintableLines } from '../errors/printable.ts';
-import { enableLogging } from '../logging/logger.ts';
 import { PACKAGE_NAME, PACKAGE_VERSION } from '../modules/own-package.ts';
 import { type CoordinatorServer, createCoordinatorServer } from '../server.ts';
 import { findStorage } from '../storage/by-address/open-storage.ts';
 import { failureToText } from './failure.ts';
 import { Hangups } from './hangups.ts';
+import { startLogging } from './logging.ts';
 import { neverWaitForReaders } from './output.ts';
 import { keepFilesPrivate } from './private-files.ts';
 import { reload } from './reload.ts';
@@ -37,10 +37,7 @@ export async function start(resolve: () => ResolvedConfig): Promise<void> {
   neverWaitForReaders();
   const resolved = resolve();
   const { config, sources } = resolved;
-  // Otherwise `debug` has taken its namespaces from DEBUG already.
-  if (sources.get('logging.namespaces') !== DEBUG_SOURCE) {
-    enableLogging(config.logging.level, config.logging.namespaces);
-  }
+  startLogging(config.logging.level, config.logging.namespaces);
   // A refusal of it here names who set it, which the server no longer knows.
   await findStorage(config.storage, process.cwd(), sources.get('storage.url'));
   // From the first moment on: otherwise it would end the process.

@@ -7,6 +7,7 @@
 import { dirname, isAbsolute, relative, resolve } from 'node:path';
 import { Parse } from 'typebox/value';
 import { ConfigError, type ConfigFault } from '../errors/config-error.ts';
+import { namesOurs } from '../logging/own-namespaces.ts';
 import { isAddressRange } from './address-range.ts';
 import { readConfigFile } from './config-file.ts';
 import { type Environment, environmentLayer, environmentNotes } from './environment.ts';
@@ -39,11 +40,14 @@ export interface ResolvedConfig {
   notes: string[];
 }
 
+/** It may be set for another program, to which it is a switch. */
+const NO_DEBUG = /^(?:0|false|no|off|)$/i;
+
 /** `debug` itself writes this variable when logging is switched on, so it is read before that. */
 const STARTED_WITH_DEBUG = process.env.DEBUG;
 
-/** What `DEBUG` decides; it wins over everything, as with all that logs through `debug`. */
-export const DEBUG_SOURCE = 'env DEBUG';
+/** What `DEBUG` decides where it names ours: then it wins over everything, as with all that logs through `debug`. */
+const DEBUG_SOURCE = 'env DEBUG';
 
 /**
  * The whole, checked configuration.
@@ -98,7 +102,8 @@ export function resolveConfig(options: LoadConfigOptions = {}): ResolvedConfig {
  * @param env default: the environment that the process was started with
  */
 export function debugOf(env?: Environment): string | undefined {
-  return (env === undefined ? STARTED_WITH_DEBUG : env.DEBUG) || undefined;
+  const value = env === undefined ? STARTED_WITH_DEBUG : env.DEBUG;
+  return value === undefined || NO_DEBUG.test(value) ? undefined : value;
 }
 
 function defaultsLayer(): Layer {
@@ -140,7 +145,7 @@ function flagsLayer(flags: Environment, cwd: string): Layer {
 function debugLayer(env?: Environment): Layer {
   const value = debugOf(env);
   const entry = { path: 'logging.namespaces', value, source: DEBUG_SOURCE };
-  return { entries: value === undefined ? [] : [entry], faults: [] };
+  return { entries: value !== undefined && namesOurs(value) ? [entry] : [], faults: [] };
 }
 
 function checkEntry({ path, value, text, source }: LayerEntry): ConfigFault[] {

@@ -369,7 +369,7 @@ export const ConfigSchema = group({
     }),
     namespaces: text('', {
       description:
-        'More namespaces, as a `debug` filter (`sync-coordinator:ws,quereus:sync:*`). `DEBUG` wins over both logging options.',
+        'More namespaces, as a `debug` filter (`sync-coordinator:ws,quereus:sync:*`). `DEBUG` adds to them; where it names some of ours it wins over both logging options.',
       env: 'SYNC_LOG_NAMESPACES',
       flag: '--log-namespaces',
       expected: 'a filter of debug namespaces',

@@ -148,6 +148,24 @@ test('it names the configuration file, or that there is none, and warns of what 
   assert.equal(await none.ended, 0);
 });
 
+test('DEBUG of another program takes no line away', async (t) => {
+  const cwd = createDir(t);
+  const args = ['--host', '127.0.0.1', '--port', '0', '--storage', 'memory:'];
+  for (const DEBUG of ['false', 'app:*', 'app:*,-sync-coordinator:http']) {
+    const running = startProcess(t, args, { cwd, env: { DEBUG } });
+    await running.waitFor(/hooks +none\n/);
+    running.child.kill('SIGTERM');
+    assert.equal(await running.ended, 0);
+    assert.match(running.output.stderr, /sync-coordinator:server listening/, DEBUG);
+  }
+  const env = { DEBUG: 'sync-coordinator:ws' };
+  const running = startProcess(t, args, { cwd, env });
+  await running.waitFor(/hooks +none\n/);
+  running.child.kill('SIGTERM');
+  assert.equal(await running.ended, 0);
+  assert.doesNotMatch(running.output.stderr, /sync-coordinator:server/);
+});
+
 // SIGUSR1, SIGPROF and SIGXFSZ are Node.js's own.
 const OTHER_SIGNALS = [
   ...(['SIGSEGV', 'SIGBUS', 'SIGILL', 'SIGFPE', 'SIGABRT', 'SIGTRAP', 'SIGSYS'] as const),

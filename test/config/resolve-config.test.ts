@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { loadConfig, resolveConfig } from '../../src/config/resolve-config.ts';
+import { debugOf, loadConfig, resolveConfig } from '../../src/config/resolve-config.ts';
 import { createDir } from './temp-dir.ts';
 
 test('nothing has to be configured', (t) => {
@@ -171,6 +171,27 @@ test('DEBUG decides what is logged, whatever anybody else says', (t) => {
   });
   assert.equal(config.logging.namespaces, 'sync-coordinator:ws');
   assert.equal(sources.get('logging.namespaces'), 'env DEBUG');
+});
+
+test('DEBUG of another program decides nothing', (t) => {
+  const cwd = createDir(t);
+  const overrides = { logging: { namespaces: 'other' } };
+  for (const DEBUG of [
+    'false',
+    '0',
+    'true',
+    'app:*',
+    'sync-coordinators:*',
+    '-sync-coordinator:*',
+  ]) {
+    const { config } = resolveConfig({ cwd, env: { DEBUG }, overrides });
+    assert.equal(config.logging.namespaces, 'other', DEBUG);
+  }
+  for (const DEBUG of ['*', 'app:*,sync-coordinator:ws', 'sync-*', '*:error', 'quereus:*']) {
+    const { config } = resolveConfig({ cwd, env: { DEBUG }, overrides });
+    assert.equal(config.logging.namespaces, DEBUG);
+  }
+  assert.equal(debugOf({ DEBUG: 'false' }), undefined);
 });
 
 test('files are found from where they are named', (t) => {
