@@ -10,6 +10,8 @@ if (major < 20 || (major === 20 && minor < 19)) {
 // Before anything large is imported: what can't be opened for it is reported as missing.
 const { refuseFewFiles } = await import('../cli/few-files.ts');
 refuseFewFiles();
+const { ensureHome } = await import('../cli/home.ts');
+ensureHome();
 const { runCli } = await import('../cli/run-cli.ts');
 runCli(process.argv);
 

@@ -1,7 +1,7 @@
 /**
  * The command line: `sync-coordinator` starts the server, `sync-coordinator check`
  * shows what it would start with, `sync-coordinator copy`, `export` and `import` move databases,
- * `hash-token` hides a token in a list,
+ * `health` asks whether the server lives, `hash-token` hides a token in a list,
  * `sync-coordinator init` writes a first configuration. Its flags are those of the schema.
  */
 
@@ -12,6 +12,7 @@ import { CONFIG_FLAG, configOptions, optionsToFlags } from './config-flags.ts';
 import type { CopyOptions } from './copy.ts';
 import type { ExportOptions } from './export.ts';
 import { failureToText } from './failure.ts';
+import type { HealthOptions } from './health.ts';
 import type { ImportOptions } from './import.ts';
 import { HOOK_FLAG, type InitOptions } from './init-flags.ts';
 import { surviveLostOutput } from './output.ts';
@@ -43,6 +44,18 @@ export function runCli(argv: readonly string[]): void {
     .command('check')
     .description('prints the effective configuration and the hook chains, without starting')
     .action(() => run(program, checkConfig));
+  program
+    .command('health')
+    .option('--ready', 'asks whether it is to be sent clients, not only whether it lives')
+    .description(
+      'asks the server of this configuration on this machine: exits with 0 if it lives, 1 if not; for containers',
+    )
+    .action((options: HealthOptions) =>
+      run(program, async (resolve) => {
+        const { health } = await import('./health.ts');
+        await health(resolve(), options);
+      }),
+    );
   program
     .command('verify')
     .exitOverride(endImpossible)
