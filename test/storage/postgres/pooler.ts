@@ -1,3 +1,5 @@
+/** Through a PgBouncer, which has to be on the path: `npm run test:pooler`, no part of `npm run proof`. */
+
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
