@@ -1,13 +1,14 @@
 /** The WebSocket route: gives each socket a connection of the protocol, and keeps watch over it. */
 
+import { Socket } from 'node:net';
 import type { FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import type { RawData, WebSocket } from 'ws';
 import { SyncError } from '../src/errors/sync-error.ts';
 import { createLogger } from '../src/logging/logger.ts';
 import { WS_CLOSE } from '../src/protocol/ws-outcomes.ts';
-import { LinkedList } from '../src/service/linked-list.ts';
 import { ClientConnection } from '../src/sessions/client-connection.ts';
+import { PeerWatch } from '../src/sessions/peer-watch.ts';
 import { SocketSendQueue } from '../src/sessions/socket-send-queue.ts';
 import { isLongText, type JsonText } from '../src/wire/long-json.ts';
 
@@ -33,8 +34,11 @@ function toBuffer(data: RawData): Buffer {
 export default fp(
   async (app) => {
     const { coordinator: service, coordinatorConfig: config } = app;
-    const { stalledMs, shutdownMs } = config.limits;
-    const sendQueues = new LinkedList<[WebSocket, SocketSendQueue]>();
+    const { pingMs, shutdownMs } = config.limits;
+    const watch = new PeerWatch<SocketSendQueue>(config.limits, (limit) => {
+      if (limit === 'limits.stalledMs') service.metrics.socketsStalled.inc();
+      service.metrics.limitMet(limit);
+    });
     let queuedBytes = 0;
     service.queuedBytes = () => queuedBytes;
 
@@ -45,7 +49,9 @@ export default fp(
       };
       const sendQueue = new SocketSendQueue(socket, onBytes, rawSocket);
       const { headers, ip: remoteAddress } = request;
-      const leave = sendQueues.push([socket, sendQueue]);
+      const leave = watch.add(sendQueue);
+      // Where nothing is sent or read for long, such as a socket that is paused, the system asks whether the peer is there.
+      if (rawSocket instanceof Socket) rawSocket.setKeepAlive(true, pingMs);
       const connection = new ClientConnection({
         service,
         sendQueue,
@@ -59,7 +65,7 @@ export default fp(
       socket.on('message', (data, isBinary) =>
         connection.receive(isBinary ? undefined : toJsonText(data)),
       );
-      socket.on('ping', (payload) => connection.receive({ ping: payload }));
+      socket.on('ping', (payload) => connection.pinged(payload));
       // The listener that @fastify/websocket has left would keep the request and the reply alive.
       socket.removeAllListeners('error');
       socket.on('error', (error) => {
@@ -95,26 +101,13 @@ export default fp(
       wsHandler: serve,
     });
 
-    const watch = setInterval(
-      () => {
-        for (const [, sendQueue] of sendQueues.toArray()) {
-          if (!sendQueue.isOpen || sendQueue.stalledMs < stalledMs) continue;
-          service.metrics.socketsStalled.inc();
-          service.metrics.limitMet('limits.stalledMs');
-          sendQueue.close(WS_CLOSE.tryAgain, 'too slow');
-        }
-      },
-      Math.max(10, stalledMs / 4),
-    );
-
     // @fastify/websocket would wait for silent peers; here they get a second, then they are cut.
     app.addHook('preClose', async () => {
-      clearInterval(watch);
+      watch.stop();
       await service.settle(shutdownMs);
-      const closed = sendQueues.toArray().map(([socket, sendQueue]) => {
-        const gone = new Promise((resolve) => socket.once('close', resolve));
-        sendQueue.close(WS_CLOSE.shuttingDown, 'shutting down');
-        return gone;
+      const closed = watch.peers.map((peer) => {
+        peer.close(WS_CLOSE.shuttingDown, 'shutting down');
+        return peer.closed();
       });
       await Promise.all(closed);
     });

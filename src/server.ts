@@ -87,6 +87,9 @@ export async function createCoordinatorServer(
       headersTimeout,
       // Node.js looks every 30 s otherwise, and so would let slow ones stay for that much longer.
       connectionsCheckingInterval: Math.min(1000, Math.ceil(headersTimeout / 2)),
+      // Who is gone without a word is found where nothing is sent, too, such as before the first request.
+      keepAlive: true,
+      keepAliveInitialDelay: config.limits.pingMs,
     },
     routerOptions: { maxParamLength: PARAM_LENGTH_MAX },
     forceCloseConnections: 'idle',

@@ -322,6 +322,14 @@ export const ConfigSchema = group({
     ),
     pageBytes: bytes(4 * MIB, 'The size at which an answer is cut into pages'),
     stalledMs: milliseconds(30_000, 'How long a socket may take nothing before it is closed'),
+    pingMs: milliseconds(
+      30_000,
+      'How long a WebSocket may be silent before it is pinged, and a TCP connection before the system asks whether its peer is there',
+    ),
+    pongTimeoutMs: milliseconds(
+      10_000,
+      'How long a WebSocket that was pinged may go on saying nothing before it is closed; any byte that arrives will do',
+    ),
     connections: integer(
       30_000,
       [1, 1_000_000],

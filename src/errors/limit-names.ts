@@ -3,8 +3,8 @@
  * met: a refusal carries the name of the limit, and where clients are only slowed down, that code
  * counts it.
  *
- * Other limits are not for clients: `limits.pageBytes` divides answers, and `limits.shutdownMs`
- * limits the time of a stop.
+ * Other limits are not for clients: `limits.pageBytes` divides answers, `limits.pingMs` says when a
+ * client is asked whether it is there, and `limits.shutdownMs` limits the time of a stop.
  */
 
 export const COUNTED_LIMITS = [
@@ -27,6 +27,7 @@ export const COUNTED_LIMITS = [
   'limits.messagesPerSecond',
   'limits.queuedBytesPerSocket',
   'limits.stalledMs',
+  'limits.pongTimeoutMs',
   'limits.connections',
   'limits.sessions',
   'limits.snapshotStreams',

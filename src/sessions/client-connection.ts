@@ -154,6 +154,18 @@ export class ClientConnection implements Client, InboxOwner {
     this.#inbox.put(message);
   }
 
+  /** A ping of the WebSocket protocol, which asks whether this side is there: at once, whatever it is doing. */
+  pinged(payload: Uint8Array): void {
+    this.#noteHeard();
+    this.#options.sendQueue.pong(payload);
+    this.#inbox.pinged();
+  }
+
+  #noteHeard(): void {
+    const { sharedSites } = this.#options.service.sessions;
+    if (this.#session !== undefined) sharedSites.heard(this.#session);
+  }
+
   /** The socket has closed. */
   closed(): void {
     this.#states.on('closed');
@@ -186,12 +198,7 @@ export class ClientConnection implements Client, InboxOwner {
   }
 
   async take(message: Incoming): Promise<void> {
-    if (this.#session !== undefined)
-      this.#options.service.sessions.sharedSites.heard(this.#session);
-    if (typeof message === 'object' && 'ping' in message) {
-      this.#options.sendQueue.pong(message.ping);
-      return;
-    }
+    this.#noteHeard();
     const bytes = message?.length ?? 0;
     let decoded: ClientMessage | undefined;
     const take = async () => {

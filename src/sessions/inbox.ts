@@ -10,8 +10,8 @@ import type { JsonText } from '../wire/long-json.ts';
 import type { ArrivedBytes } from './arrived-bytes.ts';
 import { Pacer } from './pacer.ts';
 
-/** A message; a ping of the WebSocket protocol; `undefined` for a binary message. */
-export type Incoming = JsonText | { ping: Uint8Array } | undefined;
+/** A message; `undefined` for a binary one. */
+export type Incoming = JsonText | undefined;
 
 export interface InboxOwner {
   /** Takes the next message. Never rejects. */
@@ -38,6 +38,10 @@ export class Inbox {
   #chars = 0;
   #isReading = false;
   #isPaused = false;
+  /** Made for the first ping. */
+  #pingPacer: Pacer | undefined;
+  /** Until what was read of pings has had its time. */
+  #pingTimer: NodeJS.Timeout | undefined;
 
   constructor(options: InboxOptions) {
     this.#options = options;
@@ -47,7 +51,7 @@ export class Inbox {
   put(message: Incoming): void {
     this.#messages.push({ message });
     this.#chars += lengthOf(message);
-    if (!isPing(message)) this.#options.arrived?.completed(lengthOf(message));
+    this.#options.arrived?.completed(lengthOf(message));
     if (this.#fullOf !== undefined) this.#pause(this.#fullOf);
     if (this.#isReading) return;
     this.#isReading = true;
@@ -56,7 +60,21 @@ export class Inbox {
     });
   }
 
+  /** A ping was answered. It waits for no message, but there may be no more of them in a second than of those. */
+  pinged(): void {
+    this.#pingPacer ??= new Pacer(this.#options.limits.messagesPerSecond);
+    const waitMs = this.#pingPacer.take(Date.now());
+    if (waitMs <= 0) return;
+    this.#pause('limits.messagesPerSecond');
+    clearTimeout(this.#pingTimer);
+    this.#pingTimer = setTimeout(() => {
+      this.#pingTimer = undefined;
+      this.resume();
+    }, waitMs);
+  }
+
   clear(): void {
+    clearTimeout(this.#pingTimer);
     this.#messages.clear();
     this.#chars = 0;
     this.#options.arrived?.close();
@@ -65,7 +83,8 @@ export class Inbox {
   /** Reads the socket again, unless enough waits already. */
   resume(): void {
     const { source, arrived } = this.#options;
-    if (!source.isOpen || this.#fullOf !== undefined || arrived?.isFull) return;
+    if (!source.isOpen || this.#pingTimer !== undefined) return;
+    if (this.#fullOf !== undefined || arrived?.isFull) return;
     this.#isPaused = false;
     source.resume();
   }
@@ -92,7 +111,7 @@ export class Inbox {
       if (next === undefined) return;
       const { message } = next;
       this.#chars -= lengthOf(message);
-      if (!isPing(message)) this.#options.arrived?.taken(lengthOf(message));
+      this.#options.arrived?.taken(lengthOf(message));
       await owner.take(message);
       const room = owner.hasRoom();
       if (room !== undefined) await room;
@@ -107,10 +126,5 @@ export class Inbox {
 }
 
 function lengthOf(message: Incoming): number {
-  if (message === undefined) return 0;
-  return isPing(message) ? message.ping.length : message.length;
-}
-
-function isPing(message: Incoming): message is { ping: Uint8Array } {
-  return typeof message === 'object' && 'ping' in message;
+  return message?.length ?? 0;
 }

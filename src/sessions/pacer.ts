@@ -13,15 +13,24 @@ export class Pacer {
     this.#perSlice = Math.round((perSecond * this.#sliceMs) / 1000);
   }
 
-  /** Takes one. @returns how many milliseconds to wait before the next; 0 for none */
+  /**
+   * Takes one. Who takes several without waiting waits for all of them afterwards.
+   * @returns how many milliseconds to wait before the next; 0 for none
+   */
   take(nowMs: number): number {
     const sinceMs = nowMs - this.#sliceStartMs;
     // Also after the clock was set back.
-    if (sinceMs >= this.#sliceMs || sinceMs < 0) {
+    if (sinceMs >= Math.max(1, this.#slices) * this.#sliceMs || sinceMs < 0) {
       this.#sliceStartMs = nowMs;
       this.#taken = 0;
     }
     this.#taken++;
-    return this.#taken < this.#perSlice ? 0 : this.#sliceStartMs + this.#sliceMs - nowMs;
+    const slices = this.#slices;
+    return slices === 0 ? 0 : this.#sliceStartMs + slices * this.#sliceMs - nowMs;
+  }
+
+  /** That what was taken fills. */
+  get #slices(): number {
+    return Math.floor(this.#taken / this.#perSlice);
   }
 }

@@ -92,6 +92,27 @@ export class SocketSendQueue implements SendQueue {
     this.#handOver();
   }
 
+  get isPaused(): boolean {
+    return this.#socket.isPaused;
+  }
+
+  /** That have been read from the peer so far. */
+  get arrivedBytes(): number {
+    return this.#rawSocket?.bytesRead ?? 0;
+  }
+
+  ping(): void {
+    if (this.isOpen) this.#socket.ping();
+  }
+
+  /** Resolves when the socket has closed. */
+  closed(): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.#socket.readyState === this.#socket.CLOSED) resolve();
+      else this.#socket.once('close', () => resolve());
+    });
+  }
+
   pong(payload: Uint8Array): void {
     if (!this.isOpen) return;
     // However many pings a peer sends without reading, no more than one answer waits for it.

@@ -17,8 +17,8 @@ const FAIL = { timeout: 20_000 };
 const KIB = 1024;
 const MIB = 1024 * KIB;
 
-/** Not for clients to meet: how an answer is cut, and how long a stop takes. */
-const UNCOUNTED = ['limits.pageBytes', 'limits.shutdownMs'];
+/** Not for clients to meet: how an answer is cut, when they are asked whether they are there, how long a stop takes. */
+const UNCOUNTED = ['limits.pageBytes', 'limits.pingMs', 'limits.shutdownMs'];
 
 interface Meeting {
   value: number;
@@ -227,6 +227,15 @@ const MEETINGS: Record<LimitName, Meeting> = {
     async meet({ t, server }) {
       const client = await joinStalled(t, server);
       client.send({ type: 'get_changes' });
+    },
+  },
+  'limits.pongTimeoutMs': {
+    value: 50,
+    config: { pingMs: 50 },
+    async meet({ t, server }) {
+      const client = await TestClient.open(server.wsUrl, { autoPong: false });
+      t.after(() => client.socket.terminate());
+      assert.equal((await client.closed).code, 1013);
     },
   },
   'limits.connections': {

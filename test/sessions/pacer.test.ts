@@ -23,6 +23,16 @@ test('also where that is few', () => {
   assert.deepEqual([second - first, third - second], [1000, 1000]);
 });
 
+test('whoever does not wait each time waits for all of it in the end', () => {
+  const pacer = new Pacer(1000);
+  const startMs = 1_700_000_000_000;
+  let waitMs = 0;
+  for (let i = 0; i < 2000; i++) waitMs = pacer.take(startMs);
+  assert.equal(waitMs, 2000);
+  assert.ok(pacer.take(startMs + 1000) >= 1000);
+  assert.equal(pacer.take(startMs + 2010), 0);
+});
+
 test('whoever asks now and then never waits', () => {
   const pacer = new Pacer(1000);
   for (let i = 0; i < 1000; i++) assert.equal(pacer.take(1_700_000_000_000 + 2 * i), 0);
