@@ -80,11 +80,37 @@ export function toRefusal(hook: HookName, failure: Failure, cause: unknown): Ref
   }
   if (hook === 'onAuthenticate' && failure === 'error') {
     // The cause may contain the credentials: it is logged without them, and not passed on.
+    if (isOutage(cause)) {
+      return { outcome: failure, error: new SyncError('HOOK_FAILED', `${hook} failed`), cause };
+    }
     const error = new SyncError('AUTH_FAILED', 'authentication failed');
     return { outcome: 'refused', error, cause };
   }
   const error = new SyncError('HOOK_FAILED', `${hook} ${TEXT_BY_FAILURE[failure]}`, { cause });
   return { outcome: failure, error, cause };
+}
+
+/** What an error is called where something that the hook asked was not to be had; it says nothing of who asks. */
+const OUTAGE_NAMES: ReadonlySet<unknown> = new Set(['TimeoutError', 'AbortError']);
+const OUTAGE_CODES =
+  /^(?:UND_ERR_|ERR_JWKS_TIMEOUT$|E(?:CONN|HOST|NET|PIPE|TIMEDOUT$|AI_|NOTFOUND$|ADDR|MFILE$|NFILE$))/;
+const CAUSES_MAX = 10;
+
+/** Whether a call has failed since a service, or the network to it, is down. */
+function isOutage(thrown: unknown): boolean {
+  const causes: unknown[] = [thrown];
+  try {
+    for (let i = 0; i < causes.length && i < CAUSES_MAX; i++) {
+      const error = causes[i];
+      if (!(error instanceof Error)) continue;
+      if (OUTAGE_NAMES.has(error.name)) return true;
+      if ('code' in error && OUTAGE_CODES.test(String(error.code))) return true;
+      causes.push(error.cause, ...(error instanceof AggregateError ? error.errors : []));
+    }
+  } catch {
+    // It can't be looked at.
+  }
+  return false;
 }
 
 /** Why a hook failed, with all details for the log. */

@@ -84,6 +84,12 @@ const ACTS = {
     throw undefined;
   },
   rejects: () => Promise.reject(new Error('boom')),
+  'throws what fetch throws': () => {
+    const cause = Object.assign(new Error('boom'), { code: 'ECONNREFUSED' });
+    throw new TypeError('boom', { cause });
+  },
+  'rejects since what it asked took too long': () =>
+    Promise.reject(new DOMException('boom', 'TimeoutError')),
   'throws a SyncError': () => {
     throw new SyncError('RATE_LIMITED', 'slower, please', { retryAfterMs: 1500 });
   },
@@ -118,6 +124,8 @@ const ASKED: Partial<Record<ActName, Expected>> = {
   'throws nothing': ERROR,
   'throws what only looks like a SyncError': ERROR,
   rejects: ERROR,
+  'throws what fetch throws': ERROR,
+  'rejects since what it asked took too long': ERROR,
   'throws a SyncError': LIMITED,
   'throws a SyncError of another copy of the package': LIMITED,
   hangs: TIMEOUT,
@@ -132,6 +140,8 @@ const TOLD: Partial<Record<ActName, Expected>> = {
   'throws nothing': ['passes', 'error'],
   'throws what only looks like a SyncError': ['passes', 'error'],
   rejects: ['passes', 'error'],
+  'throws what fetch throws': ['passes', 'error'],
+  'rejects since what it asked took too long': ['passes', 'error'],
   'throws a SyncError': ['passes', 'error'],
   'throws a SyncError of another copy of the package': ['passes', 'error'],
   hangs: ['passes', 'timeout'],

@@ -118,7 +118,7 @@ test('one name of two issuers is two users with a userPrefix, and without is war
   );
 });
 
-test('everything that is wrong with a token is final, but that it has run out', async (t) => {
+test('everything that is wrong with a token is final, but what time mends', async (t) => {
   const options = { secret: SECRET, audience: ['app', 'web'], requiredClaims: ['role'] };
   const { authenticate, chain } = await start(t, options);
   const good = { sub: 'ann', aud: 'app', role: 'r' };
@@ -134,7 +134,7 @@ test('everything that is wrong with a token is final, but that it has run out', 
     'a missing claim': await sign({ sub: 'ann', aud: 'app' }),
     'no user': await sign({ aud: 'app', role: 'r' }),
     'an empty user': await sign({ ...good, sub: '' }),
-    'a time that is yet to come': await sign({ ...good, nbf: past + 3600 }),
+    'a time to begin that is none': await sign({ ...good, nbf: 'x' as unknown as number }),
     'no signature': new UnsecuredJWT(good).encode(),
     'another secret, and run out': await sign({ ...good, exp: past }, KEY.slice().reverse()),
     'a time that no clock reaches': await sign({ ...good, exp: 1e308 }),
@@ -146,6 +146,8 @@ test('everything that is wrong with a token is final, but that it has run out', 
   for (const exp of [past, -1, -1e308]) {
     await assert.rejects(authenticate(await sign({ ...good, exp })), { code: 'AUTH_EXPIRED' });
   }
+  const early = await sign({ ...good, nbf: past + 3600 });
+  await assert.rejects(authenticate(early), { code: 'AUTH_EXPIRED', message: /not valid yet/ });
   for (const line of chain.logs) assert.doesNotMatch(line, /ey[A-Za-z0-9_-]{10}\./, 'no token');
 });
 
@@ -188,13 +190,13 @@ for (const alg of ['RS256', 'ES256', 'EdDSA']) {
 }
 
 interface Published {
-  kid: string;
+  kid: string | undefined;
   pair: GenerateKeyPairResult;
 }
 
 /** A service that publishes keys, counts who asks, and can fail. */
 async function startKeyService(t: TestContext) {
-  const service = { published: [] as Published[], requests: 0, status: 200, url: '' };
+  const service = { published: [] as Published[], requests: 0, status: 200, url: '', body: '' };
   const server = createServer(async (_request, response) => {
     service.requests++;
     const keys = await Promise.all(
@@ -204,7 +206,7 @@ async function startKeyService(t: TestContext) {
       })),
     );
     response.writeHead(service.status, { 'content-type': 'application/json' });
-    response.end(JSON.stringify({ keys }));
+    response.end(service.body || JSON.stringify({ keys }));
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   t.after(() => server.close().closeAllConnections());
@@ -212,12 +214,12 @@ async function startKeyService(t: TestContext) {
   return service;
 }
 
-async function newKey(kid: string): Promise<Published> {
+async function newKey(kid?: string): Promise<Published> {
   return { kid, pair: await generateKeyPair('ES256', { extractable: true }) };
 }
 
-function signWith({ kid, pair }: Published): Promise<string> {
-  return sign({ sub: kid }, pair.privateKey, 'ES256', kid);
+function signWith({ kid, pair }: Published, claims: JWTPayload = {}): Promise<string> {
+  return sign({ sub: kid ?? 'ann', ...claims }, pair.privateKey, 'ES256', kid);
 }
 
 test('published keys are fetched once, and again for a key that is new', async (t) => {
@@ -231,9 +233,67 @@ test('published keys are fetched once, and again for a key that is new', async (
   service.published = [one, two];
   assert.equal((await authenticate(await signWith(two)))?.userId, 'two');
   assert.equal(service.requests, 2);
+  // It may be published a moment later, or have been withdrawn.
   await assert.rejects(authenticate(await signWith(await newKey('three'))), {
-    code: 'AUTH_FAILED',
+    code: 'AUTH_EXPIRED',
   });
+});
+
+for (const [how, kid] of [
+  ['without names', undefined],
+  ['of one name', 'key'],
+] as const) {
+  test(`of published keys ${how} each is tried`, async (t) => {
+    const service = await startKeyService(t);
+    const [one, two, three] = [await newKey(kid), await newKey(kid), await newKey(kid)];
+    service.published = [one, two];
+    const options = { jwksUrl: service.url, jwksCooldownSeconds: 0, audience: 'app' };
+    const { authenticate } = await start(t, options);
+    const toApp = { sub: 'ann', aud: 'app' };
+    for (const key of [one, two])
+      assert.equal((await authenticate(await signWith(key, toApp)))?.userId, 'ann');
+    assert.equal(service.requests, 1);
+    // What is wrong with a token is wrong with each key.
+    const past = Math.floor(Date.now() / 1000) - 10;
+    const wrong = [
+      ['AUTH_FAILED', { ...toApp, aud: 'other' }],
+      ['AUTH_EXPIRED', { ...toApp, exp: past }],
+    ] as const;
+    for (const [code, claims] of wrong) {
+      await assert.rejects(authenticate(await signWith(two, claims)), { code });
+    }
+    assert.equal(service.requests, 1);
+    // One takes the place of another, and nothing but the signature tells.
+    const ofThree = await signWith(three, toApp);
+    await assert.rejects(authenticate(ofThree), { code: 'AUTH_EXPIRED' });
+    service.published = [three];
+    assert.equal((await authenticate(ofThree))?.userId, 'ann');
+    await assert.rejects(authenticate(await signWith(one, toApp)), { code: 'AUTH_EXPIRED' });
+  });
+}
+
+test('a service that publishes what is no set of keys, or none in it, is one that is down', async (t) => {
+  const service = await startKeyService(t);
+  const key = await newKey('one');
+  service.published = [key];
+  t.mock.timers.enable({ apis: ['Date'], now: Date.now() });
+  const options = { jwksUrl: service.url, jwksMaxAgeSeconds: 60, jwksCooldownSeconds: 0 };
+  const { authenticate } = await start(t, options);
+  const token = await signWith(key);
+  assert.equal((await authenticate(token))?.userId, 'one');
+  const stranger = await signWith(await newKey('two'));
+  for (const body of ['{"keys":[]}', '<html>', '{}', '{"keys":[7]}', '{"keys":{}}']) {
+    service.body = body;
+    t.mock.timers.tick(6000);
+    await assert.rejects(authenticate(stranger), { code: 'OVERLOADED' }, body);
+    // What was published before goes on to be good.
+    assert.equal((await authenticate(token))?.userId, 'one', body);
+  }
+  t.mock.timers.tick(60_000);
+  await assert.rejects(authenticate(token), { code: 'OVERLOADED' });
+  service.body = '';
+  t.mock.timers.tick(6000);
+  assert.equal((await authenticate(token))?.userId, 'one');
 });
 
 test('when keys cannot be had, nobody is told to give up for good, and one fetch is for all', async (t) => {
@@ -246,7 +306,7 @@ test('when keys cannot be had, nobody is told to give up for good, and one fetch
   const isTryLater = (error: { code?: string; retryAfterMs?: number }) =>
     error.code === 'OVERLOADED' && (error.retryAfterMs ?? 0) > 0;
   const strangers = await Promise.all(['one', 'two', 'three'].map(newKey));
-  const tokens = await Promise.all(strangers.map(signWith));
+  const tokens = await Promise.all(strangers.map((key) => signWith(key)));
   await Promise.all(tokens.map((token) => assert.rejects(authenticate(token), isTryLater)));
   for (const token of tokens) await assert.rejects(authenticate(token), isTryLater);
   assert.equal(service.requests, 1);

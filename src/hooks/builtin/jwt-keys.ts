@@ -2,12 +2,16 @@
 
 import {
   createRemoteJWKSet,
+  customFetch,
   errors,
   importJWK,
   importSPKI,
   importX509,
   type JWK,
   type JWTVerifyGetKey,
+  type JWTVerifyOptions,
+  type JWTVerifyResult,
+  jwtVerify,
 } from 'jose';
 
 export interface KeyOptions {
@@ -28,8 +32,21 @@ export class KeysUnavailable extends Error {
   }
 }
 
+/**
+ * No published key has made a token, as of now. That is no verdict on it: its key may have been withdrawn, or be
+ * published a moment later than it is used.
+ */
+export class KeyNotPublished extends Error {
+  override readonly name = 'KeyNotPublished';
+
+  constructor(cause: unknown) {
+    super('no published key has made this token', { cause });
+  }
+}
+
 export interface KeySource {
-  keyFor: JWTVerifyGetKey;
+  /** Rejects with one of the two above, or with what is wrong with the token. */
+  verify(token: string, verification: JWTVerifyOptions): Promise<JWTVerifyResult>;
   algorithms: string[];
 }
 
@@ -56,10 +73,12 @@ export async function createKeySource(options: KeyOptions): Promise<KeySource> {
   const misfit = algorithms.find((algorithm) => !known.includes(algorithm));
   if (misfit !== undefined)
     throw new Error(`its option algorithms has ${misfit}, not of such a key`);
-  if (secret !== undefined) return { keyFor: secretToKey(secret), algorithms };
-  if (publicKey !== undefined) demandPublic(publicKey);
-  if (publicKey !== undefined) return { keyFor: await publicToKey(publicKey), algorithms };
-  return { keyFor: remoteKeys(jwksUrl ?? '', options), algorithms };
+  if (secret !== undefined) return { verify: verifyWithOne(secretToKey(secret)), algorithms };
+  if (publicKey !== undefined) {
+    demandPublic(publicKey);
+    return { verify: verifyWithOne(await publicToKey(publicKey)), algorithms };
+  }
+  return { verify: verifyWithPublished(jwksUrl ?? '', options), algorithms };
 }
 
 function secretToKey(secret: string): JWTVerifyGetKey {
@@ -100,15 +119,68 @@ async function publicToKey(publicKey: string | Record<string, unknown>): Promise
   };
 }
 
+/** One key, or one for each algorithm. */
+function verifyWithOne(keyFor: JWTVerifyGetKey): KeySource['verify'] {
+  return (token, verification) => jwtVerify(token, keyFor, verification);
+}
+
+/** What a token is to blame for, whichever key it was made with. */
+const OF_TOKEN = [
+  errors.JWTExpired,
+  errors.JWTClaimValidationFailed,
+  errors.JWTInvalid,
+  errors.JWSInvalid,
+  errors.JOSEAlgNotAllowed,
+];
+
+function isOfToken(error: unknown): boolean {
+  return OF_TOKEN.some((kind) => error instanceof kind);
+}
+
+/** A token that does not name its key may have any that fits, and while keys change one name may stand for two. */
+async function verifyWithAny(
+  token: string,
+  keyFor: JWTVerifyGetKey,
+  verification: JWTVerifyOptions,
+): Promise<JWTVerifyResult> {
+  try {
+    return await jwtVerify(token, keyFor, verification);
+  } catch (error) {
+    if (!(error instanceof errors.JWKSMultipleMatchingKeys)) throw error;
+    for await (const key of error) {
+      try {
+        return await jwtVerify(token, key, verification);
+      } catch (failure) {
+        // Claims are looked at after the signature: this was the key.
+        if (isOfToken(failure)) throw failure;
+      }
+    }
+    throw new errors.JWSSignatureVerificationFailed();
+  }
+}
+
+/** As `fetch`, but that a set without keys is a service that is not itself, and no news. */
+async function fetchSet(url: string, init: RequestInit): Promise<Response> {
+  const response = await fetch(url, init);
+  const set: unknown = await response
+    .clone()
+    .json()
+    .catch(() => undefined);
+  const keys = typeof set === 'object' && set !== null && 'keys' in set ? set.keys : undefined;
+  if (Array.isArray(keys) && keys.length === 0) throw new Error('the JWKS has no keys');
+  return response;
+}
+
 /**
  * When keys are fetched is for us to say: jose would ask anew for every token while the service is
  * down, and a stranger's token that makes it fail must not look like that.
  */
-function remoteKeys(url: string, options: KeyOptions): JWTVerifyGetKey {
+function verifyWithPublished(url: string, options: KeyOptions): KeySource['verify'] {
   const keys = createRemoteJWKSet(new URL(url), {
     timeoutDuration: JWKS_TIMEOUT_MS,
     cacheMaxAge: options.jwksMaxAgeSeconds * 1000,
     cooldownDuration: Number.POSITIVE_INFINITY,
+    [customFetch]: fetchSet,
   });
   let fetchedAtMs = Number.NEGATIVE_INFINITY;
   let failure: { error: unknown; atMs: number } | undefined;
@@ -128,17 +200,21 @@ function remoteKeys(url: string, options: KeyOptions): JWTVerifyGetKey {
     }
   }
 
-  return async (header, token) => {
+  return async (token, verification) => {
     if (!keys.fresh) await fetchKeys();
     try {
-      return await keys(header, token);
+      return await verifyWithAny(token, keys, verification);
     } catch (error) {
-      if (!(error instanceof errors.JWKSNoMatchingKey)) throw error;
-      // A key that has just been published may be missing only since it was not looked for.
+      if (isOfToken(error)) throw error;
+      // Its key may have been published just now, also under the name of another.
       const isCoolingDown = Date.now() - fetchedAtMs < options.jwksCooldownSeconds * 1000;
       if (isCoolingDown) throw new KeysUnavailable(error);
-      await fetchKeys();
-      return keys(header, token);
+    }
+    await fetchKeys();
+    try {
+      return await verifyWithAny(token, keys, verification);
+    } catch (error) {
+      throw isOfToken(error) ? error : new KeyNotPublished(error);
     }
   };
 }

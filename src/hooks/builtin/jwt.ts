@@ -5,12 +5,12 @@
  * up.
  */
 
-import { decodeJwt, errors, type JWTPayload, type JWTVerifyOptions, jwtVerify } from 'jose';
+import { decodeJwt, errors, type JWTPayload, type JWTVerifyOptions } from 'jose';
 import { type Static, Type } from 'typebox';
 import { type SiteId, siteIdToText } from '../../clock/site-id.ts';
 import { SyncError } from '../../errors/sync-error.ts';
 import { defineHooks } from '../define-hooks.ts';
-import { createKeySource, JWKS_RETRY_MS, KeysUnavailable } from './jwt-keys.ts';
+import { createKeySource, JWKS_RETRY_MS, KeyNotPublished, KeysUnavailable } from './jwt-keys.ts';
 
 const Texts = Type.Array(Type.String({ minLength: 1 }), { minItems: 1 });
 
@@ -86,7 +86,7 @@ export default defineHooks({
   options: Options,
   async setup(options) {
     const { issuer, audience, requiredClaims, userClaim, userPrefix, siteClaim } = options;
-    const { keyFor, algorithms } = await createKeySource(options);
+    const { verify, algorithms } = await createKeySource(options);
     const verification: JWTVerifyOptions = {
       algorithms,
       issuer,
@@ -101,7 +101,7 @@ export default defineHooks({
         if (token === undefined || claimed === undefined) return undefined;
         if (issuer !== undefined && claimed.iss !== issuer) return undefined;
         if (siteId === undefined) throw new SyncError('NOT_AUTHENTICATED', 'a site id is needed');
-        const { payload } = await jwtVerify(token, keyFor, verification).catch(refuse);
+        const { payload } = await verify(token, verification).catch(refuse);
         if (siteClaim !== undefined) demandSite(payload[siteClaim], siteId);
         return {
           siteId,
@@ -129,6 +129,13 @@ function refuse(error: unknown): never {
   if (error instanceof errors.JWTExpired) {
     throw new SyncError('AUTH_EXPIRED', 'the token has expired');
   }
+  // The clock of who made it may be ahead.
+  if (error instanceof errors.JWTClaimValidationFailed && isTooEarly(error)) {
+    throw new SyncError('AUTH_EXPIRED', 'the token is not valid yet');
+  }
+  if (error instanceof KeyNotPublished) {
+    throw new SyncError('AUTH_EXPIRED', error.message, { cause: error.cause });
+  }
   if (error instanceof KeysUnavailable) {
     throw new SyncError('OVERLOADED', error.message, {
       cause: error.cause,
@@ -136,6 +143,10 @@ function refuse(error: unknown): never {
     });
   }
   throw error;
+}
+
+function isTooEarly({ claim, reason }: errors.JWTClaimValidationFailed): boolean {
+  return claim === 'nbf' && reason === 'check_failed';
 }
 
 function demandSite(claim: unknown, siteId: SiteId): void {
