@@ -67,11 +67,13 @@ function fromNode({ code }: NodeJS.ErrnoException): SyncError {
 
 /**
  * Answers what came over a connection and could not become a request, and ends that.
+ * @param isForPages whether pages may read why; which one sent it can't be told, and nothing of it is anybody's
  * @returns what it was told; `undefined` if nobody is there to hear it
  */
 export function answerNoRequest(
   error: NodeJS.ErrnoException,
   socket: Socket,
+  isForPages: boolean,
 ): SyncError | undefined {
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy();
@@ -86,6 +88,7 @@ export function answerNoRequest(
       'Content-Type: application/json; charset=utf-8',
       `Content-Length: ${Buffer.byteLength(body)}`,
       'X-Content-Type-Options: nosniff',
+      ...(isForPages ? ['Access-Control-Allow-Origin: *'] : []),
       'Connection: close',
       '',
       body,

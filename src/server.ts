@@ -2,6 +2,7 @@
 
 import Fastify, { type FastifyInstance } from 'fastify';
 import coordinator, { type CoordinatorParts } from '../plugins/coordinator.ts';
+import { tellOrigin } from '../plugins/cors.ts';
 import { answerNoRequest, fromFastify, sendError } from '../plugins/errors.ts';
 import loopbackOnly from '../plugins/loopback-only.ts';
 import pipelining from '../plugins/pipelining.ts';
@@ -94,11 +95,12 @@ export async function createCoordinatorServer(
     routerOptions: { maxParamLength: PARAM_LENGTH_MAX },
     forceCloseConnections: 'idle',
     // What is refused before there is a route is answered like everything else.
-    frameworkErrors: (error, _request, reply) => {
+    frameworkErrors: (error, request, reply) => {
+      tellOrigin(reply, config.cors, request);
       sendError(reply, fromFastify(error));
     },
     clientErrorHandler(error, socket) {
-      const told = answerNoRequest(error, socket);
+      const told = answerNoRequest(error, socket, config.cors.origin !== false);
       if (told !== undefined) parts?.service.metrics.errorSent(told);
     },
     // A request that comes while it stops is answered by the coordinator, in its own words.
@@ -108,9 +110,10 @@ export async function createCoordinatorServer(
   });
   // At the root the coordinator answers for all paths itself.
   if (config.basePath !== '') {
-    app.setNotFoundHandler((_request, reply) =>
-      sendError(reply, new SyncError('NOT_FOUND', 'there is no such route')),
-    );
+    app.setNotFoundHandler((request, reply) => {
+      tellOrigin(reply, config.cors, request);
+      return sendError(reply, new SyncError('NOT_FOUND', 'there is no such route'));
+    });
   }
   try {
     await app.register(pipelining, {

@@ -14,6 +14,7 @@ import { type Environment, environmentLayer, environmentNotes } from './environm
 import { inputToLayer, isPackage, type Layer, type LayerEntry, textsToLayer } from './layer.ts';
 import { optionToText, shorten } from './option-display.ts';
 import { CONFIG_OPTIONS, OPTIONS_BY_PATH } from './options.ts';
+import { originPatternFault } from './origin-pattern.ts';
 import { otherFileNotes } from './other-files.ts';
 import { ConfigSchema, type CoordinatorConfig, type CoordinatorConfigInput } from './schema.ts';
 
@@ -159,7 +160,19 @@ function checkEntry({ path, value, text, source }: LayerEntry): ConfigFault[] {
 
 /** What is wrong only together. */
 function checkTogether(entries: Map<string, LayerEntry>): ConfigFault[] {
-  return [...checkTokens(entries), ...checkTrustProxy(entries)];
+  return [...checkTokens(entries), ...checkTrustProxy(entries), ...checkOrigins(entries)];
+}
+
+function checkOrigins(entries: Map<string, LayerEntry>): ConfigFault[] {
+  const name = 'cors.origin';
+  const entry = entries.get(name);
+  if (entry === undefined || !OPTIONS_BY_PATH.get(name)?.accepts(entry.value)) return [];
+  const patterns = [entry.value].flat().filter((item) => typeof item === 'string');
+  return patterns.flatMap((pattern) => {
+    const expected = originPatternFault(pattern);
+    if (expected === undefined) return [];
+    return [{ source: entry.source, name, value: shorten(JSON.stringify(pattern)), expected }];
+  });
 }
 
 function checkTrustProxy(entries: Map<string, LayerEntry>): ConfigFault[] {

@@ -167,8 +167,8 @@ export const ConfigSchema = group({
       {
         default: true,
         description:
-          'Which origins a browser may call from, over HTTP and WebSocket: `true` for all, `false` for none, or one or several origins. Clients that are no browsers send no origin, and are let in.',
-        expected: 'true, false, an origin or a list of origins',
+          'Which origins a browser may call from, over HTTP and WebSocket: `true` for all, `false` for none, or one or several origins, as browsers send them (`https://app.example.com`), with `https://*.example.com` for all subdomains, and `null` for pages that have none. The server’s own origin, and clients that send none, are let in.',
+        expected: 'true, false, an origin such as "https://app.example.com" or a list of origins',
       },
     ),
     credentials: flagged(true, 'Whether browsers may send credentials.'),

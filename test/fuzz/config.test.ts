@@ -33,10 +33,13 @@ function rightValue({ path, initial, type, accepts }: ConfigOption): fc.Arbitrar
     );
   if (path === 'auth.tokens') return fc.constantFrom([SECRET], ['a', SECRET]);
   if (path === 'trustProxy') return fc.constantFrom('10.0.0.0/8', 'loopback', '192.0.2.1');
+  if (path === 'cors.origin') {
+    return fc.constantFrom('https://a.example', 'https://*.b.example', 'null', '*');
+  }
   if (path === 'port') return fc.nat(65535);
   if (type === 'integer') return fc.constantFrom(1, 7, 60_000, initial).filter(accepts);
   if (type === 'boolean') return fc.boolean();
-  if (type.includes(', ') && path !== 'cors.origin') return fc.constantFrom(...type.split(', '));
+  if (type.includes(', ')) return fc.constantFrom(...type.split(', '));
   return fc.constantFrom('a', 'b.example');
 }
 
