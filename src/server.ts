@@ -6,6 +6,7 @@ import { tellOrigin } from '../plugins/cors.ts';
 import { answerNoRequest, fromFastify, sendError } from '../plugins/errors.ts';
 import loopbackOnly from '../plugins/loopback-only.ts';
 import pipelining from '../plugins/pipelining.ts';
+import { PlainUnlessWebSocket } from '../plugins/plain-upgrades.ts';
 import websocket from '../plugins/websocket.ts';
 import { loadConfig } from './config/resolve-config.ts';
 import type { CoordinatorConfig } from './config/schema.ts';
@@ -84,6 +85,7 @@ export async function createCoordinatorServer(
     trustProxy: config.trustProxy,
     requestTimeout: requestTimeoutMs,
     http: {
+      IncomingMessage: PlainUnlessWebSocket,
       requestTimeout: requestTimeoutMs,
       headersTimeout,
       // Node.js looks every 30 s otherwise, and so would let slow ones stay for that much longer.

@@ -1,6 +1,7 @@
 /** Only `/ws` becomes a WebSocket: whatever else asks to be upgraded is answered as HTTP, and closed. */
 
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { type TestContext, test } from 'node:test';
 import websocket from '@fastify/websocket';
 import coordinator from '../../plugins/coordinator.ts';
@@ -56,7 +57,7 @@ const PATHS = [
 
 test('no route but /ws can be upgraded, however it is asked', FAIL, async (t) => {
   const { httpUrl } = await startServer(t, { config: { storage: 'memory:' } });
-  const askings: Asking[] = [{}, { upgrade: 'WebSocket' }, { upgrade: 'h2c' }, { method: 'HEAD' }];
+  const askings: Asking[] = [{}, { upgrade: 'WebSocket' }, { method: 'HEAD' }];
   for (const path of [...PATHS, ...PATHS.slice(2, 6).map((it) => `db/${it}`), 'nowhere']) {
     for (const asking of askings) {
       const heard = await askToUpgrade(t, httpUrl, `/sync/${path}`, asking);
@@ -67,8 +68,46 @@ test('no route but /ws can be upgraded, however it is asked', FAIL, async (t) =>
     const asking = { method: 'POST', headers: 'Content-Length: 2\r\n' };
     assert.match(await askToUpgrade(t, httpUrl, `/sync/${path}`, asking), /^HTTP\/1\.1 404 /);
   }
-  for (const asking of [{ upgrade: 'h2c' }, { method: 'HEAD' }, { method: 'POST' }]) {
+  for (const asking of [{ method: 'HEAD' }, { method: 'POST' }]) {
     assert.match(await askToUpgrade(t, httpUrl, '/sync/ws', asking), /^HTTP\/1\.1 4\d\d /);
+  }
+});
+
+/** What a client of Java sends with the first request of a connection. */
+const H2C = 'Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAA\r\n';
+
+test('whoever asks for another protocol is answered in this one', FAIL, async (t) => {
+  const { httpUrl } = await startServer(t, { config: { storage: 'memory:' } });
+  const device = new Device(1);
+  const body = JSON.stringify([device.write({ pk: [1], set: { a: 1 } })]);
+  const chunked = `Transfer-Encoding: chunked\r\n\r\n${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n`;
+  const requests: [line: string, rest: string, answer: RegExp][] = [
+    ['GET /sync/livez', '\r\n', /^HTTP\/1\.1 200 .*"live":true/s],
+    ['GET /sync/changes', '\r\n', /^HTTP\/1\.1 200 .*"changes":\[\]/s],
+    ['POST /sync/changes', `Content-Length: ${body.length}\r\n\r\n${body}`, /"applied":1,/],
+    ['POST /sync/changes', chunked, /"skipped":1,/],
+    ['GET /sync/ws', '\r\n', /^HTTP\/1\.1 404 .*"NOT_FOUND"/s],
+    ['HEAD /sync/livez', '\r\n', /^HTTP\/1\.1 200 /],
+  ];
+  for (const upgrade of [
+    H2C,
+    H2C.replace('h2c', 'TLS/1.0'),
+    H2C.replace('h2c', 'h2c, websocket'),
+  ]) {
+    // All over one connection, which goes on after each.
+    const socket = await connectRaw(t, { httpUrl });
+    for (const [line, rest, answer] of requests) {
+      const site = `X-Site-Id: ${device.siteId}`;
+      socket.write(`${line} HTTP/1.1\r\nHost: localhost\r\n${site}\r\n${upgrade}${rest}`);
+      const expected = line.startsWith('POST') && upgrade !== H2C ? /"skipped":1,/ : answer;
+      let heard = '';
+      while (!expected.test(heard)) {
+        heard += String((await once(socket, 'data'))[0]);
+        assert.match(heard, /^HTTP\/1\.1 (?:200|404) /, line);
+      }
+      assert.match(heard, /^connection: keep-alive\r$/im, line);
+    }
+    socket.destroy();
   }
 });
 
