@@ -5,7 +5,7 @@ import fp from 'fastify-plugin';
 import { isSiteIdText, textToSiteId } from '../src/clock/site-id.ts';
 import { SyncError, toSyncError } from '../src/errors/sync-error.ts';
 import type { AuthRequest } from '../src/hooks/chain.ts';
-import { sourceOf } from '../src/hooks/client-source.ts';
+import { plainAddress, sourceOf } from '../src/hooks/client-source.ts';
 import type { CodeHooks } from '../src/hooks/code-hooks.ts';
 import { HookHost } from '../src/hooks/hook-host.ts';
 import { createHookMetrics, markHookMetrics } from '../src/hooks/hook-metrics.ts';
@@ -44,7 +44,7 @@ function bearerToken(authorization: string | undefined): string | undefined {
 }
 
 function readCredentials(request: FastifyRequest, databaseId: string): AuthRequest {
-  const { headers, ip: remoteAddress, id: requestId } = request;
+  const { headers, ip, id: requestId } = request;
   const siteId = headers['x-site-id'];
   if (siteId === undefined) throw new SyncError('NOT_AUTHENTICATED', 'X-Site-Id is required');
   if (!isSiteIdText(siteId)) {
@@ -56,7 +56,7 @@ function readCredentials(request: FastifyRequest, databaseId: string): AuthReque
     databaseId,
     transport: 'http',
     headers,
-    remoteAddress,
+    remoteAddress: plainAddress(ip),
     requestId,
   };
 }
@@ -87,7 +87,8 @@ export default fp<AuthPluginOptions>(
         return readCredentials(request, databaseId);
       } catch (error) {
         const { code, message: reason } = toSyncError(error);
-        const { headers, ip: address } = request;
+        const { headers, ip } = request;
+        const address = plainAddress(ip);
         const refused = { what: 'http login', code, databaseId, address, reason };
         refusals.add(sourceOf({ remoteAddress: address, headers }), refused);
         throw error;

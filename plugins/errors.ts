@@ -9,6 +9,7 @@ import { BoundedLog } from '../src/logging/bounded-log.ts';
 import { createLogger } from '../src/logging/logger.ts';
 import type { ErrorCode } from '../src/protocol/error-codes.ts';
 import { HTTP_STATUSES } from '../src/protocol/http-statuses.ts';
+import { BODY_ENCODINGS } from '../src/service/body-encoding.ts';
 
 const logger = createLogger('sync-coordinator:http');
 
@@ -47,6 +48,7 @@ export function sendError(reply: FastifyReply, { code, message, retryAfterMs }: 
   if (status === 429 || status === 503) {
     reply.header('Retry-After', Math.max(1, Math.ceil((retryAfterMs ?? 1000) / 1000)));
   }
+  if (status === 415) reply.header('Accept-Encoding', BODY_ENCODINGS.join(', '));
   return reply.code(status).send({ ok: false, error: { code, message } });
 }
 

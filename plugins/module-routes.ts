@@ -1,12 +1,14 @@
 /** Makes the Fastify app that serves the routes of one hook module. */
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { Readable } from 'node:stream';
 import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
 import { SyncError } from '../src/errors/sync-error.ts';
 import type { RouteTools, ServeRoutes } from '../src/hooks/module-extras.ts';
 import { holderOf } from '../src/service/budget.ts';
 import { answerErrors } from './errors.ts';
-import { admitClient, type HttpClient, onceClosed } from './http-client.ts';
+import { admitClient, type HttpClient } from './http-client.ts';
+import { RequestRoom } from './request-room.ts';
 
 const DEFAULT_DATABASE_ID = 'default';
 /** Of a request; a route may have another limit. */
@@ -47,14 +49,19 @@ export function serveModuleRoutes(app: FastifyInstance): ServeRoutes {
           });
         }
         // Not a byte of a body is read before there is room for all of it.
-        scope.addHook('preParsing', async (request, reply) => {
-          const { arrived } = app.coordinator.memory;
+        scope.addHook('preParsing', async (request, reply, payload) => {
+          const { headers } = request;
+          const budget = app.coordinator.memory.arrived;
           const holder = clients.get(request.raw)?.holder ?? holderOf({}, request.ip);
-          const { bodyLimit = BODY_BYTES_MAX } = request.routeOptions;
-          const announced = Number(request.headers['content-length'] ?? bodyLimit);
-          const bytes = Math.min(announced, bodyLimit);
-          await arrived.take(holder, bytes);
-          onceClosed(reply, () => arrived.give(holder, bytes));
+          const { bodyLimit: bytesMax = BODY_BYTES_MAX } = request.routeOptions;
+          const room = new RequestRoom({ budget, holder, headers, bytesMax, reply });
+          await room.open();
+          if (!room.isEncoded) return payload;
+          const body = await room.read(payload as Readable);
+          // It is as long as it says, and nobody is to decode it once more.
+          delete headers['content-encoding'];
+          headers['content-length'] = String(body.length);
+          return Readable.from([body], { objectMode: false });
         });
         scope.addHook('preHandler', async ({ raw }) => clients.get(raw)?.demandValid());
         await register(scope, tools);

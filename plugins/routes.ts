@@ -1,7 +1,6 @@
 /** The HTTP routes, each with and without a database. Bodies are decoded by `src/wire` alone. */
 
 import { isUtf8 } from 'node:buffer';
-import type { IncomingHttpHeaders } from 'node:http';
 import { Readable } from 'node:stream';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
@@ -13,17 +12,18 @@ import { encodeApplyResult } from '../src/protocol/types.ts';
 import type { ServedSnapshot } from '../src/service/delivery.ts';
 import { blocksWhile, changesPageJson } from '../src/service/frames.ts';
 import type { PageMemory } from '../src/service/page-reads.ts';
-import { collectBody } from '../src/service/request-body.ts';
 import { SnapshotRoom } from '../src/service/snapshot-room.ts';
 import { decodeApplyBody, decodeCheckpointBody } from '../src/wire/decode.ts';
 import { runInSteps } from '../src/wire/steps.ts';
 import { admitClient, drained, type HttpClient, onceClosed } from './http-client.ts';
+import { RequestRoom } from './request-room.ts';
 
 const DEFAULT_DATABASE_ID = 'default';
 
 declare module 'fastify' {
   interface FastifyRequest {
     syncClient: HttpClient | null;
+    bodyRoom: RequestRoom | null;
   }
 }
 
@@ -60,11 +60,12 @@ export default fp(
     // Changes are decoded with their place in the input, for both transports alike.
     app.removeAllContentTypeParsers();
     const bodyLimit = config.limits.messageBytes;
-    app.addContentTypeParser('*', ({ headers }: FastifyRequest, stream: Readable) =>
-      collectBody(stream, { announced: announcedBytes(headers), bytesMax: bodyLimit }),
+    app.addContentTypeParser('*', async ({ bodyRoom }: FastifyRequest, stream: Readable) =>
+      bodyRoom?.read(stream),
     );
 
     app.decorateRequest('syncClient', null);
+    app.decorateRequest('bodyRoom', null);
 
     /** Who asks, and for which database; settled before a byte of the body is read. */
     const admit =
@@ -77,10 +78,10 @@ export default fp(
     /** Not a byte of a body is read before there is room for all of it. */
     const makeRoom = async (request: FastifyRequest, reply: FastifyReply) => {
       const { holder } = clientOf(request);
-      const { arrived } = service.memory;
-      const bytes = Math.min(announcedBytes(request.headers) ?? bodyLimit, bodyLimit);
-      await arrived.take(holder, bytes);
-      onceClosed(reply, () => arrived.give(holder, bytes));
+      const { headers } = request;
+      const budget = service.memory.arrived;
+      request.bodyRoom = new RequestRoom({ budget, holder, headers, bytesMax: bodyLimit, reply });
+      await request.bodyRoom.open();
     };
 
     // A reader that takes nothing must not hold its answer for ever.
@@ -233,11 +234,6 @@ export default fp(
 function clientOf({ syncClient }: FastifyRequest): HttpClient {
   if (syncClient === null) throw new Error('the route admits nobody');
   return syncClient;
-}
-
-/** Of a body; `undefined` for one that comes in chunks. */
-function announcedBytes({ 'content-length': length }: IncomingHttpHeaders): number | undefined {
-  return length === undefined ? undefined : Number(length);
 }
 
 const BYTE_ORDER_MARK = Buffer.of(0xef, 0xbb, 0xbf);

@@ -5,6 +5,7 @@ import type { FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import type { RawData, WebSocket } from 'ws';
 import { SyncError } from '../src/errors/sync-error.ts';
+import { plainAddress } from '../src/hooks/client-source.ts';
 import { createLogger } from '../src/logging/logger.ts';
 import { WS_CLOSE } from '../src/protocol/ws-outcomes.ts';
 import { ClientConnection } from '../src/sessions/client-connection.ts';
@@ -48,7 +49,8 @@ export default fp(
         queuedBytes += delta;
       };
       const sendQueue = new SocketSendQueue(socket, onBytes, rawSocket);
-      const { headers, ip: remoteAddress } = request;
+      const { headers } = request;
+      const remoteAddress = plainAddress(request.ip);
       const leave = watch.add(sendQueue);
       // Where nothing is sent or read for long, such as a socket that is paused, the system asks whether the peer is there.
       if (rawSocket instanceof Socket) rawSocket.setKeepAlive(true, pingMs);

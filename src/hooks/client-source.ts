@@ -22,6 +22,13 @@ const INNER_RANGES = new Set([
 ]);
 const FORWARDED = ['forwarded', 'x-forwarded-for', 'x-real-ip'] as const;
 
+/** As people write it: where the server listens on IPv6 as well, an address of IPv4 comes as `::ffff:192.0.2.1`. */
+export function plainAddress(address: string): string {
+  return /^::ffff:/i.test(address) && ipaddr.isValid(address)
+    ? ipaddr.process(address).toString()
+    : address;
+}
+
 /**
  * `undefined` if it is not known: all clients of a proxy that is not trusted have the proxy's
  * address.

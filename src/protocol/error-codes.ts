@@ -16,6 +16,8 @@ export const ERROR_CODES = {
   INVALID_DATABASE_ID: 'A database id is 1 to 128 characters of A-Z a-z 0-9 _ : . -',
   UNKNOWN_MESSAGE: 'The message type is not one that a client sends.',
   MESSAGE_ERROR: 'The input is not JSON or not of the right shape; the message says where.',
+  UNSUPPORTED_ENCODING:
+    'The Content-Encoding of the body is none that the server understands; Accept-Encoding says which are.',
   TOO_LARGE: 'The input is larger than a limit of the server; the message names the limit.',
   APPLY_CHANGES_ERROR: 'The changes could not be stored; nothing of the batch was.',
   GET_CHANGES_ERROR: 'The changes could not be read.',

@@ -39,6 +39,7 @@ export const WS_OUTCOMES: Record<ErrorCode, WsOutcome> = {
   INVALID_DATABASE_ID: { fatal: true, close: WS_CLOSE.policy, handshakeClose: WS_CLOSE.policy },
   UNKNOWN_MESSAGE: passing,
   MESSAGE_ERROR: passing,
+  UNSUPPORTED_ENCODING: passing,
   TOO_LARGE: passing,
   APPLY_CHANGES_ERROR: passing,
   GET_CHANGES_ERROR: passing,

@@ -11,7 +11,11 @@ import { startServer } from '../support/server.ts';
 const FORWARDED = { 'x-forwarded-for': '203.0.113.9, 198.51.100.7' };
 
 /** The addresses that hooks see, over HTTP and over WebSocket. */
-async function addressesSeen(t: TestContext, config: CoordinatorConfigInput) {
+async function addressesSeen(
+  t: TestContext,
+  config: CoordinatorConfigInput,
+  forwarded: Record<string, string> = FORWARDED,
+) {
   const seen: (string | undefined)[] = [];
   const server = await startServer(t, {
     config: { storage: 'memory:', ...config },
@@ -23,9 +27,9 @@ async function addressesSeen(t: TestContext, config: CoordinatorConfigInput) {
     },
   });
   const device = new Device(1);
-  const headers = { ...FORWARDED, 'x-site-id': device.siteId };
+  const headers = { ...forwarded, 'x-site-id': device.siteId };
   assert.equal((await fetch(`${server.httpUrl}/changes`, { headers })).status, 200);
-  const client = await TestClient.open(server.wsUrl, { headers: FORWARDED });
+  const client = await TestClient.open(server.wsUrl, { headers: forwarded });
   t.after(() => client.socket.terminate());
   client.send({ type: 'handshake', siteId: device.siteId });
   await client.next('handshake_ack');
@@ -43,6 +47,13 @@ const CASES: [CoordinatorConfigInput['trustProxy'], string][] = [
 for (const [trustProxy, address] of CASES) {
   test(`trustProxy ${JSON.stringify(trustProxy) ?? 'by default'}: hooks see ${address} over both transports`, async (t) => {
     assert.deepEqual(await addressesSeen(t, { trustProxy }), [address, address]);
+  });
+}
+
+for (const mapped of ['::ffff:198.51.100.7', '::FFFF:c633:6407']) {
+  test(`an address of IPv4 is seen as one, where it comes as ${mapped}`, async (t) => {
+    const seen = await addressesSeen(t, { trustProxy: 'loopback' }, { 'x-forwarded-for': mapped });
+    assert.deepEqual(seen, ['198.51.100.7', '198.51.100.7']);
   });
 }
 
