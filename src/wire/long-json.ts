@@ -1,5 +1,6 @@
 /** Parses long JSON texts part by part. See `json-outline.ts`. */
 
+import { findRounded } from './exact-integers.ts';
 import { refuse } from './faults.ts';
 import {
   demandNothing,
@@ -25,6 +26,9 @@ export type Json = { value: unknown } | LongJson;
 export const WHOLE_VALUES_MAX = 250_000;
 /** Most of them that are members of objects, whose names take ten times as long. */
 export const WHOLE_NAMED_MAX = 50_000;
+
+/** Of an integer, to whoever sent it. */
+const SHOWN_DIGITS = 40;
 
 /** `pieceBytes` defaults to `PIECE_BYTES`; then `valueBytes` must be at least that. */
 export type ReadLimits = Omit<OutlineLimits, 'pieceBytes'> & { pieceBytes?: number };
@@ -55,13 +59,20 @@ export function* readJson(text: JsonText, limits: ReadLimits): Steps<Json> {
 
 /** @throws SyncError MESSAGE_ERROR */
 function parse(text: string, where = ''): unknown {
+  let parsed: unknown;
   try {
-    return JSON.parse(text);
+    parsed = JSON.parse(text);
   } catch (error) {
     // V8's message has the place, and quotes at most a few characters of the input.
     const why = error instanceof Error ? error.message.slice(0, 200) : 'it cannot be parsed';
     throw notJson(`${where}${why}`, error);
   }
+  const rounded = findRounded(text);
+  if (rounded !== undefined) {
+    const digits = rounded.slice(0, SHOWN_DIGITS);
+    refuse('', `${where}the integer ${digits} is none of a double: write {"__bigint":"${digits}"}`);
+  }
+  return parsed;
 }
 
 function parseRun(long: LongJson, { from, to }: Part): object {
