@@ -1,4 +1,4 @@
-/** What `onAuthorize` is told of a batch. */
+/** Summarises a batch as the operation that `onAuthorize` is asked about. */
 
 import type { MigrationSummary, SyncOperation } from '../hooks/types.ts';
 import type { WireChangeSet } from '../protocol/schemas.ts';
@@ -14,7 +14,7 @@ export function toApplyOperation(
   return migrations.length === 0 ? operation : { ...operation, migrations };
 }
 
-/** All modules are told the same list: nobody may change it. */
+/** All modules get the same list, so it is frozen. */
 function summarizeMigrations(changeSets: readonly WireChangeSet[]): readonly MigrationSummary[] {
   const migrations = changeSets.flatMap(({ schemaMigrations }) => schemaMigrations);
   return Object.freeze(

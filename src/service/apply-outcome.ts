@@ -1,4 +1,7 @@
-/** What a client is told of what became of its batch, and hooks of what may have been stored. */
+/**
+ * Turns the outcome of a batch into the answer for its client, and into what `onAfterApplyChanges`
+ * is told.
+ */
 
 import type { HlcText } from '../clock/hlc.ts';
 import { siteIdToText } from '../clock/site-id.ts';
@@ -21,8 +24,8 @@ export function withRejected(
 }
 
 /**
- * The result as its client may know it: what lost against something hidden counts as applied, as if
- * that had come later. Else the answer would tell what is there.
+ * The result without what the client may not see. A change that lost against a hidden one counts as
+ * applied, as if the hidden one had come later: otherwise the answer would reveal it.
  */
 export function withoutHidden(
   result: ApplyResult,
@@ -45,21 +48,21 @@ export function withoutHidden(
   return withRejected({ ...counts, transactions }, [...byHooks, ...explainForeign(foreign)]);
 }
 
-/** What may have been stored. */
+/** The approved changes without those that the merge refused as foreign. */
 export function withoutForeign(approved: Corrected, foreign: readonly BatchItem[]): Corrected {
   if (foreign.length === 0) return approved;
   const refused = new Set(foreign);
   return { ...approved, changeSets: withItems(approved.changeSets, (item) => !refused.has(item)) };
 }
 
-/** Who is asked, about whom, and for what. */
+/** For whom the hooks are invoked, and in which call. */
 export interface Asking {
   hooks: HookChain;
   client: ClientIdentity;
   origin: CallOrigin;
 }
 
-/** What of a batch took no effect in places that its client may not see. */
+/** The changes that took no effect and that the client's read filter hides from it. */
 export async function hiddenOf(
   { hooks, client, origin }: Asking,
   manager: SyncManager,
@@ -77,7 +80,7 @@ export async function hiddenOf(
   }
   const siteId = siteIdToText(client.siteId);
   const set = { siteId, transactionId: 'unapplied', hlc: position, changes, schemaMigrations };
-  // Where the hook fails nothing is told: what is stored is stored.
+  // If the hook fails, all of them count as hidden: the batch is stored and has to be answered.
   const [seen] = await filter([set], manager.tables.aliases).catch(() => []);
   for (const item of [...(seen?.changes ?? []), ...(seen?.schemaMigrations ?? [])]) {
     hidden.delete(item);

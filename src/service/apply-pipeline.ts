@@ -1,4 +1,7 @@
-/** The way of a batch: authorise → validate → apply → tell. */
+/**
+ * Takes a batch from a client to the store and to its answer: authorize, validate, merge, answer,
+ * notify. It never answers before the batch is durable.
+ */
 
 import { decodeHlc, type HlcText } from '../clock/hlc.ts';
 import { type SiteIdText, siteIdToText } from '../clock/site-id.ts';
@@ -34,24 +37,24 @@ import { outcomesOf } from './outcomes.ts';
 import { explainForeign, explainRefused } from './rejections.ts';
 import { WorkUnderWay } from './work-under-way.ts';
 
-/** What became of a batch, and where to ask the device to go on. */
+/** The result of a batch, and what to ask of the device next. */
 export interface Applied {
   result: ApplyResult;
-  /** Ask the device for its changes after this; `undefined` if there is no reason to. */
+  /** Ask the device for its changes after this position; `undefined`: there is no need to. */
   drainAfter: HlcText | undefined;
-  /** Once it has the answer the device has to start over: else it would bring the same once more. */
+  /** The device's limit of held rows is met: it has to start over once it has its answer. */
   isFull: boolean;
 }
 
 export interface Applying {
-  /** Settles, never rejecting, when the batch has its place in the queue or was refused. */
+  /** Resolves when the batch has its place in the queue, or was refused. Never rejects. */
   accepted: Promise<void>;
-  /** Resolves when it is durable. When it rejects, nothing of the batch is stored. */
+  /** Resolves when the batch is durable. If it rejects, nothing of the batch is stored. */
   applied: Promise<Applied>;
 }
 
 interface Validated {
-  /** What hooks made of it, and what of that is to be merged. */
+  /** The answers of the hooks, and the part of them that is merged. */
   corrected: Separated;
   approved: Corrected;
   rejected: readonly RejectedChange[];
@@ -62,10 +65,13 @@ interface ValidatedBatch extends Asking {
   changeSets: readonly WireChangeSet[];
   sender: Sender;
   line: BatchLine;
-  /** It has its place in the queue. */
+  /** The batch has its place in the queue. */
   accept(): void;
   admit(): void;
-  /** In the place of `apply`, where that came while its sender's credentials were yet to be looked at. */
+  /**
+   * Repeats `apply` when the sender's credentials have been rechecked; for an `apply` that threw
+   * OutdatedError.
+   */
   again<T>(apply: () => Promise<T>): Promise<T>;
   goOn(): void;
 }
@@ -75,7 +81,7 @@ interface Merged extends Validated {
   outcome: BatchOutcome;
 }
 
-/** What hooks are told of a batch that is stored. */
+/** What `onAfterApplyChanges` is told of a stored batch. */
 interface Told {
   result: ApplyResult;
   position: HlcText;
@@ -88,19 +94,25 @@ export interface ApplyPipelineOptions {
   onReject: 'keep' | 'revert';
   /** `sync.foreignAuthors` */
   foreignAuthors: ForeignAuthors;
-  /** Sites have to start over; `sender`, which may be among them, after its answer. */
+  /**
+   * Sites whose limit of held rows is met have to start over: `sender`, if it is among them, after
+   * its answer.
+   */
   onFull(databaseId: string, full: readonly FullHolder[], sender: SiteIdText): void;
-  /** Throws AUTH_EXPIRED when nothing is to be done for the client any more. */
+  /** @throws SyncError AUTH_EXPIRED when the client's credentials are no longer good */
   refuseExpired(client: ClientIdentity): void;
 }
 
-/** Who sent a batch. */
+/** The sender of a batch. */
 export interface Applicant {
-  /** Of its batches: it may have newer credentials by the time that one is stored. */
+  /**
+   * The line of the sender's batches. It knows the identity that the sender has when the batch is
+   * stored.
+   */
   line?: BatchLine;
-  /** Aborted when it has gone, and will hear of no answer. */
+  /** Aborted when the sender has disconnected and gets no answer. */
   signal?: AbortSignal | undefined;
-  /** What it has sent the batch in. */
+  /** The call in which the batch came. */
   origin?: CallOrigin;
 }
 
@@ -110,18 +122,21 @@ export class ApplyPipeline {
   readonly #turns = new DatabaseTurns();
   /** Changes and migrations of all batches so far. */
   readonly counts = { received: 0, applied: 0, skipped: 0, conflicting: 0, rejected: 0 };
-  /** How many of them a batch has. */
+  /** Changes and migrations in each batch. */
   readonly batchSizes = new Distribution(CHANGES_BUCKETS);
-  /** From an apply being taken up to its being durable. */
+  /** Seconds from the arrival of a batch to its being durable. */
   readonly seconds = new Distribution(SECONDS_BUCKETS);
-  /** Batches that are not answered yet, and those that hooks are yet to be told of. */
+  /** Batches without an answer, and batches of which hooks have yet to be notified. */
   readonly #work = new WorkUnderWay();
 
   constructor(options: ApplyPipelineOptions) {
     this.#options = options;
   }
 
-  /** @throws Error when a validator calls it whose batch a write to that database would make stale */
+  /**
+   * @throws Error when a validator calls it whose batch would become stale by a write to that
+   *   database
+   */
   refuseWhileJudging(databaseId: string): void {
     this.#turns.refuseWhileJudging(databaseId);
   }
@@ -130,7 +145,7 @@ export class ApplyPipeline {
     return this.#work.isStopping;
   }
 
-  /** The two halves let a transport keep messages in order without waiting for the disk. */
+  /** Two promises, so that a transport keeps batches in order without waiting for the disk. */
   apply(
     client: ClientIdentity,
     database: DatabaseAccess,
@@ -145,7 +160,7 @@ export class ApplyPipeline {
     return { accepted, applied };
   }
 
-  /** One function, not one for each step: a promise for each took a tenth of a small batch's time. */
+  /** One function for all steps: a promise for each took a tenth of a small batch's time. */
   async #apply(
     client: ClientIdentity,
     database: DatabaseAccess,
@@ -154,21 +169,22 @@ export class ApplyPipeline {
     { line = lineOf(client), signal, origin = originOf(client) }: Applicant,
   ): Promise<Applied> {
     const stopTimer = this.seconds.startTimer();
-    // Whatever takes their place meanwhile, these judge all of it, and are told of it.
+    // These modules handle all of the batch, even if a reload replaces them meanwhile.
     const hooks = this.#options.hooks.retain();
     const asking = { hooks, client, origin };
     this.#work.begun();
     try {
       const sender = new Sender(siteIdToText(client.siteId), this.#options.foreignAuthors);
       await this.#admit(asking, database, changeSets);
-      // Hooks may take their time, and a group of others may have to be stored first.
+      // Credentials may expire while hooks run or another group is stored: check right before
+      // storing.
       const number = line.enter();
       const admit = () => {
         this.#options.refuseExpired(line.who());
         line.demandCurrent(number);
       };
       const again = <T>(apply: () => Promise<T>) => line.again(number, apply);
-      // What takes long to merge is given up when nobody waits for it any more: it will be sent again.
+      // Ends a long merge whose client has gone: the client will send the batch again.
       const goOn = () => this.#refuseLate(signal);
       const batch = { ...asking, database, changeSets, sender, line, accept, admit, again, goOn };
       const { manager, corrected, approved, rejected, outcome } = hooks.isSerialIn(database.id)
@@ -190,16 +206,16 @@ export class ApplyPipeline {
       const told = withoutForeign(approved, foreign);
       const own = told.compensations.map((set) => toCompensation(set, identity));
       this.#tell(asking, [...told.changeSets, ...own], { result, position, outcomes });
-      // What was refused was new, too: nothing that follows it may be skipped.
+      // A refused change was new as well, so the changes after it must not be skipped.
       const hadNews = applied > 0 || rejected.length > 0;
       const hidden = await hiddenOf(asking, manager, position, unapplied);
-      // What it may not see of what became of it, it must not hear in this way either.
+      // `drainAfter` must not reveal hidden changes either.
       const isNews = hadNews || hidden.size > 0;
       const kind = isNews ? 'news' : foreign.length > 0 ? 'foreign' : 'known';
       const drainAfter = await drainPoint(manager, client.siteId, changeSets, kind);
       return { result: withoutHidden(result, rejected, unapplied, hidden), drainAfter, isFull };
     } finally {
-      // A batch that was refused holds up nobody.
+      // Also after a refusal, so that the batches behind this one go on.
       accept();
       stopTimer();
       hooks.release();
@@ -207,7 +223,7 @@ export class ApplyPipeline {
     }
   }
 
-  /** @throws SyncError when what is yet to be stored is not to be waited for */
+  /** @throws SyncError when the time for a stop is over, or the sender has gone */
   #refuseLate(signal: AbortSignal | undefined): void {
     this.#work.refuseOverdue();
     if (signal?.aborted === true) {
@@ -227,11 +243,14 @@ export class ApplyPipeline {
     const operation = toApplyOperation(database.id, changeSets);
     await hooks.authorize(client, operation, undefined, origin);
     const backpressureOn = () => hooks.backpressureOn(database.id);
-    // Hooks for whose calls nobody waits must not fall behind without end.
+    // Notify hooks run on their own: wait while their queues are too long.
     for (let wait = backpressureOn(); wait !== undefined; wait = backpressureOn()) await wait;
   }
 
-  /** Others have their turns while the credentials of its sender are looked at; it is judged anew after that. */
+  /**
+   * Gives up the turn while the sender's credentials are rechecked, and has the batch judged again
+   * after that.
+   */
   async #mergeInTurn(batch: ValidatedBatch): Promise<Merged> {
     const merge = () => this.#turns.run(batch.database, (turn) => this.#merge(batch, turn));
     try {
@@ -242,7 +261,10 @@ export class ApplyPipeline {
     }
   }
 
-  /** @param turn where batches are judged and stored one after the other */
+  /**
+   * @param turn the turn for a database with a serial module, whose batches are judged and stored
+   *   one by one
+   */
   async #merge(batch: ValidatedBatch, turn?: Turn): Promise<Merged> {
     const { hooks, client, database, changeSets, sender, line, accept, admit, goOn } = batch;
     const { corrected, approved, rejected } = hooks.has.onBeforeApplyChanges
@@ -257,7 +279,7 @@ export class ApplyPipeline {
         ...{ sender, admit, goOn, expected: turn?.expected, compensations },
         refused: refused.concat(moved),
       });
-    // What follows it is not taken before it has its place.
+    // The batches behind this one are not accepted before this one has its place.
     if (turn === undefined && !line.isCurrent) await line.becomeCurrent();
     const stored = apply();
     const own = approved.changeSets.concat(compensations);
@@ -288,9 +310,9 @@ export class ApplyPipeline {
     );
     const corrected = separateCorrections(changeSets, approved, lineage);
     const { compensations, refused, moved } = corrected;
-    // Only a device's own is corrected and taken back: an answer to what another one has dated would
-    // win against that when its author sends it. And what it alone was told, in the place of something that
-    // was refused, would become everybody's by being corrected when it pushes that back.
+    // Only the device's own changes are compensated or reverted. A compensation of another site's
+    // change would win over that change when its author sends it. And a revert that the device
+    // pushes back would, once compensated, reach every client.
     const pick = (sets: readonly WireChangeSet[], which: 'foreign' | 'own') =>
       sender.pick(sets, which, manager.identity.sample);
     return {
@@ -305,7 +327,7 @@ export class ApplyPipeline {
     };
   }
 
-  /** Later than the answer to the client: what a hook does must not hold that up. */
+  /** Notifies hooks after the answer to the client, which must not wait for them. */
   #tell(
     { hooks, client, origin }: Asking,
     changeSets: readonly WireChangeSet[],
@@ -314,7 +336,7 @@ export class ApplyPipeline {
     if (!hooks.has.onAfterApplyChanges) return;
     this.#work.begun();
     hooks.retain();
-    // Still in this turn: what a batch was parsed to must not live on until the next one.
+    // In this turn of the event loop: a parsed batch must not live until the next one.
     process.nextTick(() => {
       hooks.afterApply(client, changeSets.map(decodeLazily), {
         ...{ result, outcomes, origin },
@@ -332,19 +354,19 @@ export class ApplyPipeline {
     this.counts.rejected += rejected.length;
   }
 
-  /** Refuses new batches from now on, and waits for those under way, up to a deadline. */
+  /** Refuses new batches from now on, and waits for those under way, for at most `deadlineMs`. */
   settle(deadlineMs: number): Promise<void> {
     return this.#work.settle(deadlineMs);
   }
 }
 
-/** Of what no hook is asked about. */
+/** For a batch about which no hook is asked. */
 function asSent(changeSets: readonly WireChangeSet[]): Validated {
   const approved = { changeSets, compensations: [], refused: [], moved: [] };
   return { corrected: { ...approved, rewrites: new Map() }, approved, rejected: [] };
 }
 
-/** Of one whose credentials nobody looks at again. */
+/** For a client whose credentials are never rechecked. */
 function lineOf(client: ClientIdentity): BatchLine {
   return new BatchLine({ who: () => client }, () => true);
 }

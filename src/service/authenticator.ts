@@ -1,4 +1,7 @@
-/** Says who a client is, at first and again when it brings newer credentials. */
+/**
+ * Asks the hooks who a client is: at its login, when it renews its credentials, and after a reload
+ * of the modules.
+ */
 
 import { siteIdToText } from '../clock/site-id.ts';
 import { SyncError, toSyncError } from '../errors/sync-error.ts';
@@ -20,7 +23,9 @@ import {
 } from './login-throttle.ts';
 import type { RefusalLog } from './refusal-log.ts';
 
-/** Refusals that are about the credentials, not about whether anybody could look at them. */
+/**
+ * Codes that say that the credentials are no good. All others say that the hooks could not decide.
+ */
 const NO_GOOD: ReadonlySet<ErrorCode> = new Set([
   'AUTH_FAILED',
   'AUTH_EXPIRED',
@@ -30,7 +35,7 @@ const NO_GOOD: ReadonlySet<ErrorCode> = new Set([
 
 const logger = createLogger('sync-coordinator:auth');
 
-/** What says that the credentials were no good, and not that they have run out or nobody could tell. */
+/** Codes that count as a failed login: no expiry, and no failure of a hook. */
 const FAILED: ReadonlySet<ErrorCode> = new Set(['AUTH_FAILED', 'NOT_AUTHORIZED']);
 
 export interface AuthenticatorParts {
@@ -40,18 +45,18 @@ export interface AuthenticatorParts {
   refusals: RefusalLog;
 }
 
-/** What came of asking the hooks, also where they refuse. */
+/** What the hooks have answered so far, also if they refuse. */
 interface Asked {
   answers: HookAnswer[];
   userId?: string | undefined;
-  /** Somebody has said who it is; what comes after that may have failed. */
+  /** `onAuthenticate` has accepted the credentials; `onAuthenticated` may still fail. */
   isAccepted?: boolean;
 }
 
 export class Authenticator {
   readonly #parts: AuthenticatorParts;
   #hasWarnedOfProxy = false;
-  /** Of all logins so far. */
+  /** Counts of all logins. */
   readonly counts = { websocket: noLogins(), http: noLogins() };
 
   /** Counts how often the hook modules have been replaced. */
@@ -63,15 +68,16 @@ export class Authenticator {
   }
 
   /**
-   * Without an `onAuthenticate` everybody may come: `auth.mode: none`.
-   * @throws SyncError AUTH_FAILED, AUTH_EXPIRED, RATE_LIMITED after many failures, or what a hook refused with
+   * Without an `onAuthenticate` hook (`auth.mode: none`) every client is accepted.
+   * @throws SyncError AUTH_FAILED, AUTH_EXPIRED, RATE_LIMITED after many failures, or what a hook
+   *   refused with
    */
   authenticate(request: AuthRequest, signal?: AbortSignal): Promise<ClientIdentity> {
     return this.#logIn(request, signal);
   }
 
   /**
-   * Newer credentials of a client that is known.
+   * Accepts newer credentials of a known client.
    * @throws SyncError as `authenticate`; AUTH_FAILED for the credentials of another user
    */
   renew(
@@ -82,7 +88,7 @@ export class Authenticator {
     return this.#logIn(request, signal, known);
   }
 
-  /** @param known whose newer credentials these must be */
+  /** @param known the client that renews; the credentials must be of the same user */
   async #logIn(
     request: AuthRequest,
     signal: AbortSignal | undefined,
@@ -107,13 +113,13 @@ export class Authenticator {
       this.counts[transport].failures.inc(code);
       if (FAILED.has(code)) login?.failed();
       else login?.gaveUp();
-      // Who has gone meanwhile was not refused.
+      // A client that has disconnected was not refused.
       if (!signal?.aborted) this.#noteRefused(request, asked, error);
       throw error;
     }
   }
 
-  /** Where everybody may come there is nothing to guess. */
+  /** Without `onAuthenticate` no credentials can be guessed, and no source is throttled. */
   #toAttempt(request: AuthRequest, renewed: ClientIdentity | undefined): LoginAttempt {
     const { token, headers } = request;
     const isGuessed = this.#parts.hooks.has.onAuthenticate;
@@ -125,7 +131,7 @@ export class Authenticator {
     return { source, proxy, credentials, ...(renewed && { renewed: { userId: renewed.userId } }) };
   }
 
-  /** Once: also before a limit is met, so that it need not be. */
+  /** Warns once, and before a limit is met, so that the operator can set `trustProxy` in time. */
   #warnOfProxy(proxy: string): void {
     if (this.#hasWarnedOfProxy) return;
     this.#hasWarnedOfProxy = true;
@@ -145,9 +151,9 @@ export class Authenticator {
   }
 
   /**
-   * Whether credentials that were accepted still are, since the hooks are others by now.
-   * @returns the identity from now on: as it was, if nobody can tell
-   * @throws SyncError AUTH_EXPIRED, or why nothing could be added to its identity
+   * Asks the present hook modules whether accepted credentials are still good.
+   * @returns the identity from now on; `known` itself if the modules cannot decide
+   * @throws SyncError AUTH_EXPIRED, or the failure of `onAuthenticated`
    */
   async recheck(
     known: ClientIdentity,
@@ -161,7 +167,7 @@ export class Authenticator {
       if (identity.userId === known.userId) return identity;
     } catch (error) {
       refusal = toSyncError(error);
-      // Who it is may be as it was; without what is to be added to it, it may be allowed too much.
+      // `onAuthenticated` failed: without what it adds, the identity may be allowed too much.
       if (!NO_GOOD.has(refusal.code) && asked.isAccepted) {
         this.#parts.clients.noteRefused(known);
         throw refusal;
@@ -176,30 +182,33 @@ export class Authenticator {
     throw noLongerGood();
   }
 
-  /** The hook modules are others from now on: what the last ones said of credentials counts no more. */
+  /** The hook modules have been replaced, so all identities have to be checked again. */
   hooksChanged(): void {
     this.#generation++;
   }
 
-  /** Counts how often they have been others. */
+  /** Counts how often the hook modules have been replaced. */
   get generation(): number {
     return this.#generation;
   }
 
-  /** Whether it was the present hook modules that said who it is; an identity of others' making always is. */
+  /**
+   * Whether the present hook modules have accepted this identity. True for identities that come
+   * from no module.
+   */
   isCurrent(identity: ClientIdentity): boolean {
     const generation = this.#generations.get(identity);
     return generation === undefined || generation === this.#generation;
   }
 
-  /** Without a hook that says who somebody is, there is nobody to be taken for. */
+  /** Without `onAuthenticate` there are no users to confuse. */
   #demandSameUser(known: ClientIdentity, { userId }: ClientIdentity): void {
     if (!this.#parts.hooks.has.onAuthenticate) return;
     if (userId !== known.userId) {
       throw new SyncError('AUTH_FAILED', 'the credentials are of another user');
     }
     if (userId === undefined) {
-      // Not for good: as a newcomer it may be let in.
+      // A new login with these credentials may succeed.
       throw new SyncError('AUTH_EXPIRED', 'the credentials name no user: reconnect with them');
     }
   }
@@ -219,11 +228,11 @@ export class Authenticator {
       asked.answers.length = 0;
       asked.isAccepted = false;
       identity = await this.#ask(request, signal, asked);
-      // What modules said that have been replaced meanwhile is not heeded.
+      // Ask again if a reload has replaced the modules meanwhile.
     } while (generation !== this.#generation);
     this.#generations.set(identity, generation);
     noteOrigin(identity, request);
-    // Whoever is revoked while a hook looks at its credentials must not come in after all.
+    // A revocation during the hook call must count as well.
     clients.noteIdentified(identity, since);
     clients.refuseExpired(identity);
     return identity;

@@ -1,13 +1,13 @@
 /**
- * The batches of one client that are on their way into the store, and whether its credentials have
- * been looked at by the hook modules that are in force. What is to be stored while they have not is held back, and tried
- * again when they have: by itself, so that nobody else waits with it, and in the order in which it was sent.
+ * The batches of one client on their way into the store. A batch is held back while the client's
+ * credentials have yet to be rechecked by the present hook modules, and stored again after that. A
+ * held batch never delays other clients, and batches of one client keep their order.
  */
 
 import type { ClientIdentity } from '../hooks/types.ts';
 import type { Reader } from './rights.ts';
 
-/** Says that a batch is not to be stored yet. Never told to a client. */
+/** The batch is not to be stored yet. This error never reaches a client. */
 export class OutdatedError extends Error {
   override readonly name = 'OutdatedError';
 
@@ -20,23 +20,23 @@ export class BatchLine {
   readonly #client: Reader;
   readonly #isCurrent: (identity: ClientIdentity) => boolean;
   #numbersGiven = 0;
-  /** Of batches that were held back, until they have been stored or refused. */
+  /** Numbers of the batches that were held back and are neither stored nor refused yet. */
   readonly #held = new Set<number>();
-  /** Settles when all of them have been. */
+  /** Settles when the last of them is. */
   #tail: Promise<unknown> = Promise.resolve();
 
-  /** @param isCurrent whether the present hook modules have said who it is */
+  /** @param isCurrent whether the present hook modules have accepted the identity */
   constructor(client: Reader, isCurrent: (identity: ClientIdentity) => boolean) {
     this.#client = client;
     this.#isCurrent = isCurrent;
   }
 
-  /** Who has sent them, as of now. */
+  /** The client's present identity. */
   who(): ClientIdentity {
     return this.#client.who();
   }
 
-  /** @returns the number of one more batch */
+  /** @returns the number of a new batch */
   enter(): number {
     return ++this.#numbersGiven;
   }
@@ -45,14 +45,17 @@ export class BatchLine {
     return this.#client.demandCurrent === undefined || this.#isCurrent(this.who());
   }
 
-  /** Resolves once the present hook modules have said who it is. Throws as `Reader.demandCurrent`. */
+  /**
+   * Resolves once the present hook modules have accepted the client. Throws as
+   * `Reader.demandCurrent`.
+   */
   async becomeCurrent(): Promise<void> {
     while (!this.isCurrent) await this.#client.demandCurrent?.();
   }
 
   /**
-   * Asked right before a batch is stored.
-   * @throws OutdatedError when it, or one that was sent before it, has to wait
+   * Called right before a batch is stored.
+   * @throws OutdatedError when this batch, or an earlier one, has to wait
    */
   demandCurrent(number: number): void {
     if (this.isCurrent && ![...this.#held].some((held) => held < number)) return;
@@ -61,8 +64,8 @@ export class BatchLine {
   }
 
   /**
-   * Stores a batch that was held back, when its time has come.
-   * @param store throws OutdatedError if there has been another reload meanwhile
+   * Stores a batch that was held back, after those held back before it.
+   * @param store throws OutdatedError if there was another reload meanwhile
    */
   async again<T>(number: number, store: () => Promise<T>): Promise<T> {
     const stored = this.#tail.then(() => this.#store(store));

@@ -1,6 +1,6 @@
 /**
- * What validate hooks read of the database of a batch: what is stored, what has been accepted before of
- * the same device and is yet to be stored, and what of the batch itself they approve as they go.
+ * What `onBeforeApplyChanges` reads of the batch's database: the stored rows, the accepted but not
+ * yet stored batches of the same device, and what the hook has approved of this batch so far.
  */
 
 import type { Sender } from '../engine/merge/foreign-authors.ts';
@@ -19,7 +19,7 @@ import type { DatabaseAccess } from './open-database.ts';
 export class AcceptedBatches {
   readonly #setsByKey = new Map<string, Set<readonly WireChangeSet[]>>();
 
-  /** Until it is stored, or turns out not to be. */
+  /** @returns removes the batch: to be called when it is stored, or has failed */
   add(databaseId: string, { siteId }: Sender, changeSets: readonly WireChangeSet[]): () => void {
     const key = toKey(databaseId, siteId);
     const batches = this.#setsByKey.get(key) ?? new Set();
@@ -36,17 +36,17 @@ export class AcceptedBatches {
   }
 }
 
-/** No site id has a space in it. */
+/** A site id has no space in it. */
 function toKey(databaseId: string, siteId: string): string {
   return `${siteId} ${databaseId}`;
 }
 
-/** Nothing is opened, read or merged before somebody asks: most hooks don't. */
+/** Opens, reads and merges nothing before a hook reads: most never do. */
 export class PreviewReader implements BatchReader {
   readonly #database: DatabaseAccess;
   readonly #sender: Sender;
   readonly #accepted: AcceptedBatches;
-  /** What its preview holds, and one that takes its place has to. */
+  /** What the present preview contains, and the next one must. */
   #sets: WireChangeSet[] | undefined;
   #added: ChangeSet[] = [];
   #preview: Preview | undefined;
@@ -87,7 +87,7 @@ export class PreviewReader implements BatchReader {
   async #current(): Promise<Preview> {
     const { manager } = await this.#database.open();
     this.#sets ??= this.#ownOf(this.#accepted.of(this.#database.id, this.#sender), manager);
-    // In one turn: nothing is read of a preview that lacks what was added before.
+    // Without an `await` from here on: no read may see a preview that lacks what was added before.
     let preview = this.#preview;
     if (!preview?.isCurrent) {
       preview = manager.tables.preview();
@@ -102,7 +102,10 @@ export class PreviewReader implements BatchReader {
     return preview;
   }
 
-  /** What another device or the coordinator has dated takes no effect, or is stored already. */
+  /**
+   * Leaves out what another device or the coordinator has dated: it takes no effect, or is stored
+   * already.
+   */
   #ownOf(sets: readonly WireChangeSet[], { identity }: SyncManager): WireChangeSet[] {
     return [...this.#sender.pick(sets, 'own', identity.sample)];
   }

@@ -1,6 +1,6 @@
 /**
- * What one user may take of something that all share. Whom nobody has named is counted by address, since
- * a site id is free to invent.
+ * How much one user may take of something that all share. A client without a user id is counted by
+ * its address, since it can invent any number of site ids.
  */
 
 import { isIPv6 } from 'node:net';
@@ -10,10 +10,12 @@ import type { ClientIdentity } from '../hooks/types.ts';
 
 const RETRY_MS = 1000;
 const IPV6_GROUPS = 8;
-/** What one subscriber is given at least; the rest of an address is free to choose. */
+/**
+ * The groups of an IPv6 address that an access provider assigns; the subscriber chooses the rest.
+ */
 const IPV6_NETWORK_GROUPS = 4;
 
-/** Whose address it is: that of an IPv6 network of 64 bits, which its owner has all of. */
+/** The address to count by: of an IPv6 address only the /64 network, all of which has one owner. */
 export function addressToSource(address = ''): string {
   const mapped = /^::ffff:([0-9.]+)$/i.exec(address)?.[1];
   if (mapped !== undefined || !isIPv6(address)) return mapped ?? address;
@@ -24,7 +26,7 @@ export function addressToSource(address = ''): string {
   return network.slice(0, IPV6_NETWORK_GROUPS).join(':').toLowerCase();
 }
 
-/** Who is to be counted for what a client takes. */
+/** The user or address for which a client's share is counted. */
 export function holderOf(
   { userId }: Partial<ClientIdentity>,
   remoteAddress: string | undefined,
@@ -33,9 +35,9 @@ export function holderOf(
 }
 
 export interface BudgetOptions {
-  /** What all share. */
+  /** The limit that all share. */
   limit: LimitName;
-  /** How much of it there is. */
+  /** The value of that limit. */
   max: number;
   /** `limits.sharePerUser`, in percent. */
   sharePerUser: number;
@@ -49,7 +51,7 @@ export class Budget {
     this.#options = options;
   }
 
-  /** The most that one may take; at least 1. */
+  /** The most that one holder may take; at least 1. */
   get max(): number {
     const { max, sharePerUser } = this.#options;
     return Math.max(1, Math.floor((max * sharePerUser) / 100));
@@ -59,12 +61,12 @@ export class Budget {
     return this.#takenByHolder.get(holder) ?? 0;
   }
 
-  /** Whoever may take all there is meets the limit itself. */
+  /** False for a holder that may take everything: it meets the limit itself. */
   isSpentBy(holder: string): boolean {
     return this.max < this.#options.max && this.takenBy(holder) >= this.max;
   }
 
-  /** @throws SyncError OVERLOADED when this one has taken all that it may */
+  /** @throws SyncError OVERLOADED when the holder has taken its share */
   demandRoom(holder: string | undefined): void {
     if (holder === undefined || !this.isSpentBy(holder)) return;
     const { limit, max, sharePerUser } = this.#options;
@@ -76,8 +78,8 @@ export class Budget {
   }
 
   /**
-   * @param holder the server itself, which has no bound, where there is none
-   * @returns gives it back, once
+   * @param holder `undefined` for the server itself, which has no bound
+   * @returns gives it back; a second call does nothing
    * @throws SyncError as `demandRoom`
    */
   take(holder: string | undefined): () => void {
@@ -85,7 +87,7 @@ export class Budget {
     return holder === undefined ? () => undefined : this.count(holder);
   }
 
-  /** Takes it, whether there is room or not. @returns gives it back, once */
+  /** Takes one, whether there is room or not. @returns gives it back; a second call does nothing */
   count(holder: string): () => void {
     this.#takenByHolder.set(holder, this.takenBy(holder) + 1);
     let isTaken = true;

@@ -1,19 +1,19 @@
 /**
- * How many bytes may be held at once, by all clients together and by each of them. Whoever wants more waits
- * until enough has been given back, in the order of asking. A client that holds nothing gets what it
- * asks for, if need be alone: nothing is too large to get its turn. What grows while it arrives may exceed
- * the bound by one of its kind.
+ * How many bytes may be held at once, by all clients together and by each. A request for more waits
+ * until enough has been given back, first come, first served. A client that holds nothing gets what
+ * it asks for, if need be alone: no request is too large to be served. Only `adjust`, and one
+ * grower at a time (see `take`), may exceed the bounds.
  */
 
 import type { LimitName } from '../errors/limit-names.ts';
 import { SyncError } from '../errors/sync-error.ts';
 
-/** Longer than what honest clients hold is held; after that somebody else is the cause. */
+/** Longer than an honest client holds its bytes. After that the cause lies elsewhere. */
 const WAIT_MS = 10_000;
 const RETRY_MS = 1000;
 
 export interface Bound {
-  /** The option that says so. */
+  /** The option that sets this bound. */
   limit: LimitName;
   bytes: number;
 }
@@ -21,7 +21,7 @@ export interface Bound {
 export interface ByteBudgetOptions {
   total: Bound;
   perClient: Bound;
-  /** Somebody is made to wait for this one. */
+  /** This bound makes a request wait, or refuses it. */
   onLimit(limit: LimitName): void;
 }
 
@@ -32,18 +32,18 @@ interface Waiter {
   resolve(): void;
 }
 
-/** Bytes that are held until they are given back. */
+/** Bytes that are held until `give`. */
 export interface Reservation {
   readonly bytes: number;
-  /** What it turned out to need, without waiting. */
+  /** Sets the size to what turned out to be needed, without waiting. */
   adjust(bytes: number): void;
   /**
-   * Gives back what it holds, and takes so much once it is there: who waits for more holds nothing meanwhile,
-   * so that no two wait for each other.
+   * Gives back all it holds, then waits for `bytes`. While it waits it holds nothing, so that no
+   * two reservations wait for each other.
    * @throws SyncError OVERLOADED; it holds nothing then
    */
   retake(bytes: number): Promise<void>;
-  /** To be called once for all that happens; more often does nothing. */
+  /** Gives back what it holds. A second call does nothing. */
   give(): void;
 }
 
@@ -52,7 +52,7 @@ export class ByteBudget {
   readonly #heldByClient = new Map<string, number>();
   #held = 0;
   #waiters: Waiter[] = [];
-  /** The grower that may take more than there is. */
+  /** The grower that may exceed the bounds. */
   #overdrawn: object | undefined;
 
   constructor(options: ByteBudgetOptions) {
@@ -64,10 +64,11 @@ export class ByteBudget {
   }
 
   /**
-   * Takes so many for a client, who gives them back later; `undefined` if they are there. Otherwise
-   * resolves once they are, or rejects with OVERLOADED, and then nothing was taken.
-   * @param grower who holds some for what it can't end without more. If all such waited for each other nobody
-   *   would end: so one of them, until `ended`, never waits
+   * Takes bytes for a client, which gives them back later. Returns `undefined` if they are free.
+   * Otherwise the promise resolves once they are taken, or rejects with OVERLOADED, and nothing is
+   * taken.
+   * @param grower an owner that holds bytes and needs more to finish. If all growers waited for
+   *   each other none would finish, so one of them at a time, until `ended`, never waits
    */
   take(client: string, bytes: number, grower?: object): Promise<void> | undefined {
     const met = this.#metBy(client, bytes);
@@ -84,7 +85,7 @@ export class ByteBudget {
         const { limit } = this.#metBy(client, bytes) ?? this.#options.total;
         const message = `${limit} are held by requests that are not answered yet`;
         reject(new SyncError('OVERLOADED', message, { retryAfterMs: RETRY_MS, limit }));
-        // Those behind it may be small enough.
+        // A smaller request behind it may fit now.
         this.#serve();
       };
       const timer = setTimeout(giveUp, WAIT_MS).unref();
@@ -95,7 +96,7 @@ export class ByteBudget {
   }
 
   /**
-   * Takes so many for a client once they are there.
+   * Takes bytes for a client, as soon as they are free.
    * @throws SyncError OVERLOADED
    */
   async reserve(client: string, bytes: number): Promise<Reservation> {
@@ -105,8 +106,8 @@ export class ByteBudget {
   }
 
   /**
-   * Takes so many for a client if they are there at once. It passes by those who wait: it is for what is
-   * given back in a moment, as a rule.
+   * Takes bytes for a client if they are free now, ahead of requests that wait: for bytes that are
+   * held only for a moment.
    */
   tryReserve(client: string, bytes: number): Reservation | undefined {
     const met = this.#metBy(client, bytes);
@@ -118,7 +119,7 @@ export class ByteBudget {
     return undefined;
   }
 
-  /** @param bytes that are taken already */
+  /** @param bytes taken already */
   #reservation(client: string, bytes: number): Reservation {
     let held = bytes;
     let isGiven = false;
@@ -146,17 +147,17 @@ export class ByteBudget {
     };
   }
 
-  /** Whether a client could take so many at once. */
+  /** Whether a client could take so many bytes now. */
   hasRoom(client: string, bytes: number): boolean {
     return this.#waiters.length === 0 && this.#metBy(client, bytes) === undefined;
   }
 
-  /** What it needed more for is whole, or it has gone. */
+  /** The grower has finished, or has gone. */
   ended(grower: object): void {
     if (this.#overdrawn === grower) this.#overdrawn = undefined;
   }
 
-  /** Changes what a client holds to what it turned out to need, without waiting. */
+  /** Changes what a client holds, without waiting. */
   adjust(client: string, from: number, to: number): void {
     this.#add(client, to - from);
     this.#serve();
@@ -166,7 +167,7 @@ export class ByteBudget {
     this.adjust(client, bytes, 0);
   }
 
-  /** The bound that is in the way of so many more. */
+  /** The bound that so many more bytes would exceed. */
   #metBy(client: string, bytes: number): Bound | undefined {
     const { total, perClient } = this.#options;
     const own = this.#heldByClient.get(client) ?? 0;
@@ -181,7 +182,10 @@ export class ByteBudget {
     else this.#heldByClient.delete(client);
   }
 
-  /** Nobody overtakes who waits for all together; who waits for its own is passed by. */
+  /**
+   * Serves requests in order. One that waits for the total holds up those behind it; one that waits
+   * for its own client's bound does not.
+   */
   #serve(): void {
     if (this.#waiters.length === 0) return;
     const { total } = this.#options;

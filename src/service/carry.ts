@@ -1,8 +1,8 @@
-/** When a reader has to be told how far it has got, though nothing of it was for it. */
+/** Decides when a reader that got no changes is told how far the log has been read for it. */
 
 import { compareHlc, type HlcText, hlcWallTimeMs } from '../clock/hlc.ts';
 
-/** Whether the reader would otherwise ask for the same stretch of its own changes again. */
+/** Whether the reader would otherwise read the same stretch of its own changes again. */
 export function isCarryNeeded(
   after: HlcText,
   lastSent: HlcText | undefined,

@@ -1,21 +1,27 @@
 /**
- * Everybody who is being served, sessions and HTTP requests: so that they can be ended when their
- * credentials expire or are revoked. And until when an identity is good, whoever holds it.
+ * The clients that are being served, sessions and HTTP requests, so that each is ended when its
+ * credentials expire or are revoked.
  */
 
 import { SyncError } from '../errors/sync-error.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
 import { type IdentityPredicate, IdentityPredicates } from './identity-predicates.ts';
 
-/** How late an expiry may be noticed where nothing happens; whoever asks is refused at once. */
+/**
+ * How late an idle client's expiry may be noticed. A request of an expired client is refused at
+ * once.
+ */
 const SWEEP_MS = 250;
 
 export interface Client {
-  /** Who it is at the moment. */
+  /** Its present identity. */
   readonly identity: ClientIdentity;
-  /** Looks again whether its credentials are good, and ends it if not; for who stays for long. Must not reject. */
+  /**
+   * Rechecks the credentials, and ends the client if they are no longer good. Only sessions have
+   * it. Must not reject.
+   */
   recheck?(): Promise<void>;
-  /** Ends it from this side. Must not throw. */
+  /** Ends the client. Must not throw. */
   end(reason: SyncError): void;
 }
 
@@ -23,9 +29,9 @@ export class Clients {
   readonly #now: () => number;
   readonly #clients = new Set<Client>();
   readonly #revocations = new IdentityPredicates();
-  /** The moment, of `#revocations`, up to which an identity is known to be good. */
+  /** The moment, of `#revocations`, up to which an identity is known not to be revoked. */
   readonly #goodUntil = new WeakMap<ClientIdentity, number>();
-  /** Those whose credentials were looked at again, and are no good. */
+  /** Identities that a recheck has refused. */
   readonly #refused = new WeakSet<ClientIdentity>();
   #sweep: NodeJS.Timeout | undefined;
 
@@ -53,23 +59,23 @@ export class Clients {
     this.#sweep = undefined;
   }
 
-  /** To be asked before somebody is asked who a client is: for `noteIdentified`. */
+  /** To be read before a hook is asked about credentials, and passed to `noteIdentified`. */
   get moment(): number {
     return this.#revocations.now;
   }
 
-  /** @param since the moment at which its credentials were still to be looked at */
+  /** @param since the `moment` from before the credentials were checked */
   noteIdentified(identity: ClientIdentity, since: number): void {
     this.#goodUntil.set(identity, since);
   }
 
-  /** Nothing is done for it any more, nor is what it has under way. */
+  /** Refuses all requests of this identity from now on, and its batches under way. */
   noteRefused(identity: ClientIdentity): void {
     this.#refused.add(identity);
   }
 
   /**
-   * Asked before anything is done for it, and again right before what it sent is stored.
+   * Called before a request is served, and again right before its batch is stored.
    * @throws SyncError AUTH_EXPIRED
    */
   refuseExpired(identity: ClientIdentity): void {
@@ -95,10 +101,13 @@ export class Clients {
     }
   }
 
-  /** @returns how many there were; throws what `predicate` throws, and then has ended nobody */
+  /**
+   * @returns the number of clients ended. If `predicate` throws, no client is ended and the error
+   *   is passed on.
+   */
   revoke(predicate: IdentityPredicate): number {
     const named = [...this.#clients].filter(({ identity }) => predicate(identity));
-    // Whoever is about to be let in, or has a batch under way, is caught when it goes on.
+    // Clients in the middle of a login or a batch are refused at their next `refuseExpired`.
     this.#revocations.add(predicate);
     for (const client of named) this.#end(client, revoked());
     return named.length;

@@ -1,6 +1,7 @@
 /**
- * What the coordinator does for clients and for its embedder, put together from its parts: admission, the apply
- * pipeline, the read path, open databases. Both transports use it, so neither can do what the other does not.
+ * What the coordinator does for clients and for its embedder: it joins admission, the apply
+ * pipeline, the read path and the open databases. Both transports use it, so neither can do what
+ * the other cannot.
  */
 
 import { decodeHlc } from '../clock/hlc.ts';
@@ -60,49 +61,49 @@ export interface ServiceOptions {
 export interface Status {
   version: string;
   protocolVersion: number;
-  /** Seconds. */
+  /** In seconds. */
   uptime: number;
   openStores: number;
   connectedClients: number;
   connections: number;
   /**
-   * How far the newest positions are ahead of the clock, in milliseconds, in the open database where
-   * it is furthest: 0 unless the clock was set back. Positions count on all the same.
+   * How far the newest position is ahead of the clock, in milliseconds, in the open database where
+   * it is furthest. 0 unless the clock was set back: positions never go back.
    */
   positionAheadMs: number;
-  /** Where the storage tells how it is. */
+  /** If the storage reports its health. */
   store?: StoreStatus;
 }
 
 export class CoordinatorService {
   readonly metrics: Metrics;
   readonly logger = createLogger('sync-coordinator:service');
-  /** What went wrong in serving messages. */
+  /** Failures while messages were served. */
   readonly faults = new BoundedLog({ logger: this.logger, level: 'error', verb: 'failed' });
   readonly #options: ServiceOptions;
   readonly #pool: DatabasePool;
-  /** Of hook modules that read the logs. */
+  /** Log pins of the hook modules that read logs. */
   readonly logPins: LogPinKeeper;
-  /** Of all databases. */
+  /** The sessions of all databases. */
   readonly sessions: Sessions;
   readonly #pipeline: ApplyPipeline;
   /** The read path. */
   readonly delivery: Delivery;
-  /** Who may come, and who may stay. */
+  /** Decides which clients may come, and which may stay. */
   readonly admission: Admission;
-  /** Sockets that have no handshake yet. */
+  /** Sockets without a handshake. */
   readonly pendingHandshakes: PendingHandshakes;
-  /** `limits.connections`, or as many as this process may have open. */
+  /** `limits.connections`, or fewer if this process may not open so many files. */
   readonly connectionsMax: number;
-  /** Sessions and requests that are being served. */
+  /** Sessions, and HTTP requests that are being served. */
   readonly clients: Clients;
-  /** For messages and answers under way. */
+  /** Budgets for messages and answers under way. */
   readonly memory: MemoryBudgets;
   readonly #store: StoreWatch;
   readonly #startedAt = performance.now();
-  /** Sockets, with or without a session; kept by the transport. */
+  /** Sockets, with or without a session. The transport sets it. */
   connections = 0;
-  /** Bytes that wait on sockets; kept by the transport. */
+  /** Bytes queued on sockets. The transport sets it. */
   queuedBytes: () => number = () => 0;
 
   constructor(options: ServiceOptions) {
@@ -151,7 +152,7 @@ export class CoordinatorService {
       logger,
     });
     const { unauthenticatedSockets } = config.limits;
-    // Silent sockets leave room for who comes next, also where few fit.
+    // Half of the connections at most, so that sockets without a handshake leave room for sessions.
     const pendingMax = Math.min(unauthenticatedSockets, Math.ceil(this.connectionsMax / 2));
     this.pendingHandshakes = new PendingHandshakes({
       ...config.limits,
@@ -201,7 +202,7 @@ export class CoordinatorService {
     return this.#options.config;
   }
 
-  /** Lets others have their turn during long work. */
+  /** Yields to other work during a long computation. */
   readonly turn = (): Promise<void> => this.#options.world.yield();
 
   get isStopping(): boolean {
@@ -209,8 +210,9 @@ export class CoordinatorService {
   }
 
   /**
-   * Why this server is not to be sent any clients at the moment, if it is not: it stops, its storage
-   * cannot be used, or there is no room for one more database. Asks the storage; answers within a second.
+   * Why no clients should be sent to this server at the moment: it is stopping, its storage is
+   * unavailable, or there is no room for another database. Asks the storage, and answers within a
+   * second.
    */
   async unreadiness(): Promise<SyncError | undefined> {
     if (this.isStopping) return new SyncError('SHUTTING_DOWN', 'the server is stopping');
@@ -242,59 +244,63 @@ export class CoordinatorService {
   }
 
   /**
-   * Ends the sessions and requests of all clients that `predicate` names, whose credentials are no
-   * good any more. They are answered AUTH_EXPIRED, closed with 4001, and may come back with others.
-   * @returns how many there were; throws what `predicate` throws, and then has ended nobody
+   * Ends the sessions and requests of all clients that `predicate` names, because their credentials
+   * are no longer good. They are answered AUTH_EXPIRED, and sockets are closed with 4001. They may
+   * come back with new credentials.
+   * @returns the number of clients ended. If `predicate` throws, no client is ended and the error
+   *   is passed on.
    */
   revoke(predicate: IdentityPredicate): number {
     return this.admission.revoke(predicate);
   }
 
   /**
-   * Makes the clients that `predicate` names start over from a snapshot, since what they may
-   * see (`onBeforeSendChanges`) has changed: those that are connected at once, the others when
-   * they come back to this server before it stops.
-   * @returns how many were connected; throws what `predicate` throws, and then does nothing
+   * Makes the clients that `predicate` names start over from a snapshot, because what they may see
+   * (`onBeforeSendChanges`) has changed. Connected clients start over at once, others when they
+   * come back to this server before it stops.
+   * @returns the number of connected clients. If `predicate` throws, nothing is done and the error
+   *   is passed on.
    */
   resync(predicate: IdentityPredicate): Promise<number> {
     return this.delivery.startOver(predicate);
   }
 
   /**
-   * Asks anew (`onAuthorize`) whether the clients that `predicate` names may read: from now on nothing is
-   * sent to them before the hooks have said so. Who may not any more is told NOT_AUTHORIZED, and is
-   * pushed nothing; who may do nothing at all is closed with 1008.
-   * @returns settles when all sessions have been asked about: how many there were
+   * Asks `onAuthorize` again whether the clients that `predicate` names may read. From now on
+   * nothing is sent to them before the hooks have answered. A client that may no longer read is
+   * told NOT_AUTHORIZED and gets no pushes. A client that may do nothing is closed with 1008.
+   * @returns the number of sessions, when the hooks have answered for all of them
    */
   reauthorize(predicate: IdentityPredicate = () => true): Promise<number> {
     return this.admission.reauthorize(predicate);
   }
 
   /**
-   * The hook modules have been replaced: asks about the credentials and rights of all clients anew. A client whose
-   * token is no longer good is answered AUTH_EXPIRED and closed.
+   * The hook modules have been replaced: has the credentials and rights of all clients checked
+   * again. A client with a token that is no longer good is answered AUTH_EXPIRED and closed.
    */
   hooksChanged(): Promise<void> {
     return this.admission.hooksChanged();
   }
 
   /**
-   * Opens a client's database, for as long as it is held.
-   * @param holder who is counted for it (see `budget.ts`); nobody, if the server itself needs it
+   * Opens a database, and keeps it open until the lease is released.
+   * @param holder whose share of open databases it counts for (see `budget.ts`); `undefined` for
+   *   the server itself
    */
   acquire(databaseId: string, holder?: string): Promise<DatabaseLease> {
     return this.#pool.acquire(databaseId, holder);
   }
 
   /**
-   * Tidies up a database now, whether it is worth the while or not: expires deletions, shortens the
-   * log. It happens by itself every `storage.maintenanceMs`.
+   * Runs maintenance on a database now, even if there is little to gain: expires tombstones,
+   * shortens the log. It also runs by itself every `storage.maintenanceMs`.
    */
   maintain(databaseId: string): Promise<Maintained> {
     return this.#pool.maintain(databaseId);
   }
 
-  /** Runs `work` with a database that is opened when `work` first needs it. */
+  /** Runs `work` with a database that is opened at its first use, and releases it. */
   async withAccess<T>(
     databaseId: string,
     work: (access: DatabaseAccess) => Promise<T>,
@@ -308,7 +314,7 @@ export class CoordinatorService {
     }
   }
 
-  /** A database that is opened when it is first needed; to be released in any case. */
+  /** A database that is opened at its first use. The caller must release it. */
   access(databaseId: string, holder?: string): DatabaseAccess & { release(): void } {
     let lease: Promise<DatabaseLease> | undefined;
     return {
@@ -326,7 +332,10 @@ export class CoordinatorService {
     };
   }
 
-  /** Changes since a position, in one page. Its `holds` is to be asked before a part of it is sent. */
+  /**
+   * Changes since a position, in one page. The caller asks its `holds` before it sends a part of
+   * it.
+   */
   handleSync(
     client: ClientIdentity,
     access: DatabaseAccess,
@@ -335,7 +344,7 @@ export class CoordinatorService {
     return this.delivery.changes(client, access, query);
   }
 
-  /** A snapshot, once there is a place for one more. The caller closes it. */
+  /** A snapshot, as soon as another one may be served. The caller closes it. */
   handleSnapshot(
     client: ClientIdentity,
     access: DatabaseAccess,
@@ -345,14 +354,15 @@ export class CoordinatorService {
     return this.delivery.snapshot(client, access, checkpoint, reader);
   }
 
-  /** For the batches that a client sends: see `Applicant`. */
+  /** A line for the batches of one client: see `Applicant`. */
   newLine(sender: Reader): BatchLine {
     return new BatchLine(sender, (identity) => this.admission.isCurrent(identity));
   }
 
   /**
-   * Stores a batch, and tells every other session.
-   * @param applicant who it is by then, and whether it still waits for the answer
+   * Stores a batch, and publishes it to the other sessions.
+   * @param applicant the sender's identity at the time of storing, and whether it still waits for
+   *   the answer
    */
   applyChanges(
     client: ClientIdentity,
@@ -363,7 +373,7 @@ export class CoordinatorService {
     return this.#pipeline.apply(client, database, changeSets, applicant);
   }
 
-  /** Stores a batch and waits for it. */
+  /** Stores a batch, and waits until it is durable. */
   async handleApplyChanges(
     client: ClientIdentity,
     database: DatabaseAccess,
@@ -377,8 +387,8 @@ export class CoordinatorService {
   }
 
   /**
-   * Stores rows of the server's own, without asking hooks, and tells every session.
-   * See `CoordinatorAccess.write`.
+   * Stores rows of the server's own without asking hooks, and publishes them to all sessions. See
+   * `CoordinatorAccess.write`.
    */
   async write(databaseId: string, rows: readonly RowWrite[]): Promise<WriteResult> {
     this.checkDatabaseId(databaseId);
@@ -394,7 +404,7 @@ export class CoordinatorService {
     }
   }
 
-  /** @throws SyncError OVERLOADED when `limits.sessions` are there, or its user has a share of them */
+  /** @throws SyncError OVERLOADED when `limits.sessions`, or the share of its user, is taken */
   addSession(session: LiveSession, database: Database): void {
     this.sessions.add(session, database);
   }
@@ -408,12 +418,15 @@ export class CoordinatorService {
     return this.#options.hooks;
   }
 
-  /** Refuses new batches from now on, and waits for those under way, up to a deadline. */
+  /** Refuses new batches from now on, and waits for those under way, for at most `deadlineMs`. */
   settle(deadlineMs: number): Promise<void> {
     return this.#pipeline.settle(deadlineMs);
   }
 
-  /** Settles, drains the notify hooks, and closes the stores. What is stored by then is safe. */
+  /**
+   * Waits for the batches under way and for the notify hooks, then closes the stores. What was
+   * stored is safe.
+   */
   async stop(deadlineMs: number): Promise<void> {
     await this.settle(deadlineMs);
     await this.#options.hooks.drain(deadlineMs);

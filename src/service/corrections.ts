@@ -1,8 +1,8 @@
 /**
- * What validate hooks made of a batch, told apart: what they left as it was goes on verbatim, as
- * its author's; what they rewrote is the coordinator's own from now on. Under the author's HLC
- * a rewritten value would never reach the author, who has another value under that HLC. What is
- * not there any more was refused.
+ * Compares a batch with what `onBeforeApplyChanges` has made of it. An item that is unchanged is
+ * stored as its author's, byte for byte. A rewritten item becomes a compensation: a change of the
+ * coordinator, since under the author's HLC the author would keep its own value. An item that did
+ * not come back was refused.
  */
 
 import { withItems } from '../engine/merge/foreign-authors.ts';
@@ -13,23 +13,26 @@ import { decodeChange, decodeMigration, encodeChange, encodeMigration } from '..
 
 export interface Corrected {
   changeSets: readonly WireChangeSet[];
-  /** Each with the HLC of the change that it answers. */
+  /** Each carries the HLC of the change that it replaces. */
   compensations: readonly WireChangeSet[];
-  /** What no hook gave back, in any form. */
+  /** Items that did not come back from the hooks. */
   refused: readonly WireChangeSet[];
-  /** What came back elsewhere: what was made of it doesn't replace it where it was made. */
+  /**
+   * Items whose rewrite has another place (row or column), so that the original's place has to be
+   * reverted.
+   */
   moved: readonly WireChangeSet[];
 }
 
 export interface Separated extends Corrected {
-  /** By a change that was rewritten, what is in `authored` in its place. */
+  /** For each rewritten item, the item in `compensations` that replaces it. */
   rewrites: ReadonlyMap<WireItem, WireItem>;
 }
 
 /**
  * @param originals as the client sent them
- * @param approved what is left of them
- * @param lineage which of them each change that is left stands for
+ * @param approved what the hooks have left of them
+ * @param lineage which original each approved item stands for
  */
 export function separateCorrections(
   originals: readonly WireChangeSet[],
@@ -77,7 +80,7 @@ function addItem({ changes, schemaMigrations }: WireChangeSet, item: WireItem): 
   else schemaMigrations.push(item);
 }
 
-/** A value may have more than one spelling, so the original is put as the hook saw it. */
+/** Compares with the original as the hook saw it, since a value may have more than one spelling. */
 export function isLeftAlone(original: WireItem, back: WireItem): boolean {
   if (original === back) return true;
   const seen = isChange(original)

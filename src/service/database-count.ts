@@ -1,11 +1,11 @@
-/** How many databases there are, so that there are never more than `storage.maxDatabases`. */
+/** Counts the databases of a storage, so that there are never more than `storage.maxDatabases`. */
 
 import { SyncError } from '../errors/sync-error.ts';
 import type { Storage } from '../storage/kv-store.ts';
 
-/** Nothing passes by itself here: whoever is refused need not come back at once. */
+/** Databases are rarely removed, so a refused client need not come back sooner. */
 const RETRY_MS = 60_000;
-/** After so long they are counted anew where others make or remove some. */
+/** The count is this old at most where other servers create or remove databases. */
 const RECOUNT_MS = 60_000;
 
 export class DatabaseCount {
@@ -15,15 +15,15 @@ export class DatabaseCount {
   #countedAt = Number.NEGATIVE_INFINITY;
   #counting: Promise<void> | undefined;
 
-  /** A storage that does not list its databases has no bound. */
+  /** A storage that cannot list its databases has no bound. */
   constructor(storage: Pick<Storage, 'list' | 'isShared'>, max: number) {
     this.#storage = storage;
     this.#max = max;
   }
 
   /**
-   * @param make makes one more
-   * @throws SyncError OVERLOADED, if there is none to be made; what `make` throws
+   * @param make creates a database
+   * @throws SyncError OVERLOADED if the bound is met; what `make` throws
    */
   async oneMore<T>(make: () => Promise<T>): Promise<T> {
     const isStale = performance.now() - this.#countedAt >= RECOUNT_MS;

@@ -1,18 +1,21 @@
-/** What metrics and `/status` say of the databases that are open, taken together. */
+/** Figures of all open databases together, for metrics and `/status`. */
 
 import type { SyncManager, World } from '../engine/sync-manager.ts';
 import type { DatabasePool } from './database-pool.ts';
 
-/** How far the newest position is ahead of the clock, in milliseconds, where it is furthest. */
+/**
+ * How far the newest position is ahead of the clock, in milliseconds, in the database where it is
+ * furthest.
+ */
 export function positionAheadMs(pool: DatabasePool): number {
   return Math.max(0, ...[...pool.open()].map(({ manager }) => manager.positionAheadMs));
 }
 
-/** Each as of the moment that it is asked. */
+/** Each figure is computed when it is read. */
 export function databaseFigures(pool: DatabasePool, world: World) {
   const sum = (figure: (manager: SyncManager) => number) =>
     [...pool.open()].reduce((total, { manager }) => total + figure(manager), 0);
-  // The longest; 0 where there is no such moment.
+  // The longest time; 0 if no database has such a moment.
   const secondsSince = (moment: (manager: SyncManager) => number | undefined) => {
     const nowMs = world.now();
     const moments = [...pool.open()].map(({ manager }) => moment(manager) ?? nowMs);

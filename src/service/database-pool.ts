@@ -1,6 +1,6 @@
 /**
- * The databases of a server: opened when somebody needs one, shared while they do, and
- * closed when nobody has for a while. Never more than a configured number at once.
+ * The open databases of a server. Opens a database at its first use, shares it, and closes it after
+ * `storage.idleCloseMs` without a lease. There are never more than `storage.maxOpenDatabases`.
  */
 
 import type { CoordinatorConfig } from '../config/schema.ts';
@@ -37,7 +37,7 @@ export interface DatabasePoolOptions {
   config: CoordinatorConfig;
   world: World;
   logger: Logger;
-  /** What fails as often as somebody asks for it. */
+  /** For failures that recur with every request. */
   faults: BoundedLog;
   logPins: Pick<LogPinKeeper, 'renew'>;
 }
@@ -45,14 +45,14 @@ export interface DatabasePoolOptions {
 class PoolEntry {
   readonly opening: Promise<Database & { store: KVStore }>;
   leases = 0;
-  /** Those of one holder count once. */
+  /** By holder. The leases of one holder take one place. */
   readonly places = new Map<string, { leases: number; giveBack(): void }>();
-  /** Who has held it last. */
+  /** The holder of the last lease. */
   lastHolder: string | undefined;
   lastUsed = 0;
   idleTimer: NodeJS.Timeout | undefined;
   database: Database | undefined;
-  /** Once it is open. */
+  /** Set once the database is open. */
   upkeep: Upkeep | undefined;
 
   constructor(open: (entry: PoolEntry) => Promise<Database & { store: KVStore }>) {
@@ -70,7 +70,10 @@ export class DatabasePool {
   readonly #upkeep: DatabaseUpkeep;
   #uses = 0;
   #closed = false;
-  /** The last opening failed since too many files are open, and nothing was closed since. */
+  /**
+   * The last attempt to open failed because too many files are open, and no database was closed
+   * since.
+   */
   #isOutOfFiles = false;
 
   constructor(options: DatabasePoolOptions) {
@@ -100,17 +103,17 @@ export class DatabasePool {
     return this.#upkeep.counts;
   }
 
-  /** That those take which may be open at once. */
+  /** The files of as many databases as may be open at once. */
   get filesMax(): number {
     return this.#maxOpen * (this.#options.storage.filesPerDatabase ?? 0);
   }
 
-  /** Those that are open, not those that are being opened. */
+  /** Without those that are still being opened. */
   *open(): Generator<Database> {
     for (const { database } of this.#entries.values()) if (database !== undefined) yield database;
   }
 
-  /** Why no database can be opened for anybody at the moment, if that is so. */
+  /** Why no database can be opened at the moment; `undefined` if one can. */
   get refusal(): SyncError | undefined {
     if (this.#isOutOfFiles) {
       return new SyncError('STORE_UNAVAILABLE', 'too many files are open (ulimit -n)');
@@ -128,7 +131,7 @@ export class DatabasePool {
   }
 
   /**
-   * @param holder see `OpenDatabase`
+   * @param holder whose share it counts for, see `budget.ts`
    * @throws SyncError INVALID_DATABASE_ID, OVERLOADED, SHUTTING_DOWN, or what the store throws
    */
   async acquire(id: string, holder?: string): Promise<DatabaseLease> {
@@ -195,7 +198,7 @@ export class DatabasePool {
   }
 
   #add(id: string): PoolEntry {
-    // What makes room no longer counts while it closes; whoever asks for it again waits for that.
+    // A database that makes room no longer counts while it closes. A request for it waits for that.
     if (this.#entries.size >= this.#maxOpen && this.#closeIdlest() === undefined) {
       throw this.#tooMany();
     }
@@ -204,7 +207,7 @@ export class DatabasePool {
     entry.opening.then(
       (database) => {
         entry.database = database;
-        // It may have been given up while it was being opened.
+        // The entry may have been closed while it was being opened.
         if (this.#entries.get(id) === entry) entry.upkeep = this.#upkeep.start(database);
       },
       () => undefined,
@@ -213,8 +216,9 @@ export class DatabasePool {
   }
 
   /**
-   * The one that makes room: of whoever has left the most, the one that nobody has used for longest. So
-   * somebody who asks for many closes only what is theirs.
+   * The database to close when room is needed: among the holders' idle databases, those of the
+   * holder with the most are taken, and of these the least recently used. So a client that opens
+   * many databases closes only its own.
    */
   #idlest(): [id: string, entry: PoolEntry] | undefined {
     const idle = [...this.#entries].filter(([, { leases }]) => leases === 0);
@@ -225,7 +229,7 @@ export class DatabasePool {
     return candidates.toSorted(([, a], [, b]) => a.lastUsed - b.lastUsed)[0];
   }
 
-  /** @returns settles once it is closed; `undefined` if all are in use */
+  /** @returns resolves once it is closed; `undefined` if all databases are in use */
   #closeIdlest(): Promise<void> | undefined {
     const idlest = this.#idlest();
     if (idlest === undefined) return undefined;
@@ -234,7 +238,7 @@ export class DatabasePool {
     return closing;
   }
 
-  /** Where too many files are open, databases that nobody uses are closed until it can be opened. */
+  /** While too many files are open, closes idle databases one by one and tries again. */
   async #openStore(id: string): Promise<KVStore> {
     for (;;) {
       try {
@@ -243,7 +247,7 @@ export class DatabasePool {
         return store;
       } catch (error) {
         if (!isOutOfFiles(error) || this.#closed) throw error;
-        // Its own would wait for it.
+        // Leave out its own closing, which would wait for this opening.
         const others = [...this.#closings].filter(([closed]) => closed !== id);
         const closing = others[0]?.[1] ?? this.#closeIdlest();
         this.#isOutOfFiles = closing === undefined;
@@ -285,7 +289,7 @@ export class DatabasePool {
     }
   }
 
-  /** Tidies up a database now, whether it is worth the while or not. */
+  /** Runs maintenance on a database now, even if there is little to gain. */
   async maintain(id: string): Promise<Maintained> {
     const lease = await this.acquire(id);
     try {
@@ -295,7 +299,10 @@ export class DatabasePool {
     }
   }
 
-  /** An idle database is tidied up before it goes, or one that is never open for long never is. */
+  /**
+   * Maintains an idle database before it closes: one that is never open for long would otherwise
+   * never be maintained.
+   */
   #retire(id: string, entry: PoolEntry): void {
     const retire = async () => {
       try {
@@ -307,13 +314,16 @@ export class DatabasePool {
     this.#settle(id, retire());
   }
 
-  /** A store that failed to write takes no more, and one that was replaced is another: close it, so that the next who asks opens it anew. */
+  /**
+   * A store that failed to write accepts no more writes, and a replaced one is another database.
+   * Closes it, so that the next request opens it again.
+   */
   #replace(id: string, entry: PoolEntry): void {
-    // Whatever else still waited for it fails as well; by then another may stand in its place.
+    // All its pending work fails as well. By then a new entry may have taken its place.
     if (this.#entries.get(id) === entry) this.#settle(id, this.#close(id, entry));
   }
 
-  /** Work that nobody waits for: its failure is the operator's to see. */
+  /** For background work: its failure is logged, since no caller waits for it. */
   #settle(id: string, work: Promise<void>): void {
     const { faults } = this.#options;
     work.catch((error: unknown) =>
@@ -336,7 +346,7 @@ export class DatabasePool {
     const database = await entry.opening.catch(() => undefined);
     if (database === undefined) return;
     await database.manager.close();
-    // Whoever waited for an answer gets it before the socket closes.
+    // Let pending answers be sent before the sockets close.
     await new Promise(setImmediate);
     database.sessions.close();
     await database.store.close();
@@ -344,7 +354,7 @@ export class DatabasePool {
     this.#options.logger('database %s is closed', database.id);
   }
 
-  /** Closes all of them, whoever still holds one. Later `acquire` calls reject. */
+  /** Closes all databases, even those with leases. Later `acquire` calls reject. */
   async close(): Promise<void> {
     this.#closed = true;
     const closings = [...this.#entries].map(([id, entry]) => this.#close(id, entry));

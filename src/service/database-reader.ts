@@ -1,4 +1,6 @@
-/** What hooks read of the databases: opened for as long as they are read. */
+/**
+ * How hook modules read databases. Each read opens the database, and keeps it open until it ends.
+ */
 
 import { decodeHlc, encodeHlc } from '../clock/hlc.ts';
 import { bytesToText } from '../engine/records/row.ts';
@@ -17,16 +19,16 @@ import { bytesFor, type PageReads } from './page-reads.ts';
 type Acquire = (databaseId: string) => Promise<Pick<DatabaseLease, 'manager' | 'release'>>;
 
 const PAGE_BYTES = 256 * 1024;
-/** It is parsed. */
+/** A page takes more memory once it is parsed. */
 const PAGE_MEMORY_BYTES = bytesFor(PAGE_BYTES, 'parsed');
 
-/** What pages of logs are read in. */
+/** The memory for pages of logs. */
 export interface ReaderMemory {
   reads: PageReads;
   reserve(bytes: number): Promise<Reservation>;
 }
 
-/** What can be read once the databases can be opened. */
+/** All but `ready`, which tells when the databases can be opened. */
 type DatabaseReader = Omit<CoordinatorReader, 'ready'>;
 
 export function createDatabaseReader(
@@ -91,7 +93,7 @@ export function createDatabaseReader(
           }
           if (!page.hasMore) return;
           after = page.end;
-          // It may have been a long one.
+          // A long transaction may have made the reservation larger.
           room.adjust(PAGE_MEMORY_BYTES);
         }
       } finally {
@@ -108,7 +110,7 @@ export function toStoredRow({ pk, valuesByColumn }: WireRow): StoredRow {
   return { pk: pk.map(decodeValue), values };
 }
 
-/** Stands in until the server is set up, since the hooks are set up first. */
+/** Given to the hook modules, which are loaded before the server is set up; `bind` connects it. */
 export class LateReader implements CoordinatorReader {
   readonly ready: Promise<void>;
   #reader: DatabaseReader | undefined;

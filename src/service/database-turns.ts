@@ -1,7 +1,8 @@
 /**
- * One batch a database at a time, from the question whether it may be stored to its being stored: what
- * its validators have read still holds when it is merged. Where others write to the same store it may
- * not, which the merge finds out; then they are asked again.
+ * Gives the batches of a database with a serial module one turn at a time. A turn lasts from
+ * judging to storing, so that what the validators read still holds when the batch is merged. If
+ * another server writes to the same store meanwhile, the merge finds out, and the batch is judged
+ * again.
  */
 
 import { AsyncLocalStorage } from 'node:async_hooks';
@@ -13,19 +14,19 @@ import type { DatabaseAccess } from './open-database.ts';
 const TRIES_MAX = 10;
 const RETRY_AFTER_MS = 1000;
 
-/** What the work of a turn goes by. */
+/** What the work of a turn needs. */
 export interface Turn {
-  /** Where the log ends as long as nothing has come between. */
+  /** The end of the log, as long as nothing has been written since. */
   expected: HlcText;
-  /** Invokes the validators: what they call, for as long as the turn lasts, is known to be theirs. */
+  /** Runs the validators, so that calls they make during the turn are recognised as theirs. */
   judge<T>(invoke: () => Promise<T>): Promise<T>;
 }
 
 interface Judging {
   databaseId: string;
-  /** The one by whose validators this batch was brought. */
+  /** The turn whose validators brought this batch. */
   outer: Judging | undefined;
-  /** Databases that its validators write to, or wait for. */
+  /** Databases that its validators write to or wait for. */
   touched: Set<string>;
   isOver: boolean;
 }
@@ -33,18 +34,18 @@ interface Judging {
 export class DatabaseTurns {
   readonly #lastById = new Map<string, Promise<void>>();
   readonly #currentById = new Map<string, Judging>();
-  /** Made with the first turn: where nothing is serial nobody pays for following what is called. */
+  /** Made at the first turn, since tracking asynchronous calls costs something. */
   #judging: AsyncLocalStorage<Judging> | undefined;
 
   /**
-   * @throws Error when it is called by a validator whose turn a write to this database would make stale, or whose
-   * turn a validator of that database makes stale
+   * @throws Error when a validator calls it, and the write would make its own turn stale, or would
+   *   close a circle of validators that make each other stale
    */
   refuseWhileJudging(databaseId: string): void {
     this.#touch(databaseId, 'service.write');
   }
 
-  /** Takes down that a validator is about to have something to do with another database. */
+  /** Notes that a validator uses another database. */
   #touch(databaseId: string, what: string): Judging | undefined {
     const judging = this.#judging?.getStore();
     if (judging === undefined || judging.isOver) return undefined;
@@ -62,7 +63,10 @@ export class DatabaseTurns {
     return judging;
   }
 
-  /** Which one of `waiting` is touched by whoever judges in a database, or in one that those touch. */
+  /**
+   * Follows what the validators of a database touch, and returns the first database in `waiting`
+   * that is reached.
+   */
   #wayBack(databaseId: string, waiting: ReadonlySet<string>): string | undefined {
     const seen = new Set([databaseId]);
     for (const id of seen) {
@@ -75,8 +79,8 @@ export class DatabaseTurns {
   }
 
   /**
-   * @param work judges and stores, if the database is still at the position that is expected then
-   * @throws SyncError OVERLOADED, when others have come between every time
+   * @param work judges and stores, if the database is still at `expected` when it stores
+   * @throws SyncError OVERLOADED, after ten tries in which others have written meanwhile
    * @throws Error when a validator brings the batch, and would wait for itself
    */
   async run<T>(database: DatabaseAccess, work: (turn: Turn) => Promise<T>): Promise<T> {
@@ -122,7 +126,7 @@ export class DatabaseTurns {
   }
 }
 
-/** Those in which something waits for the end of this. */
+/** The databases of all turns that wait for the end of this one. */
 function databasesOf(judging: Judging): Set<string> {
   const ids = new Set<string>();
   for (let each: Judging | undefined = judging; each !== undefined; each = each.outer) {

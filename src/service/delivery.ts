@@ -1,6 +1,6 @@
 /**
- * The read path of both transports: a client that asks is sent a page of changes or a snapshot, as far as it may see
- * them, or is told to start over.
+ * The read path of both transports: sends a client a page of changes or a snapshot, without what
+ * its read filter hides, or tells it to start over.
  */
 
 import type { HlcText } from '../clock/hlc.ts';
@@ -28,15 +28,15 @@ import { Resyncs } from './resyncs.ts';
 import { type Reader, type Rights, toGetChanges, toReader } from './rights.ts';
 import { SnapshotStreams } from './snapshot-streams.ts';
 
-/** Bytes of JSON in one page of changes, whatever the number of its changes. */
+/** Bytes of JSON in one page of changes, however many changes it has. */
 const HTTP_PAGE_BYTES_MAX = 4 * 1024 * 1024;
 
 export interface ChangesQuery extends Partial<Reader> {
-  /** What the client has; everything, if it has nothing. */
+  /** The position that the client has read to; `undefined` to read from the start. */
   sinceHLC?: HlcText | undefined;
-  /** At most about so many changes. */
+  /** The approximate maximum of changes in the page. */
   limit?: number | undefined;
-  /** What it is read in. */
+  /** The memory for the page. */
   memory?: PageMemory;
   signal?: AbortSignal;
 }
@@ -45,14 +45,15 @@ export interface ChangesQuery extends Partial<Reader> {
 export interface ChangesPage {
   changeSets: Uint8Array[];
   hasMore: boolean;
-  /** The position to ask from next. */
+  /** The position to ask from next time. */
   watermark: HlcText;
 }
 
 /** A page on its way to a client. */
 export interface ServedPage extends ChangesPage {
   /**
-   * Whether it is what the client may see: no more of it is to be sent if not. Waits while that is asked.
+   * Whether the client may still see the page; if not, no more of it may be sent. Asks the hooks
+   * where needed.
    * @throws SyncError why the client may see nothing
    */
   holds(): Promise<boolean>;
@@ -60,18 +61,18 @@ export interface ServedPage extends ChangesPage {
 
 /** A snapshot on its way to a client. */
 export interface ServedSnapshot extends Snapshot {
-  /** To be called when all of it has been sent, for draining. */
+  /** To be called when all of it has been sent, for `drainPoint`. */
   noteSent(): Promise<void>;
 }
 
-/** Whom a snapshot is sent to; by default, who asked. */
+/** Who gets a snapshot; by default the client that asks for it. */
 export interface SnapshotReader extends Partial<Reader> {
   signal?: AbortSignal;
-  /** What it is sent for. */
+  /** The call that it is sent for. */
   origin?: CallOrigin;
-  /** What of it is on its way, and has not been taken yet. */
+  /** Bytes that have been sent to the socket, but not taken by the client yet. */
   queuedBytes?(): number;
-  /** Room for its long rows. */
+  /** Reserves memory for long rows. */
   admit?: AdmitRow;
 }
 
@@ -79,7 +80,7 @@ export interface DeliveryOptions {
   hooks: HookChain;
   config: CoordinatorConfig;
   rights: Rights;
-  /** All that are open. */
+  /** All open sessions. */
   sessions: Iterable<LiveSession>;
   /** See `SnapshotStreams`. */
   onLimit(limit: LimitName): void;
@@ -93,7 +94,7 @@ export class Delivery {
   readonly #snapshots: SnapshotStreams;
   readonly #resyncs = new Resyncs(createLogger('sync-coordinator:service'));
 
-  /** How long a page of changes takes to be read. */
+  /** Seconds to read a page of changes. */
   readonly querySeconds = new Distribution(SECONDS_BUCKETS);
 
   constructor({ hooks, config, rights, sessions, onLimit }: DeliveryOptions) {
@@ -113,12 +114,15 @@ export class Delivery {
     return this.#snapshots.size;
   }
 
-  /** What a client may see, if a hook has a say in it. */
+  /** The client's read filter; `undefined` if no hook filters. */
   readFilterOf(reader: Reader, signal?: AbortSignal, origin?: CallOrigin): ReadFilter | undefined {
     return readFilterOf(this.#hooks, reader, signal, origin);
   }
 
-  /** Ends the sessions that are named. Clients that are away are told when they ask. */
+  /**
+   * Makes the sessions that `predicate` names start over. Clients that are away are told when they
+   * come back.
+   */
   async startOver(predicate: IdentityPredicate): Promise<number> {
     const named = [...this.#sessions].filter(({ identity }) => predicate(identity));
     this.#resyncs.demand(predicate);
@@ -141,7 +145,7 @@ export class Delivery {
   }
 
   /**
-   * The cursor of a client that says it has everything up to `sinceHLC`.
+   * The log cursor of a client that has everything up to `sinceHLC`.
    * @throws SyncError SNAPSHOT_REQUIRED
    */
   async cursorFor(
@@ -154,7 +158,7 @@ export class Delivery {
     refuseOwnSite(client, database);
     await this.#resyncs.meet(client, database);
     const state = await manager.sites.state(site);
-    // Who names no position may hold what was refused all the same.
+    // Also a client that names no position may hold rows that were refused.
     const mustStartOver =
       state.resync !== undefined &&
       (sinceHLC !== undefined || (await manager.held.floorOf(site)) !== undefined);
@@ -183,7 +187,7 @@ export class Delivery {
       const { stamp } = right;
       const page = await this.#page(client, await access.open(), query);
       const holds = () => right.holds(stamp, signal);
-      // The right may have been withdrawn while the page was read, or the client may see less by now.
+      // The right or the filter may have changed while the page was read: then read it again.
       if (await holds()) return { ...page, holds };
     }
   }
@@ -222,7 +226,7 @@ export class Delivery {
   }
 
   /**
-   * Opens a snapshot once there is a place for one more. The caller closes it.
+   * Opens a snapshot, as soon as another one may be served. The caller closes it.
    * @throws SyncError NOT_AUTHORIZED, OVERLOADED
    */
   async snapshot(
@@ -241,7 +245,7 @@ export class Delivery {
     refuseOwnSite(client, database);
     await this.#resyncs.meet(client, database);
     const { resync } = await manager.sites.state(site);
-    // What the checkpoint holds is what the client saw before.
+    // After a resync, the checkpoint stands for what the client saw before.
     const usable = resync === undefined ? checkpoint : undefined;
     await manager.held.begin(site);
     const snapshot = await this.#snapshots.open(database, usable, { ...reader, site });

@@ -1,7 +1,7 @@
 /**
- * Where to ask a device to go on sending. Today's clients push one batch of about 1,000
- * changes and then wait for the next local edit; and after a bootstrap they first push back
- * everything that they have just received.
+ * Decides from which position to ask a device for more of its changes. Today's clients push one
+ * batch of about 1,000 changes and then wait for the next local edit. After a bootstrap they first
+ * push back all that they have received.
  */
 
 import { type HlcText, maxHlc } from '../clock/hlc.ts';
@@ -14,12 +14,12 @@ import type { WireChangeSet } from '../protocol/schemas.ts';
 const LARGE_BATCH_CHANGES = 500;
 
 /**
- * What a batch was: the site's own `news`; all `known`; or `foreign`, of which some was new, but not
- * the site's to bring.
+ * What a batch brought: `news` of the site's own; only `known` changes; or `foreign` changes, new
+ * ones that the site may not send.
  */
 export type BatchKind = 'news' | 'known' | 'foreign';
 
-/** @returns the HLC after which to ask, or `undefined` if there is no reason to ask */
+/** @returns the HLC after which to ask, or `undefined` if there is no need to ask */
 export async function drainPoint(
   manager: SyncManager,
   site: SiteId,
@@ -29,13 +29,13 @@ export async function drainPoint(
   if (kind === 'news' && countChanges(changeSets) < LARGE_BATCH_CHANGES) return undefined;
   const newest = newestHlc(changeSets);
   if (kind !== 'known' || newest === undefined) return newest;
-  // Nothing new: skip all that it could be pushing back. At least the batch itself, so that
-  // each question moves on.
+  // Skip everything that the device may be pushing back, and at least this batch, so that it gets
+  // on.
   const { authored = newest, snapshot = newest } = await manager.sites.state(siteIdToText(site));
   return maxHlc(newest, maxHlc(authored, snapshot));
 }
 
-/** As `limits.changesPerBatch` counts: a set without any is work, too. */
+/** Counts as `limits.changesPerBatch` does: an empty change set counts as one. */
 export function weighChanges(changeSets: readonly WireChangeSet[]): number {
   return changeSets.reduce((sum, set) => sum + Math.max(1, countChanges([set])), 0);
 }

@@ -1,9 +1,9 @@
-/** First in, first out, at a constant cost each: shifting a long array moves all that is left. */
+/** A first-in-first-out queue with constant cost. `Array.shift` would move all remaining items. */
 
 const COMPACT_FROM = 1024;
 
 export class Fifo<Item> {
-  /** None while nothing waits: most queues of most sockets are empty most of the time. */
+  /** `undefined` while the queue is empty, which most sockets' queues are. */
   #items: (Item | undefined)[] | undefined;
   #head = 0;
 
@@ -21,7 +21,8 @@ export class Fifo<Item> {
     const item = this.#items[this.#head];
     this.#items[this.#head++] = undefined;
     if (this.#head === this.#items.length) this.clear();
-    // Now and then what has been taken is let go: moving the rest costs less than taking it did.
+    // Drops the taken items when they are half of the array, so that this costs less than taking
+    // them.
     else if (this.#head >= COMPACT_FROM && this.#head * 2 >= this.#items.length) {
       this.#items = this.#items.slice(this.#head);
       this.#head = 0;

@@ -1,8 +1,7 @@
 /**
- * A snapshot as one client may see it. The hook sees each chunk as a change set of the
- * coordinator's at the snapshot's position, so that one filter does for everything. What is
- * left keeps its order and its form; the counts are those of what is sent, but for `tableCount`,
- * which is told before anybody has looked.
+ * A snapshot without what a client may not see. Each chunk goes through the read filter as a change
+ * set of the coordinator at the snapshot's position. What is left keeps its order and form. Counts
+ * are of what is sent, except `tableCount`, which is sent before the tables are filtered.
  */
 
 import { bytesToText } from '../engine/records/row.ts';
@@ -16,7 +15,7 @@ import type { Stamp } from './rights.ts';
 
 type TableChunk = Exclude<SnapshotChunk, { type: 'header' | 'schema-migration' }>;
 
-/** The right to a snapshot. */
+/** The client's right to the snapshot. */
 export interface SnapshotRight {
   /** See `ReadRight.stamp`. */
   now(): Stamp;
@@ -24,13 +23,13 @@ export interface SnapshotRight {
   holds(stamp: Stamp): Promise<boolean>;
 }
 
-/** What a client was shown, and as of when. */
+/** The filtered part, and the stamp of the right that it was filtered under. */
 interface Seen {
   stamp: Stamp;
   left: WireChangeSet | undefined;
 }
 
-/** Each chunk is given out only while the client may see it: what it was before doesn't count. */
+/** Gives out each chunk only if the client may see it at that moment. */
 export function filterSnapshot(
   snapshot: Snapshot,
   filter: ReadFilter | undefined,
@@ -41,7 +40,7 @@ export function filterSnapshot(
   return { ...snapshot, chunks: encode(new SnapshotFilter(filter, aliases, right).run(chunks)) };
 }
 
-/** As it is stored, as long as no hook has a say in it. */
+/** Passes chunks on as stored. Fails if the modules filter by now. */
 async function* whileWhole(
   chunks: AsyncIterable<Uint8Array>,
   right: SnapshotRight,
@@ -67,9 +66,9 @@ class SnapshotFilter {
   readonly #aliases: TableAliases;
   readonly #right: SnapshotRight;
   #header: SnapshotChunks['header'] | undefined;
-  /** All that come before the first table: the header tells how many are left of them. */
+  /** Migrations before the first table, kept until then because the header has their count. */
   #migrations: WireMigration[] | undefined = [];
-  /** A `table-start` that waits for something to follow. */
+  /** A `table-start` that is sent once its table turns out to have a visible entry. */
   #start: object | undefined;
   #entriesWritten = 0;
   readonly #totals = { totalTables: 0, totalEntries: 0, totalMigrations: 0 };
@@ -94,7 +93,7 @@ class SnapshotFilter {
     }
   }
 
-  /** What may be sent of a part at this moment. */
+  /** Filters a part, again if the right has changed meanwhile. */
   async #see(part: Partial<WireChangeSet>): Promise<Seen> {
     for (;;) {
       const stamp = this.#right.now();
@@ -103,7 +102,7 @@ class SnapshotFilter {
     }
   }
 
-  /** The same, after something else of the part has been sent. */
+  /** Filters the part again if the right has changed since, while something else was sent. */
   async #seeAgain(seen: Seen, part: Partial<WireChangeSet>): Promise<Seen> {
     return (await this.#right.holds(seen.stamp)) ? seen : this.#see(part);
   }
@@ -117,12 +116,12 @@ class SnapshotFilter {
     return left;
   }
 
-  /** The header and the DDL, the first time that something else comes. */
+  /** Sends the header and the migrations, before the first other chunk. */
   async *#begin(): AsyncGenerator<string, void, undefined> {
     if (this.#migrations === undefined) return;
     const part = { schemaMigrations: this.#migrations };
     this.#migrations = undefined;
-    // A hook is not invoked for nothing.
+    // Don't invoke the hook for no migrations.
     let seen =
       part.schemaMigrations.length === 0
         ? { stamp: this.#right.now(), left: undefined }
@@ -135,7 +134,7 @@ class SnapshotFilter {
       if (now !== seen) {
         const before = texts;
         [seen, texts] = [now, toMigrationTexts(now)];
-        // The header has told how many there are, and the others have been sent.
+        // The header with the old count, and earlier migrations, have been sent.
         const isSame = texts.length === before.length && before.every((it, j) => it === texts[j]);
         if (!isSame) throw changed();
       }
@@ -153,7 +152,7 @@ class SnapshotFilter {
         yield* this.#filterCells(chunk);
         return;
       case 'table-end': {
-        // A table of which nothing may be seen is not mentioned.
+        // Leave out a table without a visible entry.
         if (this.#start !== undefined) return;
         const entriesWritten = this.#entriesWritten;
         this.#totals.totalTables++;
@@ -183,7 +182,7 @@ class SnapshotFilter {
     const cells = () => seen.left?.changes.flatMap(toCellEntry) ?? [];
     if (cells().length === 0) return;
     if (this.#start !== undefined) {
-      // An estimate by what there is would tell how much is left out: so it goes by the first chunk.
+      // The total would tell how much is hidden, so the estimate is that of the first chunk.
       const start = JSON.stringify({ ...this.#start, estimatedEntries: cells().length });
       this.#start = undefined;
       yield start;

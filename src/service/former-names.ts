@@ -1,19 +1,18 @@
 /**
- * Asks what a client may see under every name that a table has gone by. A filter goes by names, and
- * DDL changes them: what is hidden under one of its names is hidden, and what is masked is masked,
- * whatever the table is called now.
+ * Applies a client's read filter under every name that a table has had. Filters go by names, and
+ * DDL renames tables: what is hidden or masked under one name of a table is so under all of them.
  */
 
 import type { TableAliases } from '../engine/tables/table-aliases.ts';
 import type { WireChange, WireChangeSet, WireMigration } from '../protocol/schemas.ts';
 
-/** What is left of change sets; the very change set where all of it is. */
+/** Filters change sets. It returns the same object for a change set of which everything is left. */
 type Ask = (changeSets: readonly WireChangeSet[]) => Promise<readonly WireChangeSet[]>;
 
-/** A table that has had more names than these is not shown: each costs another question. */
+/** A table with more former names is not shown, since each name costs a call of the filter. */
 const FORMER_NAMES_MAX = 64;
 
-/** @param changeSets each of a position of its own */
+/** @param changeSets with distinct HLCs */
 export async function askUnderAllNames(
   changeSets: readonly WireChangeSet[],
   aliases: TableAliases,
@@ -43,7 +42,7 @@ function withoutManyNamed(
   );
 }
 
-/** The change set itself if all of it is kept, nothing if none of it is. */
+/** The change set itself if all of it is kept; an empty list if nothing is. */
 function kept(
   set: WireChangeSet,
   changes: WireChange[],
@@ -59,14 +58,14 @@ function kept(
     : [{ ...set, changes, schemaMigrations }];
 }
 
-/** What of a change set is of tables that have another name, under that. */
+/** The part of a change set that is in tables with an `i`th former name, under that name. */
 class RenamedSet {
   readonly #origin: WireChangeSet;
   readonly #changes = new Map<WireChange, WireChange>();
   readonly #migrations = new Map<WireMigration, WireMigration>();
   readonly set: WireChangeSet;
 
-  /** @param i which of its other names */
+  /** @param i the index of the former name */
   constructor(origin: WireChangeSet, aliases: TableAliases, i: number) {
     this.#origin = origin;
     for (const change of origin.changes) {
@@ -96,7 +95,7 @@ class RenamedSet {
       const asked = this.#changes.get(change);
       if (asked === undefined) return [change];
       const answered = left[next];
-      // What is left is in the order in which it was asked about.
+      // The answer is in the order of the question.
       if (answered === undefined || !isSame(answered, asked)) return [];
       next++;
       return [withValueOf(change, asked, answered)];
@@ -109,7 +108,7 @@ class RenamedSet {
   }
 }
 
-/** But for the value, which may be masked. */
+/** Compares all but the value, which may be masked. */
 function isSame(a: WireChange, b: WireChange): boolean {
   if (a === b) return true;
   if (a.type !== 'column' || b.type !== 'column' || a.column !== b.column) return false;

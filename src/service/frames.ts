@@ -1,4 +1,4 @@
-/** Messages to clients, built from pieces that are JSON already. */
+/** Builds messages to clients from pieces of JSON. */
 
 import { ByteBuilder } from '../engine/records/byte-builder.ts';
 import { SyncError } from '../errors/sync-error.ts';
@@ -19,7 +19,7 @@ function* joined(pieces: readonly Uint8Array[]): Generator<Uint8Array> {
   }
 }
 
-/** A message, in the pieces that it was put together from: what is long is in memory once, as it was read. */
+/** A message in pieces, so that a long change set is not copied. */
 export type Frame = readonly Uint8Array[];
 
 export function frameBytes(frame: Frame): number {
@@ -34,33 +34,33 @@ export function changeSetsFrame(
   return [...inBlocks([OPENING[kind], ...joined(changeSets), CLOSING])];
 }
 
-/** What is made ready for a page of changes; most answers are small. */
+/** The initial capacity for a page; most pages are small. */
 const FIRST_PAGE_BYTES = 4 * 1024;
-/** Of a page, what is around and between its change sets included. */
+/** A page's length in proportion to that of its change sets. */
 const FRAME_BYTES_A_BYTE = 1.02;
-/** What is longer is not copied into a page, but sent as it was read. */
+/** A longer change set is not copied into the page, but sent as it was read. */
 const COPIED_BYTES_MAX = 1024 * 1024;
 
-/** `changes` messages, one after the other, each written change set by change set. */
+/** Writes `changes` messages one after the other, change set by change set. */
 export class PageWriter {
   readonly #builder: ByteBuilder;
-  /** All but what is in the builder. */
+  /** The finished pieces; the rest is in the builder. */
   #pieces: Uint8Array[] = [];
   #piecesBytes = 0;
   #isEmpty = true;
 
-  /** @param pageBytes about what a message grows to, unless it stays small */
+  /** @param pageBytes the approximate length of a message that does not stay small */
   constructor(pageBytes: number) {
     const grownCapacity = Math.ceil(pageBytes * FRAME_BYTES_A_BYTE);
     this.#builder = new ByteBuilder(FIRST_PAGE_BYTES, grownCapacity);
   }
 
-  /** In bytes, of what has been added. */
+  /** The bytes that have been added. */
   get length(): number {
     return this.#piecesBytes + this.#builder.length;
   }
 
-  /** @param json of a change set */
+  /** @param json a change set */
   add(json: Uint8Array): void {
     this.#builder.add(this.#isEmpty ? OPENING.changes : COMMA);
     this.#isEmpty = false;
@@ -68,7 +68,7 @@ export class PageWriter {
       this.#builder.add(json);
       return;
     }
-    // The builder's own is overwritten by what comes next.
+    // Copied, because the builder overwrites its buffer.
     this.#addPiece(Buffer.from(this.#builder.take()));
     this.#addPiece(json);
   }
@@ -78,7 +78,7 @@ export class PageWriter {
     this.#piecesBytes += piece.length;
   }
 
-  /** The message, lent until the next one is written. */
+  /** The message. It is valid until the next one is written. */
   take(): Frame {
     if (this.#isEmpty) this.#builder.add(OPENING.changes);
     this.#isEmpty = true;
@@ -94,23 +94,23 @@ export class PageWriter {
 const CHUNK_OPENING = Buffer.from('{"type":"snapshot_chunk","chunk":');
 const CHUNK_CLOSING = Buffer.from('}');
 
-/** @param chunk is copied: it is only lent */
+/** @param chunk copied here, since it is only lent */
 export function snapshotChunkFrame(chunk: Uint8Array): Frame {
   return [Buffer.concat([CHUNK_OPENING, chunk, CHUNK_CLOSING])];
 }
 
-/** What of a page is put together at most before it is handed over: many small pieces would cost a write each. */
+/** Small pieces are joined up to this length, since each block costs a write. */
 const BLOCK_BYTES = 64 * 1024;
 
-/** An answer in pieces, which are given up one by one as it is taken. */
+/** An answer in pieces. Each piece is dropped as soon as it has been taken. */
 export interface PiecedAnswer {
-  /** Bytes of all of them. */
+  /** In bytes, of all pieces. */
   length: number;
-  /** To be read once, to its end or not. */
+  /** To be called once. */
   blocks(): Generator<Uint8Array>;
 }
 
-/** The answer to `GET /changes`. Nothing of it is copied but what is small, when its turn comes. */
+/** The answer to `GET /changes`. Copies only small pieces, just before they are sent. */
 export function changesPageJson(page: {
   changeSets: readonly Uint8Array[];
   hasMore: boolean;
@@ -126,7 +126,7 @@ export function changesPageJson(page: {
   return { length, blocks: () => inBlocks(pieces) };
 }
 
-/** A page that has begun is cut where the client may not see the rest of it: it will ask again. */
+/** Ends a page midway with an error once the client may no longer see it; the client asks again. */
 export async function* blocksWhile(
   mayGoOn: () => Promise<boolean>,
   page: PiecedAnswer,
@@ -139,7 +139,7 @@ export async function* blocksWhile(
   }
 }
 
-/** Empties `pieces`. */
+/** Empties `pieces` as it goes. */
 function* inBlocks(pieces: Uint8Array[]): Generator<Uint8Array> {
   pieces.reverse();
   while (pieces.length > 0) {

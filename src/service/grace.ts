@@ -1,11 +1,11 @@
-/** Time that a peer is given. */
+/** Measures the time that a peer is given. */
 
 const STEPS = 9;
 
 /**
- * Calls `end` after about `ms` milliseconds in which this process got its turns: what the machine keeps
- * it from, and so from hearing the peer, is not held against the peer.
- * @returns ends it before
+ * Calls `end` after about `ms` milliseconds in which this process was running. While the process is
+ * held up it cannot hear the peer, so that time counts little.
+ * @returns cancels it
  */
 export function startGrace(ms: number, end: () => void): () => void {
   let steps = 0;

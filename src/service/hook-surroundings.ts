@@ -1,4 +1,4 @@
-/** What hook modules are given where there is no server around them: for `check`, and for tests. */
+/** The surroundings of hook modules without a server: for `check`, and for tests. */
 
 import { Registry } from 'prom-client';
 import type { HookSurroundings } from '../hooks/context.ts';
@@ -8,7 +8,7 @@ import { LateAccess } from './late-access.ts';
 
 const nothing = () => undefined;
 
-/** Nothing can be read or done, and routes lead nowhere. */
+/** Reads and writes fail, and routes are not served. */
 export function surroundingsWithoutServer(registry = new Registry()): HookSurroundings {
   return {
     metricsOf: (module) => createHookMetrics(module, registry),

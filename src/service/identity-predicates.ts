@@ -1,23 +1,23 @@
 /**
- * What was said about clients ("those of this user") and holds for whoever was known before it was
- * said. Said once, it is heeded whenever such a client is looked at again: also one that was nowhere to
- * be found at that moment, since a hook was just about to say who it is.
+ * Predicates about clients (for instance "those of this user") that hold for all identities known
+ * before the predicate was added. They are kept, so that they also reach a client whose login was
+ * under way at that moment.
  */
 
 import type { ClientIdentity } from '../hooks/types.ts';
 
 export type IdentityPredicate = (identity: ClientIdentity) => boolean;
 
-/** Beyond it the oldest is forgotten: it is taken to name everybody who was known before it. */
+/** Beyond this many the oldest is dropped, and counts as true for all identities from before it. */
 const PREDICATES_MAX = 1000;
 
 export class IdentityPredicates {
-  /** The newest last. */
+  /** The newest is last. */
   #predicates: IdentityPredicate[] = [];
-  /** How many were said in all: a moment, to ask from. */
+  /** How many have been added in all. The count serves as a moment. */
   #said = 0;
 
-  /** The moment that it is. */
+  /** The present moment. */
   get now(): number {
     return this.#said;
   }
@@ -28,7 +28,10 @@ export class IdentityPredicates {
     if (this.#predicates.length > PREDICATES_MAX) this.#predicates.shift();
   }
 
-  /** Whether it is named by anything that was said after a moment. Who can't be judged is named. */
+  /**
+   * Whether a predicate that was added after `since` names the identity. A predicate that throws,
+   * or was dropped, counts as true.
+   */
   names(identity: ClientIdentity, since: number): boolean {
     const count = this.#said - since;
     if (count === 0) return false;

@@ -1,4 +1,4 @@
-/** The requests of one client that are not answered yet, counted, so that they can be bounded. */
+/** Counts a client's requests without an answer, so that they can be bounded. */
 
 export class InFlight {
   #size = 0;
@@ -18,7 +18,7 @@ export class InFlight {
     }
   }
 
-  /** Resolves when fewer than `limit` are under way. For one at a time to wait for. */
+  /** Resolves when fewer than `limit` are under way. Only one caller may wait at a time. */
   async below(limit: number): Promise<void> {
     while (this.#size >= limit) {
       await new Promise<void>((resolve) => {

@@ -1,7 +1,7 @@
 /**
- * Asks whether what a client writes may be stored under every name of the table that it goes to. Rules go
- * by names, and what is written under a former name of a table goes to that table: what is refused
- * under one of them is refused.
+ * Asks the modules about a client's changes under every name of the table that they go to. Rules go
+ * by names, and a change under a former name goes to the same table: it is refused if it is refused
+ * under one of the names.
  */
 
 import { isOfIndex } from '../engine/records/table-record.ts';
@@ -17,26 +17,29 @@ import { isLeftAlone } from './corrections.ts';
 
 type Ask = (changeSets: readonly ChangeSet[]) => Promise<Judged>;
 
-/** What has more other names than these is refused: each costs another question. */
+/**
+ * A change to a table with more other names is refused, since each name costs a call of the
+ * modules.
+ */
 const OTHER_NAMES_MAX = 64;
 
-/** A name of a table in what was written, and another one of the same table. */
+/** A table name as written, and another name of the same table. */
 interface OtherName {
   name: string;
   other: string;
-  /** It stands in the text of DDL of another table. */
+  /** The name is in the text of another table's DDL. */
   isInText: boolean;
 }
 
-/** What may be stored, and how it came to that. */
+/** The changes that may be stored, and their lineage. */
 export interface JudgedUnderAll {
   approved: readonly WireChangeSet[];
   lineage: Lineage;
 }
 
 /**
- * @param verdict on what was written, as it came
- * @param aliases of the tables that it is about to go to
+ * @param verdict the modules' answer under the names as written
+ * @param aliases of the database that the changes go to
  */
 export async function judgeUnderAllNames(
   verdict: Judged,
@@ -74,7 +77,7 @@ class NameFinder {
     this.#aliases = aliases;
   }
 
-  /** Whether anything in it has an `i`th other name. */
+  /** Whether an item of the set has an `i`th other name. */
   hasOther({ changes, schemaMigrations }: WireChangeSet, i: number): boolean {
     return (
       changes.some((change) => this.ofChange(change)[i] !== undefined) ||
@@ -103,11 +106,11 @@ class NameFinder {
   }
 }
 
-/** A change set as it would be, had its tables been called by their `i`th other names. */
+/** A change set under the `i`th other names of its tables. */
 class RenamedSet {
   readonly #origin: WireChangeSet;
   readonly #renamed: readonly Renamed[];
-  /** By the other name, what was written. */
+  /** From the other name to the written one. */
   readonly written = new Map<string, string>();
   readonly set: ChangeSet;
 
@@ -156,17 +159,17 @@ class RenamedSet {
 
 interface Renamed {
   item: WireItem;
-  /** The same under another name, where it has one. */
+  /** The item under its other name, or as it is if it has none. */
   asked: WireItem;
   isRenamed: boolean;
 }
 
-/** What is to be stored in the place of an item, going by what modules have made of it under another name. */
+/** What is stored for an item, after the modules' answer for it under another name. */
 function restore({ item, asked, isRenamed }: Renamed, back: WireItem | undefined) {
   if (back === undefined) return undefined;
-  // It was only asked about since it belongs to the rest of its transaction.
+  // It was included only as a part of its transaction.
   if (!isRenamed || isLeftAlone(asked, back)) return item;
-  // What a hook made of the row holds; what it made of DDL, and other tables, can't be told back.
+  // A rewritten row is taken over. Rewritten DDL, or a row moved to another table, cannot be.
   if (!isChange(item) || !isChange(back)) return undefined;
   const isThere = back.table === asked.table && back.schema === asked.schema;
   return isThere ? { ...back, table: item.table } : undefined;
@@ -185,7 +188,7 @@ function withOtherName(
   return { ...migration, table: other };
 }
 
-/** What an answer left of what it was asked about. */
+/** The items that are left in an answer. */
 class Left {
   readonly #lineage: Lineage;
   readonly #answers = new Map<WireItem, WireItem>();

@@ -1,4 +1,7 @@
-/** Stands in for what hook modules may do, until the server is set up: the hooks are set up first. */
+/**
+ * Given to hook modules, which are loaded before the server is set up; `bind` connects it to the
+ * service.
+ */
 
 import type { CoordinatorAccess } from '../hooks/coordinator-access.ts';
 import type { CoordinatorService } from './coordinator-service.ts';

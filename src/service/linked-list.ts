@@ -1,9 +1,7 @@
 /**
- * Those that come and go in about the order in which they came, such as sockets.
- *
- * In a `Map` or `Set` of them the collector was seen to keep most of those that had long been
- * deleted, until it next looked through the whole heap. Here who has left points at nobody, and
- * nobody at it.
+ * A list for items that leave in about the order in which they came, such as sockets. With a `Map`
+ * or `Set`, minor GCs were seen to keep most of the deleted items until a full GC. Here a removed
+ * entry has no references to or from the others.
  */
 
 interface Entry<T> {
@@ -21,12 +19,12 @@ export class LinkedList<T> {
     return this.#size;
   }
 
-  /** The one that has been here longest. */
+  /** The item that has been in the list longest. */
   get first(): T | undefined {
     return this.#first?.value;
   }
 
-  /** @returns what takes it out again, and says whether it was still there */
+  /** @returns removes the item, and tells whether it was still in the list */
   push(value: T): () => boolean {
     const entry: Entry<T> = { value, previous: this.#last, next: undefined };
     if (this.#last === undefined) this.#first = entry;
@@ -53,7 +51,7 @@ export class LinkedList<T> {
     this.#size--;
   }
 
-  /** All of them, oldest first. */
+  /** All items, oldest first. */
   toArray(): T[] {
     const values: T[] = [];
     for (let entry = this.#first; entry !== undefined; entry = entry.next) values.push(entry.value);

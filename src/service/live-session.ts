@@ -1,4 +1,7 @@
-/** A session as the service sees it: whose it is, and what may be done to it. It knows no socket. */
+/**
+ * A session as the service sees it: its client, and what the service may do to it. It knows no
+ * socket.
+ */
 
 import type { SiteIdText } from '../clock/site-id.ts';
 import type { Appended } from '../engine/log-announcer.ts';
@@ -7,43 +10,48 @@ import type { Reservation } from './byte-budget.ts';
 import type { Frame } from './frames.ts';
 import type { OpenDatabase } from './open-database.ts';
 
-/** A message of changes that were written meanwhile, for one session or several. */
+/** A message with newly logged changes, for one or several sessions. */
 export interface Push {
-  /** `undefined` if there is no room for it in memory: then they are read from the log, once there is. */
+  /**
+   * `undefined` if there is no memory for it now: the session then reads the changes from the log
+   * later.
+   */
   bytes: Frame | undefined;
   changeSets: number;
-  /** It is sent once more. What is returned is to be called when it has been taken. */
+  /**
+   * One more session sends it. The function returned is to be called when its client has taken it.
+   */
   share(): () => void;
 }
 
-/** Room in memory for a push of so many bytes, if it is there at once. */
+/** Reserves memory for a push if it is free now. */
 export type TryReserve = (bytes: number, isShared: boolean) => Reservation | undefined;
 
-/** What a client is told that has to begin anew. */
+/** The message for a client that has to start over. */
 export const START_OVER =
   'what this client may see has changed, or too much of what it holds was rejected: it must start over from a snapshot';
 
 export interface LiveSession {
-  /** As its client was told in `handshake_ack`. */
+  /** The id that the client got in `handshake_ack`. */
   readonly connectionId: string;
   readonly connectedAt: number;
   readonly siteId: SiteIdText;
-  /** As it is now; newer credentials may have changed it. */
+  /** The present identity. Newer credentials may have changed it. */
   readonly identity: ClientIdentity;
-  /** As it was when it joined: the hooks that were asked then are told of that one. */
+  /** The identity at the handshake, which `onClientDisconnect` is told as well. */
   readonly joinedAs: ClientIdentity;
   readonly database: OpenDatabase;
   /**
    * The log has grown.
-   * @param frame what of it is this session's, made when it is to be sent
+   * @param frame makes the part of it that this session may see, when it is to be sent
    */
   push(appended: Appended, frame: (tryReserve: TryReserve) => Push | undefined): void;
-  /** Its rights may have changed: has it looked again whether it may read. */
+  /** Its rights may have changed: has the hooks asked again whether it may read. */
   reconsider(): Promise<void> | undefined;
-  /** Its client has to take a snapshot; it is told why, and comes back. */
+  /** Tells its client to take a snapshot, and ends it. The client comes back. */
   startOver(message: string): void;
-  /** The server gives it up: its client may come back at once. */
+  /** Ends it; its client may come back at once. */
   disconnect(): void;
-  /** It is over; nothing more is sent. */
+  /** The session is over, and sends nothing more. */
   end(): void;
 }

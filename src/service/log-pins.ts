@@ -1,6 +1,6 @@
 /**
- * The log pins that this process owns: renewed for as long as their owners want them. What a pin is
- * worth, and to whom, is in `engine/log-pins.ts`.
+ * Keeps the log pins that this process owns, and renews them until their owners close them. What a
+ * pin guarantees is in `engine/log/log-pins.ts`.
  */
 
 import { compareHlc, decodeHlc, encodeHlc, type Hlc } from '../clock/hlc.ts';
@@ -9,13 +9,13 @@ import { LOG_PIN_NAME } from '../engine/records/record-schemas.ts';
 import type { LogPin, LogPinOptions } from '../hooks/reader.ts';
 import type { Logger } from '../logging/logger.ts';
 
-/** The pins of databases that nobody opens are renewed so often in the life of one. */
+/** How often a pin is renewed within `maxAgeMs`, if its database is not open. */
 const RENEWALS_IN_LIFE = 4;
 const nothing = () => undefined;
-/** What a timer takes. */
+/** The longest delay of a timer. */
 const TIMER_MAX_MS = 2 ** 31 - 1;
 
-/** A database, as far as its pins need it. */
+/** The part of a database that its pins need. */
 interface PinnedDatabase {
   id: string;
   manager: { logPins: Pick<LogPins, 'pin' | 'release'> };
@@ -24,8 +24,8 @@ interface PinnedDatabase {
 export interface LogPinKeeperOptions {
   acquire(databaseId: string): Promise<PinnedDatabase & { release(): void }>;
   /**
-   * Whether other processes may shorten the log of a database that this one does not have open. If
-   * not, it is enough to renew its pins before it is tidied up.
+   * Whether other processes may shorten the log of a database that is not open here. If not, it is
+   * enough to renew pins before maintenance.
    */
   isShared: boolean;
   maxAgeMs: number;
@@ -51,7 +51,7 @@ export class LogPinKeeper {
     this.#timer.unref();
   }
 
-  /** The pin is in the store when this resolves. */
+  /** Resolves when the pin is stored. */
   async pin(
     databaseId: string,
     { name, position, onLapsed = nothing, onBehind = nothing }: LogPinOptions,
@@ -77,11 +77,11 @@ export class LogPinKeeper {
     }
   }
 
-  /** Brings the pins of a database in the store up to where their owners are. */
+  /** Stores the present positions of a database's pins. */
   async renew({ id, manager }: PinnedDatabase): Promise<void> {
     for (const [name, pin] of this.#pinsByDatabase.get(id) ?? []) {
       const pinned = await manager.logPins.pin(name, encodeHlc(pin.position));
-      // Where another one took its place meanwhile, the log is whole after that one, too.
+      // A pin that has replaced this one meanwhile has its own position.
       if (this.#pinsByDatabase.get(id)?.get(name) !== pin) continue;
       if (pinned.isBehind) pin.isBehind();
       if (pinned.isWhole) continue;
@@ -94,12 +94,15 @@ export class LogPinKeeper {
     }
   }
 
-  /** Something was written that no hook is told of: the owners of the pins of a database are. */
+  /**
+   * The server has written changes itself, which no hook is notified of: tells the owners of the
+   * pins.
+   */
   noteBehind(databaseId: string): void {
     for (const pin of this.#pinsByDatabase.get(databaseId)?.values() ?? []) pin.isBehind();
   }
 
-  /** Those of all databases, one after the other: each is opened if it is not. */
+  /** Renews the pins of all databases, one after the other. Opens each database. */
   async renewAll(): Promise<void> {
     const { acquire, logger } = this.#options;
     for (const databaseId of [...this.#pinsByDatabase.keys()]) {
@@ -117,7 +120,7 @@ export class LogPinKeeper {
     }
   }
 
-  /** @returns whether it was still the one of that name */
+  /** @returns whether `pin` was still the one with that name */
   #forget(databaseId: string, name: string, pin: OwnedPin): boolean {
     const pins = this.#pinsByDatabase.get(databaseId);
     if (pins?.get(name) !== pin) return false;
@@ -136,7 +139,7 @@ export class LogPinKeeper {
     }
   }
 
-  /** What is in the store stays there. */
+  /** Stops renewing. The pins stay in the store. */
   stop(): void {
     this.#isStopped = true;
     clearInterval(this.#timer);

@@ -1,19 +1,19 @@
 /**
- * Slows down who tries one credential after the other. Failures are counted against the address
- * that they come from, and against what was tried there:
+ * Slows down clients that try one credential after the other. Failures count for the source address
+ * and for what was tried from there, each with a limit a minute:
  *
  *   an address    limits.failedLoginsPerMinute
- *   a proxy       ten times as many, if it is not trusted to name its clients
- *   credentials   a tenth of it, so that one device with an old token does not use up all the others have
- *   a user        a tenth of it, for newer credentials of a session: what strangers do is not its fault
+ *   a proxy       ten times that, if it is not trusted to name its clients
+ *   credentials   a tenth of it, so that a device with an old token does not use up its address
+ *   a user        a tenth of it, when a session renews: failures of others do not count for it
  *
- * Beyond that nobody is asked, and the client is told when to come back. Attempts under way may all
- * fail, so no more of an address are under way at once than may still fail: the next ones wait.
- * Many honest clients may have one address, so credentials that were good there are heard whatever
- * else fails. Nothing goes by what an attacker can name, such as the site of somebody else.
+ * Beyond a limit the hooks are not asked, and the client is told when to come back. Attempts under
+ * way may all fail, so as many are admitted as may still fail; the others wait. Many honest clients
+ * may share an address, so credentials that were accepted from there are always checked. Nothing is
+ * counted by what an attacker can choose, such as a site id.
  *
- * Holds a bounded number of addresses and credentials, these as hashes, and no timers: a count
- * drains as time goes by.
+ * Holds a bounded number of addresses and of hashed credentials, and no timers: a count decreases
+ * with time.
  */
 
 import { createHash } from 'node:crypto';
@@ -21,26 +21,29 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { SyncError } from '../errors/sync-error.ts';
 
 export interface LoginAttempt {
-  /** See `sourceOf`; without one, and without a proxy, nothing is counted. */
+  /** See `sourceOf`. Without a source and without a proxy nothing is counted. */
   source: string | undefined;
-  /** See `unnamedProxyOf`: counted where there is no source, with more room, as it is of many clients. */
+  /**
+   * See `unnamedProxyOf`. Counted if there is no source, with a higher limit, since it stands for
+   * many clients.
+   */
   proxy?: string | undefined;
-  /** See `credentialsToHash`; without them there is nothing that could be known again. */
+  /** See `credentialsToHash`. `undefined` if there are none to recognise. */
   credentials: string | undefined;
-  /** Of a session that is open, who brings newer credentials. */
+  /** The user of an open session that renews its credentials. */
   renewed?: { userId: string | undefined };
 }
 
-/** An attempt that was let begin; to be ended once. */
+/** An attempt that was admitted. One of its methods is to be called, once. */
 export interface LoginUnderWay {
   succeeded(): void;
   /** The credentials were no good. */
   failed(): void;
-  /** Nobody could tell. */
+  /** The hooks could not decide. */
   gaveUp(): void;
 }
 
-/** What a hook may know somebody by; `undefined` if there is none of it. */
+/** A hash of the credentials in a request; `undefined` if there are none. */
 export function credentialsToHash(
   token: string | undefined,
   { authorization, cookie }: IncomingHttpHeaders,
@@ -55,10 +58,10 @@ export function credentialsToHash(
 const MINUTE_MS = 60_000;
 const SHARES_PER_SOURCE = 10;
 const SOURCES_PER_PROXY = 10;
-/** What was good once is not held back, and may fail beyond the limit: so far above it is counted. */
+/** Known credentials may fail beyond the limit. Failures are counted up to this multiple of it. */
 const OVERSHOOT = 2;
 const RETRY_MS_MIN = 1000;
-/** Of addresses, of what failed there, and of what was let in. */
+/** Of sources, of credentials that failed, and of credentials that were accepted. */
 const REMEMBERED_MAX = 10_000;
 
 const NOT_COUNTED: LoginUnderWay = {
@@ -73,7 +76,7 @@ export class LoginThrottle {
   readonly #byProxy: Failures;
   readonly #byCredentials: Failures;
   readonly #byUser: Failures;
-  /** Credentials at their addresses that were let in there, the last ones last. */
+  /** Accepted credentials, each with its source; the latest is last. */
   readonly #letIn = new Set<string>();
 
   /** @param now wall time in milliseconds */
@@ -87,14 +90,15 @@ export class LoginThrottle {
   }
 
   /**
-   * Waits while as many are under way from there as may still fail.
+   * Admits an attempt. Waits while so many are under way from its source that the limit would be
+   * met if all failed.
    * @param signal ends the wait
    * @throws SyncError RATE_LIMITED
    */
   async begin(attempt: LoginAttempt, signal?: AbortSignal): Promise<LoginUnderWay> {
     const { source = attempt.proxy, credentials, renewed } = attempt;
     if (source === undefined) return NOT_COUNTED;
-    // No address has a space in it, nor has a hash.
+    // Neither a source nor a hash has a space in it.
     const own = credentials === undefined ? undefined : `${source} ${credentials}`;
     const shared = attempt.source === undefined ? this.#byProxy : this.#bySource;
     const failures = renewed === undefined ? shared : this.#byUser;
@@ -110,7 +114,7 @@ export class LoginThrottle {
         await failures.turn(key, signal);
         continue;
       }
-      // Who was called and does not need the place leaves it to the next one.
+      // This attempt may have been woken for a place that it does not need: wake the next one.
       if (!isHeld) failures.callNext(key);
       if (waitMs > 0) throw this.#toRefusal(waitMs);
       return this.#toLogin(own, { failures, key, isHeld });
@@ -152,7 +156,7 @@ export class LoginThrottle {
   }
 }
 
-/** Where an attempt is counted, and whether it takes up one of the places there. */
+/** Where an attempt is counted, and whether it holds a place there. */
 interface Place {
   failures: Failures;
   key: string;
@@ -168,13 +172,13 @@ interface Count {
   atMs: number;
 }
 
-/** How many have failed of late for each key, and how many are under way that may. */
+/** For each key: the recent failures, and the attempts under way, which may fail. */
 class Failures {
   readonly #perMinute: number;
   readonly #now: () => number;
-  /** Whichever was added to last is the last. */
+  /** The key of the latest failure is last. */
   readonly #counts = new Map<string, Count>();
-  /** Not more of them than there are requests. */
+  /** Bounded by the number of requests. */
   readonly #underWay = new Map<string, number>();
   readonly #waiting = new Map<string, Set<() => void>>();
 
@@ -190,13 +194,13 @@ class Failures {
     if (this.#counts.size > REMEMBERED_MAX) deleteFirst(this.#counts);
   }
 
-  /** How long until one more may come; 0 if it may now. */
+  /** Milliseconds until another attempt may begin; 0 if it may now. */
   waitMs(key: string): number {
     const above = this.#level(key) + 1 - this.#perMinute;
     return above <= 0 ? 0 : (above * MINUTE_MS) / this.#perMinute;
   }
 
-  /** @returns whether there is room for one that may fail; then it has to leave */
+  /** @returns whether an attempt got a place; then it has to call `leave` */
   enter(key: string): boolean {
     const underWay = this.#underWay.get(key) ?? 0;
     if (this.#level(key) + underWay + 1 > this.#perMinute) return false;
@@ -211,7 +215,10 @@ class Failures {
     this.callNext(key);
   }
 
-  /** Until one has left; whoever is called either enters, waits again, or calls the next one. */
+  /**
+   * Resolves when a place has become free. The caller then enters, waits again, or calls
+   * `callNext`.
+   */
   turn(key: string, signal: AbortSignal | undefined): Promise<void> {
     const waiting = this.#waiting.get(key) ?? new Set();
     this.#waiting.set(key, waiting);
@@ -235,7 +242,7 @@ class Failures {
   #level(key: string): number {
     const count = this.#counts.get(key);
     if (count === undefined) return 0;
-    // A clock that was set back lets nothing drain, and adds nothing.
+    // If the clock was set back, the level stays as it is.
     const passedMs = Math.max(0, this.#now() - count.atMs);
     const level = count.level - (passedMs * this.#perMinute) / MINUTE_MS;
     if (level > 0) return level;

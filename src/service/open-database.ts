@@ -7,19 +7,26 @@ import type { ClientIdentity } from '../hooks/types.ts';
 export interface OpenDatabase {
   readonly id: string;
   readonly manager: SyncManager;
-  /** Whose it is counted as (see `budget.ts`); nobody's, if the server itself holds it. */
+  /**
+   * Whose share of open databases it counts for (see `budget.ts`); `undefined` for the server
+   * itself.
+   */
   readonly holder?: string | undefined;
 }
 
-/** A database that is opened when it is needed: not before its client is known to be allowed to use it. */
+/**
+ * A database that is opened when it is needed: not before its client is known to be allowed to use
+ * it.
+ */
 export interface DatabaseAccess {
   readonly id: string;
   open(): Promise<OpenDatabase>;
 }
 
 /**
- * What a database's coordinator writes, a correction for instance, bears its site id, which every client is
- * told: nobody else may write under it. Nor under the one that stands for none.
+ * Refuses clients with the coordinator's site id, under which it writes its own changes, for
+ * instance compensations. Every client knows this id. Also refuses the site id of all zeros, which
+ * stands for none.
  * @throws SyncError AUTH_FAILED
  */
 export function refuseOwnSite({ siteId }: ClientIdentity, { manager }: OpenDatabase): void {
