@@ -1,9 +1,9 @@
 /**
- * What the messages and answers that are under way may take of the memory, in all and for each client.
+ * The memory for messages and answers under way, in total and for each client.
  *
- * A message is held as it arrived, and, while it is being worked on, as what it was decoded to and what is
- * written of it. Each of the two has a budget of its own, so that what has arrived can always be
- * worked off: who waits for the second never keeps another from ending with it.
+ * A message is held as it arrived, and takes more memory while it is decoded and stored. The two
+ * have separate budgets, so that arrived messages can always be worked off: a message that waits
+ * for the second budget never keeps another one in work from finishing.
  */
 
 import type { CoordinatorConfig } from '../config/schema.ts';
@@ -11,26 +11,29 @@ import type { LimitName } from '../errors/limit-names.ts';
 import { ByteBudget } from './byte-budget.ts';
 import { bytesFor, type PageMemory, PageReads } from './page-reads.ts';
 
-/** What a batch takes while it is stored, for each byte of its JSON; measured at 4 to 10. */
+/** Memory for storing a batch, for each byte of its JSON; measured at 4 to 10. */
 const WORK_FACTOR = 8;
-/** Of `limits.bytesInFlight`, for what is only there. */
+/** The share of `limits.bytesInFlight` for messages that have arrived. The rest is for work. */
 const ARRIVED_SHARE = 1 / 4;
 
 export class MemoryBudgets {
   #httpPageBytes = 0;
   readonly #limits: CoordinatorConfig['limits'];
-  /** Bodies and messages as they came, until they are answered. */
+  /** Bodies and messages as they arrived, until they are answered. */
   readonly arrived: ByteBudget;
   /** Batches that are being decoded and stored. */
   readonly worked: ByteBudget;
-  /** Answers, pages of pushes and snapshots, from when they are read until they have been taken. */
+  /**
+   * Answers, pages of pushes, and snapshots, from when they are read until the client has taken
+   * them.
+   */
   readonly answers: ByteBudget;
   /**
-   * The same for what hooks read of logs. It is a bound of its own: a hook may hold up an answer until it has read,
-   * and would wait for what that holds.
+   * The same for logs that hooks read. A separate budget, since an answer may wait for a hook that
+   * reads the log, and the hook must not wait for the answer's memory.
    */
   readonly hookReads: ByteBudget;
-  /** What is read of logs for `answers` and `hookReads`. */
+  /** Reads pages of logs for `answers` and `hookReads`. */
   readonly pageReads = new PageReads();
 
   constructor(limits: CoordinatorConfig['limits'], onLimit: (limit: LimitName) => void) {
@@ -56,7 +59,7 @@ export class MemoryBudgets {
   }
 
   /**
-   * Runs `work` on a message of so many bytes once there is room for what it becomes.
+   * Runs `work` on a message of `bytes` bytes, as soon as there is memory for it.
    * @throws SyncError OVERLOADED
    */
   async work<T>(client: string, bytes: number, work: () => Promise<T>): Promise<T> {
@@ -70,14 +73,15 @@ export class MemoryBudgets {
     }
   }
 
-  /** Of `answers`: pages over HTTP, which are in no socket's queue of ours. */
+  /** The part of `answers` that is pages over HTTP, which are in no send queue. */
   get httpPageBytes(): number {
     return this.#httpPageBytes;
   }
 
   /**
-   * Reads a page over HTTP once there is room for one.
-   * @returns the answer, and what gives its bytes back once it has been taken, or nobody wants it
+   * Reads a page for HTTP, as soon as there is memory for it.
+   * @returns the answer, and a function that gives back its memory: to be called when the answer
+   *   has been sent or dropped
    * @throws SyncError OVERLOADED, or what `read` throws
    */
   async answer<Answer extends { length: number }>(

@@ -3,7 +3,7 @@ import type { SyncManager } from '../engine/sync-manager.ts';
 import { SyncError } from '../errors/sync-error.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
 
-/** A database that somebody holds open. */
+/** A database that is open as long as its lease is held. */
 export interface OpenDatabase {
   readonly id: string;
   readonly manager: SyncManager;

@@ -1,10 +1,10 @@
-/** How many files this process may have open, and for how many databases and connections that is enough. */
+/** How many files this process may open, and how many databases and connections that allows. */
 
 import { readFileSync } from 'node:fs';
 import { codeOf } from '../errors/sync-error.ts';
 import type { Logger } from '../logging/logger.ts';
 
-/** As the kernel has it; `undefined` where that cannot be read, or is without end. */
+/** The kernel's limit; `undefined` if it cannot be read, or is unlimited. */
 export function openFilesMax(): number | undefined {
   try {
     const limits = readFileSync('/proc/self/limits', 'utf8');
@@ -18,20 +18,22 @@ export function openFilesMax(): number | undefined {
 export interface DatabaseFiles {
   /** `storage.maxOpenDatabases` */
   wanted: number;
-  /** Of one open database. */
+  /** The files of one open database. */
   filesPerDatabase: number | undefined;
   filesMax: number | undefined;
   logger: Pick<Logger, 'warn'>;
 }
 
-/** What the process itself has open: its event loop, code, standard streams and the port. */
+/** The process's own files: event loop, code, standard streams and the port. */
 const OWN_FILES = 32;
-/** So many files a connection: some are open while it is seen which one makes room. */
+/**
+ * More than one, since new connections are open until it is decided which connection makes room.
+ */
 const FILES_PER_CONNECTION = 1.25;
-/** Fewer than an operator may take for granted. */
+/** Below this many the operator is warned. */
 const FEW_CONNECTIONS = 1000;
 
-/** How many databases may be open: half of all files are left to sockets and the rest. */
+/** How many databases may be open. They get half of all files, the rest is for sockets. */
 export function databasesThatFit({
   wanted,
   filesPerDatabase = 0,
@@ -55,15 +57,15 @@ export function databasesThatFit({
 export interface ConnectionFiles {
   /** `limits.connections` */
   wanted: number;
-  /** Of the databases that may be open. */
+  /** The files of as many databases as may be open. */
   databaseFiles: number;
   filesMax: number | undefined;
   logger: Pick<Logger, 'warn'>;
 }
 
 /**
- * How many connections there may be, so that the databases and whoever comes next still get their files:
- * once none is left, nobody is accepted to see who could make room.
+ * How many connections there may be. Files are left for the databases and for new connections:
+ * without a free file the server cannot even accept a connection to decide which one makes room.
  */
 export function connectionsThatFit({
   wanted,
@@ -85,12 +87,14 @@ export function connectionsThatFit({
   return fit;
 }
 
-/** Whether something failed because too many files are open, here or on the whole machine. */
+/**
+ * Whether an operation failed because too many files are open, in this process or on the machine.
+ */
 export function isOutOfFiles(error: unknown): boolean {
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
     const code = codeOf(cause);
     if (code === 'EMFILE' || code === 'ENFILE') return true;
-    // LevelDB has no code for it.
+    // LevelDB has no error code for it.
     if (/too many open files/i.test(cause.message)) return true;
   }
   return false;

@@ -1,4 +1,6 @@
-/** What became of each change of a batch, for hooks that are told of it: as it was sent, in its order. */
+/**
+ * The outcome of each change of a batch, for `onAfterApplyChanges`: as it was sent, in its order.
+ */
 
 import { decodeHlc } from '../clock/hlc.ts';
 import type { Unapplied } from '../engine/merge/batch.ts';
@@ -22,9 +24,9 @@ import { explainForeign } from './rejections.ts';
 export interface Merged {
   /** As the client sent them. */
   sent: readonly WireChangeSet[];
-  /** What hooks made of them, whosever it is. */
+  /** What hooks have made of them. */
   corrected: Separated;
-  /** First of all one entry for each change and migration that was refused, in their order. */
+  /** Begins with one entry for each refused change and migration, in their order. */
   rejected: readonly RejectedChange[];
   unapplied: readonly Unapplied[];
   identity: Identity;
@@ -43,7 +45,7 @@ export function outcomesOf({
     if (said !== undefined) rejectionByItem.set(item, said);
   }
   const unappliedByItem = new Map(unapplied.map((each) => [each.item, each]));
-  // The answers were made once more when they were merged: the same, in other objects.
+  // The merge has made compensations anew, so equal ones are other objects.
   const unappliedByPlace = new Map(unapplied.map((each) => [placeKey(each.item), each]));
   const rewritten = new Map(rewrittenOf(corrected, identity));
   const kept = new Set(corrected.changeSets.flatMap(itemsOf));
@@ -83,13 +85,13 @@ function toUnapplied({ item, outcome, by }: Unapplied) {
 }
 
 interface Rewrite {
-  /** As hooks gave it back. */
+  /** As the hooks returned it. */
   given: BatchItem;
-  /** As it is stored: the coordinator's own. */
+  /** As it is stored: the coordinator's own change. */
   own: BatchItem;
 }
 
-/** By what was sent, what stands in its place. */
+/** For each item that was sent, its rewrite. */
 function rewrittenOf(
   { compensations, rewrites }: Separated,
   identity: Identity,

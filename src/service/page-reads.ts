@@ -1,8 +1,9 @@
 /**
- * Reads pages of the log within the memory that is reserved for them. How long a record is only shows once it
- * has been read: one transaction may be many times as long as a page, and isn't cut. So what is read without
- * knowing is read by few at a time; who meets a record that is longer than its room lets go of it, waits for
- * as much as it takes, and reads again.
+ * Reads pages of the log within the memory that is reserved for them. The length of a record is
+ * known only once it has been read: one transaction may be many times as long as a page, and is
+ * never cut. So only a few reads at a time may meet records of unknown length. A read that meets a
+ * record longer than its memory gives the memory back, waits for as much as the record takes, and
+ * reads again.
  */
 
 import {
@@ -16,19 +17,22 @@ import type { SyncManager } from '../engine/sync-manager.ts';
 import type { Reservation } from './byte-budget.ts';
 import { Turns } from './turns.ts';
 
-/** What becomes of a page: it is only copied, or parsed for a hook and written again. */
+/** `copied`: pages are sent as stored. `parsed`: they are parsed for a hook and written again. */
 export type PageUse = 'copied' | 'parsed';
 
-/** Bytes of memory for each byte of JSON: once as it was read, and once as what is made of it. */
+/** Bytes of memory for each byte of JSON: for the record, and for what is made of it. */
 const FACTORS: Readonly<Record<PageUse, number>> = { copied: 2, parsed: 8 };
-/** So many read at once what they may have no room for. */
+/** How many reads may at once meet records of unknown length. */
 const UNKNOWN_READS_AT_ONCE = 2;
-/** So many read DDL that stands behind their pages: its records may be of any length, and are read one by one. */
+/**
+ * How many reads may at once read DDL records from beyond their pages. These are read one by one,
+ * and may have any length.
+ */
 const DDL_READS_AT_ONCE = 2;
-/** So many places in logs are remembered. */
+/** How many lengths of long records are remembered. */
 const PLACES_MAX = 1000;
 
-/** What a page of so many bytes of JSON takes of the memory. */
+/** The memory for a page with so many bytes of JSON. */
 export function bytesFor(jsonBytes: number, use: PageUse): number {
   return jsonBytes * FACTORS[use];
 }
@@ -36,7 +40,7 @@ export function bytesFor(jsonBytes: number, use: PageUse): number {
 export interface PageMemory {
   reads: PageReads;
   room: Reservation;
-  /** It is read before it is needed: rather than wait for more room it fails with `LongRecord`. */
+  /** The page is read ahead: it fails with `LongRecord` instead of waiting for more memory. */
   isAhead?: boolean;
 }
 
@@ -47,12 +51,14 @@ export interface PageReadOptions extends LogReadOptions {
 export class PageReads {
   readonly #turns = new Turns(UNKNOWN_READS_AT_ONCE);
   readonly #ddlTurns = new Turns(DDL_READS_AT_ONCE);
-  /** Of the record after a place, where it was too long for somebody: whoever comes after needs not try. */
+  /**
+   * The length of the record after a position, if it was too long for a read: later reads know it.
+   */
   readonly #jsonBytesByPlace = new Map<string, number>();
 
   /**
-   * @param take gets its change sets, in order
-   * @throws SyncError OVERLOADED, or what the store says
+   * @param take gets the change sets of the page, in order
+   * @throws SyncError OVERLOADED, or what the store throws
    */
   async read(
     manager: SyncManager,
@@ -71,7 +77,7 @@ export class PageReads {
       const isKnown = known() > 0;
       if (!isKnown) await this.#turns.take();
       try {
-        // While it waited for its turn, another may have found out.
+        // Another read may have found the length while this one waited.
         if (known() > room.bytes) throw this.#longRecord(place);
         const recordRoom = {
           asStored: room.bytes / FACTORS[use],
@@ -88,7 +94,7 @@ export class PageReads {
     }
   }
 
-  /** Nobody waits for memory in there: who has a turn always ends it. */
+  /** No read waits for memory within its turn, so every turn ends. */
   readonly #inTurn: InTurn = (read) => this.#ddlTurns.run(read);
 
   #longRecord(place: string): LongRecord {

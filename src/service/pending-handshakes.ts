@@ -1,11 +1,11 @@
 /**
- * The sockets that have no handshake yet. Nobody knows who they are, so all of them together
- * may cost only so much: a number of sockets, and for each some bytes and some time.
+ * The sockets without a handshake. Their clients are unknown, so all of them together are bounded:
+ * in number, and each in bytes.
  *
- * Where there are too many, one that is silent makes room, of the address that has most: whoever opens
- * sockets and says nothing loses them before anybody else is turned away. Which one of that address is left
- * to chance, so that who shares it gets in, too, however fast it opens others: the oldest would be
- * gone before its handshake can arrive.
+ * If there are too many, a silent socket of the address with the most sockets is closed. So a
+ * client that opens sockets and sends nothing loses its own first. The socket is chosen at random,
+ * so that other clients behind the same address get in as well: the oldest one would be closed
+ * before its handshake can arrive.
  */
 
 import type { Socket } from 'node:net';
@@ -15,25 +15,25 @@ import { addressToSource, Budget } from '../service/budget.ts';
 const RETRY_MS = 1000;
 
 export interface PendingHandshakeLimits {
-  /** At once. */
+  /** At once, of all addresses. */
   unauthenticatedSockets: number;
-  /** Of one address, in percent. */
+  /** The share of one address, in percent. */
   sharePerUser: number;
-  /** Of one of them, with all that is sent before its handshake. */
+  /** The bytes that one socket may send before its handshake is accepted. */
   handshakeBytes: number;
 }
 
 export interface PendingPeer {
-  /** Ends it, saying why. Must not throw, and must stop reading. */
+  /** Closes it with the reason. Must not throw, and must stop reading. */
   refuse(reason: SyncError): void;
-  /** Reads no further, until it is known. */
+  /** Stops reading until the handshake is accepted. */
   pause(): void;
 }
 
 export interface PendingHandshake {
-  /** Its handshake has come, and is being looked at. */
+  /** The handshake has arrived, and is being checked. */
   begin(): void;
-  /** It is known now, or has gone. */
+  /** The handshake was accepted, or the socket is gone. */
   end(): void;
 }
 
@@ -41,14 +41,14 @@ type Silent = readonly [PendingPeer, PendingHandshake];
 
 export class PendingHandshakes {
   readonly #limits: PendingHandshakeLimits;
-  /** Those without a handshake. No address is there for nothing. */
+  /** Sockets that have sent no handshake, by address. Has no empty sets. */
   readonly #silentBySource = new Map<string, Set<Silent>>();
   readonly #shaking: Budget;
   readonly #random: () => number;
   #silent = 0;
   #beginning = 0;
 
-  /** @param random from 0 up to 1 */
+  /** @param random a number from 0 up to, but not including, 1 */
   constructor(limits: PendingHandshakeLimits, random = Math.random) {
     this.#limits = limits;
     const { unauthenticatedSockets: max, sharePerUser } = limits;
@@ -61,15 +61,15 @@ export class PendingHandshakes {
   }
 
   /**
-   * For who has not even been given a socket.
-   * @throws SyncError OVERLOADED when none of those that are there could make room
+   * To be called before the upgrade of a socket.
+   * @throws SyncError OVERLOADED when no silent socket could make room
    */
   demandRoom(address?: string): void {
     if (this.#beginning >= this.#limits.unauthenticatedSockets) throw this.#tooMany();
     this.#shaking.demandRoom(addressToSource(address));
   }
 
-  /** @param socket what its bytes arrive on, to be counted once they have been read */
+  /** @param socket where arriving bytes are counted */
   add(peer: PendingPeer, socket: Socket | undefined, address?: string): PendingHandshake {
     const source = addressToSource(address);
     const hasRoom = this.#makeRoom(source);
@@ -78,7 +78,7 @@ export class PendingHandshakes {
     return handshake;
   }
 
-  /** @returns whether there is room for one more from an address */
+  /** @returns whether there is room for another socket of an address */
   #makeRoom(source: string): boolean {
     const isFull = this.size >= this.#limits.unauthenticatedSockets;
     const hasShare = this.#countOf(source) >= this.#shaking.max;
@@ -99,7 +99,7 @@ export class PendingHandshakes {
     return (this.#silentBySource.get(source)?.size ?? 0) + this.#shaking.takenBy(source);
   }
 
-  /** Of those addresses that have a silent one, the one with most pending ones. */
+  /** Of the addresses with a silent socket, the one with the most pending sockets. */
   #mostSilent(): string {
     let most = '';
     for (const source of this.#silentBySource.keys()) {

@@ -1,7 +1,7 @@
 /**
- * Pages of pushes, read from the log for sessions that are behind. Those that go the same stretch, and see
- * the same of it, share one as long as somebody needs it: otherwise a large batch would be read, and kept, once for each
- * session that listens.
+ * Pages of pushes, read from the log for sessions that are behind. Sessions that read the same
+ * stretch with the same filter share a page while one of them needs it. Otherwise a large batch
+ * would be read and held once for each session.
  */
 
 import type { LogCursor } from '../engine/log/cursor.ts';
@@ -14,11 +14,11 @@ import { bytesFor, type PageReads } from '../service/page-reads.ts';
 import { type PushFilter, readPage } from '../service/read-filter.ts';
 
 export interface PushPage {
-  /** `undefined` if there is nothing in it for the reader. */
+  /** `undefined` if the page has nothing for the reader. */
   frame: Frame | undefined;
   changeSets: number;
   end: LogCursor;
-  /** To be called once it is needed no longer. */
+  /** To be called once, when the page is no longer needed. */
   release(): void;
 }
 
@@ -28,7 +28,7 @@ export interface PushPageOptions {
   bytesMax: number;
   filter: PushFilter | undefined;
   reads: PageReads;
-  /** Room in memory, once there is. */
+  /** Reserves memory, as soon as there is enough. */
   reserve(bytes: number): Promise<Reservation>;
 }
 
@@ -50,18 +50,18 @@ export class PushPages {
     this.#manager = manager;
   }
 
-  /** Pages that are shared at the moment. */
+  /** The pages that are shared now. */
   get size(): number {
     return this.#shared.size;
   }
 
-  /** @throws SyncError OVERLOADED, SNAPSHOT_REQUIRED, or what the store or a hook says */
+  /** @throws SyncError OVERLOADED, SNAPSHOT_REQUIRED, or what the store or a hook throws */
   async read(options: PushPageOptions): Promise<PushPage> {
     const { filter } = options;
     if (filter !== undefined && filter.key === undefined) return this.#readOwn(options);
     const page = await this.#readShared(options);
     if (!isAmongAll(options.reader, page.authors)) return page;
-    // What it wrote itself is left out for it.
+    // The reader's own changes are left out, so it needs a page of its own.
     page.release();
     return this.#readOwn(options);
   }

@@ -1,6 +1,7 @@
 /**
- * What one client may see, where a hook has a say in it: the same for answers, pushes and
- * snapshots. Without such a hook there is no filter, nothing is decoded and one frame serves all.
+ * What one client may see, if the `onBeforeSendChanges` hook exists: the same for answers, pushes
+ * and snapshots. Without the hook there is no filter, nothing is decoded, and all sessions share a
+ * frame.
  */
 
 import type { HlcText } from '../clock/hlc.ts';
@@ -17,24 +18,27 @@ import { bytesFor, type PageMemory } from './page-reads.ts';
 import type { Reader } from './rights.ts';
 
 /**
- * Leaves out, or masks, what the client may not see.
- * @param aliases of the tables, of the moment that the names in the change sets are of
+ * Leaves out or masks what the client may not see.
+ * @param aliases of the tables, as of the moment at which the change sets have their names
  */
 export type ReadFilter = (
   changeSets: readonly WireChangeSet[],
   aliases: TableAliases,
 ) => Promise<readonly WireChangeSet[]>;
 
-/** What a client may see of what is pushed. */
+/** The filter for what is pushed to a client. */
 export interface PushFilter {
   filter: ReadFilter;
-  /** Whoever has the same sees the same; `undefined` for one that is like no other. */
+  /**
+   * Clients with the same key see the same. `undefined` if the client shares its view with no
+   * other.
+   */
   key: string | undefined;
 }
 
 /**
- * @param reader who the client is at the moment: newer credentials, or newer hooks, may let it see less
- * @returns `undefined` where every client may see everything
+ * @param reader the client's present identity: newer credentials or modules may let it see less
+ * @returns `undefined` if every client may see everything
  */
 export function readFilterOf(
   hooks: HookChain,
@@ -50,7 +54,7 @@ export function readFilterOf(
         hooks.beforeSend(client, sets, signal, origin),
       );
       await reader.demandCurrent?.();
-      // What was decided under older credentials is not to be sent under these.
+      // The credentials have been renewed meanwhile: filter again under the new identity.
       if (reader.who() === client) return left;
     }
   };
@@ -58,9 +62,9 @@ export function readFilterOf(
 
 /**
  * A page of the log as the client may see it.
- * @param take gets its change sets, in order
- * @param memory the room that it is read in; without one it is not asked for
- * @throws SyncError OVERLOADED, or what the store or a hook says
+ * @param take gets the change sets of the page, in order
+ * @param memory the memory for the page; without it no memory is reserved
+ * @throws SyncError OVERLOADED, or what the store or a hook throws
  */
 export async function readPage(
   manager: SyncManager,
@@ -78,7 +82,7 @@ export async function readPage(
   const jsons: Uint8Array[] = [];
   const page = await read((json) => jsons.push(json));
   if (jsons.length === 0) return page;
-  // How much it is one knows by now; and others may have the rest while a hook thinks.
+  // The size is known now. Give back the rest while the hook runs.
   memory?.room.adjust(
     bytesFor(
       jsons.reduce((sum, { length }) => sum + length, 0),
@@ -87,7 +91,7 @@ export async function readPage(
   );
   const left = await seenOf(jsons, page.aliases, filter);
   let lastSent: HlcText | undefined;
-  // What is written is let go of, before the next one is: a page may hold more than it was meant to.
+  // Drops each change set once it is written: a page may be larger than planned.
   for (let next = left.shift(); next !== undefined; next = left.shift()) {
     lastSent = next.hlc;
     take(next.json ?? Buffer.from(JSON.stringify(next.set)));
@@ -95,7 +99,7 @@ export async function readPage(
   return { ...page, lastSent };
 }
 
-/** A change set as it is to be sent: as it was stored, or as it was left. */
+/** A change set to be sent: as it was stored, or as the filter left it. */
 type Seen = { hlc: HlcText } & (
   | { json: Uint8Array; set?: undefined }
   | { json?: undefined; set: WireChangeSet }
@@ -122,8 +126,8 @@ async function seenOf(
 }
 
 /**
- * What a value was before is not sent where there is a filter: a hook that masks a value would
- * give it away by what it forgot.
+ * Leaves out previous values where there is a filter: a hook that masks values may not know of
+ * them, and would reveal them.
  */
 function withoutPriors(changeSet: WireChangeSet): WireChangeSet {
   const hasPrior = (change: WireChange) =>

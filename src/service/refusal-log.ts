@@ -1,4 +1,7 @@
-/** A line of the log for each client that was refused: as who, where, and why. It is bounded. */
+/**
+ * Writes a line to the log for each refused client: who, from where, and why. The number of lines
+ * is bounded.
+ */
 
 import { siteIdToText } from '../clock/site-id.ts';
 import { toQuoted } from '../errors/printable.ts';
@@ -12,21 +15,23 @@ import { createLogger, type Logger } from '../logging/logger.ts';
 import type { ErrorCode } from '../protocol/error-codes.ts';
 
 export interface Refused {
-  /** What was asked for, such as `websocket login`. */
+  /** What the client asked for, such as `websocket login`. */
   what: string;
   code: ErrorCode;
   userId?: string | undefined;
   site?: string | undefined;
   databaseId?: string | undefined;
   address?: string | undefined;
-  /** Why, where it was no hook that refused. */
+  /** Why, if no hook has refused. */
   reason?: string | undefined;
-  /** Of the hook modules that were asked, in their order. */
+  /** The answers of the hook modules, in their order. */
   answers?: readonly HookAnswer[];
 }
 
 const NAME_LENGTH_MAX = 128;
-/** Of what a hook or the coordinator says; a hook's words are cut shorter where they are taken up. */
+/**
+ * Of a reason, from a hook or the coordinator. Hooks' texts are also limited where they are read.
+ */
 const REASON_LENGTH_MAX = 400;
 
 export class RefusalLog {
@@ -36,17 +41,16 @@ export class RefusalLog {
     this.#log = new BoundedLog({ logger, level: 'warn', verb: 'were refused' });
   }
 
-  /** @param source whom it is put down to; see `sourceOf` */
+  /** @param source the client that the line counts for; see `sourceOf` */
   add(source: string | undefined, refused: Refused): void {
-    // A hook that fails is the operator's to mend; all else is the client's.
+    // A failing hook is the operator's concern, everything else the client's.
     const level = refused.code === 'HOOK_FAILED' ? 'error' : 'warn';
     this.#log.add({ source, write: (logger) => logger[level]('%s', toLine(refused)) });
   }
 
   /**
-   * Asks hooks several questions about what a client wants: where it comes to nothing, that is one line, with
-   * the answers to all of them.
-   * @param what it wants
+   * Runs several questions to hooks about one request. If it fails, all answers go into one line.
+   * @param what the request, for the line
    */
   async asOne(
     what: string,
@@ -57,13 +61,16 @@ export class RefusalLog {
     try {
       await ask(answers);
     } catch (error) {
-      // Without an answer it was nobody who forbade it.
+      // Without an answer no hook has refused: the hooks have failed.
       if (answers.length > 0) this.addForbidden(who(), what, toSyncError(error).code, answers);
       throw error;
     }
   }
 
-  /** A client that is known, and may not do what it wants. That it is to come back later is no refusal. */
+  /**
+   * Writes a line if a known client was refused what it wants. To be told to come back later is no
+   * refusal.
+   */
   addForbidden(
     { userId, siteId, databaseId, remoteAddress: address }: ClientIdentity,
     what: string,
@@ -75,7 +82,7 @@ export class RefusalLog {
     this.add(sourceOf({ remoteAddress: address, headers: {} }), { ...refused, answers });
   }
 
-  /** Says how much was left out, and begins anew. To be called at the end. */
+  /** Writes how many lines were left out, and starts anew. To be called at the end. */
   flush(): void {
     this.#log.flush();
   }
@@ -85,7 +92,7 @@ const FORBIDDEN: ReadonlySet<ErrorCode> = new Set([
   ...(['AUTH_FAILED', 'AUTH_EXPIRED', 'NOT_AUTHENTICATED', 'NOT_AUTHORIZED'] as const),
 ]);
 
-/** What a hook forbids that is asked one question. */
+/** Writes a line for a refusal by a hook that is asked a single question. */
 export function noteForbidden(
   refusals: RefusalLog,
   client: ClientIdentity,
@@ -98,8 +105,8 @@ export function noteForbidden(
 }
 
 /**
- * First what no client chooses. What an attacker names may be long, and is not worth a long line; and it
- * stays one value, so that nobody is taken for somebody else.
+ * Begins with what no client can choose. What a client can choose is cut, and quoted as one value,
+ * so that it cannot forge other parts of the line.
  */
 function toLine(refused: Refused): string {
   const { what, code, userId, site, databaseId, address, reason, answers = [] } = refused;
@@ -111,6 +118,6 @@ function toLine(refused: Refused): string {
     ...answers.map(({ module, answer }) => `${module}: ${toQuoted(answer, REASON_LENGTH_MAX)}`),
     ...(reason === undefined ? [] : [toQuoted(reason, REASON_LENGTH_MAX)]),
   ];
-  // To several questions the answer is mostly the same.
+  // Answers to several questions are mostly the same, so each is written once.
   return [`refused ${what}: ${code}`, ...known, ...new Set(reasons)].join('; ');
 }

@@ -1,7 +1,7 @@
 /**
- * What a client is told of the changes that were not let through, by hooks or since they were not its
- * own: one entry for each, that names it as it was sent. A hook may say little (a reason for a whole table) or
- * nothing at all.
+ * Explains to a client which of its changes were refused, by hooks or because another site has
+ * dated them. There is one entry for each change, named as it was sent, even if the hook gave one
+ * reason for a whole table, or none.
  */
 
 import type { BatchItem } from '../engine/merge/foreign-authors.ts';
@@ -17,7 +17,7 @@ const FOREIGN: Reason = {
   code: 'FOREIGN_AUTHOR',
 };
 
-/** @param refused what was sent, and nothing stands for any more */
+/** @param refused changes that were sent and that nothing replaces */
 export function explainRefused(
   refused: readonly WireChangeSet[],
   lineage: Lineage,
@@ -25,11 +25,11 @@ export function explainRefused(
   const explained = refused
     .flatMap(itemsOf)
     .map((item) => toRejected(placeOfItem(item), lineage.reasonOf(item) ?? UNEXPLAINED));
-  // What speaks for no change that was refused is still something that the client was to hear.
+  // Also send the hook's entries that match no refused change.
   return explained.concat(lineage.hints);
 }
 
-/** @param items what another site than the sender has dated */
+/** @param items changes that another site than the sender has dated */
 export function explainForeign(items: readonly BatchItem[]): RejectedChange[] {
   return items.map((item) => toRejected(placeOfItem(item), FOREIGN));
 }

@@ -1,25 +1,26 @@
 /**
- * The body of an HTTP request, copied out of the pieces that it arrives in. A piece costs hundreds of bytes
- * of memory beside its own, so a body in pieces of one byte would cost hundreds of times its size if
- * they were kept until it is whole.
+ * Reads the body of an HTTP request, and copies it out of the pieces in which it arrives. Each
+ * piece costs hundreds of bytes of memory beside its own, so a body in pieces of one byte would
+ * take hundreds of times its size if the pieces were kept.
  */
 
 import type { Readable } from 'node:stream';
 import { SyncError } from '../errors/sync-error.ts';
 
-/** Of a body that doesn't say how long it will be, so much is made ready at a time. */
+/** The size of a buffer, for a body without a Content-Length. */
 const BLOCK_BYTES = 64 * 1024;
 
 export interface BodySize {
-  /** What its headers say, in bytes, where they do. */
+  /** The Content-Length, in bytes, if there is one. */
   announced: number | undefined;
   /** `limits.messageBytes`. */
   bytesMax: number;
 }
 
 /**
- * All of a body. After a failure what is left of it is read and dropped.
- * @throws SyncError TOO_LARGE, or MESSAGE_ERROR where it is not as long as was announced or breaks off
+ * Reads a whole body. After a failure the rest of it is read and dropped.
+ * @throws SyncError TOO_LARGE, or MESSAGE_ERROR when the length differs from Content-Length or the
+ *   body breaks off
  */
 export function collectBody(stream: Readable, { announced, bytesMax }: BodySize): Promise<Buffer> {
   const copied = new CopiedBytes(announced ?? BLOCK_BYTES);
@@ -66,7 +67,10 @@ class CopiedBytes {
   #used = 0;
   #length = 0;
 
-  /** @param blockBytes all of it, where that is known: the system gives of it what is written to */
+  /**
+   * @param blockBytes the length of the whole body if it is known: memory is used only as far as it
+   *   is written
+   */
   constructor(blockBytes: number) {
     this.#blockBytes = blockBytes;
   }

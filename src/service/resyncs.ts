@@ -1,7 +1,7 @@
 /**
- * Who has to start over from a snapshot, since what they may see has changed. Who is known to
- * have to is noted down in the database until a whole snapshot has been sent; those who are away
- * are recognised when they come.
+ * Remembers which clients have to start over from a snapshot because what they may see has changed.
+ * For a client that is connected this is noted in its database until a whole snapshot has been
+ * sent. A client that is away is recognised when it comes back.
  */
 
 import { siteIdToText } from '../clock/site-id.ts';
@@ -11,12 +11,12 @@ import type { Logger } from '../logging/logger.ts';
 import type { IdentityPredicate } from './identity-predicates.ts';
 import type { OpenDatabase } from './open-database.ts';
 
-/** Demands that are remembered for clients who are away; beyond it the oldest is forgotten. */
+/** How many demands are kept for clients that are away. Beyond it the oldest is dropped. */
 const DEMANDS_MAX = 1000;
 
 interface Demand {
   predicate: IdentityPredicate;
-  /** Database and site of each client that it has named; of others nothing is kept. */
+  /** Database and site of each client that the demand has named. Nothing is kept for others. */
   met: Set<string>;
 }
 
@@ -39,7 +39,10 @@ export class Resyncs {
     this.#demands.add({ predicate, met: new Set() });
   }
 
-  /** Notes down that the client has to start over, if a demand that it hasn't met yet says so. */
+  /**
+   * Notes in the database that the client has to start over, if a demand names it that it has not
+   * met.
+   */
   async meet(identity: ClientIdentity, { id, manager }: OpenDatabase): Promise<void> {
     const site = siteIdToText(identity.siteId);
     const client = `${id} ${site}`;
@@ -54,7 +57,7 @@ export class Resyncs {
     try {
       return predicate(identity);
     } catch (error) {
-      // Starting over without need costs a snapshot; not doing so could show what is forbidden.
+      // A needless start costs a snapshot; a missing one could reveal what is forbidden.
       this.#faults.addError('the predicate of a resync', undefined, error);
       return true;
     }

@@ -1,7 +1,7 @@
 /**
- * The rights of clients to read, for as long as somebody reads: `onAuthorize` is asked before
- * the first byte, and again when what it said may not hold any more: the client has newer credentials,
- * somebody said so, or it is long ago. What is being sent waits for the answer.
+ * The right of a client to read, for as long as it reads. `onAuthorize` is asked before the first
+ * byte, and again when its answer may be outdated: the client has newer credentials, a
+ * `reauthorize` names it, or the answer is too old. What is to be sent waits for the answer.
  */
 
 import { decodeHlc, type HlcText } from '../clock/hlc.ts';
@@ -13,7 +13,7 @@ import { type IdentityPredicate, IdentityPredicates } from './identity-predicate
 
 interface Answer {
   to: ClientIdentity;
-  /** What was asked had been said about clients by then. */
+  /** The moment, of `IdentityPredicates`, up to which the answer is known to hold. */
   moment: number;
   atMs: number;
   isGranted: boolean;
@@ -21,18 +21,18 @@ interface Answer {
 
 type AskedHooks = Pick<HookChain, 'has' | 'authorize'>;
 
-/** Whoever reads for a while. */
+/** A client that reads. */
 export interface Reader {
-  /** At the moment; newer credentials make a newer identity. */
+  /** Its present identity. Newer credentials make a newer identity. */
   who(): ClientIdentity;
   /**
-   * For those whose credentials are looked at again when the hooks are others: resolves once the present
-   * ones have said that they are good. Throws why they are not, or why nobody could say.
+   * For clients whose credentials are rechecked when the modules are replaced: resolves once the
+   * present modules have accepted them. Throws why they refuse them, or why they cannot decide.
    */
   demandCurrent?(): Promise<void>;
 }
 
-/** Whoever it is said to be; by default, who asked. */
+/** A reader with a fixed identity where `who` is missing. */
 export function toReader(
   client: ClientIdentity,
   { who = () => client, demandCurrent }: Partial<Reader>,
@@ -41,26 +41,26 @@ export function toReader(
 }
 
 export interface RightsOptions {
-  /** How long an answer holds. */
+  /** How long an answer holds, in milliseconds. */
   maxAgeMs: number;
   /** Wall time in milliseconds. */
   now(): number;
-  /** Whether the present hook modules have said who it is. */
+  /** Whether the present hook modules have accepted the identity. */
   isCurrent(identity: ClientIdentity): boolean;
   /** Counts how often the hook modules have been replaced. */
   generation(): number;
 }
 
-/** As of when something was made ready for a client. */
+/** The state under which something was made ready for a client. */
 export interface Stamp {
   identity: ClientIdentity;
   /** Of the hook modules. */
   generation: number;
-  /** Hooks had a say in it. */
+  /** A hook has filtered it. */
   isFiltered: boolean;
 }
 
-/** A client's right to something that goes on for a while. */
+/** A client's right to one operation that takes a while. */
 export class ReadRight {
   readonly #rights: Rights;
   readonly #reader: Reader;
@@ -68,14 +68,14 @@ export class ReadRight {
   #answer: Answer | undefined;
   #isLost = false;
 
-  /** @param operation that is asked about */
+  /** @param operation what `onAuthorize` is asked about */
   constructor(rights: Rights, reader: Reader, operation: SyncOperation) {
     this.#rights = rights;
     this.#reader = reader;
     this.#operation = operation;
   }
 
-  /** What is known of it at this moment; `unknown` where a hook has to be asked. */
+  /** What is known now; `unknown` if a hook has to be asked. */
   get state(): 'granted' | 'denied' | 'unknown' {
     if (this.#isOutdated) return 'unknown';
     if (!this.#rights.isAsked) return 'granted';
@@ -85,55 +85,60 @@ export class ReadRight {
     return answer.isGranted ? 'granted' : 'denied';
   }
 
-  /** Its credentials are still to be looked at by the present hook modules. */
+  /** Its credentials have yet to be rechecked by the present hook modules. */
   get #isOutdated(): boolean {
     const { who, demandCurrent } = this.#reader;
     return demandCurrent !== undefined && !this.#rights.isCurrent(who());
   }
 
-  /** Whether it has been denied after it had been granted. */
+  /** Whether it was granted before and is now denied. */
   get isLost(): boolean {
     return this.#isLost;
   }
 
   /**
-   * Resolves once it is granted: at once, if it is.
-   * @param answers takes up what the modules say that refuse it; otherwise each refusal is a line of the log
-   * @throws SyncError NOT_AUTHORIZED, AUTH_EXPIRED, or why nobody could say
+   * Resolves once the right is granted.
+   * @param answers collects the refusals of modules; without it each refusal is a line of the log
+   * @throws SyncError NOT_AUTHORIZED, AUTH_EXPIRED, or why the hooks cannot decide
    */
   async confirm(signal?: AbortSignal, origin?: CallOrigin, answers?: HookAnswer[]): Promise<void> {
-    // What is said meanwhile makes it unknown again.
+    // A change of credentials or a `reauthorize` meanwhile makes the state unknown again.
     for (let { state } = this; state !== 'granted'; { state } = this) {
       if (state === 'denied') throw denied();
       await this.ask(this.#operation, signal, origin, answers);
     }
   }
 
-  /** To be taken before something is read for the client, and looked at right before that is sent. */
+  /**
+   * To be taken before something is read for the client, and compared right before that is sent.
+   */
   get stamp(): Stamp {
     const { generation, isFiltered } = this.#rights;
     return { identity: this.#reader.who(), generation, isFiltered };
   }
 
-  /** Whether it is granted, and what was made ready as of `stamp` is what the client may see now. */
+  /**
+   * Whether the right is granted, and what was made ready under `stamp` is what the client may see
+   * now.
+   */
   isFor(stamp: Stamp): boolean {
     if (this.state !== 'granted') return false;
     const { identity, generation, isFiltered } = this.stamp;
-    // As it is stored it is for all who may see everything.
+    // Data without a filter is right for all clients as long as there is no filter.
     if (!stamp.isFiltered) return !isFiltered;
     return stamp.identity === identity && stamp.generation === generation;
   }
 
   /**
-   * Resolves once it is granted: whether what was made ready as of `stamp` may be sent. If not, it
-   * is to be made anew. Throws as `confirm`.
+   * Resolves, once the right is granted, to whether what was made ready under `stamp` may be sent.
+   * If not, it has to be made again. Throws as `confirm`.
    */
   async holds(stamp: Stamp, signal?: AbortSignal, origin?: CallOrigin): Promise<boolean> {
     await this.confirm(signal, origin);
     return this.isFor(stamp);
   }
 
-  /** Asks, whatever is known. Throws as `confirm`. */
+  /** Asks the hooks in any case. Throws as `confirm`. */
   async ask(
     operation = this.#operation,
     signal?: AbortSignal,
@@ -146,7 +151,7 @@ export class ReadRight {
     try {
       await this.#rights.ask(to, operation, signal, origin, answers);
     } catch (error) {
-      // Of why nobody could say nothing is kept.
+      // A failure to decide is no answer, and is not kept.
       if (isDenial(error)) this.#note(to, moment, false);
       throw error;
     }
@@ -169,7 +174,7 @@ export class Rights {
     this.#options = options;
   }
 
-  /** What is known of those that are named must be asked anew. */
+  /** Makes the answers for the named clients outdated. */
   doubt(predicate: IdentityPredicate): void {
     this.#doubts.add(predicate);
   }
@@ -187,7 +192,7 @@ export class Rights {
     return this.#options.generation();
   }
 
-  /** Whether hooks have a say in what is sent. */
+  /** Whether a hook filters what is sent. */
   get isFiltered(): boolean {
     return this.#hooks.has.onBeforeSendChanges;
   }
@@ -200,9 +205,9 @@ export class Rights {
     return this.#options.now();
   }
 
-  /** Notes down in `answer` that it has been looked at. */
+  /** Whether the answer still holds. Notes in it the moment up to which it does. */
   stillHolds(answer: Answer): boolean {
-    // A clock that was set back makes it old, too.
+    // A clock that was set back makes the answer outdated as well.
     if (Math.abs(this.nowMs - answer.atMs) > this.#options.maxAgeMs) return false;
     const { now } = this.#doubts;
     if (answer.moment !== now && this.#doubts.names(answer.to, answer.moment)) return false;
@@ -225,9 +230,9 @@ export class Rights {
   }
 
   /**
-   * Asks whether a client may do anything at all, other than reading changes.
-   * @param answers takes up what the modules say that refuse it
-   * @throws SyncError NOT_AUTHORIZED when it may not, or why nobody could say
+   * Asks whether a client may do anything other than read changes.
+   * @param answers collects the refusals of modules
+   * @throws SyncError NOT_AUTHORIZED when it may not, or why the hooks cannot decide
    */
   async demandAny(
     client: ClientIdentity,
@@ -250,13 +255,13 @@ export class Rights {
   }
 }
 
-/** What is asked about whoever reads changes. */
+/** The operation that `onAuthorize` is asked about for reading changes. */
 export function toGetChanges(databaseId: string, sinceHLC?: HlcText): SyncOperation {
   const since = sinceHLC === undefined ? undefined : decodeHlc(sinceHLC);
   return { type: 'get_changes', databaseId, sinceHLC: since };
 }
 
-/** Whether a hook has said no; not that nobody could say, or not now. */
+/** Whether a hook has refused; false for failures and for "not now". */
 export function isDenial(error: unknown): error is SyncError {
   return error instanceof SyncError && error.code === 'NOT_AUTHORIZED';
 }

@@ -1,4 +1,4 @@
-/** Rows that the server itself writes, as changes: checked as what clients send is. */
+/** Turns rows that the server itself writes into changes, with the same checks as for clients. */
 
 import { UNDATED } from '../engine/merge/own-write.ts';
 import { SyncError } from '../errors/sync-error.ts';
@@ -11,7 +11,7 @@ import { decodeChangeSets } from '../wire/decode-changes.ts';
 const NOBODY = 'A'.repeat(22);
 
 /**
- * @param changesMax most cells and deletions of one write
+ * @param changesMax the most cells and deletions in one write
  * @throws SyncError MESSAGE_ERROR, TOO_LARGE
  */
 export function toChanges(rows: readonly RowWrite[], changesMax: number): WireChange[] {
@@ -19,7 +19,7 @@ export function toChanges(rows: readonly RowWrite[], changesMax: number): WireCh
   const changes = rows.flatMap((row, i) => changesOf(row, `rows[${i}]`));
   const set = { siteId: NOBODY, transactionId: 'rows', hlc: UNDATED, changes };
   const decoded = decodeChangeSets([set], changesMax, 'rows');
-  // Only what is read from a text comes in steps.
+  // Only text is decoded in steps.
   if (!Array.isArray(decoded)) throw new Error('rows were not decoded at once');
   return decoded.flatMap(({ changes: checked }) => checked);
 }
@@ -48,7 +48,7 @@ function changesOf(row: RowWrite, place: string): unknown[] {
   }));
 }
 
-/** A copy: what the module does with its objects afterwards is nobody's concern. */
+/** Copies the value, so that the module may change its objects afterwards. */
 function toWire(value: SqlValue | undefined, place: string): unknown {
   const encoded = value === undefined ? undefined : encodeValue(value);
   const fault = valueFault(encoded);
@@ -56,7 +56,7 @@ function toWire(value: SqlValue | undefined, place: string): unknown {
   if (typeof encoded !== 'object' || encoded === null) return encoded;
   return JSON.parse(
     JSON.stringify(encoded, function (this: Record<string, unknown>, key, member) {
-      // What JSON would make of it (a Date, a Map) would not be what was meant.
+      // JSON would turn a Date or a Map into something that was not meant.
       if (isPlain(this[key])) return member;
       throw new SyncError('MESSAGE_ERROR', `${place}: holds what is no JSON`);
     }),

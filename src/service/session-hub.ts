@@ -1,4 +1,4 @@
-/** The sessions of one database: tells each of them when the log has grown. */
+/** The sessions of one database. Pushes to each of them what the log gains. */
 
 import { isAmongAuthors } from '../engine/log/log-record.ts';
 import type { Appended } from '../engine/log-announcer.ts';
@@ -10,10 +10,13 @@ import { PushPages } from './push-pages.ts';
 
 export class SessionHub {
   readonly #manager: SyncManager;
-  /** For those that are behind. */
+  /** Pages for sessions that are behind. */
   readonly pages: PushPages;
   readonly #sessions = new Set<LiveSession>();
-  /** Listens only while there are sessions: for nobody, nothing of what others wrote is read. */
+  /**
+   * Set while there are sessions. Without sessions the hub does not listen, so nothing is read from
+   * the log.
+   */
   #stop: (() => void) | undefined;
 
   constructor(manager: SyncManager) {
@@ -35,7 +38,7 @@ export class SessionHub {
     if (this.#sessions.size === 0) this.#stopListening();
   }
 
-  /** Ends every session that is left; its client may come back at once. */
+  /** Ends all sessions; their clients may come back at once. */
   close(): void {
     this.#stopListening();
     for (const session of this.#sessions) session.disconnect();
@@ -47,7 +50,10 @@ export class SessionHub {
     this.#stop = undefined;
   }
 
-  /** One frame serves all who have no part in what was written; each author, and whom alone something is for, gets one of its own. */
+  /**
+   * Makes one frame for all sessions that have no part in the changes. Each author, and each
+   * recipient of a revert, gets a frame of its own.
+   */
   #announce(appended: Appended): void {
     const { records = [], haveOthersIdled } = appended;
     if (haveOthersIdled) for (const session of this.#sessions) void this.#endIdle(session);
@@ -74,9 +80,9 @@ export class SessionHub {
     for (const end of ends) end();
   }
 
-  /** Of one that has to start over nothing is pushed that it would take. */
+  /** Makes a session start over if its site has to: its client would not take what is pushed. */
   async #endIdle(session: LiveSession): Promise<void> {
-    // Where that can't be read, it hears of it when it asks.
+    // If the state cannot be read, the client is told when it next asks.
     const isIdle = await this.#manager.held.isIdle(session.siteId).catch(() => false);
     if (isIdle && this.#sessions.has(session)) session.startOver(START_OVER);
   }

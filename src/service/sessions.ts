@@ -1,4 +1,7 @@
-/** The live sessions of all databases: so many at most, and of one user a share of them. */
+/**
+ * The sessions of all databases, bounded by `limits.sessions` in total and by a share for each
+ * user.
+ */
 
 import { SyncError } from '../errors/sync-error.ts';
 import { Budget } from './budget.ts';
@@ -11,9 +14,9 @@ const OVERLOADED_RETRY_MS = 1000;
 export class Sessions {
   readonly #max: number;
   readonly #budget: Budget;
-  /** Site ids that several of them have. */
+  /** Site ids that several sessions have. */
   readonly sharedSites = new SharedSites();
-  /** With what gives back the place of each among those of its user. */
+  /** For each session, the function that gives back its user's share. */
   readonly #places = new Map<LiveSession, () => void>();
 
   /** @param limits of the configuration */
@@ -30,7 +33,7 @@ export class Sessions {
     return this.#places.keys();
   }
 
-  /** @throws SyncError OVERLOADED when `limits.sessions` are there, or its user has a share of them */
+  /** @throws SyncError OVERLOADED when `limits.sessions`, or the share of its user, is taken */
   add(session: LiveSession, database: Database): void {
     if (this.#places.size >= this.#max) {
       throw new SyncError('OVERLOADED', `limits.sessions (${this.#max}) clients are connected`, {
@@ -43,7 +46,7 @@ export class Sessions {
     this.sharedSites.add(session);
   }
 
-  /** @returns whether it was there */
+  /** @returns whether the session was there */
   remove(session: LiveSession, database: Database): boolean {
     session.end();
     database.sessions.delete(session);

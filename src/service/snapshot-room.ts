@@ -1,22 +1,25 @@
 /**
- * The memory that one snapshot is sent in. Most of its rows are short, and what is under way of them is
- * counted from the beginning. A long one is read once there is room for all that is made of it: who waits
- * for that holds nothing of it, nor of the one before, so that no two wait for each other.
+ * The memory for sending one snapshot. Most rows are short; their memory is reserved at the start.
+ * Before a long row is read, all the memory for it is reserved. While it waits for that, the
+ * snapshot holds no memory and no row, so that no two snapshots wait for each other.
  */
 
 import type { Reservation } from './byte-budget.ts';
 import type { PageUse } from './page-reads.ts';
 
-/** What most of its chunks take: as they are read, as they are written, and what waits on the socket. */
+/** Memory for short rows: as they are read, as they are written, and queued on the socket. */
 const SNAPSHOT_BYTES = 1024 * 1024;
-/** For each byte of a long row: as it is stored, in a chunk and in a message; and what a hook sees of it. */
+/**
+ * Memory for each byte of a long row: as stored, in a chunk and in a message; `parsed`: also for
+ * the hook.
+ */
 const FACTORS: Readonly<Record<PageUse, number>> = { copied: 4, parsed: 12 };
 
 export interface SnapshotRoomOptions {
-  /** Room in memory, once there is. */
+  /** Reserves memory, as soon as there is enough. */
   reserve(bytes: number): Promise<Reservation>;
   use: PageUse;
-  /** Resolves once its reader has taken all that was sent, or has gone. */
+  /** Resolves once the reader has taken all that was sent, or has gone. */
   drained(): Promise<void>;
 }
 
@@ -36,12 +39,13 @@ export class SnapshotRoom {
 
   /** See `AdmitRow`. */
   readonly admit = async (rowBytes: number): Promise<void> => {
-    // What has been written of a row may be asked for more of before it has been taken.
+    // The last row may still be queued on the socket, and its memory must not be given back before
+    // it is sent.
     await this.#options.drained();
     if (rowBytes === 0) this.#room.adjust(SNAPSHOT_BYTES);
     else await this.#room.retake(Math.max(SNAPSHOT_BYTES, rowBytes * FACTORS[this.#options.use]));
   };
 
-  /** To be called once for all that happens. */
+  /** To be called once, in any case. */
   readonly give = (): void => this.#room.give();
 }

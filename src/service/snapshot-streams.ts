@@ -1,6 +1,7 @@
 /**
- * Snapshots under way: each holds a view of its store, so there is a limit to them, and to those of one
- * user. One that is taken too slowly gives its place up when somebody else waits for one.
+ * The snapshots that are being sent. Each holds a view of its store, so they are bounded, in total
+ * and for each user. A snapshot that its client takes too slowly is ended when another client needs
+ * its place.
  */
 
 import type { Snapshot } from '../engine/snapshot/snapshot.ts';
@@ -16,18 +17,18 @@ const OVERLOADED_RETRY_MS = 1000;
 export interface SnapshotStreamLimits {
   snapshotStreams: number;
   sharePerUser: number;
-  /** What has to be taken of one while others wait, */
+  /** What a client must take while others wait, over an interval of half of `stalledMs`. */
   snapshotBytesPerSecond: number;
-  /** over half of this: so it is told, before its socket is closed for taking nothing at all. */
+  /** After so long without progress the socket is closed: later than the end for slowness. */
   stalledMs: number;
 }
 
 interface Stream {
-  /** Bytes that its reader has taken. */
+  /** Bytes that the reader has taken. */
   taken(): number;
-  /** As of when the time that is looked at began. */
+  /** The value of `taken()` when the present interval began. */
   takenBefore: number;
-  /** In the time that was looked at last; without end before that. */
+  /** In the last complete interval; infinite during the first. */
   bytesPerSecond: number;
   /** Ends it. */
   giveUp(reason: SyncError): void;
@@ -38,14 +39,14 @@ export class SnapshotStreams {
   readonly #onLimit: (limit: LimitName) => void;
   readonly #budget: Budget;
   readonly #streams = new Set<Stream>();
-  /** Those that are being opened as well. */
+  /** Includes those that are being opened. */
   #count = 0;
   #pace: NodeJS.Timeout | undefined;
 
-  /** So many were begun, and sent to the end. */
+  /** How many were begun, and how many were sent to the end. */
   readonly counts = { begun: 0, completed: 0 };
 
-  /** @param onLimit told of a limit that no error tells a client of at once */
+  /** @param onLimit called for a limit that ends another client's snapshot */
   constructor(limits: SnapshotStreamLimits, onLimit: (limit: LimitName) => void) {
     this.#limits = limits;
     this.#onLimit = onLimit;
@@ -62,8 +63,8 @@ export class SnapshotStreams {
   }
 
   /**
-   * @param queuedBytes what was given out of it, and its reader has not taken yet
-   * @throws SyncError OVERLOADED when there is no place for one more
+   * @param queuedBytes bytes that were given out and the reader has not taken yet
+   * @throws SyncError OVERLOADED when there is no place
    */
   async open(
     { manager, holder }: Pick<OpenDatabase, 'holder'> & { manager: SnapshotSource },
@@ -92,7 +93,7 @@ export class SnapshotStreams {
     }
   }
 
-  /** @throws SyncError OVERLOADED when all that are sent are taken well enough */
+  /** @throws SyncError OVERLOADED when all snapshots are taken fast enough */
   #makeRoom(): void {
     const { snapshotStreams, snapshotBytesPerSecond } = this.#limits;
     const [slowest] = [...this.#streams].toSorted((a, b) => a.bytesPerSecond - b.bytesPerSecond);
@@ -104,7 +105,7 @@ export class SnapshotStreams {
     }
     const limit = 'limits.snapshotBytesPerSecond';
     const message = `the snapshot was taken at less than ${limit} (${snapshotBytesPerSecond}), and others wait`;
-    // Counted now: its reader may take long to come to where it is told.
+    // Counted now: the reader of the snapshot may notice its end only much later.
     this.#onLimit(limit);
     slowest.giveUp(new SyncError('OVERLOADED', message, { retryAfterMs }));
   }
@@ -125,7 +126,7 @@ export class SnapshotStreams {
       bytesPerSecond: Number.POSITIVE_INFINITY,
       giveUp(why) {
         reason = why;
-        // Whoever reads it is told by the next piece; its place is free at once.
+        // Frees the place now. The reader gets the reason with the next chunk.
         close().catch(() => undefined);
       },
     };
@@ -149,7 +150,7 @@ export class SnapshotStreams {
             demandPlace();
           }
         } catch (error) {
-          // Its view has been closed below it.
+          // The view was closed while it was being read.
           throw reason ?? error;
         }
         counts.completed++;

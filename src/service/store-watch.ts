@@ -1,29 +1,29 @@
 /**
- * How the storage is, whichever it is: asked when somebody wants to know, one question at a time, and
- * answered in time also where the storage does not.
+ * Whether the storage can be used. It is asked on demand, one question at a time, and an answer is
+ * given in time even if the storage gives none.
  */
 
 import { SyncError, toSyncError } from '../errors/sync-error.ts';
 import type { Logger } from '../logging/logger.ts';
 import type { StorageFigures, StorageHealth } from '../storage/kv-store.ts';
 
-/** An answer is as good for all who ask so soon after it. */
+/** How long an answer is reused. */
 const FRESH_MS = 250;
 /** Less than the second that load balancers and Kubernetes wait. */
 const ANSWER_MS = 900;
 
 export interface StoreStatus extends StorageFigures {
   up: boolean;
-  /** When that was first seen, in milliseconds since 1970. */
+  /** When this state was first seen, in milliseconds since 1970. */
   since: number;
-  /** Why it is not up. */
+  /** Why the storage is not up. */
   reason?: string;
 }
 
 export interface StoreWatchOptions {
-  /** Without it the storage is taken to be up. */
+  /** Without it the storage counts as up. */
   health: StorageHealth | undefined;
-  /** The time of day, in milliseconds. */
+  /** Wall time in milliseconds. */
   now(): number;
   logger: Logger;
 }
@@ -41,17 +41,17 @@ export class StoreWatch {
     this.#since = options.now();
   }
 
-  /** @returns why the storage cannot be used, if it cannot; never rejects */
+  /** @returns why the storage cannot be used; `undefined` if it can. Never rejects. */
   async ask(): Promise<SyncError | undefined> {
     const { health } = this.#options;
     if (health === undefined) return undefined;
-    // One that hangs is not asked again: those questions would only queue up.
+    // A storage that hangs is not asked again, since the questions would queue up.
     if (!this.#isAsking && performance.now() >= this.#freshUntil) this.#ask(health);
     await this.#answered;
     return this.#error;
   }
 
-  /** As of the last time that somebody asked; `undefined` where the storage does not tell. */
+  /** As of the last `ask`; `undefined` if the storage does not report its health. */
   get status(): StoreStatus | undefined {
     const { health } = this.#options;
     if (health === undefined) return undefined;

@@ -1,4 +1,4 @@
-/** Work of a kind of which only so much is done at once; the rest waits in the order in which it came. */
+/** Bounds how much work of a kind is done at once. The rest waits, first come, first served. */
 
 import { Fifo } from './fifo.ts';
 
@@ -16,7 +16,7 @@ export class Turns {
     else await new Promise<void>((resolve) => this.#waiting.push(resolve));
   }
 
-  /** Of one that was taken. */
+  /** Ends a turn that was taken. */
   end(): void {
     const next = this.#waiting.shift();
     if (next === undefined) this.#running--;
