@@ -1,6 +1,6 @@
 /**
- * Who may come, and who may stay: whose credentials are accepted, who gets a session, and what becomes of both when
- * credentials are renewed or revoked, rights change, or the hook modules are replaced.
+ * Decides which clients may come and which may stay: accepts credentials, admits clients to sessions, and checks
+ * both again when credentials are renewed or revoked, rights change, or the hook modules are replaced.
  */
 
 import type { AuthRequest, HookChain } from '../hooks/chain.ts';
@@ -18,7 +18,7 @@ import { isDenial, type Reader, type ReadRight, Rights, toGetChanges } from './r
 export interface AdmissionOptions {
   hooks: HookChain;
   clients: Clients;
-  /** All that are open. */
+  /** All open sessions. */
   sessions: Iterable<LiveSession>;
   refusals: RefusalLog;
   /** `limits.failedLoginsPerMinute` */
@@ -36,7 +36,7 @@ const ASKED_AT_ONCE = 64;
 export class Admission {
   readonly #options: AdmissionOptions;
   readonly #authenticator: Authenticator;
-  /** To read; also of HTTP requests. */
+  /** The rights of sessions and HTTP requests to read. */
   readonly rights: Rights;
 
   constructor(options: AdmissionOptions) {
@@ -71,7 +71,7 @@ export class Admission {
   }
 
   /**
-   * Asks the present hook modules about the credentials of a known client, until they are the ones that have answered.
+   * Asks the present hook modules about the credentials of a known client; again if they are replaced meanwhile.
    * @returns `known` itself, if the present modules had accepted it already
    */
   async recheck(
@@ -99,7 +99,7 @@ export class Admission {
   /**
    * Decides whether a client may have a session. One that may not read has it to write, and is pushed nothing.
    * @returns its right to changes, for which the hooks have been asked
-   * @throws SyncError NOT_AUTHORIZED when it may do nothing at all, or why a hook could not say
+   * @throws SyncError NOT_AUTHORIZED when it may do nothing at all, or why the hooks cannot decide
    */
   async enter(reader: Reader, databaseId: string, signal?: AbortSignal): Promise<ReadRight> {
     const right = this.rights.of(reader, toGetChanges(databaseId));

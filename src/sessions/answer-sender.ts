@@ -35,7 +35,7 @@ interface AnswerPage {
   log: LogPage;
   writer: PageWriter;
   room: Reservation;
-  /** Whose page it is: taken before it was read. */
+  /** The state of the client's right before the page was read. */
   stamp: Stamp;
 }
 
@@ -49,7 +49,7 @@ export class AnswerSender {
   readonly #options: SessionOptions;
   readonly #origin: CallOrigin | undefined;
 
-  /** @param origin what is answered */
+  /** @param origin the request that is answered */
   constructor(session: AnsweredSession, options: SessionOptions, origin: CallOrigin | undefined) {
     this.#session = session;
     this.#options = options;

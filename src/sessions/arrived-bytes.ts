@@ -1,9 +1,10 @@
 /**
- * What has arrived on one socket and is not taken yet, whole messages and the part of one, within the budget
- * of all. Where there is no room the socket is read no further until there is. The first of it is
- * free, so that small messages never wait: on as many sockets as there may be it adds up to little.
+ * Counts the bytes that have arrived on one socket and are not taken yet, whole messages and the
+ * part of one, in the budget that all sockets share. While there is no room the socket is not read.
+ * Bytes below one step are not counted, so that small messages never wait; over all sockets they
+ * add up to little.
  *
- * A part is counted as what `ws` keeps of it: every piece that was read since it began, and for each piece
+ * A part is counted as what `ws` holds of it: all pieces read since it began, and for each piece
  * and frame what the runtime needs beside their bytes.
  */
 
@@ -12,33 +13,36 @@ import type { ByteBudget } from '../service/byte-budget.ts';
 import { FrameTally } from './frame-tally.ts';
 
 const STEP_BYTES = 4 * 1024;
-/** Of one piece, or one frame, beside its bytes; measured at 50 to 115. */
+/** Memory for one piece, or one frame, beside its bytes; measured at 50 to 115. */
 const PIECE_BYTES = 128;
 
 export interface ArrivedBytesOptions {
   budget: ByteBudget;
-  /** Whose share it is held in from now on. */
+  /** The client whose share the bytes count in. */
   client(): string;
-  /** How long a message may take to arrive whole, in milliseconds. */
+  /** How long a message may take to arrive in full, in milliseconds. */
   timeoutMs: number;
   pause(): void;
   /** There is room again. */
   resume(): void;
-  /** There was none for too long: the socket is to be closed. */
+  /**
+   * There was no room for too long, or a message took too long to arrive: the socket is to be
+   * closed.
+   */
   refuse(reason: SyncError): void;
 }
 
 export class ArrivedBytes {
   readonly #options: ArrivedBytesOptions;
   readonly #frames = new FrameTally();
-  /** Read since what is not whole began. */
+  /** Bytes read since the present part began. */
   #partBytes = 0;
   #partPieces = 0;
-  /** Of messages that nobody has taken. */
+  /** Bytes of whole messages that are not taken yet. */
   #wholeBytes = 0;
   #heldBytes = 0;
   #heldFor = '';
-  /** For what is not whole. */
+  /** Runs while a part has arrived. */
   #timer: NodeJS.Timeout | undefined;
   #isWaiting = false;
   #isClosed = false;
@@ -47,33 +51,36 @@ export class ArrivedBytes {
     this.#options = options;
   }
 
-  /** Whether the socket is not to be read. */
+  /** Whether the socket must not be read. */
   get isFull(): boolean {
     return this.#isWaiting;
   }
 
-  /** Bytes have been read from the network; to be told before what they complete. */
+  /**
+   * Bytes were read from the network. To be called before `completed` for the messages that they
+   * end.
+   */
   read(bytes: Uint8Array): void {
     if (this.#isClosed) return;
     const ended = this.#frames.read(bytes);
     this.#partBytes += bytes.length;
     this.#partPieces++;
-    // First, while it may still take more than there is: what is whole must not wait for that.
+    // First, while this object may still be the grower: a whole message must not wait for that.
     this.#grow();
     if (ended > 0 || !this.#frames.isOpen) this.#endPart();
     if (this.#frames.isOpen) this.#startPart(ended > 0 ? bytes.length : 0);
-    // What has become whole is told next, and needs what was held for its part.
+    // `completed` comes next, and needs what is held for the part.
     if (ended === 0) this.#shrink();
   }
 
-  /** A message is whole. */
+  /** A message has arrived in full. */
   completed(bytes: number): void {
     this.#wholeBytes += bytes;
     this.#grow();
     this.#shrink();
   }
 
-  /** A message is being worked on. */
+  /** The inbox has taken a message. */
   taken(bytes: number): void {
     this.#wholeBytes -= bytes;
     this.#shrink();
@@ -85,7 +92,7 @@ export class ArrivedBytes {
     this.#release(this.#heldBytes);
   }
 
-  /** @param bytes that it may have of a piece in which another ended */
+  /** @param bytes of the piece in which the last message ended and this part may have begun */
   #startPart(bytes: number): void {
     this.#partBytes += bytes;
     if (bytes > 0) this.#partPieces++;
@@ -100,7 +107,7 @@ export class ArrivedBytes {
     this.#options.budget.ended(this);
   }
 
-  /** Who holds some of what all need must not hold it for ever. */
+  /** A part holds bytes of the shared budget, so it must not stay for ever. */
   #startTimer(): void {
     const { timeoutMs, refuse } = this.#options;
     const limit = 'limits.requestTimeoutMs';
@@ -146,13 +153,13 @@ export class ArrivedBytes {
     }
     this.#heldBytes += bytes;
     this.#shrink();
-    // More may have come meanwhile than was asked for.
+    // More may have arrived than was asked for.
     this.#grow();
     if (!this.#isWaiting) this.#options.resume();
   }
 
   #shrink(): void {
-    // While it waits for more it may need what it has.
+    // A pending request assumes that what is held stays held.
     if (!this.#isWaiting) this.#release(this.#heldBytes - this.#neededBytes);
   }
 

@@ -1,10 +1,10 @@
 /**
- * The protocol on one WebSocket, without the WebSocket: what a client may say when, and
+ * The protocol on one WebSocket, without the WebSocket: decides what a client may send when, and
  * what it is answered.
  *
- * Messages take effect in the order in which they were sent. They are taken one by one from
- * the inbox; an apply holds up the next message only until it has its place in the
- * database's queue, not until it is on the disk.
+ * Messages take effect in the order in which they were sent. They are taken one by one from the
+ * inbox. A batch holds up the next message only until it has its place in the database's queue, not
+ * until it is durable.
  */
 
 import { randomUUID } from 'node:crypto';
@@ -46,7 +46,7 @@ export interface ClientConnectionOptions {
   sendQueue: SendQueue;
   /** For `onClientConnect` only. */
   socket: WebSocket;
-  /** What the bytes of `socket` arrive on, to count them. */
+  /** The TCP socket of `socket`, to count arriving bytes. */
   rawSocket?: Socket;
   headers: IncomingHttpHeaders;
   remoteAddress: string | undefined;
@@ -65,15 +65,15 @@ export class ClientConnection implements Client, InboxOwner {
   readonly #requests: Requests;
   readonly #intake: MessageIntake;
   readonly #inbox: Inbox;
-  /** That it was sent so far. */
+  /** How many messages have been taken. */
   #messages = 0;
-  /** For whoever must hear that it has gone; made for the first of them. */
+  /** Aborted when the socket closes. Made at its first use. */
   #gone: AbortController | undefined;
-  /** Until the handshake. */
+  /** Runs until the handshake. */
   #handshakeTimer: NodeJS.Timeout | undefined;
-  /** Until its handshake has been looked at. */
+  /** Counts among the pending handshakes until the handshake has been checked. */
   #pending: PendingHandshake | undefined;
-  /** Why it was ended from this side. */
+  /** Why the server has ended it. */
   #ended: SyncError | undefined;
   #session: Session | undefined;
   #lease: DatabaseLease | undefined;
@@ -114,7 +114,7 @@ export class ClientConnection implements Client, InboxOwner {
       resume: () => this.#inbox.resume(),
       refuse: (reason) => this.#refuseUnread(reason),
     });
-    // Before `ws`, which is then told what they complete.
+    // Before the listener of `ws`, which then announces the messages that the bytes complete.
     rawSocket?.prependListener('data', (bytes) => arrived.read(bytes));
     this.#inbox = new Inbox({
       limits,
@@ -139,13 +139,14 @@ export class ClientConnection implements Client, InboxOwner {
     this.#fail(new SyncError('HANDSHAKE_TIMEOUT', message, { limit }));
   }
 
-  /** What else it sends is not even read. */
+  /** Refuses the client without reading anything else from it. */
   #refuseUnread(reason: SyncError): void {
     const { sendQueue } = this.#options;
     sendQueue.pause();
     this.#states.on('ended');
     this.#fail(reason);
-    // Who has sent too much still has it on its way: cut at once, it would not read why.
+    // After TOO_LARGE the client is still sending: if the socket were cut it would not read the
+    // reason.
     if (reason.code === 'TOO_LARGE') sendQueue.close(WS_CLOSE.tooBig, reason.code);
     else sendQueue.closeNow(WS_CLOSE.tryAgain, reason.code);
   }
@@ -203,21 +204,21 @@ export class ClientConnection implements Client, InboxOwner {
     let decoded: ClientMessage | undefined;
     const take = async () => {
       decoded = await this.#intake.decode(message);
-      // Whether it is being looked at, or still waits for that since many are.
+      // Wait for a recheck of the credentials that is under way, or is queued among many.
       if (this.#session !== undefined && decoded.type !== 'ping') await this.#line.becomeCurrent();
       await this.#take(decoded);
     };
     try {
       await this.#intake.withRoom(bytes, take);
     } catch (error) {
-      // It has been told already.
+      // The client has been told already.
       if (error === this.#ended) return;
       const isKnown = error instanceof RefusedRequest;
       this.#fail(toSyncError(error), isKnown ? error.requestId : requestIdOf(decoded));
     }
   }
 
-  /** Whose share of the memory its messages are held in. */
+  /** Whose share of memory its messages count in. */
   get #holder(): string {
     return holderOf(this.#credentials.identity ?? {}, this.#options.remoteAddress);
   }
@@ -226,7 +227,7 @@ export class ClientConnection implements Client, InboxOwner {
     return this.#intake.hasRoom();
   }
 
-  /** What it returns settles when the next message may be taken. */
+  /** @returns settles when the next message may be taken */
   #take(message: ClientMessage): Promise<void> | undefined {
     const { service, sendQueue } = this.#options;
     const reception = this.#states.receptionOf(message.type);
@@ -262,7 +263,7 @@ export class ClientConnection implements Client, InboxOwner {
       service.checkDatabaseId(databaseId);
       const request = { ...this.#authRequest(siteId, databaseId, token), requestId };
       const identity = await this.#credentials.accept(request);
-      // From now on it can be ended by whoever doubts its credentials.
+      // From now on it is ended when its credentials expire or are revoked.
       service.clients.add(this);
       await this.#join(siteId, identity);
     } catch (error) {
@@ -302,7 +303,7 @@ export class ClientConnection implements Client, InboxOwner {
     this.#options.sendQueue.close(WS_OUTCOMES[reason.code].handshakeClose, reason.code);
   }
 
-  /** Newer credentials for the session. */
+  /** Renews the session's credentials. */
   async #authenticate(
     { token, requestId }: Authenticate,
     session: Session,
@@ -311,7 +312,7 @@ export class ClientConnection implements Client, InboxOwner {
     const asked = this.#authRequest(session.siteId, session.database.id, token);
     const { expiresAt } = await this.#credentials.renew({ ...asked, requestId: ownRequestId });
     this.#send({ type: 'authenticated', requestId, expiresAt });
-    // Nothing is pushed to it before that is known; what it asks for is asked about anyway.
+    // Pushes wait for this. Requests have the hooks asked in any case.
     void session.reconsider();
   }
 
@@ -340,7 +341,7 @@ export class ClientConnection implements Client, InboxOwner {
   #begin(session: Session, lease: DatabaseLease, { expiresAt }: ClientIdentity): void {
     this.#session = session;
     this.#lease = lease;
-    // Nothing listens to it any more. The session makes another one when it needs one.
+    // Its listeners are gone. The session gets a new one when it needs it.
     this.#gone = undefined;
     this.#credentials.use();
     const { connectionId, siteId, database } = session;
@@ -371,7 +372,7 @@ export class ClientConnection implements Client, InboxOwner {
     this.#options.sendQueue.send(JSON.stringify(message));
   }
 
-  /** Tells the client what went wrong, and the log what caused it. */
+  /** Tells the client what went wrong, and logs the cause. */
   #fail(error: SyncError, requestId?: string): void {
     const { service, sendQueue } = this.#options;
     const { code, message, retryAfterMs } = error;

@@ -1,4 +1,4 @@
-/** What a session needs of its connection: what its client may see, and room for what it is sent. */
+/** What a session gets from its connection: the client's filters, and memory for what is sent. */
 
 import { type SyncError, toSyncError } from '../errors/sync-error.ts';
 import type { HookAnswer } from '../hooks/refusal.ts';
@@ -17,11 +17,11 @@ export interface ConnectionHostOptions {
   service: CoordinatorService;
   sendQueue: SendQueue;
   reader: Reader;
-  /** Once there is one. */
+  /** `undefined` before the handshake is accepted. */
   session(): Session | undefined;
-  /** Whose share of the memory it is sent from. */
+  /** Whose share of memory the session's answers count in. */
   holder(): string;
-  /** Aborted when the client has gone. */
+  /** Aborted when the socket closes. */
   signal(): AbortSignal;
   fail(error: SyncError): void;
 }
@@ -35,7 +35,7 @@ export class ConnectionHost implements SessionHost {
 
   readFilterOf(origin?: CallOrigin): ReadFilter | undefined {
     const { service, reader, signal } = this.#options;
-    // Without a hook that has a say there is nothing to give up.
+    // Without the hook don't create an abort signal.
     if (!service.hooks.has.onBeforeSendChanges) return undefined;
     return service.delivery.readFilterOf(reader, signal(), origin);
   }
@@ -45,12 +45,12 @@ export class ConnectionHost implements SessionHost {
     const { hooks } = service;
     if (!hooks.has.onBeforeSendChanges) return undefined;
     const key = hooks.viewKey(identity);
-    // Who sees the same waits for the same answer: it is not to end with one of them.
+    // Sessions with the same key wait for one answer, so it must not end with one of their sockets.
     const filter =
       key === undefined
         ? service.delivery.readFilterOf(reader, signal())
         : service.delivery.readFilterOf({ who: () => identity });
-    // What other modules made of a page is nobody's any more.
+    // With the generation: pages made by other modules must not be shared.
     const shared = key === undefined ? undefined : `${service.admission.generation} ${key}`;
     return filter && { filter, key: shared };
   }
@@ -58,12 +58,12 @@ export class ConnectionHost implements SessionHost {
   readDenied(error: SyncError, answers: HookAnswer[]): void {
     const { service, sendQueue, fail, signal } = this.#options;
     const session = this.#options.session();
-    // It is told once, not as often as it is asked about.
+    // Told once, not at every question.
     if (session === undefined || !session.right.isLost) return;
     fail(error);
     service.admission
       .readLost(session.identity, session.database.id, answers, signal())
-      // Who may do nothing any more has nothing to stay for.
+      // A client that may do nothing any more is closed.
       .catch((why: unknown) => isDenial(why) && sendQueue.close(WS_CLOSE.policy, error.code));
   }
 

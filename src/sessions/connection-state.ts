@@ -1,25 +1,25 @@
 /**
- * A connection as a table: the states that it goes through, the events that lead from one to the next, and
- * what becomes of each message in each of them.
+ * The states of a connection, the events that lead from one to the next, and what becomes of each
+ * message in each state.
  */
 
 import type { ClientMessage } from '../protocol/schemas.ts';
 
 export type ConnectionState =
-  /** No handshake has come. */
+  /** No handshake has arrived. */
   | 'new'
-  /** Its handshake is looked at; the inbox gives out no other message before that is done. */
+  /** The handshake is being checked. Until that is done the inbox gives out no other message. */
   | 'joining'
-  /** It has a session. */
+  /** There is a session. */
   | 'joined'
-  /** It was told that it ends; the socket is about to close. */
+  /** The client has been told the end; the socket is about to close. */
   | 'ending'
   /** The socket has closed. */
   | 'closed';
 
 export type ConnectionEvent = 'handshake' | 'admitted' | 'ended' | 'closed';
 
-/** What is not in it can't happen: an event that comes too late, such as an admission after the close. */
+/** An event that is missing here comes too late, such as an admission after the close. */
 const NEXT: Readonly<
   Record<ConnectionState, Readonly<Partial<Record<ConnectionEvent, ConnectionState>>>>
 > = {
@@ -60,7 +60,7 @@ export class ConnectionStates {
     return this.#now;
   }
 
-  /** @returns whether it leads anywhere from the present state */
+  /** @returns whether the event leads to another state */
   on(event: ConnectionEvent): boolean {
     const next = NEXT[this.#now][event];
     if (next === undefined) return false;

@@ -1,7 +1,7 @@
 /**
- * The TCP connections of an HTTP server: at most so many, and at most a share of them from one address. When
- * there are too many, one on which no request is under way makes room, of the address that has most of
- * those. A client may find such a connection closed at any time, and makes another.
+ * Bounds the TCP connections of an HTTP server, in total and for each address. If there are too
+ * many, an idle connection (without a request) is closed, of the address with the most idle ones.
+ * HTTP clients have to expect that at any time, and connect again.
  */
 
 import type { Server } from 'node:http';
@@ -11,11 +11,14 @@ import { addressToSource, Budget } from '../service/budget.ts';
 
 export interface ConnectionLimits {
   connections: number;
-  /** Of one address, in percent. */
+  /** The share of one address, in percent. */
   sharePerUser: number;
 }
 
-/** Connections that are accepted to see whether one makes room, at most and for each that there may be. */
+/**
+ * How many connections beyond the bound are accepted, to decide which connection makes room: as a
+ * number and as a share of the bound.
+ */
 const LOOKED_AT_MAX = 64;
 const LOOKED_AT_SHARE = 0.2;
 
@@ -26,7 +29,7 @@ interface Connection {
   requests: number;
 }
 
-/** @param onLimit told of each connection that is closed for it */
+/** @param onLimit called for each connection that is closed because of a limit */
 export function limitConnections(
   server: Server,
   { connections: max, sharePerUser }: ConnectionLimits,
@@ -34,7 +37,7 @@ export function limitConnections(
 ): void {
   const budget = new Budget({ limit: 'limits.connections', max, sharePerUser });
   const connectionBySocket = new Map<Socket, Connection>();
-  /** Those without a request, by address; the one that has been so for longest comes first. */
+  /** Idle connections by address; the one idle for longest comes first. */
   const idleBySource = new Map<string, Set<Connection>>();
   server.maxConnections = max + Math.min(LOOKED_AT_MAX, Math.ceil(max * LOOKED_AT_SHARE));
   server.on('drop', () => onLimit('limits.connections'));
@@ -90,7 +93,7 @@ export function limitConnections(
       if (connection.requests === 0 && connectionBySocket.has(socket)) setIdle(connection, true);
     });
   });
-  // A WebSocket from now on, or refused at once: not an idle one in either case.
+  // It is a WebSocket from now on, or refused at once: in neither case idle.
   server.on('upgrade', ({ socket }) => {
     const connection = connectionBySocket.get(socket);
     if (connection === undefined) return;

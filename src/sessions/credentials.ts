@@ -1,6 +1,7 @@
 /**
- * Who the client of a connection is: what it has shown, whom the hook modules took it for, and when that has to
- * be asked again. Newer credentials, and newer modules, make a newer identity.
+ * The credentials of a connection's client: what the client has shown, the identity that the hook
+ * modules gave it, and when they have to be asked again. Newer credentials, and newer modules, make
+ * a newer identity.
  */
 
 import { type SiteIdText, siteIdToText } from '../clock/site-id.ts';
@@ -13,46 +14,46 @@ export const DEFAULT_DATABASE_ID = 'default';
 
 export interface CredentialsOptions {
   service: CoordinatorService;
-  /** Of the connection: what else an `AuthRequest` says. */
+  /** The connection's request for a check of these credentials. */
   toRequest(siteId: SiteIdText, databaseId: string, token: string | undefined): AuthRequest;
-  /** Aborted when it has gone. */
+  /** Aborted when the socket closes. */
   signal(): AbortSignal;
-  /** They are no good any more. */
+  /** The credentials are no longer good. */
   refused(reason: SyncError): void;
-  /** They were looked at again, or replaced, while in use. */
+  /** The credentials of a session were rechecked or replaced. */
   renewed(identity: ClientIdentity): void;
-  /** What the client may do is to be asked again. */
+  /** The client's rights have to be asked for again. */
   reconsider(): Promise<void>;
 }
 
-/** See `Reader` for what is asked of it. */
+/** Serves as the connection's `Reader`. */
 export class Credentials {
   readonly #options: CredentialsOptions;
   #identity: ClientIdentity | undefined;
-  /** The newest that was accepted. */
+  /** The newest token that was accepted. */
   #token: string | undefined;
   /** Why the connection has ended. */
   #end: SyncError | undefined;
   #isInUse = false;
-  /** Settles when they have been looked at again. */
+  /** Settles when the recheck under way is done. */
   #rechecked: Promise<void> | undefined;
 
   constructor(options: CredentialsOptions) {
     this.#options = options;
   }
 
-  /** `undefined` before they have been accepted. */
+  /** `undefined` until the credentials have been accepted. */
   get identity(): ClientIdentity | undefined {
     return this.#identity;
   }
 
-  /** @throws TypeError before they have been accepted */
+  /** @throws TypeError until the credentials have been accepted */
   who(): ClientIdentity {
     if (this.#identity === undefined) throw new TypeError('it is not known yet who this is');
     return this.#identity;
   }
 
-  /** @throws SyncError unless the hook modules accept them */
+  /** @throws SyncError unless the hook modules accept the credentials */
   async accept(request: AuthRequest): Promise<ClientIdentity> {
     const { service, signal } = this.#options;
     this.#identity = await service.admission.authenticate(request, signal());
@@ -60,27 +61,33 @@ export class Credentials {
     return this.#identity;
   }
 
-  /** A session goes by them from now on: who looks at them again tells it. */
+  /** A session uses the credentials from now on, and is told of every recheck. */
   use(): void {
     this.#isInUse = true;
   }
 
-  /** Nothing is asked any more. */
+  /** The connection has ended: no more rechecks. */
   end(reason: SyncError): void {
     this.#end ??= reason;
   }
 
-  /** Newer ones. If they are refused the session ends; if nobody can tell it goes on. */
+  /**
+   * Takes newer credentials. If the hooks refuse them, the error ends the session. If the hooks
+   * cannot decide, the session goes on as it was.
+   */
   async renew(request: AuthRequest): Promise<ClientIdentity> {
     const { service, signal } = this.#options;
     this.#renewed(await service.admission.renew(this.who(), request, signal()));
     this.#token = request.token;
-    // The hooks may have been replaced just then, and have been asked about the token before.
+    // A reload meanwhile: the modules that accepted the token have been replaced.
     if (!service.admission.isCurrent(this.who())) await this.recheck();
     return this.who();
   }
 
-  /** Whether they are still good; what the client sends, and is to be sent, waits for the answer. */
+  /**
+   * Rechecks the credentials of a session. What the client sends, and what is sent to it, waits for
+   * that.
+   */
   recheck(): Promise<void> {
     if (!this.#isInUse) return Promise.resolve();
     this.#rechecked ??= this.#recheck();
@@ -97,7 +104,7 @@ export class Credentials {
     await this.#options.reconsider();
   }
 
-  /** The present hook modules have said who it is from then on. See `Reader`. */
+  /** Resolves once the present hook modules have accepted the client. See `Reader`. */
   async demandCurrent(): Promise<void> {
     const { service } = this.#options;
     while (!service.admission.isCurrent(this.who())) {

@@ -1,14 +1,17 @@
 /**
- * Follows the frames of a client's WebSocket in the bytes that arrive, and keeps none of them: `ws` tells of
- * a message when it is whole, and this says what there is of one that isn't. Whether the frames are
- * right is for `ws` to say, which closes the socket where they are not.
+ * Follows the frames of a client's WebSocket in the bytes that arrive, and keeps no bytes. `ws`
+ * announces a message when it has arrived in full; this tells what has arrived of the next one. It
+ * does not check frames: `ws` does, and closes the socket if they are wrong.
  *
  *     fin opcode | masked length | length: 0, 2 or 8 bytes | mask: 4 bytes | payload
  */
 
 const FIN = 0x80;
 const OPCODE = 0x0f;
-/** From here on a frame is a ping, a pong or a close, and may stand between those of a message. */
+/**
+ * Opcodes from here on are control frames (ping, pong, close), which may come between the frames of
+ * a message.
+ */
 const FIRST_CONTROL_OPCODE = 8;
 const MASKED = 0x80;
 const LENGTH = 0x7f;
@@ -18,24 +21,24 @@ const MASK_BYTES = 4;
 export class FrameTally {
   #first = 0;
   #length = 0;
-  /** Bytes of a header that have been read, and that it has as far as is known. */
+  /** The bytes of the header that have been read, and its length as far as it is known. */
   #headerRead = 0;
   #headerBytes = 2;
   #lengthEnd = 2;
   #payloadLeft = 0;
   #frames = 0;
 
-  /** Whether something has begun that is not whole. */
+  /** Whether a frame or a message has begun and not ended. */
   get isOpen(): boolean {
     return this.#frames > 0 || this.#headerRead > 0 || this.#payloadLeft > 0;
   }
 
-  /** Of a message whose last frame has not come: those that have. */
+  /** The frames that have arrived of a message without its last frame. */
   get frames(): number {
     return this.#frames;
   }
 
-  /** @returns how many messages have become whole */
+  /** @returns how many messages have ended */
   read(bytes: Uint8Array): number {
     let ended = 0;
     for (let at = 0; at < bytes.length; ) {
@@ -70,7 +73,7 @@ export class FrameTally {
     this.#payloadLeft = this.#length;
   }
 
-  /** @returns whether it ends a message */
+  /** @returns whether the frame ends a message */
   #endFrame(): boolean {
     if ((this.#first & OPCODE) >= FIRST_CONTROL_OPCODE) return false;
     const isLast = (this.#first & FIN) !== 0;

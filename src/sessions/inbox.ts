@@ -1,7 +1,7 @@
 /**
- * What one socket has sent and nobody has taken yet. Messages are taken one by one, in their
- * order, and no faster than a peer may ask for them; while enough of them wait the socket is read
- * no further. So a peer that floods costs a bounded amount of memory and of everybody's time.
+ * The messages of one socket that are not taken yet. They are taken one by one, in order, and no
+ * faster than `limits.messagesPerSecond`. While enough of them wait the socket is not read, so a
+ * client that floods costs a bounded amount of memory and time.
  */
 
 import type { LimitName } from '../errors/limit-names.ts';
@@ -23,9 +23,9 @@ export interface InboxOwner {
 export interface InboxOptions {
   limits: { messageBytes: number; messagesInFlight: number; messagesPerSecond: number };
   owner: InboxOwner;
-  /** The socket is read no further, or later, for this one. */
+  /** This limit keeps the socket from being read, or delays it. */
   onLimit(limit: LimitName): void;
-  /** What has arrived, within what all may hold; without it nothing is counted. */
+  /** Counts what has arrived; without it nothing is counted. */
   arrived?: ArrivedBytes;
   /** The socket. */
   source: { readonly isOpen: boolean; pause(): void; resume(): void };
@@ -80,7 +80,7 @@ export class Inbox {
     this.#options.arrived?.close();
   }
 
-  /** Reads the socket again, unless enough waits already. */
+  /** Reads the socket again, unless enough messages wait. */
   resume(): void {
     const { source, arrived } = this.#options;
     if (!source.isOpen || this.#pingTimer !== undefined) return;
@@ -89,7 +89,7 @@ export class Inbox {
     source.resume();
   }
 
-  /** The limit that what waits has reached. */
+  /** The limit that the waiting messages have reached. */
   get #fullOf(): LimitName | undefined {
     const { messageBytes, messagesInFlight } = this.#options.limits;
     if (this.#messages.length >= messagesInFlight) return 'limits.messagesInFlight';
@@ -105,7 +105,7 @@ export class Inbox {
 
   async #read(): Promise<void> {
     const { source, owner, onLimit } = this.#options;
-    // Nothing that is sent to a socket that is being closed matters any more.
+    // Messages to a closing socket are dropped.
     while (source.isOpen) {
       const next = this.#messages.shift();
       if (next === undefined) return;

@@ -20,7 +20,7 @@ export interface JoinOptions {
   identity: ClientIdentity;
   /** The same client, with the identity it has by then. */
   reader: Required<Reader>;
-  /** Whom the open database is counted for. */
+  /** Whose share of open databases it counts for. */
   holder: string;
   /** For `onClientConnect`. */
   socket: WebSocket;

@@ -20,7 +20,7 @@ export interface MessageIntakeOptions {
   service: CoordinatorService;
   sendQueue: SendQueue;
   requests: Requests;
-  /** Whose share of the memory its messages are held in. */
+  /** Whose share of memory the messages count in. */
   holder(): string;
 }
 
@@ -31,7 +31,7 @@ export class MessageIntake {
     this.#options = options;
   }
 
-  /** @throws SyncError MESSAGE_ERROR, or what else is wrong with it */
+  /** @throws SyncError MESSAGE_ERROR, or another code for what is wrong with it */
   decode(text: Exclude<Incoming, { ping: unknown }>): ClientMessage | Promise<ClientMessage> {
     if (text === undefined) {
       throw new SyncError('MESSAGE_ERROR', 'binary messages are not part of the protocol');

@@ -1,6 +1,6 @@
 /**
- * What a session is asked: batches take their places in the order in which they were sent, questions are
- * answered after the batches before them, and meanwhile further messages are taken.
+ * Carries out a session's requests. Batches take their places in the order in which they were sent.
+ * A read is answered after the batches before it. Meanwhile further messages are taken.
  */
 
 import { type SyncError, toSyncError } from '../errors/sync-error.ts';
@@ -22,7 +22,7 @@ export type Request = Exclude<
 >;
 type Apply = Extract<ClientMessage, { type: 'apply_changes' }>;
 
-/** What an error of a request is called where its cause has no code of its own. */
+/** The error of a request whose cause has no code of its own. */
 const FALLBACK_CODES: Record<Request['type'], [ErrorCode, string]> = {
   get_changes: ['GET_CHANGES_ERROR', 'the changes could not be read'],
   apply_changes: ['APPLY_CHANGES_ERROR', 'the changes could not be stored'],
@@ -32,12 +32,12 @@ const FALLBACK_CODES: Record<Request['type'], [ErrorCode, string]> = {
 
 export interface RequestsOptions {
   service: CoordinatorService;
-  /** Who asks. */
+  /** The client. */
   reader: Reader;
   line: BatchLine;
-  /** Aborted when the client has gone. */
+  /** Aborted when the socket closes. */
   signal(): AbortSignal;
-  /** On its socket. */
+  /** Bytes queued on the socket. */
   queuedBytes(): number;
   send(message: ServerMessage): void;
   fail(error: SyncError, requestId?: string): void;
@@ -57,12 +57,12 @@ export class Requests {
     return this.#inFlight.size;
   }
 
-  /** Resolves once fewer are in flight. */
+  /** Resolves once fewer than `count` are in flight. */
   below(count: number): Promise<void> {
     return this.#inFlight.below(count);
   }
 
-  /** Settles when the batches have been answered that `take` makes it begin. */
+  /** Settles when the batches that `take` begins have been answered. */
   async withAnswers(take: () => Promise<void>, taken: () => void): Promise<void> {
     const before = this.#lastApply;
     await take();
@@ -70,7 +70,7 @@ export class Requests {
     if (this.#lastApply !== before) await this.#lastApply;
   }
 
-  /** What it returns settles when the next message may be taken: a batch has its place in the queue. */
+  /** @returns settles when the next message may be taken: a batch has its place in the queue */
   take(message: Request, session: Session, origin: CallOrigin): Promise<void> | undefined {
     if (message.type === 'apply_changes') return this.#apply(message, session, origin);
     void this.#read(message, session, origin);
@@ -91,7 +91,7 @@ export class Requests {
       try {
         outcome = await applied;
       } finally {
-        // One may take longer to be answered than another of its group: they stay in their order.
+        // Batches of one group may be ready in another order, and are answered in theirs.
         await before;
       }
       this.#sendApplied(outcome, message, session);
@@ -148,7 +148,7 @@ export class Requests {
     );
   }
 
-  /** Work that goes on while further messages are taken; the client is told if it fails. */
+  /** Runs work in the background, and tells the client if it fails. */
   #serve(message: Request, work: () => Promise<void>): Promise<void> {
     return this.#inFlight.run(work).catch((error: unknown) => {
       const [code, text] = FALLBACK_CODES[message.type];

@@ -1,18 +1,18 @@
 import type { Frame } from '../service/frames.ts';
 
 /**
- * What a session needs of the socket that it talks through. `plugins/ws.ts` makes one
- * from a WebSocket; tests make one from an array.
+ * What a session needs of its socket. `plugins/ws.ts` makes one from a WebSocket; tests make one
+ * from an array.
  */
 export interface SendQueue {
   /**
-   * Queues one text message, in whatever pieces; after the socket has closed none.
-   * @param taken called once the memory of the frame is needed no longer: it is written out, or never will be
+   * Queues one text message, in any number of pieces. Does nothing once the socket has closed.
+   * @param taken called once the memory of the frame is free: it is written out, or never will be
    */
   send(frame: string | Frame, taken?: () => void): void;
-  /** Answers a ping of the WebSocket protocol. Of several that wait the newest is. */
+  /** Answers a ping of the WebSocket protocol. Of several that wait only the newest is answered. */
   pong(payload: Uint8Array): void;
-  /** What is queued and not yet taken by the operating system. */
+  /** Bytes that are queued and not yet taken by the operating system. */
   readonly queuedBytes: number;
   /** Resolves once at most `bytes` are queued, or the socket has closed. */
   drained(bytes: number): Promise<void>;
@@ -20,8 +20,8 @@ export interface SendQueue {
   /** Stops and resumes taking messages from the peer. */
   pause(): void;
   resume(): void;
-  /** The peer gets what is queued, and answers, if it does that soon. */
+  /** Gives the peer a short time to take what is queued and to answer the close. */
   close(code: number, reason: string): void;
-  /** Tells the peer, and waits for nothing: for who has said nothing either. */
+  /** Sends the close and waits for nothing. */
   closeNow(code: number, reason: string): void;
 }

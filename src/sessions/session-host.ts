@@ -1,4 +1,6 @@
-/** What a session is given: its client, its socket, its database, and what its connection does for it. */
+/**
+ * What a session is made with: its client, socket and database, and the services of its connection.
+ */
 
 import type { SiteIdText } from '../clock/site-id.ts';
 import type { SyncError } from '../errors/sync-error.ts';
@@ -14,7 +16,7 @@ import type { ReadRight } from '../service/rights.ts';
 import type { SendQueue } from './send-queue.ts';
 
 export interface SessionLimits {
-  /** Bytes that may wait on the socket before the session counts as behind. */
+  /** Bytes queued on the socket, beyond which the session counts as behind. */
   queuedBytesPerSocket: number;
   /** Bytes at which a page of an answer ends. */
   pageBytes: number;
@@ -22,23 +24,26 @@ export interface SessionLimits {
 
 /** What the connection does for its session. */
 export interface SessionHost {
-  /** What the client may see of an answer; `undefined` if no hook has a say in it. */
+  /** The client's read filter for an answer; `undefined` if no hook filters. */
   readFilterOf(origin?: CallOrigin): ReadFilter | undefined;
-  /** The same for pushes to this identity. */
+  /** The filter for pushes to this identity. */
   pushFilterOf(identity: ClientIdentity): PushFilter | undefined;
   /** Counts change sets that were pushed. */
   pushed(changeSets: number): void;
-  /** Waits for room in memory for what is sent; `isShared` if it is sent to several sessions of the database. */
+  /**
+   * Reserves memory for what is sent, as soon as there is enough. `isShared`: several sessions of
+   * the database send it.
+   */
   reserve(bytes: number, isShared?: boolean): Promise<Reservation>;
   /** The same without waiting. */
   tryReserve: TryReserve;
   hasMemory(bytes: number): boolean;
   /** Reads pages of the log. */
   readonly reads: PageReads;
-  /** The socket had no room for a push: from now on pushes are read from the log. */
+  /** The queue of the socket is full: from now on pushes are read from the log. */
   fellBehind(): void;
   failed(error: unknown): void;
-  /** Hooks have refused the right to read with `answers`. Nothing is pushed from now on. */
+  /** The hooks have refused the right to read with `answers`. Nothing is pushed from now on. */
   readDenied(error: SyncError, answers: HookAnswer[]): void;
 }
 

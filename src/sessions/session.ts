@@ -204,7 +204,7 @@ export class Session implements LiveSession, AnsweredSession {
     const { frame, changeSets, end, release } = page;
     // An answer that began meanwhile moves the cursor itself.
     const isIts = this.isOpen && this.#answers === 0 && this.#cursor === after;
-    // While the page was read the right may have been doubted, or the client may have become another one.
+    // While the page was read the right may have become outdated, or the identity may have changed.
     if (!isIts || !this.right.isFor(stamp)) {
       release();
       return isIts;

@@ -1,9 +1,8 @@
 /**
- * An sendQueue over a `ws` socket, with a queue of its own.
+ * The send queue of a `ws` socket.
  *
- * Only a small window is handed to the socket at a time, and big messages go as fragments
- * of it: so the progress of a slow peer can be seen, and what it never takes is cheap to
- * throw away.
+ * It hands only a small window to the socket at a time, and sends large messages in fragments of
+ * it. So the progress of a slow peer can be seen, and what the peer never takes is cheap to drop.
  */
 
 import type { Socket } from 'node:net';
@@ -14,19 +13,19 @@ import { startGrace } from '../service/grace.ts';
 import type { SendQueue } from './send-queue.ts';
 import { type Fragment, frameHeader, joinFrames } from './text-frames.ts';
 
-/** Handed to the socket and not yet written. */
+/** Bytes handed to the socket and not yet written. */
 const WINDOW_BYTES = 256 * 1024;
 const FRAGMENT_BYTES = 64 * 1024;
-/** What is less goes to the system as one piece of memory: more would cost more to copy than it saves. */
+/** Up to this size frames are copied into one buffer, which costs less than separate writes. */
 const COPIED_BYTES_MAX = 16 * 1024;
-/** What a message costs beside its bytes, so that many small ones are bounded as well. */
+/** Counted for each message beside its bytes, so that many small ones are bounded as well. */
 const FRAME_OVERHEAD_BYTES = 256;
 const NOTHING = Buffer.alloc(0);
-/** Of what `ws` frames by itself. */
+/** Options for frames that `ws` makes. */
 const FRAME = { binary: false, compress: false };
-/** How long a peer gets to take what is queued before it is closed. */
+/** How long a peer gets to take what is queued before the close is sent. */
 const FLUSH_GRACE_MS = 450;
-/** How long it gets then to answer the close: it is gone within a second, whatever it does. */
+/** How long it then gets to answer the close. So it is gone within a second in any case. */
 const CLOSE_GRACE_MS = 450;
 
 interface Waiter {
@@ -35,7 +34,7 @@ interface Waiter {
 }
 
 interface Message {
-  /** What of its piece at `at` has not been handed over, and the pieces after that. */
+  /** The part of the piece at `at` that has not been handed over. The pieces after it follow. */
   bytes: Buffer;
   pieces: Frame;
   at: number;
@@ -48,22 +47,22 @@ export class SocketSendQueue implements SendQueue {
   readonly #rawSocket: Socket | undefined;
   /** Messages of which nothing has been handed over yet. */
   readonly #queue = new Fifo<Message>();
-  /** The rest of a message that goes in fragments. */
+  /** The rest of a message that is sent in fragments. */
   #rest: Message | undefined;
-  /** Handed over in this turn; none in most turns of most sockets. */
+  /** Fragments to be flushed in this turn of the event loop; usually `undefined`. */
   #fragments: Fragment[] | undefined;
   #queuedBytes = 0;
   #inWindow = 0;
   #waiters: Waiter[] = [];
   #lastProgressMs = performance.now();
   #isClosing = false;
-  /** A pong that the socket has not taken yet, and the payload of the one that comes after it. */
+  /** Whether a pong is on its way, and the payload of the one to send after it. */
   #isPonging = false;
   #nextPong: Uint8Array | undefined;
 
   /**
-   * @param onBytes told how many bytes more (or fewer) wait, to keep a sum over all sockets
-   * @param rawSocket what `socket` is on; without it `ws` makes the frames
+   * @param onBytes called with the change of the queued bytes, to keep a sum over all sockets
+   * @param rawSocket the TCP socket of `socket`; without it `ws` makes the frames
    */
   constructor(socket: WebSocket, onBytes: (delta: number) => void, rawSocket?: Socket) {
     this.#socket = socket;
@@ -115,7 +114,7 @@ export class SocketSendQueue implements SendQueue {
 
   pong(payload: Uint8Array): void {
     if (!this.isOpen) return;
-    // However many pings a peer sends without reading, no more than one answer waits for it.
+    // However many pings a peer sends without reading, only one answer is queued.
     if (this.#isPonging) {
       this.#nextPong = payload;
       return;
@@ -146,7 +145,7 @@ export class SocketSendQueue implements SendQueue {
     }
   }
 
-  /** @param message one, or the rest of one */
+  /** @param message a message, or the rest of one */
   #handOverFragment({ bytes, pieces, at, taken }: Message, isFirst: boolean): void {
     if (bytes.length > FRAGMENT_BYTES) {
       this.#rest = { bytes: bytes.subarray(FRAGMENT_BYTES), pieces, at, taken };
@@ -160,7 +159,7 @@ export class SocketSendQueue implements SendQueue {
     }
   }
 
-  /** All that is sent in this turn, such as the answers to a group, goes to the system in one call. */
+  /** Collects all that is sent in this turn of the event loop, and writes it in one system call. */
   #write(fragment: Fragment): void {
     this.#inWindow += fragment.bytes.length;
     if (this.#fragments !== undefined) {
@@ -234,7 +233,7 @@ export class SocketSendQueue implements SendQueue {
     for (const { resolve } of ready) resolve();
   }
 
-  /** The socket has gone: nothing waits any more, and nobody should wait for it. */
+  /** The socket has closed: drops what is queued, and wakes all waiters. */
   #drop(): void {
     const { length } = this.#queue;
     for (let i = 0; i < length; i++) this.#queue.shift()?.taken?.();
@@ -254,12 +253,12 @@ export class SocketSendQueue implements SendQueue {
     if (this.#socket.isPaused) this.#socket.resume();
   }
 
-  /** For how long the peer has taken nothing of what waits for it; 0 when nothing does. */
+  /** Milliseconds since the peer last took something of what is queued; 0 if nothing is queued. */
   get stalledMs(): number {
     return this.#queuedBytes === 0 ? 0 : performance.now() - this.#lastProgressMs;
   }
 
-  /** What is queued goes first, if the peer takes it soon: it may be the reason. */
+  /** Sends what is queued first, if the peer takes it soon, since that may tell the reason. */
   close(code: number, reason: string): void {
     if (this.#isClosing) return;
     this.#isClosing = true;
@@ -286,7 +285,8 @@ export class SocketSendQueue implements SendQueue {
     this.#isClosing = true;
     this.#flush();
     this.#socket.close(code, reason);
-    // Once the operating system has taken it; while it waited for an answer a flood would pile up.
+    // After the operating system has taken it. If the socket waited for an answer, a flood would
+    // pile up.
     this.#rawSocket?.destroySoon();
   }
 }

@@ -1,13 +1,12 @@
 /**
- * Frames of the WebSocket protocol as a server sends text in them: neither masked nor compressed
- * (RFC 6455, 5.2). `ws` gives each frame a header and a write of its own; here those that go
- * together are one.
+ * Builds the WebSocket frames in which a server sends text, unmasked and uncompressed (RFC 6455,
+ * 5.2). `ws` writes each frame separately; these are joined into one write.
  */
 
 const TEXT = 0x1;
 const CONTINUATION = 0x0;
 const FIN = 0x80;
-/** In place of a length that takes more than seven bits: it follows in two bytes, or in eight. */
+/** In place of a length of more than seven bits, which follows in two bytes or in eight. */
 const TWO_BYTES = 126;
 const EIGHT_BYTES = 127;
 const UINT16_MAX = 0xffff;
@@ -17,7 +16,7 @@ export interface Fragment {
   bytes: Buffer;
   isFirst: boolean;
   isLast: boolean;
-  /** Of the last one: the whole message is written out, or never will be. */
+  /** Set on the last fragment: called when the whole message is written out, or never will be. */
   taken?: (() => void) | undefined;
 }
 
@@ -26,7 +25,7 @@ export function headerBytes(length: number): number {
   return length <= UINT16_MAX ? 4 : 10;
 }
 
-/** @returns where the content follows */
+/** @returns the offset of the content */
 function writeHeader(into: Buffer, at: number, { bytes, isFirst, isLast }: Fragment): number {
   const { length } = bytes;
   into[at] = (isLast ? FIN : 0) | (isFirst ? TEXT : CONTINUATION);
@@ -43,7 +42,7 @@ export function frameHeader(fragment: Fragment): Buffer {
   return header;
 }
 
-/** One frame after the other, copied together. */
+/** Copies frames into one buffer. */
 export function joinFrames(fragments: readonly Fragment[]): Buffer {
   let size = 0;
   for (const { bytes } of fragments) size += headerBytes(bytes.length) + bytes.length;
