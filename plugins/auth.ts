@@ -1,4 +1,4 @@
-/** The hook chain, and what every HTTP route of a sync operation needs of it: who asks. */
+/** Loads the hook modules, and reads the credentials of HTTP requests. */
 
 import type { FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
@@ -15,12 +15,13 @@ import { noteForbidden, RefusalLog } from '../src/service/refusal-log.ts';
 import { serveModuleRoutes } from './module-routes.ts';
 
 export interface AuthPluginOptions {
-  /** From code; they come after those that the config names. */
+  /** Hooks given in code. They come after those that the configuration names. */
   hooks?: CodeHooks;
 }
 
 /**
- * Not written out below: the compiler then drops the import from the published types.
+ * The type of `app.readCredentials`. It is not repeated below, so that the compiler drops the
+ * import from the published types.
  * @throws SyncError NOT_AUTHENTICATED, MESSAGE_ERROR
  */
 type ReadCredentials = (request: FastifyRequest, databaseId: string) => AuthRequest;
@@ -28,12 +29,12 @@ type ReadCredentials = (request: FastifyRequest, databaseId: string) => AuthRequ
 declare module 'fastify' {
   interface FastifyInstance {
     coordinatorHooks: HookHost;
-    /** What hook modules read of the databases, once there are any. */
+    /** Reads the databases for hook modules, once the service has bound it. */
     hookReader: LateReader;
-    /** What they may do, likewise. */
+    /** Calls the service for hook modules, once bound likewise. */
     hookAccess: LateAccess;
     readCredentials: ReadCredentials;
-    /** Who was not let in. */
+    /** Logs clients that were refused. */
     refusalLog: RefusalLog;
   }
 }
@@ -95,7 +96,7 @@ export default fp<AuthPluginOptions>(
       }
     });
     app.decorate('refusalLog', refusals);
-    // The service has closed them by then, if it got so far.
+    // By then the service has drained the hooks, if it was set up.
     app.addHook('onClose', async () => {
       stopping.abort();
       await host.close(config.limits.shutdownMs);

@@ -1,8 +1,8 @@
 /**
- * The whole coordinator as one Fastify plugin, in a scope of its own: what it decorates
- * and handles stays within the prefix that it is registered under.
+ * The whole coordinator as one Fastify plugin, in a scope of its own: what it decorates and handles
+ * stays within the prefix that it is registered under.
  *
- *     app.register(coordinator, { prefix: '/sync', config, hooks })
+ * app.register(coordinator, { prefix: '/sync', config, hooks })
  */
 
 import type { FastifyPluginAsync } from 'fastify';
@@ -28,13 +28,13 @@ export interface CoordinatorPluginOptions
   extends ConfigPluginOptions,
     AuthPluginOptions,
     ServicePluginOptions {
-  /** Told what has been set up, once it is. */
+  /** Called with the parts once they are set up. */
   onReady?(parts: CoordinatorParts): void;
 }
 
 export interface CoordinatorParts {
   service: CoordinatorService;
-  /** What the data is kept in, for people. */
+  /** A description of the storage, for people. */
   storage: string;
   hooks: HookHost;
 }
@@ -42,7 +42,7 @@ export interface CoordinatorParts {
 const coordinator: FastifyPluginAsync<CoordinatorPluginOptions> = async (app, options) => {
   const { config: given, hooks, world, onReady } = options;
   const releaseLoaders = keepLoaders();
-  // The first to be given is the last to run.
+  // Hooks of `onClose` run in reverse order, so this one runs last.
   app.addHook('onClose', async () => releaseLoaders());
   await app.register(config, { config: given });
   await app.register(websocket, { limits: app.coordinatorConfig.limits });
@@ -53,7 +53,7 @@ const coordinator: FastifyPluginAsync<CoordinatorPluginOptions> = async (app, op
   await app.register(securityHeaders);
   await app.register(metrics);
   await app.register(errors);
-  // After the errors: its preflight route is answered like everything else.
+  // After the error handler, which then also answers for the preflight route.
   await app.register(cors);
   await app.register(auth, { hooks });
   await app.register(service, { world });

@@ -1,4 +1,4 @@
-/** Which origins a browser may call from, over HTTP and WebSocket. */
+/** Decides from which origins a browser may call, over HTTP and WebSocket. */
 
 import cors from '@fastify/cors';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
@@ -20,7 +20,7 @@ export default fp(
       if (mayCall(config.origin, toAsking(request, isGuarded(app)))) return;
       throw new SyncError('NOT_AUTHORIZED', 'cors.origin does not name the origin of this page');
     });
-    // An app that the coordinator is registered into may have CORS of its own: that one tells browsers.
+    // An app around the coordinator may have CORS of its own, which then answers browsers.
     if (app.hasRequestDecorator('corsPreflightEnabled')) return;
     // What is none is no request of ours, and answered as such. (The plugin would answer it in plain text.)
     app.addHook('onRequest', async (request, reply) => {

@@ -1,4 +1,4 @@
-/** Every failed HTTP request is answered alike: `{ok: false, error: {code, message}}`. */
+/** Answers every failed HTTP request alike: `{ok: false, error: {code, message}}`. */
 
 import type { Socket } from 'node:net';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
@@ -15,12 +15,12 @@ const logger = createLogger('sync-coordinator:http');
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** What went wrong in answering requests. */
+    /** Failures while requests were answered. */
     httpFaults: BoundedLog;
   }
 }
 
-/** What Fastify itself refuses, in the coordinator's codes. */
+/** The coordinator's codes for refusals of Fastify. */
 const CODES_BY_STATUS: Record<number, ErrorCode> = {
   400: 'MESSAGE_ERROR',
   404: 'NOT_FOUND',
@@ -30,9 +30,9 @@ const CODES_BY_STATUS: Record<number, ErrorCode> = {
   503: 'OVERLOADED',
 };
 
-/** Fastify's refusals, with or without a route, as the coordinator's own. */
+/** Translates refusals of Fastify, with or without a route, into the coordinator's errors. */
 export function fromFastify(error: FastifyError): SyncError {
-  // The path as a whole is not to be repeated to whoever sent it.
+  // Fastify's message repeats the whole path.
   if (error.code === 'FST_ERR_BAD_URL') return new SyncError('MESSAGE_ERROR', 'malformed URL');
   if (error.code === 'FST_ERR_MAX_PARAM_LENGTH') {
     return new SyncError('INVALID_DATABASE_ID', 'the database id is too long');
@@ -52,7 +52,7 @@ export function sendError(reply: FastifyReply, { code, message, retryAfterMs }: 
   return reply.code(status).send({ ok: false, error: { code, message } });
 }
 
-/** What Node.js itself makes of a request that is none, in the coordinator's codes. */
+/** Status lines for input that Node.js cannot read as a request. */
 const STATUS_LINES: Partial<Record<ErrorCode, string>> = {
   REQUEST_TIMEOUT: '408 Request Timeout',
   TOO_LARGE: '431 Request Header Fields Too Large',
@@ -100,15 +100,15 @@ export function answerNoRequest(
   return known;
 }
 
-/** Without the query: some put their token there, although nobody reads it. */
+/** Without the query: some clients put their token there, although it is never read. */
 function pathOf({ url }: FastifyRequest): string {
   return url.split('?', 1)[0] ?? '';
 }
 
 /**
- * Of an app or a part of it.
- * @param errorSent told of every error that is answered
- * @param faults takes up those that the operator has to see
+ * Sets the error handler and the handler for unknown routes.
+ * @param errorSent called with every error that is answered
+ * @param faults logs the errors that the operator has to see
  */
 export function answerErrors(
   app: FastifyInstance,

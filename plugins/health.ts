@@ -1,6 +1,6 @@
 /**
- * For load balancers and Kubernetes: whether this process lives (`/livez`), and whether it is to be sent
- * clients (`/readyz`). They pass no hook, and are answered until the server no longer listens.
+ * For load balancers and Kubernetes: whether this process is alive (`/livez`), and whether clients
+ * should be sent to it (`/readyz`). Asks no hooks, and answers until the server stops listening.
  */
 
 import fp from 'fastify-plugin';
@@ -8,7 +8,7 @@ import { sendError } from './errors.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** Also while the server stops. */
+    /** Answered also while the server is stopping. */
     isHealthCheck?: boolean;
   }
 }
@@ -18,7 +18,7 @@ export default fp(
     const { coordinator: service } = app;
     const config = { isHealthCheck: true };
 
-    // Whatever it is that the store lacks, another process would lack it, too.
+    // Doesn't look at the store: a restart of this process would not mend it.
     app.get('/livez', { config }, async (_request, reply) => {
       reply.header('Cache-Control', 'no-store');
       return { ok: true, data: { live: true } };
@@ -27,7 +27,7 @@ export default fp(
     app.get('/readyz', { config }, async (_request, reply) => {
       reply.header('Cache-Control', 'no-store');
       const refusal = await service.unreadiness();
-      // Not as an error that a client met: those are counted, and somebody is told.
+      // Sent directly, so that it is neither counted nor logged as an error of a client.
       if (refusal !== undefined) return sendError(reply, refusal);
       return { ok: true, data: { ready: true } };
     });

@@ -1,7 +1,7 @@
 /**
- * `<basePath>/hooks/<name>/…`: the routes of hook modules. Each module has a Fastify app of its own, that
- * lives and goes with the module, since a running app takes no further routes: what comes is handed on
- * as it is.
+ * `<basePath>/hooks/<name>/…`: the routes of hook modules. Each module has a Fastify app of its
+ * own, which is made and closed with the module, since a running app takes no further routes.
+ * Requests are passed on to it unread.
  */
 
 import type { FastifyReply, FastifyRequest } from 'fastify';
@@ -12,7 +12,7 @@ export default fp(
   async (app) => {
     const { coordinatorHooks: hooks, coordinator: service } = app;
     app.register(async (scope) => {
-      // Bodies are the module's to read.
+      // The module's app reads the body.
       scope.removeAllContentTypeParsers();
       scope.addContentTypeParser('*', (_request, _payload, done) => done(null));
       scope.route({
@@ -36,7 +36,7 @@ export default fp(
   },
 );
 
-/** With the headers that every answer has. */
+/** Passes on the headers that every answer has. */
 function handOver(reply: FastifyReply): void {
   for (const [name, value] of Object.entries(reply.getHeaders())) {
     if (value !== undefined) reply.raw.setHeader(name, value);

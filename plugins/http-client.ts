@@ -1,4 +1,7 @@
-/** Who asks over HTTP: let in before a byte of the body is read, and for as long as its credentials hold. */
+/**
+ * Admits the client of an HTTP request before its body is read, and ends it when its credentials
+ * are no longer good.
+ */
 
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { type SyncError, toSyncError } from '../src/errors/sync-error.ts';
@@ -7,24 +10,26 @@ import { holderOf } from '../src/service/budget.ts';
 import type { Reader } from '../src/service/rights.ts';
 import { sendError } from './errors.ts';
 
-/** How long a client whose credentials are no good any more gets to hear of it. */
+/** How long a client whose credentials are no longer good gets for an answer under way. */
 const END_GRACE_MS = 900;
 
 export interface HttpClient {
   identity: ClientIdentity;
-  /** Of what is sent to it. */
+  /** The reader of what is sent to it. */
   reader: Reader;
-  /** That it asks for. */
+  /** The database that it asks for. */
   databaseId: string;
-  /** Who is counted for what it takes. */
+  /** The user or address whose share it counts for. */
   holder: string;
-  /** Aborted when it goes away unanswered, or when its credentials are no good any more. */
+  /**
+   * Aborted when the client disconnects before its answer, or its credentials are no longer good.
+   */
   signal: AbortSignal;
-  /** Throws, with AUTH_EXPIRED for one, when it is not to be served any more. */
+  /** @throws SyncError when the client may no longer be served, for instance AUTH_EXPIRED */
   demandValid(): Promise<void>;
 }
 
-/** @throws SyncError INVALID_DATABASE_ID, or why it is not let in */
+/** @throws SyncError INVALID_DATABASE_ID, or why the client is not admitted */
 export async function admitClient(
   { coordinator: service, readCredentials }: FastifyInstance,
   request: FastifyRequest,
@@ -41,10 +46,10 @@ export async function admitClient(
     const cut = () => {
       const { raw } = reply;
       if (raw.destroyed || raw.writableFinished) return;
-      // A reader that takes nothing would not be told before it does.
+      // The headers have been sent, and a reader that takes nothing cannot be told.
       if (raw.headersSent) raw.destroy();
       else {
-        // What is still looking at it heeds no signal; what it comes to is nobody's any more.
+        // Work without the signal goes on, and its result is dropped.
         service.metrics.errorSent(reason);
         sendError(reply, reason);
       }
@@ -52,7 +57,7 @@ export async function admitClient(
     setTimeout(cut, END_GRACE_MS).unref();
   };
   let rechecked: Promise<void> | undefined;
-  // Modules that have been replaced meanwhile may have let in who has no good token any more.
+  // Modules that were replaced meanwhile may have accepted a token that is no longer good.
   const askAgain = async () => {
     while (!service.admission.isCurrent(client.identity)) {
       client.identity = await service.admission.recheck(client.identity, credentials, signal);
@@ -83,15 +88,15 @@ export async function admitClient(
   };
 }
 
-/** Does it when the answer has been taken, or nobody is there to take it: now, where that was before. */
+/** Runs `work` when the answer has been sent or the client has gone; at once if that was before. */
 export function onceClosed({ raw }: FastifyReply, work: () => void): void {
   if (raw.destroyed) work();
   else raw.once('close', work);
 }
 
-/** Resolves once what was given out of an answer so far has been taken but for a little, or nobody is there to take it. */
+/** Resolves once the client has taken nearly all that was given out of an answer, or has gone. */
 export async function drained({ raw }: FastifyReply): Promise<void> {
-  // What a stream has just given out is on its way to there.
+  // What a stream has just given out reaches the response in the next turn.
   await new Promise(setImmediate);
   if (raw.destroyed || !raw.writableNeedDrain) return;
   await new Promise<void>((resolve) => {
@@ -103,7 +108,10 @@ export async function drained({ raw }: FastifyReply): Promise<void> {
   });
 }
 
-/** Aborted when the client goes away unanswered. (A request itself closes once its body is read.) */
+/**
+ * Aborted when the client disconnects before its answer. (The request itself closes once its body
+ * is read.)
+ */
 function goneController(reply: FastifyReply): AbortController {
   const controller = new AbortController();
   reply.raw.once('close', () => {

@@ -1,7 +1,7 @@
 /**
- * Against DNS rebinding: a page makes the name of its own site lead to this machine, and is then, for the
- * browser, of the same origin as a server that listens on the loopback only and asks for no credentials.
- * Its requests still name that site in `Host`.
+ * Protects against DNS rebinding: a web page has the name of its own site resolve to this machine.
+ * For the browser it then has the same origin as a server that listens only on the loopback and
+ * asks for no credentials. But its requests still name that site in `Host`.
  */
 
 import fp from 'fastify-plugin';
@@ -23,7 +23,7 @@ export default fp<LoopbackOnlyOptions>(
     if (auth.mode !== 'none' || trustProxy !== false || !isLoopback(host)) return;
     app.addHook('onRequest', (request, reply, done) => {
       const asked = request.headers.host;
-      // No browser leaves it out.
+      // Every browser sends Host.
       if (asked === undefined || isLoopbackHost(asked)) {
         done();
         return;
@@ -34,7 +34,5 @@ export default fp<LoopbackOnlyOptions>(
       onRefusal(error);
       tellOrigin(reply, cors, request);
       sendError(reply, error);
-    });
-  },
-  { name: 'sync-coordinator-loopback-only', fastify: '5.x' },
+    });,name: 'sync-coordinator-loopback-only', fastify: '5.x' ,
 );

@@ -1,4 +1,4 @@
-/** The metrics, for the other plugins to count in; `reports.ts` shows them. */
+/** Makes the metrics, in which the other plugins count. `reports.ts` publishes them. */
 
 import fp from 'fastify-plugin';
 import { createMetrics, type Metrics } from '../src/metrics/metrics.ts';

@@ -11,10 +11,10 @@ import { admitClient, type HttpClient } from './http-client.ts';
 import { RequestRoom } from './request-room.ts';
 
 const DEFAULT_DATABASE_ID = 'default';
-/** Of a request; a route may have another limit. */
+/** The longest body of a request; a route may set another limit. */
 const BODY_BYTES_MAX = 1024 * 1024;
 
-/** @param app the coordinator's, by the time that somebody asks */
+/** @param app the coordinator's app; it is fully set up when the first request comes */
 export function serveModuleRoutes(app: FastifyInstance): ServeRoutes {
   const { coordinatorConfig: config, coordinatorMetrics: metrics } = app;
   return async (path, routes) => {
@@ -81,7 +81,7 @@ export function serveModuleRoutes(app: FastifyInstance): ServeRoutes {
   };
 }
 
-/** Requests that are not answered yet. */
+/** Requests without an answer. */
 class Running {
   readonly #open = new Set<ServerResponse>();
   #settle = () => {};
@@ -94,7 +94,7 @@ class Running {
     });
   }
 
-  /** Waits for them, and cuts off those that are left after the deadline. */
+  /** Waits for them, and cuts off those that are left after `deadlineMs`. */
   async settled(deadlineMs: number): Promise<void> {
     if (this.#open.size === 0) return;
     const cut = setTimeout(() => {

@@ -1,7 +1,7 @@
 /**
- * One request at a time for each connection. Node.js hands over all that has arrived at once, 64 KB full of
- * requests, and would have every answer made and kept until those before it have been taken. Here the
- * next one waits, as the few bytes that it is, until the one before it is answered.
+ * Serves one request at a time on each connection. Node.js hands over all requests that have
+ * arrived, up to 64 KB, and would hold all their answers until the earlier ones have been taken.
+ * Here a request waits, in the few bytes that it has, until the one before it is answered.
  */
 
 import type { Duplex } from 'node:stream';
@@ -17,9 +17,9 @@ declare module 'fastify' {
 
 export interface PipeliningOptions {
   limits: Pick<CoordinatorConfig['limits'], 'pipelinedRequests'>;
-  /** A connection had more waiting than may, and was closed. */
+  /** A connection had too many requests waiting, and was closed. */
   onLimit(): void;
-  /** It is registered for the whole app, and so knows every request of a connection. */
+  /** Set if it is registered for the whole app, and so sees every request of a connection. */
   isWholeApp?: boolean;
 }
 
@@ -32,14 +32,14 @@ export default fp<PipeliningOptions>(
   async (app, { limits: { pipelinedRequests }, onLimit, isWholeApp }) => {
     if (app.hasDecorator('hasOneRequestAtATime')) return;
     app.decorate('hasOneRequestAtATime', true);
-    /** Of connections with a request that is not answered yet: those that came after it. */
+    /** For each connection with a request under way, the requests after it. */
     const busy = new WeakMap<Duplex, Waiting[]>();
 
     const begin = (socket: Duplex, { reply, go }: Waiting) => {
       reply.raw.once('close', () => {
         const next = busy.get(socket)?.shift();
         if (next === undefined) busy.delete(socket);
-        // What came before an end of the connection is not begun after it.
+        // After the connection has closed no further request is begun.
         else if (!socket.destroyed) begin(socket, next);
       });
       go();
@@ -47,7 +47,7 @@ export default fp<PipeliningOptions>(
 
     app.addHook('onRequest', (request, reply, done) => {
       const { socket } = request.raw;
-      // Nothing follows an upgrade; what comes before one is seen to below.
+      // Nothing follows an upgrade. Requests before one are handled below.
       if (request.ws) {
         done();
         return;
@@ -57,7 +57,7 @@ export default fp<PipeliningOptions>(
         busy.set(socket, []);
         begin(socket, { reply, go: done });
       } else if (socket.destroyed) {
-        // The rest of what had arrived with the one that was too many.
+        // Requests that had arrived together with the one that was too many are dropped.
       } else if (waiting.length < pipelinedRequests) {
         waiting.push({ reply, go: done });
       } else {
@@ -68,7 +68,7 @@ export default fp<PipeliningOptions>(
     });
 
     if (!isWholeApp) return;
-    // Nobody would read or close it: the answer before it and the upgrade can't both have the connection.
+    // An earlier answer and the upgrade cannot share the connection, so it is closed.
     app.server.prependListener('upgrade', (_request, stream) => {
       if (busy.has(stream)) stream.destroy();
     });

@@ -1,6 +1,6 @@
 /**
- * What the server says of itself to whoever asks: `GET /metrics` for Prometheus, and `GET /status`. Nobody is
- * asked for credentials, so what they cost is shared by all who ask.
+ * Reports on the server: `GET /metrics` for Prometheus, and `GET /status`. They need no
+ * credentials, so all callers at a time share one report, and its cost.
  */
 
 import type { FastifyRequest } from 'fastify';
@@ -13,13 +13,13 @@ export default fp(
     const { registry } = metrics;
     const metricsReport = new SharedReport(() => registry.metrics());
     const statusReport = new SharedReport(async () => {
-      // What it says of the store shall be of now.
+      // Asks the storage, so that the status of the store is current.
       await service.unreadiness();
       const { statusLines } = hooks;
       const own = Object.keys(statusLines).length === 0 ? {} : { hooks: statusLines };
       return JSON.stringify({ ok: true, data: { ...service.status(), ...own } });
     });
-    // Of the whole server, whichever database is named.
+    // The reports are of the whole server, whichever database is named.
     for (const prefix of ['', '/:databaseId']) {
       const config = { isHealthCheck: true };
       app.get(`${prefix}/metrics`, { config }, async (_request, reply) => {

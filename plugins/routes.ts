@@ -1,4 +1,6 @@
-/** The HTTP routes, each with and without a database. Bodies are decoded by `src/wire` alone. */
+/**
+ * The HTTP routes for sync, each with and without a database id. Only `src/wire` decodes bodies.
+ */
 
 import { isUtf8 } from 'node:buffer';
 import { Readable } from 'node:stream';
@@ -57,7 +59,8 @@ export default fp(
   async (app) => {
     const { coordinator: service, coordinatorConfig: config } = app;
 
-    // Changes are decoded with their place in the input, for both transports alike.
+    // Bodies are kept as bytes: `src/wire` decodes them for both transports, and reports places of
+    // faults.
     app.removeAllContentTypeParsers();
     const bodyLimit = config.limits.messageBytes;
     app.addContentTypeParser('*', async ({ bodyRoom }: FastifyRequest, stream: Readable) =>
@@ -67,7 +70,7 @@ export default fp(
     app.decorateRequest('syncClient', null);
     app.decorateRequest('bodyRoom', null);
 
-    /** Who asks, and for which database; settled before a byte of the body is read. */
+    /** Admits the client, before a byte of the body is read. */
     const admit =
       (operation: string) => async (request: FastifyRequest<ForDatabase>, reply: FastifyReply) => {
         const { databaseId = DEFAULT_DATABASE_ID } = request.params;
@@ -75,7 +78,7 @@ export default fp(
         request.syncClient = await admitClient(app, request, reply, databaseId);
       };
 
-    /** Not a byte of a body is read before there is room for all of it. */
+    /** Reserves memory for the whole body before it is read. */
     const makeRoom = async (request: FastifyRequest, reply: FastifyReply) => {
       const { holder } = clientOf(request);
       const { headers } = request;
@@ -128,7 +131,7 @@ export default fp(
           reply.type('application/json').header('Content-Length', page.length);
           return reply.send(Readable.from(blocksWhile(mayGoOn, page), { objectMode: false }));
         }
-        // Nothing of it has been sent: it is read again for who the client is by now.
+        // Nothing of it has been sent: read it again for the present identity.
         taken();
       }
     }
@@ -192,7 +195,7 @@ export default fp(
         const failed = (error: unknown) => app.httpFaults.addError('snapshot', source, error);
         const lines = snapshotLines(snapshot, demandValid, failed);
         const stream = Readable.from(lines, { objectMode: false });
-        // However it ends, and also if it never began.
+        // On every end, even if nothing was sent.
         stream.once('close', () => {
           access.release();
           onceClosed(reply, room.give);
@@ -207,7 +210,7 @@ export default fp(
     }
 
     for (const prefix of ['', '/:databaseId']) {
-      // Without HEAD, which would do all the work of GET and note down that it was sent.
+      // Without HEAD, which would do all the work of GET and count the snapshot as sent.
       const exposeHeadRoute = false;
       const [reads, writes] = [admit('get_changes'), admit('apply_changes')];
       const [snapshots, resumes] = [admit('get_snapshot'), admit('resume_snapshot')];
@@ -230,7 +233,7 @@ export default fp(
   },
 );
 
-/** Who asks, as `admit` has found out. `demandValid` says whether that still holds. */
+/** The client that `admit` has found. Its `demandValid` says whether it may still be served. */
 function clientOf({ syncClient }: FastifyRequest): HttpClient {
   if (syncClient === null) throw new Error('the route admits nobody');
   return syncClient;
@@ -240,13 +243,13 @@ const BYTE_ORDER_MARK = Buffer.of(0xef, 0xbb, 0xbf);
 
 function readBody({ body }: FastifyRequest): Buffer {
   if (!Buffer.isBuffer(body)) throw new SyncError('MESSAGE_ERROR', 'a JSON body is required');
-  // Bytes that are no text would come out as other ones than they went in.
+  // Bytes that are not UTF-8 would be stored as other bytes.
   if (!isUtf8(body)) throw new SyncError('MESSAGE_ERROR', 'the body is not valid UTF-8');
   const hasMark = body.subarray(0, BYTE_ORDER_MARK.length).equals(BYTE_ORDER_MARK);
   return hasMark ? body.subarray(BYTE_ORDER_MARK.length) : body;
 }
 
-/** One chunk a line. After the first byte a failure can only be told as the last line. */
+/** One chunk a line. After the first byte a failure can only be sent as the last line. */
 const NEWLINE = Buffer.from('\n');
 
 async function* snapshotLines(

@@ -1,6 +1,6 @@
 /**
- * What browsers are told about every answer: it is data, to be shown nowhere and guessed at by
- * nobody. Whether the connection is to be TLS from now on (HSTS) is for the proxy to say.
+ * Tells browsers that every answer is data: not to be framed, executed, or given another type. HSTS
+ * is left to the proxy.
  */
 
 import helmet from '@fastify/helmet';
@@ -8,14 +8,14 @@ import fp from 'fastify-plugin';
 
 export default fp(
   async (app) => {
-    // An app that the coordinator is registered into may have helmet of its own: that one holds.
+    // An app around the coordinator may use helmet itself, which then decides.
     if (app.hasReplyDecorator('helmet')) return;
     await app.register(helmet, {
       contentSecurityPolicy: {
         useDefaults: false,
         directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] },
       },
-      // Who may read an answer is what `cors.origin` says.
+      // `cors.origin` decides which pages may read an answer.
       crossOriginResourcePolicy: { policy: 'cross-origin' },
       frameguard: { action: 'deny' },
       hsts: false,

@@ -1,4 +1,4 @@
-/** The coordinator's service over its storage, for as long as the server runs. */
+/** Makes the coordinator's service over its storage, and stops it when the app closes. */
 
 import { randomBytes, randomUUID } from 'node:crypto';
 import fp from 'fastify-plugin';
@@ -12,13 +12,13 @@ import { openStorage } from '../src/storage/by-address/open-storage.ts';
 declare module 'fastify' {
   interface FastifyInstance {
     coordinator: CoordinatorService;
-    /** What the data is kept in, for people. */
+    /** A description of the storage, for people. */
     storageDescription: string;
   }
 }
 
 export interface ServicePluginOptions {
-  /** Where the time and what is random come from. Default: the machine. */
+  /** The source of time and random values. Default: the machine. */
   world?: World;
 }
 

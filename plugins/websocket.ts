@@ -1,6 +1,6 @@
 /**
- * @fastify/websocket, with the coordinator's limits. It comes before every plugin that may
- * refuse a request: only then does it close the sockets of upgrades that are refused.
+ * Registers @fastify/websocket with the coordinator's limits. It has to come before every plugin
+ * that may refuse a request: only then does it close the sockets of refused upgrades.
  */
 
 import type { Duplex } from 'node:stream';
@@ -19,38 +19,38 @@ declare module 'fastify' {
 }
 
 export interface WebsocketPluginOptions {
-  /** It is registered for the whole app, and so closes whatever upgrade is refused. */
+  /** Set if it is registered for the whole app, and so closes every upgrade that is refused. */
   isWholeApp?: boolean;
   limits: Pick<CoordinatorConfig['limits'], 'messageBytes' | 'handshakeTimeoutMs'>;
 }
 
-/** However large a message may be, it may come in so many frames and pieces of what is read; */
+/** A message of any length may come in so many frames, and in so many pieces from the network. */
 const PARTS_MIN = 1024;
-/** beyond that its frames must be as large on average (browsers make them of 64 KiB and more), */
+/** Above that, the least average size of its frames. Browsers send frames of 64 KiB and more. */
 const FRAGMENT_BYTES = 8 * 1024;
-/** and the pieces of one frame, which are what networks make of it. */
+/** Above that, the least average size of its pieces. */
 const CHUNK_BYTES = 512;
-/** How often to look whether an upgrade has been refused. */
+/** How often to check whether an upgrade has been refused. */
 const LOOK_MS = 500;
 
 export default fp<WebsocketPluginOptions>(
   async (app, { limits: { messageBytes, handshakeTimeoutMs }, isWholeApp }) => {
-    // An app that the coordinator is registered into may have it already: one is enough.
+    // An app around the coordinator may have it already: one is enough.
     if (app.hasDecorator('websocketServer')) {
       refuseOtherUpgrades(app);
       return;
     }
-    // Pings are answered by `ws.ts`, at the pace of the socket: by itself it would queue any number.
+    // `ws.ts` answers pings at the pace of the socket; `ws` would queue any number of pongs.
     const options = {
       maxPayload: messageBytes,
       maxFragments: Math.max(PARTS_MIN, Math.ceil(messageBytes / FRAGMENT_BYTES)),
       maxBufferedChunks: Math.max(PARTS_MIN, Math.ceil(messageBytes / CHUNK_BYTES)),
       perMessageDeflate: false,
       autoPong: false,
-      // `ws.ts` knows them. A Set would keep those that have gone (see `linked-list.ts`).
+      // `ws.ts` keeps the sockets. A Set would keep closed ones in memory (see `linked-list.ts`).
       clientTracking: false,
     };
-    // Sockets are closed by `ws.ts`; the default would wait for silent peers.
+    // `ws.ts` closes the sockets; the default would wait for silent peers.
     await app.register(websocket, { options, preClose: (done) => done() });
     refuseOtherUpgrades(app);
     if (!isWholeApp) cutRefusedUpgrades(app, handshakeTimeoutMs);
@@ -59,9 +59,9 @@ export default fp<WebsocketPluginOptions>(
 );
 
 /**
- * @fastify/websocket upgrades a request to any GET route of its scope, and closes the WebSocket then
- * where the route has no handler for it. Such a socket would pass every limit of those that have
- * not shaken hands. It is decided by the route that was found, not by how its path was spelled.
+ * @fastify/websocket upgrades a request to any GET route of its scope, and then closes the
+ *   WebSocket if the route has no handler for it. Such a socket would bypass every limit for
+ *   pending handshakes. The route that was found decides, not the spelling of the path.
  */
 function refuseOtherUpgrades(app: FastifyInstance): void {
   app.addHook('onRoute', (route) => {
@@ -69,7 +69,7 @@ function refuseOtherUpgrades(app: FastifyInstance): void {
       route.config = { ...route.config, speaksWebSocket: true };
     }
   });
-  // As early as the upgrade is known of; @fastify/websocket closes the connection after the answer.
+  // As early as the upgrade is known; @fastify/websocket closes the connection after the answer.
   app.addHook('onRequest', (request, reply, done) => {
     const { ws, method, routeOptions } = request;
     if (!ws || (method === 'GET' && routeOptions.config.speaksWebSocket === true)) {
@@ -83,17 +83,17 @@ function refuseOtherUpgrades(app: FastifyInstance): void {
 
 interface Watch {
   looking: Map<Duplex, NodeJS.Timeout>;
-  /** Listeners for upgrades that are ours: of this watch, and of each @fastify/websocket. */
+  /** The coordinator's listeners for upgrades: this watch, and each @fastify/websocket. */
   ownListeners: number;
 }
 
-/** One for a server, however many coordinators are registered in its app. */
+/** One for each server, however many coordinators are registered in its app. */
 const watches = new WeakMap<FastifyInstance['server'], Watch>();
 
 /**
- * Within a scope @fastify/websocket hears of every upgrade on the server, but closes only the
- * refused ones of its own scope. Nobody would read or close the others: one that has been
- * written to, and is no WebSocket, was refused.
+ * Within a scope @fastify/websocket sees every upgrade on the server, but closes only the refused
+ * ones of its own scope. No component would read or close the others. A socket that has been
+ * written to and is no WebSocket was refused.
  */
 function cutRefusedUpgrades({ server, websocketServer }: FastifyInstance, waitMs: number): void {
   const watch = watches.get(server) ?? startWatch(server, waitMs);
@@ -105,7 +105,7 @@ function startWatch(server: FastifyInstance['server'], waitMs: number): Watch {
   const watch: Watch = { looking: new Map(), ownListeners: 1 };
   watches.set(server, watch);
   server.on('upgrade', ({ socket }, stream) => {
-    // Somebody else on this server takes upgrades, too: which are refused is not ours to say.
+    // Another component of this server takes upgrades too, so refused ones cannot be told.
     if (server.listenerCount('upgrade') > watch.ownListeners) return;
     const startedAt = performance.now();
     const look = () => {

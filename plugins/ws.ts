@@ -1,4 +1,4 @@
-/** The WebSocket route: gives each socket a connection of the protocol, and keeps watch over it. */
+/** The WebSocket route: makes a `ClientConnection` for each socket, and closes stalled sockets. */
 
 import { Socket } from 'node:net';
 import type { FastifyRequest } from 'fastify';
@@ -15,13 +15,15 @@ import { isLongText, type JsonText } from '../src/wire/long-json.ts';
 
 const logger = createLogger('sync-coordinator:ws');
 
-/** What `ws` says of a message that is too long, or comes in more parts than one that long may. */
+/** Errors of `ws` for a message that is too long, or comes in more parts than the limit. */
 const TOO_LARGE: ReadonlySet<unknown> = new Set([
   'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH',
   'WS_ERR_TOO_MANY_BUFFERED_PARTS',
 ]);
 
-/** What is long is left as it came; what is short may be a part of something larger, which is let go. */
+/**
+ * A long message stays in bytes. A short one may be a slice of a larger buffer, which becomes free.
+ */
 function toJsonText(data: RawData): JsonText {
   const bytes = toBuffer(data);
   return isLongText(bytes) ? bytes : bytes.toString();
@@ -75,8 +77,9 @@ export default fp(
         if ('code' in error && TOO_LARGE.has(error.code)) {
           service.metrics.limitMet('limits.messageBytes');
         }
-        // `ws` has told the peer why. Until it has read that, what it still sends is read and dropped: cut
-        // at once, it would not learn; by itself `ws` would go on for half a minute.
+        // `ws` has told the peer why. What the peer still sends is read and dropped until it has
+        // read that: if the socket were cut it would not learn the reason. `ws` itself would go on
+        // for half a minute.
         sendQueue.close(WS_CLOSE.protocolError, 'protocol error');
       });
       socket.on('close', (code) => {
@@ -93,7 +96,7 @@ export default fp(
       url: '/ws',
       exposeHeadRoute: false,
       onRequest: async ({ ip }) => service.pendingHandshakes.demandRoom(ip),
-      // Nothing will be answered through it any more, and the socket would keep it alive.
+      // The reply is no longer used, and the socket would keep it alive.
       preHandler: async ({ ws, raw }, reply) => {
         if (ws) reply.raw.detachSocket(raw.socket);
       },
