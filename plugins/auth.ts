@@ -96,7 +96,7 @@ export default fp<AuthPluginOptions>(
       }
     });
     app.decorate('refusalLog', refusals);
-    // By then the service has drained the hooks, if it was set up.
+    // By then the service has closed the modules, if it was set up.
     app.addHook('onClose', async () => {
       stopping.abort();
       await host.close(config.limits.shutdownMs);

@@ -10,7 +10,7 @@ import { holderOf } from '../src/service/budget.ts';
 import type { Reader } from '../src/service/rights.ts';
 import { sendError } from './errors.ts';
 
-/** How long a client whose credentials are no longer good gets for an answer under way. */
+/** How long a request that is ended has to answer by itself, before it is cut. */
 const END_GRACE_MS = 900;
 
 export interface HttpClient {

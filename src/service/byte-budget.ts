@@ -1,8 +1,8 @@
 /**
  * How many bytes may be held at once, by all clients together and by each. A request for more waits
  * until enough has been given back, first come, first served. A client that holds nothing gets what
- * it asks for, if need be alone: no request is too large to be served. Only `adjust`, and one
- * grower at a time (see `take`), may exceed the bounds.
+ * it asks for, if need be alone: no request is too large to be served. Apart from that, only
+ * `adjust`, and one grower at a time (see `take`), may exceed the bounds.
  */
 
 import type { LimitName } from '../errors/limit-names.ts';

@@ -16,10 +16,7 @@ const SWEEP_MS = 250;
 export interface Client {
   /** Its present identity. */
   readonly identity: ClientIdentity;
-  /**
-   * Rechecks the credentials, and ends the client if they are no longer good. Only sessions have
-   * it. Must not reject.
-   */
+  /** Rechecks the credentials, and ends the client if they are no longer good. Must not reject. */
   recheck?(): Promise<void>;
   /** Ends the client. Must not throw. */
   end(reason: SyncError): void;

@@ -5,7 +5,7 @@ import type { Storage } from '../storage/kv-store.ts';
 
 /** Databases are rarely removed, so a refused client need not come back sooner. */
 const RETRY_MS = 60_000;
-/** The count is this old at most where other servers create or remove databases. */
+/** A count of this age is renewed if other servers share the storage, or the bound is met. */
 const RECOUNT_MS = 60_000;
 
 export class DatabaseCount {

@@ -216,9 +216,8 @@ export class DatabasePool {
   }
 
   /**
-   * The database to close when room is needed: among the holders' idle databases, those of the
-   * holder with the most are taken, and of these the least recently used. So a client that opens
-   * many databases closes only its own.
+   * The idle database to close when room is needed: the least recently used one of the holder with
+   * the most idle databases. So a client that opens many databases closes only its own.
    */
   #idlest(): [id: string, entry: PoolEntry] | undefined {
     const idle = [...this.#entries].filter(([, { leases }]) => leases === 0);

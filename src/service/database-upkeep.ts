@@ -17,7 +17,7 @@ export interface DatabaseUpkeepOptions {
   settle(databaseId: string, run: Promise<void>): void;
 }
 
-/** Of one database, until it is closed. */
+/** The maintenance of one database, until it is closed. */
 export interface Upkeep {
   /** Maintains it once more. What a stop has cut off is left for the next time that it is open. */
   run(): Promise<void>;

@@ -61,7 +61,9 @@ export interface ServedPage extends ChangesPage {
 
 /** A snapshot on its way to a client. */
 export interface ServedSnapshot extends Snapshot {
-  /** To be called when all of it has been sent, for `drainPoint`. */
+  /**
+   * To be called when all of it has been sent: records that for `drainPoint`, and ends a resync.
+   */
   noteSent(): Promise<void>;
 }
 

@@ -9,7 +9,7 @@ import { LOG_PIN_NAME } from '../engine/records/record-schemas.ts';
 import type { LogPin, LogPinOptions } from '../hooks/reader.ts';
 import type { Logger } from '../logging/logger.ts';
 
-/** How often a pin is renewed within `maxAgeMs`, if its database is not open. */
+/** How often pins are renewed within `maxAgeMs`, if the storage is shared. */
 const RENEWALS_IN_LIFE = 4;
 const nothing = () => undefined;
 /** The longest delay of a timer. */

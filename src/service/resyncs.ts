@@ -1,7 +1,7 @@
 /**
  * Remembers which clients have to start over from a snapshot because what they may see has changed.
- * For a client that is connected this is noted in its database until a whole snapshot has been
- * sent. A client that is away is recognised when it comes back.
+ * A client that is connected, or comes back, is noted in its database until a whole snapshot has
+ * been sent to it.
  */
 
 import { siteIdToText } from '../clock/site-id.ts';

@@ -80,7 +80,10 @@ export class SessionHub {
     for (const end of ends) end();
   }
 
-  /** Makes a session start over if its site has to: its client would not take what is pushed. */
+  /**
+   * Makes a session start over if another process has made its site start over. Until it does, the
+   * site gets no reverts.
+   */
   async #endIdle(session: LiveSession): Promise<void> {
     // If the state cannot be read, the client is told when it next asks.
     const isIdle = await this.#manager.held.isIdle(session.siteId).catch(() => false);
