@@ -208,7 +208,7 @@ export class Authenticator {
       throw new SyncError('AUTH_FAILED', 'the credentials are of another user');
     }
     if (userId === undefined) {
-      // A new login with these credentials may succeed.
+      // Not AUTH_FAILED: a new login with these credentials may succeed.
       throw new SyncError('AUTH_EXPIRED', 'the credentials name no user: reconnect with them');
     }
   }

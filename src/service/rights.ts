@@ -56,7 +56,7 @@ export interface Stamp {
   identity: ClientIdentity;
   /** Of the hook modules. */
   generation: number;
-  /** A hook has filtered it. */
+  /** A hook filters what is sent. */
   isFiltered: boolean;
 }
 
@@ -124,7 +124,7 @@ export class ReadRight {
   isFor(stamp: Stamp): boolean {
     if (this.state !== 'granted') return false;
     const { identity, generation, isFiltered } = this.stamp;
-    // Data without a filter is right for all clients as long as there is no filter.
+    // Unfiltered data is right for every client as long as no hook filters.
     if (!stamp.isFiltered) return !isFiltered;
     return stamp.identity === identity && stamp.generation === generation;
   }

@@ -42,7 +42,7 @@ export class ArrivedBytes {
   #wholeBytes = 0;
   #heldBytes = 0;
   #heldFor = '';
-  /** Runs while a part has arrived. */
+  /** Runs while a message has arrived in part. */
   #timer: NodeJS.Timeout | undefined;
   #isWaiting = false;
   #isClosed = false;
