@@ -1,17 +1,18 @@
 /**
- * Site ids that two devices have, after a backup was restored to another one for instance. Neither is told
- * what the other writes, since each holds it for its own. A device that comes back before its old connection was found
- * dead has two sessions for a while, too; so what counts is that the older one is heard from again.
+ * Warns of a site id that two devices have, for instance after a backup was restored to another
+ * device. Neither is sent what the other writes, since delivery leaves out a site's own changes. A
+ * device that comes back before its old connection was found dead also has two sessions for a
+ * while. So a site id counts as shared only when the older session sends something again.
  */
 
 import type { SiteIdText } from '../clock/site-id.ts';
 import { BoundedLog } from '../logging/bounded-log.ts';
 import { createLogger, type Logger } from '../logging/logger.ts';
 
-/** Remembered as told; clients choose their site ids. */
+/** How many site ids are remembered as reported. Bounded, since clients choose their site ids. */
 const TOLD_MAX = 10_000;
 
-/** Of a session. */
+/** The part of a session that is needed here. */
 export interface SiteSession {
   readonly siteId: SiteIdText;
   readonly database: { readonly id: string };
@@ -21,10 +22,10 @@ export interface SiteSession {
 export class SharedSites {
   readonly #log: BoundedLog;
   readonly #sessionsBySite = new Map<string, Set<SiteSession>>();
-  /** After which another one of their site has come. */
+  /** Sessions after which another one of their site has come. */
   readonly #elder = new Set<SiteSession>();
   readonly #told = new Set<string>();
-  /** How many were found. */
+  /** How many shared site ids were found. */
   count = 0;
 
   constructor(logger: Logger = createLogger('sync-coordinator:service')) {
@@ -44,11 +45,11 @@ export class SharedSites {
     this.#elder.delete(session);
     if (!sessions?.delete(session)) return;
     if (sessions.size === 0) this.#sessionsBySite.delete(key);
-    // What is left is alone again.
+    // A single session that is left shares its site id with no other.
     if (sessions.size === 1) for (const last of sessions) this.#elder.delete(last);
   }
 
-  /** Its client has sent something. */
+  /** The session's client has sent something. */
   heard(session: SiteSession): void {
     if (this.#elder.size === 0 || !this.#elder.has(session)) return;
     const key = keyOf(session);
@@ -73,7 +74,7 @@ export class SharedSites {
     });
   }
 
-  /** Says how much was left out. To be called at the end. */
+  /** Logs how many warnings were left out. To be called at the end. */
   flush(): void {
     this.#log.flush();
   }

@@ -1,6 +1,6 @@
 /**
- * Listening on a host that has several addresses, as `localhost` has where there is IPv6. Whichever of them a
- * connection comes by, it belongs to the one HTTP server: its limits and deadlines count once.
+ * Listens on a host with several addresses, such as `localhost` with IPv6. All connections go to
+ * the one HTTP server, so its limits and deadlines hold for all of them together.
  */
 
 import { lookup } from 'node:dns/promises';
@@ -10,7 +10,7 @@ import { createServer, type Server as Listener } from 'node:net';
 import { codeOf } from '../errors/sync-error.ts';
 import type { Logger } from '../logging/logger.ts';
 
-/** All that are to be listened on, the first of which is what the server itself listens on. */
+/** All addresses to listen on. The server itself listens on the first. */
 export async function addressesOf(host: string): Promise<[string, ...string[]]> {
   if (host !== 'localhost') return [host];
   const found = await lookup(host, { all: true }).catch(() => []);
@@ -18,12 +18,12 @@ export async function addressesOf(host: string): Promise<[string, ...string[]]> 
   return [first, ...others];
 }
 
-/** Of a machine without IPv6, whose name for itself has an address of it all the same. */
+/** For a machine without IPv6 on which `localhost` nevertheless has an IPv6 address. */
 const ABSENT_CODES = new Set(['EADDRNOTAVAIL', 'EAFNOSUPPORT']);
 
 /**
- * @param server which listens already, on `port`
- * @returns stops it
+ * @param server listens already, on `port`
+ * @returns stops listening on `addresses`
  */
 export async function listenAlso(
   server: Server,
@@ -32,7 +32,7 @@ export async function listenAlso(
 ): Promise<() => Promise<void>> {
   const listeners: Listener[] = [];
   for (const host of addresses) {
-    // As Node.js does it for its own HTTP servers.
+    // The options that Node.js uses for its own HTTP servers.
     const listener = createServer({ allowHalfOpen: true, noDelay: true }, (socket) =>
       server.emit('connection', socket),
     );
