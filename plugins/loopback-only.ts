@@ -34,5 +34,7 @@ export default fp<LoopbackOnlyOptions>(
       onRefusal(error);
       tellOrigin(reply, cors, request);
       sendError(reply, error);
-    });,name: 'sync-coordinator-loopback-only', fastify: '5.x' ,
+    });
+  },
+  { name: 'sync-coordinator-loopback-only', fastify: '5.x' },
 );

@@ -13,7 +13,7 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 
 const SERVICE_ADDRESS = /^(?:tcp|udp|sctp):\/\/\S+:\d+$/i;
 const SERVICE_NAME =
-  /_SERVICE_(?:HOST|PORT(?:_\w+)?)$|_PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?$/;
+  /_SERVICE_(?:HOST$|PORT(?:_|$))|_PORT_\d{1,5}_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?$/;
 const ALMOST_OURS = /^sync(?:_?coordinator)?_/i;
 
 /** A variable that is set to nothing is not set: compose files and shells leave them so. */

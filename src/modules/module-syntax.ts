@@ -4,7 +4,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { dirname, extname, join } from 'node:path';
 
 const ALWAYS = new Set(['.ts', '.mts', '.cts', '.mjs']);
-const STATEMENT = /^\s*(?:import|export)\b/m;
+const STATEMENT = /^[ \t]*(?:import|export)\b/m;
 
 /** Whether a file has to be translated to be required anew. */
 export function needsTranslation(path: string): boolean {
