@@ -42,7 +42,7 @@ export default fp(
   { name: 'sync-coordinator-cors', fastify: '5.x', dependencies: ['sync-coordinator-config'] },
 );
 
-/** Whether hook modules say who somebody is; they are loaded later than this. */
+/** Whether hook modules authenticate clients; they are loaded later than this plugin. */
 function isGuarded(app: FastifyInstance): boolean {
   return app.hasDecorator('coordinatorHooks') && app.coordinatorHooks.chain.has.onAuthenticate;
 }

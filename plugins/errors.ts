@@ -68,9 +68,9 @@ function fromNode({ code }: NodeJS.ErrnoException): SyncError {
 }
 
 /**
- * Answers what came over a connection and could not become a request, and ends that.
- * @param isForPages whether pages may read why; which one sent it can't be told, and nothing of it is anybody's
- * @returns what it was told; `undefined` if nobody is there to hear it
+ * Answers input on a connection that could not be read as a request, and closes the connection.
+ * @param isForPages whether web pages may read the error. Its origin is not known, and it holds no data.
+ * @returns the error that was sent; `undefined` if the client has gone
  */
 export function answerNoRequest(
   error: NodeJS.ErrnoException,

@@ -58,7 +58,7 @@ export function serveModuleRoutes(app: FastifyInstance): ServeRoutes {
           await room.open();
           if (!room.isEncoded) return payload;
           const body = await room.read(payload as Readable);
-          // It is as long as it says, and nobody is to decode it once more.
+          // The route gets a body that is decoded already, and its length.
           delete headers['content-encoding'];
           headers['content-length'] = String(body.length);
           return Readable.from([body], { objectMode: false });

@@ -1,7 +1,7 @@
 /**
- * Requests that would like to speak another protocol, and need not: clients of Java and `curl --http2` ask for HTTP/2 so
- * (`Upgrade: h2c`), and go on in HTTP/1.1 where nobody answers that. Node.js would take each of them for a WebSocket
- * to be as soon as there is anybody who takes upgrades.
+ * Serves requests that offer another protocol as plain ones: clients in Java and `curl --http2` offer HTTP/2
+ * (`Upgrade: h2c`), and go on in HTTP/1.1 if the server ignores that. Node.js would treat each of them as an
+ * upgrade, since the server has a listener for those.
  */
 
 import { IncomingMessage } from 'node:http';

@@ -55,8 +55,8 @@ export interface CoordinatorServer {
    */
   reload(config: CoordinatorConfig | (() => CoordinatorConfig)): Promise<void>;
   /**
-   * Logs and counts a promise that rejected without anybody waiting for it, with the hook module
-   * that made it, where its stack tells. For the process's `unhandledRejection`.
+   * Logs and counts a promise that was rejected and not handled, with the hook module that made it
+   * if its stack tells. For the process's `unhandledRejection`.
    */
   noteStrayRejection(reason: unknown): void;
   describe(): CoordinatorDescription;

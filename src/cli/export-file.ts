@@ -77,7 +77,7 @@ export async function* readUnpacked(
     return;
   }
   const gunzip = createGunzip();
-  // Ends both whenever one of them does; whoever reads hears of a failure from `gunzip`.
+  // Ends both whenever one of them does. The reader gets a failure from `gunzip`.
   const piping = pipeline(input, gunzip).catch(() => undefined);
   try {
     yield* gunzip;

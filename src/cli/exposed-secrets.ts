@@ -35,7 +35,7 @@ export async function exposedSecrets(resolved: ResolvedConfig, cwd: string): Pro
   return warnings;
 }
 
-/** Those in effect, whoever has said them: a configuration that is code may take them from elsewhere. */
+/** Those in effect, from any source: a configuration that is code may take them from elsewhere. */
 function secretsIn({ config }: ResolvedConfig): string[] {
   const { auth, storage, hooks } = config;
   return [

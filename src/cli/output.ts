@@ -1,5 +1,5 @@
 /**
- * Standard output and error of the command. Whoever reads them may go away (a closed terminal, a log
+ * Standard output and error of the command. Their reader may go away (a closed terminal, a log
  * collector that died) or stop reading (Ctrl-S, a full pipe). What can't be written is lost: the work
  * of the process neither ends nor waits for it.
  */
@@ -18,7 +18,7 @@ export function surviveLostOutput(): void {
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
 }
 
-/** For the server, which must not stand still, nor grow, while nobody reads. */
+/** For the server, which must neither stand still nor grow while its output is not read. */
 export function neverWaitForReaders(): void {
   leaveGoneTerminals();
   for (const stream of [process.stdout, process.stderr]) {
@@ -43,7 +43,7 @@ function stopBlocking(stream: NodeJS.WriteStream): void {
   if (typeof setBlocking === 'function') setBlocking.call(handle, false);
 }
 
-/** Whoever logs, hook modules with `console.log` too, comes through here. */
+/** All output comes through here, also that of hook modules that call `console.log`. */
 function bound(stream: NodeJS.WriteStream): void {
   const write = stream.write.bind(stream);
   let lost = 0;

@@ -77,7 +77,7 @@ function stopOnSignal(
     delay: shutdownMs + STOP_MARGIN_MS,
     logger: { error: (error: unknown) => process.stderr.write(`${failureToText(error)}\n`) },
     onTimeout: (delayMs) => say(`did not stop within ${delayMs} ms`),
-    // A hook's forgotten promise is no reason to leave everybody without a server.
+    // A forgotten promise of a hook is no reason to stop the server.
     skip: [...STOP_SIGNALS, ...LEFT_ALONE, 'SIGHUP', 'unhandledRejection'],
   };
   const grace = closeWithGrace(options, async ({ err }) => {

@@ -8,7 +8,7 @@ import { PACKAGE_NAME } from '../modules/own-package.ts';
 import { isOriginAllowed } from '../service/origins.ts';
 import { exposedSecrets } from './exposed-secrets.ts';
 
-/** Of a page that nobody has named. */
+/** Of a page that no configuration names. */
 const ANY_ORIGIN = 'https://any-page.invalid';
 
 /** @param hooks that the modules have */

@@ -1,6 +1,6 @@
 /**
  * What may stand in `cors.origin`: an origin as browsers send it, which is compared text by text, or one whose host
- * begins with `*.`, for all subdomains. What no browser sends would keep everybody out without a word.
+ * begins with `*.`, for all subdomains. A pattern that no browser sends would keep all pages out without a word.
  */
 
 const ANY = '*';

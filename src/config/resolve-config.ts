@@ -77,7 +77,7 @@ export function resolveConfig(options: LoadConfigOptions = {}): ResolvedConfig {
   const entries = new Map(
     layers.flatMap((layer) => layer.entries).map((entry) => [entry.path, entry]),
   );
-  // A value that another source has replaced is nobody's business any more.
+  // A value that another source has replaced has no effect, so it is not checked.
   const faults = [
     ...layers.flatMap((layer) => layer.faults),
     ...[...entries.values()].flatMap(checkEntry),
@@ -189,7 +189,7 @@ function checkTrustProxy(entries: Map<string, LayerEntry>): ConfigFault[] {
 function checkTokens(entries: Map<string, LayerEntry>): ConfigFault[] {
   const mode = entries.get('auth.mode');
   const tokens = entries.get('auth.tokens');
-  // A list that is empty has been emptied: nobody is let in then. One that is not there was forgotten.
+  // An empty list was emptied on purpose, and lets no client in. One that is absent was forgotten.
   if (mode?.value !== 'token-whitelist' || tokens?.source !== 'default') return [];
   if (entries.has('auth.tokensFile')) return [];
   const expected =

@@ -68,7 +68,7 @@ const HookModuleSchema = Type.Union([
   ),
 ]);
 
-/** Of one at least: with none it would never be asked, which nobody means. */
+/** At least one: with none the module would never be asked, which can only be a mistake. */
 const Names = Type.Optional(Type.Array(Type.String({ minLength: 1 }), { minItems: 1 }));
 
 /** See `PlacedHooks`. */

@@ -1,4 +1,4 @@
-/** Which files Node.js can't `require` anew: those of ES modules, whose cache nobody can empty, and TypeScript. */
+/** Files that Node.js cannot `require` anew: ES modules, whose cache cannot be emptied, and TypeScript. */
 
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, extname, join } from 'node:path';

@@ -118,7 +118,7 @@ function answerRequire(): () => void {
   };
   resolvers._resolveFilename = answer;
   return () => {
-    // Whoever has come over it in the meantime stays, and asks it.
+    // If other code has replaced it meanwhile, that stays in place and calls it.
     if (resolvers._resolveFilename === answer) resolvers._resolveFilename = original;
   };
 }

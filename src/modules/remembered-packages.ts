@@ -1,7 +1,7 @@
 /**
- * What Node.js reads once in the life of a process, and nobody can have it read again: where a link among the packages
- * leads, and what a `package.json` says of how its files are loaded. A module for which that has changed
- * is refused, as a reload would give the old one.
+ * What Node.js reads only once in the life of a process: where a link among the packages leads, and what a
+ * `package.json` says of how its files are loaded. If that has changed for a module, the reload is refused,
+ * since it would load the old one.
  */
 
 import { existsSync, readFileSync } from 'node:fs';

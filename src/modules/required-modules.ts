@@ -54,7 +54,7 @@ export class RequiredModules {
     }
   }
 
-  /** Takes out of the cache what nobody else has required. */
+  /** Removes from the cache what no other module has required. */
   forget(): void {
     this.#remove(this.#all());
     this.#paths.clear();
@@ -67,7 +67,7 @@ export class RequiredModules {
     return Object.keys(this.#cache).filter((path) => !before.has(path) && !this.#isOwn(path));
   }
 
-  /** @returns those that nobody else stands on, by their path */
+  /** @returns those that no other module requires, by their path */
   #remove(modules: Modules): [string, NodeJS.Module][] {
     const others = Object.values(this.#cache).filter(
       (module) => module !== undefined && !modules.has(module) && this.#mayGo(module),

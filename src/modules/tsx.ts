@@ -1,7 +1,7 @@
 /**
  * tsx, which translates TypeScript in memory. It is loaded when something is first to be imported: a
- * server without modules and with a configuration in JSON does without. Its cache of translations on the disk is left
- * out, as the disk may be one that nobody may write to.
+ * server without modules and with a configuration in JSON does without. Its cache of translations on the disk is
+ * switched off, since the disk may be read-only.
  */
 
 import { createRequire } from 'node:module';

@@ -1,9 +1,9 @@
 /**
  * Which web pages may call: the one reading of `cors.origin`, for HTTP and WebSocket alike.
  *
- * A page of another origin may send a request over HTTP without asking anybody, and CORS only keeps it
- * from reading the answer. A WebSocket it opens likewise, with the page's cookies where there are
- * some. The browser says in `Origin` which page it is: so the server itself has to refuse.
+ * A browser lets a page of another origin send a request over HTTP, and CORS only keeps the page from reading
+ * the answer. It lets the page open a WebSocket as well, with the cookies of this server. It names the
+ * page in `Origin`, so the server itself has to refuse.
  */
 
 import { isIP } from 'node:net';
@@ -18,7 +18,7 @@ export interface Asking {
   /** The name that this server was asked by, with its port. */
   host: string;
   protocol: string;
-  /** Whether anybody is asked for credentials. */
+  /** Whether clients are asked for credentials. */
   isGuarded: boolean;
 }
 

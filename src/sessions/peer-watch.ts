@@ -1,11 +1,10 @@
 /**
- * Finds peers that take nothing any more, and peers that are there no longer although nothing said so: a device
- * that has lost its network or its power sends no FIN. Who has been silent for a while is pinged, and whoever
- * says nothing then is closed.
+ * Finds peers that take nothing any more, and peers that have vanished: a device that has lost its network or
+ * its power sends no FIN. A peer that has been silent for a while is pinged, and closed if it stays silent.
  *
- * Any byte is a sign of life, not only a pong: in the middle of a long message a client can send none. Silence is counted in
- * looks, not by the clock. Between two looks the event loop has read what had arrived, so a server that was busy,
- * or suspended, holds that against nobody.
+ * Any byte is a sign of life, not only a pong: in the middle of a long message a client cannot send one.
+ * Silence is counted in looks, not by the clock. Between two looks the event loop has read what had
+ * arrived, so a server that was busy or suspended cuts no peer for it.
  */
 
 import type { CoordinatorConfig } from '../config/schema.ts';

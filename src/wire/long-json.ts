@@ -27,7 +27,7 @@ export const WHOLE_VALUES_MAX = 250_000;
 /** Most of them that are members of objects, whose names take ten times as long. */
 export const WHOLE_NAMED_MAX = 50_000;
 
-/** Of an integer, to whoever sent it. */
+/** Of an integer, in the error that its sender gets. */
 const SHOWN_DIGITS = 40;
 
 /** `pieceBytes` defaults to `PIECE_BYTES`; then `valueBytes` must be at least that. */

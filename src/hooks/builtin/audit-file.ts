@@ -1,8 +1,8 @@
 /**
  * A file of lines that is rotated. All modules of the process with the same path share it, since
  * during a reload two of them write to it. A line is written whole, or `append` rejects; after a
- * failure the next line opens the file again, and so does a module that joins after somebody has
- * moved the file away (logrotate).
+ * failure the next line opens the file again, and so does a module that joins after the file
+ * was moved away (logrotate).
  */
 
 import { once } from 'node:events';

@@ -2,7 +2,7 @@
  * One process per data directory. Kernel locks say so, because they go with the
  * process however that ends; the file beside them says who has it.
  *
- *     <directory>/_coordinator/       a LevelDB: whoever has it open has the directory
+ *     <directory>/_coordinator/       a LevelDB: the process that has it open has the directory
  *     <directory>/_coordinator/held   locked as well, in a way that a copy of the directory leaves alone
  *     <directory>/_coordinator.json   who has it; see `holder.ts`
  */

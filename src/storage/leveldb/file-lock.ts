@@ -1,7 +1,7 @@
 /**
- * A lock on an open file, which ends when that is closed, however the process ends. LevelDB's own is the
- * process's: whoever in it opens and closes LevelDB's lock file, as a hook does that copies the
- * directory, lets go of it without a word. This one outlives that. The kernel keeps both, so they hold between
+ * A lock on an open file, which ends when that is closed, however the process ends. LevelDB's own lock
+ * belongs to the process: a hook that copies the directory opens and closes LevelDB's lock file, and so
+ * releases the lock without a word. This one outlives that. The kernel keeps both, so they hold between
  * containers that share a volume as well.
  */
 

@@ -1,6 +1,6 @@
 /**
  * Who has a data directory, as its file says: for people, and for a second process that finds no lock. On
- * Linux it says so exactly that nobody else is taken for it, whoever gets its pid one day.
+ * Linux it identifies the process exactly, so that a later one with the same pid is not taken for it.
  */
 
 import { readFileSync, readlinkSync, statSync } from 'node:fs';

@@ -28,7 +28,7 @@ export async function refuseSharedSessions(connections: Pick<Connections, 'toOwn
   );
 }
 
-/** A session of one's own has one process, which nobody else has, also after another client was busy. */
+/** A session that is not lent has one process of its own, also after another client was busy. */
 async function isShared(one: pg.ClientBase, other: pg.ClientBase): Promise<boolean> {
   const ofOne = [await processOf(one)];
   const ofOther = [await processOf(other)];
