@@ -124,8 +124,8 @@ function verifyWithOne(keyFor: JWTVerifyGetKey): KeySource['verify'] {
   return (token, verification) => jwtVerify(token, keyFor, verification);
 }
 
-/** What a token is to blame for, whichever key it was made with. */
-const OF_TOKEN = [
+/** Faults of a token that it has with every key. */
+const WHATEVER_THE_KEY = [
   errors.JWTExpired,
   errors.JWTClaimValidationFailed,
   errors.JWTInvalid,
@@ -133,8 +133,8 @@ const OF_TOKEN = [
   errors.JOSEAlgNotAllowed,
 ];
 
-function isOfToken(error: unknown): boolean {
-  return OF_TOKEN.some((kind) => error instanceof kind);
+function isWhateverTheKey(error: unknown): boolean {
+  return WHATEVER_THE_KEY.some((kind) => error instanceof kind);
 }
 
 /** A token that does not name its key may have any that fits, and while keys change one name may stand for two. */
@@ -152,7 +152,7 @@ async function verifyWithAny(
         return await jwtVerify(token, key, verification);
       } catch (failure) {
         // Claims are looked at after the signature: this was the key.
-        if (isOfToken(failure)) throw failure;
+        if (isWhateverTheKey(failure)) throw failure;
       }
     }
     throw new errors.JWSSignatureVerificationFailed();
@@ -205,7 +205,7 @@ function verifyWithPublished(url: string, options: KeyOptions): KeySource['verif
     try {
       return await verifyWithAny(token, keys, verification);
     } catch (error) {
-      if (isOfToken(error)) throw error;
+      if (isWhateverTheKey(error)) throw error;
       // Its key may have been published just now, also under the name of another.
       const isCoolingDown = Date.now() - fetchedAtMs < options.jwksCooldownSeconds * 1000;
       if (isCoolingDown) throw new KeysUnavailable(error);
@@ -214,7 +214,7 @@ function verifyWithPublished(url: string, options: KeyOptions): KeySource['verif
     try {
       return await verifyWithAny(token, keys, verification);
     } catch (error) {
-      throw isOfToken(error) ? error : new KeyNotPublished(error);
+      throw isWhateverTheKey(error) ? error : new KeyNotPublished(error);
     }
   };
 }
