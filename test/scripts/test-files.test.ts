@@ -1,4 +1,4 @@
-/** No test may be left out: `npm test` and `npm run proof` are all that ever runs them. */
+/** No test may be left out: `npm test`, `npm run proof` and scripts that name a file are all that ever runs them. */
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -38,8 +38,15 @@ const proof = listOf('proof.mjs');
 const again = proof.filter((file) => loop.includes(file));
 const once = proof.filter((file) => !loop.includes(file));
 
-test('every file with tests is run by npm test, or by npm run proof, or by one that is', () => {
-  const run = new Set([...loop, ...once].flatMap((file) => [...withImports(file)]));
+/** What needs more than npm brings has a script of its own, such as `npm run test:pooler`. */
+function namedByScripts(): string[] {
+  const { scripts } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
+  return Object.values<string>(scripts).flatMap((script) => script.match(/test\/\S+\.ts/g) ?? []);
+}
+
+test('every file with tests is run by npm test, or by npm run proof, or by one that is, or is named by a script', () => {
+  const all = [...loop, ...once, ...namedByScripts()];
+  const run = new Set(all.flatMap((file) => [...withImports(file)]));
   const left = [...sources].filter(([file, text]) => MAKES_TESTS.test(text) && !run.has(file));
   assert.deepEqual(
     left.map(([file]) => file),
