@@ -161,7 +161,7 @@ test('whatever is put into DDL that adds, what does more is found in it', () => 
           .toLowerCase()
           .replace(/\s+/g, ' ')
           .replace(/\bif (not )?exists\b|\bonly\b|\bmain ?\. ?/g, '')
-          .replace(/(?<!\btable )\b(collate|constraint) \s*[^\s,();]+/g, 'null')
+          .replace(/(?<!\btable +)\b(collate|constraint) \s*[^\s,();]+/g, 'null')
           .replace(/\s+/g, ' ')
           .replace(/ ?([(),;]) ?/g, '$1');
         for (const statement of bare.split(';')) {
