@@ -17,6 +17,8 @@ import { findTests, LOOP, PROOF } from './test-files.mjs';
 
 /** Loading modules, the command, what is installed, the stores, and what clients meet. */
 const DEPENDING = ['modules', 'config', 'cli', 'package', 'server', 'storage', 'conformance'];
+/** Of these the proofs, too: those of the others start PostgreSQL or kill servers, for minutes. */
+const PROVEN = ['modules', 'config', 'cli', 'package'];
 /** As for `npm test`. */
 const FILES_PER_PROCESS = 20;
 
@@ -30,11 +32,13 @@ else if (isRunning(version)) process.exitCode = await run();
 else process.exitCode = runAgain(await install(version));
 
 async function run() {
-  const paths = args.includes('--ci') ? DEPENDING.map((name) => `test/${name}`) : named;
+  const isCi = args.includes('--ci');
+  const paths = isCi ? DEPENDING.map((name) => `test/${name}`) : named;
   const places = paths.length > 0 ? paths : ['test'];
+  const proven = isCi ? PROVEN.map((name) => `test/${name}`) : places;
   process.stdout.write(`== Node.js ${process.version}: ${places.join(' ')}\n`);
   const loop = findTests(places, LOOP).filter((file) => file.endsWith(LOOP));
-  const proofs = findTests(places, PROOF).filter((file) => file.endsWith(PROOF));
+  const proofs = findTests(proven, PROOF).filter((file) => file.endsWith(PROOF));
   const codes = [];
   if (loop.length > 0)
     codes.push(await runTests(loop, { flags, filesPerProcess: FILES_PER_PROCESS }));
