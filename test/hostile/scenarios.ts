@@ -243,11 +243,11 @@ export const SCENARIOS: readonly Scenario[] = [
         async ended() {
           const url = `${server.httpUrl}/changes`;
           const { status } = await fetch(url, { method: 'POST', headers, body: bomb });
-          assert.equal(status, 400);
+          assert.equal(status, 413);
           assert.doesNotMatch(raw.heard().toString(), /permessage-deflate/);
           const code = closeCode(await raw.ended);
           assert.ok(code === 1002 || code === 1009, `closed with ${code}`);
-          return `never inflated: over HTTP 400, WebSocket closed with ${code}`;
+          return `inflated up to limits.messageBytes over HTTP (413), never over WebSocket (${code})`;
         },
       };
     },
