@@ -88,7 +88,8 @@ export type {
   SyncOperation,
   ValidationResult,
 } from './hooks/types.ts';
-export { MIGRATION_TYPES, type MigrationType, type WireChangeSet } from './protocol/schemas.ts';
+export { MIGRATION_TYPES, type MigrationType } from './protocol/constants.ts';
+export type { WireChangeSet } from './protocol/schemas.ts';
 export {
   type ApplyResult,
   type Change,

@@ -6,7 +6,7 @@
 
 import type { Hlc } from '../clock/hlc.ts';
 import { SITE_ID_BYTES } from '../clock/site-id.ts';
-import { MIGRATION_TYPES, type MigrationType, NAME_LENGTH_MAX } from '../protocol/schemas.ts';
+import { MIGRATION_TYPES, type MigrationType, NAME_LENGTH_MAX } from '../protocol/constants.ts';
 import type { Change, ChangeSet, SchemaMigration } from '../protocol/types.ts';
 import { decodeValue, encodeValue, type SqlValue, valueFault } from '../protocol/values.ts';
 import { decodeLazily, untouchedOrigin } from '../wire/lazy-change-set.ts';

@@ -3,7 +3,7 @@
  * be what the fields of its migration say.
  */
 
-import type { MigrationType } from '../protocol/schemas.ts';
+import type { MigrationType } from '../protocol/constants.ts';
 import {
   type Parts,
   skipColumn,

@@ -7,17 +7,13 @@
 import { type Static, type TSchema, Type } from 'typebox';
 import { HLC_PATTERN } from '../clock/hlc.ts';
 import { SITE_ID_PATTERN } from '../clock/site-id.ts';
-
-/** Longest name of a schema, table or column, and longest transaction id, in UTF-16 units. */
-export const NAME_LENGTH_MAX = 1024;
-
-/** Longest token, in UTF-16 units. */
-const TOKEN_LENGTH_MAX = 64 * 1024;
-
-/** Most members of a primary key. */
-export const PK_MEMBERS_MAX = 64;
-/** Most characters of a primary key: those of its texts and names, and one for each other value. */
-export const PK_LENGTH_MAX = 64 * 1024;
+import {
+  COMPLETED_TABLES_MAX,
+  MIGRATION_TYPES,
+  type MigrationType,
+  NAME_LENGTH_MAX,
+  TOKEN_LENGTH_MAX,
+} from './constants.ts';
 
 export const HlcSchema = Type.String({ pattern: HLC_PATTERN });
 export const SiteIdSchema = Type.String({ pattern: SITE_ID_PATTERN });
@@ -45,17 +41,6 @@ export const DeleteChangeSchema = Type.Object({
   hlc: HlcSchema,
   priorRow: Type.Optional(ValuesSchema),
 });
-
-export const MIGRATION_TYPES = [
-  'create_table',
-  'drop_table',
-  'rename_table',
-  'add_column',
-  'drop_column',
-  'alter_column',
-  'add_index',
-  'drop_index',
-] as const;
 
 export const MigrationSchema = Type.Object({
   type: Type.Union(MIGRATION_TYPES.map((type) => Type.Literal(type))),
@@ -90,9 +75,6 @@ export const ChangeSetSchema = changeSetOf(
 export const SentChangeSetSchema = Type.Unsafe<WireChangeSet>(
   Type.Object({ ...ChangeSetSchema.properties, schemaMigrations: Type.Array(MigrationSchema) }),
 );
-
-/** Most tables that a checkpoint names. */
-export const COMPLETED_TABLES_MAX = 100_000;
 
 /** In a checkpoint: `schema.table`. */
 export const CompletedTableSchema = Type.String({ maxLength: 2 * NAME_LENGTH_MAX + 1 });
@@ -170,7 +152,6 @@ export type ClientMessageType = keyof typeof CLIENT_MESSAGE_SCHEMAS;
 export type WireColumnChange = Static<typeof ColumnChangeSchema>;
 export type WireDeleteChange = Static<typeof DeleteChangeSchema>;
 export type WireChange = WireColumnChange | WireDeleteChange;
-export type MigrationType = (typeof MIGRATION_TYPES)[number];
 export type WireMigration = Omit<Static<typeof MigrationSchema>, 'type'> & { type: MigrationType };
 export type WireCheckpoint = Static<typeof CheckpointSchema>;
 export interface WireChangeSet {
@@ -185,5 +166,3 @@ type ClientMessages = { [T in ClientMessageType]: Static<(typeof CLIENT_MESSAGE_
 export type ClientMessage =
   | Exclude<ClientMessages[ClientMessageType], { type: 'apply_changes' }>
   | { type: 'apply_changes'; changes: WireChangeSet[]; requestId?: string };
-
-export const PROTOCOL_VERSION = 1;

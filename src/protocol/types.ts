@@ -2,7 +2,8 @@
 
 import { decodeHlc, encodeHlc, type Hlc } from '../clock/hlc.ts';
 import { type SiteId, siteIdToText, textToSiteId } from '../clock/site-id.ts';
-import type { MigrationType, WireChange, WireChangeSet, WireMigration } from './schemas.ts';
+import type { MigrationType } from './constants.ts';
+import type { WireChange, WireChangeSet, WireMigration } from './schemas.ts';
 import type { WireApplyResult } from './server-messages.ts';
 import { decodeValue, encodeValue, type SqlValue } from './values.ts';
 

@@ -4,7 +4,7 @@
  */
 
 import { fromBase64, toBase64 } from '../clock/base64.ts';
-import { PK_LENGTH_MAX, PK_MEMBERS_MAX } from './schemas.ts';
+import { PK_LENGTH_MAX, PK_MEMBERS_MAX } from './constants.ts';
 
 /** Deepest nesting of a JSON value; beyond it serialising could exhaust the stack. */
 const VALUE_DEPTH_MAX = 128;

@@ -2,12 +2,8 @@
 
 import { encodeHlc, type HlcText } from '../clock/hlc.ts';
 import { siteIdToText } from '../clock/site-id.ts';
-import type {
-  MigrationType,
-  WireChange,
-  WireChangeSet,
-  WireMigration,
-} from '../protocol/schemas.ts';
+import type { MigrationType } from '../protocol/constants.ts';
+import type { WireChange, WireChangeSet, WireMigration } from '../protocol/schemas.ts';
 
 export function siteBytes(number: number): Uint8Array {
   const bytes = new Uint8Array(16);

@@ -8,14 +8,13 @@
 import type { TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { SyncError } from '../errors/sync-error.ts';
+import { COMPLETED_TABLES_MAX, PROTOCOL_VERSION } from '../protocol/constants.ts';
 import {
   CheckpointSchema,
   CLIENT_MESSAGE_SCHEMAS,
   type ClientMessage,
   type ClientMessageType,
-  COMPLETED_TABLES_MAX,
   CompletedTableSchema,
-  PROTOCOL_VERSION,
   type WireChangeSet,
   type WireCheckpoint,
 } from '../protocol/schemas.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import ddl, { type DdlOptions } from '../../src/hooks/builtin/ddl.ts';
 import type { ClientIdentity } from '../../src/hooks/types.ts';
-import type { MigrationType } from '../../src/protocol/schemas.ts';
+import type { MigrationType } from '../../src/protocol/constants.ts';
 import { decodeChangeSet } from '../../src/protocol/types.ts';
 import { Device } from '../../src/testing/device.ts';
 import { CLIENT, setUpModule, testChain } from './support.ts';

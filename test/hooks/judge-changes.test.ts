@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { judgeChanges } from '../../src/hooks/judge-changes.ts';
-import type { MigrationType } from '../../src/protocol/schemas.ts';
+import type { MigrationType } from '../../src/protocol/constants.ts';
 import { decodeChangeSet } from '../../src/protocol/types.ts';
 import { Device } from '../../src/testing/device.ts';
 

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { PK_LENGTH_MAX, PK_MEMBERS_MAX } from '../../src/protocol/schemas.ts';
+import { PK_LENGTH_MAX, PK_MEMBERS_MAX } from '../../src/protocol/constants.ts';
 import { Device } from '../../src/testing/device.ts';
 import { decodeApplyBody } from './decode-at-once.ts';
 

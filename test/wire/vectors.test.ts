@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { PROTOCOL_VERSION } from '../../src/protocol/schemas.ts';
+import { PROTOCOL_VERSION } from '../../src/protocol/constants.ts';
 import { decodeChangeSet, encodeChangeSet } from '../../src/protocol/types.ts';
 import { decodeValue, encodeValue, valueFault } from '../../src/protocol/values.ts';
 import { Device } from '../../src/testing/device.ts';

@@ -12,7 +12,8 @@
  */
 
 import { compareHlc, type HlcText } from '../../clock/hlc.ts';
-import type { MigrationType, WireMigration } from '../../protocol/schemas.ts';
+import type { MigrationType } from '../../protocol/constants.ts';
+import type { WireMigration } from '../../protocol/schemas.ts';
 
 export interface TableRecord {
   readonly id: number;

@@ -4,7 +4,7 @@
  */
 
 import { type Static, Type } from 'typebox';
-import { MIGRATION_TYPES } from '../../protocol/schemas.ts';
+import { MIGRATION_TYPES } from '../../protocol/constants.ts';
 import type { SchemaMigration } from '../../protocol/types.ts';
 import { type DdlAction, ddlToActions } from '../ddl-actions.ts';
 import type { DdlTable } from '../ddl-scan.ts';
