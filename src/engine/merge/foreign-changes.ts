@@ -5,8 +5,8 @@
 
 import type { HlcText } from '../../clock/hlc.ts';
 import { isOfSameSite } from '../../clock/site-id.ts';
+import type { MergeOutcome } from '../../protocol/merge-rule.ts';
 import type { WireChange } from '../../protocol/schemas.ts';
-import type { MergeOutcome } from '../records/row.ts';
 import type { LoadedRow } from '../records/row-set.ts';
 import type { TableRecord } from '../records/table-record.ts';
 import type { CatalogView } from '../tables/catalog.ts';

@@ -4,6 +4,7 @@
  */
 
 import { compareHlc, type HlcText } from '../../clock/hlc.ts';
+import type { MergeOutcome } from '../../protocol/merge-rule.ts';
 import type { WireChange, WireColumnChange, WireDeleteChange } from '../../protocol/schemas.ts';
 import type { LogDraft } from '../log/log-draft.ts';
 import type { JsonNames } from '../records/change-json.ts';
@@ -11,7 +12,6 @@ import {
   isExpired,
   judgeCell,
   judgeTombstone,
-  type MergeOutcome,
   mergeCell,
   mergeTombstone,
   type Row,

@@ -1,5 +1,5 @@
 /**
- * A row's merged state, and the merge itself: last writer wins, per column.
+ * A row's merged state, and the merge of a change into it by the protocol's rule.
  *
  * The record is text with one part a line. JSON never contains a raw tab or newline, so no part is
  * escaped or parsed on its way from a client to the store and back:
@@ -14,7 +14,13 @@
  * Invariant: no cell is older than the row's tombstone.
  */
 
-import { compareHlc, type HlcText } from '../../clock/hlc.ts';
+import type { HlcText } from '../../clock/hlc.ts';
+import {
+  columnOutcome,
+  deleteOutcome,
+  deleteRemovesCell,
+  type MergeOutcome,
+} from '../../protocol/merge-rule.ts';
 
 export interface Cell {
   hlc: HlcText;
@@ -44,8 +50,6 @@ export interface Row {
   tombstone: Tombstone | undefined;
 }
 
-export type MergeOutcome = 'applied' | 'skipped' | 'conflicts';
-
 export function isExpired(tombstone: Tombstone): boolean {
   return tombstone.position === undefined;
 }
@@ -64,17 +68,8 @@ export function judgeCell(
   hlc: HlcText,
   allowResurrection: boolean,
 ): MergeOutcome {
-  const stored = cells.get(column);
-  if (stored !== undefined) {
-    const order = compareHlc(hlc, stored.hlc);
-    if (order === 0) return 'skipped';
-    if (order < 0) return 'conflicts';
-  }
-  if (tombstone !== undefined) {
-    const blocksAll = !allowResurrection && !isExpired(tombstone);
-    if (blocksAll || compareHlc(hlc, tombstone.hlc) <= 0) return 'skipped';
-  }
-  return 'applied';
+  const mayReturn = allowResurrection || (tombstone !== undefined && isExpired(tombstone));
+  return columnOutcome(hlc, cells.get(column)?.hlc, tombstone?.hlc, mayReturn);
 }
 
 export function mergeCell(
@@ -90,7 +85,7 @@ export function mergeCell(
 
 /** The outcome that merging a tombstone would have. */
 export function judgeTombstone({ tombstone }: Row, hlc: HlcText): MergeOutcome {
-  return tombstone !== undefined && compareHlc(hlc, tombstone.hlc) <= 0 ? 'skipped' : 'applied';
+  return deleteOutcome(hlc, tombstone?.hlc);
 }
 
 export function mergeTombstone(
@@ -101,9 +96,8 @@ export function mergeTombstone(
   if (judgeTombstone(row, tombstone.hlc) === 'skipped') return 'skipped';
   row.tombstone = tombstone;
   for (const [column, cell] of row.cells) {
-    // Without resurrection a tombstone also blocks newer writes, so those that arrived before it
-    // are removed: the result must not depend on the order of arrival.
-    if (!allowResurrection || compareHlc(cell.hlc, tombstone.hlc) <= 0) row.cells.delete(column);
+    const isRemoved = deleteRemovesCell(tombstone.hlc, cell.hlc, allowResurrection);
+    if (isRemoved) row.cells.delete(column);
   }
   return 'applied';
 }
