@@ -1,9 +1,11 @@
 /**
- * Writes the reference pages that are made from code, so that the two can't disagree:
+ * Writes the reference pages and types that are made from code, so that the two can't disagree:
  * `tsx scripts/docs.ts`. With `--check` it only says which differ, and fails.
  */
 
+import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { Histogram } from 'prom-client';
 import type { TSchema } from 'typebox';
 import { CONFIG_OPTIONS, type ConfigOption } from '../src/config/options.ts';
@@ -15,6 +17,7 @@ import { HTTP_STATUSES } from '../src/protocol/http-statuses.ts';
 import { CLIENT_MESSAGE_SCHEMAS } from '../src/protocol/schemas.ts';
 import { SERVER_MESSAGE_SCHEMAS, SNAPSHOT_CHUNK_SCHEMAS } from '../src/protocol/server-messages.ts';
 import { WS_OUTCOMES } from '../src/protocol/ws-outcomes.ts';
+import { messageTypes } from './message-types.ts';
 
 interface Column<Row> {
   title: string;
@@ -147,6 +150,7 @@ const PAGES: Readonly<Record<string, () => string>> = {
   'docs/configuration.md': configurationPage,
   'docs/errors.md': errorsPage,
   'docs/metrics.md': metricsPage,
+  'packages/client/src/protocol/messages.ts': () => format(messageTypes()),
 };
 
 /** Tables within pages that are written by hand, by the name that stands before them there. */
@@ -364,6 +368,15 @@ function metricRows(): MetricRow[] {
     const type = metric instanceof Histogram ? 'histogram' : metric.constructor.name.toLowerCase();
     const names = Array.isArray(labels) ? labels.map(String) : [];
     return { name: metric.name, type, labels: names, help: metric.help };
+  });
+}
+
+/** @param code TypeScript */
+function format(code: string): string {
+  const biome = fileURLToPath(new URL('../node_modules/.bin/biome', import.meta.url));
+  return execFileSync(biome, ['format', '--stdin-file-path=types.ts'], {
+    input: code,
+    encoding: 'utf8',
   });
 }
 

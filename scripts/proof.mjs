@@ -22,7 +22,7 @@ process.chdir(fileURLToPath(new URL('..', import.meta.url)));
 const args = process.argv.slice(2);
 const flags = args.filter((arg) => arg.startsWith('-') && arg !== '--list');
 const named = args.filter((arg) => !arg.startsWith('-'));
-const paths = named.length > 0 ? named : ['test'];
+const paths = named.length > 0 ? named : ['test', 'packages'];
 
 const drawsCases = (file) => readFileSync(file, 'utf8').includes("/support/runs.ts'");
 const proofs = findTests(paths, PROOF).filter((file) => !file.endsWith(LOOP));

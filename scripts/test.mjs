@@ -23,7 +23,7 @@ const args = process.argv.slice(2);
 const OWN_FLAGS = ['--list', '--costs'];
 const flags = args.filter((arg) => arg.startsWith('-') && !OWN_FLAGS.includes(arg));
 const paths = args.filter((arg) => !arg.startsWith('-'));
-const files = findTests(paths.length > 0 ? paths : ['test'], LOOP);
+const files = findTests(paths.length > 0 ? paths : ['test', 'packages'], LOOP);
 if (files.length === 0) {
   process.stderr.write(`no *${LOOP} in ${paths.join(', ')}\n`);
   process.exitCode = 1;

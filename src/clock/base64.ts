@@ -4,17 +4,22 @@
  */
 
 const STANDARD = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
-const URL_SAFE = `${STANDARD.slice(0, 62)}-_`;
+const URL_SAFE = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
 
 /** The six bits of a character of either alphabet, by its code. */
-export const RANKS = new Uint8Array(128);
-for (const alphabet of [STANDARD, URL_SAFE]) {
-  for (let rank = 0; rank < 64; rank++) RANKS[alphabet.charCodeAt(rank)] = rank;
-}
+export const RANKS = /* @__PURE__ */ toRanks(STANDARD, URL_SAFE);
 
 /** Character codes by rank. */
-const STANDARD_CODES = toCodes(STANDARD);
-const URL_SAFE_CODES = toCodes(URL_SAFE);
+const STANDARD_CODES = /* @__PURE__ */ toCodes(STANDARD);
+const URL_SAFE_CODES = /* @__PURE__ */ toCodes(URL_SAFE);
+
+function toRanks(...alphabets: string[]): Uint8Array {
+  const ranks = new Uint8Array(128);
+  for (const alphabet of alphabets) {
+    for (let rank = 0; rank < 64; rank++) ranks[alphabet.charCodeAt(rank)] = rank;
+  }
+  return ranks;
+}
 
 function toCodes(alphabet: string): Uint8Array {
   return Uint8Array.from(alphabet, (char) => char.charCodeAt(0));

@@ -26,15 +26,15 @@ export interface Hlc {
 
 export const HLC_BYTES = 30;
 export const HLC_PATTERN = '^[A-Za-z0-9+/]{40}$';
-const HLC_REGEXP = new RegExp(HLC_PATTERN);
+const HLC_REGEXP = /* @__PURE__ */ new RegExp(HLC_PATTERN);
 
 /** The greatest counter. */
 export const COUNTER_MAX = 0xffff;
 
 /** Smaller than every HLC of a clock. */
-export const HLC_MIN: HlcText = 'A'.repeat(40);
+export const HLC_MIN: HlcText = /* @__PURE__ */ 'A'.repeat(40);
 /** Greater than every HLC of a clock. */
-export const HLC_MAX: HlcText = '/'.repeat(40);
+export const HLC_MAX: HlcText = /* @__PURE__ */ '/'.repeat(40);
 
 /** The first characters, which hold wall time, counter and nearly all of the site. */
 const TIME_AND_SITE_CHARS = 34;

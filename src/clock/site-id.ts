@@ -11,7 +11,7 @@ export type SiteIdText = string;
 export const SITE_ID_BYTES = 16;
 /** The last character holds only two bits: one of A, Q, g, w. So each id has one spelling. */
 export const SITE_ID_PATTERN = '^[A-Za-z0-9_-]{21}[AQgw]$';
-const SITE_ID_REGEXP = new RegExp(SITE_ID_PATTERN);
+const SITE_ID_REGEXP = /* @__PURE__ */ new RegExp(SITE_ID_PATTERN);
 
 export function isSiteIdText(value: unknown): value is SiteIdText {
   return typeof value === 'string' && SITE_ID_REGEXP.test(value);

@@ -1,0 +1,109 @@
+/**
+ * The states of a connection, and what becomes of each by each event: a total table, so that a new
+ * state or event does not compile until everything is said of it. Nothing here has effects.
+ */
+
+export const STATES = [
+  /** Not wanted. */
+  'stopped',
+  /** Wanted, but the device says that it has no network. */
+  'offline',
+  /** The token is asked for, and the socket is opened. */
+  'connecting',
+  /** The server was asked to let the client in. */
+  'handshaking',
+  /** The server is asked what has been missed. */
+  'catchingUp',
+  /** A snapshot is being received. */
+  'bootstrapping',
+  /** All that the server had has been received; what is written is pushed both ways. */
+  'live',
+  /** Live, and newer credentials are asked for. */
+  'renewing',
+  /** Lost. Another try comes after a pause. */
+  'waiting',
+  /** Refused for good, until somebody changes something. */
+  'refused',
+] as const;
+
+export type ConnectionState = (typeof STATES)[number];
+
+export const EVENTS = [
+  /** `connect()`, or a new token. */
+  'start',
+  'stop',
+  /** The network is there again, or the app is seen again. */
+  'wake',
+  /** The device says that the network is gone. */
+  'sleep',
+  /** The pause is over. */
+  'retry',
+  'opened',
+  /** Let in, and the replica has a position to go on from. */
+  'welcomed',
+  /** Let in, or in already, and only a snapshot will do. */
+  'snapshotNeeded',
+  'snapshotReceived',
+  /** The last message of an answer to `get_changes` has been received. */
+  'caughtUp',
+  /** The credentials run out soon. */
+  'expiring',
+  'renewed',
+  /** The socket is gone, or could not be opened, or gives no answer, or there was no token. */
+  'lost',
+  /** The server said that another try like this one is useless. */
+  'fatal',
+] as const;
+
+export type ConnectionEvent = (typeof EVENTS)[number];
+
+type Row = Readonly<Record<ConnectionEvent, ConnectionState>>;
+
+/** What an event means wherever a row says nothing else; all else leaves the state as it is. */
+function row(own: ConnectionState, moves: Partial<Row>): Row {
+  const stays = Object.fromEntries(EVENTS.map((event) => [event, own]));
+  return { ...(stays as Row), stop: 'stopped', ...moves };
+}
+
+/** Of all states that have a socket. */
+const onSocket = { lost: 'waiting', fatal: 'refused', sleep: 'offline' } as const;
+
+export const TRANSITIONS: Readonly<Record<ConnectionState, Row>> = {
+  stopped: row('stopped', { start: 'connecting' }),
+  offline: row('offline', { start: 'connecting', wake: 'connecting' }),
+  connecting: row('connecting', { ...onSocket, opened: 'handshaking' }),
+  handshaking: row('handshaking', {
+    ...onSocket,
+    welcomed: 'catchingUp',
+    snapshotNeeded: 'bootstrapping',
+  }),
+  catchingUp: row('catchingUp', {
+    ...onSocket,
+    caughtUp: 'live',
+    snapshotNeeded: 'bootstrapping',
+  }),
+  bootstrapping: row('bootstrapping', { ...onSocket, snapshotReceived: 'catchingUp' }),
+  live: row('live', { ...onSocket, expiring: 'renewing', snapshotNeeded: 'bootstrapping' }),
+  renewing: row('renewing', { ...onSocket, renewed: 'live', snapshotNeeded: 'bootstrapping' }),
+  waiting: row('waiting', {
+    start: 'connecting',
+    wake: 'connecting',
+    retry: 'connecting',
+    sleep: 'offline',
+  }),
+  refused: row('refused', { start: 'connecting' }),
+};
+
+export function nextState(state: ConnectionState, event: ConnectionEvent): ConnectionState {
+  return TRANSITIONS[state][event];
+}
+
+/** Whether batches may be sent. What a snapshot replaces is sent after it. */
+export function mayApply(state: ConnectionState): boolean {
+  return state === 'live' || state === 'renewing';
+}
+
+/** Whether there is a socket, or one is being opened. */
+export function hasSocket(state: ConnectionState): boolean {
+  return TRANSITIONS[state].lost === 'waiting' && state !== 'waiting';
+}

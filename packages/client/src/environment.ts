@@ -1,0 +1,67 @@
+/**
+ * What the client takes from where it runs. Everything else of a browser, a worker, Node or React
+ * Native is out of reach here, so that the same code runs in all of them, and under simulated time.
+ */
+
+/** What is used of a WebSocket: the standard's own interface. */
+export interface SocketLike {
+  onopen: (() => void) | null;
+  onmessage: ((event: { data: unknown }) => void) | null;
+  onclose: ((event: { code: number; reason: string }) => void) | null;
+  onerror: ((event: unknown) => void) | null;
+  send(text: string): void;
+  close(code?: number, reason?: string): void;
+}
+
+export type SocketConstructor = new (url: string) => SocketLike;
+
+export interface Environment {
+  /** Milliseconds since 1970. */
+  now(): number;
+  /** From 0 up to 1. */
+  random(): number;
+  randomBytes(count: number): Uint8Array;
+  /** @returns cancels it */
+  after(ms: number, run: () => void): () => void;
+  openSocket(url: string): SocketLike;
+}
+
+/** The parts of the global scope that are used, each of which may be missing somewhere. */
+interface Globals {
+  WebSocket?: SocketConstructor;
+  crypto?: { getRandomValues(bytes: Uint8Array): Uint8Array };
+  setTimeout(run: () => void, ms: number): unknown;
+  clearTimeout(timer: unknown): void;
+}
+
+const globals = globalThis as unknown as Globals;
+
+/** @param WebSocket where the runtime has none of its own (Node before 22) */
+export function createEnvironment({
+  WebSocket,
+}: {
+  WebSocket?: SocketConstructor;
+} = {}): Environment {
+  return {
+    now: () => Date.now(),
+    random: () => Math.random(),
+    randomBytes(count) {
+      const { crypto } = globals;
+      if (crypto === undefined) {
+        throw new Error('there is no crypto.getRandomValues here: give the client a siteId');
+      }
+      return crypto.getRandomValues(new Uint8Array(count));
+    },
+    after(ms, run) {
+      const timer = globals.setTimeout(run, ms);
+      return () => globals.clearTimeout(timer);
+    },
+    openSocket(url) {
+      const Socket = WebSocket ?? globals.WebSocket;
+      if (Socket === undefined) {
+        throw new Error('there is no WebSocket here: give the client one (option WebSocket)');
+      }
+      return new Socket(url);
+    },
+  };
+}

@@ -1,0 +1,142 @@
+/**
+ * Writes that were rejected, or lost against newer ones. They are kept, also when the app ends, until
+ * somebody has looked at them: nothing that a user has typed vanishes without a word.
+ */
+
+import { compareHlc, type HlcText } from '../../../src/clock/hlc.ts';
+import { decodeValue, type SqlValue } from '../../../src/protocol/values.ts';
+import type { Change } from './protocol/messages.ts';
+import {
+  FATE,
+  type OutcomeState,
+  rowKeyOf,
+  type StoredOutcome,
+  type StoredOutcomeChange,
+} from './replica/entries.ts';
+import type { Replica } from './replica/replica.ts';
+import type { StoreOperation } from './stores/store.ts';
+import type { Edit } from './transaction.ts';
+import type { Write } from './write.ts';
+
+export interface OutcomeChange {
+  readonly schema: string;
+  readonly table: string;
+  readonly pk: readonly SqlValue[];
+  /** Missing for a deletion of the row. */
+  readonly column?: string;
+  /** What was written. */
+  readonly value?: SqlValue;
+  /** What won instead, where it is known; without a value, a deletion of the row. */
+  readonly winner?: { readonly hlc: HlcText; readonly value?: SqlValue };
+  /** The hook's, for programs and for people. */
+  readonly code?: string;
+  readonly reason?: string;
+}
+
+export interface Outcome {
+  readonly id: HlcText;
+  readonly state: OutcomeState;
+  /** When the answer came, in milliseconds since 1970. */
+  readonly at: number;
+  /** Of the first change that was refused, or of the whole write. */
+  readonly code?: string;
+  /** For people. */
+  readonly reason: string;
+  /** The changes that were not taken. */
+  readonly changes: readonly OutcomeChange[];
+  /** Writes those changes again, as of now, and dismisses this. */
+  restore(): Write;
+  dismiss(): void;
+}
+
+/** What outcomes need of the client. */
+export interface OutcomesPort {
+  commit(operations: StoreOperation[]): void;
+  write(edits: readonly Edit[], also: StoreOperation[]): Write;
+}
+
+export class Outcomes {
+  readonly #replica: Replica;
+  readonly #port: OutcomesPort;
+  readonly #made = new Map<StoredOutcome, Outcome>();
+  readonly #listeners = new Set<() => void>();
+  #list: readonly Outcome[] | undefined;
+
+  constructor(replica: Replica, port: OutcomesPort) {
+    this.#replica = replica;
+    this.#port = port;
+  }
+
+  /** The oldest first. The same array until something changes. */
+  list(): readonly Outcome[] {
+    this.#list ??= [...this.#replica.outcomes]
+      .sort(([a], [b]) => compareHlc(a, b))
+      .map(([id, stored]) => this.#make(id, stored));
+    return this.#list;
+  }
+
+  /** @returns ends it */
+  subscribe(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  ofRow(rowKey: string): readonly Outcome[] {
+    const isOfRow = ({ change }: StoredOutcomeChange) => rowKeyOf(change) === rowKey;
+    return this.list().filter(({ id }) => this.#replica.outcomes.get(id)?.changes.some(isOfRow));
+  }
+
+  #make(id: HlcText, stored: StoredOutcome): Outcome {
+    const known = this.#made.get(stored);
+    if (known !== undefined) return known;
+    const { state, at, code, reason, changes } = stored;
+    const forget = (): StoreOperation => ({ type: 'delete', key: `${FATE}${id}` });
+    const outcome: Outcome = {
+      id,
+      state,
+      at,
+      code,
+      reason,
+      changes: changes.map(toOutcomeChange),
+      restore: () =>
+        this.#port.write(
+          changes.map(({ change }) => toEdit(change)),
+          [forget()],
+        ),
+      dismiss: () => this.#port.commit([forget()]),
+    };
+    this.#made.set(stored, outcome);
+    return outcome;
+  }
+
+  /** For the client: what was made of them is old. */
+  changed(): void {
+    this.#list = undefined;
+    const held = new Set(this.#replica.outcomes.values());
+    for (const stored of this.#made.keys()) if (!held.has(stored)) this.#made.delete(stored);
+  }
+
+  notify(): void {
+    for (const listener of [...this.#listeners]) listener();
+  }
+}
+
+function toEdit({ hlc: _, ...edit }: Change): Edit {
+  return edit;
+}
+
+function toOutcomeChange({ change, winner, code, reason }: StoredOutcomeChange): OutcomeChange {
+  const { schema, table, pk } = change;
+  const own =
+    change.type === 'column' ? { column: change.column, value: decodeValue(change.value) } : {};
+  const won =
+    winner === undefined
+      ? {}
+      : {
+          winner:
+            winner.value === undefined
+              ? { hlc: winner.hlc }
+              : { hlc: winner.hlc, value: decodeValue(winner.value) },
+        };
+  return { schema, table, pk: pk.map(decodeValue), ...own, ...won, code, reason };
+}

@@ -1,0 +1,305 @@
+/**
+ * What client and server send each other, in JSON form: HLCs and site ids as text, SQL values as JSON
+ * (`encodeValue`, `decodeValue`). Later servers may send fields and messages that are not here.
+ *
+ * Made by `npm run docs` from the schemas of the server: change those, not this.
+ */
+
+export interface ColumnChange {
+  type: 'column';
+  schema: string;
+  table: string;
+  pk: unknown[];
+  column: string;
+  value: unknown;
+  hlc: string;
+  priorValue?: unknown;
+  priorHlc?: string;
+}
+
+export interface RowDeletion {
+  type: 'delete';
+  schema: string;
+  table: string;
+  pk: unknown[];
+  hlc: string;
+  priorRow?: unknown[];
+}
+
+export interface Migration {
+  type:
+    | 'create_table'
+    | 'drop_table'
+    | 'rename_table'
+    | 'add_column'
+    | 'drop_column'
+    | 'alter_column'
+    | 'add_index'
+    | 'drop_index';
+  schema: string;
+  table: string;
+  fromTable?: string;
+  ddl: string;
+  hlc: string;
+  schemaVersion: number;
+}
+
+export interface ChangeSet {
+  siteId: string;
+  transactionId: string;
+  hlc: string;
+  changes: (ColumnChange | RowDeletion)[];
+  schemaMigrations?: Migration[];
+}
+
+export interface SentChangeSet {
+  siteId: string;
+  transactionId: string;
+  hlc: string;
+  changes: (ColumnChange | RowDeletion)[];
+  schemaMigrations: Migration[];
+}
+
+export interface Checkpoint {
+  snapshotId: string;
+  siteId: string;
+  hlc: string;
+  lastTableIndex: number;
+  lastEntryIndex: number;
+  completedTables: string[];
+  entriesProcessed: number;
+  createdAt: number;
+}
+
+export interface RejectedChange {
+  /** Missing if the hook named nothing in the batch. */
+  table?: string;
+  /** Missing for a delete, and for DDL. */
+  column?: string;
+  /** Missing for DDL. */
+  pk?: unknown[];
+  /** The hook’s own code, `REJECTED` or `FOREIGN_AUTHOR`. */
+  code?: string;
+  reason: string;
+}
+
+export interface ApplyResult {
+  applied: number;
+  skipped: number;
+  conflicts: number;
+  transactions: number;
+  rejected?: RejectedChange[];
+}
+
+export interface HeaderChunk {
+  type: 'header';
+  siteId: string;
+  hlc: string;
+  snapshotFormat: 1;
+  tableCount: number;
+  migrationCount: number;
+  snapshotId: string;
+}
+
+export interface SchemaMigrationChunk {
+  type: 'schema-migration';
+  migration: Migration;
+}
+
+export interface TableStartChunk {
+  type: 'table-start';
+  schema: string;
+  table: string;
+  estimatedEntries: number;
+}
+
+export interface ColumnVersionsChunk {
+  type: 'column-versions';
+  schema: string;
+  table: string;
+  entries: {
+    column: string;
+    hlc: string;
+    value: unknown;
+    pk: unknown[];
+  }[];
+}
+
+export interface TableEndChunk {
+  type: 'table-end';
+  schema: string;
+  table: string;
+  entriesWritten: number;
+}
+
+export interface TombstoneChunk {
+  type: 'tombstone';
+  schema: string;
+  table: string;
+  entries: {
+    pk: unknown[];
+    hlc: string;
+    /** Milliseconds since 1970. */
+    createdAt: number;
+    priorRow?: unknown[];
+  }[];
+}
+
+export interface FooterChunk {
+  type: 'footer';
+  snapshotId: string;
+  totalTables: number;
+  totalEntries: number;
+  totalMigrations: number;
+}
+
+export interface HandshakeAckMessage {
+  type: 'handshake_ack';
+  serverSiteId: string;
+  connectionId: string;
+  databaseId: string;
+  protocolVersion: 1;
+  /** Milliseconds since 1970. */
+  expiresAt?: number;
+}
+
+export interface AuthenticatedMessage {
+  type: 'authenticated';
+  /** Milliseconds since 1970. */
+  expiresAt?: number;
+  /** That of the message that this answers, unchanged. */
+  requestId?: string;
+}
+
+export interface ChangesMessage {
+  type: 'changes';
+  changeSets: SentChangeSet[];
+}
+
+export interface PushChangesMessage {
+  type: 'push_changes';
+  changeSets: SentChangeSet[];
+}
+
+export interface ApplyResultMessage {
+  type: 'apply_result';
+  applied: number;
+  skipped: number;
+  conflicts: number;
+  transactions: number;
+  rejected?: RejectedChange[];
+  /** That of the message that this answers, unchanged. */
+  requestId?: string;
+}
+
+export interface RequestChangesMessage {
+  type: 'request_changes';
+  siteId: string;
+  sinceHLC?: string;
+}
+
+export interface SnapshotChunkMessage {
+  type: 'snapshot_chunk';
+  chunk:
+    | HeaderChunk
+    | SchemaMigrationChunk
+    | TableStartChunk
+    | ColumnVersionsChunk
+    | TableEndChunk
+    | TombstoneChunk
+    | FooterChunk;
+}
+
+export interface SnapshotCompleteMessage {
+  type: 'snapshot_complete';
+}
+
+export interface ErrorMessage {
+  type: 'error';
+  code: string;
+  message: string;
+  /** Don’t reconnect by yourself. */
+  fatal: boolean;
+  retryAfterMs?: number;
+  /** That of the message that this answers, unchanged. */
+  requestId?: string;
+}
+
+export interface PongMessage {
+  type: 'pong';
+}
+
+export interface HandshakeMessage {
+  type: 'handshake';
+  siteId: string;
+  token?: string;
+  databaseId?: string;
+  protocolVersion?: number;
+}
+
+export interface GetChangesMessage {
+  type: 'get_changes';
+  sinceHLC?: string | null;
+  requestId?: string;
+}
+
+export interface ApplyChangesMessage {
+  type: 'apply_changes';
+  changes: ChangeSet[];
+  requestId?: string;
+}
+
+export interface GetSnapshotMessage {
+  type: 'get_snapshot';
+  requestId?: string;
+}
+
+export interface ResumeSnapshotMessage {
+  type: 'resume_snapshot';
+  checkpoint: Checkpoint;
+  requestId?: string;
+}
+
+export interface AuthenticateMessage {
+  type: 'authenticate';
+  token: string;
+  requestId?: string;
+}
+
+export interface PingMessage {
+  type: 'ping';
+}
+
+export type Change = ColumnChange | RowDeletion;
+
+export type MigrationType = Migration['type'];
+
+export type SnapshotChunk =
+  | HeaderChunk
+  | SchemaMigrationChunk
+  | TableStartChunk
+  | ColumnVersionsChunk
+  | TableEndChunk
+  | TombstoneChunk
+  | FooterChunk;
+
+export type ServerMessage =
+  | HandshakeAckMessage
+  | AuthenticatedMessage
+  | ChangesMessage
+  | PushChangesMessage
+  | ApplyResultMessage
+  | RequestChangesMessage
+  | SnapshotChunkMessage
+  | SnapshotCompleteMessage
+  | ErrorMessage
+  | PongMessage;
+
+export type ClientMessage =
+  | HandshakeMessage
+  | GetChangesMessage
+  | ApplyChangesMessage
+  | GetSnapshotMessage
+  | ResumeSnapshotMessage
+  | AuthenticateMessage
+  | PingMessage;

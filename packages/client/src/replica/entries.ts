@@ -1,0 +1,92 @@
+/**
+ * What a replica is made of, as it is stored: one entry a row, an unanswered write, an outcome, and
+ * so on. All that the client knows is in these, so whoever has carried out the same operations knows
+ * the same: a client that was started anew, or another tab.
+ *
+ *     meta                                   Meta
+ *     row/<generation>/<schema, table>/<pk>  StoredRow
+ *     out/<hlc>                              ChangeSet: a write without an answer
+ *     fate/<hlc>                             StoredOutcome
+ *     ddl/<number>                           Migration
+ *
+ * A generation is what one snapshot began. The next one is filled beside it, and takes its place.
+ */
+
+import type { HlcText } from '../../../../src/clock/hlc.ts';
+import { pkIdentity } from '../../../../src/protocol/values.ts';
+import type { Change, ChangeSet, Checkpoint } from '../protocol/messages.ts';
+
+export const FORMAT = 1;
+
+export interface Meta {
+  format: number;
+  databaseId: string;
+  siteId: string;
+  /** The newest HLC that the server has told or taken. */
+  seen?: HlcText;
+  /** That of the rows which are shown. */
+  generation: number;
+  /** The position up to which all is held. */
+  position?: HlcText;
+  /** Of a snapshot that is being received. */
+  snapshot?: StoredSnapshot;
+  /** Milliseconds since 1970. */
+  lastSyncedAt?: number;
+}
+
+export interface StoredSnapshot {
+  generation: number;
+  checkpoint: Checkpoint;
+  /** What the server expects, by its counters. */
+  estimatedEntries: number;
+}
+
+export type Cell = readonly [hlc: HlcText, value: unknown];
+
+export interface StoredRow {
+  schema: string;
+  table: string;
+  pk: unknown[];
+  cells: Readonly<Record<string, Cell>>;
+  tombstone?: HlcText;
+}
+
+export type OutcomeState = 'rejected' | 'superseded';
+
+/** What became of one change of a write that was not simply taken. */
+export interface StoredOutcomeChange {
+  change: Change;
+  /** What won, where the server said so or the replica has it. A deletion has no value. */
+  winner?: { hlc: HlcText; value?: unknown };
+  code?: string;
+  reason?: string;
+}
+
+export interface StoredOutcome {
+  state: OutcomeState;
+  /** When it was answered, in milliseconds since 1970. */
+  at: number;
+  code?: string;
+  reason: string;
+  changeSet: ChangeSet;
+  /** Those of its changes that were not taken. */
+  changes: StoredOutcomeChange[];
+}
+
+export const META = 'meta';
+export const OUT = 'out/';
+export const FATE = 'fate/';
+export const DDL = 'ddl/';
+export const ROW = 'row/';
+
+export function tableKeyOf(schema: string, table: string): string {
+  return JSON.stringify([schema, table]);
+}
+
+export function rowKeyOf({ schema, table, pk }: { schema: string; table: string; pk: unknown[] }) {
+  return `${tableKeyOf(schema, table)}/${pkIdentity(pk)}`;
+}
+
+export function generationPrefix(generation: number): string {
+  return `${ROW}${generation}/`;
+}

@@ -1,0 +1,74 @@
+/**
+ * The rows of one generation as the server has told them, and the merge: each change wins over what
+ * is held when its HLC is greater. Rows are never changed in place: a row that is changed is another
+ * object, so that stores and views may keep the one that they have.
+ */
+
+import { compareHlc, type HlcText } from '../../../../src/clock/hlc.ts';
+import {
+  columnOutcome,
+  deleteOutcome,
+  deleteRemovesCell,
+} from '../../../../src/protocol/merge-rule.ts';
+import type { Change } from '../protocol/messages.ts';
+import type { Cell, StoredRow } from './entries.ts';
+
+/** @returns the row after a change; the same object if the change lost */
+export function merge(row: StoredRow | undefined, change: Change): StoredRow | undefined {
+  const tombstone = row?.tombstone;
+  if (change.type === 'delete') {
+    return deleteOutcome(change.hlc, tombstone) === 'applied' ? withoutRow(row, change) : row;
+  }
+  const { column, hlc, value } = change;
+  const held = row === undefined ? undefined : cellOf(row, column);
+  const outcome = columnOutcome(hlc, held?.[0], tombstone, true);
+  return outcome === 'applied' ? withCell(row, change, column, [hlc, value]) : row;
+}
+
+interface RowName {
+  schema: string;
+  table: string;
+  pk: unknown[];
+}
+
+function withCell(
+  row: StoredRow | undefined,
+  { schema, table, pk }: RowName,
+  column: string,
+  cell: Cell,
+): StoredRow {
+  const cells = cellsOf(row?.cells);
+  cells[column] = cell;
+  return { ...(row ?? { schema, table, pk }), cells };
+}
+
+/** Names come from outside, `__proto__` too. */
+function cellsOf(cells: StoredRow['cells'] = {}): Record<string, Cell> {
+  return Object.assign(Object.create(null), cells);
+}
+
+export function cellOf(row: StoredRow, column: string): Cell | undefined {
+  return Object.hasOwn(row.cells, column) ? row.cells[column] : undefined;
+}
+
+function withoutRow(row: StoredRow | undefined, deletion: RowName & { hlc: HlcText }): StoredRow {
+  const { schema, table, pk, hlc } = deletion;
+  const cells = cellsOf();
+  for (const [column, cell] of Object.entries(row?.cells ?? {})) {
+    if (!deleteRemovesCell(hlc, cell[0], true)) cells[column] = cell;
+  }
+  return { ...(row ?? { schema, table, pk }), cells, tombstone: hlc };
+}
+
+/** What beats a change in a row, if anything does. */
+export function winnerOver(
+  row: StoredRow | undefined,
+  change: Change,
+): { hlc: HlcText; value?: unknown } | undefined {
+  if (row === undefined) return undefined;
+  const { tombstone } = row;
+  if (tombstone !== undefined && compareHlc(tombstone, change.hlc) > 0) return { hlc: tombstone };
+  const cell = change.type === 'column' ? cellOf(row, change.column) : undefined;
+  if (cell === undefined || compareHlc(cell[0], change.hlc) <= 0) return undefined;
+  return { hlc: cell[0], value: cell[1] };
+}

@@ -1,0 +1,79 @@
+/** What an app writes at once: becomes one change set. */
+
+import type { HlcText } from '../../../src/clock/hlc.ts';
+import { encodeValue, pkFault, type SqlValue, valueFault } from '../../../src/protocol/values.ts';
+import type { Change } from './protocol/messages.ts';
+
+/** A change without its time. */
+export type Edit =
+  | { type: 'column'; schema: string; table: string; pk: unknown[]; column: string; value: unknown }
+  | { type: 'delete'; schema: string; table: string; pk: unknown[] };
+
+export type Key = readonly SqlValue[];
+
+/** A table within a transaction. */
+export class TransactionTable<T extends object = Record<string, SqlValue>> {
+  readonly #schema: string;
+  readonly #table: string;
+  readonly #edits: Edit[];
+
+  constructor(schema: string, table: string, edits: Edit[]) {
+    this.#schema = schema;
+    this.#table = table;
+    this.#edits = edits;
+  }
+
+  /** Writes columns of a row; the others stay as they are. A row without columns is none. */
+  set(pk: Key, values: Partial<T>): this {
+    const row = this.#name(pk);
+    for (const [column, value] of Object.entries(values)) {
+      if (value === undefined) continue;
+      const encoded = encodeInput(value as SqlValue, `${this.#table}.${column}`);
+      this.#edits.push({ type: 'column', ...row, column, value: encoded });
+    }
+    return this;
+  }
+
+  delete(pk: Key): this {
+    this.#edits.push({ type: 'delete', ...this.#name(pk) });
+    return this;
+  }
+
+  #name(pk: Key) {
+    const where = `the key of a row of ${this.#table}`;
+    if (!Array.isArray(pk)) throw new TypeError(`${where} is not an array`);
+    const encoded = pk.map((member) => encodeInput(member, where));
+    const fault = pkFault(encoded);
+    if (fault !== undefined) throw new TypeError(`${where} ${fault}`);
+    return { schema: this.#schema, table: this.#table, pk: encoded };
+  }
+}
+
+export class Transaction {
+  readonly edits: Edit[] = [];
+
+  table<T extends object = Record<string, SqlValue>>(
+    table: string,
+    { schema = 'main' }: { schema?: string } = {},
+  ): TransactionTable<T> {
+    return new TransactionTable<T>(schema, table, this.edits);
+  }
+}
+
+/** @returns a copy in JSON form, which the app can't change any more */
+function encodeInput(value: SqlValue, where: string): unknown {
+  const encoded = encodeValue(value);
+  const fault = valueFault(encoded);
+  if (fault !== undefined) throw new TypeError(`${where} ${fault}`);
+  return typeof encoded === 'object' && encoded !== null
+    ? JSON.parse(JSON.stringify(encoded))
+    : encoded;
+}
+
+/**
+ * Dates edits, each later than those before it.
+ * @param hlcOf gives the HLC of each change
+ */
+export function toChanges(edits: readonly Edit[], hlcOf: (opSeq: number) => HlcText): Change[] {
+  return edits.map((edit, opSeq): Change => ({ ...edit, hlc: hlcOf(opSeq) }));
+}

@@ -1,0 +1,65 @@
+/** The client against a real server: what is written offline and online reaches the others. */
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { startCoordinator } from '../../../src/testing/index.ts';
+import { startClient, synced, untilTable } from './support/client.ts';
+
+interface Task {
+  title: string;
+  done: boolean;
+}
+
+test('what one client writes is read by another', async (t) => {
+  const server = await startCoordinator(t);
+  const [ann, ben] = [
+    await startClient(t, { url: server.wsUrl }),
+    await startClient(t, { url: server.wsUrl }),
+  ];
+  await synced(ben);
+  const write = ann.transact((tx) => {
+    tx.table<Task>('tasks').set([1], { title: 'buy milk', done: false });
+  });
+  assert.deepEqual(ann.table<Task>('tasks').get([1]), { title: 'buy milk', done: false });
+  assert.equal(write.state, 'local');
+  assert.equal(await write.settled, 'acknowledged');
+  await untilTable(ben, 'tasks', (rows) => rows.length === 1);
+  assert.deepEqual(ben.table<Task>('tasks').all(), [
+    { pk: [1], row: { title: 'buy milk', done: false } },
+  ]);
+  assert.equal(ann.status.pending, 0);
+});
+
+test('what is written offline is sent later, and what others wrote meanwhile comes', async (t) => {
+  const server = await startCoordinator(t);
+  const ann = await startClient(t, { url: server.wsUrl });
+  const ben = await startClient(t, { url: server.wsUrl });
+  await synced(ann);
+  ann.disconnect();
+  const write = ann.transact((tx) => {
+    tx.table('tasks').set([1], { title: 'offline' });
+  });
+  ben.transact((tx) => {
+    tx.table('tasks').set([2], { title: 'meanwhile' });
+  });
+  await synced(ben);
+  assert.equal(ann.status.pending, 1);
+  assert.equal(ann.table('tasks').status([1]).isPending, true);
+  ann.connect();
+  assert.equal(await write.settled, 'acknowledged');
+  await untilTable(ben, 'tasks', (rows) => rows.length === 2);
+  assert.deepEqual(ann.table('tasks').all(), ben.table('tasks').all());
+});
+
+test('a new client takes a snapshot', async (t) => {
+  const server = await startCoordinator(t);
+  const ann = await startClient(t, { url: server.wsUrl });
+  await ann.transact((tx) => {
+    for (let i = 0; i < 3000; i++) tx.table('tasks').set([i], { title: `task ${i}` });
+    tx.table('tasks').delete([7]);
+  }).settled;
+  const ben = await startClient(t, { url: server.wsUrl });
+  await synced(ben);
+  assert.equal(ben.table('tasks').all().length, 2999);
+  assert.deepEqual(ben.table('tasks').all(), ann.table('tasks').all());
+});

@@ -1,0 +1,58 @@
+/** Clients for tests, of a real server or of none. */
+
+import WebSocket from 'ws';
+import type { TestOwner } from '../../../../src/testing/index.ts';
+import type { SocketConstructor } from '../../src/environment.ts';
+import { createSyncClient, type SyncClient, type SyncClientOptions } from '../../src/index.ts';
+import { memoryStore } from '../../src/stores/memory.ts';
+
+/** Node's own from 22 on is used as well; `ws` is what Node 20 has. */
+export const Socket = WebSocket as unknown as SocketConstructor;
+
+export async function startClient(
+  owner: TestOwner,
+  options: Partial<SyncClientOptions> & { url: string },
+): Promise<SyncClient> {
+  const client = createSyncClient({ store: memoryStore(), WebSocket: Socket, ...options });
+  owner.after(() => client.close());
+  await client.ready;
+  return client;
+}
+
+/** Resolves once the client's status is as wanted. */
+export function until(
+  client: SyncClient,
+  isWanted: (status: SyncClient['status']) => boolean,
+): Promise<void> {
+  return new Promise((resolve) => {
+    const look = () => {
+      if (!isWanted(client.status)) return;
+      end();
+      resolve();
+    };
+    const end = client.subscribeStatus(look);
+    look();
+  });
+}
+
+/** Resolves once it is live and nothing waits for an answer. */
+export function synced(client: SyncClient): Promise<void> {
+  return until(client, ({ connection, pending }) => connection === 'live' && pending === 0);
+}
+
+/** Resolves once a table is as wanted. */
+export function untilTable(
+  client: SyncClient,
+  table: string,
+  isWanted: (rows: readonly { pk: readonly unknown[]; row: object }[]) => boolean,
+): Promise<void> {
+  return new Promise((resolve) => {
+    const look = () => {
+      if (!isWanted(client.table(table).all())) return;
+      end();
+      resolve();
+    };
+    const end = client.table(table).subscribe(look);
+    look();
+  });
+}
