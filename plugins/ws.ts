@@ -7,7 +7,7 @@ import type { RawData, WebSocket } from 'ws';
 import { SyncError } from '../src/errors/sync-error.ts';
 import { plainAddress } from '../src/hooks/client-source.ts';
 import { createLogger } from '../src/logging/logger.ts';
-import { WS_CLOSE } from '../src/protocol/ws-outcomes.ts';
+import { WS_CLOSE } from '../src/protocol/close-codes.ts';
 import { ClientConnection } from '../src/sessions/client-connection.ts';
 import { PeerWatch } from '../src/sessions/peer-watch.ts';
 import { SocketSendQueue } from '../src/sessions/socket-send-queue.ts';

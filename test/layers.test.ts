@@ -102,6 +102,17 @@ function groupByFrom(all: readonly Import[]): Map<string, Import[]> {
   return groups;
 }
 
+test('the client takes nothing of the server but what both sides speak', () => {
+  const root = 'packages/client/src';
+  const own = readdirSync(join(ROOT, root), { recursive: true })
+    .map((name) => `${root}/${String(name).replaceAll(sep, '/')}`)
+    .filter((name) => /\.tsx?$/.test(name));
+  const outside = own.flatMap(importsOf).filter(({ to }) => !to.startsWith(root));
+  assert.ok(outside.length > 0, 'the imports are found');
+  const others = outside.filter(({ to }) => !/^src\/(clock|protocol)\//.test(to));
+  assert.deepEqual(others, []);
+});
+
 test('who counts owns the count: only who brings them together knows of the metrics', () => {
   const knowing = imports.filter(({ to }) => to === 'src/metrics/metrics.ts');
   assert.deepEqual(

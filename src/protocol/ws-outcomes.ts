@@ -1,5 +1,6 @@
 /** What each error code does to a WebSocket connection. */
 
+import { WS_CLOSE } from './close-codes.ts';
 import type { ErrorCode } from './error-codes.ts';
 
 export interface WsOutcome {
@@ -10,16 +11,6 @@ export interface WsOutcome {
   /** The close code during the handshake, where each error ends the connection. */
   handshakeClose: number;
 }
-
-export const WS_CLOSE = {
-  shuttingDown: 1001,
-  protocolError: 1002,
-  policy: 1008,
-  tooBig: 1009,
-  tryAgain: 1013,
-  authFailed: 4001,
-  versionMismatch: 4003,
-} as const;
 
 /** The connection goes on; a handshake ends with "try again". */
 const passing = { fatal: false, handshakeClose: WS_CLOSE.tryAgain };

@@ -3,7 +3,7 @@
 import { type SyncError, toSyncError } from '../errors/sync-error.ts';
 import type { HookAnswer } from '../hooks/refusal.ts';
 import type { CallOrigin, ClientIdentity } from '../hooks/types.ts';
-import { WS_CLOSE } from '../protocol/ws-outcomes.ts';
+import { WS_CLOSE } from '../protocol/close-codes.ts';
 import type { Reservation } from '../service/byte-budget.ts';
 import type { CoordinatorService } from '../service/coordinator-service.ts';
 import type { PageReads } from '../service/page-reads.ts';

@@ -9,7 +9,7 @@
 
 import type { CoordinatorConfig } from '../config/schema.ts';
 import type { LimitName } from '../errors/limit-names.ts';
-import { WS_CLOSE } from '../protocol/ws-outcomes.ts';
+import { WS_CLOSE } from '../protocol/close-codes.ts';
 import { LinkedList } from '../service/linked-list.ts';
 
 /** What is watched of a socket; see `SocketSendQueue`. */

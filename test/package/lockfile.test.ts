@@ -7,6 +7,8 @@ import { it } from 'node:test';
 interface LockedPackage {
   version?: string;
   resolved?: string;
+  /** A package of this repository. */
+  link?: boolean;
   integrity?: string;
   dependencies?: Record<string, string>;
   devDependencies?: Record<string, string>;
@@ -21,7 +23,10 @@ function readJson(name: string) {
 
 const manifest: LockedPackage = readJson('package.json');
 const packages: Record<string, LockedPackage> = readJson('package-lock.json').packages;
-const installed = Object.entries(packages).filter(([path]) => path !== '');
+const installed = Object.entries(packages).filter(
+  ([path, { link }]) => path.includes('node_modules/') && !link,
+);
+const own = Object.entries(packages).filter(([, { link }]) => link);
 
 it('the lockfile is in step with package.json', () => {
   const root = packages[''];
@@ -35,6 +40,10 @@ it('the lockfile holds what each package must be, and not where it was got', () 
     assert.equal(resolved, undefined, path);
     assert.match(integrity ?? '', /^sha512-/, path);
   }
+});
+
+it('what belongs to this repository is a folder of it', () => {
+  for (const [path, { resolved = '' }] of own) assert.match(resolved, /^packages\/\w+$/, path);
 });
 
 it('the lockfile holds the packages of all platforms, not only of the one it was made on', () => {

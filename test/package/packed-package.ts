@@ -19,7 +19,7 @@ export interface PackedPackage {
 
 interface Lockfile {
   /** `devOptional`: here for development, elsewhere perhaps for a package that can do without. */
-  packages: Record<string, { dev?: boolean; devOptional?: boolean }>;
+  packages: Record<string, { dev?: boolean; devOptional?: boolean; link?: boolean }>;
 }
 
 /** Packs a copy in `directory`, so that the checkout stays as it is. */
@@ -46,8 +46,9 @@ export async function packPackage(directory: string): Promise<PackedPackage> {
  */
 export async function installPackage(tarball: string, project: string): Promise<void> {
   const lockfile: Lockfile = JSON.parse(readFileSync(join(ROOT, 'package-lock.json'), 'utf8'));
-  for (const [path, { dev, devOptional }] of Object.entries(lockfile.packages)) {
-    if (path === '' || dev || devOptional || !existsSync(join(ROOT, path))) continue;
+  for (const [path, { dev, devOptional, link }] of Object.entries(lockfile.packages)) {
+    if (!path.startsWith('node_modules/') || dev || devOptional || link) continue;
+    if (!existsSync(join(ROOT, path))) continue;
     cpSync(join(ROOT, path), join(project, path), {
       recursive: true,
       // A package within a package has an entry of its own.

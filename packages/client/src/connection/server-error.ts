@@ -1,6 +1,6 @@
 /** What the server refuses, as an error. */
 
-import { WS_CLOSE } from '../../../../src/protocol/ws-outcomes.ts';
+import { WS_CLOSE } from '../../../../src/protocol/close-codes.ts';
 
 export class ServerError extends Error {
   override readonly name = 'ServerError';

@@ -21,7 +21,14 @@ export {
   siteIdToText,
   textToSiteId,
 } from '../../../../src/clock/site-id.ts';
-export { ERROR_CODES, type ErrorCode } from '../../../../src/protocol/error-codes.ts';
+export { WS_CLOSE } from '../../../../src/protocol/close-codes.ts';
+export type { ErrorCode } from '../../../../src/protocol/error-codes.ts';
+export {
+  columnOutcome,
+  deleteOutcome,
+  deleteRemovesCell,
+  type MergeOutcome,
+} from '../../../../src/protocol/merge-rule.ts';
 export {
   decodeValue,
   encodeValue,
@@ -29,6 +36,5 @@ export {
   pkIdentity,
   type SqlValue,
 } from '../../../../src/protocol/values.ts';
-export { WS_CLOSE } from '../../../../src/protocol/ws-outcomes.ts';
 export { SiteClock } from '../clock.ts';
 export type * from './messages.ts';

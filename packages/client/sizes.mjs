@@ -1,0 +1,43 @@
+/**
+ * What each subpath of the package costs an app, minified and compressed, with all that it imports:
+ * `node sizes.mjs`. Fails when one is larger than it may be. `npm run build` comes first.
+ */
+
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { gzipSync } from 'node:zlib';
+import { build } from 'esbuild';
+
+/** In bytes of gzip, level 9. */
+const BOUNDS = {
+  '.': 12_000,
+  './protocol': 3_000,
+  './connection': 6_000,
+  './memory': 2_000,
+};
+
+const here = fileURLToPath(new URL('.', import.meta.url));
+const { exports } = JSON.parse(readFileSync(`${here}package.json`, 'utf8'));
+
+async function sizeOf(file) {
+  const { outputFiles } = await build({
+    entryPoints: [file],
+    absWorkingDir: here,
+    bundle: true,
+    minify: true,
+    format: 'esm',
+    external: ['react', 'node:*'],
+    write: false,
+  });
+  return gzipSync(outputFiles[0].contents, { level: 9 }).length;
+}
+
+for (const [subpath, { default: file } = {}] of Object.entries(exports)) {
+  if (file === undefined) continue;
+  const bytes = await sizeOf(file);
+  const bound = BOUNDS[subpath];
+  if (bound === undefined) throw new Error(`sizes.mjs has no bound for ${subpath}`);
+  const isMet = bytes <= bound;
+  process.stdout.write(`${subpath}: ${bytes} of ${bound} bytes${isMet ? '' : ': too large'}\n`);
+  if (!isMet) process.exitCode = 1;
+}
