@@ -43,13 +43,16 @@ export function fromFastify(error: FastifyError): SyncError {
   return new SyncError(code, error.message, isTooLarge ? { limit: 'limits.messageBytes' } : {});
 }
 
-export function sendError(reply: FastifyReply, { code, message, retryAfterMs }: SyncError) {
+export function sendError(
+  reply: FastifyReply,
+  { code, message, retryAfterMs, serverTimeMs }: SyncError,
+) {
   const status = HTTP_STATUSES[code];
   if (status === 429 || status === 503) {
     reply.header('Retry-After', Math.max(1, Math.ceil((retryAfterMs ?? 1000) / 1000)));
   }
   if (status === 415) reply.header('Accept-Encoding', BODY_ENCODINGS.join(', '));
-  return reply.code(status).send({ ok: false, error: { code, message } });
+  return reply.code(status).send({ ok: false, error: { code, message, serverTimeMs } });
 }
 
 /** Status lines for input that Node.js cannot read as a request. */

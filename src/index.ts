@@ -89,7 +89,7 @@ export type {
   ValidationResult,
 } from './hooks/types.ts';
 export { MIGRATION_TYPES, type MigrationType } from './protocol/constants.ts';
-export type { WireChangeSet } from './protocol/schemas.ts';
+export type { ClientSoftware, WireChangeSet } from './protocol/schemas.ts';
 export {
   type ApplyResult,
   type Change,

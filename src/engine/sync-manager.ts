@@ -237,6 +237,16 @@ export class SyncManager {
   }
 
   /**
+   * The time by which clients' clocks are judged, in milliseconds since 1970: the latest that the
+   * server's clock has shown. If the wall clock has jumped back, the newest position still has the
+   * later time. Devices, whose clocks did not jump, must not be refused until it has caught up.
+   */
+  get nowMs(): number {
+    const shown = hlcWallTimeMs(this.#state.current.head.position);
+    return Math.floor(Math.max(this.#options.world.now(), shown));
+  }
+
+  /**
    * Merges a batch. Resolves when it is durable; when it rejects, nothing of it is stored.
    * @throws SyncError CLOCK_DRIFT, a StaleReadError, or what the store throws
    */
@@ -244,11 +254,8 @@ export class SyncManager {
     changeSets: readonly WireChangeSet[],
     { sender, compensations = [], refused = [], expected, admit, goOn }: Verdict = {},
   ): Promise<BatchOutcome> {
-    const { world, maxClockDriftMs } = this.#options;
-    // If the wall clock has jumped back, the newest position still has the later time. Devices,
-    // whose clocks did not jump, must not be refused until the wall clock has caught up.
-    const nowMs = Math.max(world.now(), hlcWallTimeMs(this.#state.current.head.position));
-    refuseDrift(changeSets.concat(compensations, refused), nowMs, maxClockDriftMs);
+    const { maxClockDriftMs } = this.#options;
+    refuseDrift(changeSets.concat(compensations, refused), this.nowMs, maxClockDriftMs);
     const answers = compensations.map((changeSet) => toCompensation(changeSet, this.identity));
     return this.#commits.add(
       { sender, changeSets, answers, refused, expected, admit, goOn },

@@ -11,6 +11,8 @@ export interface SyncErrorOptions {
   cause?: unknown;
   /** For temporary errors: when to try again, in milliseconds from now. */
   retryAfterMs?: number;
+  /** For CLOCK_DRIFT: the server's time by which it was decided, in milliseconds since 1970. */
+  serverTimeMs?: number;
   /** The limit that was met, to be counted. */
   limit?: LimitName;
 }
@@ -20,12 +22,14 @@ export class SyncError extends Error {
   override readonly name = 'SyncError';
   readonly code: ErrorCode;
   readonly retryAfterMs: number | undefined;
+  readonly serverTimeMs: number | undefined;
   readonly limit: LimitName | undefined;
 
   constructor(code: ErrorCode, message: string, options: SyncErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.retryAfterMs = options.retryAfterMs;
+    this.serverTimeMs = options.serverTimeMs;
     this.limit = options.limit;
   }
 }

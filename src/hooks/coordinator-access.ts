@@ -1,6 +1,7 @@
 /** What hook modules can do with their coordinator, besides reading. */
 
 import type { Hlc } from '../clock/hlc.ts';
+import type { ClientSoftware } from '../protocol/schemas.ts';
 import type { SqlValue } from '../protocol/values.ts';
 import type { TableName } from './reader.ts';
 import type { ClientIdentity } from './types.ts';
@@ -25,6 +26,8 @@ export interface ConnectedClient {
   client: ClientIdentity;
   /** Milliseconds since 1970. */
   connectedAtMs: number;
+  /** What the client says it is, if it says anything. It is not checked. */
+  software?: ClientSoftware;
 }
 
 /** All methods throw or reject until the server is set up: see `HookContext.onReady`. */

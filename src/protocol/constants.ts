@@ -11,6 +11,9 @@ export const NAME_LENGTH_MAX = 1024;
 /** Longest token, in UTF-16 units. */
 export const TOKEN_LENGTH_MAX = 64 * 1024;
 
+/** Longest name and longest version of a client's software, in UTF-16 units. */
+export const CLIENT_NAME_LENGTH_MAX = 128;
+
 /** Most members of a primary key. */
 export const PK_MEMBERS_MAX = 64;
 /** Most characters of a primary key: those of its texts and names, and one for each other value. */

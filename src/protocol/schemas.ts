@@ -8,6 +8,7 @@ import { type Static, type TSchema, Type } from 'typebox';
 import { HLC_PATTERN } from '../clock/hlc.ts';
 import { SITE_ID_PATTERN } from '../clock/site-id.ts';
 import {
+  CLIENT_NAME_LENGTH_MAX,
   COMPLETED_TABLES_MAX,
   MIGRATION_TYPES,
   type MigrationType,
@@ -93,6 +94,16 @@ export const CheckpointSchema = Type.Object({
 const TokenSchema = Type.String({ maxLength: TOKEN_LENGTH_MAX });
 const RequestIdSchema = Type.Optional(Type.String({ maxLength: NAME_LENGTH_MAX }));
 
+/** What a client says it is. */
+export const ClientSoftwareSchema = Type.Object(
+  {
+    name: Type.String({ maxLength: CLIENT_NAME_LENGTH_MAX }),
+    version: Type.Optional(Type.String({ maxLength: CLIENT_NAME_LENGTH_MAX })),
+  },
+  { description: 'The name and version of the client’s software, for operators to see.' },
+);
+export type ClientSoftware = Static<typeof ClientSoftwareSchema>;
+
 /**
  * The messages of a client, by `type`. Their change sets and checkpoints are checked separately.
  */
@@ -104,6 +115,7 @@ export const CLIENT_MESSAGE_SCHEMAS = {
       token: Type.Optional(TokenSchema),
       databaseId: Type.Optional(Type.String()),
       protocolVersion: Type.Optional(Type.Number()),
+      client: Type.Optional(ClientSoftwareSchema),
     },
     { description: 'Answered `handshake_ack`.' },
   ),

@@ -16,6 +16,10 @@ import {
 
 const CountSchema = Type.Integer({ minimum: 0 });
 const TimeSchema = Type.Number({ description: 'Milliseconds since 1970.' });
+const ServerTimeSchema = Type.Integer({
+  minimum: 0,
+  description: 'The server’s clock, in milliseconds since 1970.',
+});
 const RequestIdSchema = Type.Optional(
   Type.String({ description: 'That of the message that this answers, unchanged.' }),
 );
@@ -143,6 +147,7 @@ export const SERVER_MESSAGE_SCHEMAS = {
       connectionId: Type.String(),
       databaseId: Type.String(),
       protocolVersion: Type.Literal(1),
+      serverTimeMs: ServerTimeSchema,
       expiresAt: Type.Optional(TimeSchema),
     },
     { description: 'See [credentials](#credentials-that-run-out).' },
@@ -156,7 +161,12 @@ export const SERVER_MESSAGE_SCHEMAS = {
     { description: 'As above.' },
   ),
   changes: Type.Object(
-    { type: Type.Literal('changes'), changeSets: ChangeSetsSchema },
+    {
+      type: Type.Literal('changes'),
+      changeSets: ChangeSetsSchema,
+      hasMore: Type.Boolean({ description: 'Whether another message of this answer follows.' }),
+      requestId: RequestIdSchema,
+    },
     { description: 'See [fetching](#fetching).' },
   ),
   push_changes: Type.Object(
@@ -187,7 +197,7 @@ export const SERVER_MESSAGE_SCHEMAS = {
     { description: 'See [snapshots](#snapshots).' },
   ),
   snapshot_complete: Type.Object(
-    { type: Type.Literal('snapshot_complete') },
+    { type: Type.Literal('snapshot_complete'), requestId: RequestIdSchema },
     { description: 'All chunks have been sent.' },
   ),
   error: Type.Object(
@@ -197,6 +207,7 @@ export const SERVER_MESSAGE_SCHEMAS = {
       message: Type.String(),
       fatal: Type.Boolean({ description: 'Don’t reconnect by yourself.' }),
       retryAfterMs: Type.Optional(Type.Number({ minimum: 0 })),
+      serverTimeMs: Type.Optional(ServerTimeSchema),
       requestId: RequestIdSchema,
     },
     { description: 'See [errors](#errors).' },

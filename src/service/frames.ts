@@ -3,12 +3,23 @@
 import { ByteBuilder } from '../engine/records/byte-builder.ts';
 import { SyncError } from '../errors/sync-error.ts';
 
-const OPENING = {
-  changes: Buffer.from('{"type":"changes","changeSets":['),
-  push: Buffer.from('{"type":"push_changes","changeSets":['),
-};
+const CHANGES_OPENING = Buffer.from('{"type":"changes","changeSets":[');
+const PUSH_OPENING = Buffer.from('{"type":"push_changes","changeSets":[');
 const COMMA = Buffer.from(',');
 const CLOSING = Buffer.from(']}');
+
+/** What a `changes` message says of the answer that it belongs to. */
+export interface ChangesEnding {
+  /** Whether another message of this answer follows. */
+  hasMore: boolean;
+  /** That of the request. */
+  requestId?: string | undefined;
+}
+
+function changesClosing({ hasMore, requestId }: ChangesEnding): Buffer {
+  // Without the brace that opens it.
+  return Buffer.from(`],${JSON.stringify({ hasMore, requestId }).slice(1)}`);
+}
 
 function* joined(pieces: readonly Uint8Array[]): Generator<Uint8Array> {
   let isFirst = true;
@@ -26,12 +37,9 @@ export function frameBytes(frame: Frame): number {
   return frame.reduce((sum, { length }) => sum + length, 0);
 }
 
-/** A `changes` or `push_changes` message around change sets in JSON. */
-export function changeSetsFrame(
-  kind: keyof typeof OPENING,
-  changeSets: readonly Uint8Array[],
-): Frame {
-  return [...inBlocks([OPENING[kind], ...joined(changeSets), CLOSING])];
+/** A `push_changes` message around change sets in JSON. */
+export function pushFrame(changeSets: readonly Uint8Array[]): Frame {
+  return [...inBlocks([PUSH_OPENING, ...joined(changeSets), CLOSING])];
 }
 
 /** The initial capacity for a page; most pages are small. */
@@ -62,7 +70,7 @@ export class PageWriter {
 
   /** @param json a change set */
   add(json: Uint8Array): void {
-    this.#builder.add(this.#isEmpty ? OPENING.changes : COMMA);
+    this.#builder.add(this.#isEmpty ? CHANGES_OPENING : COMMA);
     this.#isEmpty = false;
     if (json.length <= COPIED_BYTES_MAX) {
       this.#builder.add(json);
@@ -79,10 +87,10 @@ export class PageWriter {
   }
 
   /** The message. It is valid until the next one is written. */
-  take(): Frame {
-    if (this.#isEmpty) this.#builder.add(OPENING.changes);
+  take(ending: ChangesEnding): Frame {
+    if (this.#isEmpty) this.#builder.add(CHANGES_OPENING);
     this.#isEmpty = true;
-    this.#builder.add(CLOSING);
+    this.#builder.add(changesClosing(ending));
     this.#addPiece(this.#builder.take());
     const pieces = this.#pieces;
     this.#pieces = [];

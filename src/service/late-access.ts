@@ -24,7 +24,8 @@ export class LateAccess implements CoordinatorAccess {
   reauthorize: CoordinatorAccess['reauthorize'] = async (...args) =>
     this.#bound.reauthorize(...args);
   clients: CoordinatorAccess['clients'] = () =>
-    [...this.#bound.sessions].map(({ connectionId, identity: client, connectedAt }) => ({
+    [...this.#bound.sessions].map(({ connectionId, identity: client, connectedAt, software }) => ({
       ...{ connectionId, client, connectedAtMs: connectedAt },
+      ...(software && { software }),
     }));
 }

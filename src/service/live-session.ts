@@ -6,6 +6,7 @@
 import type { SiteIdText } from '../clock/site-id.ts';
 import type { Appended } from '../engine/log-announcer.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
+import type { ClientSoftware } from '../protocol/schemas.ts';
 import type { Reservation } from './byte-budget.ts';
 import type { Frame } from './frames.ts';
 import type { OpenDatabase } from './open-database.ts';
@@ -36,6 +37,8 @@ export interface LiveSession {
   readonly connectionId: string;
   readonly connectedAt: number;
   readonly siteId: SiteIdText;
+  /** What the client says it is. It may say anything: for people only. */
+  readonly software: ClientSoftware | undefined;
   /** The present identity. Newer credentials may have changed it. */
   readonly identity: ClientIdentity;
   /** The identity at the handshake, which `onClientDisconnect` is told as well. */

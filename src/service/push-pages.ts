@@ -9,7 +9,7 @@ import type { LogPage } from '../engine/log/log.ts';
 import { isAmongAuthors } from '../engine/log/log-record.ts';
 import type { SyncManager } from '../engine/sync-manager.ts';
 import type { Reservation } from '../service/byte-budget.ts';
-import { changeSetsFrame, type Frame, frameBytes } from '../service/frames.ts';
+import { type Frame, frameBytes, pushFrame } from '../service/frames.ts';
 import { bytesFor, type PageReads } from '../service/page-reads.ts';
 import { type PushFilter, readPage } from '../service/read-filter.ts';
 
@@ -109,7 +109,7 @@ export class PushPages {
         changeSets.push(json);
       };
       const page = await readPage(this.#manager, options, filter?.filter, take, { reads, room });
-      const frame = changeSets.length === 0 ? undefined : changeSetsFrame('push', changeSets);
+      const frame = changeSets.length === 0 ? undefined : pushFrame(changeSets);
       room.adjust(frame === undefined ? 0 : frameBytes(frame));
       const { authors, end } = page;
       return { frame, changeSets: changeSets.length, end, authors, room };

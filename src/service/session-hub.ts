@@ -4,7 +4,7 @@ import { isAmongAuthors } from '../engine/log/log-record.ts';
 import type { Appended } from '../engine/log-announcer.ts';
 import type { SyncManager } from '../engine/sync-manager.ts';
 import type { Reservation } from './byte-budget.ts';
-import { changeSetsFrame } from './frames.ts';
+import { pushFrame } from './frames.ts';
 import { type LiveSession, type Push, START_OVER } from './live-session.ts';
 import { PushPages } from './push-pages.ts';
 
@@ -100,7 +100,7 @@ export class SessionHub {
     );
     if (changeSets.length === 0) return undefined;
     const room = tryReserve(changeSets.reduce((bytes, { length }) => bytes + length, 0));
-    const bytes = room && changeSetsFrame('push', changeSets);
+    const bytes = room && pushFrame(changeSets);
     let users = 0;
     const taken = () => {
       users--;

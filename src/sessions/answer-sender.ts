@@ -48,12 +48,22 @@ export class AnswerSender {
   readonly #session: AnsweredSession;
   readonly #options: SessionOptions;
   readonly #origin: CallOrigin | undefined;
+  readonly #requestId: string | undefined;
 
-  /** @param origin the request that is answered */
-  constructor(session: AnsweredSession, options: SessionOptions, origin: CallOrigin | undefined) {
+  /**
+   * @param origin the request that is answered
+   * @param requestId the client's own name for it
+   */
+  constructor(
+    session: AnsweredSession,
+    options: SessionOptions,
+    origin: CallOrigin | undefined,
+    requestId: string | undefined,
+  ) {
     this.#session = session;
     this.#options = options;
     this.#origin = origin;
+    this.#requestId = requestId;
   }
 
   get #readFilter(): ReadFilter | undefined {
@@ -126,7 +136,7 @@ export class AnswerSender {
     if (!hasMore && isCarryNeeded(since.position, lastSent, end.position)) {
       writer.add(database.manager.log.carryPosition(end.position));
     }
-    const frame = writer.take();
+    const frame = writer.take({ hasMore, requestId: this.#requestId });
     room.adjust(frameBytes(frame));
     sendQueue.send(frame, () => room.give());
   }
@@ -177,7 +187,8 @@ export class AnswerSender {
         await snapshot.close();
       }
       await snapshot.noteSent();
-      sendQueue.send('{"type":"snapshot_complete"}');
+      const complete = { type: 'snapshot_complete', requestId: this.#requestId };
+      sendQueue.send(JSON.stringify(complete));
       this.#session.moveTo(snapshot.cursor);
     } finally {
       // The last chunks still wait on the socket.

@@ -34,7 +34,7 @@ import { ConnectionHost } from './connection-host.ts';
 import { ConnectionStates } from './connection-state.ts';
 import { Credentials, DEFAULT_DATABASE_ID } from './credentials.ts';
 import { Inbox, type InboxOwner, type Incoming } from './inbox.ts';
-import { join } from './join.ts';
+import { describeSoftware, join } from './join.ts';
 import { MessageIntake } from './message-intake.ts';
 import { Requests } from './requests.ts';
 import type { SendQueue } from './send-queue.ts';
@@ -267,7 +267,7 @@ export class ClientConnection implements Client, InboxOwner {
       const identity = await this.#credentials.accept(request);
       // From now on it is ended when its credentials expire or are revoked.
       service.clients.add(this);
-      await this.#join(siteId, identity);
+      await this.#join(message, identity);
     } catch (error) {
       this.#states.on('ended');
       if (error === this.#ended) return;
@@ -326,10 +326,17 @@ export class ClientConnection implements Client, InboxOwner {
     await this.#session?.reconsider();
   }
 
-  #join(siteId: SiteIdText, identity: ClientIdentity): Promise<void> {
+  #join({ siteId, client }: Handshake, identity: ClientIdentity): Promise<void> {
     const { service, sendQueue, socket, remoteAddress } = this.#options;
     return join({
-      ...{ service, connectionId: this.#id, siteId, identity, reader: this.#reader },
+      ...{
+        service,
+        connectionId: this.#id,
+        siteId,
+        identity,
+        software: client,
+        reader: this.#reader,
+      },
       ...{ socket, sendQueue, host: this.#newHost(), signal: this.#signal },
       holder: holderOf(identity, remoteAddress),
       admit: () => {
@@ -346,15 +353,17 @@ export class ClientConnection implements Client, InboxOwner {
     // Its listeners are gone. The session gets a new one when it needs it.
     this.#gone = undefined;
     this.#credentials.use();
-    const { connectionId, siteId, database } = session;
+    const { connectionId, siteId, software, database } = session;
     const { logger } = this.#options.service;
-    logger('%s: site %s joins database %s', connectionId, siteId, database.id);
+    const said = describeSoftware(software);
+    logger('%s: site %s joins database %s%s', connectionId, siteId, database.id, said);
     this.#send({
       type: 'handshake_ack',
       serverSiteId: database.manager.identity.siteIdText,
       connectionId,
       databaseId: database.id,
       protocolVersion: PROTOCOL_VERSION,
+      serverTimeMs: database.manager.nowMs,
       expiresAt,
     });
   }
@@ -377,12 +386,12 @@ export class ClientConnection implements Client, InboxOwner {
   /** Tells the client what went wrong, and logs the cause. */
   #fail(error: SyncError, requestId?: string): void {
     const { service, sendQueue } = this.#options;
-    const { code, message, retryAfterMs } = error;
+    const { code, message, retryAfterMs, serverTimeMs } = error;
     const { fatal, close } = WS_OUTCOMES[code];
     service.metrics.errorSent(error);
     const cause = internalCause(error);
     if (cause !== undefined) service.faults.addError(code, this.#options.remoteAddress, cause);
-    this.#send({ type: 'error', code, message, fatal, requestId, retryAfterMs });
+    this.#send({ type: 'error', code, message, fatal, requestId, retryAfterMs, serverTimeMs });
     if (close !== undefined) sendQueue.close(close, code);
   }
 }

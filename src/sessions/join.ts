@@ -2,7 +2,10 @@
 
 import type { WebSocket } from 'ws';
 import type { SiteIdText } from '../clock/site-id.ts';
+import { toQuoted } from '../errors/printable.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
+import { CLIENT_NAME_LENGTH_MAX } from '../protocol/constants.ts';
+import type { ClientSoftware } from '../protocol/schemas.ts';
 import type { CoordinatorService } from '../service/coordinator-service.ts';
 import type { DatabaseLease } from '../service/database-pool.ts';
 import { refuseOwnSite } from '../service/open-database.ts';
@@ -18,6 +21,7 @@ export interface JoinOptions {
   siteId: SiteIdText;
   /** The identity that the hooks accepted. */
   identity: ClientIdentity;
+  software: ClientSoftware | undefined;
   /** The same client, with the identity it has by then. */
   reader: Required<Reader>;
   /** Whose share of open databases it counts for. */
@@ -40,7 +44,7 @@ export interface JoinOptions {
 
 /** @throws SyncError why the client can have no session; then nothing is held, and hooks were told that it has gone */
 export async function join(options: JoinOptions): Promise<void> {
-  const { service, connectionId, siteId, identity, reader, holder, signal } = options;
+  const { service, connectionId, siteId, identity, software, reader, holder, signal } = options;
   const { databaseId = DEFAULT_DATABASE_ID } = identity;
   // The right to read is asked for before the database is opened and before hooks are told of the client.
   const right = await service.admission.enter(reader, databaseId, signal);
@@ -54,7 +58,7 @@ export async function join(options: JoinOptions): Promise<void> {
     options.admit();
     const { sendQueue, host } = options;
     const session = new Session({
-      ...{ connectionId, siteId, identity, database: lease, sendQueue, right, host },
+      ...{ connectionId, siteId, identity, software, database: lease, sendQueue, right, host },
       pages: lease.sessions.pages,
       limits: service.config.limits,
     });
@@ -67,4 +71,14 @@ export async function join(options: JoinOptions): Promise<void> {
     service.hooks.clientDisconnect(identity);
     throw error;
   }
+}
+
+/** For the log: `, with "my app" 1.0`. */
+export function describeSoftware({
+  name = '',
+  version = '',
+}: Partial<ClientSoftware> = {}): string {
+  const said = [name, version].filter((text) => text !== '');
+  if (said.length === 0) return '';
+  return `, with ${said.map((text) => toQuoted(text, CLIENT_NAME_LENGTH_MAX)).join(' ')}`;
 }

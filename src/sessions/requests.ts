@@ -137,14 +137,16 @@ export class Requests {
       await session.right.ask(toGetChanges(database.id, sinceHLC), signal, origin);
       const stopTimer = service.delivery.querySeconds.startTimer();
       session.lastSyncHLC = sinceHLC;
-      await session.sendChanges(await service.delivery.cursorFor(identity, database, sinceHLC));
+      const cursor = await service.delivery.cursorFor(identity, database, sinceHLC);
+      await session.sendChanges(cursor, message.requestId);
       stopTimer();
       return;
     }
     const checkpoint = message.type === 'resume_snapshot' ? message.checkpoint : undefined;
     const asking = { ...reader, signal, origin, queuedBytes };
-    await session.sendSnapshot((admit) =>
-      service.handleSnapshot(identity, database, checkpoint, { ...asking, admit }),
+    await session.sendSnapshot(
+      (admit) => service.handleSnapshot(identity, database, checkpoint, { ...asking, admit }),
+      message.requestId,
     );
   }
 

@@ -6,6 +6,7 @@ import type { SiteIdText } from '../clock/site-id.ts';
 import type { SyncError } from '../errors/sync-error.ts';
 import type { HookAnswer } from '../hooks/refusal.ts';
 import type { CallOrigin, ClientIdentity } from '../hooks/types.ts';
+import type { ClientSoftware } from '../protocol/schemas.ts';
 import type { Reservation } from '../service/byte-budget.ts';
 import type { TryReserve } from '../service/live-session.ts';
 import type { DatabaseAccess, OpenDatabase } from '../service/open-database.ts';
@@ -51,6 +52,8 @@ export interface SessionOptions {
   connectionId: string;
   siteId: SiteIdText;
   identity: ClientIdentity;
+  /** What the client says it is. */
+  software?: ClientSoftware | undefined;
   database: OpenDatabase & DatabaseAccess;
   sendQueue: SendQueue;
   /** Pages of pushes that the sessions of the database share. */

@@ -18,6 +18,7 @@ import type { HookAnswer } from '../hooks/refusal.ts';
 import type { CallOrigin, ClientIdentity } from '../hooks/types.ts';
 import { WS_CLOSE } from '../protocol/close-codes.ts';
 import type { ErrorCode } from '../protocol/error-codes.ts';
+import type { ClientSoftware } from '../protocol/schemas.ts';
 import type { ServedSnapshot } from '../service/delivery.ts';
 import type { LiveSession, Push, TryReserve } from '../service/live-session.ts';
 import type { DatabaseAccess, OpenDatabase } from '../service/open-database.ts';
@@ -38,6 +39,7 @@ export class Session implements LiveSession, AnsweredSession {
   readonly connectionId: string;
   readonly siteId: SiteIdText;
   readonly connectedAt = Date.now();
+  readonly software: ClientSoftware | undefined;
   /** The identity at the handshake; newer credentials make a newer one. */
   readonly joinedAs: ClientIdentity;
   identity: ClientIdentity;
@@ -60,6 +62,7 @@ export class Session implements LiveSession, AnsweredSession {
   constructor(options: SessionOptions) {
     this.connectionId = options.connectionId;
     this.siteId = options.siteId;
+    this.software = options.software;
     this.joinedAs = options.identity;
     this.identity = options.identity;
     this.right = options.right;
@@ -241,19 +244,22 @@ export class Session implements LiveSession, AnsweredSession {
   }
 
   /** Sends everything after a cursor, up to the end of the log. To be run by `answer`. */
-  sendChanges(since: LogCursor): Promise<void> {
-    return this.#sender.sendChanges(since);
+  sendChanges(since: LogCursor, requestId?: string): Promise<void> {
+    return this.#senderOf(requestId).sendChanges(since);
   }
 
   /**
    * Sends a snapshot. To be run by `answer`.
    * @param open opens it, to be read in the room that `admit` makes
    */
-  sendSnapshot(open: (admit: AdmitRow) => Promise<ServedSnapshot>): Promise<void> {
-    return this.#sender.sendSnapshot(open);
+  sendSnapshot(
+    open: (admit: AdmitRow) => Promise<ServedSnapshot>,
+    requestId?: string,
+  ): Promise<void> {
+    return this.#senderOf(requestId).sendSnapshot(open);
   }
 
-  get #sender(): AnswerSender {
-    return new AnswerSender(this, this.#options, this.#answered);
+  #senderOf(requestId: string | undefined): AnswerSender {
+    return new AnswerSender(this, this.#options, this.#answered, requestId);
   }
 }

@@ -5,7 +5,7 @@
 import { once } from 'node:events';
 import { Compile } from 'typebox/compile';
 import WebSocket from 'ws';
-import type { WireChangeSet } from '../protocol/schemas.ts';
+import type { ClientSoftware, WireChangeSet } from '../protocol/schemas.ts';
 import { SERVER_MESSAGE_SCHEMAS } from '../protocol/server-messages.ts';
 
 /** A received message, which fits its schema. */
@@ -76,7 +76,7 @@ export class TestClient {
   /** Opens a socket and completes the handshake. */
   static async join(
     url: string,
-    handshake: { siteId: string; databaseId?: string; token?: string },
+    handshake: { siteId: string; databaseId?: string; token?: string; client?: ClientSoftware },
     t?: { after(fn: () => void): void },
   ): Promise<TestClient> {
     const client = await TestClient.open(url);

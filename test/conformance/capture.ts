@@ -102,13 +102,18 @@ export function sentChangeSets(lines: readonly CaptureLine[]): WireChangeSet[] {
     .flatMap(({ message }) => message.changes as WireChangeSet[]);
 }
 
+/** What messages have had added since the captures were made: clients ignore what they don't know. */
+const ADDED: Record<string, string> = { handshake_ack: 'serverTimeMs', changes: 'hasMore' };
+
 /**
  * The keys of a message and of what it holds, as texts such as `changes: changeSets, type`;
  * of change sets only what is not empty says anything.
  */
 export function shapesOf(message: ReceivedMessage): string[] {
-  const shape = (name: string, value: unknown) =>
-    `${name}: ${Object.keys(Object(value)).sort().join(', ')}`;
+  const shape = (name: string, value: unknown) => {
+    const known = Object.keys(Object(value)).filter((key) => key !== ADDED[name]);
+    return `${name}: ${known.sort().join(', ')}`;
+  };
   const shapes = [shape(message.type, message)];
   const chunk = message.chunk as ReceivedMessage | undefined;
   if (chunk !== undefined) {

@@ -3,7 +3,7 @@ import type { WireChangeSet } from '../../src/protocol/schemas.ts';
 import { Device } from '../../src/testing/device.ts';
 import { eachTransport, RELAYING } from './each-transport.ts';
 import { changesIn, contentsOf, tombstonesIn, transactionIds } from './look.ts';
-import type { SyncTransport } from './transport.ts';
+import type { Refusal, SyncTransport } from './transport.ts';
 
 const NOTHING = { applied: 0, skipped: 0, conflicts: 0, transactions: 0 };
 
@@ -212,7 +212,13 @@ eachTransport(
       { ...a.write({ pk: [3], set: { x: 1 } }), hlc: ahead.hlc(ahead.wallTime) },
     ];
     for (const changeSet of refused) {
-      await assert.rejects(anna.apply(good, changeSet), { code: 'CLOCK_DRIFT' });
+      const before = Date.now();
+      await assert.rejects(anna.apply(good, changeSet), (refusal: Refusal) => {
+        assert.equal(refusal.code, 'CLOCK_DRIFT');
+        const { serverTimeMs = 0 } = refusal;
+        assert.ok(serverTimeMs >= before && serverTimeMs <= Date.now(), `${serverTimeMs}`);
+        return Number.isInteger(serverTimeMs);
+      });
     }
     assert.deepEqual(contentsOf(await anna.snapshot()), {});
     const slightly = new Device(1, Date.now() + 30_000);

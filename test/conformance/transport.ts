@@ -8,13 +8,21 @@ import type { Deployment } from './deployment.ts';
 
 export type Chunk = { type: string } & Record<string, unknown>;
 
+interface Told {
+  code: ErrorCode;
+  message: string;
+  serverTimeMs?: number;
+}
+
 /** A refusal, as either transport told it. */
 export class Refusal extends Error {
   readonly code: ErrorCode;
+  readonly serverTimeMs: number | undefined;
 
-  constructor(code: ErrorCode, message: string) {
+  constructor({ code, message, serverTimeMs }: Told) {
     super(`${code}: ${message}`);
     this.code = code;
+    this.serverTimeMs = serverTimeMs;
   }
 }
 
@@ -43,7 +51,7 @@ export type Connect = (
 interface Envelope {
   ok: boolean;
   data: unknown;
-  error: { code: ErrorCode; message: string };
+  error: Told;
 }
 
 class HttpTransport implements SyncTransport {
@@ -64,7 +72,7 @@ class HttpTransport implements SyncTransport {
   async #ask<T>(path: string, init: RequestInit = {}): Promise<T> {
     const response = await fetch(`${this.#url}${path}`, { headers: this.#headers, ...init });
     const { ok, data, error } = (await response.json()) as Envelope;
-    if (!ok) throw new Refusal(error.code, error.message);
+    if (!ok) throw new Refusal(error);
     return data as T;
   }
 
@@ -98,7 +106,7 @@ class HttpTransport implements SyncTransport {
     const text = await response.text();
     if (!response.ok) {
       const { error } = JSON.parse(text) as Envelope;
-      throw new Refusal(error.code, error.message);
+      throw new Refusal(error);
     }
     const lines = text.split('\n').filter((line) => line !== '');
     return lines.map((line) => JSON.parse(line));
@@ -115,7 +123,7 @@ class WsTransport implements SyncTransport {
   async #answer(matches: (message: ReceivedMessage) => boolean): Promise<ReceivedMessage> {
     const answer = await this.#client.nextWhere((m) => m.type === 'error' || matches(m));
     if (answer.type !== 'error') return answer;
-    throw new Refusal(answer.code as ErrorCode, String(answer.message));
+    throw new Refusal(answer as unknown as Told);
   }
 
   async apply(...changes: WireChangeSet[]): Promise<ApplyResult> {

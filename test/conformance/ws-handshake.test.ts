@@ -33,10 +33,14 @@ test('the acknowledgement says who the server is, and which database this is', a
   for (const databaseId of [undefined, 'default', 'Other:1']) {
     const client = await open();
     client.send({ type: 'handshake', siteId, databaseId, protocolVersion: 1 });
-    const { connectionId, serverSiteId, ...rest } = await client.next('handshake_ack');
+    const before = Date.now();
+    const { connectionId, serverSiteId, serverTimeMs, ...rest } =
+      await client.next('handshake_ack');
     const expected = databaseId ?? 'default';
     assert.deepEqual(rest, { type: 'handshake_ack', databaseId: expected, protocolVersion: 1 });
     assert.ok(isSiteIdText(serverSiteId));
+    assert.ok(Number.isInteger(serverTimeMs));
+    assert.ok(before <= Number(serverTimeMs) && Number(serverTimeMs) <= Date.now());
     connectionIds.add(connectionId);
     const [header] = await client.snapshot();
     assert.equal(header?.siteId, serverSiteId, 'the coordinator site id of this database');
@@ -50,6 +54,39 @@ test('a client that says no version, as the first ones, is accepted as one of ve
   const client = await open();
   client.send({ type: 'handshake', siteId });
   assert.equal((await client.next('handshake_ack')).protocolVersion, 1);
+});
+
+test('an operator sees what software a client says that it is, and where it lies nothing happens', async (t) => {
+  const { server, open } = await start(t);
+  const said = [
+    undefined,
+    { name: 'notes', version: '1.2.0-beta' },
+    { name: 'x'.repeat(128) },
+    { name: '\u0007";\n', version: '' },
+  ];
+  for (const [i, client] of said.entries()) {
+    const it = await open();
+    it.send({ type: 'handshake', siteId: new Device(10 + i).siteId, client });
+    await it.next('handshake_ack');
+  }
+  assert.deepEqual(
+    [...server.service.sessions].map(({ software }) => software),
+    said,
+  );
+  const wrong: [place: string, client: unknown][] = [
+    ['client', 'notes 1.2'],
+    ['client', { version: '1' }],
+    ['client.name', { name: 'x'.repeat(129) }],
+    ['client.version', { name: 'x', version: 1 }],
+    ['client.version', { name: 'x', version: 'x'.repeat(129) }],
+  ];
+  for (const [place, client] of wrong) {
+    const it = await open();
+    it.send({ type: 'handshake', siteId, client });
+    const { code, message, fatal } = await it.next('error');
+    assert.deepEqual([code, fatal], ['MESSAGE_ERROR', false]);
+    assert.ok(String(message).includes(place), `${place} in ${message}`);
+  }
 });
 
 test('another version is refused for good, before anybody is authenticated', async (t) => {

@@ -161,9 +161,9 @@ test('a ping is answered, also beside a long answer', async (t) => {
 test('get_changes is answered with a message even when there is nothing', async (t) => {
   const { anna } = await join(t);
   anna.send({ type: 'get_changes' });
-  assert.deepEqual(await anna.next('changes'), { type: 'changes', changeSets: [] });
+  assert.deepEqual(await anna.next('changes'), { type: 'changes', changeSets: [], hasMore: false });
   anna.send({ type: 'get_changes', sinceHLC: null });
-  assert.deepEqual(await anna.next('changes'), { type: 'changes', changeSets: [] });
+  assert.deepEqual(await anna.next('changes'), { type: 'changes', changeSets: [], hasMore: false });
 });
 
 /** The messages of one answer to `get_changes`, known to hold `count` change sets. */

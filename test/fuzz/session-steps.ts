@@ -46,7 +46,7 @@ const otherVersion: StepMaker = ({ device }) => ({
 function request(type: string, answerType: string, more: (seat: Seat) => object): StepMaker {
   return (seat, { requestId }) => ({
     message: { type, requestId, ...more(seat) },
-    answer: unlessJoined(seat, { type: answerType }, requestId),
+    answer: unlessJoined(seat, { type: answerType, requestId }, requestId),
   });
 }
 

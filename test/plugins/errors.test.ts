@@ -24,10 +24,16 @@ test('it needs the metrics, to count in', async (t) => {
 });
 
 test('an error with a code is answered with its code, its status and its message', async (t) => {
-  const app = await failingApp(t, new SyncError('CLOCK_DRIFT', 'too far ahead'));
+  const app = await failingApp(
+    t,
+    new SyncError('CLOCK_DRIFT', 'too far ahead', { serverTimeMs: 1_800_000_000_000 }),
+  );
   const response = await app.inject({ method: 'POST', url: '/' });
   assert.equal(response.statusCode, 409);
-  assert.deepEqual(response.json(), envelope('CLOCK_DRIFT', 'too far ahead'));
+  assert.deepEqual(response.json(), {
+    ok: false,
+    error: { code: 'CLOCK_DRIFT', message: 'too far ahead', serverTimeMs: 1_800_000_000_000 },
+  });
   assert.equal(response.headers['retry-after'], undefined, 'trying again is no use');
   assert.ok(app.hasPlugin('sync-coordinator-errors'));
 });

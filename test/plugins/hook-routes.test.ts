@@ -3,7 +3,7 @@ import { request } from 'node:http';
 import { test } from 'node:test';
 import { siteIdToText } from '../../src/clock/site-id.ts';
 import { defineHooks, encodeHlc, type HookContext, type HookDefinition } from '../../src/index.ts';
-import { siteBytes } from '../../src/testing/device.ts';
+import { Device, siteBytes } from '../../src/testing/device.ts';
 import { type ReceivedMessage, TestClient } from '../../src/testing/test-client.ts';
 import { startServer } from '../support/server.ts';
 
@@ -186,6 +186,24 @@ test('onReady may read and write before anybody is served, also at a reload; if 
   assert.equal(manager.logLength, 3);
   assert.equal(manager.position, encodeHlc(position));
   release();
+});
+
+test('a module sees who has a session, and what software they say that they are', async (t) => {
+  let context: HookContext | undefined;
+  const seer = withContext('seer', (given) => {
+    context = given;
+    given.status(() => ({ online: given.service.clients().length }));
+  });
+  const server = await startServer(t, { config: { hooks: [seer] } });
+  const { siteId } = new Device(1);
+  const client = { name: 'notes', version: '1.2' };
+  await TestClient.join(server.wsUrl, { siteId, client }, t);
+  await TestClient.join(server.wsUrl, new Device(2), t);
+  const seen = context?.service.clients().map((it) => ['software' in it, it.software]);
+  assert.deepEqual(seen, [
+    [true, client],
+    [false, undefined],
+  ]);
 });
 
 test('what a module writes reaches every client, past the hooks of clients, and is durable', async (t) => {

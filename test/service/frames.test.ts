@@ -4,10 +4,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
   blocksWhile,
-  changeSetsFrame,
   changesPageJson,
   frameBytes,
   PageWriter,
+  pushFrame,
   snapshotChunkFrame,
 } from '../../src/service/frames.ts';
 
@@ -40,22 +40,24 @@ test('what is long goes into a message as it was read, and is not copied', () =>
   const writer = new PageWriter(1000);
   for (const piece of [small, small, long, long, small]) writer.add(piece);
   const bytes = writer.length;
-  const page = writer.take();
-  assert.equal(frameBytes(page), bytes + ']}'.length);
-  const push = changeSetsFrame('push', [small, small, long, long, small]);
-  for (const [frame, type] of [
-    [page, 'changes'],
-    [push, 'push_changes'],
+  const requestId = '"} \u{1f600}';
+  const page = writer.take({ hasMore: true, requestId });
+  const ending = `],"hasMore":true,"requestId":${JSON.stringify(requestId)}}`;
+  assert.equal(frameBytes(page), bytes + Buffer.byteLength(ending));
+  const push = pushFrame([small, small, long, long, small]);
+  for (const [frame, rest] of [
+    [page, { type: 'changes', hasMore: true, requestId }],
+    [push, { type: 'push_changes' }],
   ] as const) {
     assert.equal(frame.filter((piece) => piece === long).length, 2);
     const sets = [small, small, long, long, small].map((piece) => JSON.parse(piece.toString()));
-    assert.deepEqual(JSON.parse(Buffer.concat(frame).toString()), { type, changeSets: sets });
+    assert.deepEqual(JSON.parse(Buffer.concat(frame).toString()), { ...rest, changeSets: sets });
   }
   // Nothing of it is left for the next one.
   writer.add(small);
   assert.equal(
-    Buffer.concat(writer.take()).toString(),
-    `{"type":"changes","changeSets":[${small}]}`,
+    Buffer.concat(writer.take({ hasMore: false })).toString(),
+    `{"type":"changes","changeSets":[${small}],"hasMore":false}`,
   );
 });
 

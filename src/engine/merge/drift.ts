@@ -31,6 +31,7 @@ export function refuseDrift(
   throw new SyncError(
     'CLOCK_DRIFT',
     `changes[${index}]: dated ${hlcWallTimeMs(newest) - nowMs} ms ahead of the server's clock, more than sync.maxClockDriftMs (${maxClockDriftMs}) allows`,
+    { serverTimeMs: nowMs },
   );
 }
 

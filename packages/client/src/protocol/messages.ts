@@ -159,6 +159,8 @@ export interface HandshakeAckMessage {
   connectionId: string;
   databaseId: string;
   protocolVersion: 1;
+  /** The server’s clock, in milliseconds since 1970. */
+  serverTimeMs: number;
   /** Milliseconds since 1970. */
   expiresAt?: number;
 }
@@ -174,6 +176,10 @@ export interface AuthenticatedMessage {
 export interface ChangesMessage {
   type: 'changes';
   changeSets: SentChangeSet[];
+  /** Whether another message of this answer follows. */
+  hasMore: boolean;
+  /** That of the message that this answers, unchanged. */
+  requestId?: string;
 }
 
 export interface PushChangesMessage {
@@ -212,6 +218,8 @@ export interface SnapshotChunkMessage {
 
 export interface SnapshotCompleteMessage {
   type: 'snapshot_complete';
+  /** That of the message that this answers, unchanged. */
+  requestId?: string;
 }
 
 export interface ErrorMessage {
@@ -221,6 +229,8 @@ export interface ErrorMessage {
   /** Don’t reconnect by yourself. */
   fatal: boolean;
   retryAfterMs?: number;
+  /** The server’s clock, in milliseconds since 1970. */
+  serverTimeMs?: number;
   /** That of the message that this answers, unchanged. */
   requestId?: string;
 }
@@ -235,6 +245,11 @@ export interface HandshakeMessage {
   token?: string;
   databaseId?: string;
   protocolVersion?: number;
+  /** The name and version of the client’s software, for operators to see. */
+  client?: {
+    name: string;
+    version?: string;
+  };
 }
 
 export interface GetChangesMessage {
