@@ -205,7 +205,8 @@ run, and starts nothing. It exits with 1 and all that is wrong where something i
 is looked at: \`sync-coordinator.config.ts\`, \`.mts\`, \`.js\`, \`.mjs\`, \`.cjs\`, \`.json\`, \`.yaml\`,
 \`.yml\`, then \`sync-coordinator.json\`, \`.yaml\`, \`.yml\`, then the key \`sync-coordinator\` of \`package.json\`. A start and
 \`check\` name the file that was read, or say that there is none, and warn of files that were perhaps meant: in \`.config\`, in a
-directory above, or called almost as one of these.
+directory above, or called almost as one of these. A module that exports nothing is refused, and so is a directory in a file's place. A \`.env\` is
+not read; where it sets a variable of ours that the environment lacks, that is said.
 
 \`\`\`ts
 // sync-coordinator.config.ts
@@ -247,7 +248,7 @@ A name that is no option is refused, and so is a value out of its range.
 SYNC_AUTH_MODE=token-whitelist SYNC_AUTH_TOKENS=token1,token2 npx sync-coordinator --port 8080 --log-level debug
 \`\`\`
 
-A start and \`check\` warn of a variable that begins with \`SYNC_\` and is none of these. Those by which Kubernetes tells of a
+A start and \`check\` warn of a variable that begins with \`SYNC_\`, or is written almost as one of these, and is none. Those by which Kubernetes tells of a
 Service called \`sync\` (\`SYNC_PORT=tcp://10.0.0.1:3000\` and the like) are ignored. A value that another source replaces is not looked at.
 
 Lists are comma-separated; booleans are \`true\`, \`false\`, \`1\` or \`0\`. Tokens are better given in the environment than as a

@@ -3,7 +3,7 @@
  * directory only, never above it, so that nothing outside of a deployment changes it.
  */
 
-import { accessSync, constants, existsSync } from 'node:fs';
+import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { cosmiconfigSync, defaultLoadersSync } from 'cosmiconfig';
 import { Type } from 'typebox';
@@ -14,6 +14,7 @@ import { requireModule } from '../modules/import-module.ts';
 import { parseJsonFile } from '../modules/json-file.ts';
 import { PACKAGE_NAME } from '../modules/own-package.ts';
 import { kindToText } from '../options/plain-object.ts';
+import { CONFIG_OPTIONS } from './options.ts';
 
 /** Where a configuration is looked for, in this order; the first that has one wins. */
 export const CONFIG_FILE_NAMES = [
@@ -29,6 +30,9 @@ export interface ConfigFile {
   /** What it holds; not checked. */
   input: unknown;
 }
+
+/** The names at the top of a configuration. */
+const OPTION_GROUPS = new Set(CONFIG_OPTIONS.map(({ path }) => path.split('.', 1)[0]));
 
 /** Replaces cosmiconfig's own loaders, which need `typescript` and write beside the file. */
 const moduleLoaders = Object.fromEntries(
@@ -71,14 +75,17 @@ export function readConfigFile(cwd: string, configPath?: string): ConfigFile | u
   }
 }
 
-/** cosmiconfig looks past what it may not read; a server without its tokens must not start. */
+/** cosmiconfig looks past what it can't read; a server without its tokens must not start. */
 function refuseUnreadable(cwd: string, found: string | undefined): void {
   for (const path of CONFIG_FILE_NAMES.map((name) => join(cwd, name))) {
     if (path === found) {
       return;
     }
-    if (existsSync(path)) {
-      accessSync(path, constants.R_OK);
+    if (!existsSync(path)) continue;
+    accessSync(path, constants.R_OK);
+    // What a container's engine makes of a file to be mounted that is not there.
+    if (statSync(path).isDirectory()) {
+      throw Object.assign(new Error('is a directory, must be a file'), { path });
     }
   }
 }
@@ -91,6 +98,7 @@ function loadModule(path: string): unknown {
     // Without its code: cosmiconfig takes an ENOENT from inside a file for a missing file.
     throw new Error(error instanceof Error ? error.message : String(error), { cause: error });
   }
+  const module = exported;
   // A translated module shows its default export below the one of the translation.
   for (let depth = 0; depth < 2 && hasDefault(exported); depth += 1) {
     exported = exported.default;
@@ -98,7 +106,33 @@ function loadModule(path: string): unknown {
   if (exported === undefined || exported === null) {
     throw new Error('has no default export');
   }
+  if (exported === module) refuseNothing(module);
+  else refuseLeftBeside(module, exported);
   return exported;
+}
+
+/** What loaders add to what a module exports. */
+const OF_LOADERS = new Set(['default', '__esModule', 'module.exports']);
+
+/** Who forgets the word `export` would start a server that lets in everybody. */
+function refuseNothing(module: unknown): void {
+  if (typeof module !== 'object' || module === null) return;
+  if (Object.keys(module).some((name) => !OF_LOADERS.has(name))) return;
+  throw new Error(
+    'exports nothing, must have a default export (`export default defineConfig({ … })`, or `module.exports = { … }` in CommonJS)',
+  );
+}
+
+/** An option that is exported by its own name, beside a default export without it, was meant to count. */
+function refuseLeftBeside(module: unknown, exported: unknown): void {
+  const read = Object(exported);
+  const left = Object.keys(Object(module)).find(
+    (name) => OPTION_GROUPS.has(name) && !OF_LOADERS.has(name) && !Object.hasOwn(read, name),
+  );
+  if (left === undefined) return;
+  throw new Error(
+    `exports "${left}" beside its default export, which alone is read: put it in there, or give it another name`,
+  );
 }
 
 /** What cosmiconfig would take for no configuration, and look past, is refused here. */

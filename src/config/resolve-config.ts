@@ -93,7 +93,7 @@ export function resolveConfig(options: LoadConfigOptions = {}): ResolvedConfig {
     filePath: file.path,
     notes: [
       ...environmentNotes(env),
-      ...(options.configPath === undefined ? otherFileNotes(cwd, file.path) : []),
+      ...(options.configPath === undefined ? otherFileNotes(cwd, file.path, env) : []),
     ],
   };
 }

@@ -96,6 +96,27 @@ const REFUSALS: Readonly<Record<string, { name: string; content?: string; reason
     content: 'export default undefined;',
     reason: /a\.ts: has no default export$/,
   },
+  'one that forgets to export': {
+    name: 'a.ts',
+    content: `import { defineConfig } from 'sync-coordinator';\ndefineConfig({ auth: { mode: 'custom' } });`,
+    reason: /a\.ts: exports nothing, must have a default export/,
+  },
+  'one that exports nothing': {
+    name: 'a.mjs',
+    content: 'export {};',
+    reason: /a\.mjs: exports nothing/,
+  },
+  'one of comments': { name: 'a.mts', content: '// later', reason: /a\.mts: exports nothing/ },
+  'a CommonJS module that exports nothing': {
+    name: 'a.cjs',
+    content: 'const config = { port: 1 };',
+    reason: /a\.cjs: exports nothing/,
+  },
+  'one with an option beside its default export': {
+    name: 'a.ts',
+    content: `export const auth = { mode: 'custom' };\nexport default { port: 1 };`,
+    reason: /a\.ts: exports "auth" beside its default export, which alone is read/,
+  },
   'one that exports something else': {
     name: 'a.ts',
     content: 'export default () => ({});',
@@ -157,6 +178,24 @@ for (const [what, { code, reason }] of Object.entries(NOT_PLAIN)) {
     );
   });
 }
+
+test('a directory in place of a configuration is refused, not looked past', (t) => {
+  const cwd = createDir(t, { 'sync-coordinator.config.yaml/.keep': '' });
+  assert.throws(
+    () => loadConfig({ cwd, env: {} }),
+    /sync-coordinator\.config\.yaml: is a directory, must be a file$/,
+  );
+});
+
+test('options that are exported by their names are read, and so is what a default export shares', (t) => {
+  const cwd = createDir(t, {
+    'named.mjs': 'export const port = 4321;',
+    'both.mjs': 'export const port = 4321; export const other = 1; export default { port };',
+    'empty.mjs': 'export default {};',
+  });
+  const portOf = (configPath: string) => loadConfig({ cwd, env: {}, configPath }).port;
+  assert.deepEqual(['named.mjs', 'both.mjs', 'empty.mjs'].map(portOf), [4321, 4321, 3000]);
+});
 
 test('objects without a prototype, and of another realm, are as good as any', (t) => {
   const code = `import { runInNewContext } from 'node:vm';

@@ -59,6 +59,9 @@ const MEANT: Readonly<Record<string, string>> = {
   SYNCCOORDINATOR_AUTH_MODE: 'SYNC_AUTH_MODE',
   sync_auth_mode: 'SYNC_AUTH_MODE',
   SYNC_LIMIT_SESSIONS: 'SYNC_LIMITS_SESSIONS',
+  SYNCAUTH_MODE: 'SYNC_AUTH_MODE',
+  'SYNC-AUTH-MODE': 'SYNC_AUTH_MODE',
+  'sync.auth.mode': 'SYNC_AUTH_MODE',
 };
 
 for (const [name, meant] of Object.entries(MEANT)) {
@@ -87,6 +90,10 @@ const FILES: Readonly<Record<string, RegExp>> = {
   '.sync-coordinatorrc': /did you mean sync-coordinator\./,
   'sync-coordinator.config.toml': /did you mean sync-coordinator\.config\./,
   'sync-coordinator.conf': /did you mean sync-coordinator\./,
+  'sync-coordinator.config.ts.txt': /did you mean sync-coordinator\.config\.ts\?$/,
+  'sync-coordinator.json~': /did you mean sync-coordinator\.json\?$/,
+  'src/sync-coordinator.config.ts': /only .* is looked at; name it with --config$/,
+  '.config/sync-coordinator/config.yaml': /only .* is looked at; name it with --config$/,
   '.config/sync-coordinator.json': /only .* is looked at; name it with --config$/,
   'config/sync-coordinator.yaml': /only .* is looked at; name it with --config$/,
 };
@@ -119,6 +126,25 @@ test('a file above, and a second one beside the one that is read, are warned of'
   assert.deepEqual(resolveConfig({ cwd, env: {} }).notes, [
     'sync-coordinator.yaml is there, and is not read: sync-coordinator.config.json comes before it',
   ]);
+});
+
+test('a key of package.json that is almost ours, or ours and above, is warned of', (t) => {
+  const above = createDir(t, {
+    'package.json': '{ "sync-coordinator": { "port": 1 } }',
+    'app/package.json': '{ "syncCoordinator": { "port": 1 } }',
+  });
+  assert.deepEqual(resolveConfig({ cwd: join(above, 'app'), env: {} }).notes, [
+    `../package.json is there, and is not read: only ${join(above, 'app')} is looked at; name it with --config`,
+    'package.json has "syncCoordinator", which is not read: did you mean "sync-coordinator"?',
+  ]);
+});
+
+test('what .env sets, and the environment does not, is warned of', (t) => {
+  const cwd = createDir(t, { '.env': 'OTHER=1\nexport SYNC_AUTH_MODE=token-whitelist\n' });
+  const [note, ...others] = resolveConfig({ cwd, env: {} }).notes;
+  assert.match(note ?? '', /^\.env sets SYNC_AUTH_MODE, which is not set here: \.env is not read/);
+  assert.deepEqual(others, []);
+  assert.deepEqual(resolveConfig({ cwd, env: { SYNC_AUTH_MODE: 'none' } }).notes, []);
 });
 
 test('what is not alike is not warned of', (t) => {
