@@ -7,6 +7,9 @@ if (major < 20 || (major === 20 && minor < 19)) {
   );
   process.exit(1);
 }
+// A signal may come while the rest is imported.
+const { watchSignals } = await import('../cli/early-signals.ts');
+watchSignals();
 // Before anything large is imported: what can't be opened for it is reported as missing.
 const { refuseFewFiles } = await import('../cli/few-files.ts');
 refuseFewFiles();

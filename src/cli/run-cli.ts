@@ -10,6 +10,7 @@ import { type ResolvedConfig, resolveConfig } from '../config/resolve-config.ts'
 import { PACKAGE_NAME, PACKAGE_VERSION } from '../modules/own-package.ts';
 import { CONFIG_FLAG, configOptions, optionsToFlags } from './config-flags.ts';
 import type { CopyOptions } from './copy.ts';
+import { leaveSignals } from './early-signals.ts';
 import type { ExportOptions } from './export.ts';
 import { failureToText } from './failure.ts';
 import type { HealthOptions } from './health.ts';
@@ -173,6 +174,8 @@ function endImpossible({ exitCode }: CommanderError): never {
 
 /** @param failed what the process ends with if it was not possible */
 async function run(program: Command, action: Action, failed = 1): Promise<void> {
+  // The server has listeners of its own, and takes over when they are there.
+  if (action !== startServer && leaveSignals()) process.kill(process.pid, 'SIGHUP');
   try {
     const { configPath, flags } = optionsToFlags(program.opts());
     await action(() => resolveConfig({ configPath, flags }));

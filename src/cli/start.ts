@@ -7,6 +7,7 @@ import { toPrintableLines } from '../errors/printable.ts';
 import { PACKAGE_NAME, PACKAGE_VERSION } from '../modules/own-package.ts';
 import { type CoordinatorServer, createCoordinatorServer } from '../server.ts';
 import { findStorage } from '../storage/by-address/open-storage.ts';
+import { leaveSignals } from './early-signals.ts';
 import { failureToText } from './failure.ts';
 import { Hangups } from './hangups.ts';
 import { startLogging } from './logging.ts';
@@ -32,6 +33,10 @@ const SAME_SIGNAL_MS = 1000;
 
 /** @param resolve reads the configuration: now, and again when it is to be loaded anew */
 export async function start(resolve: () => ResolvedConfig): Promise<void> {
+  // First of all: whatever takes long here can be stopped.
+  const hangups = new Hangups();
+  const stops = new Stops();
+  if (leaveSignals()) hangups.note();
   tuneRuntime();
   keepFilesPrivate();
   neverWaitForReaders();
@@ -40,17 +45,15 @@ export async function start(resolve: () => ResolvedConfig): Promise<void> {
   startLogging(config.logging.level, config.logging.namespaces);
   // A refusal of it here names who set it, which the server no longer knows.
   await findStorage(config.storage, process.cwd(), sources.get('storage.url'));
-  // From the first moment on: otherwise it would end the process.
-  const hangups = new Hangups();
   const server = await createCoordinatorServer({ config });
-  const stop = stopOnSignal(server, config.limits.shutdownMs);
+  stops.answer(stopper(server, config.limits.shutdownMs));
   process.on('unhandledRejection', (reason) => server.noteStrayRejection(reason));
   const newWarnings = toNewWarnings(server);
   const warnings = await newWarnings(resolved);
   const { port } = await server.start();
   hangups.answer({
     reload: () => reload(server, config, resolve, newWarnings),
-    stop: () => stop('SIGHUP'),
+    stop: () => stops.take('SIGHUP'),
   });
   process.stdout.write(`${startToText(resolved, port, server.describe())}\n`);
   for (const warning of warnings) sayWarning(warning);
@@ -67,12 +70,35 @@ function toNewWarnings(server: CoordinatorServer): (resolved: ResolvedConfig) =>
   };
 }
 
-/** @returns what stops it for another reason */
-function stopOnSignal(
-  server: CoordinatorServer,
-  shutdownMs: number,
-): (signal: NodeJS.Signals) => void {
-  const say = (text: string) => process.stderr.write(`${PACKAGE_NAME}: ${text}\n`);
+/** What asks the server to stop: the first time in order, the second time at once. */
+class Stops {
+  #stop: (() => void) | undefined;
+  #firstAtMs: number | undefined;
+
+  constructor() {
+    for (const signal of STOP_SIGNALS) process.on(signal, () => this.take(signal));
+  }
+
+  /** Until this is called there is nothing that would have to end in order. */
+  answer(stop: () => void): void {
+    this.#stop = stop;
+  }
+
+  take(signal: NodeJS.Signals): void {
+    if (this.#firstAtMs === undefined) {
+      this.#firstAtMs = performance.now();
+      process.stdout.write(`${signal}: stopping\n`);
+      if (this.#stop === undefined) process.exit(0);
+      this.#stop();
+    } else if (signal !== 'SIGHUP' && performance.now() - this.#firstAtMs > SAME_SIGNAL_MS) {
+      say(`a second ${signal}: stopping at once`);
+      process.exit(1);
+    }
+  }
+}
+
+/** @returns what stops it, within a time */
+function stopper(server: CoordinatorServer, shutdownMs: number): () => void {
   const options: closeWithGrace.Options = {
     delay: shutdownMs + STOP_MARGIN_MS,
     logger: { error: (error: unknown) => process.stderr.write(`${failureToText(error)}\n`) },
@@ -84,19 +110,11 @@ function stopOnSignal(
     if (err) say(toPrintableLines(`stopping after an unexpected error: ${err.stack}`));
     await server.stop();
   });
-  let firstAtMs: number | undefined;
-  const stop = (signal: NodeJS.Signals) => {
-    if (firstAtMs === undefined) {
-      firstAtMs = performance.now();
-      process.stdout.write(`${signal}: stopping\n`);
-      grace.close();
-    } else if (signal !== 'SIGHUP' && performance.now() - firstAtMs > SAME_SIGNAL_MS) {
-      say(`a second ${signal}: stopping at once`);
-      process.exit(1);
-    }
-  };
-  for (const signal of STOP_SIGNALS) process.on(signal, stop);
-  return stop;
+  return () => grace.close();
+}
+
+function say(text: string): void {
+  process.stderr.write(`${PACKAGE_NAME}: ${text}\n`);
 }
 
 function startToText(
