@@ -7,7 +7,7 @@
  */
 
 import { type HlcText, hlcWallTimeMs } from '../clock/hlc.ts';
-import { SITE_ID_BYTES } from '../clock/site-id.ts';
+import { SITE_ID_BYTES, type SiteIdText } from '../clock/site-id.ts';
 import type { SyncError } from '../errors/sync-error.ts';
 import { BoundedLog } from '../logging/bounded-log.ts';
 import type { Logger } from '../logging/logger.ts';
@@ -156,6 +156,7 @@ export class SyncManager {
       ...{ store: options.store, identity, logger: options.logger },
       limits: options.heldLimits ?? UNLIMITED_HELD,
       head: () => state.current.head,
+      now: () => options.world.now(),
       refresh: () => this.#refresh(),
       tidy: (step) => this.#tidy(step),
       newPace: () => this.#newPace(),
@@ -163,9 +164,10 @@ export class SyncManager {
     const { store, world, allowResurrection, maxClockDriftMs } = options;
     const now = () => world.now();
     const refresh = () => this.#refresh();
-    this.log = new LogReads({ store, identity, state, refresh, now, maxClockDriftMs });
+    const isFloored = (site: SiteIdText) => this.held.isFloored(site);
+    this.log = new LogReads({ store, identity, state, refresh, isFloored, now, maxClockDriftMs });
     this.tables = new TableReads({
-      ...{ store, identity, state, held: this.held, allowResurrection, now },
+      ...{ store, identity, state, allowResurrection, now },
       newSnapshotId: () => world.randomUuid(),
       newPace: () => this.#newPace(),
     });
@@ -278,10 +280,7 @@ export class SyncManager {
     const context = {
       ...this.#emptying,
       catalogLimits: this.#options.catalogLimits ?? UNLIMITED_CATALOG,
-      heldLimits: this.#options.heldLimits ?? UNLIMITED_HELD,
-      newDemand: () => world.randomUuid(),
       rowLimits: this.#options.rowLimits ?? UNLIMITED_ROW,
-      identity: this.identity,
       now: () => world.now(),
       yield: () => world.yield(),
     };
@@ -301,11 +300,13 @@ export class SyncManager {
   }
 
   get #emptying(): EmptyingContext {
-    const { allowResurrection, stepRows = STEP_ROWS_MAX } = this.#options;
+    const { world, allowResurrection, stepRows = STEP_ROWS_MAX } = this.#options;
+    const { heldLimits = UNLIMITED_HELD } = this.#options;
     const { identity } = this;
     const { siteIdText } = identity;
     const pace = this.#newPace();
-    return { siteIdText, identity, pace, allowResurrection, stepRows };
+    const newDemand = () => world.randomUuid();
+    return { siteIdText, identity, pace, allowResurrection, stepRows, heldLimits, newDemand };
   }
 
   #newPace(): Pace {
@@ -360,7 +361,7 @@ export class SyncManager {
         const transaction = new WriteTransaction(store, this.#state.current, context);
         await transaction.begin();
         const result = await step(transaction);
-        return { ...(await transaction.finish()), result };
+        return { ...(await transaction.finish()), result, isTidying: true };
       });
       return result;
     });

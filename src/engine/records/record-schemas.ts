@@ -19,6 +19,8 @@ export const HeadSchema = Type.Object({
   forgets: CountSchema,
   heldBytes: Type.Optional(CountSchema),
   heldFloor: Type.Optional(HlcSchema),
+  flooredSites: Type.Optional(CountSchema),
+  floorToldAt: Type.Optional(HlcSchema),
   idled: Type.Optional(CountSchema),
 });
 export const TableSchema = Type.Object({
@@ -61,11 +63,6 @@ export const HeldRowSchema = Type.Object({
     }),
   ),
 });
-/** See `held-floors.ts`. */
-export const HeldFloorSchema = Type.Object({
-  hlc: HlcSchema,
-  isIdle: Type.Optional(Type.Literal(true)),
-});
 /** The name of a log pin, which is in its key. */
 export const LOG_PIN_NAME = /^[A-Za-z0-9_:.-]{1,128}$/;
 export const LogPinSchema = Type.Object({
@@ -77,4 +74,6 @@ export const SiteStateSchema = Type.Object({
   snapshot: Type.Optional(HlcSchema),
   resync: Type.Optional(Type.String()),
   heldBytes: Type.Optional(CountSchema),
+  isFloored: Type.Optional(Type.Literal(true)),
+  idle: Type.Optional(HlcSchema),
 });

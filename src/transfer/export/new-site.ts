@@ -73,7 +73,8 @@ function* metaUnderNewSite(
   switch (line.name) {
     case 'head': {
       const endedAt = move(line.value.endedAt);
-      yield { ...line, value: { ...line.value, position: replacedAt, endedAt } };
+      const told = movedIfAny('floorToldAt', line.value.floorToldAt, move);
+      yield { ...line, value: { ...line.value, position: replacedAt, endedAt, ...told } };
       return;
     }
     case 'horizon':
