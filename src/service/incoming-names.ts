@@ -49,6 +49,7 @@ export async function judgeUnderAllNames(
   const finder = new NameFinder(aliases);
   const { lineage } = verdict;
   let approved = verdict.approved.map((set) => untouchedOrigin(set) ?? encodeChangeSet(set));
+  if (aliases.areNone) return { approved, lineage };
   for (let i = 0; ; i++) {
     const concerned = approved.filter((set) => finder.hasOther(set, i));
     if (concerned.length === 0) return { approved, lineage };
