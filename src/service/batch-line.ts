@@ -69,7 +69,10 @@ export class BatchLine {
    */
   async again<T>(number: number, store: () => Promise<T>): Promise<T> {
     const stored = this.#tail.then(() => this.#store(store));
-    this.#tail = stored.catch(() => undefined);
+    this.#tail = stored.then(
+      () => undefined,
+      () => undefined,
+    );
     try {
       return await stored;
     } finally {

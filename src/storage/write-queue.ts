@@ -21,7 +21,11 @@ export function createWriteQueue(): WriteQueue {
     run(task) {
       if (closing !== undefined) return Promise.reject(storeClosed());
       const result = last.then(task);
-      last = result.catch(() => {});
+      // Without the result, which would stay in memory until the next task, however large it is.
+      last = result.then(
+        () => undefined,
+        () => undefined,
+      );
       return result;
     },
     close(finish) {

@@ -1,12 +1,11 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import type { FastifyInstance } from 'fastify';
 import websocket from '../../plugins/websocket.ts';
 import ws from '../../plugins/ws.ts';
 import { Device } from '../../src/testing/device.ts';
 import { TestClient } from '../../src/testing/test-client.ts';
+import { isForgotten } from '../support/forgotten.ts';
 import { assertNeeds, listen } from './bare-app.ts';
 import { appWithService } from './service-app.ts';
 
@@ -58,17 +57,6 @@ test('closing the app closes the sockets with 1001, and listens no more', async 
   assert.equal(app.server.listening, false);
   assert.equal(app.coordinator.connections, 0);
 });
-
-/** Until it has been collected, or every chance was given. */
-async function isForgotten(ref: WeakRef<object>): Promise<boolean> {
-  setFlagsFromString('--expose-gc');
-  const collect: () => void = runInNewContext('gc');
-  for (let tries = 0; tries < 20 && ref.deref() !== undefined; tries++) {
-    await new Promise(setImmediate);
-    collect();
-  }
-  return ref.deref() === undefined;
-}
 
 test('a session keeps nothing of the request that it came by', async (t) => {
   const refs: Record<string, WeakRef<object>> = {};

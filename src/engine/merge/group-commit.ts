@@ -87,7 +87,11 @@ export class GroupCommit<Item, Result> {
 
   #enter<T>(work: () => Promise<T>): Promise<T> {
     const entered = this.#lane.then(work);
-    this.#lane = entered.catch(() => undefined);
+    // Without the result, which would stay in memory until the next group.
+    this.#lane = entered.then(
+      () => undefined,
+      () => undefined,
+    );
     return entered;
   }
 

@@ -48,13 +48,14 @@ const MIB = 1024 * 1024;
 const MEMORY_BY_RANK = [
   { openUpTo: 8, writeBufferSize: 32 * MIB, cacheSize: 8 * MIB },
   { openUpTo: 32, writeBufferSize: 4 * MIB, cacheSize: 8 * MIB },
-  { openUpTo: Number.POSITIVE_INFINITY, writeBufferSize: MIB / 2, cacheSize: MIB / 2 },
 ];
+/** The memory of later ones. */
+const SMALL_MEMORY = { writeBufferSize: MIB / 2, cacheSize: MIB / 2 };
 
 /** @param openStores the number of open stores, including this one */
 function memoryFor(openStores: number) {
   const found = MEMORY_BY_RANK.find(({ openUpTo }) => openStores <= openUpTo);
-  const { writeBufferSize, cacheSize } = found ?? {};
+  const { writeBufferSize, cacheSize } = found ?? SMALL_MEMORY;
   return { writeBufferSize, cacheSize };
 }
 
@@ -91,6 +92,7 @@ export async function createLevelStorage(options: LevelStorageOptions): Promise<
   const sync = options.durability === 'fsync';
   /** One at a time: each takes one of the threads that all reads and writes share. */
   const reclaiming = createWriteQueue();
+  const flushing = createWriteQueue();
   const flushOnClose = createFlushOnClose(FLUSH_ON_CLOSE_MS);
 
   const locate = (databaseId: string) =>
@@ -108,13 +110,14 @@ export async function createLevelStorage(options: LevelStorageOptions): Promise<
       );
       // LevelDB syncs the files in its directory; the directory's own entry must be durable, too.
       if (sync) await syncDirectory(directory.path);
+      const memory = memoryFor(openStores);
       const level: Level = new ClassicLevel(location, {
-        ...{ ...LEVEL_OPTIONS, ...memoryFor(openStores) },
+        ...{ ...LEVEL_OPTIONS, ...memory },
         createIfMissing: !existing,
       });
       await level.open();
       return createLevelStore(level, {
-        ...{ sync, reclaiming, flushOnClose },
+        ...{ sync, reclaiming, flushing, flushOnClose, writeBufferSize: memory.writeBufferSize },
         onClose: () => openStores--,
       });
     } catch (error) {

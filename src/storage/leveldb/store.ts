@@ -43,6 +43,10 @@ const KINDS_PER_COMPACTION = 3;
 
 export interface LevelStoreOptions {
   sync: boolean;
+  /** Of `level`, in bytes. */
+  writeBufferSize: number;
+  /** The queue in which all stores of a storage flush what is longer than their write buffers. */
+  flushing: WriteQueue;
   /** The queue in which all stores of a storage reclaim space. */
   reclaiming: WriteQueue;
   /** Shared by all stores of a storage. */
@@ -51,7 +55,7 @@ export interface LevelStoreOptions {
 }
 
 export function createLevelStore(level: Level, options: LevelStoreOptions): KVStore {
-  const { sync, reclaiming, flushOnClose, onClose } = options;
+  const { sync, writeBufferSize, flushing, reclaiming, flushOnClose, onClose } = options;
   const queue = createWriteQueue();
   /**
    * Set by a write that failed. LevelDB itself would go on once there is room on the disk again,
@@ -74,6 +78,18 @@ export function createLevelStore(level: Level, options: LevelStoreOptions): KVSt
     }
   }
 
+  /**
+   * LevelDB takes the whole of a commit into its write buffer, and flushes what is longer than that
+   * before the next write only: a database would hold its last long batch for as long as it is
+   * open. If this fails, so does the next write.
+   */
+  function flushLater(): void {
+    const flush = async () => {
+      if (!queue.closed) await level.compactRange(BEYOND_ALL_KEYS, BEYOND_ALL_KEYS);
+    };
+    flushing.run(flush).catch(() => undefined);
+  }
+
   const reader = createReader(level);
   const committed: KVReader = {
     ...reader,
@@ -90,6 +106,7 @@ export function createLevelStore(level: Level, options: LevelStoreOptions): KVSt
         if (failure !== undefined) throw failure;
         // It refuses puts once it was written or closed.
         const batch = level.batch();
+        const writtenBefore = writtenBytes;
         try {
           const result = await work({
             getMany: committed.getMany,
@@ -104,6 +121,7 @@ export function createLevelStore(level: Level, options: LevelStoreOptions): KVSt
           return result;
         } finally {
           await batch.close();
+          if (writtenBytes - writtenBefore > writeBufferSize) flushLater();
         }
       }),
     async view() {
