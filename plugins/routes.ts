@@ -14,7 +14,7 @@ import { encodeApplyResult } from '../src/protocol/types.ts';
 import type { ServedSnapshot } from '../src/service/delivery.ts';
 import { blocksWhile, changesPageJson } from '../src/service/frames.ts';
 import type { PageMemory } from '../src/service/page-reads.ts';
-import { SnapshotRoom } from '../src/service/snapshot-room.ts';
+import { RowRoom } from '../src/service/row-room.ts';
 import { decodeApplyBody, decodeCheckpointBody } from '../src/wire/decode.ts';
 import { runInSteps } from '../src/wire/steps.ts';
 import { admitClient, drained, type HttpClient, onceClosed } from './http-client.ts';
@@ -177,7 +177,7 @@ export default fp(
       const client = clientOf(request);
       const { databaseId, holder, signal, demandValid } = client;
       await demandValid();
-      const room = await SnapshotRoom.open({
+      const room = await RowRoom.open({
         reserve: (bytes) => service.memory.answers.reserve(holder, bytes),
         use: service.hooks.has.onBeforeSendChanges ? 'parsed' : 'copied',
         drained: () => drained(reply),

@@ -49,6 +49,7 @@ export default fp<ServicePluginOptions>(
         (id, options) => service.logPins.pin(id, options),
         {
           reads: service.memory.pageReads,
+          rows: service.memory.hookRows,
           reserve: (bytes) => service.memory.hookReads.reserve('hooks', bytes),
         },
       ),

@@ -7,9 +7,16 @@ import type { DatabaseState } from './database-state.ts';
 import { Preview } from './merge/preview.ts';
 import type { Identity } from './records/head.ts';
 import type { Pace } from './records/pace.ts';
-import type { AdmitRow } from './snapshot/row-reader.ts';
+import type { AdmitRow } from './records/row-reader.ts';
 import { openSnapshot, type Snapshot } from './snapshot/snapshot.ts';
-import { isOneTable, readRow, readRows, type WireRow } from './tables/stored-rows.ts';
+import {
+  isOneTable,
+  type RowsMemory,
+  readRow,
+  readRows,
+  UNBOUNDED,
+  type WireRow,
+} from './tables/stored-rows.ts';
 import { aliasesOf, type TableAliases } from './tables/table-aliases.ts';
 
 /** Who reads a snapshot, and which rows of it. */
@@ -48,20 +55,25 @@ export class TableReads {
     return isOneTable(this.#context.state.current.catalog, a, b);
   }
 
-  /** Reads a merged row by its primary key in JSON form. */
-  row(row: {
-    schema: string;
-    table: string;
-    pk: readonly unknown[];
-  }): Promise<WireRow | undefined> {
+  /**
+   * Reads a merged row by its primary key in JSON form.
+   * @throws LongRow if it has more than `bytesMax` bytes
+   */
+  row(
+    row: { schema: string; table: string; pk: readonly unknown[] },
+    bytesMax = Number.POSITIVE_INFINITY,
+  ): Promise<WireRow | undefined> {
     const { store, state } = this.#context;
-    return readRow(store, state.current.catalog, row);
+    return readRow(store, state.current.catalog, row, bytesMax);
   }
 
   /** All rows of a table, in no order, as of the moment when the first one is asked for. */
-  async *rows(table: { schema: string; table: string }): AsyncGenerator<WireRow> {
+  async *rows(
+    table: { schema: string; table: string },
+    memory: RowsMemory = UNBOUNDED,
+  ): AsyncGenerator<WireRow> {
     const { store, state } = this.#context;
-    yield* readRows(await store.view(), state.current.catalog, table);
+    yield* readRows(await store.view(), state.current.catalog, table, memory);
   }
 
   /**

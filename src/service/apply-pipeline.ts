@@ -31,6 +31,7 @@ import { AcceptedBatches, PreviewReader } from './batch-reader.ts';
 import { type Corrected, type Separated, separateCorrections } from './corrections.ts';
 import { DatabaseTurns, type Turn } from './database-turns.ts';
 import { countChanges, drainPoint } from './drain.ts';
+import type { HookRows } from './hook-rows.ts';
 import { judgeUnderAllNames } from './incoming-names.ts';
 import { type DatabaseAccess, refuseOwnSite } from './open-database.ts';
 import { outcomesOf } from './outcomes.ts';
@@ -99,6 +100,8 @@ export interface ApplyPipelineOptions {
    * its answer.
    */
   onFull(databaseId: string, full: readonly FullHolder[], sender: SiteIdText): void;
+  /** The memory for rows that hooks read. */
+  hookRows: HookRows;
   /** @throws SyncError AUTH_EXPIRED when the client's credentials are no longer good */
   refuseExpired(client: ClientIdentity): void;
 }
@@ -299,7 +302,9 @@ export class ApplyPipeline {
 
   async #validate(batch: ValidatedBatch): Promise<Validated> {
     const { hooks, client, origin, database, changeSets, sender } = batch;
-    const reader = () => new PreviewReader(database, sender, this.#accepted);
+    const { hookRows: rows } = this.#options;
+    const accepted = this.#accepted;
+    const reader = () => new PreviewReader({ database, sender, accepted, rows });
     const given = changeSets.map(decodeLazily);
     const verdict = await hooks.beforeApply(client, given, { origin, reader });
     const { manager } = await database.open();

@@ -13,6 +13,7 @@ import { type ChangeSet, encodeChangeSet } from '../protocol/types.ts';
 import { encodeValue, type SqlValue } from '../protocol/values.ts';
 import { untouchedOrigin } from '../wire/lazy-change-set.ts';
 import { toStoredRow } from './database-reader.ts';
+import type { HookRows } from './hook-rows.ts';
 import type { DatabaseAccess } from './open-database.ts';
 
 /** Batches that have their place in the queue and are not stored yet, by database and sender. */
@@ -41,20 +42,30 @@ function toKey(databaseId: string, siteId: string): string {
   return `${siteId} ${databaseId}`;
 }
 
+export interface PreviewReaderOptions {
+  database: DatabaseAccess;
+  sender: Sender;
+  accepted: AcceptedBatches;
+  /** The memory for the rows. */
+  rows: HookRows;
+}
+
 /** Opens, reads and merges nothing before a hook reads: most never do. */
 export class PreviewReader implements BatchReader {
   readonly #database: DatabaseAccess;
   readonly #sender: Sender;
   readonly #accepted: AcceptedBatches;
+  readonly #rows: HookRows;
   /** What the present preview contains, and the next one must. */
   #sets: WireChangeSet[] | undefined;
   #added: ChangeSet[] = [];
   #preview: Preview | undefined;
 
-  constructor(database: DatabaseAccess, sender: Sender, accepted: AcceptedBatches) {
+  constructor({ database, sender, accepted, rows }: PreviewReaderOptions) {
     this.#database = database;
     this.#sender = sender;
     this.#accepted = accepted;
+    this.#rows = rows;
   }
 
   add(changeSet: ChangeSet): void {
@@ -69,14 +80,18 @@ export class PreviewReader implements BatchReader {
     const key = pk.map(encodeValue);
     for (;;) {
       const preview = await this.#current();
-      const row = await preview.row({ schema, table, pk: key });
-      if (preview.isCurrent) return row && toStoredRow(row);
+      const row = await this.#rows.one(async (bytesMax) => {
+        const found = await preview.row({ schema, table, pk: key }, bytesMax);
+        return found && toStoredRow(found);
+      });
+      if (preview.isCurrent) return row;
     }
   }
 
   async *rows({ schema = MAIN_SCHEMA, table }: TableName): AsyncGenerator<StoredRow> {
     const preview = await this.#current();
-    for await (const row of preview.rows({ schema, table })) yield toStoredRow(row);
+    const read = this.#rows.all((memory) => preview.rows({ schema, table }, memory));
+    for await (const row of read) yield toStoredRow(row);
   }
 
   async sameTable(a: TableName, b: TableName): Promise<boolean> {

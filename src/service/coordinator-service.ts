@@ -133,11 +133,13 @@ export class CoordinatorService {
     });
     const { rights } = this.admission;
     const onLimit = metrics.limitMet;
+    this.memory = new MemoryBudgets(config.limits, onLimit);
     this.delivery = new Delivery({ hooks, config, rights, sessions, onLimit });
     this.#pipeline = new ApplyPipeline({
       hooks,
       onReject: config.hooks.onReject,
       foreignAuthors: config.sync.foreignAuthors,
+      hookRows: this.memory.hookRows,
       onFull: (databaseId, full, sender) => {
         for (const { site, limit } of full) {
           metrics.limitMet(limit);
@@ -159,7 +161,6 @@ export class CoordinatorService {
       ...config.limits,
       unauthenticatedSockets: pendingMax,
     });
-    this.memory = new MemoryBudgets(config.limits, metrics.limitMet);
     const { health } = storage;
     this.#store = new StoreWatch({ health, now: () => world.now(), logger });
     this.#exposeMetrics();

@@ -14,6 +14,7 @@ import { decodeValue, encodeValue, type SqlValue } from '../protocol/values.ts';
 import type { Reservation } from './byte-budget.ts';
 import type { DatabaseLease } from './database-pool.ts';
 import { Fifo } from './fifo.ts';
+import type { HookRows } from './hook-rows.ts';
 import { bytesFor, type PageReads } from './page-reads.ts';
 
 type Acquire = (databaseId: string) => Promise<Pick<DatabaseLease, 'manager' | 'release'>>;
@@ -22,9 +23,10 @@ const PAGE_BYTES = 256 * 1024;
 /** A page takes more memory once it is parsed. */
 const PAGE_MEMORY_BYTES = bytesFor(PAGE_BYTES, 'parsed');
 
-/** The memory for pages of logs. */
+/** The memory for pages of logs, and for rows. */
 export interface ReaderMemory {
   reads: PageReads;
+  rows: HookRows;
   reserve(bytes: number): Promise<Reservation>;
 }
 
@@ -34,7 +36,7 @@ type DatabaseReader = Omit<CoordinatorReader, 'ready'>;
 export function createDatabaseReader(
   acquire: Acquire,
   pinLog: CoordinatorReader['pinLog'],
-  { reads, reserve }: ReaderMemory,
+  { reads, rows, reserve }: ReaderMemory,
 ): DatabaseReader {
   async function withManager<T>(
     databaseId: string,
@@ -51,15 +53,19 @@ export function createDatabaseReader(
   return {
     row: (databaseId, { schema = MAIN_SCHEMA, table, pk }) =>
       withManager(databaseId, async (manager) => {
-        const row = await manager.tables.row({ schema, table, pk: pk.map(encodeValue) });
-        return row && toStoredRow(row);
+        const address = { schema, table, pk: pk.map(encodeValue) };
+        return rows.one(async (bytesMax) => {
+          const row = await manager.tables.row(address, bytesMax);
+          return row && toStoredRow(row);
+        });
       }),
 
     async *rows(databaseId, { schema = MAIN_SCHEMA, table }) {
       const lease = await acquire(databaseId);
       try {
-        for await (const row of lease.manager.tables.rows({ schema, table }))
-          yield toStoredRow(row);
+        const { tables } = lease.manager;
+        const read = rows.all((memory) => tables.rows({ schema, table }, memory));
+        for await (const row of read) yield toStoredRow(row);
       } finally {
         lease.release();
       }

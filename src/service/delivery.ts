@@ -8,7 +8,7 @@ import { type SiteIdText, siteIdToText } from '../clock/site-id.ts';
 import type { CoordinatorConfig } from '../config/schema.ts';
 import type { LogCursor } from '../engine/log/cursor.ts';
 import type { LogReadOptions } from '../engine/log/log.ts';
-import type { AdmitRow } from '../engine/snapshot/row-reader.ts';
+import type { AdmitRow } from '../engine/records/row-reader.ts';
 import type { Snapshot } from '../engine/snapshot/snapshot.ts';
 import type { LimitName } from '../errors/limit-names.ts';
 import { SyncError } from '../errors/sync-error.ts';

@@ -9,6 +9,7 @@
 import type { CoordinatorConfig } from '../config/schema.ts';
 import type { LimitName } from '../errors/limit-names.ts';
 import { ByteBudget } from './byte-budget.ts';
+import { HookRows } from './hook-rows.ts';
 import { bytesFor, type PageMemory, PageReads } from './page-reads.ts';
 
 /** Memory for storing a batch, for each byte of its JSON; measured at 4 to 10. */
@@ -29,10 +30,12 @@ export class MemoryBudgets {
    */
   readonly answers: ByteBudget;
   /**
-   * The same for logs that hooks read. A separate budget, since an answer may wait for a hook that
+   * The same for logs and rows that hooks read. A separate budget, since an answer may wait for a hook that
    * reads the log, and the hook must not wait for the answer's memory.
    */
   readonly hookReads: ByteBudget;
+  /** Rows that hooks read, in `hookReads`. */
+  readonly hookRows = new HookRows((bytes) => this.hookReads.reserve('hooks', bytes));
   /** Reads pages of logs for `answers` and `hookReads`. */
   readonly pageReads = new PageReads();
 

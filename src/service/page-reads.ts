@@ -7,12 +7,12 @@
  */
 
 import {
-  type InTurn,
   type LogPage,
   type LogReadOptions,
   LongRecord,
   type TakeChangeSet,
 } from '../engine/log/log.ts';
+import type { InTurn } from '../engine/records/in-turn.ts';
 import type { SyncManager } from '../engine/sync-manager.ts';
 import type { Reservation } from './byte-budget.ts';
 import { Turns } from './turns.ts';

@@ -6,7 +6,7 @@
 import type { LogCursor } from '../engine/log/cursor.ts';
 import { type LogPage, LongRecord } from '../engine/log/log.ts';
 import type { LogReader } from '../engine/log/log-readers.ts';
-import type { AdmitRow } from '../engine/snapshot/row-reader.ts';
+import type { AdmitRow } from '../engine/records/row-reader.ts';
 import type { CallOrigin } from '../hooks/types.ts';
 import type { Reservation } from '../service/byte-budget.ts';
 import { isCarryNeeded } from '../service/carry.ts';
@@ -15,7 +15,7 @@ import { frameBytes, PageWriter, snapshotChunkFrame } from '../service/frames.ts
 import { bytesFor } from '../service/page-reads.ts';
 import { type ReadFilter, readPage } from '../service/read-filter.ts';
 import type { Stamp } from '../service/rights.ts';
-import { SnapshotRoom } from '../service/snapshot-room.ts';
+import { RowRoom } from '../service/row-room.ts';
 import type { SessionOptions } from './session-host.ts';
 
 /** While memory is scarce pages are this long: each of many sockets gets on by a little at a time. */
@@ -174,7 +174,7 @@ export class AnswerSender {
    */
   async sendSnapshot(open: (admit: AdmitRow) => Promise<ServedSnapshot>): Promise<void> {
     const { sendQueue, host } = this.#options;
-    const room = await SnapshotRoom.open({
+    const room = await RowRoom.open({
       reserve: (bytes) => host.reserve(bytes),
       use: this.#readFilter === undefined ? 'copied' : 'parsed',
       drained: () => sendQueue.drained(0),

@@ -12,7 +12,7 @@ import { compareHlc, type HlcText } from '../clock/hlc.ts';
 import type { SiteIdText } from '../clock/site-id.ts';
 import type { LogCursor } from '../engine/log/cursor.ts';
 import type { Appended } from '../engine/log-announcer.ts';
-import type { AdmitRow } from '../engine/snapshot/row-reader.ts';
+import type { AdmitRow } from '../engine/records/row-reader.ts';
 import { toSyncError } from '../errors/sync-error.ts';
 import type { HookAnswer } from '../hooks/refusal.ts';
 import type { CallOrigin, ClientIdentity } from '../hooks/types.ts';

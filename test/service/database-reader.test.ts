@@ -1,9 +1,12 @@
-/** What hooks read of a log is read in the room that there is, one long change set after the other. */
+/** What hooks read is read in the room that there is, one long change set or row after the other. */
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Sender } from '../../src/engine/merge/foreign-authors.ts';
+import { AcceptedBatches, PreviewReader } from '../../src/service/batch-reader.ts';
 import { ByteBudget } from '../../src/service/byte-budget.ts';
 import { createDatabaseReader } from '../../src/service/database-reader.ts';
+import { HookRows } from '../../src/service/hook-rows.ts';
 import { PageReads } from '../../src/service/page-reads.ts';
 import { createMemoryStorage } from '../../src/storage/memory.ts';
 import { Device } from '../../src/testing/device.ts';
@@ -13,27 +16,45 @@ import { openEngine } from '../support/engine.ts';
 const LONG_BYTES = 1024 * 1024;
 const READERS = 10;
 
-test('of hooks that read a long change set at once, so many hold it as there is room for', async () => {
+/** Reads of a database with a long row and a short one, in this order, with room for two long ones. */
+async function openReader(factor: number) {
   const store = await createMemoryStorage().open('test');
   const { manager } = await openEngine({ store });
   const device = new Device(1);
   await manager.apply([device.write({ pk: [1], set: { text: 'x'.repeat(LONG_BYTES) } })]);
   await manager.apply([device.write({ pk: [2], set: { text: 'short' } })]);
-  const total = { limit: 'limits.answerBytes' as const, bytes: 2.5 * 8 * LONG_BYTES };
+  const total = { limit: 'limits.answerBytes' as const, bytes: 2.5 * factor * LONG_BYTES };
   const budget = new ByteBudget({ total, perClient: total, onLimit: () => undefined });
-  const reads = new PageReads();
+  const reserve = (bytes: number) => budget.reserve('hooks', bytes);
+  const rows = new HookRows(reserve);
+  const lease = { id: 'test', manager, release: () => undefined };
   const reader = createDatabaseReader(
-    async () => ({ manager, release: () => undefined }),
+    async () => lease,
     async () => assert.fail('nothing is pinned'),
-    { reads, reserve: (bytes) => budget.reserve('hooks', bytes) },
+    { reads: new PageReads(), rows, reserve },
   );
+  const { siteId } = device;
+  const preview = () =>
+    new PreviewReader({
+      database: { id: 'test', open: async () => lease },
+      sender: new Sender(siteId, 'known'),
+      accepted: new AcceptedBatches(),
+      rows,
+    });
+  return { reader, preview, budget };
+}
+
+type Opened = Awaited<ReturnType<typeof openReader>>;
+
+/** Has many read at once; each goes on beyond the long one only when all the others have begun. */
+async function readAtOnce({ budget }: Opened, read: () => AsyncIterable<bigint>) {
   const gate = deferred();
   let holding = 0;
   let most = 0;
   const reading = Array.from({ length: READERS }, async () => {
-    const pks: unknown[] = [];
-    for await (const { changes } of reader.changes('test')) {
-      for (const change of changes) pks.push(change.pk[0]);
+    const pks: bigint[] = [];
+    for await (const pk of read()) {
+      pks.push(pk);
       if (pks.length > 1) continue;
       most = Math.max(most, ++holding);
       await gate.promise;
@@ -43,9 +64,50 @@ test('of hooks that read a long change set at once, so many hold it as there is 
   });
   for (let i = 0; i < 200; i++) await new Promise(setImmediate);
   assert.equal(most, 2);
-  assert.ok(budget.held <= total.bytes, `${budget.held} bytes are held`);
+  assert.ok(budget.held <= 2.5 * 12 * LONG_BYTES, `${budget.held} bytes are held`);
   gate.resolve();
   for (const pks of await Promise.all(reading)) assert.deepEqual(pks.map(Number), [1, 2]);
   assert.equal(most, 2);
   assert.equal(budget.held, 0);
+}
+
+test('of hooks that read a long change set at once, so many hold it as there is room for', async () => {
+  const opened = await openReader(8);
+  await readAtOnce(opened, async function* () {
+    for await (const { changes } of opened.reader.changes('test')) {
+      for (const change of changes) yield change.pk[0] as bigint;
+    }
+  });
 });
+
+for (const what of ['as stored', 'with a batch'] as const) {
+  test(`of hooks that read a table with a long row at once, ${what}, so many hold it as there is room for`, async () => {
+    const opened = await openReader(12);
+    await readAtOnce(opened, async function* () {
+      const { reader, preview } = opened;
+      const table = { table: 't' };
+      const rows = what === 'as stored' ? reader.rows('test', table) : preview().rows(table);
+      for await (const { pk } of rows) yield pk[0] as bigint;
+    });
+  });
+
+  test(`a hook that reads a long row, ${what}, waits for room, and one that reads a short one does not`, async () => {
+    const { reader, preview, budget } = await openReader(8);
+    const row = (key: number) => {
+      const address = { table: 't', pk: [BigInt(key)] };
+      return what === 'as stored' ? reader.row('test', address) : preview().row(address);
+    };
+    const others = await budget.reserve('hooks', LONG_BYTES);
+    const most = await budget.reserve('hooks', 19 * LONG_BYTES);
+    let isRead = false;
+    const reading = row(1).finally(() => {
+      isRead = true;
+    });
+    for (let i = 0; i < 20; i++) assert.equal((await row(2))?.values.text, 'short');
+    assert.ok(!isRead);
+    most.give();
+    assert.equal(String((await reading)?.values.text).length, LONG_BYTES);
+    others.give();
+    assert.equal(budget.held, 0);
+  });
+}

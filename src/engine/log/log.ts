@@ -4,6 +4,7 @@ import { compareHlc, HLC_MIN, type HlcText, maxHlc } from '../../clock/hlc.ts';
 import { hlcSite, type SiteIdText } from '../../clock/site-id.ts';
 import type { WireMigration } from '../../protocol/schemas.ts';
 import type { KVReader } from '../../storage/kv-store.ts';
+import type { InTurn } from '../records/in-turn.ts';
 import { ddlRange, logKey, logKeyToPosition, logRange } from '../records/keys.ts';
 import { isLive } from '../records/table-record.ts';
 import type { Catalog } from '../tables/catalog.ts';
@@ -33,9 +34,6 @@ export interface LogReadOptions extends LogReader {
   /** Limits how many reads beside that of the page run at once. */
   inTurn?: InTurn;
 }
-
-/** Runs a read once few enough others run. */
-export type InTurn = <T>(read: () => Promise<T>) => Promise<T>;
 
 /** In bytes of JSON, by the form in which a record is delivered. */
 export type RecordRoom = Readonly<Record<Exclude<DeliveredForm, 'none'>, number>>;

@@ -11,9 +11,18 @@ import type { KVStore } from '../../storage/kv-store.ts';
 import { rowKey, tableRange } from '../records/keys.ts';
 import type { Pace } from '../records/pace.ts';
 import { createRow, decodeRow, mergeCell, mergeTombstone, type Row } from '../records/row.ts';
+import { RowReader } from '../records/row-reader.ts';
 import type { TableRecord } from '../records/table-record.ts';
 import { CatalogDraft } from '../tables/catalog-draft.ts';
-import { isOneTable, readTable, toWireRow, type WireRow } from '../tables/stored-rows.ts';
+import {
+  isOneTable,
+  LongRow,
+  type RowsMemory,
+  readTable,
+  toWireRow,
+  UNBOUNDED,
+  type WireRow,
+} from '../tables/stored-rows.ts';
 import { isBelowFloor, targetOf } from '../tables/table-names.ts';
 import { mergeMigration } from './table-ddl.ts';
 import { destinationOf, rowIdentity } from './table-emptying.ts';
@@ -66,16 +75,18 @@ export class Preview {
     for (const set of changeSets) this.#unmerged.push(set);
   }
 
-  /** @param pk in its JSON form */
-  async row({
-    schema,
-    table,
-    pk,
-  }: TableName & { pk: readonly unknown[] }): Promise<WireRow | undefined> {
+  /**
+   * @param pk in its JSON form
+   * @throws LongRow if more than `bytesMax` bytes are stored of the row
+   */
+  async row(
+    { schema, table, pk }: TableName & { pk: readonly unknown[] },
+    bytesMax = Number.POSITIVE_INFINITY,
+  ): Promise<WireRow | undefined> {
     await this.#merged();
     const found = readTable(this.#catalog, schema, table);
     if (found === undefined) return undefined;
-    return toWireRow(await this.#rowOf(pkIdentity(pk), this.#sourcesOf(found)));
+    return toWireRow(await this.#rowOf(pkIdentity(pk), this.#sourcesOf(found), bytesMax));
   }
 
   /** Whether two names mean one table. */
@@ -85,14 +96,17 @@ export class Preview {
   }
 
   /** All rows of a table, in no order. */
-  async *rows({ schema, table }: TableName): AsyncGenerator<WireRow> {
+  async *rows(
+    { schema, table }: TableName,
+    memory: RowsMemory = UNBOUNDED,
+  ): AsyncGenerator<WireRow> {
     await this.#merged();
     const found = readTable(this.#catalog, schema, table);
     if (found === undefined) return;
     const sources = this.#sourcesOf(found);
     for (const [i, source] of sources.entries()) {
       const before = sources.slice(0, i);
-      for await (const identity of this.#identitiesIn(source)) {
+      for await (const identity of this.#identitiesIn(source, memory)) {
         if (await this.#isInAny(identity, before)) continue;
         const row = toWireRow(await this.#rowOf(identity, sources));
         if (row !== undefined) yield row;
@@ -110,12 +124,13 @@ export class Preview {
     return sources;
   }
 
-  async *#identitiesIn({ id }: Source): AsyncGenerator<string> {
+  async *#identitiesIn({ id }: Source, memory: RowsMemory): AsyncGenerator<string> {
     const left = new Set(this.#changes.get(id)?.keys());
     if (this.#isStored(id)) {
       const view = await this.#context.store.view();
       try {
-        for await (const entries of view.iterate(tableRange('r', id))) {
+        const rows = new RowReader(view, memory.admit, memory.inTurn);
+        for await (const entries of rows.read(tableRange('r', id))) {
           for (const [, bytes] of entries) {
             const identity = rowIdentity(decodeRow(bytes));
             left.delete(identity);
@@ -145,9 +160,15 @@ export class Preview {
     return this.#context.state.catalog.table(id) !== undefined;
   }
 
-  async #rowOf(identity: string, sources: readonly Source[]): Promise<Row> {
+  async #rowOf(
+    identity: string,
+    sources: readonly Source[],
+    bytesMax = Number.POSITIVE_INFINITY,
+  ): Promise<Row> {
     const { allowResurrection } = this.#context;
     const stored = await this.#storedRows(identity, sources);
+    const bytes = stored.reduce((sum, row) => sum + (row?.length ?? 0), 0);
+    if (bytes > bytesMax) throw new LongRow(bytes);
     const row = createRow();
     for (const [i, { id, floor }] of sources.entries()) {
       const bytes = stored[i];

@@ -16,12 +16,12 @@ import { heldUpTo } from '../records/held-floor.ts';
 import { tableRange } from '../records/keys.ts';
 import { markAhead, unmark } from '../records/position-marks.ts';
 import { bytesToText, CellScanner } from '../records/row.ts';
+import { type AdmitRow, RowReader } from '../records/row-reader.ts';
 import { decodeListedTombstone } from '../records/row-set.ts';
 import { readSiteState } from '../records/site-state.ts';
 import { type LiveTable, migrationToJson } from '../records/table-record.ts';
 import { Catalog } from '../tables/catalog.ts';
 import { aliasesOf, type TableAliases } from '../tables/table-aliases.ts';
-import { type AdmitRow, RowReader } from './row-reader.ts';
 
 const CHUNK_ENTRIES_MAX = 1000;
 /** A chunk ends once it has this many bytes. */

@@ -5,8 +5,10 @@
 import { HLC_MAX } from '../../clock/hlc.ts';
 import { pkIdentity } from '../../protocol/values.ts';
 import type { KVReader, KVView } from '../../storage/kv-store.ts';
+import type { InTurn } from '../records/in-turn.ts';
 import { rowKey, tableRange } from '../records/keys.ts';
 import { decodeRow, type Row } from '../records/row.ts';
+import { type AdmitRow, RowReader } from '../records/row-reader.ts';
 import { isLive, type TableRecord } from '../records/table-record.ts';
 import type { CatalogView } from './catalog.ts';
 import { bearerOf } from './table-names.ts';
@@ -15,6 +17,27 @@ import { bearerOf } from './table-names.ts';
 export interface WireRow {
   pk: unknown[];
   valuesByColumn: Map<string, unknown>;
+}
+
+/** The memory for reading the rows of a table. */
+export interface RowsMemory {
+  admit: AdmitRow;
+  inTurn: InTurn;
+}
+
+export const UNBOUNDED: RowsMemory = {
+  admit: async () => undefined,
+  inTurn: (read) => read(),
+};
+
+/** A row is longer than there is memory for. It has not been decoded. */
+export class LongRow extends Error {
+  readonly bytes: number;
+
+  constructor(bytes: number) {
+    super(`a row of ${bytes} bytes is longer than there is memory for`);
+    this.bytes = bytes;
+  }
 }
 
 /** `undefined` for a row that is not there. */
@@ -52,16 +75,22 @@ export function isOneTable(catalog: CatalogView, a: Name, b: Name): boolean {
   return found !== undefined && found.id === readTable(catalog, b.schema, b.table)?.id;
 }
 
-/** @param pk in its JSON form */
+/**
+ * @param pk in its JSON form
+ * @throws LongRow if the row has more than `bytesMax` bytes
+ */
 export async function readRow(
   reader: KVReader,
   catalog: CatalogView,
   { schema, table, pk }: { schema: string; table: string; pk: readonly unknown[] },
+  bytesMax: number,
 ): Promise<WireRow | undefined> {
   const found = readTable(catalog, schema, table);
   if (found === undefined) return undefined;
   const [bytes] = await reader.getMany([rowKey(found.id, pkIdentity(pk))]);
-  return bytes === undefined ? undefined : toWireRow(decodeRow(bytes));
+  if (bytes === undefined) return undefined;
+  if (bytes.length > bytesMax) throw new LongRow(bytes.length);
+  return toWireRow(decodeRow(bytes));
 }
 
 /** Reads all rows of a table, and closes the view in any case. */
@@ -69,11 +98,14 @@ export async function* readRows(
   view: KVView,
   catalog: CatalogView,
   { schema, table }: { schema: string; table: string },
+  { admit, inTurn }: RowsMemory,
 ): AsyncGenerator<WireRow, void, undefined> {
   try {
     const found = readTable(catalog, schema, table);
     if (found === undefined) return;
-    for await (const entries of view.iterate(tableRange('r', found.id))) {
+    for await (const entries of new RowReader(view, admit, inTurn).read(
+      tableRange('r', found.id),
+    )) {
       for (const [, bytes] of entries) {
         const row = toWireRow(decodeRow(bytes));
         if (row !== undefined) yield row;

@@ -1,49 +1,50 @@
 /**
- * The memory for sending one snapshot. Most rows are short; their memory is reserved at the start.
- * Before a long row is read, all the memory for it is reserved. While it waits for that, the
- * snapshot holds no memory and no row, so that no two snapshots wait for each other.
+ * The memory for reading rows one after the other, for a snapshot or for a hook. Most rows are
+ * short; their memory is reserved at the start. Before a long row is read, all the memory for it is
+ * reserved. While a reader waits for that it holds no memory and no row, so that no two readers
+ * wait for each other.
  */
 
 import type { Reservation } from './byte-budget.ts';
 import type { PageUse } from './page-reads.ts';
 
 /** Memory for short rows: as they are read, as they are written, and queued on the socket. */
-const SNAPSHOT_BYTES = 1024 * 1024;
+const SHORT_ROWS_BYTES = 1024 * 1024;
 /**
  * Memory for each byte of a long row: as stored, in a chunk and in a message; `parsed`: also for
  * the hook.
  */
 const FACTORS: Readonly<Record<PageUse, number>> = { copied: 4, parsed: 12 };
 
-export interface SnapshotRoomOptions {
+export interface RowRoomOptions {
   /** Reserves memory, as soon as there is enough. */
   reserve(bytes: number): Promise<Reservation>;
   use: PageUse;
-  /** Resolves once the reader has taken all that was sent, or has gone. */
-  drained(): Promise<void>;
+  /** Resolves once the client has taken all that was sent, or has gone. */
+  drained?(): Promise<void>;
 }
 
-export class SnapshotRoom {
+export class RowRoom {
   readonly #room: Reservation;
-  readonly #options: SnapshotRoomOptions;
+  readonly #options: RowRoomOptions;
 
-  private constructor(room: Reservation, options: SnapshotRoomOptions) {
+  private constructor(room: Reservation, options: RowRoomOptions) {
     this.#room = room;
     this.#options = options;
   }
 
   /** @throws SyncError OVERLOADED */
-  static async open(options: SnapshotRoomOptions): Promise<SnapshotRoom> {
-    return new SnapshotRoom(await options.reserve(SNAPSHOT_BYTES), options);
+  static async open(options: RowRoomOptions): Promise<RowRoom> {
+    return new RowRoom(await options.reserve(SHORT_ROWS_BYTES), options);
   }
 
   /** See `AdmitRow`. */
   readonly admit = async (rowBytes: number): Promise<void> => {
     // The last row may still be queued on the socket, and its memory must not be given back before
     // it is sent.
-    await this.#options.drained();
-    if (rowBytes === 0) this.#room.adjust(SNAPSHOT_BYTES);
-    else await this.#room.retake(Math.max(SNAPSHOT_BYTES, rowBytes * FACTORS[this.#options.use]));
+    await this.#options.drained?.();
+    if (rowBytes === 0) this.#room.adjust(SHORT_ROWS_BYTES);
+    else await this.#room.retake(Math.max(SHORT_ROWS_BYTES, rowBytes * FACTORS[this.#options.use]));
   };
 
   /** To be called once, in any case. */

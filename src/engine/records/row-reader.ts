@@ -1,13 +1,17 @@
-/** Reads the rows of a snapshot, and waits for memory before it reads a long one. */
+/**
+ * Reads rows one after the other, for a snapshot or a hook, and waits for memory before it reads a
+ * long one.
+ */
 
 import type { KVEntry, KVRange, KVView } from '../../storage/kv-store.ts';
+import type { InTurn } from './in-turn.ts';
 
 /** A longer row is read alone, once it has been admitted. */
-const LONG_ROW_BYTES = 256 * 1024;
+export const LONG_ROW_BYTES = 256 * 1024;
 
 /**
  * Called with its bytes before a long row is read: resolves once there is memory for the row and
- * its chunks. Called with 0 once the row is not needed any more.
+ * what is made of it. Called with 0 once the row is not needed any more.
  */
 export type AdmitRow = (rowBytes: number) => Promise<void>;
 
@@ -15,10 +19,13 @@ export type AdmitRow = (rowBytes: number) => Promise<void>;
 export class RowReader {
   readonly #view: KVView;
   readonly #admit: AdmitRow;
+  readonly #inTurn: InTurn;
 
-  constructor(view: KVView, admit: AdmitRow) {
+  /** @param inTurn bounds how many readers may at once meet rows of unknown length */
+  constructor(view: KVView, admit: AdmitRow, inTurn: InTurn = (read) => read()) {
     this.#view = view;
     this.#admit = admit;
+    this.#inTurn = inTurn;
   }
 
   async *read(range: KVRange): AsyncGenerator<readonly KVEntry[], void, undefined> {
@@ -36,7 +43,7 @@ export class RowReader {
   async *#readUpToLong(
     range: KVRange,
   ): AsyncGenerator<readonly KVEntry[], { key: Uint8Array; bytes: number } | undefined> {
-    for await (const entries of this.#view.iterate(range)) {
+    for await (const entries of this.#arrays(range)) {
       const at = entries.findIndex(([, value]) => value.length > LONG_ROW_BYTES);
       const [key, value] = entries[at] ?? [];
       if (key === undefined || value === undefined) {
@@ -48,6 +55,19 @@ export class RowReader {
       return { key: Buffer.from(key), bytes: value.length };
     }
     return undefined;
+  }
+
+  async *#arrays(range: KVRange): AsyncGenerator<readonly KVEntry[], void> {
+    const arrays = this.#view.iterate(range)[Symbol.asyncIterator]();
+    try {
+      for (;;) {
+        const { done, value } = await this.#inTurn(() => arrays.next());
+        if (done) return;
+        yield value;
+      }
+    } finally {
+      await arrays.return?.();
+    }
   }
 
   async *#readOne(key: Uint8Array): AsyncGenerator<readonly KVEntry[], void> {
