@@ -270,6 +270,10 @@ export const ConfigSchema = group({
       [1, 512 * MIB - 1],
       'The most that one row may hold, in characters of its JSON. It is read and written as a whole.',
     ),
+    rowBytesPerBatch: memory(
+      128 * MIB,
+      'The most that the stored rows which one batch changes may hold together; about five times as much is in memory while they are changed, of one such batch at a time',
+    ),
     columnsPerRow: integer(10_000, [1, 1_000_000], 'The most columns of one row.'),
     tablesPerDatabase: integer(
       10_000,

@@ -27,6 +27,7 @@ import { toCompensation } from './merge/compensation.ts';
 import { refuseDrift } from './merge/drift.ts';
 import type { Sender } from './merge/foreign-authors.ts';
 import { GroupCommit } from './merge/group-commit.ts';
+import { MergeMemory, UNLIMITED_MERGES } from './merge/merge-memory.ts';
 import { MergeTransaction } from './merge/merge-transaction.ts';
 import { STEP_ROWS_MAX } from './merge/step-budget.ts';
 import type { EmptyingContext } from './merge/table-emptying.ts';
@@ -66,6 +67,8 @@ export interface SyncManagerOptions {
   heldLimits?: HeldLimits;
   /** Default: none. */
   rowLimits?: RowLimits;
+  /** Shared by all databases of the process. Default: no bound. */
+  mergeMemory?: MergeMemory;
   /**
    * A write to the store has failed, and others may fail until it is opened again; or the store
    * holds another database by now (a `ReplacedError`), and every write will fail.
@@ -113,6 +116,7 @@ export class SyncManager {
   readonly #options: SyncManagerOptions;
   readonly #commits: GroupCommit<Batch, BatchOutcome>;
   readonly #maintenance: Maintenance;
+  readonly #mergeMemory: MergeMemory;
   readonly #stopWatching: () => void;
   readonly #state: DatabaseState;
 
@@ -133,6 +137,7 @@ export class SyncManager {
     this.#store = options.store;
     this.#options = options;
     this.#state = state;
+    this.#mergeMemory = options.mergeMemory ?? new MergeMemory(UNLIMITED_MERGES);
     this.readers = new LogReaders(() => options.world.now());
     this.#commits = new GroupCommit(
       (batches) => this.#mergeGroup(batches),
@@ -285,8 +290,12 @@ export class SyncManager {
       yield: () => world.yield(),
     };
     const before = this.#state.current.catalog;
-    const merged = await this.#write((transaction) =>
-      new MergeTransaction(transaction, this.#state.current, context).merge(batches),
+    const merged = await this.#mergeMemory.run((takeRows) =>
+      this.#write((transaction) =>
+        new MergeTransaction(transaction, this.#state.current, { ...context, takeRows }).merge(
+          batches,
+        ),
+      ),
     );
     const { records, head } = merged;
     logger(

@@ -13,6 +13,7 @@ export const COUNTED_LIMITS = [
   'limits.valuesPerMessage',
   'limits.valueBytes',
   'limits.rowBytes',
+  'limits.rowBytesPerBatch',
   'limits.columnsPerRow',
   'limits.tablesPerDatabase',
   'limits.ddlBytesPerDatabase',

@@ -5,6 +5,7 @@
 
 import type { CoordinatorConfig } from '../config/schema.ts';
 import type { Maintained } from '../engine/maintenance/maintenance.ts';
+import { MergeMemory } from '../engine/merge/merge-memory.ts';
 import { ReplacedError } from '../engine/records/head.ts';
 import { SyncManager, type World } from '../engine/sync-manager.ts';
 import { SyncError, toSyncError } from '../errors/sync-error.ts';
@@ -68,6 +69,7 @@ export class DatabasePool {
   readonly #budget: Budget;
   readonly #count: DatabaseCount;
   readonly #upkeep: DatabaseUpkeep;
+  readonly #mergeMemory: MergeMemory;
   #uses = 0;
   #closed = false;
   /**
@@ -88,6 +90,7 @@ export class DatabasePool {
     const { sharePerUser } = config.limits;
     const limit = 'storage.maxOpenDatabases';
     this.#budget = new Budget({ limit, max: this.#maxOpen, sharePerUser });
+    this.#mergeMemory = new MergeMemory(config.limits);
     this.#count = new DatabaseCount(storage, config.storage.maxDatabases);
     this.#upkeep = new DatabaseUpkeep({
       ...{ logger, logPins: options.logPins, everyMs: config.storage.maintenanceMs },
@@ -276,6 +279,7 @@ export class DatabasePool {
         catalogLimits: config.limits,
         heldLimits: config.limits,
         rowLimits: config.limits,
+        mergeMemory: this.#mergeMemory,
         onStoreFailed: (error) => {
           if (!store.recovers || error instanceof ReplacedError) this.#replace(id, entry);
         },

@@ -7,7 +7,7 @@ import { compareHlc, type HlcText, isHlcText } from '../clock/hlc.ts';
 import { readCounts } from '../engine/records/cell-counts.ts';
 import { kindRange, rowKey, rowToTombstoneKey, tombstoneToRowKey } from '../engine/records/keys.ts';
 import { bytesToText, decodeRow, encodeRow, isExpired, type Row } from '../engine/records/row.ts';
-import { encodeListedTombstone } from '../engine/records/row-set.ts';
+import { encodeListedTombstone, SHORT_ROW_BYTES } from '../engine/records/row-set.ts';
 import { isLive } from '../engine/records/table-record.ts';
 import type { Catalog } from '../engine/tables/catalog.ts';
 import { isBelowFloor } from '../engine/tables/table-names.ts';
@@ -43,6 +43,9 @@ export async function* verifyRows(
       new Map(rows.map(({ key }) => [key.toString('latin1'), rowToTombstoneKey(key)])),
     );
     for (const { key, bytes } of rows) {
+      if (meta.head !== undefined && bytes.length > (meta.head.longestRow ?? SHORT_ROW_BYTES)) {
+        yield finding('META', 'm head', `says that no row is as long as ${showKey(key)}`);
+      }
       const row = yield* readRow(key, bytes);
       tally.rows++;
       tally.done += row?.cells.size ?? 0;

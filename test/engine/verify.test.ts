@@ -44,6 +44,22 @@ async function openSample() {
   return engine;
 }
 
+test('a head that knows of no row as long as one that is there is found', async () => {
+  const { manager, store } = await openEngine();
+  const text = 'x'.repeat(20 * 1024);
+  await manager.apply([new Device(1).write({ pk: [1], set: { text } })]);
+  assert.deepEqual(await findingsOf(store), []);
+  const key = Buffer.from('mhead');
+  const [head] = await store.getMany([key]);
+  const { longestRow, ...rest } = JSON.parse(Buffer.from(head ?? []).toString());
+  assert.ok(longestRow > text.length);
+  await store.exclusive(async ({ put }) => put(key, Buffer.from(JSON.stringify(rest))));
+  assert.deepEqual(
+    (await findingsOf(store)).map(({ code, where }) => [code, where]),
+    [['META', 'm head']],
+  );
+});
+
 test('what the storage layer notes for itself is no finding', async () => {
   const { store } = await openSample();
   await store.exclusive(async (transaction) =>

@@ -154,6 +154,17 @@ const MEETINGS: Record<LimitName, Meeting> = {
       );
     },
   },
+  'limits.rowBytesPerBatch': {
+    value: 1000,
+    async meet({ t, server }) {
+      const device = new Device(1);
+      const client = await TestClient.join(server.wsUrl, device, t);
+      const rows = [1, 2].map((key) => ({ pk: [key], set: { text: 'x'.repeat(600) } }));
+      assert.equal((await client.apply(device.write(...rows))).applied, 2);
+      const both = device.write(...rows.map(({ pk }) => ({ pk, set: { done: 1 } })));
+      assert.equal((await client.apply(both)).code, 'TOO_LARGE');
+    },
+  },
   'limits.columnsPerRow': {
     value: 1,
     async meet({ t, server }) {

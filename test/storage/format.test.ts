@@ -22,7 +22,9 @@ describe('the format of a store', () => {
     await tamperFormat(storage, 'db', { format: 7, databaseId: 'db' });
     await assert.rejects(storage.open('db'), {
       code: 'STORE_FORMAT',
-      message: /database db has format 7, .* reads format 3: run the version that wrote it/,
+      message: new RegExp(
+        `database db has format 7, .* reads format ${STORE_FORMAT}: run the version that wrote it`,
+      ),
     });
   });
 

@@ -1,5 +1,6 @@
 /** A database of the engine's over an in-memory store, and ways to look at what it gives. */
 
+import type { MergeMemory } from '../../src/engine/merge/merge-memory.ts';
 import type { HeldLimits } from '../../src/engine/records/held-size.ts';
 import type { RowLimits } from '../../src/engine/records/row-size.ts';
 import type { Snapshot } from '../../src/engine/snapshot/snapshot.ts';
@@ -25,6 +26,7 @@ export interface TestEngineOptions {
   catalogLimits?: CatalogLimits;
   heldLimits?: HeldLimits;
   rowLimits?: RowLimits;
+  mergeMemory?: MergeMemory;
   store?: KVStore;
   world?: TestWorld;
 }
@@ -46,6 +48,7 @@ export async function openEngine(options: TestEngineOptions = {}): Promise<TestE
     ...(options.catalogLimits === undefined ? {} : { catalogLimits: options.catalogLimits }),
     ...(options.heldLimits === undefined ? {} : { heldLimits: options.heldLimits }),
     ...(options.rowLimits === undefined ? {} : { rowLimits: options.rowLimits }),
+    ...(options.mergeMemory === undefined ? {} : { mergeMemory: options.mergeMemory }),
   });
   return { manager, world, store };
 }

@@ -48,10 +48,10 @@ export class GroupReads {
     let next = 0;
     await this.#transaction.held.load(plan.rows);
     for (const address of plan.rows) {
-      rows.add(address, keys[next], values[next]);
-      const turn = this.#pace.did(1, values[next]?.length);
+      const { size } = rows.add(address, keys[next], values[next]);
+      values[next++] = undefined;
+      const turn = this.#pace.did(1, size);
       if (turn !== undefined) await turn;
-      next++;
     }
     for (const site of plan.sites) sites.add(site, values[next++]);
     for (const id of plan.tableIds) counts.add(id, values[next++]);

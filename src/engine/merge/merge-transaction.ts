@@ -24,6 +24,7 @@ import { ForeignChanges, type Outcome } from './foreign-changes.ts';
 import { GroupReads } from './group-reads.ts';
 
 import { boundHeld, type FullHolder, type HeldBoundContext } from './held-bound.ts';
+import type { TakeRows } from './merge-memory.ts';
 import { dateOwn } from './own-write.ts';
 import { REVERT_BYTES_MAX, Reverts } from './reverts.ts';
 import { RowMerge, type RowMergeContext } from './row-merge.ts';
@@ -46,6 +47,8 @@ export interface MergeContext extends EmptyingContext, HeldBoundContext, RowMerg
   now(): number;
   /** Lets other work run. */
   yield(): Promise<void>;
+  /** See `MergeMemory`. */
+  takeRows: TakeRows;
 }
 
 /** The context in which the changes of one set are merged. */
@@ -86,6 +89,7 @@ export class MergeTransaction {
       site,
       now: () => context.now(),
       pace,
+      takeRows: context.takeRows,
     });
     this.#reads = new GroupReads(this.#transaction, pace);
     this.#reverts = new Reverts(this.#transaction, this.#names, context.identity, pace);

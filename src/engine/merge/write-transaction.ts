@@ -14,10 +14,11 @@ import { HeldFloor } from '../records/held-floor.ts';
 import { HeldSet } from '../records/held-set.ts';
 import { HEAD_KEY } from '../records/keys.ts';
 import type { Pace } from '../records/pace.ts';
-import { KEYS_AT_ONCE, RowSet, readInTurns } from '../records/row-set.ts';
+import { bytesOf, keysAtOnce, RowSet, readInTurns, SHORT_ROW_BYTES } from '../records/row-set.ts';
 import { SiteStates } from '../records/site-state.ts';
 import { Catalog } from '../tables/catalog.ts';
 import { CatalogDraft } from '../tables/catalog-draft.ts';
+import type { TakeRows } from './merge-memory.ts';
 
 /** A state of a database: the end of its log, and the catalog of that moment. Immutable. */
 export interface CommittedState {
@@ -42,6 +43,8 @@ export interface WriteContext {
   /** The server's wall time, in milliseconds. */
   now(): number;
   pace: Pace;
+  /** Called with the bytes of rows that are read. Default: any number may be. */
+  takeRows?: TakeRows;
 }
 
 export class WriteTransaction {
@@ -57,6 +60,8 @@ export class WriteTransaction {
   readonly #context: WriteContext;
   #base: Catalog;
   #version: number;
+  /** As of the last known state. */
+  readonly #longestRow: number | undefined;
   #draft: CatalogDraft;
   #headBefore: Head = EMPTY_HEAD;
 
@@ -64,13 +69,18 @@ export class WriteTransaction {
   constructor(store: KVTransaction, { head, catalog }: CommittedState, context: WriteContext) {
     this.store = store;
     this.#context = context;
-    this.rows = new RowSet(store, context.pace);
+    this.rows = new RowSet(store, {
+      pace: context.pace,
+      atOnce: () => keysAtOnce(this.head.longestRow),
+      take: context.takeRows,
+    });
     this.sites = new SiteStates(store);
     this.log = new LogWriter(store, () => context.now());
     this.held = new HeldSet(store, () => this.log.head);
     this.floor = new HeldFloor(this.sites, () => this.log.head);
     this.#base = catalog;
     this.#version = head.catalogVersion;
+    this.#longestRow = head.longestRow;
     this.#draft = new CatalogDraft(catalog, head.nextTable);
   }
 
@@ -85,10 +95,8 @@ export class WriteTransaction {
   ): Promise<(Uint8Array | undefined)[]> {
     for (;;) {
       const keys = await plan(this.#base);
-      const [bytes, ...values] = await this.store.getMany([
-        HEAD_KEY,
-        ...keys.slice(0, KEYS_AT_ONCE),
-      ]);
+      const atFirst = keysAtOnce(this.#longestRow);
+      const [bytes, ...values] = await this.store.getMany([HEAD_KEY, ...keys.slice(0, atFirst)]);
       const head = decodeHead(bytes, this.#context.site);
       if (head.catalogVersion !== this.#version) {
         this.#base = await Catalog.load(this.store);
@@ -98,7 +106,10 @@ export class WriteTransaction {
       this.#headBefore = { ...head };
       this.#draft = new CatalogDraft(this.#base, head.nextTable);
       this.log.begin(head);
-      await readInTurns(this.store, keys.slice(KEYS_AT_ONCE), values);
+      const take = this.#context.takeRows;
+      take?.(bytesOf(values));
+      const later = keys.slice(atFirst);
+      await readInTurns(this.store, later, values, keysAtOnce(head.longestRow), take);
       return values;
     }
   }
@@ -122,6 +133,8 @@ export class WriteTransaction {
     const { store, log, head } = this;
     const onWrite = (tableId: number, cells: number) => this.counts.gained(tableId, cells);
     await this.rows.write(store, onWrite);
+    const { longestWritten } = this.rows;
+    if (longestWritten > (head.longestRow ?? SHORT_ROW_BYTES)) head.longestRow = longestWritten;
     await this.counts.write(store);
     this.held.write(store, (site, bytes) => this.sites.gainedHeld(site, bytes));
     await this.sites.write(store);

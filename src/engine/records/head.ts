@@ -42,6 +42,11 @@ export interface Head {
    * How often deletions, drops or renames have left the log with no later change in their place.
    */
   forgets: number;
+  /**
+   * Bytes of the longest row that was ever written; absent if none is longer than
+   * `SHORT_ROW_BYTES`. Bounds how many rows are read at once.
+   */
+  longestRow?: number;
   /** The approximate size of all records of held rows; absent if there are none. */
   heldBytes?: number;
   /** The HLC up to which floored sites may hold changes (see `held-floor.ts`); absent if there are none. */

@@ -17,6 +17,7 @@ export const HeadSchema = Type.Object({
   nextTable: TableIdSchema,
   endedAt: HlcSchema,
   forgets: CountSchema,
+  longestRow: Type.Optional(CountSchema),
   heldBytes: Type.Optional(CountSchema),
   heldFloor: Type.Optional(HlcSchema),
   flooredSites: Type.Optional(CountSchema),

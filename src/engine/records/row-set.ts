@@ -40,18 +40,46 @@ export interface LoadedRow {
 }
 
 /** Keys of one call to the store: handing over more of them blocks for too long. */
-export const KEYS_AT_ONCE = 2000;
+const KEYS_AT_ONCE = 2000;
+/** Bytes of rows that one call reads at most, about. */
+const BYTES_AT_ONCE = 32 * 1024 * 1024;
+/** A database remembers the size of its longest row only if it is longer than this. */
+export const SHORT_ROW_BYTES = Math.floor(BYTES_AT_ONCE / KEYS_AT_ONCE);
 
-/** Reads keys in several calls. @param values one for each key is appended to it */
+/** @param longestRow of the database, in bytes (see `Head.longestRow`) */
+export function keysAtOnce(longestRow = SHORT_ROW_BYTES): number {
+  return Math.max(1, Math.min(KEYS_AT_ONCE, Math.floor(BYTES_AT_ONCE / longestRow)));
+}
+
+/**
+ * Reads keys in several calls.
+ * @param values one for each key is appended to it
+ * @param atOnce the keys of one call
+ * @param take called with the bytes of each call
+ */
 export async function readInTurns(
   reader: KVReader,
   keys: readonly Uint8Array[],
   values: (Uint8Array | undefined)[],
+  atOnce = KEYS_AT_ONCE,
+  take?: (bytes: number) => void,
 ): Promise<void> {
-  for (let from = 0; from < keys.length; from += KEYS_AT_ONCE) {
-    const some = await reader.getMany(keys.slice(from, from + KEYS_AT_ONCE));
+  for (let from = 0; from < keys.length; from += atOnce) {
+    const some = await reader.getMany(keys.slice(from, from + atOnce));
     for (const value of some) values.push(value);
+    take?.(bytesOf(some));
   }
+}
+
+export function bytesOf(values: readonly (Uint8Array | undefined)[]): number {
+  return values.reduce((bytes, value) => bytes + (value?.length ?? 0), 0);
+}
+
+export interface RowSetOptions {
+  pace: Pace;
+  /** See `readInTurns`. */
+  atOnce(): number;
+  take?: ((bytes: number) => void) | undefined;
 }
 
 /** The first character in the list of tombstones: the row is gone, or lives again. */
@@ -106,10 +134,14 @@ export class RowSet {
   readonly #rowsByTable = new Map<number, Map<string, LoadedRow>>();
   readonly #reader: KVReader;
   readonly #pace: Pace;
+  readonly #options: RowSetOptions;
+  /** Bytes of the longest row that was written. */
+  longestWritten = 0;
 
-  constructor(reader: KVReader, pace: Pace) {
+  constructor(reader: KVReader, options: RowSetOptions) {
     this.#reader = reader;
-    this.#pace = pace;
+    this.#pace = options.pace;
+    this.#options = options;
   }
 
   get({ tableId, identity }: RowAddress): LoadedRow | undefined {
@@ -142,10 +174,12 @@ export class RowSet {
     if (list.length === 0) return;
     const keys = list.map(toRowKey);
     const values: (Uint8Array | undefined)[] = [];
-    await readInTurns(this.#reader, keys, values);
+    const { atOnce, take } = this.#options;
+    await readInTurns(this.#reader, keys, values, atOnce(), take);
     for (const [i, address] of list.entries()) {
-      this.add(address, keys[i], values[i]);
-      const turn = this.#pace.did(1, values[i]?.length);
+      const { size } = this.add(address, keys[i], values[i]);
+      values[i] = undefined;
+      const turn = this.#pace.did(1, size);
       if (turn !== undefined) await turn;
     }
   }
@@ -167,6 +201,7 @@ export class RowSet {
       for (const loaded of rows.values()) {
         if (!loaded.changed) continue;
         const bytes = writeRow(loaded, transaction);
+        this.longestWritten = Math.max(this.longestWritten, bytes);
         onWrite(tableId, loaded.row.cells.size - loaded.cellsBefore);
         const turn = this.#pace.did(1, bytes);
         if (turn !== undefined) await turn;
@@ -175,14 +210,15 @@ export class RowSet {
   }
 }
 
-/** @returns the size of the row in characters */
+/** @returns the size of the row in bytes */
 function writeRow({ key, row, wasListed }: LoadedRow, transaction: KVTransaction): number {
   const text = encodeRow(row);
-  if (text === undefined) transaction.delete(key);
-  else transaction.put(key, Buffer.from(text));
+  const bytes = text === undefined ? undefined : Buffer.from(text);
+  if (bytes === undefined) transaction.delete(key);
+  else transaction.put(key, bytes);
   const { tombstone } = row;
   if (isListed(tombstone)) {
     transaction.put(rowToTombstoneKey(key), encodeListedTombstone(tombstone, row.cells.size === 0));
   } else if (wasListed) transaction.delete(rowToTombstoneKey(key));
-  return text?.length ?? 0;
+  return bytes?.length ?? 0;
 }
