@@ -3,16 +3,22 @@
  * written to the server and what others wrote from there.
  */
 
-import type { HlcText } from '../../../src/clock/hlc.ts';
+import { compareHlc, type HlcText } from '../../../src/clock/hlc.ts';
 import { siteIdToText } from '../../../src/clock/site-id.ts';
 import { BatchAnswer } from './answers.ts';
 import { later, SiteClock } from './clock.ts';
 import { Connection, type ConnectionStatus, type Token } from './connection/connection.ts';
 import type { ServerError } from './connection/server-error.ts';
 import type { ConnectionState } from './connection/states.ts';
-import { createEnvironment, type Environment, type SocketConstructor } from './environment.ts';
+import { watchPage } from './connection/wake-ups.ts';
+import {
+  createEnvironment,
+  type Environment,
+  type SocketConstructor,
+  type Transport,
+} from './environment.ts';
 import { Inbox, RowChanges } from './inbox.ts';
-import { Outbox, type Outgoing } from './outbox.ts';
+import { Outbox, type OutboxPort, type Outgoing } from './outbox.ts';
 import { Outcomes } from './outcomes.ts';
 import type { ApplyResult, ChangeSet, Migration } from './protocol/messages.ts';
 import {
@@ -42,6 +48,8 @@ export interface SyncClientOptions {
   token?: Token;
   /** Where the replica is kept. */
   store: ClientStore;
+  /** What carries the messages: `autoTransport()` of `./http`, for instance. Default: a WebSocket. */
+  transport?: Transport;
   /** Connect at once. Default: true. */
   connect?: boolean;
   /** Of the replica, where it is new: 22 characters of base64url. Default: a random one. */
@@ -84,6 +92,7 @@ export class SyncClient {
   #clock: SiteClock | undefined;
   #connection: Connection | undefined;
   #outbox: Outbox | undefined;
+  #unwatch = () => {};
   #isClosed = false;
 
   constructor(options: SyncClientOptions) {
@@ -117,30 +126,39 @@ export class SyncClient {
       throw this.#storeError;
     }
     if (this.#isClosed) return;
-    const { url, databaseId, token, connect = true } = this.#options;
+    const { url, databaseId, token, transport, connect = true } = this.#options;
     const { siteId } = this.#replica.meta;
     const clock = new SiteClock(siteId, () => this.#environment.now());
     this.#clock = clock;
     this.#observeAll(clock);
     const commit = (operations: StoreOperation[]) => this.#commit(operations);
     const inbox = new Inbox(this.#replica, clock, { commit, now: () => this.#environment.now() });
-    const connection = new Connection({ url, databaseId, token, siteId }, inbox, this.#environment);
+    const connection = new Connection(
+      { url, databaseId, token, siteId, transport },
+      inbox,
+      this.#environment,
+    );
     this.#connection = connection;
-    this.#outbox = new Outbox(connection, {
+    const port: OutboxPort = {
       unanswered: () => this.#sendable,
       answered: (batch, result) => this.#answered(batch, result),
       refused: (write, error) => this.#refused(write, error),
       redate: (serverTimeMs) => this.#redate(serverTimeMs),
-      after: (ms, run) => this.#environment.after(ms, run),
-    });
-    connection.onServerTime = (serverTimeMs) => {
-      // Else the server would refuse what is written from now on.
-      if (clock.now() - serverTimeMs > CLOCK_AHEAD_MAX_MS) void this.#redate(serverTimeMs);
     };
+    this.#outbox = new Outbox(connection, port, this.#environment);
+    connection.onServerTime = (serverTimeMs) => {
+      // Else the server would refuse what is written from now on, or older edits would beat it. What
+      // waits already may have been stored: it keeps its dates unless the server refuses them.
+      if (Math.abs(clock.now() - serverTimeMs) < CLOCK_WRONG_MS) return;
+      clock.correct(serverTimeMs);
+      this.#observeAll(clock);
+    };
+    const mayLetGo = () => this.#replica.outbox.size === 0;
+    this.#unwatch = watchPage(connection, this.#environment, mayLetGo);
     let wasLive = false;
     connection.subscribe(() => {
       const isLive = connection.canApply;
-      if (isLive && !wasLive) this.#outbox?.hurry();
+      if (isLive && !wasLive) this.#outbox?.flush();
       wasLive = isLive;
       this.#statusChanged();
     });
@@ -336,15 +354,16 @@ export class SyncClient {
   }
 
   /** Gives all writes without an answer new dates, in their order, by the server's clock. */
-  async #redate(serverTimeMs: number | undefined): Promise<void> {
+  async #redate(serverTimeMs: number): Promise<void> {
     const clock = this.#clock;
-    if (clock === undefined || serverTimeMs === undefined) return;
+    if (clock === undefined) return;
     clock.correct(serverTimeMs);
     const { seen } = this.#replica.meta;
     if (seen !== undefined) clock.observe(seen);
     const operations: StoreOperation[] = [];
     const redated: Outgoing[] = [];
-    for (const [hlc, changeSet] of [...this.#replica.outbox]) {
+    const writes = [...this.#replica.outbox].sort(([a], [b]) => compareHlc(a, b));
+    for (const [hlc, changeSet] of writes) {
       const hlcOf = clock.next();
       const changes = changeSet.changes.map((change, opSeq) => ({ ...change, hlc: hlcOf(opSeq) }));
       const next = { ...changeSet, hlc: hlcOf(Math.max(0, changes.length - 1)), changes };
@@ -396,14 +415,16 @@ export class SyncClient {
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    this.#unwatch();
     this.#connection?.stop();
+    this.#outbox?.stop();
     await this.ready.catch(() => undefined);
     await this.#log.close();
   }
 }
 
 /** Far below what a server lets pass (`sync.maxClockDriftMs`, a minute unless set). */
-const CLOCK_AHEAD_MAX_MS = 10_000;
+const CLOCK_WRONG_MS = 10_000;
 
 export function createSyncClient(options: SyncClientOptions): SyncClient {
   return new SyncClient(options);

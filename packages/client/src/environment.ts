@@ -3,6 +3,8 @@
  * Native is out of reach here, so that the same code runs in all of them, and under simulated time.
  */
 
+import { createPage, type Page } from './connection/wake-ups.ts';
+
 /** What is used of a WebSocket: the standard's own interface. */
 export interface SocketLike {
   onopen: (() => void) | null;
@@ -15,6 +17,9 @@ export interface SocketLike {
 
 export type SocketConstructor = new (url: string) => SocketLike;
 
+/** Opens what carries the messages of one connection, in place of a WebSocket. */
+export type Transport = (url: string, environment: Environment) => SocketLike;
+
 export interface Environment {
   /** Milliseconds since 1970. */
   now(): number;
@@ -24,6 +29,8 @@ export interface Environment {
   /** @returns cancels it */
   after(ms: number, run: () => void): () => void;
   openSocket(url: string): SocketLike;
+  /** Tells when the app is hidden and seen, and when there is a network; missing where nothing does. */
+  page?: Page;
 }
 
 /** The parts of the global scope that are used, each of which may be missing somewhere. */
@@ -63,5 +70,6 @@ export function createEnvironment({
       }
       return new Socket(url);
     },
+    page: createPage(),
   };
 }

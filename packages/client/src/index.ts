@@ -4,7 +4,7 @@ export { createSyncClient, SyncClient, type SyncClientOptions, type SyncStatus }
 export type { Token } from './connection/connection.ts';
 export { ServerError } from './connection/server-error.ts';
 export type { ConnectionState } from './connection/states.ts';
-export type { Environment, SocketConstructor, SocketLike } from './environment.ts';
+export type { Environment, SocketConstructor, SocketLike, Transport } from './environment.ts';
 export type { Outcome, OutcomeChange, Outcomes } from './outcomes.ts';
 export {
   type ClientStore,

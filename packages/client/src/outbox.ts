@@ -5,8 +5,11 @@
  */
 
 import { compareHlc, type HlcText } from '../../../src/clock/hlc.ts';
-import type { ApplyAnswer, Connection } from './connection/connection.ts';
+import type { ApplyAnswer } from './connection/attempt.ts';
+import { Backoff } from './connection/backoff.ts';
+import type { Connection } from './connection/connection.ts';
 import { ServerError } from './connection/server-error.ts';
+import type { Environment } from './environment.ts';
 import type { ApplyResult, ChangeSet } from './protocol/messages.ts';
 
 /** A write that is to be sent. */
@@ -21,15 +24,16 @@ export interface OutboxPort {
   /** The server refuses this write whole. */
   refused(write: Outgoing, error: ServerError): Promise<void>;
   /** All writes are dated too far ahead: gives them other dates by the server's clock. */
-  redate(serverTimeMs: number | undefined): Promise<void>;
-  after(ms: number, run: () => void): () => void;
+  redate(serverTimeMs: number): Promise<void>;
 }
 
 /** Below what the server asks for more after, so that it need not. */
 const CHANGES_MAX = 400;
 const CHARACTERS_MAX = 512 * 1024;
 /** A refusal that may pass is followed by a pause, which grows. */
-const PAUSES_MS = [1_000, 2_000, 5_000, 10_000, 30_000];
+const PAUSE_MS = 1_000;
+/** A batch that was under way so often when the connection was lost may be why it was. */
+const LOSSES_MAX = 3;
 
 /** What the server refuses for what is in the batch, so that another try is useless. */
 const GUILTY = new Set([
@@ -46,12 +50,18 @@ export class Outbox {
   #isSending = false;
   /** At most so many writes at once, while a guilty one is looked for. */
   #writesMax = Number.POSITIVE_INFINITY;
-  #refusals = 0;
+  /** Connections in a row that were lost with a batch under way. */
+  #losses = 0;
+  #hasRedated = false;
+  readonly #environment: Environment;
+  readonly #backoff: Backoff;
   #cancelPause: (() => void) | undefined;
 
-  constructor(connection: Connection, port: OutboxPort) {
+  constructor(connection: Connection, port: OutboxPort, environment: Environment) {
     this.#connection = connection;
     this.#port = port;
+    this.#environment = environment;
+    this.#backoff = new Backoff({ firstMs: PAUSE_MS }, environment.random);
   }
 
   /** Sends what there is, unless a batch is under way or may not be sent now. */
@@ -66,11 +76,10 @@ export class Outbox {
     );
   }
 
-  /** Ends a pause, as after another connection was made. */
-  hurry(): void {
+  /** Ends a pause. */
+  stop(): void {
     this.#cancelPause?.();
     this.#cancelPause = undefined;
-    this.flush();
   }
 
   #nextBatch(): Outgoing[] {
@@ -100,37 +109,46 @@ export class Outbox {
 
   async #handle(batch: readonly Outgoing[], answer: ApplyAnswer): Promise<void> {
     // Lost before the answer: it is sent again, and what was stored is skipped.
-    if (answer === undefined) return;
+    if (answer === undefined) {
+      if (++this.#losses > 1) this.#pause(0);
+      if (this.#losses >= LOSSES_MAX) this.#writesMax = half(batch);
+      return;
+    }
+    this.#losses = 0;
     if (!(answer instanceof ServerError)) {
-      this.#refusals = 0;
+      this.#backoff.reset();
+      this.#hasRedated = false;
       // The half of a refused batch that was taken: the guilty one is in what follows.
-      if (this.#writesMax !== Number.POSITIVE_INFINITY) this.#writesMax = grow(this.#writesMax);
+      this.#writesMax *= 2;
+      if (this.#writesMax > CHANGES_MAX) this.#writesMax = Number.POSITIVE_INFINITY;
       return this.#port.answered(batch, answer);
     }
-    if (answer.code === 'CLOCK_DRIFT') {
-      await this.#port.redate(answer.serverTimeMs);
-      this.#pause(answer);
+    const { code, serverTimeMs, retryAfterMs } = answer;
+    if (code === 'CLOCK_DRIFT' && serverTimeMs !== undefined) {
+      await this.#port.redate(serverTimeMs);
+      if (this.#hasRedated) this.#pause(retryAfterMs);
+      this.#hasRedated = true;
       return;
     }
     const [first] = batch;
-    if (!GUILTY.has(answer.code) || first === undefined) {
-      this.#pause(answer);
-      return;
-    }
+    if (!GUILTY.has(code) || first === undefined) return this.#pause(retryAfterMs);
     if (batch.length > 1) {
-      this.#writesMax = Math.ceil(batch.length / 2);
+      this.#writesMax = half(batch);
       return;
     }
     this.#writesMax = Number.POSITIVE_INFINITY;
     return this.#port.refused(first, answer);
   }
 
-  #pause({ retryAfterMs = 0 }: ServerError): void {
-    const pause = PAUSES_MS[Math.min(this.#refusals++, PAUSES_MS.length - 1)] ?? 0;
-    this.#cancelPause = this.#port.after(Math.max(pause, retryAfterMs), () => this.hurry());
+  #pause(retryAfterMs: number | undefined): void {
+    this.stop();
+    this.#cancelPause = this.#environment.after(this.#backoff.next(retryAfterMs), () => {
+      this.stop();
+      this.flush();
+    });
   }
 }
 
-function grow(writesMax: number): number {
-  return writesMax > CHANGES_MAX ? Number.POSITIVE_INFINITY : writesMax * 2;
+function half(batch: readonly Outgoing[]): number {
+  return Math.ceil(batch.length / 2);
 }

@@ -6,12 +6,10 @@
  * older. What happens when is in `states.ts`; this carries out what a new state demands.
  */
 
-import type { Environment, SocketLike } from '../environment.ts';
+import type { Environment, Transport } from '../environment.ts';
 import type {
-  ApplyResult,
   ChangeSet,
   Checkpoint,
-  ClientMessage,
   ErrorMessage,
   GetChangesMessage,
   GetSnapshotMessage,
@@ -21,11 +19,13 @@ import type {
   ServerMessage,
   SnapshotChunk,
 } from '../protocol/messages.ts';
+import { type ApplyAnswer, Attempt, answerLater, toError } from './attempt.ts';
 import { Backoff, type BackoffOptions } from './backoff.ts';
-import { isTooBig, ServerError } from './server-error.ts';
+import { ServerError } from './server-error.ts';
 import {
   type ConnectionEvent,
   type ConnectionState,
+  hasSession,
   hasSocket,
   mayApply,
   nextState,
@@ -63,15 +63,14 @@ export interface ConnectionOptions {
   databaseId?: string;
   /** Asked before each handshake, and before the credentials expire. */
   token?: Token;
+  /** What carries the messages. Default: a WebSocket. */
+  transport?: Transport;
   /** An idle connection is checked after so long. Default: 25,000. */
   pingMs?: number;
   /** So long a server has for the handshake, and to answer a ping. Default: 10,000. */
   answerMs?: number;
   backoff?: BackoffOptions;
 }
-
-/** What became of a batch. With `undefined` nobody knows: the connection was lost before the answer. */
-export type ApplyAnswer = ApplyResult | ServerError | undefined;
 
 export interface ConnectionStatus {
   state: ConnectionState;
@@ -85,20 +84,8 @@ export interface ConnectionStatus {
 const RENEW_AHEAD_MS = 30_000;
 /** After so long another try is made when no newer token was to be had. */
 const RENEW_AGAIN_MS = 5_000;
-/** Timers can't be longer. */
-const TIMER_MAX_MS = 2 ** 31 - 1;
-
-/** One try at being connected. What is late of an older one is not listened to. */
-interface Attempt {
-  socket?: SocketLike;
-  cancels: (() => void)[];
-  answers: Map<string, (answer: ApplyAnswer) => unknown>;
-  /** The request that is being answered with changes or a snapshot. */
-  reading?: string;
-  /** Cancels the check of an idle connection. */
-  cancelPing?: () => void;
-  inbox: Promise<void>;
-}
+/** So long a connection has to show that it has outlived the app's sleep. */
+const WOKEN_MS = 5_000;
 
 export class Connection {
   readonly #options: ConnectionOptions;
@@ -111,7 +98,18 @@ export class Connection {
   #token: Token | undefined;
   #attempt: Attempt | undefined;
   #requests = 0;
-  #wasTooBig = false;
+  #cancelRetry: (() => void) | undefined;
+  /** The server has asked not to be bothered before this time. */
+  #notBefore = 0;
+  /** Newer credentials were tried at once, and it has not been live since. */
+  #hasRetriedExpired = false;
+  /** The token that the server was shown last. */
+  #shown: Token | undefined;
+  /** The `authenticate` under way. */
+  #renewal: string | undefined;
+  #cancelRenewal: (() => void) | undefined;
+  /** The server's time less the device's, in milliseconds, where it has told its own. */
+  #serverOffsetMs = 0;
   /** Called with the server's wall clock, in milliseconds, where it tells it. */
   onServerTime: ((serverTimeMs: number) => void) | undefined;
 
@@ -133,8 +131,8 @@ export class Connection {
     return () => this.#listeners.delete(listener);
   }
 
+  /** Tries at once, whatever was refused before. */
   connect(): void {
-    this.#backoff.reset();
     this.#emit('start');
   }
 
@@ -145,19 +143,22 @@ export class Connection {
   /** The network is there, or the app is seen again: tries at once, and checks a connection that seems open. */
   wake(): void {
     const before = this.#state;
+    if (before === 'waiting' && this.#environment.now() < this.#notBefore) return;
     this.#emit('wake');
-    if (hasSocket(before) && before !== 'connecting') this.#ping();
+    // Where an app was asleep the end of a socket is often not told.
+    if (hasSession(before)) this.#attempt?.check(WOKEN_MS);
   }
 
-  /** The device has no network: nothing is tried until `wake`. */
+  /** The device has no network, or the app is not to use it: nothing is tried until `wake`. */
   sleep(): void {
     this.#emit('sleep');
   }
 
-  /** From now on; a connection that was refused is tried again. */
+  /** From now on; the server is shown it as soon as may be, also where the one before was refused. */
   setToken(token: Token): void {
     this.#token = token;
     if (this.#state === 'refused') this.connect();
+    else if (this.#state === 'waiting') this.wake();
     else if (this.#state === 'live') this.#emit('expiring');
   }
 
@@ -168,18 +169,18 @@ export class Connection {
 
   /**
    * Sends a batch.
-   * @param answered called once, in the order in which the server's messages came; what it returns is
-   *   awaited before the next message is worked on
+   * @param answered called once, later, in the order in which the server's messages came; what it
+   *   returns is awaited before the next message is worked on
    */
   apply(changes: readonly ChangeSet[], answered: (answer: ApplyAnswer) => unknown): void {
     const attempt = this.#attempt;
     if (attempt === undefined || !this.canApply) {
-      answered(undefined);
+      answerLater(answered, undefined);
       return;
     }
     const requestId = this.#nextRequest();
     attempt.answers.set(requestId, answered);
-    this.#send({ type: 'apply_changes', changes: [...changes], requestId });
+    attempt.send({ type: 'apply_changes', changes: [...changes], requestId });
   }
 
   #nextRequest(): string {
@@ -194,14 +195,11 @@ export class Connection {
       return;
     }
     this.#state = state;
-    if (hasSocket(before) && (!hasSocket(state) || state === 'connecting')) this.#abandon();
-    const { serverSiteId } = this.#status;
-    this.#status = {
-      state,
-      serverSiteId,
-      ...(state === 'live' ? {} : { error: error ?? this.#status.error }),
-    };
-    this.#enter(state);
+    this.#cancelRetry?.();
+    if (!hasSocket(state)) this.#attempt?.end();
+    const kept = state === 'live' ? undefined : this.#status.error;
+    this.#status = { ...this.#status, state, error: error ?? kept };
+    this.#enter(state, error);
     this.#notify();
   }
 
@@ -211,14 +209,21 @@ export class Connection {
   }
 
   #notify(): void {
-    for (const listener of [...this.#listeners]) listener();
+    for (const listener of [...this.#listeners]) {
+      try {
+        listener();
+      } catch (error) {
+        // Told where uncaught errors are told: the connection goes on.
+        void Promise.reject(error);
+      }
+    }
   }
 
-  #enter(state: ConnectionState): void {
+  /** What it does may lead on at once: nothing may follow on it. */
+  #enter(state: ConnectionState, error: Error | undefined): void {
     switch (state) {
       case 'connecting':
-        this.#attempt = { cancels: [], answers: new Map(), inbox: Promise.resolve() };
-        void this.#open(this.#attempt);
+        void this.#open();
         return;
       case 'catchingUp':
         this.#read({ type: 'get_changes', sinceHLC: this.#port.position() });
@@ -234,252 +239,220 @@ export class Connection {
       }
       case 'live':
         this.#backoff.reset();
+        this.#hasRetriedExpired = false;
+        // Another one was set while it was not live.
+        if (this.#shown !== this.#token) this.#emit('expiring');
         return;
       case 'renewing':
-        void this.#renew(this.#attempt);
+        void this.#renew();
         return;
       case 'waiting':
-        this.#wait();
+        this.#wait(error);
     }
   }
 
-  /** The attempt before is over; how long the pause is hangs on how it ended. */
-  #retryAfterMs = 0;
-
-  #wait(): void {
-    const pause = this.#backoff.next(this.#retryAfterMs);
-    this.#retryAfterMs = 0;
-    this.#cancelRetry?.();
+  #wait(error: Error | undefined): void {
+    let pause = 0;
+    if (isExpiry(error) && !this.#hasRetriedExpired) {
+      this.#hasRetriedExpired = true;
+    } else {
+      const { retryAfterMs = 0 } = error instanceof ServerError ? error : {};
+      pause = this.#backoff.next(retryAfterMs);
+      this.#notBefore = this.#environment.now() + retryAfterMs;
+    }
     this.#cancelRetry = this.#environment.after(pause, () => this.#emit('retry'));
   }
 
-  #cancelRetry: (() => void) | undefined;
-
   async #askToken(): Promise<string | undefined> {
     const token = this.#token;
+    this.#shown = token;
     return typeof token === 'function' ? token() : token;
   }
 
-  async #open(attempt: Attempt): Promise<void> {
-    this.#cancelRetry?.();
-    // Also for a token that never comes.
-    this.#within(attempt, 'the server did not let the client in');
+  async #open(): Promise<void> {
+    const { url, siteId, databaseId, transport, pingMs = 25_000 } = this.#options;
+    const answerMs = this.#answerMs;
     let token: string | undefined;
-    let socket: SocketLike;
+    const attempt = new Attempt(
+      this.#environment,
+      {
+        opened: () => {
+          this.#emit('opened');
+          attempt.send({ type: 'handshake', siteId, databaseId, token, protocolVersion: 1 });
+        },
+        message: (message) => this.#receive(attempt, message),
+        lost: (error) => this.#lose(attempt, error),
+      },
+      { pingMs, answerMs },
+    );
+    this.#attempt = attempt;
+    this.#renewal = undefined;
+    // Also for a token that never comes.
+    attempt.after(answerMs, () => {
+      if (hasSession(this.#state)) return;
+      this.#lose(attempt, new Error(`the server did not let the client in within ${answerMs} ms`));
+    });
     try {
       token = await this.#askToken();
-      if (this.#attempt !== attempt) return;
-      socket = this.#environment.openSocket(this.#options.url);
+      if (attempt.isOver) return;
+      const environment = this.#environment;
+      attempt.use(transport?.(url, environment) ?? environment.openSocket(url));
     } catch (cause) {
-      if (this.#attempt === attempt) this.#emit('lost', toError(cause));
-      return;
+      this.#lose(attempt, toError(cause));
     }
-    attempt.socket = socket;
-    const ifCurrent =
-      <A extends unknown[]>(handle: (...args: A) => void) =>
-      (...args: A) => {
-        if (this.#attempt === attempt) handle(...args);
-      };
-    socket.onopen = ifCurrent(() => {
-      this.#emit('opened');
-      const { siteId, databaseId } = this.#options;
-      this.#send({ type: 'handshake', siteId, databaseId, token, protocolVersion: 1 });
-    });
-    socket.onmessage = ifCurrent(({ data }) => {
-      this.#scheduleCheck(attempt);
-      attempt.inbox = attempt.inbox.then(() => this.#work(attempt, data));
-    });
-    socket.onerror = () => undefined;
-    socket.onclose = ifCurrent(({ code, reason }) => {
-      // What came before it is worked on first: it may say why.
-      attempt.inbox = attempt.inbox.then(() => {
-        if (this.#attempt !== attempt) return;
-        this.#wasTooBig = isTooBig(code);
-        const last = this.#status.error;
-        this.#emit('lost', last ?? new Error(`the connection closed with ${code} ${reason}`));
-      });
-    });
   }
 
-  /** Loses the attempt unless it gets further in time. */
-  #within(attempt: Attempt, what: string): void {
-    const { answerMs = 10_000 } = this.#options;
-    const cancel = this.#environment.after(answerMs, () => {
-      const isSlow = this.#state === 'connecting' || this.#state === 'handshaking';
-      if (this.#attempt === attempt && isSlow) {
-        this.#emit('lost', new Error(`${what} within ${answerMs} ms`));
-      }
-    });
-    attempt.cancels.push(cancel);
+  get #answerMs(): number {
+    return this.#options.answerMs ?? 10_000;
   }
 
-  /** Whatever comes shows that the server is there. */
-  #scheduleCheck(attempt: Attempt): void {
-    attempt.cancelPing?.();
-    const { pingMs = 25_000 } = this.#options;
-    attempt.cancelPing = this.#environment.after(pingMs, () => this.#ping());
+  #lose(attempt: Attempt, error: Error): void {
+    // The same token would be refused again.
+    const isFinal = isExpiry(error) && typeof this.#token !== 'function';
+    this.#emitOf(attempt, isFinal ? 'fatal' : 'lost', error);
   }
 
-  #ping(): void {
-    const attempt = this.#attempt;
-    if (attempt?.socket === undefined) return;
-    const { answerMs = 10_000 } = this.#options;
-    attempt.cancelPing?.();
-    attempt.cancelPing = this.#environment.after(answerMs, () => {
-      if (this.#attempt !== attempt) return;
-      this.#emit('lost', new Error(`the server did not answer within ${answerMs} ms`));
-    });
-    this.#send({ type: 'ping' });
-  }
-
-  #send(message: ClientMessage): void {
-    const attempt = this.#attempt;
-    if (attempt?.socket === undefined) return;
-    try {
-      attempt.socket.send(JSON.stringify(message));
-    } catch (cause) {
-      // A socket that is closing throws; its close may never be told.
-      this.#emit('lost', toError(cause));
-    }
+  /** What an attempt that is over leads to is not the business of the next one. */
+  #emitOf(attempt: Attempt, event: ConnectionEvent, error?: Error): void {
+    if (!attempt.isOver) this.#emit(event, error);
   }
 
   #read(message: GetChangesMessage | GetSnapshotMessage | ResumeSnapshotMessage): void {
-    const requestId = this.#nextRequest();
-    if (this.#attempt !== undefined) this.#attempt.reading = requestId;
-    this.#send({ ...message, requestId });
-  }
-
-  /** Ends an attempt: nothing that it still brings counts. */
-  #abandon(): void {
     const attempt = this.#attempt;
-    this.#attempt = undefined;
     if (attempt === undefined) return;
-    attempt.cancelPing?.();
-    for (const cancel of attempt.cancels) cancel();
-    try {
-      attempt.socket?.close(1000);
-    } catch {
-      // It was not open yet.
-    }
-    const answer = this.#wasTooBig
-      ? new ServerError({ code: 'TOO_LARGE', message: 'the message was too large', fatal: false })
-      : undefined;
-    this.#wasTooBig = false;
-    for (const answered of attempt.answers.values()) answered(answer);
-  }
-
-  async #work(attempt: Attempt, data: unknown): Promise<void> {
-    if (this.#attempt !== attempt) return;
-    try {
-      const message: ServerMessage = JSON.parse(String(data));
-      await this.#receive(attempt, message);
-    } catch (cause) {
-      if (this.#attempt === attempt) this.#emit('lost', toError(cause));
-    }
+    attempt.isOrdered = false;
+    attempt.reading = this.#nextRequest();
+    attempt.send({ ...message, requestId: attempt.reading });
   }
 
   async #receive(attempt: Attempt, message: ServerMessage): Promise<void> {
+    const isBootstrapping = this.#state === 'bootstrapping';
     switch (message.type) {
       case 'handshake_ack':
         return this.#welcome(attempt, message);
       case 'changes':
+        // The rest of an answer that a snapshot has taken the place of.
+        if (isBootstrapping) return;
         await this.#port.receive(message.changeSets, true);
         // A server that says nothing of more sends all of it in one message, but for very long answers.
-        if (Reflect.get(message, 'hasMore') !== true) this.#emit('caughtUp');
-        return;
+        if (Reflect.get(message, 'hasMore') === true) return;
+        attempt.reading = undefined;
+        attempt.isOrdered = true;
+        attempt.hasFreshSnapshot = false;
+        return this.#emitOf(attempt, 'caughtUp');
       case 'push_changes':
         // What comes amid a snapshot is asked for after it.
-        if (this.#state === 'bootstrapping') return;
-        return this.#port.receive(message.changeSets, mayApply(this.#state));
+        if (isBootstrapping) return;
+        if (mayApply(this.#state) && !attempt.isOrdered) {
+          throw new Error('it may read again: what was missed is asked for');
+        }
+        return this.#port.receive(message.changeSets, attempt.isOrdered);
       case 'snapshot_chunk':
-        if (this.#state !== 'bootstrapping') return;
-        return this.#port.receiveChunk(message.chunk);
+        return isBootstrapping ? this.#port.receiveChunk(message.chunk) : undefined;
       case 'snapshot_complete':
         if (this.#port.position() === undefined) throw new Error('the snapshot was not whole');
-        this.#emit('snapshotReceived');
-        return;
+        attempt.hasFreshSnapshot = true;
+        return this.#emit('snapshotReceived');
       case 'apply_result': {
-        const { type: _, requestId = '', ...result } = message;
-        const answered = attempt.answers.get(requestId);
-        attempt.answers.delete(requestId);
-        await answered?.(result);
-        return;
+        const { type: _, requestId, ...result } = message;
+        return this.#answer(attempt, requestId, result);
       }
       case 'authenticated':
+        this.#renewal = undefined;
         this.#expectExpiry(attempt, message.expiresAt);
-        this.#emit('renewed');
-        return;
+        return this.#emit('renewed');
       case 'error':
         return this.#refused(attempt, message);
     }
   }
 
+  async #answer(attempt: Attempt, requestId = '', answer: ApplyAnswer): Promise<void> {
+    const answered = attempt.answers.get(requestId);
+    attempt.answers.delete(requestId);
+    await answered?.(answer);
+  }
+
   #welcome(attempt: Attempt, message: HandshakeAckMessage): void {
-    this.#tell({ serverSiteId: message.serverSiteId, error: undefined });
+    this.#status = { ...this.#status, serverSiteId: message.serverSiteId, error: undefined };
     const serverTimeMs: unknown = Reflect.get(message, 'serverTimeMs');
-    if (typeof serverTimeMs === 'number') this.onServerTime?.(serverTimeMs);
+    if (typeof serverTimeMs === 'number') {
+      this.#serverOffsetMs = serverTimeMs - this.#environment.now();
+      this.onServerTime?.(serverTimeMs);
+    }
     this.#expectExpiry(attempt, message.expiresAt);
     this.#emit(this.#port.position() === undefined ? 'snapshotNeeded' : 'welcomed');
   }
 
   #expectExpiry(attempt: Attempt, expiresAt: number | undefined): void {
     if (expiresAt === undefined || typeof this.#token !== 'function') return;
-    const leftMs = expiresAt - this.#environment.now();
-    const inMs = Math.max(leftMs - RENEW_AHEAD_MS, leftMs / 2, RENEW_AGAIN_MS);
-    this.#renewIn(attempt, inMs);
+    const leftMs = expiresAt - this.#environment.now() - this.#serverOffsetMs;
+    this.#renewIn(attempt, Math.max(leftMs - RENEW_AHEAD_MS, leftMs / 2, RENEW_AGAIN_MS));
   }
 
   #renewIn(attempt: Attempt, ms: number): void {
-    const cancel = this.#environment.after(Math.min(ms, TIMER_MAX_MS), () => {
-      if (this.#attempt !== attempt) return;
-      // It may be catching up or receiving a snapshot just now.
+    this.#cancelRenewal?.();
+    this.#cancelRenewal = attempt.after(ms, () => {
       if (this.#state === 'live') this.#emit('expiring');
-      else this.#renewIn(attempt, RENEW_AGAIN_MS);
+      // A long snapshot must not outlive its credentials.
+      else if (this.#renewal === undefined) void this.#renew();
     });
-    attempt.cancels.push(cancel);
   }
 
-  async #renew(attempt: Attempt | undefined): Promise<void> {
+  async #renew(): Promise<void> {
+    const attempt = this.#attempt;
     if (attempt === undefined) return;
+    const requestId = this.#nextRequest();
+    this.#renewal = requestId;
+    const failed = (error: Error) => this.#notRenewed(attempt, requestId, error);
+    attempt.after(this.#answerMs, () => failed(new Error('no newer token came in time')));
     try {
       const token = await this.#askToken();
-      if (this.#attempt !== attempt) return;
+      if (attempt.isOver || this.#renewal !== requestId) return;
       if (token === undefined) throw new Error('there is no token');
-      this.#send({ type: 'authenticate', token, requestId: this.#nextRequest() });
+      attempt.send({ type: 'authenticate', token, requestId });
     } catch (cause) {
-      if (this.#attempt !== attempt) return;
-      // Counts as being offline: the server says when it is too late.
-      this.#emit('renewed');
-      this.#tell({ error: toError(cause) });
-      this.#renewIn(attempt, RENEW_AGAIN_MS);
+      failed(toError(cause));
     }
+  }
+
+  /** Counts as being offline: the server says when it is too late. */
+  #notRenewed(attempt: Attempt, requestId: string, error: Error): void {
+    if (attempt.isOver || this.#renewal !== requestId) return;
+    this.#renewal = undefined;
+    const { retryAfterMs = 0 } = error instanceof ServerError ? error : {};
+    this.#renewIn(attempt, Math.max(retryAfterMs, RENEW_AGAIN_MS));
+    this.#emit('renewed', error);
   }
 
   async #refused(attempt: Attempt, message: ErrorMessage): Promise<void> {
+    const { requestId, code, fatal } = message;
     const error = new ServerError(message);
-    const { requestId = '', code, fatal, retryAfterMs = 0 } = message;
-    const answered = attempt.answers.get(requestId);
-    if (fatal) {
-      this.#emit('fatal', error);
-      return;
+    if (fatal) return this.#emit('fatal', error);
+    if (attempt.answers.has(requestId ?? '')) {
+      attempt.note(error);
+      return this.#answer(attempt, requestId, error);
     }
-    if (answered !== undefined) {
-      attempt.answers.delete(requestId);
-      await answered(error);
-      return;
-    }
+    if (!hasSession(this.#state)) throw error;
     if (code === 'SNAPSHOT_REQUIRED') {
       await this.#port.startOver();
-      if (this.#attempt === attempt) this.#emit('snapshotNeeded', error);
-      return;
+      // Not at once again, where a snapshot is too old already when it has come.
+      const isLate = this.#state === 'bootstrapping' || attempt.hasFreshSnapshot;
+      return this.#emitOf(attempt, isLate ? 'lost' : 'snapshotNeeded', error);
     }
-    this.#retryAfterMs = retryAfterMs;
-    const isReading = this.#state === 'catchingUp' || this.#state === 'bootstrapping';
-    if (isReading && requestId === attempt.reading) this.#emit('lost', error);
-    else this.#tell({ error });
+    if (requestId !== undefined && requestId === this.#renewal) {
+      return this.#notRenewed(attempt, requestId, error);
+    }
+    const isAnswer = requestId !== undefined && requestId === attempt.reading;
+    if (isAnswer && code === 'NOT_AUTHORIZED') {
+      attempt.reading = undefined;
+      return this.#emit('denied', error);
+    }
+    if (isAnswer || isExpiry(error)) throw error;
+    attempt.note(error);
+    this.#tell({ error });
   }
 }
 
-function toError(cause: unknown): Error {
-  return cause instanceof Error ? cause : new Error(String(cause), { cause });
+function isExpiry(error: Error | undefined): boolean {
+  return error instanceof ServerError && error.code === 'AUTH_EXPIRED';
 }

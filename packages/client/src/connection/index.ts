@@ -5,10 +5,11 @@ export {
   type Environment,
   type SocketConstructor,
   type SocketLike,
+  type Transport,
 } from '../environment.ts';
+export type { ApplyAnswer } from './attempt.ts';
 export type { BackoffOptions } from './backoff.ts';
 export {
-  type ApplyAnswer,
   Connection,
   type ConnectionOptions,
   type ConnectionPort,
@@ -17,3 +18,4 @@ export {
 } from './connection.ts';
 export { ServerError } from './server-error.ts';
 export { type ConnectionEvent, type ConnectionState, TRANSITIONS } from './states.ts';
+export { createPage, type Page, watchPage } from './wake-ups.ts';

@@ -46,7 +46,9 @@ export const EVENTS = [
   'snapshotReceived',
   /** The last message of an answer to `get_changes` has been received. */
   'caughtUp',
-  /** The credentials run out soon. */
+  /** It may not read, though perhaps write. */
+  'denied',
+  /** The credentials run out soon, or others were set. */
   'expiring',
   'renewed',
   /** The socket is gone, or could not be opened, or gives no answer, or there was no token. */
@@ -80,9 +82,14 @@ export const TRANSITIONS: Readonly<Record<ConnectionState, Row>> = {
   catchingUp: row('catchingUp', {
     ...onSocket,
     caughtUp: 'live',
+    denied: 'live',
     snapshotNeeded: 'bootstrapping',
   }),
-  bootstrapping: row('bootstrapping', { ...onSocket, snapshotReceived: 'catchingUp' }),
+  bootstrapping: row('bootstrapping', {
+    ...onSocket,
+    snapshotReceived: 'catchingUp',
+    denied: 'live',
+  }),
   live: row('live', { ...onSocket, expiring: 'renewing', snapshotNeeded: 'bootstrapping' }),
   renewing: row('renewing', { ...onSocket, renewed: 'live', snapshotNeeded: 'bootstrapping' }),
   waiting: row('waiting', {
@@ -101,6 +108,11 @@ export function nextState(state: ConnectionState, event: ConnectionEvent): Conne
 /** Whether batches may be sent. What a snapshot replaces is sent after it. */
 export function mayApply(state: ConnectionState): boolean {
   return state === 'live' || state === 'renewing';
+}
+
+/** Whether the server has let the client in. */
+export function hasSession(state: ConnectionState): boolean {
+  return hasSocket(state) && state !== 'connecting' && state !== 'handshaking';
 }
 
 /** Whether there is a socket, or one is being opened. */

@@ -1,0 +1,197 @@
+/**
+ * One try at being connected: a socket with what belongs to it, which all ends with it. What arrives is
+ * worked on one after the other. Once it is over nothing of it is told any more, however late it comes.
+ */
+
+import type { Environment, SocketLike } from '../environment.ts';
+import type { ApplyResult, ClientMessage, ServerMessage } from '../protocol/messages.ts';
+import { isTooBig, ServerError } from './server-error.ts';
+
+/** What became of a batch. With `undefined` nobody knows: the connection was lost before the answer. */
+export type ApplyAnswer = ApplyResult | ServerError | undefined;
+
+export interface AttemptPort {
+  opened(): void;
+  /** Awaited before the next message is worked on; what it throws loses the attempt. */
+  message(message: ServerMessage): Promise<void>;
+  lost(error: Error): void;
+}
+
+export interface AttemptOptions {
+  /** An idle connection is checked after so long. */
+  pingMs: number;
+  /** So long a server has to answer. */
+  answerMs: number;
+}
+
+/** Timers can't be longer. */
+const TIMER_MAX_MS = 2 ** 31 - 1;
+/** So often a server may answer pings and not the request that it was sent. */
+const SILENT_PINGS_MAX = 3;
+/** An error that was told so shortly before the end is why it ended. */
+const REASON_MS = 5_000;
+
+export class Attempt {
+  /** Of the batches under way, by request. */
+  readonly answers = new Map<string, (answer: ApplyAnswer) => unknown>();
+  /** The request that is being answered with changes or a snapshot. */
+  reading: string | undefined;
+  /** All up to a push has been received: it may move the position. */
+  isOrdered = false;
+  /** A snapshot has been received, and nothing was asked for after it has been. */
+  hasFreshSnapshot = false;
+  isOver = false;
+  readonly #environment: Environment;
+  readonly #port: AttemptPort;
+  readonly #options: AttemptOptions;
+  readonly #cancels = new Set<() => void>();
+  #socket: SocketLike | undefined;
+  #inbox = Promise.resolve();
+  #unworked = 0;
+  #cancelCheck: (() => void) | undefined;
+  #isChecking = false;
+  #silentPings = 0;
+  #told: { error: Error; at: number } | undefined;
+  #tooBig: ServerError | undefined;
+
+  constructor(environment: Environment, port: AttemptPort, options: AttemptOptions) {
+    this.#environment = environment;
+    this.#port = port;
+    this.#options = options;
+  }
+
+  /** Runs something later, unless it is over by then. @returns cancels it */
+  after(ms: number, run: () => void): () => void {
+    const stop = this.#environment.after(Math.min(ms, TIMER_MAX_MS), () => {
+      this.#cancels.delete(cancel);
+      run();
+    });
+    const cancel = () => {
+      this.#cancels.delete(cancel);
+      stop();
+    };
+    this.#cancels.add(cancel);
+    return cancel;
+  }
+
+  use(socket: SocketLike): void {
+    this.#socket = socket;
+    const ifOn =
+      <A extends unknown[]>(handle: (...args: A) => void) =>
+      (...args: A) => {
+        if (!this.isOver) handle(...args);
+      };
+    socket.onopen = ifOn(() => this.#port.opened());
+    socket.onmessage = ifOn(({ data }) => {
+      // Whatever comes shows that the server is there.
+      this.#isChecking = false;
+      this.#checkAfter(this.#options.pingMs);
+      this.#work(() => this.#take(JSON.parse(String(data))));
+    });
+    // A close follows, and says as much.
+    socket.onerror = () => undefined;
+    socket.onclose = ifOn(({ code, reason }) =>
+      // What came before it is worked on first: it may say why.
+      this.#work(async () => {
+        if (isTooBig(code)) {
+          const message = 'the message was too large';
+          this.#tooBig = new ServerError({ code: 'TOO_LARGE', message });
+        }
+        const { error, at = 0 } = this.#told ?? {};
+        const isReason = this.#environment.now() - at < REASON_MS;
+        throw (isReason && error) || new Error(`the connection closed: ${code} ${reason}`);
+      }),
+    );
+  }
+
+  #work(work: () => Promise<void>): void {
+    this.#unworked++;
+    this.#inbox = this.#inbox.then(async () => {
+      try {
+        if (!this.isOver) await work();
+      } catch (cause) {
+        this.#lose(toError(cause));
+      }
+      this.#unworked--;
+    });
+  }
+
+  async #take(message: ServerMessage): Promise<void> {
+    // These are no answer to what was asked.
+    if (message.type !== 'pong' && message.type !== 'push_changes') this.#silentPings = 0;
+    await this.#port.message(message);
+  }
+
+  #lose(error: Error): void {
+    if (!this.isOver) this.#port.lost(error);
+  }
+
+  /** The server said that something went wrong, and may end the connection for it. */
+  note(error: Error): void {
+    this.#told = { error, at: this.#environment.now() };
+  }
+
+  send(message: ClientMessage): void {
+    try {
+      this.#socket?.send(JSON.stringify(message));
+    } catch (cause) {
+      // A socket that is closing throws; its close may never be told.
+      this.#lose(toError(cause));
+    }
+  }
+
+  #checkAfter(ms: number): void {
+    this.#cancelCheck?.();
+    this.#cancelCheck = this.after(ms, () => {
+      const isAsked = this.reading !== undefined || this.answers.size > 0;
+      if (!isAsked || this.#unworked > 0) this.#silentPings = 0;
+      else if (++this.#silentPings > SILENT_PINGS_MAX) {
+        this.#lose(new Error('the server does not answer what it was asked'));
+        return;
+      }
+      this.check();
+    });
+  }
+
+  /** Loses it unless the server shows within `answerMs` that it is there. */
+  check(answerMs = this.#options.answerMs): void {
+    if (this.#isChecking) return;
+    this.#isChecking = true;
+    this.#cancelCheck?.();
+    this.#cancelCheck = this.after(answerMs, () =>
+      this.#lose(new Error(`the server did not answer within ${answerMs} ms`)),
+    );
+    this.send({ type: 'ping' });
+  }
+
+  end(): void {
+    if (this.isOver) return;
+    this.isOver = true;
+    for (const cancel of [...this.#cancels]) cancel();
+    try {
+      this.#socket?.close(1000);
+    } catch {
+      // It can't be closed in the state that it is in.
+    }
+    for (const answered of this.answers.values()) {
+      // Later: who is told may begin anew at once. What it throws is its own.
+      void Promise.resolve(this.#tooBig)
+        .then(answered)
+        .catch(() => undefined);
+    }
+  }
+}
+
+/** Later: who is told may begin anew at once. What it throws is its own. */
+export function answerLater(
+  answered: (answer: ApplyAnswer) => unknown,
+  answer: ServerError | undefined,
+): void {
+  Promise.resolve(answer)
+    .then(answered)
+    .catch(() => undefined);
+}
+
+export function toError(cause: unknown): Error {
+  return cause instanceof Error ? cause : new Error(String(cause), { cause });
+}
