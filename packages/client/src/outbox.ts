@@ -61,7 +61,7 @@ export class Outbox {
     this.#connection = connection;
     this.#port = port;
     this.#environment = environment;
-    this.#backoff = new Backoff({ firstMs: PAUSE_MS }, environment.random);
+    this.#backoff = new Backoff({ firstMs: PAUSE_MS }, environment);
   }
 
   /** Sends what there is, unless a batch is under way or may not be sent now. */

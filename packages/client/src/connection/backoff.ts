@@ -4,6 +4,8 @@
  * at once.
  */
 
+import type { Environment } from '../environment.ts';
+
 export interface BackoffOptions {
   /** The bound of the first pause. Default: 500. */
   firstMs?: number;
@@ -14,20 +16,23 @@ export interface BackoffOptions {
 export class Backoff {
   readonly #firstMs: number;
   readonly #maxMs: number;
-  readonly #random: () => number;
+  readonly #environment: Pick<Environment, 'random'>;
   #tries = 0;
 
-  constructor({ firstMs = 500, maxMs = 30_000 }: BackoffOptions, random: () => number) {
+  constructor(
+    { firstMs = 500, maxMs = 30_000 }: BackoffOptions,
+    environment: Pick<Environment, 'random'>,
+  ) {
     this.#firstMs = firstMs;
     this.#maxMs = maxMs;
-    this.#random = random;
+    this.#environment = environment;
   }
 
   /** @param atLeastMs what the server asked for; the random time comes on top of it */
   next(atLeastMs = 0): number {
     const bound = Math.min(this.#maxMs, this.#firstMs * 2 ** Math.min(this.#tries, 20));
     this.#tries++;
-    return atLeastMs + Math.round(this.#random() * bound);
+    return atLeastMs + Math.round(this.#environment.random() * bound);
   }
 
   reset(): void {

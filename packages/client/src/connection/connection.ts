@@ -118,7 +118,7 @@ export class Connection {
     this.#port = port;
     this.#environment = environment;
     this.#token = options.token;
-    this.#backoff = new Backoff(options.backoff ?? {}, environment.random);
+    this.#backoff = new Backoff(options.backoff ?? {}, environment);
   }
 
   get status(): ConnectionStatus {

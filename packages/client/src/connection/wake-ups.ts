@@ -31,9 +31,10 @@ const ENDING = ['pagehide', 'freeze'];
  */
 export function watchPage(
   target: WakeUpTarget,
-  { page, after }: { page?: Page; after(ms: number, run: () => void): () => void },
+  environment: { page?: Page; after(ms: number, run: () => void): () => void },
   mayLetGo: () => boolean,
 ): () => void {
+  const { page } = environment;
   let cancel = () => {};
   if (page === undefined) return cancel;
   const sleep = () => {
@@ -42,16 +43,16 @@ export function watchPage(
   };
   const letGo = () => {
     if (mayLetGo()) target.sleep();
-    else cancel = after(HIDDEN_MS, letGo);
+    else cancel = environment.after(HIDDEN_MS, letGo);
   };
   const wake = () => {
     cancel();
     target.wake();
-    if (page.isHidden()) cancel = after(HIDDEN_MS, letGo);
+    if (page.isHidden()) cancel = environment.after(HIDDEN_MS, letGo);
   };
   const offline = () => {
     sleep();
-    cancel = after(OFFLINE_MS, wake);
+    cancel = environment.after(OFFLINE_MS, wake);
   };
   const ends = [
     ...WAKING.map((event) => page.on(event, wake)),

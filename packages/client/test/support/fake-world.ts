@@ -1,5 +1,6 @@
 /** An environment of which a test moves every part: time, timers, tokens and sockets. */
 
+import type { Page } from '../../src/connection/wake-ups.ts';
 import type { Environment, SocketLike } from '../../src/environment.ts';
 
 interface Timer {
@@ -61,6 +62,7 @@ export class FakeWorld implements Environment {
   timeMs = 1_800_000_000_000;
   readonly sockets: FakeSocket[] = [];
   readonly timers = new Set<Timer>();
+  page?: Page;
   /** Given to who asks for a random number. */
   randomNumber = 0.5;
 
