@@ -13,6 +13,7 @@ export interface SocketLike {
   onerror: ((event: unknown) => void) | null;
   send(text: string): void;
   close(code?: number, reason?: string): void;
+  addEventListener?(event: 'message', listener: () => void): void;
 }
 
 export type SocketConstructor = new (url: string) => SocketLike;

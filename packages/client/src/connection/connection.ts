@@ -335,7 +335,7 @@ export class Connection {
         if (isBootstrapping) return;
         await this.#port.receive(message.changeSets, true);
         // A server that says nothing of more sends all of it in one message, but for very long answers.
-        if (Reflect.get(message, 'hasMore') === true) return;
+        if (message.hasMore === true) return;
         attempt.reading = undefined;
         attempt.isOrdered = true;
         attempt.hasFreshSnapshot = false;
@@ -374,8 +374,8 @@ export class Connection {
 
   #welcome(attempt: Attempt, message: HandshakeAckMessage): void {
     this.#status = { ...this.#status, serverSiteId: message.serverSiteId, error: undefined };
-    const serverTimeMs: unknown = Reflect.get(message, 'serverTimeMs');
-    if (typeof serverTimeMs === 'number') {
+    const { serverTimeMs } = message;
+    if (serverTimeMs !== undefined) {
       this.#serverOffsetMs = serverTimeMs - this.#environment.now();
       this.onServerTime?.(serverTimeMs);
     }
