@@ -36,13 +36,7 @@ const PAUSE_MS = 1_000;
 const LOSSES_MAX = 3;
 
 /** What the server refuses for what is in the batch, so that another try is useless. */
-const GUILTY = new Set([
-  'MESSAGE_ERROR',
-  'NOT_AUTHORIZED',
-  'UNKNOWN_MESSAGE',
-  'TOO_LARGE',
-  'INVALID_DATABASE_ID',
-]);
+const GUILTY = ['MESSAGE_ERROR', 'NOT_AUTHORIZED', 'TOO_LARGE'];
 
 export class Outbox {
   readonly #connection: Connection;
@@ -131,7 +125,7 @@ export class Outbox {
       return;
     }
     const [first] = batch;
-    if (!GUILTY.has(code) || first === undefined) return this.#pause(retryAfterMs);
+    if (!GUILTY.includes(code) || first === undefined) return this.#pause(retryAfterMs);
     if (batch.length > 1) {
       this.#writesMax = half(batch);
       return;

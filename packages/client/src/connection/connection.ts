@@ -430,7 +430,8 @@ export class Connection {
     if (fatal) return this.#emit('fatal', error);
     if (attempt.answers.has(requestId ?? '')) {
       attempt.note(error);
-      return this.#answer(attempt, requestId, error);
+      await this.#answer(attempt, requestId, error);
+      if (code !== 'SNAPSHOT_REQUIRED') return;
     }
     if (!hasSession(this.#state)) throw error;
     if (code === 'SNAPSHOT_REQUIRED') {

@@ -2,12 +2,21 @@
 
 import WebSocket from 'ws';
 import type { TestOwner } from '../../../../src/testing/index.ts';
-import type { SocketConstructor } from '../../src/environment.ts';
+import {
+  createEnvironment,
+  type Environment,
+  type SocketConstructor,
+} from '../../src/environment.ts';
 import { createSyncClient, type SyncClient, type SyncClientOptions } from '../../src/index.ts';
 import { memoryStore } from '../../src/stores/memory.ts';
 
 /** Node's own from 22 on is used as well; `ws` is what Node 20 has. */
 export const Socket = WebSocket as unknown as SocketConstructor;
+
+/** Waits only for what it is told to wait for: pauses are random times, and this one draws none. */
+export function impatient(): Environment {
+  return { ...createEnvironment({ WebSocket: Socket }), random: () => 0 };
+}
 
 export async function startClient(
   owner: TestOwner,
