@@ -8,6 +8,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Histogram } from 'prom-client';
 import type { TSchema } from 'typebox';
+import { EVENTS, STATES, TRANSITIONS } from '../packages/client/src/connection/states.ts';
 import { CONFIG_OPTIONS, type ConfigOption } from '../src/config/options.ts';
 import { CHANGES_BUCKETS, Distribution, SECONDS_BUCKETS, Tally } from '../src/metrics/counts.ts';
 import { createMetrics } from '../src/metrics/metrics.ts';
@@ -159,6 +160,9 @@ const TABLES: Readonly<Record<string, Readonly<Record<string, () => string>>>> =
     'messages of the client': () => messagesTable(CLIENT_MESSAGE_SCHEMAS),
     'messages of the server': () => messagesTable(SERVER_MESSAGE_SCHEMAS),
     'chunks of a snapshot': () => messagesTable(SNAPSHOT_CHUNK_SCHEMAS),
+  },
+  'docs/client.md': {
+    'states of the connection': statesPicture,
   },
 };
 
@@ -423,6 +427,22 @@ function messagesTable(schemas: Readonly<Record<string, TSchema>>): string {
     ],
     Object.entries(schemas),
   );
+}
+
+/** As text for Mermaid, which GitHub and others draw. */
+function statesPicture(): string {
+  const events = new Map<string, string[]>();
+  for (const state of STATES) {
+    for (const event of EVENTS) {
+      const next = TRANSITIONS[state][event];
+      // It would be drawn from everywhere.
+      if (next === state || event === 'stop') continue;
+      const arrow = `${state} --> ${next}`;
+      events.set(arrow, [...(events.get(arrow) ?? []), event]);
+    }
+  }
+  const lines = [...events].map(([arrow, names]) => `  ${arrow}: ${names.join(', ')}`);
+  return ['```mermaid', 'stateDiagram-v2', '  [*] --> stopped', ...lines, '```'].join('\n');
 }
 
 /** @param page as it is; each table in it stands between two marks */
