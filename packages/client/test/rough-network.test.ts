@@ -61,6 +61,8 @@ async function play(t: TestOwner, seed: number, transports: readonly string[]) {
     assert.deepEqual(client.table('own').all(), witness.table('own').all());
   }
   assert.ok(fates.every((fate) => fate === 'acknowledged' || fate === 'superseded'));
+  await Promise.all(clients.map((client) => client.close()));
+  proxy.cutAll();
   return proxy;
 }
 

@@ -40,10 +40,15 @@ export class RoughProxy {
     await once(listener, 'listening');
     proxy.port = (listener.address() as AddressInfo).port;
     owner.after(() => {
-      for (const socket of proxy.#sockets) socket.destroy();
+      proxy.cutAll();
       listener.close();
     });
     return proxy;
+  }
+
+  cutAll(): void {
+    for (const socket of this.#sockets) socket.destroy();
+    this.#sockets.clear();
   }
 
   #isNow(chance: number): boolean {
