@@ -13,7 +13,7 @@ const BOUNDS = {
   '.': 12_000,
   './protocol': 3_000,
   './connection': 6_000,
-  './http': 2_000,
+  './http': 2_200,
   './memory': 2_000,
 };
 

@@ -43,7 +43,12 @@ const globals = globalThis as unknown as Globals;
 
 /** What proxies answer by themselves, without a code. */
 const CODES: Record<number, string> = { 413: 'TOO_LARGE', 429: 'RATE_LIMITED', 503: 'OVERLOADED' };
-const FATAL = ['AUTH_FAILED', 'INVALID_DATABASE_ID', 'PROTOCOL_VERSION_MISMATCH'];
+const FATAL = [
+  'AUTH_FAILED',
+  'INVALID_DATABASE_ID',
+  'PROTOCOL_VERSION_MISMATCH',
+  'ALREADY_AUTHENTICATED',
+];
 /** Others may have answered to own changes. */
 const AFTER_APPLY_MS = 500;
 

@@ -1,6 +1,6 @@
 /**
- * The states of a connection, and what becomes of each by each event: a total table, so that a new
- * state or event does not compile until everything is said of it. Nothing here has effects.
+ * The states of a connection, and what becomes of each by each event: a total table, which a test
+ * walks through and docs/client.md draws. Nothing here has effects.
  */
 
 export const STATES = [
@@ -59,50 +59,54 @@ export const EVENTS = [
 
 export type ConnectionEvent = (typeof EVENTS)[number];
 
-type Row = Readonly<Record<ConnectionEvent, ConnectionState>>;
-
-/** What an event means wherever a row says nothing else; all else leaves the state as it is. */
-function row(own: ConnectionState, moves: Partial<Row>): Row {
-  const stays = Object.fromEntries(EVENTS.map((event) => [event, own]));
-  return { ...(stays as Row), stop: 'stopped', ...moves };
-}
+type Moves = Readonly<Partial<Record<ConnectionEvent, ConnectionState>>>;
 
 /** Of all states that have a socket. */
 const onSocket = { lost: 'waiting', fatal: 'refused', sleep: 'offline' } as const;
 
-export const TRANSITIONS: Readonly<Record<ConnectionState, Row>> = {
-  stopped: row('stopped', { start: 'connecting' }),
-  offline: row('offline', { start: 'connecting', wake: 'connecting' }),
-  connecting: row('connecting', { ...onSocket, opened: 'handshaking' }),
-  handshaking: row('handshaking', {
+/** Where events lead. `stop` leads to `stopped` from everywhere; all else leaves a state as it is. */
+const MOVES: Readonly<Record<ConnectionState, Moves>> = {
+  stopped: { start: 'connecting' },
+  offline: { start: 'connecting', wake: 'connecting' },
+  connecting: { ...onSocket, opened: 'handshaking' },
+  handshaking: {
     ...onSocket,
     welcomed: 'catchingUp',
     snapshotNeeded: 'bootstrapping',
-  }),
-  catchingUp: row('catchingUp', {
+  },
+  catchingUp: {
     ...onSocket,
     caughtUp: 'live',
     denied: 'live',
     snapshotNeeded: 'bootstrapping',
-  }),
-  bootstrapping: row('bootstrapping', {
+  },
+  bootstrapping: {
     ...onSocket,
     snapshotReceived: 'catchingUp',
     denied: 'live',
-  }),
-  live: row('live', { ...onSocket, expiring: 'renewing', snapshotNeeded: 'bootstrapping' }),
-  renewing: row('renewing', { ...onSocket, renewed: 'live', snapshotNeeded: 'bootstrapping' }),
-  waiting: row('waiting', {
+  },
+  live: { ...onSocket, expiring: 'renewing', snapshotNeeded: 'bootstrapping' },
+  renewing: { ...onSocket, renewed: 'live', snapshotNeeded: 'bootstrapping' },
+  waiting: {
     start: 'connecting',
     wake: 'connecting',
     retry: 'connecting',
     sleep: 'offline',
-  }),
-  refused: row('refused', { start: 'connecting' }),
+  },
+  refused: { start: 'connecting' },
 };
 
 export function nextState(state: ConnectionState, event: ConnectionEvent): ConnectionState {
-  return TRANSITIONS[state][event];
+  return event === 'stop' ? 'stopped' : (MOVES[state][event] ?? state);
+}
+
+/** The whole table, for who draws or checks it. */
+export const TRANSITIONS: Readonly<
+  Record<ConnectionState, Readonly<Record<ConnectionEvent, ConnectionState>>>
+> = /* @__PURE__ */ toTable(STATES, (state) => toTable(EVENTS, (event) => nextState(state, event)));
+
+function toTable<K extends string, V>(keys: readonly K[], valueFor: (key: K) => V): Record<K, V> {
+  return Object.fromEntries(keys.map((key) => [key, valueFor(key)])) as Record<K, V>;
 }
 
 /** Whether batches may be sent. What a snapshot replaces is sent after it. */
@@ -117,5 +121,5 @@ export function hasSession(state: ConnectionState): boolean {
 
 /** Whether there is a socket, or one is being opened. */
 export function hasSocket(state: ConnectionState): boolean {
-  return TRANSITIONS[state].lost === 'waiting' && state !== 'waiting';
+  return MOVES[state].lost !== undefined;
 }

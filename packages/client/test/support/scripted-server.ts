@@ -74,9 +74,9 @@ export class ScriptedServer {
       case 'ping':
         return [{ type: 'pong' }];
       default:
-        return [header, footer]
-          .map((chunk): object => ({ type: 'snapshot_chunk', chunk }))
-          .concat({ type: 'snapshot_complete' });
+        return SNAPSHOT.map((chunk): object => ({ type: 'snapshot_chunk', chunk })).concat({
+          type: 'snapshot_complete',
+        });
     }
   }
 }
@@ -97,3 +97,6 @@ const footer = {
   totalEntries: 0,
   totalMigrations: 0,
 };
+
+/** Of a database without anything. */
+export const SNAPSHOT = [header, footer];
