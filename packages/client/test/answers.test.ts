@@ -176,16 +176,16 @@ for (const { name, aheadMs } of [
     ann.connect();
     const fates = await Promise.all(writes.map(({ settled }) => settled));
     assert.deepEqual(fates, ['acknowledged', 'acknowledged', 'acknowledged']);
+    // It goes by the server's clock from now on.
+    const fresh = set(ann, 9, 'fresh');
+    assert.ok(Math.abs(hlcWallTimeMs(fresh.id) - Date.now()) < 60_000);
+    assert.equal(await fresh.settled, 'acknowledged');
     await untilTable(ben, 'tasks', ([row]) => Reflect.get(row?.row ?? {}, 'title') === 'offline 3');
     await set(ben, 1, 'by ben').settled;
     await untilTable(ann, 'tasks', ([row]) => Reflect.get(row?.row ?? {}, 'title') === 'by ben');
     const last = set(ann, 1, 'after ben');
     assert.equal(await last.settled, 'acknowledged');
     await untilTable(ben, 'tasks', ([row]) => Reflect.get(row?.row ?? {}, 'title') === 'after ben');
-    // It goes by the server's clock from now on.
-    const fresh = set(ann, 9, 'fresh');
-    assert.ok(Math.abs(hlcWallTimeMs(fresh.id) - Date.now()) < 60_000);
-    assert.equal(await fresh.settled, 'acknowledged');
     assert.deepEqual(ann.outcomes.list(), []);
   });
 }

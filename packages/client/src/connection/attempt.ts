@@ -173,12 +173,7 @@ export class Attempt {
     } catch {
       // It can't be closed in the state that it is in.
     }
-    for (const answered of this.answers.values()) {
-      // Later: who is told may begin anew at once. What it throws is its own.
-      void Promise.resolve(this.#tooBig)
-        .then(answered)
-        .catch(() => undefined);
-    }
+    for (const answered of this.answers.values()) answerLater(answered, this.#tooBig);
   }
 }
 

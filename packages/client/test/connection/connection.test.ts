@@ -292,6 +292,29 @@ test('a snapshot that is too old when it has come is taken again after a pause',
   assert.equal(state(), 'waiting');
 });
 
+test('pushes move the position only when all before them has been received', async () => {
+  const received: boolean[] = [];
+  const receive = async (_: unknown, isOrdered: boolean) => void received.push(isOrdered);
+  const { serve, tell, fail, state } = start({}, { receive });
+  const push = { type: 'push_changes', changeSets: [] };
+  const changes = { type: 'changes', changeSets: [], hasMore: false };
+  await serve();
+  await tell(push);
+  assert.deepEqual(received.splice(0), [true, true]);
+  await fail('SNAPSHOT_REQUIRED');
+  assert.equal(state(), 'bootstrapping');
+  // The rest of an answer that the snapshot takes the place of, and what the snapshot holds.
+  await tell(changes);
+  await tell(push);
+  assert.deepEqual(received, []);
+  await tell({ type: 'snapshot_complete' });
+  assert.equal(state(), 'catchingUp');
+  await tell(push);
+  await tell(changes);
+  await tell(push);
+  assert.deepEqual(received, [false, true, true]);
+});
+
 test('a listener that throws, or stops it, does no harm', async (t) => {
   const { connection, serve, state, world } = start();
   const thrown: unknown[] = [];
