@@ -15,6 +15,7 @@ import {
 } from '../src/protocol/schemas.ts';
 import {
   ApplyResultSchema,
+  ConflictingCellSchema,
   RejectedChangeSchema,
   SERVER_MESSAGE_SCHEMAS,
   SNAPSHOT_CHUNK_SCHEMAS,
@@ -65,6 +66,7 @@ const NAMED: readonly (readonly [name: string, schema: TSchema])[] = [
   ['ChangeSet', ChangeSetSchema],
   ['SentChangeSet', SentChangeSetSchema],
   ['Checkpoint', CheckpointSchema],
+  ['ConflictingCell', ConflictingCellSchema],
   ['RejectedChange', RejectedChangeSchema],
   ['ApplyResult', ApplyResultSchema],
   ...CHUNKS,

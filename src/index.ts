@@ -95,6 +95,7 @@ export {
   type Change,
   type ChangeSet,
   type ColumnChange,
+  type ConflictingCell,
   encodeChangeSet,
   type RejectedChange,
   type RowDeletion,

@@ -303,8 +303,10 @@ function anew(changeSet: ChangeSet): ChangeSet {
 }
 
 function copyResult(result: ApplyResult): ApplyResult {
-  const { rejected } = result;
-  return rejected === undefined
-    ? { ...result }
-    : { ...result, rejected: structuredClone(rejected) };
+  const { rejected, conflicting } = result;
+  return {
+    ...result,
+    ...(rejected && { rejected: structuredClone(rejected) }),
+    ...(conflicting && { conflicting: structuredClone(conflicting) }),
+  };
 }

@@ -16,6 +16,7 @@ export interface Reason {
 export const UNEXPLAINED: Readonly<Reason> = { reason: 'rejected', code: 'REJECTED' };
 
 export interface Place {
+  schema: string;
   table: string;
   /** `undefined` for the deletion of a row, and for DDL. */
   column: string | undefined;
@@ -24,9 +25,10 @@ export interface Place {
 }
 
 export function placeOfItem(item: WireItem): Place {
-  const { table, type } = item;
-  if (type === 'column') return { table, column: item.column, pk: item.pk };
-  return { table, column: undefined, pk: type === 'delete' ? item.pk : undefined };
+  const { schema, table, type } = item;
+  if (type === 'column') return { schema, table, column: item.column, pk: item.pk };
+  const pk = type === 'delete' ? item.pk : undefined;
+  return { schema, table, column: undefined, pk };
 }
 
 /** 0 stands for a part that is not named: it can't be a name. */

@@ -109,11 +109,14 @@ function isAbout({ change }: ChangeOutcome, tables: TableMap<true>): boolean {
  * Keeps entries of other tables out. An entry without a table is about the whole batch, and stays.
  */
 function withoutOthers(result: ApplyResult, tables: TableMap<true>): ApplyResult {
-  const { rejected } = result;
-  if (rejected === undefined) return result;
-  const own = rejected.filter(({ table }) => table === undefined || tables.hasName(table));
-  const { rejected: _, ...rest } = result;
-  return own.length === 0 ? rest : { ...rest, rejected: own };
+  const { rejected = [], conflicting = [], ...counts } = result;
+  const said = rejected.filter(({ table }) => table === undefined || tables.hasName(table));
+  const lost = conflicting.filter((cell) => tables.get(cell) !== undefined);
+  return {
+    ...counts,
+    ...(said.length > 0 && { rejected: said }),
+    ...(lost.length > 0 && { conflicting: lost }),
+  };
 }
 
 /**

@@ -26,6 +26,7 @@ const RequestIdSchema = Type.Optional(
 const ValuesSchema = Type.Array(Type.Unknown());
 
 export const RejectedChangeSchema = Type.Object({
+  schema: Type.Optional(Type.String({ description: 'Missing if the hook named no change.' })),
   table: Type.Optional(
     Type.String({ description: 'Missing if the hook named nothing in the batch.' }),
   ),
@@ -35,7 +36,21 @@ export const RejectedChangeSchema = Type.Object({
     Type.String({ description: 'The hook’s own code, `REJECTED` or `FOREIGN_AUTHOR`.' }),
   ),
   reason: Type.String(),
+  transactionId: Type.Optional(
+    Type.String({ description: 'Of the change; missing if the hook named none.' }),
+  ),
 });
+
+/** A cell that a batch has lost, and what has won there. */
+export const ConflictingCellSchema = Type.Object({
+  schema: Type.String(),
+  table: Type.String({ description: 'As in the change that lost.' }),
+  column: Type.String(),
+  pk: ValuesSchema,
+  hlc: HlcSchema,
+  value: Type.Optional(Type.Unknown({ description: 'Missing if it is long.' })),
+});
+export type WireConflictingCell = Static<typeof ConflictingCellSchema>;
 
 /** The answer to a batch. */
 export const ApplyResultSchema = Type.Object({
@@ -44,6 +59,7 @@ export const ApplyResultSchema = Type.Object({
   conflicts: CountSchema,
   transactions: CountSchema,
   rejected: Type.Optional(Type.Array(RejectedChangeSchema)),
+  conflicting: Type.Optional(Type.Array(ConflictingCellSchema)),
 });
 
 const ChangeSetsSchema = Type.Array(SentChangeSetSchema);

@@ -4,7 +4,7 @@ import { decodeHlc, encodeHlc, type Hlc } from '../clock/hlc.ts';
 import { type SiteId, siteIdToText, textToSiteId } from '../clock/site-id.ts';
 import type { MigrationType } from './constants.ts';
 import type { WireChange, WireChangeSet, WireMigration } from './schemas.ts';
-import type { WireApplyResult } from './server-messages.ts';
+import type { WireApplyResult, WireConflictingCell } from './server-messages.ts';
 import { decodeValue, encodeValue, type SqlValue } from './values.ts';
 
 export interface ColumnChange {
@@ -59,9 +59,25 @@ export interface RejectedChange {
   reason: string;
   /** For programs. */
   code?: string;
+  /** Set by the coordinator: a hook's entry counts for its table in every schema. */
+  schema?: string;
   table?: string;
   column?: string;
   pk?: SqlValue[];
+  /** Set by the coordinator: the transaction of the change. */
+  transactionId?: string;
+}
+
+/** A cell of a batch that lost against a newer value. */
+export interface ConflictingCell {
+  schema: string;
+  table: string;
+  column: string;
+  pk: SqlValue[];
+  /** Of the change that has won. */
+  hlc: Hlc;
+  /** The value that has won. Absent if it is too long to be told here. */
+  value?: SqlValue;
 }
 
 /** The result of a batch. */
@@ -75,6 +91,11 @@ export interface ApplyResult {
   /** Change sets in the batch. */
   transactions: number;
   rejected?: RejectedChange[];
+  /**
+   * The cells that `conflicts` counts, as far as there is room for them. A change of such a cell has
+   * lost if its HLC is less than that of the entry.
+   */
+  conflicting?: ConflictingCell[];
 }
 
 export function decodeChange(change: WireChange): Change {
@@ -165,11 +186,27 @@ export function encodeChangeSet(changeSet: ChangeSet): WireChangeSet {
 }
 
 /** An apply result on the wire: primary keys in JSON form. */
-export function encodeApplyResult({ rejected, ...counts }: ApplyResult): WireApplyResult {
-  if (rejected === undefined) return counts;
-  const encoded = rejected.map(({ pk, ...rejection }) => ({
-    ...rejection,
-    ...(pk === undefined ? {} : { pk: pk.map(encodeValue) }),
-  }));
-  return { ...counts, rejected: encoded };
+export function encodeApplyResult({
+  rejected,
+  conflicting,
+  ...counts
+}: ApplyResult): WireApplyResult {
+  return {
+    ...counts,
+    ...(rejected && { rejected: rejected.map(encodeRejected) }),
+    ...(conflicting && { conflicting: conflicting.map(encodeConflicting) }),
+  };
+}
+
+function encodeRejected({ pk, ...rejection }: RejectedChange) {
+  return { ...rejection, ...(pk && { pk: pk.map(encodeValue) }) };
+}
+
+function encodeConflicting({ pk, hlc, value, ...names }: ConflictingCell): WireConflictingCell {
+  return {
+    ...names,
+    pk: pk.map(encodeValue),
+    hlc: encodeHlc(hlc),
+    ...(value !== undefined && { value: encodeValue(value) }),
+  };
 }

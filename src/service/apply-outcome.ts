@@ -12,6 +12,7 @@ import type { HookChain } from '../hooks/chain.ts';
 import type { CallOrigin, ClientIdentity } from '../hooks/types.ts';
 import type { WireChange, WireMigration } from '../protocol/schemas.ts';
 import type { ApplyResult, RejectedChange } from '../protocol/types.ts';
+import { type Visible, winnerOf } from './conflicting.ts';
 import type { Corrected } from './corrections.ts';
 import { readFilterOf } from './read-filter.ts';
 import { explainForeign } from './rejections.ts';
@@ -36,10 +37,11 @@ export function withoutHidden(
   if (hidden.size === 0) return result;
   const { applied, skipped, conflicts, transactions } = result;
   const counts = { applied, skipped, conflicts };
-  const foreign: BatchItem[] = [];
-  for (const { item, outcome } of unapplied) {
+  const foreign: Unapplied[] = [];
+  for (const each of unapplied) {
+    const { item, outcome } = each;
     if (!hidden.has(item)) {
-      if (outcome === 'foreign') foreign.push(item);
+      if (outcome === 'foreign') foreign.push(each);
       continue;
     }
     counts.applied++;
@@ -49,9 +51,9 @@ export function withoutHidden(
 }
 
 /** The approved changes without those that the merge refused as foreign. */
-export function withoutForeign(approved: Corrected, foreign: readonly BatchItem[]): Corrected {
+export function withoutForeign(approved: Corrected, foreign: readonly Unapplied[]): Corrected {
   if (foreign.length === 0) return approved;
-  const refused = new Set(foreign);
+  const refused = new Set(foreign.map(({ item }) => item));
   return { ...approved, changeSets: withItems(approved.changeSets, (item) => !refused.has(item)) };
 }
 
@@ -62,28 +64,37 @@ export interface Asking {
   origin: CallOrigin;
 }
 
-/** The changes that took no effect and that the client's read filter hides from it. */
+/**
+ * The changes that took no effect and that the client's read filter hides from it, or whose winners
+ * it hides or masks.
+ */
 export async function hiddenOf(
   { hooks, client, origin }: Asking,
   manager: SyncManager,
   position: HlcText,
   unapplied: readonly Unapplied[],
-): Promise<ReadonlySet<BatchItem>> {
+): Promise<Visible> {
   const filter = readFilterOf(hooks, { who: () => client }, undefined, origin);
   const hidden = new Set(unapplied.map(({ item }) => item));
-  if (filter === undefined || hidden.size === 0) return new Set();
+  if (filter === undefined) return { hidden: new Set(), isFiltered: false };
+  if (hidden.size === 0) return { hidden, isFiltered: true };
   const changes: WireChange[] = [];
   const schemaMigrations: WireMigration[] = [];
   for (const item of hidden) {
     if ('ddl' in item) schemaMigrations.push(item);
     else changes.push(item);
   }
+  const items = [...hidden];
+  const winners = new Map(unapplied.map((each) => [each.item, winnerOf(each)]));
+  for (const winner of winners.values()) if (winner !== undefined) changes.push(winner);
   const siteId = siteIdToText(client.siteId);
   const set = { siteId, transactionId: 'unapplied', hlc: position, changes, schemaMigrations };
   // If the hook fails, all of them count as hidden: the batch is stored and has to be answered.
   const [seen] = await filter([set], manager.tables.aliases).catch(() => []);
-  for (const item of [...(seen?.changes ?? []), ...(seen?.schemaMigrations ?? [])]) {
-    hidden.delete(item);
+  const left = new Set<BatchItem>([...(seen?.changes ?? []), ...(seen?.schemaMigrations ?? [])]);
+  for (const item of items) {
+    const winner = winners.get(item);
+    if (left.has(item) && (winner === undefined || left.has(winner))) hidden.delete(item);
   }
-  return hidden;
+  return { hidden, isFiltered: true };
 }

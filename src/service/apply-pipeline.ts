@@ -5,7 +5,7 @@
 
 import { decodeHlc, type HlcText } from '../clock/hlc.ts';
 import { type SiteIdText, siteIdToText } from '../clock/site-id.ts';
-import type { BatchOutcome } from '../engine/merge/batch.ts';
+import type { BatchOutcome, Unapplied } from '../engine/merge/batch.ts';
 import { toCompensation } from '../engine/merge/compensation.ts';
 import { type ForeignAuthors, Sender } from '../engine/merge/foreign-authors.ts';
 import type { FullHolder } from '../engine/merge/held-bound.ts';
@@ -28,6 +28,7 @@ import {
 } from './apply-outcome.ts';
 import { BatchLine, OutdatedError } from './batch-line.ts';
 import { AcceptedBatches, PreviewReader } from './batch-reader.ts';
+import { conflictingFor, conflictingOf, withConflicting } from './conflicting.ts';
 import { type Corrected, type Separated, separateCorrections } from './corrections.ts';
 import { DatabaseTurns, type Turn } from './database-turns.ts';
 import { countChanges, drainPoint } from './drain.ts';
@@ -36,6 +37,7 @@ import { judgeUnderAllNames } from './incoming-names.ts';
 import { type DatabaseAccess, refuseOwnSite } from './open-database.ts';
 import { outcomesOf } from './outcomes.ts';
 import { explainForeign, explainRefused } from './rejections.ts';
+import type { ReadRight } from './rights.ts';
 import { WorkUnderWay } from './work-under-way.ts';
 
 /** The result of a batch, and what to ask of the device next. */
@@ -84,7 +86,9 @@ interface Merged extends Validated {
 
 /** What `onAfterApplyChanges` is told of a stored batch. */
 interface Told {
+  /** Without the cells that it has lost. */
   result: ApplyResult;
+  unapplied: readonly Unapplied[];
   position: HlcText;
   outcomes(): ChangeOutcome[];
 }
@@ -113,6 +117,8 @@ export interface Applicant {
    * stored.
    */
   line?: BatchLine;
+  /** Its right to read what its changes have lost against. Without one it is not told. */
+  right?: ReadRight;
   /** Aborted when the sender has disconnected and gets no answer. */
   signal?: AbortSignal | undefined;
   /** The call in which the batch came. */
@@ -169,12 +175,13 @@ export class ApplyPipeline {
     database: DatabaseAccess,
     changeSets: readonly WireChangeSet[],
     accept: () => void,
-    { line = lineOf(client), signal, origin = originOf(client) }: Applicant,
+    { line = lineOf(client), right, signal, origin = originOf(client) }: Applicant,
   ): Promise<Applied> {
     const stopTimer = this.seconds.startTimer();
     // These modules handle all of the batch, even if a reload replaces them meanwhile.
     const hooks = this.#options.hooks.retain();
     const asking = { hooks, client, origin };
+    const stamp = right?.stamp;
     this.#work.begun();
     try {
       const sender = new Sender(siteIdToText(client.siteId), this.#options.foreignAuthors);
@@ -197,7 +204,7 @@ export class ApplyPipeline {
       const isFull = full.some(({ site }) => site === sender.siteId);
       if (full.length > 0) this.#options.onFull(database.id, full, sender.siteId);
       const transactions = changeSets.length;
-      const foreign = unapplied.flatMap(({ item, outcome }) => (outcome === 'foreign' ? item : []));
+      const foreign = unapplied.filter(({ outcome }) => outcome === 'foreign');
       const result = withRejected({ applied, skipped, conflicts, transactions }, [
         ...rejected,
         ...explainForeign(foreign),
@@ -206,17 +213,22 @@ export class ApplyPipeline {
       const { identity } = manager;
       const outcomes = () =>
         outcomesOf({ sent: changeSets, corrected, rejected, unapplied, identity });
-      const told = withoutForeign(approved, foreign);
-      const own = told.compensations.map((set) => toCompensation(set, identity));
-      this.#tell(asking, [...told.changeSets, ...own], { result, position, outcomes });
+      const stored = withoutForeign(approved, foreign);
+      const own = stored.compensations.map((set) => toCompensation(set, identity));
+      this.#tell(asking, [...stored.changeSets, ...own], { result, position, outcomes, unapplied });
       // A refused change was new as well, so the changes after it must not be skipped.
       const hadNews = applied > 0 || rejected.length > 0;
-      const hidden = await hiddenOf(asking, manager, position, unapplied);
+      const { hidden, conflicting } = await conflictingFor(
+        unapplied,
+        right && stamp && { right, stamp, signal, origin },
+        () => hiddenOf(asking, manager, position, unapplied),
+      );
       // `drainAfter` must not reveal hidden changes either.
       const isNews = hadNews || hidden.size > 0;
       const kind = isNews ? 'news' : foreign.length > 0 ? 'foreign' : 'known';
       const drainAfter = await drainPoint(manager, client.siteId, changeSets, kind);
-      return { result: withoutHidden(result, rejected, unapplied, hidden), drainAfter, isFull };
+      const seen = withoutHidden(result, rejected, unapplied, hidden);
+      return { result: withConflicting(seen, conflicting), drainAfter, isFull };
     } finally {
       // Also after a refusal, so that the batches behind this one go on.
       accept();
@@ -336,7 +348,7 @@ export class ApplyPipeline {
   #tell(
     { hooks, client, origin }: Asking,
     changeSets: readonly WireChangeSet[],
-    { result, position, outcomes }: Told,
+    { result, unapplied, position, outcomes }: Told,
   ): void {
     if (!hooks.has.onAfterApplyChanges) return;
     this.#work.begun();
@@ -344,7 +356,7 @@ export class ApplyPipeline {
     // In this turn of the event loop: a parsed batch must not live until the next one.
     process.nextTick(() => {
       hooks.afterApply(client, changeSets.map(decodeLazily), {
-        ...{ result, outcomes, origin },
+        ...{ result: withConflicting(result, conflictingOf(unapplied)), outcomes, origin },
         position: result.applied > 0 ? decodeHlc(position) : undefined,
       });
       hooks.release();

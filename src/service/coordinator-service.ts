@@ -43,7 +43,7 @@ import type { DatabaseAccess } from './open-database.ts';
 import { connectionsThatFit, openFilesMax } from './open-files.ts';
 import { PendingHandshakes } from './pending-handshakes.ts';
 import { RefusalLog } from './refusal-log.ts';
-import type { Reader } from './rights.ts';
+import { type Reader, toGetChanges } from './rights.ts';
 import { toChanges } from './row-writes.ts';
 import { Sessions } from './sessions.ts';
 import { type StoreStatus, StoreWatch } from './store-watch.ts';
@@ -370,9 +370,12 @@ export class CoordinatorService {
     client: ClientIdentity,
     database: DatabaseAccess,
     changeSets: readonly WireChangeSet[],
-    applicant?: Applicant,
+    applicant: Applicant = {},
   ): Applying {
-    return this.#pipeline.apply(client, database, changeSets, applicant);
+    const { line } = applicant;
+    const reader = { who: () => line?.who() ?? client };
+    const { right = this.admission.rights.of(reader, toGetChanges(database.id)) } = applicant;
+    return this.#pipeline.apply(client, database, changeSets, { ...applicant, right });
   }
 
   /** Stores a batch, and waits until it is durable. */

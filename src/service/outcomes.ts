@@ -74,9 +74,10 @@ function toRejected({ reason, code = 'REJECTED' }: RejectedChange) {
   return { outcome: 'rejected', reason, code } as const;
 }
 
-function toUnapplied({ item, outcome, by }: Unapplied) {
+function toUnapplied(unapplied: Unapplied) {
+  const { item, outcome, by } = unapplied;
   if (outcome === 'foreign') {
-    const [said] = explainForeign([item]);
+    const [said] = explainForeign([unapplied]);
     if (said !== undefined) return toRejected(said);
   }
   if (by === undefined) return { outcome: 'lost' } as const;

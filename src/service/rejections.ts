@@ -4,10 +4,11 @@
  * reason for a whole table, or none.
  */
 
+import type { Unapplied } from '../engine/merge/batch.ts';
 import type { BatchItem } from '../engine/merge/foreign-authors.ts';
 import { itemsOf } from '../hooks/given-back.ts';
 import type { Lineage } from '../hooks/lineage.ts';
-import { type Place, placeOfItem, type Reason, UNEXPLAINED } from '../hooks/said-entries.ts';
+import { placeOfItem, type Reason, UNEXPLAINED } from '../hooks/said-entries.ts';
 import type { WireChangeSet } from '../protocol/schemas.ts';
 import type { RejectedChange } from '../protocol/types.ts';
 import { decodeValue } from '../protocol/values.ts';
@@ -22,24 +23,28 @@ export function explainRefused(
   refused: readonly WireChangeSet[],
   lineage: Lineage,
 ): RejectedChange[] {
-  const explained = refused
-    .flatMap(itemsOf)
-    .map((item) => toRejected(placeOfItem(item), lineage.reasonOf(item) ?? UNEXPLAINED));
+  const explained = refused.flatMap((set) =>
+    itemsOf(set).map((item) => toRejected(item, set, lineage.reasonOf(item) ?? UNEXPLAINED)),
+  );
   // Also send the hook's entries that match no refused change.
   return explained.concat(lineage.hints);
 }
 
-/** @param items changes that another site than the sender has dated */
-export function explainForeign(items: readonly BatchItem[]): RejectedChange[] {
-  return items.map((item) => toRejected(placeOfItem(item), FOREIGN));
+/** @param refused changes that another site than the sender has dated */
+export function explainForeign(refused: readonly Unapplied[]): RejectedChange[] {
+  return refused.map((each) => toRejected(each.item, each, FOREIGN));
 }
 
-function toRejected({ table, column, pk }: Place, { reason, code }: Reason): RejectedChange {
+function toRejected(
+  item: BatchItem,
+  { transactionId }: { transactionId: string },
+  { reason, code }: Reason,
+): RejectedChange {
+  const { schema, table, column, pk } = placeOfItem(item);
   return {
-    reason,
-    code,
-    table,
+    ...{ reason, code, schema, table },
     ...(column === undefined ? {} : { column }),
     ...(pk === undefined ? {} : { pk: pk.map(decodeValue) }),
+    transactionId,
   };
 }

@@ -75,6 +75,13 @@ export class ReadRight {
     this.#operation = operation;
   }
 
+  /** The same right, as far as it is known now. What it is answered is not noted in this one. */
+  apart(): ReadRight {
+    const right = new ReadRight(this.#rights, this.#reader, this.#operation);
+    right.#answer = this.#answer;
+    return right;
+  }
+
   /** What is known now; `unknown` if a hook has to be asked. */
   get state(): 'granted' | 'denied' | 'unknown' {
     if (this.#isOutdated) return 'unknown';

@@ -11,6 +11,7 @@ import type { ServerMessage } from '../protocol/server-messages.ts';
 import { encodeApplyResult } from '../protocol/types.ts';
 import type { Applied } from '../service/apply-pipeline.ts';
 import type { BatchLine } from '../service/batch-line.ts';
+import { withoutWinningValues } from '../service/conflicting.ts';
 import type { CoordinatorService } from '../service/coordinator-service.ts';
 import { InFlight } from '../service/in-flight.ts';
 import { type Reader, toGetChanges } from '../service/rights.ts';
@@ -29,6 +30,9 @@ const FALLBACK_CODES: Record<Request['type'], [ErrorCode, string]> = {
   get_snapshot: ['SNAPSHOT_ERROR', 'the snapshot could not be read'],
   resume_snapshot: ['SNAPSHOT_ERROR', 'the snapshot could not be read'],
 };
+
+/** With more bytes queued on the socket, an answer to a batch holds no values. */
+const QUEUED_BYTES_MAX = 64 * 1024;
 
 export interface RequestsOptions {
   service: CoordinatorService;
@@ -83,7 +87,7 @@ export class Requests {
       session.identity,
       session.database,
       message.changes,
-      { line, signal: signal(), origin },
+      { line, right: session.right.apart(), signal: signal(), origin },
     );
     const before = this.#lastApply;
     this.#lastApply = this.#serve(message, async () => {
@@ -100,11 +104,11 @@ export class Requests {
   }
 
   #sendApplied(outcome: Applied, { requestId }: Apply, session: Session): void {
-    const { service, send } = this.#options;
+    const { service, send, queuedBytes } = this.#options;
     const { result, drainAfter, isFull } = outcome;
-    const { applied, skipped, conflicts, transactions, rejected } = encodeApplyResult(result);
-    const type = 'apply_result';
-    send({ type, requestId, applied, skipped, conflicts, transactions, rejected });
+    const isBehind = queuedBytes() > QUEUED_BYTES_MAX;
+    const told = encodeApplyResult(isBehind ? withoutWinningValues(result) : result);
+    send({ type: 'apply_result', requestId, ...told });
     if (isFull) service.delivery.endFull(session.database.id, session.siteId);
     if (isFull || drainAfter === undefined) return;
     const siteId = session.database.manager.identity.siteIdText;

@@ -103,7 +103,11 @@ export function sentChangeSets(lines: readonly CaptureLine[]): WireChangeSet[] {
 }
 
 /** What messages have had added since the captures were made: clients ignore what they don't know. */
-const ADDED: Record<string, string> = { handshake_ack: 'serverTimeMs', changes: 'hasMore' };
+const ADDED: Record<string, string> = {
+  handshake_ack: 'serverTimeMs',
+  changes: 'hasMore',
+  apply_result: 'conflicting',
+};
 
 /**
  * The keys of a message and of what it holds, as texts such as `changes: changeSets, type`;

@@ -32,22 +32,26 @@ eachTransport(
     ben.wallTime = ann.wallTime;
     const own = ben.write({ pk: [1], set: { b: 'his' } });
     const mixed = { ...own, changes: [...forged.changes, ...own.changes] };
-    const { rejected, ...result } = await mallory.apply(
+    const sets = [
       mixed,
       ann.migrate('create_table', 'forged'),
       ann.migrate('drop_table', 't'),
       ann.write({ table: 'forged2', pk: [3], set: { a: 1 } }),
-    );
+    ];
+    const { rejected, ...result } = await mallory.apply(...sets);
     assert.deepEqual(result, { ...NOTHING, applied: 1, transactions: 4 });
     assert.deepEqual(
       rejected?.map(({ reason: _, ...entry }) => entry),
       [
-        { code: CODE, table: 't', column: 'a', pk: [1] },
-        { code: CODE, table: 't', pk: [2] },
-        { code: CODE, table: 'forged' },
-        { code: CODE, table: 't' },
-        { code: CODE, table: 'forged2', column: 'a', pk: [3] },
-      ],
+        { table: 't', column: 'a', pk: [1], set: 0 },
+        { table: 't', pk: [2], set: 0 },
+        { table: 'forged', set: 1 },
+        { table: 't', set: 2 },
+        { table: 'forged2', column: 'a', pk: [3], set: 3 },
+      ].map(({ set, ...place }) => {
+        const transactionId = sets[set]?.transactionId;
+        return { code: CODE, schema: 'main', ...place, transactionId };
+      }),
     );
     const seen = await (await join(carla)).changesSince();
     assert.doesNotMatch(JSON.stringify(seen), /forged/);

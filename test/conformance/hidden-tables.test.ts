@@ -186,12 +186,13 @@ eachTransport(
     for (const table of tables) {
       // A newer value, a deletion, nothing at all, and what would be another's.
       const sets = [1, 2, 3].map((pk) => old.write({ table, pk: [pk], set: { a: 'older' } }));
-      const { rejected, ...counts } = await client.apply(...sets, write(table, 4, 'forged'));
+      const forged = write(table, 4, 'forged');
+      const { rejected, conflicting, ...counts } = await client.apply(...sets, forged);
       assert.deepEqual(
-        [counts, rejected?.length],
+        [counts, rejected?.length, conflicting?.map(({ value }) => value)],
         table === 'secrets'
-          ? [{ applied: 4, skipped: 0, conflicts: 0, transactions: 4 }, undefined]
-          : [{ applied: 1, skipped: 1, conflicts: 1, transactions: 4 }, 1],
+          ? [{ applied: 4, skipped: 0, conflicts: 0, transactions: 4 }, undefined, undefined]
+          : [{ applied: 1, skipped: 1, conflicts: 1, transactions: 4 }, 1, ['newer']],
         table,
       );
     }

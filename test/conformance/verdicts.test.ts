@@ -109,19 +109,22 @@ eachTransport(
   async ({ join }) => {
     const device = new Device(1);
     const client = await join(device);
+    const refused = device.write(
+      { pk: [{ __bigint: '5' }, { __bin: 'AAE=' }], set: { a: 'bad', b: 'fine', c: 'bad' } },
+      { pk: ['keep'], delete: true },
+    );
     const result = await client.apply(
-      device.write(
-        { pk: [{ __bigint: '5' }, { __bin: 'AAE=' }], set: { a: 'bad', b: 'fine', c: 'bad' } },
-        { pk: ['keep'], delete: true },
-      ),
+      refused,
       device.write({ table: 'u', pk: [1], set: { a: 'fine' } }),
     );
     const pk = [{ __bigint: '5' }, { __bin: 'AAE=' }];
     assert.equal(result.applied, 2);
+    const { transactionId } = refused;
+    const of = { schema: 'main', table: 't', code: 'BAD', reason: 'bad', transactionId };
     assert.deepEqual(result.rejected, [
-      { table: 't', column: 'a', pk, code: 'BAD', reason: 'bad' },
-      { table: 't', column: 'c', pk, code: 'BAD', reason: 'bad' },
-      { table: 't', pk: ['keep'], code: 'BAD', reason: 'bad' },
+      { ...of, column: 'a', pk },
+      { ...of, column: 'c', pk },
+      { ...of, pk: ['keep'] },
     ]);
   },
   { hooks: () => ({ onBeforeApplyChanges: VERDICTS['rejects single changes'] }) },
@@ -132,17 +135,17 @@ eachTransport(
   async ({ join }) => {
     const device = new Device(1);
     const client = await join(device);
-    const result = await client.apply(
-      device.write({ pk: [1], set: { a: 'fine', b: 'bad' } }),
-      device.write({ pk: [2], set: { a: 'fine' } }),
-    );
+    const refused = device.write({ pk: [1], set: { a: 'fine', b: 'bad' } });
+    const result = await client.apply(refused, device.write({ pk: [2], set: { a: 'fine' } }));
     assert.equal(result.applied, 1);
+    const { transactionId } = refused;
+    const of = { schema: 'main', table: 't', pk: [1], transactionId };
     assert.deepEqual(result.rejected, [
       {
-        ...{ table: 't', column: 'a', pk: [1], code: 'REJECTED' },
+        ...{ ...of, column: 'a', code: 'REJECTED' },
         reason: 'another change of its transaction was rejected',
       },
-      { table: 't', column: 'b', pk: [1], code: 'BAD', reason: 'bad' },
+      { ...of, column: 'b', code: 'BAD', reason: 'bad' },
     ]);
   },
   { hooks: () => ({ onBeforeApplyChanges: VERDICTS['rejects transactions whole'] }) },
@@ -298,6 +301,45 @@ eachTransport(
       onAfterApplyChanges(_client, sets) {
         told.push(...sets);
         heard.resolve();
+      },
+    }),
+  },
+);
+
+eachTransport(
+  'who is told what was rejected is told of which schema and transaction it was',
+  async ({ join }) => {
+    const device = new Device(1);
+    const bad = { set: { a: 'bad' } };
+    const sets = [
+      device.write({ pk: [1], ...bad }, { pk: [2], set: { a: 'good' } }),
+      device.write({ schema: 'other', pk: [1], ...bad }),
+      device.write({ pk: ['keep'], delete: true }),
+      device.migrate('create_table', 'u'),
+    ];
+    const { rejected, applied } = await (await join(device)).apply(...sets);
+    assert.equal(applied, 1);
+    const [first, second, third, fourth] = sets.map(({ transactionId }) => transactionId);
+    assert.deepEqual(rejected, [
+      ...[
+        { schema: 'main', table: 't', column: 'a', pk: [1], transactionId: first },
+        { schema: 'other', table: 't', column: 'a', pk: [1], transactionId: second },
+        { schema: 'main', table: 't', pk: ['keep'], transactionId: third },
+      ].map((place) => ({ reason: 'bad', code: 'BAD', ...place })),
+      { reason: 'no DDL', code: 'REJECTED', schema: 'main', table: 'u', transactionId: fourth },
+      { reason: 'for all to hear', table: 'elsewhere' },
+    ]);
+  },
+  {
+    hooks: () => ({
+      onBeforeApplyChanges: async (_client, sets) => {
+        const judged = await judgeChanges(
+          sets,
+          (change) => (isBad(change) ? { reason: 'bad', code: 'BAD' } : true),
+          { migration: () => ({ reason: 'no DDL' }) },
+        );
+        const hint = { reason: 'for all to hear', table: 'elsewhere' };
+        return { ...judged, rejected: [...judged.rejected, hint] };
       },
     }),
   },

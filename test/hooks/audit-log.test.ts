@@ -61,9 +61,11 @@ test('through a server: who changed what, from which site, and what was refused'
   const client = await TestClient.join(server.wsUrl, device, t);
   const photo = { __bin: 'AAEC' };
   const two = { __bigint: '2' };
+  const kept = { pk: ['a\nb'], set: { title: 'Buy\nmilk', photo } };
+  const rejected = device.write({ pk: [two], set: { title: 'x' } });
   await client.apply(
-    device.write({ pk: ['a\nb'], set: { title: 'Buy\nmilk', photo } }, { pk: [1], delete: true }),
-    device.write({ pk: [two], set: { title: 'x' } }),
+    device.write(kept, { pk: [1], delete: true }),
+    rejected,
     device.migrate('create_table', 't'),
   );
   await server.stop();
@@ -97,11 +99,13 @@ test('through a server: who changed what, from which site, and what was refused'
   );
   assert.deepEqual(second?.schemaMigrations[0]?.ddl, 'create_table t');
   assert.deepEqual(refused?.rejected, {
+    schema: 'main',
     table: 't',
     column: 'title',
     pk: [two],
     code: 'TWO',
     reason: 'no',
+    transactionId: rejected.transactionId,
   });
   assert.equal(statSync(file).mode & 0o077, 0, 'nobody else may read it');
 });

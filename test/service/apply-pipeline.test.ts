@@ -67,7 +67,12 @@ test('hooks are told after the batch has its result, and what became of it', asy
     skipped: 0,
     conflicts: 0,
     transactions: 2,
-    rejected: [{ reason: 'one is enough', code: 'REJECTED', table: 't', column: 'x', pk: [2] }],
+    rejected: [
+      {
+        ...{ reason: 'one is enough', code: 'REJECTED', schema: 'main', table: 't', column: 'x' },
+        ...{ pk: [2], transactionId: batch[1]?.transactionId },
+      },
+    ],
   };
   assert.deepEqual(result, expected);
   assert.deepEqual(order, ['before', 'result', `after: ann, 1, ${JSON.stringify(expected)}`]);

@@ -4,14 +4,19 @@ import { Device, type RowWrite } from '../../src/testing/device.ts';
 import { explain } from './verdicts.ts';
 
 const refused = (...writes: RowWrite[]) => [new Device(1).write(...writes)];
+const placeOfSet = ([set]: readonly { transactionId: string }[]) => ({
+  schema: 'main',
+  transactionId: set?.transactionId,
+});
 const unexplained = { reason: 'rejected', code: 'REJECTED' };
 
 test('each change gets an entry, also where nobody said why', () => {
   const sets = refused({ pk: [1], set: { a: 1, b: 2 } }, { pk: [2], delete: true });
+  const of = { ...unexplained, ...placeOfSet(sets), table: 't' };
   assert.deepEqual(explain(sets, []), [
-    { ...unexplained, table: 't', column: 'a', pk: [1] },
-    { ...unexplained, table: 't', column: 'b', pk: [1] },
-    { ...unexplained, table: 't', pk: [2] },
+    { ...of, column: 'a', pk: [1] },
+    { ...of, column: 'b', pk: [1] },
+    { ...of, pk: [2] },
   ]);
 });
 
@@ -42,7 +47,7 @@ test('keys are compared by value, whatever they are', () => {
   assert.deepEqual(
     explain(sets, said),
     [{ reason: 'this', code: 'REJECTED', table: 't', column: 'a', pk: [5n, Buffer.of(0, 1)] }].map(
-      (entry) => ({ ...entry, pk: [5n, new Uint8Array([0, 1])] }),
+      (entry) => ({ ...entry, ...placeOfSet(sets), pk: [5n, new Uint8Array([0, 1])] }),
     ),
   );
 });
@@ -70,7 +75,7 @@ test('what speaks for no change is told all the same, once', () => {
 test('DDL is named by its table', () => {
   const sets = [new Device(1).migrate('drop_table', 'tasks')];
   assert.deepEqual(explain(sets, [{ reason: 'no', table: 'tasks' }]), [
-    { reason: 'no', code: 'REJECTED', table: 'tasks' },
+    { reason: 'no', code: 'REJECTED', table: 'tasks', ...placeOfSet(sets) },
   ]);
 });
 

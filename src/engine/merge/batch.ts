@@ -6,6 +6,7 @@ import type { ApplyResult } from '../../protocol/types.ts';
 import type { BatchItem, Sender } from './foreign-authors.ts';
 import type { Outcome } from './foreign-changes.ts';
 import type { FullHolder } from './held-bound.ts';
+import type { Loss } from './lost-cells.ts';
 
 /** A batch of one client, as the hooks have left it. */
 export interface Batch {
@@ -27,7 +28,7 @@ export interface Batch {
 }
 
 /** The result of a batch. */
-export interface BatchOutcome extends ApplyResult {
+export interface BatchOutcome extends Omit<ApplyResult, 'rejected' | 'conflicting'> {
   /** The newest position in the log after it. */
   position: HlcText;
   /** Items that took no effect, and are not stored. */
@@ -36,12 +37,12 @@ export interface BatchOutcome extends ApplyResult {
   full: readonly FullHolder[];
 }
 
-export interface Unapplied {
+export interface Unapplied extends Loss {
   item: BatchItem;
+  /** Of its change set. */
+  transactionId: string;
   /** `foreign`: the sender may not send it; see `foreign-authors.ts`. */
   outcome: Exclude<Outcome, 'applied'>;
-  /** The HLC of what it lost against. Its own HLC means that it was stored already. */
-  by?: HlcText | undefined;
 }
 
 export function emptyOutcome(transactions: number): BatchOutcome {
@@ -49,8 +50,14 @@ export function emptyOutcome(transactions: number): BatchOutcome {
   return { ...counts, position: HLC_MIN, unapplied: [], full: [] };
 }
 
-/** Counts the outcome of one item. */
-export function count(result: BatchOutcome, item: BatchItem, outcome: Outcome, by?: HlcText): void {
-  if (outcome !== 'applied') result.unapplied.push({ item, outcome, by });
+/** Counts the outcome of one item of a change set. */
+export function count(
+  result: BatchOutcome,
+  { transactionId }: Pick<WireChangeSet, 'transactionId'>,
+  item: BatchItem,
+  outcome: Outcome,
+  loss: Loss = {},
+): void {
+  if (outcome !== 'applied') result.unapplied.push({ item, transactionId, outcome, ...loss });
   if (outcome !== 'foreign') result[outcome]++;
 }

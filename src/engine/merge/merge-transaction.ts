@@ -22,8 +22,8 @@ import { type Batch, type BatchOutcome, count, emptyOutcome } from './batch.ts';
 import type { Sender } from './foreign-authors.ts';
 import { ForeignChanges, type Outcome } from './foreign-changes.ts';
 import { GroupReads } from './group-reads.ts';
-
 import { boundHeld, type FullHolder, type HeldBoundContext } from './held-bound.ts';
+import { createWinningBytes, LostCells } from './lost-cells.ts';
 import type { TakeRows } from './merge-memory.ts';
 import { dateOwn } from './own-write.ts';
 import { REVERT_BYTES_MAX, Reverts } from './reverts.ts';
@@ -78,6 +78,8 @@ export class MergeTransaction {
   readonly #reverts: Reverts;
   readonly #rowMerge: RowMerge;
   readonly #foreign: ForeignChanges;
+  /** Of the batch that is being merged. */
+  #lost: LostCells;
 
   constructor(store: KVTransaction, known: CommittedState, context: MergeContext) {
     const site = context.siteIdText;
@@ -97,18 +99,21 @@ export class MergeTransaction {
       this.#transaction.log.noteReplaced(changes),
     );
     const catalog = () => this.#transaction.catalog;
+    this.#lost = new LostCells(this.#names, createWinningBytes());
     this.#foreign = new ForeignChanges(catalog, context.identity.sample, this.#rowMerge);
   }
 
   /** @returns one outcome for each batch, and the state after them */
   async merge(batches: readonly Batch[]): Promise<Written & { outcomes: BatchOutcome[] }> {
     this.#batches = batches;
+    const winningBytes = createWinningBytes();
     await this.#reads.load(batches, this.#context.siteIdText);
     const outcomes: BatchOutcome[] = [];
     for (const { sender, changeSets, answers, refused, own, expected } of batches) {
       const { position } = this.#transaction.head;
       if (expected !== undefined && expected !== position) throw new StaleReadError();
       const outcome = emptyOutcome(changeSets.length + answers.length);
+      this.#lost = new LostCells(this.#names, winningBytes);
       for (const set of changeSets) await this.#mergeSet(set, outcome, sender);
       for (const set of answers) await this.#mergeSet(set, outcome, undefined, sender?.siteId);
       for (const set of refused) await this.#compensate(set, sender?.siteId ?? set.siteId);
@@ -194,7 +199,7 @@ export class MergeTransaction {
         this.#refuseGrowth();
         await this.#turn();
       }
-      count(result, migration, this.#mergeMigration(migration, draft, sender));
+      count(result, changeSet, migration, this.#mergeMigration(migration, draft, sender));
     }
     const targets = await this.#targetsOf(changeSet, draft.position, sender);
     await this.#reads.loadRows(targets);
@@ -202,7 +207,7 @@ export class MergeTransaction {
     const snapshot = () => this.#transaction.sites.snapshotOf(site);
     const writer = { isAnswer: answered !== undefined, snapshot };
     const merging = { targets, draft, result, sender, writer };
-    const undelivered = await this.#mergeChanges(changeSet.changes, merging);
+    const undelivered = await this.#mergeChanges(changeSet, merging);
     // Only what a site sent itself counts for its send progress, not what other sites send of it.
     for (const [site, hlc] of draft.newest()) {
       if (site === sender?.siteId) sites.authored(site, hlc);
@@ -271,9 +276,10 @@ export class MergeTransaction {
 
   /** @returns deletions that the author may not have received */
   async #mergeChanges(
-    changes: readonly WireChange[],
+    changeSet: WireChangeSet,
     { targets, draft, result, sender, writer }: Merging,
   ): Promise<readonly UndeliveredTombstone[]> {
+    const { changes } = changeSet;
     const { floor } = this.#transaction;
     const undelivered: UndeliveredTombstone[] = [];
     let current: { target: ChangeTarget; loaded: LoadedRow } | undefined;
@@ -281,7 +287,8 @@ export class MergeTransaction {
       const target = targets[i];
       const isForeign = sender !== undefined && this.#foreign.has(change, sender);
       if (target === undefined) {
-        count(result, change, isForeign ? this.#foreign.judgeVoid(change, sender) : 'skipped');
+        const outcome = isForeign ? this.#foreign.judgeVoid(change, sender) : 'skipped';
+        count(result, changeSet, change, outcome);
         continue;
       }
       if (current?.target !== target) current = { target, loaded: this.#reads.rowOf(target) };
@@ -291,12 +298,8 @@ export class MergeTransaction {
       const outcome = isForeign
         ? this.#foreign.judge(change, target, loaded, sender)
         : this.#rowMerge.merge(change, target, loaded, draft);
-      count(
-        result,
-        change,
-        outcome,
-        outcome === 'applied' ? undefined : this.#rowMerge.winnerOf(change, loaded),
-      );
+      const loss = this.#rowMerge.lossOf(change, outcome, target, loaded, this.#lost);
+      count(result, changeSet, change, outcome, loss);
       if (outcome === 'applied') {
         loaded.changed = true;
         if (target.isLive) {

@@ -24,6 +24,7 @@ import {
   refuseRowGrowth,
 } from '../records/row-size.ts';
 import type { ChangeTarget } from '../tables/change-target.ts';
+import type { Loss, LostCells } from './lost-cells.ts';
 
 export interface RowMergeContext {
   rowLimits: RowLimits;
@@ -65,8 +66,27 @@ export class RowMerge {
     return judgeCell(row, name, change.hlc, this.#context.allowResurrection);
   }
 
-  /** The HLC that a change of this row has lost against. */
-  winnerOf(change: WireChange, { row: { cells, tombstone } }: LoadedRow): HlcText | undefined {
+  /**
+   * What a change of this row has lost against.
+   * @param cells notes it if the answer is to name the cell. Of a dropped table nothing is told
+   */
+  lossOf(
+    change: WireChange,
+    outcome: MergeOutcome | 'foreign',
+    target: ChangeTarget,
+    loaded: LoadedRow,
+    cells: LostCells,
+  ): Loss | undefined {
+    if (outcome === 'applied') return undefined;
+    const by = this.#winnerOf(change, loaded);
+    if (by === change.hlc) return { by: change.hlc };
+    const isTold = outcome === 'conflicts' && change.type === 'column' && target.isLive;
+    if (!isTold) return { by: by && copied(by) };
+    const winner = loaded.row.cells.get(this.#names.column(change.column).name);
+    return { by: by && copied(by), lost: cells.note(change, target, winner) };
+  }
+
+  #winnerOf(change: WireChange, { row: { cells, tombstone } }: LoadedRow): HlcText | undefined {
     if (change.type === 'delete') return tombstone?.hlc;
     const stored = cells.get(this.#names.column(change.column).name);
     const isStored = stored !== undefined && compareHlc(change.hlc, stored.hlc) <= 0;
@@ -127,4 +147,9 @@ export class RowMerge {
 /** The number of logged changes that make up the row. */
 function countHeld({ cells, tombstone }: Row): number {
   return cells.size + (tombstone === undefined || isExpired(tombstone) ? 0 : 1);
+}
+
+/** The text of a row's HLC is a part of that of the whole row, which would be kept along with it. */
+function copied(hlc: HlcText): HlcText {
+  return Buffer.from(hlc, 'latin1').toString('latin1');
 }

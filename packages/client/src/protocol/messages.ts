@@ -71,7 +71,20 @@ export interface Checkpoint {
   createdAt: number;
 }
 
+export interface ConflictingCell {
+  schema: string;
+  /** As in the change that lost. */
+  table: string;
+  column: string;
+  pk: unknown[];
+  hlc: string;
+  /** Missing if it is long. */
+  value?: unknown;
+}
+
 export interface RejectedChange {
+  /** Missing if the hook named no change. */
+  schema?: string;
   /** Missing if the hook named nothing in the batch. */
   table?: string;
   /** Missing for a delete, and for DDL. */
@@ -81,6 +94,8 @@ export interface RejectedChange {
   /** The hook’s own code, `REJECTED` or `FOREIGN_AUTHOR`. */
   code?: string;
   reason: string;
+  /** Of the change; missing if the hook named none. */
+  transactionId?: string;
 }
 
 export interface ApplyResult {
@@ -89,6 +104,7 @@ export interface ApplyResult {
   conflicts: number;
   transactions: number;
   rejected?: RejectedChange[];
+  conflicting?: ConflictingCell[];
 }
 
 export interface HeaderChunk {
@@ -194,6 +210,7 @@ export interface ApplyResultMessage {
   conflicts: number;
   transactions: number;
   rejected?: RejectedChange[];
+  conflicting?: ConflictingCell[];
   /** That of the message that this answers, unchanged. */
   requestId?: string;
 }
