@@ -15,6 +15,7 @@ const BOUNDS = {
   './connection': 6_000,
   './http': 2_200,
   './memory': 2_000,
+  './react': 1_500,
 };
 
 const here = fileURLToPath(new URL('.', import.meta.url));

@@ -61,6 +61,7 @@ export class Outcomes {
   readonly #made = new Map<StoredOutcome, Outcome>();
   readonly #listeners = new Set<() => void>();
   #list: readonly Outcome[] | undefined;
+  #byRow: Map<string, Outcome[]> | undefined;
 
   constructor(replica: Replica, port: OutcomesPort) {
     this.#replica = replica;
@@ -82,8 +83,19 @@ export class Outcomes {
   }
 
   ofRow(rowKey: string): readonly Outcome[] {
-    const isOfRow = ({ change }: StoredOutcomeChange) => rowKeyOf(change) === rowKey;
-    return this.list().filter(({ id }) => this.#replica.outcomes.get(id)?.changes.some(isOfRow));
+    this.#byRow ??= this.#sortByRow();
+    return this.#byRow.get(rowKey) ?? [];
+  }
+
+  #sortByRow(): Map<string, Outcome[]> {
+    const byRow = new Map<string, Outcome[]>();
+    for (const outcome of this.list()) {
+      const { changes = [] } = this.#replica.outcomes.get(outcome.id) ?? {};
+      for (const key of new Set(changes.map(({ change }) => rowKeyOf(change)))) {
+        byRow.set(key, [...(byRow.get(key) ?? []), outcome]);
+      }
+    }
+    return byRow;
   }
 
   #make(id: HlcText, stored: StoredOutcome): Outcome {
@@ -112,6 +124,7 @@ export class Outcomes {
   /** For the client: what was made of them is old. */
   changed(): void {
     this.#list = undefined;
+    this.#byRow = undefined;
     const held = new Set(this.#replica.outcomes.values());
     for (const stored of this.#made.keys()) if (!held.has(stored)) this.#made.delete(stored);
   }

@@ -7,7 +7,7 @@ import {
   type SqlValue,
 } from '../../../src/protocol/values.ts';
 import type { Outcome, Outcomes } from './outcomes.ts';
-import { tableKeyOf } from './replica/entries.ts';
+import { type StoredRow, tableKeyOf } from './replica/entries.ts';
 import type { Replica, Touched } from './replica/replica.ts';
 import type { Key } from './transaction.ts';
 
@@ -31,14 +31,21 @@ export interface RowStatus {
 
 type Values = Record<string, SqlValue>;
 
+/** What a row was made of, and what is shown of it; `null` if it is not there. */
+interface Shown<T> {
+  cells: StoredRow['cells'];
+  row: TableRow<T> | null;
+}
+
 export class Table<T extends object = Values> {
   readonly #tableKey: string;
   readonly #replica: Replica;
   readonly #outcomes: Outcomes;
   readonly #listeners = new Set<() => void>();
-  /** By key of a row; `null` for one that is not there. */
-  readonly #rows = new Map<string, TableRow<T> | null>();
+  readonly #rows = new Map<string, Shown<T>>();
   readonly #statuses = new Map<string, RowStatus>();
+  /** The keys of those statuses that may be others now. */
+  readonly #oldStatuses = new Set<string>();
   #keys: string[] | undefined;
   #all: readonly TableRow<T>[] | undefined;
 
@@ -48,29 +55,30 @@ export class Table<T extends object = Values> {
     this.#outcomes = outcomes;
   }
 
-  /** A row; `undefined` if it is not there. */
+  /** A row; `undefined` if it is not there. The same object until one of its values changes. */
   get(pk: Key): Readonly<T> | undefined {
     return this.#row(this.#keyOf(pk))?.row;
   }
 
-  /** All rows in the order of their keys. The same array until something in the table changes. */
+  /** All rows in the order of their keys. The same array until one of them changes. */
   all(): readonly TableRow<T>[] {
     this.#keys ??= this.#sortedKeys();
     this.#all ??= this.#keys.map((key) => this.#row(key)).filter((row) => row !== null);
     return this.#all;
   }
 
-  /** Called once for each transaction that has changed something here. @returns ends it */
+  /** Called once for each transaction that has changed a row or a status here. @returns ends it */
   subscribe(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
+  /** The same object until something of it changes. */
   status(pk: Key): RowStatus {
     const key = this.#keyOf(pk);
     let status = this.#statuses.get(key);
-    if (status === undefined) {
-      status = this.#readStatus(key);
+    if (status === undefined || this.#oldStatuses.delete(key)) {
+      status = this.#readStatus(key, status);
       this.#statuses.set(key, status);
     }
     return status;
@@ -81,35 +89,38 @@ export class Table<T extends object = Values> {
   }
 
   #row(key: string): TableRow<T> | null {
-    let row = this.#rows.get(key);
-    if (row === undefined) {
-      row = this.#readRow(key);
-      this.#rows.set(key, row);
+    let shown = this.#rows.get(key);
+    if (shown === undefined) {
+      shown = this.#readRow(key);
+      this.#rows.set(key, shown);
     }
-    return row;
+    return shown.row;
   }
 
-  #readRow(key: string): TableRow<T> | null {
+  #readRow(key: string): Shown<T> {
     const stored = this.#replica.current(key);
-    const cells = Object.entries(stored?.cells ?? {});
-    if (stored === undefined || cells.length === 0) return null;
+    const cells = stored?.cells ?? {};
+    const entries = Object.entries(cells);
+    if (stored === undefined || entries.length === 0) return { cells, row: null };
     const values: Values = {};
-    for (const [column, [, value]] of cells) {
+    for (const [column, [, value]] of entries) {
       // Assigning `__proto__` would set the prototype.
       Object.defineProperty(values, column, { value: decodeValue(value), enumerable: true });
     }
-    return { pk: Object.freeze(stored.pk.map(decodeValue)), row: Object.freeze(values) as T };
+    const pk = Object.freeze(stored.pk.map(decodeValue));
+    return { cells, row: { pk, row: Object.freeze(values) as T } };
   }
 
-  #readStatus(key: string): RowStatus {
+  #readStatus(key: string, before: RowStatus | undefined): RowStatus {
     const pending = this.#replica.pending(key);
     const columns = pending.map((change) => (change.type === 'column' ? change.column : undefined));
-    return {
+    const status: RowStatus = {
       isPending: pending.length > 0,
       pendingColumns: [...new Set(columns.filter((column) => column !== undefined))],
       isDeletionPending: columns.includes(undefined),
       outcomes: this.#outcomes.ofRow(key),
     };
+    return before !== undefined && isSameStatus(before, status) ? before : status;
   }
 
   #sortedKeys(): string[] {
@@ -121,35 +132,65 @@ export class Table<T extends object = Values> {
     return entries.sort((a, b) => compareKeys(a.pk, b.pk)).map(({ key }) => key);
   }
 
-  /** For the client: drops what it has made of rows that have changed. @returns whether there are any */
+  /** For the client: drops what it has made of rows that have changed. @returns whether to notify */
   forget(touched: Touched): boolean {
     const keys = touched.rows.get(this.#tableKey);
     if (touched.all) {
       this.#rows.clear();
       this.#keys = undefined;
-    } else if (keys !== undefined) {
-      for (const key of keys) this.#forgetRow(key);
+      this.#all = undefined;
+    } else {
+      for (const key of keys ?? []) this.#forgetRow(key);
     }
-    if (touched.all || touched.outcomes) this.#statuses.clear();
-    if (!touched.all && keys === undefined) return false;
-    this.#all = undefined;
-    return true;
+    const statuses = touched.all || touched.outcomes ? this.#statuses.keys() : (keys ?? []);
+    for (const key of statuses) if (this.#statuses.has(key)) this.#oldStatuses.add(key);
+    return touched.all || touched.outcomes || keys !== undefined;
   }
 
   #forgetRow(key: string): void {
-    this.#statuses.delete(key);
     const before = this.#rows.get(key);
     this.#rows.delete(key);
-    // Nobody has looked at it yet: whether it is in the list is not known.
-    if (before === undefined || (before === null) !== (this.#row(key) === null)) {
-      this.#keys = undefined;
+    // Where nobody has looked at it yet, whether it is in the list is not known.
+    if (before !== undefined) {
+      const after = this.#readRow(key);
+      const isSame = hasSameCells(before.cells, after.cells);
+      this.#rows.set(key, isSame ? before : after);
+      if (isSame) return;
+      if ((before.row === null) === (after.row === null)) {
+        this.#all = undefined;
+        return;
+      }
     }
+    this.#all = undefined;
+    this.#keys = undefined;
   }
 
   /** For the client. */
   notify(): void {
     for (const listener of [...this.#listeners]) listener();
   }
+}
+
+/** By their HLCs: a write that is acknowledged moves, and stays what it was. */
+function hasSameCells(a: StoredRow['cells'], b: StoredRow['cells']): boolean {
+  const columns = Object.keys(a);
+  return (
+    columns.length === Object.keys(b).length &&
+    columns.every((column) => a[column]?.[0] === b[column]?.[0])
+  );
+}
+
+function isSameStatus(a: RowStatus, b: RowStatus): boolean {
+  return (
+    a.isPending === b.isPending &&
+    a.isDeletionPending === b.isDeletionPending &&
+    isSameList(a.pendingColumns, b.pendingColumns) &&
+    isSameList(a.outcomes, b.outcomes)
+  );
+}
+
+function isSameList(a: readonly unknown[], b: readonly unknown[]): boolean {
+  return a.length === b.length && a.every((member, i) => member === b[i]);
 }
 
 /** Null first, then booleans, numbers, texts, bytes and JSON. */

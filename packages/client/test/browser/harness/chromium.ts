@@ -5,7 +5,7 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -14,6 +14,8 @@ import { type Browser, chromium } from 'playwright-core';
 /** Starting takes two seconds, on a machine that is busy twenty. */
 const START_TIMEOUT_MS = 120_000;
 
+const FONTS_CONFIG = 'fonts.conf';
+
 const packaged = new URL('../../', import.meta.resolve('@sparticuz/chromium'));
 
 /** In a process of its own: the package asks the environment where to unpack, and may change it. */
@@ -21,6 +23,17 @@ const UNPACK = `
   import chromium from '@sparticuz/chromium';
   await chromium.executablePath();
 `;
+
+/** Only its own fonts, so that a page looks the same everywhere. */
+function fontsConfig(home: string): string {
+  return `<?xml version="1.0"?>
+<!DOCTYPE fontconfig SYSTEM "fonts.dtd">
+<fontconfig>
+  <dir>${join(home, 'fonts')}</dir>
+  <cachedir>${join(home, 'fonts-cache')}</cachedir>
+</fontconfig>
+`;
+}
 
 async function unpack(directory: string): Promise<void> {
   const child = spawn(process.execPath, ['--input-type=module', '--eval', UNPACK], {
@@ -44,6 +57,7 @@ async function unpackOnce(): Promise<string> {
   const directory = mkdtempSync(`${home}-`);
   try {
     await unpack(directory);
+    writeFileSync(join(directory, FONTS_CONFIG), fontsConfig(home));
     renameSync(directory, home);
   } catch (error) {
     rmSync(directory, { recursive: true, force: true });
@@ -60,7 +74,7 @@ export async function launchChromium(): Promise<Browser> {
     executablePath: join(home, 'chromium'),
     // Not the package's own arguments: they switch the security of the web off.
     args: ['--no-sandbox'],
-    env: { ...process.env, FONTCONFIG_PATH: join(home, 'fonts') },
+    env: { ...process.env, FONTCONFIG_FILE: join(home, FONTS_CONFIG) },
     timeout: START_TIMEOUT_MS,
   });
 }

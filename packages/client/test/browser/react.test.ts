@@ -1,0 +1,97 @@
+/** The hooks in React's StrictMode, in a real browser: what is rendered, and how often. */
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Page } from 'playwright-core';
+import { judgeChanges } from '../../../../src/index.ts';
+import { startCoordinator } from '../../../../src/testing/index.ts';
+import { useBrowser } from './harness/use-browser.ts';
+
+const browser = useBrowser(new URL('pages/react.tsx', import.meta.url));
+
+const ROWS = 1000;
+
+/** The components that were rendered meanwhile. */
+async function renderedBy(page: Page, work: () => Promise<unknown>): Promise<string[]> {
+  const before = await page.evaluate(() => ({ ...window.react.renders }));
+  await work();
+  const after = await page.evaluate(() => ({ ...window.react.renders }));
+  return Object.keys(after).filter((name) => after[name] !== before[name]);
+}
+
+function writeRows(page: Page, count: number): Promise<void> {
+  return page.evaluate((rows) => {
+    window.client.transact((tx) => {
+      for (let id = 1; id <= rows; id++) tx.table('tasks').set([id], { title: `task ${id}` });
+    });
+  }, count);
+}
+
+test("one row's change renders that row of a thousand", async (t) => {
+  const server = await startCoordinator(t);
+  const page = await (await browser.profile(t)).open();
+  await page.evaluate((url) => window.react.connect(url), server.wsUrl);
+  await writeRows(page, ROWS);
+  await page.evaluate(() => window.react.show());
+  await page.waitForFunction(
+    () => document.querySelector('#status')?.textContent === 'live, 0 pending',
+  );
+  await page.waitForFunction(() => document.querySelectorAll('li[data-pending=false]').length > 0);
+  assert.equal(await page.locator('li[data-pending=false]').count(), ROWS);
+
+  const rendered = await renderedBy(page, async () => {
+    const state = await page.evaluate(
+      () =>
+        window.client.transact((tx) => {
+          tx.table('tasks').set([7], { title: 'changed' });
+        }).settled,
+    );
+    assert.equal(state, 'acknowledged');
+    await page.locator('#task-7[data-pending=false]', { hasText: 'changed' }).waitFor();
+  });
+  assert.deepEqual(rendered.sort(), ['list', 'row 7', 'status']);
+  // While nothing happens nothing is rendered: no snapshot is another one each time.
+  const idle = await renderedBy(page, () =>
+    page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => resolve(0)))),
+  );
+  assert.deepEqual(idle, []);
+});
+
+test('a rejected write is shown, and what is done about it', async (t) => {
+  const server = await startCoordinator(t, {
+    hooks: {
+      onBeforeApplyChanges: (_client, changes) =>
+        judgeChanges(changes, (change) =>
+          change.type === 'column' && change.value === 'bad'
+            ? { reason: 'not that', code: 'BAD' }
+            : true,
+        ),
+    },
+  });
+  const page = await (await browser.profile(t)).open();
+  await page.evaluate((url) => window.react.connect(url), server.wsUrl);
+  await writeRows(page, 2);
+  await page.evaluate(() => window.react.show());
+  await page.evaluate(() => {
+    window.client.transact((tx) => {
+      tx.table('tasks').set([2], { title: 'bad' });
+    });
+  });
+  await page.locator('#outcomes li', { hasText: 'not that' }).waitFor();
+  assert.equal(await page.locator('#task-2').textContent(), 'task 2', 'it is as it was before');
+  assert.equal(await page.locator('#task-2').getAttribute('data-outcomes'), '1');
+  await page.getByRole('button', { name: 'Mend' }).click();
+  await page.locator('#task-2[data-outcomes="0"]', { hasText: 'mended' }).waitFor();
+  assert.equal(await page.locator('#outcomes li').count(), 0);
+});
+
+test('what a server rendered is taken over without a fault', async (t) => {
+  const server = await startCoordinator(t);
+  const page = await (await browser.profile(t)).open();
+  await page.evaluate((url) => window.react.connect(url, false), server.wsUrl);
+  await writeRows(page, 3);
+  const html = await page.evaluate(() => window.react.takeOver());
+  assert.match(html, /stopped.*0.* pending/);
+  assert.doesNotMatch(html, /task/);
+  await page.locator('#task-3', { hasText: 'task 3' }).waitFor();
+});
