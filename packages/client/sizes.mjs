@@ -16,6 +16,9 @@ const BOUNDS = {
   './http': 2_200,
   './memory': 2_000,
   './react': 1_500,
+  './file': 2_000,
+  './indexeddb': 2_000,
+  './testing': 5_000,
 };
 
 const here = fileURLToPath(new URL('.', import.meta.url));

@@ -1,19 +1,49 @@
 /** A store that ends with its process: for tests, and for apps that keep nothing. */
 
-import type { ClientStore, StoredValue, StoreOperation } from './store.ts';
+import {
+  type ClientStore,
+  type Condition,
+  type StoredValue,
+  StoreError,
+  type StoreOperation,
+} from './store.ts';
 
 export class MemoryStore implements ClientStore {
-  readonly #entries = new Map<string, StoredValue>();
+  readonly sharedName: string | undefined;
+  readonly #entries: Map<string, StoredValue>;
+  #isClosed = false;
+
+  /**
+   * @param entries where they are kept: another store that is given the same finds what this one wrote
+   * @param sharedName for tests of tabs: as if all stores of this name were in one browser
+   */
+  constructor(entries = new Map<string, StoredValue>(), sharedName?: string) {
+    this.#entries = entries;
+    this.sharedName = sharedName;
+  }
 
   async load(): Promise<Iterable<[key: string, value: StoredValue]>> {
+    this.#mustBeOpen();
     return [...this.#entries];
   }
 
-  async commit(operations: readonly StoreOperation[]): Promise<void> {
+  async commit(operations: readonly StoreOperation[], condition?: Condition): Promise<void> {
+    this.#mustBeOpen();
+    if (condition !== undefined) this.#mustBeMet(condition);
     for (const operation of operations) {
       if (operation.type === 'put') this.#entries.set(operation.key, operation.value);
       else if (operation.type === 'delete') this.#entries.delete(operation.key);
       else this.#clear(operation.prefix);
+    }
+  }
+
+  #mustBeOpen(): void {
+    if (this.#isClosed) throw new StoreError('STORE_UNAVAILABLE', 'the store is closed');
+  }
+
+  #mustBeMet({ key, value }: Condition): void {
+    if (this.#entries.get(key) !== value) {
+      throw new StoreError('STORE_TAKEN', `${key} has another value`);
     }
   }
 
@@ -23,9 +53,12 @@ export class MemoryStore implements ClientStore {
     }
   }
 
-  async close(): Promise<void> {}
+  async close(): Promise<void> {
+    this.#isClosed = true;
+  }
 }
 
-export function memoryStore(): ClientStore {
-  return new MemoryStore();
+/** @param entries where they are kept; see `MemoryStore` */
+export function memoryStore(entries?: Map<string, StoredValue>): ClientStore {
+  return new MemoryStore(entries);
 }

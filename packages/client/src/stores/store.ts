@@ -12,7 +12,20 @@ export type StoreOperation =
   /** Deletes all keys that begin with a prefix. */
   | { type: 'clear'; prefix: string };
 
+/** A text that a key must have; `undefined` for a key that must not be there. */
+export interface Condition {
+  key: string;
+  value: string | undefined;
+}
+
 export interface ClientStore {
+  /**
+   * Names what all tabs of a browser that open this store share; missing where each has its own. A
+   * store with a name must know conditions.
+   */
+  readonly sharedName?: string;
+  /** Set by the client: told of what befalls the store while nobody waits for it. */
+  onFault?: (fault: StoreError) => void;
   /**
    * What is stored, in any order. Called once before the first `commit`, and again when another tab
    * may have written.
@@ -21,19 +34,25 @@ export interface ClientStore {
   /**
    * Carries out all operations, in their order, or none. Resolves when they outlive the end of the
    * process. Not called again before it has settled.
-   * @throws StoreError when it can't; the caller tries again
+   * @param condition looked at in the same transaction
+   * @throws StoreError when it can't; the caller tries again. `STORE_TAKEN` when the condition is not met
    */
-  commit(operations: readonly StoreOperation[]): Promise<void>;
+  commit(operations: readonly StoreOperation[], condition?: Condition): Promise<void>;
+  /** What was committed stays. Nothing can be committed any more. */
   close(): Promise<void>;
 }
 
 export type StoreErrorCode =
-  /** There is no room, or no right to it. */
+  /** There is no room. */
   | 'STORE_FULL'
   /** Written by a newer version of the client, which another tab may run. */
   | 'STORE_VERSION'
+  /** What is stored can't be read, or is gone. Nothing of it is overwritten. */
   | 'STORE_DAMAGED'
-  | 'STORE_UNAVAILABLE';
+  /** Another tab or process has it, or there is no right to it, or it is closed. */
+  | 'STORE_UNAVAILABLE'
+  /** A condition was not met: another tab has written meanwhile. */
+  | 'STORE_TAKEN';
 
 export class StoreError extends Error {
   override readonly name = 'StoreError';

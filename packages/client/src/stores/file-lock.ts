@@ -1,0 +1,52 @@
+/**
+ * A lock on a path: a socket that is named after it. The system lets go of it when the process ends,
+ * however that comes about.
+ */
+
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { realpath, rm } from 'node:fs/promises';
+import { connect, createServer, type Server } from 'node:net';
+import { tmpdir } from 'node:os';
+import { basename, dirname, join } from 'node:path';
+
+/**
+ * @param path of a file in a directory that is there
+ * @param platform the names of Linux and Windows leave nothing behind
+ * @returns what holds it until it is closed
+ * @throws Error with the code `EADDRINUSE` when somebody has it
+ */
+export async function lockPath(path: string, platform = process.platform): Promise<Server> {
+  const real = join(await realpath(dirname(path)), basename(path));
+  const id = createHash('sha256').update(real).digest('hex').slice(0, 32);
+  const name = `sync-coordinator-${id}`;
+  if (platform === 'linux') return listen(`\0${name}`);
+  if (platform === 'win32') return listen(`\\\\.\\pipe\\${name}`);
+  const socketPath = join(tmpdir(), name);
+  try {
+    return await listen(socketPath);
+  } catch (cause) {
+    if (await answers(socketPath)) throw cause;
+    // Left by a process that was killed.
+    await rm(socketPath, { force: true });
+    return listen(socketPath);
+  }
+}
+
+async function listen(name: string): Promise<Server> {
+  const server = createServer((socket) => socket.destroy()).listen(name);
+  await once(server, 'listening');
+  return server.unref();
+}
+
+async function answers(socketPath: string): Promise<boolean> {
+  const socket = connect(socketPath);
+  try {
+    await once(socket, 'connect');
+    return true;
+  } catch {
+    return false;
+  } finally {
+    socket.destroy();
+  }
+}

@@ -1,0 +1,3 @@
+/** For tests of stores. */
+
+export { type ClientStoreContractOptions, clientStoreContract } from '../stores/contract.ts';
