@@ -18,7 +18,7 @@ import {
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 /** Where to write the README's picture: `TEST_SCREENSHOT=docs/todo.png npm test -- test/examples/todo.test.ts` */
 const { TEST_SCREENSHOT } = process.env;
-const WINDOW = { width: 620, height: 560 };
+const WINDOW = { width: 700, height: 470 };
 
 interface Demo {
   url: string;
