@@ -18,7 +18,7 @@ function useSyncText(): { isLive: boolean; text: string } {
   if (bootstrap !== undefined) {
     return { isLive, text: `Loading ${bootstrap.received} of ${bootstrap.total}` };
   }
-  if (isLive) return { isLive, text: 'In sync' };
+  if (isLive) return { isLive, text: pending === 0 ? 'In sync' : 'Saving' };
   if (connection === 'refused') return { isLive, text: `Refused by the server${waiting}` };
   const isTrying = connection !== 'stopped' && connection !== 'offline';
   return { isLive, text: `${isTrying ? 'Connecting' : 'Offline'}${waiting}` };

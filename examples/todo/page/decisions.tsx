@@ -2,12 +2,13 @@
 
 import type { Outcome, OutcomeChange } from '@sync-coordinator/client';
 import { useOutcomes } from '@sync-coordinator/client/react';
+import type { MouseEvent } from 'react';
 import { client, type Task } from './sync.ts';
 
 export function Decisions() {
   const outcomes = useOutcomes();
   return (
-    <section aria-label="To decide" aria-live="polite" className="decisions">
+    <section aria-label="To decide" aria-live="polite" className="decisions" tabIndex={-1}>
       {outcomes.map((outcome) => (
         <Decision key={outcome.id} outcome={outcome} />
       ))}
@@ -18,6 +19,11 @@ export function Decisions() {
 function Decision({ outcome }: { outcome: Outcome }) {
   const { state, reason, changes } = outcome;
   const isRejected = state === 'rejected';
+  // The buttons go away; the focus stays in their place.
+  const decide = (work: () => unknown) => (event: MouseEvent) => {
+    event.currentTarget.closest('section')?.focus();
+    work();
+  };
   return (
     <article>
       <p>
@@ -31,10 +37,10 @@ function Decision({ outcome }: { outcome: Outcome }) {
           </li>
         ))}
       </ul>
-      <button type="button" onClick={() => outcome.restore()}>
+      <button type="button" onClick={decide(outcome.restore)}>
         {isRejected ? 'Try again' : 'Use mine'}
       </button>
-      <button type="button" onClick={() => outcome.dismiss()}>
+      <button type="button" onClick={decide(outcome.dismiss)}>
         {isRejected ? 'Let it be' : 'Keep theirs'}
       </button>
     </article>

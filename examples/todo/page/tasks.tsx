@@ -43,7 +43,15 @@ const TaskItem = memo(function TaskItem({ id }: { id: string }) {
         </span>
       )}
       <Avatar name={owner} />
-      <button type="button" aria-label={`Delete: ${title}`} onClick={() => deleteTask(id)}>
+      <button
+        type="button"
+        aria-label={`Delete: ${title}`}
+        onClick={({ currentTarget }) => {
+          // This button goes away with its task; who works by keys goes on where tasks are added.
+          currentTarget.closest('main')?.querySelector<HTMLElement>('form input')?.focus();
+          deleteTask(id);
+        }}
+      >
         ×
       </button>
     </li>
