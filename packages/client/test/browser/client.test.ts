@@ -177,3 +177,48 @@ test('a rejected write is undone, told also after a reload, and can be restored'
   assert.deepEqual(await titles(page), ['bad']);
   assert.equal(await page.evaluate(() => window.client.outcomes.list().length), 0);
 });
+
+/** A browser without a window has no back/forward cache: the page is told of it, and stopped in between. */
+test('a page that comes back from the back/forward cache goes on where it was', async (t) => {
+  const server = await startCoordinator(t);
+  const profile = await browser.profile(t);
+  const page = await profile.open();
+  await start(page, { url: server.wsUrl });
+  await synced(page);
+  const devtools = await profile.context.newCDPSession(page);
+  const tell = (event: string) =>
+    page.evaluate((event) => {
+      dispatchEvent(new PageTransitionEvent(event, { persisted: true }));
+      return window.client.status.connection;
+    }, event);
+  // Its socket is closed: a page that has one open is not kept.
+  assert.equal(await tell('pagehide'), 'offline');
+  await devtools.send('Page.setWebLifecycleState', { state: 'frozen' });
+  const other = await startClient(t, { url: server.wsUrl });
+  await other.transact((tx) => tx.table('tasks').set([1], { title: 'meanwhile' })).settled;
+  await devtools.send('Page.setWebLifecycleState', { state: 'active' });
+  await tell('pageshow');
+  await page.waitForFunction(() => window.parts.titles().length === 1);
+  await write(page, 2, 'afterwards');
+  await synced(page);
+});
+
+test('a hidden page lets go after a while, and is live again when it is seen', async (t) => {
+  const server = await startCoordinator(t);
+  const page = await (await browser.profile(t)).open();
+  await page.clock.install();
+  await start(page, { url: server.wsUrl });
+  await synced(page);
+  const setVisibility = (state: DocumentVisibilityState) =>
+    page.evaluate((state) => {
+      Object.defineProperty(document, 'visibilityState', { value: state, configurable: true });
+      document.dispatchEvent(new Event('visibilitychange', { bubbles: true }));
+    }, state);
+  await setVisibility('hidden');
+  await page.clock.fastForward(301_000);
+  await page.waitForFunction(() => window.client.status.connection === 'offline');
+  const other = await startClient(t, { url: server.wsUrl });
+  await other.transact((tx) => tx.table('tasks').set([1], { title: 'unseen' })).settled;
+  await setVisibility('visible');
+  await page.waitForFunction(() => window.parts.titles().length === 1);
+});
