@@ -3,12 +3,11 @@
  * written to the server and what others wrote from there.
  */
 
-import { compareHlc, type HlcText } from '../../../src/clock/hlc.ts';
-import { siteIdToText } from '../../../src/clock/site-id.ts';
+import { compareHlc } from '../../../src/clock/hlc.ts';
 import { BatchAnswer } from './answers.ts';
-import { later, SiteClock } from './clock.ts';
+import { later } from './clock.ts';
 import { Connection, type ConnectionStatus, type Token } from './connection/connection.ts';
-import type { ServerError } from './connection/server-error.ts';
+import { ServerError } from './connection/server-error.ts';
 import type { ConnectionState } from './connection/states.ts';
 import { watchPage } from './connection/wake-ups.ts';
 import {
@@ -23,7 +22,6 @@ import { Outcomes } from './outcomes.ts';
 import type { ApplyResult, ChangeSet, Migration } from './protocol/messages.ts';
 import {
   FATE,
-  FORMAT,
   META,
   type Meta,
   OUT,
@@ -31,11 +29,12 @@ import {
   type StoredOutcome,
   tableKeyOf,
 } from './replica/entries.ts';
-import { Replica } from './replica/replica.ts';
+import { KeptReplica, type KeptReplicaPort } from './replica/kept-replica.ts';
+import type { Replica, Touched } from './replica/replica.ts';
 import { winnerOver } from './replica/rows.ts';
-import { StoreLog } from './replica/store-log.ts';
-import { type ClientStore, StoreError, type StoreOperation } from './stores/store.ts';
+import type { ClientStore, StoreError, StoreOperation } from './stores/store.ts';
 import { Table } from './table.ts';
+import type { Wish } from './tabs.ts';
 import { type Edit, Transaction, toChanges } from './transaction.ts';
 import { Write } from './write.ts';
 
@@ -50,7 +49,7 @@ export interface SyncClientOptions {
   store: ClientStore;
   /** What carries the messages: `autoTransport()` of `./http`, for instance. Default: a WebSocket. */
   transport?: Transport;
-  /** Connect at once. Default: true. */
+  /** Connect at once, unless other tabs are open: then as they do. Default: true. */
   connect?: boolean;
   /** Of the replica, where it is new: 22 characters of base64url. Default: a random one. */
   siteId?: string;
@@ -62,6 +61,8 @@ export interface SyncClientOptions {
 
 export interface SyncStatus {
   readonly connection: ConnectionState;
+  /** Whether this tab has the connection of all that share the store; always, where none do. */
+  readonly isLeader: boolean;
   /** Writes without an answer. */
   readonly pending: number;
   /** When the server was last known to hold nothing newer, in milliseconds since 1970. */
@@ -80,32 +81,35 @@ export class SyncClient {
   readonly outcomes: Outcomes;
   readonly #options: SyncClientOptions;
   readonly #environment: Environment;
-  readonly #log: StoreLog;
+  readonly #kept: KeptReplica;
   readonly #replica: Replica;
   readonly #tables = new Map<string, Table>();
   readonly #writes = new Map<string, Write>();
-  /** Of `out/` entries that are durable. */
-  readonly #sendable = new Map<HlcText, ChangeSet>();
   readonly #statusListeners = new Set<() => void>();
   #status: SyncStatus | undefined;
   #storeError: StoreError | undefined;
-  #clock: SiteClock | undefined;
   #connection: Connection | undefined;
   #outbox: Outbox | undefined;
   #unwatch = () => {};
+  /** The connection of the tab that leads, where that is another one. */
+  #told: ConnectionStatus | undefined;
+  #isWanted: boolean;
+  #token: Token | undefined;
   #isClosed = false;
 
   constructor(options: SyncClientOptions) {
     this.#options = options;
     this.#environment = options.environment ?? createEnvironment(options);
-    const { databaseId = 'default' } = options;
-    this.#replica = new Replica({ format: FORMAT, databaseId, siteId: '', generation: 0 });
-    this.#log = new StoreLog(options.store, this.#environment, (fault) => {
-      this.#storeError = fault;
-      this.#statusChanged();
-    });
+    const { databaseId = 'default', store, siteId, token, connect = true } = options;
+    this.#isWanted = connect;
+    this.#token = token;
+    this.#kept = new KeptReplica(
+      { store, environment: this.#environment, databaseId, siteId },
+      this.#keptPort(),
+    );
+    this.#replica = this.#kept.replica;
     this.outcomes = new Outcomes(this.#replica, {
-      commit: (operations) => void this.#commit(operations),
+      commit: (operations) => void this.#kept.commit(operations),
       write: (edits, also) => this.#write(edits, also),
     });
     this.ready = this.#start();
@@ -115,32 +119,63 @@ export class SyncClient {
 
   async #start(): Promise<void> {
     try {
-      const entries = await this.#options.store.load();
-      this.#takeStored(entries);
+      await this.#kept.open();
     } catch (cause) {
-      this.#storeError =
-        cause instanceof StoreError
-          ? cause
-          : new StoreError('STORE_UNAVAILABLE', String(cause), { cause });
+      this.#storeError = cause as StoreError;
       this.#statusChanged();
-      throw this.#storeError;
+      throw cause;
     }
-    if (this.#isClosed) return;
-    const { url, databaseId, token, transport, connect = true } = this.#options;
-    const { siteId } = this.#replica.meta;
-    const clock = new SiteClock(siteId, () => this.#environment.now());
-    this.#clock = clock;
-    this.#observeAll(clock);
-    const commit = (operations: StoreOperation[]) => this.#commit(operations);
+  }
+
+  #keptPort(): KeptReplicaPort {
+    return {
+      changed: (touched) => this.#changed(touched),
+      othersAnswered: () => this.#settleGone(),
+      sendable: () => this.#outbox?.flush(),
+      fault: (fault) => {
+        this.#storeError = fault;
+        this.#statusChanged();
+      },
+      lead: () => this.#lead(),
+      follow: () => {
+        this.#unwatch();
+        this.#connection?.stop();
+        this.#outbox?.stop();
+        this.#connection = undefined;
+        this.#outbox = undefined;
+      },
+      status: () => {
+        const { state, error }: ConnectionStatus = this.#connection?.status ?? {
+          state: this.#isWanted ? 'connecting' : 'stopped',
+        };
+        const told = error && { message: error.message, code: Reflect.get(error, 'code') };
+        return { isWanted: this.#isWanted, connection: state, error: told };
+      },
+      heard: (told) => {
+        this.#isWanted = told.isWanted;
+        this.#told = { state: told.connection, error: told.error && toToldError(told.error) };
+        this.#statusChanged();
+      },
+      wish: (wish) => this.#carryOut(wish),
+    };
+  }
+
+  /** Connects. */
+  #lead(): void {
+    const clock = this.#kept.clock;
+    if (clock === undefined || this.#isClosed) return;
+    const { url, databaseId, transport } = this.#options;
+    const token = this.#token;
+    const commit = (operations: StoreOperation[]) => this.#kept.commitAsLeader(operations);
     const inbox = new Inbox(this.#replica, clock, { commit, now: () => this.#environment.now() });
     const connection = new Connection(
-      { url, databaseId, token, siteId, transport },
+      { url, databaseId, token, siteId: this.siteId, transport },
       inbox,
       this.#environment,
     );
     this.#connection = connection;
     const port: OutboxPort = {
-      unanswered: () => this.#sendable,
+      unanswered: () => this.#kept.sendable,
       answered: (batch, result) => this.#answered(batch, result),
       refused: (write, error) => this.#refused(write, error),
       redate: (serverTimeMs) => this.#redate(serverTimeMs),
@@ -151,9 +186,10 @@ export class SyncClient {
       // waits already may have been stored: it keeps its dates unless the server refuses them.
       if (Math.abs(clock.now() - serverTimeMs) < CLOCK_WRONG_MS) return;
       clock.correct(serverTimeMs);
-      this.#observeAll(clock);
+      this.#kept.observe();
     };
-    const mayLetGo = () => this.#replica.outbox.size === 0;
+    const { tabs } = this.#kept;
+    const mayLetGo = () => this.#replica.outbox.size === 0 && (tabs?.isAlone ?? true);
     this.#unwatch = watchPage(connection, this.#environment, mayLetGo);
     let wasLive = false;
     connection.subscribe(() => {
@@ -161,43 +197,9 @@ export class SyncClient {
       if (isLive && !wasLive) this.#outbox?.flush();
       wasLive = isLive;
       this.#statusChanged();
+      tabs?.tellStatus();
     });
-    if (connect) connection.connect();
-  }
-
-  #takeStored(entries: Iterable<[key: string, value: unknown]>): void {
-    const operations: StoreOperation[] = [];
-    for (const [key, value] of entries) operations.push({ type: 'put', key, value });
-    const stored = operations.find((operation) => 'key' in operation && operation.key === META);
-    const meta: Meta = stored?.type === 'put' ? (stored.value as Meta) : this.#newMeta();
-    if (meta.format !== FORMAT) {
-      throw new StoreError(
-        'STORE_VERSION',
-        `the replica has format ${meta.format}, and this client reads format ${FORMAT}`,
-      );
-    }
-    const { databaseId } = this.#replica.meta;
-    if (meta.databaseId !== databaseId) {
-      throw new StoreError(
-        'STORE_VERSION',
-        `the store holds the database ${meta.databaseId}, not ${databaseId}`,
-      );
-    }
-    if (stored === undefined) void this.#log.write([{ type: 'put', key: META, value: meta }]);
-    // The rows that are shown are those of the generation that it names.
-    this.#changed([{ type: 'put', key: META, value: meta }, ...operations]);
-    for (const [hlc, changeSet] of this.#replica.outbox) this.#sendable.set(hlc, changeSet);
-  }
-
-  #newMeta(): Meta {
-    const siteId = this.#options.siteId ?? siteIdToText(this.#environment.randomBytes(16));
-    return { ...this.#replica.meta, siteId };
-  }
-
-  #observeAll(clock: SiteClock): void {
-    const { seen } = this.#replica.meta;
-    if (seen !== undefined) clock.observe(seen);
-    for (const hlc of this.#replica.outbox.keys()) clock.observe(hlc);
+    if (this.#isWanted) connection.connect();
   }
 
   /** 22 characters of base64url; empty until `ready`. */
@@ -212,9 +214,12 @@ export class SyncClient {
 
   #readStatus(): SyncStatus {
     const { snapshot, lastSyncedAt } = this.#replica.meta;
-    const { state, error }: ConnectionStatus = this.#connection?.status ?? { state: 'stopped' };
+    const { isLeader } = this.#kept.tabs ?? { isLeader: true };
+    const { state, error }: ConnectionStatus = this.#connection?.status ??
+      this.#told ?? { state: 'stopped' };
     return {
       connection: state,
+      isLeader,
       pending: this.#replica.outbox.size,
       lastSyncedAt,
       bootstrap: snapshot && {
@@ -271,13 +276,13 @@ export class SyncClient {
   }
 
   #write(edits: readonly Edit[], also: StoreOperation[]): Write {
-    const clock = this.#clock;
+    const { clock, tabs } = this.#kept;
     if (clock === undefined || this.#isClosed) {
       throw new Error(
         this.#isClosed ? 'the client is closed' : 'await client.ready before writing',
       );
     }
-    const hlcOf = clock.next();
+    const hlcOf = clock.next(tabs?.number);
     const changes = toChanges(edits, hlcOf);
     const hlc = hlcOf(Math.max(0, changes.length - 1));
     const changeSet: ChangeSet = {
@@ -289,18 +294,13 @@ export class SyncClient {
     };
     const operations: StoreOperation[] = [...also];
     if (changes.length > 0) operations.push({ type: 'put', key: OUT + hlc, value: changeSet });
-    const durable = this.#commit(operations);
+    const durable = this.#kept.commit(operations);
     const write = new Write(hlc, durable);
     if (changes.length === 0) {
       write.settle('acknowledged');
       return write;
     }
     this.#writes.set(changeSet.transactionId, write);
-    void durable.then(() => {
-      if (this.#replica.outbox.get(hlc) !== changeSet) return;
-      this.#sendable.set(hlc, changeSet);
-      this.#outbox?.flush();
-    });
     return write;
   }
 
@@ -328,7 +328,7 @@ export class SyncClient {
     }
     const meta: Meta = { ...this.#replica.meta, seen };
     operations.push(...rows.operations(), { type: 'put', key: META, value: meta });
-    await this.#commit(operations);
+    await this.#kept.commitAsLeader(operations);
     for (const [id, fate] of fates) this.#settle(id, fate);
   }
 
@@ -341,7 +341,7 @@ export class SyncClient {
       changeSet,
       changes: changeSet.changes.map((change) => ({ change })),
     };
-    await this.#commit([
+    await this.#kept.commitAsLeader([
       { type: 'delete', key: OUT + hlc },
       { type: 'put', key: FATE + changeSet.transactionId, value: outcome },
     ]);
@@ -355,41 +355,33 @@ export class SyncClient {
 
   /** Gives all writes without an answer new dates, in their order, by the server's clock. */
   async #redate(serverTimeMs: number): Promise<void> {
-    const clock = this.#clock;
+    const { clock, tabs } = this.#kept;
     if (clock === undefined) return;
     clock.correct(serverTimeMs);
     const { seen } = this.#replica.meta;
     if (seen !== undefined) clock.observe(seen);
     const operations: StoreOperation[] = [];
-    const redated: Outgoing[] = [];
     const writes = [...this.#replica.outbox].sort(([a], [b]) => compareHlc(a, b));
     for (const [hlc, changeSet] of writes) {
-      const hlcOf = clock.next();
+      const hlcOf = clock.next(tabs?.number);
       const changes = changeSet.changes.map((change, opSeq) => ({ ...change, hlc: hlcOf(opSeq) }));
       const next = { ...changeSet, hlc: hlcOf(Math.max(0, changes.length - 1)), changes };
       operations.push({ type: 'delete', key: OUT + hlc });
       operations.push({ type: 'put', key: OUT + next.hlc, value: next });
-      redated.push([next.hlc, next]);
     }
-    await this.#commit(operations);
-    for (const [hlc, changeSet] of redated) {
-      if (this.#replica.outbox.get(hlc) === changeSet) this.#sendable.set(hlc, changeSet);
+    await this.#kept.commitAsLeader(operations);
+  }
+
+  /** Settles the writes that another tab has got an answer to. */
+  #settleGone(): void {
+    if (this.#writes.size === 0) return;
+    const ids = new Set([...this.#replica.outbox.values()].map((write) => write.transactionId));
+    for (const id of [...this.#writes.keys()]) {
+      if (!ids.has(id)) this.#settle(id, this.#replica.outcomes.get(id)?.state ?? 'acknowledged');
     }
   }
 
-  /** Takes operations into memory at once. @returns resolves when they are durable */
-  #commit(operations: StoreOperation[]): Promise<void> {
-    if (operations.length === 0) return Promise.resolve();
-    const durable = this.#log.write(operations);
-    this.#changed(operations);
-    return durable;
-  }
-
-  #changed(operations: readonly StoreOperation[]): void {
-    const touched = this.#replica.apply(operations);
-    for (const hlc of this.#sendable.keys()) {
-      if (!this.#replica.outbox.has(hlc)) this.#sendable.delete(hlc);
-    }
+  #changed(touched: Touched): void {
     if (touched.outcomes) this.outcomes.changed();
     // All of them forget before anybody is told: who is told of one may look at another.
     const tables = [...this.#tables.values()].filter((table) => table.forget(touched));
@@ -398,17 +390,36 @@ export class SyncClient {
     this.#statusChanged();
   }
 
+  /** Connects, in whichever tab leads. */
   connect(): void {
-    this.#connection?.connect();
+    this.#wish(true);
   }
 
-  /** Goes offline until `connect`. Reading and writing go on. */
+  /** Goes offline until `connect`, in all tabs. Reading and writing go on. */
   disconnect(): void {
-    this.#connection?.stop();
+    this.#wish(false);
   }
 
+  /** From now on. Another tab that leads is told a text, and asks its own function otherwise. */
   setToken(token: Token): void {
+    this.#token = token;
     this.#connection?.setToken(token);
+    this.#kept.tabs?.tellWish(typeof token === 'string' ? { token } : { renew: true });
+  }
+
+  #wish(isWanted: boolean): void {
+    this.#carryOut({ isWanted });
+    this.#kept.tabs?.tellWish({ isWanted });
+  }
+
+  #carryOut({ isWanted, token, renew }: Wish): void {
+    if (token !== undefined) this.#token = token;
+    const isNew = renew || token !== undefined;
+    if (isNew && this.#token !== undefined) this.#connection?.setToken(this.#token);
+    if (isWanted === undefined) return;
+    this.#isWanted = isWanted;
+    if (isWanted) this.#connection?.connect();
+    else this.#connection?.stop();
   }
 
   /** Ends everything. What was written is durable when it resolves. */
@@ -418,13 +429,16 @@ export class SyncClient {
     this.#unwatch();
     this.#connection?.stop();
     this.#outbox?.stop();
-    await this.ready.catch(() => undefined);
-    await this.#log.close();
+    await this.#kept.close();
   }
 }
 
 /** Far below what a server lets pass (`sync.maxClockDriftMs`, a minute unless set). */
 const CLOCK_WRONG_MS = 10_000;
+
+function toToldError({ message, code }: { message: string; code?: string }): Error {
+  return code === undefined ? new Error(message) : new ServerError({ message, code });
+}
 
 export function createSyncClient(options: SyncClientOptions): SyncClient {
   return new SyncClient(options);

@@ -21,6 +21,22 @@ export type SocketConstructor = new (url: string) => SocketLike;
 /** Opens what carries the messages of one connection, in place of a WebSocket. */
 export type Transport = (url: string, environment: Environment) => SocketLike;
 
+/** What is used of Web Locks: the standard's own interface. */
+export interface LocksLike {
+  request(
+    name: string,
+    options: { ifAvailable?: boolean; steal?: boolean },
+    hold: (lock: unknown) => unknown,
+  ): Promise<unknown>;
+}
+
+/** What is used of a BroadcastChannel. */
+export interface ChannelLike {
+  onmessage: ((event: { data: unknown }) => void) | null;
+  postMessage(data: unknown): void;
+  close(): void;
+}
+
 export interface Environment {
   /** Milliseconds since 1970. */
   now(): number;
@@ -32,12 +48,17 @@ export interface Environment {
   openSocket(url: string): SocketLike;
   /** Tells when the app is hidden and seen, and when there is a network; missing where nothing does. */
   page?: Page;
+  /** Missing where tabs can't share a store; so is `openChannel`. */
+  locks?: LocksLike;
+  openChannel?(name: string): ChannelLike;
 }
 
 /** The parts of the global scope that are used, each of which may be missing somewhere. */
 interface Globals {
   WebSocket?: SocketConstructor;
   crypto?: { getRandomValues(bytes: Uint8Array): Uint8Array };
+  navigator?: { locks?: LocksLike };
+  BroadcastChannel?: new (name: string) => ChannelLike;
   setTimeout(run: () => void, ms: number): unknown;
   clearTimeout(timer: unknown): void;
 }
@@ -50,6 +71,7 @@ export function createEnvironment({
 }: {
   WebSocket?: SocketConstructor;
 } = {}): Environment {
+  const { navigator, BroadcastChannel } = globals;
   return {
     now: () => Date.now(),
     random: () => Math.random(),
@@ -72,5 +94,7 @@ export function createEnvironment({
       return new Socket(url);
     },
     page: createPage(),
+    locks: navigator?.locks,
+    openChannel: BroadcastChannel && ((name) => new BroadcastChannel(name)),
   };
 }

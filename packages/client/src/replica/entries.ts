@@ -8,6 +8,7 @@
  *     out/<hlc>                              ChangeSet: a write without an answer
  *     fate/<hlc>                             StoredOutcome
  *     ddl/<number>                           Migration
+ *     lead                                   text: the term of the tab that leads
  *
  * A generation is what one snapshot began. The next one is filled beside it, and takes its place.
  */
@@ -74,6 +75,7 @@ export interface StoredOutcome {
 }
 
 export const META = 'meta';
+export const LEAD = 'lead';
 export const OUT = 'out/';
 export const FATE = 'fate/';
 export const DDL = 'ddl/';

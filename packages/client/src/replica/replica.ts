@@ -12,6 +12,7 @@ import type { StoredValue, StoreOperation } from '../stores/store.ts';
 import {
   DDL,
   FATE,
+  generationPrefix,
   META,
   type Meta,
   OUT,
@@ -57,6 +58,17 @@ export class Replica {
 
   get migrations(): Migration[] {
     return [...this.#migrations].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, ddl]) => ddl);
+  }
+
+  /** All entries of a store that holds the same. */
+  *entries(): Iterable<[key: string, value: StoredValue]> {
+    yield [META, this.meta];
+    for (const [number, { rows }] of this.#generations) {
+      for (const [key, row] of rows) yield [generationPrefix(number) + key, row];
+    }
+    for (const [hlc, changeSet] of this.outbox) yield [OUT + hlc, changeSet];
+    for (const [id, outcome] of this.outcomes) yield [FATE + id, outcome];
+    yield* this.#migrations;
   }
 
   /** A row as the server has told it. */

@@ -2,15 +2,34 @@
  * Writes a replica's operations to its store, one batch after the other: those that come while the
  * store is busy go together in the next one. What the store can't take is tried again, in order, and
  * nothing behind it is written before.
+ *
+ * In a store that tabs share, what the leader alone may write is written under the condition that it
+ * still leads: a tab that was stopped, and goes on without knowing that another one leads, can't undo
+ * what that one has written.
  */
 
 import type { Environment } from '../environment.ts';
 import { type ClientStore, StoreError, type StoreOperation } from '../stores/store.ts';
+import { LEAD } from './entries.ts';
 
-interface Batch {
+/** Operations that are there together or not at all. */
+export interface OperationGroup {
   operations: StoreOperation[];
+  /** That of the leader, for what only a leader may write. */
+  term: string | undefined;
+}
+
+interface PendingGroup extends OperationGroup {
   durable: Promise<void>;
   resolve(): void;
+}
+
+export interface StoreLogPort {
+  /** The store can't be written; with `undefined`, it can again. */
+  fault(fault: StoreError | undefined): void;
+  durable(group: OperationGroup): void;
+  /** Another tab leads. What was written as a leader, and is not durable, never will be. */
+  succeeded(): void;
 }
 
 const AGAIN_MS = [250, 1_000, 5_000];
@@ -18,59 +37,92 @@ const AGAIN_MS = [250, 1_000, 5_000];
 export class StoreLog {
   readonly #store: ClientStore;
   readonly #environment: Environment;
-  readonly #onFault: (fault: StoreError | undefined) => void;
-  #next: Batch | undefined;
+  readonly #port: StoreLogPort;
+  #next: PendingGroup[] = [];
+  #writing: PendingGroup[] = [];
   #running: Promise<void> | undefined;
   #isClosed = false;
+  /** That of this tab while it leads. */
+  term: string | undefined;
 
-  /** @param onFault told when the store can't be written, and with `undefined` when it can again */
-  constructor(
-    store: ClientStore,
-    environment: Environment,
-    onFault: (fault: StoreError | undefined) => void,
-  ) {
+  constructor(store: ClientStore, environment: Environment, port: StoreLogPort) {
     this.#store = store;
     this.#environment = environment;
-    this.#onFault = onFault;
+    this.#port = port;
   }
 
-  /** Resolves when the operations are durable, which may be never. */
-  write(operations: readonly StoreOperation[]): Promise<void> {
-    this.#next ??= createBatch();
-    for (const operation of operations) this.#next.operations.push(operation);
-    const { durable } = this.#next;
+  /**
+   * Resolves when the operations are durable, which may be never.
+   * @param term for operations that count only while it is the leader's
+   */
+  write(operations: readonly StoreOperation[], term?: string): Promise<void> {
+    let group = this.#next.at(-1);
+    if (group === undefined || group.term !== term) {
+      group = createGroup(term);
+      this.#next.push(group);
+    }
+    for (const operation of operations) group.operations.push(operation);
     this.#running ??= this.#run();
-    return durable;
+    return group.durable;
+  }
+
+  /** What is not durable yet, in order. */
+  unwritten(): StoreOperation[] {
+    return this.#valid([...this.#writing, ...this.#next]).flatMap(({ operations }) => operations);
+  }
+
+  #valid(groups: readonly PendingGroup[]): PendingGroup[] {
+    return groups.filter(({ term }) => term === undefined || term === this.term);
   }
 
   async #run(): Promise<void> {
     // Writes of one turn of the loop go together.
     await Promise.resolve();
-    for (;;) {
-      const batch = this.#next;
-      this.#next = undefined;
-      if (batch === undefined) break;
-      if (!(await this.#commit(batch))) return;
-      batch.resolve();
+    while (this.#next.length > 0) {
+      this.#writing = this.#next;
+      this.#next = [];
+      if (!(await this.#commit())) return;
+      const groups = this.#writing;
+      this.#writing = [];
+      for (const group of groups) {
+        group.resolve();
+        this.#port.durable(group);
+      }
     }
     this.#running = undefined;
   }
 
-  /** @returns whether it is durable; not if the log was closed before it could be */
-  async #commit({ operations }: Batch): Promise<boolean> {
+  /** @returns whether what is being written is durable; not if the log was closed before it could be */
+  async #commit(): Promise<boolean> {
     for (let tries = 0; ; tries++) {
       try {
-        await this.#store.commit(operations);
-        if (tries > 0) this.#onFault(undefined);
+        await this.#tryCommit();
+        if (tries > 0) this.#port.fault(undefined);
         return true;
       } catch (cause) {
         if (this.#isClosed) return false;
-        this.#onFault(toStoreError(cause));
+        const fault = toStoreError(cause);
+        if (fault.code === 'STORE_TAKEN') {
+          this.term = undefined;
+          this.#port.succeeded();
+          continue;
+        }
+        this.#port.fault(fault);
         const pause = AGAIN_MS[Math.min(tries, AGAIN_MS.length - 1)] ?? 0;
         await new Promise<void>((resolve) => this.#environment.after(pause, resolve));
         if (this.#isClosed) return false;
       }
     }
+  }
+
+  async #tryCommit(): Promise<void> {
+    this.#writing = this.#valid(this.#writing);
+    const [first, ...more] = this.#writing;
+    if (first === undefined) return;
+    const operations =
+      more.length === 0 ? first.operations : this.#writing.flatMap((group) => group.operations);
+    const isLeaders = this.#writing.some(({ term }) => term !== undefined);
+    await this.#store.commit(operations, isLeaders ? { key: LEAD, value: this.term } : undefined);
   }
 
   /** Ends once what was written is durable, or can't be at the moment. */
@@ -81,15 +133,15 @@ export class StoreLog {
   }
 }
 
-function createBatch(): Batch {
+function createGroup(term: string | undefined): PendingGroup {
   let resolve = () => {};
   const durable = new Promise<void>((done) => {
     resolve = done;
   });
-  return { operations: [], durable, resolve };
+  return { operations: [], term, durable, resolve };
 }
 
-function toStoreError(cause: unknown): StoreError {
+export function toStoreError(cause: unknown): StoreError {
   if (cause instanceof StoreError) return cause;
   const message = cause instanceof Error ? cause.message : String(cause);
   return new StoreError('STORE_UNAVAILABLE', message, { cause });

@@ -15,7 +15,13 @@ import type { Server } from 'node:net';
 import { dirname, resolve } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { lockPath } from './file-lock.ts';
-import { type ClientStore, type StoredValue, StoreError, type StoreOperation } from './store.ts';
+import {
+  type ClientStore,
+  type Condition,
+  type StoredValue,
+  StoreError,
+  type StoreOperation,
+} from './store.ts';
 
 const HEADER = 'sync-coordinator replica 1\n';
 const HEADER_FORM = /^sync-coordinator replica \d+\n/;
@@ -63,9 +69,12 @@ export class FileStore implements ClientStore {
     return [...this.#entries].map(([key, { value }]) => [key, value]);
   }
 
-  commit(operations: readonly StoreOperation[]): Promise<void> {
+  commit(operations: readonly StoreOperation[], condition?: Condition): Promise<void> {
     return this.#guard(async () => {
       const file = await this.#open();
+      if (condition !== undefined && this.#entries.get(condition.key)?.value !== condition.value) {
+        throw new StoreError('STORE_TAKEN', `${condition.key} has another value`);
+      }
       const line = encodeLine(operations);
       await append(file, line);
       this.#take(operations, line.length);

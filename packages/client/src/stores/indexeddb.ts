@@ -4,6 +4,7 @@
  * error after a while, and the next call tries again.
  */
 
+import { Tabs } from '../tabs.ts';
 import {
   type ClientStore,
   type Condition,
@@ -32,7 +33,7 @@ export interface IndexedDbStoreOptions {
 type Work<T> = (entries: IDBObjectStore, fail: (cause: unknown) => void) => T;
 
 export class IndexedDbStore implements ClientStore {
-  readonly sharedName: string | undefined;
+  readonly openTabs: ClientStore['openTabs'];
   onFault: ((fault: StoreError) => void) | undefined;
   readonly #name: string;
   readonly #openMs: number;
@@ -45,7 +46,8 @@ export class IndexedDbStore implements ClientStore {
   constructor(name: string, { shared = true, openMs = 5_000 }: IndexedDbStoreOptions = {}) {
     this.#name = name;
     this.#openMs = openMs;
-    this.sharedName = shared ? `sync-coordinator/${name}` : undefined;
+    if (!shared) return;
+    this.openTabs = (environment, port) => new Tabs(`sync-coordinator/${name}`, environment, port);
   }
 
   load(): Promise<Iterable<[key: string, value: StoredValue]>> {

@@ -9,17 +9,12 @@ import {
 } from './store.ts';
 
 export class MemoryStore implements ClientStore {
-  readonly sharedName: string | undefined;
   readonly #entries: Map<string, StoredValue>;
   #isClosed = false;
 
-  /**
-   * @param entries where they are kept: another store that is given the same finds what this one wrote
-   * @param sharedName for tests of tabs: as if all stores of this name were in one browser
-   */
-  constructor(entries = new Map<string, StoredValue>(), sharedName?: string) {
+  /** @param entries where they are kept: another store that is given the same finds what this one wrote */
+  constructor(entries = new Map<string, StoredValue>()) {
     this.#entries = entries;
-    this.sharedName = sharedName;
   }
 
   async load(): Promise<Iterable<[key: string, value: StoredValue]>> {

@@ -3,6 +3,9 @@
  * in batches. A batch is there as a whole or not at all.
  */
 
+import type { Environment } from '../environment.ts';
+import type { Tabs, TabsPort } from '../tabs.ts';
+
 /** What is stored: JSON, which a store keeps equal. */
 export type StoredValue = unknown;
 
@@ -20,10 +23,10 @@ export interface Condition {
 
 export interface ClientStore {
   /**
-   * Names what all tabs of a browser that open this store share; missing where each has its own. A
-   * store with a name must know conditions.
+   * Joins the tabs that have this very store open as well, as `Tabs` of `./indexeddb` does; missing
+   * where nobody else can have it. So an app that keeps its replica elsewhere has nothing of tabs.
    */
-  readonly sharedName?: string;
+  readonly openTabs?: (environment: Environment, port: TabsPort) => Tabs;
   /** Set by the client: told of what befalls the store while nobody waits for it. */
   onFault?: (fault: StoreError) => void;
   /**

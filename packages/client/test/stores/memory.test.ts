@@ -13,6 +13,6 @@ function entriesOf(name: string): Map<string, StoredValue> {
 
 clientStoreContract({
   test,
-  open: (name) => new MemoryStore(entriesOf(name), name),
+  open: (name) => new MemoryStore(entriesOf(name)),
   keepsReferences: true,
 });

@@ -1,0 +1,40 @@
+/** What has to be done to a replica so that it holds what a store does. */
+
+import type { StoredValue, StoreOperation } from '../stores/store.ts';
+import { LEAD, META } from './entries.ts';
+import type { Replica } from './replica.ts';
+
+export function difference(
+  replica: Replica,
+  entries: Iterable<[key: string, value: StoredValue]>,
+): StoreOperation[] {
+  const gone = new Map(replica.entries());
+  const operations: StoreOperation[] = [];
+  for (const [key, value] of entries) {
+    const held = gone.get(key);
+    gone.delete(key);
+    if (key === LEAD || isEqual(held, value)) continue;
+    const operation: StoreOperation = { type: 'put', key, value };
+    // The rows that are shown are those of the generation that it names.
+    if (key === META) operations.unshift(operation);
+    else operations.push(operation);
+  }
+  gone.delete(META);
+  for (const key of gone.keys()) operations.push({ type: 'delete', key });
+  return operations;
+}
+
+/** Of JSON values. */
+function isEqual(a: unknown, b: unknown): boolean {
+  if (a === b) return true;
+  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false;
+  if (Array.isArray(a) !== Array.isArray(b)) return false;
+  const members = Object.entries(a).filter(([, member]) => member !== undefined);
+  const others = Object.entries(b).filter(([, member]) => member !== undefined);
+  return (
+    members.length === others.length &&
+    members.every(
+      ([name, member]) => Object.hasOwn(b, name) && isEqual(member, Reflect.get(b, name)),
+    )
+  );
+}
