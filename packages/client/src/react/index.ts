@@ -55,6 +55,7 @@ const notBegun: SyncStatus = {
   bootstrap: undefined,
   error: undefined,
   storeError: undefined,
+  isLeader: false,
 };
 
 function useOfTable<T extends object, S>(
