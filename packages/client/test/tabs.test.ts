@@ -38,6 +38,14 @@ async function leaderOf(tabs: Iterable<SimulatedTab>): Promise<SimulatedTab> {
   );
 }
 
+/** Resolves once one of them leads, and it alone has a socket: at once, but for a machine that is slow. */
+async function oneLeads(tabs: readonly SimulatedTab[]): Promise<void> {
+  const isMet = () =>
+    tabs.filter(({ client }) => client.status.isLeader).length === 1 &&
+    tabs.every(({ client, sockets }) => sockets.size === (client.status.isLeader ? 1 : 0));
+  while (!isMet()) await new Promise((resolve) => setTimeout(resolve, 20));
+}
+
 function untilOutcomes({ outcomes }: SyncClient, count: number): Promise<void> {
   return new Promise((resolve) => {
     const look = () => {
@@ -61,11 +69,7 @@ test('tabs that open an empty store at once are one site, and one of them connec
   const tabs = await openTabs(t, profile, server.wsUrl, 4);
   await Promise.all(tabs.map(({ client }) => synced(client)));
   assert.equal(new Set(tabs.map(({ client }) => client.siteId)).size, 1);
-  assert.equal(tabs.filter(({ client }) => client.status.isLeader).length, 1);
-  assert.equal(
-    tabs.reduce((sum, { sockets }) => sum + sockets.size, 0),
-    1,
-  );
+  await oneLeads(tabs);
 });
 
 test('what a tab writes is shown in the others, sent by the leader, and settled where it was written', async (t) => {
@@ -146,14 +150,12 @@ test('a leader that is stopped is succeeded, and does no harm when it goes on', 
   const half = set(leader, 2, 'under way when it was stopped');
   leader.stop();
   assert.equal(await set(follower, 3, 'sent by the next').settled, 'acknowledged');
-  assert.equal(follower.client.status.isLeader, true);
   leader.goOn();
   assert.equal(await half.settled, 'acknowledged');
   await until(leader.client, ({ isLeader }) => !isLeader);
   await untilTable(leader.client, 'tasks', (rows) => rows.length === 3);
   await synced(leader.client);
-  assert.equal(leader.sockets.size, 0);
-  assert.equal(follower.sockets.size, 1);
+  await oneLeads(tabs);
 });
 
 test('going offline, a token and the state of the connection are one for all tabs', async (t) => {
@@ -257,12 +259,7 @@ async function live(url: string, seed: number, steps: readonly [Step, number][])
       operation.type === 'put' && operation.key.startsWith('out/') ? [operation.key] : [],
     );
     assert.equal(new Set(hlcs).size, hlcs.length, 'each write has a time of its own');
-    const leaders = tabs.filter(({ client }) => client.status.isLeader);
-    assert.equal(leaders.length, 1);
-    assert.equal(
-      tabs.reduce((sum, { sockets }) => sum + sockets.size, 0),
-      1,
-    );
+    await oneLeads(tabs);
   } finally {
     await closeAll(profile);
     for (const run of owner.afters) await run();

@@ -17,23 +17,20 @@ export class MemoryStore implements ClientStore {
     this.#entries = entries;
   }
 
+  /** Opens it again after `close`, as a client that is started anew. */
   async load(): Promise<Iterable<[key: string, value: StoredValue]>> {
-    this.#mustBeOpen();
+    this.#isClosed = false;
     return [...this.#entries];
   }
 
   async commit(operations: readonly StoreOperation[], condition?: Condition): Promise<void> {
-    this.#mustBeOpen();
+    if (this.#isClosed) throw new StoreError('STORE_UNAVAILABLE', 'the store is closed');
     if (condition !== undefined) this.#mustBeMet(condition);
     for (const operation of operations) {
       if (operation.type === 'put') this.#entries.set(operation.key, operation.value);
       else if (operation.type === 'delete') this.#entries.delete(operation.key);
       else this.#clear(operation.prefix);
     }
-  }
-
-  #mustBeOpen(): void {
-    if (this.#isClosed) throw new StoreError('STORE_UNAVAILABLE', 'the store is closed');
   }
 
   #mustBeMet({ key, value }: Condition): void {
