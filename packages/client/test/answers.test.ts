@@ -79,8 +79,8 @@ for (const onReject of ['keep', 'revert'] as const) {
           ),
       },
     });
-    const store = memoryStore();
-    const ann = await start(t, server.wsUrl, { store });
+    const entries = new Map();
+    const ann = await start(t, server.wsUrl, { store: memoryStore(entries) });
     await set(ann, 1, 'good').settled;
     const write = ann.transact((tx) => {
       tx.table('tasks').set([1], { title: 'bad', done: true });
@@ -101,13 +101,13 @@ for (const onReject of ['keep', 'revert'] as const) {
     assert.equal(ann.outcomes.list().length, 1);
     assert.equal(ann.table('tasks').get([1])?.title, 'good');
     await ann.close();
-    const again = await start(t, server.wsUrl, { store });
+    const again = await start(t, server.wsUrl, { store: memoryStore(entries) });
     const [kept] = again.outcomes.list();
     assert.equal(kept?.reason, 'no bad titles');
     kept?.dismiss();
     assert.deepEqual(again.outcomes.list(), []);
     await again.close();
-    const last = await start(t, server.wsUrl, { store });
+    const last = await start(t, server.wsUrl, { store: memoryStore(entries) });
     assert.deepEqual(last.outcomes.list(), []);
     assert.equal(last.table('tasks').get([1])?.title, 'good');
   });
@@ -121,14 +121,14 @@ test('an outcome that was restored just before the app ended is not there again,
     },
   });
   let allowedFrom = BigInt(Date.now()) + 1_000_000n;
-  const store = memoryStore();
-  const ann = await start(t, server.wsUrl, { store });
+  const entries = new Map();
+  const ann = await start(t, server.wsUrl, { store: memoryStore(entries) });
   assert.equal(await set(ann, 1, 'later').settled, 'rejected');
   ann.disconnect();
   ann.outcomes.list()[0]?.restore();
   await ann.close();
   allowedFrom = 0n;
-  const again = await start(t, server.wsUrl, { store });
+  const again = await start(t, server.wsUrl, { store: memoryStore(entries) });
   assert.deepEqual(again.outcomes.list(), []);
   await synced(again);
   assert.equal(again.table('tasks').get([1])?.title, 'later');
