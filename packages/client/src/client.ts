@@ -3,7 +3,7 @@
  * written to the server and what others wrote from there.
  */
 
-import { compareHlc } from '../../../src/clock/hlc.ts';
+import { compareHlc, type HlcText } from '../../../src/clock/hlc.ts';
 import { BatchAnswer } from './answers.ts';
 import { later } from './clock.ts';
 import { Connection, type ConnectionStatus, type Token } from './connection/connection.ts';
@@ -16,21 +16,15 @@ import {
   type SocketConstructor,
   type Transport,
 } from './environment.ts';
-import { Inbox, RowChanges } from './inbox.ts';
+import { Inbox } from './inbox.ts';
+import { isWithoutEffect, type MigrationInput, toMigrations } from './migration.ts';
 import { Outbox, type OutboxPort, type Outgoing } from './outbox.ts';
 import { Outcomes } from './outcomes.ts';
 import type { ApplyResult, ChangeSet, Migration } from './protocol/messages.ts';
-import {
-  FATE,
-  META,
-  type Meta,
-  OUT,
-  rowKeyOf,
-  type StoredOutcome,
-  tableKeyOf,
-} from './replica/entries.ts';
+import { FATE, META, type Meta, OUT, type StoredOutcome, tableKeyOf } from './replica/entries.ts';
 import { KeptReplica, type KeptReplicaPort } from './replica/kept-replica.ts';
 import type { Replica, Touched } from './replica/replica.ts';
+import { RowChanges } from './replica/row-changes.ts';
 import { winnerOver } from './replica/rows.ts';
 import type { ClientStore, StoreError, StoreOperation } from './stores/store.ts';
 import { Table } from './table.ts';
@@ -86,6 +80,7 @@ export class SyncClient {
   readonly #tables = new Map<string, Table>();
   readonly #writes = new Map<string, Write>();
   readonly #statusListeners = new Set<() => void>();
+  readonly #migrationListeners = new Set<() => void>();
   #status: SyncStatus | undefined;
   #storeError: StoreError | undefined;
   #connection: Connection | undefined;
@@ -110,7 +105,7 @@ export class SyncClient {
     this.#replica = this.#kept.replica;
     this.outcomes = new Outcomes(this.#replica, {
       commit: (operations) => void this.#kept.commit(operations),
-      write: (edits, also) => this.#write(edits, also),
+      write: (edits, also, migrations) => this.#write(edits, also, migrations),
     });
     this.ready = this.#start();
     // Who does not wait for it learns of it by the status.
@@ -178,7 +173,7 @@ export class SyncClient {
       unanswered: () => this.#kept.sendable,
       answered: (batch, result) => this.#answered(batch, result),
       refused: (write, error) => this.#refused(write, error),
-      redate: (serverTimeMs) => this.#redate(serverTimeMs),
+      redate: (from, serverTimeMs) => this.#redate(from, serverTimeMs),
     };
     this.#outbox = new Outbox(connection, port, this.#environment);
     connection.onServerTime = (serverTimeMs) => {
@@ -242,9 +237,18 @@ export class SyncClient {
     for (const listener of [...this.#statusListeners]) listener();
   }
 
-  /** DDL of the database, in the order in which the server told it. */
+  /**
+   * DDL of the database in the order of its HLCs, with that which has no answer yet. What led to a table
+   * that was dropped since is not kept.
+   */
   get migrations(): readonly Migration[] {
     return this.#replica.migrations;
+  }
+
+  /** Called once for each transaction that has brought DDL. @returns ends it */
+  subscribeMigrations(listener: () => void): () => void {
+    this.#migrationListeners.add(listener);
+    return () => this.#migrationListeners.delete(listener);
   }
 
   /** The tables that have rows here. */
@@ -275,7 +279,20 @@ export class SyncClient {
     return this.#write(transaction.edits, []);
   }
 
-  #write(edits: readonly Edit[], also: StoreOperation[]): Write {
+  /**
+   * Sends DDL, in its place among the writes. Devices with SQL need it: they hold back changes to tables
+   * that no CREATE has brought. Here a drop takes rows away, and a rename moves them, at once.
+   * @throws TypeError for DDL that the server would refuse
+   */
+  migrate(migration: MigrationInput): Write {
+    return this.#write([], [], [migration]);
+  }
+
+  #write(
+    edits: readonly Edit[],
+    also: StoreOperation[],
+    migrations: readonly MigrationInput[] = [],
+  ): Write {
     const { clock, tabs } = this.#kept;
     if (clock === undefined || this.#isClosed) {
       throw new Error(
@@ -284,19 +301,21 @@ export class SyncClient {
     }
     const hlcOf = clock.next(tabs?.number);
     const changes = toChanges(edits, hlcOf);
-    const hlc = hlcOf(Math.max(0, changes.length - 1));
+    const schemaMigrations = toMigrations(migrations, this.migrations, hlcOf);
+    const count = changes.length + schemaMigrations.length;
+    const hlc = hlcOf(Math.max(0, count - 1));
     const changeSet: ChangeSet = {
       siteId: this.siteId,
       transactionId: hlc,
       hlc,
       changes,
-      schemaMigrations: [],
+      schemaMigrations,
     };
     const operations: StoreOperation[] = [...also];
-    if (changes.length > 0) operations.push({ type: 'put', key: OUT + hlc, value: changeSet });
+    if (count > 0) operations.push({ type: 'put', key: OUT + hlc, value: changeSet });
     const durable = this.#kept.commit(operations);
     const write = new Write(hlc, durable);
-    if (changes.length === 0) {
+    if (count === 0) {
       write.settle('acknowledged');
       return write;
     }
@@ -309,16 +328,21 @@ export class SyncClient {
     const rows = new RowChanges(this.#replica);
     const operations: StoreOperation[] = [];
     let { seen } = this.#replica.meta;
+    let startsOver = false;
     const fates: [string, 'acknowledged' | StoredOutcome['state']][] = [];
     for (const cell of answer.conflictingOf(result)) {
-      if ('value' in cell) rows.merge({ type: 'column', ...cell, value: cell.value });
+      if ('value' in cell) rows.mergeOwn({ type: 'column', ...cell, value: cell.value });
     }
     for (const write of batch) {
       const [hlc, changeSet] = write;
       const { taken, outcome } = answer.of(write, this.siteId, this.#environment.now(), (change) =>
-        winnerOver(rows.row(rowKeyOf(change)), change),
+        winnerOver(rows.rowOfOwn(change), change),
       );
-      for (const change of taken) rows.merge(change);
+      if (outcome === undefined && changeSet.schemaMigrations?.length) {
+        if (isWithoutEffect(changeSet, result, this.#replica.migrations)) startsOver = true;
+        else rows.migrate(changeSet.schemaMigrations, result.applied === 0);
+      }
+      for (const change of taken) rows.mergeOwn(change);
       seen = later(seen, hlc);
       operations.push({ type: 'delete', key: OUT + hlc });
       if (outcome !== undefined) {
@@ -330,6 +354,7 @@ export class SyncClient {
     operations.push(...rows.operations(), { type: 'put', key: META, value: meta });
     await this.#kept.commitAsLeader(operations);
     for (const [id, fate] of fates) this.#settle(id, fate);
+    if (startsOver) await this.#connection?.startOver();
   }
 
   async #refused([hlc, changeSet]: Outgoing, error: ServerError): Promise<void> {
@@ -353,8 +378,8 @@ export class SyncClient {
     this.#writes.delete(id);
   }
 
-  /** Gives all writes without an answer new dates, in their order, by the server's clock. */
-  async #redate(serverTimeMs: number): Promise<void> {
+  /** Gives writes from one on new dates, in their order, by the server's clock. */
+  async #redate(from: HlcText, serverTimeMs: number): Promise<void> {
     const { clock, tabs } = this.#kept;
     if (clock === undefined) return;
     clock.correct(serverTimeMs);
@@ -363,9 +388,18 @@ export class SyncClient {
     const operations: StoreOperation[] = [];
     const writes = [...this.#replica.outbox].sort(([a], [b]) => compareHlc(a, b));
     for (const [hlc, changeSet] of writes) {
+      if (compareHlc(hlc, from) < 0) {
+        clock.observe(hlc);
+        continue;
+      }
       const hlcOf = clock.next(tabs?.number);
       const changes = changeSet.changes.map((change, opSeq) => ({ ...change, hlc: hlcOf(opSeq) }));
-      const next = { ...changeSet, hlc: hlcOf(Math.max(0, changes.length - 1)), changes };
+      const schemaMigrations = (changeSet.schemaMigrations ?? []).map((each, i) => ({
+        ...each,
+        hlc: hlcOf(changes.length + i),
+      }));
+      const count = changes.length + schemaMigrations.length;
+      const next = { ...changeSet, hlc: hlcOf(Math.max(0, count - 1)), changes, schemaMigrations };
       operations.push({ type: 'delete', key: OUT + hlc });
       operations.push({ type: 'put', key: OUT + next.hlc, value: next });
     }
@@ -382,11 +416,12 @@ export class SyncClient {
   }
 
   #changed(touched: Touched): void {
-    if (touched.outcomes) this.outcomes.changed();
+    if (touched.outcomes) this.outcomes.changed(touched.migrations);
     // All of them forget before anybody is told: who is told of one may look at another.
     const tables = [...this.#tables.values()].filter((table) => table.forget(touched));
     for (const table of tables) table.notify();
     if (touched.outcomes) this.outcomes.notify();
+    if (touched.migrations) for (const listener of [...this.#migrationListeners]) listener();
     this.#statusChanged();
   }
 

@@ -3,6 +3,8 @@
  * position that it leads to.
  */
 
+import type { HlcText } from '../../../src/clock/hlc.ts';
+import { hlcSite } from '../../../src/clock/site-id.ts';
 import { later, type SiteClock } from './clock.ts';
 import type { ConnectionPort } from './connection/connection.ts';
 import type {
@@ -18,12 +20,11 @@ import {
   generationPrefix,
   META,
   type Meta,
-  rowKeyOf,
-  type StoredRow,
+  ROW,
   type StoredSnapshot,
 } from './replica/entries.ts';
 import type { Replica } from './replica/replica.ts';
-import { merge } from './replica/rows.ts';
+import { RowChanges } from './replica/row-changes.ts';
 import type { StoreOperation } from './stores/store.ts';
 
 export interface InboxPort {
@@ -32,45 +33,15 @@ export interface InboxPort {
   now(): number;
 }
 
-/** Rows of one generation that are changed together. */
-export class RowChanges {
-  readonly #replica: Replica;
-  readonly #generation: number;
-  readonly #rows = new Map<string, StoredRow>();
-
-  constructor(replica: Replica, generation = replica.meta.generation) {
-    this.#replica = replica;
-    this.#generation = generation;
-  }
-
-  row(key: string): StoredRow | undefined {
-    return this.#rows.get(key) ?? this.#replica.confirmed(key, this.#generation);
-  }
-
-  merge(change: Change): void {
-    const key = rowKeyOf(change);
-    const before = this.row(key);
-    const after = merge(before, change);
-    if (after !== undefined && after !== before) this.#rows.set(key, after);
-  }
-
-  operations(): StoreOperation[] {
-    const prefix = generationPrefix(this.#generation);
-    return [...this.#rows].map(([key, value]) => ({ type: 'put', key: prefix + key, value }));
-  }
-}
-
 export class Inbox implements ConnectionPort {
   readonly #replica: Replica;
   readonly #clock: SiteClock;
   readonly #port: InboxPort;
-  #migrations = 0;
 
   constructor(replica: Replica, clock: SiteClock, port: InboxPort) {
     this.#replica = replica;
     this.#clock = clock;
     this.#port = port;
-    this.#migrations = replica.migrations.length;
   }
 
   position(): string | undefined {
@@ -83,32 +54,33 @@ export class Inbox implements ConnectionPort {
   }
 
   async receive(changeSets: readonly SentChangeSet[], isOrdered: boolean): Promise<void> {
+    // With a gap before it, a name may be another table's: what was left out comes in the answer, and
+    // this with it. Nor does anything count that was asked for before all had to begin anew.
+    if (!isOrdered || this.position() === undefined) return;
     const rows = new RowChanges(this.#replica);
-    const operations: StoreOperation[] = [];
     let { seen, position } = this.#replica.meta;
-    for (const { hlc, changes, schemaMigrations } of changeSets) {
-      for (const migration of schemaMigrations) operations.push(this.#take(migration));
+    const migrations = changeSets.flatMap(({ schemaMigrations }) => schemaMigrations);
+    rows.migrate(migrations);
+    for (const migration of migrations) seen = later(seen, migration.hlc);
+    for (const { hlc, changes } of changeSets) {
       for (const change of changes) {
         rows.merge(change);
         seen = later(seen, change.hlc);
       }
-      if (isOrdered) position = later(position, hlc);
+      position = later(position, hlc);
     }
     if (seen !== undefined) this.#clock.observe(seen);
-    const meta: Meta = { ...this.#replica.meta, seen, position };
-    if (isOrdered) meta.lastSyncedAt = this.#port.now();
-    operations.push(...rows.operations(), { type: 'put', key: META, value: meta });
-    await this.#port.commit(operations);
-  }
-
-  #take(migration: Migration): StoreOperation {
-    const number = String(++this.#migrations).padStart(10, '0');
-    return { type: 'put', key: `${DDL}${number}`, value: migration };
+    const lastSyncedAt = this.#port.now();
+    const meta: Meta = { ...this.#replica.meta, seen, position, lastSyncedAt };
+    await this.#port.commit([...rows.operations(), { type: 'put', key: META, value: meta }]);
   }
 
   async startOver(): Promise<void> {
-    const { position: _, ...meta } = this.#replica.meta;
-    await this.#port.commit([{ type: 'put', key: META, value: meta }]);
+    const { position: _, snapshot, ...meta } = this.#replica.meta;
+    await this.#port.commit([
+      { type: 'put', key: META, value: meta },
+      ...clear(snapshot?.generation),
+    ]);
   }
 
   async receiveChunk(chunk: SnapshotChunk): Promise<void> {
@@ -117,9 +89,12 @@ export class Inbox implements ConnectionPort {
     if (snapshot === undefined) throw new Error('a snapshot began without its header');
     switch (chunk.type) {
       case 'schema-migration':
-        return this.#port.commit([this.#take(chunk.migration)]);
+        return this.#migrate(snapshot, chunk.migration);
       case 'table-start':
-        return this.#note(snapshot, { estimatedEntries: chunk.estimatedEntries });
+        return this.#putSnapshot({
+          ...snapshot,
+          estimatedEntries: snapshot.estimatedEntries + chunk.estimatedEntries,
+        });
       case 'column-versions':
         return this.#fill(
           snapshot,
@@ -129,7 +104,7 @@ export class Inbox implements ConnectionPort {
           }),
         );
       case 'table-end':
-        return this.#note(snapshot, { completedTable: `${chunk.schema}.${chunk.table}` });
+        return this.#endTable(snapshot, `${chunk.schema}.${chunk.table}`);
       case 'tombstone':
         return this.#fill(
           snapshot,
@@ -145,16 +120,15 @@ export class Inbox implements ConnectionPort {
 
   async #begin(header: HeaderChunk): Promise<void> {
     const { meta } = this.#replica;
-    const operations: StoreOperation[] = [{ type: 'clear', prefix: DDL }];
-    this.#migrations = 0;
     const before = meta.snapshot;
     if (before !== undefined && before.checkpoint.snapshotId === header.snapshotId) {
-      return this.#port.commit(operations);
+      // The table that was broken off comes again from its beginning.
+      const { lastEntryIndex: entriesProcessed, lastTableIndex: estimatedEntries } =
+        before.checkpoint;
+      const checkpoint = { ...before.checkpoint, entriesProcessed };
+      return this.#putSnapshot({ ...before, checkpoint, estimatedEntries });
     }
     const generation = Math.max(meta.generation, before?.generation ?? 0) + 1;
-    if (before !== undefined) {
-      operations.push({ type: 'clear', prefix: generationPrefix(before.generation) });
-    }
     const snapshot: StoredSnapshot = {
       generation,
       estimatedEntries: 0,
@@ -169,58 +143,79 @@ export class Inbox implements ConnectionPort {
         createdAt: this.#port.now(),
       },
     };
-    operations.push({ type: 'put', key: META, value: { ...meta, snapshot } });
-    await this.#port.commit(operations);
+    await this.#putSnapshot(snapshot, clear(before?.generation));
   }
 
-  async #note(
+  #putSnapshot(
     snapshot: StoredSnapshot,
-    {
-      estimatedEntries = 0,
-      completedTable,
-    }: { estimatedEntries?: number; completedTable?: string },
+    also: StoreOperation[] = [],
+    seen?: HlcText,
   ): Promise<void> {
-    const { checkpoint } = snapshot;
-    const completedTables =
-      completedTable === undefined
-        ? checkpoint.completedTables
-        : [...checkpoint.completedTables, completedTable];
-    const next: StoredSnapshot = {
-      ...snapshot,
-      estimatedEntries: snapshot.estimatedEntries + estimatedEntries,
-      checkpoint: { ...checkpoint, completedTables },
-    };
-    await this.#port.commit([
-      { type: 'put', key: META, value: { ...this.#replica.meta, snapshot: next } },
-    ]);
+    const { meta } = this.#replica;
+    if (seen !== undefined) this.#clock.observe(seen);
+    const value: Meta = { ...meta, snapshot, seen: later(meta.seen, seen) };
+    return this.#port.commit([...also, { type: 'put', key: META, value }]);
   }
 
-  async #fill(snapshot: StoredSnapshot, changes: readonly Change[]): Promise<void> {
+  #migrate(snapshot: StoredSnapshot, migration: Migration): Promise<void> {
     const rows = new RowChanges(this.#replica, snapshot.generation);
-    let { seen } = this.#replica.meta;
+    rows.migrate([migration]);
+    return this.#putSnapshot(snapshot, rows.operations(), migration.hlc);
+  }
+
+  #endTable(snapshot: StoredSnapshot, table: string): Promise<void> {
+    const { checkpoint, estimatedEntries } = snapshot;
+    return this.#putSnapshot({
+      ...snapshot,
+      checkpoint: {
+        ...checkpoint,
+        completedTables: [...checkpoint.completedTables, table],
+        // As they are told again when the snapshot is resumed.
+        lastTableIndex: estimatedEntries,
+        lastEntryIndex: checkpoint.entriesProcessed,
+      },
+    });
+  }
+
+  #fill(snapshot: StoredSnapshot, changes: readonly Change[]): Promise<void> {
+    const rows = new RowChanges(this.#replica, snapshot.generation);
+    let seen: HlcText | undefined;
     for (const change of changes) {
       rows.merge(change);
       seen = later(seen, change.hlc);
     }
-    if (seen !== undefined) this.#clock.observe(seen);
     const { checkpoint } = snapshot;
     const entriesProcessed = checkpoint.entriesProcessed + changes.length;
     const next = { ...snapshot, checkpoint: { ...checkpoint, entriesProcessed } };
-    const meta = { ...this.#replica.meta, seen, snapshot: next };
-    await this.#port.commit([...rows.operations(), { type: 'put', key: META, value: meta }]);
+    return this.#putSnapshot(next, rows.operations(), seen);
   }
 
+  /** The rows of the snapshot take the place of all that was held. */
   async #finish({ generation, checkpoint }: StoredSnapshot): Promise<void> {
     const { snapshot: _, ...meta } = this.#replica.meta;
-    const next: Meta = {
-      ...meta,
-      generation,
-      position: checkpoint.hlc,
-      lastSyncedAt: this.#port.now(),
-    };
+    const rows = new RowChanges(this.#replica, generation);
+    this.#keepOwnDeletions(rows);
+    const { hlc: position } = checkpoint;
+    const next: Meta = { ...meta, generation, position, lastSyncedAt: this.#port.now() };
     await this.#port.commit([
+      ...rows.operations(),
       { type: 'put', key: META, value: next },
-      { type: 'clear', prefix: generationPrefix(meta.generation) },
+      ...clear(meta.generation),
     ]);
   }
+
+  /** A site is never told of its own deletions, and a snapshot leaves out those that have expired. */
+  #keepOwnDeletions(rows: RowChanges): void {
+    const { siteId } = this.#replica.meta;
+    for (const [, { schema, table, pk, tombstone: hlc }] of this.#replica.rowsOf()) {
+      if (hlc === undefined || hlcSite(hlc) !== siteId) continue;
+      rows.mergeOwn({ type: 'delete', schema, table, pk, hlc });
+    }
+  }
+}
+
+/** @param generation `undefined` for none */
+function clear(generation: number | undefined): StoreOperation[] {
+  if (generation === undefined) return [];
+  return [ROW, DDL].map((kind) => ({ type: 'clear', prefix: generationPrefix(generation, kind) }));
 }

@@ -5,6 +5,7 @@ export type { Token } from './connection/connection.ts';
 export { ServerError } from './connection/server-error.ts';
 export type { ConnectionState } from './connection/states.ts';
 export type { Environment, SocketConstructor, SocketLike, Transport } from './environment.ts';
+export type { MigrationInput } from './migration.ts';
 export type { Outcome, OutcomeChange, Outcomes } from './outcomes.ts';
 export {
   type ClientStore,

@@ -23,8 +23,11 @@ export interface OutboxPort {
   answered(batch: readonly Outgoing[], result: ApplyResult): Promise<void>;
   /** The server refuses this write whole. */
   refused(write: Outgoing, error: ServerError): Promise<void>;
-  /** All writes are dated too far ahead: gives them other dates by the server's clock. */
-  redate(serverTimeMs: number): Promise<void>;
+  /**
+   * A write is dated too far ahead, and so are all later ones: gives them other dates by the server's
+   * clock. What is older may have been stored, with its answer lost: dated anew it would count twice.
+   */
+  redate(from: HlcText, serverTimeMs: number): Promise<void>;
 }
 
 /** Below what the server asks for more after, so that it need not. */
@@ -81,11 +84,15 @@ export class Outbox {
     const batch: Outgoing[] = [];
     let changes = 0;
     let characters = 0;
+    let hasDdl = false;
     for (const write of writes) {
       const [, { changes: own, schemaMigrations = [] }] = write;
       changes += own.length + schemaMigrations.length;
       characters += JSON.stringify(write[1]).length;
-      const isFull = changes > CHANGES_MAX || characters > CHARACTERS_MAX;
+      // The answer to DDL has to tell whether it took effect: it is sent alone.
+      const isAlone = schemaMigrations.length > 0 || hasDdl;
+      hasDdl = schemaMigrations.length > 0;
+      const isFull = isAlone || changes > CHANGES_MAX || characters > CHARACTERS_MAX;
       if (batch.length > 0 && (isFull || batch.length >= this.#writesMax)) break;
       batch.push(write);
     }
@@ -118,16 +125,18 @@ export class Outbox {
       return this.#port.answered(batch, answer);
     }
     const { code, serverTimeMs, retryAfterMs } = answer;
-    if (code === 'CLOCK_DRIFT' && serverTimeMs !== undefined) {
-      await this.#port.redate(serverTimeMs);
-      if (this.#hasRedated) this.#pause(retryAfterMs);
-      this.#hasRedated = true;
-      return;
-    }
     const [first] = batch;
-    if (!GUILTY.includes(code) || first === undefined) return this.#pause(retryAfterMs);
+    const isAhead = code === 'CLOCK_DRIFT' && serverTimeMs !== undefined;
+    if (!(isAhead || GUILTY.includes(code)) || first === undefined)
+      return this.#pause(retryAfterMs);
     if (batch.length > 1) {
       this.#writesMax = half(batch);
+      return;
+    }
+    if (isAhead) {
+      await this.#port.redate(first[0], serverTimeMs);
+      if (this.#hasRedated) this.#pause(retryAfterMs);
+      this.#hasRedated = true;
       return;
     }
     this.#writesMax = Number.POSITIVE_INFINITY;

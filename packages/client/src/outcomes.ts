@@ -5,13 +5,13 @@
 
 import { compareHlc, type HlcText } from '../../../src/clock/hlc.ts';
 import { decodeValue, type SqlValue } from '../../../src/protocol/values.ts';
-import type { Change } from './protocol/messages.ts';
+import type { Change, Migration } from './protocol/messages.ts';
 import {
   FATE,
   type OutcomeState,
-  rowKeyOf,
   type StoredOutcome,
   type StoredOutcomeChange,
+  toTable,
 } from './replica/entries.ts';
 import type { Replica } from './replica/replica.ts';
 import type { StoreOperation } from './stores/store.ts';
@@ -52,7 +52,7 @@ export interface Outcome {
 /** What outcomes need of the client. */
 export interface OutcomesPort {
   commit(operations: StoreOperation[]): void;
-  write(edits: readonly Edit[], also: StoreOperation[]): Write;
+  write(edits: readonly Edit[], also: StoreOperation[], migrations?: Migration[]): Write;
 }
 
 export class Outcomes {
@@ -91,7 +91,8 @@ export class Outcomes {
     const byRow = new Map<string, Outcome[]>();
     for (const outcome of this.list()) {
       const { changes = [] } = this.#replica.outcomes.get(outcome.id) ?? {};
-      for (const key of new Set(changes.map(({ change }) => rowKeyOf(change)))) {
+      for (const key of new Set(changes.map(({ change }) => this.#replica.keyOf(change)))) {
+        if (key === undefined) continue;
         byRow.set(key, [...(byRow.get(key) ?? []), outcome]);
       }
     }
@@ -101,7 +102,8 @@ export class Outcomes {
   #make(id: HlcText, stored: StoredOutcome): Outcome {
     const known = this.#made.get(stored);
     if (known !== undefined) return known;
-    const { state, at, code, reason, changes } = stored;
+    const { state, at, code, reason, changeSet } = stored;
+    const changes = stored.changes.map((each) => ({ ...each, change: this.#named(each.change) }));
     const forget = (): StoreOperation => ({ type: 'delete', key: `${FATE}${id}` });
     const outcome: Outcome = {
       id,
@@ -114,6 +116,8 @@ export class Outcomes {
         this.#port.write(
           changes.map(({ change }) => toEdit(change)),
           [forget()],
+          // DDL is refused as a whole.
+          changes.length === 0 ? changeSet.schemaMigrations : [],
         ),
       dismiss: () => this.#port.commit([forget()]),
     };
@@ -121,10 +125,20 @@ export class Outcomes {
     return outcome;
   }
 
-  /** For the client: what was made of them is old. */
-  changed(): void {
+  /** By the name that its table has now. */
+  #named(change: Change): Change {
+    const tableKey = this.#replica.tableOf(change);
+    return tableKey === undefined ? change : { ...change, ...toTable(tableKey) };
+  }
+
+  /**
+   * For the client: what was made of them is old.
+   * @param isNamedAnew whether tables may have other names
+   */
+  changed(isNamedAnew: boolean): void {
     this.#list = undefined;
     this.#byRow = undefined;
+    if (isNamedAnew) this.#made.clear();
     const held = new Set(this.#replica.outcomes.values());
     for (const stored of this.#made.keys()) if (!held.has(stored)) this.#made.delete(stored);
   }

@@ -38,7 +38,7 @@ interface Shown<T> {
 }
 
 export class Table<T extends object = Values> {
-  readonly #tableKey: string;
+  readonly #nameKey: string;
   readonly #replica: Replica;
   readonly #outcomes: Outcomes;
   readonly #listeners = new Set<() => void>();
@@ -50,9 +50,14 @@ export class Table<T extends object = Values> {
   #all: readonly TableRow<T>[] | undefined;
 
   constructor(schema: string, table: string, replica: Replica, outcomes: Outcomes) {
-    this.#tableKey = tableKeyOf(schema, table);
+    this.#nameKey = tableKeyOf(schema, table);
     this.#replica = replica;
     this.#outcomes = outcomes;
+  }
+
+  /** Where it was renamed, the new name: who has not heard of that goes on with it. */
+  get #tableKey(): string {
+    return this.#replica.nameNow(this.#nameKey);
   }
 
   /** A row; `undefined` if it is not there. The same object until one of its values changes. */
@@ -98,7 +103,7 @@ export class Table<T extends object = Values> {
   }
 
   #readRow(key: string): Shown<T> {
-    const stored = this.#replica.current(key);
+    const stored = this.#replica.current(this.#tableKey, key);
     const cells = stored?.cells ?? {};
     const entries = Object.entries(cells);
     if (stored === undefined || entries.length === 0) return { cells, row: null };

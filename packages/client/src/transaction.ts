@@ -3,6 +3,7 @@
 import type { HlcText } from '../../../src/clock/hlc.ts';
 import { encodeValue, pkFault, type SqlValue, valueFault } from '../../../src/protocol/values.ts';
 import type { Change } from './protocol/messages.ts';
+import { rowKeyOf } from './replica/entries.ts';
 
 /** A change without its time. */
 export type Edit =
@@ -71,9 +72,16 @@ function encodeInput(value: SqlValue, where: string): unknown {
 }
 
 /**
- * Dates edits, each later than those before it.
+ * Dates edits, each later than those before it. Of several to one cell the last counts: an answer that
+ * names the cell means one change.
  * @param hlcOf gives the HLC of each change
  */
 export function toChanges(edits: readonly Edit[], hlcOf: (opSeq: number) => HlcText): Change[] {
-  return edits.map((edit, opSeq): Change => ({ ...edit, hlc: hlcOf(opSeq) }));
+  const last = new Map<string, Edit>();
+  for (const edit of edits) {
+    const place = JSON.stringify([rowKeyOf(edit), edit.type === 'column' ? edit.column : null]);
+    last.delete(place);
+    last.set(place, edit);
+  }
+  return [...last.values()].map((edit, opSeq): Change => ({ ...edit, hlc: hlcOf(opSeq) }));
 }

@@ -162,6 +162,12 @@ export class Connection {
     else if (this.#state === 'live') this.#emit('expiring');
   }
 
+  /** Takes anew what is held of others, as a snapshot. */
+  async startOver(): Promise<void> {
+    await this.#port.startOver();
+    if (this.canApply) this.#emit('snapshotNeeded');
+  }
+
   /** Whether `apply` may be called. */
   get canApply(): boolean {
     return mayApply(this.#state);

@@ -7,7 +7,7 @@
  *     row/<generation>/<schema, table>/<pk>  StoredRow
  *     out/<hlc>                              ChangeSet: a write without an answer
  *     fate/<hlc>                             StoredOutcome
- *     ddl/<number>                           Migration
+ *     ddl/<generation>/<slot>                Migration: one that has been received, or taken by the server
  *     lead                                   text: the term of the tab that leads
  *
  * A generation is what one snapshot began. The next one is filled beside it, and takes its place.
@@ -85,10 +85,16 @@ export function tableKeyOf(schema: string, table: string): string {
   return JSON.stringify([schema, table]);
 }
 
+export function toTable(tableKey: string): { schema: string; table: string } {
+  const [schema, table]: [string, string] = JSON.parse(tableKey);
+  return { schema, table };
+}
+
 export function rowKeyOf({ schema, table, pk }: { schema: string; table: string; pk: unknown[] }) {
   return `${tableKeyOf(schema, table)}/${pkIdentity(pk)}`;
 }
 
-export function generationPrefix(generation: number): string {
-  return `${ROW}${generation}/`;
+/** @param kind `ROW` or `DDL` */
+export function generationPrefix(generation: number, kind = ROW): string {
+  return `${kind}${generation}/`;
 }

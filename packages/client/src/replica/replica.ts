@@ -7,8 +7,10 @@
  */
 
 import { compareHlc, type HlcText } from '../../../../src/clock/hlc.ts';
+import { pkIdentity } from '../../../../src/protocol/values.ts';
 import type { Change, ChangeSet, Migration } from '../protocol/messages.ts';
 import type { StoredValue, StoreOperation } from '../stores/store.ts';
+import { byHlc, Catalog } from './catalog.ts';
 import {
   DDL,
   FATE,
@@ -17,12 +19,13 @@ import {
   type Meta,
   OUT,
   ROW,
-  rowKeyOf,
   type StoredOutcome,
   type StoredRow,
   tableKeyOf,
+  toTable,
 } from './entries.ts';
-import { merge } from './rows.ts';
+import { joinRows, merge, rowAbove } from './rows.ts';
+import { type Source, sourcesOf } from './sources.ts';
 
 /** What an operation has changed, for those who show it. */
 export interface Touched {
@@ -38,6 +41,8 @@ interface Generation {
   rows: Map<string, StoredRow>;
   /** The keys of rows by table. */
   tables: Map<string, Set<string>>;
+  /** By slot. */
+  migrations: Map<string, Migration>;
 }
 
 export class Replica {
@@ -46,34 +51,54 @@ export class Replica {
   /** Writes without an answer, by HLC. */
   readonly outbox = new Map<HlcText, ChangeSet>();
   readonly outcomes = new Map<HlcText, StoredOutcome>();
-  readonly #migrations = new Map<string, Migration>();
   /** The changes of the outbox by row, the oldest first. */
   readonly #pending = new Map<string, Change[]>();
   /** The keys of rows with such changes, by table. */
   readonly #pendingKeys = new Map<string, Set<string>>();
+  /** By the DDL that the server has told or taken. */
+  catalog = new Catalog();
+  /** With the DDL that has no answer yet. */
+  #shown = new Catalog();
+  /** Where the rows of tables stand that such DDL has renamed or dropped. */
+  #sources = new Map<string, Source[]>();
 
   constructor(meta: Meta) {
     this.meta = meta;
   }
 
+  /** All DDL, by HLC; of one place the newest. */
   get migrations(): Migration[] {
-    return [...this.#migrations].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, ddl]) => ddl);
+    return byHlc([...this.migrationsOf().values(), ...this.#pendingMigrations()]);
+  }
+
+  /** DDL that the server has told or taken, by slot. */
+  migrationsOf(generation = this.meta.generation): ReadonlyMap<string, Migration> {
+    return this.#generations.get(generation)?.migrations ?? new Map();
+  }
+
+  #pendingMigrations(): Migration[] {
+    return [...this.outbox.values()].flatMap(({ schemaMigrations = [] }) => schemaMigrations);
   }
 
   /** All entries of a store that holds the same. */
   *entries(): Iterable<[key: string, value: StoredValue]> {
     yield [META, this.meta];
-    for (const [number, { rows }] of this.#generations) {
+    for (const [number, { rows, migrations }] of this.#generations) {
       for (const [key, row] of rows) yield [generationPrefix(number) + key, row];
+      for (const [slot, ddl] of migrations) yield [generationPrefix(number, DDL) + slot, ddl];
     }
     for (const [hlc, changeSet] of this.outbox) yield [OUT + hlc, changeSet];
     for (const [id, outcome] of this.outcomes) yield [FATE + id, outcome];
-    yield* this.#migrations;
   }
 
   /** A row as the server has told it. */
   confirmed(key: string, generation = this.meta.generation): StoredRow | undefined {
     return this.#generations.get(generation)?.rows.get(key);
+  }
+
+  /** The keys of rows that the server has told, of a table. */
+  confirmedKeys(tableKey: string, generation = this.meta.generation): Iterable<string> {
+    return this.#generations.get(generation)?.tables.get(tableKey) ?? [];
   }
 
   /** The rows of a generation. */
@@ -85,28 +110,60 @@ export class Replica {
     return this.#pending.get(key) ?? [];
   }
 
+  /** The name that a table has now. */
+  nameNow(tableKey: string): string {
+    return this.#shown.resolve(tableKey) ?? tableKey;
+  }
+
+  /** The table of a write of this site, by the name that it has now; `undefined` if it was dropped since. */
+  tableOf({ schema, table, hlc }: Change, catalog = this.#shown): string | undefined {
+    return catalog.resolve(tableKeyOf(schema, table), hlc);
+  }
+
+  /** The row of such a write. */
+  keyOf(change: Change, catalog = this.#shown): string | undefined {
+    const tableKey = this.tableOf(change, catalog);
+    return tableKey && `${tableKey}/${pkIdentity(change.pk)}`;
+  }
+
   /** A row with the writes that have no answer yet. */
-  current(key: string): StoredRow | undefined {
-    let row = this.confirmed(key);
+  current(tableKey: string, key: string): StoredRow | undefined {
+    if (this.#shown.isHidden(tableKey)) return undefined;
+    let row = this.#told(tableKey, key);
     for (const change of this.pending(key)) row = merge(row, change);
+    return row;
+  }
+
+  #told(tableKey: string, key: string): StoredRow | undefined {
+    const sources = this.#sources.get(tableKey);
+    if (sources === undefined) return this.confirmed(key);
+    let row: StoredRow | undefined;
+    for (const { tableKey: from, floor } of sources) {
+      const told = this.confirmed(from + key.slice(tableKey.length));
+      row = joinRows(row, told && rowAbove(told, floor));
+    }
     return row;
   }
 
   /** The keys of all rows of a table that may be there. */
   keysOf(tableKey: string): Set<string> {
-    const confirmed = this.#generations.get(this.meta.generation)?.tables.get(tableKey);
-    const pending = this.#pendingKeys.get(tableKey);
-    return new Set([...(confirmed ?? []), ...(pending ?? [])]);
+    if (this.#shown.isHidden(tableKey)) return new Set();
+    const keys = new Set(this.#pendingKeys.get(tableKey));
+    for (const { tableKey: from } of this.#sources.get(tableKey) ?? [{ tableKey }]) {
+      for (const key of this.confirmedKeys(from)) keys.add(tableKey + key.slice(from.length));
+    }
+    return keys;
   }
 
   /** The tables that have rows. */
   tables(): { schema: string; table: string }[] {
     const confirmed = this.#generations.get(this.meta.generation)?.tables ?? new Map();
-    const keys = new Set<string>([...confirmed.keys(), ...this.#pendingKeys.keys()]);
-    return [...keys].map((key) => {
-      const [schema, table]: [string, string] = JSON.parse(key);
-      return { schema, table };
-    });
+    const keys = new Set([
+      ...confirmed.keys(),
+      ...this.#pendingKeys.keys(),
+      ...this.#sources.keys(),
+    ]);
+    return [...keys].filter((key) => this.keysOf(key).size > 0).map(toTable);
   }
 
   /** Carries out operations. */
@@ -117,16 +174,31 @@ export class Replica {
       else if (operation.type === 'delete') this.#delete(operation.key, touched);
       else this.#clear(operation.prefix, touched);
     }
+    if (touched.migrations) this.#readNames(touched);
     return touched;
+  }
+
+  /** DDL has changed: what names mean, and so where the rows of writes are. */
+  #readNames(touched: Touched): void {
+    touched.all = true;
+    touched.outcomes = true;
+    const told = [...this.migrationsOf().values()];
+    const pending = this.#pendingMigrations();
+    this.catalog = new Catalog(told);
+    this.#shown = pending.length === 0 ? this.catalog : new Catalog([...told, ...pending]);
+    this.#sources = sourcesOf(byHlc(pending), this.#shown);
+    this.#pending.clear();
+    this.#pendingKeys.clear();
+    for (const changeSet of this.outbox.values()) this.#index(changeSet);
   }
 
   #put(key: string, value: StoredValue, touched: Touched): void {
     if (key.startsWith(ROW)) {
-      const { generation, rowKey } = splitRowKey(key);
-      this.#putRow(generation, rowKey, value as StoredRow, touched);
+      const { generation, rest } = splitKey(key);
+      this.#putRow(generation, rest, value as StoredRow, touched);
     } else if (key === META) {
       const meta = value as Meta;
-      if (meta.generation !== this.meta.generation) touched.all = true;
+      if (meta.generation !== this.meta.generation) touched.migrations = true;
       this.meta = meta;
     } else if (key.startsWith(OUT)) {
       this.#putWrite(value as ChangeSet, key.slice(OUT.length), touched);
@@ -134,43 +206,50 @@ export class Replica {
       this.outcomes.set(key.slice(FATE.length), value as StoredOutcome);
       touched.outcomes = true;
     } else if (key.startsWith(DDL)) {
-      this.#migrations.set(key, value as Migration);
-      touched.migrations = true;
+      const { generation, rest } = splitKey(key);
+      this.#generation(generation).migrations.set(rest, value as Migration);
+      touched.migrations ||= generation === this.meta.generation;
     }
+  }
+
+  #generation(number: number): Generation {
+    let generation = this.#generations.get(number);
+    if (generation === undefined) {
+      generation = { rows: new Map(), tables: new Map(), migrations: new Map() };
+      this.#generations.set(number, generation);
+    }
+    return generation;
   }
 
   #delete(key: string, touched: Touched): void {
     if (key.startsWith(ROW)) {
-      const { generation, rowKey } = splitRowKey(key);
-      this.#deleteRow(generation, rowKey, touched);
+      const { generation, rest } = splitKey(key);
+      this.#deleteRow(generation, rest, touched);
     } else if (key.startsWith(OUT)) {
       this.#deleteWrite(key.slice(OUT.length), touched);
     } else if (key.startsWith(FATE)) {
       if (this.outcomes.delete(key.slice(FATE.length))) touched.outcomes = true;
     } else if (key.startsWith(DDL)) {
-      if (this.#migrations.delete(key)) touched.migrations = true;
+      const { generation, rest } = splitKey(key);
+      this.#generation(generation).migrations.delete(rest);
+      touched.migrations ||= generation === this.meta.generation;
     }
   }
 
   #clear(prefix: string, touched: Touched): void {
+    const { generation } = splitKey(prefix);
+    const { rows, tables, migrations } = this.#generation(generation);
     if (prefix.startsWith(ROW)) {
-      const { generation } = splitRowKey(prefix);
-      this.#generations.delete(generation);
-      if (generation === this.meta.generation) touched.all = true;
-    } else if (prefix === DDL) {
-      this.#migrations.clear();
-      touched.migrations = true;
+      rows.clear();
+      tables.clear();
     } else {
-      throw new Error(`nothing is cleared as ${prefix}`);
+      migrations.clear();
     }
+    touched.migrations ||= generation === this.meta.generation;
   }
 
   #putRow(number: number, key: string, row: StoredRow, touched: Touched): void {
-    let generation = this.#generations.get(number);
-    if (generation === undefined) {
-      generation = { rows: new Map(), tables: new Map() };
-      this.#generations.set(number, generation);
-    }
+    const generation = this.#generation(number);
     const tableKey = tableKeyOf(row.schema, row.table);
     if (!generation.rows.has(key)) addTo(generation.tables, tableKey, key);
     generation.rows.set(key, row);
@@ -191,17 +270,29 @@ export class Replica {
     this.#deleteWrite(hlc, touched);
     this.outbox.set(hlc, changeSet);
     touched.outbox = true;
-    for (const change of changeSet.changes) {
-      const key = rowKeyOf(change);
-      const tableKey = tableKeyOf(change.schema, change.table);
+    if (changeSet.schemaMigrations?.length) touched.migrations = true;
+    for (const [tableKey, key] of this.#index(changeSet)) addTo(touched.rows, tableKey, key);
+  }
+
+  /** @returns where its changes are */
+  #index(changeSet: ChangeSet): [tableKey: string, key: string][] {
+    return this.#placesOf(changeSet).map(([tableKey, key, change]) => {
       const pending = this.#pending.get(key) ?? [];
       pending.push(change);
       // Another tab's may come late.
       pending.sort((a, b) => compareHlc(a.hlc, b.hlc));
       this.#pending.set(key, pending);
       addTo(this.#pendingKeys, tableKey, key);
-      addTo(touched.rows, tableKey, key);
-    }
+      return [tableKey, key];
+    });
+  }
+
+  #placesOf({ changes }: ChangeSet): [tableKey: string, key: string, change: Change][] {
+    return changes.flatMap((change) => {
+      const tableKey = this.tableOf(change);
+      if (tableKey === undefined) return [];
+      return [[tableKey, `${tableKey}/${pkIdentity(change.pk)}`, change]];
+    });
   }
 
   #deleteWrite(hlc: HlcText, touched: Touched): void {
@@ -209,9 +300,8 @@ export class Replica {
     if (changeSet === undefined) return;
     this.outbox.delete(hlc);
     touched.outbox = true;
-    for (const change of changeSet.changes) {
-      const key = rowKeyOf(change);
-      const tableKey = tableKeyOf(change.schema, change.table);
+    if (changeSet.schemaMigrations?.length) touched.migrations = true;
+    for (const [tableKey, key, change] of this.#placesOf(changeSet)) {
       const pending = this.#pending.get(key)?.filter(({ hlc }) => hlc !== change.hlc) ?? [];
       if (pending.length > 0) {
         this.#pending.set(key, pending);
@@ -224,10 +314,10 @@ export class Replica {
   }
 }
 
-/** The key of a row within its generation, as `rowKeyOf` makes it. */
-function splitRowKey(key: string): { generation: number; rowKey: string } {
+/** @param key of a row, of DDL, or what the keys of a generation begin with */
+function splitKey(key: string): { generation: number; rest: string } {
   const end = key.indexOf('/', ROW.length);
-  return { generation: Number(key.slice(ROW.length, end)), rowKey: key.slice(end + 1) };
+  return { generation: Number(key.slice(ROW.length, end)), rest: key.slice(end + 1) };
 }
 
 export function createTouched(): Touched {

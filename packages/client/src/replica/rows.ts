@@ -72,3 +72,37 @@ export function winnerOver(
   if (cell === undefined || compareHlc(cell[0], change.hlc) <= 0) return undefined;
   return { hlc: cell[0], value: cell[1] };
 }
+
+/** What is newer than a drop. @returns `undefined` if that is nothing */
+export function rowAbove(row: StoredRow, floor: HlcText): StoredRow | undefined {
+  const cells = cellsOf();
+  for (const [column, cell] of Object.entries(row.cells)) {
+    if (compareHlc(cell[0], floor) > 0) cells[column] = cell;
+  }
+  const { tombstone } = row;
+  const isDeleted = tombstone !== undefined && compareHlc(tombstone, floor) > 0;
+  if (!isDeleted && Object.keys(cells).length === 0) return undefined;
+  return { ...row, cells, tombstone: isDeleted ? tombstone : undefined };
+}
+
+/** Merges what two names hold of one row, under the first one's. */
+export function joinRows(
+  row: StoredRow | undefined,
+  other: StoredRow | undefined,
+): StoredRow | undefined {
+  if (row === undefined || other === undefined) return row ?? other;
+  const { schema, table, pk } = row;
+  let joined: StoredRow | undefined = row;
+  for (const change of changesOf(other)) joined = merge(joined, { ...change, schema, table, pk });
+  return joined;
+}
+
+/** What would make a row out of none. */
+export function changesOf({ schema, table, pk, cells, tombstone }: StoredRow): Change[] {
+  const changes: Change[] = [];
+  if (tombstone !== undefined) changes.push({ type: 'delete', schema, table, pk, hlc: tombstone });
+  for (const [column, [hlc, value]] of Object.entries(cells)) {
+    changes.push({ type: 'column', schema, table, pk, column, value, hlc });
+  }
+  return changes;
+}

@@ -8,7 +8,7 @@ import {
   type SocketConstructor,
 } from '../../src/environment.ts';
 import { createSyncClient, type SyncClient, type SyncClientOptions } from '../../src/index.ts';
-import { memoryStore } from '../../src/stores/memory.ts';
+import { MemoryStore, memoryStore } from '../../src/stores/memory.ts';
 
 /** Node's own from 22 on is used as well; `ws` is what Node 20 has. */
 export const Socket = WebSocket as unknown as SocketConstructor;
@@ -64,4 +64,9 @@ export function untilTable(
     const end = client.table(table).subscribe(look);
     look();
   });
+}
+
+/** Outlives the clients that close it, as a file does. */
+export class OutlivingStore extends MemoryStore {
+  override async close(): Promise<void> {}
 }

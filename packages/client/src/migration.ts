@@ -1,0 +1,63 @@
+/** DDL of the app's own, and what the server's answer means for it. */
+
+import type { HlcText } from '../../../src/clock/hlc.ts';
+import type { ApplyResult, ChangeSet, Migration, MigrationType } from './protocol/messages.ts';
+
+export interface MigrationInput {
+  type: MigrationType;
+  /** Default: `main`. */
+  schema?: string;
+  /** Of `rename_table` the new name, of `add_index` and `drop_index` that of the index. */
+  table: string;
+  /** Of `rename_table` the old name. */
+  fromTable?: string;
+  /** The statement, as devices with SQL carry it out. */
+  ddl: string;
+  /**
+   * From 0; of two with one name and version the later one counts. Default: that of the same statement,
+   * where it was made before, so that tables may be made each time that the app starts; else a new one.
+   */
+  schemaVersion?: number;
+}
+
+export function toMigrations(
+  inputs: readonly MigrationInput[],
+  known: readonly Migration[],
+  hlcOf: (opSeq: number) => HlcText,
+): Migration[] {
+  return inputs.map((input, opSeq): Migration => {
+    const { type, schema = 'main', table, fromTable, ddl } = input;
+    if ((type === 'rename_table') !== (fromTable !== undefined)) {
+      throw new TypeError('fromTable is for rename_table, which needs it');
+    }
+    const ofName = known.filter((each) => each.schema === schema && each.table === table);
+    const same = ofName.find((each) => each.type === type && each.ddl === ddl);
+    const newest = Math.max(0, ...ofName.map((each) => each.schemaVersion));
+    const { schemaVersion = same?.schemaVersion ?? newest + 1 } = input;
+    const migration = { type, schema, table, ddl, schemaVersion, hlc: hlcOf(opSeq) };
+    return fromTable === undefined ? migration : { ...migration, fromTable };
+  });
+}
+
+/**
+ * A rename that can't be carried out everywhere has no effect. The server does not say whether that is
+ * so or it knew the rename already: both count as skipped.
+ * @param result of a batch that held nothing else
+ * @param known whether another device has made the same rename
+ */
+export function isWithoutEffect(
+  { schemaMigrations: [migration] = [] }: ChangeSet,
+  { applied }: ApplyResult,
+  known: readonly Migration[],
+): boolean {
+  if (migration?.type !== 'rename_table' || applied > 0) return false;
+  const { schema, table, fromTable, hlc } = migration;
+  return !known.some(
+    (each) =>
+      each.hlc !== hlc &&
+      each.type === 'rename_table' &&
+      each.schema === schema &&
+      each.table === table &&
+      each.fromTable === fromTable,
+  );
+}

@@ -1,0 +1,117 @@
+/**
+ * What names mean, by the DDL that is known, carried out in the order of its HLCs: in whatever order it
+ * came, the result is the same.
+ *
+ * - A drop is a floor: nothing up to its HLC counts. What is newer is held, and is not shown until the
+ *   table is made again.
+ * - A name whose table went on under another name leads to that table still, until the name is used
+ *   again: who has not heard of the rename goes on with the same table.
+ */
+
+import { compareHlc, HLC_MAX, HLC_MIN, type HlcText } from '../../../../src/clock/hlc.ts';
+import type { Migration } from '../protocol/messages.ts';
+import { tableKeyOf } from './entries.ts';
+
+/** A table goes by another name from `at` on. */
+interface Step {
+  key: string;
+  at: HlcText;
+}
+
+interface Name {
+  made: HlcText;
+  floor: HlcText;
+  to?: Step | undefined;
+  /** What the name meant up to an HLC; nothing where no step is there. */
+  past: [until: HlcText, to?: Step | undefined][];
+}
+
+export class Catalog {
+  readonly #names = new Map<string, Name>();
+  /** HLCs of drops and renames that found their table. */
+  readonly effects = new Set<HlcText>();
+
+  constructor(migrations: Iterable<Migration> = []) {
+    for (const each of byHlc(migrations)) this.#carryOut(each);
+  }
+
+  #name(key: string): Name {
+    let name = this.#names.get(key);
+    if (name === undefined) {
+      name = { made: HLC_MIN, floor: HLC_MIN, past: [] };
+      this.#names.set(key, name);
+    }
+    return name;
+  }
+
+  #carryOut(migration: Migration): void {
+    const { type, schema, table, hlc } = migration;
+    if (!/^(create|drop|rename)_table$/.test(type)) return;
+    const key = tableKeyOf(schema, table);
+    const name = this.#name(key);
+    if (type === 'rename_table') {
+      const from = this.#name(fromKeyOf(migration));
+      const isFree = name.to !== undefined || compareHlc(name.made, name.floor) <= 0;
+      if (from.to !== undefined || isHidden(from) || !isFree || from === name) return;
+      name.past.push(name.to === undefined ? [name.floor] : [hlc, name.to]);
+      this.#names.set(key, { made: hlc, floor: from.floor, past: name.past });
+      from.to = { key, at: hlc };
+    } else if (type === 'create_table') {
+      if (name.to !== undefined) {
+        name.past.push([hlc, name.to]);
+        name.to = undefined;
+        name.floor = HLC_MIN;
+      }
+      name.made = hlc;
+      return;
+    } else {
+      if (name.to !== undefined) return;
+      name.floor = hlc;
+    }
+    this.effects.add(hlc);
+  }
+
+  /** Under which name that is which was written at `hlc` under this one; `undefined` if it does not count any more. */
+  resolve(key: string, hlc: HlcText = HLC_MAX, at = hlc): string | undefined {
+    const name = this.#names.get(key);
+    if (name === undefined) return key;
+    const past = name.past.find(([until]) => compareHlc(at, until) < 0);
+    const step = past === undefined ? name.to : past[1];
+    if (step !== undefined)
+      return this.resolve(step.key, hlc, compareHlc(at, step.at) > 0 ? at : step.at);
+    return past !== undefined || compareHlc(hlc, name.floor) <= 0 ? undefined : key;
+  }
+
+  /** Up to which HLC nothing counts that is held under a name. */
+  floorOf(key: string): HlcText {
+    return this.#names.get(key)?.floor ?? HLC_MIN;
+  }
+
+  /** Whether the table of this very name was dropped, and not made again. */
+  isHidden(key: string): boolean {
+    const name = this.#names.get(key);
+    return name !== undefined && isHidden(name);
+  }
+}
+
+function isHidden({ made, floor, to }: Name): boolean {
+  return to === undefined && compareHlc(made, floor) < 0;
+}
+
+export function byHlc(migrations: Iterable<Migration>): Migration[] {
+  return [...migrations].sort((a, b) => compareHlc(a.hlc, b.hlc));
+}
+
+/** The table that a migration begins with. */
+export function fromKeyOf({ schema, table, fromTable = table }: Migration): string {
+  return tableKeyOf(schema, fromTable);
+}
+
+/**
+ * Of several in one place the newest is kept. A rename has its own: without it nobody knew where its
+ * table went.
+ */
+export function slotOf({ type, schema, table, schemaVersion, fromTable }: Migration): string {
+  const kind = type === 'rename_table' ? fromTable : type.endsWith('_index');
+  return JSON.stringify([schema, table, schemaVersion, kind]);
+}

@@ -1,0 +1,139 @@
+/**
+ * What is told by the server, or taken by it, on its way into one generation of the replica: changes
+ * of rows, and DDL, which moves and takes away rows. It becomes one batch of the store.
+ */
+
+import { compareHlc } from '../../../../src/clock/hlc.ts';
+import type { Change, Migration } from '../protocol/messages.ts';
+import type { StoreOperation } from '../stores/store.ts';
+import { byHlc, Catalog, fromKeyOf, slotOf } from './catalog.ts';
+import { DDL, generationPrefix, rowKeyOf, type StoredRow, tableKeyOf, toTable } from './entries.ts';
+import type { Replica } from './replica.ts';
+import { joinRows, merge, rowAbove } from './rows.ts';
+
+export class RowChanges {
+  readonly #replica: Replica;
+  readonly #generation: number;
+  /** `undefined` for one that goes. */
+  readonly #rows = new Map<string, StoredRow | undefined>();
+  readonly #ddl: StoreOperation[] = [];
+  /** With what is new, once there is DDL. */
+  #migrations: Map<string, Migration> | undefined;
+  #names: Catalog | undefined;
+
+  constructor(replica: Replica, generation = replica.meta.generation) {
+    this.#replica = replica;
+    this.#generation = generation;
+  }
+
+  get #catalog(): Catalog {
+    const migrations = this.#migrations ?? this.#replica.migrationsOf(this.#generation);
+    this.#names ??= new Catalog(migrations.values());
+    return this.#names;
+  }
+
+  row(key: string): StoredRow | undefined {
+    return this.#rows.has(key)
+      ? this.#rows.get(key)
+      : this.#replica.confirmed(key, this.#generation);
+  }
+
+  /** A change as the server names it. */
+  merge(change: Change): void {
+    const key = rowKeyOf(change);
+    const before = this.row(key);
+    const after = merge(before, change);
+    if (after !== undefined && after !== before) this.#rows.set(key, after);
+  }
+
+  /** A change as this site has named it; older than a drop it counts for nothing. */
+  mergeOwn(change: Change): void {
+    const tableKey = this.#catalog.resolve(tableKeyOf(change.schema, change.table), change.hlc);
+    if (tableKey !== undefined) this.merge({ ...change, ...toTable(tableKey) });
+  }
+
+  /** The row that such a change is of. */
+  rowOfOwn(change: Change): StoredRow | undefined {
+    const key = this.#replica.keyOf(change, this.#catalog);
+    return key === undefined ? undefined : this.row(key);
+  }
+
+  /**
+   * Carries out DDL, in the order of its HLCs. It comes before the changes of the same message.
+   * @param isSkipped where the server knew it: as a table that is made each time that an app starts
+   */
+  migrate(migrations: readonly Migration[], isSkipped = false): void {
+    if (migrations.length === 0) return;
+    this.#migrations ??= new Map(this.#replica.migrationsOf(this.#generation));
+    const known = this.#migrations;
+    for (const migration of byHlc(migrations)) {
+      const slot = slotOf(migration);
+      const held = known.get(slot);
+      const isKnown = held !== undefined && compareHlc(migration.hlc, held.hlc) <= 0;
+      if (isKnown || (isSkipped && held !== undefined)) continue;
+      known.set(slot, migration);
+      this.#ddl.push({ type: 'put', key: this.#ddlKey(slot), value: migration });
+      this.#names = undefined;
+      this.#moveRows(migration);
+    }
+  }
+
+  #moveRows(migration: Migration): void {
+    const { type, schema, table, hlc } = migration;
+    const key = tableKeyOf(schema, table);
+    if (type === 'rename_table') {
+      if (this.#catalog.effects.has(hlc)) this.#rename(fromKeyOf(migration), key);
+    } else if (type === 'drop_table' && this.#catalog.floorOf(key) === hlc) {
+      for (const [rowKey, row] of this.#tableRows(key)) this.#rows.set(rowKey, rowAbove(row, hlc));
+      this.#forgetDdl(migration);
+    }
+  }
+
+  /** What led to a drop is not needed any more, unless a rename hangs on it. */
+  #forgetDdl({ schema, table, hlc: floor }: Migration): void {
+    const known = this.#migrations ?? new Map<string, Migration>();
+    const ofName = [...known].filter(
+      ([, each]) => each.schema === schema && (each.table === table || each.fromTable === table),
+    );
+    if (ofName.some(([, { type }]) => type === 'rename_table')) return;
+    for (const [slot, { type, hlc }] of ofName) {
+      if (type.endsWith('_index') || compareHlc(hlc, floor) >= 0) continue;
+      known.delete(slot);
+      this.#ddl.push({ type: 'delete', key: this.#ddlKey(slot) });
+    }
+  }
+
+  #rename(from: string, to: string): void {
+    for (const [key, row] of this.#tableRows(from)) {
+      const target = to + key.slice(from.length);
+      const moved = joinRows(this.row(target), { ...row, ...toTable(to) });
+      this.#rows.set(key, undefined);
+      this.#rows.set(target, moved);
+    }
+  }
+
+  #tableRows(tableKey: string): [key: string, row: StoredRow][] {
+    const keys = new Set(this.#replica.confirmedKeys(tableKey, this.#generation));
+    for (const [key, row] of this.#rows)
+      if (row && tableKeyOf(row.schema, row.table) === tableKey) keys.add(key);
+    return [...keys].flatMap((key) => {
+      const row = this.row(key);
+      return row === undefined ? [] : [[key, row]];
+    });
+  }
+
+  #ddlKey(slot: string): string {
+    return generationPrefix(this.#generation, DDL) + slot;
+  }
+
+  operations(): StoreOperation[] {
+    const prefix = generationPrefix(this.#generation);
+    const rows = [...this.#rows].map(
+      ([key, value]): StoreOperation =>
+        value === undefined
+          ? { type: 'delete', key: prefix + key }
+          : { type: 'put', key: prefix + key, value },
+    );
+    return [...this.#ddl, ...rows];
+  }
+}

@@ -1,0 +1,211 @@
+/** DDL on the replica, told by and to a real server: what names mean, and where rows are. */
+
+import assert from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import { startCoordinator } from '../../../src/testing/index.ts';
+import { createEnvironment } from '../src/environment.ts';
+import type { MigrationInput, SyncClient } from '../src/index.ts';
+import { OutlivingStore, Socket, startClient, synced, until } from './support/client.ts';
+
+const create = (table: string, schemaVersion?: number): MigrationInput => ({
+  ...{ type: 'create_table', table, ddl: `create table ${table}` },
+  ...(schemaVersion !== undefined && { schemaVersion }),
+});
+const drop = (table: string): MigrationInput => ({
+  ...{ type: 'drop_table', table, ddl: `drop table ${table}` },
+});
+const rename = (fromTable: string, table: string): MigrationInput => ({
+  ...{ type: 'rename_table', table, fromTable, ddl: `alter table ${fromTable} rename to ${table}` },
+});
+
+async function startTwo(t: TestContext): Promise<[SyncClient, SyncClient]> {
+  const { wsUrl: url } = await startCoordinator(t);
+  const [ann, ben] = [await startClient(t, { url }), await startClient(t, { url })];
+  await Promise.all([synced(ann), synced(ben)]);
+  return [ann, ben];
+}
+
+function set(client: SyncClient, table: string, id: number, title: string) {
+  return client.transact((tx) => tx.table(table).set([id], { title }));
+}
+
+function titles(client: SyncClient, table: string): Record<string, unknown> {
+  const rows = client.table<{ title: string }>(table).all();
+  return Object.fromEntries(rows.map(({ pk, row }) => [pk[0], row.title]));
+}
+
+/** Resolves once each has what the others wrote: nothing is on its way. */
+async function inStep(...clients: SyncClient[]): Promise<void> {
+  const mark = `${Math.random()}`;
+  for (const [i, client] of clients.entries()) {
+    await synced(client);
+    await set(client, mark, i, 'here').settled;
+  }
+  const hasAll = (client: SyncClient) => client.table(mark).all().length === clients.length;
+  await Promise.all(clients.map((client) => until(client, () => hasAll(client))));
+}
+
+test('tables are made by one device and known to the others, said again without a second entry', async (t) => {
+  const [ann, ben] = await startTwo(t);
+  let told = 0;
+  ben.subscribeMigrations(() => told++);
+  assert.equal(await ann.migrate(create('tasks')).settled, 'acknowledged');
+  await inStep(ann, ben);
+  assert.equal(told, 1);
+  assert.equal(await ben.migrate(create('tasks')).settled, 'acknowledged');
+  await inStep(ann, ben);
+  for (const { migrations } of [ann, ben]) {
+    assert.deepEqual(
+      migrations.map(({ type, table, schemaVersion }) => [type, table, schemaVersion]),
+      [['create_table', 'tasks', 1]],
+    );
+  }
+  assert.deepEqual(ann.migrations, ben.migrations);
+});
+
+test('a drop takes the rows of all, and they do not come back when the table is made again', async (t) => {
+  const [ann, ben] = await startTwo(t);
+  ann.migrate(create('tasks'));
+  await set(ann, 'tasks', 1, 'old').settled;
+  await inStep(ann, ben);
+  ben.migrate(drop('tasks'));
+  assert.deepEqual(titles(ben, 'tasks'), {});
+  await inStep(ben, ann);
+  for (const client of [ann, ben]) assert.deepEqual(titles(client, 'tasks'), {});
+  ann.migrate(create('tasks', 9));
+  set(ann, 'tasks', 2, 'new');
+  await inStep(ann, ben);
+  for (const client of [ann, ben]) assert.deepEqual(titles(client, 'tasks'), { 2: 'new' });
+  assert.deepEqual(
+    ann.migrations.map(({ type }) => type),
+    ['drop_table', 'create_table'],
+  );
+});
+
+test('what is written after a drop that was not heard of is held until the table is made again', async (t) => {
+  const [ann, ben] = await startTwo(t);
+  ann.migrate(create('tasks'));
+  await inStep(ann, ben);
+  ben.disconnect();
+  await ann.migrate(drop('tasks')).settled;
+  const write = set(ben, 'tasks', 1, 'unaware');
+  assert.deepEqual(titles(ben, 'tasks'), { 1: 'unaware' });
+  ben.connect();
+  assert.equal(await write.settled, 'acknowledged');
+  await inStep(ann, ben);
+  for (const client of [ann, ben]) assert.deepEqual(titles(client, 'tasks'), {});
+  ann.migrate(create('tasks', 9));
+  await inStep(ann, ben);
+  for (const client of [ann, ben]) assert.deepEqual(titles(client, 'tasks'), { 1: 'unaware' });
+});
+
+test('a rename takes along rows, unanswered writes, and what is written under the old name later', async (t) => {
+  const [ann, ben] = await startTwo(t);
+  ann.migrate(create('todos'));
+  await set(ann, 'todos', 1, 'before').settled;
+  await inStep(ann, ben);
+  ben.disconnect();
+  const pending = set(ben, 'todos', 2, 'offline');
+  const other = set(ben, 'other', 1, 'apart');
+  await ann.migrate(rename('todos', 'tasks')).settled;
+  assert.deepEqual(titles(ann, 'tasks'), { 1: 'before' });
+  ben.connect();
+  await Promise.all([pending.settled, other.settled]);
+  await inStep(ann, ben);
+  set(ben, 'todos', 3, 'unaware');
+  assert.deepEqual(titles(ben, 'tasks'), { 1: 'before', 2: 'offline', 3: 'unaware' });
+  assert.deepEqual(titles(ben, 'todos'), titles(ben, 'tasks'), 'the old name leads there');
+  assert.ok(ben.table('tasks').status([3]).isPending);
+  await inStep(ben, ann);
+  assert.deepEqual(titles(ann, 'tasks'), { 1: 'before', 2: 'offline', 3: 'unaware' });
+  assert.ok(!ben.tables().some(({ table }) => table === 'todos'));
+  // Made again, it is another table.
+  ann.migrate(create('todos', 9));
+  await inStep(ann, ben);
+  set(ben, 'todos', 1, 'another');
+  await inStep(ben, ann);
+  for (const client of [ann, ben]) {
+    assert.deepEqual(titles(client, 'todos'), { 1: 'another' });
+    assert.equal(Object.keys(titles(client, 'tasks')).length, 3);
+  }
+});
+
+test('DDL without an answer shows its effect, and outlives the end of the app', async (t) => {
+  const { wsUrl: url } = await startCoordinator(t);
+  const store = new OutlivingStore();
+  const ann = await startClient(t, { url, store });
+  ann.migrate(create('a'));
+  await set(ann, 'a', 1, 'one').settled;
+  ann.disconnect();
+  const write = ann.migrate(rename('a', 'b'));
+  set(ann, 'b', 2, 'two');
+  ann.migrate(create('a', 7));
+  set(ann, 'a', 3, 'three');
+  const look = (client: SyncClient) => {
+    assert.deepEqual(titles(client, 'b'), { 1: 'one', 2: 'two' });
+    assert.deepEqual(titles(client, 'a'), { 3: 'three' });
+  };
+  look(ann);
+  await write.durable;
+  await ann.close();
+  const again = await startClient(t, { url, store, connect: false });
+  look(again);
+  again.connect();
+  await synced(again);
+  look(again);
+  const ben = await startClient(t, { url });
+  await synced(ben);
+  look(ben);
+});
+
+test('a rename that cannot be carried out everywhere leaves nothing behind', async (t) => {
+  const [ann, ben] = await startTwo(t);
+  ann.migrate(create('a'));
+  await set(ann, 'a', 1, 'kept').settled;
+  await inStep(ann, ben);
+  ben.disconnect();
+  await ann.migrate(create('b')).settled;
+  const write = ben.migrate(rename('a', 'b'));
+  assert.deepEqual(titles(ben, 'b'), { 1: 'kept' });
+  ben.connect();
+  await write.settled;
+  await inStep(ben, ann);
+  for (const client of [ann, ben]) {
+    assert.deepEqual(titles(client, 'a'), { 1: 'kept' });
+    assert.deepEqual(titles(client, 'b'), {});
+  }
+});
+
+test('an outcome is of the table that a rename has led to', async (t) => {
+  const { wsUrl: url } = await startCoordinator(t);
+  const ann = await startClient(t, { url });
+  // Its clock is behind: what it writes at the same time loses.
+  const environment = {
+    ...createEnvironment({ WebSocket: Socket }),
+    now: () => Date.now() - 1000,
+  };
+  const ben = await startClient(t, { url, environment });
+  ann.migrate(create('todos'));
+  await set(ann, 'todos', 1, 'first').settled;
+  await inStep(ann, ben);
+  ben.disconnect();
+  const beaten = set(ben, 'todos', 1, 'beaten');
+  await set(ann, 'todos', 1, 'newer').settled;
+  ben.connect();
+  assert.equal(await beaten.settled, 'superseded');
+  await inStep(ann, ben);
+  await ann.migrate(rename('todos', 'tasks')).settled;
+  await inStep(ann, ben);
+  const [outcome] = ben.table('tasks').status([1]).outcomes;
+  assert.equal(outcome?.changes[0]?.table, 'tasks');
+  await outcome?.restore().settled;
+  await inStep(ben, ann);
+  assert.deepEqual(titles(ann, 'tasks'), { 1: 'beaten' });
+});
+
+test('DDL that makes no sense is refused before it is sent', async (t) => {
+  const { wsUrl: url } = await startCoordinator(t);
+  const ann = await startClient(t, { url });
+  const { fromTable: _, ...lame } = rename('a', 'b');
+  assert.throws(() => ann.migrate(lame), /fromTable/);
+});
