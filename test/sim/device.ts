@@ -22,6 +22,7 @@ import type { DeviceTables } from './device-tables.ts';
 import type { Loop } from './loop.ts';
 import type { SimSocket } from './network.ts';
 import type { Nodes } from './nodes.ts';
+import type { Participant } from './participant.ts';
 import type { Random } from './random.ts';
 import { heldOf, isRuled, markedValue, type Rules, refusedOf, tablesOf } from './rules.ts';
 import type { Deed } from './table-user.ts';
@@ -94,7 +95,7 @@ const PUSH_TRANSACTIONS_MAX = 4;
 const BULK_SKEW_MS = 40_000;
 const OFFLINE_MS = 2500;
 
-export class SimDevice {
+export class SimDevice implements Participant {
   readonly siteId: string;
   readonly databaseId: string;
   readonly isRestricted: boolean;

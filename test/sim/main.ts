@@ -13,13 +13,22 @@
  * without it that hangs on the seed.
  * `--authors known` has the coordinator reject what others have dated, and some devices forge that;
  * without it all is accepted.
+ * `--clients sdk` takes the published client for all devices, `mixed` for some, `wire` (so without it) for
+ * none: then they are models of what is older.
  * `--trace TEXT` prints what was said and stored that holds the text, `--verbose` what each run did.
  * A seed that fails is printed with what it found; `--seed N` alone runs it again, the same way.
  */
 
 import { parseArgs } from 'node:util';
 import { HOOKS_MODES, type HooksMode, seedToHooksMode } from './rules.ts';
-import { HELD_MODES, type HeldMode, seedToHeldMode, simulate } from './simulation.ts';
+import {
+  CLIENTS_MODES,
+  type ClientsMode,
+  HELD_MODES,
+  type HeldMode,
+  seedToHeldMode,
+  simulate,
+} from './simulation.ts';
 import { DDL_MODES, type DdlMode, seedToDdlMode } from './table-names.ts';
 import { traceOnly } from './trace.ts';
 
@@ -32,6 +41,7 @@ const { values } = parseArgs({
     hooks: { type: 'string' },
     held: { type: 'string' },
     authors: { type: 'string', default: 'accept' },
+    clients: { type: 'string' },
     trace: { type: 'string' },
     verbose: { type: 'boolean', default: false },
   },
@@ -59,6 +69,7 @@ function toMode<Mode extends string>(
 const ddlOf = toMode<DdlMode>('ddl', DDL_MODES, seedToDdlMode);
 const hooksOf = toMode<HooksMode>('hooks', HOOKS_MODES, seedToHooksMode);
 const heldOf = toMode<HeldMode>('held', HELD_MODES, seedToHeldMode);
+const clientsOf = toMode<ClientsMode>('clients', CLIENTS_MODES, () => 'wire');
 const foreignAuthors = values.authors;
 if (foreignAuthors !== 'accept' && foreignAuthors !== 'known') {
   process.stderr.write('--authors is accept or known\n');
@@ -71,6 +82,7 @@ for (const seed of seeds) {
     const statistics = await simulate({
       ...{ seed, nodes, ddl: ddlOf(seed), hooks: hooksOf(seed), foreignAuthors },
       held: heldOf(seed),
+      clients: clientsOf(seed),
     });
     if (values.verbose) process.stdout.write(`seed ${seed}: ${JSON.stringify(statistics)}\n`);
   } catch (error) {

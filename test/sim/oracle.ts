@@ -14,8 +14,8 @@ import { openEngine, readAll, takeSnapshot } from '../support/engine.ts';
 import { createTestWorld } from '../support/world.ts';
 import { assertSame } from './assert-same.ts';
 import type { Committed } from './committed.ts';
-import type { SimDevice } from './device.ts';
 import type { Loop } from './loop.ts';
+import type { Participant } from './participant.ts';
 import { type Rules, replacedOf, storedOf } from './rules.ts';
 import { isPlain } from './table-names.ts';
 import type { Look, TableOracle } from './table-oracle.ts';
@@ -34,7 +34,7 @@ interface Witness {
 export interface OracleOptions {
   loop: Loop;
   committed: Committed;
-  devices: readonly SimDevice[];
+  devices: readonly Participant[];
   rules: Rules;
   /** Looks at the tables that come and go, in a run in which some do. */
   tables?: TableOracle | undefined;
@@ -43,7 +43,7 @@ export interface OracleOptions {
 export class Oracle {
   readonly #loop: Loop;
   readonly #committed: Committed;
-  readonly #devices: readonly SimDevice[];
+  readonly #devices: readonly Participant[];
   readonly #rules: Rules;
   readonly #tables: TableOracle | undefined;
   readonly #witnesses: Witness[] = [];
@@ -204,7 +204,8 @@ export class Oracle {
     );
     for (const device of devices) {
       const name = `device ${device.siteId}`;
-      const visible = (replica: Replica) =>
+      device.check?.();
+      const visible = (replica: Participant['replica']) =>
         Object.fromEntries(
           Object.entries(withoutNulls(plain(replica))).filter(
             ([key]) => !device.isRestricted || JSON.parse(key)[1] !== 'secret',
@@ -218,7 +219,7 @@ export class Oracle {
 }
 
 /** What is in the tables that this oracle knows everything of. */
-function plain(replica: Replica): ReturnType<Replica['contents']> {
+function plain(replica: Participant['replica']): ReturnType<Replica['contents']> {
   const rows = Object.entries(replica.contents());
   return Object.fromEntries(rows.filter(([key]) => isPlain(JSON.parse(key)[1])));
 }
@@ -236,7 +237,7 @@ function plainOf(set: WireChangeSet): WireChangeSet {
  * log: that of a snapshot is no later than the clock, to which the coordinator may have added a mark.
  */
 async function hasEverything(
-  { watermark = HLC_MIN }: SimDevice,
+  { watermark = HLC_MIN }: Participant,
   manager: SyncManager,
 ): Promise<boolean> {
   const { position } = manager;

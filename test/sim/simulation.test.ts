@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { runs } from '../support/runs.ts';
 import type { HooksMode } from './rules.ts';
-import type { HeldMode } from './simulation.ts';
+import type { ClientsMode, HeldMode } from './simulation.ts';
 import type { DdlMode } from './table-names.ts';
 
 const MAIN = fileURLToPath(new URL('main.ts', import.meta.url));
@@ -16,6 +16,8 @@ const RUNS_WITHOUT_ROOM = runs(1);
 const NODES = 3;
 const RUNS_OF_NODES = runs(0.6);
 const RUNS_OF_NODES_THAT_MOVE = runs(0.4);
+const RUNS_OF_CLIENTS = runs(2);
+const RUNS_OF_SOME_CLIENTS = runs(1);
 
 interface Batch {
   /** Several with commas between them; `runs` counts on from each. */
@@ -29,6 +31,8 @@ interface Batch {
   /** How much is kept of what devices hold that was refused; without it that hangs on the seed. */
   held?: HeldMode;
   authors?: 'known';
+  /** Which devices are the published client. */
+  clients?: ClientsMode;
 }
 
 /** Simulations in a process of their own, since they take the place of its timers and clock. */
@@ -67,6 +71,12 @@ test(`${RUNS_WITH_FORGERS} simulations in which devices write in the names of ot
 
 test(`${RUNS_WITHOUT_ROOM} simulations in which whoever is refused has to start over: the same`, () =>
   assertAllPass(RUNS_WITHOUT_ROOM, { hooks: 'move', held: 'none' }));
+
+test(`${RUNS_OF_CLIENTS} simulations of the published client, ended at any moment: no write vanishes`, () =>
+  assertAllPass(RUNS_OF_CLIENTS, { clients: 'sdk', ddl: 'none' }));
+
+test(`${RUNS_OF_SOME_CLIENTS} simulations of it among devices of before: the same`, () =>
+  assertAllPass(RUNS_OF_SOME_CLIENTS, { clients: 'mixed', ddl: 'none' }));
 
 test('a device that has to start over was told so before the answer, or not at all by another coordinator', async () => {
   const batch = {

@@ -6,12 +6,14 @@
 
 import assert from 'node:assert/strict';
 import { siteIdToText } from '../../src/clock/site-id.ts';
+import { ClientDevice } from './client-device.ts';
 import { SimDevice, type SimDeviceOptions } from './device.ts';
 import { DeviceTables } from './device-tables.ts';
 import { Disk } from './disk.ts';
 import { Loop } from './loop.ts';
 import { Nodes } from './nodes.ts';
 import { Oracle } from './oracle.ts';
+import type { Participant } from './participant.ts';
 import { Random } from './random.ts';
 import { createRuleHooks } from './rule-hooks.ts';
 import type { HooksMode, Rules } from './rules.ts';
@@ -20,6 +22,7 @@ import type { SimStorage } from './sim-storage.ts';
 import { storedForgetting } from './store-look.ts';
 import type { DdlMode } from './table-names.ts';
 import { TableOracle } from './table-oracle.ts';
+import type { TableUserOptions } from './table-user.ts';
 
 const START_MS = 1_800_000_000_000;
 const MINUTE_MS = 60_000;
@@ -65,7 +68,12 @@ export interface RunOptions {
   hooks: HooksMode;
   /** How much is kept of what devices hold that was refused. */
   held: HeldMode;
+  /** Which devices are the published client; the others are models of what is older. */
+  clients: ClientsMode;
 }
+
+export type ClientsMode = 'wire' | 'sdk' | 'mixed';
+export const CLIENTS_MODES: readonly ClientsMode[] = ['wire', 'sdk', 'mixed'];
 
 /**
  * @throws if anything is not as it must be
@@ -93,9 +101,10 @@ class Run {
   readonly #random: Random;
   readonly #storage: SimStorage;
   readonly #nodes: Nodes;
-  readonly #devices: SimDevice[] = [];
+  readonly #devices: Participant[] = [];
   readonly #rules: Rules;
   readonly #ddl: DdlMode;
+  readonly #clients: ClientsMode;
   readonly #isBulky: boolean;
   /** For how long deletions are remembered. */
   readonly #ttlMs: number;
@@ -109,9 +118,10 @@ class Run {
   constructor(
     loop: Loop,
     random: Random,
-    { nodes, ddl, foreignAuthors, hooks: hooksMode, held }: Omit<RunOptions, 'seed'>,
+    { nodes, ddl, foreignAuthors, hooks: hooksMode, held, clients }: Omit<RunOptions, 'seed'>,
   ) {
     this.#ddl = ddl;
+    this.#clients = clients;
     this.#loop = loop;
     this.#random = random;
     this.#storage = nodes === 1 ? new Disk(loop, random) : new SharedStore(loop, random);
@@ -176,7 +186,35 @@ class Run {
     this.#oracle = new Oracle({ ...seen, loop, committed, tables });
   }
 
-  #createDevice(number: number, options: DeviceChoice): SimDevice {
+  #createDevice(number: number, options: DeviceChoice): Participant {
+    return this.#isClient()
+      ? this.#createClient(number, options)
+      : this.#createWire(number, options);
+  }
+
+  #isClient(): boolean {
+    // What fills a table with many rows goes by what a device of before holds.
+    if (this.#clients === 'wire' || this.#isBulky) return false;
+    return this.#clients === 'sdk' || this.#random.chance(0.5);
+  }
+
+  #createClient(number: number, { databaseId, isRestricted }: DeviceChoice): ClientDevice {
+    const { committed } = this.#storage;
+    return new ClientDevice({
+      ...{ loop: this.#loop, random: this.#random, nodes: this.#nodes, rules: this.#rules },
+      ...{ number, databaseId, isRestricted },
+      ...(this.#ddl !== 'none' && { tables: this.#tableUser(number, databaseId) }),
+      onFault: (error) => this.#faults.push(error),
+      wasStored: ({ changes, schemaMigrations }) => {
+        const own = new Set([...changes, ...schemaMigrations].map(({ hlc }) => hlc));
+        return committed
+          .logged(databaseId)
+          .some((set) => [...set.changes, ...set.schemaMigrations].some(({ hlc }) => own.has(hlc)));
+      },
+    });
+  }
+
+  #createWire(number: number, options: DeviceChoice): SimDevice {
     const device = new SimDevice({
       ...{ loop: this.#loop, random: this.#random, nodes: this.#nodes, rules: this.#rules },
       ...{ number, ...options },
@@ -186,13 +224,20 @@ class Run {
     return device;
   }
 
-  #createTables(number: number, databaseId: string): DeviceTables {
+  #tableUser(number: number, databaseId: string): TableUserOptions {
     const isOnlyMaker = this.#ddl === 'one';
     const before = this.#devices.filter((device) => device.databaseId === databaseId).length;
-    return new DeviceTables({
+    return {
       ...{ random: this.#random, number, rules: this.#rules, isOnlyMaker },
       isMaker: !isOnlyMaker || before === 0,
       bulk: this.#isBulky ? (before === 1 ? 'filled by it' : 'filled by another') : 'none',
+    };
+  }
+
+  #createTables(number: number, databaseId: string): DeviceTables {
+    const isOnlyMaker = this.#ddl === 'one';
+    return new DeviceTables({
+      ...this.#tableUser(number, databaseId),
       catalog: { name: `device ${number}`, mayCollide: !isOnlyMaker, mayLackDdl: !isOnlyMaker },
     });
   }
@@ -241,7 +286,7 @@ class Run {
     };
   }
 
-  #keepStepping(device: SimDevice): void {
+  #keepStepping(device: Participant): void {
     const waitMs = this.#isHealing ? this.#healingStepMs : this.#random.integer(1, 120);
     this.#loop.at(waitMs, () => {
       this.#guarded(() => device.step())();

@@ -18,7 +18,7 @@ import { withoutNulls } from '../../src/testing/replica.ts';
 import { takeSnapshot } from '../support/engine.ts';
 import { assertSame } from './assert-same.ts';
 import { ClientCatalog } from './client-catalog.ts';
-import type { SimDevice } from './device.ts';
+import type { Participant, TableView } from './participant.ts';
 import type { Random } from './random.ts';
 import { leavingNothing, type Rules, storedOf } from './rules.ts';
 import { liveTables, readPages, storedRows } from './store-look.ts';
@@ -42,7 +42,7 @@ interface Witness {
 }
 
 export interface TableOracleOptions {
-  devices: readonly SimDevice[];
+  devices: readonly Participant[];
   rules: Rules;
   random: Random;
   /** Whether one device alone changes tables. */
@@ -77,7 +77,7 @@ export class TableOracle {
     for (const device of this.#devicesOf(look.databaseId)) this.#checkDevice(device, fresh);
   }
 
-  #devicesOf(databaseId: string): SimDevice[] {
+  #devicesOf(databaseId: string): Participant[] {
     return this.#options.devices.filter((device) => device.databaseId === databaseId);
   }
 
@@ -126,7 +126,7 @@ export class TableOracle {
     }
   }
 
-  #checkDevice(device: SimDevice, fresh: ClientCatalog): void {
+  #checkDevice(device: Participant, fresh: ClientCatalog): void {
     const catalog = device.tables?.catalog;
     if (catalog === undefined) return;
     const name = `device ${device.siteId}`;
@@ -202,11 +202,7 @@ function familyOf(table: string): string {
   return isMixed(table) ? 'mixed' : table;
 }
 
-function assertNothingHeld(
-  catalog: ClientCatalog,
-  held: readonly WireChange[],
-  what: string,
-): void {
+function assertNothingHeld(catalog: TableView, held: readonly WireChange[], what: string): void {
   const kept = held.find(({ table }) => catalog.has(table));
   assert.equal(kept, undefined, `${what} keeps aside what is for a table that is there`);
 }

@@ -5,7 +5,7 @@
 
 import type { HlcText } from '../../src/clock/hlc.ts';
 import type { WireChange, WireMigration } from '../../src/protocol/schemas.ts';
-import type { ClientCatalog } from './client-catalog.ts';
+import type { TableView } from './participant.ts';
 import type { Random } from './random.ts';
 import { FORBIDDEN_PK, markedValue, type Rules } from './rules.ts';
 import { isManaged, MIXED_NAMES } from './table-names.ts';
@@ -51,13 +51,13 @@ export class TableUser {
     return { migrations: [this.#create('base')], changes: [] };
   }
 
-  isFilling(catalog: ClientCatalog): boolean {
+  isFilling(catalog: Pick<TableView, 'has' | 'tables'>): boolean {
     const { bulk } = this.#options;
     return bulk === 'filled by it' && catalog.has('big') && this.#bulkRows < BULK_ROWS;
   }
 
   /** @returns `undefined` if there is nothing to be done */
-  act(catalog: ClientCatalog): Deed | undefined {
+  act(catalog: Pick<TableView, 'has' | 'tables'>): Deed | undefined {
     const { random, isMaker } = this.#options;
     if (this.isFilling(catalog)) return this.#fill();
     const dice = random.next();
@@ -69,7 +69,7 @@ export class TableUser {
 
   // — tables
 
-  #change(catalog: ClientCatalog): Deed | undefined {
+  #change(catalog: Pick<TableView, 'has' | 'tables'>): Deed | undefined {
     const { random, isOnlyMaker, bulk } = this.#options;
     if (bulk !== 'none' && random.chance(0.3)) return this.big(catalog);
     const dice = random.next();
@@ -81,7 +81,7 @@ export class TableUser {
   }
 
   /** Anything, among a few names. */
-  #mix(catalog: ClientCatalog): Deed | undefined {
+  #mix(catalog: Pick<TableView, 'has' | 'tables'>): Deed | undefined {
     const { random } = this.#options;
     const there = MIXED_NAMES.filter((name) => catalog.has(name));
     const free = MIXED_NAMES.filter((name) => !catalog.has(name));
@@ -98,7 +98,7 @@ export class TableUser {
     return { migrations: [renamed], changes: random.chance(0.4) ? [this.#cell(other)] : [] };
   }
 
-  #again(catalog: ClientCatalog): Deed {
+  #again(catalog: Pick<TableView, 'has' | 'tables'>): Deed {
     const { random } = this.#options;
     if (!catalog.has('again')) return this.#made('again');
     const drop = this.#drop('again');
@@ -109,14 +109,14 @@ export class TableUser {
   }
 
   /** Half of the time it makes a name that nobody uses, else it drops one that it had made. */
-  #makeAndDropForGood(catalog: ClientCatalog): Deed {
+  #makeAndDropForGood(catalog: Pick<TableView, 'has' | 'tables'>): Deed {
     const name = `gone-${this.#options.number}-${this.#gone}`;
     if (!catalog.has(name)) return this.#made(name);
     this.#gone++;
     return { migrations: [this.#drop(name)], changes: [] };
   }
 
-  #renameChain(catalog: ClientCatalog): Deed | undefined {
+  #renameChain(catalog: Pick<TableView, 'has' | 'tables'>): Deed | undefined {
     const name = `chain-${this.#chain}`;
     if (!catalog.has(name)) return this.#chain === 0 ? this.#made(name) : undefined;
     const next = `chain-${++this.#chain}`;
@@ -124,7 +124,7 @@ export class TableUser {
     return { migrations: [this.#rename(name, next)], changes };
   }
 
-  #alter(catalog: ClientCatalog): Deed | undefined {
+  #alter(catalog: Pick<TableView, 'has' | 'tables'>): Deed | undefined {
     const { random } = this.#options;
     const table = random.pick(catalog.tables());
     if (table === undefined) return undefined;
@@ -137,7 +137,7 @@ export class TableUser {
   }
 
   /** Makes the table that another fills, or drops it. */
-  big(catalog: ClientCatalog): Deed {
+  big(catalog: Pick<TableView, 'has' | 'tables'>): Deed {
     if (!catalog.has('big')) return this.#made('big');
     return { migrations: [this.#drop('big')], changes: [] };
   }
@@ -198,7 +198,7 @@ export class TableUser {
   }
 
   /** Of a row that is nowhere, and often of a table that nobody has heard of. */
-  #forbiddenDelete(catalog: ClientCatalog): Deed {
+  #forbiddenDelete(catalog: Pick<TableView, 'has' | 'tables'>): Deed {
     const { random } = this.#options;
     const unknown = `nobody-${random.integer(1, 3)}`;
     const table = random.pick([unknown, unknown, ...catalog.tables()]);
