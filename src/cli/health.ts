@@ -12,6 +12,8 @@ export interface HealthOptions {
 const ANSWER_MS = 3000;
 /** More than a reason is no answer of ours. */
 const ANSWER_LENGTH_MAX = 1000;
+/** Enough of a stranger's answer to tell whose it is. */
+const QUOTED_LENGTH_MAX = 100;
 
 /** @throws Error of a server that is not as it should be */
 export async function health(
@@ -22,7 +24,20 @@ export async function health(
   const url = `http://${hostToAsk(host)}:${port}${basePath}${ready ? '/readyz' : '/livez'}`;
   const { status, text } = await ask(url);
   if (status !== 200) throw new Error(`${url} answered ${status}: ${text}`);
+  if (!isOurs(text, ready ? 'ready' : 'live')) {
+    throw new Error(`${url} is answered by another program: ${text.slice(0, QUOTED_LENGTH_MAX)}`);
+  }
   process.stdout.write(`${PACKAGE_NAME}: ${url} answered ${status}\n`);
+}
+
+/** Any server may say 200 to whatever it is asked. */
+function isOurs(text: string, state: 'live' | 'ready'): boolean {
+  try {
+    const { ok, data } = Object(JSON.parse(text));
+    return ok === true && Object(data)[state] === true;
+  } catch {
+    return false;
+  }
 }
 
 /** One that leads to this machine, where the host stands for all of its addresses. */

@@ -2,7 +2,10 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdirSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { createDir } from '../config/temp-dir.ts';
@@ -40,6 +43,26 @@ test('health asks the server of the same configuration', async (t) => {
   }
   server.child.kill('SIGTERM');
   assert.equal(await server.ended, 0);
+});
+
+test('health takes no other program on that port for the server', async (t) => {
+  for (const text of [
+    '<html>nginx</html>',
+    '{}',
+    'null',
+    '{"ok":true}',
+    '{"ok":true,"data":{"live":1}}',
+  ]) {
+    const server = createServer((_request, response) => response.end(text));
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    t.after(() => server.close());
+    const { port } = server.address() as AddressInfo;
+    const { code, stderr } = await runProcess(t, ['health', '--port', String(port)], {
+      cwd: createDir(t),
+    });
+    assert.equal(code, 1, text);
+    assert.match(stderr, /\/livez is answered by another program: /);
+  }
 });
 
 /** As a user that no file knows, of group 0, without HOME. */
