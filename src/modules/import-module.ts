@@ -17,8 +17,12 @@ import { NAMESPACE } from './imported-files.ts';
 import {
   answerImport,
   beginGeneration,
+  beginLoad,
   beneathOwnName,
+  refuseChangedPackages,
   releaseOwnName,
+  requiredApart,
+  takeForOurs,
   translateIn,
 } from './own-name.ts';
 import { OWN_URLS } from './own-package.ts';
@@ -57,10 +61,14 @@ let users = 0;
 let mayMapSources = false;
 
 /** CommonJS modules that came with what was imported: their cache knows no namespaces. */
-const required = new RequiredModules(requireFromHere.cache, isOwnFile);
+const required = new RequiredModules(requireFromHere.cache, isOwnFile, requiredApart);
 
-/** From now on modules are imported as they are then, not as they were when imported before. */
+/**
+ * From now on modules are imported as they are then, not as they were when imported before.
+ * @throws Error where that cannot be, since Node.js remembers what has changed
+ */
 export function forgetImportedModules(): void {
+  refuseChangedPackages();
   if (importer === undefined) return;
   beginGeneration();
   required.forget();
@@ -115,7 +123,8 @@ export async function importModule(specifier: string, fromDir: string): Promise<
     const parentUrl = pathToFileURL(join(fromDir, IMPORTER)).href;
     const url = locate(specifier, fromDir);
     if (url.startsWith('file:')) refuseRemembered(fileURLToPath(url));
-    const module = await required.during(() => importer.import(target, parentUrl));
+    const endLoad = beginLoad();
+    const module = await required.during(() => importer.import(target, parentUrl)).finally(endLoad);
     return { module: withoutDoubleDefault(module), url };
   } catch (error) {
     throw new Error(failureToText(specifier, fromDir, error), { cause: error });
@@ -133,11 +142,14 @@ export function requireModule(path: string): unknown {
   const register = loadCommonJsLoader();
   const api = registering(() => register({ namespace }));
   translateIn(namespace);
+  const endLoad = beginLoad();
   try {
     refuseRemembered(path);
     const found = toRealPath(path);
+    takeForOurs(found);
     return required.apart(() => api.require(found, found));
   } finally {
+    endLoad();
     translateIn(stopCommonJs && NAMESPACE);
     registering(() => api.unregister());
     if (stopCommonJs === undefined) releaseOwnName();

@@ -7,7 +7,9 @@
 import { isAbsolute } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
+import { type Search, searchNow } from './found-now.ts';
 import { toRealSpecifier } from './real-path.ts';
+import { addMemory, type Memory } from './remembered-packages.ts';
 
 /** What we import bears it, perhaps with something behind it: see `tsx/esm/api`. */
 export const NAMESPACE = 'sync-coordinator';
@@ -21,11 +23,25 @@ const TRANSLATED = /^data:text\/javascript,.*\?filePath=([^#&]*)/s;
 /** Part of the address of what was imported anew, as Node.js imports an address once. */
 const GENERATION = 'generation';
 
-/** A file that was found, or how often what was imported has been forgotten. */
-type Message = string | number;
+/** A file that was found, a module of ours, how often what was imported has been forgotten, or what a package was. */
+type Message = string | { module: string } | number | Memory;
+
+/** What is imported, in the words of tsx. */
+interface OwnImport {
+  specifier: string;
+  parentURL: string;
+  namespace: string;
+}
+
+interface OwnSearch<Found> {
+  steps: Search<Found>;
+  /** What is to be asked for, so that it is for us. */
+  toOwn(request: string): string;
+}
 
 export class ImportedFiles {
   readonly #paths = new Set<string>();
+  readonly #modules = new Set<string>();
   #port: MessagePort | undefined;
   #generation = 0;
 
@@ -51,18 +67,42 @@ export class ImportedFiles {
     if (parent === undefined) return false;
     const address = translatedFile(parent) ?? parent;
     if (address.startsWith('data:')) return false;
-    return MARK.test(address) || this.#has(toPath(address));
+    return MARK.test(address) || this.has(toPath(address));
   }
 
-  /** What is to be asked for instead of what a module of ours imports: where that is now, and for us. */
-  toOwnSpecifier(specifier: string, parent: string): string {
-    if (specifier.startsWith(START)) return specifier;
-    const real = toRealSpecifier(specifier, toPath(parent));
-    if (MARK.test(parent)) return real;
-    // CommonJS bears no mark, and neither would what it imports.
-    const parentURL = pathToFileURL(toPath(parent)).href;
-    return `${START}${JSON.stringify({ specifier: real, parentURL, namespace: NAMESPACE })}`;
+  /** Whether it is a module of ours: what it requires by `createRequire` is asked for in its name without our mark. */
+  isModule(path: string): boolean {
+    this.receive();
+    return this.#modules.has(path);
   }
+
+  /** Looks for what a module of ours imports, where that is now. */
+  search<Found extends { url: string }>(specifier: string, parent: string): OwnSearch<Found> {
+    const own = this.#toOwnImport(specifier, parent);
+    const path = toPath(own.parentURL);
+    const request = toRealSpecifier(own.specifier, path);
+    const { search } = request.startsWith('file:') ? new URL(request) : { search: '' };
+    const steps = searchNow<Found>({
+      request,
+      parent: path,
+      toRequest: (found) => `${pathToFileURL(found)}${search}`,
+      pathOf: ({ url }) => toPath(url),
+      tell: this.tell,
+    });
+    // CommonJS bears no mark, and neither would what it imports.
+    const isMarked = !specifier.startsWith(START) && MARK.test(parent);
+    const toOwn = (asked: string) =>
+      isMarked ? asked : `${START}${JSON.stringify({ ...own, specifier: asked })}`;
+    return { steps, toOwn };
+  }
+
+  #toOwnImport(specifier: string, parent: string): OwnImport {
+    if (specifier.startsWith(START)) return JSON.parse(specifier.slice(START.length));
+    return { specifier, parentURL: pathToFileURL(toPath(parent)).href, namespace: NAMESPACE };
+  }
+
+  /** What was read of a package is heard of in the other thread. */
+  readonly tell = (memory: Memory): void => this.#port?.postMessage(memory);
 
   /** The address of what a module of ours has imported, of the same generation as that. */
   toOwnAddress(address: string, parent: string | undefined): string {
@@ -79,31 +119,38 @@ export class ImportedFiles {
   add(address: string, format?: string | null): void {
     const path = toPath(address);
     const isMarked = format?.startsWith('module') && MARK.test(address);
-    if (isMarked || !isAbsolute(path) || this.#has(path)) return;
-    this.#paths.add(path);
-    this.#port?.postMessage(path);
+    if (!isAbsolute(path) || (isMarked ? this.isModule(path) : this.has(path))) return;
+    const message = isMarked ? { module: path } : path;
+    this.#take(message);
+    this.#port?.postMessage(message);
   }
 
-  #has(path: string): boolean {
-    this.#receive();
+  /** Whether what was found there was for us, other than as a module that bears our namespace. */
+  has(path: string): boolean {
+    this.receive();
     return this.#paths.has(path);
   }
 
   #current(): number {
-    this.#receive();
+    this.receive();
     return this.#generation;
   }
 
   /** What was sent before something is asked is there. */
-  #receive(): void {
+  receive(): void {
     for (;;) {
       const received: { message: Message } | undefined =
         this.#port && receiveMessageOnPort(this.#port);
       if (received === undefined) return;
-      const { message } = received;
-      if (typeof message === 'number') this.#generation = Math.max(this.#generation, message);
-      else this.#paths.add(message);
+      this.#take(received.message);
     }
+  }
+
+  #take(message: Message): void {
+    if (typeof message === 'number') this.#generation = Math.max(this.#generation, message);
+    else if (typeof message === 'string') this.#paths.add(message);
+    else if ('module' in message) this.#modules.add(message.module);
+    else addMemory(message);
   }
 }
 

@@ -5,9 +5,10 @@
  * main thread.
  */
 
-import type { InitializeHook, ResolveHook, ResolveHookContext } from 'node:module';
+import type { InitializeHook, ResolveFnOutput, ResolveHook, ResolveHookContext } from 'node:module';
 import { pathToFileURL } from 'node:url';
 import type { MessagePort } from 'node:worker_threads';
+import { searchAsync } from './found-now.ts';
 import { ImportedFiles, translatedFile } from './imported-files.ts';
 
 export interface OwnPackageHookData {
@@ -60,7 +61,8 @@ export const resolve: ResolveHook = async (specifier, context, nextResolve) => {
   if (answer !== undefined) return answer;
   const asked = fromFile(context);
   const parent = asked.parentURL ?? '';
-  const found = await nextResolve(files.toOwnSpecifier(specifier, parent), asked);
+  const { steps, toOwn } = files.search<ResolveFnOutput>(specifier, parent);
+  const found = await searchAsync(steps, (request) => nextResolve(toOwn(request), asked));
   files.add(found.url, found.format);
   return { ...found, url: files.toOwnAddress(found.url, parent) };
 };

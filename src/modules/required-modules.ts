@@ -12,13 +12,17 @@ export class RequiredModules {
   readonly #isOwn: (path: string) => boolean;
   /** What was there before anything was imported is of others. */
   #known: ReadonlySet<string> | undefined;
-  readonly #paths = new Set<string>();
+  readonly #paths: Set<string>;
   /** What was last loaded apart: it may require more when it is called. */
   #apart: readonly (NodeJS.Module | undefined)[] = [];
 
-  /** @param isOwn files of this package and of its loader, which are never read again */
-  constructor(cache: Cache, isOwn: (path: string) => boolean) {
+  /**
+   * @param isOwn files of this package and of its loader, which are never read again
+   * @param paths what came with what was imported: others may note more there
+   */
+  constructor(cache: Cache, isOwn: (path: string) => boolean, paths: Set<string>) {
     this.#cache = cache;
+    this.#paths = paths;
     this.#isOwn = isOwn;
   }
 
