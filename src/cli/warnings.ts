@@ -2,6 +2,7 @@
 
 import { isLoopback } from '../config/loopback.ts';
 import { maskUrl } from '../config/option-display.ts';
+import { isForPublicSuffix } from '../config/origin-pattern.ts';
 import type { ResolvedConfig } from '../config/resolve-config.ts';
 import type { HookName } from '../hooks/kinds.ts';
 import { PACKAGE_NAME } from '../modules/own-package.ts';
@@ -31,6 +32,10 @@ export async function configToWarnings(
     warnings.push(
       'auth.mode is "none" and cors.origin lets in all pages: every web page that a browser on a machine that reaches this port shows may read and write everything',
     );
+  }
+  for (const origin of [cors.origin].flat()) {
+    if (typeof origin !== 'string' || !isForPublicSuffix(origin)) continue;
+    warnings.push(`cors.origin has "${origin}": anybody may buy a name there, and so is let in`);
   }
   if (auth.mode === 'none' && (auth.tokens.length > 0 || auth.tokensFile !== undefined)) {
     warnings.push(

@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { isOriginOf, originPatternFault } from '../../src/config/origin-pattern.ts';
+import {
+  isForPublicSuffix,
+  isOriginOf,
+  originPatternFault,
+} from '../../src/config/origin-pattern.ts';
 import { loadConfig } from '../../src/config/resolve-config.ts';
 import { createDir } from './temp-dir.ts';
 
@@ -44,6 +48,8 @@ const BAD: [string, string | undefined][] = [
   ['moz-extension://*', undefined],
   ['capacitor://localhost/', undefined],
   ['http://', undefined],
+  ['https://a.com;https://b.com', undefined],
+  ['https://a.com https://b.com', undefined],
   [' ', undefined],
   ['/^https:/', undefined],
 ];
@@ -88,4 +94,21 @@ test('*. stands for subdomains, of whatever depth, and for nothing else', () => 
   ]) {
     assert.ok(!isOriginOf(pattern, origin), origin);
   }
+});
+
+test('several in one are told how they are separated', () => {
+  for (const between of [';', ' ', ', ', ',', '|', '\n']) {
+    const fault = originPatternFault(`https://a.com${between}https://b.com`);
+    assert.match(fault ?? '', /separated by commas/, between);
+  }
+});
+
+test('subdomains of what anybody may buy a name in are told from those of an owner', () => {
+  for (const domain of ['com', 'app', 'co.uk', 'com.au:8443', 'xn--p1ai']) {
+    assert.ok(isForPublicSuffix(`https://*.${domain}`), domain);
+  }
+  for (const domain of ['example.com', 'localhost:5173', 'internal', 'a.co.uk', 'co.example']) {
+    assert.ok(!isForPublicSuffix(`https://*.${domain}`), domain);
+  }
+  assert.ok(!isForPublicSuffix('https://com'));
 });
