@@ -42,6 +42,11 @@ export function limitConnections(
   server.maxConnections = max + Math.min(LOOKED_AT_MAX, Math.ceil(max * LOOKED_AT_SHARE));
   server.on('drop', () => onLimit('limits.connections'));
 
+  // What a server calls when it stops. Node.js leaves those which have not sent a request yet, up to version 24.
+  server.closeIdleConnections = () => {
+    for (const idle of idleBySource.values()) for (const { socket } of idle) socket.destroySoon();
+  };
+
   function setIdle(connection: Connection, isIdle: boolean): void {
     const { source } = connection;
     const idle = idleBySource.get(source) ?? new Set();

@@ -5,6 +5,7 @@ import { type TestContext, test } from 'node:test';
 import { Device } from '../../src/testing/device.ts';
 import { TestClient } from '../../src/testing/test-client.ts';
 import { startChildServer } from '../support/child-server.ts';
+import { connectRaw } from '../support/raw-connection.ts';
 import { startServer, temporaryDirectory } from '../support/server.ts';
 
 test('a stop tells clients to come back, with 1001', async (t) => {
@@ -90,6 +91,19 @@ test('a stop ends within its deadline although peers are silent, and loses nothi
   const again = await startChildServer(t, { dataDir });
   const reader = await TestClient.join(again.wsUrl, new Device(2), t);
   assert.equal((await reader.changesSince()).length, 1);
+});
+
+test('a stop waits for nobody who has no request under way', { timeout: 20_000 }, async (t) => {
+  const server = await startServer(t, { config: { limits: { shutdownMs: 60_000 } } });
+  const silent = await connectRaw(t, server);
+  const half = await connectRaw(t, server);
+  half.write('GET /sync/livez HTTP/1.1\r\nHost: local');
+  const idle = await connectRaw(t, server);
+  idle.write('GET /sync/livez HTTP/1.1\r\nHost: localhost\r\n\r\n');
+  await once(idle, 'data');
+  const closed = [silent, half, idle].map((socket) => once(socket.resume(), 'close'));
+  await server.stop();
+  await Promise.all(closed);
 });
 
 test('after-apply hooks that are under way are awaited', async (t) => {
