@@ -1,12 +1,13 @@
 /**
  * A process that uses a data directory, for tests of locks, crashes and full disks:
  *
- *     node --import tsx leveldb-child.ts <directory> hold|copy|write|fill
+ *     node --import tsx leveldb-child.ts <directory> hold|copy|obey|write|fill
  *
  * It says what it did, a JSON line each.
  */
 
 import { cp } from 'node:fs/promises';
+import { createInterface } from 'node:readline';
 import { createLevelStorage } from '../../src/storage/leveldb/leveldb.ts';
 
 const [, , directory = '', mode = ''] = process.argv;
@@ -32,6 +33,28 @@ const MODES: Readonly<Record<string, () => Promise<void>>> = {
     await cp(directory, process.env.COPY ?? '', { recursive: true });
     say('copied');
     setInterval(() => {}, 60_000);
+  },
+
+  /** Copies the directory, as above; then does what each line of its input asks for. */
+  async obey() {
+    await cp(directory, process.env.COPY ?? '', { recursive: true });
+    say('copied');
+    const put = async () =>
+      store.exclusive(async (transaction) => transaction.put(Buffer.of(1), Buffer.of(1)));
+    const asked: Readonly<Record<string, () => Promise<unknown>>> = {
+      write: put,
+      read: () => store.getMany([Buffer.of(1)]),
+      open: () => storage.open('other'),
+      health: async () => storage.health?.check(),
+      close: () => store.close(),
+      stop: () => storage.close(),
+    };
+    for await (const line of createInterface({ input: process.stdin })) {
+      await asked[line]?.().then(
+        () => say('done'),
+        (error) => say({ refused: codeOf(error) }),
+      );
+    }
   },
 
   /** Writes three keys a transaction, without end, and says each number once it is acknowledged. */

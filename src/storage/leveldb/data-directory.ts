@@ -5,15 +5,19 @@
  *     <directory>/_coordinator/       a LevelDB: the process that has it open has the directory
  *     <directory>/_coordinator/held   locked as well, in a way that a copy of the directory leaves alone
  *     <directory>/_coordinator.json   who has it; see `holder.ts`
+ *     <directory>/db-<id>/held        locked while that database is open, also where the others were deleted
+ *
+ * Who has it looks again and again whether it still is its own: files are deleted and directories moved
+ * under a running server.
  */
 
 import { constants } from 'node:fs';
-import { access, mkdir, realpath, rm, writeFile } from 'node:fs/promises';
+import { access, mkdir, readdir, realpath, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { SyncError } from '../../errors/sync-error.ts';
 import { systemCause } from '../../errors/system-causes.ts';
 import { createLogger } from '../../logging/logger.ts';
-import { lockFile } from './file-lock.ts';
+import { type FileLock, isLocked, lockFile } from './file-lock.ts';
 import { currentHolder, isHolding, readHolder } from './holder.ts';
 import { DIRECTORY_MODE, FILE_MODE, findOpenDirectory } from './modes.ts';
 
@@ -22,8 +26,24 @@ const logger = createLogger('sync-coordinator:storage');
 export interface DataDirectory {
   /** Absolute, without symbolic links. */
   readonly path: string;
+  /** Set once its lock was deleted, or the directory moved: another process may have it now. */
+  readonly loss: SyncError | undefined;
+  /** Looks now, and not only when its time has come. Calls `onLoss` if need be. */
+  look(): void;
+  /** Leaves alone what is in the directory once that is lost. */
   release(): Promise<void>;
 }
+
+export interface DataDirectoryOptions {
+  /** Refuses a directory that does not exist, instead of creating it. */
+  existing?: boolean;
+  /** Called once, as soon as the loss is seen. */
+  onLoss?(): void;
+}
+
+const LOOK_EVERY_MS = 1000;
+/** In the directory of a database. */
+export const DATABASE_LOCK = 'held';
 
 /** Takes the lock. Fails with `STORE_LOCKED` if another process has it. */
 export type TakeLock = (location: string) => Promise<{ close(): Promise<void> }>;
@@ -34,14 +54,11 @@ export type TakeLock = (location: string) => Promise<{ close(): Promise<void> }>
  */
 const heldDirectories = new Set<string>();
 
-/**
- * @param options.existing refuses a directory that does not exist, instead of creating it
- * @throws SyncError STORE_LOCKED, STORE_UNAVAILABLE
- */
+/** @throws SyncError STORE_LOCKED, STORE_UNAVAILABLE */
 export async function acquireDataDirectory(
   directory: string,
   takeLock: TakeLock,
-  { existing = false } = {},
+  { existing = false, onLoss = () => {} }: DataDirectoryOptions = {},
 ): Promise<DataDirectory> {
   const location = await createDirectory(path.resolve(directory), existing);
   if (heldDirectories.has(location)) {
@@ -69,17 +86,26 @@ export async function acquireDataDirectory(
     await warnIfOpen(location);
     const lockDirectory = path.join(location, '_coordinator');
     await mkdir(lockDirectory, { recursive: true, mode: DIRECTORY_MODE });
-    const unlock = lockFile(path.join(lockDirectory, 'held'));
-    if (unlock === undefined) throw isLocked();
-    undo.push(unlock);
+    const held = lockFile(path.join(lockDirectory, 'held'));
+    if (held === undefined) throw inUse();
+    undo.push(held.release);
+    if (await hasLockedDatabase(location)) throw inUse();
     const lock = await takeLock(lockDirectory);
     undo.push(() => lock.close());
     const before = readHolder(holderFile);
-    if (before !== undefined && isHolding(before, location)) throw isLocked();
+    if (before !== undefined && isHolding(before, location)) throw inUse();
     const holder = JSON.stringify(currentHolder(location));
     await writeFile(holderFile, `${holder}\n`, { mode: FILE_MODE });
-    undo.push(() => rm(holderFile, { force: true }));
-    return { path: location, release };
+    const watch = new LossWatch(location, held, onLoss);
+    undo.push(() => (watch.end() ? undefined : rm(holderFile, { force: true })));
+    return {
+      path: location,
+      get loss() {
+        return watch.loss;
+      },
+      look: () => watch.look(),
+      release,
+    };
   } catch (error) {
     await release();
     if (error instanceof SyncError && error.code === 'STORE_LOCKED') {
@@ -87,6 +113,54 @@ export async function acquireDataDirectory(
     }
     throw cannotUse(location, error);
   }
+}
+
+class LossWatch {
+  loss: SyncError | undefined;
+  readonly #location: string;
+  readonly #lock: FileLock;
+  readonly #onLoss: () => void;
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(location: string, lock: FileLock, onLoss: () => void) {
+    this.#location = location;
+    this.#lock = lock;
+    this.#onLoss = onLoss;
+    this.#timer = setInterval(() => this.look(), LOOK_EVERY_MS).unref();
+  }
+
+  look(): void {
+    if (this.loss !== undefined || !isGone(this.#lock)) return;
+    this.loss = new SyncError('STORE_LOCKED', 'the data directory is not this server’s any more');
+    clearInterval(this.#timer);
+    const text =
+      'the data directory %s was moved, or its lock deleted, while this server had it: ' +
+      'it has closed its stores and refuses everything (STORE_LOCKED) until it is started anew';
+    logger.error(text, this.#location);
+    this.#onLoss();
+  }
+
+  /** @returns whether it was lost */
+  end(): boolean {
+    this.look();
+    clearInterval(this.#timer);
+    return this.loss !== undefined;
+  }
+}
+
+/** Whether that is certain: a disk that does not answer is no loss. */
+export function isGone(lock: FileLock): boolean {
+  try {
+    return lock.isLost();
+  } catch {
+    return false;
+  }
+}
+
+/** Where the lock of the directory was deleted, the process that has it still has those. */
+async function hasLockedDatabase(location: string): Promise<boolean> {
+  const names = (await readdir(location)).filter((name) => name.startsWith('db-'));
+  return names.some((name) => isLocked(path.join(location, name, DATABASE_LOCK)));
 }
 
 async function createDirectory(directory: string, existing: boolean): Promise<string> {
@@ -132,4 +206,4 @@ function lockedByOther(directory: string, holderFile: string, cause: SyncError):
   );
 }
 
-const isLocked = () => new SyncError('STORE_LOCKED', 'this data directory is in use');
+const inUse = () => new SyncError('STORE_LOCKED', 'this data directory is in use');

@@ -20,8 +20,20 @@ export function openError(name: string, error: unknown): SyncError {
   const code = codeOf(cause);
   if (code === 'LEVEL_CORRUPTION') return damaged(name.replace('database ', ''), cause);
   return code === 'LEVEL_LOCKED'
-    ? new SyncError('STORE_LOCKED', `the store of ${name} is in use by another process`, { cause })
+    ? lockedStore(name, cause)
     : new SyncError('STORE_UNAVAILABLE', `the store of ${name} cannot be opened`, { cause });
+}
+
+export function lockedStore(name: string, cause?: unknown): SyncError {
+  return new SyncError('STORE_LOCKED', `the store of ${name} is in use by another process`, {
+    cause,
+  });
+}
+
+/** Of a database whose directory alone is another one now. */
+export function movedStore(): SyncError {
+  const what = 'the store of this database was moved or deleted while it was open';
+  return new SyncError('STORE_LOCKED', what);
 }
 
 export function readError(cause: unknown): SyncError {

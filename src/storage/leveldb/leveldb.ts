@@ -11,13 +11,14 @@
 import { access, mkdir, open as openFile, readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { ClassicLevel } from 'classic-level';
-import { codeOf } from '../../errors/sync-error.ts';
+import { codeOf, type SyncError } from '../../errors/sync-error.ts';
 import { createStorage } from '../create-storage.ts';
 import { databaseIdToDirectoryName, directoryNameToDatabaseId } from '../database-directory.ts';
 import type { KVStore, Storage } from '../kv-store.ts';
 import { createWriteQueue } from '../write-queue.ts';
-import { acquireDataDirectory } from './data-directory.ts';
-import { openError } from './errors.ts';
+import { acquireDataDirectory, DATABASE_LOCK, isGone } from './data-directory.ts';
+import { lockedStore, movedStore, openError } from './errors.ts';
+import { lockFile } from './file-lock.ts';
 import { refuseDamage } from './files.ts';
 import { createFlushOnClose } from './flush-on-close.ts';
 import { DIRECTORY_MODE } from './modes.ts';
@@ -70,13 +71,13 @@ const LEVEL_OPTIONS = {
   valueEncoding: 'view',
   /**
    * Tables of 2 MiB that a database keeps open. LevelDB maps the first 1,000 of the process into
-   * memory; later ones cost a file descriptor each, in addition to the four of every open database.
+   * memory; later ones cost a file descriptor each, in addition to the five of every open database.
    */
   maxOpenFiles: 200,
 } as const;
 
-/** Its lock, log, manifest and LevelDB's own log; without tables that are not mapped. */
-const FILES_PER_DATABASE = 4;
+/** Its two locks, log, manifest and LevelDB's own log; without tables that are not mapped. */
+const FILES_PER_DATABASE = 5;
 
 /**
  * Well within the time that a stop has for closing stores: eight full write buffers took 0.25 s.
@@ -86,7 +87,13 @@ const FLUSH_ON_CLOSE_MS = 2000;
 /** @throws SyncError STORE_LOCKED, STORE_UNAVAILABLE: their messages are for the operator */
 export async function createLevelStorage(options: LevelStorageOptions): Promise<Storage> {
   const { existing = false } = options;
-  const directory = await acquireDataDirectory(options.directory, takeLock, { existing });
+  /** Those of the open stores. */
+  const closings = new Set<() => Promise<void>>();
+  const directory = await acquireDataDirectory(options.directory, takeLock, {
+    existing,
+    // LevelDB names its files by their paths, which may be in another server's directory by now.
+    onLoss: () => void Promise.allSettled([...closings].map((close) => close())),
+  });
   /** Includes stores that are being opened. */
   let openStores = 0;
   const sync = options.durability === 'fsync';
@@ -101,8 +108,14 @@ export async function createLevelStorage(options: LevelStorageOptions): Promise<
   async function openStore(databaseId: string): Promise<KVStore> {
     const location = locate(databaseId);
     openStores++;
+    let unlock = () => {};
     try {
+      directory.look();
+      if (directory.loss !== undefined) throw directory.loss;
       if (!existing) await mkdir(location, { recursive: true, mode: DIRECTORY_MODE });
+      const lock = lockFile(path.join(location, DATABASE_LOCK));
+      if (lock === undefined) throw lockedStore(`database ${databaseId}`);
+      unlock = lock.release;
       await refuseDamage(
         databaseId,
         location,
@@ -116,11 +129,31 @@ export async function createLevelStorage(options: LevelStorageOptions): Promise<
         createIfMissing: !existing,
       });
       await level.open();
+      const close = async () => {
+        await level.close();
+        unlock();
+      };
+      closings.add(close);
+      let moved: SyncError | undefined;
+      const loss = () => directory.loss ?? moved;
       return createLevelStore(level, {
         ...{ sync, reclaiming, flushing, flushOnClose, writeBufferSize: memory.writeBufferSize },
-        onClose: () => openStores--,
+        loss,
+        look() {
+          if (loss() === undefined && isGone(lock)) {
+            directory.look();
+            moved = movedStore();
+          }
+          return loss();
+        },
+        async close() {
+          await close();
+          closings.delete(close);
+          openStores--;
+        },
       });
     } catch (error) {
+      unlock();
       openStores--;
       throw openError(`database ${databaseId}`, error);
     }
@@ -143,7 +176,10 @@ export async function createLevelStorage(options: LevelStorageOptions): Promise<
       }
     },
     filesPerDatabase: FILES_PER_DATABASE,
-    health: createProbe(path.join(directory.path, '_coordinator', 'probe')),
+    health: createProbe(path.join(directory.path, '_coordinator', 'probe'), () => {
+      directory.look();
+      return directory.loss;
+    }),
     async list() {
       const entries = await readdir(directory.path, { withFileTypes: true });
       const names = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);

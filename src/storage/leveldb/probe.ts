@@ -15,7 +15,8 @@ const BLOCK = Buffer.alloc(4096);
 const ANSWER_MS = 500;
 const HANGS_MS = 10_000;
 
-export function createProbe(file: string): StorageHealth {
+/** @param loss why the directory is not to be written to */
+export function createProbe(file: string, loss: () => SyncError | undefined): StorageHealth {
   let running: Promise<void> | undefined;
   let startedAt = 0;
   let last: SyncError | undefined;
@@ -33,6 +34,8 @@ export function createProbe(file: string): StorageHealth {
   }
 
   async function check(): Promise<void> {
+    const lost = loss();
+    if (lost !== undefined) throw lost;
     if (running === undefined) {
       startedAt = performance.now();
       running = write();

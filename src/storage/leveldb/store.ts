@@ -51,11 +51,16 @@ export interface LevelStoreOptions {
   reclaiming: WriteQueue;
   /** Shared by all stores of a storage. */
   flushOnClose: FlushOnClose;
-  onClose(): void;
+  /** Why its files are not this process's any more, if that was seen. */
+  loss(): SyncError | undefined;
+  /** Looks at the disk for that, which takes about 2 µs. */
+  look(): SyncError | undefined;
+  /** Closes `level`, which may be closed already. */
+  close(): Promise<void>;
 }
 
 export function createLevelStore(level: Level, options: LevelStoreOptions): KVStore {
-  const { sync, writeBufferSize, flushing, reclaiming, flushOnClose, onClose } = options;
+  const { sync, writeBufferSize, flushing, reclaiming, flushOnClose } = options;
   const queue = createWriteQueue();
   /**
    * Set by a write that failed. LevelDB itself would go on once there is room on the disk again,
@@ -66,9 +71,12 @@ export function createLevelStore(level: Level, options: LevelStoreOptions): KVSt
   let writtenBytes = 0;
 
   async function commit(batch: ReturnType<Level['batch']>): Promise<void> {
+    // Before: LevelDB would write into another's directory. After: nobody would find what is acknowledged.
+    refuseIfLost();
     try {
       await batch.write({ sync });
     } catch (cause) {
+      refuseIfLost();
       failure = new SyncError(
         'STORE_UNAVAILABLE',
         'a write to the store of this database failed: it takes no more until it is opened again',
@@ -76,6 +84,18 @@ export function createLevelStore(level: Level, options: LevelStoreOptions): KVSt
       );
       throw failure;
     }
+    refuseIfLost();
+  }
+
+  function refuseIfLost(): void {
+    failure ??= options.look();
+    if (failure !== undefined) throw failure;
+  }
+
+  function assertOpen(): void {
+    if (queue.closed) throw storeClosed();
+    const loss = options.loss();
+    if (loss !== undefined) throw loss;
   }
 
   /**
@@ -85,7 +105,9 @@ export function createLevelStore(level: Level, options: LevelStoreOptions): KVSt
    */
   function flushLater(): void {
     const flush = async () => {
-      if (!queue.closed) await level.compactRange(BEYOND_ALL_KEYS, BEYOND_ALL_KEYS);
+      if (!queue.closed && options.look() === undefined) {
+        await level.compactRange(BEYOND_ALL_KEYS, BEYOND_ALL_KEYS);
+      }
     };
     flushing.run(flush).catch(() => undefined);
   }
@@ -98,11 +120,10 @@ export function createLevelStore(level: Level, options: LevelStoreOptions): KVSt
       keys.length > KEYS_READ_SYNC_MAX ? reader.getMany(keys) : getManySync(level, keys),
   };
   return {
-    ...createReader(level, undefined, () => {
-      if (queue.closed) throw storeClosed();
-    }),
+    ...createReader(level, undefined, assertOpen),
     exclusive: (work) =>
       queue.run(async () => {
+        failure ??= options.loss();
         if (failure !== undefined) throw failure;
         // It refuses puts once it was written or closed.
         const batch = level.batch();
@@ -125,7 +146,7 @@ export function createLevelStore(level: Level, options: LevelStoreOptions): KVSt
         }
       }),
     async view() {
-      if (queue.closed) throw storeClosed();
+      assertOpen();
       const snapshot = level.snapshot();
       return { ...createReader(level, snapshot), close: () => snapshot.close() };
     },
@@ -135,19 +156,20 @@ export function createLevelStore(level: Level, options: LevelStoreOptions): KVSt
       reclaiming.run(async () => {
         // In small ranges, since closing waits for the current one.
         for (let kind = 0; kind < 0xff && !queue.closed; kind += KINDS_PER_COMPACTION) {
+          refuseIfLost();
           await level.compactRange(Buffer.of(kind), Buffer.of(kind + KINDS_PER_COMPACTION));
         }
       }),
     close: () =>
       queue.close(async () => {
+        failure ??= options.look();
         if (writtenBytes > LEFT_IN_LOG_BYTES_MAX && failure === undefined) {
           const flushed = flushOnClose(() => level.compactRange(BEYOND_ALL_KEYS, BEYOND_ALL_KEYS));
           // If this fails the data is still in the log, and the store must close all the same.
           await flushed.catch(() => undefined);
         }
         // Ends open iterations and views, too.
-        await level.close();
-        onClose();
+        await options.close();
       }),
   };
 }

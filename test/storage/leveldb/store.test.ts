@@ -22,7 +22,9 @@ test('an open store holds no more than its write buffer, however long its last c
     ...{
       reclaiming: createWriteQueue(),
       flushOnClose: (flush) => flush(),
-      onClose: () => undefined,
+      loss: () => undefined,
+      look: () => undefined,
+      close: () => level.close(),
     },
   });
   const heldBytes = () => Number(level.getProperty('leveldb.approximate-memory-usage'));
