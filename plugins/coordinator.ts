@@ -45,7 +45,10 @@ const coordinator: FastifyPluginAsync<CoordinatorPluginOptions> = async (app, op
   // Hooks of `onClose` run in reverse order, so this one runs last.
   app.addHook('onClose', async () => releaseLoaders());
   await app.register(config, { config: given });
-  await app.register(websocket, { limits: app.coordinatorConfig.limits });
+  await app.register(websocket, {
+    limits: app.coordinatorConfig.limits,
+    isForPages: app.coordinatorConfig.cors.origin !== false,
+  });
   await app.register(pipelining, {
     limits: app.coordinatorConfig.limits,
     onLimit: () => app.coordinatorMetrics.limitMet('limits.pipelinedRequests'),

@@ -1,6 +1,7 @@
 /** Answers every failed HTTP request alike: `{ok: false, error: {code, message}}`. */
 
-import type { Socket } from 'node:net';
+import { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { internalCause, SyncError, toSyncError } from '../src/errors/sync-error.ts';
@@ -85,22 +86,32 @@ export function answerNoRequest(
     return undefined;
   }
   const known = fromNode(error);
-  const { code, message } = known;
+  answerAndClose(known, socket, isForPages);
+  return known;
+}
+
+/** For what has no `reply`. @param headers further lines */
+export function answerAndClose(
+  { code, message }: SyncError,
+  socket: Duplex,
+  isForPages: boolean,
+  headers: readonly string[] = [],
+): void {
   const body = JSON.stringify({ ok: false, error: { code, message } });
-  socket.write(
+  socket.end(
     [
       `HTTP/1.1 ${STATUS_LINES[code] ?? '400 Bad Request'}`,
       'Content-Type: application/json; charset=utf-8',
       `Content-Length: ${Buffer.byteLength(body)}`,
       'X-Content-Type-Options: nosniff',
       ...(isForPages ? ['Access-Control-Allow-Origin: *'] : []),
+      ...headers,
       'Connection: close',
       '',
       body,
     ].join('\r\n'),
   );
-  socket.destroySoon();
-  return known;
+  if (socket instanceof Socket) socket.destroySoon();
 }
 
 /** Without the query: some clients put their token there, although it is never read. */

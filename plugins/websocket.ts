@@ -9,7 +9,7 @@ import type { FastifyInstance } from 'fastify';
 import fp from 'fastify-plugin';
 import type { CoordinatorConfig } from '../src/config/schema.ts';
 import { SyncError } from '../src/errors/sync-error.ts';
-import { sendError } from './errors.ts';
+import { answerAndClose, sendError } from './errors.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -22,6 +22,8 @@ export interface WebsocketPluginOptions {
   /** Set if it is registered for the whole app, and so closes every upgrade that is refused. */
   isWholeApp?: boolean;
   limits: Pick<CoordinatorConfig['limits'], 'messageBytes' | 'handshakeTimeoutMs'>;
+  /** Whether web pages may read why a handshake was refused. */
+  isForPages?: boolean;
 }
 
 /** A message of any length may come in so many frames, and in so many pieces from the network. */
@@ -30,11 +32,12 @@ const PARTS_MIN = 1024;
 const FRAGMENT_BYTES = 8 * 1024;
 /** Above that, the least average size of its pieces. */
 const CHUNK_BYTES = 512;
+const WS_VERSION = 13;
 /** How often to check whether an upgrade has been refused. */
 const LOOK_MS = 500;
 
 export default fp<WebsocketPluginOptions>(
-  async (app, { limits: { messageBytes, handshakeTimeoutMs }, isWholeApp }) => {
+  async (app, { limits: { messageBytes, handshakeTimeoutMs }, isForPages = false, isWholeApp }) => {
     // An app around the coordinator may have it already: one is enough.
     if (app.hasDecorator('websocketServer')) {
       refuseOtherUpgrades(app);
@@ -52,6 +55,11 @@ export default fp<WebsocketPluginOptions>(
     };
     // `ws.ts` closes the sockets; the default would wait for silent peers.
     await app.register(websocket, { options, preClose: (done) => done() });
+    // It would answer in a page of HTML: a wrong version, key or extension.
+    app.websocketServer.on('wsClientError', (error: Error, socket: Duplex) => {
+      const refusal = new SyncError('MESSAGE_ERROR', error.message);
+      answerAndClose(refusal, socket, isForPages, [`Sec-WebSocket-Version: ${WS_VERSION}`]);
+    });
     refuseOtherUpgrades(app);
     if (!isWholeApp) cutRefusedUpgrades(app, handshakeTimeoutMs);
   },

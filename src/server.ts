@@ -6,7 +6,8 @@ import { tellOrigin } from '../plugins/cors.ts';
 import { answerNoRequest, fromFastify, sendError } from '../plugins/errors.ts';
 import loopbackOnly from '../plugins/loopback-only.ts';
 import pipelining from '../plugins/pipelining.ts';
-import { PlainUnlessWebSocket } from '../plugins/plain-upgrades.ts';
+import { closeBehindUpgrades, PlainUnlessWebSocket } from '../plugins/plain-upgrades.ts';
+import refusedByNode from '../plugins/refused-by-node.ts';
 import websocket from '../plugins/websocket.ts';
 import { loadConfig } from './config/resolve-config.ts';
 import type { CoordinatorConfig } from './config/schema.ts';
@@ -79,6 +80,7 @@ export async function createCoordinatorServer(
   const { config = loadConfig(), hooks, world } = options;
   const { messageBytes, requestTimeoutMs, handshakeTimeoutMs } = config.limits;
   const headersTimeout = Math.min(handshakeTimeoutMs, requestTimeoutMs);
+  const isForPages = config.cors.origin !== false;
   let parts: CoordinatorParts | undefined;
   const app = Fastify({
     bodyLimit: messageBytes,
@@ -88,6 +90,8 @@ export async function createCoordinatorServer(
       IncomingMessage: PlainUnlessWebSocket,
       requestTimeout: requestTimeoutMs,
       headersTimeout,
+      // Refused by us, so that pages can read it.
+      requireHostHeader: false,
       // Node.js looks every 30 s otherwise, and so would let slow ones stay for that much longer.
       connectionsCheckingInterval: Math.min(1000, Math.ceil(headersTimeout / 2)),
       // Who is gone without a word is found where nothing is sent, too, such as before the first request.
@@ -102,7 +106,7 @@ export async function createCoordinatorServer(
       sendError(reply, fromFastify(error));
     },
     clientErrorHandler(error, socket) {
-      const told = answerNoRequest(error, socket, config.cors.origin !== false);
+      const told = answerNoRequest(error, socket, isForPages);
       if (told !== undefined) parts?.service.metrics.errorSent(told);
     },
     // A request that comes while it stops is answered by the coordinator, in its own words.
@@ -110,6 +114,7 @@ export async function createCoordinatorServer(
     // A store may take its time to recover, and a hook module to set itself up.
     pluginTimeout: 0,
   });
+  closeBehindUpgrades(app.server);
   // At the root the coordinator answers for all paths itself.
   if (config.basePath !== '') {
     app.setNotFoundHandler((request, reply) => {
@@ -124,7 +129,13 @@ export async function createCoordinatorServer(
       isWholeApp: true,
     });
     // For the whole app, so that upgrades outside the base path are closed as well.
-    await app.register(websocket, { limits: config.limits, isWholeApp: true });
+    await app.register(websocket, { limits: config.limits, isForPages, isWholeApp: true });
+    await app.register(refusedByNode, {
+      onRefusal(error, request, reply) {
+        tellOrigin(reply, config.cors, request);
+        parts?.service.metrics.errorSent(error);
+      },
+    });
     await app.register(loopbackOnly, {
       config,
       onRefusal: (error) => parts?.service.metrics.errorSent(error),

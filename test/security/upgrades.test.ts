@@ -158,3 +158,63 @@ test('in an app with WebSockets of its own no other route of ours is upgraded', 
   echo.socket.terminate();
   await TestClient.join(`ws://${host}/sync/ws`, new Device(1), t);
 });
+
+test(
+  'of requests in one piece each is answered, or the client told to send it again',
+  FAIL,
+  async (t) => {
+    const { httpUrl } = await startServer(t, { config: { storage: 'memory:' } });
+    const device = new Device(1);
+    const body = JSON.stringify([device.write({ pk: [1], set: { a: 1 } })]);
+    const head = `Host: localhost\r\nX-Site-Id: ${device.siteId}\r\n`;
+    const plain = `GET /sync/livez HTTP/1.1\r\n${head}\r\n`;
+    const h2c = `GET /sync/livez HTTP/1.1\r\n${head}${H2C}\r\n`;
+    const post = `POST /sync/changes HTTP/1.1\r\n${head}${H2C}`;
+    const whole = `${post}Content-Length: ${body.length}\r\n\r\n${body}`;
+    const chunks = `${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n`;
+    const chunked = `${post}Transfer-Encoding: chunked\r\n\r\n${chunks}`;
+    for (const requests of [
+      [h2c, h2c],
+      [plain, h2c, plain],
+      [h2c, plain.slice(0, 20), plain.slice(20)],
+      [whole, whole],
+      [whole, plain],
+      [chunked, chunked],
+      [chunked, plain],
+      [whole, plain.slice(0, 20), plain.slice(20)],
+    ]) {
+      const socket = await connectRaw(t, { httpUrl });
+      socket.write(requests.join(''));
+      const asked = requests.join('').match(/ HTTP\/1\.1\r\n/g)?.length;
+      let heard = '';
+      const isOver = () =>
+        heard.match(/HTTP\/1\.1 200 /g)?.length === asked || /^connection: close\r$/im.test(heard);
+      for await (const chunk of socket) {
+        heard += chunk;
+        if (isOver()) break;
+      }
+      assert.ok(isOver(), `${requests.join('|')}: ${heard}`);
+    }
+  },
+);
+
+for (const [what, lines] of [
+  ['an unknown expectation', 'Host: localhost\r\nExpect: foo\r\n'],
+  ['no Host', ''],
+  [
+    'an unknown version of WebSocket',
+    'Host: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 12\r\n' +
+      'Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n',
+  ],
+] as const) {
+  test(`${what} is refused so that a page can read why`, FAIL, async (t) => {
+    const { httpUrl } = await startServer(t, { config: { storage: 'memory:' } });
+    const socket = await connectRaw(t, { httpUrl });
+    socket.write(`GET /sync/ws HTTP/1.1\r\nOrigin: https://page.example\r\n${lines}\r\n`);
+    let heard = '';
+    for await (const chunk of socket) heard += chunk;
+    assert.match(heard, /^HTTP\/1\.1 400 /);
+    assert.match(heard, /^access-control-allow-origin: (?:\*|https:\/\/page\.example)\r$/im);
+    assert.match(heard, /\{"ok":false,"error":\{"code":"MESSAGE_ERROR","message":"[^"]+"\}\}$/);
+  });
+}
