@@ -10,6 +10,9 @@ const STOP_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGQUIT'] as const;
 /** By which shells and engines tell that a signal ended a process. */
 const BY_SIGNAL = 128;
 
+/** What programs that move logs send to others. Node.js would open its debugger to all users of the machine. */
+const DEBUG_SIGNAL = 'SIGUSR1';
+
 let hasHungUp = false;
 
 function hangUp(): void {
@@ -23,7 +26,14 @@ function end(signal: NodeJS.Signals): void {
   process.exit(BY_SIGNAL + constants.signals[signal]);
 }
 
+function explainReload(): void {
+  const instead = 'SIGHUP loads tokens and hooks anew, and reopens their files';
+  process.stderr.write(`sync-coordinator: ${DEBUG_SIGNAL} does nothing here: ${instead}\n`);
+}
+
+/** `SIGUSR1` is watched for as long as the process lives. */
 export function watchSignals(): void {
+  process.on(DEBUG_SIGNAL, explainReload);
   process.on('SIGHUP', hangUp);
   for (const signal of STOP_SIGNALS) process.on(signal, end);
 }

@@ -87,3 +87,16 @@ test('a hang-up does not, and is told to who takes over', async (t) => {
   assert.deepEqual(await once(child, 'exit'), [0, null]);
   assert.match(output(), /true 0\n/);
 });
+
+test('SIGUSR1 opens no debugger, and says what to send instead', async (t) => {
+  const running = startProcess(t, ARGS, { cwd: createDir(t) });
+  await running.waitFor(/hooks +none\n/);
+  const { child } = running;
+  child.kill('SIGUSR1');
+  child.kill('SIGHUP');
+  await running.waitFor(/SIGHUP: .+\n/);
+  child.kill('SIGTERM');
+  assert.equal(await running.ended, 0, running.output.stderr);
+  assert.match(running.output.stderr, /SIGUSR1 does nothing here: SIGHUP loads tokens/);
+  assert.doesNotMatch(running.output.stderr, /Debugger listening/);
+});
