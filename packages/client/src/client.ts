@@ -6,7 +6,9 @@
 import { compareHlc, type HlcText } from '../../../src/clock/hlc.ts';
 import { BatchAnswer } from './answers.ts';
 import { later } from './clock.ts';
-import { Connection, type ConnectionStatus, type Token } from './connection/connection.ts';
+import { Connection } from './connection/connection.ts';
+import type { Token } from './connection/credentials.ts';
+import type { ConnectionStatus } from './connection/options.ts';
 import { ServerError } from './connection/server-error.ts';
 import type { ConnectionState } from './connection/states.ts';
 import { watchPage } from './connection/wake-ups.ts';

@@ -6,7 +6,7 @@
 import type { HlcText } from '../../../src/clock/hlc.ts';
 import { hlcSite } from '../../../src/clock/site-id.ts';
 import { later, type SiteClock } from './clock.ts';
-import type { ConnectionPort } from './connection/connection.ts';
+import type { ConnectionPort } from './connection/options.ts';
 import type {
   Change,
   Checkpoint,

@@ -1,7 +1,7 @@
 /** A local replica that is read and written at once, and synced through a coordinator. */
 
 export { createSyncClient, SyncClient, type SyncClientOptions, type SyncStatus } from './client.ts';
-export type { Token } from './connection/connection.ts';
+export type { Token } from './connection/credentials.ts';
 export { ServerError } from './connection/server-error.ts';
 export type { ConnectionState } from './connection/states.ts';
 export type { Environment, SocketConstructor, SocketLike, Transport } from './environment.ts';

@@ -6,22 +6,21 @@
  * older. What happens when is in `states.ts`; this carries out what a new state demands.
  */
 
-import type { Environment, Transport } from '../environment.ts';
+import type { Environment } from '../environment.ts';
 import type {
   ChangeSet,
-  Checkpoint,
   ErrorMessage,
   GetChangesMessage,
   GetSnapshotMessage,
   HandshakeAckMessage,
   ResumeSnapshotMessage,
-  SentChangeSet,
   ServerMessage,
-  SnapshotChunk,
 } from '../protocol/messages.ts';
 import { type ApplyAnswer, Attempt, answerLater, toError } from './attempt.ts';
-import { Backoff, type BackoffOptions } from './backoff.ts';
-import { ServerError } from './server-error.ts';
+import { Backoff } from './backoff.ts';
+import { Credentials, isExpiry, type Token } from './credentials.ts';
+import type { ConnectionOptions, ConnectionPort, ConnectionStatus } from './options.ts';
+import { retryAfterOf, ServerError } from './server-error.ts';
 import {
   type ConnectionEvent,
   type ConnectionState,
@@ -31,59 +30,6 @@ import {
   nextState,
 } from './states.ts';
 
-/** The replica that a connection keeps up to date. */
-export interface ConnectionPort {
-  /**
-   * The position to go on from: of the last change set that came with `isOrdered`, or the `hlc` of a
-   * snapshot's header. `undefined` for a replica that has to take a snapshot.
-   */
-  position(): string | undefined;
-  /** How far a snapshot has got that was broken off. */
-  checkpoint(): Checkpoint | undefined;
-  /**
-   * Takes in change sets, in this order.
-   * @param isOrdered whether all before them has been received: then the `hlc` of the last one is the
-   *   new position
-   */
-  receive(changeSets: readonly SentChangeSet[], isOrdered: boolean): Promise<void>;
-  /** Takes in the next part of a snapshot. With a header it begins anew, unless the checkpoint has its id. */
-  receiveChunk(chunk: SnapshotChunk): Promise<void>;
-  /** What is held of others can't be brought up to date: `position` is to be `undefined` until a whole snapshot is there. */
-  startOver(): Promise<void>;
-}
-
-export type Token = string | (() => string | undefined | Promise<string | undefined>);
-
-export interface ConnectionOptions {
-  /** `wss://…/sync/ws` */
-  url: string;
-  /** 22 characters of base64url. */
-  siteId: string;
-  /** Default: `default`. */
-  databaseId?: string;
-  /** Asked before each handshake, and before the credentials expire. */
-  token?: Token;
-  /** What carries the messages. Default: a WebSocket. */
-  transport?: Transport;
-  /** An idle connection is checked after so long. Default: 25,000. */
-  pingMs?: number;
-  /** So long a server has for the handshake, and to answer a ping. Default: 10,000. */
-  answerMs?: number;
-  backoff?: BackoffOptions;
-}
-
-export interface ConnectionStatus {
-  state: ConnectionState;
-  /** Why it is not live, or the last that went wrong. */
-  error?: Error;
-  /** Of the server's handshake; missing before the first one. */
-  serverSiteId?: string;
-}
-
-/** This long before the credentials expire newer ones are asked for. */
-const RENEW_AHEAD_MS = 30_000;
-/** After so long another try is made when no newer token was to be had. */
-const RENEW_AGAIN_MS = 5_000;
 /** So long a connection has to show that it has outlived the app's sleep. */
 const WOKEN_MS = 5_000;
 
@@ -91,11 +37,12 @@ export class Connection {
   readonly #options: ConnectionOptions;
   readonly #port: ConnectionPort;
   readonly #environment: Environment;
+  readonly #answerMs: number;
   readonly #backoff: Backoff;
   readonly #listeners = new Set<() => void>();
   #state: ConnectionState = 'stopped';
   #status: ConnectionStatus = { state: 'stopped' };
-  #token: Token | undefined;
+  readonly #credentials: Credentials;
   #attempt: Attempt | undefined;
   #requests = 0;
   #cancelRetry: (() => void) | undefined;
@@ -103,13 +50,6 @@ export class Connection {
   #notBefore = 0;
   /** Newer credentials were tried at once, and it has not been live since. */
   #hasRetriedExpired = false;
-  /** The token that the server was shown last. */
-  #shown: Token | undefined;
-  /** The `authenticate` under way. */
-  #renewal: string | undefined;
-  #cancelRenewal: (() => void) | undefined;
-  /** The server's time less the device's, in milliseconds, where it has told its own. */
-  #serverOffsetMs = 0;
   /** Called with the server's wall clock, in milliseconds, where it tells it. */
   onServerTime: ((serverTimeMs: number) => void) | undefined;
 
@@ -117,7 +57,15 @@ export class Connection {
     this.#options = options;
     this.#port = port;
     this.#environment = environment;
-    this.#token = options.token;
+    this.#answerMs = options.answerMs ?? 10_000;
+    this.#credentials = new Credentials(options.token, environment, this.#answerMs, {
+      expiring: () => {
+        if (this.#state === 'live') this.#emit('expiring');
+        // A long snapshot must not outlive its credentials.
+        else void this.#renew();
+      },
+      notRenewed: (error) => this.#emit('renewed', error),
+    });
     this.#backoff = new Backoff(options.backoff ?? {}, environment);
   }
 
@@ -156,7 +104,7 @@ export class Connection {
 
   /** From now on; the server is shown it as soon as may be, also where the one before was refused. */
   setToken(token: Token): void {
-    this.#token = token;
+    this.#credentials.token = token;
     if (this.#state === 'refused') this.connect();
     else if (this.#state === 'waiting') this.wake();
     else if (this.#state === 'live') this.#emit('expiring');
@@ -247,7 +195,7 @@ export class Connection {
         this.#backoff.reset();
         this.#hasRetriedExpired = false;
         // Another one was set while it was not live.
-        if (this.#shown !== this.#token) this.#emit('expiring');
+        if (this.#credentials.isNewer) this.#emit('expiring');
         return;
       case 'renewing':
         void this.#renew();
@@ -262,17 +210,11 @@ export class Connection {
     if (isExpiry(error) && !this.#hasRetriedExpired) {
       this.#hasRetriedExpired = true;
     } else {
-      const { retryAfterMs = 0 } = error instanceof ServerError ? error : {};
+      const retryAfterMs = retryAfterOf(error);
       pause = this.#backoff.next(retryAfterMs);
       this.#notBefore = this.#environment.now() + retryAfterMs;
     }
     this.#cancelRetry = this.#environment.after(pause, () => this.#emit('retry'));
-  }
-
-  async #askToken(): Promise<string | undefined> {
-    const token = this.#token;
-    this.#shown = token;
-    return typeof token === 'function' ? token() : token;
   }
 
   async #open(): Promise<void> {
@@ -292,14 +234,13 @@ export class Connection {
       { pingMs, answerMs },
     );
     this.#attempt = attempt;
-    this.#renewal = undefined;
     // Also for a token that never comes.
     attempt.after(answerMs, () => {
       if (hasSession(this.#state)) return;
       this.#lose(attempt, new Error(`the server did not let the client in within ${answerMs} ms`));
     });
     try {
-      token = await this.#askToken();
+      token = await this.#credentials.ask();
       if (attempt.isOver) return;
       const environment = this.#environment;
       attempt.use(transport?.(url, environment) ?? environment.openSocket(url));
@@ -308,13 +249,9 @@ export class Connection {
     }
   }
 
-  get #answerMs(): number {
-    return this.#options.answerMs ?? 10_000;
-  }
-
   #lose(attempt: Attempt, error: Error): void {
     // The same token would be refused again.
-    const isFinal = isExpiry(error) && typeof this.#token !== 'function';
+    const isFinal = this.#credentials.isFinal(error);
     this.#emitOf(attempt, isFinal ? 'fatal' : 'lost', error);
   }
 
@@ -364,8 +301,7 @@ export class Connection {
         return this.#answer(attempt, requestId, result);
       }
       case 'authenticated':
-        this.#renewal = undefined;
-        this.#expectExpiry(attempt, message.expiresAt);
+        this.#credentials.taken(attempt, message.expiresAt);
         return this.#emit('renewed');
       case 'error':
         return this.#refused(attempt, message);
@@ -382,52 +318,16 @@ export class Connection {
     this.#status = { ...this.#status, serverSiteId: message.serverSiteId, error: undefined };
     const { serverTimeMs } = message;
     if (serverTimeMs !== undefined) {
-      this.#serverOffsetMs = serverTimeMs - this.#environment.now();
+      this.#credentials.hear(serverTimeMs);
       this.onServerTime?.(serverTimeMs);
     }
-    this.#expectExpiry(attempt, message.expiresAt);
+    this.#credentials.taken(attempt, message.expiresAt);
     this.#emit(this.#port.position() === undefined ? 'snapshotNeeded' : 'welcomed');
-  }
-
-  #expectExpiry(attempt: Attempt, expiresAt: number | undefined): void {
-    if (expiresAt === undefined || typeof this.#token !== 'function') return;
-    const leftMs = expiresAt - this.#environment.now() - this.#serverOffsetMs;
-    this.#renewIn(attempt, Math.max(leftMs - RENEW_AHEAD_MS, leftMs / 2, RENEW_AGAIN_MS));
-  }
-
-  #renewIn(attempt: Attempt, ms: number): void {
-    this.#cancelRenewal?.();
-    this.#cancelRenewal = attempt.after(ms, () => {
-      if (this.#state === 'live') this.#emit('expiring');
-      // A long snapshot must not outlive its credentials.
-      else if (this.#renewal === undefined) void this.#renew();
-    });
   }
 
   async #renew(): Promise<void> {
     const attempt = this.#attempt;
-    if (attempt === undefined) return;
-    const requestId = this.#nextRequest();
-    this.#renewal = requestId;
-    const failed = (error: Error) => this.#notRenewed(attempt, requestId, error);
-    attempt.after(this.#answerMs, () => failed(new Error('no newer token came in time')));
-    try {
-      const token = await this.#askToken();
-      if (attempt.isOver || this.#renewal !== requestId) return;
-      if (token === undefined) throw new Error('there is no token');
-      attempt.send({ type: 'authenticate', token, requestId });
-    } catch (cause) {
-      failed(toError(cause));
-    }
-  }
-
-  /** Counts as being offline: the server says when it is too late. */
-  #notRenewed(attempt: Attempt, requestId: string, error: Error): void {
-    if (attempt.isOver || this.#renewal !== requestId) return;
-    this.#renewal = undefined;
-    const { retryAfterMs = 0 } = error instanceof ServerError ? error : {};
-    this.#renewIn(attempt, Math.max(retryAfterMs, RENEW_AGAIN_MS));
-    this.#emit('renewed', error);
+    if (attempt !== undefined) await this.#credentials.renew(attempt, this.#nextRequest());
   }
 
   async #refused(attempt: Attempt, message: ErrorMessage): Promise<void> {
@@ -446,8 +346,8 @@ export class Connection {
       const isLate = this.#state === 'bootstrapping' || attempt.hasFreshSnapshot;
       return this.#emitOf(attempt, isLate ? 'lost' : 'snapshotNeeded', error);
     }
-    if (requestId !== undefined && requestId === this.#renewal) {
-      return this.#notRenewed(attempt, requestId, error);
+    if (requestId !== undefined && this.#credentials.isRenewing(requestId)) {
+      return this.#credentials.failed(attempt, requestId, error);
     }
     const isAnswer = requestId !== undefined && requestId === attempt.reading;
     if (isAnswer && code === 'NOT_AUTHORIZED') {
@@ -458,8 +358,4 @@ export class Connection {
     attempt.note(error);
     this.#tell({ error });
   }
-}
-
-function isExpiry(error: Error | undefined): boolean {
-  return error instanceof ServerError && error.code === 'AUTH_EXPIRED';
 }

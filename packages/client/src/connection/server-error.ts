@@ -30,3 +30,8 @@ export class ServerError extends Error {
 export function isTooBig(closeCode: number): boolean {
   return closeCode === WS_CLOSE.tooBig;
 }
+
+/** How long the server asks to be left alone, in milliseconds. */
+export function retryAfterOf(error: Error | undefined): number {
+  return (error instanceof ServerError && error.retryAfterMs) || 0;
+}

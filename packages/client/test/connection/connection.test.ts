@@ -2,11 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import {
-  Connection,
-  type ConnectionOptions,
-  type ConnectionPort,
-} from '../../src/connection/connection.ts';
+import { Connection } from '../../src/connection/connection.ts';
+import type { ConnectionOptions, ConnectionPort } from '../../src/connection/options.ts';
 import { type Page, watchPage } from '../../src/connection/wake-ups.ts';
 import { FakeWorld, settle } from '../support/fake-world.ts';
 

@@ -9,7 +9,8 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { ERROR_CODES } from '../../../../src/protocol/error-codes.ts';
 import { WS_OUTCOMES } from '../../../../src/protocol/ws-outcomes.ts';
-import { Connection, type ConnectionPort } from '../../src/connection/connection.ts';
+import { Connection } from '../../src/connection/connection.ts';
+import type { ConnectionPort } from '../../src/connection/options.ts';
 import { EVENTS, STATES, TRANSITIONS } from '../../src/connection/states.ts';
 import { FakeWorld, settle } from '../support/fake-world.ts';
 
