@@ -399,7 +399,8 @@ for (const [name, { value, config: other, auth = {}, isRejecting, meet }] of Obj
     const [group = '', key = ''] = name.split('.');
     const config: CoordinatorConfigInput = {
       storage: group === 'storage' ? { url: 'memory:', [key]: value } : 'memory:',
-      limits: group === 'limits' ? { ...other, [key]: value } : {},
+      // Some of them leave requests under way.
+      limits: { shutdownMs: 100, ...(group === 'limits' ? { ...other, [key]: value } : {}) },
       auth,
       ...(isRejecting ? { hooks: { onReject: 'revert', modules: [REJECTING] } } : {}),
     };
