@@ -53,7 +53,10 @@ const REASONS: Record<string, Record<string, string>> = {
     'the store cannot be used': 'by a timer, where it has changed',
   },
   'src/sessions/listen.ts': { 'another address of this host': 'at a start' },
-  'src/storage/leveldb/data-directory.ts': { 'every user of this machine may read': 'at a start' },
+  'src/storage/leveldb/data-directory.ts': {
+    'every user of this machine may read': 'at a start',
+    'text, this.#location': 'once, when the directory is lost',
+  },
 };
 
 /** That writes a line which is shown by default. */
