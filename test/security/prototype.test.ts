@@ -236,14 +236,16 @@ test('verdicts and errors of hooks may hold such names, and mean nothing by them
   for (const connect of [overHttp, overWebSocket]) {
     thrown = undefined;
     const site = await connect(server, { siteId: device.siteId }, t);
-    const result = await site.apply(
-      device.write(
-        { table: '__proto__', pk: ['constructor'], set: { toString: 1 } },
-        { table: 'constructor', pk: ['x'], set: { prototype: 1 } },
-      ),
+    const set = device.write(
+      { table: '__proto__', pk: ['constructor'], set: { toString: 1 } },
+      { table: 'constructor', pk: ['x'], set: { prototype: 1 } },
     );
-    const place = { table: '__proto__', column: 'toString', pk: ['constructor'] };
-    assert.deepEqual(result.rejected, [{ reason: '__proto__', code: 'constructor', ...place }]);
+    const result = await site.apply(set);
+    const { transactionId } = set;
+    const place = { schema: 'main', table: '__proto__', column: 'toString', pk: ['constructor'] };
+    assert.deepEqual(result.rejected, [
+      { reason: '__proto__', code: 'constructor', transactionId, ...place },
+    ]);
     const stored = (await site.changesSince()).flatMap((set) => set.changes);
     const last = stored.at(-1);
     assert.ok(last?.type === 'column');
