@@ -238,7 +238,9 @@ test('an answer that is being sent does not outlive the right, over WebSocket', 
     forbid(user, ...READS);
     await server.service.reauthorize();
     reader.socket.resume();
-    const refused = await reader.nextWhere(({ requestId }) => requestId === 'r');
+    const refused = await reader.nextWhere(
+      ({ type, requestId }) => type === 'error' && requestId === 'r',
+    );
     assert.equal(refused.code, 'NOT_AUTHORIZED');
     await reader.settled();
     const chars = reader.log.reduce((sum, message) => sum + JSON.stringify(message).length, 0);
