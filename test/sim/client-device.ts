@@ -7,6 +7,7 @@
 import assert from 'node:assert/strict';
 import type { Environment } from '../../packages/client/src/environment.ts';
 import { createSyncClient, type SyncClient } from '../../packages/client/src/index.ts';
+import { StoreError } from '../../packages/client/src/stores/store.ts';
 import { compareHlc, type HlcText } from '../../src/clock/hlc.ts';
 import { siteIdToText } from '../../src/clock/site-id.ts';
 import type { SlotRecord } from '../../src/engine/records/table-record.ts';
@@ -124,7 +125,11 @@ export class ClientDevice implements Participant {
       () => {
         if (this.#lives === life) this.#isReady = true;
       },
-      (error) => this.#options.onFault(error),
+      (error) => {
+        // A store that is full before there is anything: the app is opened again later.
+        if (!(error instanceof StoreError)) this.#options.onFault(error);
+        else if (this.#lives === life) this.crash();
+      },
     );
     client.subscribeStatus(() => {
       if (this.#client !== client) return;
