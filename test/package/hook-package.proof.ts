@@ -94,13 +94,12 @@ test('packed and installed beside the coordinator it is found, shown, checked an
   const device = new Device(1);
   const url = `ws://127.0.0.1:${server.port}/sync/ws`;
   const client = await TestClient.join(url, { siteId: device.siteId }, t);
-  const result = await client.apply(
-    ...[1, 2].map((pk) => device.write({ table: 'tasks', pk: [pk], set: { title: 'x' } })),
-  );
+  const sets = [1, 2].map((pk) => device.write({ table: 'tasks', pk: [pk], set: { title: 'x' } }));
+  const result = await client.apply(...sets);
   assert.equal(result.applied, 1);
-  assert.deepEqual(result.rejected, [
-    { reason: 'tasks is full: 1 rows', code: 'QUOTA', table: 'tasks', column: 'title', pk: [2] },
-  ]);
+  const { transactionId } = sets[1] ?? {};
+  const place = { schema: 'main', table: 'tasks', column: 'title', pk: [2], transactionId };
+  assert.deepEqual(result.rejected, [{ reason: 'tasks is full: 1 rows', code: 'QUOTA', ...place }]);
   await client.close();
   assert.equal(await server.stop('SIGTERM'), 0);
 

@@ -223,7 +223,8 @@ process.once('SIGTERM', () => server.stop());
     const two = device.write({ pk: [2], set: { note: 'b', more: 'c' } });
     const result = await client.apply(one, two);
     assert.equal(result.applied, 1);
-    const rejection = { reason: 'too many', code: 'REJECTED', table: 't', pk: [2] };
+    const place = { schema: 'main', table: 't', pk: [2], transactionId: two.transactionId };
+    const rejection = { reason: 'too many', code: 'REJECTED', ...place };
     assert.deepEqual(result.rejected, [
       { ...rejection, column: 'note' },
       { ...rejection, column: 'more' },
