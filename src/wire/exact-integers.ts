@@ -19,7 +19,7 @@ function isOfNumber(text: string, at: number): boolean {
   return OF_NUMBERS[text.charCodeAt(at)] === 1;
 }
 
-/** @param text that is JSON; @returns the first integer in it that would be another one */
+/** @param text that is JSON; @returns the first integer in it that would be another one, as it is written there */
 export function findRounded(text: string): string | undefined {
   let strings: StringScan | undefined;
   for (let at = DIGITS - 1; at < text.length; at += DIGITS) {
@@ -35,6 +35,12 @@ export function findRounded(text: string): string | undefined {
     if (!strings.covers(from)) return number;
   }
   return undefined;
+}
+
+/** @param number an integer; @returns its digits alone, as a big integer is written */
+export function toPlainInteger(number: string): string {
+  const { digits, exponent } = toDecimal(number) ?? { digits: number, exponent: 0 };
+  return `${number.startsWith('-') ? '-' : ''}${digits}${'0'.repeat(Math.min(Math.max(exponent, 0), EXPONENT_MAX))}`;
 }
 
 /** As far as its neighbours tell: within a text anything may stand there. */
@@ -73,9 +79,10 @@ function isRounded(number: string): boolean {
   if (decimal === undefined || decimal.exponent < 0) return false;
   const value = Number(number);
   if (!Number.isFinite(value)) return !/[.eE]/.test(number);
-  // What a double is written as is that double, however many integers it stands for.
-  const shortest = toDecimal(String(value));
-  if (shortest?.digits === decimal.digits) return false;
+  // What a double is written as is that double, however many integers it stands for: in as few digits as tell it from
+  // others, as JavaScript does, or in 17, as C does.
+  const written = [String(value), value.toPrecision(17)].map((text) => toDecimal(text)?.digits);
+  if (written.includes(decimal.digits)) return false;
   if (decimal.exponent > EXPONENT_MAX) return true;
   const integer = BigInt(decimal.digits) * 10n ** BigInt(decimal.exponent);
   return BigInt(Math.abs(value)) !== integer;

@@ -1,6 +1,6 @@
 /** Parses long JSON texts part by part. See `json-outline.ts`. */
 
-import { findRounded } from './exact-integers.ts';
+import { findRounded, toPlainInteger } from './exact-integers.ts';
 import { refuse } from './faults.ts';
 import {
   demandNothing,
@@ -69,8 +69,13 @@ function parse(text: string, where = ''): unknown {
   }
   const rounded = findRounded(text);
   if (rounded !== undefined) {
-    const digits = rounded.slice(0, SHOWN_DIGITS);
-    refuse('', `${where}the integer ${digits} is none of a double: write {"__bigint":"${digits}"}`);
+    const [shown, plain] = [rounded, toPlainInteger(rounded)].map((it) =>
+      it.slice(0, SHOWN_DIGITS),
+    );
+    refuse(
+      '',
+      `${where}must hold no integer that a double can't hold, as ${shown}: write {"__bigint":"${plain}"}`,
+    );
   }
   return parsed;
 }

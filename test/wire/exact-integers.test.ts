@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { Device } from '../../src/testing/device.ts';
-import { findRounded } from '../../src/wire/exact-integers.ts';
+import { findRounded, toPlainInteger } from '../../src/wire/exact-integers.ts';
 import { holds } from '../support/runs.ts';
 import { startServer } from '../support/server.ts';
 
@@ -34,6 +34,9 @@ const EXACT = [
   '9.007199254740993E35',
   '1.7976931348623157e308',
   '9007199254740993E5',
+  // As C writes doubles.
+  '1.2345678901234567e+20',
+  '28742215267722814e6',
   '9007199254740993e-1',
   '9007199254740993.5',
   '1000000000000000000000.0',
@@ -59,6 +62,12 @@ test('an integer that a double cannot hold is found wherever it stands', () => {
   }
 });
 
+test('it is shown as a big integer is written', () => {
+  assert.equal(toPlainInteger('-9007199254740993.00'), '-9007199254740993');
+  assert.equal(toPlainInteger('900719925474099.3e3'), '900719925474099300');
+  assert.equal(toPlainInteger('9007199254740993'), '9007199254740993');
+});
+
 test('other numbers, and digits in texts, are none', () => {
   for (let shift = 0; shift < 20; shift++) {
     const pad = ' '.repeat(shift);
@@ -77,6 +86,13 @@ test('nothing that JavaScript writes is refused', () => {
   const number = fc.oneof(
     fc.double(),
     fc.bigInt({ min: -(2n ** 80n), max: 2n ** 80n }).map(Number),
+  );
+  holds(
+    fc.property(number, (value) => {
+      const text = Number.isFinite(value) ? value.toPrecision(17) : '0';
+      assert.equal(findRounded(`[${text}]`), undefined, 'as C writes it');
+    }),
+    100,
   );
   holds(
     fc.property(fc.array(fc.oneof(value, number)), (values) => {
