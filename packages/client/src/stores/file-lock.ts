@@ -6,17 +6,21 @@
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { realpath, rm } from 'node:fs/promises';
-import { connect, createServer, type Server } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
+
+/** What holds a lock until it is closed. */
+export interface PathLock {
+  close(done: () => void): unknown;
+}
 
 /**
  * @param path of a file in a directory that is there
  * @param platform the names of Linux and Windows leave nothing behind
- * @returns what holds it until it is closed
  * @throws Error with the code `EADDRINUSE` when somebody has it
  */
-export async function lockPath(path: string, platform = process.platform): Promise<Server> {
+export async function lockPath(path: string, platform = process.platform): Promise<PathLock> {
   const real = join(await realpath(dirname(path)), basename(path));
   const id = createHash('sha256').update(real).digest('hex').slice(0, 32);
   const name = `sync-coordinator-${id}`;
@@ -33,7 +37,7 @@ export async function lockPath(path: string, platform = process.platform): Promi
   }
 }
 
-async function listen(name: string): Promise<Server> {
+async function listen(name: string): Promise<PathLock> {
   const server = createServer((socket) => socket.destroy()).listen(name);
   await once(server, 'listening');
   return server.unref();

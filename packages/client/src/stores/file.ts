@@ -11,10 +11,9 @@
  */
 
 import { type FileHandle, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
-import type { Server } from 'node:net';
 import { dirname, resolve } from 'node:path';
 import { crc32 } from 'node:zlib';
-import { lockPath } from './file-lock.ts';
+import { lockPath, type PathLock } from './file-lock.ts';
 import {
   type ClientStore,
   type Condition,
@@ -55,7 +54,7 @@ export class FileStore implements ClientStore {
   #liveBytes = 0;
   /** The file is not written anew before it is so long. */
   #rewriteAtBytes = 0;
-  #lock: Server | undefined;
+  #lock: PathLock | undefined;
   #file: OpenFile | undefined;
   #isClosed = false;
 
@@ -102,7 +101,7 @@ export class FileStore implements ClientStore {
     await handle?.close();
     const lock = this.#lock;
     this.#lock = undefined;
-    if (lock !== undefined) await new Promise((done) => lock.close(done));
+    if (lock !== undefined) await new Promise<void>((done) => lock.close(done));
   }
 
   async #open(): Promise<OpenFile> {

@@ -203,8 +203,7 @@ test('a lock that a killed process left as a file is taken over, one that is hel
   await closed;
   const lock = await lockPath(path, 'darwin');
   await assert.rejects(lockPath(path, 'darwin'), isTaken);
-  lock.close();
-  await once(lock, 'close');
+  await new Promise<void>((done) => lock.close(done));
 });
 
 /** Writes where a file may have 64 KiB, as on a disk that is full. */
