@@ -7,7 +7,7 @@ import type { DatabaseState } from './database-state.ts';
 import { freshCursor, type LogCursor, toCursor } from './log/cursor.ts';
 import type { LogPage, LogReadOptions, TakeChangeSet } from './log/log.ts';
 import { readLogPage } from './log/log-page.ts';
-import { carryPosition, deliverable, type LogReader, type LogRecord } from './log/log-record.ts';
+import { carryPosition, deliverable, type LogRecord } from './log/log-record.ts';
 import { CurrentNames } from './log/record-tables.ts';
 import { type Identity, readHorizon } from './records/head.ts';
 import type { Catalog } from './tables/catalog.ts';
@@ -18,8 +18,6 @@ export interface LogReadsContext {
   state: DatabaseState;
   /** Reads what other processes have written. */
   refresh(): Promise<void>;
-  /** Whether a site gets the reverts for all floored sites. */
-  isFloored(site: SiteIdText): Promise<boolean>;
   /** Wall time in milliseconds. */
   now(): number;
   maxClockDriftMs: number;
@@ -56,24 +54,21 @@ export class LogReads {
 
   /**
    * Reads a page.
-   * @param options `isFloored` is looked up if it is not given
    * @param take gets its change sets as they are read; they may be used only once this resolves
    * @throws SyncError SNAPSHOT_REQUIRED, if something has been forgotten that the reader may miss
    * @throws LongRecord
    */
-  async page(options: LogReadOptions, take: TakeChangeSet): Promise<LogPage> {
-    const { store, identity, state, isFloored } = this.#context;
-    const { current } = state;
-    const { reader } = options;
-    // After the end of the page is fixed: whoever is floored later needs no revert before it.
-    const isReaderFloored =
-      options.isFloored ?? (reader !== undefined && (await isFloored(reader)));
-    const read = { ...options, isFloored: isReaderFloored };
-    return readLogPage(store, identity, current, read, take);
+  page(options: LogReadOptions, take: TakeChangeSet): Promise<LogPage> {
+    const { store, identity, state } = this.#context;
+    return readLogPage(store, identity, state.current, options, take);
   }
 
   /** A record just written, as one reader should get it; `undefined` if that is nothing. */
-  deliverable(record: LogRecord, reader: LogReader, catalog: Catalog): Uint8Array | undefined {
+  deliverable(
+    record: LogRecord,
+    reader: SiteIdText | undefined,
+    catalog: Catalog,
+  ): Uint8Array | undefined {
     const names = new CurrentNames(catalog);
     const doNamesHold = names.hold(record.tables, () => record.position);
     return deliverable(record, reader, catalog, doNamesHold);

@@ -7,7 +7,7 @@
  */
 
 import { type HlcText, hlcWallTimeMs } from '../clock/hlc.ts';
-import { SITE_ID_BYTES, type SiteIdText } from '../clock/site-id.ts';
+import { SITE_ID_BYTES } from '../clock/site-id.ts';
 import type { SyncError } from '../errors/sync-error.ts';
 import { BoundedLog } from '../logging/bounded-log.ts';
 import type { Logger } from '../logging/logger.ts';
@@ -161,7 +161,6 @@ export class SyncManager {
       ...{ store: options.store, identity, logger: options.logger },
       limits: options.heldLimits ?? UNLIMITED_HELD,
       head: () => state.current.head,
-      now: () => options.world.now(),
       refresh: () => this.#refresh(),
       tidy: (step) => this.#tidy(step),
       newPace: () => this.#newPace(),
@@ -169,10 +168,9 @@ export class SyncManager {
     const { store, world, allowResurrection, maxClockDriftMs } = options;
     const now = () => world.now();
     const refresh = () => this.#refresh();
-    const isFloored = (site: SiteIdText) => this.held.isFloored(site);
-    this.log = new LogReads({ store, identity, state, refresh, isFloored, now, maxClockDriftMs });
+    this.log = new LogReads({ store, identity, state, refresh, now, maxClockDriftMs });
     this.tables = new TableReads({
-      ...{ store, identity, state, allowResurrection, now },
+      ...{ store, identity, state, held: this.held, allowResurrection, now },
       newSnapshotId: () => world.randomUuid(),
       newPace: () => this.#newPace(),
     });
@@ -285,7 +283,10 @@ export class SyncManager {
     const context = {
       ...this.#emptying,
       catalogLimits: this.#options.catalogLimits ?? UNLIMITED_CATALOG,
+      heldLimits: this.#options.heldLimits ?? UNLIMITED_HELD,
+      newDemand: () => world.randomUuid(),
       rowLimits: this.#options.rowLimits ?? UNLIMITED_ROW,
+      identity: this.identity,
       now: () => world.now(),
       yield: () => world.yield(),
     };
@@ -309,13 +310,11 @@ export class SyncManager {
   }
 
   get #emptying(): EmptyingContext {
-    const { world, allowResurrection, stepRows = STEP_ROWS_MAX } = this.#options;
-    const { heldLimits = UNLIMITED_HELD } = this.#options;
+    const { allowResurrection, stepRows = STEP_ROWS_MAX } = this.#options;
     const { identity } = this;
     const { siteIdText } = identity;
     const pace = this.#newPace();
-    const newDemand = () => world.randomUuid();
-    return { siteIdText, identity, pace, allowResurrection, stepRows, heldLimits, newDemand };
+    return { siteIdText, identity, pace, allowResurrection, stepRows };
   }
 
   #newPace(): Pace {
@@ -370,7 +369,7 @@ export class SyncManager {
         const transaction = new WriteTransaction(store, this.#state.current, context);
         await transaction.begin();
         const result = await step(transaction);
-        return { ...(await transaction.finish()), result, isTidying: true };
+        return { ...(await transaction.finish()), result };
       });
       return result;
     });

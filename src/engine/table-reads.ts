@@ -4,6 +4,7 @@ import type { SiteIdText } from '../clock/site-id.ts';
 import type { WireCheckpoint } from '../protocol/schemas.ts';
 import type { KVStore } from '../storage/kv-store.ts';
 import type { DatabaseState } from './database-state.ts';
+import type { HeldSites } from './held-sites.ts';
 import { Preview } from './merge/preview.ts';
 import type { Identity } from './records/head.ts';
 import type { Pace } from './records/pace.ts';
@@ -31,6 +32,7 @@ export interface TableReadsContext {
   store: KVStore;
   identity: Identity;
   state: DatabaseState;
+  held: HeldSites;
   allowResurrection: boolean;
   /** Wall time in milliseconds. */
   now(): number;
@@ -91,8 +93,9 @@ export class TableReads {
     checkpoint?: WireCheckpoint,
     { site, admit }: SnapshotUse = {},
   ): Promise<Snapshot> {
-    const { store, identity, newSnapshotId, now } = this.#context;
-    const context = { site, identity, newSnapshotId, now };
+    const { store, identity, held, newSnapshotId, now } = this.#context;
+    const floor = async () => (site === undefined ? undefined : (await held.floorOf(site))?.hlc);
+    const context = { floor, identity, newSnapshotId, now };
     return openSnapshot(await store.view(), context, checkpoint, admit);
   }
 }

@@ -162,9 +162,11 @@ export class Delivery {
     const state = await manager.sites.state(site);
     // Also a client that names no position may hold rows that were refused.
     const mustStartOver =
-      state.idle !== undefined ||
-      (state.resync !== undefined && (sinceHLC !== undefined || state.isFloored === true));
-    if (mustStartOver) throw new SyncError('SNAPSHOT_REQUIRED', START_OVER);
+      state.resync !== undefined &&
+      (sinceHLC !== undefined || (await manager.held.floorOf(site)) !== undefined);
+    if (mustStartOver) {
+      throw new SyncError('SNAPSHOT_REQUIRED', START_OVER);
+    }
     if (sinceHLC === undefined) await manager.sites.noteStartedOver(site);
     const cursor = await manager.log.cursorFor(sinceHLC);
     if (!cursor.isFresh) await manager.held.noteHeard(site, cursor.position, state);

@@ -6,8 +6,7 @@
 
 import type { LogCursor } from '../engine/log/cursor.ts';
 import type { LogPage } from '../engine/log/log.ts';
-import { isAmongAuthors, type LogReader } from '../engine/log/log-record.ts';
-import { ALL_FLOORED } from '../engine/records/held-floor.ts';
+import { isAmongAuthors } from '../engine/log/log-record.ts';
 import type { SyncManager } from '../engine/sync-manager.ts';
 import type { Reservation } from '../service/byte-budget.ts';
 import { type Frame, frameBytes, pushFrame } from '../service/frames.ts';
@@ -60,37 +59,23 @@ export class PushPages {
   async read(options: PushPageOptions): Promise<PushPage> {
     const { filter } = options;
     if (filter !== undefined && filter.key === undefined) return this.#readOwn(options);
-    const isFloored = await this.#manager.held.isFloored(options.reader);
-    const page = await this.#readShared(options, isFloored);
-    const { authors } = page;
-    // The reader's own changes are left out, so it needs a page of its own. It may also have been
-    // floored while the page was read.
-    const isOwn =
-      isAmongAll(options.reader, authors) ||
-      (!isFloored &&
-        authors.has(ALL_FLOORED) &&
-        (await this.#manager.held.isFloored(options.reader)));
-    if (!isOwn) return page;
+    const page = await this.#readShared(options);
+    if (!isAmongAll(options.reader, page.authors)) return page;
+    // The reader's own changes are left out, so it needs a page of its own.
     page.release();
     return this.#readOwn(options);
   }
 
   async #readOwn(options: PushPageOptions): Promise<PushPage> {
-    const { room, ...page } = await this.#write(options, { reader: options.reader });
+    const { room, ...page } = await this.#write(options, options.reader);
     return { ...page, release: () => room.give() };
   }
 
-  async #readShared(
-    options: PushPageOptions,
-    isFloored: boolean,
-  ): Promise<PushPage & Pick<LogPage, 'authors'>> {
+  async #readShared(options: PushPageOptions): Promise<PushPage & Pick<LogPage, 'authors'>> {
     const { position, forgets, isFresh } = options.after;
-    const stretch = [position, forgets, isFresh, options.bytesMax, isFloored].join();
+    const stretch = [position, forgets, isFresh, options.bytesMax].join();
     const key = options.filter === undefined ? stretch : `${stretch} ${options.filter.key}`;
-    const shared = this.#shared.get(key) ?? {
-      users: 0,
-      written: this.#write(options, { isFloored }),
-    };
+    const shared = this.#shared.get(key) ?? { users: 0, written: this.#write(options) };
     this.#shared.set(key, shared);
     shared.users++;
     const leave = () => {
@@ -114,12 +99,12 @@ export class PushPages {
 
   async #write(
     { after, bytesMax, filter, reads, reserve }: PushPageOptions,
-    who: LogReader,
+    reader?: string,
   ): Promise<WrittenPage> {
     const room = await reserve(bytesFor(bytesMax, filter === undefined ? 'copied' : 'parsed'));
     try {
       const changeSets: Uint8Array[] = [];
-      const options = { after, ...who, bytesMax };
+      const options = { after, reader, bytesMax };
       const take = (json: Uint8Array) => {
         changeSets.push(json);
       };

@@ -1,8 +1,7 @@
 /** The sessions of one database. Pushes to each of them what the log gains. */
 
-import { isAmongAuthors, type LogReader } from '../engine/log/log-record.ts';
+import { isAmongAuthors } from '../engine/log/log-record.ts';
 import type { Appended } from '../engine/log-announcer.ts';
-import { ALL_FLOORED } from '../engine/records/held-floor.ts';
 import type { SyncManager } from '../engine/sync-manager.ts';
 import type { Reservation } from './byte-budget.ts';
 import { pushFrame } from './frames.ts';
@@ -52,12 +51,12 @@ export class SessionHub {
   }
 
   /**
-   * Makes one frame for all sessions that have no part in the changes, and one for those of them
-   * whose sites are floored. Each author, and each recipient of a revert, gets a frame of its own.
+   * Makes one frame for all sessions that have no part in the changes. Each author, and each
+   * recipient of a revert, gets a frame of its own.
    */
   #announce(appended: Appended): void {
-    const { records = [], haveIdled } = appended;
-    if (haveIdled) for (const session of this.#sessions) void this.#endIdle(session);
+    const { records = [], haveOthersIdled } = appended;
+    if (haveOthersIdled) for (const session of this.#sessions) void this.#endIdle(session);
     const authors = new Set(records.map((record) => record.authors));
     const recipients = new Set(records.map(({ to }) => to));
     const isIts = (site: string) => {
@@ -65,20 +64,16 @@ export class SessionHub {
       for (const joined of authors) if (isAmongAuthors(site, joined)) return true;
       return false;
     };
-    const isToldToAll = recipients.has(ALL_FLOORED);
-    const shared = new Map<boolean, Push | undefined>();
+    let shared: { push: Push | undefined } | undefined;
     const ends: (() => void)[] = [];
     for (const session of this.#sessions) {
-      const isFloored = isToldToAll && this.#manager.held.knownFloored(session.siteId);
-      // Where that has to be looked up, the session reads from the log.
-      const seen = isFloored === undefined ? { ...appended, records: undefined } : appended;
-      session.push(seen, (tryReserve) => {
+      session.push(appended, (tryReserve) => {
         const isShared = !isIts(session.siteId);
-        if (isShared && shared.has(isFloored === true)) return shared.get(isFloored === true);
-        const reader = { isFloored, ...(isShared ? {} : { reader: session.siteId }) };
+        if (isShared && shared !== undefined) return shared.push;
+        const reader = isShared ? undefined : session.siteId;
         const push = this.#frame(appended, reader, (bytes) => tryReserve(bytes, isShared));
         if (push !== undefined) ends.push(push.share());
-        if (isShared) shared.set(isFloored === true, push);
+        if (isShared) shared = { push };
         return push;
       });
     }
@@ -86,7 +81,7 @@ export class SessionHub {
   }
 
   /**
-   * Makes a session start over if its site has to, by another process or maintenance. Until it does, the
+   * Makes a session start over if another process has made its site start over. Until it does, the
    * site gets no reverts.
    */
   async #endIdle(session: LiveSession): Promise<void> {
@@ -97,7 +92,7 @@ export class SessionHub {
 
   #frame(
     { records = [], catalog }: Appended,
-    reader: LogReader,
+    reader: string | undefined,
     tryReserve: (bytes: number) => Reservation | undefined,
   ): Push | undefined {
     const changeSets = records.flatMap(

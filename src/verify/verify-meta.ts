@@ -16,6 +16,7 @@ import {
 } from '../engine/records/keys.ts';
 import {
   HeadSchema,
+  HeldFloorSchema,
   HeldRowSchema,
   LOG_PIN_NAME,
   LogPinSchema,
@@ -72,9 +73,10 @@ export async function* verifyMeta(reader: KVReader): AsyncGenerator<Finding, Met
     yield finding('META', 'm horizon', `${horizon} is after the end of the log, ${head.position}`);
   }
   const catalog = yield* verifyCatalog(reader, head?.nextTable);
-  yield* verifySites(reader, head);
+  yield* verifySites(reader);
   yield* verifyLogPins(reader, head, site);
   yield* verifyHeld(reader, head, catalog);
+  yield* verifyHeldFloors(reader, head);
   yield* verifyKeys(reader);
   return { head, site, horizon, catalog };
 }
@@ -83,24 +85,13 @@ function stateOf(bytes: Uint8Array | undefined): string {
   return bytes === undefined ? 'is missing' : 'cannot be read';
 }
 
-async function* verifySites(reader: KVReader, head: Head | undefined): AsyncGenerator<Finding> {
-  let floored = 0;
+async function* verifySites(reader: KVReader): AsyncGenerator<Finding> {
   for await (const [key, value] of entriesOf(reader, kindRange('s'))) {
-    const state = parseAs(SiteStateSchema, value);
-    if (key.length !== SITE_KEY_BYTES) {
+    if (key.length !== SITE_KEY_BYTES)
       yield finding('SITE', showKey(key), 'is not the key of a site');
-    } else if (state === undefined) yield finding('SITE', showKey(key), 'cannot be read');
-    else if (state.isFloored) floored++;
-  }
-  const { flooredSites = 0, heldFloor } = head ?? { flooredSites: floored };
-  if (flooredSites !== floored) {
-    yield finding(
-      'META',
-      'm head',
-      `counts ${flooredSites} floored sites, and there are ${floored}`,
-    );
-  } else if (head !== undefined && floored > 0 && heldFloor === undefined) {
-    yield finding('META', 'm head', 'has no held floor, though there are floored sites');
+    else if (parseAs(SiteStateSchema, value) === undefined) {
+      yield finding('SITE', showKey(key), 'cannot be read');
+    }
   }
 }
 
@@ -163,8 +154,24 @@ async function* verifyHeld(
   }
 }
 
+/** Checks held floors. */
+async function* verifyHeldFloors(
+  reader: KVReader,
+  head: Head | undefined,
+): AsyncGenerator<Finding> {
+  for await (const [key, value] of entriesOf(reader, kindRange('f'))) {
+    const floor = parseAs(HeldFloorSchema, value);
+    if (key.length !== SITE_KEY_BYTES) {
+      yield finding('SITE', showKey(key), 'is not the key of a site');
+    } else if (floor === undefined) yield finding('SITE', showKey(key), 'cannot be read');
+    else if (head !== undefined && compareHlc(floor.hlc, head.heldFloor ?? HLC_MIN) > 0) {
+      yield finding('META', 'm head', `says that no site holds anything as new as ${floor.hlc}`);
+    }
+  }
+}
+
 /** The kinds of records, except `m`, whose few keys are known. */
-const KINDS = 'cdeghlnprst';
+const KINDS = 'cdefghlnprst';
 
 /**
  * Reports keys of unknown kinds, by reading only the ranges between the known kinds. Keys that

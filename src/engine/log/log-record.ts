@@ -5,8 +5,7 @@
  *
  * `authors` are the sites whose clocks dated its changes, in order, joined with commas; `changes`
  * counts changes and migrations; for `tables` see `record-tables.ts`. With `to` it is a revert
- * for that site only, or for all floored sites (see `held-floor.ts`): it holds what is stored, since
- * changes of these sites were refused.
+ * for that site only: it holds what is stored, since a change of that site was refused.
  *
  * The stored JSON is sent byte for byte. It is parsed only for a reader that is one of several
  * authors, or if a table was dropped or renamed since. Then the reader's own changes and those of
@@ -17,7 +16,6 @@ import type { HlcText } from '../../clock/hlc.ts';
 import { hlcSite, type SiteIdText } from '../../clock/site-id.ts';
 import type { WireChange, WireChangeSet, WireMigration } from '../../protocol/schemas.ts';
 import type { ChangeListJson } from '../records/change-json.ts';
-import { ALL_FLOORED } from '../records/held-floor.ts';
 import { bytesToText } from '../records/row.ts';
 import { isLive } from '../records/table-record.ts';
 import type { CatalogView } from '../tables/catalog.ts';
@@ -33,7 +31,7 @@ export interface StoredRecord {
   changeCount: number;
   /** The tables of the changes, as runs. */
   tables: string;
-  /** The only site that it is for, or `ALL_FLOORED`; `undefined` if it is for all. */
+  /** The only site that it is for; `undefined` if it is for all. */
   to?: SiteIdText | undefined;
   /** The change set as JSON. */
   json: Uint8Array;
@@ -120,26 +118,13 @@ export function isAmongAuthors(site: SiteIdText, authors: string): boolean {
  */
 export type DeliveredForm = 'none' | 'asStored' | 'rewritten';
 
-/** Who reads the log. */
-export interface LogReader {
-  /** Its own changes are left out. */
-  reader?: SiteIdText | undefined;
-  /** Whether it gets the reverts for all floored sites. */
-  isFloored?: boolean | undefined;
-}
-
-function isFor(to: string | undefined, { reader, isFloored }: LogReader): boolean {
-  return to === undefined || to === reader || (isFloored === true && to === ALL_FLOORED);
-}
-
 /** @param doNamesHold see `CurrentNames` */
 export function deliveredForm(
   { authors, to }: StoredRecord,
-  who: LogReader,
+  reader: SiteIdText | undefined,
   doNamesHold: boolean,
 ): DeliveredForm {
-  const { reader } = who;
-  if (authors === reader || !isFor(to, who)) return 'none';
+  if (authors === reader || (to !== undefined && to !== reader)) return 'none';
   const isAuthor = reader !== undefined && isAmongAuthors(reader, authors);
   return isAuthor || !doNamesHold ? 'rewritten' : 'asStored';
 }
@@ -152,12 +137,11 @@ export function deliveredForm(
  */
 export function deliverable(
   record: StoredRecord,
-  who: LogReader,
+  reader: SiteIdText | undefined,
   catalog: CatalogView,
   doNamesHold: boolean,
 ): Uint8Array | undefined {
-  const { reader } = who;
-  const form = deliveredForm(record, who, doNamesHold);
+  const form = deliveredForm(record, reader, doNamesHold);
   if (form === 'none') return undefined;
   if (form === 'asStored') return record.json;
   const changeSet = parseRecord(record);

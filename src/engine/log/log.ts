@@ -15,14 +15,15 @@ import {
   decodeStoredRecord,
   deliverable,
   deliveredForm,
-  type LogReader,
   parseRecord,
 } from './log-record.ts';
 import { CurrentNames, parseRuns } from './record-tables.ts';
 
-export interface LogReadOptions extends LogReader {
+export interface LogReadOptions {
   /** The log after it is read. */
   after: LogCursor;
+  /** Its own changes are left out. */
+  reader?: SiteIdText | undefined;
   /**
    * The limit of a page in bytes of JSON. A single transaction may exceed it, since it isn't cut.
    */
@@ -66,8 +67,8 @@ export interface LogPage {
   /** Former names of tables. */
   aliases: TableAliases;
   /**
-   * Authors of its records (see `isAmongAuthors`), and sites that some are only for, or
-   * `ALL_FLOORED`. All other readers get the same page.
+   * Authors of its records (see `isAmongAuthors`), and sites that some are only for. All other
+   * readers get the same page.
    */
   authors: ReadonlySet<string>;
 }
@@ -140,12 +141,12 @@ export async function readLog(
     for (const [key, value] of entries) {
       const record = decodeStoredRecord(value);
       const doNamesHold = names.hold(record.tables, () => logKeyToPosition(key));
-      const form = deliveredForm(record, options, doNamesHold);
+      const form = deliveredForm(record, reader, doNamesHold);
       if (room !== undefined && form !== 'none' && record.json.length > room[form]) {
         if (lastSentKey !== undefined) return page(true);
         throw new LongRecord(record.json.length, form);
       }
-      const json = deliverable(record, options, catalog, doNamesHold);
+      const json = deliverable(record, reader, catalog, doNamesHold);
       if (record.to !== undefined) authors.add(record.to);
       if (json !== undefined) {
         const full = bytes + json.length > bytesMax || changes + record.changeCount > changesMax;

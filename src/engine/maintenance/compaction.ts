@@ -7,9 +7,9 @@
  * skips records that were changed since they were read.
  */
 
-import type { HlcText } from '../../clock/hlc.ts';
+import { compareHlc, type HlcText } from '../../clock/hlc.ts';
 import type { SiteIdText } from '../../clock/site-id.ts';
-import type { WireChange, WireChangeSet } from '../../protocol/schemas.ts';
+import type { WireChange, WireChangeSet, WireMigration } from '../../protocol/schemas.ts';
 import { pkIdentity } from '../../protocol/values.ts';
 import type { KVEntry, KVReader } from '../../storage/kv-store.ts';
 import {
@@ -21,13 +21,11 @@ import {
 } from '../log/log-record.ts';
 import { RunWriter, tableIdsOf } from '../log/record-tables.ts';
 import type { WriteTransaction } from '../merge/write-transaction.ts';
-import { ALL_FLOORED } from '../records/held-floor.ts';
-import { decodeHeldRow, type HeldRow } from '../records/held-rows.ts';
+import { decodeHeldRow, type HeldRow, isToldAt } from '../records/held-rows.ts';
 import { ddlKey, heldKey, logKeyToPosition, logRange, rowKey } from '../records/keys.ts';
 import { decodeRow, type Row } from '../records/row.ts';
-import { isLive } from '../records/table-record.ts';
+import { isLive, migrationSlot, supersededSlot } from '../records/table-record.ts';
 import type { CatalogView } from '../tables/catalog.ts';
-import { type Fate, judge, judgeMigration, judgeTold, judgeToldToAll } from './fates.ts';
 
 /** What a step reads at most, about: so writers wait shortly, and little is in memory. */
 const STEP_RECORDS_MAX = 250;
@@ -68,6 +66,9 @@ interface Replacement {
   forgets: boolean;
 }
 
+/** `forgotten`: it goes, and no later change in the log stands for it. */
+type Fate = 'stays' | 'goes' | 'forgotten' | 'unexplained';
+
 interface ReadRecord {
   key: Uint8Array;
   bytes: Uint8Array;
@@ -90,10 +91,9 @@ export async function planCompaction(
     const tableIds = tableIdsOf(record.tables);
     return { key, bytes, record, changeSet: parseRecord(record), tableIds };
   });
-  const isForOne = ({ record: { to } }: ReadRecord) => to !== undefined && to !== ALL_FLOORED;
-  const told = records.filter(isForOne);
-  const others = records.filter((read) => !isForOne(read));
-  const rows = await readOf(reader, catalog, others, rowKey, decodeRow);
+  const told = records.filter(({ record }) => record.to !== undefined);
+  const merged = records.filter(({ record }) => record.to === undefined);
+  const rows = await readOf(reader, catalog, merged, rowKey, decodeRow);
   const held = await readOf(reader, catalog, told, heldKey, decodeHeldRow);
   const replacements: Replacement[] = [];
   let unexplained = 0;
@@ -120,13 +120,11 @@ function compactRecord(
   };
   const tables = new RunWriter();
   const changes = changeSet.changes.filter((change, i) => {
-    const fate = () => {
-      const { to } = record;
-      if (to === undefined) return judge(change, position, rows.get(change), horizon);
-      if (to === ALL_FLOORED) return judgeToldToAll(change, position, rows.get(change), horizon);
-      return judgeTold(change, position, to, held.get(change));
-    };
-    const isKept = stays(fate());
+    const isKept = stays(
+      record.to === undefined
+        ? judge(change, position, rows.get(change), horizon)
+        : judgeTold(change, position, record.to, held.get(change)),
+    );
     if (isKept) tables.add(tableIds[i] ?? 0);
     return isKept;
   });
@@ -203,6 +201,64 @@ async function readOf<Stored>(
   const decoded = values.map((bytes) => (bytes === undefined ? undefined : decode(bytes)));
   for (const [change, index] of indexByChange) rows.set(change, decoded[index]);
   return rows;
+}
+
+/**
+ * A revert for one site is kept until the site gets a later one, or the stored row is newer.
+ */
+function judgeTold(
+  change: WireChange,
+  position: HlcText,
+  to: SiteIdText,
+  held: HeldRow | 'gone' | undefined,
+): Fate {
+  if (held === 'gone') return 'goes';
+  return isToldAt(held, to, change, position) ? 'stays' : 'goes';
+}
+
+function judge(
+  change: WireChange,
+  position: HlcText,
+  row: Row | 'gone' | undefined,
+  horizon: HlcText,
+): Fate {
+  if (row === 'gone') return 'goes';
+  const { hlc } = change;
+  const tombstone = row?.tombstone;
+  const stored =
+    change.type === 'delete' ? tombstone : row?.cells.get(JSON.stringify(change.column));
+  const order = stored === undefined ? -1 : compareHlc(stored.hlc, hlc);
+  if (order > 0) return 'goes';
+  const deletedAt = tombstone?.position;
+  if (change.type === 'delete' && order === 0) {
+    // The tombstone has expired, or the deletion was sent again at a later position.
+    if (deletedAt === undefined) return compareHlc(position, horizon) <= 0 ? 'forgotten' : 'stays';
+    return compareHlc(deletedAt, position) > 0 ? 'goes' : 'stays';
+  }
+  if (order === 0) return 'stays';
+  // A deletion that comes after it in the log removed this cell.
+  if (change.type === 'column' && deletedAt && compareHlc(deletedAt, position) >= 0) return 'goes';
+  // An expired deletion may have removed it: a reader before the horizon gets no delta, and one
+  // that begins from nothing never had the row.
+  return compareHlc(position, horizon) <= 0 ? 'goes' : 'unexplained';
+}
+
+/**
+ * A reader before a drop or rename still has the table, so that is kept even if its slot holds
+ * later DDL.
+ */
+function judgeMigration(
+  migration: WireMigration,
+  position: HlcText,
+  catalog: CatalogView,
+  horizon: HlcText,
+): Fate {
+  const slot = catalog.slot(migrationSlot(migration));
+  const isKept = slot !== undefined && slot.hlc === migration.hlc && !slot.aside;
+  if (isKept || catalog.slot(supersededSlot(migration)) !== undefined) return 'stays';
+  const { type } = migration;
+  if (type !== 'drop_table' && type !== 'rename_table') return 'goes';
+  return compareHlc(position, horizon) <= 0 ? 'forgotten' : 'stays';
 }
 
 function encodeRest(

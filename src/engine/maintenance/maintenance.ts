@@ -24,7 +24,7 @@ import {
   planCompaction,
   replaceRecords,
 } from './compaction.ts';
-import { expireDrops, expireFloorReverts, expireTombstones, pruneDropped } from './retention.ts';
+import { expireDrops, expireTombstones, pruneDropped } from './retention.ts';
 
 /**
  * The log is compacted once this share of its changes has been replaced, so that the work is spread
@@ -145,8 +145,13 @@ export class Maintenance {
         // row.
         const markNow = emptyingMark(catalog, table);
         const from = markNow === mark ? after : undefined;
-        const budget = new StepBudget(this.#options);
-        const { next } = await emptySome(transaction, id, from, budget, this.#options);
+        const next = await emptySome(
+          transaction,
+          id,
+          from,
+          new StepBudget(this.#options),
+          this.#options,
+        );
         return { next, mark: markNow };
       });
       after = done?.next;
@@ -170,10 +175,7 @@ export class Maintenance {
         return result;
       });
       if (isFirst) {
-        await this.#database.tidy(async (it) => {
-          await expireDrops(it.store, it.base, beforeMs);
-          await expireFloorReverts(it, beforeMs);
-        });
+        await this.#database.tidy(({ store, base }) => expireDrops(store, base, beforeMs));
       }
       expired += step.removed;
       from = step.next;

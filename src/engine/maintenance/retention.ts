@@ -3,19 +3,10 @@
  * waits for more than one.
  */
 
-import {
-  compareHlc,
-  decodeHlc,
-  type HlcText,
-  hlcWallTimeMs,
-  maxHlc,
-  minHlc,
-} from '../../clock/hlc.ts';
+import { compareHlc, type HlcText, hlcWallTimeMs, maxHlc, minHlc } from '../../clock/hlc.ts';
 import type { KVTransaction } from '../../storage/kv-store.ts';
-import type { WriteTransaction } from '../merge/write-transaction.ts';
 import { readHorizon } from '../records/head.ts';
 import { HORIZON_KEY, kindRange, tombstoneToRowKey } from '../records/keys.ts';
-import { wallTimeToHlc } from '../records/position-clock.ts';
 import { decodeRow, encodeRow } from '../records/row.ts';
 import { decodeListedTombstone } from '../records/row-set.ts';
 import { type Catalog, liveTable } from '../tables/catalog.ts';
@@ -100,22 +91,6 @@ export async function expireDrops(
     horizon = maxHlc(horizon, at);
   }
   if (horizon !== before) transaction.put(HORIZON_KEY, Buffer.from(horizon));
-}
-
-/**
- * Reverts for all floored sites are forgotten like deletions: the horizon moves past those that are
- * older than `beforeMs`, and compaction removes them.
- */
-export async function expireFloorReverts(
-  { store, head }: Pick<WriteTransaction, 'store' | 'head'>,
-  beforeMs: number,
-): Promise<void> {
-  const { floorToldAt, position } = head;
-  if (floorToldAt === undefined) return;
-  const before = await readHorizon(store);
-  const then = wallTimeToHlc(beforeMs, decodeHlc(position).siteId);
-  const horizon = maxHlc(before, minHlc(floorToldAt, then));
-  if (horizon !== before) store.put(HORIZON_KEY, Buffer.from(horizon));
 }
 
 /**

@@ -1,10 +1,10 @@
 /**
  * Keeps the records of held rows within their limits, without refusing changes. Records of what a
- * site has received are folded into the held floor (see `held-floor.ts`). A site that does not ask for
+ * site has received are folded into its floor (see `held-floors.ts`). A site that does not ask for
  * changes, so that its records exceed a limit, has to start over from a snapshot.
  */
 
-import { HLC_MAX, HLC_MIN, type HlcText } from '../../clock/hlc.ts';
+import { HLC_MAX, type HlcText } from '../../clock/hlc.ts';
 import type { SiteIdText } from '../../clock/site-id.ts';
 import type { LimitName } from '../../errors/limit-names.ts';
 import type { Identity } from '../records/head.ts';
@@ -60,44 +60,27 @@ export async function boundHeld(
     }
   }
   if (full.size === 0) return [];
-  await sites.load(full.keys());
   const all = new Map([...full.keys()].map((site) => [site, HLC_MAX]));
-  const newest = await forget(transaction, all, HLC_MAX, pace);
-  for (const site of full.keys()) {
-    transaction.floor.makeIdle(site, answerHlc(newest.get(site) ?? HLC_MIN, identity.siteId));
-    sites.requireResync(site, newDemand());
-  }
+  await fold(transaction, all, { identity, isIdle: true }, pace);
+  for (const site of full.keys()) sites.requireResync(site, newDemand());
   return [...full].map(([site, limit]) => ({ site, limit }));
 }
 
 /**
- * Folds the held rows of a site into the held floor, as far as the site has received the reverts.
- * @param heard the position up to which it has received the log
- * @param upTo rows that hold something newer stay: the floor is that of other sites as well, whose
- *   clocks must not be driven ahead by it
+ * Folds the held rows of sites into their floors, as far as the sites have received the reverts.
+ * @param sites each with the position up to which it has received the log
  */
 export async function fold(
-  transaction: WriteTransaction,
-  { site, heard, upTo }: { site: SiteIdText; heard: HlcText; upTo: HlcText },
-  { siteId }: Identity,
+  { held, floors, log }: WriteTransaction,
+  sites: ReadonlyMap<SiteIdText, HlcText>,
+  { identity, isIdle }: { identity: Identity; isIdle: boolean },
   pace: Pace,
 ): Promise<void> {
-  await transaction.sites.load([site]);
-  const newest = await forget(transaction, new Map([[site, heard]]), upTo, pace);
-  for (const [site, hlc] of newest) transaction.floor.add(site, answerHlc(hlc, siteId));
-}
-
-/** @returns the newest HLC of each site among what was removed */
-async function forget(
-  { held, log }: WriteTransaction,
-  sites: ReadonlyMap<SiteIdText, HlcText>,
-  upTo: HlcText,
-  pace: Pace,
-): Promise<ReadonlyMap<SiteIdText, HlcText>> {
-  const { newest, told } = await held.forget(sites, upTo, pace);
+  await floors.load();
+  const { newest, told } = await held.forget(sites, pace);
   log.noteReplaced(told);
   held.recount();
-  return newest;
+  for (const [site, hlc] of newest) floors.raise(site, answerHlc(hlc, identity.siteId), isIdle);
 }
 
 /**

@@ -22,11 +22,11 @@ import { type Batch, type BatchOutcome, count, emptyOutcome } from './batch.ts';
 import type { Sender } from './foreign-authors.ts';
 import { ForeignChanges, type Outcome } from './foreign-changes.ts';
 import { GroupReads } from './group-reads.ts';
-import { boundHeld, type FullHolder, type HeldBoundContext } from './held-bound.ts';
+import { boundHeld, type HeldBoundContext } from './held-bound.ts';
 import { createWinningBytes, LostCells } from './lost-cells.ts';
 import type { TakeRows } from './merge-memory.ts';
 import { dateOwn } from './own-write.ts';
-import { REVERT_BYTES_MAX, Reverts } from './reverts.ts';
+import { Reverts } from './reverts.ts';
 import { RowMerge, type RowMergeContext } from './row-merge.ts';
 import { StaleReadError } from './stale-read.ts';
 import { StepBudget } from './step-budget.ts';
@@ -61,6 +61,11 @@ interface Merging {
   writer: Writer;
 }
 
+/**
+ * Bytes of all reverts for one batch; a single one may be longer. Each site that was refused the
+ * same cell would get a copy of a long value.
+ */
+const REVERT_BYTES_MAX = 4 * 1024 * 1024;
 /** Migrations that are merged before other work of this process has its turn. */
 const MIGRATIONS_AT_ONCE = 16;
 
@@ -72,8 +77,6 @@ export class MergeTransaction {
   /** What is emptied of dropped tables within this transaction. */
   readonly #budget: StepBudget;
   #batches: readonly Batch[] = [];
-  /** Sites that have to start over since a table was emptied for the batch. */
-  #full: FullHolder[] = [];
   readonly #reads: GroupReads;
   readonly #reverts: Reverts;
   readonly #rowMerge: RowMerge;
@@ -118,10 +121,9 @@ export class MergeTransaction {
       for (const set of answers) await this.#mergeSet(set, outcome, undefined, sender?.siteId);
       for (const set of refused) await this.#compensate(set, sender?.siteId ?? set.siteId);
       if (own !== undefined) await this.#mergeOwn(own, outcome);
-      const unsent = await this.#reverts.send({ bytes: REVERT_BYTES_MAX });
+      const unsent = await this.#reverts.send(REVERT_BYTES_MAX);
       this.#refuseGrowth();
-      const full = await boundHeld(this.#transaction, this.#context, this.#pace, unsent);
-      outcome.full = [...this.#full.splice(0), ...full];
+      outcome.full = await boundHeld(this.#transaction, this.#context, this.#pace, unsent);
       outcome.position = this.#transaction.head.position;
       outcomes.push(outcome);
     }
@@ -166,7 +168,7 @@ export class MergeTransaction {
     const tableOf = (change: WireChange) => toTable(finder.find(change));
     const targets = await targetsOf(changeSet.changes, this.#names, tableOf, this.#pace);
     await this.#reads.loadRows(targets);
-    await this.#transaction.sites.load([site]);
+    await this.#transaction.floors.load();
     const snapshot = () => this.#transaction.sites.snapshotOf(site);
     const writer = { isAnswer: false, snapshot };
     const undelivered: UndeliveredTombstone[] = [];
@@ -248,8 +250,7 @@ export class MergeTransaction {
     const ended = [...catalog.unsettled()].filter(({ changed }) => changed === position);
     for (const { id } of ended) {
       if (this.#budget.isSpent) return;
-      const step = await emptySome(this.#transaction, id, undefined, this.#budget, this.#context);
-      this.#full.push(...step.full);
+      await emptySome(this.#transaction, id, undefined, this.#budget, this.#context);
     }
   }
 
@@ -280,7 +281,8 @@ export class MergeTransaction {
     { targets, draft, result, sender, writer }: Merging,
   ): Promise<readonly UndeliveredTombstone[]> {
     const { changes } = changeSet;
-    const { floor } = this.#transaction;
+    const { floors } = this.#transaction;
+    if (changes.some(({ hlc }) => floors.mayConcern(hlc))) await floors.load();
     const undelivered: UndeliveredTombstone[] = [];
     let current: { target: ChangeTarget; loaded: LoadedRow } | undefined;
     for (const [i, change] of changes.entries()) {
@@ -293,8 +295,8 @@ export class MergeTransaction {
       }
       if (current?.target !== target) current = { target, loaded: this.#reads.rowOf(target) };
       const { loaded } = current;
-      const isLateDeletion = change.type === 'delete' && floor.isAtLeast(change.hlc);
-      const columnsBefore = isLateDeletion ? [...loaded.row.cells.keys()] : [];
+      const isDeletionOfHeld = change.type === 'delete' && floors.mayConcern(change.hlc);
+      const columnsBefore = isDeletionOfHeld ? [...loaded.row.cells.keys()] : [];
       const outcome = isForeign
         ? this.#foreign.judge(change, target, loaded, sender)
         : this.#rowMerge.merge(change, target, loaded, draft);

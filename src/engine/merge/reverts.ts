@@ -16,15 +16,14 @@ import {
   type JsonNames,
 } from '../records/change-json.ts';
 import type { Identity } from '../records/head.ts';
-import { ALL_FLOORED } from '../records/held-floor.ts';
 import {
   type Applied,
   type Holding,
+  heldOf,
   noteApplied,
   noteMoved,
   noteRefused,
   restate,
-  restateForFloored,
   settle,
 } from '../records/held-rows.ts';
 import type { Pace } from '../records/pace.ts';
@@ -48,8 +47,6 @@ export class Reverts {
   readonly #pace: Pace;
   readonly #touched = new Map<LoadedRow, TouchedRow>();
   readonly #rowsBySite = new Map<SiteIdText, ColumnsByRow>();
-  /** What floored sites have to be sent. */
-  readonly #ofFloored: ColumnsByRow = new Map();
 
   constructor(transaction: WriteTransaction, names: JsonNames, identity: Identity, pace: Pace) {
     this.#transaction = transaction;
@@ -58,32 +55,34 @@ export class Reverts {
     this.#pace = pace;
   }
 
-  /** A change of a site was refused, and the site holds it. The site must be loaded. */
+  /** A change of a site was refused, and the site holds it. */
   refused(change: WireChange, target: ChangeTarget, loaded: LoadedRow, site: SiteIdText): void {
-    const { held, floor } = this.#transaction;
-    if (floor.idleOf(site) !== undefined) {
+    const { held, floors } = this.#transaction;
+    const floor = floors.of(site);
+    if (floor?.isIdle) {
       // It has to start over, from a snapshot in which all is newer than this change.
-      floor.makeIdle(site, answerHlc(change.hlc, this.#identity.siteId));
+      floors.raise(site, answerHlc(change.hlc, this.#identity.siteId), true);
       return;
     }
     const holding = held.holding(target.address, target.pk, site);
-    const columns = this.#columnsOf(site, target, loaded);
-    noteRefused(change, loaded.row, holding, floor.of(site), columns);
+    noteRefused(change, loaded.row, holding, floor?.hlc, this.#columnsOf(site, target, loaded));
   }
 
   /** A change took effect. */
   applied(applied: Applied, target: ChangeTarget, loaded: LoadedRow): void {
-    const { held, floor } = this.#transaction;
-    const { change, columnsBefore } = applied;
-    const isLate = floor.isAtLeast(change.hlc);
-    if (held.isEmpty && !isLate) return;
-    for (const [site, holding] of held.get(target.address)?.sites ?? []) {
-      noteApplied(applied, holding, this.#columnsOf(site, target, loaded));
+    const { held, floors } = this.#transaction;
+    const { hlc } = applied.change;
+    if (held.isEmpty && !floors.mayConcern(hlc)) return;
+    const { address, pk } = target;
+    const above = new Map(floors.above(hlc));
+    for (const [site, holding] of held.get(address)?.sites ?? []) {
+      noteApplied(applied, holding, above.get(site), this.#columnsOf(site, target, loaded));
+      above.delete(site);
     }
-    if (!isLate) return;
-    const columns = this.#columnsIn(this.#ofFloored, target, loaded);
-    if (change.type === 'column') columns.add(JSON.stringify(change.column));
-    else for (const column of columnsBefore) columns.add(column);
+    for (const [site, floor] of above) {
+      const holding = held.holding(address, pk, site);
+      noteApplied(applied, holding, floor, this.#columnsOf(site, target, loaded));
+    }
   }
 
   /** A row has moved to another table, and with it what a site holds of it. */
@@ -93,19 +92,15 @@ export class Reverts {
   }
 
   #columnsOf(site: SiteIdText, target: ChangeTarget, loaded: LoadedRow): Set<string> {
-    let rows = this.#rowsBySite.get(site);
-    if (rows === undefined) {
-      rows = new Map();
-      this.#rowsBySite.set(site, rows);
-    }
-    return this.#columnsIn(rows, target, loaded);
-  }
-
-  #columnsIn(rows: ColumnsByRow, target: ChangeTarget, loaded: LoadedRow): Set<string> {
     let touched = this.#touched.get(loaded);
     if (touched === undefined) {
       touched = { target, loaded };
       this.#touched.set(loaded, touched);
+    }
+    let rows = this.#rowsBySite.get(site);
+    if (rows === undefined) {
+      rows = new Map();
+      this.#rowsBySite.set(site, rows);
     }
     let columns = rows.get(touched);
     if (columns === undefined) {
@@ -117,16 +112,20 @@ export class Reverts {
 
   /**
    * Logs what was gathered. To be called after each batch.
-   * @param budget once it is spent, the remaining sites get nothing
+   * @param bytesMax once more than this has been logged, the remaining sites get nothing
    * @returns those sites, which have to start over
    */
-  async send(budget: RevertBudget): Promise<readonly SiteIdText[]> {
+  async send(bytesMax = Number.POSITIVE_INFINITY): Promise<readonly SiteIdText[]> {
     if (this.#touched.size === 0) return [];
-    await this.#sendToFloored();
     const left: SiteIdText[] = [];
+    let bytes = 0;
     for (const [site, rows] of this.#rowsBySite) {
-      if (budget.bytes > 0) budget.bytes -= await this.#sendTo(site, rows);
-      else left.push(site);
+      if (bytes <= bytesMax) {
+        bytes += await this.#sendTo(site, rows);
+        continue;
+      }
+      await this.#raiseFloor(site, rows);
+      left.push(site);
     }
     for (const { target, loaded } of this.#touched.values()) {
       const held = this.#transaction.held.get(target.address);
@@ -136,29 +135,22 @@ export class Reverts {
     }
     this.#touched.clear();
     this.#rowsBySite.clear();
-    this.#ofFloored.clear();
     return left;
   }
 
-  /** However many sites are floored, this is one copy of what took effect. */
-  async #sendToFloored(): Promise<void> {
-    const { log, floor, head } = this.#transaction;
-    if (this.#ofFloored.size === 0 || floor.hlc === undefined) return;
-    const position = log.nextPosition();
-    const revert = new Revert(this.#names);
-    const hlc = answerHlc(floor.hlc, this.#identity.siteId);
-    for (const [{ target, loaded }, columns] of this.#ofFloored) {
-      const changes = restateForFloored(loaded.row, columns, hlc);
-      // Nobody records which later one replaces it, so compaction has to look.
-      log.noteReplaced(changes.length);
-      for (const change of changes) revert.add(rowNameOf(target), change);
-      const turn = this.#pace.did(1 + changes.length);
-      if (turn !== undefined) await turn;
+  /** Makes a site start over, from a snapshot in which all is newer than what it holds. */
+  async #raiseFloor(site: SiteIdText, rows: ColumnsByRow): Promise<void> {
+    const { held, floors } = this.#transaction;
+    await floors.load();
+    for (const { target } of rows.keys()) {
+      const holding = held.get(target.address)?.sites.get(site);
+      if (holding === undefined) continue;
+      for (const { hlc } of heldOf(holding)) {
+        floors.raise(site, answerHlc(hlc, this.#identity.siteId), true);
+      }
     }
-    const sent = revert.send(this.#transaction, position, ALL_FLOORED, this.#identity.siteIdText);
-    if (sent === 0) return;
-    floor.raise(hlc);
-    head.floorToldAt = position;
+    const floor = floors.of(site);
+    if (floor !== undefined) floors.raise(site, floor.hlc, true);
   }
 
   /** @returns the size of the record in bytes */
@@ -172,27 +164,13 @@ export class Reverts {
       if (holding === undefined) continue;
       const { changes, replaced } = restate(loaded.row, holding, columns, after, position);
       log.noteReplaced(replaced);
-      for (const change of changes) revert.add(rowNameOf(target), change);
+      const { id, schema, table = '' } = target.table;
+      for (const change of changes) revert.add({ id, schema, table, pk: target.pk }, change);
       const turn = this.#pace.did(1 + changes.length);
       if (turn !== undefined) await turn;
     }
     return revert.send(this.#transaction, position, site, this.#identity.siteIdText);
   }
-}
-
-/** Bytes that reverts for single sites may still take in the log; a single one may be longer. */
-export interface RevertBudget {
-  bytes: number;
-}
-
-/**
- * Each site that was refused the same cell gets a copy of a long value, so what is told at once is
- * bounded.
- */
-export const REVERT_BYTES_MAX = 4 * 1024 * 1024;
-
-function rowNameOf({ table: { id, schema, table = '' }, pk }: ChangeTarget): RowName {
-  return { id, schema, table, pk };
 }
 
 interface RowName {
@@ -227,7 +205,7 @@ export class Revert {
   send(
     { log }: WriteTransaction,
     position: HlcText,
-    to: SiteIdText | typeof ALL_FLOORED,
+    to: SiteIdText,
     coordinator: SiteIdText,
   ): number {
     if (this.#changes.length === 0) return 0;

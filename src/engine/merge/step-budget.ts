@@ -1,6 +1,4 @@
-/** How much one step of emptying a table reads, and tells single sites. */
-
-import { REVERT_BYTES_MAX, type RevertBudget } from './reverts.ts';
+/** How much one step of emptying a table reads. */
 
 /** Rows that a step reads. */
 export const STEP_ROWS_MAX = 100;
@@ -10,8 +8,6 @@ export const STEP_BYTES_MAX = 256 * 1024;
 export class StepBudget {
   rows: number;
   bytes = STEP_BYTES_MAX;
-  /** What it may still tell single sites in reverts. */
-  readonly reverts: RevertBudget = { bytes: REVERT_BYTES_MAX };
 
   /** @param stepRows rows that a step reads */
   constructor({ stepRows }: { stepRows: number }) {

@@ -10,7 +10,7 @@ import type { LogRecord } from '../log/log-record.ts';
 import { LogWriter } from '../log/log-writer.ts';
 import { CellCounts } from '../records/cell-counts.ts';
 import { decodeHead, EMPTY_HEAD, type Head, writeHead } from '../records/head.ts';
-import { HeldFloor } from '../records/held-floor.ts';
+import { HeldFloors } from '../records/held-floors.ts';
 import { HeldSet } from '../records/held-set.ts';
 import { HEAD_KEY } from '../records/keys.ts';
 import type { Pace } from '../records/pace.ts';
@@ -31,10 +31,6 @@ export interface Written extends CommittedState {
   /** The newest position before it. */
   before: HlcText;
   records: readonly LogRecord[];
-  /**
-   * It was no batch, so nobody else tells sites that have to start over since.
-   */
-  isTidying?: boolean;
 }
 
 export interface WriteContext {
@@ -56,7 +52,7 @@ export class WriteTransaction {
   /** What sites hold of rows, since changes of theirs were refused. */
   readonly held: HeldSet;
   /** What sites may hold beyond that. */
-  readonly floor: HeldFloor;
+  readonly floors: HeldFloors;
   readonly #context: WriteContext;
   #base: Catalog;
   #version: number;
@@ -77,7 +73,7 @@ export class WriteTransaction {
     this.sites = new SiteStates(store);
     this.log = new LogWriter(store, () => context.now());
     this.held = new HeldSet(store, () => this.log.head);
-    this.floor = new HeldFloor(this.sites, () => this.log.head);
+    this.floors = new HeldFloors(store, () => this.log.head);
     this.#base = catalog;
     this.#version = head.catalogVersion;
     this.#longestRow = head.longestRow;
@@ -137,6 +133,7 @@ export class WriteTransaction {
     if (longestWritten > (head.longestRow ?? SHORT_ROW_BYTES)) head.longestRow = longestWritten;
     await this.counts.write(store);
     this.held.write(store, (site, bytes) => this.sites.gainedHeld(site, bytes));
+    this.floors.write(store);
     await this.sites.write(store);
     let catalog = this.#base;
     if (this.#draft.isChanged) {

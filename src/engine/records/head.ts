@@ -49,12 +49,8 @@ export interface Head {
   longestRow?: number;
   /** The approximate size of all records of held rows; absent if there are none. */
   heldBytes?: number;
-  /** The HLC up to which floored sites may hold changes (see `held-floor.ts`); absent if there are none. */
+  /** The greatest floor of any site (see `held-floors.ts`); absent if there is none. */
   heldFloor?: HlcText;
-  /** The number of floored sites; absent if there are none. */
-  flooredSites?: number;
-  /** The position of the newest revert for all floored sites; absent if there is none. */
-  floorToldAt?: HlcText;
   /**
    * How often a site was made to start over. If it grows, another process may be serving that site.
    */

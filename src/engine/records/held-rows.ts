@@ -75,7 +75,7 @@ function isAtLeast(known: { hlc: HlcText } | undefined, hlc: HlcText): boolean {
 
 /**
  * Records that a site holds a refused change.
- * @param floor the held floor if the site is floored, see `held-floor.ts`
+ * @param floor the site's floor, see `held-floors.ts`
  * @param tell columns that the site needs a revert of: those that differ from what is stored are
  *   added, the others removed
  */
@@ -120,14 +120,23 @@ export interface Applied {
 
 /**
  * Records what a change that took effect means for a site that holds something of the row.
+ * @param floor as for `noteRefused`
  * @param tell columns that the site does not take, and so needs a revert of, are added
  */
 export function noteApplied(
-  { change }: Pick<Applied, 'change'>,
+  { change, columnsBefore }: Applied,
   holding: Holding,
+  floor: HlcText | undefined,
   tell: Set<string>,
 ): void {
   const { hlc } = change;
+  if (floor !== undefined && compareHlc(hlc, floor) <= 0) {
+    const columns = change.type === 'delete' ? columnsBefore : [JSON.stringify(change.column)];
+    for (const column of columns) {
+      const known = holding.cells.get(column);
+      if (!isAtLeast(known, floor)) holding.cells.set(column, { hlc: floor, at: known?.at });
+    }
+  }
   if (change.type === 'delete') {
     for (const [column, held] of holding.cells) if (isAtLeast(held, hlc)) tell.add(column);
     return;
@@ -221,25 +230,6 @@ export function noteMoved(from: Holding, row: Row, holding: Holding, tell: Set<s
     if (!isAtLeast(holding.cells.get(column), hlc)) holding.cells.set(column, { hlc });
     tell.add(column);
   }
-}
-
-/**
- * Makes the changes of a revert for all floored sites.
- * @param tell the columns in which something took effect
- * @param hlc greater than all that these sites may hold
- */
-export function restateForFloored(
-  row: Row,
-  tell: ReadonlySet<string>,
-  hlc: HlcText,
-): Restated['changes'] {
-  if (tell.size === 0) return [];
-  if (row.cells.size === 0) return [{ hlc }];
-  return [...tell].map((column) => ({
-    hlc,
-    column,
-    value: row.cells.get(column)?.value ?? 'null',
-  }));
 }
 
 /** Whether a change in a revert at a position is the last one that the site was sent. */

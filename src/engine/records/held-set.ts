@@ -157,13 +157,8 @@ export class HeldSet {
    * Removes records of some sites, in the whole database.
    * @param sites each with the position up to which it has received the log: only records whose
    *   reverts it has received are removed
-   * @param upTo only records that hold nothing newer are removed
    */
-  async forget(
-    sites: ReadonlyMap<SiteIdText, HlcText>,
-    upTo: HlcText,
-    pace: Pace,
-  ): Promise<Forgotten> {
+  async forget(sites: ReadonlyMap<SiteIdText, HlcText>, pace: Pace): Promise<Forgotten> {
     for await (const [key, held] of this.#stored(pace)) {
       if (![...sites.keys()].some((site) => held.sites.has(site))) continue;
       const identity = pkIdentity(JSON.parse(held.pk));
@@ -176,7 +171,7 @@ export class HeldSet {
       if (held === undefined) continue;
       for (const [site, heard] of sites) {
         const holding = held.sites.get(site);
-        if (holding === undefined || !isHeard(holding, heard, upTo)) continue;
+        if (holding === undefined || !isHeard(holding, heard)) continue;
         for (const { hlc } of heldOf(holding))
           newest.set(site, maxHlc(newest.get(site) ?? hlc, hlc));
         told += countTold(holding);
@@ -220,10 +215,8 @@ export class HeldSet {
   }
 }
 
-function isHeard(holding: Holding, heard: HlcText, upTo: HlcText): boolean {
-  return [...heldOf(holding)].every(
-    ({ hlc, at }) => compareHlc(hlc, upTo) <= 0 && (at === undefined || compareHlc(at, heard) <= 0),
-  );
+function isHeard(holding: Holding, upTo: HlcText): boolean {
+  return [...heldOf(holding)].every(({ at }) => at === undefined || compareHlc(at, upTo) <= 0);
 }
 
 function textOf({ tableId, identity }: RowAddress): string {

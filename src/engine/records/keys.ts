@@ -7,8 +7,9 @@
  *   g slot                    DDL by (schema, kind, name, schemaVersion)
  *   c id(4)                   how many cells a table holds: a figure for people
  *   h id(4) identity          a held row: what sites hold of it since their changes were refused
+ *   f siteId(16)              a held floor: the HLC up to which a site may hold refused changes
  *   p name                    a log pin: who still reads the log, and from where
- *   s siteId(16)              what a site has sent, which snapshot it got, and what it may hold
+ *   s siteId(16)              what a site has sent, and which snapshot it got
  *   l position(30)            the log: one transaction a record, in order of arrival
  *   e position(30)            nothing: the record at this position of the log holds DDL
  *   r id(4) identity          a row: its cells and its tombstone
@@ -92,6 +93,12 @@ export function siteKey(site: SiteIdText): Buffer {
   return key;
 }
 
+export function floorKey(site: SiteIdText): Buffer {
+  const key = bytesOfKind('f', 1 + SITE_ID_BYTES);
+  key.write(site, 1, 'base64url');
+  return key;
+}
+
 function positionKey(kind: 'l' | 'e', position: HlcText, length = 1 + HLC_BYTES): Buffer {
   const key = bytesOfKind(kind, length);
   key.write(position, 1, 'base64');
@@ -133,7 +140,7 @@ function kindEnd(kind: string): Buffer {
 }
 
 export function kindRange(
-  kind: 'c' | 'd' | 'e' | 'g' | 'h' | 'l' | 'n' | 'p' | 'r' | 's' | 't',
+  kind: 'c' | 'd' | 'e' | 'f' | 'g' | 'h' | 'l' | 'n' | 'p' | 'r' | 's' | 't',
 ): KVRange {
   return { gte: Buffer.from(kind), lt: kindEnd(kind) };
 }

@@ -20,8 +20,6 @@ export const HeadSchema = Type.Object({
   longestRow: Type.Optional(CountSchema),
   heldBytes: Type.Optional(CountSchema),
   heldFloor: Type.Optional(HlcSchema),
-  flooredSites: Type.Optional(CountSchema),
-  floorToldAt: Type.Optional(HlcSchema),
   idled: Type.Optional(CountSchema),
 });
 export const TableSchema = Type.Object({
@@ -64,6 +62,11 @@ export const HeldRowSchema = Type.Object({
     }),
   ),
 });
+/** See `held-floors.ts`. */
+export const HeldFloorSchema = Type.Object({
+  hlc: HlcSchema,
+  isIdle: Type.Optional(Type.Literal(true)),
+});
 /** The name of a log pin, which is in its key. */
 export const LOG_PIN_NAME = /^[A-Za-z0-9_:.-]{1,128}$/;
 export const LogPinSchema = Type.Object({
@@ -75,6 +78,4 @@ export const SiteStateSchema = Type.Object({
   snapshot: Type.Optional(HlcSchema),
   resync: Type.Optional(Type.String()),
   heldBytes: Type.Optional(CountSchema),
-  isFloored: Type.Optional(Type.Literal(true)),
-  idle: Type.Optional(HlcSchema),
 });

@@ -1,8 +1,7 @@
 /**
  * The record of a site: the newest HLC that it authored and that is stored, which tells a device
  * from where to send; the header HLC of the last snapshot that it was sent; whether it has to start
- * over; what it holds since changes of it were refused (see `held-floor.ts`); and the size of its held
- * rows.
+ * over; and the size of its held rows.
  */
 
 import { type HlcText, maxHlc } from '../../clock/hlc.ts';
@@ -20,14 +19,7 @@ export interface SiteState {
   resync?: string;
   /** The approximate size of its held rows; absent for 0. */
   heldBytes?: number;
-  /** It may hold refused changes up to the held floor. */
-  isFloored?: true;
-  /** It has to start over, and may hold refused changes up to this HLC. */
-  idle?: HlcText;
 }
-
-/** What the record of a site says of refused changes that are not recorded row by row. */
-type SiteFloor = { isFloored?: true; idle?: HlcText | undefined };
 
 function decode(bytes: Uint8Array | undefined): SiteState {
   return bytes === undefined ? {} : (JSON.parse(bytesToText(bytes)) as SiteState);
@@ -44,8 +36,6 @@ export class SiteStates {
   readonly #newest = new Map<SiteIdText, HlcText>();
   readonly #gained = new Map<SiteIdText, number>();
   readonly #resyncs = new Map<SiteIdText, string>();
-  /** Those that this transaction has changed. */
-  readonly #floors = new Map<SiteIdText, SiteFloor>();
 
   constructor(reader: KVReader) {
     this.#reader = reader;
@@ -92,25 +82,11 @@ export class SiteStates {
     this.#resyncs.set(site, demand);
   }
 
-  /** The site must be loaded. */
-  floorOf(site: SiteIdText): SiteFloor {
-    const floor = this.#floors.get(site) ?? this.#stored.get(site);
-    if (floor === undefined) throw new Error('a site was not loaded before it was asked for');
-    return floor;
-  }
-
-  /** The site must be loaded. */
-  setFloor(site: SiteIdText, floor: SiteFloor): void {
-    const { isFloored, idle } = this.floorOf(site);
-    this.#floors.set(site, { ...(isFloored ? { isFloored } : {}), idle, ...floor });
-  }
-
   async write(transaction: KVTransaction): Promise<void> {
     const sites = new Set([
       ...this.#newest.keys(),
       ...this.#gained.keys(),
       ...this.#resyncs.keys(),
-      ...this.#floors.keys(),
     ]);
     await this.load(sites);
     for (const site of sites) {
@@ -119,15 +95,11 @@ export class SiteStates {
       const heldBytes = Math.max(0, (stored.heldBytes ?? 0) + (this.#gained.get(site) ?? 0));
       const resync = this.#resyncs.get(site);
       const isSame = authored === stored.authored && heldBytes === (stored.heldBytes ?? 0);
-      const floor = this.#floors.get(site);
-      if (isSame && resync === undefined && floor === undefined) continue;
+      if (isSame && resync === undefined) continue;
       if (resync !== undefined) stored.resync = resync;
       if (authored !== undefined) stored.authored = authored;
       if (heldBytes > 0) stored.heldBytes = heldBytes;
       else delete stored.heldBytes;
-      if (floor?.isFloored) stored.isFloored = true;
-      if (floor?.idle !== undefined) stored.idle = floor.idle;
-      else if (floor !== undefined) delete stored.idle;
       transaction.put(siteKey(site), Buffer.from(JSON.stringify(stored)));
     }
   }

@@ -4,7 +4,7 @@
  * with the database.
  */
 
-import { compareHlc, HLC_MIN, type HlcText, hlcWallTimeMs, maxHlc } from '../../clock/hlc.ts';
+import { compareHlc, type HlcText, hlcWallTimeMs } from '../../clock/hlc.ts';
 import { hlcSite, type SiteIdText } from '../../clock/site-id.ts';
 import type { WireCheckpoint } from '../../protocol/schemas.ts';
 import type { KVView } from '../../storage/kv-store.ts';
@@ -12,13 +12,11 @@ import type { LogCursor } from '../log/cursor.ts';
 import { ByteBuilder } from '../records/byte-builder.ts';
 import { readCounts } from '../records/cell-counts.ts';
 import { type Head, type Identity, readHead, readHorizon } from '../records/head.ts';
-import { heldUpTo } from '../records/held-floor.ts';
 import { tableRange } from '../records/keys.ts';
 import { markAhead, unmark } from '../records/position-marks.ts';
 import { bytesToText, CellScanner } from '../records/row.ts';
 import { type AdmitRow, RowReader } from '../records/row-reader.ts';
 import { decodeListedTombstone } from '../records/row-set.ts';
-import { readSiteState } from '../records/site-state.ts';
 import { type LiveTable, migrationToJson } from '../records/table-record.ts';
 import { Catalog } from '../tables/catalog.ts';
 import { aliasesOf, type TableAliases } from '../tables/table-aliases.ts';
@@ -53,10 +51,10 @@ export interface SnapshotContext {
   /** The server's wall time, in milliseconds. */
   now(): number;
   /**
-   * The reader's site. Cells and deletions that are older than what it may hold are sent with that
-   * HLC instead of their own.
+   * Called before the first cell. Cells that are older than this HLC are sent with it instead of
+   * their own.
    */
-  site?: SiteIdText | undefined;
+  floor(): Promise<HlcText | undefined>;
 }
 
 interface Start {
@@ -91,22 +89,13 @@ export async function openSnapshot(
     const content = { catalog: await Catalog.load(view), counts: await readCounts(view) };
     const { cursor, hlc: headerHlc } = start;
     const rows = new RowReader(view, admit);
-    const chunks = streamChunks(rows, content, start, await readFloor(view, context));
+    const chunks = streamChunks(rows, content, start, () => context.floor());
     const aliases = aliasesOf(content.catalog);
     return { cursor, headerHlc, chunks, aliases, close: () => view.close() };
   } catch (error) {
     await view.close();
     throw error;
   }
-}
-
-/** The HLC up to which the reader may hold refused changes. */
-async function readFloor(
-  view: KVView,
-  { site, identity }: SnapshotContext,
-): Promise<HlcText | undefined> {
-  if (site === undefined) return undefined;
-  return heldUpTo(await readSiteState(view, site), await readHead(view, identity.siteIdText));
 }
 
 async function chooseStart(
@@ -160,7 +149,7 @@ async function* streamChunks(
   rows: RowReader,
   { catalog, counts }: Content,
   { snapshotId, siteId, hlc, completed }: Start,
-  floor: HlcText | undefined,
+  floorOf: () => Promise<HlcText | undefined>,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const live = catalog.liveTables();
   const migrations = catalog.migrationsByHlc();
@@ -174,10 +163,11 @@ async function* streamChunks(
   }
   let totalEntries = 0;
   const builder = new ByteBuilder(CHUNK_BYTES);
+  const floor = await floorOf();
   for (const table of tablesToSend(live, completed)) {
     totalEntries += yield* streamTable(rows, table, counts.get(table.id) ?? 0, builder, floor);
   }
-  for (const table of live) yield* streamTombstones(rows, table, builder, floor);
+  for (const table of live) yield* streamTombstones(rows, table, builder);
   const totals = { totalTables: tableCount, totalEntries, totalMigrations: migrationCount };
   yield Buffer.from(JSON.stringify({ type: 'footer', snapshotId, ...totals }));
 }
@@ -245,7 +235,6 @@ async function* streamTombstones(
   rows: RowReader,
   table: LiveTable,
   builder: ByteBuilder,
-  floor = HLC_MIN,
 ): AsyncGenerator<Uint8Array> {
   const chunk = new Chunk(`{"type":"tombstone",${tableFields(table)},"entries":[`, builder);
   for await (const entries of rows.read(tableRange('d', table.id))) {
@@ -255,9 +244,7 @@ async function* streamTombstones(
       chunk.begin();
       const prior = priorRow === undefined ? '' : `,"priorRow":${priorRow}`;
       const createdAt = hlcWallTimeMs(position);
-      builder.add(
-        Buffer.from(`{"pk":${pk},"hlc":"${maxHlc(hlc, floor)}","createdAt":${createdAt}${prior}}`),
-      );
+      builder.add(Buffer.from(`{"pk":${pk},"hlc":"${hlc}","createdAt":${createdAt}${prior}}`));
       if (chunk.isFull) yield* chunk.lend();
     }
   }

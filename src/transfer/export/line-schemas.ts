@@ -2,9 +2,9 @@
 
 import { type Static, type TSchema, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
-import { ALL_FLOORED } from '../../engine/records/held-floor.ts';
 import {
   HeadSchema,
+  HeldFloorSchema,
   HeldRowSchema,
   NameSchema,
   SiteStateSchema,
@@ -40,12 +40,13 @@ const LINE_SCHEMAS = {
     priorRow: OptionalPriorRowSchema,
     livesAgain: Type.Optional(Type.Literal(true)),
   }),
+  floor: Type.Object({ type: Type.Literal('floor'), site: SiteIdSchema, floor: HeldFloorSchema }),
   migration: Type.Object({ type: Type.Literal('migration'), migration: SlotSchema }),
   name: Type.Object({ type: Type.Literal('name'), name: NameSchema }),
   transaction: Type.Object({
     type: Type.Literal('transaction'),
     tables: Type.String({ pattern: TABLES_PATTERN }),
-    to: Type.Optional(Type.Union([SiteIdSchema, Type.Literal(ALL_FLOORED)])),
+    to: Type.Optional(SiteIdSchema),
     changeSet: ChangeSetSchema,
   }),
   held: Type.Object({ type: Type.Literal('held'), table: TableIdSchema, held: HeldRowSchema }),

@@ -10,6 +10,7 @@ import { decodeCount } from '../../engine/records/cell-counts.ts';
 import {
   countKey,
   ddlKey,
+  floorKey,
   heldKey,
   logKey,
   logKeyToPosition,
@@ -49,6 +50,7 @@ const LINES_BY_KIND: Readonly<Record<string, (key: Buffer, value: Uint8Array) =>
     return { type: 'deletion', table: key.readUInt32BE(1), ...fields };
   },
   e: (key) => ({ type: 'ddl', position: logKeyToPosition(key) }),
+  f: (key, value) => ({ type: 'floor', site: siteIdToText(key.subarray(1)), floor: parse(value) }),
   g: (_key, value) => ({ type: 'migration', migration: parse(value) }),
   h: (key, value) => ({ type: 'held', table: key.readUInt32BE(1), held: parse(value) }),
   l: (_key, value) => {
@@ -78,6 +80,8 @@ export function lineToEntry(line: ExportLine): KVEntry {
       return [ddlKey(line.position), Buffer.alloc(0)];
     case 'deletion':
       return deletionToEntry(line);
+    case 'floor':
+      return [floorKey(line.site), toJson(line.floor)];
     case 'held':
       return [heldKey(line.table, pkIdentity(line.held.pk)), toJson(line.held)];
     case 'migration':

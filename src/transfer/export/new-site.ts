@@ -73,8 +73,7 @@ function* metaUnderNewSite(
   switch (line.name) {
     case 'head': {
       const endedAt = move(line.value.endedAt);
-      const told = movedIfAny('floorToldAt', line.value.floorToldAt, move);
-      yield { ...line, value: { ...line.value, position: replacedAt, endedAt, ...told } };
+      yield { ...line, value: { ...line.value, position: replacedAt, endedAt } };
       return;
     }
     case 'horizon':
