@@ -4,6 +4,7 @@
  */
 
 import { createPage, type Page } from './connection/wake-ups.ts';
+import { globalsAs } from './globals.ts';
 
 /** What is used of a WebSocket: the standard's own interface. */
 export interface SocketLike {
@@ -63,14 +64,13 @@ interface Globals {
   clearTimeout(timer: unknown): void;
 }
 
-const globals = globalThis as unknown as Globals;
-
 /** @param WebSocket where the runtime has none of its own (Node before 22) */
 export function createEnvironment({
   WebSocket,
 }: {
   WebSocket?: SocketConstructor;
 } = {}): Environment {
+  const globals = globalsAs<Globals>();
   const { navigator, BroadcastChannel } = globals;
   return {
     now: () => Date.now(),

@@ -7,13 +7,19 @@
 import { compareHlc, type HlcText } from '../../../src/clock/hlc.ts';
 import type { ApplyAnswer } from './connection/attempt.ts';
 import { Backoff } from './connection/backoff.ts';
-import type { Connection } from './connection/connection.ts';
 import { ServerError } from './connection/server-error.ts';
 import type { Environment } from './environment.ts';
 import type { ApplyResult, ChangeSet } from './protocol/messages.ts';
 
 /** A write that is to be sent. */
 export type Outgoing = readonly [hlc: HlcText, changeSet: ChangeSet];
+
+/** What batches are sent by; a `Connection` is one. */
+export interface Sender {
+  readonly canApply: boolean;
+  /** @param answered called once, later; what it returns is awaited before anything else is told */
+  apply(changes: readonly ChangeSet[], answered: (answer: ApplyAnswer) => Promise<void>): void;
+}
 
 /** What the answers lead to. */
 export interface OutboxPort {
@@ -42,7 +48,7 @@ const LOSSES_MAX = 3;
 const GUILTY = ['MESSAGE_ERROR', 'NOT_AUTHORIZED', 'TOO_LARGE'];
 
 export class Outbox {
-  readonly #connection: Connection;
+  readonly #sender: Sender;
   readonly #port: OutboxPort;
   #isSending = false;
   /** At most so many writes at once, while a guilty one is looked for. */
@@ -54,8 +60,8 @@ export class Outbox {
   readonly #backoff: Backoff;
   #cancelPause: (() => void) | undefined;
 
-  constructor(connection: Connection, port: OutboxPort, environment: Environment) {
-    this.#connection = connection;
+  constructor(sender: Sender, port: OutboxPort, environment: Environment) {
+    this.#sender = sender;
     this.#port = port;
     this.#environment = environment;
     this.#backoff = new Backoff({ firstMs: PAUSE_MS }, environment);
@@ -63,11 +69,11 @@ export class Outbox {
 
   /** Sends what there is, unless a batch is under way or may not be sent now. */
   flush(): void {
-    if (this.#isSending || this.#cancelPause !== undefined || !this.#connection.canApply) return;
+    if (this.#isSending || this.#cancelPause !== undefined || !this.#sender.canApply) return;
     const batch = this.#nextBatch();
     if (batch.length === 0) return;
     this.#isSending = true;
-    this.#connection.apply(
+    this.#sender.apply(
       batch.map(([, changeSet]) => changeSet),
       (answer) => this.#take(batch, answer),
     );

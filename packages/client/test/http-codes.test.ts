@@ -8,7 +8,7 @@ import { test } from 'node:test';
 import { ERROR_CODES, type ErrorCode } from '../../../src/protocol/error-codes.ts';
 import { HTTP_STATUSES } from '../../../src/protocol/http-statuses.ts';
 import type { TestOwner } from '../../../src/testing/index.ts';
-import { httpTransport } from '../src/http.ts';
+import { httpTransport } from '../src/http/index.ts';
 import type { SyncClient } from '../src/index.ts';
 import type { ChangeSet } from '../src/protocol/messages.ts';
 import { impatient, startClient, synced, until } from './support/client.ts';

@@ -5,7 +5,7 @@ import { createServer } from 'node:http';
 import { type AddressInfo, connect, type Socket as NetSocket } from 'node:net';
 import { test } from 'node:test';
 import { startCoordinator, type TestOwner } from '../../../src/testing/index.ts';
-import { autoTransport, httpTransport } from '../src/http.ts';
+import { autoTransport, httpTransport } from '../src/http/index.ts';
 import { startClient, synced, until, untilTable } from './support/client.ts';
 
 const overHttp = () => httpTransport({ pollMs: 50 });

@@ -4,10 +4,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { compareHlc, encodeHlc } from '../../../src/clock/hlc.ts';
 import type { ApplyAnswer } from '../src/connection/attempt.ts';
-import type { Connection } from '../src/connection/connection.ts';
 import { ServerError } from '../src/connection/server-error.ts';
 import { createEnvironment } from '../src/environment.ts';
-import { Outbox, type Outgoing } from '../src/outbox.ts';
+import { Outbox, type Outgoing, type Sender } from '../src/outbox.ts';
 import type { ChangeSet, Migration } from '../src/protocol/messages.ts';
 import { toChanges } from '../src/transaction.ts';
 
@@ -30,9 +29,9 @@ async function send(writes: Outgoing[], answerOf: (batch: readonly ChangeSet[]) 
   const done = new Promise<void>((resolve) => {
     idle = resolve;
   });
-  const connection = {
+  const sender: Sender = {
     canApply: true,
-    apply(batch: readonly ChangeSet[], answered: (answer: ApplyAnswer) => unknown) {
+    apply(batch, answered) {
       batches.push(batch.length);
       queueMicrotask(async () => {
         await answered(answerOf(batch));
@@ -41,7 +40,7 @@ async function send(writes: Outgoing[], answerOf: (batch: readonly ChangeSet[]) 
     },
   };
   const outbox = new Outbox(
-    connection as unknown as Connection,
+    sender,
     {
       unanswered: () => waiting,
       async answered(batch) {

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { startCoordinator, type TestOwner } from '../../../src/testing/index.ts';
 import { createEnvironment } from '../src/environment.ts';
-import { autoTransport, httpTransport } from '../src/http.ts';
+import { autoTransport, httpTransport } from '../src/http/index.ts';
 import type { ClientStore, SyncClient } from '../src/index.ts';
 import { memoryStore } from '../src/stores/memory.ts';
 import { Socket, startClient, synced, untilTable } from './support/client.ts';

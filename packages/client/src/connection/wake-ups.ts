@@ -3,6 +3,8 @@
  * and seen, and of the network. Where nothing tells it, pings alone find out.
  */
 
+import { globalsAs } from '../globals.ts';
+
 /** What is used of the DOM, each part of which may be missing. */
 export interface Page {
   /** @returns ends it */
@@ -76,7 +78,7 @@ interface Globals extends Target {
 
 /** That of the global scope; `undefined` where it has no events, as in Node and React Native. */
 export function createPage(): Page | undefined {
-  const globals = globalThis as unknown as Globals;
+  const globals = globalsAs<Globals>();
   const { document } = globals;
   if (globals.addEventListener === undefined) return undefined;
   return {
