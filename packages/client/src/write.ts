@@ -9,15 +9,18 @@ import type { OutcomeState } from './replica/entries.ts';
  * - `rejected`: the server refused it or some of its changes: see the client's `outcomes`
  * - `superseded`: all or some of its changes lost against newer ones: see the client's `outcomes`
  */
-export type WriteState = 'local' | 'acknowledged' | OutcomeState;
+export type WriteState = 'local' | Fate;
+
+/** What became of it. */
+export type Fate = 'acknowledged' | OutcomeState;
 
 export class Write {
   /** Its newest HLC when it was made; writes that are dated anew keep it. */
   readonly id: HlcText;
   /** Resolves with what became of it, never before that is durable on the server. */
-  readonly settled: Promise<Exclude<WriteState, 'local'>>;
+  readonly settled: Promise<Fate>;
   #state: WriteState = 'local';
-  #settle: (state: Exclude<WriteState, 'local'>) => void = () => {};
+  #settle: (state: Fate) => void = () => {};
   /** Resolves when the write outlives the end of the app. */
   readonly durable: Promise<void>;
 
@@ -34,7 +37,7 @@ export class Write {
   }
 
   /** For the client. */
-  settle(state: Exclude<WriteState, 'local'>): void {
+  settle(state: Fate): void {
     if (this.#state !== 'local') return;
     this.#state = state;
     this.#settle(state);

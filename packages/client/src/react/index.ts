@@ -12,7 +12,8 @@ import {
   useContext,
   useSyncExternalStore,
 } from 'react';
-import type { SyncClient, SyncStatus } from '../client.ts';
+import type { SyncClient } from '../client.ts';
+import type { SyncStatus } from '../options.ts';
 import type { Outcome } from '../outcomes.ts';
 import type { RowStatus, Table, TableRow } from '../table.ts';
 import type { Key } from '../transaction.ts';

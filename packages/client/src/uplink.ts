@@ -1,0 +1,189 @@
+/**
+ * What a client that leads has to the server: the connection, what sends the writes, and what takes in
+ * what comes. Here it is carried out on the replica what the answers to its writes mean.
+ */
+
+import { compareHlc, type HlcText } from '../../../src/clock/hlc.ts';
+import { BatchAnswer } from './answers.ts';
+import { later, type SiteClock } from './clock.ts';
+import { Connection } from './connection/connection.ts';
+import type { Token } from './connection/credentials.ts';
+import type { ServerError } from './connection/server-error.ts';
+import { watchPage } from './connection/wake-ups.ts';
+import type { Environment, Transport } from './environment.ts';
+import { Inbox } from './inbox.ts';
+import { isWithoutEffect } from './migration.ts';
+import { Outbox, type Outgoing } from './outbox.ts';
+import type { ApplyResult } from './protocol/messages.ts';
+import { FATE, META, type Meta, OUT, type StoredOutcome } from './replica/entries.ts';
+import type { KeptReplica } from './replica/kept-replica.ts';
+import type { Replica } from './replica/replica.ts';
+import { RowChanges } from './replica/row-changes.ts';
+import { winnerOver } from './replica/rows.ts';
+import type { StoreOperation } from './stores/store.ts';
+import type { Fate } from './write.ts';
+
+export interface UplinkOptions {
+  url: string;
+  databaseId: string | undefined;
+  transport: Transport | undefined;
+  token: Token | undefined;
+}
+
+export interface UplinkPort {
+  /** The state of the connection, or why it is not live, is another. */
+  statusChanged(): void;
+  /** It is durable what became of a write. */
+  settle(transactionId: string, fate: Fate): void;
+}
+
+/** Far below what a server lets pass (`sync.maxClockDriftMs`, a minute unless set). */
+const CLOCK_WRONG_MS = 10_000;
+
+export class Uplink {
+  readonly connection: Connection;
+  readonly #kept: KeptReplica;
+  readonly #replica: Replica;
+  readonly #clock: SiteClock;
+  readonly #environment: Environment;
+  readonly #port: UplinkPort;
+  readonly #outbox: Outbox;
+  readonly #unwatch: () => void;
+
+  constructor(
+    kept: KeptReplica,
+    clock: SiteClock,
+    environment: Environment,
+    options: UplinkOptions,
+    port: UplinkPort,
+  ) {
+    this.#kept = kept;
+    this.#replica = kept.replica;
+    this.#clock = clock;
+    this.#environment = environment;
+    this.#port = port;
+    const inbox = new Inbox(this.#replica, clock, {
+      commit: (operations) => kept.commitAsLeader(operations),
+      now: () => environment.now(),
+    });
+    const { siteId } = this.#replica.meta;
+    this.connection = new Connection({ ...options, siteId }, inbox, environment);
+    this.#outbox = new Outbox(
+      this.connection,
+      {
+        unanswered: () => kept.sendable,
+        answered: (batch, result) => this.#answered(batch, result),
+        refused: (write, error) => this.#refused(write, error),
+        redate: (from, serverTimeMs) => this.#redate(from, serverTimeMs),
+      },
+      environment,
+    );
+    this.connection.onServerTime = (serverTimeMs) => {
+      // Else the server would refuse what is written from now on, or older edits would beat it. What
+      // waits already may have been stored: it keeps its dates unless the server refuses them.
+      if (Math.abs(clock.now() - serverTimeMs) < CLOCK_WRONG_MS) return;
+      clock.correct(serverTimeMs);
+      kept.observe();
+    };
+    const mayLetGo = () => this.#replica.outbox.size === 0 && (kept.tabs?.isAlone ?? true);
+    this.#unwatch = watchPage(this.connection, environment, mayLetGo);
+    let wasLive = false;
+    this.connection.subscribe(() => {
+      const isLive = this.connection.canApply;
+      if (isLive && !wasLive) this.flush();
+      wasLive = isLive;
+      port.statusChanged();
+    });
+  }
+
+  /** Sends what may be sent. */
+  flush(): void {
+    this.#outbox.flush();
+  }
+
+  stop(): void {
+    this.#unwatch();
+    this.connection.stop();
+    this.#outbox.stop();
+  }
+
+  async #answered(batch: readonly Outgoing[], result: ApplyResult): Promise<void> {
+    const answer = new BatchAnswer(result);
+    const rows = new RowChanges(this.#replica);
+    const operations: StoreOperation[] = [];
+    let { seen } = this.#replica.meta;
+    let startsOver = false;
+    const fates: [string, Fate][] = [];
+    for (const cell of answer.conflictingOf(result)) {
+      if ('value' in cell) rows.mergeOwn({ type: 'column', ...cell, value: cell.value });
+    }
+    for (const write of batch) {
+      const [hlc, changeSet] = write;
+      const { taken, outcome } = answer.of(
+        write,
+        this.#replica.meta.siteId,
+        this.#environment.now(),
+        (change) => winnerOver(rows.rowOfOwn(change), change),
+      );
+      if (outcome === undefined && changeSet.schemaMigrations?.length) {
+        if (isWithoutEffect(changeSet, result, this.#replica.migrations)) startsOver = true;
+        else rows.migrate(changeSet.schemaMigrations, result.applied === 0);
+      }
+      for (const change of taken) rows.mergeOwn(change);
+      seen = later(seen, hlc);
+      operations.push({ type: 'delete', key: OUT + hlc });
+      if (outcome !== undefined) {
+        operations.push({ type: 'put', key: FATE + changeSet.transactionId, value: outcome });
+      }
+      fates.push([changeSet.transactionId, outcome?.state ?? 'acknowledged']);
+    }
+    const meta: Meta = { ...this.#replica.meta, seen };
+    operations.push(...rows.operations(), { type: 'put', key: META, value: meta });
+    await this.#kept.commitAsLeader(operations);
+    for (const [id, fate] of fates) this.#port.settle(id, fate);
+    if (startsOver) await this.connection.startOver();
+  }
+
+  async #refused([hlc, changeSet]: Outgoing, error: ServerError): Promise<void> {
+    const outcome: StoredOutcome = {
+      state: 'rejected',
+      at: this.#environment.now(),
+      code: error.code,
+      reason: error.message,
+      changeSet,
+      changes: changeSet.changes.map((change) => ({ change })),
+    };
+    await this.#kept.commitAsLeader([
+      { type: 'delete', key: OUT + hlc },
+      { type: 'put', key: FATE + changeSet.transactionId, value: outcome },
+    ]);
+    this.#port.settle(changeSet.transactionId, 'rejected');
+  }
+
+  /** Gives writes from one on new dates, in their order, by the server's clock. */
+  async #redate(from: HlcText, serverTimeMs: number): Promise<void> {
+    const clock = this.#clock;
+    clock.correct(serverTimeMs);
+    const { seen } = this.#replica.meta;
+    if (seen !== undefined) clock.observe(seen);
+    const operations: StoreOperation[] = [];
+    const writes = [...this.#replica.outbox].sort(([a], [b]) => compareHlc(a, b));
+    for (const [hlc, changeSet] of writes) {
+      if (compareHlc(hlc, from) < 0) {
+        clock.observe(hlc);
+        continue;
+      }
+      const hlcOf = clock.next(this.#kept.tabs?.number);
+      const changes = changeSet.changes.map((change, opSeq) => ({ ...change, hlc: hlcOf(opSeq) }));
+      const schemaMigrations = (changeSet.schemaMigrations ?? []).map((each, i) => ({
+        ...each,
+        hlc: hlcOf(changes.length + i),
+      }));
+      const count = changes.length + schemaMigrations.length;
+      const next = { ...changeSet, hlc: hlcOf(Math.max(0, count - 1)), changes, schemaMigrations };
+      operations.push({ type: 'delete', key: OUT + hlc });
+      operations.push({ type: 'put', key: OUT + next.hlc, value: next });
+    }
+    await this.#kept.commitAsLeader(operations);
+  }
+}
