@@ -15,6 +15,10 @@ export interface AttemptPort {
   /** Awaited before the next message is worked on; what it throws loses the attempt. */
   message(message: ServerMessage): Promise<void>;
   lost(error: Error): void;
+  /** Whether the server owes an answer. */
+  isAsked(): boolean;
+  /** Nothing more will come. @param why where the last message that was sent was to blame */
+  ended(why: ServerError | undefined): void;
 }
 
 export interface AttemptOptions {
@@ -32,14 +36,6 @@ const SILENT_PINGS_MAX = 3;
 const REASON_MS = 5_000;
 
 export class Attempt {
-  /** Of the batches under way, by request. */
-  readonly answers = new Map<string, (answer: ApplyAnswer) => unknown>();
-  /** The request that is being answered with changes or a snapshot. */
-  reading: string | undefined;
-  /** All up to a push has been received: it may move the position. */
-  isOrdered = false;
-  /** A snapshot has been received, and nothing was asked for after it has been. */
-  hasFreshSnapshot = false;
   isOver = false;
   readonly #environment: Environment;
   readonly #port: AttemptPort;
@@ -143,8 +139,7 @@ export class Attempt {
   #checkAfter(ms: number): void {
     this.#cancelCheck?.();
     this.#cancelCheck = this.after(ms, () => {
-      const isAsked = this.reading !== undefined || this.answers.size > 0;
-      if (!isAsked || this.#unworked > 0) this.#silentPings = 0;
+      if (!this.#port.isAsked() || this.#unworked > 0) this.#silentPings = 0;
       else if (++this.#silentPings > SILENT_PINGS_MAX) {
         this.#lose(new Error('the server does not answer what it was asked'));
         return;
@@ -173,7 +168,7 @@ export class Attempt {
     } catch {
       // It can't be closed in the state that it is in.
     }
-    for (const answered of this.answers.values()) answerLater(answered, this.#tooBig);
+    this.#port.ended(this.#tooBig);
   }
 }
 

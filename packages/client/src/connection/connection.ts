@@ -7,20 +7,13 @@
  */
 
 import type { Environment } from '../environment.ts';
-import type {
-  ChangeSet,
-  ErrorMessage,
-  GetChangesMessage,
-  GetSnapshotMessage,
-  HandshakeAckMessage,
-  ResumeSnapshotMessage,
-  ServerMessage,
-} from '../protocol/messages.ts';
-import { type ApplyAnswer, Attempt, answerLater, toError } from './attempt.ts';
+import type { ChangeSet } from '../protocol/messages.ts';
+import { type ApplyAnswer, answerLater } from './attempt.ts';
 import { Backoff } from './backoff.ts';
 import { Credentials, isExpiry, type Token } from './credentials.ts';
 import type { ConnectionOptions, ConnectionPort, ConnectionStatus } from './options.ts';
-import { retryAfterOf, ServerError } from './server-error.ts';
+import { retryAfterOf } from './server-error.ts';
+import { ANSWER_MS, Session } from './session.ts';
 import {
   type ConnectionEvent,
   type ConnectionState,
@@ -37,14 +30,12 @@ export class Connection {
   readonly #options: ConnectionOptions;
   readonly #port: ConnectionPort;
   readonly #environment: Environment;
-  readonly #answerMs: number;
   readonly #backoff: Backoff;
   readonly #listeners = new Set<() => void>();
   #state: ConnectionState = 'stopped';
   #status: ConnectionStatus = { state: 'stopped' };
   readonly #credentials: Credentials;
-  #attempt: Attempt | undefined;
-  #requests = 0;
+  #session: Session | undefined;
   #cancelRetry: (() => void) | undefined;
   /** The server has asked not to be bothered before this time. */
   #notBefore = 0;
@@ -57,12 +48,12 @@ export class Connection {
     this.#options = options;
     this.#port = port;
     this.#environment = environment;
-    this.#answerMs = options.answerMs ?? 10_000;
-    this.#credentials = new Credentials(options.token, environment, this.#answerMs, {
+    const { token, answerMs = ANSWER_MS } = options;
+    this.#credentials = new Credentials(token, environment, answerMs, {
       expiring: () => {
         if (this.#state === 'live') this.#emit('expiring');
         // A long snapshot must not outlive its credentials.
-        else void this.#renew();
+        else void this.#session?.renew();
       },
       notRenewed: (error) => this.#emit('renewed', error),
     });
@@ -94,7 +85,7 @@ export class Connection {
     if (before === 'waiting' && this.#environment.now() < this.#notBefore) return;
     this.#emit('wake');
     // Where an app was asleep the end of a socket is often not told.
-    if (hasSession(before)) this.#attempt?.check(WOKEN_MS);
+    if (hasSession(before)) this.#session?.attempt.check(WOKEN_MS);
   }
 
   /** The device has no network, or the app is not to use it: nothing is tried until `wake`. */
@@ -127,18 +118,8 @@ export class Connection {
    *   returns is awaited before the next message is worked on
    */
   apply(changes: readonly ChangeSet[], answered: (answer: ApplyAnswer) => unknown): void {
-    const attempt = this.#attempt;
-    if (attempt === undefined || !this.canApply) {
-      answerLater(answered, undefined);
-      return;
-    }
-    const requestId = this.#nextRequest();
-    attempt.answers.set(requestId, answered);
-    attempt.send({ type: 'apply_changes', changes: [...changes], requestId });
-  }
-
-  #nextRequest(): string {
-    return `${++this.#requests}`;
+    if (this.#session === undefined || !this.canApply) answerLater(answered, undefined);
+    else this.#session.apply(changes, answered);
   }
 
   #emit(event: ConnectionEvent, error?: Error): void {
@@ -150,7 +131,7 @@ export class Connection {
     }
     this.#state = state;
     this.#cancelRetry?.();
-    if (!hasSocket(state)) this.#attempt?.end();
+    if (!hasSocket(state)) this.#session?.attempt.end();
     const kept = state === 'live' ? undefined : this.#status.error;
     this.#status = { ...this.#status, state, error: error ?? kept };
     this.#enter(state, error);
@@ -177,14 +158,15 @@ export class Connection {
   #enter(state: ConnectionState, error: Error | undefined): void {
     switch (state) {
       case 'connecting':
-        void this.#open();
+        this.#session = this.#createSession();
+        void this.#session.open();
         return;
       case 'catchingUp':
-        this.#read({ type: 'get_changes', sinceHLC: this.#port.position() });
+        this.#session?.read({ type: 'get_changes', sinceHLC: this.#port.position() });
         return;
       case 'bootstrapping': {
         const checkpoint = this.#port.checkpoint();
-        this.#read(
+        this.#session?.read(
           checkpoint === undefined
             ? { type: 'get_snapshot' }
             : { type: 'resume_snapshot', checkpoint },
@@ -198,7 +180,7 @@ export class Connection {
         if (this.#credentials.isNewer) this.#emit('expiring');
         return;
       case 'renewing':
-        void this.#renew();
+        void this.#session?.renew();
         return;
       case 'waiting':
         this.#wait(error);
@@ -217,145 +199,15 @@ export class Connection {
     this.#cancelRetry = this.#environment.after(pause, () => this.#emit('retry'));
   }
 
-  async #open(): Promise<void> {
-    const { url, siteId, databaseId, transport, pingMs = 25_000 } = this.#options;
-    const answerMs = this.#answerMs;
-    let token: string | undefined;
-    const attempt = new Attempt(
-      this.#environment,
-      {
-        opened: () => {
-          this.#emit('opened');
-          attempt.send({ type: 'handshake', siteId, databaseId, token, protocolVersion: 1 });
-        },
-        message: (message) => this.#receive(attempt, message),
-        lost: (error) => this.#lose(attempt, error),
+  #createSession(): Session {
+    return new Session(this.#options, this.#environment, this.#credentials, this.#port, {
+      state: () => this.#state,
+      emit: (event, error) => this.#emit(event, error),
+      noted: (error) => this.#tell({ error }),
+      welcomed: ({ serverSiteId, serverTimeMs }) => {
+        this.#status = { ...this.#status, serverSiteId, error: undefined };
+        if (serverTimeMs !== undefined) this.onServerTime?.(serverTimeMs);
       },
-      { pingMs, answerMs },
-    );
-    this.#attempt = attempt;
-    // Also for a token that never comes.
-    attempt.after(answerMs, () => {
-      if (hasSession(this.#state)) return;
-      this.#lose(attempt, new Error(`the server did not let the client in within ${answerMs} ms`));
     });
-    try {
-      token = await this.#credentials.ask();
-      if (attempt.isOver) return;
-      const environment = this.#environment;
-      attempt.use(transport?.(url, environment) ?? environment.openSocket(url));
-    } catch (cause) {
-      this.#lose(attempt, toError(cause));
-    }
-  }
-
-  #lose(attempt: Attempt, error: Error): void {
-    // The same token would be refused again.
-    const isFinal = this.#credentials.isFinal(error);
-    this.#emitOf(attempt, isFinal ? 'fatal' : 'lost', error);
-  }
-
-  /** What an attempt that is over leads to is not the business of the next one. */
-  #emitOf(attempt: Attempt, event: ConnectionEvent, error?: Error): void {
-    if (!attempt.isOver) this.#emit(event, error);
-  }
-
-  #read(message: GetChangesMessage | GetSnapshotMessage | ResumeSnapshotMessage): void {
-    const attempt = this.#attempt;
-    if (attempt === undefined) return;
-    attempt.isOrdered = false;
-    attempt.reading = this.#nextRequest();
-    attempt.send({ ...message, requestId: attempt.reading });
-  }
-
-  async #receive(attempt: Attempt, message: ServerMessage): Promise<void> {
-    const isBootstrapping = this.#state === 'bootstrapping';
-    switch (message.type) {
-      case 'handshake_ack':
-        return this.#welcome(attempt, message);
-      case 'changes':
-        // The rest of an answer that a snapshot has taken the place of.
-        if (isBootstrapping) return;
-        await this.#port.receive(message.changeSets, true);
-        // A server that says nothing of more sends all of it in one message, but for very long answers.
-        if (message.hasMore === true) return;
-        attempt.reading = undefined;
-        attempt.isOrdered = true;
-        attempt.hasFreshSnapshot = false;
-        return this.#emitOf(attempt, 'caughtUp');
-      case 'push_changes':
-        // What comes amid a snapshot is asked for after it.
-        if (isBootstrapping) return;
-        if (mayApply(this.#state) && !attempt.isOrdered) {
-          throw new Error('it may read again: what was missed is asked for');
-        }
-        return this.#port.receive(message.changeSets, attempt.isOrdered);
-      case 'snapshot_chunk':
-        return isBootstrapping ? this.#port.receiveChunk(message.chunk) : undefined;
-      case 'snapshot_complete':
-        if (this.#port.position() === undefined) throw new Error('the snapshot was not whole');
-        attempt.hasFreshSnapshot = true;
-        return this.#emit('snapshotReceived');
-      case 'apply_result': {
-        const { type: _, requestId, ...result } = message;
-        return this.#answer(attempt, requestId, result);
-      }
-      case 'authenticated':
-        this.#credentials.taken(attempt, message.expiresAt);
-        return this.#emit('renewed');
-      case 'error':
-        return this.#refused(attempt, message);
-    }
-  }
-
-  async #answer(attempt: Attempt, requestId = '', answer: ApplyAnswer): Promise<void> {
-    const answered = attempt.answers.get(requestId);
-    attempt.answers.delete(requestId);
-    await answered?.(answer);
-  }
-
-  #welcome(attempt: Attempt, message: HandshakeAckMessage): void {
-    this.#status = { ...this.#status, serverSiteId: message.serverSiteId, error: undefined };
-    const { serverTimeMs } = message;
-    if (serverTimeMs !== undefined) {
-      this.#credentials.hear(serverTimeMs);
-      this.onServerTime?.(serverTimeMs);
-    }
-    this.#credentials.taken(attempt, message.expiresAt);
-    this.#emit(this.#port.position() === undefined ? 'snapshotNeeded' : 'welcomed');
-  }
-
-  async #renew(): Promise<void> {
-    const attempt = this.#attempt;
-    if (attempt !== undefined) await this.#credentials.renew(attempt, this.#nextRequest());
-  }
-
-  async #refused(attempt: Attempt, message: ErrorMessage): Promise<void> {
-    const { requestId, code, fatal } = message;
-    const error = new ServerError(message);
-    if (fatal) return this.#emit('fatal', error);
-    if (attempt.answers.has(requestId ?? '')) {
-      attempt.note(error);
-      await this.#answer(attempt, requestId, error);
-      if (code !== 'SNAPSHOT_REQUIRED') return;
-    }
-    if (!hasSession(this.#state)) throw error;
-    if (code === 'SNAPSHOT_REQUIRED') {
-      await this.#port.startOver();
-      // Not at once again, where a snapshot is too old already when it has come.
-      const isLate = this.#state === 'bootstrapping' || attempt.hasFreshSnapshot;
-      return this.#emitOf(attempt, isLate ? 'lost' : 'snapshotNeeded', error);
-    }
-    if (requestId !== undefined && this.#credentials.isRenewing(requestId)) {
-      return this.#credentials.failed(attempt, requestId, error);
-    }
-    const isAnswer = requestId !== undefined && requestId === attempt.reading;
-    if (isAnswer && code === 'NOT_AUTHORIZED') {
-      attempt.reading = undefined;
-      return this.#emit('denied', error);
-    }
-    if (isAnswer || isExpiry(error)) throw error;
-    attempt.note(error);
-    this.#tell({ error });
   }
 }
