@@ -94,20 +94,6 @@ export function onceClosed({ raw }: FastifyReply, work: () => void): void {
   else raw.once('close', work);
 }
 
-/** Resolves once the client has taken nearly all that was given out of an answer, or has gone. */
-export async function drained({ raw }: FastifyReply): Promise<void> {
-  // What a stream has just given out reaches the response in the next turn.
-  await new Promise(setImmediate);
-  if (raw.destroyed || !raw.writableNeedDrain) return;
-  await new Promise<void>((resolve) => {
-    const end = () => {
-      raw.off('drain', end).off('close', end);
-      resolve();
-    };
-    raw.on('drain', end).on('close', end);
-  });
-}
-
 /**
  * Aborted when the client disconnects before its answer. (The request itself closes once its body
  * is read.)

@@ -17,7 +17,8 @@ import type { PageMemory } from '../src/service/page-reads.ts';
 import { RowRoom } from '../src/service/row-room.ts';
 import { decodeApplyBody, decodeCheckpointBody } from '../src/wire/decode.ts';
 import { runInSteps } from '../src/wire/steps.ts';
-import { admitClient, drained, type HttpClient, onceClosed } from './http-client.ts';
+import { AnswerStream } from './answer-stream.ts';
+import { admitClient, type HttpClient, onceClosed } from './http-client.ts';
 import { RequestRoom } from './request-room.ts';
 
 const DEFAULT_DATABASE_ID = 'default';
@@ -114,10 +115,13 @@ export default fp(
         );
         return { ...changesPageJson(page), holds: page.holds };
       };
+      const answer = new AnswerStream(request, reply);
       for (;;) {
-        const [page, taken] = await service.memory.answer(holder, read).catch((error: unknown) => {
-          throw toSyncError(error, 'GET_CHANGES_ERROR', 'the changes could not be read');
-        });
+        const [page, taken] = await service.memory
+          .answer(holder, read, answer.encoderBytes)
+          .catch((error: unknown) => {
+            throw toSyncError(error, 'GET_CHANGES_ERROR', 'the changes could not be read');
+          });
         const mayGoOn = async () => {
           await demandValid();
           return page.holds();
@@ -128,8 +132,8 @@ export default fp(
         });
         if (isSent) {
           onceClosed(reply, taken);
-          reply.type('application/json').header('Content-Length', page.length);
-          return reply.send(Readable.from(blocksWhile(mayGoOn, page), { objectMode: false }));
+          const blocks = Readable.from(blocksWhile(mayGoOn, page), { objectMode: false });
+          return answer.send(blocks, 'application/json', page.length);
         }
         // Nothing of it has been sent: read it again for the present identity.
         taken();
@@ -177,17 +181,19 @@ export default fp(
       const client = clientOf(request);
       const { databaseId, holder, signal, demandValid } = client;
       await demandValid();
+      const answer = new AnswerStream(request, reply);
       const room = await RowRoom.open({
         reserve: (bytes) => service.memory.answers.reserve(holder, bytes),
         use: service.hooks.has.onBeforeSendChanges ? 'parsed' : 'copied',
-        drained: () => drained(reply),
+        besides: answer.encoderBytes,
+        drained: () => answer.drained(),
       });
       const access = service.access(databaseId, holder);
       try {
         const snapshot = await service.handleSnapshot(client.identity, access, checkpoint, {
           ...client.reader,
           signal,
-          queuedBytes: () => reply.raw.writableLength,
+          queuedBytes: () => answer.queuedBytes,
           admit: room.admit,
         });
         const { ip: remoteAddress, headers } = request;
@@ -201,7 +207,7 @@ export default fp(
           onceClosed(reply, room.give);
           snapshot.close().catch(failed);
         });
-        return reply.type('application/x-ndjson').send(stream);
+        return answer.send(stream, 'application/x-ndjson');
       } catch (error) {
         access.release();
         room.give();

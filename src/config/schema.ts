@@ -173,6 +173,12 @@ export const ConfigSchema = group({
     ),
     credentials: flagged(true, 'Whether browsers may send credentials.'),
   }),
+  compression: group({
+    http: flagged(
+      true,
+      'Whether changes and snapshots over HTTP are compressed for clients that accept it (`Accept-Encoding`): `zstd` from Node.js 22.15 on, `br`, `gzip`.',
+    ),
+  }),
   auth: group({
     mode: Type.Enum(['none', 'token-whitelist', 'custom'] as const, {
       default: 'none',

@@ -8,6 +8,7 @@
 
 import type { CoordinatorConfig } from '../config/schema.ts';
 import type { LimitName } from '../errors/limit-names.ts';
+import { isWorthEncoding } from './answer-encoding.ts';
 import { ByteBudget } from './byte-budget.ts';
 import { HookRows } from './hook-rows.ts';
 import { bytesFor, type PageMemory, PageReads } from './page-reads.ts';
@@ -83,6 +84,7 @@ export class MemoryBudgets {
 
   /**
    * Reads a page for HTTP, as soon as there is memory for it.
+   * @param encoder the memory for compressing it, if it is long enough for that
    * @returns the answer, and a function that gives back its memory: to be called when the answer
    *   has been sent or dropped
    * @throws SyncError OVERLOADED, or what `read` throws
@@ -90,12 +92,13 @@ export class MemoryBudgets {
   async answer<Answer extends { length: number }>(
     client: string,
     read: (memory: PageMemory) => Promise<Answer>,
+    encoder = 0,
   ): Promise<[Answer, () => void]> {
-    const expected = bytesFor(this.#limits.pageBytes, 'copied');
+    const expected = bytesFor(this.#limits.pageBytes, 'copied') + encoder;
     const room = await this.answers.reserve(client, expected);
     try {
       const answer = await read({ reads: this.pageReads, room });
-      room.adjust(answer.length);
+      room.adjust(answer.length + (isWorthEncoding(answer.length) ? encoder : 0));
       this.#httpPageBytes += answer.length;
       const taken = () => {
         room.give();

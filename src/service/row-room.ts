@@ -20,6 +20,8 @@ export interface RowRoomOptions {
   /** Reserves memory, as soon as there is enough. */
   reserve(bytes: number): Promise<Reservation>;
   use: PageUse;
+  /** Memory that is taken besides the rows', as by a compressor. */
+  besides?: number;
   /** Resolves once the client has taken all that was sent, or has gone. */
   drained?(): Promise<void>;
 }
@@ -35,7 +37,7 @@ export class RowRoom {
 
   /** @throws SyncError OVERLOADED */
   static async open(options: RowRoomOptions): Promise<RowRoom> {
-    return new RowRoom(await options.reserve(SHORT_ROWS_BYTES), options);
+    return new RowRoom(await options.reserve(SHORT_ROWS_BYTES + (options.besides ?? 0)), options);
   }
 
   /** See `AdmitRow`. */
@@ -43,8 +45,9 @@ export class RowRoom {
     // The last row may still be queued on the socket, and its memory must not be given back before
     // it is sent.
     await this.#options.drained?.();
-    if (rowBytes === 0) this.#room.adjust(SHORT_ROWS_BYTES);
-    else await this.#room.retake(Math.max(SHORT_ROWS_BYTES, rowBytes * FACTORS[this.#options.use]));
+    const { use, besides = 0 } = this.#options;
+    if (rowBytes === 0) this.#room.adjust(SHORT_ROWS_BYTES + besides);
+    else await this.#room.retake(Math.max(SHORT_ROWS_BYTES, rowBytes * FACTORS[use]) + besides);
   };
 
   /** To be called once, in any case. */
