@@ -47,10 +47,10 @@ export class DatabaseState {
   }
 
   /** Takes over the result of a transaction of this process, once it is durable. */
-  committed({ before, head, catalog, records }: Written): void {
+  committed({ before, head, catalog, records, isTidying = false }: Written): void {
     // A refresh has already read a later commit of another process, and this one with it.
     if (!this.#moveTo({ head, catalog })) return;
-    this.#announcer.grown(this.#current, { after: before, records });
+    this.#announcer.grown(this.#current, { after: before, records, isTidying });
   }
 
   #moveTo(next: CommittedState): boolean {

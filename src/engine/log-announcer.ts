@@ -11,7 +11,7 @@ import type { Logger } from '../logging/logger.ts';
 import type { KVStore } from '../storage/kv-store.ts';
 import { refuseIfForgotten } from './log/cursor.ts';
 import { decodeLogRecord, type LogRecord } from './log/log-record.ts';
-import type { CommittedState } from './merge/write-transaction.ts';
+import type { CommittedState, Written } from './merge/write-transaction.ts';
 import { readForgotten } from './records/head.ts';
 import { logKeyToPosition, logRange } from './records/keys.ts';
 import type { Catalog } from './tables/catalog.ts';
@@ -28,8 +28,11 @@ export interface Appended {
   catalog: Catalog;
   /** All records between `after` and `end`, if they are in memory. */
   records: readonly LogRecord[] | undefined;
-  /** Whether other processes have since made sites start over; these may have sessions here. */
-  haveOthersIdled: boolean;
+  /**
+   * Whether sites have to start over since, by another process or by maintenance; these may have
+   * sessions here.
+   */
+  haveIdled: boolean;
 }
 
 /**
@@ -76,12 +79,16 @@ export class LogAnnouncer {
    * @param state no older than the one before
    * @param written the records between `after` and the end of `state`, if they are in memory
    */
-  grown(state: CommittedState, written?: { after: HlcText; records: readonly LogRecord[] }): void {
+  grown(
+    state: CommittedState,
+    written?: Pick<Written, 'records' | 'isTidying'> & { after: HlcText },
+  ): void {
     this.#current = state;
     if (this.#reading) return;
     if (this.#isPublished) this.#published = state;
     else if (written?.after === this.#published.head.position) {
-      this.#tell(state, isLittle(written.records) ? written.records : undefined, 'own');
+      const records = isLittle(written.records) ? written.records : undefined;
+      this.#tell(state, records, written.isTidying ? 'maintenance' : 'own');
     } else if (this.#listeners.size === 0) this.#published = state;
     else void this.#readOn();
   }
@@ -125,14 +132,14 @@ export class LogAnnouncer {
   #tell(
     state: CommittedState,
     records: readonly LogRecord[] | undefined,
-    whose: 'own' | 'others’',
+    whose: 'own' | 'maintenance' | 'others’',
   ): void {
     const { head, catalog } = state;
     const { position: after, idled } = this.#published.head;
     this.#published = state;
     const { position: end, forgets } = head;
-    const haveOthersIdled = whose !== 'own' && head.idled !== idled;
-    const appended = { after, end, forgets, catalog, records, haveOthersIdled };
+    const haveIdled = whose !== 'own' && head.idled !== idled;
+    const appended = { after, end, forgets, catalog, records, haveIdled };
     for (const listener of this.#listeners) {
       try {
         listener(appended);

@@ -283,10 +283,7 @@ export class SyncManager {
     const context = {
       ...this.#emptying,
       catalogLimits: this.#options.catalogLimits ?? UNLIMITED_CATALOG,
-      heldLimits: this.#options.heldLimits ?? UNLIMITED_HELD,
-      newDemand: () => world.randomUuid(),
       rowLimits: this.#options.rowLimits ?? UNLIMITED_ROW,
-      identity: this.identity,
       now: () => world.now(),
       yield: () => world.yield(),
     };
@@ -310,11 +307,13 @@ export class SyncManager {
   }
 
   get #emptying(): EmptyingContext {
-    const { allowResurrection, stepRows = STEP_ROWS_MAX } = this.#options;
+    const { world, allowResurrection, stepRows = STEP_ROWS_MAX } = this.#options;
+    const { heldLimits = UNLIMITED_HELD } = this.#options;
     const { identity } = this;
     const { siteIdText } = identity;
     const pace = this.#newPace();
-    return { siteIdText, identity, pace, allowResurrection, stepRows };
+    const newDemand = () => world.randomUuid();
+    return { siteIdText, identity, pace, allowResurrection, stepRows, heldLimits, newDemand };
   }
 
   #newPace(): Pace {
@@ -369,7 +368,7 @@ export class SyncManager {
         const transaction = new WriteTransaction(store, this.#state.current, context);
         await transaction.begin();
         const result = await step(transaction);
-        return { ...(await transaction.finish()), result };
+        return { ...(await transaction.finish()), result, isTidying: true };
       });
       return result;
     });

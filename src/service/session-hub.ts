@@ -55,8 +55,8 @@ export class SessionHub {
    * recipient of a revert, gets a frame of its own.
    */
   #announce(appended: Appended): void {
-    const { records = [], haveOthersIdled } = appended;
-    if (haveOthersIdled) for (const session of this.#sessions) void this.#endIdle(session);
+    const { records = [], haveIdled } = appended;
+    if (haveIdled) for (const session of this.#sessions) void this.#endIdle(session);
     const authors = new Set(records.map((record) => record.authors));
     const recipients = new Set(records.map(({ to }) => to));
     const isIts = (site: string) => {
@@ -81,8 +81,8 @@ export class SessionHub {
   }
 
   /**
-   * Makes a session start over if another process has made its site start over. Until it does, the
-   * site gets no reverts.
+   * Makes a session start over if its site has to, by another process or by maintenance. Until it
+   * does, the site gets no reverts.
    */
   async #endIdle(session: LiveSession): Promise<void> {
     // If the state cannot be read, the client is told when it next asks.

@@ -145,13 +145,8 @@ export class Maintenance {
         // row.
         const markNow = emptyingMark(catalog, table);
         const from = markNow === mark ? after : undefined;
-        const next = await emptySome(
-          transaction,
-          id,
-          from,
-          new StepBudget(this.#options),
-          this.#options,
-        );
+        const budget = new StepBudget(this.#options);
+        const { next } = await emptySome(transaction, id, from, budget, this.#options);
         return { next, mark: markNow };
       });
       after = done?.next;

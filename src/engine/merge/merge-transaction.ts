@@ -22,11 +22,11 @@ import { type Batch, type BatchOutcome, count, emptyOutcome } from './batch.ts';
 import type { Sender } from './foreign-authors.ts';
 import { ForeignChanges, type Outcome } from './foreign-changes.ts';
 import { GroupReads } from './group-reads.ts';
-import { boundHeld, type HeldBoundContext } from './held-bound.ts';
+import { boundHeld, type FullHolder, type HeldBoundContext } from './held-bound.ts';
 import { createWinningBytes, LostCells } from './lost-cells.ts';
 import type { TakeRows } from './merge-memory.ts';
 import { dateOwn } from './own-write.ts';
-import { Reverts } from './reverts.ts';
+import { REVERT_BYTES_MAX, Reverts } from './reverts.ts';
 import { RowMerge, type RowMergeContext } from './row-merge.ts';
 import { StaleReadError } from './stale-read.ts';
 import { StepBudget } from './step-budget.ts';
@@ -61,11 +61,6 @@ interface Merging {
   writer: Writer;
 }
 
-/**
- * Bytes of all reverts for one batch; a single one may be longer. Each site that was refused the
- * same cell would get a copy of a long value.
- */
-const REVERT_BYTES_MAX = 4 * 1024 * 1024;
 /** Migrations that are merged before other work of this process has its turn. */
 const MIGRATIONS_AT_ONCE = 16;
 
@@ -77,6 +72,8 @@ export class MergeTransaction {
   /** What is emptied of dropped tables within this transaction. */
   readonly #budget: StepBudget;
   #batches: readonly Batch[] = [];
+  /** Sites that have to start over since a table was emptied for the batch. */
+  #full: FullHolder[] = [];
   readonly #reads: GroupReads;
   readonly #reverts: Reverts;
   readonly #rowMerge: RowMerge;
@@ -121,9 +118,10 @@ export class MergeTransaction {
       for (const set of answers) await this.#mergeSet(set, outcome, undefined, sender?.siteId);
       for (const set of refused) await this.#compensate(set, sender?.siteId ?? set.siteId);
       if (own !== undefined) await this.#mergeOwn(own, outcome);
-      const unsent = await this.#reverts.send(REVERT_BYTES_MAX);
+      const unsent = await this.#reverts.send({ bytes: REVERT_BYTES_MAX });
       this.#refuseGrowth();
-      outcome.full = await boundHeld(this.#transaction, this.#context, this.#pace, unsent);
+      const full = await boundHeld(this.#transaction, this.#context, this.#pace, unsent);
+      outcome.full = [...this.#full.splice(0), ...full];
       outcome.position = this.#transaction.head.position;
       outcomes.push(outcome);
     }
@@ -250,7 +248,8 @@ export class MergeTransaction {
     const ended = [...catalog.unsettled()].filter(({ changed }) => changed === position);
     for (const { id } of ended) {
       if (this.#budget.isSpent) return;
-      await emptySome(this.#transaction, id, undefined, this.#budget, this.#context);
+      const step = await emptySome(this.#transaction, id, undefined, this.#budget, this.#context);
+      this.#full.push(...step.full);
     }
   }
 

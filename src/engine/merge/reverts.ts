@@ -37,6 +37,17 @@ interface TouchedRow {
   loaded: LoadedRow;
 }
 
+/**
+ * Bytes of all reverts for one batch, or one step; a single one may be longer. Each site that was
+ * refused the same cell would get a copy of a long value.
+ */
+export const REVERT_BYTES_MAX = 4 * 1024 * 1024;
+
+/** What may still be logged for single sites. */
+export interface RevertBudget {
+  bytes: number;
+}
+
 /** The columns of each row that one site has to be sent. */
 type ColumnsByRow = Map<TouchedRow, Set<string>>;
 
@@ -111,17 +122,16 @@ export class Reverts {
   }
 
   /**
-   * Logs what was gathered. To be called after each batch.
-   * @param bytesMax once more than this has been logged, the remaining sites get nothing
+   * Logs what was gathered. To be called after each batch, and each step.
+   * @param budget once it is spent, the remaining sites get nothing
    * @returns those sites, which have to start over
    */
-  async send(bytesMax = Number.POSITIVE_INFINITY): Promise<readonly SiteIdText[]> {
+  async send(budget: RevertBudget): Promise<readonly SiteIdText[]> {
     if (this.#touched.size === 0) return [];
     const left: SiteIdText[] = [];
-    let bytes = 0;
     for (const [site, rows] of this.#rowsBySite) {
-      if (bytes <= bytesMax) {
-        bytes += await this.#sendTo(site, rows);
+      if (budget.bytes >= 0) {
+        budget.bytes -= await this.#sendTo(site, rows);
         continue;
       }
       await this.#raiseFloor(site, rows);

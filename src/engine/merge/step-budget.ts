@@ -1,4 +1,6 @@
-/** How much one step of emptying a table reads. */
+/** How much one step of emptying a table reads, and tells single sites. */
+
+import { REVERT_BYTES_MAX, type RevertBudget } from './reverts.ts';
 
 /** Rows that a step reads. */
 export const STEP_ROWS_MAX = 100;
@@ -8,6 +10,8 @@ export const STEP_BYTES_MAX = 256 * 1024;
 export class StepBudget {
   rows: number;
   bytes = STEP_BYTES_MAX;
+  /** What it may still tell single sites in reverts. */
+  readonly reverts: RevertBudget = { bytes: REVERT_BYTES_MAX };
 
   /** @param stepRows rows that a step reads */
   constructor({ stepRows }: { stepRows: number }) {

@@ -13,7 +13,6 @@ import { pkIdentity } from '../../protocol/values.ts';
 import { authorsOf } from '../log/log-record.ts';
 import { RunWriter } from '../log/record-tables.ts';
 import { ChangeListJson, changedRowJson, columnMember, JsonNames } from '../records/change-json.ts';
-import type { Identity } from '../records/head.ts';
 import type { Applied } from '../records/held-rows.ts';
 import { tableRange } from '../records/keys.ts';
 import type { Pace } from '../records/pace.ts';
@@ -31,16 +30,16 @@ import { isLive, type LiveTable, type TableRecord } from '../records/table-recor
 import type { CatalogView } from '../tables/catalog.ts';
 import type { CatalogDraft } from '../tables/catalog-draft.ts';
 import { isBelowFloor, successorOf } from '../tables/table-names.ts';
+import { boundHeld, type FullHolder, type HeldBoundContext } from './held-bound.ts';
 import { beforeHeldOf, emptyHeld, isHeldKey } from './held-emptying.ts';
 import { Reverts } from './reverts.ts';
 import { STEP_BYTES_MAX, type StepBudget } from './step-budget.ts';
 import { joinedPast } from './table-ddl.ts';
 import type { WriteTransaction } from './write-transaction.ts';
 
-export interface EmptyingContext {
+export interface EmptyingContext extends HeldBoundContext {
   /** The coordinator's site id, under which moved changes are logged. */
   siteIdText: string;
-  identity: Identity;
   pace: Pace;
   allowResurrection: boolean;
   /** Rows that a step reads. */
@@ -79,11 +78,17 @@ export function emptyingMark(catalog: CatalogView, table: TableRecord): string {
   return `${table.id} ${floor} ${into?.id ?? 0}`;
 }
 
+/** What a step has done. */
+export interface EmptiedSome {
+  /** The key after which the next step begins; `undefined` if the table is done, or has to wait. */
+  next: Uint8Array | undefined;
+  /** Sites that have to start over. */
+  full: readonly FullHolder[];
+}
+
 /**
  * One step.
  * @param after the key of the last row of the step before
- * @returns the key after which the next step begins; `undefined` if the table is done, or has to
- *   wait
  */
 export async function emptySome(
   transaction: WriteTransaction,
@@ -91,17 +96,29 @@ export async function emptySome(
   after: Uint8Array | undefined,
   budget: StepBudget,
   context: EmptyingContext,
-): Promise<Uint8Array | undefined> {
+): Promise<EmptiedSome> {
   const { catalog } = transaction;
   const table = catalog.table(id);
-  if (table === undefined || !canBeEmptied(catalog, table)) return undefined;
+  if (table === undefined || !canBeEmptied(catalog, table)) return { next: undefined, full: [] };
+  const reverts = new Reverts(transaction, new JsonNames(), context.identity, context.pace);
+  const next = await emptyStep(transaction, { table, after }, { budget, reverts, context });
+  const unsent = await reverts.send(budget.reverts);
+  const full = await boundHeld(transaction, context, context.pace, unsent);
+  return { next, full };
+}
+
+async function emptyStep(
+  transaction: WriteTransaction,
+  { table, after }: { table: TableRecord; after: Uint8Array | undefined },
+  { budget, reverts, context }: { budget: StepBudget; reverts: Reverts; context: EmptyingContext },
+): Promise<Uint8Array | undefined> {
+  const { catalog } = transaction;
+  const { id } = table;
   const { table: into, floor } = destinationOf(catalog, table);
   // It can't be hidden: `canBeEmptied` was true.
   const target = into !== undefined && isLive(into) ? into : undefined;
-  const reverts = new Reverts(transaction, new JsonNames(), context.identity, context.pace);
   if (after !== undefined && isHeldKey(after)) {
     const next = await emptyHeld(transaction, { id, floor, into: target }, after, budget, reverts);
-    await reverts.send();
     if (next === undefined) finish(catalog, table, target);
     return next;
   }
@@ -121,7 +138,6 @@ export async function emptySome(
     takeOut(loaded, floor, there, moved, context.allowResurrection);
   }
   moved.append();
-  await reverts.send();
   if (next !== undefined) return next;
   // The held rows follow after the rows.
   if (!transaction.held.isEmpty) return beforeHeldOf(id);

@@ -31,6 +31,8 @@ export interface Written extends CommittedState {
   /** The newest position before it. */
   before: HlcText;
   records: readonly LogRecord[];
+  /** It was no batch, so nobody else tells sites that have to start over since. */
+  isTidying?: boolean;
 }
 
 export interface WriteContext {

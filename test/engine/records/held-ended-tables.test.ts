@@ -9,7 +9,13 @@ import type { KVStore } from '../../../src/storage/kv-store.ts';
 import { Device } from '../../../src/testing/device.ts';
 import { Replica, withoutNulls } from '../../../src/testing/replica.ts';
 import { verifyDatabase } from '../../../src/verify/verify.ts';
-import { openEngine, readAll, type TestEngine, takeSnapshot } from '../../support/engine.ts';
+import {
+  openEngine,
+  readAll,
+  readChunks,
+  type TestEngine,
+  takeSnapshot,
+} from '../../support/engine.ts';
 
 async function findingsOf(store: KVStore): Promise<string[]> {
   const findings: string[] = [];
@@ -104,6 +110,64 @@ for (const stepRows of [100, 1]) {
     assert.deepEqual(await findingsOf(store), []);
   });
 }
+
+test('of one long value that moves not everybody is told who was refused it: some start over, and end with it', async () => {
+  // Where it moves to they are told with the batch; what they hold of the other table moves later.
+  for (const table of ['old', 'new']) {
+    const engine = await openEngine();
+    const { manager, store } = engine;
+    const author = new Device(20);
+    const devices = Array.from({ length: 8 }, (_, i) => new Device(i + 1, 1_700_000_005_000));
+    const long = 'x'.repeat(1024 * 1024);
+    await manager.apply([
+      author.migrate('create_table', 'old'),
+      author.write({ table: 'old', pk: [1], set: { y: 0 } }),
+      author.write({ table: 'new', pk: [1], set: { x: long } }),
+    ]);
+    const replicas = new Map<Device, Replica>();
+    for (const device of devices) {
+      const refused = device.write({ table, pk: [1], set: { x: 'bad' } });
+      await refuse(engine, device, refused);
+      const replica = new Replica();
+      replica.apply([renamed(refused, 'new')]);
+      replicas.set(device, replica);
+    }
+    const since = manager.position;
+    let idled = 0;
+    manager.onAppended(({ haveIdled }) => {
+      if (haveIdled) idled++;
+    });
+    const rename = author.migrate('rename_table', 'new', { fromTable: 'old', schemaVersion: 2 });
+    const { full } = await manager.apply([rename]);
+    await manager.maintain();
+    const mustStartOver = async ({ siteId }: Device) =>
+      (await manager.sites.state(siteId)).resync !== undefined;
+    const told: Device[] = [];
+    for (const device of devices) if (!(await mustStartOver(device))) told.push(device);
+    assert.ok(told.length >= 4 && told.length <= 5, `${table}: ${told.length}`);
+    if (table === 'old') {
+      assert.deepEqual(
+        full.map(({ site }) => site),
+        devices.slice(told.length).map(({ siteId }) => siteId),
+      );
+    } else {
+      assert.equal(full.length, 0);
+      assert.ok(idled > 0, 'their sessions are ended');
+    }
+    assert.deepEqual(await findingsOf(store), []);
+    for (const [device, replica] of replicas) {
+      if (told.includes(device)) {
+        replica.apply(await readAll(manager, since, { reader: device.siteId }));
+      } else {
+        await manager.held.begin(device.siteId);
+        const snapshot = await manager.tables.snapshot(undefined, { site: device.siteId });
+        replica.load(await readChunks(snapshot));
+      }
+      const row = replica.rows('main', 'new').find(([pk]) => pk[0] === 1);
+      assert.ok(row?.[1].x === long, table);
+    }
+  }
+});
 
 test('verify finds what is held of no table, and counts that are off', async () => {
   const engine = await openEngine();
