@@ -343,6 +343,7 @@ function metricRows(): MetricRow[] {
     logChangesReplaced: zero,
     queuedBytes: zero,
     snapshotStreams: zero,
+    heldSites: zero,
     positionAhead: zero,
     logPins: zero,
     logPinAge: zero,

@@ -295,6 +295,11 @@ export const ConfigSchema = group({
       64 * MIB,
       'The same for all devices of one database: beyond it those with most start over, also such as ask',
     ),
+    heldSitesPerDatabase: integer(
+      1000,
+      [0, 1_000_000],
+      'The most devices of one database that are told one by one what others write late, since they had more changes rejected than is kept. Of more, those whose rejections are oldest start over from a snapshot where something older comes.',
+    ),
     bytesInFlight: memory(
       512 * MIB,
       'What messages and bodies of all clients may take of the memory from their arrival until they are answered; beyond it the next ones wait unread. Counted as eight times their size while a batch is stored',

@@ -8,14 +8,15 @@ import { compareHlc, type HlcText } from '../clock/hlc.ts';
 import type { SiteIdText } from '../clock/site-id.ts';
 import type { Logger } from '../logging/logger.ts';
 import type { KVStore } from '../storage/kv-store.ts';
+import { answerHlc } from './merge/compensation.ts';
 import { fold } from './merge/held-bound.ts';
 import { redeliverReverts } from './merge/revert-redelivery.ts';
 import type { WriteTransaction } from './merge/write-transaction.ts';
 import type { Head, Identity } from './records/head.ts';
-import { type HeldFloor, readHeldFloor } from './records/held-floors.ts';
+import { type HeldFloor, isIdle } from './records/held-floor.ts';
 import type { HeldLimits } from './records/held-size.ts';
 import type { Pace } from './records/pace.ts';
-import type { SiteState } from './records/site-state.ts';
+import { readSiteState, type SiteState } from './records/site-state.ts';
 
 /** The number of sites whose last fold is remembered. */
 const FOLDS_REMEMBERED_MAX = 1000;
@@ -31,6 +32,8 @@ export interface HeldSitesOptions {
   /** Runs a step in a transaction of its own, between two groups of writers. */
   tidy<T>(step: (transaction: WriteTransaction) => Promise<T>): Promise<T>;
   newPace(): Pace;
+  /** A new name for a demand to start over. */
+  newDemand(): string;
 }
 
 export class HeldSites {
@@ -57,31 +60,39 @@ export class HeldSites {
   }
 
   /**
-   * To be called before a snapshot is opened for a site. If the site had to start over, this is
-   * that start: from now on it gets reverts again.
+   * To be called before the state of a site is read and a snapshot opened for it. If the site had to
+   * start over, this is that start: from now on it gets reverts again. It still has to take a whole
+   * snapshot.
    */
   async begin(site: SiteIdText): Promise<void> {
-    const floor = await this.floorOf(site);
-    if (!floor?.isIdle) return;
-    await this.#options.tidy(async ({ floors }) => {
-      await floors.load();
-      floors.raise(site, floor.hlc, false);
+    if (!(await this.isIdle(site))) return;
+    const { tidy, limits, newDemand, identity } = this.#options;
+    await tidy(async ({ floors, sites }) => {
+      await sites.load([site]);
+      if (!floors.begin(site, (hlc) => answerHlc(hlc, identity.siteId))) return;
+      if (!sites.mustResync(site)) sites.requireResync(site, newDemand());
+      await floors.bound(limits.heldSitesPerDatabase);
     });
   }
 
   /** Whether a site has to start over from a snapshot. Until then it gets no reverts. */
   async isIdle(site: SiteIdText): Promise<boolean> {
-    return (await this.floorOf(site))?.isIdle ?? false;
+    return this.isFloorIdle(await this.floorOf(site));
+  }
+
+  /** The same, of the floor in the state of a site. */
+  async isFloorIdle(floor: HeldFloor | undefined): Promise<boolean> {
+    if (floor === undefined) return false;
+    await this.#options.refresh();
+    return isIdle(floor, this.#options.head());
   }
 
   /**
-   * The HLC up to which a site may hold refused changes that are not recorded. `undefined` if all
-   * that it holds is recorded.
+   * Up to which HLC a site may hold refused changes that are not recorded. `undefined` if all that
+   * it holds is recorded.
    */
   async floorOf(site: SiteIdText): Promise<HeldFloor | undefined> {
-    await this.#options.refresh();
-    if (this.#options.head().heldFloor === undefined) return undefined;
-    return readHeldFloor(this.#options.store, site);
+    return (await readSiteState(this.#options.store, site)).floor;
   }
 
   /**
@@ -93,14 +104,15 @@ export class HeldSites {
     position: HlcText,
     { heldBytes = 0 }: SiteState,
   ): Promise<void> {
-    const { limits, newPace } = this.#options;
+    const { limits, newPace, identity } = this.#options;
+    const { heldSitesPerDatabase } = limits;
     if (heldBytes < limits.heldBytesPerSite / 2) return;
     // Another fold finds more only once the site has received what the log held at the last one.
     const before = this.#foldedAt.get(site);
     if (before !== undefined && compareHlc(position, before) < 0) return;
     if (this.#foldedAt.size >= FOLDS_REMEMBERED_MAX) this.#foldedAt.clear();
     this.#foldedAt.set(site, this.#options.head().position);
-    const how = { identity: this.#options.identity, isIdle: false };
+    const how = { identity, isIdle: false, heldSitesPerDatabase };
     try {
       await this.#options.tidy((it) => fold(it, new Map([[site, position]]), how, newPace()));
     } catch (error) {

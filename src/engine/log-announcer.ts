@@ -29,8 +29,8 @@ export interface Appended {
   /** All records between `after` and `end`, if they are in memory. */
   records: readonly LogRecord[] | undefined;
   /**
-   * Whether sites have to start over since, by another process or by maintenance; these may have
-   * sessions here.
+   * Whether sites have to start over since, by another process, by maintenance or by a late change;
+   * these may have sessions here.
    */
   haveIdled: boolean;
 }
@@ -135,10 +135,10 @@ export class LogAnnouncer {
     whose: 'own' | 'maintenance' | 'others’',
   ): void {
     const { head, catalog } = state;
-    const { position: after, idled } = this.#published.head;
+    const { position: after, idled, lates } = this.#published.head;
     this.#published = state;
     const { position: end, forgets } = head;
-    const haveIdled = whose !== 'own' && head.idled !== idled;
+    const haveIdled = head.lates !== lates || (whose !== 'own' && head.idled !== idled);
     const appended = { after, end, forgets, catalog, records, haveIdled };
     for (const listener of this.#listeners) {
       try {

@@ -164,6 +164,7 @@ export class SyncManager {
       refresh: () => this.#refresh(),
       tidy: (step) => this.#tidy(step),
       newPace: () => this.#newPace(),
+      newDemand: () => options.world.randomUuid(),
     });
     const { store, world, allowResurrection, maxClockDriftMs } = options;
     const now = () => world.now();
@@ -229,6 +230,11 @@ export class SyncManager {
   get logChanges(): { logged: number; replaced: number } {
     const { changesLogged, changesReplaced } = this.#state.current.head;
     return { logged: changesLogged, replaced: changesReplaced };
+  }
+
+  /** Sites that are told of late changes, since they may hold refused ones. */
+  get heldSites(): number {
+    return this.#state.current.head.listedFloors ?? 0;
   }
 
   /** Transactions in the log. */

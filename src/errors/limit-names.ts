@@ -19,6 +19,7 @@ export const COUNTED_LIMITS = [
   'limits.ddlBytesPerDatabase',
   'limits.heldBytesPerSite',
   'limits.heldBytesPerDatabase',
+  'limits.heldSitesPerDatabase',
   'limits.bytesInFlight',
   'limits.bytesInFlightPerClient',
   'limits.answerBytes',

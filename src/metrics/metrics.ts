@@ -19,6 +19,7 @@ export interface Gauges {
   logLength(): number;
   logChanges(): number;
   logChangesReplaced(): number;
+  heldSites(): number;
   queuedBytes(): number;
   snapshotStreams(): number;
   positionAhead(): number;
@@ -201,6 +202,10 @@ const GAUGES: Record<keyof Gauges, [name: string, help: string]> = {
   logChangesReplaced: [
     'log_changes_replaced',
     'About how many of them later ones have replaced: compaction removes them.',
+  ],
+  heldSites: [
+    'held_sites',
+    'Devices of the open databases that are told one by one what is written late, since more of theirs was rejected than is kept.',
   ],
   queuedBytes: [
     'queued_bytes',

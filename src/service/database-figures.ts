@@ -25,6 +25,7 @@ export function databaseFigures(pool: DatabasePool, world: World) {
     logLength: () => sum(({ logLength }) => logLength),
     logChanges: () => sum(({ logChanges }) => logChanges.logged),
     logChangesReplaced: () => sum(({ logChanges }) => logChanges.replaced),
+    heldSites: () => sum(({ heldSites }) => heldSites),
     positionAhead: () => positionAheadMs(pool) / 1000,
     logPins: () => sum(({ logPins }) => logPins.summary.count),
     logPinAge: () => secondsSince(({ logPins }) => logPins.summary.renewedAtMs),

@@ -162,10 +162,11 @@ export class Delivery {
     const state = await manager.sites.state(site);
     // Also a client that names no position may hold rows that were refused.
     const mustStartOver =
-      state.resync !== undefined &&
-      (sinceHLC !== undefined || (await manager.held.floorOf(site)) !== undefined);
-    if (mustStartOver) {
-      throw new SyncError('SNAPSHOT_REQUIRED', START_OVER);
+      state.resync !== undefined && (sinceHLC !== undefined || state.floor !== undefined);
+    if (mustStartOver) throw new SyncError('SNAPSHOT_REQUIRED', START_OVER);
+    if (await manager.held.isFloorIdle(state.floor)) {
+      const limit = 'limits.heldSitesPerDatabase';
+      throw new SyncError('SNAPSHOT_REQUIRED', START_OVER, { limit });
     }
     if (sinceHLC === undefined) await manager.sites.noteStartedOver(site);
     const cursor = await manager.log.cursorFor(sinceHLC);
@@ -246,10 +247,10 @@ export class Delivery {
     const site = siteIdToText(client.siteId);
     refuseOwnSite(client, database);
     await this.#resyncs.meet(client, database);
+    await manager.held.begin(site);
     const { resync } = await manager.sites.state(site);
     // After a resync, the checkpoint stands for what the client saw before.
     const usable = resync === undefined ? checkpoint : undefined;
-    await manager.held.begin(site);
     const snapshot = await this.#snapshots.open(database, usable, { ...reader, site });
     await manager.held.tellAgain(site);
     return {

@@ -81,8 +81,8 @@ export class SessionHub {
   }
 
   /**
-   * Makes a session start over if its site has to, by another process or by maintenance. Until it
-   * does, the site gets no reverts.
+   * Makes a session start over if its site has to, by anything but a batch of this process. Until
+   * it does, the site gets no reverts.
    */
   async #endIdle(session: LiveSession): Promise<void> {
     // If the state cannot be read, the client is told when it next asks.

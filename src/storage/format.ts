@@ -3,14 +3,14 @@
  * never misreads a store of another version, and detects a directory that was copied or renamed.
  *
  *     key    00 "format"
- *     value  {"format": 3, "databaseId": "…"}   (JSON, UTF-8)
+ *     value  {"format": 4, "databaseId": "…"}   (JSON, UTF-8)
  */
 
 import { SyncError } from '../errors/sync-error.ts';
 import type { KVStore } from './kv-store.ts';
 
 /** Raised when the engine's keys or values change so that older programs would misread them. */
-export const STORE_FORMAT = 3;
+export const STORE_FORMAT = 4;
 
 export const FORMAT_KEY: Uint8Array = Buffer.from('\0format');
 

@@ -1,11 +1,13 @@
 /** Checks head, site id, horizon, catalog, and the records of sites, log pins and held rows. */
 
 import { Type } from 'typebox';
-import { compareHlc, HLC_MIN, type HlcText, isHlcText } from '../clock/hlc.ts';
+import { compareHlc, HLC_BYTES, HLC_MIN, type HlcText, isHlcText } from '../clock/hlc.ts';
 import { hlcSite, isSiteIdText, type SiteIdText, siteIdToText } from '../clock/site-id.ts';
 import type { Head } from '../engine/records/head.ts';
+import { isListed } from '../engine/records/held-floor.ts';
 import { heldBytesBySite, heldRowFromJson } from '../engine/records/held-rows.ts';
 import {
+  floorKeyToListed,
   HEAD_KEY,
   HORIZON_KEY,
   heldKeyToTable,
@@ -16,7 +18,6 @@ import {
 } from '../engine/records/keys.ts';
 import {
   HeadSchema,
-  HeldFloorSchema,
   HeldRowSchema,
   LOG_PIN_NAME,
   LogPinSchema,
@@ -32,6 +33,8 @@ import { verifyCatalog } from './verify-catalog.ts';
 
 /** Its kind, and the site id. */
 const SITE_KEY_BYTES = 17;
+/** With an HLC between them. */
+const FLOOR_KEY_BYTES = SITE_KEY_BYTES + HLC_BYTES;
 const FormatSchema = Type.Object({ format: Type.Integer(), databaseId: Type.String() });
 
 export interface Meta {
@@ -154,20 +157,36 @@ async function* verifyHeld(
   }
 }
 
-/** Checks held floors. */
+/** Checks held floors, and the list of them. */
 async function* verifyHeldFloors(
   reader: KVReader,
   head: Head | undefined,
 ): AsyncGenerator<Finding> {
-  for await (const [key, value] of entriesOf(reader, kindRange('f'))) {
-    const floor = parseAs(HeldFloorSchema, value);
-    if (key.length !== SITE_KEY_BYTES) {
-      yield finding('SITE', showKey(key), 'is not the key of a site');
-    } else if (floor === undefined) yield finding('SITE', showKey(key), 'cannot be read');
-    else if (head !== undefined && compareHlc(floor.hlc, head.heldFloor ?? HLC_MIN) > 0) {
+  const listed = new Set<string>();
+  for await (const [key, value] of entriesOf(reader, kindRange('s'))) {
+    const floor = parseAs(SiteStateSchema, value)?.floor;
+    if (floor === undefined || key.length !== SITE_KEY_BYTES) continue;
+    const site = siteIdToText(key.subarray(1));
+    if (isListed(floor)) listed.add(`${floor.hlc} ${site}`);
+    if (head !== undefined && compareHlc(floor.hlc, head.heldFloor ?? HLC_MIN) > 0) {
       yield finding('META', 'm head', `says that no site holds anything as new as ${floor.hlc}`);
     }
   }
+  const { listedFloors = 0 } = head ?? { listedFloors: listed.size };
+  if (listedFloors !== listed.size) {
+    const what = `counts ${listedFloors} floors that are listed, and there are ${listed.size}`;
+    yield finding('META', 'm head', what);
+  }
+  for await (const [key] of entriesOf(reader, kindRange('f'))) {
+    if (key.length !== FLOOR_KEY_BYTES) {
+      yield finding('SITE', showKey(key), 'is not the key of a floor');
+      continue;
+    }
+    const { hlc, site } = floorKeyToListed(key);
+    if (listed.delete(`${hlc} ${site}`)) continue;
+    yield finding('SITE', `site ${site}`, `is listed with the floor ${hlc}, which it has not`);
+  }
+  for (const floor of listed) yield finding('SITE', `floor ${floor}`, 'is not listed');
 }
 
 /** The kinds of records, except `m`, whose few keys are known. */

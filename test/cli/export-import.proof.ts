@@ -130,10 +130,10 @@ test('with --replace every device that knew the database starts over, and then g
 test('a file that is no whole export touches nothing, and one line says what is wrong', async (t) => {
   const cwd = createDir(t);
   const packed = await makeExport(cwd);
-  const newer = gunzipSync(packed).toString().replace('"formatVersion":2', '"formatVersion":3');
+  const newer = gunzipSync(packed).toString().replace('"formatVersion":3', '"formatVersion":4');
   for (const [bytes, message, code] of [
     [packed.subarray(0, -20), 'it cannot be unpacked: it has been cut short', 1],
-    [gzipSync(newer), 'it is of format version 3, and this program reads 2: .*', 2],
+    [gzipSync(newer), 'it is of format version 4, and this program reads 3: .*', 2],
   ] as const) {
     writeFileSync(join(cwd, 'file'), bytes);
     const args = ['import', 'file', '--to', 'leveldb:target'];

@@ -119,9 +119,9 @@ test('what is made up to look whole is refused where it contradicts itself', asy
 test('what is no export, or a newer one, is not called damaged', async () => {
   const [header = '', ...rest] = await exportedLines();
   const newer = await refusalOf(
-    toFile([header.replace(/"formatVersion":2/, '"formatVersion":3'), ...rest]),
+    toFile([header.replace(/"formatVersion":3/, '"formatVersion":4'), ...rest]),
   );
-  assert.match(newer.message, /format version 3, and this program reads 2.*newer/);
+  assert.match(newer.message, /format version 4, and this program reads 3.*newer/);
   assert.equal(newer.isDamaged, false);
   for (const foreign of [
     '{"a":1}\n',

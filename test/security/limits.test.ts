@@ -65,8 +65,10 @@ const REJECTING = defineHooks({
   },
 });
 
-async function writeInVain({ t, server }: { t: TestContext; server: TestServer }) {
-  const device = new Device(1);
+async function writeInVain(
+  { t, server }: { t: TestContext; server: TestServer },
+  device = new Device(1),
+) {
   const client = await TestClient.join(server.wsUrl, device, t);
   await client.apply(device.write({ pk: [0], set: { a: 1 } }));
   const columns = { a: 1, b: 1, c: 1 };
@@ -194,6 +196,26 @@ const MEETINGS: Record<LimitName, Meeting> = {
   },
   'limits.heldBytesPerSite': { value: 100, isRejecting: true, meet: writeInVain },
   'limits.heldBytesPerDatabase': { value: 100, isRejecting: true, meet: writeInVain },
+  'limits.heldSitesPerDatabase': {
+    value: 0,
+    config: { heldBytesPerSite: 100 },
+    isRejecting: true,
+    async meet({ t, server }) {
+      const device = new Device(1, 1_700_000_005_000);
+      await writeInVain({ t, server }, device);
+      const client = await TestClient.join(server.wsUrl, device, t);
+      await client.snapshot();
+      const watermark = (await client.changesSince()).at(-1)?.hlc;
+      const late = new Device(2);
+      const other = await TestClient.join(server.wsUrl, late, t);
+      await other.apply(late.write({ pk: [0], set: { b: 1 } }));
+      assert.equal((await client.next('error')).code, 'SNAPSHOT_REQUIRED', 'its session is ended');
+      const again = await TestClient.join(server.wsUrl, device, t);
+      await assert.rejects(again.changesSince(watermark), /SNAPSHOT_REQUIRED/);
+      await again.snapshot();
+      await again.changesSince(watermark);
+    },
+  },
   'limits.bytesInFlight': { value: 1000, meet: postTwoAtOnce },
   'limits.bytesInFlightPerClient': { value: 1000, meet: postTwoAtOnce },
   'limits.answerBytes': { value: 1000, meet: getTwoUnread },

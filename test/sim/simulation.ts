@@ -36,8 +36,8 @@ export type HeldMode = 'all' | 'some' | 'none';
 export const HELD_MODES: readonly HeldMode[] = ['all', 'some', 'none'];
 const HELD_LIMITS = {
   all: {},
-  some: { heldBytesPerSite: 2000, heldBytesPerDatabase: 5000 },
-  none: { heldBytesPerSite: 400, heldBytesPerDatabase: 800 },
+  some: { heldBytesPerSite: 2000, heldBytesPerDatabase: 5000, heldSitesPerDatabase: 2 },
+  none: { heldBytesPerSite: 400, heldBytesPerDatabase: 800, heldSitesPerDatabase: 1 },
 } as const;
 
 /** Of each mode of hooks every third seed. */

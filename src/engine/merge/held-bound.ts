@@ -43,7 +43,7 @@ export async function boundHeld(
   if (touched.size === 0 && unsent.length === 0) return [];
   const grown = [...touched].filter((site) => held.gainedOf(site) > 0);
   await sites.load([...grown, ...unsent]);
-  const { heldBytesPerSite, heldBytesPerDatabase } = heldLimits;
+  const { heldBytesPerSite, heldBytesPerDatabase, heldSitesPerDatabase } = heldLimits;
   const full = new Map<SiteIdText, LimitName>(
     unsent.map((site) => [site, 'limits.heldBytesPerDatabase']),
   );
@@ -61,26 +61,31 @@ export async function boundHeld(
   }
   if (full.size === 0) return [];
   const all = new Map([...full.keys()].map((site) => [site, HLC_MAX]));
-  await fold(transaction, all, { identity, isIdle: true }, pace);
+  await fold(transaction, all, { identity, isIdle: true, heldSitesPerDatabase }, pace);
   for (const site of full.keys()) sites.requireResync(site, newDemand());
   return [...full].map(([site, limit]) => ({ site, limit }));
 }
 
 /**
  * Folds the held rows of sites into their floors, as far as the sites have received the reverts.
- * @param sites each with the position up to which it has received the log
+ * @param heard sites, each with the position up to which it has received the log
  */
 export async function fold(
-  { held, floors, log }: WriteTransaction,
-  sites: ReadonlyMap<SiteIdText, HlcText>,
-  { identity, isIdle }: { identity: Identity; isIdle: boolean },
+  { held, floors, log, sites }: WriteTransaction,
+  heard: ReadonlyMap<SiteIdText, HlcText>,
+  {
+    identity,
+    isIdle,
+    heldSitesPerDatabase,
+  }: Pick<HeldLimits, 'heldSitesPerDatabase'> & { identity: Identity; isIdle: boolean },
   pace: Pace,
 ): Promise<void> {
-  await floors.load();
-  const { newest, told } = await held.forget(sites, pace);
+  const { newest, told } = await held.forget(heard, pace);
+  await sites.load(newest.keys());
   log.noteReplaced(told);
   held.recount();
   for (const [site, hlc] of newest) floors.raise(site, answerHlc(hlc, identity.siteId), isIdle);
+  await floors.bound(heldSitesPerDatabase);
 }
 
 /**

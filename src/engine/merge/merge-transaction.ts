@@ -3,7 +3,7 @@
  * decides what wins, and puts rows, log records and catalog in one write.
  */
 
-import { HLC_MIN, type HlcText } from '../../clock/hlc.ts';
+import { HLC_MIN, type HlcText, minHlc } from '../../clock/hlc.ts';
 import type { SiteIdText } from '../../clock/site-id.ts';
 import type { WireChange, WireChangeSet, WireMigration } from '../../protocol/schemas.ts';
 import type { KVTransaction } from '../../storage/kv-store.ts';
@@ -166,7 +166,7 @@ export class MergeTransaction {
     const tableOf = (change: WireChange) => toTable(finder.find(change));
     const targets = await targetsOf(changeSet.changes, this.#names, tableOf, this.#pace);
     await this.#reads.loadRows(targets);
-    await this.#transaction.floors.load();
+    await this.#transaction.sites.load([site]);
     const snapshot = () => this.#transaction.sites.snapshotOf(site);
     const writer = { isAnswer: false, snapshot };
     const undelivered: UndeliveredTombstone[] = [];
@@ -281,7 +281,10 @@ export class MergeTransaction {
   ): Promise<readonly UndeliveredTombstone[]> {
     const { changes } = changeSet;
     const { floors } = this.#transaction;
-    if (changes.some(({ hlc }) => floors.mayConcern(hlc))) await floors.load();
+    const [first, ...others] = changes;
+    if (first !== undefined) {
+      await floors.loadAbove(others.reduce((least, { hlc }) => minHlc(least, hlc), first.hlc));
+    }
     const undelivered: UndeliveredTombstone[] = [];
     let current: { target: ChangeTarget; loaded: LoadedRow } | undefined;
     for (const [i, change] of changes.entries()) {

@@ -66,17 +66,17 @@ export class Reverts {
     this.#pace = pace;
   }
 
-  /** A change of a site was refused, and the site holds it. */
+  /** A change of a site was refused, and the site holds it. The site must be loaded. */
   refused(change: WireChange, target: ChangeTarget, loaded: LoadedRow, site: SiteIdText): void {
     const { held, floors } = this.#transaction;
-    const floor = floors.of(site);
-    if (floor?.isIdle) {
+    if (floors.isIdle(site)) {
       // It has to start over, from a snapshot in which all is newer than this change.
       floors.raise(site, answerHlc(change.hlc, this.#identity.siteId), true);
       return;
     }
+    const floor = floors.of(site)?.hlc;
     const holding = held.holding(target.address, target.pk, site);
-    noteRefused(change, loaded.row, holding, floor?.hlc, this.#columnsOf(site, target, loaded));
+    noteRefused(change, loaded.row, holding, floor, this.#columnsOf(site, target, loaded));
   }
 
   /** A change took effect. */
@@ -84,6 +84,7 @@ export class Reverts {
     const { held, floors } = this.#transaction;
     const { hlc } = applied.change;
     if (held.isEmpty && !floors.mayConcern(hlc)) return;
+    floors.applied(hlc);
     const { address, pk } = target;
     const above = new Map(floors.above(hlc));
     for (const [site, holding] of held.get(address)?.sites ?? []) {
@@ -150,8 +151,8 @@ export class Reverts {
 
   /** Makes a site start over, from a snapshot in which all is newer than what it holds. */
   async #raiseFloor(site: SiteIdText, rows: ColumnsByRow): Promise<void> {
-    const { held, floors } = this.#transaction;
-    await floors.load();
+    const { held, floors, sites } = this.#transaction;
+    await sites.load([site]);
     for (const { target } of rows.keys()) {
       const holding = held.get(target.address)?.sites.get(site);
       if (holding === undefined) continue;

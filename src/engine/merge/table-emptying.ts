@@ -130,7 +130,8 @@ async function emptyStep(
     const addresses = leaving.map(({ identity }) => ({ tableId: target.id, identity }));
     await transaction.rows.load(addresses);
     await transaction.held.load(addresses);
-    await transaction.floors.load();
+    // What moves is newer than that.
+    await transaction.floors.loadAbove(floor);
   }
   const moved = new MovedChanges(transaction, target, context, reverts);
   for (const { identity, loaded } of leaving) {

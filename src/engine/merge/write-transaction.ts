@@ -75,7 +75,7 @@ export class WriteTransaction {
     this.sites = new SiteStates(store);
     this.log = new LogWriter(store, () => context.now());
     this.held = new HeldSet(store, () => this.log.head);
-    this.floors = new HeldFloors(store, () => this.log.head);
+    this.floors = new HeldFloors(store, () => this.log.head, this.sites);
     this.#base = catalog;
     this.#version = head.catalogVersion;
     this.#longestRow = head.longestRow;

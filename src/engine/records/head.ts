@@ -51,6 +51,12 @@ export interface Head {
   heldBytes?: number;
   /** The greatest floor of any site (see `held-floors.ts`); absent if there is none. */
   heldFloor?: HlcText;
+  /** How many floors are listed; absent for 0. */
+  listedFloors?: number;
+  /** The greatest floor that ever was unlisted; absent if none was. */
+  unlistedFloor?: HlcText;
+  /** How many changes took effect that sites with unlisted floors may not take. */
+  lates?: number;
   /**
    * How often a site was made to start over. If it grows, another process may be serving that site.
    */

@@ -1,46 +1,45 @@
 /**
  * Held floors: for sites that hold more refused changes than is recorded row by row, the HLC up to
- * which they may hold a change of any row. Such a site may not take what takes effect with a lesser
- * HLC, so that is sent to it again, under an HLC that wins there. That is sometimes needless, but
- * never missing.
+ * which they may hold a change of any row. Such a site may not take what takes effect late, with a
+ * lesser HLC.
  *
- * An idle site has to start over from a snapshot, in which nothing is older than its floor. Until
- * it asks for that, it gets no reverts.
+ * - Floors of some sites are listed, in their order: these sites are sent late changes again, under
+ *   an HLC that wins there. That is sometimes needless, but never missing. A late change reads only
+ *   the floors that are not less, however many sites there are.
+ * - Beyond a number of them the least are unlisted: such a site is told nothing of late changes, and
+ *   is idle from the next one on.
+ * - An idle site has to start over from a snapshot, in which nothing is older than its floor. Until
+ *   it asks for that, it gets no reverts. Then its floor is listed again.
+ *
+ * The floor of a site is in its record, and goes nowhere: its rows have the HLCs of that snapshot.
  */
 
-import type { Static } from 'typebox';
-import { compareHlc, type HlcText, maxHlc } from '../../clock/hlc.ts';
-import { type SiteIdText, siteIdToText } from '../../clock/site-id.ts';
+import { compareHlc, HLC_MIN, type HlcText, maxHlc } from '../../clock/hlc.ts';
+import type { SiteIdText } from '../../clock/site-id.ts';
 import type { KVReader, KVTransaction } from '../../storage/kv-store.ts';
 import type { Head } from './head.ts';
-import { floorKey, kindRange } from './keys.ts';
-import type { HeldFloorSchema } from './record-schemas.ts';
-import { bytesToText } from './row.ts';
+import { type HeldFloor, isIdle, isListed } from './held-floor.ts';
+import { floorKey, floorKeyToListed, floorRange } from './keys.ts';
+import type { SiteStates } from './site-state.ts';
 
-export type HeldFloor = Static<typeof HeldFloorSchema>;
+const NOTHING = Buffer.alloc(0);
 
-function decode(bytes: Uint8Array): HeldFloor {
-  return JSON.parse(bytesToText(bytes));
-}
-
-export async function readHeldFloor(
-  reader: KVReader,
-  site: SiteIdText,
-): Promise<HeldFloor | undefined> {
-  const [bytes] = await reader.getMany([floorKey(site)]);
-  return bytes && decode(bytes);
-}
-
-/** The floors, as one transaction sees them. */
+/** The floors, as one transaction sees them. Those of sites that it asks for must be loaded. */
 export class HeldFloors {
   readonly #reader: KVReader;
   readonly #head: () => Head;
-  #bySite: Map<SiteIdText, HeldFloor> | undefined;
-  readonly #changed = new Set<SiteIdText>();
+  readonly #sites: SiteStates;
+  /** Those of `#changed` sites, and of others as far as they have been read. */
+  readonly #listed = new Map<SiteIdText, HlcText>();
+  /** All that are listed from here on have been read. */
+  #readFrom: HlcText | undefined;
+  /** Sites whose floors have changed, with the keys that these had in the list. */
+  readonly #changed = new Map<SiteIdText, Buffer | undefined>();
 
-  constructor(reader: KVReader, head: () => Head) {
+  constructor(reader: KVReader, head: () => Head, sites: SiteStates) {
     this.#reader = reader;
     this.#head = head;
+    this.#sites = sites;
   }
 
   /** Whether there may be a site that does not take a change with this HLC. */
@@ -49,53 +48,110 @@ export class HeldFloors {
     return heldFloor !== undefined && compareHlc(hlc, heldFloor) <= 0;
   }
 
-  /** To be called before the floors are read. */
-  async load(): Promise<void> {
-    if (this.#bySite !== undefined) return;
-    const bySite = new Map<SiteIdText, HeldFloor>();
-    if (this.#head().heldFloor !== undefined) {
-      for await (const entries of this.#reader.iterate(kindRange('f'))) {
-        for (const [key, value] of entries) {
-          bySite.set(siteIdToText(key.subarray(1)), decode(value));
-        }
+  /** To be called before `above` is, for this HLC or a greater one. */
+  async loadAbove(hlc: HlcText): Promise<void> {
+    const readFrom = this.#readFrom;
+    if (!this.mayConcern(hlc) || (readFrom !== undefined && compareHlc(readFrom, hlc) <= 0)) return;
+    for await (const entries of this.#reader.iterate(floorRange(hlc, readFrom))) {
+      for (const [key] of entries) {
+        const { site, hlc } = floorKeyToListed(key);
+        if (!this.#changed.has(site)) this.#listed.set(site, hlc);
       }
     }
-    this.#bySite ??= bySite;
-  }
-
-  get #loaded(): Map<SiteIdText, HeldFloor> {
-    if (this.#bySite !== undefined) return this.#bySite;
-    if (this.#head().heldFloor === undefined) return new Map();
-    throw new Error('the floors of sites were not loaded before they were asked for');
+    this.#readFrom = hlc;
   }
 
   of(site: SiteIdText): HeldFloor | undefined {
-    return this.#loaded.get(site);
+    return this.#sites.floorOf(site);
+  }
+
+  isIdle(site: SiteIdText): boolean {
+    return isIdle(this.of(site), this.#head());
   }
 
   /** Sites that may hold a change at least as new, and so need reverts. */
   *above(hlc: HlcText): Generator<[SiteIdText, HlcText]> {
     if (!this.mayConcern(hlc)) return;
-    for (const [site, floor] of this.#loaded) {
-      if (!floor.isIdle && compareHlc(hlc, floor.hlc) <= 0) yield [site, floor.hlc];
+    if (this.#readFrom === undefined || compareHlc(hlc, this.#readFrom) < 0) {
+      throw new Error('the floors of sites were not loaded before they were asked for');
+    }
+    for (const [site, floor] of this.#listed) {
+      if (compareHlc(hlc, floor) <= 0) yield [site, floor];
     }
   }
 
-  /** A site may hold changes up to this HLC. To be called after `load`. */
-  raise(site: SiteIdText, hlc: HlcText, isIdle: boolean): void {
-    const known = this.#loaded.get(site);
-    const floor: HeldFloor = { hlc: known === undefined ? hlc : maxHlc(known.hlc, hlc) };
-    if (isIdle) floor.isIdle = true;
-    this.#loaded.set(site, floor);
-    this.#changed.add(site);
+  /** A change took effect. Unlisted sites that may not take it have to start over. */
+  applied(hlc: HlcText): void {
     const head = this.#head();
-    if (isIdle && !known?.isIdle) head.idled = (head.idled ?? 0) + 1;
-    head.heldFloor = head.heldFloor === undefined ? floor.hlc : maxHlc(head.heldFloor, floor.hlc);
+    const { unlistedFloor } = head;
+    if (unlistedFloor === undefined || compareHlc(hlc, unlistedFloor) > 0) return;
+    head.lates = (head.lates ?? 0) + 1;
+  }
+
+  /** A site may hold changes up to this HLC. @param mustStartOver from now on it is idle */
+  raise(site: SiteIdText, hlc: HlcText, mustStartOver: boolean): void {
+    const known = this.of(site);
+    const head = this.#head();
+    const isIdled = mustStartOver || isIdle(known, head);
+    const floor: HeldFloor = { hlc: known === undefined ? hlc : maxHlc(known.hlc, hlc) };
+    if (isIdled) floor.isIdle = true;
+    if (mustStartOver && !isIdle(known, head)) head.idled = (head.idled ?? 0) + 1;
+    this.#set(site, floor);
+  }
+
+  /**
+   * An idle site starts over.
+   * @param after gives a greater HLC: this snapshot must win over an earlier one
+   * @returns whether it was idle
+   */
+  begin(site: SiteIdText, after: (hlc: HlcText) => HlcText): boolean {
+    const floor = this.of(site);
+    if (floor === undefined || !this.isIdle(site)) return false;
+    this.#set(site, { hlc: after(floor.hlc) });
+    return true;
+  }
+
+  /** Unlists the least of them, if more than so many are listed. */
+  async bound(most: number): Promise<void> {
+    const head = this.#head();
+    const excess = (head.listedFloors ?? 0) - most;
+    if (excess <= 0) return;
+    // Any of the first ones may have changed, and then stands for nothing.
+    const limit = excess + this.#changed.size;
+    const least = new Map(this.#listed);
+    for await (const entries of this.#reader.iterate({ ...floorRange(HLC_MIN), limit })) {
+      for (const [key] of entries) {
+        const { site, hlc } = floorKeyToListed(key);
+        if (!this.#changed.has(site)) least.set(site, hlc);
+      }
+    }
+    const inOrder = [...least].sort(([, a], [, b]) => compareHlc(a, b)).slice(0, excess);
+    await this.#sites.load(inOrder.map(([site]) => site));
+    for (const [site, hlc] of inOrder) this.#set(site, { hlc, lates: head.lates ?? 0 });
+  }
+
+  #set(site: SiteIdText, floor: HeldFloor): void {
+    const before = this.of(site);
+    const head = this.#head();
+    if (!this.#changed.has(site)) {
+      this.#changed.set(site, isListed(before) ? floorKey(before.hlc, site) : undefined);
+    }
+    const gained = Number(isListed(floor)) - Number(isListed(before));
+    if (gained !== 0) head.listedFloors = (head.listedFloors ?? 0) + gained;
+    head.heldFloor = maxHlc(head.heldFloor ?? HLC_MIN, floor.hlc);
+    if (floor.lates !== undefined) {
+      head.unlistedFloor = maxHlc(head.unlistedFloor ?? HLC_MIN, floor.hlc);
+    }
+    if (isListed(floor)) this.#listed.set(site, floor.hlc);
+    else this.#listed.delete(site);
+    this.#sites.setFloor(site, floor);
   }
 
   write(transaction: KVTransaction): void {
-    for (const site of this.#changed) {
-      transaction.put(floorKey(site), Buffer.from(JSON.stringify(this.#loaded.get(site))));
+    for (const [site, before] of this.#changed) {
+      if (before !== undefined) transaction.delete(before);
+      const floor = this.of(site);
+      if (isListed(floor)) transaction.put(floorKey(floor.hlc, site), NOTHING);
     }
   }
 }

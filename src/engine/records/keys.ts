@@ -7,7 +7,7 @@
  *   g slot                    DDL by (schema, kind, name, schemaVersion)
  *   c id(4)                   how many cells a table holds: a figure for people
  *   h id(4) identity          a held row: what sites hold of it since their changes were refused
- *   f siteId(16)              a held floor: the HLC up to which a site may hold refused changes
+ *   f hlc(30) siteId(16)      nothing: up to this HLC a site may hold refused changes, and is told so
  *   p name                    a log pin: who still reads the log, and from where
  *   s siteId(16)              what a site has sent, and which snapshot it got
  *   l position(30)            the log: one transaction a record, in order of arrival
@@ -21,7 +21,7 @@
 
 import { createHash } from 'node:crypto';
 import { HLC_BYTES, type HlcText } from '../../clock/hlc.ts';
-import { SITE_ID_BYTES, type SiteIdText } from '../../clock/site-id.ts';
+import { SITE_ID_BYTES, type SiteIdText, siteIdToText } from '../../clock/site-id.ts';
 import type { KVRange } from '../../storage/kv-store.ts';
 
 /** Keys hold longer texts as their SHA-256, since some stores limit the size of a key. */
@@ -93,20 +93,30 @@ export function siteKey(site: SiteIdText): Buffer {
   return key;
 }
 
-export function floorKey(site: SiteIdText): Buffer {
-  const key = bytesOfKind('f', 1 + SITE_ID_BYTES);
-  key.write(site, 1, 'base64url');
+export function floorKey(hlc: HlcText, site: SiteIdText): Buffer {
+  const key = hlcKey('f', hlc, 1 + HLC_BYTES + SITE_ID_BYTES);
+  key.write(site, 1 + HLC_BYTES, 'base64url');
   return key;
 }
 
-function positionKey(kind: 'l' | 'e', position: HlcText, length = 1 + HLC_BYTES): Buffer {
+export function floorKeyToListed(key: Uint8Array): { hlc: HlcText; site: SiteIdText } {
+  const hlc = Buffer.from(key.subarray(1, 1 + HLC_BYTES)).toString('base64');
+  return { hlc, site: siteIdToText(key.subarray(1 + HLC_BYTES)) };
+}
+
+/** The range of floors from an HLC on, up to another if there is one. */
+export function floorRange(from: HlcText, before?: HlcText): KVRange {
+  return { gte: hlcKey('f', from), lt: before === undefined ? kindEnd('f') : hlcKey('f', before) };
+}
+
+function hlcKey(kind: 'l' | 'e' | 'f', hlc: HlcText, length = 1 + HLC_BYTES): Buffer {
   const key = bytesOfKind(kind, length);
-  key.write(position, 1, 'base64');
+  key.write(hlc, 1, 'base64');
   return key;
 }
 
-export const logKey = (position: HlcText): Buffer => positionKey('l', position);
-export const ddlKey = (position: HlcText): Buffer => positionKey('e', position);
+export const logKey = (position: HlcText): Buffer => hlcKey('l', position);
+export const ddlKey = (position: HlcText): Buffer => hlcKey('e', position);
 
 /** The key of a row, from that of its held row. */
 export function heldToRowKey(held: Uint8Array): Buffer {
@@ -163,7 +173,7 @@ export function ddlRange(after: HlcText, upTo: HlcText): KVRange {
 
 /** The smallest key after that of a position. */
 function afterKey(kind: 'l' | 'e', position: HlcText): Buffer {
-  const key = positionKey(kind, position, 2 + HLC_BYTES);
+  const key = hlcKey(kind, position, 2 + HLC_BYTES);
   key[1 + HLC_BYTES] = 0;
   return key;
 }

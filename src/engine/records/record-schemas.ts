@@ -20,6 +20,9 @@ export const HeadSchema = Type.Object({
   longestRow: Type.Optional(CountSchema),
   heldBytes: Type.Optional(CountSchema),
   heldFloor: Type.Optional(HlcSchema),
+  listedFloors: Type.Optional(CountSchema),
+  unlistedFloor: Type.Optional(HlcSchema),
+  lates: Type.Optional(CountSchema),
   idled: Type.Optional(CountSchema),
 });
 export const TableSchema = Type.Object({
@@ -66,6 +69,7 @@ export const HeldRowSchema = Type.Object({
 export const HeldFloorSchema = Type.Object({
   hlc: HlcSchema,
   isIdle: Type.Optional(Type.Literal(true)),
+  lates: Type.Optional(CountSchema),
 });
 /** The name of a log pin, which is in its key. */
 export const LOG_PIN_NAME = /^[A-Za-z0-9_:.-]{1,128}$/;
@@ -78,4 +82,5 @@ export const SiteStateSchema = Type.Object({
   snapshot: Type.Optional(HlcSchema),
   resync: Type.Optional(Type.String()),
   heldBytes: Type.Optional(CountSchema),
+  floor: Type.Optional(HeldFloorSchema),
 });

@@ -1,12 +1,13 @@
 /**
  * The record of a site: the newest HLC that it authored and that is stored, which tells a device
  * from where to send; the header HLC of the last snapshot that it was sent; whether it has to start
- * over; and the size of its held rows.
+ * over; the size of its held rows, and its held floor.
  */
 
 import { type HlcText, maxHlc } from '../../clock/hlc.ts';
 import type { SiteIdText } from '../../clock/site-id.ts';
 import type { KVReader, KVTransaction } from '../../storage/kv-store.ts';
+import type { HeldFloor } from './held-floor.ts';
 import { siteKey } from './keys.ts';
 import { unmark } from './position-marks.ts';
 import { bytesToText } from './row.ts';
@@ -19,6 +20,7 @@ export interface SiteState {
   resync?: string;
   /** The approximate size of its held rows; absent for 0. */
   heldBytes?: number;
+  floor?: HeldFloor;
 }
 
 function decode(bytes: Uint8Array | undefined): SiteState {
@@ -36,6 +38,7 @@ export class SiteStates {
   readonly #newest = new Map<SiteIdText, HlcText>();
   readonly #gained = new Map<SiteIdText, number>();
   readonly #resyncs = new Map<SiteIdText, string>();
+  readonly #floors = new Map<SiteIdText, HeldFloor>();
 
   constructor(reader: KVReader) {
     this.#reader = reader;
@@ -77,6 +80,21 @@ export class SiteStates {
     this.#gained.set(site, (this.#gained.get(site) ?? 0) + bytes);
   }
 
+  /** The site must be loaded. */
+  floorOf(site: SiteIdText): HeldFloor | undefined {
+    if (!this.#stored.has(site)) throw new Error('a site was not loaded before it was asked for');
+    return this.#floors.get(site) ?? this.#stored.get(site)?.floor;
+  }
+
+  setFloor(site: SiteIdText, floor: HeldFloor): void {
+    this.#floors.set(site, floor);
+  }
+
+  /** Whether a site has to start over. The site must be loaded. */
+  mustResync(site: SiteIdText): boolean {
+    return this.#resyncs.has(site) || this.#stored.get(site)?.resync !== undefined;
+  }
+
   /** A site has to start over. @param demand names this demand */
   requireResync(site: SiteIdText, demand: string): void {
     this.#resyncs.set(site, demand);
@@ -87,6 +105,7 @@ export class SiteStates {
       ...this.#newest.keys(),
       ...this.#gained.keys(),
       ...this.#resyncs.keys(),
+      ...this.#floors.keys(),
     ]);
     await this.load(sites);
     for (const site of sites) {
@@ -95,7 +114,9 @@ export class SiteStates {
       const heldBytes = Math.max(0, (stored.heldBytes ?? 0) + (this.#gained.get(site) ?? 0));
       const resync = this.#resyncs.get(site);
       const isSame = authored === stored.authored && heldBytes === (stored.heldBytes ?? 0);
-      if (isSame && resync === undefined) continue;
+      const floor = this.#floors.get(site);
+      if (isSame && resync === undefined && floor === undefined) continue;
+      if (floor !== undefined) stored.floor = floor;
       if (resync !== undefined) stored.resync = resync;
       if (authored !== undefined) stored.authored = authored;
       if (heldBytes > 0) stored.heldBytes = heldBytes;

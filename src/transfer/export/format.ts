@@ -2,7 +2,7 @@
  * The first and the last line of an export, and the error of an invalid one.
  * `docs/export-format.md` describes the whole format:
  *
- *     {"type":"header","format":"sync-coordinator-export","formatVersion":2,…}
+ *     {"type":"header","format":"sync-coordinator-export","formatVersion":3,…}
  *     {"type":"…",…}      one record of the database a line, in the order of the store's keys
  *     {"type":"end","lines":…,"sha256":"…"}    of all lines before it
  */
@@ -12,7 +12,7 @@ import { HlcSchema, SiteIdSchema } from '../../protocol/schemas.ts';
 
 export const EXPORT_FORMAT = 'sync-coordinator-export';
 /** Raised when older programs would misread new exports. */
-export const EXPORT_FORMAT_VERSION = 2;
+export const EXPORT_FORMAT_VERSION = 3;
 
 /** The beginning of every export. */
 export const HEADER_START = `{"type":"header","format":"${EXPORT_FORMAT}",`;

@@ -4,7 +4,6 @@ import { type Static, type TSchema, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import {
   HeadSchema,
-  HeldFloorSchema,
   HeldRowSchema,
   NameSchema,
   SiteStateSchema,
@@ -40,7 +39,7 @@ const LINE_SCHEMAS = {
     priorRow: OptionalPriorRowSchema,
     livesAgain: Type.Optional(Type.Literal(true)),
   }),
-  floor: Type.Object({ type: Type.Literal('floor'), site: SiteIdSchema, floor: HeldFloorSchema }),
+  floor: Type.Object({ type: Type.Literal('floor'), hlc: HlcSchema, site: SiteIdSchema }),
   migration: Type.Object({ type: Type.Literal('migration'), migration: SlotSchema }),
   name: Type.Object({ type: Type.Literal('name'), name: NameSchema }),
   transaction: Type.Object({

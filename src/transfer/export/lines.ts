@@ -11,6 +11,7 @@ import {
   countKey,
   ddlKey,
   floorKey,
+  floorKeyToListed,
   heldKey,
   logKey,
   logKeyToPosition,
@@ -50,7 +51,7 @@ const LINES_BY_KIND: Readonly<Record<string, (key: Buffer, value: Uint8Array) =>
     return { type: 'deletion', table: key.readUInt32BE(1), ...fields };
   },
   e: (key) => ({ type: 'ddl', position: logKeyToPosition(key) }),
-  f: (key, value) => ({ type: 'floor', site: siteIdToText(key.subarray(1)), floor: parse(value) }),
+  f: (key) => ({ type: 'floor', ...floorKeyToListed(key) }),
   g: (_key, value) => ({ type: 'migration', migration: parse(value) }),
   h: (key, value) => ({ type: 'held', table: key.readUInt32BE(1), held: parse(value) }),
   l: (_key, value) => {
@@ -81,7 +82,7 @@ export function lineToEntry(line: ExportLine): KVEntry {
     case 'deletion':
       return deletionToEntry(line);
     case 'floor':
-      return [floorKey(line.site), toJson(line.floor)];
+      return [floorKey(line.hlc, line.site), Buffer.alloc(0)];
     case 'held':
       return [heldKey(line.table, pkIdentity(line.held.pk)), toJson(line.held)];
     case 'migration':

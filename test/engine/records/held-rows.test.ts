@@ -6,6 +6,7 @@ import fc from 'fast-check';
 import { hlcWallTimeMs } from '../../../src/clock/hlc.ts';
 import { hlcSite } from '../../../src/clock/site-id.ts';
 import { Sender } from '../../../src/engine/merge/foreign-authors.ts';
+import { UNLIMITED_HELD } from '../../../src/engine/records/held-size.ts';
 import { unmark } from '../../../src/engine/records/position-marks.ts';
 import type { WireChangeSet } from '../../../src/protocol/schemas.ts';
 import { Device, type RowWrite } from '../../../src/testing/device.ts';
@@ -98,7 +99,11 @@ test('an export carries it over, byte for byte, and under another site with its 
 });
 
 test('whoever holds more that was refused than there may be starts over, and nothing is refused for it', async () => {
-  const heldLimits = { heldBytesPerSite: 1000, heldBytesPerDatabase: 2000 };
+  const heldLimits = {
+    ...UNLIMITED_HELD,
+    heldBytesPerSite: 1000,
+    heldBytesPerDatabase: 2000,
+  };
   const engine = await openEngine({ heldLimits });
   const { manager } = engine;
   const author = new Device(9);
@@ -185,7 +190,11 @@ test('of one long value not everybody is written a copy who was refused it: some
 test('a device that asks before it sends is never told to start over, and what is kept of it stays small', async () => {
   const heldBytesPerSite = 20_000;
   const engine = await openEngine({
-    heldLimits: { heldBytesPerSite, heldBytesPerDatabase: 2 * heldBytesPerSite },
+    heldLimits: {
+      ...UNLIMITED_HELD,
+      heldBytesPerSite,
+      heldBytesPerDatabase: 2 * heldBytesPerSite,
+    },
   });
   const { manager, store } = engine;
   const [a, b] = [new Device(1, 1_700_000_005_000), new Device(2)];
@@ -301,10 +310,15 @@ const steps = fc.array(
   { maxLength: 25 },
 );
 
+const limits = fc.record({
+  heldBytesPerSite: fc.constantFrom(1e9, 400, 800, 1600),
+  heldBytesPerDatabase: fc.constantFrom(1e9, 3200, 800),
+  heldSitesPerDatabase: fc.constantFrom(1e9, 0, 1, 2),
+});
+
 test('whatever is refused, of whom, in whatever order of clocks: each device ends with what is stored', async () => {
   await holdsAsync(
-    fc.asyncProperty(steps, fc.constantFrom(1e9, 400, 800, 1600), async (history, bytes) => {
-      const heldLimits = { heldBytesPerSite: bytes, heldBytesPerDatabase: 2 * bytes };
+    fc.asyncProperty(steps, limits, async (history, heldLimits) => {
       const engine = await openEngine({ heldLimits });
       const { manager } = engine;
       const expected = new Replica();
@@ -326,6 +340,7 @@ test('whatever is refused, of whom, in whatever order of clocks: each device end
       };
       const beginAnew = async (of: (typeof devices)[number]) => {
         const { siteId } = of.device;
+        await manager.held.begin(siteId);
         const { resync } = await manager.sites.state(siteId);
         of.replica = new Replica();
         const chunks = await snapshotOf(of);
@@ -342,7 +357,8 @@ test('whatever is refused, of whom, in whatever order of clocks: each device end
       const read = async (of: (typeof devices)[number]) => {
         const { siteId } = of.device;
         const state = await manager.sites.state(siteId);
-        if (state.resync !== undefined) await beginAnew(of);
+        const mustStartOver = state.resync !== undefined || (await manager.held.isIdle(siteId));
+        if (mustStartOver) await beginAnew(of);
         if (of.since !== undefined)
           await manager.held.noteHeard(siteId, unmark(of.since).position, state);
         const sets = await readAll(manager, of.since, { reader: of.device.siteId });
