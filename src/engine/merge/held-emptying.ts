@@ -10,7 +10,7 @@ import { countTold, decodeHeldRow, isNothing, trim } from '../records/held-rows.
 import { tableRange } from '../records/keys.ts';
 import type { LiveTable } from '../records/table-record.ts';
 import type { Reverts } from './reverts.ts';
-import type { StepBudget } from './step-budget.ts';
+import { loadThere, type StepBudget } from './step-budget.ts';
 import type { WriteTransaction } from './write-transaction.ts';
 
 /** The key before the first held row of a table. */
@@ -31,12 +31,18 @@ export async function emptyHeld(
   reverts: Reverts,
 ): Promise<Uint8Array | undefined> {
   const { held, rows, log } = transaction;
-  const { found, next } = await readSome(transaction, id, after, budget);
-  await held.load(found.map(({ identity }) => ({ tableId: id, identity })));
+  let { found, next } = await readSome(transaction, id, after, budget);
   if (into !== undefined) {
     const there = found.map(({ identity }) => ({ tableId: into.id, identity }));
-    await Promise.all([held.load(there), rows.load(there)]);
+    const count = await loadThere(transaction, there, budget);
+    if (count < found.length) {
+      // The rest is left to the next step.
+      found = found.slice(0, count);
+      next = found.at(-1)?.key;
+    }
+    await held.load(there.slice(0, count));
   }
+  await held.load(found.map(({ identity }) => ({ tableId: id, identity })));
   for (const { identity, pk } of found) {
     const row = held.get({ tableId: id, identity });
     for (const [site, holding] of row?.sites ?? []) {
@@ -56,18 +62,24 @@ export async function emptyHeld(
   return next;
 }
 
+interface HeldThere {
+  key: Buffer;
+  identity: string;
+  pk: string;
+}
+
 async function readSome(
   { store }: WriteTransaction,
   id: number,
   after: Uint8Array,
   budget: StepBudget,
-): Promise<{ found: { identity: string; pk: string }[]; next: Uint8Array | undefined }> {
-  const found: { identity: string; pk: string }[] = [];
+): Promise<{ found: HeldThere[]; next: Uint8Array | undefined }> {
+  const found: HeldThere[] = [];
   const { lt } = tableRange('h', id);
   for await (const entries of store.iterate({ gt: after, lt, limit: Math.max(1, budget.rows) })) {
     for (const [key, bytes] of entries) {
       const { pk } = decodeHeldRow(bytes);
-      found.push({ identity: pkIdentity(JSON.parse(pk)), pk });
+      found.push({ key: Buffer.from(key), identity: pkIdentity(JSON.parse(pk)), pk });
       budget.rows--;
       budget.bytes -= key.length + bytes.length;
       if (budget.isSpent) return { found, next: Buffer.from(key) };

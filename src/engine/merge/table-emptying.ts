@@ -33,7 +33,7 @@ import { isBelowFloor, successorOf } from '../tables/table-names.ts';
 import { boundHeld, type FullHolder, type HeldBoundContext } from './held-bound.ts';
 import { beforeHeldOf, emptyHeld, isHeldKey } from './held-emptying.ts';
 import { Reverts } from './reverts.ts';
-import { STEP_BYTES_MAX, type StepBudget } from './step-budget.ts';
+import { loadThere, STEP_BYTES_MAX, type StepBudget } from './step-budget.ts';
 import { joinedPast } from './table-ddl.ts';
 import type { WriteTransaction } from './write-transaction.ts';
 
@@ -122,17 +122,23 @@ async function emptyStep(
     if (next === undefined) finish(catalog, table, target);
     return next;
   }
-  const { rows, next } = await readSome(transaction, id, after, budget);
-  const leaving = rows.filter(
-    ({ loaded }) => target !== undefined || isAnyBelow(loaded.row, floor),
-  );
+  let { rows, next } = await readSome(transaction, id, after, budget);
   if (target !== undefined) {
-    const addresses = leaving.map(({ identity }) => ({ tableId: target.id, identity }));
-    await transaction.rows.load(addresses);
-    await transaction.held.load(addresses);
+    const there = rows.map(({ identity }) => ({ tableId: target.id, identity }));
+    const count = await loadThere(transaction, there, budget);
+    if (count < rows.length) {
+      // The rest is left to the next step.
+      rows = rows.slice(0, count);
+      const last = rows.at(-1)?.loaded.key;
+      if (last !== undefined && (next === undefined || Buffer.compare(last, next) < 0)) next = last;
+    }
+    await transaction.held.load(there.slice(0, count));
     // What moves is newer than that.
     await transaction.floors.loadAbove(floor);
   }
+  const leaving = rows.filter(
+    ({ loaded }) => target !== undefined || isAnyBelow(loaded.row, floor),
+  );
   const moved = new MovedChanges(transaction, target, context, reverts);
   for (const { identity, loaded } of leaving) {
     const there = target && transaction.rows.get({ tableId: target.id, identity });
@@ -152,7 +158,8 @@ interface FoundRow {
 }
 
 /**
- * Reads rows as this transaction sees them; the first step includes those that it has made itself.
+ * Reads rows as this transaction sees them, in the order of their keys; the first step includes
+ * those that it has made itself.
  */
 async function readSome(
   { store, rows }: WriteTransaction,
@@ -179,6 +186,7 @@ async function readSome(
     if (budget.isSpent) break;
   }
   const list = [...found].map(([identity, loaded]) => ({ identity, loaded }));
+  list.sort((a, b) => Buffer.compare(a.loaded.key, b.loaded.key));
   return { rows: list, next: budget.isSpent ? next : undefined };
 }
 

@@ -76,6 +76,56 @@ test('a drop with one newer row among thousands is done in steps, and writers co
   await assertSound(store);
 });
 
+test('a step reads few rows of the table to which its rows move, where these are long', async () => {
+  const memory = await createMemoryStorage().open('test');
+  const long = 1024 * 1024;
+  let read = 0;
+  let mostRead = 0;
+  const store: KVStore = {
+    ...memory,
+    exclusive: (work) =>
+      memory.exclusive((transaction) => {
+        read = 0;
+        return work({
+          ...transaction,
+          getMany: async (keys) => {
+            const values = await transaction.getMany(keys);
+            for (const value of values) read += value?.length ?? 0;
+            mostRead = Math.max(mostRead, read);
+            return values;
+          },
+        });
+      }),
+  };
+  const { manager } = await openEngine({ store });
+  const device = new Device(1);
+  const small = Array.from({ length: 200 }, (_, i) => ({
+    table: 't',
+    pk: [1000 + i],
+    set: { a: 1 },
+  }));
+  const late = new Device(2, device.wallTime + 10);
+  const ended = [late.migrate('drop_table', 't'), late.migrate('create_table', 't')];
+  device.wallTime = late.wallTime + 10;
+  await manager.apply([device.write(...small)]);
+  // The first step moves half of them, before there are long ones.
+  const longer = Array.from({ length: 60 }, (_, i) => ({
+    ...{ table: 't', pk: [1140 + i] },
+    set: { b: 'x'.repeat(long) },
+  }));
+  await manager.apply([...ended, device.write(...longer)]);
+  await manager.maintain();
+  assert.ok(mostRead > long, 'none of them was read');
+  assert.ok(mostRead < 40 * 1024 * 1024, `${mostRead} bytes of rows in one transaction`);
+  const replica = new Replica();
+  replica.load(await takeSnapshot(manager));
+  const contents = Object.values(replica.contents());
+  assert.equal(contents.length, 200);
+  assert.ok(contents.every((row) => row.a === 1));
+  assert.equal(contents.filter((row) => 'b' in row).length, 60);
+  await assertSound(store);
+});
+
 test('killed after any step, what is left to move is moved by whoever opens the database', async () => {
   for (let survives = 1; survives < 8; survives++) {
     const memory = await createMemoryStorage().open('test');
