@@ -187,6 +187,7 @@ export default fp(
         use: service.hooks.has.onBeforeSendChanges ? 'parsed' : 'copied',
         besides: answer.encoderBytes,
         drained: () => answer.drained(),
+        inTurn: service.memory.rowReads,
       });
       const access = service.access(databaseId, holder);
       try {
@@ -194,7 +195,7 @@ export default fp(
           ...client.reader,
           signal,
           queuedBytes: () => answer.queuedBytes,
-          admit: room.admit,
+          memory: room.memory,
         });
         const { ip: remoteAddress, headers } = request;
         const source = sourceOf({ remoteAddress, headers });

@@ -47,11 +47,7 @@ export default fp<ServicePluginOptions>(
       createDatabaseReader(
         (id) => service.acquire(id),
         (id, options) => service.logPins.pin(id, options),
-        {
-          reads: service.memory.pageReads,
-          rows: service.memory.hookRows,
-          reserve: (bytes) => service.memory.hookReads.reserve('hooks', bytes),
-        },
+        (id) => service.memory.hookMemory(`hooks in ${id}`),
       ),
     );
     app.hookAccess.bind(service);

@@ -302,7 +302,7 @@ export const ConfigSchema = group({
     ),
     bytesInFlight: memory(
       512 * MIB,
-      'What messages and bodies of all clients may take of the memory from their arrival until they are answered; beyond it the next ones wait unread. Counted as eight times their size while a batch is stored',
+      'What messages and bodies of all clients may take of the memory from their arrival until they are answered; beyond it the next ones wait unread. Counted as twelve times their size while a batch is stored',
     ),
     bytesInFlightPerClient: memory(
       256 * MIB,
@@ -360,7 +360,7 @@ export const ConfigSchema = group({
     sharePerUser: integer(
       75,
       [1, 100],
-      'The most that one user may have of `limits.sessions`, `limits.snapshotStreams` and `storage.maxOpenDatabases`, in percent. An address counts as one user for clients of whom no user is known, and for `limits.connections` and `limits.unauthenticatedSockets`.',
+      'The most that one user may have of `limits.sessions`, `limits.snapshotStreams` and `storage.maxOpenDatabases`, in percent; and of the memory, as much as `limits.answerBytes`, for what hooks read. An address counts as one user for clients of whom no user is known, and for `limits.connections` and `limits.unauthenticatedSockets`.',
     ),
     unauthenticatedSockets: integer(
       1000,

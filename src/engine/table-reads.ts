@@ -8,24 +8,17 @@ import type { HeldSites } from './held-sites.ts';
 import { Preview } from './merge/preview.ts';
 import type { Identity } from './records/head.ts';
 import type { Pace } from './records/pace.ts';
-import type { AdmitRow } from './records/row-reader.ts';
+import { type RowsMemory, UNBOUNDED } from './records/row-reader.ts';
 import { openSnapshot, type Snapshot } from './snapshot/snapshot.ts';
-import {
-  isOneTable,
-  type RowsMemory,
-  readRow,
-  readRows,
-  UNBOUNDED,
-  type WireRow,
-} from './tables/stored-rows.ts';
+import { isOneTable, readRow, readRows, type WireRow } from './tables/stored-rows.ts';
 import { aliasesOf, type TableAliases } from './tables/table-aliases.ts';
 
 /** Who reads a snapshot, and which rows of it. */
 export interface SnapshotUse {
   /** The reader's. */
   site?: SiteIdText | undefined;
-  /** See `AdmitRow`. */
-  admit?: AdmitRow | undefined;
+  /** For its rows; default: unbounded. */
+  memory?: RowsMemory | undefined;
 }
 
 export interface TableReadsContext {
@@ -91,11 +84,11 @@ export class TableReads {
 
   async snapshot(
     checkpoint?: WireCheckpoint,
-    { site, admit }: SnapshotUse = {},
+    { site, memory }: SnapshotUse = {},
   ): Promise<Snapshot> {
     const { store, identity, held, newSnapshotId, now } = this.#context;
     const floor = async () => (site === undefined ? undefined : (await held.floorOf(site))?.hlc);
     const context = { floor, identity, newSnapshotId, now };
-    return openSnapshot(await store.view(), context, checkpoint, admit);
+    return openSnapshot(await store.view(), context, checkpoint, memory);
   }
 }

@@ -80,7 +80,9 @@ function migrationKey({ type, hlc, schema, table, schemaVersion }: WireMigration
 
 /** Gives a change the hook's value. A value that the hook did not change keeps its spelling. */
 function withValueOf(given: WireChange, left: WireChange): WireChange {
-  if (given.type !== 'column' || left.type !== 'column') return given;
+  if (given.type !== 'column' || left.type !== 'column' || left.value === given.value) return given;
+  // Texts have one spelling, and may be long.
+  if (typeof left.value === 'string') return { ...given, value: left.value };
   const seen = JSON.stringify(encodeValue(decodeValue(given.value)));
   return JSON.stringify(left.value) === seen ? given : { ...given, value: left.value };
 }

@@ -28,6 +28,7 @@ import {
 } from './apply-outcome.ts';
 import { BatchLine, OutdatedError } from './batch-line.ts';
 import { AcceptedBatches, PreviewReader } from './batch-reader.ts';
+import { holderOf } from './budget.ts';
 import { conflictingFor, conflictingOf, withConflicting } from './conflicting.ts';
 import { type Corrected, type Separated, separateCorrections } from './corrections.ts';
 import { DatabaseTurns, type Turn } from './database-turns.ts';
@@ -104,8 +105,8 @@ export interface ApplyPipelineOptions {
    * its answer.
    */
   onFull(databaseId: string, full: readonly FullHolder[], sender: SiteIdText): void;
-  /** The memory for rows that hooks read. */
-  hookRows: HookRows;
+  /** The memory for what the hooks read in a client's calls. */
+  hookMemory(holder: string): { rows: HookRows };
   /** @throws SyncError AUTH_EXPIRED when the client's credentials are no longer good */
   refuseExpired(client: ClientIdentity): void;
 }
@@ -314,7 +315,7 @@ export class ApplyPipeline {
 
   async #validate(batch: ValidatedBatch): Promise<Validated> {
     const { hooks, client, origin, database, changeSets, sender } = batch;
-    const { hookRows: rows } = this.#options;
+    const { rows } = this.#options.hookMemory(holderOf(client, client.remoteAddress));
     const accepted = this.#accepted;
     const reader = () => new PreviewReader({ database, sender, accepted, rows });
     const given = changeSets.map(decodeLazily);

@@ -139,7 +139,7 @@ export class CoordinatorService {
       hooks,
       onReject: config.hooks.onReject,
       foreignAuthors: config.sync.foreignAuthors,
-      hookRows: this.memory.hookRows,
+      hookMemory: (holder) => this.memory.hookMemory(holder),
       onFull: (databaseId, full, sender) => {
         for (const { site, limit } of full) {
           metrics.limitMet(limit);

@@ -23,7 +23,7 @@ const PAGE_BYTES = 256 * 1024;
 /** A page takes more memory once it is parsed. */
 const PAGE_MEMORY_BYTES = bytesFor(PAGE_BYTES, 'parsed');
 
-/** The memory for pages of logs, and for rows. */
+/** The memory for pages of logs, and for rows, of one holder. */
 export interface ReaderMemory {
   reads: PageReads;
   rows: HookRows;
@@ -33,10 +33,11 @@ export interface ReaderMemory {
 /** All but `ready`, which tells when the databases can be opened. */
 type DatabaseReader = Omit<CoordinatorReader, 'ready'>;
 
+/** @param memoryOf the memory for reading a database */
 export function createDatabaseReader(
   acquire: Acquire,
   pinLog: CoordinatorReader['pinLog'],
-  { reads, rows, reserve }: ReaderMemory,
+  memoryOf: (databaseId: string) => ReaderMemory,
 ): DatabaseReader {
   async function withManager<T>(
     databaseId: string,
@@ -54,7 +55,7 @@ export function createDatabaseReader(
     row: (databaseId, { schema = MAIN_SCHEMA, table, pk }) =>
       withManager(databaseId, async (manager) => {
         const address = { schema, table, pk: pk.map(encodeValue) };
-        return rows.one(async (bytesMax) => {
+        return memoryOf(databaseId).rows.one(async (bytesMax) => {
           const row = await manager.tables.row(address, bytesMax);
           return row && toStoredRow(row);
         });
@@ -64,6 +65,7 @@ export function createDatabaseReader(
       const lease = await acquire(databaseId);
       try {
         const { tables } = lease.manager;
+        const { rows } = memoryOf(databaseId);
         const read = rows.all((memory) => tables.rows({ schema, table }, memory));
         for await (const row of read) yield toStoredRow(row);
       } finally {
@@ -82,6 +84,7 @@ export function createDatabaseReader(
 
     async *changes(databaseId, since) {
       const lease = await acquire(databaseId);
+      const { reads, reserve } = memoryOf(databaseId);
       let room: Reservation | undefined;
       try {
         const { manager } = lease;

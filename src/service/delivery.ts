@@ -8,7 +8,7 @@ import { type SiteIdText, siteIdToText } from '../clock/site-id.ts';
 import type { CoordinatorConfig } from '../config/schema.ts';
 import type { LogCursor } from '../engine/log/cursor.ts';
 import type { LogReadOptions } from '../engine/log/log.ts';
-import type { AdmitRow } from '../engine/records/row-reader.ts';
+import type { RowsMemory } from '../engine/records/row-reader.ts';
 import type { Snapshot } from '../engine/snapshot/snapshot.ts';
 import type { LimitName } from '../errors/limit-names.ts';
 import { SyncError } from '../errors/sync-error.ts';
@@ -74,8 +74,8 @@ export interface SnapshotReader extends Partial<Reader> {
   origin?: CallOrigin;
   /** Bytes that have been sent to the socket, but not taken by the client yet. */
   queuedBytes?(): number;
-  /** Reserves memory for long rows. */
-  admit?: AdmitRow;
+  /** For its rows. */
+  memory?: RowsMemory;
 }
 
 export interface DeliveryOptions {

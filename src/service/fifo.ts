@@ -11,6 +11,11 @@ export class Fifo<Item> {
     return this.#items === undefined ? 0 : this.#items.length - this.#head;
   }
 
+  /** The item that `shift` takes next. */
+  get first(): Item | undefined {
+    return this.#items?.[this.#head];
+  }
+
   push(item: Item): void {
     if (this.#items === undefined) this.#items = [item];
     else this.#items.push(item);

@@ -4,23 +4,24 @@
  * for the table: so a short row needs none, and only few are read at once.
  */
 
-import { LONG_ROW_BYTES } from '../engine/records/row-reader.ts';
-import { LongRow, type RowsMemory } from '../engine/tables/stored-rows.ts';
+import type { InTurn } from '../engine/records/in-turn.ts';
+import { LONG_ROW_BYTES, type RowsMemory } from '../engine/records/row-reader.ts';
+import { LongRow } from '../engine/tables/stored-rows.ts';
 import type { Reservation } from './byte-budget.ts';
-import { bytesFor } from './page-reads.ts';
-import { RowRoom } from './row-room.ts';
-import { Turns } from './turns.ts';
+import { bytesForRow, RowRoom } from './row-room.ts';
 
-/** How many reads may at once meet rows of unknown length. */
-const READS_AT_ONCE = 4;
+export interface HookRowsOptions {
+  /** Reserves memory for whoever's call reads, as soon as there is enough. */
+  reserve(bytes: number): Promise<Reservation>;
+  /** See `RowsMemory`. */
+  inTurn: InTurn;
+}
 
 export class HookRows {
-  readonly #turns = new Turns(READS_AT_ONCE);
-  readonly #reserve: (bytes: number) => Promise<Reservation>;
+  readonly #options: HookRowsOptions;
 
-  /** @param reserve reserves memory, as soon as there is enough */
-  constructor(reserve: (bytes: number) => Promise<Reservation>) {
-    this.#reserve = reserve;
+  constructor(options: HookRowsOptions) {
+    this.#options = options;
   }
 
   /**
@@ -29,17 +30,17 @@ export class HookRows {
    * @throws SyncError OVERLOADED, or what `read` throws
    */
   async one<T>(read: (bytesMax: number) => Promise<T>): Promise<T> {
-    const short = await this.#turns.run(() => unlessLong(read, LONG_ROW_BYTES));
+    const short = await this.#options.inTurn(() => unlessLong(read, LONG_ROW_BYTES));
     if (!(short instanceof LongRow)) return short;
     let { bytes } = short;
-    const room = await this.#reserve(bytesFor(bytes, 'parsed'));
+    const room = await this.#options.reserve(bytesForRow(bytes, 'parsed'));
     try {
       for (;;) {
         const row = await unlessLong(read, bytes);
         if (!(row instanceof LongRow)) return row;
         // It has grown meanwhile.
         bytes = row.bytes;
-        await room.retake(bytesFor(bytes, 'parsed'));
+        await room.retake(bytesForRow(bytes, 'parsed'));
       }
     } finally {
       room.give();
@@ -51,9 +52,9 @@ export class HookRows {
    * @throws SyncError OVERLOADED, or what `read` throws
    */
   async *all<T>(read: (memory: RowsMemory) => AsyncIterable<T>): AsyncGenerator<T> {
-    const { admit, give } = await RowRoom.open({ reserve: this.#reserve, use: 'parsed' });
+    const { memory, give } = await RowRoom.open({ ...this.#options, use: 'parsed' });
     try {
-      yield* read({ admit, inTurn: (work) => this.#turns.run(work) });
+      yield* read(memory);
     } finally {
       give();
     }

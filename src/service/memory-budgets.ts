@@ -7,20 +7,38 @@
  */
 
 import type { CoordinatorConfig } from '../config/schema.ts';
+import type { InTurn } from '../engine/records/in-turn.ts';
 import type { LimitName } from '../errors/limit-names.ts';
 import { isWorthEncoding } from './answer-encoding.ts';
 import { ByteBudget } from './byte-budget.ts';
+import type { ReaderMemory } from './database-reader.ts';
 import { HookRows } from './hook-rows.ts';
 import { bytesFor, type PageMemory, PageReads } from './page-reads.ts';
+import { Turns } from './turns.ts';
 
-/** Memory for storing a batch, for each byte of its JSON; measured at 4 to 10. */
-const WORK_FACTOR = 8;
+/**
+ * Memory for storing a batch, for each byte of its JSON, with what the store takes for its commit;
+ * measured at 4 to 13.
+ */
+export const WORK_FACTOR = 12;
+/** How many reads may at once meet rows of unknown length. */
+const ROW_READS_AT_ONCE = 4;
 /** The share of `limits.bytesInFlight` for messages that have arrived. The rest is for work. */
 const ARRIVED_SHARE = 1 / 4;
 
+type MemoryLimits = Pick<
+  CoordinatorConfig['limits'],
+  | 'bytesInFlight'
+  | 'bytesInFlightPerClient'
+  | 'answerBytes'
+  | 'answerBytesPerClient'
+  | 'pageBytes'
+  | 'sharePerUser'
+>;
+
 export class MemoryBudgets {
   #httpPageBytes = 0;
-  readonly #limits: CoordinatorConfig['limits'];
+  readonly #limits: MemoryLimits;
   /** Bodies and messages as they arrived, until they are answered. */
   readonly arrived: ByteBudget;
   /** Batches that are being decoded and stored. */
@@ -35,12 +53,13 @@ export class MemoryBudgets {
    * reads the log, and the hook must not wait for the answer's memory.
    */
   readonly hookReads: ByteBudget;
-  /** Rows that hooks read, in `hookReads`. */
-  readonly hookRows = new HookRows((bytes) => this.hookReads.reserve('hooks', bytes));
+  readonly #rowTurns = new Turns(ROW_READS_AT_ONCE);
+  /** Runs reads of rows of unknown length, for snapshots and for hooks. */
+  readonly rowReads: InTurn = (read) => this.#rowTurns.run(read);
   /** Reads pages of logs for `answers` and `hookReads`. */
   readonly pageReads = new PageReads();
 
-  constructor(limits: CoordinatorConfig['limits'], onLimit: (limit: LimitName) => void) {
+  constructor(limits: MemoryLimits, onLimit: (limit: LimitName) => void) {
     this.#limits = limits;
     const inFlight = (share: number) =>
       new ByteBudget({
@@ -59,7 +78,23 @@ export class MemoryBudgets {
       perClient: { limit: 'limits.answerBytesPerClient', bytes: limits.answerBytesPerClient },
       onLimit,
     });
-    this.hookReads = new ByteBudget({ total: answers, perClient: answers, onLimit });
+    const perUser = (limits.answerBytes * limits.sharePerUser) / 100;
+    this.hookReads = new ByteBudget({
+      total: answers,
+      perClient: { limit: 'limits.sharePerUser', bytes: perUser },
+      onLimit,
+    });
+  }
+
+  /**
+   * The memory for what hooks read.
+   * @param holder whose share it counts in: of the client whose call reads; where that is not
+   *   known, of the database that is read
+   */
+  hookMemory(holder: string): ReaderMemory {
+    const reserve = (bytes: number) => this.hookReads.reserve(holder, bytes);
+    const rows = new HookRows({ reserve, inTurn: this.rowReads });
+    return { reads: this.pageReads, rows, reserve };
   }
 
   /**

@@ -10,6 +10,7 @@ import {
   type LogPage,
   type LogReadOptions,
   LongRecord,
+  type RecordRoom,
   type TakeChangeSet,
 } from '../engine/log/log.ts';
 import type { InTurn } from '../engine/records/in-turn.ts';
@@ -20,8 +21,18 @@ import { Turns } from './turns.ts';
 /** `copied`: pages are sent as stored. `parsed`: they are parsed for a hook and written again. */
 export type PageUse = 'copied' | 'parsed';
 
-/** Bytes of memory for each byte of JSON: for the record, and for what is made of it. */
-const FACTORS: Readonly<Record<PageUse, number>> = { copied: 2, parsed: 8 };
+/**
+ * Bytes of memory for each byte of JSON: for the record, and for what is sent. `parsed`: also for
+ * what of it is garbage until the collector comes.
+ */
+const WHOLE_FACTORS: Readonly<Record<PageUse, number>> = { copied: 2, parsed: 4 };
+/**
+ * The same for what hooks are given at once: parsed, decoded, rewritten, and written again. Many
+ * small changes were measured at 16.
+ */
+const PARSED_FACTOR = 16;
+/** Bytes of JSON that a hook is given at once; a change set is not cut. */
+export const PARSED_AT_ONCE_BYTES = 256 * 1024;
 /** How many reads may at once meet records of unknown length. */
 const UNKNOWN_READS_AT_ONCE = 2;
 /**
@@ -32,9 +43,27 @@ const DDL_READS_AT_ONCE = 2;
 /** How many lengths of long records are remembered. */
 const PLACES_MAX = 1000;
 
-/** The memory for a page with so many bytes of JSON. */
-export function bytesFor(jsonBytes: number, use: PageUse): number {
-  return jsonBytes * FACTORS[use];
+/**
+ * The memory for a page with so many bytes of JSON.
+ * @param longestBytes of its longest change set, if that is known
+ */
+export function bytesFor(jsonBytes: number, use: PageUse, longestBytes = 0): number {
+  const whole = Math.max(jsonBytes, longestBytes);
+  const bytes = whole * WHOLE_FACTORS[use];
+  if (use === 'copied') return bytes;
+  const atOnce = Math.min(whole, Math.max(longestBytes, PARSED_AT_ONCE_BYTES));
+  return bytes + atOnce * PARSED_FACTOR;
+}
+
+/** The longest records that fit into so much memory, with a page of `pageBytes`. */
+function recordRoomIn(roomBytes: number, pageBytes: number, use: PageUse): RecordRoom {
+  const factor = WHOLE_FACTORS[use];
+  if (use === 'copied') {
+    return { asStored: roomBytes / factor, rewritten: roomBytes / PARSED_FACTOR };
+  }
+  const besideOthers = (roomBytes - pageBytes * factor) / PARSED_FACTOR;
+  const parsed = Math.min(besideOthers, roomBytes / (factor + PARSED_FACTOR));
+  return { asStored: parsed, rewritten: parsed };
 }
 
 export interface PageMemory {
@@ -67,8 +96,9 @@ export class PageReads {
     take: TakeChangeSet,
   ): Promise<LogPage> {
     const place = `${manager.identity.siteIdText} ${options.after.position}`;
-    const known = () => bytesFor(this.#jsonBytesByPlace.get(place) ?? 0, use);
-    let needed = Math.max(bytesFor(options.bytesMax, use), known());
+    const { bytesMax } = options;
+    const known = () => this.#jsonBytesByPlace.get(place) ?? 0;
+    let needed = bytesFor(bytesMax, use, known());
     for (;;) {
       if (room.bytes < needed) {
         if (isAhead) throw this.#longRecord(place);
@@ -78,16 +108,13 @@ export class PageReads {
       if (!isKnown) await this.#turns.take();
       try {
         // Another read may have found the length while this one waited.
-        if (known() > room.bytes) throw this.#longRecord(place);
-        const recordRoom = {
-          asStored: room.bytes / FACTORS[use],
-          rewritten: room.bytes / FACTORS.parsed,
-        };
+        const recordRoom = recordRoomIn(room.bytes, bytesMax, use);
+        if (known() > recordRoom.asStored) throw this.#longRecord(place);
         return await manager.log.page({ ...options, room: recordRoom, inTurn: this.#inTurn }, take);
       } catch (error) {
         if (!(error instanceof LongRecord)) throw error;
         this.#note(place, error.jsonBytes);
-        needed = bytesFor(error.jsonBytes, error.form === 'rewritten' ? 'parsed' : use);
+        needed = bytesFor(bytesMax, error.form === 'rewritten' ? 'parsed' : use, error.jsonBytes);
       } finally {
         if (!isKnown) this.#turns.end();
       }

@@ -14,7 +14,7 @@ import type { CallOrigin } from '../hooks/types.ts';
 import type { WireChange, WireChangeSet } from '../protocol/schemas.ts';
 import { Fifo } from './fifo.ts';
 import { askUnderAllNames } from './former-names.ts';
-import { bytesFor, type PageMemory } from './page-reads.ts';
+import { bytesFor, PARSED_AT_ONCE_BYTES, type PageMemory } from './page-reads.ts';
 import type { Reader } from './rights.ts';
 
 /**
@@ -79,24 +79,38 @@ export async function readPage(
       ? manager.log.page(options, takeJson)
       : memory.reads.read(manager, { ...options, use }, memory, takeJson);
   if (filter === undefined) return read(take);
-  const jsons: Uint8Array[] = [];
-  const page = await read((json) => jsons.push(json));
-  if (jsons.length === 0) return page;
+  const jsons = new Fifo<Uint8Array>();
+  let [bytes, longestBytes] = [0, 0];
+  const page = await read((json) => {
+    jsons.push(json);
+    bytes += json.length;
+    longestBytes = Math.max(longestBytes, json.length);
+  });
   // The size is known now. Give back the rest while the hook runs.
-  memory?.room.adjust(
-    bytesFor(
-      jsons.reduce((sum, { length }) => sum + length, 0),
-      use,
-    ),
-  );
-  const left = await seenOf(jsons, page.aliases, filter);
+  if (jsons.length > 0) memory?.room.adjust(bytesFor(bytes, use, longestBytes));
   let lastSent: HlcText | undefined;
-  // Drops each change set once it is written: a page may be larger than planned.
-  for (let next = left.shift(); next !== undefined; next = left.shift()) {
-    lastSent = next.hlc;
-    take(next.json ?? Buffer.from(JSON.stringify(next.set)));
+  while (jsons.length > 0) {
+    const left = await seenOf(nextPart(jsons), page.aliases, filter);
+    // Drops each change set once it is written: a page may be larger than planned.
+    for (let next = left.shift(); next !== undefined; next = left.shift()) {
+      lastSent = next.hlc;
+      take(next.json ?? Buffer.from(JSON.stringify(next.set)));
+    }
   }
   return { ...page, lastSent };
+}
+
+/** Takes out as many change sets as a hook is given at once. */
+function nextPart(jsons: Fifo<Uint8Array>): Uint8Array[] {
+  const part: Uint8Array[] = [];
+  let bytes = 0;
+  for (let next = jsons.first; next !== undefined; next = jsons.first) {
+    bytes += next.length;
+    if (part.length > 0 && bytes > PARSED_AT_ONCE_BYTES) break;
+    part.push(next);
+    jsons.shift();
+  }
+  return part;
 }
 
 /** A change set to be sent: as it was stored, or as the filter left it. */

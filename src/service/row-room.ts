@@ -5,6 +5,8 @@
  * wait for each other.
  */
 
+import type { InTurn } from '../engine/records/in-turn.ts';
+import type { RowsMemory } from '../engine/records/row-reader.ts';
 import type { Reservation } from './byte-budget.ts';
 import type { PageUse } from './page-reads.ts';
 
@@ -16,6 +18,11 @@ const SHORT_ROWS_BYTES = 1024 * 1024;
  */
 const FACTORS: Readonly<Record<PageUse, number>> = { copied: 4, parsed: 12 };
 
+/** The memory for a long row. */
+export function bytesForRow(rowBytes: number, use: PageUse): number {
+  return rowBytes * FACTORS[use];
+}
+
 export interface RowRoomOptions {
   /** Reserves memory, as soon as there is enough. */
   reserve(bytes: number): Promise<Reservation>;
@@ -24,6 +31,8 @@ export interface RowRoomOptions {
   besides?: number;
   /** Resolves once the client has taken all that was sent, or has gone. */
   drained?(): Promise<void>;
+  /** See `RowsMemory`. */
+  inTurn: InTurn;
 }
 
 export class RowRoom {
@@ -40,15 +49,18 @@ export class RowRoom {
     return new RowRoom(await options.reserve(SHORT_ROWS_BYTES + (options.besides ?? 0)), options);
   }
 
-  /** See `AdmitRow`. */
-  readonly admit = async (rowBytes: number): Promise<void> => {
+  get memory(): RowsMemory {
+    return { admit: (rowBytes) => this.#admit(rowBytes), inTurn: this.#options.inTurn };
+  }
+
+  async #admit(rowBytes: number): Promise<void> {
     // The last row may still be queued on the socket, and its memory must not be given back before
     // it is sent.
     await this.#options.drained?.();
     const { use, besides = 0 } = this.#options;
     if (rowBytes === 0) this.#room.adjust(SHORT_ROWS_BYTES + besides);
-    else await this.#room.retake(Math.max(SHORT_ROWS_BYTES, rowBytes * FACTORS[use]) + besides);
-  };
+    else await this.#room.retake(Math.max(SHORT_ROWS_BYTES, bytesForRow(rowBytes, use)) + besides);
+  }
 
   /** To be called once, in any case. */
   readonly give = (): void => this.#room.give();

@@ -69,7 +69,7 @@ export class SnapshotStreams {
   async open(
     { manager, holder }: Pick<OpenDatabase, 'holder'> & { manager: SnapshotSource },
     checkpoint: WireCheckpoint | undefined,
-    { queuedBytes = () => 0, site, admit }: SnapshotUse & { queuedBytes?: () => number } = {},
+    { queuedBytes = () => 0, site, memory }: SnapshotUse & { queuedBytes?: () => number } = {},
   ): Promise<Snapshot> {
     const giveBack = this.#budget.take(holder);
     try {
@@ -84,7 +84,7 @@ export class SnapshotStreams {
       giveBack();
     };
     try {
-      const snapshot = await manager.tables.snapshot(checkpoint, { site, admit });
+      const snapshot = await manager.tables.snapshot(checkpoint, { site, memory });
       this.counts.begun++;
       return this.#counted(snapshot, leave, queuedBytes);
     } catch (error) {

@@ -6,7 +6,7 @@
 import type { LogCursor } from '../engine/log/cursor.ts';
 import { type LogPage, LongRecord } from '../engine/log/log.ts';
 import type { LogReader } from '../engine/log/log-readers.ts';
-import type { AdmitRow } from '../engine/records/row-reader.ts';
+import type { RowsMemory } from '../engine/records/row-reader.ts';
 import type { CallOrigin } from '../hooks/types.ts';
 import type { Reservation } from '../service/byte-budget.ts';
 import { isCarryNeeded } from '../service/carry.ts';
@@ -170,17 +170,18 @@ export class AnswerSender {
 
   /**
    * Sends a snapshot, chunk by chunk, as the socket takes it.
-   * @param open opens it, to be read in the room that `admit` makes
+   * @param open opens it, to be read within `memory`
    */
-  async sendSnapshot(open: (admit: AdmitRow) => Promise<ServedSnapshot>): Promise<void> {
+  async sendSnapshot(open: (memory: RowsMemory) => Promise<ServedSnapshot>): Promise<void> {
     const { sendQueue, host } = this.#options;
     const room = await RowRoom.open({
       reserve: (bytes) => host.reserve(bytes),
       use: this.#readFilter === undefined ? 'copied' : 'parsed',
       drained: () => sendQueue.drained(0),
+      inTurn: host.rowReads,
     });
     try {
-      const snapshot = await open(room.admit);
+      const snapshot = await open(room.memory);
       try {
         if (!(await this.#sendChunks(snapshot))) return;
       } finally {

@@ -1,5 +1,6 @@
 /** What a session gets from its connection: the client's filters, and memory for what is sent. */
 
+import type { InTurn } from '../engine/records/in-turn.ts';
 import { type SyncError, toSyncError } from '../errors/sync-error.ts';
 import type { HookAnswer } from '../hooks/refusal.ts';
 import type { CallOrigin, ClientIdentity } from '../hooks/types.ts';
@@ -82,6 +83,10 @@ export class ConnectionHost implements SessionHost {
 
   get reads(): PageReads {
     return this.#options.service.memory.pageReads;
+  }
+
+  get rowReads(): InTurn {
+    return this.#options.service.memory.rowReads;
   }
 
   hasMemory(bytes: number): boolean {

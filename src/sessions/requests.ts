@@ -149,7 +149,7 @@ export class Requests {
     const checkpoint = message.type === 'resume_snapshot' ? message.checkpoint : undefined;
     const asking = { ...reader, signal, origin, queuedBytes };
     await session.sendSnapshot(
-      (admit) => service.handleSnapshot(identity, database, checkpoint, { ...asking, admit }),
+      (memory) => service.handleSnapshot(identity, database, checkpoint, { ...asking, memory }),
       message.requestId,
     );
   }

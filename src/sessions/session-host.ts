@@ -3,6 +3,7 @@
  */
 
 import type { SiteIdText } from '../clock/site-id.ts';
+import type { InTurn } from '../engine/records/in-turn.ts';
 import type { SyncError } from '../errors/sync-error.ts';
 import type { HookAnswer } from '../hooks/refusal.ts';
 import type { CallOrigin, ClientIdentity } from '../hooks/types.ts';
@@ -41,6 +42,8 @@ export interface SessionHost {
   hasMemory(bytes: number): boolean;
   /** Reads pages of the log. */
   readonly reads: PageReads;
+  /** Reads rows of a snapshot. */
+  readonly rowReads: InTurn;
   /** The queue of the socket is full: from now on pushes are read from the log. */
   fellBehind(): void;
   failed(error: unknown): void;

@@ -12,7 +12,7 @@ import { compareHlc, type HlcText } from '../clock/hlc.ts';
 import type { SiteIdText } from '../clock/site-id.ts';
 import type { LogCursor } from '../engine/log/cursor.ts';
 import type { Appended } from '../engine/log-announcer.ts';
-import type { AdmitRow } from '../engine/records/row-reader.ts';
+import type { RowsMemory } from '../engine/records/row-reader.ts';
 import { toSyncError } from '../errors/sync-error.ts';
 import type { HookAnswer } from '../hooks/refusal.ts';
 import type { CallOrigin, ClientIdentity } from '../hooks/types.ts';
@@ -250,10 +250,10 @@ export class Session implements LiveSession, AnsweredSession {
 
   /**
    * Sends a snapshot. To be run by `answer`.
-   * @param open opens it, to be read in the room that `admit` makes
+   * @param open opens it, to be read within `memory`
    */
   sendSnapshot(
-    open: (admit: AdmitRow) => Promise<ServedSnapshot>,
+    open: (memory: RowsMemory) => Promise<ServedSnapshot>,
     requestId?: string,
   ): Promise<void> {
     return this.#senderOf(requestId).sendSnapshot(open);

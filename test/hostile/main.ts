@@ -34,18 +34,15 @@ async function once(scenario: Scenario): Promise<Measured> {
 /** @returns what was not as promised */
 function faultsOf({ capBytes, heldUpMsMax }: Scenario, measured: Measured): string[] {
   const ratio = measured.p99BesideMs / measured.p99AloneMs;
-  if (heldUpMsMax !== undefined) {
-    // Whoever is held up for less may be so in each transaction: what counts is how long.
-    return measured.heldUpMs > heldUpMsMax
-      ? [`the loop was held up for ${measured.heldUpMs} ms`]
-      : [];
-  }
-  return [
-    ...(ratio > RATIO_MAX ? [`the others' p99 was ${ratio.toFixed(2)} × its own`] : []),
-    ...(measured.grownBytes > capBytes + CONSTANT_BYTES
-      ? [`grew by ${Math.round(measured.grownBytes / MIB)} MiB`]
-      : []),
-  ];
+  // Whoever is held up for less may be so in each transaction: what counts is how long.
+  const isLate = heldUpMsMax === undefined ? ratio > RATIO_MAX : measured.heldUpMs > heldUpMsMax;
+  const how =
+    heldUpMsMax === undefined
+      ? `the others' p99 was ${ratio.toFixed(2)} × its own`
+      : `the loop was held up for ${measured.heldUpMs} ms`;
+  const hasGrown = measured.grownBytes > capBytes + CONSTANT_BYTES;
+  const grown = `grew by ${Math.round(measured.grownBytes / MIB)} MiB`;
+  return [...(isLate ? [how] : []), ...(hasGrown ? [grown] : [])];
 }
 
 let failed = 0;

@@ -1,7 +1,7 @@
 /** Sets one kind of hostile peer on a server of its own, and measures what that costs the others. */
 
+import type { WireChangeSet } from '../../src/protocol/schemas.ts';
 import { openStorage } from '../../src/storage/by-address/open-storage.ts';
-import { Device } from '../../src/testing/device.ts';
 import { type ChildServer, startChildServer } from '../support/child-server.ts';
 import { openEngine } from '../support/engine.ts';
 import { startProber } from './prober.ts';
@@ -9,7 +9,6 @@ import type { Scenario } from './scenarios.ts';
 
 /** What the runtime may add by itself, beside what the options allow. */
 export const CONSTANT_BYTES = 48 * 1024 * 1024;
-const BIG_ROWS = 30_000;
 const SAMPLE_MS = 20;
 
 export interface Measured {
@@ -35,7 +34,7 @@ export async function measure(
   scenario: Scenario,
   { owner, dataDir, scale = 1 }: MeasureOptions,
 ): Promise<Measured> {
-  if (scenario.isBig) await fill(dataDir, BIG_ROWS);
+  if (scenario.stored !== undefined) await fill(dataDir, scenario.stored(scale));
   const nodeArgs = ['--import', new URL('watch-loop.mjs', import.meta.url).href];
   const server = await startChildServer(owner, { dataDir, args: scenario.args, nodeArgs });
   const prober = await startProber(owner, server.wsUrl);
@@ -90,18 +89,11 @@ function percentile(values: readonly number[], share: number): number {
 }
 
 /** Straight through the engine: what is tested is the reading. */
-export async function fill(dataDir: string, rows: number): Promise<void> {
+async function fill(dataDir: string, batches: Iterable<readonly WireChangeSet[]>): Promise<void> {
   const storage = await openStorage({ url: `leveldb:${dataDir}`, durability: 'os', dataDir });
   const store = await storage.open('default');
   const { manager } = await openEngine({ store });
-  const device = new Device(1);
-  const set = Object.fromEntries(
-    Array.from({ length: 10 }, (_, i) => [`column_${i}`, `value ${i}`]),
-  );
-  for (let row = 0; row < rows; row += 1000) {
-    const batch = Array.from({ length: 1000 }, (_, i) => ({ pk: [row + i], set }));
-    await manager.apply([device.write(...batch)]);
-  }
+  for (const batch of batches) await manager.apply(batch);
   await manager.close();
   await store.close();
   await storage.close();

@@ -5,9 +5,11 @@
 
 import assert from 'node:assert/strict';
 import { gzipSync } from 'node:zlib';
+import type { WireChangeSet } from '../../src/protocol/schemas.ts';
 import { Device } from '../../src/testing/device.ts';
 import { TestClient } from '../../src/testing/test-client.ts';
 import { type ChildServer, metricOf } from '../support/child-server.ts';
+import { FILTERED_ANSWERS } from './filtered-answers.ts';
 import { sendLongMessages } from './long-messages.ts';
 import type { Load } from './prober.ts';
 import {
@@ -32,8 +34,8 @@ export interface Scenario {
   capBytes: number;
   /** What the well-behaved client writes meanwhile, and before, to have something to compare with. */
   load(scale: number): Load;
-  /** Whether the database is to be big. */
-  isBig?: boolean;
+  /** The batches that the database holds already. */
+  stored?(scale: number): Iterable<readonly WireChangeSet[]>;
   /** For how long the server's loop may be held up at once; default: it isn't looked at. */
   heldUpMsMax?: number;
   attack(context: AttackContext): Promise<Attack>;
@@ -54,6 +56,16 @@ export interface Attack {
 }
 
 const smallLoad = (scale: number): Load => ({ transactions: Math.ceil(400 * scale), bytes: 1000 });
+
+function* bigTable(): Generator<WireChangeSet[]> {
+  const device = new Device(1);
+  const set = Object.fromEntries(
+    Array.from({ length: 10 }, (_, i) => [`column_${i}`, `value ${i}`]),
+  );
+  for (let row = 0; row < 30_000; row += 1000) {
+    yield [device.write(...Array.from({ length: 1000 }, (_, i) => ({ pk: [row + i], set })))];
+  }
+}
 
 /** Resolves when the server has got rid of all of them but the well-behaved client. */
 async function othersGone(server: ChildServer): Promise<void> {
@@ -104,7 +116,7 @@ export const SCENARIOS: readonly Scenario[] = [
     args: ['--limits-queued-bytes-per-socket', String(MIB), '--limits-stalled-ms', '1500'],
     capBytes: MIB,
     load: smallLoad,
-    isBig: true,
+    stored: bigTable,
     async attack(context) {
       const client = await joinStalled(context, 100);
       for (let i = 0; i < 10; i++) client.send({ type: 'get_snapshot' });
@@ -197,6 +209,7 @@ export const SCENARIOS: readonly Scenario[] = [
     attack: sendTinyFrames,
   },
   ...pingFloods(),
+  ...FILTERED_ANSWERS,
   {
     name: 'a message of 100 MB, at once and in fragments',
     args: ['--limits-message-bytes', String(4 * MIB)],

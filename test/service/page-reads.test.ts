@@ -116,7 +116,7 @@ test('DDL that stands behind a page is read one record at a time, by few at once
   ];
   for (const set of ddl) await manager.apply([set]);
   const reads = new PageReads();
-  const bound = { limit: 'limits.answerBytes' as const, bytes: 1024 * 1024 };
+  const bound = { limit: 'limits.answerBytes' as const, bytes: 64 * 1024 * 1024 };
   const budget = new ByteBudget({ total: bound, perClient: bound, onLimit: () => undefined });
   const options = {
     after: await manager.log.cursorFor(undefined),

@@ -54,6 +54,7 @@ async function openHub(store?: KVStore) {
         reserve: (bytes) => memory.reserve(device.siteId, bytes),
         tryReserve: (bytes) => memory.tryReserve(device.siteId, bytes),
         reads,
+        rowReads: (read) => read(),
         hasMemory: (bytes) => memory.hasRoom(device.siteId, bytes),
         fellBehind: () => undefined,
         failed: assert.fail,

@@ -11,18 +11,10 @@ import type { KVStore } from '../../storage/kv-store.ts';
 import { rowKey, tableRange } from '../records/keys.ts';
 import type { Pace } from '../records/pace.ts';
 import { createRow, decodeRow, mergeCell, mergeTombstone, type Row } from '../records/row.ts';
-import { RowReader } from '../records/row-reader.ts';
+import { RowReader, type RowsMemory, UNBOUNDED } from '../records/row-reader.ts';
 import type { TableRecord } from '../records/table-record.ts';
 import { CatalogDraft } from '../tables/catalog-draft.ts';
-import {
-  isOneTable,
-  LongRow,
-  type RowsMemory,
-  readTable,
-  toWireRow,
-  UNBOUNDED,
-  type WireRow,
-} from '../tables/stored-rows.ts';
+import { isOneTable, LongRow, readTable, toWireRow, type WireRow } from '../tables/stored-rows.ts';
 import { isBelowFloor, targetOf } from '../tables/table-names.ts';
 import { mergeMigration } from './table-ddl.ts';
 import { destinationOf, rowIdentity } from './table-emptying.ts';
@@ -129,7 +121,7 @@ export class Preview {
     if (this.#isStored(id)) {
       const view = await this.#context.store.view();
       try {
-        const rows = new RowReader(view, memory.admit, memory.inTurn);
+        const rows = new RowReader(view, memory);
         for await (const entries of rows.read(tableRange('r', id))) {
           for (const [, bytes] of entries) {
             const identity = rowIdentity(decodeRow(bytes));

@@ -15,26 +15,35 @@ export const LONG_ROW_BYTES = 256 * 1024;
  */
 export type AdmitRow = (rowBytes: number) => Promise<void>;
 
+/** The memory for reading rows. */
+export interface RowsMemory {
+  admit: AdmitRow;
+  /** Bounds how many readers may at once meet rows of unknown length. */
+  inTurn: InTurn;
+}
+
+export const UNBOUNDED: RowsMemory = {
+  admit: async () => undefined,
+  inTurn: (read) => read(),
+};
+
 /** Reads rows one array at a time, as `KVReader.iterate` does, but each long one alone. */
 export class RowReader {
   readonly #view: KVView;
-  readonly #admit: AdmitRow;
-  readonly #inTurn: InTurn;
+  readonly #memory: RowsMemory;
 
-  /** @param inTurn bounds how many readers may at once meet rows of unknown length */
-  constructor(view: KVView, admit: AdmitRow, inTurn: InTurn = (read) => read()) {
+  constructor(view: KVView, memory: RowsMemory) {
     this.#view = view;
-    this.#admit = admit;
-    this.#inTurn = inTurn;
+    this.#memory = memory;
   }
 
   async *read(range: KVRange): AsyncGenerator<readonly KVEntry[], void, undefined> {
     let long = yield* this.#readUpToLong(range);
     while (long !== undefined) {
       const { key } = long;
-      await this.#admit(long.bytes);
+      await this.#memory.admit(long.bytes);
       yield* this.#readOne(key);
-      await this.#admit(0);
+      await this.#memory.admit(0);
       long = yield* this.#readUpToLong({ gt: key, lt: range.lt });
     }
   }
@@ -61,7 +70,7 @@ export class RowReader {
     const arrays = this.#view.iterate(range)[Symbol.asyncIterator]();
     try {
       for (;;) {
-        const { done, value } = await this.#inTurn(() => arrays.next());
+        const { done, value } = await this.#memory.inTurn(() => arrays.next());
         if (done) return;
         yield value;
       }

@@ -15,7 +15,7 @@ import { type Head, type Identity, readHead, readHorizon } from '../records/head
 import { tableRange } from '../records/keys.ts';
 import { markAhead, unmark } from '../records/position-marks.ts';
 import { bytesToText, CellScanner } from '../records/row.ts';
-import { type AdmitRow, RowReader } from '../records/row-reader.ts';
+import { RowReader, type RowsMemory, UNBOUNDED } from '../records/row-reader.ts';
 import { decodeListedTombstone } from '../records/row-set.ts';
 import { type LiveTable, migrationToJson } from '../records/table-record.ts';
 import { Catalog } from '../tables/catalog.ts';
@@ -76,19 +76,19 @@ interface Content {
 /**
  * @param checkpoint sent by a client: ignored unless this database's coordinator could have issued
  *   it
- * @param admit default: admits every row at once
+ * @param memory default: unbounded
  */
 export async function openSnapshot(
   view: KVView,
   context: SnapshotContext,
   checkpoint: WireCheckpoint | undefined,
-  admit: AdmitRow = async () => undefined,
+  memory: RowsMemory = UNBOUNDED,
 ): Promise<Snapshot> {
   try {
     const start = await chooseStart(view, context, checkpoint);
     const content = { catalog: await Catalog.load(view), counts: await readCounts(view) };
     const { cursor, hlc: headerHlc } = start;
-    const rows = new RowReader(view, admit);
+    const rows = new RowReader(view, memory);
     const chunks = streamChunks(rows, content, start, () => context.floor());
     const aliases = aliasesOf(content.catalog);
     return { cursor, headerHlc, chunks, aliases, close: () => view.close() };

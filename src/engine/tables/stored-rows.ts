@@ -5,10 +5,9 @@
 import { HLC_MAX } from '../../clock/hlc.ts';
 import { pkIdentity } from '../../protocol/values.ts';
 import type { KVReader, KVView } from '../../storage/kv-store.ts';
-import type { InTurn } from '../records/in-turn.ts';
 import { rowKey, tableRange } from '../records/keys.ts';
 import { decodeRow, type Row } from '../records/row.ts';
-import { type AdmitRow, RowReader } from '../records/row-reader.ts';
+import { RowReader, type RowsMemory } from '../records/row-reader.ts';
 import { isLive, type TableRecord } from '../records/table-record.ts';
 import type { CatalogView } from './catalog.ts';
 import { bearerOf } from './table-names.ts';
@@ -18,17 +17,6 @@ export interface WireRow {
   pk: unknown[];
   valuesByColumn: Map<string, unknown>;
 }
-
-/** The memory for reading the rows of a table. */
-export interface RowsMemory {
-  admit: AdmitRow;
-  inTurn: InTurn;
-}
-
-export const UNBOUNDED: RowsMemory = {
-  admit: async () => undefined,
-  inTurn: (read) => read(),
-};
 
 /** A row is longer than there is memory for. It has not been decoded. */
 export class LongRow extends Error {
@@ -98,14 +86,12 @@ export async function* readRows(
   view: KVView,
   catalog: CatalogView,
   { schema, table }: { schema: string; table: string },
-  { admit, inTurn }: RowsMemory,
+  memory: RowsMemory,
 ): AsyncGenerator<WireRow, void, undefined> {
   try {
     const found = readTable(catalog, schema, table);
     if (found === undefined) return;
-    for await (const entries of new RowReader(view, admit, inTurn).read(
-      tableRange('r', found.id),
-    )) {
+    for await (const entries of new RowReader(view, memory).read(tableRange('r', found.id))) {
       for (const [, bytes] of entries) {
         const row = toWireRow(decodeRow(bytes));
         if (row !== undefined) yield row;
