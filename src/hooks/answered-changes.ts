@@ -7,9 +7,15 @@
 import type { Hlc } from '../clock/hlc.ts';
 import { SITE_ID_BYTES } from '../clock/site-id.ts';
 import { MIGRATION_TYPES, type MigrationType, NAME_LENGTH_MAX } from '../protocol/constants.ts';
-import type { Change, ChangeSet, SchemaMigration } from '../protocol/types.ts';
+import type { WireChangeSet } from '../protocol/schemas.ts';
+import {
+  type Change,
+  type ChangeSet,
+  encodeChangeSet,
+  type SchemaMigration,
+} from '../protocol/types.ts';
 import { decodeValue, encodeValue, type SqlValue, valueFault } from '../protocol/values.ts';
-import { decodeLazily, untouchedOrigin } from '../wire/lazy-change-set.ts';
+import { untouchedOrigin } from '../wire/lazy-change-set.ts';
 
 /** A hook's answer is invalid. The message says what is wrong, and where. */
 export class InvalidAnswer extends Error {
@@ -153,14 +159,13 @@ function readMigration(answer: unknown, path: string): SchemaMigration {
   };
 }
 
-/**
- * Reads a change set. One that the hook has not read stays undecoded, in an object that the hook
- * does not have.
- */
-export function readChangeSet(answer: unknown, path: string): ChangeSet {
+/** Reads a change set. One that the hook has not read is the one that it was made of. */
+export function readChangeSet(answer: unknown, path: string): WireChangeSet {
   demand(isObject(answer), `${path} is a change set`);
-  const origin = untouchedOrigin(answer);
-  if (origin !== undefined) return decodeLazily(origin);
+  return untouchedOrigin(answer) ?? encodeChangeSet(copyChangeSet(answer, path));
+}
+
+function copyChangeSet(answer: Record<string, unknown>, path: string): ChangeSet {
   const { siteId, transactionId, hlc, changes, schemaMigrations } = answer;
   const site = copySiteId(siteId);
   demand(site !== undefined, `${path}.siteId is a Uint8Array of ${SITE_ID_BYTES} bytes`);

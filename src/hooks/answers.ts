@@ -5,7 +5,8 @@
 
 import { SITE_ID_BYTES } from '../clock/site-id.ts';
 import { SyncError } from '../errors/sync-error.ts';
-import type { ChangeSet, RejectedChange } from '../protocol/types.ts';
+import type { WireChangeSet } from '../protocol/schemas.ts';
+import type { RejectedChange } from '../protocol/types.ts';
 import {
   copySiteId,
   demand,
@@ -15,7 +16,7 @@ import {
   readList,
   readValues,
 } from './answered-changes.ts';
-import type { ClientIdentity, ValidationResult } from './types.ts';
+import type { ClientIdentity } from './types.ts';
 
 function isOptionalString(value: unknown): value is string | undefined {
   return value === undefined || typeof value === 'string';
@@ -83,8 +84,15 @@ function readRejection(answer: unknown, path: string): RejectedChange {
   };
 }
 
+/** A `ValidationResult`, with change sets as they are stored. */
+export interface Verdict {
+  approved: WireChangeSet[];
+  rejected: RejectedChange[];
+  atomic?: boolean | undefined;
+}
+
 /** Copies a verdict, so that the hook can't change it later. */
-export function readValidation(answer: unknown): ValidationResult {
+export function readValidation(answer: unknown): Verdict {
   demand(isObject(answer), 'the answer is { approved, rejected }');
   const { approved, rejected, atomic } = answer;
   demand(Array.isArray(approved), 'approved is an array of change sets');
@@ -101,7 +109,7 @@ export function readValidation(answer: unknown): ValidationResult {
 }
 
 /** Copies the change sets that a client may see. */
-export function readChangeSets(answer: unknown): ChangeSet[] {
+export function readChangeSets(answer: unknown): WireChangeSet[] {
   demand(Array.isArray(answer), 'the answer is an array of change sets');
   return readList(answer, '', readChangeSet);
 }

@@ -1,7 +1,7 @@
 /** The `call` argument of hooks, and how code that a hook calls finds the current one. */
 
 import { AsyncLocalStorage } from 'node:async_hooks';
-import type { Hlc } from '../clock/hlc.ts';
+import { decodeHlc, type Hlc, type HlcText } from '../clock/hlc.ts';
 import type { BatchReader } from './reader.ts';
 import type { AppliedCall, ApplyCall, CallOrigin, ChangeOutcome, HookCall } from './types.ts';
 
@@ -50,26 +50,38 @@ export class Call implements HookCall {
 }
 
 export class CallBeforeApply extends Call implements ApplyCall {
-  readonly read: BatchReader;
+  readonly #makeReader: () => BatchReader;
+  #reader: BatchReader | undefined;
   /** Absent, not `false`, if the tables have the names that they were sent under. */
   declare isOtherName?: true;
 
-  constructor(origin: CallOrigin, read: BatchReader, isOtherName: boolean) {
+  constructor(origin: CallOrigin, makeReader: () => BatchReader, isOtherName: boolean) {
     super(origin);
-    this.read = read;
+    this.#makeReader = makeReader;
     if (isOtherName) this.isOtherName = true;
+  }
+
+  get read(): BatchReader {
+    this.#reader ??= this.#makeReader();
+    return this.#reader;
   }
 }
 
 export class CallAfterApply extends Call implements AppliedCall {
-  declare position?: Hlc;
+  readonly #position: HlcText | undefined;
+  #decoded: Hlc | undefined;
   #make: () => ChangeOutcome[];
   #outcomes: ChangeOutcome[] | undefined;
 
-  constructor(origin: CallOrigin, position: Hlc | undefined, make: () => ChangeOutcome[]) {
+  constructor(origin: CallOrigin, position: HlcText | undefined, make: () => ChangeOutcome[]) {
     super(origin);
-    if (position !== undefined) this.position = position;
+    this.#position = position;
     this.#make = make;
+  }
+
+  get position(): Hlc | undefined {
+    if (this.#position !== undefined) this.#decoded ??= decodeHlc(this.#position);
+    return this.#decoded;
   }
 
   get outcomes(): readonly ChangeOutcome[] {

@@ -6,12 +6,11 @@
  */
 
 import type { WebSocket } from 'ws';
-import type { Hlc } from '../clock/hlc.ts';
 import type { WireChangeSet } from '../protocol/schemas.ts';
-import type { ApplyResult, ChangeSet } from '../protocol/types.ts';
-import { decodeLazily, originOf as setAsItCame } from '../wire/lazy-change-set.ts';
+import { decodeLazily } from '../wire/lazy-change-set.ts';
 import { readAddedIdentity } from './added-identity.ts';
 import { readIdentity, readPermission } from './answers.ts';
+import { type ApplyOutcome, type BeforeApplyOptions, copyResult } from './apply-calls.ts';
 import { Call, CallAfterApply, CallBeforeApply } from './call.ts';
 import { originOf } from './call-origin.ts';
 import { readFilterAnswer } from './filter-answer.ts';
@@ -19,43 +18,14 @@ import { HookInvoker, type HookInvokerOptions } from './hook-invoker.ts';
 import type { Invocation, InvokedModule } from './hook-step.ts';
 import type { HookName } from './kinds.ts';
 import { Lineage } from './lineage.ts';
-import { type BatchReader, readNothing } from './reader.ts';
+import { readNothing } from './reader.ts';
 import type { HookAnswer } from './refusal.ts';
-import type {
-  AuthContext,
-  CallOrigin,
-  ChangeOutcome,
-  ClientIdentity,
-  SyncOperation,
-} from './types.ts';
-import { type Judged, verdictReader } from './verdict-on-changes.ts';
+import { ShownSets } from './shown-sets.ts';
+import type { AuthContext, ClientIdentity, SyncOperation } from './types.ts';
+import { type Judged, type Left, readVerdict } from './verdict-on-changes.ts';
 
 /** What a transport knows of a client; the chain adds the signal. */
 export type AuthRequest = Omit<AuthContext, 'signal'>;
-
-/** The result of a batch. */
-export interface ApplyOutcome {
-  result: ApplyResult;
-  /** See `AppliedCall`. */
-  position?: Hlc | undefined;
-  /** See `HookChain`. */
-  origin?: CallOrigin;
-  /** Makes the outcomes of the `AppliedCall`, for each module anew. */
-  outcomes?(): ChangeOutcome[];
-}
-
-export interface BeforeApplyOptions {
-  signal?: AbortSignal | undefined;
-  /** See `HookChain`. */
-  origin?: CallOrigin;
-  /** See `ApplyCall`. */
-  isOtherName?: boolean;
-  /**
-   * Makes the `read` of a call: each module has its own, with what it approves. Default: an empty
-   * one.
-   */
-  reader?(): BatchReader;
-}
 
 /**
  * The `signal` of a method is the caller's: aborting it gives the call up. `origin` is that of the
@@ -91,7 +61,7 @@ export class HookChain {
     answers: HookAnswer[] = [],
   ): Promise<ClientIdentity | undefined> {
     const invocation: Invocation<ClientIdentity | undefined> = {
-      run: (hooks, call) => hooks.onAuthenticate?.({ ...request, signal: call.signal }),
+      run: ({ hooks }, call) => hooks.onAuthenticate?.({ ...request, signal: call.signal }),
       read: readIdentity,
       ...loggingIn(request, signal, answers),
     };
@@ -110,7 +80,7 @@ export class HookChain {
     answers: HookAnswer[] = [],
   ): Promise<ClientIdentity> {
     return this.#invoker.pipeline('onAuthenticated', client, (known) => ({
-      run: (hooks, call) => hooks.onAuthenticated?.(known, call),
+      run: ({ hooks }, call) => hooks.onAuthenticated?.(known, call),
       read: (answer) => readAddedIdentity(known, answer),
       ...loggingIn(request, signal, answers),
     }));
@@ -127,7 +97,7 @@ export class HookChain {
     origin = originOf(client),
     answers?: HookAnswer[],
   ): Promise<void> {
-    const run: Run = (hooks, call) => hooks.onAuthorize?.(client, { ...operation }, call);
+    const run: Run = ({ hooks }, call) => hooks.onAuthorize?.(client, { ...operation }, call);
     const newCall = () => new Call(origin);
     const invocation = { run, read: readPermission, newCall, signal };
     return this.#invoker.all('onAuthorize', client, invocation, answers);
@@ -141,44 +111,48 @@ export class HookChain {
     return this.#invoker.running.backpressureOn(databaseId);
   }
 
-  /** The changes that the modules approve, in a new array, and why they rejected the others. */
-  beforeApply(
+  /** The changes that the modules approve, and why they rejected the others. */
+  async beforeApply(
     client: ClientIdentity,
-    changes: readonly ChangeSet[],
+    changes: readonly WireChangeSet[],
     options: BeforeApplyOptions = {},
   ): Promise<Judged> {
-    const { signal, isOtherName = false } = options;
+    const { signal, isOtherName = false, shown = new ShownSets() } = options;
     const { origin = originOf(client), reader = readNothing } = options;
-    const newCall = () => new CallBeforeApply(origin, reader(), isOtherName);
-    // A hook may sort or cut the array that it gets, so the caller's is copied.
+    const newCall = () => new CallBeforeApply(origin, reader, isOtherName);
     const lineage = new Lineage();
-    const initial: Judged = { approved: [...changes], rejected: [], lineage };
-    return this.#invoker.pipeline('onBeforeApplyChanges', initial, ({ approved, rejected }) => {
+    const all: Left = { approved: changes, rejected: [] };
+    const judged = await this.#invoker.pipeline('onBeforeApplyChanges', all, (left) => {
+      const { approved, rejected } = left;
       if (approved.length === 0) return undefined;
-      const readVerdict = verdictReader(approved, lineage);
-      const run: Run<CallBeforeApply> = (hooks, call) =>
-        hooks.onBeforeApplyChanges?.(client, approved, call);
-      const read = (answer: unknown): Judged => {
-        const verdict = readVerdict(answer);
+      const run: Run<CallBeforeApply> = (module, call) =>
+        module.hooks.onBeforeApplyChanges?.(client, shown.showFirst(module, approved), call);
+      const read = (answer: unknown): Left => {
+        const verdict = readVerdict(approved, answer, lineage);
+        if (verdict.approved !== approved) shown.forgetTouched();
         const said = rejected.length === 0 ? verdict.rejected : rejected.concat(verdict.rejected);
-        return { approved: verdict.approved, rejected: said, lineage };
+        return { approved: verdict.approved, rejected: said };
       };
       return { run, read, newCall, signal };
     });
+    return { ...judged, lineage };
   }
 
   /** Invokes the hooks without waiting for them; never throws. */
   afterApply(
     client: ClientIdentity,
-    changes: readonly ChangeSet[],
-    { result, position, outcomes = () => [], origin = originOf(client) }: ApplyOutcome,
+    changes: readonly WireChangeSet[],
+    {
+      result,
+      position,
+      shown = new ShownSets(),
+      outcomes = () => [],
+      origin = originOf(client),
+    }: ApplyOutcome,
   ): void {
-    let own: readonly ChangeSet[] | undefined = changes;
-    // Each hook gets its own copy of the result: the caller may send it while a hook still has it.
-    const run: Run<CallAfterApply> = (hooks, call) => {
-      const sets = own ?? changes.map(anew);
-      own = undefined;
-      return hooks.onAfterApplyChanges?.(client, [...sets], copyResult(result), call);
+    const run: Run<CallAfterApply> = (module, call) => {
+      const sets = shown.show(module, changes);
+      return module.hooks.onAfterApplyChanges?.(client, sets, copyResult(result), call);
     };
     const newCall = () => new CallAfterApply(origin, position, outcomes);
     this.#invoker.notify('onAfterApplyChanges', client, { run, read: () => undefined, newCall });
@@ -194,8 +168,9 @@ export class HookChain {
     const newCall = () => new Call(origin);
     return this.#invoker.pipeline('onBeforeSendChanges', changes, (left) => {
       if (left.length === 0) return undefined;
-      const { shown, read } = readFilterAnswer(left);
-      const run: Run = (hooks, call) => hooks.onBeforeSendChanges?.(client, shown, call);
+      const run: Run = ({ hooks }, call) =>
+        hooks.onBeforeSendChanges?.(client, left.map(decodeLazily), call);
+      const read = (answer: unknown) => readFilterAnswer(left, answer);
       return { run, read, newCall, signal };
     });
   }
@@ -293,20 +268,5 @@ function loggingIn(request: AuthRequest, signal: AbortSignal | undefined, answer
     signal,
     secret: request.token,
     onRefusal: (answer: HookAnswer) => answers.push(answer),
-  };
-}
-
-/** The original change set, even if another hook has changed its object. */
-function anew(changeSet: ChangeSet): ChangeSet {
-  const origin = setAsItCame(changeSet);
-  return origin === undefined ? structuredClone(changeSet) : decodeLazily(origin);
-}
-
-function copyResult(result: ApplyResult): ApplyResult {
-  const { rejected, conflicting } = result;
-  return {
-    ...result,
-    ...(rejected && { rejected: structuredClone(rejected) }),
-    ...(conflicting && { conflicting: structuredClone(conflicting) }),
   };
 }

@@ -4,50 +4,42 @@
  * than that.
  */
 
-import { encodeHlc } from '../clock/hlc.ts';
 import type { WireChange, WireChangeSet, WireMigration } from '../protocol/schemas.ts';
-import { type ChangeSet, encodeChange, encodeMigration } from '../protocol/types.ts';
 import { decodeValue, encodeValue, pkIdentity } from '../protocol/values.ts';
-import { decodeLazily, untouchedOrigin } from '../wire/lazy-change-set.ts';
 import { InvalidAnswer } from './answered-changes.ts';
 import { readChangeSets } from './answers.ts';
 
-export interface Filtering {
-  /** The hook's argument, which it may cut and change. */
-  shown: ChangeSet[];
-  /** The remaining change sets. An unchanged one is the same object. @throws InvalidAnswer */
-  read(answer: unknown): WireChangeSet[];
+/**
+ * The remaining change sets. An unchanged one is the same object.
+ * @param changeSets that the hook was given; each has a position of its own
+ * @throws InvalidAnswer
+ */
+export function readFilterAnswer(
+  changeSets: readonly WireChangeSet[],
+  answer: unknown,
+): WireChangeSet[] {
+  const answers = readChangeSets(answer);
+  const leftByPosition = new Map<string, WireChangeSet>();
+  for (const [i, changeSet] of answers.entries()) {
+    const { hlc } = changeSet;
+    if (leftByPosition.has(hlc)) throw new InvalidAnswer(`[${i}] comes a second time`);
+    leftByPosition.set(hlc, changeSet);
+  }
+  const left = changeSets.flatMap((given) => {
+    const changeSet = leftByPosition.get(given.hlc);
+    leftByPosition.delete(given.hlc);
+    return changeSet === undefined ? [] : [filterSet(given, changeSet)];
+  });
+  const [added] = leftByPosition.values();
+  if (added !== undefined) {
+    throw new InvalidAnswer(`[${answers.indexOf(added)}].hlc is of none that was to be sent`);
+  }
+  return left.filter((set) => set.changes.length > 0 || set.schemaMigrations.length > 0);
 }
 
-/** @param changeSets each has a position of its own */
-export function readFilterAnswer(changeSets: readonly WireChangeSet[]): Filtering {
-  const read = (answer: unknown): WireChangeSet[] => {
-    const answers = readChangeSets(answer);
-    const leftByPosition = new Map<string, ChangeSet>();
-    for (const [i, changeSet] of answers.entries()) {
-      const position = untouchedOrigin(changeSet)?.hlc ?? encodeHlc(changeSet.hlc);
-      if (leftByPosition.has(position)) throw new InvalidAnswer(`[${i}] comes a second time`);
-      leftByPosition.set(position, changeSet);
-    }
-    const left = changeSets.flatMap((given) => {
-      const changeSet = leftByPosition.get(given.hlc);
-      leftByPosition.delete(given.hlc);
-      return changeSet === undefined ? [] : [filterSet(given, changeSet)];
-    });
-    const [added] = leftByPosition.values();
-    if (added !== undefined) {
-      throw new InvalidAnswer(`[${answers.indexOf(added)}].hlc is of none that was to be sent`);
-    }
-    return left.filter((set) => set.changes.length > 0 || set.schemaMigrations.length > 0);
-  };
-  return { shown: changeSets.map(decodeLazily), read };
-}
-
-function filterSet(given: WireChangeSet, left: ChangeSet): WireChangeSet {
-  if (untouchedOrigin(left) === given) return given;
-  const leftByKey = new Map(
-    left.changes.map(encodeChange).map((change) => [changeKey(change), change] as const),
-  );
+function filterSet(given: WireChangeSet, left: WireChangeSet): WireChangeSet {
+  if (left === given) return given;
+  const leftByKey = new Map(left.changes.map((change) => [changeKey(change), change] as const));
   const changes = given.changes.flatMap((change) => {
     const key = changeKey(change);
     const kept = leftByKey.get(key);
@@ -60,7 +52,7 @@ function filterSet(given: WireChangeSet, left: ChangeSet): WireChangeSet {
       `a change of table ${JSON.stringify(added.table)} is none that was to be sent; it may be left out or given another value`,
     );
   }
-  const keptMigrations = new Set(left.schemaMigrations.map(encodeMigration).map(migrationKey));
+  const keptMigrations = new Set(left.schemaMigrations.map(migrationKey));
   const schemaMigrations = given.schemaMigrations.filter((migration) =>
     keptMigrations.has(migrationKey(migration)),
   );

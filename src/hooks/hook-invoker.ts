@@ -8,8 +8,9 @@
 import type { SyncError } from '../errors/sync-error.ts';
 import type { Logger } from '../logging/logger.ts';
 import { type Call, runCall } from './call.ts';
-import type { HookStep, Invocation, InvokedModule, Reading, Signals } from './hook-step.ts';
+import type { HookStep, Invocation, InvokedModule, Reading } from './hook-step.ts';
 import { type HookName, type HookOfKind, recordByHook } from './kinds.ts';
+import { findAborted, type Signals } from './on-abort.ts';
 import {
   describeBriefly,
   type Failure,
@@ -63,7 +64,7 @@ function compileStep(
   options: HookInvokerOptions,
   { running, lines }: { running: RunningCalls; lines: RefusalLines },
 ): HookStep {
-  const { name, hooks, timeoutMs = options.timeoutMs } = module;
+  const { name, timeoutMs = options.timeoutMs } = module;
   const observe = options.observer?.(hook, name);
 
   const secondsSince = (startedAtMs: number) => (performance.now() - startedAtMs) / 1000;
@@ -125,7 +126,7 @@ function compileStep(
     signals: Signals,
   ): Value | Promise<Value> {
     const startedAtMs = performance.now();
-    const aborted = signals.find((signal) => signal?.aborted);
+    const aborted = findAborted(signals);
     if (aborted !== undefined) {
       throw refuse(invocation, undefined, 'aborted', aborted.reason, startedAtMs);
     }
@@ -133,7 +134,7 @@ function compileStep(
     let answer: unknown;
     try {
       call = invocation.newCall();
-      answer = runCall(call, invocation.run, hooks);
+      answer = runCall(call, invocation.run, module);
       if (isThenable(answer)) return wait(invocation, call, answer, signals, startedAtMs);
     } catch (error) {
       throw refuse(invocation, call, 'error', error, startedAtMs);

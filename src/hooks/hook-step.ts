@@ -2,8 +2,8 @@
 
 import type { Call } from './call.ts';
 import type { LoadedHooks } from './loaded-hooks.ts';
+import type { Signals } from './on-abort.ts';
 import type { HookAnswer, Refusal } from './refusal.ts';
-import type { CoordinatorHooks } from './types.ts';
 
 /** What the invoker needs of a module. */
 export type InvokedModule = Pick<LoadedHooks, 'name' | 'hooks' | 'timeoutMs'> &
@@ -22,13 +22,11 @@ export interface Reading<Value> {
 /** How the modules are invoked. */
 export interface Invocation<Value, C extends Call = Call> extends Reading<Value> {
   newCall(): C;
-  /** Calls the hook as a method, so that a class instance keeps its `this`. */
-  run(hooks: CoordinatorHooks, call: C): unknown;
+  /** Calls the module's hook as a method, so that a class instance keeps its `this`. */
+  run(module: InvokedModule, call: C): unknown;
   /** The caller's signal: aborting it gives the call up. */
   signal?: AbortSignal | undefined;
 }
-
-export type Signals = readonly (AbortSignal | undefined)[];
 
 /** One hook of one module. */
 export interface HookStep {

@@ -23,3 +23,10 @@ export function onAbort(signal: AbortSignal, listener: AbortListener): () => voi
   listeners.add(listener);
   return () => listeners.delete(listener);
 }
+
+export type Signals = readonly (AbortSignal | undefined)[];
+
+export function findAborted(signals: Signals): AbortSignal | undefined {
+  for (const signal of signals) if (signal?.aborted) return signal;
+  return undefined;
+}

@@ -5,6 +5,7 @@
 
 import { encodeHlc } from '../clock/hlc.ts';
 import type { ApplyResult, ChangeSet } from '../protocol/types.ts';
+import { decodeLazily } from '../wire/lazy-change-set.ts';
 import { InvalidAnswer } from './answered-changes.ts';
 import { readChangeSets, readValidation } from './answers.ts';
 import { CallAfterApply } from './call.ts';
@@ -74,7 +75,8 @@ function aboutTables(hooks: CoordinatorHooks, tables: TableMap<true>): Coordinat
       const answer: unknown = hooks.onBeforeApplyChanges?.(client, parts.seen, call);
       return whenAnswered(answer, (verdict) => {
         const { approved, rejected, atomic } = readValidation(verdict);
-        return { approved: parts.join(approved), rejected, atomic } satisfies ValidationResult;
+        const left = parts.join(approved.map(decodeLazily));
+        return { approved: left, rejected, atomic } satisfies ValidationResult;
       });
     };
   }
@@ -83,7 +85,7 @@ function aboutTables(hooks: CoordinatorHooks, tables: TableMap<true>): Coordinat
       const parts = new Parts(changeSets, tables);
       if (parts.seen.length === 0) return changeSets;
       const answer: unknown = hooks.onBeforeSendChanges?.(client, parts.seen, call);
-      return whenAnswered(answer, (left) => parts.join(readChangeSets(left)));
+      return whenAnswered(answer, (left) => parts.join(readChangeSets(left).map(decodeLazily)));
     };
   }
   if (hooks.onAfterApplyChanges !== undefined) {

@@ -1,45 +1,45 @@
 /** Reads the verdict of one module on change sets. */
 
 import type { WireChangeSet } from '../protocol/schemas.ts';
-import { type ChangeSet, encodeChangeSet } from '../protocol/types.ts';
-import { decodeLazily, originOf, untouchedOrigin } from '../wire/lazy-change-set.ts';
+import type { RejectedChange } from '../protocol/types.ts';
 import { readValidation } from './answers.ts';
 import { OTHER_REJECTED, withoutTorn } from './atomic.ts';
 import { refuseContradictions } from './contradictions.ts';
 import { GivenBack } from './given-back.ts';
 import type { Lineage } from './lineage.ts';
-import type { ValidationResult } from './types.ts';
+
+/** What modules have left of change sets, and said of the others. */
+export interface Left {
+  /** An unchanged change set is the same object, and so are all if the hook has changed none. */
+  approved: readonly WireChangeSet[];
+  rejected: readonly RejectedChange[];
+}
 
 /** The verdict of the modules of a chain. */
-export interface Judged extends ValidationResult {
-  /**
-   * The origins of its items, which are those of each change set's origin: see `untouchedOrigin`.
-   */
+export interface Judged extends Left {
+  /** The origins of all items of `approved`. */
   lineage: Lineage;
 }
 
 /**
- * To be called before the hook gets the change sets, since it may change them.
+ * Reads the verdict of a hook on the change sets that it was given.
  * @param lineage gets the verdict
- * @returns reads the hook's answer, or throws an InvalidAnswer
+ * @throws InvalidAnswer
  */
-export function verdictReader(
-  changeSets: readonly ChangeSet[],
+export function readVerdict(
+  given: readonly WireChangeSet[],
+  answer: unknown,
   lineage: Lineage,
-): (answer: unknown) => ValidationResult {
-  const given = changeSets.map((set) => originOf(set) ?? encodeChangeSet(set));
-  return (answer) => {
-    const { approved, rejected, atomic } = readValidation(answer);
-    const back = approved.map((set) => untouchedOrigin(set) ?? encodeChangeSet(set));
-    if (rejected.length === 0 && isSame(given, back)) return { approved, rejected };
-    const answers = new GivenBack(given, back);
-    refuseContradictions(given, answers, rejected);
-    const left = atomic ? withoutTorn(given, back, answers) : back;
-    const others = isSame(left, back) ? [] : [OTHER_REJECTED];
-    const said = [...rejected, ...others];
-    lineage.judged(given, answers, left, said);
-    return { approved: left.map(decodeLazily), rejected: said };
-  };
+): Left {
+  const { approved: back, rejected, atomic } = readValidation(answer);
+  if (rejected.length === 0 && isSame(given, back)) return { approved: given, rejected };
+  const answers = new GivenBack(given, back);
+  refuseContradictions(given, answers, rejected);
+  const left = atomic ? withoutTorn(given, back, answers) : back;
+  const others = isSame(left, back) ? [] : [OTHER_REJECTED];
+  const said = [...rejected, ...others];
+  lineage.judged(given, answers, left, said);
+  return { approved: left, rejected: said };
 }
 
 function isSame(given: readonly WireChangeSet[], back: readonly WireChangeSet[]): boolean {

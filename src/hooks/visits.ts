@@ -44,7 +44,7 @@ export class Visits {
    */
   async connect(client: ClientIdentity, socket: WebSocket, signal?: AbortSignal): Promise<void> {
     let invoked = 0;
-    const run: Run = (hooks, call) => {
+    const run: Run = ({ hooks }, call) => {
       invoked++;
       return hooks.onClientConnect?.(client, socket, call);
     };
@@ -78,7 +78,7 @@ export class Visits {
         hooks.onClientHandover !== undefined || hooks.onClientConnect === undefined,
     );
     this.#add(client, knowing);
-    this.#notify('onClientHandover', client, steps.onClientHandover, (hooks, call) =>
+    this.#notify('onClientHandover', client, steps.onClientHandover, ({ hooks }, call) =>
       hooks.onClientHandover?.(client, call),
     );
   }
@@ -107,7 +107,7 @@ export class Visits {
   }
 
   #notifyGone(client: ClientIdentity, knowing: Knowing): void {
-    this.#notify('onClientDisconnect', client, knowing, (hooks, call) =>
+    this.#notify('onClientDisconnect', client, knowing, ({ hooks }, call) =>
       hooks.onClientDisconnect?.(client, call),
     );
   }

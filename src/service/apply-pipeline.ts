@@ -3,7 +3,7 @@
  * notify. It never answers before the batch is durable.
  */
 
-import { decodeHlc, type HlcText } from '../clock/hlc.ts';
+import type { HlcText } from '../clock/hlc.ts';
 import { type SiteIdText, siteIdToText } from '../clock/site-id.ts';
 import type { BatchOutcome, Unapplied } from '../engine/merge/batch.ts';
 import { toCompensation } from '../engine/merge/compensation.ts';
@@ -13,11 +13,11 @@ import type { SyncManager } from '../engine/sync-manager.ts';
 import { SyncError } from '../errors/sync-error.ts';
 import { originOf } from '../hooks/call-origin.ts';
 import type { HookChain } from '../hooks/chain.ts';
+import { ShownSets } from '../hooks/shown-sets.ts';
 import type { CallOrigin, ChangeOutcome, ClientIdentity } from '../hooks/types.ts';
 import { CHANGES_BUCKETS, Distribution, SECONDS_BUCKETS } from '../metrics/counts.ts';
 import type { WireChangeSet } from '../protocol/schemas.ts';
 import type { ApplyResult, RejectedChange } from '../protocol/types.ts';
-import { decodeLazily } from '../wire/lazy-change-set.ts';
 import { toApplyOperation } from './apply-operation.ts';
 import {
   type Asking,
@@ -68,6 +68,7 @@ interface ValidatedBatch extends Asking {
   database: DatabaseAccess;
   changeSets: readonly WireChangeSet[];
   sender: Sender;
+  shown: ShownSets;
   line: BatchLine;
   /** The batch has its place in the queue. */
   accept(): void;
@@ -91,6 +92,7 @@ interface Told {
   result: ApplyResult;
   unapplied: readonly Unapplied[];
   position: HlcText;
+  shown: ShownSets;
   outcomes(): ChangeOutcome[];
 }
 
@@ -197,7 +199,9 @@ export class ApplyPipeline {
       const again = <T>(apply: () => Promise<T>) => line.again(number, apply);
       // Ends a long merge whose client has gone: the client will send the batch again.
       const goOn = () => this.#refuseLate(signal);
-      const batch = { ...asking, database, changeSets, sender, line, accept, admit, again, goOn };
+      const shown = new ShownSets();
+      const steps = { accept, admit, again, goOn };
+      const batch = { ...asking, database, changeSets, sender, shown, line, ...steps };
       const { manager, corrected, approved, rejected, outcome } = hooks.isSerialIn(database.id)
         ? await this.#mergeInTurn(batch)
         : await this.#merge(batch);
@@ -216,7 +220,8 @@ export class ApplyPipeline {
         outcomesOf({ sent: changeSets, corrected, rejected, unapplied, identity });
       const stored = withoutForeign(approved, foreign);
       const own = stored.compensations.map((set) => toCompensation(set, identity));
-      this.#tell(asking, [...stored.changeSets, ...own], { result, position, outcomes, unapplied });
+      const told = { result, position, shown, outcomes, unapplied };
+      this.#tell(asking, [...stored.changeSets, ...own], told);
       // A refused change was new as well, so the changes after it must not be skipped.
       const hadNews = applied > 0 || rejected.length > 0;
       const { hidden, conflicting } = await conflictingFor(
@@ -314,12 +319,11 @@ export class ApplyPipeline {
   }
 
   async #validate(batch: ValidatedBatch): Promise<Validated> {
-    const { hooks, client, origin, database, changeSets, sender } = batch;
+    const { hooks, client, origin, database, changeSets, sender, shown } = batch;
     const { rows } = this.#options.hookMemory(holderOf(client, client.remoteAddress));
     const accepted = this.#accepted;
     const reader = () => new PreviewReader({ database, sender, accepted, rows });
-    const given = changeSets.map(decodeLazily);
-    const verdict = await hooks.beforeApply(client, given, { origin, reader });
+    const verdict = await hooks.beforeApply(client, changeSets, { origin, reader, shown });
     const { manager } = await database.open();
     const { approved, lineage } = await judgeUnderAllNames(
       verdict,
@@ -349,17 +353,17 @@ export class ApplyPipeline {
   #tell(
     { hooks, client, origin }: Asking,
     changeSets: readonly WireChangeSet[],
-    { result, unapplied, position, outcomes }: Told,
+    { result, unapplied, position, shown, outcomes }: Told,
   ): void {
     if (!hooks.has.onAfterApplyChanges) return;
     this.#work.begun();
     hooks.retain();
     // In this turn of the event loop: a parsed batch must not live until the next one.
     process.nextTick(() => {
-      hooks.afterApply(client, changeSets.map(decodeLazily), {
-        ...{ result: withConflicting(result, conflictingOf(unapplied)), outcomes, origin },
-        position: result.applied > 0 ? decodeHlc(position) : undefined,
-      });
+      const all = withConflicting(result, conflictingOf(unapplied));
+      const newest = result.applied > 0 ? position : undefined;
+      const outcome = { result: all, position: newest, shown, outcomes, origin };
+      hooks.afterApply(client, changeSets, outcome);
       hooks.release();
       this.#work.ended();
     });

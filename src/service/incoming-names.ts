@@ -11,11 +11,10 @@ import { isChange, itemsOf, type WireItem } from '../hooks/given-back.ts';
 import { Lineage } from '../hooks/lineage.ts';
 import type { Judged } from '../hooks/verdict-on-changes.ts';
 import type { WireChange, WireChangeSet, WireMigration } from '../protocol/schemas.ts';
-import { type ChangeSet, encodeChangeSet, type RejectedChange } from '../protocol/types.ts';
-import { decodeLazily, untouchedOrigin } from '../wire/lazy-change-set.ts';
+import type { RejectedChange } from '../protocol/types.ts';
 import { isLeftAlone } from './corrections.ts';
 
-type Ask = (changeSets: readonly ChangeSet[]) => Promise<Judged>;
+type Ask = (changeSets: readonly WireChangeSet[]) => Promise<Judged>;
 
 /**
  * A change to a table with more other names is refused, since each name costs a call of the
@@ -48,7 +47,7 @@ export async function judgeUnderAllNames(
 ): Promise<JudgedUnderAll> {
   const finder = new NameFinder(aliases);
   const { lineage } = verdict;
-  let approved = verdict.approved.map((set) => untouchedOrigin(set) ?? encodeChangeSet(set));
+  let { approved } = verdict;
   if (aliases.areNone) return { approved, lineage };
   for (let i = 0; ; i++) {
     const concerned = approved.filter((set) => finder.hasOther(set, i));
@@ -113,7 +112,7 @@ class RenamedSet {
   readonly #renamed: readonly Renamed[];
   /** From the other name to the written one. */
   readonly written = new Map<string, string>();
-  readonly set: ChangeSet;
+  readonly set: WireChangeSet;
 
   constructor(origin: WireChangeSet, finder: NameFinder, i: number) {
     this.#origin = origin;
@@ -133,11 +132,11 @@ class RenamedSet {
       return { item, asked, isRenamed: found !== undefined };
     });
     this.#renamed = [...changes, ...migrations];
-    this.set = decodeLazily({
+    this.set = {
       ...origin,
       changes: changes.map(({ asked }) => asked),
       schemaMigrations: migrations.map(({ asked }) => asked),
-    });
+    };
   }
 
   restore(left: Left, lineage: Lineage): WireChangeSet[] {
@@ -196,8 +195,7 @@ class Left {
 
   constructor({ approved, lineage }: Judged) {
     this.#lineage = lineage;
-    const sets = approved.map((set) => untouchedOrigin(set) ?? encodeChangeSet(set));
-    for (const item of sets.flatMap(itemsOf)) this.#answers.set(lineage.originalOf(item), item);
+    for (const item of approved.flatMap(itemsOf)) this.#answers.set(lineage.originalOf(item), item);
   }
 
   answerTo(asked: WireItem): WireItem | undefined {

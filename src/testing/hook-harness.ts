@@ -192,14 +192,13 @@ export async function askHooks(
         ...operation,
       } as SyncOperation),
     async beforeApply(...changeSets) {
-      const sets = changeSets.map(decodeLazily);
-      const { approved, rejected } = await chain().beforeApply(identity, sets, { reader });
-      return { approved, rejected };
+      const { approved, rejected } = await chain().beforeApply(identity, changeSets, { reader });
+      return { approved: approved.map(decodeLazily), rejected: [...rejected] };
     },
     async afterApply(...changeSets) {
       const applied = changeSets.reduce((sum, { changes }) => sum + changes.length, 0);
       const result = { applied, skipped: 0, conflicts: 0, transactions: changeSets.length };
-      chain().afterApply(identity, changeSets.map(decodeLazily), { result });
+      chain().afterApply(identity, changeSets, { result });
       await chain().settled();
     },
     beforeSend: (...changeSets) => chain().beforeSend(identity, changeSets),

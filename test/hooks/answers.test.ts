@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { InvalidAnswer } from '../../src/hooks/answered-changes.ts';
 import { readChangeSets, readIdentity, readValidation } from '../../src/hooks/answers.ts';
-import { decodeChangeSet } from '../../src/protocol/types.ts';
 import { Device } from '../../src/testing/device.ts';
 import { decodeLazily, untouchedOrigin } from '../../src/wire/lazy-change-set.ts';
 import { changeSet, SITE } from './support.ts';
@@ -44,7 +43,7 @@ test('what the hook goes on to do with its answer changes nothing', () => {
   given.changes.length = 0;
   unseen.changes = [];
   assert.equal(approved[0]?.changes.length, 1);
-  assert.deepEqual(approved[1]?.changes, decodeChangeSet(wire).changes);
+  assert.equal(approved[1], wire);
 });
 
 test('what hides changes behind a proxy, or inherits the rest, is taken at its word', () => {

@@ -19,7 +19,15 @@ import { decodeChangeSet } from '../../src/protocol/types.ts';
 import { Device } from '../../src/testing/device.ts';
 import { TestClient } from '../../src/testing/test-client.ts';
 import { startServer, temporaryDirectory } from '../support/server.ts';
-import { CLIENT, changeSet, RESULT, setUpModule, surroundings, testChain } from './support.ts';
+import {
+  afterApply,
+  CLIENT,
+  changeSet,
+  RESULT,
+  setUpModule,
+  surroundings,
+  testChain,
+} from './support.ts';
 
 function readLines(path: string): Record<string, unknown>[] {
   const text = readFileSync(path, 'utf8');
@@ -35,7 +43,7 @@ async function start(t: TestContext, options: Partial<AuditLogOptions> = {}) {
   const module = await setUpModule(t, auditLog, { file, ...options });
   const chain = testChain([module.hooks], { timeoutMs: 5000 });
   const tell = async (transactionId: string) => {
-    chain.afterApply(CLIENT, [changeSet(transactionId)], { result: RESULT });
+    afterApply(chain, CLIENT, [changeSet(transactionId)], { result: RESULT });
     await chain.drain(5000);
   };
   return { file, module, chain, tell };
@@ -171,7 +179,7 @@ test('a reload while lines are written loses none and tears none', async (t) => 
   let told = 0;
   const tell = () => {
     for (let i = 0; i < 20; i++) {
-      host.chain.afterApply(CLIENT, [changeSet(`${told++}`)], { result: RESULT });
+      afterApply(host.chain, CLIENT, [changeSet(`${told++}`)], { result: RESULT });
     }
   };
   for (let i = 0; i < 5; i++) {
@@ -198,7 +206,7 @@ test('without values a line is as long as its changes are many, whatever their n
     device.write({ pk: new Array(10_000).fill(7), set: { [long]: 1 } }),
   ];
   const rejected = [{ reason: long, table: 't', pk: [long] }];
-  chain.afterApply(CLIENT, sets.map(decodeChangeSet), { result: { ...RESULT, rejected } });
+  afterApply(chain, CLIENT, sets.map(decodeChangeSet), { result: { ...RESULT, rejected } });
   await chain.drain(5000);
   const lines = readFileSync(file, 'utf8').split('\n').filter(Boolean);
   assert.equal(lines.length, 4);

@@ -3,13 +3,23 @@
 import assert from 'node:assert/strict';
 import { createHook } from 'node:async_hooks';
 import { describe, it, test } from 'node:test';
+import { encodeHlc } from '../../src/clock/hlc.ts';
 import { SyncError } from '../../src/errors/sync-error.ts';
 import { HOOK_NAMES } from '../../src/hooks/kinds.ts';
 import type { AuthContext, CoordinatorHooks } from '../../src/hooks/types.ts';
 import { type ApplyResult, type ChangeSet, encodeChangeSet } from '../../src/protocol/types.ts';
 import { Device } from '../../src/testing/device.ts';
-import { decodeLazily } from '../../src/wire/lazy-change-set.ts';
-import { CALLS, CLIENT, changeSet, REQUEST, RESULT, SITE, testChain } from './support.ts';
+import {
+  afterApply,
+  beforeApply,
+  CALLS,
+  CLIENT,
+  changeSet,
+  REQUEST,
+  RESULT,
+  SITE,
+  testChain,
+} from './support.ts';
 
 describe('onAuthenticate', () => {
   it('takes the first identity and asks no further', async () => {
@@ -116,7 +126,7 @@ describe('onBeforeApplyChanges', () => {
     };
     const chain = testChain([rejecting('a'), watching, rejecting('b')]);
     const changes = [changeSet('1', 'a'), changeSet('2', 'b'), changeSet('3', 'c')];
-    const { approved, rejected } = await chain.beforeApply(CLIENT, changes);
+    const { approved, rejected } = await beforeApply(chain, CLIENT, changes);
     assert.deepEqual(seen, ['2', '3']);
     assert.deepEqual(approved, [changes[2]]);
     assert.deepEqual(rejected, [
@@ -134,7 +144,7 @@ describe('onBeforeApplyChanges', () => {
         }),
       },
     ]);
-    const { approved } = await chain.beforeApply(CLIENT, [changeSet('1')]);
+    const { approved } = await beforeApply(chain, CLIENT, [changeSet('1')]);
     assert.deepEqual(approved, [changeSet('1!')]);
   });
 
@@ -143,10 +153,10 @@ describe('onBeforeApplyChanges', () => {
       rejecting('todo'),
       { onBeforeApplyChanges: () => assert.fail('not asked') },
     ]);
-    const { approved, rejected } = await chain.beforeApply(CLIENT, [changeSet('1')]);
+    const { approved, rejected } = await beforeApply(chain, CLIENT, [changeSet('1')]);
     assert.deepEqual([approved.length, rejected.length], [0, 1]);
 
-    const all = await testChain([]).beforeApply(CLIENT, [changeSet('1')]);
+    const all = await beforeApply(testChain([]), CLIENT, [changeSet('1')]);
     assert.deepEqual([all.approved, all.rejected], [[changeSet('1')], []]);
   });
 
@@ -161,7 +171,7 @@ describe('onBeforeApplyChanges', () => {
       },
     ]);
     const changes = [changeSet('1')];
-    const { approved } = await chain.beforeApply(CLIENT, changes);
+    const { approved } = await beforeApply(chain, CLIENT, changes);
     for (const array of kept) array.length = 0;
     assert.deepEqual([changes.length, approved.length], [1, 1]);
   });
@@ -176,7 +186,7 @@ describe('onBeforeApplyChanges', () => {
         }),
       },
     });
-    const call = chain.beforeApply(CLIENT, [changeSet('1')]);
+    const call = beforeApply(chain, CLIENT, [changeSet('1')]);
     await assert.rejects(call, { message: 'onBeforeApplyChanges failed' });
     assert.deepEqual(chain.errors, [
       'rules: onBeforeApplyChanges invalid: approved[1].siteId is a Uint8Array of 16 bytes',
@@ -203,7 +213,7 @@ describe('onAfterApplyChanges', () => {
       },
     ]);
     const changes = [changeSet('1')];
-    assert.equal(chain.afterApply(CLIENT, changes, { result: RESULT }), undefined);
+    assert.equal(afterApply(chain, CLIENT, changes, { result: RESULT }), undefined);
     await chain.drain(1000);
     assert.deepEqual(told, [RESULT]);
     assert.equal(RESULT.applied, 1);
@@ -235,10 +245,27 @@ it('tells each module what was stored, whatever the one before has made of it in
   };
   const chain = testChain([spoiling, last]);
   const result = { ...RESULT, rejected: [{ reason: 'no', pk: [1] }] };
-  chain.afterApply(CLIENT, [decodeLazily(wire)], { result });
+  chain.afterApply(CLIENT, [wire], { result });
   await chain.drain(1000);
   assert.deepEqual(told, [wire, result.rejected]);
   assert.deepEqual(result.rejected, [{ reason: 'no', pk: [1] }]);
+});
+
+it('tells each module its own position, whatever the one before has made of it in place', async () => {
+  const told: unknown[] = [];
+  const spoiling: CoordinatorHooks = {
+    onAfterApplyChanges(_client, _changes, _result, { position }) {
+      assert.ok(position !== undefined);
+      told.push(encodeHlc(position));
+      position.siteId.fill(0);
+      position.counter++;
+    },
+  };
+  const chain = testChain([spoiling, spoiling]);
+  const { hlc } = new Device(1).write({ pk: [1], set: { a: 1 } });
+  chain.afterApply(CLIENT, [], { result: RESULT, position: hlc });
+  await chain.drain(1000);
+  assert.deepEqual(told, [hlc, hlc]);
 });
 
 describe('the chain', () => {
@@ -291,8 +318,8 @@ test('hooks that answer at once cost no promise, however many they are', async (
     const chain = testChain(Array.from({ length: modules }, () => passing));
     const before = promises;
     void CALLS.onAuthorize(chain);
-    void chain.beforeApply(CLIENT, sent);
-    chain.afterApply(CLIENT, sent, { result: RESULT });
+    void beforeApply(chain, CLIENT, sent);
+    afterApply(chain, CLIENT, sent, { result: RESULT });
     void chain.beforeSend(CLIENT, wire);
     return promises - before;
   };

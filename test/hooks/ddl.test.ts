@@ -5,7 +5,7 @@ import type { ClientIdentity } from '../../src/hooks/types.ts';
 import type { MigrationType } from '../../src/protocol/constants.ts';
 import { decodeChangeSet } from '../../src/protocol/types.ts';
 import { Device } from '../../src/testing/device.ts';
-import { CLIENT, setUpModule, testChain } from './support.ts';
+import { beforeApply, CLIENT, setUpModule, testChain } from './support.ts';
 
 const device = new Device(1);
 
@@ -17,7 +17,7 @@ async function start(t: TestContext, options: DdlOptions) {
   return async (client: ClientIdentity, ...[type, table, text, fromTable]: Ddl) => {
     const more = { ddl: text, ...(fromTable === undefined ? {} : { fromTable }) };
     const set = decodeChangeSet(device.migrate(type, table, more));
-    const { approved, rejected } = await chain.beforeApply(client, [set]);
+    const { approved, rejected } = await beforeApply(chain, client, [set]);
     const isStored = approved.some(({ schemaMigrations }) => schemaMigrations.length === 1);
     const codes = rejected.map(({ code }) => code);
     assert.deepEqual(codes, isStored ? [] : ['DDL_NOT_ALLOWED']);
@@ -40,7 +40,7 @@ test('without a rule nobody may do anything, and rows are not its business', asy
   for (const each of FINE) assert.equal(await mayDo(CLIENT, ...each), false);
   const { hooks } = await setUpModule(t, ddl);
   const set = decodeChangeSet(device.write({ pk: [1], set: { a: 1 } }));
-  const { rejected } = await testChain([hooks]).beforeApply(CLIENT, [set]);
+  const { rejected } = await beforeApply(testChain([hooks]), CLIENT, [set]);
   assert.deepEqual(rejected, []);
 });
 
@@ -129,7 +129,7 @@ test('what is refused takes its transaction with it, unless it is told not to', 
     const chain = testChain([hooks]);
     const set = device.write({ pk: [1], set: { a: 1 } });
     set.schemaMigrations.push(...device.migrate('create_table', 't').schemaMigrations);
-    const { approved, rejected } = await chain.beforeApply(CLIENT, [decodeChangeSet(set)]);
+    const { approved, rejected } = await beforeApply(chain, CLIENT, [decodeChangeSet(set)]);
     assert.equal(approved.flatMap(({ changes }) => changes).length, left);
     assert.equal(rejected[0]?.code, 'DDL_NOT_ALLOWED');
   }
@@ -150,5 +150,5 @@ test('a table that is named without a schema is that of main, and of no other', 
     device.migrate('create_table', 'tasks', { schema: 'other' } as object),
   );
   const { hooks } = await setUpModule(t, ddl, { allow: [{ tables: ['tasks'] }] });
-  assert.equal((await testChain([hooks]).beforeApply(CLIENT, [elsewhere])).rejected.length, 1);
+  assert.equal((await beforeApply(testChain([hooks]), CLIENT, [elsewhere])).rejected.length, 1);
 });

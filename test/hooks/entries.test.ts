@@ -11,7 +11,16 @@ import { loadHooks } from '../../src/hooks/loader.ts';
 import type { CoordinatorHooks } from '../../src/hooks/types.ts';
 import { type ChangeSet, encodeChangeSet } from '../../src/protocol/types.ts';
 import { createDir } from '../config/temp-dir.ts';
-import { CLIENT, changeSet, REQUEST, RESULT, surroundings, untyped } from './support.ts';
+import {
+  afterApply,
+  beforeApply,
+  CLIENT,
+  changeSet,
+  REQUEST,
+  RESULT,
+  surroundings,
+  untyped,
+} from './support.ts';
 
 const none = { auth: { mode: 'none' as const, tokens: [] }, hooks: { modules: [] } };
 const allow = { onAuthorize: () => true };
@@ -180,17 +189,17 @@ describe('a module of some databases', () => {
     const set = changeSet('t');
     await assert.rejects(chain.authenticate(REQUEST), { code: 'AUTH_FAILED' });
     await assert.rejects(chain.authorize(CLIENT, { type: 'get_changes', databaseId: 'db' }));
-    assert.deepEqual((await chain.beforeApply(CLIENT, [set])).approved, []);
+    assert.deepEqual((await beforeApply(chain, CLIENT, [set])).approved, []);
     assert.deepEqual(await chain.beforeSend(CLIENT, [encodeChangeSet(set)]), []);
 
     // Whom nobody knows is let in nowhere.
     assert.equal(await chain.authenticate({ ...REQUEST, databaseId: 'other' }), undefined);
     await chain.authorize(elsewhere, { type: 'get_changes', databaseId: 'other' });
-    assert.equal((await chain.beforeApply(elsewhere, [set])).approved.length, 1);
+    assert.equal((await beforeApply(chain, elsewhere, [set])).approved.length, 1);
     assert.equal((await chain.beforeSend(elsewhere, [encodeChangeSet(set)])).length, 1);
     assert.notEqual(chain.viewKey(elsewhere), chain.viewKey(CLIENT));
     assert.equal(typeof chain.viewKey(elsewhere), 'string');
-    chain.afterApply(elsewhere, [set], { result: RESULT });
+    afterApply(chain, elsewhere, [set], { result: RESULT });
     chain.clientDisconnect(elsewhere);
     await chain.settled();
   });
@@ -208,7 +217,7 @@ describe('a module of some databases', () => {
     const place = { databases: ['db'], tables: ['todo'], timeoutMs: 1 };
     const chain = await chainOf([{ module: new Mine(), ...place }]);
     await chain.authorize(CLIENT, { type: 'get_changes', databaseId: 'db' });
-    await assert.rejects(chain.beforeApply(CLIENT, [changeSet('t')]), {
+    await assert.rejects(beforeApply(chain, CLIENT, [changeSet('t')]), {
       code: 'HOOK_FAILED',
       message: /took too long/,
     });
@@ -269,12 +278,12 @@ describe('a module of some tables', () => {
     };
     const chain = await chainOf([{ module: hooks, tables: ['Todo'] }]);
     const sets = [mixed('t1'), changeSet('t2', 'notes'), changeSet('t3')];
-    const { approved } = await chain.beforeApply(CLIENT, sets);
+    const { approved } = await beforeApply(chain, CLIENT, sets);
     assert.deepEqual(seen, [['todo,todo', 'todo']]);
     assert.deepEqual(approved, sets);
-    await chain.beforeApply(CLIENT, [changeSet('t2', 'notes')]);
+    await beforeApply(chain, CLIENT, [changeSet('t2', 'notes')]);
     assert.equal(seen.length, 1, 'not asked where nothing is its business');
-    chain.afterApply(CLIENT, sets, { result: RESULT });
+    afterApply(chain, CLIENT, sets, { result: RESULT });
     await chain.settled();
     assert.deepEqual(told, [['todo,todo', 'todo']]);
   });
@@ -298,10 +307,10 @@ describe('a module of some tables', () => {
       ...{ table: change.table, reason, code },
     }));
     const result = { ...RESULT, applied: 0, rejected };
-    chain.afterApply(CLIENT, [], { result, outcomes });
+    afterApply(chain, CLIENT, [], { result, outcomes });
     // Of others only.
     const others = { ...RESULT, applied: 0, rejected: rejected.slice(1, 2) };
-    chain.afterApply(CLIENT, [], { result: others, outcomes: () => outcomes().slice(1, 2) });
+    afterApply(chain, CLIENT, [], { result: others, outcomes: () => outcomes().slice(1, 2) });
     await chain.settled();
     assert.deepEqual(told, [['0', '2', '2', 'todo rejected', 'todo rejected']]);
   });
@@ -312,7 +321,7 @@ describe('a module of some tables', () => {
     });
     const outcome = async (atomic: boolean) => {
       const chain = await chainOf([{ module: refuse(atomic), tables: ['todo'] }]);
-      const { approved } = await chain.beforeApply(CLIENT, [mixed(), later('notes')]);
+      const { approved } = await beforeApply(chain, CLIENT, [mixed(), later('notes')]);
       return shapeOf(approved);
     };
     assert.deepEqual(await outcome(false), ['notes,log', 'notes']);
@@ -336,7 +345,7 @@ describe('a module of some tables', () => {
         },
       },
     ]);
-    const { approved } = await chain.beforeApply(CLIENT, [mixed()]);
+    const { approved } = await beforeApply(chain, CLIENT, [mixed()]);
     const values = approved.flatMap(({ changes }) =>
       changes.map((change) => (change.type === 'column' ? change.value : undefined)),
     );
@@ -371,7 +380,7 @@ describe('a module of some tables', () => {
     const [migration] = set.schemaMigrations;
     assert.ok(migration !== undefined);
     const ddl = 'CREATE TABLE log AS SELECT * FROM todo';
-    await chain.beforeApply(CLIENT, [
+    await beforeApply(chain, CLIENT, [
       { ...set, changes: [], schemaMigrations: [{ ...migration, ddl }] },
     ]);
     assert.deepEqual(tables, ['log']);
@@ -381,7 +390,7 @@ describe('a module of some tables', () => {
     for (const answer of [undefined, [], { approved: 1 }, Promise.resolve('x')]) {
       const module = { onBeforeApplyChanges: () => answer, onBeforeSendChanges: () => 7 };
       const chain = await chainOf([{ module: untyped(module), tables: ['todo'] }]);
-      await assert.rejects(chain.beforeApply(CLIENT, [mixed()]), { code: 'HOOK_FAILED' });
+      await assert.rejects(beforeApply(chain, CLIENT, [mixed()]), { code: 'HOOK_FAILED' });
       await assert.rejects(chain.beforeSend(CLIENT, [encodeChangeSet(mixed())]), {
         code: 'HOOK_FAILED',
       });

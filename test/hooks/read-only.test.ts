@@ -4,7 +4,7 @@ import readOnly, { type ReadOnlyOptions } from '../../src/hooks/builtin/read-onl
 import type { ClientIdentity } from '../../src/hooks/types.ts';
 import { type ChangeSet, decodeChangeSet } from '../../src/protocol/types.ts';
 import { Device } from '../../src/testing/device.ts';
-import { CLIENT, changeSet, setUpModule, testChain } from './support.ts';
+import { beforeApply, CLIENT, changeSet, setUpModule, testChain } from './support.ts';
 
 async function start(t: TestContext, options: ReadOnlyOptions) {
   const { hooks } = await setUpModule(t, readOnly, options);
@@ -19,7 +19,7 @@ async function start(t: TestContext, options: ReadOnlyOptions) {
       return false;
     }
   };
-  const apply = (client: ClientIdentity, ...sets: ChangeSet[]) => chain.beforeApply(client, sets);
+  const apply = (client: ClientIdentity, ...sets: ChangeSet[]) => beforeApply(chain, client, sets);
   return { chain, mayWrite, apply };
 }
 

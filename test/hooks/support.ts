@@ -2,6 +2,7 @@
 
 import { Registry } from 'prom-client';
 import type { WebSocket } from 'ws';
+import type { ApplyOutcome, BeforeApplyOptions } from '../../src/hooks/apply-calls.ts';
 import { type AuthRequest, createHookChain, type HookChain } from '../../src/hooks/chain.ts';
 import type { HookSurroundings } from '../../src/hooks/context.ts';
 import type { HookDefinition } from '../../src/hooks/define-hooks.ts';
@@ -10,9 +11,19 @@ import type { HookName } from '../../src/hooks/kinds.ts';
 import type { LoadedHooks } from '../../src/hooks/loaded-hooks.ts';
 import { loadHooks } from '../../src/hooks/loader.ts';
 import type { CoordinatorReader } from '../../src/hooks/reader.ts';
-import type { ClientIdentity, CoordinatorHooks, HookCall } from '../../src/hooks/types.ts';
+import type {
+  ClientIdentity,
+  CoordinatorHooks,
+  HookCall,
+  ValidationResult,
+} from '../../src/hooks/types.ts';
 import type { Logger } from '../../src/logging/logger.ts';
-import { type ApplyResult, type ChangeSet, encodeChangeSet } from '../../src/protocol/types.ts';
+import {
+  type ApplyResult,
+  type ChangeSet,
+  decodeChangeSet,
+  encodeChangeSet,
+} from '../../src/protocol/types.ts';
 import { LateReader } from '../../src/service/database-reader.ts';
 import { surroundingsWithoutServer } from '../../src/service/hook-surroundings.ts';
 
@@ -120,6 +131,28 @@ export function testChain(
   return Object.assign(chain, { logs, errors, outcomes, seconds });
 }
 
+/** Of change sets as hooks see them. */
+export async function beforeApply(
+  chain: HookChain,
+  client: ClientIdentity,
+  changes: readonly ChangeSet[],
+  options?: BeforeApplyOptions,
+): Promise<ValidationResult> {
+  const sent = changes.map(encodeChangeSet);
+  const { approved, rejected } = await chain.beforeApply(client, sent, options);
+  return { approved: approved.map(decodeChangeSet), rejected: [...rejected] };
+}
+
+/** Of change sets as hooks see them. */
+export function afterApply(
+  chain: HookChain,
+  client: ClientIdentity,
+  changes: readonly ChangeSet[],
+  outcome: ApplyOutcome,
+): void {
+  chain.afterApply(client, changes.map(encodeChangeSet), outcome);
+}
+
 /** Every hook of the table, called as the coordinator calls it; notify hooks until they are done. */
 export const CALLS: Record<HookName, (chain: HookChain, signal?: AbortSignal) => Promise<unknown>> =
   {
@@ -128,9 +161,9 @@ export const CALLS: Record<HookName, (chain: HookChain, signal?: AbortSignal) =>
     onAuthorize: (chain, signal) =>
       chain.authorize(CLIENT, { type: 'get_changes', databaseId: 'db' }, signal),
     onBeforeApplyChanges: (chain, signal) =>
-      chain.beforeApply(CLIENT, [changeSet('t1')], { signal }),
+      beforeApply(chain, CLIENT, [changeSet('t1')], { signal }),
     onAfterApplyChanges: (chain) => {
-      chain.afterApply(CLIENT, [changeSet('t1')], { result: RESULT });
+      afterApply(chain, CLIENT, [changeSet('t1')], { result: RESULT });
       return chain.drain(1000);
     },
     onBeforeSendChanges: (chain, signal) =>

@@ -7,7 +7,7 @@ import validateSchema, {
 import { type Change, decodeChangeSet } from '../../src/protocol/types.ts';
 import type { SqlValue } from '../../src/protocol/values.ts';
 import { Device } from '../../src/testing/device.ts';
-import { CLIENT, changeSet, setUpModule, testChain } from './support.ts';
+import { beforeApply, CLIENT, changeSet, setUpModule, testChain } from './support.ts';
 
 const TASKS = Type.Object({
   title: Type.String({ minLength: 1, maxLength: 20 }),
@@ -25,7 +25,7 @@ async function start(t: TestContext, options: ValidateSchemaOptions) {
     const set = changeSet('1', table);
     const [change] = set.changes;
     set.changes = [{ ...change, column, value } as Change];
-    const { rejected } = await chain.beforeApply(CLIENT, [set]);
+    const { rejected } = await beforeApply(chain, CLIENT, [set]);
     assert.ok(rejected.every(({ code }) => code === 'SCHEMA'));
     return rejected[0]?.reason;
   };
@@ -93,7 +93,7 @@ for (const atomic of [true, false]) {
       ({ ...change, column: 'title', value, hlc: hlcs[i] }) as Change;
     bad.changes = [titled('fine', 0), titled('', 1)];
     good.changes = [titled('also fine', 2)];
-    const { approved, rejected } = await chain.beforeApply(CLIENT, [bad, good]);
+    const { approved, rejected } = await beforeApply(chain, CLIENT, [bad, good]);
     const values = approved.flatMap(({ changes }) => changes.map((c) => Reflect.get(c, 'value')));
     assert.deepEqual(values, atomic ? ['also fine'] : ['fine', 'also fine']);
     assert.equal(rejected[0]?.column, 'title');
@@ -105,7 +105,7 @@ test('deletes pass, for they write no value', async (t) => {
   const set = changeSet('1', 'tasks');
   const { hlc } = set;
   set.changes = [{ type: 'delete', schema: 'main', table: 'tasks', pk: [1], hlc }];
-  assert.equal((await chain.beforeApply(CLIENT, [set])).approved.length, 1);
+  assert.equal((await beforeApply(chain, CLIENT, [set])).approved.length, 1);
 });
 
 test('a schema that is none fails the start, with its table and column', async (t) => {
@@ -187,7 +187,7 @@ test('no name, spelling or text of DDL brings rows to a table unchecked', async 
     device.migrate('rename_table', 'x', { fromTable: 'y', ddl: 'alter table y rename to x' }),
   ];
   const sets = [...refused, ...passed].map(decodeChangeSet);
-  const { approved, rejected } = await chain.beforeApply(CLIENT, sets);
+  const { approved, rejected } = await beforeApply(chain, CLIENT, sets);
   assert.deepEqual(
     rejected.map(({ code, table }) => [code, table]),
     refused.map(({ schemaMigrations }) => ['SCHEMA', schemaMigrations[0]?.table]),
@@ -202,7 +202,7 @@ test('where other tables are refused, so is their DDL', async (t) => {
     device.migrate('create_table', 'x'),
     device.migrate('create_table', 'Tasks', { ddl: 'CREATE TABLE Tasks (a)' }),
   ];
-  const { rejected } = await chain.beforeApply(CLIENT, sets.map(decodeChangeSet));
+  const { rejected } = await beforeApply(chain, CLIENT, sets.map(decodeChangeSet));
   assert.deepEqual(
     rejected.map(({ table, reason }) => [table, reason]),
     [['x', 'there is no table x']],

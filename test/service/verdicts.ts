@@ -1,12 +1,11 @@
 /** What the service makes of the answer of one validate hook. */
 
 import { Lineage } from '../../src/hooks/lineage.ts';
-import { verdictReader } from '../../src/hooks/verdict-on-changes.ts';
+import { readVerdict } from '../../src/hooks/verdict-on-changes.ts';
 import type { WireChangeSet } from '../../src/protocol/schemas.ts';
 import type { ChangeSet, RejectedChange } from '../../src/protocol/types.ts';
 import { type Separated, separateCorrections } from '../../src/service/corrections.ts';
 import { explainRefused } from '../../src/service/rejections.ts';
-import { decodeLazily, untouchedOrigin } from '../../src/wire/lazy-change-set.ts';
 
 function judge(
   sent: readonly WireChangeSet[],
@@ -14,9 +13,8 @@ function judge(
   rejected: readonly RejectedChange[],
 ) {
   const lineage = new Lineage();
-  const read = verdictReader(sent.map(decodeLazily), lineage);
-  const verdict = read({ approved, rejected });
-  return { left: verdict.approved.flatMap((set) => untouchedOrigin(set) ?? []), lineage };
+  const { approved: left } = readVerdict(sent, { approved, rejected }, lineage);
+  return { left, lineage };
 }
 
 /** @param approved may share nothing with what was sent */

@@ -2,9 +2,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { decodeChangeSet, encodeChangeSet } from '../../src/protocol/types.ts';
 import { Device } from '../../src/testing/device.ts';
-import { decodeLazily, originOf, untouchedOrigin } from '../../src/wire/lazy-change-set.ts';
+import { decodeLazily, untouchedOrigin } from '../../src/wire/lazy-change-set.ts';
 
-const wire = new Device(1).write({ pk: [{ __bigint: '1' }], set: { a: { __bin: 'AAE=' }, b: 1 } });
+const device = new Device(1);
+const wire = device.write({ pk: [{ __bigint: '1' }], set: { a: { __bin: 'AAE=' }, b: 1 } });
+const ddl = device.migrate('create_table', 'notes');
 
 test('it is what decoding gives, whichever way one looks', () => {
   assert.deepEqual({ ...decodeLazily(wire) }, decodeChangeSet(wire));
@@ -23,7 +25,6 @@ test('until somebody looks it is what it was made of', () => {
   assert.equal(untouchedOrigin(changeSet), wire);
   const looks: ((set: typeof changeSet) => unknown)[] = [
     (set) => set.changes,
-    (set) => set.schemaMigrations,
     (set) => set.hlc,
     (set) => set.siteId,
     (set) => ({ ...set }),
@@ -33,14 +34,26 @@ test('until somebody looks it is what it was made of', () => {
     (set) => {
       set.changes = [];
     },
+    (set) => {
+      set.schemaMigrations = decodeLazily(ddl).schemaMigrations;
+    },
+    (set) => set.schemaMigrations.push(...decodeLazily(ddl).schemaMigrations),
   ];
   for (const look of looks) {
     const seen = decodeLazily(wire);
     look(seen);
     assert.equal(untouchedOrigin(seen), undefined, String(look));
-    assert.equal(originOf(seen), wire);
   }
-  assert.equal(originOf({ ...decodeLazily(wire) }), undefined, 'a copy is on its own');
+  const withDdl = decodeLazily(ddl);
+  assert.equal(withDdl.schemaMigrations.length, 1);
+  assert.equal(untouchedOrigin(withDdl), undefined, 'there is something to change');
+  assert.equal(untouchedOrigin({ ...decodeLazily(wire) }), undefined, 'a copy is on its own');
+});
+
+test('that there is no DDL can be seen without decoding anything', () => {
+  const changeSet = decodeLazily(wire);
+  assert.deepEqual(changeSet.schemaMigrations, []);
+  assert.equal(untouchedOrigin(changeSet), wire);
 });
 
 test('what is changed stays so, and the original is as it was', () => {
