@@ -5,15 +5,15 @@ import { fileURLToPath } from 'node:url';
 import { TransactionMaker } from '../lib/messages.ts';
 import type { RawListener } from '../lib/raw-listener.ts';
 
-export type ContenderName = 'coordinator' | 'tinybase' | 'y-websocket' | 'hocuspocus';
+export type ContenderName = 'coordinator' | 'bare' | 'tinybase' | 'y-websocket' | 'hocuspocus';
 
 /** Writes a cell of a new row as one transaction. */
 export type Write = (row: number, value: string) => void;
 
 export interface Contender {
   name: ContenderName;
-  /** As its package is called. */
-  package: string;
+  /** As its package is called; the limit has none. */
+  package?: string;
   /** What is run, relative to this directory; the coordinator is started as elsewhere. */
   program?: string;
   /** Of the document, table store or database that all clients share. */
@@ -35,6 +35,14 @@ export const CONTENDERS: readonly Contender[] = [
     does: 'checks it, merges it by column, writes it to the log and passes that on',
     persists: 'yes: LevelDB, every group synced to the disk before it is passed on',
     authorises: 'by hooks, for each client and change; none set here',
+  },
+  {
+    name: 'bare',
+    program: 'servers/bare.ts',
+    path: '/',
+    does: 'parses it, and writes one frame to each TCP socket',
+    persists: 'yes: LevelDB, every group synced to the disk before it is passed on',
+    authorises: 'no',
   },
   {
     name: 'tinybase',
@@ -66,9 +74,14 @@ export const CONTENDERS: readonly Contender[] = [
   },
 ];
 
+/** Whether it speaks the coordinator's protocol. */
+export function speaksOurs(name: ContenderName): boolean {
+  return name === 'coordinator' || name === 'bare';
+}
+
 /** Does what a client of it does first, and waits until it is let in and has what there is. */
 export async function join(name: ContenderName, listener: RawListener): Promise<void> {
-  if (name === 'coordinator') await listener.join(new TransactionMaker().siteText, SHARED);
+  if (speaksOurs(name)) await listener.join(new TransactionMaker().siteText, SHARED);
   if (name === 'y-websocket') await syncDocument(listener, []);
   if (name === 'hocuspocus') {
     const prefix = [SHARED.length, ...Buffer.from(SHARED)];
@@ -95,10 +108,12 @@ function answerTo(listener: RawListener, question: number[], ...openings: number
 
 const HERE = fileURLToPath(new URL('.', import.meta.url));
 
+/** Its package and version. */
 export function versionOf(contender: Contender): string {
+  if (contender.package === undefined) return 'bare raw + LevelDB sync: the limit';
   const directory =
     contender.program === undefined ? `${HERE}../..` : `${HERE}node_modules/${contender.package}`;
   const file = `${directory}/package.json`;
   if (!existsSync(file)) throw new Error('the peers are not installed: cd bench/peers && npm ci');
-  return JSON.parse(readFileSync(file, 'utf8')).version;
+  return `${contender.package} ${JSON.parse(readFileSync(file, 'utf8')).version}`;
 }

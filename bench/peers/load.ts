@@ -5,7 +5,7 @@ import WebSocket from 'ws';
 import { serveProgram } from '../lib/program.ts';
 import { RawListener } from '../lib/raw-listener.ts';
 import { percentile } from '../lib/statistics.ts';
-import { type ContenderName, join, SHARED, type Write } from './contenders.ts';
+import { type ContenderName, join, SHARED, speaksOurs, type Write } from './contenders.ts';
 import { openWriter as openCoordinatorWriter } from './writers/coordinator.ts';
 
 export interface PeerTarget {
@@ -65,7 +65,7 @@ async function open({ name, url, clients }: PeerTarget, into: RawListener[]): Pr
 }
 
 async function openWriter({ name, url }: PeerTarget): Promise<Write> {
-  if (name === 'coordinator') return openCoordinatorWriter(url, SHARED);
+  if (speaksOurs(name)) return openCoordinatorWriter(url, SHARED);
   // By a name that only it knows, since the peers may not be installed.
   const { openWriter } = await import(new URL(`writers/${name}.mjs`, import.meta.url).href);
   return openWriter(url, WebSocket);

@@ -10,9 +10,10 @@ import { CONTENDERS, type Contender, type ContenderName } from './contenders.ts'
 import type { PeerLoad } from './load.ts';
 import { type ContenderServer, startContender } from './server.ts';
 
-const ROUNDS = 3;
+const ROUNDS = 5;
+/** Each is as warm as the others when it is measured, however little it has to run for one. */
+const WARM_UP = { perSecond: 200, transactions: 1500, valueBytes: 20 };
 const PACED_SECONDS = 2;
-const VALUE_BYTES = 20;
 /** What the last one may be late by for a server to keep up. */
 const LATE_MS = 500;
 
@@ -61,16 +62,20 @@ export async function measureFanOut(context: RunContext, listeners: number, perS
   const sides = await startSides(context, listeners);
   const results: Results<FanOut> = new Map();
   const rounds = sides.map(() => [] as FanOut[]);
-  const pace = { perSecond, transactions: perSecond * PACED_SECONDS, valueBytes: VALUE_BYTES };
-  // The first round warms up.
-  for (let i = 0; i <= ROUNDS; i++) {
+  const pace = {
+    perSecond,
+    transactions: perSecond * PACED_SECONDS,
+    valueBytes: WARM_UP.valueBytes,
+  };
+  for (const { load } of sides) await load.call('paced', WARM_UP);
+  for (let i = 0; i < ROUNDS; i++) {
     for (const [n, { server, load }] of sides.entries()) {
       const before = cpuMsOf(server.pid);
       const { p50Ms, p99Ms, arrived, lateMs } = await load.call('paced', pace);
       const cpuMs = cpuMsOf(server.pid) - before;
       const cpuUs = (cpuMs * 1000) / (pace.transactions * listeners * arrived);
       const keptUp = arrived === 1 && lateMs <= LATE_MS;
-      if (i > 0) rounds[n]?.push({ p50Ms, p99Ms, cpuUs, arrived, keptUp });
+      rounds[n]?.push({ p50Ms, p99Ms, cpuUs, arrived, keptUp });
     }
   }
   for (const [n, { contender }] of sides.entries()) {

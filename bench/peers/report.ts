@@ -52,7 +52,7 @@ function closedCell({ stalledClosed, closedAfterMs }: Stalled): string {
 
 export function reportToMarkdown({ fanOut, stalled, idle }: Report): string {
   const what = table([
-    ['Version', (contender) => `${contender.package} ${versionOf(contender)}`],
+    ['Version', versionOf],
     ['With a transaction it', ({ does }) => does],
     ['Persists', ({ persists }) => persists],
     ['Authorises', ({ authorises }) => authorises],

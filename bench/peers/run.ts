@@ -18,7 +18,7 @@ const FAN_OUTS = [
 ];
 
 const { values: options } = parseArgs({ options: { json: { type: 'string' } } });
-const versions = Object.fromEntries(CONTENDERS.map((each) => [each.package, versionOf(each)]));
+const versions = Object.fromEntries(CONTENDERS.map((each) => [each.name, versionOf(each)]));
 const context = new RunContext(1, undefined);
 
 /** Says how long it took. */

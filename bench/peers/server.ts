@@ -29,9 +29,11 @@ export async function startContender(
   }
   // They print the port that they were told, so it has to be one that is free.
   const port = await freePort();
-  // They take the port, and where they take it the host, from there.
-  const env = { ...process.env, HOST: '127.0.0.1', PORT: String(port), NODE_ENV: 'production' };
-  const child = spawn(process.execPath, [program], {
+  // They take the port from there, and where they take them the host and the directory.
+  const address = { HOST: '127.0.0.1', PORT: String(port), DATA_DIR: context.newDirectory() };
+  const env = { ...process.env, ...address, NODE_ENV: 'production' };
+  const loader = program.endsWith('.ts') ? ['--import', 'tsx'] : [];
+  const child = spawn(process.execPath, [...loader, program], {
     ...{ cwd: HERE, env, stdio: ['ignore', 'ignore', 'inherit'] },
   });
   const stop = async () => {
