@@ -120,7 +120,8 @@ export class CoordinatorService {
       logger,
     });
     const { logPins } = this;
-    this.#pool = new DatabasePool({ storage, config, world, logger, faults, logPins });
+    const pushed = (changeSets: number) => metrics.changesPushed.inc(changeSets);
+    this.#pool = new DatabasePool({ storage, config, world, logger, faults, logPins, pushed });
     this.clients = new Clients(() => world.now());
     this.sessions = new Sessions(config.limits);
     const { clients, sessions } = this;

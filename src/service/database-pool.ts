@@ -41,6 +41,8 @@ export interface DatabasePoolOptions {
   /** For failures that recur with every request. */
   faults: BoundedLog;
   logPins: Pick<LogPinKeeper, 'renew'>;
+  /** Counts change sets that were pushed to sessions. */
+  pushed(changeSets: number): void;
 }
 
 class PoolEntry {
@@ -285,7 +287,7 @@ export class DatabasePool {
         },
       });
       logger('database %s is open', id);
-      return { id, manager, store, sessions: new SessionHub(manager) };
+      return { id, manager, store, sessions: new SessionHub(manager, this.#options.pushed) };
     } catch (error) {
       await store.close();
       throw error;

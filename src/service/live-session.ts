@@ -4,29 +4,10 @@
  */
 
 import type { SiteIdText } from '../clock/site-id.ts';
-import type { Appended } from '../engine/log-announcer.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
 import type { ClientSoftware } from '../protocol/schemas.ts';
-import type { Reservation } from './byte-budget.ts';
-import type { Frame } from './frames.ts';
+import type { Announcement } from './announcement.ts';
 import type { OpenDatabase } from './open-database.ts';
-
-/** A message with newly logged changes, for one or several sessions. */
-export interface Push {
-  /**
-   * `undefined` if there is no memory for it now: the session then reads the changes from the log
-   * later.
-   */
-  bytes: Frame | undefined;
-  changeSets: number;
-  /**
-   * One more session sends it. The function returned is to be called when its client has taken it.
-   */
-  share(): () => void;
-}
-
-/** Reserves memory for a push if it is free now. */
-export type TryReserve = (bytes: number, isShared: boolean) => Reservation | undefined;
 
 /** The message for a client that has to start over. */
 export const START_OVER =
@@ -46,9 +27,9 @@ export interface LiveSession {
   readonly database: OpenDatabase;
   /**
    * The log has grown.
-   * @param frame makes the part of it that this session may see, when it is to be sent
+   * @returns how many change sets were pushed at once
    */
-  push(appended: Appended, frame: (tryReserve: TryReserve) => Push | undefined): void;
+  push(announcement: Announcement): number;
   /** Its rights may have changed: has the hooks asked again whether it may read. */
   reconsider(): Promise<void> | undefined;
   /** Tells its client to take a snapshot, and ends it. The client comes back. */

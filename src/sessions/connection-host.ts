@@ -20,6 +20,8 @@ export interface ConnectionHostOptions {
   reader: Reader;
   /** `undefined` before the handshake is accepted. */
   session(): Session | undefined;
+  /** Requests of the client that are not answered yet. */
+  inFlight(): number;
   /** Whose share of memory the session's answers count in. */
   holder(): string;
   /** Aborted when the socket closes. */
@@ -32,6 +34,14 @@ export class ConnectionHost implements SessionHost {
 
   constructor(options: ConnectionHostOptions) {
     this.#options = options;
+  }
+
+  get isFiltered(): boolean {
+    return this.#options.service.hooks.has.onBeforeSendChanges;
+  }
+
+  get hasRequests(): boolean {
+    return this.#options.inFlight() > 0;
   }
 
   readFilterOf(origin?: CallOrigin): ReadFilter | undefined {

@@ -1,4 +1,5 @@
 import type { Frame } from '../service/frames.ts';
+import type { SharedMessage } from '../service/shared-message.ts';
 
 /**
  * What a session needs of its socket. `plugins/ws.ts` makes one from a WebSocket; tests make one
@@ -10,6 +11,8 @@ export interface SendQueue {
    * @param taken called once the memory of the frame is free: it is written out, or never will be
    */
   send(frame: string | Frame, taken?: () => void): void;
+  /** The same for what other sessions are sent as well. */
+  sendShared(message: SharedMessage): void;
   /** Answers a ping of the WebSocket protocol. Of several that wait only the newest is answered. */
   pong(payload: Uint8Array): void;
   /** Bytes that are queued and not yet taken by the operating system. */

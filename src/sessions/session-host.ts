@@ -8,8 +8,8 @@ import type { SyncError } from '../errors/sync-error.ts';
 import type { HookAnswer } from '../hooks/refusal.ts';
 import type { CallOrigin, ClientIdentity } from '../hooks/types.ts';
 import type { ClientSoftware } from '../protocol/schemas.ts';
+import type { PushMemory } from '../service/announcement.ts';
 import type { Reservation } from '../service/byte-budget.ts';
-import type { TryReserve } from '../service/live-session.ts';
 import type { DatabaseAccess, OpenDatabase } from '../service/open-database.ts';
 import type { PageReads } from '../service/page-reads.ts';
 import type { PushPages } from '../service/push-pages.ts';
@@ -25,20 +25,22 @@ export interface SessionLimits {
 }
 
 /** What the connection does for its session. */
-export interface SessionHost {
+export interface SessionHost extends PushMemory {
+  /** Whether a hook may filter what is sent. */
+  readonly isFiltered: boolean;
+  /** Whether the client has sent requests that are not answered yet. */
+  readonly hasRequests: boolean;
   /** The client's read filter for an answer; `undefined` if no hook filters. */
   readFilterOf(origin?: CallOrigin): ReadFilter | undefined;
   /** The filter for pushes to this identity. */
   pushFilterOf(identity: ClientIdentity): PushFilter | undefined;
-  /** Counts change sets that were pushed. */
+  /** Counts change sets that were read from the log and pushed. */
   pushed(changeSets: number): void;
   /**
    * Reserves memory for what is sent, as soon as there is enough. `isShared`: several sessions of
    * the database send it.
    */
   reserve(bytes: number, isShared?: boolean): Promise<Reservation>;
-  /** The same without waiting. */
-  tryReserve: TryReserve;
   hasMemory(bytes: number): boolean;
   /** Reads pages of the log. */
   readonly reads: PageReads;

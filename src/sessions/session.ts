@@ -11,7 +11,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { compareHlc, type HlcText } from '../clock/hlc.ts';
 import type { SiteIdText } from '../clock/site-id.ts';
 import type { LogCursor } from '../engine/log/cursor.ts';
-import type { Appended } from '../engine/log-announcer.ts';
 import type { RowsMemory } from '../engine/records/row-reader.ts';
 import { toSyncError } from '../errors/sync-error.ts';
 import type { HookAnswer } from '../hooks/refusal.ts';
@@ -19,8 +18,9 @@ import type { CallOrigin, ClientIdentity } from '../hooks/types.ts';
 import { WS_CLOSE } from '../protocol/close-codes.ts';
 import type { ErrorCode } from '../protocol/error-codes.ts';
 import type { ClientSoftware } from '../protocol/schemas.ts';
+import type { Announcement } from '../service/announcement.ts';
 import type { ServedSnapshot } from '../service/delivery.ts';
-import type { LiveSession, Push, TryReserve } from '../service/live-session.ts';
+import type { LiveSession } from '../service/live-session.ts';
 import type { DatabaseAccess, OpenDatabase } from '../service/open-database.ts';
 import { isDenial, type ReadRight } from '../service/rights.ts';
 import { type AnsweredSession, AnswerSender } from './answer-sender.ts';
@@ -95,38 +95,33 @@ export class Session implements LiveSession, AnsweredSession {
     return !this.#ended && this.#options.sendQueue.isOpen;
   }
 
-  /**
-   * The log has grown.
-   * @param frame the push for this session, if there is something for it; made on demand
-   */
-  push(appended: Appended, frame: (tryReserve: TryReserve) => Push | undefined): void {
+  push(announcement: Announcement): number {
     const { sendQueue, limits, host } = this.#options;
     const inStep =
       !this.#feeding &&
       this.#answers === 0 &&
-      this.#cursor.position === appended.after &&
+      this.#cursor.position === announcement.after &&
       this.isOpen &&
       this.right.state === 'granted';
     const hasRoom = sendQueue.queuedBytes <= limits.queuedBytesPerSocket / 2;
     if (inStep && !hasRoom) host.fellBehind();
-    if (!inStep || !hasRoom || appended.records === undefined) {
+    if (!inStep || !hasRoom || !announcement.isInMemory) {
       this.#feed();
-      return;
+      return 0;
     }
-    const pushed = frame((bytes, isShared) => host.tryReserve(bytes, isShared));
+    const push = announcement.pushFor(this.siteId, host);
     // With a filter, and where there is no room in memory, the push is read from the log.
-    if (pushed !== undefined && (pushed.bytes === undefined || this.#isFiltered)) {
+    if (push !== undefined && (push.message === undefined || host.isFiltered)) {
       this.#feed();
-      return;
+      return 0;
     }
-    this.#cursor = { position: appended.end, forgets: appended.forgets, isFresh: false };
-    if (pushed?.bytes === undefined) return;
-    sendQueue.send(pushed.bytes, pushed.share());
-    host.pushed(pushed.changeSets);
-  }
-
-  get #isFiltered(): boolean {
-    return this.#options.host.readFilterOf(this.#answered) !== undefined;
+    this.#cursor = announcement.end;
+    if (push?.message === undefined) return 0;
+    const { message, changeSets } = push;
+    // Together with the answer that the client is about to get: one call of the system for both.
+    if (host.hasRequests) sendQueue.send(message.pieces, message.share());
+    else sendQueue.sendShared(message);
+    return changeSets;
   }
 
   /** Brings the socket up to the end of the log, at the pace of the socket. */

@@ -7,15 +7,15 @@
 
 import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
-import { Fifo } from '../service/fifo.ts';
 import { type Frame, frameBytes } from '../service/frames.ts';
 import { startGrace } from '../service/grace.ts';
+import type { SharedMessage } from '../service/shared-message.ts';
+import { Fragments } from './fragments.ts';
 import type { SendQueue } from './send-queue.ts';
-import { type Fragment, frameHeader, joinFrames } from './text-frames.ts';
+import { type Fragment, frameHeader, joinFrames, toTextFrame } from './text-frames.ts';
 
 /** Bytes handed to the socket and not yet written. */
 const WINDOW_BYTES = 256 * 1024;
-const FRAGMENT_BYTES = 64 * 1024;
 /** Up to this size frames are copied into one buffer, which costs less than separate writes. */
 const COPIED_BYTES_MAX = 16 * 1024;
 /** Counted for each message beside its bytes, so that many small ones are bounded as well. */
@@ -33,22 +33,12 @@ interface Waiter {
   resolve(): void;
 }
 
-interface Message {
-  /** The part of the piece at `at` that has not been handed over. The pieces after it follow. */
-  bytes: Buffer;
-  pieces: Frame;
-  at: number;
-  taken: (() => void) | undefined;
-}
-
 export class SocketSendQueue implements SendQueue {
   readonly #socket: WebSocket;
   readonly #onBytes: (delta: number) => void;
   readonly #rawSocket: Socket | undefined;
-  /** Messages of which nothing has been handed over yet. */
-  readonly #queue = new Fifo<Message>();
-  /** The rest of a message that is sent in fragments. */
-  #rest: Message | undefined;
+  /** Messages that have not been handed over. */
+  readonly #queue = new Fragments();
   /** Fragments to be flushed in this turn of the event loop; usually `undefined`. */
   #fragments: Fragment[] | undefined;
   #queuedBytes = 0;
@@ -87,8 +77,36 @@ export class SocketSendQueue implements SendQueue {
     const pieces = typeof frame === 'string' ? [Buffer.from(frame)] : frame;
     if (this.#queuedBytes === 0) this.#lastProgressMs = performance.now();
     this.#add(frameBytes(pieces) + FRAME_OVERHEAD_BYTES);
-    this.#queue.push({ bytes: pieceAt(pieces, 0), pieces, at: 0, taken });
+    this.#queue.push(pieces, taken);
     this.#handOver();
+  }
+
+  /**
+   * While nothing is queued, as most of the time, this is hardly more than the call of the system: a push
+   * goes to many sockets.
+   */
+  sendShared(message: SharedMessage): void {
+    const raw = this.#rawSocket;
+    const { bytes } = message;
+    if (raw === undefined || this.#queuedBytes > 0 || bytes > COPIED_BYTES_MAX) {
+      this.send(message.pieces, message.share());
+      return;
+    }
+    if (!this.isOpen) return;
+    raw.write(message.encodedBy(toTextFrame));
+    if (raw.writableLength > 0) this.#awaitTaken(raw, bytes, message.share());
+  }
+
+  /** The operating system has not taken a message at once: it counts as queued until it has. */
+  #awaitTaken(raw: Socket, bytes: number, taken: () => void): void {
+    this.#lastProgressMs = performance.now();
+    this.#inWindow += bytes;
+    const queued = bytes + FRAME_OVERHEAD_BYTES;
+    this.#add(queued);
+    raw.write(NOTHING, (error) => {
+      taken();
+      this.#written(bytes, queued, error);
+    });
   }
 
   get isPaused(): boolean {
@@ -135,27 +153,9 @@ export class SocketSendQueue implements SendQueue {
 
   #handOver(): void {
     while (this.#inWindow < WINDOW_BYTES) {
-      if (this.#rest !== undefined) {
-        this.#handOverFragment(this.#rest, false);
-        continue;
-      }
       const next = this.#queue.shift();
       if (next === undefined) return;
-      this.#handOverFragment(next, true);
-    }
-  }
-
-  /** @param message a message, or the rest of one */
-  #handOverFragment({ bytes, pieces, at, taken }: Message, isFirst: boolean): void {
-    if (bytes.length > FRAGMENT_BYTES) {
-      this.#rest = { bytes: bytes.subarray(FRAGMENT_BYTES), pieces, at, taken };
-      this.#write({ bytes: bytes.subarray(0, FRAGMENT_BYTES), isFirst, isLast: false });
-    } else if (at + 1 < pieces.length) {
-      this.#rest = { bytes: pieceAt(pieces, at + 1), pieces, at: at + 1, taken };
-      this.#write({ bytes, isFirst, isLast: false });
-    } else {
-      this.#rest = undefined;
-      this.#write({ bytes, isFirst, isLast: true, taken });
+      this.#write(next);
     }
   }
 
@@ -186,14 +186,19 @@ export class SocketSendQueue implements SendQueue {
       taken += fragment.bytes.length + (fragment.isLast ? FRAME_OVERHEAD_BYTES : 0);
     }
     this.#writeOut(fragments, bytes, (error) => {
-      this.#inWindow -= bytes;
       tellTaken(fragments);
-      if (error) return;
-      this.#add(-Math.min(taken, this.#queuedBytes));
-      this.#lastProgressMs = performance.now();
-      this.#handOver();
-      this.#wake();
+      this.#written(bytes, taken, error);
     });
+  }
+
+  /** @param taken of `queuedBytes` */
+  #written(bytes: number, taken: number, error?: Error | null): void {
+    this.#inWindow -= bytes;
+    if (error) return;
+    this.#add(-Math.min(taken, this.#queuedBytes));
+    this.#lastProgressMs = performance.now();
+    this.#handOver();
+    this.#wake();
   }
 
   #writeOut(
@@ -235,10 +240,7 @@ export class SocketSendQueue implements SendQueue {
 
   /** The socket has closed: drops what is queued, and wakes all waiters. */
   #drop(): void {
-    const { length } = this.#queue;
-    for (let i = 0; i < length; i++) this.#queue.shift()?.taken?.();
-    this.#rest?.taken?.();
-    this.#rest = undefined;
+    this.#queue.drop();
     tellTaken(this.#fragments ?? []);
     this.#fragments = undefined;
     this.#add(-this.#queuedBytes);
@@ -293,9 +295,4 @@ export class SocketSendQueue implements SendQueue {
 
 function tellTaken(fragments: readonly Fragment[]): void {
   for (const { taken } of fragments) taken?.();
-}
-
-function pieceAt(pieces: Frame, at: number): Buffer {
-  const { buffer, byteOffset, byteLength } = pieces[at] ?? NOTHING;
-  return Buffer.from(buffer, byteOffset, byteLength);
 }

@@ -3,6 +3,8 @@
  * 5.2). `ws` writes each frame separately; these are joined into one write.
  */
 
+import type { Frame } from '../service/frames.ts';
+
 const TEXT = 0x1;
 const CONTINUATION = 0x0;
 const FIN = 0x80;
@@ -54,4 +56,9 @@ export function joinFrames(fragments: readonly Fragment[]): Buffer {
     at += fragment.bytes.length;
   }
   return joined;
+}
+
+/** The frame of a whole message. */
+export function toTextFrame(pieces: Frame): Buffer {
+  return joinFrames([{ bytes: Buffer.concat(pieces), isFirst: true, isLast: true }]);
 }

@@ -3,6 +3,7 @@
 import { EventEmitter, once } from 'node:events';
 import type { WireChangeSet } from '../../src/protocol/schemas.ts';
 import type { Frame } from '../../src/service/frames.ts';
+import type { SharedMessage } from '../../src/service/shared-message.ts';
 import type { SendQueue } from '../../src/sessions/send-queue.ts';
 
 export interface SentMessage {
@@ -14,6 +15,8 @@ export interface SentMessage {
 /** Holds what it is sent back while `isHeld`, as a peer does that doesn't read. */
 export class ArraySendQueue implements SendQueue {
   readonly messages: SentMessage[] = [];
+  /** How many of them were sent as shared ones. */
+  sharedMessages = 0;
   isOpen = true;
   isHeld = false;
   queuedBytes = 0;
@@ -36,6 +39,11 @@ export class ArraySendQueue implements SendQueue {
     else if (taken !== undefined) this.#waiters.push({ bytes: 0, resolve: taken });
     this.queuedBytesPeak = Math.max(this.queuedBytesPeak, this.queuedBytes);
     this.#emitter.emit('sent');
+  }
+
+  sendShared(message: SharedMessage): void {
+    this.sharedMessages++;
+    this.send(message.pieces, message.share());
   }
 
   pong(): void {}

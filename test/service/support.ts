@@ -85,6 +85,7 @@ export function createTestPool(limits: CoordinatorConfigInput['storage'] = {}): 
       logger: quiet,
       faults: new BoundedLog({ logger: quiet, level: 'error', verb: 'failed' }),
       logPins: { renew: async () => undefined },
+      pushed: () => undefined,
     }),
     storage,
   };

@@ -25,7 +25,10 @@ const HOUR_MS = 3_600_000;
 
 async function openHub(store?: KVStore) {
   const { manager, world } = await openEngine({ store });
-  const hub = new SessionHub(manager);
+  const counts = { pushed: 0, hasRequests: false };
+  const hub = new SessionHub(manager, (changeSets) => {
+    counts.pushed += changeSets;
+  });
   const bound = { limit: 'limits.answerBytes' as const, bytes: MEMORY_BYTES_MAX };
   const memory = new ByteBudget({ total: bound, perClient: bound, onLimit: () => undefined });
   const reads = new PageReads();
@@ -48,6 +51,10 @@ async function openHub(store?: KVStore) {
       }).of({ who: () => identity }, toGetChanges('test')),
       limits: { queuedBytesPerSocket: QUEUED_BYTES_MAX, pageBytes: 1500 },
       host: {
+        isFiltered: false,
+        get hasRequests() {
+          return counts.hasRequests;
+        },
         readFilterOf: () => undefined,
         pushFilterOf: () => undefined,
         pushed: () => undefined,
@@ -79,7 +86,7 @@ async function openHub(store?: KVStore) {
     world.nowMs += afterMs;
     await manager.maintain({ thorough: true });
   };
-  return { memory, manager, hub, join, write, forget };
+  return { counts, memory, manager, hub, join, write, forget };
 }
 
 test('a session that keeps up gets each commit as one push, in position order', async () => {
@@ -107,6 +114,18 @@ test('what a site wrote itself is left out of its pushes, and out of no other’
   assert.equal(carl.sendQueue.transactionIds.length, 2);
   await manager.apply([a.write({ pk: ['own'], set: { x: 1 } })]);
   assert.equal(anna.sendQueue.messages.length, 1, 'no message with nothing in it');
+});
+
+test('what is pushed at once is counted, and goes out with the answer where one is due', async () => {
+  const { counts, join, write } = await openHub();
+  const { sendQueue } = join(new Device(9));
+  join(new Device(8));
+  await write(new Device(1), 3);
+  assert.deepEqual([counts.pushed, sendQueue.sharedMessages], [6, 3]);
+  counts.hasRequests = true;
+  await write(new Device(2), 2);
+  assert.deepEqual([counts.pushed, sendQueue.sharedMessages], [10, 3]);
+  assert.equal(sendQueue.transactionIds.length, 5);
 });
 
 test('while the peer takes nothing, what waits is bounded; afterwards it misses nothing', async () => {

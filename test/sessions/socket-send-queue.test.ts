@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import type { AddressInfo, Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import WebSocket, { WebSocketServer } from 'ws';
+import { SharedMessage } from '../../src/service/shared-message.ts';
 import { SocketSendQueue } from '../../src/sessions/socket-send-queue.ts';
 
 const KIB = 1024;
@@ -39,6 +40,15 @@ async function connectPair(t: TestContext, { isRaw = true } = {}) {
 
 /** More than the kernel takes for a peer that doesn't read. */
 const UNREAD = 'x'.repeat(16 * KIB * KIB);
+
+/** A message for several sockets, and how often its memory was given back. */
+function shared(text: string) {
+  const count = { freed: 0 };
+  const free = () => {
+    count.freed++;
+  };
+  return { message: new SharedMessage([Buffer.from(text)], free), count };
+}
 
 /** Where the length of a frame takes more bytes, and where a message goes in fragments. */
 const EDGES = [0, 1, 125, 126, 127, 64 * KIB - 1, 64 * KIB, 64 * KIB + 1, 128 * KIB, 3_000_000];
@@ -129,6 +139,112 @@ test('what was sent in the turn of a close of ws itself is left out: nothing may
   socket.close(1000, 'bye');
   assert.equal((await closing)[0], 1000);
   assert.ok(written.mock.calls.every(({ arguments: [chunk] }) => !String(chunk).includes('turn')));
+});
+
+test('what is shared goes to each socket at once, as the same bytes, and nothing of it waits', async (t) => {
+  const [one, two] = [await connectPair(t), await connectPair(t)];
+  const written = [one, two].map(({ rawSocket }) => t.mock.method(rawSocket, 'write'));
+  const { message, count } = shared('for both');
+  const hold = message.share();
+  for (const { sendQueue } of [one, two]) sendQueue.sendShared(message);
+  const calls = written.map(({ mock }) => mock.calls.map((call) => call.arguments));
+  assert.deepEqual(
+    calls.map(({ length }) => length),
+    [1, 1],
+  );
+  const [first, second] = calls.map(([only]) => only);
+  assert.equal(first?.[0], second?.[0]);
+  assert.deepEqual([first?.length, one.count.bytes, two.count.bytes], [1, 0, 0]);
+  assert.equal(count.freed, 0);
+  hold();
+  assert.equal(count.freed, 1);
+  assert.deepEqual([await one.hear(1), await two.hear(1)], [['for both'], ['for both']]);
+});
+
+test('what is shared keeps its place among other messages, of any size, and without a raw socket', async (t) => {
+  for (const isRaw of [true, false]) {
+    const { sendQueue, hear } = await connectPair(t, { isRaw });
+    const long = shared('x'.repeat(100_000));
+    const short = shared('short');
+    sendQueue.send('first');
+    for (const { message } of [short, long, short]) sendQueue.sendShared(message);
+    sendQueue.send('last');
+    const heard = await hear(5);
+    assert.deepEqual(
+      heard.map((text) => text.slice(0, 5)),
+      ['first', 'short', 'xxxxx', 'short', 'last'],
+    );
+    await sendQueue.drained(0);
+    assert.deepEqual([long.count.freed, short.count.freed], [1, 1]);
+  }
+});
+
+test('a peer that takes nothing holds what is shared, which is counted until it has taken it', async (t) => {
+  const { sendQueue, rawSocket, peer, hear, count } = await connectPair(t);
+  peer.pause();
+  const messages = Array.from({ length: 2000 }, (_, i) => shared(`${i}:`.padEnd(10_000, 'x')));
+  let sent = 0;
+  const send = () => {
+    const next = messages[sent++];
+    assert.ok(next !== undefined, 'the kernel takes less than 20 MB');
+    const hold = next.message.share();
+    sendQueue.sendShared(next.message);
+    hold();
+    return next;
+  };
+  let last = send();
+  // The kernel takes some, in this turn and as the peer's part of it is filled.
+  while (rawSocket.writableLength === 0) {
+    assert.deepEqual([last.count.freed, sendQueue.queuedBytes], [1, 0]);
+    last = send();
+  }
+  assert.equal(last.count.freed, 0);
+  assert.ok(sendQueue.queuedBytes >= 10_000);
+  assert.equal(count.bytes, sendQueue.queuedBytes);
+  for (let i = 0; i < 5; i++) last = send();
+  sendQueue.send('after them');
+  assert.equal(last.count.freed, 0);
+  peer.resume();
+  const heard = await hear(sent + 1);
+  assert.deepEqual(
+    heard.slice(0, -1).map((text) => text.slice(0, text.indexOf(':'))),
+    messages.slice(0, sent).map((_, i) => String(i)),
+  );
+  assert.equal(heard.at(-1), 'after them');
+  await sendQueue.drained(0);
+  assert.deepEqual([sendQueue.queuedBytes, count.bytes], [0, 0]);
+  assert.ok(messages.slice(0, sent).every(({ count }) => count.freed === 1));
+});
+
+test('what is shared is left out after a close, comes before a dismissal, and is let go of at the end', async (t) => {
+  const closed = await connectPair(t);
+  const written = t.mock.method(closed.rawSocket, 'write');
+  const closing = once(closed.peer, 'close');
+  closed.socket.close(1000, 'bye');
+  closed.sendQueue.sendShared(shared('too late').message);
+  assert.equal((await closing)[0], 1000);
+  assert.ok(written.mock.calls.every(({ arguments: [chunk] }) => !String(chunk).includes('late')));
+  const dismissed = await connectPair(t);
+  const dismissing = once(dismissed.peer, 'close');
+  dismissed.sendQueue.sendShared(shared('why').message);
+  dismissed.sendQueue.closeNow(1008, 'gone');
+  assert.equal((await dismissing)[0], 1008);
+  assert.deepEqual(await dismissed.hear(1), ['why']);
+  const gone = await connectPair(t);
+  gone.peer.pause();
+  const messages: ReturnType<typeof shared>[] = [];
+  while (gone.rawSocket.writableLength === 0) {
+    const next = shared('x'.repeat(10_000));
+    messages.push(next);
+    const hold = next.message.share();
+    gone.sendQueue.sendShared(next.message);
+    hold();
+  }
+  const drained = gone.sendQueue.drained(0);
+  gone.peer.terminate();
+  await drained;
+  assert.deepEqual([gone.sendQueue.queuedBytes, gone.count.bytes], [0, 0]);
+  assert.ok(messages.every(({ count }) => count.freed === 1));
 });
 
 test('big and small messages arrive in the order in which they were sent', async (t) => {

@@ -4,6 +4,7 @@
  */
 
 import type { Frame } from '../../src/service/frames.ts';
+import type { SharedMessage } from '../../src/service/shared-message.ts';
 import type { SendQueue } from '../../src/sessions/send-queue.ts';
 import { type Loop, OUTSIDE } from './loop.ts';
 import type { Random } from './random.ts';
@@ -89,6 +90,10 @@ export class SimSocket implements SendQueue {
     this.queuedBytes += text.length;
     this.#toDevice.push(text);
     this.#schedule();
+  }
+
+  sendShared(message: SharedMessage): void {
+    this.send(message.pieces, message.share());
   }
 
   pong(): void {}
