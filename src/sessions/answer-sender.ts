@@ -20,6 +20,12 @@ import type { SessionOptions } from './session-host.ts';
 
 /** While memory is scarce pages are this long: each of many sockets gets on by a little at a time. */
 const SCARCE_PAGE_BYTES = 256 * 1024;
+/**
+ * The first page of an answer is this long, so that its first bytes come soon. Each one after it is
+ * longer by this factor, up to `limits.pageBytes`.
+ */
+const FIRST_PAGE_BYTES = 256 * 1024;
+const PAGE_GROWTH = 4;
 /** Bytes of a snapshot that wait on one socket: many snapshots at once leave each other room. */
 const SNAPSHOT_QUEUED_BYTES_MAX = 512 * 1024;
 
@@ -49,6 +55,8 @@ export class AnswerSender {
   readonly #options: SessionOptions;
   readonly #origin: CallOrigin | undefined;
   readonly #requestId: string | undefined;
+  /** At which the next page ends. */
+  #pageBytes: number;
 
   /**
    * @param origin the request that is answered
@@ -64,6 +72,9 @@ export class AnswerSender {
     this.#options = options;
     this.#origin = origin;
     this.#requestId = requestId;
+    const { pageBytes } = options.limits;
+    // Older clients name no request: a page may overtake another there, so they get few.
+    this.#pageBytes = requestId === undefined ? pageBytes : Math.min(FIRST_PAGE_BYTES, pageBytes);
   }
 
   get #readFilter(): ReadFilter | undefined {
@@ -81,7 +92,7 @@ export class AnswerSender {
   }
 
   async #sendPages(since: LogCursor, reader: LogReader): Promise<void> {
-    const { sendQueue, limits, host } = this.#options;
+    const { sendQueue, host } = this.#options;
     /** The next page, read while this one is being sent; `undefined` if there was no room for it. */
     let ahead: Promise<AnswerPage | undefined> | undefined;
     let after = since;
@@ -103,7 +114,7 @@ export class AnswerSender {
         if (!log.hasMore) return;
         // A filter is asked as late as possible, so nothing is read ahead for it.
         const readsAhead =
-          this.#readFilter === undefined && host.hasMemory(this.#bytesFor(limits.pageBytes));
+          this.#readFilter === undefined && host.hasMemory(this.#bytesFor(this.#pageBytes));
         if (readsAhead) ahead = this.#read(log.end, true).catch(unlessLong);
         // It may fail before it is awaited.
         ahead?.catch(() => undefined);
@@ -131,7 +142,8 @@ export class AnswerSender {
   }
 
   #sendPage(since: LogCursor, { log, writer, room }: AnswerPage): void {
-    const { sendQueue, database } = this.#options;
+    const { sendQueue, database, limits } = this.#options;
+    this.#pageBytes = Math.min(this.#pageBytes * PAGE_GROWTH, limits.pageBytes);
     const { lastSent, end, hasMore } = log;
     if (!hasMore && isCarryNeeded(since.position, lastSent, end.position)) {
       writer.add(database.manager.log.carryPosition(end.position));
@@ -147,8 +159,8 @@ export class AnswerSender {
   }
 
   async #read(after: LogCursor, isAhead = false): Promise<AnswerPage> {
-    const { database, limits, host, siteId, right } = this.#options;
-    const { pageBytes } = limits;
+    const { database, host, siteId, right } = this.#options;
+    const pageBytes = this.#pageBytes;
     const hasRoom = host.hasMemory(this.#bytesFor(pageBytes));
     const bytesMax = hasRoom ? pageBytes : Math.min(pageBytes, SCARCE_PAGE_BYTES);
     const room = await host.reserve(this.#bytesFor(bytesMax));

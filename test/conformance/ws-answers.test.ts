@@ -8,8 +8,8 @@ import { startDeployment } from './deployment.ts';
 
 const PAGE_BYTES = 20_000;
 
-async function join(t: TestContext) {
-  const limits = { pageBytes: PAGE_BYTES };
+async function join(t: TestContext, { pageBytes = PAGE_BYTES } = {}) {
+  const limits = { pageBytes };
   const server = await startDeployment(t, { config: { storage: 'memory:', limits } });
   const [a, b] = [new Device(1), new Device(2)];
   const anna = await TestClient.join(server.wsUrl, a, t);
@@ -54,6 +54,33 @@ test('every message of an answer says whether another follows, and repeats the r
   anna.send({ type: 'get_changes', requestId: 'own' });
   const own = await answerOf(anna);
   assert.equal(own.at(-1)?.requestId, 'own');
+});
+
+test('an answer begins with a short message and goes on with longer ones, for clients that name their request', async (t) => {
+  const KIB = 1024;
+  const { a, anna, ben } = await join(t, { pageBytes: 1000 * KIB });
+  const sets = Array.from({ length: 200 }, (_, i) =>
+    a.write({ pk: [i], set: { x: 'x'.repeat(10 * KIB) } }),
+  );
+  await anna.apply(...sets);
+  ben.send({ type: 'get_changes', requestId: 'all' });
+  const named = await answerOf(ben);
+  const [first = 0, second = 0, ...rest] = named.map(
+    ({ changeSets }) => JSON.stringify(changeSets).length,
+  );
+  assert.ok(first > 200 * KIB && first <= 256 * KIB, `${first} bytes`);
+  assert.ok(second > 900 * KIB && second <= 1000 * KIB, `${second} bytes`);
+  assert.equal(rest.length, 1);
+  // Others may take up messages that come together in any order: they get as few as there can be.
+  ben.send({ type: 'get_changes' });
+  const unnamed = await answerOf(ben);
+  assert.equal(unnamed.length, 3);
+  assert.ok(JSON.stringify(unnamed[0]?.changeSets).length > 900 * KIB);
+  const [byNamed, byUnnamed] = [named, unnamed].map((answer) =>
+    answer.flatMap(({ changeSets }) => changeSets),
+  );
+  assert.equal(byNamed?.length, sets.length);
+  assert.deepEqual(byNamed, byUnnamed);
 });
 
 test('an answer to a request without a requestId has none, and a push says nothing of answers', async (t) => {
