@@ -64,7 +64,8 @@ function read(
           : startsWith(data, COMPLETE);
       if (isLast) resolve({ elapsedMs, firstMs, firstDataMs, bytes, frameBytes, position });
     });
-    socket.send(JSON.stringify({ type: ask, sinceHLC }));
+    // Named, as our client does: the answer then begins with a short message.
+    socket.send(JSON.stringify({ type: ask, sinceHLC, requestId: 'all' }));
   });
 }
 
