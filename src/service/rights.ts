@@ -94,8 +94,15 @@ export class ReadRight {
 
   /** Its credentials have yet to be rechecked by the present hook modules. */
   get #isOutdated(): boolean {
+    // Modules are replaced rarely, and this is asked for each listener of a push.
+    if (this.#rights.generation === 0) return false;
     const { who, demandCurrent } = this.#reader;
     return demandCurrent !== undefined && !this.#rights.isCurrent(who());
+  }
+
+  /** Whether a hook filters what is sent. */
+  get isFiltered(): boolean {
+    return this.#rights.isFiltered;
   }
 
   /** Whether it was granted before and is now denied. */

@@ -373,7 +373,7 @@ export class ClientConnection implements Client, InboxOwner {
     return new ConnectionHost({
       ...{ service, sendQueue, reader: this.#reader },
       session: () => this.#session,
-      inFlight: () => this.#requests.inFlight,
+      inFlight: this.#requests.inFlight,
       holder: () => this.#holder,
       signal: () => this.#signal,
       fail: (error) => this.#fail(error),

@@ -7,6 +7,7 @@ import type { CallOrigin, ClientIdentity } from '../hooks/types.ts';
 import { WS_CLOSE } from '../protocol/close-codes.ts';
 import type { Reservation } from '../service/byte-budget.ts';
 import type { CoordinatorService } from '../service/coordinator-service.ts';
+import type { InFlight } from '../service/in-flight.ts';
 import type { PageReads } from '../service/page-reads.ts';
 import type { PushFilter, ReadFilter } from '../service/read-filter.ts';
 import { isDenial, type Reader } from '../service/rights.ts';
@@ -20,8 +21,8 @@ export interface ConnectionHostOptions {
   reader: Reader;
   /** `undefined` before the handshake is accepted. */
   session(): Session | undefined;
-  /** Requests of the client that are not answered yet. */
-  inFlight(): number;
+  /** The client's requests that are not answered yet. */
+  inFlight: InFlight;
   /** Whose share of memory the session's answers count in. */
   holder(): string;
   /** Aborted when the socket closes. */
@@ -36,12 +37,8 @@ export class ConnectionHost implements SessionHost {
     this.#options = options;
   }
 
-  get isFiltered(): boolean {
-    return this.#options.service.hooks.has.onBeforeSendChanges;
-  }
-
-  get hasRequests(): boolean {
-    return this.#options.inFlight() > 0;
+  get inFlight(): InFlight {
+    return this.#options.inFlight;
   }
 
   readFilterOf(origin?: CallOrigin): ReadFilter | undefined {

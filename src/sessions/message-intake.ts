@@ -59,7 +59,7 @@ export class MessageIntake {
   hasRoom(): Promise<void> | undefined {
     const { sendQueue, service, requests } = this.#options;
     const { queuedBytesPerSocket, messagesInFlight } = service.config.limits;
-    const isFull = requests.inFlight >= messagesInFlight;
+    const isFull = requests.inFlight.size >= messagesInFlight;
     if (!isFull && sendQueue.queuedBytes <= queuedBytesPerSocket) return undefined;
     return this.#makeRoom();
   }
@@ -71,8 +71,8 @@ export class MessageIntake {
       service.metrics.limitMet('limits.queuedBytesPerSocket');
       await sendQueue.drained(queuedBytesPerSocket / 2);
     }
-    if (requests.inFlight < messagesInFlight) return;
+    if (requests.inFlight.size < messagesInFlight) return;
     service.metrics.limitMet('limits.messagesInFlight');
-    await requests.below(messagesInFlight);
+    await requests.inFlight.below(messagesInFlight);
   }
 }

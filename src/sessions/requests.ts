@@ -49,21 +49,13 @@ export interface RequestsOptions {
 
 export class Requests {
   readonly #options: RequestsOptions;
-  readonly #inFlight = new InFlight();
+  /** Those that are not answered yet. */
+  readonly inFlight = new InFlight();
   /** Settles when the last batch has been answered. */
   #lastApply: Promise<void> | undefined;
 
   constructor(options: RequestsOptions) {
     this.#options = options;
-  }
-
-  get inFlight(): number {
-    return this.#inFlight.size;
-  }
-
-  /** Resolves once fewer than `count` are in flight. */
-  below(count: number): Promise<void> {
-    return this.#inFlight.below(count);
   }
 
   /** Settles when the batches that `take` begins have been answered. */
@@ -156,7 +148,7 @@ export class Requests {
 
   /** Runs work in the background, and tells the client if it fails. */
   #serve(message: Request, work: () => Promise<void>): Promise<void> {
-    return this.#inFlight.run(work).catch((error: unknown) => {
+    return this.inFlight.run(work).catch((error: unknown) => {
       const [code, text] = FALLBACK_CODES[message.type];
       this.#options.fail(toSyncError(error, code, text), message.requestId);
     });

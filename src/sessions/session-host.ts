@@ -26,10 +26,8 @@ export interface SessionLimits {
 
 /** What the connection does for its session. */
 export interface SessionHost extends PushMemory {
-  /** Whether a hook may filter what is sent. */
-  readonly isFiltered: boolean;
-  /** Whether the client has sent requests that are not answered yet. */
-  readonly hasRequests: boolean;
+  /** The client's requests that are not answered yet. */
+  readonly inFlight: { readonly size: number };
   /** The client's read filter for an answer; `undefined` if no hook filters. */
   readFilterOf(origin?: CallOrigin): ReadFilter | undefined;
   /** The filter for pushes to this identity. */

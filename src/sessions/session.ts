@@ -24,7 +24,7 @@ import type { LiveSession } from '../service/live-session.ts';
 import type { DatabaseAccess, OpenDatabase } from '../service/open-database.ts';
 import { isDenial, type ReadRight } from '../service/rights.ts';
 import { type AnsweredSession, AnswerSender } from './answer-sender.ts';
-import type { SessionOptions } from './session-host.ts';
+import type { SessionHost, SessionOptions } from './session-host.ts';
 
 /** With one of these codes and `retryAfterMs`, the cause will pass and reading is tried again. */
 const PASSING: ReadonlySet<ErrorCode> = new Set([
@@ -52,6 +52,8 @@ export class Session implements LiveSession, AnsweredSession {
   #lane: Promise<unknown> = Promise.resolve();
   /** Answers that are being sent or wait for their turn; pushes wait for them. */
   #answers = 0;
+  /** The client's requests that are not answered yet. */
+  readonly #inFlight: SessionHost['inFlight'];
   /** The request that is being answered. */
   #answered: CallOrigin | undefined;
   #feeding = false;
@@ -67,6 +69,7 @@ export class Session implements LiveSession, AnsweredSession {
     this.identity = options.identity;
     this.right = options.right;
     this.#options = options;
+    this.#inFlight = options.host.inFlight;
     this.#cursor = options.database.manager.log.end;
   }
 
@@ -111,7 +114,7 @@ export class Session implements LiveSession, AnsweredSession {
     }
     const push = announcement.pushFor(this.siteId, host);
     // With a filter, and where there is no room in memory, the push is read from the log.
-    if (push !== undefined && (push.message === undefined || host.isFiltered)) {
+    if (push !== undefined && (push.message === undefined || this.right.isFiltered)) {
       this.#feed();
       return 0;
     }
@@ -119,7 +122,7 @@ export class Session implements LiveSession, AnsweredSession {
     if (push?.message === undefined) return 0;
     const { message, changeSets } = push;
     // Together with the answer that the client is about to get: one call of the system for both.
-    if (host.hasRequests) sendQueue.send(message.pieces, message.share());
+    if (this.#inFlight.size > 0) sendQueue.send(message.pieces, message.share());
     else sendQueue.sendShared(message);
     return changeSets;
   }

@@ -25,7 +25,8 @@ const HOUR_MS = 3_600_000;
 
 async function openHub(store?: KVStore) {
   const { manager, world } = await openEngine({ store });
-  const counts = { pushed: 0, hasRequests: false };
+  const counts = { pushed: 0 };
+  const inFlight = { size: 0 };
   const hub = new SessionHub(manager, (changeSets) => {
     counts.pushed += changeSets;
   });
@@ -51,10 +52,7 @@ async function openHub(store?: KVStore) {
       }).of({ who: () => identity }, toGetChanges('test')),
       limits: { queuedBytesPerSocket: QUEUED_BYTES_MAX, pageBytes: 1500 },
       host: {
-        isFiltered: false,
-        get hasRequests() {
-          return counts.hasRequests;
-        },
+        inFlight,
         readFilterOf: () => undefined,
         pushFilterOf: () => undefined,
         pushed: () => undefined,
@@ -86,7 +84,7 @@ async function openHub(store?: KVStore) {
     world.nowMs += afterMs;
     await manager.maintain({ thorough: true });
   };
-  return { counts, memory, manager, hub, join, write, forget };
+  return { counts, inFlight, memory, manager, hub, join, write, forget };
 }
 
 test('a session that keeps up gets each commit as one push, in position order', async () => {
@@ -117,12 +115,12 @@ test('what a site wrote itself is left out of its pushes, and out of no other’
 });
 
 test('what is pushed at once is counted, and goes out with the answer where one is due', async () => {
-  const { counts, join, write } = await openHub();
+  const { counts, inFlight, join, write } = await openHub();
   const { sendQueue } = join(new Device(9));
   join(new Device(8));
   await write(new Device(1), 3);
   assert.deepEqual([counts.pushed, sendQueue.sharedMessages], [6, 3]);
-  counts.hasRequests = true;
+  inFlight.size = 1;
   await write(new Device(2), 2);
   assert.deepEqual([counts.pushed, sendQueue.sharedMessages], [10, 3]);
   assert.equal(sendQueue.transactionIds.length, 5);
