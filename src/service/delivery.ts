@@ -22,7 +22,7 @@ import { filterSnapshot } from './filtered-snapshot.ts';
 import type { IdentityPredicate } from './identity-predicates.ts';
 import { type LiveSession, START_OVER } from './live-session.ts';
 import { type DatabaseAccess, type OpenDatabase, refuseOwnSite } from './open-database.ts';
-import type { PageMemory } from './page-reads.ts';
+import { FIRST_PAGE_BYTES, type PageMemory } from './page-reads.ts';
 import { type ReadFilter, readFilterOf, readPage } from './read-filter.ts';
 import { Resyncs } from './resyncs.ts';
 import { type Reader, type Rights, toGetChanges, toReader } from './rights.ts';
@@ -208,7 +208,10 @@ export class Delivery {
     const options: LogReadOptions = {
       after,
       reader: siteIdToText(client.siteId),
-      bytesMax: Math.min(HTTP_PAGE_BYTES_MAX, limits.pageBytes),
+      bytesMax: Math.min(
+        sinceHLC === undefined ? FIRST_PAGE_BYTES : HTTP_PAGE_BYTES_MAX,
+        limits.pageBytes,
+      ),
       changesMax: Math.min(limit ?? Number.POSITIVE_INFINITY, sync.batchSize),
     };
     const filter = this.readFilterOf(toReader(client, query), signal);

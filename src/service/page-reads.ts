@@ -33,6 +33,8 @@ const WHOLE_FACTORS: Readonly<Record<PageUse, number>> = { copied: 2, parsed: 4 
 const PARSED_FACTOR = 16;
 /** Bytes of JSON that a hook is given at once; a change set is not cut. */
 export const PARSED_AT_ONCE_BYTES = 256 * 1024;
+/** The first page for a new device is this long, so that its first bytes come soon. */
+export const FIRST_PAGE_BYTES = 256 * 1024;
 /** How many reads may at once meet records of unknown length. */
 const UNKNOWN_READS_AT_ONCE = 2;
 /**

@@ -12,7 +12,7 @@ import type { Reservation } from '../service/byte-budget.ts';
 import { isCarryNeeded } from '../service/carry.ts';
 import type { ServedSnapshot } from '../service/delivery.ts';
 import { frameBytes, PageWriter, snapshotChunkFrame } from '../service/frames.ts';
-import { bytesFor } from '../service/page-reads.ts';
+import { bytesFor, FIRST_PAGE_BYTES } from '../service/page-reads.ts';
 import { type ReadFilter, readPage } from '../service/read-filter.ts';
 import type { Stamp } from '../service/rights.ts';
 import { RowRoom } from '../service/row-room.ts';
@@ -20,11 +20,7 @@ import type { SessionOptions } from './session-host.ts';
 
 /** While memory is scarce pages are this long: each of many sockets gets on by a little at a time. */
 const SCARCE_PAGE_BYTES = 256 * 1024;
-/**
- * The first page of an answer is this long, so that its first bytes come soon. Each one after it is
- * longer by this factor, up to `limits.pageBytes`.
- */
-const FIRST_PAGE_BYTES = 256 * 1024;
+/** Each page after the first one is longer by this factor, up to `limits.pageBytes`. */
 const PAGE_GROWTH = 4;
 /** Bytes of a snapshot that wait on one socket: many snapshots at once leave each other room. */
 const SNAPSHOT_QUEUED_BYTES_MAX = 512 * 1024;

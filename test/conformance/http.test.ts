@@ -174,6 +174,23 @@ test('pages hold whole transactions, and a walk along the watermarks misses none
   }
 });
 
+test('the first page of all is short, and those after it are not', async (t) => {
+  const KIB = 1024;
+  const { ask, post } = await start(t, { sync: { foreignAuthors: 'accept' } });
+  const b = new Device(2);
+  const sent = Array.from({ length: 100 }, (_, i) =>
+    b.write({ pk: [i], set: { x: 'x'.repeat(10 * KIB) } }),
+  );
+  await post('/changes', sent);
+  const first = pageOf(await ask('/changes'));
+  const size = JSON.stringify(first.changes).length;
+  assert.ok(first.hasMore && size > 200 * KIB && size <= 256 * KIB, `${size} bytes`);
+  const since = encodeURIComponent(first.watermark);
+  const next = pageOf(await ask(`/changes?sinceHLC=${since}`));
+  assert.equal(next.hasMore, false);
+  assert.deepEqual(transactionIds([...first.changes, ...next.changes]), transactionIds(sent));
+});
+
 test('a page with nothing but own changes carries the watermark past them', async (t) => {
   const { ask, post } = await start(t);
   const a = new Device(1);
