@@ -71,7 +71,7 @@ export class Uplink {
     this.#outbox = new Outbox(
       this.connection,
       {
-        unanswered: () => kept.sendable,
+        unanswered: () => kept.sendable(),
         answered: (batch, result) => this.#answered(batch, result),
         refused: (write, error) => this.#refused(write, error),
         redate: (from, serverTimeMs) => this.#redate(from, serverTimeMs),

@@ -25,7 +25,7 @@ const OFFLINE_MS = 60_000;
 /** iOS often tells no close of a socket, but one of these. */
 const WAKING = ['online', 'pageshow', 'resume', 'visibilitychange'];
 /** The page may never run again, or long after the server has given it up. */
-const ENDING = ['pagehide', 'freeze'];
+export const ENDING = ['pagehide', 'freeze'];
 
 /**
  * @param mayLetGo whether a hidden page may let go: not while it has something to send
@@ -56,13 +56,24 @@ export function watchPage(
     sleep();
     cancel = environment.after(OFFLINE_MS, wake);
   };
-  const ends = [
-    ...WAKING.map((event) => page.on(event, wake)),
-    ...ENDING.map((event) => page.on(event, sleep)),
-    page.on('offline', offline),
-  ];
+  const unwatch = onPage(page, [
+    [WAKING, wake],
+    [ENDING, sleep],
+    [['offline'], offline],
+  ]);
   return () => {
     cancel();
+    unwatch();
+  };
+}
+
+/** @returns ends it */
+export function onPage(
+  page: Page,
+  handlers: readonly [events: readonly string[], run: () => void][],
+): () => void {
+  const ends = handlers.flatMap(([events, run]) => events.map((event) => page.on(event, run)));
+  return () => {
     for (const end of ends) end();
   };
 }

@@ -5,24 +5,17 @@
  */
 
 import type { HlcText } from '../../../../src/clock/hlc.ts';
-import { siteIdToText } from '../../../../src/clock/site-id.ts';
 import { SiteClock } from '../clock.ts';
-import type { Environment } from '../environment.ts';
+import { ENDING, onPage } from '../connection/wake-ups.ts';
 import type { ChangeSet } from '../protocol/messages.ts';
-import { type ClientStore, StoreError, type StoreOperation } from '../stores/store.ts';
+import { type StoreError, type StoreOperation, toStoreError } from '../stores/store.ts';
 import type { Tabs, TabsPort } from '../tabs.ts';
 import { difference } from './difference.ts';
-import { FATE, FORMAT, generationPrefix, LEAD, META, type Meta, OUT, ROW } from './entries.ts';
+import { FORMAT, generationPrefix, LEAD, META, type Meta, OUT, ROW } from './entries.ts';
+import { GoneKeys } from './gone-keys.ts';
+import { type OpeningOptions, readEntries } from './opening.ts';
 import { Replica, type Touched } from './replica.ts';
-import { StoreLog, toStoreError } from './store-log.ts';
-
-export interface KeptReplicaOptions {
-  store: ClientStore;
-  environment: Environment;
-  databaseId: string;
-  /** Where the store is new. Default: a random one. */
-  siteId: string | undefined;
-}
+import { StoreLog } from './store-log.ts';
 
 export interface KeptReplicaPort extends Pick<TabsPort, 'heard' | 'status' | 'wish'> {
   /** Something was carried out. */
@@ -39,27 +32,19 @@ export interface KeptReplicaPort extends Pick<TabsPort, 'heard' | 'status' | 'wi
   follow(): void;
 }
 
-/** So many keys that are gone are remembered. */
-const GONE_MAX = 10_000;
 /** A store that can't be read is tried again after so long. */
 const AGAIN_MS = 1_000;
 
 export class KeptReplica {
   readonly replica: Replica;
-  /** Writes without an answer that are durable. */
-  readonly sendable = new Map<HlcText, ChangeSet>();
-  readonly #options: KeptReplicaOptions;
+  readonly #options: OpeningOptions;
   readonly #port: KeptReplicaPort;
   readonly #log: StoreLog;
   #tabs: Tabs | undefined;
   #clock: SiteClock | undefined;
   /** What is carried out while the store is read. */
   #meanwhile: StoreOperation[] | undefined;
-  /**
-   * Keys of writes and outcomes that were deleted. They are never written again, so what other tabs tell
-   * of them was late.
-   */
-  readonly #gone = new Set<string>();
+  readonly #gone = new GoneKeys();
   /** Reads the store and begins to lead, one after the other. */
   #turn: Promise<void> = Promise.resolve();
   #opening: Promise<void> | undefined;
@@ -68,7 +53,7 @@ export class KeptReplica {
   #unwatch = () => {};
   #isClosed = false;
 
-  constructor(options: KeptReplicaOptions, port: KeptReplicaPort) {
+  constructor(options: OpeningOptions, port: KeptReplicaPort) {
     this.#options = options;
     this.#port = port;
     const { store, environment, databaseId } = options;
@@ -80,7 +65,10 @@ export class KeptReplica {
     };
     this.#log = new StoreLog(store, environment, {
       fault: port.fault,
-      durable: ({ operations, term }) => this.#durable(operations, term),
+      durable: ({ operations, term }) => {
+        this.#tell(operations, term);
+        port.sendable();
+      },
       succeeded: () => this.#follow(),
     });
   }
@@ -120,13 +108,10 @@ export class KeptReplica {
   #watch(): void {
     const { page } = this.#options.environment;
     if (page === undefined) return;
-    const ends = [
-      ...['pagehide', 'freeze'].map((event) => page.on(event, () => this.#suspend())),
-      ...['pageshow', 'resume'].map((event) => page.on(event, () => this.#resume())),
-    ];
-    this.#unwatch = () => {
-      for (const end of ends) end();
-    };
+    this.#unwatch = onPage(page, [
+      [ENDING, () => this.#suspend()],
+      [['pageshow', 'resume'], () => this.#resume()],
+    ]);
   }
 
   #suspend(): void {
@@ -185,55 +170,17 @@ export class KeptReplica {
 
   /** Makes the replica what the store holds, and what is not written yet. */
   async #load(): Promise<void> {
-    const { store } = this.#options;
     this.#meanwhile = this.#log.unwritten();
     try {
-      let entries = [...(await store.load())];
-      if (!entries.some(([key]) => key === META)) {
-        await this.#create();
-        entries = [...(await store.load())];
-      }
-      this.#check(entries);
+      const entries = await readEntries(this.#options);
       this.#changed([...difference(this.replica, entries), ...this.#meanwhile]);
     } finally {
       this.#meanwhile = undefined;
     }
     this.#clock ??= new SiteClock(this.replica.meta.siteId, () => this.#options.environment.now());
     this.observe();
-    this.#findSendable();
+    this.#port.sendable();
     this.#port.othersAnswered();
-  }
-
-  /** Of tabs that open an empty store at once, one gives it its site. */
-  async #create(): Promise<void> {
-    const {
-      store,
-      environment,
-      siteId = siteIdToText(environment.randomBytes(16)),
-    } = this.#options;
-    const value: Meta = { ...this.replica.meta, siteId };
-    try {
-      await store.commit([{ type: 'put', key: META, value }], { key: META, value: undefined });
-    } catch (cause) {
-      if (toStoreError(cause).code !== 'STORE_TAKEN') throw cause;
-    }
-  }
-
-  #check(entries: readonly [key: string, value: unknown][]): void {
-    const meta = entries.find(([key]) => key === META)?.[1] as Meta;
-    const { databaseId } = this.#options;
-    if (meta.format !== FORMAT) {
-      throw new StoreError(
-        'STORE_VERSION',
-        `the replica has format ${meta.format}, and this client reads format ${FORMAT}`,
-      );
-    }
-    if (meta.databaseId !== databaseId) {
-      throw new StoreError(
-        'STORE_VERSION',
-        `the store holds the database ${meta.databaseId}, not ${databaseId}`,
-      );
-    }
   }
 
   /** Lets the clock go on behind all that is known. */
@@ -243,15 +190,13 @@ export class KeptReplica {
     for (const hlc of this.replica.outbox.keys()) this.#clock?.observe(hlc);
   }
 
-  #findSendable(): void {
+  /** Writes without an answer that are durable. */
+  sendable(): [hlc: HlcText, changeSet: ChangeSet][] {
     const unwritten = new Set<unknown>();
     for (const operation of this.#log.unwritten()) {
       if (operation.type === 'put') unwritten.add(operation.key);
     }
-    for (const [hlc, changeSet] of this.replica.outbox) {
-      if (!unwritten.has(OUT + hlc)) this.sendable.set(hlc, changeSet);
-    }
-    this.#port.sendable();
+    return [...this.replica.outbox].filter(([hlc]) => !unwritten.has(OUT + hlc));
   }
 
   async #lead(term: string): Promise<void> {
@@ -290,19 +235,6 @@ export class KeptReplica {
     return durable;
   }
 
-  #durable(operations: StoreOperation[], term: string | undefined): void {
-    for (const operation of operations) {
-      if (operation.type !== 'put' || !operation.key.startsWith(OUT)) continue;
-      const hlc = operation.key.slice(OUT.length);
-      const changeSet = this.replica.outbox.get(hlc);
-      if (changeSet === operation.value && changeSet !== undefined) {
-        this.sendable.set(hlc, changeSet);
-      }
-    }
-    this.#tell(operations, term);
-    this.#port.sendable();
-  }
-
   /** Rows that are not shown yet are read by the others when they are. */
   #tell(operations: readonly StoreOperation[], term: string | undefined): void {
     if (this.#tabs === undefined) return;
@@ -320,7 +252,7 @@ export class KeptReplica {
     const heard: StoreOperation[] = [];
     let isOther = false;
     for (const operation of operations) {
-      if (operation.type === 'put' && this.#gone.has(operation.key)) continue;
+      if (this.#gone.isLate(operation)) continue;
       heard.push(operation);
       if (operation.type === 'put' && operation.key === META) {
         isOther = (operation.value as Meta).generation !== generation;
@@ -337,7 +269,7 @@ export class KeptReplica {
     }
     this.#carryOut(heard);
     this.observe();
-    this.#findSendable();
+    this.#port.sendable();
     this.#port.othersAnswered();
   }
 
@@ -347,25 +279,8 @@ export class KeptReplica {
   }
 
   #changed(operations: readonly StoreOperation[]): void {
-    if (this.#tabs !== undefined) this.#forget(operations);
-    const touched = this.replica.apply(operations);
-    for (const hlc of this.sendable.keys()) {
-      if (!this.replica.outbox.has(hlc)) this.sendable.delete(hlc);
-    }
-    this.#port.changed(touched);
-  }
-
-  #forget(operations: readonly StoreOperation[]): void {
-    for (const operation of operations) {
-      if (operation.type === 'clear') continue;
-      const { type, key } = operation;
-      if (type === 'put') this.#gone.delete(key);
-      else if (key.startsWith(OUT) || key.startsWith(FATE)) this.#gone.add(key);
-    }
-    for (const key of this.#gone) {
-      if (this.#gone.size <= GONE_MAX) break;
-      this.#gone.delete(key);
-    }
+    if (this.#tabs !== undefined) this.#gone.observe(operations);
+    this.#port.changed(this.replica.apply(operations));
   }
 
   async close(): Promise<void> {

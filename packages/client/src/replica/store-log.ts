@@ -9,7 +9,12 @@
  */
 
 import type { Environment } from '../environment.ts';
-import { type ClientStore, StoreError, type StoreOperation } from '../stores/store.ts';
+import {
+  type ClientStore,
+  type StoreError,
+  type StoreOperation,
+  toStoreError,
+} from '../stores/store.ts';
 import { LEAD } from './entries.ts';
 
 /** Operations that are there together or not at all. */
@@ -139,10 +144,4 @@ function createGroup(term: string | undefined): PendingGroup {
     resolve = done;
   });
   return { operations: [], term, durable, resolve };
-}
-
-export function toStoreError(cause: unknown): StoreError {
-  if (cause instanceof StoreError) return cause;
-  const message = cause instanceof Error ? cause.message : String(cause);
-  return new StoreError('STORE_UNAVAILABLE', message, { cause });
 }

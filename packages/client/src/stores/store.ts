@@ -66,3 +66,9 @@ export class StoreError extends Error {
     this.code = code;
   }
 }
+
+export function toStoreError(cause: unknown): StoreError {
+  if (cause instanceof StoreError) return cause;
+  const message = cause instanceof Error ? cause.message : String(cause);
+  return new StoreError('STORE_UNAVAILABLE', message, { cause });
+}
