@@ -7,7 +7,6 @@
 import assert from 'node:assert/strict';
 import type { Environment } from '../../packages/client/src/environment.ts';
 import { createSyncClient, type SyncClient } from '../../packages/client/src/index.ts';
-import { StoreError } from '../../packages/client/src/stores/store.ts';
 import { compareHlc, type HlcText } from '../../src/clock/hlc.ts';
 import { siteIdToText } from '../../src/clock/site-id.ts';
 import type { SlotRecord } from '../../src/engine/records/table-record.ts';
@@ -125,11 +124,8 @@ export class ClientDevice implements Participant {
       () => {
         if (this.#lives === life) this.#isReady = true;
       },
-      (error) => {
-        // A store that is full before there is anything: the app is opened again later.
-        if (!(error instanceof StoreError)) this.#options.onFault(error);
-        else if (this.#lives === life) this.crash();
-      },
+      // Nor does a store that is full before there is anything keep it from beginning.
+      (error) => this.#options.onFault(error),
     );
     client.subscribeStatus(() => {
       if (this.#client !== client) return;

@@ -1,6 +1,5 @@
 /** DDL of the app's own, and what the server's answer means for it. */
 
-import type { HlcText } from '../../../src/clock/hlc.ts';
 import type { ApplyResult, ChangeSet, Migration, MigrationType } from './protocol/messages.ts';
 
 export interface MigrationInput {
@@ -23,9 +22,8 @@ export interface MigrationInput {
 export function toMigrations(
   inputs: readonly MigrationInput[],
   known: readonly Migration[],
-  hlcOf: (opSeq: number) => HlcText,
-): Migration[] {
-  return inputs.map((input, opSeq): Migration => {
+): Omit<Migration, 'hlc'>[] {
+  return inputs.map((input) => {
     const { type, schema = 'main', table, fromTable, ddl } = input;
     if ((type === 'rename_table') !== (fromTable !== undefined)) {
       throw new TypeError('fromTable is for rename_table, which needs it');
@@ -34,7 +32,7 @@ export function toMigrations(
     const same = ofName.find((each) => each.type === type && each.ddl === ddl);
     const newest = Math.max(0, ...ofName.map((each) => each.schemaVersion));
     const { schemaVersion = same?.schemaVersion ?? newest + 1 } = input;
-    const migration = { type, schema, table, ddl, schemaVersion, hlc: hlcOf(opSeq) };
+    const migration = { type, schema, table, ddl, schemaVersion };
     return fromTable === undefined ? migration : { ...migration, fromTable };
   });
 }

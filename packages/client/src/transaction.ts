@@ -2,7 +2,7 @@
 
 import type { HlcText } from '../../../src/clock/hlc.ts';
 import { encodeValue, pkFault, type SqlValue, valueFault } from '../../../src/protocol/values.ts';
-import type { Change } from './protocol/messages.ts';
+import type { ChangeSet, Migration } from './protocol/messages.ts';
 import { rowKeyOf } from './replica/entries.ts';
 
 /** A change without its time. */
@@ -72,16 +72,37 @@ function encodeInput(value: SqlValue, where: string): unknown {
 }
 
 /**
- * Dates edits, each later than those before it. Of several to one cell the last counts: an answer that
- * names the cell means one change.
- * @param hlcOf gives the HLC of each change
+ * Of several edits of one cell the last counts: an answer that names the cell means one change.
+ * @returns in their order
  */
-export function toChanges(edits: readonly Edit[], hlcOf: (opSeq: number) => HlcText): Change[] {
+export function lastEdits(edits: readonly Edit[]): Edit[] {
   const last = new Map<string, Edit>();
   for (const edit of edits) {
     const place = JSON.stringify([rowKeyOf(edit), edit.type === 'column' ? edit.column : null]);
     last.delete(place);
     last.set(place, edit);
   }
-  return [...last.values()].map((edit, opSeq): Change => ({ ...edit, hlc: hlcOf(opSeq) }));
+  return [...last.values()];
+}
+
+/** A change set, or one that has no dates yet. */
+export interface Undated {
+  siteId: string;
+  /** Default: its HLC. */
+  transactionId?: string;
+  changes: readonly Edit[];
+  schemaMigrations?: readonly Omit<Migration, 'hlc'>[] | undefined;
+}
+
+/**
+ * Dates what is written at once, each part later than those before it.
+ * @param hlcOf gives the HLC of each
+ */
+export function dated(undated: Undated, hlcOf: (opSeq: number) => HlcText): ChangeSet {
+  let opSeq = 0;
+  const date = <T>(part: T) => ({ ...part, hlc: hlcOf(opSeq++) });
+  const changes = undated.changes.map(date);
+  const schemaMigrations = undated.schemaMigrations?.map(date);
+  const hlc = hlcOf(Math.max(0, opSeq - 1));
+  return { transactionId: hlc, ...undated, hlc, changes, schemaMigrations };
 }

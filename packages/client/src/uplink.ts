@@ -21,6 +21,7 @@ import type { Replica } from './replica/replica.ts';
 import { RowChanges } from './replica/row-changes.ts';
 import { winnerOver } from './replica/rows.ts';
 import type { StoreOperation } from './stores/store.ts';
+import { dated } from './transaction.ts';
 import type { Fate } from './write.ts';
 
 export interface UplinkOptions {
@@ -173,14 +174,7 @@ export class Uplink {
         clock.observe(hlc);
         continue;
       }
-      const hlcOf = clock.next(this.#kept.tabs?.number);
-      const changes = changeSet.changes.map((change, opSeq) => ({ ...change, hlc: hlcOf(opSeq) }));
-      const schemaMigrations = (changeSet.schemaMigrations ?? []).map((each, i) => ({
-        ...each,
-        hlc: hlcOf(changes.length + i),
-      }));
-      const count = changes.length + schemaMigrations.length;
-      const next = { ...changeSet, hlc: hlcOf(Math.max(0, count - 1)), changes, schemaMigrations };
+      const next = dated(changeSet, clock.next(this.#kept.tabs?.number));
       operations.push({ type: 'delete', key: OUT + hlc });
       operations.push({ type: 'put', key: OUT + next.hlc, value: next });
     }

@@ -1,11 +1,10 @@
 /** The writes of this client: makes them durable and sendable, and tells each what became of it. */
 
 import { type MigrationInput, toMigrations } from './migration.ts';
-import type { ChangeSet } from './protocol/messages.ts';
 import { OUT } from './replica/entries.ts';
 import type { KeptReplica } from './replica/kept-replica.ts';
 import type { StoreOperation } from './stores/store.ts';
-import { type Edit, toChanges } from './transaction.ts';
+import { dated, type Edit, lastEdits, type Undated } from './transaction.ts';
 import { type Fate, Write } from './write.ts';
 
 export class Writes {
@@ -25,22 +24,18 @@ export class Writes {
   ): Write {
     const { clock, tabs, replica } = this.#kept;
     if (clock === undefined) throw new Error('await client.ready before writing');
-    const hlcOf = clock.next(tabs?.number);
-    const changes = toChanges(edits, hlcOf);
-    const schemaMigrations = toMigrations(migrations, replica.migrations, hlcOf);
-    const count = changes.length + schemaMigrations.length;
-    const hlc = hlcOf(Math.max(0, count - 1));
-    const changeSet: ChangeSet = {
+    const undated: Undated = {
       siteId: replica.meta.siteId,
-      transactionId: hlc,
-      hlc,
-      changes,
-      schemaMigrations,
+      changes: lastEdits(edits),
+      schemaMigrations: toMigrations(migrations, replica.migrations),
     };
+    const changeSet = dated(undated, clock.next(tabs?.number));
+    const { hlc } = changeSet;
+    const isEmpty = edits.length + migrations.length === 0;
     const operations: StoreOperation[] = [...also];
-    if (count > 0) operations.push({ type: 'put', key: OUT + hlc, value: changeSet });
+    if (!isEmpty) operations.push({ type: 'put', key: OUT + hlc, value: changeSet });
     const write = new Write(hlc, this.#kept.commit(operations));
-    if (count === 0) write.settle('acknowledged');
+    if (isEmpty) write.settle('acknowledged');
     else this.#waiting.set(hlc, write);
     return write;
   }

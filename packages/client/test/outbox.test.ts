@@ -8,7 +8,7 @@ import { ServerError } from '../src/connection/server-error.ts';
 import { createEnvironment } from '../src/environment.ts';
 import { Outbox, type Outgoing, type Sender } from '../src/outbox.ts';
 import type { ChangeSet, Migration } from '../src/protocol/messages.ts';
-import { toChanges } from '../src/transaction.ts';
+import { lastEdits } from '../src/transaction.ts';
 
 const at = (wallTime: number) =>
   encodeHlc({ wallTime: BigInt(wallTime), counter: 0, siteId: new Uint8Array(16), opSeq: 0 });
@@ -87,10 +87,14 @@ test('DDL is sent alone, in its place: what it is answered is of it', async () =
 test('of several edits of one cell in a transaction the last is sent, and of several deletions', () => {
   const row = { schema: 'main', table: 't', pk: [1] };
   const cell = (value: unknown) => ({ type: 'column' as const, ...row, column: 'a', value });
-  const changes = toChanges(
-    [cell(1), { type: 'delete', ...row }, cell(2), cell(3), { type: 'delete', ...row }, cell(4)],
-    at,
-  );
+  const changes = lastEdits([
+    cell(1),
+    { type: 'delete', ...row },
+    cell(2),
+    cell(3),
+    { type: 'delete', ...row },
+    cell(4),
+  ]);
   assert.deepEqual(
     changes.map((change) => (change.type === 'column' ? change.value : change.type)),
     ['delete', 4],

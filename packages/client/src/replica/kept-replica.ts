@@ -8,14 +8,15 @@ import type { HlcText } from '../../../../src/clock/hlc.ts';
 import { SiteClock } from '../clock.ts';
 import { ENDING, onPage } from '../connection/wake-ups.ts';
 import type { ChangeSet } from '../protocol/messages.ts';
-import { type StoreError, type StoreOperation, toStoreError } from '../stores/store.ts';
+import type { StoreError, StoreOperation } from '../stores/store.ts';
 import type { Tabs, TabsPort } from '../tabs.ts';
 import { difference } from './difference.ts';
 import { FORMAT, generationPrefix, LEAD, META, type Meta, OUT, ROW } from './entries.ts';
 import { GoneKeys } from './gone-keys.ts';
-import { type OpeningOptions, readEntries } from './opening.ts';
+import { adopt, createMeta, type OpeningOptions, readEntries } from './opening.ts';
 import { Replica, type Touched } from './replica.ts';
 import { StoreLog } from './store-log.ts';
+import { Turns } from './turns.ts';
 
 export interface KeptReplicaPort extends Pick<TabsPort, 'heard' | 'status' | 'wish'> {
   /** Something was carried out. */
@@ -32,22 +33,22 @@ export interface KeptReplicaPort extends Pick<TabsPort, 'heard' | 'status' | 'wi
   follow(): void;
 }
 
-/** A store that can't be read is tried again after so long. */
-const AGAIN_MS = 1_000;
-
 export class KeptReplica {
   readonly replica: Replica;
-  readonly #options: OpeningOptions;
+  /** That of the site; missing until the replica is there. */
+  clock: SiteClock | undefined;
+  /** Missing where the store is not shared. */
+  tabs: Tabs | undefined;
+  #options: OpeningOptions;
   readonly #port: KeptReplicaPort;
   readonly #log: StoreLog;
-  #tabs: Tabs | undefined;
-  #clock: SiteClock | undefined;
   /** What is carried out while the store is read. */
   #meanwhile: StoreOperation[] | undefined;
   readonly #gone = new GoneKeys();
-  /** Reads the store and begins to lead, one after the other. */
-  #turn: Promise<void> = Promise.resolve();
+  /** Reads the store and begins to lead. */
+  readonly #turns: Turns;
   #opening: Promise<void> | undefined;
+  #isLoaded = false;
   #isLoadDue = false;
   #isSuspended = false;
   #unwatch = () => {};
@@ -58,6 +59,7 @@ export class KeptReplica {
     this.#port = port;
     const { store, environment, databaseId } = options;
     this.replica = new Replica({ format: FORMAT, databaseId, siteId: '', generation: 0 });
+    this.#turns = new Turns(environment, port.fault);
     store.onFault = (fault) => {
       port.fault(fault);
       // Of no use for it any more; another tab may have what it takes.
@@ -73,50 +75,65 @@ export class KeptReplica {
     });
   }
 
-  /** That of the site; missing until the store has been read. */
-  get clock(): SiteClock | undefined {
-    return this.#clock;
+  /**
+   * Resolves when the replica is there.
+   * @throws StoreError where there may be one that can't be read, or that another client works on
+   */
+  open(): Promise<void> {
+    let joining: Promise<void> | undefined;
+    this.#opening = new Promise((resolve, reject) => {
+      const enter = async () => {
+        this.tabs ??= this.#openTabs();
+        joining ??= this.tabs?.join();
+        await joining;
+        await this.#load();
+        if (this.tabs === undefined && !this.#isClosed) this.#port.lead();
+        resolve();
+      };
+      this.#turns.add(enter, (fault) => {
+        if (this.clock !== undefined) return;
+        if (fault.code === 'STORE_FULL') {
+          this.#beginInMemory();
+          resolve();
+          return;
+        }
+        this.#isClosed = true;
+        this.#turns.close();
+        this.tabs?.close();
+        reject(fault);
+      });
+    });
+    return this.#opening;
   }
 
-  /** Missing where the store is not shared. */
-  get tabs(): Tabs | undefined {
-    return this.#tabs;
+  /** Where there is no room for a new replica it is in memory until there is. */
+  #beginInMemory(): void {
+    const value = createMeta(this.#options);
+    this.#options = { ...this.#options, siteId: value.siteId };
+    this.#changed([{ type: 'put', key: META, value }]);
+    this.clock = this.#createClock();
   }
 
-  async open(): Promise<void> {
+  #createClock(siteId = this.replica.meta.siteId): SiteClock {
+    return new SiteClock(siteId, () => this.#options.environment.now());
+  }
+
+  #openTabs(): Tabs | undefined {
     const { store, environment } = this.#options;
-    try {
-      this.#tabs = store.openTabs?.(environment, this.#tabsPort());
-      if (this.#tabs !== undefined) this.#watch();
-      this.#opening = this.#enter();
-      this.#turn = this.#opening.catch(() => undefined);
-      await this.#opening;
-    } catch (cause) {
-      this.#isClosed = true;
-      this.#tabs?.close();
-      throw toStoreError(cause);
+    const tabs = this.#isClosed ? undefined : store.openTabs?.(environment, this.#tabsPort());
+    // One that the browser puts aside must not lead, and has missed things when it is back.
+    if (tabs !== undefined && environment.page !== undefined) {
+      this.#unwatch = onPage(environment.page, [
+        [ENDING, () => this.#suspend()],
+        [['pageshow', 'resume'], () => this.#resume()],
+      ]);
     }
-    if (this.#tabs === undefined && !this.#isClosed) this.#port.lead();
-  }
-
-  async #enter(): Promise<void> {
-    await this.#tabs?.join();
-    await this.#load();
-  }
-
-  /** A tab that the browser puts aside must not lead, and has missed things when it is back. */
-  #watch(): void {
-    const { page } = this.#options.environment;
-    if (page === undefined) return;
-    this.#unwatch = onPage(page, [
-      [ENDING, () => this.#suspend()],
-      [['pageshow', 'resume'], () => this.#resume()],
-    ]);
+    return tabs;
   }
 
   #suspend(): void {
-    if (this.#tabs === undefined || this.#isSuspended) return;
-    this.#tabs.leave();
+    if (this.tabs === undefined || this.#isSuspended) return;
+    this.tabs.leave();
     this.#log.term = undefined;
     this.#port.follow();
     this.#isSuspended = true;
@@ -125,7 +142,10 @@ export class KeptReplica {
   #resume(): void {
     if (!this.#isSuspended) return;
     this.#isSuspended = false;
-    this.#then(() => this.#enter());
+    this.#turns.add(async () => {
+      await this.tabs?.join();
+      await this.#load();
+    });
   }
 
   #tabsPort(): TabsPort {
@@ -134,35 +154,17 @@ export class KeptReplica {
       heard,
       status,
       wish,
-      lead: (term) => this.#then(() => this.#lead(term)),
+      lead: (term) => this.#turns.add(() => this.#lead(term)),
       follow: () => this.#follow(),
       operations: (operations) => this.#hear(operations),
       missed: () => this.#reload(),
     };
   }
 
-  #then(run: () => Promise<void>): void {
-    this.#turn = this.#turn.then(() => this.#insist(run));
-  }
-
-  async #insist(run: () => Promise<void>): Promise<void> {
-    for (let tries = 0; !this.#isClosed; tries++) {
-      try {
-        await run();
-        if (tries > 0) this.#port.fault(undefined);
-        return;
-      } catch (cause) {
-        if (this.#isClosed) return;
-        this.#port.fault(toStoreError(cause));
-        await new Promise<void>((resolve) => this.#options.environment.after(AGAIN_MS, resolve));
-      }
-    }
-  }
-
   #reload(): void {
     if (this.#isLoadDue) return;
     this.#isLoadDue = true;
-    this.#then(() => {
+    this.#turns.add(() => {
       this.#isLoadDue = false;
       return this.#load();
     });
@@ -170,15 +172,23 @@ export class KeptReplica {
 
   /** Makes the replica what the store holds, and what is not written yet. */
   async #load(): Promise<void> {
+    if (this.#isClosed) return;
     this.#meanwhile = this.#log.unwritten();
     try {
-      const entries = await readEntries(this.#options);
+      const { meta, entries } = await readEntries(this.#options);
+      if (this.clock !== undefined && meta.siteId !== this.replica.meta.siteId) {
+        this.clock = this.#createClock(meta.siteId);
+        adopt(this.#log, meta.siteId, this.clock, entries, this.tabs?.number);
+        this.#meanwhile = this.#log.unwritten();
+      }
       this.#changed([...difference(this.replica, entries), ...this.#meanwhile]);
     } finally {
       this.#meanwhile = undefined;
     }
-    this.#clock ??= new SiteClock(this.replica.meta.siteId, () => this.#options.environment.now());
+    this.clock ??= this.#createClock();
+    this.#isLoaded = true;
     this.observe();
+    this.#log.start();
     this.#port.sendable();
     this.#port.othersAnswered();
   }
@@ -186,8 +196,8 @@ export class KeptReplica {
   /** Lets the clock go on behind all that is known. */
   observe(): void {
     const { seen } = this.replica.meta;
-    if (seen !== undefined) this.#clock?.observe(seen);
-    for (const hlc of this.replica.outbox.keys()) this.#clock?.observe(hlc);
+    if (seen !== undefined) this.clock?.observe(seen);
+    for (const hlc of this.replica.outbox.keys()) this.clock?.observe(hlc);
   }
 
   /** Writes without an answer that are durable. */
@@ -200,7 +210,7 @@ export class KeptReplica {
   }
 
   async #lead(term: string): Promise<void> {
-    const isOver = () => this.#isClosed || this.#tabs?.term !== term;
+    const isOver = () => this.#isClosed || this.tabs?.term !== term;
     if (isOver()) return;
     // From here on no other tab writes what a leader may write: what is read then is all.
     await this.#log.write([{ type: 'put', key: LEAD, value: term }]);
@@ -216,19 +226,18 @@ export class KeptReplica {
     this.#reload();
   }
 
-  /** Takes operations into memory at once. @returns resolves when they are durable */
-  commit(operations: StoreOperation[]): Promise<void> {
-    return this.#commit(operations, undefined);
-  }
-
   /** The same for what only the leader may write: it never resolves where another tab leads meanwhile. */
   commitAsLeader(operations: StoreOperation[]): Promise<void> {
     const { term } = this.#log;
-    if (this.#tabs !== undefined && term === undefined) return new Promise(() => {});
-    return this.#commit(operations, term);
+    if (this.tabs !== undefined && term === undefined) return new Promise(() => {});
+    return this.commit(operations, term);
   }
 
-  #commit(operations: StoreOperation[], term: string | undefined): Promise<void> {
+  /**
+   * Takes operations into memory at once. Resolves when they are durable.
+   * @param term of the leader, where they count only while it leads
+   */
+  commit(operations: StoreOperation[], term?: string): Promise<void> {
     if (operations.length === 0) return Promise.resolve();
     const durable = this.#log.write(operations, term);
     this.#carryOut(operations);
@@ -237,30 +246,25 @@ export class KeptReplica {
 
   /** Rows that are not shown yet are read by the others when they are. */
   #tell(operations: readonly StoreOperation[], term: string | undefined): void {
-    if (this.#tabs === undefined) return;
+    if (this.tabs === undefined) return;
     const shown = generationPrefix(this.replica.meta.generation);
-    const told = operations.filter(({ type, ...rest }) => {
-      const name = 'key' in rest ? rest.key : '';
-      return type !== 'put' || !name.startsWith(ROW) || name.startsWith(shown);
-    });
-    this.#tabs.tell(told, term);
+    const told = operations.filter(
+      (each) => each.type !== 'put' || !each.key.startsWith(ROW) || each.key.startsWith(shown),
+    );
+    this.tabs.tell(told, term);
   }
 
   /** Operations of another tab. */
   #hear(operations: StoreOperation[]): void {
     const { generation } = this.replica.meta;
-    const heard: StoreOperation[] = [];
-    let isOther = false;
-    for (const operation of operations) {
-      if (this.#gone.isLate(operation)) continue;
-      heard.push(operation);
-      if (operation.type === 'put' && operation.key === META) {
-        isOther = (operation.value as Meta).generation !== generation;
-      }
-    }
+    const heard = operations.filter((operation) => !this.#gone.isLate(operation));
+    const isOther = heard.some(
+      (each) =>
+        each.type === 'put' && each.key === META && (each.value as Meta).generation !== generation,
+    );
     // What is stored is not read yet: these come on top of it.
-    if (this.#clock === undefined) {
-      for (const operation of heard) this.#meanwhile?.push(operation);
+    if (!this.#isLoaded) {
+      this.#meanwhile?.push(...heard);
       return;
     }
     if (isOther) {
@@ -274,20 +278,21 @@ export class KeptReplica {
   }
 
   #carryOut(operations: readonly StoreOperation[]): void {
-    for (const operation of operations) this.#meanwhile?.push(operation);
+    for (const each of operations) this.#meanwhile?.push(each);
     this.#changed(operations);
   }
 
   #changed(operations: readonly StoreOperation[]): void {
-    if (this.#tabs !== undefined) this.#gone.observe(operations);
+    if (this.tabs !== undefined) this.#gone.observe(operations);
     this.#port.changed(this.replica.apply(operations));
   }
 
   async close(): Promise<void> {
     this.#isClosed = true;
+    this.#turns.close();
     this.#unwatch();
     await this.#opening?.catch(() => undefined);
     await this.#log.close();
-    this.#tabs?.close();
+    this.tabs?.close();
   }
 }

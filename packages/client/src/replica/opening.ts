@@ -1,9 +1,19 @@
 /** Reads a store as the replica of one database, and makes it one where it is empty. */
 
 import { siteIdToText } from '../../../../src/clock/site-id.ts';
+import type { SiteClock } from '../clock.ts';
 import type { Environment } from '../environment.ts';
-import { type ClientStore, type StoredValue, StoreError, toStoreError } from '../stores/store.ts';
-import { FORMAT, META, type Meta } from './entries.ts';
+import type { ChangeSet } from '../protocol/messages.ts';
+import {
+  type ClientStore,
+  type StoredValue,
+  StoreError,
+  type StoreOperation,
+  toStoreError,
+} from '../stores/store.ts';
+import { dated } from '../transaction.ts';
+import { FORMAT, META, type Meta, OUT } from './entries.ts';
+import type { StoreLog } from './store-log.ts';
 
 export interface OpeningOptions {
   store: ClientStore;
@@ -16,30 +26,38 @@ export interface OpeningOptions {
 type Entries = [key: string, value: StoredValue][];
 
 /** @throws StoreError where it can't be read, or holds something else */
-export async function readEntries(options: OpeningOptions): Promise<Entries> {
+export async function readEntries(
+  options: OpeningOptions,
+): Promise<{ meta: Meta; entries: Entries }> {
   const { store } = options;
   let entries = [...(await store.load())];
   if (!entries.some(([key]) => key === META)) {
     await create(options);
     entries = [...(await store.load())];
   }
-  check(entries.find(([key]) => key === META)?.[1] as Meta, options);
-  return entries;
+  const meta = entries.find(([key]) => key === META)?.[1] as Meta;
+  check(meta, options);
+  return { meta, entries };
 }
 
 /** Of tabs that open an empty store at once, one gives it its site. */
-async function create({ store, environment, databaseId, siteId }: OpeningOptions): Promise<void> {
-  const value: Meta = {
+async function create(options: OpeningOptions): Promise<void> {
+  const operation: StoreOperation = { type: 'put', key: META, value: createMeta(options) };
+  try {
+    await options.store.commit([operation], { key: META, value: undefined });
+  } catch (cause) {
+    if (toStoreError(cause).code !== 'STORE_TAKEN') throw cause;
+  }
+}
+
+/** Of a replica that is new. */
+export function createMeta({ environment, databaseId, siteId }: OpeningOptions): Meta {
+  return {
     format: FORMAT,
     databaseId,
     siteId: siteId ?? siteIdToText(environment.randomBytes(16)),
     generation: 0,
   };
-  try {
-    await store.commit([{ type: 'put', key: META, value }], { key: META, value: undefined });
-  } catch (cause) {
-    if (toStoreError(cause).code !== 'STORE_TAKEN') throw cause;
-  }
 }
 
 function check(meta: Meta, { databaseId }: OpeningOptions): void {
@@ -55,4 +73,28 @@ function check(meta: Meta, { databaseId }: OpeningOptions): void {
       `the store holds the database ${meta.databaseId}, not ${databaseId}`,
     );
   }
+}
+
+/**
+ * What was written in memory, while the store could not be read, becomes part of the replica that has
+ * turned up: as of now, and by its site. Nobody has been told of it.
+ * @param clock that of the site
+ */
+export function adopt(
+  log: StoreLog,
+  siteId: string,
+  clock: SiteClock,
+  entries: Entries,
+  tab: number | undefined,
+): void {
+  for (const [key, value] of entries) {
+    const { seen } = value as Meta;
+    if (key === META && seen !== undefined) clock.observe(seen);
+    if (key.startsWith(OUT)) clock.observe(key.slice(OUT.length));
+  }
+  log.replace((operation) => {
+    if (operation.type !== 'put' || !operation.key.startsWith(OUT)) return operation;
+    const value = dated({ ...(operation.value as ChangeSet), siteId }, clock.next(tab));
+    return { type: 'put', key: OUT + value.hlc, value };
+  });
 }

@@ -46,6 +46,7 @@ export class StoreLog {
   #next: PendingGroup[] = [];
   #writing: PendingGroup[] = [];
   #running: Promise<void> | undefined;
+  #isStarted = false;
   #isClosed = false;
   /** That of this tab while it leads. */
   term: string | undefined;
@@ -67,8 +68,19 @@ export class StoreLog {
       this.#next.push(group);
     }
     for (const operation of operations) group.operations.push(operation);
-    this.#running ??= this.#run();
+    if (this.#isStarted) this.#running ??= this.#run();
     return group.durable;
+  }
+
+  /** Writes from now on: nothing is written to a store that has not been read. */
+  start(): void {
+    this.#isStarted = true;
+    this.#running ??= this.#run();
+  }
+
+  /** Before the start: changes what will be written. */
+  replace(replacementOf: (operation: StoreOperation) => StoreOperation): void {
+    for (const group of this.#next) group.operations = group.operations.map(replacementOf);
   }
 
   /** What is not durable yet, in order. */

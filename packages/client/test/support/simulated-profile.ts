@@ -8,11 +8,12 @@ import type { ChannelLike, Environment, LocksLike, SocketLike } from '../../src/
 import { createEnvironment } from '../../src/environment.ts';
 import { createSyncClient, type SyncClient, type SyncClientOptions } from '../../src/index.ts';
 import { MemoryStore } from '../../src/stores/memory.ts';
-import type {
-  ClientStore,
-  Condition,
-  StoredValue,
-  StoreOperation,
+import {
+  type ClientStore,
+  type Condition,
+  type StoredValue,
+  StoreError,
+  type StoreOperation,
 } from '../../src/stores/store.ts';
 import { Tabs } from '../../src/tabs.ts';
 import { Socket } from './client.ts';
@@ -32,6 +33,8 @@ export class SimulatedProfile {
   readonly tabs = new Set<SimulatedTab>();
   /** All that was ever committed. */
   readonly committed: StoreOperation[] = [];
+  /** There is no room for what is committed. */
+  isFull = false;
   readonly #locks = new Map<string, Request[]>();
 
   /** @param random from 0 up to 1; decides how long everything takes */
@@ -257,6 +260,7 @@ class SimulatedStore implements ClientStore {
   async commit(operations: readonly StoreOperation[], condition?: Condition): Promise<void> {
     const copy: StoreOperation[] = JSON.parse(JSON.stringify(operations));
     await this.#tab.pause();
+    if (this.#tab.profile.isFull) throw new StoreError('STORE_FULL', 'simulated');
     await this.#store.commit(copy, condition);
     this.#tab.profile.committed.push(...copy);
     await this.#tab.pause();
