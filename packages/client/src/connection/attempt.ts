@@ -32,18 +32,25 @@ export interface AttemptOptions {
 const TIMER_MAX_MS = 2 ** 31 - 1;
 /** So often a server may answer pings and not the request that it was sent. */
 const SILENT_PINGS_MAX = 3;
+/** So many characters may wait behind a message that is not taken within the time for an answer. */
+const WAITING_MAX = 8 * 2 ** 20;
 /** An error that was told so shortly before the end is why it ended. */
 const REASON_MS = 5_000;
 
 export class Attempt {
   isOver = false;
+  /** Resolves when nothing is worked on any more. */
+  idle: Promise<void> | undefined;
   readonly #environment: Environment;
   readonly #port: AttemptPort;
   readonly #options: AttemptOptions;
   readonly #cancels = new Set<() => void>();
   #socket: SocketLike | undefined;
-  #inbox = Promise.resolve();
-  #unworked = 0;
+  readonly #queue: { work: () => Promise<void>; size: number }[] = [];
+  /** Characters in the queue. */
+  #waiting = 0;
+  #isWorking = false;
+  #workSince = 0;
   #cancelCheck: (() => void) | undefined;
   #isChecking = false;
   #silentPings = 0;
@@ -82,7 +89,8 @@ export class Attempt {
       // Whatever comes shows that the server is there.
       this.#isChecking = false;
       this.#checkAfter(this.#options.pingMs);
-      this.#work(() => this.#take(JSON.parse(String(data))));
+      const text = String(data);
+      this.#work(() => this.#take(JSON.parse(text)), text.length);
     });
     // A close follows, and says as much.
     socket.onerror = () => undefined;
@@ -100,16 +108,35 @@ export class Attempt {
     );
   }
 
-  #work(work: () => Promise<void>): void {
-    this.#unworked++;
-    this.#inbox = this.#inbox.then(async () => {
+  /** @param size what it takes up while it waits, in characters */
+  #work(work: () => Promise<void>, size = 0): void {
+    this.#queue.push({ work, size });
+    this.#waiting += size;
+    if (!this.#isWorking) {
+      this.#isWorking = true;
+      this.idle = this.#workAll();
+      return;
+    }
+    const isStuck = this.#environment.now() - this.#workSince > this.#options.answerMs;
+    if (isStuck && this.#waiting > WAITING_MAX) {
+      this.#lose(new Error('what the server sends could not be stored'));
+    }
+  }
+
+  async #workAll(): Promise<void> {
+    for (;;) {
+      await undefined;
+      const next = this.#queue.shift();
+      if (next === undefined) break;
+      this.#waiting -= next.size;
+      this.#workSince = this.#environment.now();
       try {
-        if (!this.isOver) await work();
+        await next.work();
       } catch (cause) {
         this.#lose(toError(cause));
       }
-      this.#unworked--;
-    });
+    }
+    this.#isWorking = false;
   }
 
   async #take(message: ServerMessage): Promise<void> {
@@ -139,7 +166,7 @@ export class Attempt {
   #checkAfter(ms: number): void {
     this.#cancelCheck?.();
     this.#cancelCheck = this.after(ms, () => {
-      if (!this.#port.isAsked() || this.#unworked > 0) this.#silentPings = 0;
+      if (!this.#port.isAsked() || this.#isWorking) this.#silentPings = 0;
       else if (++this.#silentPings > SILENT_PINGS_MAX) {
         this.#lose(new Error('the server does not answer what it was asked'));
         return;
@@ -162,6 +189,7 @@ export class Attempt {
   end(): void {
     if (this.isOver) return;
     this.isOver = true;
+    this.#queue.length = 0;
     for (const cancel of [...this.#cancels]) cancel();
     try {
       this.#socket?.close(1000);

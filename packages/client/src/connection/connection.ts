@@ -158,8 +158,7 @@ export class Connection {
   #enter(state: ConnectionState, error: Error | undefined): void {
     switch (state) {
       case 'connecting':
-        this.#session = this.#createSession();
-        void this.#session.open();
+        this.#open();
         return;
       case 'catchingUp':
         this.#session?.read({ type: 'get_changes', sinceHLC: this.#port.position() });
@@ -199,15 +198,24 @@ export class Connection {
     this.#cancelRetry = this.#environment.after(pause, () => this.#emit('retry'));
   }
 
-  #createSession(): Session {
-    return new Session(this.#options, this.#environment, this.#credentials, this.#port, {
-      state: () => this.#state,
-      emit: (event, error) => this.#emit(event, error),
-      noted: (error) => this.#tell({ error }),
-      welcomed: ({ serverSiteId, serverTimeMs }) => {
-        this.#status = { ...this.#status, serverSiteId, error: undefined };
-        if (serverTimeMs !== undefined) this.onServerTime?.(serverTimeMs);
+  #open(): void {
+    const before = this.#session?.idle;
+    this.#session = new Session(
+      this.#options,
+      this.#environment,
+      this.#credentials,
+      this.#port,
+      {
+        state: () => this.#state,
+        emit: (event, error) => this.#emit(event, error),
+        noted: (error) => this.#tell({ error }),
+        welcomed: ({ serverSiteId, serverTimeMs }) => {
+          this.#status = { ...this.#status, serverSiteId, error: undefined };
+          if (serverTimeMs !== undefined) this.onServerTime?.(serverTimeMs);
+        },
       },
-    });
+      before,
+    );
+    void this.#session.open();
   }
 }

@@ -39,6 +39,7 @@ export class Session {
   readonly #replica: ConnectionPort;
   readonly #port: SessionPort;
   #token: string | undefined;
+  #before: Promise<void> | undefined;
   #requests = 0;
   /** Of the batches under way, by request. */
   readonly #answers = new Map<string, (answer: ApplyAnswer) => unknown>();
@@ -49,18 +50,21 @@ export class Session {
   /** A snapshot has been received, and nothing was asked for after it has been. */
   #hasFreshSnapshot = false;
 
+  /** @param before what was worked on for the connection before: what is read now must not overtake it */
   constructor(
     options: ConnectionOptions,
     environment: Environment,
     credentials: Credentials,
     replica: ConnectionPort,
     port: SessionPort,
+    before: Promise<void> | undefined,
   ) {
     this.#options = options;
     this.#environment = environment;
     this.#credentials = credentials;
     this.#replica = replica;
     this.#port = port;
+    this.#before = before;
     const { pingMs = 25_000, answerMs = ANSWER_MS } = options;
     this.attempt = new Attempt(
       environment,
@@ -78,8 +82,16 @@ export class Session {
     // Also for a token that never comes.
     this.attempt.after(answerMs, () => {
       if (hasSession(port.state())) return;
-      this.#lost(new Error(`the server did not let the client in within ${answerMs} ms`));
+      const what = this.#before
+        ? 'what came before could not be stored'
+        : 'the server did not let the client in';
+      this.#lost(new Error(`${what} within ${answerMs} ms`));
     });
+  }
+
+  /** Resolves when the replica has taken what it was given, by this session or one before. */
+  get idle(): Promise<void> | undefined {
+    return this.attempt.idle ?? this.#before;
   }
 
   /** Asks for a token, opens a socket, and asks to be let in. */
@@ -87,6 +99,9 @@ export class Session {
     const { url, transport } = this.#options;
     const environment = this.#environment;
     try {
+      await this.#before;
+      this.#before = undefined;
+      if (this.attempt.isOver) return;
       this.#token = await this.#credentials.ask();
       if (this.attempt.isOver) return;
       this.attempt.use(transport?.(url, environment) ?? environment.openSocket(url));

@@ -245,12 +245,15 @@ test('work that fails in the store loses the connection, and late work of it doe
   connection.stop();
   connection.connect();
   await settle();
-  world.socket.open();
-  await tell({ type: 'handshake_ack', serverSiteId: 'server' });
-  assert.equal(state(), 'catchingUp');
-  // The answer on the socket before, which is worked off only now.
+  // What is read on another socket must not overtake it.
+  assert.equal(world.sockets.length, 1);
+  // The answer on the socket before is worked off only now.
   finish();
   await settle();
+  assert.equal(state(), 'connecting');
+  assert.equal(world.sockets.length, 2);
+  world.socket.open();
+  await tell({ type: 'handshake_ack', serverSiteId: 'server' });
   assert.equal(state(), 'catchingUp');
   const broken = start({}, { receive: () => Promise.reject(new Error('the store is down')) });
   await broken.serve();
