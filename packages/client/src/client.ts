@@ -40,6 +40,7 @@ export class SyncClient {
   #uplink: Uplink | undefined;
   /** The connection of the tab that leads, where that is another one. */
   #told: ConnectionStatus | undefined;
+  #clockOffsetMs: number | undefined;
   #isWanted: boolean;
   #token: Token | undefined;
   #isClosed = false;
@@ -68,11 +69,21 @@ export class SyncClient {
   async #start(): Promise<void> {
     try {
       await this.#kept.open();
+      this.#correctClock();
     } catch (cause) {
       this.#storeError = cause as StoreError;
       this.#statusChanged();
       throw cause;
     }
+  }
+
+  /** What the leader was told of this device's clock holds for all tabs. */
+  #correctClock(): void {
+    const { clock } = this.#kept;
+    const offsetMs = this.#clockOffsetMs;
+    if (clock === undefined || offsetMs === undefined || offsetMs === clock.offsetMs) return;
+    clock.correctBy(offsetMs);
+    this.#kept.observe();
   }
 
   #keptPort(): KeptReplicaPort {
@@ -94,11 +105,14 @@ export class SyncClient {
           state: this.#isWanted ? 'connecting' : 'stopped',
         };
         const told = error && { message: error.message, code: Reflect.get(error, 'code') };
-        return { isWanted: this.#isWanted, connection: state, error: told };
+        const clockOffsetMs = this.#kept.clock?.offsetMs;
+        return { isWanted: this.#isWanted, connection: state, error: told, clockOffsetMs };
       },
       heard: (told) => {
         this.#isWanted = told.isWanted;
         this.#told = { state: told.connection, error: told.error && toToldError(told.error) };
+        this.#clockOffsetMs = told.clockOffsetMs;
+        this.#correctClock();
         this.#statusChanged();
       },
       wish: (wish) => this.#carryOut(wish),

@@ -22,7 +22,6 @@ export class SiteClock {
   readonly #now: () => number;
   #wallTimeMs = 0;
   #counter = 0;
-  /** The server's time less the device's, in milliseconds, where the device's clock was found wrong. */
   #offsetMs = 0;
 
   /** @param now the device's wall clock, in milliseconds since 1970 */
@@ -46,9 +45,19 @@ export class SiteClock {
     this.#counter = counter;
   }
 
+  /** The server's time less the device's, in milliseconds; 0 where the device's was not found wrong. */
+  get offsetMs(): number {
+    return this.#offsetMs;
+  }
+
   /** Goes by the server's time from now on, and may go back: `observe` everything that counts after this. */
   correct(serverTimeMs: number): void {
-    this.#offsetMs = serverTimeMs - this.#now();
+    this.correctBy(serverTimeMs - this.#now());
+  }
+
+  /** The same, by what another clock of this device was found wrong by. */
+  correctBy(offsetMs: number): void {
+    this.#offsetMs = offsetMs;
     this.#wallTimeMs = 0;
     this.#counter = 0;
   }

@@ -25,6 +25,8 @@ export interface ToldStatus {
   isWanted: boolean;
   connection: ConnectionState;
   error?: { message: string; code?: string };
+  /** The server's time less the device's, by which all go. */
+  clockOffsetMs?: number;
 }
 
 type Message = { from: string } /** Who has just come, or asks for a sign of life. */ & (

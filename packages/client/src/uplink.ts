@@ -32,7 +32,7 @@ export interface UplinkOptions {
 }
 
 export interface UplinkPort {
-  /** The state of the connection, or why it is not live, is another. */
+  /** The state of the connection, why it is not live, or what the clock is wrong by is another. */
   statusChanged(): void;
   /** It is durable what became of a write. */
   settle(transactionId: string, fate: Fate): void;
@@ -165,6 +165,7 @@ export class Uplink {
   async #redate(from: HlcText, serverTimeMs: number): Promise<void> {
     const clock = this.#clock;
     clock.correct(serverTimeMs);
+    this.#port.statusChanged();
     const { seen } = this.#replica.meta;
     if (seen !== undefined) clock.observe(seen);
     const operations: StoreOperation[] = [];

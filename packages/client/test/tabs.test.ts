@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
+import { hlcWallTimeMs } from '../../../src/clock/hlc.ts';
 import { judgeChanges } from '../../../src/index.ts';
 import { startCoordinator, type TestOwner } from '../../../src/testing/index.ts';
 import type { SyncClient, Write } from '../src/index.ts';
@@ -172,6 +173,21 @@ test('going offline, a token and the state of the connection are one for all tab
     one.client.connect();
     await write.settled;
     for (const { client } of tabs) await synced(client);
+  }
+});
+
+test('a clock that is wrong is corrected in all tabs, also in one that comes later', async (t) => {
+  const server = await startCoordinator(t);
+  const profile = new SimulatedProfile();
+  profile.skewMs = 3_600_000;
+  const tabs = await openTabs(t, profile, server.wsUrl, 2);
+  for (const { client } of tabs) await synced(client);
+  const late = profile.open({ url: server.wsUrl });
+  await late.client.ready;
+  for (const [i, tab] of [...tabs, late].entries()) {
+    const { id, settled } = set(tab, i, 'x');
+    assert.ok(hlcWallTimeMs(id) < Date.now() + 60_000, `tab ${i} goes by the device's clock`);
+    await settled;
   }
 });
 

@@ -33,6 +33,8 @@ export class SimulatedProfile {
   readonly tabs = new Set<SimulatedTab>();
   /** All that was ever committed. */
   readonly committed: StoreOperation[] = [];
+  /** How far the device's clock is ahead. */
+  skewMs = 0;
   /** There is no room for what is committed. */
   isFull = false;
   readonly #locks = new Map<string, Request[]>();
@@ -173,6 +175,7 @@ export class SimulatedTab {
     };
     return {
       ...environment,
+      now: () => environment.now() + this.profile.skewMs,
       random: this.profile.random,
       locks,
       openChannel: () => new SimulatedChannel(this),
