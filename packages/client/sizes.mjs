@@ -8,12 +8,16 @@ import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
 
-/** In bytes of gzip, level 9: what must not be exceeded without saying so here. 12,000 are aimed at for all of `.`. */
+/**
+ * In bytes of gzip, level 9. What is aimed at is 12,000 for all of `.`, and 2,000 for each store: of the
+ * latter `./file` has its checks and its lock, and `./indexeddb` brings the tabs along, which are half of
+ * it. What must not be exceeded without saying so here is what they have.
+ */
 const BOUNDS = {
-  '.': 17_200,
+  '.': 17_700,
   './protocol': 3_000,
   './connection': 6_000,
-  './http': 2_200,
+  './http': 2_300,
   './memory': 2_000,
   './react': 1_500,
   './file': 2_300,

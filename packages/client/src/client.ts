@@ -7,6 +7,7 @@ import type { Token } from './connection/credentials.ts';
 import type { ConnectionStatus } from './connection/options.ts';
 import { ServerError } from './connection/server-error.ts';
 import { createEnvironment, type Environment } from './environment.ts';
+import { Listeners } from './listeners.ts';
 import type { MigrationInput } from './migration.ts';
 import type { SyncClientOptions, SyncStatus } from './options.ts';
 import { Outcomes } from './outcomes.ts';
@@ -32,8 +33,8 @@ export class SyncClient {
   readonly #replica: Replica;
   readonly #tables = new Map<string, Table>();
   readonly #writes: Writes;
-  readonly #statusListeners = new Set<() => void>();
-  readonly #migrationListeners = new Set<() => void>();
+  readonly #statusListeners = new Listeners();
+  readonly #migrationListeners = new Listeners();
   #status: SyncStatus | undefined;
   #storeError: StoreError | undefined;
   /** While this tab leads. */
@@ -165,13 +166,12 @@ export class SyncClient {
 
   /** @returns ends it */
   subscribeStatus(listener: () => void): () => void {
-    this.#statusListeners.add(listener);
-    return () => this.#statusListeners.delete(listener);
+    return this.#statusListeners.add(listener);
   }
 
   #statusChanged(): void {
     this.#status = undefined;
-    for (const listener of [...this.#statusListeners]) listener();
+    this.#statusListeners.notify();
   }
 
   /**
@@ -184,8 +184,7 @@ export class SyncClient {
 
   /** Called once for each transaction that has brought DDL. @returns ends it */
   subscribeMigrations(listener: () => void): () => void {
-    this.#migrationListeners.add(listener);
-    return () => this.#migrationListeners.delete(listener);
+    return this.#migrationListeners.add(listener);
   }
 
   /** The tables that have rows here. */
@@ -240,7 +239,7 @@ export class SyncClient {
     const tables = [...this.#tables.values()].filter((table) => table.forget(touched));
     for (const table of tables) table.notify();
     if (touched.outcomes) this.outcomes.notify();
-    if (touched.migrations) for (const listener of [...this.#migrationListeners]) listener();
+    if (touched.migrations) this.#migrationListeners.notify();
     this.#statusChanged();
   }
 

@@ -5,6 +5,7 @@
 
 import { compareHlc, type HlcText } from '../../../src/clock/hlc.ts';
 import { decodeValue, type SqlValue } from '../../../src/protocol/values.ts';
+import { Listeners } from './listeners.ts';
 import type { Change, Migration } from './protocol/messages.ts';
 import {
   FATE,
@@ -59,7 +60,7 @@ export class Outcomes {
   readonly #replica: Replica;
   readonly #port: OutcomesPort;
   readonly #made = new Map<StoredOutcome, Outcome>();
-  readonly #listeners = new Set<() => void>();
+  readonly #listeners = new Listeners();
   #list: readonly Outcome[] | undefined;
   #byRow: Map<string, Outcome[]> | undefined;
 
@@ -78,8 +79,7 @@ export class Outcomes {
 
   /** @returns ends it */
   subscribe(listener: () => void): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
+    return this.#listeners.add(listener);
   }
 
   ofRow(rowKey: string): readonly Outcome[] {
@@ -144,7 +144,7 @@ export class Outcomes {
   }
 
   notify(): void {
-    for (const listener of [...this.#listeners]) listener();
+    this.#listeners.notify();
   }
 }
 

@@ -6,6 +6,7 @@ import {
   pkIdentity,
   type SqlValue,
 } from '../../../src/protocol/values.ts';
+import { Listeners } from './listeners.ts';
 import type { Outcome, Outcomes } from './outcomes.ts';
 import { type StoredRow, tableKeyOf } from './replica/entries.ts';
 import type { Replica, Touched } from './replica/replica.ts';
@@ -41,7 +42,7 @@ export class Table<T extends object = Values> {
   readonly #nameKey: string;
   readonly #replica: Replica;
   readonly #outcomes: Outcomes;
-  readonly #listeners = new Set<() => void>();
+  readonly #listeners = new Listeners();
   readonly #rows = new Map<string, Shown<T>>();
   readonly #statuses = new Map<string, RowStatus>();
   /** The keys of those statuses that may be others now. */
@@ -74,8 +75,7 @@ export class Table<T extends object = Values> {
 
   /** Called once for each transaction that has changed a row or a status here. @returns ends it */
   subscribe(listener: () => void): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
+    return this.#listeners.add(listener);
   }
 
   /** The same object until something of it changes. */
@@ -172,7 +172,7 @@ export class Table<T extends object = Values> {
 
   /** For the client. */
   notify(): void {
-    for (const listener of [...this.#listeners]) listener();
+    this.#listeners.notify();
   }
 }
 

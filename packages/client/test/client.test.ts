@@ -3,7 +3,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { startCoordinator } from '../../../src/testing/index.ts';
-import { startClient, synced, untilTable } from './support/client.ts';
+import { startClient, synced, uncaught, untilTable } from './support/client.ts';
+import { settle } from './support/fake-world.ts';
 
 interface Task {
   title: string;
@@ -62,4 +63,28 @@ test('a new client takes a snapshot', async (t) => {
   await synced(ben);
   assert.equal(ben.table('tasks').all().length, 2999);
   assert.deepEqual(ben.table('tasks').all(), ann.table('tasks').all());
+});
+
+test('what an app throws when it is called back does no harm to what is received, nor to other listeners', async (t) => {
+  const thrown = uncaught(t);
+  const server = await startCoordinator(t);
+  const ann = await startClient(t, { url: server.wsUrl });
+  await synced(ann);
+  const states = new Set<string>();
+  ann.subscribeStatus(() => states.add(ann.status.connection));
+  const fail = () => {
+    throw new Error('of the app');
+  };
+  const ends = [ann.subscribeStatus(fail), ann.table('tasks').subscribe(fail)];
+  const ben = await startClient(t, { url: server.wsUrl });
+  await ben.transact((tx) => tx.table('tasks').set([1], { title: 'x' })).settled;
+  await untilTable(ann, 'tasks', (rows) => rows.length === 1);
+  assert.equal(
+    await ann.transact((tx) => tx.table('tasks').set([2], { title: 'y' })).settled,
+    'acknowledged',
+  );
+  for (const end of ends) end();
+  assert.deepEqual([...states], ['live']);
+  await settle();
+  assert.ok(thrown.length > 0 && thrown.every((error) => String(error) === 'Error: of the app'));
 });

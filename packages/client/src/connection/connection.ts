@@ -7,6 +7,7 @@
  */
 
 import type { Environment } from '../environment.ts';
+import { Listeners } from '../listeners.ts';
 import type { ChangeSet } from '../protocol/messages.ts';
 import { type ApplyAnswer, answerLater } from './attempt.ts';
 import { Backoff } from './backoff.ts';
@@ -31,7 +32,7 @@ export class Connection {
   readonly #port: ConnectionPort;
   readonly #environment: Environment;
   readonly #backoff: Backoff;
-  readonly #listeners = new Set<() => void>();
+  readonly #listeners = new Listeners();
   #state: ConnectionState = 'stopped';
   #status: ConnectionStatus = { state: 'stopped' };
   readonly #credentials: Credentials;
@@ -66,8 +67,7 @@ export class Connection {
 
   /** @returns ends it */
   subscribe(listener: () => void): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
+    return this.#listeners.add(listener);
   }
 
   /** Tries at once, whatever was refused before. */
@@ -135,23 +135,12 @@ export class Connection {
     const kept = state === 'live' ? undefined : this.#status.error;
     this.#status = { ...this.#status, state, error: error ?? kept };
     this.#enter(state, error);
-    this.#notify();
+    this.#listeners.notify();
   }
 
   #tell(more: Partial<ConnectionStatus>): void {
     this.#status = { ...this.#status, ...more };
-    this.#notify();
-  }
-
-  #notify(): void {
-    for (const listener of [...this.#listeners]) {
-      try {
-        listener();
-      } catch (error) {
-        // Told where uncaught errors are told: the connection goes on.
-        void Promise.reject(error);
-      }
-    }
+    this.#listeners.notify();
   }
 
   /** What it does may lead on at once: nothing may follow on it. */

@@ -24,17 +24,7 @@ export function difference(
   return operations;
 }
 
-/** Of JSON values. */
+/** Of JSON values, and by the order of their members too: where only that differs it is put once more. */
 function isEqual(a: unknown, b: unknown): boolean {
-  if (a === b) return true;
-  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false;
-  if (Array.isArray(a) !== Array.isArray(b)) return false;
-  const members = Object.entries(a).filter(([, member]) => member !== undefined);
-  const others = Object.entries(b).filter(([, member]) => member !== undefined);
-  return (
-    members.length === others.length &&
-    members.every(
-      ([name, member]) => Object.hasOwn(b, name) && isEqual(member, Reflect.get(b, name)),
-    )
-  );
+  return a === b || (a !== undefined && JSON.stringify(a) === JSON.stringify(b));
 }

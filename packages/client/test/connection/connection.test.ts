@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { Connection } from '../../src/connection/connection.ts';
 import type { ConnectionOptions, ConnectionPort } from '../../src/connection/options.ts';
 import { type Page, watchPage } from '../../src/connection/wake-ups.ts';
+import { uncaught } from '../support/client.ts';
 import { FakeWorld, settle } from '../support/fake-world.ts';
 
 function start(options: Partial<ConnectionOptions> = {}, port: Partial<ConnectionPort> = {}) {
@@ -317,15 +318,7 @@ test('pushes move the position only when all before them has been received', asy
 
 test('a listener that throws, or stops it, does no harm', async (t) => {
   const { connection, serve, state, world } = start();
-  const thrown: unknown[] = [];
-  // The runner's own would take it for a fault of this test.
-  const before = process.rawListeners('unhandledRejection');
-  process.removeAllListeners('unhandledRejection');
-  process.on('unhandledRejection', (error) => thrown.push(error));
-  t.after(() => {
-    process.removeAllListeners('unhandledRejection');
-    for (const listener of before) process.on('unhandledRejection', listener as () => void);
-  });
+  const thrown = uncaught(t);
   let end = connection.subscribe(() => {
     throw new Error('the fault of a view');
   });

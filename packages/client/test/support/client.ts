@@ -70,3 +70,16 @@ export function untilTable(
 export class OutlivingStore extends MemoryStore {
   override async close(): Promise<void> {}
 }
+
+/** Collects what nobody catches while the test lasts, which its runner would take for a fault of it. */
+export function uncaught(owner: TestOwner): unknown[] {
+  const thrown: unknown[] = [];
+  const before = process.rawListeners('unhandledRejection');
+  process.removeAllListeners('unhandledRejection');
+  process.on('unhandledRejection', (error) => thrown.push(error));
+  owner.after(() => {
+    process.removeAllListeners('unhandledRejection');
+    for (const listener of before) process.on('unhandledRejection', listener as () => void);
+  });
+  return thrown;
+}
