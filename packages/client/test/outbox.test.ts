@@ -23,6 +23,8 @@ function writeAt(wallTime: number, schemaMigrations: Migration[] = []): Outgoing
 /** Sends writes to a server that answers as it is told to. */
 async function send(writes: Outgoing[], answerOf: (batch: readonly ChangeSet[]) => ApplyAnswer) {
   const batches: number[] = [];
+  let underWay = 0;
+  let atOnce = 0;
   const redated: string[] = [];
   let waiting = writes;
   let idle = () => {};
@@ -33,7 +35,11 @@ async function send(writes: Outgoing[], answerOf: (batch: readonly ChangeSet[]) 
     canApply: true,
     apply(batch, answered) {
       batches.push(batch.length);
+      atOnce = Math.max(atOnce, ++underWay);
+      // As when something is written meanwhile.
+      outbox.flush();
       queueMicrotask(async () => {
+        underWay--;
         await answered(answerOf(batch));
         if (waiting.length === 0) idle();
       });
@@ -55,11 +61,12 @@ async function send(writes: Outgoing[], answerOf: (batch: readonly ChangeSet[]) 
         waiting = waiting.map((write, i) => (i < index ? write : writeAt(100 + i)));
       },
     },
-    createEnvironment(),
+    // It draws no pauses.
+    { ...createEnvironment(), random: () => 0 },
   );
   outbox.flush();
   await done;
-  return { batches, redated };
+  return { batches, redated, atOnce };
 }
 
 const TAKEN = { applied: 1, skipped: 0, conflicts: 0, transactions: 1 };
@@ -73,6 +80,28 @@ test('only what is dated too far ahead gets other dates: what is older may be st
     return isAhead ? new ServerError(refusal) : TAKEN;
   });
   assert.deepEqual(redated, [at(4000), at(5000)]);
+});
+
+test('a batch is cut by changes and by length, and one is under way at a time', async () => {
+  const writes = Array.from({ length: 801 }, (_, i) => writeAt(i + 1));
+  assert.deepEqual((await send(writes, () => TAKEN)).batches, [400, 400, 1]);
+  const long = 'x'.repeat(300_000);
+  const longWrites = [1, 2, 3].map((time): Outgoing => {
+    const [hlc, changeSet] = writeAt(time);
+    return [hlc, { ...changeSet, changes: changeSet.changes.map((c) => ({ ...c, value: long })) }];
+  });
+  const { batches, atOnce } = await send(longWrites, () => TAKEN);
+  assert.deepEqual(batches, [1, 1, 1]);
+  assert.equal(atOnce, 1);
+});
+
+test('a batch with which the connection was lost three times is halved', async () => {
+  let tries = 0;
+  const { batches } = await send(
+    [1, 2, 3, 4].map((time) => writeAt(time)),
+    () => (++tries > 3 ? TAKEN : undefined),
+  );
+  assert.deepEqual(batches, [4, 4, 4, 2, 2]);
 });
 
 test('DDL is sent alone, in its place: what it is answered is of it', async () => {

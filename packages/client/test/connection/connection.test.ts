@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Connection } from '../../src/connection/connection.ts';
 import type { ConnectionOptions, ConnectionPort } from '../../src/connection/options.ts';
+import { ServerError } from '../../src/connection/server-error.ts';
 import { type Page, watchPage } from '../../src/connection/wake-ups.ts';
 import { uncaught } from '../support/client.ts';
 import { FakeWorld, settle } from '../support/fake-world.ts';
@@ -88,6 +89,40 @@ test('a pause that the server asks for is kept, also when the app wakes', async 
   await world.advance(20_000);
   connection.wake();
   assert.equal(state(), 'connecting');
+});
+
+test('a token function that fails, or never answers, is asked again after a pause', async () => {
+  const answers = [
+    () => Promise.reject(new Error('the login is away')),
+    () => new Promise<string>(() => {}),
+    async () => 'secret',
+  ];
+  const { world, serve, state, connection } = start({ token: () => answers.shift()?.() });
+  await settle();
+  assert.equal(state(), 'waiting');
+  assert.equal(connection.status.error?.message, 'the login is away');
+  await world.tick();
+  assert.equal(state(), 'connecting');
+  await world.advance(10_000);
+  assert.equal(state(), 'waiting');
+  assert.equal(world.sockets.length, 0);
+  await world.tick();
+  await serve();
+  assert.equal(state(), 'live');
+  assert.equal(world.socket.lastOf('handshake')?.token, 'secret');
+});
+
+test('a batch with which the connection was closed as too large is answered so, and one that was lost is not', async () => {
+  const { world, serve, connection } = start();
+  const answers: unknown[] = [];
+  for (const code of [1009, 1006]) {
+    await serve();
+    connection.apply([], (answer) => answers.push(answer instanceof ServerError && answer.code));
+    world.socket.end(code);
+    await settle();
+    await world.tick();
+  }
+  assert.deepEqual(answers, ['TOO_LARGE', false]);
 });
 
 test('what was refused long ago does not lengthen a pause', async () => {
