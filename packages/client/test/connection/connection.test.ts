@@ -125,6 +125,17 @@ test('a batch with which the connection was closed as too large is answered so, 
   assert.deepEqual(answers, ['TOO_LARGE', false]);
 });
 
+test('it is live with the last message of the answer, and not before', async () => {
+  const { world, tell, state } = start();
+  await settle();
+  world.socket.open();
+  await tell({ type: 'handshake_ack', serverSiteId: 'server' });
+  await tell({ type: 'changes', changeSets: [], hasMore: true });
+  assert.equal(state(), 'catchingUp');
+  await tell({ type: 'changes', changeSets: [], hasMore: false });
+  assert.equal(state(), 'live');
+});
+
 test('what was refused long ago does not lengthen a pause', async () => {
   const { world, serve, tell, fail } = start();
   await serve();
