@@ -6,14 +6,13 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { after, before, type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
-import { launchChromium } from '../../packages/client/test/browser/harness/chromium.ts';
 import {
-  type BrowserProfile,
-  openProfile,
-} from '../../packages/client/test/browser/harness/use-browser.ts';
+  launchChromium,
+  openContext,
+} from '../../packages/client/test/browser/harness/chromium.ts';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 /** Where to write the README's picture: `TEST_SCREENSHOT=docs/todo.png npm test -- test/examples/todo.test.ts` */
@@ -70,7 +69,17 @@ after(async () => {
   rmSync(dataDir, { recursive: true });
 });
 
-async function openWindow({ context }: BrowserProfile, user: string): Promise<Page> {
+/** A browser's data; what a page throws fails the test. */
+async function openProfile(t: TestContext): Promise<BrowserContext> {
+  const { context, thrown } = await openContext(browser);
+  t.after(async () => {
+    await context.close();
+    assert.deepEqual(thrown, [], 'no page threw');
+  });
+  return context;
+}
+
+async function openWindow(context: BrowserContext, user: string): Promise<Page> {
   const page = await context.newPage();
   await page.setViewportSize(WINDOW);
   await page.goto(`${demo.url}?user=${user}`);
@@ -111,7 +120,7 @@ async function takePicture(context: BrowserContext, windows: readonly Page[]): P
 }
 
 test('two windows share their tasks, and neither loses what it wrote', async (t) => {
-  const profile = await openProfile(t, browser, demo.url);
+  const profile = await openProfile(t);
   const [anna, ben] = [await openWindow(profile, 'Anna'), await openWindow(profile, 'Ben')];
 
   await add(anna, 'New list', 'Groceries');
@@ -153,7 +162,7 @@ test('two windows share their tasks, and neither loses what it wrote', async (t)
   await task(anna, 'Buy soy milk').waitFor();
   await task(ben, 'Send the invitations').waitFor();
   await anna.getByText('In sync').waitFor();
-  await takePicture(profile.context, [anna, ben]);
+  await takePicture(profile, [anna, ben]);
   await anna.reload();
   await anna.getByRole('button', { name: 'Use mine' }).click();
   await task(ben, 'Buy oat milk').waitFor();
@@ -162,7 +171,7 @@ test('two windows share their tasks, and neither loses what it wrote', async (t)
 });
 
 test('what is written while the server is down is there after it', async (t) => {
-  const profile = await openProfile(t, browser, demo.url);
+  const profile = await openProfile(t);
   const anna = await openWindow(profile, 'Anna');
   await add(anna, 'New list', 'Work');
   await add(anna, 'New task', 'Before');
@@ -175,14 +184,14 @@ test('what is written while the server is down is there after it', async (t) => 
   await anna.reload();
   await anna.getByText('In sync').waitFor();
   // Another device has it from the server.
-  const other = await openWindow(await openProfile(t, browser, demo.url), 'Ben');
+  const other = await openWindow(await openProfile(t), 'Ben');
   await other.getByRole('button', { name: 'Work', exact: true }).click();
   await task(other, 'Meanwhile').waitFor();
   assert.deepEqual(await titles(other), ['Before', 'Meanwhile']);
 });
 
 test('it is used by the keyboard alone, in the dark as well', async (t) => {
-  const profile = await openProfile(t, browser, demo.url);
+  const profile = await openProfile(t);
   const anna = await openWindow(profile, 'Anna');
   await anna.emulateMedia({ colorScheme: 'dark' });
   await anna.getByLabel('New list').focus();

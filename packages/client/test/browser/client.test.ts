@@ -5,25 +5,30 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import type { Page } from 'playwright-core';
 import { judgeChanges } from '../../../../src/index.ts';
 import { startCoordinator } from '../../../../src/testing/index.ts';
 import { startChildServer } from '../../../../test/support/child-server.ts';
 import { startClient } from '../support/client.ts';
+import { RoughProxy } from '../support/rough-proxy.ts';
+import type { Tab } from './harness/tab.ts';
 import { useBrowser } from './harness/use-browser.ts';
 
 const browser = useBrowser(new URL('pages/client.ts', import.meta.url));
 
-const start = (page: Page, options: Parameters<Window['parts']['start']>[0]) =>
+const start = (page: Tab, options: Parameters<Window['parts']['start']>[0]) =>
   page.evaluate((options) => window.parts.start(options), options);
 
 /** @returns once it is on the device */
-const write = (page: Page, id: number, title: string) =>
+const write = (page: Tab, id: number, title: string) =>
   page.evaluate(([id, title]) => window.parts.write(id, title).durable, [id, title] as const);
 
-const titles = (page: Page) => page.evaluate(() => window.parts.titles());
+/** The page's clock, which it has once it is installed. */
+const advance = (page: Tab, ms: number) =>
+  page.evaluate((ms) => window.parts.clock.advance(ms), ms);
 
-async function synced(page: Page): Promise<void> {
+const titles = (page: Tab) => page.evaluate(() => window.parts.titles());
+
+async function synced(page: Tab): Promise<void> {
   await page.waitForFunction(() => window.parts.isSynced());
 }
 
@@ -32,8 +37,7 @@ test('offline edits survive a reload and a killed server', async (t) => {
   const server = await startChildServer(t, { dataDir });
   t.after(() => rmSync(dataDir, { recursive: true, maxRetries: 5 }));
   const { wsUrl: url } = server;
-  const profile = await browser.profile(t);
-  const page = await profile.open();
+  const page = await browser.open(t);
   await start(page, { url });
   await write(page, 1, 'online');
   await synced(page);
@@ -46,7 +50,7 @@ test('offline edits survive a reload and a killed server', async (t) => {
   assert.equal(await page.evaluate(() => window.client.status.pending), 1);
   await startChildServer(t, { dataDir, args: ['--port', `${server.port}`] });
   await synced(page);
-  const other = await (await browser.profile(t)).open();
+  const other = await browser.open(t);
   await start(other, { url });
   await synced(other);
   assert.deepEqual(await titles(other), ['online', 'while the server is down']);
@@ -54,24 +58,22 @@ test('offline edits survive a reload and a killed server', async (t) => {
 
 test('a network that swallows everything is found out by a ping', async (t) => {
   const server = await startCoordinator(t);
-  const profile = await browser.profile(t);
-  const page = await profile.open();
-  await page.clock.install();
-  // Some devices do not tell that the network has gone.
-  await page.evaluate(() =>
-    addEventListener('offline', (event) => event.stopImmediatePropagation(), { capture: true }),
-  );
-  await start(page, { url: server.wsUrl });
+  const network = await RoughProxy.start(t, Number(new URL(server.wsUrl).port), 0);
+  network.isRough = false;
+  const page = await browser.open(t);
+  await page.evaluate(() => window.parts.clock.install());
+  await start(page, { url: `ws://127.0.0.1:${network.port}/sync/ws` });
   await synced(page);
-  await profile.setOffline(true);
+  network.isSilent = true;
   await write(page, 1, 'into the void');
   assert.equal(await page.evaluate(() => window.client.status.connection), 'live');
-  await page.clock.fastForward(26_000);
-  await page.clock.fastForward(11_000);
+  await advance(page, 26_000);
+  await advance(page, 11_000);
   await page.waitForFunction(() => window.client.status.connection !== 'live');
   assert.equal(await page.evaluate(() => window.client.status.pending), 1);
-  await profile.setOffline(false);
-  await page.clock.fastForward(60_000);
+  network.isSilent = false;
+  network.cutAll();
+  await advance(page, 60_000);
   await synced(page);
 });
 
@@ -97,16 +99,16 @@ test('a token that runs out is renewed on the open socket', async (t) => {
       },
     },
   });
-  const page = await (await browser.profile(t)).open();
-  await page.clock.install();
+  const page = await browser.open(t);
+  await page.evaluate(() => window.parts.clock.install());
   await start(page, { url: server.wsUrl, hasTokens: true });
   await synced(page);
   // To just before its end, when another one is asked for, and then past it.
   server.clock.advance(lifetimeMs - 40_000);
-  await page.clock.fastForward(lifetimeMs - 20_000);
+  await advance(page, lifetimeMs - 20_000);
   await renewed;
   server.clock.advance(60_000);
-  await page.clock.fastForward(60_000);
+  await advance(page, 60_000);
   const state = await page.evaluate(() => window.parts.write(1, 'after it').settled);
   assert.equal(state, 'acknowledged');
   assert.deepEqual(tokens, ['token 1', 'token 2']);
@@ -124,7 +126,7 @@ test('100,000 cells arrive with progress, and are there after a reload', async (
     });
     assert.equal(await settled, 'acknowledged');
   }
-  const page = await (await browser.profile(t)).open();
+  const page = await browser.open(t);
   await start(page, { url: server.wsUrl });
   await synced(page);
   const count = () => page.evaluate(() => window.client.table('cells').all().length);
@@ -155,7 +157,7 @@ test('a rejected write is undone, told also after a reload, and can be restored'
         }),
     },
   });
-  const page = await (await browser.profile(t)).open();
+  const page = await browser.open(t);
   await start(page, { url: server.wsUrl });
   await write(page, 1, 'good');
   assert.equal(await page.evaluate(() => window.parts.write(1, 'bad').settled), 'rejected');
@@ -178,35 +180,32 @@ test('a rejected write is undone, told also after a reload, and can be restored'
   assert.equal(await page.evaluate(() => window.client.outcomes.list().length), 0);
 });
 
-/** A browser without a window has no back/forward cache: the page is told of it, and stopped in between. */
-test('a page that comes back from the back/forward cache goes on where it was', async (t) => {
+browser.test('a page that comes back from the back/forward cache goes on', 'return', async (t) => {
   const server = await startCoordinator(t);
-  const profile = await browser.profile(t);
-  const page = await profile.open();
+  const page = await browser.open(t);
   await start(page, { url: server.wsUrl });
   await synced(page);
-  const devtools = await profile.context.newCDPSession(page);
-  const tell = (event: string) =>
-    page.evaluate((event) => {
-      dispatchEvent(new PageTransitionEvent(event, { persisted: true }));
-      return window.client.status.connection;
-    }, event);
-  // Its socket is closed: a page that has one open is not kept.
-  assert.match(await tell('pagehide'), /^(offline|stopped)$/);
-  await devtools.send('Page.setWebLifecycleState', { state: 'frozen' });
-  const other = await startClient(t, { url: server.wsUrl });
-  await other.transact((tx) => tx.table('tasks').set([1], { title: 'meanwhile' })).settled;
-  await devtools.send('Page.setWebLifecycleState', { state: 'active' });
-  await tell('pageshow');
+  await page.evaluate(() => {
+    addEventListener('pagehide', () => window.parts.seen.push(window.client.status.connection));
+    addEventListener('pageshow', ({ persisted }) => window.parts.seen.push(persisted));
+  });
+  await page.leaveAndReturn(async () => {
+    const other = await startClient(t, { url: server.wsUrl });
+    await other.transact((tx) => tx.table('tasks').set([1], { title: 'meanwhile' })).settled;
+  });
   await page.waitForFunction(() => window.parts.titles().length === 1);
+  const [left, isSame] = await page.evaluate(() => window.parts.seen);
+  // Its socket is closed: a page that has one open is not kept.
+  assert.match(`${left}`, /^(offline|stopped)$/);
+  assert.equal(isSame, true);
   await write(page, 2, 'afterwards');
   await synced(page);
 });
 
 test('a hidden page lets go after a while, and is live again when it is seen', async (t) => {
   const server = await startCoordinator(t);
-  const page = await (await browser.profile(t)).open();
-  await page.clock.install();
+  const page = await browser.open(t);
+  await page.evaluate(() => window.parts.clock.install());
   await start(page, { url: server.wsUrl });
   await synced(page);
   const setVisibility = (state: DocumentVisibilityState) =>
@@ -215,7 +214,7 @@ test('a hidden page lets go after a while, and is live again when it is seen', a
       document.dispatchEvent(new Event('visibilitychange', { bubbles: true }));
     }, state);
   await setVisibility('hidden');
-  await page.clock.fastForward(301_000);
+  await advance(page, 301_000);
   await page.waitForFunction(() => window.client.status.connection === 'offline');
   const other = await startClient(t, { url: server.wsUrl });
   await other.transact((tx) => tx.table('tasks').set([1], { title: 'unseen' })).settled;

@@ -1,29 +1,29 @@
 /** Tabs of a real browser that share a replica. */
 
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
-import type { Page } from 'playwright-core';
+import { type TestContext, test } from 'node:test';
 import { startCoordinator } from '../../../../src/testing/index.ts';
-import { type BrowserProfile, useBrowser } from './harness/use-browser.ts';
+import type { Profile, Tab } from './harness/tab.ts';
+import { useBrowser } from './harness/use-browser.ts';
 
 const browser = useBrowser(new URL('pages/tabs.ts', import.meta.url));
 
-async function openTabs(profile: BrowserProfile, url: string, count: number): Promise<Page[]> {
-  const pages: Page[] = [];
+async function openTabs(profile: Profile, url: string, count: number): Promise<Tab[]> {
+  const pages: Tab[] = [];
   for (let i = 0; i < count; i++) pages.push(await profile.open());
   await Promise.all(pages.map((page) => page.evaluate((url) => window.tab.start(url), url)));
   return pages;
 }
 
-const write = (page: Page, key: number) =>
+const write = (page: Tab, key: number) =>
   page.evaluate((key) => window.tab.write(key, `task ${key}`), key);
 
-const shows = (page: Page, rows: number) =>
+const shows = (page: Tab, rows: number) =>
   page.waitForFunction((rows) => window.client.table('tasks').all().length === rows, rows);
 
-const leads = (page: Page) => page.waitForFunction(() => window.client.status.isLeader);
+const leads = (page: Tab) => page.waitForFunction(() => window.client.status.isLeader);
 
-async function leaderAmong(pages: readonly Page[]): Promise<Page> {
+async function leaderAmong(pages: readonly Tab[]): Promise<Tab> {
   return Promise.race(
     pages.map(async (page) => {
       await leads(page);
@@ -46,42 +46,35 @@ test('two tabs are one site with one connection, and show what each of them writ
   assert.deepEqual(led.toSorted(), [false, true]);
 });
 
-test('a leader that is closed or crashes is succeeded by the other tab', async (t) => {
+/** @param end what becomes of the tab that leads */
+async function loseLeader(t: TestContext, end: (leader: Tab) => Promise<void>): Promise<void> {
   const server = await startCoordinator(t);
-  const profile = await browser.profile(t);
-  const pages = await openTabs(profile, server.wsUrl, 3);
-  for (const end of ['close', 'crash'] as const) {
-    const leader = await leaderAmong(pages);
-    pages.splice(pages.indexOf(leader), 1);
-    const [follower] = pages;
-    assert.ok(follower !== undefined);
-    if (end === 'close') {
-      await leader.close();
-    } else {
-      const devtools = await profile.context.newCDPSession(leader);
-      devtools.send('Page.crash').catch(() => undefined);
-      await leader.waitForEvent('crash');
-    }
-    assert.equal(await write(follower, pages.length), 'acknowledged');
-    for (const page of pages) await shows(page, 3 - pages.length);
-  }
-});
+  const pages = await openTabs(await browser.profile(t), server.wsUrl, 3);
+  const leader = await leaderAmong(pages);
+  const [writer, reader] = pages.filter((page) => page !== leader);
+  assert.ok(writer !== undefined && reader !== undefined);
+  await end(leader);
+  assert.equal(await write(writer, 1), 'acknowledged');
+  for (const page of [writer, reader]) await shows(page, 1);
+}
+
+test('a leader that is closed is succeeded by another tab', (t) =>
+  loseLeader(t, (leader) => leader.close()));
+
+browser.test('a leader that crashes is succeeded by another tab', 'crash', (t) =>
+  loseLeader(t, (leader) => leader.crash()),
+);
 
 test('a leader that stands still is succeeded, and follows when it goes on', async (t) => {
   const server = await startCoordinator(t);
-  const profile = await browser.profile(t);
-  const pages = await openTabs(profile, server.wsUrl, 2);
+  const pages = await openTabs(await browser.profile(t), server.wsUrl, 2);
   const leader = await leaderAmong(pages);
   const follower = pages.find((page) => page !== leader);
   assert.ok(follower !== undefined);
-  const devtools = await profile.context.newCDPSession(leader);
-  await devtools.send('Debugger.enable');
-  await devtools.send('Debugger.pause');
-  // It stops at what it does next.
-  leader.evaluate(() => undefined).catch(() => undefined);
+  const goOn = await browser.stop(leader);
   await leads(follower);
   assert.equal(await write(follower, 1), 'acknowledged');
-  await devtools.send('Debugger.disable');
+  goOn();
   await leader.waitForFunction(() => !window.client.status.isLeader);
   await shows(leader, 1);
   assert.equal(await write(leader, 2), 'acknowledged');
@@ -111,7 +104,7 @@ test('what was written in a tab without a network is sent after all tabs were cl
 
 test('without Web Locks a store that is shared is refused', async (t) => {
   const server = await startCoordinator(t);
-  const page = await (await browser.profile(t)).open();
+  const page = await browser.open(t);
   await page.evaluate(() => {
     Object.defineProperty(navigator, 'locks', { value: undefined });
   });

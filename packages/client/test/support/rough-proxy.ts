@@ -24,6 +24,8 @@ export class RoughProxy {
   cuts = 0;
   duplicates = 0;
   isRough = true;
+  /** Nothing gets through, and nobody is told. */
+  isSilent = false;
   readonly #random: () => number;
   readonly #serverPort: number;
   readonly #sockets = new Set<Socket>();
@@ -78,6 +80,7 @@ export class RoughProxy {
 
   #pass(from: Socket, to: readonly Socket[], cut: () => void): void {
     from.on('data', (bytes) => {
+      if (this.isSilent) return;
       if (this.#isNow(0.05)) {
         this.cuts++;
         // Perhaps amid a frame.

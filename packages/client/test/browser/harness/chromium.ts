@@ -14,6 +14,9 @@ import { type Browser, chromium } from 'playwright-core';
 /** Starting takes two seconds, on a machine that is busy twenty. */
 const START_TIMEOUT_MS = 120_000;
 
+/** What the test runner's compiler wraps functions in, also those that are sent to a page. */
+const COMPILER_HELPER = 'globalThis.__name = (value) => value;';
+
 const FONTS_CONFIG = 'fonts.conf';
 
 const packaged = new URL('../../', import.meta.resolve('@sparticuz/chromium'));
@@ -77,4 +80,13 @@ export async function launchChromium(): Promise<Browser> {
     env: { ...process.env, FONTCONFIG_FILE: join(home, FONTS_CONFIG) },
     timeout: START_TIMEOUT_MS,
   });
+}
+
+/** A context whose pages take functions of the tests, and the errors that nobody caught in them. */
+export async function openContext(browser: Browser) {
+  const context = await browser.newContext();
+  const thrown: string[] = [];
+  context.on('weberror', (error) => thrown.push(String(error.error())));
+  await context.addInitScript(COMPILER_HELPER);
+  return { context, thrown };
 }

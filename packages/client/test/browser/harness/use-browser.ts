@@ -1,81 +1,67 @@
 /**
- * One browser for all tests of a file. Each test has profiles of its own (IndexedDB, locks, channels,
- * the network), and what a page throws fails the test.
+ * One browser for all tests of a process. Each test has profiles of its own, and what a page throws
+ * fails the test.
  */
 
 import assert from 'node:assert/strict';
-import { after, before } from 'node:test';
+import { after, before, type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import type { Browser, BrowserContext, Page } from 'playwright-core';
 import type { TestOwner } from '../../../../../src/testing/index.ts';
-import { launchChromium } from './chromium.ts';
+import { chosenBrowser, type Need } from './browsers.ts';
 import { type PageServer, servePage } from './page-server.ts';
-
-export interface BrowserProfile {
-  readonly context: BrowserContext;
-  /** Opens the page in a tab. Resolves when its script has run. */
-  open(): Promise<Page>;
-  /** Cuts the network off: new connections fail, and those that are open stall without a word. */
-  setOffline(isOffline: boolean): Promise<void>;
-}
+import type { BrowserProgram, Profile, ProfileOptions, Tab } from './tab.ts';
 
 export interface TestBrowser {
-  /** What the page is served at. */
-  readonly url: string;
-  profile(owner: TestOwner): Promise<BrowserProfile>;
+  profile(owner: TestOwner, options?: ProfileOptions): Promise<Profile>;
+  /** A tab of a new profile. */
+  open(owner: TestOwner): Promise<Tab>;
+  /** The page stands still until that is called which this returns; its timers and messages wait. */
+  stop(tab: Tab): Promise<() => void>;
+  /** Defines a test that not every browser lets us do. */
+  test(name: string, need: Need, run: (t: TestContext) => Promise<void>): void;
 }
 
-/** What the test runner's compiler wraps functions in, also those that are sent to a page. */
-const COMPILER_HELPER = 'globalThis.__name = (value) => value;';
+const kind = chosenBrowser();
+let program: Promise<BrowserProgram> | undefined;
+/** The files of this process that have tests to come; all are read before the first test runs. */
+let users = 0;
+
+function useProgram(): void {
+  users++;
+  after(async () => {
+    if (--users > 0) return;
+    await (await program?.catch(() => undefined))?.close();
+  });
+}
 
 /**
  * For the top of a file of tests.
  * @param entry the script of the page, a URL of a file
  */
 export function useBrowser(entry: URL): TestBrowser {
-  let browser: Browser | undefined;
   let server: PageServer | undefined;
+  useProgram();
   before(async () => {
-    [browser, server] = await Promise.all([launchChromium(), servePage(fileURLToPath(entry))]);
+    program ??= kind.launch();
+    [, server] = await Promise.all([program, servePage(fileURLToPath(entry))]);
   });
-  after(async () => {
-    await Promise.all([browser?.close(), server?.close()]);
-  });
-  const url = () => {
-    assert.ok(server !== undefined, 'the browser is started before the first test');
-    return server.url;
+  after(() => server?.close());
+  const started = () => {
+    assert.ok(server !== undefined && program !== undefined, 'it is started before the first test');
+    return { server, program };
+  };
+  const openProfile = async (owner: TestOwner, options: ProfileOptions = {}) => {
+    const { server, program } = started();
+    const profile = await (await program).profile(server.url, options);
+    owner.after(async () => assert.deepEqual(await profile.close(), [], 'no page threw'));
+    return profile;
   };
   return {
-    get url() {
-      return url();
+    profile: openProfile,
+    open: async (owner) => (await openProfile(owner)).open(),
+    stop: (tab) => started().server.hold(tab),
+    test(name, need, run) {
+      test(name, { skip: kind.lacks[need] }, run);
     },
-    async profile(owner) {
-      assert.ok(browser !== undefined, 'the browser is started before the first test');
-      return openProfile(owner, browser, url());
-    },
-  };
-}
-
-export async function openProfile(
-  owner: TestOwner,
-  browser: Browser,
-  url: string,
-): Promise<BrowserProfile> {
-  const context = await browser.newContext();
-  const thrown: Error[] = [];
-  context.on('weberror', (error) => thrown.push(error.error()));
-  await context.addInitScript(COMPILER_HELPER);
-  owner.after(async () => {
-    await context.close();
-    assert.deepEqual(thrown, [], 'no page threw');
-  });
-  return {
-    context,
-    async open() {
-      const page = await context.newPage();
-      await page.goto(url, { waitUntil: 'load' });
-      return page;
-    },
-    setOffline: (isOffline) => context.setOffline(isOffline),
   };
 }

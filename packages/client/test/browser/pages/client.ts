@@ -2,6 +2,7 @@
 
 import { createSyncClient, type SyncClient, type SyncStatus } from '../../../src/index.ts';
 import { indexedDbStore } from '../../../src/stores/indexeddb.ts';
+import { clock } from './clock.ts';
 
 interface Options {
   url: string;
@@ -11,10 +12,13 @@ interface Options {
 }
 
 const parts = {
+  clock,
   /** How often a token was asked for. */
   tokens: 0,
   /** What the status was, each time that it was told. */
   statuses: [] as SyncStatus[],
+  /** What a test has seen in this page. */
+  seen: [] as unknown[],
   async start({ url, hasTokens = false, connect }: Options): Promise<void> {
     window.client = createSyncClient({
       url,
