@@ -33,10 +33,15 @@ export interface InboxPort {
   now(): number;
 }
 
+/** So many chunks of a snapshot may wait for the store while the next one is taken in. */
+export const CHUNKS_AHEAD_MAX = 32;
+
 export class Inbox implements ConnectionPort {
   readonly #replica: Replica;
   readonly #clock: SiteClock;
   readonly #port: InboxPort;
+  /** Parts of a snapshot on their way into the store, which writes together what has come meanwhile. */
+  readonly #ahead: Promise<void>[] = [];
 
   constructor(replica: Replica, clock: SiteClock, port: InboxPort) {
     this.#replica = replica;
@@ -98,9 +103,9 @@ export class Inbox implements ConnectionPort {
       case 'column-versions':
         return this.#fill(
           snapshot,
-          chunk.entries.map((entry): Change => {
+          chunk.entries.map(({ pk, column, value, hlc }): Change => {
             const { schema, table } = chunk;
-            return { type: 'column', schema, table, ...entry };
+            return { type: 'column', schema, table, pk, column, value, hlc };
           }),
         );
       case 'table-end':
@@ -146,7 +151,11 @@ export class Inbox implements ConnectionPort {
     await this.#putSnapshot(snapshot, clear(before?.generation));
   }
 
-  #putSnapshot(
+  /**
+   * Nothing depends on a part of a snapshot before its end, which is stored after it: so it isn't waited
+   * for, unless the store is far behind.
+   */
+  async #putSnapshot(
     snapshot: StoredSnapshot,
     also: StoreOperation[] = [],
     seen?: HlcText,
@@ -154,7 +163,8 @@ export class Inbox implements ConnectionPort {
     const { meta } = this.#replica;
     if (seen !== undefined) this.#clock.observe(seen);
     const value: Meta = { ...meta, snapshot, seen: later(meta.seen, seen) };
-    return this.#port.commit([...also, { type: 'put', key: META, value }]);
+    this.#ahead.push(this.#port.commit([...also, { type: 'put', key: META, value }]));
+    if (this.#ahead.length > CHUNKS_AHEAD_MAX) await this.#ahead.shift();
   }
 
   #migrate(snapshot: StoredSnapshot, migration: Migration): Promise<void> {
@@ -202,6 +212,7 @@ export class Inbox implements ConnectionPort {
       { type: 'put', key: META, value: next },
       ...clear(meta.generation),
     ]);
+    this.#ahead.length = 0;
   }
 
   /** A site is never told of its own deletions, and a snapshot leaves out those that have expired. */

@@ -252,3 +252,32 @@ test('a snapshot is resumed after a lost socket, and its progress counts nothing
     await assertWhole(client, kept, 'first');
   }
 });
+
+/** Its first commit of a snapshot lasts until it is let go. */
+class SlowStore extends OutlivingStore {
+  commits = 0;
+  letGo = () => {};
+  readonly #isLetGo = new Promise<void>((resolve) => {
+    this.letGo = resolve;
+  });
+
+  override async commit(...[operations, condition]: Parameters<MemoryStore['commit']>) {
+    const isOfSnapshot = operations.some(({ type }) => type !== 'put') || this.commits > 0;
+    if (isOfSnapshot && this.commits++ === 0) await this.#isLetGo;
+    await super.commit(operations, condition);
+  }
+}
+
+test('a snapshot is taken in while the store is busy, which writes what came together', async () => {
+  const store = new SlowStore();
+  const script: Script = { snapshotId: 'first', resumes: true, asked: [] };
+  const client = createSyncClient({ url: '', store, environment: environmentOf(script) });
+  await client.ready;
+  await until(client, ({ bootstrap }) => bootstrap?.received === 9);
+  assert.equal(client.table('b').all().length, 0, 'it is shown as a whole');
+  store.letGo();
+  await synced(client);
+  assert.ok(store.commits < chunksOf('first').length, `${store.commits} commits`);
+  assert.equal(client.table('b').all().length, 4);
+  await client.close();
+});
