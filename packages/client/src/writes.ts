@@ -27,7 +27,8 @@ export class Writes {
     const undated: Undated = {
       siteId: replica.meta.siteId,
       changes: lastEdits(edits),
-      schemaMigrations: toMigrations(migrations, replica.migrations),
+      // Listing what DDL is known takes long while many writes wait.
+      schemaMigrations: migrations.length === 0 ? [] : toMigrations(migrations, replica.migrations),
     };
     const changeSet = dated(undated, clock.next(tabs?.number));
     const { hlc } = changeSet;

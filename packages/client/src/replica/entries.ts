@@ -81,8 +81,14 @@ export const FATE = 'fate/';
 export const DDL = 'ddl/';
 export const ROW = 'row/';
 
+/** The last one: changes of one table mostly come together. */
+let last = { schema: '', table: '', key: '["",""]' };
+
 export function tableKeyOf(schema: string, table: string): string {
-  return JSON.stringify([schema, table]);
+  if (last.schema !== schema || last.table !== table) {
+    last = { schema, table, key: JSON.stringify([schema, table]) };
+  }
+  return last.key;
 }
 
 export function toTable(tableKey: string): { schema: string; table: string } {

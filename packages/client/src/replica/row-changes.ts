@@ -16,6 +16,8 @@ export class RowChanges {
   readonly #generation: number;
   /** `undefined` for one that goes. */
   readonly #rows = new Map<string, StoredRow | undefined>();
+  /** Those that were made here, and nobody else has yet. */
+  readonly #own = new Set<StoredRow>();
   readonly #ddl: StoreOperation[] = [];
   /** With what is new, once there is DDL. */
   #migrations: Map<string, Migration> | undefined;
@@ -33,17 +35,19 @@ export class RowChanges {
   }
 
   row(key: string): StoredRow | undefined {
-    return this.#rows.has(key)
-      ? this.#rows.get(key)
-      : this.#replica.confirmed(key, this.#generation);
+    const row = this.#rows.get(key);
+    if (row !== undefined || this.#rows.has(key)) return row;
+    return this.#replica.confirmed(key, this.#generation);
   }
 
   /** A change as the server names it. */
   merge(change: Change): void {
     const key = rowKeyOf(change);
     const before = this.row(key);
-    const after = merge(before, change);
-    if (after !== undefined && after !== before) this.#rows.set(key, after);
+    const after = merge(before, change, before !== undefined && this.#own.has(before));
+    if (after === undefined || after === before) return;
+    this.#rows.set(key, after);
+    this.#own.add(after);
   }
 
   /** A change as this site has named it; older than a drop it counts for nothing. */
@@ -127,6 +131,7 @@ export class RowChanges {
   }
 
   operations(): StoreOperation[] {
+    this.#own.clear();
     const prefix = generationPrefix(this.#generation);
     const rows = [...this.#rows].map(
       ([key, value]): StoreOperation =>

@@ -13,8 +13,15 @@ import {
 import type { Change } from '../protocol/messages.ts';
 import type { Cell, StoredRow } from './entries.ts';
 
-/** @returns the row after a change; the same object if the change lost */
-export function merge(row: StoredRow | undefined, change: Change): StoredRow | undefined {
+/**
+ * @param isOwn the row may be changed in place, as nobody else has it
+ * @returns the row after a change; the same object if the change lost
+ */
+export function merge(
+  row: StoredRow | undefined,
+  change: Change,
+  isOwn = false,
+): StoredRow | undefined {
   const tombstone = row?.tombstone;
   if (change.type === 'delete') {
     return deleteOutcome(change.hlc, tombstone) === 'applied' ? withoutRow(row, change) : row;
@@ -22,7 +29,11 @@ export function merge(row: StoredRow | undefined, change: Change): StoredRow | u
   const { column, hlc, value } = change;
   const held = row === undefined ? undefined : cellOf(row, column);
   const outcome = columnOutcome(hlc, held?.[0], tombstone, true);
-  return outcome === 'applied' ? withCell(row, change, column, [hlc, value]) : row;
+  if (outcome !== 'applied') return row;
+  const cell: Cell = [hlc, value];
+  if (!isOwn || row === undefined) return withCell(row, change, column, cell);
+  (row.cells as Record<string, Cell>)[column] = cell;
+  return row;
 }
 
 interface RowName {
