@@ -64,7 +64,11 @@ browser.test(
     assert.equal(await commit(page, 'a'), 'done');
     assert.equal(await commit(page, 'b', incompressible), 'STORE_FULL');
     assert.deepEqual(await load(page), { a: 'x' });
-    assert.equal(await commit(page, 'b'), 'done');
+    // Firefox refuses the next one as well; whoever has a store tries again.
+    await page.waitForFunction(async () => {
+      const put = { type: 'put', key: 'b', value: 'x' } as const;
+      return (await window.stores.codeOf(window.store.commit([put]))) === 'done';
+    });
     assert.deepEqual(await load(page), { a: 'x', b: 'x' });
   },
 );

@@ -90,6 +90,10 @@ class Marionette {
 }
 
 function driver(marionette: Marionette, end: () => Promise<void>): Driver {
+  const pidOfTab = async () => {
+    const script = 'return gBrowser.selectedBrowser.browsingContext.currentWindowGlobal.osPid;';
+    return Number(await marionette.runInside(script));
+  };
   return {
     async openTab() {
       const { handle } = await marionette.send<{ handle: string }>('WebDriver:NewWindow', {
@@ -104,10 +108,12 @@ function driver(marionette: Marionette, end: () => Promise<void>): Driver {
     closeTab: () => marionette.send('WebDriver:CloseWindow'),
     run: (script) => marionette.run(script),
     async crash() {
-      const pid = await marionette.runInside(
-        'return gBrowser.selectedBrowser.browsingContext.currentWindowGlobal.osPid;',
-      );
-      process.kill(Number(pid), 'SIGKILL');
+      process.kill(await pidOfTab(), 'SIGKILL');
+    },
+    async stop() {
+      const pid = await pidOfTab();
+      process.kill(pid, 'SIGSTOP');
+      return () => process.kill(pid, 'SIGCONT');
     },
     end,
   };

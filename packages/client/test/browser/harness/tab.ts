@@ -17,6 +17,8 @@ export interface Tab {
   close(): Promise<void>;
   /** Ends the process that runs the page, as a lack of memory would. */
   crash(): Promise<void>;
+  /** Stops the process, where a page that waits for an answer goes on with its messages. @returns lets it go on */
+  stop?(): Promise<() => void>;
   /** Leaves the page, and comes back to it as it was. */
   leaveAndReturn(meanwhile: () => Promise<void>): Promise<void>;
 }

@@ -59,7 +59,7 @@ export function useBrowser(entry: URL): TestBrowser {
   return {
     profile: openProfile,
     open: async (owner) => (await openProfile(owner)).open(),
-    stop: (tab) => started().server.hold(tab),
+    stop: (tab) => tab.stop?.() ?? started().server.hold(tab),
     test(name, need, run) {
       test(name, { skip: kind.lacks[need] }, run);
     },

@@ -14,6 +14,8 @@ export interface Driver {
   run(script: string): Promise<unknown>;
   /** Kills the process of the current tab. */
   crash(): Promise<void>;
+  /** Stops it. @returns lets it go on */
+  stop?(): Promise<() => void>;
   end(): Promise<void>;
 }
 
@@ -128,6 +130,11 @@ class DrivenTab implements Tab {
   async crash(): Promise<void> {
     this.#session.tabs.delete(this);
     await this.#do((driver) => driver.crash());
+  }
+
+  get stop(): Tab['stop'] {
+    const { stop } = this.#session.driver;
+    return stop && (() => this.#do(stop));
   }
 
   async leaveAndReturn(meanwhile: () => Promise<void>): Promise<void> {
