@@ -95,6 +95,9 @@ function driver(marionette: Marionette, end: () => Promise<void>): Driver {
     return Number(await marionette.runInside(script));
   };
   return {
+    async currentTab() {
+      return (await marionette.send<{ value: string }>('WebDriver:GetWindowHandle')).value;
+    },
     async openTab() {
       const { handle } = await marionette.send<{ handle: string }>('WebDriver:NewWindow', {
         type: 'tab',
@@ -154,7 +157,7 @@ export async function launchFirefox(): Promise<BrowserProgram> {
       try {
         const marionette = await connectTo(program, directory);
         await marionette.send('WebDriver:NewSession', { capabilities: { alwaysMatch: {} } });
-        return drivenProfile(driver(marionette, end), url);
+        return await drivenProfile(driver(marionette, end), url);
       } catch (error) {
         await end();
         throw error;

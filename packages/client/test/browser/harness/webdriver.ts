@@ -4,6 +4,7 @@ import type { Profile, Tab } from './tab.ts';
 
 /** Each is one of the standard's commands. */
 export interface Driver {
+  currentTab(): Promise<string>;
   openTab(): Promise<string>;
   switchTo(handle: string): Promise<unknown>;
   navigate(url: string): Promise<unknown>;
@@ -42,9 +43,9 @@ class Session {
     this.driver = driver;
   }
 
-  do<Result>(handle: string | undefined, work: () => Promise<Result>): Promise<Result> {
+  do<Result>(handle: string, work: () => Promise<Result>): Promise<Result> {
     const result = this.#turn.then(async () => {
-      if (handle !== undefined && handle !== this.#current) {
+      if (handle !== this.#current) {
         await this.driver.switchTo(handle);
         this.#current = handle;
       }
@@ -144,11 +145,13 @@ class DrivenTab implements Tab {
   }
 }
 
-export function drivenProfile(driver: Driver, url: string): Profile {
+export async function drivenProfile(driver: Driver, url: string): Promise<Profile> {
   const session = new Session(driver);
+  // Stays, so that there is always one from which another can be opened.
+  const first = await driver.currentTab();
   return {
     async open() {
-      const handle = await session.do(undefined, () => driver.openTab());
+      const handle = await session.do(first, () => driver.openTab());
       const tab = new DrivenTab(session, handle);
       session.tabs.add(tab);
       await tab.show(url);

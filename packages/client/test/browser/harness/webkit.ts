@@ -30,6 +30,7 @@ async function freePort(): Promise<number> {
 
 function driver(send: Send, end: () => Promise<void>): Driver {
   return {
+    currentTab: () => send('GET', '/window'),
     async openTab() {
       const { handle } = await send<{ handle: string }>('POST', '/window/new', { type: 'tab' });
       return handle;
@@ -82,7 +83,7 @@ export async function launchWebKit(): Promise<BrowserProgram> {
         const send = sender(`${address}/session/${sessionId}`);
         // Else a script's time would be measured with the page's timers, which a test may move on.
         await send('POST', '/timeouts', { script: null });
-        return drivenProfile(
+        return await drivenProfile(
           driver(send, () => program.kill()),
           url,
         );
