@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
 import { availableParallelism } from 'node:os';
-import { test } from 'node:test';
+import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import { runs } from '../support/runs.ts';
 import type { HooksMode } from './rules.ts';
 import type { ClientsMode, HeldMode } from './simulation.ts';
 import type { DdlMode } from './table-names.ts';
 
-const MAIN = fileURLToPath(new URL('main.ts', import.meta.url));
+const WORKER = fileURLToPath(new URL('worker.ts', import.meta.url));
 const RUNS = runs(7);
 const RUNS_WITH_FORGERS = runs(1);
 const RUNS_WITHOUT_ROOM = runs(1);
@@ -35,26 +35,44 @@ interface Batch {
   clients?: ClientsMode;
 }
 
-/** Simulations in a process of their own, since they take the place of its timers and clock. */
-async function simulate(batch: Batch): Promise<string> {
-  const options = Object.entries(batch).flatMap(([name, value]) => [`--${name}`, `${value}`]);
-  const args = ['--import', 'tsx', MAIN, ...options];
-  const run = promisify(execFile)(process.execPath, args, { maxBuffer: 64 * 1024 * 1024 });
-  const { stdout } = await run.catch((error: { stdout: string }) => error);
-  return stdout;
+/** A process for each core, since simulations take the place of its timers and clock. */
+const workers: ChildProcess[] = [];
+
+before(() => {
+  for (let i = 0; i < availableParallelism(); i++) {
+    workers.push(fork(WORKER, { execArgv: ['--import', 'tsx'] }));
+  }
+});
+
+after(() => {
+  for (const worker of workers) worker.disconnect();
+});
+
+async function simulate(batch: Batch, worker = workers[0]): Promise<unknown> {
+  assert.ok(worker !== undefined);
+  const args = Object.entries(batch).flatMap(([name, value]) => [`--${name}`, `${value}`]);
+  const signal = new AbortController();
+  const answer = once(worker, 'message', signal);
+  const end = once(worker, 'exit', signal).then(([code]) => [`it ended with ${code}`]);
+  worker.send(args);
+  const [output] = await Promise.race([answer, end]);
+  signal.abort();
+  await Promise.allSettled([answer, end]);
+  return output;
 }
 
-/** The first so many seeds, shared out among processes. */
+/** The first so many seeds, shared out among the processes. */
 async function assertAllPass(count: number, options: Omit<Batch, 'seed' | 'runs'> = {}) {
-  const share = Math.ceil(count / availableParallelism());
-  const batches: Batch[] = [];
-  for (let seed = 1; seed <= count; seed += share) {
-    batches.push({ seed, runs: Math.min(share, count + 1 - seed), ...options });
-  }
-  const outputs = await Promise.all(batches.map(simulate));
-  for (const [i, output] of outputs.entries()) {
-    assert.equal(output.trimEnd(), `${batches[i]?.runs} passed, 0 failed`);
-  }
+  const share = Math.ceil(count / workers.length);
+  await Promise.all(
+    workers.map(async (worker, i) => {
+      const seed = 1 + i * share;
+      const runs = Math.min(share, count + 1 - seed);
+      if (runs < 1) return;
+      const output = await simulate({ seed, runs, ...options }, worker);
+      assert.equal(output, `${runs} passed, 0 failed`);
+    }),
+  );
 }
 
 test(`${RUNS} simulations: nothing acknowledged is lost, and everybody ends up with the same`, () =>
@@ -87,7 +105,7 @@ test('a device that has to start over was told so before the answer, or not at a
     hooks: 'move',
     held: 'none',
   } as const;
-  assert.equal((await simulate(batch)).trimEnd(), '2 passed, 0 failed');
+  assert.equal(await simulate(batch), '2 passed, 0 failed');
 });
 
 /** Seeds that found something, and still do when it is put back. */
@@ -114,6 +132,6 @@ for (const [finding, seeds] of Object.entries(SEEDS_BY_FINDING)) {
       hooks: 'refuse',
       held: 'all',
     } as const;
-    assert.equal((await simulate(batch)).trimEnd(), `${some.length} passed, 0 failed`);
+    assert.equal(await simulate(batch), `${some.length} passed, 0 failed`);
   });
 }
