@@ -13,6 +13,7 @@ import { start } from './k-start.ts';
 import { hooks } from './l-hooks.ts';
 import { cluster } from './m-cluster.ts';
 import { drop } from './n-drop.ts';
+import { client } from './o-client.ts';
 
 export const FIGURES: readonly Figure[] = [
   transactions,
@@ -31,6 +32,7 @@ export const FIGURES: readonly Figure[] = [
   hooks,
   cluster,
   drop,
+  client,
 ];
 
 /** @throws Error that names the figures there are */
