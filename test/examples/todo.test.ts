@@ -134,6 +134,15 @@ test('two windows share their tasks, and neither loses what it wrote', async (t)
     await here.nth(1).waitFor();
   }
 
+  // What somebody is typing is not replaced by what another one has written meanwhile.
+  await task(ben, 'Bake a cake').fill('Bake two');
+  await rename(anna, 'Bake a cake', 'Bake a pie');
+  assert.equal(await task(ben, 'Bake a pie').inputValue(), 'Bake two');
+  await ben.keyboard.press('Escape');
+  assert.equal(await task(ben, 'Bake a pie').inputValue(), 'Bake a pie');
+  await rename(ben, 'Bake a pie', 'Bake a cake');
+  await task(anna, 'Bake a cake').waitFor();
+
   // The hook says no: it is shown, and what was there before is there again.
   await ben.getByRole('button', { name: 'Delete: Buy milk' }).click();
   await ben.getByText('This belongs to Anna, who alone may do that.').waitFor();

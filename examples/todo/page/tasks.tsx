@@ -1,7 +1,7 @@
 /** The tasks of a list. Each is a component of its own, which changes only when it has to. */
 
 import { useRow, useRowStatus, useTable } from '@sync-coordinator/client/react';
-import { type KeyboardEvent, memo, useEffect, useState } from 'react';
+import { type KeyboardEvent, memo, useState } from 'react';
 import { TitleForm } from './form.tsx';
 import { Avatar } from './presence.tsx';
 import { addTask, deleteTask, editTask, type Task } from './sync.ts';
@@ -60,23 +60,22 @@ const TaskItem = memo(function TaskItem({ id }: { id: string }) {
 
 /** Written when it is left or with Enter; Escape leaves it as it was. */
 function Title({ id, title }: { id: string; title: string }) {
-  const [text, setText] = useState(title);
-  useEffect(() => setText(title), [title]);
+  /** What is being typed, whatever others write meanwhile. */
+  const [draft, setDraft] = useState<string>();
   const save = () => {
-    if (text !== title) editTask(id, { title: text });
-    // Should it be refused, what was there before is shown again.
-    setText(title);
+    if (draft !== undefined && draft !== title) editTask(id, { title: draft });
+    setDraft(undefined);
   };
   const onKeyDown = ({ key, currentTarget }: KeyboardEvent<HTMLInputElement>) => {
-    if (key === 'Escape') setText(title);
+    if (key === 'Escape') setDraft(undefined);
     if (key === 'Enter') currentTarget.blur();
   };
   return (
     <input
       className="title"
       aria-label={`Title: ${title}`}
-      value={text}
-      onChange={(event) => setText(event.target.value)}
+      value={draft ?? title}
+      onChange={(event) => setDraft(event.target.value)}
       onBlur={save}
       onKeyDown={onKeyDown}
     />
