@@ -24,10 +24,17 @@ function buildUnlessFresh() {
   return spawnSync(process.execPath, ['scripts/build.mjs'], { stdio: 'inherit' }).status === 0;
 }
 
+/** What runs in a browser goes together, and begins first: a process starts one browser for all of it. */
+function together(files) {
+  const inBrowser = files.filter((file) => file.includes('/browser/'));
+  const others = files.filter((file) => !inBrowser.includes(file)).map((file) => [file]);
+  return inBrowser.length > 0 ? [inBrowser, ...others] : others;
+}
+
 /** Deals the files out as cards are, so that each process gets some of what takes long. */
 function deal(files, filesPerProcess) {
   const groups = Array.from({ length: Math.ceil(files.length / filesPerProcess) }, () => []);
-  for (const [i, file] of files.entries()) groups[i % groups.length].push(file);
+  for (const [i, some] of together(files).entries()) groups[i % groups.length].push(...some);
   return groups;
 }
 
