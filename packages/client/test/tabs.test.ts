@@ -159,6 +159,18 @@ test('a leader that is stopped is succeeded, and does no harm when it goes on', 
   await oneLeads(tabs);
 });
 
+test('a tab that was stopped before it wrote that it leads ends no other one that does', async (t) => {
+  const server = await startCoordinator(t);
+  const profile = new SimulatedProfile();
+  const tabs = await openTabs(t, profile, server.wsUrl, 2);
+  const leader = await leaderOf(tabs);
+  await synced(leader.client);
+  // What that tab writes when it goes on, before it learns that it has lost the lock.
+  profile.entries.set('lead', `${'0'.repeat(16)}/7`);
+  assert.equal(await set(leader, 1, 'by the one with the lock').settled, 'acknowledged');
+  await oneLeads(tabs);
+});
+
 test('going offline, a token and the state of the connection are one for all tabs', async (t) => {
   const server = await startCoordinator(t);
   const tabs = await openTabs(t, new SimulatedProfile(), server.wsUrl, 3);

@@ -71,7 +71,7 @@ export class KeptReplica {
         this.#tell(operations, term);
         port.sendable();
       },
-      succeeded: () => this.#follow(),
+      succeeded: () => this.#succeeded(),
     });
   }
 
@@ -218,6 +218,14 @@ export class KeptReplica {
     this.#log.term = term;
     await this.#load();
     if (!isOver()) this.#port.lead();
+  }
+
+  /** Another tab has written that it leads. */
+  #succeeded(): void {
+    this.#follow();
+    // This one has the lock: the other had been stopped, and will learn that it lost it.
+    const term = this.tabs?.term;
+    if (term !== undefined) this.#turns.add(() => this.#lead(term));
   }
 
   #follow(): void {
