@@ -130,6 +130,32 @@ test('a rename takes along rows, unanswered writes, and what is written under th
   }
 });
 
+test('a table that was renamed and made again under its old name, by the same statement, is two', async (t) => {
+  const { wsUrl: url } = await startCoordinator(t);
+  const ann = await startClient(t, { url });
+  const store = new OutlivingStore();
+  const ben = await startClient(t, { url, store });
+  ann.migrate(create('a'));
+  ann.migrate(drop('a'));
+  ann.migrate(create('a'));
+  await set(ann, 'a', 1, 'before').settled;
+  await inStep(ann, ben);
+  ben.disconnect();
+  const unaware = set(ben, 'a', 2, 'unaware');
+  ann.migrate(rename('a', 'b'));
+  ann.migrate(create('a'));
+  await set(ann, 'a', 3, 'another').settled;
+  ben.connect();
+  await unaware.settled;
+  await inStep(ben, ann);
+  await ben.close();
+  const again = await startClient(t, { url, store, connect: false });
+  for (const client of [ann, again]) {
+    assert.deepEqual(titles(client, 'b'), { 1: 'before', 2: 'unaware' });
+    assert.deepEqual(titles(client, 'a'), { 3: 'another' });
+  }
+});
+
 test('DDL without an answer shows its effect, and outlives the end of the app', async (t) => {
   const { wsUrl: url } = await startCoordinator(t);
   const store = new OutlivingStore();

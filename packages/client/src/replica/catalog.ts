@@ -108,10 +108,33 @@ export function fromKeyOf({ schema, table, fromTable = table }: Migration): stri
 }
 
 /**
- * Of several in one place the newest is kept. A rename has its own: without it nobody knew where its
- * table went.
+ * Of several in one place the newest is kept. Each rename has its own: without it nobody knew where
+ * its table went.
  */
-export function slotOf({ type, schema, table, schemaVersion, fromTable }: Migration): string {
-  const kind = type === 'rename_table' ? fromTable : type.endsWith('_index');
+export function slotOf({ type, schema, table, schemaVersion, hlc }: Migration): string {
+  const kind = type === 'rename_table' ? hlc : type.endsWith('_index');
   return JSON.stringify([schema, table, schemaVersion, kind]);
+}
+
+/** Where the CREATE of a table goes that was renamed before another took its place: see `isNeededBeside`. */
+export function earlierSlotOf(migration: Migration): string {
+  return `${slotOf(migration)}${migration.hlc}`;
+}
+
+/**
+ * Whether a migration is still needed when another takes its place: it made a table that was renamed
+ * before that.
+ */
+export function isNeededBeside(
+  { type, schema, table, hlc }: Migration,
+  next: Migration,
+  known: Iterable<Migration>,
+): boolean {
+  if (type !== 'create_table') return false;
+  for (const other of known) {
+    if (other.type !== 'rename_table' || other.schema !== schema) continue;
+    const isBetween = compareHlc(hlc, other.hlc) < 0 && compareHlc(other.hlc, next.hlc) < 0;
+    if (isBetween && other.fromTable === table) return true;
+  }
+  return false;
 }

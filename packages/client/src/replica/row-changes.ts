@@ -6,7 +6,7 @@
 import { compareHlc } from '../../../../src/clock/hlc.ts';
 import type { Change, Migration } from '../protocol/messages.ts';
 import type { StoreOperation } from '../stores/store.ts';
-import { byHlc, Catalog, fromKeyOf, slotOf } from './catalog.ts';
+import { byHlc, Catalog, earlierSlotOf, fromKeyOf, isNeededBeside, slotOf } from './catalog.ts';
 import { DDL, generationPrefix, rowKeyOf, type StoredRow, tableKeyOf, toTable } from './entries.ts';
 import type { Replica } from './replica.ts';
 import { joinRows, merge, rowAbove } from './rows.ts';
@@ -74,12 +74,20 @@ export class RowChanges {
       const slot = slotOf(migration);
       const held = known.get(slot);
       const isKnown = held !== undefined && compareHlc(migration.hlc, held.hlc) <= 0;
-      if (isKnown || (isSkipped && held !== undefined)) continue;
-      known.set(slot, migration);
-      this.#ddl.push({ type: 'put', key: this.#ddlKey(slot), value: migration });
+      const isOfAnother = held !== undefined || migration.type === 'rename_table';
+      if (isKnown || (isSkipped && isOfAnother)) continue;
+      if (held !== undefined && isNeededBeside(held, migration, known.values())) {
+        this.#putDdl(known, earlierSlotOf(held), held);
+      }
+      this.#putDdl(known, slot, migration);
       this.#names = undefined;
       this.#moveRows(migration);
     }
+  }
+
+  #putDdl(known: Map<string, Migration>, slot: string, migration: Migration): void {
+    known.set(slot, migration);
+    this.#ddl.push({ type: 'put', key: this.#ddlKey(slot), value: migration });
   }
 
   #moveRows(migration: Migration): void {
