@@ -16,6 +16,7 @@ import {
 import {
   ApplyResultSchema,
   ConflictingCellSchema,
+  OvertakenChangeSchema,
   RejectedChangeSchema,
   SERVER_MESSAGE_SCHEMAS,
   SNAPSHOT_CHUNK_SCHEMAS,
@@ -67,6 +68,7 @@ const NAMED: readonly (readonly [name: string, schema: TSchema])[] = [
   ['SentChangeSet', SentChangeSetSchema],
   ['Checkpoint', CheckpointSchema],
   ['ConflictingCell', ConflictingCellSchema],
+  ['OvertakenChange', OvertakenChangeSchema],
   ['RejectedChange', RejectedChangeSchema],
   ['ApplyResult', ApplyResultSchema],
   ...CHUNKS,

@@ -97,6 +97,7 @@ export {
   type ColumnChange,
   type ConflictingCell,
   encodeChangeSet,
+  type OvertakenChange,
   type RejectedChange,
   type RowDeletion,
   type SchemaMigration,

@@ -52,6 +52,14 @@ export const ConflictingCellSchema = Type.Object({
 });
 export type WireConflictingCell = Static<typeof ConflictingCellSchema>;
 
+/** A change that counts for nothing, since its row was deleted or its table dropped. */
+export const OvertakenChangeSchema = Type.Object({
+  hlc: Type.String({ description: 'Of the change.' }),
+  by: Type.String({
+    description: 'Of the deletion, or of what has dropped or replaced the table.',
+  }),
+});
+
 /** The answer to a batch. */
 export const ApplyResultSchema = Type.Object({
   applied: CountSchema,
@@ -60,6 +68,7 @@ export const ApplyResultSchema = Type.Object({
   transactions: CountSchema,
   rejected: Type.Optional(Type.Array(RejectedChangeSchema)),
   conflicting: Type.Optional(Type.Array(ConflictingCellSchema)),
+  overtaken: Type.Optional(Type.Array(OvertakenChangeSchema)),
 });
 
 const ChangeSetsSchema = Type.Array(SentChangeSetSchema);

@@ -80,6 +80,14 @@ export interface ConflictingCell {
   value?: SqlValue;
 }
 
+/** A change of a batch that counts for nothing. */
+export interface OvertakenChange {
+  /** Of the change. */
+  hlc: Hlc;
+  /** Of the deletion of its row, or of what has dropped or replaced its table. */
+  by: Hlc;
+}
+
 /** The result of a batch. */
 export interface ApplyResult {
   /** Changes and migrations that took effect. */
@@ -96,6 +104,11 @@ export interface ApplyResult {
    * lost if its HLC is less than that of the entry.
    */
   conflicting?: ConflictingCell[];
+  /**
+   * The changes that `skipped` counts because their row was deleted, or their table dropped, as far
+   * as there is room for them. For the client: hooks have `outcomes`.
+   */
+  overtaken?: OvertakenChange[];
 }
 
 export function decodeChange(change: WireChange): Change {
@@ -189,12 +202,16 @@ export function encodeChangeSet(changeSet: ChangeSet): WireChangeSet {
 export function encodeApplyResult({
   rejected,
   conflicting,
+  overtaken,
   ...counts
 }: ApplyResult): WireApplyResult {
   return {
     ...counts,
     ...(rejected && { rejected: rejected.map(encodeRejected) }),
     ...(conflicting && { conflicting: conflicting.map(encodeConflicting) }),
+    ...(overtaken && {
+      overtaken: overtaken.map(({ hlc, by }) => ({ hlc: encodeHlc(hlc), by: encodeHlc(by) })),
+    }),
   };
 }
 

@@ -29,7 +29,7 @@ import {
 import { BatchLine, OutdatedError } from './batch-line.ts';
 import { AcceptedBatches, PreviewReader } from './batch-reader.ts';
 import { holderOf } from './budget.ts';
-import { conflictingFor, conflictingOf, withConflicting } from './conflicting.ts';
+import { conflictingOf, lossesFor, withConflicting } from './conflicting.ts';
 import { type Corrected, type Separated, separateCorrections } from './corrections.ts';
 import { DatabaseTurns, type Turn } from './database-turns.ts';
 import { countChanges, drainPoint } from './drain.ts';
@@ -224,9 +224,9 @@ export class ApplyPipeline {
       this.#tell(asking, [...stored.changeSets, ...own], told);
       // A refused change was new as well, so the changes after it must not be skipped.
       const hadNews = applied > 0 || rejected.length > 0;
-      const { hidden, conflicting } = await conflictingFor(
+      const { hidden, losses } = await lossesFor(
         unapplied,
-        right && stamp && { right, stamp, signal, origin },
+        right && stamp && { siteId: sender.siteId, right, stamp, signal, origin },
         () => hiddenOf(asking, manager, position, unapplied),
       );
       // `drainAfter` must not reveal hidden changes either.
@@ -234,7 +234,7 @@ export class ApplyPipeline {
       const kind = isNews ? 'news' : foreign.length > 0 ? 'foreign' : 'known';
       const drainAfter = await drainPoint(manager, client.siteId, changeSets, kind);
       const seen = withoutHidden(result, rejected, unapplied, hidden);
-      return { result: withConflicting(seen, conflicting), drainAfter, isFull };
+      return { result: { ...seen, ...losses }, drainAfter, isFull };
     } finally {
       // Also after a refusal, so that the batches behind this one go on.
       accept();

@@ -1,19 +1,52 @@
-/** Tells a client which cells of its batch have lost, and what has won there, if it may read that. */
+/** Tells a client which changes of its batch have lost, and what has won, if it may read that. */
 
 import { decodeHlc } from '../clock/hlc.ts';
+import { hlcSite, type SiteIdText } from '../clock/site-id.ts';
 import type { Unapplied } from '../engine/merge/batch.ts';
 import type { BatchItem } from '../engine/merge/foreign-authors.ts';
 import type { CallOrigin } from '../hooks/types.ts';
-import type { WireColumnChange } from '../protocol/schemas.ts';
-import type { ApplyResult, ConflictingCell } from '../protocol/types.ts';
+import type { WireChange } from '../protocol/schemas.ts';
+import type { ApplyResult, ConflictingCell, OvertakenChange } from '../protocol/types.ts';
 import { decodeValue } from '../protocol/values.ts';
 import type { ReadRight, Stamp } from './rights.ts';
+
+/** Most changes that one answer names as overtaken. */
+export const OVERTAKEN_MAX = 1000;
+
+/** What an answer says of changes that have lost. */
+export type Losses = Pick<ApplyResult, 'conflicting' | 'overtaken'>;
+
+function lossesOf(unapplied: readonly Unapplied[], siteId: SiteIdText): Losses {
+  const conflicting = conflictingOf(unapplied);
+  const overtaken = overtakenOf(unapplied, siteId);
+  return {
+    ...(conflicting.length > 0 && { conflicting }),
+    ...(overtaken.length > 0 && { overtaken }),
+  };
+}
 
 export function withConflicting(
   result: ApplyResult,
   conflicting: readonly ConflictingCell[],
 ): ApplyResult {
   return conflicting.length === 0 ? result : { ...result, conflicting: [...conflicting] };
+}
+
+/** Whether its row was deleted, or its table dropped, so that it counts for nothing. */
+function isOvertaken({ item, outcome, by }: Unapplied): boolean {
+  return outcome === 'skipped' && by !== undefined && by !== item.hlc;
+}
+
+/** Of what the client has dated itself: what it pushes back is not its loss. */
+function overtakenOf(unapplied: readonly Unapplied[], siteId: SiteIdText): OvertakenChange[] {
+  const overtaken: OvertakenChange[] = [];
+  for (const each of unapplied) {
+    if (overtaken.length === OVERTAKEN_MAX) break;
+    const { item, by } = each;
+    if (by === undefined || !isOvertaken(each) || hlcSite(item.hlc) !== siteId) continue;
+    overtaken.push({ hlc: decodeHlc(item.hlc), by: decodeHlc(by) });
+  }
+  return overtaken;
 }
 
 /** The cells that are named in an answer which nobody filters. */
@@ -29,9 +62,13 @@ export function conflictingOf(unapplied: readonly Unapplied[]): ConflictingCell[
 }
 
 /** The change that has won, as far as it is known; for a read filter. */
-export function winnerOf({ item, by, lost }: Unapplied): WireColumnChange | undefined {
-  if (lost?.value === undefined || by === undefined || item.type !== 'column') return undefined;
-  const { type, schema, table, pk, column } = item;
+export function winnerOf(each: Unapplied): WireChange | undefined {
+  const { item, by, lost, isVoid = false } = each;
+  if (by === undefined || 'ddl' in item) return undefined;
+  const { type, schema, table, pk } = item;
+  if (isOvertaken(each) && !isVoid) return { type: 'delete', schema, table, pk, hlc: by };
+  if (lost?.value === undefined || type !== 'column') return undefined;
+  const { column } = item;
   return { type, schema, table, pk, column, value: JSON.parse(lost.value), hlc: by };
 }
 
@@ -45,6 +82,7 @@ export interface Visible {
 
 /** How a client reads what has won. */
 export interface Reading {
+  siteId: SiteIdText;
   right: ReadRight;
   /** From before the batch was merged. */
   stamp: Stamp;
@@ -53,32 +91,34 @@ export interface Reading {
 }
 
 /**
- * The cells that are named in the answer to a client: none if it may not read, or if what it may
- * read has changed since it sent the batch.
+ * What the answer to a client says of changes that have lost: nothing if it may not read, or if what
+ * it may read has changed since it sent the batch.
  * @param reading without it nothing is told
  * @param see asks the filter
  */
-export async function conflictingFor(
+export async function lossesFor(
   unapplied: readonly Unapplied[],
   reading: Reading | undefined,
   see: () => Promise<Visible>,
-): Promise<Visible & { conflicting: ConflictingCell[] }> {
+): Promise<Visible & { losses: Losses }> {
   const visible = await see();
   const { hidden, isFiltered } = visible;
-  const told = unapplied.filter(({ item, lost }) => {
-    if (lost === undefined || hidden.has(item)) return false;
+  const told = unapplied.filter((each) => {
+    const { item, lost } = each;
+    if (hidden.has(item)) return false;
+    if (lost === undefined) return isOvertaken(each);
     return !isFiltered || lost.value !== undefined;
   });
-  const nothing = { ...visible, conflicting: [] };
+  const nothing = { ...visible, losses: {} };
   if (told.length === 0 || reading === undefined) return nothing;
-  const { right, stamp, signal, origin } = reading;
+  const { siteId, right, stamp, signal, origin } = reading;
   try {
     // Given answers are not logged: the client has not asked to read.
     await right.confirm(signal, origin, []);
   } catch {
     return nothing;
   }
-  return right.isFor(stamp) ? { ...visible, conflicting: conflictingOf(told) } : nothing;
+  return right.isFor(stamp) ? { ...visible, losses: lossesOf(told, siteId) } : nothing;
 }
 
 /** For a client that does not read what it is sent: the values would wait in memory. */

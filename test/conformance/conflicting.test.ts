@@ -1,10 +1,10 @@
-/** What a batch is told of the cells that it has lost: what has won there, as far as it may see it. */
+/** What a batch is told of what it has lost: what has won, as far as its client may see it. */
 
 import assert from 'node:assert/strict';
 import { siteIdToText } from '../../src/clock/site-id.ts';
 import type { ClientIdentity, CoordinatorHooks } from '../../src/hooks/types.ts';
-import type { WireColumnChange } from '../../src/protocol/schemas.ts';
-import type { WireConflictingCell } from '../../src/protocol/server-messages.ts';
+import type { WireChangeSet, WireColumnChange } from '../../src/protocol/schemas.ts';
+import type { WireApplyResult, WireConflictingCell } from '../../src/protocol/server-messages.ts';
 import { Device } from '../../src/testing/device.ts';
 import { eachTransport } from './each-transport.ts';
 import type { SyncTransport } from './transport.ts';
@@ -166,3 +166,82 @@ eachTransport('of a dropped table nothing is told', async ({ join }) => {
   const result = await (await join(late)).apply(late.write({ pk: [1], set: { a: 'mine' } }));
   assert.deepEqual([result.conflicts, result.conflicting], [1, undefined]);
 });
+
+/** Deletes a row and drops a table; then writes of before that come to both. */
+async function overtake(
+  join: (device: Device) => Promise<SyncTransport>,
+  many = 1,
+): Promise<{ result: WireApplyResult; late: WireChangeSet; deletion: string; drop: string }> {
+  const loser = new Device(2);
+  const winner = new Device(1, loser.wallTime + 1000);
+  const ann = await join(winner);
+  const deleted = winner.write({ pk: [1], delete: true });
+  const dropped = winner.migrate('drop_table', 'old', { schemaVersion: 2 });
+  await ann.apply(winner.migrate('create_table', 'old'), deleted, dropped);
+  const rows = Array.from({ length: many }, (_, i) => ({ pk: [i], table: 'old', set: { a: i } }));
+  const late = loser.write({ pk: [1], set: { a: 1, b: 2 } }, { pk: [2], set: { a: 3 } }, ...rows);
+  const answer: unknown = await (await join(loser)).apply(late);
+  const result = answer as WireApplyResult;
+  const [deletion = '', drop = ''] = [deleted.changes[0]?.hlc, dropped.schemaMigrations[0]?.hlc];
+  return { result, late, deletion, drop };
+}
+
+eachTransport('what a deletion or a drop has overtaken is named, by its HLC', async ({ join }) => {
+  const { result, late, deletion, drop } = await overtake(join);
+  assert.deepEqual([result.applied, result.skipped, result.conflicting], [1, 3, undefined]);
+  const [first, second, , inDropped] = late.changes.map(({ hlc }) => hlc);
+  assert.deepEqual(result.overtaken, [
+    { hlc: first, by: deletion },
+    { hlc: second, by: deletion },
+    { hlc: inDropped, by: drop },
+  ]);
+  // What is known is no loss.
+  const device = new Device(3);
+  const known = device.write({ pk: [3], set: { a: 1 } }, { pk: [4], delete: true });
+  const cara = await join(device);
+  await cara.apply(known);
+  assert.equal((await cara.apply(known)).overtaken, undefined);
+});
+
+eachTransport(
+  'what is named as overtaken is bounded, and the counts are exact',
+  async ({ join }) => {
+    const { result } = await overtake(join, 1500);
+    assert.deepEqual([result.skipped, result.overtaken?.length], [1502, 1000]);
+  },
+);
+
+eachTransport(
+  'a deletion that a client may not see it is not told, nor that it has overtaken anything',
+  async ({ join }) => {
+    const { result, late } = await overtake(join);
+    const ofDropped = late.changes.at(-1)?.hlc;
+    assert.deepEqual([result.applied, result.skipped], [3, 1]);
+    assert.deepEqual(
+      result.overtaken?.map(({ hlc }) => hlc),
+      [ofDropped],
+    );
+  },
+  {
+    hooks: () => ({
+      onBeforeSendChanges: (client, changeSets) =>
+        changeSets.map((set) => ({
+          ...set,
+          changes: set.changes.filter(({ type }) => type !== 'delete' || !isLoser(client)),
+        })),
+    }),
+  },
+);
+
+eachTransport(
+  'who may write but not read is not told what has overtaken it',
+  async ({ join }) => {
+    const { result } = await overtake(join);
+    assert.deepEqual([result.skipped, result.overtaken], [3, undefined]);
+  },
+  {
+    hooks: () => ({
+      onAuthorize: (client, { type }) => !isLoser(client) || type === 'apply_changes',
+    }),
+  },
+);

@@ -80,7 +80,8 @@ eachTransport('a dropped table leaves nothing, also of what arrives late', async
   const dropped = a.migrate('drop_table', 'gone', { schemaVersion: 2 });
   await anna.apply(made, rows, dropped);
   const result = { applied: 1, skipped: 2, conflicts: 0, transactions: 1 };
-  assert.deepEqual(await anna.apply(late), result);
+  const { overtaken: _, ...counts } = await anna.apply(late);
+  assert.deepEqual(counts, result);
   const chunks = await ben.snapshot();
   assert.deepEqual(tablesIn(chunks), ['kept']);
   assert.deepEqual(

@@ -187,12 +187,12 @@ eachTransport(
       // A newer value, a deletion, nothing at all, and what would be another's.
       const sets = [1, 2, 3].map((pk) => old.write({ table, pk: [pk], set: { a: 'older' } }));
       const forged = write(table, 4, 'forged');
-      const { rejected, conflicting, ...counts } = await client.apply(...sets, forged);
+      const { rejected, conflicting, overtaken, ...counts } = await client.apply(...sets, forged);
       assert.deepEqual(
-        [counts, rejected?.length, conflicting?.map(({ value }) => value)],
+        [counts, rejected?.length, conflicting?.map(({ value }) => value), overtaken?.length],
         table === 'secrets'
-          ? [{ applied: 4, skipped: 0, conflicts: 0, transactions: 4 }, undefined, undefined]
-          : [{ applied: 1, skipped: 1, conflicts: 1, transactions: 4 }, 1, ['newer']],
+          ? [{ applied: 4, skipped: 0, conflicts: 0, transactions: 4 }, ...Array(3)]
+          : [{ applied: 1, skipped: 1, conflicts: 1, transactions: 4 }, 1, ['newer'], 1],
         table,
       );
     }

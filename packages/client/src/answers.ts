@@ -4,18 +4,8 @@ import { compareHlc, type HlcText } from '../../../src/clock/hlc.ts';
 import { hlcSite } from '../../../src/clock/site-id.ts';
 import { pkIdentity } from '../../../src/protocol/values.ts';
 import type { Outgoing } from './outbox.ts';
-import type { ApplyResult, Change, RejectedChange } from './protocol/messages.ts';
+import type { ApplyResult, Change, ConflictingCell, RejectedChange } from './protocol/messages.ts';
 import { rowKeyOf, type StoredOutcome, type StoredOutcomeChange } from './replica/entries.ts';
-
-/** A cell that lost, and against what. Additive: servers of before do not name them. */
-export interface ConflictingCell {
-  schema: string;
-  table: string;
-  column: string;
-  pk: unknown[];
-  hlc: HlcText;
-  value?: unknown;
-}
 
 export interface AnsweredWrite {
   /** What the server has taken, to the client's knowledge. */
@@ -26,19 +16,20 @@ export interface AnsweredWrite {
 /** What beats a change, as far as is known here. */
 export type WinnerOf = (change: Change) => { hlc: HlcText; value?: unknown } | undefined;
 
-export class BatchAnswer {
-  readonly #rejected: readonly (RejectedChange & { schema?: string; transactionId?: string })[];
-  readonly #conflicting = new Map<string, ConflictingCell>();
+const DELETED = 'the row was deleted, or its table dropped';
 
-  constructor(result: ApplyResult) {
-    this.#rejected = result.rejected ?? [];
-    for (const cell of this.conflictingOf(result)) {
+export class BatchAnswer {
+  readonly #rejected: readonly RejectedChange[];
+  readonly #conflicting = new Map<string, ConflictingCell>();
+  /** What has overtaken a change, by the HLC of that. */
+  readonly #overtaken: ReadonlyMap<HlcText, HlcText>;
+
+  constructor({ rejected = [], conflicting = [], overtaken = [] }: ApplyResult) {
+    this.#rejected = rejected;
+    for (const cell of conflicting) {
       this.#conflicting.set(`${rowKeyOf(cell)} ${cell.column}`, cell);
     }
-  }
-
-  conflictingOf(result: ApplyResult): readonly ConflictingCell[] {
-    return Reflect.get(result, 'conflicting') ?? [];
+    this.#overtaken = new Map(overtaken.map(({ hlc, by }) => [hlc, by]));
   }
 
   /** @param winnerOf what the replica itself knows to be newer */
@@ -52,10 +43,12 @@ export class BatchAnswer {
         rejected.push({ change, code: rejection.code, reason: rejection.reason });
         continue;
       }
-      const winner = this.#conflictOf(change) ?? winnerOf(change);
+      const deletion = this.#overtaken.get(change.hlc);
+      const winner =
+        deletion === undefined ? (this.#conflictOf(change) ?? winnerOf(change)) : { hlc: deletion };
       // A later write of the same device is no loss.
       if (winner !== undefined && hlcSite(winner.hlc) !== siteId) beaten.push({ change, winner });
-      else taken.push(change);
+      else if (deletion === undefined) taken.push(change);
     }
     const whole = this.#rejected.find((entry) => isOfWhole(entry, changeSet.transactionId));
     if (rejected.length === 0 && beaten.length === 0 && whole === undefined) {
@@ -67,7 +60,7 @@ export class BatchAnswer {
       state: isRejected ? 'rejected' : 'superseded',
       at,
       code: first?.code,
-      reason: first?.reason ?? 'a newer edit won',
+      reason: first?.reason ?? (this.#isOvertaken(beaten) ? DELETED : 'a newer edit won'),
       changeSet,
       changes: [...rejected, ...beaten],
     };
@@ -88,6 +81,10 @@ export class BatchAnswer {
     );
   }
 
+  #isOvertaken([first]: readonly StoredOutcomeChange[]): boolean {
+    return first !== undefined && this.#overtaken.has(first.change.hlc);
+  }
+
   #conflictOf(change: Change): ConflictingCell | undefined {
     if (change.type !== 'column') return undefined;
     const cell = this.#conflicting.get(`${rowKeyOf(change)} ${change.column}`);
@@ -96,9 +93,6 @@ export class BatchAnswer {
 }
 
 /** DDL, or what a hook said of nothing in particular. */
-function isOfWhole(
-  entry: RejectedChange & { transactionId?: string },
-  transactionId: string,
-): boolean {
+function isOfWhole(entry: RejectedChange, transactionId: string): boolean {
   return entry.pk === undefined && (entry.transactionId ?? transactionId) === transactionId;
 }

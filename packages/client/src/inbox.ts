@@ -204,6 +204,7 @@ export class Inbox implements ConnectionPort {
   async #finish({ generation, checkpoint }: StoredSnapshot): Promise<void> {
     const { snapshot: _, ...meta } = this.#replica.meta;
     const rows = new RowChanges(this.#replica, generation);
+    rows.forgetTables(this.#replica.catalog);
     this.#keepOwnDeletions(rows);
     const { hlc: position } = checkpoint;
     const next: Meta = { ...meta, generation, position, lastSyncedAt: this.#port.now() };

@@ -115,9 +115,6 @@ export class Uplink {
     let { seen } = this.#replica.meta;
     let startsOver = false;
     const fates: [string, Fate][] = [];
-    for (const cell of answer.conflictingOf(result)) {
-      if ('value' in cell) rows.mergeOwn({ type: 'column', ...cell, value: cell.value });
-    }
     for (const write of batch) {
       const [hlc, changeSet] = write;
       const { taken, outcome } = answer.of(
@@ -131,6 +128,7 @@ export class Uplink {
         else rows.migrate(changeSet.schemaMigrations, result.applied === 0);
       }
       for (const change of taken) rows.mergeOwn(change);
+      for (const change of outcome?.changes ?? []) rows.mergeWinner(change);
       seen = later(seen, hlc);
       operations.push({ type: 'delete', key: OUT + hlc });
       if (outcome !== undefined) {

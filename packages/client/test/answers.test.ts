@@ -66,6 +66,35 @@ test('a write to a row that was deleted meanwhile is superseded by the deletion'
   assert.ok(change?.winner !== undefined && !('value' in change.winner));
 });
 
+test('a write that came too late for a deletion of which nobody tells is superseded all the same', async (t) => {
+  const server = await startCoordinator(t);
+  const ann = await start(t, server.wsUrl, { connect: false });
+  const ben = await start(t, server.wsUrl, { environment: later() });
+  const write = set(ann, 1, 'offline');
+  const table = { type: 'create_table', table: 'old', ddl: 'create table old' } as const;
+  const ofDropped = ann.transact((tx) => tx.table('old').set([1], { title: 'offline' }));
+  await set(ben, 1, 'to be deleted').settled;
+  ben.transact((tx) => tx.table('tasks').delete([1]));
+  // It lives again: a snapshot leaves out that it was deleted.
+  ben.transact((tx) => tx.table('tasks').set([1], { done: true }));
+  ben.migrate(table);
+  ben.migrate({ type: 'drop_table', table: 'old', ddl: 'drop table old' });
+  await ben.migrate({ ...table, schemaVersion: 9 }).settled;
+  ann.connect();
+  assert.equal(await write.settled, 'superseded');
+  assert.equal(await ofDropped.settled, 'superseded');
+  await synced(ann);
+  assert.deepEqual(ann.table('tasks').get([1]), { done: true });
+  assert.deepEqual(ann.table('old').all(), []);
+  const [outcome, ofTable] = ann.outcomes.list();
+  assert.match(outcome?.reason ?? '', /deleted/);
+  const [change] = outcome?.changes ?? [];
+  assert.ok(change?.winner !== undefined && !('value' in change.winner));
+  await Promise.all([outcome?.restore().settled, ofTable?.restore().settled]);
+  assert.deepEqual(ann.table('tasks').get([1]), { title: 'offline', done: true });
+  await untilTable(ben, 'old', ([row]) => Reflect.get(row?.row ?? {}, 'title') === 'offline');
+});
+
 for (const onReject of ['keep', 'revert'] as const) {
   test(`a write that a hook rejects is rolled back, with onReject: ${onReject}`, async (t) => {
     const server = await startCoordinator(t, {

@@ -156,6 +156,27 @@ test('a table that was renamed and made again under its old name, by the same st
   }
 });
 
+test('what has won is put into the table that lost, whatever its name means now', async (t) => {
+  const { wsUrl: url } = await startCoordinator(t);
+  const ann = await startClient(t, { url });
+  const ben = await startClient(t, { url });
+  ann.migrate(create('a'));
+  await inStep(ann, ben);
+  ben.disconnect();
+  const beaten = set(ben, 'a', 1, 'beaten');
+  ann.migrate(rename('a', 'b'));
+  ann.migrate(create('a', 9));
+  set(ann, 'a', 1, 'another');
+  await set(ann, 'b', 1, 'won').settled;
+  ben.connect();
+  assert.equal(await beaten.settled, 'superseded');
+  await inStep(ben, ann);
+  for (const client of [ann, ben]) {
+    assert.deepEqual(titles(client, 'b'), { 1: 'won' });
+    assert.deepEqual(titles(client, 'a'), { 1: 'another' });
+  }
+});
+
 test('DDL without an answer shows its effect, and outlives the end of the app', async (t) => {
   const { wsUrl: url } = await startCoordinator(t);
   const store = new OutlivingStore();

@@ -28,7 +28,8 @@ export interface Batch {
 }
 
 /** The result of a batch. */
-export interface BatchOutcome extends Omit<ApplyResult, 'rejected' | 'conflicting'> {
+export interface BatchOutcome
+  extends Pick<ApplyResult, 'applied' | 'skipped' | 'conflicts' | 'transactions'> {
   /** The newest position in the log after it. */
   position: HlcText;
   /** Items that took no effect, and are not stored. */

@@ -5,10 +5,12 @@
  */
 
 import type { HlcText } from '../../clock/hlc.ts';
-import type { WireColumnChange } from '../../protocol/schemas.ts';
+import type { WireChange, WireColumnChange } from '../../protocol/schemas.ts';
 import type { JsonNames } from '../records/change-json.ts';
 import type { Cell } from '../records/row.ts';
+import type { CatalogView } from '../tables/catalog.ts';
 import type { ChangeTarget } from '../tables/change-target.ts';
+import { voidedBy } from '../tables/table-names.ts';
 
 /** Most cells that one answer names. */
 export const CONFLICTING_CELLS_MAX = 1000;
@@ -35,6 +37,13 @@ export interface Loss {
   by?: HlcText | undefined;
   /** For a cell that the answer names. */
   lost?: LostCell | undefined;
+  /** Whether its table was dropped, or its name given to another one: `by` is not of its row. */
+  isVoid?: boolean;
+}
+
+/** That of a change whose table was dropped. */
+export function voidLossOf(catalog: CatalogView, { schema, table, hlc }: WireChange): Loss {
+  return { by: voidedBy(catalog, schema, table, hlc), isVoid: true };
 }
 
 /** The bytes of values that may still be kept for a group of batches. */

@@ -23,7 +23,7 @@ import type { Sender } from './foreign-authors.ts';
 import { ForeignChanges, type Outcome } from './foreign-changes.ts';
 import { GroupReads } from './group-reads.ts';
 import { boundHeld, type FullHolder, type HeldBoundContext } from './held-bound.ts';
-import { createWinningBytes, LostCells } from './lost-cells.ts';
+import { createWinningBytes, LostCells, voidLossOf } from './lost-cells.ts';
 import type { TakeRows } from './merge-memory.ts';
 import { dateOwn } from './own-write.ts';
 import { REVERT_BYTES_MAX, Reverts } from './reverts.ts';
@@ -292,7 +292,7 @@ export class MergeTransaction {
       const isForeign = sender !== undefined && this.#foreign.has(change, sender);
       if (target === undefined) {
         const outcome = isForeign ? this.#foreign.judgeVoid(change, sender) : 'skipped';
-        count(result, changeSet, change, outcome);
+        count(result, changeSet, change, outcome, voidLossOf(this.#transaction.catalog, change));
         continue;
       }
       if (current?.target !== target) current = { target, loaded: this.#reads.rowOf(target) };

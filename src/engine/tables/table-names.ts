@@ -75,6 +75,22 @@ export function targetOf(
 }
 
 /**
+ * What has made a change `void`: the HLC of a drop, or of what has used the name again; `undefined`
+ * if that is not known.
+ */
+export function voidedBy(
+  catalog: CatalogView,
+  schema: string,
+  table: string,
+  hlc: HlcText,
+): HlcText | undefined {
+  const bearer = bearerOf(catalog, schema, table, hlc);
+  if (typeof bearer !== 'string') return bearer.floor;
+  const { past = [] } = catalog.name(schema, table) ?? {};
+  return past.find(([until]) => compareHlc(hlc, until) < 0)?.[0];
+}
+
+/**
  * Whether a drop has removed what has this HLC. A floor of `HLC_MIN` means that there was no drop.
  */
 export function isBelowFloor({ floor }: Pick<TableRecord, 'floor'>, hlc: HlcText): boolean {

@@ -82,6 +82,13 @@ export interface ConflictingCell {
   value?: unknown;
 }
 
+export interface OvertakenChange {
+  /** Of the change. */
+  hlc: string;
+  /** Of the deletion, or of what has dropped or replaced the table. */
+  by: string;
+}
+
 export interface RejectedChange {
   /** Missing if the hook named no change. */
   schema?: string;
@@ -105,6 +112,7 @@ export interface ApplyResult {
   transactions: number;
   rejected?: RejectedChange[];
   conflicting?: ConflictingCell[];
+  overtaken?: OvertakenChange[];
 }
 
 export interface HeaderChunk {
@@ -211,6 +219,7 @@ export interface ApplyResultMessage {
   transactions: number;
   rejected?: RejectedChange[];
   conflicting?: ConflictingCell[];
+  overtaken?: OvertakenChange[];
   /** That of the message that this answers, unchanged. */
   requestId?: string;
 }

@@ -8,9 +8,9 @@
  *   again: who has not heard of the rename goes on with the same table.
  */
 
-import { compareHlc, HLC_MAX, HLC_MIN, type HlcText } from '../../../../src/clock/hlc.ts';
+import { compareHlc, HLC_MAX, HLC_MIN, type HlcText, maxHlc } from '../../../../src/clock/hlc.ts';
 import type { Migration } from '../protocol/messages.ts';
-import { tableKeyOf } from './entries.ts';
+import { tableKeyOf, toTable } from './entries.ts';
 
 /** A table goes by another name from `at` on. */
 interface Step {
@@ -82,6 +82,13 @@ export class Catalog {
     return past !== undefined || compareHlc(hlc, name.floor) <= 0 ? undefined : key;
   }
 
+  /** All names that DDL has spoken of, each with the newest HLC that is known of it. */
+  *names(): Iterable<[key: string, hlc: HlcText]> {
+    for (const [key, { made, floor, to }] of this.#names) {
+      yield [key, [made, floor, to?.at ?? HLC_MIN].reduce(maxHlc)];
+    }
+  }
+
   /** Up to which HLC nothing counts that is held under a name. */
   floorOf(key: string): HlcText {
     return this.#names.get(key)?.floor ?? HLC_MIN;
@@ -100,6 +107,19 @@ function isHidden({ made, floor, to }: Name): boolean {
 
 export function byHlc(migrations: Iterable<Migration>): Migration[] {
   return [...migrations].sort((a, b) => compareHlc(a.hlc, b.hlc));
+}
+
+/** No app's own is below 0. */
+const FORGOTTEN = -1;
+
+/** A drop of which nobody tells any more: only that the table is gone is known, and that it was there at `hlc`. */
+export function forgottenDrop(tableKey: string, hlc: HlcText): Migration {
+  const names = toTable(tableKey);
+  return { type: 'drop_table', ...names, ddl: '', hlc, schemaVersion: FORGOTTEN };
+}
+
+export function isForgottenDrop({ schemaVersion }: Migration): boolean {
+  return schemaVersion === FORGOTTEN;
 }
 
 /** The table that a migration begins with. */

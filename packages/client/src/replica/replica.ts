@@ -10,7 +10,7 @@ import { compareHlc, type HlcText } from '../../../../src/clock/hlc.ts';
 import { pkIdentity } from '../../../../src/protocol/values.ts';
 import type { Change, ChangeSet, Migration } from '../protocol/messages.ts';
 import type { StoredValue, StoreOperation } from '../stores/store.ts';
-import { byHlc, Catalog } from './catalog.ts';
+import { byHlc, Catalog, isForgottenDrop } from './catalog.ts';
 import {
   DDL,
   FATE,
@@ -68,7 +68,8 @@ export class Replica {
 
   /** All DDL, by HLC; of one place the newest. */
   get migrations(): Migration[] {
-    return byHlc([...this.migrationsOf().values(), ...this.#pendingMigrations()]);
+    const told = [...this.migrationsOf().values()].filter((each) => !isForgottenDrop(each));
+    return byHlc([...told, ...this.#pendingMigrations()]);
   }
 
   /** DDL that the server has told or taken, by slot. */

@@ -6,8 +6,24 @@
 import { compareHlc } from '../../../../src/clock/hlc.ts';
 import type { Change, Migration } from '../protocol/messages.ts';
 import type { StoreOperation } from '../stores/store.ts';
-import { byHlc, Catalog, earlierSlotOf, fromKeyOf, isNeededBeside, slotOf } from './catalog.ts';
-import { DDL, generationPrefix, rowKeyOf, type StoredRow, tableKeyOf, toTable } from './entries.ts';
+import {
+  byHlc,
+  Catalog,
+  earlierSlotOf,
+  forgottenDrop,
+  fromKeyOf,
+  isNeededBeside,
+  slotOf,
+} from './catalog.ts';
+import {
+  DDL,
+  generationPrefix,
+  rowKeyOf,
+  type StoredOutcomeChange,
+  type StoredRow,
+  tableKeyOf,
+  toTable,
+} from './entries.ts';
 import type { Replica } from './replica.ts';
 import { joinRows, merge, rowAbove } from './rows.ts';
 
@@ -50,10 +66,19 @@ export class RowChanges {
     this.#own.add(after);
   }
 
-  /** A change as this site has named it; older than a drop it counts for nothing. */
-  mergeOwn(change: Change): void {
-    const tableKey = this.#catalog.resolve(tableKeyOf(change.schema, change.table), change.hlc);
+  /**
+   * A change as this site has named it; older than a drop it counts for nothing.
+   * @param namedAt the time at which the name meant its table
+   */
+  mergeOwn(change: Change, namedAt = change.hlc): void {
+    const tableKey = this.#catalog.resolve(tableKeyOf(change.schema, change.table), namedAt);
     if (tableKey !== undefined) this.merge({ ...change, ...toTable(tableKey) });
+  }
+
+  /** What has won over such a change. */
+  mergeWinner({ change, winner }: StoredOutcomeChange): void {
+    if (winner?.value === undefined || change.type === 'delete') return;
+    this.mergeOwn({ ...change, hlc: winner.hlc, value: winner.value }, change.hlc);
   }
 
   /** The row that such a change is of. */
@@ -85,6 +110,17 @@ export class RowChanges {
     }
   }
 
+  /**
+   * Tables of before that the DDL does not speak of were dropped, and the drop has been forgotten. What
+   * this site has written to them is held until they are made again.
+   */
+  forgetTables(before: Catalog): void {
+    const spokenOf = new Set([...this.#catalog.names()].map(([key]) => key));
+    for (const [key, hlc] of before.names()) {
+      if (!spokenOf.has(key)) this.migrate([forgottenDrop(key, hlc)]);
+    }
+  }
+
   #putDdl(known: Map<string, Migration>, slot: string, migration: Migration): void {
     known.set(slot, migration);
     this.#ddl.push({ type: 'put', key: this.#ddlKey(slot), value: migration });
@@ -96,7 +132,12 @@ export class RowChanges {
     if (type === 'rename_table') {
       if (this.#catalog.effects.has(hlc)) this.#rename(fromKeyOf(migration), key);
     } else if (type === 'drop_table' && this.#catalog.floorOf(key) === hlc) {
-      for (const [rowKey, row] of this.#tableRows(key)) this.#rows.set(rowKey, rowAbove(row, hlc));
+      // What others have written since is told anew when the table is made again, as far as it is not
+      // deleted meanwhile; what this site has written is not told to it.
+      const { siteId } = this.#replica.meta;
+      for (const [rowKey, row] of this.#tableRows(key)) {
+        this.#rows.set(rowKey, rowAbove(row, hlc, siteId));
+      }
       this.#forgetDdl(migration);
     }
   }

@@ -5,6 +5,7 @@
  */
 
 import { compareHlc, type HlcText } from '../../../../src/clock/hlc.ts';
+import { hlcSite, type SiteIdText } from '../../../../src/clock/site-id.ts';
 import {
   columnOutcome,
   deleteOutcome,
@@ -84,14 +85,20 @@ export function winnerOver(
   return { hlc: cell[0], value: cell[1] };
 }
 
-/** What is newer than a drop. @returns `undefined` if that is nothing */
-export function rowAbove(row: StoredRow, floor: HlcText): StoredRow | undefined {
+/**
+ * What is newer than a drop.
+ * @param site of this site alone, if it is given
+ * @returns `undefined` if that is nothing
+ */
+export function rowAbove(row: StoredRow, floor: HlcText, site?: SiteIdText): StoredRow | undefined {
+  const isKept = (hlc: HlcText) =>
+    compareHlc(hlc, floor) > 0 && (site === undefined || hlcSite(hlc) === site);
   const cells = cellsOf();
   for (const [column, cell] of Object.entries(row.cells)) {
-    if (compareHlc(cell[0], floor) > 0) cells[column] = cell;
+    if (isKept(cell[0])) cells[column] = cell;
   }
   const { tombstone } = row;
-  const isDeleted = tombstone !== undefined && compareHlc(tombstone, floor) > 0;
+  const isDeleted = tombstone !== undefined && isKept(tombstone);
   if (!isDeleted && Object.keys(cells).length === 0) return undefined;
   return { ...row, cells, tombstone: isDeleted ? tombstone : undefined };
 }
