@@ -7,7 +7,7 @@
 import assert from 'node:assert/strict';
 import type { Environment } from '../../packages/client/src/environment.ts';
 import { createSyncClient, type SyncClient } from '../../packages/client/src/index.ts';
-import { compareHlc, type HlcText } from '../../src/clock/hlc.ts';
+import type { HlcText } from '../../src/clock/hlc.ts';
 import { siteIdToText } from '../../src/clock/site-id.ts';
 import type { SlotRecord } from '../../src/engine/records/table-record.ts';
 import { replay } from '../../src/engine/tables/ddl-replay.ts';
@@ -19,7 +19,7 @@ import { ClientDisk } from './client-store.ts';
 import type { SimDeviceOptions } from './device.ts';
 import type { OwnSet, Participant, TableView } from './participant.ts';
 import { isRuled, markedValue, refusedOf, tablesOf } from './rules.ts';
-import { isManaged, isNeverDropped } from './table-names.ts';
+import { isManaged } from './table-names.ts';
 import { TableUser, type TableUserOptions } from './table-user.ts';
 import { trace } from './trace.ts';
 
@@ -226,7 +226,7 @@ export class ClientDevice implements Participant {
       has: (table) => present.includes(table),
       contents: () => Object.fromEntries(managed),
       held: [],
-      strayed: this.#strayed(),
+      strayed: new Set(),
     };
     return { catalog };
   }
@@ -236,24 +236,6 @@ export class ClientDevice implements Participant {
     const known = (this.#ready?.migrations ?? []).filter(({ table }) => isManaged(table));
     const present = replay(known as unknown as SlotRecord[]) ?? new Map<string, boolean>();
     return [...present].flatMap(([table, isThere]) => (isThere ? table : [])).sort();
-  }
-
-  /**
-   * Rows of what it wrote before the table was made anew: where it took a snapshot before it was answered,
-   * and the drop between has been forgotten, nobody tells it that this came too late.
-   */
-  #strayed(): Set<string> {
-    const known = this.#ready?.migrations ?? [];
-    const isOvertaken = ({ table, hlc }: WireChange) =>
-      !isNeverDropped(table) &&
-      known.some(
-        (ddl) =>
-          /^(create|rename)_table$/.test(ddl.type) &&
-          ddl.table === table &&
-          compareHlc(ddl.hlc, hlc) > 0,
-      );
-    const own = [...this.#own.values()].flatMap(({ set }) => set.changes);
-    return new Set(own.filter(isOvertaken).map(({ pk }) => pkIdentity(pk)));
   }
 
   get watermark(): HlcText | undefined {
