@@ -5,7 +5,8 @@
  */
 
 import assert from 'node:assert/strict';
-import type { Environment } from '../../packages/client/src/environment.ts';
+import type { Environment, Transport } from '../../packages/client/src/environment.ts';
+import { httpTransport } from '../../packages/client/src/http.ts';
 import { createSyncClient, type SyncClient } from '../../packages/client/src/index.ts';
 import type { HlcText } from '../../src/clock/hlc.ts';
 import { siteIdToText } from '../../src/clock/site-id.ts';
@@ -14,12 +15,13 @@ import { replay } from '../../src/engine/tables/ddl-replay.ts';
 import type { WireChange, WireChangeSet, WireMigration } from '../../src/protocol/schemas.ts';
 import { encodeValue, pkIdentity, type SqlValue } from '../../src/protocol/values.ts';
 import { siteBytes } from '../../src/testing/device.ts';
-import { ClientSocket } from './client-socket.ts';
+import { createFetch } from './client-fetch.ts';
+import { ClientSocket, listened } from './client-socket.ts';
 import { ClientDisk } from './client-store.ts';
 import type { SimDeviceOptions } from './device.ts';
 import type { OwnSet, Participant, TableView } from './participant.ts';
 import { isRuled, markedValue, refusedOf, tablesOf } from './rules.ts';
-import { isManaged } from './table-names.ts';
+import { isManaged, isPlain } from './table-names.ts';
 import { TableUser, type TableUserOptions } from './table-user.ts';
 import { trace } from './trace.ts';
 
@@ -30,6 +32,7 @@ export interface ClientDeviceOptions
   > {
   /** What its user does to tables, in a run in which they are made, dropped and renamed. */
   tables?: TableUserOptions;
+  transport: 'websocket' | 'http';
   /** Whether the coordinator has ever logged something of a change set. */
   wasStored(set: WireChangeSet): boolean;
 }
@@ -54,6 +57,7 @@ const EXPECTED_ERRORS = new Set([
   'STORE_FULL',
   'STORE_UNAVAILABLE',
 ]);
+const POLL_MS = 300;
 const EXPECTED_FAULTS =
   /^the connection closed|^the server (did not|answered nothing)|within \d+ ms$|simulated|may read again/;
 
@@ -118,6 +122,7 @@ export class ClientDevice implements Participant {
       ...{ url: 'simulated', databaseId: this.databaseId, siteId: this.siteId },
       store: this.#disk.mount(this.#owner),
       environment: this.#environment(),
+      ...(this.#options.transport === 'http' && { transport: this.#overHttp(life) }),
     });
     this.#client = client;
     client.ready.then(
@@ -157,6 +162,21 @@ export class ClientDevice implements Participant {
         });
         return this.#socket;
       },
+    };
+  }
+
+  #overHttp(life: number): Transport {
+    const { nodes } = this.#options;
+    const { siteId, databaseId } = this;
+    const isAlive = () => this.#client !== undefined && this.#lives === life;
+    const fetch = createFetch({ nodes, siteId, databaseId, isAlive });
+    const open = httpTransport({ fetch, pollMs: POLL_MS });
+    return (url, environment) => {
+      this.#batches.clear();
+      return listened(open(url, environment), {
+        sent: (message) => this.#sent(message),
+        received: (message) => this.#received(message),
+      });
     };
   }
 
@@ -251,15 +271,19 @@ export class ClientDevice implements Participant {
   get isSettled(): boolean {
     const client = this.#ready;
     if (client === undefined || client.status.pending > 0 || this.isTakingSnapshot) return false;
-    return this.isConnectedForGood;
+    return this.#isLive;
   }
 
-  get isConnectedForGood(): boolean {
+  get #isLive(): boolean {
     return this.#ready?.status.connection === 'live';
   }
 
+  get isConnectedForGood(): boolean {
+    return this.#isLive && this.#options.transport === 'websocket';
+  }
+
   get isStartingOver(): boolean {
-    return !this.isConnectedForGood;
+    return !this.#isLive;
   }
 
   /** In the end: nothing that was durable has vanished without a word. */
@@ -273,6 +297,7 @@ export class ClientDevice implements Participant {
       assert.ok(own, `${name}: a durable write was never sent: ${id}`);
       assert.ok(own.isAcknowledged, `${name}: a write has no answer: ${id}`);
       const refused = refusedOf(own.set, this.#options.rules);
+      this.#checkTaken(id, own.set);
       const outcome = outcomes.get(id);
       if (refused.length === 0 || this.#dismissed.has(id)) continue;
       assert.equal(outcome?.state, 'rejected', `${name}: a refused write has no outcome: ${id}`);
@@ -289,6 +314,16 @@ export class ClientDevice implements Participant {
         assert.equal(number, `${generation}`, `${name}: left of another generation: ${key}`);
       }
     }
+  }
+
+  /** What the app was told to be acknowledged has been there, if only for a moment. */
+  #checkTaken(id: string, set: WireChangeSet): void {
+    const { rules, wasStored } = this.#options;
+    // Of what is hidden from it a device is told that it was taken.
+    if (this.#settled.get(id) !== 'acknowledged' || this.isRestricted || rules.moves) return;
+    if (set.changes.length === 0 || !set.changes.every(({ table }) => isPlain(table))) return;
+    const taken = set.changes.filter((change) => wasStored({ ...set, changes: [change] }));
+    assert.equal(taken.length, set.changes.length, `what is acknowledged was never there: ${id}`);
   }
 
   readonly #dismissed = new Set<string>();
@@ -438,6 +473,7 @@ export class ClientDevice implements Participant {
   }
 
   disconnect(): void {
+    if (this.#options.transport === 'http') this.#ready?.disconnect();
     this.#socket?.socket?.cut();
   }
 

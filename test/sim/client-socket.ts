@@ -77,3 +77,25 @@ export class ClientSocket implements SocketLike {
     this.socket?.cut();
   }
 }
+
+/** A socket with somebody who listens in. */
+export function listened(
+  socket: SocketLike,
+  { sent, received }: Pick<ClientSocketOptions, 'sent' | 'received'>,
+): SocketLike {
+  const end: SocketLike = {
+    ...{ onopen: null, onmessage: null, onclose: null, onerror: null },
+    send: (text) => {
+      sent(JSON.parse(text));
+      socket.send(text);
+    },
+    close: () => socket.close(),
+  };
+  socket.onopen = () => end.onopen?.();
+  socket.onclose = (event) => end.onclose?.(event);
+  socket.onmessage = (event) => {
+    received(JSON.parse(String(event.data)));
+    end.onmessage?.(event);
+  };
+  return end;
+}

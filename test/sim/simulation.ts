@@ -198,11 +198,14 @@ class Run {
     return this.#clients === 'sdk' || this.#random.chance(0.5);
   }
 
-  #createClient(number: number, { databaseId, isRestricted }: DeviceChoice): ClientDevice {
+  #createClient(
+    number: number,
+    { databaseId, isRestricted, transport }: DeviceChoice,
+  ): ClientDevice {
     const { committed } = this.#storage;
     return new ClientDevice({
       ...{ loop: this.#loop, random: this.#random, nodes: this.#nodes, rules: this.#rules },
-      ...{ number, databaseId, isRestricted },
+      ...{ number, databaseId, isRestricted, transport },
       ...(this.#ddl !== 'none' && { tables: this.#tableUser(number, databaseId) }),
       onFault: (error) => this.#faults.push(error),
       wasStored: ({ changes, schemaMigrations }) => {
