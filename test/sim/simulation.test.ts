@@ -17,6 +17,7 @@ const NODES = 3;
 const RUNS_OF_NODES = runs(0.6);
 const RUNS_OF_NODES_THAT_MOVE = runs(0.4);
 const RUNS_OF_CLIENTS = runs(2);
+const RUNS_OF_CLIENTS_WITH_DDL = runs(1);
 const RUNS_OF_SOME_CLIENTS = runs(1);
 
 interface Batch {
@@ -91,10 +92,13 @@ test(`${RUNS_WITHOUT_ROOM} simulations in which whoever is refused has to start 
   assertAllPass(RUNS_WITHOUT_ROOM, { hooks: 'move', held: 'none' }));
 
 test(`${RUNS_OF_CLIENTS} simulations of the published client, ended at any moment: no write vanishes`, () =>
-  assertAllPass(RUNS_OF_CLIENTS, { clients: 'sdk', ddl: 'none' }));
+  assertAllPass(RUNS_OF_CLIENTS, { clients: 'sdk' }));
+
+test(`${RUNS_OF_CLIENTS_WITH_DDL} simulations of it whose tables come and go: the same`, () =>
+  assertAllPass(RUNS_OF_CLIENTS_WITH_DDL, { clients: 'sdk', ddl: 'one' }));
 
 test(`${RUNS_OF_SOME_CLIENTS} simulations of it among devices of before: the same`, () =>
-  assertAllPass(RUNS_OF_SOME_CLIENTS, { clients: 'mixed', ddl: 'none' }));
+  assertAllPass(RUNS_OF_SOME_CLIENTS, { clients: 'mixed' }));
 
 test('a device that has to start over was told so before the answer, or not at all by another coordinator', async () => {
   const batch = {

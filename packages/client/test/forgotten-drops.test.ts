@@ -1,0 +1,83 @@
+/** Rows of a table that was dropped, where nobody tells of the drop any more, or it came late. */
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { encodeHlc } from '../../../src/clock/hlc.ts';
+import { siteIdToText } from '../../../src/clock/site-id.ts';
+import { SiteClock } from '../src/clock.ts';
+import { Inbox } from '../src/inbox.ts';
+import type { Change, Migration } from '../src/protocol/messages.ts';
+import { FORMAT, OUT, tableKeyOf } from '../src/replica/entries.ts';
+import { Replica } from '../src/replica/replica.ts';
+
+const site = (number: number) => new Uint8Array(16).fill(number);
+const OWN = 1;
+const at = (wallTime: number, number = OWN + 1) =>
+  encodeHlc({ wallTime: BigInt(wallTime), counter: 0, siteId: site(number), opSeq: 0 });
+const TASKS = { schema: 'main', table: 'tasks' };
+const ddl = (type: Migration['type'], wallTime: number): Migration => ({
+  ...{ type, ...TASKS, ddl: type, hlc: at(wallTime), schemaVersion: wallTime },
+});
+const cell = (pk: number, wallTime: number, number?: number): Change => ({
+  ...{ type: 'column', ...TASKS, pk: [pk], column: 'a', value: wallTime },
+  hlc: at(wallTime, number),
+});
+
+function start() {
+  const siteId = siteIdToText(site(OWN));
+  const replica = new Replica({ format: FORMAT, databaseId: 'default', siteId, generation: 0 });
+  const clock = new SiteClock(siteId, () => 1);
+  const commit = async (operations: Parameters<Replica['apply']>[0]) => {
+    replica.apply(operations);
+  };
+  const inbox = new Inbox(replica, clock, { commit, now: () => 1 });
+  const bootstrap = async (migrations: Migration[]) => {
+    const snapshotId = `${migrations.length}`;
+    const counts = { tableCount: 0, migrationCount: 0, snapshotFormat: 1 } as const;
+    await inbox.startOver();
+    await inbox.receiveChunk({ type: 'header', siteId, hlc: at(1), snapshotId, ...counts });
+    for (const migration of migrations) {
+      await inbox.receiveChunk({ type: 'schema-migration', migration });
+    }
+    const totals = { totalTables: 0, totalEntries: 0, totalMigrations: 0 };
+    await inbox.receiveChunk({ type: 'footer', snapshotId, ...totals });
+  };
+  const receive = (changes: Change[], schemaMigrations: Migration[] = []) => {
+    const set = { siteId: '', transactionId: '', hlc: at(100), changes, schemaMigrations };
+    return inbox.receive([set], true);
+  };
+  const shown = () => {
+    const key = tableKeyOf(TASKS.schema, TASKS.table);
+    const rows = [...replica.keysOf(key)].map((row) => replica.current(key, row));
+    return rows.flatMap((row) => (row && Object.keys(row.cells).length > 0 ? [row.pk[0]] : []));
+  };
+  return { replica, bootstrap, receive, shown };
+}
+
+test('a table of which a snapshot does not speak any more is gone until it is made again', async () => {
+  const { replica, bootstrap, receive, shown } = start();
+  await bootstrap([ddl('create_table', 1)]);
+  const changes = [cell(1, 5, OWN)];
+  const [{ hlc }] = changes as [Change];
+  const write = { siteId: '', transactionId: hlc, hlc, changes, schemaMigrations: [] };
+  replica.apply([{ type: 'put', key: OUT + hlc, value: write }]);
+  assert.deepEqual(shown(), [1]);
+  await bootstrap([]);
+  assert.deepEqual(shown(), []);
+  assert.deepEqual(replica.migrations, [], 'and no DDL tells of it');
+  // It is remembered over another snapshot.
+  await bootstrap([]);
+  await receive([], [ddl('create_table', 9)]);
+  assert.deepEqual(shown(), [1]);
+});
+
+test('of what is newer than a drop only the site’s own waits: the others are told anew', async () => {
+  const { bootstrap, receive, shown } = start();
+  await bootstrap([ddl('create_table', 1)]);
+  await receive([cell(1, 2), cell(2, 7), cell(3, 7, OWN)]);
+  assert.deepEqual(shown(), [1, 2, 3]);
+  await receive([], [ddl('drop_table', 5)]);
+  assert.deepEqual(shown(), []);
+  await receive([], [ddl('create_table', 9)]);
+  assert.deepEqual(shown(), [3]);
+});
