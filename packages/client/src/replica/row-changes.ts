@@ -112,12 +112,13 @@ export class RowChanges {
 
   /**
    * Tables of before that the DDL does not speak of were dropped, and the drop has been forgotten. What
-   * this site has written to them is held until they are made again.
+   * this site has written to them is held until they are made again. Rows are told of live tables only.
    */
   forgetTables(before: Catalog): void {
     const spokenOf = new Set([...this.#catalog.names()].map(([key]) => key));
     for (const [key, hlc] of before.names()) {
-      if (!spokenOf.has(key)) this.migrate([forgottenDrop(key, hlc)]);
+      if (spokenOf.has(key) || this.#tableRows(key).length > 0) continue;
+      this.migrate([forgottenDrop(key, hlc)]);
     }
   }
 
