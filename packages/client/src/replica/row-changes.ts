@@ -115,7 +115,10 @@ export class RowChanges {
    * this site has written to them is held until they are made again. Rows are told of live tables only.
    */
   forgetTables(before: Catalog): void {
-    const spokenOf = new Set([...this.#catalog.names()].map(([key]) => key));
+    const spokenOf = new Set<string>();
+    for (const migration of this.#replica.migrationsOf(this.#generation).values()) {
+      spokenOf.add(tableKeyOf(migration.schema, migration.table)).add(fromKeyOf(migration));
+    }
     for (const [key, hlc] of before.names()) {
       if (spokenOf.has(key) || this.#tableRows(key).length > 0) continue;
       this.migrate([forgottenDrop(key, hlc)]);
