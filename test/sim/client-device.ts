@@ -6,7 +6,7 @@
 
 import assert from 'node:assert/strict';
 import type { Environment, Transport } from '../../packages/client/src/environment.ts';
-import { httpTransport } from '../../packages/client/src/http.ts';
+import { httpTransport } from '../../packages/client/src/http/index.ts';
 import { createSyncClient, type SyncClient } from '../../packages/client/src/index.ts';
 import { compareHlc, type HlcText } from '../../src/clock/hlc.ts';
 import { siteIdToText } from '../../src/clock/site-id.ts';

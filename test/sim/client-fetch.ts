@@ -1,6 +1,6 @@
 /** `fetch` as a simulated client has it: a request reaches any of the coordinators, or none. */
 
-import type { Fetch } from '../../packages/client/src/http.ts';
+import type { Fetch } from '../../packages/client/src/http/index.ts';
 import { SyncError } from '../../src/errors/sync-error.ts';
 import { encodeApplyResult } from '../../src/protocol/types.ts';
 import type { CoordinatorService } from '../../src/service/coordinator-service.ts';
