@@ -14,14 +14,14 @@ import { build } from 'esbuild';
  * it. What must not be exceeded without saying so here is what they have.
  */
 const BOUNDS = {
-  '.': 17_700,
+  '.': 18_500,
   './protocol': 3_000,
   './connection': 6_000,
   './http': 2_300,
   './memory': 2_000,
   './react': 1_500,
   './file': 2_300,
-  './indexeddb': 2_500,
+  './indexeddb': 2_600,
   './testing': 5_000,
 };
 

@@ -36,6 +36,8 @@ type Message = { from: string } /** Who has just come, or asks for a sign of lif
   /** Durable ones; with the term of a leader those that it alone may write. */
   | { type: 'operations'; seq: number; term?: string; operations: StoreOperation[] }
   | { type: 'wish'; wish: Wish }
+  /** Who has read the store: which writes without an answer are there. */
+  | { type: 'outbox'; outbox: string }
 );
 
 export interface TabsPort {
@@ -49,6 +51,8 @@ export interface TabsPort {
   status(): ToldStatus;
   heard(status: ToldStatus): void;
   wish(wish: Wish): void;
+  /** Differs where a replica knows other writes without an answer. */
+  outbox(): string;
 }
 
 /** So long a leader is waited for by a tab that has just come. */
@@ -172,6 +176,11 @@ export class Tabs {
     this.#post({ type: 'wish', wish });
   }
 
+  /** A tab that was killed right after it had stored a write has told nobody: the leader may not know of it. */
+  tellOutbox(): void {
+    if (!this.isLeader) this.#post({ type: 'outbox', outbox: this.#port.outbox() });
+  }
+
   #post(message: Record<string, unknown>): void {
     this.#channel.postMessage({ ...message, from: this.#id });
   }
@@ -254,6 +263,9 @@ export class Tabs {
         this.#port.wish(message.wish);
         // Its status is what counts, also for who heard of it just before.
         this.tellStatus();
+        return;
+      case 'outbox':
+        if (this.isLeader && message.outbox !== this.#port.outbox()) this.#port.missed();
         return;
       case 'leader': {
         const { from, seq, term, status } = message;

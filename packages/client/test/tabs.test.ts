@@ -171,6 +171,51 @@ test('a tab that was stopped before it wrote that it leads ends no other one tha
   await oneLeads(tabs);
 });
 
+test('what a tab has stored and told nobody, since it was killed, is sent once another tab comes', async (t) => {
+  const server = await startCoordinator(t);
+  const profile = new SimulatedProfile();
+  const tabs = await openTabs(t, profile, server.wsUrl, 2);
+  const leader = await leaderOf(tabs);
+  await synced(leader.client);
+  const killed = tabs.find((tab) => tab !== leader);
+  assert.ok(killed !== undefined);
+  set(killed, 1, 'the last thing it did');
+  while (![...profile.entries.keys()].some((key) => key.startsWith('out/'))) {
+    await new Promise(setImmediate);
+  }
+  killed.kill();
+  const next = profile.open({ url: server.wsUrl });
+  await next.client.ready;
+  await untilTable(leader.client, 'tasks', (rows) => rows.length === 1);
+  await until(next.client, ({ pending }) => pending === 0);
+  await oneLeads([leader, next]);
+});
+
+test('a write that its tab tells of late, after its answer, waits in no tab that is new', async (t) => {
+  const server = await startCoordinator(t);
+  const profile = new SimulatedProfile();
+  const tabs = await openTabs(t, profile, server.wsUrl, 2);
+  const leader = await leaderOf(tabs);
+  await synced(leader.client);
+  const stopped = tabs.find((tab) => tab !== leader);
+  assert.ok(stopped !== undefined);
+  const write = set(stopped, 1, 'told late');
+  while (![...profile.entries.keys()].some((key) => key.startsWith('out/'))) {
+    await new Promise(setImmediate);
+  }
+  stopped.stop();
+  const early = profile.open({ url: server.wsUrl });
+  await untilTable(leader.client, 'tasks', (rows) => rows.length === 1);
+  await until(leader.client, ({ pending }) => pending === 0);
+  const late = profile.open({ url: server.wsUrl });
+  await Promise.all([early.client.ready, late.client.ready]);
+  stopped.goOn();
+  assert.equal(await write.settled, 'acknowledged');
+  for (const { client } of [stopped, early, late, leader]) {
+    await until(client, ({ pending }) => pending === 0);
+  }
+});
+
 test('going offline, a token and the state of the connection are one for all tabs', async (t) => {
   const server = await startCoordinator(t);
   const tabs = await openTabs(t, new SimulatedProfile(), server.wsUrl, 3);

@@ -158,6 +158,11 @@ export class KeptReplica {
       follow: () => this.#follow(),
       operations: (operations) => this.#hear(operations),
       missed: () => this.#reload(),
+      outbox: () => {
+        const { outbox } = this.replica;
+        const newest = [...outbox.keys()].reduce((a, b) => (a > b ? a : b), '');
+        return `${outbox.size} ${newest}`;
+      },
     };
   }
 
@@ -173,13 +178,13 @@ export class KeptReplica {
   /** Makes the replica what the store holds, and what is not written yet. */
   async #load(): Promise<void> {
     if (this.#isClosed) return;
-    this.#meanwhile = this.#log.unwritten();
+    this.#meanwhile = this.#unwritten();
     try {
       const { meta, entries } = await readEntries(this.#options);
       if (this.clock !== undefined && meta.siteId !== this.replica.meta.siteId) {
         this.clock = this.#createClock(meta.siteId);
         adopt(this.#log, meta.siteId, this.clock, entries, this.tabs?.number);
-        this.#meanwhile = this.#log.unwritten();
+        this.#meanwhile = this.#unwritten();
       }
       this.#changed([...difference(this.replica, entries), ...this.#meanwhile]);
     } finally {
@@ -189,8 +194,14 @@ export class KeptReplica {
     this.#isLoaded = true;
     this.observe();
     this.#log.start();
+    this.tabs?.tellOutbox();
     this.#port.sendable();
     this.#port.othersAnswered();
+  }
+
+  /** Of what is stored already, and only this tab does not know so, a leader may have deleted some. */
+  #unwritten(): StoreOperation[] {
+    return this.#log.unwritten().filter((operation) => !this.#gone.isLate(operation));
   }
 
   /** Lets the clock go on behind all that is known. */
@@ -262,10 +273,23 @@ export class KeptReplica {
     this.tabs.tell(told, term);
   }
 
+  /** A tab that was stopped tells late what it has written. Tabs that are new don't know that it is gone. */
+  #tellGone(operations: readonly StoreOperation[]): void {
+    const { term } = this.#log;
+    if (term === undefined) return;
+    const deletions = operations.flatMap((operation): StoreOperation[] =>
+      operation.type === 'put' && this.#gone.isLate(operation)
+        ? [{ type: 'delete', key: operation.key }]
+        : [],
+    );
+    this.#tell(deletions, term);
+  }
+
   /** Operations of another tab. */
   #hear(operations: StoreOperation[]): void {
     const { generation } = this.replica.meta;
     const heard = operations.filter((operation) => !this.#gone.isLate(operation));
+    if (heard.length < operations.length) this.#tellGone(operations);
     const isOther = heard.some(
       (each) =>
         each.type === 'put' && each.key === META && (each.value as Meta).generation !== generation,
