@@ -22,11 +22,19 @@ const INNER_RANGES = new Set([
 ]);
 const FORWARDED = ['forwarded', 'x-forwarded-for', 'x-real-ip'] as const;
 
-/** As people write it: where the server listens on IPv6 as well, an address of IPv4 comes as `::ffff:192.0.2.1`. */
-export function plainAddress(address: string): string {
-  return /^::ffff:/i.test(address) && ipaddr.isValid(address)
-    ? ipaddr.process(address).toString()
-    : address;
+/** As some proxies write it: in quotes or brackets, with a port. */
+const DECORATED = /^"?(?:\[([^\]"]{1,64})\]|([0-9.]{7,15}))(?::[0-9]{1,5})?"?$/;
+
+/**
+ * As people write it: where the server listens on IPv6 as well, an address of IPv4 comes as
+ * `::ffff:192.0.2.1`, and a proxy may have added the port. Text that is no address is returned
+ * unchanged.
+ */
+export function plainAddress(text: string): string {
+  const [, inBrackets, dotted] = DECORATED.exec(text) ?? [];
+  const address = inBrackets ?? dotted ?? text;
+  if (!ipaddr.isValid(address)) return text;
+  return /^::ffff:/i.test(address) ? ipaddr.process(address).toString() : address;
 }
 
 /**
@@ -42,11 +50,12 @@ export function sourceOf(origin: Origin): string | undefined {
 
 /**
  * The part of an address that a client can't choose, for counting clients: the whole IPv4 address,
- * and the /64 network of IPv6. Text that is no address is returned unchanged.
+ * and the /64 network of IPv6, however it is written. Text that is no address is returned unchanged.
  */
-export function addressToSource(remoteAddress: string): string {
-  if (!ipaddr.isValid(remoteAddress)) return remoteAddress;
-  const address = ipaddr.process(remoteAddress);
+export function addressToSource(remoteAddress = ''): string {
+  const plain = plainAddress(remoteAddress);
+  if (!ipaddr.isValid(plain)) return plain;
+  const address = ipaddr.process(plain);
   if (address.kind() === 'ipv4') return address.toString();
   const network = Buffer.from(address.toByteArray().slice(0, NETWORK_BYTES));
   return `${network.toString('hex')}::/64`;

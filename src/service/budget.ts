@@ -3,28 +3,12 @@
  * its address, since it can invent any number of site ids.
  */
 
-import { isIPv6 } from 'node:net';
 import type { LimitName } from '../errors/limit-names.ts';
 import { SyncError } from '../errors/sync-error.ts';
+import { addressToSource } from '../hooks/client-source.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
 
 const RETRY_MS = 1000;
-const IPV6_GROUPS = 8;
-/**
- * The groups of an IPv6 address that an access provider assigns; the subscriber chooses the rest.
- */
-const IPV6_NETWORK_GROUPS = 4;
-
-/** The address to count by: of an IPv6 address only the /64 network, all of which has one owner. */
-export function addressToSource(address = ''): string {
-  const mapped = /^::ffff:([0-9.]+)$/i.exec(address)?.[1];
-  if (mapped !== undefined || !isIPv6(address)) return mapped ?? address;
-  const [head = '', tail] = address.split('::');
-  const groups = head === '' ? [] : head.split(':');
-  const missing = tail === undefined ? 0 : IPV6_GROUPS - groups.length - tail.split(':').length;
-  const network = groups.concat(Array(Math.max(0, missing)).fill('0'), tail?.split(':') ?? []);
-  return network.slice(0, IPV6_NETWORK_GROUPS).join(':').toLowerCase();
-}
 
 /** The user or address for which a client's share is counted. */
 export function holderOf(

@@ -10,7 +10,8 @@
 
 import type { Socket } from 'node:net';
 import { SyncError } from '../errors/sync-error.ts';
-import { addressToSource, Budget } from '../service/budget.ts';
+import { addressToSource } from '../hooks/client-source.ts';
+import { Budget } from '../service/budget.ts';
 
 const RETRY_MS = 1000;
 

@@ -7,7 +7,8 @@
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
 import type { LimitName } from '../errors/limit-names.ts';
-import { addressToSource, Budget } from '../service/budget.ts';
+import { addressToSource } from '../hooks/client-source.ts';
+import { Budget } from '../service/budget.ts';
 
 export interface ConnectionLimits {
   connections: number;

@@ -2,7 +2,12 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { clientAddressOf, sourceOf } from '../../src/hooks/client-source.ts';
+import {
+  addressToSource,
+  clientAddressOf,
+  plainAddress,
+  sourceOf,
+} from '../../src/hooks/client-source.ts';
 
 const sourceFrom = (remoteAddress: string, headers = {}) => sourceOf({ remoteAddress, headers });
 
@@ -42,4 +47,33 @@ test('where the proxy is trusted the address is one of those that it names', () 
 
 test('without an address there is no source', () => {
   assert.equal(sourceOf({ headers: {} }), undefined);
+});
+
+test('a port, brackets, quotes and a zone make no other source, as proxies write them', () => {
+  for (const v4 of [
+    '203.0.113.7:1',
+    '203.0.113.7:65535',
+    '::ffff:203.0.113.7',
+    '"203.0.113.7:80"',
+  ]) {
+    assert.equal(addressToSource(v4), addressToSource('203.0.113.7'), v4);
+  }
+  const v6 = [
+    '[2001:db8::1]',
+    '[2001:db8::2]:80',
+    '"[2001:db8::3]:443"',
+    '2001:DB8:0:0:9::',
+    '2001:db8::1%7',
+  ];
+  for (const address of v6) {
+    assert.equal(addressToSource(address), addressToSource('2001:db8::1'), address);
+  }
+  assert.equal(addressToSource('[::ffff:203.0.113.7]:80'), addressToSource('203.0.113.7'));
+  assert.equal(sourceFrom('203.0.113.7:4711'), sourceFrom('203.0.113.7'));
+  assert.equal(addressToSource(undefined), '');
+  for (const odd of ['unknown', '_hidden', '203.0.113.7:port', '[2001:db8::1']) {
+    assert.equal(addressToSource(odd), odd);
+  }
+  assert.equal(plainAddress('203.0.113.7:4711'), '203.0.113.7');
+  assert.equal(plainAddress('[2001:db8::1]:443'), '2001:db8::1');
 });

@@ -57,6 +57,16 @@ for (const mapped of ['::ffff:198.51.100.7', '::FFFF:c633:6407']) {
   });
 }
 
+test('hooks see an address without the port that a proxy has added', async (t) => {
+  for (const [named, address] of [
+    ['198.51.100.7:4711', '198.51.100.7'],
+    ['[2001:db8::1]:4711', '2001:db8::1'],
+  ] as const) {
+    const seen = await addressesSeen(t, { trustProxy: 'loopback' }, { 'x-forwarded-for': named });
+    assert.deepEqual(seen, [address, address]);
+  }
+});
+
 for (const trustProxy of [
   'proxy.example',
   '10.0.0.0/33',
