@@ -3,6 +3,8 @@
  * on, and searches all of them to remove one.
  */
 
+import { toSyncError } from '../errors/sync-error.ts';
+
 type AbortListener = (reason: unknown) => void;
 
 const listenersBySignal = new WeakMap<AbortSignal, Set<AbortListener>>();
@@ -29,4 +31,18 @@ export type Signals = readonly (AbortSignal | undefined)[];
 export function findAborted(signals: Signals): AbortSignal | undefined {
   for (const signal of signals) if (signal?.aborted) return signal;
   return undefined;
+}
+
+/** Rejects as soon as the signal is aborted; the work goes on. */
+export function whileThere<Value>(
+  signal: AbortSignal | undefined,
+  work: Promise<Value>,
+): Promise<Value> {
+  if (signal === undefined) return work;
+  return new Promise((resolve, reject) => {
+    const off = onAbort(signal, (reason) =>
+      reject(toSyncError(reason, 'HOOK_FAILED', 'the client has gone')),
+    );
+    work.then(resolve, reject).finally(off);
+  });
 }

@@ -63,6 +63,8 @@ export interface LoginCounts {
   failures: Tally<ErrorCode>;
 }
 
+export const newLoginCounts = (): LoginCounts => ({ attempts: 0, failures: new Tally() });
+
 /** For times from half a millisecond to some seconds. */
 export const SECONDS_BUCKETS = [
   0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5,

@@ -8,18 +8,21 @@ import { SyncError, toSyncError } from '../errors/sync-error.ts';
 import { noteOrigin } from '../hooks/call-origin.ts';
 import type { AuthRequest, HookChain } from '../hooks/chain.ts';
 import { clientAddressOf, sourceOf, unnamedProxyOf } from '../hooks/client-source.ts';
+import { whileThere } from '../hooks/on-abort.ts';
 import { type HookAnswer, PASSED } from '../hooks/refusal.ts';
 import { sealIdentity } from '../hooks/sealed-identity.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
 import { createLogger } from '../logging/logger.ts';
-import { type LoginCounts, Tally } from '../metrics/counts.ts';
+import { newLoginCounts } from '../metrics/counts.ts';
 import type { ErrorCode } from '../protocol/error-codes.ts';
+import { holderOf } from './budget.ts';
 import { type Clients, noLongerGood } from './clients.ts';
 import {
-  credentialsToHash,
   type LoginAttempt,
   type LoginThrottle,
   type LoginUnderWay,
+  NO_ATTEMPT,
+  toAttempt,
 } from './login-throttle.ts';
 import type { RefusalLog } from './refusal-log.ts';
 
@@ -57,9 +60,7 @@ export class Authenticator {
   readonly #parts: AuthenticatorParts;
   #hasWarnedOfProxy = false;
   /** Counts of all logins. */
-  readonly counts = { websocket: noLogins(), http: noLogins() };
-
-  /** Counts how often the hook modules have been replaced. */
+  readonly counts = { websocket: newLoginCounts(), http: newLoginCounts() };
   #generation = 0;
   readonly #generations = new WeakMap<ClientIdentity, number>();
 
@@ -94,41 +95,48 @@ export class Authenticator {
     signal: AbortSignal | undefined,
     known?: ClientIdentity,
   ): Promise<ClientIdentity> {
-    const { throttle } = this.#parts;
-    const { transport, databaseId } = request;
-    const site = siteOf(request);
-    const asked: Asked = { answers: [] };
-    let login: LoginUnderWay | undefined;
-    this.counts[transport].attempts++;
+    this.counts[request.transport].attempts++;
+    let login: LoginUnderWay;
     try {
-      login = await throttle.begin(this.#toAttempt(request, known), signal);
+      login = await this.#parts.throttle.begin(this.#toAttempt(request, known), signal);
+    } catch (error) {
+      this.#noteFailed(request, { answers: [] }, error, signal);
+      throw error;
+    }
+    if (!login.isGuess) return this.#judge(login, request, signal, known);
+    // Who hangs up has guessed all the same: the hooks are heard to the end.
+    return whileThere(signal, this.#judge(login, request, undefined, known));
+  }
+
+  async #judge(
+    login: LoginUnderWay,
+    request: AuthRequest,
+    signal: AbortSignal | undefined,
+    known: ClientIdentity | undefined,
+  ): Promise<ClientIdentity> {
+    const { transport, databaseId, remoteAddress } = request;
+    const asked: Asked = { answers: [] };
+    try {
       const identity = await this.#identify(request, signal, asked);
       if (known !== undefined) this.#demandSameUser(known, identity);
-      login.succeeded();
-      const who = asked.userId ?? 'nobody in particular';
-      logger('%s: site %s may enter database %s, as %s', transport, site, databaseId, who);
+      login.succeeded(holderOf(identity, remoteAddress));
+      const { userId = 'nobody in particular' } = asked;
+      logger('%s: %s may enter database %s, as %s', transport, siteOf(request), databaseId, userId);
       return identity;
     } catch (error) {
-      const { code } = toSyncError(error);
-      this.counts[transport].failures.inc(code);
-      if (FAILED.has(code)) login?.failed();
-      else login?.gaveUp();
-      // A client that has disconnected was not refused.
-      if (!signal?.aborted) this.#noteRefused(request, asked, error);
+      if (FAILED.has(toSyncError(error).code)) login.failed();
+      else login.gaveUp();
+      this.#noteFailed(request, asked, error, signal);
       throw error;
     }
   }
 
-  /** Without `onAuthenticate` no credentials can be guessed, and no source is throttled. */
   #toAttempt(request: AuthRequest, renewed: ClientIdentity | undefined): LoginAttempt {
-    const { token, headers } = request;
+    const proxy = unnamedProxyOf(request);
+    if (proxy !== undefined) this.#warnOfProxy(proxy);
+    // Without `onAuthenticate` no credentials can be guessed.
     const isGuessed = this.#parts.hooks.has.onAuthenticate;
-    const unnamed = unnamedProxyOf(request);
-    if (unnamed !== undefined) this.#warnOfProxy(unnamed);
-    const source = isGuessed ? sourceOf(request) : undefined;
-    const proxy = isGuessed ? unnamed : undefined;
-    const credentials = credentialsToHash(token, headers);
-    return { source, proxy, credentials, ...(renewed && { renewed: { userId: renewed.userId } }) };
+    return isGuessed ? toAttempt(request, renewed) : NO_ATTEMPT;
   }
 
   /** Warns once, and before a limit is met, so that the operator can set `trustProxy` in time. */
@@ -138,6 +146,12 @@ export class Authenticator {
     const what =
       'its clients share one count of failed logins and, where they have no userId, the limits of one client: set trustProxy if it is a proxy';
     logger.warn('%s passes requests on, and is not trusted to say whose; %s', proxy, what);
+  }
+
+  #noteFailed(request: AuthRequest, asked: Asked, error: unknown, signal?: AbortSignal): void {
+    this.counts[request.transport].failures.inc(toSyncError(error).code);
+    // A client that has disconnected was not refused.
+    if (!signal?.aborted) this.#noteRefused(request, asked, error);
   }
 
   #noteRefused(request: AuthRequest, { answers, userId }: Asked, error: unknown): void {
@@ -276,10 +290,6 @@ export class Authenticator {
     }
     return sealIdentity({ ...identity, ...known });
   }
-}
-
-function noLogins(): LoginCounts {
-  return { attempts: 0, failures: new Tally() };
 }
 
 function siteOf({ siteId }: AuthRequest): string {

@@ -8,9 +8,10 @@
  *   a user        a tenth of it, when a session renews: failures of others do not count for it
  *
  * Beyond a limit the hooks are not asked, and the client is told when to come back. Attempts under
- * way may all fail, so as many are admitted as may still fail; the others wait. Many honest clients
- * may share an address, so credentials that were accepted from there are always checked. Nothing is
- * counted by what an attacker can choose, such as a site id.
+ * way may all fail, so as many are admitted as may still fail; the others wait. Who hangs up has
+ * tried all the same: its place is free, and its failure counted, when the hooks have answered. Many
+ * honest clients may share an address, so credentials that were accepted from there are always
+ * checked. Nothing is counted by what an attacker can choose, such as a site id.
  *
  * Holds a bounded number of addresses and of hashed credentials, and no timers: a count decreases
  * with time.
@@ -19,6 +20,8 @@
 import { createHash } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import { SyncError } from '../errors/sync-error.ts';
+import { type Origin, sourceOf, unnamedProxyOf } from '../hooks/client-source.ts';
+import { LetIn } from './let-in.ts';
 
 export interface LoginAttempt {
   /** See `sourceOf`. Without a source and without a proxy nothing is counted. */
@@ -28,23 +31,43 @@ export interface LoginAttempt {
    * many clients.
    */
   proxy?: string | undefined;
-  /** See `credentialsToHash`. `undefined` if there are none to recognise. */
+  /** A hash; `undefined` if there are none to recognise. */
   credentials: string | undefined;
   /** The user of an open session that renews its credentials. */
   renewed?: { userId: string | undefined };
 }
 
-/** An attempt that was admitted. One of its methods is to be called, once. */
+/** An attempt that was admitted. One of its methods is to be called, once the hooks have answered. */
 export interface LoginUnderWay {
-  succeeded(): void;
+  /** Holds a place, so that it has to be looked at to its end, also if its client hangs up. */
+  isGuess: boolean;
+  /** @param user whose credentials they are, as `holderOf` names it */
+  succeeded(user: string): void;
   /** The credentials were no good. */
   failed(): void;
   /** The hooks could not decide. */
   gaveUp(): void;
 }
 
+/** No credentials are looked at, so there is nothing to count. */
+export const NO_ATTEMPT: LoginAttempt = { source: undefined, credentials: undefined };
+
+/** @param renewed the client that shows newer credentials */
+export function toAttempt(
+  request: Origin & { token?: string | undefined },
+  renewed?: { userId?: string | undefined },
+): LoginAttempt {
+  const { token, headers } = request;
+  return {
+    source: sourceOf(request),
+    proxy: unnamedProxyOf(request),
+    credentials: credentialsToHash(token, headers),
+    ...(renewed && { renewed: { userId: renewed.userId } }),
+  };
+}
+
 /** A hash of the credentials in a request; `undefined` if there are none. */
-export function credentialsToHash(
+function credentialsToHash(
   token: string | undefined,
   { authorization, cookie }: IncomingHttpHeaders,
 ): string | undefined {
@@ -65,6 +88,7 @@ const RETRY_MS_MIN = 1000;
 const REMEMBERED_MAX = 10_000;
 
 const NOT_COUNTED: LoginUnderWay = {
+  isGuess: false,
   succeeded: () => undefined,
   failed: () => undefined,
   gaveUp: () => undefined,
@@ -76,8 +100,7 @@ export class LoginThrottle {
   readonly #byProxy: Failures;
   readonly #byCredentials: Failures;
   readonly #byUser: Failures;
-  /** Accepted credentials, each with its source; the latest is last. */
-  readonly #letIn = new Set<string>();
+  readonly #letIn = new LetIn(REMEMBERED_MAX);
 
   /** @param now wall time in milliseconds */
   constructor(perMinute: number, now: () => number) {
@@ -126,9 +149,10 @@ export class LoginThrottle {
       if (isHeld) failures.leave(key);
     };
     return {
+      isGuess: isHeld,
       gaveUp: leave,
-      succeeded: () => {
-        if (own !== undefined) this.#remember(own);
+      succeeded: (user) => {
+        if (own !== undefined) this.#letIn.add(own, user);
         leave();
       },
       failed: () => {
@@ -140,12 +164,6 @@ export class LoginThrottle {
         leave();
       },
     };
-  }
-
-  #remember(own: string): void {
-    this.#letIn.delete(own);
-    this.#letIn.add(own);
-    if (this.#letIn.size > REMEMBERED_MAX) deleteFirst(this.#letIn);
   }
 
   #toRefusal(waitMs: number): SyncError {
@@ -251,7 +269,7 @@ class Failures {
   }
 }
 
-function deleteFirst(collection: Set<string> | Map<string, unknown>): void {
+function deleteFirst(collection: Map<string, unknown>): void {
   const first = collection.keys().next();
   if (!first.done) collection.delete(first.value);
 }

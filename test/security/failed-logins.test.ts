@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import debug from 'debug';
 import type { CoordinatorConfigInput } from '../../src/config/schema.ts';
 import type { CoordinatorHooks } from '../../src/hooks/types.ts';
 import { Device } from '../../src/testing/device.ts';
@@ -120,8 +121,8 @@ test('a session is no leave to guess, and only who is looked at can lose it', as
   await session.changesSince();
 });
 
-/** Asks all at once, and has nobody answered before all have come. */
-async function askAtOnce(t: TestContext, tokens: readonly string[]) {
+/** Has nobody answered before `answer` is called. */
+async function startSlow(t: TestContext) {
   const asked: string[] = [];
   let answer = () => {};
   const mayAnswer = new Promise<void>((resolve) => {
@@ -142,6 +143,25 @@ async function askAtOnce(t: TestContext, tokens: readonly string[]) {
     },
   });
   server.clock.stop();
+  return { server, asked, answer: () => answer() };
+}
+
+function leaveHttp({ httpUrl }: TestServer, token: string, { siteId }: Device): () => void {
+  const leave = new AbortController();
+  const headers = { 'x-site-id': siteId, authorization: `Bearer ${token}` };
+  fetch(`${httpUrl}/changes`, { headers, signal: leave.signal }).catch(() => undefined);
+  return () => leave.abort();
+}
+
+async function leaveWebSocket({ wsUrl }: TestServer, token: string, { siteId }: Device) {
+  const client = await TestClient.open(wsUrl);
+  client.send({ type: 'handshake', siteId, token });
+  return () => client.socket.terminate();
+}
+
+/** Asks all at once, and has nobody answered before all have come. */
+async function askAtOnce(t: TestContext, tokens: readonly string[]) {
+  const { server, asked, answer } = await startSlow(t);
   const { service } = server;
   let arrived = 0;
   const authenticate = service.admission.authenticate.bind(service.admission);
@@ -176,6 +196,50 @@ test('as many as come at once with good credentials are all let in', async (t) =
   assert.equal(first, 20);
   assert.equal(count('let in'), 60);
 });
+
+for (const transport of ['http', 'websocket'] as const) {
+  test(`over ${transport} a guess that hangs up keeps its place, is counted and told`, async (t) => {
+    const { server, asked, answer } = await startSlow(t);
+    const { admission } = server.service;
+    const until = async (isSo: () => boolean | undefined) => {
+      while (!isSo()) {
+        t.signal.throwIfAborted();
+        await new Promise(setImmediate);
+      }
+    };
+    const signals: (AbortSignal | undefined)[] = [];
+    const authenticate = admission.authenticate.bind(admission);
+    admission.authenticate = (request, signal) => {
+      signals.push(signal);
+      return authenticate(request, signal);
+    };
+    for (let i = 0; i < 60; i++) {
+      const device = new Device(100 + i);
+      const hangUp =
+        transport === 'http'
+          ? leaveHttp(server, `guess ${i}`, device)
+          : await leaveWebSocket(server, `guess ${i}`, device);
+      await until(() => signals.length > i);
+      hangUp();
+      await until(() => signals[i]?.aborted);
+    }
+    assert.equal(asked.length, 20, 'no place is free while the hooks look at a guess');
+    const { failures } = admission.loginCounts[transport];
+    let said = '';
+    debug.enable('sync-coordinator:auth:warn');
+    t.after(() => debug.disable());
+    t.mock.method(process.stderr, 'write', (text: string | Uint8Array) => {
+      said += text;
+      return true;
+    });
+    answer();
+    await until(() => failures.counts.get('AUTH_FAILED') === 20);
+    assert.equal((await overHttp(server, 'good', new Device(1))).code, 'RATE_LIMITED');
+    assert.equal((await overWebSocket(server, 'good', new Device(1))).code, 'RATE_LIMITED');
+    assert.equal(asked.length, 20);
+    assert.match(said, new RegExp(`refused ${transport} login: AUTH_FAILED; from 127.0.0.1`));
+  });
+}
 
 test('one device with an old token leaves the others room', async (t) => {
   const { server, asked } = await start(t, { failedLoginsPerMinute: 20 });
