@@ -21,19 +21,18 @@ export default fp(
     });
     // The reports are of the whole server, whichever database is named.
     for (const prefix of ['', '/:databaseId']) {
+      const onRequest = async ({ params }: FastifyRequest<{ Params: { databaseId?: string } }>) => {
+        if (params.databaseId !== undefined) service.checkDatabaseId(params.databaseId);
+      };
       const config = { isHealthCheck: true };
-      app.get(`${prefix}/metrics`, { config }, async (_request, reply) => {
+      app.get(`${prefix}/metrics`, { config, onRequest }, async (_request, reply) => {
         reply.type(registry.contentType);
         return metricsReport.get();
       });
-      app.get(
-        `${prefix}/status`,
-        async ({ params }: FastifyRequest<{ Params: { databaseId?: string } }>, reply) => {
-          if (params.databaseId !== undefined) service.checkDatabaseId(params.databaseId);
-          reply.type('application/json; charset=utf-8');
-          return statusReport.get();
-        },
-      );
+      app.get(`${prefix}/status`, { onRequest }, async (_request, reply) => {
+        reply.type('application/json; charset=utf-8');
+        return statusReport.get();
+      });
     }
   },
   {

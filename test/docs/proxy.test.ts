@@ -18,6 +18,12 @@ test('the nginx block leaves no way to the metrics, with a database or without',
     assert.match(headers.get('content-type') ?? '', /^text\/plain/);
     assert.match(`/sync/${path}`, isKeptInside);
   }
+  // nginx compares the path decoded, and passes it on as it came.
+  for (const path of ['a%2Fb/metrics', 'x/metric%73', '%2E%2E%2Fb/metrics', 'a%2F..%2Fb/metrics']) {
+    const { status } = await fetch(`${httpUrl}/${path}`);
+    assert.equal(status, /%2F/.test(path) ? 400 : 200, path);
+    assert.match(decodeURIComponent(`/sync/${path}`), isKeptInside);
+  }
   for (const path of ['changes', 'metrics/changes', 'x/changes', 'ws', 'status']) {
     assert.doesNotMatch(`/sync/${path}`, isKeptInside);
   }

@@ -114,3 +114,23 @@ test('no message, position or checkpoint of one database reaches another', async
   await inA.settled();
   assert.ok(!JSON.stringify(inA.log).includes(SECRET));
 });
+
+test('what is no id is refused by every route alike, the reports too', async (t) => {
+  const { server } = await start(t);
+  const answers = new Set<string>();
+  for (const id of ['a%2Fb', '%2e%2e%2fb', 'a%20b', 'b%00', '%C3%A9', 'b%0a']) {
+    for (const [method, operations] of [
+      ['GET', ['changes', 'snapshot', 'status', 'metrics']],
+      ['POST', ['changes', 'apply', 'snapshot']],
+    ] as const) {
+      for (const operation of operations) {
+        const url = `${server.httpUrl}/${id}/${operation}`;
+        const body = method === 'POST' ? '[]' : null;
+        const response = await fetch(url, { method, body });
+        answers.add(`${response.status} ${await response.text()}`);
+      }
+    }
+  }
+  assert.equal(answers.size, 1, [...answers].join('\n'));
+  assert.match([...answers].join(), /^400 .*INVALID_DATABASE_ID/);
+});
