@@ -360,7 +360,7 @@ export const ConfigSchema = group({
     sharePerUser: integer(
       75,
       [1, 100],
-      'The most that one user may have of `limits.sessions`, `limits.snapshotStreams` and `storage.maxOpenDatabases`, in percent; and of the memory, as much as `limits.answerBytes`, for what hooks read. An address counts as one user for clients of whom no user is known, and for `limits.connections` and `limits.unauthenticatedSockets`.',
+      'The most that one user may have of `limits.sessions`, `limits.snapshotStreams` and `storage.maxOpenDatabases`, in percent (when all are taken, whoever has most gives way to others); and of the memory, as much as `limits.answerBytes`, for what hooks read. An address counts as one user for clients of whom no user is known, and for `limits.connections` and `limits.unauthenticatedSockets`.',
     ),
     unauthenticatedSockets: integer(
       1000,

@@ -50,6 +50,22 @@ export class Budget {
     return this.max < this.#options.max && this.takenBy(holder) >= this.max;
   }
 
+  /**
+   * When all is taken: the holder that gives one up to another, the one that has most. It has at
+   * least two more, so that nobody has to give it back at once.
+   */
+  giverTo(holder: string | undefined): string | undefined {
+    if (holder === undefined) return undefined;
+    let most = this.takenBy(holder) + 1;
+    let giver: string | undefined;
+    for (const [other, taken] of this.#takenByHolder) {
+      if (taken <= most) continue;
+      most = taken;
+      giver = other;
+    }
+    return giver;
+  }
+
   /** @throws SyncError OVERLOADED when the holder has taken its share */
   demandRoom(holder: string | undefined): void {
     if (holder === undefined || !this.isSpentBy(holder)) return;

@@ -121,7 +121,10 @@ export class CoordinatorService {
     });
     const { logPins } = this;
     const pushed = (changeSets: number) => metrics.changesPushed.inc(changeSets);
-    this.#pool = new DatabasePool({ storage, config, world, logger, faults, logPins, pushed });
+    const onLimit = metrics.limitMet;
+    this.#pool = new DatabasePool({
+      ...{ storage, config, world, logger, faults, logPins, pushed, onLimit },
+    });
     this.clients = new Clients(() => world.now());
     this.sessions = new Sessions(config.limits);
     const { clients, sessions } = this;
@@ -133,7 +136,6 @@ export class CoordinatorService {
       now: () => world.now(),
     });
     const { rights } = this.admission;
-    const onLimit = metrics.limitMet;
     this.memory = new MemoryBudgets(config.limits, onLimit);
     this.delivery = new Delivery({ hooks, config, rights, sessions, onLimit });
     this.#pipeline = new ApplyPipeline({
@@ -412,11 +414,17 @@ export class CoordinatorService {
 
   /** @throws SyncError OVERLOADED when `limits.sessions`, or the share of its user, is taken */
   addSession(session: LiveSession, database: Database): void {
+    const inTheWay = this.sessions.inTheWayOf(database);
+    if (inTheWay !== undefined) {
+      this.metrics.limitMet('limits.sessions');
+      inTheWay.disconnect('OVERLOADED');
+      this.removeSession(inTheWay);
+    }
     this.sessions.add(session, database);
   }
 
-  removeSession(session: LiveSession, database: Database): void {
-    const wasThere = this.sessions.remove(session, database);
+  removeSession(session: LiveSession): void {
+    const wasThere = this.sessions.remove(session);
     if (wasThere) this.#options.hooks.clientDisconnect(session.joinedAs);
   }
 

@@ -8,6 +8,7 @@ import type { Maintained } from '../engine/maintenance/maintenance.ts';
 import { MergeMemory } from '../engine/merge/merge-memory.ts';
 import { ReplacedError } from '../engine/records/head.ts';
 import { SyncManager, type World } from '../engine/sync-manager.ts';
+import type { LimitName } from '../errors/limit-names.ts';
 import { SyncError, toSyncError } from '../errors/sync-error.ts';
 import type { BoundedLog } from '../logging/bounded-log.ts';
 import { createLogger, type Logger } from '../logging/logger.ts';
@@ -23,6 +24,8 @@ import { databasesThatFit, isOutOfFiles, openFilesMax } from './open-files.ts';
 import { SessionHub } from './session-hub.ts';
 
 const OVERLOADED_RETRY_MS = 1000;
+/** Has no database, as whoever comes first. */
+const NOBODY_YET = '';
 
 export interface Database extends OpenDatabase {
   readonly sessions: SessionHub;
@@ -43,6 +46,8 @@ export interface DatabasePoolOptions {
   logPins: Pick<LogPinKeeper, 'renew'>;
   /** Counts change sets that were pushed to sessions. */
   pushed(changeSets: number): void;
+  /** Counts a limit that closes a database in use. */
+  onLimit(limit: LimitName): void;
 }
 
 class PoolEntry {
@@ -123,7 +128,7 @@ export class DatabasePool {
     if (this.#isOutOfFiles) {
       return new SyncError('STORE_UNAVAILABLE', 'too many files are open (ulimit -n)');
     }
-    if (this.#entries.size < this.#maxOpen || this.#idlest() !== undefined) return undefined;
+    if (this.#entries.size < this.#maxOpen || this.#inTheWay(NOBODY_YET)) return undefined;
     return this.#tooMany();
   }
 
@@ -149,7 +154,7 @@ export class DatabasePool {
     if (this.#closed) throw new SyncError('SHUTTING_DOWN', 'the server is stopping');
     const known = this.#entries.get(id);
     if (holder !== undefined && !known?.places.has(holder)) this.#budget.demandRoom(holder);
-    return this.#lease(id, known ?? this.#add(id), holder);
+    return this.#lease(id, known ?? this.#add(id, holder), holder);
   }
 
   async #lease(id: string, entry: PoolEntry, holder?: string): Promise<DatabaseLease> {
@@ -202,11 +207,9 @@ export class DatabasePool {
     entry.idleTimer.unref();
   }
 
-  #add(id: string): PoolEntry {
+  #add(id: string, holder: string | undefined): PoolEntry {
     // A database that makes room no longer counts while it closes. A request for it waits for that.
-    if (this.#entries.size >= this.#maxOpen && this.#closeIdlest() === undefined) {
-      throw this.#tooMany();
-    }
+    if (this.#entries.size >= this.#maxOpen && !this.#closeInTheWay(holder)) throw this.#tooMany();
     const entry = new PoolEntry((opened) => this.#open(id, opened));
     this.#entries.set(id, entry);
     entry.opening.then(
@@ -233,12 +236,27 @@ export class DatabasePool {
     return candidates.toSorted(([, a], [, b]) => a.lastUsed - b.lastUsed)[0];
   }
 
-  /** @returns resolves once it is closed; `undefined` if all databases are in use */
-  #closeIdlest(): Promise<void> | undefined {
+  /** The database to close for a holder that wants one more: an idle one, or one in use by who gives way. */
+  #inTheWay(holder: string | undefined): [id: string, entry: PoolEntry] | undefined {
     const idlest = this.#idlest();
-    if (idlest === undefined) return undefined;
-    const closing = this.#close(...idlest);
-    this.#settle(idlest[0], closing);
+    const giver = this.#budget.giverTo(holder);
+    if (idlest !== undefined || giver === undefined) return idlest;
+    const own = [...this.#entries].filter(([, { database, places, leases }]) => {
+      return database !== undefined && places.get(giver)?.leases === leases;
+    });
+    return own.toSorted(([, a], [, b]) => a.lastUsed - b.lastUsed)[0];
+  }
+
+  /**
+   * @param holder for whom; `undefined` for nobody to whom others would give way
+   * @returns resolves once it is closed; `undefined` if all databases are in use
+   */
+  #closeInTheWay(holder?: string): Promise<void> | undefined {
+    const [id, entry] = this.#inTheWay(holder) ?? [];
+    if (id === undefined || entry === undefined) return undefined;
+    if (entry.leases > 0) this.#options.onLimit('storage.maxOpenDatabases');
+    const closing = this.#close(id, entry);
+    this.#settle(id, closing);
     return closing;
   }
 
@@ -253,7 +271,7 @@ export class DatabasePool {
         if (!isOutOfFiles(error) || this.#closed) throw error;
         // Leave out its own closing, which would wait for this opening.
         const others = [...this.#closings].filter(([closed]) => closed !== id);
-        const closing = others[0]?.[1] ?? this.#closeIdlest();
+        const closing = others[0]?.[1] ?? this.#closeInTheWay();
         this.#isOutOfFiles = closing === undefined;
         if (closing === undefined) throw error;
         await closing.catch(() => undefined);
@@ -340,6 +358,7 @@ export class DatabasePool {
     clearTimeout(entry.idleTimer);
     entry.upkeep?.stop();
     this.#entries.delete(id);
+    for (const { giveBack } of entry.places.values()) giveBack();
     const closing = this.#closeStore(entry).finally(() => {
       if (this.#closings.get(id) === closing) this.#closings.delete(id);
     });

@@ -34,8 +34,8 @@ export interface LiveSession {
   reconsider(): Promise<void> | undefined;
   /** Tells its client to take a snapshot, and ends it. The client comes back. */
   startOver(message: string): void;
-  /** Ends it; its client may come back at once. */
-  disconnect(): void;
+  /** Ends it; its client may come back at once. @param reason for the client */
+  disconnect(reason?: string): void;
   /** The session is over, and sends nothing more. */
   end(): void;
 }

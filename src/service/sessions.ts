@@ -11,13 +11,19 @@ import { SharedSites } from './shared-sites.ts';
 
 const OVERLOADED_RETRY_MS = 1000;
 
+interface Place {
+  database: Database;
+  /** Gives back its user's share. */
+  giveBack(): void;
+}
+
 export class Sessions {
   readonly #max: number;
   readonly #budget: Budget;
   /** Site ids that several sessions have. */
   readonly sharedSites = new SharedSites();
-  /** For each session, the function that gives back its user's share. */
-  readonly #places = new Map<LiveSession, () => void>();
+  /** The oldest session comes first. */
+  readonly #places = new Map<LiveSession, Place>();
 
   /** @param limits of the configuration */
   constructor({ sessions: max, sharePerUser }: { sessions: number; sharePerUser: number }) {
@@ -33,25 +39,39 @@ export class Sessions {
     return this.#places.keys();
   }
 
-  /** @throws SyncError OVERLOADED when `limits.sessions`, or the share of its user, is taken */
-  add(session: LiveSession, database: Database): void {
-    if (this.#places.size >= this.#max) {
-      throw new SyncError('OVERLOADED', `limits.sessions (${this.#max}) clients are connected`, {
-        retryAfterMs: OVERLOADED_RETRY_MS,
-        limit: 'limits.sessions',
-      });
+  /**
+   * When all places are taken: the oldest session of the user who has most, if that gives way.
+   * @throws SyncError OVERLOADED when `limits.sessions`, or the share of its user, is taken
+   */
+  inTheWayOf({ holder }: Database): LiveSession | undefined {
+    this.#budget.demandRoom(holder);
+    if (this.#places.size < this.#max) return undefined;
+    const giver = this.#budget.giverTo(holder);
+    for (const [session, { database }] of this.#places) {
+      if (giver !== undefined && database.holder === giver) return session;
     }
-    this.#places.set(session, this.#budget.take(database.holder));
+    throw new SyncError('OVERLOADED', `limits.sessions (${this.#max}) clients are connected`, {
+      retryAfterMs: OVERLOADED_RETRY_MS,
+      limit: 'limits.sessions',
+    });
+  }
+
+  /** Nobody may be in the way of it. */
+  add(session: LiveSession, database: Database): void {
+    this.#places.set(session, { database, giveBack: this.#budget.take(database.holder) });
     database.sessions.add(session);
     this.sharedSites.add(session);
   }
 
   /** @returns whether the session was there */
-  remove(session: LiveSession, database: Database): boolean {
+  remove(session: LiveSession): boolean {
+    const place = this.#places.get(session);
     session.end();
-    database.sessions.delete(session);
+    if (place === undefined) return false;
+    this.#places.delete(session);
+    place.giveBack();
+    place.database.sessions.delete(session);
     this.sharedSites.delete(session);
-    this.#places.get(session)?.();
-    return this.#places.delete(session);
+    return true;
   }
 }

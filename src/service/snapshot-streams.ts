@@ -24,6 +24,7 @@ export interface SnapshotStreamLimits {
 }
 
 interface Stream {
+  holder: string | undefined;
   /** Bytes that the reader has taken. */
   taken(): number;
   /** The value of `taken()` when the present interval began. */
@@ -71,14 +72,10 @@ export class SnapshotStreams {
     checkpoint: WireCheckpoint | undefined,
     { queuedBytes = () => 0, site, memory }: SnapshotUse & { queuedBytes?: () => number } = {},
   ): Promise<Snapshot> {
+    this.#budget.demandRoom(holder);
+    if (this.#count >= this.#limits.snapshotStreams) this.#makeRoom(holder);
     const giveBack = this.#budget.take(holder);
-    try {
-      if (this.#count >= this.#limits.snapshotStreams) this.#makeRoom();
-      this.#count++;
-    } catch (error) {
-      giveBack();
-      throw error;
-    }
+    this.#count++;
     const leave = () => {
       this.#count--;
       giveBack();
@@ -86,31 +83,47 @@ export class SnapshotStreams {
     try {
       const snapshot = await manager.tables.snapshot(checkpoint, { site, memory });
       this.counts.begun++;
-      return this.#counted(snapshot, leave, queuedBytes);
+      return this.#counted(snapshot, holder, leave, queuedBytes);
     } catch (error) {
       leave();
       throw error;
     }
   }
 
-  /** @throws SyncError OVERLOADED when all snapshots are taken fast enough */
-  #makeRoom(): void {
+  /** @throws SyncError OVERLOADED when all are taken fast enough, and nobody has to give way */
+  #makeRoom(holder: string | undefined): void {
     const { snapshotStreams, snapshotBytesPerSecond } = this.#limits;
-    const [slowest] = [...this.#streams].toSorted((a, b) => a.bytesPerSecond - b.bytesPerSecond);
-    const retryAfterMs = OVERLOADED_RETRY_MS;
-    if (slowest === undefined || slowest.bytesPerSecond >= snapshotBytesPerSecond) {
-      const limit = 'limits.snapshotStreams';
-      const message = `${limit} (${snapshotStreams}) snapshots are being sent`;
-      throw new SyncError('OVERLOADED', message, { retryAfterMs, limit });
+    const bySlowness = [...this.#streams].toSorted((a, b) => a.bytesPerSecond - b.bytesPerSecond);
+    const [slowest] = bySlowness;
+    if (slowest !== undefined && slowest.bytesPerSecond < snapshotBytesPerSecond) {
+      const limit = 'limits.snapshotBytesPerSecond';
+      const why = `taken at less than ${limit} (${snapshotBytesPerSecond})`;
+      this.#giveUp(slowest, limit, why);
+      return;
     }
-    const limit = 'limits.snapshotBytesPerSecond';
-    const message = `the snapshot was taken at less than ${limit} (${snapshotBytesPerSecond}), and others wait`;
-    // Counted now: the reader of the snapshot may notice its end only much later.
-    this.#onLimit(limit);
-    slowest.giveUp(new SyncError('OVERLOADED', message, { retryAfterMs }));
+    const giver = this.#budget.giverTo(holder);
+    const given = bySlowness.find((one) => giver !== undefined && one.holder === giver);
+    const limit = 'limits.snapshotStreams';
+    if (given === undefined) {
+      const message = `${limit} (${snapshotStreams}) snapshots are being sent`;
+      throw new SyncError('OVERLOADED', message, { retryAfterMs: OVERLOADED_RETRY_MS, limit });
+    }
+    this.#giveUp(given, limit, `one of most of ${limit} (${snapshotStreams})`);
   }
 
-  #counted(snapshot: Snapshot, leave: () => void, queuedBytes: () => number): Snapshot {
+  #giveUp(stream: Stream, limit: LimitName, why: string): void {
+    // Counted now: the reader of the snapshot may notice its end only much later.
+    this.#onLimit(limit);
+    const message = `the snapshot was ${why}, and others wait`;
+    stream.giveUp(new SyncError('OVERLOADED', message, { retryAfterMs: OVERLOADED_RETRY_MS }));
+  }
+
+  #counted(
+    snapshot: Snapshot,
+    holder: string | undefined,
+    leave: () => void,
+    queuedBytes: () => number,
+  ): Snapshot {
     const { cursor, headerHlc, chunks, aliases } = snapshot;
     const { counts } = this;
     let given = 0;
@@ -121,6 +134,7 @@ export class SnapshotStreams {
       return closing;
     };
     const stream: Stream = {
+      holder,
       taken: () => given - queuedBytes(),
       takenBefore: 0,
       bytesPerSecond: Number.POSITIVE_INFINITY,

@@ -179,7 +179,7 @@ export class ClientConnection implements Client, InboxOwner {
     service.clients.delete(this);
     this.#inbox.clear();
     if (this.#session !== undefined && this.#lease !== undefined) {
-      service.removeSession(this.#session, this.#lease);
+      service.removeSession(this.#session);
     }
     this.#lease?.release();
   }

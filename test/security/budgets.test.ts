@@ -61,6 +61,41 @@ for (const [what, config] of [
   });
 }
 
+for (const [what, config] of [
+  ['sessions', { limits: { sessions: 8 } }],
+  ['open databases', { storage: { url: 'memory:', maxOpenDatabases: 8 } }],
+] as const) {
+  test(
+    `users who have all ${what} between them give way to others, each down to its part`,
+    FAIL,
+    async (t) => {
+      const server = await start(t, config);
+      const held: { user: string; client: TestClient }[] = [];
+      const join = async (user: string) => {
+        const { client, answer } = await shakeHands(t, server, user, held.length + 1);
+        if (answer.type === 'handshake_ack') held.push({ user, client });
+        return answer;
+      };
+      for (let i = 0; i < 6; i++) await join('eve');
+      for (let i = 0; i < 2; i++) await join('mallory');
+      assert.equal(await readiness(server), 200);
+      for (let i = 0; i < 2; i++) assert.equal((await join('ann')).type, 'handshake_ack');
+      assert.equal((await join('ben')).type, 'handshake_ack');
+      for (const { client } of held.slice(0, 3)) assert.equal((await client.closed).code, 1013);
+      const left = ['eve', 'mallory', 'ann', 'ben'].map(
+        (user) => held.slice(3).filter((one) => one.user === user).length,
+      );
+      assert.deepEqual(left, [3, 2, 2, 1]);
+      for (const { client } of held.slice(3)) {
+        client.send({ type: 'ping' });
+        await client.next('pong');
+      }
+      assert.equal((await join('eve')).code, 'OVERLOADED', 'nobody takes it back');
+      assert.equal(server.service.sessions.size, 8);
+    },
+  );
+}
+
 test(
   'a server that has no room for one more database is not ready, and says why',
   FAIL,

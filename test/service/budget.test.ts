@@ -32,3 +32,18 @@ test('one takes its share at most, at least one, and gives back once', () => {
   const whole = new Budget({ limit: 'limits.sessions', max: 1, sharePerUser: 75 });
   for (let i = 0; i < 3; i++) whole.take('a');
 });
+
+test('who has most gives way to who has less by two at least, so that nobody takes it back', () => {
+  const budget = new Budget({ limit: 'limits.sessions', max: 4, sharePerUser: 75 });
+  const eves = Array.from({ length: 3 }, () => budget.take('eve'));
+  budget.take('ben');
+  assert.equal(budget.giverTo('ann'), 'eve');
+  assert.equal(budget.giverTo('ben'), 'eve');
+  assert.equal(budget.giverTo('eve'), undefined);
+  assert.equal(budget.giverTo(undefined), undefined);
+  eves[0]?.();
+  budget.take('ann');
+  assert.equal(budget.giverTo('ben'), undefined);
+  assert.equal(budget.giverTo('eve'), undefined);
+  assert.equal(budget.giverTo('carl'), 'eve');
+});

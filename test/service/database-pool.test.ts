@@ -265,11 +265,39 @@ test('one user does not hold all databases; others, and those it holds, go on', 
   });
   const again = await pool.acquire('a', 'user eve');
   const ben = await pool.acquire('d', 'user ben');
-  assert.equal(pool.refusal?.code, 'OVERLOADED', 'no room is left for anybody else');
+  assert.equal(pool.refusal, undefined, 'eve gives way to anybody else');
   ben.release();
-  assert.equal(pool.refusal, undefined);
   again.release();
   await assert.rejects(pool.acquire('d', 'user eve'), { limit: 'limits.sharePerUser' });
+});
+
+test('when all are in use, who has most gives up what only it has used, for longest not again', async () => {
+  const { pool, storage } = createTestPool({ maxOpenDatabases: 4 });
+  const shared = [
+    await pool.acquire('shared', 'user eve'),
+    await pool.acquire('shared', 'user ben'),
+  ];
+  const older = await pool.acquire('older', 'user eve');
+  await pool.acquire('newer', 'user eve');
+  await pool.acquire('other', 'user ben');
+  const used = await pool.acquire('older', 'user eve');
+  const device = new Device(1);
+  const writing = older.manager.apply([device.write({ pk: [1], set: { x: 1 } })]);
+  const closed = storage.closed('newer');
+  await pool.acquire('ann', 'user ann');
+  await closed;
+  assert.equal((await writing).applied, 1);
+  assert.deepEqual([...pool.open()].map(({ id }) => id).sort(), [
+    'ann',
+    'older',
+    'other',
+    'shared',
+  ]);
+  // Nobody has two more than who would come next.
+  assert.equal(pool.refusal?.code, undefined);
+  await assert.rejects(pool.acquire('again', 'user eve'), { limit: 'storage.maxOpenDatabases' });
+  await assert.rejects(pool.acquire('more', 'user ann'), { limit: 'storage.maxOpenDatabases' });
+  for (const lease of [...shared, older, used]) lease.release();
 });
 
 test('who asks for one database after another closes only what is theirs', async () => {

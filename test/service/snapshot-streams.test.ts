@@ -92,3 +92,23 @@ test('one user takes its share of them, and others get theirs', async () => {
   await other.close();
   assert.equal(streams.size, 0);
 });
+
+test('when all are taken, who has most gives one up to who has less', async () => {
+  const { streams, openViews, take } = createStreams();
+  const [first, second] = [await take('eve'), await take('eve')];
+  const chunks = first.chunks[Symbol.asyncIterator]();
+  await chunks.next();
+  const honest = await take('ann');
+  assert.deepEqual([streams.size, openViews()], [2, 2]);
+  await assert.rejects(chunks.next(), { code: 'OVERLOADED', retryAfterMs: 1000 });
+  await assert.rejects(take('eve'), { limit: 'limits.snapshotStreams' });
+  await assert.rejects(take('ben'), { limit: 'limits.snapshotStreams' });
+  for (const snapshot of [second, honest]) {
+    let count = 0;
+    for await (const _chunk of snapshot.chunks) count++;
+    assert.equal(count, 100);
+    await snapshot.close();
+  }
+  await first.close();
+  assert.deepEqual([streams.size, openViews()], [0, 0]);
+});

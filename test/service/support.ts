@@ -83,6 +83,7 @@ export function createTestPool(limits: CoordinatorConfigInput['storage'] = {}): 
       config,
       world,
       logger: quiet,
+      onLimit: () => undefined,
       faults: new BoundedLog({ logger: quiet, level: 'error', verb: 'failed' }),
       logPins: { renew: async () => undefined },
       pushed: () => undefined,
