@@ -1,0 +1,46 @@
+/** Whoever may not write to what it may not see, finds nothing out about it by writing. */
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { hideTables } from '../../src/hooks/hide-tables.ts';
+import { judgeChanges } from '../../src/hooks/judge-changes.ts';
+import { sameName } from '../../src/hooks/same-name.ts';
+import type { CoordinatorHooks } from '../../src/hooks/types.ts';
+import { Device } from '../../src/testing/device.ts';
+import { startServer } from '../support/server.ts';
+
+const isStranger = ({ userId }: { userId?: string | undefined }) => userId !== 'owner';
+const { onBeforeSendChanges } = hideTables(['secrets'], isStranger);
+const hooks: CoordinatorHooks = {
+  onAuthenticate: ({ token, siteId = new Uint8Array(16) }) => ({ siteId, userId: token }),
+  onBeforeSendChanges,
+  onBeforeApplyChanges: (client, changeSets) =>
+    judgeChanges(
+      changeSets,
+      ({ table }) => !(isStranger(client) && sameName(table, 'secrets')) || { reason: 'not yours' },
+    ),
+};
+
+test('a refused write to a hidden table is answered alike, and moves the watermark alike, whether there is a row or not', async (t) => {
+  const { httpUrl } = await startServer(t, { config: { storage: 'memory:' }, hooks });
+  const ask = async (user: string, device: Device, body?: unknown) => {
+    const headers = { 'x-site-id': device.siteId, authorization: `Bearer ${user}` };
+    const init = body === undefined ? {} : { method: 'POST', body: JSON.stringify([body]) };
+    const response = await fetch(`${httpUrl}/changes`, { headers, ...init });
+    return ((await response.json()) as { data: Record<string, unknown> }).data;
+  };
+  const eve = new Device(2);
+  const owner = new Device(1, eve.wallTime + 1000);
+  await ask('owner', owner, owner.write({ table: 'secrets', pk: ['there'], set: { v: 'x' } }));
+  await ask('owner', owner, owner.write({ table: 'secrets', pk: ['gone'], delete: true }));
+  const answers = new Set<string>();
+  for (const pk of ['there', 'gone', 'none']) {
+    const before = await ask('eve', new Device(3));
+    const guess = eve.write({ table: 'secrets', pk: [pk], set: { v: 'guess' } });
+    const { rejected, ...counts } = await ask('eve', eve, guess);
+    assert.match(JSON.stringify(rejected), /"reason":"not yours"/);
+    const after = await ask('eve', new Device(3));
+    answers.add(JSON.stringify([counts, before.watermark === after.watermark, after.changes]));
+  }
+  assert.equal(answers.size, 1, [...answers].join('\n'));
+});
