@@ -302,7 +302,7 @@ export const ConfigSchema = group({
     ),
     bytesInFlight: memory(
       512 * MIB,
-      'What messages and bodies of all clients may take of the memory from their arrival until they are answered; beyond it the next ones wait unread. Counted as twelve times their size while a batch is stored',
+      'What messages and bodies of all clients may take of the memory from their arrival until they are answered; beyond it the next ones wait unread. Counted as twelve times their size while a batch is stored. Clients that hold little may have a quarter more, or 64 MiB, so that they need not wait for those that hold much',
     ),
     bytesInFlightPerClient: memory(
       256 * MIB,
@@ -310,7 +310,7 @@ export const ConfigSchema = group({
     ),
     answerBytes: memory(
       256 * MIB,
-      'What answers, pushed pages and snapshots that are read or not yet taken may take of the memory, for all clients; beyond it the next ones wait',
+      'What answers, pushed pages and snapshots that are read or not yet taken may take of the memory, for all clients; beyond it the next ones wait. Clients that hold little may have a quarter more, or 64 MiB',
     ),
     answerBytesPerClient: memory(
       64 * MIB,
