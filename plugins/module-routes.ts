@@ -8,7 +8,7 @@ import type { RouteTools, ServeRoutes } from '../src/hooks/module-extras.ts';
 import { holderOf } from '../src/service/budget.ts';
 import { answerErrors } from './errors.ts';
 import { admitClient, type HttpClient } from './http-client.ts';
-import { RequestRoom } from './request-room.ts';
+import { hasBody, RequestRoom } from './request-room.ts';
 
 const DEFAULT_DATABASE_ID = 'default';
 /** The longest body of a request; a route may set another limit. */
@@ -48,15 +48,15 @@ export function serveModuleRoutes(app: FastifyInstance): ServeRoutes {
             clients.set(request.raw, await admitClient(app, request, reply, databaseId));
           });
         }
-        // Not a byte of a body is read before there is room for all of it.
+        // A body is read as there is room for it.
         scope.addHook('preParsing', async (request, reply, payload) => {
           const { headers } = request;
+          if (!hasBody(headers)) return payload;
           const budget = app.coordinator.memory.arrived;
           const holder = clients.get(request.raw)?.holder ?? holderOf({}, request.ip);
           const { bodyLimit: bytesMax = BODY_BYTES_MAX } = request.routeOptions;
           const room = new RequestRoom({ budget, holder, headers, bytesMax, reply });
-          await room.open();
-          if (!room.isEncoded) return payload;
+          if (!room.isEncoded) return room.counted(payload as Readable);
           const body = await room.read(payload as Readable);
           // The route gets a body that is decoded already, and its length.
           delete headers['content-encoding'];

@@ -1,12 +1,18 @@
-/** Room in memory for the bodies of requests, and reading them into it. */
+/**
+ * Room in memory for the bodies of requests, and reading them into it. A body takes room as it
+ * arrives, whatever length it announces: one that never comes holds nothing.
+ */
 
 import type { IncomingHttpHeaders } from 'node:http';
-import type { Readable } from 'node:stream';
+import { type Readable, Transform } from 'node:stream';
 import type { FastifyReply } from 'fastify';
 import { bodyEncodingOf, decodeBody } from '../src/service/body-encoding.ts';
 import type { ByteBudget } from '../src/service/byte-budget.ts';
 import { collectBody } from '../src/service/request-body.ts';
 import { onceClosed } from './http-client.ts';
+
+/** Bytes below one step are not counted, so that small bodies never wait. */
+const STEP_BYTES = 4 * 1024;
 
 export interface RequestRoomOptions {
   budget: ByteBudget;
@@ -17,15 +23,19 @@ export interface RequestRoomOptions {
   reply: FastifyReply;
 }
 
+/** What it holds it gives back once the request has been answered, or has gone. */
 export class RequestRoom {
   readonly #options: RequestRoomOptions;
   readonly #encoding: string | undefined;
   #heldBytes = 0;
+  /** The part of it for the body as it was sent. */
+  #sentBytes = 0;
 
   /** @throws SyncError UNSUPPORTED_ENCODING */
   constructor(options: RequestRoomOptions) {
     this.#options = options;
     this.#encoding = bodyEncodingOf(options.headers);
+    onceClosed(options.reply, () => this.#give());
   }
 
   /** Whether what is read is other than what was sent. */
@@ -39,20 +49,6 @@ export class RequestRoom {
     return length === undefined ? undefined : Number(length);
   }
 
-  /** For all that is sent, until the request has been answered: to be asked for before a byte is read. */
-  async open(): Promise<void> {
-    const { budget, holder, reply } = this.#options;
-    await budget.take(holder, this.#bytes);
-    this.#hold(this.#bytes);
-    onceClosed(reply, () => this.#give());
-  }
-
-  get #bytes(): number {
-    const { bytesMax } = this.#options;
-    return Math.min(this.#announced ?? bytesMax, bytesMax);
-  }
-
-  /** Until the request has been answered; where it has gone meanwhile, no longer. */
   #hold(bytes: number): void {
     const { budget, holder, reply } = this.#options;
     if (reply.raw.destroyed) budget.give(holder, bytes);
@@ -61,25 +57,68 @@ export class RequestRoom {
 
   #give(): void {
     const { budget, holder } = this.#options;
+    budget.ended(this);
     budget.give(holder, this.#heldBytes);
     this.#heldBytes = 0;
   }
 
-  /** For what it turns out to be when it is decoded. */
-  async #grow(bytes: number): Promise<void> {
+  /** @returns `undefined` if there is room now */
+  #grow(bytes: number): Promise<void> | undefined {
     const { budget, holder } = this.#options;
-    await budget.take(holder, bytes, this);
+    const room = budget.take(holder, bytes, this.#heldBytes > 0 ? this : undefined);
+    if (room !== undefined) return room.then(() => this.#hold(bytes));
     this.#hold(bytes);
+    return undefined;
   }
+
+  /** Makes room for so many bytes of what is sent. @returns `undefined` if there is room now */
+  readonly #arrive = (bytes: number): Promise<void> | undefined => {
+    const steps = Math.floor(Math.min(bytes, this.#options.bytesMax) / STEP_BYTES) * STEP_BYTES;
+    const more = steps - this.#sentBytes;
+    if (more <= 0) return undefined;
+    this.#sentBytes = steps;
+    return this.#grow(more);
+  };
 
   /** @throws SyncError of `collectBody` and `decodeBody` */
   async read(stream: Readable): Promise<Buffer> {
-    const { bytesMax } = this.#options;
-    const body = await collectBody(stream, { announced: this.#announced, bytesMax });
-    if (this.#encoding === undefined) return body;
-    const grow = (bytes: number) => this.#grow(bytes);
-    // What was sent is held beside it.
-    const decoded = decodeBody(body, this.#encoding, { bytesMax, held: 0, grow });
-    return decoded.finally(() => this.#options.budget.ended(this));
+    const { bytesMax, budget } = this.#options;
+    try {
+      const size = { announced: this.#announced, bytesMax };
+      const body = await collectBody(stream, { ...size, arrive: this.#arrive });
+      if (this.#encoding === undefined) return body;
+      const grow = async (bytes: number) => this.#grow(bytes);
+      // What was sent is held beside it.
+      return await decodeBody(body, this.#encoding, { bytesMax, held: 0, grow });
+    } finally {
+      budget.ended(this);
+    }
   }
+
+  /** A body that somebody else reads: goes on as there is room for it. */
+  counted(stream: Readable): Readable {
+    let length = 0;
+    const counted = new Transform({
+      transform: (piece: Buffer, _encoding, passOn) => {
+        length += piece.length;
+        const room = this.#arrive(length);
+        if (room === undefined) passOn(null, piece);
+        else room.then(() => passOn(null, piece), passOn);
+      },
+      flush: (ended) => {
+        this.#options.budget.ended(this);
+        ended();
+      },
+    });
+    stream.pipe(counted);
+    stream.once('error', (error) => counted.destroy(error));
+    // What nobody has read is dropped, or else the connection would serve no other request.
+    onceClosed(this.#options.reply, () => stream.unpipe(counted).resume());
+    return counted;
+  }
+}
+
+/** Whether a body follows the headers of a request. */
+export function hasBody(headers: IncomingHttpHeaders): boolean {
+  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
 }

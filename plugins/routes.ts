@@ -79,13 +79,12 @@ export default fp(
         request.syncClient = await admitClient(app, request, reply, databaseId);
       };
 
-    /** Reserves memory for the whole body before it is read. */
+    /** The body is read as there is room for it. */
     const makeRoom = async (request: FastifyRequest, reply: FastifyReply) => {
       const { holder } = clientOf(request);
       const { headers } = request;
       const budget = service.memory.arrived;
       request.bodyRoom = new RequestRoom({ budget, holder, headers, bytesMax: bodyLimit, reply });
-      await request.bodyRoom.open();
     };
 
     // A reader that takes nothing must not hold its answer for ever.

@@ -10,30 +10,53 @@ import { SyncError } from '../errors/sync-error.ts';
 /** The size of a buffer, for a body without a Content-Length. */
 const BLOCK_BYTES = 64 * 1024;
 
-export interface BodySize {
+export interface BodyOptions {
   /** The Content-Length, in bytes, if there is one. */
   announced: number | undefined;
   /** `limits.messageBytes`. */
   bytesMax: number;
+  /**
+   * Called before a piece is kept, with the bytes up to its end. If it returns a promise there is
+   * no room yet: nothing more is read before that resolves.
+   */
+  arrive(bytes: number): Promise<void> | undefined;
 }
 
 /**
  * Reads a whole body. After a failure the rest of it is read and dropped.
  * @throws SyncError TOO_LARGE, or MESSAGE_ERROR when the length differs from Content-Length or the
- *   body breaks off
+ *   body breaks off; what `arrive` rejects with
  */
-export function collectBody(stream: Readable, { announced, bytesMax }: BodySize): Promise<Buffer> {
+export function collectBody(
+  stream: Readable,
+  { announced, bytesMax, arrive }: BodyOptions,
+): Promise<Buffer> {
   const copied = new CopiedBytes(announced ?? BLOCK_BYTES);
   return new Promise((resolve, reject) => {
-    const refuse = (reason: SyncError) => {
+    let isWhole = false;
+    let waiting: Promise<void> | undefined;
+    const refuse = (reason: unknown) => {
       stream.off('data', take);
       stream.resume();
       reject(reason);
     };
     const take = (piece: Buffer) => {
-      if (copied.length + piece.length > bytesMax) refuse(tooLarge(bytesMax));
-      else if (copied.length + piece.length > (announced ?? bytesMax)) refuse(otherLength());
-      else copied.add(piece);
+      const length = copied.length + piece.length;
+      if (length > bytesMax) return refuse(tooLarge(bytesMax));
+      if (length > (announced ?? bytesMax)) return refuse(otherLength());
+      const room = arrive(length);
+      if (room === undefined) return copied.add(piece);
+      stream.pause();
+      waiting = room.then(() => {
+        waiting = undefined;
+        copied.add(piece);
+        stream.resume();
+      });
+      waiting.catch(refuse);
+    };
+    const end = () => {
+      if (copied.length < (announced ?? 0)) reject(otherLength());
+      else resolve(copied.take());
     };
     if (announced !== undefined && announced > bytesMax) {
       refuse(tooLarge(bytesMax));
@@ -41,11 +64,14 @@ export function collectBody(stream: Readable, { announced, bytesMax }: BodySize)
     }
     stream.on('data', take);
     stream.once('end', () => {
-      if (copied.length < (announced ?? 0)) reject(otherLength());
-      else resolve(copied.take());
+      isWhole = true;
+      // The last piece may still wait for room.
+      if (waiting === undefined) end();
+      else waiting.then(end, reject);
     });
-    const brokenOff = (cause?: Error) =>
-      reject(new SyncError('MESSAGE_ERROR', 'the body broke off', { cause }));
+    const brokenOff = (cause?: Error) => {
+      if (!isWhole) reject(new SyncError('MESSAGE_ERROR', 'the body broke off', { cause }));
+    };
     stream.once('error', brokenOff);
     stream.once('close', () => brokenOff());
   });

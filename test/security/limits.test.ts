@@ -83,7 +83,7 @@ async function postTwoAtOnce({ t, server }: { t: TestContext; server: TestServer
   const headers = `Host: localhost\r\nX-Site-Id: ${site}\r\nContent-Length: 100000`;
   for (let i = 0; i < 2; i++) {
     const socket = await connectRaw(t, server);
-    socket.write(`POST /sync/changes HTTP/1.1\r\n${headers}\r\n\r\n[`);
+    socket.write(`POST /sync/changes HTTP/1.1\r\n${headers}\r\n\r\n${' '.repeat(90_000)}`);
   }
 }
 

@@ -60,7 +60,8 @@ test(
     });
     await until(t, () => seen.count === 1);
     const { arrived } = server.service.memory;
-    assert.ok(arrived.held <= 100 * KIB, `${arrived.held} bytes are held`);
+    // One body may be read to its end beyond the bound.
+    assert.ok(arrived.held <= 200 * KIB, `${arrived.held} bytes are held`);
     gate.resolve();
     const statuses = (await Promise.all(posted)).map(({ status }) => status);
     assert.deepEqual(statuses, [200, 200, 200, 200]);
@@ -265,9 +266,10 @@ test('what is held is given back, however it ended', FAIL, async (t) => {
   // Goes away in the middle of a body, of a message, and before an answer.
   const body = await connectRaw(t, server);
   body.write(`POST /sync/changes HTTP/1.1\r\n${headers}Content-Length: 1000000\r\n\r\n[`);
+  body.write(' '.repeat(300 * KIB));
   const client = await TestClient.join(server.wsUrl, device, t);
   client.socket.send('x'.repeat(300 * KIB), { fin: false });
-  await until(t, () => held() > 1_000_000 + 100 * KIB);
+  await until(t, () => held() > 400 * KIB);
   body.destroy();
   client.socket.terminate();
   await until(t, () => held() === 0);

@@ -1,0 +1,146 @@
+/** A body takes memory as it arrives: who announces much and sends little holds up nobody. */
+
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import type { ServerResponse } from 'node:http';
+import { type TestContext, test } from 'node:test';
+import type { AuthContext } from '../../src/hooks/types.ts';
+import { defineHooks } from '../../src/index.ts';
+import { Device } from '../../src/testing/device.ts';
+import { TestClient } from '../../src/testing/test-client.ts';
+import { connectRaw } from '../support/raw-connection.ts';
+import { startServer, type TestServer } from '../support/server.ts';
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+const FAIL = { timeout: 30_000 };
+const ANNOUNCED = 32 * MIB;
+
+const hooks = {
+  onAuthenticate: ({ siteId = new Uint8Array(16), token }: AuthContext) => ({
+    siteId,
+    userId: token,
+  }),
+};
+
+async function until(t: TestContext, isSo: () => boolean): Promise<void> {
+  while (!isSo()) {
+    t.signal.throwIfAborted();
+    await new Promise(setImmediate);
+  }
+}
+
+/** A request whose body is never whole. */
+async function begin(t: TestContext, server: TestServer, token: string, sent: number) {
+  const socket = await connectRaw(t, server);
+  const lines = [
+    'POST /sync/theirs/changes HTTP/1.1',
+    'Host: localhost',
+    `X-Site-Id: ${new Device(50).siteId}`,
+    `Authorization: Bearer ${token}`,
+    `Content-Length: ${ANNOUNCED}`,
+  ];
+  socket.write(`${lines.join('\r\n')}\r\n\r\n`);
+  socket.write(' '.repeat(sent));
+  return socket;
+}
+
+async function writeBeside(t: TestContext, server: TestServer): Promise<void> {
+  const device = new Device(1);
+  const headers = { 'x-site-id': device.siteId, authorization: 'Bearer honest' };
+  const body = JSON.stringify([device.write({ pk: [1], set: { text: 'x'.repeat(10 * KIB) } })]);
+  const { status } = await fetch(`${server.httpUrl}/changes`, { method: 'POST', headers, body });
+  assert.equal(status, 200);
+  const client = await TestClient.join(server.wsUrl, { siteId: device.siteId, token: 'honest' }, t);
+  const applied = await client.apply(
+    device.write({ pk: [2], set: { text: 'x'.repeat(10 * KIB) } }),
+  );
+  assert.equal(applied.applied, 1);
+}
+
+test('bodies that announce all there is, and send a byte, hold nothing', FAIL, async (t) => {
+  const server = await startServer(t, {
+    config: { storage: 'memory:' },
+    hooks,
+  });
+  for (const token of ['eve', 'mallory']) {
+    for (let i = 0; i < 2; i++) await begin(t, server, token, 1);
+  }
+  const { counts } = server.service.metrics.requests.http;
+  await until(t, () => counts.get('apply_changes') === 4);
+  await writeBeside(t, server);
+  await until(t, () => server.service.memory.arrived.held === 0);
+});
+
+test(
+  'bodies that came in part and stand still leave others what is kept for them',
+  FAIL,
+  async (t) => {
+    const limits = { bytesInFlight: 4 * MIB, bytesInFlightPerClient: 2 * MIB };
+    const server = await startServer(t, {
+      config: { storage: 'memory:', limits },
+      hooks,
+    });
+    const { arrived } = server.service.memory;
+    for (const token of ['eve', 'mallory']) await begin(t, server, token, 511 * KIB);
+    // All there is, but a step for each.
+    await until(t, () => arrived.held >= 2 * 500 * KIB);
+    await writeBeside(t, server);
+  },
+);
+
+test(
+  'a request without a body takes no memory for one, whatever it is answered',
+  FAIL,
+  async (t) => {
+    const answers: ServerResponse[] = [];
+    const live = defineHooks({
+      name: 'live',
+      async setup(_options, { routes }) {
+        routes(
+          (app) => {
+            app.get('/events', (_request, reply) => {
+              reply.hijack();
+              reply.raw.writeHead(200, { 'content-type': 'text/event-stream' });
+              reply.raw.write('data: 1\n\n');
+              answers.push(reply.raw);
+            });
+            app.post('/echo', async ({ body }) => body);
+          },
+          { open: true },
+        );
+        return {};
+      },
+    });
+    const server = await startServer(t, { config: { storage: 'memory:', hooks: [live] } });
+    const { arrived } = server.service.memory;
+    for (let i = 0; i < 5; i++) {
+      const socket = await connectRaw(t, server);
+      const begun = once(socket, 'data');
+      socket.write('GET /sync/hooks/live/events HTTP/1.1\r\nHost: localhost\r\n\r\n');
+      await begun;
+    }
+    assert.deepEqual([answers.length, arrived.held], [5, 0]);
+
+    // A body is counted as it comes, until the answer.
+    const socket = await connectRaw(t, server);
+    const text = JSON.stringify({ text: 'x'.repeat(300 * KIB) });
+    const lines = [
+      'POST /sync/hooks/live/echo HTTP/1.1',
+      'Host: localhost',
+      'Content-Type: application/json',
+      `Content-Length: ${text.length}`,
+    ];
+    socket.write(`${lines.join('\r\n')}\r\n\r\n${text.slice(0, 200 * KIB)}`);
+    await until(t, () => arrived.held > 190 * KIB);
+    assert.ok(arrived.held <= 200 * KIB);
+    let heard = '';
+    socket.on('data', (piece) => {
+      heard += piece;
+    });
+    socket.write(text.slice(200 * KIB));
+    await until(t, () => heard.endsWith(text));
+    await until(t, () => arrived.held === 0);
+    for (const answer of answers) answer.end();
+  },
+);
