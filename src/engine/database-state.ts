@@ -9,12 +9,18 @@
 
 import { compareHlc } from '../clock/hlc.ts';
 import type { SiteIdText } from '../clock/site-id.ts';
+import { SyncError } from '../errors/sync-error.ts';
 import type { Logger } from '../logging/logger.ts';
 import type { KVStore } from '../storage/kv-store.ts';
 import { type Appended, LogAnnouncer } from './log-announcer.ts';
 import type { CommittedState, Written } from './merge/write-transaction.ts';
 import { readHead } from './records/head.ts';
+import type { Moment } from './snapshot/snapshot.ts';
 import { Catalog } from './tables/catalog.ts';
+
+/** How often a view is opened anew because the catalog has changed meanwhile. */
+const VIEWS_MAX = 10;
+const RETRY_AFTER_MS = 1000;
 
 export class DatabaseState {
   readonly #store: KVStore;
@@ -71,6 +77,32 @@ export class DatabaseState {
       return refresh;
     });
     return this.#nextRefresh;
+  }
+
+  /**
+   * Opens a view with the catalog of its moment. All views share it, so none costs the memory for
+   * its DDL.
+   * @throws ReplacedError
+   * @throws SyncError OVERLOADED
+   */
+  async view(): Promise<Moment> {
+    for (let opened = 0; opened < VIEWS_MAX; opened++) {
+      const before = this.#current;
+      const view = await this.#store.view();
+      try {
+        const head = await readHead(view, this.#site);
+        for (const { head: known, catalog } of [this.#current, before]) {
+          if (known.catalogVersion === head.catalogVersion) return { view, head, catalog };
+        }
+        await view.close();
+        if (head.catalogVersion > this.#current.head.catalogVersion) await this.refresh();
+      } catch (error) {
+        await view.close();
+        throw error;
+      }
+    }
+    const message = 'the tables of this database change all the time; try again';
+    throw new SyncError('OVERLOADED', message, { retryAfterMs: RETRY_AFTER_MS });
   }
 
   async #refresh(): Promise<void> {

@@ -86,9 +86,9 @@ export class TableReads {
     checkpoint?: WireCheckpoint,
     { site, memory }: SnapshotUse = {},
   ): Promise<Snapshot> {
-    const { store, identity, held, newSnapshotId, now } = this.#context;
+    const { state, identity, held, newSnapshotId, now } = this.#context;
     const floor = async () => (site === undefined ? undefined : (await held.floorOf(site))?.hlc);
     const context = { floor, identity, newSnapshotId, now };
-    return openSnapshot(await store.view(), context, checkpoint, memory);
+    return openSnapshot(await state.view(), context, checkpoint, memory);
   }
 }

@@ -7,21 +7,13 @@
 import { bytesToText } from '../engine/records/row.ts';
 import type { Snapshot } from '../engine/snapshot/snapshot.ts';
 import type { TableAliases } from '../engine/tables/table-aliases.ts';
-import { SyncError } from '../errors/sync-error.ts';
 import type { WireChange, WireChangeSet, WireMigration } from '../protocol/schemas.ts';
 import type { SnapshotChunk, SnapshotChunks } from '../protocol/server-messages.ts';
+import { changed, DdlFilter, type SnapshotRight } from './filtered-ddl.ts';
 import type { ReadFilter } from './read-filter.ts';
 import type { Stamp } from './rights.ts';
 
 type TableChunk = Exclude<SnapshotChunk, { type: 'header' | 'schema-migration' }>;
-
-/** The client's right to the snapshot. */
-export interface SnapshotRight {
-  /** See `ReadRight.stamp`. */
-  now(): Stamp;
-  /** See `ReadRight.holds`. */
-  holds(stamp: Stamp): Promise<boolean>;
-}
 
 /** The filtered part, and the stamp of the right that it was filtered under. */
 interface Seen {
@@ -35,9 +27,9 @@ export function filterSnapshot(
   filter: ReadFilter | undefined,
   right: SnapshotRight,
 ): Snapshot {
-  const { chunks, aliases } = snapshot;
+  const { chunks } = snapshot;
   if (filter === undefined) return { ...snapshot, chunks: whileWhole(chunks, right) };
-  return { ...snapshot, chunks: encode(new SnapshotFilter(filter, aliases, right).run(chunks)) };
+  return { ...snapshot, chunks: encode(new SnapshotFilter(snapshot, filter, right).run(chunks)) };
 }
 
 /** Passes chunks on as stored. Fails if the modules filter by now. */
@@ -52,11 +44,6 @@ async function* whileWhole(
   }
 }
 
-function changed(): SyncError {
-  const message = 'what this client may see has changed while it was sent: ask for the rest again';
-  return new SyncError('SNAPSHOT_ERROR', message);
-}
-
 async function* encode(texts: AsyncIterable<string>): AsyncGenerator<Uint8Array, void, undefined> {
   for await (const text of texts) yield Buffer.from(text);
 }
@@ -66,17 +53,19 @@ class SnapshotFilter {
   readonly #aliases: TableAliases;
   readonly #right: SnapshotRight;
   #header: SnapshotChunks['header'] | undefined;
-  /** Migrations before the first table, kept until then because the header has their count. */
-  #migrations: WireMigration[] | undefined = [];
+  readonly #ddl: DdlFilter;
   /** A `table-start` that is sent once its table turns out to have a visible entry. */
   #start: object | undefined;
   #entriesWritten = 0;
   readonly #totals = { totalTables: 0, totalEntries: 0, totalMigrations: 0 };
 
-  constructor(filter: ReadFilter, aliases: TableAliases, right: SnapshotRight) {
+  constructor({ aliases, migrations }: Snapshot, filter: ReadFilter, right: SnapshotRight) {
     this.#readFilter = filter;
     this.#aliases = aliases;
     this.#right = right;
+    const see = async (schemaMigrations: WireMigration[]) =>
+      (await this.#filtered({ schemaMigrations }))?.schemaMigrations ?? [];
+    this.#ddl = new DdlFilter({ migrations, right, see });
   }
 
   async *run(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<string, void, undefined> {
@@ -84,10 +73,13 @@ class SnapshotFilter {
       const chunk: SnapshotChunk = JSON.parse(bytesToText(bytes));
       if (chunk.type === 'header') {
         this.#header = chunk;
+        const migrationCount = await this.#ddl.count();
+        this.#totals.totalMigrations = migrationCount;
+        yield JSON.stringify({ ...chunk, migrationCount });
       } else if (chunk.type === 'schema-migration') {
-        this.#migrations?.push(chunk.migration);
+        yield* this.#ddl.add(chunk.migration, bytes.length);
       } else {
-        yield* this.#begin();
+        yield* this.#ddl.end();
         yield* this.#filter(chunk);
       }
     }
@@ -114,32 +106,6 @@ class SnapshotFilter {
     const whole = { ...envelope, changes: [], schemaMigrations: [], ...part };
     const [left] = await this.#readFilter([whole], this.#aliases);
     return left;
-  }
-
-  /** Sends the header and the migrations, before the first other chunk. */
-  async *#begin(): AsyncGenerator<string, void, undefined> {
-    if (this.#migrations === undefined) return;
-    const part = { schemaMigrations: this.#migrations };
-    this.#migrations = undefined;
-    // Don't invoke the hook for no migrations.
-    let seen =
-      part.schemaMigrations.length === 0
-        ? { stamp: this.#right.now(), left: undefined }
-        : await this.#see(part);
-    let texts = toMigrationTexts(seen);
-    this.#totals.totalMigrations = texts.length;
-    yield JSON.stringify({ ...this.#header, migrationCount: texts.length });
-    for (let i = 0; i < texts.length; i++) {
-      const now = await this.#seeAgain(seen, part);
-      if (now !== seen) {
-        const before = texts;
-        [seen, texts] = [now, toMigrationTexts(now)];
-        // The header with the old count, and earlier migrations, have been sent.
-        const isSame = texts.length === before.length && before.every((it, j) => it === texts[j]);
-        if (!isSame) throw changed();
-      }
-      yield texts[i] as string;
-    }
   }
 
   async *#filter(chunk: TableChunk): AsyncGenerator<string, void, undefined> {
@@ -213,11 +179,6 @@ class SnapshotFilter {
     const seen = left.changes.map((change) => entryByChange.get(change));
     yield JSON.stringify({ type, schema, table, entries: seen });
   }
-}
-
-function toMigrationTexts({ left }: Seen): string[] {
-  const migrations = left?.schemaMigrations ?? [];
-  return migrations.map((migration) => JSON.stringify({ type: 'schema-migration', migration }));
 }
 
 function toCellEntry(change: WireChange): SnapshotChunks['column-versions']['entries'] {

@@ -124,7 +124,7 @@ export class SnapshotStreams {
     leave: () => void,
     queuedBytes: () => number,
   ): Snapshot {
-    const { cursor, headerHlc, chunks, aliases } = snapshot;
+    const { cursor, headerHlc, chunks, migrations, aliases } = snapshot;
     const { counts } = this;
     let given = 0;
     let reason: SyncError | undefined;
@@ -153,6 +153,7 @@ export class SnapshotStreams {
       cursor,
       headerHlc,
       aliases,
+      migrations,
       close,
       chunks: (async function* () {
         demandPlace();

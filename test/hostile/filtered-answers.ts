@@ -88,6 +88,21 @@ export const FILTERED_ANSWERS: readonly Scenario[] = [
       return { ended: () => haveWaited(context.server, deaf) };
     },
   },
+  ...['filtered', 'as they are stored'].map(
+    (how): Scenario => ({
+      name: `thirty snapshots of one user with 14 MB of DDL, ${how}, and none is read`,
+      args: how === 'filtered' ? HOOKS : [],
+      capBytes: ANSWER_BYTES,
+      load: smallLoad,
+      heldUpMsMax: 1000,
+      stored: longDdl,
+      async attack(context) {
+        const deaf = await joinDeaf(context);
+        for (const client of deaf) client.send({ type: 'get_snapshot' });
+        return { ended: () => haveWaited(context.server, deaf) };
+      },
+    }),
+  ),
 ];
 
 /** About 12 MB, in transactions of a hundred changes. */
@@ -106,6 +121,14 @@ function* longRow(): Generator<WireChangeSet[]> {
   const device = new Device(100);
   for (const column of ['a', 'b', 'c', 'd']) {
     yield [device.write({ table: 'long', pk: [1], set: { [column]: 'x'.repeat(LONG_BYTES) } })];
+  }
+}
+
+function* longDdl(): Generator<WireChangeSet[]> {
+  const device = new Device(100);
+  for (const table of ['a', 'b', 'c', 'd']) {
+    const ddl = `create table ${table} (x) -- ${'x'.repeat(3.5 * MIB)}`;
+    yield [device.migrate('create_table', table, { ddl })];
   }
 }
 

@@ -26,6 +26,7 @@ function createStreams(sharePerUser = 100) {
         cursor: { position: '', forgets: 0, isFresh: false },
         headerHlc: '',
         aliases: aliasesOf(await Catalog.load(await createMemoryStorage().open('db'))),
+        migrations: async function* () {},
         chunks: (async function* () {
           for (let i = 0; i < 100; i++) yield new Uint8Array(CHUNK_BYTES);
         })(),

@@ -103,9 +103,14 @@ export function supersededSlot(migration: WireMigration): string {
 }
 
 /** A migration with the protocol's fields only, in one order. */
-export function migrationToJson(migration: WireMigration): string {
+export function toWireMigration(migration: WireMigration): WireMigration {
   const { type, schema, table, fromTable, ddl, hlc, schemaVersion } = migration;
-  return JSON.stringify({ type, schema, table, fromTable, ddl, hlc, schemaVersion });
+  const from = fromTable === undefined ? {} : { fromTable };
+  return { type, schema, table, ...from, ddl, hlc, schemaVersion };
+}
+
+export function migrationToJson(migration: WireMigration): string {
+  return JSON.stringify(toWireMigration(migration));
 }
 
 export function newestOf({ hlc, newest = hlc }: SlotRecord): HlcText {

@@ -1,24 +1,30 @@
 /**
  * A snapshot: the whole merged state, as a stream of chunks in the order that the protocol demands.
- * It is read from a consistent view, one array of entries at a time, so its memory does not grow
- * with the database.
+ * It is read from a consistent view, one array of entries at a time, and its catalog is shared, so
+ * its memory does not grow with the database.
  */
 
 import { compareHlc, type HlcText, hlcWallTimeMs } from '../../clock/hlc.ts';
 import { hlcSite, type SiteIdText } from '../../clock/site-id.ts';
-import type { WireCheckpoint } from '../../protocol/schemas.ts';
+import type { WireCheckpoint, WireMigration } from '../../protocol/schemas.ts';
 import type { KVView } from '../../storage/kv-store.ts';
 import type { LogCursor } from '../log/cursor.ts';
 import { ByteBuilder } from '../records/byte-builder.ts';
 import { readCounts } from '../records/cell-counts.ts';
-import { type Head, type Identity, readHead, readHorizon } from '../records/head.ts';
+import { type Head, type Identity, readHorizon } from '../records/head.ts';
 import { tableRange } from '../records/keys.ts';
 import { markAhead, unmark } from '../records/position-marks.ts';
 import { bytesToText, CellScanner } from '../records/row.ts';
-import { RowReader, type RowsMemory, UNBOUNDED } from '../records/row-reader.ts';
+import { LONG_ROW_BYTES, RowReader, type RowsMemory, UNBOUNDED } from '../records/row-reader.ts';
 import { decodeListedTombstone } from '../records/row-set.ts';
-import { type LiveTable, migrationToJson } from '../records/table-record.ts';
-import { Catalog } from '../tables/catalog.ts';
+import {
+  type LiveTable,
+  migrationToJson,
+  type Slot,
+  toWireMigration,
+} from '../records/table-record.ts';
+import type { Catalog } from '../tables/catalog.ts';
+import { ddlIn } from '../tables/catalog-size.ts';
 import { aliasesOf, type TableAliases } from '../tables/table-aliases.ts';
 
 const CHUNK_ENTRIES_MAX = 1000;
@@ -39,10 +45,19 @@ export interface Snapshot {
    * requested.
    */
   chunks: AsyncIterable<Uint8Array>;
+  /** Its DDL by itself, as often as it is asked for. Each is to be dropped before the next. */
+  migrations(): AsyncIterable<WireMigration>;
   /** Former names of its tables. */
   aliases: TableAliases;
   /** Releases its view. To be called in any case; more calls do nothing. */
   close(): Promise<void>;
+}
+
+/** A view of the store, with the catalog of its moment. */
+export interface Moment {
+  readonly view: KVView;
+  readonly head: Readonly<Head>;
+  readonly catalog: Catalog;
 }
 
 export interface SnapshotContext {
@@ -66,11 +81,17 @@ interface Start {
   completed: ReadonlySet<string>;
 }
 
-/** What is read from the view before the first chunk. */
+/** What is there before the first chunk is read. */
 interface Content {
   catalog: Catalog;
   /** Cells by the numbers of the tables: estimates. */
   counts: ReadonlyMap<number, number>;
+}
+
+/** What is asked for when its turn comes. */
+interface LaterParts {
+  migrations(): AsyncIterable<WireMigration>;
+  floorOf(): Promise<HlcText | undefined>;
 }
 
 /**
@@ -79,19 +100,21 @@ interface Content {
  * @param memory default: unbounded
  */
 export async function openSnapshot(
-  view: KVView,
+  { view, head, catalog }: Moment,
   context: SnapshotContext,
   checkpoint: WireCheckpoint | undefined,
   memory: RowsMemory = UNBOUNDED,
 ): Promise<Snapshot> {
   try {
-    const start = await chooseStart(view, context, checkpoint);
-    const content = { catalog: await Catalog.load(view), counts: await readCounts(view) };
+    const start = await chooseStart(view, head, context, checkpoint);
+    const content = { catalog, counts: await readCounts(view) };
     const { cursor, hlc: headerHlc } = start;
     const rows = new RowReader(view, memory);
-    const chunks = streamChunks(rows, content, start, () => context.floor());
-    const aliases = aliasesOf(content.catalog);
-    return { cursor, headerHlc, chunks, aliases, close: () => view.close() };
+    const migrations = () => admitted(catalog.migrationsByHlc(), memory);
+    const floorOf = () => context.floor();
+    const chunks = streamChunks(rows, content, start, { migrations, floorOf });
+    const aliases = aliasesOf(catalog);
+    return { cursor, headerHlc, chunks, migrations, aliases, close: () => view.close() };
   } catch (error) {
     await view.close();
     throw error;
@@ -100,11 +123,11 @@ export async function openSnapshot(
 
 async function chooseStart(
   view: KVView,
+  head: Head,
   context: SnapshotContext,
   checkpoint: WireCheckpoint | undefined,
 ): Promise<Start> {
   const { siteIdText } = context.identity;
-  const head = await readHead(view, siteIdText);
   const at = (position: HlcText) => ({ position, forgets: head.forgets, isFresh: false });
   if (checkpoint !== undefined && hlcSite(checkpoint.hlc) === siteIdText) {
     const { position } = unmark(checkpoint.hlc);
@@ -149,17 +172,16 @@ async function* streamChunks(
   rows: RowReader,
   { catalog, counts }: Content,
   { snapshotId, siteId, hlc, completed }: Start,
-  floorOf: () => Promise<HlcText | undefined>,
+  { migrations, floorOf }: LaterParts,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const live = catalog.liveTables();
-  const migrations = catalog.migrationsByHlc();
-  const migrationCount = migrations.length;
+  const migrationCount = catalog.migrationsByHlc().length;
   // From the counts, since tables are read only later.
   const tableCount = live.filter(({ id }) => (counts.get(id) ?? 0) > 0).length;
   const header = { type: 'header', siteId, hlc, snapshotFormat: 1, tableCount, migrationCount };
   yield Buffer.from(JSON.stringify({ ...header, snapshotId }));
-  for (const migration of migrations) {
-    yield Buffer.from(`{"type":"schema-migration","migration":${migrationToJson(migration)}}`);
+  for await (const migration of migrations()) {
+    yield Buffer.from(`{"type":"schema-migration","migration":${JSON.stringify(migration)}}`);
   }
   let totalEntries = 0;
   const builder = new ByteBuilder(CHUNK_BYTES);
@@ -170,6 +192,33 @@ async function* streamChunks(
   for (const table of live) yield* streamTombstones(rows, table, builder);
   const totals = { totalTables: tableCount, totalEntries, totalMigrations: migrationCount };
   yield Buffer.from(JSON.stringify({ type: 'footer', snapshotId, ...totals }));
+}
+
+/** Long DDL waits until there is memory for what is made of it, as a long row does. */
+async function* admitted(
+  migrations: Iterable<Slot>,
+  { admit }: RowsMemory,
+): AsyncGenerator<WireMigration, void, undefined> {
+  for (const slot of migrations) {
+    const bytes = jsonBytesOf(slot);
+    const isLong = bytes > LONG_ROW_BYTES;
+    if (isLong) await admit(bytes);
+    yield toWireMigration(slot);
+    if (isLong) await admit(0);
+  }
+}
+
+/** Written once to find out: a catalog keeps its slots, and all snapshots share it. */
+const jsonBytesBySlot = new WeakMap<Slot, number>();
+/** A character takes up to so many bytes of JSON. */
+const ESCAPED_BYTES = 6;
+
+function jsonBytesOf(slot: Slot): number {
+  const most = ESCAPED_BYTES * ddlIn(slot);
+  if (most <= LONG_ROW_BYTES) return most;
+  const bytes = jsonBytesBySlot.get(slot) ?? Buffer.byteLength(migrationToJson(slot));
+  jsonBytesBySlot.set(slot, bytes);
+  return bytes;
 }
 
 function tableFields({ schema, table }: LiveTable): string {

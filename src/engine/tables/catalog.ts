@@ -80,6 +80,7 @@ export class Catalog implements CatalogView {
   readonly size: Readonly<CatalogSize>;
   #indexes: Indexes | undefined;
   #unsettled: readonly TableRecord[] | undefined;
+  #migrationsByHlc: readonly Slot[] | undefined;
 
   private constructor(
     tables: ReadonlyMap<number, TableRecord>,
@@ -176,9 +177,11 @@ export class Catalog implements CatalogView {
   }
 
   /** The DDL that is sent, by HLC. */
-  migrationsByHlc(): Slot[] {
-    const sent = [...this.#slots.values()].filter(({ aside }) => !aside);
-    return sent.sort((a, b) => compareHlc(a.hlc, b.hlc));
+  migrationsByHlc(): readonly Slot[] {
+    this.#migrationsByHlc ??= [...this.#slots.values()]
+      .filter(({ aside }) => !aside)
+      .sort((a, b) => compareHlc(a.hlc, b.hlc));
+    return this.#migrationsByHlc;
   }
 
   /** Made when DDL needs them: reading and writing rows does not. */

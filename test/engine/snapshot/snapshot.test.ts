@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { hlcWallTimeMs } from '../../../src/clock/hlc.ts';
+import type { Snapshot } from '../../../src/engine/snapshot/snapshot.ts';
 import type { WireCheckpoint } from '../../../src/protocol/schemas.ts';
 import { Device } from '../../../src/testing/device.ts';
-import { openEngine, readAll, takeSnapshot } from '../../support/engine.ts';
+import { openEngine, readAll, readChunks, takeSnapshot } from '../../support/engine.ts';
 
 function checkpointOf(
   chunks: Record<string, unknown>[],
@@ -173,4 +174,51 @@ test('a table is sent whatever its count of cells says', async () => {
     }
   });
   assert.deepEqual(tables(await takeSnapshot(manager)), whole);
+});
+
+test('snapshots share the catalog, and hold none of its DDL', async () => {
+  const { manager, device } = await filled();
+  const [first, second] = [await manager.tables.snapshot(), await manager.tables.snapshot()];
+  // One is made for each catalog.
+  assert.equal(first.aliases, second.aliases);
+  await manager.apply([device.migrate('create_table', 'z')]);
+  const third = await manager.tables.snapshot();
+  assert.notEqual(first.aliases, third.aliases);
+  const ddl = async (snapshot: Snapshot) =>
+    (await readChunks(snapshot)).filter(({ type }) => type === 'schema-migration').length;
+  assert.deepEqual([await ddl(first), await ddl(second), await ddl(third)], [1, 1, 2]);
+});
+
+test('long DDL is written once there is memory for it, one text at a time', async () => {
+  const { manager } = await openEngine();
+  const device = new Device(1);
+  const long = 'é"'.repeat(200_000);
+  await manager.apply([
+    device.migrate('create_table', 'a'),
+    device.migrate('create_table', 'b', { ddl: `create table b (x) -- ${long}` }),
+    device.migrate('create_table', 'c', { ddl: `create table c (x) -- ${long}` }),
+  ]);
+  const seen: (string | number)[] = [];
+  const snapshot = await manager.tables.snapshot(undefined, {
+    memory: {
+      admit: async (bytes) => void seen.push(bytes > 0 ? Math.ceil(bytes / 800_000) : 0),
+      inTurn: (read) => read(),
+    },
+  });
+  for await (const { table } of snapshot.migrations()) seen.push(table);
+  for await (const chunk of snapshot.chunks) {
+    const { type, migration } = JSON.parse(Buffer.from(chunk).toString());
+    seen.push(migration?.table ?? type);
+  }
+  await snapshot.close();
+  const texts = ['a', 2, 'b', 0, 2, 'c', 0];
+  assert.deepEqual(seen, [...texts, 'header', ...texts, 'footer']);
+});
+
+test('a snapshot has the DDL that another process has written', async () => {
+  const { manager, store, world } = await filled();
+  const other = await openEngine({ store, world });
+  await other.manager.apply([new Device(2).migrate('create_table', 'theirs')]);
+  const chunks = await takeSnapshot(manager);
+  assert.equal(chunks.filter(({ type }) => type === 'schema-migration').length, 2);
 });
