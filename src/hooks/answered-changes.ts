@@ -4,18 +4,19 @@
  * objects.
  */
 
-import type { Hlc } from '../clock/hlc.ts';
-import { SITE_ID_BYTES } from '../clock/site-id.ts';
+import { encodeHlc, type Hlc } from '../clock/hlc.ts';
+import { SITE_ID_BYTES, siteIdToText } from '../clock/site-id.ts';
 import { MIGRATION_TYPES, type MigrationType, NAME_LENGTH_MAX } from '../protocol/constants.ts';
 import type { WireChangeSet } from '../protocol/schemas.ts';
 import {
   type Change,
-  type ChangeSet,
-  encodeChangeSet,
+  encodeChange,
+  encodeMigration,
   type SchemaMigration,
 } from '../protocol/types.ts';
 import { decodeValue, encodeValue, type SqlValue, valueFault } from '../protocol/values.ts';
 import { untouchedOrigin } from '../wire/lazy-change-set.ts';
+import { forEach, type Steps, Stretch } from '../wire/steps.ts';
 
 /** A hook's answer is invalid. The message says what is wrong, and where. */
 export class InvalidAnswer extends Error {
@@ -31,13 +32,15 @@ export function isObject(value: unknown): value is Record<string, unknown> {
 }
 
 /** Copies a list. A gap is read as `undefined`, which `read` refuses. */
-export function readList<Item>(
+export function* readList<Item>(
   list: readonly unknown[],
   path: string,
   read: (item: unknown, path: string) => Item,
-): Item[] {
+  stretch?: Stretch,
+): Steps<Item[]> {
   const items: Item[] = [];
-  for (let i = 0; i < list.length; i++) items.push(read(list[i], `${path}[${i}]`));
+  // The hook may add to its own list meanwhile.
+  yield* forEach([...list], (item, i) => items.push(read(item, `${path}[${i}]`)), stretch);
   return items;
 }
 
@@ -94,7 +97,7 @@ function demandCarried(value: unknown, path: string): void {
 
 export function readValues(values: unknown, path: string): SqlValue[] {
   demand(Array.isArray(values), `${path} is an array`);
-  return readList(values, path, readValue);
+  return Array.from(values, (value, i) => readValue(value, `${path}[${i}]`));
 }
 
 function readChange(answer: unknown, path: string): Change {
@@ -159,13 +162,24 @@ function readMigration(answer: unknown, path: string): SchemaMigration {
   };
 }
 
-/** Reads a change set. One that the hook has not read is the one that it was made of. */
-export function readChangeSet(answer: unknown, path: string): WireChangeSet {
-  demand(isObject(answer), `${path} is a change set`);
-  return untouchedOrigin(answer) ?? encodeChangeSet(copyChangeSet(answer, path));
+/** Reads change sets. One that the hook has not read is the one that it was made of. */
+export function* readSets(list: readonly unknown[], path: string): Steps<WireChangeSet[]> {
+  const sets: WireChangeSet[] = [];
+  const stretch = new Stretch();
+  for (const [i, answer] of [...list].entries()) {
+    const at = `${path}[${i}]`;
+    demand(isObject(answer), `${at} is a change set`);
+    sets.push(untouchedOrigin(answer) ?? (yield* copyChangeSet(answer, at, stretch)));
+    if (stretch.ends()) yield;
+  }
+  return sets;
 }
 
-function copyChangeSet(answer: Record<string, unknown>, path: string): ChangeSet {
+function* copyChangeSet(
+  answer: Record<string, unknown>,
+  path: string,
+  stretch: Stretch,
+): Steps<WireChangeSet> {
   const { siteId, transactionId, hlc, changes, schemaMigrations } = answer;
   const site = copySiteId(siteId);
   demand(site !== undefined, `${path}.siteId is a Uint8Array of ${SITE_ID_BYTES} bytes`);
@@ -173,11 +187,14 @@ function copyChangeSet(answer: Record<string, unknown>, path: string): ChangeSet
   const newest = readHlc(hlc, `${path}.hlc`);
   demand(Array.isArray(changes), `${path}.changes is an array`);
   demand(Array.isArray(schemaMigrations), `${path}.schemaMigrations is an array`);
+  const copyChange = (item: unknown, at: string) => encodeChange(readChange(item, at));
+  const copyMigration = (item: unknown, at: string) => encodeMigration(readMigration(item, at));
+  const ddlPath = `${path}.schemaMigrations`;
   return {
-    siteId: site,
+    siteId: siteIdToText(site),
     transactionId: name,
-    hlc: newest,
-    changes: readList(changes, `${path}.changes`, readChange),
-    schemaMigrations: readList(schemaMigrations, `${path}.schemaMigrations`, readMigration),
+    hlc: encodeHlc(newest),
+    changes: yield* readList(changes, `${path}.changes`, copyChange, stretch),
+    schemaMigrations: yield* readList(schemaMigrations, ddlPath, copyMigration, stretch),
   };
 }

@@ -7,13 +7,14 @@ import { SITE_ID_BYTES } from '../clock/site-id.ts';
 import { SyncError } from '../errors/sync-error.ts';
 import type { WireChangeSet } from '../protocol/schemas.ts';
 import type { RejectedChange } from '../protocol/types.ts';
+import type { Steps } from '../wire/steps.ts';
 import {
   copySiteId,
   demand,
   InvalidAnswer,
   isObject,
-  readChangeSet,
   readList,
+  readSets,
   readValues,
 } from './answered-changes.ts';
 import type { ClientIdentity } from './types.ts';
@@ -92,7 +93,7 @@ export interface Verdict {
 }
 
 /** Copies a verdict, so that the hook can't change it later. */
-export function readValidation(answer: unknown): Verdict {
+export function* readValidation(answer: unknown): Steps<Verdict> {
   demand(isObject(answer), 'the answer is { approved, rejected }');
   const { approved, rejected, atomic } = answer;
   demand(Array.isArray(approved), 'approved is an array of change sets');
@@ -102,14 +103,14 @@ export function readValidation(answer: unknown): Verdict {
     'atomic is true or false, or not there',
   );
   return {
-    approved: readList(approved, 'approved', readChangeSet),
-    rejected: readList(rejected, 'rejected', readRejection),
+    approved: yield* readSets(approved, 'approved'),
+    rejected: yield* readList(rejected, 'rejected', readRejection),
     atomic,
   };
 }
 
 /** Copies the change sets that a client may see. */
-export function readChangeSets(answer: unknown): WireChangeSet[] {
+export function* readChangeSets(answer: unknown): Steps<WireChangeSet[]> {
   demand(Array.isArray(answer), 'the answer is an array of change sets');
-  return readList(answer, '', readChangeSet);
+  return yield* readSets(answer, '');
 }

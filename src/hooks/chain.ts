@@ -8,6 +8,7 @@
 import type { WebSocket } from 'ws';
 import type { WireChangeSet } from '../protocol/schemas.ts';
 import { decodeLazily } from '../wire/lazy-change-set.ts';
+import { runByTurns, type Steps } from '../wire/steps.ts';
 import { readAddedIdentity } from './added-identity.ts';
 import { readIdentity, readPermission } from './answers.ts';
 import { type ApplyOutcome, type BeforeApplyOptions, copyResult } from './apply-calls.ts';
@@ -127,12 +128,13 @@ export class HookChain {
       if (approved.length === 0) return undefined;
       const run: Run<CallBeforeApply> = (module, call) =>
         module.hooks.onBeforeApplyChanges?.(client, shown.showFirst(module, approved), call);
-      const read = (answer: unknown): Left => {
-        const verdict = readVerdict(approved, answer, lineage);
+      const read = (answer: unknown) => runByTurns(readLeft(answer));
+      function* readLeft(answer: unknown): Steps<Left> {
+        const verdict = yield* readVerdict(approved, answer, lineage);
         if (verdict.approved !== approved) shown.forgetTouched();
         const said = rejected.length === 0 ? verdict.rejected : rejected.concat(verdict.rejected);
         return { approved: verdict.approved, rejected: said };
-      };
+      }
       return { run, read, newCall, signal };
     });
     return { ...judged, lineage };
@@ -170,7 +172,7 @@ export class HookChain {
       if (left.length === 0) return undefined;
       const run: Run = ({ hooks }, call) =>
         hooks.onBeforeSendChanges?.(client, left.map(decodeLazily), call);
-      const read = (answer: unknown) => readFilterAnswer(left, answer);
+      const read = (answer: unknown) => runByTurns(readFilterAnswer(left, answer));
       return { run, read, newCall, signal };
     });
   }

@@ -5,8 +5,9 @@
 import type { WireChangeSet } from '../protocol/schemas.ts';
 import type { RejectedChange } from '../protocol/types.ts';
 import { encodeValue, pkIdentity } from '../protocol/values.ts';
+import { forEach, type Steps } from '../wire/steps.ts';
 import { InvalidAnswer } from './answered-changes.ts';
-import type { GivenBack, WireItem } from './given-back.ts';
+import { type GivenBack, itemsOf, type WireItem } from './given-back.ts';
 
 /** Which parts of a change an entry names. */
 interface Shape {
@@ -26,30 +27,27 @@ const SHAPES: readonly Shape[] = [
  * none that it names, it must not name approved ones either.
  * @throws InvalidAnswer
  */
-export function refuseContradictions(
+export function* refuseContradictions(
   given: readonly WireChangeSet[],
   { isAnswered }: GivenBack,
   rejected: readonly RejectedChange[],
-): void {
+): Steps<void> {
   const named = rejected.filter(({ table }) => table !== undefined);
   if (named.length === 0) return;
   const shapes = SHAPES.filter((shape) => named.some((entry) => isOfShape(entry, shape)));
   const refused = new Set<string>();
   const approved = new Set<string>();
-  for (const { changes, schemaMigrations } of given) {
-    for (const item of [...changes, ...schemaMigrations]) {
-      const keys = isAnswered(item) ? approved : refused;
-      for (const shape of shapes) keys.add(keyOf(partsOf(item), shape));
-    }
-  }
-  for (const entry of named) {
-    const { table, column, pk } = entry;
+  yield* forEach(given.flatMap(itemsOf), (item) => {
+    const keys = isAnswered(item) ? approved : refused;
+    for (const shape of shapes) keys.add(keyOf(partsOf(item), shape));
+  });
+  yield* forEach(named, ({ table, column, pk }) => {
     const parts = { table, column, pk: pk && pkIdentity(pk.map(encodeValue)) };
     const key = keyOf(parts, { column: column !== undefined, pk: pk !== undefined });
-    if (refused.has(key) || !approved.has(key)) continue;
+    if (refused.has(key) || !approved.has(key)) return;
     const what = [table, column].filter((name) => name !== undefined).join('.');
     throw new InvalidAnswer(`what rejected says of ${what} is of changes that are approved`);
-  }
+  });
 }
 
 function isOfShape({ column, pk }: RejectedChange, shape: Shape): boolean {

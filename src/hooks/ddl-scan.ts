@@ -1,6 +1,7 @@
 /**
  * Splits a DDL text into words and names, by statement. It is no parser of a dialect: if SQL
  * engines disagree on what is a text, a name or a comment, it reports that (`isObscure`, `isOdd`).
+ * It also does so, and reads nothing, if the text is too long.
  */
 
 export interface Token {
@@ -96,9 +97,19 @@ function isName(text: string): boolean {
   return !/[^A-Za-z0-9_]/.test(text);
 }
 
+/**
+ * A longer text is not read, so that reading one never holds up other clients. A table with the most
+ * columns that SQLite allows by default (2,000) takes about 60,000.
+ */
+export const DDL_CHARS_MAX = 256 * 1024;
+/** The same for words, names and signs; such a table has about 12,000. */
+const WORDS_MAX = 50_000;
+
 /** The tokens of a text, by statement, in one pass over it. */
 export class Scan {
-  readonly statements: Token[][] = [[]];
+  statements: Token[][] = [[]];
+  /** Whether it is too long to be read, and so obscure. */
+  isTooLong = false;
   isObscure = false;
   /**
    * Some engines read one of its names as several, or as none: the tokens have it as a whole and in
@@ -107,10 +118,15 @@ export class Scan {
   isOdd = false;
   readonly #ddl: string;
   #depth = 0;
+  #words = 0;
 
   constructor(ddl: string) {
     this.#ddl = ddl;
-    for (let at = 0; at < ddl.length; ) at = this.#take(at);
+    this.isTooLong = ddl.length > DDL_CHARS_MAX;
+    for (let at = 0; at < ddl.length && !this.isTooLong; ) at = this.#take(at);
+    if (!this.isTooLong) return;
+    this.isObscure = true;
+    this.statements = [];
   }
 
   /** Reads the token at an index. @returns the index after it */
@@ -122,6 +138,7 @@ export class Scan {
     if (QUOTES[char] !== undefined) return this.#quoted(at + 1, QUOTES[char]);
     if (NAME_CHAR.test(char)) return this.#word(at);
     if (char === ';') {
+      if (++this.#words > WORDS_MAX) this.isTooLong = true;
       this.statements.push([]);
       this.#depth = 0;
     } else if (!SPACE.test(char)) this.#sign(char);
@@ -139,6 +156,7 @@ export class Scan {
   }
 
   #push(token: Token): void {
+    if (++this.#words > WORDS_MAX) this.isTooLong = true;
     this.statements.at(-1)?.push(token);
   }
 

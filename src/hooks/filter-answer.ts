@@ -6,6 +6,7 @@
 
 import type { WireChange, WireChangeSet, WireMigration } from '../protocol/schemas.ts';
 import { decodeValue, encodeValue, pkIdentity } from '../protocol/values.ts';
+import { forEach, type Steps, Stretch } from '../wire/steps.ts';
 import { InvalidAnswer } from './answered-changes.ts';
 import { readChangeSets } from './answers.ts';
 
@@ -14,22 +15,24 @@ import { readChangeSets } from './answers.ts';
  * @param changeSets that the hook was given; each has a position of its own
  * @throws InvalidAnswer
  */
-export function readFilterAnswer(
+export function* readFilterAnswer(
   changeSets: readonly WireChangeSet[],
   answer: unknown,
-): WireChangeSet[] {
-  const answers = readChangeSets(answer);
+): Steps<WireChangeSet[]> {
+  const answers = yield* readChangeSets(answer);
   const leftByPosition = new Map<string, WireChangeSet>();
   for (const [i, changeSet] of answers.entries()) {
     const { hlc } = changeSet;
     if (leftByPosition.has(hlc)) throw new InvalidAnswer(`[${i}] comes a second time`);
     leftByPosition.set(hlc, changeSet);
   }
-  const left = changeSets.flatMap((given) => {
+  const left: WireChangeSet[] = [];
+  const stretch = new Stretch();
+  for (const given of changeSets) {
     const changeSet = leftByPosition.get(given.hlc);
     leftByPosition.delete(given.hlc);
-    return changeSet === undefined ? [] : [filterSet(given, changeSet)];
-  });
+    if (changeSet !== undefined) left.push(yield* filterSet(given, changeSet, stretch));
+  }
   const [added] = leftByPosition.values();
   if (added !== undefined) {
     throw new InvalidAnswer(`[${answers.indexOf(added)}].hlc is of none that was to be sent`);
@@ -37,15 +40,23 @@ export function readFilterAnswer(
   return left.filter((set) => set.changes.length > 0 || set.schemaMigrations.length > 0);
 }
 
-function filterSet(given: WireChangeSet, left: WireChangeSet): WireChangeSet {
+function* filterSet(
+  given: WireChangeSet,
+  left: WireChangeSet,
+  stretch: Stretch,
+): Steps<WireChangeSet> {
   if (left === given) return given;
-  const leftByKey = new Map(left.changes.map((change) => [changeKey(change), change] as const));
-  const changes = given.changes.flatMap((change) => {
+  const leftByKey = new Map<string, WireChange>();
+  const addLeft = (change: WireChange) => leftByKey.set(changeKey(change), change);
+  yield* forEach(left.changes, addLeft, stretch);
+  const changes: WireChange[] = [];
+  const keep = (change: WireChange) => {
     const key = changeKey(change);
     const kept = leftByKey.get(key);
     leftByKey.delete(key);
-    return kept === undefined ? [] : [withValueOf(change, kept)];
-  });
+    if (kept !== undefined) changes.push(withValueOf(change, kept));
+  };
+  yield* forEach(given.changes, keep, stretch);
   const [added] = leftByKey.values();
   if (added !== undefined) {
     throw new InvalidAnswer(

@@ -10,6 +10,7 @@
 
 import type { WireChange, WireChangeSet, WireMigration } from '../protocol/schemas.ts';
 import { pkIdentity } from '../protocol/values.ts';
+import { forEach, type Steps, Stretch } from '../wire/steps.ts';
 import { InvalidAnswer } from './answered-changes.ts';
 import { foldName, foldSchema } from './same-name.ts';
 
@@ -35,20 +36,23 @@ export class GivenBack {
    * @param back the returned ones; an unchanged change set is the same object as in `given`
    * @throws InvalidAnswer
    */
-  constructor(given: readonly WireChangeSet[], back: readonly WireChangeSet[]) {
+  *match(given: readonly WireChangeSet[], back: readonly WireChangeSet[]): Steps<void> {
     const untouched = new Set(given);
-    for (const set of given) for (const item of itemsOf(set)) this.#addGiven(item);
+    yield* forEach(given.flatMap(itemsOf), (item) => this.#addGiven(item));
     const seen = new Set<WireChangeSet>();
-    const touched: WireItem[] = [];
+    const touched: WireItem[][] = [];
     for (const set of back) {
-      if (!untouched.has(set)) touched.push(...itemsOf(set));
+      if (!untouched.has(set)) touched.push(itemsOf(set));
       else if (seen.has(set)) throw new InvalidAnswer('a change set comes a second time');
       else for (const item of itemsOf(set)) this.#answer(this.#givenByItem.get(item), item);
       seen.add(set);
     }
-    const givenByHlc = groupBy(this.#given, ({ item }) => item.hlc);
-    for (const [hlc, items] of groupBy(touched, (item) => item.hlc)) {
-      this.#match(givenByHlc.get(hlc) ?? [], items);
+    const givenByHlc = yield* groupBy(this.#given, ({ item }) => item.hlc);
+    const touchedByHlc = yield* groupBy(touched.flat(), (item) => item.hlc);
+    const stretch = new Stretch();
+    for (const [hlc, items] of touchedByHlc) {
+      yield* this.#matchOne(givenByHlc.get(hlc) ?? [], items, stretch);
+      if (stretch.ends()) yield;
     }
   }
 
@@ -72,7 +76,7 @@ export class GivenBack {
   }
 
   /** Matches the items of one HLC. Nearly always there is one of each. */
-  #match(given: readonly Given[], items: readonly WireItem[]): void {
+  *#matchOne(given: readonly Given[], items: readonly WireItem[], stretch: Stretch): Steps<void> {
     const [one] = given;
     const [item] = items;
     if (one === undefined || item === undefined) throw answersNone(item);
@@ -80,41 +84,53 @@ export class GivenBack {
       this.#answer(one, item);
       return;
     }
-    const left = groupBy(
-      given.filter(({ isAnswered }) => !isAnswered),
-      (entry) => placeOf(entry.item),
-    );
-    const places = groupBy(given, (entry) => placeOf(entry.item));
+    const places = yield* groupBy(given, (entry) => placeOf(entry.item));
     const times = [...places.values()].reduce((most, { length }) => Math.max(most, length), 0);
+    // From the end, so that each takes the first one that is left.
+    for (const entries of places.values()) entries.reverse();
     const moved: WireItem[] = [];
-    for (const back of items) {
-      const place = placeOf(back);
-      const entry = left.get(place)?.shift();
+    const takePlace = (back: WireItem) => {
+      const entries = places.get(placeOf(back));
+      const entry = entries && unanswered(entries);
       if (entry !== undefined) this.#answer(entry, back);
-      else if (places.has(place)) throw comesTwice(back);
+      else if (entries !== undefined) throw comesTwice(back);
       else moved.push(back);
-    }
+    };
+    yield* forEach(items, takePlace, stretch);
     const movedTo = new Map<string, number>();
-    for (const back of moved) {
+    const left = given.toReversed();
+    const takeAny = (back: WireItem) => {
       const place = placeOf(back);
       const before = movedTo.get(place) ?? 0;
       if (before === times) throw comesTwice(back);
       movedTo.set(place, before + 1);
-      const entry = given.find(({ isAnswered }) => !isAnswered);
+      const entry = unanswered(left);
       if (entry === undefined) throw answersNone(back);
       this.#answer(entry, back);
-    }
+    };
+    yield* forEach(moved, takeAny, stretch);
   }
 }
 
-function groupBy<Item>(items: readonly Item[], keyOf: (item: Item) => string): Map<string, Item[]> {
+/** Takes the last one off a list that is not answered. */
+function unanswered(left: Given[]): Given | undefined {
+  let entry = left.pop();
+  while (entry?.isAnswered) entry = left.pop();
+  return entry;
+}
+
+function* groupBy<Item>(
+  items: readonly Item[],
+  keyOf: (item: Item) => string,
+): Steps<Map<string, Item[]>> {
   const groups = new Map<string, Item[]>();
-  for (const item of items) {
+  const add = (item: Item) => {
     const key = keyOf(item);
     const group = groups.get(key);
     if (group === undefined) groups.set(key, [item]);
     else group.push(item);
-  }
+  };
+  yield* forEach(items, add);
   return groups;
 }
 

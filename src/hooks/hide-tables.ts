@@ -1,7 +1,10 @@
 /** A safe read filter by table, which is the most common one. */
 
+import type { ChangeSet, SchemaMigration } from '../protocol/types.ts';
+import { undecoded } from '../wire/lazy-change-set.ts';
+import { runByTurns, type Steps, Stretch } from '../wire/steps.ts';
 import { judgeChanges, type Refusal } from './judge-changes.ts';
-import { TableMap } from './table-list.ts';
+import { TableMap, workOnDdl } from './table-list.ts';
 import type { ClientIdentity, CoordinatorHooks } from './types.ts';
 
 const REFUSAL: Refusal = {
@@ -23,22 +26,40 @@ export function hideTables(
   const hidden = TableMap.of(tables);
   return {
     onBeforeSendChanges(client, changeSets) {
-      if (!isHiddenFrom(client)) return changeSets;
-      return changeSets.map((changeSet) => ({
-        ...changeSet,
-        changes: changeSet.changes.filter((change) => hidden.get(change) === undefined),
-        schemaMigrations: changeSet.schemaMigrations.filter(
-          (migration) => hidden.findInMigration(migration) === undefined,
-        ),
-      }));
+      return isHiddenFrom(client) ? runByTurns(withoutTables(changeSets, hidden)) : changeSets;
     },
-    onBeforeApplyChanges(client, changeSets) {
-      const hasDdl = changeSets.some(({ schemaMigrations }) => schemaMigrations.length > 0);
-      if (!hasDdl || !isHiddenFrom(client)) return { approved: changeSets, rejected: [] };
+    async onBeforeApplyChanges(client, changeSets) {
+      const isAllowed = !isHiddenFrom(client) || !(await runByTurns(hidden.areInDdl(changeSets)));
+      if (isAllowed) return { approved: changeSets, rejected: [] };
       return judgeChanges(changeSets, () => true, {
         migration: (migration) =>
           hidden.findInMigration(migration) === undefined ? true : REFUSAL,
       });
     },
   };
+}
+
+/** Change sets of which nothing is hidden are the same objects. */
+function* withoutTables(
+  changeSets: readonly ChangeSet[],
+  hidden: TableMap<true>,
+): Steps<ChangeSet[]> {
+  const left: ChangeSet[] = [];
+  const stretch = new Stretch();
+  for (const changeSet of changeSets) {
+    if (!(yield* hidden.findInSteps([changeSet]))) {
+      left.push(changeSet);
+      if (stretch.ends(undecoded(changeSet).changes.length)) yield;
+      continue;
+    }
+    const schemaMigrations: SchemaMigration[] = [];
+    for (const migration of changeSet.schemaMigrations) {
+      if (hidden.findInMigration(migration) === undefined) schemaMigrations.push(migration);
+      if (stretch.ends(workOnDdl(migration.ddl))) yield;
+    }
+    const changes = changeSet.changes.filter((change) => hidden.get(change) === undefined);
+    left.push({ ...changeSet, changes, schemaMigrations });
+    if (stretch.ends(changeSet.changes.length)) yield;
+  }
+  return left;
 }

@@ -74,15 +74,34 @@ function compileStep(
     call: Call,
     answer: unknown,
     startedAtMs: number,
-  ): Value {
-    let value: Value;
+  ): Value | Promise<Value> {
+    const invalid = (fault: unknown) => refuse(reading, call, 'invalid', fault, startedAtMs);
+    let value: Value | Promise<Value>;
     try {
       value = reading.read(answer);
     } catch (fault) {
-      throw refuse(reading, call, 'invalid', fault, startedAtMs);
+      throw invalid(fault);
     }
+    if (value instanceof Promise) return readLong(value, invalid, startedAtMs);
     observe?.('ok', secondsSince(startedAtMs));
     return value;
+  }
+
+  async function readLong<Value>(
+    reading: Promise<Value>,
+    invalid: (fault: unknown) => SyncError,
+    startedAtMs: number,
+  ): Promise<Value> {
+    running.begin();
+    try {
+      const value = await reading;
+      observe?.('ok', secondsSince(startedAtMs));
+      return value;
+    } catch (fault) {
+      throw invalid(fault);
+    } finally {
+      running.end();
+    }
   }
 
   function refuse<Value>(

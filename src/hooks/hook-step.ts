@@ -11,8 +11,11 @@ export type InvokedModule = Pick<LoadedHooks, 'name' | 'hooks' | 'timeoutMs'> &
 
 /** How an answer is read. */
 export interface Reading<Value> {
-  /** Makes the value of an answer. Throws a SyncError to refuse, or an InvalidAnswer. */
-  read(answer: unknown): Value;
+  /**
+   * Makes the value of an answer; in turns with other work if it is long. Throws a SyncError to
+   * refuse, or an InvalidAnswer.
+   */
+  read(answer: unknown): Value | Promise<Value>;
   /** Called if the module refuses or fails. */
   onRefusal?(answer: HookAnswer, refusal: Refusal): void;
   /** Text that must not appear in a log. */

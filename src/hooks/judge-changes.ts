@@ -1,8 +1,10 @@
 /** Helps a hook to decide about a batch change by change. */
 
 import type { Change, ChangeSet, RejectedChange, SchemaMigration } from '../protocol/types.ts';
+import { otherWork, Stretch } from '../wire/steps.ts';
 import { addsOnly } from './ddl-actions.ts';
 import type { BatchReader } from './reader.ts';
+import { workOnDdl } from './table-list.ts';
 import type { MaybePromise, ValidationResult } from './types.ts';
 
 /** Why a change may not be stored. */
@@ -34,8 +36,8 @@ export interface JudgeOptions {
 }
 
 /**
- * Calls `judge` for every change of a batch, one after the other. @returns the answer for
- * `onBeforeApplyChanges`
+ * Calls `judge` for every change of a batch, one after the other, and lets other work run meanwhile.
+ * @returns the answer for `onBeforeApplyChanges`
  */
 export async function judgeChanges(
   changeSets: readonly ChangeSet[],
@@ -46,12 +48,14 @@ export async function judgeChanges(
   // Listed last: these entries name only a table, and must not be taken for those of changes to it.
   const rejectedDdl: RejectedChange[] = [];
   const approved: ChangeSet[] = [];
+  const stretch = new Stretch();
   for (const changeSet of changeSets) {
     const schemaMigrations: SchemaMigration[] = [];
     for (const migration of changeSet.schemaMigrations) {
       const verdict = await judgeMigration(migration, changeSet);
       if (verdict === true) schemaMigrations.push(migration);
       else rejectedDdl.push({ table: migration.table, ...verdict });
+      if (stretch.ends(workOnDdl(migration.ddl))) await otherWork();
     }
     const changes: Change[] = [];
     for (const change of changeSet.changes) {
@@ -59,6 +63,8 @@ export async function judgeChanges(
       if (verdict === true) changes.push(change);
       else if (isRefusal(verdict)) rejected.push({ ...placeOf(change), ...verdict });
       else changes.push(verdict);
+      // Each turn is waited for within the hook's time limit, so there are not too many.
+      if (stretch.ends(1 / 2)) await otherWork();
     }
     const wasEmpty = changeSet.changes.length + changeSet.schemaMigrations.length === 0;
     if (!wasEmpty && changes.length + schemaMigrations.length === 0) continue;

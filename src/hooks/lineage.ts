@@ -6,6 +6,7 @@
 
 import type { WireChangeSet } from '../protocol/schemas.ts';
 import type { RejectedChange } from '../protocol/types.ts';
+import { forEach, type Steps } from '../wire/steps.ts';
 import { type GivenBack, itemsOf, type WireItem } from './given-back.ts';
 import { entryKey, placeOfItem, type Reason, SaidEntries } from './said-entries.ts';
 
@@ -48,25 +49,28 @@ export class Lineage {
    * @param left the returned change sets that go on
    * @param said its `rejected` entries, which are about changes as the module got them
    */
-  judged(
+  *judged(
     given: readonly WireChangeSet[],
     answers: GivenBack,
     left: readonly WireChangeSet[],
     said: readonly RejectedChange[],
-  ): void {
+  ): Steps<void> {
     const standing = new Set<WireItem>();
-    for (const item of left.flatMap(itemsOf)) {
+    yield* forEach(left.flatMap(itemsOf), (item) => {
       const answered = answers.originalOf(item) ?? item;
       standing.add(answered);
       this.replace(answered, item);
-    }
-    const entries = new SaidEntries(said);
-    for (const item of given.flatMap(itemsOf)) {
-      if (standing.has(item)) continue;
+    });
+    const entries = new SaidEntries();
+    yield* forEach(said, (entry) => entries.add(entry));
+    yield* forEach(given.flatMap(itemsOf), (item) => {
+      if (standing.has(item)) return;
       const written = this.originalOf(item);
       const reason = entries.find(placeOfItem(item));
       this.reject(item, reason ?? entries.find(placeOfItem(written)));
-    }
-    for (const hint of entries.unheard()) this.addHint(hint);
+    });
+    yield* forEach(said, (entry) => {
+      if (!entries.isHeard(entry)) this.addHint(entry);
+    });
   }
 }

@@ -45,18 +45,16 @@ export function entryKey({ table, column, pk }: RejectedChange): string {
 export class SaidEntries {
   readonly #entryByKey = new Map<string, { entry: RejectedChange; index: number }>();
   readonly #heardKeys = new Set<string>();
-  readonly #said: readonly RejectedChange[];
 
-  constructor(said: readonly RejectedChange[]) {
-    this.#said = said;
-    for (const [index, entry] of said.entries()) {
-      const key = entryKey(entry);
-      if (!this.#entryByKey.has(key)) this.#entryByKey.set(key, { entry, index });
-    }
+  /** Adds the next entry. */
+  add(entry: RejectedChange): void {
+    const key = entryKey(entry);
+    if (!this.#entryByKey.has(key))
+      this.#entryByKey.set(key, { entry, index: this.#entryByKey.size });
   }
 
   find({ table, column, pk }: Place): Reason | undefined {
-    if (this.#said.length === 0) return undefined;
+    if (this.#entryByKey.size === 0) return undefined;
     const identity = pk === undefined ? undefined : pkIdentity(pk);
     let first: { entry: RejectedChange; index: number } | undefined;
     // An entry may name each part of a place, or not.
@@ -76,8 +74,8 @@ export class SaidEntries {
     return { reason, code };
   }
 
-  /** The entries that no call of `find` has matched. */
-  unheard(): RejectedChange[] {
-    return this.#said.filter((entry) => !this.#heardKeys.has(entryKey(entry)));
+  /** Whether a call of `find` has matched the entry. */
+  isHeard(entry: RejectedChange): boolean {
+    return this.#heardKeys.has(entryKey(entry));
   }
 }

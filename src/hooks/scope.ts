@@ -5,12 +5,13 @@
 
 import { encodeHlc } from '../clock/hlc.ts';
 import type { ApplyResult, ChangeSet } from '../protocol/types.ts';
-import { decodeLazily } from '../wire/lazy-change-set.ts';
+import { decodeLazily, undecoded } from '../wire/lazy-change-set.ts';
+import { forEach, runByTurns, type Steps, Stretch } from '../wire/steps.ts';
 import { InvalidAnswer } from './answered-changes.ts';
 import { readChangeSets, readValidation } from './answers.ts';
 import { CallAfterApply } from './call.ts';
 import { HOOK_NAMES, type HookName } from './kinds.ts';
-import { TableMap } from './table-list.ts';
+import { TableMap, workOnDdl } from './table-list.ts';
 import type { ChangeOutcome, CoordinatorHooks, ValidationResult } from './types.ts';
 
 export interface Scope {
@@ -69,28 +70,32 @@ function aboutDatabases(hooks: CoordinatorHooks, ids: ReadonlySet<string>): Coor
 function aboutTables(hooks: CoordinatorHooks, tables: TableMap<true>): CoordinatorHooks {
   const scoped = mapHooks(hooks, (invoke) => invoke);
   if (hooks.onBeforeApplyChanges !== undefined) {
-    scoped.onBeforeApplyChanges = (client, changeSets, call) => {
-      const parts = new Parts(changeSets, tables);
+    scoped.onBeforeApplyChanges = async (client, changeSets, call) => {
+      const parts = await runByTurns(Parts.of(changeSets, tables));
       if (parts.seen.length === 0) return PASS.onBeforeApplyChanges(client, changeSets, call);
-      const answer: unknown = hooks.onBeforeApplyChanges?.(client, parts.seen, call);
-      return whenAnswered(answer, (verdict) => {
-        const { approved, rejected, atomic } = readValidation(verdict);
-        const left = parts.join(approved.map(decodeLazily));
-        return { approved: left, rejected, atomic } satisfies ValidationResult;
-      });
+      const answer = await hooks.onBeforeApplyChanges?.(client, parts.seen, call);
+      function* read(): Steps<ValidationResult> {
+        const { approved, rejected, atomic } = yield* readValidation(answer);
+        const left = yield* parts.join(approved.map(decodeLazily));
+        return { approved: left, rejected, ...(atomic !== undefined && { atomic }) };
+      }
+      return readOrPass(answer, read());
     };
   }
   if (hooks.onBeforeSendChanges !== undefined) {
-    scoped.onBeforeSendChanges = (client, changeSets, call) => {
-      const parts = new Parts(changeSets, tables);
+    scoped.onBeforeSendChanges = async (client, changeSets, call) => {
+      const parts = await runByTurns(Parts.of(changeSets, tables));
       if (parts.seen.length === 0) return changeSets;
-      const answer: unknown = hooks.onBeforeSendChanges?.(client, parts.seen, call);
-      return whenAnswered(answer, (left) => parts.join(readChangeSets(left).map(decodeLazily)));
+      const answer = await hooks.onBeforeSendChanges?.(client, parts.seen, call);
+      function* read(): Steps<ChangeSet[]> {
+        return yield* parts.join((yield* readChangeSets(answer)).map(decodeLazily));
+      }
+      return readOrPass(answer, read());
     };
   }
   if (hooks.onAfterApplyChanges !== undefined) {
-    scoped.onAfterApplyChanges = (client, changeSets, result, call) => {
-      const { seen } = new Parts(changeSets, tables);
+    scoped.onAfterApplyChanges = async (client, changeSets, result, call) => {
+      const { seen } = await runByTurns(Parts.of(changeSets, tables));
       if (call instanceof CallAfterApply) call.keepOutcomes((each) => isAbout(each, tables));
       // Outcomes are made only if changes of its tables may be among those that were not stored.
       const isAllStored = result.rejected === undefined && result.skipped + result.conflicts === 0;
@@ -124,29 +129,41 @@ function withoutOthers(result: ApplyResult, tables: TableMap<true>): ApplyResult
 /**
  * Reads an answer. An invalid one is passed on unchanged, so that the chain refuses it as usual.
  */
-function whenAnswered<T>(answer: unknown, read: (answer: unknown) => T): T | Promise<T> {
-  const readOrPass = (given: unknown): T => {
-    try {
-      return read(given);
-    } catch (error) {
-      if (error instanceof InvalidAnswer) return given as T;
-      throw error;
-    }
-  };
-  const isPromise = typeof Reflect.get(Object(answer), 'then') === 'function';
-  return isPromise ? Promise.resolve(answer).then(readOrPass) : readOrPass(answer);
+async function readOrPass<T>(answer: unknown, steps: Steps<T>): Promise<T> {
+  try {
+    return await runByTurns(steps);
+  } catch (error) {
+    if (error instanceof InvalidAnswer) return answer as T;
+    throw error;
+  }
+}
+
+interface Part {
+  whole: ChangeSet;
+  /** What the module sees: the same object, if that is all of it. */
+  seen: ChangeSet | undefined;
+  /** What it does not see. */
+  passed: Pick<ChangeSet, 'changes' | 'schemaMigrations'>;
 }
 
 /** Change sets, each divided into the part that a module sees and the rest. */
 class Parts {
-  readonly #parts: { whole: ChangeSet; seen: ChangeSet | undefined }[];
-  readonly #isSeen: (change: ChangeSet['changes'][number]) => boolean;
-  readonly #isSeenDdl: (migration: ChangeSet['schemaMigrations'][number]) => boolean;
+  readonly #parts: readonly Part[];
 
-  constructor(changeSets: readonly ChangeSet[], tables: TableMap<true>) {
-    this.#isSeen = (change) => tables.get(change) !== undefined;
-    this.#isSeenDdl = (migration) => tables.findInMigration(migration) !== undefined;
-    this.#parts = changeSets.map((whole) => ({ whole, seen: this.#cut(whole) }));
+  static *of(changeSets: readonly ChangeSet[], tables: TableMap<true>): Steps<Parts> {
+    const parts: Part[] = [];
+    const stretch = new Stretch();
+    for (const whole of changeSets) {
+      // Most are not read at all.
+      const isSeen = yield* tables.findInSteps([whole]);
+      parts.push(isSeen ? yield* cut(whole, tables, stretch) : passing(whole));
+      if (stretch.ends(undecoded(whole).changes.length)) yield;
+    }
+    return new Parts(parts);
+  }
+
+  private constructor(parts: readonly Part[]) {
+    this.#parts = parts;
   }
 
   /** The parts that the module sees, in a new array, which it may change. */
@@ -154,39 +171,63 @@ class Parts {
     return this.#parts.flatMap(({ seen }) => (seen === undefined ? [] : [seen]));
   }
 
-  #cut(whole: ChangeSet): ChangeSet | undefined {
-    const changes = whole.changes.filter(this.#isSeen);
-    const schemaMigrations = whole.schemaMigrations.filter(this.#isSeenDdl);
-    const count = changes.length + schemaMigrations.length;
-    if (count === 0) return undefined;
-    const isAll = count === whole.changes.length + whole.schemaMigrations.length;
-    // The same object, so that an unchanged set is recognised as such.
-    return isAll ? whole : { ...whole, changes, schemaMigrations };
-  }
-
   /** Joins the module's answer with the rest, in the original order. */
-  join(left: readonly ChangeSet[]): ChangeSet[] {
-    const rest = [...left];
-    const joined = this.#parts.flatMap(({ whole, seen }) => {
-      if (seen === undefined) return [whole];
-      const at = rest.findIndex((set) => isSame(set, whole));
-      const [kept] = at < 0 ? [] : rest.splice(at, 1);
-      if (seen === whole) return kept === undefined ? [] : [kept];
-      const passed = {
-        changes: whole.changes.filter((change) => !this.#isSeen(change)),
-        schemaMigrations: whole.schemaMigrations.filter((ddl) => !this.#isSeenDdl(ddl)),
-      };
-      const changes = inPlace(whole.changes, [...(kept?.changes ?? []), ...passed.changes]);
-      const ddl = [...(kept?.schemaMigrations ?? []), ...passed.schemaMigrations];
-      return [{ ...whole, changes, schemaMigrations: inPlace(whole.schemaMigrations, ddl) }];
+  *join(left: readonly ChangeSet[]): Steps<ChangeSet[]> {
+    const rest = new Set(left);
+    const leftByKey = new Map<string, ChangeSet[]>();
+    yield* forEach(left, (set) => {
+      const key = keyOf(set);
+      leftByKey.set(key, [...(leftByKey.get(key) ?? []), set]);
     });
+    const joined: ChangeSet[] = [];
+    const stretch = new Stretch();
+    for (const { whole, seen, passed } of this.#parts) {
+      if (seen === undefined) {
+        joined.push(whole);
+        continue;
+      }
+      const kept = leftByKey.get(keyOf(whole))?.shift();
+      if (kept !== undefined) rest.delete(kept);
+      if (seen !== whole) {
+        const changes = [...(kept?.changes ?? []), ...passed.changes];
+        const ddl = [...(kept?.schemaMigrations ?? []), ...passed.schemaMigrations];
+        joined.push({
+          ...whole,
+          changes: inPlace(whole.changes, changes),
+          schemaMigrations: inPlace(whole.schemaMigrations, ddl),
+        });
+        if (stretch.ends(changes.length)) yield;
+      } else if (kept !== undefined) joined.push(kept);
+    }
     // Other sets in the answer are checked by the chain as usual.
     return [...joined, ...rest];
   }
 }
 
-function isSame(set: ChangeSet, other: ChangeSet): boolean {
-  return set.transactionId === other.transactionId && encodeHlc(set.hlc) === encodeHlc(other.hlc);
+const NOTHING: Part['passed'] = { changes: [], schemaMigrations: [] };
+
+function passing(whole: ChangeSet): Part {
+  return { whole, seen: undefined, passed: NOTHING };
+}
+
+function* cut(whole: ChangeSet, tables: TableMap<true>, stretch: Stretch): Steps<Part> {
+  const seen: Part['passed'] = { changes: [], schemaMigrations: [] };
+  const passed: Part['passed'] = { changes: [], schemaMigrations: [] };
+  for (const change of whole.changes) {
+    (tables.get(change) === undefined ? passed : seen).changes.push(change);
+  }
+  for (const migration of whole.schemaMigrations) {
+    const isPassed = tables.findInMigration(migration) === undefined;
+    (isPassed ? passed : seen).schemaMigrations.push(migration);
+    if (stretch.ends(workOnDdl(migration.ddl))) yield;
+  }
+  // The same object, so that an unchanged set is recognised as such.
+  const isAll = passed.changes.length + passed.schemaMigrations.length === 0;
+  return { whole, seen: isAll ? whole : { ...whole, ...seen }, passed };
+}
+
+function keyOf({ transactionId, hlc }: ChangeSet): string {
+  return `${encodeHlc(hlc)} ${transactionId}`;
 }
 
 type Dated = Pick<ChangeSet, 'hlc'>;
@@ -194,6 +235,9 @@ type Dated = Pick<ChangeSet, 'hlc'>;
 /** Sorts items in the order of the originals, with others at the end. */
 function inPlace<Item extends Dated>(originals: readonly Item[], items: readonly Item[]): Item[] {
   const places = new Map(originals.map(({ hlc }, i) => [encodeHlc(hlc), i]));
-  const placeOf = ({ hlc }: Item) => places.get(encodeHlc(hlc)) ?? originals.length;
-  return items.toSorted((a, b) => placeOf(a) - placeOf(b));
+  const placed = items.map((item) => ({
+    item,
+    place: places.get(encodeHlc(item.hlc)) ?? originals.length,
+  }));
+  return placed.toSorted((a, b) => a.place - b.place).map(({ item }) => item);
 }

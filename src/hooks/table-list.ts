@@ -4,7 +4,10 @@
  * tells such names apart.
  */
 
-import type { SchemaMigration } from '../protocol/types.ts';
+import type { ChangeSet, SchemaMigration } from '../protocol/types.ts';
+import { undecoded } from '../wire/lazy-change-set.ts';
+import { runByTurns, type Steps, Stretch } from '../wire/steps.ts';
+import { DDL_CHARS_MAX } from './ddl-scan.ts';
 import { tablesInDdl } from './ddl-tables.ts';
 import { foldName, foldSchema } from './same-name.ts';
 
@@ -12,6 +15,14 @@ interface Named {
   schema: string;
   table: string;
 }
+
+/** As how many changes the text of a migration counts: see `Stretch`. */
+export function workOnDdl(ddl: string): number {
+  return 1 + Math.min(ddl.length, DDL_CHARS_MAX) / CHARS_A_CHANGE;
+}
+
+/** Characters of DDL that take as long as one change. */
+const CHARS_A_CHANGE = 100;
 
 /**
  * A map by tables, which options name as `table` or `schema.table`.
@@ -55,8 +66,40 @@ export class TableMap<Value> {
     return undefined;
   }
 
+  /**
+   * Whether change sets have a change or DDL of its tables. It decodes nothing, and lets other work
+   * run meanwhile if there are many: a module need not look at a batch that has none.
+   */
+  areIn(changeSets: readonly ChangeSet[]): boolean | Promise<boolean> {
+    return runByTurns(this.findInSteps(changeSets));
+  }
+
+  /** The same, in steps. */
+  *findInSteps(changeSets: readonly ChangeSet[]): Steps<boolean> {
+    const stretch = new Stretch();
+    for (const changeSet of changeSets) {
+      for (const change of undecoded(changeSet).changes) {
+        if (this.get(change) !== undefined) return true;
+        if (stretch.ends()) yield;
+      }
+    }
+    return yield* this.areInDdl(changeSets);
+  }
+
+  /** Whether change sets have DDL of its tables. */
+  *areInDdl(changeSets: readonly ChangeSet[]): Steps<boolean> {
+    const stretch = new Stretch();
+    for (const changeSet of changeSets) {
+      for (const migration of undecoded(changeSet).schemaMigrations) {
+        if (this.findInMigration(migration) !== undefined) return true;
+        if (stretch.ends(workOnDdl(migration.ddl))) yield;
+      }
+    }
+    return false;
+  }
+
   /** The first of its tables that a migration names, or that its DDL text may read or change. */
-  findInMigration(migration: SchemaMigration): string | undefined {
+  findInMigration(migration: Omit<SchemaMigration, 'hlc'>): string | undefined {
     const { type, schema, table, fromTable, ddl } = migration;
     // An index has a name of its own.
     const names = type === 'add_index' || type === 'drop_index' ? [] : [fromTable, table];

@@ -2,6 +2,7 @@
 
 import type { WireChangeSet } from '../protocol/schemas.ts';
 import type { RejectedChange } from '../protocol/types.ts';
+import type { Steps } from '../wire/steps.ts';
 import { readValidation } from './answers.ts';
 import { OTHER_REJECTED, withoutTorn } from './atomic.ts';
 import { refuseContradictions } from './contradictions.ts';
@@ -26,19 +27,20 @@ export interface Judged extends Left {
  * @param lineage gets the verdict
  * @throws InvalidAnswer
  */
-export function readVerdict(
+export function* readVerdict(
   given: readonly WireChangeSet[],
   answer: unknown,
   lineage: Lineage,
-): Left {
-  const { approved: back, rejected, atomic } = readValidation(answer);
+): Steps<Left> {
+  const { approved: back, rejected, atomic } = yield* readValidation(answer);
   if (rejected.length === 0 && isSame(given, back)) return { approved: given, rejected };
-  const answers = new GivenBack(given, back);
-  refuseContradictions(given, answers, rejected);
+  const answers = new GivenBack();
+  yield* answers.match(given, back);
+  yield* refuseContradictions(given, answers, rejected);
   const left = atomic ? withoutTorn(given, back, answers) : back;
   const others = isSame(left, back) ? [] : [OTHER_REJECTED];
   const said = [...rejected, ...others];
-  lineage.judged(given, answers, left, said);
+  yield* lineage.judged(given, answers, left, said);
   return { approved: left, rejected: said };
 }
 

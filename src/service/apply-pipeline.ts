@@ -18,6 +18,7 @@ import type { CallOrigin, ChangeOutcome, ClientIdentity } from '../hooks/types.t
 import { CHANGES_BUCKETS, Distribution, SECONDS_BUCKETS } from '../metrics/counts.ts';
 import type { WireChangeSet } from '../protocol/schemas.ts';
 import type { ApplyResult, RejectedChange } from '../protocol/types.ts';
+import { runByTurns } from '../wire/steps.ts';
 import { toApplyOperation } from './apply-operation.ts';
 import {
   type Asking,
@@ -330,7 +331,7 @@ export class ApplyPipeline {
       manager.tables.aliases,
       (sets) => hooks.beforeApply(client, sets, { isOtherName: true, origin, reader }),
     );
-    const corrected = separateCorrections(changeSets, approved, lineage);
+    const corrected = await runByTurns(separateCorrections(changeSets, approved, lineage));
     const { compensations, refused, moved } = corrected;
     // Only the device's own changes are compensated or reverted. A compensation of another site's
     // change would win over that change when its author sends it. And a revert that the device
@@ -345,7 +346,7 @@ export class ApplyPipeline {
         refused: this.#options.onReject === 'revert' ? pick(refused, 'own') : [],
         moved: pick(moved, 'own'),
       },
-      rejected: explainRefused(refused, lineage),
+      rejected: await runByTurns(explainRefused(refused, lineage)),
     };
   }
 

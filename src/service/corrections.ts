@@ -10,6 +10,7 @@ import { isChange, isReplacedBy, itemsOf, type WireItem } from '../hooks/given-b
 import type { Lineage } from '../hooks/lineage.ts';
 import type { WireChangeSet } from '../protocol/schemas.ts';
 import { decodeChange, decodeMigration, encodeChange, encodeMigration } from '../protocol/types.ts';
+import { forEach, type Steps, Stretch } from '../wire/steps.ts';
 
 export interface Corrected {
   changeSets: readonly WireChangeSet[];
@@ -34,11 +35,11 @@ export interface Separated extends Corrected {
  * @param approved what the hooks have left of them
  * @param lineage which original each approved item stands for
  */
-export function separateCorrections(
+export function* separateCorrections(
   originals: readonly WireChangeSet[],
   approved: readonly WireChangeSet[],
   lineage: Lineage,
-): Separated {
+): Steps<Separated> {
   const rewrites = new Map<WireItem, WireItem>();
   if (approved.length === originals.length && approved.every((set, i) => set === originals[i])) {
     return { changeSets: originals, compensations: [], refused: [], moved: [], rewrites };
@@ -47,6 +48,7 @@ export function separateCorrections(
   const kept = new Set<WireItem>();
   const changeSets: WireChangeSet[] = [];
   const compensations: WireChangeSet[] = [];
+  const stretch = new Stretch();
   for (const set of approved) {
     if (untouched.has(set)) {
       changeSets.push(set);
@@ -55,13 +57,14 @@ export function separateCorrections(
     }
     const left: WireChangeSet = { ...set, changes: [], schemaMigrations: [] };
     const rewritten: WireChangeSet = { ...set, changes: [], schemaMigrations: [] };
-    for (const item of itemsOf(set)) {
+    const separate = (item: WireItem) => {
       const original = lineage.originalOf(item);
       const isLeft = isLeftAlone(original, item);
       if (isLeft) kept.add(original);
       else rewrites.set(original, item);
       addItem(isLeft ? left : rewritten, isLeft ? original : item);
-    }
+    };
+    yield* forEach(itemsOf(set), separate, stretch);
     if (!isEmpty(left) || isEmpty(rewritten)) changeSets.push(left);
     if (!isEmpty(rewritten)) compensations.push(rewritten);
   }

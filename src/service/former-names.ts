@@ -5,6 +5,7 @@
 
 import type { TableAliases } from '../engine/tables/table-aliases.ts';
 import type { WireChange, WireChangeSet, WireMigration } from '../protocol/schemas.ts';
+import { runByTurns, type Steps, Stretch } from '../wire/steps.ts';
 
 /** Filters change sets. It returns the same object for a change set of which everything is left. */
 type Ask = (changeSets: readonly WireChangeSet[]) => Promise<readonly WireChangeSet[]>;
@@ -12,34 +13,68 @@ type Ask = (changeSets: readonly WireChangeSet[]) => Promise<readonly WireChange
 /** A table with more former names is not shown, since each name costs a call of the filter. */
 const FORMER_NAMES_MAX = 64;
 
-/** @param changeSets with distinct HLCs */
+/**
+ * In turns with other work.
+ * @param changeSets with distinct HLCs
+ */
 export async function askUnderAllNames(
   changeSets: readonly WireChangeSet[],
   aliases: TableAliases,
   ask: Ask,
 ): Promise<readonly WireChangeSet[]> {
-  let left = withoutManyNamed(await ask(changeSets), aliases);
+  let left: readonly WireChangeSet[] = await runByTurns(
+    withoutManyNamed(await ask(changeSets), aliases),
+  );
   for (let i = 0; ; i++) {
-    const renamed = left.map((set) => new RenamedSet(set, aliases, i));
+    const renamed = await runByTurns(renameAll(left, aliases, i));
     const asked = renamed.filter(({ isEmpty }) => !isEmpty).map(({ set }) => set);
     if (asked.length === 0) return left;
     const answers = new Map((await ask(asked)).map((answer) => [answer.hlc, answer]));
-    left = renamed.flatMap((set) => set.keepAnswered(answers));
+    left = await runByTurns(keepAnswered(renamed, answers));
   }
 }
 
-function withoutManyNamed(
+function* withoutManyNamed(
   changeSets: readonly WireChangeSet[],
   aliases: TableAliases,
-): readonly WireChangeSet[] {
+): Steps<WireChangeSet[]> {
   const hasFew = (names: readonly string[]) => names.length <= FORMER_NAMES_MAX;
-  return changeSets.flatMap((set) =>
-    kept(
-      set,
-      set.changes.filter((change) => hasFew(aliases.ofTable(change))),
-      set.schemaMigrations.filter((migration) => hasFew(aliases.ofMigration(migration))),
-    ),
-  );
+  const left: WireChangeSet[] = [];
+  const stretch = new Stretch();
+  for (const set of changeSets) {
+    const changes = set.changes.filter((change) => hasFew(aliases.ofTable(change)));
+    const migrations = set.schemaMigrations.filter((each) => hasFew(aliases.ofMigration(each)));
+    left.push(...kept(set, changes, migrations));
+    if (stretch.ends(set.changes.length + set.schemaMigrations.length)) yield;
+  }
+  return left;
+}
+
+function* renameAll(
+  changeSets: readonly WireChangeSet[],
+  aliases: TableAliases,
+  i: number,
+): Steps<RenamedSet[]> {
+  const renamed: RenamedSet[] = [];
+  const stretch = new Stretch();
+  for (const set of changeSets) {
+    renamed.push(new RenamedSet(set, aliases, i));
+    if (stretch.ends(set.changes.length + set.schemaMigrations.length)) yield;
+  }
+  return renamed;
+}
+
+function* keepAnswered(
+  renamed: readonly RenamedSet[],
+  answers: ReadonlyMap<string, WireChangeSet>,
+): Steps<WireChangeSet[]> {
+  const left: WireChangeSet[] = [];
+  const stretch = new Stretch();
+  for (const each of renamed) {
+    left.push(...each.keepAnswered(answers));
+    if (stretch.ends(each.set.changes.length + each.set.schemaMigrations.length)) yield;
+  }
+  return left;
 }
 
 /** The change set itself if all of it is kept; an empty list if nothing is. */
@@ -88,6 +123,7 @@ class RenamedSet {
   keepAnswered(answers: ReadonlyMap<string, WireChangeSet>): WireChangeSet[] {
     if (this.isEmpty) return [this.#origin];
     const answer = answers.get(this.#origin.hlc);
+    if (answer === this.set) return [this.#origin];
     const left = answer?.changes ?? [];
     const migrationsLeft = new Set(answer?.schemaMigrations);
     let next = 0;

@@ -9,9 +9,11 @@ import type { TableAliases } from '../engine/tables/table-aliases.ts';
 import { tablesInDdl } from '../hooks/ddl-tables.ts';
 import { isChange, itemsOf, type WireItem } from '../hooks/given-back.ts';
 import { Lineage } from '../hooks/lineage.ts';
+import { workOnDdl } from '../hooks/table-list.ts';
 import type { Judged } from '../hooks/verdict-on-changes.ts';
 import type { WireChange, WireChangeSet, WireMigration } from '../protocol/schemas.ts';
 import type { RejectedChange } from '../protocol/types.ts';
+import { forEach, otherWork, runByTurns, type Steps, Stretch } from '../wire/steps.ts';
 import { isLeftAlone } from './corrections.ts';
 
 type Ask = (changeSets: readonly WireChangeSet[]) => Promise<Judged>;
@@ -37,6 +39,7 @@ export interface JudgedUnderAll {
 }
 
 /**
+ * In turns with other work, and what the modules leave alone costs next to nothing under each name.
  * @param verdict the modules' answer under the names as written
  * @param aliases of the database that the changes go to
  */
@@ -45,51 +48,87 @@ export async function judgeUnderAllNames(
   aliases: TableAliases,
   ask: Ask,
 ): Promise<JudgedUnderAll> {
-  const finder = new NameFinder(aliases);
   const { lineage } = verdict;
   let { approved } = verdict;
   if (aliases.areNone) return { approved, lineage };
+  const finder = new NameFinder(aliases);
+  const stretch = new Stretch();
   for (let i = 0; ; i++) {
-    const concerned = approved.filter((set) => finder.hasOther(set, i));
+    const concerned = await runByTurns(finder.withOther(approved, i));
     if (concerned.length === 0) return { approved, lineage };
-    const renamed = new Map(concerned.map((set) => [set, new RenamedSet(set, finder, i)]));
-    const sets = [...renamed.values()];
-    const judged = i < OTHER_NAMES_MAX ? await ask(sets.map(({ set }) => set)) : NOTHING;
-    const left = new Left(judged);
-    approved = approved.flatMap((set) => renamed.get(set)?.restore(left, lineage) ?? [set]);
+    const sets = concerned.map((names) => new RenamedSet(names, i));
+    const asked = sets.map(({ set }) => set);
+    const judged = i < OTHER_NAMES_MAX ? await ask(asked) : NOTHING;
+    if (!isSame(judged.approved, asked)) {
+      const restored = await runByTurns(restoreAll(sets, judged, lineage));
+      approved = approved.flatMap((set) => restored.get(set) ?? [set]);
+    }
     for (const hint of judged.lineage.hints) lineage.addHint(underWrittenName(hint, sets));
+    if (stretch.ends(concerned.length)) await otherWork();
   }
 }
 
 const NOTHING: Judged = { approved: [], rejected: [], lineage: new Lineage() };
 
+function isSame(a: readonly WireChangeSet[], b: readonly WireChangeSet[]): boolean {
+  return a.length === b.length && a.every((set, i) => set === b[i]);
+}
+
 function underWrittenName(said: RejectedChange, sets: readonly RenamedSet[]): RejectedChange {
   const { table } = said;
   if (table === undefined) return said;
-  const written = sets.map(({ written }) => written.get(table)).find((name) => name !== undefined);
+  const written = sets.map((set) => set.writtenFor(table)).find((name) => name !== undefined);
   return written === undefined ? said : { ...said, table: written };
+}
+
+/** A change set, and for each of its items the other names. */
+interface NamedSet {
+  origin: WireChangeSet;
+  ofChanges: readonly (readonly string[])[];
+  ofMigrations: readonly (readonly OtherName[])[];
+  /** The most other names that an item has. */
+  most: number;
 }
 
 class NameFinder {
   readonly #aliases: TableAliases;
+  readonly #known = new Map<WireChangeSet, NamedSet>();
 
   constructor(aliases: TableAliases) {
     this.#aliases = aliases;
   }
 
-  /** Whether an item of the set has an `i`th other name. */
-  hasOther({ changes, schemaMigrations }: WireChangeSet, i: number): boolean {
-    return (
-      changes.some((change) => this.ofChange(change)[i] !== undefined) ||
-      schemaMigrations.some((migration) => this.ofMigration(migration)[i] !== undefined)
-    );
+  /** The change sets of which an item has an `i`th other name. */
+  *withOther(changeSets: readonly WireChangeSet[], i: number): Steps<NamedSet[]> {
+    const concerned: NamedSet[] = [];
+    const stretch = new Stretch();
+    for (const set of changeSets) {
+      const named = this.#known.get(set) ?? (yield* this.#name(set, stretch));
+      this.#known.set(set, named);
+      if (i < named.most) concerned.push(named);
+      if (stretch.ends(1 / 16)) yield;
+    }
+    return concerned;
   }
 
-  ofChange(change: WireChange): readonly string[] {
-    return this.#aliases.ofWritten(change);
+  *#name(origin: WireChangeSet, stretch: Stretch): Steps<NamedSet> {
+    const ofChanges: (readonly string[])[] = [];
+    const ofMigrations: (readonly OtherName[])[] = [];
+    let most = 0;
+    const add = <Names extends readonly unknown[]>(names: Names, all: Names[]) => {
+      all.push(names);
+      most = Math.max(most, names.length);
+    };
+    const addChange = (change: WireChange) => add(this.#aliases.ofWritten(change), ofChanges);
+    yield* forEach(origin.changes, addChange, stretch);
+    for (const migration of origin.schemaMigrations) {
+      add(this.#ofMigration(migration), ofMigrations);
+      if (stretch.ends(workOnDdl(migration.ddl))) yield;
+    }
+    return { origin, ofChanges, ofMigrations, most };
   }
 
-  ofMigration(migration: WireMigration): readonly OtherName[] {
+  #ofMigration(migration: WireMigration): readonly OtherName[] {
     const { schema, table, fromTable = table, hlc, ddl } = migration;
     const own = isOfIndex(migration) ? [] : [...new Set([table, fromTable])];
     const found = own.flatMap((name) =>
@@ -98,7 +137,8 @@ class NameFinder {
         .map((other) => ({ name, other, isInText: false })),
     );
     const ownFolded = new Set(own.map((name) => name.toLowerCase()));
-    for (const name of tablesInDdl(ddl).names) {
+    const { names, isTooLong } = tablesInDdl(ddl);
+    for (const name of isTooLong ? this.#aliases.liveFolded : names) {
       if (ownFolded.has(name)) continue;
       for (const other of this.#aliases.ofFolded(name)) found.push({ name, other, isInText: true });
     }
@@ -108,41 +148,55 @@ class NameFinder {
 
 /** A change set under the `i`th other names of its tables. */
 class RenamedSet {
-  readonly #origin: WireChangeSet;
-  readonly #renamed: readonly Renamed[];
-  /** From the other name to the written one. */
-  readonly written = new Map<string, string>();
+  readonly #named: NamedSet;
+  readonly #i: number;
   readonly set: WireChangeSet;
 
-  constructor(origin: WireChangeSet, finder: NameFinder, i: number) {
-    this.#origin = origin;
-    const changes = origin.changes.map((item) => {
-      const table = finder.ofChange(item)[i];
-      if (table !== undefined) this.written.set(table, item.table);
-      return {
-        item,
-        asked: { ...item, table: table ?? item.table },
-        isRenamed: table !== undefined,
-      };
+  constructor(named: NamedSet, i: number) {
+    this.#named = named;
+    this.#i = i;
+    const { origin } = named;
+    const renameAll = () => origin.changes.map((item, at) => this.#renamed(item, at));
+    let changes: WireChange[] | undefined;
+    const schemaMigrations = origin.schemaMigrations.map((item, at) => {
+      const found = named.ofMigrations[at]?.[i];
+      return found === undefined ? { ...item } : withOtherName(item, found);
     });
-    const migrations = origin.schemaMigrations.map((item) => {
-      const found = finder.ofMigration(item)[i];
-      const asked = found === undefined ? { ...item } : withOtherName(item, found);
-      if (found !== undefined) this.written.set(asked.table, item.table);
-      return { item, asked, isRenamed: found !== undefined };
-    });
-    this.#renamed = [...changes, ...migrations];
     this.set = {
       ...origin,
-      changes: changes.map(({ asked }) => asked),
-      schemaMigrations: migrations.map(({ asked }) => asked),
+      // Made once a module looks at them.
+      get changes() {
+        changes ??= renameAll();
+        return changes;
+      },
+      schemaMigrations,
     };
   }
 
-  restore(left: Left, lineage: Lineage): WireChangeSet[] {
+  get origin(): WireChangeSet {
+    return this.#named.origin;
+  }
+
+  #renamed(item: WireChange, at: number): WireChange {
+    return { ...item, table: this.#named.ofChanges[at]?.[this.#i] ?? item.table };
+  }
+
+  /** The written name of a table that was asked for under its other name. */
+  writtenFor(table: string): string | undefined {
+    const { origin, ofChanges, ofMigrations } = this.#named;
+    const i = this.#i;
+    const change = origin.changes.find((_item, at) => ofChanges[at]?.[i] === table);
+    if (change !== undefined) return change.table;
+    const isAsked = (at: number) =>
+      ofMigrations[at]?.[i] !== undefined && this.set.schemaMigrations[at]?.table === table;
+    return origin.schemaMigrations.find((_item, at) => isAsked(at))?.table;
+  }
+
+  *restore(left: Left, lineage: Lineage, stretch: Stretch): Steps<WireChangeSet[]> {
+    const { origin, ofChanges, ofMigrations } = this.#named;
     const changes: WireChange[] = [];
     const schemaMigrations: WireMigration[] = [];
-    for (const renamed of this.#renamed) {
+    const take = (renamed: Renamed) => {
       const { item, asked } = renamed;
       const restored = restore(renamed, left.answerTo(asked));
       if (restored === undefined) lineage.reject(item, left.reasonFor(asked));
@@ -151,10 +205,43 @@ class RenamedSet {
         if (isChange(restored)) changes.push(restored);
         else schemaMigrations.push(restored);
       }
-    }
+    };
+    const takeAll = (
+      items: readonly WireItem[],
+      asked: readonly WireItem[],
+      names: readonly (readonly unknown[])[],
+    ) =>
+      forEach(
+        items,
+        (item, at) => {
+          const isRenamed = names[at]?.[this.#i] !== undefined;
+          take({ item, asked: asked[at] ?? item, isRenamed });
+        },
+        stretch,
+      );
+    yield* takeAll(origin.changes, this.set.changes, ofChanges);
+    yield* takeAll(origin.schemaMigrations, this.set.schemaMigrations, ofMigrations);
     if (changes.length + schemaMigrations.length === 0) return [];
-    return [{ ...this.#origin, changes, schemaMigrations }];
+    return [{ ...origin, changes, schemaMigrations }];
   }
+}
+
+/** What is left of each change set. */
+function* restoreAll(
+  sets: readonly RenamedSet[],
+  judged: Judged,
+  lineage: Lineage,
+): Steps<Map<WireChangeSet, WireChangeSet[]>> {
+  const left = new Left(judged);
+  yield* left.read();
+  const untouched = new Set(judged.approved);
+  const restored = new Map<WireChangeSet, WireChangeSet[]>();
+  const stretch = new Stretch();
+  for (const renamed of sets) {
+    if (untouched.has(renamed.set)) continue;
+    restored.set(renamed.origin, yield* renamed.restore(left, lineage, stretch));
+  }
+  return restored;
 }
 
 interface Renamed {
@@ -190,12 +277,17 @@ function withOtherName(
 
 /** The items that are left in an answer. */
 class Left {
-  readonly #lineage: Lineage;
+  readonly #judged: Judged;
   readonly #answers = new Map<WireItem, WireItem>();
 
-  constructor({ approved, lineage }: Judged) {
-    this.#lineage = lineage;
-    for (const item of approved.flatMap(itemsOf)) this.#answers.set(lineage.originalOf(item), item);
+  constructor(judged: Judged) {
+    this.#judged = judged;
+  }
+
+  *read(): Steps<void> {
+    const { approved, lineage } = this.#judged;
+    const add = (item: WireItem) => this.#answers.set(lineage.originalOf(item), item);
+    yield* forEach(approved.flatMap(itemsOf), add);
   }
 
   answerTo(asked: WireItem): WireItem | undefined {
@@ -203,6 +295,6 @@ class Left {
   }
 
   reasonFor(asked: WireItem) {
-    return this.#lineage.reasonOf(asked);
+    return this.#judged.lineage.reasonOf(asked);
   }
 }

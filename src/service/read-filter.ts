@@ -6,12 +6,13 @@
 
 import type { HlcText } from '../clock/hlc.ts';
 import type { LogPage, LogReadOptions, TakeChangeSet } from '../engine/log/log.ts';
-import { bytesToText } from '../engine/records/row.ts';
 import type { SyncManager } from '../engine/sync-manager.ts';
 import type { TableAliases } from '../engine/tables/table-aliases.ts';
 import type { HookChain } from '../hooks/chain.ts';
 import type { CallOrigin } from '../hooks/types.ts';
 import type { WireChange, WireChangeSet } from '../protocol/schemas.ts';
+import { runByTurns } from '../wire/steps.ts';
+import { parseStored, stringifyInSteps } from '../wire/stored-json.ts';
 import { Fifo } from './fifo.ts';
 import { askUnderAllNames } from './former-names.ts';
 import { bytesFor, PARSED_AT_ONCE_BYTES, type PageMemory } from './page-reads.ts';
@@ -94,7 +95,7 @@ export async function readPage(
     // Drops each change set once it is written: a page may be larger than planned.
     for (let next = left.shift(); next !== undefined; next = left.shift()) {
       lastSent = next.hlc;
-      take(next.json ?? Buffer.from(JSON.stringify(next.set)));
+      take(next.json ?? (await runByTurns(stringifyInSteps(next.set))));
     }
   }
   return { ...page, lastSent };
@@ -127,7 +128,7 @@ async function seenOf(
 ): Promise<Fifo<Seen>> {
   const jsonBySet = new Map<WireChangeSet, Uint8Array | undefined>();
   for (const json of jsons.splice(0)) {
-    const changeSet: WireChangeSet = JSON.parse(bytesToText(json));
+    const changeSet = await runByTurns(parseStored(json));
     const bare = withoutPriors(changeSet);
     jsonBySet.set(bare, bare === changeSet ? json : undefined);
   }

@@ -12,6 +12,7 @@ import { placeOfItem, type Reason, UNEXPLAINED } from '../hooks/said-entries.ts'
 import type { WireChangeSet } from '../protocol/schemas.ts';
 import type { RejectedChange } from '../protocol/types.ts';
 import { decodeValue } from '../protocol/values.ts';
+import { forEach, type Steps, Stretch } from '../wire/steps.ts';
 
 const FOREIGN: Reason = {
   reason: 'another device has dated this change, and has to send it itself (sync.foreignAuthors)',
@@ -19,13 +20,17 @@ const FOREIGN: Reason = {
 };
 
 /** @param refused changes that were sent and that nothing replaces */
-export function explainRefused(
+export function* explainRefused(
   refused: readonly WireChangeSet[],
   lineage: Lineage,
-): RejectedChange[] {
-  const explained = refused.flatMap((set) =>
-    itemsOf(set).map((item) => toRejected(item, set, lineage.reasonOf(item) ?? UNEXPLAINED)),
-  );
+): Steps<RejectedChange[]> {
+  const explained: RejectedChange[] = [];
+  const stretch = new Stretch();
+  for (const set of refused) {
+    const explain = (item: BatchItem) =>
+      explained.push(toRejected(item, set, lineage.reasonOf(item) ?? UNEXPLAINED));
+    yield* forEach(itemsOf(set), explain, stretch);
+  }
   // Also send the hook's entries that match no refused change.
   return explained.concat(lineage.hints);
 }

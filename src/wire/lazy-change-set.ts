@@ -6,7 +6,13 @@
 import { decodeHlc } from '../clock/hlc.ts';
 import { textToSiteId } from '../clock/site-id.ts';
 import type { WireChangeSet } from '../protocol/schemas.ts';
-import { type ChangeSet, decodeChange, decodeMigration } from '../protocol/types.ts';
+import {
+  type Change,
+  type ChangeSet,
+  decodeChange,
+  decodeMigration,
+  type SchemaMigration,
+} from '../protocol/types.ts';
 
 interface Origin {
   wire: WireChangeSet;
@@ -37,9 +43,19 @@ export function untouchedOrigin(changeSet: object): WireChangeSet | undefined {
   const origin = findOrigin(changeSet);
   if (origin === undefined || origin.seen !== undefined) return undefined;
   const { wire } = origin;
-  const { transactionId, schemaMigrations }: Partial<ChangeSet> = changeSet;
-  const isNamed = transactionId === wire.transactionId;
-  return isNamed && (hasDdl(wire) || isEmpty(schemaMigrations)) ? wire : undefined;
+  if (Reflect.get(changeSet, 'transactionId') !== wire.transactionId) return undefined;
+  return hasDdl(wire) || isEmpty(Reflect.get(changeSet, 'schemaMigrations')) ? wire : undefined;
+}
+
+/**
+ * What a change set holds, without decoding what no hook has read yet. Only for what has one form:
+ * names and texts.
+ */
+export function undecoded(changeSet: ChangeSet): {
+  changes: readonly Pick<Change, 'schema' | 'table'>[];
+  schemaMigrations: readonly Omit<SchemaMigration, 'hlc'>[];
+} {
+  return untouchedOrigin(changeSet) ?? changeSet;
 }
 
 function hasDdl({ schemaMigrations }: WireChangeSet): boolean {

@@ -99,7 +99,7 @@ function demandShort({ valueBytes }: LongJson, from: number, to: number, place?:
 }
 
 /** Puts brackets around bytes. This is quicker than putting them around a decoded text. */
-function inBrackets(run: Buffer, brackets: '[]' | '{}'): string {
+export function inBrackets(run: Buffer, brackets: '[]' | '{}'): string {
   const bytes = Buffer.allocUnsafe(run.length + 2);
   bytes.write(brackets);
   run.copy(bytes, 1);

@@ -4,6 +4,7 @@ import { InvalidAnswer } from '../../src/hooks/answered-changes.ts';
 import { readChangeSets, readIdentity, readValidation } from '../../src/hooks/answers.ts';
 import { Device } from '../../src/testing/device.ts';
 import { decodeLazily, untouchedOrigin } from '../../src/wire/lazy-change-set.ts';
+import { runAtOnce } from '../../src/wire/steps.ts';
 import { changeSet, SITE } from './support.ts';
 
 const wire = new Device(1).write({ pk: [1], set: { a: 1 } });
@@ -33,13 +34,13 @@ test('a getter that answers otherwise the next time is asked once', () => {
       return asked++ === 0 ? [] : [changeSet('smuggled')];
     },
   };
-  assert.deepEqual(readValidation(answer).approved, []);
+  assert.deepEqual(runAtOnce(readValidation(answer)).approved, []);
 });
 
 test('what the hook goes on to do with its answer changes nothing', () => {
   const given = changeSet('a');
   const unseen = decodeLazily(wire);
-  const { approved } = readValidation({ approved: [given, unseen], rejected: [] });
+  const { approved } = runAtOnce(readValidation({ approved: [given, unseen], rejected: [] }));
   given.changes.length = 0;
   unseen.changes = [];
   assert.equal(approved[0]?.changes.length, 1);
@@ -53,7 +54,7 @@ test('what hides changes behind a proxy, or inherits the rest, is taken at its w
   });
   const heir: object = Object.create(given, { changes: { value: [] } });
   for (const answer of [hiding, heir]) {
-    const [left] = readChangeSets([answer]);
+    const [left] = runAtOnce(readChangeSets([answer]));
     assert.deepEqual(left?.changes, []);
     assert.equal(untouchedOrigin(answer), undefined);
   }
@@ -61,6 +62,9 @@ test('what hides changes behind a proxy, or inherits the rest, is taken at its w
 
 test('a gap in a list is no item of it', () => {
   const sparse = [{ ...changeSet('a'), changes: new Array(1) }];
-  assert.throws(() => readChangeSets(sparse), InvalidAnswer);
-  assert.throws(() => readValidation({ approved: new Array(1), rejected: [] }), InvalidAnswer);
+  assert.throws(() => runAtOnce(readChangeSets(sparse)), InvalidAnswer);
+  assert.throws(
+    () => runAtOnce(readValidation({ approved: new Array(1), rejected: [] })),
+    InvalidAnswer,
+  );
 });

@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { addsOnly, ddlToActions } from '../../src/hooks/ddl-actions.ts';
+import { tablesInDdl } from '../../src/hooks/ddl-tables.ts';
+import { TableMap } from '../../src/hooks/table-list.ts';
 
 const ADDING = [
   '',
@@ -180,7 +182,7 @@ test('whatever is put into DDL that adds, what does more is found in it', () => 
   );
 });
 
-test('what a text touches is told with it, and a long one is read in one go', () => {
+test('what a text touches is told with it', () => {
   const refer = 'ALTER TABLE notes ADD CONSTRAINT c FOREIGN KEY (a) REFERENCES main.prices (id)';
   assert.deepEqual(ddlToActions(refer), [
     {
@@ -190,6 +192,22 @@ test('what a text touches is told with it, and a long one is read in one go', ()
       isAdditive: false,
     },
   ]);
-  const columns = Array.from({ length: 50_000 }, (_, i) => `c${i} INT DEFAULT (1)`);
-  assert.equal(addsOnly(`CREATE TABLE notes (${columns.join()})`, 'main'), true);
+});
+
+test('as long a text is read as a table needs, and of a longer one nothing is certain', () => {
+  const table = (count: number) => {
+    const columns = Array.from({ length: count }, (_, i) => `c${i} INT DEFAULT (1)`);
+    return `CREATE TABLE notes (${columns.join()})`;
+  };
+  assert.equal(addsOnly(table(5000), 'main'), true);
+  assert.deepEqual(tablesInDdl(table(5000)).names, new Set(['create', 'table', 'notes', '1']));
+  for (const text of [
+    table(50_000),
+    `${table(1)} -- ${'x'.repeat(300_000)}`,
+    ';'.repeat(100_000),
+  ]) {
+    assert.equal(ddlToActions(text), undefined);
+    assert.deepEqual(tablesInDdl(text), { names: new Set(), isObscure: true, isTooLong: true });
+    assert.equal(TableMap.of(['secrets']).findInDdl(text), 'secrets');
+  }
 });

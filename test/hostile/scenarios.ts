@@ -10,6 +10,7 @@ import { Device } from '../../src/testing/device.ts';
 import { TestClient } from '../../src/testing/test-client.ts';
 import { type ChildServer, metricOf } from '../support/child-server.ts';
 import { FILTERED_ANSWERS } from './filtered-answers.ts';
+import { JUDGED_BATCHES } from './judged-batches.ts';
 import { sendLongMessages } from './long-messages.ts';
 import type { Load } from './prober.ts';
 import {
@@ -210,6 +211,7 @@ export const SCENARIOS: readonly Scenario[] = [
   },
   ...pingFloods(),
   ...FILTERED_ANSWERS,
+  ...JUDGED_BATCHES,
   {
     name: 'a message of 100 MB, at once and in fragments',
     args: ['--limits-message-bytes', String(4 * MIB)],

@@ -6,6 +6,7 @@ import type { WireChangeSet } from '../../src/protocol/schemas.ts';
 import type { ChangeSet, RejectedChange } from '../../src/protocol/types.ts';
 import { type Separated, separateCorrections } from '../../src/service/corrections.ts';
 import { explainRefused } from '../../src/service/rejections.ts';
+import { runAtOnce } from '../../src/wire/steps.ts';
 
 function judge(
   sent: readonly WireChangeSet[],
@@ -13,7 +14,7 @@ function judge(
   rejected: readonly RejectedChange[],
 ) {
   const lineage = new Lineage();
-  const { approved: left } = readVerdict(sent, { approved, rejected }, lineage);
+  const { approved: left } = runAtOnce(readVerdict(sent, { approved, rejected }, lineage));
   return { left, lineage };
 }
 
@@ -23,7 +24,7 @@ export function separate(
   approved: readonly ChangeSet[],
 ): Separated {
   const { left, lineage } = judge(sent, approved, []);
-  return separateCorrections(sent, left, lineage);
+  return runAtOnce(separateCorrections(sent, left, lineage));
 }
 
 /** @param sent of which nothing was approved */
@@ -31,5 +32,5 @@ export function explain(
   sent: readonly WireChangeSet[],
   said: readonly RejectedChange[],
 ): RejectedChange[] {
-  return explainRefused(sent, judge(sent, [], said).lineage);
+  return runAtOnce(explainRefused(sent, judge(sent, [], said).lineage));
 }

@@ -95,6 +95,12 @@ export class TableAliases {
     return names;
   }
 
+  /** The names of all live tables, in lower case. */
+  get liveFolded(): Iterable<string> {
+    this.#liveByFolded ??= this.#foldLive();
+    return this.#liveByFolded.keys();
+  }
+
   /** All other names of the live tables with this name, in any schema. @param name in lower case */
   ofFolded(name: string): ReadonlySet<string> {
     this.#liveByFolded ??= this.#foldLive();

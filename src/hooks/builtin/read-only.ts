@@ -53,10 +53,11 @@ export default defineHooks({
     }
     const protectedTables = TableMap.of(tables);
     return {
-      onBeforeApplyChanges(client, changeSets) {
-        if (!isReadOnlyFor(client, client.databaseId ?? '')) {
-          return { approved: changeSets, rejected: [] };
-        }
+      async onBeforeApplyChanges(client, changeSets) {
+        const isConcerned =
+          isReadOnlyFor(client, client.databaseId ?? '') &&
+          (await protectedTables.areIn(changeSets));
+        if (!isConcerned) return { approved: changeSets, rejected: [] };
         return judgeChanges(
           changeSets,
           (change) => (protectedTables.get(change) ? refuse(change.table) : true),

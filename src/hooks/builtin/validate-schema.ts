@@ -54,9 +54,11 @@ export default defineHooks({
       Object.entries(tables).map(([table, schema]) => [table, toRules(table, schema)] as const),
     );
     return {
-      onBeforeApplyChanges(_client, changeSets, { isOtherName = false }) {
+      async onBeforeApplyChanges(_client, changeSets, { isOtherName = false }) {
         // A table has to be listed only under the name that the client used.
         const isClosed = unknownTables === 'reject' && !isOtherName;
+        const isConcerned = isClosed || (await rulesByTable.areIn(changeSets));
+        if (!isConcerned) return { approved: changeSets, rejected: [] };
         return judgeChanges(
           changeSets,
           (change): ChangeVerdict => {
