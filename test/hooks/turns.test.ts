@@ -1,7 +1,10 @@
 /** What modules are asked about is as long as a client makes it. */
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
+import auditLog from '../../src/hooks/builtin/audit-log.ts';
 import readOnly from '../../src/hooks/builtin/read-only.ts';
 import validateSchema from '../../src/hooks/builtin/validate-schema.ts';
 import { hideTables } from '../../src/hooks/hide-tables.ts';
@@ -11,8 +14,9 @@ import type { CoordinatorHooks } from '../../src/hooks/types.ts';
 import type { WireChangeSet } from '../../src/protocol/schemas.ts';
 import type { Change } from '../../src/protocol/types.ts';
 import { Device } from '../../src/testing/device.ts';
+import { temporaryDirectory } from '../support/server.ts';
 import { turnsDuring } from '../support/turns.ts';
-import { CLIENT, setUpModule, testChain } from './support.ts';
+import { CLIENT, RESULT, setUpModule, testChain } from './support.ts';
 
 const COUNT = 20_000;
 /** A change takes some ten microseconds for all that is done with it. */
@@ -113,4 +117,21 @@ test('a batch without a table of a module is not read by it', async (t) => {
     long,
   ]);
   assert.deepEqual([sent[0] === ddl, sent[1] === long], [true, true]);
+});
+
+test('others have their turn while the audit log notes down a long batch, and the next one waits', async (t) => {
+  const file = join(temporaryDirectory(), 'audit.log');
+  const { hooks } = await setUpModule(t, auditLog, { file });
+  const chain = testChain([hooks]);
+  const { turns } = await turnsDuring(async () => {
+    for (const sets of [[long], many.slice(0, 1)])
+      chain.afterApply(CLIENT, sets, { result: RESULT });
+    await chain.settled();
+  });
+  assert.ok(turns > TURNS_MIN, `${turns}`);
+  const lines = readFileSync(file, 'utf8').trimEnd().split('\n');
+  assert.deepEqual(
+    lines.map((line) => JSON.parse(line).changes.length),
+    [COUNT, 10],
+  );
 });

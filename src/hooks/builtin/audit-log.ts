@@ -4,6 +4,7 @@
  */
 
 import { createHash } from 'node:crypto';
+import { setImmediate } from 'node:timers/promises';
 import { type Static, Type } from 'typebox';
 import { encodeHlc } from '../../clock/hlc.ts';
 import { siteIdToText } from '../../clock/site-id.ts';
@@ -55,24 +56,74 @@ export default defineHooks({
   async setup(options, { onClose, isCheck }) {
     // A check must neither create the file, nor rotate one that a server writes.
     const file = isCheck ? undefined : await AuditFile.open(options.file, options);
-    onClose(() => file?.close());
+    /** Resolves when the lines of all batches so far are written: they keep their order. */
+    let written = Promise.resolve();
+    onClose(async () => {
+      await written;
+      await file?.close();
+    });
     return {
       onAfterApplyChanges(client, changeSets, result) {
+        if (file === undefined) return undefined;
         const who = describeClient(client);
-        const lines = [
-          ...changeSets.map((set) => ({ ...who, ...describeSet(set, options.values) })),
-          ...(result.rejected ?? []).map((each) => ({
-            ...who,
-            ...describeRejection(each, options.values),
-          })),
-        ];
-        if (lines.length === 0) return undefined;
-        const batch = describeResult(result);
-        return file?.append(lines.map((line) => toLine({ ...line, batch })).join(''));
+        const before = written;
+        async function write(to: AuditFile): Promise<void> {
+          await before;
+          for await (const lines of linesOf(who, changeSets, result, options.values)) {
+            await to.append(lines);
+          }
+        }
+        const writing = write(file);
+        written = writing.catch(() => undefined);
+        return writing;
       },
     };
   },
 });
+
+/** So many changes are described at once, and other work runs in between. */
+const STRETCH = 1000;
+
+/** The lines about a batch, some at a time. */
+async function* linesOf(
+  who: object,
+  changeSets: readonly ChangeSet[],
+  result: ApplyResult,
+  all: boolean,
+): AsyncGenerator<string, void, undefined> {
+  const batch = describeResult(result);
+  const cut = all ? <Value>(value: Value) => value : bounded;
+  let lines = '';
+  let left = STRETCH;
+  for (const set of changeSets) {
+    const changes: object[] = [];
+    for (const change of set.changes) {
+      changes.push(cut(describeChange(change, all)));
+      if (--left === 0) {
+        left = STRETCH;
+        await setImmediate();
+      }
+    }
+    lines += toLine({ ...who, ...describeSet(set, changes, all, cut), batch });
+    if (lines.length < LINES_LENGTH) continue;
+    yield lines;
+    lines = '';
+  }
+  for (const each of result.rejected ?? []) {
+    lines += toLine({ ...who, ...describeRejection(each, all), batch });
+    if (--left === 0) {
+      left = STRETCH;
+      await setImmediate();
+    }
+    if (lines.length < LINES_LENGTH) continue;
+    yield lines;
+    lines = '';
+  }
+  if (lines !== '') yield lines;
+}
+
+/** Lines are written together up to about this length. */
+const LINES_LENGTH = 256 * 1024;
 
 /** Escapes control characters, so that an entry is one line in any viewer, and still JSON. */
 function toLine(entry: object): string {
@@ -91,20 +142,18 @@ function describeResult({ applied, skipped, conflicts }: ApplyResult) {
 }
 
 function describeSet(
-  { transactionId, siteId, changes, schemaMigrations }: ChangeSet,
+  { transactionId, siteId, schemaMigrations }: ChangeSet,
+  changes: readonly object[],
   all: boolean,
+  cut: typeof bounded,
 ) {
-  const described = {
-    transactionId,
-    author: siteIdToText(siteId),
-    changes: changes.map((change) => describeChange(change, all)),
-    schemaMigrations: schemaMigrations.map(({ type, schema, table, fromTable, ddl }) => ({
-      ...{ type, schema, table, fromTable },
-      // The text may contain values, and be of any length.
-      ...(all ? { ddl } : {}),
-    })),
-  };
-  return all ? described : bounded(described);
+  const described = schemaMigrations.map(({ type, schema, table, fromTable, ddl }) => ({
+    ...{ type, schema, table, fromTable },
+    // The text may contain values, and be of any length.
+    ...(all ? { ddl } : {}),
+  }));
+  const head = cut({ transactionId, author: siteIdToText(siteId) });
+  return { ...head, changes, schemaMigrations: cut(described) };
 }
 
 function describeChange(change: Change, withValue: boolean) {
