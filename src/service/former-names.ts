@@ -25,12 +25,13 @@ export async function askUnderAllNames(
   let left: readonly WireChangeSet[] = await runByTurns(
     withoutManyNamed(await ask(changeSets), aliases),
   );
+  const stretch = new Stretch();
   for (let i = 0; ; i++) {
-    const renamed = await runByTurns(renameAll(left, aliases, i));
+    const renamed = await runByTurns(renameAll(left, aliases, i, stretch));
     const asked = renamed.filter(({ isEmpty }) => !isEmpty).map(({ set }) => set);
     if (asked.length === 0) return left;
     const answers = new Map((await ask(asked)).map((answer) => [answer.hlc, answer]));
-    left = await runByTurns(keepAnswered(renamed, answers));
+    left = await runByTurns(keepAnswered(renamed, answers, stretch));
   }
 }
 
@@ -54,12 +55,13 @@ function* renameAll(
   changeSets: readonly WireChangeSet[],
   aliases: TableAliases,
   i: number,
+  stretch: Stretch,
 ): Steps<RenamedSet[]> {
   const renamed: RenamedSet[] = [];
-  const stretch = new Stretch();
   for (const set of changeSets) {
     renamed.push(new RenamedSet(set, aliases, i));
-    if (stretch.ends(set.changes.length + set.schemaMigrations.length)) yield;
+    // Each name of a migration's table is looked up anew.
+    if (stretch.ends(set.changes.length + 10 * set.schemaMigrations.length)) yield;
   }
   return renamed;
 }
@@ -67,9 +69,9 @@ function* renameAll(
 function* keepAnswered(
   renamed: readonly RenamedSet[],
   answers: ReadonlyMap<string, WireChangeSet>,
+  stretch: Stretch,
 ): Steps<WireChangeSet[]> {
   const left: WireChangeSet[] = [];
-  const stretch = new Stretch();
   for (const each of renamed) {
     left.push(...each.keepAnswered(answers));
     if (stretch.ends(each.set.changes.length + each.set.schemaMigrations.length)) yield;

@@ -74,6 +74,16 @@ test('others have their turn while much is filtered under many names', async () 
   assert.ok(turns > NAMES, `${turns}`);
 });
 
+test('others have their turn while the DDL of a table of many names is filtered', async () => {
+  const ddl = Array.from({ length: NAMES }, (_, i) =>
+    device.migrate('add_column', `t${NAMES}`, { schemaVersion: NAMES + i + 2 }),
+  );
+  const ask = async (sets: readonly WireChangeSet[]) => sets;
+  const { turns, result } = await turnsDuring(() => askUnderAllNames(ddl, aliases, ask));
+  assert.deepEqual(result, ddl);
+  assert.ok(turns > NAMES / 4, `${turns}`);
+});
+
 test('DDL that is too long to be read is judged under the names of all tables', async () => {
   const ddl = `CREATE TABLE x (a); ${'--'.repeat(200_000)}`;
   const migration = device.migrate('create_table', 'x', { ddl });
