@@ -89,7 +89,7 @@ export class RowChanges {
 
   /**
    * Carries out DDL, in the order of its HLCs. It comes before the changes of the same message.
-   * @param isSkipped where the server knew it: as a table that is made each time that an app starts
+   * @param isSkipped by the server, as is a table that is made each time that an app starts
    */
   migrate(migrations: readonly Migration[], isSkipped = false): void {
     if (migrations.length === 0) return;
@@ -99,8 +99,7 @@ export class RowChanges {
       const slot = slotOf(migration);
       const held = known.get(slot);
       const isKnown = held !== undefined && compareHlc(migration.hlc, held.hlc) <= 0;
-      const isOfAnother = held !== undefined || migration.type === 'rename_table';
-      if (isKnown || (isSkipped && isOfAnother)) continue;
+      if (isKnown || (isSkipped && this.#isRepeated(migration, held))) continue;
       if (held !== undefined && isNeededBeside(held, migration, known.values())) {
         this.#putDdl(known, earlierSlotOf(held), held);
       }
@@ -108,6 +107,17 @@ export class RowChanges {
       this.#names = undefined;
       this.#moveRows(migration);
     }
+  }
+
+  /**
+   * Of skipped DDL, whether the server keeps what it had. Else it was taken before, with its answer lost: all
+   * that led to that has been heard by then.
+   */
+  #isRepeated(migration: Migration, held: Migration | undefined): boolean {
+    const { type, schema, table, ddl } = migration;
+    if (type === 'rename_table') return true;
+    const key = tableKeyOf(schema, table);
+    return held?.type === type && held.ddl === ddl && this.#catalog.resolve(key) === key;
   }
 
   /**
