@@ -69,7 +69,7 @@ export class Inbox implements ConnectionPort {
     for (const migration of migrations) seen = later(seen, migration.hlc);
     for (const { hlc, changes } of changeSets) {
       for (const change of changes) {
-        rows.merge(change);
+        rows.mergeSent(change);
         seen = later(seen, change.hlc);
       }
       position = later(position, hlc);

@@ -1,4 +1,4 @@
-/** Rows of a table that was dropped, where nobody tells of the drop any more, or it came late. */
+/** Rows of a table that was dropped or renamed, where nobody tells of it any more, or it came late. */
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -46,8 +46,8 @@ function start() {
     const set = { siteId: '', transactionId: '', hlc: at(100), changes, schemaMigrations };
     return inbox.receive([set], true);
   };
-  const shown = () => {
-    const key = tableKeyOf(TASKS.schema, TASKS.table);
+  const shown = (table = TASKS.table) => {
+    const key = tableKeyOf(TASKS.schema, table);
     const rows = [...replica.keysOf(key)].map((row) => replica.current(key, row));
     return rows.flatMap((row) => (row && Object.keys(row.cells).length > 0 ? [row.pk[0]] : []));
   };
@@ -80,4 +80,12 @@ test('of what is newer than a drop only the site’s own waits: the others are t
   assert.deepEqual(shown(), []);
   await receive([], [ddl('create_table', 9)]);
   assert.deepEqual(shown(), [3]);
+});
+
+test('what was sent under a name from before a rename that is known goes with its table', async () => {
+  const { bootstrap, receive, shown } = start();
+  await bootstrap([ddl('create_table', 1)]);
+  await receive([], [{ ...ddl('rename_table', 3), table: 'done', fromTable: TASKS.table }]);
+  await receive([cell(1, 2)]);
+  assert.deepEqual(shown('done'), [1]);
 });

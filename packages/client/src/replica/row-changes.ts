@@ -45,6 +45,8 @@ export class RowChanges {
   }
 
   get #catalog(): Catalog {
+    const isAsShown = this.#generation === this.#replica.meta.generation;
+    if (this.#migrations === undefined && isAsShown) return this.#replica.catalog;
     const migrations = this.#migrations ?? this.#replica.migrationsOf(this.#generation);
     this.#names ??= new Catalog(migrations.values());
     return this.#names;
@@ -56,7 +58,7 @@ export class RowChanges {
     return this.#replica.confirmed(key, this.#generation);
   }
 
-  /** A change as the server names it. */
+  /** A change under the name that its table has. */
   merge(change: Change): void {
     const key = rowKeyOf(change);
     const before = this.row(key);
@@ -64,6 +66,16 @@ export class RowChanges {
     if (after === undefined || after === before) return;
     this.#rows.set(key, after);
     this.#own.add(after);
+  }
+
+  /**
+   * A change that the server has sent. It may have named it before it was told of a rename of this
+   * site's, of which it has told nobody then.
+   */
+  mergeSent(change: Change): void {
+    const key = tableKeyOf(change.schema, change.table);
+    const nameNow = this.#catalog.resolve(key) ?? key;
+    this.merge(nameNow === key ? change : { ...change, ...toTable(nameNow) });
   }
 
   /**
