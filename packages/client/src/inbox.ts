@@ -81,11 +81,7 @@ export class Inbox implements ConnectionPort {
   }
 
   async startOver(): Promise<void> {
-    const { position: _, snapshot, ...meta } = this.#replica.meta;
-    await this.#port.commit([
-      { type: 'put', key: META, value: meta },
-      ...clear(snapshot?.generation),
-    ]);
+    await this.#port.commit(startingOver(this.#replica.meta));
   }
 
   async receiveChunk(chunk: SnapshotChunk): Promise<void> {
@@ -224,6 +220,11 @@ export class Inbox implements ConnectionPort {
       rows.mergeOwn({ type: 'delete', schema, table, pk, hlc });
     }
   }
+}
+
+/** What makes a replica ask for a snapshot. */
+export function startingOver({ position: _, snapshot, ...meta }: Meta): StoreOperation[] {
+  return [{ type: 'put', key: META, value: meta }, ...clear(snapshot?.generation)];
 }
 
 /** @param generation `undefined` for none */

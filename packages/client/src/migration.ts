@@ -38,24 +38,13 @@ export function toMigrations(
 }
 
 /**
- * A rename that can't be carried out everywhere has no effect. The server does not say whether that is
- * so or it knew the rename already: both count as skipped.
+ * Of a rename that is skipped the server does not say whether it can't be carried out everywhere, and so has no
+ * effect, or was known: it may have been stored before, with its answer lost.
  * @param result of a batch that held nothing else
- * @param known whether another device has made the same rename
  */
-export function isWithoutEffect(
+export function isDoubtful(
   { schemaMigrations: [migration] = [] }: ChangeSet,
   { applied }: ApplyResult,
-  known: readonly Migration[],
 ): boolean {
-  if (migration?.type !== 'rename_table' || applied > 0) return false;
-  const { schema, table, fromTable, hlc } = migration;
-  return !known.some(
-    (each) =>
-      each.hlc !== hlc &&
-      each.type === 'rename_table' &&
-      each.schema === schema &&
-      each.table === table &&
-      each.fromTable === fromTable,
-  );
+  return migration?.type === 'rename_table' && applied === 0;
 }

@@ -11,8 +11,8 @@ import type { Token } from './connection/credentials.ts';
 import type { ServerError } from './connection/server-error.ts';
 import { watchPage } from './connection/wake-ups.ts';
 import type { Environment, Transport } from './environment.ts';
-import { Inbox } from './inbox.ts';
-import { isWithoutEffect } from './migration.ts';
+import { Inbox, startingOver } from './inbox.ts';
+import { isDoubtful } from './migration.ts';
 import { Outbox, type Outgoing } from './outbox.ts';
 import type { ApplyResult } from './protocol/messages.ts';
 import { FATE, META, type Meta, OUT, type StoredOutcome } from './replica/entries.ts';
@@ -124,7 +124,7 @@ export class Uplink {
         (change) => winnerOver(rows.rowOfOwn(change), change),
       );
       if (outcome === undefined && changeSet.schemaMigrations?.length) {
-        if (isWithoutEffect(changeSet, result, this.#replica.migrations)) startsOver = true;
+        if (isDoubtful(changeSet, result)) startsOver = true;
         else rows.migrate(changeSet.schemaMigrations, result.applied === 0);
       }
       for (const change of taken) rows.mergeOwn(change);
@@ -138,9 +138,11 @@ export class Uplink {
     }
     const meta: Meta = { ...this.#replica.meta, seen };
     operations.push(...rows.operations(), { type: 'put', key: META, value: meta });
+    // At once with the write's end: what became of its rename is in the snapshot alone.
+    if (startsOver) operations.push(...startingOver(meta));
     await this.#kept.commitAsLeader(operations);
     for (const [id, fate] of fates) this.#port.settle(id, fate);
-    if (startsOver) await this.connection.startOver();
+    if (startsOver) this.connection.startOver();
   }
 
   async #refused([hlc, changeSet]: Outgoing, error: ServerError): Promise<void> {

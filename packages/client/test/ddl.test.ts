@@ -2,10 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import WebSocket from 'ws';
 import { startCoordinator } from '../../../src/testing/index.ts';
-import { createEnvironment, type SocketConstructor } from '../src/environment.ts';
-import type { MigrationInput, SyncClient, SyncClientOptions } from '../src/index.ts';
+import { createEnvironment } from '../src/environment.ts';
+import type { MigrationInput, SyncClient } from '../src/index.ts';
 import { OutlivingStore, Socket, startClient, synced, until } from './support/client.ts';
 
 const create = (table: string, schemaVersion?: number): MigrationInput => ({
@@ -256,42 +255,4 @@ test('DDL that makes no sense is refused before it is sent', async (t) => {
   const ann = await startClient(t, { url });
   const { fromTable: _, ...lame } = rename('a', 'b');
   assert.throws(() => ann.migrate(lame), /fromTable/);
-});
-
-/** A transport that loses the answer to one batch, and the connection with it. */
-function losingAnswerTo(isMeant: (sent: string) => boolean): Pick<SyncClientOptions, 'WebSocket'> {
-  let meant: string | undefined;
-  class LosingSocket extends WebSocket {
-    override send(text: string): void {
-      const { requestId } = JSON.parse(text);
-      if (meant === undefined && isMeant(text)) meant = requestId;
-      super.send(text);
-    }
-    override emit(event: string, ...args: unknown[]): boolean {
-      if (event === 'message' && meant !== undefined && meant !== '') {
-        const { type, requestId } = JSON.parse(String(args[0]));
-        if (type === 'apply_result' && requestId === meant) {
-          meant = '';
-          this.terminate();
-          return true;
-        }
-      }
-      return super.emit(event, ...args);
-    }
-  }
-  return { WebSocket: LosingSocket as unknown as SocketConstructor };
-}
-
-test('a table that is made again after a rename, by the same statement, is there though the answer was lost', async (t) => {
-  const { wsUrl: url } = await startCoordinator(t);
-  let creates = 0;
-  const isSecond = (sent: string) => sent.includes('"create_table"') && ++creates === 2;
-  const ann = await startClient(t, { url, ...losingAnswerTo(isSecond) });
-  await ann.migrate(create('a')).settled;
-  await ann.migrate(rename('a', 'b')).settled;
-  assert.equal(await ann.migrate(create('a')).settled, 'acknowledged');
-  assert.deepEqual(
-    ann.migrations.map(({ type }) => type),
-    ['create_table', 'rename_table', 'create_table'],
-  );
 });

@@ -101,9 +101,8 @@ export class Connection {
     else if (this.#state === 'live') this.#emit('expiring');
   }
 
-  /** Takes anew what is held of others, as a snapshot. */
-  async startOver(): Promise<void> {
-    await this.#port.startOver();
+  /** The replica has let go of its position: a snapshot is asked for. */
+  startOver(): void {
     if (this.canApply) this.#emit('snapshotNeeded');
   }
 

@@ -127,7 +127,6 @@ export class RowChanges {
    */
   #isRepeated(migration: Migration, held: Migration | undefined): boolean {
     const { type, schema, table, ddl } = migration;
-    if (type === 'rename_table') return true;
     const key = tableKeyOf(schema, table);
     return held?.type === type && held.ddl === ddl && this.#catalog.resolve(key) === key;
   }

@@ -1,0 +1,97 @@
+/** DDL that the server has stored, whose answer was lost: sent again it counts as skipped. */
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import WebSocket from 'ws';
+import { startCoordinator } from '../../../src/testing/index.ts';
+import type { SocketConstructor } from '../src/environment.ts';
+import type { MigrationInput, SyncClientOptions } from '../src/index.ts';
+import { OUT } from '../src/replica/entries.ts';
+import { MemoryStore } from '../src/stores/memory.ts';
+import type { StoredValue } from '../src/stores/store.ts';
+import { startClient, synced } from './support/client.ts';
+
+const create = (table: string): MigrationInput => ({
+  ...{ type: 'create_table', table, ddl: `create table ${table}` },
+});
+const rename = (fromTable: string, table: string): MigrationInput => ({
+  ...{ type: 'rename_table', table, fromTable, ddl: `rename ${fromTable} to ${table}` },
+});
+
+/** A transport that loses the answer to one batch, and the connection with it. */
+function losingAnswerTo(isMeant: (sent: string) => boolean): Pick<SyncClientOptions, 'WebSocket'> {
+  let meant: string | undefined;
+  class LosingSocket extends WebSocket {
+    override send(text: string): void {
+      const { requestId } = JSON.parse(text);
+      if (meant === undefined && isMeant(text)) meant = requestId;
+      super.send(text);
+    }
+    override emit(event: string, ...args: unknown[]): boolean {
+      if (event === 'message' && meant !== undefined && meant !== '') {
+        const { type, requestId } = JSON.parse(String(args[0]));
+        if (type === 'apply_result' && requestId === meant) {
+          meant = '';
+          this.terminate();
+          return true;
+        }
+      }
+      return super.emit(event, ...args);
+    }
+  }
+  return { WebSocket: LosingSocket as unknown as SocketConstructor };
+}
+
+/** Once armed it tells what it holds when the next write is answered, as an app that is killed then leaves it. */
+class WatchedStore extends MemoryStore {
+  isArmed = false;
+  readonly left: Promise<Map<string, StoredValue>>;
+  #tell: (left: Map<string, StoredValue>) => void = () => {};
+
+  constructor() {
+    super();
+    this.left = new Promise((resolve) => {
+      this.#tell = resolve;
+    });
+  }
+
+  override async commit(...[operations, condition]: Parameters<MemoryStore['commit']>) {
+    await super.commit(operations, condition);
+    const isAnswered = operations.some((it) => it.type === 'delete' && it.key.startsWith(OUT));
+    if (this.isArmed && isAnswered) this.#tell(new Map(await super.load()));
+  }
+}
+
+test('a table that is made again after a rename, by the same statement, is there though the answer was lost', async (t) => {
+  const { wsUrl: url } = await startCoordinator(t);
+  let creates = 0;
+  const isSecond = (sent: string) => sent.includes('"create_table"') && ++creates === 2;
+  const ann = await startClient(t, { url, ...losingAnswerTo(isSecond) });
+  await ann.migrate(create('a')).settled;
+  await ann.migrate(rename('a', 'b')).settled;
+  assert.equal(await ann.migrate(create('a')).settled, 'acknowledged');
+  assert.deepEqual(
+    ann.migrations.map(({ type }) => type),
+    ['create_table', 'rename_table', 'create_table'],
+  );
+});
+
+test('a rename whose answer was lost is not forgotten where the app is killed at the next one', async (t) => {
+  const { wsUrl: url } = await startCoordinator(t);
+  const store = new WatchedStore();
+  let renames = 0;
+  const isThird = (sent: string) => sent.includes('"rename_table"') && ++renames === 3;
+  const killed = await startClient(t, { url, store, ...losingAnswerTo(isThird) });
+  await killed.migrate(create('a')).settled;
+  await killed.migrate(rename('a', 'b')).settled;
+  await killed.migrate(rename('b', 'a')).settled;
+  store.isArmed = true;
+  killed.migrate(rename('a', 'b'));
+  const left = new MemoryStore(await store.left);
+  const again = await startClient(t, { url, store: left });
+  await synced(again);
+  assert.deepEqual(
+    again.migrations.map(({ table }) => table),
+    ['a', 'b', 'a', 'b'],
+  );
+});
