@@ -299,7 +299,8 @@ export class ApplyPipeline {
     const apply = () =>
       manager.apply(approved.changeSets, {
         ...{ sender, admit, goOn, expected: turn?.expected, compensations },
-        refused: refused.concat(moved),
+        // A refused deletion comes behind what it would take away: see `noteRefused`.
+        refused: moved.concat(refused),
       });
     // The batches behind this one are not accepted before this one has its place.
     if (turn === undefined && !line.isCurrent) await line.becomeCurrent();

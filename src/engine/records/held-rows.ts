@@ -91,11 +91,8 @@ export function noteRefused(
   if (isAtLeast(row.tombstone, hlc) || isAtLeast(holding.row, hlc)) return;
   if (change.type === 'delete') {
     holding.row = { hlc };
-    for (const [column, held] of holding.cells) {
-      if (compareHlc(held.hlc, hlc) < 0) holding.cells.delete(column);
-    }
-    // Cells that the site has deleted since need no revert.
-    for (const column of tell) if (!holding.cells.has(column)) tell.delete(column);
+    // A device that takes back by itself what is refused has these still.
+    for (const [column, held] of holding.cells) if (compareHlc(held.hlc, hlc) < 0) tell.add(column);
     for (const [column, cell] of row.cells) {
       const isAlive = isAtLeast(cell, hlc) || isAtLeast(holding.cells.get(column), hlc);
       if (!isAlive) tell.add(column);

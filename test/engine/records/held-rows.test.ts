@@ -66,6 +66,23 @@ test('the log keeps what a site was told last, and nobody else is told any of it
   await assertSound(engine);
 });
 
+test('below a refused deletion it is told what it holds, as it may take back the deletion by itself', async () => {
+  const engine = await openEngine();
+  const { manager } = engine;
+  const [a, b] = [new Device(1, 1_700_000_005_000), new Device(2)];
+  await manager.apply([b.write({ pk: [1], set: { x: 0 } })]);
+  const moved = a.write({ pk: [1], set: { y: 'stored elsewhere' } });
+  const deletion = a.write({ pk: [1], delete: true });
+  await refuse(engine, a, moved, deletion);
+  const told = await readAll(manager, undefined, { reader: a.siteId });
+  for (const carriedOut of [[moved], [moved, deletion]]) {
+    const author = new Replica();
+    author.apply([...carriedOut, ...told]);
+    assert.deepEqual(withoutNulls(author.contents()), { '["main","t","1"]': { x: 0 } });
+  }
+  await assertSound(engine);
+});
+
 test('an export carries it over, byte for byte, and under another site with its positions', async () => {
   const engine = await openEngine();
   const { manager, store } = engine;
