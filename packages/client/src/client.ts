@@ -207,12 +207,11 @@ export class SyncClient {
 
   /**
    * Writes to the replica at once, and to the server when it can be reached: as a whole.
+   * @param write not async: edits that come after its end throw
    * @throws TypeError for a value or key that can't be stored; then nothing of it is written
    */
   transact(write: (tx: Transaction) => void): Write {
-    const transaction = new Transaction();
-    write(transaction);
-    return this.#write(transaction.edits, []);
+    return this.#write(new Transaction().run(write), []);
   }
 
   /**

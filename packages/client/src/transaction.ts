@@ -41,6 +41,7 @@ export class TransactionTable<T extends object = Record<string, SqlValue>> {
   }
 
   #name(pk: Key) {
+    if (Object.isFrozen(this.#edits)) throw new TypeError('the transaction is over');
     const where = `the key of a row of ${this.#table}`;
     if (!Array.isArray(pk)) throw new TypeError(`${where} is not an array`);
     const encoded = pk.map((member) => encodeInput(member, where));
@@ -51,13 +52,29 @@ export class TransactionTable<T extends object = Record<string, SqlValue>> {
 }
 
 export class Transaction {
-  readonly edits: Edit[] = [];
+  readonly #edits: Edit[] = [];
+
+  /**
+   * Edits that come later throw: nobody would write them.
+   * @returns what is written in it
+   * @throws TypeError when some of it would come later
+   */
+  run(write: (tx: Transaction) => unknown): readonly Edit[] {
+    try {
+      const result = write(this);
+      if (typeof Reflect.get(Object(result), 'then') !== 'function') return this.#edits;
+      Promise.resolve(result).catch(() => undefined);
+      throw new TypeError('a transaction is written at once: its function must not be async');
+    } finally {
+      Object.freeze(this.#edits);
+    }
+  }
 
   table<T extends object = Record<string, SqlValue>>(
     table: string,
     { schema = 'main' }: { schema?: string } = {},
   ): TransactionTable<T> {
-    return new TransactionTable<T>(schema, table, this.edits);
+    return new TransactionTable<T>(schema, table, this.#edits);
   }
 }
 

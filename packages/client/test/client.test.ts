@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { startCoordinator } from '../../../src/testing/index.ts';
+import type { TransactionTable } from '../src/transaction.ts';
 import { startClient, synced, uncaught, untilTable } from './support/client.ts';
 import { settle } from './support/fake-world.ts';
 
@@ -87,4 +88,29 @@ test('what an app throws when it is called back does no harm to what is received
   assert.deepEqual([...states], ['live']);
   await settle();
   assert.ok(thrown.length > 0 && thrown.every((error) => String(error) === 'Error: of the app'));
+});
+
+test('what is written after the end of a transaction is refused', async (t) => {
+  const thrown = uncaught(t);
+  const client = await startClient(t, { url: 'ws://127.0.0.1:1', connect: false });
+  const isAsync = { name: 'TypeError', message: /must not be async/ };
+  const isOver = { name: 'TypeError', message: /is over/ };
+  assert.throws(
+    () =>
+      client.transact(async (tx) => {
+        tx.table('t').set([1], { a: 1 });
+        await settle();
+        tx.table('t').set([2], { a: 2 });
+      }),
+    isAsync,
+  );
+  const table = new Promise<TransactionTable>((resolve) => {
+    client.transact((tx) => resolve(tx.table('t')));
+  });
+  const kept = await table;
+  assert.throws(() => kept.set([3], { a: 3 }), isOver);
+  assert.throws(() => kept.delete([3]), isOver);
+  await settle();
+  assert.deepEqual(client.table('t').all(), []);
+  assert.deepEqual(thrown, []);
 });
