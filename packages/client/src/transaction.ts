@@ -83,9 +83,21 @@ function encodeInput(value: SqlValue, where: string): unknown {
   const encoded = encodeValue(value);
   const fault = valueFault(encoded);
   if (fault !== undefined) throw new TypeError(`${where} ${fault}`);
-  return typeof encoded === 'object' && encoded !== null
-    ? JSON.parse(JSON.stringify(encoded))
-    : encoded;
+  if (typeof encoded !== 'object') return encoded;
+  const json = JSON.stringify(encoded, function (this: object, key, member) {
+    if (!isJson(Reflect.get(this, key))) {
+      throw new TypeError(`${where} has an object that JSON would not keep`);
+    }
+    return member;
+  });
+  return JSON.parse(json);
+}
+
+/** Others become `{}` or a text. A plain object may be of another realm. */
+function isJson(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return true;
+  const prototype = Object.getPrototypeOf(value);
+  return prototype === null || Object.getPrototypeOf(prototype) === null;
 }
 
 /**

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { runInNewContext } from 'node:vm';
 import { startCoordinator } from '../../../src/testing/index.ts';
 import type { TransactionTable } from '../src/transaction.ts';
 import { startClient, synced, uncaught, untilTable } from './support/client.ts';
@@ -113,4 +114,40 @@ test('what is written after the end of a transaction is refused', async (t) => {
   await settle();
   assert.deepEqual(client.table('t').all(), []);
   assert.deepEqual(thrown, []);
+});
+
+test('a value that would come back as another one is refused, also within JSON and in a key', async (t) => {
+  const client = await startClient(t, { url: 'ws://127.0.0.1:1', connect: false });
+  const others = [
+    new Map([[1, 2]]),
+    new Set([1]),
+    new Error('x'),
+    /x/,
+    new Date(0),
+    new ArrayBuffer(3),
+    new Float32Array([1]),
+    Object('text'),
+    new URL('http://x/y'),
+    new (class Task {
+      title = 'x';
+    })(),
+  ];
+  const refused = [
+    ...others,
+    ...others.flatMap((value) => [{ a: value }, [[value]]]),
+    { a: new Uint8Array([1]) },
+    Object.create({ a: 1 }),
+  ];
+  for (const value of refused) {
+    assert.throws(() => client.transact((tx) => tx.table('t').set([1], { value })), TypeError);
+    assert.throws(() => client.transact((tx) => tx.table('t').set([value], { a: 1 })), TypeError);
+    assert.throws(() => client.transact((tx) => tx.table('t').delete([value])), TypeError);
+  }
+  assert.equal(client.status.pending, 0);
+  const foreign = runInNewContext('({ a: [{ b: null }] })');
+  for (const value of [foreign, Object.assign(Object.create(null), foreign), [foreign], [], {}]) {
+    client.transact((tx) => tx.table('t').set([value], { value }));
+    const plain = JSON.parse(JSON.stringify(value));
+    assert.deepEqual(client.table('t').get([value]), { value: plain });
+  }
 });
