@@ -45,6 +45,7 @@ export class SyncClient {
   #isWanted: boolean;
   #token: Token | undefined;
   #isClosed = false;
+  #closing = Promise.resolve();
 
   constructor(options: SyncClientOptions) {
     this.#options = options;
@@ -274,12 +275,17 @@ export class SyncClient {
     else this.#uplink?.connection.stop();
   }
 
-  /** Ends everything. What was written is durable when it resolves. */
-  async close(): Promise<void> {
-    if (this.#isClosed) return;
-    this.#isClosed = true;
-    this.#uplink?.stop();
-    await this.#kept.close();
+  /**
+   * Ends everything. What was written is durable when it resolves.
+   * @throws StoreError when the store can't take it: then it ends as well, and what it did not take is lost
+   */
+  close(): Promise<void> {
+    if (!this.#isClosed) {
+      this.#isClosed = true;
+      this.#uplink?.stop();
+      this.#closing = this.#kept.close();
+    }
+    return this.#closing;
   }
 }
 

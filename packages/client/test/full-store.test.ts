@@ -3,9 +3,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { startCoordinator } from '../../../src/testing/index.ts';
+import { createSyncClient } from '../src/index.ts';
 import { MemoryStore } from '../src/stores/memory.ts';
 import { type ClientStore, type StoredValue, StoreError } from '../src/stores/store.ts';
-import { startClient, synced, until } from './support/client.ts';
+import { Socket, startClient, synced, until } from './support/client.ts';
+import { FakeWorld } from './support/fake-world.ts';
 import { SimulatedProfile } from './support/simulated-profile.ts';
 
 /** As long as it is full nothing can be written; nor be read, where `isShut`. */
@@ -55,11 +57,37 @@ for (const isShut of [false, true]) {
   });
 }
 
-test('a client whose store is full can be closed', async (t) => {
+test('a client whose store is full can be closed, and says that what was written is lost', async (t) => {
   const server = await startCoordinator(t);
-  const client = await startClient(t, { url: server.wsUrl, store: new FullStore(true) });
-  client.transact((tx) => tx.table('tasks').set([1], { title: 'x' }));
+  for (const isFullAtStart of [true, false]) {
+    const store = new FullStore(true);
+    store.isFull = isFullAtStart;
+    const client = createSyncClient({ url: server.wsUrl, store, WebSocket: Socket });
+    await client.ready;
+    store.isFull = true;
+    client.transact((tx) => tx.table('tasks').set([1], { title: 'x' }));
+    await until(client, ({ storeError }) => storeError !== undefined);
+    const closing = client.close();
+    await assert.rejects(closing, StoreError);
+    await assert.rejects(client.close(), StoreError, 'whoever closes it is told');
+  }
+});
+
+test('a store that has room again when the client is closed takes what was written', async () => {
+  const entries = new Map<string, StoredValue>();
+  const store = new FullStore(false, entries);
+  store.isFull = false;
+  // Where no time passes nothing is tried again by itself.
+  const environment = new FakeWorld();
+  const client = createSyncClient({ url: 'ws://127.0.0.1:1', store, environment, connect: false });
+  await client.ready;
+  store.isFull = true;
+  const write = client.transact((tx) => tx.table('tasks').set([1], { title: 'x' }));
+  await until(client, ({ storeError }) => storeError !== undefined);
+  store.isFull = false;
   await client.close();
+  await write.durable;
+  assert.ok(entries.has(`out/${write.id}`));
 });
 
 test('a replica that turns up when there is room takes over what was written meanwhile', async (t) => {

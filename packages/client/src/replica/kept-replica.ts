@@ -324,7 +324,10 @@ export class KeptReplica {
     this.#turns.close();
     this.#unwatch();
     await this.#opening?.catch(() => undefined);
-    await this.#log.close();
-    this.tabs?.close();
+    try {
+      await this.#log.close();
+    } finally {
+      this.tabs?.close();
+    }
   }
 }

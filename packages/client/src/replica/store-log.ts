@@ -11,7 +11,7 @@
 import type { Environment } from '../environment.ts';
 import {
   type ClientStore,
-  type StoreError,
+  StoreError,
   type StoreOperation,
   toStoreError,
 } from '../stores/store.ts';
@@ -48,6 +48,9 @@ export class StoreLog {
   #running: Promise<void> | undefined;
   #isStarted = false;
   #isClosed = false;
+  #fault: StoreError | undefined;
+  /** Ends the pause before the next try. */
+  #hurry = () => {};
   /** That of this tab while it leads. */
   term: string | undefined;
 
@@ -112,24 +115,35 @@ export class StoreLog {
   /** @returns whether what is being written is durable; not if the log was closed before it could be */
   async #commit(): Promise<boolean> {
     for (let tries = 0; ; tries++) {
+      const isLast = this.#isClosed;
       try {
         await this.#tryCommit();
         if (tries > 0) this.#port.fault(undefined);
         return true;
       } catch (cause) {
-        if (this.#isClosed) return false;
         const fault = toStoreError(cause);
         if (fault.code === 'STORE_TAKEN') {
           this.term = undefined;
           this.#port.succeeded();
           continue;
         }
+        this.#fault = fault;
         this.#port.fault(fault);
-        const pause = AGAIN_MS[Math.min(tries, AGAIN_MS.length - 1)] ?? 0;
-        await new Promise<void>((resolve) => this.#environment.after(pause, resolve));
-        if (this.#isClosed) return false;
+        if (isLast) return false;
+        await this.#pause(AGAIN_MS[Math.min(tries, AGAIN_MS.length - 1)] ?? 0);
       }
     }
+  }
+
+  async #pause(ms: number): Promise<void> {
+    if (this.#isClosed) return;
+    await new Promise<void>((resolve) => {
+      const cancel = this.#environment.after(ms, resolve);
+      this.#hurry = () => {
+        cancel();
+        resolve();
+      };
+    });
   }
 
   async #tryCommit(): Promise<void> {
@@ -142,11 +156,17 @@ export class StoreLog {
     await this.#store.commit(operations, isLeaders ? { key: LEAD, value: this.term } : undefined);
   }
 
-  /** Ends once what was written is durable, or can't be at the moment. */
+  /**
+   * Ends once what was written is durable.
+   * @throws StoreError when it is not, by one more try
+   */
   async close(): Promise<void> {
     this.#isClosed = true;
+    this.#hurry();
     await this.#running;
     await this.#store.close();
+    if (this.unwritten().length === 0) return;
+    throw this.#fault ?? new StoreError('STORE_UNAVAILABLE', 'closed before it could be written');
   }
 }
 
