@@ -210,6 +210,7 @@ export class SyncClient {
    * Writes to the replica at once, and to the server when it can be reached: as a whole.
    * @param write not async: edits that come after its end throw
    * @throws TypeError for a value or key that can't be stored; then nothing of it is written
+   * @throws RangeError for more than 128 Mi characters of JSON
    */
   transact(write: (tx: Transaction) => void): Write {
     return this.#write(new Transaction().run(write), []);

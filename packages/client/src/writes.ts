@@ -7,6 +7,9 @@ import type { StoreOperation } from './stores/store.ts';
 import { dated, type Edit, lastEdits, type Undated } from './transaction.ts';
 import { type Fate, Write } from './write.ts';
 
+/** Of a transaction: a longest text, of 2^29 characters, has room for it twice, as an outcome has it. */
+const CHARACTERS_MAX = 2 ** 27;
+
 export class Writes {
   readonly #kept: KeptReplica;
   /** Those without an answer, by transaction. */
@@ -31,6 +34,9 @@ export class Writes {
       schemaMigrations: migrations.length === 0 ? [] : toMigrations(migrations, replica.migrations),
     };
     const changeSet = dated(undated, clock.next(tabs?.number));
+    if (JSON.stringify(changeSet).length > CHARACTERS_MAX) {
+      throw new RangeError('the transaction is too large');
+    }
     const { hlc } = changeSet;
     const isEmpty = edits.length + migrations.length === 0;
     const operations: StoreOperation[] = [...also];

@@ -1,7 +1,7 @@
 /**
  * Writes a replica's operations to its store, one batch after the other: those that come while the
- * store is busy go together in the next one. What the store can't take is tried again, in order, and
- * nothing behind it is written before.
+ * store is busy go together in the next one. What the store can't take is tried again, in order and in
+ * smaller batches, and nothing behind it is written before.
  *
  * In a store that tabs share, what the leader alone may write is written under the condition that it
  * still leads: a tab that was stopped, and goes on without knowing that another one leads, can't undo
@@ -46,8 +46,11 @@ export class StoreLog {
   #next: PendingGroup[] = [];
   #writing: PendingGroup[] = [];
   #running: Promise<void> | undefined;
+  /** At most so many go together. */
+  #groupsMax = Number.POSITIVE_INFINITY;
   #isStarted = false;
   #isClosed = false;
+  /** What was told, until the store can be written again. */
   #fault: StoreError | undefined;
   /** Ends the pause before the next try. */
   #hurry = () => {};
@@ -65,12 +68,8 @@ export class StoreLog {
    * @param term for operations that count only while it is the leader's
    */
   write(operations: readonly StoreOperation[], term?: string): Promise<void> {
-    let group = this.#next.at(-1);
-    if (group === undefined || group.term !== term) {
-      group = createGroup(term);
-      this.#next.push(group);
-    }
-    for (const operation of operations) group.operations.push(operation);
+    const group = createGroup(operations, term);
+    this.#next.push(group);
     if (this.#isStarted) this.#running ??= this.#run();
     return group.durable;
   }
@@ -99,14 +98,19 @@ export class StoreLog {
     // Writes of one turn of the loop go together.
     await Promise.resolve();
     while (this.#next.length > 0) {
-      this.#writing = this.#next;
-      this.#next = [];
+      this.#writing = this.#next.splice(0, this.#groupsMax);
       if (!(await this.#commit())) return;
+      this.#groupsMax *= 2;
       const groups = this.#writing;
       this.#writing = [];
-      for (const group of groups) {
-        group.resolve();
-        this.#port.durable(group);
+      for (const { resolve } of groups) resolve();
+      for (const joined of join(groups)) {
+        try {
+          this.#port.durable(joined);
+        } catch (error) {
+          // Told where uncaught errors are told: what is behind it is written all the same.
+          void Promise.reject(error);
+        }
       }
     }
     this.#running = undefined;
@@ -114,11 +118,12 @@ export class StoreLog {
 
   /** @returns whether what is being written is durable; not if the log was closed before it could be */
   async #commit(): Promise<boolean> {
-    for (let tries = 0; ; tries++) {
+    for (let pauses = 0; ; ) {
       const isLast = this.#isClosed;
       try {
         await this.#tryCommit();
-        if (tries > 0) this.#port.fault(undefined);
+        if (this.#fault !== undefined) this.#port.fault(undefined);
+        this.#fault = undefined;
         return true;
       } catch (cause) {
         const fault = toStoreError(cause);
@@ -127,10 +132,16 @@ export class StoreLog {
           this.#port.succeeded();
           continue;
         }
+        if (this.#writing.length > 1) {
+          // All of it may be too large for what takes a part.
+          this.#groupsMax = Math.ceil(this.#writing.length / 2);
+          this.#next = [...this.#writing.splice(this.#groupsMax), ...this.#next];
+          continue;
+        }
         this.#fault = fault;
         this.#port.fault(fault);
         if (isLast) return false;
-        await this.#pause(AGAIN_MS[Math.min(tries, AGAIN_MS.length - 1)] ?? 0);
+        await this.#pause(AGAIN_MS[Math.min(pauses++, AGAIN_MS.length - 1)] ?? 0);
       }
     }
   }
@@ -170,10 +181,25 @@ export class StoreLog {
   }
 }
 
-function createGroup(term: string | undefined): PendingGroup {
+/** @returns those that follow each other with the same term as one */
+function join(groups: readonly OperationGroup[]): OperationGroup[] {
+  const joined: OperationGroup[] = [];
+  for (const { operations, term } of groups) {
+    const last = joined.at(-1);
+    if (last === undefined || last.term !== term)
+      joined.push({ operations: [...operations], term });
+    else for (const operation of operations) last.operations.push(operation);
+  }
+  return joined;
+}
+
+function createGroup(
+  operations: readonly StoreOperation[],
+  term: string | undefined,
+): PendingGroup {
   let resolve = () => {};
   const durable = new Promise<void>((done) => {
     resolve = done;
   });
-  return { operations: [], term, durable, resolve };
+  return { operations: [...operations], term, durable, resolve };
 }
