@@ -5,10 +5,10 @@
 
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { realpath, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { basename, dirname, join } from 'node:path';
+import { join } from 'node:path';
 
 /** What holds a lock until it is closed. */
 export interface PathLock {
@@ -16,13 +16,12 @@ export interface PathLock {
 }
 
 /**
- * @param path of a file in a directory that is there
+ * @param path a real one, as `realFile` gives it: what links lead to has one lock
  * @param platform the names of Linux and Windows leave nothing behind
  * @throws Error with the code `EADDRINUSE` when somebody has it
  */
 export async function lockPath(path: string, platform = process.platform): Promise<PathLock> {
-  const real = join(await realpath(dirname(path)), basename(path));
-  const id = createHash('sha256').update(real).digest('hex').slice(0, 32);
+  const id = createHash('sha256').update(path).digest('hex').slice(0, 32);
   const name = `sync-coordinator-${id}`;
   if (platform === 'linux') return listen(`\0${name}`);
   if (platform === 'win32') return listen(`\\\\.\\pipe\\${name}`);

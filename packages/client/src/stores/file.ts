@@ -7,13 +7,23 @@
  * A batch is appended and fsynced before it counts. JSON has no line break, so what a killed process
  * leaves is at most one last line that is not whole: it is cut off. A bad line before the last one is
  * damage, and then nothing is touched. When most of the file is out of date it is written anew beside
- * itself and takes its own place.
+ * itself and takes its own place. What somebody else does to it meanwhile is noticed before a batch
+ * counts, and then nothing is written.
  */
 
-import { type FileHandle, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { lockPath, type PathLock } from './file-lock.ts';
+import {
+  append,
+  codeOf,
+  mustBeAsLeft,
+  type OpenFile,
+  readOrNothing,
+  realFile,
+  syncDirectory,
+} from './open-file.ts';
 import {
   type ClientStore,
   type Condition,
@@ -40,15 +50,8 @@ interface Entry {
   bytes: number;
 }
 
-interface OpenFile {
-  handle: FileHandle;
-  /** The end of what counts. Behind it there may be the rest of a batch that failed. */
-  bytes: number;
-  isTorn: boolean;
-}
-
 export class FileStore implements ClientStore {
-  readonly #path: string;
+  #path: string;
   readonly #garbageBytesMin: number;
   readonly #entries = new Map<string, Entry>();
   #liveBytes = 0;
@@ -75,7 +78,9 @@ export class FileStore implements ClientStore {
         throw new StoreError('STORE_TAKEN', `${condition.key} has another value`);
       }
       const line = encodeLine(operations);
+      await mustBeAsLeft(file, this.#path);
       await append(file, line);
+      await mustBeAsLeft(file, this.#path);
       this.#take(operations, line.length);
       if (file.bytes > this.#rewriteAtBytes) await this.#shrink(file);
     });
@@ -110,6 +115,8 @@ export class FileStore implements ClientStore {
     this.#liveBytes = 0;
     try {
       await mkdir(dirname(this.#path), { recursive: true });
+      // Where a link leads, so that who has another one finds it locked.
+      this.#path = await realFile(this.#path);
       this.#lock = await lockPath(this.#path);
       this.#file = await this.#read();
       return this.#file;
@@ -126,6 +133,9 @@ export class FileStore implements ClientStore {
     const handle = await open(this.#path, content === undefined ? 'wx' : 'r+');
     const file = { handle, bytes, isTorn: bytes < (content?.length ?? 0) };
     try {
+      if ((await handle.stat()).nlink > 1) {
+        throw new StoreError('STORE_UNAVAILABLE', 'it has another name (a hard link)');
+      }
       if (bytes === 0) await append(file, Buffer.from(HEADER));
       await syncDirectory(this.#path);
     } catch (cause) {
@@ -241,45 +251,8 @@ function decodeLine(line: Buffer): StoreOperation[] | undefined {
   return isWhole ? JSON.parse(json.toString()) : undefined;
 }
 
-async function append(file: OpenFile, data: Uint8Array): Promise<void> {
-  const { handle } = file;
-  if (file.isTorn) await handle.truncate(file.bytes);
-  file.isTorn = true;
-  for (let written = 0; written < data.length; ) {
-    const rest = data.length - written;
-    written += (await handle.write(data, written, rest, file.bytes + written)).bytesWritten;
-  }
-  await handle.sync();
-  file.bytes += data.length;
-  file.isTorn = false;
-}
-
-async function readOrNothing(path: string): Promise<Buffer | undefined> {
-  try {
-    return await readFile(path);
-  } catch (cause) {
-    if (codeOf(cause) === 'ENOENT') return undefined;
-    throw cause;
-  }
-}
-
-/** A new name in a directory outlives a loss of power only after this. */
-async function syncDirectory(path: string): Promise<void> {
-  if (process.platform === 'win32') return;
-  const handle = await open(dirname(path), 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-}
-
 function newPath(path: string): string {
   return `${path}.new`;
-}
-
-function codeOf(cause: unknown): unknown {
-  return cause instanceof Error && 'code' in cause ? cause.code : undefined;
 }
 
 const FULL: readonly unknown[] = ['ENOSPC', 'EDQUOT', 'EFBIG'];

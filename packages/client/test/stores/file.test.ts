@@ -6,14 +6,18 @@ import { once } from 'node:events';
 import {
   appendFileSync,
   existsSync,
+  linkSync,
+  lstatSync,
   mkdtempSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -181,6 +185,54 @@ test('a file is open once at a time, until its process ends', async () => {
   await assert.rejects(read(path), isCode('STORE_UNAVAILABLE'));
   await store.close();
   await read(path);
+});
+
+test('a file that was deleted, replaced or written by somebody else takes nothing, until it is back', async () => {
+  const path = newPath();
+  await write(path, 2);
+  const old = readFileSync(path);
+  const store = fileStore(path);
+  await store.commit([put('batch', 3)]);
+  const own = readFileSync(path);
+  const isRefused = () => assert.rejects(store.commit([put('batch', 4)]), isCode('STORE_DAMAGED'));
+  for (const content of [old, Buffer.concat([own, own]), Buffer.alloc(0)]) {
+    writeFileSync(path, content);
+    await isRefused();
+    assert.deepEqual(readFileSync(path), content, 'nothing is overwritten');
+  }
+  writeFileSync(path, own);
+  renameSync(path, `${path}.moved`);
+  await isRefused();
+  assert.equal(existsSync(path), false);
+  writeFileSync(path, own);
+  await isRefused();
+  renameSync(`${path}.moved`, path);
+  await store.commit([put('batch', 5)]);
+  await store.close();
+  assert.equal((await read(path)).batch, 5);
+});
+
+test('a file is open once at a time, by whichever of its names', async () => {
+  const path = newPath();
+  await write(path, 1);
+  const [link, linkedDirectory, hardLink] = [newPath(), newPath(), newPath()];
+  symlinkSync(path, link);
+  symlinkSync(directory, linkedDirectory);
+  const store = fileStore(path);
+  await store.load();
+  for (const other of [link, join(linkedDirectory, basename(path))]) {
+    await assert.rejects(read(other), isCode('STORE_UNAVAILABLE'));
+  }
+  linkSync(path, hardLink);
+  await assert.rejects(read(hardLink), isCode('STORE_UNAVAILABLE'));
+  await store.commit([put('batch', 2)]);
+  await store.close();
+  rmSync(hardLink);
+  const linked = new FileStore(link, { garbageBytesMin: 1_000 });
+  for (let i = 0; i < 50; i++) await linked.commit([put('same', 'x'.repeat(100))]);
+  await linked.close();
+  assert.ok(lstatSync(link).isSymbolicLink(), 'written anew where it leads');
+  assert.equal((await read(path)).same, 'x'.repeat(100));
 });
 
 test('a lock that a killed process left as a file is taken over, one that is held is not', async () => {
