@@ -19,13 +19,19 @@ export type WinnerOf = (change: Change) => { hlc: HlcText; value?: unknown } | u
 const DELETED = 'the row was deleted, or its table dropped';
 
 export class BatchAnswer {
-  readonly #rejected: readonly RejectedChange[];
+  /** By the cell or row; those that name none under the empty text. */
+  readonly #rejected = new Map<string, RejectedChange[]>();
   readonly #conflicting = new Map<string, ConflictingCell>();
   /** What has overtaken a change, by the HLC of that. */
   readonly #overtaken: ReadonlyMap<HlcText, HlcText>;
 
   constructor({ rejected = [], conflicting = [], overtaken = [] }: ApplyResult) {
-    this.#rejected = rejected;
+    for (const entry of rejected) {
+      const place = placeOf(entry);
+      const known = this.#rejected.get(place);
+      if (known === undefined) this.#rejected.set(place, [entry]);
+      else known.push(entry);
+    }
     for (const cell of conflicting) {
       this.#conflicting.set(`${rowKeyOf(cell)} ${cell.column}`, cell);
     }
@@ -34,55 +40,45 @@ export class BatchAnswer {
 
   /** @param winnerOf what the replica itself knows to be newer */
   of([, changeSet]: Outgoing, siteId: string, at: number, winnerOf: WinnerOf): AnsweredWrite {
+    const { transactionId } = changeSet;
     const taken: Change[] = [];
-    const rejected: StoredOutcomeChange[] = [];
-    const beaten: StoredOutcomeChange[] = [];
+    // In the order in which they were written, so that they can be written again.
+    const lost: StoredOutcomeChange[] = [];
+    // DDL, or what a hook said of nothing in particular.
+    let rejection = this.#rejectionOf('', transactionId);
     for (const change of changeSet.changes) {
-      const rejection = this.#rejectionOf(change, changeSet.transactionId);
-      if (rejection !== undefined) {
-        rejected.push({ change, code: rejection.code, reason: rejection.reason });
+      const own = this.#rejectionOf(placeOf(change), transactionId, change.schema);
+      if (own !== undefined) {
+        rejection ??= own;
+        lost.push({ change, code: own.code, reason: own.reason });
         continue;
       }
       const deletion = this.#overtaken.get(change.hlc);
       const winner =
         deletion === undefined ? (this.#conflictOf(change) ?? winnerOf(change)) : { hlc: deletion };
       // A later write of the same device is no loss.
-      if (winner !== undefined && hlcSite(winner.hlc) !== siteId) beaten.push({ change, winner });
+      if (winner !== undefined && hlcSite(winner.hlc) !== siteId) lost.push({ change, winner });
       else if (deletion === undefined) taken.push(change);
     }
-    const whole = this.#rejected.find((entry) => isOfWhole(entry, changeSet.transactionId));
-    if (rejected.length === 0 && beaten.length === 0 && whole === undefined) {
-      return { taken, outcome: undefined };
-    }
-    const isRejected = rejected.length > 0 || whole !== undefined;
-    const first = whole ?? rejected[0];
+    const [first] = lost;
+    if (first === undefined && rejection === undefined) return { taken, outcome: undefined };
+    const isOvertaken = first !== undefined && this.#overtaken.has(first.change.hlc);
     const outcome: StoredOutcome = {
-      state: isRejected ? 'rejected' : 'superseded',
+      state: rejection === undefined ? 'superseded' : 'rejected',
       at,
-      code: first?.code,
-      reason: first?.reason ?? (this.#isOvertaken(beaten) ? DELETED : 'a newer edit won'),
+      code: rejection?.code,
+      reason: rejection?.reason ?? (isOvertaken ? DELETED : 'a newer edit won'),
       changeSet,
-      changes: [...rejected, ...beaten],
+      changes: lost,
     };
     return { taken, outcome };
   }
 
-  #rejectionOf(change: Change, transactionId: string): RejectedChange | undefined {
-    if (this.#rejected.length === 0) return undefined;
-    const column = change.type === 'column' ? change.column : undefined;
-    return this.#rejected.find(
-      (entry) =>
-        entry.table === change.table &&
-        entry.column === column &&
-        entry.pk !== undefined &&
-        (entry.schema ?? change.schema) === change.schema &&
-        (entry.transactionId ?? transactionId) === transactionId &&
-        pkIdentity(entry.pk) === pkIdentity(change.pk),
+  #rejectionOf(place: string, id: string, schema?: string): RejectedChange | undefined {
+    const entries = this.#rejected.get(place);
+    return entries?.find(
+      (entry) => (entry.transactionId ?? id) === id && (entry.schema ?? schema) === schema,
     );
-  }
-
-  #isOvertaken([first]: readonly StoredOutcomeChange[]): boolean {
-    return first !== undefined && this.#overtaken.has(first.change.hlc);
   }
 
   #conflictOf(change: Change): ConflictingCell | undefined {
@@ -92,7 +88,9 @@ export class BatchAnswer {
   }
 }
 
-/** DDL, or what a hook said of nothing in particular. */
-function isOfWhole(entry: RejectedChange, transactionId: string): boolean {
-  return entry.pk === undefined && (entry.transactionId ?? transactionId) === transactionId;
+/** What a rejection names: but for its schema, which it may leave out. */
+function placeOf(entry: RejectedChange | Change): string {
+  const { table = '', pk } = entry;
+  const column = 'column' in entry ? entry.column : undefined;
+  return pk === undefined ? '' : JSON.stringify([table, pkIdentity(pk), column]);
 }

@@ -2,11 +2,13 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { hlcWallTimeMs } from '../../../src/clock/hlc.ts';
+import { encodeHlc, hlcWallTimeMs } from '../../../src/clock/hlc.ts';
 import { SyncError } from '../../../src/errors/sync-error.ts';
 import { judgeChanges } from '../../../src/hooks/judge-changes.ts';
 import { startCoordinator, type TestOwner } from '../../../src/testing/index.ts';
+import { BatchAnswer } from '../src/answers.ts';
 import type { SyncClient, SyncClientOptions } from '../src/index.ts';
+import type { Change } from '../src/protocol/messages.ts';
 import { memoryStore } from '../src/stores/memory.ts';
 import { impatient, startClient, synced, until, untilTable } from './support/client.ts';
 import { ScriptedServer } from './support/scripted-server.ts';
@@ -162,6 +164,63 @@ test('an outcome that was restored just before the app ended is not there again,
   await synced(again);
   assert.equal(again.table('tasks').get([1])?.title, 'later');
   assert.deepEqual(again.outcomes.list(), []);
+});
+
+test('what is restored of a transaction is written in the order that it had', async (t) => {
+  let isBad = false;
+  const server = await startCoordinator(t, {
+    hooks: {
+      onBeforeApplyChanges: (_client, changes) =>
+        judgeChanges(changes, (change) => !isBad || change.type !== 'column' || { reason: 'no' }),
+    },
+  });
+  const ann = await start(t, server.wsUrl);
+  const ben = await start(t, server.wsUrl, { environment: later() });
+  await set(ann, 1, 'old').settled;
+  await untilTable(ben, 'tasks', (rows) => rows.length === 1);
+  ann.disconnect();
+  const write = ann.transact((tx) => tx.table('tasks').delete([1]).set([1], { title: 'new' }));
+  await ben.transact((tx) => tx.table('tasks').delete([1])).settled;
+  isBad = true;
+  ann.connect();
+  assert.equal(await write.settled, 'rejected');
+  isBad = false;
+  const [outcome] = ann.outcomes.list();
+  assert.deepEqual(
+    outcome?.changes.map(({ column }) => column),
+    [undefined, 'title'],
+  );
+  await outcome?.restore().settled;
+  assert.deepEqual(ann.table('tasks').get([1]), { title: 'new' });
+});
+
+test('the time for an answer grows with the number of its rejections, not with their square', () => {
+  const hlc = encodeHlc({ wallTime: 1n, counter: 0, siteId: new Uint8Array(16), opSeq: 0 });
+  const place = { schema: 'main', table: 't', column: 'a' };
+  const numbers = Array.from({ length: 500 }, (_, i) => i);
+  let looks = 0;
+  const rejected = numbers.map((i) => ({
+    ...place,
+    reason: 'no',
+    get pk() {
+      looks++;
+      return [i];
+    },
+  }));
+  const changes = numbers.map((i): Change => {
+    return { type: 'column', ...place, pk: [i], value: 1, hlc };
+  });
+  const changeSet = { siteId: '', transactionId: hlc, hlc, changes };
+  const answer = new BatchAnswer({
+    applied: 0,
+    skipped: 0,
+    conflicts: 0,
+    transactions: 1,
+    rejected,
+  });
+  const { outcome } = answer.of([hlc, changeSet], '', 0, () => undefined);
+  assert.equal(outcome?.changes.length, 500);
+  assert.ok(looks <= 2 * 500, `${looks} looks`);
 });
 
 test('a hook that fails, and one that asks for a pause, only delay a write', async (t) => {
