@@ -21,6 +21,7 @@ import {
 import { decodeChangeSets } from './decode-changes.ts';
 import { Envelope, type List } from './envelope.ts';
 import { explain, isObject, refuse } from './faults.ts';
+import { findText } from './find-text.ts';
 import {
   isShort,
   type Json,
@@ -70,12 +71,13 @@ export function requestIdOf(message: unknown): string | undefined {
  *   `RefusedRequest` if the message has a `requestId`
  */
 export function* decodeClientMessage(text: JsonText, limits: DecodeLimits): Steps<ClientMessage> {
-  const json = isShort(text, limits) ? parseShort(text) : yield* readJson(text, limits);
-  const envelope =
-    'value' in json
-      ? Envelope.ofParsed(json.value)
-      : yield* Envelope.read(json, '', MESSAGE_NAMES, ['changes']);
+  let envelope: Envelope | undefined;
   try {
+    const json = isShort(text, limits) ? parseShort(text) : yield* readJson(text, limits);
+    envelope =
+      'value' in json
+        ? Envelope.ofParsed(json.value)
+        : yield* Envelope.read(json, '', MESSAGE_NAMES, ['changes']);
     const message = checkedMessage(envelope.value);
     if (message.type !== 'apply_changes') return message;
     const list = envelope.list('changes');
@@ -83,9 +85,11 @@ export function* decodeClientMessage(text: JsonText, limits: DecodeLimits): Step
     const changes = Array.isArray(decoded) ? decoded : yield* decoded;
     return { type: message.type, requestId: message.requestId, changes };
   } catch (error) {
-    const requestId = requestIdOf(envelope.value);
-    if (requestId === undefined || !(error instanceof SyncError)) throw error;
-    throw new RefusedRequest(error, requestId);
+    if (!(error instanceof SyncError)) throw error;
+    // What can't be read, or has too many values to be, is not parsed for it.
+    const requestId =
+      envelope === undefined ? yield* findText(text, 'requestId') : requestIdOf(envelope.value);
+    throw requestId === undefined ? error : new RefusedRequest(error, requestId);
   }
 }
 

@@ -13,7 +13,7 @@ import type { Steps } from './steps.ts';
 /** The most bytes that are parsed at once, by default. */
 export const PIECE_BYTES = 256 * 1024;
 /** The bytes that one step scans. */
-const STEP_BYTES = 2 * 1024 * 1024;
+export const STEP_BYTES = 2 * 1024 * 1024;
 /** Far deeper than a value may be, see `values.ts`. */
 const DEPTH_MAX = 1000;
 
@@ -69,11 +69,11 @@ interface Open {
 
 const QUOTE = 0x22;
 const COMMA = 0x2c;
-const OPEN_ARRAY = 0x5b;
+export const OPEN_ARRAY = 0x5b;
 const BACKSLASH = 0x5c;
-const CLOSE_ARRAY = 0x5d;
-const OPEN_OBJECT = 0x7b;
-const CLOSE_OBJECT = 0x7d;
+export const CLOSE_ARRAY = 0x5d;
+export const OPEN_OBJECT = 0x7b;
+export const CLOSE_OBJECT = 0x7d;
 
 /**
  * @returns the long object or array; `undefined` for any other text
@@ -211,7 +211,7 @@ export function tooLongAValue(valueBytes: number, place = ''): SyncError {
  * The index of the next comma or bracket outside of strings; `to` or more, if there is none before
  * `to`. It handles every byte, so it calls no function for one.
  */
-function nextMark(bytes: Uint8Array, from: number, to: number): number {
+export function nextMark(bytes: Uint8Array, from: number, to: number): number {
   let at = from;
   for (; at < to; at++) {
     const byte = bytes[at];

@@ -194,3 +194,31 @@ test('the requestId of a refused message is told with the refusal', () => {
     assert.equal(requestIdOf(text), undefined, text);
   }
 });
+
+test('so it is of a message that is refused before it is parsed, or because it can’t be', () => {
+  const values = (count: number) =>
+    `[${Array.from({ length: count }, () => '{"requestId":"no"}')}]`;
+  const bodies = {
+    'too many values': values(5000),
+    'too many, and long': values(50_000),
+    'nested too deep': `${'['.repeat(200_000)}1${']'.repeat(200_000)}`,
+    'not JSON': '[nul]',
+    'not JSON, and long': `[${'1,'.repeat(200_000)}]`,
+    'a number that a double can’t hold': '[9007199254740993]',
+    'a long value': `"${'x'.repeat(300_000)}"`,
+    'a long value, escaped': `"${String.raw`\"},{\\`.repeat(50_000)}"`,
+  };
+  for (const valuesPerMessage of [1000, 4_000_000]) {
+    for (const [why, body] of Object.entries(bodies)) {
+      for (const text of [
+        `{"type":"apply_changes", "requestId" : "\u03b1", "changes":${body}}`,
+        ` {"type":"apply_changes","changes":${body},"requestId":"no","requestId":"α"}`,
+      ]) {
+        const limits = { ...LIMITS, valuesPerMessage, valueBytes: 262_144 };
+        const refusal = refusalOf(() => decodeClientMessage(text, limits));
+        assert.ok(refusal instanceof RefusedRequest, `${why}: ${refusal.message}`);
+        assert.equal(refusal.requestId, 'α', why);
+      }
+    }
+  }
+});

@@ -320,6 +320,25 @@ test('a value that is too large alone becomes an outcome, and the queue goes on'
   assert.equal(ann.outcomes.list()[0]?.code, 'TOO_LARGE');
 });
 
+test('a write of too many values becomes an outcome, and what is many together is halved', async (t) => {
+  const server = await startCoordinator(t, { config: { limits: { valuesPerMessage: 2000 } } });
+  const ann = await start(t, server.wsUrl, { connect: false });
+  const small = Array.from({ length: 300 }, (_, i) => set(ann, i, 'small'));
+  const large = ann.transact((tx) => {
+    tx.table('tasks').set([1], { list: Array.from({ length: 3000 }, () => 1) });
+  });
+  const last = set(ann, 300, 'last');
+  ann.connect();
+  assert.equal(await large.settled, 'rejected');
+  assert.equal(await last.settled, 'acknowledged');
+  const fates = await Promise.all(small.map(({ settled }) => settled));
+  assert.deepEqual(new Set(fates), new Set(['acknowledged']));
+  assert.deepEqual(
+    ann.outcomes.list().map(({ code }) => code),
+    ['TOO_LARGE'],
+  );
+});
+
 test('a batch that always loses the connection is halved, and the rest of the queue gets through', async (t) => {
   const server = await ScriptedServer.start(t);
   server.script = (message, socket) => {
