@@ -52,11 +52,12 @@ export const ConflictingCellSchema = Type.Object({
 });
 export type WireConflictingCell = Static<typeof ConflictingCellSchema>;
 
-/** A change that counts for nothing, since its row was deleted or its table dropped. */
+/** A change that has lost. */
 export const OvertakenChangeSchema = Type.Object({
   hlc: Type.String({ description: 'Of the change.' }),
   by: Type.String({
-    description: 'Of the deletion, or of what has dropped or replaced the table.',
+    description:
+      'Of the newer edit, of the deletion, or of what has dropped or replaced the table.',
   }),
 });
 
@@ -69,6 +70,7 @@ export const ApplyResultSchema = Type.Object({
   rejected: Type.Optional(Type.Array(RejectedChangeSchema)),
   conflicting: Type.Optional(Type.Array(ConflictingCellSchema)),
   overtaken: Type.Optional(Type.Array(OvertakenChangeSchema)),
+  beaten: Type.Optional(Type.Array(OvertakenChangeSchema)),
 });
 
 const ChangeSetsSchema = Type.Array(SentChangeSetSchema);

@@ -80,11 +80,11 @@ export interface ConflictingCell {
   value?: SqlValue;
 }
 
-/** A change of a batch that counts for nothing. */
+/** A change of a batch that has lost. */
 export interface OvertakenChange {
   /** Of the change. */
   hlc: Hlc;
-  /** Of the deletion of its row, or of what has dropped or replaced its table. */
+  /** Of what has won: a newer edit, the deletion of its row, or what has dropped or replaced its table. */
   by: Hlc;
 }
 
@@ -105,10 +105,12 @@ export interface ApplyResult {
    */
   conflicting?: ConflictingCell[];
   /**
-   * The changes that `skipped` counts because their row was deleted, or their table dropped, as far
-   * as there is room for them. For the client: hooks have `outcomes`.
+   * The changes that `skipped` counts because their row was deleted, or their table dropped. For the
+   * client: hooks have `outcomes`.
    */
   overtaken?: OvertakenChange[];
+  /** The changes that `conflicts` counts and for whose cells `conflicting` has no room. */
+  beaten?: OvertakenChange[];
 }
 
 export function decodeChange(change: WireChange): Change {
@@ -203,16 +205,20 @@ export function encodeApplyResult({
   rejected,
   conflicting,
   overtaken,
+  beaten,
   ...counts
 }: ApplyResult): WireApplyResult {
   return {
     ...counts,
     ...(rejected && { rejected: rejected.map(encodeRejected) }),
     ...(conflicting && { conflicting: conflicting.map(encodeConflicting) }),
-    ...(overtaken && {
-      overtaken: overtaken.map(({ hlc, by }) => ({ hlc: encodeHlc(hlc), by: encodeHlc(by) })),
-    }),
+    ...(overtaken && { overtaken: overtaken.map(encodeLost) }),
+    ...(beaten && { beaten: beaten.map(encodeLost) }),
   };
+}
+
+function encodeLost({ hlc, by }: OvertakenChange) {
+  return { hlc: encodeHlc(hlc), by: encodeHlc(by) };
 }
 
 function encodeRejected({ pk, ...rejection }: RejectedChange) {

@@ -10,18 +10,19 @@ import type { ApplyResult, ConflictingCell, OvertakenChange } from '../protocol/
 import { decodeValue } from '../protocol/values.ts';
 import type { ReadRight, Stamp } from './rights.ts';
 
-/** Most changes that one answer names as overtaken. */
-export const OVERTAKEN_MAX = 1000;
-
 /** What an answer says of changes that have lost. */
-export type Losses = Pick<ApplyResult, 'conflicting' | 'overtaken'>;
+export type Losses = Pick<ApplyResult, 'conflicting' | 'overtaken' | 'beaten'>;
 
 function lossesOf(unapplied: readonly Unapplied[], siteId: SiteIdText): Losses {
   const conflicting = conflictingOf(unapplied);
-  const overtaken = overtakenOf(unapplied, siteId);
+  const overtaken = named(unapplied.filter(isOvertaken), siteId);
+  const winners = new Set(unapplied.flatMap(({ lost, by }) => (lost ? [by] : [])));
+  const isUntold = (each: Unapplied) => isBeaten(each) && !winners.has(each.by);
+  const beaten = named(unapplied.filter(isUntold), siteId);
   return {
     ...(conflicting.length > 0 && { conflicting }),
     ...(overtaken.length > 0 && { overtaken }),
+    ...(beaten.length > 0 && { beaten }),
   };
 }
 
@@ -37,16 +38,20 @@ function isOvertaken({ item, outcome, by }: Unapplied): boolean {
   return outcome === 'skipped' && by !== undefined && by !== item.hlc;
 }
 
-/** Of what the client has dated itself: what it pushes back is not its loss. */
-function overtakenOf(unapplied: readonly Unapplied[], siteId: SiteIdText): OvertakenChange[] {
-  const overtaken: OvertakenChange[] = [];
-  for (const each of unapplied) {
-    if (overtaken.length === OVERTAKEN_MAX) break;
-    const { item, by } = each;
-    if (by === undefined || !isOvertaken(each) || hlcSite(item.hlc) !== siteId) continue;
-    overtaken.push({ hlc: decodeHlc(item.hlc), by: decodeHlc(by) });
-  }
-  return overtaken;
+/** Whether a newer value of its cell has won. */
+function isBeaten({ outcome, by }: Unapplied): boolean {
+  return outcome === 'conflicts' && by !== undefined;
+}
+
+/**
+ * Of what the client has dated itself: what it pushes back is not its loss. All of it, however much
+ * that is: a client takes what is not named for stored, and an entry is shorter than its change.
+ */
+function named(lost: readonly Unapplied[], siteId: SiteIdText): OvertakenChange[] {
+  return lost.flatMap(({ item, by }) => {
+    if (by === undefined || hlcSite(item.hlc) !== siteId) return [];
+    return [{ hlc: decodeHlc(item.hlc), by: decodeHlc(by) }];
+  });
 }
 
 /** The cells that are named in an answer which nobody filters. */
@@ -106,7 +111,7 @@ export async function lossesFor(
   const told = unapplied.filter((each) => {
     const { item, lost } = each;
     if (hidden.has(item)) return false;
-    if (lost === undefined) return isOvertaken(each);
+    if (lost === undefined) return isOvertaken(each) || (isBeaten(each) && !isFiltered);
     return !isFiltered || lost.value !== undefined;
   });
   const nothing = { ...visible, losses: {} };

@@ -4,7 +4,13 @@ import { compareHlc, type HlcText } from '../../../src/clock/hlc.ts';
 import { hlcSite } from '../../../src/clock/site-id.ts';
 import { pkIdentity } from '../../../src/protocol/values.ts';
 import type { Outgoing } from './outbox.ts';
-import type { ApplyResult, Change, ConflictingCell, RejectedChange } from './protocol/messages.ts';
+import type {
+  ApplyResult,
+  Change,
+  ConflictingCell,
+  OvertakenChange,
+  RejectedChange,
+} from './protocol/messages.ts';
 import { rowKeyOf, type StoredOutcome, type StoredOutcomeChange } from './replica/entries.ts';
 
 export interface AnsweredWrite {
@@ -24,8 +30,10 @@ export class BatchAnswer {
   readonly #conflicting = new Map<string, ConflictingCell>();
   /** What has overtaken a change, by the HLC of that. */
   readonly #overtaken: ReadonlyMap<HlcText, HlcText>;
+  /** What has won in cells that `#conflicting` has no room for, likewise. */
+  readonly #beaten: ReadonlyMap<HlcText, HlcText>;
 
-  constructor({ rejected = [], conflicting = [], overtaken = [] }: ApplyResult) {
+  constructor({ rejected = [], conflicting = [], overtaken, beaten }: ApplyResult) {
     for (const entry of rejected) {
       const place = placeOf(entry);
       const known = this.#rejected.get(place);
@@ -35,7 +43,8 @@ export class BatchAnswer {
     for (const cell of conflicting) {
       this.#conflicting.set(`${rowKeyOf(cell)} ${cell.column}`, cell);
     }
-    this.#overtaken = new Map(overtaken.map(({ hlc, by }) => [hlc, by]));
+    this.#overtaken = byHlc(overtaken);
+    this.#beaten = byHlc(beaten);
   }
 
   /** @param winnerOf what the replica itself knows to be newer */
@@ -55,7 +64,9 @@ export class BatchAnswer {
       }
       const deletion = this.#overtaken.get(change.hlc);
       const winner =
-        deletion === undefined ? (this.#conflictOf(change) ?? winnerOf(change)) : { hlc: deletion };
+        deletion === undefined
+          ? (this.#conflictOf(change) ?? winnerOf(change) ?? this.#beatenBy(change))
+          : { hlc: deletion };
       // A later write of the same device is no loss.
       if (winner !== undefined && hlcSite(winner.hlc) !== siteId) lost.push({ change, winner });
       else if (deletion === undefined) taken.push(change);
@@ -81,6 +92,11 @@ export class BatchAnswer {
     );
   }
 
+  #beatenBy({ hlc }: Change): { hlc: HlcText } | undefined {
+    const by = this.#beaten.get(hlc);
+    return by === undefined ? undefined : { hlc: by };
+  }
+
   #conflictOf(change: Change): ConflictingCell | undefined {
     if (change.type !== 'column') return undefined;
     const cell = this.#conflicting.get(`${rowKeyOf(change)} ${change.column}`);
@@ -93,4 +109,8 @@ function placeOf(entry: RejectedChange | Change): string {
   const { table = '', pk } = entry;
   const column = 'column' in entry ? entry.column : undefined;
   return pk === undefined ? '' : JSON.stringify([table, pkIdentity(pk), column]);
+}
+
+function byHlc(lost: readonly OvertakenChange[] = []): Map<HlcText, HlcText> {
+  return new Map(lost.map(({ hlc, by }) => [hlc, by]));
 }

@@ -7,7 +7,8 @@ import { SyncError } from '../../../src/errors/sync-error.ts';
 import { judgeChanges } from '../../../src/hooks/judge-changes.ts';
 import { startCoordinator, type TestOwner } from '../../../src/testing/index.ts';
 import { BatchAnswer } from '../src/answers.ts';
-import type { SyncClient, SyncClientOptions } from '../src/index.ts';
+import { httpTransport } from '../src/http/index.ts';
+import type { SyncClient, SyncClientOptions, Transaction } from '../src/index.ts';
 import type { Change } from '../src/protocol/messages.ts';
 import { memoryStore } from '../src/stores/memory.ts';
 import { impatient, startClient, synced, until, untilTable } from './support/client.ts';
@@ -192,6 +193,47 @@ test('what is restored of a transaction is written in the order that it had', as
   );
   await outcome?.restore().settled;
   assert.deepEqual(ann.table('tasks').get([1]), { title: 'new' });
+});
+
+test('of a large transaction all that was lost with its table is in the outcome, and is restored', async (t) => {
+  const server = await startCoordinator(t);
+  const ann = await start(t, server.wsUrl);
+  const ben = await start(t, server.wsUrl, { environment: later() });
+  const table = { type: 'create_table', table: 'old', ddl: 'create table old' } as const;
+  await ann.migrate(table).settled;
+  ann.disconnect();
+  const write = ann.transact((tx) => {
+    for (let i = 0; i < 1500; i++) tx.table('old').set([i], { n: i });
+  });
+  await ben.migrate({ type: 'drop_table', table: 'old', ddl: 'drop table old' }).settled;
+  await ben.migrate({ ...table, schemaVersion: 9 }).settled;
+  ann.connect();
+  assert.equal(await write.settled, 'superseded');
+  const [outcome] = ann.outcomes.list();
+  assert.equal(outcome?.changes.length, 1500);
+  await outcome?.restore().settled;
+  assert.equal(ann.table('old').all().length, 1500);
+});
+
+test('of a large transaction all that newer edits have beaten is in the outcome, before these are known', async (t) => {
+  const server = await startCoordinator(t);
+  const transport = httpTransport({ pollMs: 1_000_000 });
+  const ann = await start(t, server.wsUrl, { transport });
+  await synced(ann);
+  const ben = await start(t, server.wsUrl, { environment: later() });
+  const all = (by: string) => (tx: Transaction) => {
+    for (let i = 0; i < 1500; i++) tx.table('tasks').set([i], { by });
+  };
+  await ben.transact(all('ben')).settled;
+  const write = ann.transact(all('ann'));
+  assert.equal(await write.settled, 'superseded');
+  assert.equal(ann.outcomes.list()[0]?.changes.length, 1500);
+  assert.ok(
+    ann
+      .table('tasks')
+      .all()
+      .every(({ row }) => row.by !== 'ann'),
+  );
 });
 
 test('the time for an answer grows with the number of its rejections, not with their square', () => {

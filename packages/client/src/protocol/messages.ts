@@ -85,7 +85,7 @@ export interface ConflictingCell {
 export interface OvertakenChange {
   /** Of the change. */
   hlc: string;
-  /** Of the deletion, or of what has dropped or replaced the table. */
+  /** Of the newer edit, of the deletion, or of what has dropped or replaced the table. */
   by: string;
 }
 
@@ -113,6 +113,7 @@ export interface ApplyResult {
   rejected?: RejectedChange[];
   conflicting?: ConflictingCell[];
   overtaken?: OvertakenChange[];
+  beaten?: OvertakenChange[];
 }
 
 export interface HeaderChunk {
@@ -220,6 +221,7 @@ export interface ApplyResultMessage {
   rejected?: RejectedChange[];
   conflicting?: ConflictingCell[];
   overtaken?: OvertakenChange[];
+  beaten?: OvertakenChange[];
   /** That of the message that this answers, unchanged. */
   requestId?: string;
 }
