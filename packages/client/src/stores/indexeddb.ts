@@ -77,6 +77,8 @@ export class IndexedDbStore implements ClientStore {
           else if (operation.type === 'delete') entries.delete(operation.key);
           else entries.delete(rangeOf(operation.prefix));
         }
+        // Else it would wait for this tab, which may be stopped now, and keep all others from the store.
+        entries.transaction.commit();
       };
       if (condition === undefined) return run();
       const { key, value } = condition;
