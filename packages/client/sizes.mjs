@@ -14,7 +14,7 @@ import { build } from 'esbuild';
  * it. What must not be exceeded without saying so here is what they have.
  */
 const BOUNDS = {
-  '.': 18_800,
+  '.': 18_900,
   './protocol': 3_000,
   './connection': 6_000,
   './http': 2_300,
