@@ -128,7 +128,8 @@ export class FileStore implements ClientStore {
 
   async #read(): Promise<OpenFile> {
     await rm(newPath(this.#path), { force: true });
-    const content = await readOrNothing(this.#path);
+    const found = await readOrNothing(this.#path);
+    const content = found && Buffer.from(found.buffer, found.byteOffset, found.length);
     const bytes = this.#readLines(content);
     const handle = await open(this.#path, content === undefined ? 'wx' : 'r+');
     const file = { handle, bytes, isTorn: bytes < (content?.length ?? 0) };

@@ -1,11 +1,25 @@
 /** A file that is only appended to, and that nobody else should touch. */
 
-import { type FileHandle, open, readFile, realpath, stat } from 'node:fs/promises';
+import { open, readFile, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { StoreError } from './store.ts';
 
+/** What is used of Node's: the types of this package need none of its. */
+interface Handle {
+  stat(): Promise<{ size: number; ino: number; dev: number; nlink: number }>;
+  truncate(bytes: number): Promise<void>;
+  write(
+    data: Uint8Array,
+    from: number,
+    bytes: number,
+    at: number,
+  ): Promise<{ bytesWritten: number }>;
+  sync(): Promise<void>;
+  close(): Promise<void>;
+}
+
 export interface OpenFile {
-  handle: FileHandle;
+  handle: Handle;
   /** The end of what counts. Behind it there may be the rest of a batch that failed. */
   bytes: number;
   isTorn: boolean;
@@ -41,7 +55,7 @@ export async function realFile(path: string): Promise<string> {
   return (await orNothing(realpath(path))) ?? join(await realpath(dirname(path)), basename(path));
 }
 
-export function readOrNothing(path: string): Promise<Buffer | undefined> {
+export function readOrNothing(path: string): Promise<Uint8Array | undefined> {
   return orNothing(readFile(path));
 }
 
