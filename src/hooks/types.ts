@@ -159,7 +159,7 @@ export type ChangeOutcome = {
 /** The `call` of `onAfterApplyChanges`. */
 export interface AppliedCall extends HookCall {
   /** The newest position of the batch; absent if nothing of it took effect. */
-  position?: Hlc;
+  position?: Hlc | undefined;
   /**
    * The outcomes of all changes and migrations of the batch, in the order in which they were sent.
    * Made when read.
