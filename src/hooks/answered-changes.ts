@@ -16,7 +16,7 @@ import {
 } from '../protocol/types.ts';
 import { decodeValue, encodeValue, type SqlValue, valueFault } from '../protocol/values.ts';
 import { untouchedOrigin } from '../wire/lazy-change-set.ts';
-import { forEach, type Steps, Stretch } from '../wire/steps.ts';
+import { type Steps, Stretch } from '../wire/steps.ts';
 
 /** A hook's answer is invalid. The message says what is wrong, and where. */
 export class InvalidAnswer extends Error {
@@ -36,11 +36,15 @@ export function* readList<Item>(
   list: readonly unknown[],
   path: string,
   read: (item: unknown, path: string) => Item,
-  stretch?: Stretch,
+  stretch = new Stretch(),
 ): Steps<Item[]> {
   const items: Item[] = [];
-  // The hook may add to its own list meanwhile.
-  yield* forEach([...list], (item, i) => items.push(read(item, `${path}[${i}]`)), stretch);
+  // Not copied: it may be of any length, with one gap. The hook may add to its own list meanwhile.
+  const { length } = list;
+  for (let i = 0; i < length; i++) {
+    items.push(read(list[i], `${path}[${i}]`));
+    if (stretch.ends()) yield;
+  }
   return items;
 }
 
@@ -166,7 +170,9 @@ function readMigration(answer: unknown, path: string): SchemaMigration {
 export function* readSets(list: readonly unknown[], path: string): Steps<WireChangeSet[]> {
   const sets: WireChangeSet[] = [];
   const stretch = new Stretch();
-  for (const [i, answer] of [...list].entries()) {
+  const { length } = list;
+  for (let i = 0; i < length; i++) {
+    const answer = list[i];
     const at = `${path}[${i}]`;
     demand(isObject(answer), `${at} is a change set`);
     sets.push(untouchedOrigin(answer) ?? (yield* copyChangeSet(answer, at, stretch)));

@@ -60,6 +60,19 @@ test('what hides changes behind a proxy, or inherits the rest, is taken at its w
   }
 });
 
+test('a list of nothing, as long as it can be, is refused at its first item', () => {
+  const endless = new Array(2 ** 32 - 1);
+  const answers: unknown[] = [
+    { approved: endless, rejected: [] },
+    { approved: [], rejected: endless },
+    { approved: [{ ...changeSet('a'), changes: endless }], rejected: [] },
+  ];
+  for (const answer of answers) {
+    assert.throws(() => runAtOnce(readValidation(answer)), InvalidAnswer);
+  }
+  assert.throws(() => runAtOnce(readChangeSets(endless)), InvalidAnswer);
+});
+
 test('a gap in a list is no item of it', () => {
   const sparse = [{ ...changeSet('a'), changes: new Array(1) }];
   assert.throws(() => runAtOnce(readChangeSets(sparse)), InvalidAnswer);
