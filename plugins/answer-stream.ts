@@ -7,7 +7,7 @@ import {
   COMPRESSOR_BYTES,
   encodeAnswer,
   isWorthEncoding,
-} from '../src/service/answer-encoding.ts';
+} from '../src/service/http/answer-encoding.ts';
 
 export class AnswerStream {
   readonly #reply: FastifyReply;

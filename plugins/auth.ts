@@ -4,14 +4,14 @@ import type { FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { isSiteIdText, textToSiteId } from '../src/clock/site-id.ts';
 import { SyncError, toSyncError } from '../src/errors/sync-error.ts';
-import type { AuthRequest } from '../src/hooks/chain.ts';
+import type { AuthRequest } from '../src/hooks/chain/chain.ts';
+import { HookHost } from '../src/hooks/chain/hook-host.ts';
 import { plainAddress, sourceOf } from '../src/hooks/client-source.ts';
-import type { CodeHooks } from '../src/hooks/code-hooks.ts';
-import { HookHost } from '../src/hooks/hook-host.ts';
 import { createHookMetrics, markHookMetrics } from '../src/hooks/hook-metrics.ts';
-import { LateReader } from '../src/service/database-reader.ts';
+import type { CodeHooks } from '../src/hooks/loading/code-hooks.ts';
+import { noteForbidden, RefusalLog } from '../src/service/admission/refusal-log.ts';
+import { LateReader } from '../src/service/databases/database-reader.ts';
 import { LateAccess } from '../src/service/late-access.ts';
-import { noteForbidden, RefusalLog } from '../src/service/refusal-log.ts';
 import { serveModuleRoutes } from './module-routes.ts';
 
 export interface AuthPluginOptions {

@@ -6,7 +6,7 @@
  */
 
 import type { FastifyPluginAsync } from 'fastify';
-import type { HookHost } from '../src/hooks/hook-host.ts';
+import type { HookHost } from '../src/hooks/chain/hook-host.ts';
 import { keepLoaders } from '../src/modules/import-module.ts';
 import type { CoordinatorService } from '../src/service/coordinator-service.ts';
 import auth, { type AuthPluginOptions } from './auth.ts';

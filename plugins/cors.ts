@@ -5,7 +5,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import type { CoordinatorConfig } from '../src/config/schema.ts';
 import { SyncError } from '../src/errors/sync-error.ts';
-import { type Asking, mayCall, originToCors } from '../src/service/origins.ts';
+import { type Asking, mayCall, originToCors } from '../src/service/admission/origins.ts';
 
 const EXPOSED_HEADERS = ['Retry-After'];
 /** How long a browser need not ask again, in seconds: as long as Chrome heeds it. */

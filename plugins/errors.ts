@@ -10,7 +10,7 @@ import { BoundedLog } from '../src/logging/bounded-log.ts';
 import { createLogger } from '../src/logging/logger.ts';
 import type { ErrorCode } from '../src/protocol/error-codes.ts';
 import { HTTP_STATUSES } from '../src/protocol/http-statuses.ts';
-import { BODY_ENCODINGS } from '../src/service/body-encoding.ts';
+import { BODY_ENCODINGS } from '../src/service/http/body-encoding.ts';
 
 const logger = createLogger('sync-coordinator:http');
 

@@ -6,8 +6,8 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { type SyncError, toSyncError } from '../src/errors/sync-error.ts';
 import type { ClientIdentity } from '../src/hooks/types.ts';
-import { holderOf } from '../src/service/budget.ts';
-import type { Reader } from '../src/service/rights.ts';
+import type { Reader } from '../src/service/access/rights.ts';
+import { holderOf } from '../src/service/budgets/budget.ts';
 import { sendError } from './errors.ts';
 
 /** How long a request that is ended has to answer by itself, before it is cut. */

@@ -5,7 +5,7 @@ import { Readable } from 'node:stream';
 import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
 import { SyncError } from '../src/errors/sync-error.ts';
 import type { RouteTools, ServeRoutes } from '../src/hooks/module-extras.ts';
-import { holderOf } from '../src/service/budget.ts';
+import { holderOf } from '../src/service/budgets/budget.ts';
 import { answerErrors } from './errors.ts';
 import { admitClient, type HttpClient } from './http-client.ts';
 import { hasBody, RequestRoom } from './request-room.ts';

@@ -6,9 +6,9 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { type Readable, Transform } from 'node:stream';
 import type { FastifyReply } from 'fastify';
-import { bodyEncodingOf, decodeBody } from '../src/service/body-encoding.ts';
-import type { ByteBudget } from '../src/service/byte-budget.ts';
-import { collectBody } from '../src/service/request-body.ts';
+import type { ByteBudget } from '../src/service/budgets/byte-budget.ts';
+import { bodyEncodingOf, decodeBody } from '../src/service/http/body-encoding.ts';
+import { collectBody } from '../src/service/http/request-body.ts';
 import { onceClosed } from './http-client.ts';
 
 /** Bytes below one step are not counted, so that small bodies never wait. */

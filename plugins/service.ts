@@ -6,7 +6,7 @@ import type { World } from '../src/engine/sync-manager.ts';
 import { SyncError } from '../src/errors/sync-error.ts';
 import { PACKAGE_VERSION } from '../src/modules/own-package.ts';
 import { CoordinatorService } from '../src/service/coordinator-service.ts';
-import { createDatabaseReader } from '../src/service/database-reader.ts';
+import { createDatabaseReader } from '../src/service/databases/database-reader.ts';
 import { openStorage } from '../src/storage/by-address/open-storage.ts';
 
 declare module 'fastify' {

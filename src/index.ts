@@ -19,7 +19,6 @@ export { ConfigError, type ConfigFault } from './errors/config-error.ts';
 export { toPrintable } from './errors/printable.ts';
 export { SyncError } from './errors/sync-error.ts';
 export { addressToSource } from './hooks/client-source.ts';
-export type { CodeEntry, CodeHooks, CodeModule } from './hooks/code-hooks.ts';
 export type { HookContext } from './hooks/context.ts';
 export type {
   ConnectedClient,
@@ -27,36 +26,38 @@ export type {
   RowWrite,
   WriteResult,
 } from './hooks/coordinator-access.ts';
-export { type DdlAction, ddlToActions } from './hooks/ddl-actions.ts';
-export type { DdlTable } from './hooks/ddl-scan.ts';
+export { type DdlAction, ddlToActions } from './hooks/ddl/actions.ts';
+export type { DdlTable } from './hooks/ddl/scan.ts';
 export {
   defineHooks,
   type HookDefinition,
   type HookFactory,
   type HookModule,
 } from './hooks/define-hooks.ts';
+export type { CodeEntry, CodeHooks, CodeModule } from './hooks/loading/code-hooks.ts';
 export type { Logger } from './logging/logger.ts';
 export { ERROR_CODES, type ErrorCode } from './protocol/error-codes.ts';
 
 import './hooks/builtin/entries.ts';
 
-export { hideTables } from './hooks/hide-tables.ts';
-export type { HookEntry, HookModuleOptions, PlacedHooks } from './hooks/hook-entry.ts';
 export type { HookMetrics } from './hooks/hook-metrics.ts';
-export {
-  type ChangeVerdict,
-  type JudgeOptions,
-  judgeChanges,
-  type MigrationVerdict,
-  type Refusal,
-} from './hooks/judge-changes.ts';
 export { HookLoadError } from './hooks/load-error.ts';
+export type { HookEntry, HookModuleOptions, PlacedHooks } from './hooks/loading/hook-entry.ts';
 export type {
   RegisterRoutes,
   RoutesOptions,
   RouteTools,
   StatusLines,
 } from './hooks/module-extras.ts';
+export {
+  type RowName,
+  rowIdentity,
+  type Spelling,
+  sameRow,
+  spellingIn,
+  spellingOf,
+} from './hooks/names/spelling.ts';
+export { TableMap } from './hooks/names/table-list.ts';
 export { createToken, type Token } from './hooks/provided.ts';
 export type {
   BatchReader,
@@ -67,15 +68,6 @@ export type {
   TableName,
 } from './hooks/reader.ts';
 export { foldName, foldSchema, sameName } from './hooks/same-name.ts';
-export {
-  type RowName,
-  rowIdentity,
-  type Spelling,
-  sameRow,
-  spellingIn,
-  spellingOf,
-} from './hooks/spelling.ts';
-export { TableMap } from './hooks/table-list.ts';
 export type {
   AppliedCall,
   ApplyCall,
@@ -88,6 +80,14 @@ export type {
   SyncOperation,
   ValidationResult,
 } from './hooks/types.ts';
+export { hideTables } from './hooks/verdicts/hide-tables.ts';
+export {
+  type ChangeVerdict,
+  type JudgeOptions,
+  judgeChanges,
+  type MigrationVerdict,
+  type Refusal,
+} from './hooks/verdicts/judge-changes.ts';
 export { MIGRATION_TYPES, type MigrationType } from './protocol/constants.ts';
 export type { ClientSoftware, WireChangeSet } from './protocol/schemas.ts';
 export {
@@ -110,7 +110,7 @@ export {
   createCoordinatorServer,
 } from './server.ts';
 export type { CoordinatorService, Status } from './service/coordinator-service.ts';
-export type { StoreStatus } from './service/store-watch.ts';
+export type { StoreStatus } from './service/databases/store-watch.ts';
 export {
   openStorage,
   type StorageConfig,

@@ -6,8 +6,8 @@ import { hookOptionsToText, optionToText, shorten, valueAt } from '../config/opt
 import { CONFIG_OPTIONS } from '../config/options.ts';
 import type { ResolvedConfig } from '../config/resolve-config.ts';
 import { HOOK_KINDS, HOOK_NAMES } from '../hooks/kinds.ts';
-import type { LoadedHooks } from '../hooks/loaded-hooks.ts';
-import { loadHooks } from '../hooks/loader.ts';
+import type { LoadedHooks } from '../hooks/loading/loaded-hooks.ts';
+import { loadHooks } from '../hooks/loading/loader.ts';
 import { surroundingsWithoutServer } from '../service/hook-surroundings.ts';
 import { findStorage } from '../storage/by-address/open-storage.ts';
 import { startLogging } from './logging.ts';

@@ -1,6 +1,6 @@
 /** Refuses to begin where so few files may be open that Node.js could not import the program. */
 
-import { openFilesMax } from '../service/open-files.ts';
+import { openFilesMax } from '../service/databases/open-files.ts';
 
 /** What importing all of it, with a configuration and hook modules in TypeScript, has open at once. */
 const FILES_MIN = 192;

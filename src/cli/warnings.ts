@@ -6,7 +6,7 @@ import { isForPublicSuffix } from '../config/origin-pattern.ts';
 import type { ResolvedConfig } from '../config/resolve-config.ts';
 import type { HookName } from '../hooks/kinds.ts';
 import { PACKAGE_NAME } from '../modules/own-package.ts';
-import { isOriginAllowed } from '../service/origins.ts';
+import { isOriginAllowed } from '../service/admission/origins.ts';
 import { exposedSecrets } from './exposed-secrets.ts';
 
 /** Of a page that no configuration names. */

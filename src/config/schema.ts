@@ -10,7 +10,7 @@
 
 import { type Static, Type } from 'typebox';
 import type { HookDefinition } from '../hooks/define-hooks.ts';
-import type { CheckedEntries, HookEntry } from '../hooks/hook-entry.ts';
+import type { CheckedEntries, HookEntry } from '../hooks/loading/hook-entry.ts';
 import { LOG_LEVELS } from '../logging/logger.ts';
 
 /** What a leaf says beyond its type. */

@@ -6,9 +6,9 @@
 import { errorToMessage, errorToText } from '../errors/error-text.ts';
 import { SyncError } from '../errors/sync-error.ts';
 import { isErrorCode } from '../protocol/error-codes.ts';
-import { InvalidAnswer } from './answered-changes.ts';
-import { blotOut } from './blot-out.ts';
+import { InvalidAnswer } from './invalid-answer.ts';
 import { HOOK_KINDS, type HookName } from './kinds.ts';
+import { blotOut } from './redact.ts';
 
 /**
  * The outcome of a call, for metrics. `refused`: the hook worked, and refused (`false`, a

@@ -1,7 +1,7 @@
 /** Counts and times the calls of hooks. One transaction may have fifteen. */
 
 import type { Registry } from 'prom-client';
-import type { ObserveCall } from '../hooks/hook-invoker.ts';
+import type { ObserveCall } from '../hooks/chain/hook-invoker.ts';
 import type { HookName } from '../hooks/kinds.ts';
 import { Distribution, SECONDS_BUCKETS, Tally } from './counts.ts';
 import { gatheredCounter, gatheredHistogram } from './gathered-metrics.ts';

@@ -10,7 +10,7 @@ import type { CoordinatorConfig } from '../config/schema.ts';
 import type { Maintained } from '../engine/maintenance/maintenance.ts';
 import type { World } from '../engine/sync-manager.ts';
 import { SyncError } from '../errors/sync-error.ts';
-import type { HookChain } from '../hooks/chain.ts';
+import type { HookChain } from '../hooks/chain/chain.ts';
 import type { RowWrite, WriteResult } from '../hooks/coordinator-access.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
 import { BoundedLog } from '../logging/bounded-log.ts';
@@ -22,31 +22,31 @@ import type { WireChangeSet, WireCheckpoint } from '../protocol/schemas.ts';
 import type { ApplyResult } from '../protocol/types.ts';
 import { isDatabaseId } from '../storage/database-id.ts';
 import type { Storage } from '../storage/kv-store.ts';
-import { Admission } from './admission.ts';
-import { type Applicant, type Applying, ApplyPipeline } from './apply-pipeline.ts';
-import { BatchLine } from './batch-line.ts';
-import { Clients } from './clients.ts';
-import { databaseFigures, positionAheadMs } from './database-figures.ts';
-import { type Database, type DatabaseLease, DatabasePool } from './database-pool.ts';
+import { Clients } from './access/clients.ts';
+import type { IdentityPredicate } from './access/identity-predicates.ts';
+import type { DatabaseAccess } from './access/open-database.ts';
+import { type Reader, toGetChanges } from './access/rights.ts';
+import { Admission } from './admission/admission.ts';
+import { PendingHandshakes } from './admission/pending-handshakes.ts';
+import { RefusalLog } from './admission/refusal-log.ts';
+import { type Applicant, type Applying, ApplyPipeline } from './apply/apply-pipeline.ts';
+import { BatchLine } from './apply/batch-line.ts';
+import { toChanges } from './apply/row-writes.ts';
+import { databaseFigures, positionAheadMs } from './databases/database-figures.ts';
+import { type Database, type DatabaseLease, DatabasePool } from './databases/database-pool.ts';
+import { LogPinKeeper } from './databases/log-pins.ts';
+import { connectionsThatFit, openFilesMax } from './databases/open-files.ts';
+import { type StoreStatus, StoreWatch } from './databases/store-watch.ts';
 import {
   type ChangesQuery,
   Delivery,
   type ServedPage,
   type ServedSnapshot,
   type SnapshotReader,
-} from './delivery.ts';
-import type { IdentityPredicate } from './identity-predicates.ts';
-import type { LiveSession } from './live-session.ts';
-import { LogPinKeeper } from './log-pins.ts';
+} from './delivery/delivery.ts';
+import type { LiveSession } from './delivery/live-session.ts';
 import { MemoryBudgets } from './memory-budgets.ts';
-import type { DatabaseAccess } from './open-database.ts';
-import { connectionsThatFit, openFilesMax } from './open-files.ts';
-import { PendingHandshakes } from './pending-handshakes.ts';
-import { RefusalLog } from './refusal-log.ts';
-import { type Reader, toGetChanges } from './rights.ts';
-import { toChanges } from './row-writes.ts';
 import { Sessions } from './sessions.ts';
-import { type StoreStatus, StoreWatch } from './store-watch.ts';
 
 export interface ServiceOptions {
   config: CoordinatorConfig;

@@ -3,7 +3,7 @@
 import { Registry } from 'prom-client';
 import type { HookSurroundings } from '../hooks/context.ts';
 import { createHookMetrics, markHookMetrics } from '../hooks/hook-metrics.ts';
-import { LateReader } from './database-reader.ts';
+import { LateReader } from './databases/database-reader.ts';
 import { LateAccess } from './late-access.ts';
 
 const nothing = () => undefined;

@@ -9,12 +9,12 @@
 import type { CoordinatorConfig } from '../config/schema.ts';
 import type { InTurn } from '../engine/records/in-turn.ts';
 import type { LimitName } from '../errors/limit-names.ts';
-import { isWorthEncoding } from './answer-encoding.ts';
-import { ByteBudget } from './byte-budget.ts';
-import type { ReaderMemory } from './database-reader.ts';
-import { HookRows } from './hook-rows.ts';
-import { bytesFor, type PageMemory, PageReads } from './page-reads.ts';
-import { Turns } from './turns.ts';
+import { ByteBudget } from './budgets/byte-budget.ts';
+import { HookRows } from './budgets/hook-rows.ts';
+import { bytesFor, type PageMemory, PageReads } from './budgets/page-reads.ts';
+import { Turns } from './budgets/turns.ts';
+import type { ReaderMemory } from './databases/database-reader.ts';
+import { isWorthEncoding } from './http/answer-encoding.ts';
 
 /**
  * Memory for storing a batch, for each byte of its JSON, with what the store takes for its commit;

@@ -4,10 +4,10 @@
  */
 
 import { SyncError } from '../errors/sync-error.ts';
-import { Budget } from './budget.ts';
-import type { Database } from './database-pool.ts';
-import type { LiveSession } from './live-session.ts';
-import { SharedSites } from './shared-sites.ts';
+import { Budget } from './budgets/budget.ts';
+import type { Database } from './databases/database-pool.ts';
+import type { LiveSession } from './delivery/live-session.ts';
+import { SharedSites } from './delivery/shared-sites.ts';
 
 const OVERLOADED_RETRY_MS = 1000;
 

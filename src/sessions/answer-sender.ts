@@ -8,14 +8,14 @@ import { type LogPage, LongRecord } from '../engine/log/log.ts';
 import type { LogReader } from '../engine/log/log-readers.ts';
 import type { RowsMemory } from '../engine/records/row-reader.ts';
 import type { CallOrigin } from '../hooks/types.ts';
-import type { Reservation } from '../service/byte-budget.ts';
-import { isCarryNeeded } from '../service/carry.ts';
-import type { ServedSnapshot } from '../service/delivery.ts';
-import { frameBytes, PageWriter, snapshotChunkFrame } from '../service/frames.ts';
-import { bytesFor, FIRST_PAGE_BYTES } from '../service/page-reads.ts';
-import { type ReadFilter, readPage } from '../service/read-filter.ts';
-import type { Stamp } from '../service/rights.ts';
-import { RowRoom } from '../service/row-room.ts';
+import type { Stamp } from '../service/access/rights.ts';
+import type { Reservation } from '../service/budgets/byte-budget.ts';
+import { bytesFor, FIRST_PAGE_BYTES } from '../service/budgets/page-reads.ts';
+import { RowRoom } from '../service/budgets/row-room.ts';
+import { isCarryNeeded } from '../service/delivery/carry.ts';
+import type { ServedSnapshot } from '../service/delivery/delivery.ts';
+import { frameBytes, PageWriter, snapshotChunkFrame } from '../service/delivery/frames.ts';
+import { type ReadFilter, readPage } from '../service/delivery/read-filter.ts';
 import type { SessionOptions } from './session-host.ts';
 
 /** While memory is scarce pages are this long: each of many sockets gets on by a little at a time. */

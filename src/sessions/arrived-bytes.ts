@@ -9,7 +9,7 @@
  */
 
 import { SyncError, toSyncError } from '../errors/sync-error.ts';
-import type { ByteBudget } from '../service/byte-budget.ts';
+import type { ByteBudget } from '../service/budgets/byte-budget.ts';
 import { FrameTally } from './frame-tally.ts';
 
 const STEP_BYTES = 4 * 1024;

@@ -8,7 +8,7 @@ import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
 import type { LimitName } from '../errors/limit-names.ts';
 import { addressToSource } from '../hooks/client-source.ts';
-import { Budget } from '../service/budget.ts';
+import { Budget } from '../service/budgets/budget.ts';
 
 export interface ConnectionLimits {
   connections: number;

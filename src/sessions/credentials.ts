@@ -6,7 +6,7 @@
 
 import { type SiteIdText, siteIdToText } from '../clock/site-id.ts';
 import { type SyncError, toSyncError } from '../errors/sync-error.ts';
-import type { AuthRequest } from '../hooks/chain.ts';
+import type { AuthRequest } from '../hooks/chain/chain.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
 import type { CoordinatorService } from '../service/coordinator-service.ts';
 

@@ -1,7 +1,7 @@
 /** Messages that wait to be sent, cut into the fragments in which they go. */
 
-import { Fifo } from '../service/fifo.ts';
-import type { Frame } from '../service/frames.ts';
+import { Fifo } from '../service/budgets/fifo.ts';
+import type { Frame } from '../service/delivery/frames.ts';
 import type { Fragment } from './text-frames.ts';
 
 const FRAGMENT_BYTES = 64 * 1024;

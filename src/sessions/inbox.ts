@@ -5,7 +5,7 @@
  */
 
 import type { LimitName } from '../errors/limit-names.ts';
-import { Fifo } from '../service/fifo.ts';
+import { Fifo } from '../service/budgets/fifo.ts';
 import type { JsonText } from '../wire/long-json.ts';
 import type { ArrivedBytes } from './arrived-bytes.ts';
 import { Pacer } from './pacer.ts';

@@ -10,7 +10,7 @@
 import type { CoordinatorConfig } from '../config/schema.ts';
 import type { LimitName } from '../errors/limit-names.ts';
 import { WS_CLOSE } from '../protocol/close-codes.ts';
-import { LinkedList } from '../service/linked-list.ts';
+import { LinkedList } from '../service/budgets/linked-list.ts';
 
 /** What is watched of a socket; see `SocketSendQueue`. */
 export interface Peer {

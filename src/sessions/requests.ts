@@ -9,12 +9,12 @@ import type { ErrorCode } from '../protocol/error-codes.ts';
 import type { ClientMessage } from '../protocol/schemas.ts';
 import type { ServerMessage } from '../protocol/server-messages.ts';
 import { encodeApplyResult } from '../protocol/types.ts';
-import type { Applied } from '../service/apply-pipeline.ts';
-import type { BatchLine } from '../service/batch-line.ts';
-import { withoutWinningValues } from '../service/conflicting.ts';
+import { type Reader, toGetChanges } from '../service/access/rights.ts';
+import type { Applied } from '../service/apply/apply-pipeline.ts';
+import type { BatchLine } from '../service/apply/batch-line.ts';
+import { withoutWinningValues } from '../service/apply/conflicting.ts';
+import { InFlight } from '../service/budgets/in-flight.ts';
 import type { CoordinatorService } from '../service/coordinator-service.ts';
-import { InFlight } from '../service/in-flight.ts';
-import { type Reader, toGetChanges } from '../service/rights.ts';
 import type { Session } from './session.ts';
 
 export type Request = Exclude<

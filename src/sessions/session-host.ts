@@ -8,13 +8,13 @@ import type { SyncError } from '../errors/sync-error.ts';
 import type { HookAnswer } from '../hooks/refusal.ts';
 import type { CallOrigin, ClientIdentity } from '../hooks/types.ts';
 import type { ClientSoftware } from '../protocol/schemas.ts';
-import type { PushMemory } from '../service/announcement.ts';
-import type { Reservation } from '../service/byte-budget.ts';
-import type { DatabaseAccess, OpenDatabase } from '../service/open-database.ts';
-import type { PageReads } from '../service/page-reads.ts';
-import type { PushPages } from '../service/push-pages.ts';
-import type { PushFilter, ReadFilter } from '../service/read-filter.ts';
-import type { ReadRight } from '../service/rights.ts';
+import type { DatabaseAccess, OpenDatabase } from '../service/access/open-database.ts';
+import type { ReadRight } from '../service/access/rights.ts';
+import type { Reservation } from '../service/budgets/byte-budget.ts';
+import type { PageReads } from '../service/budgets/page-reads.ts';
+import type { PushMemory } from '../service/delivery/announcement.ts';
+import type { PushPages } from '../service/delivery/push-pages.ts';
+import type { PushFilter, ReadFilter } from '../service/delivery/read-filter.ts';
 import type { SendQueue } from './send-queue.ts';
 
 export interface SessionLimits {

@@ -18,11 +18,11 @@ import type { CallOrigin, ClientIdentity } from '../hooks/types.ts';
 import { WS_CLOSE } from '../protocol/close-codes.ts';
 import type { ErrorCode } from '../protocol/error-codes.ts';
 import type { ClientSoftware } from '../protocol/schemas.ts';
-import type { Announcement } from '../service/announcement.ts';
-import type { ServedSnapshot } from '../service/delivery.ts';
-import type { LiveSession } from '../service/live-session.ts';
-import type { DatabaseAccess, OpenDatabase } from '../service/open-database.ts';
-import { isDenial, type ReadRight } from '../service/rights.ts';
+import type { DatabaseAccess, OpenDatabase } from '../service/access/open-database.ts';
+import { isDenial, type ReadRight } from '../service/access/rights.ts';
+import type { Announcement } from '../service/delivery/announcement.ts';
+import type { ServedSnapshot } from '../service/delivery/delivery.ts';
+import type { LiveSession } from '../service/delivery/live-session.ts';
 import { type AnsweredSession, AnswerSender } from './answer-sender.ts';
 import type { SessionHost, SessionOptions } from './session-host.ts';
 

@@ -7,9 +7,9 @@
 
 import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
-import { type Frame, frameBytes } from '../service/frames.ts';
-import { startGrace } from '../service/grace.ts';
-import type { SharedMessage } from '../service/shared-message.ts';
+import { startGrace } from '../service/admission/grace.ts';
+import { type Frame, frameBytes } from '../service/delivery/frames.ts';
+import type { SharedMessage } from '../service/delivery/shared-message.ts';
 import { Fragments } from './fragments.ts';
 import type { SendQueue } from './send-queue.ts';
 import { type Fragment, frameHeader, joinFrames, toTextFrame } from './text-frames.ts';

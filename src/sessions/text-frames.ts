@@ -3,7 +3,7 @@
  * 5.2). `ws` writes each frame separately; these are joined into one write.
  */
 
-import type { Frame } from '../service/frames.ts';
+import type { Frame } from '../service/delivery/frames.ts';
 
 const TEXT = 0x1;
 const CONTINUATION = 0x0;

@@ -2,12 +2,12 @@
 
 import { Registry } from 'prom-client';
 import type { WebSocket } from 'ws';
-import { createHookChain, type HookChain } from '../hooks/chain.ts';
+import { createHookChain, type HookChain } from '../hooks/chain/chain.ts';
 import type { HookSurroundings } from '../hooks/context.ts';
 import type { CoordinatorAccess } from '../hooks/coordinator-access.ts';
 import type { HookModule } from '../hooks/define-hooks.ts';
-import { Handover } from '../hooks/handover.ts';
-import { setUpModule } from '../hooks/loader.ts';
+import { Handover } from '../hooks/loading/handover.ts';
+import { setUpModule } from '../hooks/loading/loader.ts';
 import { ProvidedValues, type Token } from '../hooks/provided.ts';
 import type { BatchReader, CoordinatorReader } from '../hooks/reader.ts';
 import type {

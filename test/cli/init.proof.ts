@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { init } from '../../src/cli/init.ts';
 import { HOOKS } from '../../src/cli/init-flags.ts';
 import { loadConfig } from '../../src/config/resolve-config.ts';
-import { loadHooks } from '../../src/hooks/loader.ts';
+import { loadHooks } from '../../src/hooks/loading/loader.ts';
 import { createDir } from '../config/temp-dir.ts';
 import { ROOT } from '../docs/pages.ts';
 import { surroundings } from '../hooks/support.ts';

@@ -8,7 +8,7 @@ import perUserFilter from '../../examples/hooks/per-user-filter.ts';
 import rowOwnership from '../../examples/hooks/row-ownership.ts';
 import softDelete from '../../examples/hooks/soft-delete.ts';
 import { defineHooks } from '../../src/hooks/define-hooks.ts';
-import type { HookEntry } from '../../src/hooks/hook-entry.ts';
+import type { HookEntry } from '../../src/hooks/loading/hook-entry.ts';
 import { Device } from '../../src/testing/device.ts';
 import { TestClient } from '../../src/testing/test-client.ts';
 import { startServer } from '../support/server.ts';

@@ -7,7 +7,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import type { CoordinatorConfigInput } from '../../src/config/schema.ts';
-import type { CodeHooks } from '../../src/hooks/code-hooks.ts';
+import type { CodeHooks } from '../../src/hooks/loading/code-hooks.ts';
 import { startCoordinator } from '../../src/testing/coordinator.ts';
 import { startChildServer } from '../support/child-server.ts';
 import { startServer, type TestServer, temporaryDirectory } from '../support/server.ts';

@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { judgeChanges } from '../../src/hooks/judge-changes.ts';
 import type { CoordinatorHooks } from '../../src/hooks/types.ts';
+import { judgeChanges } from '../../src/hooks/verdicts/judge-changes.ts';
 import { Device } from '../../src/testing/device.ts';
 import { Replica, withoutNulls } from '../../src/testing/replica.ts';
 import { faultsOf } from '../security/failing-storage.ts';

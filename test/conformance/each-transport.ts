@@ -4,7 +4,7 @@
  */
 
 import { type TestContext, test } from 'node:test';
-import type { CodeHooks } from '../../src/hooks/code-hooks.ts';
+import type { CodeHooks } from '../../src/hooks/loading/code-hooks.ts';
 import type { Device } from '../../src/testing/device.ts';
 import {
   type Deployment,

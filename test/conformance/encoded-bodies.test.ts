@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { brotliCompressSync, constants, deflateRawSync, deflateSync, gzipSync } from 'node:zlib';
 import { defineHooks } from '../../src/index.ts';
-import { BODY_ENCODINGS } from '../../src/service/body-encoding.ts';
+import { BODY_ENCODINGS } from '../../src/service/http/body-encoding.ts';
 import { Device } from '../../src/testing/device.ts';
 import { startServer } from '../support/server.ts';
 import { rawRequest } from './raw-http.ts';

@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict';
 import { siteIdToText } from '../../src/clock/site-id.ts';
 import { defineHooks } from '../../src/hooks/define-hooks.ts';
-import { hideTables } from '../../src/hooks/hide-tables.ts';
 import type { ClientIdentity, CoordinatorHooks } from '../../src/hooks/types.ts';
+import { hideTables } from '../../src/hooks/verdicts/hide-tables.ts';
 import { Device } from '../../src/testing/device.ts';
 import { Replica } from '../../src/testing/replica.ts';
 import { TestClient } from '../../src/testing/test-client.ts';

@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { siteIdToText } from '../../src/clock/site-id.ts';
-import { judgeChanges } from '../../src/hooks/judge-changes.ts';
 import type { ClientIdentity, CoordinatorHooks, SyncOperation } from '../../src/hooks/types.ts';
+import { judgeChanges } from '../../src/hooks/verdicts/judge-changes.ts';
 import { Device } from '../../src/testing/device.ts';
 import { eachTransport } from './each-transport.ts';
 

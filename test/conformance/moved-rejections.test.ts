@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict';
 import { EventEmitter, once } from 'node:events';
 import { defineHooks } from '../../src/hooks/define-hooks.ts';
-import { judgeChanges } from '../../src/hooks/judge-changes.ts';
 import type { AppliedCall, ChangeOutcome, ClientIdentity } from '../../src/hooks/types.ts';
+import { judgeChanges } from '../../src/hooks/verdicts/judge-changes.ts';
 import type { ApplyResult, Change, ChangeSet, RejectedChange } from '../../src/protocol/types.ts';
 import { Device } from '../../src/testing/device.ts';
 import { eachTransport } from './each-transport.ts';

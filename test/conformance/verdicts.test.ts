@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { siteIdToText } from '../../src/clock/site-id.ts';
-import { judgeChanges } from '../../src/hooks/judge-changes.ts';
 import type { CoordinatorHooks } from '../../src/hooks/types.ts';
+import { judgeChanges } from '../../src/hooks/verdicts/judge-changes.ts';
 import type { WireChangeSet } from '../../src/protocol/schemas.ts';
 import { type Change, type ChangeSet, decodeChange } from '../../src/protocol/types.ts';
 import { assertConverged } from '../../src/testing/assertions.ts';

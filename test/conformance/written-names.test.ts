@@ -2,9 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { siteIdToText } from '../../src/clock/site-id.ts';
-import { hideTables } from '../../src/hooks/hide-tables.ts';
-import { judgeChanges } from '../../src/hooks/judge-changes.ts';
 import type { ClientIdentity, CoordinatorHooks } from '../../src/hooks/types.ts';
+import { hideTables } from '../../src/hooks/verdicts/hide-tables.ts';
+import { judgeChanges } from '../../src/hooks/verdicts/judge-changes.ts';
 import { Device } from '../../src/testing/device.ts';
 import { eachTransport } from './each-transport.ts';
 

@@ -8,10 +8,10 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { after, before, it } from 'node:test';
 import { siteIdToText } from '../../src/clock/site-id.ts';
-import { createHookChain, type HookChain } from '../../src/hooks/chain.ts';
-import { HookHost } from '../../src/hooks/hook-host.ts';
+import { createHookChain, type HookChain } from '../../src/hooks/chain/chain.ts';
+import { HookHost } from '../../src/hooks/chain/hook-host.ts';
 import { HOOK_KINDS, HOOK_NAMES } from '../../src/hooks/kinds.ts';
-import { loadHooks } from '../../src/hooks/loader.ts';
+import { loadHooks } from '../../src/hooks/loading/loader.ts';
 import { REQUEST, SITE, SOCKET, surroundings } from './support.ts';
 
 const MODULES = /```ts\n\/\/ (hooks\/[a-z-]+\.ts)\n(.*?)```/gs;

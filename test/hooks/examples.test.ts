@@ -15,7 +15,7 @@ import rowOwnership from '../../examples/hooks/row-ownership.ts';
 import softDelete from '../../examples/hooks/soft-delete.ts';
 import tenantIsolation from '../../examples/hooks/tenant-isolation.ts';
 import type { CoordinatorConfigInput } from '../../src/config/schema.ts';
-import type { HookEntry } from '../../src/hooks/hook-entry.ts';
+import type { HookEntry } from '../../src/hooks/loading/hook-entry.ts';
 import {
   assertApproved,
   assertConverged,

@@ -17,7 +17,7 @@ import {
 import { siteIdToText } from '../../src/clock/site-id.ts';
 import jwt, { type JwtOptions } from '../../src/hooks/builtin/jwt.ts';
 import tokenWhitelist from '../../src/hooks/builtin/token-whitelist.ts';
-import { sharedUsers } from '../../src/hooks/shared-users.ts';
+import { sharedUsers } from '../../src/hooks/loading/shared-users.ts';
 import { Device } from '../../src/testing/device.ts';
 import { TestClient } from '../../src/testing/test-client.ts';
 import { startServer } from '../support/server.ts';

@@ -5,9 +5,9 @@ import { once } from 'node:events';
 import { createServer, connect as openSocket, type Server } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { Registry } from 'prom-client';
+import { HookHost, type HookHostConfig } from '../../src/hooks/chain/hook-host.ts';
 import { createModuleLife } from '../../src/hooks/context.ts';
 import { defineHooks, type HookDefinition } from '../../src/hooks/define-hooks.ts';
-import { HookHost, type HookHostConfig } from '../../src/hooks/hook-host.ts';
 import type { ClientIdentity, CoordinatorHooks } from '../../src/hooks/types.ts';
 import { CLIENT, deferred, SITE, SOCKET, surroundings, testChain } from './support.ts';
 

@@ -4,8 +4,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { type TSchema, Type } from 'typebox';
 import { hookOptionsToText } from '../../src/config/option-display.ts';
-import { checkOptions } from '../../src/hooks/check-options.ts';
 import { HookLoadError } from '../../src/hooks/load-error.ts';
+import { checkOptions } from '../../src/hooks/loading/check-options.ts';
 
 const Retry = Type.Object({
   max: Type.Integer({ default: 3 }),

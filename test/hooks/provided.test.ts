@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { HookContext } from '../../src/hooks/context.ts';
 import { defineHooks, type HookDefinition } from '../../src/hooks/define-hooks.ts';
-import { loadHooks } from '../../src/hooks/loader.ts';
+import { loadHooks } from '../../src/hooks/loading/loader.ts';
 import { createToken } from '../../src/hooks/provided.ts';
 import { askHooks } from '../../src/testing/hook-harness.ts';
 import { surroundings } from './support.ts';

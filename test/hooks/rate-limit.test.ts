@@ -4,7 +4,7 @@ import { Registry } from 'prom-client';
 import { SyncError } from '../../src/errors/sync-error.ts';
 import rateLimit, { type RateLimitOptions } from '../../src/hooks/builtin/rate-limit.ts';
 import type { ClientIdentity, SyncOperation } from '../../src/hooks/types.ts';
-import { LateReader } from '../../src/service/database-reader.ts';
+import { LateReader } from '../../src/service/databases/database-reader.ts';
 import { Device } from '../../src/testing/device.ts';
 import { startServer } from '../support/server.ts';
 import { CLIENT, setUpModule, surroundings, testChain } from './support.ts';

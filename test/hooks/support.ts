@@ -2,14 +2,14 @@
 
 import { Registry } from 'prom-client';
 import type { WebSocket } from 'ws';
-import type { ApplyOutcome, BeforeApplyOptions } from '../../src/hooks/apply-calls.ts';
-import { type AuthRequest, createHookChain, type HookChain } from '../../src/hooks/chain.ts';
+import type { ApplyOutcome, BeforeApplyOptions } from '../../src/hooks/chain/apply-calls.ts';
+import { type AuthRequest, createHookChain, type HookChain } from '../../src/hooks/chain/chain.ts';
+import type { InvokedModule } from '../../src/hooks/chain/hook-step.ts';
 import type { HookSurroundings } from '../../src/hooks/context.ts';
 import type { HookDefinition } from '../../src/hooks/define-hooks.ts';
-import type { InvokedModule } from '../../src/hooks/hook-step.ts';
 import type { HookName } from '../../src/hooks/kinds.ts';
-import type { LoadedHooks } from '../../src/hooks/loaded-hooks.ts';
-import { loadHooks } from '../../src/hooks/loader.ts';
+import type { LoadedHooks } from '../../src/hooks/loading/loaded-hooks.ts';
+import { loadHooks } from '../../src/hooks/loading/loader.ts';
 import type { CoordinatorReader } from '../../src/hooks/reader.ts';
 import type {
   ClientIdentity,
@@ -24,7 +24,7 @@ import {
   decodeChangeSet,
   encodeChangeSet,
 } from '../../src/protocol/types.ts';
-import { LateReader } from '../../src/service/database-reader.ts';
+import { LateReader } from '../../src/service/databases/database-reader.ts';
 import { surroundingsWithoutServer } from '../../src/service/hook-surroundings.ts';
 
 export const SITE = new Uint8Array(16).fill(7);

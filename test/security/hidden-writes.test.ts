@@ -2,10 +2,10 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { hideTables } from '../../src/hooks/hide-tables.ts';
-import { judgeChanges } from '../../src/hooks/judge-changes.ts';
 import { sameName } from '../../src/hooks/same-name.ts';
 import type { CoordinatorHooks } from '../../src/hooks/types.ts';
+import { hideTables } from '../../src/hooks/verdicts/hide-tables.ts';
+import { judgeChanges } from '../../src/hooks/verdicts/judge-changes.ts';
 import { Device } from '../../src/testing/device.ts';
 import { startServer } from '../support/server.ts';
 

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SyncError } from '../../src/errors/sync-error.ts';
-import type { CodeHooks } from '../../src/hooks/code-hooks.ts';
+import type { CodeHooks } from '../../src/hooks/loading/code-hooks.ts';
 import { Device } from '../../src/testing/device.ts';
 import { TestClient } from '../../src/testing/test-client.ts';
 import { rawRequest } from '../conformance/raw-http.ts';

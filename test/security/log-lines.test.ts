@@ -30,25 +30,25 @@ const REASONS: Record<string, Record<string, string>> = {
     'the queue cannot be opened': 'at a start',
   },
   'src/hooks/context.ts': { 'closing failed': 'at a stop or reload' },
-  'src/hooks/hook-host.ts': { '%s': 'of a reload that failed' },
-  'src/hooks/loader.ts': { '%s': 'at a start or reload' },
+  'src/hooks/chain/hook-host.ts': { '%s': 'of a reload that failed' },
+  'src/hooks/loading/loader.ts': { '%s': 'at a start or reload' },
   'src/hooks/refusal-lines.ts': { '%s: %s %s: %s': 'what a BoundedLog writes' },
   'src/server.ts': { 'sessions could not be asked about': 'once a reload' },
-  'src/service/authenticator.ts': { '%s passes requests on': 'said once' },
-  'src/service/database-upkeep.ts': {
+  'src/service/admission/authenticator.ts': { '%s passes requests on': 'said once' },
+  'src/service/databases/database-upkeep.ts': {
     'database %s: its log pin %s has lapsed': 'once a pin, which hooks make',
   },
-  'src/service/log-pins.ts': {
+  'src/service/databases/log-pins.ts': {
     'database %s: its log pin %s was not there any more': 'once a pin, which hooks make',
     'database %s: its log pins cannot be renewed': 'by a timer',
   },
-  'src/service/open-files.ts': { '': 'at a start' },
-  'src/service/refusal-log.ts': { '%s': 'what a BoundedLog writes' },
-  'src/service/resyncs.ts': {
+  'src/service/databases/open-files.ts': { '': 'at a start' },
+  'src/service/admission/refusal-log.ts': { '%s': 'what a BoundedLog writes' },
+  'src/service/delivery/resyncs.ts': {
     'more than %d calls of resync': 'once a call of the operator’s code',
   },
-  'src/service/shared-sites.ts': { 'logger.warn(text': 'what a BoundedLog writes' },
-  'src/service/store-watch.ts': {
+  'src/service/delivery/shared-sites.ts': { 'logger.warn(text': 'what a BoundedLog writes' },
+  'src/service/databases/store-watch.ts': {
     'the store can be used again': 'by a timer, where it has changed',
     'the store cannot be used': 'by a timer, where it has changed',
   },

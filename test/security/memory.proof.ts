@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { type TestContext, test } from 'node:test';
 import type { CoordinatorConfigInput } from '../../src/config/schema.ts';
-import type { CodeHooks } from '../../src/hooks/code-hooks.ts';
+import type { CodeHooks } from '../../src/hooks/loading/code-hooks.ts';
 import { Device } from '../../src/testing/device.ts';
 import { TestClient } from '../../src/testing/test-client.ts';
 import { deferred } from '../hooks/support.ts';

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { holderOf } from '../../src/service/budget.ts';
+import { holderOf } from '../../src/service/budgets/budget.ts';
 import { Device, siteBytes } from '../../src/testing/device.ts';
 import { TestClient } from '../../src/testing/test-client.ts';
 import { startChildServer } from '../support/child-server.ts';

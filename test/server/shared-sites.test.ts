@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { SharedSites, type SiteSession } from '../../src/service/shared-sites.ts';
+import { SharedSites, type SiteSession } from '../../src/service/delivery/shared-sites.ts';
 import { Device } from '../../src/testing/device.ts';
 import { TestClient } from '../../src/testing/test-client.ts';
 import { startServer } from '../support/server.ts';

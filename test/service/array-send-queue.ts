@@ -2,8 +2,8 @@
 
 import { EventEmitter, once } from 'node:events';
 import type { WireChangeSet } from '../../src/protocol/schemas.ts';
-import type { Frame } from '../../src/service/frames.ts';
-import type { SharedMessage } from '../../src/service/shared-message.ts';
+import type { Frame } from '../../src/service/delivery/frames.ts';
+import type { SharedMessage } from '../../src/service/delivery/shared-message.ts';
 import type { SendQueue } from '../../src/sessions/send-queue.ts';
 
 export interface SentMessage {

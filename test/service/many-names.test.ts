@@ -3,10 +3,10 @@
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import type { TableAliases } from '../../src/engine/tables/table-aliases.ts';
-import { Lineage } from '../../src/hooks/lineage.ts';
+import { Lineage } from '../../src/hooks/verdicts/lineage.ts';
 import type { WireChangeSet } from '../../src/protocol/schemas.ts';
-import { askUnderAllNames } from '../../src/service/former-names.ts';
-import { judgeUnderAllNames } from '../../src/service/incoming-names.ts';
+import { judgeUnderAllNames } from '../../src/service/apply/incoming-names.ts';
+import { askUnderAllNames } from '../../src/service/delivery/former-names.ts';
 import { Device } from '../../src/testing/device.ts';
 import { openEngine } from '../support/engine.ts';
 import { turnsDuring } from '../support/turns.ts';

@@ -3,11 +3,11 @@
 import { EventEmitter, once } from 'node:events';
 import { loadConfig } from '../../src/config/resolve-config.ts';
 import type { CoordinatorConfig, CoordinatorConfigInput } from '../../src/config/schema.ts';
-import { createHookChain } from '../../src/hooks/chain.ts';
+import { createHookChain } from '../../src/hooks/chain/chain.ts';
 import type { CoordinatorHooks } from '../../src/hooks/types.ts';
 import { BoundedLog } from '../../src/logging/bounded-log.ts';
 import { CoordinatorService } from '../../src/service/coordinator-service.ts';
-import { DatabasePool } from '../../src/service/database-pool.ts';
+import { DatabasePool } from '../../src/service/databases/database-pool.ts';
 import type { KVStore, Storage } from '../../src/storage/kv-store.ts';
 import { createMemoryStorage } from '../../src/storage/memory.ts';
 import { createTestWorld } from '../support/world.ts';

@@ -1,11 +1,11 @@
 /** What the service makes of the answer of one validate hook. */
 
-import { Lineage } from '../../src/hooks/lineage.ts';
-import { readVerdict } from '../../src/hooks/verdict-on-changes.ts';
+import { Lineage } from '../../src/hooks/verdicts/lineage.ts';
+import { readVerdict } from '../../src/hooks/verdicts/verdict-on-changes.ts';
 import type { WireChangeSet } from '../../src/protocol/schemas.ts';
 import type { ChangeSet, RejectedChange } from '../../src/protocol/types.ts';
-import { type Separated, separateCorrections } from '../../src/service/corrections.ts';
-import { explainRefused } from '../../src/service/rejections.ts';
+import { type Separated, separateCorrections } from '../../src/service/apply/corrections.ts';
+import { explainRefused } from '../../src/service/apply/rejections.ts';
 import { runAtOnce } from '../../src/wire/steps.ts';
 
 function judge(

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ByteBudget } from '../../src/service/byte-budget.ts';
+import { ByteBudget } from '../../src/service/budgets/byte-budget.ts';
 import { ArrivedBytes } from '../../src/sessions/arrived-bytes.ts';
 import { frameHeader } from '../hostile/raw-socket.ts';
 

@@ -1,8 +1,8 @@
 /** The rules of a simulation as hook modules, one for each, asked as any others are. */
 
-import type { InvokedModule } from '../../src/hooks/hook-step.ts';
-import { judgeChanges } from '../../src/hooks/judge-changes.ts';
+import type { InvokedModule } from '../../src/hooks/chain/hook-step.ts';
 import type { CoordinatorHooks } from '../../src/hooks/types.ts';
+import { judgeChanges } from '../../src/hooks/verdicts/judge-changes.ts';
 import { type Rules, rulesOf, withInstead } from './rules.ts';
 
 export interface RuleHooksOptions {

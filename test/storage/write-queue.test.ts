@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { GroupCommit } from '../../src/engine/merge/group-commit.ts';
-import { BatchLine } from '../../src/service/batch-line.ts';
+import { BatchLine } from '../../src/service/apply/batch-line.ts';
 import { createWriteQueue } from '../../src/storage/write-queue.ts';
 import { isForgotten } from '../support/forgotten.ts';
 

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { judgeChanges } from '../../src/hooks/judge-changes.ts';
+import { judgeChanges } from '../../src/hooks/verdicts/judge-changes.ts';
 import {
   assertApproved,
   assertConverged,

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { encodeHlc, hlcWallTimeMs } from '../../../src/clock/hlc.ts';
 import { SyncError } from '../../../src/errors/sync-error.ts';
-import { judgeChanges } from '../../../src/hooks/judge-changes.ts';
+import { judgeChanges } from '../../../src/hooks/verdicts/judge-changes.ts';
 import { startCoordinator, type TestOwner } from '../../../src/testing/index.ts';
 import { BatchAnswer } from '../src/answers.ts';
 import { httpTransport } from '../src/http/index.ts';

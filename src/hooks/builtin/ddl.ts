@@ -6,13 +6,13 @@
 import { type Static, Type } from 'typebox';
 import { MIGRATION_TYPES } from '../../protocol/constants.ts';
 import type { SchemaMigration } from '../../protocol/types.ts';
-import { type DdlAction, ddlToActions } from '../ddl-actions.ts';
-import type { DdlTable } from '../ddl-scan.ts';
+import { type DdlAction, ddlToActions } from '../ddl/actions.ts';
+import type { DdlTable } from '../ddl/scan.ts';
 import { defineHooks } from '../define-hooks.ts';
-import { judgeChanges } from '../judge-changes.ts';
+import { TableMap } from '../names/table-list.ts';
 import { foldSchema, sameName } from '../same-name.ts';
-import { TableMap } from '../table-list.ts';
 import type { ClientIdentity } from '../types.ts';
+import { judgeChanges } from '../verdicts/judge-changes.ts';
 import { Claim, hasClaim } from './claims.ts';
 
 const Names = (description: string) =>

@@ -9,7 +9,7 @@ import type { TokenWhitelistOptions } from './token-whitelist.ts';
 import type { ValidateSchemaOptions } from './validate-schema.ts';
 import type { WebhookOptions } from './webhook.ts';
 
-declare module '../hook-entry.ts' {
+declare module '../loading/hook-entry.ts' {
   interface HookModuleOptions {
     'sync-coordinator/hooks/token-whitelist': TokenWhitelistOptions;
     'sync-coordinator/hooks/jwt': JwtOptions;

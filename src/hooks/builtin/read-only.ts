@@ -6,9 +6,9 @@
 import { type Static, Type } from 'typebox';
 import { SyncError } from '../../errors/sync-error.ts';
 import { defineHooks } from '../define-hooks.ts';
-import { judgeChanges, type Refusal } from '../judge-changes.ts';
-import { TableMap } from '../table-list.ts';
+import { TableMap } from '../names/table-list.ts';
 import type { ClientIdentity } from '../types.ts';
+import { judgeChanges, type Refusal } from '../verdicts/judge-changes.ts';
 import { Claim, hasClaim } from './claims.ts';
 
 const Names = (description: string) =>

@@ -7,11 +7,11 @@ import { type Static, type TSchema, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import type { SchemaMigration } from '../../protocol/types.ts';
 import type { SqlValue } from '../../protocol/values.ts';
-import { ddlToActions } from '../ddl-actions.ts';
+import { ddlToActions } from '../ddl/actions.ts';
 import { defineHooks } from '../define-hooks.ts';
-import { type ChangeVerdict, judgeChanges, type Refusal } from '../judge-changes.ts';
+import { TableMap } from '../names/table-list.ts';
 import { foldName, sameName } from '../same-name.ts';
-import { TableMap } from '../table-list.ts';
+import { type ChangeVerdict, judgeChanges, type Refusal } from '../verdicts/judge-changes.ts';
 
 const Options = Type.Object({
   tables: Type.Record(Type.String(), Type.Unknown(), {

@@ -7,7 +7,7 @@ import { type Static, Type } from 'typebox';
 import { type SiteId, siteIdToText } from '../../clock/site-id.ts';
 import type { ChangeSet } from '../../protocol/types.ts';
 import { defineHooks } from '../define-hooks.ts';
-import { TableMap } from '../table-list.ts';
+import { TableMap } from '../names/table-list.ts';
 import { type PumpOptions, WebhookPump } from './webhook-pump.ts';
 import { WebhookQueue } from './webhook-queue.ts';
 

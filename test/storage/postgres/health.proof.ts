@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, type TestContext, test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
-import type { StoreStatus } from '../../../src/service/store-watch.ts';
+import type { StoreStatus } from '../../../src/service/databases/store-watch.ts';
 import { startCoordinator, type TestCoordinator } from '../../../src/testing/coordinator.ts';
 import { openPostgres, POSTGRES_PASSWORD, startPostgres } from '../../support/postgres.ts';
 import { startPostgresProxy } from '../../support/postgres-proxy.ts';

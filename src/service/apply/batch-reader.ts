@@ -1,0 +1,127 @@
+/**
+ * What `onBeforeApplyChanges` reads of the batch's database: the stored rows, the accepted but not
+ * yet stored batches of the same device, and what the hook has approved of this batch so far.
+ */
+
+import type { Sender } from '../../engine/merge/foreign-authors.ts';
+import type { Preview } from '../../engine/merge/preview.ts';
+import type { SyncManager } from '../../engine/sync-manager.ts';
+import type { BatchReader, StoredRow, TableName } from '../../hooks/reader.ts';
+import { MAIN_SCHEMA } from '../../hooks/same-name.ts';
+import type { WireChangeSet } from '../../protocol/schemas.ts';
+import { type ChangeSet, encodeChangeSet } from '../../protocol/types.ts';
+import { encodeValue, type SqlValue } from '../../protocol/values.ts';
+import { untouchedOrigin } from '../../wire/lazy-change-set.ts';
+import type { DatabaseAccess } from '../access/open-database.ts';
+import type { HookRows } from '../budgets/hook-rows.ts';
+import { toStoredRow } from '../databases/database-reader.ts';
+
+/** Batches that have their place in the queue and are not stored yet, by database and sender. */
+export class AcceptedBatches {
+  readonly #setsByKey = new Map<string, Set<readonly WireChangeSet[]>>();
+
+  /** @returns removes the batch: to be called when it is stored, or has failed */
+  add(databaseId: string, { siteId }: Sender, changeSets: readonly WireChangeSet[]): () => void {
+    const key = toKey(databaseId, siteId);
+    const batches = this.#setsByKey.get(key) ?? new Set();
+    this.#setsByKey.set(key, batches);
+    batches.add(changeSets);
+    return () => {
+      batches.delete(changeSets);
+      if (batches.size === 0 && this.#setsByKey.get(key) === batches) this.#setsByKey.delete(key);
+    };
+  }
+
+  of(databaseId: string, { siteId }: Sender): WireChangeSet[] {
+    return [...(this.#setsByKey.get(toKey(databaseId, siteId)) ?? [])].flat();
+  }
+}
+
+/** A site id has no space in it. */
+function toKey(databaseId: string, siteId: string): string {
+  return `${siteId} ${databaseId}`;
+}
+
+export interface PreviewReaderOptions {
+  database: DatabaseAccess;
+  sender: Sender;
+  accepted: AcceptedBatches;
+  /** The memory for the rows. */
+  rows: HookRows;
+}
+
+/** Opens, reads and merges nothing before a hook reads: most never do. */
+export class PreviewReader implements BatchReader {
+  readonly #database: DatabaseAccess;
+  readonly #sender: Sender;
+  readonly #accepted: AcceptedBatches;
+  readonly #rows: HookRows;
+  /** What the present preview contains, and the next one must. */
+  #sets: WireChangeSet[] | undefined;
+  #added: ChangeSet[] = [];
+  #preview: Preview | undefined;
+
+  constructor({ database, sender, accepted, rows }: PreviewReaderOptions) {
+    this.#database = database;
+    this.#sender = sender;
+    this.#accepted = accepted;
+    this.#rows = rows;
+  }
+
+  add(changeSet: ChangeSet): void {
+    this.#added.push(changeSet);
+  }
+
+  async row({
+    schema = MAIN_SCHEMA,
+    table,
+    pk,
+  }: TableName & { pk: readonly SqlValue[] }): Promise<StoredRow | undefined> {
+    const key = pk.map(encodeValue);
+    for (;;) {
+      const preview = await this.#current();
+      const row = await this.#rows.one(async (bytesMax) => {
+        const found = await preview.row({ schema, table, pk: key }, bytesMax);
+        return found && toStoredRow(found);
+      });
+      if (preview.isCurrent) return row;
+    }
+  }
+
+  async *rows({ schema = MAIN_SCHEMA, table }: TableName): AsyncGenerator<StoredRow> {
+    const preview = await this.#current();
+    const read = this.#rows.all((memory) => preview.rows({ schema, table }, memory));
+    for await (const row of read) yield toStoredRow(row);
+  }
+
+  async sameTable(a: TableName, b: TableName): Promise<boolean> {
+    const preview = await this.#current();
+    return preview.isOneTable({ schema: MAIN_SCHEMA, ...a }, { schema: MAIN_SCHEMA, ...b });
+  }
+
+  async #current(): Promise<Preview> {
+    const { manager } = await this.#database.open();
+    this.#sets ??= this.#ownOf(this.#accepted.of(this.#database.id, this.#sender), manager);
+    // Without an `await` from here on: no read may see a preview that lacks what was added before.
+    let preview = this.#preview;
+    if (!preview?.isCurrent) {
+      preview = manager.tables.preview();
+      preview.add(this.#sets);
+      this.#preview = preview;
+    }
+    const added = this.#added.map((set) => untouchedOrigin(set) ?? encodeChangeSet(set));
+    this.#added = [];
+    const own = this.#ownOf(added, manager);
+    preview.add(own);
+    for (const set of own) this.#sets.push(set);
+    return preview;
+  }
+
+  /**
+   * Leaves out what another device or the coordinator has dated: it takes no effect, or is stored
+   * already.
+   */
+  #ownOf(sets: readonly WireChangeSet[], { identity }: SyncManager): WireChangeSet[] {
+    return [...this.#sender.pick(sets, 'own', identity.sample)];
+  }
+}

@@ -1,0 +1,267 @@
+/**
+ * The read path of both transports: sends a client a page of changes or a snapshot, without what
+ * its read filter hides, or tells it to start over.
+ */
+
+import type { HlcText } from '../../clock/hlc.ts';
+import { type SiteIdText, siteIdToText } from '../../clock/site-id.ts';
+import type { CoordinatorConfig } from '../../config/schema.ts';
+import type { LogCursor } from '../../engine/log/cursor.ts';
+import type { LogReadOptions } from '../../engine/log/log.ts';
+import type { RowsMemory } from '../../engine/records/row-reader.ts';
+import type { Snapshot } from '../../engine/snapshot/snapshot.ts';
+import type { LimitName } from '../../errors/limit-names.ts';
+import { SyncError } from '../../errors/sync-error.ts';
+import type { HookChain } from '../../hooks/chain/chain.ts';
+import type { CallOrigin, ClientIdentity } from '../../hooks/types.ts';
+import { createLogger } from '../../logging/logger.ts';
+import { Distribution, SECONDS_BUCKETS } from '../../metrics/counts.ts';
+import type { WireCheckpoint } from '../../protocol/schemas.ts';
+import type { IdentityPredicate } from '../access/identity-predicates.ts';
+import { type DatabaseAccess, type OpenDatabase, refuseOwnSite } from '../access/open-database.ts';
+import { type Reader, type Rights, toGetChanges, toReader } from '../access/rights.ts';
+import { FIRST_PAGE_BYTES, type PageMemory } from '../budgets/page-reads.ts';
+import { isCarryNeeded } from './carry.ts';
+import { filterSnapshot } from './filtered-snapshot.ts';
+import { type LiveSession, START_OVER } from './live-session.ts';
+import { type ReadFilter, readFilterOf, readPage } from './read-filter.ts';
+import { Resyncs } from './resyncs.ts';
+import { SnapshotStreams } from './snapshot-streams.ts';
+
+/** Bytes of JSON in one page of changes, however many changes it has. */
+const HTTP_PAGE_BYTES_MAX = 4 * 1024 * 1024;
+
+export interface ChangesQuery extends Partial<Reader> {
+  /** The position that the client has read to; `undefined` to read from the start. */
+  sinceHLC?: HlcText | undefined;
+  /** The approximate maximum of changes in the page. */
+  limit?: number | undefined;
+  /** The memory for the page. */
+  memory?: PageMemory;
+  signal?: AbortSignal;
+}
+
+/** One page of changes, as JSON pieces. */
+export interface ChangesPage {
+  changeSets: Uint8Array[];
+  hasMore: boolean;
+  /** The position to ask from next time. */
+  watermark: HlcText;
+}
+
+/** A page on its way to a client. */
+export interface ServedPage extends ChangesPage {
+  /**
+   * Whether the client may still see the page; if not, no more of it may be sent. Asks the hooks
+   * where needed.
+   * @throws SyncError why the client may see nothing
+   */
+  holds(): Promise<boolean>;
+}
+
+/** A snapshot on its way to a client. */
+export interface ServedSnapshot extends Snapshot {
+  /**
+   * To be called when all of it has been sent: records that for `drainPoint`, and ends a resync.
+   */
+  noteSent(): Promise<void>;
+}
+
+/** Who gets a snapshot; by default the client that asks for it. */
+export interface SnapshotReader extends Partial<Reader> {
+  signal?: AbortSignal;
+  /** The call that it is sent for. */
+  origin?: CallOrigin;
+  /** Bytes that have been sent to the socket, but not taken by the client yet. */
+  queuedBytes?(): number;
+  /** For its rows. */
+  memory?: RowsMemory;
+}
+
+export interface DeliveryOptions {
+  hooks: HookChain;
+  config: CoordinatorConfig;
+  rights: Rights;
+  /** All open sessions. */
+  sessions: Iterable<LiveSession>;
+  /** See `SnapshotStreams`. */
+  onLimit(limit: LimitName): void;
+}
+
+export class Delivery {
+  readonly #hooks: HookChain;
+  readonly #config: CoordinatorConfig;
+  readonly #rights: Rights;
+  readonly #sessions: Iterable<LiveSession>;
+  readonly #snapshots: SnapshotStreams;
+  readonly #resyncs = new Resyncs(createLogger('sync-coordinator:service'));
+
+  /** Seconds to read a page of changes. */
+  readonly querySeconds = new Distribution(SECONDS_BUCKETS);
+
+  constructor({ hooks, config, rights, sessions, onLimit }: DeliveryOptions) {
+    this.#hooks = hooks;
+    this.#config = config;
+    this.#rights = rights;
+    this.#sessions = sessions;
+    this.#snapshots = new SnapshotStreams(config.limits, onLimit);
+  }
+
+  get snapshotCounts(): SnapshotStreams['counts'] {
+    return this.#snapshots.counts;
+  }
+
+  /** Snapshots that are being sent. */
+  get snapshotStreams(): number {
+    return this.#snapshots.size;
+  }
+
+  /** The client's read filter; `undefined` if no hook filters. */
+  readFilterOf(reader: Reader, signal?: AbortSignal, origin?: CallOrigin): ReadFilter | undefined {
+    return readFilterOf(this.#hooks, reader, signal, origin);
+  }
+
+  /**
+   * Makes the sessions that `predicate` names start over. Clients that are away are told when they
+   * come back.
+   */
+  async startOver(predicate: IdentityPredicate): Promise<number> {
+    const named = [...this.#sessions].filter(({ identity }) => predicate(identity));
+    this.#resyncs.demand(predicate);
+    await Promise.all(
+      named.map(async (session) => {
+        await this.#resyncs.meet(session.identity, session.database);
+        session.startOver(START_OVER);
+      }),
+    );
+    return named.length;
+  }
+
+  /** Ends the sessions of a site that has to start over. */
+  endFull(databaseId: string, site: SiteIdText): void {
+    for (const session of [...this.#sessions]) {
+      if (session.database.id === databaseId && session.siteId === site) {
+        session.startOver(START_OVER);
+      }
+    }
+  }
+
+  /**
+   * The log cursor of a client that has everything up to `sinceHLC`.
+   * @throws SyncError SNAPSHOT_REQUIRED
+   */
+  async cursorFor(
+    client: ClientIdentity,
+    database: OpenDatabase,
+    sinceHLC: HlcText | undefined,
+  ): Promise<LogCursor> {
+    const { manager } = database;
+    const site = siteIdToText(client.siteId);
+    refuseOwnSite(client, database);
+    await this.#resyncs.meet(client, database);
+    const state = await manager.sites.state(site);
+    // Also a client that names no position may hold rows that were refused.
+    const mustStartOver =
+      state.resync !== undefined && (sinceHLC !== undefined || state.floor !== undefined);
+    if (mustStartOver) throw new SyncError('SNAPSHOT_REQUIRED', START_OVER);
+    if (await manager.held.isFloorIdle(state.floor)) {
+      const limit = 'limits.heldSitesPerDatabase';
+      throw new SyncError('SNAPSHOT_REQUIRED', START_OVER, { limit });
+    }
+    if (sinceHLC === undefined) await manager.sites.noteStartedOver(site);
+    const cursor = await manager.log.cursorFor(sinceHLC);
+    if (!cursor.isFresh) await manager.held.noteHeard(site, cursor.position, state);
+    return cursor;
+  }
+
+  /**
+   * Changes since a position, in one page.
+   * @throws SyncError NOT_AUTHORIZED, SNAPSHOT_REQUIRED, OVERLOADED
+   */
+  async changes(
+    client: ClientIdentity,
+    access: DatabaseAccess,
+    query: ChangesQuery,
+  ): Promise<ServedPage> {
+    const { sinceHLC, signal } = query;
+    const right = this.#rights.of(toReader(client, query), toGetChanges(access.id, sinceHLC));
+    await right.confirm(signal);
+    for (;;) {
+      const { stamp } = right;
+      const page = await this.#page(client, await access.open(), query);
+      const holds = () => right.holds(stamp, signal);
+      // The right or the filter may have changed while the page was read: then read it again.
+      if (await holds()) return { ...page, holds };
+    }
+  }
+
+  async #page(
+    client: ClientIdentity,
+    database: OpenDatabase,
+    query: ChangesQuery,
+  ): Promise<ChangesPage> {
+    const { manager } = database;
+    const { sinceHLC, limit, signal } = query;
+    const { limits, sync } = this.#config;
+    const stopTimer = this.querySeconds.startTimer();
+    const after = await this.cursorFor(client, database, sinceHLC);
+    const options: LogReadOptions = {
+      after,
+      reader: siteIdToText(client.siteId),
+      bytesMax: Math.min(
+        sinceHLC === undefined ? FIRST_PAGE_BYTES : HTTP_PAGE_BYTES_MAX,
+        limits.pageBytes,
+      ),
+      changesMax: Math.min(limit ?? Number.POSITIVE_INFINITY, sync.batchSize),
+    };
+    const filter = this.readFilterOf(toReader(client, query), signal);
+    const changeSets: Uint8Array[] = [];
+    const page = await readPage(
+      manager,
+      options,
+      filter,
+      (json) => changeSets.push(json),
+      query.memory,
+    );
+    stopTimer();
+    const { lastSent, end, hasMore, watermark } = page;
+    if (isCarryNeeded(after.position, lastSent, end.position)) {
+      changeSets.push(manager.log.carryPosition(end.position));
+    }
+    return { changeSets, hasMore, watermark };
+  }
+
+  /**
+   * Opens a snapshot, as soon as another one may be served. The caller closes it.
+   * @throws SyncError NOT_AUTHORIZED, OVERLOADED
+   */
+  async snapshot(
+    client: ClientIdentity,
+    access: DatabaseAccess,
+    checkpoint: WireCheckpoint | undefined,
+    reader: SnapshotReader,
+  ): Promise<ServedSnapshot> {
+    const { signal, origin } = reader;
+    const type = checkpoint === undefined ? 'get_snapshot' : 'resume_snapshot';
+    const right = this.#rights.of(toReader(client, reader), { type, databaseId: access.id });
+    await right.confirm(signal, origin);
+    const database = await access.open();
+    const { manager } = database;
+    const site = siteIdToText(client.siteId);
+    refuseOwnSite(client, database);
+    await this.#resyncs.meet(client, database);
+    await manager.held.begin(site);
+    const { resync } = await manager.sites.state(site);
+    // After a resync, the checkpoint stands for what the client saw before.
+    const usable = resync === undefined ? checkpoint : undefined;
+    const snapshot = await this.#snapshots.open(database, usable, { ...reader, site });
+    await manager.held.tellAgain(site);
+    return {
+      ...filterSnapshot(snapshot, this.readFilterOf(toReader(client, reader), signal, origin), {
+        now: () => right.stamp,
+        holds: (stamp) => right.holds(stamp, signal),
+      }),
+      noteSent: () => manager.sites.noteSnapshotSent(site, snapshot.headerHlc, resync),
+    };
+  }
+}
