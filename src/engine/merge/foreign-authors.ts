@@ -7,8 +7,8 @@
  * since.
  */
 
-import { encodeHlc, type HlcText } from '../../clock/hlc.ts';
-import { isOfSameSite, type SiteIdText, textToSiteId } from '../../clock/site-id.ts';
+import type { HlcText } from '../../clock/hlc.ts';
+import { HlcsOfSite, type SiteIdText, textToSiteId } from '../../clock/site-id.ts';
 import type { WireChange, WireChangeSet, WireMigration } from '../../protocol/schemas.ts';
 
 /**
@@ -24,35 +24,32 @@ export type BatchItem = WireChange | WireMigration;
 export class Sender {
   readonly siteId: SiteIdText;
   readonly foreignAuthors: ForeignAuthors;
-  /** An HLC of the site. */
-  readonly #sample: HlcText;
+  readonly #own: HlcsOfSite;
 
   /** @param siteId the site that the client was let in with */
   constructor(siteId: SiteIdText, foreignAuthors: ForeignAuthors) {
     this.siteId = siteId;
     this.foreignAuthors = foreignAuthors;
-    const site = textToSiteId(siteId);
-    this.#sample = encodeHlc({ wallTime: 0n, counter: 0, siteId: site, opSeq: 0 });
+    this.#own = new HlcsOfSite(textToSiteId(siteId));
   }
 
   /** Whether another site has dated it, and such changes are not accepted. */
   isForeign({ hlc }: { hlc: HlcText }): boolean {
-    return this.foreignAuthors !== 'accept' && !isOfSameSite(hlc, this.#sample);
+    return this.foreignAuthors !== 'accept' && !this.#own.has(hlc);
   }
 
   /**
    * The same, or whether the coordinator has dated it: no client may send that, even with `accept`.
-   * @param coordinator an HLC of the coordinator's site
    */
-  isForeignOr(item: { hlc: HlcText }, coordinator: HlcText): boolean {
-    return this.isForeign(item) || isOfSameSite(item.hlc, coordinator);
+  isForeignOr(item: { hlc: HlcText }, coordinator: HlcsOfSite): boolean {
+    return this.isForeign(item) || coordinator.has(item.hlc);
   }
 
   /** Keeps of change sets the items that are foreign or the coordinator's, or all others. */
   pick(
     sets: readonly WireChangeSet[],
     which: 'foreign' | 'own',
-    coordinator: HlcText,
+    coordinator: HlcsOfSite,
   ): readonly WireChangeSet[] {
     const isWanted = (item: BatchItem) =>
       this.isForeignOr(item, coordinator) === (which === 'foreign');

@@ -3,8 +3,7 @@
  * effect.
  */
 
-import type { HlcText } from '../../clock/hlc.ts';
-import { isOfSameSite } from '../../clock/site-id.ts';
+import type { HlcsOfSite } from '../../clock/site-id.ts';
 import type { MergeOutcome } from '../../protocol/merge-rule.ts';
 import type { WireChange } from '../../protocol/schemas.ts';
 import type { LoadedRow } from '../records/row-set.ts';
@@ -20,13 +19,12 @@ export type Outcome = MergeOutcome | 'foreign';
 
 export class ForeignChanges {
   readonly #catalog: () => CatalogView;
-  /** An HLC of the coordinator's site. */
-  readonly #coordinator: HlcText;
+  readonly #coordinator: HlcsOfSite;
   readonly #rowMerge: RowMerge;
   /** See `#tablesBeingFilled`; computed only if needed, for one change set. */
   #beingFilled: ReadonlySet<number> | undefined;
 
-  constructor(catalog: () => CatalogView, coordinator: HlcText, rowMerge: RowMerge) {
+  constructor(catalog: () => CatalogView, coordinator: HlcsOfSite, rowMerge: RowMerge) {
     this.#catalog = catalog;
     this.#coordinator = coordinator;
     this.#rowMerge = rowMerge;
@@ -62,7 +60,7 @@ export class ForeignChanges {
   }
 
   #isOwn({ hlc }: WireChange): boolean {
-    return isOfSameSite(hlc, this.#coordinator);
+    return this.#coordinator.has(hlc);
   }
 
   /** The tables to which rows of dropped or replaced tables have yet to move. */

@@ -3,7 +3,7 @@
  * decides what wins, and puts rows, log records and catalog in one write.
  */
 
-import { HLC_MIN, type HlcText, minHlc } from '../../clock/hlc.ts';
+import { HLC_MAX, HLC_MIN, type HlcText, minHlc } from '../../clock/hlc.ts';
 import type { SiteIdText } from '../../clock/site-id.ts';
 import type { WireChange, WireChangeSet, WireMigration } from '../../protocol/schemas.ts';
 import type { KVTransaction } from '../../storage/kv-store.ts';
@@ -100,7 +100,7 @@ export class MergeTransaction {
     );
     const catalog = () => this.#transaction.catalog;
     this.#lost = new LostCells(this.#names, createWinningBytes());
-    this.#foreign = new ForeignChanges(catalog, context.identity.sample, this.#rowMerge);
+    this.#foreign = new ForeignChanges(catalog, context.identity.hlcs, this.#rowMerge);
   }
 
   /** @returns one outcome for each batch, and the state after them */
@@ -281,9 +281,10 @@ export class MergeTransaction {
   ): Promise<readonly UndeliveredTombstone[]> {
     const { changes } = changeSet;
     const { floors } = this.#transaction;
-    const [first, ...others] = changes;
-    if (first !== undefined) {
-      await floors.loadAbove(others.reduce((least, { hlc }) => minHlc(least, hlc), first.hlc));
+    if (!floors.areNone) {
+      const [first, ...others] = changes;
+      const oldest = others.reduce((least, { hlc }) => minHlc(least, hlc), first?.hlc ?? HLC_MAX);
+      await floors.loadAbove(oldest);
     }
     const undelivered: UndeliveredTombstone[] = [];
     let current: { target: ChangeTarget; loaded: LoadedRow } | undefined;

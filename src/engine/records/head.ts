@@ -5,6 +5,7 @@
 
 import { HLC_MIN, type HlcText } from '../../clock/hlc.ts';
 import {
+  HlcsOfSite,
   hlcSite,
   type SiteId,
   type SiteIdText,
@@ -107,8 +108,8 @@ export function writeHead(head: Head, transaction: KVTransaction): void {
 export interface Identity {
   siteId: SiteId;
   siteIdText: SiteIdText;
-  /** An HLC of its site. */
-  sample: HlcText;
+  /** Those that it has issued. */
+  hlcs: HlcsOfSite;
   /**
    * The position at which an import replaced the database and its site id; `undefined` if none ever
    * did.
@@ -132,7 +133,7 @@ export async function loadIdentity(store: KVStore, newSiteId: () => SiteId): Pro
     const siteIdText = siteIdToText(siteId);
     transaction.put(SITE_KEY, Buffer.from(siteIdText));
     writeHead({ ...EMPTY_HEAD, position: zeroPosition(siteId) }, transaction);
-    return { siteId, siteIdText, sample: zeroPosition(siteId), replacedAt: undefined };
+    return { siteId, siteIdText, hlcs: new HlcsOfSite(siteId), replacedAt: undefined };
   };
   return store.exclusive(found, { whereAbsent: 'keep' });
 }
@@ -145,7 +146,7 @@ async function readIdentity(reader: KVReader): Promise<Identity | undefined> {
   const siteIdText = bytesToText(site);
   const replacedAt = replaced && bytesToText(replaced);
   const siteId = textToSiteId(siteIdText);
-  return { siteId, siteIdText, sample: zeroPosition(siteId), replacedAt };
+  return { siteId, siteIdText, hlcs: new HlcsOfSite(siteId), replacedAt };
 }
 
 /** @throws ReplacedError */

@@ -42,6 +42,10 @@ export class HeldFloors {
     this.#sites = sites;
   }
 
+  get areNone(): boolean {
+    return this.#head().heldFloor === undefined;
+  }
+
   /** Whether there may be a site that does not take a change with this HLC. */
   mayConcern(hlc: HlcText): boolean {
     const { heldFloor } = this.#head();
