@@ -9,10 +9,20 @@ import type { ErrorCode } from '../protocol/error-codes.ts';
 
 /** Counts by key. */
 export class Tally<Key> {
-  readonly counts = new Map<Key, number>();
+  readonly #counts = new Map<Key, { count: number }>();
 
-  inc(key: Key, by = 1): void {
-    this.counts.set(key, (this.counts.get(key) ?? 0) + by);
+  inc(key: Key): void {
+    const known = this.#counts.get(key);
+    if (known === undefined) this.#counts.set(key, { count: 1 });
+    else known.count++;
+  }
+
+  get(key: Key): number {
+    return this.#counts.get(key)?.count ?? 0;
+  }
+
+  *[Symbol.iterator](): Generator<[Key, number]> {
+    for (const [key, { count }] of this.#counts) yield [key, count];
   }
 }
 
@@ -32,9 +42,8 @@ export class Distribution {
     this.buckets = buckets;
   }
 
-  observe(value: number, label = ''): void {
+  observe(value: number, series = this.seriesOf('')): void {
     const { buckets } = this;
-    const series = this.seriesOf(label);
     let bucket = 0;
     while (value > (buckets[bucket] ?? Number.POSITIVE_INFINITY)) bucket++;
     series.counts[bucket] = (series.counts[bucket] ?? 0) + 1;

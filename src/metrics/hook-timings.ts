@@ -3,7 +3,7 @@
 import type { Registry } from 'prom-client';
 import type { ObserveCall } from '../hooks/chain/hook-invoker.ts';
 import type { HookName } from '../hooks/kinds.ts';
-import { Distribution, SECONDS_BUCKETS, Tally } from './counts.ts';
+import { Distribution, SECONDS_BUCKETS, type Series, Tally } from './counts.ts';
 import { gatheredCounter, gatheredHistogram } from './gathered-metrics.ts';
 
 type Outcome = Parameters<ObserveCall>[0];
@@ -32,9 +32,12 @@ export class HookTimings {
    */
   readonly observer = (hook: HookName, module: string): ObserveCall => {
     const outcomes = this.#outcomesOf(module, hook);
+    // Not before the first call: what never happened is no series.
+    let series: Series | undefined;
     return (outcome, seconds) => {
       outcomes.inc(outcome);
-      this.#seconds.observe(seconds, hook);
+      series ??= this.#seconds.seriesOf(hook);
+      this.#seconds.observe(seconds, series);
     };
   };
 
@@ -54,7 +57,7 @@ export class HookTimings {
 
   *#counts(): Generator<[{ hook: string; module: string; outcome: string }, number]> {
     for (const [module, byHook] of this.#outcomes) {
-      for (const [hook, { counts }] of byHook) {
+      for (const [hook, counts] of byHook) {
         for (const [outcome, count] of counts) yield [{ hook, module, outcome }, count];
       }
     }

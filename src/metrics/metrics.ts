@@ -60,7 +60,7 @@ export function createMetrics() {
     labelNames: ['transport', 'operation'],
   } as const;
   gatheredCounter(requestsTotal, () =>
-    Object.entries(requests).flatMap(([transport, { counts }]) =>
+    Object.entries(requests).flatMap(([transport, counts]) =>
       [...counts].map(([operation, count]) => [{ transport, operation }, count] as const),
     ),
   );
@@ -179,7 +179,7 @@ function exposeCounts(registry: Registry, counts: Counts): void {
   } as const;
   gatheredCounter(failures, () =>
     Object.entries(logins).flatMap(([transport, { failures }]) =>
-      [...failures.counts].map(([code, count]) => [{ transport, code }, count] as const),
+      [...failures].map(([code, count]) => [{ transport, code }, count] as const),
     ),
   );
 }

@@ -32,7 +32,7 @@ test('what is gathered reads as what the library counts itself: labelled counter
   const [gathered, plain] = [new Registry(), new Registry()];
   const kinds = new Tally<string>();
   gatheredCounter({ ...NAME, labelNames, registry: gathered }, () =>
-    [...kinds.counts].map(([kind, count]) => [{ kind }, count] as const),
+    [...kinds].map(([kind, count]) => [{ kind }, count] as const),
   );
   const expected = new Counter({ ...NAME, labelNames, registers: [plain] });
   for (const kind of ['b', 'a', 'b']) {
@@ -74,7 +74,7 @@ test('what is gathered reads as what the library counts itself: labelled histogr
         registers: [plain],
       });
       for (const [kind, one] of values) {
-        histogram.observe(one, kind);
+        histogram.observe(one, histogram.seriesOf(kind));
         expected.observe({ kind }, one);
       }
       assert.equal(await gathered.metrics(), await plain.metrics());

@@ -233,7 +233,7 @@ for (const transport of ['http', 'websocket'] as const) {
       return true;
     });
     answer();
-    await until(() => failures.counts.get('AUTH_FAILED') === 20);
+    await until(() => failures.get('AUTH_FAILED') === 20);
     assert.equal((await overHttp(server, 'good', new Device(1))).code, 'RATE_LIMITED');
     assert.equal((await overWebSocket(server, 'good', new Device(1))).code, 'RATE_LIMITED');
     assert.equal(asked.length, 20);

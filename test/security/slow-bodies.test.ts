@@ -66,8 +66,8 @@ test('bodies that announce all there is, and send a byte, hold nothing', FAIL, a
   for (const token of ['eve', 'mallory']) {
     for (let i = 0; i < 2; i++) await begin(t, server, token, 1);
   }
-  const { counts } = server.service.metrics.requests.http;
-  await until(t, () => counts.get('apply_changes') === 4);
+  const { http } = server.service.metrics.requests;
+  await until(t, () => http.get('apply_changes') === 4);
   await writeBeside(t, server);
   await until(t, () => server.service.memory.arrived.held === 0);
 });

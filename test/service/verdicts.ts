@@ -1,7 +1,7 @@
 /** What the service makes of the answer of one validate hook. */
 
 import { Lineage } from '../../src/hooks/verdicts/lineage.ts';
-import { readVerdict } from '../../src/hooks/verdicts/verdict-on-changes.ts';
+import { readVerdictInSteps } from '../../src/hooks/verdicts/verdict-on-changes.ts';
 import type { WireChangeSet } from '../../src/protocol/schemas.ts';
 import type { ChangeSet, RejectedChange } from '../../src/protocol/types.ts';
 import { type Separated, separateCorrections } from '../../src/service/apply/corrections.ts';
@@ -14,8 +14,8 @@ function judge(
   rejected: readonly RejectedChange[],
 ) {
   const lineage = new Lineage();
-  const { approved: left } = runAtOnce(readVerdict(sent, { approved, rejected }, lineage));
-  return { left, lineage };
+  const steps = readVerdictInSteps(sent, { approved, rejected }, lineage);
+  return { left: runAtOnce(steps).approved, lineage };
 }
 
 /** @param approved may share nothing with what was sent */

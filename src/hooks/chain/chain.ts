@@ -8,7 +8,7 @@
 import type { WebSocket } from 'ws';
 import type { WireChangeSet } from '../../protocol/schemas.ts';
 import { decodeLazily } from '../../wire/lazy-change-set.ts';
-import { runByTurns, type Steps } from '../../wire/steps.ts';
+import { runByTurns } from '../../wire/steps.ts';
 import { Call, CallAfterApply, CallBeforeApply } from '../call.ts';
 import { originOf } from '../call-origin.ts';
 import type { HookName } from '../kinds.ts';
@@ -122,20 +122,23 @@ export class HookChain {
     const { origin = originOf(client), reader = readNothing } = options;
     const newCall = () => new CallBeforeApply(origin, reader, isOtherName);
     const lineage = new Lineage();
-    const all: Left = { approved: changes, rejected: [] };
-    const judged = await this.#invoker.pipeline('onBeforeApplyChanges', all, (left) => {
-      const { approved, rejected } = left;
-      if (approved.length === 0) return undefined;
-      const run: Run<CallBeforeApply> = (module, call) =>
-        module.hooks.onBeforeApplyChanges?.(client, shown.showFirst(module, approved), call);
-      const read = (answer: unknown) => runByTurns(readLeft(answer));
-      function* readLeft(answer: unknown): Steps<Left> {
-        const verdict = yield* readVerdict(approved, answer, lineage);
-        if (verdict.approved !== approved) shown.forgetTouched();
-        const said = rejected.length === 0 ? verdict.rejected : rejected.concat(verdict.rejected);
-        return { approved: verdict.approved, rejected: said };
-      }
-      return { run, read, newCall, signal };
+    let left: Left = { approved: changes, rejected: [] };
+    const run: Run<CallBeforeApply> = (module, call) =>
+      module.hooks.onBeforeApplyChanges?.(client, shown.showFirst(module, left.approved), call);
+    const then = (verdict: Left): Left => {
+      const { approved, rejected } = verdict;
+      if (approved === left.approved && rejected.length === 0) return left;
+      if (approved !== left.approved) shown.forgetTouched();
+      return { approved, rejected: left.rejected.concat(rejected) };
+    };
+    const read = (answer: unknown) => {
+      const verdict = readVerdict(left.approved, answer, lineage);
+      return verdict instanceof Promise ? verdict.then(then) : then(verdict);
+    };
+    const invocation = { run, read, newCall, signal };
+    const judged = await this.#invoker.pipeline('onBeforeApplyChanges', left, (next) => {
+      left = next;
+      return left.approved.length === 0 ? undefined : invocation;
     });
     return { ...judged, lineage };
   }

@@ -249,10 +249,13 @@ export class HookInvoker {
     next: (state: State) => Invocation<State, C> | undefined,
   ): Promise<State> {
     let state = initial;
+    let signals: Signals | undefined;
     for (const step of this.steps[hook]) {
       const invocation = next(state);
       if (invocation === undefined) break;
-      const answer = step.invoke(invocation, this.#signalsWith(invocation));
+      // The caller's signal is the same for all steps.
+      signals ??= this.#signalsWith(invocation);
+      const answer = step.invoke(invocation, signals);
       state = answer instanceof Promise ? await answer : answer;
     }
     return state;

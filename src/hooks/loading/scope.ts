@@ -12,7 +12,7 @@ import { InvalidAnswer } from '../invalid-answer.ts';
 import { HOOK_NAMES, type HookName } from '../kinds.ts';
 import { TableMap, workOnDdl } from '../names/table-list.ts';
 import type { ChangeOutcome, CoordinatorHooks, ValidationResult } from '../types.ts';
-import { readChangeSets, readValidation } from '../verdicts/answers.ts';
+import { readChangeSets, readValidation, toUnreadVerdict } from '../verdicts/answers.ts';
 
 export interface Scope {
   databases?: readonly string[] | undefined;
@@ -75,7 +75,7 @@ function aboutTables(hooks: CoordinatorHooks, tables: TableMap<true>): Coordinat
       if (parts.seen.length === 0) return PASS.onBeforeApplyChanges(client, changeSets, call);
       const answer = await hooks.onBeforeApplyChanges?.(client, parts.seen, call);
       function* read(): Steps<ValidationResult> {
-        const { approved, rejected, atomic } = yield* readValidation(answer);
+        const { approved, rejected, atomic } = yield* readValidation(toUnreadVerdict(answer));
         const left = yield* parts.join(approved.map(decodeLazily));
         return { approved: left, rejected, ...(atomic !== undefined && { atomic }) };
       }

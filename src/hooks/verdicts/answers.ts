@@ -85,8 +85,15 @@ export interface Verdict {
   atomic?: boolean | undefined;
 }
 
-/** Copies a verdict, so that the hook can't change it later. */
-export function* readValidation(answer: unknown): Steps<Verdict> {
+/** A `ValidationResult` whose lists have yet to be read. */
+export interface UnreadVerdict {
+  approved: readonly unknown[];
+  rejected: readonly unknown[];
+  atomic?: boolean | undefined;
+}
+
+/** @throws InvalidAnswer */
+export function toUnreadVerdict(answer: unknown): UnreadVerdict {
   demand(isObject(answer), 'the answer is { approved, rejected }');
   const { approved, rejected, atomic } = answer;
   demand(Array.isArray(approved), 'approved is an array of change sets');
@@ -95,6 +102,11 @@ export function* readValidation(answer: unknown): Steps<Verdict> {
     atomic === undefined || typeof atomic === 'boolean',
     'atomic is true or false, or not there',
   );
+  return { approved, rejected, atomic };
+}
+
+/** Copies a verdict, so that the hook can't change it later. */
+export function* readValidation({ approved, rejected, atomic }: UnreadVerdict): Steps<Verdict> {
   return {
     approved: yield* readSets(approved, 'approved'),
     rejected: yield* readList(rejected, 'rejected', readRejection),

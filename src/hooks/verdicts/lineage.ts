@@ -30,6 +30,11 @@ export class Lineage {
     return [...this.#hints.values()];
   }
 
+  /** Every item stands for itself, and nothing was said of any. */
+  get saysNothing(): boolean {
+    return this.#originals.size + this.#reasons.size + this.#hints.size === 0;
+  }
+
   /** One item takes the place of another. */
   replace(item: WireItem, by: WireItem): void {
     if (by !== item) this.#originals.set(by, this.originalOf(item));

@@ -132,6 +132,7 @@ export interface Applicant {
 export class ApplyPipeline {
   readonly #options: ApplyPipelineOptions;
   readonly #accepted = new AcceptedBatches();
+  readonly #senders = new WeakMap<ClientIdentity, Sender>();
   readonly #turns = new DatabaseTurns();
   /** Changes and migrations of all batches so far. */
   readonly counts = { received: 0, applied: 0, skipped: 0, conflicting: 0, rejected: 0 };
@@ -188,7 +189,7 @@ export class ApplyPipeline {
     const stamp = right?.stamp;
     this.#work.begun();
     try {
-      const sender = new Sender(siteIdToText(client.siteId), this.#options.foreignAuthors);
+      const sender = this.#senderOf(client);
       await this.#admit(asking, database, changeSets);
       // Credentials may expire while hooks run or another group is stored: check right before
       // storing.
@@ -243,6 +244,15 @@ export class ApplyPipeline {
       hooks.release();
       this.#work.ended();
     }
+  }
+
+  #senderOf(client: ClientIdentity): Sender {
+    let sender = this.#senders.get(client);
+    if (sender === undefined) {
+      sender = new Sender(siteIdToText(client.siteId), this.#options.foreignAuthors);
+      this.#senders.set(client, sender);
+    }
+    return sender;
   }
 
   /** @throws SyncError when the time for a stop is over, or the sender has gone */
@@ -306,7 +316,7 @@ export class ApplyPipeline {
     if (turn === undefined && !line.isCurrent) await line.becomeCurrent();
     const stored = apply();
     const own = approved.changeSets.concat(compensations);
-    const settle = hooks.has.onBeforeApplyChanges
+    const waiting = hooks.has.onBeforeApplyChanges
       ? this.#accepted.add(database.id, sender, own)
       : undefined;
     accept();
@@ -316,15 +326,17 @@ export class ApplyPipeline {
       if (turn !== undefined || !(error instanceof OutdatedError)) throw error;
       return { manager, corrected, approved, rejected, outcome: await batch.again(apply) };
     } finally {
-      settle?.();
+      if (waiting !== undefined) this.#accepted.remove(waiting);
     }
   }
 
   async #validate(batch: ValidatedBatch): Promise<Validated> {
     const { hooks, client, origin, database, changeSets, sender, shown } = batch;
-    const { rows } = this.#options.hookMemory(holderOf(client, client.remoteAddress));
     const accepted = this.#accepted;
-    const reader = () => new PreviewReader({ database, sender, accepted, rows });
+    const reader = () => {
+      const { rows } = this.#options.hookMemory(holderOf(client, client.remoteAddress));
+      return new PreviewReader({ database, sender, accepted, rows });
+    };
     const verdict = await hooks.beforeApply(client, changeSets, { origin, reader, shown });
     const { manager } = await database.open();
     const { approved, lineage } = await judgeUnderAllNames(
@@ -332,13 +344,14 @@ export class ApplyPipeline {
       manager.tables.aliases,
       (sets) => hooks.beforeApply(client, sets, { isOtherName: true, origin, reader }),
     );
+    if (approved === changeSets && lineage.saysNothing) return asSent(changeSets);
     const corrected = await runByTurns(separateCorrections(changeSets, approved, lineage));
     const { compensations, refused, moved } = corrected;
     // Only the device's own changes are compensated or reverted. A compensation of another site's
     // change would win over that change when its author sends it. And a revert that the device
     // pushes back would, once compensated, reach every client.
     const pick = (sets: readonly WireChangeSet[], which: 'foreign' | 'own') =>
-      sender.pick(sets, which, manager.identity.sample);
+      sender.pick(sets, which, manager.identity.hlcs);
     return {
       corrected,
       approved: {

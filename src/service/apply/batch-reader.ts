@@ -3,6 +3,7 @@
  * yet stored batches of the same device, and what the hook has approved of this batch so far.
  */
 
+import type { SiteIdText } from '../../clock/site-id.ts';
 import type { Sender } from '../../engine/merge/foreign-authors.ts';
 import type { Preview } from '../../engine/merge/preview.ts';
 import type { SyncManager } from '../../engine/sync-manager.ts';
@@ -18,28 +19,36 @@ import { toStoredRow } from '../databases/database-reader.ts';
 
 /** Batches that have their place in the queue and are not stored yet, by database and sender. */
 export class AcceptedBatches {
-  readonly #setsByKey = new Map<string, Set<readonly WireChangeSet[]>>();
+  readonly #batchesBySite = new Map<SiteIdText, Set<AcceptedBatch>>();
 
-  /** @returns removes the batch: to be called when it is stored, or has failed */
-  add(databaseId: string, { siteId }: Sender, changeSets: readonly WireChangeSet[]): () => void {
-    const key = toKey(databaseId, siteId);
-    const batches = this.#setsByKey.get(key) ?? new Set();
-    this.#setsByKey.set(key, batches);
-    batches.add(changeSets);
-    return () => {
-      batches.delete(changeSets);
-      if (batches.size === 0 && this.#setsByKey.get(key) === batches) this.#setsByKey.delete(key);
-    };
+  add(databaseId: string, { siteId }: Sender, changeSets: readonly WireChangeSet[]): AcceptedBatch {
+    const batch = { databaseId, siteId, changeSets };
+    const batches = this.#batchesBySite.get(siteId);
+    if (batches === undefined) this.#batchesBySite.set(siteId, new Set([batch]));
+    else batches.add(batch);
+    return batch;
+  }
+
+  /** To be called when it is stored, or has failed. */
+  remove(batch: AcceptedBatch): void {
+    const { siteId } = batch;
+    const batches = this.#batchesBySite.get(siteId);
+    batches?.delete(batch);
+    if (batches?.size === 0) this.#batchesBySite.delete(siteId);
+    // The set has thrown away a table that still has it, and which is old: it would live as long.
+    batch.changeSets = [];
   }
 
   of(databaseId: string, { siteId }: Sender): WireChangeSet[] {
-    return [...(this.#setsByKey.get(toKey(databaseId, siteId)) ?? [])].flat();
+    const batches = [...(this.#batchesBySite.get(siteId) ?? [])];
+    return batches.flatMap((batch) => (batch.databaseId === databaseId ? batch.changeSets : []));
   }
 }
 
-/** A site id has no space in it. */
-function toKey(databaseId: string, siteId: string): string {
-  return `${siteId} ${databaseId}`;
+export interface AcceptedBatch {
+  readonly databaseId: string;
+  readonly siteId: SiteIdText;
+  changeSets: readonly WireChangeSet[];
 }
 
 export interface PreviewReaderOptions {
@@ -122,6 +131,6 @@ export class PreviewReader implements BatchReader {
    * already.
    */
   #ownOf(sets: readonly WireChangeSet[], { identity }: SyncManager): WireChangeSet[] {
-    return [...this.#sender.pick(sets, 'own', identity.sample)];
+    return [...this.#sender.pick(sets, 'own', identity.hlcs)];
   }
 }

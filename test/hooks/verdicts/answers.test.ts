@@ -5,6 +5,7 @@ import {
   readChangeSets,
   readIdentity,
   readValidation,
+  toUnreadVerdict,
 } from '../../../src/hooks/verdicts/answers.ts';
 import { Device } from '../../../src/testing/device.ts';
 import { decodeLazily, untouchedOrigin } from '../../../src/wire/lazy-change-set.ts';
@@ -38,7 +39,7 @@ test('a getter that answers otherwise the next time is asked once', () => {
       return asked++ === 0 ? [] : [changeSet('smuggled')];
     },
   };
-  assert.deepEqual(runAtOnce(readValidation(answer)).approved, []);
+  assert.deepEqual(runAtOnce(readValidation(toUnreadVerdict(answer))).approved, []);
 });
 
 test('what the hook goes on to do with its answer changes nothing', () => {
@@ -72,7 +73,7 @@ test('a list of nothing, as long as it can be, is refused at its first item', ()
     { approved: [{ ...changeSet('a'), changes: endless }], rejected: [] },
   ];
   for (const answer of answers) {
-    assert.throws(() => runAtOnce(readValidation(answer)), InvalidAnswer);
+    assert.throws(() => runAtOnce(readValidation(toUnreadVerdict(answer))), InvalidAnswer);
   }
   assert.throws(() => runAtOnce(readChangeSets(endless)), InvalidAnswer);
 });
