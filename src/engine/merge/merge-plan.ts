@@ -29,7 +29,9 @@ export async function planReads(
     sites.add(siteId);
     let last: WireChange | undefined;
     let lastTable: Bearer | undefined;
-    for (const change of changes) {
+    // By index, as in all that waits amid the changes: an iterator made two objects for each of them.
+    for (let i = 0; i < changes.length; i++) {
+      const change = changes[i] as WireChange;
       const table = targets.find(change);
       const isSame = last !== undefined && table === lastTable && isOfSameRow(change, last);
       last = change;

@@ -61,6 +61,7 @@ interface Merging {
   writer: Writer;
 }
 
+const NO_COLUMNS: readonly string[] = [];
 /** Migrations that are merged before other work of this process has its turn. */
 const MIGRATIONS_AT_ONCE = 16;
 
@@ -288,7 +289,8 @@ export class MergeTransaction {
     }
     const undelivered: UndeliveredTombstone[] = [];
     let current: { target: ChangeTarget; loaded: LoadedRow } | undefined;
-    for (const [i, change] of changes.entries()) {
+    for (let i = 0; i < changes.length; i++) {
+      const change = changes[i] as WireChange;
       const target = targets[i];
       const isForeign = sender !== undefined && this.#foreign.has(change, sender);
       if (target === undefined) {
@@ -299,7 +301,7 @@ export class MergeTransaction {
       if (current?.target !== target) current = { target, loaded: this.#reads.rowOf(target) };
       const { loaded } = current;
       const isDeletionOfHeld = change.type === 'delete' && floors.mayConcern(change.hlc);
-      const columnsBefore = isDeletionOfHeld ? [...loaded.row.cells.keys()] : [];
+      const columnsBefore = isDeletionOfHeld ? [...loaded.row.cells.keys()] : NO_COLUMNS;
       const outcome = isForeign
         ? this.#foreign.judge(change, target, loaded, sender)
         : this.#rowMerge.merge(change, target, loaded, draft);
@@ -310,7 +312,9 @@ export class MergeTransaction {
         if (target.isLive) {
           draft.logged.add(change.hlc);
           draft.tables.add(target.table.id);
-          this.#reverts.applied({ change, columnsBefore }, target, loaded);
+          if (this.#reverts.mayConcern(change.hlc)) {
+            this.#reverts.applied({ change, columnsBefore }, target, loaded);
+          }
         } else draft.held.add(change.hlc);
       } else if (
         outcome !== 'foreign' &&

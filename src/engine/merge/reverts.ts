@@ -79,11 +79,16 @@ export class Reverts {
     noteRefused(change, loaded.row, holding, floor, this.#columnsOf(site, target, loaded));
   }
 
-  /** A change took effect. */
+  /** Whether a site may hold what a change that takes effect with this HLC has to beat there. */
+  mayConcern(hlc: HlcText): boolean {
+    const { held, floors } = this.#transaction;
+    return !held.isEmpty || floors.mayConcern(hlc);
+  }
+
+  /** A change took effect that `mayConcern` a site. */
   applied(applied: Applied, target: ChangeTarget, loaded: LoadedRow): void {
     const { held, floors } = this.#transaction;
     const { hlc } = applied.change;
-    if (held.isEmpty && !floors.mayConcern(hlc)) return;
     floors.applied(hlc);
     const { address, pk } = target;
     const above = new Map(floors.above(hlc));

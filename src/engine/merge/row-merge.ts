@@ -109,12 +109,9 @@ export class RowMerge {
     const outcome = mergeCell(row, name, cell, this.#context.allowResurrection);
     if (outcome !== 'applied') return outcome;
     const columns = row.cells.size - cellsBefore;
-    const grown = { columns, size: cellSize(row, name, cell) - sizeBefore };
-    loaded.size += grown.size;
-    refuseRowGrowth(row, loaded.size, grown, this.#context.rowLimits, () => {
-      const { schema, table } = change;
-      return `${schema}.${table}.${change.column}`;
-    });
+    const grown = cellSize(row, name, cell) - sizeBefore;
+    loaded.size += grown;
+    refuseRowGrowth(row, loaded.size, grown, columns, this.#context.rowLimits, change);
     this.#noteReplaced(1 - columns);
     if (isLive) changes.addColumn(json, change, member, value);
     return outcome;

@@ -299,7 +299,7 @@ class MovedChanges {
     if (table === undefined) return;
     const address = { tableId: table.id, identity: pkIdentity(JSON.parse(pk)) };
     const target = { table, isLive: true, address, pk, json: this.#row(pk) };
-    this.#reverts.applied(applied, target, to);
+    if (this.#reverts.mayConcern(applied.change.hlc)) this.#reverts.applied(applied, target, to);
   }
 
   #row(pk: string): string {

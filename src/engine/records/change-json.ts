@@ -63,11 +63,13 @@ const DELETE = { first: '{"type":"delete",', next: '},{"type":"delete",' };
 
 /**
  * The JSON of a list of changes. JSON.stringify would take four times as long, since the values are
- * JSON already. Each piece that is added to a string costs 32 bytes of garbage, so there are few
- * pieces.
+ * JSON already. The text is joined when it is encoded: adding to a string costs 32 bytes of garbage a
+ * piece.
  */
 export class ChangeListJson {
-  #text = '';
+  #parts: string[] = [];
+  /** The characters in `#parts`. */
+  #chars = 0;
   /** Finished parts of the text: encoding all of a long one at the end would block for too long. */
   readonly #pieces: Buffer[] = [];
   #length = 0;
@@ -87,28 +89,32 @@ export class ChangeListJson {
    */
   addColumn(row: string, change: WrittenCell, member: string, value: string): void {
     const { hlc, priorHlc } = change;
-    const before = this.#text.length;
-    this.#text += this.#begin(COLUMN) + row + hlc + member + value;
+    const begin = this.#begin(COLUMN);
+    this.#parts.push(begin, row, hlc, member, value);
+    let chars = begin.length + row.length + hlc.length + member.length + value.length;
     if (priorHlc !== undefined) {
-      const prior = JSON.stringify(change.priorValue);
-      this.#text += `,"priorValue":${prior},"priorHlc":"${priorHlc}"`;
+      const prior = `,"priorValue":${JSON.stringify(change.priorValue)},"priorHlc":"${priorHlc}"`;
+      this.#parts.push(prior);
+      chars += prior.length;
     }
-    this.#added(before);
+    this.#added(chars);
   }
 
   /** @param priorRow JSON, or `undefined` for none */
   addDelete(row: string, hlc: HlcText, priorRow: string | undefined): void {
-    const before = this.#text.length;
-    this.#text += `${this.#begin(DELETE)}${row}${hlc}"`;
-    if (priorRow !== undefined) this.#text += `,"priorRow":${priorRow}`;
-    this.#added(before);
+    const prior = priorRow === undefined ? '' : `,"priorRow":${priorRow}`;
+    const text = `${this.#begin(DELETE)}${row}${hlc}"${prior}`;
+    this.#parts.push(text);
+    this.#added(text.length);
   }
 
-  #added(before: number): void {
-    this.lastBytes = this.#text.length - before;
-    if (this.#text.length < PIECE_CHARS) return;
-    this.#pieces.push(Buffer.from(this.#text));
-    this.#text = '';
+  #added(chars: number): void {
+    this.lastBytes = chars;
+    this.#chars += chars;
+    if (this.#chars < PIECE_CHARS) return;
+    this.#pieces.push(Buffer.from(this.#parts.join('')));
+    this.#parts = [];
+    this.#chars = 0;
   }
 
   #begin({ first, next }: typeof COLUMN): string {
@@ -117,7 +123,8 @@ export class ChangeListJson {
 
   /** The JSON of the changes, with commas between them and text around them. */
   between(before: string, after: string): Buffer {
-    const rest = this.#length === 0 ? after : `${this.#text}}${after}`;
+    const text = this.#parts.join('');
+    const rest = this.#length === 0 ? after : `${text}}${after}`;
     if (this.#pieces.length === 0) return Buffer.from(before + rest);
     return Buffer.concat([Buffer.from(before), ...this.#pieces, Buffer.from(rest)]);
   }

@@ -5,6 +5,7 @@
 
 import type { LimitName } from '../../errors/limit-names.ts';
 import { SyncError } from '../../errors/sync-error.ts';
+import type { WireColumnChange } from '../../protocol/schemas.ts';
 import type { Cell, Row } from './row.ts';
 
 export interface RowLimits {
@@ -35,21 +36,30 @@ export function cellSize({ cells }: Row, column: string, cell: Cell | undefined)
 /**
  * Refuses a cell that makes a row larger than the limits. A row may already exceed a limit that was
  * lowered: then changes that do not make it larger are accepted.
- * @param where names the row in the message
- * @param grown the characters and columns by which the cell makes the row larger
+ * @param size of the row with the cell
+ * @param grown the characters by which the cell makes the row larger
+ * @param columns the columns by which it does
+ * @param change names the cell in the message
  * @throws SyncError TOO_LARGE
  */
 export function refuseRowGrowth(
   { cells }: Row,
   size: number,
-  grown: { size: number; columns: number },
+  grown: number,
+  columns: number,
   { columnsPerRow, rowBytes }: RowLimits,
-  where: () => string,
+  change: WireColumnChange,
 ): void {
-  if (grown.columns > 0 && cells.size > columnsPerRow) {
-    refuse('limits.columnsPerRow', columnsPerRow, 'columns', where());
+  if (columns > 0 && cells.size > columnsPerRow) {
+    refuse('limits.columnsPerRow', columnsPerRow, 'columns', nameOf(change));
   }
-  if (grown.size > 0 && size > rowBytes) refuse('limits.rowBytes', rowBytes, 'bytes', where());
+  if (grown > 0 && size > rowBytes) {
+    refuse('limits.rowBytes', rowBytes, 'bytes', nameOf(change));
+  }
+}
+
+function nameOf({ schema, table, column }: WireColumnChange): string {
+  return `${schema}.${table}.${column}`;
 }
 
 /**

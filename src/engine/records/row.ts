@@ -117,16 +117,21 @@ export function decodeTombstone(text: string, rowPk = ''): Tombstone {
 /** `undefined` for a row with neither cells nor a tombstone, which is not stored. */
 export function encodeRow(row: Row): string | undefined {
   const { cells, tombstone } = row;
-  let text = '';
+  // Joined at the end: each step of a string that grows would be an object of its own.
+  const parts: string[] = ['', '\n', ''];
   let rowPk: string | undefined;
   for (const [column, { hlc, value, pk }] of cells) {
     rowPk ??= pk;
-    text += pk === rowPk ? `\n${hlc}\t${column}\t${value}` : `\n${hlc}\t${column}\t${value}\t${pk}`;
+    parts.push('\n', hlc, '\t', column, '\t', value);
+    if (pk !== rowPk) parts.push('\t', pk);
   }
-  if (tombstone === undefined) return rowPk === undefined ? undefined : `${rowPk}\n${text}`;
-  rowPk ??= tombstone.pk;
-  const own = tombstone.pk === rowPk ? { ...tombstone, pk: '' } : tombstone;
-  return `${rowPk}\n${encodeTombstone(own)}${text}`;
+  if (tombstone !== undefined) {
+    rowPk ??= tombstone.pk;
+    parts[2] = encodeTombstone(tombstone.pk === rowPk ? { ...tombstone, pk: '' } : tombstone);
+  }
+  if (rowPk === undefined) return undefined;
+  parts[0] = rowPk;
+  return parts.join('');
 }
 
 export function decodeRow(bytes: Uint8Array): Row {

@@ -32,7 +32,8 @@ export async function targetsOf(
   let last: WireChange | undefined;
   let target: ChangeTarget | undefined;
   const targets: (ChangeTarget | undefined)[] = [];
-  for (const change of changes) {
+  for (let i = 0; i < changes.length; i++) {
+    const change = changes[i] as WireChange;
     const table = tableOf(change);
     const isSame = last !== undefined && target?.table === table && isOfSameRow(change, last);
     last = change;
