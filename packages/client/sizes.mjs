@@ -14,14 +14,14 @@ import { build } from 'esbuild';
  * it. What must not be exceeded without saying so here is what they have.
  */
 const BOUNDS = {
-  '.': 18_900,
+  '.': 19_700,
   './protocol': 3_000,
   './connection': 6_000,
   './http': 2_300,
   './memory': 2_000,
   './react': 1_500,
   './file': 2_450,
-  './indexeddb': 2_600,
+  './indexeddb': 2_650,
   './testing': 5_000,
 };
 

@@ -312,7 +312,7 @@ export class ClientDevice implements Participant {
     const { generation } = this.#disk.get('meta') as { generation: number };
     for (const key of this.#disk.keys()) {
       const [kind = '', number] = key.split('/');
-      if (kind === 'row' || kind === 'ddl') {
+      if (['row', 'page', 'ddl'].includes(kind)) {
         assert.equal(number, `${generation}`, `${name}: left of another generation: ${key}`);
       }
     }

@@ -20,6 +20,7 @@ import {
   generationPrefix,
   META,
   type Meta,
+  PAGE,
   ROW,
   type StoredSnapshot,
 } from './replica/entries.ts';
@@ -230,5 +231,8 @@ export function startingOver({ position: _, snapshot, ...meta }: Meta): StoreOpe
 /** @param generation `undefined` for none */
 function clear(generation: number | undefined): StoreOperation[] {
   if (generation === undefined) return [];
-  return [ROW, DDL].map((kind) => ({ type: 'clear', prefix: generationPrefix(generation, kind) }));
+  return [ROW, PAGE, DDL].map((kind) => ({
+    type: 'clear',
+    prefix: generationPrefix(generation, kind),
+  }));
 }

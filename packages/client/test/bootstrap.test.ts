@@ -169,7 +169,7 @@ async function storeOfBefore(): Promise<MemoryStore> {
     {
       type: 'put',
       key: 'meta',
-      value: { format: 1, databaseId: 'default', siteId, generation: 0, position: at(60_000) },
+      value: { format: 2, databaseId: 'default', siteId, generation: 0, position: at(60_000) },
     },
     row(7, { cells: { title: [at(70_000), 'gone'] } }),
     row(8, { tombstone: at(65_000, OWN) }),

@@ -4,7 +4,8 @@
  * the same: a client that was started anew, or another tab.
  *
  *     meta                                   Meta
- *     row/<generation>/<schema, table>/<pk>  StoredRow
+ *     row/<generation>/<schema, table>/<pk>  StoredRow; `null` for one that a page has, and is gone
+ *     page/<generation>/<key of a row>       StoredRow[] (see `pages.ts`)
  *     out/<hlc>                              ChangeSet: a write without an answer
  *     fate/<hlc>                             StoredOutcome
  *     ddl/<generation>/<slot>                Migration: one that has been received, or taken by the server
@@ -17,7 +18,7 @@ import type { HlcText } from '../../../../src/clock/hlc.ts';
 import { pkIdentity } from '../../../../src/protocol/values.ts';
 import type { Change, ChangeSet, Checkpoint } from '../protocol/messages.ts';
 
-export const FORMAT = 1;
+export const FORMAT = 2;
 
 export interface Meta {
   format: number;
@@ -80,6 +81,7 @@ export const OUT = 'out/';
 export const FATE = 'fate/';
 export const DDL = 'ddl/';
 export const ROW = 'row/';
+export const PAGE = 'page/';
 
 /** The last one: changes of one table mostly come together. */
 let last = { schema: '', table: '', key: '["",""]' };
@@ -100,7 +102,14 @@ export function rowKeyOf({ schema, table, pk }: { schema: string; table: string;
   return `${tableKeyOf(schema, table)}/${pkIdentity(pk)}`;
 }
 
-/** @param kind `ROW` or `DDL` */
+/** @param kind `ROW`, `PAGE` or `DDL` */
 export function generationPrefix(generation: number, kind = ROW): string {
   return `${kind}${generation}/`;
+}
+
+/** @param key of a row, a page, DDL, or what the keys of a generation begin with */
+export function splitKey(key: string): { generation: number; rest: string } {
+  const start = key.indexOf('/') + 1;
+  const end = key.indexOf('/', start);
+  return { generation: Number(key.slice(start, end)), rest: key.slice(end + 1) };
 }

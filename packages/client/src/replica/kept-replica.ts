@@ -11,9 +11,10 @@ import type { ChangeSet } from '../protocol/messages.ts';
 import type { StoreError, StoreOperation } from '../stores/store.ts';
 import type { Tabs, TabsPort } from '../tabs.ts';
 import { difference } from './difference.ts';
-import { FORMAT, generationPrefix, LEAD, META, type Meta, OUT, ROW } from './entries.ts';
+import { FORMAT, LEAD, META, type Meta, OUT, PAGE, ROW, splitKey } from './entries.ts';
 import { GoneKeys } from './gone-keys.ts';
 import { adopt, createMeta, type OpeningOptions, readEntries } from './opening.ts';
+import { packed } from './pages.ts';
 import { Replica, type Touched } from './replica.ts';
 import { StoreLog } from './store-log.ts';
 import { Turns } from './turns.ts';
@@ -180,12 +181,13 @@ export class KeptReplica {
     if (this.#isClosed) return;
     this.#meanwhile = this.#unwritten();
     try {
-      const { meta, entries } = await readEntries(this.#options);
+      const { meta, entries, paged } = await readEntries(this.#options);
       if (this.clock !== undefined && meta.siteId !== this.replica.meta.siteId) {
         this.clock = this.#createClock(meta.siteId);
         adopt(this.#log, meta.siteId, this.clock, entries, this.tabs?.number);
         this.#meanwhile = this.#unwritten();
       }
+      this.replica.paged = paged;
       this.#changed([...difference(this.replica, entries), ...this.#meanwhile]);
     } finally {
       this.#meanwhile = undefined;
@@ -258,17 +260,23 @@ export class KeptReplica {
    */
   commit(operations: StoreOperation[], term?: string): Promise<void> {
     if (operations.length === 0) return Promise.resolve();
-    const durable = this.#log.write(operations, term);
-    this.#carryOut(operations);
+    const { replica } = this;
+    const isHeld = (generation: number, key: string) =>
+      replica.confirmed(key, generation) !== undefined;
+    const stored = packed(operations, replica.paged, isHeld);
+    const durable = this.#log.write(stored, term);
+    this.#carryOut(operations, stored);
     return durable;
   }
 
   /** Rows that are not shown yet are read by the others when they are. */
   #tell(operations: readonly StoreOperation[], term: string | undefined): void {
     if (this.tabs === undefined) return;
-    const shown = generationPrefix(this.replica.meta.generation);
+    const { generation } = this.replica.meta;
+    const isOfRows = (key: string) => key.startsWith(ROW) || key.startsWith(PAGE);
     const told = operations.filter(
-      (each) => each.type !== 'put' || !each.key.startsWith(ROW) || each.key.startsWith(shown),
+      (each) =>
+        each.type !== 'put' || !isOfRows(each.key) || splitKey(each.key).generation === generation,
     );
     this.tabs.tell(told, term);
   }
@@ -309,8 +317,9 @@ export class KeptReplica {
     this.#port.othersAnswered();
   }
 
-  #carryOut(operations: readonly StoreOperation[]): void {
-    for (const each of operations) this.#meanwhile?.push(each);
+  /** @param stored the same as they are stored */
+  #carryOut(operations: readonly StoreOperation[], stored = operations): void {
+    for (const each of stored) this.#meanwhile?.push(each);
     this.#changed(operations);
   }
 

@@ -13,6 +13,7 @@ import {
 } from '../stores/store.ts';
 import { dated } from '../transaction.ts';
 import { FORMAT, META, type Meta, OUT } from './entries.ts';
+import { type PagedRows, unpacked } from './pages.ts';
 import type { StoreLog } from './store-log.ts';
 
 export interface OpeningOptions {
@@ -28,7 +29,7 @@ type Entries = [key: string, value: StoredValue][];
 /** @throws StoreError where it can't be read, or holds something else */
 export async function readEntries(
   options: OpeningOptions,
-): Promise<{ meta: Meta; entries: Entries }> {
+): Promise<{ meta: Meta; entries: Entries; paged: PagedRows }> {
   const { store } = options;
   let entries = [...(await store.load())];
   if (!entries.some(([key]) => key === META)) {
@@ -37,7 +38,7 @@ export async function readEntries(
   }
   const meta = entries.find(([key]) => key === META)?.[1] as Meta;
   check(meta, options);
-  return { meta, entries };
+  return { meta, ...unpacked(entries) };
 }
 
 /** Of tabs that open an empty store at once, one gives it its site. */

@@ -18,12 +18,16 @@ import {
   META,
   type Meta,
   OUT,
+  PAGE,
   ROW,
+  rowKeyOf,
   type StoredOutcome,
   type StoredRow,
+  splitKey,
   tableKeyOf,
   toTable,
 } from './entries.ts';
+import { PagedRows } from './pages.ts';
 import { joinRows, merge, rowAbove } from './rows.ts';
 import { type Source, sourcesOf } from './sources.ts';
 
@@ -51,6 +55,8 @@ export class Replica {
   /** Writes without an answer, by HLC. */
   readonly outbox = new Map<HlcText, ChangeSet>();
   readonly outcomes = new Map<HlcText, StoredOutcome>();
+  /** As the store has them. */
+  paged = new PagedRows();
   /** The changes of the outbox by row, the oldest first. */
   readonly #pending = new Map<string, Change[]>();
   /** The keys of rows with such changes, by table. */
@@ -196,7 +202,10 @@ export class Replica {
   #put(key: string, value: StoredValue, touched: Touched): void {
     if (key.startsWith(ROW)) {
       const { generation, rest } = splitKey(key);
-      this.#putRow(generation, rest, value as StoredRow, touched);
+      if (value === null) this.#deleteRow(generation, rest, touched);
+      else this.#putRow(generation, rest, value as StoredRow, touched);
+    } else if (key.startsWith(PAGE)) {
+      this.#putPage(splitKey(key).generation, value as StoredRow[], touched);
     } else if (key === META) {
       const meta = value as Meta;
       if (meta.generation !== this.meta.generation) touched.migrations = true;
@@ -240,12 +249,11 @@ export class Replica {
   #clear(prefix: string, touched: Touched): void {
     const { generation } = splitKey(prefix);
     const { rows, tables, migrations } = this.#generation(generation);
-    if (prefix.startsWith(ROW)) {
+    if (prefix.startsWith(PAGE)) this.paged.clear(generation);
+    else if (prefix.startsWith(ROW)) {
       rows.clear();
       tables.clear();
-    } else {
-      migrations.clear();
-    }
+    } else migrations.clear();
     touched.migrations ||= generation === this.meta.generation;
   }
 
@@ -255,6 +263,15 @@ export class Replica {
     if (!generation.rows.has(key)) addTo(generation.tables, tableKey, key);
     generation.rows.set(key, row);
     if (number === this.meta.generation) addTo(touched.rows, tableKey, key);
+  }
+
+  /** A row that is there already is newer than the page. */
+  #putPage(number: number, rows: readonly StoredRow[], touched: Touched): void {
+    for (const row of rows) {
+      const key = rowKeyOf(row);
+      this.paged.add(number, key);
+      if (this.confirmed(key, number) === undefined) this.#putRow(number, key, row, touched);
+    }
   }
 
   #deleteRow(number: number, key: string, touched: Touched): void {
@@ -313,12 +330,6 @@ export class Replica {
       addTo(touched.rows, tableKey, key);
     }
   }
-}
-
-/** @param key of a row, of DDL, or what the keys of a generation begin with */
-function splitKey(key: string): { generation: number; rest: string } {
-  const end = key.indexOf('/', ROW.length);
-  return { generation: Number(key.slice(ROW.length, end)), rest: key.slice(end + 1) };
 }
 
 export function createTouched(): Touched {
