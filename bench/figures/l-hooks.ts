@@ -41,7 +41,8 @@ interface Costs {
 async function start(context: RunContext, { module, count }: Contender) {
   const path = module && fileURLToPath(new URL(`../hooks/${module}`, import.meta.url));
   const hooks = path === undefined ? [] : Array.from({ length: count }, () => path);
-  const server = await context.server({ hooks });
+  const profileName = `L-${module ?? 'none'}.cpuprofile`;
+  const server = await context.server({ hooks, profileName });
   const load = await context.program<ApplyLoad>('load/apply.ts');
   const databaseIds = Array.from({ length: CONNECTIONS }, (_, i) => `own-${i}`);
   await load.call('connect', { url: server.wsUrl, databaseIds, connections: CONNECTIONS });

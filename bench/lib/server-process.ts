@@ -2,7 +2,7 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { CoordinatorConfigInput } from '../../src/config/schema.ts';
@@ -52,7 +52,7 @@ export async function startServerProcess(
   const nodeArgs =
     profileDirectory === undefined || profileName === undefined
       ? []
-      : ['--cpu-prof', `--cpu-prof-dir=${profileDirectory}`, `--cpu-prof-name=${profileName}`];
+      : ['--cpu-prof', `--cpu-prof-dir=${profileDirectory}`];
   const address = ['--host', '127.0.0.1', '--port', '0', '--data-dir', dataDir];
   const child = spawn(
     process.execPath,
@@ -71,8 +71,17 @@ export async function startServerProcess(
       const gone = once(child, 'exit');
       child.kill('SIGTERM');
       await gone;
+      if (profileDirectory !== undefined && profileName !== undefined) {
+        nameProfile(profileDirectory, pid, profileName);
+      }
     },
   };
+}
+
+/** Each thread of a process leaves a profile, and hook modules are imported with the help of another one. */
+function nameProfile(directory: string, pid: number, name: string): void {
+  const main = readdirSync(directory).find((file) => file.includes(`.${pid}.0.`));
+  if (main !== undefined) renameSync(join(directory, main), join(directory, name));
 }
 
 function readPort(child: ChildProcess): Promise<string> {
