@@ -2,7 +2,7 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { CoordinatorConfigInput } from '../../src/config/schema.ts';
@@ -80,8 +80,10 @@ export async function startServerProcess(
 
 /** Each thread of a process leaves a profile, and hook modules are imported with the help of another one. */
 function nameProfile(directory: string, pid: number, name: string): void {
-  const main = readdirSync(directory).find((file) => file.includes(`.${pid}.0.`));
-  if (main !== undefined) renameSync(join(directory, main), join(directory, name));
+  for (const file of readdirSync(directory)) {
+    if (file.includes(`.${pid}.0.`)) renameSync(join(directory, file), join(directory, name));
+    else if (file.includes(`.${pid}.`)) rmSync(join(directory, file));
+  }
 }
 
 function readPort(child: ChildProcess): Promise<string> {
