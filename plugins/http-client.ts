@@ -38,7 +38,9 @@ export async function admitClient(
 ): Promise<HttpClient> {
   service.checkDatabaseId(databaseId);
   const credentials = readCredentials(request, databaseId);
-  const gone = goneController(reply);
+  let leave = () => {};
+  // One listener for both: more than ten make Node.js warn of a leak.
+  const gone = goneController(reply, () => leave());
   const { signal } = gone;
   const identity = await service.admission.authenticate(credentials, signal);
   const end = (reason: SyncError) => {
@@ -72,7 +74,7 @@ export async function admitClient(
   const recheck = () => demandCurrent().catch((error: unknown) => end(toSyncError(error)));
   const client = { identity, end, recheck };
   service.clients.add(client);
-  reply.raw.once('close', () => service.clients.delete(client));
+  leave = () => service.clients.delete(client);
   const demandValid = async () => {
     signal.throwIfAborted();
     if (!service.admission.isCurrent(client.identity)) await demandCurrent();
@@ -97,10 +99,12 @@ export function onceClosed({ raw }: FastifyReply, work: () => void): void {
 /**
  * Aborted when the client disconnects before its answer. (The request itself closes once its body
  * is read.)
+ * @param closed called in any case
  */
-function goneController(reply: FastifyReply): AbortController {
+function goneController(reply: FastifyReply, closed: () => void): AbortController {
   const controller = new AbortController();
   reply.raw.once('close', () => {
+    closed();
     if (!reply.raw.writableFinished) controller.abort();
   });
   return controller;

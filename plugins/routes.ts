@@ -10,11 +10,11 @@ import { type HlcText, parseHlcParameter } from '../src/clock/hlc.ts';
 import { SyncError, toSyncError } from '../src/errors/sync-error.ts';
 import { sourceOf } from '../src/hooks/client-source.ts';
 import type { WireCheckpoint } from '../src/protocol/schemas.ts';
-import { encodeApplyResult } from '../src/protocol/types.ts';
 import type { PageMemory } from '../src/service/budgets/page-reads.ts';
 import { RowRoom } from '../src/service/budgets/row-room.ts';
 import type { ServedSnapshot } from '../src/service/delivery/delivery.ts';
-import { blocksWhile, changesPageJson } from '../src/service/delivery/frames.ts';
+import { appliedJson, blocksWhile, changesPageJson } from '../src/service/delivery/frames.ts';
+import { applyAnswer } from '../src/wire/apply-answer.ts';
 import { decodeApplyBody, decodeCheckpointBody } from '../src/wire/decode.ts';
 import { runInSteps } from '../src/wire/steps.ts';
 import { AnswerStream } from './answer-stream.ts';
@@ -22,6 +22,10 @@ import { admitClient, type HttpClient, onceClosed } from './http-client.ts';
 import { RequestRoom } from './request-room.ts';
 
 const DEFAULT_DATABASE_ID = 'default';
+/** As Fastify says it for objects. */
+const JSON_TYPE = 'application/json; charset=utf-8';
+/** The answer to a batch is counted from this length on. */
+const SHORT_ANSWER_BYTES = 64 * 1024;
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -139,7 +143,7 @@ export default fp(
       }
     }
 
-    async function postChanges(request: FastifyRequest) {
+    async function postChanges(request: FastifyRequest, reply: FastifyReply) {
       const client = clientOf(request);
       const { databaseId, holder, signal, demandValid } = client;
       await demandValid();
@@ -147,7 +151,7 @@ export default fp(
       const work = async () => {
         const changeSets = await runInSteps(decodeApplyBody(body, config.limits), service.turn);
         await demandValid();
-        return service.withAccess(
+        const result = await service.withAccess(
           databaseId,
           (access) =>
             service.handleApplyChanges(client.identity, access, changeSets, {
@@ -156,13 +160,24 @@ export default fp(
             }),
           holder,
         );
+        const json = appliedJson(await applyAnswer(result));
+        // While it waits, there is the memory for its work.
+        if (json.length > SHORT_ANSWER_BYTES) {
+          onceClosed(reply, await service.memory.made(holder, json, answer.encoderBytes));
+        }
+        return json;
       };
-      const data = await service.memory
+      const answer = new AnswerStream(request, reply);
+      const json = await service.memory
         .work(holder, Buffer.isBuffer(request.body) ? request.body.length : 0, work)
         .catch((error: unknown) => {
           throw toSyncError(error, 'APPLY_CHANGES_ERROR', 'the changes could not be stored');
         });
-      return { ok: true, data: encodeApplyResult(data) };
+      if (json.length <= SHORT_ANSWER_BYTES) {
+        return reply.type(JSON_TYPE).send(Buffer.concat([...json.blocks()]));
+      }
+      const blocks = Readable.from(json.blocks(), { objectMode: false });
+      return answer.send(blocks, JSON_TYPE, json.length);
     }
 
     const getSnapshot = (request: FastifyRequest, reply: FastifyReply) =>

@@ -176,7 +176,7 @@ export const ConfigSchema = group({
   compression: group({
     http: flagged(
       true,
-      'Whether changes and snapshots over HTTP are compressed for clients that accept it (`Accept-Encoding`): `zstd` from Node.js 22.15 on, `br`, `gzip`.',
+      'Whether changes, snapshots and long answers to batches over HTTP are compressed for clients that accept it (`Accept-Encoding`): `zstd` from Node.js 22.15 on, `br`, `gzip`.',
     ),
   }),
   auth: group({

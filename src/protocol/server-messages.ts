@@ -61,6 +61,9 @@ export const OvertakenChangeSchema = Type.Object({
   }),
 });
 
+export type WireRejectedChange = Static<typeof RejectedChangeSchema>;
+export type WireOvertakenChange = Static<typeof OvertakenChangeSchema>;
+
 /** The answer to a batch. */
 export const ApplyResultSchema = Type.Object({
   applied: CountSchema,

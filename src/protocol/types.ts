@@ -4,7 +4,11 @@ import { decodeHlc, encodeHlc, type Hlc } from '../clock/hlc.ts';
 import { type SiteId, siteIdToText, textToSiteId } from '../clock/site-id.ts';
 import type { MigrationType } from './constants.ts';
 import type { WireChange, WireChangeSet, WireMigration } from './schemas.ts';
-import type { WireApplyResult, WireConflictingCell } from './server-messages.ts';
+import type {
+  WireConflictingCell,
+  WireOvertakenChange,
+  WireRejectedChange,
+} from './server-messages.ts';
 import { decodeValue, encodeValue, type SqlValue } from './values.ts';
 
 export interface ColumnChange {
@@ -200,28 +204,28 @@ export function encodeChangeSet(changeSet: ChangeSet): WireChangeSet {
   };
 }
 
-/** An apply result on the wire: primary keys in JSON form. */
-export function encodeApplyResult({
-  rejected,
-  conflicting,
-  overtaken,
-  beaten,
-  ...counts
-}: ApplyResult): WireApplyResult {
+/** What an apply result names, on the wire: encoded one by one, as it is read. */
+export function encodeNamed({ rejected, conflicting, overtaken, beaten }: ApplyResult) {
   return {
-    ...counts,
-    ...(rejected && { rejected: rejected.map(encodeRejected) }),
-    ...(conflicting && { conflicting: conflicting.map(encodeConflicting) }),
-    ...(overtaken && { overtaken: overtaken.map(encodeLost) }),
-    ...(beaten && { beaten: beaten.map(encodeLost) }),
+    rejected: rejected && encoded(rejected, encodeRejected),
+    conflicting: conflicting && encoded(conflicting, encodeConflicting),
+    overtaken: overtaken && encoded(overtaken, encodeLost),
+    beaten: beaten && encoded(beaten, encodeLost),
   };
 }
 
-function encodeLost({ hlc, by }: OvertakenChange) {
+function* encoded<Item, Wire>(
+  items: readonly Item[],
+  encode: (item: Item) => Wire,
+): Generator<Wire, void> {
+  for (const item of items) yield encode(item);
+}
+
+function encodeLost({ hlc, by }: OvertakenChange): WireOvertakenChange {
   return { hlc: encodeHlc(hlc), by: encodeHlc(by) };
 }
 
-function encodeRejected({ pk, ...rejection }: RejectedChange) {
+function encodeRejected({ pk, ...rejection }: RejectedChange): WireRejectedChange {
   return { ...rejection, ...(pk && { pk: pk.map(encodeValue) }) };
 }
 

@@ -198,7 +198,7 @@ export class CoordinatorService {
       socketsUnauthenticated: () => this.pendingHandshakes.size,
       sessions: () => this.sessions.size,
       openStores: () => this.#pool.size,
-      queuedBytes: () => this.queuedBytes() + this.memory.httpPageBytes,
+      queuedBytes: () => this.queuedBytes() + this.memory.httpBytes,
       snapshotStreams: () => this.delivery.snapshotStreams,
     };
   }

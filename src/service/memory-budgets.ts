@@ -9,7 +9,7 @@
 import type { CoordinatorConfig } from '../config/schema.ts';
 import type { InTurn } from '../engine/records/in-turn.ts';
 import type { LimitName } from '../errors/limit-names.ts';
-import { ByteBudget } from './budgets/byte-budget.ts';
+import { ByteBudget, type Reservation } from './budgets/byte-budget.ts';
 import { HookRows } from './budgets/hook-rows.ts';
 import { bytesFor, type PageMemory, PageReads } from './budgets/page-reads.ts';
 import { Turns } from './budgets/turns.ts';
@@ -37,7 +37,7 @@ type MemoryLimits = Pick<
 >;
 
 export class MemoryBudgets {
-  #httpPageBytes = 0;
+  #httpBytes = 0;
   readonly #limits: MemoryLimits;
   /** Bodies and messages as they arrived, until they are answered. */
   readonly arrived: ByteBudget;
@@ -112,9 +112,9 @@ export class MemoryBudgets {
     }
   }
 
-  /** The part of `answers` that is pages over HTTP, which are in no send queue. */
-  get httpPageBytes(): number {
-    return this.#httpPageBytes;
+  /** The part of `answers` that is over HTTP, and in no send queue. */
+  get httpBytes(): number {
+    return this.#httpBytes;
   }
 
   /**
@@ -133,16 +133,33 @@ export class MemoryBudgets {
     const room = await this.answers.reserve(client, expected);
     try {
       const answer = await read({ reads: this.pageReads, room });
-      room.adjust(answer.length + (isWorthEncoding(answer.length) ? encoder : 0));
-      this.#httpPageBytes += answer.length;
-      const taken = () => {
-        room.give();
-        this.#httpPageBytes -= answer.length;
-      };
-      return [answer, taken];
+      room.adjust(heldBytes(answer, encoder));
+      return [answer, this.#countHttp(answer, room)];
     } catch (error) {
       room.give();
       throw error;
     }
   }
+
+  /**
+   * Counts an answer over HTTP that has been made, as soon as there is memory for it.
+   * @returns see `answer`
+   * @throws SyncError OVERLOADED
+   */
+  async made(client: string, answer: { length: number }, encoder = 0): Promise<() => void> {
+    return this.#countHttp(answer, await this.answers.reserve(client, heldBytes(answer, encoder)));
+  }
+
+  #countHttp({ length }: { length: number }, room: Reservation): () => void {
+    this.#httpBytes += length;
+    return () => {
+      room.give();
+      this.#httpBytes -= length;
+    };
+  }
+}
+
+/** @param encoder the memory for compressing it, if it is long enough for that */
+function heldBytes({ length }: { length: number }, encoder: number): number {
+  return length + (isWorthEncoding(length) ? encoder : 0);
 }

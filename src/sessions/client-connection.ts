@@ -100,7 +100,7 @@ export class ClientConnection implements Client, InboxOwner {
       reader: this.#reader,
       line: this.#line,
       signal: () => this.#signal,
-      queuedBytes: () => sendQueue.queuedBytes,
+      sendQueue,
       send: (message) => this.#send(message),
       fail: (error, requestId) => this.#fail(error, requestId),
     });

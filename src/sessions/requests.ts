@@ -8,13 +8,15 @@ import type { CallOrigin } from '../hooks/types.ts';
 import type { ErrorCode } from '../protocol/error-codes.ts';
 import type { ClientMessage } from '../protocol/schemas.ts';
 import type { ServerMessage } from '../protocol/server-messages.ts';
-import { encodeApplyResult } from '../protocol/types.ts';
+import type { ApplyResult } from '../protocol/types.ts';
 import { type Reader, toGetChanges } from '../service/access/rights.ts';
 import type { Applied } from '../service/apply/apply-pipeline.ts';
 import type { BatchLine } from '../service/apply/batch-line.ts';
 import { withoutWinningValues } from '../service/apply/conflicting.ts';
 import { InFlight } from '../service/budgets/in-flight.ts';
 import type { CoordinatorService } from '../service/coordinator-service.ts';
+import { applyAnswer } from '../wire/apply-answer.ts';
+import type { SendQueue } from './send-queue.ts';
 import type { Session } from './session.ts';
 
 export type Request = Exclude<
@@ -41,8 +43,7 @@ export interface RequestsOptions {
   line: BatchLine;
   /** Aborted when the socket closes. */
   signal(): AbortSignal;
-  /** Bytes queued on the socket. */
-  queuedBytes(): number;
+  sendQueue: SendQueue;
   send(message: ServerMessage): void;
   fail(error: SyncError, requestId?: string): void;
 }
@@ -74,7 +75,7 @@ export class Requests {
   }
 
   #apply(message: Apply, session: Session, origin: CallOrigin): Promise<void> {
-    const { service, line, signal } = this.#options;
+    const { service, line, signal, sendQueue } = this.#options;
     const { accepted, applied } = service.applyChanges(
       session.identity,
       session.database,
@@ -90,17 +91,21 @@ export class Requests {
         // Batches of one group may be ready in another order, and are answered in theirs.
         await before;
       }
-      this.#sendApplied(outcome, message, session);
+      const answer = this.#answerTo(message, outcome.result);
+      sendQueue.send(answer instanceof Promise ? await answer : answer);
+      this.#goOn(outcome, session);
     });
     return accepted;
   }
 
-  #sendApplied(outcome: Applied, { requestId }: Apply, session: Session): void {
-    const { service, send, queuedBytes } = this.#options;
-    const { result, drainAfter, isFull } = outcome;
-    const isBehind = queuedBytes() > QUEUED_BYTES_MAX;
-    const told = encodeApplyResult(isBehind ? withoutWinningValues(result) : result);
-    send({ type: 'apply_result', requestId, ...told });
+  #answerTo({ requestId }: Apply, result: ApplyResult) {
+    const isBehind = this.#options.sendQueue.queuedBytes > QUEUED_BYTES_MAX;
+    const told = isBehind ? withoutWinningValues(result) : result;
+    return applyAnswer(told, { type: 'apply_result', requestId } satisfies Partial<ServerMessage>);
+  }
+
+  #goOn({ drainAfter, isFull }: Applied, session: Session): void {
+    const { service, send } = this.#options;
     if (isFull) service.delivery.endFull(session.database.id, session.siteId);
     if (isFull || drainAfter === undefined) return;
     const siteId = session.database.manager.identity.siteIdText;
@@ -125,7 +130,7 @@ export class Requests {
     session: Session,
     origin: CallOrigin,
   ): Promise<void> {
-    const { service, reader, queuedBytes } = this.#options;
+    const { service, reader, sendQueue } = this.#options;
     const { database, identity } = session;
     const signal = this.#options.signal();
     if (message.type === 'get_changes') {
@@ -139,6 +144,7 @@ export class Requests {
       return;
     }
     const checkpoint = message.type === 'resume_snapshot' ? message.checkpoint : undefined;
+    const queuedBytes = () => sendQueue.queuedBytes;
     const asking = { ...reader, signal, origin, queuedBytes };
     await session.sendSnapshot(
       (memory) => service.handleSnapshot(identity, database, checkpoint, { ...asking, memory }),

@@ -6,7 +6,8 @@
 import type { WireChangeSet } from '../protocol/schemas.ts';
 import { type LongJson, outline, PIECE_BYTES } from './json-outline.ts';
 import { inBrackets } from './long-json.ts';
-import { type Steps, Stretch } from './steps.ts';
+import { stringifyLists } from './long-lists.ts';
+import type { Steps } from './steps.ts';
 
 const NO_LIMITS = {
   valuesPerMessage: Number.POSITIVE_INFINITY,
@@ -48,26 +49,7 @@ function define(object: object, name: string, value: unknown): void {
   });
 }
 
-/** Characters that take as long to write as one change. */
-const CHARS_A_CHANGE = 4000;
-
 export function* stringifyInSteps(set: WireChangeSet): Steps<Uint8Array> {
   const { changes, schemaMigrations, ...rest } = set;
-  const envelope = JSON.stringify(rest).slice(0, -1);
-  const written: Buffer[] = [Buffer.from(`${envelope},"changes":[`)];
-  const stretch = new Stretch();
-  let texts: string[] = [];
-  const write = (end: string) => {
-    written.push(Buffer.from(`${texts.join()}${end}`));
-    texts = [];
-  };
-  for (const [i, change] of changes.entries()) {
-    const text = JSON.stringify(change);
-    texts.push(text);
-    if (!stretch.ends(1 + text.length / CHARS_A_CHANGE)) continue;
-    if (i < changes.length - 1) write(',');
-    yield;
-  }
-  write(`],"schemaMigrations":${JSON.stringify(schemaMigrations)}}`);
-  return Buffer.concat(written);
+  return Buffer.concat(yield* stringifyLists(rest, { changes, schemaMigrations }));
 }

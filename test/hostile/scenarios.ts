@@ -12,6 +12,7 @@ import { type ChildServer, metricOf } from '../support/child-server.ts';
 import { FILTERED_ANSWERS } from './filtered-answers.ts';
 import { JUDGED_BATCHES } from './judged-batches.ts';
 import { sendLongMessages } from './long-messages.ts';
+import { NAMED_BATCHES } from './named-batches.ts';
 import type { Load } from './prober.ts';
 import {
   closeCode,
@@ -212,6 +213,7 @@ export const SCENARIOS: readonly Scenario[] = [
   ...pingFloods(),
   ...FILTERED_ANSWERS,
   ...JUDGED_BATCHES,
+  ...NAMED_BATCHES,
   {
     name: 'a message of 100 MB, at once and in fragments',
     args: ['--limits-message-bytes', String(4 * MIB)],

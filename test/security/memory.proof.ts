@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { type TestContext, test } from 'node:test';
 import type { CoordinatorConfigInput } from '../../src/config/schema.ts';
 import type { CodeHooks } from '../../src/hooks/loading/code-hooks.ts';
+import { WORK_FACTOR } from '../../src/service/memory-budgets.ts';
 import { Device } from '../../src/testing/device.ts';
 import { TestClient } from '../../src/testing/test-client.ts';
 import { deferred } from '../hooks/support.ts';
@@ -154,6 +155,34 @@ test(
     await until(t, () => answers.held === 0);
   },
 );
+
+test('long answers to batches over HTTP that nobody takes are counted', FAIL, async (t) => {
+  const config = { storage: 'memory:', limits: { ...LONG, answerBytes: 4 * KIB * KIB } };
+  const server = await startServer(t, { config });
+  const { answers, worked } = server.service.memory;
+  // Of another device, so each change is named in the answer.
+  const rows = Array.from({ length: 40_000 }, (_, i) => ({ pk: [i], set: { a: 'x' } }));
+  const body = JSON.stringify([new Device(1).write(...rows)]);
+  const { siteId } = new Device(2);
+  const sockets = [];
+  for (let i = 0; i < 3; i++) {
+    const socket = await connectRaw(t, server);
+    socket.pause();
+    socket.write(
+      `POST /sync/changes HTTP/1.1\r\nHost: localhost\r\nX-Site-Id: ${siteId}\r\n` +
+        `Content-Length: ${body.length}\r\n\r\n${body}`,
+    );
+    sockets.push(socket);
+  }
+  await until(t, () => answers.held > 0);
+  const one = answers.held;
+  // The others wait for room, within the memory for their work.
+  await until(t, () => worked.held === 2 * WORK_FACTOR * body.length);
+  assert.equal(answers.held, one);
+  assert.equal(server.service.memory.httpBytes, one);
+  for (const socket of sockets) socket.destroy();
+  await until(t, () => answers.held + worked.held === 0);
+});
 
 /** Of a long row a snapshot counts what is stored, written and sent: as much as one at a time takes. */
 for (const [type, times] of [

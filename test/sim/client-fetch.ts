@@ -2,8 +2,8 @@
 
 import type { Fetch } from '../../packages/client/src/http/index.ts';
 import { SyncError } from '../../src/errors/sync-error.ts';
-import { encodeApplyResult } from '../../src/protocol/types.ts';
 import type { CoordinatorService } from '../../src/service/coordinator-service.ts';
+import { applyAnswer } from '../../src/wire/apply-answer.ts';
 import type { Nodes } from './nodes.ts';
 
 export interface ClientFetchOptions {
@@ -49,7 +49,7 @@ function workOf({ pathname, searchParams }: URL, databaseId: string, body?: stri
       }
       if (said !== undefined) {
         const result = await service.handleApplyChanges(client, access, said);
-        return JSON.stringify({ data: encodeApplyResult(result) });
+        return `{"data":${Buffer.concat(await applyAnswer(result))}}`;
       }
       const sinceHLC = searchParams.get('sinceHLC') ?? undefined;
       const page = await service.handleSync(client, access, { sinceHLC });

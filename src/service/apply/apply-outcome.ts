@@ -12,6 +12,7 @@ import type { HookChain } from '../../hooks/chain/chain.ts';
 import type { CallOrigin, ClientIdentity } from '../../hooks/types.ts';
 import type { WireChange, WireMigration } from '../../protocol/schemas.ts';
 import type { ApplyResult, RejectedChange } from '../../protocol/types.ts';
+import type { Steps } from '../../wire/steps.ts';
 import { readFilterOf } from '../delivery/read-filter.ts';
 import { type Visible, winnerOf } from './conflicting.ts';
 import type { Corrected } from './corrections.ts';
@@ -28,13 +29,12 @@ export function withRejected(
  * The result without what the client may not see. A change that lost against a hidden one counts as
  * applied, as if the hidden one had come later: otherwise the answer would reveal it.
  */
-export function withoutHidden(
+export function* withoutHidden(
   result: ApplyResult,
   byHooks: readonly RejectedChange[],
   unapplied: readonly Unapplied[],
   hidden: ReadonlySet<BatchItem>,
-): ApplyResult {
-  if (hidden.size === 0) return result;
+): Steps<ApplyResult> {
   const { applied, skipped, conflicts, transactions } = result;
   const counts = { applied, skipped, conflicts };
   const foreign: Unapplied[] = [];
@@ -47,7 +47,7 @@ export function withoutHidden(
     counts.applied++;
     if (outcome !== 'foreign') counts[outcome]--;
   }
-  return withRejected({ ...counts, transactions }, [...byHooks, ...explainForeign(foreign)]);
+  return withRejected({ ...counts, transactions }, byHooks.concat(yield* explainForeign(foreign)));
 }
 
 /** The approved changes without those that the merge refused as foreign. */
@@ -75,8 +75,8 @@ export async function hiddenOf(
   unapplied: readonly Unapplied[],
 ): Promise<Visible> {
   const filter = readFilterOf(hooks, { who: () => client }, undefined, origin);
-  const hidden = new Set(unapplied.map(({ item }) => item));
   if (filter === undefined) return { hidden: new Set(), isFiltered: false };
+  const hidden = new Set(unapplied.map(({ item }) => item));
   if (hidden.size === 0) return { hidden, isFiltered: true };
   const changes: WireChange[] = [];
   const schemaMigrations: WireMigration[] = [];

@@ -212,10 +212,11 @@ export class ApplyPipeline {
       if (full.length > 0) this.#options.onFull(database.id, full, sender.siteId);
       const transactions = changeSets.length;
       const foreign = unapplied.filter(({ outcome }) => outcome === 'foreign');
-      const result = withRejected({ applied, skipped, conflicts, transactions }, [
-        ...rejected,
-        ...explainForeign(foreign),
-      ]);
+      // Nothing short waits, so hooks are told of short batches in their order.
+      const explaining = runByTurns(explainForeign(foreign));
+      const explained = explaining instanceof Promise ? await explaining : explaining;
+      const counts = { applied, skipped, conflicts, transactions };
+      const result = withRejected(counts, rejected.concat(explained));
       this.#count(result);
       const { identity } = manager;
       const outcomes = () =>
@@ -235,7 +236,10 @@ export class ApplyPipeline {
       const isNews = hadNews || hidden.size > 0;
       const kind = isNews ? 'news' : foreign.length > 0 ? 'foreign' : 'known';
       const drainAfter = await drainPoint(manager, client.siteId, changeSets, kind);
-      const seen = withoutHidden(result, rejected, unapplied, hidden);
+      const seen =
+        hidden.size === 0
+          ? result
+          : await runByTurns(withoutHidden(result, rejected, unapplied, hidden));
       return { result: { ...seen, ...losses }, drainAfter, isFull };
     } finally {
       // Also after a refusal, so that the batches behind this one go on.

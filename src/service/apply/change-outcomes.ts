@@ -19,7 +19,7 @@ import {
 } from '../../protocol/types.ts';
 import { pkIdentity } from '../../protocol/values.ts';
 import type { Separated } from './corrections.ts';
-import { explainForeign } from './rejections.ts';
+import { foreignToRejected } from './rejections.ts';
 
 export interface Merged {
   /** As the client sent them. */
@@ -76,10 +76,7 @@ function toRejected({ reason, code = 'REJECTED' }: RejectedChange) {
 
 function toUnapplied(unapplied: Unapplied) {
   const { item, outcome, by } = unapplied;
-  if (outcome === 'foreign') {
-    const [said] = explainForeign([unapplied]);
-    if (said !== undefined) return toRejected(said);
-  }
+  if (outcome === 'foreign') return toRejected(foreignToRejected(unapplied));
   if (by === undefined) return { outcome: 'lost' } as const;
   const to = decodeHlc(by);
   return by === item.hlc ? ({ outcome: 'known' } as const) : ({ outcome: 'lost', to } as const);

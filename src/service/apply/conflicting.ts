@@ -1,6 +1,6 @@
 /** Tells a client which changes of its batch have lost, and what has won, if it may read that. */
 
-import { decodeHlc } from '../../clock/hlc.ts';
+import { decodeHlc, type HlcText } from '../../clock/hlc.ts';
 import { hlcSite, type SiteIdText } from '../../clock/site-id.ts';
 import type { Unapplied } from '../../engine/merge/batch.ts';
 import type { BatchItem } from '../../engine/merge/foreign-authors.ts';
@@ -8,17 +8,20 @@ import type { CallOrigin } from '../../hooks/types.ts';
 import type { WireChange } from '../../protocol/schemas.ts';
 import type { ApplyResult, ConflictingCell, OvertakenChange } from '../../protocol/types.ts';
 import { decodeValue } from '../../protocol/values.ts';
+import { forEach, runByTurns, type Steps } from '../../wire/steps.ts';
 import type { ReadRight, Stamp } from '../access/rights.ts';
 
 /** What an answer says of changes that have lost. */
 export type Losses = Pick<ApplyResult, 'conflicting' | 'overtaken' | 'beaten'>;
 
-function lossesOf(unapplied: readonly Unapplied[], siteId: SiteIdText): Losses {
+/** Each change of a batch may be named. */
+function* lossesOf(unapplied: readonly Unapplied[], siteId: SiteIdText): Steps<Losses> {
   const conflicting = conflictingOf(unapplied);
-  const overtaken = named(unapplied.filter(isOvertaken), siteId);
-  const winners = new Set(unapplied.flatMap(({ lost, by }) => (lost ? [by] : [])));
+  const overtaken = yield* named(unapplied.filter(isOvertaken), siteId);
+  const winners = new Set<HlcText | undefined>();
+  for (const { lost, by } of unapplied) if (lost !== undefined) winners.add(by);
   const isUntold = (each: Unapplied) => isBeaten(each) && !winners.has(each.by);
-  const beaten = named(unapplied.filter(isUntold), siteId);
+  const beaten = yield* named(unapplied.filter(isUntold), siteId);
   return {
     ...(conflicting.length > 0 && { conflicting }),
     ...(overtaken.length > 0 && { overtaken }),
@@ -47,11 +50,13 @@ function isBeaten({ outcome, by }: Unapplied): boolean {
  * Of what the client has dated itself: what it pushes back is not its loss. All of it, however much
  * that is: a client takes what is not named for stored, and an entry is shorter than its change.
  */
-function named(lost: readonly Unapplied[], siteId: SiteIdText): OvertakenChange[] {
-  return lost.flatMap(({ item, by }) => {
-    if (by === undefined || hlcSite(item.hlc) !== siteId) return [];
-    return [{ hlc: decodeHlc(item.hlc), by: decodeHlc(by) }];
+function* named(lost: readonly Unapplied[], siteId: SiteIdText): Steps<OvertakenChange[]> {
+  const changes: OvertakenChange[] = [];
+  yield* forEach(lost, ({ item, by }) => {
+    if (by === undefined || hlcSite(item.hlc) !== siteId) return;
+    changes.push({ hlc: decodeHlc(item.hlc), by: decodeHlc(by) });
   });
+  return changes;
 }
 
 /** The cells that are named in an answer which nobody filters. */
@@ -123,7 +128,8 @@ export async function lossesFor(
   } catch {
     return nothing;
   }
-  return right.isFor(stamp) ? { ...visible, losses: lossesOf(told, siteId) } : nothing;
+  const losses = await runByTurns(lossesOf(told, siteId));
+  return right.isFor(stamp) ? { ...visible, losses } : nothing;
 }
 
 /** For a client that does not read what it is sent: the values would wait in memory. */

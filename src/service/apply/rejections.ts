@@ -36,8 +36,14 @@ export function* explainRefused(
 }
 
 /** @param refused changes that another site than the sender has dated */
-export function explainForeign(refused: readonly Unapplied[]): RejectedChange[] {
-  return refused.map((each) => toRejected(each.item, each, FOREIGN));
+export function* explainForeign(refused: readonly Unapplied[]): Steps<RejectedChange[]> {
+  const explained: RejectedChange[] = [];
+  yield* forEach(refused, (each) => explained.push(foreignToRejected(each)));
+  return explained;
+}
+
+export function foreignToRejected(refused: Unapplied): RejectedChange {
+  return toRejected(refused.item, refused, FOREIGN);
 }
 
 function toRejected(

@@ -130,8 +130,17 @@ export function changesPageJson(page: {
     ...joined(changeSets),
     Buffer.from(`],"hasMore":${hasMore},"watermark":"${watermark}"}}`),
   ];
-  const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
-  return { length, blocks: () => inBlocks(pieces) };
+  return pieced(pieces);
+}
+
+/** The answer to `POST /changes`. */
+export function appliedJson(result: Frame): PiecedAnswer {
+  return pieced([Buffer.from('{"ok":true,"data":'), ...result, Buffer.from('}')]);
+}
+
+/** @param pieces are taken out of it */
+function pieced(pieces: Uint8Array[]): PiecedAnswer {
+  return { length: frameBytes(pieces), blocks: () => inBlocks(pieces) };
 }
 
 /** Ends a page midway with an error once the client may no longer see it; the client asks again. */

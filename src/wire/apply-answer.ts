@@ -1,0 +1,21 @@
+/** The JSON of the answer to a batch, which may name each of its changes: in pieces of UTF-8. */
+
+import { type ApplyResult, encodeNamed } from '../protocol/types.ts';
+import { stringifyLists } from './long-lists.ts';
+import { runByTurns } from './steps.ts';
+
+/**
+ * @param members what stands beside the result
+ * @returns at once, unless it is long
+ */
+export function applyAnswer(
+  result: ApplyResult,
+  members: object = {},
+): readonly Uint8Array[] | Promise<readonly Uint8Array[]> {
+  const { rejected, conflicting, overtaken, beaten, ...counts } = result;
+  const whole = { ...members, ...counts };
+  const namesSome = rejected ?? conflicting ?? overtaken ?? beaten;
+  // Most name none.
+  if (namesSome === undefined) return [Buffer.from(JSON.stringify(whole))];
+  return runByTurns(stringifyLists(whole, encodeNamed(result)));
+}
