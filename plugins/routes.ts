@@ -7,6 +7,7 @@ import { Readable } from 'node:stream';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { type HlcText, parseHlcParameter } from '../src/clock/hlc.ts';
+import { letGoOfEach } from '../src/engine/records/let-go.ts';
 import { SyncError, toSyncError } from '../src/errors/sync-error.ts';
 import { sourceOf } from '../src/hooks/client-source.ts';
 import type { WireCheckpoint } from '../src/protocol/schemas.ts';
@@ -14,6 +15,7 @@ import type { PageMemory } from '../src/service/budgets/page-reads.ts';
 import { RowRoom } from '../src/service/budgets/row-room.ts';
 import type { ServedSnapshot } from '../src/service/delivery/delivery.ts';
 import { appliedJson, blocksWhile, changesPageJson } from '../src/service/delivery/frames.ts';
+import { streamOf } from '../src/service/http/stream-of.ts';
 import { applyAnswer } from '../src/wire/apply-answer.ts';
 import { decodeApplyBody, decodeCheckpointBody } from '../src/wire/decode.ts';
 import { runInSteps } from '../src/wire/steps.ts';
@@ -215,7 +217,7 @@ export default fp(
         const source = sourceOf({ remoteAddress, headers });
         const failed = (error: unknown) => app.httpFaults.addError('snapshot', source, error);
         const lines = snapshotLines(snapshot, demandValid, failed);
-        const stream = Readable.from(lines, { objectMode: false });
+        const stream = streamOf(lines);
         // On every end, even if nothing was sent.
         stream.once('close', () => {
           access.release();
@@ -273,24 +275,25 @@ function readBody({ body }: FastifyRequest): Buffer {
 /** One chunk a line. After the first byte a failure can only be sent as the last line. */
 const NEWLINE = Buffer.from('\n');
 
-async function* snapshotLines(
+function snapshotLines(
   { chunks, noteSent }: ServedSnapshot,
   demandValid: () => Promise<void>,
   failed: (error: unknown) => void,
-): AsyncGenerator<string | Uint8Array> {
-  try {
-    for await (const chunk of chunks) {
-      await demandValid();
-      yield Buffer.concat([chunk, NEWLINE]);
-    }
-    await noteSent();
-  } catch (error) {
-    const { code, message, cause } = toSyncError(
-      error,
-      'SNAPSHOT_ERROR',
-      'the snapshot could not be read to its end',
-    );
-    failed(cause ?? error);
-    yield `${JSON.stringify({ error: { code, message } })}\n`;
-  }
+): AsyncIterable<string | Uint8Array> {
+  const toLine = async function* (chunk: Uint8Array): AsyncGenerator<string | Uint8Array> {
+    await demandValid();
+    yield Buffer.concat([chunk, NEWLINE]);
+  };
+  return letGoOfEach(chunks, toLine, {
+    ended: noteSent,
+    failed: (error) => {
+      const { code, message, cause } = toSyncError(
+        error,
+        'SNAPSHOT_ERROR',
+        'the snapshot could not be read to its end',
+      );
+      failed(cause ?? error);
+      return `${JSON.stringify({ error: { code, message } })}\n`;
+    },
+  });
 }

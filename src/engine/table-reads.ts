@@ -63,12 +63,13 @@ export class TableReads {
   }
 
   /** All rows of a table, in no order, as of the moment when the first one is asked for. */
-  async *rows(
+  rows(
     table: { schema: string; table: string },
     memory: RowsMemory = UNBOUNDED,
-  ): AsyncGenerator<WireRow> {
+  ): AsyncIterable<WireRow> {
     const { store, state } = this.#context;
-    yield* readRows(await store.view(), state.current.catalog, table, memory);
+    const open = async () => ({ view: await store.view(), catalog: state.current.catalog });
+    return readRows(open, table, memory);
   }
 
   /**

@@ -6,6 +6,7 @@
 import type { LogCursor } from '../engine/log/cursor.ts';
 import { type LogPage, LongRecord } from '../engine/log/log.ts';
 import type { LogReader } from '../engine/log/log-readers.ts';
+import { workOnEach } from '../engine/records/let-go.ts';
 import type { RowsMemory } from '../engine/records/row-reader.ts';
 import type { CallOrigin } from '../hooks/types.ts';
 import type { Stamp } from '../service/access/rights.ts';
@@ -206,16 +207,15 @@ export class AnswerSender {
   }
 
   /** @returns whether all chunks were sent */
-  async #sendChunks({ chunks }: ServedSnapshot): Promise<boolean> {
+  #sendChunks({ chunks }: ServedSnapshot): Promise<boolean> {
     const { sendQueue, limits } = this.#options;
     const queuedMax = Math.min(limits.queuedBytesPerSocket / 2, SNAPSHOT_QUEUED_BYTES_MAX);
-    for await (const chunk of chunks) {
+    return workOnEach(chunks, async (chunk) => {
       const frame = snapshotChunkFrame(chunk);
       sendQueue.send(frame);
       // A long chunk stays in memory until the socket has taken the last of it.
       await sendQueue.drained(frameBytes(frame) > queuedMax ? 0 : queuedMax);
-      if (!this.#session.isOpen) return false;
-    }
-    return true;
+      return this.#session.isOpen;
+    });
   }
 }

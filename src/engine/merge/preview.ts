@@ -9,6 +9,7 @@ import type { WireChange, WireChangeSet, WireMigration } from '../../protocol/sc
 import { pkIdentity } from '../../protocol/values.ts';
 import type { KVStore } from '../../storage/kv-store.ts';
 import { rowKey, tableRange } from '../records/keys.ts';
+import { joined, letGoOfEach } from '../records/let-go.ts';
 import type { Pace } from '../records/pace.ts';
 import { createRow, decodeRow, mergeCell, mergeTombstone, type Row } from '../records/row.ts';
 import { RowReader, type RowsMemory, UNBOUNDED } from '../records/row-reader.ts';
@@ -88,22 +89,35 @@ export class Preview {
   }
 
   /** All rows of a table, in no order. */
-  async *rows(
+  rows(table: TableName, memory: RowsMemory = UNBOUNDED): AsyncIterable<WireRow> {
+    return joined(this.#rowParts(table, memory));
+  }
+
+  async *#rowParts(
     { schema, table }: TableName,
-    memory: RowsMemory = UNBOUNDED,
-  ): AsyncGenerator<WireRow> {
+    memory: RowsMemory,
+  ): AsyncGenerator<AsyncIterable<WireRow>> {
     await this.#merged();
     const found = readTable(this.#catalog, schema, table);
     if (found === undefined) return;
     const sources = this.#sourcesOf(found);
     for (const [i, source] of sources.entries()) {
       const before = sources.slice(0, i);
-      for await (const identity of this.#identitiesIn(source, memory)) {
-        if (await this.#isInAny(identity, before)) continue;
-        const row = toWireRow(await this.#rowOf(identity, sources));
-        if (row !== undefined) yield row;
-      }
+      yield letGoOfEach(this.#identitiesIn(source, memory), (identity) =>
+        this.#rowUnless(identity, before, sources),
+      );
     }
+  }
+
+  /** Nothing for a row that is in a table before. */
+  async *#rowUnless(
+    identity: string,
+    before: readonly Source[],
+    sources: readonly Source[],
+  ): AsyncGenerator<WireRow> {
+    if (await this.#isInAny(identity, before)) return;
+    const row = toWireRow(await this.#rowOf(identity, sources));
+    if (row !== undefined) yield row;
   }
 
   /** The table, and those that it has replaced and whose rows have yet to move to it. */
@@ -122,13 +136,13 @@ export class Preview {
       const view = await this.#context.store.view();
       try {
         const rows = new RowReader(view, memory);
-        for await (const entries of rows.read(tableRange('r', id))) {
+        yield* letGoOfEach(rows.read(tableRange('r', id)), function* (entries) {
           for (const [, bytes] of entries) {
             const identity = rowIdentity(decodeRow(bytes));
             left.delete(identity);
             yield identity;
           }
-        }
+        });
       } finally {
         await view.close();
       }

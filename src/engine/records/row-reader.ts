@@ -5,6 +5,7 @@
 
 import type { KVEntry, KVRange, KVView } from '../../storage/kv-store.ts';
 import type { InTurn } from './in-turn.ts';
+import { joined } from './let-go.ts';
 
 /** A longer row is read alone, once it has been admitted. */
 export const LONG_ROW_BYTES = 256 * 1024;
@@ -27,6 +28,11 @@ export const UNBOUNDED: RowsMemory = {
   inTurn: (read) => read(),
 };
 
+/** The long row that comes next, if there is one. */
+interface Ahead {
+  long?: { key: Uint8Array; bytes: number } | undefined;
+}
+
 /** Reads rows one array at a time, as `KVReader.iterate` does, but each long one alone. */
 export class RowReader {
   readonly #view: KVView;
@@ -37,46 +43,52 @@ export class RowReader {
     this.#memory = memory;
   }
 
-  async *read(range: KVRange): AsyncGenerator<readonly KVEntry[], void, undefined> {
-    let long = yield* this.#readUpToLong(range);
-    while (long !== undefined) {
-      const { key } = long;
-      await this.#memory.admit(long.bytes);
-      yield* this.#readOne(key);
+  read(range: KVRange): AsyncIterable<readonly KVEntry[]> {
+    return joined(this.#partsOf(range));
+  }
+
+  async *#partsOf(range: KVRange): AsyncGenerator<AsyncIterable<readonly KVEntry[]>, void> {
+    for (let from = range; ; ) {
+      const ahead: Ahead = {};
+      yield this.#readUpToLong(from, ahead);
+      if (ahead.long === undefined) return;
+      const { key, bytes } = ahead.long;
+      await this.#memory.admit(bytes);
+      yield this.#readOne(key);
       await this.#memory.admit(0);
-      long = yield* this.#readUpToLong({ gt: key, lt: range.lt });
+      from = { gt: key, lt: range.lt };
     }
   }
 
-  /** A generator of its own, so that the row can be freed when it has ended. */
-  async *#readUpToLong(
-    range: KVRange,
-  ): AsyncGenerator<readonly KVEntry[], { key: Uint8Array; bytes: number } | undefined> {
-    for await (const entries of this.#arrays(range)) {
-      const at = entries.findIndex(([, value]) => value.length > LONG_ROW_BYTES);
-      const [key, value] = entries[at] ?? [];
-      if (key === undefined || value === undefined) {
-        yield entries;
-        continue;
-      }
-      if (at > 0) yield entries.slice(0, at);
-      // Copied: the key may share its buffer with the row.
-      return { key: Buffer.from(key), bytes: value.length };
-    }
-    return undefined;
-  }
-
-  async *#arrays(range: KVRange): AsyncGenerator<readonly KVEntry[], void> {
+  /** Has let go of the long row before it gives out the short ones before that. */
+  async *#readUpToLong(range: KVRange, ahead: Ahead): AsyncGenerator<readonly KVEntry[], void> {
     const arrays = this.#view.iterate(range)[Symbol.asyncIterator]();
     try {
-      for (;;) {
-        const { done, value } = await this.#memory.inTurn(() => arrays.next());
-        if (done) return;
-        yield value;
+      while (ahead.long === undefined) {
+        const read = await this.#readArray(arrays);
+        if (read === undefined) return;
+        ahead.long = read.long;
+        if (read.long !== undefined) await arrays.return?.();
+        if (read.short.length > 0) yield read.short;
       }
     } finally {
       await arrays.return?.();
     }
+  }
+
+  async #readArray(
+    arrays: AsyncIterator<readonly KVEntry[]>,
+  ): Promise<({ short: readonly KVEntry[] } & Ahead) | undefined> {
+    const { done, value: entries } = await this.#memory.inTurn(() => arrays.next());
+    if (done) return undefined;
+    const at = entries.findIndex(([, value]) => value.length > LONG_ROW_BYTES);
+    const [key, value] = entries[at] ?? [];
+    if (key === undefined || value === undefined) return { short: entries };
+    // Copied: what was read together may share a buffer with the row.
+    const short = entries.slice(0, at).map(([key, value]): KVEntry => {
+      return [Buffer.from(key), Buffer.from(value)];
+    });
+    return { short, long: { key: Buffer.from(key), bytes: value.length } };
   }
 
   async *#readOne(key: Uint8Array): AsyncGenerator<readonly KVEntry[], void> {

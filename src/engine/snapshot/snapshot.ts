@@ -4,7 +4,7 @@
  * its memory does not grow with the database.
  */
 
-import { compareHlc, type HlcText, hlcWallTimeMs } from '../../clock/hlc.ts';
+import { compareHlc, type HlcText } from '../../clock/hlc.ts';
 import { hlcSite, type SiteIdText } from '../../clock/site-id.ts';
 import type { WireCheckpoint, WireMigration } from '../../protocol/schemas.ts';
 import type { KVView } from '../../storage/kv-store.ts';
@@ -12,11 +12,9 @@ import type { LogCursor } from '../log/cursor.ts';
 import { ByteBuilder } from '../records/byte-builder.ts';
 import { readCounts } from '../records/cell-counts.ts';
 import { type Head, type Identity, readHorizon } from '../records/head.ts';
-import { tableRange } from '../records/keys.ts';
+import { joined, letGoOfEach } from '../records/let-go.ts';
 import { markAhead, unmark } from '../records/position-marks.ts';
-import { bytesToText, CellScanner } from '../records/row.ts';
 import { LONG_ROW_BYTES, RowReader, type RowsMemory, UNBOUNDED } from '../records/row-reader.ts';
-import { decodeListedTombstone } from '../records/row-set.ts';
 import {
   type LiveTable,
   migrationToJson,
@@ -26,10 +24,8 @@ import {
 import type { Catalog } from '../tables/catalog.ts';
 import { ddlIn } from '../tables/catalog-size.ts';
 import { aliasesOf, type TableAliases } from '../tables/table-aliases.ts';
+import { type ChunksPart, tableParts, tombstoneParts } from './table-chunks.ts';
 
-const CHUNK_ENTRIES_MAX = 1000;
-/** A chunk ends once it has this many bytes. */
-const CHUNK_BYTES_MAX = 256 * 1024;
 /** The size of most chunks of cells. */
 const CHUNK_BYTES = 160 * 1024;
 
@@ -110,9 +106,9 @@ export async function openSnapshot(
     const content = { catalog, counts: await readCounts(view) };
     const { cursor, hlc: headerHlc } = start;
     const rows = new RowReader(view, memory);
-    const migrations = () => admitted(catalog.migrationsByHlc(), memory);
+    const migrations = () => joined(admitted(catalog.migrationsByHlc(), memory));
     const floorOf = () => context.floor();
-    const chunks = streamChunks(rows, content, start, { migrations, floorOf });
+    const chunks = joined(partsOf(rows, content, start, { migrations, floorOf }));
     const aliases = aliasesOf(catalog);
     return { cursor, headerHlc, chunks, migrations, aliases, close: () => view.close() };
   } catch (error) {
@@ -168,44 +164,50 @@ function tablesToSend(tables: LiveTable[], completed: ReadonlySet<string>): Live
   );
 }
 
-async function* streamChunks(
+async function* partsOf(
   rows: RowReader,
   { catalog, counts }: Content,
   { snapshotId, siteId, hlc, completed }: Start,
   { migrations, floorOf }: LaterParts,
-): AsyncGenerator<Uint8Array, void, undefined> {
+): AsyncGenerator<ChunksPart, void, undefined> {
   const live = catalog.liveTables();
   const migrationCount = catalog.migrationsByHlc().length;
   // From the counts, since tables are read only later.
   const tableCount = live.filter(({ id }) => (counts.get(id) ?? 0) > 0).length;
   const header = { type: 'header', siteId, hlc, snapshotFormat: 1, tableCount, migrationCount };
-  yield Buffer.from(JSON.stringify({ ...header, snapshotId }));
-  for await (const migration of migrations()) {
-    yield Buffer.from(`{"type":"schema-migration","migration":${JSON.stringify(migration)}}`);
-  }
+  yield [Buffer.from(JSON.stringify({ ...header, snapshotId }))];
+  yield letGoOfEach(migrations(), migrationChunk);
   let totalEntries = 0;
   const builder = new ByteBuilder(CHUNK_BYTES);
   const floor = await floorOf();
   for (const table of tablesToSend(live, completed)) {
-    totalEntries += yield* streamTable(rows, table, counts.get(table.id) ?? 0, builder, floor);
+    totalEntries += yield* tableParts(rows, table, counts.get(table.id) ?? 0, builder, floor);
   }
-  for (const table of live) yield* streamTombstones(rows, table, builder);
+  for (const table of live) yield* tombstoneParts(rows, table, builder);
   const totals = { totalTables: tableCount, totalEntries, totalMigrations: migrationCount };
-  yield Buffer.from(JSON.stringify({ type: 'footer', snapshotId, ...totals }));
+  yield [Buffer.from(JSON.stringify({ type: 'footer', snapshotId, ...totals }))];
+}
+
+function* migrationChunk(migration: WireMigration): Generator<Uint8Array> {
+  yield Buffer.from(`{"type":"schema-migration","migration":${JSON.stringify(migration)}}`);
 }
 
 /** Long DDL waits until there is memory for what is made of it, as a long row does. */
 async function* admitted(
   migrations: Iterable<Slot>,
   { admit }: RowsMemory,
-): AsyncGenerator<WireMigration, void, undefined> {
+): AsyncGenerator<Iterable<WireMigration>, void, undefined> {
   for (const slot of migrations) {
     const bytes = jsonBytesOf(slot);
     const isLong = bytes > LONG_ROW_BYTES;
     if (isLong) await admit(bytes);
-    yield toWireMigration(slot);
+    yield wireMigrationOf(slot);
     if (isLong) await admit(0);
   }
+}
+
+function* wireMigrationOf(slot: Slot): Generator<WireMigration> {
+  yield toWireMigration(slot);
 }
 
 /** Written once to find out: a catalog keeps its slots, and all snapshots share it. */
@@ -219,123 +221,4 @@ function jsonBytesOf(slot: Slot): number {
   const bytes = jsonBytesBySlot.get(slot) ?? Buffer.byteLength(migrationToJson(slot));
   jsonBytesBySlot.set(slot, bytes);
   return bytes;
-}
-
-function tableFields({ schema, table }: LiveTable): string {
-  return `"schema":${JSON.stringify(schema)},"table":${JSON.stringify(table)}`;
-}
-
-/** The constant parts of an entry. */
-const OF_CELL = {
-  hlc: Buffer.from('{"hlc":"'),
-  column: Buffer.from('","column":'),
-  value: Buffer.from(',"value":'),
-  pk: Buffer.from(',"pk":'),
-  end: Buffer.from('}'),
-};
-
-/** Sends nothing for a table without cells. @returns the number of its entries */
-async function* streamTable(
-  rows: RowReader,
-  table: LiveTable,
-  estimatedEntries: number,
-  builder: ByteBuilder,
-  floor: HlcText | undefined,
-): AsyncGenerator<Uint8Array, number> {
-  const fields = tableFields(table);
-  const chunk = new Chunk(`{"type":"column-versions",${fields},"entries":[`, builder);
-  const cell = new CellScanner();
-  const floorBytes = Buffer.from(floor ?? '');
-  for await (const entries of rows.read(tableRange('r', table.id))) {
-    for (const [, bytes] of entries) {
-      cell.open(bytes);
-      while (cell.next()) {
-        if (chunk.total === 0) {
-          yield Buffer.from(
-            `{"type":"table-start",${fields},"estimatedEntries":${estimatedEntries}}`,
-          );
-        }
-        chunk.begin();
-        builder.add(OF_CELL.hlc);
-        if (floor !== undefined && isBelow(bytes, cell, floor)) builder.add(floorBytes);
-        else builder.add(bytes, cell.hlcStart, cell.hlcEnd);
-        builder.add(OF_CELL.column);
-        builder.add(bytes, cell.columnStart, cell.columnEnd);
-        builder.add(OF_CELL.value);
-        builder.add(bytes, cell.valueStart, cell.valueEnd);
-        builder.add(OF_CELL.pk);
-        builder.add(bytes, cell.pkStart, cell.pkEnd);
-        builder.add(OF_CELL.end);
-        if (chunk.isFull) yield* chunk.lend();
-      }
-    }
-  }
-  if (chunk.total === 0) return 0;
-  if (!chunk.isEmpty) yield* chunk.lend();
-  yield Buffer.from(`{"type":"table-end",${fields},"entriesWritten":${chunk.total}}`);
-  return chunk.total;
-}
-
-function isBelow(bytes: Uint8Array, { hlcStart, hlcEnd }: CellScanner, floor: HlcText): boolean {
-  return compareHlc(bytesToText(bytes.subarray(hlcStart, hlcEnd)), floor) < 0;
-}
-
-async function* streamTombstones(
-  rows: RowReader,
-  table: LiveTable,
-  builder: ByteBuilder,
-): AsyncGenerator<Uint8Array> {
-  const chunk = new Chunk(`{"type":"tombstone",${tableFields(table)},"entries":[`, builder);
-  for await (const entries of rows.read(tableRange('d', table.id))) {
-    for (const [, value] of entries) {
-      const { isDead, hlc, position, priorRow, pk } = decodeListedTombstone(value);
-      if (!isDead) continue;
-      chunk.begin();
-      const prior = priorRow === undefined ? '' : `,"priorRow":${priorRow}`;
-      const createdAt = hlcWallTimeMs(position);
-      builder.add(Buffer.from(`{"pk":${pk},"hlc":"${hlc}","createdAt":${createdAt}${prior}}`));
-      if (chunk.isFull) yield* chunk.lend();
-    }
-  }
-  if (!chunk.isEmpty) yield* chunk.lend();
-}
-
-const COMMA = Buffer.from(',');
-const CHUNK_END = Buffer.from(']}');
-
-/** Gathers entries until there are enough for a chunk. */
-class Chunk {
-  readonly #opening: Buffer;
-  readonly #builder: ByteBuilder;
-  #entries = 0;
-  /** Entries in all chunks. */
-  total = 0;
-
-  /** @param builder shared: only one chunk is built at a time */
-  constructor(opening: string, builder: ByteBuilder) {
-    this.#opening = Buffer.from(opening);
-    this.#builder = builder;
-  }
-
-  /** To be called before each entry. */
-  begin(): void {
-    this.#builder.add(this.#entries === 0 ? this.#opening : COMMA);
-    this.#entries++;
-    this.total++;
-  }
-
-  get isEmpty(): boolean {
-    return this.#entries === 0;
-  }
-
-  get isFull(): boolean {
-    return this.#entries >= CHUNK_ENTRIES_MAX || this.#builder.length >= CHUNK_BYTES_MAX;
-  }
-
-  *lend(): Generator<Buffer, void> {
-    this.#builder.add(CHUNK_END);
-    this.#entries = 0;
-    yield this.#builder.take();
-    this.#builder.shrink();
-  }
 }

@@ -4,8 +4,9 @@
 
 import { HLC_MAX } from '../../clock/hlc.ts';
 import { pkIdentity } from '../../protocol/values.ts';
-import type { KVReader, KVView } from '../../storage/kv-store.ts';
+import type { KVEntry, KVReader, KVView } from '../../storage/kv-store.ts';
 import { rowKey, tableRange } from '../records/keys.ts';
+import { joined, letGoOfEach } from '../records/let-go.ts';
 import { decodeRow, type Row } from '../records/row.ts';
 import { RowReader, type RowsMemory } from '../records/row-reader.ts';
 import { isLive, type TableRecord } from '../records/table-record.ts';
@@ -81,23 +82,36 @@ export async function readRow(
   return toWireRow(decodeRow(bytes));
 }
 
-/** Reads all rows of a table, and closes the view in any case. */
-export async function* readRows(
-  view: KVView,
-  catalog: CatalogView,
+/**
+ * Reads all rows of a table, and closes the view in any case.
+ * @param open called when the first row is asked for
+ */
+export function readRows(
+  open: () => Promise<{ view: KVView; catalog: CatalogView }>,
+  table: { schema: string; table: string },
+  memory: RowsMemory,
+): AsyncIterable<WireRow> {
+  return joined(rowParts(open, table, memory));
+}
+
+async function* rowParts(
+  open: () => Promise<{ view: KVView; catalog: CatalogView }>,
   { schema, table }: { schema: string; table: string },
   memory: RowsMemory,
-): AsyncGenerator<WireRow, void, undefined> {
+): AsyncGenerator<AsyncIterable<WireRow>, void, undefined> {
+  const { view, catalog } = await open();
   try {
     const found = readTable(catalog, schema, table);
     if (found === undefined) return;
-    for await (const entries of new RowReader(view, memory).read(tableRange('r', found.id))) {
-      for (const [, bytes] of entries) {
-        const row = toWireRow(decodeRow(bytes));
-        if (row !== undefined) yield row;
-      }
-    }
+    yield letGoOfEach(new RowReader(view, memory).read(tableRange('r', found.id)), wireRowsOf);
   } finally {
     await view.close();
+  }
+}
+
+function* wireRowsOf(entries: readonly KVEntry[]): Generator<WireRow> {
+  for (const [, bytes] of entries) {
+    const row = toWireRow(decodeRow(bytes));
+    if (row !== undefined) yield row;
   }
 }

@@ -6,6 +6,7 @@
 import type { SiteIdText } from '../../clock/site-id.ts';
 import type { Sender } from '../../engine/merge/foreign-authors.ts';
 import type { Preview } from '../../engine/merge/preview.ts';
+import { letGoOfEach } from '../../engine/records/let-go.ts';
 import type { SyncManager } from '../../engine/sync-manager.ts';
 import type { BatchReader, StoredRow, TableName } from '../../hooks/reader.ts';
 import { MAIN_SCHEMA } from '../../hooks/same-name.ts';
@@ -15,7 +16,7 @@ import { encodeValue, type SqlValue } from '../../protocol/values.ts';
 import { untouchedOrigin } from '../../wire/lazy-change-set.ts';
 import type { DatabaseAccess } from '../access/open-database.ts';
 import type { HookRows } from '../budgets/hook-rows.ts';
-import { toStoredRow } from '../databases/database-reader.ts';
+import { storedRowOf, toStoredRow } from '../databases/database-reader.ts';
 
 /** Batches that have their place in the queue and are not stored yet, by database and sender. */
 export class AcceptedBatches {
@@ -97,10 +98,12 @@ export class PreviewReader implements BatchReader {
     }
   }
 
-  async *rows({ schema = MAIN_SCHEMA, table }: TableName): AsyncGenerator<StoredRow> {
-    const preview = await this.#current();
-    const read = this.#rows.all((memory) => preview.rows({ schema, table }, memory));
-    for await (const row of read) yield toStoredRow(row);
+  rows({ schema = MAIN_SCHEMA, table }: TableName): AsyncIterable<StoredRow> {
+    const read = this.#rows.all(async (memory) => {
+      const preview = await this.#current();
+      return preview.rows({ schema, table }, memory);
+    });
+    return letGoOfEach(read, storedRowOf);
   }
 
   async sameTable(a: TableName, b: TableName): Promise<boolean> {

@@ -5,6 +5,7 @@
  */
 
 import type { InTurn } from '../../engine/records/in-turn.ts';
+import { joined } from '../../engine/records/let-go.ts';
 import { LONG_ROW_BYTES, type RowsMemory } from '../../engine/records/row-reader.ts';
 import { LongRow } from '../../engine/tables/stored-rows.ts';
 import type { Reservation } from './byte-budget.ts';
@@ -51,10 +52,16 @@ export class HookRows {
    * Reads rows one after the other.
    * @throws SyncError OVERLOADED, or what `read` throws
    */
-  async *all<T>(read: (memory: RowsMemory) => AsyncIterable<T>): AsyncGenerator<T> {
+  all<T>(read: (memory: RowsMemory) => Promise<AsyncIterable<T>>): AsyncIterable<T> {
+    return joined(this.#withRoom(read));
+  }
+
+  async *#withRoom<T>(
+    read: (memory: RowsMemory) => Promise<AsyncIterable<T>>,
+  ): AsyncGenerator<AsyncIterable<T>> {
     const { memory, give } = await RowRoom.open({ ...this.#options, use: 'parsed' });
     try {
-      yield* read(memory);
+      yield await read(memory);
     } finally {
       give();
     }

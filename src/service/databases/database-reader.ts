@@ -2,14 +2,15 @@
  * How hook modules read databases. Each read opens the database, and keeps it open until it ends.
  */
 
-import { decodeHlc, encodeHlc } from '../../clock/hlc.ts';
+import { decodeHlc, encodeHlc, type Hlc } from '../../clock/hlc.ts';
+import { joined, letGoOfEach } from '../../engine/records/let-go.ts';
 import { bytesToText } from '../../engine/records/row.ts';
 import type { SyncManager } from '../../engine/sync-manager.ts';
 import type { WireRow } from '../../engine/tables/stored-rows.ts';
 import type { CoordinatorReader, StoredRow } from '../../hooks/reader.ts';
 import { MAIN_SCHEMA } from '../../hooks/same-name.ts';
 import type { WireChangeSet } from '../../protocol/schemas.ts';
-import { decodeChangeSet } from '../../protocol/types.ts';
+import { type ChangeSet, decodeChangeSet } from '../../protocol/types.ts';
 import { decodeValue, encodeValue, type SqlValue } from '../../protocol/values.ts';
 import type { Reservation } from '../budgets/byte-budget.ts';
 import { Fifo } from '../budgets/fifo.ts';
@@ -51,6 +52,35 @@ export function createDatabaseReader(
     }
   }
 
+  async function* pagesOf(
+    databaseId: string,
+    since: Hlc | undefined,
+  ): AsyncGenerator<Iterable<ChangeSet>> {
+    const lease = await acquire(databaseId);
+    const { reads, reserve } = memoryOf(databaseId);
+    let room: Reservation | undefined;
+    try {
+      const { manager } = lease;
+      let after = await manager.log.cursorFor(since && encodeHlc(since));
+      room = await reserve(PAGE_MEMORY_BYTES);
+      for (;;) {
+        const jsons = new Fifo<Uint8Array>();
+        const options = { after, bytesMax: PAGE_BYTES, use: 'parsed' } as const;
+        const page = await reads.read(manager, options, { reads, room }, (json) =>
+          jsons.push(json),
+        );
+        yield decoded(jsons);
+        if (!page.hasMore) return;
+        after = page.end;
+        // A long transaction may have made the reservation larger.
+        room.adjust(PAGE_MEMORY_BYTES);
+      }
+    } finally {
+      room?.give();
+      lease.release();
+    }
+  }
+
   return {
     row: (databaseId, { schema = MAIN_SCHEMA, table, pk }) =>
       withManager(databaseId, async (manager) => {
@@ -61,16 +91,18 @@ export function createDatabaseReader(
         });
       }),
 
-    async *rows(databaseId, { schema = MAIN_SCHEMA, table }) {
-      const lease = await acquire(databaseId);
-      try {
-        const { tables } = lease.manager;
-        const { rows } = memoryOf(databaseId);
-        const read = rows.all((memory) => tables.rows({ schema, table }, memory));
-        for await (const row of read) yield toStoredRow(row);
-      } finally {
-        lease.release();
-      }
+    rows: (databaseId, { schema = MAIN_SCHEMA, table }) => {
+      const whileOpen = async function* () {
+        const lease = await acquire(databaseId);
+        try {
+          const { tables } = lease.manager;
+          const { rows } = memoryOf(databaseId);
+          yield rows.all(async (memory) => tables.rows({ schema, table }, memory));
+        } finally {
+          lease.release();
+        }
+      };
+      return letGoOfEach(joined(whileOpen()), storedRowOf);
     },
 
     sameTable: (databaseId, a, b) =>
@@ -82,41 +114,27 @@ export function createDatabaseReader(
 
     position: (databaseId) => withManager(databaseId, ({ position }) => decodeHlc(position)),
 
-    async *changes(databaseId, since) {
-      const lease = await acquire(databaseId);
-      const { reads, reserve } = memoryOf(databaseId);
-      let room: Reservation | undefined;
-      try {
-        const { manager } = lease;
-        let after = await manager.log.cursorFor(since && encodeHlc(since));
-        room = await reserve(PAGE_MEMORY_BYTES);
-        for (;;) {
-          const jsons = new Fifo<Uint8Array>();
-          const options = { after, bytesMax: PAGE_BYTES, use: 'parsed' } as const;
-          const page = await reads.read(manager, options, { reads, room }, (json) =>
-            jsons.push(json),
-          );
-          for (let json = jsons.shift(); json !== undefined; json = jsons.shift()) {
-            const changeSet: WireChangeSet = JSON.parse(bytesToText(json));
-            yield decodeChangeSet(changeSet);
-          }
-          if (!page.hasMore) return;
-          after = page.end;
-          // A long transaction may have made the reservation larger.
-          room.adjust(PAGE_MEMORY_BYTES);
-        }
-      } finally {
-        room?.give();
-        lease.release();
-      }
-    },
+    changes: (databaseId, since) => joined(pagesOf(databaseId, since)),
   };
+}
+
+/** A generator of its own, so that nothing is kept of it while the next page waits for memory. */
+function* decoded(jsons: Fifo<Uint8Array>): Generator<ChangeSet> {
+  for (let json = jsons.shift(); json !== undefined; json = jsons.shift()) {
+    const changeSet: WireChangeSet = JSON.parse(bytesToText(json));
+    yield decodeChangeSet(changeSet);
+  }
 }
 
 export function toStoredRow({ pk, valuesByColumn }: WireRow): StoredRow {
   const values: Record<string, SqlValue> = Object.create(null);
   for (const [column, value] of valuesByColumn) values[column] = decodeValue(value);
   return { pk: pk.map(decodeValue), values };
+}
+
+/** For `letGoOfEach`. */
+export function* storedRowOf(row: WireRow): Generator<StoredRow> {
+  yield toStoredRow(row);
 }
 
 /** Given to the hook modules, which are loaded before the server is set up; `bind` connects it. */

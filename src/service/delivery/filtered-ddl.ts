@@ -4,6 +4,7 @@
  */
 
 import { createHash, type Hash } from 'node:crypto';
+import { joined, letGoOfEach, workOnEach } from '../../engine/records/let-go.ts';
 import type { Snapshot } from '../../engine/snapshot/snapshot.ts';
 import { SyncError } from '../../errors/sync-error.ts';
 import type { WireMigration } from '../../protocol/schemas.ts';
@@ -63,13 +64,14 @@ export class DdlFilter {
       let count = 0;
       let parts = 0;
       let whole: Judged['whole'];
-      for await (const { part, isLong } of inParts(migrations())) {
+      await workOnEach(joined(inParts(migrations())), async ({ part, isLong }) => {
         const seen = await this.#options.see(part);
         for (const migration of seen) addTo(hash, migration);
         count += seen.length;
         const isWhole = ++parts === 1 && !isLong;
         whole = isWhole ? { size: part.length, texts: seen.map(toText) } : undefined;
-      }
+        return true;
+      });
       if (await right.holds(stamp)) return { stamp, count, digest: hash.digest('hex'), whole };
     }
   }
@@ -124,21 +126,27 @@ export class DdlFilter {
   }
 }
 
+interface DdlPart {
+  part: WireMigration[];
+  isLong: boolean;
+}
+
 /** As much as a hook is given at once. Long DDL ends its part, before more of it is read. */
 async function* inParts(
   migrations: AsyncIterable<WireMigration>,
-): AsyncGenerator<{ part: WireMigration[]; isLong: boolean }, void, undefined> {
+): AsyncGenerator<Iterable<DdlPart> | AsyncIterable<DdlPart>, void, undefined> {
   let part: WireMigration[] = [];
   let length = 0;
-  for await (const migration of migrations) {
+  yield letGoOfEach(migrations, function* (migration) {
     part.push(migration);
     length += OTHER_FIELDS_LENGTH + migration.ddl.length;
-    if (length < PARSED_AT_ONCE_BYTES) continue;
-    yield { part, isLong: true };
+    if (length < PARSED_AT_ONCE_BYTES) return;
+    const whole = part;
     part = [];
     length = 0;
-  }
-  if (part.length > 0) yield { part, isLong: false };
+    yield { part: whole, isLong: true };
+  });
+  if (part.length > 0) yield [{ part, isLong: false }];
 }
 
 function toText(migration: WireMigration): string {

@@ -4,6 +4,7 @@
  * are of what is sent, except `tableCount`, which is sent before the tables are filtered.
  */
 
+import { letGoOfEach } from '../../engine/records/let-go.ts';
 import { bytesToText } from '../../engine/records/row.ts';
 import type { Snapshot } from '../../engine/snapshot/snapshot.ts';
 import type { TableAliases } from '../../engine/tables/table-aliases.ts';
@@ -29,23 +30,25 @@ export function filterSnapshot(
 ): Snapshot {
   const { chunks } = snapshot;
   if (filter === undefined) return { ...snapshot, chunks: whileWhole(chunks, right) };
-  return { ...snapshot, chunks: encode(new SnapshotFilter(snapshot, filter, right).run(chunks)) };
+  const seen = new SnapshotFilter(snapshot, filter, right);
+  const texts = letGoOfEach(chunks, (chunk) => seen.textsOf(chunk));
+  return { ...snapshot, chunks: letGoOfEach(texts, encode) };
 }
 
 /** Passes chunks on as stored. Fails if the modules filter by now. */
-async function* whileWhole(
+function whileWhole(
   chunks: AsyncIterable<Uint8Array>,
   right: SnapshotRight,
-): AsyncGenerator<Uint8Array, void, undefined> {
+): AsyncIterable<Uint8Array> {
   const stamp: Stamp = { ...right.now(), isFiltered: false };
-  for await (const chunk of chunks) {
+  return letGoOfEach(chunks, async function* (chunk) {
     while (!(await right.holds(stamp))) if (right.now().isFiltered) throw changed();
     yield chunk;
-  }
+  });
 }
 
-async function* encode(texts: AsyncIterable<string>): AsyncGenerator<Uint8Array, void, undefined> {
-  for await (const text of texts) yield Buffer.from(text);
+function* encode(text: string): Generator<Uint8Array> {
+  yield Buffer.from(text);
 }
 
 class SnapshotFilter {
@@ -68,20 +71,19 @@ class SnapshotFilter {
     this.#ddl = new DdlFilter({ migrations, right, see });
   }
 
-  async *run(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<string, void, undefined> {
-    for await (const bytes of chunks) {
-      const chunk: SnapshotChunk = JSON.parse(bytesToText(bytes));
-      if (chunk.type === 'header') {
-        this.#header = chunk;
-        const migrationCount = await this.#ddl.count();
-        this.#totals.totalMigrations = migrationCount;
-        yield JSON.stringify({ ...chunk, migrationCount });
-      } else if (chunk.type === 'schema-migration') {
-        yield* this.#ddl.add(chunk.migration, bytes.length);
-      } else {
-        yield* this.#ddl.end();
-        yield* this.#filter(chunk);
-      }
+  /** What is sent of one chunk after the other. */
+  async *textsOf(bytes: Uint8Array): AsyncGenerator<string, void, undefined> {
+    const chunk: SnapshotChunk = JSON.parse(bytesToText(bytes));
+    if (chunk.type === 'header') {
+      this.#header = chunk;
+      const migrationCount = await this.#ddl.count();
+      this.#totals.totalMigrations = migrationCount;
+      yield JSON.stringify({ ...chunk, migrationCount });
+    } else if (chunk.type === 'schema-migration') {
+      yield* this.#ddl.add(chunk.migration, bytes.length);
+    } else {
+      yield* this.#ddl.end();
+      yield* this.#filter(chunk);
     }
   }
 

@@ -4,6 +4,7 @@
  * its place.
  */
 
+import { letGoOfEach } from '../../engine/records/let-go.ts';
 import type { Snapshot } from '../../engine/snapshot/snapshot.ts';
 import type { SnapshotUse } from '../../engine/table-reads.ts';
 import type { LimitName } from '../../errors/limit-names.ts';
@@ -155,21 +156,24 @@ export class SnapshotStreams {
       aliases,
       migrations,
       close,
-      chunks: (async function* () {
-        demandPlace();
-        try {
-          for await (const chunk of chunks) {
-            demandPlace();
-            given += chunk.length;
-            yield chunk;
-            demandPlace();
-          }
-        } catch (error) {
-          // The view was closed while it was being read.
-          throw reason ?? error;
-        }
-        counts.completed++;
-      })(),
+      chunks: letGoOfEach(
+        chunks,
+        function* (chunk) {
+          demandPlace();
+          given += chunk.length;
+          yield chunk;
+          demandPlace();
+        },
+        {
+          ended: () => {
+            counts.completed++;
+          },
+          failed: (error) => {
+            // The view was closed while it was being read.
+            throw reason ?? error;
+          },
+        },
+      ),
     };
   }
 
