@@ -125,9 +125,9 @@ export function runCli(argv: readonly string[]): void {
     .option('--as <database>', 'the id that it gets (default: the one in the file)')
     .option('--replace', 'takes the place of a database that is there, with a new site id')
     .description(
-      'makes a database of an exported file, all of which is checked before: exits with 0 if it is ' +
-        'there, 1 if file or store is damaged, 2 if it was not possible. Interrupted, it goes on ' +
-        'when run again',
+      'makes a database of an exported file, which is read to its end and checked before (its rows ' +
+        'against its log only by verify): exits with 0 if it is there, 1 if file or store is ' +
+        'damaged, 2 if it was not possible. Interrupted, it goes on when run again',
     )
     .action((file: string, options: ImportOptions) =>
       run(

@@ -16,6 +16,7 @@ import {
   REPLACED_KEY,
   SITE_KEY,
 } from '../engine/records/keys.ts';
+import { isOfClock } from '../engine/records/position-clock.ts';
 import {
   HeadSchema,
   HeldRowSchema,
@@ -63,6 +64,9 @@ export async function* verifyMeta(reader: KVReader): AsyncGenerator<Finding, Met
   if (site === undefined) yield finding('META', 'm site', stateOf(siteBytes));
   if (head !== undefined && site !== undefined && hlcSite(head.position) !== site) {
     yield finding('META', 'm head', `${head.position} is of another coordinator`);
+  }
+  if (head !== undefined && !isOfClock(head.position)) {
+    yield finding('META', 'm head', `${head.position} is later than any clock can be`);
   }
   if (replacedBytes !== undefined && !isHlcText(bytesToText(replacedBytes))) {
     yield finding('META', 'm replaced', 'is no position');

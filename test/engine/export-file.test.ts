@@ -86,6 +86,7 @@ test('what is made up to look whole is refused where it contradicts itself', asy
     return seal(lines.map((line) => line.replace(pattern, by)));
   };
   const without = (pattern: RegExp) => seal(lines.filter((line) => !pattern.test(line)));
+  const { position } = JSON.parse(lines[0] ?? '');
   const late = `"hlc":"${'f'.repeat(40)}","changes"`;
   for (const [what, bytes, message] of [
     ['no head', without(/"name":"head"/), /head is missing/],
@@ -96,6 +97,24 @@ test('what is made up to look whole is refused where it contradicts itself', asy
       /line 1$/,
     ],
     ['a late position', replaced(/"hlc":"[^"]*","changes"/, late), /does not fit line 1/],
+    ['a log of other length', replaced(/"logLength":3/, '"logLength":1e308'), /says logLength 1e/],
+    ['other changes', replaced(/"changesLogged":4/, '"changesLogged":5'), /says changesLogged 5/],
+    [
+      'a horizon after the end',
+      seal(
+        lines.flatMap((line) =>
+          line.includes('"name":"site"')
+            ? [`{"type":"meta","name":"horizon","value":"${'f'.repeat(40)}"}`, line]
+            : [line],
+        ),
+      ),
+      /does not fit line 1/,
+    ],
+    [
+      'a position of no clock',
+      seal(lines.map((line) => line.replaceAll(position, `//////////${position.slice(10)}`))),
+      /later than any clock/,
+    ],
     [
       'an unknown kind',
       replaced(/"type":"row"/, '"type":"cell"'),

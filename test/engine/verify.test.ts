@@ -131,6 +131,14 @@ const DAMAGES: readonly [what: string, code: FindingCode, damage: Damage][] = [
   ['a horizon that is no position', 'META', put('mhorizon', 'yesterday')],
   ['a horizon after the end of the log', 'META', put('mhorizon', '/'.repeat(40))],
   [
+    'a position that no clock can pass',
+    'META',
+    change(
+      'mhead',
+      json((head) => ({ ...head, position: `//////////${String(head.position).slice(10)}` })),
+    ),
+  ],
+  [
     'a head before the newest position',
     'POSITION',
     change(

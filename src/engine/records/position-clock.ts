@@ -15,6 +15,14 @@ import {
 } from '../../clock/hlc.ts';
 import type { SiteId } from '../../clock/site-id.ts';
 
+/** The latest time that a clock can show: the end of ECMAScript's. */
+const CLOCK_MS_MAX = 8_640_000_000_000_000;
+
+/** Whether a clock, or one that has counted on from it, can have given the position. */
+export function isOfClock(position: HlcText): boolean {
+  return hlcWallTimeMs(position) <= CLOCK_MS_MAX;
+}
+
 /** @returns the position after `last`, of the same site, as near to `nowMs` as order allows */
 export function nextPosition(last: HlcText, nowMs: number): HlcText {
   const lastMs = hlcWallTimeMs(last);

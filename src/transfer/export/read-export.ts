@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto';
 import { Check } from 'typebox/value';
 import { compareHlc } from '../../clock/hlc.ts';
 import { hlcSite } from '../../clock/site-id.ts';
+import { isOfClock } from '../../engine/records/position-clock.ts';
 import { bytesToText } from '../../engine/records/row.ts';
 import type { KVEntry } from '../../storage/kv-store.ts';
 import {
@@ -20,7 +21,7 @@ import {
   HEADER_START,
   HeaderSchema,
 } from './format.ts';
-import { type ExportLine, isExportLine } from './line-schemas.ts';
+import { type ExportLine, isExportLine, type LineOf } from './line-schemas.ts';
 import { lineToEntry } from './lines.ts';
 import { splitLines, type TextLine } from './text-lines.ts';
 
@@ -40,6 +41,8 @@ export async function* readExport(
   let last: Uint8Array = new Uint8Array();
   const missing = new Set(['head', 'site']);
   const counts = { lines: 0, transactions: 0, rows: 0 };
+  let head: HeadLine | undefined;
+  let changes = 0;
   for await (const text of splitLines(checkStart(chunks))) {
     if (end !== undefined) throw damaged(`line ${text.number} comes after the end`);
     const value = parseLine(text);
@@ -58,7 +61,11 @@ export async function* readExport(
       }
       last = entry[0];
       if (line.type === 'meta') missing.delete(line.name);
-      if (line.type === 'transaction') counts.transactions++;
+      if (line.type === 'meta' && line.name === 'head') head = line;
+      if (line.type === 'transaction') {
+        counts.transactions++;
+        changes += changesIn(line);
+      }
       if (line.type === 'row') counts.rows++;
       yield { line, entry };
     }
@@ -68,7 +75,25 @@ export async function* readExport(
   if (header === undefined) throw damaged('it is empty');
   if (end === undefined) throw damaged('its last line is missing: the file has been cut short');
   if (missing.size > 0) throw damaged(`its ${[...missing].join(' and ')} is missing`);
+  checkHead(head?.value, { logLength: counts.transactions, changesLogged: changes });
   return end;
+}
+
+type HeadLine = Extract<LineOf<'meta'>, { name: 'head' }>;
+
+function changesIn({ changeSet }: LineOf<'transaction'>): number {
+  return changeSet.changes.length + (changeSet.schemaMigrations?.length ?? 0);
+}
+
+/** @param found what the log has */
+function checkHead(
+  head: HeadLine['value'] | undefined,
+  found: Pick<HeadLine['value'], 'logLength' | 'changesLogged'>,
+): void {
+  for (const name of ['logLength', 'changesLogged'] as const) {
+    if (head === undefined || head[name] === found[name]) continue;
+    throw damaged(`its head says ${name} ${head[name]}, and its log has ${found[name]}`);
+  }
 }
 
 function notOurs(): ExportFileError {
@@ -124,6 +149,10 @@ function toHeader(value: unknown): ExportHeader {
   if (hlcSite(value.position) !== value.siteId) {
     throw damaged('line 1 names a position of another coordinator');
   }
+  // The clock goes on from it: no change of a client could be dated after that.
+  if (!isOfClock(value.position)) {
+    throw damaged('line 1 names a position that is later than any clock can be');
+  }
   return value;
 }
 
@@ -135,6 +164,7 @@ function toExportLine(value: unknown, number: number, header: ExportHeader): Exp
       ? compareHlc(value.changeSet.hlc, header.position) <= 0
       : value.type !== 'meta' ||
         ((value.name !== 'head' || value.value.position === header.position) &&
+          (value.name !== 'horizon' || compareHlc(value.value, header.position) <= 0) &&
           (value.name !== 'site' || value.value === header.siteId));
   if (!isFitting) throw damaged(`line ${number} does not fit line 1`);
   return value;
