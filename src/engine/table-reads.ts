@@ -1,7 +1,8 @@
 /** Reads the merged tables of one database: rows, snapshots, and rows as they would be with more changes. */
 
+import type { HlcText } from '../clock/hlc.ts';
 import type { SiteIdText } from '../clock/site-id.ts';
-import type { WireCheckpoint } from '../protocol/schemas.ts';
+import type { WireChange, WireCheckpoint, WireMigration } from '../protocol/schemas.ts';
 import type { KVStore } from '../storage/kv-store.ts';
 import type { DatabaseState } from './database-state.ts';
 import type { HeldSites } from './held-sites.ts';
@@ -12,6 +13,7 @@ import { type RowsMemory, UNBOUNDED } from './records/row-reader.ts';
 import { openSnapshot, type Snapshot } from './snapshot/snapshot.ts';
 import { isOneTable, readRow, readRows, type WireRow } from './tables/stored-rows.ts';
 import { aliasesOf, type TableAliases } from './tables/table-aliases.ts';
+import { voidingDdl } from './tables/voiding-ddl.ts';
 
 /** Who reads a snapshot, and which rows of it. */
 export interface SnapshotUse {
@@ -48,6 +50,11 @@ export class TableReads {
   /** Whether two names mean one table, since it was renamed from one to the other. */
   areOne(a: { schema: string; table: string }, b: { schema: string; table: string }): boolean {
     return isOneTable(this.#context.state.current.catalog, a, b);
+  }
+
+  /** The DDL of this HLC that has made a change count for nothing, as far as it is known. */
+  voidingDdl(change: WireChange, by: HlcText): WireMigration | undefined {
+    return voidingDdl(this.#context.state.current.catalog, change, by);
   }
 
   /**

@@ -44,3 +44,27 @@ test('a refused write to a hidden table is answered alike, and moves the waterma
   }
   assert.equal(answers.size, 1, [...answers].join('\n'));
 });
+
+test('who may only write gets the same answer, whatever is there', async (t) => {
+  const { httpUrl } = await startServer(t, {
+    config: { storage: 'memory:' },
+    hooks: {
+      onAuthenticate: ({ token, siteId = new Uint8Array(16) }) => ({ siteId, userId: token }),
+      onAuthorize: (client, { type }) => !isStranger(client) || type === 'apply_changes',
+    },
+  });
+  const post = async (user: string, device: Device, body: unknown) => {
+    const headers = { 'x-site-id': device.siteId, authorization: `Bearer ${user}` };
+    const init = { method: 'POST', headers, body: JSON.stringify([body]) };
+    return (await fetch(`${httpUrl}/changes`, init)).text();
+  };
+  const eve = new Device(2);
+  const owner = new Device(1, eve.wallTime + 1000);
+  const guesses = ['there', 'gone', 'none'].map((pk) => eve.write({ pk: [pk], set: { v: 'g' } }));
+  await post('owner', owner, owner.write({ pk: ['there'], set: { v: 'x' } }));
+  await post('owner', owner, owner.write({ pk: ['gone'], delete: true }));
+  const answers = new Set<string>();
+  for (const guess of guesses) answers.add(await post('eve', eve, guess));
+  assert.equal(answers.size, 1, [...answers].join('\n'));
+  assert.match(await post('owner', owner, guesses[0]), /"skipped":1|"conflicts":1/);
+});

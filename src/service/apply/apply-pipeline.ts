@@ -25,19 +25,14 @@ import { holderOf } from '../budgets/budget.ts';
 import type { HookRows } from '../budgets/hook-rows.ts';
 import { countChanges, drainPoint } from '../delivery/drain.ts';
 import { toApplyOperation } from './apply-operation.ts';
-import {
-  type Asking,
-  hiddenOf,
-  withoutForeign,
-  withoutHidden,
-  withRejected,
-} from './apply-outcome.ts';
+import { withoutForeign, withoutHidden, withRejected } from './apply-outcome.ts';
 import { BatchLine, OutdatedError } from './batch-line.ts';
 import { AcceptedBatches, PreviewReader } from './batch-reader.ts';
 import { outcomesOf } from './change-outcomes.ts';
-import { conflictingOf, lossesFor, withConflicting } from './conflicting.ts';
+import { conflictingOf, lossesOf, withConflicting } from './conflicting.ts';
 import { type Corrected, type Separated, separateCorrections } from './corrections.ts';
 import { DatabaseTurns, type Turn } from './database-turns.ts';
+import { type Asking, hiddenOf } from './hidden-losses.ts';
 import { judgeUnderAllNames } from './incoming-names.ts';
 import { explainForeign, explainRefused } from './rejections.ts';
 import { WorkUnderWay } from './work-under-way.ts';
@@ -121,7 +116,7 @@ export interface Applicant {
    * stored.
    */
   line?: BatchLine;
-  /** Its right to read what its changes have lost against. Without one it is not told. */
+  /** Its right to read what its changes have lost against. Without one it is not told, nor that. */
   right?: ReadRight;
   /** Aborted when the sender has disconnected and gets no answer. */
   signal?: AbortSignal | undefined;
@@ -223,23 +218,21 @@ export class ApplyPipeline {
         outcomesOf({ sent: changeSets, corrected, rejected, unapplied, identity });
       const stored = withoutForeign(approved, foreign);
       const own = stored.compensations.map((set) => toCompensation(set, identity));
-      const told = { result, position, shown, outcomes, unapplied };
-      this.#tell(asking, [...stored.changeSets, ...own], told);
-      // A refused change was new as well, so the changes after it must not be skipped.
-      const hadNews = applied > 0 || rejected.length > 0;
-      const { hidden, losses } = await lossesFor(
-        unapplied,
-        right && stamp && { siteId: sender.siteId, right, stamp, signal, origin },
-        () => hiddenOf(asking, manager, position, unapplied),
-      );
-      // `drainAfter` must not reveal hidden changes either.
-      const isNews = hadNews || hidden.size > 0;
-      const kind = isNews ? 'news' : foreign.length > 0 ? 'foreign' : 'known';
-      const drainAfter = await drainPoint(manager, client.siteId, changeSets, kind);
+      const after = { result, position, shown, outcomes, unapplied };
+      this.#tell(asking, [...stored.changeSets, ...own], after);
+      const reading = { sender, sent: approved.changeSets, right, stamp, signal };
+      const hidden = await hiddenOf(asking, manager, position, unapplied, reading);
       const seen =
         hidden.size === 0
           ? result
           : await runByTurns(withoutHidden(result, rejected, unapplied, hidden));
+      // By what it is told: `drainAfter` must not reveal hidden changes either. A refused change was
+      // new as well, so the changes after it must not be skipped.
+      const isNews = seen.applied > 0 || rejected.length > 0;
+      const kind = isNews ? 'news' : seen.rejected !== undefined ? 'foreign' : 'known';
+      const drainAfter = await drainPoint(manager, client.siteId, changeSets, kind);
+      const told = unapplied.filter(({ item }) => !hidden.has(item));
+      const losses = await runByTurns(lossesOf(told, sender.siteId));
       return { result: { ...seen, ...losses }, drainAfter, isFull };
     } finally {
       // Also after a refusal, so that the batches behind this one go on.

@@ -1,0 +1,154 @@
+/** The answer to a write is the same, whether there is something that its sender may not read, or nothing. */
+
+import assert from 'node:assert/strict';
+import { siteIdToText } from '../../src/clock/site-id.ts';
+import type { ClientIdentity, CoordinatorHooks } from '../../src/hooks/types.ts';
+import type { WireChangeSet } from '../../src/protocol/schemas.ts';
+import type { WireApplyResult } from '../../src/protocol/server-messages.ts';
+import { Device } from '../../src/testing/device.ts';
+import { eachTransport } from './each-transport.ts';
+import type { SyncTransport } from './transport.ts';
+
+type Join = (device: Device) => Promise<SyncTransport>;
+
+const isEve = ({ siteId }: ClientIdentity) => siteIdToText(siteId) === new Device(2).siteId;
+const isPrivate = (value: unknown) => String(value).startsWith('private');
+
+const mayOnlyWrite = (): CoordinatorHooks => ({
+  onAuthorize: (client, { type }) => !isEve(client) || type === 'apply_changes',
+});
+
+/** Eve sees no private values, and no DDL of tables whose names begin with `secret`. */
+const byValue = (): CoordinatorHooks => ({
+  onBeforeSendChanges: (client, changeSets) =>
+    changeSets.map((set) => ({
+      ...set,
+      changes: set.changes.filter(
+        (change) => !(isEve(client) && change.type === 'column' && isPrivate(change.value)),
+      ),
+      schemaMigrations: set.schemaMigrations.filter(
+        ({ ddl }) => !(isEve(client) && ddl.includes('secret')),
+      ),
+    })),
+});
+
+const LONG = `private ${'x'.repeat(20_000)}`;
+
+/** Anna's rows, made long after what Eve and Carla write. */
+async function prepare(join: Join): Promise<{ eve: Device; carla: Device }> {
+  const eve = new Device(2);
+  const carla = new Device(3);
+  const anna = new Device(1, eve.wallTime + 1_000_000);
+  const hers = await join(anna);
+  await hers.apply(
+    anna.migrate('create_table', 'old', { ddl: 'CREATE TABLE secret' }),
+    anna.write({ pk: ['there'], set: { a: 'private' } }, { pk: ['long'], set: { a: LONG } }),
+    anna.write({ pk: ['gone'], delete: true }),
+    anna.migrate('drop_table', 'old', { schemaVersion: 2, ddl: 'DROP TABLE secret' }),
+    anna.write({ pk: ['public'], set: { a: 'said' } }),
+  );
+  return { eve, carla };
+}
+
+/** The answer to a batch, without what is named in it as it was sent. */
+async function answerTo(join: Join, ...sets: WireChangeSet[]) {
+  const answer: unknown = await (await join(new Device(2))).apply(...sets);
+  const { rejected, ...rest } = answer as WireApplyResult;
+  return { ...rest, rejected: rejected?.map(({ code }) => code) };
+}
+
+const write = (device: Device, pk: string, table = 't') =>
+  device.write({ table, pk: [pk], set: { a: 'guess' } });
+
+eachTransport(
+  'who may only write is answered as if nothing were there',
+  async ({ join }) => {
+    const { eve, carla } = await prepare(join);
+    const nothing = await answerTo(join, write(eve, 'nothing'));
+    assert.deepEqual(nothing, {
+      applied: 1,
+      skipped: 0,
+      conflicts: 0,
+      transactions: 1,
+      rejected: undefined,
+    });
+    for (const pk of ['there', 'long', 'gone']) {
+      assert.deepEqual(await answerTo(join, write(eve, pk)), nothing, pk);
+    }
+    assert.deepEqual(await answerTo(join, write(eve, 'x', 'old')), nothing);
+    assert.deepEqual(await answerTo(join, eve.write({ pk: ['gone'], delete: true })), nothing);
+    // Not even whether it has been beaten since.
+    const known = write(eve, 'known');
+    assert.deepEqual(await answerTo(join, known), nothing);
+    assert.deepEqual(await answerTo(join, known), nothing);
+    const forged = await answerTo(join, write(carla, 'nothing at all'));
+    assert.deepEqual(forged.rejected, ['FOREIGN_AUTHOR']);
+    for (const pk of ['there', 'gone']) {
+      assert.deepEqual(await answerTo(join, write(carla, pk)), forged, pk);
+    }
+    assert.deepEqual(await answerTo(join, eve.migrate('create_table', 'old')), nothing);
+  },
+  { hooks: mayOnlyWrite },
+);
+
+eachTransport(
+  'a hidden value that no answer has room for is hidden all the same',
+  async ({ join }) => {
+    const { eve } = await prepare(join);
+    const alone = await answerTo(join, write(eve, 'nothing'));
+    assert.equal(alone.applied, 1);
+    assert.deepEqual(await answerTo(join, write(eve, 'long')), alone);
+    const later = new Device(2, eve.wallTime + 100_000);
+    const own = Array.from({ length: 1000 }, (_, i) => ({ pk: [i], set: { a: 'mine' } }));
+    await answerTo(join, later.write(...own));
+    const behind = (pk: string) => eve.write(...own, { pk: [pk], set: { a: 'guess' } });
+    const { conflicting, ...counts } = await answerTo(join, behind('nothing else'));
+    assert.deepEqual([conflicting?.length, counts.applied, counts.conflicts], [1000, 1, 1000]);
+    const { conflicting: _, ...hidden } = await answerTo(join, behind('there'));
+    assert.deepEqual(hidden, counts);
+    const seen = await answerTo(join, write(eve, 'public'));
+    assert.deepEqual([seen.conflicts, seen.conflicting?.[0]?.value], [1, 'said']);
+  },
+  { hooks: byValue },
+);
+
+eachTransport(
+  'what another device has dated is refused as such, whether something hidden has beaten it or not',
+  async ({ join }) => {
+    const { carla } = await prepare(join);
+    const nothing = await answerTo(join, write(carla, 'nothing'));
+    assert.deepEqual([nothing.applied, nothing.rejected], [0, ['FOREIGN_AUTHOR']]);
+    for (const pk of ['there', 'long']) {
+      assert.deepEqual(await answerTo(join, write(carla, pk)), nothing, pk);
+    }
+    const beaten = await answerTo(join, write(carla, 'public'));
+    assert.deepEqual([beaten.conflicts, beaten.rejected], [1, undefined], 'it may be pushed back');
+  },
+  { hooks: byValue },
+);
+
+eachTransport(
+  'a drop whose DDL is hidden is not told, nor that it has overtaken anything',
+  async ({ join }) => {
+    const { eve } = await prepare(join);
+    const nothing = await answerTo(join, write(eve, 'nothing'));
+    assert.deepEqual(await answerTo(join, write(eve, 'x', 'old')), nothing);
+  },
+  { hooks: byValue },
+);
+
+eachTransport(
+  'a drop that may be seen is told where there is a filter, also when its DDL is kept no more',
+  async ({ join, server, databaseId }) => {
+    const eve = new Device(2);
+    const anna = new Device(1, eve.wallTime + 1000);
+    const drop = anna.migrate('drop_table', 'old', { schemaVersion: 2 });
+    await (await join(anna)).apply(anna.migrate('create_table', 'old'), drop);
+    const late = write(eve, 'x', 'old');
+    const overtaken = [{ hlc: late.changes[0]?.hlc, by: drop.schemaMigrations[0]?.hlc }];
+    assert.deepEqual((await answerTo(join, late)).overtaken, overtaken);
+    await server.maintain(databaseId);
+    assert.deepEqual((await answerTo(join, late)).overtaken, overtaken);
+  },
+  { hooks: byValue, config: { sync: { tombstoneTTL: 1 } } },
+);
