@@ -16,7 +16,6 @@ import { createLogger } from '../../logging/logger.ts';
 import { newLoginCounts } from '../../metrics/counts.ts';
 import type { ErrorCode } from '../../protocol/error-codes.ts';
 import { type Clients, noLongerGood } from '../access/clients.ts';
-import { holderOf } from '../budgets/budget.ts';
 import {
   type LoginAttempt,
   type LoginThrottle,
@@ -114,12 +113,12 @@ export class Authenticator {
     signal: AbortSignal | undefined,
     known: ClientIdentity | undefined,
   ): Promise<ClientIdentity> {
-    const { transport, databaseId, remoteAddress } = request;
+    const { transport, databaseId } = request;
     const asked: Asked = { answers: [] };
     try {
       const identity = await this.#identify(request, signal, asked);
       if (known !== undefined) this.#demandSameUser(known, identity);
-      login.succeeded(holderOf(identity, remoteAddress));
+      login.succeeded(identity.userId);
       const { userId = 'nobody in particular' } = asked;
       logger('%s: %s may enter database %s, as %s', transport, siteOf(request), databaseId, userId);
       return identity;

@@ -18,7 +18,6 @@
  */
 
 import { createHash } from 'node:crypto';
-import type { IncomingHttpHeaders } from 'node:http';
 import { SyncError } from '../../errors/sync-error.ts';
 import { type Origin, sourceOf, unnamedProxyOf } from '../../hooks/client-source.ts';
 import { LetIn } from './let-in.ts';
@@ -33,6 +32,8 @@ export interface LoginAttempt {
   proxy?: string | undefined;
   /** A hash; `undefined` if there are none to recognise. */
   credentials: string | undefined;
+  /** A hash of the part of them to which nothing can be added: without cookies. */
+  token?: string | undefined;
   /** The user of an open session that renews its credentials. */
   renewed?: { userId: string | undefined };
 }
@@ -41,8 +42,8 @@ export interface LoginAttempt {
 export interface LoginUnderWay {
   /** Holds a place, so that it has to be looked at to its end, also if its client hangs up. */
   isGuess: boolean;
-  /** @param user whose credentials they are, as `holderOf` names it */
-  succeeded(user: string): void;
+  /** @param userId whose credentials they are, if the hooks name a user */
+  succeeded(userId: string | undefined): void;
   /** The credentials were no good. */
   failed(): void;
   /** The hooks could not decide. */
@@ -57,25 +58,29 @@ export function toAttempt(
   request: Origin & { token?: string | undefined },
   renewed?: { userId?: string | undefined },
 ): LoginAttempt {
-  const { token, headers } = request;
+  const { headers } = request;
+  const { token = headers.authorization } = request;
+  const { cookie } = headers;
+  const hasAny = token !== undefined || cookie !== undefined;
   return {
     source: sourceOf(request),
     proxy: unnamedProxyOf(request),
-    credentials: credentialsToHash(token, headers),
+    credentials: hasAny ? toHash(token, cookie) : undefined,
+    token: token === undefined ? undefined : toHash(token),
     ...(renewed && { renewed: { userId: renewed.userId } }),
   };
 }
 
-/** A hash of the credentials in a request; `undefined` if there are none. */
-function credentialsToHash(
-  token: string | undefined,
-  { authorization, cookie }: IncomingHttpHeaders,
-): string | undefined {
-  const shown = token ?? authorization;
-  if (shown === undefined && cookie === undefined) return undefined;
-  return createHash('sha256')
-    .update(JSON.stringify([shown, cookie]))
-    .digest('base64url');
+function toHash(...credentials: (string | undefined)[]): string {
+  return createHash('sha256').update(JSON.stringify(credentials)).digest('base64url');
+}
+
+/**
+ * In whose share what was let in is remembered. Not by address where hooks name no user: one token
+ * there can be shown with any number of cookies.
+ */
+function holderOf(userId: string | undefined, source: string, token = 'cookies'): string {
+  return userId === undefined ? `${source} ${token}` : `user ${userId}`;
 }
 
 const MINUTE_MS = 60_000;
@@ -119,7 +124,7 @@ export class LoginThrottle {
    * @throws SyncError RATE_LIMITED
    */
   async begin(attempt: LoginAttempt, signal?: AbortSignal): Promise<LoginUnderWay> {
-    const { source = attempt.proxy, credentials, renewed } = attempt;
+    const { source = attempt.proxy, credentials, token, renewed } = attempt;
     if (source === undefined) return NOT_COUNTED;
     // Neither a source nor a hash has a space in it.
     const own = credentials === undefined ? undefined : `${source} ${credentials}`;
@@ -140,19 +145,26 @@ export class LoginThrottle {
       // This attempt may have been woken for a place that it does not need: wake the next one.
       if (!isHeld) failures.callNext(key);
       if (waitMs > 0) throw this.#toRefusal(waitMs);
-      return this.#toLogin(own, { failures, key, isHeld });
+      const letIn = (userId: string | undefined) => {
+        if (own !== undefined) this.#letIn.add(own, holderOf(userId, source, token));
+      };
+      return this.#toLogin(own, { failures, key, isHeld }, letIn);
     }
   }
 
-  #toLogin(own: string | undefined, { failures, key, isHeld }: Place): LoginUnderWay {
+  #toLogin(
+    own: string | undefined,
+    { failures, key, isHeld }: Place,
+    letIn: LoginUnderWay['succeeded'],
+  ): LoginUnderWay {
     const leave = () => {
       if (isHeld) failures.leave(key);
     };
     return {
       isGuess: isHeld,
       gaveUp: leave,
-      succeeded: (user) => {
-        if (own !== undefined) this.#letIn.add(own, user);
+      succeeded: (userId) => {
+        letIn(userId);
         leave();
       },
       failed: () => {
