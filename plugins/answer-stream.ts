@@ -2,14 +2,17 @@
 
 import type { Readable, Transform, Writable } from 'node:stream';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { SyncError } from '../src/errors/sync-error.ts';
+import type { HoldingPeer } from '../src/service/budgets/holdings.ts';
 import {
   answerEncodingOf,
   COMPRESSOR_BYTES,
   encodeAnswer,
   isWorthEncoding,
 } from '../src/service/http/answer-encoding.ts';
+import { sendError } from './errors.ts';
 
-export class AnswerStream {
+export class AnswerStream implements HoldingPeer {
   readonly #reply: FastifyReply;
   readonly #encoding: string | undefined;
   #encoder: Transform | undefined;
@@ -31,8 +34,28 @@ export class AnswerStream {
     return writableLength + readableLength + this.#reply.raw.writableLength;
   }
 
+  moved(): number {
+    const { socket } = this.#reply.raw;
+    return socket === null ? 0 : socket.bytesWritten - socket.writableLength;
+  }
+
+  get isAwaited(): boolean {
+    return this.queuedBytes > 0;
+  }
+
+  giveWay(reason: SyncError): void {
+    // Once the headers have been sent it cannot be told.
+    if (this.#reply.raw.headersSent) this.#reply.raw.destroy();
+    else sendError(this.#reply, reason);
+  }
+
   /** @param length in bytes, if it is known */
   send(source: Readable, type: string, length?: number): FastifyReply {
+    if (this.#reply.sent) {
+      // It had to give way.
+      source.destroy();
+      return this.#reply;
+    }
     const reply = this.#reply.type(type);
     if (reply.server.coordinatorConfig.compression.http) addToVary(reply, 'Accept-Encoding');
     if (this.#encoding === undefined || (length !== undefined && !isWorthEncoding(length))) {

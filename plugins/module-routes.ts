@@ -52,8 +52,10 @@ export function serveModuleRoutes(app: FastifyInstance): ServeRoutes {
         scope.addHook('preParsing', async (request, reply, payload) => {
           const { headers } = request;
           if (!hasBody(headers)) return payload;
-          const budget = app.coordinator.memory.arrived;
-          const holder = clients.get(request.raw)?.holder ?? holderOf({}, request.ip);
+          const { arrived, strangers } = app.coordinator.memory;
+          const client = clients.get(request.raw);
+          const budget = client === undefined ? strangers : arrived;
+          const holder = client?.holder ?? holderOf({}, request.ip);
           const { bodyLimit: bytesMax = BODY_BYTES_MAX } = request.routeOptions;
           const room = new RequestRoom({ budget, holder, headers, bytesMax, reply });
           if (!room.isEncoded) return room.counted(payload as Readable);

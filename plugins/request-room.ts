@@ -6,7 +6,9 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { type Readable, Transform } from 'node:stream';
 import type { FastifyReply } from 'fastify';
+import type { SyncError } from '../src/errors/sync-error.ts';
 import type { ByteBudget } from '../src/service/budgets/byte-budget.ts';
+import type { Holding } from '../src/service/budgets/holdings.ts';
 import { bodyEncodingOf, decodeBody } from '../src/service/http/body-encoding.ts';
 import { collectBody } from '../src/service/http/request-body.ts';
 import { onceClosed } from './http-client.ts';
@@ -24,18 +26,47 @@ export interface RequestRoomOptions {
 }
 
 /** What it holds it gives back once the request has been answered, or has gone. */
-export class RequestRoom {
+export class RequestRoom implements Holding {
   readonly #options: RequestRoomOptions;
   readonly #encoding: string | undefined;
   #heldBytes = 0;
   /** The part of it for the body as it was sent. */
   #sentBytes = 0;
+  /** What has arrived so far. */
+  #arrivedBytes = 0;
+  #isWaiting = false;
+  /** While the body arrives, and anything is held for it. */
+  #leave: (() => void) | undefined;
+  readonly #gaveWay = new AbortController();
 
   /** @throws SyncError UNSUPPORTED_ENCODING */
   constructor(options: RequestRoomOptions) {
     this.#options = options;
     this.#encoding = bodyEncodingOf(options.headers);
     onceClosed(options.reply, () => this.#give());
+  }
+
+  get client(): string {
+    return this.#options.holder;
+  }
+
+  get bytes(): number {
+    return this.#heldBytes;
+  }
+
+  moved(): number {
+    return this.#arrivedBytes;
+  }
+
+  get isAwaited(): boolean {
+    return !this.#isWaiting;
+  }
+
+  giveWay(reason: SyncError): void {
+    this.#give();
+    // The rest of it must not be waited for.
+    this.#options.reply.header('Connection', 'close');
+    this.#gaveWay.abort(reason);
   }
 
   /** Whether what is read is other than what was sent. */
@@ -51,47 +82,65 @@ export class RequestRoom {
 
   #hold(bytes: number): void {
     const { budget, holder, reply } = this.#options;
-    if (reply.raw.destroyed) budget.give(holder, bytes);
+    if (reply.raw.destroyed || this.#gaveWay.signal.aborted) budget.give(holder, bytes);
     else this.#heldBytes += bytes;
   }
 
   #give(): void {
     const { budget, holder } = this.#options;
-    budget.ended(this);
+    this.#ended();
     budget.give(holder, this.#heldBytes);
     this.#heldBytes = 0;
+  }
+
+  /** Has arrived, or never will. */
+  #ended(): void {
+    this.#options.budget.ended(this);
+    this.#leave?.();
+    this.#leave = undefined;
   }
 
   /** @returns `undefined` if there is room now */
   #grow(bytes: number): Promise<void> | undefined {
     const { budget, holder } = this.#options;
     const room = budget.take(holder, bytes, this.#heldBytes > 0 ? this : undefined);
-    if (room !== undefined) return room.then(() => this.#hold(bytes));
-    this.#hold(bytes);
-    return undefined;
+    if (room === undefined) {
+      this.#hold(bytes);
+      return undefined;
+    }
+    this.#isWaiting = true;
+    return room
+      .then(() => this.#hold(bytes))
+      .finally(() => {
+        this.#isWaiting = false;
+      });
   }
 
   /** Makes room for so many bytes of what is sent. @returns `undefined` if there is room now */
   readonly #arrive = (bytes: number): Promise<void> | undefined => {
+    this.#arrivedBytes = bytes;
     const steps = Math.floor(Math.min(bytes, this.#options.bytesMax) / STEP_BYTES) * STEP_BYTES;
     const more = steps - this.#sentBytes;
     if (more <= 0) return undefined;
     this.#sentBytes = steps;
+    this.#leave ??= this.#options.budget.watch(this);
     return this.#grow(more);
   };
 
   /** @throws SyncError of `collectBody` and `decodeBody` */
   async read(stream: Readable): Promise<Buffer> {
-    const { bytesMax, budget } = this.#options;
+    const { bytesMax } = this.#options;
     try {
       const size = { announced: this.#announced, bytesMax };
-      const body = await collectBody(stream, { ...size, arrive: this.#arrive });
+      const { signal } = this.#gaveWay;
+      const body = await collectBody(stream, { ...size, arrive: this.#arrive, signal });
+      this.#leave?.();
       if (this.#encoding === undefined) return body;
       const grow = async (bytes: number) => this.#grow(bytes);
       // What was sent is held beside it.
       return await decodeBody(body, this.#encoding, { bytesMax, held: 0, grow });
     } finally {
-      budget.ended(this);
+      this.#ended();
     }
   }
 
@@ -106,12 +155,14 @@ export class RequestRoom {
         else room.then(() => passOn(null, piece), passOn);
       },
       flush: (ended) => {
-        this.#options.budget.ended(this);
+        this.#ended();
         ended();
       },
     });
     stream.pipe(counted);
     stream.once('error', (error) => counted.destroy(error));
+    const { signal } = this.#gaveWay;
+    signal.addEventListener('abort', () => counted.destroy(signal.reason));
     // What nobody has read is dropped, or else the connection would serve no other request.
     onceClosed(this.#options.reply, () => stream.unpipe(counted).resume());
     return counted;

@@ -123,7 +123,7 @@ export default fp(
       const answer = new AnswerStream(request, reply);
       for (;;) {
         const [page, taken] = await service.memory
-          .answer(holder, read, answer.encoderBytes)
+          .answer(holder, read, answer, answer.encoderBytes)
           .catch((error: unknown) => {
             throw toSyncError(error, 'GET_CHANGES_ERROR', 'the changes could not be read');
           });
@@ -199,7 +199,7 @@ export default fp(
       await demandValid();
       const answer = new AnswerStream(request, reply);
       const room = await RowRoom.open({
-        reserve: (bytes) => service.memory.answers.reserve(holder, bytes),
+        reserve: (bytes) => service.memory.answers.reserve(holder, bytes, answer),
         use: service.hooks.has.onBeforeSendChanges ? 'parsed' : 'copied',
         besides: answer.encoderBytes,
         drained: () => answer.drained(),

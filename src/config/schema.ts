@@ -302,7 +302,7 @@ export const ConfigSchema = group({
     ),
     bytesInFlight: memory(
       512 * MIB,
-      'What messages and bodies of all clients may take of the memory from their arrival until they are answered; beyond it the next ones wait unread. Counted as twelve times their size while a batch is stored. Clients that hold little may have a quarter more, or 64 MiB, so that they need not wait for those that hold much',
+      'What messages and bodies of all clients may take of the memory from their arrival until they are answered; beyond it the next ones wait unread. Counted as twelve times their size while a batch is stored. Clients that hold little may have a quarter more, or 64 MiB, so that they need not wait for those that hold much. Bodies for open routes of hook modules have a sixteenth of it besides',
     ),
     bytesInFlightPerClient: memory(
       256 * MIB,

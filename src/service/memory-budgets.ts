@@ -10,6 +10,7 @@ import type { CoordinatorConfig } from '../config/schema.ts';
 import type { InTurn } from '../engine/records/in-turn.ts';
 import type { LimitName } from '../errors/limit-names.ts';
 import { ByteBudget, type Reservation } from './budgets/byte-budget.ts';
+import type { HoldingPeer } from './budgets/holdings.ts';
 import { HookRows } from './budgets/hook-rows.ts';
 import { bytesFor, type PageMemory, PageReads } from './budgets/page-reads.ts';
 import { Turns } from './budgets/turns.ts';
@@ -25,6 +26,8 @@ export const WORK_FACTOR = 12;
 const ROW_READS_AT_ONCE = 4;
 /** The share of `limits.bytesInFlight` for messages that have arrived. The rest is for work. */
 const ARRIVED_SHARE = 1 / 4;
+/** What there is beyond it for requests to which anybody may send a body. */
+const STRANGERS_SHARE = 1 / 16;
 
 type MemoryLimits = Pick<
   CoordinatorConfig['limits'],
@@ -41,6 +44,8 @@ export class MemoryBudgets {
   readonly #limits: MemoryLimits;
   /** Bodies and messages as they arrived, until they are answered. */
   readonly arrived: ByteBudget;
+  /** The same for bodies that nobody's credentials came with: they take nothing from clients. */
+  readonly strangers: ByteBudget;
   /** Batches that are being decoded and stored. */
   readonly worked: ByteBudget;
   /**
@@ -71,6 +76,7 @@ export class MemoryBudgets {
         onLimit,
       });
     this.arrived = inFlight(ARRIVED_SHARE);
+    this.strangers = inFlight(STRANGERS_SHARE);
     this.worked = inFlight(1 - ARRIVED_SHARE);
     const answers = { limit: 'limits.answerBytes', bytes: limits.answerBytes } as const;
     this.answers = new ByteBudget({
@@ -119,6 +125,7 @@ export class MemoryBudgets {
 
   /**
    * Reads a page for HTTP, as soon as there is memory for it.
+   * @param peer whoever takes the answer
    * @param encoder the memory for compressing it, if it is long enough for that
    * @returns the answer, and a function that gives back its memory: to be called when the answer
    *   has been sent or dropped
@@ -127,10 +134,11 @@ export class MemoryBudgets {
   async answer<Answer extends { length: number }>(
     client: string,
     read: (memory: PageMemory) => Promise<Answer>,
+    peer: HoldingPeer,
     encoder = 0,
   ): Promise<[Answer, () => void]> {
     const expected = bytesFor(this.#limits.pageBytes, 'copied') + encoder;
-    const room = await this.answers.reserve(client, expected);
+    const room = await this.answers.reserve(client, expected, peer);
     try {
       const answer = await read({ reads: this.pageReads, room });
       room.adjust(heldBytes(answer, encoder));

@@ -10,6 +10,7 @@
 
 import { SyncError, toSyncError } from '../errors/sync-error.ts';
 import type { ByteBudget } from '../service/budgets/byte-budget.ts';
+import type { Holding } from '../service/budgets/holdings.ts';
 import { FrameTally } from './frame-tally.ts';
 
 const STEP_BYTES = 4 * 1024;
@@ -26,13 +27,13 @@ export interface ArrivedBytesOptions {
   /** There is room again. */
   resume(): void;
   /**
-   * There was no room for too long, or a message took too long to arrive: the socket is to be
-   * closed.
+   * There was no room for too long, or a message took too long to arrive, or had to give way to
+   * others: the socket is to be closed.
    */
   refuse(reason: SyncError): void;
 }
 
-export class ArrivedBytes {
+export class ArrivedBytes implements Holding {
   readonly #options: ArrivedBytesOptions;
   readonly #frames = new FrameTally();
   /** Bytes read since the present part began. */
@@ -42,6 +43,9 @@ export class ArrivedBytes {
   #wholeBytes = 0;
   #heldBytes = 0;
   #heldFor = '';
+  #readBytes = 0;
+  /** While anything is held. */
+  #leave: (() => void) | undefined;
   /** Runs while a message has arrived in part. */
   #timer: NodeJS.Timeout | undefined;
   #isWaiting = false;
@@ -56,12 +60,34 @@ export class ArrivedBytes {
     return this.#isWaiting;
   }
 
+  get client(): string {
+    return this.#heldFor;
+  }
+
+  get bytes(): number {
+    return this.#heldBytes;
+  }
+
+  moved(): number {
+    return this.#readBytes;
+  }
+
+  get isAwaited(): boolean {
+    return this.#partPieces > 0 && !this.#isWaiting;
+  }
+
+  giveWay(reason: SyncError): void {
+    this.close();
+    this.#options.refuse(reason);
+  }
+
   /**
    * Bytes were read from the network. To be called before `completed` for the messages that they
    * end.
    */
   read(bytes: Uint8Array): void {
     if (this.#isClosed) return;
+    this.#readBytes += bytes.length;
     const ended = this.#frames.read(bytes);
     this.#partBytes += bytes.length;
     this.#partPieces++;
@@ -131,7 +157,7 @@ export class ArrivedBytes {
     const heldFor = this.#heldFor;
     const room = budget.take(heldFor, more, this.#heldBytes > 0 ? this : undefined);
     if (room === undefined) {
-      this.#heldBytes += more;
+      this.#hold(more);
       return;
     }
     this.#isWaiting = true;
@@ -151,11 +177,16 @@ export class ArrivedBytes {
       this.#options.budget.give(heldFor, bytes);
       return;
     }
-    this.#heldBytes += bytes;
+    this.#hold(bytes);
     this.#shrink();
     // More may have arrived than was asked for.
     this.#grow();
     if (!this.#isWaiting) this.#options.resume();
+  }
+
+  #hold(bytes: number): void {
+    this.#heldBytes += bytes;
+    this.#leave ??= this.#options.budget.watch(this);
   }
 
   #shrink(): void {
@@ -166,6 +197,10 @@ export class ArrivedBytes {
   #release(bytes: number): void {
     if (bytes <= 0) return;
     this.#heldBytes -= bytes;
+    if (this.#heldBytes === 0) {
+      this.#leave?.();
+      this.#leave = undefined;
+    }
     this.#options.budget.give(this.#heldFor, bytes);
   }
 }

@@ -7,6 +7,7 @@ import type { CallOrigin, ClientIdentity } from '../hooks/types.ts';
 import { WS_CLOSE } from '../protocol/close-codes.ts';
 import { isDenial, type Reader } from '../service/access/rights.ts';
 import type { Reservation } from '../service/budgets/byte-budget.ts';
+import type { HoldingPeer } from '../service/budgets/holdings.ts';
 import type { InFlight } from '../service/budgets/in-flight.ts';
 import type { PageReads } from '../service/budgets/page-reads.ts';
 import type { CoordinatorService } from '../service/coordinator-service.ts';
@@ -33,8 +34,18 @@ export interface ConnectionHostOptions {
 export class ConnectionHost implements SessionHost {
   readonly #options: ConnectionHostOptions;
 
+  readonly #peer: HoldingPeer;
+
   constructor(options: ConnectionHostOptions) {
     this.#options = options;
+    const { sendQueue } = options;
+    this.#peer = {
+      moved: () => sendQueue.takenBytes,
+      get isAwaited() {
+        return sendQueue.queuedBytes > 0;
+      },
+      giveWay: ({ code }) => sendQueue.close(WS_CLOSE.tryAgain, code),
+    };
   }
 
   get inFlight(): InFlight {
@@ -76,7 +87,9 @@ export class ConnectionHost implements SessionHost {
   }
 
   reserve(bytes: number, isShared = false): Promise<Reservation> {
-    return this.#options.service.memory.answers.reserve(this.#payer(isShared), bytes);
+    // What several sessions are sent waits for the slowest of them: that is for `limits.stalledMs`.
+    const peer = isShared ? undefined : this.#peer;
+    return this.#options.service.memory.answers.reserve(this.#payer(isShared), bytes, peer);
   }
 
   tryReserve(bytes: number, isShared: boolean): Reservation | undefined {

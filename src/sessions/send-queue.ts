@@ -17,6 +17,8 @@ export interface SendQueue {
   pong(payload: Uint8Array): void;
   /** Bytes that are queued and not yet taken by the operating system. */
   readonly queuedBytes: number;
+  /** Bytes that it has taken so far. */
+  readonly takenBytes: number;
   /** Resolves once at most `bytes` are queued, or the socket has closed. */
   drained(bytes: number): Promise<void>;
   readonly isOpen: boolean;

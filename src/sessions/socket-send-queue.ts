@@ -42,6 +42,7 @@ export class SocketSendQueue implements SendQueue {
   /** Fragments to be flushed in this turn of the event loop; usually `undefined`. */
   #fragments: Fragment[] | undefined;
   #queuedBytes = 0;
+  #takenBytes = 0;
   #inWindow = 0;
   #waiters: Waiter[] = [];
   #lastProgressMs = performance.now();
@@ -67,6 +68,10 @@ export class SocketSendQueue implements SendQueue {
 
   get queuedBytes(): number {
     return this.#queuedBytes;
+  }
+
+  get takenBytes(): number {
+    return this.#takenBytes;
   }
 
   send(frame: string | Frame, taken?: () => void): void {
@@ -195,6 +200,7 @@ export class SocketSendQueue implements SendQueue {
   #written(bytes: number, taken: number, error?: Error | null): void {
     this.#inWindow -= bytes;
     if (error) return;
+    this.#takenBytes += bytes;
     this.#add(-Math.min(taken, this.#queuedBytes));
     this.#lastProgressMs = performance.now();
     this.#handOver();

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import type { AuthContext } from '../../src/hooks/types.ts';
 import { defineHooks } from '../../src/index.ts';
@@ -90,6 +91,69 @@ test(
 );
 
 test(
+  'bodies of users that hold little each and stand still give way to others, over both transports',
+  FAIL,
+  async (t) => {
+    const limits = { bytesInFlight: 4 * MIB, bytesInFlightPerClient: 2 * MIB };
+    const server = await startServer(t, { config: { storage: 'memory:', limits }, hooks });
+    const { arrived } = server.service.memory;
+    const sockets: Socket[] = [];
+    for (const token of ['eve', 'mallory']) {
+      sockets.push(await begin(t, server, token, 511 * KIB));
+    }
+    await until(t, () => arrived.held >= 2 * 500 * KIB);
+    // All of what is kept for others.
+    const { siteId } = new Device(60);
+    const trudy = await TestClient.join(server.wsUrl, { siteId, token: 'trudy' }, t);
+    trudy.socket.send('x'.repeat(120 * KIB), { fin: false });
+    await until(t, () => arrived.held >= 2 * 500 * KIB + 116 * KIB);
+    const refused = [trudy.closed.then(({ code }) => String(code))];
+    for (const [token, sent] of [
+      ['oscar', 120 * KIB],
+      ['peggy', 14 * KIB],
+    ] as const) {
+      const socket = await begin(t, server, token, sent);
+      sockets.push(socket);
+      refused.push(once(socket, 'data').then(String));
+    }
+    await until(t, () => arrived.held >= 2 * 500 * KIB + 248 * KIB);
+    await writeBeside(t, server);
+    assert.match(await Promise.race(refused), /OVERLOADED|1013/);
+    // So that the server need not wait for the rest when it stops.
+    for (const socket of sockets) socket.destroy();
+  },
+);
+
+test(
+  'bodies of strangers, to a route that is open to them, take nothing from clients',
+  FAIL,
+  async (t) => {
+    const live = defineHooks({
+      name: 'live',
+      async setup(_options, { routes }) {
+        routes((app) => void app.post('/hook', async () => 'thanks'), { open: true });
+        return hooks;
+      },
+    });
+    const limits = { bytesInFlight: 4 * MIB, bytesInFlightPerClient: 2 * MIB, shutdownMs: 100 };
+    const config = { storage: 'memory:', hooks: [live], auth: { mode: 'custom' }, limits } as const;
+    const server = await startServer(t, { config });
+    const { arrived, strangers } = server.service.memory;
+    const sockets: Socket[] = [];
+    for (let i = 0; i < 5; i++) {
+      const socket = await connectRaw(t, server);
+      const head = 'POST /sync/hooks/live/hook HTTP/1.1\r\nHost: localhost\r\n';
+      socket.write(`${head}Content-Type: application/json\r\nContent-Length: ${MIB}\r\n\r\n`);
+      socket.write(' '.repeat(100 * KIB));
+    }
+    await until(t, () => strangers.held >= 100 * KIB);
+    await writeBeside(t, server);
+    assert.ok(arrived.held < 100 * KIB);
+    for (const socket of sockets) socket.destroy();
+  },
+);
+
+test(
   'a request without a body takes no memory for one, whatever it is answered',
   FAIL,
   async (t) => {
@@ -113,14 +177,14 @@ test(
       },
     });
     const server = await startServer(t, { config: { storage: 'memory:', hooks: [live] } });
-    const { arrived } = server.service.memory;
+    const { strangers } = server.service.memory;
     for (let i = 0; i < 5; i++) {
       const socket = await connectRaw(t, server);
       const begun = once(socket, 'data');
       socket.write('GET /sync/hooks/live/events HTTP/1.1\r\nHost: localhost\r\n\r\n');
       await begun;
     }
-    assert.deepEqual([answers.length, arrived.held], [5, 0]);
+    assert.deepEqual([answers.length, strangers.held], [5, 0]);
 
     // A body is counted as it comes, until the answer.
     const socket = await connectRaw(t, server);
@@ -132,15 +196,15 @@ test(
       `Content-Length: ${text.length}`,
     ];
     socket.write(`${lines.join('\r\n')}\r\n\r\n${text.slice(0, 200 * KIB)}`);
-    await until(t, () => arrived.held > 190 * KIB);
-    assert.ok(arrived.held <= 200 * KIB);
+    await until(t, () => strangers.held > 190 * KIB);
+    assert.ok(strangers.held <= 200 * KIB);
     let heard = '';
     socket.on('data', (piece) => {
       heard += piece;
     });
     socket.write(text.slice(200 * KIB));
     await until(t, () => heard.endsWith(text));
-    await until(t, () => arrived.held === 0);
+    await until(t, () => strangers.held === 0);
     for (const answer of answers) answer.end();
   },
 );

@@ -20,6 +20,7 @@ export class ArraySendQueue implements SendQueue {
   isOpen = true;
   isHeld = false;
   queuedBytes = 0;
+  takenBytes = 0;
   /** The most that was ever queued. */
   queuedBytesPeak = 0;
   #waiters: { bytes: number; resolve(): void }[] = [];
@@ -56,6 +57,7 @@ export class ArraySendQueue implements SendQueue {
 
   /** The peer takes all that is queued. */
   take(): void {
+    this.takenBytes += this.queuedBytes;
     this.queuedBytes = 0;
     for (const { resolve } of this.#waiters.splice(0)) resolve();
   }

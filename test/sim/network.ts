@@ -26,6 +26,7 @@ export interface DeviceEnd {
 export class SimSocket implements SendQueue {
   isOpen = true;
   queuedBytes = 0;
+  readonly takenBytes = 0;
   /** While set, what is sent to the device waits. */
   isStalled = false;
   readonly #loop: Loop;

@@ -6,6 +6,8 @@
  * much, holds up only others that want much. While one of these waits, clients that hold little get
  * no more than what is kept for them: so it isn't overtaken without end.
  *
+ * Those whose peers don't get on give way to those that wait: see `holdings.ts`.
+ *
  * A client that holds nothing gets what it asks for, if need be as the only one that holds much: no
  * request is too large to be served. Apart from that, only `adjust`, and one grower at a time (see
  * `take`), may exceed the bounds.
@@ -13,10 +15,18 @@
 
 import type { LimitName } from '../../errors/limit-names.ts';
 import { SyncError } from '../../errors/sync-error.ts';
+import { type Holding, type HoldingPeer, Holdings } from './holdings.ts';
+import { type Reservation, Reserved } from './reservation.ts';
+
+export type { Reservation };
 
 /** Longer than an honest client holds its bytes. After that the cause lies elsewhere. */
 const WAIT_MS = 10_000;
 const RETRY_MS = 1000;
+/** How often is looked who gets on. */
+const LOOK_MS = 500;
+/** After so many looks it is urgent. */
+const URGENT_LOOKS = 10;
 /** What is kept for clients that hold little, as a part of the total, and at most. */
 const KEPT_SHARE = 1 / 4;
 const KEPT_BYTES_MAX = 64 * 1024 * 1024;
@@ -43,27 +53,17 @@ interface Waiter {
   client: string;
   bytes: number;
   timer: NodeJS.Timeout;
+  /** For how many of these it has waited. */
+  looks: number;
   resolve(): void;
-}
-
-/** Bytes that are held until `give`. */
-export interface Reservation {
-  readonly bytes: number;
-  /** Sets the size to what turned out to be needed, without waiting. */
-  adjust(bytes: number): void;
-  /**
-   * Gives back all it holds, then waits for `bytes`. While it waits it holds nothing, so that no
-   * two reservations wait for each other.
-   * @throws SyncError OVERLOADED; it holds nothing then
-   */
-  retake(bytes: number): Promise<void>;
-  /** Gives back what it holds. A second call does nothing. */
-  give(): void;
 }
 
 export class ByteBudget {
   readonly #options: ByteBudgetOptions;
   readonly #heldByClient = new Map<string, number>();
+  readonly #holdings = new Holdings();
+  /** Runs while there is anybody who may have to give way. */
+  #looks: NodeJS.Timeout | undefined;
   readonly #keptBytes: number;
   #held = 0;
   /** The part of it that is held by clients that hold little. */
@@ -107,20 +107,68 @@ export class ByteBudget {
         this.#serve();
       };
       const timer = setTimeout(giveUp, WAIT_MS).unref();
-      const waiter: Waiter = { client, bytes, timer, resolve };
+      const waiter: Waiter = { client, bytes, timer, looks: 0, resolve };
       this.#waiters.push(waiter);
       this.#serve();
+      this.#makeRoom();
     });
   }
 
   /**
+   * What is held by a client for as long as its peer lets it. It may have to give way to others.
+   * @returns to be called when that is over
+   */
+  watch(holding: Holding): () => void {
+    this.#looks ??= setInterval(() => this.#look(), LOOK_MS).unref();
+    return this.#holdings.add(holding);
+  }
+
+  #look(): void {
+    if (this.#holdings.isEmpty) {
+      clearInterval(this.#looks);
+      this.#looks = undefined;
+      return;
+    }
+    this.#holdings.look();
+    for (const waiter of this.#waiters) waiter.looks++;
+    this.#makeRoom();
+  }
+
+  /** Lets others give way to the first of each kind that wait for the total. */
+  #makeRoom(): void {
+    for (const kind of ['little', 'much'] as const) {
+      const isOfKind = (bytes: number) => this.#isLittle(bytes) === (kind === 'little');
+      for (;;) {
+        const first = this.#waiters.find((waiter) => isOfKind(this.#wantedBy(waiter)));
+        if (first === undefined || !this.#line[kind]) break;
+        const giver = this.#holdings.giverTo({
+          heldBy: (client) => this.#heldBy(client),
+          isInTheWay: isOfKind,
+          bytes: this.#wantedBy(first),
+          isUrgent: kind === 'little' && first.looks >= URGENT_LOOKS,
+        });
+        if (giver === undefined) break;
+        const { limit } = this.#options.total;
+        const message = `others wait for ${limit}, and this took too long`;
+        giver.giveWay(new SyncError('OVERLOADED', message, { retryAfterMs: RETRY_MS, limit }));
+      }
+    }
+  }
+
+  /** What its client would hold. */
+  #wantedBy({ client, bytes }: Waiter): number {
+    return this.#heldBy(client) + bytes;
+  }
+
+  /**
    * Takes bytes for a client, as soon as they are free.
+   * @param peer whoever takes what they are for: see `watch`
    * @throws SyncError OVERLOADED
    */
-  async reserve(client: string, bytes: number): Promise<Reservation> {
+  async reserve(client: string, bytes: number, peer?: HoldingPeer): Promise<Reservation> {
     const room = this.take(client, bytes);
     if (room !== undefined) await room;
-    return this.#reservation(client, bytes);
+    return new Reserved(this, client, bytes, peer);
   }
 
   /**
@@ -131,38 +179,10 @@ export class ByteBudget {
     const met = this.#metBy(client, bytes);
     if (met === undefined) {
       this.#add(client, bytes);
-      return this.#reservation(client, bytes);
+      return new Reserved(this, client, bytes);
     }
     this.#options.onLimit(met.limit);
     return undefined;
-  }
-
-  /** @param bytes taken already */
-  #reservation(client: string, bytes: number): Reservation {
-    let held = bytes;
-    let isGiven = false;
-    const adjust = (to: number) => {
-      if (isGiven) return;
-      this.adjust(client, held, to);
-      held = to;
-    };
-    return {
-      get bytes() {
-        return held;
-      },
-      adjust,
-      retake: async (to) => {
-        adjust(0);
-        const more = this.take(client, to);
-        if (more !== undefined) await more;
-        if (isGiven) this.give(client, to);
-        else held = to;
-      },
-      give: () => {
-        adjust(0);
-        isGiven = true;
-      },
-    };
   }
 
   /** Whether a client could take so many bytes now. */

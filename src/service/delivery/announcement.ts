@@ -72,7 +72,7 @@ export class Announcement {
     if (changeSets.length === 0) return undefined;
     const bytes = changeSets.reduce((sum, { length }) => sum + length, 0);
     const room = memory.tryReserve(bytes, reader === undefined);
-    const message = room && new SharedMessage(pushFrame(changeSets), room.give);
+    const message = room && new SharedMessage(pushFrame(changeSets), () => room.give());
     if (message !== undefined) this.#holds.push(message.share());
     return { message, changeSets: changeSets.length };
   }

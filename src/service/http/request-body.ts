@@ -20,27 +20,32 @@ export interface BodyOptions {
    * no room yet: nothing more is read before that resolves.
    */
   arrive(bytes: number): Promise<void> | undefined;
+  /** Aborted when the body is wanted no more, with the reason. */
+  signal?: AbortSignal | undefined;
 }
 
 /**
  * Reads a whole body. After a failure the rest of it is read and dropped.
  * @throws SyncError TOO_LARGE, or MESSAGE_ERROR when the length differs from Content-Length or the
- *   body breaks off; what `arrive` rejects with
+ *   body breaks off; what `arrive` rejects with, or the reason of `signal`
  */
 export function collectBody(
   stream: Readable,
-  { announced, bytesMax, arrive }: BodyOptions,
+  { announced, bytesMax, arrive, signal }: BodyOptions,
 ): Promise<Buffer> {
-  const copied = new CopiedBytes(announced ?? BLOCK_BYTES);
+  /** `undefined` after a failure: the connection may be open for long yet. */
+  let copied: CopiedBytes | undefined = new CopiedBytes(announced ?? BLOCK_BYTES);
   return new Promise((resolve, reject) => {
     let isWhole = false;
     let waiting: Promise<void> | undefined;
     const refuse = (reason: unknown) => {
       stream.off('data', take);
+      copied = undefined;
       stream.resume();
       reject(reason);
     };
     const take = (piece: Buffer) => {
+      if (copied === undefined) return;
       const length = copied.length + piece.length;
       if (length > bytesMax) return refuse(tooLarge(bytesMax));
       if (length > (announced ?? bytesMax)) return refuse(otherLength());
@@ -49,12 +54,13 @@ export function collectBody(
       stream.pause();
       waiting = room.then(() => {
         waiting = undefined;
-        copied.add(piece);
+        copied?.add(piece);
         stream.resume();
       });
       waiting.catch(refuse);
     };
     const end = () => {
+      if (copied === undefined) return;
       if (copied.length < (announced ?? 0)) reject(otherLength());
       else resolve(copied.take());
     };
@@ -62,6 +68,7 @@ export function collectBody(
       refuse(tooLarge(bytesMax));
       return;
     }
+    signal?.addEventListener('abort', () => refuse(signal.reason));
     stream.on('data', take);
     stream.once('end', () => {
       isWhole = true;
