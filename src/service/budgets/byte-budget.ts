@@ -137,22 +137,36 @@ export class ByteBudget {
   /** Lets others give way to the first of each kind that wait for the total. */
   #makeRoom(): void {
     for (const kind of ['little', 'much'] as const) {
-      const isOfKind = (bytes: number) => this.#isLittle(bytes) === (kind === 'little');
-      for (;;) {
-        const first = this.#waiters.find((waiter) => isOfKind(this.#wantedBy(waiter)));
-        if (first === undefined || !this.#line[kind]) break;
-        const giver = this.#holdings.giverTo({
-          heldBy: (client) => this.#heldBy(client),
-          isInTheWay: isOfKind,
-          bytes: this.#wantedBy(first),
-          isUrgent: kind === 'little' && first.looks >= URGENT_LOOKS,
-        });
-        if (giver === undefined) break;
-        const { limit } = this.#options.total;
-        const message = `others wait for ${limit}, and this took too long`;
-        giver.giveWay(new SyncError('OVERLOADED', message, { retryAfterMs: RETRY_MS, limit }));
-      }
+      while (this.#line[kind] && this.#oneGivesWay(kind));
     }
+  }
+
+  #oneGivesWay(kind: keyof Line): boolean {
+    const { total, perClient } = this.#options;
+    const isOfKind = (bytes: number) => this.#isLittle(bytes) === (kind === 'little');
+    const metBy = ({ client, bytes }: Waiter) => this.#metBy(client, bytes);
+    const waiters = this.#waiters.filter((waiter) => isOfKind(this.#wantedBy(waiter)));
+    const first = waiters.find((waiter) => metBy(waiter) === total);
+    if (first === undefined) return false;
+    const giver = this.#holdings.giverTo({
+      heldBy: (client) => this.#heldBy(client),
+      isInTheWay: isOfKind,
+      bytes: this.#wantedBy(first),
+      isUrgent: kind === 'little' && first.looks >= URGENT_LOOKS,
+    });
+    if (giver !== undefined) {
+      const { limit } = total;
+      const message = `others wait for ${limit}, and this took too long`;
+      giver.giveWay(new SyncError('OVERLOADED', message, { retryAfterMs: RETRY_MS, limit }));
+      return true;
+    }
+    // Nobody holds more than it would: it gives its place in the line to who would hold little of that.
+    const others = kind === 'little' ? waiters.filter((waiter) => metBy(waiter) !== perClient) : [];
+    const [least] = others.toSorted((a, b) => this.#wantedBy(a) - this.#wantedBy(b));
+    if (least === undefined || 2 * this.#wantedBy(least) > this.#wantedBy(first)) return false;
+    this.#waiters = [least, ...this.#waiters.filter((waiter) => waiter !== least)];
+    this.#serve();
+    return true;
   }
 
   /** What its client would hold. */

@@ -5,10 +5,11 @@ import { ByteBudget } from '../../../src/service/budgets/byte-budget.ts';
 const LOOK_MS = 500;
 
 /** Of 100 bytes; 25 more are kept for clients that hold 12 at most. */
-function budget(t: TestContext) {
+function budget(t: TestContext, perClient = 100) {
   t.mock.timers.enable({ apis: ['setTimeout', 'setInterval'] });
   const bound = { limit: 'limits.answerBytes', bytes: 100 } as const;
-  return new ByteBudget({ total: bound, perClient: bound, onLimit: () => undefined });
+  const own = { limit: 'limits.answerBytesPerClient', bytes: perClient } as const;
+  return new ByteBudget({ total: bound, perClient: own, onLimit: () => undefined });
 }
 
 /** Whoever gives way, in order. */
@@ -109,4 +110,32 @@ test('who wants much has those give way that hold much and stand still, and nobo
     reader.bytes += 2;
   });
   assert.deepEqual(gone, ['still']);
+});
+
+test('who waits for as much as the others hold is not in the way of who wants less', async (t) => {
+  gone.length = 0;
+  const bytes = budget(t);
+  await hold(bytes, 'much', 100);
+  await hold(bytes, 'a', 9);
+  await hold(bytes, 'a', 3);
+  await hold(bytes, 'b', 12);
+  look(t, 4);
+  const greedy = bytes.take('greedy', 12);
+  assert.ok(greedy);
+  await bytes.take('little', 3);
+  assert.deepEqual(gone, ['b']);
+});
+
+test('nobody gives way to who waits for its own share', async (t) => {
+  gone.length = 0;
+  const bytes = budget(t, 11);
+  await hold(bytes, 'much', 100);
+  await hold(bytes, 'a', 8);
+  await hold(bytes, 'b', 10);
+  bytes.take('own', 5);
+  look(t, 4);
+  bytes.take('own', 7)?.catch(() => undefined);
+  assert.deepEqual(gone, []);
+  await bytes.take('little', 4);
+  assert.deepEqual(gone, ['b']);
 });
