@@ -74,6 +74,7 @@ export const ApplyResultSchema = Type.Object({
   conflicting: Type.Optional(Type.Array(ConflictingCellSchema)),
   overtaken: Type.Optional(Type.Array(OvertakenChangeSchema)),
   beaten: Type.Optional(Type.Array(OvertakenChangeSchema)),
+  standing: Type.Optional(Type.Array(HlcSchema)),
 });
 
 const ChangeSetsSchema = Type.Array(SentChangeSetSchema);

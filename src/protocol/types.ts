@@ -115,6 +115,11 @@ export interface ApplyResult {
   overtaken?: OvertakenChange[];
   /** The changes that `conflicts` counts and for whose cells `conflicting` has no room. */
   beaten?: OvertakenChange[];
+  /**
+   * Of the migrations that `skipped` counts, those that had been stored before, and that others are
+   * sent. Missing if it counts none. For the client, like `overtaken`.
+   */
+  standing?: Hlc[];
 }
 
 export function decodeChange(change: WireChange): Change {
@@ -205,12 +210,13 @@ export function encodeChangeSet(changeSet: ChangeSet): WireChangeSet {
 }
 
 /** What an apply result names, on the wire: encoded one by one, as it is read. */
-export function encodeNamed({ rejected, conflicting, overtaken, beaten }: ApplyResult) {
+export function encodeNamed({ rejected, conflicting, overtaken, beaten, standing }: ApplyResult) {
   return {
     rejected: rejected && encoded(rejected, encodeRejected),
     conflicting: conflicting && encoded(conflicting, encodeConflicting),
     overtaken: overtaken && encoded(overtaken, encodeLost),
     beaten: beaten && encoded(beaten, encodeLost),
+    standing: standing && encoded(standing, encodeHlc),
   };
 }
 

@@ -103,10 +103,10 @@ export function sentChangeSets(lines: readonly CaptureLine[]): WireChangeSet[] {
 }
 
 /** What messages have had added since the captures were made: clients ignore what they don't know. */
-const ADDED: Record<string, string> = {
-  handshake_ack: 'serverTimeMs',
-  changes: 'hasMore',
-  apply_result: 'conflicting',
+const ADDED: Record<string, readonly string[]> = {
+  handshake_ack: ['serverTimeMs'],
+  changes: ['hasMore'],
+  apply_result: ['conflicting', 'standing'],
 };
 
 /**
@@ -115,7 +115,7 @@ const ADDED: Record<string, string> = {
  */
 export function shapesOf(message: ReceivedMessage): string[] {
   const shape = (name: string, value: unknown) => {
-    const known = Object.keys(Object(value)).filter((key) => key !== ADDED[name]);
+    const known = Object.keys(Object(value)).filter((key) => !ADDED[name]?.includes(key));
     return `${name}: ${known.sort().join(', ')}`;
   };
   const shapes = [shape(message.type, message)];

@@ -145,11 +145,24 @@ export function deliverable(
   if (form === 'none') return undefined;
   if (form === 'asStored') return record.json;
   const changeSet = parseRecord(record);
-  const theirs = ({ hlc }: WireChange | WireMigration) => hlcSite(hlc) !== reader;
-  const changes = namedChanges(changeSet, record.tables, catalog).filter(theirs);
-  const schemaMigrations = changeSet.schemaMigrations.filter(theirs);
+  const changes = namedChanges(changeSet, record.tables, catalog).filter(
+    ({ hlc }) => hlcSite(hlc) !== reader,
+  );
+  const schemaMigrations = migrationsFor(changeSet, reader);
   if (changes.length === 0 && schemaMigrations.length === 0) return undefined;
   return Buffer.from(JSON.stringify({ ...changeSet, changes, schemaMigrations }));
+}
+
+/**
+ * The DDL of a change set without the reader's own. A CREATE of the reader's in another site's
+ * change set is sent: it took no effect when the reader said it, as a repetition, and is needed
+ * behind the drop before it.
+ */
+export function migrationsFor(
+  { siteId, schemaMigrations }: WireChangeSet,
+  reader: SiteIdText | undefined,
+): WireMigration[] {
+  return schemaMigrations.filter(({ hlc }) => siteId !== reader || hlcSite(hlc) !== reader);
 }
 
 /** The changes of live tables, each with the current name of its table. */

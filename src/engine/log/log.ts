@@ -15,6 +15,7 @@ import {
   decodeStoredRecord,
   deliverable,
   deliveredForm,
+  migrationsFor,
   parseRecord,
 } from './log-record.ts';
 import { CurrentNames, parseRuns } from './record-tables.ts';
@@ -192,14 +193,9 @@ async function readDdl(
   const migrations: WireMigration[] = [];
   // One by one: each record may be a long transaction, of which only the DDL is needed.
   for (const position of positions) {
-    for (const migration of await readMigrations(store, position)) {
-      if (hlcSite(migration.hlc) !== reader) migrations.push(migration);
-    }
+    const [value] = await store.getMany([logKey(position)]);
+    if (value === undefined) continue;
+    migrations.push(...migrationsFor(parseRecord(decodeStoredRecord(value)), reader));
   }
   return migrations;
-}
-
-async function readMigrations(store: KVReader, position: HlcText): Promise<WireMigration[]> {
-  const [value] = await store.getMany([logKey(position)]);
-  return value === undefined ? [] : parseRecord(decodeStoredRecord(value)).schemaMigrations;
 }

@@ -30,7 +30,7 @@ import { REVERT_BYTES_MAX, Reverts } from './reverts.ts';
 import { RowMerge, type RowMergeContext } from './row-merge.ts';
 import { StaleReadError } from './stale-read.ts';
 import { StepBudget } from './step-budget.ts';
-import { mergeMigration } from './table-ddl.ts';
+import { isSent, mergeMigration } from './table-ddl.ts';
 import { type EmptyingContext, emptySome } from './table-emptying.ts';
 import {
   isTombstoneUndelivered,
@@ -200,7 +200,9 @@ export class MergeTransaction {
         this.#refuseGrowth();
         await this.#turn();
       }
-      count(result, changeSet, migration, this.#mergeMigration(migration, draft, sender));
+      const outcome = this.#mergeMigration(migration, draft, sender);
+      const isKnown = outcome === 'skipped' && isSent(this.#transaction.catalog, migration);
+      count(result, changeSet, migration, outcome, isKnown ? { by: migration.hlc } : {});
     }
     const targets = await this.#targetsOf(changeSet, draft.position, sender);
     await this.#reads.loadRows(targets);

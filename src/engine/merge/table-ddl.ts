@@ -19,9 +19,11 @@ import {
   type NameRecord,
   newestOf,
   type PastLead,
+  supersededSlot,
   type TableRecord,
   toSlot,
 } from '../records/table-record.ts';
+import type { CatalogView } from '../tables/catalog.ts';
 import type { CatalogDraft } from '../tables/catalog-draft.ts';
 import { fits, isNeededBeside, pruneBefore } from '../tables/ddl-replay.ts';
 import { bearerOf, isBelowFloor } from '../tables/table-names.ts';
@@ -100,6 +102,14 @@ export function mergeMigration(
   const isReplaced = known !== undefined && !known.aside && !isSuperseded;
   const replaced = (isReplaced ? 1 : 0) + ddl.pruned.length;
   return { outcome: 'applied', sent, endsTables, replaced };
+}
+
+/** Whether this very migration, of this HLC, is part of the DDL that is sent. */
+export function isSent(catalog: CatalogView, migration: WireMigration): boolean {
+  return [migrationSlot(migration), supersededSlot(migration)].some((key) => {
+    const slot = catalog.slot(key);
+    return slot?.hlc === migration.hlc && !slot.aside;
+  });
 }
 
 /**

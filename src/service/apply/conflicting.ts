@@ -8,7 +8,7 @@ import { decodeValue } from '../../protocol/values.ts';
 import { forEach, type Steps } from '../../wire/steps.ts';
 
 /** What an answer says of changes that have lost. */
-export type Losses = Pick<ApplyResult, 'conflicting' | 'overtaken' | 'beaten'>;
+export type Losses = Pick<ApplyResult, 'conflicting' | 'overtaken' | 'beaten' | 'standing'>;
 
 /**
  * Each change of a batch may be named.
@@ -21,10 +21,13 @@ export function* lossesOf(unapplied: readonly Unapplied[], siteId: SiteIdText): 
   for (const { lost, by } of unapplied) if (lost !== undefined) winners.add(by);
   const isUntold = (each: Unapplied) => isBeaten(each) && !winners.has(each.by);
   const beaten = yield* named(unapplied.filter(isUntold), siteId);
+  const ddl = unapplied.filter((each) => isDdl(each) && hlcSite(each.item.hlc) === siteId);
+  const standing = ddl.flatMap(({ item, by }) => (by === item.hlc ? decodeHlc(by) : []));
   return {
     ...(conflicting.length > 0 && { conflicting }),
     ...(overtaken.length > 0 && { overtaken }),
     ...(beaten.length > 0 && { beaten }),
+    ...(ddl.length > 0 && { standing }),
   };
 }
 
@@ -43,6 +46,11 @@ export function isOvertaken({ item, outcome, by }: Unapplied): boolean {
 /** Whether a newer value of its cell has won. */
 function isBeaten({ outcome, by }: Unapplied): boolean {
   return outcome === 'conflicts' && by !== undefined;
+}
+
+/** Whether it is DDL that was said before, or comes to nothing. */
+function isDdl({ item, outcome }: Unapplied): boolean {
+  return outcome === 'skipped' && 'ddl' in item;
 }
 
 /**

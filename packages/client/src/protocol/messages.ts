@@ -114,6 +114,7 @@ export interface ApplyResult {
   conflicting?: ConflictingCell[];
   overtaken?: OvertakenChange[];
   beaten?: OvertakenChange[];
+  standing?: string[];
 }
 
 export interface HeaderChunk {
@@ -222,6 +223,7 @@ export interface ApplyResultMessage {
   conflicting?: ConflictingCell[];
   overtaken?: OvertakenChange[];
   beaten?: OvertakenChange[];
+  standing?: string[];
   /** That of the message that this answers, unchanged. */
   requestId?: string;
 }
