@@ -1,7 +1,7 @@
 /** What becomes of DDL that says again what is there, and what its sender is told of it. */
 
 import assert from 'node:assert/strict';
-import type { WireChangeSet } from '../../src/protocol/schemas.ts';
+import type { WireChangeSet, WireMigration } from '../../src/protocol/schemas.ts';
 import type { ApplyResult } from '../../src/protocol/types.ts';
 import { Device } from '../../src/testing/device.ts';
 import { eachTransport } from './each-transport.ts';
@@ -58,6 +58,43 @@ eachTransport(
     const drop = device.migrate('drop_table', 'u', { schemaVersion: 3 });
     await client.apply(drop);
     assert.deepEqual(standingOf(await client.apply(drop)), [hlcOf(drop)]);
+  },
+);
+
+eachTransport(
+  'a rename of a dropped table counts as skipped: it is sent to nobody',
+  async ({ join }) => {
+    const [a, b] = [new Device(1), new Device(2)];
+    const [anna, ben] = [await join(a), await join(b)];
+    await anna.apply(
+      a.migrate('create_table', 't'),
+      a.migrate('drop_table', 't', { schemaVersion: 2 }),
+    );
+    b.wallTime = a.wallTime;
+    const rename = b.migrate('rename_table', 'u', { fromTable: 't' });
+    assert.deepEqual(standingOf(await ben.apply(rename)), []);
+    const ddl = (await anna.snapshot()).filter(({ type }) => type === 'schema-migration');
+    assert.equal(ddl.length, 1);
+  },
+);
+
+eachTransport(
+  'who begins with a snapshot learns that a name of before is not that of the renamed table any more',
+  async ({ join }) => {
+    const a = new Device(1);
+    const anna = await join(a);
+    await anna.apply(
+      a.migrate('create_table', 't'),
+      a.migrate('rename_table', 'u', { fromTable: 't' }),
+      a.migrate('create_table', 't', { schemaVersion: 2 }),
+      a.migrate('create_table', 't', { schemaVersion: 3 }),
+      a.migrate('drop_table', 't', { schemaVersion: 4 }),
+    );
+    const ddl = (await anna.snapshot()).filter(({ type }) => type === 'schema-migration');
+    assert.deepEqual(
+      ddl.map(({ migration }) => (migration as WireMigration).schemaVersion),
+      [1, 1, 3, 4],
+    );
   },
 );
 

@@ -41,7 +41,8 @@ export interface MergedMigration {
 
 /**
  * `none`: it changes no table, and is sent. `unsent`: it takes effect, but is not sent, since no
- * receiver could carry it out. `aside`: it takes no effect.
+ * receiver could carry it out, nor could its author: it counts as skipped. `aside`: it takes no
+ * effect.
  */
 type Effect = 'changed' | 'none' | 'unsent' | 'aside';
 
@@ -101,7 +102,7 @@ export function mergeMigration(
   const endsTables = type === 'drop_table' || type === 'rename_table';
   const isReplaced = known !== undefined && !known.aside && !isSuperseded;
   const replaced = (isReplaced ? 1 : 0) + ddl.pruned.length;
-  return { outcome: 'applied', sent, endsTables, replaced };
+  return { outcome: isUnsent ? 'skipped' : 'applied', sent, endsTables, replaced };
 }
 
 /** Whether this very migration, of this HLC, is part of the DDL that is sent. */

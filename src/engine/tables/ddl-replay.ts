@@ -138,6 +138,25 @@ function isNamedIn(text: string, name: string): boolean {
 }
 
 /**
+ * Where the table with this name was renamed before: the HLC of what made another one that is
+ * dropped now. Without it a device would take the name for that of the renamed table still, and
+ * what is written under it from now on for changes of that.
+ */
+function remadeAfter(
+  slots: readonly SlotRecord[],
+  { table, hlc: upTo }: WireMigration,
+  edge: HlcText,
+): HlcText | undefined {
+  const isAway = slots.some(({ hlc, fromTable }) => hlc === edge && fromTable === table);
+  if (!isAway) return undefined;
+  const made = slots.filter(
+    (slot) => slot.table === table && slot.type === 'create_table' && !slot.aside,
+  );
+  const between = made.filter(({ hlc }) => compareHlc(hlc, edge) > 0 && compareHlc(hlc, upTo) < 0);
+  return between.map(({ hlc }) => hlc).reduce(maxHlc, HLC_MIN);
+}
+
+/**
  * Removes the DDL of a table before its drop, back to the last rename to or from its name: no
  * device needs it.
  * @returns DDL that was repeated after the drop, which devices that carry out the drop need again;
@@ -152,6 +171,7 @@ export function pruneBefore(
   const slots = [...draft.slotsOf(schema, table)];
   const edge = lastRename(slots, upTo, () => true);
   const keeps = isIndexed(draft, drop, edge, upTo);
+  const remade = remadeAfter(slots, drop, edge);
   const again: WireMigration[] = [];
   const pruned: string[] = [];
   for (const slot of slots) {
@@ -159,7 +179,7 @@ export function pruneBefore(
     if (compareHlc(slot.hlc, upTo) >= 0 || compareHlc(slot.hlc, edge) <= 0) continue;
     const newest = newestOf(slot);
     if (compareHlc(newest, upTo) <= 0) {
-      if (keeps) continue;
+      if (keeps || slot.hlc === remade) continue;
       const key = slot.key;
       draft.deleteSlot(key);
       pruned.push(key);
