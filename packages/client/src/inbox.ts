@@ -26,6 +26,7 @@ import {
 } from './replica/entries.ts';
 import type { Replica } from './replica/replica.ts';
 import { RowChanges } from './replica/row-changes.ts';
+import { changesOf } from './replica/rows.ts';
 import type { StoreOperation } from './stores/store.ts';
 
 export interface InboxPort {
@@ -78,7 +79,12 @@ export class Inbox implements ConnectionPort {
     if (seen !== undefined) this.#clock.observe(seen);
     const lastSyncedAt = this.#port.now();
     const meta: Meta = { ...this.#replica.meta, seen, position, lastSyncedAt };
-    await this.#port.commit([...rows.operations(), { type: 'put', key: META, value: meta }]);
+    const operations: StoreOperation[] = [
+      ...rows.operations(),
+      { type: 'put', key: META, value: meta },
+    ];
+    if (rows.isLate) operations.push(...startingOver(meta));
+    await this.#port.commit(operations);
   }
 
   async startOver(): Promise<void> {
@@ -202,7 +208,7 @@ export class Inbox implements ConnectionPort {
     const { snapshot: _, ...meta } = this.#replica.meta;
     const rows = new RowChanges(this.#replica, generation);
     rows.forgetTables(this.#replica.catalog);
-    this.#keepOwnDeletions(rows);
+    this.#keepOwn(rows);
     const { hlc: position } = checkpoint;
     const next: Meta = { ...meta, generation, position, lastSyncedAt: this.#port.now() };
     await this.#port.commit([
@@ -213,12 +219,19 @@ export class Inbox implements ConnectionPort {
     this.#ahead.length = 0;
   }
 
-  /** A site is never told of its own deletions, and a snapshot leaves out those that have expired. */
-  #keepOwnDeletions(rows: RowChanges): void {
+  /**
+   * A site is never told of what it has written itself. A snapshot leaves out deletions that have expired,
+   * and what is held of tables that were dropped before it was written.
+   */
+  #keepOwn(rows: RowChanges): void {
     const { siteId } = this.#replica.meta;
-    for (const [, { schema, table, pk, tombstone: hlc }] of this.#replica.rowsOf()) {
-      if (hlc === undefined || hlcSite(hlc) !== siteId) continue;
-      rows.mergeOwn({ type: 'delete', schema, table, pk, hlc });
+    for (const [, row] of this.#replica.rowsOf()) {
+      const isHeld = rows.isHidden(row);
+      if (row.tombstone === undefined && !isHeld) continue;
+      for (const change of changesOf(row)) {
+        const isKept = isHeld || change.type === 'delete';
+        if (isKept && hlcSite(change.hlc) === siteId) rows.mergeOwn(change);
+      }
     }
   }
 }

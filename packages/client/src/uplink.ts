@@ -12,7 +12,7 @@ import type { ServerError } from './connection/server-error.ts';
 import { watchPage } from './connection/wake-ups.ts';
 import type { Environment, Transport } from './environment.ts';
 import { Inbox, startingOver } from './inbox.ts';
-import { isDoubtful } from './migration.ts';
+import { takenOf } from './migration.ts';
 import { Outbox, type Outgoing } from './outbox.ts';
 import type { ApplyResult } from './protocol/messages.ts';
 import { FATE, META, type Meta, OUT, type StoredOutcome } from './replica/entries.ts';
@@ -123,9 +123,10 @@ export class Uplink {
         this.#environment.now(),
         (change) => winnerOver(rows.rowOfOwn(change), change),
       );
-      if (outcome === undefined && changeSet.schemaMigrations?.length) {
-        if (isDoubtful(changeSet, result)) startsOver = true;
-        else rows.migrate(changeSet.schemaMigrations, result.applied === 0);
+      if (outcome === undefined) {
+        const ddl = takenOf(changeSet, result, this.#replica);
+        rows.migrate(ddl ?? []);
+        startsOver ||= ddl === undefined;
       }
       for (const change of taken) rows.mergeOwn(change);
       for (const change of outcome?.changes ?? []) rows.mergeWinner(change);
@@ -138,11 +139,10 @@ export class Uplink {
     }
     const meta: Meta = { ...this.#replica.meta, seen };
     operations.push(...rows.operations(), { type: 'put', key: META, value: meta });
-    // At once with the write's end: what became of its rename is in the snapshot alone.
-    if (startsOver) operations.push(...startingOver(meta));
+    // At once with the write's end: what became of its DDL is in the snapshot alone.
+    if (startsOver || rows.isLate) operations.push(...startingOver(meta));
     await this.#kept.commitAsLeader(operations);
     for (const [id, fate] of fates) this.#port.settle(id, fate);
-    if (startsOver) this.connection.startOver();
   }
 
   async #refused([hlc, changeSet]: Outgoing, error: ServerError): Promise<void> {

@@ -18,11 +18,27 @@ const rename = (fromTable: string, table: string): MigrationInput => ({
   ...{ type: 'rename_table', table, fromTable, ddl: `alter table ${fromTable} rename to ${table}` },
 });
 
-async function startTwo(t: TestContext): Promise<[SyncClient, SyncClient]> {
+/** @param annNow the clock of the first one */
+async function startTwo(t: TestContext, annNow = Date.now): Promise<[SyncClient, SyncClient]> {
   const { wsUrl: url } = await startCoordinator(t);
-  const [ann, ben] = [await startClient(t, { url }), await startClient(t, { url })];
+  const environment = { ...createEnvironment({ WebSocket: Socket }), now: annNow };
+  const ann = await startClient(t, { url, environment });
+  const ben = await startClient(t, { url });
   await Promise.all([synced(ann), synced(ben)]);
   return [ann, ben];
+}
+
+/** A table is dropped by one device, and made again by the other, later and unaware of that. */
+async function startWithUnheardDrop(t: TestContext) {
+  let aheadMs = 0;
+  const [ann, ben] = await startTwo(t, () => Date.now() + aheadMs);
+  ann.migrate(create('tasks'));
+  await inStep(ann, ben);
+  ben.disconnect();
+  const dropped = ben.migrate(drop('tasks'));
+  aheadMs = 1000;
+  await ann.migrate(create('tasks')).settled;
+  return { ann, ben, dropped };
 }
 
 function set(client: SyncClient, table: string, id: number, title: string) {
@@ -128,6 +144,50 @@ test('a rename takes along rows, unanswered writes, and what is written under th
     assert.deepEqual(titles(client, 'todos'), { 1: 'another' });
     assert.equal(Object.keys(titles(client, 'tasks')).length, 3);
   }
+});
+
+test('a table is there for all where one made it again, by the same statement, unaware of a drop of before', async (t) => {
+  const { ann, ben, dropped } = await startWithUnheardDrop(t);
+  ben.connect();
+  await dropped.settled;
+  set(ben, 'tasks', 1, 'since');
+  await inStep(ben, ann);
+  for (const client of [ann, ben]) assert.deepEqual(titles(client, 'tasks'), { 1: 'since' });
+  assert.deepEqual(ann.migrations, ben.migrations);
+});
+
+test('what others wrote after a drop is there for who learns only later that the table is made again', async (t) => {
+  const { ann, ben, dropped } = await startWithUnheardDrop(t);
+  await set(ann, 'tasks', 1, 'since').settled;
+  ben.connect();
+  await dropped.settled;
+  await inStep(ben, ann);
+  for (const client of [ann, ben]) assert.deepEqual(titles(client, 'tasks'), { 1: 'since' });
+});
+
+test('what is held of a dropped table outlives a snapshot', async (t) => {
+  const [ann, ben] = await startTwo(t);
+  ann.migrate(create('tasks'));
+  ann.migrate(create('gone'));
+  await inStep(ann, ben);
+  ben.disconnect();
+  ann.migrate(drop('gone'));
+  await ann.migrate(drop('tasks')).settled;
+  const unaware = set(ben, 'tasks', 1, 'unaware');
+  ben.connect();
+  await unaware.settled;
+  await inStep(ann, ben);
+  let snapshots = 0;
+  ben.subscribeStatus(() => {
+    if (ben.status.connection === 'bootstrapping') snapshots++;
+  });
+  // Of a table that is not there: what became of it only a snapshot tells.
+  await ben.migrate(rename('gone', 'others')).settled;
+  await inStep(ben, ann);
+  assert.ok(snapshots > 0);
+  ann.migrate(create('tasks'));
+  await inStep(ann, ben);
+  for (const client of [ann, ben]) assert.deepEqual(titles(client, 'tasks'), { 1: 'unaware' });
 });
 
 test('a table that was renamed and made again under its old name, by the same statement, is two', async (t) => {

@@ -9,17 +9,32 @@ import type { MigrationInput, SyncClientOptions } from '../src/index.ts';
 import { OUT } from '../src/replica/entries.ts';
 import { MemoryStore } from '../src/stores/memory.ts';
 import type { StoredValue } from '../src/stores/store.ts';
-import { startClient, synced } from './support/client.ts';
+import { startClient, synced, untilTable } from './support/client.ts';
 
 const create = (table: string): MigrationInput => ({
   ...{ type: 'create_table', table, ddl: `create table ${table}` },
+});
+const drop = (table: string): MigrationInput => ({
+  ...{ type: 'drop_table', table, ddl: `drop table ${table}` },
 });
 const rename = (fromTable: string, table: string): MigrationInput => ({
   ...{ type: 'rename_table', table, fromTable, ddl: `rename ${fromTable} to ${table}` },
 });
 
-/** A transport that loses the answer to one batch, and the connection with it. */
-function losingAnswerTo(isMeant: (sent: string) => boolean): Pick<SyncClientOptions, 'WebSocket'> {
+/** The message with a text that comes after so many others with it, itself included. */
+function nth(count: number, text: string): (sent: string) => boolean {
+  let left = count;
+  return (sent) => sent.includes(text) && --left === 0;
+}
+
+/**
+ * A transport that loses the answer to one batch, and the connection with it.
+ * @param isOlder whether the server is an older one, which says nothing of what stands
+ */
+function losingAnswerTo(
+  isMeant: (sent: string) => boolean,
+  isOlder = false,
+): Pick<SyncClientOptions, 'WebSocket'> {
   let meant: string | undefined;
   class LosingSocket extends WebSocket {
     override send(text: string): void {
@@ -35,6 +50,10 @@ function losingAnswerTo(isMeant: (sent: string) => boolean): Pick<SyncClientOpti
           this.terminate();
           return true;
         }
+      }
+      if (event === 'message' && isOlder) {
+        const { standing: _, ...rest } = JSON.parse(String(args[0]));
+        return super.emit(event, JSON.stringify(rest));
       }
       return super.emit(event, ...args);
     }
@@ -64,9 +83,7 @@ class WatchedStore extends MemoryStore {
 
 test('a table that is made again after a rename, by the same statement, is there though the answer was lost', async (t) => {
   const { wsUrl: url } = await startCoordinator(t);
-  let creates = 0;
-  const isSecond = (sent: string) => sent.includes('"create_table"') && ++creates === 2;
-  const ann = await startClient(t, { url, ...losingAnswerTo(isSecond) });
+  const ann = await startClient(t, { url, ...losingAnswerTo(nth(2, '"create_table"')) });
   await ann.migrate(create('a')).settled;
   await ann.migrate(rename('a', 'b')).settled;
   assert.equal(await ann.migrate(create('a')).settled, 'acknowledged');
@@ -79,9 +96,8 @@ test('a table that is made again after a rename, by the same statement, is there
 test('a rename whose answer was lost is not forgotten where the app is killed at the next one', async (t) => {
   const { wsUrl: url } = await startCoordinator(t);
   const store = new WatchedStore();
-  let renames = 0;
-  const isThird = (sent: string) => sent.includes('"rename_table"') && ++renames === 3;
-  const killed = await startClient(t, { url, store, ...losingAnswerTo(isThird) });
+  const losing = losingAnswerTo(nth(3, '"rename_table"'));
+  const killed = await startClient(t, { url, store, ...losing });
   await killed.migrate(create('a')).settled;
   await killed.migrate(rename('a', 'b')).settled;
   await killed.migrate(rename('b', 'a')).settled;
@@ -95,3 +111,35 @@ test('a rename whose answer was lost is not forgotten where the app is killed at
     ['a', 'b', 'a', 'b'],
   );
 });
+
+for (const isOlder of [false, true]) {
+  const of = isOlder ? ' (of an older server)' : '';
+
+  test(`a drop takes effect though the answer was lost, and the same statement had been said before${of}`, async (t) => {
+    const { wsUrl: url } = await startCoordinator(t);
+    const losing = losingAnswerTo(nth(2, '"drop_table"'), isOlder);
+    const ann = await startClient(t, { url, ...losing });
+    for (const ddl of [create('a'), drop('a'), create('a')]) await ann.migrate(ddl).settled;
+    await ann.transact((tx) => tx.table('a').set([1], { x: 1 })).settled;
+    assert.equal(await ann.migrate(drop('a')).settled, 'acknowledged');
+    await untilTable(ann, 'a', (rows) => rows.length === 0);
+    assert.deepEqual(
+      ann.migrations.map(({ type }) => type),
+      ['drop_table'],
+    );
+  });
+
+  test(`a table that is made as others have made it already is not asked for anew${of}`, async (t) => {
+    const { wsUrl: url } = await startCoordinator(t);
+    const sent: string[] = [];
+    const listening = losingAnswerTo((message) => sent.push(message) < 0, isOlder);
+    const ann = await startClient(t, { url });
+    await ann.migrate(create('a')).settled;
+    const ben = await startClient(t, { url, ...listening });
+    await synced(ben);
+    await ben.migrate(create('a')).settled;
+    await ben.transact((tx) => tx.table('a').set([1], { x: 1 })).settled;
+    assert.equal(sent.filter((message) => message.includes('get_snapshot')).length, 1);
+    assert.deepEqual(ben.migrations, ann.migrations);
+  });
+}

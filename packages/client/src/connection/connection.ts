@@ -101,11 +101,6 @@ export class Connection {
     else if (this.#state === 'live') this.#emit('expiring');
   }
 
-  /** The replica has let go of its position: a snapshot is asked for. */
-  startOver(): void {
-    if (this.canApply) this.#emit('snapshotNeeded');
-  }
-
   /** Whether `apply` may be called. */
   get canApply(): boolean {
     return mayApply(this.#state);

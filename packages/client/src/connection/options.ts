@@ -16,7 +16,7 @@ export interface ConnectionPort {
   /** How far a snapshot has got that was broken off. */
   checkpoint(): Checkpoint | undefined;
   /**
-   * Takes in change sets, in this order.
+   * Takes in change sets, in this order. If `position` is `undefined` then, a snapshot is asked for.
    * @param isOrdered whether all before them has been received: then the `hlc` of the last one is the
    *   new position
    */

@@ -151,8 +151,8 @@ export class Session {
         return this.#welcome(message);
       case 'changes':
         // The rest of an answer that a snapshot has taken the place of.
-        if (isBootstrapping) return;
-        await this.#replica.receive(message.changeSets, true);
+        if (isBootstrapping || (message.requestId ?? this.#reading) !== this.#reading) return;
+        if (await this.#letsGo(() => this.#replica.receive(message.changeSets, true))) return;
         // A server that says nothing of more sends all of it in one message, but for very long answers.
         if (message.hasMore === true) return;
         this.#reading = undefined;
@@ -165,7 +165,8 @@ export class Session {
         if (mayApply(state) && !this.#isOrdered) {
           throw new Error('it may read again: what was missed is asked for');
         }
-        return this.#replica.receive(message.changeSets, this.#isOrdered);
+        await this.#letsGo(() => this.#replica.receive(message.changeSets, this.#isOrdered));
+        return;
       case 'snapshot_chunk':
         return isBootstrapping ? this.#replica.receiveChunk(message.chunk) : undefined;
       case 'snapshot_complete':
@@ -200,7 +201,16 @@ export class Session {
   async #answer(requestId = '', answer: ApplyAnswer): Promise<void> {
     const answered = this.#answers.get(requestId);
     this.#answers.delete(requestId);
-    await answered?.(answer);
+    await this.#letsGo(() => answered?.(answer));
+  }
+
+  /** Whether what is done has the replica let go of its position, so that it takes a snapshot. */
+  async #letsGo(take: () => unknown): Promise<boolean> {
+    const hadPosition = this.#replica.position() !== undefined;
+    await take();
+    const isGone = hadPosition && this.#replica.position() === undefined;
+    if (isGone) this.#emit('snapshotNeeded');
+    return isGone;
   }
 
   async #refused(message: ErrorMessage): Promise<void> {

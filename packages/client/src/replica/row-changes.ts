@@ -12,7 +12,9 @@ import {
   earlierSlotOf,
   forgottenDrop,
   fromKeyOf,
+  isBehind,
   isNeededBeside,
+  movesTables,
   slotOf,
 } from './catalog.ts';
 import {
@@ -35,6 +37,12 @@ export class RowChanges {
   /** Those that were made here, and nobody else has yet. */
   readonly #own = new Set<StoredRow>();
   readonly #ddl: StoreOperation[] = [];
+  /**
+   * Whether DDL could not be carried out on the rows that are there: it came too late, and they are under
+   * other names than they would be had it come in the order of HLCs, or it makes a table again whose
+   * rows were held. Where they belong only a snapshot tells.
+   */
+  isLate = false;
   /** With what is new, once there is DDL. */
   #migrations: Map<string, Migration> | undefined;
   #names: Catalog | undefined;
@@ -50,6 +58,11 @@ export class RowChanges {
     const migrations = this.#migrations ?? this.#replica.migrationsOf(this.#generation);
     this.#names ??= new Catalog(migrations.values());
     return this.#names;
+  }
+
+  /** Whether a table was dropped, and not made again. */
+  isHidden({ schema, table }: { schema: string; table: string }): boolean {
+    return this.#catalog.isHidden(tableKeyOf(schema, table));
   }
 
   row(key: string): StoredRow | undefined {
@@ -99,36 +112,38 @@ export class RowChanges {
     return key === undefined ? undefined : this.row(key);
   }
 
-  /**
-   * Carries out DDL, in the order of its HLCs. It comes before the changes of the same message.
-   * @param isSkipped by the server, as is a table that is made each time that an app starts
-   */
-  migrate(migrations: readonly Migration[], isSkipped = false): void {
+  /** Carries out DDL, in the order of its HLCs. It comes before the changes of the same message. */
+  migrate(migrations: readonly Migration[]): void {
     if (migrations.length === 0) return;
     this.#migrations ??= new Map(this.#replica.migrationsOf(this.#generation));
     const known = this.#migrations;
     for (const migration of byHlc(migrations)) {
       const slot = slotOf(migration);
       const held = known.get(slot);
-      const isKnown = held !== undefined && compareHlc(migration.hlc, held.hlc) <= 0;
-      if (isKnown || (isSkipped && this.#isRepeated(migration, held))) continue;
+      if (held !== undefined && compareHlc(migration.hlc, held.hlc) <= 0) continue;
+      if (this.#revives(migration)) this.isLate = true;
+      const effects = isBehind(migration, known.values()) ? this.#catalog.effects : undefined;
       if (held !== undefined && isNeededBeside(held, migration, known.values())) {
         this.#putDdl(known, earlierSlotOf(held), held);
       }
       this.#putDdl(known, slot, migration);
       this.#names = undefined;
+      if (effects && movesTables(migration, effects, this.#catalog.effects)) this.isLate = true;
       this.#moveRows(migration);
     }
   }
 
   /**
-   * Of skipped DDL, whether the server keeps what it had. Else it was taken before, with its answer lost: all
-   * that led to that has been heard by then.
+   * Whether the name of a dropped table is used again, for which this site holds what it has written since.
+   * That may have come to another table by DDL of which it has not heard, or that came to nothing elsewhere.
    */
-  #isRepeated(migration: Migration, held: Migration | undefined): boolean {
-    const { type, schema, table, ddl } = migration;
-    const key = tableKeyOf(schema, table);
-    return held?.type === type && held.ddl === ddl && this.#catalog.resolve(key) === key;
+  #revives(migration: Migration): boolean {
+    const { type, schema, table } = migration;
+    return (
+      /^(create|rename)_table/.test(type) &&
+      this.#tableRows(tableKeyOf(schema, table)).length > 0 &&
+      this.isHidden(migration)
+    );
   }
 
   /**
@@ -158,10 +173,11 @@ export class RowChanges {
       if (this.#catalog.effects.has(hlc)) this.#rename(fromKeyOf(migration), key);
     } else if (type === 'drop_table' && this.#catalog.floorOf(key) === hlc) {
       // What others have written since is told anew when the table is made again, as far as it is not
-      // deleted meanwhile; what this site has written is not told to it.
-      const { siteId } = this.#replica.meta;
+      // deleted meanwhile: where that has come already, all of it stays. What this site has written is
+      // not told to it.
+      const site = this.isHidden(migration) ? this.#replica.meta.siteId : undefined;
       for (const [rowKey, row] of this.#tableRows(key)) {
-        this.#rows.set(rowKey, rowAbove(row, hlc, siteId));
+        this.#rows.set(rowKey, rowAbove(row, hlc, site));
       }
       this.#forgetDdl(migration);
     }
