@@ -160,6 +160,7 @@ export class ClientDevice implements Participant {
           ...{ loop, nodes, owner, name: `device ${number}` },
           sent: (message) => this.#sent(message),
           received: (message) => this.#received(message),
+          loses: (message) => this.#loses(message),
         });
         return this.#socket;
       },
@@ -177,6 +178,7 @@ export class ClientDevice implements Participant {
       return listened(open(url, environment), {
         sent: (message) => this.#sent(message),
         received: (message) => this.#received(message),
+        loses: (message) => this.#loses(message),
       });
     };
   }
@@ -501,7 +503,14 @@ export class ClientDevice implements Participant {
 
   // — what it says and is told
 
-  #sent({ type, changes, requestId }: Message): void {
+  #trace(what: string, message: Message): void {
+    const name = `device ${this.#options.number}`;
+    trace(this.#options.loop.nowMs, `${what} ${name}`, JSON.stringify(message));
+  }
+
+  #sent(message: Message): void {
+    this.#trace('from', message);
+    const { type, changes, requestId } = message;
     if (type !== 'apply_changes') return;
     const batch = (changes as WireChangeSet[]).map((set) => this.#noteSent(set));
     this.#batches.set(String(requestId), batch);
@@ -525,6 +534,7 @@ export class ClientDevice implements Participant {
   }
 
   #received(message: Message): void {
+    this.#trace('to', message);
     const { type, requestId, code, fatal } = message;
     for (const { table } of changesIn(message)) this.#heardOf.add(table);
     this.#checkHidden(message);
@@ -538,12 +548,16 @@ export class ClientDevice implements Participant {
     }
   }
 
+  /** Often enough the answer to DDL, of which the app would hear only what it would do without it. */
+  #loses({ type, requestId }: Message): boolean {
+    if (type !== 'apply_result' || this.#isCalm) return false;
+    const batch = this.#batches.get(String(requestId)) ?? [];
+    const hasDdl = batch.some(({ set }) => set.schemaMigrations.length > 0);
+    return hasDdl && this.#options.random.chance(0.15);
+  }
+
   #answered(own: Own): void {
-    trace(
-      this.#options.loop.nowMs,
-      `device ${this.#options.number} is acknowledged`,
-      JSON.stringify(own.set),
-    );
+    this.#trace('answered:', { ...own.set });
     own.isAcknowledged = true;
   }
 

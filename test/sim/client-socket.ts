@@ -13,6 +13,8 @@ export interface ClientSocketOptions {
   owner: string;
   sent(message: Record<string, unknown>): void;
   received(message: Record<string, unknown>): void;
+  /** Whether the connection breaks before the client gets a message. */
+  loses(message: Record<string, unknown>): boolean;
 }
 
 /** So long it takes to find out that nobody listens. */
@@ -35,6 +37,10 @@ export class ClientSocket implements SocketLike {
       name,
       onMessage: (message) => {
         if (this.#isDone) return;
+        if (options.loses(message)) {
+          this.socket?.cut();
+          return;
+        }
         options.received(message);
         this.onmessage?.({ data: JSON.stringify(message) });
       },
@@ -81,7 +87,7 @@ export class ClientSocket implements SocketLike {
 /** A socket with somebody who listens in. */
 export function listened(
   socket: SocketLike,
-  { sent, received }: Pick<ClientSocketOptions, 'sent' | 'received'>,
+  { sent, received, loses }: Pick<ClientSocketOptions, 'sent' | 'received' | 'loses'>,
 ): SocketLike {
   const end: SocketLike = {
     ...{ onopen: null, onmessage: null, onclose: null, onerror: null },
@@ -94,7 +100,13 @@ export function listened(
   socket.onopen = () => end.onopen?.();
   socket.onclose = (event) => end.onclose?.(event);
   socket.onmessage = (event) => {
-    received(JSON.parse(String(event.data)));
+    const message = JSON.parse(String(event.data));
+    if (loses(message)) {
+      socket.close();
+      end.onclose?.({ code: 1006, reason: '' });
+      return;
+    }
+    received(message);
     end.onmessage?.(event);
   };
   return end;

@@ -26,6 +26,8 @@ export interface TableUserOptions {
   isOnlyMaker: boolean;
   /** Whether one table is filled with more rows than a step of the coordinator's takes, and by it. */
   bulk: 'none' | 'filled by another' | 'filled by it';
+  /** Whether it makes again what another makes and drops, as apps do each time that they start. */
+  repeats: boolean;
 }
 
 const BULK_ROWS = 1800;
@@ -63,6 +65,9 @@ export class TableUser {
     const dice = random.next();
     if (dice < 0.05) return this.#forbiddenDelete(catalog);
     if (dice < 0.08) return this.start();
+    if (dice < 0.25 && this.#options.repeats && catalog.has('again')) {
+      return { migrations: [this.#once(this.#create('again'))], changes: [] };
+    }
     if (isMaker && dice < 0.5) return this.#change(catalog);
     return this.#write(catalog.tables());
   }
@@ -70,8 +75,9 @@ export class TableUser {
   // — tables
 
   #change(catalog: Pick<TableView, 'has' | 'tables'>): Deed | undefined {
-    const { random, isOnlyMaker, bulk } = this.#options;
+    const { random, isOnlyMaker, bulk, repeats } = this.#options;
     if (bulk !== 'none' && random.chance(0.3)) return this.big(catalog);
+    if (repeats && random.chance(0.25)) return this.#again(catalog);
     const dice = random.next();
     if (dice < 0.12) return this.#makeAndDropForGood(catalog);
     if (dice < 0.24) return this.#again(catalog);
@@ -102,6 +108,8 @@ export class TableUser {
     const { random } = this.#options;
     if (!catalog.has('again')) return this.#made('again');
     const drop = this.#drop('again');
+    // In the place of one before. Of two devices in one place one is lost.
+    if (this.#options.isOnlyMaker && random.chance(0.6)) drop.schemaVersion = 2;
     if (random.chance(0.3)) {
       return { migrations: [drop, this.#create('again')], changes: [this.#cell('again')] };
     }
@@ -148,10 +156,17 @@ export class TableUser {
   }
 
   #create(table: string): WireMigration {
-    // Most apps say the same each time; some count versions up.
-    const isSame = table === 'base' || this.#options.random.chance(0.6);
     const migration = this.#migration('create_table', table, `create ${table}`);
-    return isSame ? { ...migration, schemaVersion: 1 } : migration;
+    return table === 'base' ? this.#once(migration) : this.#sometimesOnce(migration, 1);
+  }
+
+  /** Most apps say the same each time; some count versions up. */
+  #sometimesOnce(migration: WireMigration, schemaVersion: number): WireMigration {
+    return this.#options.random.chance(0.6) ? { ...migration, schemaVersion } : migration;
+  }
+
+  #once(migration: WireMigration): WireMigration {
+    return { ...migration, schemaVersion: 1 };
   }
 
   #drop(table: string): WireMigration {
