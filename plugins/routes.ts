@@ -150,6 +150,7 @@ export default fp(
       const { databaseId, holder, signal, demandValid } = client;
       await demandValid();
       const body = readBody(request);
+      const answer = new AnswerStream(request, reply);
       const work = async () => {
         const changeSets = await runInSteps(decodeApplyBody(body, config.limits), service.turn);
         await demandValid();
@@ -165,11 +166,10 @@ export default fp(
         const json = appliedJson(await applyAnswer(result));
         // While it waits, there is the memory for its work.
         if (json.length > SHORT_ANSWER_BYTES) {
-          onceClosed(reply, await service.memory.made(holder, json, answer.encoderBytes));
+          onceClosed(reply, await service.memory.made(holder, json, answer, answer.encoderBytes));
         }
         return json;
       };
-      const answer = new AnswerStream(request, reply);
       const json = await service.memory
         .work(holder, Buffer.isBuffer(request.body) ? request.body.length : 0, work)
         .catch((error: unknown) => {

@@ -151,11 +151,18 @@ export class MemoryBudgets {
 
   /**
    * Counts an answer over HTTP that has been made, as soon as there is memory for it.
+   * @param peer whoever takes it
    * @returns see `answer`
    * @throws SyncError OVERLOADED
    */
-  async made(client: string, answer: { length: number }, encoder = 0): Promise<() => void> {
-    return this.#countHttp(answer, await this.answers.reserve(client, heldBytes(answer, encoder)));
+  async made(
+    client: string,
+    answer: { length: number },
+    peer: HoldingPeer,
+    encoder = 0,
+  ): Promise<() => void> {
+    const room = await this.answers.reserve(client, heldBytes(answer, encoder), peer);
+    return this.#countHttp(answer, room);
   }
 
   #countHttp({ length }: { length: number }, room: Reservation): () => void {

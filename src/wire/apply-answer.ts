@@ -12,9 +12,9 @@ export function applyAnswer(
   result: ApplyResult,
   members: object = {},
 ): readonly Uint8Array[] | Promise<readonly Uint8Array[]> {
-  const { rejected, conflicting, overtaken, beaten, ...counts } = result;
+  const { rejected, conflicting, overtaken, beaten, standing, ...counts } = result;
   const whole = { ...members, ...counts };
-  const namesSome = rejected ?? conflicting ?? overtaken ?? beaten;
+  const namesSome = rejected ?? conflicting ?? overtaken ?? beaten ?? standing;
   // Most name none.
   if (namesSome === undefined) return [Buffer.from(JSON.stringify(whole))];
   return runByTurns(stringifyLists(whole, encodeNamed(result)));
