@@ -28,6 +28,25 @@ const dataDir = mkdtempSync(join(tmpdir(), 'sync-todo-'));
 let browser: Browser;
 let demo: Demo;
 
+/** @returns an expression for a page: whether its store has so many writes that wait */
+function hasStored(database: string, writes: number): string {
+  return `new Promise((resolve, reject) => {
+    const opening = indexedDB.open('${database}');
+    opening.onerror = () => reject(opening.error);
+    opening.onsuccess = () => {
+      const { result } = opening;
+      const [entries] = result.objectStoreNames;
+      const waiting = IDBKeyRange.bound('out/', 'out0', false, true);
+      const count = result.transaction(entries).objectStore(entries).count(waiting);
+      count.onerror = () => reject(count.error);
+      count.onsuccess = () => {
+        result.close();
+        resolve(count.result === ${writes});
+      };
+    };
+  })`;
+}
+
 /** As `npm run demo` does. */
 async function startDemo(port: string): Promise<Demo> {
   const child: ChildProcess = spawn(
@@ -161,6 +180,8 @@ test('two windows share their tasks, and neither loses what it wrote', async (t)
   await rename(anna, 'Buy milk', 'Buy oat milk');
   await add(anna, 'New task', 'Send the invitations');
   await anna.getByText('Offline, 2 changes waiting').waitFor();
+  // They are shown at once, and outlive the page once they are stored.
+  await anna.waitForFunction(hasStored('todo-Anna', 2));
   await anna.reload();
   await anna.getByText('Offline, 2 changes waiting').waitFor();
   await task(anna, 'Buy oat milk').waitFor();
