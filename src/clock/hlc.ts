@@ -56,7 +56,7 @@ export function compareHlc(a: HlcText, b: HlcText): number {
 }
 
 /** The index of the first character in which two HLCs differ; 40 if they are equal. */
-export function hlcDifference(a: HlcText, b: HlcText): number {
+function hlcDifference(a: HlcText, b: HlcText): number {
   let at = isOfOneTime(a, b) ? TIME_AND_SITE_CHARS : 0;
   while (at < 40 && a.charCodeAt(at) === b.charCodeAt(at)) at++;
   return at;

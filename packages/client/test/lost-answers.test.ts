@@ -4,12 +4,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import WebSocket from 'ws';
 import { startCoordinator } from '../../../src/testing/index.ts';
-import type { SocketConstructor } from '../src/environment.ts';
 import type { MigrationInput, SyncClientOptions } from '../src/index.ts';
 import { OUT } from '../src/replica/entries.ts';
 import { MemoryStore } from '../src/stores/memory.ts';
 import type { StoredValue } from '../src/stores/store.ts';
-import { startClient, synced, untilTable } from './support/client.ts';
+import { startClient, synced, toConstructor, untilTable } from './support/client.ts';
 
 const create = (table: string): MigrationInput => ({
   ...{ type: 'create_table', table, ddl: `create table ${table}` },
@@ -58,7 +57,7 @@ function losingAnswerTo(
       return super.emit(event, ...args);
     }
   }
-  return { WebSocket: LosingSocket as unknown as SocketConstructor };
+  return { WebSocket: toConstructor(LosingSocket) };
 }
 
 /** Once armed it tells what it holds when the next write is answered, as an app that is killed then leaves it. */
