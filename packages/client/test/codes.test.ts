@@ -49,7 +49,8 @@ async function play(
     isFirst = false;
     const { fatal, close, handshakeClose } = WS_OUTCOMES[code];
     const requestId = 'requestId' in message ? message.requestId : undefined;
-    const serverTimeMs = code === 'CLOCK_DRIFT' ? Date.now() : undefined;
+    // Behind the device's clock: by its own, a new date of the same millisecond may be the old one.
+    const serverTimeMs = code === 'CLOCK_DRIFT' ? Date.now() - 60_000 : undefined;
     const error = { type: 'error', code, message: `told ${code}`, fatal, serverTimeMs, requestId };
     socket.send(JSON.stringify(error));
     const closeCode = type === 'handshake' ? handshakeClose : close;
