@@ -361,7 +361,7 @@ export class CoordinatorService {
 
   /** A line for the batches of one client: see `Applicant`. */
   newLine(sender: Reader): BatchLine {
-    return new BatchLine(sender, (identity) => this.admission.isCurrent(identity));
+    return new BatchLine(sender, this.admission);
   }
 
   /**

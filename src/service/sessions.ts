@@ -11,19 +11,13 @@ import { SharedSites } from './delivery/shared-sites.ts';
 
 const OVERLOADED_RETRY_MS = 1000;
 
-interface Place {
-  database: Database;
-  /** Gives back its user's share. */
-  giveBack(): void;
-}
-
 export class Sessions {
   readonly #max: number;
   readonly #budget: Budget;
   /** Site ids that several sessions have. */
   readonly sharedSites = new SharedSites();
   /** The oldest session comes first. */
-  readonly #places = new Map<LiveSession, Place>();
+  readonly #databases = new Map<LiveSession, Database>();
 
   /** @param limits of the configuration */
   constructor({ sessions: max, sharePerUser }: { sessions: number; sharePerUser: number }) {
@@ -32,11 +26,11 @@ export class Sessions {
   }
 
   get size(): number {
-    return this.#places.size;
+    return this.#databases.size;
   }
 
   [Symbol.iterator](): Iterator<LiveSession> {
-    return this.#places.keys();
+    return this.#databases.keys();
   }
 
   /**
@@ -45,10 +39,10 @@ export class Sessions {
    */
   inTheWayOf({ holder }: Database): LiveSession | undefined {
     this.#budget.demandRoom(holder);
-    if (this.#places.size < this.#max) return undefined;
+    if (this.#databases.size < this.#max) return undefined;
     const giver = this.#budget.giverTo(holder);
-    for (const [session, { database }] of this.#places) {
-      if (giver !== undefined && database.holder === giver) return session;
+    for (const [session, { holder }] of this.#databases) {
+      if (giver !== undefined && holder === giver) return session;
     }
     throw new SyncError('OVERLOADED', `limits.sessions (${this.#max}) clients are connected`, {
       retryAfterMs: OVERLOADED_RETRY_MS,
@@ -58,19 +52,20 @@ export class Sessions {
 
   /** Nobody may be in the way of it. */
   add(session: LiveSession, database: Database): void {
-    this.#places.set(session, { database, giveBack: this.#budget.take(database.holder) });
+    this.#budget.take(database.holder);
+    this.#databases.set(session, database);
     database.sessions.add(session);
     this.sharedSites.add(session);
   }
 
   /** @returns whether the session was there */
   remove(session: LiveSession): boolean {
-    const place = this.#places.get(session);
+    const database = this.#databases.get(session);
     session.end();
-    if (place === undefined) return false;
-    this.#places.delete(session);
-    place.giveBack();
-    place.database.sessions.delete(session);
+    if (database === undefined) return false;
+    this.#databases.delete(session);
+    this.#budget.give(database.holder);
+    database.sessions.delete(session);
     this.sharedSites.delete(session);
     return true;
   }

@@ -17,12 +17,10 @@ const STEP_BYTES = 4 * 1024;
 /** Memory for one piece, or one frame, beside its bytes; measured at 50 to 115. */
 const PIECE_BYTES = 128;
 
-export interface ArrivedBytesOptions {
-  budget: ByteBudget;
+/** Whose bytes they are. */
+export interface ArrivedBytesOwner {
   /** The client whose share the bytes count in. */
-  client(): string;
-  /** How long a message may take to arrive in full, in milliseconds. */
-  timeoutMs: number;
+  readonly holder: string;
   pause(): void;
   /** There is room again. */
   resume(): void;
@@ -30,11 +28,13 @@ export interface ArrivedBytesOptions {
    * There was no room for too long, or a message took too long to arrive, or had to give way to
    * others: the socket is to be closed.
    */
-  refuse(reason: SyncError): void;
+  refuseUnread(reason: SyncError): void;
 }
 
 export class ArrivedBytes implements Holding {
-  readonly #options: ArrivedBytesOptions;
+  readonly #budget: ByteBudget;
+  readonly #timeoutMs: number;
+  readonly #owner: ArrivedBytesOwner;
   readonly #frames = new FrameTally();
   /** Bytes read since the present part began. */
   #partBytes = 0;
@@ -51,8 +51,11 @@ export class ArrivedBytes implements Holding {
   #isWaiting = false;
   #isClosed = false;
 
-  constructor(options: ArrivedBytesOptions) {
-    this.#options = options;
+  /** @param timeoutMs how long a message may take to arrive in full, in milliseconds */
+  constructor(budget: ByteBudget, timeoutMs: number, owner: ArrivedBytesOwner) {
+    this.#budget = budget;
+    this.#timeoutMs = timeoutMs;
+    this.#owner = owner;
   }
 
   /** Whether the socket must not be read. */
@@ -78,7 +81,7 @@ export class ArrivedBytes implements Holding {
 
   giveWay(reason: SyncError): void {
     this.close();
-    this.#options.refuse(reason);
+    this.#owner.refuseUnread(reason);
   }
 
   /**
@@ -130,17 +133,16 @@ export class ArrivedBytes implements Holding {
     this.#partPieces = 0;
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    this.#options.budget.ended(this);
+    this.#budget.ended(this);
   }
 
   /** A part holds bytes of the shared budget, so it must not stay for ever. */
   #startTimer(): void {
-    const { timeoutMs, refuse } = this.#options;
     const limit = 'limits.requestTimeoutMs';
-    const message = `a message was not whole within ${limit} (${timeoutMs})`;
+    const message = `a message was not whole within ${limit} (${this.#timeoutMs})`;
     this.#timer ??= setTimeout(() => {
-      refuse(new SyncError('REQUEST_TIMEOUT', message, { limit }));
-    }, timeoutMs).unref();
+      this.#owner.refuseUnread(new SyncError('REQUEST_TIMEOUT', message, { limit }));
+    }, this.#timeoutMs).unref();
   }
 
   get #neededBytes(): number {
@@ -152,21 +154,20 @@ export class ArrivedBytes implements Holding {
   #grow(): void {
     const more = this.#neededBytes - this.#heldBytes;
     if (more <= 0 || this.#isWaiting || this.#isClosed) return;
-    const { budget, client, pause } = this.#options;
-    if (this.#heldBytes === 0) this.#heldFor = client();
+    if (this.#heldBytes === 0) this.#heldFor = this.#owner.holder;
     const heldFor = this.#heldFor;
-    const room = budget.take(heldFor, more, this.#heldBytes > 0 ? this : undefined);
+    const room = this.#budget.take(heldFor, more, this.#heldBytes > 0 ? this : undefined);
     if (room === undefined) {
       this.#hold(more);
       return;
     }
     this.#isWaiting = true;
-    pause();
+    this.#owner.pause();
     room.then(
       () => this.#got(heldFor, more),
       (error: unknown) => {
         this.#isWaiting = false;
-        if (!this.#isClosed) this.#options.refuse(toSyncError(error));
+        if (!this.#isClosed) this.#owner.refuseUnread(toSyncError(error));
       },
     );
   }
@@ -174,19 +175,19 @@ export class ArrivedBytes implements Holding {
   #got(heldFor: string, bytes: number): void {
     this.#isWaiting = false;
     if (this.#isClosed) {
-      this.#options.budget.give(heldFor, bytes);
+      this.#budget.give(heldFor, bytes);
       return;
     }
     this.#hold(bytes);
     this.#shrink();
     // More may have arrived than was asked for.
     this.#grow();
-    if (!this.#isWaiting) this.#options.resume();
+    if (!this.#isWaiting) this.#owner.resume();
   }
 
   #hold(bytes: number): void {
     this.#heldBytes += bytes;
-    this.#leave ??= this.#options.budget.watch(this);
+    this.#leave ??= this.#budget.watch(this);
   }
 
   #shrink(): void {
@@ -201,6 +202,6 @@ export class ArrivedBytes implements Holding {
       this.#leave?.();
       this.#leave = undefined;
     }
-    this.#options.budget.give(this.#heldFor, bytes);
+    this.#budget.give(this.#heldFor, bytes);
   }
 }

@@ -29,7 +29,8 @@ import { holderOf } from '../service/budgets/budget.ts';
 import type { CoordinatorService } from '../service/coordinator-service.ts';
 import type { DatabaseLease } from '../service/databases/database-pool.ts';
 import { RefusedRequest, requestIdOf } from '../wire/decode.ts';
-import { ArrivedBytes } from './arrived-bytes.ts';
+import { ArrivedBytes, type ArrivedBytesOwner } from './arrived-bytes.ts';
+import type { Connection } from './connection.ts';
 import { ConnectionHost } from './connection-host.ts';
 import { ConnectionStates } from './connection-state.ts';
 import { Credentials, DEFAULT_DATABASE_ID } from './credentials.ts';
@@ -54,22 +55,18 @@ export interface ClientConnectionOptions {
   remoteAddress: string | undefined;
 }
 
-export class ClientConnection implements Client, InboxOwner {
+export class ClientConnection implements Client, Connection, InboxOwner, ArrivedBytesOwner {
   readonly #options: ClientConnectionOptions;
   readonly #id = randomUUID();
   readonly #states = new ConnectionStates();
   readonly #credentials: Credentials;
-  readonly #reader: Required<Reader> = {
-    who: () => this.identity,
-    demandCurrent: () => this.#credentials.demandCurrent(),
-  };
   readonly #line: BatchLine;
   readonly #requests: Requests;
   readonly #intake: MessageIntake;
   readonly #inbox: Inbox;
   /** How many messages have been taken. */
   #messages = 0;
-  /** Aborted when the socket closes. Made at its first use. */
+  /** Made at its first use. */
   #gone: AbortController | undefined;
   /** Runs until the handshake. */
   #handshakeTimer: NodeJS.Timeout | undefined;
@@ -84,38 +81,11 @@ export class ClientConnection implements Client, InboxOwner {
     this.#options = options;
     const { service, sendQueue, rawSocket, remoteAddress } = options;
     const { limits } = service.config;
-    this.#credentials = new Credentials({
-      service,
-      toRequest: (siteId, databaseId, token) => this.#authRequest(siteId, databaseId, token),
-      signal: () => this.#signal,
-      refused: (reason) => this.end(reason),
-      renewed: (identity) => {
-        if (this.#session !== undefined) this.#session.identity = identity;
-      },
-      reconsider: () => this.reconsider(),
-    });
-    this.#line = service.newLine(this.#reader);
-    this.#requests = new Requests({
-      service,
-      reader: this.#reader,
-      line: this.#line,
-      signal: () => this.#signal,
-      sendQueue,
-      send: (message) => this.#send(message),
-      fail: (error, requestId) => this.#fail(error, requestId),
-    });
-    this.#intake = new MessageIntake({
-      ...{ service, sendQueue, requests: this.#requests },
-      holder: () => this.#holder,
-    });
-    const arrived = new ArrivedBytes({
-      budget: service.memory.arrived,
-      client: () => this.#holder,
-      timeoutMs: limits.requestTimeoutMs,
-      pause: () => sendQueue.pause(),
-      resume: () => this.#inbox.resume(),
-      refuse: (reason) => this.#refuseUnread(reason),
-    });
+    this.#credentials = new Credentials(this);
+    this.#line = service.newLine(this.#credentials);
+    this.#requests = new Requests(this, this.#line);
+    this.#intake = new MessageIntake(this, this.#requests);
+    const arrived = new ArrivedBytes(service.memory.arrived, limits.requestTimeoutMs, this);
     // Before the listener of `ws`, which then announces the messages that the bytes complete.
     rawSocket?.prependListener('data', (bytes) => arrived.read(bytes));
     this.#inbox = new Inbox({
@@ -127,10 +97,46 @@ export class ClientConnection implements Client, InboxOwner {
     });
     this.#handshakeTimer = setTimeout(() => this.#lateHandshake(), limits.handshakeTimeoutMs);
     const peer = {
-      pause: () => sendQueue.pause(),
-      refuse: (reason: SyncError) => this.#refuseUnread(reason),
+      pause: () => this.pause(),
+      refuse: (reason: SyncError) => this.refuseUnread(reason),
     };
     this.#pending = service.pendingHandshakes.add(peer, rawSocket, remoteAddress);
+  }
+
+  get service(): CoordinatorService {
+    return this.#options.service;
+  }
+
+  get sendQueue(): SendQueue {
+    return this.#options.sendQueue;
+  }
+
+  get remoteAddress(): string | undefined {
+    return this.#options.remoteAddress;
+  }
+
+  get reader(): Required<Reader> {
+    return this.#credentials;
+  }
+
+  get session(): Session | undefined {
+    return this.#session;
+  }
+
+  get holder(): string {
+    return holderOf(this.#credentials.identity ?? {}, this.#options.remoteAddress);
+  }
+
+  pause(): void {
+    this.sendQueue.pause();
+  }
+
+  resume(): void {
+    this.#inbox.resume();
+  }
+
+  renewed(identity: ClientIdentity): void {
+    if (this.#session !== undefined) this.#session.identity = identity;
   }
 
   #lateHandshake(): void {
@@ -138,15 +144,14 @@ export class ClientConnection implements Client, InboxOwner {
     const message = `no handshake within limits.handshakeTimeoutMs (${handshakeTimeoutMs})`;
     const limit = 'limits.handshakeTimeoutMs';
     this.#states.on('ended');
-    this.#fail(new SyncError('HANDSHAKE_TIMEOUT', message, { limit }));
+    this.fail(new SyncError('HANDSHAKE_TIMEOUT', message, { limit }));
   }
 
-  /** Refuses the client without reading anything else from it. */
-  #refuseUnread(reason: SyncError): void {
+  refuseUnread(reason: SyncError): void {
     const { sendQueue } = this.#options;
     sendQueue.pause();
     this.#states.on('ended');
-    this.#fail(reason);
+    this.fail(reason);
     // After TOO_LARGE the client is still sending: if the socket were cut it would not read the
     // reason.
     if (reason.code === 'TOO_LARGE') sendQueue.close(WS_CLOSE.tooBig, reason.code);
@@ -184,7 +189,7 @@ export class ClientConnection implements Client, InboxOwner {
     this.#lease?.release();
   }
 
-  get #signal(): AbortSignal {
+  get signal(): AbortSignal {
     if (this.#states.now === 'closed') return AbortSignal.abort();
     this.#gone ??= new AbortController();
     return this.#gone.signal;
@@ -216,13 +221,8 @@ export class ClientConnection implements Client, InboxOwner {
       // The client has been told already.
       if (error === this.#ended) return;
       const isKnown = error instanceof RefusedRequest;
-      this.#fail(toSyncError(error), isKnown ? error.requestId : requestIdOf(decoded));
+      this.fail(toSyncError(error), isKnown ? error.requestId : requestIdOf(decoded));
     }
-  }
-
-  /** Whose share of memory its messages count in. */
-  get #holder(): string {
-    return holderOf(this.#credentials.identity ?? {}, this.#options.remoteAddress);
   }
 
   hasRoom(): Promise<void> | undefined {
@@ -263,7 +263,7 @@ export class ClientConnection implements Client, InboxOwner {
     const { siteId, token, databaseId = DEFAULT_DATABASE_ID } = message;
     try {
       service.checkDatabaseId(databaseId);
-      const request = { ...this.#authRequest(siteId, databaseId, token), requestId };
+      const request = { ...this.toAuthRequest(siteId, databaseId, token), requestId };
       const identity = await this.#credentials.accept(request);
       // From now on it is ended when its credentials expire or are revoked.
       service.clients.add(this);
@@ -272,14 +272,14 @@ export class ClientConnection implements Client, InboxOwner {
       this.#states.on('ended');
       if (error === this.#ended) return;
       const refusal = toSyncError(error);
-      this.#fail(refusal);
+      this.fail(refusal);
       sendQueue.close(WS_OUTCOMES[refusal.code].handshakeClose, refusal.code);
     } finally {
       this.#endPending();
     }
   }
 
-  #authRequest(siteId: SiteIdText, databaseId: string, token: string | undefined): AuthRequest {
+  toAuthRequest(siteId: SiteIdText, databaseId: string, token: string | undefined): AuthRequest {
     const { headers, remoteAddress } = this.#options;
     return {
       token,
@@ -301,7 +301,7 @@ export class ClientConnection implements Client, InboxOwner {
     this.#ended ??= reason;
     this.#credentials.end(reason);
     this.#session?.end();
-    this.#fail(reason);
+    this.fail(reason);
     this.#options.sendQueue.close(WS_OUTCOMES[reason.code].handshakeClose, reason.code);
   }
 
@@ -311,9 +311,9 @@ export class ClientConnection implements Client, InboxOwner {
     session: Session,
     ownRequestId: string,
   ): Promise<void> {
-    const asked = this.#authRequest(session.siteId, session.database.id, token);
+    const asked = this.toAuthRequest(session.siteId, session.database.id, token);
     const { expiresAt } = await this.#credentials.renew({ ...asked, requestId: ownRequestId });
-    this.#send({ type: 'authenticated', requestId, expiresAt });
+    this.send({ type: 'authenticated', requestId, expiresAt });
     // Pushes wait for this. Requests have the hooks asked in any case.
     void session.reconsider();
   }
@@ -329,15 +329,16 @@ export class ClientConnection implements Client, InboxOwner {
   #join({ siteId, client }: Handshake, identity: ClientIdentity): Promise<void> {
     const { service, sendQueue, socket, remoteAddress } = this.#options;
     return join({
-      ...{
-        service,
-        connectionId: this.#id,
-        siteId,
-        identity,
-        software: client,
-        reader: this.#reader,
-      },
-      ...{ socket, sendQueue, host: this.#newHost(), signal: this.#signal },
+      service,
+      connectionId: this.#id,
+      siteId,
+      identity,
+      software: client,
+      reader: this.reader,
+      socket,
+      sendQueue,
+      host: new ConnectionHost(this, this.#requests.inFlight),
+      signal: this.signal,
       holder: holderOf(identity, remoteAddress),
       admit: () => {
         if (sendQueue.isOpen && this.#states.on('admitted')) return;
@@ -357,7 +358,7 @@ export class ClientConnection implements Client, InboxOwner {
     const { logger } = this.#options.service;
     const said = describeSoftware(software);
     logger('%s: site %s joins database %s%s', connectionId, siteId, database.id, said);
-    this.#send({
+    this.send({
       type: 'handshake_ack',
       serverSiteId: database.manager.identity.siteIdText,
       connectionId,
@@ -368,31 +369,18 @@ export class ClientConnection implements Client, InboxOwner {
     });
   }
 
-  #newHost(): ConnectionHost {
-    const { service, sendQueue } = this.#options;
-    return new ConnectionHost({
-      ...{ service, sendQueue, reader: this.#reader },
-      session: () => this.#session,
-      inFlight: this.#requests.inFlight,
-      holder: () => this.#holder,
-      signal: () => this.#signal,
-      fail: (error) => this.#fail(error),
-    });
-  }
-
-  #send(message: ServerMessage): void {
+  send(message: ServerMessage): void {
     this.#options.sendQueue.send(JSON.stringify(message));
   }
 
-  /** Tells the client what went wrong, and logs the cause. */
-  #fail(error: SyncError, requestId?: string): void {
+  fail(error: SyncError, requestId?: string): void {
     const { service, sendQueue } = this.#options;
     const { code, message, retryAfterMs, serverTimeMs } = error;
     const { fatal, close } = WS_OUTCOMES[code];
     service.metrics.errorSent(error);
     const cause = internalCause(error);
     if (cause !== undefined) service.faults.addError(code, this.#options.remoteAddress, cause);
-    this.#send({ type: 'error', code, message, fatal, requestId, retryAfterMs, serverTimeMs });
+    this.send({ type: 'error', code, message, fatal, requestId, retryAfterMs, serverTimeMs });
     if (close !== undefined) sendQueue.close(close, code);
   }
 }

@@ -5,69 +5,54 @@ import { type SyncError, toSyncError } from '../errors/sync-error.ts';
 import type { HookAnswer } from '../hooks/refusal.ts';
 import type { CallOrigin, ClientIdentity } from '../hooks/types.ts';
 import { WS_CLOSE } from '../protocol/close-codes.ts';
-import { isDenial, type Reader } from '../service/access/rights.ts';
+import { isDenial } from '../service/access/rights.ts';
 import type { Reservation } from '../service/budgets/byte-budget.ts';
 import type { HoldingPeer } from '../service/budgets/holdings.ts';
 import type { InFlight } from '../service/budgets/in-flight.ts';
 import type { PageReads } from '../service/budgets/page-reads.ts';
-import type { CoordinatorService } from '../service/coordinator-service.ts';
 import type { PushFilter, ReadFilter } from '../service/delivery/read-filter.ts';
-import type { SendQueue } from './send-queue.ts';
-import type { Session } from './session.ts';
+import type { Connection } from './connection.ts';
 import type { SessionHost } from './session-host.ts';
 
-export interface ConnectionHostOptions {
-  service: CoordinatorService;
-  sendQueue: SendQueue;
-  reader: Reader;
-  /** `undefined` before the handshake is accepted. */
-  session(): Session | undefined;
+/** It is the other end of what its session holds, too. */
+export class ConnectionHost implements SessionHost, HoldingPeer {
+  readonly #connection: Connection;
   /** The client's requests that are not answered yet. */
-  inFlight: InFlight;
-  /** Whose share of memory the session's answers count in. */
-  holder(): string;
-  /** Aborted when the socket closes. */
-  signal(): AbortSignal;
-  fail(error: SyncError): void;
-}
+  readonly inFlight: InFlight;
 
-export class ConnectionHost implements SessionHost {
-  readonly #options: ConnectionHostOptions;
-
-  readonly #peer: HoldingPeer;
-
-  constructor(options: ConnectionHostOptions) {
-    this.#options = options;
-    const { sendQueue } = options;
-    this.#peer = {
-      moved: () => sendQueue.takenBytes,
-      get isAwaited() {
-        return sendQueue.queuedBytes > 0;
-      },
-      giveWay: ({ code }) => sendQueue.close(WS_CLOSE.tryAgain, code),
-    };
+  constructor(connection: Connection, inFlight: InFlight) {
+    this.#connection = connection;
+    this.inFlight = inFlight;
   }
 
-  get inFlight(): InFlight {
-    return this.#options.inFlight;
+  moved(): number {
+    return this.#connection.sendQueue.takenBytes;
+  }
+
+  get isAwaited(): boolean {
+    return this.#connection.sendQueue.queuedBytes > 0;
+  }
+
+  giveWay({ code }: SyncError): void {
+    this.#connection.sendQueue.close(WS_CLOSE.tryAgain, code);
   }
 
   readFilterOf(origin?: CallOrigin): ReadFilter | undefined {
-    const { service, reader, signal } = this.#options;
+    const { service, reader } = this.#connection;
     // Without the hook don't create an abort signal.
     if (!service.hooks.has.onBeforeSendChanges) return undefined;
-    return service.delivery.readFilterOf(reader, signal(), origin);
+    return service.delivery.readFilterOf(reader, this.#connection.signal, origin);
   }
 
   pushFilterOf(identity: ClientIdentity): PushFilter | undefined {
-    const { service, reader, signal } = this.#options;
+    const { service, reader } = this.#connection;
     const { hooks } = service;
     if (!hooks.has.onBeforeSendChanges) return undefined;
     const key = hooks.viewKey(identity);
     // Sessions with the same key wait for one answer, so it must not end with one of their sockets.
     const filter =
       key === undefined
-        ? service.delivery.readFilterOf(reader, signal())
+        ? service.delivery.readFilterOf(reader, this.#connection.signal)
         : service.delivery.readFilterOf({ who: () => identity });
     // With the generation: pages made by other modules must not be shared.
     const shared = key === undefined ? undefined : `${service.admission.generation} ${key}`;
@@ -75,56 +60,55 @@ export class ConnectionHost implements SessionHost {
   }
 
   readDenied(error: SyncError, answers: HookAnswer[]): void {
-    const { service, sendQueue, fail, signal } = this.#options;
-    const session = this.#options.session();
+    const { service, sendQueue, session } = this.#connection;
     // Told once, not at every question.
     if (session === undefined || !session.right.isLost) return;
-    fail(error);
+    this.#connection.fail(error);
     service.admission
-      .readLost(session.identity, session.database.id, answers, signal())
+      .readLost(session.identity, session.database.id, answers, this.#connection.signal)
       // A client that may do nothing any more is closed.
       .catch((why: unknown) => isDenial(why) && sendQueue.close(WS_CLOSE.policy, error.code));
   }
 
   reserve(bytes: number, isShared = false): Promise<Reservation> {
     // What several sessions are sent waits for the slowest of them: that is for `limits.stalledMs`.
-    const peer = isShared ? undefined : this.#peer;
-    return this.#options.service.memory.answers.reserve(this.#payer(isShared), bytes, peer);
+    const peer = isShared ? undefined : this;
+    return this.#connection.service.memory.answers.reserve(this.#payer(isShared), bytes, peer);
   }
 
   tryReserve(bytes: number, isShared: boolean): Reservation | undefined {
-    return this.#options.service.memory.answers.tryReserve(this.#payer(isShared), bytes);
+    return this.#connection.service.memory.answers.tryReserve(this.#payer(isShared), bytes);
   }
 
   #payer(isShared: boolean): string {
-    const { session, holder } = this.#options;
-    return isShared ? `all of ${session()?.database.id}` : holder();
+    const { session, holder } = this.#connection;
+    return isShared ? `all of ${session?.database.id}` : holder;
   }
 
   get reads(): PageReads {
-    return this.#options.service.memory.pageReads;
+    return this.#connection.service.memory.pageReads;
   }
 
   get rowReads(): InTurn {
-    return this.#options.service.memory.rowReads;
+    return this.#connection.service.memory.rowReads;
   }
 
   hasMemory(bytes: number): boolean {
-    const { service, holder } = this.#options;
-    return service.memory.answers.hasRoom(holder(), bytes);
+    const { service, holder } = this.#connection;
+    return service.memory.answers.hasRoom(holder, bytes);
   }
 
   pushed(changeSets: number): void {
-    this.#options.service.metrics.changesPushed.inc(changeSets);
+    this.#connection.service.metrics.changesPushed.inc(changeSets);
   }
 
   fellBehind(): void {
-    this.#options.service.metrics.limitMet('limits.queuedBytesPerSocket');
+    this.#connection.service.metrics.limitMet('limits.queuedBytesPerSocket');
   }
 
   failed(error: unknown): void {
-    const { sendQueue, fail } = this.#options;
-    fail(toSyncError(error, 'GET_CHANGES_ERROR', 'a push could not be read'));
-    sendQueue.close(WS_CLOSE.tryAgain, 'try again');
+    const reason = toSyncError(error, 'GET_CHANGES_ERROR', 'a push could not be read');
+    this.#connection.fail(reason);
+    this.#connection.sendQueue.close(WS_CLOSE.tryAgain, 'try again');
   }
 }

@@ -4,31 +4,18 @@
  * a newer identity.
  */
 
-import { type SiteIdText, siteIdToText } from '../clock/site-id.ts';
+import { siteIdToText } from '../clock/site-id.ts';
 import { type SyncError, toSyncError } from '../errors/sync-error.ts';
 import type { AuthRequest } from '../hooks/chain/chain.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
-import type { CoordinatorService } from '../service/coordinator-service.ts';
+import type { Reader } from '../service/access/rights.ts';
+import type { Connection } from './connection.ts';
 
 export const DEFAULT_DATABASE_ID = 'default';
 
-export interface CredentialsOptions {
-  service: CoordinatorService;
-  /** The connection's request for a check of these credentials. */
-  toRequest(siteId: SiteIdText, databaseId: string, token: string | undefined): AuthRequest;
-  /** Aborted when the socket closes. */
-  signal(): AbortSignal;
-  /** The credentials are no longer good. */
-  refused(reason: SyncError): void;
-  /** The credentials of a session were rechecked or replaced. */
-  renewed(identity: ClientIdentity): void;
-  /** The client's rights have to be asked for again. */
-  reconsider(): Promise<void>;
-}
-
 /** Serves as the connection's `Reader`. */
-export class Credentials {
-  readonly #options: CredentialsOptions;
+export class Credentials implements Required<Reader> {
+  readonly #connection: Connection;
   #identity: ClientIdentity | undefined;
   /** The newest token that was accepted. */
   #token: string | undefined;
@@ -38,8 +25,8 @@ export class Credentials {
   /** Settles when the recheck under way is done. */
   #rechecked: Promise<void> | undefined;
 
-  constructor(options: CredentialsOptions) {
-    this.#options = options;
+  constructor(connection: Connection) {
+    this.#connection = connection;
   }
 
   /** `undefined` until the credentials have been accepted. */
@@ -55,8 +42,8 @@ export class Credentials {
 
   /** @throws SyncError unless the hook modules accept the credentials */
   async accept(request: AuthRequest): Promise<ClientIdentity> {
-    const { service, signal } = this.#options;
-    this.#identity = await service.admission.authenticate(request, signal());
+    const { service, signal } = this.#connection;
+    this.#identity = await service.admission.authenticate(request, signal);
     this.#token = request.token;
     return this.#identity;
   }
@@ -76,8 +63,8 @@ export class Credentials {
    * cannot decide, the session goes on as it was.
    */
   async renew(request: AuthRequest): Promise<ClientIdentity> {
-    const { service, signal } = this.#options;
-    this.#renewed(await service.admission.renew(this.who(), request, signal()));
+    const { service, signal } = this.#connection;
+    this.#renewed(await service.admission.renew(this.who(), request, signal));
     this.#token = request.token;
     // A reload meanwhile: the modules that accepted the token have been replaced.
     if (!service.admission.isCurrent(this.who())) await this.recheck();
@@ -98,15 +85,15 @@ export class Credentials {
     try {
       this.#renewed(await this.#askAgain());
     } catch (error) {
-      this.#options.refused(toSyncError(error));
+      this.#connection.end(toSyncError(error));
     }
     this.#rechecked = undefined;
-    await this.#options.reconsider();
+    await this.#connection.reconsider();
   }
 
   /** Resolves once the present hook modules have accepted the client. See `Reader`. */
   async demandCurrent(): Promise<void> {
-    const { service } = this.#options;
+    const { service } = this.#connection;
     while (!service.admission.isCurrent(this.who())) {
       if (this.#end !== undefined) throw this.#end;
       if (this.#isInUse) await this.recheck();
@@ -115,15 +102,16 @@ export class Credentials {
   }
 
   #askAgain(): Promise<ClientIdentity> {
-    const { service, signal, toRequest } = this.#options;
+    const { service, signal } = this.#connection;
     const known = this.who();
     const { databaseId = DEFAULT_DATABASE_ID } = known;
-    const request = toRequest(siteIdToText(known.siteId), databaseId, this.#token);
-    return service.admission.recheck(known, request, signal());
+    const site = siteIdToText(known.siteId);
+    const request = this.#connection.toAuthRequest(site, databaseId, this.#token);
+    return service.admission.recheck(known, request, signal);
   }
 
   #renewed(identity: ClientIdentity): void {
     this.#identity = identity;
-    this.#options.renewed(identity);
+    this.#connection.renewed(identity);
   }
 }

@@ -58,7 +58,14 @@ export async function join(options: JoinOptions): Promise<void> {
     options.admit();
     const { sendQueue, host } = options;
     const session = new Session({
-      ...{ connectionId, siteId, identity, software, database: lease, sendQueue, right, host },
+      connectionId,
+      siteId,
+      identity,
+      software,
+      database: lease,
+      sendQueue,
+      right,
+      host,
       pages: lease.sessions.pages,
       limits: service.config.limits,
     });

@@ -5,30 +5,23 @@
 
 import { SyncError } from '../errors/sync-error.ts';
 import type { ClientMessage } from '../protocol/schemas.ts';
-import type { CoordinatorService } from '../service/coordinator-service.ts';
 import { decodeClientMessage } from '../wire/decode.ts';
 import { isLongText } from '../wire/long-json.ts';
 import { runAtOnce, runInSteps } from '../wire/steps.ts';
+import type { Connection } from './connection.ts';
 import type { Incoming } from './inbox.ts';
 import type { Requests } from './requests.ts';
-import type { SendQueue } from './send-queue.ts';
 
 /** Shorter messages are bounded by `limits.messagesInFlight` alone. */
 const SMALL_MESSAGE_BYTES = 1024;
 
-export interface MessageIntakeOptions {
-  service: CoordinatorService;
-  sendQueue: SendQueue;
-  requests: Requests;
-  /** Whose share of memory the messages count in. */
-  holder(): string;
-}
-
 export class MessageIntake {
-  readonly #options: MessageIntakeOptions;
+  readonly #connection: Connection;
+  readonly #requests: Requests;
 
-  constructor(options: MessageIntakeOptions) {
-    this.#options = options;
+  constructor(connection: Connection, requests: Requests) {
+    this.#connection = connection;
+    this.#requests = requests;
   }
 
   /** @throws SyncError MESSAGE_ERROR, or another code for what is wrong with it */
@@ -36,7 +29,7 @@ export class MessageIntake {
     if (text === undefined) {
       throw new SyncError('MESSAGE_ERROR', 'binary messages are not part of the protocol');
     }
-    const { service } = this.#options;
+    const { service } = this.#connection;
     const steps = decodeClientMessage(text, service.config.limits);
     return isLongText(text) ? runInSteps(steps, service.turn) : runAtOnce(steps);
   }
@@ -48,31 +41,31 @@ export class MessageIntake {
    */
   withRoom(bytes: number, take: () => Promise<void>): Promise<void> {
     if (bytes < SMALL_MESSAGE_BYTES) return take();
-    const { service, requests, holder } = this.#options;
+    const { service, holder } = this.#connection;
     return new Promise<void>((resolve, reject) => {
-      const work = () => requests.withAnswers(take, resolve);
-      service.memory.work(holder(), bytes, work).catch(reject);
+      const work = () => this.#requests.withAnswers(take, resolve);
+      service.memory.work(holder, bytes, work).catch(reject);
     });
   }
 
   /** `undefined` if the next message may be taken at once; else resolves when it may. */
   hasRoom(): Promise<void> | undefined {
-    const { sendQueue, service, requests } = this.#options;
+    const { sendQueue, service } = this.#connection;
     const { queuedBytesPerSocket, messagesInFlight } = service.config.limits;
-    const isFull = requests.inFlight.size >= messagesInFlight;
+    const isFull = this.#requests.inFlight.size >= messagesInFlight;
     if (!isFull && sendQueue.queuedBytes <= queuedBytesPerSocket) return undefined;
     return this.#makeRoom();
   }
 
   async #makeRoom(): Promise<void> {
-    const { sendQueue, service, requests } = this.#options;
+    const { sendQueue, service } = this.#connection;
     const { queuedBytesPerSocket, messagesInFlight } = service.config.limits;
     if (sendQueue.queuedBytes > queuedBytesPerSocket) {
       service.metrics.limitMet('limits.queuedBytesPerSocket');
       await sendQueue.drained(queuedBytesPerSocket / 2);
     }
-    if (requests.inFlight.size < messagesInFlight) return;
+    if (this.#requests.inFlight.size < messagesInFlight) return;
     service.metrics.limitMet('limits.messagesInFlight');
-    await requests.inFlight.below(messagesInFlight);
+    await this.#requests.inFlight.below(messagesInFlight);
   }
 }

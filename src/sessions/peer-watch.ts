@@ -10,7 +10,7 @@
 import type { CoordinatorConfig } from '../config/schema.ts';
 import type { LimitName } from '../errors/limit-names.ts';
 import { WS_CLOSE } from '../protocol/close-codes.ts';
-import { LinkedList } from '../service/budgets/linked-list.ts';
+import { type Entry, LinkedList } from '../service/budgets/linked-list.ts';
 
 /** What is watched of a socket; see `SocketSendQueue`. */
 export interface Peer {
@@ -32,7 +32,7 @@ export type PeerWatchLimits = Pick<
   'stalledMs' | 'pingMs' | 'pongTimeoutMs'
 >;
 
-interface Watched<P extends Peer> {
+export interface Watched<P extends Peer> {
   peer: P;
   arrivedBytes: number;
   /** Looks at which nothing had arrived, since something did or it was pinged. */
@@ -70,9 +70,14 @@ export class PeerWatch<P extends Peer> {
     this.#timer = setInterval(() => this.#look(), lookMs);
   }
 
-  /** @returns to be called when its socket has closed */
-  add(peer: P): () => void {
+  /** @returns for `remove` */
+  add(peer: P): Entry<Watched<P>> {
     return this.#watched.push({ peer, arrivedBytes: 0, silentLooks: 0, isPinged: false });
+  }
+
+  /** Its socket has closed. */
+  remove(entry: Entry<Watched<P>>): void {
+    this.#watched.remove(entry);
   }
 
   /** Those whose sockets have not closed. */

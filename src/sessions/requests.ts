@@ -3,20 +3,19 @@
  * A read is answered after the batches before it. Meanwhile further messages are taken.
  */
 
-import { type SyncError, toSyncError } from '../errors/sync-error.ts';
+import { toSyncError } from '../errors/sync-error.ts';
 import type { CallOrigin } from '../hooks/types.ts';
 import type { ErrorCode } from '../protocol/error-codes.ts';
 import type { ClientMessage } from '../protocol/schemas.ts';
 import type { ServerMessage } from '../protocol/server-messages.ts';
 import type { ApplyResult } from '../protocol/types.ts';
-import { type Reader, toGetChanges } from '../service/access/rights.ts';
+import { toGetChanges } from '../service/access/rights.ts';
 import type { Applied } from '../service/apply/apply-pipeline.ts';
 import type { BatchLine } from '../service/apply/batch-line.ts';
 import { withoutWinningValues } from '../service/apply/conflicting.ts';
 import { InFlight } from '../service/budgets/in-flight.ts';
-import type { CoordinatorService } from '../service/coordinator-service.ts';
 import { applyAnswer } from '../wire/apply-answer.ts';
-import type { SendQueue } from './send-queue.ts';
+import type { Connection } from './connection.ts';
 import type { Session } from './session.ts';
 
 export type Request = Exclude<
@@ -36,27 +35,17 @@ const FALLBACK_CODES: Record<Request['type'], [ErrorCode, string]> = {
 /** With more bytes queued on the socket, an answer to a batch holds no values. */
 const QUEUED_BYTES_MAX = 64 * 1024;
 
-export interface RequestsOptions {
-  service: CoordinatorService;
-  /** The client. */
-  reader: Reader;
-  line: BatchLine;
-  /** Aborted when the socket closes. */
-  signal(): AbortSignal;
-  sendQueue: SendQueue;
-  send(message: ServerMessage): void;
-  fail(error: SyncError, requestId?: string): void;
-}
-
 export class Requests {
-  readonly #options: RequestsOptions;
+  readonly #connection: Connection;
+  readonly #line: BatchLine;
   /** Those that are not answered yet. */
   readonly inFlight = new InFlight();
   /** Settles when the last batch has been answered. */
   #lastApply: Promise<void> | undefined;
 
-  constructor(options: RequestsOptions) {
-    this.#options = options;
+  constructor(connection: Connection, line: BatchLine) {
+    this.#connection = connection;
+    this.#line = line;
   }
 
   /** Settles when the batches that `take` begins have been answered. */
@@ -75,12 +64,12 @@ export class Requests {
   }
 
   #apply(message: Apply, session: Session, origin: CallOrigin): Promise<void> {
-    const { service, line, signal, sendQueue } = this.#options;
+    const { service, signal, sendQueue } = this.#connection;
     const { accepted, applied } = service.applyChanges(
       session.identity,
       session.database,
       message.changes,
-      { line, right: session.right.apart(), signal: signal(), origin },
+      { line: this.#line, right: session.right.apart(), signal, origin },
     );
     const before = this.#lastApply;
     this.#lastApply = this.#serve(message, async () => {
@@ -99,17 +88,17 @@ export class Requests {
   }
 
   #answerTo({ requestId }: Apply, result: ApplyResult) {
-    const isBehind = this.#options.sendQueue.queuedBytes > QUEUED_BYTES_MAX;
+    const isBehind = this.#connection.sendQueue.queuedBytes > QUEUED_BYTES_MAX;
     const told = isBehind ? withoutWinningValues(result) : result;
     return applyAnswer(told, { type: 'apply_result', requestId } satisfies Partial<ServerMessage>);
   }
 
   #goOn({ drainAfter, isFull }: Applied, session: Session): void {
-    const { service, send } = this.#options;
+    const { service } = this.#connection;
     if (isFull) service.delivery.endFull(session.database.id, session.siteId);
     if (isFull || drainAfter === undefined) return;
     const siteId = session.database.manager.identity.siteIdText;
-    send({ type: 'request_changes', siteId, sinceHLC: drainAfter });
+    this.#connection.send({ type: 'request_changes', siteId, sinceHLC: drainAfter });
   }
 
   async #read(
@@ -130,9 +119,8 @@ export class Requests {
     session: Session,
     origin: CallOrigin,
   ): Promise<void> {
-    const { service, reader, sendQueue } = this.#options;
+    const { service, reader, sendQueue, signal } = this.#connection;
     const { database, identity } = session;
-    const signal = this.#options.signal();
     if (message.type === 'get_changes') {
       const sinceHLC = message.sinceHLC ?? undefined;
       await session.right.ask(toGetChanges(database.id, sinceHLC), signal, origin);
@@ -144,10 +132,19 @@ export class Requests {
       return;
     }
     const checkpoint = message.type === 'resume_snapshot' ? message.checkpoint : undefined;
+    const who = () => reader.who();
+    const demandCurrent = () => reader.demandCurrent();
     const queuedBytes = () => sendQueue.queuedBytes;
-    const asking = { ...reader, signal, origin, queuedBytes };
     await session.sendSnapshot(
-      (memory) => service.handleSnapshot(identity, database, checkpoint, { ...asking, memory }),
+      (memory) =>
+        service.handleSnapshot(identity, database, checkpoint, {
+          who,
+          demandCurrent,
+          signal,
+          origin,
+          queuedBytes,
+          memory,
+        }),
       message.requestId,
     );
   }
@@ -156,7 +153,7 @@ export class Requests {
   #serve(message: Request, work: () => Promise<void>): Promise<void> {
     return this.inFlight.run(work).catch((error: unknown) => {
       const [code, text] = FALLBACK_CODES[message.type];
-      this.#options.fail(toSyncError(error, code, text), message.requestId);
+      this.#connection.fail(toSyncError(error, code, text), message.requestId);
     });
   }
 }

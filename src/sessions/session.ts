@@ -34,6 +34,7 @@ const PASSING: ReadonlySet<ErrorCode> = new Set([
 ]);
 /** The longest page of a push that is read from the log: a slow socket holds little. */
 const PUSH_PAGE_BYTES_MAX = 256 * 1024;
+const NO_ANSWER = Promise.resolve();
 
 export class Session implements LiveSession, AnsweredSession {
   readonly connectionId: string;
@@ -49,7 +50,7 @@ export class Session implements LiveSession, AnsweredSession {
   lastSyncHLC: HlcText | undefined;
   readonly #options: SessionOptions;
   #cursor: LogCursor;
-  #lane: Promise<unknown> = Promise.resolve();
+  #lane: Promise<unknown> = NO_ANSWER;
   /** Answers that are being sent or wait for their turn; pushes wait for them. */
   #answers = 0;
   /** The client's requests that are not answered yet. */
@@ -58,7 +59,7 @@ export class Session implements LiveSession, AnsweredSession {
   #answered: CallOrigin | undefined;
   #feeding = false;
   /** What hooks answered when they were last asked for the right to read. */
-  #answersHeard: HookAnswer[] = [];
+  #answersHeard: HookAnswer[] | undefined;
   #ended = false;
 
   constructor(options: SessionOptions) {
@@ -148,7 +149,7 @@ export class Session implements LiveSession, AnsweredSession {
     // A session that was ended meanwhile has told its client why.
     if (!this.isOpen) return;
     const { code, message, retryAfterMs } = toSyncError(error);
-    if (isDenial(error)) this.#options.host.readDenied(error, this.#answersHeard);
+    if (isDenial(error)) this.#options.host.readDenied(error, this.#answersHeard ?? []);
     else if (code === 'SNAPSHOT_REQUIRED') this.startOver(message);
     else if (PASSING.has(code) && retryAfterMs !== undefined) {
       await sleep(retryAfterMs, undefined, { ref: false });

@@ -59,7 +59,6 @@ export class SocketSendQueue implements SendQueue {
     this.#socket = socket;
     this.#rawSocket = rawSocket;
     this.#onBytes = onBytes;
-    socket.on('close', () => this.#drop());
   }
 
   get isOpen(): boolean {
@@ -128,7 +127,7 @@ export class SocketSendQueue implements SendQueue {
   }
 
   /** Resolves when the socket has closed. */
-  closed(): Promise<void> {
+  ended(): Promise<void> {
     return new Promise((resolve) => {
       if (this.#socket.readyState === this.#socket.CLOSED) resolve();
       else this.#socket.once('close', () => resolve());
@@ -244,8 +243,8 @@ export class SocketSendQueue implements SendQueue {
     for (const { resolve } of ready) resolve();
   }
 
-  /** The socket has closed: drops what is queued, and wakes all waiters. */
-  #drop(): void {
+  /** To be called when the socket has closed: drops what is queued, and wakes all waiters. */
+  closed(): void {
     this.#queue.drop();
     tellTaken(this.#fragments ?? []);
     this.#fragments = undefined;

@@ -27,13 +27,13 @@ async function renamed(t: TestContext, module: HookEntry, [from, to]: readonly [
   const server = await startServer(t, { config });
   const author = new Device(9);
   // Before there were any rules.
-  const { manager, release } = await server.service.acquire('default');
-  await manager.apply([
+  const lease = await server.service.acquire('default');
+  await lease.manager.apply([
     author.migrate('create_table', from),
     author.write({ table: from, pk: [1], set: ROW }),
     author.migrate('rename_table', to, { fromTable: from, schemaVersion: 2 }),
   ]);
-  release();
+  lease.release();
   const join = async (number: number, token: string) => {
     const device = new Device(number, author.wallTime + 1000);
     const { siteId } = device;

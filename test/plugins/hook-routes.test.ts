@@ -182,10 +182,10 @@ test('onReady may read and write before anybody is served, also at a reload; if 
   await assert.rejects(reload(seeds(2, true)), failed);
   await reload(seeds(3));
   const { position } = await service.write('default', []);
-  const { manager, release } = await service.acquire('default');
-  assert.equal(manager.logLength, 3);
-  assert.equal(manager.position, encodeHlc(position));
-  release();
+  const lease = await service.acquire('default');
+  assert.equal(lease.manager.logLength, 3);
+  assert.equal(lease.manager.position, encodeHlc(position));
+  lease.release();
 });
 
 test('a module sees who has a session, and what software they say that they are', async (t) => {

@@ -30,13 +30,11 @@ function setUp() {
   });
   const socket = (client: string) => {
     const did: string[] = [];
-    const arrived = new ArrivedBytes({
-      budget,
-      client: () => client,
-      timeoutMs: 1000,
+    const arrived = new ArrivedBytes(budget, 1000, {
+      holder: client,
       pause: () => did.push('pause'),
       resume: () => did.push('resume'),
-      refuse: ({ code }) => did.push(code),
+      refuseUnread: ({ code }) => did.push(code),
     });
     return { arrived, did };
   };

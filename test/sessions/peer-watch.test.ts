@@ -30,7 +30,8 @@ function watchOne(t: TestContext, limits = LIMITS) {
   const watch = new PeerWatch<FakePeer>(limits, (limit) => met.push(limit));
   t.after(() => watch.stop());
   const peer = new FakePeer();
-  const leave = watch.add(peer);
+  const entry = watch.add(peer);
+  const leave = () => watch.remove(entry);
   const pass = async (seconds: number, each?: () => void) => {
     for (let i = 0; i < seconds; i++) {
       each?.();

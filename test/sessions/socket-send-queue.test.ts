@@ -26,6 +26,7 @@ async function connectPair(t: TestContext, { isRaw = true } = {}) {
     count.bytes += delta;
   };
   const sendQueue = new SocketSendQueue(socket, onBytes, isRaw ? rawSocket : undefined);
+  socket.on('close', () => sendQueue.closed());
   t.after(() => {
     peer.terminate();
     socket.terminate();

@@ -20,7 +20,7 @@ test('what runs tasks one after the other keeps nothing of what the last one gav
     async () => undefined,
   );
   const siteId = new Uint8Array(16);
-  const line = new BatchLine({ who: () => ({ siteId }) }, () => true);
+  const line = new BatchLine({ who: () => ({ siteId }) }, { isCurrent: () => true });
   await queue.run(give('the queue of a store'));
   await commits.alone(give('the commits of a database'));
   await line.again(line.enter(), give('the line of a connection'));

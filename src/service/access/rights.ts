@@ -96,8 +96,8 @@ export class ReadRight {
   get #isOutdated(): boolean {
     // Modules are replaced rarely, and this is asked for each listener of a push.
     if (this.#rights.generation === 0) return false;
-    const { who, demandCurrent } = this.#reader;
-    return demandCurrent !== undefined && !this.#rights.isCurrent(who());
+    if (this.#reader.demandCurrent === undefined) return false;
+    return !this.#rights.isCurrent(this.#reader.who());
   }
 
   /** Whether a hook filters what is sent. */

@@ -104,14 +104,18 @@ export class Admission {
   async enter(reader: Reader, databaseId: string, signal?: AbortSignal): Promise<ReadRight> {
     const right = this.rights.of(reader, toGetChanges(databaseId));
     const { refusals } = this.#options;
-    await refusals.asOne('websocket handshake', reader.who, async (answers) => {
-      try {
-        await right.confirm(signal, undefined, answers);
-      } catch (error) {
-        if (!isDenial(error)) throw error;
-        await this.rights.demandAny(reader.who(), databaseId, signal, answers);
-      }
-    });
+    await refusals.asOne(
+      'websocket handshake',
+      () => reader.who(),
+      async (answers) => {
+        try {
+          await right.confirm(signal, undefined, answers);
+        } catch (error) {
+          if (!isDenial(error)) throw error;
+          await this.rights.demandAny(reader.who(), databaseId, signal, answers);
+        }
+      },
+    );
     return right;
   }
 

@@ -123,12 +123,12 @@ export class PendingHandshakes {
 
   #watch(peer: PendingPeer, socket: Socket | undefined, source: string): PendingHandshake {
     const { handshakeBytes } = this.#limits;
-    let handsFree: (() => void) | undefined;
+    let isShaking = false;
     let bytes = 0;
     const count = (data: Buffer) => {
       bytes += data.length;
       if (bytes <= handshakeBytes) return;
-      if (handsFree !== undefined) {
+      if (isShaking) {
         peer.pause();
         return;
       }
@@ -140,15 +140,16 @@ export class PendingHandshakes {
     const handshake: PendingHandshake = {
       begin: () => {
         if (!leave()) return;
-        handsFree = this.#shaking.count(source);
+        this.#shaking.count(source);
+        isShaking = true;
         this.#beginning++;
       },
       end: () => {
         socket?.off('data', count);
         leave();
-        if (handsFree === undefined) return;
-        handsFree();
-        handsFree = undefined;
+        if (!isShaking) return;
+        isShaking = false;
+        this.#shaking.give(source);
         this.#beginning--;
       },
     };

@@ -402,5 +402,5 @@ function asSent(changeSets: readonly WireChangeSet[]): Validated {
 
 /** For a client whose credentials are never rechecked. */
 function lineOf(client: ClientIdentity): BatchLine {
-  return new BatchLine({ who: () => client }, () => true);
+  return new BatchLine({ who: () => client }, { isCurrent: () => true });
 }

@@ -16,19 +16,24 @@ export class OutdatedError extends Error {
   }
 }
 
+/** See `Admission`. */
+interface PresentCredentials {
+  /** Whether the present hook modules have accepted the identity. */
+  isCurrent(identity: ClientIdentity): boolean;
+}
+
 export class BatchLine {
   readonly #client: Reader;
-  readonly #isCurrent: (identity: ClientIdentity) => boolean;
+  readonly #credentials: PresentCredentials;
   #numbersGiven = 0;
   /** Numbers of the batches that were held back and are neither stored nor refused yet. */
-  readonly #held = new Set<number>();
+  #held: Set<number> | undefined;
   /** Settles when the last of them is. */
-  #tail: Promise<unknown> = Promise.resolve();
+  #tail: Promise<unknown> | undefined;
 
-  /** @param isCurrent whether the present hook modules have accepted the identity */
-  constructor(client: Reader, isCurrent: (identity: ClientIdentity) => boolean) {
+  constructor(client: Reader, credentials: PresentCredentials) {
     this.#client = client;
-    this.#isCurrent = isCurrent;
+    this.#credentials = credentials;
   }
 
   /** The client's present identity. */
@@ -42,7 +47,7 @@ export class BatchLine {
   }
 
   get isCurrent(): boolean {
-    return this.#client.demandCurrent === undefined || this.#isCurrent(this.who());
+    return this.#client.demandCurrent === undefined || this.#credentials.isCurrent(this.who());
   }
 
   /**
@@ -58,7 +63,8 @@ export class BatchLine {
    * @throws OutdatedError when this batch, or an earlier one, has to wait
    */
   demandCurrent(number: number): void {
-    if (this.isCurrent && ![...this.#held].some((held) => held < number)) return;
+    if (this.isCurrent && ![...(this.#held ?? [])].some((held) => held < number)) return;
+    this.#held ??= new Set();
     this.#held.add(number);
     throw new OutdatedError();
   }
@@ -68,7 +74,11 @@ export class BatchLine {
    * @param store throws OutdatedError if there was another reload meanwhile
    */
   async again<T>(number: number, store: () => Promise<T>): Promise<T> {
-    const stored = this.#tail.then(() => this.#store(store));
+    const before = this.#tail;
+    const stored = (async () => {
+      await before;
+      return this.#store(store);
+    })();
     this.#tail = stored.then(
       () => undefined,
       () => undefined,
@@ -76,7 +86,7 @@ export class BatchLine {
     try {
       return await stored;
     } finally {
-      this.#held.delete(number);
+      this.#held?.delete(number);
     }
   }
 

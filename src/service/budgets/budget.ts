@@ -79,24 +79,23 @@ export class Budget {
 
   /**
    * @param holder `undefined` for the server itself, which has no bound
-   * @returns gives it back; a second call does nothing
    * @throws SyncError as `demandRoom`
    */
-  take(holder: string | undefined): () => void {
+  take(holder: string | undefined): void {
     this.demandRoom(holder);
-    return holder === undefined ? () => undefined : this.count(holder);
+    if (holder !== undefined) this.count(holder);
   }
 
-  /** Takes one, whether there is room or not. @returns gives it back; a second call does nothing */
-  count(holder: string): () => void {
+  /** Takes one, whether there is room or not. */
+  count(holder: string): void {
     this.#takenByHolder.set(holder, this.takenBy(holder) + 1);
-    let isTaken = true;
-    return () => {
-      if (!isTaken) return;
-      isTaken = false;
-      const left = this.takenBy(holder) - 1;
-      if (left > 0) this.#takenByHolder.set(holder, left);
-      else this.#takenByHolder.delete(holder);
-    };
+  }
+
+  /** Gives one back. To be called once for each that was taken. */
+  give(holder: string | undefined): void {
+    if (holder === undefined) return;
+    const left = this.takenBy(holder) - 1;
+    if (left > 0) this.#takenByHolder.set(holder, left);
+    else this.#takenByHolder.delete(holder);
   }
 }

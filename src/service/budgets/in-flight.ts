@@ -2,7 +2,7 @@
 
 export class InFlight {
   #size = 0;
-  #onFewer = () => {};
+  #onFewer: (() => void) | undefined;
 
   get size(): number {
     return this.#size;
@@ -14,7 +14,7 @@ export class InFlight {
       await work();
     } finally {
       this.#size--;
-      this.#onFewer();
+      this.#onFewer?.();
     }
   }
 

@@ -4,8 +4,10 @@
  * entry has no references to or from the others.
  */
 
-interface Entry<T> {
-  value: T;
+/** An item's place in a list; but for `value` it is the list's own. */
+export interface Entry<T> {
+  readonly value: T;
+  isHere: boolean;
   previous: Entry<T> | undefined;
   next: Entry<T> | undefined;
 }
@@ -13,42 +15,27 @@ interface Entry<T> {
 export class LinkedList<T> {
   #first: Entry<T> | undefined;
   #last: Entry<T> | undefined;
-  #size = 0;
 
-  get size(): number {
-    return this.#size;
-  }
-
-  /** The item that has been in the list longest. */
-  get first(): T | undefined {
-    return this.#first?.value;
-  }
-
-  /** @returns removes the item, and tells whether it was still in the list */
-  push(value: T): () => boolean {
-    const entry: Entry<T> = { value, previous: this.#last, next: undefined };
+  push(value: T): Entry<T> {
+    const entry: Entry<T> = { value, isHere: true, previous: this.#last, next: undefined };
     if (this.#last === undefined) this.#first = entry;
     else this.#last.next = entry;
     this.#last = entry;
-    this.#size++;
-    let isHere = true;
-    return () => {
-      const wasHere = isHere;
-      if (wasHere) this.#unlink(entry);
-      isHere = false;
-      return wasHere;
-    };
+    return entry;
   }
 
-  #unlink(entry: Entry<T>): void {
+  /** @returns whether the entry was still in the list */
+  remove(entry: Entry<T>): boolean {
+    if (!entry.isHere) return false;
     const { previous, next } = entry;
     if (previous === undefined) this.#first = next;
     else previous.next = next;
     if (next === undefined) this.#last = previous;
     else next.previous = previous;
+    entry.isHere = false;
     entry.previous = undefined;
     entry.next = undefined;
-    this.#size--;
+    return true;
   }
 
   /** All items, oldest first. */

@@ -54,7 +54,7 @@ class PoolEntry {
   readonly opening: Promise<Database & { store: KVStore }>;
   leases = 0;
   /** By holder. The leases of one holder take one place. */
-  readonly places = new Map<string, { leases: number; giveBack(): void }>();
+  readonly leasesByHolder = new Map<string, number>();
   /** The holder of the last lease. */
   lastHolder: string | undefined;
   lastUsed = 0;
@@ -65,6 +65,39 @@ class PoolEntry {
 
   constructor(open: (entry: PoolEntry) => Promise<Database & { store: KVStore }>) {
     this.opening = open(this);
+  }
+}
+
+class Lease implements DatabaseLease {
+  readonly entry: PoolEntry;
+  readonly id: string;
+  readonly holder: string | undefined;
+  readonly manager: SyncManager;
+  readonly sessions: SessionHub;
+  /** `undefined` once it was released. */
+  #giveBack: ((lease: Lease) => void) | undefined;
+
+  constructor(
+    entry: PoolEntry,
+    { id, manager, sessions }: Database,
+    holder: string | undefined,
+    giveBack: (lease: Lease) => void,
+  ) {
+    this.entry = entry;
+    this.id = id;
+    this.holder = holder;
+    this.manager = manager;
+    this.sessions = sessions;
+    this.#giveBack = giveBack;
+  }
+
+  async open(): Promise<this> {
+    return this;
+  }
+
+  release(): void {
+    this.#giveBack?.(this);
+    this.#giveBack = undefined;
   }
 }
 
@@ -153,7 +186,7 @@ export class DatabasePool {
     }
     if (this.#closed) throw new SyncError('SHUTTING_DOWN', 'the server is stopping');
     const known = this.#entries.get(id);
-    if (holder !== undefined && !known?.places.has(holder)) this.#budget.demandRoom(holder);
+    if (holder !== undefined && !known?.leasesByHolder.has(holder)) this.#budget.demandRoom(holder);
     return this.#lease(id, known ?? this.#add(id, holder), holder);
   }
 
@@ -163,17 +196,7 @@ export class DatabasePool {
     entry.lastUsed = ++this.#uses;
     clearTimeout(entry.idleTimer);
     try {
-      const { manager, sessions } = await entry.opening;
-      let held = true;
-      const release = () => {
-        if (!held) return;
-        held = false;
-        this.#givePlaceBack(entry, holder);
-        this.#release(id, entry);
-      };
-      const open = async () => lease;
-      const lease: DatabaseLease = { id, manager, sessions, holder, release, open };
-      return lease;
+      return new Lease(entry, await entry.opening, holder, this.#giveBack);
     } catch (error) {
       entry.leases--;
       this.#givePlaceBack(entry, holder);
@@ -184,19 +207,28 @@ export class DatabasePool {
     }
   }
 
+  readonly #giveBack = ({ id, entry, holder }: Lease): void => {
+    this.#givePlaceBack(entry, holder);
+    this.#release(id, entry);
+  };
+
   #takePlace(entry: PoolEntry, holder: string | undefined): void {
     if (holder === undefined) return;
     entry.lastHolder = holder;
-    const place = entry.places.get(holder);
-    if (place !== undefined) place.leases++;
-    else entry.places.set(holder, { leases: 1, giveBack: this.#budget.take(holder) });
+    const leases = entry.leasesByHolder.get(holder) ?? 0;
+    if (leases === 0) this.#budget.take(holder);
+    entry.leasesByHolder.set(holder, leases + 1);
   }
 
   #givePlaceBack(entry: PoolEntry, holder: string | undefined): void {
-    const place = holder === undefined ? undefined : entry.places.get(holder);
-    if (holder === undefined || place === undefined || --place.leases > 0) return;
-    entry.places.delete(holder);
-    place.giveBack();
+    const leases = holder === undefined ? undefined : entry.leasesByHolder.get(holder);
+    if (holder === undefined || leases === undefined) return;
+    if (leases > 1) {
+      entry.leasesByHolder.set(holder, leases - 1);
+      return;
+    }
+    entry.leasesByHolder.delete(holder);
+    this.#budget.give(holder);
   }
 
   #release(id: string, entry: PoolEntry): void {
@@ -241,8 +273,8 @@ export class DatabasePool {
     const idlest = this.#idlest();
     const giver = this.#budget.giverTo(holder);
     if (idlest !== undefined || giver === undefined) return idlest;
-    const own = [...this.#entries].filter(([, { database, places, leases }]) => {
-      return database !== undefined && places.get(giver)?.leases === leases;
+    const own = [...this.#entries].filter(([, { database, leasesByHolder, leases }]) => {
+      return database !== undefined && leasesByHolder.get(giver) === leases;
     });
     return own.toSorted(([, a], [, b]) => a.lastUsed - b.lastUsed)[0];
   }
@@ -358,7 +390,8 @@ export class DatabasePool {
     clearTimeout(entry.idleTimer);
     entry.upkeep?.stop();
     this.#entries.delete(id);
-    for (const { giveBack } of entry.places.values()) giveBack();
+    for (const holder of entry.leasesByHolder.keys()) this.#budget.give(holder);
+    entry.leasesByHolder.clear();
     const closing = this.#closeStore(entry).finally(() => {
       if (this.#closings.get(id) === closing) this.#closings.delete(id);
     });

@@ -21,7 +21,8 @@ export interface SiteSession {
 
 export class SharedSites {
   readonly #log: BoundedLog;
-  readonly #sessionsBySite = new Map<string, Set<SiteSession>>();
+  /** Of most sites there is one session, which takes no set. */
+  readonly #sessionsBySite = new Map<string, SiteSession | Set<SiteSession>>();
   /** Sessions after which another one of their site has come. */
   readonly #elder = new Set<SiteSession>();
   readonly #told = new Set<string>();
@@ -34,7 +35,12 @@ export class SharedSites {
 
   add(session: SiteSession): void {
     const key = keyOf(session);
-    const sessions = this.#sessionsBySite.get(key) ?? new Set();
+    const known = this.#sessionsBySite.get(key);
+    if (known === undefined) {
+      this.#sessionsBySite.set(key, session);
+      return;
+    }
+    const sessions = known instanceof Set ? known : new Set([known]);
     if (!this.#told.has(key)) for (const elder of sessions) this.#elder.add(elder);
     this.#sessionsBySite.set(key, sessions.add(session));
   }
@@ -43,17 +49,21 @@ export class SharedSites {
     const key = keyOf(session);
     const sessions = this.#sessionsBySite.get(key);
     this.#elder.delete(session);
-    if (!sessions?.delete(session)) return;
-    if (sessions.size === 0) this.#sessionsBySite.delete(key);
+    if (sessions === session) this.#sessionsBySite.delete(key);
+    if (!(sessions instanceof Set) || !sessions.delete(session) || sessions.size > 1) return;
     // A single session that is left shares its site id with no other.
-    if (sessions.size === 1) for (const last of sessions) this.#elder.delete(last);
+    for (const last of sessions) {
+      this.#elder.delete(last);
+      this.#sessionsBySite.set(key, last);
+    }
   }
 
   /** The session's client has sent something. */
   heard(session: SiteSession): void {
     if (this.#elder.size === 0 || !this.#elder.has(session)) return;
     const key = keyOf(session);
-    for (const one of this.#sessionsBySite.get(key) ?? []) this.#elder.delete(one);
+    const sessions = this.#sessionsBySite.get(key);
+    if (sessions instanceof Set) for (const one of sessions) this.#elder.delete(one);
     this.#remember(key);
     this.count++;
     this.#tell(session);

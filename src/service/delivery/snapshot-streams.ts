@@ -75,11 +75,11 @@ export class SnapshotStreams {
   ): Promise<Snapshot> {
     this.#budget.demandRoom(holder);
     if (this.#count >= this.#limits.snapshotStreams) this.#makeRoom(holder);
-    const giveBack = this.#budget.take(holder);
+    this.#budget.take(holder);
     this.#count++;
     const leave = () => {
       this.#count--;
-      giveBack();
+      this.#budget.give(holder);
     };
     try {
       const snapshot = await manager.tables.snapshot(checkpoint, { site, memory });

@@ -13,7 +13,8 @@ function createLine() {
     if (state.refusal !== undefined) throw state.refusal;
     state.isCurrent = true;
   };
-  const line = new BatchLine({ who: () => CLIENT, demandCurrent }, () => state.isCurrent);
+  const isCurrent = () => state.isCurrent;
+  const line = new BatchLine({ who: () => CLIENT, demandCurrent }, { isCurrent });
   const stored: number[] = [];
   const store = async (number: number) => {
     line.demandCurrent(number);

@@ -4,19 +4,19 @@ import { LinkedList } from '../../../src/service/budgets/linked-list.ts';
 
 test('whoever leaves, the others stay in the order in which they came', () => {
   const list = new LinkedList<number>();
-  const leave = [0, 1, 2, 3, 4].map((number) => list.push(number));
-  for (const number of [2, 0, 4]) assert.equal(leave[number]?.(), true);
-  assert.deepEqual([list.toArray(), list.first, list.size], [[1, 3], 1, 2]);
+  const entries = [0, 1, 2, 3, 4].map((number) => list.push(number));
+  for (const entry of entries) if (entry.value % 2 === 0) assert.equal(list.remove(entry), true);
+  assert.deepEqual(list.toArray(), [1, 3]);
   list.push(5);
   assert.deepEqual(list.toArray(), [1, 3, 5]);
 });
 
 test('who has left leaves only once', () => {
   const list = new LinkedList<string>();
-  const leave = list.push('a');
-  assert.equal(leave(), true);
-  assert.equal(list.first, undefined);
+  const entry = list.push('a');
+  assert.equal(list.remove(entry), true);
+  assert.deepEqual(list.toArray(), []);
   list.push('a');
-  assert.equal(leave(), false);
+  assert.equal(list.remove(entry), false);
   assert.deepEqual(list.toArray(), ['a']);
 });

@@ -1,0 +1,37 @@
+import type { SiteIdText } from '../clock/site-id.ts';
+import type { SyncError } from '../errors/sync-error.ts';
+import type { AuthRequest } from '../hooks/chain/chain.ts';
+import type { ClientIdentity } from '../hooks/types.ts';
+import type { ServerMessage } from '../protocol/server-messages.ts';
+import type { Reader } from '../service/access/rights.ts';
+import type { CoordinatorService } from '../service/coordinator-service.ts';
+import type { SendQueue } from './send-queue.ts';
+import type { Session } from './session.ts';
+
+/**
+ * A connection as its parts see it. They ask it for what they need when they need it, and keep nothing but
+ * the connection: most sessions are idle, and closures for each of them took more memory than all else.
+ */
+export interface Connection {
+  readonly service: CoordinatorService;
+  readonly sendQueue: SendQueue;
+  /** Its client, with the identity that it has by then. */
+  readonly reader: Required<Reader>;
+  /** Whose share of memory its messages and answers count in. */
+  readonly holder: string;
+  /** Aborted when the socket closes. */
+  readonly signal: AbortSignal;
+  /** `undefined` before the handshake is accepted. */
+  readonly session: Session | undefined;
+  /** The request for a check of these credentials. */
+  toAuthRequest(siteId: SiteIdText, databaseId: string, token: string | undefined): AuthRequest;
+  /** The credentials of its session were rechecked or replaced. */
+  renewed(identity: ClientIdentity): void;
+  /** The rights of its client have to be asked for again. */
+  reconsider(): Promise<void>;
+  send(message: ServerMessage): void;
+  /** Tells the client what went wrong, and logs the cause. */
+  fail(error: SyncError, requestId?: string): void;
+  /** Ends it, after the client was told why. */
+  end(reason: SyncError): void;
+}
