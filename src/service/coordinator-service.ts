@@ -18,32 +18,24 @@ import { createLogger } from '../logging/logger.ts';
 import { createMetrics, type Metrics } from '../metrics/metrics.ts';
 import { exposeStore } from '../metrics/store-metrics.ts';
 import { PROTOCOL_VERSION } from '../protocol/constants.ts';
-import type { WireChangeSet, WireCheckpoint } from '../protocol/schemas.ts';
+import type { WireChangeSet } from '../protocol/schemas.ts';
 import type { ApplyResult } from '../protocol/types.ts';
 import { isDatabaseId } from '../storage/database-id.ts';
 import type { Storage } from '../storage/kv-store.ts';
 import { Clients } from './access/clients.ts';
 import type { IdentityPredicate } from './access/identity-predicates.ts';
 import type { DatabaseAccess } from './access/open-database.ts';
-import { type Reader, toGetChanges } from './access/rights.ts';
 import { Admission } from './admission/admission.ts';
 import { PendingHandshakes } from './admission/pending-handshakes.ts';
 import { RefusalLog } from './admission/refusal-log.ts';
-import { type Applicant, type Applying, ApplyPipeline } from './apply/apply-pipeline.ts';
-import { BatchLine } from './apply/batch-line.ts';
+import { type Applicant, ApplyPipeline } from './apply/apply-pipeline.ts';
 import { toChanges } from './apply/row-writes.ts';
 import { databaseFigures, positionAheadMs } from './databases/database-figures.ts';
 import { type Database, type DatabaseLease, DatabasePool } from './databases/database-pool.ts';
 import { LogPinKeeper } from './databases/log-pins.ts';
 import { connectionsThatFit, openFilesMax } from './databases/open-files.ts';
 import { type StoreStatus, StoreWatch } from './databases/store-watch.ts';
-import {
-  type ChangesQuery,
-  Delivery,
-  type ServedPage,
-  type ServedSnapshot,
-  type SnapshotReader,
-} from './delivery/delivery.ts';
+import { Delivery } from './delivery/delivery.ts';
 import type { LiveSession } from './delivery/live-session.ts';
 import { MemoryBudgets } from './memory-budgets.ts';
 import { Sessions } from './sessions.ts';
@@ -87,7 +79,8 @@ export class CoordinatorService {
   readonly logPins: LogPinKeeper;
   /** The sessions of all databases. */
   readonly sessions: Sessions;
-  readonly #pipeline: ApplyPipeline;
+  /** The way of a batch. */
+  readonly batches: ApplyPipeline;
   /** The read path. */
   readonly delivery: Delivery;
   /** Decides which clients may come, and which may stay. */
@@ -138,8 +131,8 @@ export class CoordinatorService {
     const { rights } = this.admission;
     this.memory = new MemoryBudgets(config.limits, onLimit);
     this.delivery = new Delivery({ hooks, config, rights, sessions, onLimit });
-    this.#pipeline = new ApplyPipeline({
-      hooks,
+    this.batches = new ApplyPipeline({
+      ...{ hooks, rights, clients },
       onReject: config.hooks.onReject,
       foreignAuthors: config.sync.foreignAuthors,
       hookMemory: (holder) => this.memory.hookMemory(holder),
@@ -149,7 +142,6 @@ export class CoordinatorService {
           if (site !== sender) this.delivery.endFull(databaseId, site);
         }
       },
-      refuseExpired: (client) => clients.refuseExpired(client),
     });
     this.connectionsMax = connectionsThatFit({
       wanted: config.limits.connections,
@@ -174,9 +166,9 @@ export class CoordinatorService {
     this.metrics.expose(
       { ...this.#gauges(), ...databaseFigures(this.#pool, world) },
       {
-        changes: this.#pipeline.counts,
-        applySeconds: this.#pipeline.seconds,
-        batchSizes: this.#pipeline.batchSizes,
+        changes: this.batches.counts,
+        applySeconds: this.batches.seconds,
+        batchSizes: this.batches.batchSizes,
         querySeconds: this.delivery.querySeconds,
         maintenance: this.#pool.maintenanceCounts,
         snapshots: this.delivery.snapshotCounts,
@@ -211,7 +203,7 @@ export class CoordinatorService {
   readonly turn = (): Promise<void> => this.#options.world.yield();
 
   get isStopping(): boolean {
-    return this.#pipeline.isStopping;
+    return this.batches.isStopping;
   }
 
   /**
@@ -337,50 +329,6 @@ export class CoordinatorService {
     };
   }
 
-  /**
-   * Changes since a position, in one page. The caller asks its `holds` before it sends a part of
-   * it.
-   */
-  handleSync(
-    client: ClientIdentity,
-    access: DatabaseAccess,
-    query: ChangesQuery = {},
-  ): Promise<ServedPage> {
-    return this.delivery.changes(client, access, query);
-  }
-
-  /** A snapshot, as soon as another one may be served. The caller closes it. */
-  handleSnapshot(
-    client: ClientIdentity,
-    access: DatabaseAccess,
-    checkpoint?: WireCheckpoint,
-    reader: SnapshotReader = {},
-  ): Promise<ServedSnapshot> {
-    return this.delivery.snapshot(client, access, checkpoint, reader);
-  }
-
-  /** A line for the batches of one client: see `Applicant`. */
-  newLine(sender: Reader): BatchLine {
-    return new BatchLine(sender, (identity) => this.admission.isCurrent(identity));
-  }
-
-  /**
-   * Stores a batch, and publishes it to the other sessions.
-   * @param applicant the sender's identity at the time of storing, and whether it still waits for
-   *   the answer
-   */
-  applyChanges(
-    client: ClientIdentity,
-    database: DatabaseAccess,
-    changeSets: readonly WireChangeSet[],
-    applicant: Applicant = {},
-  ): Applying {
-    const { line } = applicant;
-    const reader = { who: () => line?.who() ?? client };
-    const { right = this.admission.rights.of(reader, toGetChanges(database.id)) } = applicant;
-    return this.#pipeline.apply(client, database, changeSets, { ...applicant, right });
-  }
-
   /** Stores a batch, and waits until it is durable. */
   async handleApplyChanges(
     client: ClientIdentity,
@@ -388,7 +336,7 @@ export class CoordinatorService {
     changeSets: readonly WireChangeSet[],
     applicant?: Applicant,
   ): Promise<ApplyResult> {
-    const { applied } = this.applyChanges(client, database, changeSets, applicant);
+    const { applied } = this.batches.apply(client, database, changeSets, applicant);
     const { result, isFull } = await applied;
     if (isFull) this.delivery.endFull(database.id, siteIdToText(client.siteId));
     return result;
@@ -400,7 +348,7 @@ export class CoordinatorService {
    */
   async write(databaseId: string, rows: readonly RowWrite[]): Promise<WriteResult> {
     this.checkDatabaseId(databaseId);
-    this.#pipeline.refuseWhileJudging(databaseId);
+    this.batches.refuseWhileJudging(databaseId);
     const changes = toChanges(rows, this.config.limits.changesPerBatch);
     const lease = await this.acquire(databaseId);
     try {
@@ -434,7 +382,7 @@ export class CoordinatorService {
 
   /** Refuses new batches from now on, and waits for those under way, for at most `deadlineMs`. */
   settle(deadlineMs: number): Promise<void> {
-    return this.#pipeline.settle(deadlineMs);
+    return this.batches.settle(deadlineMs);
   }
 
   /**

@@ -22,9 +22,8 @@ import type { ClientMessage } from '../protocol/schemas.ts';
 import type { ServerMessage } from '../protocol/server-messages.ts';
 import { WS_OUTCOMES } from '../protocol/ws-outcomes.ts';
 import type { Client } from '../service/access/clients.ts';
-import type { Reader } from '../service/access/rights.ts';
 import type { PendingHandshake } from '../service/admission/pending-handshakes.ts';
-import type { BatchLine } from '../service/apply/batch-line.ts';
+import { BatchLine } from '../service/apply/batch-line.ts';
 import { holderOf } from '../service/budgets/budget.ts';
 import type { CoordinatorService } from '../service/coordinator-service.ts';
 import type { DatabaseLease } from '../service/databases/database-pool.ts';
@@ -59,10 +58,6 @@ export class ClientConnection implements Client, InboxOwner {
   readonly #id = randomUUID();
   readonly #states = new ConnectionStates();
   readonly #credentials: Credentials;
-  readonly #reader: Required<Reader> = {
-    who: () => this.identity,
-    demandCurrent: () => this.#credentials.demandCurrent(),
-  };
   readonly #line: BatchLine;
   readonly #requests: Requests;
   readonly #intake: MessageIntake;
@@ -94,10 +89,10 @@ export class ClientConnection implements Client, InboxOwner {
       },
       reconsider: () => this.reconsider(),
     });
-    this.#line = service.newLine(this.#reader);
+    this.#line = new BatchLine(this.#credentials, service.clients);
     this.#requests = new Requests({
       service,
-      reader: this.#reader,
+      reader: this.#credentials,
       line: this.#line,
       signal: () => this.#signal,
       sendQueue,
@@ -247,11 +242,12 @@ export class ClientConnection implements Client, InboxOwner {
     if (this.#session === undefined) {
       throw new SyncError('NOT_AUTHENTICATED', `${message.type} before the handshake`);
     }
-    service.clients.refuseExpired(this.identity);
+    const { identity } = this;
+    service.clients.refuseExpired(identity);
     if (message.type === 'authenticate') {
       return this.#authenticate(message, this.#session, requestId);
     }
-    const origin = { ...originOf(this.identity), requestId };
+    const origin = { ...originOf(identity), requestId };
     return this.#requests.take(message, this.#session, origin);
   }
 
@@ -335,7 +331,7 @@ export class ClientConnection implements Client, InboxOwner {
         siteId,
         identity,
         software: client,
-        reader: this.#reader,
+        reader: this.#credentials,
       },
       ...{ socket, sendQueue, host: this.#newHost(), signal: this.#signal },
       holder: holderOf(identity, remoteAddress),
@@ -371,7 +367,7 @@ export class ClientConnection implements Client, InboxOwner {
   #newHost(): ConnectionHost {
     const { service, sendQueue } = this.#options;
     return new ConnectionHost({
-      ...{ service, sendQueue, reader: this.#reader },
+      ...{ service, sendQueue, reader: this.#credentials },
       session: () => this.#session,
       inFlight: this.#requests.inFlight,
       holder: () => this.#holder,

@@ -5,7 +5,7 @@ import { type SyncError, toSyncError } from '../errors/sync-error.ts';
 import type { HookAnswer } from '../hooks/refusal.ts';
 import type { CallOrigin, ClientIdentity } from '../hooks/types.ts';
 import { WS_CLOSE } from '../protocol/close-codes.ts';
-import { isDenial, type Reader } from '../service/access/rights.ts';
+import { isDenial, type Reader, readerOf } from '../service/access/rights.ts';
 import type { Reservation } from '../service/budgets/byte-budget.ts';
 import type { HoldingPeer } from '../service/budgets/holdings.ts';
 import type { InFlight } from '../service/budgets/in-flight.ts';
@@ -68,9 +68,9 @@ export class ConnectionHost implements SessionHost {
     const filter =
       key === undefined
         ? service.delivery.readFilterOf(reader, signal())
-        : service.delivery.readFilterOf({ who: () => identity });
+        : service.delivery.readFilterOf(readerOf(identity));
     // With the generation: pages made by other modules must not be shared.
-    const shared = key === undefined ? undefined : `${service.admission.generation} ${key}`;
+    const shared = key === undefined ? undefined : `${service.clients.generation} ${key}`;
     return filter && { filter, key: shared };
   }
 

@@ -8,6 +8,7 @@ import { type SiteIdText, siteIdToText } from '../clock/site-id.ts';
 import { type SyncError, toSyncError } from '../errors/sync-error.ts';
 import type { AuthRequest } from '../hooks/chain/chain.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
+import type { Reader } from '../service/access/rights.ts';
 import type { CoordinatorService } from '../service/coordinator-service.ts';
 
 export const DEFAULT_DATABASE_ID = 'default';
@@ -26,8 +27,7 @@ export interface CredentialsOptions {
   reconsider(): Promise<void>;
 }
 
-/** Serves as the connection's `Reader`. */
-export class Credentials {
+export class Credentials implements Reader {
   readonly #options: CredentialsOptions;
   #identity: ClientIdentity | undefined;
   /** The newest token that was accepted. */
@@ -80,7 +80,7 @@ export class Credentials {
     this.#renewed(await service.admission.renew(this.who(), request, signal()));
     this.#token = request.token;
     // A reload meanwhile: the modules that accepted the token have been replaced.
-    if (!service.admission.isCurrent(this.who())) await this.recheck();
+    if (!service.clients.isCurrent(this.who())) await this.recheck();
     return this.who();
   }
 
@@ -107,7 +107,7 @@ export class Credentials {
   /** Resolves once the present hook modules have accepted the client. See `Reader`. */
   async demandCurrent(): Promise<void> {
     const { service } = this.#options;
-    while (!service.admission.isCurrent(this.who())) {
+    while (!service.clients.isCurrent(this.who())) {
       if (this.#end !== undefined) throw this.#end;
       if (this.#isInUse) await this.recheck();
       else this.#identity = await this.#askAgain();

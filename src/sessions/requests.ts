@@ -10,7 +10,7 @@ import type { ClientMessage } from '../protocol/schemas.ts';
 import type { ServerMessage } from '../protocol/server-messages.ts';
 import type { ApplyResult } from '../protocol/types.ts';
 import { type Reader, toGetChanges } from '../service/access/rights.ts';
-import type { Applied } from '../service/apply/apply-pipeline.ts';
+import type { Applied } from '../service/apply/answer.ts';
 import type { BatchLine } from '../service/apply/batch-line.ts';
 import { withoutWinningValues } from '../service/apply/conflicting.ts';
 import { InFlight } from '../service/budgets/in-flight.ts';
@@ -76,7 +76,7 @@ export class Requests {
 
   #apply(message: Apply, session: Session, origin: CallOrigin): Promise<void> {
     const { service, line, signal, sendQueue } = this.#options;
-    const { accepted, applied } = service.applyChanges(
+    const { accepted, applied } = service.batches.apply(
       session.identity,
       session.database,
       message.changes,
@@ -145,9 +145,9 @@ export class Requests {
     }
     const checkpoint = message.type === 'resume_snapshot' ? message.checkpoint : undefined;
     const queuedBytes = () => sendQueue.queuedBytes;
-    const asking = { ...reader, signal, origin, queuedBytes };
+    const asking = { checkpoint, signal, origin, queuedBytes };
     await session.sendSnapshot(
-      (memory) => service.handleSnapshot(identity, database, checkpoint, { ...asking, memory }),
+      (memory) => service.delivery.snapshot(reader, database, { ...asking, memory }),
       message.requestId,
     );
   }

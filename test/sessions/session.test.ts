@@ -47,8 +47,7 @@ async function openHub(store?: KVStore) {
       right: new Rights(createHookChain([], { timeoutMs: 1000 }), {
         maxAgeMs: 1000,
         now: Date.now,
-        generation: () => 0,
-        isCurrent: () => true,
+        clients: { generation: 0, isCurrent: () => true },
       }).of({ who: () => identity }, toGetChanges('test')),
       limits: { queuedBytesPerSocket: QUEUED_BYTES_MAX, pageBytes: 1500 },
       host: {

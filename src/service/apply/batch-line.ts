@@ -4,7 +4,7 @@
  * held batch never delays other clients, and batches of one client keep their order.
  */
 
-import type { ClientIdentity } from '../../hooks/types.ts';
+import type { Clients } from '../access/clients.ts';
 import type { Reader } from '../access/rights.ts';
 
 /** The batch is not to be stored yet. This error never reaches a client. */
@@ -17,23 +17,18 @@ export class OutdatedError extends Error {
 }
 
 export class BatchLine {
-  readonly #client: Reader;
-  readonly #isCurrent: (identity: ClientIdentity) => boolean;
+  /** The client. */
+  readonly reader: Reader;
+  readonly #clients: Pick<Clients, 'isCurrent' | 'refuseExpired'>;
   #numbersGiven = 0;
   /** Numbers of the batches that were held back and are neither stored nor refused yet. */
   readonly #held = new Set<number>();
   /** Settles when the last of them is. */
   #tail: Promise<unknown> = Promise.resolve();
 
-  /** @param isCurrent whether the present hook modules have accepted the identity */
-  constructor(client: Reader, isCurrent: (identity: ClientIdentity) => boolean) {
-    this.#client = client;
-    this.#isCurrent = isCurrent;
-  }
-
-  /** The client's present identity. */
-  who(): ClientIdentity {
-    return this.#client.who();
+  constructor(reader: Reader, clients: Pick<Clients, 'isCurrent' | 'refuseExpired'>) {
+    this.reader = reader;
+    this.#clients = clients;
   }
 
   /** @returns the number of a new batch */
@@ -42,7 +37,7 @@ export class BatchLine {
   }
 
   get isCurrent(): boolean {
-    return this.#client.demandCurrent === undefined || this.#isCurrent(this.who());
+    return this.reader.demandCurrent === undefined || this.#clients.isCurrent(this.reader.who());
   }
 
   /**
@@ -50,17 +45,24 @@ export class BatchLine {
    * `Reader.demandCurrent`.
    */
   async becomeCurrent(): Promise<void> {
-    while (!this.isCurrent) await this.#client.demandCurrent?.();
+    while (!this.isCurrent) await this.reader.demandCurrent?.();
   }
 
   /**
    * Called right before a batch is stored.
+   * @throws SyncError AUTH_EXPIRED
    * @throws OutdatedError when this batch, or an earlier one, has to wait
    */
-  demandCurrent(number: number): void {
-    if (this.isCurrent && ![...this.#held].some((held) => held < number)) return;
+  admit(number: number): void {
+    this.#clients.refuseExpired(this.reader.who());
+    if (this.isCurrent && !this.#isBehindHeld(number)) return;
     this.#held.add(number);
     throw new OutdatedError();
+  }
+
+  #isBehindHeld(number: number): boolean {
+    for (const held of this.#held) if (held < number) return true;
+    return false;
   }
 
   /**

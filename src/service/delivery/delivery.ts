@@ -19,7 +19,7 @@ import { Distribution, SECONDS_BUCKETS } from '../../metrics/counts.ts';
 import type { WireCheckpoint } from '../../protocol/schemas.ts';
 import type { IdentityPredicate } from '../access/identity-predicates.ts';
 import { type DatabaseAccess, type OpenDatabase, refuseOwnSite } from '../access/open-database.ts';
-import { type Reader, type Rights, toGetChanges, toReader } from '../access/rights.ts';
+import { type Reader, type Rights, toGetChanges } from '../access/rights.ts';
 import { FIRST_PAGE_BYTES, type PageMemory } from '../budgets/page-reads.ts';
 import { isCarryNeeded } from './carry.ts';
 import { filterSnapshot } from './filtered-snapshot.ts';
@@ -31,7 +31,7 @@ import { SnapshotStreams } from './snapshot-streams.ts';
 /** Bytes of JSON in one page of changes, however many changes it has. */
 const HTTP_PAGE_BYTES_MAX = 4 * 1024 * 1024;
 
-export interface ChangesQuery extends Partial<Reader> {
+export interface ChangesQuery {
   /** The position that the client has read to; `undefined` to read from the start. */
   sinceHLC?: HlcText | undefined;
   /** The approximate maximum of changes in the page. */
@@ -67,8 +67,9 @@ export interface ServedSnapshot extends Snapshot {
   noteSent(): Promise<void>;
 }
 
-/** Who gets a snapshot; by default the client that asks for it. */
-export interface SnapshotReader extends Partial<Reader> {
+export interface SnapshotQuery {
+  /** Where to go on. */
+  checkpoint?: WireCheckpoint | undefined;
   signal?: AbortSignal;
   /** The call that it is sent for. */
   origin?: CallOrigin;
@@ -175,32 +176,29 @@ export class Delivery {
   }
 
   /**
-   * Changes since a position, in one page.
+   * Changes since a position, in one page. The caller asks its `holds` before it sends a part of it.
    * @throws SyncError NOT_AUTHORIZED, SNAPSHOT_REQUIRED, OVERLOADED
    */
   async changes(
-    client: ClientIdentity,
+    reader: Reader,
     access: DatabaseAccess,
-    query: ChangesQuery,
+    query: ChangesQuery = {},
   ): Promise<ServedPage> {
     const { sinceHLC, signal } = query;
-    const right = this.#rights.of(toReader(client, query), toGetChanges(access.id, sinceHLC));
+    const right = this.#rights.of(reader, toGetChanges(access.id, sinceHLC));
     await right.confirm(signal);
     for (;;) {
       const { stamp } = right;
-      const page = await this.#page(client, await access.open(), query);
+      const page = await this.#page(reader, await access.open(), query);
       const holds = () => right.holds(stamp, signal);
       // The right or the filter may have changed while the page was read: then read it again.
       if (await holds()) return { ...page, holds };
     }
   }
 
-  async #page(
-    client: ClientIdentity,
-    database: OpenDatabase,
-    query: ChangesQuery,
-  ): Promise<ChangesPage> {
+  async #page(reader: Reader, database: OpenDatabase, query: ChangesQuery): Promise<ChangesPage> {
     const { manager } = database;
+    const client = reader.who();
     const { sinceHLC, limit, signal } = query;
     const { limits, sync } = this.#config;
     const stopTimer = this.querySeconds.startTimer();
@@ -214,7 +212,7 @@ export class Delivery {
       ),
       changesMax: Math.min(limit ?? Number.POSITIVE_INFINITY, sync.batchSize),
     };
-    const filter = this.readFilterOf(toReader(client, query), signal);
+    const filter = this.readFilterOf(reader, signal);
     const changeSets: Uint8Array[] = [];
     const page = await readPage(
       manager,
@@ -236,17 +234,17 @@ export class Delivery {
    * @throws SyncError NOT_AUTHORIZED, OVERLOADED
    */
   async snapshot(
-    client: ClientIdentity,
+    reader: Reader,
     access: DatabaseAccess,
-    checkpoint: WireCheckpoint | undefined,
-    reader: SnapshotReader,
+    query: SnapshotQuery = {},
   ): Promise<ServedSnapshot> {
-    const { signal, origin } = reader;
+    const { checkpoint, signal, origin } = query;
     const type = checkpoint === undefined ? 'get_snapshot' : 'resume_snapshot';
-    const right = this.#rights.of(toReader(client, reader), { type, databaseId: access.id });
+    const right = this.#rights.of(reader, { type, databaseId: access.id });
     await right.confirm(signal, origin);
     const database = await access.open();
     const { manager } = database;
+    const client = reader.who();
     const site = siteIdToText(client.siteId);
     refuseOwnSite(client, database);
     await this.#resyncs.meet(client, database);
@@ -254,10 +252,10 @@ export class Delivery {
     const { resync } = await manager.sites.state(site);
     // After a resync, the checkpoint stands for what the client saw before.
     const usable = resync === undefined ? checkpoint : undefined;
-    const snapshot = await this.#snapshots.open(database, usable, { ...reader, site });
+    const snapshot = await this.#snapshots.open(database, usable, { ...query, site });
     await manager.held.tellAgain(site);
     return {
-      ...filterSnapshot(snapshot, this.readFilterOf(toReader(client, reader), signal, origin), {
+      ...filterSnapshot(snapshot, this.readFilterOf(reader, signal, origin), {
         now: () => right.stamp,
         holds: (stamp) => right.holds(stamp, signal),
       }),
