@@ -11,18 +11,12 @@ import { randomUUID } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
-import { type SiteIdText, textToSiteId } from '../clock/site-id.ts';
-import { internalCause, SyncError, toSyncError } from '../errors/sync-error.ts';
+import { SyncError, toSyncError } from '../errors/sync-error.ts';
 import { messageId, originOf } from '../hooks/call-origin.ts';
-import type { AuthRequest } from '../hooks/chain/chain.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
 import { WS_CLOSE } from '../protocol/close-codes.ts';
-import { PROTOCOL_VERSION } from '../protocol/constants.ts';
 import type { ClientMessage } from '../protocol/schemas.ts';
-import type { ServerMessage } from '../protocol/server-messages.ts';
-import { WS_OUTCOMES } from '../protocol/ws-outcomes.ts';
 import type { Client } from '../service/access/clients.ts';
-import type { PendingHandshake } from '../service/admission/pending-handshakes.ts';
 import { BatchLine } from '../service/apply/batch-line.ts';
 import { holderOf } from '../service/budgets/budget.ts';
 import type { CoordinatorService } from '../service/coordinator-service.ts';
@@ -31,10 +25,12 @@ import { RefusedRequest, requestIdOf } from '../wire/decode.ts';
 import { ArrivedBytes } from './arrived-bytes.ts';
 import { ConnectionHost } from './connection-host.ts';
 import { ConnectionStates } from './connection-state.ts';
-import { Credentials, DEFAULT_DATABASE_ID } from './credentials.ts';
+import { Credentials } from './credentials.ts';
+import { HandshakeWait } from './handshake-wait.ts';
 import { Inbox, type InboxOwner, type Incoming } from './inbox.ts';
-import { describeSoftware, join } from './join.ts';
+import { join, toHandshakeAck } from './join.ts';
 import { MessageIntake } from './message-intake.ts';
+import { Replies } from './replies.ts';
 import { Requests } from './requests.ts';
 import type { SendQueue } from './send-queue.ts';
 import type { Session } from './session.ts';
@@ -57,6 +53,7 @@ export class ClientConnection implements Client, InboxOwner {
   readonly #options: ClientConnectionOptions;
   readonly #id = randomUUID();
   readonly #states = new ConnectionStates();
+  readonly #replies: Replies;
   readonly #credentials: Credentials;
   readonly #line: BatchLine;
   readonly #requests: Requests;
@@ -66,10 +63,8 @@ export class ClientConnection implements Client, InboxOwner {
   #messages = 0;
   /** Aborted when the socket closes. Made at its first use. */
   #gone: AbortController | undefined;
-  /** Runs until the handshake. */
-  #handshakeTimer: NodeJS.Timeout | undefined;
-  /** Counts among the pending handshakes until the handshake has been checked. */
-  #pending: PendingHandshake | undefined;
+  /** Until the handshake has been checked. */
+  #wait: HandshakeWait | undefined;
   /** Why the server has ended it. */
   #ended: SyncError | undefined;
   #session: Session | undefined;
@@ -79,9 +74,9 @@ export class ClientConnection implements Client, InboxOwner {
     this.#options = options;
     const { service, sendQueue, rawSocket, remoteAddress } = options;
     const { limits } = service.config;
+    this.#replies = new Replies(service, sendQueue, remoteAddress);
     this.#credentials = new Credentials({
-      service,
-      toRequest: (siteId, databaseId, token) => this.#authRequest(siteId, databaseId, token),
+      ...{ service, connectionId: this.#id, headers: options.headers, remoteAddress },
       signal: () => this.#signal,
       refused: (reason) => this.end(reason),
       renewed: (identity) => {
@@ -96,8 +91,7 @@ export class ClientConnection implements Client, InboxOwner {
       line: this.#line,
       signal: () => this.#signal,
       sendQueue,
-      send: (message) => this.#send(message),
-      fail: (error, requestId) => this.#fail(error, requestId),
+      replies: this.#replies,
     });
     this.#intake = new MessageIntake({
       ...{ service, sendQueue, requests: this.#requests },
@@ -120,20 +114,15 @@ export class ClientConnection implements Client, InboxOwner {
       owner: this,
       onLimit: service.metrics.limitMet,
     });
-    this.#handshakeTimer = setTimeout(() => this.#lateHandshake(), limits.handshakeTimeoutMs);
-    const peer = {
+    this.#wait = new HandshakeWait({
+      ...{ service, rawSocket, remoteAddress },
       pause: () => sendQueue.pause(),
-      refuse: (reason: SyncError) => this.#refuseUnread(reason),
-    };
-    this.#pending = service.pendingHandshakes.add(peer, rawSocket, remoteAddress);
-  }
-
-  #lateHandshake(): void {
-    const { handshakeTimeoutMs } = this.#options.service.config.limits;
-    const message = `no handshake within limits.handshakeTimeoutMs (${handshakeTimeoutMs})`;
-    const limit = 'limits.handshakeTimeoutMs';
-    this.#states.on('ended');
-    this.#fail(new SyncError('HANDSHAKE_TIMEOUT', message, { limit }));
+      refuse: (reason) => this.#refuseUnread(reason),
+      late: (reason) => {
+        this.#states.on('ended');
+        this.#replies.fail(reason);
+      },
+    });
   }
 
   /** Refuses the client without reading anything else from it. */
@@ -141,7 +130,7 @@ export class ClientConnection implements Client, InboxOwner {
     const { sendQueue } = this.#options;
     sendQueue.pause();
     this.#states.on('ended');
-    this.#fail(reason);
+    this.#replies.fail(reason);
     // After TOO_LARGE the client is still sending: if the socket were cut it would not read the
     // reason.
     if (reason.code === 'TOO_LARGE') sendQueue.close(WS_CLOSE.tooBig, reason.code);
@@ -167,8 +156,7 @@ export class ClientConnection implements Client, InboxOwner {
   /** The socket has closed. */
   closed(): void {
     this.#states.on('closed');
-    this.#endTimer();
-    this.#endPending();
+    this.#wait?.end();
     this.#gone?.abort();
     const { service } = this.#options;
     service.clients.delete(this);
@@ -183,16 +171,6 @@ export class ClientConnection implements Client, InboxOwner {
     if (this.#states.now === 'closed') return AbortSignal.abort();
     this.#gone ??= new AbortController();
     return this.#gone.signal;
-  }
-
-  #endTimer(): void {
-    clearTimeout(this.#handshakeTimer);
-    this.#handshakeTimer = undefined;
-  }
-
-  #endPending(): void {
-    this.#pending?.end();
-    this.#pending = undefined;
   }
 
   async take(message: Incoming): Promise<void> {
@@ -211,7 +189,7 @@ export class ClientConnection implements Client, InboxOwner {
       // The client has been told already.
       if (error === this.#ended) return;
       const isKnown = error instanceof RefusedRequest;
-      this.#fail(toSyncError(error), isKnown ? error.requestId : requestIdOf(decoded));
+      this.#replies.fail(toSyncError(error), isKnown ? error.requestId : requestIdOf(decoded));
     }
   }
 
@@ -253,39 +231,21 @@ export class ClientConnection implements Client, InboxOwner {
 
   async #handshake(message: Handshake, requestId: string): Promise<void> {
     this.#states.on('handshake');
-    this.#endTimer();
-    this.#pending?.begin();
-    const { service, sendQueue } = this.#options;
-    const { siteId, token, databaseId = DEFAULT_DATABASE_ID } = message;
+    this.#wait?.begin();
+    const { service } = this.#options;
     try {
-      service.checkDatabaseId(databaseId);
-      const request = { ...this.#authRequest(siteId, databaseId, token), requestId };
-      const identity = await this.#credentials.accept(request);
+      const identity = await this.#credentials.accept(message, requestId);
       // From now on it is ended when its credentials expire or are revoked.
       service.clients.add(this);
       await this.#join(message, identity);
     } catch (error) {
       this.#states.on('ended');
       if (error === this.#ended) return;
-      const refusal = toSyncError(error);
-      this.#fail(refusal);
-      sendQueue.close(WS_OUTCOMES[refusal.code].handshakeClose, refusal.code);
+      this.#replies.end(toSyncError(error));
     } finally {
-      this.#endPending();
+      this.#wait?.end();
+      this.#wait = undefined;
     }
-  }
-
-  #authRequest(siteId: SiteIdText, databaseId: string, token: string | undefined): AuthRequest {
-    const { headers, remoteAddress } = this.#options;
-    return {
-      token,
-      siteId: textToSiteId(siteId),
-      databaseId,
-      transport: 'websocket',
-      headers,
-      remoteAddress,
-      connectionId: this.#id,
-    };
   }
 
   get identity(): ClientIdentity {
@@ -297,8 +257,7 @@ export class ClientConnection implements Client, InboxOwner {
     this.#ended ??= reason;
     this.#credentials.end(reason);
     this.#session?.end();
-    this.#fail(reason);
-    this.#options.sendQueue.close(WS_OUTCOMES[reason.code].handshakeClose, reason.code);
+    this.#replies.end(reason);
   }
 
   /** Renews the session's credentials. */
@@ -307,9 +266,8 @@ export class ClientConnection implements Client, InboxOwner {
     session: Session,
     ownRequestId: string,
   ): Promise<void> {
-    const asked = this.#authRequest(session.siteId, session.database.id, token);
-    const { expiresAt } = await this.#credentials.renew({ ...asked, requestId: ownRequestId });
-    this.#send({ type: 'authenticated', requestId, expiresAt });
+    const { expiresAt } = await this.#credentials.renew(token, ownRequestId);
+    this.#replies.send({ type: 'authenticated', requestId, expiresAt });
     // Pushes wait for this. Requests have the hooks asked in any case.
     void session.reconsider();
   }
@@ -349,19 +307,7 @@ export class ClientConnection implements Client, InboxOwner {
     // Its listeners are gone. The session gets a new one when it needs it.
     this.#gone = undefined;
     this.#credentials.use();
-    const { connectionId, siteId, software, database } = session;
-    const { logger } = this.#options.service;
-    const said = describeSoftware(software);
-    logger('%s: site %s joins database %s%s', connectionId, siteId, database.id, said);
-    this.#send({
-      type: 'handshake_ack',
-      serverSiteId: database.manager.identity.siteIdText,
-      connectionId,
-      databaseId: database.id,
-      protocolVersion: PROTOCOL_VERSION,
-      serverTimeMs: database.manager.nowMs,
-      expiresAt,
-    });
+    this.#replies.send(toHandshakeAck(session, expiresAt));
   }
 
   #newHost(): ConnectionHost {
@@ -372,23 +318,7 @@ export class ClientConnection implements Client, InboxOwner {
       inFlight: this.#requests.inFlight,
       holder: () => this.#holder,
       signal: () => this.#signal,
-      fail: (error) => this.#fail(error),
+      replies: this.#replies,
     });
-  }
-
-  #send(message: ServerMessage): void {
-    this.#options.sendQueue.send(JSON.stringify(message));
-  }
-
-  /** Tells the client what went wrong, and logs the cause. */
-  #fail(error: SyncError, requestId?: string): void {
-    const { service, sendQueue } = this.#options;
-    const { code, message, retryAfterMs, serverTimeMs } = error;
-    const { fatal, close } = WS_OUTCOMES[code];
-    service.metrics.errorSent(error);
-    const cause = internalCause(error);
-    if (cause !== undefined) service.faults.addError(code, this.#options.remoteAddress, cause);
-    this.#send({ type: 'error', code, message, fatal, requestId, retryAfterMs, serverTimeMs });
-    if (close !== undefined) sendQueue.close(close, code);
   }
 }

@@ -12,6 +12,7 @@ import type { InFlight } from '../service/budgets/in-flight.ts';
 import type { PageReads } from '../service/budgets/page-reads.ts';
 import type { CoordinatorService } from '../service/coordinator-service.ts';
 import type { PushFilter, ReadFilter } from '../service/delivery/read-filter.ts';
+import type { Replies } from './replies.ts';
 import type { SendQueue } from './send-queue.ts';
 import type { Session } from './session.ts';
 import type { SessionHost } from './session-host.ts';
@@ -28,7 +29,7 @@ export interface ConnectionHostOptions {
   holder(): string;
   /** Aborted when the socket closes. */
   signal(): AbortSignal;
-  fail(error: SyncError): void;
+  replies: Replies;
 }
 
 export class ConnectionHost implements SessionHost {
@@ -75,11 +76,11 @@ export class ConnectionHost implements SessionHost {
   }
 
   readDenied(error: SyncError, answers: HookAnswer[]): void {
-    const { service, sendQueue, fail, signal } = this.#options;
+    const { service, sendQueue, replies, signal } = this.#options;
     const session = this.#options.session();
     // Told once, not at every question.
     if (session === undefined || !session.right.isLost) return;
-    fail(error);
+    replies.fail(error);
     service.admission
       .readLost(session.identity, session.database.id, answers, signal())
       // A client that may do nothing any more is closed.
@@ -123,8 +124,8 @@ export class ConnectionHost implements SessionHost {
   }
 
   failed(error: unknown): void {
-    const { sendQueue, fail } = this.#options;
-    fail(toSyncError(error, 'GET_CHANGES_ERROR', 'a push could not be read'));
+    const { sendQueue, replies } = this.#options;
+    replies.fail(toSyncError(error, 'GET_CHANGES_ERROR', 'a push could not be read'));
     sendQueue.close(WS_CLOSE.tryAgain, 'try again');
   }
 }

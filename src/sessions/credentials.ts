@@ -4,19 +4,25 @@
  * a newer identity.
  */
 
-import { type SiteIdText, siteIdToText } from '../clock/site-id.ts';
+import type { IncomingHttpHeaders } from 'node:http';
+import { type SiteId, textToSiteId } from '../clock/site-id.ts';
 import { type SyncError, toSyncError } from '../errors/sync-error.ts';
 import type { AuthRequest } from '../hooks/chain/chain.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
+import type { ClientMessage } from '../protocol/schemas.ts';
 import type { Reader } from '../service/access/rights.ts';
 import type { CoordinatorService } from '../service/coordinator-service.ts';
+
+type Handshake = Extract<ClientMessage, { type: 'handshake' }>;
 
 export const DEFAULT_DATABASE_ID = 'default';
 
 export interface CredentialsOptions {
   service: CoordinatorService;
-  /** The connection's request for a check of these credentials. */
-  toRequest(siteId: SiteIdText, databaseId: string, token: string | undefined): AuthRequest;
+  /** Of the connection. */
+  connectionId: string;
+  headers: IncomingHttpHeaders;
+  remoteAddress: string | undefined;
   /** Aborted when the socket closes. */
   signal(): AbortSignal;
   /** The credentials are no longer good. */
@@ -53,11 +59,16 @@ export class Credentials implements Reader {
     return this.#identity;
   }
 
-  /** @throws SyncError unless the hook modules accept the credentials */
-  async accept(request: AuthRequest): Promise<ClientIdentity> {
+  /** @throws SyncError unless the hook modules accept the credentials of a handshake */
+  async accept(
+    { siteId, token, databaseId = DEFAULT_DATABASE_ID }: Handshake,
+    requestId: string,
+  ): Promise<ClientIdentity> {
     const { service, signal } = this.#options;
+    service.checkDatabaseId(databaseId);
+    const request = { ...this.#toRequest(textToSiteId(siteId), databaseId, token), requestId };
     this.#identity = await service.admission.authenticate(request, signal());
-    this.#token = request.token;
+    this.#token = token;
     return this.#identity;
   }
 
@@ -75,10 +86,11 @@ export class Credentials implements Reader {
    * Takes newer credentials. If the hooks refuse them, the error ends the session. If the hooks
    * cannot decide, the session goes on as it was.
    */
-  async renew(request: AuthRequest): Promise<ClientIdentity> {
+  async renew(token: string | undefined, requestId: string): Promise<ClientIdentity> {
     const { service, signal } = this.#options;
+    const request = { ...this.#ownRequest(token), requestId };
     this.#renewed(await service.admission.renew(this.who(), request, signal()));
-    this.#token = request.token;
+    this.#token = token;
     // A reload meanwhile: the modules that accepted the token have been replaced.
     if (!service.clients.isCurrent(this.who())) await this.recheck();
     return this.who();
@@ -115,11 +127,20 @@ export class Credentials implements Reader {
   }
 
   #askAgain(): Promise<ClientIdentity> {
-    const { service, signal, toRequest } = this.#options;
-    const known = this.who();
-    const { databaseId = DEFAULT_DATABASE_ID } = known;
-    const request = toRequest(siteIdToText(known.siteId), databaseId, this.#token);
-    return service.admission.recheck(known, request, signal());
+    const { service, signal } = this.#options;
+    return service.admission.recheck(this.who(), this.#ownRequest(this.#token), signal());
+  }
+
+  /** For the client that is known by now. */
+  #ownRequest(token: string | undefined): AuthRequest {
+    const { siteId, databaseId = DEFAULT_DATABASE_ID } = this.who();
+    return this.#toRequest(siteId, databaseId, token);
+  }
+
+  #toRequest(siteId: SiteId, databaseId: string, token: string | undefined): AuthRequest {
+    const { headers, remoteAddress, connectionId } = this.#options;
+    const transport = 'websocket';
+    return { token, siteId, databaseId, transport, headers, remoteAddress, connectionId };
   }
 
   #renewed(identity: ClientIdentity): void {

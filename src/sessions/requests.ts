@@ -3,7 +3,7 @@
  * A read is answered after the batches before it. Meanwhile further messages are taken.
  */
 
-import { type SyncError, toSyncError } from '../errors/sync-error.ts';
+import { toSyncError } from '../errors/sync-error.ts';
 import type { CallOrigin } from '../hooks/types.ts';
 import type { ErrorCode } from '../protocol/error-codes.ts';
 import type { ClientMessage } from '../protocol/schemas.ts';
@@ -16,6 +16,7 @@ import { withoutWinningValues } from '../service/apply/conflicting.ts';
 import { InFlight } from '../service/budgets/in-flight.ts';
 import type { CoordinatorService } from '../service/coordinator-service.ts';
 import { applyAnswer } from '../wire/apply-answer.ts';
+import type { Replies } from './replies.ts';
 import type { SendQueue } from './send-queue.ts';
 import type { Session } from './session.ts';
 
@@ -44,8 +45,7 @@ export interface RequestsOptions {
   /** Aborted when the socket closes. */
   signal(): AbortSignal;
   sendQueue: SendQueue;
-  send(message: ServerMessage): void;
-  fail(error: SyncError, requestId?: string): void;
+  replies: Replies;
 }
 
 export class Requests {
@@ -105,11 +105,11 @@ export class Requests {
   }
 
   #goOn({ drainAfter, isFull }: Applied, session: Session): void {
-    const { service, send } = this.#options;
+    const { service, replies } = this.#options;
     if (isFull) service.delivery.endFull(session.database.id, session.siteId);
     if (isFull || drainAfter === undefined) return;
     const siteId = session.database.manager.identity.siteIdText;
-    send({ type: 'request_changes', siteId, sinceHLC: drainAfter });
+    replies.send({ type: 'request_changes', siteId, sinceHLC: drainAfter });
   }
 
   async #read(
@@ -156,7 +156,7 @@ export class Requests {
   #serve(message: Request, work: () => Promise<void>): Promise<void> {
     return this.inFlight.run(work).catch((error: unknown) => {
       const [code, text] = FALLBACK_CODES[message.type];
-      this.#options.fail(toSyncError(error, code, text), message.requestId);
+      this.#options.replies.fail(toSyncError(error, code, text), message.requestId);
     });
   }
 }
