@@ -1,6 +1,6 @@
 /** Reads the log of one database for clients: from which cursor on, and what of it is theirs. */
 
-import { compareHlc, type HlcText } from '../clock/hlc.ts';
+import { compareHlc, type HlcText, hlcWallTimeMs } from '../clock/hlc.ts';
 import type { KVStore } from '../storage/kv-store.ts';
 import type { DatabaseState } from './database-state.ts';
 import { freshCursor, type LogCursor, refuseIfForgotten, toCursor } from './log/cursor.ts';
@@ -79,8 +79,12 @@ export class LogReads {
     return { lastSent: watermark, end, hasMore, watermark, aliases, authors };
   }
 
-  /** A change set without changes, as JSON, that carries `position` to a reader. */
-  carryPosition(position: HlcText): Uint8Array {
-    return carryPosition(this.#context.identity.siteIdText, position);
+  /**
+   * A change set without changes, as JSON, that says how far the log has been read; `undefined` unless
+   * the reader would otherwise read the same stretch of its own changes again.
+   */
+  carryOf({ lastSent, end: { position } }: LogPage, after: HlcText): Uint8Array | undefined {
+    const isNeeded = compareHlc(position, lastSent ?? after) > 0 && hlcWallTimeMs(position) > 0;
+    return isNeeded ? carryPosition(this.#context.identity.siteIdText, position) : undefined;
   }
 }

@@ -53,7 +53,7 @@ export async function join(options: JoinOptions): Promise<void> {
   try {
     await service.hooks.clientConnect(identity, options.socket, signal);
     lease = await service.acquire(databaseId, holder);
-    refuseOwnSite(identity, lease);
+    refuseOwnSite(siteId, lease);
     // The hook modules may have been replaced since they accepted the client.
     await reader.demandCurrent();
     options.admit();

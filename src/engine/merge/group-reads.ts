@@ -41,7 +41,7 @@ export class GroupReads {
       return sent;
     });
     const senders = batches.flatMap(({ sender }) => sender?.siteId ?? []);
-    const { rows, sites, counts } = this.#transaction;
+    const { rows, sites, counts, held } = this.#transaction;
     let plan: ReadPlan = { rows: [], sites: [], tableIds: [] };
     let keys: Buffer[] = [];
     const values = await this.#transaction.begin(async (catalog) => {
@@ -54,7 +54,7 @@ export class GroupReads {
       return keys;
     });
     let next = 0;
-    await this.#transaction.held.load(plan.rows);
+    if (!held.isEmpty) await held.load(plan.rows);
     for (const address of plan.rows) {
       const { size } = rows.add(address, keys[next], values[next]);
       values[next++] = undefined;

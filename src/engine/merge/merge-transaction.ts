@@ -58,7 +58,7 @@ export class MergeTransaction {
 
   async #mergeBatch(batch: Batch): Promise<BatchOutcome> {
     const { sender, changeSets, answers, refused, own, expected } = batch;
-    const { head } = this.#transaction;
+    const { head, held } = this.#transaction;
     if (expected !== undefined && expected !== head.position) throw new StaleReadError();
     const sets = this.#sets;
     const outcome = emptyOutcome(changeSets.length + answers.length);
@@ -68,8 +68,11 @@ export class MergeTransaction {
     if (own !== undefined) await this.#mergeOwn(own, outcome);
     const unsent = await sets.reverts.send({ bytes: REVERT_BYTES_MAX });
     this.#transaction.refuseGrowth(this.#context.catalogLimits);
-    const full = await boundHeld(this.#transaction, this.#context, this.#pace, unsent);
-    outcome.full = [...sets.endBatch(), ...full];
+    outcome.full = sets.endBatch();
+    if (held.isTouched || unsent.length > 0) {
+      const full = await boundHeld(this.#transaction, this.#context, this.#pace, unsent);
+      outcome.full = outcome.full.concat(full);
+    }
     outcome.position = head.position;
     return outcome;
   }

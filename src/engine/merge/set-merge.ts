@@ -21,7 +21,7 @@ import type { Sender } from './foreign-authors.ts';
 import { ForeignChanges } from './foreign-changes.ts';
 import type { GroupReads } from './group-reads.ts';
 import type { FullHolder } from './held-bound.ts';
-import { createWinningBytes, LostCells, voidLossOf } from './lost-cells.ts';
+import { createWinningBytes, LostCells, voidLossOf, type WinningBytes } from './lost-cells.ts';
 import { Reverts } from './reverts.ts';
 import { RowMerge, type RowMergeContext } from './row-merge.ts';
 import { SetDdl, type SetDdlContext, type SetDdlParts } from './set-ddl.ts';
@@ -64,7 +64,7 @@ export class SetMerge {
   /** Made for the first DDL. */
   #ddl: SetDdl | undefined;
   /** Of the group. */
-  readonly #winningBytes = createWinningBytes();
+  #winningBytes: WinningBytes | undefined;
   /** Of the batch that is being merged. */
   #lost: LostCells | undefined;
 
@@ -151,6 +151,12 @@ export class SetMerge {
     if (undelivered.length > 0) this.#redeliver(undelivered);
   }
 
+  get #lostCells(): LostCells {
+    this.#winningBytes ??= createWinningBytes();
+    this.#lost ??= new LostCells(this.#names, this.#winningBytes);
+    return this.#lost;
+  }
+
   /** The table and row of each change, which are read; an unknown name makes no table. */
   async knownTargetsOf(changes: readonly WireChange[]): Promise<(ChangeTarget | undefined)[]> {
     const { transaction, reads, pace } = this.#parts;
@@ -227,8 +233,7 @@ export class SetMerge {
           }
         } else draft.held.add(change.hlc);
       } else {
-        this.#lost ??= new LostCells(this.#names, this.#winningBytes);
-        const loss = this.#rowMerge.lossOf(change, outcome, target, loaded, this.#lost);
+        const loss = this.#rowMerge.lossOf(change, outcome, target, loaded, this.#lostCells);
         countUnapplied(result, changeSet, change, outcome, loss);
         if (outcome !== 'foreign' && isTombstoneUndelivered(change, target, loaded.row, writer)) {
           undelivered.push({ target, loaded });

@@ -111,6 +111,11 @@ export class HeldSet {
     this.#uncounted.add(held);
   }
 
+  /** Whether rows may have changed since they were counted. */
+  get isTouched(): boolean {
+    return this.#uncounted.size > 0;
+  }
+
   /** Counts rows that may have changed. @returns their sites */
   recount(): ReadonlySet<SiteIdText> {
     const touched = new Set<SiteIdText>();

@@ -80,7 +80,7 @@ export async function answerOf(
   result: ApplyResult,
   reading: Omit<Reading, 'sender' | 'sent'>,
 ): Promise<Applied> {
-  const { client, sender, changeSets } = batch;
+  const { sender, changeSets } = batch;
   const { manager, outcome, approved, rejected } = stored;
   const { position, unapplied, full } = outcome;
   const isFull = full.some(({ site }) => site === sender.siteId);
@@ -96,7 +96,7 @@ export async function answerOf(
   // new as well, so the changes after it must not be skipped.
   const isNews = told.applied > 0 || rejected.length > 0;
   const kind = isNews ? 'news' : told.rejected !== undefined ? 'foreign' : 'known';
-  const drainAfter = await drainPoint(manager, client.siteId, changeSets, kind);
+  const drainAfter = await drainPoint(manager, sender.siteId, changeSets, kind);
   return { result: told, drainAfter, isFull };
 }
 

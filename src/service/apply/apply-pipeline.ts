@@ -210,13 +210,13 @@ export class ApplyPipeline {
     { line, number, accept, signal }: Passage,
     turn?: Turn,
   ): Promise<StoredBatch> {
-    const { hooks, client, database, changeSets, sender } = batch;
+    const { hooks, database, changeSets, sender } = batch;
     const isJudged = hooks.has.onBeforeApplyChanges;
     const judge = () => this.#judge.judge(batch);
     const judged = isJudged ? await (turn?.judge(judge) ?? judge()) : asSent(changeSets);
     const opened = await database.open();
     const { manager } = opened;
-    refuseOwnSite(client, opened);
+    refuseOwnSite(sender.siteId, opened);
     const { compensations, refused, moved, changeSets: approved } = judged.approved;
     const verdict = {
       ...{ sender, expected: turn?.expected, compensations },

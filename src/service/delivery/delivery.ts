@@ -21,7 +21,6 @@ import type { IdentityPredicate } from '../access/identity-predicates.ts';
 import { type DatabaseAccess, type OpenDatabase, refuseOwnSite } from '../access/open-database.ts';
 import { type Reader, type Rights, toGetChanges } from '../access/rights.ts';
 import { FIRST_PAGE_BYTES, type PageMemory } from '../budgets/page-reads.ts';
-import { isCarryNeeded } from './carry.ts';
 import { filterSnapshot } from './filtered-snapshot.ts';
 import { type LiveSession, START_OVER } from './live-session.ts';
 import { type ReadFilter, readFilterOf, readPage } from './read-filter.ts';
@@ -158,7 +157,7 @@ export class Delivery {
   ): Promise<LogCursor> {
     const { manager } = database;
     const site = siteIdToText(client.siteId);
-    refuseOwnSite(client, database);
+    refuseOwnSite(site, database);
     await this.#resyncs.meet(client, database);
     const state = await manager.sites.state(site);
     // Also a client that names no position may hold rows that were refused.
@@ -222,11 +221,9 @@ export class Delivery {
       query.memory,
     );
     stopTimer();
-    const { lastSent, end, hasMore, watermark } = page;
-    if (isCarryNeeded(after.position, lastSent, end.position)) {
-      changeSets.push(manager.log.carryPosition(end.position));
-    }
-    return { changeSets, hasMore, watermark };
+    const carry = manager.log.carryOf(page, after.position);
+    if (carry !== undefined) changeSets.push(carry);
+    return { changeSets, hasMore: page.hasMore, watermark: page.watermark };
   }
 
   /**
@@ -246,7 +243,7 @@ export class Delivery {
     const { manager } = database;
     const client = reader.who();
     const site = siteIdToText(client.siteId);
-    refuseOwnSite(client, database);
+    refuseOwnSite(site, database);
     await this.#resyncs.meet(client, database);
     await manager.held.begin(site);
     const { resync } = await manager.sites.state(site);
