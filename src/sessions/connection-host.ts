@@ -11,7 +11,7 @@ import type { HoldingPeer } from '../service/budgets/holdings.ts';
 import type { InFlight } from '../service/budgets/in-flight.ts';
 import type { PageReads } from '../service/budgets/page-reads.ts';
 import type { CoordinatorService } from '../service/coordinator-service.ts';
-import type { PushFilter, ReadFilter } from '../service/delivery/read-filter.ts';
+import { type PushFilter, type ReadFilter, readFilterOf } from '../service/delivery/read-filter.ts';
 import type { Replies } from './replies.ts';
 import type { SendQueue } from './send-queue.ts';
 import type { Session } from './session.ts';
@@ -57,7 +57,7 @@ export class ConnectionHost implements SessionHost {
     const { service, reader, signal } = this.#options;
     // Without the hook don't create an abort signal.
     if (!service.hooks.has.onBeforeSendChanges) return undefined;
-    return service.delivery.readFilterOf(reader, signal(), origin);
+    return readFilterOf(service.hooks, reader, signal(), origin);
   }
 
   pushFilterOf(identity: ClientIdentity): PushFilter | undefined {
@@ -68,8 +68,8 @@ export class ConnectionHost implements SessionHost {
     // Sessions with the same key wait for one answer, so it must not end with one of their sockets.
     const filter =
       key === undefined
-        ? service.delivery.readFilterOf(reader, signal())
-        : service.delivery.readFilterOf(readerOf(identity));
+        ? readFilterOf(hooks, reader, signal())
+        : readFilterOf(hooks, readerOf(identity));
     // With the generation: pages made by other modules must not be shared.
     const shared = key === undefined ? undefined : `${service.clients.generation} ${key}`;
     return filter && { filter, key: shared };

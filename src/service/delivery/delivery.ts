@@ -9,6 +9,7 @@ import type { CoordinatorConfig } from '../../config/schema.ts';
 import type { LogCursor } from '../../engine/log/cursor.ts';
 import type { LogReadOptions } from '../../engine/log/log.ts';
 import type { RowsMemory } from '../../engine/records/row-reader.ts';
+import type { SiteState } from '../../engine/records/site-state.ts';
 import type { Snapshot } from '../../engine/snapshot/snapshot.ts';
 import type { LimitName } from '../../errors/limit-names.ts';
 import { SyncError } from '../../errors/sync-error.ts';
@@ -23,7 +24,7 @@ import { type Reader, type Rights, toGetChanges } from '../access/rights.ts';
 import { FIRST_PAGE_BYTES, type PageMemory } from '../budgets/page-reads.ts';
 import { filterSnapshot } from './filtered-snapshot.ts';
 import { type LiveSession, START_OVER } from './live-session.ts';
-import { type ReadFilter, readFilterOf, readPage } from './read-filter.ts';
+import { readFilterOf, readPage } from './read-filter.ts';
 import { Resyncs } from './resyncs.ts';
 import { SnapshotStreams } from './snapshot-streams.ts';
 
@@ -116,11 +117,6 @@ export class Delivery {
     return this.#snapshots.size;
   }
 
-  /** The client's read filter; `undefined` if no hook filters. */
-  readFilterOf(reader: Reader, signal?: AbortSignal, origin?: CallOrigin): ReadFilter | undefined {
-    return readFilterOf(this.#hooks, reader, signal, origin);
-  }
-
   /**
    * Makes the sessions that `predicate` names start over. Clients that are away are told when they
    * come back.
@@ -146,6 +142,17 @@ export class Delivery {
     }
   }
 
+  /** What is known of the site that reads, once the demands to start over have been noted in it. */
+  async #siteOf(
+    client: ClientIdentity,
+    database: OpenDatabase,
+  ): Promise<{ site: SiteIdText; state: SiteState }> {
+    const site = siteIdToText(client.siteId);
+    refuseOwnSite(site, database);
+    await this.#resyncs.meet(client, database);
+    return { site, state: await database.manager.sites.state(site) };
+  }
+
   /**
    * The log cursor of a client that has everything up to `sinceHLC`.
    * @throws SyncError SNAPSHOT_REQUIRED
@@ -156,10 +163,7 @@ export class Delivery {
     sinceHLC: HlcText | undefined,
   ): Promise<LogCursor> {
     const { manager } = database;
-    const site = siteIdToText(client.siteId);
-    refuseOwnSite(site, database);
-    await this.#resyncs.meet(client, database);
-    const state = await manager.sites.state(site);
+    const { site, state } = await this.#siteOf(client, database);
     // Also a client that names no position may hold rows that were refused.
     const mustStartOver =
       state.resync !== undefined && (sinceHLC !== undefined || state.floor !== undefined);
@@ -168,7 +172,7 @@ export class Delivery {
       const limit = 'limits.heldSitesPerDatabase';
       throw new SyncError('SNAPSHOT_REQUIRED', START_OVER, { limit });
     }
-    if (sinceHLC === undefined) await manager.sites.noteStartedOver(site);
+    if (sinceHLC === undefined) await manager.sites.noteStartedOver(site, state);
     const cursor = await manager.log.cursorFor(sinceHLC);
     if (!cursor.isFresh) await manager.held.noteHeard(site, cursor.position, state);
     return cursor;
@@ -211,7 +215,7 @@ export class Delivery {
       ),
       changesMax: Math.min(limit ?? Number.POSITIVE_INFINITY, sync.batchSize),
     };
-    const filter = this.readFilterOf(reader, signal);
+    const filter = readFilterOf(this.#hooks, reader, signal);
     const changeSets: Uint8Array[] = [];
     const page = await readPage(
       manager,
@@ -241,18 +245,14 @@ export class Delivery {
     await right.confirm(signal, origin);
     const database = await access.open();
     const { manager } = database;
-    const client = reader.who();
-    const site = siteIdToText(client.siteId);
-    refuseOwnSite(site, database);
-    await this.#resyncs.meet(client, database);
-    await manager.held.begin(site);
-    const { resync } = await manager.sites.state(site);
+    const { site, state } = await this.#siteOf(reader.who(), database);
+    const { resync } = await manager.held.begin(site, state);
     // After a resync, the checkpoint stands for what the client saw before.
     const usable = resync === undefined ? checkpoint : undefined;
     const snapshot = await this.#snapshots.open(database, usable, { ...query, site });
     await manager.held.tellAgain(site);
     return {
-      ...filterSnapshot(snapshot, this.readFilterOf(reader, signal, origin), {
+      ...filterSnapshot(snapshot, readFilterOf(this.#hooks, reader, signal, origin), {
         now: () => right.stamp,
         holds: (stamp) => right.holds(stamp, signal),
       }),
