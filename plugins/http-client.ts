@@ -61,7 +61,7 @@ export async function admitClient(
   let rechecked: Promise<void> | undefined;
   // Modules that were replaced meanwhile may have accepted a token that is no longer good.
   const askAgain = async () => {
-    while (!service.admission.isCurrent(client.identity)) {
+    while (!service.clients.isCurrent(client.identity)) {
       client.identity = await service.admission.recheck(client.identity, credentials, signal);
     }
   };
@@ -77,7 +77,7 @@ export async function admitClient(
   leave = () => service.clients.delete(client);
   const demandValid = async () => {
     signal.throwIfAborted();
-    if (!service.admission.isCurrent(client.identity)) await demandCurrent();
+    if (!service.clients.isCurrent(client.identity)) await demandCurrent();
     service.clients.refuseExpired(client.identity);
   };
   const holder = holderOf(identity, request.ip);

@@ -11,6 +11,7 @@ import { letGoOfEach } from '../src/engine/records/let-go.ts';
 import { SyncError, toSyncError } from '../src/errors/sync-error.ts';
 import { sourceOf } from '../src/hooks/client-source.ts';
 import type { WireCheckpoint } from '../src/protocol/schemas.ts';
+import { BatchLine } from '../src/service/apply/batch-line.ts';
 import type { PageMemory } from '../src/service/budgets/page-reads.ts';
 import { RowRoom } from '../src/service/budgets/row-room.ts';
 import type { ServedSnapshot } from '../src/service/delivery/delivery.ts';
@@ -106,7 +107,6 @@ export default fp(
       const { databaseId, holder, signal, demandValid } = client;
       await demandValid();
       const query = {
-        ...client.reader,
         sinceHLC: readSince(request),
         limit: readLimit(request),
         signal,
@@ -115,7 +115,7 @@ export default fp(
         signal.throwIfAborted();
         const page = await service.withAccess(
           databaseId,
-          (access) => service.handleSync(client.identity, access, { ...query, memory }),
+          (access) => service.delivery.changes(client.reader, access, { ...query, memory }),
           holder,
         );
         return { ...changesPageJson(page), holds: page.holds };
@@ -158,7 +158,7 @@ export default fp(
           databaseId,
           (access) =>
             service.handleApplyChanges(client.identity, access, changeSets, {
-              line: service.newLine(client.reader),
+              line: new BatchLine(client.reader, service.clients),
               signal,
             }),
           holder,
@@ -207,8 +207,8 @@ export default fp(
       });
       const access = service.access(databaseId, holder);
       try {
-        const snapshot = await service.handleSnapshot(client.identity, access, checkpoint, {
-          ...client.reader,
+        const snapshot = await service.delivery.snapshot(client.reader, access, {
+          checkpoint,
           signal,
           queuedBytes: () => answer.queuedBytes,
           memory: room.memory,

@@ -129,7 +129,7 @@ test('who counts owns the count: only who brings them together knows of the metr
   const knowing = imports.filter(({ to }) => to === 'src/metrics/metrics.ts');
   assert.deepEqual(
     knowing.map(({ from }) => from),
-    ['src/service/coordinator-service.ts', 'plugins/metrics.ts'],
+    ['src/service/service-parts.ts', 'plugins/metrics.ts'],
   );
 });
 

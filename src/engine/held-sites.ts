@@ -60,19 +60,20 @@ export class HeldSites {
   }
 
   /**
-   * To be called before the state of a site is read and a snapshot opened for it. If the site had to
-   * start over, this is that start: from now on it gets reverts again. It still has to take a whole
-   * snapshot.
+   * To be called before a snapshot is opened for a site. If the site had to start over, this is that
+   * start: from now on it gets reverts again. It still has to take a whole snapshot.
+   * @returns the state of the site from now on
    */
-  async begin(site: SiteIdText): Promise<void> {
-    if (!(await this.isIdle(site))) return;
-    const { tidy, limits, newDemand, identity } = this.#options;
+  async begin(site: SiteIdText, state: SiteState): Promise<SiteState> {
+    if (!(await this.isFloorIdle(state.floor))) return state;
+    const { store, tidy, limits, newDemand, identity } = this.#options;
     await tidy(async ({ floors, sites }) => {
       await sites.load([site]);
       if (!floors.begin(site, (hlc) => answerHlc(hlc, identity.siteId))) return;
       if (!sites.mustResync(site)) sites.requireResync(site, newDemand());
       await floors.bound(limits.heldSitesPerDatabase);
     });
+    return readSiteState(store, site);
   }
 
   /** Whether a site has to start over from a snapshot. Until then it gets no reverts. */

@@ -1,16 +1,14 @@
 /** Reads the log of one database for clients: from which cursor on, and what of it is theirs. */
 
-import type { HlcText } from '../clock/hlc.ts';
-import type { SiteIdText } from '../clock/site-id.ts';
+import { compareHlc, type HlcText, hlcWallTimeMs } from '../clock/hlc.ts';
 import type { KVStore } from '../storage/kv-store.ts';
 import type { DatabaseState } from './database-state.ts';
-import { freshCursor, type LogCursor, toCursor } from './log/cursor.ts';
-import type { LogPage, LogReadOptions, TakeChangeSet } from './log/log.ts';
-import { readLogPage } from './log/log-page.ts';
-import { carryPosition, deliverable, type LogRecord } from './log/log-record.ts';
-import { CurrentNames } from './log/record-tables.ts';
-import { type Identity, readHorizon } from './records/head.ts';
-import type { Catalog } from './tables/catalog.ts';
+import { freshCursor, type LogCursor, refuseIfForgotten, toCursor } from './log/cursor.ts';
+import { type LogPage, type LogReadOptions, readLog, type TakeChangeSet } from './log/log.ts';
+import { carryPosition } from './log/log-record.ts';
+import { type Identity, readForgotten, readHorizon } from './records/head.ts';
+import { markPageEnd } from './records/position-marks.ts';
+import { aliasesOf } from './tables/table-aliases.ts';
 
 export interface LogReadsContext {
   store: KVStore;
@@ -53,29 +51,40 @@ export class LogReads {
   }
 
   /**
-   * Reads a page.
+   * Reads a page, with what a reader needs to ask for the next one.
    * @param take gets its change sets as they are read; they may be used only once this resolves
    * @throws SyncError SNAPSHOT_REQUIRED, if something has been forgotten that the reader may miss
    * @throws LongRecord
    */
-  page(options: LogReadOptions, take: TakeChangeSet): Promise<LogPage> {
+  async page(options: LogReadOptions, take: TakeChangeSet): Promise<LogPage> {
     const { store, identity, state } = this.#context;
-    return readLogPage(store, identity, state.current, options, take);
+    const { siteIdText } = identity;
+    const { head, catalog } = state.current;
+    const { after } = options;
+    const page = await readLog(store, { end: head.position, catalog }, options, take);
+    const now = await readForgotten(store, siteIdText);
+    refuseIfForgotten(after, now);
+    const { hasMore, ddlAhead, lastSent, authors } = page;
+    const end = { position: page.end, forgets: after.forgets, isFresh: false };
+    const aliases = aliasesOf(catalog);
+    if (!hasMore) return { lastSent, end, hasMore, watermark: page.end, aliases, authors };
+    const watermark = markPageEnd(page.end, after.forgets);
+    // Some clients take the HLC of the last change set for the watermark: give them one that they can
+    // come back with.
+    const isBehindHorizon = compareHlc(page.end, now.horizon) < 0;
+    if (ddlAhead.length === 0 && !isBehindHorizon) {
+      return { lastSent, end, hasMore, watermark, aliases, authors };
+    }
+    take(carryPosition(siteIdText, watermark, ddlAhead));
+    return { lastSent: watermark, end, hasMore, watermark, aliases, authors };
   }
 
-  /** A record just written, as one reader should get it; `undefined` if that is nothing. */
-  deliverable(
-    record: LogRecord,
-    reader: SiteIdText | undefined,
-    catalog: Catalog,
-  ): Uint8Array | undefined {
-    const names = new CurrentNames(catalog);
-    const doNamesHold = names.hold(record.tables, () => record.position);
-    return deliverable(record, reader, catalog, doNamesHold);
-  }
-
-  /** A change set without changes, as JSON, that carries `position` to a reader. */
-  carryPosition(position: HlcText): Uint8Array {
-    return carryPosition(this.#context.identity.siteIdText, position);
+  /**
+   * A change set without changes, as JSON, that says how far the log has been read; `undefined` unless
+   * the reader would otherwise read the same stretch of its own changes again.
+   */
+  carryOf({ lastSent, end: { position } }: LogPage, after: HlcText): Uint8Array | undefined {
+    const isNeeded = compareHlc(position, lastSent ?? after) > 0 && hlcWallTimeMs(position) > 0;
+    return isNeeded ? carryPosition(this.#context.identity.siteIdText, position) : undefined;
   }
 }

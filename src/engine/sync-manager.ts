@@ -21,16 +21,14 @@ import { LogReaders } from './log/log-readers.ts';
 import type { Appended } from './log-announcer.ts';
 import { LogReads } from './log-reads.ts';
 import { type Maintained, type MaintainOptions, Maintenance } from './maintenance/maintenance.ts';
-import type { Batch, BatchOutcome } from './merge/batch.ts';
-import { weightOf } from './merge/batch-weight.ts';
+import { type Batch, type BatchOutcome, weightOf } from './merge/batch.ts';
 import { toCompensation } from './merge/compensation.ts';
 import { refuseDrift } from './merge/drift.ts';
 import type { Sender } from './merge/foreign-authors.ts';
 import { GroupCommit } from './merge/group-commit.ts';
 import { MergeMemory, UNLIMITED_MERGES } from './merge/merge-memory.ts';
-import { MergeTransaction } from './merge/merge-transaction.ts';
+import { type MergeContext, MergeTransaction } from './merge/merge-transaction.ts';
 import { STEP_ROWS_MAX } from './merge/step-budget.ts';
-import type { EmptyingContext } from './merge/table-emptying.ts';
 import { WriteTransaction, type Written } from './merge/write-transaction.ts';
 import { type Identity, loadIdentity, ReplacedError } from './records/head.ts';
 import { type HeldLimits, UNLIMITED_HELD } from './records/held-size.ts';
@@ -119,6 +117,7 @@ export class SyncManager {
   readonly #mergeMemory: MergeMemory;
   readonly #stopWatching: () => void;
   readonly #state: DatabaseState;
+  readonly #merging: Omit<MergeContext, 'takeRows'>;
 
   /** Opens the database in a store, and creates it if the store is empty. */
   static async open(options: SyncManagerOptions): Promise<SyncManager> {
@@ -137,6 +136,7 @@ export class SyncManager {
     this.#store = options.store;
     this.#options = options;
     this.#state = state;
+    this.#merging = toMergeContext(options, identity);
     this.#mergeMemory = options.mergeMemory ?? new MergeMemory(UNLIMITED_MERGES);
     this.readers = new LogReaders(() => options.world.now());
     this.#commits = new GroupCommit(
@@ -186,9 +186,7 @@ export class SyncManager {
       {
         logger: options.logger,
         tombstoneTTL: options.tombstoneTTL,
-        ...this.#emptying,
-        now: () => options.world.now(),
-        yield: () => options.world.yield(),
+        ...this.#merging,
       },
     );
     const faults = new BoundedLog({ logger: options.logger, level: 'error', verb: 'failed' });
@@ -285,24 +283,15 @@ export class SyncManager {
   }
 
   async #mergeGroup(batches: readonly Batch[]): Promise<BatchOutcome[]> {
-    const { world, logger } = this.#options;
-    const context = {
-      ...this.#emptying,
-      catalogLimits: this.#options.catalogLimits ?? UNLIMITED_CATALOG,
-      rowLimits: this.#options.rowLimits ?? UNLIMITED_ROW,
-      now: () => world.now(),
-      yield: () => world.yield(),
-    };
     const before = this.#state.current.catalog;
     const merged = await this.#mergeMemory.run((takeRows) =>
-      this.#write((transaction) =>
-        new MergeTransaction(transaction, this.#state.current, { ...context, takeRows }).merge(
-          batches,
-        ),
-      ),
+      this.#write((transaction) => {
+        const context = { ...this.#merging, takeRows };
+        return new MergeTransaction(transaction, this.#state.current, context).merge(batches);
+      }),
     );
     const { records, head } = merged;
-    logger(
+    this.#options.logger(
       'merged %d batches as %d transactions to %s',
       batches.length,
       records.length,
@@ -310,16 +299,6 @@ export class SyncManager {
     );
     if (merged.catalog !== before) this.#emptyTables();
     return merged.outcomes;
-  }
-
-  get #emptying(): EmptyingContext {
-    const { world, allowResurrection, stepRows = STEP_ROWS_MAX } = this.#options;
-    const { heldLimits = UNLIMITED_HELD } = this.#options;
-    const { identity } = this;
-    const { siteIdText } = identity;
-    const pace = this.#newPace();
-    const newDemand = () => world.randomUuid();
-    return { siteIdText, identity, pace, allowResurrection, stepRows, heldLimits, newDemand };
   }
 
   #newPace(): Pace {
@@ -387,4 +366,21 @@ export class SyncManager {
     this.#stopWatching();
     await this.#commits.close();
   }
+}
+
+function toMergeContext(
+  { world, allowResurrection, ...given }: SyncManagerOptions,
+  identity: Identity,
+): Omit<MergeContext, 'takeRows'> {
+  return {
+    ...{ identity, siteIdText: identity.siteIdText, allowResurrection },
+    stepRows: given.stepRows ?? STEP_ROWS_MAX,
+    heldLimits: given.heldLimits ?? UNLIMITED_HELD,
+    catalogLimits: given.catalogLimits ?? UNLIMITED_CATALOG,
+    rowLimits: given.rowLimits ?? UNLIMITED_ROW,
+    pace: new Pace(() => world.yield()),
+    newDemand: () => world.randomUuid(),
+    now: () => world.now(),
+    yield: () => world.yield(),
+  };
 }

@@ -5,7 +5,7 @@
 
 import { SyncError } from '../errors/sync-error.ts';
 import { Budget } from './budgets/budget.ts';
-import type { Database } from './databases/database-pool.ts';
+import type { Database } from './databases/pool-entry.ts';
 import type { LiveSession } from './delivery/live-session.ts';
 import { SharedSites } from './delivery/shared-sites.ts';
 

@@ -13,7 +13,6 @@ import type { Stamp } from '../service/access/rights.ts';
 import type { Reservation } from '../service/budgets/byte-budget.ts';
 import { bytesFor, FIRST_PAGE_BYTES } from '../service/budgets/page-reads.ts';
 import { RowRoom } from '../service/budgets/row-room.ts';
-import { isCarryNeeded } from '../service/delivery/carry.ts';
 import type { ServedSnapshot } from '../service/delivery/delivery.ts';
 import { frameBytes, PageWriter, snapshotChunkFrame } from '../service/delivery/frames.ts';
 import { type ReadFilter, readPage } from '../service/delivery/read-filter.ts';
@@ -141,10 +140,9 @@ export class AnswerSender {
   #sendPage(since: LogCursor, { log, writer, room }: AnswerPage): void {
     const { sendQueue, database, limits } = this.#options;
     this.#pageBytes = Math.min(this.#pageBytes * PAGE_GROWTH, limits.pageBytes);
-    const { lastSent, end, hasMore } = log;
-    if (!hasMore && isCarryNeeded(since.position, lastSent, end.position)) {
-      writer.add(database.manager.log.carryPosition(end.position));
-    }
+    const { hasMore } = log;
+    const carry = hasMore ? undefined : database.manager.log.carryOf(log, since.position);
+    if (carry !== undefined) writer.add(carry);
     const frame = writer.take({ hasMore, requestId: this.#requestId });
     room.adjust(frameBytes(frame));
     sendQueue.send(frame, () => room.give());

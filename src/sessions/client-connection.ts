@@ -11,20 +11,14 @@ import { randomUUID } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
-import { type SiteIdText, textToSiteId } from '../clock/site-id.ts';
-import { internalCause, SyncError, toSyncError } from '../errors/sync-error.ts';
+import { SyncError, toSyncError } from '../errors/sync-error.ts';
 import { messageId, originOf } from '../hooks/call-origin.ts';
-import type { AuthRequest } from '../hooks/chain/chain.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
 import { WS_CLOSE } from '../protocol/close-codes.ts';
-import { PROTOCOL_VERSION } from '../protocol/constants.ts';
 import type { ClientMessage } from '../protocol/schemas.ts';
-import type { ServerMessage } from '../protocol/server-messages.ts';
-import { WS_OUTCOMES } from '../protocol/ws-outcomes.ts';
 import type { Client } from '../service/access/clients.ts';
 import type { Reader } from '../service/access/rights.ts';
-import type { PendingHandshake } from '../service/admission/pending-handshakes.ts';
-import type { BatchLine } from '../service/apply/batch-line.ts';
+import { BatchLine } from '../service/apply/batch-line.ts';
 import { holderOf } from '../service/budgets/budget.ts';
 import type { CoordinatorService } from '../service/coordinator-service.ts';
 import type { DatabaseLease } from '../service/databases/database-pool.ts';
@@ -33,10 +27,12 @@ import { ArrivedBytes, type ArrivedBytesOwner } from './arrived-bytes.ts';
 import type { Connection } from './connection.ts';
 import { ConnectionHost } from './connection-host.ts';
 import { ConnectionStates } from './connection-state.ts';
-import { Credentials, DEFAULT_DATABASE_ID } from './credentials.ts';
+import { Credentials } from './credentials.ts';
+import { HandshakeWait } from './handshake-wait.ts';
 import { Inbox, type InboxOwner, type Incoming } from './inbox.ts';
-import { describeSoftware, join } from './join.ts';
+import { join, toHandshakeAck } from './join.ts';
 import { MessageIntake } from './message-intake.ts';
+import { Replies } from './replies.ts';
 import { Requests } from './requests.ts';
 import type { SendQueue } from './send-queue.ts';
 import type { Session } from './session.ts';
@@ -57,8 +53,9 @@ export interface ClientConnectionOptions {
 
 export class ClientConnection implements Client, Connection, InboxOwner, ArrivedBytesOwner {
   readonly #options: ClientConnectionOptions;
-  readonly #id = randomUUID();
+  readonly connectionId = randomUUID();
   readonly #states = new ConnectionStates();
+  readonly replies: Replies;
   readonly #credentials: Credentials;
   readonly #line: BatchLine;
   readonly #requests: Requests;
@@ -66,12 +63,10 @@ export class ClientConnection implements Client, Connection, InboxOwner, Arrived
   readonly #inbox: Inbox;
   /** How many messages have been taken. */
   #messages = 0;
-  /** Made at its first use. */
+  /** Aborted when the socket closes. Made at its first use. */
   #gone: AbortController | undefined;
-  /** Runs until the handshake. */
-  #handshakeTimer: NodeJS.Timeout | undefined;
-  /** Counts among the pending handshakes until the handshake has been checked. */
-  #pending: PendingHandshake | undefined;
+  /** Until the handshake has been checked. */
+  #wait: HandshakeWait | undefined;
   /** Why the server has ended it. */
   #ended: SyncError | undefined;
   #session: Session | undefined;
@@ -81,8 +76,9 @@ export class ClientConnection implements Client, Connection, InboxOwner, Arrived
     this.#options = options;
     const { service, sendQueue, rawSocket, remoteAddress } = options;
     const { limits } = service.config;
+    this.replies = new Replies(service, sendQueue, remoteAddress);
     this.#credentials = new Credentials(this);
-    this.#line = service.newLine(this.#credentials);
+    this.#line = new BatchLine(this.#credentials, service.clients);
     this.#requests = new Requests(this, this.#line);
     this.#intake = new MessageIntake(this, this.#requests);
     const arrived = new ArrivedBytes(service.memory.arrived, limits.requestTimeoutMs, this);
@@ -95,24 +91,33 @@ export class ClientConnection implements Client, Connection, InboxOwner, Arrived
       owner: this,
       onLimit: service.metrics.limitMet,
     });
-    this.#handshakeTimer = setTimeout(() => this.#lateHandshake(), limits.handshakeTimeoutMs);
-    const peer = {
+    this.#wait = new HandshakeWait({
+      service,
+      rawSocket,
+      remoteAddress,
       pause: () => this.pause(),
-      refuse: (reason: SyncError) => this.refuseUnread(reason),
-    };
-    this.#pending = service.pendingHandshakes.add(peer, rawSocket, remoteAddress);
+      refuse: (reason) => this.refuseUnread(reason),
+      late: (reason) => {
+        this.#states.on('ended');
+        this.replies.fail(reason);
+      },
+    });
   }
 
   get service(): CoordinatorService {
     return this.#options.service;
   }
 
-  get sendQueue(): SendQueue {
-    return this.#options.sendQueue;
+  get headers(): IncomingHttpHeaders {
+    return this.#options.headers;
   }
 
   get remoteAddress(): string | undefined {
     return this.#options.remoteAddress;
+  }
+
+  get sendQueue(): SendQueue {
+    return this.#options.sendQueue;
   }
 
   get reader(): Required<Reader> {
@@ -135,23 +140,11 @@ export class ClientConnection implements Client, Connection, InboxOwner, Arrived
     this.#inbox.resume();
   }
 
-  renewed(identity: ClientIdentity): void {
-    if (this.#session !== undefined) this.#session.identity = identity;
-  }
-
-  #lateHandshake(): void {
-    const { handshakeTimeoutMs } = this.#options.service.config.limits;
-    const message = `no handshake within limits.handshakeTimeoutMs (${handshakeTimeoutMs})`;
-    const limit = 'limits.handshakeTimeoutMs';
-    this.#states.on('ended');
-    this.fail(new SyncError('HANDSHAKE_TIMEOUT', message, { limit }));
-  }
-
   refuseUnread(reason: SyncError): void {
     const { sendQueue } = this.#options;
     sendQueue.pause();
     this.#states.on('ended');
-    this.fail(reason);
+    this.replies.fail(reason);
     // After TOO_LARGE the client is still sending: if the socket were cut it would not read the
     // reason.
     if (reason.code === 'TOO_LARGE') sendQueue.close(WS_CLOSE.tooBig, reason.code);
@@ -177,8 +170,7 @@ export class ClientConnection implements Client, Connection, InboxOwner, Arrived
   /** The socket has closed. */
   closed(): void {
     this.#states.on('closed');
-    this.#endTimer();
-    this.#endPending();
+    this.#wait?.end();
     this.#gone?.abort();
     const { service } = this.#options;
     service.clients.delete(this);
@@ -193,16 +185,6 @@ export class ClientConnection implements Client, Connection, InboxOwner, Arrived
     if (this.#states.now === 'closed') return AbortSignal.abort();
     this.#gone ??= new AbortController();
     return this.#gone.signal;
-  }
-
-  #endTimer(): void {
-    clearTimeout(this.#handshakeTimer);
-    this.#handshakeTimer = undefined;
-  }
-
-  #endPending(): void {
-    this.#pending?.end();
-    this.#pending = undefined;
   }
 
   async take(message: Incoming): Promise<void> {
@@ -221,7 +203,7 @@ export class ClientConnection implements Client, Connection, InboxOwner, Arrived
       // The client has been told already.
       if (error === this.#ended) return;
       const isKnown = error instanceof RefusedRequest;
-      this.fail(toSyncError(error), isKnown ? error.requestId : requestIdOf(decoded));
+      this.replies.fail(toSyncError(error), isKnown ? error.requestId : requestIdOf(decoded));
     }
   }
 
@@ -235,7 +217,7 @@ export class ClientConnection implements Client, Connection, InboxOwner, Arrived
     const reception = this.#states.receptionOf(message.type);
     if (reception === 'ignore') return undefined;
     service.metrics.requests.websocket.inc(message.type);
-    const requestId = messageId(this.#id, ++this.#messages);
+    const requestId = messageId(this.connectionId, ++this.#messages);
     if (reception === 'ALREADY_AUTHENTICATED') {
       throw new SyncError(reception, 'a second handshake on one socket');
     }
@@ -247,49 +229,32 @@ export class ClientConnection implements Client, Connection, InboxOwner, Arrived
     if (this.#session === undefined) {
       throw new SyncError('NOT_AUTHENTICATED', `${message.type} before the handshake`);
     }
-    service.clients.refuseExpired(this.identity);
+    const { identity } = this;
+    service.clients.refuseExpired(identity);
     if (message.type === 'authenticate') {
       return this.#authenticate(message, this.#session, requestId);
     }
-    const origin = { ...originOf(this.identity), requestId };
+    const origin = { ...originOf(identity), requestId };
     return this.#requests.take(message, this.#session, origin);
   }
 
   async #handshake(message: Handshake, requestId: string): Promise<void> {
     this.#states.on('handshake');
-    this.#endTimer();
-    this.#pending?.begin();
-    const { service, sendQueue } = this.#options;
-    const { siteId, token, databaseId = DEFAULT_DATABASE_ID } = message;
+    this.#wait?.begin();
+    const { service } = this.#options;
     try {
-      service.checkDatabaseId(databaseId);
-      const request = { ...this.toAuthRequest(siteId, databaseId, token), requestId };
-      const identity = await this.#credentials.accept(request);
+      const identity = await this.#credentials.accept(message, requestId);
       // From now on it is ended when its credentials expire or are revoked.
       service.clients.add(this);
       await this.#join(message, identity);
     } catch (error) {
       this.#states.on('ended');
       if (error === this.#ended) return;
-      const refusal = toSyncError(error);
-      this.fail(refusal);
-      sendQueue.close(WS_OUTCOMES[refusal.code].handshakeClose, refusal.code);
+      this.replies.end(toSyncError(error));
     } finally {
-      this.#endPending();
+      this.#wait?.end();
+      this.#wait = undefined;
     }
-  }
-
-  toAuthRequest(siteId: SiteIdText, databaseId: string, token: string | undefined): AuthRequest {
-    const { headers, remoteAddress } = this.#options;
-    return {
-      token,
-      siteId: textToSiteId(siteId),
-      databaseId,
-      transport: 'websocket',
-      headers,
-      remoteAddress,
-      connectionId: this.#id,
-    };
   }
 
   get identity(): ClientIdentity {
@@ -301,8 +266,7 @@ export class ClientConnection implements Client, Connection, InboxOwner, Arrived
     this.#ended ??= reason;
     this.#credentials.end(reason);
     this.#session?.end();
-    this.fail(reason);
-    this.#options.sendQueue.close(WS_OUTCOMES[reason.code].handshakeClose, reason.code);
+    this.replies.end(reason);
   }
 
   /** Renews the session's credentials. */
@@ -311,11 +275,14 @@ export class ClientConnection implements Client, Connection, InboxOwner, Arrived
     session: Session,
     ownRequestId: string,
   ): Promise<void> {
-    const asked = this.toAuthRequest(session.siteId, session.database.id, token);
-    const { expiresAt } = await this.#credentials.renew({ ...asked, requestId: ownRequestId });
-    this.send({ type: 'authenticated', requestId, expiresAt });
+    const { expiresAt } = await this.#credentials.renew(token, ownRequestId);
+    this.replies.send({ type: 'authenticated', requestId, expiresAt });
     // Pushes wait for this. Requests have the hooks asked in any case.
     void session.reconsider();
+  }
+
+  renewed(identity: ClientIdentity): void {
+    if (this.#session !== undefined) this.#session.identity = identity;
   }
 
   recheck(): Promise<void> {
@@ -330,7 +297,7 @@ export class ClientConnection implements Client, Connection, InboxOwner, Arrived
     const { service, sendQueue, socket, remoteAddress } = this.#options;
     return join({
       service,
-      connectionId: this.#id,
+      connectionId: this.connectionId,
       siteId,
       identity,
       software: client,
@@ -354,33 +321,6 @@ export class ClientConnection implements Client, Connection, InboxOwner, Arrived
     // Its listeners are gone. The session gets a new one when it needs it.
     this.#gone = undefined;
     this.#credentials.use();
-    const { connectionId, siteId, software, database } = session;
-    const { logger } = this.#options.service;
-    const said = describeSoftware(software);
-    logger('%s: site %s joins database %s%s', connectionId, siteId, database.id, said);
-    this.send({
-      type: 'handshake_ack',
-      serverSiteId: database.manager.identity.siteIdText,
-      connectionId,
-      databaseId: database.id,
-      protocolVersion: PROTOCOL_VERSION,
-      serverTimeMs: database.manager.nowMs,
-      expiresAt,
-    });
-  }
-
-  send(message: ServerMessage): void {
-    this.#options.sendQueue.send(JSON.stringify(message));
-  }
-
-  fail(error: SyncError, requestId?: string): void {
-    const { service, sendQueue } = this.#options;
-    const { code, message, retryAfterMs, serverTimeMs } = error;
-    const { fatal, close } = WS_OUTCOMES[code];
-    service.metrics.errorSent(error);
-    const cause = internalCause(error);
-    if (cause !== undefined) service.faults.addError(code, this.#options.remoteAddress, cause);
-    this.send({ type: 'error', code, message, fatal, requestId, retryAfterMs, serverTimeMs });
-    if (close !== undefined) sendQueue.close(close, code);
+    this.replies.send(toHandshakeAck(session, expiresAt));
   }
 }

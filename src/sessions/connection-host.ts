@@ -5,12 +5,12 @@ import { type SyncError, toSyncError } from '../errors/sync-error.ts';
 import type { HookAnswer } from '../hooks/refusal.ts';
 import type { CallOrigin, ClientIdentity } from '../hooks/types.ts';
 import { WS_CLOSE } from '../protocol/close-codes.ts';
-import { isDenial } from '../service/access/rights.ts';
+import { isDenial, readerOf } from '../service/access/rights.ts';
 import type { Reservation } from '../service/budgets/byte-budget.ts';
 import type { HoldingPeer } from '../service/budgets/holdings.ts';
 import type { InFlight } from '../service/budgets/in-flight.ts';
 import type { PageReads } from '../service/budgets/page-reads.ts';
-import type { PushFilter, ReadFilter } from '../service/delivery/read-filter.ts';
+import { type PushFilter, type ReadFilter, readFilterOf } from '../service/delivery/read-filter.ts';
 import type { Connection } from './connection.ts';
 import type { SessionHost } from './session-host.ts';
 
@@ -41,7 +41,7 @@ export class ConnectionHost implements SessionHost, HoldingPeer {
     const { service, reader } = this.#connection;
     // Without the hook don't create an abort signal.
     if (!service.hooks.has.onBeforeSendChanges) return undefined;
-    return service.delivery.readFilterOf(reader, this.#connection.signal, origin);
+    return readFilterOf(service.hooks, reader, this.#connection.signal, origin);
   }
 
   pushFilterOf(identity: ClientIdentity): PushFilter | undefined {
@@ -52,18 +52,18 @@ export class ConnectionHost implements SessionHost, HoldingPeer {
     // Sessions with the same key wait for one answer, so it must not end with one of their sockets.
     const filter =
       key === undefined
-        ? service.delivery.readFilterOf(reader, this.#connection.signal)
-        : service.delivery.readFilterOf({ who: () => identity });
+        ? readFilterOf(hooks, reader, this.#connection.signal)
+        : readFilterOf(hooks, readerOf(identity));
     // With the generation: pages made by other modules must not be shared.
-    const shared = key === undefined ? undefined : `${service.admission.generation} ${key}`;
+    const shared = key === undefined ? undefined : `${service.clients.generation} ${key}`;
     return filter && { filter, key: shared };
   }
 
   readDenied(error: SyncError, answers: HookAnswer[]): void {
-    const { service, sendQueue, session } = this.#connection;
+    const { service, sendQueue, replies, session } = this.#connection;
     // Told once, not at every question.
     if (session === undefined || !session.right.isLost) return;
-    this.#connection.fail(error);
+    replies.fail(error);
     service.admission
       .readLost(session.identity, session.database.id, answers, this.#connection.signal)
       // A client that may do nothing any more is closed.
@@ -107,8 +107,8 @@ export class ConnectionHost implements SessionHost, HoldingPeer {
   }
 
   failed(error: unknown): void {
-    const reason = toSyncError(error, 'GET_CHANGES_ERROR', 'a push could not be read');
-    this.#connection.fail(reason);
-    this.#connection.sendQueue.close(WS_CLOSE.tryAgain, 'try again');
+    const { sendQueue, replies } = this.#connection;
+    replies.fail(toSyncError(error, 'GET_CHANGES_ERROR', 'a push could not be read'));
+    sendQueue.close(WS_CLOSE.tryAgain, 'try again');
   }
 }

@@ -1,10 +1,9 @@
-import type { SiteIdText } from '../clock/site-id.ts';
+import type { IncomingHttpHeaders } from 'node:http';
 import type { SyncError } from '../errors/sync-error.ts';
-import type { AuthRequest } from '../hooks/chain/chain.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
-import type { ServerMessage } from '../protocol/server-messages.ts';
 import type { Reader } from '../service/access/rights.ts';
 import type { CoordinatorService } from '../service/coordinator-service.ts';
+import type { Replies } from './replies.ts';
 import type { SendQueue } from './send-queue.ts';
 import type { Session } from './session.ts';
 
@@ -14,7 +13,11 @@ import type { Session } from './session.ts';
  */
 export interface Connection {
   readonly service: CoordinatorService;
+  readonly connectionId: string;
+  readonly headers: IncomingHttpHeaders;
+  readonly remoteAddress: string | undefined;
   readonly sendQueue: SendQueue;
+  readonly replies: Replies;
   /** Its client, with the identity that it has by then. */
   readonly reader: Required<Reader>;
   /** Whose share of memory its messages and answers count in. */
@@ -23,15 +26,10 @@ export interface Connection {
   readonly signal: AbortSignal;
   /** `undefined` before the handshake is accepted. */
   readonly session: Session | undefined;
-  /** The request for a check of these credentials. */
-  toAuthRequest(siteId: SiteIdText, databaseId: string, token: string | undefined): AuthRequest;
   /** The credentials of its session were rechecked or replaced. */
   renewed(identity: ClientIdentity): void;
   /** The rights of its client have to be asked for again. */
   reconsider(): Promise<void>;
-  send(message: ServerMessage): void;
-  /** Tells the client what went wrong, and logs the cause. */
-  fail(error: SyncError, requestId?: string): void;
   /** Ends it, after the client was told why. */
   end(reason: SyncError): void;
 }

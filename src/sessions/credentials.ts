@@ -4,16 +4,18 @@
  * a newer identity.
  */
 
-import { siteIdToText } from '../clock/site-id.ts';
+import { type SiteId, textToSiteId } from '../clock/site-id.ts';
 import { type SyncError, toSyncError } from '../errors/sync-error.ts';
 import type { AuthRequest } from '../hooks/chain/chain.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
+import type { ClientMessage } from '../protocol/schemas.ts';
 import type { Reader } from '../service/access/rights.ts';
 import type { Connection } from './connection.ts';
 
+type Handshake = Extract<ClientMessage, { type: 'handshake' }>;
+
 export const DEFAULT_DATABASE_ID = 'default';
 
-/** Serves as the connection's `Reader`. */
 export class Credentials implements Required<Reader> {
   readonly #connection: Connection;
   #identity: ClientIdentity | undefined;
@@ -40,11 +42,16 @@ export class Credentials implements Required<Reader> {
     return this.#identity;
   }
 
-  /** @throws SyncError unless the hook modules accept the credentials */
-  async accept(request: AuthRequest): Promise<ClientIdentity> {
+  /** @throws SyncError unless the hook modules accept the credentials of a handshake */
+  async accept(
+    { siteId, token, databaseId = DEFAULT_DATABASE_ID }: Handshake,
+    requestId: string,
+  ): Promise<ClientIdentity> {
     const { service, signal } = this.#connection;
+    service.checkDatabaseId(databaseId);
+    const request = { ...this.#toRequest(textToSiteId(siteId), databaseId, token), requestId };
     this.#identity = await service.admission.authenticate(request, signal);
-    this.#token = request.token;
+    this.#token = token;
     return this.#identity;
   }
 
@@ -62,12 +69,13 @@ export class Credentials implements Required<Reader> {
    * Takes newer credentials. If the hooks refuse them, the error ends the session. If the hooks
    * cannot decide, the session goes on as it was.
    */
-  async renew(request: AuthRequest): Promise<ClientIdentity> {
+  async renew(token: string | undefined, requestId: string): Promise<ClientIdentity> {
     const { service, signal } = this.#connection;
+    const request = { ...this.#ownRequest(token), requestId };
     this.#renewed(await service.admission.renew(this.who(), request, signal));
-    this.#token = request.token;
+    this.#token = token;
     // A reload meanwhile: the modules that accepted the token have been replaced.
-    if (!service.admission.isCurrent(this.who())) await this.recheck();
+    if (!service.clients.isCurrent(this.who())) await this.recheck();
     return this.who();
   }
 
@@ -94,7 +102,7 @@ export class Credentials implements Required<Reader> {
   /** Resolves once the present hook modules have accepted the client. See `Reader`. */
   async demandCurrent(): Promise<void> {
     const { service } = this.#connection;
-    while (!service.admission.isCurrent(this.who())) {
+    while (!service.clients.isCurrent(this.who())) {
       if (this.#end !== undefined) throw this.#end;
       if (this.#isInUse) await this.recheck();
       else this.#identity = await this.#askAgain();
@@ -103,11 +111,19 @@ export class Credentials implements Required<Reader> {
 
   #askAgain(): Promise<ClientIdentity> {
     const { service, signal } = this.#connection;
-    const known = this.who();
-    const { databaseId = DEFAULT_DATABASE_ID } = known;
-    const site = siteIdToText(known.siteId);
-    const request = this.#connection.toAuthRequest(site, databaseId, this.#token);
-    return service.admission.recheck(known, request, signal);
+    return service.admission.recheck(this.who(), this.#ownRequest(this.#token), signal);
+  }
+
+  /** For the client that is known by now. */
+  #ownRequest(token: string | undefined): AuthRequest {
+    const { siteId, databaseId = DEFAULT_DATABASE_ID } = this.who();
+    return this.#toRequest(siteId, databaseId, token);
+  }
+
+  #toRequest(siteId: SiteId, databaseId: string, token: string | undefined): AuthRequest {
+    const { headers, remoteAddress, connectionId } = this.#connection;
+    const transport = 'websocket';
+    return { token, siteId, databaseId, transport, headers, remoteAddress, connectionId };
   }
 
   #renewed(identity: ClientIdentity): void {

@@ -4,8 +4,9 @@ import type { WebSocket } from 'ws';
 import type { SiteIdText } from '../clock/site-id.ts';
 import { toQuoted } from '../errors/printable.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
-import { CLIENT_NAME_LENGTH_MAX } from '../protocol/constants.ts';
+import { CLIENT_NAME_LENGTH_MAX, PROTOCOL_VERSION } from '../protocol/constants.ts';
 import type { ClientSoftware } from '../protocol/schemas.ts';
+import type { ServerMessage } from '../protocol/server-messages.ts';
 import { refuseOwnSite } from '../service/access/open-database.ts';
 import type { Reader } from '../service/access/rights.ts';
 import type { CoordinatorService } from '../service/coordinator-service.ts';
@@ -52,7 +53,7 @@ export async function join(options: JoinOptions): Promise<void> {
   try {
     await service.hooks.clientConnect(identity, options.socket, signal);
     lease = await service.acquire(databaseId, holder);
-    refuseOwnSite(identity, lease);
+    refuseOwnSite(siteId, lease);
     // The hook modules may have been replaced since they accepted the client.
     await reader.demandCurrent();
     options.admit();
@@ -71,6 +72,8 @@ export async function join(options: JoinOptions): Promise<void> {
     });
     session.identity = reader.who();
     service.addSession(session, lease);
+    const said = describeSoftware(software);
+    service.logger('%s: site %s joins database %s%s', connectionId, siteId, lease.id, said);
     options.begin(session, lease);
   } catch (error) {
     lease?.release();
@@ -80,11 +83,23 @@ export async function join(options: JoinOptions): Promise<void> {
   }
 }
 
+export function toHandshakeAck(
+  { connectionId, database: { id, manager } }: Session,
+  expiresAt: number | undefined,
+): ServerMessage {
+  return {
+    type: 'handshake_ack',
+    serverSiteId: manager.identity.siteIdText,
+    connectionId,
+    databaseId: id,
+    protocolVersion: PROTOCOL_VERSION,
+    serverTimeMs: manager.nowMs,
+    expiresAt,
+  };
+}
+
 /** For the log: `, with "my app" 1.0`. */
-export function describeSoftware({
-  name = '',
-  version = '',
-}: Partial<ClientSoftware> = {}): string {
+function describeSoftware({ name = '', version = '' }: Partial<ClientSoftware> = {}): string {
   const said = [name, version].filter((text) => text !== '');
   if (said.length === 0) return '';
   return `, with ${said.map((text) => toQuoted(text, CLIENT_NAME_LENGTH_MAX)).join(' ')}`;

@@ -6,8 +6,6 @@
 import { SyncError } from '../errors/sync-error.ts';
 import type { ClientMessage } from '../protocol/schemas.ts';
 import { decodeClientMessage } from '../wire/decode.ts';
-import { isLongText } from '../wire/long-json.ts';
-import { runAtOnce, runInSteps } from '../wire/steps.ts';
 import type { Connection } from './connection.ts';
 import type { Incoming } from './inbox.ts';
 import type { Requests } from './requests.ts';
@@ -30,8 +28,7 @@ export class MessageIntake {
       throw new SyncError('MESSAGE_ERROR', 'binary messages are not part of the protocol');
     }
     const { service } = this.#connection;
-    const steps = decodeClientMessage(text, service.config.limits);
-    return isLongText(text) ? runInSteps(steps, service.turn) : runAtOnce(steps);
+    return decodeClientMessage(text, service.config.limits, service.turn);
   }
 
   /**

@@ -10,7 +10,7 @@ import type { ClientMessage } from '../protocol/schemas.ts';
 import type { ServerMessage } from '../protocol/server-messages.ts';
 import type { ApplyResult } from '../protocol/types.ts';
 import { toGetChanges } from '../service/access/rights.ts';
-import type { Applied } from '../service/apply/apply-pipeline.ts';
+import type { Applied } from '../service/apply/answer.ts';
 import type { BatchLine } from '../service/apply/batch-line.ts';
 import { withoutWinningValues } from '../service/apply/conflicting.ts';
 import { InFlight } from '../service/budgets/in-flight.ts';
@@ -65,7 +65,7 @@ export class Requests {
 
   #apply(message: Apply, session: Session, origin: CallOrigin): Promise<void> {
     const { service, signal, sendQueue } = this.#connection;
-    const { accepted, applied } = service.applyChanges(
+    const { accepted, applied } = service.batches.apply(
       session.identity,
       session.database,
       message.changes,
@@ -94,11 +94,11 @@ export class Requests {
   }
 
   #goOn({ drainAfter, isFull }: Applied, session: Session): void {
-    const { service } = this.#connection;
+    const { service, replies } = this.#connection;
     if (isFull) service.delivery.endFull(session.database.id, session.siteId);
     if (isFull || drainAfter === undefined) return;
     const siteId = session.database.manager.identity.siteIdText;
-    this.#connection.send({ type: 'request_changes', siteId, sinceHLC: drainAfter });
+    replies.send({ type: 'request_changes', siteId, sinceHLC: drainAfter });
   }
 
   async #read(
@@ -132,19 +132,10 @@ export class Requests {
       return;
     }
     const checkpoint = message.type === 'resume_snapshot' ? message.checkpoint : undefined;
-    const who = () => reader.who();
-    const demandCurrent = () => reader.demandCurrent();
     const queuedBytes = () => sendQueue.queuedBytes;
+    const asking = { checkpoint, signal, origin, queuedBytes };
     await session.sendSnapshot(
-      (memory) =>
-        service.handleSnapshot(identity, database, checkpoint, {
-          who,
-          demandCurrent,
-          signal,
-          origin,
-          queuedBytes,
-          memory,
-        }),
+      (memory) => service.delivery.snapshot(reader, database, { ...asking, memory }),
       message.requestId,
     );
   }
@@ -153,7 +144,7 @@ export class Requests {
   #serve(message: Request, work: () => Promise<void>): Promise<void> {
     return this.inFlight.run(work).catch((error: unknown) => {
       const [code, text] = FALLBACK_CODES[message.type];
-      this.#connection.fail(toSyncError(error, code, text), message.requestId);
+      this.#connection.replies.fail(toSyncError(error, code, text), message.requestId);
     });
   }
 }

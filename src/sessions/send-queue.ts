@@ -1,5 +1,5 @@
+import type { SharedMessage } from '../service/delivery/announcement.ts';
 import type { Frame } from '../service/delivery/frames.ts';
-import type { SharedMessage } from '../service/delivery/shared-message.ts';
 
 /**
  * What a session needs of its socket. `plugins/ws.ts` makes one from a WebSocket; tests make one

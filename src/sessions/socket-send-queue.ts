@@ -8,8 +8,8 @@
 import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
 import { startGrace } from '../service/admission/grace.ts';
+import type { SharedMessage } from '../service/delivery/announcement.ts';
 import { type Frame, frameBytes } from '../service/delivery/frames.ts';
-import type { SharedMessage } from '../service/delivery/shared-message.ts';
 import { Fragments } from './fragments.ts';
 import type { SendQueue } from './send-queue.ts';
 import { type Fragment, frameHeader, joinFrames, toTextFrame } from './text-frames.ts';

@@ -72,8 +72,17 @@ export function decodeChangeSets(
   changesMax: number,
   place: string,
 ): WireChangeSet[] | Steps<WireChangeSet[]> {
+  if (Array.isArray(sets)) return decodeParsed(sets, changesMax, place);
+  return decodeLongList(sets, new BatchBudget(changesMax), place);
+}
+
+/** The same for sets that are parsed already. */
+export function decodeParsed(
+  sets: readonly unknown[],
+  changesMax: number,
+  place: string,
+): WireChangeSet[] {
   const budget = new BatchBudget(changesMax);
-  if (!Array.isArray(sets)) return decodeLongList(sets, budget, place);
   return sets.map((value, i) => decodeChangeSet(value, budget, `${place}[${i}]`));
 }
 

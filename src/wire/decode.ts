@@ -18,11 +18,12 @@ import {
   type WireChangeSet,
   type WireCheckpoint,
 } from '../protocol/schemas.ts';
-import { decodeChangeSets } from './decode-changes.ts';
+import { decodeChangeSets, decodeParsed } from './decode-changes.ts';
 import { Envelope, type List } from './envelope.ts';
 import { explain, isObject, refuse } from './faults.ts';
 import { findText } from './find-text.ts';
 import {
+  isLongText,
   isShort,
   type Json,
   type JsonText,
@@ -30,7 +31,7 @@ import {
   type ReadLimits,
   readJson,
 } from './long-json.ts';
-import type { Steps } from './steps.ts';
+import { runAtOnce, runInSteps, type Steps } from './steps.ts';
 
 export interface DecodeLimits extends ReadLimits {
   /** Most changes and migrations in one batch. */
@@ -66,18 +67,41 @@ export function requestIdOf(message: unknown): string | undefined {
 }
 
 /**
- * Decodes one message of a client.
+ * Decodes one message of a client: at once, unless it is long.
+ * @param turn resolves when other work has had its turn
  * @throws SyncError MESSAGE_ERROR, UNKNOWN_MESSAGE, TOO_LARGE, PROTOCOL_VERSION_MISMATCH; as a
  *   `RefusedRequest` if the message has a `requestId`
  */
-export function* decodeClientMessage(text: JsonText, limits: DecodeLimits): Steps<ClientMessage> {
+export function decodeClientMessage(
+  text: JsonText,
+  limits: DecodeLimits,
+  turn: () => Promise<unknown>,
+): ClientMessage | Promise<ClientMessage> {
+  if (isShort(text, limits)) return decodeShort(text, limits);
+  const steps = decodeInSteps(text, limits);
+  return isLongText(text) ? runInSteps(steps, turn) : runAtOnce(steps);
+}
+
+function decodeShort(text: JsonText, limits: DecodeLimits): ClientMessage {
+  let value: unknown;
+  try {
+    ({ value } = parseShort(text));
+    const message = checkedMessage(value);
+    if (message.type !== 'apply_changes') return message;
+    const { type, requestId, changes } = message;
+    return { type, requestId, changes: decodeParsed(changes, limits.changesPerBatch, 'changes') };
+  } catch (error) {
+    const found = value === undefined ? runAtOnce(findText(text, 'requestId')) : requestIdOf(value);
+    throw asRefused(error, found);
+  }
+}
+
+/** The same, of any length, in steps. */
+export function* decodeInSteps(text: JsonText, limits: DecodeLimits): Steps<ClientMessage> {
   let envelope: Envelope | undefined;
   try {
-    const json = isShort(text, limits) ? parseShort(text) : yield* readJson(text, limits);
-    envelope =
-      'value' in json
-        ? Envelope.ofParsed(json.value)
-        : yield* Envelope.read(json, '', MESSAGE_NAMES, ['changes']);
+    const json = yield* readJson(text, limits);
+    envelope = yield* Envelope.read(json, '', MESSAGE_NAMES, ['changes']);
     const message = checkedMessage(envelope.value);
     if (message.type !== 'apply_changes') return message;
     const list = envelope.list('changes');
@@ -85,12 +109,16 @@ export function* decodeClientMessage(text: JsonText, limits: DecodeLimits): Step
     const changes = Array.isArray(decoded) ? decoded : yield* decoded;
     return { type: message.type, requestId: message.requestId, changes };
   } catch (error) {
-    if (!(error instanceof SyncError)) throw error;
     // What can't be read, or has too many values to be, is not parsed for it.
-    const requestId =
+    const found =
       envelope === undefined ? yield* findText(text, 'requestId') : requestIdOf(envelope.value);
-    throw requestId === undefined ? error : new RefusedRequest(error, requestId);
+    throw asRefused(error, found);
   }
+}
+
+function asRefused(error: unknown, requestId: string | undefined): unknown {
+  if (!(error instanceof SyncError) || requestId === undefined) return error;
+  return new RefusedRequest(error, requestId);
 }
 
 /** Checks a message without its change sets. */

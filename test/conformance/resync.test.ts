@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { siteIdToText, textToSiteId } from '../../src/clock/site-id.ts';
 import type { ClientIdentity } from '../../src/hooks/types.ts';
+import { readerOf } from '../../src/service/access/rights.ts';
 import { Device } from '../../src/testing/device.ts';
 import { TestClient } from '../../src/testing/test-client.ts';
 import { startServer, temporaryDirectory } from '../support/server.ts';
@@ -183,7 +184,7 @@ test('who holds too much that was refused, and names no position, starts over un
   await assert.rejects(again.changesSince(), /SNAPSHOT_REQUIRED/);
   const identity = { siteId: textToSiteId(ann.siteId) };
   await server.service.withAccess('default', async (access) => {
-    const cut = await server.service.handleSnapshot(identity, access);
+    const cut = await server.service.delivery.snapshot(readerOf(identity), access);
     await cut.close();
   });
   await assert.rejects(again.changesSince(), /SNAPSHOT_REQUIRED/);

@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { siteIdToText } from '../../src/clock/site-id.ts';
 import type { CoordinatorHooks } from '../../src/hooks/types.ts';
 import type { ChangeSet } from '../../src/protocol/types.ts';
+import { readerOf } from '../../src/service/access/rights.ts';
 import { Device } from '../../src/testing/device.ts';
 import { TestClient } from '../../src/testing/test-client.ts';
 import { startServer, type TestServer } from '../support/server.ts';
@@ -61,7 +62,9 @@ const MISDEEDS: Record<
         await service.withAccess('default', (access) =>
           service.handleApplyChanges(itself, access, written),
         );
-        await service.withAccess('default', (access) => service.handleSync(itself, access));
+        await service.withAccess('default', (access) =>
+          service.delivery.changes(readerOf(itself), access),
+        );
       }
       return { approved: changeSets, rejected: [] };
     },

@@ -2,8 +2,8 @@
 
 import { EventEmitter, once } from 'node:events';
 import type { WireChangeSet } from '../../src/protocol/schemas.ts';
+import type { SharedMessage } from '../../src/service/delivery/announcement.ts';
 import type { Frame } from '../../src/service/delivery/frames.ts';
-import type { SharedMessage } from '../../src/service/delivery/shared-message.ts';
 import type { SendQueue } from '../../src/sessions/send-queue.ts';
 
 export interface SentMessage {
@@ -15,8 +15,8 @@ export interface SentMessage {
 /** Holds what it is sent back while `isHeld`, as a peer does that doesn't read. */
 export class ArraySendQueue implements SendQueue {
   readonly messages: SentMessage[] = [];
-  /** How many of them were sent as shared ones. */
-  sharedMessages = 0;
+  /** Those of them that others were sent as well. */
+  readonly sharedMessages: SharedMessage[] = [];
   isOpen = true;
   isHeld = false;
   queuedBytes = 0;
@@ -43,7 +43,7 @@ export class ArraySendQueue implements SendQueue {
   }
 
   sendShared(message: SharedMessage): void {
-    this.sharedMessages++;
+    this.sharedMessages.push(message);
     this.send(message.pieces, message.share());
   }
 

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import type { AddressInfo, Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import WebSocket, { WebSocketServer } from 'ws';
-import { SharedMessage } from '../../src/service/delivery/shared-message.ts';
+import { SharedMessage } from '../../src/service/delivery/announcement.ts';
 import { SocketSendQueue } from '../../src/sessions/socket-send-queue.ts';
 
 const KIB = 1024;

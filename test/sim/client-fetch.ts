@@ -2,7 +2,8 @@
 
 import type { Fetch } from '../../packages/client/src/http/index.ts';
 import { SyncError } from '../../src/errors/sync-error.ts';
-import type { CoordinatorService } from '../../src/service/coordinator-service.ts';
+import { readerOf } from '../../src/service/access/rights.ts';
+import type { ServedSnapshot } from '../../src/service/delivery/delivery.ts';
 import { applyAnswer } from '../../src/wire/apply-answer.ts';
 import type { Nodes } from './nodes.ts';
 
@@ -45,14 +46,16 @@ function workOf({ pathname, searchParams }: URL, databaseId: string, body?: stri
   return (service, client) =>
     service.withAccess(databaseId, async (access) => {
       if (pathname.endsWith('/snapshot')) {
-        return readSnapshot(await service.handleSnapshot(client, access, said));
+        return readSnapshot(
+          await service.delivery.snapshot(readerOf(client), access, { checkpoint: said }),
+        );
       }
       if (said !== undefined) {
         const result = await service.handleApplyChanges(client, access, said);
         return `{"data":${Buffer.concat(await applyAnswer(result))}}`;
       }
       const sinceHLC = searchParams.get('sinceHLC') ?? undefined;
-      const page = await service.handleSync(client, access, { sinceHLC });
+      const page = await service.delivery.changes(readerOf(client), access, { sinceHLC });
       const changes = page.changeSets.map((json) => Buffer.from(json).toString());
       const { hasMore, watermark } = page;
       const rest = JSON.stringify({ hasMore, watermark }).slice(1);
@@ -60,9 +63,7 @@ function workOf({ pathname, searchParams }: URL, databaseId: string, body?: stri
     });
 }
 
-async function readSnapshot(
-  snapshot: Awaited<ReturnType<CoordinatorService['handleSnapshot']>>,
-): Promise<string> {
+async function readSnapshot(snapshot: ServedSnapshot): Promise<string> {
   const lines: string[] = [];
   try {
     for await (const chunk of snapshot.chunks) lines.push(Buffer.from(chunk).toString());

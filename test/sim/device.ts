@@ -16,6 +16,7 @@ import {
 import { siteIdToText } from '../../src/clock/site-id.ts';
 import type { WireChange, WireChangeSet, WireMigration } from '../../src/protocol/schemas.ts';
 import type { ApplyResult } from '../../src/protocol/types.ts';
+import { readerOf } from '../../src/service/access/rights.ts';
 import { siteBytes } from '../../src/testing/device.ts';
 import { Replica } from '../../src/testing/replica.ts';
 import type { DeviceTables } from './device-tables.ts';
@@ -703,7 +704,7 @@ export class SimDevice implements Participant {
       const { watermark: sinceHLC } = this;
       const page = await nodes.request(site, databaseId, (service, client) =>
         service.withAccess(databaseId, (access) =>
-          service.handleSync(client, access, { sinceHLC }),
+          service.delivery.changes(readerOf(client), access, { sinceHLC }),
         ),
       );
       const changeSets: WireChangeSet[] = page.changeSets.map((json) =>
@@ -729,7 +730,7 @@ export class SimDevice implements Participant {
     try {
       const texts = await nodes.request(site, databaseId, (service, client) =>
         service.withAccess(databaseId, async (access) => {
-          const snapshot = await service.handleSnapshot(client, access);
+          const snapshot = await service.delivery.snapshot(readerOf(client), access);
           const chunks: string[] = [];
           try {
             for await (const chunk of snapshot.chunks) chunks.push(Buffer.from(chunk).toString());

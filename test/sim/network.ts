@@ -3,8 +3,8 @@
  * if it is, and cut at any moment, with what was on its way lost.
  */
 
+import type { SharedMessage } from '../../src/service/delivery/announcement.ts';
 import type { Frame } from '../../src/service/delivery/frames.ts';
-import type { SharedMessage } from '../../src/service/delivery/shared-message.ts';
 import type { SendQueue } from '../../src/sessions/send-queue.ts';
 import { type Loop, OUTSIDE } from './loop.ts';
 import type { Random } from './random.ts';

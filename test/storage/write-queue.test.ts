@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { GroupCommit } from '../../src/engine/merge/group-commit.ts';
+import { Clients } from '../../src/service/access/clients.ts';
+import { readerOf } from '../../src/service/access/rights.ts';
 import { BatchLine } from '../../src/service/apply/batch-line.ts';
 import { createWriteQueue } from '../../src/storage/write-queue.ts';
 import { isForgotten } from '../support/forgotten.ts';
@@ -20,7 +22,7 @@ test('what runs tasks one after the other keeps nothing of what the last one gav
     async () => undefined,
   );
   const siteId = new Uint8Array(16);
-  const line = new BatchLine({ who: () => ({ siteId }) }, { isCurrent: () => true });
+  const line = new BatchLine(readerOf({ siteId }), new Clients(Date.now));
   await queue.run(give('the queue of a store'));
   await commits.alone(give('the commits of a database'));
   await line.again(line.enter(), give('the line of a connection'));

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { SyncError } from '../../src/errors/sync-error.ts';
 import { Device } from '../../src/testing/device.ts';
-import { decodeClientMessage as decodeInSteps, RefusedRequest } from '../../src/wire/decode.ts';
+import { decodeInSteps, RefusedRequest } from '../../src/wire/decode.ts';
 import { decodeChangeSets } from '../../src/wire/decode-changes.ts';
 import { findRounded } from '../../src/wire/exact-integers.ts';
 import { PIECE_BYTES } from '../../src/wire/json-outline.ts';

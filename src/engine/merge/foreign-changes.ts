@@ -6,6 +6,7 @@
 import type { HlcsOfSite } from '../../clock/site-id.ts';
 import type { MergeOutcome } from '../../protocol/merge-rule.ts';
 import type { WireChange } from '../../protocol/schemas.ts';
+import type { Identity } from '../records/head.ts';
 import type { LoadedRow } from '../records/row-set.ts';
 import type { TableRecord } from '../records/table-record.ts';
 import type { CatalogView } from '../tables/catalog.ts';
@@ -17,34 +18,25 @@ import type { RowMerge } from './row-merge.ts';
 /** The outcome of one change or migration. `foreign`: the sender may not send it. */
 export type Outcome = MergeOutcome | 'foreign';
 
+/** For one change set: the next one may find another catalog. */
 export class ForeignChanges {
-  readonly #catalog: () => CatalogView;
+  readonly #catalog: CatalogView;
   readonly #coordinator: HlcsOfSite;
   readonly #rowMerge: RowMerge;
-  /** See `#tablesBeingFilled`; computed only if needed, for one change set. */
+  /** See `#tablesBeingFilled`; computed only if needed. */
   #beingFilled: ReadonlySet<number> | undefined;
 
-  constructor(catalog: () => CatalogView, coordinator: HlcsOfSite, rowMerge: RowMerge) {
+  constructor(catalog: CatalogView, { hlcs }: Pick<Identity, 'hlcs'>, rowMerge: RowMerge) {
     this.#catalog = catalog;
-    this.#coordinator = coordinator;
+    this.#coordinator = hlcs;
     this.#rowMerge = rowMerge;
-  }
-
-  /** To be called before each change set, since the catalog may have changed. */
-  begin(): void {
-    this.#beingFilled = undefined;
-  }
-
-  /** Whether the sender may not send a change: another site, or the coordinator, has dated it. */
-  has(change: WireChange, sender: Sender): boolean {
-    return sender.isForeignOr(change, this.#coordinator);
   }
 
   /** The outcome of a foreign change that has no table. */
   judgeVoid(change: WireChange, sender: Sender): 'foreign' | 'skipped' {
     if (sender.foreignAuthors === 'refuse') return 'foreign';
     if (this.#isOwn(change)) return 'skipped';
-    return new TargetFinder(this.#catalog()).find(change) === 'void' ? 'skipped' : 'foreign';
+    return new TargetFinder(this.#catalog).find(change) === 'void' ? 'skipped' : 'foreign';
   }
 
   /** The outcome of a foreign change: it is refused if it would take effect. */
@@ -65,7 +57,7 @@ export class ForeignChanges {
 
   /** The tables to which rows of dropped or replaced tables have yet to move. */
   #tablesBeingFilled(): ReadonlySet<number> {
-    const catalog = this.#catalog();
+    const catalog = this.#catalog;
     const ids = new Set<number>();
     for (const ended of catalog.unsettled()) {
       let next: TableRecord | undefined = ended;

@@ -4,14 +4,22 @@
  */
 
 import type { SiteIdText } from '../../clock/site-id.ts';
-import type { WireChangeSet } from '../../protocol/schemas.ts';
+import type { WireChange, WireChangeSet } from '../../protocol/schemas.ts';
+import { pkIdentity } from '../../protocol/values.ts';
 import { countKey, siteKey } from '../records/keys.ts';
 import type { Pace } from '../records/pace.ts';
-import { type LoadedRow, toRowKey } from '../records/row-set.ts';
-import type { ChangeTarget } from '../tables/change-target.ts';
+import { type LoadedRow, type RowAddress, RowAddresses, toRowKey } from '../records/row-set.ts';
+import type { CatalogView } from '../tables/catalog.ts';
+import { type ChangeTarget, isOfSameRow } from '../tables/change-target.ts';
+import { type Bearer, TargetFinder } from '../tables/table-names.ts';
 import type { Batch } from './batch.ts';
-import { planReads, type ReadPlan } from './merge-plan.ts';
 import type { WriteTransaction } from './write-transaction.ts';
+
+interface ReadPlan {
+  rows: readonly RowAddress[];
+  sites: SiteIdText[];
+  tableIds: number[];
+}
 
 export class GroupReads {
   readonly #transaction: WriteTransaction;
@@ -33,7 +41,7 @@ export class GroupReads {
       return sent;
     });
     const senders = batches.flatMap(({ sender }) => sender?.siteId ?? []);
-    const { rows, sites, counts } = this.#transaction;
+    const { rows, sites, counts, held } = this.#transaction;
     let plan: ReadPlan = { rows: [], sites: [], tableIds: [] };
     let keys: Buffer[] = [];
     const values = await this.#transaction.begin(async (catalog) => {
@@ -46,7 +54,7 @@ export class GroupReads {
       return keys;
     });
     let next = 0;
-    await this.#transaction.held.load(plan.rows);
+    if (!held.isEmpty) await held.load(plan.rows);
     for (const address of plan.rows) {
       const { size } = rows.add(address, keys[next], values[next]);
       values[next++] = undefined;
@@ -75,4 +83,35 @@ export class GroupReads {
     if (loaded === undefined) throw new Error('a row was not loaded before it was merged');
     return loaded;
   }
+}
+
+/** Plans by the catalog before the group; DDL in the group may still change where rows are. */
+async function planReads(
+  sets: readonly { siteId: SiteIdText; changes: readonly WireChange[] }[],
+  senders: readonly SiteIdText[],
+  catalog: CatalogView,
+  pace: Pace,
+): Promise<ReadPlan> {
+  const rows = new RowAddresses();
+  const sites = new Set<SiteIdText>(senders);
+  const targets = new TargetFinder(catalog);
+  for (const { siteId, changes } of sets) {
+    sites.add(siteId);
+    let last: WireChange | undefined;
+    let lastTable: Bearer | undefined;
+    // By index, as in all that waits amid the changes: an iterator made two objects for each of them.
+    for (let i = 0; i < changes.length; i++) {
+      const change = changes[i] as WireChange;
+      const table = targets.find(change);
+      const isSame = last !== undefined && table === lastTable && isOfSameRow(change, last);
+      last = change;
+      lastTable = table;
+      if (isSame || typeof table === 'string') continue;
+      const identity = pkIdentity(change.pk);
+      rows.add({ tableId: table.id, identity });
+      const turn = pace.did(1, identity.length);
+      if (turn !== undefined) await turn;
+    }
+  }
+  return { rows: rows.list, sites: [...sites], tableIds: [...rows.tableIds] };
 }

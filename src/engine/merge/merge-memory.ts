@@ -43,21 +43,6 @@ export class MergeMemory {
    * @throws SyncError TOO_LARGE, or what `merge` throws
    */
   async run<T>(merge: (take: TakeRows) => Promise<T>): Promise<T> {
-    try {
-      return await this.#besideOthers(merge);
-    } catch (error) {
-      if (!(error instanceof NoSharedRoom)) throw error;
-    }
-    const merged = this.#lane.then(() => this.#alone(merge));
-    // Without the result, which would stay in memory until the next one.
-    this.#lane = merged.then(
-      () => undefined,
-      () => undefined,
-    );
-    return merged;
-  }
-
-  async #besideOthers<T>(merge: (take: TakeRows) => Promise<T>): Promise<T> {
     let taken = 0;
     const take = (bytes: number) => {
       if (taken + bytes > this.#perBatch || this.#shared + bytes > this.#sharedMax) {
@@ -68,9 +53,18 @@ export class MergeMemory {
     };
     try {
       return await merge(take);
+    } catch (error) {
+      if (!(error instanceof NoSharedRoom)) throw error;
     } finally {
       this.#shared -= taken;
     }
+    const merged = this.#lane.then(() => this.#alone(merge));
+    // Without the result, which would stay in memory until the next one.
+    this.#lane = merged.then(
+      () => undefined,
+      () => undefined,
+    );
+    return merged;
   }
 
   #alone<T>(merge: (take: TakeRows) => Promise<T>): Promise<T> {

@@ -6,7 +6,7 @@
 import { compareHlc, type HlcText } from '../../clock/hlc.ts';
 import type { MergeOutcome } from '../../protocol/merge-rule.ts';
 import type { WireChange, WireColumnChange, WireDeleteChange } from '../../protocol/schemas.ts';
-import type { LogDraft } from '../log/log-draft.ts';
+import type { LogDraft, LogWriter } from '../log/log-writer.ts';
 import type { JsonNames } from '../records/change-json.ts';
 import {
   isExpired,
@@ -34,13 +34,12 @@ export interface RowMergeContext {
 export class RowMerge {
   readonly #context: RowMergeContext;
   readonly #names: JsonNames;
-  readonly #noteReplaced: (changes: number) => void;
+  readonly #log: Pick<LogWriter, 'noteReplaced'>;
 
-  /** @param noteReplaced called with the number of logged changes that are not needed any more */
-  constructor(context: RowMergeContext, names: JsonNames, noteReplaced: (changes: number) => void) {
+  constructor(context: RowMergeContext, names: JsonNames, log: Pick<LogWriter, 'noteReplaced'>) {
     this.#context = context;
     this.#names = names;
-    this.#noteReplaced = noteReplaced;
+    this.#log = log;
   }
 
   /**
@@ -72,12 +71,11 @@ export class RowMerge {
    */
   lossOf(
     change: WireChange,
-    outcome: MergeOutcome | 'foreign',
+    outcome: Exclude<MergeOutcome, 'applied'> | 'foreign',
     target: ChangeTarget,
     loaded: LoadedRow,
     cells: LostCells,
-  ): Loss | undefined {
-    if (outcome === 'applied') return undefined;
+  ): Loss {
     const by = this.#winnerOf(change, loaded);
     if (by === change.hlc) return { by: change.hlc };
     const isTold = outcome === 'conflicts' && change.type === 'column' && target.isLive;
@@ -112,7 +110,7 @@ export class RowMerge {
     const grown = cellSize(row, name, cell) - sizeBefore;
     loaded.size += grown;
     refuseRowGrowth(row, loaded.size, grown, columns, this.#context.rowLimits, change);
-    this.#noteReplaced(1 - columns);
+    this.#log.noteReplaced(1 - columns);
     if (isLive) changes.addColumn(json, change, member, value);
     return outcome;
   }
@@ -135,7 +133,7 @@ export class RowMerge {
     });
     loaded.size = 0;
     for (const [column, cell] of row.cells) loaded.size += cellSize(row, column, cell);
-    this.#noteReplaced(1 + heldBefore - countHeld(row));
+    this.#log.noteReplaced(1 + heldBefore - countHeld(row));
     if (isLive) changes.addDelete(json, hlc, priorRow);
     return outcome;
   }

@@ -18,6 +18,7 @@ import { bytesOf, keysAtOnce, RowSet, readInTurns, SHORT_ROW_BYTES } from '../re
 import { SiteStates } from '../records/site-state.ts';
 import { Catalog } from '../tables/catalog.ts';
 import { CatalogDraft } from '../tables/catalog-draft.ts';
+import { type CatalogLimits, refuseGrowth } from '../tables/catalog-size.ts';
 import type { TakeRows } from './merge-memory.ts';
 
 /** A state of a database: the end of its log, and the catalog of that moment. Immutable. */
@@ -73,9 +74,9 @@ export class WriteTransaction {
       take: context.takeRows,
     });
     this.sites = new SiteStates(store);
-    this.log = new LogWriter(store, () => context.now());
-    this.held = new HeldSet(store, () => this.log.head);
-    this.floors = new HeldFloors(store, () => this.log.head, this.sites);
+    this.log = new LogWriter(store, context);
+    this.held = new HeldSet(store, this.log);
+    this.floors = new HeldFloors(store, this.log, this.sites);
     this.#base = catalog;
     this.#version = head.catalogVersion;
     this.#longestRow = head.longestRow;
@@ -124,6 +125,11 @@ export class WriteTransaction {
 
   get head(): Head {
     return this.log.head;
+  }
+
+  /** @throws SyncError TOO_LARGE when the catalog has become larger than it may be */
+  refuseGrowth(limits: CatalogLimits): void {
+    if (this.#draft.isChanged) refuseGrowth(this.#base.size, this.#draft.size, limits);
   }
 
   /** Writes all that has changed. Nothing may be changed afterwards. */

@@ -27,7 +27,7 @@ const NOTHING = Buffer.alloc(0);
 /** The floors, as one transaction sees them. Those of sites that it asks for must be loaded. */
 export class HeldFloors {
   readonly #reader: KVReader;
-  readonly #head: () => Head;
+  readonly #log: { readonly head: Head };
   readonly #sites: SiteStates;
   /** Those of `#changed` sites, and of others as far as they have been read. */
   readonly #listed = new Map<SiteIdText, HlcText>();
@@ -36,19 +36,19 @@ export class HeldFloors {
   /** Sites whose floors have changed, with the keys that these had in the list. */
   readonly #changed = new Map<SiteIdText, Buffer | undefined>();
 
-  constructor(reader: KVReader, head: () => Head, sites: SiteStates) {
+  constructor(reader: KVReader, log: { readonly head: Head }, sites: SiteStates) {
     this.#reader = reader;
-    this.#head = head;
+    this.#log = log;
     this.#sites = sites;
   }
 
   get areNone(): boolean {
-    return this.#head().heldFloor === undefined;
+    return this.#log.head.heldFloor === undefined;
   }
 
   /** Whether there may be a site that does not take a change with this HLC. */
   mayConcern(hlc: HlcText): boolean {
-    const { heldFloor } = this.#head();
+    const { heldFloor } = this.#log.head;
     return heldFloor !== undefined && compareHlc(hlc, heldFloor) <= 0;
   }
 
@@ -70,7 +70,7 @@ export class HeldFloors {
   }
 
   isIdle(site: SiteIdText): boolean {
-    return isIdle(this.of(site), this.#head());
+    return isIdle(this.of(site), this.#log.head);
   }
 
   /** Sites that may hold a change at least as new, and so need reverts. */
@@ -86,7 +86,7 @@ export class HeldFloors {
 
   /** A change took effect. Unlisted sites that may not take it have to start over. */
   applied(hlc: HlcText): void {
-    const head = this.#head();
+    const head = this.#log.head;
     const { unlistedFloor } = head;
     if (unlistedFloor === undefined || compareHlc(hlc, unlistedFloor) > 0) return;
     head.lates = (head.lates ?? 0) + 1;
@@ -95,7 +95,7 @@ export class HeldFloors {
   /** A site may hold changes up to this HLC. @param mustStartOver from now on it is idle */
   raise(site: SiteIdText, hlc: HlcText, mustStartOver: boolean): void {
     const known = this.of(site);
-    const head = this.#head();
+    const head = this.#log.head;
     const isIdled = mustStartOver || isIdle(known, head);
     const floor: HeldFloor = { hlc: known === undefined ? hlc : maxHlc(known.hlc, hlc) };
     if (isIdled) floor.isIdle = true;
@@ -117,7 +117,7 @@ export class HeldFloors {
 
   /** Unlists the least of them, if more than so many are listed. */
   async bound(most: number): Promise<void> {
-    const head = this.#head();
+    const head = this.#log.head;
     const excess = (head.listedFloors ?? 0) - most;
     if (excess <= 0) return;
     // Any of the first ones may have changed, and then stands for nothing.
@@ -136,7 +136,7 @@ export class HeldFloors {
 
   #set(site: SiteIdText, floor: HeldFloor): void {
     const before = this.of(site);
-    const head = this.#head();
+    const head = this.#log.head;
     if (!this.#changed.has(site)) {
       this.#changed.set(site, isListed(before) ? floorKey(before.hlc, site) : undefined);
     }

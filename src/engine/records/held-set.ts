@@ -36,26 +36,26 @@ export interface Forgotten {
 
 export class HeldSet {
   readonly #reader: KVReader;
-  readonly #head: () => Head;
+  readonly #log: { readonly head: Head };
   readonly #rows = new Map<string, Loaded | undefined>();
   /** Rows that were given out since they were counted, and so may have changed. */
   readonly #uncounted = new Set<Loaded>();
   readonly #gained = new Map<SiteIdText, number>();
   #gainedOfAll = 0;
 
-  /** @param head says whether the database has any held row; if not, none is read */
-  constructor(reader: KVReader, head: () => Head) {
+  /** @param log its head says whether the database has any held row; if not, none is read */
+  constructor(reader: KVReader, log: { readonly head: Head }) {
     this.#reader = reader;
-    this.#head = head;
+    this.#log = log;
   }
 
   /** Whether there is surely no held row. */
   get isEmpty(): boolean {
-    return (this.#head().heldBytes ?? 0) === 0 && this.#rows.size === 0;
+    return (this.#log.head.heldBytes ?? 0) === 0 && this.#rows.size === 0;
   }
 
   async load(addresses: readonly RowAddress[]): Promise<void> {
-    if ((this.#head().heldBytes ?? 0) === 0) return;
+    if ((this.#log.head.heldBytes ?? 0) === 0) return;
     const missing = addresses.filter((address) => !this.#rows.has(textOf(address)));
     if (missing.length === 0) return;
     const values: (Uint8Array | undefined)[] = [];
@@ -109,6 +109,11 @@ export class HeldSet {
   #mayChange(held: Loaded): void {
     held.isChanged = true;
     this.#uncounted.add(held);
+  }
+
+  /** Whether rows may have changed since they were counted. */
+  get isTouched(): boolean {
+    return this.#uncounted.size > 0;
   }
 
   /** Counts rows that may have changed. @returns their sites */
@@ -186,7 +191,7 @@ export class HeldSet {
 
   /** All held rows in the store. */
   async *#stored(pace: Pace): AsyncGenerator<[Buffer, HeldRow]> {
-    if ((this.#head().heldBytes ?? 0) === 0) return;
+    if ((this.#log.head.heldBytes ?? 0) === 0) return;
     for await (const entries of this.#reader.iterate(kindRange('h'))) {
       for (const [key, value] of entries) {
         yield [Buffer.from(key), decodeHeldRow(value)];
@@ -210,7 +215,7 @@ export class HeldSet {
     this.recount();
     const ofAll = this.#gainedOfAll;
     for (const [site, bytes] of this.#gained) if (bytes !== 0) onGained(site, bytes);
-    const head = this.#head();
+    const head = this.#log.head;
     if (ofAll !== 0) head.heldBytes = Math.max(0, (head.heldBytes ?? 0) + ofAll);
   }
 }

@@ -54,9 +54,8 @@ export class SiteRecords {
     return this.#update(site, (state) => ({ ...state, resync }));
   }
 
-  /** `site` starts from nothing, which meets a demand to start over. */
-  async noteStartedOver(site: SiteIdText): Promise<void> {
-    const { resync } = await this.state(site);
+  /** `site` starts from nothing, which meets a demand to start over, if there is one in its `state`. */
+  async noteStartedOver(site: SiteIdText, { resync }: SiteState): Promise<void> {
     if (resync === undefined) return;
     await this.#update(site, ({ resync: demanded, ...state }) =>
       demanded === resync ? state : { ...state, resync: demanded },

@@ -35,6 +35,8 @@ export type AuthRequest = Omit<AuthContext, 'signal'>;
  */
 export class HookChain {
   #invoker: HookInvoker;
+  /** The chain of this generation alone, for operations that retain it. */
+  #retained: HookChain | undefined;
   readonly #drain: ((deadlineMs: number) => Promise<void>) | undefined;
 
   /** @param drain replaces the default, which ends only the running calls */
@@ -227,6 +229,7 @@ export class HookChain {
   replace(next: HookInvoker): void {
     const clients = this.handOver();
     this.#invoker = next;
+    this.#retained = undefined;
     this.takeOver(clients);
   }
 
@@ -236,7 +239,8 @@ export class HookChain {
    */
   retain(): HookChain {
     this.#invoker.running.hold();
-    return new HookChain(this.#invoker);
+    this.#retained ??= new HookChain(this.#invoker);
+    return this.#retained;
   }
 
   release(): void {

@@ -1,6 +1,7 @@
 /**
  * The clients that are being served, sessions and HTTP requests, so that each is ended when its
- * credentials expire or are revoked.
+ * credentials expire or are revoked; and which identities are still good, by the hook modules that
+ * are in force.
  */
 
 import { SyncError } from '../../errors/sync-error.ts';
@@ -22,6 +23,14 @@ export interface Client {
   end(reason: SyncError): void;
 }
 
+/** When hooks were asked about credentials. */
+export interface Moment {
+  /** Of the revocations. */
+  readonly revocations: number;
+  /** Of the hook modules. */
+  readonly generation: number;
+}
+
 export class Clients {
   readonly #now: () => number;
   readonly #clients = new Set<Client>();
@@ -30,6 +39,9 @@ export class Clients {
   readonly #goodUntil = new WeakMap<ClientIdentity, number>();
   /** Identities that a recheck has refused. */
   readonly #refused = new WeakSet<ClientIdentity>();
+  #generation = 0;
+  /** The hook modules that accepted an identity. */
+  readonly #acceptedBy = new WeakMap<ClientIdentity, number>();
   #sweep: NodeJS.Timeout | undefined;
 
   /** @param now wall time in milliseconds */
@@ -56,14 +68,41 @@ export class Clients {
     this.#sweep = undefined;
   }
 
-  /** To be read before a hook is asked about credentials, and passed to `noteIdentified`. */
-  get moment(): number {
-    return this.#revocations.now;
+  /** Counts how often the hook modules have been replaced. */
+  get generation(): number {
+    return this.#generation;
   }
 
-  /** @param since the `moment` from before the credentials were checked */
-  noteIdentified(identity: ClientIdentity, since: number): void {
-    this.#goodUntil.set(identity, since);
+  /** The hook modules have been replaced, so all identities have to be checked again. */
+  hooksChanged(): void {
+    this.#generation++;
+  }
+
+  /**
+   * Whether the present hook modules have accepted this identity. True for identities that come
+   * from no module.
+   */
+  isCurrent(identity: ClientIdentity): boolean {
+    const acceptedBy = this.#acceptedBy.get(identity);
+    return acceptedBy === undefined || acceptedBy === this.#generation;
+  }
+
+  /** To be read before a hook is asked about credentials, and passed to `noteAccepted`. */
+  get moment(): Moment {
+    return { revocations: this.#revocations.now, generation: this.#generation };
+  }
+
+  /** Hooks have accepted the credentials. @throws SyncError AUTH_EXPIRED, as `refuseExpired` */
+  noteAccepted(identity: ClientIdentity, { revocations, generation }: Moment): void {
+    this.#acceptedBy.set(identity, generation);
+    // A revocation during the hook call must count as well.
+    this.#goodUntil.set(identity, revocations);
+    this.refuseExpired(identity);
+  }
+
+  /** The present hook modules could not decide: what others accepted holds. */
+  noteUndecided(identity: ClientIdentity): void {
+    this.#acceptedBy.set(identity, this.#generation);
   }
 
   /** Refuses all requests of this identity from now on, and its batches under way. */

@@ -1,7 +1,8 @@
-import { siteIdToText } from '../../clock/site-id.ts';
+import { SITE_ID_BYTES, type SiteIdText, siteIdToText } from '../../clock/site-id.ts';
 import type { SyncManager } from '../../engine/sync-manager.ts';
 import { SyncError } from '../../errors/sync-error.ts';
-import type { ClientIdentity } from '../../hooks/types.ts';
+
+const NO_SITE = siteIdToText(new Uint8Array(SITE_ID_BYTES));
 
 /** A database that is open as long as its lease is held. */
 export interface OpenDatabase {
@@ -29,8 +30,7 @@ export interface DatabaseAccess {
  * stands for none.
  * @throws SyncError AUTH_FAILED
  */
-export function refuseOwnSite({ siteId }: ClientIdentity, { manager }: OpenDatabase): void {
-  const isOwn = siteIdToText(siteId) === manager.identity.siteIdText;
-  if (!isOwn && siteId.some((byte) => byte !== 0)) return;
+export function refuseOwnSite(site: SiteIdText, { manager }: OpenDatabase): void {
+  if (site !== manager.identity.siteIdText && site !== NO_SITE) return;
   throw new SyncError('AUTH_FAILED', 'this site id is not a device’s');
 }

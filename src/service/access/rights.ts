@@ -9,6 +9,7 @@ import { SyncError } from '../../errors/sync-error.ts';
 import type { HookChain } from '../../hooks/chain/chain.ts';
 import type { HookAnswer } from '../../hooks/refusal.ts';
 import type { CallOrigin, ClientIdentity, SyncOperation } from '../../hooks/types.ts';
+import type { Clients } from './clients.ts';
 import { type IdentityPredicate, IdentityPredicates } from './identity-predicates.ts';
 
 interface Answer {
@@ -32,12 +33,9 @@ export interface Reader {
   demandCurrent?(): Promise<void>;
 }
 
-/** A reader with a fixed identity where `who` is missing. */
-export function toReader(
-  client: ClientIdentity,
-  { who = () => client, demandCurrent }: Partial<Reader>,
-): Reader {
-  return { who, ...(demandCurrent && { demandCurrent }) };
+/** A reader whose credentials are never rechecked. */
+export function readerOf(client: ClientIdentity): Reader {
+  return { who: () => client };
 }
 
 export interface RightsOptions {
@@ -45,10 +43,8 @@ export interface RightsOptions {
   maxAgeMs: number;
   /** Wall time in milliseconds. */
   now(): number;
-  /** Whether the present hook modules have accepted the identity. */
-  isCurrent(identity: ClientIdentity): boolean;
-  /** Counts how often the hook modules have been replaced. */
-  generation(): number;
+  /** Knows which identities the present hook modules have accepted. */
+  clients: Pick<Clients, 'generation' | 'isCurrent'>;
 }
 
 /** The state under which something was made ready for a client. */
@@ -85,7 +81,7 @@ export class ReadRight {
   /** What is known now; `unknown` if a hook has to be asked. */
   get state(): 'granted' | 'denied' | 'unknown' {
     if (this.#isOutdated) return 'unknown';
-    if (!this.#rights.isAsked) return 'granted';
+    if (!this.#rights.hooks.has.onAuthorize) return 'granted';
     const answer = this.#answer;
     if (answer === undefined || answer.to !== this.#reader.who()) return 'unknown';
     if (!this.#rights.stillHolds(answer)) return 'unknown';
@@ -95,14 +91,14 @@ export class ReadRight {
   /** Its credentials have yet to be rechecked by the present hook modules. */
   get #isOutdated(): boolean {
     // Modules are replaced rarely, and this is asked for each listener of a push.
-    if (this.#rights.generation === 0) return false;
-    if (this.#reader.demandCurrent === undefined) return false;
-    return !this.#rights.isCurrent(this.#reader.who());
+    const { clients } = this.#rights;
+    if (clients.generation === 0 || this.#reader.demandCurrent === undefined) return false;
+    return !clients.isCurrent(this.#reader.who());
   }
 
   /** Whether a hook filters what is sent. */
   get isFiltered(): boolean {
-    return this.#rights.isFiltered;
+    return this.#rights.hooks.has.onBeforeSendChanges;
   }
 
   /** Whether it was granted before and is now denied. */
@@ -127,8 +123,8 @@ export class ReadRight {
    * To be taken before something is read for the client, and compared right before that is sent.
    */
   get stamp(): Stamp {
-    const { generation, isFiltered } = this.#rights;
-    return { identity: this.#reader.who(), generation, isFiltered };
+    const { generation } = this.#rights.clients;
+    return { identity: this.#reader.who(), generation, isFiltered: this.isFiltered };
   }
 
   /**
@@ -163,7 +159,7 @@ export class ReadRight {
     const to = this.#reader.who();
     const { moment } = this.#rights;
     try {
-      await this.#rights.ask(to, operation, signal, origin, answers);
+      await this.#rights.hooks.authorize(to, operation, signal, origin, answers);
     } catch (error) {
       // A failure to decide is no answer, and is not kept.
       if (isDenial(error)) this.#note(to, moment, false);
@@ -179,12 +175,14 @@ export class ReadRight {
 }
 
 export class Rights {
-  readonly #hooks: AskedHooks;
+  readonly hooks: AskedHooks;
+  readonly clients: RightsOptions['clients'];
   readonly #options: RightsOptions;
   readonly #doubts = new IdentityPredicates();
 
   constructor(hooks: AskedHooks, options: RightsOptions) {
-    this.#hooks = hooks;
+    this.hooks = hooks;
+    this.clients = options.clients;
     this.#options = options;
   }
 
@@ -193,26 +191,8 @@ export class Rights {
     this.#doubts.add(predicate);
   }
 
-  /** Whether there is a hook to ask. */
-  get isAsked(): boolean {
-    return this.#hooks.has.onAuthorize;
-  }
-
   get moment(): number {
     return this.#doubts.now;
-  }
-
-  get generation(): number {
-    return this.#options.generation();
-  }
-
-  /** Whether a hook filters what is sent. */
-  get isFiltered(): boolean {
-    return this.#hooks.has.onBeforeSendChanges;
-  }
-
-  isCurrent(identity: ClientIdentity): boolean {
-    return this.#options.isCurrent(identity);
   }
 
   get nowMs(): number {
@@ -227,16 +207,6 @@ export class Rights {
     if (answer.moment !== now && this.#doubts.names(answer.to, answer.moment)) return false;
     answer.moment = now;
     return true;
-  }
-
-  ask(
-    client: ClientIdentity,
-    operation: SyncOperation,
-    signal?: AbortSignal,
-    origin?: CallOrigin,
-    answers?: HookAnswer[],
-  ): Promise<void> {
-    return this.#hooks.authorize(client, operation, signal, origin, answers);
   }
 
   of(reader: Reader, operation: SyncOperation): ReadRight {
@@ -260,7 +230,7 @@ export class Rights {
     ];
     for (const operation of operations) {
       try {
-        return await this.ask(client, operation, signal, undefined, answers);
+        return await this.hooks.authorize(client, operation, signal, undefined, answers);
       } catch (error) {
         if (!isDenial(error)) throw error;
       }

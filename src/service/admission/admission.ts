@@ -9,7 +9,14 @@ import type { ClientIdentity } from '../../hooks/types.ts';
 import type { Logger } from '../../logging/logger.ts';
 import type { Clients } from '../access/clients.ts';
 import type { IdentityPredicate } from '../access/identity-predicates.ts';
-import { isDenial, type Reader, type ReadRight, Rights, toGetChanges } from '../access/rights.ts';
+import {
+  isDenial,
+  type Reader,
+  type ReadRight,
+  Rights,
+  readerOf,
+  toGetChanges,
+} from '../access/rights.ts';
 import type { LiveSession } from '../delivery/live-session.ts';
 import { Authenticator } from './authenticator.ts';
 import { LoginThrottle } from './login-throttle.ts';
@@ -47,8 +54,7 @@ export class Admission {
     this.rights = new Rights(hooks, {
       maxAgeMs: reauthorizeMs,
       now,
-      isCurrent: (identity) => this.isCurrent(identity),
-      generation: () => this.generation,
+      clients,
     });
   }
 
@@ -79,21 +85,12 @@ export class Admission {
     request: AuthRequest,
     signal?: AbortSignal,
   ): Promise<ClientIdentity> {
+    const { clients } = this.#options;
     let identity = known;
-    while (!this.isCurrent(identity)) {
+    while (!clients.isCurrent(identity)) {
       identity = await this.#authenticator.recheck(identity, request, signal);
     }
     return identity;
-  }
-
-  /** Whether the present hook modules have accepted this identity. */
-  isCurrent(identity: ClientIdentity): boolean {
-    return this.#authenticator.isCurrent(identity);
-  }
-
-  /** Counts how often the hook modules have been replaced. */
-  get generation(): number {
-    return this.#authenticator.generation;
   }
 
   /**
@@ -104,18 +101,14 @@ export class Admission {
   async enter(reader: Reader, databaseId: string, signal?: AbortSignal): Promise<ReadRight> {
     const right = this.rights.of(reader, toGetChanges(databaseId));
     const { refusals } = this.#options;
-    await refusals.asOne(
-      'websocket handshake',
-      () => reader.who(),
-      async (answers) => {
-        try {
-          await right.confirm(signal, undefined, answers);
-        } catch (error) {
-          if (!isDenial(error)) throw error;
-          await this.rights.demandAny(reader.who(), databaseId, signal, answers);
-        }
-      },
-    );
+    await refusals.asOne('websocket handshake', reader, async (answers) => {
+      try {
+        await right.confirm(signal, undefined, answers);
+      } catch (error) {
+        if (!isDenial(error)) throw error;
+        await this.rights.demandAny(reader.who(), databaseId, signal, answers);
+      }
+    });
     return right;
   }
 
@@ -130,9 +123,8 @@ export class Admission {
     answers: HookAnswer[],
     signal?: AbortSignal,
   ): Promise<void> {
-    const who = () => client;
     const { refusals } = this.#options;
-    await refusals.asOne('websocket session', who, async (more) => {
+    await refusals.asOne('websocket session', readerOf(client), async (more) => {
       more.push(...answers);
       await this.rights.demandAny(client, databaseId, signal, more);
     });
@@ -155,7 +147,7 @@ export class Admission {
   /** See `CoordinatorService.hooksChanged`. */
   async hooksChanged(): Promise<void> {
     const { clients, logger } = this.#options;
-    this.#authenticator.hooksChanged();
+    clients.hooksChanged();
     this.rights.doubt(() => true);
     const all = [...clients];
     await forEachOf(all, (client) => client.recheck?.());

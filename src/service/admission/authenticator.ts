@@ -15,7 +15,7 @@ import type { ClientIdentity } from '../../hooks/types.ts';
 import { createLogger } from '../../logging/logger.ts';
 import { newLoginCounts } from '../../metrics/counts.ts';
 import type { ErrorCode } from '../../protocol/error-codes.ts';
-import { type Clients, noLongerGood } from '../access/clients.ts';
+import { type Clients, type Moment, noLongerGood } from '../access/clients.ts';
 import {
   type LoginAttempt,
   type LoginThrottle,
@@ -60,8 +60,6 @@ export class Authenticator {
   #hasWarnedOfProxy = false;
   /** Counts of all logins. */
   readonly counts = { websocket: newLoginCounts(), http: newLoginCounts() };
-  #generation = 0;
-  readonly #generations = new WeakMap<ClientIdentity, number>();
 
   constructor(parts: AuthenticatorParts) {
     this.#parts = parts;
@@ -186,32 +184,13 @@ export class Authenticator {
         throw refusal;
       }
       if (!NO_GOOD.has(refusal.code)) {
-        this.#generations.set(known, this.#generation);
+        this.#parts.clients.noteUndecided(known);
         return known;
       }
     }
     this.#noteRefused(request, asked, refusal);
     this.#parts.clients.noteRefused(known);
     throw noLongerGood();
-  }
-
-  /** The hook modules have been replaced, so all identities have to be checked again. */
-  hooksChanged(): void {
-    this.#generation++;
-  }
-
-  /** Counts how often the hook modules have been replaced. */
-  get generation(): number {
-    return this.#generation;
-  }
-
-  /**
-   * Whether the present hook modules have accepted this identity. True for identities that come
-   * from no module.
-   */
-  isCurrent(identity: ClientIdentity): boolean {
-    const generation = this.#generations.get(identity);
-    return generation === undefined || generation === this.#generation;
   }
 
   /** Without `onAuthenticate` there are no users to confuse. */
@@ -232,22 +211,17 @@ export class Authenticator {
     asked: Asked,
   ): Promise<ClientIdentity> {
     const { clients } = this.#parts;
-    let since: number;
-    let generation: number;
+    let since: Moment;
     let identity: ClientIdentity;
     do {
       since = clients.moment;
-      generation = this.#generation;
       asked.answers.length = 0;
       asked.isAccepted = false;
       identity = await this.#ask(request, signal, asked);
       // Ask again if a reload has replaced the modules meanwhile.
-    } while (generation !== this.#generation);
-    this.#generations.set(identity, generation);
+    } while (since.generation !== clients.generation);
     noteOrigin(identity, request);
-    // A revocation during the hook call must count as well.
-    clients.noteIdentified(identity, since);
-    clients.refuseExpired(identity);
+    clients.noteAccepted(identity, since);
     return identity;
   }
 

@@ -13,6 +13,7 @@ import type { ClientIdentity } from '../../hooks/types.ts';
 import { BoundedLog } from '../../logging/bounded-log.ts';
 import { createLogger, type Logger } from '../../logging/logger.ts';
 import type { ErrorCode } from '../../protocol/error-codes.ts';
+import type { Reader } from '../access/rights.ts';
 
 export interface Refused {
   /** What the client asked for, such as `websocket login`. */
@@ -54,7 +55,7 @@ export class RefusalLog {
    */
   async asOne(
     what: string,
-    who: () => ClientIdentity,
+    reader: Reader,
     ask: (answers: HookAnswer[]) => Promise<void>,
   ): Promise<void> {
     const answers: HookAnswer[] = [];
@@ -62,7 +63,8 @@ export class RefusalLog {
       await ask(answers);
     } catch (error) {
       // Without an answer no hook has refused: the hooks have failed.
-      if (answers.length > 0) this.addForbidden(who(), what, toSyncError(error).code, answers);
+      if (answers.length > 0)
+        this.addForbidden(reader.who(), what, toSyncError(error).code, answers);
       throw error;
     }
   }

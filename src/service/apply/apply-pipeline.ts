@@ -1,50 +1,28 @@
 /**
- * Takes a batch from a client to the store and to its answer: authorize, validate, merge, answer,
+ * Takes a batch from a client to the store and to its answer: authorize, judge, merge, answer,
  * notify. It never answers before the batch is durable.
  */
 
-import type { HlcText } from '../../clock/hlc.ts';
 import { type SiteIdText, siteIdToText } from '../../clock/site-id.ts';
-import type { BatchOutcome, Unapplied } from '../../engine/merge/batch.ts';
-import { toCompensation } from '../../engine/merge/compensation.ts';
 import { type ForeignAuthors, Sender } from '../../engine/merge/foreign-authors.ts';
 import type { FullHolder } from '../../engine/merge/held-bound.ts';
-import type { SyncManager } from '../../engine/sync-manager.ts';
 import { SyncError } from '../../errors/sync-error.ts';
 import { originOf } from '../../hooks/call-origin.ts';
 import type { HookChain } from '../../hooks/chain/chain.ts';
 import { ShownSets } from '../../hooks/chain/shown-sets.ts';
-import type { CallOrigin, ChangeOutcome, ClientIdentity } from '../../hooks/types.ts';
+import type { CallOrigin, ClientIdentity } from '../../hooks/types.ts';
 import { CHANGES_BUCKETS, Distribution, SECONDS_BUCKETS } from '../../metrics/counts.ts';
 import type { WireChangeSet } from '../../protocol/schemas.ts';
-import type { ApplyResult, RejectedChange } from '../../protocol/types.ts';
-import { runByTurns } from '../../wire/steps.ts';
+import type { ApplyResult } from '../../protocol/types.ts';
+import type { Clients } from '../access/clients.ts';
 import { type DatabaseAccess, refuseOwnSite } from '../access/open-database.ts';
-import type { ReadRight } from '../access/rights.ts';
-import { holderOf } from '../budgets/budget.ts';
-import type { HookRows } from '../budgets/hook-rows.ts';
-import { countChanges, drainPoint } from '../delivery/drain.ts';
-import { toApplyOperation } from './apply-operation.ts';
-import { withoutForeign, withoutHidden, withRejected } from './apply-outcome.ts';
+import { type ReadRight, type Rights, readerOf, toGetChanges } from '../access/rights.ts';
+import { countChanges } from '../delivery/drain.ts';
+import { type Applied, answerOf, resultOf, type StoredBatch, toldOf } from './answer.ts';
 import { BatchLine, OutdatedError } from './batch-line.ts';
-import { AcceptedBatches, PreviewReader } from './batch-reader.ts';
-import { outcomesOf } from './change-outcomes.ts';
-import { conflictingOf, lossesOf, withConflicting } from './conflicting.ts';
-import { type Corrected, type Separated, separateCorrections } from './corrections.ts';
 import { DatabaseTurns, type Turn } from './database-turns.ts';
-import { type Asking, hiddenOf } from './hidden-losses.ts';
-import { judgeUnderAllNames } from './incoming-names.ts';
-import { explainForeign, explainRefused } from './rejections.ts';
+import { type ArrivedBatch, asSent, authorize, BatchJudge, type JudgeOptions } from './judging.ts';
 import { WorkUnderWay } from './work-under-way.ts';
-
-/** The result of a batch, and what to ask of the device next. */
-export interface Applied {
-  result: ApplyResult;
-  /** Ask the device for its changes after this position; `undefined`: there is no need to. */
-  drainAfter: HlcText | undefined;
-  /** The device's limit of held rows is met: it has to start over once it has its answer. */
-  isFull: boolean;
-}
 
 export interface Applying {
   /** Resolves when the batch has its place in the queue, or was refused. Never rejects. */
@@ -53,49 +31,20 @@ export interface Applying {
   applied: Promise<Applied>;
 }
 
-interface Validated {
-  /** The answers of the hooks, and the part of them that is merged. */
-  corrected: Separated;
-  approved: Corrected;
-  rejected: readonly RejectedChange[];
-}
-
-interface ValidatedBatch extends Asking {
-  database: DatabaseAccess;
-  changeSets: readonly WireChangeSet[];
-  sender: Sender;
-  shown: ShownSets;
+/** The way of a batch into the store. */
+interface Passage {
   line: BatchLine;
+  /** Its number in the line. */
+  number: number;
   /** The batch has its place in the queue. */
   accept(): void;
-  admit(): void;
-  /**
-   * Repeats `apply` when the sender's credentials have been rechecked; for an `apply` that threw
-   * OutdatedError.
-   */
-  again<T>(apply: () => Promise<T>): Promise<T>;
-  goOn(): void;
+  signal: AbortSignal | undefined;
 }
 
-interface Merged extends Validated {
-  manager: SyncManager;
-  outcome: BatchOutcome;
-}
-
-/** What `onAfterApplyChanges` is told of a stored batch. */
-interface Told {
-  /** Without the cells that it has lost. */
-  result: ApplyResult;
-  unapplied: readonly Unapplied[];
-  position: HlcText;
-  shown: ShownSets;
-  outcomes(): ChangeOutcome[];
-}
-
-export interface ApplyPipelineOptions {
+export interface ApplyPipelineOptions extends JudgeOptions {
   hooks: HookChain;
-  /** `hooks.onReject` */
-  onReject: 'keep' | 'revert';
+  rights: Rights;
+  clients: Clients;
   /** `sync.foreignAuthors` */
   foreignAuthors: ForeignAuthors;
   /**
@@ -103,10 +52,6 @@ export interface ApplyPipelineOptions {
    * its answer.
    */
   onFull(databaseId: string, full: readonly FullHolder[], sender: SiteIdText): void;
-  /** The memory for what the hooks read in a client's calls. */
-  hookMemory(holder: string): { rows: HookRows };
-  /** @throws SyncError AUTH_EXPIRED when the client's credentials are no longer good */
-  refuseExpired(client: ClientIdentity): void;
 }
 
 /** The sender of a batch. */
@@ -116,7 +61,7 @@ export interface Applicant {
    * stored.
    */
   line?: BatchLine;
-  /** Its right to read what its changes have lost against. Without one it is not told, nor that. */
+  /** Its right to read what its changes have lost against. Default: a new one. */
   right?: ReadRight;
   /** Aborted when the sender has disconnected and gets no answer. */
   signal?: AbortSignal | undefined;
@@ -126,7 +71,7 @@ export interface Applicant {
 
 export class ApplyPipeline {
   readonly #options: ApplyPipelineOptions;
-  readonly #accepted = new AcceptedBatches();
+  readonly #judge: BatchJudge;
   readonly #senders = new WeakMap<ClientIdentity, Sender>();
   readonly #turns = new DatabaseTurns();
   /** Changes and migrations of all batches so far. */
@@ -140,6 +85,7 @@ export class ApplyPipeline {
 
   constructor(options: ApplyPipelineOptions) {
     this.#options = options;
+    this.#judge = new BatchJudge(options);
   }
 
   /**
@@ -154,7 +100,10 @@ export class ApplyPipeline {
     return this.#work.isStopping;
   }
 
-  /** Two promises, so that a transport keeps batches in order without waiting for the disk. */
+  /**
+   * Stores a batch, and publishes it to the other sessions. Two promises, so that a transport keeps
+   * batches in order without waiting for the disk.
+   */
   apply(
     client: ClientIdentity,
     database: DatabaseAccess,
@@ -175,72 +124,49 @@ export class ApplyPipeline {
     database: DatabaseAccess,
     changeSets: readonly WireChangeSet[],
     accept: () => void,
-    { line = lineOf(client), right, signal, origin = originOf(client) }: Applicant,
+    { line = this.#lineOf(client), signal, origin = originOf(client), ...given }: Applicant,
   ): Promise<Applied> {
-    const stopTimer = this.seconds.startTimer();
+    const startedAtMs = performance.now();
     // These modules handle all of the batch, even if a reload replaces them meanwhile.
     const hooks = this.#options.hooks.retain();
-    const asking = { hooks, client, origin };
-    const stamp = right?.stamp;
+    const { right = this.#options.rights.of(line.reader, toGetChanges(database.id)) } = given;
+    const reading = { right, stamp: right.stamp, signal };
     this.#work.begun();
     try {
+      this.#work.refuseWhileStopping();
+      this.#countArrived(changeSets);
       const sender = this.#senderOf(client);
-      await this.#admit(asking, database, changeSets);
-      // Credentials may expire while hooks run or another group is stored: check right before
-      // storing.
-      const number = line.enter();
-      const admit = () => {
-        this.#options.refuseExpired(line.who());
-        line.demandCurrent(number);
-      };
-      const again = <T>(apply: () => Promise<T>) => line.again(number, apply);
-      // Ends a long merge whose client has gone: the client will send the batch again.
-      const goOn = () => this.#refuseLate(signal);
       const shown = new ShownSets();
-      const steps = { accept, admit, again, goOn };
-      const batch = { ...asking, database, changeSets, sender, shown, line, ...steps };
-      const { manager, corrected, approved, rejected, outcome } = hooks.isSerialIn(database.id)
-        ? await this.#mergeInTurn(batch)
-        : await this.#merge(batch);
-      const { applied, skipped, conflicts, position, unapplied, full } = outcome;
-      const isFull = full.some(({ site }) => site === sender.siteId);
+      const batch = { hooks, client, origin, database, changeSets, sender, shown };
+      const { has } = hooks;
+      if (has.onAuthorize) await authorize(batch, database.id, changeSets);
+      if (has.onAfterApplyChanges) await notifiable(hooks, database.id);
+      // Its number is from before the modules judge it: batches keep their order.
+      const passage = { line, number: line.enter(), accept, signal };
+      const isSerial = has.onBeforeApplyChanges && hooks.isSerialIn(database.id);
+      const stored = await (isSerial
+        ? this.#mergeInTurn(batch, passage)
+        : this.#merge(batch, passage));
+      const { full } = stored.outcome;
       if (full.length > 0) this.#options.onFull(database.id, full, sender.siteId);
-      const transactions = changeSets.length;
-      const foreign = unapplied.filter(({ outcome }) => outcome === 'foreign');
       // Nothing short waits, so hooks are told of short batches in their order.
-      const explaining = runByTurns(explainForeign(foreign));
-      const explained = explaining instanceof Promise ? await explaining : explaining;
-      const counts = { applied, skipped, conflicts, transactions };
-      const result = withRejected(counts, rejected.concat(explained));
-      this.#count(result);
-      const { identity } = manager;
-      const outcomes = () =>
-        outcomesOf({ sent: changeSets, corrected, rejected, unapplied, identity });
-      const stored = withoutForeign(approved, foreign);
-      const own = stored.compensations.map((set) => toCompensation(set, identity));
-      const after = { result, position, shown, outcomes, unapplied };
-      this.#tell(asking, [...stored.changeSets, ...own], after);
-      const reading = { sender, sent: approved.changeSets, right, stamp, signal };
-      const hidden = await hiddenOf(asking, manager, position, unapplied, reading);
-      const seen =
-        hidden.size === 0
-          ? result
-          : await runByTurns(withoutHidden(result, rejected, unapplied, hidden));
-      // By what it is told: `drainAfter` must not reveal hidden changes either. A refused change was
-      // new as well, so the changes after it must not be skipped.
-      const isNews = seen.applied > 0 || rejected.length > 0;
-      const kind = isNews ? 'news' : seen.rejected !== undefined ? 'foreign' : 'known';
-      const drainAfter = await drainPoint(manager, client.siteId, changeSets, kind);
-      const told = unapplied.filter(({ item }) => !hidden.has(item));
-      const losses = await runByTurns(lossesOf(told, sender.siteId));
-      return { result: { ...seen, ...losses }, drainAfter, isFull };
+      const counting = resultOf(stored, changeSets.length);
+      const result = counting instanceof Promise ? await counting : counting;
+      this.#countStored(result);
+      if (has.onAfterApplyChanges) this.#tell(batch, stored, result);
+      return await answerOf(batch, stored, result, reading);
     } finally {
       // Also after a refusal, so that the batches behind this one go on.
       accept();
-      stopTimer();
+      this.seconds.observe((performance.now() - startedAtMs) / 1000);
       hooks.release();
       this.#work.ended();
     }
+  }
+
+  /** For a client whose credentials are never rechecked. */
+  #lineOf(client: ClientIdentity): BatchLine {
+    return new BatchLine(readerOf(client), this.#options.clients);
   }
 
   #senderOf(client: ClientIdentity): Sender {
@@ -260,33 +186,18 @@ export class ApplyPipeline {
     }
   }
 
-  async #admit(
-    { hooks, client, origin }: Asking,
-    database: DatabaseAccess,
-    changeSets: readonly WireChangeSet[],
-  ): Promise<void> {
-    this.#work.refuseWhileStopping();
-    const changeCount = countChanges(changeSets);
-    this.counts.received += changeCount;
-    this.batchSizes.observe(changeCount);
-    const operation = toApplyOperation(database.id, changeSets);
-    await hooks.authorize(client, operation, undefined, origin);
-    const backpressureOn = () => hooks.backpressureOn(database.id);
-    // Notify hooks run on their own: wait while their queues are too long.
-    for (let wait = backpressureOn(); wait !== undefined; wait = backpressureOn()) await wait;
-  }
-
   /**
    * Gives up the turn while the sender's credentials are rechecked, and has the batch judged again
    * after that.
    */
-  async #mergeInTurn(batch: ValidatedBatch): Promise<Merged> {
-    const merge = () => this.#turns.run(batch.database, (turn) => this.#merge(batch, turn));
+  async #mergeInTurn(batch: ArrivedBatch, passage: Passage): Promise<StoredBatch> {
+    const merge = () =>
+      this.#turns.run(batch.database, (turn) => this.#merge(batch, passage, turn));
     try {
       return await merge();
     } catch (error) {
       if (!(error instanceof OutdatedError)) throw error;
-      return batch.again(merge);
+      return passage.line.again(passage.number, merge);
     }
   }
 
@@ -294,94 +205,66 @@ export class ApplyPipeline {
    * @param turn the turn for a database with a serial module, whose batches are judged and stored
    *   one by one
    */
-  async #merge(batch: ValidatedBatch, turn?: Turn): Promise<Merged> {
-    const { hooks, client, database, changeSets, sender, line, accept, admit, goOn } = batch;
-    const { corrected, approved, rejected } = hooks.has.onBeforeApplyChanges
-      ? await (turn?.judge(() => this.#validate(batch)) ?? this.#validate(batch))
-      : asSent(changeSets);
+  async #merge(
+    batch: ArrivedBatch,
+    { line, number, accept, signal }: Passage,
+    turn?: Turn,
+  ): Promise<StoredBatch> {
+    const { hooks, database, changeSets, sender } = batch;
+    const isJudged = hooks.has.onBeforeApplyChanges;
+    const judge = () => this.#judge.judge(batch);
+    const judged = isJudged ? await (turn?.judge(judge) ?? judge()) : asSent(changeSets);
     const opened = await database.open();
     const { manager } = opened;
-    refuseOwnSite(client, opened);
-    const { compensations, refused, moved } = approved;
-    const apply = () =>
-      manager.apply(approved.changeSets, {
-        ...{ sender, admit, goOn, expected: turn?.expected, compensations },
-        // A refused deletion comes behind what it would take away: see `noteRefused`.
-        refused: moved.concat(refused),
-      });
+    refuseOwnSite(sender.siteId, opened);
+    const { compensations, refused, moved, changeSets: approved } = judged.approved;
+    const verdict = {
+      ...{ sender, expected: turn?.expected, compensations },
+      // Credentials may expire while hooks run or another group is stored: check right before
+      // storing.
+      admit: () => line.admit(number),
+      // Ends a long merge whose client has gone: the client will send the batch again.
+      goOn: () => this.#refuseLate(signal),
+      // A refused deletion comes behind what it would take away: see `noteRefused`.
+      refused: moved.concat(refused),
+    };
+    const apply = () => manager.apply(approved, verdict);
     // The batches behind this one are not accepted before this one has its place.
     if (turn === undefined && !line.isCurrent) await line.becomeCurrent();
-    const stored = apply();
-    const own = approved.changeSets.concat(compensations);
-    const waiting = hooks.has.onBeforeApplyChanges
-      ? this.#accepted.add(database.id, sender, own)
-      : undefined;
+    const merging = apply();
+    const merged = isJudged ? this.#judge.accept(batch, judged) : undefined;
     accept();
     try {
-      return { manager, corrected, approved, rejected, outcome: await stored };
+      return { ...judged, manager, outcome: await merging };
     } catch (error) {
       if (turn !== undefined || !(error instanceof OutdatedError)) throw error;
-      return { manager, corrected, approved, rejected, outcome: await batch.again(apply) };
+      return { ...judged, manager, outcome: await line.again(number, apply) };
     } finally {
-      if (waiting !== undefined) this.#accepted.remove(waiting);
+      merged?.();
     }
   }
 
-  async #validate(batch: ValidatedBatch): Promise<Validated> {
-    const { hooks, client, origin, database, changeSets, sender, shown } = batch;
-    const accepted = this.#accepted;
-    const reader = () => {
-      const { rows } = this.#options.hookMemory(holderOf(client, client.remoteAddress));
-      return new PreviewReader({ database, sender, accepted, rows });
-    };
-    const verdict = await hooks.beforeApply(client, changeSets, { origin, reader, shown });
-    const { manager } = await database.open();
-    const { approved, lineage } = await judgeUnderAllNames(
-      verdict,
-      manager.tables.aliases,
-      (sets) => hooks.beforeApply(client, sets, { isOtherName: true, origin, reader }),
-    );
-    if (approved === changeSets && lineage.saysNothing) return asSent(changeSets);
-    const corrected = await runByTurns(separateCorrections(changeSets, approved, lineage));
-    const { compensations, refused, moved } = corrected;
-    // Only the device's own changes are compensated or reverted. A compensation of another site's
-    // change would win over that change when its author sends it. And a revert that the device
-    // pushes back would, once compensated, reach every client.
-    const pick = (sets: readonly WireChangeSet[], which: 'foreign' | 'own') =>
-      sender.pick(sets, which, manager.identity.hlcs);
-    return {
-      corrected,
-      approved: {
-        changeSets: corrected.changeSets.concat(pick(compensations, 'foreign')),
-        compensations: pick(compensations, 'own'),
-        refused: this.#options.onReject === 'revert' ? pick(refused, 'own') : [],
-        moved: pick(moved, 'own'),
-      },
-      rejected: await runByTurns(explainRefused(refused, lineage)),
-    };
-  }
-
   /** Notifies hooks after the answer to the client, which must not wait for them. */
-  #tell(
-    { hooks, client, origin }: Asking,
-    changeSets: readonly WireChangeSet[],
-    { result, unapplied, position, shown, outcomes }: Told,
-  ): void {
-    if (!hooks.has.onAfterApplyChanges) return;
+  #tell(batch: ArrivedBatch, stored: StoredBatch, result: ApplyResult): void {
+    const { hooks, client, origin, shown } = batch;
     this.#work.begun();
     hooks.retain();
     // In this turn of the event loop: a parsed batch must not live until the next one.
     process.nextTick(() => {
-      const all = withConflicting(result, conflictingOf(unapplied));
-      const newest = result.applied > 0 ? position : undefined;
-      const outcome = { result: all, position: newest, shown, outcomes, origin };
-      hooks.afterApply(client, changeSets, outcome);
+      const { changeSets, ...told } = toldOf(stored, batch.changeSets, result);
+      hooks.afterApply(client, changeSets, { ...told, shown, origin });
       hooks.release();
       this.#work.ended();
     });
   }
 
-  #count({ applied, skipped, conflicts, rejected = [] }: ApplyResult): void {
+  #countArrived(changeSets: readonly WireChangeSet[]): void {
+    const changeCount = countChanges(changeSets);
+    this.counts.received += changeCount;
+    this.batchSizes.observe(changeCount);
+  }
+
+  #countStored({ applied, skipped, conflicts, rejected = [] }: ApplyResult): void {
     this.counts.applied += applied;
     this.counts.skipped += skipped;
     this.counts.conflicting += conflicts;
@@ -394,13 +277,8 @@ export class ApplyPipeline {
   }
 }
 
-/** For a batch about which no hook is asked. */
-function asSent(changeSets: readonly WireChangeSet[]): Validated {
-  const approved = { changeSets, compensations: [], refused: [], moved: [] };
-  return { corrected: { ...approved, rewrites: new Map() }, approved, rejected: [] };
-}
-
-/** For a client whose credentials are never rechecked. */
-function lineOf(client: ClientIdentity): BatchLine {
-  return new BatchLine({ who: () => client }, { isCurrent: () => true });
+/** Notify hooks run on their own: resolves once their queues are short enough. */
+async function notifiable(hooks: HookChain, databaseId: string): Promise<void> {
+  const backpressureOn = () => hooks.backpressureOn(databaseId);
+  for (let wait = backpressureOn(); wait !== undefined; wait = backpressureOn()) await wait;
 }

@@ -4,7 +4,7 @@
  * held batch never delays other clients, and batches of one client keep their order.
  */
 
-import type { ClientIdentity } from '../../hooks/types.ts';
+import type { Clients } from '../access/clients.ts';
 import type { Reader } from '../access/rights.ts';
 
 /** The batch is not to be stored yet. This error never reaches a client. */
@@ -16,29 +16,21 @@ export class OutdatedError extends Error {
   }
 }
 
-/** See `Admission`. */
-interface PresentCredentials {
-  /** Whether the present hook modules have accepted the identity. */
-  isCurrent(identity: ClientIdentity): boolean;
-}
+const NOTHING_HELD = Promise.resolve();
 
 export class BatchLine {
-  readonly #client: Reader;
-  readonly #credentials: PresentCredentials;
+  /** The client. */
+  readonly reader: Reader;
+  readonly #clients: Pick<Clients, 'isCurrent' | 'refuseExpired'>;
   #numbersGiven = 0;
   /** Numbers of the batches that were held back and are neither stored nor refused yet. */
   #held: Set<number> | undefined;
   /** Settles when the last of them is. */
-  #tail: Promise<unknown> | undefined;
+  #tail: Promise<unknown> = NOTHING_HELD;
 
-  constructor(client: Reader, credentials: PresentCredentials) {
-    this.#client = client;
-    this.#credentials = credentials;
-  }
-
-  /** The client's present identity. */
-  who(): ClientIdentity {
-    return this.#client.who();
+  constructor(reader: Reader, clients: Pick<Clients, 'isCurrent' | 'refuseExpired'>) {
+    this.reader = reader;
+    this.#clients = clients;
   }
 
   /** @returns the number of a new batch */
@@ -47,7 +39,7 @@ export class BatchLine {
   }
 
   get isCurrent(): boolean {
-    return this.#client.demandCurrent === undefined || this.#credentials.isCurrent(this.who());
+    return this.reader.demandCurrent === undefined || this.#clients.isCurrent(this.reader.who());
   }
 
   /**
@@ -55,18 +47,25 @@ export class BatchLine {
    * `Reader.demandCurrent`.
    */
   async becomeCurrent(): Promise<void> {
-    while (!this.isCurrent) await this.#client.demandCurrent?.();
+    while (!this.isCurrent) await this.reader.demandCurrent?.();
   }
 
   /**
    * Called right before a batch is stored.
+   * @throws SyncError AUTH_EXPIRED
    * @throws OutdatedError when this batch, or an earlier one, has to wait
    */
-  demandCurrent(number: number): void {
-    if (this.isCurrent && ![...(this.#held ?? [])].some((held) => held < number)) return;
+  admit(number: number): void {
+    this.#clients.refuseExpired(this.reader.who());
+    if (this.isCurrent && !this.#isBehindHeld(number)) return;
     this.#held ??= new Set();
     this.#held.add(number);
     throw new OutdatedError();
+  }
+
+  #isBehindHeld(number: number): boolean {
+    for (const held of this.#held ?? []) if (held < number) return true;
+    return false;
   }
 
   /**
@@ -74,11 +73,7 @@ export class BatchLine {
    * @param store throws OutdatedError if there was another reload meanwhile
    */
   async again<T>(number: number, store: () => Promise<T>): Promise<T> {
-    const before = this.#tail;
-    const stored = (async () => {
-      await before;
-      return this.#store(store);
-    })();
+    const stored = this.#tail.then(() => this.#store(store));
     this.#tail = stored.then(
       () => undefined,
       () => undefined,

@@ -7,7 +7,7 @@
 
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { HlcText } from '../../clock/hlc.ts';
-import { StaleReadError } from '../../engine/merge/stale-read.ts';
+import { StaleReadError } from '../../engine/merge/batch.ts';
 import { SyncError } from '../../errors/sync-error.ts';
 import type { DatabaseAccess } from '../access/open-database.ts';
 

@@ -9,30 +9,21 @@ import { type HlcsOfSite, siteIdToText } from '../../clock/site-id.ts';
 import type { Unapplied } from '../../engine/merge/batch.ts';
 import type { BatchItem, Sender } from '../../engine/merge/foreign-authors.ts';
 import type { SyncManager } from '../../engine/sync-manager.ts';
-import type { HookChain } from '../../hooks/chain/chain.ts';
-import type { CallOrigin, ClientIdentity } from '../../hooks/types.ts';
 import { itemsOf } from '../../hooks/verdicts/returned-changes.ts';
 import type { WireChange, WireChangeSet, WireMigration } from '../../protocol/schemas.ts';
-import type { ReadRight, Stamp } from '../access/rights.ts';
+import { type ReadRight, readerOf, type Stamp } from '../access/rights.ts';
 import { type ReadFilter, readFilterOf } from '../delivery/read-filter.ts';
 import { isOvertaken } from './conflicting.ts';
-
-/** For whom the hooks are invoked, and in which call. */
-export interface Asking {
-  hooks: HookChain;
-  client: ClientIdentity;
-  origin: CallOrigin;
-}
+import type { Asking } from './judging.ts';
 
 /** The sender of a batch, and how it reads what has won. */
 export interface Reading {
   sender: Sender;
   /** Of its batch what was merged; the rest are the coordinator's answers. */
   sent: readonly WireChangeSet[];
-  /** Without one it may not read. */
-  right: ReadRight | undefined;
+  right: ReadRight;
   /** From before the batch was merged. */
-  stamp: Stamp | undefined;
+  stamp: Stamp;
   signal?: AbortSignal | undefined;
 }
 
@@ -42,8 +33,6 @@ export type Hidden = ReadonlyMap<BatchItem, Unbeaten>;
 /** The outcomes of what nothing has beaten. */
 type Unbeaten = 'applied' | 'skipped' | 'foreign';
 
-const NOTHING: Hidden = new Map();
-
 /** @param position of the database, after the batch */
 export async function hiddenOf(
   asking: Asking,
@@ -52,18 +41,16 @@ export async function hiddenOf(
   unapplied: readonly Unapplied[],
   reading: Reading,
 ): Promise<Hidden> {
-  if (unapplied.length === 0) return NOTHING;
   const { right, stamp, signal } = reading;
   const ifUnbeaten = ruleOf(reading, manager.identity.hlcs);
   const all = () => new Map(unapplied.map(({ item }) => [item, ifUnbeaten(item)]));
-  if (right === undefined || stamp === undefined) return all();
   try {
     // Given answers are not logged: the client has not asked to read.
     await right.confirm(signal, asking.origin, []);
   } catch {
     return all();
   }
-  const filter = readFilterOf(asking.hooks, { who: () => asking.client }, undefined, asking.origin);
+  const filter = readFilterOf(asking.hooks, readerOf(asking.client), undefined, asking.origin);
   const hidden = new Map<BatchItem, Unbeaten>();
   if (filter !== undefined) {
     const winners = winnersOf(unapplied, manager);

@@ -6,7 +6,7 @@ import type { RowWrite } from '../../hooks/coordinator-access.ts';
 import { MAIN_SCHEMA } from '../../hooks/same-name.ts';
 import type { WireChange } from '../../protocol/schemas.ts';
 import { encodeValue, type SqlValue, valueFault } from '../../protocol/values.ts';
-import { decodeChangeSets } from '../../wire/decode-changes.ts';
+import { decodeParsed } from '../../wire/decode-changes.ts';
 
 const NOBODY = 'A'.repeat(22);
 
@@ -18,10 +18,7 @@ export function toChanges(rows: readonly RowWrite[], changesMax: number): WireCh
   if (!Array.isArray(rows)) throw new SyncError('MESSAGE_ERROR', 'rows: must be an array');
   const changes = rows.flatMap((row, i) => changesOf(row, `rows[${i}]`));
   const set = { siteId: NOBODY, transactionId: 'rows', hlc: UNDATED, changes };
-  const decoded = decodeChangeSets([set], changesMax, 'rows');
-  // Only text is decoded in steps.
-  if (!Array.isArray(decoded)) throw new Error('rows were not decoded at once');
-  return decoded.flatMap(({ changes: checked }) => checked);
+  return decodeParsed([set], changesMax, 'rows').flatMap(({ changes: checked }) => checked);
 }
 
 function changesOf(row: RowWrite, place: string): unknown[] {

@@ -15,21 +15,18 @@ import { createLogger, type Logger } from '../../logging/logger.ts';
 import { openUnlessAbsent } from '../../storage/absent-store.ts';
 import { isDatabaseId } from '../../storage/database-id.ts';
 import type { KVStore, Storage } from '../../storage/kv-store.ts';
-import type { DatabaseAccess, OpenDatabase } from '../access/open-database.ts';
+import type { DatabaseAccess } from '../access/open-database.ts';
 import { Budget } from '../budgets/budget.ts';
 import { SessionHub } from '../delivery/session-hub.ts';
 import { DatabaseCount } from './database-count.ts';
-import { DatabaseUpkeep, type Upkeep } from './database-upkeep.ts';
+import { DatabaseUpkeep } from './database-upkeep.ts';
 import type { LogPinKeeper } from './log-pins.ts';
 import { databasesThatFit, isOutOfFiles, openFilesMax } from './open-files.ts';
+import { type Database, inTheWay, type OpenedDatabase, PoolEntry } from './pool-entry.ts';
 
 const OVERLOADED_RETRY_MS = 1000;
 /** Has no database, as whoever comes first. */
 const NOBODY_YET = '';
-
-export interface Database extends OpenDatabase {
-  readonly sessions: SessionHub;
-}
 
 /** Keeps a database open until released. */
 export interface DatabaseLease extends Database, DatabaseAccess {
@@ -48,24 +45,6 @@ export interface DatabasePoolOptions {
   pushed(changeSets: number): void;
   /** Counts a limit that closes a database in use. */
   onLimit(limit: LimitName): void;
-}
-
-class PoolEntry {
-  readonly opening: Promise<Database & { store: KVStore }>;
-  leases = 0;
-  /** By holder. The leases of one holder take one place. */
-  readonly leasesByHolder = new Map<string, number>();
-  /** The holder of the last lease. */
-  lastHolder: string | undefined;
-  lastUsed = 0;
-  idleTimer: NodeJS.Timeout | undefined;
-  database: Database | undefined;
-  /** Set once the database is open. */
-  upkeep: Upkeep | undefined;
-
-  constructor(open: (entry: PoolEntry) => Promise<Database & { store: KVStore }>) {
-    this.opening = open(this);
-  }
 }
 
 class Lease implements DatabaseLease {
@@ -161,7 +140,8 @@ export class DatabasePool {
     if (this.#isOutOfFiles) {
       return new SyncError('STORE_UNAVAILABLE', 'too many files are open (ulimit -n)');
     }
-    if (this.#entries.size < this.#maxOpen || this.#inTheWay(NOBODY_YET)) return undefined;
+    if (this.#entries.size < this.#maxOpen || inTheWay(this.#entries, this.#budget, NOBODY_YET))
+      return undefined;
     return this.#tooMany();
   }
 
@@ -192,14 +172,14 @@ export class DatabasePool {
 
   async #lease(id: string, entry: PoolEntry, holder?: string): Promise<DatabaseLease> {
     entry.leases++;
-    this.#takePlace(entry, holder);
+    entry.takePlace(holder, this.#budget);
     entry.lastUsed = ++this.#uses;
     clearTimeout(entry.idleTimer);
     try {
       return new Lease(entry, await entry.opening, holder, this.#giveBack);
     } catch (error) {
       entry.leases--;
-      this.#givePlaceBack(entry, holder);
+      entry.givePlaceBack(holder, this.#budget);
       if (this.#entries.get(id) === entry) this.#entries.delete(id);
       const what = `database ${id} cannot be opened`;
       this.#options.faults.addError('opening databases', holder, error, what);
@@ -208,28 +188,9 @@ export class DatabasePool {
   }
 
   readonly #giveBack = ({ id, entry, holder }: Lease): void => {
-    this.#givePlaceBack(entry, holder);
+    entry.givePlaceBack(holder, this.#budget);
     this.#release(id, entry);
   };
-
-  #takePlace(entry: PoolEntry, holder: string | undefined): void {
-    if (holder === undefined) return;
-    entry.lastHolder = holder;
-    const leases = entry.leasesByHolder.get(holder) ?? 0;
-    if (leases === 0) this.#budget.take(holder);
-    entry.leasesByHolder.set(holder, leases + 1);
-  }
-
-  #givePlaceBack(entry: PoolEntry, holder: string | undefined): void {
-    const leases = holder === undefined ? undefined : entry.leasesByHolder.get(holder);
-    if (holder === undefined || leases === undefined) return;
-    if (leases > 1) {
-      entry.leasesByHolder.set(holder, leases - 1);
-      return;
-    }
-    entry.leasesByHolder.delete(holder);
-    this.#budget.give(holder);
-  }
 
   #release(id: string, entry: PoolEntry): void {
     entry.leases--;
@@ -256,35 +217,11 @@ export class DatabasePool {
   }
 
   /**
-   * The idle database to close when room is needed: the least recently used one of the holder with
-   * the most idle databases. So a client that opens many databases closes only its own.
-   */
-  #idlest(): [id: string, entry: PoolEntry] | undefined {
-    const idle = [...this.#entries].filter(([, { leases }]) => leases === 0);
-    const left = new Map<string | undefined, number>();
-    for (const [, { lastHolder }] of idle) left.set(lastHolder, (left.get(lastHolder) ?? 0) + 1);
-    const most = Math.max(...left.values());
-    const candidates = idle.filter(([, { lastHolder }]) => left.get(lastHolder) === most);
-    return candidates.toSorted(([, a], [, b]) => a.lastUsed - b.lastUsed)[0];
-  }
-
-  /** The database to close for a holder that wants one more: an idle one, or one in use by who gives way. */
-  #inTheWay(holder: string | undefined): [id: string, entry: PoolEntry] | undefined {
-    const idlest = this.#idlest();
-    const giver = this.#budget.giverTo(holder);
-    if (idlest !== undefined || giver === undefined) return idlest;
-    const own = [...this.#entries].filter(([, { database, leasesByHolder, leases }]) => {
-      return database !== undefined && leasesByHolder.get(giver) === leases;
-    });
-    return own.toSorted(([, a], [, b]) => a.lastUsed - b.lastUsed)[0];
-  }
-
-  /**
    * @param holder for whom; `undefined` for nobody to whom others would give way
    * @returns resolves once it is closed; `undefined` if all databases are in use
    */
   #closeInTheWay(holder?: string): Promise<void> | undefined {
-    const [id, entry] = this.#inTheWay(holder) ?? [];
+    const [id, entry] = inTheWay(this.#entries, this.#budget, holder) ?? [];
     if (id === undefined || entry === undefined) return undefined;
     if (entry.leases > 0) this.#options.onLimit('storage.maxOpenDatabases');
     const closing = this.#close(id, entry);
@@ -311,27 +248,16 @@ export class DatabasePool {
     }
   }
 
-  async #open(id: string, entry: PoolEntry): Promise<Database & { store: KVStore }> {
+  async #open(id: string, entry: PoolEntry): Promise<OpenedDatabase> {
     const { storage, config, world, logger } = this.#options;
     await this.#closings.get(id);
     const { store, seed } = await openUnlessAbsent(storage, id, (isNew) =>
       isNew ? this.#count.oneMore(() => this.#openStore(id)) : this.#openStore(id),
     );
     try {
-      const { allowResurrection, maxClockDriftMs, tombstoneTTL, logPinMaxAgeMs } = config.sync;
       const manager = await SyncManager.open({
-        store,
-        world,
-        logger: createLogger('quereus:sync:manager'),
-        allowResurrection,
-        maxClockDriftMs,
-        tombstoneTTL,
-        logPinMaxAgeMs,
-        newSiteId: seed,
-        catalogLimits: config.limits,
-        heldLimits: config.limits,
-        rowLimits: config.limits,
-        mergeMemory: this.#mergeMemory,
+        ...{ store, world, newSiteId: seed, mergeMemory: this.#mergeMemory },
+        ...toManagerOptions(config),
         onStoreFailed: (error) => {
           if (!store.recovers || error instanceof ReplacedError) this.#replace(id, entry);
         },
@@ -390,8 +316,7 @@ export class DatabasePool {
     clearTimeout(entry.idleTimer);
     entry.upkeep?.stop();
     this.#entries.delete(id);
-    for (const holder of entry.leasesByHolder.keys()) this.#budget.give(holder);
-    entry.leasesByHolder.clear();
+    entry.givePlacesBack(this.#budget);
     const closing = this.#closeStore(entry).finally(() => {
       if (this.#closings.get(id) === closing) this.#closings.delete(id);
     });
@@ -417,4 +342,13 @@ export class DatabasePool {
     const closings = [...this.#entries].map(([id, entry]) => this.#close(id, entry));
     await Promise.allSettled([...closings, ...this.#closings.values()]);
   }
+}
+
+function toManagerOptions({ sync, limits }: CoordinatorConfig) {
+  const { allowResurrection, maxClockDriftMs, tombstoneTTL, logPinMaxAgeMs } = sync;
+  return {
+    ...{ allowResurrection, maxClockDriftMs, tombstoneTTL, logPinMaxAgeMs },
+    ...{ catalogLimits: limits, heldLimits: limits, rowLimits: limits },
+    logger: createLogger('quereus:sync:manager'),
+  };
 }

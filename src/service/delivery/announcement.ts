@@ -5,12 +5,11 @@
 
 import type { SiteIdText } from '../../clock/site-id.ts';
 import type { LogCursor } from '../../engine/log/cursor.ts';
-import { isAmongAuthors, type LogRecord } from '../../engine/log/log-record.ts';
+import { deliverable, isAmongAuthors, type LogRecord } from '../../engine/log/log-record.ts';
+import { CurrentNames } from '../../engine/log/record-tables.ts';
 import type { Appended } from '../../engine/log-announcer.ts';
-import type { LogReads } from '../../engine/log-reads.ts';
 import type { Reservation } from '../budgets/byte-budget.ts';
-import { pushFrame } from './frames.ts';
-import { SharedMessage } from './shared-message.ts';
+import { type Frame, frameBytes, pushFrame } from './frames.ts';
 
 export interface Push {
   /** `undefined` if there is no memory for it now: the session reads it from the log later. */
@@ -31,7 +30,6 @@ export class Announcement {
   readonly end: LogCursor;
   /** Whether sessions can be pushed it at once. Otherwise they read it from the log. */
   readonly isInMemory: boolean;
-  readonly #log: Pick<LogReads, 'deliverable'>;
   readonly #catalog: Appended['catalog'];
   readonly #records: readonly LogRecord[];
   readonly #authors: readonly string[];
@@ -40,12 +38,11 @@ export class Announcement {
   #shared: Push | undefined;
   readonly #holds: (() => void)[] = [];
 
-  constructor(log: Pick<LogReads, 'deliverable'>, appended: Appended) {
+  constructor(appended: Appended) {
     const { after, end, forgets, catalog, records } = appended;
     this.after = after;
     this.end = { position: end, forgets, isFresh: false };
     this.isInMemory = records !== undefined;
-    this.#log = log;
     this.#catalog = catalog;
     this.#records = records ?? [];
     this.#authors = [...new Set(this.#records.map((record) => record.authors))];
@@ -66,9 +63,13 @@ export class Announcement {
   }
 
   #make(reader: SiteIdText | undefined, memory: PushMemory): Push | undefined {
-    const changeSets = this.#records.flatMap(
-      (record) => this.#log.deliverable(record, reader, this.#catalog) ?? [],
-    );
+    const names = new CurrentNames(this.#catalog);
+    const changeSets: Uint8Array[] = [];
+    for (const record of this.#records) {
+      const doNamesHold = names.hold(record.tables, () => record.position);
+      const changeSet = deliverable(record, reader, this.#catalog, doNamesHold);
+      if (changeSet !== undefined) changeSets.push(changeSet);
+    }
     if (changeSets.length === 0) return undefined;
     const bytes = changeSets.reduce((sum, { length }) => sum + length, 0);
     const room = memory.tryReserve(bytes, reader === undefined);
@@ -80,5 +81,39 @@ export class Announcement {
   /** All sessions have been pushed it. */
   close(): void {
     for (const end of this.#holds) end();
+  }
+}
+
+/**
+ * A message that several sessions are sent. It takes its memory once, until the last of their clients has
+ * taken it.
+ */
+export class SharedMessage {
+  readonly pieces: Frame;
+  readonly bytes: number;
+  readonly #taken: () => void;
+  #users = 0;
+  #encoded: Buffer | undefined;
+
+  /** @param free called when nobody needs it any more */
+  constructor(pieces: Frame, free: () => void) {
+    this.pieces = pieces;
+    this.bytes = frameBytes(pieces);
+    this.#taken = () => {
+      this.#users--;
+      if (this.#users === 0) free();
+    };
+  }
+
+  /** One more needs it. @returns to be called once by each, when it needs it no more */
+  share(): () => void {
+    this.#users++;
+    return this.#taken;
+  }
+
+  /** The bytes in which a transport sends it, which are the same for every client. */
+  encodedBy(encode: (pieces: Frame) => Buffer): Buffer {
+    this.#encoded ??= encode(this.pieces);
+    return this.#encoded;
   }
 }

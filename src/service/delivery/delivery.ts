@@ -9,6 +9,7 @@ import type { CoordinatorConfig } from '../../config/schema.ts';
 import type { LogCursor } from '../../engine/log/cursor.ts';
 import type { LogReadOptions } from '../../engine/log/log.ts';
 import type { RowsMemory } from '../../engine/records/row-reader.ts';
+import type { SiteState } from '../../engine/records/site-state.ts';
 import type { Snapshot } from '../../engine/snapshot/snapshot.ts';
 import type { LimitName } from '../../errors/limit-names.ts';
 import { SyncError } from '../../errors/sync-error.ts';
@@ -19,19 +20,18 @@ import { Distribution, SECONDS_BUCKETS } from '../../metrics/counts.ts';
 import type { WireCheckpoint } from '../../protocol/schemas.ts';
 import type { IdentityPredicate } from '../access/identity-predicates.ts';
 import { type DatabaseAccess, type OpenDatabase, refuseOwnSite } from '../access/open-database.ts';
-import { type Reader, type Rights, toGetChanges, toReader } from '../access/rights.ts';
+import { type Reader, type Rights, toGetChanges } from '../access/rights.ts';
 import { FIRST_PAGE_BYTES, type PageMemory } from '../budgets/page-reads.ts';
-import { isCarryNeeded } from './carry.ts';
 import { filterSnapshot } from './filtered-snapshot.ts';
 import { type LiveSession, START_OVER } from './live-session.ts';
-import { type ReadFilter, readFilterOf, readPage } from './read-filter.ts';
+import { readFilterOf, readPage } from './read-filter.ts';
 import { Resyncs } from './resyncs.ts';
 import { SnapshotStreams } from './snapshot-streams.ts';
 
 /** Bytes of JSON in one page of changes, however many changes it has. */
 const HTTP_PAGE_BYTES_MAX = 4 * 1024 * 1024;
 
-export interface ChangesQuery extends Partial<Reader> {
+export interface ChangesQuery {
   /** The position that the client has read to; `undefined` to read from the start. */
   sinceHLC?: HlcText | undefined;
   /** The approximate maximum of changes in the page. */
@@ -67,8 +67,9 @@ export interface ServedSnapshot extends Snapshot {
   noteSent(): Promise<void>;
 }
 
-/** Who gets a snapshot; by default the client that asks for it. */
-export interface SnapshotReader extends Partial<Reader> {
+export interface SnapshotQuery {
+  /** Where to go on. */
+  checkpoint?: WireCheckpoint | undefined;
   signal?: AbortSignal;
   /** The call that it is sent for. */
   origin?: CallOrigin;
@@ -116,11 +117,6 @@ export class Delivery {
     return this.#snapshots.size;
   }
 
-  /** The client's read filter; `undefined` if no hook filters. */
-  readFilterOf(reader: Reader, signal?: AbortSignal, origin?: CallOrigin): ReadFilter | undefined {
-    return readFilterOf(this.#hooks, reader, signal, origin);
-  }
-
   /**
    * Makes the sessions that `predicate` names start over. Clients that are away are told when they
    * come back.
@@ -146,6 +142,17 @@ export class Delivery {
     }
   }
 
+  /** What is known of the site that reads, once the demands to start over have been noted in it. */
+  async #siteOf(
+    client: ClientIdentity,
+    database: OpenDatabase,
+  ): Promise<{ site: SiteIdText; state: SiteState }> {
+    const site = siteIdToText(client.siteId);
+    refuseOwnSite(site, database);
+    await this.#resyncs.meet(client, database);
+    return { site, state: await database.manager.sites.state(site) };
+  }
+
   /**
    * The log cursor of a client that has everything up to `sinceHLC`.
    * @throws SyncError SNAPSHOT_REQUIRED
@@ -156,10 +163,7 @@ export class Delivery {
     sinceHLC: HlcText | undefined,
   ): Promise<LogCursor> {
     const { manager } = database;
-    const site = siteIdToText(client.siteId);
-    refuseOwnSite(client, database);
-    await this.#resyncs.meet(client, database);
-    const state = await manager.sites.state(site);
+    const { site, state } = await this.#siteOf(client, database);
     // Also a client that names no position may hold rows that were refused.
     const mustStartOver =
       state.resync !== undefined && (sinceHLC !== undefined || state.floor !== undefined);
@@ -168,39 +172,36 @@ export class Delivery {
       const limit = 'limits.heldSitesPerDatabase';
       throw new SyncError('SNAPSHOT_REQUIRED', START_OVER, { limit });
     }
-    if (sinceHLC === undefined) await manager.sites.noteStartedOver(site);
+    if (sinceHLC === undefined) await manager.sites.noteStartedOver(site, state);
     const cursor = await manager.log.cursorFor(sinceHLC);
     if (!cursor.isFresh) await manager.held.noteHeard(site, cursor.position, state);
     return cursor;
   }
 
   /**
-   * Changes since a position, in one page.
+   * Changes since a position, in one page. The caller asks its `holds` before it sends a part of it.
    * @throws SyncError NOT_AUTHORIZED, SNAPSHOT_REQUIRED, OVERLOADED
    */
   async changes(
-    client: ClientIdentity,
+    reader: Reader,
     access: DatabaseAccess,
-    query: ChangesQuery,
+    query: ChangesQuery = {},
   ): Promise<ServedPage> {
     const { sinceHLC, signal } = query;
-    const right = this.#rights.of(toReader(client, query), toGetChanges(access.id, sinceHLC));
+    const right = this.#rights.of(reader, toGetChanges(access.id, sinceHLC));
     await right.confirm(signal);
     for (;;) {
       const { stamp } = right;
-      const page = await this.#page(client, await access.open(), query);
+      const page = await this.#page(reader, await access.open(), query);
       const holds = () => right.holds(stamp, signal);
       // The right or the filter may have changed while the page was read: then read it again.
       if (await holds()) return { ...page, holds };
     }
   }
 
-  async #page(
-    client: ClientIdentity,
-    database: OpenDatabase,
-    query: ChangesQuery,
-  ): Promise<ChangesPage> {
+  async #page(reader: Reader, database: OpenDatabase, query: ChangesQuery): Promise<ChangesPage> {
     const { manager } = database;
+    const client = reader.who();
     const { sinceHLC, limit, signal } = query;
     const { limits, sync } = this.#config;
     const stopTimer = this.querySeconds.startTimer();
@@ -214,7 +215,7 @@ export class Delivery {
       ),
       changesMax: Math.min(limit ?? Number.POSITIVE_INFINITY, sync.batchSize),
     };
-    const filter = this.readFilterOf(toReader(client, query), signal);
+    const filter = readFilterOf(this.#hooks, reader, signal);
     const changeSets: Uint8Array[] = [];
     const page = await readPage(
       manager,
@@ -224,11 +225,9 @@ export class Delivery {
       query.memory,
     );
     stopTimer();
-    const { lastSent, end, hasMore, watermark } = page;
-    if (isCarryNeeded(after.position, lastSent, end.position)) {
-      changeSets.push(manager.log.carryPosition(end.position));
-    }
-    return { changeSets, hasMore, watermark };
+    const carry = manager.log.carryOf(page, after.position);
+    if (carry !== undefined) changeSets.push(carry);
+    return { changeSets, hasMore: page.hasMore, watermark: page.watermark };
   }
 
   /**
@@ -236,28 +235,24 @@ export class Delivery {
    * @throws SyncError NOT_AUTHORIZED, OVERLOADED
    */
   async snapshot(
-    client: ClientIdentity,
+    reader: Reader,
     access: DatabaseAccess,
-    checkpoint: WireCheckpoint | undefined,
-    reader: SnapshotReader,
+    query: SnapshotQuery = {},
   ): Promise<ServedSnapshot> {
-    const { signal, origin } = reader;
+    const { checkpoint, signal, origin } = query;
     const type = checkpoint === undefined ? 'get_snapshot' : 'resume_snapshot';
-    const right = this.#rights.of(toReader(client, reader), { type, databaseId: access.id });
+    const right = this.#rights.of(reader, { type, databaseId: access.id });
     await right.confirm(signal, origin);
     const database = await access.open();
     const { manager } = database;
-    const site = siteIdToText(client.siteId);
-    refuseOwnSite(client, database);
-    await this.#resyncs.meet(client, database);
-    await manager.held.begin(site);
-    const { resync } = await manager.sites.state(site);
+    const { site, state } = await this.#siteOf(reader.who(), database);
+    const { resync } = await manager.held.begin(site, state);
     // After a resync, the checkpoint stands for what the client saw before.
     const usable = resync === undefined ? checkpoint : undefined;
-    const snapshot = await this.#snapshots.open(database, usable, { ...reader, site });
+    const snapshot = await this.#snapshots.open(database, usable, { ...query, site });
     await manager.held.tellAgain(site);
     return {
-      ...filterSnapshot(snapshot, this.readFilterOf(toReader(client, reader), signal, origin), {
+      ...filterSnapshot(snapshot, readFilterOf(this.#hooks, reader, signal, origin), {
         now: () => right.stamp,
         holds: (stamp) => right.holds(stamp, signal),
       }),

@@ -5,7 +5,7 @@
  */
 
 import { type HlcText, maxHlc } from '../../clock/hlc.ts';
-import { type SiteId, siteIdToText } from '../../clock/site-id.ts';
+import type { SiteIdText } from '../../clock/site-id.ts';
 import { newestHlc } from '../../engine/merge/drift.ts';
 import type { SyncManager } from '../../engine/sync-manager.ts';
 import type { WireChangeSet } from '../../protocol/schemas.ts';
@@ -22,7 +22,7 @@ export type BatchKind = 'news' | 'known' | 'foreign';
 /** @returns the HLC after which to ask, or `undefined` if there is no need to ask */
 export async function drainPoint(
   manager: SyncManager,
-  site: SiteId,
+  site: SiteIdText,
   changeSets: readonly WireChangeSet[],
   kind: BatchKind,
 ): Promise<HlcText | undefined> {
@@ -31,7 +31,7 @@ export async function drainPoint(
   if (kind !== 'known' || newest === undefined) return newest;
   // Skip everything that the device may be pushing back, and at least this batch, so that it gets
   // on.
-  const { authored = newest, snapshot = newest } = await manager.sites.state(siteIdToText(site));
+  const { authored = newest, snapshot = newest } = await manager.sites.state(site);
   return maxHlc(newest, maxHlc(authored, snapshot));
 }
 

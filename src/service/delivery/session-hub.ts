@@ -55,7 +55,7 @@ export class SessionHub {
     if (appended.haveIdled) {
       for (const session of this.#sessions) void this.#endIdle(session);
     }
-    const announcement = new Announcement(this.#manager.log, appended);
+    const announcement = new Announcement(appended);
     let changeSets = 0;
     for (const session of this.#sessions) changeSets += session.push(announcement);
     announcement.close();

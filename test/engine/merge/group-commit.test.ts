@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Batch } from '../../../src/engine/merge/batch.ts';
-import { weightOf } from '../../../src/engine/merge/batch-weight.ts';
+import { weightOf } from '../../../src/engine/merge/batch.ts';
 import { GroupCommit } from '../../../src/engine/merge/group-commit.ts';
 import { Device } from '../../../src/testing/device.ts';
 

@@ -159,7 +159,7 @@ test('of one long value that moves not everybody is told who was refused it: som
       if (told.includes(device)) {
         replica.apply(await readAll(manager, since, { reader: device.siteId }));
       } else {
-        await manager.held.begin(device.siteId);
+        await manager.held.begin(device.siteId, await manager.sites.state(device.siteId));
         const snapshot = await manager.tables.snapshot(undefined, { site: device.siteId });
         replica.load(await readChunks(snapshot));
       }

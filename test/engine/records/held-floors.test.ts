@@ -39,7 +39,7 @@ function refuse({ manager }: TestEngine, device: Device) {
 
 /** Begins anew with a snapshot, as a device does that has to: from nothing. */
 async function startOver({ manager }: TestEngine, device: Device) {
-  await manager.held.begin(device.siteId);
+  await manager.held.begin(device.siteId, await manager.sites.state(device.siteId));
   const { resync } = await manager.sites.state(device.siteId);
   assert.notEqual(resync, undefined);
   const snapshot = await manager.tables.snapshot(undefined, { site: device.siteId });

@@ -150,7 +150,7 @@ test('whoever holds more that was refused than there may be starts over, and not
   // A snapshot that was begun before then doesn't count.
   await manager.sites.noteSnapshotSent(a.siteId, manager.position, undefined);
   assert.equal(await resyncOf(a), demand);
-  await manager.held.begin(a.siteId);
+  await manager.held.begin(a.siteId, await manager.sites.state(a.siteId));
   await manager.sites.noteSnapshotSent(a.siteId, manager.position, demand);
   assert.equal(await resyncOf(a), undefined);
   // Of all together: who has most makes room.
@@ -195,7 +195,7 @@ test('of one long value not everybody is written a copy who was refused it: some
     assert.equal((await manager.sites.state(device.siteId)).resync !== undefined, mustStartOver);
     if (!mustStartOver) replica.apply(await readAll(manager, undefined, { reader: device.siteId }));
     else {
-      await manager.held.begin(device.siteId);
+      await manager.held.begin(device.siteId, await manager.sites.state(device.siteId));
       const snapshot = await manager.tables.snapshot(undefined, { site: device.siteId });
       replica.load(await readChunks(snapshot));
     }
@@ -350,14 +350,14 @@ test('whatever is refused, of whom, in whatever order of clocks: each device end
         own: [] as WireChangeSet[],
       }));
       const snapshotOf = async ({ device: { siteId } }: (typeof devices)[number]) => {
-        await manager.held.begin(siteId);
+        await manager.held.begin(siteId, await manager.sites.state(siteId));
         const snapshot = await manager.tables.snapshot(undefined, { site: siteId });
         await manager.held.tellAgain(siteId);
         return readChunks(snapshot);
       };
       const beginAnew = async (of: (typeof devices)[number]) => {
         const { siteId } = of.device;
-        await manager.held.begin(siteId);
+        await manager.held.begin(siteId, await manager.sites.state(siteId));
         const { resync } = await manager.sites.state(siteId);
         of.replica = new Replica();
         const chunks = await snapshotOf(of);

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import type { CoordinatorHooks } from '../../../src/hooks/types.ts';
+import { readerOf } from '../../../src/service/access/rights.ts';
 import { Device, siteBytes } from '../../../src/testing/device.ts';
 import { deferred } from '../../hooks/support.ts';
 import { createTestService } from '../support.ts';
@@ -23,7 +24,7 @@ test('a batch is accepted once it has its place, and applied once it is stored',
   const device = new Device(1);
   const order: string[] = [];
   const batches = ['first', 'second'].map((name) => {
-    const { accepted, applied } = service.applyChanges(CLIENT, access, [
+    const { accepted, applied } = service.batches.apply(CLIENT, access, [
       device.write({ pk: [1], set: { x: name } }),
     ]);
     return {
@@ -40,7 +41,7 @@ test('a batch is accepted once it has its place, and applied once it is stored',
 
 test('a batch that is refused is accepted all the same: the next message may go on', async (t) => {
   const { service, access } = start(t, { onAuthorize: () => false });
-  const { accepted, applied } = service.applyChanges(CLIENT, access, []);
+  const { accepted, applied } = service.batches.apply(CLIENT, access, []);
   await Promise.all([accepted, assert.rejects(applied, { code: 'NOT_AUTHORIZED' })]);
 });
 
@@ -99,8 +100,8 @@ test('what is not allowed does not even make the database', async (t) => {
   const refused = { code: 'NOT_AUTHORIZED' };
   const batch = [new Device(1).write({ pk: [1], set: { x: 1 } })];
   await assert.rejects(service.handleApplyChanges(CLIENT, access, batch), refused);
-  await assert.rejects(service.handleSync(CLIENT, access), refused);
-  await assert.rejects(service.handleSnapshot(CLIENT, access), refused);
+  await assert.rejects(service.delivery.changes(readerOf(CLIENT), access), refused);
+  await assert.rejects(service.delivery.snapshot(readerOf(CLIENT), access), refused);
   assert.deepEqual(storage.events, []);
 });
 
@@ -143,7 +144,7 @@ test('once it stops, new batches are refused and those under way are waited for'
   const device = new Device(1);
   const order: string[] = [];
   const batch = [device.write({ pk: [1], set: { x: 1 } })];
-  const { applied } = service.applyChanges(CLIENT, access, batch);
+  const { applied } = service.batches.apply(CLIENT, access, batch);
   const done = applied.then(() => order.push('applied'));
   const settled = service.settle(5000).then(() => order.push('settled'));
   assert.equal(service.isStopping, true);
@@ -165,7 +166,7 @@ test('those who answer one batch after the other have answered when the stop goe
   let answered: Promise<void> = Promise.resolve();
   for (let i = 0; i < 20; i++) {
     const batch = [device.write({ pk: [i], set: { x: i } })];
-    const { accepted, applied } = service.applyChanges(CLIENT, access, batch);
+    const { accepted, applied } = service.batches.apply(CLIENT, access, batch);
     const before = answered;
     answered = (async () => {
       await applied;
@@ -184,7 +185,7 @@ test('what never ends holds up the stop no longer than its deadline', async (t) 
   t.mock.timers.enable({ apis: ['setTimeout'] });
   const { service, access } = start(t);
   await access.open();
-  const { accepted, applied } = service.applyChanges(
+  const { accepted, applied } = service.batches.apply(
     CLIENT,
     { id: 'db', open: () => new Promise(() => undefined) },
     [],
@@ -205,7 +206,7 @@ for (const end of ['its sender has gone', 'the stop has waited for long enough']
     const device = new Device(1);
     const rows = Array.from({ length: 20_000 }, (_, i) => ({ pk: [i], set: { x: i } }));
     const gone = new AbortController();
-    const { accepted, applied } = service.applyChanges(CLIENT, access, [device.write(...rows)], {
+    const { accepted, applied } = service.batches.apply(CLIENT, access, [device.write(...rows)], {
       signal: gone.signal,
     });
     const code = end === 'its sender has gone' ? 'APPLY_CHANGES_ERROR' : 'SHUTTING_DOWN';

@@ -13,11 +13,13 @@ function createLine() {
     if (state.refusal !== undefined) throw state.refusal;
     state.isCurrent = true;
   };
-  const isCurrent = () => state.isCurrent;
-  const line = new BatchLine({ who: () => CLIENT, demandCurrent }, { isCurrent });
+  const line = new BatchLine(
+    { who: () => CLIENT, demandCurrent },
+    { isCurrent: () => state.isCurrent, refuseExpired: () => undefined },
+  );
   const stored: number[] = [];
   const store = async (number: number) => {
-    line.demandCurrent(number);
+    line.admit(number);
     stored.push(number);
   };
   const apply = (number: number) =>

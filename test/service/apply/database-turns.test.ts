@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { EventEmitter, once } from 'node:events';
 import { test } from 'node:test';
-import { StaleReadError } from '../../../src/engine/merge/stale-read.ts';
+import { StaleReadError } from '../../../src/engine/merge/batch.ts';
 import type { DatabaseAccess } from '../../../src/service/access/open-database.ts';
 import { DatabaseTurns } from '../../../src/service/apply/database-turns.ts';
 import { openEngine } from '../../support/engine.ts';

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { CoordinatorHooks } from '../../../src/hooks/types.ts';
+import { readerOf } from '../../../src/service/access/rights.ts';
 import { streamOf } from '../../../src/service/http/stream-of.ts';
 import { Device, siteBytes } from '../../../src/testing/device.ts';
 import { deferred } from '../../hooks/support.ts';
@@ -33,7 +34,7 @@ for (const [how, hooks] of FILTERED) {
       await room.promise;
     };
     const memory = { admit, inTurn: <T>(read: () => Promise<T>) => read() };
-    const snapshot = await service.handleSnapshot(CLIENT, access, undefined, { memory });
+    const snapshot = await service.delivery.snapshot(readerOf(CLIENT), access, { memory });
     let row: WeakRef<object> | undefined;
     let length = 0;
     const stream = streamOf(snapshot.chunks);

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { encodeHlc, maxHlc } from '../../../src/clock/hlc.ts';
 import { hlcSite, isOfSameSite } from '../../../src/clock/site-id.ts';
-import { NewestBySite } from '../../../src/engine/records/newest-by-site.ts';
+import { NewestBySite } from '../../../src/engine/log/log-writer.ts';
 
 /** Sites that differ in one bit, most often at either end, where they share characters with others. */
 const siteId = fc
