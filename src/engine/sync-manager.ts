@@ -286,7 +286,8 @@ export class SyncManager {
     const before = this.#state.current.catalog;
     const merged = await this.#mergeMemory.run((takeRows) =>
       this.#write((transaction) => {
-        const context = { ...this.#merging, takeRows };
+        // Not `{ ...merging, takeRows }`: see CONTRIBUTING.md on spreads.
+        const context = Object.assign({}, this.#merging, { takeRows });
         return new MergeTransaction(transaction, this.#state.current, context).merge(batches);
       }),
     );
@@ -373,7 +374,9 @@ function toMergeContext(
   identity: Identity,
 ): Omit<MergeContext, 'takeRows'> {
   return {
-    ...{ identity, siteIdText: identity.siteIdText, allowResurrection },
+    identity,
+    siteIdText: identity.siteIdText,
+    allowResurrection,
     stepRows: given.stepRows ?? STEP_ROWS_MAX,
     heldLimits: given.heldLimits ?? UNLIMITED_HELD,
     catalogLimits: given.catalogLimits ?? UNLIMITED_CATALOG,

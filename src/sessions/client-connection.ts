@@ -234,7 +234,7 @@ export class ClientConnection implements Client, Connection, InboxOwner, Arrived
     if (message.type === 'authenticate') {
       return this.#authenticate(message, this.#session, requestId);
     }
-    const origin = { ...originOf(identity), requestId };
+    const origin = Object.assign({}, originOf(identity), { requestId });
     return this.#requests.take(message, this.#session, origin);
   }
 

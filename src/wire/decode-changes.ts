@@ -145,7 +145,9 @@ function* decodeLongSet(json: Json, budget: BatchBudget, place: string): Steps<W
   budget.take(changes.length + migrations.length, place);
   const { siteId, transactionId, hlc } = value;
   return {
-    ...{ siteId, transactionId, hlc },
+    siteId,
+    transactionId,
+    hlc,
     changes: yield* decodeList(changes, CHANGE_NAMES, `${place}.changes`, (change, i) =>
       decodeChange(change, place, i),
     ),

@@ -52,17 +52,20 @@ export interface DraftedRecord extends Omit<LogRecord, 'json' | 'changeCount'> {
 
 export function encodeDraftedRecord(draft: DraftedRecord): Buffer {
   const { siteId, transactionId, position, changes, migrations } = draft;
-  const line = firstLine({ ...draft, changeCount: changes.length + migrations.length });
+  const line = firstLine(draft, changes.length + migrations.length);
   const before = `${line}{"siteId":"${siteId}","transactionId":${JSON.stringify(transactionId)},"hlc":"${position}","changes":[`;
   const after = `],"schemaMigrations":[${migrations.join(',')}]}`;
   return changes.between(before, after);
 }
 
 export function encodeLogRecord(record: Omit<StoredRecord, 'json'> & { json: string }): Buffer {
-  return Buffer.from(`${firstLine(record)}${record.json}`);
+  return Buffer.from(`${firstLine(record, record.changeCount)}${record.json}`);
 }
 
-function firstLine({ authors, changeCount, tables, to }: Omit<StoredRecord, 'json'>): string {
+function firstLine(
+  { authors, tables, to }: Omit<StoredRecord, 'json' | 'changeCount'>,
+  changeCount: number,
+): string {
   const line = `${authors}\t${changeCount}\t${tables}`;
   return to === undefined ? `${line}\n` : `${line}\t${to}\n`;
 }

@@ -48,8 +48,15 @@ export interface Unapplied extends Loss {
 }
 
 export function emptyOutcome(transactions: number): BatchOutcome {
-  const counts = { applied: 0, skipped: 0, conflicts: 0, transactions };
-  return { ...counts, position: HLC_MIN, unapplied: [], full: [] };
+  return {
+    applied: 0,
+    skipped: 0,
+    conflicts: 0,
+    transactions,
+    position: HLC_MIN,
+    unapplied: [],
+    full: [],
+  };
 }
 
 /** Counts an item of a change set that took no effect. */

@@ -53,7 +53,7 @@ export class MergeTransaction {
     for (const batch of batches) outcomes.push(await this.#mergeBatch(batch));
     const written = await this.#transaction.finish();
     for (const { admit } of batches) admit?.();
-    return { ...written, outcomes };
+    return Object.assign(written, { outcomes });
   }
 
   async #mergeBatch(batch: Batch): Promise<BatchOutcome> {

@@ -105,7 +105,11 @@ export class SetMerge {
     const writer = { isAnswer: answered !== undefined, snapshot };
     let foreign: ForeignChanges | undefined;
     const undelivered = await this.#mergeChanges(changeSet, {
-      ...{ targets, draft, result, sender, writer },
+      targets,
+      draft,
+      result,
+      sender,
+      writer,
       foreign: () => {
         foreign ??= new ForeignChanges(transaction.catalog, this.#context.identity, this.#rowMerge);
         return foreign;
@@ -257,7 +261,10 @@ export class SetMerge {
       tables.add(tableId);
     }
     log.append({
-      ...{ position, changes, migrations: [], tables: tables.toString() },
+      position,
+      changes,
+      migrations: [],
+      tables: tables.toString(),
       siteId: this.#context.identity.siteIdText,
       transactionId: `deleted:${position}`,
       authors: authorsOf(redelivered.map(({ hlc }) => hlc)),

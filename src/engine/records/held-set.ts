@@ -92,7 +92,11 @@ export class HeldSet {
     let held = this.#rows.get(key);
     if (held === undefined) {
       held = {
-        ...{ address, pk, sites: new Map(), wasStored: false, isChanged: true },
+        address,
+        pk,
+        sites: new Map(),
+        wasStored: false,
+        isChanged: true,
         counted: new Map(),
       };
       this.#rows.set(key, held);

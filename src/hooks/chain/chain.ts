@@ -142,7 +142,7 @@ export class HookChain {
       left = next;
       return left.approved.length === 0 ? undefined : invocation;
     });
-    return { ...judged, lineage };
+    return { approved: judged.approved, rejected: judged.rejected, lineage };
   }
 
   /** Invokes the hooks without waiting for them; never throws. */

@@ -219,7 +219,9 @@ export class ApplyPipeline {
     refuseOwnSite(sender.siteId, opened);
     const { compensations, refused, moved, changeSets: approved } = judged.approved;
     const verdict = {
-      ...{ sender, expected: turn?.expected, compensations },
+      sender,
+      expected: turn?.expected,
+      compensations,
       // Credentials may expire while hooks run or another group is stored: check right before
       // storing.
       admit: () => line.admit(number),
@@ -235,10 +237,10 @@ export class ApplyPipeline {
     const merged = isJudged ? this.#judge.accept(batch, judged) : undefined;
     accept();
     try {
-      return { ...judged, manager, outcome: await merging };
+      return Object.assign({}, judged, { manager, outcome: await merging });
     } catch (error) {
       if (turn !== undefined || !(error instanceof OutdatedError)) throw error;
-      return { ...judged, manager, outcome: await line.again(number, apply) };
+      return Object.assign({}, judged, { manager, outcome: await line.again(number, apply) });
     } finally {
       merged?.();
     }

@@ -128,5 +128,12 @@ export class BatchJudge {
 /** For a batch about which no hook is asked. */
 export function asSent(changeSets: readonly WireChangeSet[]): JudgedBatch {
   const approved = { changeSets, compensations: [], refused: [], moved: [] };
-  return { corrected: { ...approved, rewrites: new Map() }, approved, rejected: [] };
+  const corrected = {
+    changeSets,
+    compensations: [],
+    refused: [],
+    moved: [],
+    rewrites: new Map(),
+  };
+  return { corrected, approved, rejected: [] };
 }
