@@ -8,6 +8,7 @@ import {
   type SyncClient,
   type SyncClientOptions,
 } from '@sync-coordinator/client';
+import { globalsAs } from '../../packages/client/src/globals.ts';
 
 /** What a server sent to a device that has shaken hands, and asked for a snapshot. */
 export interface Recording {
@@ -19,12 +20,12 @@ type Store = SyncClientOptions['store'];
 type Socket = NonNullable<SyncClientOptions['WebSocket']>;
 
 /** What both have, and only the types of a browser know whole. */
-const { MessageChannel } = globalThis as unknown as {
+const { MessageChannel } = globalsAs<{
   MessageChannel: new () => Record<
     'port1' | 'port2',
     { onmessage: () => void; postMessage(data: unknown): void; close(): void }
   >;
-};
+}>();
 
 /** Each message is a turn of the loop of its own, as those of a socket are. */
 function nextTurn(run: () => void): void {
