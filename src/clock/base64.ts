@@ -9,10 +9,6 @@ const URL_SAFE = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789
 /** The six bits of a character of either alphabet, by its code. */
 export const RANKS = /* @__PURE__ */ toRanks(STANDARD, URL_SAFE);
 
-/** Character codes by rank. */
-const STANDARD_CODES = /* @__PURE__ */ toCodes(STANDARD);
-const URL_SAFE_CODES = /* @__PURE__ */ toCodes(URL_SAFE);
-
 function toRanks(...alphabets: string[]): Uint8Array {
   const ranks = new Uint8Array(128);
   for (const alphabet of alphabets) {
@@ -21,50 +17,42 @@ function toRanks(...alphabets: string[]): Uint8Array {
   return ranks;
 }
 
-function toCodes(alphabet: string): Uint8Array {
-  return Uint8Array.from(alphabet, (char) => char.charCodeAt(0));
-}
-
 /** The code of the base64url character for six bits. */
 export function urlSafeCodeOf(rank: number): number {
-  return at(URL_SAFE_CODES, rank);
+  return URL_SAFE.charCodeAt(rank);
 }
-
-/** The number of arguments of one call of `String.fromCharCode`; a multiple of four. */
-const CODES_AT_ONCE = 4096;
 
 /** Standard base64, padded. */
 export function toBase64(bytes: Uint8Array): string {
-  const text = encode(bytes, STANDARD_CODES);
+  const text = encode(bytes, STANDARD);
   return text.length % 4 === 0 ? text : text.padEnd(Math.ceil(text.length / 4) * 4, '=');
 }
 
+/** So many become one call of `String.fromCharCode`; a multiple of three. */
+const BYTES_AT_ONCE = 3072;
+
 /** base64url, without padding. */
 export function toBase64Url(bytes: Uint8Array): string {
-  return encode(bytes, URL_SAFE_CODES);
+  return encode(bytes, URL_SAFE);
 }
 
-function encode(bytes: Uint8Array, codes: Uint8Array): string {
-  let text = '';
-  const chunkBytes = (CODES_AT_ONCE / 4) * 3;
-  for (let at = 0; at < bytes.length; at += chunkBytes) {
-    text += encodeChunk(bytes.subarray(at, at + chunkBytes), codes);
-  }
-  return text;
-}
-
-function encodeChunk(bytes: Uint8Array, codes: Uint8Array): string {
+function encode(bytes: Uint8Array, alphabet: string): string {
   const { length } = bytes;
-  const out = new Array<number>(Math.ceil((length * 4) / 3));
-  let written = 0;
-  for (let i = 0; i < length; i += 3) {
-    const bits = (at(bytes, i) << 16) | (at(bytes, i + 1) << 8) | at(bytes, i + 2);
-    out[written++] = at(codes, bits >> 18);
-    out[written++] = at(codes, (bits >> 12) & 63);
-    if (i + 1 < length) out[written++] = at(codes, (bits >> 6) & 63);
-    if (i + 2 < length) out[written++] = at(codes, bits & 63);
+  let text = '';
+  for (let i = 0; i < length; ) {
+    const codes: number[] = [];
+    for (const end = Math.min(length, i + BYTES_AT_ONCE); i < end; i += 3) {
+      const bits = (at(bytes, i) << 16) | (at(bytes, i + 1) << 8) | at(bytes, i + 2);
+      codes.push(
+        alphabet.charCodeAt(bits >> 18),
+        alphabet.charCodeAt((bits >> 12) & 63),
+        alphabet.charCodeAt((bits >> 6) & 63),
+        alphabet.charCodeAt(bits & 63),
+      );
+    }
+    text += String.fromCharCode.apply(undefined, codes);
   }
-  return String.fromCharCode.apply(undefined, out);
+  return text.slice(0, Math.ceil((length * 4) / 3));
 }
 
 /**
