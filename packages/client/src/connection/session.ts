@@ -13,7 +13,7 @@ import type {
   ResumeSnapshotMessage,
   ServerMessage,
 } from '../protocol/messages.ts';
-import { type ApplyAnswer, Attempt, answerLater, toError } from './attempt.ts';
+import { type ApplyAnswer, Attempt, type AttemptPort, answerLater, toError } from './attempt.ts';
 import { type Credentials, isExpiry } from './credentials.ts';
 import type { ConnectionOptions, ConnectionPort } from './options.ts';
 import { ServerError } from './server-error.ts';
@@ -31,7 +31,7 @@ export interface SessionPort {
   noted(error: Error): void;
 }
 
-export class Session {
+export class Session implements AttemptPort {
   readonly attempt: Attempt;
   readonly #options: ConnectionOptions;
   readonly #environment: Environment;
@@ -66,26 +66,14 @@ export class Session {
     this.#port = port;
     this.#before = before;
     const { pingMs = 25_000, answerMs = ANSWER_MS } = options;
-    this.attempt = new Attempt(
-      environment,
-      {
-        opened: () => this.#opened(),
-        lost: (error) => this.#lost(error),
-        message: (message) => this.#receive(message),
-        isAsked: () => this.#reading !== undefined || this.#answers.size > 0,
-        ended: (why) => {
-          for (const answered of this.#answers.values()) answerLater(answered, why);
-        },
-      },
-      { pingMs, answerMs },
-    );
+    this.attempt = new Attempt(environment, this, { pingMs, answerMs });
     // Also for a token that never comes.
     this.attempt.after(answerMs, () => {
       if (hasSession(port.state())) return;
       const what = this.#before
         ? 'what came before could not be stored'
         : 'the server did not let the client in';
-      this.#lost(new Error(`${what} within ${answerMs} ms`));
+      this.lost(new Error(`${what} within ${answerMs} ms`));
     });
   }
 
@@ -106,18 +94,18 @@ export class Session {
       if (this.attempt.isOver) return;
       this.attempt.use(transport?.(url, environment) ?? environment.openSocket(url));
     } catch (cause) {
-      this.#lost(toError(cause));
+      this.lost(toError(cause));
     }
   }
 
-  #opened(): void {
+  opened(): void {
     const { siteId, databaseId } = this.#options;
     this.#emit('opened');
     const token = this.#token;
     this.attempt.send({ type: 'handshake', siteId, databaseId, token, protocolVersion: 1 });
   }
 
-  #lost(error: Error): void {
+  lost(error: Error): void {
     // The same token would be refused again.
     this.#emit(this.#credentials.isFinal(error) ? 'fatal' : 'lost', error);
   }
@@ -143,7 +131,15 @@ export class Session {
     if (!this.attempt.isOver) this.#port.emit(event, error);
   }
 
-  async #receive(message: ServerMessage): Promise<void> {
+  isAsked(): boolean {
+    return this.#reading !== undefined || this.#answers.size > 0;
+  }
+
+  ended(why: ServerError | undefined): void {
+    for (const answered of this.#answers.values()) answerLater(answered, why);
+  }
+
+  async message(message: ServerMessage): Promise<void> {
     const state = this.#port.state();
     const isBootstrapping = state === 'bootstrapping';
     switch (message.type) {
