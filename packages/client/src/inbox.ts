@@ -225,7 +225,7 @@ export class Inbox implements ConnectionPort {
    */
   #keepOwn(rows: RowChanges): void {
     const { siteId } = this.#replica.meta;
-    for (const [, row] of this.#replica.rowsOf()) {
+    for (const row of this.#replica.generation().rows.values()) {
       const isHeld = rows.isHidden(row);
       if (row.tombstone === undefined && !isHeld) continue;
       for (const change of changesOf(row)) {

@@ -54,7 +54,7 @@ export function takenOf(
   const moves = /^(drop|rename)_table/.test(type);
   if (!standing) {
     // An older server doesn't say whether it has only been said again, as at each start of an app.
-    const isAgain = replica.migrationsOf().get(slotOf(migration))?.ddl === ddl;
+    const isAgain = replica.generation().migrations.get(slotOf(migration))?.ddl === ddl;
     return isAgain && !moves ? [] : undefined;
   }
   // It was stored before, with its answer lost: what others have written since has come meanwhile.

@@ -117,7 +117,7 @@ export class Table<T extends object = Values> {
   }
 
   #readStatus(key: string, before: RowStatus | undefined): RowStatus {
-    const pending = this.#replica.pending(key);
+    const pending = this.#replica.pending(this.#tableKey, key);
     const columns = pending.map((change) => (change.type === 'column' ? change.column : undefined));
     const status: RowStatus = {
       isPending: pending.length > 0,

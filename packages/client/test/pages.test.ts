@@ -26,9 +26,7 @@ class World {
 
   commit(operations: readonly StoreOperation[]): void {
     const { writer } = this;
-    const isHeld = (generation: number, key: string) =>
-      writer.confirmed(key, generation) !== undefined;
-    const stored = packed(operations, writer.paged, isHeld);
+    const stored = packed(operations, writer.paged, (key) => writer.has(key));
     writer.apply(operations);
     for (const operation of stored) this.#store(operation);
     this.listener.apply(stored);
@@ -46,14 +44,14 @@ class World {
 
   /** That of a client which is started anew: it goes on from there. */
   restart(): void {
-    const { entries, paged } = unpacked([...this.entries]);
+    const { entries, paged } = unpacked(this.entries);
     this.writer.apply([{ type: 'clear', prefix: 'row/1/' }]);
     this.writer.paged = paged;
-    this.writer.apply(entries.map(([key, value]) => ({ type: 'put', key, value })));
+    this.writer.apply([...entries].map(([key, value]) => ({ type: 'put', key, value })));
   }
 }
 
-const rowsOf = (replica: Replica) => Object.fromEntries(replica.rowsOf(1));
+const rowsOf = (replica: Replica) => Object.fromEntries(replica.generation(1).rows);
 
 const batch = fc.oneof(
   fc.record({ from: fc.nat(ROWS), count: fc.nat(ROWS), value: fc.nat(9) }),
@@ -88,7 +86,7 @@ test('after any batches the store, the writer and the other tab have the same ro
         assert.deepEqual(rowsOf(world.writer), rows, 'the writer');
         assert.deepEqual(rowsOf(world.listener), rows, 'the other tab');
         assert.deepEqual(
-          Object.fromEntries(unpacked([...world.entries]).entries),
+          Object.fromEntries(unpacked(world.entries).entries),
           Object.fromEntries(expected),
           'the store',
         );

@@ -261,9 +261,7 @@ export class KeptReplica {
   commit(operations: StoreOperation[], term?: string): Promise<void> {
     if (operations.length === 0) return Promise.resolve();
     const { replica } = this;
-    const isHeld = (generation: number, key: string) =>
-      replica.confirmed(key, generation) !== undefined;
-    const stored = packed(operations, replica.paged, isHeld);
+    const stored = packed(operations, replica.paged, (key) => replica.has(key));
     const durable = this.#log.write(stored, term);
     this.#carryOut(operations, stored);
     return durable;

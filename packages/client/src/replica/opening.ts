@@ -13,7 +13,7 @@ import {
 } from '../stores/store.ts';
 import { dated } from '../transaction.ts';
 import { FORMAT, META, type Meta, OUT } from './entries.ts';
-import { type PagedRows, unpacked } from './pages.ts';
+import { unpacked } from './pages.ts';
 import type { StoreLog } from './store-log.ts';
 
 export interface OpeningOptions {
@@ -24,19 +24,17 @@ export interface OpeningOptions {
   siteId: string | undefined;
 }
 
-type Entries = [key: string, value: StoredValue][];
-
 /** @throws StoreError where it can't be read, or holds something else */
 export async function readEntries(
   options: OpeningOptions,
-): Promise<{ meta: Meta; entries: Entries; paged: PagedRows }> {
+): Promise<{ meta: Meta; entries: Map<string, StoredValue>; paged: Set<string> }> {
   const { store } = options;
-  let entries = [...(await store.load())];
-  if (!entries.some(([key]) => key === META)) {
+  let entries = new Map(await store.load());
+  if (!entries.has(META)) {
     await create(options);
-    entries = [...(await store.load())];
+    entries = new Map(await store.load());
   }
-  const meta = entries.find(([key]) => key === META)?.[1] as Meta;
+  const meta = entries.get(META) as Meta;
   check(meta, options);
   return { meta, ...unpacked(entries) };
 }
@@ -85,7 +83,7 @@ export function adopt(
   log: StoreLog,
   siteId: string,
   clock: SiteClock,
-  entries: Entries,
+  entries: ReadonlyMap<string, StoredValue>,
   tab: number | undefined,
 ): void {
   for (const [key, value] of entries) {

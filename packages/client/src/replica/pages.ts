@@ -5,93 +5,59 @@
  */
 
 import type { StoredValue, StoreOperation } from '../stores/store.ts';
-import { PAGE, ROW, rowKeyOf, type StoredRow, splitKey } from './entries.ts';
+import { generationPrefix, PAGE, ROW, rowKeyOf, type StoredRow, splitKey } from './entries.ts';
 
 /** Fewer new rows have entries of their own. */
 const ROWS_MIN = 32;
 
-type Entries = [key: string, value: StoredValue][];
-type Place = ReturnType<typeof splitKey>;
-
-/** The keys of rows that are in pages, by generation. */
-export class PagedRows {
-  readonly #keys = new Map<number, Set<string>>();
-
-  has(generation: number, key: string): boolean {
-    return this.#keys.get(generation)?.has(key) ?? false;
-  }
-
-  add(generation: number, key: string): void {
-    const keys = this.#keys.get(generation);
-    if (keys === undefined) this.#keys.set(generation, new Set([key]));
-    else keys.add(key);
-  }
-
-  clear(generation: number): void {
-    this.#keys.delete(generation);
-  }
-}
-
 /**
  * @param operations with rows of one generation
+ * @param paged the keys of rows that are in pages; those that go into one are added
  * @param isHeld whether the replica has a row
  * @returns the operations as they are stored
  */
 export function packed(
   operations: readonly StoreOperation[],
-  paged: PagedRows,
-  isHeld: (generation: number, key: string) => boolean,
+  paged: Set<string>,
+  isHeld: (key: string) => boolean,
 ): StoreOperation[] {
-  const isNew = ({ generation, rest }: Place) =>
-    !paged.has(generation, rest) && !isHeld(generation, rest);
-  const places = operations.map((each) =>
-    each.type !== 'clear' && each.key.startsWith(ROW) ? splitKey(each.key) : undefined,
-  );
-  const isPut = (i: number) => operations[i]?.type === 'put';
-  const fresh = new Set(places.filter((place, i) => place && isPut(i) && isNew(place)));
-  if (fresh.size < ROWS_MIN) return operations.map((each, i) => asStored(each, places[i], paged));
-  const rows: StoredRow[] = [];
+  const isNew = (each: StoreOperation) =>
+    each.type === 'put' && each.key.startsWith(ROW) && !paged.has(each.key) && !isHeld(each.key);
+  const found = operations.filter(isNew);
+  const fresh = new Set(found.length < ROWS_MIN ? [] : found);
+  const rows: StoredValue[] = [];
   const stored: StoreOperation[] = [];
-  let page: string | undefined;
-  for (const [i, operation] of operations.entries()) {
-    const place = places[i];
-    if (place === undefined || operation.type !== 'put' || !fresh.has(place)) {
-      stored.push(asStored(operation, place, paged));
-      continue;
-    }
-    page ??= `${PAGE}${place.generation}/${place.rest}`;
-    rows.push(operation.value as StoredRow);
-    paged.add(place.generation, place.rest);
+  let page = '';
+  for (const operation of operations) {
+    if (operation.type === 'put' && fresh.has(operation)) {
+      page ||= PAGE + operation.key.slice(ROW.length);
+      rows.push(operation.value);
+      paged.add(operation.key);
+    } else if (operation.type === 'delete' && paged.has(operation.key)) {
+      stored.push({ type: 'put', key: operation.key, value: null });
+    } else stored.push(operation);
   }
-  if (page !== undefined) stored.push({ type: 'put', key: page, value: rows });
+  if (page !== '') stored.push({ type: 'put', key: page, value: rows });
   return stored;
 }
 
-/** @param place of a row */
-function asStored(
-  operation: StoreOperation,
-  place: Place | undefined,
-  paged: PagedRows,
-): StoreOperation {
-  const isPaged = place !== undefined && paged.has(place.generation, place.rest);
-  if (operation.type !== 'delete' || !isPaged) return operation;
-  return { type: 'put', key: operation.key, value: null };
-}
-
-/** @returns the entries with one for each row, and which rows are in pages */
-export function unpacked(entries: Entries): { entries: Entries; paged: PagedRows } {
-  const paged = new PagedRows();
-  const own = new Set(entries.map(([key]) => key));
-  const all = entries.filter(([key, value]) => !key.startsWith(PAGE) && value !== null);
+/** @returns the entries with one for each row, and the keys of rows that are in pages */
+export function unpacked(entries: ReadonlyMap<string, StoredValue>): {
+  entries: Map<string, StoredValue>;
+  paged: Set<string>;
+} {
+  const paged = new Set<string>();
+  const all = new Map(entries);
   for (const [key, value] of entries) {
     if (!key.startsWith(PAGE)) continue;
-    const { generation } = splitKey(key);
+    all.delete(key);
+    const prefix = generationPrefix(splitKey(key).generation);
     for (const row of value as StoredRow[]) {
-      const rowKey = rowKeyOf(row);
-      paged.add(generation, rowKey);
-      const entry = `${ROW}${generation}/${rowKey}`;
-      if (!own.has(entry)) all.push([entry, row]);
+      const rowKey = prefix + rowKeyOf(row);
+      paged.add(rowKey);
+      if (!all.has(rowKey)) all.set(rowKey, row);
     }
   }
+  for (const [key, value] of all) if (value === null) all.delete(key);
   return { entries: all, paged };
 }

@@ -8,6 +8,7 @@
 
 import { compareHlc, type HlcText } from '../../../../src/clock/hlc.ts';
 import { pkIdentity } from '../../../../src/protocol/values.ts';
+import { addTo, memberOf, setIn } from '../maps.ts';
 import type { Change, ChangeSet, Migration } from '../protocol/messages.ts';
 import type { StoredValue, StoreOperation } from '../stores/store.ts';
 import { byHlc, Catalog, isForgottenDrop } from './catalog.ts';
@@ -15,6 +16,7 @@ import {
   DDL,
   FATE,
   generationPrefix,
+  LEAD,
   META,
   type Meta,
   OUT,
@@ -27,7 +29,6 @@ import {
   tableKeyOf,
   toTable,
 } from './entries.ts';
-import { PagedRows } from './pages.ts';
 import { joinRows, merge, rowAbove } from './rows.ts';
 import { type Source, sourcesOf } from './sources.ts';
 
@@ -36,12 +37,11 @@ export interface Touched {
   /** By table, the keys of its rows; `all` where all of them may be others. */
   rows: Map<string, Set<string>>;
   all: boolean;
-  outbox: boolean;
   outcomes: boolean;
   migrations: boolean;
 }
 
-interface Generation {
+export interface Generation {
   rows: Map<string, StoredRow>;
   /** The keys of rows by table. */
   tables: Map<string, Set<string>>;
@@ -55,12 +55,10 @@ export class Replica {
   /** Writes without an answer, by HLC. */
   readonly outbox = new Map<HlcText, ChangeSet>();
   readonly outcomes = new Map<HlcText, StoredOutcome>();
-  /** As the store has them. */
-  paged = new PagedRows();
-  /** The changes of the outbox by row, the oldest first. */
-  readonly #pending = new Map<string, Change[]>();
-  /** The keys of rows with such changes, by table. */
-  readonly #pendingKeys = new Map<string, Set<string>>();
+  /** The keys of rows that the store has in pages. */
+  paged = new Set<string>();
+  /** The changes of the outbox by table and row, the oldest first. */
+  readonly #pending = new Map<string, Map<string, Change[]>>();
   /** By the DDL that the server has told or taken. */
   catalog = new Catalog();
   /** With the DDL that has no answer yet. */
@@ -72,15 +70,18 @@ export class Replica {
     this.meta = meta;
   }
 
-  /** All DDL, by HLC; of one place the newest. */
-  get migrations(): Migration[] {
-    const told = [...this.migrationsOf().values()].filter((each) => !isForgottenDrop(each));
-    return byHlc([...told, ...this.#pendingMigrations()]);
+  generation(number = this.meta.generation): Generation {
+    return memberOf(this.#generations, number, () => ({
+      rows: new Map(),
+      tables: new Map(),
+      migrations: new Map(),
+    }));
   }
 
-  /** DDL that the server has told or taken, by slot. */
-  migrationsOf(generation = this.meta.generation): ReadonlyMap<string, Migration> {
-    return this.#generations.get(generation)?.migrations ?? new Map();
+  /** All DDL, by HLC; of one place the newest. */
+  get migrations(): Migration[] {
+    const told = [...this.generation().migrations.values()];
+    return byHlc([...told.filter((each) => !isForgottenDrop(each)), ...this.#pendingMigrations()]);
   }
 
   #pendingMigrations(): Migration[] {
@@ -98,23 +99,15 @@ export class Replica {
     for (const [id, outcome] of this.outcomes) yield [FATE + id, outcome];
   }
 
-  /** A row as the server has told it. */
-  confirmed(key: string, generation = this.meta.generation): StoredRow | undefined {
-    return this.#generations.get(generation)?.rows.get(key);
+  /** @param entry the key of a row's */
+  has(entry: string): boolean {
+    const { generation, rest } = splitKey(entry);
+    return this.generation(generation).rows.has(rest);
   }
 
-  /** The keys of rows that the server has told, of a table. */
-  confirmedKeys(tableKey: string, generation = this.meta.generation): Iterable<string> {
-    return this.#generations.get(generation)?.tables.get(tableKey) ?? [];
-  }
-
-  /** The rows of a generation. */
-  rowsOf(generation = this.meta.generation): Iterable<[key: string, row: StoredRow]> {
-    return this.#generations.get(generation)?.rows ?? [];
-  }
-
-  pending(key: string): readonly Change[] {
-    return this.#pending.get(key) ?? [];
+  /** The changes of a row that have no answer yet. */
+  pending(tableKey: string, key: string): readonly Change[] {
+    return this.#pending.get(tableKey)?.get(key) ?? [];
   }
 
   /** The name that a table has now. */
@@ -137,16 +130,17 @@ export class Replica {
   current(tableKey: string, key: string): StoredRow | undefined {
     if (this.#shown.isHidden(tableKey)) return undefined;
     let row = this.#told(tableKey, key);
-    for (const change of this.pending(key)) row = merge(row, change);
+    for (const change of this.pending(tableKey, key)) row = merge(row, change);
     return row;
   }
 
   #told(tableKey: string, key: string): StoredRow | undefined {
+    const { rows } = this.generation();
     const sources = this.#sources.get(tableKey);
-    if (sources === undefined) return this.confirmed(key);
+    if (sources === undefined) return rows.get(key);
     let row: StoredRow | undefined;
     for (const { tableKey: from, floor } of sources) {
-      const told = this.confirmed(from + key.slice(tableKey.length));
+      const told = rows.get(from + key.slice(tableKey.length));
       row = joinRows(row, told && rowAbove(told, floor));
     }
     return row;
@@ -155,31 +149,28 @@ export class Replica {
   /** The keys of all rows of a table that may be there. */
   keysOf(tableKey: string): Set<string> {
     if (this.#shown.isHidden(tableKey)) return new Set();
-    const keys = new Set(this.#pendingKeys.get(tableKey));
+    const keys = new Set(this.#pending.get(tableKey)?.keys());
+    const { tables } = this.generation();
     for (const { tableKey: from } of this.#sources.get(tableKey) ?? [{ tableKey }]) {
-      for (const key of this.confirmedKeys(from)) keys.add(tableKey + key.slice(from.length));
+      for (const key of tables.get(from) ?? []) keys.add(tableKey + key.slice(from.length));
     }
     return keys;
   }
 
   /** The tables that have rows. */
   tables(): { schema: string; table: string }[] {
-    const confirmed = this.#generations.get(this.meta.generation)?.tables ?? new Map();
-    const keys = new Set([
-      ...confirmed.keys(),
-      ...this.#pendingKeys.keys(),
-      ...this.#sources.keys(),
-    ]);
+    const confirmed = this.generation().tables.keys();
+    const keys = new Set([...confirmed, ...this.#pending.keys(), ...this.#sources.keys()]);
     return [...keys].filter((key) => this.keysOf(key).size > 0).map(toTable);
   }
 
   /** Carries out operations. */
   apply(operations: Iterable<StoreOperation>): Touched {
-    const touched = createTouched();
+    const touched: Touched = { rows: new Map(), all: false, outcomes: false, migrations: false };
     for (const operation of operations) {
-      if (operation.type === 'put') this.#put(operation.key, operation.value, touched);
-      else if (operation.type === 'delete') this.#delete(operation.key, touched);
-      else this.#clear(operation.prefix, touched);
+      if (operation.type === 'clear') this.#clear(operation.prefix, touched);
+      else
+        this.#set(operation.key, operation.type === 'put' ? operation.value : undefined, touched);
     }
     if (touched.migrations) this.#readNames(touched);
     return touched;
@@ -189,161 +180,101 @@ export class Replica {
   #readNames(touched: Touched): void {
     touched.all = true;
     touched.outcomes = true;
-    const told = [...this.migrationsOf().values()];
+    const told = [...this.generation().migrations.values()];
     const pending = this.#pendingMigrations();
     this.catalog = new Catalog(told);
     this.#shown = pending.length === 0 ? this.catalog : new Catalog([...told, ...pending]);
     this.#sources = sourcesOf(byHlc(pending), this.#shown);
     this.#pending.clear();
-    this.#pendingKeys.clear();
-    for (const changeSet of this.outbox.values()) this.#index(changeSet);
+    for (const changeSet of this.outbox.values()) this.#index(changeSet, true, touched);
   }
 
-  #put(key: string, value: StoredValue, touched: Touched): void {
-    if (key.startsWith(ROW)) {
-      const { generation, rest } = splitKey(key);
-      if (value === null) this.#deleteRow(generation, rest, touched);
-      else this.#putRow(generation, rest, value as StoredRow, touched);
-    } else if (key.startsWith(PAGE)) {
-      this.#putPage(splitKey(key).generation, value as StoredRow[], touched);
-    } else if (key === META) {
+  /** @param value `undefined` for what is deleted */
+  #set(key: string, value: StoredValue, touched: Touched): void {
+    if (key === META) {
       const meta = value as Meta;
       if (meta.generation !== this.meta.generation) touched.migrations = true;
       this.meta = meta;
     } else if (key.startsWith(OUT)) {
-      this.#putWrite(value as ChangeSet, key.slice(OUT.length), touched);
+      this.#setWrite(key.slice(OUT.length), value as ChangeSet | undefined, touched);
     } else if (key.startsWith(FATE)) {
-      this.outcomes.set(key.slice(FATE.length), value as StoredOutcome);
-      touched.outcomes = true;
-    } else if (key.startsWith(DDL)) {
-      const { generation, rest } = splitKey(key);
-      this.#generation(generation).migrations.set(rest, value as Migration);
-      touched.migrations ||= generation === this.meta.generation;
+      const id = key.slice(FATE.length);
+      if (setIn(this.outcomes, id, value as StoredOutcome | undefined)) touched.outcomes = true;
+    } else if (key !== LEAD) {
+      this.#setInGeneration(key, value, touched);
     }
   }
 
-  #generation(number: number): Generation {
-    let generation = this.#generations.get(number);
-    if (generation === undefined) {
-      generation = { rows: new Map(), tables: new Map(), migrations: new Map() };
-      this.#generations.set(number, generation);
-    }
-    return generation;
-  }
-
-  #delete(key: string, touched: Touched): void {
+  #setInGeneration(key: string, value: StoredValue, touched: Touched): void {
+    const { generation: number, rest } = splitKey(key);
     if (key.startsWith(ROW)) {
-      const { generation, rest } = splitKey(key);
-      this.#deleteRow(generation, rest, touched);
-    } else if (key.startsWith(OUT)) {
-      this.#deleteWrite(key.slice(OUT.length), touched);
-    } else if (key.startsWith(FATE)) {
-      if (this.outcomes.delete(key.slice(FATE.length))) touched.outcomes = true;
+      this.#setRow(number, rest, value as StoredRow | null | undefined, touched);
     } else if (key.startsWith(DDL)) {
-      const { generation, rest } = splitKey(key);
-      this.#generation(generation).migrations.delete(rest);
-      touched.migrations ||= generation === this.meta.generation;
+      setIn(this.generation(number).migrations, rest, value as Migration | undefined);
+      touched.migrations ||= number === this.meta.generation;
+    } else {
+      for (const row of value as StoredRow[]) {
+        const rowKey = rowKeyOf(row);
+        this.paged.add(generationPrefix(number) + rowKey);
+        // One that is there already is newer than the page.
+        if (!this.generation(number).rows.has(rowKey)) this.#setRow(number, rowKey, row, touched);
+      }
     }
   }
 
   #clear(prefix: string, touched: Touched): void {
-    const { generation } = splitKey(prefix);
-    const { rows, tables, migrations } = this.#generation(generation);
-    if (prefix.startsWith(PAGE)) this.paged.clear(generation);
-    else if (prefix.startsWith(ROW)) {
+    const { generation: number } = splitKey(prefix);
+    const { rows, tables, migrations } = this.generation(number);
+    if (prefix.startsWith(PAGE)) {
+      for (const key of this.paged) {
+        if (key.startsWith(generationPrefix(number))) this.paged.delete(key);
+      }
+    } else if (prefix.startsWith(ROW)) {
       rows.clear();
       tables.clear();
     } else migrations.clear();
-    touched.migrations ||= generation === this.meta.generation;
+    touched.migrations ||= number === this.meta.generation;
   }
 
-  #putRow(number: number, key: string, row: StoredRow, touched: Touched): void {
-    const generation = this.#generation(number);
-    const tableKey = tableKeyOf(row.schema, row.table);
-    if (!generation.rows.has(key)) addTo(generation.tables, tableKey, key);
-    generation.rows.set(key, row);
+  /** @param row nothing for one that is deleted */
+  #setRow(number: number, key: string, row: StoredRow | null | undefined, touched: Touched): void {
+    const { rows, tables } = this.generation(number);
+    const before = rows.get(key);
+    const named = row ?? before;
+    if (named === undefined) return;
+    const tableKey = tableKeyOf(named.schema, named.table);
+    if (row) {
+      if (before === undefined) addTo(tables, tableKey, key);
+      rows.set(key, row);
+    } else {
+      rows.delete(key);
+      tables.get(tableKey)?.delete(key);
+    }
     if (number === this.meta.generation) addTo(touched.rows, tableKey, key);
   }
 
-  /** A row that is there already is newer than the page. */
-  #putPage(number: number, rows: readonly StoredRow[], touched: Touched): void {
-    for (const row of rows) {
-      const key = rowKeyOf(row);
-      this.paged.add(number, key);
-      if (this.confirmed(key, number) === undefined) this.#putRow(number, key, row, touched);
+  #setWrite(hlc: HlcText, changeSet: ChangeSet | undefined, touched: Touched): void {
+    for (const write of [this.outbox.get(hlc), changeSet]) {
+      if (write === undefined) continue;
+      const isThere = write === changeSet;
+      setIn(this.outbox, hlc, isThere ? write : undefined);
+      if (write.schemaMigrations?.length) touched.migrations = true;
+      this.#index(write, isThere, touched);
     }
   }
 
-  #deleteRow(number: number, key: string, touched: Touched): void {
-    const generation = this.#generations.get(number);
-    const row = generation?.rows.get(key);
-    if (generation === undefined || row === undefined) return;
-    const tableKey = tableKeyOf(row.schema, row.table);
-    generation.rows.delete(key);
-    removeFrom(generation.tables, tableKey, key);
-    if (number === this.meta.generation) addTo(touched.rows, tableKey, key);
-  }
-
-  #putWrite(changeSet: ChangeSet, hlc: HlcText, touched: Touched): void {
-    this.#deleteWrite(hlc, touched);
-    this.outbox.set(hlc, changeSet);
-    touched.outbox = true;
-    if (changeSet.schemaMigrations?.length) touched.migrations = true;
-    for (const [tableKey, key] of this.#index(changeSet)) addTo(touched.rows, tableKey, key);
-  }
-
-  /** @returns where its changes are */
-  #index(changeSet: ChangeSet): [tableKey: string, key: string][] {
-    return this.#placesOf(changeSet).map(([tableKey, key, change]) => {
-      const pending = this.#pending.get(key) ?? [];
-      pending.push(change);
+  #index({ changes }: ChangeSet, isThere: boolean, touched: Touched): void {
+    for (const change of changes) {
+      const tableKey = this.tableOf(change);
+      if (tableKey === undefined) continue;
+      const key = `${tableKey}/${pkIdentity(change.pk)}`;
+      const others = this.pending(tableKey, key).filter(({ hlc }) => hlc !== change.hlc);
+      const pending = isThere ? [...others, change] : others;
       // Another tab's may come late.
       pending.sort((a, b) => compareHlc(a.hlc, b.hlc));
-      this.#pending.set(key, pending);
-      addTo(this.#pendingKeys, tableKey, key);
-      return [tableKey, key];
-    });
-  }
-
-  #placesOf({ changes }: ChangeSet): [tableKey: string, key: string, change: Change][] {
-    return changes.flatMap((change) => {
-      const tableKey = this.tableOf(change);
-      if (tableKey === undefined) return [];
-      return [[tableKey, `${tableKey}/${pkIdentity(change.pk)}`, change]];
-    });
-  }
-
-  #deleteWrite(hlc: HlcText, touched: Touched): void {
-    const changeSet = this.outbox.get(hlc);
-    if (changeSet === undefined) return;
-    this.outbox.delete(hlc);
-    touched.outbox = true;
-    if (changeSet.schemaMigrations?.length) touched.migrations = true;
-    for (const [tableKey, key, change] of this.#placesOf(changeSet)) {
-      const pending = this.#pending.get(key)?.filter(({ hlc }) => hlc !== change.hlc) ?? [];
-      if (pending.length > 0) {
-        this.#pending.set(key, pending);
-      } else {
-        this.#pending.delete(key);
-        removeFrom(this.#pendingKeys, tableKey, key);
-      }
+      const rows = memberOf(this.#pending, tableKey, () => new Map<string, Change[]>());
+      setIn(rows, key, pending.length > 0 ? pending : undefined);
       addTo(touched.rows, tableKey, key);
     }
   }
-}
-
-export function createTouched(): Touched {
-  return { rows: new Map(), all: false, outbox: false, outcomes: false, migrations: false };
-}
-
-function addTo(sets: Map<string, Set<string>>, name: string, member: string): void {
-  const set = sets.get(name);
-  if (set === undefined) sets.set(name, new Set([member]));
-  else set.add(member);
-}
-
-function removeFrom(sets: Map<string, Set<string>>, name: string, member: string): void {
-  const set = sets.get(name);
-  set?.delete(member);
-  if (set?.size === 0) sets.delete(name);
 }

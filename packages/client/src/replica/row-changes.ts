@@ -26,12 +26,13 @@ import {
   tableKeyOf,
   toTable,
 } from './entries.ts';
-import type { Replica } from './replica.ts';
+import type { Generation, Replica } from './replica.ts';
 import { joinRows, merge, rowAbove } from './rows.ts';
 
 export class RowChanges {
   readonly #replica: Replica;
   readonly #generation: number;
+  readonly #held: Generation;
   /** `undefined` for one that goes. */
   readonly #rows = new Map<string, StoredRow | undefined>();
   /** Those that were made here, and nobody else has yet. */
@@ -50,12 +51,13 @@ export class RowChanges {
   constructor(replica: Replica, generation = replica.meta.generation) {
     this.#replica = replica;
     this.#generation = generation;
+    this.#held = replica.generation(generation);
   }
 
   get #catalog(): Catalog {
     const isAsShown = this.#generation === this.#replica.meta.generation;
     if (this.#migrations === undefined && isAsShown) return this.#replica.catalog;
-    const migrations = this.#migrations ?? this.#replica.migrationsOf(this.#generation);
+    const migrations = this.#migrations ?? this.#held.migrations;
     this.#names ??= new Catalog(migrations.values());
     return this.#names;
   }
@@ -68,7 +70,7 @@ export class RowChanges {
   row(key: string): StoredRow | undefined {
     const row = this.#rows.get(key);
     if (row !== undefined || this.#rows.has(key)) return row;
-    return this.#replica.confirmed(key, this.#generation);
+    return this.#held.rows.get(key);
   }
 
   /** A change under the name that its table has. */
@@ -115,7 +117,7 @@ export class RowChanges {
   /** Carries out DDL, in the order of its HLCs. It comes before the changes of the same message. */
   migrate(migrations: readonly Migration[]): void {
     if (migrations.length === 0) return;
-    this.#migrations ??= new Map(this.#replica.migrationsOf(this.#generation));
+    this.#migrations ??= new Map(this.#held.migrations);
     const known = this.#migrations;
     for (const migration of byHlc(migrations)) {
       const slot = slotOf(migration);
@@ -152,7 +154,7 @@ export class RowChanges {
    */
   forgetTables(before: Catalog): void {
     const spokenOf = new Set<string>();
-    for (const migration of this.#replica.migrationsOf(this.#generation).values()) {
+    for (const migration of this.#held.migrations.values()) {
       spokenOf.add(tableKeyOf(migration.schema, migration.table)).add(fromKeyOf(migration));
     }
     for (const [key, hlc] of before.names()) {
@@ -207,7 +209,7 @@ export class RowChanges {
   }
 
   #tableRows(tableKey: string): [key: string, row: StoredRow][] {
-    const keys = new Set(this.#replica.confirmedKeys(tableKey, this.#generation));
+    const keys = new Set(this.#held.tables.get(tableKey));
     for (const [key, row] of this.#rows)
       if (row && tableKeyOf(row.schema, row.table) === tableKey) keys.add(key);
     return [...keys].flatMap((key) => {
