@@ -3,6 +3,7 @@
 import { compareHlc, type HlcText } from '../../../src/clock/hlc.ts';
 import { hlcSite } from '../../../src/clock/site-id.ts';
 import { pkIdentity } from '../../../src/protocol/values.ts';
+import { memberOf } from './maps.ts';
 import type { Outgoing } from './outbox.ts';
 import type {
   ApplyResult,
@@ -35,10 +36,7 @@ export class BatchAnswer {
 
   constructor({ rejected = [], conflicting = [], overtaken, beaten }: ApplyResult) {
     for (const entry of rejected) {
-      const place = placeOf(entry);
-      const known = this.#rejected.get(place);
-      if (known === undefined) this.#rejected.set(place, [entry]);
-      else known.push(entry);
+      memberOf(this.#rejected, placeOf(entry), (): RejectedChange[] => []).push(entry);
     }
     for (const cell of conflicting) {
       this.#conflicting.set(`${rowKeyOf(cell)} ${cell.column}`, cell);

@@ -8,6 +8,7 @@ import type { ConnectionStatus } from './connection/options.ts';
 import { ServerError } from './connection/server-error.ts';
 import { createEnvironment, type Environment } from './environment.ts';
 import { Listeners } from './listeners.ts';
+import { memberOf } from './maps.ts';
 import type { MigrationInput } from './migration.ts';
 import type { SyncClientOptions, SyncStatus } from './options.ts';
 import { Outcomes } from './outcomes.ts';
@@ -198,12 +199,8 @@ export class SyncClient {
     { schema = 'main' }: { schema?: string } = {},
   ): Table<T> {
     const key = tableKeyOf(schema, name);
-    let table = this.#tables.get(key);
-    if (table === undefined) {
-      table = new Table(schema, name, this.#replica, this.outcomes);
-      this.#tables.set(key, table);
-    }
-    return table as unknown as Table<T>;
+    const make = () => new Table(key, this.#replica, this.outcomes);
+    return memberOf(this.#tables, key, make) as unknown as Table<T>;
   }
 
   /**

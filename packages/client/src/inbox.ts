@@ -17,6 +17,7 @@ import type {
 } from './protocol/messages.ts';
 import {
   DDL,
+  entryOf,
   generationPrefix,
   META,
   type Meta,
@@ -79,10 +80,7 @@ export class Inbox implements ConnectionPort {
     if (seen !== undefined) this.#clock.observe(seen);
     const lastSyncedAt = this.#port.now();
     const meta: Meta = { ...this.#replica.meta, seen, position, lastSyncedAt };
-    const operations: StoreOperation[] = [
-      ...rows.operations(),
-      { type: 'put', key: META, value: meta },
-    ];
+    const operations: StoreOperation[] = [...rows.operations(), entryOf(META, meta)];
     if (rows.isLate) operations.push(...startingOver(meta));
     await this.#port.commit(operations);
   }
@@ -166,7 +164,7 @@ export class Inbox implements ConnectionPort {
     const { meta } = this.#replica;
     if (seen !== undefined) this.#clock.observe(seen);
     const value: Meta = { ...meta, snapshot, seen: later(meta.seen, seen) };
-    this.#ahead.push(this.#port.commit([...also, { type: 'put', key: META, value }]));
+    this.#ahead.push(this.#port.commit([...also, entryOf(META, value)]));
     if (this.#ahead.length > CHUNKS_AHEAD_MAX) await this.#ahead.shift();
   }
 
@@ -211,11 +209,7 @@ export class Inbox implements ConnectionPort {
     this.#keepOwn(rows);
     const { hlc: position } = checkpoint;
     const next: Meta = { ...meta, generation, position, lastSyncedAt: this.#port.now() };
-    await this.#port.commit([
-      ...rows.operations(),
-      { type: 'put', key: META, value: next },
-      ...clear(meta.generation),
-    ]);
+    await this.#port.commit([...rows.operations(), entryOf(META, next), ...clear(meta.generation)]);
     this.#ahead.length = 0;
   }
 
@@ -238,7 +232,7 @@ export class Inbox implements ConnectionPort {
 
 /** What makes a replica ask for a snapshot. */
 export function startingOver({ position: _, snapshot, ...meta }: Meta): StoreOperation[] {
-  return [{ type: 'put', key: META, value: meta }, ...clear(snapshot?.generation)];
+  return [entryOf(META, meta), ...clear(snapshot?.generation)];
 }
 
 /** @param generation `undefined` for none */

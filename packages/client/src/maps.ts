@@ -1,7 +1,11 @@
 /** Maps whose members come and go by themselves. */
 
 /** @returns the member, which is made where there is none */
-export function memberOf<K, V>(map: Map<K, V>, key: K, make: () => V): V {
+export function memberOf<K, V>(
+  map: { get(key: K): V | undefined; set(key: K, value: V): unknown },
+  key: K,
+  make: () => V,
+): V {
   let member = map.get(key);
   if (member === undefined) {
     member = make();

@@ -6,8 +6,10 @@
 import { compareHlc, type HlcText } from '../../../src/clock/hlc.ts';
 import { decodeValue, type SqlValue } from '../../../src/protocol/values.ts';
 import { Listeners } from './listeners.ts';
+import { memberOf } from './maps.ts';
 import type { Change, Migration } from './protocol/messages.ts';
 import {
+  entryOf,
   FATE,
   type OutcomeState,
   type StoredOutcome,
@@ -59,7 +61,7 @@ export interface OutcomesPort {
 export class Outcomes {
   readonly #replica: Replica;
   readonly #port: OutcomesPort;
-  readonly #made = new Map<StoredOutcome, Outcome>();
+  #made = new WeakMap<StoredOutcome, Outcome>();
   readonly #listeners = new Listeners();
   #list: readonly Outcome[] | undefined;
   #byRow: Map<string, Outcome[]> | undefined;
@@ -73,7 +75,7 @@ export class Outcomes {
   list(): readonly Outcome[] {
     this.#list ??= [...this.#replica.outcomes]
       .sort(([a], [b]) => compareHlc(a, b))
-      .map(([id, stored]) => this.#make(id, stored));
+      .map(([id, stored]) => memberOf(this.#made, stored, () => this.#make(id, stored)));
     return this.#list;
   }
 
@@ -92,20 +94,17 @@ export class Outcomes {
     for (const outcome of this.list()) {
       const { changes = [] } = this.#replica.outcomes.get(outcome.id) ?? {};
       for (const key of new Set(changes.map(({ change }) => this.#replica.keyOf(change)))) {
-        if (key === undefined) continue;
-        byRow.set(key, [...(byRow.get(key) ?? []), outcome]);
+        if (key !== undefined) memberOf(byRow, key, (): Outcome[] => []).push(outcome);
       }
     }
     return byRow;
   }
 
   #make(id: HlcText, stored: StoredOutcome): Outcome {
-    const known = this.#made.get(stored);
-    if (known !== undefined) return known;
     const { state, at, code, reason, changeSet } = stored;
     const changes = stored.changes.map((each) => ({ ...each, change: this.#named(each.change) }));
-    const forget = (): StoreOperation => ({ type: 'delete', key: `${FATE}${id}` });
-    const outcome: Outcome = {
+    const forget = () => entryOf(FATE + id);
+    return {
       id,
       state,
       at,
@@ -121,8 +120,6 @@ export class Outcomes {
         ),
       dismiss: () => this.#port.commit([forget()]),
     };
-    this.#made.set(stored, outcome);
-    return outcome;
   }
 
   /** By the name that its table has now. */
@@ -138,9 +135,7 @@ export class Outcomes {
   changed(isNamedAnew: boolean): void {
     this.#list = undefined;
     this.#byRow = undefined;
-    if (isNamedAnew) this.#made.clear();
-    const held = new Set(this.#replica.outcomes.values());
-    for (const stored of this.#made.keys()) if (!held.has(stored)) this.#made.delete(stored);
+    if (isNamedAnew) this.#made = new WeakMap();
   }
 
   notify(): void {
@@ -154,16 +149,18 @@ function toEdit({ hlc: _, ...edit }: Change): Edit {
 
 function toOutcomeChange({ change, winner, code, reason }: StoredOutcomeChange): OutcomeChange {
   const { schema, table, pk } = change;
-  const own =
-    change.type === 'column' ? { column: change.column, value: decodeValue(change.value) } : {};
-  const won =
-    winner === undefined
-      ? {}
-      : {
-          winner:
-            winner.value === undefined
-              ? { hlc: winner.hlc }
-              : { hlc: winner.hlc, value: decodeValue(winner.value) },
-        };
-  return { schema, table, pk: pk.map(decodeValue), ...own, ...won, code, reason };
+  return {
+    schema,
+    table,
+    pk: pk.map(decodeValue),
+    ...(change.type === 'column' && { column: change.column, value: decodeValue(change.value) }),
+    ...(winner && {
+      winner: {
+        hlc: winner.hlc,
+        ...(winner.value !== undefined && { value: decodeValue(winner.value) }),
+      },
+    }),
+    code,
+    reason,
+  };
 }

@@ -7,8 +7,9 @@ import {
   type SqlValue,
 } from '../../../src/protocol/values.ts';
 import { Listeners } from './listeners.ts';
+import { memberOf, setIn } from './maps.ts';
 import type { Outcome, Outcomes } from './outcomes.ts';
-import { type StoredRow, tableKeyOf } from './replica/entries.ts';
+import type { StoredRow } from './replica/entries.ts';
 import type { Replica, Touched } from './replica/replica.ts';
 import type { Key } from './transaction.ts';
 
@@ -45,13 +46,11 @@ export class Table<T extends object = Values> {
   readonly #listeners = new Listeners();
   readonly #rows = new Map<string, Shown<T>>();
   readonly #statuses = new Map<string, RowStatus>();
-  /** The keys of those statuses that may be others now. */
-  readonly #oldStatuses = new Set<string>();
   #keys: string[] | undefined;
   #all: readonly TableRow<T>[] | undefined;
 
-  constructor(schema: string, table: string, replica: Replica, outcomes: Outcomes) {
-    this.#nameKey = tableKeyOf(schema, table);
+  constructor(tableKey: string, replica: Replica, outcomes: Outcomes) {
+    this.#nameKey = tableKey;
     this.#replica = replica;
     this.#outcomes = outcomes;
   }
@@ -81,11 +80,10 @@ export class Table<T extends object = Values> {
   /** The same object until something of it changes. */
   status(pk: Key): RowStatus {
     const key = this.#keyOf(pk);
-    let status = this.#statuses.get(key);
-    if (status === undefined || this.#oldStatuses.delete(key)) {
-      status = this.#readStatus(key, status);
-      this.#statuses.set(key, status);
-    }
+    const status = this.#readStatus(key);
+    const before = memberOf(this.#statuses, key, () => status);
+    if (isSameStatus(before, status)) return before;
+    this.#statuses.set(key, status);
     return status;
   }
 
@@ -94,12 +92,7 @@ export class Table<T extends object = Values> {
   }
 
   #row(key: string): TableRow<T> | null {
-    let shown = this.#rows.get(key);
-    if (shown === undefined) {
-      shown = this.#readRow(key);
-      this.#rows.set(key, shown);
-    }
-    return shown.row;
+    return memberOf(this.#rows, key, () => this.#readRow(key)).row;
   }
 
   #readRow(key: string): Shown<T> {
@@ -116,16 +109,15 @@ export class Table<T extends object = Values> {
     return { cells, row: { pk, row: Object.freeze(values) as T } };
   }
 
-  #readStatus(key: string, before: RowStatus | undefined): RowStatus {
+  #readStatus(key: string): RowStatus {
     const pending = this.#replica.pending(this.#tableKey, key);
     const columns = pending.map((change) => (change.type === 'column' ? change.column : undefined));
-    const status: RowStatus = {
+    return {
       isPending: pending.length > 0,
       pendingColumns: [...new Set(columns.filter((column) => column !== undefined))],
       isDeletionPending: columns.includes(undefined),
       outcomes: this.#outcomes.ofRow(key),
     };
-    return before !== undefined && isSameStatus(before, status) ? before : status;
   }
 
   #sortedKeys(): string[] {
@@ -147,27 +139,18 @@ export class Table<T extends object = Values> {
     } else {
       for (const key of keys ?? []) this.#forgetRow(key);
     }
-    const statuses = touched.all || touched.outcomes ? this.#statuses.keys() : (keys ?? []);
-    for (const key of statuses) if (this.#statuses.has(key)) this.#oldStatuses.add(key);
     return touched.all || touched.outcomes || keys !== undefined;
   }
 
   #forgetRow(key: string): void {
     const before = this.#rows.get(key);
-    this.#rows.delete(key);
-    // Where nobody has looked at it yet, whether it is in the list is not known.
-    if (before !== undefined) {
-      const after = this.#readRow(key);
-      const isSame = hasSameCells(before.cells, after.cells);
-      this.#rows.set(key, isSame ? before : after);
-      if (isSame) return;
-      if ((before.row === null) === (after.row === null)) {
-        this.#all = undefined;
-        return;
-      }
-    }
+    const after = before && this.#readRow(key);
+    const isSame = after && hasSameCells(before.cells, after.cells);
+    setIn(this.#rows, key, isSame ? before : after);
+    if (isSame) return;
     this.#all = undefined;
-    this.#keys = undefined;
+    // Where nobody has looked at it yet, whether it is in the list is not known.
+    if (!after || !before.row !== !after.row) this.#keys = undefined;
   }
 
   /** For the client. */
@@ -187,7 +170,6 @@ function hasSameCells(a: StoredRow['cells'], b: StoredRow['cells']): boolean {
 
 function isSameStatus(a: RowStatus, b: RowStatus): boolean {
   return (
-    a.isPending === b.isPending &&
     a.isDeletionPending === b.isDeletionPending &&
     isSameList(a.pendingColumns, b.pendingColumns) &&
     isSameList(a.outcomes, b.outcomes)
@@ -199,25 +181,24 @@ function isSameList(a: readonly unknown[], b: readonly unknown[]): boolean {
 }
 
 /** Null first, then booleans, numbers, texts, bytes and JSON. */
+const RANKS: Readonly<Record<string, number>> = { boolean: 1, number: 2, bigint: 2, string: 3 };
+
 function rankOf(value: SqlValue): number {
   if (value === null) return 0;
-  if (typeof value === 'boolean') return 1;
-  if (typeof value === 'number' || typeof value === 'bigint') return 2;
-  if (typeof value === 'string') return 3;
-  return value instanceof Uint8Array ? 4 : 5;
+  return RANKS[typeof value] ?? (value instanceof Uint8Array ? 4 : 5);
 }
 
 function compareMembers(a: SqlValue, b: SqlValue): number {
   const rank = rankOf(a);
   if (rank !== rankOf(b)) return rank - rankOf(b);
-  if (rank <= 3) return less(a, b) ? -1 : less(b, a) ? 1 : 0;
-  const [textA, textB] = [pkIdentity([encodeValue(a)]), pkIdentity([encodeValue(b)])];
-  return less(textA, textB) ? -1 : less(textB, textA) ? 1 : 0;
+  const one = comparable(a, rank);
+  const other = comparable(b, rank);
+  return one < other ? -1 : one > other ? 1 : 0;
 }
 
-/** Of two values of one kind. */
-function less(a: SqlValue, b: SqlValue): boolean {
-  return (a as number) < (b as number);
+/** In place of a value, among those of its rank. */
+function comparable(value: SqlValue, rank: number): number {
+  return (rank > 3 ? pkIdentity([encodeValue(value)]) : value) as number;
 }
 
 export function compareKeys(a: Key, b: Key): number {

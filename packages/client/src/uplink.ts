@@ -15,7 +15,7 @@ import { Inbox, startingOver } from './inbox.ts';
 import { takenOf } from './migration.ts';
 import { Outbox, type Outgoing } from './outbox.ts';
 import type { ApplyResult } from './protocol/messages.ts';
-import { FATE, META, type Meta, OUT, type StoredOutcome } from './replica/entries.ts';
+import { entryOf, FATE, META, type Meta, OUT, type StoredOutcome } from './replica/entries.ts';
 import type { KeptReplica } from './replica/kept-replica.ts';
 import type { Replica } from './replica/replica.ts';
 import { RowChanges } from './replica/row-changes.ts';
@@ -131,14 +131,12 @@ export class Uplink {
       for (const change of taken) rows.mergeOwn(change);
       for (const change of outcome?.changes ?? []) rows.mergeWinner(change);
       seen = later(seen, hlc);
-      operations.push({ type: 'delete', key: OUT + hlc });
-      if (outcome !== undefined) {
-        operations.push({ type: 'put', key: FATE + changeSet.transactionId, value: outcome });
-      }
+      operations.push(entryOf(OUT + hlc));
+      if (outcome) operations.push(entryOf(FATE + changeSet.transactionId, outcome));
       fates.push([changeSet.transactionId, outcome?.state ?? 'acknowledged']);
     }
     const meta: Meta = { ...this.#replica.meta, seen };
-    operations.push(...rows.operations(), { type: 'put', key: META, value: meta });
+    operations.push(...rows.operations(), entryOf(META, meta));
     // At once with the write's end: what became of its DDL is in the snapshot alone.
     if (startsOver || rows.isLate) operations.push(...startingOver(meta));
     await this.#kept.commitAsLeader(operations);
@@ -155,8 +153,8 @@ export class Uplink {
       changes: changeSet.changes.map((change) => ({ change })),
     };
     await this.#kept.commitAsLeader([
-      { type: 'delete', key: OUT + hlc },
-      { type: 'put', key: FATE + changeSet.transactionId, value: outcome },
+      entryOf(OUT + hlc),
+      entryOf(FATE + changeSet.transactionId, outcome),
     ]);
     this.#port.settle(changeSet.transactionId, 'rejected');
   }
@@ -176,8 +174,7 @@ export class Uplink {
         continue;
       }
       const next = dated(changeSet, clock.next(this.#kept.tabs?.number));
-      operations.push({ type: 'delete', key: OUT + hlc });
-      operations.push({ type: 'put', key: OUT + next.hlc, value: next });
+      operations.push(entryOf(OUT + hlc), entryOf(OUT + next.hlc, next));
     }
     await this.#kept.commitAsLeader(operations);
   }

@@ -1,7 +1,7 @@
 /** The writes of this client: makes them durable and sendable, and tells each what became of it. */
 
 import { type MigrationInput, toMigrations } from './migration.ts';
-import { OUT } from './replica/entries.ts';
+import { entryOf, OUT } from './replica/entries.ts';
 import type { KeptReplica } from './replica/kept-replica.ts';
 import type { StoreOperation } from './stores/store.ts';
 import { dated, type Edit, lastEdits, type Undated } from './transaction.ts';
@@ -40,7 +40,7 @@ export class Writes {
     const { hlc } = changeSet;
     const isEmpty = edits.length + migrations.length === 0;
     const operations: StoreOperation[] = [...also];
-    if (!isEmpty) operations.push({ type: 'put', key: OUT + hlc, value: changeSet });
+    if (!isEmpty) operations.push(entryOf(OUT + hlc, changeSet));
     const write = new Write(hlc, this.#kept.commit(operations));
     if (isEmpty) write.settle('acknowledged');
     else this.#waiting.set(hlc, write);

@@ -9,6 +9,7 @@
  */
 
 import { compareHlc, HLC_MAX, HLC_MIN, type HlcText, maxHlc } from '../../../../src/clock/hlc.ts';
+import { memberOf } from '../maps.ts';
 import type { Migration } from '../protocol/messages.ts';
 import { tableKeyOf, toTable } from './entries.ts';
 
@@ -36,12 +37,7 @@ export class Catalog {
   }
 
   #name(key: string): Name {
-    let name = this.#names.get(key);
-    if (name === undefined) {
-      name = { made: HLC_MIN, floor: HLC_MIN, past: [] };
-      this.#names.set(key, name);
-    }
-    return name;
+    return memberOf(this.#names, key, () => ({ made: HLC_MIN, floor: HLC_MIN, past: [] }));
   }
 
   #carryOut(migration: Migration): void {
@@ -49,24 +45,25 @@ export class Catalog {
     if (!/^(create|drop|rename)_table$/.test(type)) return;
     const key = tableKeyOf(schema, table);
     const name = this.#name(key);
-    if (type === 'rename_table') {
-      const from = this.#name(fromKeyOf(migration));
-      const isFree = name.to !== undefined || compareHlc(name.made, name.floor) <= 0;
-      if (from.to !== undefined || isHidden(from) || !isFree || from === name) return;
-      name.past.push(name.to === undefined ? [name.floor] : [hlc, name.to]);
-      this.#names.set(key, { made: hlc, floor: from.floor, past: name.past });
-      from.to = { key, at: hlc };
-    } else if (type === 'create_table') {
-      if (name.to !== undefined) {
-        name.past.push([hlc, name.to]);
-        name.to = undefined;
-        name.floor = HLC_MIN;
-      }
+    const { to, past } = name;
+    if (type === 'create_table') {
       name.made = hlc;
+      if (to === undefined) return;
+      past.push([hlc, to]);
+      name.to = undefined;
+      name.floor = HLC_MIN;
       return;
-    } else {
-      if (name.to !== undefined) return;
+    }
+    if (type === 'drop_table') {
+      if (to !== undefined) return;
       name.floor = hlc;
+    } else {
+      const from = this.#name(fromKeyOf(migration));
+      const isFree = to !== undefined || compareHlc(name.made, name.floor) <= 0;
+      if (from.to !== undefined || isHidden(from) || !isFree || from === name) return;
+      past.push(to === undefined ? [name.floor] : [hlc, to]);
+      this.#names.set(key, { made: hlc, floor: from.floor, past });
+      from.to = { key, at: hlc };
     }
     this.effects.add(hlc);
   }

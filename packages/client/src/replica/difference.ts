@@ -1,7 +1,7 @@
 /** What has to be done to a replica so that it holds what a store does. */
 
 import type { StoredValue, StoreOperation } from '../stores/store.ts';
-import { LEAD, META } from './entries.ts';
+import { entryOf, LEAD, META } from './entries.ts';
 import type { Replica } from './replica.ts';
 
 export function difference(
@@ -14,13 +14,12 @@ export function difference(
     const held = gone.get(key);
     gone.delete(key);
     if (key === LEAD || isEqual(held, value)) continue;
-    const operation: StoreOperation = { type: 'put', key, value };
     // The rows that are shown are those of the generation that it names.
-    if (key === META) operations.unshift(operation);
-    else operations.push(operation);
+    if (key === META) operations.unshift(entryOf(key, value));
+    else operations.push(entryOf(key, value));
   }
   gone.delete(META);
-  for (const key of gone.keys()) operations.push({ type: 'delete', key });
+  for (const key of gone.keys()) operations.push(entryOf(key));
   return operations;
 }
 

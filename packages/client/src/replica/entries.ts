@@ -17,6 +17,7 @@
 import type { HlcText } from '../../../../src/clock/hlc.ts';
 import { pkIdentity } from '../../../../src/protocol/values.ts';
 import type { Change, ChangeSet, Checkpoint } from '../protocol/messages.ts';
+import type { StoredValue, StoreOperation } from '../stores/store.ts';
 
 export const FORMAT = 2;
 
@@ -82,6 +83,11 @@ export const FATE = 'fate/';
 export const DDL = 'ddl/';
 export const ROW = 'row/';
 export const PAGE = 'page/';
+
+/** Has an entry hold a value; without one, takes it away. */
+export function entryOf(key: string, value?: StoredValue): StoreOperation {
+  return value === undefined ? { type: 'delete', key } : { type: 'put', key, value };
+}
 
 /** The last one: changes of one table mostly come together. */
 let last = { schema: '', table: '', key: '["",""]' };

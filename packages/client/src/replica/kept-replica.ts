@@ -11,7 +11,7 @@ import type { ChangeSet } from '../protocol/messages.ts';
 import type { StoreError, StoreOperation } from '../stores/store.ts';
 import type { Tabs, TabsPort } from '../tabs.ts';
 import { difference } from './difference.ts';
-import { FORMAT, LEAD, META, type Meta, OUT, PAGE, ROW, splitKey } from './entries.ts';
+import { entryOf, FORMAT, LEAD, META, type Meta, OUT, PAGE, ROW, splitKey } from './entries.ts';
 import { GoneKeys } from './gone-keys.ts';
 import { adopt, createMeta, type OpeningOptions, readEntries } from './opening.ts';
 import { packed } from './pages.ts';
@@ -111,7 +111,7 @@ export class KeptReplica {
   #beginInMemory(): void {
     const value = createMeta(this.#options);
     this.#options = { ...this.#options, siteId: value.siteId };
-    this.#changed([{ type: 'put', key: META, value }]);
+    this.#changed([entryOf(META, value)]);
     this.clock = this.#createClock();
   }
 
@@ -226,7 +226,7 @@ export class KeptReplica {
     const isOver = () => this.#isClosed || this.tabs?.term !== term;
     if (isOver()) return;
     // From here on no other tab writes what a leader may write: what is read then is all.
-    await this.#log.write([{ type: 'put', key: LEAD, value: term }]);
+    await this.#log.write([entryOf(LEAD, term)]);
     if (isOver()) return;
     this.#log.term = term;
     await this.#load();
@@ -283,10 +283,8 @@ export class KeptReplica {
   #tellGone(operations: readonly StoreOperation[]): void {
     const { term } = this.#log;
     if (term === undefined) return;
-    const deletions = operations.flatMap((operation): StoreOperation[] =>
-      operation.type === 'put' && this.#gone.isLate(operation)
-        ? [{ type: 'delete', key: operation.key }]
-        : [],
+    const deletions = operations.flatMap((each) =>
+      each.type === 'put' && this.#gone.isLate(each) ? entryOf(each.key) : [],
     );
     this.#tell(deletions, term);
   }

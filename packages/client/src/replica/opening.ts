@@ -4,15 +4,9 @@ import { siteIdToText } from '../../../../src/clock/site-id.ts';
 import type { SiteClock } from '../clock.ts';
 import type { Environment } from '../environment.ts';
 import type { ChangeSet } from '../protocol/messages.ts';
-import {
-  type ClientStore,
-  type StoredValue,
-  StoreError,
-  type StoreOperation,
-  toStoreError,
-} from '../stores/store.ts';
+import { type ClientStore, type StoredValue, StoreError, toStoreError } from '../stores/store.ts';
 import { dated } from '../transaction.ts';
-import { FORMAT, META, type Meta, OUT } from './entries.ts';
+import { entryOf, FORMAT, META, type Meta, OUT } from './entries.ts';
 import { unpacked } from './pages.ts';
 import type { StoreLog } from './store-log.ts';
 
@@ -41,9 +35,11 @@ export async function readEntries(
 
 /** Of tabs that open an empty store at once, one gives it its site. */
 async function create(options: OpeningOptions): Promise<void> {
-  const operation: StoreOperation = { type: 'put', key: META, value: createMeta(options) };
   try {
-    await options.store.commit([operation], { key: META, value: undefined });
+    await options.store.commit([entryOf(META, createMeta(options))], {
+      key: META,
+      value: undefined,
+    });
   } catch (cause) {
     if (toStoreError(cause).code !== 'STORE_TAKEN') throw cause;
   }
@@ -94,6 +90,6 @@ export function adopt(
   log.replace((operation) => {
     if (operation.type !== 'put' || !operation.key.startsWith(OUT)) return operation;
     const value = dated({ ...(operation.value as ChangeSet), siteId }, clock.next(tab));
-    return { type: 'put', key: OUT + value.hlc, value };
+    return entryOf(OUT + value.hlc, value);
   });
 }

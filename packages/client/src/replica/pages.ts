@@ -5,7 +5,15 @@
  */
 
 import type { StoredValue, StoreOperation } from '../stores/store.ts';
-import { generationPrefix, PAGE, ROW, rowKeyOf, type StoredRow, splitKey } from './entries.ts';
+import {
+  entryOf,
+  generationPrefix,
+  PAGE,
+  ROW,
+  rowKeyOf,
+  type StoredRow,
+  splitKey,
+} from './entries.ts';
 
 /** Fewer new rows have entries of their own. */
 const ROWS_MIN = 32;
@@ -34,10 +42,10 @@ export function packed(
       rows.push(operation.value);
       paged.add(operation.key);
     } else if (operation.type === 'delete' && paged.has(operation.key)) {
-      stored.push({ type: 'put', key: operation.key, value: null });
+      stored.push(entryOf(operation.key, null));
     } else stored.push(operation);
   }
-  if (page !== '') stored.push({ type: 'put', key: page, value: rows });
+  if (page !== '') stored.push(entryOf(page, rows));
   return stored;
 }
 

@@ -19,6 +19,7 @@ import {
 } from './catalog.ts';
 import {
   DDL,
+  entryOf,
   generationPrefix,
   rowKeyOf,
   type StoredOutcomeChange,
@@ -165,7 +166,7 @@ export class RowChanges {
 
   #putDdl(known: Map<string, Migration>, slot: string, migration: Migration): void {
     known.set(slot, migration);
-    this.#ddl.push({ type: 'put', key: this.#ddlKey(slot), value: migration });
+    this.#ddl.push(entryOf(this.#ddlKey(slot), migration));
   }
 
   #moveRows(migration: Migration): void {
@@ -195,7 +196,7 @@ export class RowChanges {
     for (const [slot, { type, hlc }] of ofName) {
       if (type.endsWith('_index') || compareHlc(hlc, floor) >= 0) continue;
       known.delete(slot);
-      this.#ddl.push({ type: 'delete', key: this.#ddlKey(slot) });
+      this.#ddl.push(entryOf(this.#ddlKey(slot)));
     }
   }
 
@@ -225,12 +226,7 @@ export class RowChanges {
   operations(): StoreOperation[] {
     this.#own.clear();
     const prefix = generationPrefix(this.#generation);
-    const rows = [...this.#rows].map(
-      ([key, value]): StoreOperation =>
-        value === undefined
-          ? { type: 'delete', key: prefix + key }
-          : { type: 'put', key: prefix + key, value },
-    );
+    const rows = [...this.#rows].map(([key, row]) => entryOf(prefix + key, row));
     return [...this.#ddl, ...rows];
   }
 }
