@@ -10,10 +10,12 @@ import type { ConnectionPort } from './connection/options.ts';
 import type {
   Change,
   Checkpoint,
+  ColumnVersionsChunk,
   HeaderChunk,
   Migration,
   SentChangeSet,
   SnapshotChunk,
+  TombstoneChunk,
 } from './protocol/messages.ts';
 import {
   DDL,
@@ -101,24 +103,11 @@ export class Inbox implements ConnectionPort {
           ...snapshot,
           estimatedEntries: snapshot.estimatedEntries + chunk.estimatedEntries,
         });
-      case 'column-versions':
-        return this.#fill(
-          snapshot,
-          chunk.entries.map(({ pk, column, value, hlc }): Change => {
-            const { schema, table } = chunk;
-            return { type: 'column', schema, table, pk, column, value, hlc };
-          }),
-        );
       case 'table-end':
         return this.#endTable(snapshot, `${chunk.schema}.${chunk.table}`);
+      case 'column-versions':
       case 'tombstone':
-        return this.#fill(
-          snapshot,
-          chunk.entries.map(({ pk, hlc }): Change => {
-            const { schema, table } = chunk;
-            return { type: 'delete', schema, table, pk, hlc };
-          }),
-        );
+        return this.#fill(snapshot, chunk);
       case 'footer':
         return this.#finish(snapshot);
     }
@@ -188,15 +177,20 @@ export class Inbox implements ConnectionPort {
     });
   }
 
-  #fill(snapshot: StoredSnapshot, changes: readonly Change[]): Promise<void> {
+  #fill(
+    snapshot: StoredSnapshot,
+    { type, schema, table, entries }: ColumnVersionsChunk | TombstoneChunk,
+  ): Promise<void> {
     const rows = new RowChanges(this.#replica, snapshot.generation);
+    const kind = type === 'tombstone' ? 'delete' : 'column';
     let seen: HlcText | undefined;
-    for (const change of changes) {
-      rows.merge(change);
-      seen = later(seen, change.hlc);
+    // A deletion has neither column nor value.
+    for (const { pk, column, value, hlc } of entries as ColumnVersionsChunk['entries']) {
+      rows.merge({ type: kind, schema, table, pk, column, value, hlc } as Change);
+      seen = later(seen, hlc);
     }
     const { checkpoint } = snapshot;
-    const entriesProcessed = checkpoint.entriesProcessed + changes.length;
+    const entriesProcessed = checkpoint.entriesProcessed + entries.length;
     const next = { ...snapshot, checkpoint: { ...checkpoint, entriesProcessed } };
     return this.#putSnapshot(next, rows.operations(), seen);
   }

@@ -104,8 +104,17 @@ export function toTable(tableKey: string): { schema: string; table: string } {
   return { schema, table };
 }
 
+/** The last one: the cells of a row mostly come together. */
+let lastRow = { tableKey: '', member: undefined as unknown, key: '' };
+
 export function rowKeyOf({ schema, table, pk }: { schema: string; table: string; pk: unknown[] }) {
-  return `${tableKeyOf(schema, table)}/${pkIdentity(pk)}`;
+  const tableKey = tableKeyOf(schema, table);
+  // NaN is never that of the last one.
+  const member = pk.length === 1 ? pk[0] : Number.NaN;
+  if (member !== lastRow.member || tableKey !== lastRow.tableKey) {
+    lastRow = { tableKey, member, key: `${tableKey}/${pkIdentity(pk)}` };
+  }
+  return lastRow.key;
 }
 
 /** @param kind `ROW`, `PAGE` or `DDL` */

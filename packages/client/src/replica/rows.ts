@@ -54,9 +54,12 @@ function withCell(
   return { ...(row ?? { schema, table, pk }), cells };
 }
 
+/** V8 makes a slow hash table of an object without any prototype. */
+const NOTHING: unknown = /* @__PURE__ */ Object.create(null);
+
 /** Names come from outside, `__proto__` too. */
 function cellsOf(cells: StoredRow['cells'] = {}): Record<string, Cell> {
-  return Object.assign(Object.create(null), cells);
+  return Object.assign(Object.create(NOTHING as null), cells);
 }
 
 export function cellOf(row: StoredRow, column: string): Cell | undefined {
