@@ -11,9 +11,9 @@ import type { Token } from './connection/credentials.ts';
 import type { ServerError } from './connection/server-error.ts';
 import { watchPage } from './connection/wake-ups.ts';
 import type { Environment, Transport } from './environment.ts';
-import { Inbox, startingOver } from './inbox.ts';
+import { Inbox, type InboxPort, startingOver } from './inbox.ts';
 import { takenOf } from './migration.ts';
-import { Outbox, type Outgoing } from './outbox.ts';
+import { Outbox, type OutboxPort, type Outgoing } from './outbox.ts';
 import type { ApplyResult } from './protocol/messages.ts';
 import { entryOf, FATE, META, type Meta, OUT, type StoredOutcome } from './replica/entries.ts';
 import type { KeptReplica } from './replica/kept-replica.ts';
@@ -41,7 +41,7 @@ export interface UplinkPort {
 /** Far below what a server lets pass (`sync.maxClockDriftMs`, a minute unless set). */
 const CLOCK_WRONG_MS = 10_000;
 
-export class Uplink {
+export class Uplink implements InboxPort, OutboxPort {
   readonly connection: Connection;
   readonly #kept: KeptReplica;
   readonly #replica: Replica;
@@ -63,22 +63,10 @@ export class Uplink {
     this.#clock = clock;
     this.#environment = environment;
     this.#port = port;
-    const inbox = new Inbox(this.#replica, clock, {
-      commit: (operations) => kept.commitAsLeader(operations),
-      now: () => environment.now(),
-    });
     const { siteId } = this.#replica.meta;
+    const inbox = new Inbox(this.#replica, clock, this);
     this.connection = new Connection({ ...options, siteId }, inbox, environment);
-    this.#outbox = new Outbox(
-      this.connection,
-      {
-        unanswered: () => kept.sendable(),
-        answered: (batch, result) => this.#answered(batch, result),
-        refused: (write, error) => this.#refused(write, error),
-        redate: (from, serverTimeMs) => this.#redate(from, serverTimeMs),
-      },
-      environment,
-    );
+    this.#outbox = new Outbox(this.connection, this, environment);
     this.connection.onServerTime = (serverTimeMs) => {
       // Else the server would refuse what is written from now on, or older edits would beat it. What
       // waits already may have been stored: it keeps its dates unless the server refuses them.
@@ -108,7 +96,19 @@ export class Uplink {
     this.#outbox.stop();
   }
 
-  async #answered(batch: readonly Outgoing[], result: ApplyResult): Promise<void> {
+  now(): number {
+    return this.#environment.now();
+  }
+
+  commit(operations: StoreOperation[]): Promise<void> {
+    return this.#kept.commitAsLeader(operations);
+  }
+
+  unanswered(): Outgoing[] {
+    return this.#kept.sendable();
+  }
+
+  async answered(batch: readonly Outgoing[], result: ApplyResult): Promise<void> {
     const answer = new BatchAnswer(result);
     const rows = new RowChanges(this.#replica);
     const operations: StoreOperation[] = [];
@@ -117,11 +117,8 @@ export class Uplink {
     const fates: [string, Fate][] = [];
     for (const write of batch) {
       const [hlc, changeSet] = write;
-      const { taken, outcome } = answer.of(
-        write,
-        this.#replica.meta.siteId,
-        this.#environment.now(),
-        (change) => winnerOver(rows.rowOfOwn(change), change),
+      const { taken, outcome } = answer.of(write, this.#replica.meta.siteId, this.now(), (change) =>
+        winnerOver(rows.rowOfOwn(change), change),
       );
       if (outcome === undefined) {
         const ddl = takenOf(changeSet, result, this.#replica);
@@ -139,28 +136,25 @@ export class Uplink {
     operations.push(...rows.operations(), entryOf(META, meta));
     // At once with the write's end: what became of its DDL is in the snapshot alone.
     if (startsOver || rows.isLate) operations.push(...startingOver(meta));
-    await this.#kept.commitAsLeader(operations);
+    await this.commit(operations);
     for (const [id, fate] of fates) this.#port.settle(id, fate);
   }
 
-  async #refused([hlc, changeSet]: Outgoing, error: ServerError): Promise<void> {
+  async refused([hlc, changeSet]: Outgoing, error: ServerError): Promise<void> {
     const outcome: StoredOutcome = {
       state: 'rejected',
-      at: this.#environment.now(),
+      at: this.now(),
       code: error.code,
       reason: error.message,
       changeSet,
       changes: changeSet.changes.map((change) => ({ change })),
     };
-    await this.#kept.commitAsLeader([
-      entryOf(OUT + hlc),
-      entryOf(FATE + changeSet.transactionId, outcome),
-    ]);
+    await this.commit([entryOf(OUT + hlc), entryOf(FATE + changeSet.transactionId, outcome)]);
     this.#port.settle(changeSet.transactionId, 'rejected');
   }
 
   /** Gives writes from one on new dates, in their order, by the server's clock. */
-  async #redate(from: HlcText, serverTimeMs: number): Promise<void> {
+  async redate(from: HlcText, serverTimeMs: number): Promise<void> {
     const clock = this.#clock;
     clock.correct(serverTimeMs);
     this.#port.statusChanged();
@@ -176,6 +170,6 @@ export class Uplink {
       const next = dated(changeSet, clock.next(this.#kept.tabs?.number));
       operations.push(entryOf(OUT + hlc), entryOf(OUT + next.hlc, next));
     }
-    await this.#kept.commitAsLeader(operations);
+    await this.commit(operations);
   }
 }

@@ -3,9 +3,10 @@
  * worked on one after the other. Once it is over nothing of it is told any more, however late it comes.
  */
 
+import { WS_TOO_BIG } from '../../../../src/protocol/close-codes.ts';
 import type { Environment, SocketLike } from '../environment.ts';
 import type { ApplyResult, ClientMessage, ServerMessage } from '../protocol/messages.ts';
-import { isTooBig, ServerError } from './server-error.ts';
+import { ServerError } from './server-error.ts';
 
 /** What became of a batch. With `undefined` nobody knows: the connection was lost before the answer. */
 export type ApplyAnswer = ApplyResult | ServerError | undefined;
@@ -97,7 +98,7 @@ export class Attempt {
     socket.onclose = ifOn(({ code, reason }) =>
       // What came before it is worked on first: it may say why.
       this.#work(async () => {
-        if (isTooBig(code)) {
+        if (code === WS_TOO_BIG) {
           const message = 'the message was too large';
           this.#tooBig = new ServerError({ code: 'TOO_LARGE', message });
         }

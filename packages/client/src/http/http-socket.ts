@@ -1,6 +1,6 @@
 /** A socket in appearance: each message becomes a request, and what others write is polled for. */
 
-import { WS_CLOSE } from '../../../../src/protocol/close-codes.ts';
+import { WS_AUTH_FAILED } from '../../../../src/protocol/close-codes.ts';
 import type { Environment, SocketLike } from '../environment.ts';
 import type { ApplyResult, ClientMessage, SentChangeSet } from '../protocol/messages.ts';
 import { type Fetch, linesOf, Refusal, Requests } from './requests.ts';
@@ -93,7 +93,7 @@ export class HttpSocket implements SocketLike {
       const { told } = cause;
       const fatal = FATAL.includes(told.code);
       this.#tell({ type: 'error', message: told.code, ...told, fatal, requestId });
-      if (told.code === 'AUTH_EXPIRED') this.end(WS_CLOSE.authFailed, told.code);
+      if (told.code === 'AUTH_EXPIRED') this.end(WS_AUTH_FAILED, told.code);
       else if (requestId === undefined) this.#pollIn(told.retryAfterMs);
     }
   }

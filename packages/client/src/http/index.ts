@@ -3,7 +3,7 @@
  * polls for what others write.
  */
 
-import { WS_CLOSE } from '../../../../src/protocol/close-codes.ts';
+import { WS_SHUTTING_DOWN } from '../../../../src/protocol/close-codes.ts';
 import type { Transport } from '../environment.ts';
 import { type HttpOptions, HttpSocket } from './http-socket.ts';
 
@@ -36,7 +36,7 @@ export function autoTransport(options: HttpOptions = {}): Transport {
         socket.onclose = null;
         socket.close();
         failures = 0;
-        http.end(WS_CLOSE.shuttingDown, 'a WebSocket can be had');
+        http.end(WS_SHUTTING_DOWN, 'a WebSocket can be had');
       };
     };
     const { retryMs = 300_000 } = options;
