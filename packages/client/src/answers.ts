@@ -1,8 +1,8 @@
 /** Reads the answer to a batch: what became of each of its changes, and of each write as a whole. */
 
 import { compareHlc, type HlcText } from '../../../src/clock/hlc.ts';
-import { hlcSite } from '../../../src/clock/site-id.ts';
 import { pkIdentity } from '../../../src/protocol/values.ts';
+import { siteOf } from './clock.ts';
 import { memberOf } from './maps.ts';
 import type { Outgoing } from './outbox.ts';
 import type {
@@ -21,7 +21,12 @@ export interface AnsweredWrite {
 }
 
 /** What beats a change, as far as is known here. */
-export type WinnerOf = (change: Change) => { hlc: HlcText; value?: unknown } | undefined;
+export type WinnerOf = (change: Change) => Winner | undefined;
+
+interface Winner {
+  hlc: HlcText;
+  value?: unknown;
+}
 
 const DELETED = 'the row was deleted, or its table dropped';
 
@@ -30,9 +35,9 @@ export class BatchAnswer {
   readonly #rejected = new Map<string, RejectedChange[]>();
   readonly #conflicting = new Map<string, ConflictingCell>();
   /** What has overtaken a change, by the HLC of that. */
-  readonly #overtaken: ReadonlyMap<HlcText, HlcText>;
+  readonly #overtaken: ReadonlyMap<HlcText, Winner>;
   /** What has won in cells that `#conflicting` has no room for, likewise. */
-  readonly #beaten: ReadonlyMap<HlcText, HlcText>;
+  readonly #beaten: ReadonlyMap<HlcText, Winner>;
 
   constructor({ rejected = [], conflicting = [], overtaken, beaten }: ApplyResult) {
     for (const entry of rejected) {
@@ -62,11 +67,9 @@ export class BatchAnswer {
       }
       const deletion = this.#overtaken.get(change.hlc);
       const winner =
-        deletion === undefined
-          ? (this.#conflictOf(change) ?? winnerOf(change) ?? this.#beatenBy(change))
-          : { hlc: deletion };
+        deletion ?? this.#conflictOf(change) ?? winnerOf(change) ?? this.#beaten.get(change.hlc);
       // A later write of the same device is no loss.
-      if (winner !== undefined && hlcSite(winner.hlc) !== siteId) lost.push({ change, winner });
+      if (winner !== undefined && siteOf(winner.hlc) !== siteId) lost.push({ change, winner });
       else if (deletion === undefined) taken.push(change);
     }
     const [first] = lost;
@@ -90,11 +93,6 @@ export class BatchAnswer {
     );
   }
 
-  #beatenBy({ hlc }: Change): { hlc: HlcText } | undefined {
-    const by = this.#beaten.get(hlc);
-    return by === undefined ? undefined : { hlc: by };
-  }
-
   #conflictOf(change: Change): ConflictingCell | undefined {
     if (change.type !== 'column') return undefined;
     const cell = this.#conflicting.get(`${rowKeyOf(change)} ${change.column}`);
@@ -109,6 +107,6 @@ function placeOf(entry: RejectedChange | Change): string {
   return pk === undefined ? '' : JSON.stringify([table, pkIdentity(pk), column]);
 }
 
-function byHlc(lost: readonly OvertakenChange[] = []): Map<HlcText, HlcText> {
-  return new Map(lost.map(({ hlc, by }) => [hlc, by]));
+function byHlc(lost: readonly OvertakenChange[] = []): Map<HlcText, Winner> {
+  return new Map(lost.map(({ hlc, by }) => [hlc, { hlc: by }]));
 }

@@ -4,8 +4,7 @@
  */
 
 import type { HlcText } from '../../../src/clock/hlc.ts';
-import { hlcSite } from '../../../src/clock/site-id.ts';
-import { later, type SiteClock } from './clock.ts';
+import { later, type SiteClock, siteOf } from './clock.ts';
 import type { ConnectionPort } from './connection/options.ts';
 import type {
   Change,
@@ -218,7 +217,7 @@ export class Inbox implements ConnectionPort {
       if (row.tombstone === undefined && !isHeld) continue;
       for (const change of changesOf(row)) {
         const isKept = isHeld || change.type === 'delete';
-        if (isKept && hlcSite(change.hlc) === siteId) rows.mergeOwn(change);
+        if (isKept && siteOf(change.hlc) === siteId) rows.mergeOwn(change);
       }
     }
   }

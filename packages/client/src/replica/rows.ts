@@ -5,12 +5,13 @@
  */
 
 import { compareHlc, type HlcText } from '../../../../src/clock/hlc.ts';
-import { hlcSite, type SiteIdText } from '../../../../src/clock/site-id.ts';
+import type { SiteIdText } from '../../../../src/clock/site-id.ts';
 import {
   columnOutcome,
   deleteOutcome,
   deleteRemovesCell,
 } from '../../../../src/protocol/merge-rule.ts';
+import { siteOf } from '../clock.ts';
 import type { Change } from '../protocol/messages.ts';
 import type { Cell, StoredRow } from './entries.ts';
 
@@ -95,7 +96,7 @@ export function winnerOver(
  */
 export function rowAbove(row: StoredRow, floor: HlcText, site?: SiteIdText): StoredRow | undefined {
   const isKept = (hlc: HlcText) =>
-    compareHlc(hlc, floor) > 0 && (site === undefined || hlcSite(hlc) === site);
+    compareHlc(hlc, floor) > 0 && (site === undefined || siteOf(hlc) === site);
   const cells = cellsOf();
   for (const [column, cell] of Object.entries(row.cells)) {
     if (isKept(cell[0])) cells[column] = cell;
