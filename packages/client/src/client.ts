@@ -243,24 +243,23 @@ export class SyncClient {
 
   /** Connects, in whichever tab leads. */
   connect(): void {
-    this.#wish(true);
+    this.#wish({ isWanted: true });
   }
 
   /** Goes offline until `connect`, in all tabs. Reading and writing go on. */
   disconnect(): void {
-    this.#wish(false);
+    this.#wish({ isWanted: false });
   }
 
   /** From now on. Another tab that leads is told a text, and asks its own function otherwise. */
   setToken(token: Token): void {
     this.#token = token;
-    this.#uplink?.connection.setToken(token);
-    this.#kept.tabs?.tellWish(typeof token === 'string' ? { token } : { renew: true });
+    this.#wish(typeof token === 'string' ? { token } : { renew: true });
   }
 
-  #wish(isWanted: boolean): void {
-    this.#carryOut({ isWanted });
-    this.#kept.tabs?.tellWish({ isWanted });
+  #wish(wish: Wish): void {
+    this.#carryOut(wish);
+    this.#kept.tabs?.tellWish(wish);
   }
 
   #carryOut({ isWanted, token, renew }: Wish): void {

@@ -27,8 +27,8 @@ export class Credentials {
   readonly #answerMs: number;
   readonly #port: CredentialsPort;
   #shown: Token | undefined;
-  /** The `authenticate` under way. */
-  #renewal: string | undefined;
+  /** The request by which they are renewed, while that is under way. */
+  renewal: string | undefined;
   #cancelRenewal: (() => void) | undefined;
   /** The server's time less the device's, in milliseconds, where it has told its own. */
   #serverOffsetMs = 0;
@@ -55,14 +55,9 @@ export class Credentials {
     return isExpiry(error) && typeof this.token !== 'function';
   }
 
-  /** Whether a renewal is under way; with an id, whether it is this one. */
-  isRenewing(requestId = this.#renewal): boolean {
-    return requestId !== undefined && requestId === this.#renewal;
-  }
-
   /** For a handshake: what was under way before does not count any more. */
   async ask(): Promise<string | undefined> {
-    this.#renewal = undefined;
+    this.renewal = undefined;
     return this.#ask();
   }
 
@@ -78,7 +73,7 @@ export class Credentials {
 
   /** The server has taken them. @param expiresAt by its clock, in milliseconds since 1970 */
   taken(attempt: Attempt, expiresAt: number | undefined): void {
-    this.#renewal = undefined;
+    this.renewal = undefined;
     if (expiresAt === undefined || typeof this.token !== 'function') return;
     const leftMs = expiresAt - this.#environment.now() - this.#serverOffsetMs;
     this.#expireIn(attempt, Math.max(leftMs - RENEW_AHEAD_MS, leftMs / 2, RENEW_AGAIN_MS));
@@ -87,17 +82,17 @@ export class Credentials {
   #expireIn(attempt: Attempt, ms: number): void {
     this.#cancelRenewal?.();
     this.#cancelRenewal = attempt.after(ms, () => {
-      if (!this.isRenewing()) this.#port.expiring();
+      if (this.renewal === undefined) this.#port.expiring();
     });
   }
 
   async renew(attempt: Attempt, requestId: string): Promise<void> {
-    this.#renewal = requestId;
+    this.renewal = requestId;
     const failed = (error: Error) => this.failed(attempt, requestId, error);
     attempt.after(this.#answerMs, () => failed(new Error('no newer token came in time')));
     try {
       const token = await this.#ask();
-      if (attempt.isOver || !this.isRenewing(requestId)) return;
+      if (attempt.isOver || this.renewal !== requestId) return;
       if (token === undefined) throw new Error('there is no token');
       attempt.send({ type: 'authenticate', token, requestId });
     } catch (cause) {
@@ -106,8 +101,8 @@ export class Credentials {
   }
 
   failed(attempt: Attempt, requestId: string, error: Error): void {
-    if (attempt.isOver || !this.isRenewing(requestId)) return;
-    this.#renewal = undefined;
+    if (attempt.isOver || this.renewal !== requestId) return;
+    this.renewal = undefined;
     this.#expireIn(attempt, Math.max(retryAfterOf(error), RENEW_AGAIN_MS));
     this.#port.notRenewed(error);
   }

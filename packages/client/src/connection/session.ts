@@ -226,7 +226,7 @@ export class Session implements AttemptPort {
       const isLate = this.#port.state() === 'bootstrapping' || this.#hasFreshSnapshot;
       return this.#emit(isLate ? 'lost' : 'snapshotNeeded', error);
     }
-    if (requestId !== undefined && this.#credentials.isRenewing(requestId)) {
+    if (requestId !== undefined && requestId === this.#credentials.renewal) {
       return this.#credentials.failed(attempt, requestId, error);
     }
     const isAnswer = requestId !== undefined && requestId === this.#reading;

@@ -150,19 +150,15 @@ export class KeptReplica {
   }
 
   #tabsPort(): TabsPort {
-    const { heard, status, wish } = this.#port;
     return {
-      heard,
-      status,
-      wish,
+      ...this.#port,
       lead: (term) => this.#turns.add(() => this.#lead(term)),
       follow: () => this.#follow(),
       operations: (operations) => this.#hear(operations),
       missed: () => this.#reload(),
       outbox: () => {
         const { outbox } = this.replica;
-        const newest = [...outbox.keys()].reduce((a, b) => (a > b ? a : b), '');
-        return `${outbox.size} ${newest}`;
+        return `${outbox.size} ${[...outbox.keys()].sort().at(-1)}`;
       },
     };
   }
@@ -215,10 +211,8 @@ export class KeptReplica {
 
   /** Writes without an answer that are durable. */
   sendable(): [hlc: HlcText, changeSet: ChangeSet][] {
-    const unwritten = new Set<unknown>();
-    for (const operation of this.#log.unwritten()) {
-      if (operation.type === 'put') unwritten.add(operation.key);
-    }
+    const operations = this.#log.unwritten();
+    const unwritten = new Set(operations.map((each) => each.type === 'put' && each.key));
     return [...this.replica.outbox].filter(([hlc]) => !unwritten.has(OUT + hlc));
   }
 
