@@ -56,18 +56,11 @@ export function createMeta({ environment, databaseId, siteId }: OpeningOptions):
 }
 
 function check(meta: Meta, { databaseId }: OpeningOptions): void {
-  if (meta.format !== FORMAT) {
-    throw new StoreError(
-      'STORE_VERSION',
-      `the replica has format ${meta.format}, and this client reads format ${FORMAT}`,
-    );
-  }
-  if (meta.databaseId !== databaseId) {
-    throw new StoreError(
-      'STORE_VERSION',
-      `the store holds the database ${meta.databaseId}, not ${databaseId}`,
-    );
-  }
+  if (meta.format === FORMAT && meta.databaseId === databaseId) return;
+  throw new StoreError(
+    'STORE_VERSION',
+    `the store holds database ${meta.databaseId} in format ${meta.format}, not ${databaseId} in format ${FORMAT}`,
+  );
 }
 
 /**
