@@ -67,21 +67,14 @@ export class Inbox implements ConnectionPort {
     // this with it. Nor does anything count that was asked for before all had to begin anew.
     if (!isOrdered || this.position() === undefined) return;
     const rows = new RowChanges(this.#replica);
-    let { seen, position } = this.#replica.meta;
-    const migrations = changeSets.flatMap(({ schemaMigrations }) => schemaMigrations);
-    rows.migrate(migrations);
-    for (const migration of migrations) seen = later(seen, migration.hlc);
+    let { position } = this.#replica.meta;
+    rows.migrate(changeSets.flatMap(({ schemaMigrations }) => schemaMigrations));
     for (const { hlc, changes } of changeSets) {
-      for (const change of changes) {
-        rows.mergeSent(change);
-        seen = later(seen, change.hlc);
-      }
+      for (const change of changes) rows.mergeSent(change);
       position = later(position, hlc);
     }
-    if (seen !== undefined) this.#clock.observe(seen);
-    const lastSyncedAt = this.#port.now();
-    const meta: Meta = { ...this.#replica.meta, seen, position, lastSyncedAt };
-    const operations: StoreOperation[] = [...rows.operations(), entryOf(META, meta)];
+    const meta = { ...this.#metaWith(rows.seen), position, lastSyncedAt: this.#port.now() };
+    const operations = [...rows.operations(), entryOf(META, meta)];
     if (rows.isLate) operations.push(...startingOver(meta));
     await this.#port.commit(operations);
   }
@@ -149,17 +142,21 @@ export class Inbox implements ConnectionPort {
     also: StoreOperation[] = [],
     seen?: HlcText,
   ): Promise<void> {
-    const { meta } = this.#replica;
-    if (seen !== undefined) this.#clock.observe(seen);
-    const value: Meta = { ...meta, snapshot, seen: later(meta.seen, seen) };
+    const value: Meta = { ...this.#metaWith(seen), snapshot };
     this.#ahead.push(this.#port.commit([...also, entryOf(META, value)]));
     if (this.#ahead.length > CHUNKS_AHEAD_MAX) await this.#ahead.shift();
+  }
+
+  #metaWith(seen: HlcText | undefined): Meta {
+    const { meta } = this.#replica;
+    if (seen !== undefined) this.#clock.observe(seen);
+    return { ...meta, seen: later(meta.seen, seen) };
   }
 
   #migrate(snapshot: StoredSnapshot, migration: Migration): Promise<void> {
     const rows = new RowChanges(this.#replica, snapshot.generation);
     rows.migrate([migration]);
-    return this.#putSnapshot(snapshot, rows.operations(), migration.hlc);
+    return this.#putSnapshot(snapshot, rows.operations(), rows.seen);
   }
 
   #endTable(snapshot: StoredSnapshot, table: string): Promise<void> {
@@ -182,16 +179,14 @@ export class Inbox implements ConnectionPort {
   ): Promise<void> {
     const rows = new RowChanges(this.#replica, snapshot.generation);
     const kind = type === 'tombstone' ? 'delete' : 'column';
-    let seen: HlcText | undefined;
     // A deletion has neither column nor value.
     for (const { pk, column, value, hlc } of entries as ColumnVersionsChunk['entries']) {
       rows.merge({ type: kind, schema, table, pk, column, value, hlc } as Change);
-      seen = later(seen, hlc);
     }
     const { checkpoint } = snapshot;
     const entriesProcessed = checkpoint.entriesProcessed + entries.length;
     const next = { ...snapshot, checkpoint: { ...checkpoint, entriesProcessed } };
-    return this.#putSnapshot(next, rows.operations(), seen);
+    return this.#putSnapshot(next, rows.operations(), rows.seen);
   }
 
   /** The rows of the snapshot take the place of all that was held. */

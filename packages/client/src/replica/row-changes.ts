@@ -3,7 +3,8 @@
  * of rows, and DDL, which moves and takes away rows. It becomes one batch of the store.
  */
 
-import { compareHlc } from '../../../../src/clock/hlc.ts';
+import { compareHlc, type HlcText } from '../../../../src/clock/hlc.ts';
+import { later } from '../clock.ts';
 import type { Change, Migration } from '../protocol/messages.ts';
 import type { StoreOperation } from '../stores/store.ts';
 import {
@@ -45,6 +46,8 @@ export class RowChanges {
    * rows were held. Where they belong only a snapshot tells.
    */
   isLate = false;
+  /** The newest HLC of what has come in. */
+  seen: HlcText | undefined;
   /** With what is new, once there is DDL. */
   #migrations: Map<string, Migration> | undefined;
   #names: Catalog | undefined;
@@ -76,6 +79,7 @@ export class RowChanges {
 
   /** A change under the name that its table has. */
   merge(change: Change): void {
+    this.seen = later(this.seen, change.hlc);
     const key = rowKeyOf(change);
     const before = this.row(key);
     const after = merge(before, change, before !== undefined && this.#own.has(before));
@@ -121,6 +125,7 @@ export class RowChanges {
     this.#migrations ??= new Map(this.#held.migrations);
     const known = this.#migrations;
     for (const migration of byHlc(migrations)) {
+      this.seen = later(this.seen, migration.hlc);
       const slot = slotOf(migration);
       const held = known.get(slot);
       if (held !== undefined && compareHlc(migration.hlc, held.hlc) <= 0) continue;
