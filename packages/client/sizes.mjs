@@ -9,20 +9,22 @@ import { gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
 
 /**
- * In bytes of gzip, level 9. What is aimed at is 12,000 for all of `.`, and 2,000 for each store: of the
- * latter `./file` has its checks and its lock, and `./indexeddb` brings the tabs along, which are half of
- * it. What must not be exceeded without saying so here is what they have.
+ * In bytes of gzip, level 9. What is aimed at is 12,000 for all of `.`, 3,000 for `./protocol`, 6,000 for
+ * `./connection`, 1,500 for `./react`, and 2,000 for each store. Of these `.` and two stores are larger:
+ * in `.` no function has more than 300, so what would make it smaller by a third is to do less; `./file`
+ * has its checks and its lock, and `./indexeddb` brings the tabs along, which are half of it. What must
+ * not be exceeded without saying so here is what they have.
  */
 const BOUNDS = {
-  '.': 19_700,
-  './protocol': 3_000,
-  './connection': 6_000,
-  './http': 2_300,
-  './memory': 2_000,
-  './react': 1_500,
+  '.': 18_900,
+  './protocol': 2_200,
+  './connection': 4_500,
+  './http': 2_200,
+  './memory': 450,
+  './react': 600,
   './file': 2_450,
   './indexeddb': 2_650,
-  './testing': 5_000,
+  './testing': 2_200,
 };
 
 const here = fileURLToPath(new URL('.', import.meta.url));
