@@ -29,16 +29,14 @@ import {
   toTable,
 } from './entries.ts';
 import type { Generation, Replica } from './replica.ts';
-import { joinRows, merge, rowAbove } from './rows.ts';
+import { copyOf, joinRows, merge, rowAbove } from './rows.ts';
 
 export class RowChanges {
   readonly #replica: Replica;
   readonly #generation: number;
   readonly #held: Generation;
-  /** `undefined` for one that goes. */
+  /** `undefined` for one that goes. Nobody else has them yet, so they are changed in place. */
   readonly #rows = new Map<string, StoredRow | undefined>();
-  /** Those that were made here, and nobody else has yet. */
-  readonly #own = new Set<StoredRow>();
   readonly #ddl: StoreOperation[] = [];
   /**
    * Whether DDL could not be carried out on the rows that are there: it came too late, and they are under
@@ -81,11 +79,10 @@ export class RowChanges {
   merge(change: Change): void {
     this.seen = later(this.seen, change.hlc);
     const key = rowKeyOf(change);
-    const before = this.row(key);
-    const after = merge(before, change, before !== undefined && this.#own.has(before));
-    if (after === undefined || after === before) return;
-    this.#rows.set(key, after);
-    this.#own.add(after);
+    const own = this.#rows.get(key);
+    const before = own ?? this.row(key);
+    const after = merge(before, change, own !== undefined);
+    if (after !== before) this.#rows.set(key, after);
   }
 
   /**
@@ -208,7 +205,8 @@ export class RowChanges {
   #rename(from: string, to: string): void {
     for (const [key, row] of this.#tableRows(from)) {
       const target = to + key.slice(from.length);
-      const moved = joinRows(this.row(target), { ...row, ...toTable(to) });
+      const there = this.row(target);
+      const moved = joinRows(there && copyOf(there), copyOf({ ...row, ...toTable(to) }));
       this.#rows.set(key, undefined);
       this.#rows.set(target, moved);
     }
@@ -228,8 +226,8 @@ export class RowChanges {
     return generationPrefix(this.#generation, DDL) + slot;
   }
 
+  /** Nothing may be merged after this. */
   operations(): StoreOperation[] {
-    this.#own.clear();
     const prefix = generationPrefix(this.#generation);
     const rows = [...this.#rows].map(([key, row]) => entryOf(prefix + key, row));
     return [...this.#ddl, ...rows];

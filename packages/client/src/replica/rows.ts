@@ -67,6 +67,11 @@ export function cellOf(row: StoredRow, column: string): Cell | undefined {
   return Object.hasOwn(row.cells, column) ? row.cells[column] : undefined;
 }
 
+/** One that may be changed in place. */
+export function copyOf(row: StoredRow): StoredRow {
+  return { ...row, cells: cellsOf(row.cells) };
+}
+
 function withoutRow(row: StoredRow | undefined, deletion: RowName & { hlc: HlcText }): StoredRow {
   const { schema, table, pk, hlc } = deletion;
   const cells = cellsOf();
