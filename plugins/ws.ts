@@ -12,6 +12,7 @@ import { ClientConnection } from '../src/sessions/client-connection.ts';
 import { PeerWatch } from '../src/sessions/peer-watch.ts';
 import { SocketSendQueue } from '../src/sessions/socket-send-queue.ts';
 import { isLongText, type JsonText } from '../src/wire/long-json.ts';
+import { deflates, inflateWith } from './deflate.ts';
 
 const logger = createLogger('sync-coordinator:ws');
 
@@ -50,7 +51,8 @@ export default fp(
       const onBytes = (delta: number) => {
         queuedBytes += delta;
       };
-      const sendQueue = new SocketSendQueue(socket, onBytes, rawSocket);
+      const isDeflating = deflates(app, socket);
+      const sendQueue = new SocketSendQueue(socket, onBytes, rawSocket, isDeflating);
       const { headers } = request;
       const remoteAddress = plainAddress(request.ip);
       const leave = watch.add(sendQueue);
@@ -64,6 +66,7 @@ export default fp(
         headers,
         remoteAddress,
       });
+      if (isDeflating) inflateWith(connection.inflater, socket, rawSocket);
       service.connections++;
       logger('connected: %s', remoteAddress);
       socket.on('message', (data, isBinary) =>

@@ -45,6 +45,7 @@ import {
   type SnapshotReader,
 } from './delivery/delivery.ts';
 import type { LiveSession } from './delivery/live-session.ts';
+import { MessageDeflater } from './delivery/message-deflater.ts';
 import { MemoryBudgets } from './memory-budgets.ts';
 import { Sessions } from './sessions.ts';
 
@@ -100,6 +101,7 @@ export class CoordinatorService {
   readonly clients: Clients;
   /** Budgets for messages and answers under way. */
   readonly memory: MemoryBudgets;
+  readonly deflater = new MessageDeflater();
   readonly #store: StoreWatch;
   readonly #startedAt = performance.now();
   /** Sockets, with or without a session. The transport sets it. */

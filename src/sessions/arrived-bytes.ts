@@ -41,6 +41,12 @@ export class ArrivedBytes implements Holding {
   #partPieces = 0;
   /** Bytes of whole messages that are not taken yet. */
   #wholeBytes = 0;
+  /** Of the messages that arrived compressed those that have been inflated, as they arrived. */
+  #inflatedFrom = 0;
+  /** For the one that is being inflated. */
+  #inflatingBytes = 0;
+  /** Waiting for room for that. */
+  #expanded: (() => void)[] = [];
   #heldBytes = 0;
   #heldFor = '';
   #readBytes = 0;
@@ -88,15 +94,17 @@ export class ArrivedBytes implements Holding {
   read(bytes: Uint8Array): void {
     if (this.#isClosed) return;
     this.#readBytes += bytes.length;
+    const deflatedBefore = this.#frames.deflatedBytes;
     const ended = this.#frames.read(bytes);
-    this.#partBytes += bytes.length;
+    const deflated = this.#frames.deflatedBytes - deflatedBefore;
+    this.#partBytes += bytes.length - deflated;
     this.#partPieces++;
     // First, while this object may still be the grower: a whole message must not wait for that.
     this.#grow();
     if (ended > 0 || !this.#frames.isOpen) this.#endPart();
     if (this.#frames.isOpen) this.#startPart(ended > 0 ? bytes.length : 0);
-    // `completed` comes next, and needs what is held for the part.
-    if (ended === 0) this.#shrink();
+    // `completed` comes next, and needs what is held for the part; not of what is still to be inflated.
+    if (ended === 0 || deflated > 0) this.#shrink();
   }
 
   /** A message has arrived in full. */
@@ -104,6 +112,22 @@ export class ArrivedBytes implements Holding {
     this.#wholeBytes += bytes;
     this.#grow();
     this.#shrink();
+  }
+
+  /** Resolves when there is room for so many more bytes of a message that is inflated, or after `close`. */
+  async expand(bytes: number): Promise<void> {
+    this.#inflatingBytes += bytes;
+    this.#grow();
+    while (this.#isWaiting && !this.#isClosed) {
+      await new Promise<void>((resolve) => this.#expanded.push(resolve));
+    }
+  }
+
+  /** A message that arrived as so many bytes has been inflated. `completed` comes next. */
+  inflated(bytes: number): void {
+    this.#inflatedFrom += bytes;
+    this.#inflatingBytes = 0;
+    if (!this.#frames.isOpen) this.#options.budget.ended(this);
   }
 
   /** The inbox has taken a message. */
@@ -116,6 +140,11 @@ export class ArrivedBytes implements Holding {
     this.#isClosed = true;
     this.#endPart();
     this.#release(this.#heldBytes);
+    this.#wakeExpanded();
+  }
+
+  #wakeExpanded(): void {
+    for (const wake of this.#expanded.splice(0)) wake();
   }
 
   /** @param bytes of the piece in which the last message ended and this part may have begun */
@@ -145,7 +174,8 @@ export class ArrivedBytes implements Holding {
 
   get #neededBytes(): number {
     const pieces = this.#partPieces + (this.#partPieces > 0 ? this.#frames.frames : 0);
-    const bytes = this.#partBytes + pieces * PIECE_BYTES + this.#wholeBytes;
+    const deflated = this.#frames.deflatedBytes - this.#inflatedFrom + this.#inflatingBytes;
+    const bytes = this.#partBytes + pieces * PIECE_BYTES + this.#wholeBytes + deflated;
     return Math.floor(bytes / STEP_BYTES) * STEP_BYTES;
   }
 
@@ -174,6 +204,8 @@ export class ArrivedBytes implements Holding {
   #got(heldFor: string, bytes: number): void {
     this.#isWaiting = false;
     if (this.#isClosed) {
+      // It may have been its turn to exceed the bounds.
+      this.#options.budget.ended(this);
       this.#options.budget.give(heldFor, bytes);
       return;
     }
@@ -181,7 +213,9 @@ export class ArrivedBytes implements Holding {
     this.#shrink();
     // More may have arrived than was asked for.
     this.#grow();
-    if (!this.#isWaiting) this.#options.resume();
+    if (this.#isWaiting) return;
+    this.#wakeExpanded();
+    this.#options.resume();
   }
 
   #hold(bytes: number): void {

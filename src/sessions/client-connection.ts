@@ -29,12 +29,13 @@ import { holderOf } from '../service/budgets/budget.ts';
 import type { CoordinatorService } from '../service/coordinator-service.ts';
 import type { DatabaseLease } from '../service/databases/database-pool.ts';
 import { RefusedRequest, requestIdOf } from '../wire/decode.ts';
-import { ArrivedBytes } from './arrived-bytes.ts';
+import { Arrivals } from './arrivals.ts';
 import { ConnectionHost } from './connection-host.ts';
 import { ConnectionStates } from './connection-state.ts';
 import { Credentials, DEFAULT_DATABASE_ID } from './credentials.ts';
-import { Inbox, type InboxOwner, type Incoming } from './inbox.ts';
+import type { InboxOwner, Incoming } from './inbox.ts';
 import { describeSoftware, join } from './join.ts';
+import type { MessageInflater } from './message-inflater.ts';
 import { MessageIntake } from './message-intake.ts';
 import { Requests } from './requests.ts';
 import type { SendQueue } from './send-queue.ts';
@@ -66,7 +67,7 @@ export class ClientConnection implements Client, InboxOwner {
   readonly #line: BatchLine;
   readonly #requests: Requests;
   readonly #intake: MessageIntake;
-  readonly #inbox: Inbox;
+  readonly #arrivals: Arrivals;
   /** How many messages have been taken. */
   #messages = 0;
   /** Aborted when the socket closes. Made at its first use. */
@@ -108,22 +109,11 @@ export class ClientConnection implements Client, InboxOwner {
       ...{ service, sendQueue, requests: this.#requests },
       holder: () => this.#holder,
     });
-    const arrived = new ArrivedBytes({
-      budget: service.memory.arrived,
-      client: () => this.#holder,
-      timeoutMs: limits.requestTimeoutMs,
-      pause: () => sendQueue.pause(),
-      resume: () => this.#inbox.resume(),
+    this.#arrivals = new Arrivals({
+      ...{ service, sendQueue, rawSocket, owner: this },
+      holder: () => this.#holder,
+      isJoined: () => this.#session !== undefined,
       refuse: (reason) => this.#refuseUnread(reason),
-    });
-    // Before the listener of `ws`, which then announces the messages that the bytes complete.
-    rawSocket?.prependListener('data', (bytes) => arrived.read(bytes));
-    this.#inbox = new Inbox({
-      limits,
-      arrived,
-      source: sendQueue,
-      owner: this,
-      onLimit: service.metrics.limitMet,
     });
     this.#handshakeTimer = setTimeout(() => this.#lateHandshake(), limits.handshakeTimeoutMs);
     const peer = {
@@ -153,15 +143,20 @@ export class ClientConnection implements Client, InboxOwner {
     else sendQueue.closeNow(WS_CLOSE.tryAgain, reason.code);
   }
 
+  /** For a socket whose client may send what is compressed. */
+  get inflater(): MessageInflater {
+    return this.#arrivals.inflater;
+  }
+
   receive(message: Incoming): void {
-    this.#inbox.put(message);
+    this.#arrivals.put(message);
   }
 
   /** A ping of the WebSocket protocol, which asks whether this side is there: at once, whatever it is doing. */
   pinged(payload: Uint8Array): void {
     this.#noteHeard();
     this.#options.sendQueue.pong(payload);
-    this.#inbox.pinged();
+    this.#arrivals.pinged();
   }
 
   #noteHeard(): void {
@@ -177,7 +172,7 @@ export class ClientConnection implements Client, InboxOwner {
     this.#gone?.abort();
     const { service } = this.#options;
     service.clients.delete(this);
-    this.#inbox.clear();
+    this.#arrivals.clear();
     if (this.#session !== undefined && this.#lease !== undefined) {
       service.removeSession(this.#session);
     }

@@ -11,6 +11,7 @@ import type { HoldingPeer } from '../service/budgets/holdings.ts';
 import type { InFlight } from '../service/budgets/in-flight.ts';
 import type { PageReads } from '../service/budgets/page-reads.ts';
 import type { CoordinatorService } from '../service/coordinator-service.ts';
+import type { MessageDeflater } from '../service/delivery/message-deflater.ts';
 import type { PushFilter, ReadFilter } from '../service/delivery/read-filter.ts';
 import type { SendQueue } from './send-queue.ts';
 import type { Session } from './session.ts';
@@ -107,6 +108,10 @@ export class ConnectionHost implements SessionHost {
 
   get rowReads(): InTurn {
     return this.#options.service.memory.rowReads;
+  }
+
+  get deflater(): MessageDeflater {
+    return this.#options.service.deflater;
   }
 
   hasMemory(bytes: number): boolean {

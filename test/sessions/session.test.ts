@@ -9,6 +9,7 @@ import type { WireChangeSet } from '../../src/protocol/schemas.ts';
 import { Rights, toGetChanges } from '../../src/service/access/rights.ts';
 import { ByteBudget } from '../../src/service/budgets/byte-budget.ts';
 import { PageReads } from '../../src/service/budgets/page-reads.ts';
+import { MessageDeflater } from '../../src/service/delivery/message-deflater.ts';
 import { SessionHub } from '../../src/service/delivery/session-hub.ts';
 import { Session } from '../../src/sessions/session.ts';
 import type { KVStore } from '../../src/storage/kv-store.ts';
@@ -60,6 +61,7 @@ async function openHub(store?: KVStore) {
         tryReserve: (bytes) => memory.tryReserve(device.siteId, bytes),
         reads,
         rowReads: (read) => read(),
+        deflater: new MessageDeflater(),
         hasMemory: (bytes) => memory.hasRoom(device.siteId, bytes),
         fellBehind: () => undefined,
         failed: assert.fail,

@@ -89,7 +89,8 @@ export class ByteBudget {
    * Otherwise the promise resolves once they are taken, or rejects with OVERLOADED, and nothing is
    * taken.
    * @param grower an owner that holds bytes and needs more to finish. All would wait for each other, so
-   *   one of them at a time, until `ended`, does not wait; then it is the turn of the first that does
+   *   one of them at a time, until `ended`, does not wait; then it is the turn of the first that does,
+   *   which has to end also if it needs the bytes no more
    */
   take(client: string, bytes: number, grower?: object): Promise<void> | undefined {
     const met = this.#metBy(client, bytes, this.#line);
