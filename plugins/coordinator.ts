@@ -47,6 +47,7 @@ const coordinator: FastifyPluginAsync<CoordinatorPluginOptions> = async (app, op
   await app.register(config, { config: given });
   await app.register(websocket, {
     limits: app.coordinatorConfig.limits,
+    compression: app.coordinatorConfig.compression,
     isForPages: app.coordinatorConfig.cors.origin !== false,
   });
   await app.register(pipelining, {

@@ -82,8 +82,13 @@ export class RequestRoom implements Holding {
 
   #hold(bytes: number): void {
     const { budget, holder, reply } = this.#options;
-    if (reply.raw.destroyed || this.#gaveWay.signal.aborted) budget.give(holder, bytes);
-    else this.#heldBytes += bytes;
+    if (!reply.raw.destroyed && !this.#gaveWay.signal.aborted) {
+      this.#heldBytes += bytes;
+      return;
+    }
+    // It may have been its turn to exceed the bounds.
+    budget.ended(this);
+    budget.give(holder, bytes);
   }
 
   #give(): void {
@@ -138,7 +143,8 @@ export class RequestRoom implements Holding {
       if (this.#encoding === undefined) return body;
       const grow = async (bytes: number) => this.#grow(bytes);
       // What was sent is held beside it.
-      return await decodeBody(body, this.#encoding, { bytesMax, held: 0, grow });
+      const max = { limit: 'limits.messageBytes', bytes: bytesMax } as const;
+      return await decodeBody(body, this.#encoding, { max, grow });
     } finally {
       this.#ended();
     }

@@ -9,6 +9,7 @@ import type { FastifyInstance } from 'fastify';
 import fp from 'fastify-plugin';
 import type { CoordinatorConfig } from '../src/config/schema.ts';
 import { SyncError } from '../src/errors/sync-error.ts';
+import { DEFLATE, replaceOffers } from './deflate.ts';
 import { answerAndClose, sendError } from './errors.ts';
 
 declare module 'fastify' {
@@ -22,6 +23,7 @@ export interface WebsocketPluginOptions {
   /** Set if it is registered for the whole app, and so closes every upgrade that is refused. */
   isWholeApp?: boolean;
   limits: Pick<CoordinatorConfig['limits'], 'messageBytes' | 'handshakeTimeoutMs'>;
+  compression?: CoordinatorConfig['compression'];
   /** Whether web pages may read why a handshake was refused. */
   isForPages?: boolean;
 }
@@ -37,7 +39,8 @@ const WS_VERSION = 13;
 const LOOK_MS = 500;
 
 export default fp<WebsocketPluginOptions>(
-  async (app, { limits: { messageBytes, handshakeTimeoutMs }, isForPages = false, isWholeApp }) => {
+  async (app, { limits, compression, isForPages = false, isWholeApp }) => {
+    const { messageBytes, handshakeTimeoutMs } = limits;
     // An app around the coordinator may have it already: one is enough.
     if (app.hasDecorator('websocketServer')) {
       refuseOtherUpgrades(app);
@@ -48,13 +51,14 @@ export default fp<WebsocketPluginOptions>(
       maxPayload: messageBytes,
       maxFragments: Math.max(PARTS_MIN, Math.ceil(messageBytes / FRAGMENT_BYTES)),
       maxBufferedChunks: Math.max(PARTS_MIN, Math.ceil(messageBytes / CHUNK_BYTES)),
-      perMessageDeflate: false,
+      perMessageDeflate: compression?.websocket === true && DEFLATE,
       autoPong: false,
       // `ws.ts` keeps the sockets. A Set would keep closed ones in memory (see `linked-list.ts`).
       clientTracking: false,
     };
     // `ws.ts` closes the sockets; the default would wait for silent peers.
     await app.register(websocket, { options, preClose: (done) => done() });
+    if (options.perMessageDeflate !== false) replaceOffers(app);
     // It would answer in a page of HTML: a wrong version, key or extension.
     app.websocketServer.on('wsClientError', (error: Error, socket: Duplex) => {
       const refusal = new SyncError('MESSAGE_ERROR', error.message);

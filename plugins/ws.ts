@@ -13,6 +13,7 @@ import { ClientConnection } from '../src/sessions/client-connection.ts';
 import { PeerWatch, type Watched } from '../src/sessions/peer-watch.ts';
 import { SocketSendQueue } from '../src/sessions/socket-send-queue.ts';
 import { isLongText, type JsonText } from '../src/wire/long-json.ts';
+import { deflates, inflateWith } from './deflate.ts';
 
 const logger = createLogger('sync-coordinator:ws');
 
@@ -94,7 +95,8 @@ export default fp(
 
     const serve = (socket: WebSocket, request: FastifyRequest) => {
       const rawSocket = request.raw.socket;
-      const sendQueue = new SocketSendQueue(socket, onBytes, rawSocket);
+      const isDeflating = deflates(app, socket);
+      const sendQueue = new SocketSendQueue(socket, onBytes, rawSocket, isDeflating);
       const { headers } = request;
       const remoteAddress = plainAddress(request.ip);
       // Where nothing is sent or read for long, such as a socket that is paused, the system asks whether the peer is there.
@@ -107,6 +109,7 @@ export default fp(
         headers,
         remoteAddress,
       });
+      if (isDeflating) inflateWith(connection.inflater, socket, rawSocket);
       servedBySocket.set(socket, { connection, sendQueue, watched: watch.add(sendQueue) });
       service.connections++;
       logger('connected: %s', remoteAddress);

@@ -129,7 +129,8 @@ export async function createCoordinatorServer(
       isWholeApp: true,
     });
     // For the whole app, so that upgrades outside the base path are closed as well.
-    await app.register(websocket, { limits: config.limits, isForPages, isWholeApp: true });
+    const { limits, compression } = config;
+    await app.register(websocket, { limits, compression, isForPages, isWholeApp: true });
     await app.register(refusedByNode, {
       onRefusal(error, request, reply) {
         tellOrigin(reply, config.cors, request);

@@ -14,6 +14,7 @@ import { hooks } from './l-hooks.ts';
 import { cluster } from './m-cluster.ts';
 import { drop } from './n-drop.ts';
 import { client } from './o-client.ts';
+import { compression } from './p-compression.ts';
 
 export const FIGURES: readonly Figure[] = [
   transactions,
@@ -33,6 +34,7 @@ export const FIGURES: readonly Figure[] = [
   cluster,
   drop,
   client,
+  compression,
 ];
 
 /** @throws Error that names the figures there are */

@@ -20,6 +20,8 @@ export interface ServerOptions {
   storageUrl?: string;
   /** How often it tidies its databases up; never amid a measurement, unless given. */
   maintenanceMs?: number;
+  /** Whether it compresses over WebSocket. */
+  compresses?: boolean;
   /** Makes it leave a CPU profile there when it stops. */
   profileDirectory?: string | undefined;
   /** What the profile is called. */
@@ -38,7 +40,7 @@ export interface ServerProcess {
 export async function startServerProcess(
   options: ServerOptions & { dataDir: string },
 ): Promise<ServerProcess> {
-  const { dataDir, hooks, storageUrl, maintenanceMs = DAY_MS } = options;
+  const { dataDir, hooks, storageUrl, maintenanceMs = DAY_MS, compresses } = options;
   const { profileDirectory, profileName } = options;
   mkdirSync(dataDir, { recursive: true });
   const configPath = join(dataDir, '..', `config-${process.pid}.json`);
@@ -46,6 +48,7 @@ export async function startServerProcess(
   const config: CoordinatorConfigInput = {
     hooks,
     storage: { url: storageUrl, maintenanceMs },
+    compression: { websocket: compresses },
     logging: { level: 'warn' },
   };
   writeFileSync(configPath, JSON.stringify(config));

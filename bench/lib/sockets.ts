@@ -12,9 +12,10 @@ export function typeOf(message: Buffer): number {
   return message[TYPE_AT] ?? 0;
 }
 
-export async function openSocket(url: string): Promise<WebSocket> {
+/** @param compresses whether it offers to, and then compresses all that it sends, as browsers do */
+export async function openSocket(url: string, compresses = false): Promise<WebSocket> {
   const socket = new WebSocket(url, {
-    perMessageDeflate: false,
+    perMessageDeflate: compresses && { threshold: 0 },
     skipUTF8Validation: true,
     maxPayload: 0,
   });
@@ -26,8 +27,9 @@ export async function openSession(
   url: string,
   siteId: string,
   databaseId: string,
+  compresses = false,
 ): Promise<WebSocket> {
-  const socket = await openSocket(url);
+  const socket = await openSocket(url, compresses);
   socket.send(JSON.stringify({ type: 'handshake', siteId, databaseId, protocolVersion: 1 }));
   const [data] = await once(socket, 'message');
   if (!String(data).startsWith('{"type":"handshake_ack"')) throw new Error(`no ack: ${data}`);

@@ -21,6 +21,8 @@ export interface ApplyTarget {
   /** That is written to. */
   table?: string;
   agoMs?: number;
+  /** Whether they compress what they send. */
+  compressed?: boolean;
 }
 
 export interface ApplyRound {
@@ -101,7 +103,14 @@ class Device {
 let devices: Device[] = [];
 
 const methods = serveProgram({
-  async connect({ url, otherUrls = [], databaseIds, connections, ...first }: ApplyTarget) {
+  async connect({
+    url,
+    otherUrls = [],
+    databaseIds,
+    connections,
+    compressed,
+    ...first
+  }: ApplyTarget) {
     const { firstRow = 0, agoMs, table } = first;
     const urls = [url, ...otherUrls];
     for (const { socket } of devices) socket.terminate();
@@ -115,7 +124,7 @@ const methods = serveProgram({
         const socket =
           databaseId === undefined
             ? await openSocket(nodeUrl)
-            : await openSession(nodeUrl, maker.siteText, databaseId);
+            : await openSession(nodeUrl, maker.siteText, databaseId, compressed);
         return new Device(socket, maker, databaseId === undefined);
       }),
     );

@@ -1,5 +1,6 @@
 /** A device that asks for everything: all changes, or a snapshot. The limits serve it just so. */
 
+import type { Socket } from 'node:net';
 import type WebSocket from 'ws';
 import { TransactionMaker } from '../lib/messages.ts';
 import { serveProgram } from '../lib/program.ts';
@@ -14,6 +15,8 @@ export interface Reading {
   lastTransaction?: number;
   /** With `get_changes`: the position up to which the device has everything. */
   sinceHLC?: string | undefined;
+  /** Whether it offers to have it compressed. */
+  compressed?: boolean;
 }
 
 export interface ReadFigures {
@@ -22,6 +25,8 @@ export interface ReadFigures {
   firstMs: number;
   firstDataMs: number;
   bytes: number;
+  /** As they came over the network. */
+  networkBytes: number;
   frameBytes: number[];
   /** The position that a snapshot covers. */
   position?: string | undefined;
@@ -45,6 +50,8 @@ function read(
     let [bytes, firstMs, firstDataMs] = [0, 0, 0];
     let position: string | undefined;
     const last = `#${lastTransaction}"`;
+    const raw: Socket = Reflect.get(socket, '_socket');
+    const bytesBefore = raw.bytesRead;
     const startedAt = performance.now();
     socket.once('close', (code) => reject(new Error(`closed with ${code}`)));
     socket.on('message', (data: Buffer) => {
@@ -62,7 +69,9 @@ function read(
         ask === 'get_changes'
           ? data.subarray(-TAIL_BYTES).includes(last)
           : startsWith(data, COMPLETE);
-      if (isLast) resolve({ elapsedMs, firstMs, firstDataMs, bytes, frameBytes, position });
+      if (!isLast) return;
+      const networkBytes = raw.bytesRead - bytesBefore;
+      resolve({ elapsedMs, firstMs, firstDataMs, bytes, networkBytes, frameBytes, position });
     });
     // Named, as our client does: the answer then begins with a short message.
     socket.send(JSON.stringify({ type: ask, sinceHLC, requestId: 'all' }));
@@ -71,11 +80,11 @@ function read(
 
 const methods = serveProgram({
   async read(reading: Reading): Promise<ReadFigures> {
-    const { url, databaseId } = reading;
+    const { url, databaseId, compressed } = reading;
     const socket =
       databaseId === undefined
         ? await openSocket(url)
-        : await openSession(url, new TransactionMaker().siteText, databaseId);
+        : await openSession(url, new TransactionMaker().siteText, databaseId, compressed);
     try {
       return await read(socket, reading);
     } finally {

@@ -178,6 +178,10 @@ export const ConfigSchema = group({
       true,
       'Whether changes, snapshots and long answers to batches over HTTP are compressed for clients that accept it (`Accept-Encoding`): `zstd` from Node.js 22.15 on, `br`, `gzip`.',
     ),
+    websocket: flagged(
+      false,
+      'Whether answers to `get_changes` and snapshots are compressed over WebSocket for clients that offer it (`permessage-deflate`), as browsers do. They then compress all that they send.',
+    ),
   }),
   auth: group({
     mode: Type.Enum(['none', 'token-whitelist', 'custom'] as const, {

@@ -21,6 +21,7 @@ import { LogPinKeeper } from './databases/log-pins.ts';
 import { connectionsThatFit, openFilesMax } from './databases/open-files.ts';
 import { StoreWatch } from './databases/store-watch.ts';
 import { Delivery } from './delivery/delivery.ts';
+import { MessageDeflater } from './delivery/message-deflater.ts';
 import { MemoryBudgets } from './memory-budgets.ts';
 import { Sessions } from './sessions.ts';
 
@@ -60,6 +61,7 @@ export class ServiceParts {
   readonly clients: Clients;
   /** Budgets for messages and answers under way. */
   readonly memory: MemoryBudgets;
+  readonly deflater = new MessageDeflater();
   protected readonly store: StoreWatch;
   /** Sockets, with or without a session. The transport sets it. */
   connections = 0;

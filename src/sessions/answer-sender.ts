@@ -14,7 +14,13 @@ import type { Reservation } from '../service/budgets/byte-budget.ts';
 import { bytesFor, FIRST_PAGE_BYTES } from '../service/budgets/page-reads.ts';
 import { RowRoom } from '../service/budgets/row-room.ts';
 import type { ServedSnapshot } from '../service/delivery/delivery.ts';
-import { frameBytes, PageWriter, snapshotChunkFrame } from '../service/delivery/frames.ts';
+import {
+  type Frame,
+  frameBytes,
+  PageWriter,
+  snapshotChunkFrame,
+} from '../service/delivery/frames.ts';
+import { DEFLATED_PAGE_BYTES_MAX, isWorthDeflating } from '../service/delivery/message-deflater.ts';
 import { type ReadFilter, readPage } from '../service/delivery/read-filter.ts';
 import type { SessionOptions } from './session-host.ts';
 
@@ -32,10 +38,16 @@ export interface AnsweredSession {
   moveTo(cursor: LogCursor): void;
 }
 
+/** A message as it is sent. */
+interface Packed {
+  frame: Frame;
+  send: (frame: Frame, taken?: () => void) => void;
+}
+
 /** A page that was read, and the room that it holds until the socket has taken it. */
 interface AnswerPage {
   log: LogPage;
-  writer: PageWriter;
+  message: Packed;
   room: Reservation;
   /** The state of the client's right before the page was read. */
   stamp: Stamp;
@@ -51,6 +63,7 @@ export class AnswerSender {
   readonly #options: SessionOptions;
   readonly #origin: CallOrigin | undefined;
   readonly #requestId: string | undefined;
+  readonly #pageBytesMax: number;
   /** At which the next page ends. */
   #pageBytes: number;
 
@@ -68,9 +81,12 @@ export class AnswerSender {
     this.#options = options;
     this.#origin = origin;
     this.#requestId = requestId;
-    const { pageBytes } = options.limits;
+    const { sendQueue, limits } = options;
+    const deflated = sendQueue.sendDeflated ? DEFLATED_PAGE_BYTES_MAX : limits.pageBytes;
+    const max = Math.min(limits.pageBytes, deflated);
+    this.#pageBytesMax = max;
     // Older clients name no request: a page may overtake another there, so they get few.
-    this.#pageBytes = requestId === undefined ? pageBytes : Math.min(FIRST_PAGE_BYTES, pageBytes);
+    this.#pageBytes = requestId === undefined ? max : Math.min(FIRST_PAGE_BYTES, max);
   }
 
   get #readFilter(): ReadFilter | undefined {
@@ -93,16 +109,16 @@ export class AnswerSender {
     let ahead: Promise<AnswerPage | undefined> | undefined;
     let after = since;
     try {
-      let page = await this.#read(since);
+      let page = await this.#read(since, since);
       for (;;) {
         const { log } = page;
         if (!(await this.#maySend(page))) {
           // The client's identity or its filter changed while the page was read: it is read again.
           page.room.give();
-          page = await this.#read(after);
+          page = await this.#read(since, after);
           continue;
         }
-        this.#sendPage(since, page);
+        this.#sendPage(page);
         after = log.end;
         // If the next page cannot be read, pushes go on from here and not from `since`.
         this.#session.moveTo(log.end);
@@ -111,13 +127,13 @@ export class AnswerSender {
         // A filter is asked as late as possible, so nothing is read ahead for it.
         const readsAhead =
           this.#readFilter === undefined && host.hasMemory(this.#bytesFor(this.#pageBytes));
-        if (readsAhead) ahead = this.#read(log.end, true).catch(unlessLong);
+        if (readsAhead) ahead = this.#read(since, log.end, true).catch(unlessLong);
         // It may fail before it is awaited.
         ahead?.catch(() => undefined);
         await sendQueue.drained(0);
         if (!this.#session.isOpen) return;
         // A record that was too long to be read ahead is read now, with nothing else held.
-        page = (await ahead) ?? (await this.#read(log.end));
+        page = (await ahead) ?? (await this.#read(since, log.end));
         ahead = undefined;
       }
     } finally {
@@ -137,15 +153,19 @@ export class AnswerSender {
     }
   }
 
-  #sendPage(since: LogCursor, { log, writer, room }: AnswerPage): void {
-    const { sendQueue, database, limits } = this.#options;
-    this.#pageBytes = Math.min(this.#pageBytes * PAGE_GROWTH, limits.pageBytes);
-    const { hasMore } = log;
-    const carry = hasMore ? undefined : database.manager.log.carryOf(log, since.position);
-    if (carry !== undefined) writer.add(carry);
-    const frame = writer.take({ hasMore, requestId: this.#requestId });
-    room.adjust(frameBytes(frame));
-    sendQueue.send(frame, () => room.give());
+  #sendPage({ message: { frame, send }, room }: AnswerPage): void {
+    this.#pageBytes = Math.min(this.#pageBytes * PAGE_GROWTH, this.#pageBytesMax);
+    send(frame, () => room.give());
+  }
+
+  /** Compresses a message if that is agreed on and worth it. */
+  async #pack(frame: Frame): Promise<Packed> {
+    const { sendQueue, host } = this.#options;
+    const { sendDeflated } = sendQueue;
+    if (sendDeflated === undefined || !isWorthDeflating(frameBytes(frame))) {
+      return { frame, send: (pieces, taken) => sendQueue.send(pieces, taken) };
+    }
+    return { frame: await host.deflater.deflate(frame), send: sendDeflated };
   }
 
   /** Memory that a page of `pageBytes` takes while it is read. */
@@ -153,7 +173,7 @@ export class AnswerSender {
     return bytesFor(pageBytes, this.#readFilter === undefined ? 'copied' : 'parsed');
   }
 
-  async #read(after: LogCursor, isAhead = false): Promise<AnswerPage> {
+  async #read(since: LogCursor, after: LogCursor, isAhead = false): Promise<AnswerPage> {
     const { database, host, siteId, right } = this.#options;
     const pageBytes = this.#pageBytes;
     const hasRoom = host.hasMemory(this.#bytesFor(pageBytes));
@@ -167,8 +187,15 @@ export class AnswerSender {
       const add = (json: Uint8Array) => writer.add(json);
       const { stamp } = right;
       const log = await readPage(database.manager, options, this.#readFilter, add, memory);
-      room.adjust(writer.length);
-      return { log, writer, room, stamp };
+      const { hasMore } = log;
+      const carry = hasMore ? undefined : database.manager.log.carryOf(log, since.position);
+      if (carry !== undefined) writer.add(carry);
+      const frame = writer.take({ hasMore, requestId: this.#requestId });
+      room.adjust(frameBytes(frame));
+      // Before the right is looked at again, so that the message goes out in the turn of that.
+      const message = await this.#pack(frame);
+      room.adjust(frameBytes(message.frame));
+      return { log, message, room, stamp };
     } catch (error) {
       room.give();
       throw error;
@@ -205,12 +232,16 @@ export class AnswerSender {
   }
 
   /** @returns whether all chunks were sent */
-  #sendChunks({ chunks }: ServedSnapshot): Promise<boolean> {
+  #sendChunks({ chunks, isFor, now }: ServedSnapshot): Promise<boolean> {
     const { sendQueue, limits } = this.#options;
     const queuedMax = Math.min(limits.queuedBytesPerSocket / 2, SNAPSHOT_QUEUED_BYTES_MAX);
     return workOnEach(chunks, async (chunk) => {
-      const frame = snapshotChunkFrame(chunk);
-      sendQueue.send(frame);
+      const stamp = now();
+      const chunkFrame = snapshotChunkFrame(chunk);
+      const { frame, send } = await this.#pack(chunkFrame);
+      // The right may have ended while the chunk was compressed.
+      if (frame !== chunkFrame) await isFor(stamp);
+      send(frame);
       // A long chunk stays in memory until the socket has taken the last of it.
       await sendQueue.drained(frameBytes(frame) > queuedMax ? 0 : queuedMax);
       return this.#session.isOpen;

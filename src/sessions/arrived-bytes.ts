@@ -23,7 +23,7 @@ export interface ArrivedBytesOwner {
   readonly holder: string;
   pause(): void;
   /** There is room again. */
-  resume(): void;
+  roomAgain(): void;
   /**
    * There was no room for too long, or a message took too long to arrive, or had to give way to
    * others: the socket is to be closed.
@@ -41,6 +41,12 @@ export class ArrivedBytes implements Holding {
   #partPieces = 0;
   /** Bytes of whole messages that are not taken yet. */
   #wholeBytes = 0;
+  /** Of the messages that arrived compressed those that have been inflated, as they arrived. */
+  #inflatedFrom = 0;
+  /** For the one that is being inflated. */
+  #inflatingBytes = 0;
+  /** Waits for room for that. */
+  #expanded: (() => void) | undefined;
   #heldBytes = 0;
   #heldFor = '';
   #readBytes = 0;
@@ -91,15 +97,17 @@ export class ArrivedBytes implements Holding {
   read(bytes: Uint8Array): void {
     if (this.#isClosed) return;
     this.#readBytes += bytes.length;
+    const deflatedBefore = this.#frames.deflatedBytes;
     const ended = this.#frames.read(bytes);
-    this.#partBytes += bytes.length;
+    const deflated = this.#frames.deflatedBytes - deflatedBefore;
+    this.#partBytes += bytes.length - deflated;
     this.#partPieces++;
     // First, while this object may still be the grower: a whole message must not wait for that.
     this.#grow();
     if (ended > 0 || !this.#frames.isOpen) this.#endPart();
     if (this.#frames.isOpen) this.#startPart(ended > 0 ? bytes.length : 0);
-    // `completed` comes next, and needs what is held for the part.
-    if (ended === 0) this.#shrink();
+    // `completed` comes next, and needs what is held for the part; not of what is still to be inflated.
+    if (ended === 0 || deflated > 0) this.#shrink();
   }
 
   /** A message has arrived in full. */
@@ -107,6 +115,24 @@ export class ArrivedBytes implements Holding {
     this.#wholeBytes += bytes;
     this.#grow();
     this.#shrink();
+  }
+
+  /** Resolves when there is room for so many more bytes of a message that is inflated, or after `close`. */
+  async expand(bytes: number): Promise<void> {
+    this.#inflatingBytes += bytes;
+    this.#grow();
+    while (this.#isWaiting && !this.#isClosed) {
+      await new Promise<void>((resolve) => {
+        this.#expanded = resolve;
+      });
+    }
+  }
+
+  /** A message that arrived as so many bytes has been inflated. `completed` comes next. */
+  inflated(bytes: number): void {
+    this.#inflatedFrom += bytes;
+    this.#inflatingBytes = 0;
+    if (!this.#frames.isOpen) this.#budget.ended(this);
   }
 
   /** The inbox has taken a message. */
@@ -119,6 +145,7 @@ export class ArrivedBytes implements Holding {
     this.#isClosed = true;
     this.#endPart();
     this.#release(this.#heldBytes);
+    this.#expanded?.();
   }
 
   /** @param bytes of the piece in which the last message ended and this part may have begun */
@@ -147,7 +174,8 @@ export class ArrivedBytes implements Holding {
 
   get #neededBytes(): number {
     const pieces = this.#partPieces + (this.#partPieces > 0 ? this.#frames.frames : 0);
-    const bytes = this.#partBytes + pieces * PIECE_BYTES + this.#wholeBytes;
+    const deflated = this.#frames.deflatedBytes - this.#inflatedFrom + this.#inflatingBytes;
+    const bytes = this.#partBytes + pieces * PIECE_BYTES + this.#wholeBytes + deflated;
     return Math.floor(bytes / STEP_BYTES) * STEP_BYTES;
   }
 
@@ -175,6 +203,8 @@ export class ArrivedBytes implements Holding {
   #got(heldFor: string, bytes: number): void {
     this.#isWaiting = false;
     if (this.#isClosed) {
+      // It may have been its turn to exceed the bounds.
+      this.#budget.ended(this);
       this.#budget.give(heldFor, bytes);
       return;
     }
@@ -182,7 +212,9 @@ export class ArrivedBytes implements Holding {
     this.#shrink();
     // More may have arrived than was asked for.
     this.#grow();
-    if (!this.#isWaiting) this.#owner.resume();
+    if (this.#isWaiting) return;
+    this.#expanded?.();
+    this.#owner.roomAgain();
   }
 
   #hold(bytes: number): void {

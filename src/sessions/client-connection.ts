@@ -23,14 +23,15 @@ import { holderOf } from '../service/budgets/budget.ts';
 import type { CoordinatorService } from '../service/coordinator-service.ts';
 import type { DatabaseLease } from '../service/databases/database-pool.ts';
 import { RefusedRequest, requestIdOf } from '../wire/decode.ts';
-import { ArrivedBytes, type ArrivedBytesOwner } from './arrived-bytes.ts';
+import { Arrivals } from './arrivals.ts';
 import type { Connection } from './connection.ts';
 import { ConnectionHost } from './connection-host.ts';
 import { ConnectionStates } from './connection-state.ts';
 import { Credentials } from './credentials.ts';
 import { HandshakeWait } from './handshake-wait.ts';
-import { Inbox, type InboxOwner, type Incoming } from './inbox.ts';
+import type { InboxOwner, Incoming } from './inbox.ts';
 import { join, toHandshakeAck } from './join.ts';
+import type { MessageInflater } from './message-inflater.ts';
 import { MessageIntake } from './message-intake.ts';
 import { Replies } from './replies.ts';
 import { Requests } from './requests.ts';
@@ -51,7 +52,7 @@ export interface ClientConnectionOptions {
   remoteAddress: string | undefined;
 }
 
-export class ClientConnection implements Client, Connection, InboxOwner, ArrivedBytesOwner {
+export class ClientConnection implements Client, Connection, InboxOwner {
   readonly #options: ClientConnectionOptions;
   readonly connectionId = randomUUID();
   readonly #states = new ConnectionStates();
@@ -60,7 +61,7 @@ export class ClientConnection implements Client, Connection, InboxOwner, Arrived
   readonly #line: BatchLine;
   readonly #requests: Requests;
   readonly #intake: MessageIntake;
-  readonly #inbox: Inbox;
+  readonly #arrivals: Arrivals;
   /** How many messages have been taken. */
   #messages = 0;
   /** Aborted when the socket closes. Made at its first use. */
@@ -75,27 +76,17 @@ export class ClientConnection implements Client, Connection, InboxOwner, Arrived
   constructor(options: ClientConnectionOptions) {
     this.#options = options;
     const { service, sendQueue, rawSocket, remoteAddress } = options;
-    const { limits } = service.config;
     this.replies = new Replies(service, sendQueue, remoteAddress);
     this.#credentials = new Credentials(this);
     this.#line = new BatchLine(this.#credentials, service.clients);
     this.#requests = new Requests(this, this.#line);
     this.#intake = new MessageIntake(this, this.#requests);
-    const arrived = new ArrivedBytes(service.memory.arrived, limits.requestTimeoutMs, this);
-    // Before the listener of `ws`, which then announces the messages that the bytes complete.
-    rawSocket?.prependListener('data', (bytes) => arrived.read(bytes));
-    this.#inbox = new Inbox({
-      limits,
-      arrived,
-      source: sendQueue,
-      owner: this,
-      onLimit: service.metrics.limitMet,
-    });
+    this.#arrivals = new Arrivals(this, this, rawSocket);
     this.#wait = new HandshakeWait({
       service,
       rawSocket,
       remoteAddress,
-      pause: () => this.pause(),
+      pause: () => sendQueue.pause(),
       refuse: (reason) => this.refuseUnread(reason),
       late: (reason) => {
         this.#states.on('ended');
@@ -132,12 +123,9 @@ export class ClientConnection implements Client, Connection, InboxOwner, Arrived
     return holderOf(this.#credentials.identity ?? {}, this.#options.remoteAddress);
   }
 
-  pause(): void {
-    this.sendQueue.pause();
-  }
-
-  resume(): void {
-    this.#inbox.resume();
+  /** For a socket whose client may send what is compressed. */
+  get inflater(): MessageInflater {
+    return this.#arrivals.inflater;
   }
 
   refuseUnread(reason: SyncError): void {
@@ -152,14 +140,14 @@ export class ClientConnection implements Client, Connection, InboxOwner, Arrived
   }
 
   receive(message: Incoming): void {
-    this.#inbox.put(message);
+    this.#arrivals.put(message);
   }
 
   /** A ping of the WebSocket protocol, which asks whether this side is there: at once, whatever it is doing. */
   pinged(payload: Uint8Array): void {
     this.#noteHeard();
     this.#options.sendQueue.pong(payload);
-    this.#inbox.pinged();
+    this.#arrivals.pinged();
   }
 
   #noteHeard(): void {
@@ -174,7 +162,7 @@ export class ClientConnection implements Client, Connection, InboxOwner, Arrived
     this.#gone?.abort();
     const { service } = this.#options;
     service.clients.delete(this);
-    this.#inbox.clear();
+    this.#arrivals.clear();
     if (this.#session !== undefined && this.#lease !== undefined) {
       service.removeSession(this.#session);
     }

@@ -10,6 +10,7 @@ import type { Reservation } from '../service/budgets/byte-budget.ts';
 import type { HoldingPeer } from '../service/budgets/holdings.ts';
 import type { InFlight } from '../service/budgets/in-flight.ts';
 import type { PageReads } from '../service/budgets/page-reads.ts';
+import type { MessageDeflater } from '../service/delivery/message-deflater.ts';
 import { type PushFilter, type ReadFilter, readFilterOf } from '../service/delivery/read-filter.ts';
 import type { Connection } from './connection.ts';
 import type { SessionHost } from './session-host.ts';
@@ -91,6 +92,10 @@ export class ConnectionHost implements SessionHost, HoldingPeer {
 
   get rowReads(): InTurn {
     return this.#connection.service.memory.rowReads;
+  }
+
+  get deflater(): MessageDeflater {
+    return this.#connection.service.deflater;
   }
 
   hasMemory(bytes: number): boolean {

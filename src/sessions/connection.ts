@@ -30,6 +30,8 @@ export interface Connection {
   renewed(identity: ClientIdentity): void;
   /** The rights of its client have to be asked for again. */
   reconsider(): Promise<void>;
+  /** Refuses the client without reading anything else from it. */
+  refuseUnread(reason: SyncError): void;
   /** Ends it, after the client was told why. */
   end(reason: SyncError): void;
 }

@@ -12,6 +12,7 @@ interface Message {
   bytes: Buffer;
   pieces: Frame;
   at: number;
+  isDeflated: boolean;
   taken: (() => void) | undefined;
 }
 
@@ -22,8 +23,8 @@ export class Fragments {
   #rest: Message | undefined;
 
   /** @param taken is passed on with the last fragment of the message */
-  push(pieces: Frame, taken: (() => void) | undefined): void {
-    this.#queue.push({ bytes: pieceAt(pieces, 0), pieces, at: 0, taken });
+  push(pieces: Frame, taken: (() => void) | undefined, isDeflated = false): void {
+    this.#queue.push({ bytes: pieceAt(pieces, 0), pieces, at: 0, isDeflated, taken });
   }
 
   shift(): Fragment | undefined {
@@ -31,17 +32,17 @@ export class Fragments {
     const message = rest ?? this.#queue.shift();
     if (message === undefined) return undefined;
     const isFirst = rest === undefined;
-    const { bytes, pieces, at, taken } = message;
+    const { bytes, pieces, at, isDeflated, taken } = message;
     if (bytes.length > FRAGMENT_BYTES) {
-      this.#rest = { bytes: bytes.subarray(FRAGMENT_BYTES), pieces, at, taken };
-      return { bytes: bytes.subarray(0, FRAGMENT_BYTES), isFirst, isLast: false };
+      this.#rest = { ...message, bytes: bytes.subarray(FRAGMENT_BYTES) };
+      return { bytes: bytes.subarray(0, FRAGMENT_BYTES), isFirst, isLast: false, isDeflated };
     }
     if (at + 1 < pieces.length) {
-      this.#rest = { bytes: pieceAt(pieces, at + 1), pieces, at: at + 1, taken };
-      return { bytes, isFirst, isLast: false };
+      this.#rest = { ...message, bytes: pieceAt(pieces, at + 1), at: at + 1 };
+      return { bytes, isFirst, isLast: false, isDeflated };
     }
     this.#rest = undefined;
-    return { bytes, isFirst, isLast: true, taken };
+    return { bytes, isFirst, isLast: true, isDeflated, taken };
   }
 
   /** None of it will be sent. */

@@ -8,6 +8,8 @@
 
 const FIN = 0x80;
 const OPCODE = 0x0f;
+/** In the first frame of a message: it is compressed. */
+const RSV1 = 0x40;
 /**
  * Opcodes from here on are control frames (ping, pong, close), which may come between the frames of
  * a message.
@@ -27,6 +29,11 @@ export class FrameTally {
   #lengthEnd = 2;
   #payloadLeft = 0;
   #frames = 0;
+  /** Of the message that has begun, if it is compressed. */
+  #isDeflated = false;
+  #deflatedBytes = 0;
+  /** Bytes of all compressed messages that have arrived in full. */
+  deflatedBytes = 0;
 
   /** Whether a frame or a message has begun and not ended. */
   get isOpen(): boolean {
@@ -71,12 +78,23 @@ export class FrameTally {
     if (at === 0 || this.#headerRead < this.#headerBytes) return;
     this.#headerRead = 0;
     this.#payloadLeft = this.#length;
+    this.#countDeflated();
+  }
+
+  #countDeflated(): void {
+    if ((this.#first & OPCODE) >= FIRST_CONTROL_OPCODE) return;
+    if (this.#frames === 0) {
+      this.#isDeflated = (this.#first & RSV1) !== 0;
+      this.#deflatedBytes = 0;
+    }
+    this.#deflatedBytes += this.#length;
   }
 
   /** @returns whether the frame ends a message */
   #endFrame(): boolean {
     if ((this.#first & OPCODE) >= FIRST_CONTROL_OPCODE) return false;
     const isLast = (this.#first & FIN) !== 0;
+    if (isLast && this.#isDeflated) this.deflatedBytes += this.#deflatedBytes;
     this.#frames = isLast ? 0 : this.#frames + 1;
     return isLast;
   }

@@ -20,6 +20,13 @@ export interface InboxOwner {
   hasRoom(): Promise<void> | undefined;
 }
 
+/** The socket. */
+export interface InboxSource {
+  readonly isOpen: boolean;
+  pause(): void;
+  resume(): void;
+}
+
 export interface InboxOptions {
   limits: { messageBytes: number; messagesInFlight: number; messagesPerSecond: number };
   owner: InboxOwner;
@@ -27,8 +34,7 @@ export interface InboxOptions {
   onLimit(limit: LimitName): void;
   /** Counts what has arrived; without it nothing is counted. */
   arrived?: ArrivedBytes;
-  /** The socket. */
-  source: { readonly isOpen: boolean; pause(): void; resume(): void };
+  source: InboxSource;
 }
 
 export class Inbox {
@@ -37,6 +43,7 @@ export class Inbox {
   readonly #messages = new Fifo<{ message: Incoming }>();
   #chars = 0;
   #isReading = false;
+  #isTaking = false;
   #isPaused = false;
   /** Made for the first ping. */
   #pingPacer: Pacer | undefined;
@@ -73,6 +80,16 @@ export class Inbox {
     }, waitMs);
   }
 
+  /** Whether all messages have been taken and worked off. */
+  get isIdle(): boolean {
+    return !this.#isTaking && this.#messages.length === 0;
+  }
+
+  /** Whether another message may come. If not, the source is resumed when it may. */
+  get hasRoom(): boolean {
+    return this.#fullOf === undefined && !this.#options.arrived?.isFull;
+  }
+
   clear(): void {
     clearTimeout(this.#pingTimer);
     this.#messages.clear();
@@ -82,9 +99,9 @@ export class Inbox {
 
   /** Reads the socket again, unless enough messages wait. */
   resume(): void {
-    const { source, arrived } = this.#options;
+    const { source } = this.#options;
     if (!source.isOpen || this.#pingTimer !== undefined) return;
-    if (this.#fullOf !== undefined || arrived?.isFull) return;
+    if (!this.hasRoom) return;
     this.#isPaused = false;
     source.resume();
   }
@@ -112,7 +129,9 @@ export class Inbox {
       const { message } = next;
       this.#chars -= lengthOf(message);
       this.#options.arrived?.taken(lengthOf(message));
+      this.#isTaking = true;
       await owner.take(message);
+      this.#isTaking = false;
       const room = owner.hasRoom();
       if (room !== undefined) await room;
       const waitMs = this.#pacer.take(Date.now());

@@ -11,6 +11,8 @@ export interface SendQueue {
    * @param taken called once the memory of the frame is free: it is written out, or never will be
    */
   send(frame: string | Frame, taken?: () => void): void;
+  /** The same for a message that `MessageDeflater` has compressed, where the client takes that. */
+  readonly sendDeflated?: ((frame: Frame, taken?: () => void) => void) | undefined;
   /** The same for what other sessions are sent as well. */
   sendShared(message: SharedMessage): void;
   /** Answers a ping of the WebSocket protocol. Of several that wait only the newest is answered. */

@@ -13,6 +13,7 @@ import type { ReadRight } from '../service/access/rights.ts';
 import type { Reservation } from '../service/budgets/byte-budget.ts';
 import type { PageReads } from '../service/budgets/page-reads.ts';
 import type { PushMemory } from '../service/delivery/announcement.ts';
+import type { MessageDeflater } from '../service/delivery/message-deflater.ts';
 import type { PushPages } from '../service/delivery/push-pages.ts';
 import type { PushFilter, ReadFilter } from '../service/delivery/read-filter.ts';
 import type { SendQueue } from './send-queue.ts';
@@ -44,6 +45,8 @@ export interface SessionHost extends PushMemory {
   readonly reads: PageReads;
   /** Reads rows of a snapshot. */
   readonly rowReads: InTurn;
+  /** Compresses answers for sockets that take them so. */
+  readonly deflater: MessageDeflater;
   /** The queue of the socket is full: from now on pushes are read from the log. */
   fellBehind(): void;
   failed(error: unknown): void;

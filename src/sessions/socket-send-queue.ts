@@ -11,6 +11,7 @@ import { startGrace } from '../service/admission/grace.ts';
 import type { SharedMessage } from '../service/delivery/announcement.ts';
 import { type Frame, frameBytes } from '../service/delivery/frames.ts';
 import { Fragments } from './fragments.ts';
+import { Pongs } from './pongs.ts';
 import type { SendQueue } from './send-queue.ts';
 import { type Fragment, frameHeader, joinFrames, toTextFrame } from './text-frames.ts';
 
@@ -34,9 +35,12 @@ interface Waiter {
 }
 
 export class SocketSendQueue implements SendQueue {
+  readonly sendDeflated: SendQueue['sendDeflated'];
   readonly #socket: WebSocket;
   readonly #onBytes: (delta: number) => void;
   readonly #rawSocket: Socket | undefined;
+  /** Made for the first ping. */
+  #pongs: Pongs | undefined;
   /** Messages that have not been handed over. */
   readonly #queue = new Fragments();
   /** Fragments to be flushed in this turn of the event loop; usually `undefined`. */
@@ -47,17 +51,23 @@ export class SocketSendQueue implements SendQueue {
   #waiters: Waiter[] = [];
   #lastProgressMs = performance.now();
   #isClosing = false;
-  /** Whether a pong is on its way, and the payload of the one to send after it. */
-  #isPonging = false;
-  #nextPong: Uint8Array | undefined;
 
   /**
    * @param onBytes called with the change of the queued bytes, to keep a sum over all sockets
    * @param rawSocket the TCP socket of `socket`; without it `ws` makes the frames
+   * @param deflates whether the peer has agreed on permessage-deflate, with the whole window
    */
-  constructor(socket: WebSocket, onBytes: (delta: number) => void, rawSocket?: Socket) {
+  constructor(
+    socket: WebSocket,
+    onBytes: (delta: number) => void,
+    rawSocket?: Socket,
+    deflates = false,
+  ) {
     this.#socket = socket;
     this.#rawSocket = rawSocket;
+    if (deflates && rawSocket !== undefined) {
+      this.sendDeflated = (frame, taken) => this.#enqueue(frame, taken, true);
+    }
     this.#onBytes = onBytes;
   }
 
@@ -74,14 +84,17 @@ export class SocketSendQueue implements SendQueue {
   }
 
   send(frame: string | Frame, taken?: () => void): void {
+    this.#enqueue(typeof frame === 'string' ? [Buffer.from(frame)] : frame, taken, false);
+  }
+
+  #enqueue(pieces: Frame, taken: (() => void) | undefined, isDeflated: boolean): void {
     if (!this.isOpen) {
       taken?.();
       return;
     }
-    const pieces = typeof frame === 'string' ? [Buffer.from(frame)] : frame;
     if (this.#queuedBytes === 0) this.#lastProgressMs = performance.now();
     this.#add(frameBytes(pieces) + FRAME_OVERHEAD_BYTES);
-    this.#queue.push(pieces, taken);
+    this.#queue.push(pieces, taken, isDeflated);
     this.#handOver();
   }
 
@@ -136,18 +149,8 @@ export class SocketSendQueue implements SendQueue {
 
   pong(payload: Uint8Array): void {
     if (!this.isOpen) return;
-    // However many pings a peer sends without reading, only one answer is queued.
-    if (this.#isPonging) {
-      this.#nextPong = payload;
-      return;
-    }
-    this.#isPonging = true;
-    this.#socket.pong(payload, false, () => {
-      this.#isPonging = false;
-      const next = this.#nextPong;
-      this.#nextPong = undefined;
-      if (next !== undefined) this.pong(next);
-    });
+    this.#pongs ??= new Pongs(this.#socket);
+    this.#pongs.send(payload);
   }
 
   #add(delta: number): void {

@@ -1,6 +1,6 @@
 /**
- * Builds the WebSocket frames in which a server sends text, unmasked and uncompressed (RFC 6455,
- * 5.2). `ws` writes each frame separately; these are joined into one write.
+ * Builds the WebSocket frames in which a server sends text, unmasked (RFC 6455, 5.2), compressed or not (RFC
+ * 7692, 6). `ws` writes each frame separately; these are joined into one write.
  */
 
 import type { Frame } from '../service/delivery/frames.ts';
@@ -8,6 +8,8 @@ import type { Frame } from '../service/delivery/frames.ts';
 const TEXT = 0x1;
 const CONTINUATION = 0x0;
 const FIN = 0x80;
+/** In the first frame of a message: it is compressed. */
+const RSV1 = 0x40;
 /** In place of a length of more than seven bits, which follows in two bytes or in eight. */
 const TWO_BYTES = 126;
 const EIGHT_BYTES = 127;
@@ -18,6 +20,8 @@ export interface Fragment {
   bytes: Buffer;
   isFirst: boolean;
   isLast: boolean;
+  /** Whether the message is compressed. */
+  isDeflated?: boolean;
   /** Set on the last fragment: called when the whole message is written out, or never will be. */
   taken?: (() => void) | undefined;
 }
@@ -28,9 +32,11 @@ export function headerBytes(length: number): number {
 }
 
 /** @returns the offset of the content */
-function writeHeader(into: Buffer, at: number, { bytes, isFirst, isLast }: Fragment): number {
-  const { length } = bytes;
+function writeHeader(into: Buffer, at: number, fragment: Fragment): number {
+  const { isFirst, isLast, isDeflated = false } = fragment;
+  const { length } = fragment.bytes;
   into[at] = (isLast ? FIN : 0) | (isFirst ? TEXT : CONTINUATION);
+  if (isFirst && isDeflated) into[at] |= RSV1;
   const size = headerBytes(length);
   into[at + 1] = size === 2 ? length : size === 4 ? TWO_BYTES : EIGHT_BYTES;
   if (size === 4) into.writeUInt16BE(length, at + 2);

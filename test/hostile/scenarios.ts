@@ -247,7 +247,7 @@ export const SCENARIOS: readonly Scenario[] = [
   },
   {
     name: 'compression bombs',
-    args: ['--limits-message-bytes', String(4 * MIB)],
+    args: ['--limits-message-bytes', String(4 * MIB), '--compression-websocket'],
     capBytes: 4 * MIB,
     load: smallLoad,
     async attack({ server, scale }) {

@@ -33,7 +33,7 @@ function setUp() {
     const arrived = new ArrivedBytes(budget, 1000, {
       holder: client,
       pause: () => did.push('pause'),
-      resume: () => did.push('resume'),
+      roomAgain: () => did.push('resume'),
       refuseUnread: ({ code }) => did.push(code),
     });
     return { arrived, did };

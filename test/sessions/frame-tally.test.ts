@@ -56,3 +56,28 @@ test('what has begun is open: a byte of a header, a frame, and a message between
   tally.read(frame(3, { opcode: PING }).subarray(0, 7));
   assert.ok(tally.isOpen);
 });
+
+test('the bytes of compressed messages are told when they have arrived in full, and of no others', () => {
+  const compressed = Buffer.concat([
+    frame(300, { rsv1: true, fin: false }),
+    frame(5, { opcode: PING }),
+    frame(70_000, { opcode: 0, fin: false }),
+    frame(0, { opcode: 0 }),
+  ]);
+  const all = Buffer.concat([
+    frame(10),
+    compressed,
+    frame(7, { fin: false }),
+    frame(8, { opcode: 0 }),
+  ]);
+  for (const cut of [1, 13, 1000, all.length]) {
+    const tally = new FrameTally();
+    const seen = new Set<number>();
+    for (let at = 0; at < all.length; at += cut) {
+      tally.read(all.subarray(at, at + cut));
+      seen.add(tally.deflatedBytes);
+    }
+    assert.equal(tally.deflatedBytes, 70_300);
+    assert.ok([...seen].every((bytes) => bytes === 0 || bytes === 70_300));
+  }
+});

@@ -9,6 +9,7 @@ import type { WireChangeSet } from '../../src/protocol/schemas.ts';
 import { Rights, toGetChanges } from '../../src/service/access/rights.ts';
 import { ByteBudget } from '../../src/service/budgets/byte-budget.ts';
 import { PageReads } from '../../src/service/budgets/page-reads.ts';
+import { MessageDeflater } from '../../src/service/delivery/message-deflater.ts';
 import { SessionHub } from '../../src/service/delivery/session-hub.ts';
 import { Session } from '../../src/sessions/session.ts';
 import type { KVStore } from '../../src/storage/kv-store.ts';
@@ -59,6 +60,7 @@ async function openHub(store?: KVStore) {
         tryReserve: (bytes) => memory.tryReserve(device.siteId, bytes),
         reads,
         rowReads: (read) => read(),
+        deflater: new MessageDeflater(),
         hasMemory: (bytes) => memory.hasRoom(device.siteId, bytes),
         fellBehind: () => undefined,
         failed: assert.fail,
@@ -347,7 +349,9 @@ test('a snapshot holds pushes back as well, and they go on from its position', a
     ids.push(...(await write(new Device(2), 2)));
     const noteSent = async () =>
       assert.ok(!sendQueue.types.includes('snapshot_complete'), 'noted before it is said');
-    await session.sendSnapshot(async () => ({ ...snapshot, noteSent }));
+    const now = () => session.right.stamp;
+    const isFor = async () => undefined;
+    await session.sendSnapshot(async () => ({ ...snapshot, now, isFor, noteSent }));
   });
   await sendQueue.sent(ids.length);
   const last = sendQueue.types.indexOf('snapshot_complete');

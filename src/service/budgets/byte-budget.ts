@@ -55,6 +55,8 @@ interface Waiter {
   timer: NodeJS.Timeout;
   /** For how many of these it has waited. */
   looks: number;
+  /** See `take`. */
+  grower: object | undefined;
   resolve(): void;
 }
 
@@ -86,8 +88,9 @@ export class ByteBudget {
    * Takes bytes for a client, which gives them back later. Returns `undefined` if they are free.
    * Otherwise the promise resolves once they are taken, or rejects with OVERLOADED, and nothing is
    * taken.
-   * @param grower an owner that holds bytes and needs more to finish. If all growers waited for
-   *   each other none would finish, so one of them at a time, until `ended`, never waits
+   * @param grower an owner that holds bytes and needs more to finish. All would wait for each other, so
+   *   one of them at a time, until `ended`, does not wait; then it is the turn of the first that does,
+   *   which has to end also if it needs the bytes no more
    */
   take(client: string, bytes: number, grower?: object): Promise<void> | undefined {
     const met = this.#metBy(client, bytes, this.#line);
@@ -107,7 +110,7 @@ export class ByteBudget {
         this.#serve();
       };
       const timer = setTimeout(giveUp, WAIT_MS).unref();
-      const waiter: Waiter = { client, bytes, timer, looks: 0, resolve };
+      const waiter: Waiter = { client, bytes, timer, looks: 0, grower, resolve };
       this.#waiters.push(waiter);
       this.#serve();
       this.#makeRoom();
@@ -206,7 +209,9 @@ export class ByteBudget {
 
   /** The grower has finished, or has gone. */
   ended(grower: object): void {
-    if (this.#overdrawn === grower) this.#overdrawn = undefined;
+    if (this.#overdrawn !== grower) return;
+    this.#overdrawn = undefined;
+    this.#serve();
   }
 
   /** Changes what a client holds, without waiting. */
@@ -278,9 +283,11 @@ export class ByteBudget {
     const left: Waiter[] = [];
     const line = { ...NOBODY };
     for (const waiter of this.#waiters) {
-      const { client, bytes } = waiter;
+      const { client, bytes, grower } = waiter;
       const met = this.#metBy(client, bytes, line);
-      if (met === undefined) {
+      const mayExceed = grower !== undefined && this.#overdrawn === undefined;
+      if (met !== undefined && mayExceed) this.#overdrawn = grower;
+      if (met === undefined || mayExceed) {
         clearTimeout(waiter.timer);
         this.#add(client, bytes);
         waiter.resolve();

@@ -20,8 +20,9 @@ import { Distribution, SECONDS_BUCKETS } from '../../metrics/counts.ts';
 import type { WireCheckpoint } from '../../protocol/schemas.ts';
 import type { IdentityPredicate } from '../access/identity-predicates.ts';
 import { type DatabaseAccess, type OpenDatabase, refuseOwnSite } from '../access/open-database.ts';
-import { type Reader, type Rights, toGetChanges } from '../access/rights.ts';
+import { type Reader, type Rights, type Stamp, toGetChanges } from '../access/rights.ts';
 import { FIRST_PAGE_BYTES, type PageMemory } from '../budgets/page-reads.ts';
+import { changed } from './filtered-ddl.ts';
 import { filterSnapshot } from './filtered-snapshot.ts';
 import { type LiveSession, START_OVER } from './live-session.ts';
 import { readFilterOf, readPage } from './read-filter.ts';
@@ -61,6 +62,13 @@ export interface ServedPage extends ChangesPage {
 
 /** A snapshot on its way to a client. */
 export interface ServedSnapshot extends Snapshot {
+  /** To be taken when a chunk comes that is not sent at once. */
+  now(): Stamp;
+  /**
+   * To be asked right before such a chunk is sent.
+   * @throws SyncError when the client may not be sent it any more
+   */
+  isFor(stamp: Stamp): Promise<void>;
   /**
    * To be called when all of it has been sent: records that for `drainPoint`, and ends a resync.
    */
@@ -251,11 +259,15 @@ export class Delivery {
     const usable = resync === undefined ? checkpoint : undefined;
     const snapshot = await this.#snapshots.open(database, usable, { ...query, site });
     await manager.held.tellAgain(site);
+    const now = () => right.stamp;
+    const holds = (stamp: Stamp) => right.holds(stamp, signal);
+    const readFilter = readFilterOf(this.#hooks, reader, signal, origin);
     return {
-      ...filterSnapshot(snapshot, readFilterOf(this.#hooks, reader, signal, origin), {
-        now: () => right.stamp,
-        holds: (stamp) => right.holds(stamp, signal),
-      }),
+      ...filterSnapshot(snapshot, readFilter, { now, holds }),
+      now,
+      isFor: async (stamp) => {
+        if (!(await holds(stamp))) throw changed();
+      },
       noteSent: () => manager.sites.noteSnapshotSent(site, snapshot.headerHlc, resync),
     };
   }

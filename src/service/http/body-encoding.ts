@@ -1,12 +1,10 @@
-/**
- * Bodies that were compressed (`Content-Encoding`). What is small may become a thousand times as large: it is
- * given up as soon as it is larger than a body may be, and takes of the memory as it grows.
- */
+/** Bodies that were compressed (`Content-Encoding`). */
 
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Transform } from 'node:stream';
 import * as zlib from 'node:zlib';
 import { SyncError } from '../../errors/sync-error.ts';
+import { type DecodedSize, decodeWithin } from '../../wire/decode-within.ts';
 
 type Decoder = (body: Buffer) => Transform;
 
@@ -48,52 +46,13 @@ export function bodyEncodingOf(headers: IncomingHttpHeaders): string | undefined
   throw new SyncError('UNSUPPORTED_ENCODING', `Content-Encoding: may be one of ${known}`);
 }
 
-export interface DecodedSize {
-  /** `limits.messageBytes`. */
-  bytesMax: number;
-  /** Resolves when there is room for so many more bytes. */
-  grow(bytes: number): Promise<void>;
-  /** That there is room for already. */
-  held: number;
-}
-
-const STEP_BYTES = 64 * 1024;
-
-/** @throws SyncError TOO_LARGE, MESSAGE_ERROR if it was not encoded so, or what `grow` rejects with */
+/** @throws SyncError: see `decodeWithin` */
 export async function decodeBody(
   body: Buffer,
   encoding: string,
-  { bytesMax, grow, held }: DecodedSize,
+  size: DecodedSize,
 ): Promise<Buffer> {
   const decoder = DECODERS.get(encoding)?.(body);
   if (decoder === undefined) throw new TypeError(`no encoding of bodies: ${encoding}`);
-  const pieces: Buffer[] = [];
-  let length = 0;
-  let room = held;
-  decoder.end(body);
-  try {
-    for await (const piece of decoder) {
-      length += piece.length;
-      if (length > bytesMax) throw tooLarge(bytesMax);
-      // As much again, so that it need not ask often.
-      const more = Math.min(Math.max(room, STEP_BYTES), bytesMax - room);
-      if (length > room && more > 0) {
-        await grow(more);
-        room += more;
-      }
-      pieces.push(piece);
-    }
-  } catch (error) {
-    if (error instanceof SyncError) throw error;
-    throw new SyncError('MESSAGE_ERROR', `the body is not valid ${encoding}`, { cause: error });
-  } finally {
-    decoder.destroy();
-  }
-  return Buffer.concat(pieces, length);
-}
-
-function tooLarge(bytesMax: number): SyncError {
-  const limit = 'limits.messageBytes';
-  const message = `the decoded body is larger than ${limit} (${bytesMax})`;
-  return new SyncError('TOO_LARGE', message, { limit });
+  return decodeWithin(decoder, body, { what: 'body', encoding }, size);
 }

@@ -105,6 +105,27 @@ test('what is larger than the whole gets its turn, beside nobody who holds much'
   assert.deepEqual([waiting.got, bytes.held], [[0, 1], 20]);
 });
 
+test('of owners that all need more to finish one at a time gets it, the next one when it has ended', async () => {
+  const { bytes } = budget();
+  const [anna, ben, carl] = [{}, {}, {}];
+  for (const client of ['a', 'b', 'c']) bytes.take(client, 33);
+  assert.equal(bytes.take('a', 40, anna), undefined);
+  const waiting = watch(bytes.take('b', 40, ben), bytes.take('c', 40, carl));
+  // What it has taken beyond the others' is all that it gives back.
+  bytes.ended(anna);
+  bytes.give('a', 73);
+  // Has no room, now or later.
+  bytes.take('d', 33)?.catch(() => undefined);
+  await settled();
+  assert.deepEqual(waiting.got, [0]);
+  bytes.ended(carl);
+  await settled();
+  assert.deepEqual(waiting.got, [0]);
+  bytes.ended(ben);
+  await settled();
+  assert.deepEqual(waiting.got, [0, 1]);
+});
+
 test('what turned out to need less makes room for the others', async () => {
   const { bytes } = budget();
   bytes.take('a', 60);

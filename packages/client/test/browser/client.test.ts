@@ -77,6 +77,35 @@ test('a network that swallows everything is found out by a ping', async (t) => {
   await synced(page);
 });
 
+test('a browser and a server that compresses understand each other', async (t) => {
+  const agreed: string[] = [];
+  const server = await startCoordinator(t, {
+    config: { compression: { websocket: true } },
+    hooks: {
+      onClientConnect(_client, socket) {
+        agreed.push(socket.extensions);
+        return true;
+      },
+    },
+  });
+  const written = [];
+  const page = await browser.open(t);
+  await start(page, { url: server.wsUrl });
+  for (let i = 0; i < 5; i++) {
+    written.push(`${i} `.repeat(100_000));
+    await write(page, i, written[i] ?? '');
+  }
+  await synced(page);
+  const other = await browser.open(t);
+  await start(other, { url: server.wsUrl });
+  await synced(other);
+  assert.deepEqual(await titles(other), written);
+  assert.ok(
+    agreed.every((name) => name === 'permessage-deflate'),
+    agreed.join(),
+  );
+});
+
 test('a token that runs out is renewed on the open socket', async (t) => {
   const tokens: unknown[] = [];
   let connections = 0;
