@@ -1,5 +1,5 @@
 /**
- * For what is published, and preloaded in every process of the tests: has `typebox` come out of one file instead of its 683,
+ * Preloaded in every process of the tests: has `typebox` come out of one file instead of its 683,
  * which is most of what a process here imports, and takes each a second of CPU with tsx.
  */
 
@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { isMainThread } from 'node:worker_threads';
 
-export const ENTRIES = ['typebox', 'typebox/value', 'typebox/compile'];
+const ENTRIES = ['typebox', 'typebox/value', 'typebox/compile'];
 const OUTPUT = fileURLToPath(
   new URL('../node_modules/.cache/sync-coordinator/typebox/', import.meta.url),
 );
@@ -16,12 +16,12 @@ const urls = new Map(
   ENTRIES.map((entry, i) => [entry, pathToFileURL(join(OUTPUT, `${i}.mjs`)).href]),
 );
 
-/** Makes the files, each called by its number among the entries. */
-export async function bundleTypebox(directory) {
+/** Each file is called by its number among the entries. */
+async function bundleTypebox() {
   const { build } = await import('esbuild');
   await build({
     entryPoints: ENTRIES.map((entry, i) => ({ in: entry, out: String(i) })),
-    outdir: directory,
+    outdir: OUTPUT,
     outExtension: { '.js': '.mjs' },
     ...{ bundle: true, splitting: true, format: 'esm', platform: 'node' },
     nodePaths: [fileURLToPath(new URL('../node_modules', import.meta.url))],
@@ -30,7 +30,7 @@ export async function bundleTypebox(directory) {
 
 /** @returns what `NODE_OPTIONS` must hold for them to be used */
 export async function preloadTypebox() {
-  await bundleTypebox(OUTPUT);
+  await bundleTypebox();
   return `--import=${import.meta.url}`;
 }
 
