@@ -1,15 +1,25 @@
 /** Assertions about verdicts and replicas, for tests of hooks. */
 
 import assert from 'node:assert/strict';
+import { inspect, isDeepStrictEqual } from 'node:util';
+import { type Contents, withoutNulls } from './contents.ts';
 import type { TestCoordinator } from './coordinator.ts';
-import { withoutNulls } from './replica.ts';
-import type { SimulatedDevice, Verdict } from './simulated-device.ts';
+import type { Verdict } from './simulated-device.ts';
 
-export type RejectedEntry = NonNullable<Verdict['rejected']>[number];
+export type RejectedEntry = Verdict['rejected'][number];
+
+/** What can be compared with others: a simulated device, or one of your own. */
+export interface Comparable {
+  /** Resolves once its writes have been answered, and it holds what the coordinator has for it. */
+  synced(): Promise<void>;
+  /** As a simulated device has it. */
+  contents(): Contents;
+}
 
 /** Asserts that nothing of the transaction was rejected. */
-export function assertApproved(verdict: Verdict): void {
-  assert.deepEqual(verdict.rejected ?? [], [], 'nothing is rejected');
+export function assertApproved({ state, outcome, rejected }: Verdict): void {
+  assert.deepEqual(rejected, [], 'nothing is rejected');
+  assert.notEqual(state, 'rejected', outcome?.reason);
 }
 
 /**
@@ -17,27 +27,27 @@ export function assertApproved(verdict: Verdict): void {
  * others were rejected.
  */
 export function assertRejected(verdict: Verdict, ...expected: Partial<RejectedEntry>[]): void {
-  const left = [...(verdict.rejected ?? [])];
+  const left = [...verdict.rejected];
   for (const entry of expected) {
     const index = left.findIndex((actual) => fits(actual, entry));
-    assert.notEqual(index, -1, `no rejection like ${text(entry)} among ${text(verdict.rejected)}`);
+    assert.notEqual(
+      index,
+      -1,
+      `no rejection like ${inspect(entry)} among ${inspect(verdict.rejected)}`,
+    );
     left.splice(index, 1);
   }
   assert.deepEqual(left, [], 'nothing else is rejected');
 }
 
 function fits(actual: RejectedEntry, expected: Partial<RejectedEntry>): boolean {
-  return Object.entries(expected).every(
-    ([key, value]) => text(Reflect.get(actual, key)) === text(value),
+  return Object.entries(expected).every(([key, value]) =>
+    isDeepStrictEqual(Reflect.get(actual, key), value),
   );
 }
 
-function text(value: unknown): string {
-  return JSON.stringify(value) ?? String(value);
-}
-
 /** Exchanges changes until all devices, which must be online, have received those of the others. */
-export async function converge(devices: readonly SimulatedDevice[]): Promise<void> {
+export async function converge(devices: readonly Comparable[]): Promise<void> {
   // Twice: what the last device sends must reach those that fetched before.
   for (let i = 0; i < 2; i++) for (const device of devices) await device.synced();
 }
@@ -49,7 +59,7 @@ export async function converge(devices: readonly SimulatedDevice[]): Promise<voi
  */
 export async function assertConverged(
   coordinator: TestCoordinator,
-  devices: readonly SimulatedDevice[],
+  devices: readonly Comparable[],
   newcomer: { token?: string; databaseId?: string } = {},
 ): Promise<void> {
   await converge(devices);

@@ -3,10 +3,12 @@
  * coordinator.
  */
 
+export { ServerError } from '../../packages/client/src/index.ts';
 export {
   assertApproved,
   assertConverged,
   assertRejected,
+  type Comparable,
   converge,
   type RejectedEntry,
 } from './assertions.ts';
@@ -23,7 +25,7 @@ export { askHooks, type HarnessOptions, type HookHarness } from './hook-harness.
 export { kvStoreContract } from './kv-store-contract.ts';
 export type { KVStoreContractOptions, OpenedStorage } from './kv-store-contract-options.ts';
 export {
-  RefusedByCoordinator,
+  type DeviceWrite,
   SimulatedDevice,
   type SimulatedDeviceOptions,
   type Verdict,

@@ -1,298 +1,275 @@
 /**
- * A device that behaves like an app: it has a replica that it writes to at any time, a list of
- * transactions that are not answered yet, and a real WebSocket to the coordinator while it is
- * online.
+ * A device of an app: the client that apps use, with a replica in memory, a clock that a test moves,
+ * and a real WebSocket to the coordinator while it is online.
  */
 
 import { once } from 'node:events';
 import WebSocket from 'ws';
-import { compareHlc, HLC_MIN, hlcWallTimeMs, maxHlc } from '../clock/hlc.ts';
-import type { ErrorCode } from '../protocol/error-codes.ts';
-import type { WireChangeSet } from '../protocol/schemas.ts';
-import type {
-  ServerMessage,
-  ServerMessages,
-  WireApplyResult,
-} from '../protocol/server-messages.ts';
+import { createEnvironment, type SocketLike } from '../../packages/client/src/environment.ts';
+import {
+  createSyncClient,
+  type Outcome,
+  type OutcomeChange,
+  ServerError,
+  type SyncClient,
+} from '../../packages/client/src/index.ts';
+import { GUILTY } from '../../packages/client/src/outbox.ts';
+import { memoryStore } from '../../packages/client/src/stores/memory.ts';
+import type { Fate } from '../../packages/client/src/write.ts';
+import { siteIdToText } from '../clock/site-id.ts';
+import type { ServerMessage } from '../protocol/server-messages.ts';
+import { encodeValue, pkIdentity, type SqlValue } from '../protocol/values.ts';
 import type { TestClock } from './clock.ts';
-import { Device, type RowWrite } from './device.ts';
-import { Replica } from './replica.ts';
+import { siteBytes } from './device.ts';
 
 export interface SimulatedDeviceOptions {
   /** Default: `default`. */
   databaseId?: string;
   token?: string;
-  /** The number of its site. Default: one that no other device has. */
+  /** The number of its site. Default: a random one. */
   site?: number;
-  /** How far its clock is ahead of the coordinator's, in milliseconds. */
+  /** How far its clock is ahead of the coordinator's, in milliseconds, until the client corrects it. */
   skewMs?: number;
 }
 
-/** The coordinator's answer to a transaction, in JSON form. */
-export type Verdict = WireApplyResult;
+/** Columns of a row that are written, but for those that are `undefined`, or a delete of it. */
+export type DeviceWrite =
+  | {
+      table: string;
+      pk: readonly SqlValue[];
+      set: Readonly<Record<string, SqlValue | undefined>>;
+      schema?: string;
+    }
+  | { table: string; pk: readonly SqlValue[]; delete: true; schema?: string };
 
-/** The coordinator's refusal of a message. */
-export class RefusedByCoordinator extends Error {
-  override readonly name = 'RefusedByCoordinator';
-  readonly code: ErrorCode;
-  readonly isFatal: boolean;
-
-  constructor({ code, message, fatal }: ServerMessages['error']) {
-    super(`${code}: ${message}`);
-    this.code = code;
-    this.isFatal = fatal;
-  }
+/** What became of a transaction. */
+export interface Verdict {
+  readonly state: Fate;
+  /** The changes that were rejected, each with the hook's reason and code, or the coordinator's. */
+  readonly rejected: readonly OutcomeChange[];
+  /** As the app finds it in `client.outcomes`; missing where all was taken. */
+  readonly outcome: Outcome | undefined;
 }
 
-interface Unanswered {
-  changeSet: WireChangeSet;
-  verdict: Promise<Verdict>;
-  resolve(verdict: Verdict): void;
-  reject(error: Error): void;
-}
-
-let sites = 0;
+/** What the client mends at once, or gives up. All else it tries until it succeeds, which is too long for a test. */
+const MENDED = [...GUILTY, 'CLOCK_DRIFT', 'SNAPSHOT_REQUIRED'];
 
 export class SimulatedDevice {
-  #url: string;
-  readonly #clock: TestClock;
-  readonly #options: SimulatedDeviceOptions;
-  readonly #author: Device;
-  readonly #replica = new Replica();
-  /** Its own transactions, oldest first, for `request_changes`. */
-  readonly #written: WireChangeSet[] = [];
-  readonly #unanswered = new Map<string, Unanswered>();
-  #watermark: string | undefined;
-  #newestWallTime = 0;
+  /** All that an app can do and see. */
+  readonly client: SyncClient;
+  readonly #url: string;
   #socket: WebSocket | undefined;
-  /** The socket that was opened last, which may not be let in yet. */
-  #newest: WebSocket | undefined;
-  #token: string | undefined;
-  #fetched = defer<void>();
-  /** Errors of the coordinator that do not answer a transaction. */
-  readonly errors: RefusedByCoordinator[] = [];
+  /** Give up what waits for the coordinator. */
+  readonly #waiting = new Set<(error: Error) => void>();
+  /** One after the other. */
+  #coming = Promise.resolve();
+  /** What the coordinator has refused, the oldest first. */
+  readonly errors: ServerError[] = [];
+  /** The close code of the last connection, once it is closed. */
+  closeCode: number | undefined;
 
   /** @param url the URL of the coordinator's WebSocket */
   constructor(url: string, clock: TestClock, options: SimulatedDeviceOptions = {}) {
     this.#url = url;
-    this.#clock = clock;
-    this.#options = options;
-    this.#token = options.token;
-    this.#author = new Device(options.site ?? 1_000_000 + ++sites);
+    const { databaseId, token, site, skewMs = 0 } = options;
+    const { random, randomBytes, after } = createEnvironment();
+    this.client = createSyncClient({
+      url,
+      databaseId,
+      token,
+      siteId: site === undefined ? undefined : siteIdToText(siteBytes(site)),
+      store: memoryStore(),
+      connect: false,
+      environment: {
+        random,
+        randomBytes,
+        after,
+        now: () => clock.now() + skewMs,
+        openSocket: () => this.#open(),
+      },
+    });
+  }
+
+  #open(): SocketLike {
+    const socket = new WebSocket(this.#url, { perMessageDeflate: false });
+    this.#socket = socket;
+    this.closeCode = undefined;
+    socket.on('close', (code) => {
+      if (this.#socket === socket) this.closeCode = code;
+    });
+    socket.on('message', (data) => {
+      const message: ServerMessage = JSON.parse(data.toString());
+      if (message.type !== 'error') return;
+      const error = new ServerError(message);
+      this.errors.push(error);
+      if (!MENDED.includes(error.code)) for (const giveUp of this.#waiting) giveUp(error);
+    });
+    // `ws` is one, with types of its own.
+    return socket as unknown as SocketLike;
+  }
+
+  /** @throws the coordinator's refusal of what may pass, which the client tries again */
+  #answered<T>(answer: Promise<T>): Promise<T> {
+    const answered = new Promise<T>((resolve, reject) => {
+      this.#waiting.add(reject);
+      answer.then(resolve, reject).finally(() => this.#waiting.delete(reject));
+    });
+    // A test may not wait for it: then a failure is no unhandled rejection.
+    answered.catch(() => undefined);
+    return answered;
   }
 
   /** 22 characters of base64url. */
   get siteId(): string {
-    return this.#author.siteId;
+    return this.client.siteId;
   }
 
   get isOnline(): boolean {
-    return this.#socket?.readyState === WebSocket.OPEN;
+    return ['live', 'renewing'].includes(this.client.status.connection);
   }
 
-  /** The close code of the last connection, once it is closed. */
-  closeCode: number | undefined;
-
   /**
-   * Writes columns of a row to its replica at once. Resolves with the coordinator's answer; while
-   * the device is offline, only after it has come back.
+   * Writes columns of a row to its replica at once. Resolves with what became of it; while the device
+   * is offline, only after it has come back.
    */
-  write(table: string, pk: unknown[], values: Record<string, unknown>): Promise<Verdict> {
+  write(
+    table: string,
+    pk: readonly SqlValue[],
+    values: Readonly<Record<string, SqlValue | undefined>>,
+  ): Promise<Verdict> {
     return this.transact({ table, pk, set: values });
   }
 
-  delete(table: string, pk: unknown[]): Promise<Verdict> {
+  delete(table: string, pk: readonly SqlValue[]): Promise<Verdict> {
     return this.transact({ table, pk, delete: true });
   }
 
   /** Several writes as one transaction. */
-  transact(...writes: RowWrite[]): Promise<Verdict> {
-    const { skewMs = 0 } = this.#options;
-    const wallTime = Math.max(this.#clock.now() + skewMs, this.#newestWallTime + 1);
-    this.#author.wallTime = Math.max(this.#author.wallTime, wallTime);
-    const changeSet = this.#author.write(...writes);
-    this.#take([changeSet]);
-    this.#written.push(changeSet);
-    const { promise, resolve, reject } = defer<Verdict>();
-    // A test may not wait for the verdict: then a failure is no unhandled rejection.
-    promise.catch(() => undefined);
-    const waiting = { changeSet, verdict: promise, resolve, reject };
-    this.#unanswered.set(changeSet.transactionId, waiting);
-    if (this.isOnline) this.#push([changeSet], changeSet.transactionId);
-    return promise;
+  transact(...writes: readonly DeviceWrite[]): Promise<Verdict> {
+    const { outcomes } = this.client;
+    const { id, settled } = this.client.transact((tx) => {
+      for (const write of writes) {
+        const table = tx.table(write.table, { schema: write.schema });
+        if ('delete' in write) table.delete(write.pk);
+        else table.set(write.pk, write.set);
+      }
+    });
+    return this.#answered(
+      settled.then((state) =>
+        toVerdict(
+          state,
+          outcomes.list().find((each) => each.id === id),
+        ),
+      ),
+    );
   }
 
-  /** Its last transaction, in the form in which it is sent. */
-  get lastWritten(): WireChangeSet {
-    const last = this.#written.at(-1);
-    if (last === undefined) throw new Error('it has written nothing');
-    return last;
+  /** Its rows of a table, as `[pk, values]`, in the order of their keys. */
+  rows(
+    table: string,
+    schema = 'main',
+  ): [pk: readonly SqlValue[], values: Readonly<Record<string, SqlValue>>][] {
+    return this.client
+      .table<Record<string, SqlValue>>(table, { schema })
+      .all()
+      .map(({ pk, row }) => [pk, row]);
   }
 
-  /** Its rows of a table, as `[pk, values]`, in a fixed order. */
-  rows(table: string, schema = 'main'): [pk: unknown[], values: Record<string, unknown>][] {
-    return this.#replica.rows(schema, table);
-  }
-
-  /** All that it holds, for comparison with other devices. */
-  contents(): Record<string, Record<string, unknown>> {
-    return this.#replica.contents();
+  /** All that it holds, by the JSON of schema, table and `pkIdentity`. */
+  contents(): Record<string, Readonly<Record<string, SqlValue>>> {
+    const rows = this.client
+      .tables()
+      .flatMap(({ schema, table }) =>
+        this.rows(table, schema).map(([pk, values]): [string, typeof values] => [
+          JSON.stringify([schema, table, pkIdentity(pk.map(encodeValue))]),
+          values,
+        ]),
+      );
+    return Object.fromEntries(rows);
   }
 
   /** Disconnects. Later writes wait until it comes back. */
   async goOffline(): Promise<void> {
     const socket = this.#socket;
-    this.#socket = undefined;
+    this.client.disconnect();
     if (socket === undefined || socket.readyState === WebSocket.CLOSED) return;
-    const closed = once(socket, 'close');
-    socket.close();
-    await closed;
+    await once(socket, 'close');
   }
 
   /**
    * Connects, sends what waits, and fetches what it has missed.
-   * @param url the URL of another coordinator of the same databases, used from now on
-   * @throws RefusedByCoordinator if it is not let in
+   * @throws what the coordinator says, if it is not let in, or what keeps it from coming
    */
-  async comeBack(url = this.#url): Promise<void> {
-    this.#url = url;
+  comeBack(): Promise<void> {
+    const before = this.#coming;
+    this.#coming = before.catch(() => undefined).then(() => this.#comeBack());
+    return this.#coming;
+  }
+
+  async #comeBack(): Promise<void> {
+    await this.client.ready;
     await this.goOffline();
-    this.#newest?.terminate();
-    const socket = new WebSocket(this.#url, { perMessageDeflate: false });
-    this.#newest = socket;
-    this.closeCode = undefined;
-    const joined = defer<void>();
-    socket.on('error', joined.reject);
-    socket.on('close', (code) => {
-      if (this.#newest === socket) this.closeCode = code;
-      const refusal = this.errors.at(-1) ?? new Error(`the socket closed with ${code}`);
-      joined.reject(refusal);
-      if (this.#socket === socket) this.#fetched.reject(refusal);
-    });
-    socket.on('message', (data) => {
-      const message: ServerMessage = JSON.parse(data.toString());
-      if (message.type === 'handshake_ack') joined.resolve();
-      else this.#receive(message);
-    });
-    await once(socket, 'open');
-    const { databaseId } = this.#options;
-    const handshake = { siteId: this.siteId, token: this.#token, databaseId, protocolVersion: 1 };
-    socket.send(JSON.stringify({ type: 'handshake', ...handshake }));
-    await joined.promise;
-    this.#socket = socket;
-    for (const [id, { changeSet }] of this.#unanswered) this.#push([changeSet], id);
-    await this.synced();
+    this.client.connect();
+    try {
+      await this.#live();
+    } catch (cause) {
+      this.client.disconnect();
+      throw cause;
+    }
   }
 
   /**
    * Resolves once its writes have been answered, and it has fetched all that the coordinator has
-   * for it.
+   * for it: on another connection, whose first question is for that.
    */
   async synced(): Promise<void> {
-    await Promise.allSettled([...this.#unanswered.values()].map(({ verdict }) => verdict));
-    const before = this.#fetched;
-    const fetched = defer<void>();
-    // The next answer also settles earlier calls that still wait.
-    fetched.promise.then(before.resolve, before.reject);
-    this.#fetched = fetched;
-    this.#send({ type: 'get_changes', sinceHLC: this.#watermark });
-    await fetched.promise;
+    await this.#live();
+    await this.comeBack();
+  }
+
+  /** Resolves once it is online and its writes have been answered. */
+  #live(): Promise<void> {
+    const { client } = this;
+    let end = () => {};
+    const live = new Promise<void>((resolve, reject) => {
+      const look = () => {
+        const { connection, pending, error } = client.status;
+        if (this.isOnline && pending === 0) resolve();
+        if (['stopped', 'refused', 'waiting'].includes(connection)) {
+          reject(error ?? new Error('the device is offline'));
+        }
+      };
+      end = client.subscribeStatus(look);
+      look();
+    });
+    return this.#answered(live).finally(() => end());
   }
 
   /** Sends newer credentials on the open connection, and uses them for later ones. */
   authenticate(token: string): void {
-    this.#token = token;
-    if (this.isOnline) this.#send({ type: 'authenticate', token });
+    this.client.setToken(token);
   }
 
   /** Ends without closing its connection, as when its battery is empty. */
   destroy(): void {
-    this.#newest?.terminate();
-    this.#socket = undefined;
-  }
-
-  #send(message: object): void {
-    if (this.#socket === undefined) throw new Error('the device is offline');
-    this.#socket.send(JSON.stringify(message));
-  }
-
-  #push(changes: WireChangeSet[], requestId?: string): void {
-    this.#send({ type: 'apply_changes', changes, requestId });
-  }
-
-  #take(changeSets: readonly WireChangeSet[]): void {
-    this.#replica.apply(changeSets);
-    for (const { changes } of changeSets) {
-      for (const { hlc } of changes) {
-        this.#newestWallTime = Math.max(this.#newestWallTime, hlcWallTimeMs(hlc));
-      }
-    }
-  }
-
-  #receive(message: ServerMessage): void {
-    switch (message.type) {
-      case 'push_changes':
-        this.#take(message.changeSets);
-        return;
-      case 'changes':
-        this.#take(message.changeSets);
-        // Only answers to `get_changes` have no gaps, unlike pushes.
-        for (const { hlc } of message.changeSets) this.#moveTo(hlc);
-        this.#fetched.resolve();
-        return;
-      case 'apply_result': {
-        const { type: _type, requestId = '', ...verdict } = message;
-        this.#unanswered.get(requestId)?.resolve(verdict);
-        this.#unanswered.delete(requestId);
-        return;
-      }
-      case 'request_changes': {
-        const wanted = this.#written.filter(
-          ({ hlc }) => compareHlc(hlc, message.sinceHLC ?? HLC_MIN) > 0,
-        );
-        if (wanted.length > 0) this.#push(wanted);
-        return;
-      }
-      case 'snapshot_chunk': {
-        const { chunk } = message;
-        this.#replica.load([chunk]);
-        if (chunk.type === 'header') this.#watermark = chunk.hlc;
-        return;
-      }
-      case 'snapshot_complete':
-        this.#send({ type: 'get_changes', sinceHLC: this.#watermark });
-        return;
-      case 'error':
-        this.#refused(message);
-    }
-  }
-
-  #moveTo(position: string): void {
-    this.#watermark = this.#watermark === undefined ? position : maxHlc(this.#watermark, position);
-  }
-
-  #refused(message: ServerMessages['error']): void {
-    const error = new RefusedByCoordinator(message);
-    const { code, requestId = '' } = message;
-    const waiting = this.#unanswered.get(requestId);
-    if (waiting !== undefined) {
-      this.#unanswered.delete(requestId);
-      waiting.reject(error);
-      return;
-    }
-    this.errors.push(error);
-    if (code === 'SNAPSHOT_REQUIRED' && this.isOnline) this.#send({ type: 'get_snapshot' });
-    else this.#fetched.reject(error);
+    this.#socket?.terminate();
+    void this.client.close();
   }
 }
 
-function defer<T>() {
-  let resolve: (value: T) => void = () => {};
-  let reject: (error: unknown) => void = () => {};
-  const promise = new Promise<T>((settle, fail) => {
-    [resolve, reject] = [settle, fail];
-  });
-  // It may reject before anything awaits it.
-  promise.catch(() => undefined);
-  return { promise, resolve, reject };
+function toVerdict(state: Fate, outcome: Outcome | undefined): Verdict {
+  const { code, reason, changes = [] } = outcome ?? {};
+  const rejected = changes.filter(({ winner }) => winner === undefined);
+  return {
+    state,
+    outcome,
+    rejected:
+      state === 'rejected'
+        ? rejected.map((change) => ({
+            ...change,
+            code: change.code ?? code,
+            reason: change.reason ?? reason,
+          }))
+        : [],
+  };
 }

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { Device } from '../../src/testing/device.ts';
-import { Replica } from '../../src/testing/replica.ts';
 import { type ReceivedMessage, TestClient } from '../../src/testing/test-client.ts';
+import { Replica } from '../support/replica.ts';
 import {
   CAPTURE_NAMES,
   CAPTURED_BY_MS,

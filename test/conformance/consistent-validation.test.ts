@@ -12,6 +12,7 @@ import { startCoordinator } from '../../src/testing/coordinator.ts';
 import { Device } from '../../src/testing/device.ts';
 import { hookModuleContract } from '../../src/testing/hook-contract.ts';
 import { TestClient } from '../../src/testing/test-client.ts';
+import { plainDevice } from '../support/plain-device.ts';
 import { startServer } from '../support/server.ts';
 
 /** Tokens are names here. */
@@ -79,7 +80,7 @@ test('a paid order stays as it is, also in the batch that pays it', async (t) =>
 test('of devices that make one row at the same moment one owns it', async (t) => {
   const coordinator = await startCoordinator(t, { config: config(rowOwnership) });
   const names = ['ann', 'ben', 'cat', 'dan'];
-  const devices = await Promise.all(names.map((token) => coordinator.device({ token })));
+  const devices = await Promise.all(names.map((token) => plainDevice(t, coordinator, { token })));
   for (let key = 0; key < 10; key++) {
     const verdicts = await Promise.all(
       devices.map((device, i) => device.write('notes', [key], { owner: names[i], text: 'mine' })),
@@ -110,7 +111,7 @@ test('a rule that no two batches may break together holds, whoever sends them at
     },
   });
   const coordinator = await startCoordinator(t, { config: config(quota) });
-  const devices = await Promise.all(Array.from({ length: 6 }, () => coordinator.device()));
+  const devices = await Promise.all(Array.from({ length: 6 }, () => plainDevice(t, coordinator)));
   const verdicts = await Promise.all(
     devices.flatMap((device, i) =>
       [0, 1, 2].map((j) => device.write('tasks', [i * 3 + j], { title: 'x' })),
@@ -158,18 +159,20 @@ test('a serial validator that writes to its own database is told so, and nothing
     }),
   });
   const coordinator = await startCoordinator(t, { config: config(writer) });
-  const device = await coordinator.device({ token: 'own' });
+  const device = await plainDevice(t, coordinator, { token: 'own' });
   await assert.rejects(device.write('t', [1], { a: 1 }), { code: 'HOOK_FAILED' });
   assert.equal(asked, 1);
   assert.match(String(faults[0]), /^Error: service\.write: a batch for default is being judged/);
   for (const token of ['other', 'after', 'late']) {
-    const { applied } = await (await coordinator.device({ token })).write('t', [token], { a: 1 });
+    const { applied } = await (await plainDevice(t, coordinator, { token })).write('t', [token], {
+      a: 1,
+    });
     assert.equal(applied, 1, token);
   }
   // What a validator has begun may write when its batch is stored.
   write();
   await isWritten;
-  const reader = await coordinator.device({ token: 'ann' });
+  const reader = await plainDevice(t, coordinator, { token: 'ann' });
   await reader.write('t', ['ann'], { a: 1 });
   await reader.synced();
   assert.deepEqual(
@@ -202,7 +205,7 @@ test('of serial validators that write to each other’s databases at once one is
   });
   const coordinator = await startCoordinator(t, { config: config(writer) });
   const [a, b] = await Promise.all(
-    ['a', 'b'].map((databaseId) => coordinator.device({ token: 'ann', databaseId })),
+    ['a', 'b'].map((databaseId) => plainDevice(t, coordinator, { token: 'ann', databaseId })),
   );
   const answers = await Promise.allSettled([
     a?.write('t', [1], { a: 1 }),

@@ -6,10 +6,12 @@ import type { CoordinatorHooks } from '../../src/hooks/types.ts';
 import { judgeChanges } from '../../src/hooks/verdicts/judge-changes.ts';
 import type { ChangeSet } from '../../src/protocol/types.ts';
 import { assertConverged } from '../../src/testing/assertions.ts';
+import { withoutNulls } from '../../src/testing/contents.ts';
 import { startCoordinator } from '../../src/testing/coordinator.ts';
 import { Device } from '../../src/testing/device.ts';
-import { Replica, withoutNulls } from '../../src/testing/replica.ts';
 import { TestClient } from '../../src/testing/test-client.ts';
+import { plainDevice } from '../support/plain-device.ts';
+import { Replica } from '../support/replica.ts';
 import { startDeployment } from './deployment.ts';
 import { changesIn, contentsOf, tombstonesIn } from './look.ts';
 import type { Chunk } from './transport.ts';
@@ -150,9 +152,9 @@ async function startRefusing(t: TestContext) {
 test('an edit made before a refused change, and sent after it, wins on every device', async (t) => {
   const { coordinator, later } = await startRefusing(t);
   const [ann, ben, eve] = [
-    await coordinator.device(),
-    await coordinator.device(),
-    await coordinator.device(),
+    await plainDevice(t, coordinator),
+    await plainDevice(t, coordinator),
+    await plainDevice(t, coordinator),
   ];
   await ann.write('t', ['keep'], { a: 1, b: 1 });
   await assertConverged(coordinator, [ann, ben, eve]);
@@ -178,9 +180,9 @@ test('an edit made before a refused change, and sent after it, wins on every dev
 test('an edit made before a refused deletion, and sent after it, reaches who was refused', async (t) => {
   const { coordinator, later } = await startRefusing(t);
   const [ann, ben, eve] = [
-    await coordinator.device(),
-    await coordinator.device(),
-    await coordinator.device(),
+    await plainDevice(t, coordinator),
+    await plainDevice(t, coordinator),
+    await plainDevice(t, coordinator),
   ];
   await ann.write('t', ['keep'], { a: 1, b: 1 });
   await assertConverged(coordinator, [ann, ben, eve]);
@@ -198,9 +200,9 @@ test('an edit made before a refused deletion, and sent after it, reaches who was
 test('a row deleted before a refused change to it, and told after it, is gone where that was made, too', async (t) => {
   const { coordinator, later } = await startRefusing(t);
   const [ann, ben, eve] = [
-    await coordinator.device(),
-    await coordinator.device(),
-    await coordinator.device(),
+    await plainDevice(t, coordinator),
+    await plainDevice(t, coordinator),
+    await plainDevice(t, coordinator),
   ];
   await ann.write('t', [1], { a: 1, b: 1 });
   await assertConverged(coordinator, [ann, ben, eve]);
@@ -217,8 +219,8 @@ test('a row deleted before a refused change to it, and told after it, is gone wh
 
 test('what was refused is dated ahead, and holds up nobody’s edits, also when it is sent without end', async (t) => {
   const { coordinator, later } = await startRefusing(t);
-  const [ann, ben] = [await coordinator.device(), await coordinator.device()];
-  const eve = await coordinator.device({ skewMs: AHEAD_MS });
+  const [ann, ben] = [await plainDevice(t, coordinator), await plainDevice(t, coordinator)];
+  const eve = await plainDevice(t, coordinator, { skewMs: AHEAD_MS });
   await ann.write('t', [1], { a: 1 });
   await assertConverged(coordinator, [ann, ben, eve]);
   for (let i = 0; i < 3; i++) {

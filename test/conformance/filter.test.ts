@@ -6,8 +6,8 @@ import { siteIdToText } from '../../src/clock/site-id.ts';
 import type { CoordinatorHooks } from '../../src/hooks/types.ts';
 import type { ChangeSet } from '../../src/protocol/types.ts';
 import { Device } from '../../src/testing/device.ts';
-import { Replica } from '../../src/testing/replica.ts';
 import { TestClient } from '../../src/testing/test-client.ts';
+import { Replica } from '../support/replica.ts';
 import { startDeployment } from './deployment.ts';
 import { eachTransport } from './each-transport.ts';
 

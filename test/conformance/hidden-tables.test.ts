@@ -6,8 +6,8 @@ import { defineHooks } from '../../src/hooks/define-hooks.ts';
 import type { ClientIdentity, CoordinatorHooks } from '../../src/hooks/types.ts';
 import { hideTables } from '../../src/hooks/verdicts/hide-tables.ts';
 import { Device } from '../../src/testing/device.ts';
-import { Replica } from '../../src/testing/replica.ts';
 import { TestClient } from '../../src/testing/test-client.ts';
+import { Replica } from '../support/replica.ts';
 import { eachTransport } from './each-transport.ts';
 
 const [staff, guest, other] = [new Device(1), new Device(2), new Device(3)];

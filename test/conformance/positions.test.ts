@@ -3,7 +3,7 @@ import { compareHlc } from '../../src/clock/hlc.ts';
 import { hlcSite } from '../../src/clock/site-id.ts';
 import type { WireChangeSet } from '../../src/protocol/schemas.ts';
 import { Device } from '../../src/testing/device.ts';
-import { Replica } from '../../src/testing/replica.ts';
+import { Replica } from '../support/replica.ts';
 import { type Conversation, eachTransport, RELAYING } from './each-transport.ts';
 import { changesIn, last, transactionIds, wallTimeMs } from './look.ts';
 

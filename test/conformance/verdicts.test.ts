@@ -11,6 +11,7 @@ import { assertConverged } from '../../src/testing/assertions.ts';
 import { startCoordinator } from '../../src/testing/coordinator.ts';
 import { Device } from '../../src/testing/device.ts';
 import { deferred } from '../hooks/support.ts';
+import { plainDevice } from '../support/plain-device.ts';
 import { eachTransport } from './each-transport.ts';
 import { changesIn } from './look.ts';
 
@@ -75,7 +76,7 @@ for (const [what, onBeforeApplyChanges] of Object.entries(VERDICTS)) {
           isJudging ? onBeforeApplyChanges(client, sets, call) : { approved: sets, rejected: [] },
       },
     });
-    const [ann, ben] = [await coordinator.device(), await coordinator.device()];
+    const [ann, ben] = [await plainDevice(t, coordinator), await plainDevice(t, coordinator)];
     await ann.write('t', ['keep'], { a: 1, b: 2 });
     await ann.write('t', ['gone'], { a: 1 });
     await ann.delete('t', ['gone']);
@@ -177,7 +178,7 @@ for (const [what, move] of Object.entries(MOVES)) {
             judgeChanges(sets, (change) => (isJudging && isBad(change) ? move(change) : true)),
         },
       });
-      const [ann, ben] = [await coordinator.device(), await coordinator.device()];
+      const [ann, ben] = [await plainDevice(t, coordinator), await plainDevice(t, coordinator)];
       await ann.write('t', ['keep'], { a: 1, b: 2 });
       await assertConverged(coordinator, [ann, ben]);
       isJudging = true;
@@ -269,9 +270,9 @@ const INVALID: Record<string, Judge> = {
 for (const [what, onBeforeApplyChanges] of Object.entries(INVALID)) {
   test(`a hook that ${what} has failed, and nothing of the batch is stored`, async (t) => {
     const coordinator = await startCoordinator(t, { hooks: { onBeforeApplyChanges } });
-    const ann = await coordinator.device();
+    const ann = await plainDevice(t, coordinator);
     await assert.rejects(ann.write('t', [1], { a: 1, b: 2 }), { code: 'HOOK_FAILED' });
-    const ben = await coordinator.device();
+    const ben = await plainDevice(t, coordinator);
     assert.deepEqual(ben.rows('t'), []);
   });
 }

@@ -9,9 +9,9 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { createClock } from '../../src/testing/clock.ts';
 import { Device } from '../../src/testing/device.ts';
-import { Replica } from '../../src/testing/replica.ts';
-import { SimulatedDevice } from '../../src/testing/simulated-device.ts';
 import { type ChildServer, startChildServer } from '../support/child-server.ts';
+import { PlainDevice } from '../support/plain-device.ts';
+import { Replica } from '../support/replica.ts';
 import { Ledger } from './ledger.ts';
 import { keepWriting, sleep } from './load.ts';
 import { PushListener } from './push-listener.ts';
@@ -57,9 +57,9 @@ export async function crashCluster(options: ClusterOptions): Promise<ClusterRepo
 class ClusterRun {
   readonly #options: ClusterOptions;
   readonly #nodes: readonly Node[];
-  readonly #writers: readonly SimulatedDevice[];
+  readonly #writers: readonly PlainDevice[];
   /** Where each device is. */
-  readonly #places = new Map<SimulatedDevice, Node>();
+  readonly #places = new Map<PlainDevice, Node>();
   readonly #ledger = new Ledger();
   readonly #marks = new Device(900);
   #isPaused = false;
@@ -80,7 +80,7 @@ class ClusterRun {
     const clock = createClock();
     this.#writers = Array.from({ length: WRITERS }, (_, i) => {
       const node = pick(nodes);
-      const device = new SimulatedDevice(node.server.wsUrl, clock, { site: i + 1 });
+      const device = new PlainDevice(node.server.wsUrl, clock, { site: i + 1 });
       this.#places.set(device, node);
       return device;
     });
@@ -139,7 +139,7 @@ class ClusterRun {
     if (this.#places.get(device) !== node) this.#move(device, node);
   }
 
-  #move(device: SimulatedDevice, node: Node): void {
+  #move(device: PlainDevice, node: Node): void {
     this.#places.set(device, node);
     device.destroy();
     // It has arrived when its writes are answered, which is waited for in the end.

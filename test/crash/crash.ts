@@ -5,9 +5,9 @@
 
 import assert from 'node:assert/strict';
 import { createClock, type TestClock } from '../../src/testing/clock.ts';
-import { SimulatedDevice } from '../../src/testing/simulated-device.ts';
 import { type ChildServer, startChildServer } from '../support/child-server.ts';
 import { freePort } from '../support/free-port.ts';
+import { PlainDevice } from '../support/plain-device.ts';
 import { Ledger } from './ledger.ts';
 import { keepWriting, sleep } from './load.ts';
 
@@ -40,8 +40,8 @@ export async function crashAgainAndAgain(options: CrashOptions): Promise<CrashRe
 class CrashRun {
   readonly #options: CrashOptions;
   readonly #port: number;
-  readonly #writers: SimulatedDevice[];
-  readonly #listener: SimulatedDevice;
+  readonly #writers: PlainDevice[];
+  readonly #listener: PlainDevice;
   readonly #ledger = new Ledger();
   #isDown = true;
 
@@ -52,9 +52,9 @@ class CrashRun {
     const clock: TestClock = createClock();
     this.#writers = Array.from(
       { length: WRITERS },
-      (_, i) => new SimulatedDevice(url, clock, { site: i + 1 }),
+      (_, i) => new PlainDevice(url, clock, { site: i + 1 }),
     );
-    this.#listener = new SimulatedDevice(url, clock, { site: 99 });
+    this.#listener = new PlainDevice(url, clock, { site: 99 });
   }
 
   async go(): Promise<CrashReport> {

@@ -4,8 +4,8 @@ import assert from 'node:assert/strict';
 import { compareHlc, hlcWallTimeMs } from '../../src/clock/hlc.ts';
 import type { WireChange, WireChangeSet } from '../../src/protocol/schemas.ts';
 import { Device } from '../../src/testing/device.ts';
-import { Replica } from '../../src/testing/replica.ts';
-import type { SimulatedDevice } from '../../src/testing/simulated-device.ts';
+import type { PlainDevice } from '../support/plain-device.ts';
+import { Replica } from '../support/replica.ts';
 import { COLUMNS } from './load.ts';
 
 export class Ledger {
@@ -26,7 +26,7 @@ export class Ledger {
   }
 
   /** Notes the last transaction of a device, and what it is told of it. */
-  async note(device: SimulatedDevice, verdict: Promise<unknown>): Promise<void> {
+  async note(device: PlainDevice, verdict: Promise<unknown>): Promise<void> {
     const changeSet = device.lastWritten;
     this.#written.push(changeSet);
     try {

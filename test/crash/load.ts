@@ -1,6 +1,6 @@
 /** Devices that write as fast as they are answered, and a little faster. */
 
-import type { SimulatedDevice } from '../../src/testing/simulated-device.ts';
+import type { PlainDevice } from '../support/plain-device.ts';
 import type { Ledger } from './ledger.ts';
 
 /** A transaction writes the same to all of them: whoever finds two values has half of one. */
@@ -16,7 +16,7 @@ let values = 0;
  * @returns when it is over, whatever is still under way
  */
 export async function keepWriting(
-  device: SimulatedDevice,
+  device: PlainDevice,
   ledger: Ledger,
   isOver: () => boolean,
 ): Promise<void> {
@@ -31,7 +31,7 @@ export async function keepWriting(
   }
 }
 
-function writeAnything(device: SimulatedDevice): Promise<unknown> {
+function writeAnything(device: PlainDevice): Promise<unknown> {
   const value = `${++values}`.padEnd(200, '.');
   const isDelete = Math.random() < 0.1;
   const rows = Array.from({ length: 1 + Math.floor(Math.random() * 3) }, () => ({

@@ -5,8 +5,8 @@ import { test } from 'node:test';
 import { Sender } from '../../src/engine/merge/foreign-authors.ts';
 import type { WireChangeSet } from '../../src/protocol/schemas.ts';
 import { Device } from '../../src/testing/device.ts';
-import { Replica } from '../../src/testing/replica.ts';
 import { openEngine, readAll, type TestEngine, takeSnapshot } from '../support/engine.ts';
+import { Replica } from '../support/replica.ts';
 
 const LATER_MS = 5000;
 

@@ -3,8 +3,8 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import type { WireChangeSet } from '../../src/protocol/schemas.ts';
 import { Device, type RowWrite } from '../../src/testing/device.ts';
-import { Replica } from '../../src/testing/replica.ts';
 import { openEngine, readAll, takeSnapshot } from '../support/engine.ts';
+import { Replica } from '../support/replica.ts';
 import { runs } from '../support/runs.ts';
 
 const pk = fc.constantFrom<unknown[]>([1], [2], [{ __bigint: '1' }], ['1'], [1, 'a'], [null]);

@@ -3,8 +3,8 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import type { WireChangeSet } from '../../src/protocol/schemas.ts';
 import { Device } from '../../src/testing/device.ts';
-import { Replica } from '../../src/testing/replica.ts';
 import { openEngine, readAll, takeSnapshot } from '../support/engine.ts';
+import { Replica } from '../support/replica.ts';
 import { runs } from '../support/runs.ts';
 
 type Step = 'create' | 'drop' | 'write' | 'delete';

@@ -3,8 +3,8 @@ import { test } from 'node:test';
 import { decodeHlc, encodeHlc } from '../../src/clock/hlc.ts';
 import { createMemoryStorage } from '../../src/storage/memory.ts';
 import { Device } from '../../src/testing/device.ts';
-import { Replica } from '../../src/testing/replica.ts';
 import { openEngine, readAll } from '../support/engine.ts';
+import { Replica } from '../support/replica.ts';
 
 test('an edit made offline before a newer one, delivered after everybody moved on, reaches everybody', async () => {
   const { manager, world } = await openEngine();

@@ -10,10 +10,10 @@ import type { WireChange, WireChangeSet, WireMigration } from '../../src/protoco
 import type { KVStore } from '../../src/storage/kv-store.ts';
 import { createMemoryStorage } from '../../src/storage/memory.ts';
 import { siteBytes } from '../../src/testing/device.ts';
-import { Replica } from '../../src/testing/replica.ts';
 import { verifyDatabase } from '../../src/verify/verify.ts';
 import { Random } from '../sim/random.ts';
 import { openEngine, readAll, takeSnapshot } from '../support/engine.ts';
+import { Replica } from '../support/replica.ts';
 import { runs } from '../support/runs.ts';
 import { createTestWorld } from '../support/world.ts';
 

@@ -3,8 +3,8 @@ import { test } from 'node:test';
 import { tableKey } from '../../src/engine/records/keys.ts';
 import type { WireChangeSet } from '../../src/protocol/schemas.ts';
 import { Device } from '../../src/testing/device.ts';
-import { Replica } from '../../src/testing/replica.ts';
 import { openEngine, readAll, takeSnapshot } from '../support/engine.ts';
+import { Replica } from '../support/replica.ts';
 
 function tablesIn(chunks: Record<string, unknown>[]): unknown[] {
   return chunks.filter(({ type }) => type === 'table-start').map(({ table }) => table);

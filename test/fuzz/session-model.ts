@@ -2,7 +2,7 @@
 
 import type { WireChangeSet } from '../../src/protocol/schemas.ts';
 import type { Device } from '../../src/testing/device.ts';
-import { Replica } from '../../src/testing/replica.ts';
+import { Replica } from '../support/replica.ts';
 
 export const CHANGES_MAX = 20;
 export const BAD_TOKEN = 'bad';

@@ -5,12 +5,12 @@ import { compareHlc } from '../../src/clock/hlc.ts';
 import { SyncError } from '../../src/errors/sync-error.ts';
 import type { WireChangeSet } from '../../src/protocol/schemas.ts';
 import { Device } from '../../src/testing/device.ts';
-import { Replica } from '../../src/testing/replica.ts';
 import {
   type ChangeSetsMessage,
   type ReceivedMessage,
   TestClient,
 } from '../../src/testing/test-client.ts';
+import { Replica } from '../support/replica.ts';
 import { holdsAsync } from '../support/runs.ts';
 import { startServer } from '../support/server.ts';
 import {

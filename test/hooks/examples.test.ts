@@ -26,6 +26,7 @@ import { startCoordinator } from '../../src/testing/coordinator.ts';
 import { Device } from '../../src/testing/device.ts';
 import { TestClient } from '../../src/testing/test-client.ts';
 import { ROOT, readPage } from '../docs/pages.ts';
+import { plainDevice } from '../support/plain-device.ts';
 
 /** Tokens are names here, with a role and an organisation behind them where that matters. */
 const anybody: HookEntry = {
@@ -76,6 +77,7 @@ test('row-ownership: who made a note may change it, and nobody else', async (t) 
 
 test('row-ownership: no note is forged, whatever a transaction says beside it', async (t) => {
   const { coordinator, ben } = await start(t, rowOwnership);
+  const forger = await plainDevice(t, coordinator, { token: 'ben' });
   const forged = { table: 'notes', set: { owner: 'ann', text: 'I, ann, resign' } };
   for (const [i, other] of [
     { table: 'notes', pk: [0], set: { owner: 'ben' } },
@@ -90,7 +92,7 @@ test('row-ownership: no note is forged, whatever a transaction says beside it', 
       [other, note],
       [note, other],
     ]) {
-      const { rejected = [] } = await ben.transact(...writes);
+      const { rejected = [] } = await forger.transact(...writes);
       assert.ok(
         rejected.some(({ code }) => code === 'NOT_OWNER' || code === 'SPELLING'),
         `with ${JSON.stringify(other)}`,
@@ -106,7 +108,7 @@ test('row-ownership: no note is forged, whatever a transaction says beside it', 
 
 test('row-ownership: keys of bytes, JSON and big integers are the keys that they are', async (t) => {
   const { ann, ben } = await start(t, rowOwnership);
-  for (const key of [{ __bin: 'aGk=' }, { a: 1, b: [2] }, { __bigint: '9007199254740993' }]) {
+  for (const key of [new Uint8Array([104, 105]), { a: 1, b: [2] }, 9007199254740993n]) {
     assertApproved(await ann.write('notes', [key], { owner: 'ann', text: 'mine' }));
     assertRejected(await ben.write('notes', [key], { text: 'yours' }), { code: 'NOT_OWNER' });
   }
@@ -130,13 +132,13 @@ test('row-ownership, business-rule: another spelling leads around neither', asyn
         { ...other, set },
         { ...other, delete: true as const },
       ]) {
-        const { rejected = [] } = await ben.transact(write);
+        const { rejected } = await ben.transact(write);
         assert.equal(rejected[0]?.code, 'SPELLING', JSON.stringify(write));
       }
     }
   }
   const { ann } = await start(t, businessRule);
-  const { rejected = [] } = await ann.write('orders', [2], { STATUS: 'paid', sum: 5 });
+  const { rejected } = await ann.write('orders', [2], { STATUS: 'paid', sum: 5 });
   assert.equal(rejected.find(({ column }) => column === 'STATUS')?.code, 'SPELLING');
 });
 
@@ -199,7 +201,7 @@ test('per-user-filter: another spelling tells nobody what is in a note', async (
 
 test('roles: everybody reads, editors write, admins change tables', async (t) => {
   const { coordinator, ann } = await start(t, roles);
-  await assert.rejects(ann.write('notes', [1], { text: 'a' }), { code: 'NOT_AUTHORIZED' });
+  assertRejected(await ann.write('notes', [1], { text: 'a' }), { code: 'NOT_AUTHORIZED' });
   const editor = await coordinator.device({ token: 'ed editor' });
   assertApproved(await editor.write('notes', [1], { text: 'b' }));
   await converge([ann]);
@@ -288,7 +290,7 @@ test('jwt-and-whitelist: people with their tokens, robots with theirs', async (t
   const secret = new TextEncoder().encode('only for trying it out, never in production');
   const site = 77;
   const robot = await coordinator.device({ token: 'a token for the nightly import', site });
-  assert.equal((await robot.write('t', [1], { a: 1 })).applied, 1);
+  assertApproved(await robot.write('t', [1], { a: 1 }));
   await robot.goOffline();
   const sign = (claims: object) =>
     new SignJWT({ sub: 'ann', aud: 'my-app', sites: [robot.siteId], ...claims })
@@ -296,9 +298,9 @@ test('jwt-and-whitelist: people with their tokens, robots with theirs', async (t
       .setExpirationTime('1h')
       .sign(secret);
   const ann = await coordinator.device({ token: await sign({}), site });
-  assert.equal((await ann.write('t', [1], { a: 2 })).applied, 1);
+  assertApproved(await ann.write('t', [1], { a: 2 }));
   const guest = await coordinator.device({ token: await sign({ role: 'guest' }), site });
-  await assert.rejects(guest.write('t', [1], { a: 3 }), { code: 'NOT_AUTHORIZED' });
+  assertRejected(await guest.write('t', [1], { a: 3 }), { code: 'NOT_AUTHORIZED' });
   assert.deepEqual(guest.rows('t').length, 1);
   for (const token of ['another', await sign({ aud: 'other' }), await sign({ sites: [] })]) {
     await assert.rejects(coordinator.device({ token, site }), { code: 'AUTH_FAILED' });

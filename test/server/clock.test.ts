@@ -6,12 +6,13 @@ import { compareHlc } from '../../src/clock/hlc.ts';
 import { assertConverged } from '../../src/testing/assertions.ts';
 import { startCoordinator } from '../../src/testing/coordinator.ts';
 import { Device } from '../../src/testing/device.ts';
+import { plainDevice } from '../support/plain-device.ts';
 
 const HOUR_MS = 3_600_000;
 
 test('an hour back and two forward: changes flow, and the state is to be seen', async (t) => {
   const coordinator = await startCoordinator(t);
-  const [ann, ben] = [await coordinator.device(), await coordinator.device()];
+  const [ann, ben] = [await plainDevice(t, coordinator), await plainDevice(t, coordinator)];
   const aheadMs = () => coordinator.service.status().positionAheadMs;
   const positions: string[] = [];
   let count = 0;
@@ -39,8 +40,8 @@ test('an hour back and two forward: changes flow, and the state is to be seen', 
 
 test('a device whose clock is ahead is told by how much, and others in its batch’s session go on', async (t) => {
   const coordinator = await startCoordinator(t);
-  const ahead = await coordinator.device({ skewMs: HOUR_MS });
-  const other = await coordinator.device();
+  const ahead = await plainDevice(t, coordinator, { skewMs: HOUR_MS });
+  const other = await plainDevice(t, coordinator);
   await assert.rejects(ahead.write('t', [1], { n: 1 }), /CLOCK_DRIFT: .* 3\d{6} ms ahead/);
   assert.equal((await other.write('t', [2], { n: 2 })).applied, 1);
   await ahead.synced();

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import type { Replica } from '../../src/testing/replica.ts';
+import type { Replica } from '../support/replica.ts';
 
 type Contents = ReturnType<Replica['contents']>;
 

@@ -12,7 +12,7 @@ import { compareHlc, HLC_MIN, maxHlc } from '../../src/clock/hlc.ts';
 import { hlcSite } from '../../src/clock/site-id.ts';
 import type { WireChange, WireChangeSet, WireMigration } from '../../src/protocol/schemas.ts';
 import { pkIdentity } from '../../src/protocol/values.ts';
-import { Replica } from '../../src/testing/replica.ts';
+import { Replica } from '../support/replica.ts';
 import { isManaged, isNeverDropped } from './table-names.ts';
 
 type Contents = Record<string, Record<string, unknown>>;

@@ -18,7 +18,7 @@ import type { WireChange, WireChangeSet, WireMigration } from '../../src/protoco
 import type { ApplyResult } from '../../src/protocol/types.ts';
 import { readerOf } from '../../src/service/access/rights.ts';
 import { siteBytes } from '../../src/testing/device.ts';
-import { Replica } from '../../src/testing/replica.ts';
+import { Replica } from '../support/replica.ts';
 import type { DeviceTables } from './device-tables.ts';
 import type { Loop } from './loop.ts';
 import type { SimSocket } from './network.ts';

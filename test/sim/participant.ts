@@ -2,7 +2,7 @@
 
 import type { HlcText } from '../../src/clock/hlc.ts';
 import type { WireChange, WireChangeSet } from '../../src/protocol/schemas.ts';
-import type { Replica } from '../../src/testing/replica.ts';
+import type { Replica } from '../support/replica.ts';
 
 /** A transaction of a device's own, as it is sent. */
 export interface OwnSet {

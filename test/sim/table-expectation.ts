@@ -9,7 +9,7 @@
 
 import { compareHlc, HLC_MIN, maxHlc } from '../../src/clock/hlc.ts';
 import type { WireChange, WireChangeSet, WireMigration } from '../../src/protocol/schemas.ts';
-import { Replica } from '../../src/testing/replica.ts';
+import { Replica } from '../support/replica.ts';
 import { isChain, isNeverRenamed } from './table-names.ts';
 
 export class TableExpectation {

@@ -14,7 +14,7 @@ import type { SyncManager } from '../../src/engine/sync-manager.ts';
 import type { WireChange, WireChangeSet, WireMigration } from '../../src/protocol/schemas.ts';
 import { pkIdentity } from '../../src/protocol/values.ts';
 import type { KVReader } from '../../src/storage/kv-store.ts';
-import { withoutNulls } from '../../src/testing/replica.ts';
+import { withoutNulls } from '../../src/testing/contents.ts';
 import { takeSnapshot } from '../support/engine.ts';
 import { assertSame } from './assert-same.ts';
 import { ClientCatalog } from './client-catalog.ts';

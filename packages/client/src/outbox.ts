@@ -45,7 +45,7 @@ const PAUSE_MS = 1_000;
 const LOSSES_MAX = 3;
 
 /** What the server refuses for what is in the batch, so that another try is useless. */
-const GUILTY = ['MESSAGE_ERROR', 'NOT_AUTHORIZED', 'TOO_LARGE'];
+export const GUILTY = ['MESSAGE_ERROR', 'NOT_AUTHORIZED', 'TOO_LARGE'];
 
 export class Outbox {
   readonly #sender: Sender;

@@ -7,8 +7,8 @@ import fc from 'fast-check';
 import type { SyncManager } from '../../../src/engine/sync-manager.ts';
 import { createLevelStorage } from '../../../src/storage/leveldb/leveldb.ts';
 import { Device, type RowWrite } from '../../../src/testing/device.ts';
-import { Replica } from '../../../src/testing/replica.ts';
 import { openEngine, readAll, takeSnapshot } from '../../support/engine.ts';
+import { Replica } from '../../support/replica.ts';
 import { runs } from '../../support/runs.ts';
 
 const DAY_MS = 24 * 60 * 60 * 1000;

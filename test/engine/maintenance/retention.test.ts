@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Device } from '../../../src/testing/device.ts';
-import { Replica } from '../../../src/testing/replica.ts';
 import { verifyDatabase } from '../../../src/verify/verify.ts';
 import { openEngine, readAll, takeSnapshot } from '../../support/engine.ts';
+import { Replica } from '../../support/replica.ts';
 
 const TTL_MS = 1000;
 

@@ -4,9 +4,9 @@ import { compareHlc } from '../../../src/clock/hlc.ts';
 import { UNDATED } from '../../../src/engine/merge/own-write.ts';
 import type { WireChange } from '../../../src/protocol/schemas.ts';
 import { Device } from '../../../src/testing/device.ts';
-import { Replica } from '../../../src/testing/replica.ts';
 import { verifyDatabase } from '../../../src/verify/verify.ts';
 import { openEngine, readAll, type TestEngine, takeSnapshot } from '../../support/engine.ts';
+import { Replica } from '../../support/replica.ts';
 
 const at = { schema: 'main', hlc: UNDATED } as const;
 const set = (table: string, pk: unknown[], column: string, value: unknown): WireChange => ({

@@ -4,9 +4,9 @@ import { SyncError } from '../../../src/errors/sync-error.ts';
 import type { KVStore } from '../../../src/storage/kv-store.ts';
 import { createMemoryStorage } from '../../../src/storage/memory.ts';
 import { Device } from '../../../src/testing/device.ts';
-import { Replica } from '../../../src/testing/replica.ts';
 import { verifyDatabase } from '../../../src/verify/verify.ts';
 import { openEngine, readAll, takeSnapshot } from '../../support/engine.ts';
+import { Replica } from '../../support/replica.ts';
 
 async function countKeys(store: KVStore, kind: string): Promise<number> {
   let keys = 0;

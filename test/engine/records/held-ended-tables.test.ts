@@ -6,8 +6,8 @@ import { Sender } from '../../../src/engine/merge/foreign-authors.ts';
 import { heldKey, kindRange, siteKey } from '../../../src/engine/records/keys.ts';
 import type { WireChangeSet } from '../../../src/protocol/schemas.ts';
 import type { KVStore } from '../../../src/storage/kv-store.ts';
+import { withoutNulls } from '../../../src/testing/contents.ts';
 import { Device } from '../../../src/testing/device.ts';
-import { Replica, withoutNulls } from '../../../src/testing/replica.ts';
 import { verifyDatabase } from '../../../src/verify/verify.ts';
 import {
   openEngine,
@@ -16,6 +16,7 @@ import {
   type TestEngine,
   takeSnapshot,
 } from '../../support/engine.ts';
+import { Replica } from '../../support/replica.ts';
 
 async function findingsOf(store: KVStore): Promise<string[]> {
   const findings: string[] = [];

@@ -6,8 +6,8 @@ import { Sender } from '../../../src/engine/merge/foreign-authors.ts';
 import { kindRange } from '../../../src/engine/records/keys.ts';
 import type { KVReader, KVStore } from '../../../src/storage/kv-store.ts';
 import { createMemoryStorage } from '../../../src/storage/memory.ts';
+import { withoutNulls } from '../../../src/testing/contents.ts';
 import { Device } from '../../../src/testing/device.ts';
-import { Replica, withoutNulls } from '../../../src/testing/replica.ts';
 import { verifyDatabase } from '../../../src/verify/verify.ts';
 import {
   openEngine,
@@ -16,6 +16,7 @@ import {
   type TestEngine,
   takeSnapshot,
 } from '../../support/engine.ts';
+import { Replica } from '../../support/replica.ts';
 
 /** So little that each refused change is too much. */
 const heldLimits = { heldBytesPerSite: 100, heldBytesPerDatabase: 1e9, heldSitesPerDatabase: 2 };

@@ -9,8 +9,8 @@ import { Sender } from '../../../src/engine/merge/foreign-authors.ts';
 import { UNLIMITED_HELD } from '../../../src/engine/records/held-size.ts';
 import { unmark } from '../../../src/engine/records/position-marks.ts';
 import type { WireChangeSet } from '../../../src/protocol/schemas.ts';
+import { withoutNulls } from '../../../src/testing/contents.ts';
 import { Device, type RowWrite } from '../../../src/testing/device.ts';
-import { Replica, withoutNulls } from '../../../src/testing/replica.ts';
 import { CONTENT_RANGE } from '../../../src/transfer/content.ts';
 import { isExportLine } from '../../../src/transfer/export/line-schemas.ts';
 import { entryToLine, lineToEntry } from '../../../src/transfer/export/lines.ts';
@@ -23,6 +23,7 @@ import {
   type TestEngine,
   takeSnapshot,
 } from '../../support/engine.ts';
+import { Replica } from '../../support/replica.ts';
 import { holdsAsync } from '../../support/runs.ts';
 
 async function assertSound({ store }: TestEngine): Promise<void> {

@@ -5,8 +5,8 @@ import { randomBytes } from 'node:crypto';
 import { after, type TestContext, test } from 'node:test';
 import { siteIdToText } from '../../../src/clock/site-id.ts';
 import { startCoordinator, type TestCoordinator } from '../../../src/testing/coordinator.ts';
-import { RefusedByCoordinator } from '../../../src/testing/simulated-device.ts';
 import { TestClient } from '../../../src/testing/test-client.ts';
+import { plainDevice, RefusedByCoordinator } from '../../support/plain-device.ts';
 import { startPostgres } from '../../support/postgres.ts';
 
 const postgres = await startPostgres();
@@ -65,7 +65,7 @@ test('an outage: sockets stay, applies are answered, and everything arrives afte
   const url = postgres.url();
   const [one, two] = [await startNode(t, url), await startNode(t, url)];
   const [beside, listener] = [await listenOn(t, one), await listenOn(t, two)];
-  const writer = await one.device();
+  const writer = await plainDevice(t, one);
   await writer.write('notes', ['before'], { n: 0 });
   assert.deepEqual(await valuesPushed(listener, 1), [0]);
   await postgres.server.stop();

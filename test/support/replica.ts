@@ -1,8 +1,8 @@
 /** A simple replica in memory: merges change sets by the protocol's rules. */
 
-import { compareHlc } from '../clock/hlc.ts';
-import type { WireChange, WireChangeSet } from '../protocol/schemas.ts';
-import { pkIdentity } from '../protocol/values.ts';
+import { compareHlc } from '../../src/clock/hlc.ts';
+import type { WireChange, WireChangeSet } from '../../src/protocol/schemas.ts';
+import { pkIdentity } from '../../src/protocol/values.ts';
 
 interface ReplicaRow {
   schema: string;
@@ -22,22 +22,6 @@ interface SnapshotTableChunk {
 
 function rowKeyOf({ schema, table, pk }: WireChange): string {
   return JSON.stringify([schema, table, pkIdentity(pk)]);
-}
-
-type Contents = Record<string, Record<string, unknown>>;
-
-/**
- * The contents without columns that are null, since SQL reads a missing cell as null. A revert of a
- * refused column sends null to one device, while all others have no cell.
- */
-export function withoutNulls(contents: Contents): Contents {
-  const isSet = ([, value]: [string, unknown]) => value !== null;
-  return Object.fromEntries(
-    Object.entries(contents).map(([key, values]) => [
-      key,
-      Object.fromEntries(Object.entries(values).filter(isSet)),
-    ]),
-  );
 }
 
 export class Replica {
@@ -101,7 +85,7 @@ export class Replica {
   }
 
   /** What an application would read: the values of rows with cells, in a fixed order. */
-  contents(): Contents {
+  contents(): Record<string, Record<string, unknown>> {
     const rows = [...this.#rows].filter(([, row]) => row.cells.size > 0);
     return Object.fromEntries(
       rows
