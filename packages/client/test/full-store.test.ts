@@ -67,9 +67,10 @@ test('a client whose store is full can be closed, and says that what was written
     store.isFull = true;
     client.transact((tx) => tx.table('tasks').set([1], { title: 'x' }));
     await until(client, ({ storeError }) => storeError !== undefined);
+    const isTold = { name: 'StoreError', code: 'STORE_FULL' };
     const closing = client.close();
-    await assert.rejects(closing, StoreError);
-    await assert.rejects(client.close(), StoreError, 'whoever closes it is told');
+    await assert.rejects(closing, isTold);
+    await assert.rejects(client.close(), isTold, 'whoever closes it is told');
   }
 });
 

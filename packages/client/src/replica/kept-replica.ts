@@ -92,6 +92,7 @@ export class KeptReplica {
         resolve();
       };
       this.#turns.add(enter, (fault) => {
+        this.#log.fault = fault;
         if (this.clock !== undefined) return;
         if (fault.code === 'STORE_FULL') {
           this.#beginInMemory();

@@ -50,8 +50,8 @@ export class StoreLog {
   #groupsMax = Number.POSITIVE_INFINITY;
   #isStarted = false;
   #isClosed = false;
-  /** What was told, until the store can be written again. */
-  #fault: StoreError | undefined;
+  /** Why nothing can be written, until it can: by a try of this log, or by one to open the store. */
+  fault: StoreError | undefined;
   /** Ends the pause before the next try. */
   #hurry = () => {};
   /** That of this tab while it leads. */
@@ -122,8 +122,8 @@ export class StoreLog {
       const isLast = this.#isClosed;
       try {
         await this.#tryCommit();
-        if (this.#fault !== undefined) this.#port.fault(undefined);
-        this.#fault = undefined;
+        if (this.fault !== undefined) this.#port.fault(undefined);
+        this.fault = undefined;
         return true;
       } catch (cause) {
         const fault = toStoreError(cause);
@@ -138,7 +138,7 @@ export class StoreLog {
           this.#next = [...this.#writing.splice(this.#groupsMax), ...this.#next];
           continue;
         }
-        this.#fault = fault;
+        this.fault = fault;
         this.#port.fault(fault);
         if (isLast) return false;
         await this.#pause(AGAIN_MS[Math.min(pauses++, AGAIN_MS.length - 1)] ?? 0);
@@ -177,7 +177,7 @@ export class StoreLog {
     await this.#running;
     await this.#store.close();
     if (this.unwritten().length === 0) return;
-    throw this.#fault ?? new StoreError('STORE_UNAVAILABLE', 'closed before it could be written');
+    throw this.fault ?? new StoreError('STORE_UNAVAILABLE', 'closed before it could be written');
   }
 }
 
