@@ -74,7 +74,7 @@ export class TableOracle {
     await this.#checkAcknowledged(look);
     this.#checkExpected(look, fresh);
     // What is below is promised only where nobody changes tables without having heard of the others.
-    if (!this.#options.isOnlyMaker) return;
+    if (!this.#options.isOnlyMaker && !this.#options.isRepeated) return;
     if (!this.#options.isRepeated) await this.#checkWitnesses(look, fresh);
     for (const device of this.#devicesOf(look.databaseId)) this.#checkDevice(device, fresh);
   }

@@ -56,3 +56,27 @@ test('a drop of a name is not one of the table that came to it later', () => {
   assert.equal(catalog.resolve(key('b'), at(5)), undefined);
   assert.ok(!catalog.isHidden(key('b')));
 });
+
+test('a name leads to the table that it meant when it was renamed, wherever that has gone since', () => {
+  const catalog = new Catalog([
+    ddl('rename_table', 'b', 10, 'a'),
+    ddl('rename_table', 'c', 20, 'b'),
+    ddl('create_table', 'b', 30),
+  ]);
+  for (const wallTime of [5, 15, 25, 35]) {
+    assert.equal(catalog.resolve(key('a'), at(wallTime)), key('c'));
+  }
+  assert.equal(catalog.resolve(key('b'), at(35)), key('b'));
+});
+
+test('what is newer than a drop is of the table that has taken the place, also under a name of before', () => {
+  const catalog = new Catalog([
+    ddl('create_table', 'a', 1),
+    ddl('rename_table', 'b', 10, 'a'),
+    ddl('drop_table', 'b', 20),
+    ddl('create_table', 'c', 30),
+    ddl('rename_table', 'b', 40, 'c'),
+  ]);
+  assert.equal(catalog.resolve(key('a'), at(15)), undefined);
+  for (const wallTime of [25, 45]) assert.equal(catalog.resolve(key('a'), at(wallTime)), key('b'));
+});

@@ -40,11 +40,10 @@ export interface MergedMigration {
 }
 
 /**
- * `none`: it changes no table, and is sent. `unsent`: it takes effect, but is not sent, since no
- * receiver could carry it out, nor could its author: it counts as skipped. `aside`: it takes no
- * effect.
+ * `none`: it changes no table, and is sent. `aside`: it takes no effect, and is not sent: what
+ * nobody is told of must not move rows, or devices would have them elsewhere.
  */
-type Effect = 'changed' | 'none' | 'unsent' | 'aside';
+type Effect = 'changed' | 'none' | 'aside';
 
 interface Ddl {
   draft: CatalogDraft;
@@ -72,20 +71,18 @@ export function mergeMigration(
 
   const trial = draft.trial();
   // This migration takes its slot, but the earlier one is still needed by receivers.
-  const isSuperseded = known !== undefined && isNeededBeside(draft, known, hlc);
+  const isSuperseded = known !== undefined && isNeededBeside(draft, known, migration);
   if (isSuperseded) trial.setSlot({ ...known, newest: undefined, superseded: true });
   const ddl: Ddl = { draft: trial, migration, position, again: [], pruned: [] };
   const slot = toSlot({ ...migration, at: position, undeclared: isOfUndeclared(ddl) });
   const effect = effectOf(ddl);
-  const isUnfit = effect !== 'aside' && effect !== 'unsent' && !fits(trial, slot, known);
+  const isUnfit = effect !== 'aside' && !fits(trial, slot, known);
   if (effect === 'aside' || isUnfit) {
     // Recorded, so that it is skipped if it is sent again.
     if (known !== undefined && !known.aside) draft.setSlot({ ...known, newest: hlc });
     else draft.setSlot({ ...slot, aside: true });
-    leadNewName(ddl, draft);
     return SKIPPED;
   }
-  leadNewName(ddl, trial);
   draft.adopt(trial);
   const isSaidAgain =
     known !== undefined &&
@@ -96,13 +93,11 @@ export function mergeMigration(
     draft.setSlot({ ...known, newest: hlc });
     return SKIPPED;
   }
-  const isUnsent = effect === 'unsent';
-  draft.setSlot(isUnsent ? { ...slot, aside: true } : slot);
-  const sent = isUnsent ? [] : [migration, ...ddl.again];
+  draft.setSlot(slot);
   const endsTables = type === 'drop_table' || type === 'rename_table';
   const isReplaced = known !== undefined && !known.aside && !isSuperseded;
   const replaced = (isReplaced ? 1 : 0) + ddl.pruned.length;
-  return { outcome: isUnsent ? 'skipped' : 'applied', sent, endsTables, replaced };
+  return { outcome: 'applied', sent: [migration, ...ddl.again], endsTables, replaced };
 }
 
 /** Whether this very migration, of this HLC, is part of the DDL that is sent. */
@@ -205,7 +200,8 @@ function renameTable(ddl: Ddl): Effect {
     bearer === 'unknown'
       ? draft.create({ schema, table: from, made: HLC_MIN, changed: position })
       : bearer;
-  if (moving === 'void' || isBelowFloor(moving, hlc)) return 'aside';
+  // Of a dropped table no receiver has anything to rename.
+  if (moving === 'void' || !isLive(moving) || isBelowFloor(moving, hlc)) return 'aside';
   if (moving.table !== from || compareHlc(hlc, moving.since) < 0) return 'aside';
   const name = draft.name(schema, to);
   if (name === undefined) return takeAlong(ddl, moving, { schema, table: to, id: moving.id });
@@ -238,7 +234,6 @@ function takeAlong(
   to: NameRecord,
 ): Effect {
   const { schema, fromTable: from = '', hlc } = migration;
-  const wasLive = isLive(table);
   draft.setName(to);
   const { made } = table;
   const isMadeAgain = made !== undefined && compareHlc(made, hlc) > 0;
@@ -259,7 +254,7 @@ function takeAlong(
       draft.setName({ ...leadingElsewhere(after, made), id: again.id });
     } else draft.setName(after);
   }
-  return wasLive ? 'changed' : 'unsent';
+  return 'changed';
 }
 
 /** A dropped table's name is used again: a new table takes its place. */
@@ -270,21 +265,6 @@ function succeed(draft: CatalogDraft, ended: TableRecord, changed: HlcText): voi
   const name = draft.name(schema, table);
   if (name?.id === ended.id) draft.setName({ ...withPast(name, [floor, ended.id]), id: next.id });
   draft.setTable({ ...ended, table: undefined, into: next.id, changed, unsettled: true });
-}
-
-/**
- * If the new name of a rename is unknown, lets it lead to the renamed table, or to a hidden one:
- * what belongs to a table that no receiver can have is never sent.
- */
-function leadNewName({ migration, position }: Ddl, draft: CatalogDraft): void {
-  const { type, schema, table, fromTable, hlc } = migration;
-  if (type !== 'rename_table' || fromTable === undefined || fromTable === table) return;
-  if (draft.name(schema, table) !== undefined) return;
-  const meant = bearerOf(draft, schema, fromTable, hlc);
-  const isThere =
-    typeof meant !== 'string' && !isBelowFloor(meant, hlc) && compareHlc(hlc, meant.since) >= 0;
-  if (isThere) draft.setName({ schema, table, id: meant.id });
-  else draft.create({ schema, table, made: undefined, changed: position });
 }
 
 /** Ends at an HLC the time during which a name leads to its current table. */

@@ -62,8 +62,8 @@ export interface SlotRecord extends WireMigration {
   /** Of a rename: changes had made the renamed table, without DDL. */
   readonly undeclared?: true | undefined;
   /**
-   * A later migration has taken its slot, but it is sent all the same: its table was renamed in
-   * between, and without it a new device would have no table to rename.
+   * A later migration has taken its slot, but it is sent all the same, since devices need it: see
+   * `isNeededBeside`.
    */
   readonly superseded?: true | undefined;
 }

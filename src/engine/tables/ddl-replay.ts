@@ -55,8 +55,7 @@ function connectedSlots(
   for (const name of names) {
     for (const slot of catalog.slotsOf(schema, name)) {
       if (!slot.aside) slots.set(slot.key, slot);
-      // A rename that is not sent may still have moved a hidden table.
-      if (!isRename(slot)) continue;
+      if (!isSentRename(slot)) continue;
       isRenamed = true;
       for (const connected of namesOfSlot(slot)) names.add(connected);
     }
@@ -225,15 +224,20 @@ export function pruneWhole(draft: CatalogDraft, drop: SlotRecord): void {
 }
 
 /**
- * Whether DDL has to be sent although newer DDL takes its slot: a rename, without which a new
- * device would have the table under its old name; and the creation of a table that was renamed
- * before `hlc`.
+ * Whether DDL has to be sent although newer DDL takes its slot: a drop, without which the table
+ * would be there still; a rename, without which a new device would have the table under its old
+ * name; and the creation of a table that was renamed before the newer DDL.
  */
-export function isNeededBeside(catalog: CatalogView, slot: SlotRecord, hlc: HlcText): boolean {
-  const { type, schema, table, aside } = slot;
+export function isNeededBeside(
+  catalog: CatalogView,
+  slot: SlotRecord,
+  { type, hlc }: WireMigration,
+): boolean {
+  const { schema, table, aside } = slot;
   if (aside) return false;
-  if (type === 'rename_table') return true;
-  if (type !== 'create_table') return false;
+  if (slot.type === 'drop_table') return type !== 'drop_table';
+  if (slot.type === 'rename_table') return true;
+  if (slot.type !== 'create_table') return false;
   for (const other of catalog.slotsOf(schema, table)) {
     if (!isSentRename(other) || other.fromTable !== table) continue;
     if (compareHlc(slot.hlc, other.hlc) < 0 && compareHlc(other.hlc, hlc) < 0) return true;

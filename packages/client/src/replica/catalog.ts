@@ -68,14 +68,18 @@ export class Catalog {
     this.effects.add(hlc);
   }
 
-  /** Under which name that is which was written at `hlc` under this one; `undefined` if it does not count any more. */
+  /**
+   * Under which name that is which was written at `hlc` under this one; `undefined` if it does not count any
+   * more.
+   * @param at the time at which the name means its table
+   */
   resolve(key: string, hlc: HlcText = HLC_MAX, at = hlc): string | undefined {
     const name = this.#names.get(key);
     if (name === undefined) return key;
-    const past = name.past.find(([until]) => compareHlc(at, until) < 0);
+    // Of a table that was dropped what is newer is its successor's, whichever of the two is meant.
+    const past = name.past.find(([until, to]) => compareHlc(to ? at : maxHlc(at, hlc), until) < 0);
     const step = past === undefined ? name.to : past[1];
-    if (step !== undefined)
-      return this.resolve(step.key, hlc, compareHlc(at, step.at) > 0 ? at : step.at);
+    if (step !== undefined) return this.resolve(step.key, hlc, step.at);
     return past !== undefined || compareHlc(hlc, name.floor) <= 0 ? undefined : key;
   }
 
@@ -159,21 +163,21 @@ export function slotOf({ type, schema, table, schemaVersion, hlc }: Migration): 
   return JSON.stringify([schema, table, schemaVersion, kind]);
 }
 
-/** Where the CREATE of a table goes that was renamed before another took its place: see `isNeededBeside`. */
+/** Where DDL goes that is needed still when other takes its place: see `isNeededBeside`. */
 export function earlierSlotOf(migration: Migration): string {
   return `${slotOf(migration)}${migration.hlc}`;
 }
 
 /**
- * Whether a migration is still needed when another takes its place: it made a table that was renamed
- * before that.
+ * Whether a migration is still needed when another takes its place: it dropped the table, or made one that
+ * was renamed before that.
  */
 export function isNeededBeside(
   { type, schema, table, hlc }: Migration,
   next: Migration,
   known: Iterable<Migration>,
 ): boolean {
-  if (type !== 'create_table') return false;
+  if (type !== 'create_table') return type === 'drop_table' && next.type !== type;
   for (const other of known) {
     if (other.type !== 'rename_table' || other.schema !== schema) continue;
     const isBetween = compareHlc(hlc, other.hlc) < 0 && compareHlc(other.hlc, next.hlc) < 0;
