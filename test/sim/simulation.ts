@@ -183,8 +183,11 @@ class Run {
     const seen = { devices: this.#devices, rules: this.#rules };
     const isOnlyMaker = ddl === 'one';
     const isRepeated = this.#repeats;
+    const isCompared = ddl === 'many';
     const tables =
-      ddl === 'none' ? undefined : new TableOracle({ ...seen, random, isOnlyMaker, isRepeated });
+      ddl === 'none'
+        ? undefined
+        : new TableOracle({ ...seen, random, isOnlyMaker, isRepeated, isCompared });
     this.#oracle = new Oracle({ ...seen, loop, committed, tables });
   }
 

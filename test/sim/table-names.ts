@@ -43,9 +43,12 @@ export function isNeverRenamed(table: string): boolean {
   return isManaged(table) && !isChain(table) && !isMixed(table);
 }
 
-/** `all`: every device changes tables; `one`: one that knows of all that was done; `none`: nobody. */
-export type DdlMode = 'none' | 'one' | 'all';
-export const DDL_MODES: readonly DdlMode[] = ['none', 'one', 'all'];
+/**
+ * `all`: every device changes tables; `many`: likewise, and devices are held against a new one; `one`: one
+ * that knows of all that was done; `none`: nobody.
+ */
+export type DdlMode = 'none' | 'one' | 'all' | 'many';
+export const DDL_MODES: readonly DdlMode[] = ['none', 'one', 'all', 'many'];
 
 /** Half of all seeds do without: what they found before they go on looking for. */
 export function seedToDdlMode(seed: number): DdlMode {

@@ -49,6 +49,8 @@ export interface TableOracleOptions {
   isOnlyMaker: boolean;
   /** Whether others make its tables again: today's client loses these by a drop that comes late. */
   isRepeated: boolean;
+  /** Whether devices are held against a new one also where several of them change tables. */
+  isCompared: boolean;
 }
 
 export class TableOracle {
@@ -74,8 +76,9 @@ export class TableOracle {
     await this.#checkAcknowledged(look);
     this.#checkExpected(look, fresh);
     // What is below is promised only where nobody changes tables without having heard of the others.
-    if (!this.#options.isOnlyMaker && !this.#options.isRepeated) return;
-    if (!this.#options.isRepeated) await this.#checkWitnesses(look, fresh);
+    const { isOnlyMaker, isRepeated, isCompared } = this.#options;
+    if (!isOnlyMaker && !isCompared) return;
+    if (!isRepeated) await this.#checkWitnesses(look, fresh);
     for (const device of this.#devicesOf(look.databaseId)) this.#checkDevice(device, fresh);
   }
 
