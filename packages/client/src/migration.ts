@@ -1,7 +1,7 @@
 /** DDL of the app's own, and what the server's answer means for it. */
 
 import type { ApplyResult, ChangeSet, Migration, MigrationType } from './protocol/messages.ts';
-import { slotOf } from './replica/catalog.ts';
+import { fromKeyOf, slotOf } from './replica/catalog.ts';
 import type { Replica } from './replica/replica.ts';
 
 export interface MigrationInput {
@@ -58,6 +58,7 @@ export function takenOf(
     return isAgain && !moves ? [] : undefined;
   }
   // It was stored before, with its answer lost: what others have written since has come meanwhile.
-  if (!standing.includes(hlc)) return [];
-  return moves ? undefined : [migration];
+  if (standing.includes(hlc)) return moves ? undefined : [migration];
+  // Of a dropped table it moves what is held for that, though nobody else is told.
+  return migration.fromTable && replica.catalog.isHidden(fromKeyOf(migration)) ? undefined : [];
 }

@@ -173,7 +173,6 @@ test('what is held of a dropped table outlives a snapshot', async (t) => {
   ben.disconnect();
   ann.migrate(drop('gone'));
   await ann.migrate(drop('tasks')).settled;
-  set(ben, 'gone', 1, 'unaware');
   const unaware = set(ben, 'tasks', 1, 'unaware');
   ben.connect();
   await unaware.settled;
@@ -182,9 +181,9 @@ test('what is held of a dropped table outlives a snapshot', async (t) => {
   ben.subscribeStatus(() => {
     if (ben.status.connection === 'bootstrapping') snapshots++;
   });
-  // For what it holds of this one it takes a snapshot.
-  ann.migrate(create('gone'));
-  await inStep(ann, ben);
+  // Of a table that is not there: what became of it only a snapshot tells.
+  await ben.migrate(rename('gone', 'others')).settled;
+  await inStep(ben, ann);
   assert.ok(snapshots > 0);
   ann.migrate(create('tasks'));
   await inStep(ann, ben);
@@ -307,28 +306,6 @@ test('a drop stands though a later ALTER takes its place, also for who begins an
   await inStep(cat, ann, ben);
   for (const client of [ann, ben, cat]) {
     assert.deepEqual(titles(client, 'tasks'), { 2: 'unaware', 3: 'held' });
-  }
-});
-
-test('DDL that came to nothing moves no rows: of a dropped table, and onto one that only rows made', async (t) => {
-  const { wsUrl: url } = await startCoordinator(t);
-  const [ann, ben] = [await startClient(t, { url }), await startClient(t, { url })];
-  await Promise.all([synced(ann), synced(ben)]);
-  set(ann, 'others', 1, 'kept');
-  await inStep(ann, ben);
-  ben.disconnect();
-  await ann.migrate(drop('tasks')).settled;
-  ben.migrate(rename('tasks', 'others'));
-  ben.migrate(rename('tasks', 'more'));
-  ben.connect();
-  await inStep(ann, ben);
-  set(ann, 'more', 2, 'new');
-  await inStep(ann, ben);
-  const cat = await startClient(t, { url });
-  await synced(cat);
-  for (const client of [ann, ben, cat]) {
-    assert.deepEqual(titles(client, 'others'), { 1: 'kept' });
-    assert.deepEqual(titles(client, 'more'), { 2: 'new' });
   }
 });
 

@@ -40,10 +40,11 @@ export interface MergedMigration {
 }
 
 /**
- * `none`: it changes no table, and is sent. `aside`: it takes no effect, and is not sent: what
- * nobody is told of must not move rows, or devices would have them elsewhere.
+ * `none`: it changes no table, and is sent. `unsent`: it takes effect, but is not sent, since no
+ * receiver could carry it out, nor could its author: it counts as skipped. `aside`: it takes no
+ * effect.
  */
-type Effect = 'changed' | 'none' | 'aside';
+type Effect = 'changed' | 'none' | 'unsent' | 'aside';
 
 interface Ddl {
   draft: CatalogDraft;
@@ -76,13 +77,15 @@ export function mergeMigration(
   const ddl: Ddl = { draft: trial, migration, position, again: [], pruned: [] };
   const slot = toSlot({ ...migration, at: position, undeclared: isOfUndeclared(ddl) });
   const effect = effectOf(ddl);
-  const isUnfit = effect !== 'aside' && !fits(trial, slot, known);
+  const isUnfit = effect !== 'aside' && effect !== 'unsent' && !fits(trial, slot, known);
   if (effect === 'aside' || isUnfit) {
     // Recorded, so that it is skipped if it is sent again.
     if (known !== undefined && !known.aside) draft.setSlot({ ...known, newest: hlc });
     else draft.setSlot({ ...slot, aside: true });
+    leadNewName(ddl, draft);
     return SKIPPED;
   }
+  leadNewName(ddl, trial);
   draft.adopt(trial);
   const isSaidAgain =
     known !== undefined &&
@@ -93,11 +96,13 @@ export function mergeMigration(
     draft.setSlot({ ...known, newest: hlc });
     return SKIPPED;
   }
-  draft.setSlot(slot);
+  const isUnsent = effect === 'unsent';
+  draft.setSlot(isUnsent ? { ...slot, aside: true } : slot);
+  const sent = isUnsent ? [] : [migration, ...ddl.again];
   const endsTables = type === 'drop_table' || type === 'rename_table';
   const isReplaced = known !== undefined && !known.aside && !isSuperseded;
   const replaced = (isReplaced ? 1 : 0) + ddl.pruned.length;
-  return { outcome: 'applied', sent: [migration, ...ddl.again], endsTables, replaced };
+  return { outcome: isUnsent ? 'skipped' : 'applied', sent, endsTables, replaced };
 }
 
 /** Whether this very migration, of this HLC, is part of the DDL that is sent. */
@@ -200,8 +205,7 @@ function renameTable(ddl: Ddl): Effect {
     bearer === 'unknown'
       ? draft.create({ schema, table: from, made: HLC_MIN, changed: position })
       : bearer;
-  // Of a dropped table no receiver has anything to rename.
-  if (moving === 'void' || !isLive(moving) || isBelowFloor(moving, hlc)) return 'aside';
+  if (moving === 'void' || isBelowFloor(moving, hlc)) return 'aside';
   if (moving.table !== from || compareHlc(hlc, moving.since) < 0) return 'aside';
   const name = draft.name(schema, to);
   if (name === undefined) return takeAlong(ddl, moving, { schema, table: to, id: moving.id });
@@ -234,6 +238,7 @@ function takeAlong(
   to: NameRecord,
 ): Effect {
   const { schema, fromTable: from = '', hlc } = migration;
+  const wasLive = isLive(table);
   draft.setName(to);
   const { made } = table;
   const isMadeAgain = made !== undefined && compareHlc(made, hlc) > 0;
@@ -254,7 +259,7 @@ function takeAlong(
       draft.setName({ ...leadingElsewhere(after, made), id: again.id });
     } else draft.setName(after);
   }
-  return 'changed';
+  return wasLive ? 'changed' : 'unsent';
 }
 
 /** A dropped table's name is used again: a new table takes its place. */
@@ -265,6 +270,21 @@ function succeed(draft: CatalogDraft, ended: TableRecord, changed: HlcText): voi
   const name = draft.name(schema, table);
   if (name?.id === ended.id) draft.setName({ ...withPast(name, [floor, ended.id]), id: next.id });
   draft.setTable({ ...ended, table: undefined, into: next.id, changed, unsettled: true });
+}
+
+/**
+ * If the new name of a rename is unknown, lets it lead to the renamed table, or to a hidden one:
+ * what belongs to a table that no receiver can have is never sent.
+ */
+function leadNewName({ migration, position }: Ddl, draft: CatalogDraft): void {
+  const { type, schema, table, fromTable, hlc } = migration;
+  if (type !== 'rename_table' || fromTable === undefined || fromTable === table) return;
+  if (draft.name(schema, table) !== undefined) return;
+  const meant = bearerOf(draft, schema, fromTable, hlc);
+  const isThere =
+    typeof meant !== 'string' && !isBelowFloor(meant, hlc) && compareHlc(hlc, meant.since) >= 0;
+  if (isThere) draft.setName({ schema, table, id: meant.id });
+  else draft.create({ schema, table, made: undefined, changed: position });
 }
 
 /** Ends at an HLC the time during which a name leads to its current table. */

@@ -55,7 +55,8 @@ function connectedSlots(
   for (const name of names) {
     for (const slot of catalog.slotsOf(schema, name)) {
       if (!slot.aside) slots.set(slot.key, slot);
-      if (!isSentRename(slot)) continue;
+      // A rename that is not sent may still have moved a hidden table.
+      if (!isRename(slot)) continue;
       isRenamed = true;
       for (const connected of namesOfSlot(slot)) names.add(connected);
     }
