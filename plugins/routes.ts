@@ -11,6 +11,7 @@ import { letGoOfEach } from '../src/engine/records/let-go.ts';
 import { SyncError, toSyncError } from '../src/errors/sync-error.ts';
 import { sourceOf } from '../src/hooks/client-source.ts';
 import type { WireCheckpoint } from '../src/protocol/schemas.ts';
+import { readyAnswer } from '../src/service/apply/answer.ts';
 import { BatchLine } from '../src/service/apply/batch-line.ts';
 import type { PageMemory } from '../src/service/budgets/page-reads.ts';
 import { RowRoom } from '../src/service/budgets/row-room.ts';
@@ -154,7 +155,7 @@ export default fp(
       const work = async () => {
         const changeSets = await runInSteps(decodeApplyBody(body, config.limits), service.turn);
         await demandValid();
-        const result = await service.withAccess(
+        const applied = await service.withAccess(
           databaseId,
           (access) =>
             service.handleApplyChanges(client.identity, access, changeSets, {
@@ -163,14 +164,15 @@ export default fp(
             }),
           holder,
         );
-        const json = appliedJson(await applyAnswer(result));
+        const ready = await readyAnswer(applied, async (it) => appliedJson(await applyAnswer(it)));
+        const { made: json } = ready;
         // While it waits, there is the memory for its work.
         if (json.length > SHORT_ANSWER_BYTES) {
           onceClosed(reply, await service.memory.made(holder, json, answer, answer.encoderBytes));
         }
-        return json;
+        return ready;
       };
-      const json = await service.memory
+      const { made: json, mayGoOn } = await service.memory
         .work(holder, Buffer.isBuffer(request.body) ? request.body.length : 0, work)
         .catch((error: unknown) => {
           throw toSyncError(error, 'APPLY_CHANGES_ERROR', 'the changes could not be stored');
@@ -178,7 +180,8 @@ export default fp(
       if (json.length <= SHORT_ANSWER_BYTES) {
         return reply.type(JSON_TYPE).send(Buffer.concat([...json.blocks()]));
       }
-      const blocks = Readable.from(json.blocks(), { objectMode: false });
+      const parts = mayGoOn === undefined ? json.blocks() : blocksWhile(mayGoOn, json);
+      const blocks = Readable.from(parts, { objectMode: false });
       return answer.send(blocks, JSON_TYPE, json.length);
     }
 

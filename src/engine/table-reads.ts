@@ -11,6 +11,7 @@ import type { Identity } from './records/head.ts';
 import type { Pace } from './records/pace.ts';
 import { type RowsMemory, UNBOUNDED } from './records/row-reader.ts';
 import { openSnapshot, type Snapshot } from './snapshot/snapshot.ts';
+import { standingDdl } from './tables/standing-ddl.ts';
 import { isOneTable, readRow, readRows, type WireRow } from './tables/stored-rows.ts';
 import { aliasesOf, type TableAliases } from './tables/table-aliases.ts';
 import { voidingDdl } from './tables/voiding-ddl.ts';
@@ -55,6 +56,11 @@ export class TableReads {
   /** The DDL of this HLC that has made a change count for nothing, as far as it is known. */
   voidingDdl(change: WireChange, by: HlcText): WireMigration | undefined {
     return voidingDdl(this.#context.state.current.catalog, change, by);
+  }
+
+  /** The DDL that stands where this has come to nothing, as far as it is known. */
+  standingDdl(migration: WireMigration): WireMigration | undefined {
+    return standingDdl(this.#context.state.current.catalog, migration);
   }
 
   /**

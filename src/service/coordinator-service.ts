@@ -11,10 +11,10 @@ import type { RowWrite, WriteResult } from '../hooks/coordinator-access.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
 import { PROTOCOL_VERSION } from '../protocol/constants.ts';
 import type { WireChangeSet } from '../protocol/schemas.ts';
-import type { ApplyResult } from '../protocol/types.ts';
 import { isDatabaseId } from '../storage/database-id.ts';
 import type { IdentityPredicate } from './access/identity-predicates.ts';
 import type { DatabaseAccess } from './access/open-database.ts';
+import type { Applied } from './apply/answer.ts';
 import type { Applicant } from './apply/apply-pipeline.ts';
 import { toChanges } from './apply/row-writes.ts';
 import { positionAheadMs } from './databases/database-figures.ts';
@@ -171,17 +171,16 @@ export class CoordinatorService extends ServiceParts {
     };
   }
 
-  /** Stores a batch, and waits until it is durable. */
+  /** Stores a batch, and waits until it is durable. See `readyAnswer`. */
   async handleApplyChanges(
     client: ClientIdentity,
     database: DatabaseAccess,
     changeSets: readonly WireChangeSet[],
     applicant?: Applicant,
-  ): Promise<ApplyResult> {
-    const { applied } = this.batches.apply(client, database, changeSets, applicant);
-    const { result, isFull } = await applied;
-    if (isFull) this.delivery.endFull(database.id, siteIdToText(client.siteId));
-    return result;
+  ): Promise<Applied> {
+    const applied = await this.batches.apply(client, database, changeSets, applicant).applied;
+    if (applied.isFull) this.delivery.endFull(database.id, siteIdToText(client.siteId));
+    return applied;
   }
 
   /**

@@ -3,6 +3,7 @@
  * A read is answered after the batches before it. Meanwhile further messages are taken.
  */
 
+import type { HlcText } from '../clock/hlc.ts';
 import { toSyncError } from '../errors/sync-error.ts';
 import type { CallOrigin } from '../hooks/types.ts';
 import type { ErrorCode } from '../protocol/error-codes.ts';
@@ -10,7 +11,7 @@ import type { ClientMessage } from '../protocol/schemas.ts';
 import type { ServerMessage } from '../protocol/server-messages.ts';
 import type { ApplyResult } from '../protocol/types.ts';
 import { toGetChanges } from '../service/access/rights.ts';
-import type { Applied } from '../service/apply/answer.ts';
+import { type Applied, readyAnswer } from '../service/apply/answer.ts';
 import type { BatchLine } from '../service/apply/batch-line.ts';
 import { withoutWinningValues } from '../service/apply/conflicting.ts';
 import { InFlight } from '../service/budgets/in-flight.ts';
@@ -80,9 +81,9 @@ export class Requests {
         // Batches of one group may be ready in another order, and are answered in theirs.
         await before;
       }
-      const answer = this.#answerTo(message, outcome.result);
-      sendQueue.send(answer instanceof Promise ? await answer : answer);
-      this.#goOn(outcome, session);
+      const { made, drainAfter } = await readyAnswer(outcome, (it) => this.#answerTo(message, it));
+      sendQueue.send(made);
+      this.#goOn(outcome.isFull, drainAfter, session);
     });
     return accepted;
   }
@@ -93,7 +94,7 @@ export class Requests {
     return applyAnswer(told, { type: 'apply_result', requestId } satisfies Partial<ServerMessage>);
   }
 
-  #goOn({ drainAfter, isFull }: Applied, session: Session): void {
+  #goOn(isFull: boolean, drainAfter: HlcText | undefined, session: Session): void {
     const { service, replies } = this.#connection;
     if (isFull) service.delivery.endFull(session.database.id, session.siteId);
     if (isFull || drainAfter === undefined) return;

@@ -5,6 +5,7 @@ import { siteIdToText } from '../../src/clock/site-id.ts';
 import type { ClientIdentity, CoordinatorHooks } from '../../src/hooks/types.ts';
 import type { WireChangeSet } from '../../src/protocol/schemas.ts';
 import type { WireApplyResult } from '../../src/protocol/server-messages.ts';
+import type { ChangeSet } from '../../src/protocol/types.ts';
 import { Device } from '../../src/testing/device.ts';
 import { eachTransport } from './each-transport.ts';
 import type { SyncTransport } from './transport.ts';
@@ -12,24 +13,23 @@ import type { SyncTransport } from './transport.ts';
 type Join = (device: Device) => Promise<SyncTransport>;
 
 const isEve = ({ siteId }: ClientIdentity) => siteIdToText(siteId) === new Device(2).siteId;
-const isPrivate = (value: unknown) => String(value).startsWith('private');
 
 const mayOnlyWrite = (): CoordinatorHooks => ({
   onAuthorize: (client, { type }) => !isEve(client) || type === 'apply_changes',
 });
 
+/** A set without private values, and without DDL that names `secret`. */
+const openPart = (set: ChangeSet): ChangeSet => ({
+  ...set,
+  changes: set.changes.filter(
+    (change) => !(change.type === 'column' && String(change.value).startsWith('private')),
+  ),
+  schemaMigrations: set.schemaMigrations.filter(({ ddl }) => !ddl.includes('secret')),
+});
+
 /** Eve sees no private values, and no DDL of tables whose names begin with `secret`. */
 const byValue = (): CoordinatorHooks => ({
-  onBeforeSendChanges: (client, changeSets) =>
-    changeSets.map((set) => ({
-      ...set,
-      changes: set.changes.filter(
-        (change) => !(isEve(client) && change.type === 'column' && isPrivate(change.value)),
-      ),
-      schemaMigrations: set.schemaMigrations.filter(
-        ({ ddl }) => !(isEve(client) && ddl.includes('secret')),
-      ),
-    })),
+  onBeforeSendChanges: (client, sets) => (isEve(client) ? sets.map(openPart) : sets),
 });
 
 const LONG = `private ${'x'.repeat(20_000)}`;
@@ -151,4 +151,123 @@ eachTransport(
     assert.deepEqual((await answerTo(join, late)).overtaken, overtaken);
   },
   { hooks: byValue, config: { sync: { tombstoneTTL: 1 } } },
+);
+
+/** Eve sees none of three rows, by one spelling of their keys. */
+const byKey = (): CoordinatorHooks => ({
+  onBeforeSendChanges: (client, changeSets) =>
+    changeSets.map((set) => ({
+      ...set,
+      changes: set.changes.filter(({ pk: [key] }) => !(isEve(client) && isHiddenKey(key))),
+    })),
+});
+
+const isHiddenKey = (key: unknown) =>
+  key === 5 || key === 7 || (isObject(key) && JSON.stringify(key) === '{"org":1,"id":2}');
+const isObject = (value: unknown) => typeof value === 'object';
+
+eachTransport(
+  'a filter is asked about what is stored, however the sender spells its key',
+  async ({ join }) => {
+    const eve = new Device(2);
+    const anna = new Device(1, eve.wallTime + 1_000_000);
+    await (await join(anna)).apply(
+      anna.write({ pk: [5], set: { a: 'hidden' } }, { pk: [{ org: 1, id: 2 }], set: { a: 'too' } }),
+      anna.write({ pk: [7], delete: true }),
+    );
+    const guess = (pk: unknown) => eve.write({ pk: [pk], set: { a: 'guess' } });
+    const nothing = await answerTo(join, guess({ __bigint: '6' }));
+    assert.equal(nothing.applied, 1);
+    const keys = [{ __bigint: '5' }, { __bigint: '05' }, { __bigint: '7' }, { id: 2, org: 1 }];
+    for (const pk of [5, 7, ...keys]) {
+      assert.deepEqual(await answerTo(join, guess(pk)), nothing, JSON.stringify(pk));
+    }
+    const late = eve.write({ pk: [{ __bigint: '7' }], delete: true });
+    assert.deepEqual(await answerTo(join, late), nothing);
+  },
+  { hooks: byKey },
+);
+
+/** The same, but she sees all of what she sent herself. */
+const byAuthor = (): CoordinatorHooks => ({
+  onBeforeSendChanges: (client, sets) =>
+    sets.map((set) =>
+      isEve(client) && siteIdToText(set.siteId) !== new Device(2).siteId ? openPart(set) : set,
+    ),
+});
+
+for (const hooks of [byValue, byAuthor]) {
+  eachTransport(
+    `what somebody hidden has dated is no more known than any other, by a filter ${hooks.name}`,
+    async ({ join }) => {
+      const { eve } = await prepare(join);
+      const anna = new Device(1, eve.wallTime + 5_000_000);
+      const hidden = anna.write({ pk: ['r'], set: { note: 'private', open: 'public' } });
+      const ddl = anna.migrate('create_table', 'x', { ddl: 'CREATE TABLE secret' });
+      await (await join(anna)).apply(hidden, ddl);
+      const [note, open] = hidden.changes;
+      const forge = (column: string, value: unknown, hlc = note?.hlc) => {
+        const set = eve.write({ pk: ['r'], set: { [column]: value } });
+        return {
+          ...set,
+          changes: set.changes.map((change) => ({ ...change, hlc })),
+        } as WireChangeSet;
+      };
+      const nothing = await answerTo(join, forge('none', 'harmless'));
+      assert.deepEqual([nothing.skipped, nothing.rejected], [0, ['FOREIGN_AUTHOR']]);
+      assert.deepEqual(await answerTo(join, forge('note', 'harmless')), nothing);
+      assert.deepEqual(await answerTo(join, forge('note', 'private')), {
+        ...nothing,
+        ...(hooks === byValue && { applied: 1, rejected: undefined }),
+      });
+      const known = await answerTo(join, forge('open', 'public', open?.hlc));
+      assert.deepEqual([known.skipped, known.rejected], [1, undefined], 'it may be pushed back');
+      const migrate = (table: string) => {
+        const {
+          schemaMigrations: [said],
+          ...set
+        } = eve.migrate('create_table', table);
+        return {
+          ...set,
+          schemaMigrations: [{ ...said, hlc: ddl.schemaMigrations[0]?.hlc }],
+        } as WireChangeSet;
+      };
+      assert.deepEqual(await answerTo(join, migrate('y')), nothing);
+      assert.deepEqual(await answerTo(join, migrate('x')), nothing);
+      const guess = await answerTo(join, eve.write({ pk: ['r'], set: { note: 'guess' } }));
+      assert.deepEqual([guess.applied, guess.conflicting], [1, undefined]);
+      const own = await answerTo(join, eve.migrate('create_table', 'x'));
+      assert.deepEqual([own.applied, own.skipped], [1, 0], 'what stands there is hidden');
+    },
+    { hooks },
+  );
+}
+
+eachTransport(
+  'what was masked for a client it may push back as it has got it, and no other value',
+  async ({ join }) => {
+    const anna = new Device(1);
+    const set = anna.write({ pk: ['r'], set: { salary: 'secret' } });
+    await (await join(anna)).apply(set);
+    const pushBack = (value: unknown) =>
+      answerTo(join, {
+        ...set,
+        changes: set.changes.map((change) => ({ ...change, value })),
+      } as WireChangeSet);
+    assert.equal((await pushBack(null)).skipped, 1);
+    assert.deepEqual((await pushBack(0)).rejected, ['FOREIGN_AUTHOR']);
+  },
+  {
+    hooks: (): CoordinatorHooks => ({
+      onBeforeSendChanges: (client, changeSets) => {
+        for (const { changes } of changeSets) {
+          for (const change of changes) {
+            const isMasked = isEve(client) && change.type === 'column' && change.value === 'secret';
+            if (isMasked) change.value = null;
+          }
+        }
+        return changeSets;
+      },
+    }),
+  },
 );

@@ -300,3 +300,53 @@ test('a page over HTTP is not sent when the right was withdrawn while it was rea
   assert.equal(response.status, 403);
   assert.ok(!(await response.text()).includes('secret'));
 });
+
+for (const end of ['its right ends', 'a filter begins to hide that']) {
+  for (const way of ['HTTP', 'WebSocket']) {
+    test(`what a batch has lost against is not told when ${end} while the answer is made: over ${way}`, async (t) => {
+      const isByRight = end === 'its right ends';
+      const isEve = ({ userId }: ClientIdentity) => userId === 'eve';
+      const ended = deferred();
+      let state: 'before' | 'losing' | 'ending' | 'ended' = 'before';
+      const endSoon = async () => {
+        if (state !== 'losing') return;
+        state = 'ending';
+        // Many changes: they are named in more turns than these, and read in fewer.
+        for (let turn = 0; turn < 10; turn++) await new Promise(setImmediate);
+        state = 'ended';
+        await (isByRight ? server.service.reauthorize() : server.service.hooksChanged());
+        ended.resolve();
+      };
+      const { server, join } = await start(t, {
+        onAuthorize(client, { type }) {
+          return !isByRight || !isEve(client) || type !== 'get_changes' || state !== 'ended';
+        },
+        // It is stored, and nothing has been asked for the answer yet.
+        onAfterApplyChanges: () => void endSoon(),
+        ...(!isByRight && {
+          onBeforeSendChanges: (client, sets) => (isEve(client) && state === 'ended' ? [] : sets),
+        }),
+      });
+      const [ann, eve] = [new Device(1), new Device(2)];
+      const rows = (write: { set: { x: string } } | { delete: true }) =>
+        Array.from({ length: 20_000 }, (_, i) => ({ pk: [i], ...write }));
+      const losing = eve.write(...rows({ set: { x: 'mine' } }));
+      ann.wallTime = eve.wallTime + 1000;
+      const winning = rows(isByRight ? { set: { x: 'secret' } } : { delete: true });
+      await (await join('ann', ann)).apply(ann.write(...winning));
+      const hers = way === 'WebSocket' ? await join('eve', eve) : undefined;
+      state = 'losing';
+      const answer =
+        hers === undefined
+          ? await fetch(`${server.httpUrl}/changes`, {
+              method: 'POST',
+              headers: { 'x-site-id': eve.siteId, authorization: 'Bearer eve' },
+              body: JSON.stringify([losing]),
+            }).then((response) => response.text())
+          : JSON.stringify(await hers.apply(losing));
+      await ended.promise;
+      assert.match(answer, /"applied":20000/);
+      assert.doesNotMatch(answer, /secret|conflicting|beaten|overtaken/);
+    });
+  }
+}

@@ -51,7 +51,7 @@ function workOf({ pathname, searchParams }: URL, databaseId: string, body?: stri
         );
       }
       if (said !== undefined) {
-        const result = await service.handleApplyChanges(client, access, said);
+        const { result } = await service.handleApplyChanges(client, access, said);
         return `{"data":${Buffer.concat(await applyAnswer(result))}}`;
       }
       const sinceHLC = searchParams.get('sinceHLC') ?? undefined;

@@ -697,7 +697,7 @@ export class SimDevice implements Participant {
           service.handleApplyChanges(client, access, JSON.parse(body)),
         ),
       );
-      this.#acknowledged(own, applied);
+      this.#acknowledged(own, applied.result);
     }
     if (this.#mustStartOver) return this.#fetchSnapshot();
     try {

@@ -31,12 +31,23 @@ export interface LostCell {
   value: string | undefined;
 }
 
+/** What a change has met, as far as it is stored otherwise than the change says. */
+export interface Met {
+  /** The present name of the table. */
+  table?: string;
+  /** The key as it is spelled there, JSON. */
+  pk?: string;
+  /** It is a deletion, and the change is none. */
+  isDeletion?: true;
+}
+
 /** Why an item took no effect. */
 export interface Loss {
   /** The HLC of what it lost against. Its own HLC means that it was stored already. */
   by?: HlcText | undefined;
-  /** For a cell that the answer names. */
+  /** For a cell that the answer names, or that has another value under the HLC of the change. */
   lost?: LostCell | undefined;
+  met?: Met | undefined;
   /** Whether its table was dropped, or its name given to another one: `by` is not of its row. */
   isVoid?: boolean;
 }
@@ -83,6 +94,11 @@ export class LostCells {
     this.#bytesLeft -= bytes;
     this.#winners.add(winner);
     return { value: this.#keep(winner.value) };
+  }
+
+  /** Of a cell that the answer does not name, but of which a filter is asked. */
+  keep({ value }: Cell): LostCell {
+    return { value: this.#keep(value) };
   }
 
   #keep(value: string): string | undefined {

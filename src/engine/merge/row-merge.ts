@@ -3,18 +3,20 @@
  * log.
  */
 
-import { compareHlc, type HlcText } from '../../clock/hlc.ts';
+import { compareHlc } from '../../clock/hlc.ts';
 import type { MergeOutcome } from '../../protocol/merge-rule.ts';
 import type { WireChange, WireColumnChange, WireDeleteChange } from '../../protocol/schemas.ts';
 import type { LogDraft, LogWriter } from '../log/log-writer.ts';
 import type { JsonNames } from '../records/change-json.ts';
 import {
+  type Cell,
   isExpired,
   judgeCell,
   judgeTombstone,
   mergeCell,
   mergeTombstone,
   type Row,
+  type Tombstone,
 } from '../records/row.ts';
 import type { LoadedRow } from '../records/row-set.ts';
 import {
@@ -24,7 +26,7 @@ import {
   refuseRowGrowth,
 } from '../records/row-size.ts';
 import type { ChangeTarget } from '../tables/change-target.ts';
-import type { Loss, LostCells } from './lost-cells.ts';
+import type { Loss, LostCells, Met } from './lost-cells.ts';
 
 export interface RowMergeContext {
   rowLimits: RowLimits;
@@ -76,19 +78,30 @@ export class RowMerge {
     loaded: LoadedRow,
     cells: LostCells,
   ): Loss {
-    const by = this.#winnerOf(change, loaded);
-    if (by === change.hlc) return { by: change.hlc };
+    const { cell, deletion } = this.#winnerOf(change, loaded);
+    const winner = cell ?? deletion;
+    if (winner === undefined) return {};
+    const met = metOf(change, target, winner, deletion !== undefined);
+    if (winner.hlc === change.hlc) {
+      const isOther =
+        cell !== undefined &&
+        change.type === 'column' &&
+        cell.value !== JSON.stringify(change.value);
+      return { by: change.hlc, met, ...(isOther && { lost: cells.keep(cell) }) };
+    }
+    const by = copied(winner.hlc);
     const isTold = outcome === 'conflicts' && change.type === 'column' && target.isLive;
-    if (!isTold) return { by: by && copied(by) };
-    const winner = loaded.row.cells.get(this.#names.column(change.column).name);
-    return { by: by && copied(by), lost: cells.note(change, target, winner) };
+    return isTold ? { by, met, lost: cells.note(change, target, cell) } : { by, met };
   }
 
-  #winnerOf(change: WireChange, { row: { cells, tombstone } }: LoadedRow): HlcText | undefined {
-    if (change.type === 'delete') return tombstone?.hlc;
+  #winnerOf(
+    change: WireChange,
+    { row: { cells, tombstone } }: LoadedRow,
+  ): { cell?: Cell; deletion?: Tombstone | undefined } {
+    if (change.type === 'delete') return { deletion: tombstone };
     const stored = cells.get(this.#names.column(change.column).name);
     const isStored = stored !== undefined && compareHlc(change.hlc, stored.hlc) <= 0;
-    return isStored ? stored.hlc : tombstone?.hlc;
+    return isStored ? { cell: stored } : { deletion: tombstone };
   }
 
   #mergeColumn(
@@ -144,7 +157,23 @@ function countHeld({ cells, tombstone }: Row): number {
   return cells.size + (tombstone === undefined || isExpired(tombstone) ? 0 : 1);
 }
 
-/** The text of a row's HLC is a part of that of the whole row, which would be kept along with it. */
-function copied(hlc: HlcText): HlcText {
-  return Buffer.from(hlc, 'latin1').toString('latin1');
+const DELETION: Met = { isDeletion: true };
+
+function metOf(
+  { type, table: said }: WireChange,
+  { table: { table = said }, pk }: ChangeTarget,
+  winner: Cell | Tombstone,
+  isDeletion: boolean,
+): Met | undefined {
+  const isOther = isDeletion && type === 'column';
+  if (table === said && winner.pk === pk) return isOther ? DELETION : undefined;
+  const met: Met = isOther ? { isDeletion: true } : {};
+  if (table !== said) met.table = table;
+  if (winner.pk !== pk) met.pk = copied(winner.pk);
+  return met;
+}
+
+/** The text of a row's HLC or key is a part of that of the whole row, which would be kept along with it. */
+function copied(text: string): string {
+  return Buffer.from(text).toString();
 }

@@ -8,13 +8,14 @@ import type { BatchOutcome, Unapplied } from '../../engine/merge/batch.ts';
 import { toCompensation } from '../../engine/merge/compensation.ts';
 import { withItems } from '../../engine/merge/foreign-authors.ts';
 import type { SyncManager } from '../../engine/sync-manager.ts';
+import type { CallOrigin } from '../../hooks/types.ts';
 import type { WireChangeSet } from '../../protocol/schemas.ts';
 import type { ApplyResult, RejectedChange } from '../../protocol/types.ts';
 import { runByTurns, type Steps } from '../../wire/steps.ts';
 import { drainPoint } from '../delivery/drain.ts';
 import { outcomesOf } from './change-outcomes.ts';
 import { conflictingOf, lossesOf, withConflicting } from './conflicting.ts';
-import { type Hidden, hiddenOf, type Reading } from './hidden-losses.ts';
+import { allHidden, type Hidden, hiddenOf, type Reading } from './hidden-losses.ts';
 import type { ArrivedBatch, JudgedBatch } from './judging.ts';
 import { explainForeign } from './rejections.ts';
 
@@ -24,13 +25,50 @@ export interface StoredBatch extends JudgedBatch {
   outcome: BatchOutcome;
 }
 
-/** The result of a batch, and what to ask of the device next. */
-export interface Applied {
+/** What its sender is told of a batch, and asked next. */
+export interface Told {
   result: ApplyResult;
   /** Ask the device for its changes after this position; `undefined`: there is no need to. */
   drainAfter: HlcText | undefined;
+}
+
+interface ToldLosses {
+  /** Whether the sender may still know of them. To be asked right before they are sent. */
+  areForNow(): Promise<boolean>;
+  /** What it is told if it may not: as if nothing had been there. */
+  withoutThem(): Promise<Told>;
+}
+
+/** A batch that is to be answered: see `readyAnswer`. */
+export interface Applied extends Told {
   /** The device's limit of held rows is met: it has to start over once it has its answer. */
   isFull: boolean;
+  /** `undefined` if it tells of no losses. */
+  losses: ToldLosses | undefined;
+}
+
+/**
+ * Makes an answer ready, which may take long: the right to read may end meanwhile.
+ * @param make what is sent; called again if the result may not be told any more
+ */
+export async function readyAnswer<Made>(
+  applied: Applied,
+  make: (result: ApplyResult) => Made | Promise<Made>,
+): Promise<Ready<Made>> {
+  const { result, drainAfter, losses } = applied;
+  const making = make(result);
+  const made = making instanceof Promise ? await making : making;
+  if (losses === undefined) return { made, drainAfter };
+  const { areForNow } = losses;
+  if (await areForNow()) return { made, drainAfter, mayGoOn: areForNow };
+  const told = await losses.withoutThem();
+  return { made: await make(told.result), drainAfter: told.drainAfter };
+}
+
+interface Ready<Made> extends Pick<Told, 'drainAfter'> {
+  made: Made;
+  /** To be asked before each part of it, if it is not sent at once. */
+  mayGoOn?: () => Promise<boolean>;
 }
 
 /** The counts of a batch, and what was refused of it; at once, unless that is much. */
@@ -84,20 +122,47 @@ export async function answerOf(
   const { manager, outcome, approved, rejected } = stored;
   const { position, unapplied, full } = outcome;
   const isFull = full.some(({ site }) => site === sender.siteId);
-  let told = result;
-  if (unapplied.length > 0) {
-    const from = { ...reading, sender, sent: approved.changeSets };
-    const hidden = await hiddenOf(batch, manager, position, unapplied, from);
-    if (hidden.size > 0) told = await runByTurns(withoutHidden(result, stored, hidden));
-    const known = unapplied.filter(({ item }) => !hidden.has(item));
-    told = { ...told, ...(await runByTurns(lossesOf(known, sender.siteId))) };
+  const tell = async (told: ApplyResult): Promise<Told> => {
+    // By what it is told: `drainAfter` must not reveal hidden changes either. A refused change was
+    // new as well, so the changes after it must not be skipped.
+    const isNews = told.applied > 0 || rejected.length > 0;
+    const kind = isNews ? 'news' : told.rejected !== undefined ? 'foreign' : 'known';
+    const drainAfter = await drainPoint(manager, sender.siteId, changeSets, kind);
+    return { result: told, drainAfter };
+  };
+  if (unapplied.length === 0) {
+    return { ...(await tell(result)), isFull, losses: undefined };
   }
-  // By what it is told: `drainAfter` must not reveal hidden changes either. A refused change was
-  // new as well, so the changes after it must not be skipped.
-  const isNews = told.applied > 0 || rejected.length > 0;
-  const kind = isNews ? 'news' : told.rejected !== undefined ? 'foreign' : 'known';
-  const drainAfter = await drainPoint(manager, sender.siteId, changeSets, kind);
-  return { result: told, drainAfter, isFull };
+  const from = { ...reading, sender, sent: approved.changeSets };
+  const tellAllBut = async (hidden: Hidden) => {
+    const counts =
+      hidden.size > 0 ? await runByTurns(withoutHidden(result, stored, hidden)) : result;
+    const known = unapplied.filter(({ item }) => !hidden.has(item));
+    return tell({ ...counts, ...(await runByTurns(lossesOf(known, sender.siteId))) });
+  };
+  return {
+    ...(await tellAllBut(await hiddenOf(batch, manager, position, unapplied, from))),
+    isFull,
+    losses: {
+      areForNow: askAgain(reading, batch.origin),
+      withoutThem: () => tellAllBut(allHidden(manager, unapplied, from)),
+    },
+  };
+}
+
+/** Apart, so that whoever keeps it while the answer is sent does not keep the batch. */
+function askAgain(
+  { right, stamp, signal }: Omit<Reading, 'sender' | 'sent'>,
+  origin: CallOrigin,
+): () => Promise<boolean> {
+  return async () => {
+    try {
+      await right.confirm(signal, origin, []);
+    } catch {
+      return false;
+    }
+    return right.isFor(stamp);
+  };
 }
 
 function withRejected(result: ApplyResult, rejected: readonly RejectedChange[]): ApplyResult {

@@ -18,7 +18,7 @@ export function* lossesOf(unapplied: readonly Unapplied[], siteId: SiteIdText): 
   const conflicting = conflictingOf(unapplied);
   const overtaken = yield* named(unapplied.filter(isOvertaken), siteId);
   const winners = new Set<HlcText | undefined>();
-  for (const { lost, by } of unapplied) if (lost !== undefined) winners.add(by);
+  for (const each of unapplied) if (isCell(each)) winners.add(each.by);
   const isUntold = (each: Unapplied) => isBeaten(each) && !winners.has(each.by);
   const beaten = yield* named(unapplied.filter(isUntold), siteId);
   const ddl = unapplied.filter((each) => isDdl(each) && hlcSite(each.item.hlc) === siteId);
@@ -48,6 +48,11 @@ function isBeaten({ outcome, by }: Unapplied): boolean {
   return outcome === 'conflicts' && by !== undefined;
 }
 
+/** Whether the answer names it, with what has won. */
+function isCell(each: Unapplied): boolean {
+  return isBeaten(each) && each.lost !== undefined;
+}
+
 /** Whether it is DDL that was said before, or comes to nothing. */
 function isDdl({ item, outcome }: Unapplied): boolean {
   return outcome === 'skipped' && 'ddl' in item;
@@ -68,8 +73,10 @@ function* named(lost: readonly Unapplied[], siteId: SiteIdText): Steps<Overtaken
 
 /** The cells that are named in an answer which nobody filters. */
 export function conflictingOf(unapplied: readonly Unapplied[]): ConflictingCell[] {
-  return unapplied.flatMap(({ item, by, lost }) => {
-    if (lost === undefined || by === undefined || item.type !== 'column') return [];
+  return unapplied.flatMap((each) => {
+    const { item, by, lost } = each;
+    if (!isCell(each) || lost === undefined || by === undefined || item.type !== 'column')
+      return [];
     const { schema, table, column } = item;
     const pk = item.pk.map(decodeValue);
     const { value: json } = lost;

@@ -5,15 +5,15 @@
  */
 
 import type { HlcText } from '../../clock/hlc.ts';
-import { type HlcsOfSite, siteIdToText } from '../../clock/site-id.ts';
+import { type HlcsOfSite, hlcSite, type SiteIdText } from '../../clock/site-id.ts';
 import type { Unapplied } from '../../engine/merge/batch.ts';
 import type { BatchItem, Sender } from '../../engine/merge/foreign-authors.ts';
 import type { SyncManager } from '../../engine/sync-manager.ts';
 import { itemsOf } from '../../hooks/verdicts/returned-changes.ts';
 import type { WireChange, WireChangeSet, WireMigration } from '../../protocol/schemas.ts';
+import { pkIdentity } from '../../protocol/values.ts';
 import { type ReadRight, readerOf, type Stamp } from '../access/rights.ts';
 import { type ReadFilter, readFilterOf } from '../delivery/read-filter.ts';
-import { isOvertaken } from './conflicting.ts';
 import type { Asking } from './judging.ts';
 
 /** The sender of a batch, and how it reads what has won. */
@@ -33,7 +33,11 @@ export type Hidden = ReadonlyMap<BatchItem, Unbeaten>;
 /** The outcomes of what nothing has beaten. */
 type Unbeaten = 'applied' | 'skipped' | 'foreign';
 
-/** @param position of the database, after the batch */
+/**
+ * What is hidden under the right from before the batch was merged. Whether that holds is asked right
+ * before the answer is sent.
+ * @param position of the database, after the batch
+ */
 export async function hiddenOf(
   asking: Asking,
   manager: SyncManager,
@@ -41,28 +45,46 @@ export async function hiddenOf(
   unapplied: readonly Unapplied[],
   reading: Reading,
 ): Promise<Hidden> {
-  const { right, stamp, signal } = reading;
-  const ifUnbeaten = ruleOf(reading, manager.identity.hlcs);
-  const all = () => new Map(unapplied.map(({ item }) => [item, ifUnbeaten(item)]));
+  const { right, signal } = reading;
   try {
     // Given answers are not logged: the client has not asked to read.
     await right.confirm(signal, asking.origin, []);
   } catch {
-    return all();
+    return allHidden(manager, unapplied, reading);
   }
   const filter = readFilterOf(asking.hooks, readerOf(asking.client), undefined, asking.origin);
   const hidden = new Map<BatchItem, Unbeaten>();
-  if (filter !== undefined) {
-    const winners = winnersOf(unapplied, manager);
-    const left = await seenOf(filter, asking, manager, position, winners);
-    for (const [item, winner] of winners) {
-      // One that is hidden itself isn't called foreign: a client may push back what was masked for it.
-      if (!left.has(item)) hidden.set(item, 'applied');
-      else if (winner === 'unknown' || !left.has(winner)) hidden.set(item, ifUnbeaten(item));
+  if (filter === undefined) return hidden;
+  const { siteId } = reading.sender;
+  const coordinator = manager.identity;
+  const ifUnbeaten = ruleOf(reading, coordinator.hlcs);
+  const winners = winnersOf(unapplied, manager, siteId);
+  const others = [...winners].flatMap(([item, winner]) =>
+    winner === item || winner === 'unknown' ? [] : [winner],
+  );
+  const show = (site: SiteIdText, items: Iterable<BatchItem>) =>
+    seenOf(filter, manager, toSet(site, position, items));
+  const sent = await show(siteId, winners.keys());
+  // As in a snapshot: to a filter that goes by the site it must not look like the sender's.
+  const stored = await show(coordinator.siteIdText, others);
+  for (const [item, winner] of winners) {
+    // One that is hidden itself isn't called foreign.
+    if (!sent.items.has(item)) hidden.set(item, 'applied');
+    else if (winner !== item && !isShown(winner, item, stored)) {
+      hidden.set(item, ifUnbeaten(item));
     }
   }
-  // What it may see may have changed since it sent the batch.
-  return right.isFor(stamp) ? hidden : all();
+  return hidden;
+}
+
+/** For whom may not read, or may not read any more. */
+export function allHidden(
+  manager: SyncManager,
+  unapplied: readonly Unapplied[],
+  reading: Reading,
+): Hidden {
+  const ifUnbeaten = ruleOf(reading, manager.identity.hlcs);
+  return new Map(unapplied.map(({ item }) => [item, ifUnbeaten(item)]));
 }
 
 /** What would have become of an item were nothing there: see `ForeignChanges`. */
@@ -76,50 +98,94 @@ function ruleOf({ sender, sent }: Reading, coordinator: HlcsOfSite): (item: Batc
   };
 }
 
-/** For each item what has won; the item itself where nothing has. */
+/** For each item what has won, as it is stored; the item itself where nothing has. */
 type Winners = ReadonlyMap<BatchItem, BatchItem | 'unknown'>;
 
-function winnersOf(unapplied: readonly Unapplied[], manager: SyncManager): Winners {
+function winnersOf(
+  unapplied: readonly Unapplied[],
+  manager: SyncManager,
+  sender: SiteIdText,
+): Winners {
   /** One drop may void many changes. */
   const voiding = new Map<string, WireMigration | undefined>();
   return new Map(unapplied.map((each) => [each.item, winnerOf(each)]));
 
   function winnerOf(each: Unapplied): BatchItem | 'unknown' {
-    const { item, outcome, by, lost, isVoid = false } = each;
-    if ('ddl' in item || outcome === 'foreign' || by === item.hlc) return item;
+    const { item, outcome, by, isVoid = false } = each;
+    if (outcome === 'foreign') return item;
+    if ('ddl' in item) return manager.tables.standingDdl(item) ?? 'unknown';
     if (by === undefined) return isVoid ? 'unknown' : item;
-    const { type, schema, table, pk } = item;
-    if (isVoid) {
-      const key = JSON.stringify([schema, table, by]);
-      if (!voiding.has(key)) voiding.set(key, manager.tables.voidingDdl(item, by));
-      return voiding.get(key) ?? 'unknown';
-    }
-    if (isOvertaken(each)) return { type: 'delete', schema, table, pk, hlc: by };
-    // Too long, or one of too many. To read it again would make a batch of losses dear.
-    if (lost?.value === undefined || type !== 'column') return 'unknown';
-    const { column } = item;
-    return { type, schema, table, pk, column, value: JSON.parse(lost.value), hlc: by };
+    if (!isVoid) return isOwn(each, sender) ? item : storedOf(item, by, each);
+    const key = JSON.stringify([item.schema, item.table, by]);
+    if (!voiding.has(key)) voiding.set(key, manager.tables.voidingDdl(item, by));
+    return voiding.get(key) ?? 'unknown';
   }
 }
 
-/** What the filter leaves of items and winners. */
-async function seenOf(
-  filter: ReadFilter,
-  { client }: Asking,
-  manager: SyncManager,
-  position: HlcText,
-  winners: Winners,
-): Promise<ReadonlySet<BatchItem>> {
+/** Whether the sender sends again what it wrote itself, and nothing else. */
+function isOwn({ item, by, lost, met }: Unapplied, sender: SiteIdText): boolean {
+  const isSame = by === item.hlc && lost === undefined && met === undefined;
+  return isSame && hlcSite(item.hlc) === sender;
+}
+
+function storedOf(
+  item: WireChange,
+  by: HlcText,
+  { lost, met = {} }: Unapplied,
+): WireChange | 'unknown' {
+  const { table = item.table, pk, isDeletion } = met;
+  const key = pk === undefined ? item.pk : JSON.parse(pk);
+  const row = { schema: item.schema, table, pk: key, hlc: by };
+  if (isDeletion || item.type === 'delete') return { type: 'delete', ...row };
+  const { column, value } = item;
+  if (by === item.hlc && lost === undefined) return { type: 'column', ...row, column, value };
+  // Too long, or one of too many. To read it again would make a batch of losses dear.
+  if (lost?.value === undefined) return 'unknown';
+  return { type: 'column', ...row, column, value: JSON.parse(lost.value) };
+}
+
+function toSet(siteId: SiteIdText, hlc: HlcText, items: Iterable<BatchItem>): WireChangeSet {
   const changes: WireChange[] = [];
   const schemaMigrations: WireMigration[] = [];
-  for (const each of new Set([...winners.keys(), ...winners.values()])) {
-    if (each === 'unknown') continue;
+  for (const each of new Set(items)) {
     if ('ddl' in each) schemaMigrations.push(each);
     else changes.push(each);
   }
-  const siteId = siteIdToText(client.siteId);
-  const set = { siteId, transactionId: 'unapplied', hlc: position, changes, schemaMigrations };
-  // If the hook fails, all of them count as hidden: the batch is stored and has to be answered.
+  return { siteId, transactionId: 'unapplied', hlc, changes, schemaMigrations };
+}
+
+/** What a filter has left. */
+interface Seen {
+  items: ReadonlySet<BatchItem>;
+  /** The texts of what it has masked. */
+  masked: ReadonlySet<string>;
+}
+
+async function seenOf(filter: ReadFilter, manager: SyncManager, set: WireChangeSet): Promise<Seen> {
+  if (set.changes.length + set.schemaMigrations.length === 0) return NOTHING;
+  // If the hook fails, all of it counts as hidden: the batch is stored and has to be answered.
   const [seen] = await filter([set], manager.tables.aliases).catch(() => []);
-  return new Set<BatchItem>([...(seen?.changes ?? []), ...(seen?.schemaMigrations ?? [])]);
+  if (seen === undefined) return NOTHING;
+  const given = new Set(set.changes);
+  const masked = seen.changes.filter((change) => !given.has(change));
+  return {
+    items: new Set<BatchItem>([...seen.changes, ...seen.schemaMigrations]),
+    masked: new Set(masked.map(textOf)),
+  };
+}
+
+const NOTHING: Seen = { items: new Set(), masked: new Set() };
+
+/** Whether the sender sees what is stored, or has sent just what it sees of that. */
+function isShown(stored: BatchItem | 'unknown', item: BatchItem, seen: Seen): boolean {
+  if (stored === 'unknown') return false;
+  if (seen.items.has(stored)) return true;
+  if (stored.type !== 'column' || item.type !== 'column' || stored.hlc !== item.hlc) return false;
+  return seen.masked.has(textOf({ ...stored, value: item.value }));
+}
+
+function textOf(change: WireChange): string {
+  const { schema, table, pk, hlc } = change;
+  const cell = change.type === 'column' ? [change.column, change.value] : [];
+  return JSON.stringify([schema, table, pkIdentity(pk), hlc, ...cell]);
 }

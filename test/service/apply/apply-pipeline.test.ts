@@ -60,7 +60,7 @@ test('hooks are told after the batch has its result, and what became of it', asy
   });
   const device = new Device(1);
   const batch = [1, 2].map((pk) => device.write({ pk: [pk], set: { x: pk } }));
-  const result = await service.handleApplyChanges(CLIENT, access, batch);
+  const { result } = await service.handleApplyChanges(CLIENT, access, batch);
   order.push('result');
   await told.promise;
   const expected = {

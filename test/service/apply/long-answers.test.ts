@@ -43,7 +43,7 @@ for (const [name, make] of Object.entries(NAMED)) {
     // What is known already is merged in turns as well, and nothing is said of it.
     const known = await apply(own);
     const named = await apply(sent);
-    const list = named.result[name as keyof typeof NAMED] ?? [];
+    const list = named.result.result[name as keyof typeof NAMED] ?? [];
     assert.ok(list.length >= COUNT - 1000, `${list.length} are named`);
     const turns = named.turns - known.turns;
     assert.ok(turns >= COUNT / 1000 - 2, `${turns} more than ${known.turns}`);
