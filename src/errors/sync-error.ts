@@ -14,7 +14,9 @@ export interface SyncErrorOptions {
   /** For CLOCK_DRIFT: the server's time by which it was decided, in milliseconds since 1970. */
   serverTimeMs?: number;
   /** The limit that was met, to be counted. */
-  limit?: LimitName;
+  limit?: LimitName | undefined;
+  /** The message without the place that it names, for who may not know what is there. */
+  unplaced?: string;
 }
 
 /** An expected failure with a code. Its message is written for the client that receives it. */
@@ -24,6 +26,7 @@ export class SyncError extends Error {
   readonly retryAfterMs: number | undefined;
   readonly serverTimeMs: number | undefined;
   readonly limit: LimitName | undefined;
+  readonly unplaced: string | undefined;
 
   constructor(code: ErrorCode, message: string, options: SyncErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
@@ -31,6 +34,7 @@ export class SyncError extends Error {
     this.retryAfterMs = options.retryAfterMs;
     this.serverTimeMs = options.serverTimeMs;
     this.limit = options.limit;
+    this.unplaced = options.unplaced;
   }
 }
 

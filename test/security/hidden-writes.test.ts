@@ -68,3 +68,42 @@ test('who may only write gets the same answer, whatever is there', async (t) => 
   assert.equal(answers.size, 1, [...answers].join('\n'));
   assert.match(await post('owner', owner, guesses[0]), /"skipped":1|"conflicts":1/);
 });
+
+test('a batch with a row that is too long names it only to who may read every row', async (t) => {
+  const { onBeforeSendChanges: hide } = hideTables(['secrets'], ({ userId }) => userId === 'eve');
+  const start = (filter: CoordinatorHooks) =>
+    startServer(t, {
+      config: { storage: 'memory:', limits: { columnsPerRow: 3 } },
+      hooks: {
+        onAuthenticate: ({ token, siteId = new Uint8Array(16) }) => ({ siteId, userId: token }),
+        onAuthorize: ({ userId }, { type }) => userId !== 'writer' || type === 'apply_changes',
+        ...filter,
+      },
+    });
+  const columns = (pk: string, count: number) => ({
+    table: 'secrets',
+    pk: [pk],
+    set: Object.fromEntries(Array.from({ length: count }, (_, i) => [`${pk}${i}`, 1])),
+  });
+  for (const [user, filter, isNamed] of [
+    ['owner', {}, true],
+    ['writer', {}, false],
+    ['eve', { onBeforeSendChanges: hide }, false],
+  ] as const) {
+    const { httpUrl } = await start(filter);
+    const post = async (token: string, device: Device, body: unknown) => {
+      const headers = { 'x-site-id': device.siteId, authorization: `Bearer ${token}` };
+      const init = { method: 'POST', headers, body: JSON.stringify([body]) };
+      return (await fetch(`${httpUrl}/changes`, init)).text();
+    };
+    const owner = new Device(1);
+    await post('owner', owner, owner.write({ ...columns('there', 1), set: { v: 1 } }));
+    const probe = new Device(2);
+    // Refused in any case, and so stored in none: which row is met first would tell.
+    const probes = ['there', 'none'].map((pk) => probe.write(columns(pk, 3), columns('mine', 4)));
+    const [there, none] = await Promise.all(probes.map((body) => post(user, probe, body)));
+    assert.match(String(there), /TOO_LARGE.*limits\.columnsPerRow/);
+    assert.equal(there !== none, isNamed, `${user}: ${there} ${none}`);
+    assert.equal(/secrets/.test(String(there)), isNamed);
+  }
+});

@@ -81,7 +81,6 @@ export function refuseLongPriorRow(
 }
 
 function refuse(limit: LimitName, most: number, what: string, where: string): never {
-  throw new SyncError('TOO_LARGE', `${where}: more than ${limit} (${most}) ${what} in one row`, {
-    limit,
-  });
+  const unplaced = `more than ${limit} (${most}) ${what} in one row`;
+  throw new SyncError('TOO_LARGE', `${where}: ${unplaced}`, { limit, unplaced });
 }

@@ -119,6 +119,16 @@ export class ReadRight {
     }
   }
 
+  /** Whether it is granted, asked for the client's sake and not by it: a refusal is not logged. */
+  async isGranted(signal?: AbortSignal, origin?: CallOrigin): Promise<boolean> {
+    try {
+      await this.confirm(signal, origin, []);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
   /**
    * To be taken before something is read for the client, and compared right before that is sent.
    */

@@ -8,6 +8,7 @@ import type { BatchOutcome, Unapplied } from '../../engine/merge/batch.ts';
 import { toCompensation } from '../../engine/merge/compensation.ts';
 import { withItems } from '../../engine/merge/foreign-authors.ts';
 import type { SyncManager } from '../../engine/sync-manager.ts';
+import { SyncError } from '../../errors/sync-error.ts';
 import type { CallOrigin } from '../../hooks/types.ts';
 import type { WireChangeSet } from '../../protocol/schemas.ts';
 import type { ApplyResult, RejectedChange } from '../../protocol/types.ts';
@@ -155,14 +156,21 @@ function askAgain(
   { right, stamp, signal }: Omit<Reading, 'sender' | 'sent'>,
   origin: CallOrigin,
 ): () => Promise<boolean> {
-  return async () => {
-    try {
-      await right.confirm(signal, origin, []);
-    } catch {
-      return false;
-    }
-    return right.isFor(stamp);
-  };
+  return async () => (await right.isGranted(signal, origin)) && right.isFor(stamp);
+}
+
+/**
+ * Why a batch was refused. Whether a row has become too long depends on what is stored of it, so the
+ * row is named only to a client that may read every row.
+ */
+export async function refusalOf(
+  error: unknown,
+  { right, signal }: Pick<Reading, 'right' | 'signal'>,
+  origin: CallOrigin,
+): Promise<unknown> {
+  if (!(error instanceof SyncError) || error.unplaced === undefined) return error;
+  if (!right.isFiltered && (await right.isGranted(signal, origin))) return error;
+  return new SyncError(error.code, error.unplaced, { limit: error.limit });
 }
 
 function withRejected(result: ApplyResult, rejected: readonly RejectedChange[]): ApplyResult {

@@ -18,7 +18,7 @@ import type { Clients } from '../access/clients.ts';
 import { type DatabaseAccess, refuseOwnSite } from '../access/open-database.ts';
 import { type ReadRight, type Rights, readerOf, toGetChanges } from '../access/rights.ts';
 import { countChanges } from '../delivery/drain.ts';
-import { type Applied, answerOf, resultOf, type StoredBatch, toldOf } from './answer.ts';
+import { type Applied, answerOf, refusalOf, resultOf, type StoredBatch, toldOf } from './answer.ts';
 import { BatchLine, OutdatedError } from './batch-line.ts';
 import { DatabaseTurns, type Turn } from './database-turns.ts';
 import { type ArrivedBatch, asSent, authorize, BatchJudge, type JudgeOptions } from './judging.ts';
@@ -155,6 +155,8 @@ export class ApplyPipeline {
       this.#countStored(result);
       if (has.onAfterApplyChanges) this.#tell(batch, stored, result);
       return await answerOf(batch, stored, result, reading);
+    } catch (error) {
+      throw await refusalOf(error, reading, origin);
     } finally {
       // Also after a refusal, so that the batches behind this one go on.
       accept();
