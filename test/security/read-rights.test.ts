@@ -311,8 +311,10 @@ for (const end of ['its right ends', 'a filter begins to hide that']) {
       const endSoon = async () => {
         if (state !== 'losing') return;
         state = 'ending';
-        // Many changes: they are named in more turns than these, and read in fewer.
-        for (let turn = 0; turn < 10; turn++) await new Promise(setImmediate);
+        // A turn has 1,000 of the 20,000 changes: the filter is asked within these turns, and the
+        // losses are named after them.
+        const turns = isByRight ? 10 : 75;
+        for (let turn = 0; turn < turns; turn++) await new Promise(setImmediate);
         state = 'ended';
         await (isByRight ? server.service.reauthorize() : server.service.hooksChanged());
         ended.resolve();

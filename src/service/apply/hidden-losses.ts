@@ -12,6 +12,7 @@ import type { SyncManager } from '../../engine/sync-manager.ts';
 import { itemsOf } from '../../hooks/verdicts/returned-changes.ts';
 import type { WireChange, WireChangeSet, WireMigration } from '../../protocol/schemas.ts';
 import { pkIdentity } from '../../protocol/values.ts';
+import { forEach, runByTurns, type Steps } from '../../wire/steps.ts';
 import { type ReadRight, readerOf, type Stamp } from '../access/rights.ts';
 import { type ReadFilter, readFilterOf } from '../delivery/read-filter.ts';
 import type { Asking } from './judging.ts';
@@ -54,7 +55,7 @@ export async function hiddenOf(
   const { siteId } = reading.sender;
   const coordinator = manager.identity;
   const ifUnbeaten = ruleOf(reading, coordinator.hlcs);
-  const winners = winnersOf(unapplied, manager, siteId);
+  const winners = await runByTurns(winnersOf(unapplied, manager, siteId));
   const others = [...winners].flatMap(([item, winner]) =>
     winner === item || winner === 'unknown' ? [] : [winner],
   );
@@ -63,13 +64,14 @@ export async function hiddenOf(
   const sent = await show(siteId, winners.keys());
   // As in a snapshot: to a filter that goes by the site it must not look like the sender's.
   const stored = await show(coordinator.siteIdText, others);
-  for (const [item, winner] of winners) {
+  const compare = ([item, winner]: [BatchItem, BatchItem | 'unknown']) => {
     // One that is hidden itself isn't called foreign.
     if (!sent.items.has(item)) hidden.set(item, 'applied');
     else if (winner !== item && !isShown(winner, item, stored)) {
       hidden.set(item, ifUnbeaten(item));
     }
-  }
+  };
+  await runByTurns(forEach([...winners], compare));
   return hidden;
 }
 
@@ -97,14 +99,16 @@ function ruleOf({ sender, sent }: Reading, coordinator: HlcsOfSite): (item: Batc
 /** For each item what has won, as it is stored; the item itself where nothing has. */
 type Winners = ReadonlyMap<BatchItem, BatchItem | 'unknown'>;
 
-function winnersOf(
+function* winnersOf(
   unapplied: readonly Unapplied[],
   manager: SyncManager,
   sender: SiteIdText,
-): Winners {
+): Steps<Winners> {
   /** One drop may void many changes. */
   const voiding = new Map<string, WireMigration | undefined>();
-  return new Map(unapplied.map((each) => [each.item, winnerOf(each)]));
+  const winners = new Map<BatchItem, BatchItem | 'unknown'>();
+  yield* forEach(unapplied, (each) => winners.set(each.item, winnerOf(each)));
+  return winners;
 
   function winnerOf(each: Unapplied): BatchItem | 'unknown' {
     const { item, outcome, by, isVoid = false } = each;
@@ -163,11 +167,12 @@ async function seenOf(filter: ReadFilter, manager: SyncManager, set: WireChangeS
   const [seen] = await filter([set], manager.tables.aliases).catch(() => []);
   if (seen === undefined) return NOTHING;
   const given = new Set(set.changes);
-  const masked = seen.changes.filter((change) => !given.has(change));
-  return {
-    items: new Set<BatchItem>([...seen.changes, ...seen.schemaMigrations]),
-    masked: new Set(masked.map(textOf)),
+  const masked = new Set<string>();
+  const note = (change: WireChange) => {
+    if (!given.has(change)) masked.add(textOf(change));
   };
+  await runByTurns(forEach(seen.changes, note));
+  return { items: new Set<BatchItem>([...seen.changes, ...seen.schemaMigrations]), masked };
 }
 
 const NOTHING: Seen = { items: new Set(), masked: new Set() };
