@@ -14,7 +14,7 @@ import { openSnapshot, type Snapshot } from './snapshot/snapshot.ts';
 import { standingDdl } from './tables/standing-ddl.ts';
 import { isOneTable, readRow, readRows, type WireRow } from './tables/stored-rows.ts';
 import { aliasesOf, type TableAliases } from './tables/table-aliases.ts';
-import { voidingDdl } from './tables/voiding-ddl.ts';
+import { voidingOf } from './tables/voiding-ddl.ts';
 
 /** Who reads a snapshot, and which rows of it. */
 export interface SnapshotUse {
@@ -55,7 +55,7 @@ export class TableReads {
 
   /** The DDL of this HLC that has made a change count for nothing, as far as it is known. */
   voidingDdl(change: WireChange, by: HlcText): WireMigration | undefined {
-    return voidingDdl(this.#context.state.current.catalog, change, by);
+    return voidingOf(this.#context.state.current.catalog).find(change, by);
   }
 
   /** The DDL that stands where this has come to nothing, as far as it is known. */

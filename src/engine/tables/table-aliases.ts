@@ -11,6 +11,12 @@ import { isLive, isOfIndex, type TableRecord } from '../records/table-record.ts'
 import { type Catalog, liveTable } from './catalog.ts';
 import { type Bearer, bearerOf, hasOneBearer } from './table-names.ts';
 
+/**
+ * Hooks are asked under each name of a table, so one that has had more is neither shown nor written
+ * to where there are any. No list is longer than it takes to tell: it may be made for each change.
+ */
+export const OTHER_NAMES_MAX = 64;
+
 /** The name that a change was written for, and its HLC. */
 export interface WrittenName {
   schema: string;
@@ -54,15 +60,13 @@ export class TableAliases {
     return this.#areNone;
   }
 
-  /** The other names of a table that is sent under this one, without repeats. */
+  /** The other names of a table that is sent under this one. */
   ofTable({ schema, table }: { schema: string; table: string }): readonly string[] {
     const known = this.#known.get(schema, table);
     if (known !== undefined) return known;
     const sent = liveTable(this.#catalog, schema, table);
     if (sent === undefined) return [];
-    const others = new Set(this.#namesOf(sent));
-    others.delete(table);
-    const names = [...others];
+    const names = listed([this.#namesOf(sent)], table);
     this.#known.set(schema, table, names);
     return names;
   }
@@ -72,10 +76,7 @@ export class TableAliases {
     if (isOfIndex(migration)) return [];
     const { schema, table, fromTable = table, hlc } = migration;
     const bearer = bearerOf(this.#catalog, schema, table, hlc);
-    const others = new Set([fromTable]);
-    if (typeof bearer !== 'string') for (const name of this.#namesOf(bearer)) others.add(name);
-    others.delete(table);
-    return [...others];
+    return listed([[fromTable], this.#namesOf(bearer)], table);
   }
 
   /**
@@ -86,10 +87,7 @@ export class TableAliases {
     const known = this.#written.get(schema, table);
     if (known !== undefined) return known;
     const bearer: Bearer = bearerOf(this.#catalog, schema, table, hlc);
-    const others = new Set(this.ofFolded(table.toLowerCase()));
-    if (typeof bearer !== 'string') for (const name of this.#namesOf(bearer)) others.add(name);
-    others.delete(table);
-    const names = [...others];
+    const names = listed([this.ofFolded(table.toLowerCase()), this.#namesOf(bearer)], table);
     // Only names of the catalog are cached: a client may make up any number of others.
     if (hasOneBearer(this.#catalog, schema, table)) this.#written.set(schema, table, names);
     return names;
@@ -101,13 +99,14 @@ export class TableAliases {
     return this.#liveByFolded.keys();
   }
 
-  /** All other names of the live tables with this name, in any schema. @param name in lower case */
+  /** The other names of the live tables with this name, in any schema. @param name in lower case */
   ofFolded(name: string): ReadonlySet<string> {
     this.#liveByFolded ??= this.#foldLive();
     const names = new Set<string>();
     for (const table of this.#liveByFolded.get(name) ?? []) {
       for (const other of this.#namesOf(table)) {
         if (other.toLowerCase() !== name) names.add(other);
+        if (names.size > OTHER_NAMES_MAX) return names;
       }
     }
     return names;
@@ -123,7 +122,20 @@ export class TableAliases {
     return byName;
   }
 
-  *#namesOf(table: TableRecord): Generator<string> {
+  *#namesOf(table: Bearer): Generator<string> {
+    if (typeof table === 'string') return;
     for (const name of this.#catalog.namesOf(table.id)) yield name.table;
   }
+}
+
+/** All of them but one, without repeats; not more than one more than `OTHER_NAMES_MAX`. */
+function listed(lists: readonly Iterable<string>[], own: string): readonly string[] {
+  const others = new Set<string>();
+  for (const names of lists) {
+    for (const name of names) {
+      if (name !== own) others.add(name);
+      if (others.size > OTHER_NAMES_MAX) return [...others];
+    }
+  }
+  return [...others];
 }

@@ -2,31 +2,77 @@
 
 import type { HlcText } from '../../clock/hlc.ts';
 import type { WireChange, WireMigration } from '../../protocol/schemas.ts';
-import { newestOf, toWireMigration } from '../records/table-record.ts';
-import type { CatalogView } from './catalog.ts';
+import { NameMap } from '../records/name-map.ts';
+import { newestOf, type Slot, type TableRecord, toWireMigration } from '../records/table-record.ts';
+import type { Catalog } from './catalog.ts';
 import { bearerOf } from './table-names.ts';
 
-/**
- * @param by see `voidedBy`
- * @returns as it was sent; a bare drop, where it is not kept any more; `undefined` if the table had
- *   several names, since it is not known then under which it was dropped
- */
-export function voidingDdl(
-  catalog: CatalogView,
-  { schema, table, hlc }: WireChange,
-  by: HlcText,
-): WireMigration | undefined {
-  const names = new Set([table]);
-  const bearer = bearerOf(catalog, schema, table, hlc);
-  if (typeof bearer !== 'string') {
-    for (const name of catalog.namesOf(bearer.id)) names.add(name.table);
+/** A catalog is immutable: its DDL is ordered once, however many changes have been made void. */
+const voidingByCatalog = new WeakMap<Catalog, VoidingDdl>();
+
+export function voidingOf(catalog: Catalog): VoidingDdl {
+  const known = voidingByCatalog.get(catalog);
+  if (known !== undefined) return known;
+  const voiding = new VoidingDdl(catalog);
+  voidingByCatalog.set(catalog, voiding);
+  return voiding;
+}
+
+export class VoidingDdl {
+  readonly #catalog: Catalog;
+  readonly #byName = new NameMap<ReadonlyMap<HlcText, Slot>>();
+  /** Of tables with several names: the DDL of a drop under any of these. */
+  readonly #ofTables = new Map<string, Slot | undefined>();
+
+  constructor(catalog: Catalog) {
+    this.#catalog = catalog;
   }
-  for (const name of names) {
-    for (const slot of catalog.slotsOf(schema, name)) {
-      if (slot.hlc === by || newestOf(slot) === by) return toWireMigration(slot);
+
+  /**
+   * @param by see `voidedBy`
+   * @returns as it was sent; a bare drop, where it is not kept any more; `undefined` if the table
+   *   had several names, since it is not known then under which it was dropped
+   */
+  find({ schema, table, hlc }: WireChange, by: HlcText): WireMigration | undefined {
+    const own = this.#ofName(schema, table)?.get(by);
+    if (own !== undefined) return toWireMigration(own);
+    const bearer = bearerOf(this.#catalog, schema, table, hlc);
+    if (typeof bearer !== 'string' && this.#hasOtherNames(bearer, table)) {
+      const slot = this.#ofTable(bearer, by);
+      return slot && toWireMigration(slot);
     }
+    const ddl = `DROP TABLE "${table.replaceAll('"', '""')}"`;
+    return { type: 'drop_table', schema, table, ddl, hlc: by, schemaVersion: 1 };
   }
-  if (names.size > 1) return undefined;
-  const ddl = `DROP TABLE "${table.replaceAll('"', '""')}"`;
-  return { type: 'drop_table', schema, table, ddl, hlc: by, schemaVersion: 1 };
+
+  /** By the HLCs at which it was sent first and last. */
+  #ofName(schema: string, table: string): ReadonlyMap<HlcText, Slot> | undefined {
+    const known = this.#byName.get(schema, table);
+    // Only names of the catalog are kept: a client may make up any number of others.
+    if (known !== undefined || this.#catalog.name(schema, table) === undefined) return known;
+    const byHlc = new Map<HlcText, Slot>();
+    for (const slot of this.#catalog.slotsOf(schema, table)) {
+      for (const hlc of [slot.hlc, newestOf(slot)]) if (!byHlc.has(hlc)) byHlc.set(hlc, slot);
+    }
+    this.#byName.set(schema, table, byHlc);
+    return byHlc;
+  }
+
+  #hasOtherNames({ id }: TableRecord, table: string): boolean {
+    for (const name of this.#catalog.namesOf(id)) if (name.table !== table) return true;
+    return false;
+  }
+
+  /** All that a drop makes void has one answer, under whichever name it was written. */
+  #ofTable({ id }: TableRecord, by: HlcText): Slot | undefined {
+    const key = `${id} ${by}`;
+    if (this.#ofTables.has(key)) return this.#ofTables.get(key);
+    let found: Slot | undefined;
+    for (const name of this.#catalog.namesOf(id)) {
+      found = this.#ofName(name.schema, name.table)?.get(by);
+      if (found !== undefined) break;
+    }
+    this.#ofTables.set(key, found);
+    return found;
+  }
 }

@@ -5,7 +5,7 @@
  */
 
 import { isOfIndex } from '../../engine/records/table-record.ts';
-import type { TableAliases } from '../../engine/tables/table-aliases.ts';
+import { OTHER_NAMES_MAX, type TableAliases } from '../../engine/tables/table-aliases.ts';
 import { tablesInDdl } from '../../hooks/ddl/tables.ts';
 import { workOnDdl } from '../../hooks/names/table-list.ts';
 import { Lineage } from '../../hooks/verdicts/lineage.ts';
@@ -17,12 +17,6 @@ import { forEach, otherWork, runByTurns, type Steps, Stretch } from '../../wire/
 import { isLeftAlone } from './corrections.ts';
 
 type Ask = (changeSets: readonly WireChangeSet[]) => Promise<Judged>;
-
-/**
- * A change to a table with more other names is refused, since each name costs a call of the
- * modules.
- */
-const OTHER_NAMES_MAX = 64;
 
 /** A table name as written, and another name of the same table. */
 interface OtherName {

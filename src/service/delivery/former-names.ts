@@ -3,15 +3,12 @@
  * DDL renames tables: what is hidden or masked under one name of a table is so under all of them.
  */
 
-import type { TableAliases } from '../../engine/tables/table-aliases.ts';
+import { OTHER_NAMES_MAX, type TableAliases } from '../../engine/tables/table-aliases.ts';
 import type { WireChange, WireChangeSet, WireMigration } from '../../protocol/schemas.ts';
 import { runByTurns, type Steps, Stretch } from '../../wire/steps.ts';
 
 /** Filters change sets. It returns the same object for a change set of which everything is left. */
 type Ask = (changeSets: readonly WireChangeSet[]) => Promise<readonly WireChangeSet[]>;
-
-/** A table with more former names is not shown, since each name costs a call of the filter. */
-const FORMER_NAMES_MAX = 64;
 
 /**
  * In turns with other work.
@@ -39,7 +36,7 @@ function* withoutManyNamed(
   changeSets: readonly WireChangeSet[],
   aliases: TableAliases,
 ): Steps<WireChangeSet[]> {
-  const hasFew = (names: readonly string[]) => names.length <= FORMER_NAMES_MAX;
+  const hasFew = (names: readonly string[]) => names.length <= OTHER_NAMES_MAX;
   const left: WireChangeSet[] = [];
   const stretch = new Stretch();
   for (const set of changeSets) {
