@@ -9,6 +9,7 @@ import type { WireChangeSet } from '../../src/protocol/schemas.ts';
 import { Device } from '../../src/testing/device.ts';
 import { TestClient } from '../../src/testing/test-client.ts';
 import { type ChildServer, metricOf } from '../support/child-server.ts';
+import { DDL_BATCHES } from './ddl-batches.ts';
 import { FILTERED_ANSWERS } from './filtered-answers.ts';
 import { JUDGED_BATCHES } from './judged-batches.ts';
 import { sendLongMessages } from './long-messages.ts';
@@ -214,6 +215,7 @@ export const SCENARIOS: readonly Scenario[] = [
   ...FILTERED_ANSWERS,
   ...JUDGED_BATCHES,
   ...NAMED_BATCHES,
+  ...DDL_BATCHES,
   {
     name: 'a message of 100 MB, at once and in fragments',
     args: ['--limits-message-bytes', String(4 * MIB)],

@@ -191,7 +191,7 @@ export class Maintenance {
     const { store, state, tidy, readers } = this.#database;
     const { position, changesReplaced: replacedBefore } = state().head;
     const horizon = await readHorizon(store);
-    await tidy(async ({ catalog, base }) => pruneDropped(catalog, base, horizon));
+    await tidy(({ catalog, base }) => pruneDropped(catalog, base, horizon, this.#options.pace));
     const pinnedAfter = await readPinnedAfter(store);
     const kept = [keepAfter, pinnedAfter, readers.keepAfter];
     const upTo = kept.reduce<HlcText>((least, after = position) => minHlc(least, after), position);

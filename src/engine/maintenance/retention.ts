@@ -7,11 +7,16 @@ import { compareHlc, type HlcText, hlcWallTimeMs, maxHlc, minHlc } from '../../c
 import type { KVTransaction } from '../../storage/kv-store.ts';
 import { readHorizon } from '../records/head.ts';
 import { HORIZON_KEY, kindRange, tombstoneToRowKey } from '../records/keys.ts';
+import type { Pace } from '../records/pace.ts';
 import { decodeRow, encodeRow } from '../records/row.ts';
 import { decodeListedTombstone } from '../records/row-set.ts';
 import { type Catalog, liveTable } from '../tables/catalog.ts';
 import type { CatalogDraft } from '../tables/catalog-draft.ts';
 import { pruneWhole } from '../tables/ddl-replay.ts';
+import { pastAt } from '../tables/past-leads.ts';
+
+/** To remove the DDL of a name takes as long as so many changes: it reads what renames connect. */
+const PRUNING_WORK = 60;
 
 const STEP_ENTRIES_MAX = 1000;
 
@@ -98,13 +103,20 @@ export async function expireDrops(
  * names that led to them: no reader can ask for a delta from before the horizon. Older changes stay
  * out without that DDL, since they are skipped by the floor.
  */
-export function pruneDropped(draft: CatalogDraft, catalog: Catalog, horizon: HlcText): void {
+export async function pruneDropped(
+  draft: CatalogDraft,
+  catalog: Catalog,
+  horizon: HlcText,
+  pace: Pace,
+): Promise<void> {
   for (const slot of catalog.slots.values()) {
     const { type, aside, at, schema, table, hlc } = slot;
     if (type !== 'drop_table' || aside || compareHlc(at, horizon) > 0) continue;
     const name = draft.name(schema, table);
-    const isLater = name?.past?.some(([until]) => compareHlc(until, hlc) > 0);
+    const isLater = name !== undefined && pastAt(name, hlc) !== undefined;
     if (liveTable(draft, schema, table) !== undefined || isLater) continue;
     pruneWhole(draft, slot);
+    const turn = pace.did(PRUNING_WORK, catalog.size.ddl);
+    if (turn !== undefined) await turn;
   }
 }

@@ -8,10 +8,9 @@ import type { MergeOutcome } from '../../protocol/merge-rule.ts';
 import type { WireChange } from '../../protocol/schemas.ts';
 import type { Identity } from '../records/head.ts';
 import type { LoadedRow } from '../records/row-set.ts';
-import type { TableRecord } from '../records/table-record.ts';
 import type { CatalogView } from '../tables/catalog.ts';
 import type { ChangeTarget } from '../tables/change-target.ts';
-import { successorOf, TargetFinder } from '../tables/table-names.ts';
+import { TargetFinder } from '../tables/table-names.ts';
 import type { Sender } from './foreign-authors.ts';
 import type { RowMerge } from './row-merge.ts';
 
@@ -23,8 +22,6 @@ export class ForeignChanges {
   readonly #catalog: CatalogView;
   readonly #coordinator: HlcsOfSite;
   readonly #rowMerge: RowMerge;
-  /** See `#tablesBeingFilled`; computed only if needed. */
-  #beingFilled: ReadonlySet<number> | undefined;
 
   constructor(catalog: CatalogView, { hlcs }: Pick<Identity, 'hlcs'>, rowMerge: RowMerge) {
     this.#catalog = catalog;
@@ -47,25 +44,11 @@ export class ForeignChanges {
     // The site pushes back a revert, which only it has received.
     if (this.#isOwn(change)) return 'skipped';
     // It may be stored in a table whose rows have yet to move to this one.
-    this.#beingFilled ??= this.#tablesBeingFilled();
-    return this.#beingFilled.has(table.id) ? 'skipped' : 'foreign';
+    const [filling] = this.#catalog.endedInto(table.id);
+    return filling === undefined ? 'foreign' : 'skipped';
   }
 
   #isOwn({ hlc }: WireChange): boolean {
     return this.#coordinator.has(hlc);
-  }
-
-  /** The tables to which rows of dropped or replaced tables have yet to move. */
-  #tablesBeingFilled(): ReadonlySet<number> {
-    const catalog = this.#catalog;
-    const ids = new Set<number>();
-    for (const ended of catalog.unsettled()) {
-      let next: TableRecord | undefined = ended;
-      for (let steps = 0; next?.into !== undefined; steps++) {
-        next = successorOf(catalog, next, steps);
-        if (next !== undefined) ids.add(next.id);
-      }
-    }
-    return ids;
   }
 }

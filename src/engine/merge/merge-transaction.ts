@@ -33,8 +33,7 @@ export class MergeTransaction {
   #batches: readonly Batch[] = [];
 
   constructor(store: KVTransaction, known: CommittedState, context: MergeContext) {
-    const turn = () => this.#turn();
-    const pace = new Pace(turn);
+    const pace = new Pace(() => this.#turn());
     const { siteIdText: site, now, takeRows } = context;
     const transaction = new WriteTransaction(store, known, { site, now, pace, takeRows });
     const reads = new GroupReads(transaction, pace);
@@ -42,7 +41,7 @@ export class MergeTransaction {
     this.#pace = pace;
     this.#transaction = transaction;
     this.#reads = reads;
-    this.#sets = new SetMerge({ transaction, reads, pace, turn }, context);
+    this.#sets = new SetMerge({ transaction, reads, pace }, context);
   }
 
   /** @returns one outcome for each batch, and the state after them */

@@ -3,7 +3,7 @@
  * decide about the next ones. It decides as the merge does, and writes nothing.
  */
 
-import { HLC_MIN, type HlcText } from '../../clock/hlc.ts';
+import { HLC_MIN, type HlcText, maxHlc } from '../../clock/hlc.ts';
 import { SyncError } from '../../errors/sync-error.ts';
 import type { WireChange, WireChangeSet, WireMigration } from '../../protocol/schemas.ts';
 import { pkIdentity } from '../../protocol/values.ts';
@@ -17,8 +17,8 @@ import type { TableRecord } from '../records/table-record.ts';
 import { CatalogDraft } from '../tables/catalog-draft.ts';
 import { isOneTable, LongRow, readTable, toWireRow, type WireRow } from '../tables/stored-rows.ts';
 import { isBelowFloor, targetOf } from '../tables/table-names.ts';
-import { mergeMigration } from './table-ddl.ts';
-import { destinationOf, rowIdentity } from './table-emptying.ts';
+import { mergeMigration, workOf } from './table-ddl.ts';
+import { rowIdentity } from './table-emptying.ts';
 import type { CommittedState } from './write-transaction.ts';
 
 export interface PreviewContext {
@@ -123,9 +123,11 @@ export class Preview {
   /** The table, and those that it has replaced and whose rows have yet to move to it. */
   #sourcesOf(table: TableRecord): Source[] {
     const sources: Source[] = [{ id: table.id, floor: table.floor }];
-    for (const ended of this.#catalog.unsettled()) {
-      const { table: into, floor } = destinationOf(this.#catalog, ended);
-      if (into?.id === table.id) sources.push({ id: ended.id, floor });
+    for (const source of sources) {
+      for (const { id, floor } of this.#catalog.endedInto(source.id)) {
+        const isDirect = source.id === table.id;
+        sources.push({ id, floor: isDirect ? floor : maxHlc(source.floor, floor) });
+      }
     }
     return sources;
   }
@@ -216,7 +218,10 @@ export class Preview {
     const added = this.#unmerged;
     this.#unmerged = [];
     for (const { schemaMigrations, changes } of added) {
-      for (const migration of schemaMigrations) this.#mergeMigration(migration);
+      for (const migration of schemaMigrations) {
+        const turn = this.#context.pace.did(this.#mergeMigration(migration));
+        if (turn !== undefined) await turn;
+      }
       for (const change of changes) {
         this.#note(change);
         const turn = this.#context.pace.did(1);
@@ -225,13 +230,18 @@ export class Preview {
     }
   }
 
-  /** A migration that exceeds a limit leaves the tables as they are. */
-  #mergeMigration(migration: WireMigration): void {
+  /**
+   * A migration that exceeds a limit leaves the tables as they are.
+   * @returns see `workOf`
+   */
+  #mergeMigration(migration: WireMigration): number {
+    let merged = { read: 0 };
     try {
-      mergeMigration(this.#catalog, migration, migration.hlc);
+      merged = mergeMigration(this.#catalog, migration, migration.hlc);
     } catch (error) {
       if (!(error instanceof SyncError)) throw error;
     }
+    return workOf(migration, merged, this.#catalog);
   }
 
   #note(change: WireChange): void {

@@ -6,6 +6,7 @@
 import type { HlcText } from '../../clock/hlc.ts';
 import type { WireChangeSet, WireMigration } from '../../protocol/schemas.ts';
 import type { LogDraft } from '../log/log-writer.ts';
+import type { Pace } from '../records/pace.ts';
 import { migrationToJson } from '../records/table-record.ts';
 import type { CatalogLimits } from '../tables/catalog-size.ts';
 import { type BatchOutcome, countUnapplied } from './batch.ts';
@@ -13,7 +14,7 @@ import type { Sender } from './foreign-authors.ts';
 import type { Outcome } from './foreign-changes.ts';
 import type { FullHolder } from './held-bound.ts';
 import { StepBudget } from './step-budget.ts';
-import { isSent, mergeMigration } from './table-ddl.ts';
+import { isSent, mergeMigration, workOf } from './table-ddl.ts';
 import { type EmptyingContext, emptySome } from './table-emptying.ts';
 import type { WriteTransaction } from './write-transaction.ts';
 
@@ -23,12 +24,13 @@ export interface SetDdlContext extends EmptyingContext {
 
 export interface SetDdlParts {
   transaction: WriteTransaction;
-  /** Lets other work run. */
-  turn(): Promise<void>;
+  pace: Pace;
 }
 
-/** Migrations that are merged before other work of this process has its turn. */
-const MIGRATIONS_AT_ONCE = 16;
+/** After so many the catalog is looked at, that none of any size is made. */
+const MIGRATIONS_TO_CHECK = 16;
+/** Emptying a table takes as long as so many changes, beside those of its rows. */
+const EMPTYING_WORK = 20;
 
 export class SetDdl {
   readonly #context: SetDdlContext;
@@ -50,45 +52,54 @@ export class SetDdl {
     result: BatchOutcome,
     sender: Sender | undefined,
   ): Promise<void> {
+    const { transaction, pace } = this.#parts;
     for (const [i, migration] of changeSet.schemaMigrations.entries()) {
-      // Each migration reads all that renames connect to it, so many of them may take long.
-      if (i % MIGRATIONS_AT_ONCE === MIGRATIONS_AT_ONCE - 1) {
-        this.#parts.transaction.refuseGrowth(this.#context.catalogLimits);
-        await this.#parts.turn();
+      if (i % MIGRATIONS_TO_CHECK === MIGRATIONS_TO_CHECK - 1) {
+        transaction.refuseGrowth(this.#context.catalogLimits);
       }
-      const outcome = this.#mergeOne(migration, draft, sender);
+      const merged = this.#mergeOne(migration, draft, sender);
+      const { outcome } = merged;
       if (outcome === 'applied') result.applied++;
       else {
-        const isKnown = outcome === 'skipped' && isSent(this.#parts.transaction.catalog, migration);
+        const isKnown = outcome === 'skipped' && isSent(transaction.catalog, migration);
         countUnapplied(result, changeSet, migration, outcome, isKnown ? { by: migration.hlc } : {});
       }
+      const turn = pace.did(workOf(migration, merged, transaction.catalog));
+      if (turn !== undefined) await turn;
     }
   }
 
-  #mergeOne(migration: WireMigration, draft: LogDraft, sender: Sender | undefined): Outcome {
+  #mergeOne(
+    migration: WireMigration,
+    draft: LogDraft,
+    sender: Sender | undefined,
+  ): { outcome: Outcome; read: number } {
     const { catalog, log } = this.#parts.transaction;
     if (sender?.isForeign(migration)) {
-      if (sender.foreignAuthors === 'refuse') return 'foreign';
+      if (sender.foreignAuthors === 'refuse') return { outcome: 'foreign', read: 0 };
       // It is only tried: the catalog does not even record it as known.
-      const { outcome } = mergeMigration(catalog.trial(), migration, draft.position);
-      return outcome === 'applied' ? 'foreign' : outcome;
+      const { outcome, read } = mergeMigration(catalog.trial(), migration, draft.position);
+      return { outcome: outcome === 'applied' ? 'foreign' : outcome, read };
     }
     const merged = mergeMigration(catalog, migration, draft.position);
     for (const sent of merged.sent) draft.addMigration(sent.hlc, migrationToJson(sent));
     if (merged.endsTables) log.noteEnded(draft.position);
     log.noteReplaced(merged.replaced);
-    return merged.outcome;
+    return merged;
   }
 
   /** Empties the tables that DDL dropped or replaced at a position, as far as the budget goes. */
   async emptyEnded(position: HlcText): Promise<void> {
-    const { transaction } = this.#parts;
+    const { transaction, pace } = this.#parts;
     const { catalog } = transaction;
-    const ended = [...catalog.unsettled()].filter(({ changed }) => changed === position);
-    for (const { id } of ended) {
-      if (this.#budget.isSpent) return;
+    for (const id of catalog.takeNewlyUnsettled()) {
+      if (catalog.table(id)?.changed !== position) continue;
+      // What this transaction has made has no rows in the store.
+      if (this.#budget.isSpent && id < transaction.firstMade) continue;
       const step = await emptySome(transaction, id, undefined, this.#budget, this.#context);
       this.#full.push(...step.full);
+      const turn = pace.did(EMPTYING_WORK);
+      if (turn !== undefined) await turn;
     }
   }
 

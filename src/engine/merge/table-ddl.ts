@@ -25,7 +25,8 @@ import {
 } from '../records/table-record.ts';
 import type { CatalogView } from '../tables/catalog.ts';
 import type { CatalogDraft } from '../tables/catalog-draft.ts';
-import { fits, isNeededBeside, pruneBefore } from '../tables/ddl-replay.ts';
+import { fitOf, isNeededBeside, pruneBefore } from '../tables/ddl-replay.ts';
+import { withPast } from '../tables/past-leads.ts';
 import { bearerOf, isBelowFloor } from '../tables/table-names.ts';
 
 /** The result of a migration. */
@@ -37,6 +38,8 @@ export interface MergedMigration {
   endsTables: boolean;
   /** The number of logged migrations that it has replaced. */
   replaced: number;
+  /** The number of statements that were read for it. */
+  read: number;
 }
 
 /**
@@ -57,7 +60,13 @@ interface Ddl {
   pruned: string[];
 }
 
-const SKIPPED: MergedMigration = { outcome: 'skipped', sent: [], endsTables: false, replaced: 0 };
+const SKIPPED: MergedMigration = {
+  outcome: 'skipped',
+  sent: [],
+  endsTables: false,
+  replaced: 0,
+  read: 0,
+};
 
 export function mergeMigration(
   draft: CatalogDraft,
@@ -77,13 +86,19 @@ export function mergeMigration(
   const ddl: Ddl = { draft: trial, migration, position, again: [], pruned: [] };
   const slot = toSlot({ ...migration, at: position, undeclared: isOfUndeclared(ddl) });
   const effect = effectOf(ddl);
-  const isUnfit = effect !== 'aside' && effect !== 'unsent' && !fits(trial, slot, known);
-  if (effect === 'aside' || isUnfit) {
+  // A drop makes room.
+  const isOneMore = (known === undefined || isSuperseded) && type !== 'drop_table';
+  const isUnsent = effect === 'unsent';
+  const { fits, read } =
+    effect === 'aside' || isUnsent
+      ? { fits: isUnsent, read: 0 }
+      : fitOf(trial, slot, known, isOneMore);
+  if (!fits) {
     // Recorded, so that it is skipped if it is sent again.
     if (known !== undefined && !known.aside) draft.setSlot({ ...known, newest: hlc });
     else draft.setSlot({ ...slot, aside: true });
     leadNewName(ddl, draft);
-    return SKIPPED;
+    return { ...SKIPPED, read };
   }
   leadNewName(ddl, trial);
   draft.adopt(trial);
@@ -94,15 +109,30 @@ export function mergeMigration(
     known.fromTable === migration.fromTable;
   if (isSaidAgain && !known.aside && effect === 'none') {
     draft.setSlot({ ...known, newest: hlc });
-    return SKIPPED;
+    return { ...SKIPPED, read };
   }
-  const isUnsent = effect === 'unsent';
   draft.setSlot(isUnsent ? { ...slot, aside: true } : slot);
   const sent = isUnsent ? [] : [migration, ...ddl.again];
   const endsTables = type === 'drop_table' || type === 'rename_table';
   const isReplaced = known !== undefined && !known.aside && !isSuperseded;
   const replaced = (isReplaced ? 1 : 0) + ddl.pruned.length;
-  return { outcome: isUnsent ? 'skipped' : 'applied', sent, endsTables, replaced };
+  return { outcome: isUnsent ? 'skipped' : 'applied', sent, endsTables, replaced, read };
+}
+
+/** A migration takes as long as so many changes, and longer where it reads many others. */
+const MIGRATION_WORK = 60;
+const READ_A_CHANGE = 8;
+const DDL_BYTES_A_CHANGE = 400;
+
+/** How many changes take as long as a migration that has been merged. */
+export function workOf(
+  { type }: WireMigration,
+  { read }: Pick<MergedMigration, 'read'>,
+  { size }: CatalogView,
+): number {
+  // A drop also looks for its table in the DDL of indexes.
+  const searched = type === 'drop_table' ? size.ddl / DDL_BYTES_A_CHANGE : 0;
+  return MIGRATION_WORK + read / READ_A_CHANGE + searched;
 }
 
 /** Whether this very migration, of this HLC, is part of the DDL that is sent. */
@@ -184,7 +214,7 @@ function dropTable({ draft, migration, position, again, pruned }: Ddl): Effect {
   if (compareHlc(hlc, dropped.since) < 0) {
     // The table got this name only later: an earlier one was dropped.
     const name = draft.name(schema, table);
-    if (name !== undefined) draft.setName(withPast(name, [hlc, 0]));
+    if (name !== undefined) draft.setName(ledBefore(name, [hlc, 0]));
     return 'none';
   }
   const hidden: TableRecord = { ...dropped, floor: hlc, changed: position, unsettled: true };
@@ -220,14 +250,8 @@ function renameTable(ddl: Ddl): Effect {
   // Changes made this table without DDL, so no receiver can have it.
   const isUndeclared = isLive(other) && other.made === HLC_MIN && other.since === HLC_MIN;
   if ((isLive(other) && !isUndeclared) || isBelowFloor(other, hlc)) return 'aside';
-  const left = isUndeclared ? name : withPast(name, [other.floor, other.id]);
-  draft.setTable({
-    ...other,
-    table: undefined,
-    into: moving.id,
-    changed: position,
-    unsettled: true,
-  });
+  const left = isUndeclared ? name : ledBefore(name, [other.floor, other.id]);
+  endInto(draft, other, moving.id, position);
   return takeAlong(ddl, moving, { ...left, id: moving.id });
 }
 
@@ -252,7 +276,7 @@ function takeAlong(
   });
   const left = draft.name(schema, from);
   if (left !== undefined) {
-    const after = withPast(left, [hlc, table.id]);
+    const after = ledBefore(left, [hlc, table.id]);
     if (isMadeAgain && left.id === table.id) {
       // A site made it again without knowing of the rename: it means a new table of the old name.
       const again = draft.create({ schema, table: from, made, changed });
@@ -268,8 +292,14 @@ function succeed(draft: CatalogDraft, ended: TableRecord, changed: HlcText): voi
   if (table === undefined) return;
   const next = draft.create({ schema, table, made, changed }, since);
   const name = draft.name(schema, table);
-  if (name?.id === ended.id) draft.setName({ ...withPast(name, [floor, ended.id]), id: next.id });
-  draft.setTable({ ...ended, table: undefined, into: next.id, changed, unsettled: true });
+  if (name?.id === ended.id) draft.setName({ ...ledBefore(name, [floor, ended.id]), id: next.id });
+  endInto(draft, ended, next.id, changed);
+}
+
+/** Another table takes the place of one that was dropped, and of those whose place that had taken. */
+function endInto(draft: CatalogDraft, ended: TableRecord, into: number, changed: HlcText): void {
+  draft.setTable({ ...ended, table: undefined, into, changed, unsettled: true });
+  passOn(draft, ended, into);
 }
 
 /**
@@ -287,19 +317,28 @@ function leadNewName({ migration, position }: Ddl, draft: CatalogDraft): void {
   else draft.create({ schema, table, made: undefined, changed: position });
 }
 
+/** The tables whose place an ended one had taken lead to its successor: there are no chains. */
+export function passOn(draft: CatalogDraft, { id, floor }: TableRecord, into: number): void {
+  for (const before of [...draft.endedInto(id)]) {
+    draft.setTable({ ...before, into, floor: maxHlc(before.floor, floor) });
+  }
+}
+
 /** Ends at an HLC the time during which a name leads to its current table. */
 function leadingElsewhere(name: NameRecord, until: HlcText): NameRecord {
-  return withPast(name, [until, name.id]);
+  return ledBefore(name, [until, name.id]);
 }
 
-function withPast(name: NameRecord, lead: PastLead): NameRecord {
-  return { ...name, past: joinedPast([...(name.past ?? []), lead]) };
-}
+/** Tables that one name may have had, as far as changes for them may yet come. */
+const PAST_LEADS_MAX = 10_000;
 
-/** In order. Of neighbours that lead to the same table only the last is kept. */
-export function joinedPast(past: readonly PastLead[]): PastLead[] {
-  const ordered = [...past].sort(([a], [b]) => compareHlc(a, b));
-  return ordered.filter(([, id], i) => ordered[i + 1]?.[1] !== id);
+/** @throws SyncError TOO_LARGE if the name has led to too many tables */
+function ledBefore(name: NameRecord, lead: PastLead): NameRecord {
+  const after = withPast(name, lead);
+  const { length = 0 } = after.past ?? [];
+  if (length <= PAST_LEADS_MAX || length <= (name.past?.length ?? 0)) return after;
+  const limit = 'limits.tablesPerDatabase';
+  throw new SyncError('TOO_LARGE', `more than ${PAST_LEADS_MAX} tables of one name`, { limit });
 }
 
 /** Statements of one table, of different kinds or versions. Each new one reads all of them. */

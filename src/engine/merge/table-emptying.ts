@@ -29,12 +29,13 @@ import type { LoadedRow, RowAddress } from '../records/row-set.ts';
 import { isLive, type LiveTable, type TableRecord } from '../records/table-record.ts';
 import type { CatalogView } from '../tables/catalog.ts';
 import type { CatalogDraft } from '../tables/catalog-draft.ts';
+import { joinedPast } from '../tables/past-leads.ts';
 import { isBelowFloor, successorOf } from '../tables/table-names.ts';
 import { boundHeld, type FullHolder, type HeldBoundContext } from './held-bound.ts';
 import { beforeHeldOf, emptyHeld, isHeldKey } from './held-emptying.ts';
 import { Reverts } from './reverts.ts';
 import { loadThere, STEP_BYTES_MAX, type StepBudget } from './step-budget.ts';
-import { joinedPast } from './table-ddl.ts';
+import { passOn } from './table-ddl.ts';
 import type { WriteTransaction } from './write-transaction.ts';
 
 export interface EmptyingContext extends HeldBoundContext {
@@ -330,7 +331,8 @@ function finish(catalog: CatalogDraft, table: TableRecord, into: LiveTable | und
 }
 
 /** Deletes the record of an empty table: names that led to it lead to its successor, or nowhere. */
-function forget(catalog: CatalogDraft, { id, floor, into = 0 }: TableRecord): void {
+function forget(catalog: CatalogDraft, table: TableRecord): void {
+  const { id, floor, into = 0 } = table;
   for (const name of [...catalog.namesOf(id)]) {
     const past = (name.past ?? []).flatMap((lead): (readonly [HlcText, number])[] => {
       const [until, to] = lead;
@@ -342,10 +344,7 @@ function forget(catalog: CatalogDraft, { id, floor, into = 0 }: TableRecord): vo
     if (isLast) past.push(...nothingUpTo(floor));
     catalog.setName({ ...name, id: isLast ? into : name.id, past: joinedPast(past) });
   }
-  for (const before of [...catalog.unsettled()]) {
-    if (before.into !== id) continue;
-    catalog.setTable({ ...before, into, floor: maxHlc(before.floor, floor) });
-  }
+  passOn(catalog, table, into);
   catalog.deleteTable(id);
 }
 

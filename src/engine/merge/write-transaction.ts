@@ -123,6 +123,11 @@ export class WriteTransaction {
     return this.#draft;
   }
 
+  /** The number of the first table that this transaction makes. */
+  get firstMade(): number {
+    return this.#headBefore.nextTable;
+  }
+
   get head(): Head {
     return this.log.head;
   }

@@ -19,18 +19,30 @@ import {
   toSlot,
 } from '../records/table-record.ts';
 import type { Catalog, CatalogView } from './catalog.ts';
-import { idsOfName, namesOfSlot } from './catalog.ts';
-import { type CatalogSize, ddlIn, tablesIn } from './catalog-size.ts';
+import { namesOfSlot } from './catalog.ts';
+import { type CatalogSize, ddlIn, endedIn, tablesIn } from './catalog-size.ts';
+import { newLeads } from './past-leads.ts';
+
+/** A name of which the draft may make many records: only the latest is kept. */
+interface LatestName {
+  record: NameRecord;
+}
 
 export class CatalogDraft implements CatalogView {
   readonly #base: CatalogView;
   readonly #size: CatalogSize;
   readonly #tables = new Map<number, TableRecord | undefined>();
-  readonly #names = new NameMap<NameRecord>();
-  /** The same by the tables that they lead to. May hold earlier versions of a name. */
-  readonly #namesByTable = new Map<number, Set<NameRecord>>();
+  /** Those of `#tables` that have to be emptied. */
+  readonly #unsettled = new Map<number, TableRecord>();
+  /** Those that are so since they were taken the last time. */
+  #newlyUnsettled = new Set<number>();
+  /** Those of `#tables` that have a successor, by that. May hold some that have another one now. */
+  readonly #endedInto = new Map<number, Set<number>>();
+  readonly #names = new NameMap<LatestName>();
+  /** The same by the tables that they lead to. May hold some that do not any more. */
+  readonly #namesByTable = new Map<number, Set<LatestName>>();
   readonly #slots = new Map<string, Slot | undefined>();
-  /** The slots of this draft, by the tables that they name. */
+  /** The slots of this draft, by the tables that they name: empty if those of the base have gone. */
   readonly #slotsByName = new NameMap<Map<string, Slot>>();
   readonly #indexSlotsBySchema = new Map<string, Map<string, Slot>>();
   #nextTable: number;
@@ -60,18 +72,19 @@ export class CatalogDraft implements CatalogView {
   }
 
   name(schema: string, table: string): NameRecord | undefined {
-    return this.#names.get(schema, table) ?? this.#base.name(schema, table);
+    return this.#names.get(schema, table)?.record ?? this.#base.name(schema, table);
   }
 
   slot(key: string): Slot | undefined {
     return this.#slots.has(key) ? this.#slots.get(key) : this.#base.slot(key);
   }
 
-  *slotsOf(schema: string, table: string): Generator<Slot> {
-    for (const slot of this.#base.slotsOf(schema, table)) {
-      if (!this.#slots.has(slot.key)) yield slot;
-    }
-    yield* this.#slotsByName.get(schema, table)?.values() ?? [];
+  slotsOf(schema: string, table: string): Iterable<Slot> {
+    const before = this.#base.slotsOf(schema, table);
+    const own = this.#slotsByName.get(schema, table);
+    if (own === undefined) return before;
+    const slots = [...before].filter(({ key }) => !this.#slots.has(key));
+    return slots.length === 0 ? own.values() : slots.concat([...own.values()]);
   }
 
   *indexSlots(schema: string): Generator<Slot> {
@@ -81,18 +94,34 @@ export class CatalogDraft implements CatalogView {
     yield* this.#indexSlotsBySchema.get(schema)?.values() ?? [];
   }
 
-  *namesOf(id: number): Generator<NameRecord> {
+  /** Also some that have ceased to lead to it within the transaction. */
+  namesOf(id: number): Iterable<NameRecord> {
+    const names = new Set<NameRecord>();
     for (const name of this.#base.namesOf(id)) {
-      if (this.#names.get(name.schema, name.table) === undefined) yield name;
+      names.add(this.#names.get(name.schema, name.table)?.record ?? name);
     }
-    for (const name of this.#namesByTable.get(id) ?? []) {
-      if (this.#names.get(name.schema, name.table) === name) yield name;
-    }
+    for (const { record } of this.#namesByTable.get(id) ?? []) names.add(record);
+    return names;
   }
 
   *unsettled(): Generator<TableRecord> {
     for (const table of this.#base.unsettled()) if (!this.#tables.has(table.id)) yield table;
-    for (const table of this.#tables.values()) if (table?.unsettled) yield table;
+    yield* this.#unsettled.values();
+  }
+
+  /** The tables that have to be emptied since this was called the last time. */
+  takeNewlyUnsettled(): number[] {
+    const ids = [...this.#newlyUnsettled];
+    this.#newlyUnsettled.clear();
+    return ids;
+  }
+
+  *endedInto(id: number): Generator<TableRecord> {
+    for (const table of this.#base.endedInto(id)) if (!this.#tables.has(table.id)) yield table;
+    for (const ended of this.#endedInto.get(id) ?? []) {
+      const table = this.#tables.get(ended);
+      if (table?.into === id) yield table;
+    }
   }
 
   /** Creates a table with the next number. An unknown name leads to it from now on. */
@@ -109,25 +138,37 @@ export class CatalogDraft implements CatalogView {
 
   setTable(table: TableRecord): void {
     this.#isChanged = true;
-    this.#size.tables += tablesIn(table) - tablesIn(this.table(table.id));
+    const before = this.table(table.id);
+    this.#size.tables += tablesIn(table) - tablesIn(before);
+    this.#size.ended += endedIn(table) - endedIn(before);
     this.#tables.set(table.id, table);
+    if (table.into !== undefined) setOf(this.#endedInto, table.into).add(table.id);
+    if (table.unsettled) {
+      this.#unsettled.set(table.id, table);
+      this.#newlyUnsettled.add(table.id);
+    } else this.#unsettled.delete(table.id);
   }
 
   deleteTable(id: number): void {
     this.#isChanged = true;
-    this.#size.tables -= tablesIn(this.table(id));
+    const before = this.table(id);
+    this.#size.tables -= tablesIn(before);
+    this.#size.ended -= endedIn(before);
     this.#tables.set(id, undefined);
+    this.#unsettled.delete(id);
+    this.#endedInto.delete(id);
+    this.#namesByTable.delete(id);
   }
 
   setName(name: NameRecord): void {
     this.#isChanged = true;
-    if (this.name(name.schema, name.table) === undefined) this.#size.names++;
-    this.#names.set(name.schema, name.table, name);
-    for (const id of idsOfName(name)) {
-      const names = this.#namesByTable.get(id);
-      if (names === undefined) this.#namesByTable.set(id, new Set([name]));
-      else names.add(name);
-    }
+    const { schema, table } = name;
+    const before = this.name(schema, table);
+    if (before === undefined) this.#size.names++;
+    const latest = this.#names.get(schema, table) ?? { record: name };
+    latest.record = name;
+    this.#names.set(schema, table, latest);
+    for (const id of newLeads(before, name)) setOf(this.#namesByTable, id).add(latest);
   }
 
   setSlot(record: SlotRecord): void {
@@ -140,8 +181,8 @@ export class CatalogDraft implements CatalogView {
 
   deleteSlot(key: string): void {
     this.#isChanged = true;
-    this.#size.ddl -= ddlIn(this.slot(key));
-    const before = this.#slots.get(key);
+    const before = this.slot(key);
+    this.#size.ddl -= ddlIn(before);
     if (before !== undefined) for (const slots of this.#listsOf(before)) slots.delete(key);
     this.#slots.set(key, undefined);
   }
@@ -173,7 +214,7 @@ export class CatalogDraft implements CatalogView {
       if (table === undefined) this.deleteTable(id);
       else this.setTable(table);
     }
-    for (const name of trial.#names.values()) this.setName(name);
+    for (const { record } of trial.#names.values()) this.setName(record);
     for (const [key, slot] of trial.#slots) {
       if (slot === undefined) this.deleteSlot(key);
       else this.setSlot(slot);
@@ -189,7 +230,8 @@ export class CatalogDraft implements CatalogView {
         transaction.delete(countKey(id));
       } else transaction.put(tableKey(id), Buffer.from(tableToJson(table)));
     }
-    for (const name of this.#names.values()) {
+    const names = [...this.#names.values()].map(({ record }) => record);
+    for (const name of names) {
       transaction.put(nameKey(name.schema, name.table), Buffer.from(nameToJson(name)));
     }
     for (const [key, slot] of this.#slots) {
@@ -198,9 +240,17 @@ export class CatalogDraft implements CatalogView {
     }
     return base.with({
       tables: this.#tables,
-      names: this.#names.values(),
+      names,
       slots: this.#slots,
       size: this.#size,
     });
   }
+}
+
+function setOf<Value>(sets: Map<number, Set<Value>>, id: number): Set<Value> {
+  const known = sets.get(id);
+  if (known !== undefined) return known;
+  const set = new Set<Value>();
+  sets.set(id, set);
+  return set;
 }

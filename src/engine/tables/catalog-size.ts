@@ -10,6 +10,8 @@ import { isLive, type SlotRecord, type TableRecord } from '../records/table-reco
 export interface CatalogSize {
   /** Live tables. */
   tables: number;
+  /** Tables whose place another one has taken, and whose rows have yet to move there. */
+  ended: number;
   /**
    * All names that were ever used. They are kept, to tell that a late change belongs to a dropped
    * table.
@@ -35,13 +37,19 @@ export const UNLIMITED_CATALOG: CatalogLimits = {
 const SLOT_BYTES = 512;
 /** The limit for names, for each table that the limit for tables allows. */
 const NAMES_A_TABLE = 10;
+/** Rows of tables that have ended are moved beside the writers, who may be ahead by so many. */
+const ENDED_MAX = 2000;
 
 export function emptySize(): CatalogSize {
-  return { tables: 0, names: 0, ddl: 0 };
+  return { tables: 0, ended: 0, names: 0, ddl: 0 };
 }
 
 export function tablesIn(table: TableRecord | undefined): number {
   return table !== undefined && isLive(table) ? 1 : 0;
+}
+
+export function endedIn(table: TableRecord | undefined): number {
+  return table?.into === undefined ? 0 : 1;
 }
 
 export function ddlIn(slot: SlotRecord | undefined): number {
@@ -68,6 +76,10 @@ export function refuseGrowth(
     after[part] > most && after[part] > before[part];
   if (grows('tables', tablesPerDatabase)) {
     refuse('limits.tablesPerDatabase', tablesPerDatabase, 'tables in one database: drop some');
+  }
+  if (grows('ended', ENDED_MAX)) {
+    const message = `more than ${ENDED_MAX} tables were made again before their rows could be moved`;
+    throw new SyncError('TOO_LARGE', message, { limit: 'limits.tablesPerDatabase' });
   }
   if (grows('names', NAMES_A_TABLE * tablesPerDatabase)) {
     const what = `tables in one database: ${NAMES_A_TABLE} times as many names have been used in it`;

@@ -20,7 +20,7 @@ import {
   type TableRecord,
   toSlot,
 } from '../records/table-record.ts';
-import { type CatalogSize, ddlIn, emptySize, tablesIn } from './catalog-size.ts';
+import { type CatalogSize, ddlIn, emptySize, endedIn, tablesIn } from './catalog-size.ts';
 
 /** What a catalog and a draft of the next one have in common. */
 export interface CatalogView {
@@ -36,12 +36,14 @@ export interface CatalogView {
   namesOf(id: number): Iterable<NameRecord>;
   /** Tables that have to be emptied. */
   unsettled(): Iterable<TableRecord>;
+  /** The tables whose place a table has taken. */
+  endedInto(id: number): Iterable<TableRecord>;
 }
 
 /** The changes to the next catalog: a record, or `undefined` for one that is removed. */
 export interface CatalogChanges {
   tables: ReadonlyMap<number, TableRecord | undefined>;
-  names: Iterable<NameRecord>;
+  names: readonly NameRecord[];
   slots: ReadonlyMap<string, Slot | undefined>;
   /** The size of the next catalog. */
   size: Readonly<CatalogSize>;
@@ -80,6 +82,7 @@ export class Catalog implements CatalogView {
   readonly size: Readonly<CatalogSize>;
   #indexes: Indexes | undefined;
   #unsettled: readonly TableRecord[] | undefined;
+  #endedInto: ReadonlyMap<number, readonly TableRecord[]> | undefined;
   #migrationsByHlc: readonly Slot[] | undefined;
 
   private constructor(
@@ -104,6 +107,7 @@ export class Catalog implements CatalogView {
       const table = value as TableRecord;
       tables.set(table.id, table);
       size.tables += tablesIn(table);
+      size.ended += endedIn(table);
     }
     for await (const value of readJson(reader, 'n')) {
       const name = value as NameRecord;
@@ -120,11 +124,9 @@ export class Catalog implements CatalogView {
 
   /** The next catalog, with these changes. */
   with(changes: CatalogChanges): Catalog {
-    const names = this.#names.copy();
-    for (const name of changes.names) names.set(name.schema, name.table, name);
     return new Catalog(
       withChanges(this.#tables, changes.tables),
-      names,
+      withNames(this.#names, changes.names),
       withChanges(this.#slots, changes.slots),
       changes.size,
     );
@@ -159,6 +161,11 @@ export class Catalog implements CatalogView {
     return this.#unsettled;
   }
 
+  endedInto(id: number): Iterable<TableRecord> {
+    this.#endedInto ??= byWhatTheyEndedInto(this.#tables.values());
+    return this.#endedInto.get(id) ?? [];
+  }
+
   get tables(): Iterable<TableRecord> {
     return this.#tables.values();
   }
@@ -189,6 +196,13 @@ export class Catalog implements CatalogView {
     this.#indexes ??= new Indexes(this);
     return this.#indexes;
   }
+}
+
+function withNames(before: NameMap<NameRecord>, changed: readonly NameRecord[]): typeof before {
+  if (changed.length === 0) return before;
+  const after = before.copy();
+  for (const name of changed) after.set(name.schema, name.table, name);
+  return after;
 }
 
 function withChanges<Key, Value>(
@@ -223,6 +237,12 @@ class Indexes {
     if (known === undefined) this.slotsByName.set(slot.schema, name, [slot]);
     else known.push(slot);
   }
+}
+
+function byWhatTheyEndedInto(tables: Iterable<TableRecord>): Map<number, TableRecord[]> {
+  const lists = new Map<number, TableRecord[]>();
+  for (const table of tables) if (table.into !== undefined) push(lists, table.into, table);
+  return lists;
 }
 
 function push<Key, Value>(lists: Map<Key, Value[]>, key: Key, value: Value): void {

@@ -4,10 +4,18 @@
  */
 
 import { compareHlc, HLC_MIN, type HlcText, maxHlc } from '../../clock/hlc.ts';
+import { SyncError } from '../../errors/sync-error.ts';
+import type { MigrationType } from '../../protocol/constants.ts';
 import type { WireMigration } from '../../protocol/schemas.ts';
 import { newestOf, type Slot, type SlotRecord } from '../records/table-record.ts';
 import { type CatalogView, liveTable, namesOfSlot } from './catalog.ts';
 import type { CatalogDraft } from './catalog-draft.ts';
+
+const TABLE_MIGRATIONS: ReadonlySet<MigrationType> = new Set([
+  'create_table',
+  'drop_table',
+  'rename_table',
+]);
 
 function isRename({ type }: SlotRecord): boolean {
   return type === 'rename_table';
@@ -19,41 +27,72 @@ function isSentRename(slot: SlotRecord): boolean {
 
 /** Whether it creates, drops or renames a table, and is sent. */
 function isOfTable({ type, aside }: SlotRecord): boolean {
-  if (aside) return false;
-  return type === 'create_table' || type === 'drop_table' || type === 'rename_table';
+  return !aside && TABLE_MIGRATIONS.has(type);
 }
 
+/** Whether DDL fits the DDL that is sent already, and how many statements it took to tell. */
+export interface Fit {
+  fits: boolean;
+  read: number;
+}
+
+const FITS_ALWAYS: Fit = { fits: true, read: 0 };
+
 /**
- * Whether DDL fits the DDL that is sent already: every rename can be carried out, and the result is
- * exactly the live tables. Only renames can prevent that, so only names that renames connect are
- * read.
+ * Whether every rename can be carried out, and the result is exactly the live tables. Only renames
+ * can prevent that, so only names that renames connect are read.
  * @param catalog with the effect of `slot`, but without `slot` itself
  * @param replaced the migration in its slot until now, which is not sent any more
+ * @param isOneMore whether it is stored beside all that is
+ * @throws SyncError TOO_LARGE if there is too much to read for one more
  */
-export function fits(catalog: CatalogView, slot: Slot, replaced: SlotRecord | undefined): boolean {
-  if (!isOfTable(slot) && !(replaced !== undefined && isOfTable(replaced))) return true;
+export function fitOf(
+  catalog: CatalogView,
+  slot: Slot,
+  replaced: SlotRecord | undefined,
+  isOneMore: boolean,
+): Fit {
+  if (!isOfTable(slot) && !(replaced !== undefined && isOfTable(replaced))) return FITS_ALWAYS;
   const names = [slot, replaced].flatMap((of) => (of === undefined ? [] : namesOfSlot(of)));
-  const { slots, isRenamed } = connectedSlots(catalog, slot.schema, names);
+  const { slots, isRenamed, read } = connectedSlots(catalog, slot.schema, names);
   const isOfRename = isRename(slot) || (replaced !== undefined && isRename(replaced));
-  if (!isRenamed && !isOfRename) return true;
+  if (!isRenamed && !isOfRename) return { fits: true, read };
+  if (isOneMore && read >= CONNECTED_MAX) refuseConnected();
   slots.set(slot.key, slot);
-  return givesLiveTables(catalog, slot.schema, slots.values());
+  return { fits: givesLiveTables(catalog, slot.schema, slots.values()), read };
 }
 
 /**
- * The DDL that is sent for these names and those that renames connect with them, and whether there
- * are any renames.
+ * Statements that make, drop and rename the tables that renames connect. Each new one reads all of
+ * them.
  */
-function connectedSlots(
-  catalog: CatalogView,
-  schema: string,
-  of: readonly string[],
-): { slots: Map<string, Slot>; isRenamed: boolean } {
+const CONNECTED_MAX = 4000;
+
+function refuseConnected(): never {
+  const what = 'statements make, drop and rename tables that renames connect';
+  const limit = 'limits.ddlBytesPerDatabase';
+  throw new SyncError('TOO_LARGE', `more than ${CONNECTED_MAX} ${what}`, { limit });
+}
+
+/** The DDL that makes, drops and renames tables, of names that renames connect. */
+interface Connected {
+  /** What is sent. */
+  slots: Map<string, Slot>;
+  /** Whether there are any renames. */
+  isRenamed: boolean;
+  /** How many there are, with those that are not sent. */
+  read: number;
+}
+
+function connectedSlots(catalog: CatalogView, schema: string, of: readonly string[]): Connected {
   const slots = new Map<string, Slot>();
   const names = new Set(of);
   let isRenamed = false;
+  let read = 0;
   for (const name of names) {
     for (const slot of catalog.slotsOf(schema, name)) {
+      if (!TABLE_MIGRATIONS.has(slot.type)) continue;
+      if (slot.table === name) read++;
       if (!slot.aside) slots.set(slot.key, slot);
       // A rename that is not sent may still have moved a hidden table.
       if (!isRename(slot)) continue;
@@ -61,7 +100,7 @@ function connectedSlots(
       for (const connected of namesOfSlot(slot)) names.add(connected);
     }
   }
-  return { slots, isRenamed };
+  return { slots, isRenamed, read };
 }
 
 function givesLiveTables(catalog: CatalogView, schema: string, sent: Iterable<Slot>): boolean {

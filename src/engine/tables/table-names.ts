@@ -5,8 +5,9 @@
 
 import { compareHlc, HLC_MIN, type HlcText } from '../../clock/hlc.ts';
 import { SyncError } from '../../errors/sync-error.ts';
-import type { NameRecord, TableRecord } from '../records/table-record.ts';
+import type { TableRecord } from '../records/table-record.ts';
 import type { CatalogView } from './catalog.ts';
+import { pastAt } from './past-leads.ts';
 
 /** The table that has a name. `void`: it was dropped. `unknown`: the name was never used. */
 export type Bearer = TableRecord | 'void' | 'unknown';
@@ -20,7 +21,7 @@ export function bearerOf(
 ): Bearer {
   const name = catalog.name(schema, table);
   if (name === undefined) return 'unknown';
-  let found = catalog.table(leadOf(name, hlc));
+  let found = catalog.table(pastAt(name, hlc)?.[1] ?? name.id);
   for (let steps = 0; found?.into !== undefined && compareHlc(hlc, found.floor) > 0; steps++) {
     found = successorOf(catalog, found, steps);
   }
@@ -52,17 +53,6 @@ export function successorOf(
   throw new SyncError('STORE_DAMAGED', `the successors of table ${id} lead in a circle`);
 }
 
-/** Searches from the end: most changes are new, and a name may have led to many tables. */
-function leadOf({ id, past = [] }: NameRecord, hlc: HlcText): number {
-  let lead = id;
-  for (let i = past.length - 1; i >= 0; i--) {
-    const [until, before] = past[i] ?? [HLC_MIN, 0];
-    if (compareHlc(hlc, until) >= 0) break;
-    lead = before;
-  }
-  return lead;
-}
-
 /** The table of a change; `void` if the change is not newer than the table's floor. */
 export function targetOf(
   catalog: CatalogView,
@@ -86,8 +76,8 @@ export function voidedBy(
 ): HlcText | undefined {
   const bearer = bearerOf(catalog, schema, table, hlc);
   if (typeof bearer !== 'string') return bearer.floor;
-  const { past = [] } = catalog.name(schema, table) ?? {};
-  return past.find(([until]) => compareHlc(hlc, until) < 0)?.[0];
+  const name = catalog.name(schema, table);
+  return name && pastAt(name, hlc)?.[0];
 }
 
 /**

@@ -1,0 +1,164 @@
+/** DDL costs little, whatever a name has been through, and what it may have been through is bounded. */
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { HLC_MIN } from '../../../src/clock/hlc.ts';
+import { mergeMigration } from '../../../src/engine/merge/table-ddl.ts';
+import { Catalog } from '../../../src/engine/tables/catalog.ts';
+import { CatalogDraft } from '../../../src/engine/tables/catalog-draft.ts';
+import type { WireChangeSet, WireMigration } from '../../../src/protocol/schemas.ts';
+import type { KVStore } from '../../../src/storage/kv-store.ts';
+import { createMemoryStorage } from '../../../src/storage/memory.ts';
+import { Device } from '../../../src/testing/device.ts';
+import { openEngine } from '../../support/engine.ts';
+import { createTestWorld } from '../../support/world.ts';
+
+function migrationOf({ schemaMigrations: [migration] }: WireChangeSet): WireMigration {
+  assert.ok(migration);
+  return migration;
+}
+
+async function emptyDraft(): Promise<CatalogDraft> {
+  const store = await createMemoryStorage().open('test');
+  return new CatalogDraft(await Catalog.load(store), 1);
+}
+
+/** Makes and drops `t` again and again. */
+function cycles(device: Device, count: number): WireChangeSet[] {
+  return Array.from({ length: count }, () => [
+    device.migrate('create_table', 't'),
+    device.migrate('drop_table', 't'),
+  ]).flat();
+}
+
+function inOne(sets: readonly WireChangeSet[]): WireChangeSet {
+  const [last] = sets.slice(-1);
+  assert.ok(last);
+  return { ...last, schemaMigrations: sets.flatMap(({ schemaMigrations }) => schemaMigrations) };
+}
+
+/** An engine that counts the migrations and the readings of rows between two turns of others. */
+async function openCounting() {
+  const memory = await createMemoryStorage().open('test');
+  const longest = { reads: 0, turns: 0 };
+  let reads = 0;
+  const store: KVStore = {
+    ...memory,
+    exclusive: (work) =>
+      memory.exclusive((transaction) =>
+        work({
+          ...transaction,
+          iterate: (range) => {
+            longest.reads = Math.max(longest.reads, ++reads);
+            return transaction.iterate(range);
+          },
+        }),
+      ),
+  };
+  const world = createTestWorld();
+  const { yield: turn } = world;
+  world.yield = async () => {
+    reads = 0;
+    longest.turns++;
+    await turn();
+  };
+  return { ...(await openEngine({ store, world })), longest };
+}
+
+test('others have their turn while the tables that one set has made and dropped are emptied', async () => {
+  const { manager, longest } = await openCounting();
+  const device = new Device(1);
+  const sets = [...cycles(device, 1000), device.migrate('create_table', 't')];
+  assert.equal((await manager.apply([inOne(sets)])).applied, sets.length);
+  assert.ok(longest.reads > 0 && longest.reads <= 100, `${longest.reads} tables in one turn`);
+});
+
+test('others have their turn while many short sets make and drop tables', async () => {
+  const { manager, longest } = await openCounting();
+  await manager.apply(cycles(new Device(1), 500));
+  assert.ok(longest.turns >= 50, `${longest.turns} turns`);
+});
+
+test('what a batch makes, it empties, however much there is to empty in the store', async () => {
+  const { manager, store } = await openEngine({ stepRows: 4 });
+  const device = new Device(1);
+  const rows = Array.from({ length: 50 }, (_, i) => ({ pk: [i], set: { a: 1 } }));
+  await manager.apply([device.write(...rows)]);
+  const ended: number[] = [];
+  manager.onAppended(({ catalog }) => ended.push(catalog.size.ended));
+  await manager.apply(cycles(device, 100));
+  assert.ok((ended[0] ?? 0) <= 1, `${ended[0]} tables wait`);
+  await manager.apply([device.migrate('create_table', 't')]);
+  await manager.maintain();
+  assert.equal((await Catalog.load(store)).size.ended, 0);
+});
+
+test('the tables of a name that have ended all lead to the one that there is', async () => {
+  const draft = await emptyDraft();
+  const device = new Device(1);
+  const ddl = [...cycles(device, 50), device.migrate('create_table', 't')].map(migrationOf);
+  for (const migration of ddl) mergeMigration(draft, migration, migration.hlc);
+  const last = draft.name('main', 't')?.id ?? 0;
+  const ended = [...draft.endedInto(last)];
+  assert.equal(ended.length, 50);
+  for (const { into } of ended) assert.equal(into, last);
+  const newest = ddl.at(-2)?.hlc;
+  assert.ok(newest);
+  for (const { floor } of ended) assert.equal(floor, newest);
+});
+
+test('tables that are made again faster than their rows can be moved are refused, and stored in part nowhere', async () => {
+  const { manager } = await openEngine({
+    catalogLimits: { tablesPerDatabase: 10_000, ddlBytesPerDatabase: 1e7 },
+  });
+  const device = new Device(1);
+  await assert.rejects(manager.apply([inOne(cycles(device, 2100))]), {
+    code: 'TOO_LARGE',
+    message: 'more than 2000 tables were made again before their rows could be moved',
+  });
+  assert.equal(manager.logLength, 0);
+  // In sets of their own each is emptied at once.
+  assert.equal((await manager.apply(cycles(device, 2100))).applied, 4200);
+});
+
+test('a name leads to only so many tables', async () => {
+  const draft = await emptyDraft();
+  const device = new Device(1);
+  const past = Array.from({ length: 9999 }, (_, i) => [device.hlc(i), i + 1] as const);
+  const changed = device.hlc(0);
+  const { id } = draft.create({ schema: 'main', table: 't', made: HLC_MIN, changed });
+  draft.setName({ schema: 'main', table: 't', id, past });
+  const merge = (set: WireChangeSet) => {
+    const migration = migrationOf(set);
+    return mergeMigration(draft, migration, migration.hlc);
+  };
+  const rename = () => device.migrate('rename_table', `u${device.wallTime}`, { fromTable: 't' });
+  assert.equal(merge(rename()).outcome, 'applied');
+  assert.equal(merge(device.migrate('create_table', 't')).outcome, 'applied');
+  assert.throws(() => merge(rename()), {
+    code: 'TOO_LARGE',
+    message: 'more than 10000 tables of one name',
+  });
+});
+
+test('renames connect only so many statements, and a drop is merged all the same', async () => {
+  const draft = await emptyDraft();
+  const device = new Device(1);
+  const merge = (set: WireChangeSet) => {
+    const migration = migrationOf(set);
+    return mergeMigration(draft, migration, migration.hlc);
+  };
+  const rename = (fromTable: string, table: string) =>
+    device.migrate('rename_table', table, { fromTable });
+  merge(device.migrate('create_table', 'a'));
+  for (let i = 0; i < 3998; i++) {
+    const renamed = migrationOf(rename('a', `b${i}`));
+    draft.setSlot({ ...renamed, at: renamed.hlc, aside: true });
+  }
+  assert.equal(merge(rename('a', 'c')).read, 3999);
+  assert.throws(() => merge(rename('c', 'd')), {
+    code: 'TOO_LARGE',
+    message: 'more than 4000 statements make, drop and rename tables that renames connect',
+  });
+  assert.equal(merge(device.migrate('drop_table', 'c')).outcome, 'applied');
+});

@@ -1,0 +1,98 @@
+/**
+ * Short messages of DDL within the default limits: names that are used again and again, and tables
+ * of many names; then late changes for them.
+ */
+
+import assert from 'node:assert/strict';
+import { fileURLToPath } from 'node:url';
+import type { WireChangeSet } from '../../src/protocol/schemas.ts';
+import { Device } from '../../src/testing/device.ts';
+import { TestClient } from '../../src/testing/test-client.ts';
+import type { Attack, AttackContext, Scenario } from './scenarios.ts';
+
+const MIB = 1024 * 1024;
+/** How often a name is used, and how many names a table has. */
+const TIMES = 1900;
+const LATE = 100_000;
+
+export const DDL_BATCHES: readonly Scenario[] = [
+  {
+    name: 'names that are used again and again, and late changes for them',
+    args: [
+      ...['--hooks', fileURLToPath(new URL('hooks/filtering.mjs', import.meta.url))],
+      ...['--hooks-timeout-ms', '60000'],
+    ],
+    // One message of many changes, what it is parsed to, and its answer.
+    capBytes: 512 * MIB,
+    load: (scale) => ({ transactions: Math.ceil(400 * scale), bytes: 1000 }),
+    heldUpMsMax: 250,
+    attack: sendAll,
+  },
+];
+
+function inOne(sets: readonly WireChangeSet[]): WireChangeSet[] {
+  return sets.slice(-1).map((last) => {
+    const schemaMigrations = sets.flatMap((set) => set.schemaMigrations);
+    return { ...last, schemaMigrations };
+  });
+}
+
+function* batches(scale: number): Generator<WireChangeSet[]> {
+  const late = new Device(100, Date.now() - 2_000_000);
+  const device = new Device(100, Date.now() - 1_000_000);
+  const times = Math.ceil(TIMES * scale);
+  const cycles = (table: string) =>
+    Array.from({ length: times }, () => [
+      device.migrate('create_table', table),
+      device.migrate('drop_table', table),
+    ]).flat();
+  const rename = (fromTable: string, table: string) =>
+    device.migrate('rename_table', table, { fromTable });
+  const chain = (table: string) => [
+    device.migrate('create_table', `${table}0`),
+    ...Array.from({ length: times }, (_, i) => rename(`${table}${i}`, `${table}${i + 1}`)),
+  ];
+  const rowsOf = (tables: (i: number) => string, count: number) =>
+    late.write(
+      ...Array.from({ length: count }, (_, i) => ({ table: tables(i), pk: [i], set: { a: 1 } })),
+    );
+  yield inOne([...cycles('cycled'), device.migrate('create_table', 'cycled')]);
+  yield cycles('cycled_apart');
+  yield inOne(
+    Array.from({ length: times }, (_, i) => [
+      device.migrate('create_table', 'reused'),
+      rename('reused', `reused_${i}`),
+    ]).flat(),
+  );
+  yield inOne(
+    Array.from({ length: times }, (_, i) => rename(`swung${i % 2}`, `swung${(i + 1) % 2}`)),
+  );
+  yield inOne(chain('live'));
+  yield inOne([...chain('gone'), device.migrate('drop_table', `gone${times}`)]);
+  for (const table of ['cycled', 'reused']) yield [rowsOf(() => table, LATE * scale)];
+  for (const table of ['live', 'gone']) yield [rowsOf((i) => `${table}${i}`, times)];
+}
+
+async function sendAll({ server, owner, scale }: AttackContext): Promise<Attack> {
+  const client = await TestClient.join(server.wsUrl, new Device(100), owner);
+  const send = async () => {
+    let count = 0;
+    for (const changes of batches(scale)) {
+      client.send({ type: 'apply_changes', changes });
+      await client.next('apply_result');
+      count++;
+    }
+    const reader = await TestClient.join(server.wsUrl, new Device(101), owner);
+    reader.send({ type: 'get_snapshot' });
+    await reader.next('snapshot_complete');
+    return count;
+  };
+  const sent = send();
+  return {
+    async ended() {
+      const count = await sent;
+      assert.equal(count, [...batches(0)].length);
+      return `${count} batches answered, and read`;
+    },
+  };
+}
