@@ -132,7 +132,8 @@ export async function answerOf(
     return { result: told, drainAfter };
   };
   if (unapplied.length === 0) {
-    return { ...(await tell(result)), isFull, losses: undefined };
+    const { drainAfter } = await tell(result);
+    return { result, drainAfter, isFull, losses: undefined };
   }
   const from = { ...reading, sender, sent: approved.changeSets };
   const tellAllBut = async (hidden: Hidden) => {
