@@ -124,12 +124,13 @@ export class ApplyPipeline {
     database: DatabaseAccess,
     changeSets: readonly WireChangeSet[],
     accept: () => void,
-    { line = this.#lineOf(client), signal, origin = originOf(client), ...given }: Applicant,
+    applicant: Applicant,
   ): Promise<Applied> {
     const startedAtMs = performance.now();
+    const { line = this.#lineOf(client), signal, origin = originOf(client) } = applicant;
     // These modules handle all of the batch, even if a reload replaces them meanwhile.
     const hooks = this.#options.hooks.retain();
-    const { right = this.#options.rights.of(line.reader, toGetChanges(database.id)) } = given;
+    const { right = this.#options.rights.of(line.reader, toGetChanges(database.id)) } = applicant;
     const reading = { right, stamp: right.stamp, signal };
     this.#work.begun();
     try {
@@ -256,7 +257,7 @@ export class ApplyPipeline {
     // In this turn of the event loop: a parsed batch must not live until the next one.
     process.nextTick(() => {
       const { changeSets, ...told } = toldOf(stored, batch.changeSets, result);
-      hooks.afterApply(client, changeSets, { ...told, shown, origin });
+      hooks.afterApply(client, changeSets, Object.assign(told, { shown, origin }));
       hooks.release();
       this.#work.ended();
     });
