@@ -9,11 +9,12 @@ import { hlcSite } from '../clock/site-id.ts';
 import { authorsOf, decodeLogRecord } from '../engine/log/log-record.ts';
 import { tableIdsOf } from '../engine/log/record-tables.ts';
 import { ddlKey, kindRange, logKey, logKeyToPosition, rowKey } from '../engine/records/keys.ts';
+import { LoggedSchema } from '../engine/records/record-schemas.ts';
 import { decodeRow, type Row } from '../engine/records/row.ts';
 import { isLive, migrationSlot, supersededSlot } from '../engine/records/table-record.ts';
 import type { Catalog } from '../engine/tables/catalog.ts';
 import { bearerOf, isBelowFloor } from '../engine/tables/table-names.ts';
-import { ChangeSetSchema, type WireChange, type WireMigration } from '../protocol/schemas.ts';
+import type { WireChange, WireMigration } from '../protocol/schemas.ts';
 import { pkIdentity } from '../protocol/values.ts';
 import type { KVEntry, KVReader } from '../storage/kv-store.ts';
 import {
@@ -29,7 +30,7 @@ import { entriesOf } from './records.ts';
 import type { Meta } from './verify-meta.ts';
 
 const LOG_KEY_BYTES = 31;
-const changeSetValidator = Compile(ChangeSetSchema);
+const changeSetValidator = Compile(LoggedSchema);
 
 interface LoggedChange {
   change: WireChange;

@@ -6,6 +6,7 @@
 import { compareHlc, type HlcText, isHlcText } from '../clock/hlc.ts';
 import { readCounts } from '../engine/records/cell-counts.ts';
 import { kindRange, rowKey, rowToTombstoneKey, tombstoneToRowKey } from '../engine/records/keys.ts';
+import { isOfClock } from '../engine/records/position-clock.ts';
 import { bytesToText, decodeRow, encodeRow, isExpired, type Row } from '../engine/records/row.ts';
 import { encodeListedTombstone, SHORT_ROW_BYTES } from '../engine/records/row-set.ts';
 import { isLive } from '../engine/records/table-record.ts';
@@ -85,11 +86,14 @@ function* readRow(key: Buffer, bytes: Uint8Array): Generator<Finding, Row | unde
   return undefined;
 }
 
+const LATER_THAN_CLOCKS = 'holds an HLC that is later than any clock can be';
+
 function rowFault(bytes: Uint8Array): string | undefined {
   const row = decodeRow(bytes);
   const { tombstone, cells } = row;
   for (const [column, { hlc, value, pk }] of cells) {
     if (!isHlcText(hlc)) return 'holds a cell whose HLC cannot be read';
+    if (!isOfClock(hlc)) return LATER_THAN_CLOCKS;
     if (typeof parseText(column) !== 'string') return 'holds a column whose name cannot be read';
     if (parseText(value) === undefined) return `holds a value that cannot be read, in ${column}`;
     if (!isPk(pk)) return 'holds a primary key that cannot be read';
@@ -99,6 +103,7 @@ function rowFault(bytes: Uint8Array): string | undefined {
     const isRead = isHlcText(hlc) && (position === undefined || isHlcText(position)) && isPk(pk);
     const isPriorRead = priorRow === undefined || Array.isArray(parseText(priorRow));
     if (!isRead || !isPriorRead) return 'holds a deletion that cannot be read';
+    if (!isOfClock(hlc)) return LATER_THAN_CLOCKS;
   }
   return encodeRow(row) === bytesToText(bytes) ? undefined : 'is not encoded as a row';
 }

@@ -38,6 +38,9 @@ async function refusalOf(bytes: Buffer): Promise<ExportFileError> {
   return outcome;
 }
 
+/** Later than the end of the log, and of a time that a clock may show. */
+const LATER = `AAAC${'z'.repeat(36)}`;
+
 const toFile = (lines: readonly string[]): Buffer => Buffer.from(`${lines.join('\n')}\n`);
 
 /** With a last line that is right, as one who makes files up would write it. */
@@ -87,7 +90,7 @@ test('what is made up to look whole is refused where it contradicts itself', asy
   };
   const without = (pattern: RegExp) => seal(lines.filter((line) => !pattern.test(line)));
   const { position } = JSON.parse(lines[0] ?? '');
-  const late = `"hlc":"${'f'.repeat(40)}","changes"`;
+  const late = `"hlc":"${LATER}","changes"`;
   for (const [what, bytes, message] of [
     ['no head', without(/"name":"head"/), /head is missing/],
     ['no site', without(/"name":"site"/), /site is missing/],
@@ -104,7 +107,7 @@ test('what is made up to look whole is refused where it contradicts itself', asy
       seal(
         lines.flatMap((line) =>
           line.includes('"name":"site"')
-            ? [`{"type":"meta","name":"horizon","value":"${'f'.repeat(40)}"}`, line]
+            ? [`{"type":"meta","name":"horizon","value":"${LATER}"}`, line]
             : [line],
         ),
       ),
@@ -133,6 +136,22 @@ test('what is made up to look whole is refused where it contradicts itself', asy
   ] as const) {
     assert.match((await refusalOf(bytes)).message, message, what);
   }
+});
+
+test('no HLC of a time that no clock can show is taken, wherever it stands', async () => {
+  const lines = (await exportedLines()).slice(0, -1);
+  const HLC = /"[A-Za-z0-9+/]{40}"/g;
+  let found = 0;
+  for (const [i, line] of lines.entries()) {
+    for (const { index, 0: text } of line.matchAll(HLC)) {
+      found++;
+      const later = `"//////////${text.slice(11)}`;
+      const changed = line.slice(0, index) + later + line.slice(index + text.length);
+      const { message } = await refusalOf(seal(lines.toSpliced(i, 1, changed)));
+      assert.match(message, new RegExp(`line (${i + 1}|1)\\b`), changed);
+    }
+  }
+  assert.ok(found > 20, `${found}`);
 });
 
 test('what is no export, or a newer one, is not called damaged', async () => {

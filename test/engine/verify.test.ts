@@ -111,6 +111,11 @@ const json =
 /** Makes the HLCs of a row's first cell older: the counter is in characters 11 and 12. */
 const older = (text: string) => text.replace(/\n[A-Za-z0-9+/]{40}(?=\t)/, `\n${'A'.repeat(40)}`);
 
+/** Later than all that is stored, and of a time that a clock may show. */
+const LATER = `AAAC${'z'.repeat(36)}`;
+/** Of a time that no clock shows. */
+const NEVER = '/'.repeat(40);
+
 const DAMAGES: readonly [what: string, code: FindingCode, damage: Damage][] = [
   ['no format record', 'FORMAT', remove('\0format')],
   ['a format record that is no JSON', 'FORMAT', change('\0format', cut)],
@@ -125,11 +130,11 @@ const DAMAGES: readonly [what: string, code: FindingCode, damage: Damage][] = [
     'LOG_PIN',
     change(
       'preader',
-      json((pin) => ({ ...pin, position: '/'.repeat(40) })),
+      json((pin) => ({ ...pin, position: NEVER })),
     ),
   ],
   ['a horizon that is no position', 'META', put('mhorizon', 'yesterday')],
-  ['a horizon after the end of the log', 'META', put('mhorizon', '/'.repeat(40))],
+  ['a horizon after the end of the log', 'META', put('mhorizon', NEVER)],
   [
     'a position that no clock can pass',
     'META',
@@ -211,7 +216,7 @@ const DAMAGES: readonly [what: string, code: FindingCode, damage: Damage][] = [
     'BELOW_FLOOR',
     change(
       't',
-      json((table) => ({ ...table, floor: 'z'.repeat(40), made: 'z'.repeat(40) })),
+      json((table) => ({ ...table, floor: LATER, made: LATER })),
     ),
   ],
   ['DDL that is not noted', 'LOG_RECORD', remove('e')],
@@ -256,6 +261,16 @@ const DAMAGES: readonly [what: string, code: FindingCode, damage: Damage][] = [
   ],
   ['a row that is cut off within a text', 'ROW', change('r', (text) => text.slice(0, -1), 1)],
   ['a row in the place of another', 'ROW', move('r')],
+  [
+    'a cell of a time that no clock shows',
+    'ROW',
+    change('r', (text) => text.replace(/\n[A-Za-z0-9+/]{40}(?=\t)/, `\n${NEVER}`)),
+  ],
+  [
+    'DDL of a time that no clock shows',
+    'LOG_RECORD',
+    change('l', (text) => text.replace(/("fromTable":[^}]*"hlc":")[^"]*/, `$1${NEVER}`), 1),
+  ],
   ['a row of no table', 'ROW', put('r\0\0\0\x08"1"', `["1"]\n\n${'A'.repeat(40)}\t"a"\t1`)],
   [
     'a cell that its deletion should have removed',

@@ -2,7 +2,6 @@
 
 import {
   COUNTER_MAX,
-  compareHlc,
   HLC_MAX,
   HLC_MIN,
   type HlcText,
@@ -12,6 +11,7 @@ import {
 } from '../../clock/hlc.ts';
 import { SyncError } from '../../errors/sync-error.ts';
 import type { WireChangeSet } from '../../protocol/schemas.ts';
+import { isDatedAfter } from '../records/position-clock.ts';
 
 /**
  * `priorHlc` counts as well: clients may use it, though the coordinator doesn't.
@@ -25,7 +25,7 @@ export function refuseDrift(
 ): void {
   const latestMs = Math.max(0, Math.floor(nowMs + maxClockDriftMs));
   const latest = hlcAtTime(HLC_MAX, latestMs, COUNTER_MAX);
-  const index = changeSets.findIndex((changeSet) => isAnyAfter(changeSet, latest));
+  const index = changeSets.findIndex((changeSet) => isDatedAfter(changeSet, latest));
   if (index < 0) return;
   const newest = newestOfAll(changeSets);
   throw new SyncError(
@@ -33,17 +33,6 @@ export function refuseDrift(
     `changes[${index}]: dated ${hlcWallTimeMs(newest) - nowMs} ms ahead of the server's clock, more than sync.maxClockDriftMs (${maxClockDriftMs}) allows`,
     { serverTimeMs: nowMs },
   );
-}
-
-/**
- * Cheaper than comparing `newestHlc`: HLCs of one time differ near their end, an HLC and a limit at
- * once.
- */
-function isAnyAfter({ hlc, changes, schemaMigrations }: WireChangeSet, limit: HlcText): boolean {
-  const isAfter = (item: { hlc: HlcText; priorHlc?: HlcText }) =>
-    compareHlc(item.hlc, limit) > 0 ||
-    (item.priorHlc !== undefined && compareHlc(item.priorHlc, limit) > 0);
-  return isAfter({ hlc }) || changes.some(isAfter) || schemaMigrations.some(isAfter);
 }
 
 /** The greatest HLC in a batch, without `priorHlc`; `undefined` for an empty one. */

@@ -7,20 +7,40 @@
 
 import {
   COUNTER_MAX,
+  compareHlc,
   encodeHlc,
+  HLC_MAX,
   type HlcText,
   hlcAtTime,
   hlcCounter,
   hlcWallTimeMs,
 } from '../../clock/hlc.ts';
 import type { SiteId } from '../../clock/site-id.ts';
+import type { WireChangeSet } from '../../protocol/schemas.ts';
 
 /** The latest time that a clock can show: the end of ECMAScript's. */
 const CLOCK_MS_MAX = 8_640_000_000_000_000;
 
-/** Whether a clock, or one that has counted on from it, can have given the position. */
-export function isOfClock(position: HlcText): boolean {
-  return hlcWallTimeMs(position) <= CLOCK_MS_MAX;
+/** No clock gives a greater HLC. */
+export const CLOCK_HLC_MAX: HlcText = hlcAtTime(HLC_MAX, CLOCK_MS_MAX, COUNTER_MAX);
+
+/** Whether a clock can have given the position or HLC. What is dated later could never be beaten. */
+export function isOfClock(hlc: HlcText): boolean {
+  return compareHlc(hlc, CLOCK_HLC_MAX) <= 0;
+}
+
+/**
+ * Cheaper than comparing `newestHlc`: HLCs of one time differ near their end, an HLC and a limit at
+ * once.
+ */
+export function isDatedAfter(
+  { hlc, changes, schemaMigrations }: WireChangeSet,
+  limit: HlcText,
+): boolean {
+  const isAfter = (item: { hlc: HlcText; priorHlc?: HlcText }) =>
+    compareHlc(item.hlc, limit) > 0 ||
+    (item.priorHlc !== undefined && compareHlc(item.priorHlc, limit) > 0);
+  return isAfter({ hlc }) || changes.some(isAfter) || schemaMigrations.some(isAfter);
 }
 
 /** @returns the position after `last`, of the same site, as near to `nowMs` as order allows */

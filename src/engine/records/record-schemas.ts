@@ -4,7 +4,21 @@
  */
 
 import { Type } from 'typebox';
-import { HlcSchema, MigrationSchema, SiteIdSchema } from '../../protocol/schemas.ts';
+import {
+  HlcSchema as AnyHlcSchema,
+  ChangeSetSchema,
+  MigrationSchema,
+  SiteIdSchema,
+} from '../../protocol/schemas.ts';
+import { CLOCK_HLC_MAX, isDatedAfter, isOfClock } from './position-clock.ts';
+
+/** The server refuses what is dated far ahead of its clock, so a store has no HLC of no clock. */
+export const HlcSchema = Type.Refine(AnyHlcSchema, isOfClock);
+/** The JSON of a transaction in the log. */
+export const LoggedSchema = Type.Refine(
+  ChangeSetSchema,
+  (set) => !isDatedAfter({ schemaMigrations: [], ...set }, CLOCK_HLC_MAX),
+);
 
 const CountSchema = Type.Integer({ minimum: 0 });
 export const TableIdSchema = Type.Integer({ minimum: 1, maximum: 0xffffffff });
@@ -46,6 +60,7 @@ export const NameSchema = Type.Object({
 });
 export const SlotSchema = Type.Object({
   ...MigrationSchema.properties,
+  hlc: HlcSchema,
   at: HlcSchema,
   newest: Type.Optional(HlcSchema),
   aside: Type.Optional(Type.Literal(true)),

@@ -5,13 +5,15 @@ import { Compile } from 'typebox/compile';
 import {
   HeadSchema,
   HeldRowSchema,
+  HlcSchema,
+  LoggedSchema,
   NameSchema,
   SiteStateSchema,
   SlotSchema,
   TableIdSchema,
   TableSchema,
 } from '../../engine/records/record-schemas.ts';
-import { ChangeSetSchema, HlcSchema, SiteIdSchema } from '../../protocol/schemas.ts';
+import { SiteIdSchema } from '../../protocol/schemas.ts';
 
 const PkSchema = Type.Array(Type.Unknown());
 const OptionalPkSchema = Type.Optional(PkSchema);
@@ -46,7 +48,7 @@ const LINE_SCHEMAS = {
     type: Type.Literal('transaction'),
     tables: Type.String({ pattern: TABLES_PATTERN }),
     to: Type.Optional(SiteIdSchema),
-    changeSet: ChangeSetSchema,
+    changeSet: LoggedSchema,
   }),
   held: Type.Object({ type: Type.Literal('held'), table: TableIdSchema, held: HeldRowSchema }),
   meta: Type.Union([
