@@ -375,7 +375,6 @@ function toMergeContext(
 ): Omit<MergeContext, 'takeRows'> {
   return {
     identity,
-    siteIdText: identity.siteIdText,
     allowResurrection,
     stepRows: given.stepRows ?? STEP_ROWS_MAX,
     heldLimits: given.heldLimits ?? UNLIMITED_HELD,

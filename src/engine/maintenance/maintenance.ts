@@ -9,15 +9,11 @@ import type { KVStore } from '../../storage/kv-store.ts';
 import { type LogPins, readPinnedAfter } from '../log/log-pins.ts';
 import type { LogReaders } from '../log/log-readers.ts';
 import { StepBudget } from '../merge/step-budget.ts';
-import {
-  canBeEmptied,
-  type EmptyingContext,
-  emptyingMark,
-  emptySome,
-} from '../merge/table-emptying.ts';
+import { type EmptyingContext, emptySome } from '../merge/table-emptying.ts';
 import type { CommittedState, WriteTransaction } from '../merge/write-transaction.ts';
 import { readHorizon } from '../records/head.ts';
 import { logKeyToPosition } from '../records/keys.ts';
+import { canBeEmptied, emptyingMark } from '../tables/ended-tables.ts';
 import {
   type CompactionPlan,
   type CompactionScope,

@@ -34,7 +34,8 @@ export class MergeTransaction {
 
   constructor(store: KVTransaction, known: CommittedState, context: MergeContext) {
     const pace = new Pace(() => this.#turn());
-    const { siteIdText: site, now, takeRows } = context;
+    const { identity, now, takeRows } = context;
+    const site = identity.siteIdText;
     const transaction = new WriteTransaction(store, known, { site, now, pace, takeRows });
     const reads = new GroupReads(transaction, pace);
     this.#context = context;
@@ -47,7 +48,7 @@ export class MergeTransaction {
   /** @returns one outcome for each batch, and the state after them */
   async merge(batches: readonly Batch[]): Promise<Written & { outcomes: BatchOutcome[] }> {
     this.#batches = batches;
-    await this.#reads.load(batches, this.#context.siteIdText);
+    await this.#reads.load(batches, this.#context.identity.siteIdText);
     const outcomes: BatchOutcome[] = [];
     for (const batch of batches) outcomes.push(await this.#mergeBatch(batch));
     const written = await this.#transaction.finish();

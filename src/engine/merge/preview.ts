@@ -11,14 +11,20 @@ import type { KVStore } from '../../storage/kv-store.ts';
 import { rowKey, tableRange } from '../records/keys.ts';
 import { joined, letGoOfEach } from '../records/let-go.ts';
 import type { Pace } from '../records/pace.ts';
-import { createRow, decodeRow, mergeCell, mergeTombstone, type Row } from '../records/row.ts';
+import {
+  createRow,
+  decodeRow,
+  mergeCell,
+  mergeTombstone,
+  type Row,
+  rowIdentity,
+} from '../records/row.ts';
 import { RowReader, type RowsMemory, UNBOUNDED } from '../records/row-reader.ts';
 import type { TableRecord } from '../records/table-record.ts';
 import { CatalogDraft } from '../tables/catalog-draft.ts';
 import { isOneTable, LongRow, readTable, toWireRow, type WireRow } from '../tables/stored-rows.ts';
 import { isBelowFloor, targetOf } from '../tables/table-names.ts';
 import { mergeMigration, workOf } from './table-ddl.ts';
-import { rowIdentity } from './table-emptying.ts';
 import type { CommittedState } from './write-transaction.ts';
 
 export interface PreviewContext {

@@ -21,6 +21,7 @@ import {
   deleteRemovesCell,
   type MergeOutcome,
 } from '../../protocol/merge-rule.ts';
+import { pkIdentity } from '../../protocol/values.ts';
 
 export interface Cell {
   hlc: HlcText;
@@ -202,4 +203,13 @@ export class CellScanner {
 
 export function bytesToText(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString();
+}
+
+/**
+ * A store key may hold a hash instead of the identity, so that is computed from the row's primary
+ * key.
+ */
+export function rowIdentity(row: Row): string {
+  const [cell] = row.cells.values();
+  return pkIdentity(JSON.parse(cell?.pk ?? row.tombstone?.pk ?? '[]'));
 }
