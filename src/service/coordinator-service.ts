@@ -101,7 +101,7 @@ export class CoordinatorService extends ServiceParts {
    *   is passed on.
    */
   resync(predicate: IdentityPredicate): Promise<number> {
-    return this.delivery.startOver(predicate);
+    return this.startingOver.demand(predicate);
   }
 
   /**
@@ -179,7 +179,7 @@ export class CoordinatorService extends ServiceParts {
     applicant?: Applicant,
   ): Promise<Applied> {
     const applied = await this.batches.apply(client, database, changeSets, applicant).applied;
-    if (applied.isFull) this.delivery.endFull(database.id, siteIdToText(client.siteId));
+    if (applied.isFull) this.startingOver.endFull(database.id, siteIdToText(client.siteId));
     return applied;
   }
 

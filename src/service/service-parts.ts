@@ -22,6 +22,7 @@ import { connectionsThatFit, openFilesMax } from './databases/open-files.ts';
 import { StoreWatch } from './databases/store-watch.ts';
 import { Delivery } from './delivery/delivery.ts';
 import { MessageDeflater } from './delivery/message-deflater.ts';
+import { StartingOver } from './delivery/starting-over.ts';
 import { MemoryBudgets } from './memory-budgets.ts';
 import { Sessions } from './sessions.ts';
 
@@ -49,6 +50,8 @@ export class ServiceParts {
   readonly sessions: Sessions;
   /** The way of a batch. */
   readonly batches: ApplyPipeline;
+  /** Who has to take a snapshot. */
+  readonly startingOver: StartingOver;
   /** The read path. */
   readonly delivery: Delivery;
   /** Decides which clients may come, and which may stay. */
@@ -98,7 +101,9 @@ export class ServiceParts {
     });
     const { rights } = this.admission;
     this.memory = new MemoryBudgets(config.limits, onLimit);
-    this.delivery = new Delivery({ hooks, config, rights, sessions, onLimit });
+    this.startingOver = new StartingOver(sessions);
+    const { startingOver } = this;
+    this.delivery = new Delivery({ hooks, config, rights, startingOver, onLimit });
     this.batches = new ApplyPipeline({
       ...{ hooks, rights, clients },
       onReject: config.hooks.onReject,
@@ -107,7 +112,7 @@ export class ServiceParts {
       onFull: (databaseId, full, sender) => {
         for (const { site, limit } of full) {
           metrics.limitMet(limit);
-          if (site !== sender) this.delivery.endFull(databaseId, site);
+          if (site !== sender) startingOver.endFull(databaseId, site);
         }
       },
     });

@@ -96,7 +96,7 @@ export class Requests {
 
   #goOn(isFull: boolean, drainAfter: HlcText | undefined, session: Session): void {
     const { service, replies } = this.#connection;
-    if (isFull) service.delivery.endFull(session.database.id, session.siteId);
+    if (isFull) service.startingOver.endFull(session.database.id, session.siteId);
     if (isFull || drainAfter === undefined) return;
     const siteId = session.database.manager.identity.siteIdText;
     replies.send({ type: 'request_changes', siteId, sinceHLC: drainAfter });
@@ -127,7 +127,7 @@ export class Requests {
       await session.right.ask(toGetChanges(database.id, sinceHLC), signal, origin);
       const stopTimer = service.delivery.querySeconds.startTimer();
       session.lastSyncHLC = sinceHLC;
-      const cursor = await service.delivery.cursorFor(identity, database, sinceHLC);
+      const cursor = await service.startingOver.cursorFor(identity, database, sinceHLC);
       await session.sendChanges(cursor, message.requestId);
       stopTimer();
       return;

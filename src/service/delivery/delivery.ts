@@ -4,30 +4,24 @@
  */
 
 import type { HlcText } from '../../clock/hlc.ts';
-import { type SiteIdText, siteIdToText } from '../../clock/site-id.ts';
+import { siteIdToText } from '../../clock/site-id.ts';
 import type { CoordinatorConfig } from '../../config/schema.ts';
-import type { LogCursor } from '../../engine/log/cursor.ts';
 import type { LogReadOptions } from '../../engine/log/log.ts';
 import type { RowsMemory } from '../../engine/records/row-reader.ts';
-import type { SiteState } from '../../engine/records/site-state.ts';
 import type { Snapshot } from '../../engine/snapshot/snapshot.ts';
 import type { LimitName } from '../../errors/limit-names.ts';
-import { SyncError } from '../../errors/sync-error.ts';
 import type { HookChain } from '../../hooks/chain/chain.ts';
-import type { CallOrigin, ClientIdentity } from '../../hooks/types.ts';
-import { createLogger } from '../../logging/logger.ts';
+import type { CallOrigin } from '../../hooks/types.ts';
 import { Distribution, SECONDS_BUCKETS } from '../../metrics/counts.ts';
 import type { WireCheckpoint } from '../../protocol/schemas.ts';
-import type { IdentityPredicate } from '../access/identity-predicates.ts';
-import { type DatabaseAccess, type OpenDatabase, refuseOwnSite } from '../access/open-database.ts';
+import type { DatabaseAccess, OpenDatabase } from '../access/open-database.ts';
 import { type Reader, type Rights, type Stamp, toGetChanges } from '../access/rights.ts';
 import { FIRST_PAGE_BYTES, type PageMemory } from '../budgets/page-reads.ts';
 import { changed } from './filtered-ddl.ts';
 import { filterSnapshot } from './filtered-snapshot.ts';
-import { type LiveSession, START_OVER } from './live-session.ts';
 import { readFilterOf, readPage } from './read-filter.ts';
-import { Resyncs } from './resyncs.ts';
 import { SnapshotStreams } from './snapshot-streams.ts';
+import type { StartingOver } from './starting-over.ts';
 
 /** Bytes of JSON in one page of changes, however many changes it has. */
 const HTTP_PAGE_BYTES_MAX = 4 * 1024 * 1024;
@@ -91,8 +85,7 @@ export interface DeliveryOptions {
   hooks: HookChain;
   config: CoordinatorConfig;
   rights: Rights;
-  /** All open sessions. */
-  sessions: Iterable<LiveSession>;
+  startingOver: StartingOver;
   /** See `SnapshotStreams`. */
   onLimit(limit: LimitName): void;
 }
@@ -101,18 +94,17 @@ export class Delivery {
   readonly #hooks: HookChain;
   readonly #config: CoordinatorConfig;
   readonly #rights: Rights;
-  readonly #sessions: Iterable<LiveSession>;
   readonly #snapshots: SnapshotStreams;
-  readonly #resyncs = new Resyncs(createLogger('sync-coordinator:service'));
+  readonly #startingOver: StartingOver;
 
   /** Seconds to read a page of changes. */
   readonly querySeconds = new Distribution(SECONDS_BUCKETS);
 
-  constructor({ hooks, config, rights, sessions, onLimit }: DeliveryOptions) {
+  constructor({ hooks, config, rights, startingOver, onLimit }: DeliveryOptions) {
     this.#hooks = hooks;
     this.#config = config;
     this.#rights = rights;
-    this.#sessions = sessions;
+    this.#startingOver = startingOver;
     this.#snapshots = new SnapshotStreams(config.limits, onLimit);
   }
 
@@ -123,67 +115,6 @@ export class Delivery {
   /** Snapshots that are being sent. */
   get snapshotStreams(): number {
     return this.#snapshots.size;
-  }
-
-  /**
-   * Makes the sessions that `predicate` names start over. Clients that are away are told when they
-   * come back.
-   */
-  async startOver(predicate: IdentityPredicate): Promise<number> {
-    const named = [...this.#sessions].filter(({ identity }) => predicate(identity));
-    this.#resyncs.demand(predicate);
-    await Promise.all(
-      named.map(async (session) => {
-        await this.#resyncs.meet(session.identity, session.database);
-        session.startOver(START_OVER);
-      }),
-    );
-    return named.length;
-  }
-
-  /** Ends the sessions of a site that has to start over. */
-  endFull(databaseId: string, site: SiteIdText): void {
-    for (const session of [...this.#sessions]) {
-      if (session.database.id === databaseId && session.siteId === site) {
-        session.startOver(START_OVER);
-      }
-    }
-  }
-
-  /** What is known of the site that reads, once the demands to start over have been noted in it. */
-  async #siteOf(
-    client: ClientIdentity,
-    database: OpenDatabase,
-  ): Promise<{ site: SiteIdText; state: SiteState }> {
-    const site = siteIdToText(client.siteId);
-    refuseOwnSite(site, database);
-    await this.#resyncs.meet(client, database);
-    return { site, state: await database.manager.sites.state(site) };
-  }
-
-  /**
-   * The log cursor of a client that has everything up to `sinceHLC`.
-   * @throws SyncError SNAPSHOT_REQUIRED
-   */
-  async cursorFor(
-    client: ClientIdentity,
-    database: OpenDatabase,
-    sinceHLC: HlcText | undefined,
-  ): Promise<LogCursor> {
-    const { manager } = database;
-    const { site, state } = await this.#siteOf(client, database);
-    // Also a client that names no position may hold rows that were refused.
-    const mustStartOver =
-      state.resync !== undefined && (sinceHLC !== undefined || state.floor !== undefined);
-    if (mustStartOver) throw new SyncError('SNAPSHOT_REQUIRED', START_OVER);
-    if (await manager.held.isFloorIdle(state.floor)) {
-      const limit = 'limits.heldSitesPerDatabase';
-      throw new SyncError('SNAPSHOT_REQUIRED', START_OVER, { limit });
-    }
-    if (sinceHLC === undefined) await manager.sites.noteStartedOver(site, state);
-    const cursor = await manager.log.cursorFor(sinceHLC);
-    if (!cursor.isFresh) await manager.held.noteHeard(site, cursor.position, state);
-    return cursor;
   }
 
   /**
@@ -213,7 +144,7 @@ export class Delivery {
     const { sinceHLC, limit, signal } = query;
     const { limits, sync } = this.#config;
     const stopTimer = this.querySeconds.startTimer();
-    const after = await this.cursorFor(client, database, sinceHLC);
+    const after = await this.#startingOver.cursorFor(client, database, sinceHLC);
     const options: LogReadOptions = {
       after,
       reader: siteIdToText(client.siteId),
@@ -253,7 +184,7 @@ export class Delivery {
     await right.confirm(signal, origin);
     const database = await access.open();
     const { manager } = database;
-    const { site, state } = await this.#siteOf(reader.who(), database);
+    const { site, state } = await this.#startingOver.siteOf(reader.who(), database);
     const { resync } = await manager.held.begin(site, state);
     // After a resync, the checkpoint stands for what the client saw before.
     const usable = resync === undefined ? checkpoint : undefined;
