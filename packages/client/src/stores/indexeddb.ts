@@ -140,6 +140,10 @@ export class IndexedDbStore implements ClientStore {
         transaction.abort();
       };
       transaction.oncomplete = () => resolve(result);
+      // Firefox says of the transaction only that it was aborted.
+      transaction.onerror = ({ target }) => {
+        fault ??= (target as IDBRequest).error;
+      };
       transaction.onabort = () => reject(this.#toError(fault ?? transaction.error));
       try {
         result = work(transaction.objectStore(this.#entries ?? ''), fail);
