@@ -12,8 +12,15 @@ import type { Attack, AttackContext, Scenario } from './scenarios.ts';
 
 const MIB = 1024 * 1024;
 /** How often a name is used, and how many names a table has. */
-const TIMES = 1900;
+const TIMES = 900;
+/** Renames in one batch: each reads those before it. */
+const RENAMES = 100;
+/** Cycles of one name in one set. */
+const CYCLES = 250;
 const LATE = 100_000;
+/** A text in which every place begins the name, but for its end. */
+const TEXT_BYTES = 3_900_000;
+const HOSTILE_NAME = `${'a'.repeat(20)}b${'a'.repeat(1000)}`;
 
 export const DDL_BATCHES: readonly Scenario[] = [
   {
@@ -37,12 +44,16 @@ function inOne(sets: readonly WireChangeSet[]): WireChangeSet[] {
   });
 }
 
+function* inParts(sets: readonly WireChangeSet[]): Generator<WireChangeSet[]> {
+  for (let i = 0; i < sets.length; i += RENAMES) yield inOne(sets.slice(i, i + RENAMES));
+}
+
 function* batches(scale: number): Generator<WireChangeSet[]> {
   const late = new Device(100, Date.now() - 2_000_000);
   const device = new Device(100, Date.now() - 1_000_000);
   const times = Math.ceil(TIMES * scale);
-  const cycles = (table: string) =>
-    Array.from({ length: times }, () => [
+  const cycles = (table: string, count = times) =>
+    Array.from({ length: count }, () => [
       device.migrate('create_table', table),
       device.migrate('drop_table', table),
     ]).flat();
@@ -56,19 +67,27 @@ function* batches(scale: number): Generator<WireChangeSet[]> {
     late.write(
       ...Array.from({ length: count }, (_, i) => ({ table: tables(i), pk: [i], set: { a: 1 } })),
     );
-  yield inOne([...cycles('cycled'), device.migrate('create_table', 'cycled')]);
+  const cycled = cycles('cycled', Math.ceil(CYCLES * scale));
+  yield inOne([...cycled, device.migrate('create_table', 'cycled')]);
   yield cycles('cycled_apart');
-  yield inOne(
+  yield Array.from({ length: times }, () => inOne(cycles('cycled_at_once', 1))).flat();
+  yield* inParts(
     Array.from({ length: times }, (_, i) => [
       device.migrate('create_table', 'reused'),
       rename('reused', `reused_${i}`),
     ]).flat(),
   );
-  yield inOne(
+  yield* inParts(
     Array.from({ length: times }, (_, i) => rename(`swung${i % 2}`, `swung${(i + 1) % 2}`)),
   );
-  yield inOne(chain('live'));
-  yield inOne([...chain('gone'), device.migrate('drop_table', `gone${times}`)]);
+  yield* inParts(chain('live'));
+  yield* inParts([...chain('gone'), device.migrate('drop_table', `gone${times}`)]);
+  for (const name of ['i0', 'i1', 'i2']) {
+    const index = device.migrate('add_index', name, { ddl: 'a'.repeat(TEXT_BYTES * scale) });
+    yield [index];
+  }
+  yield [device.migrate('drop_table', HOSTILE_NAME)];
+  yield [device.migrate('drop_table', 'aa')];
   for (const table of ['cycled', 'reused']) yield [rowsOf(() => table, LATE * scale)];
   for (const table of ['live', 'gone']) yield [rowsOf((i) => `${table}${i}`, times)];
 }
@@ -91,7 +110,7 @@ async function sendAll({ server, owner, scale }: AttackContext): Promise<Attack>
   return {
     async ended() {
       const count = await sent;
-      assert.equal(count, [...batches(0)].length);
+      assert.equal(count, [...batches(scale)].length);
       return `${count} batches answered, and read`;
     },
   };

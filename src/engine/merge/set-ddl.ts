@@ -4,6 +4,7 @@
  */
 
 import type { HlcText } from '../../clock/hlc.ts';
+import { SyncError } from '../../errors/sync-error.ts';
 import type { WireChangeSet, WireMigration } from '../../protocol/schemas.ts';
 import type { LogDraft } from '../log/log-writer.ts';
 import type { Pace } from '../records/pace.ts';
@@ -29,8 +30,13 @@ export interface SetDdlParts {
 
 /** After so many the catalog is looked at, that none of any size is made. */
 const MIGRATIONS_TO_CHECK = 16;
+/** The work that one batch may be: others who write to the database wait for it. */
+const MIGRATIONS_MAX = 10_000;
+const READ_MAX = 250_000;
 /** Emptying a table takes as long as so many changes, beside those of its rows. */
 const EMPTYING_WORK = 20;
+
+const NO_WORK = { of: undefined, migrations: 0, read: 0 };
 
 export class SetDdl {
   readonly #context: SetDdlContext;
@@ -39,6 +45,8 @@ export class SetDdl {
   readonly #budget: StepBudget;
   /** Sites that have to start over since a table was emptied. */
   #full: FullHolder[] = [];
+  /** What the migrations of a batch have been so far. */
+  #work: { of: BatchOutcome | undefined; migrations: number; read: number } = NO_WORK;
 
   constructor(parts: SetDdlParts, context: SetDdlContext) {
     this.#context = context;
@@ -58,6 +66,7 @@ export class SetDdl {
         transaction.refuseGrowth(this.#context.catalogLimits);
       }
       const merged = this.#mergeOne(migration, draft, sender);
+      this.#refuseMuch(result, merged.read);
       const { outcome } = merged;
       if (outcome === 'applied') result.applied++;
       else {
@@ -67,6 +76,21 @@ export class SetDdl {
       const turn = pace.did(workOf(migration, merged, transaction.catalog));
       if (turn !== undefined) await turn;
     }
+  }
+
+  /** @throws SyncError TOO_LARGE if a batch is too much work */
+  #refuseMuch(batch: BatchOutcome, read: number): void {
+    if (this.#work.of !== batch) this.#work = { of: batch, migrations: 0, read: 0 };
+    const work = this.#work;
+    work.migrations++;
+    work.read += read;
+    if (work.migrations <= MIGRATIONS_MAX && work.read <= READ_MAX) return;
+    const what =
+      work.migrations > MIGRATIONS_MAX
+        ? `${MIGRATIONS_MAX} migrations in one batch`
+        : `${READ_MAX} names and statements to be read for the migrations of one batch`;
+    const limit = 'limits.ddlBytesPerDatabase';
+    throw new SyncError('TOO_LARGE', `more than ${what}: send them in parts`, { limit });
   }
 
   #mergeOne(

@@ -33,7 +33,7 @@ export interface MergedMigration {
   endsTables: boolean;
   /** The number of logged migrations that it has replaced. */
   replaced: number;
-  /** The number of statements that were read for it. */
+  /** The number of statements and names that were read for it, or written. */
   read: number;
 }
 
@@ -60,13 +60,13 @@ export function mergeMigration(
   // This migration takes its slot, but the earlier one is still needed by receivers.
   const isSuperseded = known !== undefined && isNeededBeside(draft, known, migration);
   if (isSuperseded) trial.setSlot({ ...known, newest: undefined, superseded: true });
-  const ddl: Ddl = { draft: trial, migration, position, again: [], pruned: [] };
+  const ddl: Ddl = { draft: trial, migration, position, again: [], pruned: [], read: 0 };
   const slot = toSlot({ ...migration, at: position, undeclared: isOfUndeclared(ddl) });
   const effect = effectOf(ddl);
   // A drop makes room.
   const isOneMore = (known === undefined || isSuperseded) && type !== 'drop_table';
   const isUnsent = effect === 'unsent';
-  const { fits, read } =
+  const { fits, read: connected } =
     effect === 'aside' || isUnsent
       ? { fits: isUnsent, read: 0 }
       : fitOf(trial, slot, known, isOneMore);
@@ -75,9 +75,10 @@ export function mergeMigration(
     if (known !== undefined && !known.aside) draft.setSlot({ ...known, newest: hlc });
     else draft.setSlot({ ...slot, aside: true });
     leadNewName(ddl, draft);
-    return { ...SKIPPED, read };
+    return { ...SKIPPED, read: connected + ddl.read };
   }
   leadNewName(ddl, trial);
+  const read = connected + ddl.read + trial.changes;
   draft.adopt(trial);
   const isSaidAgain =
     known !== undefined &&

@@ -23,7 +23,7 @@ import {
 } from '../records/row.ts';
 import type { LoadedRow, RowAddress } from '../records/row-set.ts';
 import { isLive, type TableRecord } from '../records/table-record.ts';
-import { canBeEmptied, destinationOf, finishEmptying } from '../tables/ended-tables.ts';
+import { canBeEmptied, destinationOf, finishEmptying, forget } from '../tables/ended-tables.ts';
 import { boundHeld, type FullHolder, type HeldBoundContext } from './held-bound.ts';
 import { beforeHeldOf, emptyHeld, isHeldKey } from './held-emptying.ts';
 import { MovedChanges } from './moved-changes.ts';
@@ -59,12 +59,28 @@ export async function emptySome(
 ): Promise<EmptiedSome> {
   const { catalog } = transaction;
   const table = catalog.table(id);
-  if (table === undefined || !canBeEmptied(catalog, table)) return { next: undefined, full: [] };
+  if (table === undefined) return NOTHING;
+  if (!canBeEmptied(catalog, table)) {
+    // What waits for its successor to be made again are its rows.
+    if (table.into !== undefined && wasNeverFilled(transaction, id)) forget(catalog, table);
+    return NOTHING;
+  }
   const reverts = new Reverts(transaction, new JsonNames(), context.identity, context.pace);
   const next = await emptyStep(transaction, { table, after }, { budget, reverts, context });
   const unsent = await reverts.send(budget.reverts);
   const full = await boundHeld(transaction, context, context.pace, unsent);
   return { next, full };
+}
+
+const NOTHING: EmptiedSome = { next: undefined, full: [] };
+
+/** Whether this transaction has made the table, and nothing in it. */
+function wasNeverFilled({ rows, held, firstMade }: WriteTransaction, id: number): boolean {
+  if (id < firstMade || !held.isEmpty) return false;
+  for (const [, { row }] of rows.ofTable(id)) {
+    if (row.cells.size > 0 || row.tombstone !== undefined) return false;
+  }
+  return true;
 }
 
 async function emptyStep(

@@ -67,6 +67,11 @@ export class CatalogDraft implements CatalogView {
     return this.#isChanged;
   }
 
+  /** The number of tables and slots that differ from those below it. */
+  get changes(): number {
+    return this.#tables.size + this.#slots.size;
+  }
+
   table(id: number): TableRecord | undefined {
     return this.#tables.has(id) ? this.#tables.get(id) : this.#base.table(id);
   }

@@ -14,7 +14,7 @@ import {
 } from '../records/table-record.ts';
 import type { CatalogDraft } from './catalog-draft.ts';
 import { pruneBefore } from './ddl-replay.ts';
-import { endInto } from './ended-tables.ts';
+import { endInto, refuseNames } from './ended-tables.ts';
 import { withPast } from './past-leads.ts';
 import { bearerOf, isBelowFloor } from './table-names.ts';
 
@@ -34,6 +34,8 @@ export interface Ddl {
   again: WireMigration[];
   /** Slots that were removed. */
   pruned: string[];
+  /** The number of names that were read. */
+  read: number;
 }
 
 export function effectOf(ddl: Ddl): Effect {
@@ -137,14 +139,16 @@ function renameTable(ddl: Ddl): Effect {
   return takeAlong(ddl, moving, { ...left, id: moving.id });
 }
 
-/** Renames a table. @param to the record of the new name, which leads to the table */
-function takeAlong(
-  { draft, migration, position }: Ddl,
-  table: TableRecord,
-  to: NameRecord,
-): Effect {
+/**
+ * Renames a table.
+ * @param to the record of the new name, which leads to the table
+ * @throws SyncError TOO_LARGE if it has had too many
+ */
+function takeAlong(ddl: Ddl, table: TableRecord, to: NameRecord): Effect {
+  const { draft, migration, position } = ddl;
   const { schema, fromTable: from = '', hlc } = migration;
   const wasLive = isLive(table);
+  ddl.read += refuseNames(draft, [table.id]);
   draft.setName(to);
   const { made } = table;
   const isMadeAgain = made !== undefined && compareHlc(made, hlc) > 0;
@@ -182,15 +186,18 @@ function succeed(draft: CatalogDraft, ended: TableRecord, changed: HlcText): voi
  * If the new name of a rename is unknown, lets it lead to the renamed table, or to a hidden one:
  * what belongs to a table that no receiver can have is never sent.
  */
-export function leadNewName({ migration, position }: Ddl, draft: CatalogDraft): void {
+export function leadNewName(ddl: Ddl, draft: CatalogDraft): void {
+  const { migration, position } = ddl;
   const { type, schema, table, fromTable, hlc } = migration;
   if (type !== 'rename_table' || fromTable === undefined || fromTable === table) return;
   if (draft.name(schema, table) !== undefined) return;
   const meant = bearerOf(draft, schema, fromTable, hlc);
   const isThere =
     typeof meant !== 'string' && !isBelowFloor(meant, hlc) && compareHlc(hlc, meant.since) >= 0;
-  if (isThere) draft.setName({ schema, table, id: meant.id });
-  else draft.create({ schema, table, made: undefined, changed: position });
+  if (isThere) {
+    ddl.read += refuseNames(draft, [meant.id]);
+    draft.setName({ schema, table, id: meant.id });
+  } else draft.create({ schema, table, made: undefined, changed: position });
 }
 
 /** Ends at an HLC the time during which a name leads to its current table. */

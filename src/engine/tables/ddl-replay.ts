@@ -10,6 +10,7 @@ import type { WireMigration } from '../../protocol/schemas.ts';
 import { newestOf, type Slot, type SlotRecord } from '../records/table-record.ts';
 import { type CatalogView, liveTable, namesOfSlot } from './catalog.ts';
 import type { CatalogDraft } from './catalog-draft.ts';
+import { WordSearch } from './word-search.ts';
 
 const TABLE_MIGRATIONS: ReadonlySet<MigrationType> = new Set([
   'create_table',
@@ -157,21 +158,10 @@ function isIndexed(
   after: HlcText,
   before: HlcText,
 ): boolean {
+  const name = new WordSearch(table);
   for (const { hlc, ddl } of catalog.indexSlots(schema)) {
     const isBetween = compareHlc(hlc, after) > 0 && compareHlc(hlc, before) < 0;
-    if (isBetween && isNamedIn(ddl, table)) return true;
-  }
-  return false;
-}
-
-const OF_A_NAME = /[\p{L}\p{N}_$]/u;
-
-/** Whether a text contains a name as a whole word, ignoring case. */
-function isNamedIn(text: string, name: string): boolean {
-  const [where, what] = [text.toLowerCase(), name.toLowerCase()];
-  for (let at = where.indexOf(what); at >= 0; at = where.indexOf(what, at + 1)) {
-    const [before = '', after = ''] = [where[at - 1], where[at + what.length]];
-    if (!OF_A_NAME.test(before) && !OF_A_NAME.test(after)) return true;
+    if (isBetween && name.isIn(ddl)) return true;
   }
   return false;
 }

@@ -4,6 +4,7 @@
  */
 
 import { compareHlc, type HlcText, maxHlc } from '../../clock/hlc.ts';
+import { SyncError } from '../../errors/sync-error.ts';
 import { isLive, type LiveTable, type TableRecord } from '../records/table-record.ts';
 import type { CatalogView } from './catalog.ts';
 import type { CatalogDraft } from './catalog-draft.ts';
@@ -42,15 +43,44 @@ export function emptyingMark(catalog: CatalogView, table: TableRecord): string {
   return `${table.id} ${floor} ${into?.id ?? 0}`;
 }
 
-/** Another table takes the place of one that was dropped, and of those whose place that had taken. */
+/** Tables that may wait for rows to be moved to one: its drop, and what makes it again, write them all. */
+const WAITING_MAX = 256;
+/** Names that may lead to one table: once it has ended, all of them are moved at once. */
+const NAMES_MAX = 1000;
+
+/**
+ * Another table takes the place of one that was dropped, and of those whose place that had taken.
+ * @throws SyncError TOO_LARGE if these are too many, or have too many names
+ */
 export function endInto(
   draft: CatalogDraft,
   ended: TableRecord,
   into: number,
   changed: HlcText,
 ): void {
+  const waiting = [...draft.endedInto(ended.id)];
+  if (waiting.length >= WAITING_MAX) {
+    refuse(`${WAITING_MAX} tables were made again in one place before their rows could be moved`);
+  }
+  refuseNames(draft, [into, ended.id, ...waiting.map(({ id }) => id)]);
   draft.setTable({ ...ended, table: undefined, into, changed, unsettled: true });
   passOn(draft, ended, into);
+}
+
+/**
+ * @param ids tables that are to become one
+ * @returns how many names lead to them
+ * @throws SyncError TOO_LARGE if there is no room for one more
+ */
+export function refuseNames(draft: CatalogDraft, ids: readonly number[]): number {
+  let count = 0;
+  for (const id of ids) for (const _name of draft.namesOf(id)) count++;
+  if (count >= NAMES_MAX) refuse(`${NAMES_MAX} names of one table`);
+  return count;
+}
+
+function refuse(what: string): never {
+  throw new SyncError('TOO_LARGE', `more than ${what}`, { limit: 'limits.tablesPerDatabase' });
 }
 
 /** The tables whose place an ended one had taken lead to its successor: there are no chains. */
@@ -70,8 +100,8 @@ export function finishEmptying(
   else forget(draft, table);
 }
 
-/** Deletes the record of an empty table: names that led to it lead to its successor, or nowhere. */
-function forget(draft: CatalogDraft, table: TableRecord): void {
+/** Deletes the record of an empty table that has a successor: names that led to it lead to its successor, or nowhere. */
+export function forget(draft: CatalogDraft, table: TableRecord): void {
   const { id, floor, into = 0 } = table;
   for (const name of [...draft.namesOf(id)]) {
     const past = (name.past ?? []).flatMap((lead): (readonly [HlcText, number])[] => {
