@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
-import type { TableAliases } from '../../src/engine/tables/table-aliases.ts';
+import { OTHER_NAMES_MAX, type TableAliases } from '../../src/engine/tables/table-aliases.ts';
 import { Lineage } from '../../src/hooks/verdicts/lineage.ts';
 import type { WireChangeSet } from '../../src/protocol/schemas.ts';
 import { judgeUnderAllNames } from '../../src/service/apply/incoming-names.ts';
@@ -94,4 +94,31 @@ test('DDL that is too long to be read is judged under the names of all tables', 
     return { approved: sets, rejected: [], lineage: new Lineage() };
   });
   for (let i = 0; i < NAMES; i++) assert.ok(asked.includes(`ALTER TABLE "t${i}"`), `t${i}`);
+});
+
+test('of what a text names no more names are found than it takes to tell that there are too many', async () => {
+  const { manager } = await openEngine();
+  const tables = Array.from({ length: 3 * OTHER_NAMES_MAX }, (_, i) => `u${i}`);
+  const renamed = tables.flatMap((table) => [
+    device.migrate('create_table', `old_${table}`),
+    device.migrate('rename_table', table, { fromTable: `old_${table}` }),
+  ]);
+  await manager.apply([...renamed, device.migrate('create_table', 'plain')]);
+  const named = manager.tables.aliases;
+  let asked = 0;
+  const ofFolded = named.ofFolded.bind(named);
+  named.ofFolded = (name) => {
+    asked++;
+    return ofFolded(name);
+  };
+  for (const ddl of [tables.join(), `${tables.join()} ${'--'.repeat(200_000)}`]) {
+    asked = 0;
+    const migration = device.migrate('add_column', 'x', { ddl });
+    const judged = { approved: [migration], rejected: [], lineage: new Lineage() };
+    const { approved } = await judgeUnderAllNames(judged, named, async (sets) => {
+      return { approved: sets, rejected: [], lineage: new Lineage() };
+    });
+    assert.deepEqual(approved, []);
+    assert.ok(asked <= OTHER_NAMES_MAX + 2, `${asked} names`);
+  }
 });

@@ -36,12 +36,21 @@ export function aliasesOf(catalog: Catalog): TableAliases {
   return aliases;
 }
 
+/** The other names of what a name leads to. */
+interface Led {
+  /** `undefined`: the name leads there at every HLC. */
+  bearer: Bearer | undefined;
+  others: readonly string[];
+}
+
+const NONE: readonly string[] = [];
+
 export class TableAliases {
   readonly #catalog: Catalog;
-  readonly #known = new NameMap<readonly string[]>();
-  /** Results of `ofWritten` for names that have always led to one table. */
-  readonly #written = new NameMap<readonly string[]>();
-  #liveByFolded: ReadonlyMap<string, readonly TableRecord[]> | undefined;
+  /** Of each name what it was last found to lead to: most changes for a name are for one table. */
+  readonly #known = new NameMap<Led>();
+  readonly #written = new NameMap<Led>();
+  #byFolded: ReadonlyMap<string, readonly string[]> | undefined;
   #areNone: boolean | undefined;
 
   constructor(catalog: Catalog) {
@@ -62,21 +71,19 @@ export class TableAliases {
 
   /** The other names of a table that is sent under this one. */
   ofTable({ schema, table }: { schema: string; table: string }): readonly string[] {
-    const known = this.#known.get(schema, table);
-    if (known !== undefined) return known;
     const sent = liveTable(this.#catalog, schema, table);
-    if (sent === undefined) return [];
-    const names = listed([this.#namesOf(sent)], table);
-    this.#known.set(schema, table, names);
-    return names;
+    return sent === undefined ? NONE : this.#othersOf(sent, schema, table);
   }
 
   /** The other names of the table that a migration is about, former and later ones. */
   ofMigration(migration: WireMigration): readonly string[] {
-    if (isOfIndex(migration)) return [];
+    if (isOfIndex(migration)) return NONE;
     const { schema, table, fromTable = table, hlc } = migration;
     const bearer = bearerOf(this.#catalog, schema, table, hlc);
-    return listed([[fromTable], this.#namesOf(bearer)], table);
+    const others = this.#othersOf(bearer, schema, table);
+    return fromTable === table || others.includes(fromTable)
+      ? others
+      : listed([[fromTable], others], table);
   }
 
   /**
@@ -85,46 +92,65 @@ export class TableAliases {
    */
   ofWritten({ schema, table, hlc }: WrittenName): readonly string[] {
     const known = this.#written.get(schema, table);
-    if (known !== undefined) return known;
-    const bearer: Bearer = bearerOf(this.#catalog, schema, table, hlc);
-    const names = listed([this.ofFolded(table.toLowerCase()), this.#namesOf(bearer)], table);
-    // Only names of the catalog are cached: a client may make up any number of others.
-    if (hasOneBearer(this.#catalog, schema, table)) this.#written.set(schema, table, names);
-    return names;
+    if (known !== undefined && known.bearer === undefined) return known.others;
+    const bearer = bearerOf(this.#catalog, schema, table, hlc);
+    const folded = this.ofFolded(table.toLowerCase());
+    // Nothing is kept of names that were never used: a client may make up any number of them.
+    if (bearer === 'unknown') return folded;
+    if (known?.bearer === bearer) return known.others;
+    const others = listed([folded, this.#othersOf(bearer, schema, table)], table);
+    const isAlways = hasOneBearer(this.#catalog, schema, table);
+    this.#written.set(schema, table, { bearer: isAlways ? undefined : bearer, others });
+    return others;
   }
 
-  /** The names of all live tables, in lower case. */
-  get liveFolded(): Iterable<string> {
-    this.#liveByFolded ??= this.#foldLive();
-    return this.#liveByFolded.keys();
+  /** The names of live tables with other names, in lower case. */
+  get renamedFolded(): Iterable<string> {
+    return this.#foldedOnce.keys();
   }
 
-  /** The other names of the live tables with this name, in any schema. @param name in lower case */
-  ofFolded(name: string): ReadonlySet<string> {
-    this.#liveByFolded ??= this.#foldLive();
-    const names = new Set<string>();
-    for (const table of this.#liveByFolded.get(name) ?? []) {
-      for (const other of this.#namesOf(table)) {
-        if (other.toLowerCase() !== name) names.add(other);
-        if (names.size > OTHER_NAMES_MAX) return names;
-      }
-    }
-    return names;
+  /**
+   * The other names of the live tables with this name, in any schema; not more than one more than
+   * `OTHER_NAMES_MAX`.
+   * @param name in lower case
+   */
+  ofFolded(name: string): readonly string[] {
+    return this.#foldedOnce.get(name) ?? NONE;
   }
 
-  #foldLive(): ReadonlyMap<string, readonly TableRecord[]> {
-    const byName = new Map<string, TableRecord[]>();
+  get #foldedOnce(): ReadonlyMap<string, readonly string[]> {
+    this.#byFolded ??= this.#fold();
+    return this.#byFolded;
+  }
+
+  /** Goes through all tables at once: any number of them may have one name, in as many schemas. */
+  #fold(): ReadonlyMap<string, readonly string[]> {
+    const byName = new Map<string, Set<string>>();
     for (const table of this.#catalog.tables) {
       if (!isLive(table)) continue;
       const folded = table.table.toLowerCase();
-      byName.set(folded, [...(byName.get(folded) ?? []), table]);
+      for (const { table: other } of this.#catalog.namesOf(table.id)) {
+        if (other.toLowerCase() === folded) continue;
+        const others = byName.get(folded) ?? new Set();
+        byName.set(folded, others);
+        if (others.size > OTHER_NAMES_MAX) break;
+        others.add(other);
+      }
     }
-    return byName;
+    return new Map([...byName].map(([name, others]) => [name, [...others]]));
   }
 
-  *#namesOf(table: Bearer): Generator<string> {
-    if (typeof table === 'string') return;
-    for (const name of this.#catalog.namesOf(table.id)) yield name.table;
+  #othersOf(bearer: Bearer, schema: string, table: string): readonly string[] {
+    if (typeof bearer === 'string') return NONE;
+    const known = this.#known.get(schema, table);
+    if (known?.bearer === bearer) return known.others;
+    const others = listed([this.#namesOf(bearer)], table);
+    this.#known.set(schema, table, { bearer, others });
+    return others;
+  }
+
+  *#namesOf({ id }: TableRecord): Generator<string> {
+    for (const name of this.#catalog.namesOf(id)) yield name.table;
   }
 }
 
@@ -137,5 +163,5 @@ function listed(lists: readonly Iterable<string>[], own: string): readonly strin
       if (others.size > OTHER_NAMES_MAX) return [...others];
     }
   }
-  return [...others];
+  return others.size === 0 ? NONE : [...others];
 }

@@ -4,10 +4,7 @@
  * under one of the names.
  */
 
-import { isOfIndex } from '../../engine/records/table-record.ts';
 import { OTHER_NAMES_MAX, type TableAliases } from '../../engine/tables/table-aliases.ts';
-import { tablesInDdl } from '../../hooks/ddl/tables.ts';
-import { workOnDdl } from '../../hooks/names/table-list.ts';
 import { Lineage } from '../../hooks/verdicts/lineage.ts';
 import { isChange, itemsOf, type WireItem } from '../../hooks/verdicts/returned-changes.ts';
 import type { Judged } from '../../hooks/verdicts/verdict-on-changes.ts';
@@ -15,16 +12,9 @@ import type { WireChange, WireChangeSet, WireMigration } from '../../protocol/sc
 import type { RejectedChange } from '../../protocol/types.ts';
 import { forEach, otherWork, runByTurns, type Steps, Stretch } from '../../wire/steps.ts';
 import { isLeftAlone } from './corrections.ts';
+import { type NamedSet, NameFinder, type OtherName } from './name-finder.ts';
 
 type Ask = (changeSets: readonly WireChangeSet[]) => Promise<Judged>;
-
-/** A table name as written, and another name of the same table. */
-interface OtherName {
-  name: string;
-  other: string;
-  /** The name is in the text of another table's DDL. */
-  isInText: boolean;
-}
 
 /** The changes that may be stored, and their lineage. */
 export interface JudgedUnderAll {
@@ -73,71 +63,6 @@ function underWrittenName(said: RejectedChange, sets: readonly RenamedSet[]): Re
   if (table === undefined) return said;
   const written = sets.map((set) => set.writtenFor(table)).find((name) => name !== undefined);
   return written === undefined ? said : { ...said, table: written };
-}
-
-/** A change set, and for each of its items the other names. */
-interface NamedSet {
-  origin: WireChangeSet;
-  ofChanges: readonly (readonly string[])[];
-  ofMigrations: readonly (readonly OtherName[])[];
-  /** The most other names that an item has. */
-  most: number;
-}
-
-class NameFinder {
-  readonly #aliases: TableAliases;
-  readonly #known = new Map<WireChangeSet, NamedSet>();
-
-  constructor(aliases: TableAliases) {
-    this.#aliases = aliases;
-  }
-
-  /** The change sets of which an item has an `i`th other name. */
-  *withOther(changeSets: readonly WireChangeSet[], i: number): Steps<NamedSet[]> {
-    const concerned: NamedSet[] = [];
-    const stretch = new Stretch();
-    for (const set of changeSets) {
-      const named = this.#known.get(set) ?? (yield* this.#name(set, stretch));
-      this.#known.set(set, named);
-      if (i < named.most) concerned.push(named);
-      if (stretch.ends(1 / 16)) yield;
-    }
-    return concerned;
-  }
-
-  *#name(origin: WireChangeSet, stretch: Stretch): Steps<NamedSet> {
-    const ofChanges: (readonly string[])[] = [];
-    const ofMigrations: (readonly OtherName[])[] = [];
-    let most = 0;
-    const add = <Names extends readonly unknown[]>(names: Names, all: Names[]) => {
-      all.push(names);
-      most = Math.max(most, names.length);
-    };
-    const addChange = (change: WireChange) => add(this.#aliases.ofWritten(change), ofChanges);
-    yield* forEach(origin.changes, addChange, stretch);
-    for (const migration of origin.schemaMigrations) {
-      add(this.#ofMigration(migration), ofMigrations);
-      if (stretch.ends(workOnDdl(migration.ddl))) yield;
-    }
-    return { origin, ofChanges, ofMigrations, most };
-  }
-
-  #ofMigration(migration: WireMigration): readonly OtherName[] {
-    const { schema, table, fromTable = table, hlc, ddl } = migration;
-    const own = isOfIndex(migration) ? [] : [...new Set([table, fromTable])];
-    const found = own.flatMap((name) =>
-      this.#aliases
-        .ofWritten({ schema, table: name, hlc })
-        .map((other) => ({ name, other, isInText: false })),
-    );
-    const ownFolded = new Set(own.map((name) => name.toLowerCase()));
-    const { names, isTooLong } = tablesInDdl(ddl);
-    for (const name of isTooLong ? this.#aliases.liveFolded : names) {
-      if (ownFolded.has(name)) continue;
-      for (const other of this.#aliases.ofFolded(name)) found.push({ name, other, isInText: true });
-    }
-    return found;
-  }
 }
 
 /** A change set under the `i`th other names of its tables. */

@@ -30,8 +30,8 @@ before(async () => {
 });
 
 /** A catalog that counts how often the DDL of a name, and the names of a table, are gone through. */
-async function countedCatalog() {
-  const catalog = await Catalog.load(store);
+async function countedCatalog(from = store) {
+  const catalog = await Catalog.load(from);
   const read = { slots: 0, names: 0 };
   const slotsOf = catalog.slotsOf.bind(catalog);
   catalog.slotsOf = (schema, table) => {
@@ -77,4 +77,30 @@ test('of the names of a table no more are listed than it takes to tell that ther
   }
   assert.equal(aliases.ofTable({ schema: 'main', table: `live${NAMES}` }).length, count);
   assert.ok(read.names <= 4 * count * NAMES, `${read.names} names`);
+});
+
+test('tables of one name in many schemas are gone through once, not for each change', async () => {
+  const { store, manager } = await openEngine();
+  const SCHEMAS = 300;
+  const schemas = Array.from({ length: SCHEMAS }, (_, i) => ({
+    ...{ schema: `s${i}`, table: i % 2 ? 't' : 'T' },
+    ...{ pk: [1], set: { a: 1 } },
+  }));
+  const writer = new Device(3);
+  const made = writer.migrate('create_table', 't');
+  const renamed = writer.migrate('rename_table', 'u', { fromTable: 't' });
+  const again = writer.migrate('create_table', 't', { schemaVersion: 2 });
+  await manager.apply([writer.write(...schemas), made, renamed, again]);
+  const { catalog, read } = await countedCatalog(store);
+  const aliases = aliasesOf(catalog);
+  const name = { schema: 'main', table: 't' };
+  const [live, past] = [writer.hlc(writer.wallTime), made.schemaMigrations[0]?.hlc ?? ''];
+  for (let i = 0; i < SCHEMAS; i++) {
+    assert.deepEqual(aliases.ofWritten({ ...name, hlc: live }), []);
+    assert.deepEqual(aliases.ofWritten({ ...name, hlc: past }), ['u']);
+    assert.deepEqual([...aliases.ofFolded('t')], []);
+    assert.deepEqual([...aliases.ofFolded('u')], ['t']);
+  }
+  // A table that a name led to before is found anew whenever the name was asked about another.
+  assert.ok(read.names <= 8 * SCHEMAS, `${read.names} names`);
 });
