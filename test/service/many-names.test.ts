@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import { OTHER_NAMES_MAX, type TableAliases } from '../../src/engine/tables/table-aliases.ts';
 import { Lineage } from '../../src/hooks/verdicts/lineage.ts';
-import type { WireChangeSet } from '../../src/protocol/schemas.ts';
+import type { WireChange, WireChangeSet, WireMigration } from '../../src/protocol/schemas.ts';
 import { judgeUnderAllNames } from '../../src/service/apply/incoming-names.ts';
 import { askUnderAllNames } from '../../src/service/delivery/former-names.ts';
 import { Device } from '../../src/testing/device.ts';
@@ -74,14 +74,41 @@ test('others have their turn while much is filtered under many names', async () 
   assert.ok(turns > NAMES, `${turns}`);
 });
 
-test('others have their turn while the DDL of a table of many names is filtered', async () => {
-  const ddl = Array.from({ length: NAMES }, (_, i) =>
+/** DDL of a table of many names. */
+function manyColumns(): WireChangeSet[] {
+  return Array.from({ length: 5 * NAMES }, (_, i) =>
     device.migrate('add_column', `t${NAMES}`, { schemaVersion: NAMES + i + 2 }),
   );
+}
+
+test('others have their turn while the DDL of a table of many names is filtered', async () => {
+  const ddl = manyColumns();
   const ask = async (sets: readonly WireChangeSet[]) => sets;
   const { turns, result } = await turnsDuring(() => askUnderAllNames(ddl, aliases, ask));
   assert.deepEqual(result, ddl);
-  assert.ok(turns > NAMES / 4, `${turns}`);
+  assert.ok(turns > (NAMES * ddl.length) / 1000, `${turns}`);
+});
+
+test('of each change and migration that is filtered the names are looked up once', async () => {
+  const ddl = manyColumns();
+  const looked = { changes: 0, migrations: 0 };
+  const ofTable = (change: WireChange) => {
+    looked.changes++;
+    return aliases.ofTable(change);
+  };
+  const ofMigration = (migration: WireMigration) => {
+    looked.migrations++;
+    return aliases.ofMigration(migration);
+  };
+  const counting = Object.assign(Object.create(aliases), { ofTable, ofMigration });
+  let asked = 0;
+  const left = await askUnderAllNames([batch, ...ddl], counting, async (sets) => {
+    asked++;
+    return sets;
+  });
+  assert.equal(asked, 1 + NAMES);
+  assert.deepEqual(left, [batch, ...ddl]);
+  assert.deepEqual(looked, { changes: COUNT, migrations: ddl.length });
 });
 
 test('DDL that is too long to be read is judged under the names of all tables', async () => {

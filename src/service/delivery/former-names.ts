@@ -5,13 +5,13 @@
 
 import { OTHER_NAMES_MAX, type TableAliases } from '../../engine/tables/table-aliases.ts';
 import type { WireChange, WireChangeSet, WireMigration } from '../../protocol/schemas.ts';
-import { runByTurns, type Steps, Stretch } from '../../wire/steps.ts';
+import { forEach, runByTurns, type Steps, Stretch } from '../../wire/steps.ts';
 
 /** Filters change sets. It returns the same object for a change set of which everything is left. */
 type Ask = (changeSets: readonly WireChangeSet[]) => Promise<readonly WireChangeSet[]>;
 
 /**
- * In turns with other work.
+ * In turns with other work. What the filter leaves alone costs next to nothing under each name.
  * @param changeSets with distinct HLCs
  */
 export async function askUnderAllNames(
@@ -19,128 +19,187 @@ export async function askUnderAllNames(
   aliases: TableAliases,
   ask: Ask,
 ): Promise<readonly WireChangeSet[]> {
-  let left: readonly WireChangeSet[] = await runByTurns(
-    withoutManyNamed(await ask(changeSets), aliases),
-  );
   const stretch = new Stretch();
+  let left = await runByTurns(nameAll(await ask(changeSets), aliases, stretch));
   for (let i = 0; ; i++) {
-    const renamed = await runByTurns(renameAll(left, aliases, i, stretch));
-    const asked = renamed.filter(({ isEmpty }) => !isEmpty).map(({ set }) => set);
-    if (asked.length === 0) return left;
-    const answers = new Map((await ask(asked)).map((answer) => [answer.hlc, answer]));
-    left = await runByTurns(keepAnswered(renamed, answers, stretch));
+    const asked = await runByTurns(renameAll(left, i, stretch));
+    if (asked.size === 0) return left.map(({ set }) => set);
+    const answers = new Map((await ask([...asked.values()])).map((set) => [set.hlc, set]));
+    left = await runByTurns(keepAnswered(left, { i, asked, answers }, stretch));
   }
 }
 
-function* withoutManyNamed(
+/** The other names of a table. Items of one table share the list. */
+type Names = readonly string[];
+
+/** A change set, and for each of its items the other names of its table. */
+interface NamedSet {
+  set: WireChangeSet;
+  ofChanges: readonly Names[];
+  ofMigrations: readonly Names[];
+  /** The most other names that an item has. */
+  most: number;
+}
+
+/** Collects what is left of a change set. */
+class Kept {
+  readonly #origin: WireChangeSet;
+  readonly #changes: WireChange[] = [];
+  readonly #migrations: WireMigration[] = [];
+  readonly #ofChanges: Names[] = [];
+  readonly #ofMigrations: Names[] = [];
+  #most = 0;
+  #isSame = true;
+
+  constructor(origin: WireChangeSet) {
+    this.#origin = origin;
+  }
+
+  addChange(change: WireChange, names: Names): void {
+    if (change !== this.#origin.changes[this.#changes.length]) this.#isSame = false;
+    this.#changes.push(change);
+    this.#ofChanges.push(names);
+    this.#most = Math.max(this.#most, names.length);
+  }
+
+  addMigration(migration: WireMigration, names: Names): void {
+    this.#migrations.push(migration);
+    this.#ofMigrations.push(names);
+    this.#most = Math.max(this.#most, names.length);
+  }
+
+  /** The change set itself if all of it is kept; an empty list if nothing is. */
+  end(): NamedSet[] {
+    const [changes, schemaMigrations] = [this.#changes, this.#migrations];
+    if (changes.length + schemaMigrations.length === 0) return [];
+    const isWhole =
+      this.#isSame &&
+      changes.length === this.#origin.changes.length &&
+      schemaMigrations.length === this.#origin.schemaMigrations.length;
+    const set = isWhole ? this.#origin : { ...this.#origin, changes, schemaMigrations };
+    const [ofChanges, ofMigrations] = [this.#ofChanges, this.#ofMigrations];
+    return [{ set, ofChanges, ofMigrations, most: this.#most }];
+  }
+}
+
+/** Leaves out what has too many names to be asked about. */
+function* nameAll(
   changeSets: readonly WireChangeSet[],
   aliases: TableAliases,
-): Steps<WireChangeSet[]> {
-  const hasFew = (names: readonly string[]) => names.length <= OTHER_NAMES_MAX;
-  const left: WireChangeSet[] = [];
-  const stretch = new Stretch();
+  stretch: Stretch,
+): Steps<NamedSet[]> {
+  const left: NamedSet[] = [];
   for (const set of changeSets) {
-    const changes = set.changes.filter((change) => hasFew(aliases.ofTable(change)));
-    const migrations = set.schemaMigrations.filter((each) => hasFew(aliases.ofMigration(each)));
-    left.push(...kept(set, changes, migrations));
-    if (stretch.ends(set.changes.length + set.schemaMigrations.length)) yield;
+    const kept = new Kept(set);
+    const nameChange = (change: WireChange) => {
+      const names = aliases.ofTable(change);
+      if (names.length <= OTHER_NAMES_MAX) kept.addChange(change, names);
+    };
+    const nameMigration = (migration: WireMigration) => {
+      const names = aliases.ofMigration(migration);
+      if (names.length <= OTHER_NAMES_MAX) kept.addMigration(migration, names);
+    };
+    yield* forEach(set.changes, nameChange, stretch);
+    yield* forEach(set.schemaMigrations, nameMigration, stretch);
+    left.push(...kept.end());
   }
   return left;
 }
 
+/** The parts of change sets that are in tables with an `i`th other name, under that name. */
 function* renameAll(
-  changeSets: readonly WireChangeSet[],
-  aliases: TableAliases,
+  left: readonly NamedSet[],
   i: number,
   stretch: Stretch,
-): Steps<RenamedSet[]> {
-  const renamed: RenamedSet[] = [];
-  for (const set of changeSets) {
-    renamed.push(new RenamedSet(set, aliases, i));
-    // Each name of a migration's table is looked up anew.
-    if (stretch.ends(set.changes.length + 10 * set.schemaMigrations.length)) yield;
+): Steps<Map<NamedSet, WireChangeSet>> {
+  const renamed = new Map<NamedSet, WireChangeSet>();
+  for (const named of left) {
+    if (i < named.most) renamed.set(named, yield* rename(named, i, stretch));
+    if (stretch.ends(1 / 16)) yield;
   }
   return renamed;
 }
 
-function* keepAnswered(
-  renamed: readonly RenamedSet[],
-  answers: ReadonlyMap<string, WireChangeSet>,
+function* rename(
+  { set, ofChanges, ofMigrations }: NamedSet,
+  i: number,
   stretch: Stretch,
-): Steps<WireChangeSet[]> {
-  const left: WireChangeSet[] = [];
-  for (const each of renamed) {
-    left.push(...each.keepAnswered(answers));
-    if (stretch.ends(each.set.changes.length + each.set.schemaMigrations.length)) yield;
+): Steps<WireChangeSet> {
+  const schemaMigrations: WireMigration[] = [];
+  const renameMigration = (migration: WireMigration, at: number) => {
+    const table = ofMigrations[at]?.[i];
+    if (table !== undefined) schemaMigrations.push({ ...migration, table });
+  };
+  yield* forEach(set.schemaMigrations, renameMigration, stretch);
+  const renameChanges = () =>
+    set.changes.flatMap((change, at) => {
+      const table = ofChanges[at]?.[i];
+      return table === undefined ? [] : { ...change, table };
+    });
+  let changes: WireChange[] | undefined;
+  return {
+    ...set,
+    // Made once a module looks at them.
+    get changes() {
+      changes ??= renameChanges();
+      return changes;
+    },
+    schemaMigrations,
+  };
+}
+
+/** What was asked under the `i`th other names, and the answers by HLC. */
+interface Round {
+  i: number;
+  asked: ReadonlyMap<NamedSet, WireChangeSet>;
+  answers: ReadonlyMap<string, WireChangeSet>;
+}
+
+function* keepAnswered(
+  before: readonly NamedSet[],
+  { i, asked, answers }: Round,
+  stretch: Stretch,
+): Steps<NamedSet[]> {
+  const left: NamedSet[] = [];
+  for (const named of before) {
+    const question = asked.get(named);
+    const answer = answers.get(named.set.hlc);
+    if (question === undefined || answer === question) left.push(named);
+    else left.push(...(yield* keepOf(named, i, { question, answer }, stretch)));
+    if (stretch.ends(1 / 16)) yield;
   }
   return left;
 }
 
-/** The change set itself if all of it is kept; an empty list if nothing is. */
-function kept(
-  set: WireChangeSet,
-  changes: WireChange[],
-  schemaMigrations: WireMigration[],
-): WireChangeSet[] {
-  const isSame =
-    changes.length === set.changes.length &&
-    schemaMigrations.length === set.schemaMigrations.length &&
-    changes.every((change, i) => change === set.changes[i]);
-  if (isSame) return [set];
-  return changes.length + schemaMigrations.length === 0
-    ? []
-    : [{ ...set, changes, schemaMigrations }];
-}
-
-/** The part of a change set that is in tables with an `i`th former name, under that name. */
-class RenamedSet {
-  readonly #origin: WireChangeSet;
-  readonly #changes = new Map<WireChange, WireChange>();
-  readonly #migrations = new Map<WireMigration, WireMigration>();
-  readonly set: WireChangeSet;
-
-  /** @param i the index of the former name */
-  constructor(origin: WireChangeSet, aliases: TableAliases, i: number) {
-    this.#origin = origin;
-    for (const change of origin.changes) {
-      const table = aliases.ofTable(change)[i];
-      if (table !== undefined) this.#changes.set(change, { ...change, table });
+function* keepOf(
+  { set, ofChanges, ofMigrations }: NamedSet,
+  i: number,
+  { question, answer }: { question: WireChangeSet; answer: WireChangeSet | undefined },
+  stretch: Stretch,
+): Steps<NamedSet[]> {
+  const kept = new Kept(set);
+  let [nextAsked, nextAnswered] = [0, 0];
+  const keepChange = (change: WireChange, at: number) => {
+    const names = ofChanges[at] ?? [];
+    if (names[i] === undefined) return kept.addChange(change, names);
+    const asked = question.changes[nextAsked++];
+    const answered = answer?.changes[nextAnswered];
+    // The answer is in the order of the question.
+    if (asked === undefined || answered === undefined || !isSame(answered, asked)) return;
+    nextAnswered++;
+    kept.addChange(withValueOf(change, asked, answered), names);
+  };
+  yield* forEach(set.changes, keepChange, stretch);
+  const migrationsLeft = new Set<WireMigration | undefined>(answer?.schemaMigrations);
+  let nextMigration = 0;
+  const keepMigration = (migration: WireMigration, at: number) => {
+    const names = ofMigrations[at] ?? [];
+    if (names[i] === undefined || migrationsLeft.has(question.schemaMigrations[nextMigration++])) {
+      kept.addMigration(migration, names);
     }
-    for (const migration of origin.schemaMigrations) {
-      const table = aliases.ofMigration(migration)[i];
-      if (table !== undefined) this.#migrations.set(migration, { ...migration, table });
-    }
-    const changes = [...this.#changes.values()];
-    const schemaMigrations = [...this.#migrations.values()];
-    this.set = { ...origin, changes, schemaMigrations };
-  }
-
-  get isEmpty(): boolean {
-    return this.#changes.size + this.#migrations.size === 0;
-  }
-
-  keepAnswered(answers: ReadonlyMap<string, WireChangeSet>): WireChangeSet[] {
-    if (this.isEmpty) return [this.#origin];
-    const answer = answers.get(this.#origin.hlc);
-    if (answer === this.set) return [this.#origin];
-    const left = answer?.changes ?? [];
-    const migrationsLeft = new Set(answer?.schemaMigrations);
-    let next = 0;
-    const changes = this.#origin.changes.flatMap((change) => {
-      const asked = this.#changes.get(change);
-      if (asked === undefined) return [change];
-      const answered = left[next];
-      // The answer is in the order of the question.
-      if (answered === undefined || !isSame(answered, asked)) return [];
-      next++;
-      return [withValueOf(change, asked, answered)];
-    });
-    const schemaMigrations = this.#origin.schemaMigrations.filter((migration) => {
-      const asked = this.#migrations.get(migration);
-      return asked === undefined || migrationsLeft.has(asked);
-    });
-    return kept(this.#origin, changes, schemaMigrations);
-  }
+  };
+  yield* forEach(set.schemaMigrations, keepMigration, stretch);
+  return kept.end();
 }
 
 /** Compares all but the value, which may be masked. */
