@@ -225,3 +225,22 @@ eachTransport(
     }),
   },
 );
+
+for (const [name, hooks] of Object.entries({ byNameOnly, helper })) {
+  eachTransport(
+    `the counts of a snapshot do not tell of tables that are left out (${name})`,
+    async ({ join }) => {
+      const author = await join(staff);
+      await author.apply(write('shown', 1, 'shown'));
+      const reader = await join(other);
+      const counts = async () => {
+        const chunks = await reader.snapshot();
+        return chunks.map(({ type: _, snapshotId: _id, hlc: _hlc, ...rest }) => rest);
+      };
+      const before = await counts();
+      await author.apply(write('secrets', 1, 'HIDDEN'));
+      assert.deepEqual(await counts(), before);
+    },
+    { hooks },
+  );
+}

@@ -1,7 +1,8 @@
 /**
  * A snapshot without what a client may not see. Each chunk goes through the read filter as a change
  * set of the coordinator at the snapshot's position. What is left keeps its order and form. Counts
- * are of what is sent, except `tableCount`, which is sent before the tables are filtered.
+ * are of what is sent, except `tableCount`, which is always 0: it is sent before the tables are
+ * filtered.
  */
 
 import { letGoOfEach } from '../../engine/records/let-go.ts';
@@ -78,7 +79,7 @@ class SnapshotFilter {
       this.#header = chunk;
       const migrationCount = await this.#ddl.count();
       this.#totals.totalMigrations = migrationCount;
-      yield JSON.stringify({ ...chunk, migrationCount });
+      yield JSON.stringify({ ...chunk, tableCount: 0, migrationCount });
     } else if (chunk.type === 'schema-migration') {
       yield* this.#ddl.add(chunk.migration, bytes.length);
     } else {
