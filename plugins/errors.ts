@@ -4,6 +4,7 @@ import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
+import { isClientGone } from '../src/errors/client-gone.ts';
 import { internalCause, SyncError, toSyncError } from '../src/errors/sync-error.ts';
 import { sourceOf } from '../src/hooks/client-source.ts';
 import { BoundedLog } from '../src/logging/bounded-log.ts';
@@ -121,7 +122,7 @@ function pathOf({ url }: FastifyRequest): string {
 
 /**
  * Sets the error handler and the handler for unknown routes.
- * @param errorSent called with every error that is answered
+ * @param errorSent called with every error that is answered to a client that is still there
  * @param faults logs the errors that the operator has to see
  */
 export function answerErrors(
@@ -129,16 +130,18 @@ export function answerErrors(
   errorSent: (error: SyncError) => void,
   faults: BoundedLog,
 ): void {
+  const note = (error: SyncError, request: FastifyRequest) => {
+    errorSent(error);
+    const cause = internalCause(error);
+    if (cause === undefined) return;
+    const { method, ip: remoteAddress, headers, routeOptions } = request;
+    const topic = `${method} ${routeOptions.url ?? ''}`;
+    const what = `${method} ${pathOf(request)}`;
+    faults.addError(topic, sourceOf({ remoteAddress, headers }), cause, what);
+  };
   app.setErrorHandler<FastifyError | SyncError>((error, request, reply) => {
     const known = error instanceof SyncError ? error : fromFastify(error);
-    errorSent(known);
-    const cause = internalCause(known);
-    if (cause !== undefined) {
-      const { method, ip: remoteAddress, headers, routeOptions } = request;
-      const topic = `${method} ${routeOptions.url ?? ''}`;
-      const what = `${method} ${pathOf(request)}`;
-      faults.addError(topic, sourceOf({ remoteAddress, headers }), cause, what);
-    }
+    if (!isClientGone(known)) note(known, request);
     return sendError(reply, known);
   });
   app.setNotFoundHandler(() => {

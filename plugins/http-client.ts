@@ -4,6 +4,7 @@
  */
 
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { ClientGone } from '../src/errors/client-gone.ts';
 import { type SyncError, toSyncError } from '../src/errors/sync-error.ts';
 import type { ClientIdentity } from '../src/hooks/types.ts';
 import type { Reader } from '../src/service/access/rights.ts';
@@ -105,7 +106,7 @@ function goneController(reply: FastifyReply, closed: () => void): AbortControlle
   const controller = new AbortController();
   reply.raw.once('close', () => {
     closed();
-    if (!reply.raw.writableFinished) controller.abort();
+    if (!reply.raw.writableFinished) controller.abort(new ClientGone());
   });
   return controller;
 }

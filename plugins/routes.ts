@@ -8,6 +8,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { type HlcText, parseHlcParameter } from '../src/clock/hlc.ts';
 import { letGoOfEach } from '../src/engine/records/let-go.ts';
+import { isClientGone } from '../src/errors/client-gone.ts';
 import { SyncError, toSyncError } from '../src/errors/sync-error.ts';
 import { sourceOf } from '../src/hooks/client-source.ts';
 import type { WireCheckpoint } from '../src/protocol/schemas.ts';
@@ -218,7 +219,9 @@ export default fp(
         });
         const { ip: remoteAddress, headers } = request;
         const source = sourceOf({ remoteAddress, headers });
-        const failed = (error: unknown) => app.httpFaults.addError('snapshot', source, error);
+        const failed = (error: unknown) => {
+          if (!isClientGone(error)) app.httpFaults.addError('snapshot', source, error);
+        };
         const lines = snapshotLines(snapshot, demandValid, failed);
         const stream = streamOf(lines);
         // On every end, even if nothing was sent.

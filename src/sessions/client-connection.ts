@@ -11,6 +11,7 @@ import { randomUUID } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
+import { ClientGone } from '../errors/client-gone.ts';
 import { SyncError, toSyncError } from '../errors/sync-error.ts';
 import { messageId, originOf } from '../hooks/call-origin.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
@@ -159,7 +160,7 @@ export class ClientConnection implements Client, Connection, InboxOwner {
   closed(): void {
     this.#states.on('closed');
     this.#wait?.end();
-    this.#gone?.abort();
+    this.#gone?.abort(new ClientGone());
     const { service } = this.#options;
     service.clients.delete(this);
     this.#arrivals.clear();
@@ -170,7 +171,7 @@ export class ClientConnection implements Client, Connection, InboxOwner {
   }
 
   get signal(): AbortSignal {
-    if (this.#states.now === 'closed') return AbortSignal.abort();
+    if (this.#states.now === 'closed') return AbortSignal.abort(new ClientGone());
     this.#gone ??= new AbortController();
     return this.#gone.signal;
   }

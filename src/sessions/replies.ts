@@ -1,5 +1,6 @@
 /** What one client is told beside its answers: messages of the protocol, and what went wrong. */
 
+import { isClientGone } from '../errors/client-gone.ts';
 import { internalCause, type SyncError } from '../errors/sync-error.ts';
 import type { ServerMessage } from '../protocol/server-messages.ts';
 import { WS_OUTCOMES } from '../protocol/ws-outcomes.ts';
@@ -27,6 +28,7 @@ export class Replies {
 
   /** Tells the client what went wrong, closes the socket where that ends it, and logs the cause. */
   fail(error: SyncError, requestId?: string): void {
+    if (isClientGone(error)) return;
     const { code, message, retryAfterMs, serverTimeMs } = error;
     const { fatal, close } = WS_OUTCOMES[code];
     this.#service.metrics.errorSent(error);

@@ -1,16 +1,18 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import type { FastifyInstance } from 'fastify';
-import errors from '../../plugins/errors.ts';
+import plugin, { answerErrors } from '../../plugins/errors.ts';
 import metrics from '../../plugins/metrics.ts';
+import { ClientGone } from '../../src/errors/client-gone.ts';
 import { SyncError } from '../../src/errors/sync-error.ts';
+import { BoundedLog } from '../../src/logging/bounded-log.ts';
 import { assertNeeds, bareApp } from './bare-app.ts';
 
 /** An app whose one route fails with what it is given. */
 async function failingApp(t: TestContext, error?: unknown): Promise<FastifyInstance> {
   const app = bareApp(t);
   await app.register(metrics);
-  await app.register(errors);
+  await app.register(plugin);
   app.post('/', { bodyLimit: 10 }, () => {
     throw error;
   });
@@ -20,7 +22,7 @@ async function failingApp(t: TestContext, error?: unknown): Promise<FastifyInsta
 const envelope = (code: string, message: string) => ({ ok: false, error: { code, message } });
 
 test('it needs the metrics, to count in', async (t) => {
-  await assertNeeds(t, errors, 'sync-coordinator-errors', ['sync-coordinator-metrics']);
+  await assertNeeds(t, plugin, 'sync-coordinator-errors', ['sync-coordinator-metrics']);
 });
 
 test('an error with a code is answered with its code, its status and its message', async (t) => {
@@ -103,5 +105,31 @@ test('every refusal is counted by its code', async (t) => {
       ['NOT_AUTHORIZED', '2'],
       ['NOT_FOUND', '1'],
     ],
+  );
+});
+
+test('what ends since the client has gone is no failure, and what fails meanwhile is one', async (t) => {
+  const gone = new ClientGone();
+  const errors = [
+    gone,
+    new SyncError('GET_CHANGES_ERROR', 'not read', { cause: gone }),
+    new SyncError('STORE_UNAVAILABLE', 'no store', { cause: new Error('the disk') }),
+    new DOMException('aborted', 'AbortError'),
+  ];
+  const counted: string[] = [];
+  const lines: unknown[][] = [];
+  const error = (...line: unknown[]) => void lines.push(line);
+  const logger = Object.assign(() => undefined, { warn: error, error });
+  const app = bareApp(t);
+  const faults = new BoundedLog({ logger, level: 'error', verb: 'failed' });
+  answerErrors(app, ({ code }) => counted.push(code), faults);
+  app.get('/:i', ({ params }) => {
+    throw errors[Number((params as { i: string }).i)];
+  });
+  for (const i of errors.keys()) await app.inject(`/${i}`);
+  assert.deepEqual(counted, ['STORE_UNAVAILABLE', 'INTERNAL_ERROR']);
+  assert.deepEqual(
+    lines.map(([, what]) => what),
+    ['GET /2', 'GET /3'],
   );
 });

@@ -6,6 +6,7 @@
 import { type SiteIdText, siteIdToText } from '../../clock/site-id.ts';
 import { type ForeignAuthors, Sender } from '../../engine/merge/foreign-authors.ts';
 import type { FullHolder } from '../../engine/merge/held-bound.ts';
+import { isClientGone } from '../../errors/client-gone.ts';
 import { SyncError } from '../../errors/sync-error.ts';
 import { originOf } from '../../hooks/call-origin.ts';
 import type { HookChain } from '../../hooks/chain/chain.ts';
@@ -185,7 +186,13 @@ export class ApplyPipeline {
   #refuseLate(signal: AbortSignal | undefined): void {
     this.#work.refuseOverdue();
     if (signal?.aborted === true) {
-      throw new SyncError('APPLY_CHANGES_ERROR', 'the sender has gone before they were stored');
+      const text = 'the sender has gone before they were stored';
+      const { reason } = signal;
+      throw new SyncError(
+        'APPLY_CHANGES_ERROR',
+        text,
+        isClientGone(reason) ? { cause: reason } : {},
+      );
     }
   }
 
