@@ -68,7 +68,6 @@ export class RowReader {
         const read = await this.#readArray(arrays);
         if (read === undefined) return;
         ahead.long = read.long;
-        if (read.long !== undefined) await arrays.return?.();
         if (read.short.length > 0) yield read.short;
       }
     } finally {
@@ -76,19 +75,23 @@ export class RowReader {
     }
   }
 
-  async #readArray(
+  /** Within a turn also lets go of a long row. */
+  #readArray(
     arrays: AsyncIterator<readonly KVEntry[]>,
   ): Promise<({ short: readonly KVEntry[] } & Ahead) | undefined> {
-    const { done, value: entries } = await this.#memory.inTurn(() => arrays.next());
-    if (done) return undefined;
-    const at = entries.findIndex(([, value]) => value.length > LONG_ROW_BYTES);
-    const [key, value] = entries[at] ?? [];
-    if (key === undefined || value === undefined) return { short: entries };
-    // Copied: what was read together may share a buffer with the row.
-    const short = entries.slice(0, at).map(([key, value]): KVEntry => {
-      return [Buffer.from(key), Buffer.from(value)];
+    return this.#memory.inTurn(async () => {
+      const { done, value: entries } = await arrays.next();
+      if (done) return undefined;
+      const at = entries.findIndex(([, value]) => value.length > LONG_ROW_BYTES);
+      const [key, value] = entries[at] ?? [];
+      if (key === undefined || value === undefined) return { short: entries };
+      // Copied: what was read together may share a buffer with the row.
+      const short = entries.slice(0, at).map(([key, value]): KVEntry => {
+        return [Buffer.from(key), Buffer.from(value)];
+      });
+      await arrays.return?.();
+      return { short, long: { key: Buffer.from(key), bytes: value.length } };
     });
-    return { short, long: { key: Buffer.from(key), bytes: value.length } };
   }
 
   async *#readOne(key: Uint8Array): AsyncGenerator<readonly KVEntry[], void> {

@@ -1,6 +1,6 @@
 /**
  * Storage in a directory: one LevelDB a database, one process a directory.
- * Only this file and `leveldb-store.ts` know classic-level.
+ * Only the files in this directory know classic-level.
  *
  *     <directory>/_coordinator…   the lock (see `data-directory.ts`)
  *     <directory>/db-<id>/        one LevelDB (see `database-directory.ts`)
@@ -23,7 +23,8 @@ import { refuseDamage } from './files.ts';
 import { createFlushOnClose } from './flush-on-close.ts';
 import { DIRECTORY_MODE } from './modes.ts';
 import { createProbe } from './probe.ts';
-import { createLevelStore, type Level } from './store.ts';
+import type { Level } from './read-range.ts';
+import { createLevelStore } from './store.ts';
 
 export interface LevelStorageOptions {
   directory: string;

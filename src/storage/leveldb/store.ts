@@ -1,15 +1,12 @@
 /** One LevelDB as a `KVStore`. */
 
-import type { ClassicLevel, Snapshot } from 'classic-level';
+import type { Snapshot } from 'classic-level';
 import { SyncError } from '../../errors/sync-error.ts';
-import type { KVEntry, KVReader, KVStore } from '../kv-store.ts';
-import { bytesPerRead } from '../read-size.ts';
+import type { KVReader, KVStore } from '../kv-store.ts';
 import { createWriteQueue, storeClosed, type WriteQueue } from '../write-queue.ts';
 import { readError } from './errors.ts';
 import type { FlushOnClose } from './flush-on-close.ts';
-import { noteRead } from './minor-gc.ts';
-
-export type Level = ClassicLevel<Uint8Array, Uint8Array>;
+import { type Level, readRange } from './read-range.ts';
 
 /**
  * Up to so many keys a transaction reads synchronously, in the main thread: ten keys take about 5
@@ -18,13 +15,6 @@ export type Level = ClassicLevel<Uint8Array, Uint8Array>;
  * time of a disk read, so more keys than a few small changes touch are left to the threads.
  */
 const KEYS_READ_SYNC_MAX = 16;
-
-/**
- * Larger reads are hardly quicker, and their bytes are in memory twice until they are copied out of
- * LevelDB.
- */
-const BYTES_PER_READ_MAX = 512 * 1024;
-const ENTRIES_PER_READ = 1000;
 
 /**
  * A store that was written more than this is flushed to tables when it closes. Otherwise the next
@@ -174,10 +164,6 @@ export function createLevelStore(level: Level, options: LevelStoreOptions): KVSt
   };
 }
 
-function bytesOf(entries: readonly KVEntry[]): number {
-  return entries.reduce((sum, [key, value]) => sum + key.length + value.length, 0);
-}
-
 function getManySync(level: Level, keys: readonly Uint8Array[]): (Uint8Array | undefined)[] {
   try {
     return keys.map((key) => level.getSync(key));
@@ -196,33 +182,6 @@ function createReader(level: Level, snapshot?: Snapshot, assertOpen?: () => void
         throw readError(error);
       }
     },
-    async *iterate(range) {
-      assertOpen?.();
-      // abstract-level takes properties that are `undefined` as bounds.
-      const { gt, gte, lt, reverse = false, limit = -1 } = range;
-      const low = gt !== undefined ? { gt } : gte !== undefined ? { gte } : {};
-      try {
-        const iterator = level.iterator({
-          ...low,
-          lt,
-          reverse,
-          limit,
-          snapshot,
-          highWaterMarkBytes: bytesPerRead(range, BYTES_PER_READ_MAX),
-        });
-        try {
-          for (;;) {
-            const entries = await iterator.nextv(ENTRIES_PER_READ);
-            if (entries.length === 0) return;
-            yield entries;
-            noteRead(bytesOf(entries));
-          }
-        } finally {
-          await iterator.close();
-        }
-      } catch (error) {
-        throw readError(error);
-      }
-    },
+    iterate: (range) => readRange(level, range, { snapshot, assertOpen }),
   };
 }
