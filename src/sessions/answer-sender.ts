@@ -66,6 +66,8 @@ export class AnswerSender {
   readonly #pageBytesMax: number;
   /** At which the next page ends. */
   #pageBytes: number;
+  /** The next page, read while this one is being sent; `undefined` if there was no room for it. */
+  #ahead: Promise<AnswerPage | undefined> | undefined;
 
   /**
    * @param origin the request that is answered
@@ -105,43 +107,52 @@ export class AnswerSender {
 
   async #sendPages(since: LogCursor, reader: LogReader): Promise<void> {
     const { sendQueue, host } = this.#options;
-    /** The next page, read while this one is being sent; `undefined` if there was no room for it. */
-    let ahead: Promise<AnswerPage | undefined> | undefined;
     let after = since;
     try {
-      let page = await this.#read(since, since);
       for (;;) {
-        const { log } = page;
-        if (!(await this.#maySend(page))) {
-          // The client's identity or its filter changed while the page was read: it is read again.
-          page.room.give();
-          page = await this.#read(since, after);
-          continue;
-        }
-        this.#sendPage(page);
-        after = log.end;
-        // If the next page cannot be read, pushes go on from here and not from `since`.
-        this.#session.moveTo(log.end);
-        reader.moveTo(log.end.position);
-        if (!log.hasMore) return;
+        const { end, hasMore } = await this.#sendNext(since, after);
+        after = end;
+        reader.moveTo(end.position);
+        if (!hasMore) return;
         // A filter is asked as late as possible, so nothing is read ahead for it.
         const readsAhead =
           this.#readFilter === undefined && host.hasMemory(this.#bytesFor(this.#pageBytes));
-        if (readsAhead) ahead = this.#read(since, log.end, true).catch(unlessLong);
+        if (readsAhead) this.#ahead = this.#read(since, end, true).catch(unlessLong);
         // It may fail before it is awaited.
-        ahead?.catch(() => undefined);
+        this.#ahead?.catch(() => undefined);
         await sendQueue.drained(0);
         if (!this.#session.isOpen) return;
-        // A record that was too long to be read ahead is read now, with nothing else held.
-        page = (await ahead) ?? (await this.#read(since, log.end));
-        ahead = undefined;
       }
     } finally {
-      ahead?.then(
+      this.#takeAhead()?.then(
         (page) => page?.room.give(),
         () => undefined,
       );
     }
+  }
+
+  /**
+   * Sends the page after `after`. Has ended when the next one is waited for: what waits for memory
+   * must hold nothing of the page before.
+   */
+  async #sendNext(since: LogCursor, after: LogCursor): Promise<LogPage> {
+    // A record that was too long to be read ahead is read now, with nothing else held.
+    const page = (await this.#takeAhead()) ?? (await this.#read(since, after));
+    if (await this.#maySend(page)) {
+      this.#sendPage(page);
+      // If the next page cannot be read, pushes go on from here and not from `since`.
+      this.#session.moveTo(page.log.end);
+      return page.log;
+    }
+    // The client's identity or its filter changed while the page was read: it is read again.
+    page.room.give();
+    return this.#sendNext(since, after);
+  }
+
+  #takeAhead(): Promise<AnswerPage | undefined> | undefined {
+    const ahead = this.#ahead;
+    this.#ahead = undefined;
+    return ahead;
   }
 
   async #maySend({ stamp, room }: AnswerPage): Promise<boolean> {

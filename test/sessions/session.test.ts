@@ -7,7 +7,7 @@ import { SyncError } from '../../src/errors/sync-error.ts';
 import { createHookChain } from '../../src/hooks/chain/chain.ts';
 import type { WireChangeSet } from '../../src/protocol/schemas.ts';
 import { Rights, toGetChanges } from '../../src/service/access/rights.ts';
-import { ByteBudget } from '../../src/service/budgets/byte-budget.ts';
+import { ByteBudget, type Reservation } from '../../src/service/budgets/byte-budget.ts';
 import { PageReads } from '../../src/service/budgets/page-reads.ts';
 import { MessageDeflater } from '../../src/service/delivery/message-deflater.ts';
 import { SessionHub } from '../../src/service/delivery/session-hub.ts';
@@ -18,6 +18,7 @@ import { Device } from '../../src/testing/device.ts';
 import { deferred } from '../hooks/support.ts';
 import { ArraySendQueue } from '../service/array-send-queue.ts';
 import { openEngine } from '../support/engine.ts';
+import { isForgotten } from '../support/forgotten.ts';
 
 const QUEUED_BYTES_MAX = 4000;
 /** Of which most tests need little. */
@@ -243,6 +244,35 @@ test('a page that cannot be read ahead of its time ends the answer, and nothing 
   sendQueue.take();
   await assert.rejects(answered, { code: 'STORE_UNAVAILABLE' });
   assert.deepEqual(stray, []);
+});
+
+test('while an answer waits for the memory for its next page, nothing is left of the last one', async () => {
+  const { memory, join, write, manager } = await openHub();
+  const ids = await write(new Device(1), 40);
+  const { session, sendQueue } = join(new Device(9));
+  let page: WeakRef<object> | undefined;
+  const others: Promise<Reservation>[] = [];
+  const send = sendQueue.send.bind(sendQueue);
+  sendQueue.send = (frame, taken) => {
+    if (page === undefined && typeof frame === 'object') {
+      page = new WeakRef(frame);
+      // From now on there is no memory, also not for reading ahead.
+      others.push(memory.reserve('another', MEMORY_BYTES_MAX));
+      for (const holder of ['a', 'b']) others.push(memory.reserve(holder, MEMORY_BYTES_MAX / 8));
+    }
+    send(frame, taken);
+  };
+  sendQueue.isHeld = true;
+  const since = await manager.log.cursorFor(undefined);
+  const answered = session.answer(() => session.sendChanges(since));
+  await sendQueue.waitedFor();
+  sendQueue.isHeld = false;
+  sendQueue.take();
+  assert.ok(await isForgotten(page));
+  assert.equal(sendQueue.messages.length, 1);
+  for (const other of others) (await other).give();
+  await answered;
+  assert.deepEqual(sendQueue.transactionIds, ids);
 });
 
 test('an answer under way holds pushes back; nothing is missed, and nothing comes twice', async () => {
