@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { defineHooks } from '../../src/hooks/define-hooks.ts';
 import { sealIdentity } from '../../src/hooks/sealed-identity.ts';
-import type { CoordinatorHooks } from '../../src/hooks/types.ts';
+import type { ClientIdentity, CoordinatorHooks } from '../../src/hooks/types.ts';
 import { startCoordinator } from '../../src/testing/coordinator.ts';
 import { deferred, SITE } from './support.ts';
 
@@ -27,6 +29,24 @@ test('it is what was given, and nobody’s to change', () => {
   claims.role = 'admin';
   assert.equal(Reflect.get(Object(sealed.metadata?.claims), 'role'), undefined);
   assert.equal(sealed.metadata?.ticket, ticket);
+});
+
+test('one of many takes little: they have a hidden class in common', () => {
+  setFlagsFromString('--expose-gc');
+  const gc: () => void = runInNewContext('gc');
+  const heapUsed = () => {
+    gc();
+    return process.memoryUsage().heapUsed;
+  };
+  const count = 20_000;
+  const seal = () => sealIdentity({ siteId: SITE, userId: 'ann', metadata: { role: 'user' } });
+  const sealed = new Array<ClientIdentity>(count).fill(seal());
+  const before = heapUsed();
+  for (let i = 0; i < count; i++) sealed[i] = seal();
+  const each = (heapUsed() - before) / count;
+  // Once 460, for a hidden class of its own.
+  assert.ok(each < 250, `${each} bytes`);
+  assert.equal(sealed.length, count);
 });
 
 test('a module can’t make somebody else of a client for those after it', async (t) => {
