@@ -93,6 +93,22 @@ test('what a message is kept as is counted: each piece and frame of it, and all 
   assert.ok(beside.budget.held >= 400 * 100 - 4 * KIB, `${beside.budget.held}`);
 });
 
+test('where there is no room for a message in tiny frames it is refused, and holds nothing', async () => {
+  const { budget, socket } = setUp();
+  const [first, second, third] = [socket('a'), socket('b'), socket('c')];
+  const tiny = Buffer.concat(Array(1500).fill(frame(1, { opcode: 0, fin: false })));
+  first.arrived.read(tiny);
+  second.arrived.read(tiny);
+  third.arrived.read(part(128 * KIB));
+  assert.deepEqual([first.did, second.did, third.did], [[], ['OVERLOADED'], ['pause']]);
+  const held = budget.held;
+  second.arrived.read(tiny);
+  assert.equal(budget.held, held);
+  for (const { arrived } of [first, third]) arrived.close();
+  await new Promise(setImmediate);
+  assert.equal(budget.held, 0);
+});
+
 test('where there is no room a socket is paused, and read again once there is', async () => {
   const { budget, socket } = setUp();
   const [first, second] = [socket('a'), socket('b')];
