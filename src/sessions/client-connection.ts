@@ -179,9 +179,13 @@ export class ClientConnection implements Client, Connection, InboxOwner {
   async take(message: Incoming): Promise<void> {
     this.#noteHeard();
     const bytes = message?.length ?? 0;
+    // Until it is decoded: what is answered later would keep the text for as long.
+    let text = message;
     let decoded: ClientMessage | undefined;
     const take = async () => {
-      decoded = await this.#intake.decode(message);
+      const decoding = this.#intake.decode(text);
+      text = undefined;
+      decoded = decoding instanceof Promise ? await decoding : decoding;
       // Wait for a recheck of the credentials that is under way, or is queued among many.
       if (this.#session !== undefined && decoded.type !== 'ping') await this.#line.becomeCurrent();
       await this.#take(decoded);
