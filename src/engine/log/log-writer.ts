@@ -98,17 +98,16 @@ export class LogDraft {
     this.logged.add(hlc);
   }
 
-  /** Each site with its newest HLC. A site may be there twice. */
-  *newest(): Generator<[SiteIdText, HlcText]> {
-    yield* this.logged.entries;
-    yield* this.held.entries;
+  /** The newest HLC of a site, logged or not; `undefined` if there is none. */
+  newestOf(site: SiteIdText): HlcText | undefined {
+    const logged = this.logged.newestOf(site);
+    const held = this.held.newestOf(site);
+    return logged === undefined || held === undefined ? (logged ?? held) : maxHlc(logged, held);
   }
 
   /** The sites of the logged changes, joined with commas. */
   get authors(): string {
-    const sites: SiteIdText[] = [];
-    for (const [site] of this.logged.entries) sites.push(site);
-    return joinAuthors(sites);
+    return joinAuthors(this.logged.sites);
   }
 }
 
@@ -146,11 +145,14 @@ export class NewestBySite {
     return maxHlc(hlc, this.#others?.get(this.#site) ?? hlc);
   }
 
-  /** Each site with its newest HLC. */
-  get entries(): Iterable<[SiteIdText, HlcText]> {
+  newestOf(site: SiteIdText): HlcText | undefined {
+    return site === this.#site ? this.#newest : this.#others?.get(site);
+  }
+
+  get sites(): SiteIdText[] {
     if (this.#site === undefined) return [];
-    if (this.#others === undefined) return [[this.#site, this.#newest]];
-    return this.#others.set(this.#site, this.#newest);
+    if (this.#others === undefined) return [this.#site];
+    return [...new Set(this.#others.keys()).add(this.#site)];
   }
 }
 

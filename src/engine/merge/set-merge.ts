@@ -116,8 +116,9 @@ export class SetMerge {
       },
     });
     // Only what a site sent itself counts for its send progress, not what other sites send of it.
-    for (const [site, hlc] of draft.newest()) {
-      if (site === sender?.siteId) sites.authored(site, hlc);
+    if (sender !== undefined) {
+      const newest = draft.newestOf(sender.siteId);
+      if (newest !== undefined) sites.authored(sender.siteId, newest);
     }
     if (!draft.isEmpty) {
       const { transactionId } = changeSet;
@@ -186,8 +187,8 @@ export class SetMerge {
     const finder = new TargetFinder(catalog);
     const tableOf = (change: WireChange) => {
       const bearer = finder.find(change);
-      const isForeign = sender?.isForeignOr(change, hlcs) === true;
-      if (bearer !== 'unknown' || isForeign) return toTable(bearer);
+      if (bearer !== 'unknown' || sender?.isForeignOr(change, hlcs) === true)
+        return toTable(bearer);
       const { schema, table } = change;
       return catalog.create({ schema, table, made: HLC_MIN, changed: position });
     };

@@ -121,11 +121,16 @@ export class ChangeListJson {
     return this.#length++ === 0 ? first : next;
   }
 
-  /** The JSON of the changes, with commas between them and text around them. */
+  /** The JSON of the changes, with commas between them and text around them. Nothing may be added afterwards. */
   between(before: string, after: string): Buffer {
-    const text = this.#parts.join('');
-    const rest = this.#length === 0 ? after : `${text}}${after}`;
-    if (this.#pieces.length === 0) return Buffer.from(before + rest);
+    const end = this.#length === 0 ? after : `}${after}`;
+    // Joined at once: text around a text that is joined already would make V8 copy all of it again.
+    if (this.#pieces.length === 0) {
+      this.#parts[0] = before + (this.#parts[0] ?? '');
+      this.#parts.push(end);
+      return Buffer.from(this.#parts.join(''));
+    }
+    const rest = this.#parts.join('') + end;
     return Buffer.concat([Buffer.from(before), ...this.#pieces, Buffer.from(rest)]);
   }
 }

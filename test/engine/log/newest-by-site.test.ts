@@ -37,7 +37,9 @@ test('the newest of each site is kept, in whatever order they come', () => {
         const site = hlcSite(one);
         expected.set(site, maxHlc(one, expected.get(site) ?? one));
         // May be asked at any time.
-        assert.deepEqual(new Map(newest.entries), expected);
+        const found = newest.sites.map((site) => [site, newest.newestOf(site)] as const);
+        assert.deepEqual(new Map(found), expected);
+        assert.equal(found.length, expected.size);
       }
     }),
   );
