@@ -12,10 +12,13 @@ export function applyAnswer(
   result: ApplyResult,
   members: object = {},
 ): readonly Uint8Array[] | Promise<readonly Uint8Array[]> {
-  const { rejected, conflicting, overtaken, beaten, standing, ...counts } = result;
-  const whole = { ...members, ...counts };
+  const { rejected, conflicting, overtaken, beaten, standing } = result;
   const namesSome = rejected ?? conflicting ?? overtaken ?? beaten ?? standing;
   // Most name none.
-  if (namesSome === undefined) return [Buffer.from(JSON.stringify(whole))];
-  return runByTurns(stringifyLists(whole, encodeNamed(result)));
+  if (namesSome === undefined) {
+    return [Buffer.from(JSON.stringify(Object.assign({}, members, result)))];
+  }
+  const { applied, skipped, conflicts, transactions } = result;
+  const counts = { applied, skipped, conflicts, transactions };
+  return runByTurns(stringifyLists(Object.assign({}, members, counts), encodeNamed(result)));
 }

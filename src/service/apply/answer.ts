@@ -123,24 +123,25 @@ export async function answerOf(
   const { manager, outcome, approved, rejected } = stored;
   const { position, unapplied, full } = outcome;
   const isFull = full.some(({ site }) => site === sender.siteId);
-  const tell = async (told: ApplyResult): Promise<Told> => {
+  const drainPointOf = (told: ApplyResult) => {
     // By what it is told: `drainAfter` must not reveal hidden changes either. A refused change was
     // new as well, so the changes after it must not be skipped.
     const isNews = told.applied > 0 || rejected.length > 0;
     const kind = isNews ? 'news' : told.rejected !== undefined ? 'foreign' : 'known';
-    const drainAfter = await drainPoint(manager, sender.siteId, changeSets, kind);
-    return { result: told, drainAfter };
+    return drainPoint(manager, sender.siteId, changeSets, kind);
   };
   if (unapplied.length === 0) {
-    const { drainAfter } = await tell(result);
+    const asking = drainPointOf(result);
+    const drainAfter = asking instanceof Promise ? await asking : asking;
     return { result, drainAfter, isFull, losses: undefined };
   }
   const from = { ...reading, sender, sent: approved.changeSets };
-  const tellAllBut = async (hidden: Hidden) => {
+  const tellAllBut = async (hidden: Hidden): Promise<Told> => {
     const counts =
       hidden.size > 0 ? await runByTurns(withoutHidden(result, stored, hidden)) : result;
     const known = unapplied.filter(({ item }) => !hidden.has(item));
-    return tell({ ...counts, ...(await runByTurns(lossesOf(known, sender.siteId))) });
+    const told = { ...counts, ...(await runByTurns(lossesOf(known, sender.siteId))) };
+    return { result: told, drainAfter: await drainPointOf(told) };
   };
   return {
     ...(await tellAllBut(await hiddenOf(batch, manager, position, unapplied, from))),

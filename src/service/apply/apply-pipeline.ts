@@ -4,8 +4,10 @@
  */
 
 import { type SiteIdText, siteIdToText } from '../../clock/site-id.ts';
+import type { BatchOutcome } from '../../engine/merge/batch.ts';
 import { type ForeignAuthors, Sender } from '../../engine/merge/foreign-authors.ts';
 import type { FullHolder } from '../../engine/merge/held-bound.ts';
+import type { SyncManager } from '../../engine/sync-manager.ts';
 import { isClientGone } from '../../errors/client-gone.ts';
 import { SyncError } from '../../errors/sync-error.ts';
 import { originOf } from '../../hooks/call-origin.ts';
@@ -22,7 +24,14 @@ import { countChanges } from '../delivery/drain.ts';
 import { type Applied, answerOf, refusalOf, resultOf, type StoredBatch, toldOf } from './answer.ts';
 import { BatchLine, OutdatedError } from './batch-line.ts';
 import { DatabaseTurns, type Turn } from './database-turns.ts';
-import { type ArrivedBatch, asSent, authorize, BatchJudge, type JudgeOptions } from './judging.ts';
+import {
+  type ArrivedBatch,
+  asSent,
+  authorize,
+  BatchJudge,
+  type JudgedBatch,
+  type JudgeOptions,
+} from './judging.ts';
 import { WorkUnderWay } from './work-under-way.ts';
 
 export interface Applying {
@@ -247,10 +256,10 @@ export class ApplyPipeline {
     const merged = isJudged ? this.#judge.accept(batch, judged) : undefined;
     accept();
     try {
-      return Object.assign({}, judged, { manager, outcome: await merging });
+      return storedAs(judged, manager, await merging);
     } catch (error) {
       if (turn !== undefined || !(error instanceof OutdatedError)) throw error;
-      return Object.assign({}, judged, { manager, outcome: await line.again(number, apply) });
+      return storedAs(judged, manager, await line.again(number, apply));
     } finally {
       merged?.();
     }
@@ -263,8 +272,8 @@ export class ApplyPipeline {
     hooks.retain();
     // In this turn of the event loop: a parsed batch must not live until the next one.
     process.nextTick(() => {
-      const { changeSets, ...told } = toldOf(stored, batch.changeSets, result);
-      hooks.afterApply(client, changeSets, Object.assign(told, { shown, origin }));
+      const told = toldOf(stored, batch.changeSets, result);
+      hooks.afterApply(client, told.changeSets, Object.assign(told, { shown, origin }));
       hooks.release();
       this.#work.ended();
     });
@@ -287,6 +296,14 @@ export class ApplyPipeline {
   settle(deadlineMs: number): Promise<void> {
     return this.#work.settle(deadlineMs);
   }
+}
+
+function storedAs(
+  { corrected, approved, rejected }: JudgedBatch,
+  manager: SyncManager,
+  outcome: BatchOutcome,
+): StoredBatch {
+  return { corrected, approved, rejected, manager, outcome };
 }
 
 /** Notify hooks run on their own: resolves once their queues are short enough. */

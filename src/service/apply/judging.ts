@@ -125,6 +125,8 @@ export class BatchJudge {
   }
 }
 
+const NO_REWRITES: Separated['rewrites'] = new Map();
+
 /** For a batch about which no hook is asked. */
 export function asSent(changeSets: readonly WireChangeSet[]): JudgedBatch {
   const approved = { changeSets, compensations: [], refused: [], moved: [] };
@@ -133,7 +135,7 @@ export function asSent(changeSets: readonly WireChangeSet[]): JudgedBatch {
     compensations: [],
     refused: [],
     moved: [],
-    rewrites: new Map(),
+    rewrites: NO_REWRITES,
   };
   return { corrected, approved, rejected: [] };
 }

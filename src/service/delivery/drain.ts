@@ -19,16 +19,19 @@ const LARGE_BATCH_CHANGES = 500;
  */
 export type BatchKind = 'news' | 'known' | 'foreign';
 
-/** @returns the HLC after which to ask, or `undefined` if there is no need to ask */
-export async function drainPoint(
+/** @returns the HLC after which to ask, or `undefined` if there is no need to ask; mostly at once */
+export function drainPoint(
   manager: SyncManager,
   site: SiteIdText,
   changeSets: readonly WireChangeSet[],
   kind: BatchKind,
-): Promise<HlcText | undefined> {
+): HlcText | undefined | Promise<HlcText> {
   if (kind === 'news' && countChanges(changeSets) < LARGE_BATCH_CHANGES) return undefined;
   const newest = newestHlc(changeSets);
-  if (kind !== 'known' || newest === undefined) return newest;
+  return kind !== 'known' || newest === undefined ? newest : pastAll(manager, site, newest);
+}
+
+async function pastAll(manager: SyncManager, site: SiteIdText, newest: HlcText): Promise<HlcText> {
   // Skip everything that the device may be pushing back, and at least this batch, so that it gets
   // on.
   const { authored = newest, snapshot = newest } = await manager.sites.state(site);
