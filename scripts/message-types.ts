@@ -16,6 +16,7 @@ import {
 import {
   ApplyResultSchema,
   ConflictingCellSchema,
+  ElsewhereChangeSchema,
   OvertakenChangeSchema,
   RejectedChangeSchema,
   SERVER_MESSAGE_SCHEMAS,
@@ -69,6 +70,7 @@ const NAMED: readonly (readonly [name: string, schema: TSchema])[] = [
   ['Checkpoint', CheckpointSchema],
   ['ConflictingCell', ConflictingCellSchema],
   ['OvertakenChange', OvertakenChangeSchema],
+  ['ElsewhereChange', ElsewhereChangeSchema],
   ['RejectedChange', RejectedChangeSchema],
   ['ApplyResult', ApplyResultSchema],
   ...CHUNKS,

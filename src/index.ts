@@ -96,6 +96,7 @@ export {
   type ChangeSet,
   type ColumnChange,
   type ConflictingCell,
+  type ElsewhereChange,
   encodeChangeSet,
   type OvertakenChange,
   type RejectedChange,

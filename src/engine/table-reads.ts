@@ -1,8 +1,7 @@
 /** Reads the merged tables of one database: rows, snapshots, and rows as they would be with more changes. */
 
-import type { HlcText } from '../clock/hlc.ts';
 import type { SiteIdText } from '../clock/site-id.ts';
-import type { WireChange, WireCheckpoint, WireMigration } from '../protocol/schemas.ts';
+import type { WireCheckpoint, WireMigration } from '../protocol/schemas.ts';
 import type { KVStore } from '../storage/kv-store.ts';
 import type { DatabaseState } from './database-state.ts';
 import type { HeldSites } from './held-sites.ts';
@@ -14,7 +13,7 @@ import { openSnapshot, type Snapshot } from './snapshot/snapshot.ts';
 import { standingDdl } from './tables/standing-ddl.ts';
 import { isOneTable, readRow, readRows, type WireRow } from './tables/stored-rows.ts';
 import { aliasesOf, type TableAliases } from './tables/table-aliases.ts';
-import { voidingOf } from './tables/voiding-ddl.ts';
+import { type VoidingDdl, voidingOf } from './tables/voiding-ddl.ts';
 
 /** Who reads a snapshot, and which rows of it. */
 export interface SnapshotUse {
@@ -53,9 +52,9 @@ export class TableReads {
     return isOneTable(this.#context.state.current.catalog, a, b);
   }
 
-  /** The DDL of this HLC that has made a change count for nothing, as far as it is known. */
-  voidingDdl(change: WireChange, by: HlcText): WireMigration | undefined {
-    return voidingOf(this.#context.state.current.catalog).find(change, by);
+  /** The DDL that has made what was sent count for nothing, or led it elsewhere. */
+  get voiding(): VoidingDdl {
+    return voidingOf(this.#context.state.current.catalog);
   }
 
   /** The DDL that stands where this has come to nothing, as far as it is known. */

@@ -61,6 +61,15 @@ export const OvertakenChangeSchema = Type.Object({
   }),
 });
 
+/** A change that is stored under another name. */
+export const ElsewhereChangeSchema = Type.Object({
+  hlc: Type.String({ description: 'Of the change.' }),
+  table: Type.Optional(
+    Type.String({ description: 'Missing while nobody is told of what is in its table.' }),
+  ),
+});
+
+export type WireElsewhereChange = Static<typeof ElsewhereChangeSchema>;
 export type WireRejectedChange = Static<typeof RejectedChangeSchema>;
 export type WireOvertakenChange = Static<typeof OvertakenChangeSchema>;
 
@@ -75,6 +84,7 @@ export const ApplyResultSchema = Type.Object({
   overtaken: Type.Optional(Type.Array(OvertakenChangeSchema)),
   beaten: Type.Optional(Type.Array(OvertakenChangeSchema)),
   standing: Type.Optional(Type.Array(HlcSchema)),
+  elsewhere: Type.Optional(Type.Array(ElsewhereChangeSchema)),
 });
 
 const ChangeSetsSchema = Type.Array(SentChangeSetSchema);

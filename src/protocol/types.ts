@@ -6,6 +6,7 @@ import type { MigrationType } from './constants.ts';
 import type { WireChange, WireChangeSet, WireMigration } from './schemas.ts';
 import type {
   WireConflictingCell,
+  WireElsewhereChange,
   WireOvertakenChange,
   WireRejectedChange,
 } from './server-messages.ts';
@@ -92,6 +93,14 @@ export interface OvertakenChange {
   by: Hlc;
 }
 
+/** A change of a batch that is not stored under the name of a table that it gives. */
+export interface ElsewhereChange {
+  /** Of the change. */
+  hlc: Hlc;
+  /** The name that its table has now. Missing while nobody is told of what is in the table. */
+  table?: string;
+}
+
 /** The result of a batch. */
 export interface ApplyResult {
   /** Changes and migrations that took effect. */
@@ -120,6 +129,11 @@ export interface ApplyResult {
    * sent. Missing if it counts none. For the client, like `overtaken`.
    */
   standing?: Hlc[];
+  /**
+   * The changes whose name means another table: it was renamed, or dropped and not made again. For the
+   * client, like `overtaken`.
+   */
+  elsewhere?: ElsewhereChange[];
 }
 
 export function decodeChange(change: WireChange): Change {
@@ -210,13 +224,15 @@ export function encodeChangeSet(changeSet: ChangeSet): WireChangeSet {
 }
 
 /** What an apply result names, on the wire: encoded one by one, as it is read. */
-export function encodeNamed({ rejected, conflicting, overtaken, beaten, standing }: ApplyResult) {
+export function encodeNamed(result: ApplyResult) {
+  const { rejected, conflicting, overtaken, beaten, standing, elsewhere } = result;
   return {
     rejected: rejected && encoded(rejected, encodeRejected),
     conflicting: conflicting && encoded(conflicting, encodeConflicting),
     overtaken: overtaken && encoded(overtaken, encodeLost),
     beaten: beaten && encoded(beaten, encodeLost),
     standing: standing && encoded(standing, encodeHlc),
+    elsewhere: elsewhere && encoded(elsewhere, encodeElsewhere),
   };
 }
 
@@ -229,6 +245,10 @@ function* encoded<Item, Wire>(
 
 function encodeLost({ hlc, by }: OvertakenChange): WireOvertakenChange {
   return { hlc: encodeHlc(hlc), by: encodeHlc(by) };
+}
+
+function encodeElsewhere({ hlc, ...table }: ElsewhereChange): WireElsewhereChange {
+  return { hlc: encodeHlc(hlc), ...table };
 }
 
 function encodeRejected({ pk, ...rejection }: RejectedChange): WireRejectedChange {

@@ -12,8 +12,8 @@ export function applyAnswer(
   result: ApplyResult,
   members: object = {},
 ): readonly Uint8Array[] | Promise<readonly Uint8Array[]> {
-  const { rejected, conflicting, overtaken, beaten, standing } = result;
-  const namesSome = rejected ?? conflicting ?? overtaken ?? beaten ?? standing;
+  const { rejected, conflicting, overtaken, beaten, standing, elsewhere } = result;
+  const namesSome = rejected ?? conflicting ?? overtaken ?? beaten ?? standing ?? elsewhere;
   // Most name none.
   if (namesSome === undefined) {
     return [Buffer.from(JSON.stringify(Object.assign({}, members, result)))];

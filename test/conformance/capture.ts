@@ -106,7 +106,7 @@ export function sentChangeSets(lines: readonly CaptureLine[]): WireChangeSet[] {
 const ADDED: Record<string, readonly string[]> = {
   handshake_ack: ['serverTimeMs'],
   changes: ['hasMore'],
-  apply_result: ['conflicting', 'standing'],
+  apply_result: ['conflicting', 'standing', 'elsewhere'],
 };
 
 /**

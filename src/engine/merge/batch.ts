@@ -35,6 +35,8 @@ export interface BatchOutcome
   position: HlcText;
   /** Items that took no effect, and are not stored. */
   unapplied: Unapplied[];
+  /** Changes that are not stored under the name that they give, whatever became of them there. */
+  elsewhere: Elsewhere[];
   /** Sites that have to start over, since their held rows exceed a limit. */
   full: readonly FullHolder[];
 }
@@ -47,6 +49,12 @@ export interface Unapplied extends Loss {
   outcome: Exclude<Outcome, 'applied'>;
 }
 
+export interface Elsewhere {
+  item: WireChange;
+  /** The name of its table; `undefined` while nobody is told of what is in that. */
+  table: string | undefined;
+}
+
 export function emptyOutcome(transactions: number): BatchOutcome {
   return {
     applied: 0,
@@ -55,6 +63,7 @@ export function emptyOutcome(transactions: number): BatchOutcome {
     transactions,
     position: HLC_MIN,
     unapplied: [],
+    elsewhere: [],
     full: [],
   };
 }

@@ -16,7 +16,7 @@ import type { LoadedRow } from '../records/row-set.ts';
 import type { TableRecord } from '../records/table-record.ts';
 import { type ChangeTarget, targetsOf } from '../tables/change-target.ts';
 import { TargetFinder } from '../tables/table-names.ts';
-import { type BatchOutcome, countUnapplied } from './batch.ts';
+import { type BatchOutcome, countUnapplied, type Elsewhere } from './batch.ts';
 import type { Sender } from './foreign-authors.ts';
 import { ForeignChanges } from './foreign-changes.ts';
 import type { GroupReads } from './group-reads.ts';
@@ -222,6 +222,8 @@ export class SetMerge {
       }
       if (current?.target !== target) current = { target, loaded: reads.rowOf(target) };
       const { loaded } = current;
+      if (!isForeign && !isWhereNamed(change, target))
+        result.elsewhere.push(toElsewhere(change, target));
       const isDeletionOfHeld = change.type === 'delete' && floors.mayConcern(change.hlc);
       const columnsBefore = isDeletionOfHeld ? [...loaded.row.cells.keys()] : NO_COLUMNS;
       const outcome = isForeign
@@ -271,6 +273,14 @@ export class SetMerge {
       authors: authorsOf(redelivered.map(({ hlc }) => hlc)),
     });
   }
+}
+
+function isWhereNamed({ table }: WireChange, target: ChangeTarget): boolean {
+  return target.isLive && target.table.table === table;
+}
+
+function toElsewhere(item: WireChange, { isLive, table }: ChangeTarget): Elsewhere {
+  return { item, table: isLive ? table.table : undefined };
 }
 
 function toTable(bearer: TableRecord | 'void' | 'unknown'): TableRecord | undefined {

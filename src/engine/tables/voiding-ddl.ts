@@ -1,4 +1,7 @@
-/** Finds the DDL that has made a change void, for those who decide whether it may be told. */
+/**
+ * Finds the DDL that has made what was sent void, or has led it to another table than its name says, for those
+ * who decide whether that may be told.
+ */
 
 import type { HlcText } from '../../clock/hlc.ts';
 import type { WireChange, WireMigration } from '../../protocol/schemas.ts';
@@ -18,11 +21,14 @@ export function voidingOf(catalog: Catalog): VoidingDdl {
   return voiding;
 }
 
+type Named = Pick<WireChange, 'schema' | 'table' | 'hlc'>;
+
 export class VoidingDdl {
   readonly #catalog: Catalog;
   readonly #byName = new NameMap<ReadonlyMap<HlcText, Slot>>();
   /** Of tables with several names: the DDL of a drop under any of these. */
   readonly #ofTables = new Map<string, Slot | undefined>();
+  readonly #dropsOfTables = new Map<number, readonly WireMigration[]>();
 
   constructor(catalog: Catalog) {
     this.#catalog = catalog;
@@ -33,7 +39,7 @@ export class VoidingDdl {
    * @returns as it was sent; a bare drop, where it is not kept any more; `undefined` if the table
    *   had several names, since it is not known then under which it was dropped
    */
-  find({ schema, table, hlc }: WireChange, by: HlcText): WireMigration | undefined {
+  find({ schema, table, hlc }: Named, by: HlcText): WireMigration | undefined {
     const own = this.#ofName(schema, table)?.get(by);
     if (own !== undefined) return toWireMigration(own);
     const bearer = bearerOf(this.#catalog, schema, table, hlc);
@@ -41,8 +47,37 @@ export class VoidingDdl {
       const slot = this.#ofTable(bearer, by);
       return slot && toWireMigration(slot);
     }
-    const ddl = `DROP TABLE "${table.replaceAll('"', '""')}"`;
-    return { type: 'drop_table', schema, table, ddl, hlc: by, schemaVersion: 1 };
+    return bareDrop(schema, table, by);
+  }
+
+  /**
+   * What has dropped the table of an item. Where it is not known under which of several names it was dropped,
+   * it is a bare drop of each.
+   */
+  drops(item: Named): readonly WireMigration[] {
+    const { schema, table, hlc } = item;
+    const bearer = bearerOf(this.#catalog, schema, table, hlc);
+    if (typeof bearer === 'string') return [bareDrop(schema, table, hlc)];
+    const { id, floor } = bearer;
+    const found = this.find(item, floor);
+    if (found !== undefined) return [found];
+    const known = this.#dropsOfTables.get(id);
+    if (known !== undefined) return known;
+    const names = [...this.#catalog.namesOf(id)];
+    const drops = names.map((name) => bareDrop(name.schema, name.table, floor));
+    this.#dropsOfTables.set(id, drops);
+    return drops;
+  }
+
+  /** What has given a table its name, for an item that names it otherwise. */
+  rename(item: Named, to: string): WireMigration {
+    const { schema, table, hlc } = item;
+    const bearer = bearerOf(this.#catalog, schema, table, hlc);
+    const slot = typeof bearer === 'string' ? undefined : this.#ofTable(bearer, bearer.since);
+    if (slot !== undefined) return toWireMigration(slot);
+    const ddl = `ALTER TABLE ${quoted(table)} RENAME TO ${quoted(to)}`;
+    const names = { schema, table: to, fromTable: table };
+    return { type: 'rename_table', ...names, ddl, hlc, schemaVersion: 1 };
   }
 
   /** By the HLCs at which it was sent first and last. */
@@ -75,4 +110,13 @@ export class VoidingDdl {
     this.#ofTables.set(key, found);
     return found;
   }
+}
+
+function bareDrop(schema: string, table: string, hlc: HlcText): WireMigration {
+  const ddl = `DROP TABLE ${quoted(table)}`;
+  return { type: 'drop_table', schema, table, ddl, hlc, schemaVersion: 1 };
+}
+
+function quoted(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`;
 }

@@ -4,7 +4,7 @@
  */
 
 import type { HlcText } from '../../clock/hlc.ts';
-import type { BatchOutcome, Unapplied } from '../../engine/merge/batch.ts';
+import type { BatchOutcome, Elsewhere, Unapplied } from '../../engine/merge/batch.ts';
 import { toCompensation } from '../../engine/merge/compensation.ts';
 import { withItems } from '../../engine/merge/foreign-authors.ts';
 import type { SyncManager } from '../../engine/sync-manager.ts';
@@ -15,8 +15,8 @@ import type { ApplyResult, RejectedChange } from '../../protocol/types.ts';
 import { runByTurns, type Steps } from '../../wire/steps.ts';
 import { drainPoint } from '../delivery/drain.ts';
 import { outcomesOf } from './change-outcomes.ts';
-import { conflictingOf, lossesOf, withConflicting } from './conflicting.ts';
-import { allHidden, type Hidden, hiddenOf, type Reading } from './hidden-losses.ts';
+import { conflictingOf, elsewhereOf, lossesOf, withConflicting } from './conflicting.ts';
+import { allHidden, type Hidden, hiddenOf, type Reading, shownElsewhere } from './hidden-losses.ts';
 import type { ArrivedBatch, JudgedBatch } from './judging.ts';
 import { explainForeign } from './rejections.ts';
 
@@ -121,7 +121,7 @@ export async function answerOf(
 ): Promise<Applied> {
   const { sender, changeSets } = batch;
   const { manager, outcome, approved, rejected } = stored;
-  const { position, unapplied, full } = outcome;
+  const { position, unapplied, elsewhere, full } = outcome;
   const isFull = full.some(({ site }) => site === sender.siteId);
   const drainPointOf = (told: ApplyResult) => {
     // By what it is told: `drainAfter` must not reveal hidden changes either. A refused change was
@@ -130,25 +130,30 @@ export async function answerOf(
     const kind = isNews ? 'news' : told.rejected !== undefined ? 'foreign' : 'known';
     return drainPoint(manager, sender.siteId, changeSets, kind);
   };
-  if (unapplied.length === 0) {
+  if (unapplied.length + elsewhere.length === 0) {
     const asking = drainPointOf(result);
     const drainAfter = asking instanceof Promise ? await asking : asking;
     return { result, drainAfter, isFull, losses: undefined };
   }
   const from = { ...reading, sender, sent: approved.changeSets };
-  const tellAllBut = async (hidden: Hidden): Promise<Told> => {
+  const tellAllBut = async (hidden: Hidden, moved: readonly Elsewhere[]): Promise<Told> => {
     const counts =
       hidden.size > 0 ? await runByTurns(withoutHidden(result, stored, hidden)) : result;
     const known = unapplied.filter(({ item }) => !hidden.has(item));
-    const told = { ...counts, ...(await runByTurns(lossesOf(known, sender.siteId))) };
+    const losses = await runByTurns(lossesOf(known, sender.siteId));
+    const places = await runByTurns(elsewhereOf(moved, sender.siteId));
+    const told = { ...counts, ...losses, ...places };
     return { result: told, drainAfter: await drainPointOf(told) };
   };
   return {
-    ...(await tellAllBut(await hiddenOf(batch, manager, position, unapplied, from))),
+    ...(await tellAllBut(
+      await hiddenOf(batch, manager, position, unapplied, from),
+      await shownElsewhere(batch, manager, position, elsewhere, from),
+    )),
     isFull,
     losses: {
       areForNow: askAgain(reading, batch.origin),
-      withoutThem: () => tellAllBut(allHidden(manager, unapplied, from)),
+      withoutThem: () => tellAllBut(allHidden(manager, unapplied, from), []),
     },
   };
 }

@@ -2,8 +2,13 @@
 
 import { decodeHlc, type HlcText } from '../../clock/hlc.ts';
 import { hlcSite, type SiteIdText } from '../../clock/site-id.ts';
-import type { Unapplied } from '../../engine/merge/batch.ts';
-import type { ApplyResult, ConflictingCell, OvertakenChange } from '../../protocol/types.ts';
+import type { Elsewhere, Unapplied } from '../../engine/merge/batch.ts';
+import type {
+  ApplyResult,
+  ConflictingCell,
+  ElsewhereChange,
+  OvertakenChange,
+} from '../../protocol/types.ts';
 import { decodeValue } from '../../protocol/values.ts';
 import { forEach, type Steps } from '../../wire/steps.ts';
 
@@ -29,6 +34,19 @@ export function* lossesOf(unapplied: readonly Unapplied[], siteId: SiteIdText): 
     ...(beaten.length > 0 && { beaten }),
     ...(ddl.length > 0 && { standing }),
   };
+}
+
+/** Where the changes of the client's own are that are not under the names that they give. */
+export function* elsewhereOf(
+  moved: readonly Elsewhere[],
+  siteId: SiteIdText,
+): Steps<Pick<ApplyResult, 'elsewhere'>> {
+  const elsewhere: ElsewhereChange[] = [];
+  yield* forEach(moved, ({ item, table }) => {
+    if (hlcSite(item.hlc) !== siteId) return;
+    elsewhere.push({ hlc: decodeHlc(item.hlc), ...(table !== undefined && { table }) });
+  });
+  return elsewhere.length > 0 ? { elsewhere } : {};
 }
 
 export function withConflicting(

@@ -6,7 +6,7 @@
 
 import type { HlcText } from '../../clock/hlc.ts';
 import { type HlcsOfSite, hlcSite, type SiteIdText } from '../../clock/site-id.ts';
-import type { Unapplied } from '../../engine/merge/batch.ts';
+import type { Elsewhere, Unapplied } from '../../engine/merge/batch.ts';
 import type { BatchItem, Sender } from '../../engine/merge/foreign-authors.ts';
 import type { SyncManager } from '../../engine/sync-manager.ts';
 import { itemsOf } from '../../hooks/verdicts/returned-changes.ts';
@@ -57,14 +57,14 @@ export async function hiddenOf(
   const ifUnbeaten = ruleOf(reading, coordinator.hlcs);
   const winners = await runByTurns(winnersOf(unapplied, manager, siteId));
   const others = [...winners].flatMap(([item, winner]) =>
-    winner === item || winner === 'unknown' ? [] : [winner],
+    winner === item || winner === 'unknown' ? [] : winner,
   );
   const show = (site: SiteIdText, items: Iterable<BatchItem>) =>
     seenOf(filter, manager, toSet(site, position, items));
   const sent = await show(siteId, winners.keys());
   // As in a snapshot: to a filter that goes by the site it must not look like the sender's.
   const stored = await show(coordinator.siteIdText, others);
-  const compare = ([item, winner]: [BatchItem, BatchItem | 'unknown']) => {
+  const compare = ([item, winner]: [BatchItem, Winner]) => {
     // One that is hidden itself isn't called foreign.
     if (!sent.items.has(item)) hidden.set(item, 'applied');
     else if (winner !== item && !isShown(winner, item, stored)) {
@@ -73,6 +73,32 @@ export async function hiddenOf(
   };
   await runByTurns(forEach([...winners], compare));
   return hidden;
+}
+
+/**
+ * What may be told of changes that are stored under another name, or in no table that is told of: it tells
+ * of the DDL that has led them there.
+ */
+export async function shownElsewhere(
+  asking: Asking,
+  manager: SyncManager,
+  position: HlcText,
+  elsewhere: readonly Elsewhere[],
+  { right, signal }: Reading,
+): Promise<readonly Elsewhere[]> {
+  if (elsewhere.length === 0 || !(await right.isGranted(signal, asking.origin))) return [];
+  const filter = readFilterOf(asking.hooks, readerOf(asking.client), undefined, asking.origin);
+  if (filter === undefined) return elsewhere;
+  const { voiding } = manager.tables;
+  const ddl = new Map<Elsewhere, readonly WireMigration[]>();
+  const find = (each: Elsewhere) => {
+    const { item, table } = each;
+    ddl.set(each, table === undefined ? voiding.drops(item) : [voiding.rename(item, table)]);
+  };
+  await runByTurns(forEach([...elsewhere], find));
+  const set = toSet(manager.identity.siteIdText, position, [...ddl.values()].flat());
+  const { items } = await seenOf(filter, manager, set);
+  return elsewhere.filter((each) => ddl.get(each)?.every((migration) => items.has(migration)));
 }
 
 /** For whom may not read, or may not read any more. */
@@ -96,8 +122,13 @@ function ruleOf({ sender, sent }: Reading, coordinator: HlcsOfSite): (item: Batc
   };
 }
 
-/** For each item what has won, as it is stored; the item itself where nothing has. */
-type Winners = ReadonlyMap<BatchItem, BatchItem | 'unknown'>;
+/**
+ * What has won, as it is stored; the item itself where nothing has. Of several one has, and it is not known
+ * which.
+ */
+type Winner = BatchItem | readonly BatchItem[] | 'unknown';
+
+type Winners = ReadonlyMap<BatchItem, Winner>;
 
 function* winnersOf(
   unapplied: readonly Unapplied[],
@@ -106,18 +137,19 @@ function* winnersOf(
 ): Steps<Winners> {
   /** One drop may void many changes. */
   const voiding = new Map<string, WireMigration | undefined>();
-  const winners = new Map<BatchItem, BatchItem | 'unknown'>();
+  const winners = new Map<BatchItem, Winner>();
+  const ddl = manager.tables.voiding;
   yield* forEach(unapplied, (each) => winners.set(each.item, winnerOf(each)));
   return winners;
 
-  function winnerOf(each: Unapplied): BatchItem | 'unknown' {
+  function winnerOf(each: Unapplied): Winner {
     const { item, outcome, by, isVoid = false } = each;
     if (outcome === 'foreign') return item;
-    if ('ddl' in item) return manager.tables.standingDdl(item) ?? 'unknown';
+    if ('ddl' in item) return manager.tables.standingDdl(item) ?? ddl.drops(item);
     if (by === undefined) return isVoid ? 'unknown' : item;
     if (!isVoid) return isOwn(each, sender) ? item : storedOf(item, by, each);
     const key = JSON.stringify([item.schema, item.table, by]);
-    if (!voiding.has(key)) voiding.set(key, manager.tables.voidingDdl(item, by));
+    if (!voiding.has(key)) voiding.set(key, ddl.find(item, by));
     return voiding.get(key) ?? 'unknown';
   }
 }
@@ -178,9 +210,12 @@ async function seenOf(filter: ReadFilter, manager: SyncManager, set: WireChangeS
 const NOTHING: Seen = { items: new Set(), masked: new Set() };
 
 /** Whether the sender sees what is stored, or has sent just what it sees of that. */
-function isShown(stored: BatchItem | 'unknown', item: BatchItem, seen: Seen): boolean {
-  if (stored === 'unknown') return false;
-  if (seen.items.has(stored)) return true;
+function isShown(winner: Winner, item: BatchItem, seen: Seen): boolean {
+  if (winner === 'unknown') return false;
+  const several = [winner].flat();
+  const [stored] = several;
+  if (several.every((each) => seen.items.has(each))) return true;
+  if (stored === undefined || several.length > 1) return false;
   if (stored.type !== 'column' || item.type !== 'column' || stored.hlc !== item.hlc) return false;
   return seen.masked.has(textOf({ ...stored, value: item.value }));
 }

@@ -89,6 +89,13 @@ export interface OvertakenChange {
   by: string;
 }
 
+export interface ElsewhereChange {
+  /** Of the change. */
+  hlc: string;
+  /** Missing while nobody is told of what is in its table. */
+  table?: string;
+}
+
 export interface RejectedChange {
   /** Missing if the hook named no change. */
   schema?: string;
@@ -115,6 +122,7 @@ export interface ApplyResult {
   overtaken?: OvertakenChange[];
   beaten?: OvertakenChange[];
   standing?: string[];
+  elsewhere?: ElsewhereChange[];
 }
 
 export interface HeaderChunk {
@@ -224,6 +232,7 @@ export interface ApplyResultMessage {
   overtaken?: OvertakenChange[];
   beaten?: OvertakenChange[];
   standing?: string[];
+  elsewhere?: ElsewhereChange[];
   /** That of the message that this answers, unchanged. */
   requestId?: string;
 }
