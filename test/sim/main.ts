@@ -6,8 +6,8 @@
  * `--seed 2,6,9` takes several, each with the `--runs` that follow it.
  * `--nodes 3` shares one store among three coordinators, as in PostgreSQL.
  * `--ddl one` has one device make, drop and rename tables, `all` has each of them do so, `none` nobody;
- * without it that hangs on the seed. `many` is `all` for `--clients sdk`, which holds them against a new
- * device in the end: that is more than is promised, and some seeds fail.
+ * without it that hangs on the seed. `many` is `all` for `--clients sdk`, and holds each against a new device
+ * in the end, which would be more than devices of before promise.
  * `--hooks move` has hooks rewrite changes and move them elsewhere, `refuse` only refuse some; without it
  * that hangs on the seed.
  * `--held some` keeps little of what devices hold that was refused, `none` next to nothing, `all` all of it;

@@ -18,6 +18,7 @@ const RUNS_OF_NODES = runs(0.6);
 const RUNS_OF_NODES_THAT_MOVE = runs(0.4);
 const RUNS_OF_CLIENTS = runs(2);
 const RUNS_OF_CLIENTS_WITH_DDL = runs(1);
+const RUNS_OF_CLIENTS_WITH_MUCH_DDL = runs(1);
 const RUNS_OF_SOME_CLIENTS = runs(1);
 
 interface Batch {
@@ -104,6 +105,9 @@ test(`${RUNS_OF_CLIENTS} simulations of the published client, ended at any momen
 
 test(`${RUNS_OF_CLIENTS_WITH_DDL} simulations of it whose tables come and go: the same`, () =>
   assertAllPass(RUNS_OF_CLIENTS_WITH_DDL, { clients: 'sdk', ddl: 'one' }));
+
+test(`${RUNS_OF_CLIENTS_WITH_MUCH_DDL} simulations of it in which all change tables at once: the same`, () =>
+  assertAllPass(RUNS_OF_CLIENTS_WITH_MUCH_DDL, { clients: 'sdk', ddl: 'many' }));
 
 test(`${RUNS_OF_SOME_CLIENTS} simulations of it among devices of before: the same`, () =>
   assertAllPass(RUNS_OF_SOME_CLIENTS, { clients: 'mixed' }));

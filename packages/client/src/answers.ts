@@ -38,8 +38,9 @@ export class BatchAnswer {
   readonly #overtaken: ReadonlyMap<HlcText, Winner>;
   /** What has won in cells that `#conflicting` has no room for, likewise. */
   readonly #beaten: ReadonlyMap<HlcText, Winner>;
+  readonly #elsewhere: ReadonlyMap<HlcText, string | undefined>;
 
-  constructor({ rejected = [], conflicting = [], overtaken, beaten }: ApplyResult) {
+  constructor({ rejected = [], conflicting = [], overtaken, beaten, elsewhere = [] }: ApplyResult) {
     for (const entry of rejected) {
       memberOf(this.#rejected, placeOf(entry), (): RejectedChange[] => []).push(entry);
     }
@@ -48,6 +49,12 @@ export class BatchAnswer {
     }
     this.#overtaken = byHlc(overtaken);
     this.#beaten = byHlc(beaten);
+    this.#elsewhere = new Map(elsewhere.map(({ hlc, table }) => [hlc, table]));
+  }
+
+  /** The name under which the server has a change; `undefined` if it tells nobody of it. */
+  tableOf({ hlc, table }: Change): string | undefined {
+    return this.#elsewhere.has(hlc) ? this.#elsewhere.get(hlc) : table;
   }
 
   /** @param winnerOf what the replica itself knows to be newer */

@@ -3,8 +3,8 @@
  * position that it leads to.
  */
 
-import type { HlcText } from '../../../src/clock/hlc.ts';
-import { later, type SiteClock, siteOf } from './clock.ts';
+import { HLC_MIN, type HlcText } from '../../../src/clock/hlc.ts';
+import { later, type SiteClock } from './clock.ts';
 import type { ConnectionPort } from './connection/options.ts';
 import type {
   Change,
@@ -28,7 +28,7 @@ import {
 } from './replica/entries.ts';
 import type { Replica } from './replica/replica.ts';
 import { RowChanges } from './replica/row-changes.ts';
-import { changesOf } from './replica/rows.ts';
+import { changesOf, rowAbove } from './replica/rows.ts';
 import type { StoreOperation } from './stores/store.ts';
 
 export interface InboxPort {
@@ -46,6 +46,8 @@ export class Inbox implements ConnectionPort {
   readonly #port: InboxPort;
   /** Parts of a snapshot on their way into the store, which writes together what has come meanwhile. */
   readonly #ahead: Promise<void>[] = [];
+  /** How often DDL has come that makes, drops or renames tables. */
+  ddlHeard = 0;
 
   constructor(replica: Replica, clock: SiteClock, port: InboxPort) {
     this.#replica = replica;
@@ -73,7 +75,9 @@ export class Inbox implements ConnectionPort {
       for (const change of changes) rows.mergeSent(change);
       position = later(position, hlc);
     }
-    const meta = { ...this.#metaWith(rows.seen), position, lastSyncedAt: this.#port.now() };
+    if (rows.movesNames) this.ddlHeard++;
+    const { isHeld } = rows;
+    const meta = { ...this.#metaWith(rows.seen), position, isHeld, lastSyncedAt: this.#port.now() };
     const operations = [...rows.operations(), entryOf(META, meta)];
     if (rows.isLate) operations.push(...startingOver(meta));
     await this.#port.commit(operations);
@@ -193,28 +197,15 @@ export class Inbox implements ConnectionPort {
   async #finish({ generation, checkpoint }: StoredSnapshot): Promise<void> {
     const { snapshot: _, ...meta } = this.#replica.meta;
     const rows = new RowChanges(this.#replica, generation);
-    rows.forgetTables(this.#replica.catalog);
-    this.#keepOwn(rows);
+    for (const row of this.#replica.generation().rows.values()) {
+      const own = rowAbove(row, HLC_MIN, meta.siteId);
+      for (const change of own ? changesOf(own) : []) rows.keepOwn(change);
+    }
     const { hlc: position } = checkpoint;
-    const next: Meta = { ...meta, generation, position, lastSyncedAt: this.#port.now() };
+    const { isHeld } = rows;
+    const next: Meta = { ...meta, generation, position, isHeld, lastSyncedAt: this.#port.now() };
     await this.#port.commit([...rows.operations(), entryOf(META, next), ...clear(meta.generation)]);
     this.#ahead.length = 0;
-  }
-
-  /**
-   * A site is never told of what it has written itself. A snapshot leaves out deletions that have expired,
-   * and what is held of tables that were dropped before it was written.
-   */
-  #keepOwn(rows: RowChanges): void {
-    const { siteId } = this.#replica.meta;
-    for (const row of this.#replica.generation().rows.values()) {
-      const isHeld = rows.isHidden(row);
-      if (row.tombstone === undefined && !isHeld) continue;
-      for (const change of changesOf(row)) {
-        const isKept = isHeld || change.type === 'delete';
-        if (isKept && siteOf(change.hlc) === siteId) rows.mergeOwn(change);
-      }
-    }
   }
 }
 

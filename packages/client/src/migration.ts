@@ -1,8 +1,6 @@
-/** DDL of the app's own, and what the server's answer means for it. */
+/** DDL of the app's own. */
 
-import type { ApplyResult, ChangeSet, Migration, MigrationType } from './protocol/messages.ts';
-import { fromKeyOf, slotOf } from './replica/catalog.ts';
-import type { Replica } from './replica/replica.ts';
+import type { Migration, MigrationType } from './protocol/messages.ts';
 
 export interface MigrationInput {
   type: MigrationType;
@@ -37,28 +35,4 @@ export function toMigrations(
     const migration = { type, schema, table, ddl, schemaVersion };
     return fromTable === undefined ? migration : { ...migration, fromTable };
   });
-}
-
-/**
- * @param result of a batch that held nothing else
- * @returns of DDL what is to be carried out; `undefined` where only a snapshot tells what became of it
- */
-export function takenOf(
-  { schemaMigrations: [migration] = [] }: ChangeSet,
-  { applied, standing }: ApplyResult,
-  replica: Replica,
-): Migration[] | undefined {
-  if (migration === undefined) return [];
-  if (applied > 0) return [migration];
-  const { type, ddl, hlc } = migration;
-  const moves = /^(drop|rename)_table/.test(type);
-  if (!standing) {
-    // An older server doesn't say whether it has only been said again, as at each start of an app.
-    const isAgain = replica.generation().migrations.get(slotOf(migration))?.ddl === ddl;
-    return isAgain && !moves ? [] : undefined;
-  }
-  // It was stored before, with its answer lost: what others have written since has come meanwhile.
-  if (standing.includes(hlc)) return moves ? undefined : [migration];
-  // Of a dropped table it moves what is held for that, though nobody else is told.
-  return migration.fromTable && replica.catalog.isHidden(fromKeyOf(migration)) ? undefined : [];
 }

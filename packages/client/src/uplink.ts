@@ -12,7 +12,6 @@ import type { ServerError } from './connection/server-error.ts';
 import { watchPage } from './connection/wake-ups.ts';
 import type { Environment, Transport } from './environment.ts';
 import { Inbox, type InboxPort, startingOver } from './inbox.ts';
-import { takenOf } from './migration.ts';
 import { Outbox, type OutboxPort, type Outgoing } from './outbox.ts';
 import type { ApplyResult } from './protocol/messages.ts';
 import { entryOf, FATE, META, type Meta, OUT, type StoredOutcome } from './replica/entries.ts';
@@ -48,7 +47,10 @@ export class Uplink implements InboxPort, OutboxPort {
   readonly #clock: SiteClock;
   readonly #environment: Environment;
   readonly #port: UplinkPort;
+  readonly #inbox: Inbox;
   readonly #outbox: Outbox;
+  /** What had come when the batch under way was sent. */
+  #sentAt: { ddlHeard: number; position: HlcText | undefined } | undefined;
   readonly #unwatch: () => void;
 
   constructor(
@@ -64,8 +66,8 @@ export class Uplink implements InboxPort, OutboxPort {
     this.#environment = environment;
     this.#port = port;
     const { siteId } = this.#replica.meta;
-    const inbox = new Inbox(this.#replica, clock, this);
-    this.connection = new Connection({ ...options, siteId }, inbox, environment);
+    this.#inbox = new Inbox(this.#replica, clock, this);
+    this.connection = new Connection({ ...options, siteId }, this.#inbox, environment);
     this.#outbox = new Outbox(this.connection, this, environment);
     this.connection.onServerTime = (serverTimeMs) => {
       // Else the server would refuse what is written from now on, or older edits would beat it. What
@@ -105,6 +107,8 @@ export class Uplink implements InboxPort, OutboxPort {
   }
 
   unanswered(): Outgoing[] {
+    const { ddlHeard } = this.#inbox;
+    this.#sentAt = { ddlHeard, position: this.#replica.meta.position };
     return this.#kept.sendable();
   }
 
@@ -113,29 +117,33 @@ export class Uplink implements InboxPort, OutboxPort {
     const rows = new RowChanges(this.#replica);
     const operations: StoreOperation[] = [];
     let { seen } = this.#replica.meta;
-    let startsOver = false;
+    const isRaced = this.#inbox.ddlHeard !== this.#sentAt?.ddlHeard;
     const fates: [string, Fate][] = [];
     for (const write of batch) {
       const [hlc, changeSet] = write;
       const { taken, outcome } = answer.of(write, this.#replica.meta.siteId, this.now(), (change) =>
         winnerOver(rows.rowOfOwn(change), change),
       );
-      if (outcome === undefined) {
-        const ddl = takenOf(changeSet, result, this.#replica);
-        rows.migrate(ddl ?? []);
-        startsOver ||= ddl === undefined;
-      }
-      for (const change of taken) rows.mergeOwn(change);
-      for (const change of outcome?.changes ?? []) rows.mergeWinner(change);
+      const [ddl] = changeSet.schemaMigrations ?? [];
+      const isTaken = ddl && (result.applied > 0 || result.standing?.includes(ddl.hlc));
+      // It was stored before, with its answer lost, or others' changes have come before the answer: these
+      // may be named by what it has done.
+      const isInOrder =
+        result.applied > 0 && this.#replica.meta.position === this.#sentAt?.position;
+      if (isTaken && outcome === undefined) rows.migrate([ddl], isInOrder);
+      for (const change of taken) rows.mergeOwn(change, answer.tableOf(change));
+      for (const lost of outcome?.changes ?? [])
+        rows.mergeWinner(lost, answer.tableOf(lost.change));
+      if (isRaced && changeSet.changes.length > 0) rows.isLate = true;
       seen = later(seen, hlc);
       operations.push(entryOf(OUT + hlc));
       if (outcome) operations.push(entryOf(FATE + changeSet.transactionId, outcome));
       fates.push([changeSet.transactionId, outcome?.state ?? 'acknowledged']);
     }
-    const meta: Meta = { ...this.#replica.meta, seen };
+    const meta: Meta = { ...this.#replica.meta, seen, isHeld: rows.isHeld };
     operations.push(...rows.operations(), entryOf(META, meta));
-    // At once with the write's end: what became of its DDL is in the snapshot alone.
-    if (startsOver || rows.isLate) operations.push(...startingOver(meta));
+    // At once with the write's end: what became of it is in the snapshot alone.
+    if (rows.isLate) operations.push(...startingOver(meta));
     await this.commit(operations);
     for (const [id, fate] of fates) this.#port.settle(id, fate);
   }

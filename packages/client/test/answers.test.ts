@@ -18,7 +18,7 @@ const start = (t: TestOwner, url: string, options: Partial<SyncClientOptions> = 
   startClient(t, { url, environment: impatient(), ...options });
 
 /** Of a device whose clock is a little ahead, so that what it writes at the same time wins. */
-const later = () => ({ ...impatient(), now: () => Date.now() + 1_000 });
+const later = () => ({ ...impatient(), now: () => Date.now() + 8_000 });
 
 function set(client: SyncClient, id: number, title: string) {
   return client.transact((tx) => {

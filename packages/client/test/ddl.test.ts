@@ -165,29 +165,55 @@ test('what others wrote after a drop is there for who learns only later that the
   for (const client of [ann, ben]) assert.deepEqual(titles(client, 'tasks'), { 1: 'since' });
 });
 
-test('what is held of a dropped table outlives a snapshot', async (t) => {
+test('what the server holds of a dropped table is asked for when a name is used again', async (t) => {
   const [ann, ben] = await startTwo(t);
   ann.migrate(create('tasks'));
-  ann.migrate(create('gone'));
   await inStep(ann, ben);
   ben.disconnect();
-  ann.migrate(drop('gone'));
   await ann.migrate(drop('tasks')).settled;
-  const unaware = set(ben, 'tasks', 1, 'unaware');
+  // It moves what is held, and nobody is told of it.
+  const renamed = ben.migrate(rename('tasks', 'others'));
+  const unaware = set(ben, 'others', 1, 'unaware');
   ben.connect();
-  await unaware.settled;
+  assert.deepEqual(await Promise.all([renamed.settled, unaware.settled]), [
+    'acknowledged',
+    'acknowledged',
+  ]);
   await inStep(ann, ben);
+  for (const client of [ann, ben]) assert.deepEqual(titles(client, 'others'), {});
   let snapshots = 0;
   ben.subscribeStatus(() => {
     if (ben.status.connection === 'bootstrapping') snapshots++;
   });
-  // Of a table that is not there: what became of it only a snapshot tells.
-  await ben.migrate(rename('gone', 'others')).settled;
-  await inStep(ben, ann);
-  assert.ok(snapshots > 0);
-  ann.migrate(create('tasks'));
+  ann.migrate(create('tasks', 9));
+  ann.migrate(create('others'));
   await inStep(ann, ben);
-  for (const client of [ann, ben]) assert.deepEqual(titles(client, 'tasks'), { 1: 'unaware' });
+  assert.ok(snapshots > 0);
+  for (const client of [ann, ben]) {
+    assert.deepEqual(titles(client, 'tasks'), {});
+    assert.deepEqual(titles(client, 'others'), { 1: 'unaware' });
+  }
+});
+
+test('what is written under the name of a rename without effect is where the server has it', async (t) => {
+  const [ann, ben] = await startTwo(t);
+  ann.migrate(create('todos'));
+  await inStep(ann, ben);
+  ben.disconnect();
+  await ann.migrate(rename('todos', 'tasks')).settled;
+  const write = ben.migrate(rename('todos', 'things'));
+  const unaware = set(ben, 'things', 1, 'unaware');
+  assert.deepEqual(titles(ben, 'things'), { 1: 'unaware' });
+  ben.connect();
+  await Promise.all([write.settled, unaware.settled]);
+  await inStep(ben, ann);
+  for (const client of [ann, ben]) {
+    assert.deepEqual(titles(client, 'tasks'), { 1: 'unaware' });
+    assert.deepEqual(
+      client.tables().filter(({ table }) => table === 'things'),
+      [],
+    );
+  }
 });
 
 test('a table that was renamed and made again under its old name, by the same statement, is two', async (t) => {

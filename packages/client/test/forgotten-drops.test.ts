@@ -7,7 +7,7 @@ import { siteIdToText } from '../../../src/clock/site-id.ts';
 import { SiteClock } from '../src/clock.ts';
 import { Inbox } from '../src/inbox.ts';
 import type { Change, Migration } from '../src/protocol/messages.ts';
-import { FORMAT, OUT, tableKeyOf } from '../src/replica/entries.ts';
+import { FORMAT, tableKeyOf } from '../src/replica/entries.ts';
 import { Replica } from '../src/replica/replica.ts';
 
 const site = (number: number) => new Uint8Array(16).fill(number);
@@ -54,32 +54,37 @@ function start() {
   return { replica, bootstrap, receive, shown };
 }
 
-test('a table of which a snapshot does not speak any more is gone until it is made again', async () => {
+test('of what is newer than a drop nothing stays: it is told when the table is made again, the site’s own by a snapshot', async () => {
   const { replica, bootstrap, receive, shown } = start();
-  await bootstrap([ddl('create_table', 1)]);
-  const changes = [cell(1, 5, OWN)];
-  const [{ hlc }] = changes as [Change];
-  const write = { siteId: '', transactionId: hlc, hlc, changes, schemaMigrations: [] };
-  replica.apply([{ type: 'put', key: OUT + hlc, value: write }]);
-  assert.deepEqual(shown(), [1]);
-  await bootstrap([]);
-  assert.deepEqual(shown(), []);
-  assert.deepEqual(replica.migrations, [], 'and no DDL tells of it');
-  // It is remembered over another snapshot.
-  await bootstrap([]);
-  await receive([], [ddl('create_table', 9)]);
-  assert.deepEqual(shown(), [1]);
-});
-
-test('of what is newer than a drop only the site’s own waits: the others are told anew', async () => {
-  const { bootstrap, receive, shown } = start();
   await bootstrap([ddl('create_table', 1)]);
   await receive([cell(1, 2), cell(2, 7), cell(3, 7, OWN)]);
   assert.deepEqual(shown(), [1, 2, 3]);
   await receive([], [ddl('drop_table', 5)]);
   assert.deepEqual(shown(), []);
-  await receive([], [ddl('create_table', 9)]);
-  assert.deepEqual(shown(), [3]);
+  // It is remembered over a snapshot.
+  await bootstrap([]);
+  await receive([], [{ ...ddl('create_table', 9), table: 'done' }]);
+  assert.deepEqual(shown(), []);
+  assert.equal(replica.meta.position, undefined, 'a snapshot is asked for');
+});
+
+test('what is newer than a drop stays in a table that was made again after it', async () => {
+  const { replica, bootstrap, receive, shown } = start();
+  await bootstrap([ddl('create_table', 1), ddl('create_table', 6)]);
+  await receive([cell(1, 2), cell(2, 7), cell(3, 7, OWN)]);
+  await receive([], [ddl('drop_table', 5)]);
+  assert.deepEqual(shown(), [2, 3]);
+  assert.equal(replica.meta.isHeld, undefined);
+});
+
+test('what this site has written since a name was used again, and before it heard of it, only a snapshot has', async () => {
+  const { replica, bootstrap, receive } = start();
+  await bootstrap([ddl('create_table', 1)]);
+  await receive([cell(1, 2), cell(3, 7, OWN)]);
+  await receive([], [{ ...ddl('rename_table', 3), table: 'done', fromTable: TASKS.table }]);
+  assert.notEqual(replica.meta.position, undefined);
+  await receive([], [ddl('create_table', 5)]);
+  assert.equal(replica.meta.position, undefined);
 });
 
 test('what was sent under a name from before a rename that is known goes with its table', async () => {

@@ -11,7 +11,7 @@
 import { compareHlc, HLC_MAX, HLC_MIN, type HlcText, maxHlc } from '../../../../src/clock/hlc.ts';
 import { memberOf } from '../maps.ts';
 import type { Migration } from '../protocol/messages.ts';
-import { tableKeyOf, toTable } from './entries.ts';
+import { tableKeyOf } from './entries.ts';
 
 /** A table goes by another name from `at` on. */
 interface Step {
@@ -42,7 +42,7 @@ export class Catalog {
 
   #carryOut(migration: Migration): void {
     const { type, schema, table, hlc } = migration;
-    if (!/^(create|drop|rename)_table$/.test(type)) return;
+    if (!isOfTable(migration)) return;
     const key = tableKeyOf(schema, table);
     const name = this.#name(key);
     const { to, past } = name;
@@ -81,13 +81,6 @@ export class Catalog {
     const step = past === undefined ? name.to : past[1];
     if (step !== undefined) return this.resolve(step.key, hlc, step.at);
     return past !== undefined || compareHlc(hlc, name.floor) <= 0 ? undefined : key;
-  }
-
-  /** All names that DDL has spoken of, each with the newest HLC that is known of it. */
-  *names(): Iterable<[key: string, hlc: HlcText]> {
-    for (const [key, { made, floor, to }] of this.#names) {
-      yield [key, [made, floor, to?.at ?? HLC_MIN].reduce(maxHlc)];
-    }
   }
 
   /** Up to which HLC nothing counts that is held under a name. */
@@ -136,17 +129,9 @@ export function movesTables(
   return hasMore(before, after) || hasMore(after, before);
 }
 
-/** No app's own is below 0. */
-const FORGOTTEN = -1;
-
-/** A drop of which nobody tells any more: only that the table is gone is known, and that it was there at `hlc`. */
-export function forgottenDrop(tableKey: string, hlc: HlcText): Migration {
-  const names = toTable(tableKey);
-  return { type: 'drop_table', ...names, ddl: '', hlc, schemaVersion: FORGOTTEN };
-}
-
-export function isForgottenDrop({ schemaVersion }: Migration): boolean {
-  return schemaVersion === FORGOTTEN;
+/** Whether it makes, drops or renames a table. */
+export function isOfTable({ type }: Migration): boolean {
+  return type.endsWith('_table');
 }
 
 /** The table that a migration begins with. */

@@ -35,6 +35,8 @@ export interface Meta {
   snapshot?: StoredSnapshot;
   /** Milliseconds since 1970. */
   lastSyncedAt?: number;
+  /** The server may hold something of this site's that it tells nobody until a table is made again. */
+  isHeld?: boolean;
 }
 
 export interface StoredSnapshot {

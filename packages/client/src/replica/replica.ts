@@ -11,7 +11,7 @@ import { pkIdentity } from '../../../../src/protocol/values.ts';
 import { addTo, memberOf, setIn } from '../maps.ts';
 import type { Change, ChangeSet, Migration } from '../protocol/messages.ts';
 import type { StoredValue, StoreOperation } from '../stores/store.ts';
-import { byHlc, Catalog, isForgottenDrop } from './catalog.ts';
+import { byHlc, Catalog } from './catalog.ts';
 import {
   DDL,
   FATE,
@@ -81,7 +81,7 @@ export class Replica {
   /** All DDL, by HLC; of one place the newest. */
   get migrations(): Migration[] {
     const told = [...this.generation().migrations.values()];
-    return byHlc([...told.filter((each) => !isForgottenDrop(each)), ...this.#pendingMigrations()]);
+    return byHlc([...told, ...this.#pendingMigrations()]);
   }
 
   #pendingMigrations(): Migration[] {

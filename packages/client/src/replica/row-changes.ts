@@ -11,10 +11,10 @@ import {
   byHlc,
   Catalog,
   earlierSlotOf,
-  forgottenDrop,
   fromKeyOf,
   isBehind,
   isNeededBeside,
+  isOfTable,
   movesTables,
   slotOf,
 } from './catalog.ts';
@@ -39,11 +39,15 @@ export class RowChanges {
   readonly #rows = new Map<string, StoredRow | undefined>();
   readonly #ddl: StoreOperation[] = [];
   /**
-   * Whether DDL could not be carried out on the rows that are there: it came too late, and they are under
-   * other names than they would be had it come in the order of HLCs, or it makes a table again whose
-   * rows were held. Where they belong only a snapshot tells.
+   * Whether it is not known where rows belong, or not all of them are there: DDL came too late, and they
+   * are under other names than they would be had it come in time, or a name is used again for which
+   * the server may hold what this site has written. Then only a snapshot tells.
    */
   isLate = false;
+  /** See `Meta`. */
+  isHeld: boolean | undefined;
+  /** Whether DDL makes, drops or renames tables. */
+  movesNames = false;
   /** The newest HLC of what has come in. */
   seen: HlcText | undefined;
   /** With what is new, once there is DDL. */
@@ -54,6 +58,7 @@ export class RowChanges {
     this.#replica = replica;
     this.#generation = generation;
     this.#held = replica.generation(generation);
+    this.isHeld = replica.meta.isHeld;
   }
 
   get #catalog(): Catalog {
@@ -62,11 +67,6 @@ export class RowChanges {
     const migrations = this.#migrations ?? this.#held.migrations;
     this.#names ??= new Catalog(migrations.values());
     return this.#names;
-  }
-
-  /** Whether a table was dropped, and not made again. */
-  isHidden({ schema, table }: { schema: string; table: string }): boolean {
-    return this.#catalog.isHidden(tableKeyOf(schema, table));
   }
 
   row(key: string): StoredRow | undefined {
@@ -90,24 +90,49 @@ export class RowChanges {
    * site's, of which it has told nobody then.
    */
   mergeSent(change: Change): void {
+    this.merge(this.#named(change));
+  }
+
+  #named(change: Change): Change {
     const key = tableKeyOf(change.schema, change.table);
     const nameNow = this.#catalog.resolve(key) ?? key;
-    this.merge(nameNow === key ? change : { ...change, ...toTable(nameNow) });
+    return nameNow === key ? change : { ...change, ...toTable(nameNow) };
   }
 
   /**
-   * A change as this site has named it; older than a drop it counts for nothing.
+   * What this site had written before all was told anew. It is never told of that: deletions that have expired
+   * are left out. What else is, the server holds.
+   */
+  keepOwn(change: Change): void {
+    if (change.type === 'delete') {
+      this.mergeOwn(change, change.table);
+      return;
+    }
+    const row = this.row(rowKeyOf(this.#named(change)));
+    if (merge(row, change) !== row) this.isHeld = true;
+  }
+
+  /**
+   * A change of this site's, which it has named itself.
+   * @param table under which the server has it; `undefined` if it tells nobody of it, until its table is
+   *   made again
    * @param namedAt the time at which the name meant its table
    */
-  mergeOwn(change: Change, namedAt = change.hlc): void {
-    const tableKey = this.#catalog.resolve(tableKeyOf(change.schema, change.table), namedAt);
-    if (tableKey !== undefined) this.merge({ ...change, ...toTable(tableKey) });
+  mergeOwn(change: Change, table: string | undefined, namedAt = change.hlc): void {
+    if (table === undefined) {
+      this.isHeld = true;
+      return;
+    }
+    const named = { ...change, table };
+    const key = this.#catalog.resolve(tableKeyOf(change.schema, change.table), namedAt);
+    if (key === tableKeyOf(named.schema, table) && !this.#catalog.isHidden(key)) this.merge(named);
+    else this.isLate = true;
   }
 
   /** What has won over such a change. */
-  mergeWinner({ change, winner }: StoredOutcomeChange): void {
+  mergeWinner({ change, winner }: StoredOutcomeChange, table: string | undefined): void {
     if (winner?.value === undefined || change.type === 'delete') return;
-    this.mergeOwn({ ...change, hlc: winner.hlc, value: winner.value }, change.hlc);
+    this.mergeOwn({ ...change, hlc: winner.hlc, value: winner.value }, table, change.hlc);
   }
 
   /** The row that such a change is of. */
@@ -116,8 +141,11 @@ export class RowChanges {
     return key === undefined ? undefined : this.row(key);
   }
 
-  /** Carries out DDL, in the order of its HLCs. It comes before the changes of the same message. */
-  migrate(migrations: readonly Migration[]): void {
+  /**
+   * Carries out DDL, in the order of its HLCs. It comes before the changes of the same message.
+   * @param isInOrder whether nothing has come before it that may be named by what it does
+   */
+  migrate(migrations: readonly Migration[], isInOrder = true): void {
     if (migrations.length === 0) return;
     this.#migrations ??= new Map(this.#held.migrations);
     const known = this.#migrations;
@@ -126,7 +154,11 @@ export class RowChanges {
       const slot = slotOf(migration);
       const held = known.get(slot);
       if (held !== undefined && compareHlc(migration.hlc, held.hlc) <= 0) continue;
-      if (this.#revives(migration)) this.isLate = true;
+      if (isOfTable(migration)) {
+        this.movesNames = true;
+        const isFirst = migration.type === 'create_table' && !this.#reusesName(migration);
+        if ((!isFirst && !isInOrder) || this.#mayHaveOwn(migration)) this.isLate = true;
+      }
       const effects = isBehind(migration, known.values()) ? this.#catalog.effects : undefined;
       if (held !== undefined && isNeededBeside(held, migration, known.values())) {
         this.#putDdl(known, earlierSlotOf(held), held);
@@ -138,32 +170,26 @@ export class RowChanges {
     }
   }
 
-  /**
-   * Whether the name of a dropped table is used again, for which this site holds what it has written since.
-   * That may have come to another table by DDL of which it has not heard, or that came to nothing elsewhere.
-   */
-  #revives(migration: Migration): boolean {
-    const { type, schema, table } = migration;
-    return (
-      /^(create|rename)_table/.test(type) &&
-      this.#tableRows(tableKeyOf(schema, table)).length > 0 &&
-      this.isHidden(migration)
-    );
+  /** Whether its name has been another table's, or that of one that was dropped. */
+  #reusesName({ schema, table }: Migration): boolean {
+    const key = tableKeyOf(schema, table);
+    return this.#catalog.resolve(key) !== key || this.#catalog.isHidden(key);
   }
 
   /**
-   * Tables of before that the DDL does not speak of were dropped, and the drop has been forgotten. What
-   * this site has written to them is held until they are made again. Rows are told of live tables only.
+   * Whether a name is used again that this site has written to before it knew: the server may hold that for
+   * it, or have put into it what is under another name here.
    */
-  forgetTables(before: Catalog): void {
-    const spokenOf = new Set<string>();
-    for (const migration of this.#held.migrations.values()) {
-      spokenOf.add(tableKeyOf(migration.schema, migration.table)).add(fromKeyOf(migration));
-    }
-    for (const [key, hlc] of before.names()) {
-      if (spokenOf.has(key) || this.#tableRows(key).length > 0) continue;
-      this.migrate([forgottenDrop(key, hlc)]);
-    }
+  #mayHaveOwn({ type, schema, table, hlc }: Migration): boolean {
+    if (type === 'drop_table') return false;
+    const key = tableKeyOf(schema, table);
+    const other = this.#catalog.resolve(key) ?? key;
+    return this.isHeld === true || (other !== key && this.#hasOwnAbove(other, hlc));
+  }
+
+  #hasOwnAbove(tableKey: string, hlc: HlcText): boolean {
+    const { siteId } = this.#replica.meta;
+    return this.#tableRows(tableKey).some(([, row]) => rowAbove(row, hlc, siteId) !== undefined);
   }
 
   #putDdl(known: Map<string, Migration>, slot: string, migration: Migration): void {
@@ -177,12 +203,12 @@ export class RowChanges {
     if (type === 'rename_table') {
       if (this.#catalog.effects.has(hlc)) this.#rename(fromKeyOf(migration), key);
     } else if (type === 'drop_table' && this.#catalog.floorOf(key) === hlc) {
-      // What others have written since is told anew when the table is made again, as far as it is not
-      // deleted meanwhile: where that has come already, all of it stays. What this site has written is
-      // not told to it.
-      const site = this.isHidden(migration) ? this.#replica.meta.siteId : undefined;
+      // What has been written since is told anew when the table is made again, but to who wrote it. Where
+      // that has come already, all of it stays.
+      const isHidden = this.#catalog.isHidden(key);
+      if (isHidden && this.#hasOwnAbove(key, hlc)) this.isHeld = true;
       for (const [rowKey, row] of this.#tableRows(key)) {
-        this.#rows.set(rowKey, rowAbove(row, hlc, site));
+        this.#rows.set(rowKey, isHidden ? undefined : rowAbove(row, hlc));
       }
       this.#forgetDdl(migration);
     }
