@@ -104,6 +104,7 @@ eachTransport(
     assert.deepEqual(await placesOf(hers, write(eve, 'past')), [{ of: 0 }]);
     const { applied, skipped } = await hers.apply(old.migrate('create_table', 'past'));
     assert.deepEqual([applied, skipped], [0, 1], 'it comes to nothing');
+    assert.equal((await hers.apply(write(old, 'past'))).overtaken?.length, 1);
   },
   { ...hiding(), config: { sync: { tombstoneTTL: 1 } } },
 );

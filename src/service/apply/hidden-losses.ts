@@ -136,7 +136,7 @@ function* winnersOf(
   sender: SiteIdText,
 ): Steps<Winners> {
   /** One drop may void many changes. */
-  const voiding = new Map<string, WireMigration | undefined>();
+  const voiding = new Map<string, Winner>();
   const winners = new Map<BatchItem, Winner>();
   const ddl = manager.tables.voiding;
   yield* forEach(unapplied, (each) => winners.set(each.item, winnerOf(each)));
@@ -149,7 +149,7 @@ function* winnersOf(
     if (by === undefined) return isVoid ? 'unknown' : item;
     if (!isVoid) return isOwn(each, sender) ? item : storedOf(item, by, each);
     const key = JSON.stringify([item.schema, item.table, by]);
-    if (!voiding.has(key)) voiding.set(key, ddl.find(item, by));
+    if (!voiding.has(key)) voiding.set(key, ddl.find(item, by) ?? ddl.drops(item));
     return voiding.get(key) ?? 'unknown';
   }
 }
