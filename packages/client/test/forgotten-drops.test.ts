@@ -77,6 +77,19 @@ test('what is newer than a drop stays in a table that was made again after it', 
   assert.equal(replica.meta.isHeld, undefined);
 });
 
+test('a late drop of a name that a table came to later may be no drop of that: only a snapshot tells', async () => {
+  const { replica, bootstrap, receive } = start();
+  const rename = (to: string, fromTable: string, wallTime: number) => ({
+    ...{ ...ddl('rename_table', wallTime), table: to, fromTable },
+  });
+  await bootstrap([ddl('create_table', 6)]);
+  await receive([cell(1, 2)]);
+  await receive([], [rename('done', TASKS.table, 7), rename(TASKS.table, 'done', 8)]);
+  assert.notEqual(replica.meta.position, undefined);
+  await receive([], [ddl('drop_table', 5)]);
+  assert.equal(replica.meta.position, undefined);
+});
+
 test('what this site has written since a name was used again, and before it heard of it, only a snapshot has', async () => {
   const { replica, bootstrap, receive } = start();
   await bootstrap([ddl('create_table', 1)]);

@@ -103,30 +103,26 @@ export function byHlc(migrations: Iterable<Migration>): Migration[] {
   return [...migrations].sort((a, b) => compareHlc(a.hlc, b.hlc));
 }
 
-/** Whether newer DDL of the same names has been carried out. */
-export function isBehind(migration: Migration, known: Iterable<Migration>): boolean {
-  for (const other of known) {
-    if (other.schema !== migration.schema || compareHlc(other.hlc, migration.hlc) <= 0) continue;
-    const names = [migration.table, migration.fromTable];
-    if (names.includes(other.table) || (other.fromTable && names.includes(other.fromTable)))
-      return true;
-  }
-  return false;
+/**
+ * Whether it comes after newer DDL of the same names, and any of that or itself is a rename. Then the server may
+ * have come to something else: for it counts, too, what came first.
+ */
+export function isTangled(migration: Migration, known: Iterable<Migration>): boolean {
+  const names = namesOf(migration);
+  const others = [...known].filter(
+    (other) =>
+      isOfTable(other) &&
+      other.schema === migration.schema &&
+      namesOf(other).some((name) => names.includes(name)),
+  );
+  return (
+    others.some(({ hlc }) => compareHlc(hlc, migration.hlc) > 0) &&
+    [migration, ...others].some(({ type }) => type === 'rename_table')
+  );
 }
 
-/**
- * Whether DDL that newer has been carried out before is, or makes of that, more or less than it was.
- * @param before the effects without it
- * @param after those with it
- */
-export function movesTables(
-  { type, hlc }: Migration,
-  before: ReadonlySet<HlcText>,
-  after: ReadonlySet<HlcText>,
-): boolean {
-  const hasMore = (one: ReadonlySet<HlcText>, other: ReadonlySet<HlcText>) =>
-    [...one].some((each) => !other.has(each) && (each !== hlc || type === 'rename_table'));
-  return hasMore(before, after) || hasMore(after, before);
+function namesOf({ table, fromTable = table }: Migration): string[] {
+  return [table, fromTable];
 }
 
 /** Whether it makes, drops or renames a table. */

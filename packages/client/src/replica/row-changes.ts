@@ -12,10 +12,9 @@ import {
   Catalog,
   earlierSlotOf,
   fromKeyOf,
-  isBehind,
   isNeededBeside,
   isOfTable,
-  movesTables,
+  isTangled,
   slotOf,
 } from './catalog.ts';
 import {
@@ -157,15 +156,15 @@ export class RowChanges {
       if (isOfTable(migration)) {
         this.movesNames = true;
         const isFirst = migration.type === 'create_table' && !this.#reusesName(migration);
-        if ((!isFirst && !isInOrder) || this.#mayHaveOwn(migration)) this.isLate = true;
+        const isCertain = isFirst || isInOrder;
+        if (!isCertain || this.#mayHaveOwn(migration) || isTangled(migration, known.values()))
+          this.isLate = true;
       }
-      const effects = isBehind(migration, known.values()) ? this.#catalog.effects : undefined;
       if (held !== undefined && isNeededBeside(held, migration, known.values())) {
         this.#putDdl(known, earlierSlotOf(held), held);
       }
       this.#putDdl(known, slot, migration);
       this.#names = undefined;
-      if (effects && movesTables(migration, effects, this.#catalog.effects)) this.isLate = true;
       this.#moveRows(migration);
     }
   }
