@@ -25,29 +25,26 @@ function buildUnlessFresh() {
 }
 
 /** What runs in a browser goes together, and begins first: a process starts one browser for all of it. */
-function together(files) {
+function toGroups(files) {
   const inBrowser = files.filter((file) => file.includes('/browser/'));
   const others = files.filter((file) => !inBrowser.includes(file)).map((file) => [file]);
   return inBrowser.length > 0 ? [inBrowser, ...others] : others;
 }
 
-/** Deals the files out as cards are, so that each process gets some of what takes long. */
-function deal(files, filesPerProcess) {
-  const groups = Array.from({ length: Math.ceil(files.length / filesPerProcess) }, () => []);
-  for (const [i, some] of together(files).entries()) groups[i % groups.length].push(...some);
-  return groups;
-}
-
 /** @returns what Node is to run: the files themselves, or a module for each process */
-function writeEntries(directory, files, filesPerProcess) {
+function writeEntries(directory, files, filesPerProcess, isChosen) {
   if (filesPerProcess === 1) return files;
-  return deal(files, filesPerProcess).map((group, i, { length }) => {
-    const entry = join(directory, `${i + 1}-of-${length}.mjs`);
-    const list = JSON.stringify(group, undefined, 2);
-    writeFileSync(
-      entry,
-      `import { describeFiles } from '${GROUP}';\n\ndescribeFiles(${list}, ${FILE_TIMEOUT_MS});\n`,
-    );
+  const groups = toGroups(files);
+  // The last ones share what is left, so that all cores have work until the end.
+  const wanted = Math.ceil(files.length / filesPerProcess) + availableParallelism() - 1;
+  const processes = Math.min(groups.length, wanted);
+  const takenMax = isChosen ? Math.ceil(files.length / processes) : filesPerProcess;
+  const how = { taken: directory, takenMax, isChosen, timeoutMs: FILE_TIMEOUT_MS };
+  const args = [groups, how].map((arg) => JSON.stringify(arg, undefined, 2)).join(', ');
+  const text = `import { describeFiles } from '${GROUP}';\n\nawait describeFiles(${args});\n`;
+  return Array.from({ length: processes }, (_, i) => {
+    const entry = join(directory, `${i + 1}-of-${processes}.mjs`);
+    writeFileSync(entry, text);
     return entry;
   });
 }
@@ -69,7 +66,7 @@ export async function runTests(files, { flags = [], filesPerProcess = 1, costsFi
     // What hangs is a failure with a name, not a run that never ends.
     const timeout = `--test-timeout=${PROCESS_TIMEOUT_MS}`;
     const run = ['--import', 'tsx', '--test', '--test-reporter=spec', concurrency, timeout];
-    const entries = writeEntries(directory, files, filesPerProcess);
+    const entries = writeEntries(directory, files, filesPerProcess, flags.length > 0);
     const NODE_OPTIONS = `${process.env.NODE_OPTIONS ?? ''} ${await preloadTypebox()}`;
     const TEST_COSTS_FILE = costsFile;
     const child = spawn(process.execPath, [...run, ...flags, ...entries], {
