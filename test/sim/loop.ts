@@ -109,13 +109,12 @@ export class Loop {
     const dateNow = Date.now;
     const { setTimeout: sleep } = timers;
     const cancel = (timer: { cancel?(): void } | undefined) => timer?.cancel?.();
-    const timer = (task: { cancel(): void }) => ({ ...task, unref() {}, ref() {} });
     Object.assign(globalThis, {
       setTimeout: (run: (...args: unknown[]) => void, ms = 0, ...args: unknown[]) =>
-        timer(this.at(ms, () => run(...args))),
+        toTimer(this.at(ms, () => run(...args))),
       setInterval: (run: () => void, ms = 0) => this.#interval(run, ms),
       setImmediate: (run: (...args: unknown[]) => void, ...args: unknown[]) =>
-        timer(this.at(0, () => run(...args))),
+        toTimer(this.at(0, () => run(...args))),
       clearTimeout: cancel,
       clearInterval: cancel,
     });
@@ -139,7 +138,7 @@ export class Loop {
       });
     };
     again();
-    return { cancel: () => next.cancel(), unref() {}, ref() {} };
+    return toTimer({ cancel: () => next.cancel() });
   }
 
   /** A binary heap: the earliest task first, then the one that was asked for first. */
@@ -172,6 +171,12 @@ export class Loop {
     }
     tasks[index] = last;
   }
+}
+
+/** As Node's own: `setInterval(…).unref()` is what is kept, to be cleared. */
+function toTimer({ cancel }: { cancel(): void }): object {
+  const timer = { cancel, unref: () => timer, ref: () => timer };
+  return timer;
 }
 
 function isBefore(a: Task, b: Task): boolean {

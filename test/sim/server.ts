@@ -22,6 +22,8 @@ import type { SimStorage } from './sim-storage.ts';
 const STOP_MS = 2000;
 const REQUEST_TIMEOUT_MS = 3000;
 const REQUEST_LOST = 0.08;
+/** All devices have it, and share what an address may have. */
+const ADDRESS = '192.0.2.1';
 
 export interface SimServerOptions {
   loop: Loop;
@@ -147,7 +149,7 @@ export class SimServer {
           sendQueue: socket,
           socket: Object.assign(new EventEmitter()) as WebSocket,
           headers: {},
-          remoteAddress: undefined,
+          remoteAddress: ADDRESS,
         });
         socket.serve({
           receive: (text) => connection.receive(text),
