@@ -15,7 +15,7 @@ import {
 } from '../../packages/client/test/browser/harness/chromium.ts';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
-/** Where to write the README's picture: `TEST_SCREENSHOT=docs/todo.png npm test -- test/examples/todo.test.ts` */
+/** Where to write the README's picture: `TEST_SCREENSHOT=docs/todo.png npm test -- test/examples/todo.proof.ts` */
 const { TEST_SCREENSHOT } = process.env;
 const WINDOW = { width: 700, height: 550 };
 
