@@ -104,8 +104,7 @@ export class SimulatedDevice {
       this.errors.push(error);
       if (!MENDED.includes(error.code)) for (const giveUp of this.#waiting) giveUp(error);
     });
-    // `ws` is one, with types of its own.
-    return socket as unknown as SocketLike;
+    return socket;
   }
 
   /** @throws the coordinator's refusal of what may pass, which the client tries again */

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { siteIdToText } from '../../src/clock/site-id.ts';
 import type { ClientIdentity, CoordinatorHooks } from '../../src/hooks/types.ts';
 import type { WireChangeSet, WireColumnChange } from '../../src/protocol/schemas.ts';
-import type { WireApplyResult, WireConflictingCell } from '../../src/protocol/server-messages.ts';
+import type { WireApplyResult } from '../../src/protocol/server-messages.ts';
 import { Device } from '../../src/testing/device.ts';
 import { eachTransport } from './each-transport.ts';
 import type { SyncTransport } from './transport.ts';
@@ -21,7 +21,7 @@ async function race(
   await (await join(winner)).apply(won);
   const lost = loser.write(...rows.map((row) => ({ pk: row.pk, set: loserSet(row) })));
   const result = await (await join(loser)).apply(lost);
-  const told = (result.conflicting ?? []) as unknown as WireConflictingCell[];
+  const told = result.conflicting ?? [];
   return { won, lost, result, told, loser, winner };
 }
 

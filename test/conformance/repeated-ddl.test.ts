@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import type { WireChangeSet, WireMigration } from '../../src/protocol/schemas.ts';
-import type { ApplyResult } from '../../src/protocol/types.ts';
+import type { WireApplyResult } from '../../src/protocol/server-messages.ts';
 import { Device } from '../../src/testing/device.ts';
 import { eachTransport } from './each-transport.ts';
 
@@ -11,7 +11,7 @@ function hlcOf({ schemaMigrations }: WireChangeSet): string {
 }
 
 /** Of what is skipped, what stands. */
-function standingOf({ applied, skipped, standing }: ApplyResult): unknown {
+function standingOf({ applied, skipped, standing }: WireApplyResult): unknown {
   assert.deepEqual([applied, skipped], [0, 1]);
   return standing;
 }

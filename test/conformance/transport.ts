@@ -2,7 +2,7 @@
 
 import type { ErrorCode } from '../../src/protocol/error-codes.ts';
 import type { WireChangeSet, WireCheckpoint } from '../../src/protocol/schemas.ts';
-import type { ApplyResult } from '../../src/protocol/types.ts';
+import type { WireApplyResult } from '../../src/protocol/server-messages.ts';
 import { type ReceivedMessage, TestClient } from '../../src/testing/test-client.ts';
 import type { Deployment } from './deployment.ts';
 
@@ -28,7 +28,7 @@ export class Refusal extends Error {
 
 /** One site's way to the server. Every method rejects with a `Refusal` when the server refuses. */
 export interface SyncTransport {
-  apply(...changeSets: WireChangeSet[]): Promise<ApplyResult>;
+  apply(...changeSets: WireChangeSet[]): Promise<WireApplyResult>;
   /** Everything after a position, to the end. */
   changesSince(hlc?: string): Promise<WireChangeSet[]>;
   snapshot(checkpoint?: WireCheckpoint): Promise<Chunk[]>;
@@ -76,7 +76,7 @@ class HttpTransport implements SyncTransport {
     return data as T;
   }
 
-  apply(...changeSets: WireChangeSet[]): Promise<ApplyResult> {
+  apply(...changeSets: WireChangeSet[]): Promise<WireApplyResult> {
     return this.#ask('/changes', { method: 'POST', body: JSON.stringify(changeSets) });
   }
 
@@ -126,14 +126,14 @@ class WsTransport implements SyncTransport {
     throw new Refusal(answer as unknown as Told);
   }
 
-  async apply(...changes: WireChangeSet[]): Promise<ApplyResult> {
+  async apply(...changes: WireChangeSet[]): Promise<WireApplyResult> {
     this.#client.send({ type: 'apply_changes', changes, requestId: 'apply' });
     const {
       type: _,
       requestId: __,
       ...result
     } = await this.#answer(({ type }) => type === 'apply_result');
-    return result as unknown as ApplyResult;
+    return result as unknown as WireApplyResult;
   }
 
   async changesSince(sinceHLC?: string): Promise<WireChangeSet[]> {

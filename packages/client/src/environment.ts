@@ -6,12 +6,15 @@
 import { createPage, type Page } from './connection/wake-ups.ts';
 import { globalsAs } from './globals.ts';
 
+/** Declared as a method, so that sockets fit whose events have more: those of `ws`, and of browsers. */
+type Handler<Events extends unknown[]> = { handle(...events: Events): void }['handle'] | null;
+
 /** What is used of a WebSocket: the standard's own interface. */
 export interface SocketLike {
-  onopen: (() => void) | null;
-  onmessage: ((event: { data: unknown }) => void) | null;
-  onclose: ((event: { code: number; reason: string }) => void) | null;
-  onerror: ((event: unknown) => void) | null;
+  onopen: Handler<[event?: unknown]>;
+  onmessage: Handler<[event: { data: unknown }]>;
+  onclose: Handler<[event: { code: number; reason: string }]>;
+  onerror: Handler<[event: unknown]>;
   send(text: string): void;
   close(code?: number, reason?: string): void;
   addEventListener?(event: 'message', listener: () => void): void;

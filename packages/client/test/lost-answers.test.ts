@@ -8,7 +8,7 @@ import type { MigrationInput, SyncClientOptions } from '../src/index.ts';
 import { OUT } from '../src/replica/entries.ts';
 import { MemoryStore } from '../src/stores/memory.ts';
 import type { StoredValue } from '../src/stores/store.ts';
-import { startClient, synced, toConstructor, until, untilTable } from './support/client.ts';
+import { startClient, synced, until, untilTable } from './support/client.ts';
 
 const create = (table: string): MigrationInput => ({
   ...{ type: 'create_table', table, ddl: `create table ${table}` },
@@ -54,7 +54,7 @@ function losingAnswerTo(
       return super.emit(event, ...args);
     }
   }
-  return { WebSocket: toConstructor(LosingSocket) };
+  return { WebSocket: LosingSocket };
 }
 
 /** Once armed it tells what it holds when the next write is answered, as an app that is killed then leaves it. */

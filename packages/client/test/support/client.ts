@@ -10,13 +10,8 @@ import {
 import { createSyncClient, type SyncClient, type SyncClientOptions } from '../../src/index.ts';
 import { MemoryStore, memoryStore } from '../../src/stores/memory.ts';
 
-/** `ws` tells an app the same, with types of its own. */
-export function toConstructor(socket: typeof WebSocket): SocketConstructor {
-  return socket as unknown as SocketConstructor;
-}
-
 /** Node's own from 22 on is used as well; `ws` is what Node 20 has. */
-export const Socket = toConstructor(WebSocket);
+export const Socket: SocketConstructor = WebSocket;
 
 /** Waits only for what it is told to wait for: pauses are random times, and this one draws none. */
 export function impatient(): Environment {
