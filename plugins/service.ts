@@ -2,7 +2,7 @@
 
 import { randomBytes, randomUUID } from 'node:crypto';
 import fp from 'fastify-plugin';
-import type { World } from '../src/engine/sync-manager.ts';
+import type { World } from '../src/engine/world.ts';
 import { SyncError } from '../src/errors/sync-error.ts';
 import { PACKAGE_VERSION } from '../src/modules/own-package.ts';
 import { CoordinatorService } from '../src/service/coordinator-service.ts';

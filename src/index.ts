@@ -14,7 +14,7 @@ export {
   type CoordinatorConfigInput,
   defineConfig,
 } from './config/schema.ts';
-export type { World } from './engine/sync-manager.ts';
+export type { World } from './engine/world.ts';
 export { ConfigError, type ConfigFault } from './errors/config-error.ts';
 export { toPrintable } from './errors/printable.ts';
 export { SyncError } from './errors/sync-error.ts';

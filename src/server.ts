@@ -11,7 +11,7 @@ import refusedByNode from '../plugins/refused-by-node.ts';
 import websocket from '../plugins/websocket.ts';
 import { loadConfig } from './config/resolve-config.ts';
 import type { CoordinatorConfig } from './config/schema.ts';
-import type { World } from './engine/sync-manager.ts';
+import type { World } from './engine/world.ts';
 import { SyncError } from './errors/sync-error.ts';
 import { HOOK_NAMES, type HookName } from './hooks/kinds.ts';
 import { HookLoadError } from './hooks/load-error.ts';

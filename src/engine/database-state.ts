@@ -10,11 +10,12 @@
 import { compareHlc } from '../clock/hlc.ts';
 import type { SiteIdText } from '../clock/site-id.ts';
 import { SyncError } from '../errors/sync-error.ts';
+import { BoundedLog } from '../logging/bounded-log.ts';
 import type { Logger } from '../logging/logger.ts';
 import type { KVStore } from '../storage/kv-store.ts';
 import { type Appended, LogAnnouncer } from './log-announcer.ts';
 import type { CommittedState, Written } from './merge/write-transaction.ts';
-import { readHead } from './records/head.ts';
+import { ReplacedError, readHead } from './records/head.ts';
 import type { Moment } from './snapshot/snapshot.ts';
 import { Catalog } from './tables/catalog.ts';
 
@@ -26,20 +27,39 @@ export class DatabaseState {
   readonly #store: KVStore;
   readonly #site: SiteIdText;
   readonly #announcer: LogAnnouncer;
+  readonly #logger: Logger;
+  readonly #onReplaced: (error: ReplacedError) => void;
   #current: CommittedState;
   /** The refresh that is under way, and the one that begins after it. */
   #refreshing: Promise<void> = Promise.resolve();
   #nextRefresh: Promise<void> | undefined;
 
-  /** @param site the coordinator's site id */
-  static async load(store: KVStore, site: SiteIdText, logger: Logger): Promise<DatabaseState> {
-    return new DatabaseState(store, site, await readState(store, site, undefined), logger);
+  /**
+   * @param site the coordinator's site id
+   * @param onReplaced called when a refresh has found another database in the store
+   */
+  static async load(
+    store: KVStore,
+    site: SiteIdText,
+    logger: Logger,
+    onReplaced: (error: ReplacedError) => void = () => undefined,
+  ): Promise<DatabaseState> {
+    const current = await readState(store, site, undefined);
+    return new DatabaseState(store, site, current, logger, onReplaced);
   }
 
-  private constructor(store: KVStore, site: SiteIdText, current: CommittedState, logger: Logger) {
+  private constructor(
+    store: KVStore,
+    site: SiteIdText,
+    current: CommittedState,
+    logger: Logger,
+    onReplaced: (error: ReplacedError) => void,
+  ) {
     this.#store = store;
     this.#site = site;
     this.#current = current;
+    this.#logger = logger;
+    this.#onReplaced = onReplaced;
     this.#announcer = new LogAnnouncer(store, current, logger);
   }
 
@@ -105,9 +125,29 @@ export class DatabaseState {
     throw new SyncError('OVERLOADED', message, { retryAfterMs: RETRY_AFTER_MS });
   }
 
+  /** Refreshes whenever another process has written. @returns ends it */
+  follow(): () => void {
+    const faults = new BoundedLog({ logger: this.#logger, level: 'error', verb: 'failed' });
+    return this.#store.onCommit(() =>
+      this.refresh().then(
+        () => true,
+        (error: unknown) => {
+          if (error instanceof ReplacedError) return true;
+          faults.addError('reading what other processes wrote', undefined, error);
+          return false;
+        },
+      ),
+    );
+  }
+
   async #refresh(): Promise<void> {
-    const next = await readState(this.#store, this.#site, this.#current);
-    if (this.#moveTo(next)) this.#announcer.grown(this.#current);
+    try {
+      const next = await readState(this.#store, this.#site, this.#current);
+      if (this.#moveTo(next)) this.#announcer.grown(this.#current);
+    } catch (error) {
+      if (error instanceof ReplacedError) this.#onReplaced(error);
+      throw error;
+    }
   }
 }
 

@@ -14,8 +14,6 @@ export interface LogReadsContext {
   store: KVStore;
   identity: Identity;
   state: DatabaseState;
-  /** Reads what other processes have written. */
-  refresh(): Promise<void>;
   /** Wall time in milliseconds. */
   now(): number;
   maxClockDriftMs: number;
@@ -42,7 +40,7 @@ export class LogReads {
     const { store, identity, state, now, maxClockDriftMs } = this.#context;
     // Another process may have acknowledged changes that this one has not read yet. The client may
     // have had its answer from there, and must not get an older one here.
-    await this.#context.refresh();
+    await state.refresh();
     const { forgets, position: end } = state.current.head;
     if (sinceHLC === undefined) return freshCursor(identity, forgets);
     // Read after `forgets`: what is forgotten from then on is noticed after each page.

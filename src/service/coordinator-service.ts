@@ -18,7 +18,7 @@ import type { Applied } from './apply/answer.ts';
 import type { Applicant } from './apply/apply-pipeline.ts';
 import { toChanges } from './apply/row-writes.ts';
 import { positionAheadMs } from './databases/database-figures.ts';
-import type { DatabaseLease } from './databases/database-pool.ts';
+import type { DatabaseLease } from './databases/database-lease.ts';
 import type { Database } from './databases/pool-entry.ts';
 import type { StoreStatus } from './databases/store-watch.ts';
 import type { LiveSession } from './delivery/live-session.ts';

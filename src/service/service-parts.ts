@@ -3,7 +3,7 @@
  */
 
 import type { CoordinatorConfig } from '../config/schema.ts';
-import type { World } from '../engine/sync-manager.ts';
+import type { World } from '../engine/world.ts';
 import type { HookChain } from '../hooks/chain/chain.ts';
 import { BoundedLog } from '../logging/bounded-log.ts';
 import { createLogger } from '../logging/logger.ts';

@@ -22,7 +22,7 @@ import type { Reader } from '../service/access/rights.ts';
 import { BatchLine } from '../service/apply/batch-line.ts';
 import { holderOf } from '../service/budgets/budget.ts';
 import type { CoordinatorService } from '../service/coordinator-service.ts';
-import type { DatabaseLease } from '../service/databases/database-pool.ts';
+import type { DatabaseLease } from '../service/databases/database-lease.ts';
 import { RefusedRequest, requestIdOf } from '../wire/decode.ts';
 import { Arrivals } from './arrivals.ts';
 import type { Connection } from './connection.ts';

@@ -10,7 +10,7 @@ import type { ServerMessage } from '../protocol/server-messages.ts';
 import { refuseOwnSite } from '../service/access/open-database.ts';
 import type { Reader } from '../service/access/rights.ts';
 import type { CoordinatorService } from '../service/coordinator-service.ts';
-import type { DatabaseLease } from '../service/databases/database-pool.ts';
+import type { DatabaseLease } from '../service/databases/database-lease.ts';
 import { DEFAULT_DATABASE_ID } from './credentials.ts';
 import type { SendQueue } from './send-queue.ts';
 import { Session } from './session.ts';

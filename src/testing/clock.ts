@@ -3,7 +3,7 @@
  */
 
 import { randomBytes, randomUUID } from 'node:crypto';
-import type { World } from '../engine/sync-manager.ts';
+import type { World } from '../engine/world.ts';
 
 export interface TestClock {
   /** Wall time in milliseconds. */

@@ -8,7 +8,7 @@ import type { WebSocket } from 'ws';
 import { textToSiteId } from '../../src/clock/site-id.ts';
 import { loadConfig } from '../../src/config/resolve-config.ts';
 import type { CoordinatorConfigInput } from '../../src/config/schema.ts';
-import type { World } from '../../src/engine/sync-manager.ts';
+import type { World } from '../../src/engine/world.ts';
 import { createHookChain } from '../../src/hooks/chain/chain.ts';
 import type { InvokedModule } from '../../src/hooks/chain/hook-step.ts';
 import type { ClientIdentity } from '../../src/hooks/types.ts';

@@ -1,6 +1,6 @@
 /** A world that a test controls: a clock that only moves when told, and ids that repeat. */
 
-import type { World } from '../../src/engine/sync-manager.ts';
+import type { World } from '../../src/engine/world.ts';
 
 export interface TestWorld extends World {
   nowMs: number;

@@ -1,6 +1,7 @@
 /** Figures of all open databases together, for metrics and `/status`. */
 
-import type { SyncManager, World } from '../../engine/sync-manager.ts';
+import type { SyncManager } from '../../engine/sync-manager.ts';
+import type { World } from '../../engine/world.ts';
 import type { DatabasePool } from './database-pool.ts';
 
 /**

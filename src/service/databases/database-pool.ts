@@ -7,31 +7,26 @@ import type { CoordinatorConfig } from '../../config/schema.ts';
 import type { Maintained } from '../../engine/maintenance/maintenance.ts';
 import { MergeMemory } from '../../engine/merge/merge-memory.ts';
 import { ReplacedError } from '../../engine/records/head.ts';
-import { SyncManager, type World } from '../../engine/sync-manager.ts';
+import type { World } from '../../engine/world.ts';
 import type { LimitName } from '../../errors/limit-names.ts';
 import { SyncError, toSyncError } from '../../errors/sync-error.ts';
 import type { BoundedLog } from '../../logging/bounded-log.ts';
-import { createLogger, type Logger } from '../../logging/logger.ts';
+import type { Logger } from '../../logging/logger.ts';
 import { openUnlessAbsent } from '../../storage/absent-store.ts';
 import { isDatabaseId } from '../../storage/database-id.ts';
 import type { KVStore, Storage } from '../../storage/kv-store.ts';
-import type { DatabaseAccess } from '../access/open-database.ts';
 import { Budget } from '../budgets/budget.ts';
-import { SessionHub } from '../delivery/session-hub.ts';
 import { DatabaseCount } from './database-count.ts';
+import { type DatabaseLease, Lease } from './database-lease.ts';
 import { DatabaseUpkeep } from './database-upkeep.ts';
 import type { LogPinKeeper } from './log-pins.ts';
 import { databasesThatFit, isOutOfFiles, openFilesMax } from './open-files.ts';
+import { openDatabase } from './opened-database.ts';
 import { type Database, inTheWay, type OpenedDatabase, PoolEntry } from './pool-entry.ts';
 
 const OVERLOADED_RETRY_MS = 1000;
 /** Has no database, as whoever comes first. */
 const NOBODY_YET = '';
-
-/** Keeps a database open until released. */
-export interface DatabaseLease extends Database, DatabaseAccess {
-  release(): void;
-}
 
 export interface DatabasePoolOptions {
   storage: Storage;
@@ -45,39 +40,6 @@ export interface DatabasePoolOptions {
   pushed(changeSets: number): void;
   /** Counts a limit that closes a database in use. */
   onLimit(limit: LimitName): void;
-}
-
-class Lease implements DatabaseLease {
-  readonly entry: PoolEntry;
-  readonly id: string;
-  readonly holder: string | undefined;
-  readonly manager: SyncManager;
-  readonly sessions: SessionHub;
-  /** `undefined` once it was released. */
-  #giveBack: ((lease: Lease) => void) | undefined;
-
-  constructor(
-    entry: PoolEntry,
-    { id, manager, sessions }: Database,
-    holder: string | undefined,
-    giveBack: (lease: Lease) => void,
-  ) {
-    this.entry = entry;
-    this.id = id;
-    this.holder = holder;
-    this.manager = manager;
-    this.sessions = sessions;
-    this.#giveBack = giveBack;
-  }
-
-  async open(): Promise<this> {
-    return this;
-  }
-
-  release(): void {
-    this.#giveBack?.(this);
-    this.#giveBack = undefined;
-  }
 }
 
 export class DatabasePool {
@@ -254,20 +216,15 @@ export class DatabasePool {
     const { store, seed } = await openUnlessAbsent(storage, id, (isNew) =>
       isNew ? this.#count.oneMore(() => this.#openStore(id)) : this.#openStore(id),
     );
-    try {
-      const manager = await SyncManager.open({
-        ...{ store, world, newSiteId: seed, mergeMemory: this.#mergeMemory },
-        ...toManagerOptions(config),
-        onStoreFailed: (error) => {
-          if (!store.recovers || error instanceof ReplacedError) this.#replace(id, entry);
-        },
-      });
-      logger('database %s is open', id);
-      return { id, manager, store, sessions: new SessionHub(manager, this.#options.pushed) };
-    } catch (error) {
-      await store.close();
-      throw error;
-    }
+    const database = await openDatabase(id, store, {
+      ...{ config, world, mergeMemory: this.#mergeMemory, newSiteId: seed },
+      onStoreFailed: (error) => {
+        if (!store.recovers || error instanceof ReplacedError) this.#replace(id, entry);
+      },
+      pushed: this.#options.pushed,
+    });
+    logger('database %s is open', id);
+    return database;
   }
 
   /** Runs maintenance on a database now, even if there is little to gain. */
@@ -342,13 +299,4 @@ export class DatabasePool {
     const closings = [...this.#entries].map(([id, entry]) => this.#close(id, entry));
     await Promise.allSettled([...closings, ...this.#closings.values()]);
   }
-}
-
-function toManagerOptions({ sync, limits }: CoordinatorConfig) {
-  const { allowResurrection, maxClockDriftMs, tombstoneTTL, logPinMaxAgeMs } = sync;
-  return {
-    ...{ allowResurrection, maxClockDriftMs, tombstoneTTL, logPinMaxAgeMs },
-    ...{ catalogLimits: limits, heldLimits: limits, rowLimits: limits },
-    logger: createLogger('quereus:sync:manager'),
-  };
 }

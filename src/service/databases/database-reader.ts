@@ -16,7 +16,7 @@ import type { Reservation } from '../budgets/byte-budget.ts';
 import { Fifo } from '../budgets/fifo.ts';
 import type { HookRows } from '../budgets/hook-rows.ts';
 import { bytesFor, type PageReads } from '../budgets/page-reads.ts';
-import type { DatabaseLease } from './database-pool.ts';
+import type { DatabaseLease } from './database-lease.ts';
 
 type Acquire = (databaseId: string) => Promise<Pick<DatabaseLease, 'manager' | 'release'>>;
 

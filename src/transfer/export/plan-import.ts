@@ -6,7 +6,7 @@ import { SITE_ID_BYTES } from '../../clock/site-id.ts';
 import { HEAD_KEY, kindRange, logKeyToPosition } from '../../engine/records/keys.ts';
 import { asOfSite, nextPosition } from '../../engine/records/position-clock.ts';
 import { HeadSchema } from '../../engine/records/record-schemas.ts';
-import type { World } from '../../engine/sync-manager.ts';
+import type { World } from '../../engine/world.ts';
 import type { KVReader } from '../../storage/kv-store.ts';
 import { decodeUnfinished, UNFINISHED_KEY } from '../../storage/unfinished.ts';
 import { parseBytes } from '../../verify/findings.ts';
