@@ -103,7 +103,8 @@ export class DatabaseWrites {
 
   /** Runs a step between two groups, in a transaction of its own, and makes its result the state. */
   readonly tidy = <T>(step: (transaction: WriteTransaction) => Promise<T>): Promise<T> => {
-    const { siteIdText: site, now } = this.#merging;
+    const { identity, now } = this.#merging;
+    const site = identity.siteIdText;
     const context = { site, now, pace: new Pace(this.#merging.yield) };
     return this.alone(async () => {
       const { result } = await this.#write(async (store) => {

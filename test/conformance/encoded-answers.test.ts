@@ -10,6 +10,7 @@ import * as zlib from 'node:zlib';
 import type { CoordinatorConfigInput } from '../../src/config/schema.ts';
 import { defineHooks } from '../../src/index.ts';
 import { Device } from '../../src/testing/device.ts';
+import { aMoment } from '../support/moment.ts';
 import { startServer } from '../support/server.ts';
 import { overHttp } from './transport.ts';
 
@@ -144,7 +145,7 @@ test('whoever takes nothing of a compressed answer holds up nobody, and its memo
     assert.ok(answers.held > 0);
     assert.equal((await ask('/changes', 'gzip')).encoding, 'gzip');
     deaf.destroy();
-    while (answers.held > 0) await new Promise(setImmediate);
+    while (answers.held > 0) await aMoment();
   }
 });
 

@@ -6,6 +6,7 @@ import { brotliCompressSync, constants, deflateRawSync, deflateSync, gzipSync } 
 import { defineHooks } from '../../src/index.ts';
 import { BODY_ENCODINGS } from '../../src/service/http/body-encoding.ts';
 import { Device } from '../../src/testing/device.ts';
+import { aMoment } from '../support/moment.ts';
 import { startServer } from '../support/server.ts';
 import { rawRequest } from './raw-http.ts';
 
@@ -72,7 +73,7 @@ test('what is larger than a body may be is refused, before it or after it has be
   const batch = Buffer.from(JSON.stringify([device.write({ pk: [1], set: { a: 1 } })]));
   const padded = Buffer.concat([batch, Buffer.alloc(MIB - batch.length, ' ')]);
   assert.equal((await post('gzip', gzipSync(padded))).status, 200, 'as large as it may be');
-  while (server.service.memory.arrived.held > 0) await new Promise(setImmediate);
+  while (server.service.memory.arrived.held > 0) await aMoment();
 });
 
 test('what is not encoded as it says is malformed, and other encodings are answered 415', async (t) => {

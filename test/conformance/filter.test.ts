@@ -7,6 +7,7 @@ import type { CoordinatorHooks } from '../../src/hooks/types.ts';
 import type { ChangeSet } from '../../src/protocol/types.ts';
 import { Device } from '../../src/testing/device.ts';
 import { TestClient } from '../../src/testing/test-client.ts';
+import { aMoment } from '../support/moment.ts';
 import { Replica } from '../support/replica.ts';
 import { startDeployment } from './deployment.ts';
 import { eachTransport } from './each-transport.ts';
@@ -243,7 +244,7 @@ test('what was decided under older credentials is not sent under newer ones', as
       { table: 'secret', pk: [1], set: { name: 'x' } },
     ),
   );
-  while (asked.length === 0) await new Promise(setImmediate);
+  while (asked.length === 0) await aMoment();
   reader.send({ type: 'authenticate', token: 'guest' });
   await reader.next('authenticated');
   isHeld = false;
@@ -260,7 +261,7 @@ test('what was decided under older credentials is not sent under newer ones', as
   isHeld = true;
   asked.length = 0;
   const chunks = late.snapshot();
-  while (asked.length === 0) await new Promise(setImmediate);
+  while (asked.length === 0) await aMoment();
   late.send({ type: 'authenticate', token: 'guest' });
   await late.next('authenticated');
   isHeld = false;

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { isSiteIdText } from '../../src/clock/site-id.ts';
 import type { CoordinatorConfigInput } from '../../src/config/schema.ts';
 import type { CoordinatorHooks } from '../../src/hooks/types.ts';
 import { Device } from '../../src/testing/device.ts';
 import { TestClient } from '../../src/testing/test-client.ts';
+import { aMoment } from '../support/moment.ts';
 import { startServer } from '../support/server.ts';
 import { contentsOf } from './look.ts';
 import type { Chunk } from './transport.ts';
@@ -265,13 +265,13 @@ test('a socket that goes while it is being authenticated leaves nothing behind',
   client.send({ type: 'apply_changes', changes: [ANNA.write({ pk: [1], set: { x: 1 } })] });
   client.send({ type: 'ping' });
   await client.close();
-  while (server.service.connections > 0) await nextTurn();
+  while (server.service.connections > 0) await aMoment();
   letIn();
   const next = await TestClient.join(server.wsUrl, { siteId: new Device(2).siteId }, t);
   assert.deepEqual(await next.changesSince(), [], 'what it said has no effect');
   assert.equal(server.service.status().connectedClients, 1);
   await next.close();
-  while (server.service.status().connectedClients > 0) await nextTurn();
+  while (server.service.status().connectedClients > 0) await aMoment();
   const connects = calls.filter((call) => call === 'connect').length;
   const disconnects = calls.filter((call) => call === 'disconnect').length;
   assert.equal(connects, disconnects, 'who was told to have come is told to have gone');

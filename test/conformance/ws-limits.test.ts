@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { CoordinatorConfigInput } from '../../src/config/schema.ts';
 import { Device } from '../../src/testing/device.ts';
 import { type ChangeSetsMessage, TestClient } from '../../src/testing/test-client.ts';
+import { aMoment } from '../support/moment.ts';
 import { startServer } from '../support/server.ts';
 import { transactionIds } from './look.ts';
 
@@ -65,7 +65,7 @@ test('a socket that takes nothing is closed with 1013; the others do not notice'
   stalled.socket.pause();
   const writing = writeMuch(anna, a);
   const count = async () => (await socketsStalled.get()).values[0]?.value ?? 0;
-  while ((await count()) === 0) await nextTurn();
+  while ((await count()) === 0) await aMoment();
   // It reads again, before its grace is over, and finds what was queued, and then the reason.
   stalled.socket.resume();
   assert.equal((await stalled.closed).code, 1013);

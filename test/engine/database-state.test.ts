@@ -10,6 +10,7 @@ import type { KVStore } from '../../src/storage/kv-store.ts';
 import { createMemoryStorage } from '../../src/storage/memory.ts';
 import { Device } from '../../src/testing/device.ts';
 import { openEngine } from '../support/engine.ts';
+import { aMoment } from '../support/moment.ts';
 
 const LOGGER = createLogger('test:state');
 
@@ -36,7 +37,7 @@ async function openTwice({ wrap = (store: KVStore) => store } = {}) {
 
 /** Resolves when what is heard reaches the end of the log. */
 async function toldUpTo(heard: readonly Appended[], end: string): Promise<void> {
-  while (heard.at(-1)?.end !== end) await new Promise(setImmediate);
+  while (heard.at(-1)?.end !== end) await aMoment();
 }
 
 const positionsOf = ({ records }: Appended) => records?.map(({ position }) => position);

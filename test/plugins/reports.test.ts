@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { Gauge } from 'prom-client';
 import reports from '../../plugins/reports.ts';
 import { deferred } from '../hooks/support.ts';
+import { aMoment } from '../support/moment.ts';
 import { assertNeeds } from './bare-app.ts';
 import { appWithService } from './service-app.ts';
 
@@ -43,7 +44,7 @@ test('all who ask for the metrics while they are gathered get what is gathered t
   });
   gauge.set(1);
   const asked = Array.from({ length: 50 }, () => app.inject('/metrics'));
-  while (gathered === 0) await new Promise(setImmediate);
+  while (gathered === 0) await aMoment();
   gate.resolve();
   for (const { body } of await Promise.all(asked)) assert.match(body, /^slow 1$/m);
   assert.equal(gathered, 1);

@@ -4,6 +4,7 @@ import type { FastifyInstance } from 'fastify';
 import routes from '../../plugins/routes.ts';
 import type { CoordinatorConfigInput } from '../../src/config/schema.ts';
 import { Device } from '../../src/testing/device.ts';
+import { aMoment } from '../support/moment.ts';
 import { assertNeeds } from './bare-app.ts';
 import { appWithService } from './service-app.ts';
 
@@ -104,7 +105,7 @@ test('a database that was used for a request is held no longer than that', async
   open.release();
   // The stream of the snapshot closes after its last byte was sent.
   while ((await streams(app)) > 0) {
-    await new Promise(setImmediate);
+    await aMoment();
   }
   assert.equal(await statusOf('/c/snapshot'), 200);
 });

@@ -6,6 +6,7 @@ import ws from '../../plugins/ws.ts';
 import { Device } from '../../src/testing/device.ts';
 import { TestClient } from '../../src/testing/test-client.ts';
 import { isForgotten } from '../support/forgotten.ts';
+import { aMoment } from '../support/moment.ts';
 import { assertNeeds, listen } from './bare-app.ts';
 import { appWithService } from './service-app.ts';
 
@@ -37,7 +38,7 @@ test('a socket speaks the protocol, and counts as long as it is open', async (t)
   assert.equal(session?.siteId, new Device(1).siteId);
   await client.close();
   await silent.close();
-  while (app.coordinator.connections > 0) await new Promise(setImmediate);
+  while (app.coordinator.connections > 0) await aMoment();
   assert.equal(app.coordinator.status().connectedClients, 0);
   assert.equal(app.coordinator.queuedBytes(), 0);
 });

@@ -9,6 +9,7 @@ import type { CodeHooks } from '../../src/hooks/loading/code-hooks.ts';
 import { Device } from '../../src/testing/device.ts';
 import { TestClient } from '../../src/testing/test-client.ts';
 import { startChildServer } from '../support/child-server.ts';
+import { aMoment } from '../support/moment.ts';
 import { startServer, type TestServer, temporaryDirectory } from '../support/server.ts';
 
 const FAIL = { timeout: 60_000 };
@@ -56,7 +57,7 @@ for (const [what, config] of [
     assert.equal(await readiness(server), 200);
     assert.equal((await shakeHands(t, server, 'ben', 5)).answer.type, 'handshake_ack');
     first.client.socket.terminate();
-    while (server.service.sessions.size > 3) await new Promise(setImmediate);
+    while (server.service.sessions.size > 3) await aMoment();
     assert.equal((await shakeHands(t, server, 'eve', 4)).answer.type, 'handshake_ack');
   });
 }
@@ -108,7 +109,7 @@ test(
     assert.equal(response.status, 503);
     assert.match(await response.text(), /OVERLOADED.*storage\.maxOpenDatabases/);
     client.socket.terminate();
-    while ((await readiness(server)) !== 200) await new Promise(setImmediate);
+    while ((await readiness(server)) !== 200) await aMoment();
   },
 );
 
@@ -163,7 +164,7 @@ test('one address does not take all connections', FAIL, async (t) => {
   for (const socket of eves) socket.resume();
   while (eves.filter(({ closed }) => closed).length < 2) {
     t.signal.throwIfAborted();
-    await new Promise(setImmediate);
+    await aMoment();
   }
   assert.match(await ask(await connectFrom(t, server, '127.0.0.1')), /200/);
 });

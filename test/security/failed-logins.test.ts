@@ -10,6 +10,7 @@ import type { CoordinatorHooks } from '../../src/hooks/types.ts';
 import { Device } from '../../src/testing/device.ts';
 import { TestClient } from '../../src/testing/test-client.ts';
 import { startChildServer } from '../support/child-server.ts';
+import { aMoment } from '../support/moment.ts';
 import { startServer, type TestServer, temporaryDirectory } from '../support/server.ts';
 
 const MINUTE_MS = 60_000;
@@ -204,7 +205,7 @@ for (const transport of ['http', 'websocket'] as const) {
     const until = async (isSo: () => boolean | undefined) => {
       while (!isSo()) {
         t.signal.throwIfAborted();
-        await new Promise(setImmediate);
+        await aMoment();
       }
     };
     const signals: (AbortSignal | undefined)[] = [];

@@ -10,6 +10,7 @@ import { defineHooks, judgeChanges } from '../../src/index.ts';
 import type { WireChangeSet } from '../../src/protocol/schemas.ts';
 import { Device } from '../../src/testing/device.ts';
 import { TestClient } from '../../src/testing/test-client.ts';
+import { aMoment } from '../support/moment.ts';
 import { connectRaw } from '../support/raw-connection.ts';
 import { startServer, type TestServer } from '../support/server.ts';
 
@@ -250,7 +251,7 @@ const MEETINGS: Record<LimitName, Meeting> = {
       const client = await joinStalled(t, server);
       client.send({ type: 'get_changes' });
       while (((await metric(server, 'sync_queued_bytes'))[0]?.value ?? 0) < MIB) {
-        await new Promise(setImmediate);
+        await aMoment();
       }
       client.send({ type: 'ping' });
     },
@@ -296,7 +297,7 @@ const MEETINGS: Record<LimitName, Meeting> = {
       client.send({ type: 'get_snapshot' });
       const other = await TestClient.join(server.wsUrl, new Device(3), t);
       while ((await metric(server, 'sync_snapshot_streams'))[0]?.value !== 1) {
-        await new Promise(setImmediate);
+        await aMoment();
       }
       other.send({ type: 'get_snapshot' });
       assert.equal((await other.next('error')).code, 'OVERLOADED');
@@ -309,7 +310,7 @@ const MEETINGS: Record<LimitName, Meeting> = {
       client.send({ type: 'get_snapshot' });
       const other = await TestClient.join(server.wsUrl, new Device(3), t);
       while ((await metric(server, 'sync_snapshot_streams'))[0]?.value !== 1) {
-        await new Promise(setImmediate);
+        await aMoment();
       }
       other.send({ type: 'get_snapshot' });
       const { code, message } = await other.next('error');
@@ -319,12 +320,12 @@ const MEETINGS: Record<LimitName, Meeting> = {
   },
   'limits.snapshotBytesPerSecond': {
     value: 512 * MIB,
-    config: { snapshotStreams: 1, stalledMs: 2000 },
+    config: { snapshotStreams: 1, stalledMs: 500 },
     async meet({ t, server }) {
       const slow = await joinStalled(t, server);
       slow.send({ type: 'get_snapshot' });
       while ((await metric(server, 'sync_snapshot_streams'))[0]?.value !== 1) {
-        await new Promise(setImmediate);
+        await aMoment();
       }
       const other = await TestClient.join(server.wsUrl, new Device(3), t);
       for (;;) {
@@ -431,7 +432,7 @@ for (const [name, { value, config: other, auth = {}, isRejecting, meet }] of Obj
     await meet({ t, server });
     while ((await metBy(server, limit)) === 0) {
       t.signal.throwIfAborted();
-      await new Promise(setImmediate);
+      await aMoment();
     }
   });
 }

@@ -7,6 +7,7 @@ import type { CoordinatorConfigInput } from '../../src/config/schema.ts';
 import type { CodeHooks } from '../../src/hooks/loading/code-hooks.ts';
 import { Device } from '../../src/testing/device.ts';
 import { TestClient } from '../../src/testing/test-client.ts';
+import { aMoment } from '../support/moment.ts';
 import { connectRaw } from '../support/raw-connection.ts';
 import { startServer, type TestServer } from '../support/server.ts';
 
@@ -33,7 +34,7 @@ async function unauthenticated({ service }: TestServer): Promise<number | undefi
 }
 
 async function untilUnauthenticated(server: TestServer, count: number): Promise<void> {
-  while ((await unauthenticated(server)) !== count) await new Promise(setImmediate);
+  while ((await unauthenticated(server)) !== count) await aMoment();
 }
 
 test(
@@ -91,7 +92,7 @@ test(
     const applied = client.apply(big);
     while (accepted.isPaused !== true) {
       t.signal.throwIfAborted();
-      await new Promise(setImmediate);
+      await aMoment();
     }
     letIn();
     await client.next('handshake_ack');

@@ -7,6 +7,7 @@ import type { ClientIdentity, CoordinatorHooks, SyncOperation } from '../../src/
 import { Device } from '../../src/testing/device.ts';
 import { TestClient } from '../../src/testing/test-client.ts';
 import { deferred } from '../hooks/support.ts';
+import { aMoment } from '../support/moment.ts';
 import { startServer } from '../support/server.ts';
 
 const MINUTE_MS = 60_000;
@@ -234,7 +235,7 @@ test('an answer that is being sent does not outlive the right, over WebSocket', 
     const reader = await join(user, new Device(3 + i));
     reader.socket.pause();
     reader.send({ type, requestId: 'r' });
-    while (server.service.queuedBytes() === 0) await new Promise(setImmediate);
+    while (server.service.queuedBytes() === 0) await aMoment();
     forbid(user, ...READS);
     await server.service.reauthorize();
     reader.socket.resume();
@@ -311,9 +312,9 @@ for (const end of ['its right ends', 'a filter begins to hide that']) {
       const endSoon = async () => {
         if (state !== 'losing') return;
         state = 'ending';
-        // A turn has 1,000 of the 20,000 changes: the filter is asked within these turns, and the
+        // A turn has 1,000 of the 8,000 changes: the filter is asked within these turns, and the
         // losses are named after them.
-        const turns = isByRight ? 10 : 75;
+        const turns = isByRight ? 4 : 30;
         for (let turn = 0; turn < turns; turn++) await new Promise(setImmediate);
         state = 'ended';
         await (isByRight ? server.service.reauthorize() : server.service.hooksChanged());
@@ -331,7 +332,7 @@ for (const end of ['its right ends', 'a filter begins to hide that']) {
       });
       const [ann, eve] = [new Device(1), new Device(2)];
       const rows = (write: { set: { x: string } } | { delete: true }) =>
-        Array.from({ length: 20_000 }, (_, i) => ({ pk: [i], ...write }));
+        Array.from({ length: 8_000 }, (_, i) => ({ pk: [i], ...write }));
       const losing = eve.write(...rows({ set: { x: 'mine' } }));
       ann.wallTime = eve.wallTime + 1000;
       const winning = rows(isByRight ? { set: { x: 'secret' } } : { delete: true });
@@ -347,7 +348,7 @@ for (const end of ['its right ends', 'a filter begins to hide that']) {
             }).then((response) => response.text())
           : JSON.stringify(await hers.apply(losing));
       await ended.promise;
-      assert.match(answer, /"applied":20000/);
+      assert.match(answer, /"applied":8000/);
       assert.doesNotMatch(answer, /secret|conflicting|beaten|overtaken/);
     });
   }

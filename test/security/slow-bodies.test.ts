@@ -9,6 +9,7 @@ import type { AuthContext } from '../../src/hooks/types.ts';
 import { defineHooks } from '../../src/index.ts';
 import { Device } from '../../src/testing/device.ts';
 import { TestClient } from '../../src/testing/test-client.ts';
+import { aMoment } from '../support/moment.ts';
 import { connectRaw } from '../support/raw-connection.ts';
 import { startServer, type TestServer } from '../support/server.ts';
 
@@ -27,7 +28,7 @@ const hooks = {
 async function until(t: TestContext, isSo: () => boolean): Promise<void> {
   while (!isSo()) {
     t.signal.throwIfAborted();
-    await new Promise(setImmediate);
+    await aMoment();
   }
 }
 

@@ -10,6 +10,7 @@ import { defineHooks } from '../../src/hooks/define-hooks.ts';
 import type { HookCall } from '../../src/hooks/types.ts';
 import { Device } from '../../src/testing/device.ts';
 import { TestClient } from '../../src/testing/test-client.ts';
+import { aMoment } from '../support/moment.ts';
 import { startServer } from '../support/server.ts';
 
 type Seen = Pick<
@@ -114,7 +115,7 @@ test('over a WebSocket they name the connection, and the message where one is an
   await writer.apply(other.write({ pk: [2], set: { x: 1 } }));
   await client.nextPush();
   await client.close();
-  while (!seen.some(([hook]) => hook === 'onClientDisconnect')) await setImmediate();
+  while (!seen.some(([hook]) => hook === 'onClientDisconnect')) await aMoment();
   const own = seen.filter(([, call]) => call.connectionId === connectionId);
   assert.ok(
     own.every(([, call]) => call.transport === 'websocket' && call.databaseId === 'default'),

@@ -9,6 +9,7 @@ import type { ClientIdentity, CoordinatorHooks } from '../../src/hooks/types.ts'
 import { Device } from '../../src/testing/device.ts';
 import { TestClient } from '../../src/testing/test-client.ts';
 import { deferred } from '../hooks/support.ts';
+import { aMoment } from '../support/moment.ts';
 import { startServer } from '../support/server.ts';
 
 const device = new Device(1);
@@ -170,7 +171,7 @@ test('a body that arrives after the time stores nothing', async (t) => {
     const text = await (await fetch(`${server.httpUrl}/metrics`)).text();
     return /^sync_auth_attempts_total\{transport="http"\} 1$/m.test(text);
   };
-  while (!(await isAdmitted())) await new Promise(setImmediate);
+  while (!(await isAdmitted())) await aMoment();
   server.clock.advance(HOUR_MS + 1);
   posted.end(body.slice(10));
   const [response] = await once(posted, 'response');
@@ -221,7 +222,7 @@ test('revoke ends the sessions and requests it names within a second, and nobody
   );
   assert.equal((await ann.next('error')).code, 'AUTH_EXPIRED');
   assert.equal((await ann.closed).code, 4001);
-  while (server.service.sessions.size > 2) await new Promise(setImmediate);
+  while (server.service.sessions.size > 2) await aMoment();
   t.diagnostic(`gone after ${Math.round(performance.now() - startedAt)} ms`);
   await ben.changesSince();
   assert.throws(
@@ -487,7 +488,7 @@ test('what has begun over HTTP goes no further when the new hooks know its token
     const metrics = await (await fetch(`${server.httpUrl}/metrics`)).text();
     return /^sync_auth_attempts_total\{transport="http"\} 2$/m.test(metrics);
   };
-  while (!(await isAdmitted())) await new Promise(setImmediate);
+  while (!(await isAdmitted())) await aMoment();
   isKnown = false;
   await server.service.hooksChanged();
   posted.end(body.slice(10));

@@ -8,6 +8,7 @@ import type { ChangeSet } from '../../src/protocol/types.ts';
 import { readerOf } from '../../src/service/access/rights.ts';
 import { Device } from '../../src/testing/device.ts';
 import { TestClient } from '../../src/testing/test-client.ts';
+import { aMoment } from '../support/moment.ts';
 import { startServer, type TestServer } from '../support/server.ts';
 
 type BeforeApply = NonNullable<CoordinatorHooks['onBeforeApplyChanges']>;
@@ -145,7 +146,7 @@ test('when too many are told at once, batches wait until it is fewer again', asy
   const apply = () => client.apply(victim.write({ pk: [victim.wallTime], set: { x: 1 } }));
   await apply();
   await apply();
-  while (releases.length < 2) await new Promise(setImmediate);
+  while (releases.length < 2) await aMoment();
   let isAnswered = false;
   const third = apply().finally(() => {
     isAnswered = true;
@@ -159,6 +160,6 @@ test('when too many are told at once, batches wait until it is fewer again', asy
   releases.shift()?.();
   assert.equal((await third).applied, 1);
   for (const release of releases) release();
-  while (releases.length < 2) await new Promise(setImmediate);
+  while (releases.length < 2) await aMoment();
   for (const release of releases) release();
 });

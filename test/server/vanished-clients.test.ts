@@ -10,6 +10,7 @@ import { Device } from '../../src/testing/device.ts';
 import { TestClient } from '../../src/testing/test-client.ts';
 import { deferred } from '../hooks/support.ts';
 import { frameHeader, joinRaw } from '../hostile/raw-socket.ts';
+import { aMoment } from '../support/moment.ts';
 import { connectRaw } from '../support/raw-connection.ts';
 import { startServer, type TestServer } from '../support/server.ts';
 
@@ -102,11 +103,11 @@ test('the system asks after connections that say nothing', FAIL, async (t) => {
   if (process.platform !== 'linux') return;
   const { server } = await startSmall(t, { pingMs: PATIENT, pongTimeoutMs: PATIENT });
   const silent = await connectRaw(t, server);
-  while (timerOf(silent) !== '02') await new Promise(setImmediate);
+  while (timerOf(silent) !== '02') await aMoment();
   silent.destroy();
   const port = Number(new URL(server.httpUrl).port);
   const { socket } = await joinRaw({ server: { port }, owner: t }, 1);
-  while (timerOf(socket) !== '02') await new Promise(setImmediate);
+  while (timerOf(socket) !== '02') await aMoment();
 });
 
 test('a ping is answered at once, whatever else is under way for its client', FAIL, async (t) => {

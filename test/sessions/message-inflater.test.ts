@@ -6,6 +6,7 @@ import { ByteBudget } from '../../src/service/budgets/byte-budget.ts';
 import { ArrivedBytes } from '../../src/sessions/arrived-bytes.ts';
 import { MessageInflater } from '../../src/sessions/message-inflater.ts';
 import { frameHeader } from '../hostile/raw-socket.ts';
+import { aMoment } from '../support/moment.ts';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -101,7 +102,7 @@ test('too long, or not deflated, refuses the client, and `ws` is answered when t
     const { inflate, inflater, state, refused } = socket();
     if (data.length < 4 * KIB) state.bytesMax = 32 * KIB;
     const answer = inflate(data);
-    while (refused.length === 0) await nextTurn();
+    while (refused.length === 0) await aMoment();
     assert.deepEqual(refused, [code]);
     inflater.close();
     await assert.rejects(answer, /the socket has closed/);

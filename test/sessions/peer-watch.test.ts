@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { type Peer, PeerWatch, type PeerWatchLimits } from '../../src/sessions/peer-watch.ts';
+import { aMoment } from '../support/moment.ts';
 
 const LIMITS: PeerWatchLimits = { stalledMs: 30_000, pingMs: 30_000, pongTimeoutMs: 10_000 };
 
@@ -119,7 +120,7 @@ test('many are pinged without holding up others, and who has left is not', async
   await pass(29);
   count();
   await pass(2);
-  while (others.some(({ pings }) => pings === 0)) await new Promise(setImmediate);
+  while (others.some(({ pings }) => pings === 0)) await aMoment();
   assert.ok(turns >= 10, `${turns}`);
   assert.equal(peer.pings, 0);
 });

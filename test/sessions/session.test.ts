@@ -19,6 +19,7 @@ import { deferred } from '../hooks/support.ts';
 import { ArraySendQueue } from '../service/array-send-queue.ts';
 import { openEngine } from '../support/engine.ts';
 import { isForgotten } from '../support/forgotten.ts';
+import { aMoment } from '../support/moment.ts';
 
 const QUEUED_BYTES_MAX = 4000;
 /** Of which most tests need little. */
@@ -186,7 +187,7 @@ test('sessions that are behind by the same stretch read and hold it once, and it
   for (const { sendQueue } of others) sendQueue.take();
   assert.equal(hub.pages.size, 0);
   // The author still looks whether there is something for it in what it wrote.
-  while (memory.held > 0) await new Promise(setImmediate);
+  while (memory.held > 0) await aMoment();
   assert.deepEqual(own.sendQueue.transactionIds, []);
   for (const { sendQueue } of others)
     assert.deepEqual(sendQueue.transactionIds, [large.transactionId]);

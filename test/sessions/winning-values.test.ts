@@ -2,9 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Device } from '../../src/testing/device.ts';
 import { TestClient } from '../../src/testing/test-client.ts';
+import { aMoment } from '../support/moment.ts';
 import { startServer } from '../support/server.ts';
 
 const MIB = 1024 * 1024;
@@ -26,7 +26,7 @@ test('a client that does not read is told what it lost against, without the valu
   const long = Array.from({ length: 16 }, (_, i) => ({ pk: [i], set: { b: 'x'.repeat(MIB) } }));
   await anna.apply(winner.write(...long));
   ben.send({ type: 'get_changes' });
-  while (service.queuedBytes() < MIB) await nextTurn();
+  while (service.queuedBytes() < MIB) await aMoment();
   ben.send({ type: 'apply_changes', changes: [lost(2)], requestId: 'behind' });
   const isOfRow2 = (message: unknown) => JSON.stringify(message).includes('"pk":[2]');
   await anna.nextWhere((message) => message.type === 'push_changes' && isOfRow2(message));

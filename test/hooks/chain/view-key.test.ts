@@ -5,6 +5,7 @@ import { type TestContext, test } from 'node:test';
 import { type CoordinatorHooks, defineHooks, judgeChanges } from '../../../src/index.ts';
 import { Device } from '../../../src/testing/device.ts';
 import { TestClient } from '../../../src/testing/test-client.ts';
+import { aMoment } from '../../support/moment.ts';
 import { startServer } from '../../support/server.ts';
 
 /** The token is the role; each role sees its own table and `all`. */
@@ -145,7 +146,7 @@ test('newer credentials with another key are heeded for what is being read', asy
     { table: 'staff', pk: [1], set: { a: 1 } },
     { table: 'all', pk: [1], set: { a: 1 } },
   ]);
-  while (gates.length === 0) await new Promise(setImmediate);
+  while (gates.length === 0) await aMoment();
   client.send({ type: 'authenticate', token: 'staff-no-more', requestId: 'b' });
   await client.next('authenticated');
   for (const letGo of gates) letGo();

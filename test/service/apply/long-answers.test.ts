@@ -10,7 +10,7 @@ import { runByTurns } from '../../../src/wire/steps.ts';
 import { turnsDuring } from '../../support/turns.ts';
 import { createTestService } from '../support.ts';
 
-const COUNT = 20_000;
+const COUNT = 8_000;
 const CLIENT = { userId: 'ann', siteId: siteBytes(1), databaseId: 'db' };
 const rows = (set: { set: { a: string } } | { delete: true }) =>
   Array.from({ length: COUNT }, (_, i) => ({ pk: [i], ...set }));

@@ -9,6 +9,7 @@ import { ClassicLevel } from 'classic-level';
 import type { Level } from '../../../src/storage/leveldb/read-range.ts';
 import { createLevelStore } from '../../../src/storage/leveldb/store.ts';
 import { createWriteQueue } from '../../../src/storage/write-queue.ts';
+import { aMoment } from '../../support/moment.ts';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -47,7 +48,7 @@ test('an open store holds no more than its write buffer, however long its last c
   assert.ok(heldBytes() > 0);
   while (heldBytes() > 2 * writeBufferSize) {
     t.signal.throwIfAborted();
-    await new Promise(setImmediate);
+    await aMoment();
   }
   // Closing waits for a flush that is under way, and passes over one that is not.
   await Promise.all([write(MIB), write(MIB), store.close()]);
