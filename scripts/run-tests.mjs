@@ -24,6 +24,11 @@ function buildUnlessFresh() {
   return spawnSync(process.execPath, ['scripts/build.mjs'], { stdio: 'inherit' }).status === 0;
 }
 
+/** Of those that have many files one more than there are cores: some wait at any time, for a disk or a deadline. */
+function concurrencyOf(filesPerProcess) {
+  return availableParallelism() + (filesPerProcess > 1 ? 1 : 0);
+}
+
 /** What runs in a browser goes together, and begins first: a process starts one browser for all of it. */
 function toGroups(files) {
   const inBrowser = files.filter((file) => file.includes('/browser/'));
@@ -36,7 +41,7 @@ function writeEntries(directory, files, filesPerProcess, isChosen) {
   if (filesPerProcess === 1) return files;
   const groups = toGroups(files);
   // The last ones share what is left, so that all cores have work until the end.
-  const wanted = Math.ceil(files.length / filesPerProcess) + availableParallelism() - 1;
+  const wanted = Math.ceil(files.length / filesPerProcess) + concurrencyOf(filesPerProcess) - 1;
   const processes = Math.min(groups.length, wanted);
   const takenMax = isChosen ? Math.ceil(files.length / processes) : filesPerProcess;
   const how = { taken: directory, takenMax, isChosen, timeoutMs: FILE_TIMEOUT_MS };
@@ -62,7 +67,7 @@ export async function runTests(files, { flags = [], filesPerProcess = 1, costsFi
   let isStopped = false;
   let code;
   try {
-    const concurrency = `--test-concurrency=${availableParallelism()}`;
+    const concurrency = `--test-concurrency=${concurrencyOf(filesPerProcess)}`;
     // What hangs is a failure with a name, not a run that never ends.
     const timeout = `--test-timeout=${PROCESS_TIMEOUT_MS}`;
     const run = ['--import', 'tsx', '--test', '--test-reporter=spec', concurrency, timeout];
