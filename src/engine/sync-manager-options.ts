@@ -55,7 +55,6 @@ export function mergeContextOf(
 ): Omit<MergeContext, 'takeRows'> {
   return {
     identity,
-    siteIdText: identity.siteIdText,
     allowResurrection,
     stepRows: given.stepRows ?? STEP_ROWS_MAX,
     heldLimits: given.heldLimits ?? UNLIMITED_HELD,
