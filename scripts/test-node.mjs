@@ -20,7 +20,7 @@ const DEPENDING = ['modules', 'config', 'cli', 'package', 'server', 'storage', '
 /** Of these the proofs, too: those of the others start PostgreSQL or kill servers, for minutes. */
 const PROVEN = ['modules', 'config', 'cli', 'package'];
 /** As for `npm test`. */
-const FILES_PER_PROCESS = 100;
+const FILES_PER_PROCESS = 60;
 
 process.chdir(fileURLToPath(new URL('..', import.meta.url)));
 const [version = '', ...args] = process.argv.slice(2);

@@ -16,7 +16,7 @@ import { costsToText, runTests } from './run-tests.mjs';
 import { findTests, LOOP } from './test-files.mjs';
 
 /** So many that importing the coordinator for each process costs little, so few that none grows large. */
-const FILES_PER_PROCESS = 100;
+const FILES_PER_PROCESS = 60;
 
 process.chdir(fileURLToPath(new URL('..', import.meta.url)));
 const args = process.argv.slice(2);
