@@ -18,9 +18,13 @@ const CAUSES_MAX = 10;
  */
 export function isClientGone(thrown: unknown): boolean {
   let error = thrown;
-  for (let i = 0; i < CAUSES_MAX && isError(error); i++) {
-    if (error instanceof ClientGone) return true;
-    error = error.cause;
+  try {
+    for (let i = 0; i < CAUSES_MAX && isError(error); i++) {
+      if (error instanceof ClientGone) return true;
+      error = error.cause;
+    }
+  } catch {
+    // What a hook throws may throw by itself when it is looked at.
   }
   return false;
 }

@@ -16,7 +16,7 @@ import type { Outcome } from './foreign-changes.ts';
 import type { FullHolder } from './held-bound.ts';
 import { StepBudget } from './step-budget.ts';
 import { isSent, mergeMigration, workOf } from './table-ddl.ts';
-import { type EmptyingContext, emptySome } from './table-emptying.ts';
+import { type EmptyingContext, emptySome, holdsNothing } from './table-emptying.ts';
 import type { WriteTransaction } from './write-transaction.ts';
 
 export interface SetDdlContext extends EmptyingContext {
@@ -32,7 +32,7 @@ export interface SetDdlParts {
 const MIGRATIONS_TO_CHECK = 16;
 /** The work that one batch may be: others who write to the database wait for it. */
 const MIGRATIONS_MAX = 10_000;
-const READ_MAX = 250_000;
+const READ_MAX = 2_000_000;
 /** Emptying a table takes as long as so many changes, beside those of its rows. */
 const EMPTYING_WORK = 20;
 
@@ -118,8 +118,13 @@ export class SetDdl {
     const { catalog } = transaction;
     for (const id of catalog.takeNewlyUnsettled()) {
       if (catalog.table(id)?.changed !== position) continue;
-      // What this transaction has made has no rows in the store.
-      if (this.#budget.isSpent && id < transaction.firstMade) continue;
+      // Of what this transaction has made, or is empty, no row is read.
+      if (
+        this.#budget.isSpent &&
+        id < transaction.firstMade &&
+        !(await holdsNothing(transaction, id))
+      )
+        continue;
       const step = await emptySome(transaction, id, undefined, this.#budget, this.#context);
       this.#full.push(...step.full);
       const turn = pace.did(EMPTYING_WORK);

@@ -62,7 +62,7 @@ export async function emptySome(
   if (table === undefined) return NOTHING;
   if (!canBeEmptied(catalog, table)) {
     // What waits for its successor to be made again are its rows.
-    if (table.into !== undefined && wasNeverFilled(transaction, id)) forget(catalog, table);
+    if (table.into !== undefined && (await holdsNothing(transaction, id))) forget(catalog, table);
     return NOTHING;
   }
   const reverts = new Reverts(transaction, new JsonNames(), context.identity, context.pace);
@@ -74,11 +74,22 @@ export async function emptySome(
 
 const NOTHING: EmptiedSome = { next: undefined, full: [] };
 
-/** Whether this transaction has made the table, and nothing in it. */
-function wasNeverFilled({ rows, held, firstMade }: WriteTransaction, id: number): boolean {
-  if (id < firstMade || !held.isEmpty) return false;
+/** Whether there is nothing in a table: no cell, no deletion, and nothing that a site holds. */
+export async function holdsNothing(
+  { store, rows, held, firstMade }: WriteTransaction,
+  id: number,
+): Promise<boolean> {
+  if (held.hasOf(id)) return false;
   for (const [, { row }] of rows.ofTable(id)) {
     if (row.cells.size > 0 || row.tombstone !== undefined) return false;
+  }
+  // What this transaction has made has nothing in the store.
+  if (id >= firstMade) return true;
+  const kinds = held.isEmpty ? (['r'] as const) : (['r', 'h'] as const);
+  for (const kind of kinds) {
+    for await (const entries of store.iterate({ ...tableRange(kind, id), limit: 1 })) {
+      if (entries.length > 0) return false;
+    }
   }
   return true;
 }

@@ -54,6 +54,14 @@ export class HeldSet {
     return (this.#log.head.heldBytes ?? 0) === 0 && this.#rows.size === 0;
   }
 
+  /** Whether this transaction knows of something that a site holds of a table. */
+  hasOf(tableId: number): boolean {
+    for (const row of this.#rows.values()) {
+      if (row !== undefined && row.address.tableId === tableId && row.sites.size > 0) return true;
+    }
+    return false;
+  }
+
   async load(addresses: readonly RowAddress[]): Promise<void> {
     if ((this.#log.head.heldBytes ?? 0) === 0) return;
     const missing = addresses.filter((address) => !this.#rows.has(textOf(address)));

@@ -34,7 +34,7 @@ export interface Ddl {
   again: WireMigration[];
   /** Slots that were removed. */
   pruned: string[];
-  /** The number of names that were read. */
+  /** The number of names and statements that were read. */
   read: number;
 }
 
@@ -86,7 +86,8 @@ function createTable({ draft, migration, position }: Ddl): Effect {
   return 'changed';
 }
 
-function dropTable({ draft, migration, position, again, pruned }: Ddl): Effect {
+function dropTable(ddl: Ddl): Effect {
+  const { draft, migration, position, again, pruned } = ddl;
   const { schema, table, hlc } = migration;
   const bearer = bearerOf(draft, schema, table, hlc);
   const dropped =
@@ -106,6 +107,7 @@ function dropTable({ draft, migration, position, again, pruned }: Ddl): Effect {
   const before = pruneBefore(draft, migration, position);
   again.push(...before.again);
   pruned.push(...before.pruned);
+  ddl.read += before.read;
   if (isLive(hidden)) succeed(draft, hidden, position);
   return 'changed';
 }

@@ -43,14 +43,12 @@ export function emptyingMark(catalog: CatalogView, table: TableRecord): string {
   return `${table.id} ${floor} ${into?.id ?? 0}`;
 }
 
-/** Tables that may wait for rows to be moved to one: its drop, and what makes it again, write them all. */
-const WAITING_MAX = 256;
 /** Names that may lead to one table: once it has ended, all of them are moved at once. */
 const NAMES_MAX = 1000;
 
 /**
  * Another table takes the place of one that was dropped, and of those whose place that had taken.
- * @throws SyncError TOO_LARGE if these are too many, or have too many names
+ * @throws SyncError TOO_LARGE if these have too many names
  */
 export function endInto(
   draft: CatalogDraft,
@@ -58,11 +56,8 @@ export function endInto(
   into: number,
   changed: HlcText,
 ): void {
-  const waiting = [...draft.endedInto(ended.id)];
-  if (waiting.length >= WAITING_MAX) {
-    refuse(`${WAITING_MAX} tables were made again in one place before their rows could be moved`);
-  }
-  refuseNames(draft, [into, ended.id, ...waiting.map(({ id }) => id)]);
+  const waiting = [...draft.endedInto(ended.id)].map(({ id }) => id);
+  refuseNames(draft, [into, ended.id, ...waiting]);
   draft.setTable({ ...ended, table: undefined, into, changed, unsettled: true });
   passOn(draft, ended, into);
 }
@@ -75,12 +70,9 @@ export function endInto(
 export function refuseNames(draft: CatalogDraft, ids: readonly number[]): number {
   let count = 0;
   for (const id of ids) for (const _name of draft.namesOf(id)) count++;
-  if (count >= NAMES_MAX) refuse(`${NAMES_MAX} names of one table`);
-  return count;
-}
-
-function refuse(what: string): never {
-  throw new SyncError('TOO_LARGE', `more than ${what}`, { limit: 'limits.tablesPerDatabase' });
+  if (count < NAMES_MAX) return count;
+  const limit = 'limits.tablesPerDatabase';
+  throw new SyncError('TOO_LARGE', `more than ${NAMES_MAX} names of one table`, { limit });
 }
 
 /** The tables whose place an ended one had taken lead to its successor: there are no chains. */
