@@ -23,6 +23,14 @@ async function emptyDraft(): Promise<CatalogDraft> {
   return new CatalogDraft(await Catalog.load(store), 1);
 }
 
+/** Merges the migration of a set, at its own HLC as the position. */
+function mergerInto(draft: CatalogDraft) {
+  return (set: WireChangeSet) => {
+    const migration = migrationOf(set);
+    return mergeMigration(draft, migration, migration.hlc);
+  };
+}
+
 /** Makes and drops tables again and again. */
 function cycles(device: Device, count: number, tables: readonly string[] = ['t']): WireChangeSet[] {
   return Array.from({ length: count }, () =>
@@ -144,10 +152,7 @@ test('a table that was made and dropped, and in which nothing is, waits for none
 test('a table has only so many names, and its drop is merged all the same', async () => {
   const draft = await emptyDraft();
   const device = new Device(1);
-  const merge = (set: WireChangeSet) => {
-    const migration = migrationOf(set);
-    return mergeMigration(draft, migration, migration.hlc);
-  };
+  const merge = mergerInto(draft);
   merge(device.migrate('create_table', 't0'));
   const { id } = draft.name('main', 't0') ?? assert.fail();
   for (let i = 1; i < 1000; i++) draft.setName({ schema: 'main', table: `t${i}`, id });
@@ -196,10 +201,7 @@ test('a name leads to only so many tables', async () => {
   const changed = device.hlc(0);
   const { id } = draft.create({ schema: 'main', table: 't', made: HLC_MIN, changed });
   draft.setName({ schema: 'main', table: 't', id, past });
-  const merge = (set: WireChangeSet) => {
-    const migration = migrationOf(set);
-    return mergeMigration(draft, migration, migration.hlc);
-  };
+  const merge = mergerInto(draft);
   const rename = () => device.migrate('rename_table', `u${device.wallTime}`, { fromTable: 't' });
   assert.equal(merge(rename()).outcome, 'applied');
   assert.equal(merge(device.migrate('create_table', 't')).outcome, 'applied');
@@ -212,10 +214,7 @@ test('a name leads to only so many tables', async () => {
 test('renames connect only so many statements, and a drop is merged all the same', async () => {
   const draft = await emptyDraft();
   const device = new Device(1);
-  const merge = (set: WireChangeSet) => {
-    const migration = migrationOf(set);
-    return mergeMigration(draft, migration, migration.hlc);
-  };
+  const merge = mergerInto(draft);
   const rename = (fromTable: string, table: string) =>
     device.migrate('rename_table', table, { fromTable });
   merge(device.migrate('create_table', 'a'));
