@@ -80,10 +80,10 @@ test('what was read of long entries is held no longer than it is wanted, outside
   };
   await readFirst(1);
   const before = rss();
-  for (let i = 0; i < 64; i++) assert.equal(await readFirst(1 + (i % 2)), 4 * MIB);
-  assert.equal(kept.length, 65);
+  for (let i = 0; i < 96; i++) assert.equal(await readFirst(1 + (i % 2)), 4 * MIB);
+  assert.equal(kept.length, 97);
   const grown = rss() - before;
-  // Once 256 MiB.
-  assert.ok(grown < 64 * MIB, `${grown / MIB} MiB`);
+  // Once 384 MiB. The rest is what this process, and the files that it ran before, have the C library keep.
+  assert.ok(grown < 192 * MIB, `${grown / MIB} MiB`);
   await store.close();
 });
