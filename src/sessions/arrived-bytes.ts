@@ -5,21 +5,19 @@
  * add up to little.
  *
  * A part is counted as what `ws` holds of it: all pieces read since it began, and for each piece
- * and frame what the runtime needs beside their bytes. Where there is no room, one that is mostly
- * frames is refused.
+ * and frame what the runtime needs beside their bytes. One in many frames that cost more than what is
+ * in them is refused: `ws` takes each read apart at once, into several objects a frame, and what is
+ * collected late would be many times what is counted.
  */
 
 import { SyncError, toSyncError } from '../errors/sync-error.ts';
 import type { ByteBudget } from '../service/budgets/byte-budget.ts';
 import type { Holding } from '../service/budgets/holdings.ts';
-import { FrameTally } from './frame-tally.ts';
+import { FrameTally, TOO_TINY_FRAMES } from './frame-tally.ts';
 
 const STEP_BYTES = 4 * 1024;
 /** Memory for one piece, or one frame, beside its bytes; measured at 50 to 115. */
 const PIECE_BYTES = 128;
-const RETRY_MS = 1000;
-const LIMIT = 'limits.bytesInFlight';
-const NO_ROOM_FOR_FRAMES = `${LIMIT} leave no room for a message in so small frames`;
 
 /** Whose bytes they are. */
 export interface ArrivedBytesOwner {
@@ -106,6 +104,10 @@ export class ArrivedBytes implements Holding {
     const deflated = this.#frames.deflatedBytes - deflatedBefore;
     this.#partBytes += bytes.length - deflated;
     this.#partPieces++;
+    if (this.#frames.isTooTiny) {
+      this.giveWay(new SyncError('MESSAGE_ERROR', TOO_TINY_FRAMES));
+      return;
+    }
     // First, while this object may still be the grower: a whole message must not wait for that.
     this.#grow();
     if (this.#isClosed) return;
@@ -184,24 +186,11 @@ export class ArrivedBytes implements Holding {
     return Math.floor(bytes / STEP_BYTES) * STEP_BYTES;
   }
 
-  /**
-   * Its frames cost more than what is in them. `ws` takes each read apart at once: what waits like that
-   * takes sixteen times the bytes that were read, of each of any number of sockets.
-   */
-  get #isMostlyFrames(): boolean {
-    return this.#partPieces > 0 && this.#frames.frames * PIECE_BYTES > this.#partBytes;
-  }
-
   #grow(): void {
     const more = this.#neededBytes - this.#heldBytes;
     if (more <= 0 || this.#isWaiting || this.#isClosed) return;
     if (this.#heldBytes === 0) this.#heldFor = this.#owner.holder;
     const heldFor = this.#heldFor;
-    if (this.#isMostlyFrames && !this.#budget.hasRoom(heldFor, more)) {
-      const details = { limit: LIMIT, retryAfterMs: RETRY_MS } as const;
-      this.giveWay(new SyncError('OVERLOADED', NO_ROOM_FOR_FRAMES, details));
-      return;
-    }
     const room = this.#budget.take(heldFor, more, this.#heldBytes > 0 ? this : undefined);
     if (room === undefined) {
       this.#hold(more);

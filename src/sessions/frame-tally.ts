@@ -19,6 +19,12 @@ const MASKED = 0x80;
 const LENGTH = 0x7f;
 const LENGTH_BYTES: Partial<Record<number, number>> = { 126: 2, 127: 8 };
 const MASK_BYTES = 4;
+/** So many frames of one message may be as small as they like. */
+const TINY_FRAMES_MAX = 256;
+/** Above that they have so much each, on average. */
+const FRAME_BYTES_MIN = 128;
+
+export const TOO_TINY_FRAMES = `after ${TINY_FRAMES_MAX} frames a message must have ${FRAME_BYTES_MIN} bytes a frame on average`;
 
 export class FrameTally {
   #first = 0;
@@ -29,9 +35,10 @@ export class FrameTally {
   #lengthEnd = 2;
   #payloadLeft = 0;
   #frames = 0;
-  /** Of the message that has begun, if it is compressed. */
+  /** Of the message that has begun: what its frames have announced. */
+  #messageBytes = 0;
   #isDeflated = false;
-  #deflatedBytes = 0;
+  #isTooTiny = false;
   /** Bytes of all compressed messages that have arrived in full. */
   deflatedBytes = 0;
 
@@ -43,6 +50,11 @@ export class FrameTally {
   /** The frames that have arrived of a message without its last frame. */
   get frames(): number {
     return this.#frames;
+  }
+
+  /** Whether a message came in many frames that cost more than what is in them. */
+  get isTooTiny(): boolean {
+    return this.#isTooTiny;
   }
 
   /** @returns how many messages have ended */
@@ -78,24 +90,27 @@ export class FrameTally {
     if (at === 0 || this.#headerRead < this.#headerBytes) return;
     this.#headerRead = 0;
     this.#payloadLeft = this.#length;
-    this.#countDeflated();
+    this.#countBytes();
   }
 
-  #countDeflated(): void {
+  #countBytes(): void {
     if ((this.#first & OPCODE) >= FIRST_CONTROL_OPCODE) return;
     if (this.#frames === 0) {
       this.#isDeflated = (this.#first & RSV1) !== 0;
-      this.#deflatedBytes = 0;
+      this.#messageBytes = 0;
     }
-    this.#deflatedBytes += this.#length;
+    this.#messageBytes += this.#length;
   }
 
   /** @returns whether the frame ends a message */
   #endFrame(): boolean {
     if ((this.#first & OPCODE) >= FIRST_CONTROL_OPCODE) return false;
     const isLast = (this.#first & FIN) !== 0;
-    if (isLast && this.#isDeflated) this.deflatedBytes += this.#deflatedBytes;
+    if (isLast && this.#isDeflated) this.deflatedBytes += this.#messageBytes;
     this.#frames = isLast ? 0 : this.#frames + 1;
+    if (this.#frames > TINY_FRAMES_MAX && this.#messageBytes < this.#frames * FRAME_BYTES_MIN) {
+      this.#isTooTiny = true;
+    }
     return isLast;
   }
 }

@@ -33,11 +33,11 @@ export async function sendTinyChunks({ server, owner, scale }: AttackContext): P
   };
 }
 
-/** Halves of messages: small ones, and more frames of one byte than any message may have. */
+/** Halves of messages: in as many frames of one byte as a message may have, and in more. */
 export async function sendTinyFrames(context: AttackContext): Promise<Attack> {
   const { server, scale } = context;
   const tiny = Buffer.concat([frameHeader(1, { opcode: 0, fin: false }), Buffer.from('x')]);
-  const halves = [3000, 3000, 3000, 20_000].map((frames) =>
+  const halves = [250, 250, 3000, 20_000].map((frames) =>
     Buffer.concat([frameHeader(0, { fin: false }), ...Array<Buffer>(frames).fill(tiny)]),
   );
   const peers: RawSocket[] = [];

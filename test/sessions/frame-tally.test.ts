@@ -57,6 +57,32 @@ test('what has begun is open: a byte of a header, a frame, and a message between
   assert.ok(tally.isOpen);
 });
 
+test('many frames that are mostly headers are told, wherever they are cut, and few or large ones are not', () => {
+  const message = (frames: number, length: number) =>
+    Buffer.concat([
+      ...Array.from({ length: frames - 1 }, (_, i) =>
+        frame(length, { opcode: i && 0, fin: false }),
+      ),
+      // A frame between them adds nothing to what is in them.
+      frame(125, { opcode: PING }),
+      frame(length, { opcode: 0 }),
+    ]);
+  const tried = [
+    { bytes: message(257, 1), isTooTiny: false },
+    { bytes: message(258, 1), isTooTiny: true },
+    { bytes: message(258, 127), isTooTiny: true },
+    { bytes: message(4000, 128), isTooTiny: false },
+    { bytes: Buffer.concat(Array<Buffer>(300).fill(message(2, 1))), isTooTiny: false },
+  ];
+  for (const { bytes, isTooTiny } of tried) {
+    for (const cut of [7, 1000, bytes.length]) {
+      const tally = new FrameTally();
+      for (let at = 0; at < bytes.length; at += cut) tally.read(bytes.subarray(at, at + cut));
+      assert.equal(tally.isTooTiny, isTooTiny, `${bytes.length} bytes, cut by ${cut}`);
+    }
+  }
+});
+
 test('the bytes of compressed messages are told when they have arrived in full, and of no others', () => {
   const compressed = Buffer.concat([
     frame(300, { rsv1: true, fin: false }),
