@@ -6,7 +6,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { type Readable, Transform } from 'node:stream';
 import type { FastifyReply } from 'fastify';
-import type { SyncError } from '../src/errors/sync-error.ts';
+import { SyncError } from '../src/errors/sync-error.ts';
 import type { ByteBudget } from '../src/service/budgets/byte-budget.ts';
 import type { Holding } from '../src/service/budgets/holdings.ts';
 import { bodyEncodingOf, decodeBody } from '../src/service/http/body-encoding.ts';
@@ -15,6 +15,13 @@ import { onceClosed } from './http-client.ts';
 
 /** Bytes below one step are not counted, so that small bodies never wait. */
 const STEP_BYTES = 4 * 1024;
+/**
+ * A body may come in so many chunks of any size, and in more of so many bytes on average, less than any change has. Node.js takes each read
+ * apart at once: 64 KiB of chunks of one byte hold everybody up for 30 ms, and so do those of each other connection.
+ */
+const TINY_CHUNKS_MAX = 1024;
+const CHUNK_BYTES_MIN = 64;
+const TOO_TINY = `after ${TINY_CHUNKS_MAX} chunks a body must have ${CHUNK_BYTES_MIN} bytes a chunk on average`;
 
 export interface RequestRoomOptions {
   budget: ByteBudget;
@@ -34,6 +41,7 @@ export class RequestRoom implements Holding {
   #sentBytes = 0;
   /** What has arrived so far. */
   #arrivedBytes = 0;
+  #pieces = 0;
   #isWaiting = false;
   /** While the body arrives, and anything is held for it. */
   #leave: (() => void) | undefined;
@@ -121,9 +129,21 @@ export class RequestRoom implements Holding {
       });
   }
 
+  /** Of a body without chunks a piece is what came with one read, however little that was. */
+  get #isTooTiny(): boolean {
+    const { headers } = this.#options;
+    if (headers['transfer-encoding'] === undefined || this.#pieces <= TINY_CHUNKS_MAX) return false;
+    return this.#arrivedBytes < this.#pieces * CHUNK_BYTES_MIN;
+  }
+
   /** Makes room for so many bytes of what is sent. @returns `undefined` if there is room now */
   readonly #arrive = (bytes: number): Promise<void> | undefined => {
     this.#arrivedBytes = bytes;
+    this.#pieces++;
+    if (this.#isTooTiny) {
+      this.giveWay(new SyncError('MESSAGE_ERROR', TOO_TINY));
+      return undefined;
+    }
     const steps = Math.floor(Math.min(bytes, this.#options.bytesMax) / STEP_BYTES) * STEP_BYTES;
     const more = steps - this.#sentBytes;
     if (more <= 0) return undefined;

@@ -9,10 +9,13 @@ import type { Attack, AttackContext } from './scenarios.ts';
 const PEERS = 4;
 const CHUNKS_AT_ONCE = 10_000;
 
-/** Bodies of a server that would take them, each chunk of one byte. */
+/** Bodies of a server that would take them: some in chunks of one byte, the others of as few as may be. */
 export async function sendTinyChunks({ server, owner, scale }: AttackContext): Promise<Attack> {
-  const chunks = Buffer.from('1\r\nx\r\n'.repeat(CHUNKS_AT_ONCE));
-  const sent = Array.from({ length: PEERS }, async (_, i) => {
+  let refused = 0;
+  const sent = Array.from({ length: 2 * PEERS }, async (_, i) => {
+    const bytes = i % 2 === 0 ? 1 : 70;
+    const chunk = `${bytes.toString(16)}\r\n${'x'.repeat(bytes)}\r\n`;
+    const chunks = Buffer.from(chunk.repeat(CHUNKS_AT_ONCE));
     const raw = await openRaw(server.port);
     owner.after(() => raw.socket.destroy());
     const { siteId } = new Device(100 + i);
@@ -20,15 +23,20 @@ export async function sendTinyChunks({ server, owner, scale }: AttackContext): P
       'POST /sync/changes HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n' +
         `X-Site-Id: ${siteId}\r\n\r\n`,
     );
-    for (let at = 0; at < 1_500_000 * scale; at += CHUNKS_AT_ONCE) await writeAll(raw, chunks);
+    const most = (1_500_000 * scale) / bytes;
+    for (let at = 0; at < most && !raw.socket.destroyed; at += CHUNKS_AT_ONCE) {
+      await writeAll(raw, chunks);
+    }
     raw.socket.write('0\r\n\r\n');
     await heardOf(raw, '"code"');
     assert.match(raw.heard().toString(), /^HTTP\/1\.1 400 .*"MESSAGE_ERROR"/s);
+    if (raw.heard().includes('bytes a chunk')) refused++;
   });
   return {
     async ended() {
       await Promise.all(sent);
-      return `${PEERS} bodies were read to their end, and are no JSON`;
+      assert.equal(refused, PEERS);
+      return `${PEERS} bodies were refused at once, ${PEERS} read to their end, and are no JSON`;
     },
   };
 }

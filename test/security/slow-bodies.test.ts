@@ -65,13 +65,16 @@ test('bodies that announce all there is, and send a byte, hold nothing', FAIL, a
     config: { storage: 'memory:' },
     hooks,
   });
-  for (const token of ['eve', 'mallory']) {
-    for (let i = 0; i < 2; i++) await begin(t, server, token, 1);
+  const sockets: Socket[] = [];
+  for (const token of ['eve', 'mallory', 'eve', 'mallory']) {
+    sockets.push(await begin(t, server, token, 1));
   }
   const { http } = server.service.metrics.requests;
   await until(t, () => http.get('apply_changes') === 4);
   await writeBeside(t, server);
   await until(t, () => server.service.memory.arrived.held === 0);
+  // So that the server need not wait for the rest when it stops.
+  for (const socket of sockets) socket.destroy();
 });
 
 test(
@@ -84,10 +87,14 @@ test(
       hooks,
     });
     const { arrived } = server.service.memory;
-    for (const token of ['eve', 'mallory']) await begin(t, server, token, 511 * KIB);
+    const sockets: Socket[] = [];
+    for (const token of ['eve', 'mallory']) {
+      sockets.push(await begin(t, server, token, 511 * KIB));
+    }
     // All there is, but a step for each.
     await until(t, () => arrived.held >= 2 * 500 * KIB);
     await writeBeside(t, server);
+    for (const socket of sockets) socket.destroy();
   },
 );
 
@@ -151,6 +158,38 @@ test(
     await writeBeside(t, server);
     assert.ok(arrived.held < 100 * KIB);
     for (const socket of sockets) socket.destroy();
+  },
+);
+
+test(
+  'a body in many chunks of a few bytes is refused, whoever reads it, and one of larger ones is read',
+  FAIL,
+  async (t) => {
+    const live = defineHooks({
+      name: 'live',
+      async setup(_options, { routes }) {
+        routes((app) => void app.post('/hook', async () => 'thanks'));
+        return hooks;
+      },
+    });
+    const server = await startServer(t, { config: { storage: 'memory:', hooks: [live] } });
+    const send = async (path: string, chunk: string, chunks: number) => {
+      const socket = await connectRaw(t, server);
+      socket.write(
+        `POST /sync/${path} HTTP/1.1\r\nHost: localhost\r\nX-Site-Id: ${new Device(50).siteId}\r\n` +
+          'Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n',
+      );
+      socket.write(`${chunk.length.toString(16)}\r\n${chunk}\r\n`.repeat(chunks));
+      socket.write('2\r\n[]\r\n0\r\n\r\n');
+      return String((await once(socket, 'data'))[0]);
+    };
+    for (const path of ['changes', 'hooks/live/hook']) {
+      assert.match(await send(path, ' ', 1023), /^HTTP\/1\.1 200 /);
+      assert.match(await send(path, ' '.repeat(70), 4000), /^HTTP\/1\.1 200 /);
+      const refused = await send(path, ' ', 4000);
+      assert.match(refused, /^HTTP\/1\.1 400 .*\r\nconnection: close\r\n.*bytes a chunk/is);
+    }
+    assert.equal(server.service.memory.arrived.held, 0);
   },
 );
 

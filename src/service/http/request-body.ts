@@ -50,7 +50,8 @@ export function collectBody(
       if (length > bytesMax) return refuse(tooLarge(bytesMax));
       if (length > (announced ?? bytesMax)) return refuse(otherLength());
       const room = arrive(length);
-      if (room === undefined) return copied.add(piece);
+      // One that may not go on has been refused meanwhile.
+      if (room === undefined) return copied?.add(piece);
       stream.pause();
       waiting = room.then(() => {
         waiting = undefined;
