@@ -49,7 +49,7 @@ export async function hiddenOf(
   const { right, signal } = reading;
   if (!(await right.isGranted(signal, asking.origin)))
     return allHidden(manager, unapplied, reading);
-  const filter = readFilterOf(asking.hooks, readerOf(asking.client), undefined, asking.origin);
+  const filter = readFilterOf(asking.hooks, readerOf(asking.client), signal, asking.origin);
   const hidden = new Map<BatchItem, Unbeaten>();
   if (filter === undefined) return hidden;
   const { siteId } = reading.sender;
@@ -87,7 +87,7 @@ export async function shownElsewhere(
   { right, signal }: Reading,
 ): Promise<readonly Elsewhere[]> {
   if (elsewhere.length === 0 || !(await right.isGranted(signal, asking.origin))) return [];
-  const filter = readFilterOf(asking.hooks, readerOf(asking.client), undefined, asking.origin);
+  const filter = readFilterOf(asking.hooks, readerOf(asking.client), signal, asking.origin);
   if (filter === undefined) return elsewhere;
   const { voiding } = manager.tables;
   const ddl = new Map<Elsewhere, readonly WireMigration[]>();
