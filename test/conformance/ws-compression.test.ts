@@ -183,7 +183,7 @@ test('whatever a client compresses is understood, in its order, in one frame or 
   client.socket.send(JSON.stringify({ type: 'ping' }), { compress: false });
   await client.next('pong');
   await client.nextWhere(({ requestId }) => requestId === 'short');
-  for (const frames of [1, 2, 7, 500]) {
+  for (const frames of [1, 2, 7, 200]) {
     const changes = batch(device, frames * 1000, 50);
     const message = JSON.stringify({ type: 'apply_changes', changes, requestId: `in ${frames}` });
     sendDeflated(client, deflated(message), frames);
