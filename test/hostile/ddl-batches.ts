@@ -18,6 +18,8 @@ const RENAMES = 100;
 /** Cycles of one name in one set. */
 const CYCLES = 250;
 const LATE = 100_000;
+/** Names of a table that a sender is told of one by one. */
+const TOLD_NAMES = 60;
 /** A text in which every place begins the name, but for its end. */
 const TEXT_BYTES = 3_900_000;
 const HOSTILE_NAME = `${'a'.repeat(20)}b${'a'.repeat(1000)}`;
@@ -59,10 +61,22 @@ function* batches(scale: number): Generator<WireChangeSet[]> {
     ]).flat();
   const rename = (fromTable: string, table: string) =>
     device.migrate('rename_table', table, { fromTable });
-  const chain = (table: string) => [
+  const chain = (table: string, count = times) => [
     device.migrate('create_table', `${table}0`),
-    ...Array.from({ length: times }, (_, i) => rename(`${table}${i}`, `${table}${i + 1}`)),
+    ...Array.from({ length: count }, (_, i) => rename(`${table}${i}`, `${table}${i + 1}`)),
   ];
+  /** Its rows wait for a name that was dropped twice since: none of its own tells when. */
+  const ending = (table: string) => {
+    const [second, third] = [{ schemaVersion: 2 }, { schemaVersion: 3 }];
+    return [
+      device.migrate('create_table', table, second),
+      device.migrate('rename_table', `${table}_y`, { fromTable: table, ...second }),
+      device.migrate('drop_table', `${table}_y`, second),
+      device.migrate('create_table', `${table}_y`, third),
+      device.migrate('rename_table', `${table}_z`, { fromTable: `${table}_y`, ...third }),
+      device.migrate('drop_table', `${table}_z`, third),
+    ];
+  };
   const rowsOf = (tables: (i: number) => string, count: number) =>
     late.write(
       ...Array.from({ length: count }, (_, i) => ({ table: tables(i), pk: [i], set: { a: 1 } })),
@@ -90,6 +104,14 @@ function* batches(scale: number): Generator<WireChangeSet[]> {
   yield [device.migrate('drop_table', 'aa')];
   for (const table of ['cycled', 'reused']) yield [rowsOf(() => table, LATE * scale)];
   for (const table of ['live', 'gone']) yield [rowsOf((i) => `${table}${i}`, times)];
+  for (const names of [TOLD_NAMES, times]) {
+    const table = `ended${names}_`;
+    const last = `${table}${names}`;
+    yield* inParts([...chain(table, names), device.migrate('drop_table', last)]);
+    yield [new Device(100).write({ table: last, pk: [1], set: { a: 1 } })];
+    yield inOne(ending(last));
+    yield [rowsOf((i) => `${table}${i % names}`, LATE * scale)];
+  }
 }
 
 async function sendAll({ server, owner, scale }: AttackContext): Promise<Attack> {

@@ -8,6 +8,7 @@ import type { WireChange, WireMigration } from '../../protocol/schemas.ts';
 import { NameMap } from '../records/name-map.ts';
 import { newestOf, type Slot, type TableRecord, toWireMigration } from '../records/table-record.ts';
 import type { Catalog } from './catalog.ts';
+import { OTHER_NAMES_MAX } from './table-aliases.ts';
 import { bearerOf } from './table-names.ts';
 
 /** A catalog is immutable: its DDL is ordered once, however many changes have been made void. */
@@ -28,7 +29,7 @@ export class VoidingDdl {
   readonly #byName = new NameMap<ReadonlyMap<HlcText, Slot>>();
   /** Of tables with several names: the DDL of a drop under any of these. */
   readonly #ofTables = new Map<string, Slot | undefined>();
-  readonly #dropsOfTables = new Map<number, readonly WireMigration[]>();
+  readonly #dropsOfTables = new Map<number, readonly WireMigration[] | undefined>();
 
   constructor(catalog: Catalog) {
     this.#catalog = catalog;
@@ -52,21 +53,25 @@ export class VoidingDdl {
 
   /**
    * What has dropped the table of an item. Where it is not known under which of several names it was dropped,
-   * it is a bare drop of each.
+   * it is a bare drop of each, in one list for all items of that table.
+   * @returns `undefined` if it had more than `OTHER_NAMES_MAX` others
    */
-  drops(item: Named): readonly WireMigration[] {
+  drops(item: Named): readonly WireMigration[] | undefined {
     const { schema, table, hlc } = item;
     const bearer = bearerOf(this.#catalog, schema, table, hlc);
     if (typeof bearer === 'string') return [bareDrop(schema, table, hlc)];
     const { id, floor } = bearer;
     const found = this.find(item, floor);
     if (found !== undefined) return [found];
-    const known = this.#dropsOfTables.get(id);
-    if (known !== undefined) return known;
-    const names = [...this.#catalog.namesOf(id)];
-    const drops = names.map((name) => bareDrop(name.schema, name.table, floor));
-    this.#dropsOfTables.set(id, drops);
-    return drops;
+    if (this.#dropsOfTables.has(id)) return this.#dropsOfTables.get(id);
+    const drops: WireMigration[] = [];
+    for (const name of this.#catalog.namesOf(id)) {
+      drops.push(bareDrop(name.schema, name.table, floor));
+      if (drops.length > OTHER_NAMES_MAX + 1) break;
+    }
+    const told = drops.length > OTHER_NAMES_MAX + 1 ? undefined : drops;
+    this.#dropsOfTables.set(id, told);
+    return told;
   }
 
   /** What has given a table its name, for an item that names it otherwise. */

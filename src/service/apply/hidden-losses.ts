@@ -12,7 +12,7 @@ import type { SyncManager } from '../../engine/sync-manager.ts';
 import { itemsOf } from '../../hooks/verdicts/returned-changes.ts';
 import type { WireChange, WireChangeSet, WireMigration } from '../../protocol/schemas.ts';
 import { pkIdentity } from '../../protocol/values.ts';
-import { forEach, runByTurns, type Steps } from '../../wire/steps.ts';
+import { forEach, runByTurns, type Steps, Stretch } from '../../wire/steps.ts';
 import { type ReadRight, readerOf, type Stamp } from '../access/rights.ts';
 import { type ReadFilter, readFilterOf } from '../delivery/read-filter.ts';
 import type { Asking } from './judging.ts';
@@ -56,20 +56,19 @@ export async function hiddenOf(
   const coordinator = manager.identity;
   const ifUnbeaten = ruleOf(reading, coordinator.hlcs);
   const winners = await runByTurns(winnersOf(unapplied, manager, siteId));
-  const others = [...winners].flatMap(([item, winner]) =>
-    winner === item || winner === 'unknown' ? [] : winner,
-  );
+  const others = new Set([...winners.values()].filter(isList));
   const show = (site: SiteIdText, items: Iterable<BatchItem>) =>
     seenOf(filter, manager, toSet(site, position, items));
   const sent = await show(siteId, winners.keys());
   // As in a snapshot: to a filter that goes by the site it must not look like the sender's.
-  const stored = await show(coordinator.siteIdText, others);
+  const stored = await show(coordinator.siteIdText, await runByTurns(itemsIn(others)));
+  const whole = await runByTurns(wholeOf(others, stored));
+  const isShown = (winner: Winner, item: BatchItem) =>
+    winner === item || (isList(winner) && (whole.has(winner) || isMasked(winner, item, stored)));
   const compare = ([item, winner]: [BatchItem, Winner]) => {
     // One that is hidden itself isn't called foreign.
     if (!sent.items.has(item)) hidden.set(item, 'applied');
-    else if (winner !== item && !isShown(winner, item, stored)) {
-      hidden.set(item, ifUnbeaten(item));
-    }
+    else if (!isShown(winner, item)) hidden.set(item, ifUnbeaten(item));
   };
   await runByTurns(forEach([...winners], compare));
   return hidden;
@@ -90,15 +89,21 @@ export async function shownElsewhere(
   const filter = readFilterOf(asking.hooks, readerOf(asking.client), signal, asking.origin);
   if (filter === undefined) return elsewhere;
   const { voiding } = manager.tables;
-  const ddl = new Map<Elsewhere, readonly WireMigration[]>();
+  const ddl = new Map<Elsewhere, Several>();
   const find = (each: Elsewhere) => {
     const { item, table } = each;
-    ddl.set(each, table === undefined ? voiding.drops(item) : [voiding.rename(item, table)]);
+    const led = table === undefined ? voiding.drops(item) : [voiding.rename(item, table)];
+    if (led !== undefined) ddl.set(each, led);
   };
-  await runByTurns(forEach([...elsewhere], find));
-  const set = toSet(manager.identity.siteIdText, position, [...ddl.values()].flat());
-  const { items } = await seenOf(filter, manager, set);
-  return elsewhere.filter((each) => ddl.get(each)?.every((migration) => items.has(migration)));
+  await runByTurns(forEach(elsewhere, find));
+  const lists = new Set(ddl.values());
+  const items = await runByTurns(itemsIn(lists));
+  const seen = await seenOf(filter, manager, toSet(manager.identity.siteIdText, position, items));
+  const whole = await runByTurns(wholeOf(lists, seen));
+  return elsewhere.filter((each) => {
+    const led = ddl.get(each);
+    return led !== undefined && whole.has(led);
+  });
 }
 
 /** For whom may not read, or may not read any more. */
@@ -123,10 +128,35 @@ function ruleOf({ sender, sent }: Reading, coordinator: HlcsOfSite): (item: Batc
 }
 
 /**
- * What has won, as it is stored; the item itself where nothing has. Of several one has, and it is not known
- * which.
+ * Of which one counts, and it is not known which. A drop may void every change of a batch: all have the same
+ * list, so that it is gone through once.
  */
-type Winner = BatchItem | readonly BatchItem[] | 'unknown';
+type Several = readonly BatchItem[];
+
+/** What has won, as it is stored; the item itself where nothing has. */
+type Winner = BatchItem | Several | 'unknown';
+
+function isList(winner: Winner): winner is Several {
+  return Array.isArray(winner);
+}
+
+function* itemsIn(lists: Iterable<Several>): Steps<Set<BatchItem>> {
+  const stretch = new Stretch();
+  const items = new Set<BatchItem>();
+  for (const list of lists) yield* forEach(list, (item) => items.add(item), stretch);
+  return items;
+}
+
+/** The lists of which all is seen. */
+function* wholeOf(lists: Iterable<Several>, { items }: Seen): Steps<Set<Several>> {
+  const stretch = new Stretch();
+  const whole = new Set<Several>();
+  for (const list of lists) {
+    if (list.every((item) => items.has(item))) whole.add(list);
+    if (stretch.ends(list.length)) yield;
+  }
+  return whole;
+}
 
 type Winners = ReadonlyMap<BatchItem, Winner>;
 
@@ -145,12 +175,16 @@ function* winnersOf(
   function winnerOf(each: Unapplied): Winner {
     const { item, outcome, by, isVoid = false } = each;
     if (outcome === 'foreign') return item;
-    if ('ddl' in item) return manager.tables.standingDdl(item) ?? ddl.drops(item);
+    if ('ddl' in item) return dropsOr(manager.tables.standingDdl(item), item);
     if (by === undefined) return isVoid ? 'unknown' : item;
     if (!isVoid) return isOwn(each, sender) ? item : storedOf(item, by, each);
     const key = JSON.stringify([item.schema, item.table, by]);
-    if (!voiding.has(key)) voiding.set(key, ddl.find(item, by) ?? ddl.drops(item));
+    if (!voiding.has(key)) voiding.set(key, dropsOr(ddl.find(item, by), item));
     return voiding.get(key) ?? 'unknown';
+  }
+
+  function dropsOr(found: WireMigration | undefined, item: BatchItem): Winner {
+    return found === undefined ? (ddl.drops(item) ?? 'unknown') : [found];
   }
 }
 
@@ -160,20 +194,16 @@ function isOwn({ item, by, lost, met }: Unapplied, sender: SiteIdText): boolean 
   return isSame && hlcSite(item.hlc) === sender;
 }
 
-function storedOf(
-  item: WireChange,
-  by: HlcText,
-  { lost, met = {} }: Unapplied,
-): WireChange | 'unknown' {
+function storedOf(item: WireChange, by: HlcText, { lost, met = {} }: Unapplied): Winner {
   const { table = item.table, pk, isDeletion } = met;
   const key = pk === undefined ? item.pk : JSON.parse(pk);
   const row = { schema: item.schema, table, pk: key, hlc: by };
-  if (isDeletion || item.type === 'delete') return { type: 'delete', ...row };
+  if (isDeletion || item.type === 'delete') return [{ type: 'delete', ...row }];
   const { column, value } = item;
-  if (by === item.hlc && lost === undefined) return { type: 'column', ...row, column, value };
+  if (by === item.hlc && lost === undefined) return [{ type: 'column', ...row, column, value }];
   // Too long, or one of too many. To read it again would make a batch of losses dear.
   if (lost?.value === undefined) return 'unknown';
-  return { type: 'column', ...row, column, value: JSON.parse(lost.value) };
+  return [{ type: 'column', ...row, column, value: JSON.parse(lost.value) }];
 }
 
 function toSet(siteId: SiteIdText, hlc: HlcText, items: Iterable<BatchItem>): WireChangeSet {
@@ -209,15 +239,11 @@ async function seenOf(filter: ReadFilter, manager: SyncManager, set: WireChangeS
 
 const NOTHING: Seen = { items: new Set(), masked: new Set() };
 
-/** Whether the sender sees what is stored, or has sent just what it sees of that. */
-function isShown(winner: Winner, item: BatchItem, seen: Seen): boolean {
-  if (winner === 'unknown') return false;
-  const several = [winner].flat();
-  const [stored] = several;
-  if (several.every((each) => seen.items.has(each))) return true;
-  if (stored === undefined || several.length > 1) return false;
+/** Whether the sender has sent just what it sees of the cell that is stored. */
+function isMasked([stored, ...others]: Several, item: BatchItem, { masked }: Seen): boolean {
+  if (stored === undefined || others.length > 0 || 'ddl' in stored || 'ddl' in item) return false;
   if (stored.type !== 'column' || item.type !== 'column' || stored.hlc !== item.hlc) return false;
-  return seen.masked.has(textOf({ ...stored, value: item.value }));
+  return masked.has(textOf({ ...stored, value: item.value }));
 }
 
 function textOf(change: WireChange): string {
