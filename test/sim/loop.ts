@@ -55,6 +55,11 @@ export class Loop {
     for (const task of this.#tasks) if (task.owner === owner) task.cancelled = true;
   }
 
+  /** Time in which nobody runs, as when a computer is suspended: what falls due meanwhile comes late. */
+  skip(ms: number): void {
+    this.nowMs += ms;
+  }
+
   /** Runs until `untilMs`, or until nothing is left to do. */
   async run(untilMs: number): Promise<void> {
     let isDone = false;
@@ -62,7 +67,8 @@ export class Loop {
       const task = isDone ? undefined : this.#next(untilMs);
       isDone = task === undefined;
       if (task === undefined) return;
-      this.nowMs = task.atMs;
+      // After time was skipped it is late.
+      this.nowMs = Math.max(this.nowMs, task.atMs);
       this.owner = task.owner;
       this.steps++;
       task.run();
