@@ -74,6 +74,7 @@ export class SyncManager {
     this.tables = new TableReads({
       ...{ store, identity, state, held: this.held, allowResurrection, now, newPace },
       newSnapshotId: () => world.randomUuid(),
+      settle: async (site) => this.#maintenance.settle((await this.sites.state(site)).authored),
     });
     const { logPins, readers } = this;
     this.#maintenance = new Maintenance(

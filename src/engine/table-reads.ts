@@ -33,6 +33,8 @@ export interface TableReadsContext {
   now(): number;
   newSnapshotId(): string;
   newPace(): Pace;
+  /** Resolves once nothing has to move that a site may have written: it is told of that only in a snapshot. */
+  settle(site: SiteIdText): Promise<void>;
 }
 
 export class TableReads {
@@ -99,7 +101,8 @@ export class TableReads {
     checkpoint?: WireCheckpoint,
     { site, memory }: SnapshotUse = {},
   ): Promise<Snapshot> {
-    const { state, identity, held, newSnapshotId, now } = this.#context;
+    const { state, identity, held, newSnapshotId, now, settle } = this.#context;
+    if (site !== undefined) await settle(site);
     const floor = async () => (site === undefined ? undefined : (await held.floorOf(site))?.hlc);
     const context = { floor, identity, newSnapshotId, now };
     return openSnapshot(await state.view(), context, checkpoint, memory);

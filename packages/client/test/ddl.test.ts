@@ -5,7 +5,17 @@ import { type TestContext, test } from 'node:test';
 import { startCoordinator } from '../../../src/testing/index.ts';
 import { createEnvironment } from '../src/environment.ts';
 import type { MigrationInput, SyncClient } from '../src/index.ts';
-import { OutlivingStore, Socket, startClient, synced, until } from './support/client.ts';
+import {
+  OutlivingStore,
+  Socket,
+  startClient,
+  synced,
+  until,
+  untilTable,
+} from './support/client.ts';
+
+/** Several times what the server moves in one step. */
+const HELD_ROWS = 2_000;
 
 const create = (table: string, schemaVersion?: number): MigrationInput => ({
   ...{ type: 'create_table', table, ddl: `create table ${table}` },
@@ -113,6 +123,24 @@ test('what is written after a drop that was not heard of is held until the table
   ann.migrate(create('tasks', 9));
   await inStep(ann, ben);
   for (const client of [ann, ben]) assert.deepEqual(titles(client, 'tasks'), { 1: 'unaware' });
+});
+
+test('of much that is held all is there for who wrote it, though it moves in many steps', async (t) => {
+  const [ann, ben] = await startTwo(t);
+  ann.migrate(create('tasks'));
+  await inStep(ann, ben);
+  ben.disconnect();
+  await ann.migrate(drop('tasks')).settled;
+  const write = ben.transact((tx) => {
+    for (let id = 0; id < HELD_ROWS; id++) tx.table('tasks').set([id], { title: 'unaware' });
+  });
+  ben.connect();
+  assert.equal(await write.settled, 'acknowledged');
+  await inStep(ann, ben);
+  ann.migrate(create('tasks', 9));
+  await untilTable(ann, 'tasks', (rows) => rows.length === HELD_ROWS);
+  await inStep(ann, ben);
+  assert.equal(ben.table('tasks').all().length, HELD_ROWS);
 });
 
 test('a rename takes along rows, unanswered writes, and what is written under the old name later', async (t) => {

@@ -13,7 +13,7 @@ import { type EmptyingContext, emptySome } from '../merge/table-emptying.ts';
 import type { CommittedState, WriteTransaction } from '../merge/write-transaction.ts';
 import { readHorizon } from '../records/head.ts';
 import { logKeyToPosition } from '../records/keys.ts';
-import { canBeEmptied, emptyingMark } from '../tables/ended-tables.ts';
+import { canBeEmptied, destinationOf, emptyingMark } from '../tables/ended-tables.ts';
 import {
   type CompactionPlan,
   type CompactionScope,
@@ -120,6 +120,30 @@ export class Maintenance {
       this.#emptying = undefined;
     });
     return this.#emptying;
+  }
+
+  /**
+   * Resolves once what a site has written is in the tables in which it belongs: what moves later it is not
+   * told, since it is its own.
+   * @param authored its newest HLC; `undefined` if it has written nothing
+   */
+  async settle(authored: HlcText | undefined): Promise<void> {
+    if (authored === undefined) return;
+    for (let id = this.#moving(authored); id !== undefined; id = this.#moving(authored)) {
+      // Not with all others, which may have many rows that only go.
+      await this.#emptyTable(id, undefined);
+    }
+  }
+
+  /** A table of which something of a site's may still have to move to the one that has come to its place. */
+  #moving(authored: HlcText): number | undefined {
+    const { catalog } = this.#database.state();
+    for (const table of catalog.unsettled()) {
+      const { table: into, floor } = destinationOf(catalog, table);
+      const moves = into !== undefined && canBeEmptied(catalog, table);
+      if (moves && compareHlc(authored, floor) > 0) return table.id;
+    }
+    return undefined;
   }
 
   async #emptyTables(signal: AbortSignal | undefined): Promise<void> {
