@@ -210,6 +210,32 @@ eachTransport('what a deletion or a drop has overtaken is named, by its HLC', as
   assert.equal((await cara.apply(known)).overtaken, undefined);
 });
 
+eachTransport(
+  'what a hook has rewritten is named as it was sent, where that is overtaken',
+  async ({ join }) => {
+    const { result, late, deletion, drop } = await overtake(join);
+    const [first, second, , inDropped] = late.changes.map(({ hlc }) => hlc);
+    assert.deepEqual(result.overtaken, [
+      { hlc: first, by: deletion },
+      { hlc: second, by: deletion },
+      { hlc: inDropped, by: drop },
+    ]);
+  },
+  {
+    hooks: () => ({
+      onBeforeApplyChanges: (_client, changeSets) => ({
+        approved: changeSets.map((set) => ({
+          ...set,
+          changes: set.changes.map((change) =>
+            change.type === 'column' ? { ...change, value: 'rewritten' } : change,
+          ),
+        })),
+        rejected: [],
+      }),
+    }),
+  },
+);
+
 eachTransport('all that is overtaken is named, however much it is', async ({ join }) => {
   const { result } = await overtake(join, 1500);
   assert.deepEqual([result.skipped, result.overtaken?.length], [1502, 1502]);

@@ -14,8 +14,14 @@ import type { WireChangeSet } from '../../protocol/schemas.ts';
 import type { ApplyResult, RejectedChange } from '../../protocol/types.ts';
 import { runByTurns, type Steps } from '../../wire/steps.ts';
 import { drainPoint } from '../delivery/drain.ts';
-import { outcomesOf } from './change-outcomes.ts';
-import { conflictingOf, elsewhereOf, lossesOf, withConflicting } from './conflicting.ts';
+import { outcomesOf, sentByRewriteOf } from './change-outcomes.ts';
+import {
+  conflictingOf,
+  elsewhereOf,
+  isOvertaken,
+  lossesOf,
+  withConflicting,
+} from './conflicting.ts';
 import { allHidden, type Hidden, hiddenOf, type Reading, shownElsewhere } from './hidden-losses.ts';
 import type { ArrivedBatch, JudgedBatch } from './judging.ts';
 import { explainForeign } from './rejections.ts';
@@ -140,7 +146,7 @@ export async function answerOf(
     const counts =
       hidden.size > 0 ? await runByTurns(withoutHidden(result, stored, hidden)) : result;
     const known = unapplied.filter(({ item }) => !hidden.has(item));
-    const losses = await runByTurns(lossesOf(known, sender.siteId));
+    const losses = await runByTurns(lossesOf(asSent(known, stored), sender.siteId));
     const places = await runByTurns(elsewhereOf(moved, sender.siteId));
     const told = { ...counts, ...losses, ...places };
     return { result: told, drainAfter: await drainPointOf(told) };
@@ -156,6 +162,23 @@ export async function answerOf(
       withoutThem: () => tellAllBut(allHidden(manager, unapplied, from), []),
     },
   };
+}
+
+/**
+ * Names what was overtaken as its sender did, where a hook had put something else in its place: a client takes
+ * what is not named for stored.
+ */
+function asSent(
+  unapplied: readonly Unapplied[],
+  { corrected, manager: { identity } }: StoredBatch,
+): readonly Unapplied[] {
+  const isRewrite = (each: Unapplied) => isOvertaken(each) && identity.hlcs.has(each.item.hlc);
+  if (corrected.rewrites.size === 0 || !unapplied.some(isRewrite)) return unapplied;
+  const sentOf = sentByRewriteOf(corrected, identity);
+  return unapplied.map((each) => {
+    const sent = isRewrite(each) ? sentOf(each.item) : undefined;
+    return sent === undefined ? each : Object.assign({}, each, { item: sent });
+  });
 }
 
 /** Apart, so that whoever keeps it while the answer is sent does not keep the batch. */

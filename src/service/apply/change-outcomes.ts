@@ -105,6 +105,17 @@ function rewrittenOf(
   ]);
 }
 
+/** @returns finds what was sent by what was merged in its place, for what hooks have rewritten */
+export function sentByRewriteOf(
+  corrected: Separated,
+  identity: Identity,
+): (own: BatchItem) => BatchItem | undefined {
+  const sentByPlace = new Map<string, BatchItem>();
+  for (const [sent, { own }] of rewrittenOf(corrected, identity))
+    sentByPlace.set(placeKey(own), sent);
+  return (own) => sentByPlace.get(placeKey(own));
+}
+
 function placeKey(item: BatchItem): string {
   const { schema, table, type, hlc } = item;
   const pk = 'pk' in item ? pkIdentity(item.pk) : 0;
