@@ -38,16 +38,28 @@ const config = loadConfig({ env: {}, cwd: dataDir, overrides: { port: 0, dataDir
 const server = await createCoordinatorServer({ config });
 const { port } = await server.start();
 const url = `ws://localhost:${port}/sync/ws`;
-const [writer, reader] = [new Device(1), new Device(2)];
+const [writer, reader, poster] = [new Device(1), new Device(2), new Device(3)];
 const writing = await TestClient.join(url, { siteId: writer.siteId });
 const reading = await TestClient.join(url, { siteId: reader.siteId });
 await writing.changesSince();
 await reading.changesSince();
 
-/** Written before it is counted what the server does with it. */
-const writes = Array.from({ length: WARM_UPS + 1 }, () =>
-  writer.write({ pk: [Math.floor(Math.random() * 1000)], set: { x: 1 } }),
-);
+/** Written before it is counted what the server does with them, each device in rows of its own: all of it is new. */
+function writesOf(device: InstanceType<typeof Device>, table: string) {
+  return Array.from({ length: WARM_UPS + 1 }, () =>
+    device.write({ table, pk: [Math.floor(Math.random() * 1000)], set: { x: 1 } }),
+  );
+}
+const writes = writesOf(writer, 't');
+const bodies = writesOf(poster, 'u').map((changes) => JSON.stringify({ changes: [changes] }));
+
+async function exchange(path: string, { siteId }: { siteId: string }, body?: string) {
+  const init = body === undefined ? {} : { method: 'POST', body };
+  const headers = { 'x-site-id': siteId, 'content-type': 'application/json' };
+  const response = await fetch(`http://localhost:${port}/sync/${path}`, { ...init, headers });
+  const text = await response.text();
+  if (!response.ok) throw new Error(text);
+}
 
 const TRIPS: Readonly<Record<string, () => Promise<unknown>>> = {
   'a change, to another socket': async () => {
@@ -56,10 +68,12 @@ const TRIPS: Readonly<Record<string, () => Promise<unknown>>> = {
     await writing.apply(next);
     await pushed;
   },
-  'GET /changes': async () => {
-    const headers = { 'x-site-id': reader.siteId };
-    await (await fetch(`http://localhost:${port}/sync/changes`, { headers })).text();
+  'POST /apply, to two sockets': async () => {
+    const pushed = Promise.all([reading.nextPush(), writing.nextPush()]);
+    await exchange('apply', poster, bodies.shift());
+    await pushed;
   },
+  'GET /changes': () => exchange('changes', reader),
   get_changes: () => reading.changesSince(),
   snapshot: () => reading.snapshot(),
   ping: () => reading.settled(),
