@@ -1,8 +1,13 @@
 /** What both transports can do, as one interface, so that one suite says what both must do. */
 
+import assert from 'node:assert/strict';
 import type { ErrorCode } from '../../src/protocol/error-codes.ts';
 import type { WireChangeSet, WireCheckpoint } from '../../src/protocol/schemas.ts';
-import type { WireApplyResult } from '../../src/protocol/server-messages.ts';
+import type {
+  ServerMessages,
+  ServerMessageType,
+  WireApplyResult,
+} from '../../src/protocol/server-messages.ts';
 import { type ReceivedMessage, TestClient } from '../../src/testing/test-client.ts';
 import type { Deployment } from './deployment.ts';
 
@@ -113,6 +118,15 @@ class HttpTransport implements SyncTransport {
   }
 }
 
+/** The client of the tests has checked each message against the schema of its type. */
+function isOneOf<T extends ServerMessageType>(...types: T[]) {
+  const named: ReadonlySet<string> = new Set(types);
+  return (message: ReceivedMessage): message is ReceivedMessage & ServerMessages[T] =>
+    named.has(message.type);
+}
+
+const isError = isOneOf('error');
+
 class WsTransport implements SyncTransport {
   readonly #client: TestClient;
 
@@ -120,26 +134,23 @@ class WsTransport implements SyncTransport {
     this.#client = client;
   }
 
-  async #answer(matches: (message: ReceivedMessage) => boolean): Promise<ReceivedMessage> {
-    const answer = await this.#client.nextWhere((m) => m.type === 'error' || matches(m));
-    if (answer.type !== 'error') return answer;
-    throw new Refusal(answer as unknown as Told);
+  async #answer<T extends ServerMessageType>(...types: T[]): Promise<ServerMessages[T]> {
+    const isAnswer = isOneOf(...types);
+    const answer = await this.#client.nextWhere((it) => isError(it) || isAnswer(it));
+    if (isError(answer)) throw new Refusal(answer);
+    return isAnswer(answer) ? answer : assert.fail(`nobody waits for ${answer.type}`);
   }
 
   async apply(...changes: WireChangeSet[]): Promise<WireApplyResult> {
     this.#client.send({ type: 'apply_changes', changes, requestId: 'apply' });
-    const {
-      type: _,
-      requestId: __,
-      ...result
-    } = await this.#answer(({ type }) => type === 'apply_result');
-    return result as unknown as WireApplyResult;
+    const { type: _, requestId: __, ...result } = await this.#answer('apply_result');
+    return result;
   }
 
   async changesSince(sinceHLC?: string): Promise<WireChangeSet[]> {
     this.#client.send({ type: 'get_changes', sinceHLC });
-    const { changeSets } = await this.#answer(({ type }) => type === 'changes');
-    return changeSets as WireChangeSet[];
+    const { changeSets } = await this.#answer('changes');
+    return changeSets;
   }
 
   async snapshot(checkpoint?: WireCheckpoint): Promise<Chunk[]> {
@@ -147,9 +158,9 @@ class WsTransport implements SyncTransport {
     this.#client.send({ type, checkpoint });
     const chunks: Chunk[] = [];
     for (;;) {
-      const message = await this.#answer(({ type }) => type.startsWith('snapshot_'));
+      const message = await this.#answer('snapshot_chunk', 'snapshot_complete');
       if (message.type === 'snapshot_complete') return chunks;
-      chunks.push(message.chunk as Chunk);
+      chunks.push(message.chunk);
     }
   }
 }

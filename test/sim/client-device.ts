@@ -11,7 +11,6 @@ import { createSyncClient, type SyncClient } from '../../packages/client/src/ind
 import { StoreError } from '../../packages/client/src/stores/store.ts';
 import { compareHlc, type HlcText } from '../../src/clock/hlc.ts';
 import { siteIdToText } from '../../src/clock/site-id.ts';
-import type { SlotRecord } from '../../src/engine/records/table-record.ts';
 import { replay } from '../../src/engine/tables/ddl-replay.ts';
 import type { WireChange, WireChangeSet, WireMigration } from '../../src/protocol/schemas.ts';
 import { encodeValue, pkIdentity, type SqlValue } from '../../src/protocol/values.ts';
@@ -258,7 +257,7 @@ export class ClientDevice implements Participant {
   /** Names of the tables that it has, by the DDL that it tells. */
   #present(): string[] {
     const known = (this.#ready?.migrations ?? []).filter(({ table }) => isManaged(table));
-    const present = replay(known as unknown as SlotRecord[]) ?? new Map<string, boolean>();
+    const present = replay(known) ?? new Map<string, boolean>();
     return [...present].flatMap(([table, isThere]) => (isThere ? table : [])).sort();
   }
 

@@ -32,7 +32,7 @@ export class SyncClient {
   readonly #environment: Environment;
   readonly #kept: KeptReplica;
   readonly #replica: Replica;
-  readonly #tables = new Map<string, Table>();
+  readonly #tables = new Map<string, Table<object>>();
   readonly #writes: Writes;
   readonly #statusListeners = new Listeners();
   readonly #migrationListeners = new Listeners();
@@ -199,8 +199,8 @@ export class SyncClient {
     { schema = 'main' }: { schema?: string } = {},
   ): Table<T> {
     const key = tableKeyOf(schema, name);
-    const make = () => new Table(key, this.#replica, this.outcomes);
-    return memberOf(this.#tables, key, make) as unknown as Table<T>;
+    const make = () => new Table<T>(key, this.#replica, this.outcomes);
+    return memberOf(this.#tables, key, make) as Table<T>;
   }
 
   /**

@@ -117,11 +117,13 @@ function givesLiveTables(catalog: CatalogView, schema: string, sent: Iterable<Sl
   return true;
 }
 
+type ReplayedDdl = Pick<SlotRecord, 'type' | 'table' | 'fromTable' | 'undeclared'>;
+
 /**
  * Which names have a table in the end; `undefined` if a rename meets a table of its new name.
  * @param sent DDL of tables of one schema, by HLC
  */
-export function replay(sent: readonly SlotRecord[]): Map<string, boolean> | undefined {
+export function replay(sent: readonly ReplayedDdl[]): Map<string, boolean> | undefined {
   const present = new Map<string, boolean>();
   for (const { type, table, fromTable, undeclared = false } of sent) {
     if (type === 'create_table') present.set(table, true);
