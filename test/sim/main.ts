@@ -6,7 +6,7 @@
  * `--seed 2,6,9` takes several, each with the `--runs` that follow it.
  * `--nodes 3` shares one store among three coordinators, as in PostgreSQL.
  * `--ddl one` has one device make, drop and rename tables, `all` has each of them do so, `none` nobody;
- * without it that hangs on the seed. `many` is `all` for `--clients sdk`, and holds each against a new device
+ * without it that hangs on the seed. `many` is `all`, only with `--clients sdk`, and holds each against a new device
  * in the end, which would be more than devices of before promise.
  * `--hooks move` has hooks rewrite changes and move them elsewhere, `refuse` only refuse some; without it
  * that hangs on the seed.

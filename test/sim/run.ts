@@ -50,6 +50,11 @@ function parse(args: readonly string[]) {
   }
   const foreignAuthors = (['accept', 'known'] as const).find((each) => each === values.authors);
   if (foreignAuthors === undefined) throw new RangeError('--authors is accept or known');
+  if (values.ddl === 'many' && values.clients !== 'sdk') {
+    throw new RangeError(
+      '--ddl many is for --clients sdk: devices of before do not promise as much',
+    );
+  }
   return {
     foreignAuthors,
     ...{ nodes, trace: values.trace, isVerbose: values.verbose },

@@ -123,6 +123,11 @@ test(`${RUNS_OF_CLIENTS_WITH_MUCH_DDL} simulations of it in which all change tab
 test(`${RUNS_OF_SOME_CLIENTS} simulations of it among devices of before: the same`, () =>
   assertAllPass(RUNS_OF_SOME_CLIENTS, { clients: 'mixed' }));
 
+test('what devices of before do not promise is not asked of them', async () => {
+  const output = await simulate({ seed: 1, runs: 1, ddl: 'many' });
+  assert.match(String(output), /^RangeError: --ddl many is for --clients sdk/);
+});
+
 test('a device that has to start over was told so before the answer, or not at all by another coordinator', async () => {
   const batch = {
     seed: '20,2',
