@@ -16,7 +16,7 @@ import type { Outcome } from './foreign-changes.ts';
 import type { FullHolder } from './held-bound.ts';
 import { StepBudget } from './step-budget.ts';
 import { isSent, mergeMigration, workOf } from './table-ddl.ts';
-import { type EmptyingContext, emptySome, holdsNothing } from './table-emptying.ts';
+import { type EmptyingContext, emptySome } from './table-emptying.ts';
 import type { WriteTransaction } from './write-transaction.ts';
 
 export interface SetDdlContext extends EmptyingContext {
@@ -118,13 +118,6 @@ export class SetDdl {
     const { catalog } = transaction;
     for (const id of catalog.takeNewlyUnsettled()) {
       if (catalog.table(id)?.changed !== position) continue;
-      // Of what this transaction has made, or is empty, no row is read.
-      if (
-        this.#budget.isSpent &&
-        id < transaction.firstMade &&
-        !(await holdsNothing(transaction, id))
-      )
-        continue;
       const step = await emptySome(transaction, id, undefined, this.#budget, this.#context);
       this.#full.push(...step.full);
       const turn = pace.did(EMPTYING_WORK);

@@ -47,7 +47,8 @@ export interface EmptiedSome {
 }
 
 /**
- * One step.
+ * One step. Once the budget is spent, only a table is done of which no row is to be read: it is empty, or this
+ * transaction has made it.
  * @param after the key of the last row of the step before
  */
 export async function emptySome(
@@ -60,9 +61,13 @@ export async function emptySome(
   const { catalog } = transaction;
   const table = catalog.table(id);
   if (table === undefined) return NOTHING;
-  if (!canBeEmptied(catalog, table)) {
-    // What waits for its successor to be made again are its rows.
-    if (table.into !== undefined && (await holdsNothing(transaction, id))) forget(catalog, table);
+  const waits = !canBeEmptied(catalog, table);
+  if (waits && table.into === undefined) return NOTHING;
+  const isRead = !waits && (!budget.isSpent || id >= transaction.firstMade);
+  if (!isRead && !(await holdsNothing(transaction, id))) return NOTHING;
+  if (waits) {
+    // Only its rows would have waited for its successor to be made again.
+    forget(catalog, table);
     return NOTHING;
   }
   const reverts = new Reverts(transaction, new JsonNames(), context.identity, context.pace);
@@ -75,7 +80,7 @@ export async function emptySome(
 const NOTHING: EmptiedSome = { next: undefined, full: [] };
 
 /** Whether there is nothing in a table: no cell, no deletion, and nothing that a site holds. */
-export async function holdsNothing(
+async function holdsNothing(
   { store, rows, held, firstMade }: WriteTransaction,
   id: number,
 ): Promise<boolean> {
