@@ -5,6 +5,7 @@
  */
 
 import type { Readable } from 'node:stream';
+import { ClientGone } from '../../errors/client-gone.ts';
 import { SyncError } from '../../errors/sync-error.ts';
 
 /** The size of a buffer, for a body without a Content-Length. */
@@ -27,7 +28,7 @@ export interface BodyOptions {
 /**
  * Reads a whole body. After a failure the rest of it is read and dropped.
  * @throws SyncError TOO_LARGE, or MESSAGE_ERROR when the length differs from Content-Length or the
- *   body breaks off; what `arrive` rejects with, or the reason of `signal`
+ *   body breaks off, since its client has gone; what `arrive` rejects with, or the reason of `signal`
  */
 export function collectBody(
   stream: Readable,
@@ -77,11 +78,12 @@ export function collectBody(
       if (waiting === undefined) end();
       else waiting.then(end, reject);
     });
-    const brokenOff = (cause?: Error) => {
+    const brokenOff = () => {
+      const cause = new ClientGone();
       if (!isWhole) reject(new SyncError('MESSAGE_ERROR', 'the body broke off', { cause }));
     };
     stream.once('error', brokenOff);
-    stream.once('close', () => brokenOff());
+    stream.once('close', brokenOff);
   });
 }
 
