@@ -5,11 +5,12 @@
  */
 
 import { type SiteId, textToSiteId } from '../clock/site-id.ts';
-import { type SyncError, toSyncError } from '../errors/sync-error.ts';
+import { toSyncError } from '../errors/sync-error.ts';
 import type { AuthRequest } from '../hooks/chain/chain.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
 import type { ClientMessage } from '../protocol/schemas.ts';
 import type { Reader } from '../service/access/rights.ts';
+import { holderOf } from '../service/budgets/budget.ts';
 import type { Connection } from './connection.ts';
 
 type Handshake = Extract<ClientMessage, { type: 'handshake' }>;
@@ -19,10 +20,10 @@ export const DEFAULT_DATABASE_ID = 'default';
 export class Credentials implements Required<Reader> {
   readonly #connection: Connection;
   #identity: ClientIdentity | undefined;
+  /** Of this identity, once it was asked for. */
+  #holder: string | undefined;
   /** The newest token that was accepted. */
   #token: string | undefined;
-  /** Why the connection has ended. */
-  #end: SyncError | undefined;
   #isInUse = false;
   /** Settles when the recheck under way is done. */
   #rechecked: Promise<void> | undefined;
@@ -31,9 +32,10 @@ export class Credentials implements Required<Reader> {
     this.#connection = connection;
   }
 
-  /** `undefined` until the credentials have been accepted. */
-  get identity(): ClientIdentity | undefined {
-    return this.#identity;
+  /** Whose share the client is counted in: its address' until its credentials have been accepted. */
+  get holder(): string {
+    this.#holder ??= holderOf(this.#identity ?? {}, this.#connection.remoteAddress);
+    return this.#holder;
   }
 
   /** @throws TypeError until the credentials have been accepted */
@@ -46,23 +48,17 @@ export class Credentials implements Required<Reader> {
   async accept(
     { siteId, token, databaseId = DEFAULT_DATABASE_ID }: Handshake,
     requestId: string,
-  ): Promise<ClientIdentity> {
+  ): Promise<void> {
     const { service, signal } = this.#connection;
     service.checkDatabaseId(databaseId);
     const request = { ...this.#toRequest(textToSiteId(siteId), databaseId, token), requestId };
-    this.#identity = await service.admission.authenticate(request, signal);
+    this.#become(await service.admission.authenticate(request, signal));
     this.#token = token;
-    return this.#identity;
   }
 
   /** A session uses the credentials from now on, and is told of every recheck. */
   use(): void {
     this.#isInUse = true;
-  }
-
-  /** The connection has ended: no more rechecks. */
-  end(reason: SyncError): void {
-    this.#end ??= reason;
   }
 
   /**
@@ -103,9 +99,10 @@ export class Credentials implements Required<Reader> {
   async demandCurrent(): Promise<void> {
     const { service } = this.#connection;
     while (!service.clients.isCurrent(this.who())) {
-      if (this.#end !== undefined) throw this.#end;
+      const { ended } = this.#connection;
+      if (ended !== undefined) throw ended;
       if (this.#isInUse) await this.recheck();
-      else this.#identity = await this.#askAgain();
+      else this.#become(await this.#askAgain());
     }
   }
 
@@ -126,8 +123,13 @@ export class Credentials implements Required<Reader> {
     return { token, siteId, databaseId, transport, headers, remoteAddress, connectionId };
   }
 
-  #renewed(identity: ClientIdentity): void {
+  #become(identity: ClientIdentity): void {
     this.#identity = identity;
+    this.#holder = undefined;
+  }
+
+  #renewed(identity: ClientIdentity): void {
+    this.#become(identity);
     this.#connection.renewed(identity);
   }
 }

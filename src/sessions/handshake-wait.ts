@@ -5,34 +5,38 @@
 
 import type { Socket } from 'node:net';
 import { SyncError } from '../errors/sync-error.ts';
-import type { PendingHandshake } from '../service/admission/pending-handshakes.ts';
-import type { CoordinatorService } from '../service/coordinator-service.ts';
+import type { PendingHandshake, PendingPeer } from '../service/admission/pending-handshakes.ts';
+import type { Connection } from './connection.ts';
 
-export interface HandshakeWaitOptions {
-  service: CoordinatorService;
-  rawSocket: Socket | undefined;
-  remoteAddress: string | undefined;
-  /** Stops reading the socket. */
-  pause(): void;
-  /** Refuses the client without reading anything else from it. */
-  refuse(reason: SyncError): void;
-  /** No handshake has come in time. */
-  late(reason: SyncError): void;
-}
-
-export class HandshakeWait {
+export class HandshakeWait implements PendingPeer {
+  readonly #connection: Connection;
   readonly #pending: PendingHandshake;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor({ service, rawSocket, remoteAddress, ...peer }: HandshakeWaitOptions) {
+  /** @param late called when no handshake has come in time */
+  constructor(
+    connection: Connection,
+    rawSocket: Socket | undefined,
+    late: (reason: SyncError) => void,
+  ) {
+    this.#connection = connection;
+    const { service, remoteAddress } = connection;
     const { handshakeTimeoutMs } = service.config.limits;
-    const late = () => {
+    const onTimeout = () => {
       const limit = 'limits.handshakeTimeoutMs';
       const message = `no handshake within ${limit} (${handshakeTimeoutMs})`;
-      peer.late(new SyncError('HANDSHAKE_TIMEOUT', message, { limit }));
+      late(new SyncError('HANDSHAKE_TIMEOUT', message, { limit }));
     };
-    this.#timer = setTimeout(late, handshakeTimeoutMs);
-    this.#pending = service.pendingHandshakes.add(peer, rawSocket, remoteAddress);
+    this.#timer = setTimeout(onTimeout, handshakeTimeoutMs);
+    this.#pending = service.pendingHandshakes.add(this, rawSocket, remoteAddress);
+  }
+
+  pause(): void {
+    this.#connection.sendQueue.pause();
+  }
+
+  refuse(reason: SyncError): void {
+    this.#connection.refuseUnread(reason);
   }
 
   /** It has come, and is being checked. */

@@ -1,63 +1,55 @@
 /** The second half of a handshake: makes a client whose credentials were accepted a session of its database. */
 
 import type { WebSocket } from 'ws';
-import type { SiteIdText } from '../clock/site-id.ts';
 import { toQuoted } from '../errors/printable.ts';
-import type { ClientIdentity } from '../hooks/types.ts';
 import { CLIENT_NAME_LENGTH_MAX, PROTOCOL_VERSION } from '../protocol/constants.ts';
-import type { ClientSoftware } from '../protocol/schemas.ts';
+import type { ClientMessage, ClientSoftware } from '../protocol/schemas.ts';
 import type { ServerMessage } from '../protocol/server-messages.ts';
 import { refuseOwnSite } from '../service/access/open-database.ts';
-import type { Reader } from '../service/access/rights.ts';
-import type { CoordinatorService } from '../service/coordinator-service.ts';
 import type { DatabaseLease } from '../service/databases/database-lease.ts';
+import type { Connection } from './connection.ts';
+import { ConnectionHost } from './connection-host.ts';
 import { DEFAULT_DATABASE_ID } from './credentials.ts';
-import type { SendQueue } from './send-queue.ts';
+import type { Requests } from './requests.ts';
 import { Session } from './session.ts';
-import type { SessionHost } from './session-host.ts';
+
+export type Handshake = Extract<ClientMessage, { type: 'handshake' }>;
+
+/** What a client has once it has joined. */
+export interface Membership {
+  session: Session;
+  /** Of the session's database. */
+  lease: DatabaseLease;
+}
 
 export interface JoinOptions {
-  service: CoordinatorService;
-  connectionId: string;
-  siteId: SiteIdText;
-  /** The identity that the hooks accepted. */
-  identity: ClientIdentity;
-  software: ClientSoftware | undefined;
-  /** The same client, with the identity it has by then. */
-  reader: Required<Reader>;
-  /** Whose share of open databases it counts for. */
-  holder: string;
   /** For `onClientConnect`. */
   socket: WebSocket;
-  sendQueue: SendQueue;
-  host: SessionHost;
-  /** Aborted when the socket closes. */
-  signal: AbortSignal;
+  requests: Requests;
   /** Called last: throws if the socket has closed, or the credentials have been revoked, meanwhile. */
   admit(): void;
-  /**
-   * The client has a session. Called in the same turn as that is added to the others, so that the
-   * client hears of it before it is pushed anything.
-   * @param lease to be released when the session has ended
-   */
-  begin(session: Session, lease: DatabaseLease): void;
+  /** Called in the same turn as the session is added to the others, before the client is told of it. */
+  begin(membership: Membership): void;
 }
 
 /** @throws SyncError why the client can have no session; then nothing is held, and hooks were told that it has gone */
-export async function join(options: JoinOptions): Promise<void> {
-  const { service, connectionId, siteId, identity, software, reader, holder, signal } = options;
+export async function join(
+  connection: Connection,
+  { siteId, client: software }: Handshake,
+  { socket, requests, admit, begin }: JoinOptions,
+): Promise<void> {
+  const { service, connectionId, identity, reader, holder, signal, sendQueue } = connection;
   const { databaseId = DEFAULT_DATABASE_ID } = identity;
   // The right to read is asked for before the database is opened and before hooks are told of the client.
   const right = await service.admission.enter(reader, databaseId, signal);
   let lease: DatabaseLease | undefined;
   try {
-    await service.hooks.clientConnect(identity, options.socket, signal);
+    await service.hooks.clientConnect(identity, socket, signal);
     lease = await service.acquire(databaseId, holder);
     refuseOwnSite(siteId, lease);
     // The hook modules may have been replaced since they accepted the client.
     await reader.demandCurrent();
-    options.admit();
-    const { sendQueue, host } = options;
+    admit();
     const session = new Session({
       connectionId,
       siteId,
@@ -66,7 +58,7 @@ export async function join(options: JoinOptions): Promise<void> {
       database: lease,
       sendQueue,
       right,
-      host,
+      host: new ConnectionHost(connection, requests.inFlight),
       pages: lease.sessions.pages,
       limits: service.config.limits,
     });
@@ -74,7 +66,9 @@ export async function join(options: JoinOptions): Promise<void> {
     service.addSession(session, lease);
     const said = describeSoftware(software);
     service.logger('%s: site %s joins database %s%s', connectionId, siteId, lease.id, said);
-    options.begin(session, lease);
+    begin({ session, lease });
+    // It is told of that before it is pushed anything.
+    connection.replies.send(toHandshakeAck(session, identity.expiresAt));
   } catch (error) {
     lease?.release();
     // Modules that were asked whether the client may stay are told that it has gone, whatever they answered.
@@ -83,7 +77,12 @@ export async function join(options: JoinOptions): Promise<void> {
   }
 }
 
-export function toHandshakeAck(
+export function leave({ service }: Connection, { session, lease }: Membership): void {
+  service.removeSession(session);
+  lease.release();
+}
+
+function toHandshakeAck(
   { connectionId, database: { id, manager } }: Session,
   expiresAt: number | undefined,
 ): ServerMessage {

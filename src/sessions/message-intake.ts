@@ -3,17 +3,17 @@
  * is decoded in steps, so that it does not hold up other clients.
  */
 
-import { SyncError } from '../errors/sync-error.ts';
+import { SyncError, toSyncError } from '../errors/sync-error.ts';
 import type { ClientMessage } from '../protocol/schemas.ts';
-import { decodeClientMessage } from '../wire/decode.ts';
+import { decodeClientMessage, RefusedRequest, requestIdOf } from '../wire/decode.ts';
 import type { Connection } from './connection.ts';
-import type { Incoming } from './inbox.ts';
+import type { InboxOwner, Incoming } from './inbox.ts';
 import type { Requests } from './requests.ts';
 
 /** Shorter messages are bounded by `limits.messagesInFlight` alone. */
 const SMALL_MESSAGE_BYTES = 1024;
 
-export class MessageIntake {
+export class MessageIntake implements InboxOwner {
   readonly #connection: Connection;
   readonly #requests: Requests;
 
@@ -22,8 +22,34 @@ export class MessageIntake {
     this.#requests = requests;
   }
 
+  async take(message: Incoming): Promise<void> {
+    const connection = this.#connection;
+    connection.heard();
+    const bytes = message?.length ?? 0;
+    // Until it is decoded: what is answered later would keep the text for as long.
+    let text = message;
+    let decoded: ClientMessage | undefined;
+    const take = async () => {
+      const decoding = this.#decode(text);
+      text = undefined;
+      decoded = decoding instanceof Promise ? await decoding : decoding;
+      // Wait for a recheck of the credentials that is under way, or is queued among many.
+      const isRequest = connection.session !== undefined && decoded.type !== 'ping';
+      if (isRequest) await this.#requests.becomeCurrent();
+      await connection.carryOut(decoded);
+    };
+    try {
+      await this.#withRoom(bytes, take);
+    } catch (error) {
+      // The client has been told already.
+      if (error === connection.ended) return;
+      const isKnown = error instanceof RefusedRequest;
+      connection.replies.fail(toSyncError(error), isKnown ? error.requestId : requestIdOf(decoded));
+    }
+  }
+
   /** @throws SyncError MESSAGE_ERROR, or another code for what is wrong with it */
-  decode(text: Exclude<Incoming, { ping: unknown }>): ClientMessage | Promise<ClientMessage> {
+  #decode(text: Incoming): ClientMessage | Promise<ClientMessage> {
     if (text === undefined) {
       throw new SyncError('MESSAGE_ERROR', 'binary messages are not part of the protocol');
     }
@@ -36,7 +62,7 @@ export class MessageIntake {
    * batches have been answered that `take` began.
    * @returns settles when `take` has
    */
-  withRoom(bytes: number, take: () => Promise<void>): Promise<void> {
+  #withRoom(bytes: number, take: () => Promise<void>): Promise<void> {
     if (bytes < SMALL_MESSAGE_BYTES) return take();
     const { service, holder } = this.#connection;
     return new Promise<void>((resolve, reject) => {
@@ -45,7 +71,6 @@ export class MessageIntake {
     });
   }
 
-  /** `undefined` if the next message may be taken at once; else resolves when it may. */
   hasRoom(): Promise<void> | undefined {
     const { sendQueue, service } = this.#connection;
     const { queuedBytesPerSocket, messagesInFlight } = service.config.limits;

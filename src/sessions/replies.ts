@@ -2,6 +2,7 @@
 
 import { isClientGone } from '../errors/client-gone.ts';
 import { internalCause, type SyncError } from '../errors/sync-error.ts';
+import { WS_CLOSE } from '../protocol/close-codes.ts';
 import type { ServerMessage } from '../protocol/server-messages.ts';
 import { WS_OUTCOMES } from '../protocol/ws-outcomes.ts';
 import type { CoordinatorService } from '../service/coordinator-service.ts';
@@ -36,6 +37,15 @@ export class Replies {
     if (cause !== undefined) this.#service.faults.addError(code, this.#remoteAddress, cause);
     this.send({ type: 'error', code, message, fatal, requestId, retryAfterMs, serverTimeMs });
     if (close !== undefined) this.#sendQueue.close(close, code);
+  }
+
+  /** The same to a client of which nothing more is read. */
+  refuseUnread(reason: SyncError): void {
+    this.fail(reason);
+    // After TOO_LARGE the client is still sending: if the socket were cut it would not read the
+    // reason.
+    if (reason.code === 'TOO_LARGE') this.#sendQueue.close(WS_CLOSE.tooBig, reason.code);
+    else this.#sendQueue.closeNow(WS_CLOSE.tryAgain, reason.code);
   }
 
   /** The same, and the end of the connection in any case. */

@@ -12,7 +12,7 @@ import type { ServerMessage } from '../protocol/server-messages.ts';
 import type { ApplyResult } from '../protocol/types.ts';
 import { toGetChanges } from '../service/access/rights.ts';
 import { type Applied, readyAnswer } from '../service/apply/answer.ts';
-import type { BatchLine } from '../service/apply/batch-line.ts';
+import { BatchLine } from '../service/apply/batch-line.ts';
 import { withoutWinningValues } from '../service/apply/conflicting.ts';
 import { InFlight } from '../service/budgets/in-flight.ts';
 import { applyAnswer } from '../wire/apply-answer.ts';
@@ -44,9 +44,14 @@ export class Requests {
   /** Settles when the last batch has been answered. */
   #lastApply: Promise<void> | undefined;
 
-  constructor(connection: Connection, line: BatchLine) {
+  constructor(connection: Connection) {
     this.#connection = connection;
-    this.#line = line;
+    this.#line = new BatchLine(connection.reader, connection.service.clients);
+  }
+
+  /** Resolves once the present hook modules have accepted the client. */
+  becomeCurrent(): Promise<void> {
+    return this.#line.becomeCurrent();
   }
 
   /** Settles when the batches that `take` begins have been answered. */
