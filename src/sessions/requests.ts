@@ -10,7 +10,6 @@ import type { ErrorCode } from '../protocol/error-codes.ts';
 import type { ClientMessage } from '../protocol/schemas.ts';
 import type { ServerMessage } from '../protocol/server-messages.ts';
 import type { ApplyResult } from '../protocol/types.ts';
-import { toGetChanges } from '../service/access/rights.ts';
 import { type Applied, readyAnswer } from '../service/apply/answer.ts';
 import { BatchLine } from '../service/apply/batch-line.ts';
 import { withoutWinningValues } from '../service/apply/conflicting.ts';
@@ -126,14 +125,12 @@ export class Requests {
     origin: CallOrigin,
   ): Promise<void> {
     const { service, reader, sendQueue, signal } = this.#connection;
-    const { database, identity } = session;
+    const { database, right } = session;
     if (message.type === 'get_changes') {
-      const sinceHLC = message.sinceHLC ?? undefined;
-      await session.right.ask(toGetChanges(database.id, sinceHLC), signal, origin);
+      const query = { sinceHLC: message.sinceHLC ?? undefined, signal, origin };
+      const { after } = await service.delivery.begin(right, database, query);
       const stopTimer = service.delivery.querySeconds.startTimer();
-      session.lastSyncHLC = sinceHLC;
-      const cursor = await service.startingOver.cursorFor(identity, database, sinceHLC);
-      await session.sendChanges(cursor, message.requestId);
+      await session.sendChanges(after, message.requestId);
       stopTimer();
       return;
     }

@@ -8,7 +8,7 @@
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import { compareHlc, type HlcText } from '../clock/hlc.ts';
+import { compareHlc } from '../clock/hlc.ts';
 import type { SiteIdText } from '../clock/site-id.ts';
 import type { LogCursor } from '../engine/log/cursor.ts';
 import type { RowsMemory } from '../engine/records/row-reader.ts';
@@ -46,8 +46,6 @@ export class Session implements LiveSession, AnsweredSession {
   identity: ClientIdentity;
   /** The right to be pushed what others write. */
   readonly right: ReadRight;
-  /** The position that the client last named. */
-  lastSyncHLC: HlcText | undefined;
   readonly #options: SessionOptions;
   #cursor: LogCursor;
   #lane: Promise<unknown> = NO_ANSWER;

@@ -13,7 +13,6 @@ import type { CallOrigin } from '../../hooks/types.ts';
 import type { WireChangeSet } from '../../protocol/schemas.ts';
 import type { ApplyResult, RejectedChange } from '../../protocol/types.ts';
 import { runByTurns, type Steps } from '../../wire/steps.ts';
-import { drainPoint } from '../delivery/drain.ts';
 import { outcomesOf, sentByRewriteOf } from './change-outcomes.ts';
 import {
   conflictingOf,
@@ -22,6 +21,7 @@ import {
   lossesOf,
   withConflicting,
 } from './conflicting.ts';
+import { drainPoint } from './drain.ts';
 import { allHidden, type Hidden, hiddenOf, type Reading, shownElsewhere } from './hidden-losses.ts';
 import type { ArrivedBatch, JudgedBatch } from './judging.ts';
 import { explainForeign } from './rejections.ts';

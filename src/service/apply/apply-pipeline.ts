@@ -20,10 +20,10 @@ import type { ApplyResult } from '../../protocol/types.ts';
 import type { Clients } from '../access/clients.ts';
 import { type DatabaseAccess, refuseOwnSite } from '../access/open-database.ts';
 import { type ReadRight, type Rights, readerOf, toGetChanges } from '../access/rights.ts';
-import { countChanges } from '../delivery/drain.ts';
 import { type Applied, answerOf, refusalOf, resultOf, type StoredBatch, toldOf } from './answer.ts';
 import { BatchLine, OutdatedError } from './batch-line.ts';
 import { DatabaseTurns, type Turn } from './database-turns.ts';
+import { countChanges } from './drain.ts';
 import {
   type ArrivedBatch,
   asSent,

@@ -13,9 +13,9 @@ import { runByTurns } from '../../wire/steps.ts';
 import type { DatabaseAccess } from '../access/open-database.ts';
 import { holderOf } from '../budgets/budget.ts';
 import type { HookRows } from '../budgets/hook-rows.ts';
-import { weighChanges } from '../delivery/drain.ts';
 import { AcceptedBatches, PreviewReader } from './batch-reader.ts';
 import { type Corrected, type Separated, separateCorrections } from './corrections.ts';
+import { weighChanges } from './drain.ts';
 import { judgeUnderAllNames } from './incoming-names.ts';
 import { explainRefused } from './rejections.ts';
 

@@ -6,6 +6,7 @@
 import type { HlcText } from '../../clock/hlc.ts';
 import { siteIdToText } from '../../clock/site-id.ts';
 import type { CoordinatorConfig } from '../../config/schema.ts';
+import type { LogCursor } from '../../engine/log/cursor.ts';
 import type { LogReadOptions } from '../../engine/log/log.ts';
 import type { RowsMemory } from '../../engine/records/row-reader.ts';
 import type { Snapshot } from '../../engine/snapshot/snapshot.ts';
@@ -15,7 +16,13 @@ import type { CallOrigin } from '../../hooks/types.ts';
 import { Distribution, SECONDS_BUCKETS } from '../../metrics/counts.ts';
 import type { WireCheckpoint } from '../../protocol/schemas.ts';
 import type { DatabaseAccess, OpenDatabase } from '../access/open-database.ts';
-import { type Reader, type Rights, type Stamp, toGetChanges } from '../access/rights.ts';
+import {
+  type Reader,
+  type ReadRight,
+  type Rights,
+  type Stamp,
+  toGetChanges,
+} from '../access/rights.ts';
 import { FIRST_PAGE_BYTES, type PageMemory } from '../budgets/page-reads.ts';
 import { changed } from './filtered-ddl.ts';
 import { filterSnapshot } from './filtered-snapshot.ts';
@@ -34,6 +41,15 @@ export interface ChangesQuery {
   /** The memory for the page. */
   memory?: PageMemory;
   signal?: AbortSignal;
+  /** The call that it is asked in. */
+  origin?: CallOrigin;
+}
+
+/** Where an answer with changes begins. */
+export interface Beginning {
+  after: LogCursor;
+  /** The state of the client's right by then. */
+  stamp: Stamp;
 }
 
 /** One page of changes, as JSON pieces. */
@@ -126,28 +142,45 @@ export class Delivery {
     access: DatabaseAccess,
     query: ChangesQuery = {},
   ): Promise<ServedPage> {
-    const { sinceHLC, signal } = query;
-    const right = this.#rights.of(reader, toGetChanges(access.id, sinceHLC));
-    await right.confirm(signal);
+    const { signal } = query;
+    const right = this.#rights.of(reader, toGetChanges(access.id, query.sinceHLC));
     for (;;) {
-      const { stamp } = right;
-      const page = await this.#page(reader, await access.open(), query);
+      const { after, stamp } = await this.begin(right, access, query);
+      const page = await this.#page(reader, await access.open(), after, query);
       const holds = () => right.holds(stamp, signal);
       // The right or the filter may have changed while the page was read: then read it again.
       if (await holds()) return { ...page, holds };
     }
   }
 
-  async #page(reader: Reader, database: OpenDatabase, query: ChangesQuery): Promise<ChangesPage> {
-    const { manager } = database;
-    const client = reader.who();
+  /**
+   * The beginning of every answer with changes: asks the hooks whether the client may read them.
+   * @throws SyncError NOT_AUTHORIZED, SNAPSHOT_REQUIRED
+   */
+  async begin(
+    right: ReadRight,
+    access: DatabaseAccess,
+    { sinceHLC, signal, origin }: Pick<ChangesQuery, 'sinceHLC' | 'signal' | 'origin'>,
+  ): Promise<Beginning> {
+    await right.ask(toGetChanges(access.id, sinceHLC), signal, origin);
+    const { stamp } = right;
+    const database = await access.open();
+    const after = await this.#startingOver.cursorFor(stamp.identity, database, sinceHLC);
+    return { after, stamp };
+  }
+
+  async #page(
+    reader: Reader,
+    { manager }: OpenDatabase,
+    after: LogCursor,
+    query: ChangesQuery,
+  ): Promise<ChangesPage> {
     const { sinceHLC, limit, signal } = query;
     const { limits, sync } = this.#config;
     const stopTimer = this.querySeconds.startTimer();
-    const after = await this.#startingOver.cursorFor(client, database, sinceHLC);
     const options: LogReadOptions = {
       after,
-      reader: siteIdToText(client.siteId),
+      reader: siteIdToText(reader.who().siteId),
       bytesMax: Math.min(
         sinceHLC === undefined ? FIRST_PAGE_BYTES : HTTP_PAGE_BYTES_MAX,
         limits.pageBytes,
