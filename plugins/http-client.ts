@@ -9,6 +9,7 @@ import { type SyncError, toSyncError } from '../src/errors/sync-error.ts';
 import type { ClientIdentity } from '../src/hooks/types.ts';
 import type { Reader } from '../src/service/access/rights.ts';
 import { holderOf } from '../src/service/budgets/budget.ts';
+import { assertDatabaseId } from '../src/storage/database-id.ts';
 import { sendError } from './errors.ts';
 
 /** How long a request that is ended has to answer by itself, before it is cut. */
@@ -37,7 +38,7 @@ export async function admitClient(
   reply: FastifyReply,
   databaseId: string,
 ): Promise<HttpClient> {
-  service.checkDatabaseId(databaseId);
+  assertDatabaseId(databaseId);
   const credentials = readCredentials(request, databaseId);
   let leave = () => {};
   // One listener for both: more than ten make Node.js warn of a leak.

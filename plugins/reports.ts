@@ -6,6 +6,7 @@
 import type { FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import { SharedReport } from '../src/metrics/shared-report.ts';
+import { assertDatabaseId } from '../src/storage/database-id.ts';
 
 export default fp(
   async (app) => {
@@ -22,7 +23,7 @@ export default fp(
     // The reports are of the whole server, whichever database is named.
     for (const prefix of ['', '/:databaseId']) {
       const onRequest = async ({ params }: FastifyRequest<{ Params: { databaseId?: string } }>) => {
-        if (params.databaseId !== undefined) service.checkDatabaseId(params.databaseId);
+        if (params.databaseId !== undefined) assertDatabaseId(params.databaseId);
       };
       const config = { isHealthCheck: true };
       app.get(`${prefix}/metrics`, { config, onRequest }, async (_request, reply) => {

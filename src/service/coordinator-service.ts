@@ -11,7 +11,7 @@ import type { RowWrite, WriteResult } from '../hooks/coordinator-access.ts';
 import type { ClientIdentity } from '../hooks/types.ts';
 import { PROTOCOL_VERSION } from '../protocol/constants.ts';
 import type { WireChangeSet } from '../protocol/schemas.ts';
-import { isDatabaseId } from '../storage/database-id.ts';
+import { assertDatabaseId } from '../storage/database-id.ts';
 import type { IdentityPredicate } from './access/identity-predicates.ts';
 import type { DatabaseAccess } from './access/open-database.ts';
 import type { Applied } from './apply/answer.ts';
@@ -71,15 +71,6 @@ export class CoordinatorService extends ServiceParts {
       positionAheadMs: positionAheadMs(this.pool),
       ...(store !== undefined && { store }),
     };
-  }
-
-  /** @throws SyncError INVALID_DATABASE_ID */
-  checkDatabaseId(databaseId: string): void {
-    if (isDatabaseId(databaseId)) return;
-    throw new SyncError(
-      'INVALID_DATABASE_ID',
-      'a database id is 1 to 128 characters of A-Z a-z 0-9 _ : . -',
-    );
   }
 
   /**
@@ -188,7 +179,7 @@ export class CoordinatorService extends ServiceParts {
    * `CoordinatorAccess.write`.
    */
   async write(databaseId: string, rows: readonly RowWrite[]): Promise<WriteResult> {
-    this.checkDatabaseId(databaseId);
+    assertDatabaseId(databaseId);
     this.batches.refuseWhileJudging(databaseId);
     const changes = toChanges(rows, this.config.limits.changesPerBatch);
     const lease = await this.acquire(databaseId);

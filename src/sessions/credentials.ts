@@ -11,6 +11,7 @@ import type { ClientIdentity } from '../hooks/types.ts';
 import type { ClientMessage } from '../protocol/schemas.ts';
 import type { Reader } from '../service/access/rights.ts';
 import { holderOf } from '../service/budgets/budget.ts';
+import { assertDatabaseId } from '../storage/database-id.ts';
 import type { Connection } from './connection.ts';
 
 type Handshake = Extract<ClientMessage, { type: 'handshake' }>;
@@ -50,7 +51,7 @@ export class Credentials implements Required<Reader> {
     requestId: string,
   ): Promise<void> {
     const { service, signal } = this.#connection;
-    service.checkDatabaseId(databaseId);
+    assertDatabaseId(databaseId);
     const request = { ...this.#toRequest(textToSiteId(siteId), databaseId, token), requestId };
     this.#become(await service.admission.authenticate(request, signal));
     this.#token = token;

@@ -3,41 +3,28 @@
  * `storage.idleCloseMs` without a lease. There are never more than `storage.maxOpenDatabases`.
  */
 
-import type { CoordinatorConfig } from '../../config/schema.ts';
-import type { Maintained } from '../../engine/maintenance/maintenance.ts';
-import { MergeMemory } from '../../engine/merge/merge-memory.ts';
-import { ReplacedError } from '../../engine/records/head.ts';
-import type { World } from '../../engine/world.ts';
 import type { LimitName } from '../../errors/limit-names.ts';
 import { SyncError, toSyncError } from '../../errors/sync-error.ts';
 import type { BoundedLog } from '../../logging/bounded-log.ts';
 import type { Logger } from '../../logging/logger.ts';
-import { openUnlessAbsent } from '../../storage/absent-store.ts';
-import { isDatabaseId } from '../../storage/database-id.ts';
-import type { KVStore, Storage } from '../../storage/kv-store.ts';
+import { assertDatabaseId } from '../../storage/database-id.ts';
 import { Budget } from '../budgets/budget.ts';
-import { DatabaseCount } from './database-count.ts';
 import { type DatabaseLease, Lease } from './database-lease.ts';
+import { DatabaseOpener, type OpenerOptions } from './database-opener.ts';
 import { DatabaseUpkeep } from './database-upkeep.ts';
 import type { LogPinKeeper } from './log-pins.ts';
-import { databasesThatFit, isOutOfFiles, openFilesMax } from './open-files.ts';
-import { openDatabase } from './opened-database.ts';
+import { databasesThatFit, openFilesMax } from './open-files.ts';
 import { type Database, inTheWay, type OpenedDatabase, PoolEntry } from './pool-entry.ts';
 
 const OVERLOADED_RETRY_MS = 1000;
 /** Has no database, as whoever comes first. */
 const NOBODY_YET = '';
 
-export interface DatabasePoolOptions {
-  storage: Storage;
-  config: CoordinatorConfig;
-  world: World;
+export interface DatabasePoolOptions extends OpenerOptions {
   logger: Logger;
   /** For failures that recur with every request. */
   faults: BoundedLog;
   logPins: Pick<LogPinKeeper, 'renew'>;
-  /** Counts change sets that were pushed to sessions. */
-  pushed(changeSets: number): void;
   /** Counts a limit that closes a database in use. */
   onLimit(limit: LimitName): void;
 }
@@ -48,16 +35,10 @@ export class DatabasePool {
   readonly #closings = new Map<string, Promise<void>>();
   readonly #maxOpen: number;
   readonly #budget: Budget;
-  readonly #count: DatabaseCount;
+  readonly #opener: DatabaseOpener;
   readonly #upkeep: DatabaseUpkeep;
-  readonly #mergeMemory: MergeMemory;
   #uses = 0;
   #closed = false;
-  /**
-   * The last attempt to open failed because too many files are open, and no database was closed
-   * since.
-   */
-  #isOutOfFiles = false;
 
   constructor(options: DatabasePoolOptions) {
     this.#options = options;
@@ -71,8 +52,7 @@ export class DatabasePool {
     const { sharePerUser } = config.limits;
     const limit = 'storage.maxOpenDatabases';
     this.#budget = new Budget({ limit, max: this.#maxOpen, sharePerUser });
-    this.#mergeMemory = new MergeMemory(config.limits);
-    this.#count = new DatabaseCount(storage, config.storage.maxDatabases);
+    this.#opener = new DatabaseOpener(options, (id) => this.#makeFiles(id));
     this.#upkeep = new DatabaseUpkeep({
       ...{ logger, logPins: options.logPins, everyMs: config.storage.maintenanceMs },
       settle: (id, run) => this.#settle(id, run),
@@ -99,7 +79,7 @@ export class DatabasePool {
 
   /** Why no database can be opened at the moment; `undefined` if one can. */
   get refusal(): SyncError | undefined {
-    if (this.#isOutOfFiles) {
+    if (this.#opener.isOutOfFiles) {
       return new SyncError('STORE_UNAVAILABLE', 'too many files are open (ulimit -n)');
     }
     if (this.#entries.size < this.#maxOpen || inTheWay(this.#entries, this.#budget, NOBODY_YET))
@@ -120,12 +100,7 @@ export class DatabasePool {
    * @throws SyncError INVALID_DATABASE_ID, OVERLOADED, SHUTTING_DOWN, or what the store throws
    */
   async acquire(id: string, holder?: string): Promise<DatabaseLease> {
-    if (!isDatabaseId(id)) {
-      throw new SyncError(
-        'INVALID_DATABASE_ID',
-        'a database id is 1 to 128 characters of A-Z a-z 0-9 _ : . -',
-      );
-    }
+    assertDatabaseId(id);
     if (this.#closed) throw new SyncError('SHUTTING_DOWN', 'the server is stopping');
     const known = this.#entries.get(id);
     if (holder !== undefined && !known?.leasesByHolder.has(holder)) this.#budget.demandRoom(holder);
@@ -191,44 +166,23 @@ export class DatabasePool {
     return closing;
   }
 
-  /** While too many files are open, closes idle databases one by one and tries again. */
-  async #openStore(id: string): Promise<KVStore> {
-    for (;;) {
-      try {
-        const store = await this.#options.storage.open(id);
-        this.#isOutOfFiles = false;
-        return store;
-      } catch (error) {
-        if (!isOutOfFiles(error) || this.#closed) throw error;
-        // Leave out its own closing, which would wait for this opening.
-        const others = [...this.#closings].filter(([closed]) => closed !== id);
-        const closing = others[0]?.[1] ?? this.#closeInTheWay();
-        this.#isOutOfFiles = closing === undefined;
-        if (closing === undefined) throw error;
-        await closing.catch(() => undefined);
-      }
-    }
+  /** Closes an idle database other than `id`. @returns `undefined` if there is none */
+  #makeFiles(id: string): Promise<void> | undefined {
+    if (this.#closed) return undefined;
+    // Its own closing would wait for this opening.
+    const others = [...this.#closings].filter(([closed]) => closed !== id);
+    return others[0]?.[1] ?? this.#closeInTheWay();
   }
 
   async #open(id: string, entry: PoolEntry): Promise<OpenedDatabase> {
-    const { storage, config, world, logger } = this.#options;
     await this.#closings.get(id);
-    const { store, seed } = await openUnlessAbsent(storage, id, (isNew) =>
-      isNew ? this.#count.oneMore(() => this.#openStore(id)) : this.#openStore(id),
-    );
-    const database = await openDatabase(id, store, {
-      ...{ config, world, mergeMemory: this.#mergeMemory, newSiteId: seed },
-      onStoreFailed: (error) => {
-        if (!store.recovers || error instanceof ReplacedError) this.#replace(id, entry);
-      },
-      pushed: this.#options.pushed,
-    });
-    logger('database %s is open', id);
+    const database = await this.#opener.open(id, () => this.#replace(id, entry));
+    this.#options.logger('database %s is open', id);
     return database;
   }
 
   /** Runs maintenance on a database now, even if there is little to gain. */
-  async maintain(id: string): Promise<Maintained> {
+  async maintain(id: string) {
     const lease = await this.acquire(id);
     try {
       return await this.#upkeep.maintain(lease, { thorough: true });
@@ -289,7 +243,7 @@ export class DatabasePool {
     await new Promise(setImmediate);
     database.sessions.close();
     await database.store.close();
-    this.#isOutOfFiles = false;
+    this.#opener.isOutOfFiles = false;
     this.#options.logger('database %s is closed', database.id);
   }
 
