@@ -8,23 +8,26 @@ import type { MergeOutcome } from '../../protocol/merge-rule.ts';
 import type { WireChange } from '../../protocol/schemas.ts';
 import type { Identity } from '../records/head.ts';
 import type { LoadedRow } from '../records/row-set.ts';
-import type { CatalogView } from '../tables/catalog.ts';
 import type { ChangeTarget } from '../tables/change-target.ts';
-import { TargetFinder } from '../tables/table-names.ts';
+import { targetOf } from '../tables/table-names.ts';
 import type { Sender } from './foreign-authors.ts';
 import type { RowMerge } from './row-merge.ts';
+import type { WriteTransaction } from './write-transaction.ts';
 
 /** The outcome of one change or migration. `foreign`: the sender may not send it. */
 export type Outcome = MergeOutcome | 'foreign';
 
-/** For one change set: the next one may find another catalog. */
 export class ForeignChanges {
-  readonly #catalog: CatalogView;
+  readonly #transaction: Pick<WriteTransaction, 'catalog'>;
   readonly #coordinator: HlcsOfSite;
   readonly #rowMerge: RowMerge;
 
-  constructor(catalog: CatalogView, { hlcs }: Pick<Identity, 'hlcs'>, rowMerge: RowMerge) {
-    this.#catalog = catalog;
+  constructor(
+    transaction: Pick<WriteTransaction, 'catalog'>,
+    { hlcs }: Pick<Identity, 'hlcs'>,
+    rowMerge: RowMerge,
+  ) {
+    this.#transaction = transaction;
     this.#coordinator = hlcs;
     this.#rowMerge = rowMerge;
   }
@@ -33,7 +36,9 @@ export class ForeignChanges {
   judgeVoid(change: WireChange, sender: Sender): 'foreign' | 'skipped' {
     if (sender.foreignAuthors === 'refuse') return 'foreign';
     if (this.#isOwn(change)) return 'skipped';
-    return new TargetFinder(this.#catalog).find(change) === 'void' ? 'skipped' : 'foreign';
+    const { schema, table, hlc } = change;
+    const isVoid = targetOf(this.#transaction.catalog, schema, table, hlc) === 'void';
+    return isVoid ? 'skipped' : 'foreign';
   }
 
   /** The outcome of a foreign change: it is refused if it would take effect. */
@@ -44,7 +49,7 @@ export class ForeignChanges {
     // The site pushes back a revert, which only it has received.
     if (this.#isOwn(change)) return 'skipped';
     // It may be stored in a table whose rows have yet to move to this one.
-    const [filling] = this.#catalog.endedInto(table.id);
+    const [filling] = this.#transaction.catalog.endedInto(table.id);
     return filling === undefined ? 'foreign' : 'skipped';
   }
 

@@ -6,11 +6,13 @@
 import type { SiteIdText } from '../../clock/site-id.ts';
 import type { WireChange, WireChangeSet } from '../../protocol/schemas.ts';
 import { pkIdentity } from '../../protocol/values.ts';
+import { JsonNames } from '../records/change-json.ts';
 import { countKey, siteKey } from '../records/keys.ts';
 import type { Pace } from '../records/pace.ts';
 import { type LoadedRow, type RowAddress, RowAddresses, toRowKey } from '../records/row-set.ts';
+import type { TableRecord } from '../records/table-record.ts';
 import type { CatalogView } from '../tables/catalog.ts';
-import { type ChangeTarget, isOfSameRow } from '../tables/change-target.ts';
+import { type ChangeTarget, isOfSameRow, targetsOf } from '../tables/change-target.ts';
 import { type Bearer, TargetFinder } from '../tables/table-names.ts';
 import type { Batch } from './batch.ts';
 import type { WriteTransaction } from './write-transaction.ts';
@@ -21,7 +23,11 @@ interface ReadPlan {
   tableIds: number[];
 }
 
+const noTable = () => undefined;
+
 export class GroupReads {
+  /** The names that changes of the group give, as JSON. */
+  readonly names = new JsonNames();
   readonly #transaction: WriteTransaction;
   readonly #pace: Pace;
 
@@ -63,6 +69,30 @@ export class GroupReads {
     }
     for (const site of plan.sites) sites.add(site, values[next++]);
     for (const id of plan.tableIds) counts.add(id, values[next++]);
+  }
+
+  /**
+   * The table and row of each change, by the catalog as it is now.
+   * @param make makes the table of a change to an unknown name, if it may
+   */
+  targetsOf(
+    changes: readonly WireChange[],
+    make: (change: WireChange) => TableRecord | undefined = noTable,
+  ): Promise<(ChangeTarget | undefined)[]> {
+    const finder = new TargetFinder(this.#transaction.catalog);
+    const tableOf = (change: WireChange) => {
+      const bearer = finder.find(change);
+      if (bearer === 'unknown') return make(change);
+      return bearer === 'void' ? undefined : bearer;
+    };
+    return targetsOf(changes, this.names, tableOf, this.#pace);
+  }
+
+  /** The same, with their rows read. */
+  async loadedTargetsOf(changes: readonly WireChange[]): Promise<(ChangeTarget | undefined)[]> {
+    const targets = await this.targetsOf(changes);
+    await this.loadRows(targets);
+    return targets;
   }
 
   /** Reads rows that `load` could not know of, which are rare. */

@@ -88,7 +88,7 @@ export class MergeTransaction {
 
   async #mergeOwn(changes: readonly WireChange[], outcome: BatchOutcome): Promise<void> {
     const { catalog, log } = this.#transaction;
-    const targets = await this.#sets.knownTargetsOf(changes);
+    const targets = await this.#reads.loadedTargetsOf(changes);
     const met = targets.map((target) => ({
       table: target?.table,
       row: target && this.#reads.rowOf(target).row,

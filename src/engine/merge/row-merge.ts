@@ -26,7 +26,13 @@ import {
   refuseRowGrowth,
 } from '../records/row-size.ts';
 import type { ChangeTarget } from '../tables/change-target.ts';
-import type { Loss, LostCells, Met } from './lost-cells.ts';
+import {
+  createWinningBytes,
+  type Loss,
+  LostCells,
+  type Met,
+  type WinningBytes,
+} from './lost-cells.ts';
 
 export interface RowMergeContext {
   rowLimits: RowLimits;
@@ -37,6 +43,10 @@ export class RowMerge {
   readonly #context: RowMergeContext;
   readonly #names: JsonNames;
   readonly #log: Pick<LogWriter, 'noteReplaced'>;
+  /** Of the group. */
+  #winningBytes: WinningBytes | undefined;
+  /** Of the batch that is being merged. */
+  #lost: LostCells | undefined;
 
   constructor(context: RowMergeContext, names: JsonNames, log: Pick<LogWriter, 'noteReplaced'>) {
     this.#context = context;
@@ -60,6 +70,11 @@ export class RowMerge {
       : this.#mergeColumn(change, target, loaded, draft);
   }
 
+  /** The next batch has an answer of its own. */
+  endBatch(): void {
+    this.#lost = undefined;
+  }
+
   /** The outcome that a change would have. */
   judge(change: WireChange, { row }: LoadedRow): MergeOutcome {
     if (change.type === 'delete') return judgeTombstone(row, change.hlc);
@@ -67,16 +82,12 @@ export class RowMerge {
     return judgeCell(row, name, change.hlc, this.#context.allowResurrection);
   }
 
-  /**
-   * What a change of this row has lost against.
-   * @param cells notes it if the answer is to name the cell. Of a dropped table nothing is told
-   */
+  /** What a change of this row has lost against, with the cell if the answer is to name it. */
   lossOf(
     change: WireChange,
     outcome: Exclude<MergeOutcome, 'applied'> | 'foreign',
     target: ChangeTarget,
     loaded: LoadedRow,
-    cells: LostCells,
   ): Loss {
     const { cell, deletion } = this.#winnerOf(change, loaded);
     const winner = cell ?? deletion;
@@ -87,11 +98,18 @@ export class RowMerge {
         cell !== undefined &&
         change.type === 'column' &&
         cell.value !== JSON.stringify(change.value);
-      return { by: change.hlc, met, ...(isOther && { lost: cells.keep(cell) }) };
+      return { by: change.hlc, met, ...(isOther && { lost: this.#lostCells.keep(cell) }) };
     }
     const by = copied(winner.hlc);
+    // Of a dropped table nothing is told.
     const isTold = outcome === 'conflicts' && change.type === 'column' && target.isLive;
-    return isTold ? { by, met, lost: cells.note(change, target, cell) } : { by, met };
+    return isTold ? { by, met, lost: this.#lostCells.note(change, target, cell) } : { by, met };
+  }
+
+  get #lostCells(): LostCells {
+    this.#winningBytes ??= createWinningBytes();
+    this.#lost ??= new LostCells(this.#names, this.#winningBytes);
+    return this.#lost;
   }
 
   #winnerOf(

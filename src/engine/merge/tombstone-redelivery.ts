@@ -4,11 +4,15 @@
  */
 
 import { compareHlc, type HlcText } from '../../clock/hlc.ts';
+import type { SiteIdText } from '../../clock/site-id.ts';
 import type { WireChange } from '../../protocol/schemas.ts';
-import { type ChangeListJson, changedRowJson, type JsonNames } from '../records/change-json.ts';
+import { authorsOf } from '../log/log-record.ts';
+import type { LogWriter } from '../log/log-writer.ts';
+import { RunWriter } from '../log/record-tables.ts';
+import { ChangeListJson, changedRowJson, type JsonNames } from '../records/change-json.ts';
 import type { Row } from '../records/row.ts';
 import type { LoadedRow } from '../records/row-set.ts';
-import type { ChangeTarget } from '../tables/change-target.ts';
+import type { ChangeTarget, TargetRow } from '../tables/change-target.ts';
 
 /** The site that wrote a change, or the change that this one answers. */
 export interface Writer {
@@ -40,38 +44,42 @@ export function isTombstoneUndelivered(
   return seen !== undefined && compareHlc(seen, position) >= 0;
 }
 
-export interface UndeliveredTombstone {
-  target: ChangeTarget;
-  loaded: LoadedRow;
-}
-
-/** A deletion that is sent again. */
-export interface RedeliveredTombstone {
-  tableId: number;
-  hlc: HlcText;
-  addTo(list: ChangeListJson): void;
-}
-
 /**
- * The deletions as changes to be logged.
- * @param position their new position in the log
+ * Logs deletions again, in a change set of the coordinator's.
+ * @param undelivered rows whose deletion may not have been received, if there are any
+ * @param siteId the coordinator's
  */
 export function redeliver(
-  undelivered: readonly UndeliveredTombstone[],
-  position: HlcText,
+  undelivered: readonly TargetRow[],
+  log: LogWriter,
   names: JsonNames,
-): RedeliveredTombstone[] {
+  siteId: SiteIdText,
+): void {
+  if (undelivered.length === 0) return;
+  const position = log.nextPosition();
   const redelivered = new Set<LoadedRow>();
-  return undelivered.flatMap(({ target, loaded }) => {
+  const changes = new ChangeListJson();
+  const tables = new RunWriter();
+  const hlcs: HlcText[] = [];
+  for (const { target, loaded } of undelivered) {
     const { tombstone } = loaded.row;
-    if (tombstone === undefined || redelivered.has(loaded)) return [];
+    if (tombstone === undefined || redelivered.has(loaded)) continue;
     redelivered.add(loaded);
     loaded.row.tombstone = { ...tombstone, position };
     loaded.changed = true;
     const { hlc, pk } = tombstone;
-    const { id: tableId, schema, table = '' } = target.table;
-    const row = changedRowJson(names.json(schema), names.json(table), pk);
-    const addTo = (list: ChangeListJson) => list.addDelete(row, hlc, undefined);
-    return { tableId, hlc, addTo };
+    const { id, schema, table = '' } = target.table;
+    changes.addDelete(changedRowJson(names.json(schema), names.json(table), pk), hlc, undefined);
+    tables.add(id);
+    hlcs.push(hlc);
+  }
+  log.append({
+    position,
+    changes,
+    migrations: [],
+    tables: tables.toString(),
+    siteId,
+    transactionId: `deleted:${position}`,
+    authors: authorsOf(hlcs),
   });
 }

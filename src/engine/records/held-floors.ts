@@ -14,7 +14,7 @@
  * The floor of a site is in its record, and goes nowhere: its rows have the HLCs of that snapshot.
  */
 
-import { compareHlc, HLC_MIN, type HlcText, maxHlc } from '../../clock/hlc.ts';
+import { compareHlc, HLC_MAX, HLC_MIN, type HlcText, maxHlc, minHlc } from '../../clock/hlc.ts';
 import type { SiteIdText } from '../../clock/site-id.ts';
 import type { KVReader, KVTransaction } from '../../storage/kv-store.ts';
 import type { Head } from './head.ts';
@@ -42,10 +42,6 @@ export class HeldFloors {
     this.#sites = sites;
   }
 
-  get areNone(): boolean {
-    return this.#log.head.heldFloor === undefined;
-  }
-
   /** Whether there may be a site that does not take a change with this HLC. */
   mayConcern(hlc: HlcText): boolean {
     const { heldFloor } = this.#log.head;
@@ -63,6 +59,12 @@ export class HeldFloors {
       }
     }
     this.#readFrom = hlc;
+  }
+
+  /** The same for all of the changes; `undefined` if nothing is to be read. */
+  loadFor(changes: readonly { hlc: HlcText }[]): Promise<void> | undefined {
+    if (this.#log.head.heldFloor === undefined) return undefined;
+    return this.loadAbove(changes.reduce((least, { hlc }) => minHlc(least, hlc), HLC_MAX));
   }
 
   of(site: SiteIdText): HeldFloor | undefined {

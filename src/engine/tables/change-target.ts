@@ -4,7 +4,7 @@ import type { WireChange } from '../../protocol/schemas.ts';
 import { pkIdentity } from '../../protocol/values.ts';
 import { changedRowJson, type JsonNames } from '../records/change-json.ts';
 import type { Pace } from '../records/pace.ts';
-import type { RowAddress } from '../records/row-set.ts';
+import type { LoadedRow, RowAddress } from '../records/row-set.ts';
 import { isLive, type TableRecord } from '../records/table-record.ts';
 
 /** The table and row of a change. Consecutive changes of one row share it. */
@@ -17,6 +17,12 @@ export interface ChangeTarget {
   pk: string;
   /** See `changedRowJson`. */
   json: string;
+}
+
+/** The row of a change as the transaction has it. */
+export interface TargetRow {
+  target: ChangeTarget;
+  loaded: LoadedRow;
 }
 
 /**
