@@ -139,9 +139,9 @@ export class ServiceParts {
     this.metrics.expose(
       { ...this.#gauges(), ...databaseFigures(this.pool, world) },
       {
-        changes: this.batches.counts,
-        applySeconds: this.batches.seconds,
-        batchSizes: this.batches.batchSizes,
+        changes: this.batches.counts.changes,
+        applySeconds: this.batches.counts.seconds,
+        batchSizes: this.batches.counts.batchSizes,
         querySeconds: this.delivery.querySeconds,
         maintenance: this.pool.maintenanceCounts,
         snapshots: this.delivery.snapshotCounts,

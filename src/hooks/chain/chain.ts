@@ -106,12 +106,9 @@ export class HookChain {
     return this.#invoker.all('onAuthorize', client, invocation, answers);
   }
 
-  /**
-   * To be awaited, and then called again, before more notifications for a database; `undefined` if
-   * there is no need to wait.
-   */
-  backpressureOn(databaseId: string): Promise<void> | undefined {
-    return this.#invoker.running.backpressureOn(databaseId);
+  /** Notify hooks run on their own: resolves once their queues are short enough for more of a database. */
+  notifiable(databaseId: string): Promise<void> {
+    return this.#invoker.running.notifiable(databaseId);
   }
 
   /** The changes that the modules approve, and why they rejected the others. */

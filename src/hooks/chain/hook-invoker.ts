@@ -39,7 +39,7 @@ export interface HookInvokerOptions {
    */
   signal?: AbortSignal;
   /**
-   * The number of running notify calls from which on `backpressureOn` makes callers wait. Default:
+   * The number of running notify calls from which on `notifiable` makes callers wait. Default:
    * no limit.
    */
   notifyCallsMax?: number;

@@ -65,12 +65,9 @@ export class RunningCalls {
     call.then(ended, ended);
   }
 
-  /**
-   * Resolves when a notification has ended; `undefined` if the database may have more of them at
-   * once.
-   */
-  backpressureOn(databaseId: string): Promise<void> | undefined {
-    return this.#notified.isFullFor(databaseId) ? this.#relief.promise : undefined;
+  /** Resolves once the database may have more notifications at once. */
+  async notifiable(databaseId: string): Promise<void> {
+    while (this.#notified.isFullFor(databaseId)) await this.#relief.promise;
   }
 
   /** An operation of several calls begins. `settled` waits until it is released. */

@@ -32,6 +32,14 @@ export interface StoredBatch extends JudgedBatch {
   outcome: BatchOutcome;
 }
 
+export function storedAs(
+  { corrected, approved, rejected }: JudgedBatch,
+  manager: SyncManager,
+  outcome: BatchOutcome,
+): StoredBatch {
+  return { corrected, approved, rejected, manager, outcome };
+}
+
 /** What its sender is told of a batch, and asked next. */
 export interface Told {
   result: ApplyResult;

@@ -4,32 +4,32 @@
  */
 
 import { type SiteIdText, siteIdToText } from '../../clock/site-id.ts';
-import type { BatchOutcome } from '../../engine/merge/batch.ts';
 import { type ForeignAuthors, Sender } from '../../engine/merge/foreign-authors.ts';
-import type { FullHolder } from '../../engine/merge/held-bound.ts';
-import type { SyncManager } from '../../engine/sync-manager.ts';
-import { isClientGone } from '../../errors/client-gone.ts';
-import { SyncError } from '../../errors/sync-error.ts';
 import { originOf } from '../../hooks/call-origin.ts';
-import type { HookChain } from '../../hooks/chain/chain.ts';
 import { ShownSets } from '../../hooks/chain/shown-sets.ts';
 import type { CallOrigin, ClientIdentity } from '../../hooks/types.ts';
-import { CHANGES_BUCKETS, Distribution, SECONDS_BUCKETS } from '../../metrics/counts.ts';
 import type { WireChangeSet } from '../../protocol/schemas.ts';
-import type { ApplyResult } from '../../protocol/types.ts';
 import type { Clients } from '../access/clients.ts';
 import { type DatabaseAccess, refuseOwnSite } from '../access/open-database.ts';
 import { type ReadRight, type Rights, readerOf, toGetChanges } from '../access/rights.ts';
-import { type Applied, answerOf, refusalOf, resultOf, type StoredBatch, toldOf } from './answer.ts';
+import {
+  type Applied,
+  answerOf,
+  refusalOf,
+  resultOf,
+  type StoredBatch,
+  storedAs,
+  toldOf,
+} from './answer.ts';
+import { ApplyCounts } from './apply-counts.ts';
 import { BatchLine, OutdatedError } from './batch-line.ts';
 import { DatabaseTurns, type Turn } from './database-turns.ts';
-import { countChanges } from './drain.ts';
 import {
   type ArrivedBatch,
+  type Asking,
   asSent,
   authorize,
   BatchJudge,
-  type JudgedBatch,
   type JudgeOptions,
 } from './judging.ts';
 import { WorkUnderWay } from './work-under-way.ts';
@@ -51,8 +51,7 @@ interface Passage {
   signal: AbortSignal | undefined;
 }
 
-export interface ApplyPipelineOptions extends JudgeOptions {
-  hooks: HookChain;
+export interface ApplyPipelineOptions extends JudgeOptions, Pick<Asking, 'hooks'> {
   rights: Rights;
   clients: Clients;
   /** `sync.foreignAuthors` */
@@ -61,7 +60,7 @@ export interface ApplyPipelineOptions extends JudgeOptions {
    * Sites whose limit of held rows is met have to start over: `sender`, if it is among them, after
    * its answer.
    */
-  onFull(databaseId: string, full: readonly FullHolder[], sender: SiteIdText): void;
+  onFull(databaseId: string, full: StoredBatch['outcome']['full'], sender: SiteIdText): void;
 }
 
 /** The sender of a batch. */
@@ -84,12 +83,7 @@ export class ApplyPipeline {
   readonly #judge: BatchJudge;
   readonly #senders = new WeakMap<ClientIdentity, Sender>();
   readonly #turns = new DatabaseTurns();
-  /** Changes and migrations of all batches so far. */
-  readonly counts = { received: 0, applied: 0, skipped: 0, conflicting: 0, rejected: 0 };
-  /** Changes and migrations in each batch. */
-  readonly batchSizes = new Distribution(CHANGES_BUCKETS);
-  /** Seconds from the arrival of a batch to its being durable. */
-  readonly seconds = new Distribution(SECONDS_BUCKETS);
+  readonly counts = new ApplyCounts();
   /** Batches without an answer, and batches of which hooks have yet to be notified. */
   readonly #work = new WorkUnderWay();
 
@@ -145,13 +139,13 @@ export class ApplyPipeline {
     this.#work.begun();
     try {
       this.#work.refuseWhileStopping();
-      this.#countArrived(changeSets);
+      this.counts.arrived(changeSets);
       const sender = this.#senderOf(client);
       const shown = new ShownSets();
       const batch = { hooks, client, origin, database, changeSets, sender, shown };
       const { has } = hooks;
       if (has.onAuthorize) await authorize(batch, database.id, changeSets);
-      if (has.onAfterApplyChanges) await notifiable(hooks, database.id);
+      if (has.onAfterApplyChanges) await hooks.notifiable(database.id);
       // Its number is from before the modules judge it: batches keep their order.
       const passage = { line, number: line.enter(), accept, signal };
       const isSerial = has.onBeforeApplyChanges && hooks.isSerialIn(database.id);
@@ -163,7 +157,7 @@ export class ApplyPipeline {
       // Nothing short waits, so hooks are told of short batches in their order.
       const counting = resultOf(stored, changeSets.length);
       const result = counting instanceof Promise ? await counting : counting;
-      this.#countStored(result);
+      this.counts.stored(result);
       if (has.onAfterApplyChanges) this.#tell(batch, stored, result);
       return await answerOf(batch, stored, result, reading);
     } catch (error) {
@@ -171,7 +165,7 @@ export class ApplyPipeline {
     } finally {
       // Also after a refusal, so that the batches behind this one go on.
       accept();
-      this.seconds.observe((performance.now() - startedAtMs) / 1000);
+      this.counts.seconds.observe((performance.now() - startedAtMs) / 1000);
       hooks.release();
       this.#work.ended();
     }
@@ -189,20 +183,6 @@ export class ApplyPipeline {
       this.#senders.set(client, sender);
     }
     return sender;
-  }
-
-  /** @throws SyncError when the time for a stop is over, or the sender has gone */
-  #refuseLate(signal: AbortSignal | undefined): void {
-    this.#work.refuseOverdue();
-    if (signal?.aborted === true) {
-      const text = 'the sender has gone before they were stored';
-      const { reason } = signal;
-      throw new SyncError(
-        'APPLY_CHANGES_ERROR',
-        text,
-        isClientGone(reason) ? { cause: reason } : {},
-      );
-    }
   }
 
   /**
@@ -245,7 +225,7 @@ export class ApplyPipeline {
       // storing.
       admit: () => line.admit(number),
       // Ends a long merge whose client has gone: the client will send the batch again.
-      goOn: () => this.#refuseLate(signal),
+      goOn: () => this.#work.refuseLate(signal),
       // A refused deletion comes behind what it would take away: see `noteRefused`.
       refused: moved.concat(refused),
     };
@@ -266,7 +246,7 @@ export class ApplyPipeline {
   }
 
   /** Notifies hooks after the answer to the client, which must not wait for them. */
-  #tell(batch: ArrivedBatch, stored: StoredBatch, result: ApplyResult): void {
+  #tell(batch: ArrivedBatch, stored: StoredBatch, result: Applied['result']): void {
     const { hooks, client, origin, shown } = batch;
     this.#work.begun();
     hooks.retain();
@@ -279,35 +259,8 @@ export class ApplyPipeline {
     });
   }
 
-  #countArrived(changeSets: readonly WireChangeSet[]): void {
-    const changeCount = countChanges(changeSets);
-    this.counts.received += changeCount;
-    this.batchSizes.observe(changeCount);
-  }
-
-  #countStored({ applied, skipped, conflicts, rejected = [] }: ApplyResult): void {
-    this.counts.applied += applied;
-    this.counts.skipped += skipped;
-    this.counts.conflicting += conflicts;
-    this.counts.rejected += rejected.length;
-  }
-
   /** Refuses new batches from now on, and waits for those under way, for at most `deadlineMs`. */
   settle(deadlineMs: number): Promise<void> {
     return this.#work.settle(deadlineMs);
   }
-}
-
-function storedAs(
-  { corrected, approved, rejected }: JudgedBatch,
-  manager: SyncManager,
-  outcome: BatchOutcome,
-): StoredBatch {
-  return { corrected, approved, rejected, manager, outcome };
-}
-
-/** Notify hooks run on their own: resolves once their queues are short enough. */
-async function notifiable(hooks: HookChain, databaseId: string): Promise<void> {
-  const backpressureOn = () => hooks.backpressureOn(databaseId);
-  for (let wait = backpressureOn(); wait !== undefined; wait = backpressureOn()) await wait;
 }

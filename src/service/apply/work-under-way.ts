@@ -1,20 +1,17 @@
 /** The work that a stop waits for, up to a deadline. */
 
+import { isClientGone } from '../../errors/client-gone.ts';
 import { SyncError } from '../../errors/sync-error.ts';
 
 export class WorkUnderWay {
   #running = 0;
   #whenIdle: (() => void)[] = [];
   #isStopping = false;
+  /** A stop has waited for as long as it may: what is under way is to be given up. */
   #isOverdue = false;
 
   get isStopping(): boolean {
     return this.#isStopping;
-  }
-
-  /** Whether a stop has waited for as long as it may: what is under way is to be given up. */
-  get isOverdue(): boolean {
-    return this.#isOverdue;
   }
 
   /** @throws SyncError SHUTTING_DOWN once a stop has begun */
@@ -22,9 +19,16 @@ export class WorkUnderWay {
     if (this.#isStopping) throw stopping();
   }
 
-  /** @throws SyncError SHUTTING_DOWN once a stop is overdue */
-  refuseOverdue(): void {
+  /**
+   * @param signal aborted when the sender of a batch has gone
+   * @throws SyncError SHUTTING_DOWN once a stop is overdue, or APPLY_CHANGES_ERROR
+   */
+  refuseLate(signal: AbortSignal | undefined): void {
     if (this.#isOverdue) throw stopping();
+    if (signal?.aborted !== true) return;
+    const { reason: cause } = signal;
+    const text = 'the sender has gone before they were stored';
+    throw new SyncError('APPLY_CHANGES_ERROR', text, isClientGone(cause) ? { cause } : {});
   }
 
   /** To be called once for each `ended`. */
