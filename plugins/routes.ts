@@ -16,8 +16,8 @@ import { readyAnswer } from '../src/service/apply/answer.ts';
 import { BatchLine } from '../src/service/apply/batch-line.ts';
 import type { PageMemory } from '../src/service/budgets/page-reads.ts';
 import { RowRoom } from '../src/service/budgets/row-room.ts';
-import type { ServedSnapshot } from '../src/service/delivery/delivery.ts';
 import { appliedJson, blocksWhile, changesPageJson } from '../src/service/delivery/frames.ts';
+import type { ServedSnapshot } from '../src/service/delivery/served-snapshots.ts';
 import { streamOf } from '../src/service/http/stream-of.ts';
 import { applyAnswer } from '../src/wire/apply-answer.ts';
 import { decodeApplyBody, decodeCheckpointBody } from '../src/wire/decode.ts';
@@ -211,7 +211,7 @@ export default fp(
       });
       const access = service.access(databaseId, holder);
       try {
-        const snapshot = await service.delivery.snapshot(client.reader, access, {
+        const snapshot = await service.delivery.snapshots.open(client.reader, access, {
           checkpoint,
           signal,
           queuedBytes: () => answer.queuedBytes,

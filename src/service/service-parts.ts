@@ -144,7 +144,7 @@ export class ServiceParts {
         batchSizes: this.batches.counts.batchSizes,
         querySeconds: this.delivery.querySeconds,
         maintenance: this.pool.maintenanceCounts,
-        snapshots: this.delivery.snapshotCounts,
+        snapshots: this.delivery.snapshots.counts,
         logins: this.admission.loginCounts,
         sharedSites: () => this.sessions.sharedSites.count,
       },
@@ -164,7 +164,7 @@ export class ServiceParts {
       sessions: () => this.sessions.size,
       openStores: () => this.pool.size,
       queuedBytes: () => this.queuedBytes() + this.memory.httpBytes,
-      snapshotStreams: () => this.delivery.snapshotStreams,
+      snapshotStreams: () => this.delivery.snapshots.size,
     };
   }
 

@@ -13,7 +13,6 @@ import type { Stamp } from '../service/access/rights.ts';
 import type { Reservation } from '../service/budgets/byte-budget.ts';
 import { bytesFor, FIRST_PAGE_BYTES } from '../service/budgets/page-reads.ts';
 import { RowRoom } from '../service/budgets/row-room.ts';
-import type { ServedSnapshot } from '../service/delivery/delivery.ts';
 import {
   type Frame,
   frameBytes,
@@ -22,6 +21,7 @@ import {
 } from '../service/delivery/frames.ts';
 import { DEFLATED_PAGE_BYTES_MAX, isWorthDeflating } from '../service/delivery/message-deflater.ts';
 import { type ReadFilter, readPage } from '../service/delivery/read-filter.ts';
+import type { ServedSnapshot } from '../service/delivery/served-snapshots.ts';
 import type { SessionOptions } from './session-host.ts';
 
 /** While memory is scarce pages are this long: each of many sockets gets on by a little at a time. */

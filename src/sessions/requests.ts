@@ -138,7 +138,7 @@ export class Requests {
     const queuedBytes = () => sendQueue.queuedBytes;
     const asking = { checkpoint, signal, origin, queuedBytes };
     await session.sendSnapshot(
-      (memory) => service.delivery.snapshot(reader, database, { ...asking, memory }),
+      (memory) => service.delivery.snapshots.open(reader, database, { ...asking, memory }),
       message.requestId,
     );
   }

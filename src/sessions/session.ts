@@ -21,8 +21,8 @@ import type { ClientSoftware } from '../protocol/schemas.ts';
 import type { DatabaseAccess, OpenDatabase } from '../service/access/open-database.ts';
 import { isDenial, type ReadRight } from '../service/access/rights.ts';
 import type { Announcement } from '../service/delivery/announcement.ts';
-import type { ServedSnapshot } from '../service/delivery/delivery.ts';
 import type { LiveSession } from '../service/delivery/live-session.ts';
+import type { ServedSnapshot } from '../service/delivery/served-snapshots.ts';
 import { type AnsweredSession, AnswerSender } from './answer-sender.ts';
 import type { SessionHost, SessionOptions } from './session-host.ts';
 

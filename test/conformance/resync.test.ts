@@ -184,7 +184,7 @@ test('who holds too much that was refused, and names no position, starts over un
   await assert.rejects(again.changesSince(), /SNAPSHOT_REQUIRED/);
   const identity = { siteId: textToSiteId(ann.siteId) };
   await server.service.withAccess('default', async (access) => {
-    const cut = await server.service.delivery.snapshot(readerOf(identity), access);
+    const cut = await server.service.delivery.snapshots.open(readerOf(identity), access);
     await cut.close();
   });
   await assert.rejects(again.changesSince(), /SNAPSHOT_REQUIRED/);

@@ -3,7 +3,7 @@
 import type { Fetch } from '../../packages/client/src/http/index.ts';
 import { SyncError } from '../../src/errors/sync-error.ts';
 import { readerOf } from '../../src/service/access/rights.ts';
-import type { ServedSnapshot } from '../../src/service/delivery/delivery.ts';
+import type { ServedSnapshot } from '../../src/service/delivery/served-snapshots.ts';
 import { applyAnswer } from '../../src/wire/apply-answer.ts';
 import type { Nodes } from './nodes.ts';
 
@@ -47,7 +47,7 @@ function workOf({ pathname, searchParams }: URL, databaseId: string, body?: stri
     service.withAccess(databaseId, async (access) => {
       if (pathname.endsWith('/snapshot')) {
         return readSnapshot(
-          await service.delivery.snapshot(readerOf(client), access, { checkpoint: said }),
+          await service.delivery.snapshots.open(readerOf(client), access, { checkpoint: said }),
         );
       }
       if (said !== undefined) {

@@ -730,7 +730,7 @@ export class SimDevice implements Participant {
     try {
       const texts = await nodes.request(site, databaseId, (service, client) =>
         service.withAccess(databaseId, async (access) => {
-          const snapshot = await service.delivery.snapshot(readerOf(client), access);
+          const snapshot = await service.delivery.snapshots.open(readerOf(client), access);
           const chunks: string[] = [];
           try {
             for await (const chunk of snapshot.chunks) chunks.push(Buffer.from(chunk).toString());

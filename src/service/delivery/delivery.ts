@@ -1,6 +1,6 @@
 /**
- * The read path of both transports: sends a client a page of changes or a snapshot, without what
- * its read filter hides, or tells it to start over.
+ * The read path of both transports: reads a client a page of changes, without what its read filter
+ * hides, or tells it to start over. Snapshots are a part of its own.
  */
 
 import type { HlcText } from '../../clock/hlc.ts';
@@ -8,13 +8,9 @@ import { siteIdToText } from '../../clock/site-id.ts';
 import type { CoordinatorConfig } from '../../config/schema.ts';
 import type { LogCursor } from '../../engine/log/cursor.ts';
 import type { LogReadOptions } from '../../engine/log/log.ts';
-import type { RowsMemory } from '../../engine/records/row-reader.ts';
-import type { Snapshot } from '../../engine/snapshot/snapshot.ts';
-import type { LimitName } from '../../errors/limit-names.ts';
 import type { HookChain } from '../../hooks/chain/chain.ts';
 import type { CallOrigin } from '../../hooks/types.ts';
 import { Distribution, SECONDS_BUCKETS } from '../../metrics/counts.ts';
-import type { WireCheckpoint } from '../../protocol/schemas.ts';
 import type { DatabaseAccess, OpenDatabase } from '../access/open-database.ts';
 import {
   type Reader,
@@ -24,10 +20,8 @@ import {
   toGetChanges,
 } from '../access/rights.ts';
 import { FIRST_PAGE_BYTES, type PageMemory } from '../budgets/page-reads.ts';
-import { changed } from './filtered-ddl.ts';
-import { filterSnapshot } from './filtered-snapshot.ts';
 import { readFilterOf, readPage } from './read-filter.ts';
-import { SnapshotStreams } from './snapshot-streams.ts';
+import { ServedSnapshots, type ServedSnapshotsOptions } from './served-snapshots.ts';
 import type { StartingOver } from './starting-over.ts';
 
 /** Bytes of JSON in one page of changes, however many changes it has. */
@@ -70,67 +64,26 @@ export interface ServedPage extends ChangesPage {
   holds(): Promise<boolean>;
 }
 
-/** A snapshot on its way to a client. */
-export interface ServedSnapshot extends Snapshot {
-  /** To be taken when a chunk comes that is not sent at once. */
-  now(): Stamp;
-  /**
-   * To be asked right before such a chunk is sent.
-   * @throws SyncError when the client may not be sent it any more
-   */
-  isFor(stamp: Stamp): Promise<void>;
-  /**
-   * To be called when all of it has been sent: records that for `drainPoint`, and ends a resync.
-   */
-  noteSent(): Promise<void>;
-}
-
-export interface SnapshotQuery {
-  /** Where to go on. */
-  checkpoint?: WireCheckpoint | undefined;
-  signal?: AbortSignal;
-  /** The call that it is sent for. */
-  origin?: CallOrigin;
-  /** Bytes that have been sent to the socket, but not taken by the client yet. */
-  queuedBytes?(): number;
-  /** For its rows. */
-  memory?: RowsMemory;
-}
-
-export interface DeliveryOptions {
-  hooks: HookChain;
+export interface DeliveryOptions extends ServedSnapshotsOptions {
   config: CoordinatorConfig;
-  rights: Rights;
-  startingOver: StartingOver;
-  /** See `SnapshotStreams`. */
-  onLimit(limit: LimitName): void;
 }
 
 export class Delivery {
   readonly #hooks: HookChain;
   readonly #config: CoordinatorConfig;
   readonly #rights: Rights;
-  readonly #snapshots: SnapshotStreams;
   readonly #startingOver: StartingOver;
-
+  readonly snapshots: ServedSnapshots;
   /** Seconds to read a page of changes. */
   readonly querySeconds = new Distribution(SECONDS_BUCKETS);
 
-  constructor({ hooks, config, rights, startingOver, onLimit }: DeliveryOptions) {
+  constructor(options: DeliveryOptions) {
+    const { hooks, config, rights, startingOver } = options;
     this.#hooks = hooks;
     this.#config = config;
     this.#rights = rights;
     this.#startingOver = startingOver;
-    this.#snapshots = new SnapshotStreams(config.limits, onLimit);
-  }
-
-  get snapshotCounts(): SnapshotStreams['counts'] {
-    return this.#snapshots.counts;
-  }
-
-  /** Snapshots that are being sent. */
-  get snapshotStreams(): number {
-    return this.#snapshots.size;
+    this.snapshots = new ServedSnapshots(options, config.limits);
   }
 
   /**
@@ -200,39 +153,5 @@ export class Delivery {
     const carry = manager.log.carryOf(page, after.position);
     if (carry !== undefined) changeSets.push(carry);
     return { changeSets, hasMore: page.hasMore, watermark: page.watermark };
-  }
-
-  /**
-   * Opens a snapshot, as soon as another one may be served. The caller closes it.
-   * @throws SyncError NOT_AUTHORIZED, OVERLOADED
-   */
-  async snapshot(
-    reader: Reader,
-    access: DatabaseAccess,
-    query: SnapshotQuery = {},
-  ): Promise<ServedSnapshot> {
-    const { checkpoint, signal, origin } = query;
-    const type = checkpoint === undefined ? 'get_snapshot' : 'resume_snapshot';
-    const right = this.#rights.of(reader, { type, databaseId: access.id });
-    await right.confirm(signal, origin);
-    const database = await access.open();
-    const { manager } = database;
-    const { site, state } = await this.#startingOver.siteOf(reader.who(), database);
-    const { resync } = await manager.held.begin(site, state);
-    // After a resync, the checkpoint stands for what the client saw before.
-    const usable = resync === undefined ? checkpoint : undefined;
-    const snapshot = await this.#snapshots.open(database, usable, { ...query, site });
-    await manager.held.tellAgain(site);
-    const now = () => right.stamp;
-    const holds = (stamp: Stamp) => right.holds(stamp, signal);
-    const readFilter = readFilterOf(this.#hooks, reader, signal, origin);
-    return {
-      ...filterSnapshot(snapshot, readFilter, { now, holds }),
-      now,
-      isFor: async (stamp) => {
-        if (!(await holds(stamp))) throw changed();
-      },
-      noteSent: () => manager.sites.noteSnapshotSent(site, snapshot.headerHlc, resync),
-    };
   }
 }

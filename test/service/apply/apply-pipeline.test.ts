@@ -101,7 +101,7 @@ test('what is not allowed does not even make the database', async (t) => {
   const batch = [new Device(1).write({ pk: [1], set: { x: 1 } })];
   await assert.rejects(service.handleApplyChanges(CLIENT, access, batch), refused);
   await assert.rejects(service.delivery.changes(readerOf(CLIENT), access), refused);
-  await assert.rejects(service.delivery.snapshot(readerOf(CLIENT), access), refused);
+  await assert.rejects(service.delivery.snapshots.open(readerOf(CLIENT), access), refused);
   assert.deepEqual(storage.events, []);
 });
 

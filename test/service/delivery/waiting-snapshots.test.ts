@@ -34,7 +34,7 @@ for (const [how, hooks] of FILTERED) {
       await room.promise;
     };
     const memory = { admit, inTurn: <T>(read: () => Promise<T>) => read() };
-    const snapshot = await service.delivery.snapshot(readerOf(CLIENT), access, { memory });
+    const snapshot = await service.delivery.snapshots.open(readerOf(CLIENT), access, { memory });
     let row: WeakRef<object> | undefined;
     let length = 0;
     const stream = streamOf(snapshot.chunks);
