@@ -19,9 +19,7 @@ import type { Applicant } from './apply/apply-pipeline.ts';
 import { toChanges } from './apply/row-writes.ts';
 import { positionAheadMs } from './databases/database-figures.ts';
 import type { DatabaseLease } from './databases/database-lease.ts';
-import type { Database } from './databases/pool-entry.ts';
 import type { StoreStatus } from './databases/store-watch.ts';
-import type { LiveSession } from './delivery/live-session.ts';
 import { ServiceParts } from './service-parts.ts';
 
 export interface Status {
@@ -190,22 +188,6 @@ export class CoordinatorService extends ServiceParts {
     } finally {
       lease.release();
     }
-  }
-
-  /** @throws SyncError OVERLOADED when `limits.sessions`, or the share of its user, is taken */
-  addSession(session: LiveSession, database: Database): void {
-    const inTheWay = this.sessions.inTheWayOf(database);
-    if (inTheWay !== undefined) {
-      this.metrics.limitMet('limits.sessions');
-      inTheWay.disconnect('OVERLOADED');
-      this.removeSession(inTheWay);
-    }
-    this.sessions.add(session, database);
-  }
-
-  removeSession(session: LiveSession): void {
-    const wasThere = this.sessions.remove(session);
-    if (wasThere) this.options.hooks.clientDisconnect(session.joinedAs);
   }
 
   /** Refuses new batches from now on, and waits for those under way, for at most `deadlineMs`. */

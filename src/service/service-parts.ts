@@ -90,7 +90,8 @@ export class ServiceParts {
       ...{ storage, config, world, logger, faults, logPins, pushed, onLimit },
     });
     this.clients = new Clients(() => world.now());
-    this.sessions = new Sessions(config.limits);
+    const { sessions: max, sharePerUser } = config.limits;
+    this.sessions = new Sessions({ max, sharePerUser, hooks, onLimit });
     const { clients, sessions } = this;
     const { refusals = new RefusalLog() } = options;
     this.admission = new Admission({

@@ -63,7 +63,7 @@ export async function join(
       limits: service.config.limits,
     });
     session.identity = reader.who();
-    service.addSession(session, lease);
+    service.sessions.add(session, lease);
     const said = describeSoftware(software);
     service.logger('%s: site %s joins database %s%s', connectionId, siteId, lease.id, said);
     begin({ session, lease });
@@ -78,7 +78,7 @@ export async function join(
 }
 
 export function leave({ service }: Connection, { session, lease }: Membership): void {
-  service.removeSession(session);
+  service.sessions.remove(session);
   lease.release();
 }
 
