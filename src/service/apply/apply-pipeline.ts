@@ -5,10 +5,13 @@
 
 import { type SiteIdText, siteIdToText } from '../../clock/site-id.ts';
 import { type ForeignAuthors, Sender } from '../../engine/merge/foreign-authors.ts';
+import type { FullHolder } from '../../engine/merge/held-bound.ts';
 import { originOf } from '../../hooks/call-origin.ts';
+import type { HookChain } from '../../hooks/chain/chain.ts';
 import { ShownSets } from '../../hooks/chain/shown-sets.ts';
 import type { CallOrigin, ClientIdentity } from '../../hooks/types.ts';
 import type { WireChangeSet } from '../../protocol/schemas.ts';
+import type { ApplyResult } from '../../protocol/types.ts';
 import type { Clients } from '../access/clients.ts';
 import { type DatabaseAccess, refuseOwnSite } from '../access/open-database.ts';
 import { type ReadRight, type Rights, readerOf, toGetChanges } from '../access/rights.ts';
@@ -24,14 +27,7 @@ import {
 import { ApplyCounts } from './apply-counts.ts';
 import { BatchLine, OutdatedError } from './batch-line.ts';
 import { DatabaseTurns, type Turn } from './database-turns.ts';
-import {
-  type ArrivedBatch,
-  type Asking,
-  asSent,
-  authorize,
-  BatchJudge,
-  type JudgeOptions,
-} from './judging.ts';
+import { type ArrivedBatch, asSent, authorize, BatchJudge, type JudgeOptions } from './judging.ts';
 import { WorkUnderWay } from './work-under-way.ts';
 
 export interface Applying {
@@ -51,7 +47,8 @@ interface Passage {
   signal: AbortSignal | undefined;
 }
 
-export interface ApplyPipelineOptions extends JudgeOptions, Pick<Asking, 'hooks'> {
+export interface ApplyPipelineOptions extends JudgeOptions {
+  hooks: HookChain;
   rights: Rights;
   clients: Clients;
   /** `sync.foreignAuthors` */
@@ -60,7 +57,7 @@ export interface ApplyPipelineOptions extends JudgeOptions, Pick<Asking, 'hooks'
    * Sites whose limit of held rows is met have to start over: `sender`, if it is among them, after
    * its answer.
    */
-  onFull(databaseId: string, full: StoredBatch['outcome']['full'], sender: SiteIdText): void;
+  onFull(databaseId: string, full: readonly FullHolder[], sender: SiteIdText): void;
 }
 
 /** The sender of a batch. */
@@ -246,7 +243,7 @@ export class ApplyPipeline {
   }
 
   /** Notifies hooks after the answer to the client, which must not wait for them. */
-  #tell(batch: ArrivedBatch, stored: StoredBatch, result: Applied['result']): void {
+  #tell(batch: ArrivedBatch, stored: StoredBatch, result: ApplyResult): void {
     const { hooks, client, origin, shown } = batch;
     this.#work.begun();
     hooks.retain();
