@@ -10,7 +10,7 @@ import { LogDraft } from '../log/log-writer.ts';
 import type { ChangeTarget, TargetRow } from '../tables/change-target.ts';
 import { type BatchOutcome, countUnapplied, type Elsewhere } from './batch.ts';
 import type { Sender } from './foreign-authors.ts';
-import { ForeignChanges } from './foreign-changes.ts';
+import { judgeForeign, judgeVoid } from './foreign-changes.ts';
 import type { GroupReads } from './group-reads.ts';
 import { voidLossOf } from './lost-cells.ts';
 import { Reverts } from './reverts.ts';
@@ -41,7 +41,6 @@ export class SetMerge {
   readonly #context: SetMergeContext;
   readonly #parts: SetMergeParts;
   readonly #rowMerge: RowMerge;
-  readonly #foreign: ForeignChanges;
   /** Made for the first DDL. */
   #ddl: SetDdl | undefined;
 
@@ -52,7 +51,6 @@ export class SetMerge {
     this.#parts = parts;
     this.reverts = new Reverts(transaction, reads.names, identity, pace);
     this.#rowMerge = new RowMerge(context, reads.names, transaction.log);
-    this.#foreign = new ForeignChanges(transaction, identity, this.#rowMerge);
   }
 
   /** @returns sites that have to start over since a table was emptied for the batch */
@@ -157,7 +155,7 @@ export class SetMerge {
       const target = targets[i];
       const isForeign = sender?.isForeignOr(change, hlcs) === true;
       if (target === undefined) {
-        const outcome = isForeign ? this.#foreign.judgeVoid(change, sender) : 'skipped';
+        const outcome = isForeign ? judgeVoid(change, sender, { catalog, hlcs }) : 'skipped';
         countUnapplied(result, changeSet, change, outcome, voidLossOf(catalog, change));
         continue;
       }
@@ -168,7 +166,7 @@ export class SetMerge {
       const isDeletionOfHeld = change.type === 'delete' && floors.mayConcern(change.hlc);
       const columnsBefore = isDeletionOfHeld ? [...loaded.row.cells.keys()] : NO_COLUMNS;
       const outcome = isForeign
-        ? this.#foreign.judge(change, target, loaded, sender)
+        ? judgeForeign(change, current, sender, { catalog, hlcs, rowMerge: this.#rowMerge })
         : this.#rowMerge.merge(change, target, loaded, draft);
       if (outcome === 'applied') {
         result.applied++;
@@ -194,6 +192,7 @@ export class SetMerge {
   }
 
   #redeliver(undelivered: readonly TargetRow[]): void {
+    if (undelivered.length === 0) return;
     const { transaction, reads } = this.#parts;
     redeliver(undelivered, transaction.log, reads.names, this.#context.identity.siteIdText);
   }

@@ -46,7 +46,7 @@ export function isTombstoneUndelivered(
 
 /**
  * Logs deletions again, in a change set of the coordinator's.
- * @param undelivered rows whose deletion may not have been received, if there are any
+ * @param undelivered rows whose deletion may not have been received
  * @param siteId the coordinator's
  */
 export function redeliver(
@@ -55,7 +55,6 @@ export function redeliver(
   names: JsonNames,
   siteId: SiteIdText,
 ): void {
-  if (undelivered.length === 0) return;
   const position = log.nextPosition();
   const redelivered = new Set<LoadedRow>();
   const changes = new ChangeListJson();
