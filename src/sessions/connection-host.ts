@@ -8,20 +8,20 @@ import { WS_CLOSE } from '../protocol/close-codes.ts';
 import { isDenial, readerOf } from '../service/access/rights.ts';
 import type { Reservation } from '../service/budgets/byte-budget.ts';
 import type { HoldingPeer } from '../service/budgets/holdings.ts';
-import type { InFlight } from '../service/budgets/in-flight.ts';
 import type { PageReads } from '../service/budgets/page-reads.ts';
 import type { MessageDeflater } from '../service/delivery/message-deflater.ts';
 import { type PushFilter, type ReadFilter, readFilterOf } from '../service/delivery/read-filter.ts';
 import type { Connection } from './connection.ts';
+import type { Requests } from './requests.ts';
 import type { SessionHost } from './session-host.ts';
 
 /** It is the other end of what its session holds, too. */
 export class ConnectionHost implements SessionHost, HoldingPeer {
   readonly #connection: Connection;
   /** The client's requests that are not answered yet. */
-  readonly inFlight: InFlight;
+  readonly inFlight: Pick<Requests, 'size'>;
 
-  constructor(connection: Connection, inFlight: InFlight) {
+  constructor(connection: Connection, inFlight: Pick<Requests, 'size'>) {
     this.#connection = connection;
     this.inFlight = inFlight;
   }

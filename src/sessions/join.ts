@@ -58,7 +58,7 @@ export async function join(
       database: lease,
       sendQueue,
       right,
-      host: new ConnectionHost(connection, requests.inFlight),
+      host: new ConnectionHost(connection, requests),
       pages: lease.sessions.pages,
       limits: service.config.limits,
     });

@@ -35,7 +35,8 @@ export class MessageIntake implements InboxOwner {
       decoded = decoding instanceof Promise ? await decoding : decoding;
       // Wait for a recheck of the credentials that is under way, or is queued among many.
       const isRequest = connection.session !== undefined && decoded.type !== 'ping';
-      if (isRequest) await this.#requests.becomeCurrent();
+      const recheck = isRequest ? this.#requests.becomeCurrent() : undefined;
+      if (recheck !== undefined) await recheck;
       await connection.carryOut(decoded);
     };
     try {
@@ -74,7 +75,7 @@ export class MessageIntake implements InboxOwner {
   hasRoom(): Promise<void> | undefined {
     const { sendQueue, service } = this.#connection;
     const { queuedBytesPerSocket, messagesInFlight } = service.config.limits;
-    const isFull = this.#requests.inFlight.size >= messagesInFlight;
+    const isFull = this.#requests.size >= messagesInFlight;
     if (!isFull && sendQueue.queuedBytes <= queuedBytesPerSocket) return undefined;
     return this.#makeRoom();
   }
@@ -86,8 +87,8 @@ export class MessageIntake implements InboxOwner {
       service.metrics.limitMet('limits.queuedBytesPerSocket');
       await sendQueue.drained(queuedBytesPerSocket / 2);
     }
-    if (this.#requests.inFlight.size < messagesInFlight) return;
+    if (this.#requests.size < messagesInFlight) return;
     service.metrics.limitMet('limits.messagesInFlight');
-    await this.#requests.inFlight.below(messagesInFlight);
+    await this.#requests.below(messagesInFlight);
   }
 }

@@ -13,7 +13,6 @@ import type { ApplyResult } from '../protocol/types.ts';
 import { type Applied, readyAnswer } from '../service/apply/answer.ts';
 import { BatchLine } from '../service/apply/batch-line.ts';
 import { withoutWinningValues } from '../service/apply/conflicting.ts';
-import { InFlight } from '../service/budgets/in-flight.ts';
 import { applyAnswer } from '../wire/apply-answer.ts';
 import type { Connection } from './connection.ts';
 import type { Session } from './session.ts';
@@ -39,7 +38,8 @@ export class Requests {
   readonly #connection: Connection;
   readonly #line: BatchLine;
   /** Those that are not answered yet. */
-  readonly inFlight = new InFlight();
+  #size = 0;
+  #onFewer: (() => void) | undefined;
   /** Settles when the last batch has been answered. */
   #lastApply: Promise<void> | undefined;
 
@@ -48,9 +48,23 @@ export class Requests {
     this.#line = new BatchLine(connection.reader, connection.service.clients);
   }
 
-  /** Resolves once the present hook modules have accepted the client. */
-  becomeCurrent(): Promise<void> {
-    return this.#line.becomeCurrent();
+  /** How many are not answered yet. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Resolves when fewer than `limit` are not answered yet. Only one caller may wait at a time. */
+  async below(limit: number): Promise<void> {
+    while (this.#size >= limit) {
+      await new Promise<void>((resolve) => {
+        this.#onFewer = resolve;
+      });
+    }
+  }
+
+  /** Resolves once the present hook modules have accepted the client; `undefined` if they have. */
+  becomeCurrent(): Promise<void> | undefined {
+    return this.#line.isCurrent ? undefined : this.#line.becomeCurrent();
   }
 
   /** Settles when the batches that `take` begins have been answered. */
@@ -144,10 +158,16 @@ export class Requests {
   }
 
   /** Runs work in the background, and tells the client if it fails. */
-  #serve(message: Request, work: () => Promise<void>): Promise<void> {
-    return this.inFlight.run(work).catch((error: unknown) => {
+  async #serve(message: Request, work: () => Promise<void>): Promise<void> {
+    this.#size++;
+    try {
+      await work();
+    } catch (error) {
       const [code, text] = FALLBACK_CODES[message.type];
       this.#connection.replies.fail(toSyncError(error, code, text), message.requestId);
-    });
+    } finally {
+      this.#size--;
+      this.#onFewer?.();
+    }
   }
 }

@@ -167,9 +167,9 @@ export class ReadRight {
   ): Promise<void> {
     if (this.#isOutdated) await this.#reader.demandCurrent?.();
     const to = this.#reader.who();
-    const { moment } = this.#rights;
+    const { moment, hooks } = this.#rights;
     try {
-      await this.#rights.hooks.authorize(to, operation, signal, origin, answers);
+      if (hooks.has.onAuthorize) await hooks.authorize(to, operation, signal, origin, answers);
     } catch (error) {
       // A failure to decide is no answer, and is not kept.
       if (isDenial(error)) this.#note(to, moment, false);
