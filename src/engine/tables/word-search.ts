@@ -5,13 +5,19 @@
 
 const OF_A_WORD = /[\p{L}\p{N}_$]/u;
 
-/** Whether a UTF-16 unit belongs to a word. Nearly all are ASCII. */
+/** What is known of each UTF-16 unit: at each match two are looked at, and texts may be all matches. */
+const KNOWN = new Uint8Array(0x10000);
+const UNKNOWN = 0;
+const OF_NONE = 1;
+const OF_ONE = 2;
+
+/** Whether a UTF-16 unit belongs to a word. */
 function isOfWord(unit: number): boolean {
   if (Number.isNaN(unit)) return false;
-  if (unit >= 128) return OF_A_WORD.test(String.fromCharCode(unit));
-  const isDigit = unit >= 48 && unit <= 57;
-  const isLetter = (unit >= 65 && unit <= 90) || (unit >= 97 && unit <= 122);
-  return isDigit || isLetter || unit === 95 || unit === 36;
+  if (KNOWN[unit] === UNKNOWN) {
+    KNOWN[unit] = OF_A_WORD.test(String.fromCharCode(unit)) ? OF_ONE : OF_NONE;
+  }
+  return KNOWN[unit] === OF_ONE;
 }
 
 export class WordSearch {

@@ -16,7 +16,7 @@ function isNamedIn(text: string, word: string): boolean {
 }
 
 test('a word is found wherever it stands by itself, in any case, and nowhere else', () => {
-  const unit = fc.constantFrom('a', 'B', 'b', ' ', '"', '_', 'é', '.', '7');
+  const unit = fc.constantFrom('a', 'B', 'b', ' ', '"', '_', 'é', 'Σ', '.', '7');
   const word = fc.string({ unit, minLength: 1, maxLength: 6 });
   const text = fc.string({ unit, maxLength: 40 });
   fc.assert(
@@ -27,4 +27,10 @@ test('a word is found wherever it stands by itself, in any case, and nowhere els
       assert.equal(search.isIn(inside), isNamedIn(inside, name));
     }),
   );
+});
+
+test('a text that is full of a word costs no more than any other', (t) => {
+  const tests = t.mock.method(RegExp.prototype, 'test').mock;
+  assert.equal(new WordSearch('σσσ').isIn('Σ'.repeat(10_000)), false);
+  assert.ok(tests.callCount() < 10, `${tests.callCount()}`);
 });
