@@ -247,7 +247,7 @@ export class Preview {
     } catch (error) {
       if (!(error instanceof SyncError)) throw error;
     }
-    return workOf(migration, merged, this.#catalog);
+    return workOf(merged);
   }
 
   #note(change: WireChange): void {

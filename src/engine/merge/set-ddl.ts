@@ -73,7 +73,7 @@ export class SetDdl {
         const isKnown = outcome === 'skipped' && isSent(transaction.catalog, migration);
         countUnapplied(result, changeSet, migration, outcome, isKnown ? { by: migration.hlc } : {});
       }
-      const turn = pace.did(workOf(migration, merged, transaction.catalog));
+      const turn = pace.did(workOf(merged));
       if (turn !== undefined) await turn;
     }
   }

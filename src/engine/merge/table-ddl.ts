@@ -11,6 +11,7 @@
 import { compareHlc, type HlcText } from '../../clock/hlc.ts';
 import { SyncError } from '../../errors/sync-error.ts';
 import type { WireMigration } from '../../protocol/schemas.ts';
+import { READS_A_CHANGE } from '../records/pace.ts';
 import {
   isOfIndex,
   migrationSlot,
@@ -99,18 +100,10 @@ export function mergeMigration(
 
 /** A migration takes as long as so many changes, and longer where it reads many others. */
 const MIGRATION_WORK = 60;
-const READ_A_CHANGE = 8;
-const DDL_BYTES_A_CHANGE = 400;
 
 /** How many changes take as long as a migration that has been merged. */
-export function workOf(
-  { type }: WireMigration,
-  { read }: Pick<MergedMigration, 'read'>,
-  { size }: CatalogView,
-): number {
-  // A drop also looks for its table in the DDL of indexes.
-  const searched = type === 'drop_table' ? size.ddl / DDL_BYTES_A_CHANGE : 0;
-  return MIGRATION_WORK + read / READ_A_CHANGE + searched;
+export function workOf({ read }: Pick<MergedMigration, 'read'>): number {
+  return MIGRATION_WORK + read / READS_A_CHANGE;
 }
 
 /** Whether this very migration, of this HLC, is part of the DDL that is sent. */

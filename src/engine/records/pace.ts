@@ -4,6 +4,8 @@
 
 /** The changes of a stretch, or other work that takes as long. */
 const STRETCH = 1000;
+/** Statements of DDL, and names, that are read in the time of one change. */
+export const READS_A_CHANGE = 8;
 /** Bytes of a value that take as long as one change. */
 const BYTES_A_CHANGE = 400;
 

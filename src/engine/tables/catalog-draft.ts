@@ -22,6 +22,7 @@ import type { Catalog, CatalogView } from './catalog.ts';
 import { namesOfSlot } from './catalog.ts';
 import { type CatalogSize, ddlIn, endedIn, tablesIn } from './catalog-size.ts';
 import { newLeads } from './past-leads.ts';
+import type { SlotsByHlc } from './slots-by-hlc.ts';
 
 /** A name of which the draft may make many records: only the latest is kept. */
 interface LatestName {
@@ -44,7 +45,8 @@ export class CatalogDraft implements CatalogView {
   readonly #slots = new Map<string, Slot | undefined>();
   /** The slots of this draft, by the tables that they name: empty if those of the base have gone. */
   readonly #slotsByName = new NameMap<Map<string, Slot>>();
-  readonly #indexSlotsBySchema = new Map<string, Map<string, Slot>>();
+  /** All slots of indexes, with those of the base, of the schemas in which some have changed. */
+  readonly #indexSlots = new Map<string, SlotsByHlc>();
   #nextTable: number;
   #isChanged = false;
 
@@ -92,11 +94,8 @@ export class CatalogDraft implements CatalogView {
     return slots.length === 0 ? own.values() : slots.concat([...own.values()]);
   }
 
-  *indexSlots(schema: string): Generator<Slot> {
-    for (const slot of this.#base.indexSlots(schema)) {
-      if (!this.#slots.has(slot.key)) yield slot;
-    }
-    yield* this.#indexSlotsBySchema.get(schema)?.values() ?? [];
+  indexSlots(schema: string): ReturnType<CatalogView['indexSlots']> {
+    return this.#indexSlots.get(schema) ?? this.#base.indexSlots(schema);
   }
 
   /** Also some that have ceased to lead to it within the transaction. */
@@ -181,26 +180,30 @@ export class CatalogDraft implements CatalogView {
     this.deleteSlot(slot.key);
     this.#size.ddl += ddlIn(slot);
     this.#slots.set(slot.key, slot);
-    for (const slots of this.#listsOf(slot)) slots.set(slot.key, slot);
+    if (isOfIndex(slot)) this.#indexSlotsOf(slot).add(slot);
+    else for (const slots of this.#listsOf(slot)) slots.set(slot.key, slot);
   }
 
   deleteSlot(key: string): void {
     this.#isChanged = true;
     const before = this.slot(key);
     this.#size.ddl -= ddlIn(before);
-    if (before !== undefined) for (const slots of this.#listsOf(before)) slots.delete(key);
+    if (before !== undefined) {
+      if (isOfIndex(before)) this.#indexSlotsOf(before).delete(before);
+      else for (const slots of this.#listsOf(before)) slots.delete(key);
+    }
     this.#slots.set(key, undefined);
   }
 
-  /** The lists other than `#slots` that a slot belongs to. */
+  #indexSlotsOf({ schema }: Slot): SlotsByHlc {
+    const slots = this.#indexSlots.get(schema) ?? this.#base.indexSlots(schema).copy();
+    this.#indexSlots.set(schema, slots);
+    return slots;
+  }
+
+  /** The lists other than `#slots` that a slot of a table belongs to. */
   *#listsOf(slot: Slot): Generator<Map<string, Slot>> {
     const { schema } = slot;
-    if (isOfIndex(slot)) {
-      const slots = this.#indexSlotsBySchema.get(schema) ?? new Map<string, Slot>();
-      this.#indexSlotsBySchema.set(schema, slots);
-      yield slots;
-      return;
-    }
     for (const name of namesOfSlot(slot)) {
       const slots = this.#slotsByName.get(schema, name) ?? new Map<string, Slot>();
       this.#slotsByName.set(schema, name, slots);

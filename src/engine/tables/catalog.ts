@@ -21,6 +21,7 @@ import {
   toSlot,
 } from '../records/table-record.ts';
 import { type CatalogSize, ddlIn, emptySize, endedIn, tablesIn } from './catalog-size.ts';
+import { SlotsByHlc } from './slots-by-hlc.ts';
 
 /** What a catalog and a draft of the next one have in common. */
 export interface CatalogView {
@@ -31,7 +32,8 @@ export interface CatalogView {
   slot(key: string): Slot | undefined;
   /** DDL of tables with this name as the current or the former one. */
   slotsOf(schema: string, table: string): Iterable<Slot>;
-  indexSlots(schema: string): Iterable<Slot>;
+  /** DDL of indexes. */
+  indexSlots(schema: string): Pick<SlotsByHlc, 'between' | 'copy'>;
   /** All names that lead, or led, to a table. */
   namesOf(id: number): Iterable<NameRecord>;
   /** Tables that have to be emptied. */
@@ -148,8 +150,8 @@ export class Catalog implements CatalogView {
     return this.#indexed.slotsByName.get(schema, table) ?? [];
   }
 
-  indexSlots(schema: string): Iterable<Slot> {
-    return this.#indexed.indexSlotsBySchema.get(schema) ?? [];
+  indexSlots(schema: string): SlotsByHlc {
+    return this.#indexed.indexSlots(schema);
   }
 
   namesOf(id: number): Iterable<NameRecord> {
@@ -221,15 +223,25 @@ function withChanges<Key, Value>(
 /** Indexes of the maps of a catalog. */
 class Indexes {
   readonly slotsByName = new NameMap<Slot[]>();
-  readonly indexSlotsBySchema = new Map<string, Slot[]>();
   readonly namesByTable = new Map<number, NameRecord[]>();
+  readonly #indexSlotsBySchema = new Map<string, Slot[]>();
+  /** Ordered when they are asked for: only drops do. */
+  readonly #indexSlots = new Map<string, SlotsByHlc>();
 
   constructor({ names, slots }: Catalog) {
     for (const name of names) for (const id of idsOfName(name)) push(this.namesByTable, id, name);
     for (const slot of slots.values()) {
-      if (isOfIndex(slot)) push(this.indexSlotsBySchema, slot.schema, slot);
+      if (isOfIndex(slot)) push(this.#indexSlotsBySchema, slot.schema, slot);
       else for (const name of namesOfSlot(slot)) this.#addSlot(name, slot);
     }
+  }
+
+  indexSlots(schema: string): SlotsByHlc {
+    const known = this.#indexSlots.get(schema);
+    if (known !== undefined) return known;
+    const slots = new SlotsByHlc(this.#indexSlotsBySchema.get(schema));
+    this.#indexSlots.set(schema, slots);
+    return slots;
   }
 
   #addSlot(name: string, slot: Slot): void {

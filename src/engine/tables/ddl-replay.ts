@@ -3,14 +3,15 @@
  * nothing: tells whether it ends up with the live tables, and which DDL it does not need.
  */
 
-import { compareHlc, HLC_MIN, type HlcText, maxHlc } from '../../clock/hlc.ts';
+import { compareHlc, HLC_MIN, type HlcText, maxHlc, minHlc } from '../../clock/hlc.ts';
 import { SyncError } from '../../errors/sync-error.ts';
 import type { MigrationType } from '../../protocol/constants.ts';
 import type { WireMigration } from '../../protocol/schemas.ts';
 import { newestOf, type Slot, type SlotRecord } from '../records/table-record.ts';
 import { type CatalogView, liveTable, namesOfSlot } from './catalog.ts';
 import type { CatalogDraft } from './catalog-draft.ts';
-import { WordSearch } from './word-search.ts';
+import { IndexSearch } from './index-search.ts';
+import { SlotsByHlc } from './slots-by-hlc.ts';
 
 const TABLE_MIGRATIONS: ReadonlySet<MigrationType> = new Set([
   'create_table',
@@ -141,50 +142,28 @@ export function replay(sent: readonly ReplayedDdl[]): Map<string, boolean> | und
 }
 
 /** The HLC of the newest sent rename before `before`; `HLC_MIN` if there is none. */
-function lastRename(
-  slots: Iterable<SlotRecord>,
-  before: HlcText,
-  concerns: (slot: SlotRecord) => boolean,
-): HlcText {
+function lastRename(slots: Iterable<SlotRecord>, before: HlcText): HlcText {
   let last = HLC_MIN;
   for (const slot of slots) {
     const isBefore = compareHlc(slot.hlc, before) < 0;
-    if (isSentRename(slot) && isBefore && concerns(slot)) last = maxHlc(last, slot.hlc);
+    if (isSentRename(slot) && isBefore) last = maxHlc(last, slot.hlc);
   }
   return last;
 }
 
-/** The text that is searched at once for what a drop, or its pruning, asks: at 12 ns a character. */
-const SEARCHED_MAX = 4 * 1024 * 1024;
-
-/** Characters whose search takes as long as reading a statement. */
-const SEARCHED_A_READ = 100;
-
-/** How many characters may be searched yet. */
-interface Search {
-  left: number;
-}
-
 /**
- * Whether DDL of an index between two HLCs may be of this table. The text of the statement is all
- * that names its table. While such DDL is sent, the table has to be made before it. If there is too
- * much text to tell, it may be.
+ * Whether DDL of an index may be of a table that is dropped at `upTo`. While it is sent, the table
+ * has to be made before it. What was sent before `needless` does not hang on that.
+ * @param needless the DDL of the table that would go
  */
 function isIndexed(
-  catalog: CatalogView,
-  { schema, table }: WireMigration,
-  after: HlcText,
-  before: HlcText,
-  search: Search,
+  search: IndexSearch,
+  table: string,
+  needless: readonly SlotRecord[],
+  upTo: HlcText,
 ): boolean {
-  const name = new WordSearch(table);
-  for (const { hlc, ddl } of catalog.indexSlots(schema)) {
-    const isBetween = compareHlc(hlc, after) > 0 && compareHlc(hlc, before) < 0;
-    if (!isBetween) continue;
-    search.left -= ddl.length;
-    if (search.left < 0 || name.isIn(ddl)) return true;
-  }
-  return false;
+  if (needless.length === 0) return false;
+  return search.mayName(table, needless.map(({ hlc }) => hlc).reduce(minHlc), upTo);
 }
 
 /**
@@ -219,21 +198,16 @@ export function pruneBefore(
 ): { again: WireMigration[]; pruned: string[]; read: number } {
   const { schema, table, hlc: upTo } = drop;
   const slots = [...draft.slotsOf(schema, table)];
-  const edge = lastRename(slots, upTo, () => true);
-  const search = { left: SEARCHED_MAX };
-  const keeps = isIndexed(draft, drop, edge, upTo, search);
+  const edge = lastRename(slots, upTo);
   const remade = remadeAfter(slots, drop, edge);
   const again: WireMigration[] = [];
-  const pruned: string[] = [];
+  const needless: Slot[] = [];
   for (const slot of slots) {
     if (slot.table !== table) continue;
     if (compareHlc(slot.hlc, upTo) >= 0 || compareHlc(slot.hlc, edge) <= 0) continue;
     const newest = newestOf(slot);
     if (compareHlc(newest, upTo) <= 0) {
-      if (keeps || slot.hlc === remade) continue;
-      const key = slot.key;
-      draft.deleteSlot(key);
-      pruned.push(key);
+      if (slot.hlc !== remade) needless.push(slot);
     } else if (!slot.aside) {
       const { at: _at, newest: _newest, aside: _aside, ...migration } = slot;
       const repeated = { ...migration, hlc: newest };
@@ -241,29 +215,57 @@ export function pruneBefore(
       again.push(repeated);
     }
   }
-  return { again, pruned, read: Math.ceil((SEARCHED_MAX - search.left) / SEARCHED_A_READ) };
+  const search = new IndexSearch(draft, schema);
+  if (isIndexed(search, table, needless, upTo)) return { again, pruned: [], read: search.read };
+  for (const { key } of needless) draft.deleteSlot(key);
+  return { again, pruned: needless.map(({ key }) => key), read: search.read };
+}
+
+/** The statements of one name, by HLC: what leads to a drop may lead through a name many times. */
+interface Named {
+  own: SlotsByHlc;
+  /** Sent renames of its tables to other names. */
+  away: SlotsByHlc;
+}
+
+function namedIn(slots: readonly Slot[], table: string): Named {
+  const isAway = (slot: Slot) => isSentRename(slot) && slot.fromTable === table;
+  const own = slots.filter((slot) => slot.table === table);
+  return { own: new SlotsByHlc(own), away: new SlotsByHlc(slots.filter(isAway)) };
 }
 
 /**
  * Removes all DDL that led to a drop, with renames and the drop itself, once no client can ask for
  * a delta from before it. All or nothing: the remaining DDL alone would make a table that must not
  * be there.
+ * @returns how many statements might have been read meanwhile
  */
-export function pruneWhole(draft: CatalogDraft, drop: SlotRecord): void {
+export function pruneWhole(draft: CatalogDraft, drop: SlotRecord): number {
+  const { schema } = drop;
   const pruned = new Map<string, Slot>();
-  const search = { left: SEARCHED_MAX };
+  const search = new IndexSearch(draft, schema);
+  const namedBy = new Map<string, Named>();
+  let read = 0;
   const waiting: { table: string; upTo: HlcText; isIncluded: boolean }[] = [
     { table: drop.table, upTo: drop.hlc, isIncluded: true },
   ];
   for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
     const { table, upTo, isIncluded } = next;
-    const slots = [...draft.slotsOf(drop.schema, table)];
-    const away = lastRename(slots, upTo, ({ fromTable }) => fromTable === table);
-    if (isIndexed(draft, { ...drop, table }, away, upTo, search)) return;
-    for (const slot of slots) {
-      const order = compareHlc(slot.hlc, upTo);
-      if (slot.table !== table || order > 0 || (order === 0 && !isIncluded)) continue;
-      if (compareHlc(slot.hlc, away) <= 0 || compareHlc(newestOf(slot), drop.hlc) > 0) continue;
+    let named = namedBy.get(table);
+    if (named === undefined) {
+      const slots = [...draft.slotsOf(schema, table)];
+      read += slots.length;
+      named = namedIn(slots, table);
+      namedBy.set(table, named);
+    }
+    const after = named.away.lastBefore(upTo)?.hlc ?? HLC_MIN;
+    const before = [...named.own.between(after, upTo), ...(isIncluded ? named.own.at(upTo) : [])];
+    const needless = before.filter(
+      (slot) => slot.hlc !== after && compareHlc(newestOf(slot), drop.hlc) <= 0,
+    );
+    if (isIndexed(search, table, needless, upTo)) return read + search.read;
+    for (const slot of needless) {
+      if (pruned.has(slot.key)) continue;
       pruned.set(slot.key, slot);
       if (isSentRename(slot) && slot.fromTable !== undefined) {
         waiting.push({ table: slot.fromTable, upTo: slot.hlc, isIncluded: false });
@@ -272,8 +274,10 @@ export function pruneWhole(draft: CatalogDraft, drop: SlotRecord): void {
   }
   const trial = draft.trial();
   for (const key of pruned.keys()) trial.deleteSlot(key);
-  const { slots } = connectedSlots(trial, drop.schema, [...pruned.values()].flatMap(namesOfSlot));
-  if (givesLiveTables(trial, drop.schema, slots.values())) draft.adopt(trial);
+  const names = [...pruned.values()].flatMap(namesOfSlot);
+  const connected = connectedSlots(trial, schema, names);
+  if (givesLiveTables(trial, schema, connected.slots.values())) draft.adopt(trial);
+  return read + connected.read + search.read;
 }
 
 /**
