@@ -20,7 +20,8 @@ import {
   planCompaction,
   replaceRecords,
 } from './compaction.ts';
-import { expireDrops, expireTombstones, pruneDropped } from './retention.ts';
+import { DdlPruning } from './ddl-pruning.ts';
+import { expireDrops, expireTombstones } from './retention.ts';
 
 /**
  * The log is compacted once this share of its changes has been replaced, so that the work is spread
@@ -78,6 +79,7 @@ export interface Maintained {
 export class Maintenance {
   readonly #database: TidiedDatabase;
   readonly #options: MaintenanceOptions;
+  readonly #pruning: DdlPruning;
   #nextExpiryMs = 0;
   #running: Promise<unknown> = Promise.resolve();
   #emptying: Promise<void> | undefined;
@@ -85,6 +87,12 @@ export class Maintenance {
   constructor(database: TidiedDatabase, options: MaintenanceOptions) {
     this.#database = database;
     this.#options = options;
+    this.#pruning = new DdlPruning({
+      state: database.state,
+      tidy: database.tidy,
+      yield: () => options.yield(),
+      pace: options.pace,
+    });
   }
 
   /** Runs calls one after the other. */
@@ -211,7 +219,7 @@ export class Maintenance {
     const { store, state, tidy, readers } = this.#database;
     const { position, changesReplaced: replacedBefore } = state().head;
     const horizon = await readHorizon(store);
-    await tidy(({ catalog, base }) => pruneDropped(catalog, base, horizon, this.#options.pace));
+    await this.#pruning.run(horizon, { signal, thorough });
     const pinnedAfter = await readPinnedAfter(store);
     const kept = [keepAfter, pinnedAfter, readers.keepAfter];
     const upTo = kept.reduce<HlcText>((least, after = position) => minHlc(least, after), position);

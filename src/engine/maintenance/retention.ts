@@ -3,20 +3,13 @@
  * waits for more than one.
  */
 
-import { compareHlc, type HlcText, hlcWallTimeMs, maxHlc, minHlc } from '../../clock/hlc.ts';
+import { type HlcText, hlcWallTimeMs, maxHlc, minHlc } from '../../clock/hlc.ts';
 import type { KVTransaction } from '../../storage/kv-store.ts';
 import { readHorizon } from '../records/head.ts';
 import { HORIZON_KEY, kindRange, tombstoneToRowKey } from '../records/keys.ts';
-import type { Pace } from '../records/pace.ts';
 import { decodeRow, encodeRow } from '../records/row.ts';
 import { decodeListedTombstone } from '../records/row-set.ts';
-import { type Catalog, liveTable } from '../tables/catalog.ts';
-import type { CatalogDraft } from '../tables/catalog-draft.ts';
-import { pruneWhole } from '../tables/ddl-replay.ts';
-import { pastAt } from '../tables/past-leads.ts';
-
-/** To remove the DDL of a name takes as long as so many changes: it reads what renames connect. */
-const PRUNING_WORK = 60;
+import type { Catalog } from '../tables/catalog.ts';
 
 const STEP_ENTRIES_MAX = 1000;
 
@@ -96,27 +89,4 @@ export async function expireDrops(
     horizon = maxHlc(horizon, at);
   }
   if (horizon !== before) transaction.put(HORIZON_KEY, Buffer.from(horizon));
-}
-
-/**
- * Removes all DDL of names that were dropped before the horizon and are not in use, with the older
- * names that led to them: no reader can ask for a delta from before the horizon. Older changes stay
- * out without that DDL, since they are skipped by the floor.
- */
-export async function pruneDropped(
-  draft: CatalogDraft,
-  catalog: Catalog,
-  horizon: HlcText,
-  pace: Pace,
-): Promise<void> {
-  for (const slot of catalog.slots.values()) {
-    const { type, aside, at, schema, table, hlc } = slot;
-    if (type !== 'drop_table' || aside || compareHlc(at, horizon) > 0) continue;
-    const name = draft.name(schema, table);
-    const isLater = name !== undefined && pastAt(name, hlc) !== undefined;
-    if (liveTable(draft, schema, table) !== undefined || isLater) continue;
-    pruneWhole(draft, slot);
-    const turn = pace.did(PRUNING_WORK, catalog.size.ddl);
-    if (turn !== undefined) await turn;
-  }
 }
