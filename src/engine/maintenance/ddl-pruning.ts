@@ -1,18 +1,17 @@
 /**
- * Removes all DDL of names that were dropped before the horizon and are not in use, with the older
- * names that led to them: no reader can ask for a delta from before the horizon. Older changes stay
- * out without that DDL, since they are skipped by the floor. A writer never waits for more than one
- * step, and a pass reads only so much, since some DDL stays whatever is read for it.
+ * Removes the DDL of tables that were dropped before the horizon: no reader can ask for a delta from
+ * before it. Older changes and older DDL stay out without it, since they are skipped by the floor. A
+ * writer never waits for more than one step, and a pass reads only so much, since some DDL stays
+ * whatever is read for it.
  */
 
-import { compareHlc, type HlcText } from '../../clock/hlc.ts';
+import { compareHlc, HLC_MIN, type HlcText } from '../../clock/hlc.ts';
 import type { CommittedState, WriteTransaction } from '../merge/write-transaction.ts';
+import { NameMap } from '../records/name-map.ts';
 import { type Pace, READS_A_CHANGE } from '../records/pace.ts';
 import type { Slot } from '../records/table-record.ts';
-import { type Catalog, type CatalogView, liveTable } from '../tables/catalog.ts';
-import type { CatalogDraft } from '../tables/catalog-draft.ts';
-import { pruneWhole } from '../tables/ddl-replay.ts';
-import { pastAt } from '../tables/past-leads.ts';
+import type { Catalog } from '../tables/catalog.ts';
+import { pruneConnected } from '../tables/dropped-ddl.ts';
 
 /** Statements that a step reads. */
 const STEP_READ_MAX = 40_000;
@@ -39,33 +38,47 @@ interface DdlPruningParts {
 
 export class DdlPruning {
   readonly #parts: DdlPruningParts;
+  #horizon: HlcText = HLC_MIN;
   /** The keys of drops that are to be looked at yet, the next one at the end. */
   #drops: string[] = [];
+  /** The names of those that have been: of all names that renames connect the DDL is read once. */
+  #done = new NameMap<true>();
 
   constructor(parts: DdlPruningParts) {
     this.#parts = parts;
   }
 
-  async run(horizon: HlcText, { signal, thorough = false }: DdlPruningOptions): Promise<void> {
-    const { state, tidy } = this.#parts;
-    if (thorough || this.#drops.length === 0) {
-      this.#drops = forgottenDrops(state().catalog, horizon).reverse();
-    }
+  /** The horizon may have moved: there may be drops to look at, or to look at once more. */
+  begin(horizon: HlcText, { thorough = false }: DdlPruningOptions): void {
+    this.#horizon = horizon;
+    if (!thorough && this.#drops.length > 0) return;
+    this.#drops = forgottenDrops(this.#parts.state().catalog, horizon).reverse();
+    this.#done = new NameMap();
+  }
+
+  /** One pass, or none where all has been looked at since it was begun. */
+  async run({ signal, thorough = false }: DdlPruningOptions): Promise<void> {
+    const { tidy } = this.#parts;
     let left = thorough ? Number.POSITIVE_INFINITY : PASS_READ_MAX;
     while (this.#drops.length > 0 && left > 0 && !signal?.aborted) {
-      left -= await tidy(({ catalog }) => this.#step(catalog, horizon));
+      left -= await tidy((transaction) => this.#step(transaction));
       await this.#parts.yield();
     }
   }
 
   /** @returns how many statements it has read, about */
-  async #step(draft: CatalogDraft, horizon: HlcText): Promise<number> {
+  async #step({ catalog, head }: WriteTransaction): Promise<number> {
+    const horizon = this.#horizon;
     let read = 0;
     for (let key = this.#drops.pop(); key !== undefined; key = this.#drops.pop()) {
-      const slot = draft.slot(key);
+      const slot = catalog.slot(key);
       let readForIt = READS_A_DROP;
-      if (slot !== undefined && isForgotten(draft, slot, horizon)) {
-        readForIt += pruneWhole(draft, slot);
+      if (slot !== undefined && isForgotten(slot, horizon) && !this.#isDone(slot)) {
+        const pruned = pruneConnected(catalog, slot.schema, slot.table, horizon);
+        for (const name of pruned.names) this.#done.set(slot.schema, name, true);
+        // What is removed is still in the log.
+        head.changesReplaced += pruned.removed;
+        readForIt += pruned.read;
       }
       const turn = this.#parts.pace.did(readForIt / READS_A_CHANGE);
       if (turn !== undefined) await turn;
@@ -74,18 +87,18 @@ export class DdlPruning {
     }
     return read;
   }
+
+  #isDone({ schema, table }: Slot): boolean {
+    return this.#done.get(schema, table) === true;
+  }
 }
 
 function forgottenDrops(catalog: Catalog, horizon: HlcText): string[] {
   const slots = [...catalog.slots.values()];
-  return slots.filter((slot) => isForgotten(catalog, slot, horizon)).map(({ key }) => key);
+  return slots.filter((slot) => isForgotten(slot, horizon)).map(({ key }) => key);
 }
 
-/** Whether it is a drop from before the horizon, and nobody uses its name. */
-function isForgotten(catalog: CatalogView, slot: Slot, horizon: HlcText): boolean {
-  const { type, aside, at, schema, table, hlc } = slot;
-  if (type !== 'drop_table' || aside || compareHlc(at, horizon) > 0) return false;
-  const name = catalog.name(schema, table);
-  const isLater = name !== undefined && pastAt(name, hlc) !== undefined;
-  return liveTable(catalog, schema, table) === undefined && !isLater;
+/** Whether it is a drop from before the horizon. */
+function isForgotten({ type, aside, at }: Slot, horizon: HlcText): boolean {
+  return type === 'drop_table' && !aside && compareHlc(at, horizon) <= 0;
 }

@@ -105,6 +105,7 @@ export class Maintenance {
   async #run(options: MaintainOptions): Promise<Maintained> {
     await this.emptyTables(options.signal);
     const tombstonesExpired = await this.#expire(options);
+    await this.#pruning.run(options);
     const logPinsLapsed = await this.#database.logPins.removeLapsed();
     const changesCompacted = await this.#compact(options);
     if (changesCompacted > 0) await this.#database.store.reclaimSpace?.();
@@ -204,7 +205,10 @@ export class Maintenance {
       from = step.next;
       await this.#options.yield();
     } while (from !== undefined && !signal?.aborted);
-    if (from === undefined) this.#nextExpiryMs = now() + Math.min(EXPIRY_INTERVAL_MS, tombstoneTTL);
+    if (from !== undefined) return expired;
+    // Not only when the log is compacted: names that are used again and again have room for a few.
+    this.#pruning.begin(await readHorizon(this.#database.store), { thorough });
+    this.#nextExpiryMs = now() + Math.min(EXPIRY_INTERVAL_MS, tombstoneTTL);
     return expired;
   }
 
@@ -219,7 +223,6 @@ export class Maintenance {
     const { store, state, tidy, readers } = this.#database;
     const { position, changesReplaced: replacedBefore } = state().head;
     const horizon = await readHorizon(store);
-    await this.#pruning.run(horizon, { signal, thorough });
     const pinnedAfter = await readPinnedAfter(store);
     const kept = [keepAfter, pinnedAfter, readers.keepAfter];
     const upTo = kept.reduce<HlcText>((least, after = position) => minHlc(least, after), position);

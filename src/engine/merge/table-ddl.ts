@@ -12,18 +12,12 @@ import { compareHlc, type HlcText } from '../../clock/hlc.ts';
 import { SyncError } from '../../errors/sync-error.ts';
 import type { WireMigration } from '../../protocol/schemas.ts';
 import { READS_A_CHANGE } from '../records/pace.ts';
-import {
-  isOfIndex,
-  migrationSlot,
-  newestOf,
-  supersededSlot,
-  toSlot,
-} from '../records/table-record.ts';
+import { migrationSlot, newestOf, supersededSlot, toSlot } from '../records/table-record.ts';
 import type { CatalogView } from '../tables/catalog.ts';
 import type { CatalogDraft } from '../tables/catalog-draft.ts';
 import { type Ddl, effectOf, isOfUndeclared, leadNewName } from '../tables/ddl-effect.ts';
 import { fitOf, isNeededBeside } from '../tables/ddl-replay.ts';
-import { bearerOf, isBelowFloor } from '../tables/table-names.ts';
+import { isDoneAwayWith } from '../tables/late-ddl.ts';
 
 /** The result of a migration. */
 export interface MergedMigration {
@@ -54,7 +48,8 @@ export function mergeMigration(
   const { type, hlc } = migration;
   const known = draft.slot(migrationSlot(migration));
   if (known !== undefined && compareHlc(hlc, newestOf(known)) <= 0) return SKIPPED;
-  if (isDoneAwayWith(draft, migration)) return SKIPPED;
+  // A rename that is done away with is set aside: its new name has to lead somewhere.
+  if (type !== 'rename_table' && isDoneAwayWith(draft, migration)) return SKIPPED;
   if (known === undefined) refuseCrowding(draft, migration);
 
   const trial = draft.trial();
@@ -112,17 +107,6 @@ export function isSent(catalog: CatalogView, migration: WireMigration): boolean 
     const slot = catalog.slot(key);
     return slot?.hlc === migration.hlc && !slot.aside;
   });
-}
-
-/**
- * Whether it is older than a drop of its table. A rename is checked with its old name, by
- * `renameTable`.
- */
-function isDoneAwayWith(draft: CatalogDraft, migration: WireMigration): boolean {
-  if (migration.type === 'rename_table' || isOfIndex(migration)) return false;
-  const bearer = bearerOf(draft, migration.schema, migration.table, migration.hlc);
-  if (bearer === 'unknown') return false;
-  return bearer === 'void' || isBelowFloor(bearer, migration.hlc);
 }
 
 /** Statements of one table, of different kinds or versions. Each new one reads all of them. */

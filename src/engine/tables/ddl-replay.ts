@@ -11,7 +11,6 @@ import { newestOf, type Slot, type SlotRecord } from '../records/table-record.ts
 import { type CatalogView, liveTable, namesOfSlot } from './catalog.ts';
 import type { CatalogDraft } from './catalog-draft.ts';
 import { IndexSearch } from './index-search.ts';
-import { SlotsByHlc } from './slots-by-hlc.ts';
 
 const TABLE_MIGRATIONS: ReadonlySet<MigrationType> = new Set([
   'create_table',
@@ -23,7 +22,7 @@ function isRename({ type }: SlotRecord): boolean {
   return type === 'rename_table';
 }
 
-function isSentRename(slot: SlotRecord): boolean {
+export function isSentRename(slot: SlotRecord): boolean {
   return isRename(slot) && !slot.aside;
 }
 
@@ -77,7 +76,9 @@ function refuseConnected(): never {
 }
 
 /** The DDL that makes, drops and renames tables, of names that renames connect. */
-interface Connected {
+export interface Connected {
+  /** All that renames connect, with the names asked for. */
+  names: ReadonlySet<string>;
   /** What is sent. */
   slots: Map<string, Slot>;
   /** Whether there are any renames. */
@@ -88,7 +89,11 @@ interface Connected {
   read: number;
 }
 
-function connectedSlots(catalog: CatalogView, schema: string, of: readonly string[]): Connected {
+export function connectedSlots(
+  catalog: CatalogView,
+  schema: string,
+  of: readonly string[],
+): Connected {
   const slots = new Map<string, Slot>();
   const names = new Set(of);
   let isRenamed = false;
@@ -106,7 +111,7 @@ function connectedSlots(catalog: CatalogView, schema: string, of: readonly strin
       for (const connected of namesOfSlot(slot)) names.add(connected);
     }
   }
-  return { slots, isRenamed, count, read };
+  return { names, slots, isRenamed, count, read };
 }
 
 function givesLiveTables(catalog: CatalogView, schema: string, sent: Iterable<Slot>): boolean {
@@ -219,65 +224,6 @@ export function pruneBefore(
   if (isIndexed(search, table, needless, upTo)) return { again, pruned: [], read: search.read };
   for (const { key } of needless) draft.deleteSlot(key);
   return { again, pruned: needless.map(({ key }) => key), read: search.read };
-}
-
-/** The statements of one name, by HLC: what leads to a drop may lead through a name many times. */
-interface Named {
-  own: SlotsByHlc;
-  /** Sent renames of its tables to other names. */
-  away: SlotsByHlc;
-}
-
-function namedIn(slots: readonly Slot[], table: string): Named {
-  const isAway = (slot: Slot) => isSentRename(slot) && slot.fromTable === table;
-  const own = slots.filter((slot) => slot.table === table);
-  return { own: new SlotsByHlc(own), away: new SlotsByHlc(slots.filter(isAway)) };
-}
-
-/**
- * Removes all DDL that led to a drop, with renames and the drop itself, once no client can ask for
- * a delta from before it. All or nothing: the remaining DDL alone would make a table that must not
- * be there.
- * @returns how many statements might have been read meanwhile
- */
-export function pruneWhole(draft: CatalogDraft, drop: SlotRecord): number {
-  const { schema } = drop;
-  const pruned = new Map<string, Slot>();
-  const search = new IndexSearch(draft, schema);
-  const namedBy = new Map<string, Named>();
-  let read = 0;
-  const waiting: { table: string; upTo: HlcText; isIncluded: boolean }[] = [
-    { table: drop.table, upTo: drop.hlc, isIncluded: true },
-  ];
-  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
-    const { table, upTo, isIncluded } = next;
-    let named = namedBy.get(table);
-    if (named === undefined) {
-      const slots = [...draft.slotsOf(schema, table)];
-      read += slots.length;
-      named = namedIn(slots, table);
-      namedBy.set(table, named);
-    }
-    const after = named.away.lastBefore(upTo)?.hlc ?? HLC_MIN;
-    const before = [...named.own.between(after, upTo), ...(isIncluded ? named.own.at(upTo) : [])];
-    const needless = before.filter(
-      (slot) => slot.hlc !== after && compareHlc(newestOf(slot), drop.hlc) <= 0,
-    );
-    if (isIndexed(search, table, needless, upTo)) return read + search.read;
-    for (const slot of needless) {
-      if (pruned.has(slot.key)) continue;
-      pruned.set(slot.key, slot);
-      if (isSentRename(slot) && slot.fromTable !== undefined) {
-        waiting.push({ table: slot.fromTable, upTo: slot.hlc, isIncluded: false });
-      }
-    }
-  }
-  const trial = draft.trial();
-  for (const key of pruned.keys()) trial.deleteSlot(key);
-  const names = [...pruned.values()].flatMap(namesOfSlot);
-  const connected = connectedSlots(trial, schema, names);
-  if (givesLiveTables(trial, schema, connected.slots.values())) draft.adopt(trial);
-  return read + connected.read + search.read;
 }
 
 /**

@@ -13,6 +13,11 @@ export function pastAt({ past = NEVER }: NameRecord, hlc: HlcText): PastLead | u
   return past[firstAfter(past, hlc)];
 }
 
+/** The last time that has ended by an HLC; `undefined` if none has. */
+export function pastUpTo({ past = NEVER }: NameRecord, hlc: HlcText): PastLead | undefined {
+  return past[firstAfter(past, hlc) - 1];
+}
+
 /** With one more. Of neighbours that lead to the same table only the last is kept. */
 export function withPast(name: NameRecord, lead: PastLead): NameRecord {
   const { past = NEVER } = name;
