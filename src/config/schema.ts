@@ -290,7 +290,10 @@ export const ConfigSchema = group({
       [1, 1_000_000],
       'The most tables of one database. Ten times as many names may have been used for them.',
     ),
-    ddlBytesPerDatabase: bytes(16 * MIB, 'The most DDL that is kept of one database'),
+    ddlBytesPerDatabase: bytes(
+      16 * MIB,
+      'The most DDL that is kept of one database, with its names (in UTF-8) and 512 bytes for each statement',
+    ),
     heldBytesPerSite: bytes(
       4 * MIB,
       'The most that is kept of what one device holds of rows since its changes were rejected and taken back (`hooks.onReject: revert`, or moved by a hook): about 100 bytes and the key for a row, and 100 for a column. A device that asks for changes makes room; another one has to start over from a snapshot',

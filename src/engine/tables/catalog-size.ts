@@ -17,7 +17,7 @@ export interface CatalogSize {
    * table.
    */
   names: number;
-  /** The characters of all stored DDL and its names, with a constant for each statement. */
+  /** The bytes (UTF-8) of all stored DDL and its names, with a constant for each statement. */
   ddl: number;
 }
 
@@ -54,9 +54,15 @@ export function endedIn(table: TableRecord | undefined): number {
 
 export function ddlIn(slot: SlotRecord | undefined): number {
   if (slot === undefined) return 0;
-  // The defaults are for damaged records, which `verify` reports.
-  const { schema = '', table = '', fromTable = '', ddl = '' }: Partial<SlotRecord> = slot;
-  return SLOT_BYTES + schema.length + table.length + fromTable.length + ddl.length;
+  const { schema, table, fromTable, ddl } = slot;
+  let bytes = SLOT_BYTES;
+  for (const text of [schema, table, fromTable, ddl]) bytes += bytesOf(text);
+  return bytes;
+}
+
+/** A damaged record, which `verify` reports, may have anything there. */
+function bytesOf(text: unknown): number {
+  return typeof text === 'string' ? Buffer.byteLength(text) : 0;
 }
 
 /**

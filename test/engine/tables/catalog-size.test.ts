@@ -56,6 +56,15 @@ test('names that were used and dropped are bounded as well, and so is the text o
   });
 });
 
+test('the text of DDL counts in bytes, not in characters', async () => {
+  const { manager } = await openEngine({ catalogLimits });
+  const device = new Device(1);
+  const alterWith = (character: string) =>
+    manager.apply([device.migrate('add_column', 'a', { ddl: character.repeat(7000) })]);
+  await assert.rejects(alterWith('€'), { limit: 'limits.ddlBytesPerDatabase' });
+  assert.equal((await alterWith('x')).applied, 1);
+});
+
 test('a catalog that is too large already goes on with what it has', async () => {
   const { store, manager } = await openEngine();
   const device = new Device(1);
