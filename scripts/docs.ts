@@ -111,12 +111,13 @@ const WATCHED: readonly Watched[] = [
   {
     what: 'Limits that are reached',
     queries: ['increase(sync_errors_total{code="OVERLOADED"}[5m]) > 0'],
-    meaning: '`limits.sessions`, `limits.snapshotStreams` or `storage.maxOpenDatabases`.',
+    meaning:
+      '`limits.sessions`, `limits.snapshotStreams`, `storage.maxOpenDatabases` or `limits.catalogBytes`.',
   },
   {
     what: 'Near the limits',
-    queries: ['sync_sessions', 'sync_snapshot_streams', 'sync_open_stores'],
-    meaning: 'Against those three options.',
+    queries: ['sync_sessions', 'sync_snapshot_streams', 'sync_open_stores', 'sync_catalog_bytes'],
+    meaning: 'Against those four options.',
   },
   {
     what: 'Slow readers',
@@ -338,6 +339,7 @@ function metricRows(): MetricRow[] {
     socketsUnauthenticated: zero,
     sessions: zero,
     openStores: zero,
+    catalogBytes: zero,
     logLength: zero,
     logChanges: zero,
     logChangesReplaced: zero,

@@ -294,6 +294,15 @@ export const ConfigSchema = group({
       16 * MIB,
       'The most DDL that is kept of one database, with its names (in UTF-8) and 512 bytes for each statement',
     ),
+    catalogBytes: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: 1024 * 1024 * MIB,
+        description:
+          'What the tables, names and DDL of all open databases may take of the memory, in bytes: about 2 KiB and its DDL for each table. Beyond it databases that nobody uses are closed, and no more are opened. One that takes more is opened as the only one.',
+        defaultText: 'a quarter of what the heap of Node.js may be',
+      }),
+    ),
     heldBytesPerSite: bytes(
       4 * MIB,
       'The most that is kept of what one device holds of rows since its changes were rejected and taken back (`hooks.onReject: revert`, or moved by a hook): about 100 bytes and the key for a row, and 100 for a column. A device that asks for changes makes room; another one has to start over from a snapshot',
@@ -367,7 +376,7 @@ export const ConfigSchema = group({
     sharePerUser: integer(
       75,
       [1, 100],
-      'The most that one user may have of `limits.sessions`, `limits.snapshotStreams` and `storage.maxOpenDatabases`, in percent (when all are taken, whoever has most gives way to others); and of the memory, as much as `limits.answerBytes`, for what hooks read. An address counts as one user for clients of whom no user is known, and for `limits.connections` and `limits.unauthenticatedSockets`.',
+      'The most that one user may have of `limits.sessions`, `limits.snapshotStreams`, `storage.maxOpenDatabases` and `limits.catalogBytes`, in percent (when all are taken, whoever has most gives way to others); and of the memory, as much as `limits.answerBytes`, for what hooks read. An address counts as one user for clients of whom no user is known, and for `limits.connections` and `limits.unauthenticatedSockets`.',
     ),
     unauthenticatedSockets: integer(
       1000,

@@ -18,47 +18,51 @@ import type { CommittedState, Written } from './merge/write-transaction.ts';
 import { ReplacedError, readHead } from './records/head.ts';
 import type { Moment } from './snapshot/snapshot.ts';
 import { Catalog } from './tables/catalog.ts';
+import { type CatalogRoom, UNLIMITED_ROOM } from './tables/catalog-memory.ts';
 
 /** How often a view is opened anew because the catalog has changed meanwhile. */
 const VIEWS_MAX = 10;
 const RETRY_AFTER_MS = 1000;
+
+export interface DatabaseStateOptions {
+  /** The coordinator's site id. */
+  site: SiteIdText;
+  logger: Logger;
+  /** Default: no bound. */
+  room?: CatalogRoom;
+  /** Called when a refresh has found another database in the store. */
+  onReplaced?(error: ReplacedError): void;
+}
 
 export class DatabaseState {
   readonly #store: KVStore;
   readonly #site: SiteIdText;
   readonly #announcer: LogAnnouncer;
   readonly #logger: Logger;
-  readonly #onReplaced: (error: ReplacedError) => void;
+  readonly #room: CatalogRoom;
+  readonly #onReplaced: ((error: ReplacedError) => void) | undefined;
   #current: CommittedState;
   /** The refresh that is under way, and the one that begins after it. */
   #refreshing: Promise<void> = Promise.resolve();
   #nextRefresh: Promise<void> | undefined;
 
-  /**
-   * @param site the coordinator's site id
-   * @param onReplaced called when a refresh has found another database in the store
-   */
-  static async load(
-    store: KVStore,
-    site: SiteIdText,
-    logger: Logger,
-    onReplaced: (error: ReplacedError) => void = () => undefined,
-  ): Promise<DatabaseState> {
-    const current = await readState(store, site, undefined);
-    return new DatabaseState(store, site, current, logger, onReplaced);
+  static async load(store: KVStore, options: DatabaseStateOptions): Promise<DatabaseState> {
+    const { site, room = UNLIMITED_ROOM } = options;
+    const current = await readState(store, site, undefined, room);
+    return new DatabaseState(store, current, room, options);
   }
 
   private constructor(
     store: KVStore,
-    site: SiteIdText,
     current: CommittedState,
-    logger: Logger,
-    onReplaced: (error: ReplacedError) => void,
+    room: CatalogRoom,
+    { site, logger, onReplaced }: DatabaseStateOptions,
   ) {
     this.#store = store;
     this.#site = site;
     this.#current = current;
     this.#logger = logger;
+    this.#room = room;
     this.#onReplaced = onReplaced;
     this.#announcer = new LogAnnouncer(store, current, logger);
   }
@@ -82,7 +86,13 @@ export class DatabaseState {
   #moveTo(next: CommittedState): boolean {
     if (isOlder(next, this.#current)) return false;
     this.#current = next;
+    this.holdRoom();
     return true;
+  }
+
+  /** Gives back the room for a next catalog that there is not going to be. */
+  holdRoom(): void {
+    this.#room.hold(this.#current.catalog.size.heldBytes);
   }
 
   /**
@@ -145,7 +155,7 @@ export class DatabaseState {
       const next = await readState(this.#store, this.#site, this.#current);
       if (this.#moveTo(next)) this.#announcer.grown(this.#current);
     } catch (error) {
-      if (error instanceof ReplacedError) this.#onReplaced(error);
+      if (error instanceof ReplacedError) this.#onReplaced?.(error);
       throw error;
     }
   }
@@ -161,18 +171,20 @@ function isOlder({ head: a }: CommittedState, { head: b }: CommittedState): bool
 /**
  * Reads the head and its catalog, without a view: slow readers of snapshots may hold all views.
  * @param known its catalog is reused while the head still names its version
+ * @param room for a catalog where none is known: what others have written cannot wait for any
  */
 async function readState(
   store: KVStore,
   site: SiteIdText,
   known: CommittedState | undefined,
+  room: Pick<CatalogRoom, 'read'> = UNLIMITED_ROOM,
 ): Promise<CommittedState> {
   let head = await readHead(store, site);
   let version = known?.head.catalogVersion;
   let catalog = known?.catalog;
   while (catalog === undefined || version !== head.catalogVersion) {
     version = head.catalogVersion;
-    catalog = await Catalog.load(store);
+    catalog = await Catalog.load(store, room);
     // The catalog was read in several steps: it is whole only if the version is still the same.
     head = await readHead(store, site);
   }

@@ -144,6 +144,7 @@ export class DatabaseWrites {
       this.#state.committed(written);
       return written;
     } catch (error) {
+      this.#state.holdRoom();
       if (isStoreFailure(error)) this.#options.onStoreFailed?.(error);
       throw error;
     }

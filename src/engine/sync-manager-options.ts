@@ -11,6 +11,7 @@ import type { Identity } from './records/head.ts';
 import { type HeldLimits, UNLIMITED_HELD } from './records/held-size.ts';
 import { Pace } from './records/pace.ts';
 import { type RowLimits, UNLIMITED_ROW } from './records/row-size.ts';
+import { type CatalogRoom, UNLIMITED_ROOM } from './tables/catalog-memory.ts';
 import { type CatalogLimits, UNLIMITED_CATALOG } from './tables/catalog-size.ts';
 import type { World } from './world.ts';
 
@@ -28,6 +29,8 @@ export interface SyncManagerOptions {
   newSiteId?: Uint8Array | undefined;
   /** Default: none. */
   catalogLimits?: CatalogLimits;
+  /** The room for its catalog beside those of other databases. Default: no bound. */
+  catalogRoom?: CatalogRoom;
   heldLimits?: HeldLimits;
   /** Default: none. */
   rowLimits?: RowLimits;
@@ -48,6 +51,12 @@ export function mergeMemoryOf({ mergeMemory }: SyncManagerOptions): MergeMemory 
   return mergeMemory ?? new MergeMemory(UNLIMITED_MERGES);
 }
 
+export function catalogRoomOf({
+  catalogRoom = UNLIMITED_ROOM,
+}: Pick<SyncManagerOptions, 'catalogRoom'>): CatalogRoom {
+  return catalogRoom;
+}
+
 /** What merging goes by, but for the memory for its rows, which is of each group. */
 export function mergeContextOf(
   { world, allowResurrection, ...given }: SyncManagerOptions,
@@ -59,6 +68,7 @@ export function mergeContextOf(
     stepRows: given.stepRows ?? STEP_ROWS_MAX,
     heldLimits: given.heldLimits ?? UNLIMITED_HELD,
     catalogLimits: given.catalogLimits ?? UNLIMITED_CATALOG,
+    catalogRoom: catalogRoomOf(given),
     rowLimits: given.rowLimits ?? UNLIMITED_ROW,
     pace: new Pace(() => world.yield()),
     newDemand: () => world.randomUuid(),

@@ -13,7 +13,12 @@ import { type Maintained, type MaintainOptions, Maintenance } from './maintenanc
 import { type Identity, loadIdentity } from './records/head.ts';
 import { Pace } from './records/pace.ts';
 import { SiteRecords } from './records/site-records.ts';
-import { mergeContextOf, newSiteIdOf, type SyncManagerOptions } from './sync-manager-options.ts';
+import {
+  catalogRoomOf,
+  mergeContextOf,
+  newSiteIdOf,
+  type SyncManagerOptions,
+} from './sync-manager-options.ts';
 import { TableReads } from './table-reads.ts';
 
 export class SyncManager {
@@ -38,9 +43,10 @@ export class SyncManager {
   static async open(options: SyncManagerOptions): Promise<SyncManager> {
     const { store, logger } = options;
     const identity = await loadIdentity(store, () => newSiteIdOf(options));
-    const state = await DatabaseState.load(store, identity.siteIdText, logger, (error) =>
-      options.onStoreFailed?.(error),
-    );
+    const state = await DatabaseState.load(store, {
+      ...{ site: identity.siteIdText, logger, room: catalogRoomOf(options) },
+      onReplaced: (error) => options.onStoreFailed?.(error),
+    });
     const manager = new SyncManager(options, identity, state);
     // An earlier process may have ended before it had emptied them.
     manager.#emptyTables();

@@ -17,6 +17,7 @@ export const COUNTED_LIMITS = [
   'limits.columnsPerRow',
   'limits.tablesPerDatabase',
   'limits.ddlBytesPerDatabase',
+  'limits.catalogBytes',
   'limits.heldBytesPerSite',
   'limits.heldBytesPerDatabase',
   'limits.heldSitesPerDatabase',

@@ -16,6 +16,8 @@ export interface Gauges {
   socketsUnauthenticated(): number;
   sessions(): number;
   openStores(): number;
+  /** Bytes of memory. */
+  catalogBytes(): number;
   logLength(): number;
   logChanges(): number;
   logChangesReplaced(): number;
@@ -197,6 +199,10 @@ const GAUGES: Record<keyof Gauges, [name: string, help: string]> = {
   socketsUnauthenticated: ['sockets_unauthenticated', 'WebSockets that have no handshake yet.'],
   sessions: ['sessions', 'WebSockets whose handshake is done.'],
   openStores: ['open_stores', 'Databases that are open.'],
+  catalogBytes: [
+    'catalog_bytes',
+    'Memory that the tables, names and DDL of open databases take, about.',
+  ],
   logLength: ['log_length_transactions', 'Transactions in the logs of the open databases.'],
   logChanges: ['log_changes', 'Changes and migrations in the logs of the open databases.'],
   logChangesReplaced: [

@@ -164,6 +164,7 @@ export class ServiceParts {
       socketsUnauthenticated: () => this.pendingHandshakes.size,
       sessions: () => this.sessions.size,
       openStores: () => this.pool.size,
+      catalogBytes: () => this.pool.catalogBytes,
       queuedBytes: () => this.queuedBytes() + this.memory.httpBytes,
       snapshotStreams: () => this.delivery.snapshots.size,
     };

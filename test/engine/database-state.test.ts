@@ -29,7 +29,10 @@ async function openTwice({ wrap = (store: KVStore) => store } = {}) {
       ),
     ]);
   await write();
-  const state = await DatabaseState.load(wrap(store), other.identity.siteIdText, LOGGER);
+  const state = await DatabaseState.load(wrap(store), {
+    site: other.identity.siteIdText,
+    logger: LOGGER,
+  });
   const heard: Appended[] = [];
   const listen = () => state.onAppended((appended) => heard.push(appended));
   return { store, other, write, state, heard, listen };
@@ -121,8 +124,9 @@ test('a commit of our own behind what others wrote is told after it, without a g
   await write();
   const before = other.position;
   await write();
-  const { head, catalog } = (await DatabaseState.load(store, other.identity.siteIdText, LOGGER))
-    .current;
+  const { head, catalog } = (
+    await DatabaseState.load(store, { site: other.identity.siteIdText, logger: LOGGER })
+  ).current;
   state.committed({ before, head, catalog, records: [] });
   assert.equal(heard.length, 0, 'what lies before it is not known yet');
   await toldUpTo(heard, other.position);
@@ -151,8 +155,9 @@ test('a look that is overtaken by a commit of our own takes nothing back', async
   await write();
   slow = { ...store, getMany: (await store.view()).getMany };
   await write();
-  const { head, catalog } = (await DatabaseState.load(store, other.identity.siteIdText, LOGGER))
-    .current;
+  const { head, catalog } = (
+    await DatabaseState.load(store, { site: other.identity.siteIdText, logger: LOGGER })
+  ).current;
   const looking = state.refresh();
   state.committed({ before, head, catalog, records: [] });
   await looking;

@@ -13,6 +13,7 @@ import { DDL_BATCHES } from './ddl-batches.ts';
 import { FILTERED_ANSWERS } from './filtered-answers.ts';
 import { JUDGED_BATCHES } from './judged-batches.ts';
 import { sendLongMessages } from './long-messages.ts';
+import { MANY_CATALOGS } from './many-catalogs.ts';
 import { NAMED_BATCHES } from './named-batches.ts';
 import type { Load } from './prober.ts';
 import {
@@ -218,6 +219,7 @@ export const SCENARIOS: readonly Scenario[] = [
   ...JUDGED_BATCHES,
   ...NAMED_BATCHES,
   ...DDL_BATCHES,
+  ...MANY_CATALOGS,
   {
     name: 'a message of 100 MB, at once and in fragments',
     args: ['--limits-message-bytes', String(4 * MIB)],

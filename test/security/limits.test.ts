@@ -195,6 +195,15 @@ const MEETINGS: Record<LimitName, Meeting> = {
       assert.equal((await client.apply(migration)).code, 'TOO_LARGE');
     },
   },
+  'limits.catalogBytes': {
+    value: 5000,
+    async meet({ t, server }) {
+      const device = new Device(1);
+      const client = await TestClient.join(server.wsUrl, device, t);
+      const long = device.migrate('create_table', 'a', { ddl: 'x'.repeat(5000) });
+      assert.equal((await client.apply(long)).code, 'TOO_LARGE');
+    },
+  },
   'limits.heldBytesPerSite': { value: 100, isRejecting: true, meet: writeInVain },
   'limits.heldBytesPerDatabase': { value: 100, isRejecting: true, meet: writeInVain },
   'limits.heldSitesPerDatabase': {

@@ -73,9 +73,12 @@ export interface TestPool {
   storage: WatchedStorage;
 }
 
-export function createTestPool(limits: CoordinatorConfigInput['storage'] = {}): TestPool {
-  const storage = new WatchedStorage();
-  const config = testConfig({ storage: limits });
+export function createTestPool(
+  storageOptions: CoordinatorConfigInput['storage'] = {},
+  limits: CoordinatorConfigInput['limits'] = {},
+  storage = new WatchedStorage(),
+): TestPool {
+  const config = testConfig({ storage: storageOptions, limits });
   const world = createTestWorld(Date.now());
   return {
     pool: new DatabasePool({

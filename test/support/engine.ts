@@ -27,7 +27,7 @@ export interface TestEngineOptions {
   heldLimits?: HeldLimits;
   rowLimits?: RowLimits;
   mergeMemory?: MergeMemory;
-  store?: KVStore;
+  store?: KVStore | undefined;
   world?: TestWorld;
 }
 

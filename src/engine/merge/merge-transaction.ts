@@ -67,7 +67,7 @@ export class MergeTransaction {
     for (const set of refused) await sets.compensate(set, sender?.siteId ?? set.siteId);
     if (own !== undefined) await this.#mergeOwn(own, outcome);
     const unsent = await sets.reverts.send({ bytes: REVERT_BYTES_MAX });
-    this.#transaction.refuseGrowth(this.#context.catalogLimits);
+    this.#transaction.refuseGrowth(this.#context);
     outcome.full = sets.endBatch();
     if (held.isTouched || unsent.length > 0) {
       const full = await boundHeld(this.#transaction, this.#context, this.#pace, unsent);

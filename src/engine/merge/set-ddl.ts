@@ -9,7 +9,6 @@ import type { WireChangeSet, WireMigration } from '../../protocol/schemas.ts';
 import type { LogDraft } from '../log/log-writer.ts';
 import type { Pace } from '../records/pace.ts';
 import { migrationToJson } from '../records/table-record.ts';
-import type { CatalogLimits } from '../tables/catalog-size.ts';
 import { type BatchOutcome, countUnapplied } from './batch.ts';
 import type { Sender } from './foreign-authors.ts';
 import type { Outcome } from './foreign-changes.ts';
@@ -17,11 +16,9 @@ import type { FullHolder } from './held-bound.ts';
 import { StepBudget } from './step-budget.ts';
 import { isSent, mergeMigration, workOf } from './table-ddl.ts';
 import { type EmptyingContext, emptySome } from './table-emptying.ts';
-import type { WriteTransaction } from './write-transaction.ts';
+import type { CatalogBounds, WriteTransaction } from './write-transaction.ts';
 
-export interface SetDdlContext extends EmptyingContext {
-  catalogLimits: CatalogLimits;
-}
+export type SetDdlContext = EmptyingContext & CatalogBounds;
 
 export interface SetDdlParts {
   transaction: WriteTransaction;
@@ -63,7 +60,7 @@ export class SetDdl {
     const { transaction, pace } = this.#parts;
     for (const [i, migration] of changeSet.schemaMigrations.entries()) {
       if (i % MIGRATIONS_TO_CHECK === MIGRATIONS_TO_CHECK - 1) {
-        transaction.refuseGrowth(this.#context.catalogLimits);
+        transaction.refuseGrowth(this.#context);
       }
       const merged = this.#mergeOne(migration, draft, sender);
       this.#refuseMuch(result, merged.read);

@@ -18,6 +18,7 @@ import { bytesOf, keysAtOnce, RowSet, readInTurns, SHORT_ROW_BYTES } from '../re
 import { SiteStates } from '../records/site-state.ts';
 import { Catalog } from '../tables/catalog.ts';
 import { CatalogDraft } from '../tables/catalog-draft.ts';
+import type { CatalogRoom } from '../tables/catalog-memory.ts';
 import { type CatalogLimits, refuseGrowth } from '../tables/catalog-size.ts';
 import type { TakeRows } from './merge-memory.ts';
 
@@ -44,6 +45,12 @@ export interface WriteContext {
   pace: Pace;
   /** Called with the bytes of rows that are read. Default: any number may be. */
   takeRows?: TakeRows;
+}
+
+/** How large the catalog may be, by itself and beside others. */
+export interface CatalogBounds {
+  catalogLimits: CatalogLimits;
+  catalogRoom: Pick<CatalogRoom, 'grow'>;
 }
 
 export class WriteTransaction {
@@ -132,9 +139,12 @@ export class WriteTransaction {
     return this.log.head;
   }
 
-  /** @throws SyncError TOO_LARGE when the catalog has become larger than it may be */
-  refuseGrowth(limits: CatalogLimits): void {
-    if (this.#draft.isChanged) refuseGrowth(this.#base.size, this.#draft.size, limits);
+  /** @throws SyncError TOO_LARGE or OVERLOADED when the catalog has become larger than it may be */
+  refuseGrowth({ catalogLimits, catalogRoom }: CatalogBounds): void {
+    if (!this.#draft.isChanged) return;
+    const [before, after] = [this.#base.size, this.#draft.size];
+    refuseGrowth(before, after, catalogLimits);
+    if (after.heldBytes > before.heldBytes) catalogRoom.grow(after.heldBytes);
   }
 
   /** Writes all that has changed. Nothing may be changed afterwards. */

@@ -20,7 +20,7 @@ import {
 } from '../records/table-record.ts';
 import type { Catalog, CatalogView } from './catalog.ts';
 import { namesOfSlot } from './catalog.ts';
-import { type CatalogSize, ddlIn, endedIn, tablesIn } from './catalog-size.ts';
+import { type CatalogSize, countName, countSlot, countTable } from './catalog-size.ts';
 import { newLeads } from './past-leads.ts';
 import type { SlotsByHlc } from './slots-by-hlc.ts';
 
@@ -142,9 +142,8 @@ export class CatalogDraft implements CatalogView {
 
   setTable(table: TableRecord): void {
     this.#isChanged = true;
-    const before = this.table(table.id);
-    this.#size.tables += tablesIn(table) - tablesIn(before);
-    this.#size.ended += endedIn(table) - endedIn(before);
+    countTable(this.#size, this.table(table.id), -1);
+    countTable(this.#size, table, 1);
     this.#tables.set(table.id, table);
     if (table.into !== undefined) setOf(this.#endedInto, table.into).add(table.id);
     if (table.unsettled) {
@@ -155,9 +154,7 @@ export class CatalogDraft implements CatalogView {
 
   deleteTable(id: number): void {
     this.#isChanged = true;
-    const before = this.table(id);
-    this.#size.tables -= tablesIn(before);
-    this.#size.ended -= endedIn(before);
+    countTable(this.#size, this.table(id), -1);
     this.#tables.set(id, undefined);
     this.#unsettled.delete(id);
     this.#endedInto.delete(id);
@@ -168,7 +165,8 @@ export class CatalogDraft implements CatalogView {
     this.#isChanged = true;
     const { schema, table } = name;
     const before = this.name(schema, table);
-    if (before === undefined) this.#size.names++;
+    countName(this.#size, before, -1);
+    countName(this.#size, name, 1);
     const latest = this.#names.get(schema, table) ?? { record: name };
     latest.record = name;
     this.#names.set(schema, table, latest);
@@ -178,7 +176,7 @@ export class CatalogDraft implements CatalogView {
   setSlot(record: SlotRecord): void {
     const slot = toSlot(record);
     this.deleteSlot(slot.key);
-    this.#size.ddl += ddlIn(slot);
+    countSlot(this.#size, slot, 1);
     this.#slots.set(slot.key, slot);
     if (isOfIndex(slot)) this.#indexSlotsOf(slot).add(slot);
     else for (const slots of this.#listsOf(slot)) slots.set(slot.key, slot);
@@ -187,7 +185,7 @@ export class CatalogDraft implements CatalogView {
   deleteSlot(key: string): void {
     this.#isChanged = true;
     const before = this.slot(key);
-    this.#size.ddl -= ddlIn(before);
+    countSlot(this.#size, before, -1);
     if (before !== undefined) {
       if (isOfIndex(before)) this.#indexSlotsOf(before).delete(before);
       else for (const slots of this.#listsOf(before)) slots.delete(key);

@@ -5,7 +5,13 @@
 
 import type { LimitName } from '../../errors/limit-names.ts';
 import { SyncError } from '../../errors/sync-error.ts';
-import { isLive, type SlotRecord, type TableRecord } from '../records/table-record.ts';
+import {
+  isLive,
+  type NameRecord,
+  type SlotRecord,
+  type TableRecord,
+} from '../records/table-record.ts';
+import { nameBytes, slotBytes, tableBytes } from './catalog-memory.ts';
 
 export interface CatalogSize {
   /** Live tables. */
@@ -19,6 +25,8 @@ export interface CatalogSize {
   names: number;
   /** The bytes (UTF-8) of all stored DDL and its names, with a constant for each statement. */
   ddl: number;
+  /** What it takes of the memory, see `catalog-memory.ts`. */
+  heldBytes: number;
 }
 
 export interface CatalogLimits {
@@ -41,20 +49,33 @@ const NAMES_A_TABLE = 10;
 const ENDED_MAX = 2000;
 
 export function emptySize(): CatalogSize {
-  return { tables: 0, ended: 0, names: 0, ddl: 0 };
+  return { tables: 0, ended: 0, names: 0, ddl: 0, heldBytes: 0 };
 }
 
-export function tablesIn(table: TableRecord | undefined): number {
-  return table !== undefined && isLive(table) ? 1 : 0;
+/** One more, or one less. */
+type By = 1 | -1;
+
+export function countTable(size: CatalogSize, table: TableRecord | undefined, by: By): void {
+  if (table === undefined) return;
+  if (isLive(table)) size.tables += by;
+  if (table.into !== undefined) size.ended += by;
+  size.heldBytes += by * tableBytes(table);
 }
 
-export function endedIn(table: TableRecord | undefined): number {
-  return table?.into === undefined ? 0 : 1;
+export function countName(size: CatalogSize, name: NameRecord | undefined, by: By): void {
+  if (name === undefined) return;
+  size.names += by;
+  size.heldBytes += by * nameBytes(name);
 }
 
-export function ddlIn(slot: SlotRecord | undefined): number {
-  if (slot === undefined) return 0;
-  const { schema, table, fromTable, ddl } = slot;
+export function countSlot(size: CatalogSize, slot: SlotRecord | undefined, by: By): void {
+  if (slot === undefined) return;
+  size.ddl += by * ddlIn(slot);
+  size.heldBytes += by * slotBytes(slot);
+}
+
+/** What a statement counts in `limits.ddlBytesPerDatabase`. */
+export function ddlIn({ schema, table, fromTable, ddl }: SlotRecord): number {
   let bytes = SLOT_BYTES;
   for (const text of [schema, table, fromTable, ddl]) bytes += bytesOf(text);
   return bytes;

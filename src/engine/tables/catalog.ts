@@ -20,7 +20,8 @@ import {
   type TableRecord,
   toSlot,
 } from '../records/table-record.ts';
-import { type CatalogSize, ddlIn, emptySize, endedIn, tablesIn } from './catalog-size.ts';
+import { type CatalogRoom, UNLIMITED_ROOM } from './catalog-memory.ts';
+import { type CatalogSize, countName, countSlot, countTable, emptySize } from './catalog-size.ts';
 import { SlotsByHlc } from './slots-by-hlc.ts';
 
 /** What a catalog and a draft of the next one have in common. */
@@ -71,11 +72,21 @@ export function liveTable(
   return found !== undefined && isLive(found) && found.table === table ? found : undefined;
 }
 
-async function* readJson(reader: KVReader, kind: 'g' | 't' | 'n'): AsyncGenerator<unknown> {
+async function readJson(
+  reader: KVReader,
+  kind: 'g' | 't' | 'n',
+  read: (value: unknown) => Promise<void> | undefined,
+): Promise<void> {
   for await (const entries of reader.iterate(kindRange(kind))) {
-    for (const [, value] of entries) yield JSON.parse(bytesToText(value));
+    for (const [, value] of entries) {
+      const room = read(JSON.parse(bytesToText(value)));
+      if (room !== undefined) await room;
+    }
   }
 }
+
+/** So much is read before there has to be room for it. */
+const STEP_BYTES = 256 * 1024;
 
 export class Catalog implements CatalogView {
   readonly #tables: ReadonlyMap<number, TableRecord>;
@@ -99,28 +110,44 @@ export class Catalog implements CatalogView {
     this.#slots = slots;
   }
 
-  /** @param reader no writer may change its catalog meanwhile */
-  static async load(reader: KVReader): Promise<Catalog> {
+  /**
+   * @param reader no writer may change its catalog meanwhile
+   * @param room what is read has to have room in it; given back by whoever gave it
+   * @throws SyncError OVERLOADED, or what the store throws
+   */
+  static async load(
+    reader: KVReader,
+    room: Pick<CatalogRoom, 'read'> = UNLIMITED_ROOM,
+  ): Promise<Catalog> {
     const tables = new Map<number, TableRecord>();
     const names = new NameMap<NameRecord>();
     const slots = new Map<string, Slot>();
     const size = emptySize();
-    for await (const value of readJson(reader, 't')) {
+    let taken = 0;
+    const take = () => {
+      if (size.heldBytes < taken + STEP_BYTES) return undefined;
+      taken = size.heldBytes;
+      return room.read(taken);
+    };
+    await readJson(reader, 't', (value) => {
       const table = value as TableRecord;
       tables.set(table.id, table);
-      size.tables += tablesIn(table);
-      size.ended += endedIn(table);
-    }
-    for await (const value of readJson(reader, 'n')) {
+      countTable(size, table, 1);
+      return take();
+    });
+    await readJson(reader, 'n', (value) => {
       const name = value as NameRecord;
       names.set(name.schema, name.table, name);
-      size.names++;
-    }
-    for await (const value of readJson(reader, 'g')) {
+      countName(size, name, 1);
+      return take();
+    });
+    await readJson(reader, 'g', (value) => {
       const slot = toSlot(value as SlotRecord);
       slots.set(slot.key, slot);
-      size.ddl += ddlIn(slot);
-    }
+      countSlot(size, slot, 1);
+      return take();
+    });
+    await room.read(size.heldBytes);
     return new Catalog(tables, names, slots, size);
   }
 

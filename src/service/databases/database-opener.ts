@@ -4,6 +4,7 @@ import type { CoordinatorConfig } from '../../config/schema.ts';
 import { MergeMemory } from '../../engine/merge/merge-memory.ts';
 import { ReplacedError } from '../../engine/records/head.ts';
 import { SyncManager } from '../../engine/sync-manager.ts';
+import type { CatalogRoom } from '../../engine/tables/catalog-memory.ts';
 import type { World } from '../../engine/world.ts';
 import { createLogger } from '../../logging/logger.ts';
 import { openUnlessAbsent } from '../../storage/absent-store.ts';
@@ -19,6 +20,13 @@ export interface OpenerOptions {
   world: World;
   /** Counts change sets that were pushed to sessions. */
   pushed(changeSets: number): void;
+}
+
+/** What a database has of the pool. */
+interface OpenedUse {
+  catalogRoom: CatalogRoom;
+  /** Called when the database has to be closed and opened again: see `DatabasePool`. */
+  replace(): void;
 }
 
 export class DatabaseOpener {
@@ -44,8 +52,7 @@ export class DatabaseOpener {
     this.#mergeMemory = new MergeMemory(config.limits);
   }
 
-  /** @param replace called when the database has to be closed and opened again: see `DatabasePool` */
-  async open(id: string, replace: () => void): Promise<OpenedDatabase> {
+  async open(id: string, { catalogRoom, replace }: OpenedUse): Promise<OpenedDatabase> {
     const { storage, config, world, pushed } = this.#options;
     const { store, seed } = await openUnlessAbsent(storage, id, (isNew) =>
       isNew ? this.#count.oneMore(() => this.#openStore(id)) : this.#openStore(id),
@@ -54,7 +61,7 @@ export class DatabaseOpener {
     const { allowResurrection, maxClockDriftMs, tombstoneTTL, logPinMaxAgeMs } = sync;
     try {
       const manager = await SyncManager.open({
-        ...{ store, world, mergeMemory: this.#mergeMemory, newSiteId: seed },
+        ...{ store, world, catalogRoom, mergeMemory: this.#mergeMemory, newSiteId: seed },
         logger: createLogger('quereus:sync:manager'),
         ...{ allowResurrection, maxClockDriftMs, tombstoneTTL, logPinMaxAgeMs },
         ...{ catalogLimits: limits, heldLimits: limits, rowLimits: limits },

@@ -9,6 +9,7 @@ import type { BoundedLog } from '../../logging/bounded-log.ts';
 import type { Logger } from '../../logging/logger.ts';
 import { assertDatabaseId } from '../../storage/database-id.ts';
 import { Budget } from '../budgets/budget.ts';
+import { CatalogMemory } from './catalog-memory.ts';
 import { type DatabaseLease, Lease } from './database-lease.ts';
 import { DatabaseOpener, type OpenerOptions } from './database-opener.ts';
 import { DatabaseUpkeep } from './database-upkeep.ts';
@@ -37,6 +38,7 @@ export class DatabasePool {
   readonly #budget: Budget;
   readonly #opener: DatabaseOpener;
   readonly #upkeep: DatabaseUpkeep;
+  readonly #catalogs: CatalogMemory;
   #uses = 0;
   #closed = false;
 
@@ -53,6 +55,10 @@ export class DatabasePool {
     const limit = 'storage.maxOpenDatabases';
     this.#budget = new Budget({ limit, max: this.#maxOpen, sharePerUser });
     this.#opener = new DatabaseOpener(options, (id) => this.#makeFiles(id));
+    this.#catalogs = new CatalogMemory({
+      ...{ limits: config.limits, onLimit: options.onLimit },
+      close: (entry) => this.#makeRoom(entry),
+    });
     this.#upkeep = new DatabaseUpkeep({
       ...{ logger, logPins: options.logPins, everyMs: config.storage.maintenanceMs },
       settle: (id, run) => this.#settle(id, run),
@@ -65,6 +71,11 @@ export class DatabasePool {
 
   get maintenanceCounts(): DatabaseUpkeep['counts'] {
     return this.#upkeep.counts;
+  }
+
+  /** What the catalogs of open databases take of the memory. */
+  get catalogBytes(): number {
+    return this.#catalogs.held;
   }
 
   /** The files of as many databases as may be open at once. */
@@ -118,8 +129,10 @@ export class DatabasePool {
       entry.leases--;
       entry.givePlaceBack(holder, this.#budget);
       if (this.#entries.get(id) === entry) this.#entries.delete(id);
-      const what = `database ${id} cannot be opened`;
-      this.#options.faults.addError('opening databases', holder, error, what);
+      if (!(error instanceof SyncError) || error.limit === undefined) {
+        const what = `database ${id} cannot be opened`;
+        this.#options.faults.addError('opening databases', holder, error, what);
+      }
       throw toSyncError(error, 'STORE_UNAVAILABLE', 'the database cannot be opened');
     }
   }
@@ -140,7 +153,7 @@ export class DatabasePool {
   #add(id: string, holder: string | undefined): PoolEntry {
     // A database that makes room no longer counts while it closes. A request for it waits for that.
     if (this.#entries.size >= this.#maxOpen && !this.#closeInTheWay(holder)) throw this.#tooMany();
-    const entry = new PoolEntry((opened) => this.#open(id, opened));
+    const entry = new PoolEntry(id, (opened) => this.#open(id, opened));
     this.#entries.set(id, entry);
     entry.opening.then(
       (database) => {
@@ -148,7 +161,7 @@ export class DatabasePool {
         // The entry may have been closed while it was being opened.
         if (this.#entries.get(id) === entry) entry.upkeep = this.#upkeep.start(database);
       },
-      () => undefined,
+      () => this.#catalogs.forget(entry),
     );
     return entry;
   }
@@ -161,9 +174,14 @@ export class DatabasePool {
     const [id, entry] = inTheWay(this.#entries, this.#budget, holder) ?? [];
     if (id === undefined || entry === undefined) return undefined;
     if (entry.leases > 0) this.#options.onLimit('storage.maxOpenDatabases');
-    const closing = this.#close(id, entry);
-    this.#settle(id, closing);
-    return closing;
+    return this.#makeRoom(entry);
+  }
+
+  /** @returns resolves once it is closed, however that went */
+  #makeRoom(entry: PoolEntry): Promise<void> {
+    const { id } = entry;
+    if (entry.closing === undefined) this.#settle(id, this.#close(id, entry));
+    return entry.closing ?? Promise.resolve();
   }
 
   /** Closes an idle database other than `id`. @returns `undefined` if there is none */
@@ -176,7 +194,10 @@ export class DatabasePool {
 
   async #open(id: string, entry: PoolEntry): Promise<OpenedDatabase> {
     await this.#closings.get(id);
-    const database = await this.#opener.open(id, () => this.#replace(id, entry));
+    const database = await this.#opener.open(id, {
+      catalogRoom: this.#catalogs.roomOf(entry),
+      replace: () => this.#replace(id, entry),
+    });
     this.#options.logger('database %s is open', id);
     return database;
   }
@@ -229,9 +250,11 @@ export class DatabasePool {
     this.#entries.delete(id);
     entry.givePlacesBack(this.#budget);
     const closing = this.#closeStore(entry).finally(() => {
+      this.#catalogs.forget(entry);
       if (this.#closings.get(id) === closing) this.#closings.delete(id);
     });
     this.#closings.set(id, closing);
+    entry.closing = closing.catch(() => undefined);
     return closing;
   }
 

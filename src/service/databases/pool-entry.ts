@@ -13,6 +13,7 @@ export interface Database extends OpenDatabase {
 export type OpenedDatabase = Database & { store: KVStore };
 
 export class PoolEntry {
+  readonly id: string;
   readonly opening: Promise<OpenedDatabase>;
   leases = 0;
   /** By holder. The leases of one holder take one place. */
@@ -24,8 +25,13 @@ export class PoolEntry {
   database: Database | undefined;
   /** Set once the database is open. */
   upkeep: Upkeep | undefined;
+  /** Resolves once it is closed, however that went; `undefined` while nobody closes it. */
+  closing: Promise<void> | undefined;
+  /** What its catalog takes of the memory, see `catalog-memory.ts`. */
+  catalogBytes = 0;
 
-  constructor(open: (entry: PoolEntry) => Promise<OpenedDatabase>) {
+  constructor(id: string, open: (entry: PoolEntry) => Promise<OpenedDatabase>) {
+    this.id = id;
     this.opening = open(this);
   }
 
