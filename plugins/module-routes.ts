@@ -31,6 +31,11 @@ export function serveModuleRoutes(app: FastifyInstance): ServeRoutes {
 
     answerErrors(own, metrics.errorSent, app.httpFaults);
     own.addHook('onRequest', async (_request, reply) => running.add(reply.raw));
+    // Before its body would be parsed, which nobody has counted.
+    own.addHook('onRequest', (request, reply, done) => {
+      if (request.is404) reply.callNotFound();
+      else done();
+    });
     // A reader that takes nothing must not hold its answer for ever.
     own.addHook('onSend', async (_request, reply) => {
       reply.raw.setTimeout(config.limits.stalledMs, () => {

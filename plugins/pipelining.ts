@@ -1,5 +1,5 @@
 /**
- * Serves one request at a time on each connection. Node.js hands over all requests that have
+ * Serves one request at a time on each connection, and no more after a body in chunks that nobody has read. Node.js hands over all requests that have
  * arrived, up to 64 KB, and would hold all their answers until the earlier ones have been taken.
  * Here a request waits, in the few bytes that it has, until the one before it is answered.
  */
@@ -64,6 +64,13 @@ export default fp<PipeliningOptions>(
         waiting.length = 0;
         socket.destroy();
         onLimit();
+      }
+    });
+
+    // What is left of a body in chunks is read chunk by chunk, however small they are, for nobody.
+    app.addHook('onSend', async ({ raw, headers }, reply) => {
+      if (!raw.complete && headers['transfer-encoding'] !== undefined) {
+        reply.header('Connection', 'close');
       }
     });
 

@@ -115,6 +115,9 @@ export async function createCoordinatorServer(
     pluginTimeout: 0,
   });
   closeBehindUpgrades(app.server);
+  // Bodies are read by those who want them: Fastify would have them parsed for what no route asks for, too.
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('*', (_request, _body, done) => done(null));
   // At the root the coordinator answers for all paths itself.
   if (config.basePath !== '') {
     app.setNotFoundHandler((request, reply) => {

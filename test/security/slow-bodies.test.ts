@@ -194,6 +194,46 @@ test(
 );
 
 test(
+  'what no route asks for is answered before its body has come, whoever would have read it',
+  FAIL,
+  async (t) => {
+    const live = defineHooks({
+      name: 'live',
+      async setup(_options, { routes }) {
+        routes((app) => void app.post('/hook', async () => 'thanks'), { open: true });
+        return hooks;
+      },
+    });
+    const server = await startServer(t, { config: { storage: 'memory:', hooks: [live] } });
+    const places = ['/nope', '/syncx', '//sync/changes', '/SYNC/changes', '/sync/hooks/live/nope'];
+    for (const place of [...places, '/sync/nope', '/sync/hooks/nope/hook']) {
+      const socket = await connectRaw(t, server);
+      socket.write(
+        `POST ${place} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: ${MIB}\r\n\r\n[{}`,
+      );
+      assert.match(String((await once(socket, 'data'))[0]), /^HTTP\/1\.1 404 /, place);
+      socket.destroy();
+    }
+  },
+);
+
+test(
+  'a body in chunks that nobody reads is the last that its connection brings',
+  FAIL,
+  async (t) => {
+    const server = await startServer(t, { config: { storage: 'memory:' } });
+    for (const request of ['GET /sync/livez', 'POST /nope', 'OPTIONS /sync/changes']) {
+      const socket = await connectRaw(t, server);
+      const closed = once(socket, 'close');
+      const head = `${request} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n`;
+      socket.write(`${head}${'1\r\nx\r\n'.repeat(1000)}`);
+      assert.match(String((await once(socket, 'data'))[0]), /\r\nconnection: close\r\n/i, request);
+      await closed;
+    }
+  },
+);
+
+test(
   'a request without a body takes no memory for one, whatever it is answered',
   FAIL,
   async (t) => {
