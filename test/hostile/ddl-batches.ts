@@ -22,6 +22,9 @@ const LATE = 100_000;
 const TOLD_NAMES = 60;
 /** A text in which every place begins the name, but for its end. */
 const TEXT_BYTES = 3_900_000;
+/** Statements without a text, and drops of one message beside them. */
+const INDEXES = 5000;
+const DROPS = 2000;
 const HOSTILE_NAME = `${'a'.repeat(20)}b${'a'.repeat(1000)}`;
 
 export const DDL_BATCHES: readonly Scenario[] = [
@@ -96,12 +99,24 @@ function* batches(scale: number): Generator<WireChangeSet[]> {
   );
   yield* inParts(chain('live'));
   yield* inParts([...chain('gone'), device.migrate('drop_table', `gone${times}`)]);
-  for (const name of ['i0', 'i1', 'i2']) {
-    const index = device.migrate('add_index', name, { ddl: 'a'.repeat(TEXT_BYTES * scale) });
-    yield [index];
+  const drop = (table: string) => device.migrate('drop_table', table, { schemaVersion: 2 });
+  const drops = Array.from({ length: Math.ceil(DROPS * scale) }, (_, i) => `dropped${i}`);
+  // A drop searches what came since its table was made.
+  const searched = [HOSTILE_NAME, 'aa', 'σσσ'];
+  yield inOne([...searched, ...drops].map((table) => device.migrate('create_table', table)));
+  const empty = Array.from({ length: Math.ceil(INDEXES * scale) }, (_, i) => `e${i}`);
+  yield inOne(empty.map((name) => device.migrate('add_index', name, { ddl: '' })));
+  yield inOne(drops.map(drop));
+  // A database may have 16 MiB of DDL: of two bytes each there is room for fewer.
+  for (const [name, letter, share] of [
+    ['i0', 'a', 1],
+    ['i1', 'a', 1],
+    ['i2', 'Σ', 1 / 8],
+  ] as const) {
+    const ddl = letter.repeat(TEXT_BYTES * scale * share);
+    yield [device.migrate('add_index', name, { ddl })];
   }
-  yield [device.migrate('drop_table', HOSTILE_NAME)];
-  yield [device.migrate('drop_table', 'aa')];
+  for (const table of searched) yield [drop(table)];
   for (const table of ['cycled', 'reused']) yield [rowsOf(() => table, LATE * scale)];
   for (const table of ['live', 'gone']) yield [rowsOf((i) => `${table}${i}`, times)];
   for (const names of [TOLD_NAMES, times]) {
@@ -114,13 +129,18 @@ function* batches(scale: number): Generator<WireChangeSet[]> {
   }
 }
 
+function isAnswer({ type }: { type: string }): boolean {
+  return type === 'apply_result' || type === 'error';
+}
+
 async function sendAll({ server, owner, scale }: AttackContext): Promise<Attack> {
   const client = await TestClient.join(server.wsUrl, new Device(100), owner);
   const send = async () => {
     let count = 0;
     for (const changes of batches(scale)) {
       client.send({ type: 'apply_changes', changes });
-      await client.next('apply_result');
+      const { type, message } = await client.nextWhere(isAnswer);
+      assert.equal(type, 'apply_result', String(message));
       count++;
     }
     const reader = await TestClient.join(server.wsUrl, new Device(101), owner);
