@@ -1,7 +1,7 @@
 /** Reads the merged tables of one database: rows, snapshots, and rows as they would be with more changes. */
 
 import type { SiteIdText } from '../clock/site-id.ts';
-import type { WireCheckpoint, WireMigration } from '../protocol/schemas.ts';
+import type { WireCheckpoint } from '../protocol/schemas.ts';
 import type { KVStore } from '../storage/kv-store.ts';
 import type { DatabaseState } from './database-state.ts';
 import type { HeldSites } from './held-sites.ts';
@@ -10,7 +10,6 @@ import type { Identity } from './records/head.ts';
 import type { Pace } from './records/pace.ts';
 import { type RowsMemory, UNBOUNDED } from './records/row-reader.ts';
 import { openSnapshot, type Snapshot } from './snapshot/snapshot.ts';
-import { standingDdl } from './tables/standing-ddl.ts';
 import { isOneTable, readRow, readRows, type WireRow } from './tables/stored-rows.ts';
 import { aliasesOf, type TableAliases } from './tables/table-aliases.ts';
 import { type VoidingDdl, voidingOf } from './tables/voiding-ddl.ts';
@@ -57,11 +56,6 @@ export class TableReads {
   /** The DDL that has made what was sent count for nothing, or led it elsewhere. */
   get voiding(): VoidingDdl {
     return voidingOf(this.#context.state.current.catalog);
-  }
-
-  /** The DDL that stands where this has come to nothing, as far as it is known. */
-  standingDdl(migration: WireMigration): WireMigration | undefined {
-    return standingDdl(this.#context.state.current.catalog, migration);
   }
 
   /**

@@ -137,6 +137,80 @@ eachTransport(
   { hooks: byValue },
 );
 
+/** The same, by the names of tables instead of the texts of DDL. */
+const byName = (): CoordinatorHooks => ({
+  onBeforeSendChanges: (client, sets) =>
+    sets.map((set) => ({
+      ...set,
+      schemaMigrations: set.schemaMigrations.filter(
+        ({ table }) => !(isEve(client) && table.startsWith('secret')),
+      ),
+    })),
+});
+
+const create = (device: Device, table: string, schemaVersion = 1) =>
+  device.migrate('create_table', table, { ddl: `CREATE TABLE ${table}`, schemaVersion });
+const drop = (device: Device, table: string, formerly: string) =>
+  device.migrate('drop_table', table, { ddl: `DROP TABLE ${table} -- ${formerly}` });
+const rename = (device: Device, fromTable: string, table: string, schemaVersion = 1) => {
+  const ddl = `ALTER TABLE ${fromTable} RENAME TO ${table}`;
+  return device.migrate('rename_table', table, { fromTable, ddl, schemaVersion });
+};
+
+/** What Anna does to a name, with one that is hidden or is not. */
+const done: Record<string, (anna: Device, name: string, other: string) => WireChangeSet[]> = {
+  'is given to a table': (anna, name, other) => [create(anna, other), rename(anna, other, name)],
+  'is taken from a table': (anna, name, other) => [create(anna, name), rename(anna, name, other)],
+  'is dropped once it was given': (anna, name, other) => [
+    create(anna, other),
+    rename(anna, other, name),
+    drop(anna, name, other),
+  ],
+};
+
+/** What Eve makes of the name, each of which comes to nothing after some of that. */
+const tried: Record<string, (eve: Device, name: string) => WireChangeSet> = {
+  renamed: (eve, name) => rename(eve, name, `${name}_new`),
+  renamedTo: (eve, name) => rename(eve, `${name}_other`, name, 3),
+  made: (eve, name) => create(eve, name, 3),
+};
+
+for (const hooks of [byValue, byName]) {
+  for (const [what, prepareName] of Object.entries(done)) {
+    eachTransport(
+      `DDL that comes to nothing since a name ${what}, unseen, is answered as if it had not, by a filter ${hooks.name}`,
+      async ({ join }) => {
+        const early = new Device(2);
+        const anna = new Device(1, early.wallTime + 1_000_000);
+        const late = new Device(2, early.wallTime + 2_000_000);
+        const hers = await join(anna);
+        const prepared = async (name: string, other: string) => {
+          await hers.apply(...prepareName(anna, name, other));
+          return name;
+        };
+        for (const [how, trying] of Object.entries(tried)) {
+          for (const [when, eve] of Object.entries({ early, late })) {
+            const name = `${how}_${when}`;
+            const nothing = await answerTo(join, trying(eve, `${name}_none`));
+            assert.deepEqual([nothing.applied, nothing.standing], [1, undefined]);
+            const hidden = await prepared(name, `secret_${name}`);
+            assert.deepEqual(await answerTo(join, trying(eve, hidden)), nothing, name);
+          }
+        }
+        const again = await prepared('again', 'secret_again');
+        const twice = [1, 2].map(() => rename(early, again, 'again_new'));
+        const both = await answerTo(join, ...twice);
+        assert.deepEqual([both.applied, both.standing], [2, undefined]);
+        assert.equal((await answerTo(join, ...twice.slice(1))).standing, undefined, 'repeated');
+        const seen = await prepared('seen', 'seen_other');
+        const told = await answerTo(join, rename(early, seen, 'seen_new'));
+        assert.deepEqual([told.applied, told.skipped, told.standing], [0, 1, []]);
+      },
+      { hooks },
+    );
+  }
+}
+
 eachTransport(
   'a drop that may be seen is told where there is a filter, also when its DDL is kept no more',
   async ({ join, server, databaseId }) => {

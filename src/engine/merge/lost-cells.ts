@@ -5,7 +5,7 @@
  */
 
 import type { HlcText } from '../../clock/hlc.ts';
-import type { WireChange, WireColumnChange } from '../../protocol/schemas.ts';
+import type { WireChange, WireColumnChange, WireMigration } from '../../protocol/schemas.ts';
 import type { JsonNames } from '../records/change-json.ts';
 import type { Cell } from '../records/row.ts';
 import type { CatalogView } from '../tables/catalog.ts';
@@ -50,6 +50,8 @@ export interface Loss {
   met?: Met | undefined;
   /** Whether its table was dropped, or its name given to another one: `by` is not of its row. */
   isVoid?: boolean;
+  /** Of DDL: what was in its slot, where that is newer or says the same. */
+  standing?: WireMigration | undefined;
 }
 
 /** That of a change whose table was dropped. */

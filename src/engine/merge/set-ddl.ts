@@ -14,7 +14,7 @@ import type { Sender } from './foreign-authors.ts';
 import type { Outcome } from './foreign-changes.ts';
 import type { FullHolder } from './held-bound.ts';
 import { StepBudget } from './step-budget.ts';
-import { isSent, mergeMigration, workOf } from './table-ddl.ts';
+import { isSent, type MergedMigration, mergeMigration, workOf } from './table-ddl.ts';
 import { type EmptyingContext, emptySome } from './table-emptying.ts';
 import type { CatalogBounds, WriteTransaction } from './write-transaction.ts';
 
@@ -68,7 +68,8 @@ export class SetDdl {
       if (outcome === 'applied') result.applied++;
       else {
         const isKnown = outcome === 'skipped' && isSent(transaction.catalog, migration);
-        countUnapplied(result, changeSet, migration, outcome, isKnown ? { by: migration.hlc } : {});
+        const by = isKnown ? { by: migration.hlc } : {};
+        countUnapplied(result, changeSet, migration, outcome, { ...merged.loss, ...by });
       }
       const turn = pace.did(workOf(merged));
       if (turn !== undefined) await turn;
@@ -94,13 +95,13 @@ export class SetDdl {
     migration: WireMigration,
     draft: LogDraft,
     sender: Sender | undefined,
-  ): { outcome: Outcome; read: number } {
+  ): Pick<MergedMigration, 'read' | 'loss'> & { outcome: Outcome } {
     const { catalog, log } = this.#parts.transaction;
     if (sender?.isForeign(migration)) {
       if (sender.foreignAuthors === 'refuse') return { outcome: 'foreign', read: 0 };
       // It is only tried: the catalog does not even record it as known.
-      const { outcome, read } = mergeMigration(catalog.trial(), migration, draft.position);
-      return { outcome: outcome === 'applied' ? 'foreign' : outcome, read };
+      const tried = mergeMigration(catalog.trial(), migration, draft.position);
+      return tried.outcome === 'applied' ? { ...tried, outcome: 'foreign' } : tried;
     }
     const merged = mergeMigration(catalog, migration, draft.position);
     for (const sent of merged.sent) draft.addMigration(sent.hlc, migrationToJson(sent));

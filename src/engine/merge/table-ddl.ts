@@ -12,12 +12,19 @@ import { compareHlc, type HlcText } from '../../clock/hlc.ts';
 import { SyncError } from '../../errors/sync-error.ts';
 import type { WireMigration } from '../../protocol/schemas.ts';
 import { READS_A_CHANGE } from '../records/pace.ts';
-import { migrationSlot, newestOf, supersededSlot, toSlot } from '../records/table-record.ts';
+import {
+  migrationSlot,
+  newestOf,
+  type Slot,
+  supersededSlot,
+  toSlot,
+} from '../records/table-record.ts';
 import type { CatalogView } from '../tables/catalog.ts';
 import type { CatalogDraft } from '../tables/catalog-draft.ts';
 import { type Ddl, effectOf, isOfUndeclared, leadNewName } from '../tables/ddl-effect.ts';
 import { fitOf, isNeededBeside } from '../tables/ddl-replay.ts';
 import { isDoneAwayWith } from '../tables/late-ddl.ts';
+import type { Loss } from './lost-cells.ts';
 
 /** The result of a migration. */
 export interface MergedMigration {
@@ -30,6 +37,8 @@ export interface MergedMigration {
   replaced: number;
   /** The number of statements and names that were read for it, or written. */
   read: number;
+  /** If it is skipped, and what made it so is known. */
+  loss?: Pick<Loss, 'standing' | 'isVoid'>;
 }
 
 const SKIPPED: MergedMigration = {
@@ -47,9 +56,13 @@ export function mergeMigration(
 ): MergedMigration {
   const { type, hlc } = migration;
   const known = draft.slot(migrationSlot(migration));
-  if (known !== undefined && compareHlc(hlc, newestOf(known)) <= 0) return SKIPPED;
+  if (known !== undefined && compareHlc(hlc, newestOf(known)) <= 0) {
+    return { ...SKIPPED, loss: { standing: standingBefore(draft, migration, known) } };
+  }
   // A rename that is done away with is set aside: its new name has to lead somewhere.
-  if (type !== 'rename_table' && isDoneAwayWith(draft, migration)) return SKIPPED;
+  if (type !== 'rename_table' && isDoneAwayWith(draft, migration)) {
+    return { ...SKIPPED, loss: { isVoid: true } };
+  }
   if (known === undefined) refuseCrowding(draft, migration);
 
   const trial = draft.trial();
@@ -76,14 +89,10 @@ export function mergeMigration(
   leadNewName(ddl, trial);
   const read = connected + ddl.read + trial.changes;
   draft.adopt(trial);
-  const isSaidAgain =
-    known !== undefined &&
-    known.type === type &&
-    known.ddl === migration.ddl &&
-    known.fromTable === migration.fromTable;
+  const isSaidAgain = known !== undefined && saysSame(known, migration);
   if (isSaidAgain && !known.aside && effect === 'none') {
     draft.setSlot({ ...known, newest: hlc });
-    return { ...SKIPPED, read };
+    return { ...SKIPPED, read, loss: { standing: known } };
   }
   draft.setSlot(isUnsent ? { ...slot, aside: true } : slot);
   const sent = isUnsent ? [] : [migration, ...ddl.again];
@@ -91,6 +100,27 @@ export function mergeMigration(
   const isReplaced = known !== undefined && !known.aside && !isSuperseded;
   const replaced = (isReplaced ? 1 : 0) + ddl.pruned.length;
   return { outcome: isUnsent ? 'skipped' : 'applied', sent, endsTables, replaced, read };
+}
+
+function saysSame(a: WireMigration, b: WireMigration): boolean {
+  return a.type === b.type && a.ddl === b.ddl && a.fromTable === b.fromTable;
+}
+
+/**
+ * What a migration is older than, or says again.
+ * @returns `undefined` if it may be a repeat of one that had come to nothing, whose HLC is all that was kept
+ */
+function standingBefore(
+  draft: CatalogDraft,
+  migration: WireMigration,
+  known: Slot,
+): Slot | undefined {
+  const superseded = draft.slot(supersededSlot(migration));
+  if (superseded !== undefined) return superseded;
+  const order = compareHlc(migration.hlc, known.hlc);
+  if (order < 0) return known;
+  const isIts = order === 0 ? !known.aside : saysSame(known, migration);
+  return isIts ? known : undefined;
 }
 
 /** A migration takes as long as so many changes, and longer where it reads many others. */

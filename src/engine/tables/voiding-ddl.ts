@@ -7,7 +7,9 @@ import type { HlcText } from '../../clock/hlc.ts';
 import type { WireChange, WireMigration } from '../../protocol/schemas.ts';
 import { NameMap } from '../records/name-map.ts';
 import { newestOf, type Slot, type TableRecord, toWireMigration } from '../records/table-record.ts';
+import { bareDrop, bareRename } from './bare-ddl.ts';
 import type { Catalog } from './catalog.ts';
+import { ConnectedDdl } from './connected-ddl.ts';
 import { OTHER_NAMES_MAX } from './table-aliases.ts';
 import { bearerOf } from './table-names.ts';
 
@@ -30,9 +32,11 @@ export class VoidingDdl {
   /** Of tables with several names: the DDL of a drop under any of these. */
   readonly #ofTables = new Map<string, Slot | undefined>();
   readonly #dropsOfTables = new Map<number, readonly WireMigration[] | undefined>();
+  readonly #connected: ConnectedDdl;
 
   constructor(catalog: Catalog) {
     this.#catalog = catalog;
+    this.#connected = new ConnectedDdl(catalog);
   }
 
   /**
@@ -74,15 +78,31 @@ export class VoidingDdl {
     return told;
   }
 
+  /**
+   * What a migration that did not fit may have met: all DDL that renames connect with its names, since where any of
+   * these names leads may hang on any of that.
+   * @returns lists that all migrations of these names share; `undefined` if it is not known
+   */
+  inTheWay(migration: WireMigration): readonly (readonly WireMigration[])[] | undefined {
+    const { schema, table, fromTable = table, hlc } = migration;
+    const met = new Set<readonly WireMigration[]>();
+    for (const name of [table, fromTable]) {
+      const ddl = this.#connected.of(schema, name);
+      if (ddl === undefined) return undefined;
+      met.add(ddl);
+    }
+    const isOther = (other: WireMigration) => other.hlc !== hlc;
+    // It is recorded itself, and can't have been what it met.
+    return [...met].some((ddl) => ddl.some(isOther)) ? [...met] : undefined;
+  }
+
   /** What has given a table its name, for an item that names it otherwise. */
   rename(item: Named, to: string): WireMigration {
     const { schema, table, hlc } = item;
     const bearer = bearerOf(this.#catalog, schema, table, hlc);
     const slot = typeof bearer === 'string' ? undefined : this.#ofTable(bearer, bearer.since);
     if (slot !== undefined) return toWireMigration(slot);
-    const ddl = `ALTER TABLE ${quoted(table)} RENAME TO ${quoted(to)}`;
-    const names = { schema, table: to, fromTable: table };
-    return { type: 'rename_table', ...names, ddl, hlc, schemaVersion: 1 };
+    return bareRename(schema, table, to, hlc);
   }
 
   /** By the HLCs at which it was sent first and last. */
@@ -115,13 +135,4 @@ export class VoidingDdl {
     this.#ofTables.set(key, found);
     return found;
   }
-}
-
-function bareDrop(schema: string, table: string, hlc: HlcText): WireMigration {
-  const ddl = `DROP TABLE ${quoted(table)}`;
-  return { type: 'drop_table', schema, table, ddl, hlc, schemaVersion: 1 };
-}
-
-function quoted(name: string): string {
-  return `"${name.replaceAll('"', '""')}"`;
 }

@@ -8,6 +8,7 @@ import type { HlcText } from '../../clock/hlc.ts';
 import { type HlcsOfSite, hlcSite, type SiteIdText } from '../../clock/site-id.ts';
 import type { Elsewhere, Unapplied } from '../../engine/merge/batch.ts';
 import type { BatchItem, Sender } from '../../engine/merge/foreign-authors.ts';
+import { toWireMigration } from '../../engine/records/table-record.ts';
 import type { SyncManager } from '../../engine/sync-manager.ts';
 import { itemsOf } from '../../hooks/verdicts/returned-changes.ts';
 import type { WireChange, WireChangeSet, WireMigration } from '../../protocol/schemas.ts';
@@ -56,7 +57,7 @@ export async function hiddenOf(
   const coordinator = manager.identity;
   const ifUnbeaten = ruleOf(reading, coordinator.hlcs);
   const winners = await runByTurns(winnersOf(unapplied, manager, siteId));
-  const others = new Set([...winners.values()].filter(isList));
+  const others = new Set([...winners.values()].filter(isLists).flat());
   const show = (site: SiteIdText, items: Iterable<BatchItem>) =>
     seenOf(filter, manager, toSet(site, position, items));
   const sent = await show(siteId, winners.keys());
@@ -64,7 +65,8 @@ export async function hiddenOf(
   const stored = await show(coordinator.siteIdText, await runByTurns(itemsIn(others)));
   const whole = await runByTurns(wholeOf(others, stored));
   const isShown = (winner: Winner, item: BatchItem) =>
-    winner === item || (isList(winner) && (whole.has(winner) || isMasked(winner, item, stored)));
+    winner === item ||
+    (isLists(winner) && winner.every((list) => whole.has(list) || isMasked(list, item, stored)));
   const compare = ([item, winner]: [BatchItem, Winner]) => {
     // One that is hidden itself isn't called foreign.
     if (!sent.items.has(item)) hidden.set(item, 'applied');
@@ -133,10 +135,10 @@ function ruleOf({ sender, sent }: Reading, coordinator: HlcsOfSite): (item: Batc
  */
 type Several = readonly BatchItem[];
 
-/** What has won, as it is stored; the item itself where nothing has. */
-type Winner = BatchItem | Several | 'unknown';
+/** What has won, as it is stored; the item itself where nothing has. Of several lists all count. */
+type Winner = BatchItem | readonly Several[] | 'unknown';
 
-function isList(winner: Winner): winner is Several {
+function isLists(winner: Winner): winner is readonly Several[] {
   return Array.isArray(winner);
 }
 
@@ -175,7 +177,7 @@ function* winnersOf(
   function winnerOf(each: Unapplied): Winner {
     const { item, outcome, by, isVoid = false } = each;
     if (outcome === 'foreign') return item;
-    if ('ddl' in item) return dropsOr(manager.tables.standingDdl(item), item);
+    if ('ddl' in item) return ddlOver(item, each);
     if (by === undefined) return isVoid ? 'unknown' : item;
     if (!isVoid) return isOwn(each, sender) ? item : storedOf(item, by, each);
     const key = JSON.stringify([item.schema, item.table, by]);
@@ -183,9 +185,21 @@ function* winnersOf(
     return voiding.get(key) ?? 'unknown';
   }
 
-  function dropsOr(found: WireMigration | undefined, item: BatchItem): Winner {
-    return found === undefined ? (ddl.drops(item) ?? 'unknown') : [found];
+  function ddlOver(item: WireMigration, { standing, isVoid = false }: Unapplied): Winner {
+    if (standing !== undefined) return [[toWireMigration(standing)]];
+    if (isVoid) return dropsOr(undefined, item);
+    return isOntoItself(item) ? item : (ddl.inTheWay(item) ?? 'unknown');
   }
+
+  function dropsOr(found: WireMigration | undefined, item: BatchItem): Winner {
+    const drops = found === undefined ? ddl.drops(item) : [found];
+    return drops === undefined ? 'unknown' : [drops];
+  }
+}
+
+/** Whether it is a rename that comes to nothing wherever it is sent. */
+function isOntoItself({ type, table, fromTable = table }: WireMigration): boolean {
+  return type === 'rename_table' && fromTable === table;
 }
 
 /** Whether the sender sends again what it wrote itself, and nothing else. */
@@ -198,12 +212,12 @@ function storedOf(item: WireChange, by: HlcText, { lost, met = {} }: Unapplied):
   const { table = item.table, pk, isDeletion } = met;
   const key = pk === undefined ? item.pk : JSON.parse(pk);
   const row = { schema: item.schema, table, pk: key, hlc: by };
-  if (isDeletion || item.type === 'delete') return [{ type: 'delete', ...row }];
+  if (isDeletion || item.type === 'delete') return [[{ type: 'delete', ...row }]];
   const { column, value } = item;
-  if (by === item.hlc && lost === undefined) return [{ type: 'column', ...row, column, value }];
+  if (by === item.hlc && lost === undefined) return [[{ type: 'column', ...row, column, value }]];
   // Too long, or one of too many. To read it again would make a batch of losses dear.
   if (lost?.value === undefined) return 'unknown';
-  return [{ type: 'column', ...row, column, value: JSON.parse(lost.value) }];
+  return [[{ type: 'column', ...row, column, value: JSON.parse(lost.value) }]];
 }
 
 function toSet(siteId: SiteIdText, hlc: HlcText, items: Iterable<BatchItem>): WireChangeSet {

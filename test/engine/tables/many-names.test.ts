@@ -62,6 +62,39 @@ test('the drop of a table is found under each of its names, and the DDL of each 
   assert.ok(read.names <= 5 * NAMES, `${read.names} names`);
 });
 
+test('the DDL that renames connect is collected once, for all of its names', async () => {
+  const { catalog, read } = await countedCatalog();
+  const late = new Device(2, 1_600_000_000_000);
+  const lists = new Set<unknown>();
+  for (let i = 1; i <= NAMES; i++) {
+    const from = { fromTable: `live${i - 1}` };
+    const [rename] = late.migrate('rename_table', `live${i}`, from).schemaMigrations;
+    assert.ok(rename);
+    for (const list of voidingOf(catalog).inTheWay(rename) ?? []) lists.add(list);
+  }
+  const [list, ...others] = lists as Set<WireChangeSet['schemaMigrations']>;
+  assert.deepEqual([list?.length, others], [NAMES + 1, []]);
+  assert.ok(read.slots <= 2 * (NAMES + 1), `${read.slots} names`);
+  assert.ok(read.names <= NAMES + 1, `${read.names} names`);
+});
+
+test('where renames connect too much DDL it is not known what is in the way, and it is not read for each', async () => {
+  const { store, manager } = await openEngine();
+  const late = new Device(2, 1_600_000_000_000);
+  const writer = new Device(3);
+  const gone = writer.migrate('drop_table', 'gone');
+  const from = { fromTable: 'gone' };
+  const vain = Array.from({ length: 4001 }, (_, i) => late.migrate('rename_table', `to${i}`, from));
+  await manager.apply([gone, ...vain]);
+  const { catalog, read } = await countedCatalog(store);
+  for (const [rename] of vain.map(({ schemaMigrations }) => schemaMigrations)) {
+    assert.ok(rename);
+    assert.equal(voidingOf(catalog).inTheWay(rename), undefined);
+  }
+  // Its own name and that which connects them, and once more for the one that came after too many.
+  assert.ok(read.slots <= 3, `${read.slots} names`);
+});
+
 test('of the names of a table no more are listed than it takes to tell that there are too many', async () => {
   const { catalog, read } = await countedCatalog();
   const aliases = aliasesOf(catalog);
