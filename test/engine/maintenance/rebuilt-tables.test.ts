@@ -16,7 +16,7 @@ import { Replica } from '../../support/replica.ts';
 
 const TTL_MS = 1000;
 const CYCLE_MS = 100;
-const CYCLES = 300;
+const CYCLES = 100;
 /** Those of which a device may still ask for a delta, and as many before the next are forgotten. */
 const CYCLES_KEPT = (2 * TTL_MS) / CYCLE_MS + 2;
 const START_MS = 1_700_000_000_000;
