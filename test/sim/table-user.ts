@@ -93,22 +93,15 @@ export class TableUser {
     const free = MIXED_NAMES.filter((name) => !catalog.has(name));
     const table = random.pick(there);
     const other = random.pick(free);
-    const kind = random.pick(['create', 'drop', 'rename', 'rebuild', 'rebuild'] as const);
+    const kind = random.pick(['create', 'drop', 'rename', 'rename'] as const);
     if (kind === 'create') return other === undefined ? undefined : this.#made(other);
     if (table === undefined) return undefined;
     if (kind === 'drop') return { migrations: [this.#drop(table)], changes: [] };
     if (other === undefined) return undefined;
-    if (kind === 'rebuild') return this.#rebuild(table, other);
     const renamed = this.#rename(table, other);
     // At once, in one transaction, the old name may be made again, or the new one be written to.
     if (random.chance(0.2)) return { migrations: [renamed, this.#create(table)], changes: [] };
     return { migrations: [renamed], changes: random.chance(0.4) ? [this.#cell(other)] : [] };
-  }
-
-  /** A new table takes the name of another, as is done to alter one: the name is in use all the while. */
-  #rebuild(table: string, other: string): Deed {
-    const migrations = [this.#create(other), this.#drop(table), this.#rename(other, table)];
-    return { migrations, changes: [this.#cell(table)] };
   }
 
   #again(catalog: Pick<TableView, 'has' | 'tables'>): Deed {
