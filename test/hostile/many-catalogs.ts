@@ -9,6 +9,8 @@ import type { Attack, AttackContext, Scenario } from './scenarios.ts';
 const MIB = 1024 * 1024;
 const CATALOGS_BYTES = 32 * MIB;
 const DATABASES = 40;
+/** Fewer would all find room. */
+const DATABASES_MIN = 10;
 /** Indexes of each, and the DDL of one. */
 const TEXTS = 4;
 const TEXT_BYTES = MIB;
@@ -27,7 +29,8 @@ export const MANY_CATALOGS: readonly Scenario[] = [
 
 async function fillAll({ server, owner, scale }: AttackContext): Promise<Attack> {
   const device = new Device(100);
-  const ids = Array.from({ length: Math.ceil(DATABASES * scale) }, (_, i) => `long-${i}`);
+  const count = Math.max(DATABASES_MIN, Math.ceil(DATABASES * scale));
+  const ids = Array.from({ length: count }, (_, i) => `long-${i}`);
   const ddl = 'x'.repeat(TEXT_BYTES);
   let refused = 0;
   const fill = async (databaseId: string) => {
