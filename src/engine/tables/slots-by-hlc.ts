@@ -42,16 +42,6 @@ export class SlotsByHlc {
     }
   }
 
-  /** Those of one HLC. */
-  at(hlc: HlcText): readonly Slot[] {
-    const after = this.#firstWhere((slot) => compareHlc(slot.hlc, hlc) > 0);
-    return this.#slots.slice(this.#firstFrom(hlc), after);
-  }
-
-  lastBefore(hlc: HlcText): Slot | undefined {
-    return this.#slots[this.#firstFrom(hlc) - 1];
-  }
-
   #firstFrom(hlc: HlcText): number {
     return this.#firstWhere((slot) => compareHlc(slot.hlc, hlc) >= 0);
   }
