@@ -25,6 +25,17 @@ const hooks = {
   }),
 };
 
+/** A module with a route that takes a body. */
+function withRoute(options?: { open: boolean }) {
+  return defineHooks({
+    name: 'live',
+    async setup(_options, { routes }) {
+      routes((app) => void app.post('/hook', async () => 'thanks'), options);
+      return hooks;
+    },
+  });
+}
+
 async function until(t: TestContext, isSo: () => boolean): Promise<void> {
   while (!isSo()) {
     t.signal.throwIfAborted();
@@ -136,13 +147,7 @@ test(
   'bodies of strangers, to a route that is open to them, take nothing from clients',
   FAIL,
   async (t) => {
-    const live = defineHooks({
-      name: 'live',
-      async setup(_options, { routes }) {
-        routes((app) => void app.post('/hook', async () => 'thanks'), { open: true });
-        return hooks;
-      },
-    });
+    const live = withRoute({ open: true });
     const limits = { bytesInFlight: 4 * MIB, bytesInFlightPerClient: 2 * MIB, shutdownMs: 100 };
     const config = { storage: 'memory:', hooks: [live], auth: { mode: 'custom' }, limits } as const;
     const server = await startServer(t, { config });
@@ -165,13 +170,7 @@ test(
   'a body in many chunks of a few bytes is refused, whoever reads it, and one of larger ones is read',
   FAIL,
   async (t) => {
-    const live = defineHooks({
-      name: 'live',
-      async setup(_options, { routes }) {
-        routes((app) => void app.post('/hook', async () => 'thanks'));
-        return hooks;
-      },
-    });
+    const live = withRoute();
     const server = await startServer(t, { config: { storage: 'memory:', hooks: [live] } });
     const send = async (path: string, chunk: string, chunks: number) => {
       const socket = await connectRaw(t, server);
@@ -197,13 +196,7 @@ test(
   'what no route asks for is answered before its body has come, whoever would have read it',
   FAIL,
   async (t) => {
-    const live = defineHooks({
-      name: 'live',
-      async setup(_options, { routes }) {
-        routes((app) => void app.post('/hook', async () => 'thanks'), { open: true });
-        return hooks;
-      },
-    });
+    const live = withRoute({ open: true });
     const server = await startServer(t, { config: { storage: 'memory:', hooks: [live] } });
     const places = ['/nope', '/syncx', '//sync/changes', '/SYNC/changes', '/sync/hooks/live/nope'];
     for (const place of [...places, '/sync/nope', '/sync/hooks/nope/hook']) {
